@@ -1,0 +1,73 @@
+//! Time: monotonic, and counting the time that the machine was suspended.
+
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::sys;
+
+/// A point in time on a clock that setting the date does not change and that goes on while the machine sleeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Instant(Duration);
+
+impl Instant {
+    pub(crate) fn now() -> Instant {
+        Instant(sys::time_since_boot())
+    }
+
+    pub(crate) fn elapsed(self) -> Duration {
+        Instant::now().0.saturating_sub(self.0)
+    }
+}
+
+/// The absolute time by which a whole call has to end, whatever it does on its way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadline(Option<Duration>);
+
+impl Deadline {
+    /// This much time from now; a time too far away to be written down never comes.
+    pub(crate) fn after(time: Duration) -> Deadline {
+        Deadline(sys::time_since_boot().checked_add(time))
+    }
+
+    /// The time left, zero once it has passed.
+    pub(crate) fn remaining(self) -> Duration {
+        match self.0 {
+            Some(end) => end.saturating_sub(sys::time_since_boot()),
+            None => Duration::MAX,
+        }
+    }
+
+    pub(crate) fn has_passed(self) -> bool {
+        self.remaining().is_zero()
+    }
+}
+
+/// Seconds as they come in over the C ABI: not negative, not NaN; `INFINITY` is "for ever". `name` is the argument or
+/// setting that an error names.
+pub(crate) fn seconds(name: &str, seconds: f64) -> Result<Duration> {
+    if seconds.is_nan() || seconds < 0.0 {
+        return Err(Error::invalid_argument(format!("`{name}` is {seconds} seconds; it must be 0 or more")));
+    }
+    Ok(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_checked() {
+        assert_eq!(seconds("timeout", 1.5).unwrap(), Duration::from_millis(1500));
+        assert_eq!(seconds("timeout", f64::INFINITY).unwrap(), Duration::MAX);
+        assert!(seconds("timeout", f64::NAN).is_err());
+        let error = seconds("timeout", -2.0).unwrap_err();
+        assert_eq!(error.message(), "`timeout` is -2 seconds; it must be 0 or more");
+    }
+
+    #[test]
+    fn a_deadline_passes() {
+        assert!(Deadline::after(Duration::ZERO).has_passed());
+        assert!(!Deadline::after(Duration::from_secs(60)).has_passed());
+        assert_eq!(Deadline::after(Duration::MAX).remaining(), Duration::MAX);
+    }
+}

@@ -1,0 +1,185 @@
+//! The gate that makes `fork()` safe: a child never inherits a lock that another thread of its parent held.
+//!
+//! Every call that takes a lock holds the gate open with [`enter`]; before a `fork()` the C library calls
+//! [`prepare`], which shuts the gate and waits until nobody is inside. So at the moment of the fork no lock of this
+//! library is held by anybody, and the child can use all of them.
+//!
+//! Whoever waits for something outside this library (a callback, another process) does it in [`outside`], which leaves
+//! the gate for that time; no lock may be held there.
+//!
+//! Each thread counts itself in on one of a few counters on cache lines of their own, so that callers on different
+//! cores do not slow each other down.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+
+use crate::sys;
+
+const COUNTERS: usize = 16;
+
+#[repr(align(128))]
+struct Counter(AtomicU32);
+
+/// How many calls are inside, spread over the threads.
+static INSIDE: [Counter; COUNTERS] = [const { Counter(AtomicU32::new(0)) }; COUNTERS];
+/// How many threads are in a `fork()` now; the gate is shut while it is not 0.
+static FORKING: AtomicU32 = AtomicU32::new(0);
+/// How many forks lie between this process and the one that loaded the library.
+static GENERATION: AtomicU32 = AtomicU32::new(0);
+static NEXT_COUNTER: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    /// How often this thread is inside: calls nest.
+    static DEPTH: Cell<u32> = const { Cell::new(0) };
+    /// The counter of this thread, plus 1; 0 before the first call.
+    static COUNTER: Cell<usize> = const { Cell::new(0) };
+}
+
+// Registered when the library is loaded, before any thread of the program can use it.
+sys::run_at_load!(register);
+
+extern "C" fn register() {
+    sys::at_fork(prepare, parent, child);
+}
+
+/// Being inside; ends when dropped.
+pub(crate) struct Inside(());
+
+/// Waits for a `fork()` under way, then keeps forks out until the returned guard is dropped. Calls may nest.
+pub(crate) fn enter() -> Inside {
+    DEPTH.with(|depth| {
+        if depth.get() == 0 {
+            count_in();
+        }
+        depth.set(depth.get() + 1);
+    });
+    Inside(())
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        DEPTH.with(|depth| {
+            depth.set(depth.get() - 1);
+            if depth.get() == 0 {
+                counter().fetch_sub(1, SeqCst);
+            }
+        });
+    }
+}
+
+/// Runs `body` outside the gate, for what may take long or call back into the library. The caller holds no lock.
+pub(crate) fn outside<T>(body: impl FnOnce() -> T) -> T {
+    struct Return(u32);
+    impl Drop for Return {
+        fn drop(&mut self) {
+            if self.0 > 0 {
+                count_in();
+            }
+            DEPTH.set(self.0);
+        }
+    }
+    let depth = DEPTH.replace(0);
+    if depth > 0 {
+        counter().fetch_sub(1, SeqCst);
+    }
+    let _return = Return(depth);
+    body()
+}
+
+/// A number that differs between a process and its forked children.
+pub(crate) fn generation() -> u32 {
+    GENERATION.load(SeqCst)
+}
+
+fn counter() -> &'static AtomicU32 {
+    COUNTER.with(|mine| {
+        if mine.get() == 0 {
+            mine.set(NEXT_COUNTER.fetch_add(1, SeqCst) % COUNTERS + 1);
+        }
+        &INSIDE[mine.get() - 1].0
+    })
+}
+
+fn count_in() {
+    let counter = counter();
+    loop {
+        counter.fetch_add(1, SeqCst);
+        if FORKING.load(SeqCst) == 0 {
+            return;
+        }
+        counter.fetch_sub(1, SeqCst);
+        wait_until(|| FORKING.load(SeqCst) == 0);
+    }
+}
+
+/// Forks and calls are both short: a few turns of giving way nearly always suffice.
+fn wait_until(done: impl Fn() -> bool) {
+    for _ in 0..64 {
+        if done() {
+            return;
+        }
+        std::thread::yield_now();
+    }
+    while !done() {
+        std::thread::sleep(Duration::from_micros(100));
+    }
+}
+
+extern "C" fn prepare() {
+    FORKING.fetch_add(1, SeqCst);
+    // A thread that forks from inside (out of a signal handler, say) does not wait for itself.
+    let own: u32 = (DEPTH.get() > 0).into();
+    wait_until(|| INSIDE.iter().map(|counter| counter.0.load(SeqCst)).sum::<u32>() <= own);
+}
+
+extern "C" fn parent() {
+    FORKING.fetch_sub(1, SeqCst);
+}
+
+/// Only the forking thread exists here: what others had counted is void.
+extern "C" fn child() {
+    for counter in &INSIDE {
+        counter.0.store(0, SeqCst);
+    }
+    if DEPTH.get() > 0 {
+        counter().store(1, SeqCst);
+    }
+    GENERATION.fetch_add(1, SeqCst);
+    FORKING.store(0, SeqCst);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_nest_and_leave() {
+        let outer = enter();
+        let inner = enter();
+        assert_eq!(DEPTH.get(), 2);
+        outside(|| {
+            assert_eq!(DEPTH.get(), 0);
+            let _callback = enter();
+            assert_eq!(DEPTH.get(), 1);
+        });
+        assert_eq!(DEPTH.get(), 2);
+        drop(inner);
+        drop(outer);
+        assert_eq!(DEPTH.get(), 0);
+    }
+
+    #[test]
+    fn a_shut_gate_keeps_callers_out_until_it_opens() {
+        std::thread::spawn(|| {
+            prepare();
+            let caller = std::thread::spawn(|| drop(enter()));
+            std::thread::sleep(Duration::from_millis(20));
+            assert!(!caller.is_finished());
+            parent();
+            caller.join().unwrap();
+        })
+        .join()
+        .unwrap();
+    }
+}

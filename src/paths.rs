@@ -1,0 +1,35 @@
+//! Where things lie: the home directory, and `~` in paths.
+
+use std::env;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+/// The user's home directory: `HOME`, or the system's user table where that variable is not set at all.
+pub(crate) fn home() -> Option<PathBuf> {
+    env::home_dir().filter(|home| !home.as_os_str().is_empty())
+}
+
+/// The path with a leading `~` replaced by the home directory. `~user` is not expanded.
+pub(crate) fn expand_home(path: &Path) -> PathBuf {
+    let mut parts = path.components();
+    if parts.next().is_some_and(|first| first.as_os_str() == OsStr::new("~"))
+        && let Some(home) = home()
+    {
+        return home.join(parts.as_path());
+    }
+    path.to_path_buf()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_leading_tilde_is_the_home() {
+        let home = home().unwrap();
+        assert_eq!(expand_home(Path::new("~/a/b.json")), home.join("a/b.json"));
+        assert_eq!(expand_home(Path::new("~")), home);
+        assert_eq!(expand_home(Path::new("/a/~/b")), Path::new("/a/~/b"));
+        assert_eq!(expand_home(Path::new("~other/b")), Path::new("~other/b"));
+    }
+}

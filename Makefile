@@ -17,7 +17,7 @@ CC ?= cc
 CARGO ?= cargo
 CFLAGS ?= -O2 -g -Wall -Wextra
 BUILD := build
-CARGO_BUILD := $(CARGO) build --release --locked --features wiping-allocator
+CARGO_BUILD := $(CARGO) build --target-dir target --release --locked --features wiping-allocator
 SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock build.rs
 
 .PHONY: all demo test bench install header clean tools test-rust test-c lint

@@ -8,7 +8,7 @@
  * Results. A function that can fail returns an `st_status` (`ST_OK` is 0, failures are negative) and takes as its last
  * argument an `st_error *`, which may be NULL. When it fails, all its outputs are zero, save `*len` with
  * `ST_BUFFER_TOO_SMALL`. Besides what is listed, every such function may return `ST_INVALID_ARGUMENT`, `ST_NO_MEMORY`
- * and `ST_PANIC`.
+ * and `ST_PANIC`. `ST_NO_MEMORY` is about values; where the system has not even a few bytes left, the process ends.
  *
  * Text and bytes come in as pointer and length; `ST_NUL` as the length means that a NUL ends them. Names of secrets,
  * layers and settings are UTF-8. Inputs are copied where they are kept; they must not change during the call.
@@ -451,7 +451,7 @@ st_status st_bytes_clone(const struct st_bytes *bytes,
 void st_bytes_free(struct st_bytes *bytes);
 
 /**
- * A configuration in which everything has its default; NULL if there is no memory. Free it with `st_config_free`.
+ * A configuration in which everything has its default. Never NULL. Free it with `st_config_free`.
  */
 struct st_config *st_config_new(void);
 

@@ -12,8 +12,8 @@
 //! | [`secrets`] | the chain of layers |
 //! | [`Config`], [`log`], [`SecretBytes`], [`Error`] | the ground: settings, messages, secret memory, failures |
 
-#[cfg(not(unix))]
-compile_error!("st-secrets is built and tested on Linux; on Windows use it inside WSL");
+#[cfg(not(target_os = "linux"))]
+compile_error!("st-secrets is built and tested on Linux with glibc; on Windows use it inside WSL");
 
 mod bytes;
 mod clock;

@@ -17,12 +17,10 @@ use crate::config::Config;
 /// - `timeout`: seconds above 0 for one call; default 10
 pub struct st_config(Config);
 
-/// A configuration in which everything has its default; NULL if there is no memory. Free it with `st_config_free`.
+/// A configuration in which everything has its default. Never NULL. Free it with `st_config_free`.
 #[unsafe(no_mangle)]
 pub extern "C" fn st_config_new() -> *mut st_config {
-    let mut new = std::ptr::null_mut();
-    guard_quietly(|| new = Box::into_raw(Box::new(st_config(Config::new()))));
-    new
+    Box::into_raw(Box::new(st_config(Config::new())))
 }
 
 /// Frees a configuration. NULL is fine.

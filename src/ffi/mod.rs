@@ -34,6 +34,8 @@ pub use library::*;
 pub use secrets::*;
 pub use secrets_more::*;
 pub use status::*;
+#[cfg(feature = "test-panic")]
+pub use test_panic::st_test_panic;
 
 /// `ST_NUL` of the header: "this text ends with a NUL".
 pub const NUL_TERMINATED: usize = usize::MAX;

@@ -25,11 +25,19 @@ impl EnvLayer {
 
     /// Upper case, `-` and `.` as `_`, and `PREFIX_` in front.
     fn variable(&self, key: &str) -> String {
-        let name = key.to_uppercase().replace(['-', '.'], "_");
-        match &self.prefix {
-            Some(prefix) => format!("{prefix}_{name}"),
-            None => name,
+        let prefix = self.prefix.as_deref().unwrap_or_default();
+        let mut name = String::with_capacity(prefix.len() + 1 + key.len());
+        if !prefix.is_empty() {
+            name.push_str(prefix);
+            name.push('_');
         }
+        for character in key.chars() {
+            match character {
+                '-' | '.' => name.push('_'),
+                _ => name.extend(character.to_uppercase()),
+            }
+        }
+        name
     }
 }
 

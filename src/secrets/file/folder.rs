@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::read::{self, Fingerprint};
+use super::read::{self, Exposure, Fingerprint};
 use crate::bytes::SecretBytes;
 use crate::clock::Instant;
 use crate::error::Result;
@@ -69,11 +69,11 @@ impl Folder {
 
     fn load(&self, key: &str, path: &Path, strict: bool) -> Result<SecretBytes> {
         let mut contents = read::read(path, MAX_SIZE)?;
-        if let Some(exposure) = read::exposure(path, &contents.metadata) {
+        if let Some(exposure) = Exposure::of(path, &contents.metadata) {
             if strict {
-                return Err(read::refuse(&exposure));
+                return Err(exposure.refusal());
             }
-            log::emit(Level::Warn, "file", || exposure);
+            log::emit(Level::Warn, "file", || exposure.warning());
         }
         let end = contents.bytes.len() - usize::from(contents.bytes.last() == Some(&b'\n'));
         contents.bytes.truncate(end);

@@ -25,7 +25,7 @@ mod yaml;
 
 use document::{ByName, Change, Format};
 use folder::Folder;
-use read::Fingerprint;
+use read::{Exposure, Fingerprint};
 
 /// How long the file is taken to be as it was when it was last looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -59,7 +59,7 @@ enum View {
 struct Document {
     path: PathBuf,
     fingerprint: Fingerprint,
-    exposure: Option<String>,
+    exposure: Option<Exposure>,
     entries: ByName,
 }
 
@@ -166,9 +166,9 @@ impl FileLayer {
 
     fn load_once(&self, path: &Path) -> Result<Document> {
         let contents = read::read(path, document::MAX_SIZE)?;
-        let exposure = read::exposure(path, &contents.metadata);
+        let exposure = Exposure::of(path, &contents.metadata);
         if let Some(exposure) = exposure.as_ref().filter(|_| self.strict) {
-            return Err(read::refuse(exposure));
+            return Err(exposure.refusal());
         }
         let entries = Format::of(path).parse(&contents.bytes).map_err(|problem| problem.in_file(path))?;
         let fingerprint = Fingerprint::of(&contents.metadata);
@@ -228,7 +228,7 @@ impl View {
                 format!("read {} ({} entries)", document.path.display(), document.entries.len())
             });
             if let Some(exposure) = &document.exposure {
-                log::emit(Level::Warn, "file", || exposure.clone());
+                log::emit(Level::Warn, "file", || exposure.warning());
             }
         }
     }
@@ -310,8 +310,8 @@ impl Layer for FileLayer {
                 .with_advice("set HOME, or file_path in the configuration"),
             View::Missing(path) => Finding::new(State::Absent, format!("{} does not exist", path.display())),
             View::Folder(folder) => Finding::new(State::Ok, format!("the files in {}", folder.path.display())),
-            View::Document(Document { path, exposure: Some(exposure), .. }) => {
-                Finding::new(State::Warning, exposure.clone()).with_advice(format!("chmod 600 {}", path.display()))
+            View::Document(Document { exposure: Some(exposure), .. }) => {
+                Finding::new(State::Warning, exposure.detail.clone()).with_advice(exposure.remedy.clone())
             }
             View::Document(document) => {
                 Finding::new(State::Ok, format!("{} ({} entries)", document.path.display(), document.entries.len()))

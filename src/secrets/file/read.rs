@@ -58,16 +58,31 @@ pub(super) fn read(path: &Path, limit: usize) -> Result<Contents> {
     Ok(Contents { bytes, metadata })
 }
 
-/// A sentence on who else can read or change the file, with the command that mends it; `None` if nobody can.
-pub(super) fn exposure(path: &Path, metadata: &Metadata) -> Option<String> {
-    let mode = metadata.mode() & 0o777;
-    (mode & 0o066 != 0).then(|| {
-        format!("{0} can be read or changed by other users (mode {mode:04o}); run: chmod 600 {0}", path.display())
-    })
+/// A file that other users can read or change.
+#[derive(Clone, Debug)]
+pub(super) struct Exposure {
+    pub(super) detail: String,
+    /// The command that mends it.
+    pub(super) remedy: String,
 }
 
-/// The error for an exposed file under `strict_permissions`.
-pub(super) fn refuse(exposure: &str) -> Error {
-    Error::new(Status::AccessDenied, format!("refused, as strict_permissions is set: {exposure}"))
-        .with_source(Source::File)
+impl Exposure {
+    /// `None` for a file that its owner alone can read and change.
+    pub(super) fn of(path: &Path, metadata: &Metadata) -> Option<Exposure> {
+        let mode = metadata.mode() & 0o777;
+        (mode & 0o066 != 0).then(|| Exposure {
+            detail: format!("{} can be read or changed by other users (mode {mode:04o})", path.display()),
+            remedy: format!("chmod 600 {}", path.display()),
+        })
+    }
+
+    pub(super) fn warning(&self) -> String {
+        format!("{}; run: {}", self.detail, self.remedy)
+    }
+
+    /// The error under `strict_permissions`.
+    pub(super) fn refusal(&self) -> Error {
+        let message = format!("refused, as strict_permissions is set: {}", self.warning());
+        Error::new(Status::AccessDenied, message).with_source(Source::File)
+    }
 }

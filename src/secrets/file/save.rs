@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::document::{Change, Format, MAX_SIZE};
-use super::read;
+use super::read::{self, Exposure};
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Source, Status};
 use crate::fork;
@@ -31,9 +31,9 @@ pub(super) fn change(path: &Path, key: &str, change: &Change<'_>, strict: bool, 
         Err(error) => return Err(error),
     };
     if let Some(contents) = current.as_ref().filter(|_| strict)
-        && let Some(exposure) = read::exposure(&path, &contents.metadata)
+        && let Some(exposure) = Exposure::of(&path, &contents.metadata)
     {
-        return Err(read::refuse(&exposure));
+        return Err(exposure.refusal());
     }
     let format = Format::of(&path);
     let before: &[u8] = match &current {

@@ -14,9 +14,9 @@ pub fn temp() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
 }
 
-/// A manager whose file layer reads this path.
+/// A manager that asks nothing but this file or folder.
 pub fn with_file(path: &Path) -> Manager {
-    open(&[("file_path", path.to_str().unwrap())]).unwrap()
+    open(&[("providers", r#"["file"]"#), ("file_path", path.to_str().unwrap())]).unwrap()
 }
 
 pub fn open(settings: &[(&str, &str)]) -> Result<Manager> {

@@ -5,6 +5,7 @@
 compile_error!("st-secrets is built and tested on Linux; on Windows use it inside WSL");
 
 mod bytes;
+pub mod cache;
 mod clock;
 mod error;
 mod fork;
@@ -12,5 +13,5 @@ pub mod log;
 mod paths;
 mod sys;
 
-pub use bytes::SecretBytes;
+pub use bytes::{SecretBytes, SharedBytes};
 pub use error::{Error, Result, Source, Status};

@@ -48,9 +48,10 @@
 /** As a time to live: that of the configuration. */
 #define ST_TTL_DEFAULT (-1.0)
 
-/** What an `st_error` and an `st_secret_info` are set up with: `st_error error = ST_ERROR_INIT;`. */
+/** What structs that begin with their size are set up with: `st_error error = ST_ERROR_INIT;`. */
 #define ST_ERROR_INIT {sizeof(st_error), 0, 0, 0, 0, {0}}
 #define ST_SECRET_INFO_INIT {sizeof(st_secret_info), 0, 0, 0, 0.0, 0.0, {0}, {0}}
+#define ST_CACHE_COUNTS_INIT {sizeof(st_cache_counts), 0, 0, 0, 0, 0.0, 0, 0, 0, 0, 0, 0, 0}
 
 /** Names of the secrets that SimpleTuner itself uses. */
 #define ST_KEY_REPLICATE_API_TOKEN "REPLICATE_API_TOKEN"
@@ -139,6 +140,29 @@
 #define ST_SECRET_DEGRADED 4
 
 /**
+ * For `st_cache_load_begin`: the value is there.
+ */
+#define ST_LOAD_HIT 1
+
+/**
+ * For `st_cache_load_begin`: the caller is the one to load it, and has a lease to end.
+ */
+#define ST_LOAD_LEADER 2
+
+/**
+ * For `st_cache_load_begin`: somebody else loads it, and the caller did not want to wait.
+ */
+#define ST_LOAD_BUSY 3
+
+/**
+ * A cache whose entries live for a time. It never holds more than its capacity, evicts exactly the least recently used
+ * entry (reading counts as use), and never shows an entry past its time, on a clock that setting the date does not
+ * change and that goes on while the machine sleeps. It keeps no thread. It may be used from any number of threads at
+ * once, and in the child of a `fork()`.
+ */
+typedef struct st_cache st_cache;
+
+/**
  * Settings by name, each with a default. It may be used by one thread at a time; what was opened with it has a copy.
  *
  * Keys of the secrets manager:
@@ -149,6 +173,8 @@
  *   first that exists of `~/.simpletuner/secrets.json`, `.yaml`, `.yml`
  * - `strict_permissions`: true or false, refuse a file that other users can read or change; default false
  * - `timeout`: seconds above 0 for one call; default 10
+ * - `cache_ttl`, `miss_ttl`: seconds above 0 for which it is remembered that a layer of the program has a value, or that it
+ *   has none; default 300 and 5. Environment and file are asked on every get.
  */
 typedef struct st_config st_config;
 
@@ -283,7 +309,7 @@ typedef struct st_secret_info {
 } st_secret_info;
 
 /**
- * Finds the value of `key`, `key_len` bytes with a NUL behind them, within `timeout` seconds (`INFINITY`: no limit).
+ * Finds the value of `key`, `key_len` bytes with a NUL behind them (for a cache any bytes, else UTF-8), within `timeout` seconds (`INFINITY`: no limit).
  *
  * It answers in one of three ways: with a value (`st_reply_bytes`, then return `ST_OK`), with "I have none" (return
  * `ST_NOT_FOUND`), or with a failure (`st_reply_error` if there is something to say, then return its status). It may be
@@ -295,6 +321,80 @@ typedef st_status (*st_load_fn)(void *context,
                                 size_t key_len,
                                 double timeout,
                                 struct st_reply *reply);
+
+/**
+ * An object that the library hands out: a counted reference. Give it back with `st_object_free`. The struct itself
+ * belongs to the caller and is not to be copied.
+ */
+typedef struct st_object {
+    /**
+     * What was stored; NULL if this holds nothing (or NULL was stored).
+     */
+    void *object;
+    /**
+     * For the library.
+     */
+    void *owner;
+} st_object;
+
+/**
+ * The state of a cache, and what happened to it since it was made. The caller allocates it and sets it up with
+ * `ST_CACHE_COUNTS_INIT`.
+ */
+typedef struct st_cache_counts {
+    /**
+     * The size of this struct in the caller's version of the header: `sizeof(st_cache_counts)`.
+     */
+    uint32_t struct_size;
+    /**
+     * Zero.
+     */
+    uint32_t reserved;
+    /**
+     * Entries that are held, with those that have expired and were not cleared away yet.
+     */
+    uint64_t size;
+    /**
+     * Entries that are held at most.
+     */
+    uint64_t max_size;
+    /**
+     * Entries that are held but have expired.
+     */
+    uint64_t expired_count;
+    /**
+     * Seconds that an entry lives unless it is stored with another time.
+     */
+    double default_ttl;
+    /**
+     * Reads that found a value.
+     */
+    uint64_t hits;
+    /**
+     * Reads that found none.
+     */
+    uint64_t misses;
+    /**
+     * Entries that had to make room before their time was over.
+     */
+    uint64_t evictions;
+    /**
+     * Entries that went because their time was over.
+     */
+    uint64_t expirations;
+    /**
+     * Entries that were deleted before their time was over.
+     */
+    uint64_t invalidations;
+    /**
+     * Loads that were begun.
+     */
+    uint64_t loads;
+    /**
+     * Loads that ended without a value.
+     */
+    uint64_t load_failures;
+} st_cache_counts;
 
 /**
  * Success.
@@ -490,6 +590,17 @@ st_status st_reply_bytes(struct st_reply *reply,
                          const void *data,
                          size_t len,
                          double ttl);
+
+/**
+ * Answers with an object of the program's own, to be kept for `ttl` seconds as for `st_reply_bytes`. It is taken over in
+ * any case: `drop` (may be NULL) is called with it once, when nobody holds it any more or when this call fails.
+ *
+ * `ST_WRONG_TYPE`: the value of a secret was asked for, which is bytes.
+ */
+st_status st_reply_object(struct st_reply *reply,
+                          void *object,
+                          st_drop_fn drop,
+                          double ttl);
 
 /**
  * Answers with a failure: a status other than `ST_OK`, and a message (UTF-8, copied; NULL with 0 is none), which must
@@ -694,6 +805,231 @@ st_status st_secrets_check(const struct st_secrets *secrets,
 st_status st_secrets_file_path(const struct st_secrets *secrets,
                                struct st_bytes *path,
                                struct st_error *error);
+
+/**
+ * Makes a cache of at most `max_size` entries (0 holds nothing) that live for `default_ttl` seconds (`INFINITY`: for
+ * ever; 0: over at once), clearing expired ones away every `cleanup_interval` seconds (`INFINITY`: never), a few in
+ * each call that comes then. Free it with `st_cache_free`.
+ */
+st_status st_cache_new(double default_ttl,
+                       size_t max_size,
+                       double cleanup_interval,
+                       struct st_cache **out,
+                       struct st_error *error);
+
+/**
+ * Frees a cache with all that it holds; what callers hold of it stays. No other thread may be using it. NULL is fine.
+ * The built-in caches must not be freed.
+ */
+void st_cache_free(struct st_cache *cache);
+
+/**
+ * Stores a copy of `value_len` bytes under `key`, which is any bytes, for `ttl` seconds (`ST_TTL_DEFAULT`: the cache's;
+ * `INFINITY`: for ever; 0: over at once). A load of this key that is under way is not stored any more.
+ */
+st_status st_cache_set(const struct st_cache *cache,
+                       const void *key,
+                       size_t key_len,
+                       const void *value,
+                       size_t value_len,
+                       double ttl,
+                       struct st_error *error);
+
+/**
+ * Stores an object of the program's own, with times as for `st_cache_set`. It is taken over in any case: `drop` (may be
+ * NULL) is called with it once, with no lock held, when nobody holds it any more or when this call fails.
+ */
+st_status st_cache_set_object(const struct st_cache *cache,
+                              const void *key,
+                              size_t key_len,
+                              void *object,
+                              st_drop_fn drop,
+                              double ttl,
+                              struct st_error *error);
+
+/**
+ * Finds the bytes under `key`. On success `out` holds them until `st_bytes_free`.
+ *
+ * `ST_NOT_FOUND`: there is no entry, or its time is over; no message is written. `ST_WRONG_TYPE`: it is an object.
+ */
+st_status st_cache_get(const struct st_cache *cache,
+                       const void *key,
+                       size_t key_len,
+                       struct st_bytes *out,
+                       struct st_error *error);
+
+/**
+ * As `st_cache_get`, but copies the bytes into the caller's buffer, without a NUL, and writes their number to `len`.
+ * `(NULL, 0)` asks for the number alone.
+ *
+ * `ST_BUFFER_TOO_SMALL`: `len` has the number that is needed; the buffer is as it was.
+ */
+st_status st_cache_get_into(const struct st_cache *cache,
+                            const void *key,
+                            size_t key_len,
+                            void *buffer,
+                            size_t capacity,
+                            size_t *len,
+                            struct st_error *error);
+
+/**
+ * Finds the object under `key`. On success `out` holds it until `st_object_free`.
+ *
+ * `ST_NOT_FOUND`: there is no entry, or its time is over; no message is written. `ST_WRONG_TYPE`: it is bytes.
+ */
+st_status st_cache_get_object(const struct st_cache *cache,
+                              const void *key,
+                              size_t key_len,
+                              struct st_object *out,
+                              struct st_error *error);
+
+/**
+ * Gives an object back and zeroes the struct. NULL, or one that holds nothing, is fine. If nobody else holds the object,
+ * its `drop` is called before this returns.
+ */
+void st_object_free(struct st_object *object);
+
+/**
+ * Removes an entry. `existed` (may be NULL) tells whether there was one whose time was not over; that there was none is
+ * no failure.
+ */
+st_status st_cache_delete(const struct st_cache *cache,
+                          const void *key,
+                          size_t key_len,
+                          bool *existed,
+                          struct st_error *error);
+
+/**
+ * Removes all entries. `count` (may be NULL) tells how many of them were not over yet.
+ */
+st_status st_cache_clear(const struct st_cache *cache, size_t *count, struct st_error *error);
+
+/**
+ * Removes the entries whose keys begin with these bytes; none (NULL, 0) is all. `count` as for `st_cache_clear`.
+ */
+st_status st_cache_invalidate_prefix(const struct st_cache *cache,
+                                     const void *prefix,
+                                     size_t prefix_len,
+                                     size_t *count,
+                                     struct st_error *error);
+
+/**
+ * Tells the state of a cache. All numbers are of one moment.
+ */
+st_status st_cache_stats(const struct st_cache *cache, struct st_cache_counts *out, struct st_error *error);
+
+/**
+ * The process's cache for provider configuration, under keys like `provider:replicate:config`: 300 s, 100 entries. Never
+ * NULL, not to be freed.
+ */
+const struct st_cache *st_cache_provider_config(void);
+
+/**
+ * The process's cache for permissions of users, under keys like `user:123:permissions`: 60 s, 500 entries. Never NULL,
+ * not to be freed.
+ */
+const struct st_cache *st_cache_user_permission(void);
+
+/**
+ * Forgets all that the built-in cache holds about a provider: the keys that begin with `provider:{provider}:`. `count`
+ * as for `st_cache_clear`.
+ */
+st_status st_cache_invalidate_provider(const char *provider,
+                                       size_t len,
+                                       size_t *count,
+                                       struct st_error *error);
+
+/**
+ * Forgets all that the built-in cache holds about a user: the keys that begin with `user:{user_id}:`. `count` as for
+ * `st_cache_clear`.
+ */
+st_status st_cache_invalidate_user(int64_t user_id,
+                                   size_t *count,
+                                   struct st_error *error);
+
+/**
+ * Finds the value under `key`, or else has `load` find it and stores that. Whoever else asks for the key meanwhile waits
+ * for this load, each for `timeout` seconds at most (`INFINITY`: for ever). `load` is called with `context` on this
+ * thread before this function returns, with no lock held; it answers as `st_load_fn` says. A failure is handed to all
+ * who wait, and is not stored. If the key is written or invalidated meanwhile, the callers get the value, but it is
+ * not stored.
+ *
+ * `out` may be NULL for a caller that only wants the value to be in the cache, as for objects.
+ *
+ * `ST_TIMEOUT`: another caller's load did not end in time. `ST_BUSY`: `load` asks for the very key that it loads.
+ * `ST_NOT_FOUND`: `load` has no value. `ST_WRONG_TYPE`: the value is an object.
+ */
+st_status st_cache_get_or_load(const struct st_cache *cache,
+                               const void *key,
+                               size_t key_len,
+                               double timeout,
+                               st_load_fn load,
+                               void *context,
+                               struct st_bytes *out,
+                               struct st_error *error);
+
+/**
+ * Finds the value under `key`, or else gives out the lease to load it: `st_cache_get_or_load` in two halves, for
+ * callers that cannot load within a call. `outcome` tells which:
+ *
+ * - `ST_LOAD_HIT`: `value` holds it; if it is an object, `value` is empty, and `st_cache_get_object` has it
+ * - `ST_LOAD_LEADER`: `lease` is a number with which this caller has to call `st_cache_load_finish`,
+ *   `st_cache_load_finish_object` or `st_cache_load_abandon`, from any thread; `value` holds the old value if there is one that may
+ *   still be served
+ * - `ST_LOAD_BUSY`: another caller has the lease, and `timeout` is 0
+ *
+ * While another caller has the lease, this one waits up to `timeout` seconds; with 0 it never blocks. A lease that is
+ * not ended within `lease_ttl` seconds (`INFINITY`: no limit) goes to the next who asks. In a forked child all leases
+ * of the parent are void.
+ *
+ * `ST_TIMEOUT`: the other caller did not end in time. If it ended with a failure, that is the error here.
+ */
+st_status st_cache_load_begin(const struct st_cache *cache,
+                              const void *key,
+                              size_t key_len,
+                              double timeout,
+                              double lease_ttl,
+                              int32_t *outcome,
+                              struct st_bytes *value,
+                              uint64_t *lease,
+                              struct st_error *error);
+
+/**
+ * Ends a lease with a copy of `len` bytes: they are stored for `ttl` seconds (`ST_TTL_DEFAULT`: the cache's) and handed
+ * to all who wait.
+ *
+ * `ST_NOT_FOUND`: there is no such lease (any more). `ST_ABANDONED`: its time was over and others took the load over.
+ * `ST_INVALID_ARGUMENT`: nothing was ended.
+ */
+st_status st_cache_load_finish(const struct st_cache *cache,
+                               uint64_t lease,
+                               const void *value,
+                               size_t len,
+                               double ttl,
+                               struct st_error *error);
+
+/**
+ * As `st_cache_load_finish`, with an object, which is taken over as by `st_cache_set_object`.
+ */
+st_status st_cache_load_finish_object(const struct st_cache *cache,
+                                      uint64_t lease,
+                                      void *object,
+                                      st_drop_fn drop,
+                                      double ttl,
+                                      struct st_error *error);
+
+/**
+ * Ends a lease without a value: all who wait get the status `why` (not `ST_OK`) and the message (UTF-8, copied; NULL
+ * with 0 is none), which must not hold a secret. Nothing is stored.
+ *
+ * `ST_NOT_FOUND`: there is no such lease (any more).
+ */
+st_status st_cache_load_abandon(const struct st_cache *cache,
+                                uint64_t lease,
+                                st_status why,
+                                const char *message,
+                                size_t len,
+                                struct st_error *error);
 
 #ifdef __cplusplus
 }  // extern "C"

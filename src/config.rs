@@ -33,8 +33,10 @@ impl Kind {
 
 /// Every known key.
 const KEYS: &[(&str, Kind)] = &[
+    ("cache_ttl", Kind::Seconds),
     ("env_prefix", Kind::Text),
     ("file_path", Kind::Text),
+    ("miss_ttl", Kind::Seconds),
     ("providers", Kind::List),
     ("strict_permissions", Kind::Flag),
     ("timeout", Kind::Seconds),
@@ -231,7 +233,7 @@ mod tests {
         let error = Config::new().set("file_pat", "x").unwrap_err();
         assert_eq!(error.message(), "unknown configuration key \"file_pat\"; did you mean `file_path`?");
         let error = Config::new().set("zzzzzzzzzzzzzzzz", "x").unwrap_err();
-        assert!(error.message().contains("the known ones are env_prefix, file_path"), "{error}");
+        assert!(error.message().contains("the known ones are cache_ttl, env_prefix, file_path"), "{error}");
     }
 
     #[test]

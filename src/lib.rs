@@ -10,12 +10,14 @@
 //! |---|---|
 //! | `ffi` | the C ABI: checks arguments, calls one function of the core, hands back the result |
 //! | [`secrets`] | the chain of layers |
+//! | [`cache`] | one cache for all: exact, loading once, with times to live |
 //! | [`Config`], [`log`], [`SecretBytes`], [`Error`] | the ground: settings, messages, secret memory, failures |
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("st-secrets is built and tested on Linux with glibc; on Windows use it inside WSL");
 
 mod bytes;
+pub mod cache;
 mod clock;
 mod config;
 mod error;
@@ -26,7 +28,7 @@ mod paths;
 pub mod secrets;
 mod sys;
 
-pub use bytes::SecretBytes;
+pub use bytes::{SecretBytes, SharedBytes};
 pub use config::Config;
 pub use error::{Error, Result, Source, Status};
 pub use secrets::{Found, Manager, Options, Secret, well_known};

@@ -11,6 +11,33 @@ pub(crate) fn time_since_boot() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
+/// Time since the machine started, without the time it was suspended, in nanoseconds (`CLOCK_MONOTONIC`).
+pub(crate) fn time_awake() -> u64 {
+    nanoseconds(libc::CLOCK_MONOTONIC)
+}
+
+/// The same as of the last tick of the kernel (`CLOCK_MONOTONIC_COARSE`): a fifth of the price.
+#[inline]
+pub(crate) fn coarse_time_awake() -> u64 {
+    nanoseconds(libc::CLOCK_MONOTONIC_COARSE)
+}
+
+#[inline]
+fn nanoseconds(clock: libc::clockid_t) -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a valid, writable timespec for the whole call, and these clocks exist on every Linux.
+    unsafe { libc::clock_gettime(clock, &mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// The tick of the kernel in nanoseconds.
+pub(crate) fn coarse_resolution() -> u64 {
+    let mut tick = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `tick` is a valid, writable timespec for the whole call.
+    unsafe { libc::clock_getres(libc::CLOCK_MONOTONIC_COARSE, &mut tick) };
+    tick.tv_sec as u64 * 1_000_000_000 + tick.tv_nsec as u64
+}
+
 /// Has the C library run these functions around every `fork()` of the process: before it, then after it in the parent
 /// and in the child.
 pub(crate) fn at_fork(prepare: extern "C" fn(), parent: extern "C" fn(), child: extern "C" fn()) {

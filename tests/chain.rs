@@ -18,7 +18,7 @@ fn empty() -> Manager {
 }
 
 fn found(text: &str) -> Answer {
-    Ok(Some(Found { value: SecretBytes::copy_from(text.as_bytes())?, version: None }))
+    Ok(Some(Found::new(SecretBytes::copy_from(text.as_bytes())?)))
 }
 
 fn failing(_: &str, _: Duration) -> Answer {
@@ -86,7 +86,7 @@ fn a_layer_is_told_how_much_time_is_left() {
         .unwrap();
     secrets.get("A").unwrap();
     let none = Options { timeout: Some(Duration::ZERO), ..Options::default() };
-    assert_eq!(secrets.get_with("A", &none).unwrap_err().status(), Status::Timeout);
+    assert_eq!(secrets.get_with("B", &none).unwrap_err().status(), Status::Timeout);
 }
 
 #[test]
@@ -99,6 +99,76 @@ fn what_is_at_hand_does_not_ask_layers_that_may_take_long() {
     let error = secrets.get_with("NOWHERE", &at_hand).unwrap_err();
     assert_eq!(error.status(), Status::Unavailable);
     assert!(error.message().contains("slow may not be asked"), "{error}");
+}
+
+/// A layer that counts how often it is asked and knows `A` alone.
+fn counting(count: &Arc<AtomicUsize>) -> impl Fn(&str, Duration) -> Answer + Send + Sync + 'static {
+    let count = count.clone();
+    move |key, _| {
+        count.fetch_add(1, Ordering::SeqCst);
+        thread::sleep(Duration::from_millis(20));
+        if key == "A" { found("a") } else { Ok(None) }
+    }
+}
+
+#[test]
+fn answers_of_the_programs_own_layers_are_remembered() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let secrets = open(&[("providers", "[]"), ("miss_ttl", "0.05"), ("cache_ttl", "60")]).unwrap();
+    secrets.add_provider("p", None, counting(&asked)).unwrap();
+    let refresh = Options { refresh: true, ..Options::default() };
+    let at_hand = Options { cached_only: true, ..Options::default() };
+
+    assert!(!secrets.get("A").unwrap().is_cached());
+    let secret = secrets.get_with("A", &at_hand).unwrap();
+    assert!(secret.is_cached());
+    assert!(secret.age() > Duration::ZERO && secret.expires_in() > Duration::from_secs(59));
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    secrets.get_with("A", &refresh).unwrap();
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
+    secrets.clear_cache();
+    secrets.get("A").unwrap();
+    assert_eq!(asked.load(Ordering::SeqCst), 3);
+
+    // That there is none is remembered too, for a shorter time.
+    assert_eq!(secrets.get("B").unwrap_err().status(), Status::NotFound);
+    assert_eq!(secrets.get("B").unwrap_err().status(), Status::NotFound);
+    assert_eq!(asked.load(Ordering::SeqCst), 4);
+    thread::sleep(Duration::from_millis(60));
+    assert_eq!(secrets.get("B").unwrap_err().status(), Status::NotFound);
+    assert_eq!(asked.load(Ordering::SeqCst), 5);
+}
+
+#[test]
+fn however_many_callers_ask_the_layer_is_asked_once() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let secrets = empty();
+    secrets.add_provider("p", None, counting(&asked)).unwrap();
+    thread::scope(|scope| {
+        for _ in 0..50 {
+            scope.spawn(|| assert_eq!(&**secrets.get("A").unwrap().value(), b"a"));
+        }
+    });
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_failure_is_not_remembered() {
+    let down = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let secrets = empty();
+    let state = down.clone();
+    secrets
+        .add_provider(
+            "p",
+            None,
+            move |key, left| {
+                if state.load(Ordering::SeqCst) { failing(key, left) } else { found("back") }
+            },
+        )
+        .unwrap();
+    assert_eq!(secrets.get("A").unwrap_err().status(), Status::Unavailable);
+    down.store(false, Ordering::SeqCst);
+    assert_eq!(text(&secrets, "A").as_deref(), Some("back"));
 }
 
 #[test]

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 
 /// In the order in which the header shows them.
-const SOURCES: [&str; 7] = ["status", "library", "bytes", "config", "callback", "secrets", "secrets_more"];
+const SOURCES: [&str; 9] =
+    ["status", "library", "bytes", "config", "callback", "secrets", "secrets_more", "cache", "cache_load"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -55,7 +56,7 @@ fn every_exported_function_is_in_the_header_and_in_the_list() {
     let mut files: Vec<String> = fs::read_dir(root().join("src/ffi"))
         .unwrap()
         .map(|file| file.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
-        .filter(|name| name != "mod" && name != "test_panic")
+        .filter(|name| !["mod", "sized", "test_panic"].contains(&&**name))
         .collect();
     files.sort();
     let mut sources = SOURCES;

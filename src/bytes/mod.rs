@@ -9,8 +9,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::error::{Error, Result, Status};
 
 pub(crate) mod arena;
+mod heap;
 #[cfg(feature = "wiping-allocator")]
 mod wiping;
+
+pub use heap::SharedBytes;
 
 /// What stands before the bytes of each block.
 #[repr(C)]

@@ -5,7 +5,7 @@ use std::mem;
 use std::ptr::{self, NonNull};
 
 use super::{Out, guard, guard_quietly, null, st_error, st_status};
-use crate::bytes::SecretBytes;
+use crate::bytes::{SecretBytes, SharedBytes};
 use crate::error::{Error, Result, Status};
 
 /// Bytes that the library hands out: a counted reference to memory that cannot be changed, is kept out of core files,
@@ -31,6 +31,37 @@ impl From<SecretBytes> for st_bytes {
     }
 }
 
+impl From<SharedBytes> for st_bytes {
+    #[inline]
+    fn from(bytes: SharedBytes) -> st_bytes {
+        let (data, len) = (bytes.as_ptr(), bytes.len());
+        st_bytes { data, len, owner: bytes.into_raw().as_ptr().map_addr(|address| address | SHARED).cast() }
+    }
+}
+
+/// Set in an owner that is of the heap, not of the arena for secrets. Both kinds of block are aligned to 8 at least.
+const SHARED: usize = 1;
+
+/// What an owner stands for.
+enum Owner {
+    Secret(SecretBytes),
+    Shared(SharedBytes),
+}
+
+impl Owner {
+    /// # Safety
+    /// `raw` is the owner of an `st_bytes`, and this takes its reference over.
+    unsafe fn take(raw: NonNull<c_void>) -> Owner {
+        if raw.addr().get() & SHARED == 0 {
+            // SAFETY: an address without the bit was made from `SecretBytes`.
+            return Owner::Secret(unsafe { SecretBytes::from_raw(raw.cast()) });
+        }
+        let block = raw.as_ptr().map_addr(|address| address & !SHARED);
+        // SAFETY: an address with the bit was made from `SharedBytes`, whose block is not at 0.
+        Owner::Shared(unsafe { SharedBytes::from_raw(NonNull::new_unchecked(block).cast()) })
+    }
+}
+
 /// Takes another reference to the same bytes and writes it to `out`, which then needs an `st_bytes_free` of its own.
 /// `bytes` must hold some, and `out` must be another place.
 #[unsafe(no_mangle)]
@@ -46,8 +77,10 @@ pub unsafe extern "C" fn st_bytes_clone(bytes: *const st_bytes, out: *mut st_byt
         let owner = NonNull::new(bytes.owner).ok_or_else(|| Error::invalid_argument("`bytes` holds nothing"))?;
         // SAFETY: `owner` is a reference that the caller still has; taking it back and giving it away again leaves the
         // count as it was.
-        let held = mem::ManuallyDrop::new(unsafe { SecretBytes::from_raw(owner.cast()) });
-        out.set(SecretBytes::clone(&held).into());
+        out.set(match &*mem::ManuallyDrop::new(unsafe { Owner::take(owner) }) {
+            Owner::Secret(bytes) => bytes.clone().into(),
+            Owner::Shared(bytes) => bytes.clone().into(),
+        });
         Ok(())
     })
 }
@@ -64,7 +97,7 @@ pub unsafe extern "C" fn st_bytes_free(bytes: *mut st_bytes) {
         bytes.len = 0;
         if let Some(owner) = NonNull::new(owner) {
             // SAFETY: `owner` came from `into_raw`, and the zeroes above make sure that it is taken back only once.
-            drop(unsafe { SecretBytes::from_raw(owner.cast()) });
+            drop(unsafe { Owner::take(owner) });
         }
     });
 }

@@ -15,6 +15,8 @@ use crate::config::Config;
 ///   first that exists of `~/.simpletuner/secrets.json`, `.yaml`, `.yml`
 /// - `strict_permissions`: true or false, refuse a file that other users can read or change; default false
 /// - `timeout`: seconds above 0 for one call; default 10
+/// - `cache_ttl`, `miss_ttl`: seconds above 0 for which it is remembered that a layer of the program has a value, or that it
+///   has none; default 300 and 5. Environment and file are asked on every get.
 pub struct st_config(Config);
 
 /// A configuration in which everything has its default. Never NULL. Free it with `st_config_free`.

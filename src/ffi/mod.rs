@@ -18,17 +18,22 @@ use std::sync::Once;
 use crate::error::{Error, Result, Status};
 
 mod bytes;
+mod cache;
+mod cache_load;
 mod callback;
 mod config;
 mod library;
 mod secrets;
 mod secrets_more;
+mod sized;
 mod status;
 #[cfg(feature = "test-panic")]
 mod test_panic;
 
 pub use bytes::{st_bytes, st_bytes_clone, st_bytes_free};
-pub use callback::{st_drop_fn, st_load_fn, st_reply, st_reply_bytes, st_reply_error};
+pub use cache::*;
+pub use cache_load::*;
+pub use callback::{st_drop_fn, st_load_fn, st_reply, st_reply_bytes, st_reply_error, st_reply_object};
 pub use config::{st_config, st_config_free, st_config_new, st_config_parse, st_config_set};
 pub use library::*;
 pub use secrets::*;
@@ -47,17 +52,34 @@ thread_local! {
 /// Runs the body of an exported function. No panic leaves it, and none prints: its message could hold a secret.
 pub(crate) fn guard(error: *mut st_error, body: impl FnOnce() -> Result<()>) -> st_status {
     match run_silently(body) {
-        Ok(()) => {
-            // SAFETY: callers of the C ABI pass NULL or an `st_error` set up with `ST_ERROR_INIT`.
-            unsafe { status::report_success(error) };
-            ST_OK
-        }
+        Ok(()) => guard_ended(error, ST_OK),
         Err(failure) => {
-            // SAFETY: as above.
+            // SAFETY: callers of the C ABI pass NULL or an `st_error` set up with `ST_ERROR_INIT`.
             unsafe { status::report_failure(error, &failure) };
             failure.status() as st_status
         }
     }
+}
+
+/// The same for a look-up in a cache: `false` is a miss, for which no message is made.
+#[inline]
+pub(crate) fn guard_look_up(error: *mut st_error, body: impl FnOnce() -> Result<bool>) -> st_status {
+    match run_silently(body) {
+        Ok(true) => guard_ended(error, ST_OK),
+        Ok(false) => guard_ended(error, ST_NOT_FOUND),
+        Err(failure) => {
+            // SAFETY: as in `guard`.
+            unsafe { status::report_failure(error, &failure) };
+            failure.status() as st_status
+        }
+    }
+}
+
+#[inline]
+fn guard_ended(error: *mut st_error, status: st_status) -> st_status {
+    // SAFETY: as in `guard`.
+    unsafe { status::report_status(error, status) };
+    status
 }
 
 /// The same for functions that return nothing.
@@ -68,19 +90,10 @@ pub(crate) fn guard_quietly(body: impl FnOnce()) {
     });
 }
 
-fn run_silently(body: impl FnOnce() -> Result<()>) -> Result<()> {
+fn run_silently<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
     static HOOK: Once = Once::new();
     if !HOOK.is_completed() {
-        // Nobody else may fork while the hook is being set: the child would wait for it for ever.
-        let _inside = crate::fork::enter();
-        HOOK.call_once(|| {
-            let before = std::panic::take_hook();
-            std::panic::set_hook(Box::new(move |panic| {
-                if GUARDED.get() == 0 {
-                    before(panic);
-                }
-            }));
-        });
+        install_hook(&HOOK);
     }
     GUARDED.set(GUARDED.get() + 1);
     let result = catch_unwind(AssertUnwindSafe(body));
@@ -90,6 +103,20 @@ fn run_silently(body: impl FnOnce() -> Result<()>) -> Result<()> {
         std::mem::forget(panic);
         Err(Error::new(Status::Panic, "a bug in st_secrets: it panicked; the call had no result"))
     })
+}
+
+#[cold]
+fn install_hook(hook: &Once) {
+    // Nobody else may fork while the hook is being set: the child would wait for it for ever.
+    let _inside = crate::fork::enter();
+    hook.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if GUARDED.get() == 0 {
+                before(panic);
+            }
+        }));
+    });
 }
 
 /// A place for a result. It is zero from the start, and so stays zero when the call fails.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::bytes::copy_into;
+use super::sized::SizedOut;
 use super::{Out, config, guard, guard_quietly, input, st_bytes, st_config, st_error, st_status, text};
 use crate::clock;
 use crate::error::{Error, Result, Status};
@@ -159,12 +160,17 @@ pub unsafe extern "C" fn st_secrets_get_with(
 ) -> st_status {
     guard(error, || {
         // SAFETY: the caller gives NULL or a place for an `st_bytes`, and NULL or an info of the size it says.
-        let (out, info) = unsafe { (Out::new(out, "out"), InfoOut::new(info)) };
+        let (out, info) = unsafe {
+            let info = (!info.is_null()).then(|| SizedOut::new(info, "info", "ST_SECRET_INFO_INIT"));
+            (Out::new(out, "out"), info.transpose())
+        };
         let (out, info) = (out?, info?);
         // SAFETY: the caller gives readable text of this length, and NULL or a live manager.
         let (manager, key) = unsafe { (manager(secrets)?, text("key", key, key_len)?) };
         let secret = manager.get_with(key, &options(timeout, flags)?)?;
-        info.set(&secret);
+        if let Some(info) = info {
+            info.write(&describe(&secret));
+        }
         out.set(secret.into_value().into());
         Ok(())
     })
@@ -313,53 +319,23 @@ fn options(timeout: f64, flags: u32) -> Result<Options> {
     })
 }
 
-/// The caller's `st_secret_info`, which may be of another version's size.
-struct InfoOut {
-    place: *mut st_secret_info,
-    size: usize,
-}
-
-impl InfoOut {
-    /// # Safety
-    /// `place` is NULL or leads to at least as many bytes as its `size` says.
-    unsafe fn new(place: *mut st_secret_info) -> Result<InfoOut> {
-        if place.is_null() {
-            return Ok(InfoOut { place, size: 0 });
-        }
-        // SAFETY: the caller promises that the first field is there.
-        let given = unsafe { (&raw const (*place).size).read() };
-        if (given as usize) < 2 * size_of::<u32>() {
-            let message = format!("`info->size` is {given}; set the struct up with ST_SECRET_INFO_INIT");
-            return Err(Error::invalid_argument(message));
-        }
-        let out = InfoOut { place, size: (given as usize).min(size_of::<st_secret_info>()) };
-        // SAFETY: zeros are a valid `st_secret_info`.
-        out.write(unsafe { std::mem::zeroed() });
-        Ok(out)
+fn describe(secret: &Secret) -> st_secret_info {
+    let mut info = st_secret_info {
+        size: 0,
+        flags: 0,
+        source: secret.source() as i32,
+        reserved: 0,
+        age: secret.age().as_secs_f64(),
+        expires_in: secret.expires_in().as_secs_f64(),
+        layer: [0; 32],
+        version: [0; 64],
+    };
+    for (is_so, flag) in [(secret.is_degraded(), ST_SECRET_DEGRADED), (secret.is_cached(), ST_SECRET_CACHED)] {
+        info.flags |= if is_so { flag } else { 0 };
     }
-
-    fn set(&self, secret: &Secret) {
-        // SAFETY: zeros are a valid `st_secret_info`.
-        let mut info: st_secret_info = unsafe { std::mem::zeroed() };
-        info.flags = if secret.is_degraded() { ST_SECRET_DEGRADED } else { 0 };
-        info.source = secret.source() as i32;
-        copy_text(&mut info.layer, secret.layer());
-        copy_text(&mut info.version, secret.version().unwrap_or_default());
-        self.write(info);
-    }
-
-    /// Writes all but the size, up to the size.
-    fn write(&self, info: st_secret_info) {
-        if self.place.is_null() {
-            return;
-        }
-        let skipped = size_of::<u32>();
-        // SAFETY: `size` bytes are there by the caller's promise and are no more than the source has.
-        unsafe {
-            let from = (&raw const info).cast::<u8>().add(skipped);
-            std::ptr::copy_nonoverlapping(from, self.place.cast::<u8>().add(skipped), self.size - skipped);
-        }
-    }
+    copy_text(&mut info.layer, secret.layer());
+    copy_text(&mut info.version, secret.version().unwrap_or_default());
+    info
 }
 
 /// Copies as much of a text as fits before the final NUL, whole characters only.

@@ -3,14 +3,14 @@
 use std::ffi::{c_char, c_void};
 use std::os::unix::ffi::OsStrExt;
 
-use super::callback::{self, Context};
+use super::callback::{self, Context, Keep, Kept};
 use super::secrets::{manager, time_limit};
 use super::{
     NUL_TERMINATED, Out, guard, input, null, st_bytes, st_drop_fn, st_error, st_load_fn, st_secrets, st_status, text,
 };
 use crate::bytes::SecretBytes;
 use crate::error::Result;
-use crate::secrets::Manager;
+use crate::secrets::{Found, Manager};
 
 /// Writes a secret, which is UTF-8, into the secrets file; where there is none, into a new
 /// `~/.simpletuner/secrets.json` or the configured `file_path`. The file keeps its format, its other entries and their
@@ -101,7 +101,13 @@ pub unsafe extern "C" fn st_secrets_add_provider(
             return Err(null("get"));
         }
         let position = (position != NUL_TERMINATED).then_some(position);
-        manager.add_provider(name, position, move |key, timeout| callback::ask(get, &context, key, timeout))
+        manager.add_provider(name, position, move |key, timeout| {
+            let answer = callback::ask(get, context.pointer(), key.as_bytes(), timeout, Keep::Secret)?;
+            Ok(match answer {
+                Some((Kept::Secret(value), ttl)) => Some(Found { value, version: None, ttl }),
+                _ => None,
+            })
+        })
     })
 }
 

@@ -96,7 +96,8 @@ const MESSAGE: usize = offset_of!(st_error, message);
 
 /// # Safety
 /// `error` is NULL or leads to an `st_error` of which at least `size` bytes are there.
-pub(super) unsafe fn report_success(error: *mut st_error) {
+#[inline]
+pub(super) unsafe fn report_status(error: *mut st_error, status: st_status) {
     if error.is_null() {
         return;
     }
@@ -104,7 +105,7 @@ pub(super) unsafe fn report_success(error: *mut st_error) {
     unsafe {
         let size = (*error).size as usize;
         if size >= offset_of!(st_error, source) {
-            (&raw mut (*error).status).write(0);
+            (&raw mut (*error).status).write(status);
         }
         if size > MESSAGE {
             (&raw mut (*error).message).cast::<u8>().write(0);
@@ -113,7 +114,7 @@ pub(super) unsafe fn report_success(error: *mut st_error) {
 }
 
 /// # Safety
-/// As for [`report_success`].
+/// As for [`report_status`].
 pub(super) unsafe fn report_failure(error: *mut st_error, failure: &Error) {
     if error.is_null() {
         return;

@@ -53,12 +53,6 @@ impl Layer for CustomLayer {
         "asked, has none".to_owned()
     }
 
-    fn refresh(&self, _: &Request) -> Result<()> {
-        Ok(())
-    }
-
-    fn forget(&self) {}
-
     fn describe(&self) -> Map<String, Value> {
         Map::new()
     }

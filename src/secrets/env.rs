@@ -52,9 +52,7 @@ impl Layer for EnvLayer {
 
     fn find(&self, key: &str, _: &Request) -> Result<Option<Found>> {
         match env::var_os(self.variable(key)) {
-            Some(value) if !value.is_empty() => {
-                Ok(Some(Found { value: SecretBytes::copy_from(value.as_bytes())?, version: None }))
-            }
+            Some(value) if !value.is_empty() => Ok(Some(Found::new(SecretBytes::copy_from(value.as_bytes())?))),
             _ => Ok(None),
         }
     }
@@ -62,12 +60,6 @@ impl Layer for EnvLayer {
     fn place(&self, key: &str) -> String {
         format!("variable {} is not set", self.variable(key))
     }
-
-    fn refresh(&self, _: &Request) -> Result<()> {
-        Ok(())
-    }
-
-    fn forget(&self) {}
 
     fn describe(&self) -> Map<String, Value> {
         Map::from_iter([("prefix".to_owned(), json!(self.prefix))])

@@ -1,5 +1,7 @@
 //! What every layer of the chain can do.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value};
 
 use crate::bytes::SecretBytes;
@@ -13,6 +15,15 @@ pub struct Found {
     pub value: SecretBytes,
     /// The layer's own name of this state of the value, where it has one.
     pub version: Option<String>,
+    /// How long it may be remembered; `cache_ttl` of the configuration if the layer does not say.
+    pub ttl: Option<Duration>,
+}
+
+impl Found {
+    /// A value of which nothing else is known.
+    pub fn new(value: SecretBytes) -> Found {
+        Found { value, version: None, ttl: None }
+    }
 }
 
 /// How a layer is asked.
@@ -30,7 +41,8 @@ pub(crate) trait Layer: Send + Sync {
 
     fn source(&self) -> Source;
 
-    /// Whether asking it may take long; such a layer is not asked by a call that wants what is at hand.
+    /// Whether asking it may take long. What such a layer answers is remembered, and a call that wants what is at hand
+    /// does not ask it.
     fn is_remote(&self) -> bool {
         false
     }
@@ -42,10 +54,12 @@ pub(crate) trait Layer: Send + Sync {
     fn place(&self, key: &str) -> String;
 
     /// Looks at its source now.
-    fn refresh(&self, request: &Request) -> Result<()>;
+    fn refresh(&self, _: &Request) -> Result<()> {
+        Ok(())
+    }
 
-    /// Forgets, and so wipes, what it remembers.
-    fn forget(&self);
+    /// Forgets, and so wipes, what it remembers itself.
+    fn forget(&self) {}
 
     /// Its settings and what it knows of its source, without asking it.
     fn describe(&self) -> Map<String, Value>;

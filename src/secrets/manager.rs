@@ -10,8 +10,9 @@ use super::custom::CustomLayer;
 use super::env::EnvLayer;
 use super::file::FileLayer;
 use super::layer::{Found, Layer, Request};
+use super::memory::{Answer, Memory};
 use crate::bytes::SecretBytes;
-use crate::clock::Deadline;
+use crate::clock::{Deadline, Instant};
 use crate::config::{Config, nearest};
 use crate::error::{Error, Result, Source, Status};
 use crate::fork;
@@ -44,6 +45,7 @@ const MAX_NAME: usize = 31;
 pub struct Manager {
     layers: RwLock<Arc<[Arc<dyn Layer>]>>,
     file: Option<Arc<FileLayer>>,
+    memory: Memory,
     timeout: Duration,
 }
 
@@ -64,6 +66,9 @@ pub struct Secret {
     found: Found,
     layer: Arc<dyn Layer>,
     degraded: bool,
+    /// When the layer was asked and how long that is good, for layers that are not asked on every get.
+    remembered: Option<(Instant, Duration)>,
+    cached: bool,
 }
 
 impl Secret {
@@ -90,6 +95,21 @@ impl Secret {
     /// The layer's own name of this version of the secret, where it has one.
     pub fn version(&self) -> Option<&str> {
         self.found.version.as_deref()
+    }
+
+    /// Whether the value comes from memory.
+    pub fn is_cached(&self) -> bool {
+        self.cached
+    }
+
+    /// The time since the layer was asked; zero for layers that are asked on every get.
+    pub fn age(&self) -> Duration {
+        self.remembered.map_or(Duration::ZERO, |(asked, _)| asked.elapsed())
+    }
+
+    /// The time until the layer is asked again; zero for layers that are asked on every get.
+    pub fn expires_in(&self) -> Duration {
+        self.remembered.map_or(Duration::ZERO, |(asked, ttl)| ttl.saturating_sub(asked.elapsed()))
     }
 
     /// Whether a layer that goes before this one failed, so that the value may not be the one that counts.
@@ -131,7 +151,8 @@ impl Manager {
         let timeout = config
             .seconds("timeout")
             .map_or(DEFAULT_TIMEOUT, |seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX));
-        Ok(Manager { layers: RwLock::new(layers.into()), file, timeout })
+        let memory = Memory::open(config)?;
+        Ok(Manager { layers: RwLock::new(layers.into()), file, memory, timeout })
     }
 
     /// The manager of the whole process, made on first use with no settings but the environment's.
@@ -171,19 +192,16 @@ impl Manager {
         let mut failures: Vec<(&str, Error)> = Vec::new();
         let mut not_asked: Vec<&str> = Vec::new();
         for layer in layers.iter() {
-            if options.cached_only && layer.is_remote() {
-                not_asked.push(layer.name());
-                continue;
-            }
-            match layer.find(key, &request) {
-                Ok(Some(found)) => {
+            match self.ask(layer, key, &request, options.cached_only) {
+                Asked::Found(mut secret) => {
                     log_failures(key, &failures);
                     log::emit(Level::Debug, "secrets", || format!("{key:?} comes from layer {}", layer.name()));
-                    let degraded = !failures.is_empty();
-                    return Ok(Secret { found, layer: layer.clone(), degraded });
+                    secret.degraded = !failures.is_empty();
+                    return Ok(secret);
                 }
-                Ok(None) => {}
-                Err(error) => failures.push((layer.name(), error.with_source(layer.source()))),
+                Asked::None => {}
+                Asked::NotNow => not_asked.push(layer.name()),
+                Asked::Failed(error) => failures.push((layer.name(), error.with_source(layer.source()))),
             }
         }
         log_failures(key, &failures);
@@ -197,6 +215,29 @@ impl Manager {
             ),
             None => not_found(key, &layers),
         })
+    }
+
+    fn ask(&self, layer: &Arc<dyn Layer>, key: &str, request: &Request, at_hand: bool) -> Asked {
+        let secret = |found, remembered, cached| {
+            Asked::Found(Secret { found, layer: layer.clone(), degraded: false, remembered, cached })
+        };
+        if !layer.is_remote() {
+            return match layer.find(key, request) {
+                Ok(Some(found)) => secret(found, None, false),
+                Ok(None) => Asked::None,
+                Err(error) => Asked::Failed(error),
+            };
+        }
+        let answer = match at_hand {
+            true => self.memory.recall(&**layer, key).map(|answer| Ok((answer, true))),
+            false => Some(self.memory.ask(&**layer, key, request)),
+        };
+        match answer {
+            Some(Ok((Answer { found: Some(found), asked, ttl }, cached))) => secret(found, Some((asked, ttl)), cached),
+            Some(Ok(_)) => Asked::None,
+            Some(Err(error)) => Asked::Failed(error),
+            None => Asked::NotNow,
+        }
     }
 
     /// The values of several keys, each with its own success or failure, under one deadline.
@@ -263,10 +304,11 @@ impl Manager {
         Ok(())
     }
 
-    /// Looks at every source now; the error is that of the first layer that failed.
+    /// Looks at every source now, and forgets what other layers answered; the error is that of the first layer that failed.
     pub fn refresh(&self, timeout: Option<Duration>) -> Result<()> {
         let _inside = fork::enter();
         let request = self.request(timeout, true);
+        self.memory.clear();
         let mut result = Ok(());
         for layer in self.layers().iter() {
             let refreshed = layer.refresh(&request).map_err(|error| {
@@ -282,6 +324,7 @@ impl Manager {
     /// Forgets, and so wipes, every value that no caller holds.
     pub fn clear_cache(&self) {
         let _inside = fork::enter();
+        self.memory.clear();
         self.layers().iter().for_each(|layer| layer.forget());
     }
 
@@ -323,11 +366,24 @@ impl Manager {
         self.timeout
     }
 
+    pub(super) fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
     fn file(&self) -> Result<&FileLayer> {
         self.file.as_deref().ok_or_else(|| {
             Error::new(Status::Config, "there is no file layer: `providers` in the configuration leaves it out")
         })
     }
+}
+
+/// What one layer says to one key.
+enum Asked {
+    Found(Secret),
+    None,
+    /// It may not be asked by this call, and nothing is remembered.
+    NotNow,
+    Failed(Error),
 }
 
 impl Drop for Manager {

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `env` | environment variables, on every get | no |
 //! | `file` | a JSON or YAML file, or a folder of files, looked at for changes at most once a second | a file is |
-//! | custom | a function of the program | no |
+//! | custom | a function of the program; what it answers is remembered for `cache_ttl` | no |
 //!
 //! ```
 //! use st_secrets::{Config, Manager, Status};
@@ -28,6 +28,7 @@ mod env;
 mod file;
 mod layer;
 mod manager;
+mod memory;
 mod report;
 
 pub use layer::Found;

@@ -22,7 +22,14 @@ impl Manager {
                 Value::Object(fields)
             })
             .collect();
-        pretty(&json!({"timeout": self.timeout().as_secs_f64(), "layers": layers}))
+        let memory = self.memory();
+        pretty(&json!({
+            "timeout": self.timeout().as_secs_f64(),
+            "cache_ttl": memory.cache_ttl.as_secs_f64(),
+            "miss_ttl": memory.miss_ttl.as_secs_f64(),
+            "remembered": memory.size(),
+            "layers": layers,
+        }))
     }
 
     /// Asks every layer how it is, and looks at the memory that holds secrets, as JSON.

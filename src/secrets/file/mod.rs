@@ -251,7 +251,7 @@ impl Layer for FileLayer {
             View::Folder(folder) => folder.find(key, fresh, self.strict)?,
             View::Failed(_, _, error) => return Err(error.clone()),
         };
-        Ok(value.map(|value| Found { value, version: None }))
+        Ok(value.map(Found::new))
     }
 
     fn place(&self, key: &str) -> String {

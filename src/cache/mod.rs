@@ -1,0 +1,328 @@
+//! A cache whose entries live for a time: exact in what it keeps, and read at about the speed of a lock that nobody
+//! else takes.
+//!
+//! It never holds more than `max_size` entries, evicts exactly the least recently used one (reading counts as use), and
+//! never shows an entry past its time. It keeps no thread: expired entries are cleared away by callers, a few at a time.
+//! [`TtlCache::get_or_load`] loads a value once however many ask for it.
+//!
+//! A full cache evicts the least recently used entry even where another one has expired and was not cleared away yet.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+mod builtin;
+mod function_key;
+mod key;
+mod lease;
+mod load;
+mod order;
+mod shared;
+mod stats;
+mod store;
+mod table;
+mod time;
+mod touches;
+mod value;
+
+#[cfg(test)]
+mod model_tests;
+#[cfg(test)]
+mod tests;
+
+pub use builtin::{for_functions, invalidate_provider, invalidate_user, provider_config, user_permission};
+pub use function_key::{Arg, function_key};
+pub use lease::{Acquired, Lease, Loaded};
+pub use stats::Stats;
+pub use value::{Copied, Object, Value};
+
+use crate::clock;
+use crate::error::{Error, Result};
+use crate::fork;
+use key::Key;
+use load::Loads;
+use shared::{Locked, Shared, Writing};
+use store::{Deadlines, LARGEST, Life, Store};
+use table::Tags;
+use time::{Clock, NEVER};
+use touches::Limit;
+
+/// How many entries one call looks at when expired ones are due to be cleared away.
+const SWEEP: usize = 256;
+/// How many entries a search by prefix looks at before others get a turn, and how many are removed at once.
+const SCAN: usize = 65_536;
+const REMOVE: usize = 512;
+
+/// How a cache is set up.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How long an entry lives unless it is stored with another time; [`Duration::MAX`] is for ever.
+    pub default_ttl: Duration,
+    /// How many entries there are at most; 0 keeps none.
+    pub max_size: usize,
+    /// How often expired entries are cleared away; [`Duration::MAX`] is never.
+    pub cleanup_interval: Duration,
+    /// By which part of its time an entry may expire earlier, so that what was stored together does not expire
+    /// together: 0 is not at all, 1 is anything down to nothing.
+    pub jitter: f64,
+}
+
+/// A cache from keys, which are any bytes, to values. It may be shared between threads, and used in a forked child.
+pub struct TtlCache<V> {
+    default_ttl: Duration,
+    max_size: usize,
+    cleanup_interval: Duration,
+    jitter: f64,
+    limit: Limit,
+    clock: Clock,
+    tags: Tags,
+    /// Nothing where the capacity is 0.
+    shared: Option<Shared<Store<V>>>,
+    /// Misses of a cache that holds nothing.
+    misses: AtomicU64,
+    /// When expired entries are due to be cleared away, and how far that has come; changed by who holds the lock.
+    next_sweep: AtomicU64,
+    swept: AtomicUsize,
+    loads: Loads<V>,
+}
+
+/// Seconds as they come in over the C ABI: -1 is the cache's default (`None`), `INFINITY` is for ever, 0 is over at once.
+pub fn ttl_from_seconds(seconds: f64) -> Result<Option<Duration>> {
+    if seconds == -1.0 { Ok(None) } else { clock::seconds("ttl", seconds).map(Some) }
+}
+
+impl<V: Clone + Send + Sync> TtlCache<V> {
+    /// An empty cache. See [`Options`] for what the arguments mean.
+    pub fn new(default_ttl: Duration, max_size: usize, cleanup_interval: Duration) -> Result<TtlCache<V>> {
+        TtlCache::with_options(Options { default_ttl, max_size, cleanup_interval, jitter: 0.0 })
+    }
+
+    /// An empty cache.
+    pub fn with_options(options: Options) -> Result<TtlCache<V>> {
+        TtlCache::with_clock(options, Clock::machine())
+    }
+
+    fn with_clock(options: Options, clock: Clock) -> Result<TtlCache<V>> {
+        let Options { default_ttl, max_size, cleanup_interval, jitter } = options;
+        if max_size > LARGEST {
+            return Err(Error::invalid_argument(format!("`max_size` is {max_size}; it can be {LARGEST} at most")));
+        }
+        if !(0.0..=1.0).contains(&jitter) {
+            return Err(Error::invalid_argument(format!("`jitter` is {jitter}; it must be between 0 and 1")));
+        }
+        let tags = Tags::default();
+        let shared = if max_size > 0 { Some(Shared::new(Store::new(max_size, tags.clone())?)) } else { None };
+        Ok(TtlCache {
+            default_ttl,
+            max_size,
+            cleanup_interval,
+            jitter,
+            limit: Limit::of(max_size),
+            next_sweep: AtomicU64::new(clock.after(cleanup_interval)),
+            clock,
+            tags,
+            shared,
+            misses: AtomicU64::new(0),
+            swept: AtomicUsize::new(0),
+            loads: Loads::new(),
+        })
+    }
+
+    /// The value under this key, if there is one whose time is not over.
+    pub fn get(&self, key: &[u8]) -> Option<V> {
+        self.look_up(key, V::clone).map(|(value, _)| value)
+    }
+
+    /// Hands the value to `take` where it lies. `take` must be short, must not panic and must not call this cache.
+    #[inline]
+    fn look_up<R>(&self, key: &[u8], take: impl FnOnce(&V) -> R) -> Option<(R, Life)> {
+        let Some(shared) = &self.shared else {
+            self.misses.fetch_add(1, Relaxed);
+            return None;
+        };
+        let tag = self.tags.of(key);
+        let about = self.clock.about();
+        if about >= self.next_sweep.load(Relaxed) {
+            self.sweep(shared);
+        }
+        let (found, has_room) = shared.read(|store, touches| {
+            if let Some(index) = store.find(tag, key)
+                && let life = store.life(index, &self.clock, about)
+                && life != Life::Over
+                && let Some(value) = store.value(index)
+            {
+                let has_room = touches.hit(index, self.limit);
+                return (Some((take(value), life)), has_room);
+            }
+            touches.misses += 1;
+            (None, true)
+        });
+        if !has_room {
+            drop(self.write(shared));
+        }
+        found
+    }
+
+    /// The same without counting as use, hit or miss.
+    fn peek(&self, key: &[u8]) -> Option<(V, Life)> {
+        let about = self.clock.about();
+        self.shared.as_ref()?.read(|store, _| {
+            let index = store.find(self.tags.of(key), key)?;
+            let life = store.life(index, &self.clock, about);
+            if life == Life::Over { None } else { Some((store.value(index)?.clone(), life)) }
+        })
+    }
+
+    /// Stores a value for this long; `None` is the default time, [`Duration::MAX`] for ever. Loads of this key that
+    /// are under way are not stored any more.
+    pub fn set(&self, key: &[u8], value: V, ttl: Option<Duration>) -> Result<()> {
+        self.set_soft(key, value, ttl, None)
+    }
+
+    /// The same; after the time `soft` the value is still served, but the next caller of [`TtlCache::get_or_load`] or
+    /// [`TtlCache::acquire`] is the one to load it again.
+    pub fn set_soft(&self, key: &[u8], value: V, ttl: Option<Duration>, soft: Option<Duration>) -> Result<()> {
+        self.loads.outdate(|loading| loading == key);
+        self.store(key, value, ttl, soft, || true).map(drop)
+    }
+
+    /// Stores a value if `wanted` says so while no one else can write; whether it did.
+    fn store(
+        &self,
+        key: &[u8],
+        value: V,
+        ttl: Option<Duration>,
+        soft: Option<Duration>,
+        wanted: impl FnOnce() -> bool,
+    ) -> Result<bool> {
+        let Some(shared) = &self.shared else { return Ok(wanted()) };
+        let own_key = Key::new(key)?;
+        let tag = self.tags.of(key);
+        let now = self.clock.exact();
+        let deadlines = self.deadlines(tag, now, ttl, soft);
+        if now >= self.next_sweep.load(Relaxed) {
+            self.sweep(shared);
+        }
+        let mut store = self.write(shared);
+        if !wanted() {
+            drop(store);
+            release(value);
+            return Ok(false);
+        }
+        let displaced = store.insert((tag, own_key), value, deadlines, (&self.clock, now));
+        drop(store);
+        release(displaced);
+        Ok(true)
+    }
+
+    fn deadlines(&self, tag: u32, now: u64, ttl: Option<Duration>, soft: Option<Duration>) -> Deadlines {
+        let mut ttl = ttl.unwrap_or(self.default_ttl);
+        if self.jitter > 0.0 && ttl != Duration::MAX {
+            // Differs from entry to entry and from time to time; nothing more is asked of it.
+            let random = (u64::from(tag) << 32 ^ now).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40;
+            ttl = ttl.mul_f64(1.0 - self.jitter * (random as f64 / (1u64 << 24) as f64));
+        }
+        let after = |time| if time == Duration::MAX { NEVER } else { now.saturating_add(time::nanoseconds(time)) };
+        let hard = after(ttl);
+        Deadlines { soft: soft.map(after).filter(|soft| *soft < hard), hard }
+    }
+
+    /// Removes an entry; whether there was one whose time was not over. A load of this key that is under way is not
+    /// stored any more.
+    pub fn delete(&self, key: &[u8]) -> bool {
+        self.loads.outdate(|loading| loading == key);
+        let Some(shared) = &self.shared else { return false };
+        let mut store = self.write(shared);
+        let Some(index) = store.find(self.tags.of(key), key) else { return false };
+        let (value, existed) = self.invalidate(&mut store, index);
+        drop(store);
+        release(value);
+        existed
+    }
+
+    /// Removes all entries; how many of them were not over yet.
+    pub fn clear(&self) -> usize {
+        self.invalidate_prefix(b"")
+    }
+
+    /// Removes the entries whose keys begin with these bytes; how many of them were not over yet. Loads of such keys
+    /// that are under way are not stored any more.
+    pub fn invalidate_prefix(&self, prefix: &[u8]) -> usize {
+        self.loads.outdate(|loading| loading.starts_with(prefix));
+        let Some(shared) = &self.shared else { return 0 };
+        let (mut count, mut from, mut ended) = (0, 0, false);
+        while !ended {
+            let store = shared.lock();
+            let (found, next) = store.indices_with_prefix(prefix, from, from + SCAN, REMOVE);
+            ended = next >= store.indices();
+            from = next;
+            if found.is_empty() {
+                continue;
+            }
+            let mut store = self.raise(store);
+            let mut removed = Vec::with_capacity(found.len());
+            for index in found {
+                let (value, existed) = self.invalidate(&mut store, index);
+                removed.push(value);
+                count += usize::from(existed);
+            }
+            drop(store);
+            release(removed);
+        }
+        count
+    }
+
+    fn invalidate(&self, store: &mut Store<V>, index: u32) -> (Option<V>, bool) {
+        let existed = store.life(index, &self.clock, self.clock.about()) != Life::Over;
+        match existed {
+            true => store.counts.invalidations += 1,
+            false => store.counts.expirations += 1,
+        }
+        (store.remove(index), existed)
+    }
+
+    /// Clears away expired entries: a part of the cache, the next call the next part, until all of it has been seen.
+    #[cold]
+    fn sweep(&self, shared: &Shared<Store<V>>) {
+        let now = self.clock.exact();
+        let Some(store) = shared.try_lock() else { return };
+        if now < self.next_sweep.load(Relaxed) {
+            return;
+        }
+        let from = self.swept.load(Relaxed);
+        let over = store.indices_over(from, from + SWEEP, &self.clock, now);
+        if from + SWEEP >= store.indices() {
+            self.swept.store(0, Relaxed);
+            self.next_sweep.store(self.clock.after(self.cleanup_interval), Relaxed);
+        } else {
+            self.swept.store(from + SWEEP, Relaxed);
+        }
+        if over.is_empty() {
+            return;
+        }
+        let mut store = self.raise(store);
+        store.counts.expirations += over.len() as u64;
+        let removed: Vec<_> = over.into_iter().map(|index| store.remove(index)).collect();
+        drop(store);
+        release(removed);
+    }
+
+    fn write<'a>(&self, shared: &'a Shared<Store<V>>) -> Writing<'a, Store<V>> {
+        self.raise(shared.lock())
+    }
+
+    /// Becomes the writer, with the order of use up to date.
+    fn raise<'a>(&self, locked: Locked<'a, Store<V>>) -> Writing<'a, Store<V>> {
+        locked.write(|store, touches| {
+            store.counts.hits += std::mem::take(&mut touches.hits);
+            store.counts.misses += std::mem::take(&mut touches.misses);
+            touches.take(self.limit, |index| store.order.touch(index));
+        })
+    }
+}
+
+/// Drops what came out of a cache where it may take long or call the library again: with no lock, outside the gate.
+fn release<T>(values: T) {
+    if std::mem::needs_drop::<T>() {
+        fork::outside(|| drop(values));
+    }
+}

@@ -1,0 +1,198 @@
+//! The cache beside a naive one, on random operations: every answer, the order of use and the statistics agree.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use super::time::{Clock, NEVER};
+use super::*;
+
+pub(super) struct Random(pub(super) u64);
+
+impl Random {
+    pub(super) fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % end
+    }
+}
+
+struct Item {
+    key: Vec<u8>,
+    value: u64,
+    until: u64,
+}
+
+/// Does what the documentation says in the plainest way: a list, the most recently used first.
+struct Model {
+    items: Vec<Item>,
+    capacity: usize,
+    interval: u64,
+    next_sweep: u64,
+    counts: Stats,
+}
+
+impl Model {
+    fn sweep(&mut self, now: u64) {
+        if now >= self.next_sweep && self.capacity > 0 {
+            let before = self.items.len();
+            self.items.retain(|item| item.until > now);
+            self.counts.expirations += (before - self.items.len()) as u64;
+            self.next_sweep = now.saturating_add(self.interval);
+        }
+    }
+
+    fn get(&mut self, key: &[u8], now: u64) -> Option<u64> {
+        self.sweep(now);
+        match self.items.iter().position(|item| item.key == key && item.until > now) {
+            Some(at) => {
+                let item = self.items.remove(at);
+                self.items.insert(0, item);
+                self.counts.hits += 1;
+                Some(self.items[0].value)
+            }
+            None => {
+                self.counts.misses += 1;
+                None
+            }
+        }
+    }
+
+    fn set(&mut self, key: &[u8], value: u64, until: u64, now: u64) {
+        self.sweep(now);
+        if self.capacity == 0 {
+            return;
+        }
+        if let Some(at) = self.items.iter().position(|item| item.key == key) {
+            self.counts.expirations += u64::from(self.items.remove(at).until <= now);
+        } else if self.items.len() == self.capacity {
+            match self.items.pop().unwrap().until <= now {
+                true => self.counts.expirations += 1,
+                false => self.counts.evictions += 1,
+            }
+        }
+        self.items.insert(0, Item { key: key.to_vec(), value, until });
+    }
+
+    fn remove(&mut self, meant: impl Fn(&[u8]) -> bool, now: u64) -> usize {
+        let mut live = 0;
+        let before = self.items.len();
+        self.items.retain(|item| {
+            live += usize::from(meant(&item.key) && item.until > now);
+            !meant(&item.key)
+        });
+        self.counts.invalidations += live as u64;
+        self.counts.expirations += (before - self.items.len() - live) as u64;
+        live
+    }
+
+    fn stats(&self, now: u64) -> Stats {
+        let expired_count = self.items.iter().filter(|item| item.until <= now).count();
+        Stats { size: self.items.len(), expired_count, ..self.counts }
+    }
+}
+
+fn key(random: &mut Random, keys: u64) -> Vec<u8> {
+    // Some keys are short, some share long beginnings, some do not fit into an entry.
+    let number = random.below(keys);
+    match number % 4 {
+        0 => format!("{number}").into_bytes(),
+        1 => format!("provider:{}:{number}", number % 16).into_bytes(),
+        2 => format!("a-beginning-beyond-the-sixteenth-byte:{}:{number}", number % 8).into_bytes(),
+        _ => [&number.to_le_bytes()[..], &[0; 3]].concat(),
+    }
+}
+
+fn prefix(random: &mut Random) -> Vec<u8> {
+    match random.below(5) {
+        0 => format!("{}", random.below(100)).into_bytes(),
+        1 => format!("provider:{}:", random.below(16)).into_bytes(),
+        2 => format!("a-beginning-beyond-the-sixteenth-byte:{}:", random.below(8)).into_bytes(),
+        3 => vec![random.below(256) as u8, 0],
+        _ => b"provider:1".to_vec(),
+    }
+}
+
+fn order(cache: &TtlCache<u64>) -> Vec<Vec<u8>> {
+    let Some(shared) = &cache.shared else { return Vec::new() };
+    let store = cache.write(shared);
+    store.order.newest_first().into_iter().map(|index| store.key(index).unwrap().to_vec()).collect()
+}
+
+fn compare(seed: u64, capacity: usize, interval: u64, operations: usize) {
+    let time = Arc::new(AtomicU64::new(1_000_000_000));
+    let options = Options {
+        default_ttl: Duration::from_nanos(5_000),
+        max_size: capacity,
+        cleanup_interval: if interval == NEVER { Duration::MAX } else { Duration::from_nanos(interval) },
+        jitter: 0.0,
+    };
+    let cache = TtlCache::with_clock(options, Clock::Steered(time.clone())).unwrap();
+    let mut model = Model {
+        items: Vec::new(),
+        capacity,
+        interval,
+        next_sweep: time.load(Relaxed).saturating_add(interval),
+        counts: cache.stats(),
+    };
+    let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+    let keys = (capacity as u64 * 2).max(4);
+    for step in 0..operations {
+        let now = time.load(Relaxed);
+        match random.below(1000) {
+            0..550 => {
+                let key = key(&mut random, keys);
+                assert_eq!(cache.get(&key), model.get(&key, now), "seed {seed}, step {step}");
+            }
+            550..900 => {
+                let key = key(&mut random, keys);
+                let (ttl, until) = match random.below(6) {
+                    0 => (Some(Duration::ZERO), now),
+                    1 => (Some(Duration::MAX), NEVER),
+                    2 => (None, now + 5_000),
+                    _ => {
+                        let ttl = random.below(20_000);
+                        (Some(Duration::from_nanos(ttl)), now + ttl)
+                    }
+                };
+                cache.set(&key, step as u64, ttl).unwrap();
+                model.set(&key, step as u64, until, now);
+            }
+            900..940 => {
+                let key = key(&mut random, keys);
+                assert_eq!(usize::from(cache.delete(&key)), model.remove(|other| other == key, now));
+            }
+            940..945 => {
+                let prefix = prefix(&mut random);
+                let live = model.remove(|key| key.starts_with(&prefix), now);
+                assert_eq!(cache.invalidate_prefix(&prefix), live, "seed {seed}, step {step}");
+            }
+            945 if random.below(10) == 0 => assert_eq!(cache.clear(), model.remove(|_| true, now)),
+            _ => {
+                time.fetch_add(random.below(200), Relaxed);
+            }
+        }
+        if step % (1 + capacity / 10) == 0 {
+            assert_eq!(cache.stats(), model.stats(time.load(Relaxed)), "seed {seed}, step {step}");
+            let keys: Vec<_> = model.items.iter().map(|item| item.key.clone()).collect();
+            assert!(order(&cache) == keys, "the order differs: seed {seed}, step {step}");
+        }
+    }
+}
+
+#[test]
+fn small_caches_agree_with_the_model() {
+    for seed in 0..60 {
+        let capacity = [0, 1, 2, 3, 7, 16, 50, 100, 255, 256][seed as usize % 10];
+        let interval = [NEVER, 300, 3_000][seed as usize % 3];
+        compare(seed, capacity, interval, 6_000);
+    }
+}
+
+#[test]
+fn large_caches_agree_with_the_model() {
+    for (seed, capacity) in [500, 1_000, 2_048, 2_049, 5_000].into_iter().enumerate() {
+        compare(seed as u64 + 1_000, capacity, NEVER, capacity * 8);
+    }
+}

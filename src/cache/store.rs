@@ -1,0 +1,231 @@
+//! The entries, their table and their order: everything that one writer changes at a time and many readers read.
+
+use super::key::{Key, PREFIX};
+use super::order::Order;
+use super::table::{Table, Tags};
+use super::time::Clock;
+use crate::error::{Error, Result, Status};
+
+/// Indices have 32 bits, and the table has twice as many places as the cache.
+pub(super) const LARGEST: usize = 1 << 31;
+
+/// One entry, in one cache line where the value takes up to 16 bytes.
+#[repr(align(64))]
+pub(super) struct Entry<V> {
+    key: Key,
+    /// `None` where the index is free.
+    value: Option<V>,
+    /// When a reader has to look closer: the soft deadline if there is one, else the hard one.
+    until: u64,
+}
+
+/// What is left of an entry's life.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Life {
+    Fresh,
+    /// Past its soft deadline: still good, but somebody should load it again.
+    Stale,
+    Over,
+}
+
+/// When an entry ends, and from when on it should be refreshed.
+#[derive(Clone, Copy)]
+pub(super) struct Deadlines {
+    pub(super) soft: Option<u64>,
+    pub(super) hard: u64,
+}
+
+/// What happened so far. The names are those of [`Stats`](super::Stats).
+#[derive(Clone, Copy, Default)]
+pub(super) struct Counts {
+    pub(super) hits: u64,
+    pub(super) misses: u64,
+    pub(super) evictions: u64,
+    pub(super) expirations: u64,
+    pub(super) invalidations: u64,
+}
+
+pub(super) struct Store<V> {
+    capacity: usize,
+    len: usize,
+    tags: Tags,
+    table: Table,
+    pub(super) order: Order,
+    entries: Vec<Entry<V>>,
+    /// The beginnings of all keys side by side, so that a search by prefix reads little memory.
+    prefixes: Vec<[u8; PREFIX]>,
+    /// The hard deadlines of the entries that also have a soft one, 0 for others; empty until the first is set.
+    hard: Vec<u64>,
+    pub(super) counts: Counts,
+}
+
+impl<V> Store<V> {
+    /// `capacity` is at least 1.
+    pub(super) fn new(capacity: usize, tags: Tags) -> Result<Store<V>> {
+        let no_memory = || Error::new(Status::NoMemory, format!("no memory for a cache of {capacity} entries"));
+        let mut entries = Vec::new();
+        let mut prefixes = Vec::new();
+        // All room is reserved now, so nothing is ever moved; pages that are not used take no memory.
+        entries.try_reserve_exact(capacity).map_err(|_| no_memory())?;
+        prefixes.try_reserve_exact(capacity).map_err(|_| no_memory())?;
+        Ok(Store {
+            capacity,
+            len: 0,
+            tags,
+            table: Table::new(capacity).ok_or_else(no_memory)?,
+            order: Order::new(capacity).ok_or_else(no_memory)?,
+            entries,
+            prefixes,
+            hard: Vec::new(),
+            counts: Counts::default(),
+        })
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// One more than the highest index that was ever in use.
+    pub(super) fn indices(&self) -> usize {
+        self.entries.len()
+    }
+
+    #[inline]
+    pub(super) fn find(&self, tag: u32, key: &[u8]) -> Option<u32> {
+        self.table.find(tag, |index| self.entries[index as usize].key.bytes() == key)
+    }
+
+    /// The value at an index that is in use.
+    #[inline]
+    pub(super) fn value(&self, index: u32) -> Option<&V> {
+        self.entries[index as usize].value.as_ref()
+    }
+
+    #[inline]
+    pub(super) fn life(&self, index: u32, clock: &Clock, about: u64) -> Life {
+        if clock.is_ahead(self.entries[index as usize].until, about) {
+            return Life::Fresh;
+        }
+        match self.hard.get(index as usize) {
+            Some(hard) if clock.is_ahead(*hard, about) => Life::Stale,
+            _ => Life::Over,
+        }
+    }
+
+    /// The key at an index, unless that is free.
+    pub(super) fn key(&self, index: u32) -> Option<&[u8]> {
+        let entry = &self.entries[index as usize];
+        entry.value.is_some().then(|| entry.key.bytes())
+    }
+
+    /// Stores a value; what it displaces is returned, to be dropped outside the lock.
+    pub(super) fn insert(
+        &mut self,
+        (tag, key): (u32, Key),
+        value: V,
+        deadlines: Deadlines,
+        (clock, now): (&Clock, u64),
+    ) -> Option<V> {
+        let (index, displaced) = match self.find(tag, key.bytes()) {
+            Some(index) => {
+                if self.life(index, clock, now) == Life::Over {
+                    self.counts.expirations += 1;
+                }
+                self.order.touch(index);
+                (index, self.entries[index as usize].value.replace(value))
+            }
+            None => {
+                let displaced = self.make_room(clock, now);
+                (self.add(tag, key, value), displaced)
+            }
+        };
+        self.entries[index as usize].until = deadlines.soft.unwrap_or(deadlines.hard);
+        self.set_hard(index, deadlines);
+        displaced
+    }
+
+    /// Where the cache is full, removes the least recently used entry.
+    fn make_room(&mut self, clock: &Clock, now: u64) -> Option<V> {
+        if self.len < self.capacity {
+            return None;
+        }
+        let oldest = self.order.oldest()?;
+        match self.life(oldest, clock, now) {
+            Life::Over => self.counts.expirations += 1,
+            _ => self.counts.evictions += 1,
+        }
+        self.remove(oldest)
+    }
+
+    fn add(&mut self, tag: u32, key: Key, value: V) -> u32 {
+        let index = self.order.add();
+        let prefix = key.prefix();
+        let entry = Entry { key, value: Some(value), until: 0 };
+        if index as usize == self.entries.len() {
+            self.entries.push(entry);
+            self.prefixes.push(prefix);
+        } else {
+            self.entries[index as usize] = entry;
+            self.prefixes[index as usize] = prefix;
+        }
+        self.table.insert(tag, index);
+        self.len += 1;
+        index
+    }
+
+    /// Takes out the entry at an index that is in use. The value is returned, to be dropped outside the lock.
+    pub(super) fn remove(&mut self, index: u32) -> Option<V> {
+        let entry = &mut self.entries[index as usize];
+        let value = entry.value.take();
+        self.table.remove(self.tags.of(entry.key.bytes()), index);
+        entry.key = Key::EMPTY;
+        self.prefixes[index as usize] = [0; PREFIX];
+        self.order.remove(index);
+        self.len -= 1;
+        value
+    }
+
+    fn set_hard(&mut self, index: u32, deadlines: Deadlines) {
+        if deadlines.soft.is_some() && self.hard.is_empty() {
+            self.hard = vec![0; self.capacity];
+        }
+        if let Some(hard) = self.hard.get_mut(index as usize) {
+            *hard = if deadlines.soft.is_some() { deadlines.hard } else { 0 };
+        }
+    }
+
+    /// The indices from `from` up to `to` whose keys begin with `prefix`, at most `limit` of them, and where to go on.
+    pub(super) fn indices_with_prefix(&self, prefix: &[u8], from: usize, to: usize, limit: usize) -> (Vec<u32>, usize) {
+        let len = prefix.len().min(PREFIX);
+        let (mut wanted, mut mask) = ([0; PREFIX], [0; PREFIX]);
+        wanted[..len].copy_from_slice(&prefix[..len]);
+        mask[..len].fill(0xff);
+        let (wanted, mask) = (u128::from_ne_bytes(wanted), u128::from_ne_bytes(mask));
+        let mut found = Vec::new();
+        for index in from..to.min(self.prefixes.len()) {
+            if u128::from_ne_bytes(self.prefixes[index]) & mask == wanted
+                && self.key(index as u32).is_some_and(|key| key.starts_with(prefix))
+            {
+                found.push(index as u32);
+                if found.len() == limit {
+                    return (found, index + 1);
+                }
+            }
+        }
+        (found, to)
+    }
+
+    /// The indices in a range whose entries are over.
+    pub(super) fn indices_over(&self, from: usize, to: usize, clock: &Clock, now: u64) -> Vec<u32> {
+        (from..to.min(self.entries.len()))
+            .map(|index| index as u32)
+            .filter(|index| self.value(*index).is_some() && self.life(*index, clock, now) == Life::Over)
+            .collect()
+    }
+
+    pub(super) fn count_over(&self, clock: &Clock, now: u64) -> usize {
+        let over =
+            |index: &usize| self.entries[*index].value.is_some() && self.life(*index as u32, clock, now) == Life::Over;
+        (0..self.entries.len()).filter(over).count()
+    }
+}

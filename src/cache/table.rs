@@ -1,0 +1,133 @@
+//! Where an entry lies, found by the hash of its key: open addressing in a table whose size never changes.
+//!
+//! It is at most half full, so a search is short; nothing is ever rehashed, so no caller pays for all the others. A
+//! removal closes the gap it leaves (backward shift), so no marks of removed entries pile up.
+
+use std::hash::{BuildHasher, Hasher};
+
+/// The upper half of a key's hash, with a seed of each cache's own, so that nobody can choose keys that collide.
+#[derive(Clone, Default)]
+pub(super) struct Tags(foldhash::quality::RandomState);
+
+impl Tags {
+    #[inline]
+    pub(super) fn of(&self, key: &[u8]) -> u32 {
+        let mut hasher = self.0.build_hasher();
+        hasher.write(key);
+        (hasher.finish() >> 32) as u32
+    }
+}
+
+/// A bucket: the tag of the key in the upper half, the entry's index plus 1 in the lower; 0 is empty.
+type Bucket = u64;
+
+pub(super) struct Table {
+    buckets: Vec<Bucket>,
+}
+
+fn tag_of(bucket: Bucket) -> u32 {
+    (bucket >> 32) as u32
+}
+
+fn index_of(bucket: Bucket) -> u32 {
+    bucket as u32 - 1
+}
+
+impl Table {
+    /// A table for up to `capacity` entries; `None` if there is no memory for it.
+    pub(super) fn new(capacity: usize) -> Option<Table> {
+        let len = capacity.checked_mul(2)?.max(4);
+        // Asked for once to see whether it can be had at all, then again as zeros, which the system hands out without
+        // touching a page: a large cache that stays nearly empty takes next to nothing.
+        Vec::<Bucket>::new().try_reserve_exact(len).ok()?;
+        Some(Table { buckets: vec![0; len] })
+    }
+
+    /// Tags are spread evenly, so the place is the tag's share of the table. It follows from the tag alone, so a shift
+    /// needs no keys.
+    #[inline]
+    fn home(&self, tag: u32) -> usize {
+        ((u64::from(tag) * self.buckets.len() as u64) >> 32) as usize
+    }
+
+    #[inline]
+    fn next(&self, at: usize) -> usize {
+        if at + 1 == self.buckets.len() { 0 } else { at + 1 }
+    }
+
+    /// The index stored under `tag` for which `is_it` says yes.
+    #[inline]
+    pub(super) fn find(&self, tag: u32, is_it: impl Fn(u32) -> bool) -> Option<u32> {
+        let mut at = self.home(tag);
+        loop {
+            let bucket = self.buckets[at];
+            if bucket == 0 {
+                return None;
+            }
+            if tag_of(bucket) == tag && is_it(index_of(bucket)) {
+                return Some(index_of(bucket));
+            }
+            at = self.next(at);
+        }
+    }
+
+    /// Adds an index that is not in the table. There is room: the table holds twice the capacity.
+    pub(super) fn insert(&mut self, tag: u32, index: u32) {
+        let mut at = self.home(tag);
+        while self.buckets[at] != 0 {
+            at = self.next(at);
+        }
+        self.buckets[at] = u64::from(tag) << 32 | u64::from(index + 1);
+    }
+
+    /// Removes an index that is in the table under `tag`.
+    pub(super) fn remove(&mut self, tag: u32, index: u32) {
+        let bucket = u64::from(tag) << 32 | u64::from(index + 1);
+        let mut gap = self.home(tag);
+        while self.buckets[gap] != bucket {
+            debug_assert!(self.buckets[gap] != 0, "the entry is in the table");
+            gap = self.next(gap);
+        }
+        let mut at = self.next(gap);
+        while self.buckets[at] != 0 {
+            // What stands at `at` may move into the gap unless its home lies between the two.
+            if self.distance(self.home(tag_of(self.buckets[at])), at) >= self.distance(gap, at) {
+                self.buckets[gap] = self.buckets[at];
+                gap = at;
+            }
+            at = self.next(at);
+        }
+        self.buckets[gap] = 0;
+    }
+
+    fn distance(&self, from: usize, to: usize) -> usize {
+        if to >= from { to - from } else { to + self.buckets.len() - from }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn crowded_tags_are_found_after_any_removal() {
+        // Few distinct tags near the end of the table: long runs that wrap around.
+        let tag = |index: u32| u32::MAX - (index % 7) * 0x0200_0000;
+        let mut table = Table::new(64).unwrap();
+        let mut present = [false; 64];
+        let mut random = 1u32;
+        for _ in 0..100_000 {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let index = random >> 26;
+            if present[index as usize] {
+                table.remove(tag(index), index);
+            } else {
+                table.insert(tag(index), index);
+            }
+            present[index as usize] ^= true;
+            let probe = (random >> 13) % 64;
+            let found = table.find(tag(probe), |index| index == probe);
+            assert_eq!(found.is_some(), present[probe as usize]);
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! What a single caller can see of the cache, apart from what the model covers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use super::time::Clock;
+use super::*;
+use crate::error::Status;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn steered(max_size: usize, jitter: f64, interval: Duration) -> (TtlCache<u64>, Arc<AtomicU64>) {
+    let time = Arc::new(AtomicU64::new(1));
+    let options = Options { default_ttl: MINUTE, max_size, cleanup_interval: interval, jitter };
+    (TtlCache::with_clock(options, Clock::Steered(time.clone())).unwrap(), time)
+}
+
+#[test]
+fn absurd_arguments_are_refused() {
+    for seconds in [f64::NAN, f64::NEG_INFINITY, -0.5, -2.0] {
+        assert_eq!(ttl_from_seconds(seconds).unwrap_err().status(), Status::InvalidArgument);
+    }
+    assert_eq!(ttl_from_seconds(-1.0).unwrap(), None);
+    assert_eq!(ttl_from_seconds(-0.0).unwrap(), Some(Duration::ZERO));
+    assert_eq!(ttl_from_seconds(1e300).unwrap(), Some(Duration::MAX));
+    let error = TtlCache::<u64>::new(MINUTE, usize::MAX, MINUTE).err().unwrap();
+    assert_eq!(error.status(), Status::InvalidArgument);
+    let options = Options { default_ttl: MINUTE, max_size: 1, cleanup_interval: MINUTE, jitter: f64::NAN };
+    assert_eq!(TtlCache::<u64>::with_options(options).err().unwrap().status(), Status::InvalidArgument);
+}
+
+#[test]
+fn a_cache_that_does_not_fit_into_memory_is_an_error() {
+    #[derive(Clone)]
+    struct Huge(#[allow(dead_code)] [u8; 1 << 20]);
+    let error = TtlCache::<Huge>::new(MINUTE, LARGEST, MINUTE).err().unwrap();
+    assert_eq!(error.status(), Status::NoMemory);
+}
+
+#[test]
+fn empty_and_long_keys_are_keys() {
+    let (cache, _) = steered(10, 0.0, Duration::MAX);
+    let long = vec![b'k'; 1 << 20];
+    cache.set(b"", 1, None).unwrap();
+    cache.set(b"\0", 2, None).unwrap();
+    cache.set(&long, 3, None).unwrap();
+    assert_eq!((cache.get(b""), cache.get(b"\0"), cache.get(&long)), (Some(1), Some(2), Some(3)));
+    assert_eq!(cache.invalidate_prefix(b"\0"), 1);
+    assert_eq!(cache.invalidate_prefix(&long), 1);
+    assert_eq!(cache.clear(), 1);
+}
+
+#[test]
+fn jitter_only_shortens() {
+    let (cache, time) = steered(10_000, 0.5, Duration::MAX);
+    for key in 0..10_000u32 {
+        cache.set(&key.to_le_bytes(), 1, None).unwrap();
+    }
+    let expired = |at: Duration| {
+        time.store(1 + at.as_nanos() as u64, Relaxed);
+        cache.stats().expired_count
+    };
+    assert_eq!(expired(MINUTE / 2 - Duration::from_nanos(1)), 0);
+    let half = expired(MINUTE * 3 / 4);
+    assert!((4_500..5_500).contains(&half), "{half}");
+    assert_eq!(expired(MINUTE), 10_000);
+}
+
+#[test]
+fn expired_entries_are_cleared_away_in_parts() {
+    let (cache, time) = steered(2_000, 0.0, MINUTE * 2);
+    for key in 0..1_000u32 {
+        cache.set(&key.to_le_bytes(), 1, None).unwrap();
+    }
+    time.store(1 + MINUTE.as_nanos() as u64, Relaxed);
+    assert_eq!(cache.get(b"none"), None);
+    assert_eq!((cache.stats().size, cache.stats().expired_count), (1_000, 1_000));
+    time.store(1 + MINUTE.as_nanos() as u64 * 2, Relaxed);
+    let sizes: Vec<_> = (0..5)
+        .map(|_| {
+            assert_eq!(cache.get(b"none"), None);
+            cache.stats().size
+        })
+        .collect();
+    assert_eq!(sizes, [1_000 - SWEEP, 1_000 - 2 * SWEEP, 1_000 - 3 * SWEEP, 0, 0]);
+    assert_eq!(cache.stats().expirations, 1_000);
+}
+
+#[test]
+fn a_stale_entry_is_served_and_one_caller_refreshes_it() {
+    let (cache, time) = steered(10, 0.0, Duration::MAX);
+    cache.set_soft(b"key", 1, None, Some(MINUTE / 2)).unwrap();
+    let Acquired::Hit(1) = cache.acquire(b"key", Duration::ZERO, MINUTE).unwrap() else { panic!() };
+    time.store(1 + MINUTE.as_nanos() as u64 / 2, Relaxed);
+    assert_eq!(cache.get(b"key"), Some(1));
+    let Acquired::Lead(lease, Some(1)) = cache.acquire(b"key", Duration::ZERO, MINUTE).unwrap() else { panic!() };
+    // Meanwhile all others are served the old value.
+    let Acquired::Hit(1) = cache.acquire(b"key", Duration::ZERO, MINUTE).unwrap() else { panic!() };
+    lease.finish(2).unwrap();
+    let Acquired::Hit(2) = cache.acquire(b"key", Duration::ZERO, MINUTE).unwrap() else { panic!() };
+
+    cache.set_soft(b"key", 3, None, Some(Duration::ZERO)).unwrap();
+    let failing = |_| Err::<u64, _>(Error::new(Status::Unavailable, "down"));
+    assert_eq!(cache.get_or_load(b"key", MINUTE, failing).unwrap(), 3);
+    time.fetch_add(MINUTE.as_nanos() as u64, Relaxed);
+    assert_eq!(cache.get_or_load(b"key", MINUTE, failing).unwrap_err().status(), Status::Unavailable);
+}
+
+#[test]
+fn what_leaves_the_cache_is_dropped_with_no_lock_held() {
+    #[derive(Clone)]
+    struct Calls(Arc<(TtlCache<Option<Calls>>, AtomicUsize)>);
+    impl Drop for Calls {
+        fn drop(&mut self) {
+            self.0.1.fetch_add(1, Relaxed);
+            // Would hang if a lock were held here.
+            self.0.0.set(b"from a drop", None, None).unwrap();
+            self.0.0.get(b"from a drop");
+        }
+    }
+    let shared = Arc::new((TtlCache::new(MINUTE, 2, MINUTE).unwrap(), AtomicUsize::new(0)));
+    let cache = &shared.0;
+    let value = || Some(Calls(shared.clone()));
+    cache.set(b"a", value(), None).unwrap();
+    cache.set(b"a", value(), None).unwrap();
+    cache.set(b"b", value(), None).unwrap();
+    cache.set(b"c", value(), None).unwrap();
+    cache.delete(b"c");
+    cache.set(b"d", value(), None).unwrap();
+    cache.clear();
+    cache.clear();
+    assert!(shared.1.load(Relaxed) >= 5);
+}
+
+#[test]
+fn values_outlive_their_entry_and_their_cache() {
+    let cache = TtlCache::new(MINUTE, 1, MINUTE).unwrap();
+    cache.set(b"a", Value::copy_from(b"first").unwrap(), None).unwrap();
+    let first = cache.get(b"a").unwrap().into_bytes().unwrap();
+    cache.set(b"b", Value::copy_from(b"second").unwrap(), None).unwrap();
+    let second = cache.get(b"b").unwrap().into_bytes().unwrap();
+    drop(cache);
+    assert_eq!((&*first, &*second), (&b"first"[..], &b"second"[..]));
+}
+
+#[test]
+fn a_value_is_copied_whole_or_not_at_all() {
+    let cache = TtlCache::new(MINUTE, 10, MINUTE).unwrap();
+    for len in [0, 1, 4_096, 4_097, 100_000] {
+        cache.set(b"key", Value::copy_from(&vec![3; len]).unwrap(), None).unwrap();
+        let mut buffer = vec![0; len + 1];
+        assert_eq!(cache.get_into(b"key", &mut buffer), Copied::Whole(len));
+        assert!(buffer[..len].iter().all(|byte| *byte == 3) && buffer[len] == 0);
+        if len > 0 {
+            let mut buffer = vec![0; len - 1];
+            assert_eq!(cache.get_into(b"key", &mut buffer), Copied::TooLong(len));
+            assert!(buffer.iter().all(|byte| *byte == 0));
+        }
+    }
+    assert_eq!(cache.get_into(b"none", &mut []), Copied::Missing);
+    cache.set(b"key", Value::Object(Object::new(5i32)), None).unwrap();
+    assert_eq!(cache.get_into(b"key", &mut []), Copied::NotBytes);
+    let object = cache.get(b"key").unwrap().into_object().unwrap();
+    assert_eq!(object.downcast_ref::<i32>(), Some(&5));
+    assert_eq!(cache.get(b"key").unwrap().into_bytes().unwrap_err().status(), Status::WrongType);
+}
+
+#[test]
+fn the_built_in_caches_forget_by_name() {
+    let value = || Value::copy_from(b"{}").unwrap();
+    for key in ["provider:replicate:config", "provider:replicate:limits", "provider:replicate2:config"] {
+        provider_config().set(key.as_bytes(), value(), None).unwrap();
+    }
+    assert_eq!(invalidate_provider("replicate"), 2);
+    assert!(provider_config().get(b"provider:replicate2:config").is_some());
+    for key in ["user:12:permissions", "user:123:permissions", "user:-1:permissions"] {
+        user_permission().set(key.as_bytes(), value(), None).unwrap();
+    }
+    assert_eq!((invalidate_user(12), invalidate_user(12), invalidate_user(-1)), (1, 0, 1));
+    let stats = provider_config().stats();
+    assert_eq!((stats.max_size, stats.default_ttl), (100, Duration::from_secs(300)));
+    let stats = user_permission().stats();
+    assert_eq!((stats.max_size, stats.default_ttl, stats.size), (500, Duration::from_secs(60), 1));
+}

@@ -1,0 +1,126 @@
+//! What the caches of the C ABI hold: bytes, or an object of the program's own.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+use super::{Loaded, TtlCache};
+use crate::bytes::SharedBytes;
+use crate::error::{Error, Result, Status};
+
+/// Up to this length bytes are copied where they lie; longer ones are held for the time of the copy, so that no writer
+/// waits for it.
+const SHORT: usize = 4096;
+
+/// A cached value. Cloning it shares what it holds.
+#[derive(Clone)]
+pub enum Value {
+    /// Bytes, wiped when the last holder lets go.
+    Bytes(SharedBytes),
+    /// Anything else. It is dropped by the last holder, with no lock of the cache held.
+    Object(Object),
+}
+
+/// An object that several holders share.
+#[derive(Clone)]
+pub struct Object(Arc<Box<dyn Any + Send + Sync>>);
+
+/// What [`TtlCache::get_into`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Copied {
+    /// The value has this length and is in the buffer.
+    Whole(usize),
+    /// The value has this length, which the buffer has not; nothing was copied.
+    TooLong(usize),
+    /// There is no value under this key.
+    Missing,
+    /// The value is an object.
+    NotBytes,
+}
+
+impl Object {
+    /// Takes an object over.
+    pub fn new<T: Any + Send + Sync>(object: T) -> Object {
+        // Boxed twice, so that a value takes two words within its entry and not three.
+        Object(Arc::new(Box::new(object)))
+    }
+
+    /// The object, if it is one of this type.
+    pub fn downcast_ref<T: Any>(&self) -> Option<&T> {
+        (**self.0).downcast_ref()
+    }
+}
+
+impl Value {
+    /// A copy of these bytes.
+    pub fn copy_from(bytes: &[u8]) -> Result<Value> {
+        SharedBytes::copy_from(bytes).map(Value::Bytes)
+    }
+
+    /// The bytes; an error if it is an object.
+    pub fn into_bytes(self) -> Result<SharedBytes> {
+        match self {
+            Value::Bytes(bytes) => Ok(bytes),
+            Value::Object(_) => Err(Error::new(Status::WrongType, "the value under this key is an object, not bytes")),
+        }
+    }
+
+    /// The object; an error if it is bytes.
+    pub fn into_object(self) -> Result<Object> {
+        match self {
+            Value::Object(object) => Ok(object),
+            Value::Bytes(_) => Err(Error::new(Status::WrongType, "the value under this key is bytes, not an object")),
+        }
+    }
+}
+
+impl From<Loaded<SharedBytes>> for Loaded<Value> {
+    fn from(loaded: Loaded<SharedBytes>) -> Loaded<Value> {
+        Loaded { value: Value::Bytes(loaded.value), ttl: loaded.ttl, soft: loaded.soft }
+    }
+}
+
+impl TtlCache<Value> {
+    /// Copies the bytes under this key into the buffer, if they fit.
+    pub fn get_into(&self, key: &[u8], buffer: &mut [u8]) -> Copied {
+        let found = self.look_up(key, |value| match value {
+            Value::Bytes(bytes) if bytes.len() > buffer.len() => (Copied::TooLong(bytes.len()), None),
+            Value::Bytes(bytes) if bytes.len() > SHORT => (Copied::Whole(bytes.len()), Some(bytes.clone())),
+            Value::Bytes(bytes) => {
+                buffer[..bytes.len()].copy_from_slice(bytes);
+                (Copied::Whole(bytes.len()), None)
+            }
+            Value::Object(_) => (Copied::NotBytes, None),
+        });
+        match found {
+            None => Copied::Missing,
+            Some(((copied, long), _)) => {
+                if let Some(bytes) = long {
+                    buffer[..bytes.len()].copy_from_slice(&bytes);
+                }
+                copied
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Bytes(bytes) => bytes.fmt(f),
+            Value::Object(_) => f.write_str("Object"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::store::Entry;
+    use super::*;
+
+    #[test]
+    fn an_entry_is_one_cache_line() {
+        assert_eq!(size_of::<Value>(), 16);
+        assert_eq!(size_of::<Entry<Value>>(), 64);
+    }
+}

@@ -1,0 +1,124 @@
+//! Children forked while other threads are busy with the cache: none hangs, and each has what was cached.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use st_secrets::cache::{Acquired, TtlCache, Value};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const FORKS: usize = 300;
+
+/// Runs `child` in a forked child; whether it said yes, within some seconds.
+fn fork(child: impl FnOnce() -> bool) -> bool {
+    // SAFETY: the child calls `child`, which uses this library alone, and ends without running anything of the
+    // parent's.
+    let pid = unsafe { libc::fork() };
+    assert!(pid >= 0, "fork: {}", std::io::Error::last_os_error());
+    if pid == 0 {
+        let code = i32::from(!child());
+        // SAFETY: ends this process at once.
+        unsafe { libc::_exit(code) };
+    }
+    let end = Instant::now() + Duration::from_secs(20);
+    loop {
+        let mut status = 0;
+        // SAFETY: `pid` is a child of ours that was not waited for yet.
+        if unsafe { libc::waitpid(pid, &mut status, libc::WNOHANG) } == pid {
+            return libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0;
+        }
+        if Instant::now() > end {
+            // SAFETY: as above; it hangs and has to go.
+            unsafe {
+                libc::kill(pid, libc::SIGKILL);
+                libc::waitpid(pid, &mut status, 0);
+            }
+            panic!("a child hangs");
+        }
+        thread::sleep(Duration::from_micros(200));
+    }
+}
+
+fn value(text: &str) -> Value {
+    Value::copy_from(text.as_bytes()).unwrap()
+}
+
+fn has(cache: &TtlCache<Value>, key: &str) -> bool {
+    cache.get(key.as_bytes()).is_some_and(|value| *value.into_bytes().unwrap() == *key.as_bytes())
+}
+
+/// Everything a child may want to do, with threads of its own.
+fn use_everything(cache: &TtlCache<Value>) -> bool {
+    let kept = (0..50).all(|key| has(cache, &format!("kept:{key}")));
+    let loaded = cache.get_or_load(b"under way", MINUTE, |_| Ok(value("by the child"))).is_ok();
+    let work = || {
+        for key in 0..200 {
+            cache.set(format!("child:{key}").as_bytes(), value("child"), None).unwrap();
+            cache.get(format!("child:{}", key / 2).as_bytes());
+        }
+    };
+    thread::scope(|scope| {
+        scope.spawn(work);
+        work();
+    });
+    let forgotten = cache.invalidate_prefix(b"kept:");
+    kept && loaded && forgotten <= 50 && cache.stats().size <= 1_000
+}
+
+fn disturb(cache: &TtlCache<Value>, seed: u64, stop: &AtomicBool) {
+    let mut step = seed;
+    while !stop.load(Relaxed) {
+        step = step.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let key = format!("busy:{}", (step >> 33) % 500);
+        match (step >> 50) % 8 {
+            0 => cache.set(key.as_bytes(), value(&key), None).unwrap(),
+            1 => drop(cache.delete(key.as_bytes())),
+            2 => drop(cache.get_or_load(key.as_bytes(), MINUTE, |_| Ok(value("loaded")))),
+            3 => drop(cache.get_or_load(b"one for all", Duration::from_millis(1), |_| {
+                thread::yield_now();
+                Err::<Value, _>(st_secrets::Error::new(st_secrets::Status::Unavailable, "down"))
+            })),
+            4 => drop(cache.invalidate_prefix(b"busy:4")),
+            _ => drop(cache.get(format!("kept:{}", step % 50).as_bytes())),
+        }
+        // The kept ones stay the most recently used.
+        has(cache, &format!("kept:{}", (step >> 40) % 50));
+    }
+}
+
+#[test]
+fn no_child_hangs_and_all_have_what_was_cached() {
+    let cache = TtlCache::new(MINUTE, 1_000, Duration::from_millis(5)).unwrap();
+    for key in 0..50 {
+        cache.set(format!("kept:{key}").as_bytes(), value(&format!("kept:{key}")), Some(Duration::MAX)).unwrap();
+    }
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        // A load that never ends while the children are made.
+        let lease = match cache.acquire(b"under way", Duration::ZERO, Duration::MAX).unwrap() {
+            Acquired::Lead(lease, _) => lease,
+            _ => panic!("nobody loads it"),
+        };
+        for seed in 0..8 {
+            let (cache, stop) = (&cache, &stop);
+            scope.spawn(move || disturb(cache, seed, stop));
+        }
+        let forks = std::env::var("ST_TEST_FORKS").ok().and_then(|forks| forks.parse().ok()).unwrap_or(FORKS);
+        let bad = (0..forks).filter(|_| !fork(|| use_everything(&cache))).count();
+        stop.store(true, Relaxed);
+        assert_eq!(bad, 0, "children that missed something");
+        lease.finish(value("by the parent")).unwrap();
+    });
+    assert!(cache.get(b"under way").is_some());
+}
+
+#[test]
+fn a_load_may_fork() {
+    let cache = TtlCache::new(MINUTE, 10, MINUTE).unwrap();
+    let got = cache.get_or_load(b"key", MINUTE, |_| {
+        let own = || cache.get_or_load(b"key", MINUTE, |_| Ok(value("again"))).is_err();
+        assert!(fork(|| own() && cache.get_or_load(b"other", MINUTE, |_| Ok(value("other"))).is_ok()));
+        Ok(value("value"))
+    });
+    assert!(got.is_ok());
+}

@@ -1,0 +1,202 @@
+//! Loading once: whatever the owner of a load does, nobody hangs and nothing old is stored.
+
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use st_secrets::cache::{Acquired, Lease, TtlCache};
+use st_secrets::{Error, Result, Status};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const SHORT: Duration = Duration::from_millis(30);
+
+fn cache() -> TtlCache<u64> {
+    TtlCache::new(MINUTE, 100, MINUTE).unwrap()
+}
+
+fn lead<'a>(cache: &'a TtlCache<u64>, key: &[u8]) -> Lease<'a, u64> {
+    match cache.acquire(key, Duration::ZERO, MINUTE).unwrap() {
+        Acquired::Lead(lease, None) => lease,
+        _ => panic!("nobody else loads the key"),
+    }
+}
+
+/// Runs a load of `key` in a thread of its own and gives the others time to begin waiting for it.
+fn with_waiters(cache: &TtlCache<u64>, key: &[u8], end: impl FnOnce(Lease<'_, u64>)) -> Vec<Result<u64>> {
+    let lease = lead(cache, key);
+    thread::scope(|scope| {
+        let never = |_| -> Result<u64> { panic!("the key is being loaded") };
+        let waiters: Vec<_> = (0..4).map(|_| scope.spawn(move || cache.get_or_load(key, MINUTE, never))).collect();
+        thread::sleep(SHORT);
+        end(lease);
+        waiters.into_iter().map(|waiter| waiter.join().unwrap()).collect()
+    })
+}
+
+#[test]
+fn many_callers_one_load() {
+    let (cache, loads, start) = (cache(), AtomicUsize::new(0), Barrier::new(16));
+    thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                start.wait();
+                let value = cache.get_or_load(b"key", MINUTE, |remaining| {
+                    assert!(remaining <= MINUTE && remaining > MINUTE / 2);
+                    loads.fetch_add(1, SeqCst);
+                    thread::sleep(SHORT);
+                    Ok(7)
+                });
+                assert_eq!(value.unwrap(), 7);
+            });
+        }
+    });
+    assert_eq!(loads.load(SeqCst), 1);
+    assert_eq!((cache.stats().loads, cache.stats().load_failures), (1, 0));
+    assert_eq!(cache.get_or_load(b"key", MINUTE, |_| -> Result<u64> { panic!("cached") }).unwrap(), 7);
+}
+
+#[test]
+fn everybody_gets_the_value_or_the_error() {
+    let cache = cache();
+    let got = with_waiters(&cache, b"good", |lease| lease.finish(5).unwrap());
+    assert!(got.iter().all(|value| *value.as_ref().unwrap() == 5));
+
+    let got = with_waiters(&cache, b"bad", |lease| lease.fail(Error::new(Status::AccessDenied, "not for you")));
+    assert!(got.iter().all(|error| error.as_ref().unwrap_err().message() == "not for you"));
+    assert_eq!(cache.get(b"bad"), None);
+
+    let got = with_waiters(&cache, b"dropped", |lease| drop(lease));
+    assert!(got.iter().all(|error| error.as_ref().unwrap_err().status() == Status::Abandoned));
+    assert_eq!((cache.stats().loads, cache.stats().load_failures), (3, 2));
+
+    // All three can be loaded again.
+    for key in [&b"bad"[..], b"dropped"] {
+        assert_eq!(cache.get_or_load(key, MINUTE, |_| Ok(6)).unwrap(), 6);
+    }
+}
+
+#[test]
+fn a_load_that_panics_is_an_error() {
+    let cache = cache();
+    std::panic::set_hook(Box::new(|_| {}));
+    let error = cache.get_or_load(b"key", MINUTE, |_| -> Result<u64> { panic!("a secret") }).unwrap_err();
+    let _ = std::panic::take_hook();
+    assert_eq!(error.status(), Status::Panic);
+    assert!(!error.message().contains("a secret"));
+    assert_eq!(cache.get_or_load(b"key", MINUTE, |_| Ok(6)).unwrap(), 6);
+}
+
+#[test]
+fn a_load_that_asks_for_its_own_key_is_told_so() {
+    let cache = cache();
+    let value = cache.get_or_load(b"key", MINUTE, |_| {
+        let error = cache.get_or_load(b"key", MINUTE, |_| Ok(1)).unwrap_err();
+        assert_eq!(error.status(), Status::Busy);
+        // Another key is fine.
+        cache.get_or_load(b"other", MINUTE, |_| Ok(2))
+    });
+    assert_eq!(value.unwrap(), 2);
+}
+
+#[test]
+fn loads_that_wait_for_each_other_are_told_so() {
+    let (cache, both) = (cache(), Barrier::new(2));
+    let ask = |first: &[u8], second: &[u8]| {
+        cache.get_or_load(first, Duration::MAX, |_| {
+            both.wait();
+            cache.get_or_load(second, Duration::MAX, |_| Ok(1)).or(Ok(2))
+        })
+    };
+    thread::scope(|scope| {
+        let other = scope.spawn(|| ask(b"b", b"a"));
+        let mine = ask(b"a", b"b").unwrap();
+        let other = other.join().unwrap().unwrap();
+        // One is told, and goes on; the other gets what that brings.
+        assert_eq!((mine, other), (2, 2));
+    });
+}
+
+#[test]
+fn waiters_have_a_deadline() {
+    let cache = cache();
+    let lease = lead(&cache, b"key");
+    let start = Instant::now();
+    let error = cache.get_or_load(b"key", SHORT, |_| Ok(1)).unwrap_err();
+    assert_eq!(error.status(), Status::Timeout);
+    assert!(start.elapsed() >= SHORT);
+    assert!(matches!(cache.acquire(b"key", Duration::ZERO, MINUTE).unwrap(), Acquired::Busy));
+    assert_eq!(cache.get_or_load(b"key", Duration::ZERO, |_| Ok(1)).unwrap_err().status(), Status::Busy);
+    lease.finish(3).unwrap();
+    assert_eq!(cache.get(b"key"), Some(3));
+}
+
+#[test]
+fn what_was_invalidated_during_its_load_is_handed_out_but_not_stored() {
+    let cache = cache();
+    let ways: [&dyn Fn(); 4] = [
+        &|| assert!(!cache.delete(b"key:1")),
+        &|| assert_eq!(cache.invalidate_prefix(b"key:"), 0),
+        &|| assert_eq!(cache.clear(), 0),
+        &|| cache.set(b"key:1", 9, Some(Duration::ZERO)).unwrap(),
+    ];
+    for invalidate in ways {
+        let got = with_waiters(&cache, b"key:1", |lease| {
+            invalidate();
+            lease.finish(5).unwrap();
+        });
+        assert!(got.iter().all(|value| *value.as_ref().unwrap() == 5));
+        assert_eq!(cache.get(b"key:1"), None);
+    }
+    // A value that was set meanwhile is newer than the loaded one.
+    let lease = lead(&cache, b"key:1");
+    cache.set(b"key:1", 8, None).unwrap();
+    lease.finish(5).unwrap();
+    assert_eq!(cache.get(b"key:1"), Some(8));
+}
+
+#[test]
+fn a_lease_that_takes_too_long_goes_to_the_next() {
+    let cache = cache();
+    let Acquired::Lead(slow, None) = cache.acquire(b"key", MINUTE, SHORT).unwrap() else { panic!() };
+    let Acquired::Lead(next, None) = cache.acquire(b"key", MINUTE, MINUTE).unwrap() else { panic!() };
+    assert_eq!(slow.finish(1).unwrap_err().status(), Status::Abandoned);
+    assert_eq!(cache.get(b"key"), None);
+    next.finish(2).unwrap();
+    assert_eq!(cache.get(b"key"), Some(2));
+}
+
+#[test]
+fn leases_work_by_number_from_any_thread() {
+    let cache = cache();
+    let number = lead(&cache, b"key").into_number();
+    thread::scope(|scope| {
+        let waiter = scope.spawn(|| match cache.acquire(b"key", MINUTE, MINUTE).unwrap() {
+            Acquired::Hit(value) => value,
+            _ => panic!("the key is being loaded"),
+        });
+        thread::sleep(SHORT);
+        scope.spawn(|| cache.load_finish(number, 4).unwrap());
+        assert_eq!(waiter.join().unwrap(), 4);
+    });
+    assert_eq!(cache.load_finish(number, 5).unwrap_err().status(), Status::Abandoned);
+    assert_eq!(cache.load_finish(0, 5).unwrap_err().status(), Status::Abandoned);
+
+    let number = lead(&cache, b"other").into_number();
+    cache.load_abandon(number, Error::new(Status::Unavailable, "down")).unwrap();
+    assert_eq!(
+        cache.load_abandon(number, Error::new(Status::Unavailable, "down")).unwrap_err().status(),
+        Status::Abandoned
+    );
+    drop(lead(&cache, b"other"));
+}
+
+#[test]
+fn a_cache_that_holds_nothing_still_loads() {
+    let cache = TtlCache::new(MINUTE, 0, MINUTE).unwrap();
+    for value in 0..3 {
+        assert_eq!(cache.get_or_load(b"key", MINUTE, |_| Ok(value)).unwrap(), value);
+    }
+    cache.set(b"key", 1, None).unwrap();
+    assert_eq!((cache.get(b"key"), cache.stats().size, cache.stats().loads), (None, 0, 3));
+}

@@ -998,8 +998,8 @@ st_status st_cache_load_begin(const struct st_cache *cache,
  * Ends a lease with a copy of `len` bytes: they are stored for `ttl` seconds (`ST_TTL_DEFAULT`: the cache's) and handed
  * to all who wait.
  *
- * `ST_NOT_FOUND`: there is no such lease (any more). `ST_ABANDONED`: its time was over and others took the load over.
- * `ST_INVALID_ARGUMENT`: nothing was ended.
+ * `ST_ABANDONED`: the lease has ended, or its time was over and others took the load over. `ST_INVALID_ARGUMENT`: nothing
+ * was ended.
  */
 st_status st_cache_load_finish(const struct st_cache *cache,
                                uint64_t lease,
@@ -1022,7 +1022,7 @@ st_status st_cache_load_finish_object(const struct st_cache *cache,
  * Ends a lease without a value: all who wait get the status `why` (not `ST_OK`) and the message (UTF-8, copied; NULL
  * with 0 is none), which must not hold a secret. Nothing is stored.
  *
- * `ST_NOT_FOUND`: there is no such lease (any more).
+ * `ST_ABANDONED`: the lease has ended already.
  */
 st_status st_cache_load_abandon(const struct st_cache *cache,
                                 uint64_t lease,

@@ -1,0 +1,137 @@
+/* Bad arguments of the functions for caches: each is refused with its status and a message that names it. */
+#include <math.h>
+
+#include "check.h"
+
+static const size_t absurd[] = {SIZE_MAX - 1, SIZE_MAX / 2 + 1};
+#define EACH_ABSURD(len) for (size_t i = 0, len = absurd[0]; i < 2; i++, len = absurd[1])
+#define BAD(call, word) CHECK_FAILS(call, ST_INVALID_ARGUMENT, word)
+
+static st_error error = ST_ERROR_INIT;
+static st_cache *cache;
+
+static void making(void) {
+    st_cache *made = (st_cache *)&error;
+    const double wrong[] = {NAN, -1.0, -0.5, -INFINITY};
+    for (int i = 0; i < 4; i++) {
+        BAD(st_cache_new(wrong[i], 10, 60.0, &made, &error), "`default_ttl`");
+        CHECK(made == NULL);
+        BAD(st_cache_new(300.0, 10, wrong[i], &made, &error), "`cleanup_interval`");
+    }
+    BAD(st_cache_new(300.0, 10, 60.0, NULL, &error), "`out`");
+    BAD(st_cache_new(300.0, SIZE_MAX, 60.0, &made, &error), "`max_size`");
+}
+
+static void storing(void) {
+    const double wrong[] = {NAN, -2.0, -0.5, -INFINITY};
+    BAD(st_cache_set(NULL, "k", 1, "v", 1, 1.0, &error), "`cache`");
+    BAD(st_cache_set(cache, NULL, 1, "v", 1, 1.0, &error), "`key`");
+    BAD(st_cache_set(cache, NULL, ST_NUL, "v", 1, 1.0, &error), "`key`");
+    BAD(st_cache_set(cache, "k", 1, NULL, 1, 1.0, &error), "`value`");
+    for (int i = 0; i < 4; i++) {
+        BAD(st_cache_set(cache, "k", 1, "v", 1, wrong[i], &error), "`ttl`");
+        BAD(st_cache_set_object(cache, "k", 1, NULL, NULL, wrong[i], &error), "`ttl`");
+        BAD(st_cache_load_finish(cache, 1, "v", 1, wrong[i], &error), "`ttl`");
+        BAD(st_cache_load_finish_object(cache, 1, NULL, NULL, wrong[i], &error), "`ttl`");
+    }
+    BAD(st_cache_set_object(cache, NULL, 1, NULL, NULL, 1.0, &error), "`key`");
+    EACH_ABSURD(len) {
+        BAD(st_cache_set(cache, "k", len, "v", 1, 1.0, &error), "`key_len`");
+        BAD(st_cache_set(cache, "k", 1, "v", len, 1.0, &error), "`value_len`");
+        BAD(st_cache_set_object(cache, "k", len, NULL, NULL, 1.0, &error), "`key_len`");
+        BAD(st_cache_load_finish(cache, 1, "v", len, 1.0, &error), "`value_len`");
+    }
+    BAD(st_cache_load_finish(NULL, 1, "v", 1, 1.0, &error), "`cache`");
+    BAD(st_cache_load_finish(cache, 1, NULL, 1, 1.0, &error), "`value`");
+    BAD(st_cache_load_finish_object(NULL, 1, NULL, NULL, 1.0, &error), "`cache`");
+    BAD(st_cache_load_abandon(NULL, 1, ST_IO, NULL, 0, &error), "`cache`");
+    BAD(st_cache_load_abandon(cache, 1, ST_OK, NULL, 0, &error), "`why`");
+    BAD(st_cache_load_abandon(cache, 1, 5, NULL, 0, &error), "`why`");
+    BAD(st_cache_load_abandon(cache, 1, ST_IO, NULL, 3, &error), "`message`");
+    BAD(st_cache_load_abandon(cache, 1, ST_IO, "\xFF", 1, &error), "`message`");
+}
+
+static void looking_up(void) {
+    st_bytes bytes;
+    st_object object;
+    size_t len = 9;
+    char buffer[4];
+    memset(&bytes, 0x5A, sizeof bytes);
+    BAD(st_cache_get(NULL, "k", 1, &bytes, &error), "`cache`");
+    CHECK_EMPTY(bytes);
+    BAD(st_cache_get(cache, NULL, 1, &bytes, &error), "`key`");
+    BAD(st_cache_get(cache, "k", 1, NULL, &error), "`out`");
+    BAD(st_cache_get_into(NULL, "k", 1, buffer, 4, &len, &error), "`cache`");
+    CHECK(len == 0);
+    BAD(st_cache_get_into(cache, "k", 1, NULL, 4, &len, &error), "`buffer`");
+    BAD(st_cache_get_into(cache, "k", 1, buffer, 4, NULL, &error), "`len`");
+    BAD(st_cache_get_object(NULL, "k", 1, &object, &error), "`cache`");
+    BAD(st_cache_get_object(cache, "k", 1, NULL, &error), "`out`");
+    EACH_ABSURD(absurd_len) {
+        BAD(st_cache_get(cache, "k", absurd_len, &bytes, &error), "`key_len`");
+        BAD(st_cache_get_into(cache, "k", absurd_len, buffer, 4, &len, &error), "`key_len`");
+        BAD(st_cache_get_into(cache, "k", 1, buffer, absurd_len, &len, &error), "`capacity`");
+        BAD(st_cache_get_object(cache, "k", absurd_len, &object, &error), "`key_len`");
+    }
+}
+
+static st_status load(void *context, const char *key, size_t key_len, double timeout, st_reply *reply) {
+    (void)context, (void)key, (void)key_len, (void)timeout;
+    return st_reply_bytes(reply, "v", 1, 1.0);
+}
+
+static void loading(void) {
+    st_bytes bytes;
+    int32_t outcome = 9;
+    uint64_t lease = 9;
+    const double wrong[] = {NAN, -1.0, -INFINITY};
+    BAD(st_cache_get_or_load(NULL, "k", 1, 1.0, load, NULL, &bytes, &error), "`cache`");
+    BAD(st_cache_get_or_load(cache, NULL, 1, 1.0, load, NULL, &bytes, &error), "`key`");
+    BAD(st_cache_get_or_load(cache, "k", 1, 1.0, NULL, NULL, &bytes, &error), "`load`");
+    BAD(st_cache_load_begin(NULL, "k", 1, 1.0, 1.0, &outcome, &bytes, &lease, &error), "`cache`");
+    CHECK(outcome == 0 && lease == 0);
+    BAD(st_cache_load_begin(cache, NULL, 1, 1.0, 1.0, &outcome, &bytes, &lease, &error), "`key`");
+    BAD(st_cache_load_begin(cache, "k", 1, 1.0, 1.0, NULL, &bytes, &lease, &error), "`outcome`");
+    BAD(st_cache_load_begin(cache, "k", 1, 1.0, 1.0, &outcome, NULL, &lease, &error), "`value`");
+    BAD(st_cache_load_begin(cache, "k", 1, 1.0, 1.0, &outcome, &bytes, NULL, &error), "`lease`");
+    for (int i = 0; i < 3; i++) {
+        BAD(st_cache_get_or_load(cache, "k", 1, wrong[i], load, NULL, &bytes, &error), "`timeout`");
+        BAD(st_cache_load_begin(cache, "k", 1, wrong[i], 1.0, &outcome, &bytes, &lease, &error), "`timeout`");
+        BAD(st_cache_load_begin(cache, "k", 1, 1.0, wrong[i], &outcome, &bytes, &lease, &error), "`lease_ttl`");
+    }
+}
+
+static void removing(void) {
+    size_t count = 9;
+    bool existed = true;
+    st_cache_counts counts = ST_CACHE_COUNTS_INIT;
+    BAD(st_cache_delete(NULL, "k", 1, &existed, &error), "`cache`");
+    CHECK(!existed);
+    BAD(st_cache_delete(cache, NULL, 1, &existed, &error), "`key`");
+    BAD(st_cache_clear(NULL, &count, &error), "`cache`");
+    CHECK(count == 0);
+    BAD(st_cache_invalidate_prefix(NULL, "p", 1, &count, &error), "`cache`");
+    BAD(st_cache_invalidate_prefix(cache, NULL, 1, &count, &error), "`prefix`");
+    BAD(st_cache_invalidate_provider(NULL, 0, &count, &error), "`provider`");
+    BAD(st_cache_invalidate_provider("\xFF", 1, &count, &error), "`provider`");
+    BAD(st_cache_stats(NULL, &counts, &error), "`cache`");
+    BAD(st_cache_stats(cache, NULL, &error), "`out`");
+    counts.struct_size = 4;
+    BAD(st_cache_stats(cache, &counts, &error), "ST_CACHE_COUNTS_INIT");
+    EACH_ABSURD(len) {
+        BAD(st_cache_delete(cache, "k", len, &existed, &error), "`key_len`");
+        BAD(st_cache_invalidate_prefix(cache, "p", len, &count, &error), "`prefix_len`");
+        BAD(st_cache_invalidate_provider("p", len, &count, &error), "`provider_len`");
+    }
+}
+
+int main(void) {
+    CHECK_OK(st_cache_new(300.0, 10, 60.0, &cache, &error));
+    making();
+    storing();
+    looking_up();
+    loading();
+    removing();
+    st_cache_free(cache);
+    return 0;
+}

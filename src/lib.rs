@@ -1,17 +1,34 @@
-//! One native core for the secrets of a training stack.
-#![warn(rustdoc::broken_intra_doc_links)]
+//! One native core for the secrets of a training stack: the same answers from the same environment and files for every
+//! program that links it, in C, C++ or Rust. Blocking, without a runtime or a thread of its own.
+//!
+//! The C ABI is in the header `st_secrets.h`; this crate is the same library for Rust. Begin with [`Manager`].
+//!
+//! # Where things are
+//! Calls come in at the top and data flows down; nothing imports upward.
+//!
+//! | part | does |
+//! |---|---|
+//! | `ffi` | the C ABI: checks arguments, calls one function of the core, hands back the result |
+//! | [`secrets`] | the chain of layers |
+//! | [`cache`] | values that live for a time |
+//! | [`Config`], [`log`], [`SecretBytes`], [`Error`] | the ground: settings, messages, secret memory, failures |
 
-#[cfg(not(unix))]
-compile_error!("st-secrets is built and tested on Linux; on Windows use it inside WSL");
+#[cfg(not(target_os = "linux"))]
+compile_error!("st-secrets is built and tested on Linux with glibc; on Windows use it inside WSL");
 
 mod bytes;
 pub mod cache;
 mod clock;
+mod config;
 mod error;
+pub mod ffi;
 mod fork;
 pub mod log;
 mod paths;
+pub mod secrets;
 mod sys;
 
 pub use bytes::{SecretBytes, SharedBytes};
+pub use config::Config;
 pub use error::{Error, Result, Source, Status};
+pub use secrets::{Found, Manager, Options, Secret, well_known};

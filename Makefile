@@ -1,0 +1,89 @@
+# make            build the libraries into build/lib
+# make demo       build everything and show a launcher at work, offline
+# make test       install what the tests need, run all of them
+# make bench      measure, beside peers
+# make install    install into PREFIX, under DESTDIR
+# make header     write include/st_secrets.h anew from src/ffi
+
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+MAJOR := $(word 1,$(subst ., ,$(VERSION)))
+MINOR := $(word 2,$(subst ., ,$(VERSION)))
+ABI := 0
+STATIC_LIBS := -lgcc_s -lutil -lrt -lpthread -lm -ldl -lc
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+CC ?= cc
+CARGO ?= cargo
+CFLAGS ?= -O2 -g -Wall -Wextra
+BUILD := build
+CARGO_BUILD := $(CARGO) build --target-dir target --release --locked --features wiping-allocator
+SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock build.rs
+
+.PHONY: all demo test bench install header clean tools test-rust test-c lint
+.DELETE_ON_ERROR:
+
+all: $(BUILD)/lib/libst_secrets.so $(BUILD)/lib/libst_secrets.a
+
+$(BUILD)/lib/libst_secrets.so.$(VERSION) $(BUILD)/st_secrets_raw.a &: $(SOURCES)
+	@command -v $(CARGO) >/dev/null || { echo "cargo is missing: install Rust from https://rustup.rs" >&2; exit 1; }
+	mkdir -p $(BUILD)/lib
+	$(CARGO_BUILD)
+	cp target/release/libst_secrets.so $(BUILD)/lib/libst_secrets.so.$(VERSION)
+	strip --strip-unneeded $(BUILD)/lib/libst_secrets.so.$(VERSION)
+	cp target/release/libst_secrets.a $(BUILD)/st_secrets_raw.a
+
+$(BUILD)/lib/libst_secrets.so: $(BUILD)/lib/libst_secrets.so.$(VERSION)
+	ln -sf libst_secrets.so.$(VERSION) $(BUILD)/lib/libst_secrets.so.$(ABI)
+	ln -sf libst_secrets.so.$(ABI) $@
+
+$(BUILD)/lib/libst_secrets.a: $(BUILD)/st_secrets_raw.a packaging/static-archive.sh packaging/exports.txt
+	packaging/static-archive.sh $< $@ packaging/exports.txt
+
+$(BUILD)/launcher: examples/launcher.c include/st_secrets.h $(BUILD)/lib/libst_secrets.a
+	$(CC) $(CFLAGS) -Iinclude -o $@ examples/launcher.c $(BUILD)/lib/libst_secrets.a $(STATIC_LIBS)
+
+demo: all $(BUILD)/launcher
+	@sh examples/demo.sh $(BUILD)/launcher
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/lib/cmake/st_secrets
+	install -m 644 include/st_secrets.h $(DESTDIR)$(PREFIX)/include/
+	install -m 755 $(BUILD)/lib/libst_secrets.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/
+	ln -sf libst_secrets.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libst_secrets.so.$(ABI)
+	ln -sf libst_secrets.so.$(ABI) $(DESTDIR)$(PREFIX)/lib/libst_secrets.so
+	install -m 644 $(BUILD)/lib/libst_secrets.a $(DESTDIR)$(PREFIX)/lib/
+	@for pair in st_secrets.pc:pkgconfig st_secretsConfig.cmake:cmake/st_secrets \
+	    st_secretsConfigVersion.cmake:cmake/st_secrets; do \
+	  file=$${pair%%:*}; folder=$(DESTDIR)$(PREFIX)/lib/$${pair#*:}; \
+	  echo "install $$folder/$$file"; \
+	  sed -e 's|@VERSION@|$(VERSION)|g' -e 's|@ABI@|$(ABI)|g' -e 's|@MAJOR@|$(MAJOR)|g' -e 's|@MINOR@|$(MINOR)|g' \
+	    -e 's|@STATIC_LIBS@|$(STATIC_LIBS)|g' packaging/$$file.in > $$folder/$$file && chmod 644 $$folder/$$file || exit 1; \
+	done
+
+header:
+	ST_SECRETS_WRITE_HEADER=1 $(CARGO) test --locked --test header the_header_is_up_to_date -- --exact
+
+tools:
+	@sh tests/tools.sh
+
+lint:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --features wiping-allocator,test-panic -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
+
+test-rust:
+	$(CARGO) test --locked
+
+test-c: all $(BUILD)/launcher
+	sh tests/c/run.sh
+
+test: tools lint test-rust test-c
+
+bench: all
+	sh benches/run.sh
+
+clean:
+	rm -rf $(BUILD)
+	$(CARGO) clean

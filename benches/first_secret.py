@@ -1,0 +1,11 @@
+"""What a Python program does for the same: the environment, else the file."""
+
+import json
+import os
+import sys
+
+value = os.environ.get(sys.argv[2])
+if not value:
+    with open(sys.argv[1], encoding="utf-8") as file:
+        value = json.load(file)[sys.argv[2]]
+print(len(value))

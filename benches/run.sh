@@ -1,0 +1,25 @@
+#!/bin/sh
+# Prints what `make bench` measures. Ratios within one run count; single times move with the machine.
+set -eu
+cd "$(dirname "$0")/.."
+command -v python3 >/dev/null || { echo "python3, the peer of these measurements, is missing" >&2; exit 1; }
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+unset HF_TOKEN
+
+for program in first_secret get; do
+    ${CC:-cc} -O2 -Wall -Iinclude -o "$work/$program" "benches/$program.c" -Lbuild/lib -lst_secrets \
+        -Wl,-rpath,"$PWD/build/lib"
+done
+(umask 077 && cat >"$work/secrets.json" <<'JSON')
+{
+  "HF_TOKEN": "hf_0123456789abcdef0123456789abcdef",
+  "REPLICATE_API_TOKEN": "r8_0123456789abcdef0123456789abcdef"
+}
+JSON
+
+python3 benches/starts.py "$work/first_secret $work/secrets.json HF_TOKEN" \
+    "python3 benches/first_secret.py $work/secrets.json HF_TOKEN"
+IN_ENVIRONMENT=hf_0123456789abcdef0123456789abcdef "$work/get" "$work/secrets.json" HF_TOKEN IN_ENVIRONMENT
+printf '%-44s %8s KiB\n' "size of the stripped shared library" \
+    "$(($(stat -Lc %s build/lib/libst_secrets.so) / 1024))"

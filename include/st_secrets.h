@@ -1,0 +1,702 @@
+/*
+ * st_secrets: secrets for training stacks, out of the environment and files.
+ *
+ * This header is generated from src/ffi; `make header` writes it anew.
+ *
+ * CONVENTIONS, which hold for every function unless it says otherwise
+ *
+ * Results. A function that can fail returns an `st_status` (`ST_OK` is 0, failures are negative) and takes as its last
+ * argument an `st_error *`, which may be NULL. When it fails, all its outputs are zero, save `*len` with
+ * `ST_BUFFER_TOO_SMALL`. Besides what is listed, every such function may return `ST_INVALID_ARGUMENT`, `ST_NO_MEMORY`
+ * and `ST_PANIC`. `ST_NO_MEMORY` is about values; where the system has not even a few bytes left, the process ends.
+ *
+ * Text and bytes come in as pointer and length; `ST_NUL` as the length means that a NUL ends them. Names of secrets,
+ * layers and settings are UTF-8. Inputs are copied where they are kept; they must not change during the call.
+ *
+ * Bytes go out as `st_bytes`, to be freed with `st_bytes_free` and nothing else, or into the caller's buffer.
+ *
+ * Handles are opaque. `_open` or `_new` makes one and `_free` frees it; freeing NULL is fine. No call consumes one.
+ * A handle passed as pointer to `const` may be used from any number of threads at once, while nobody frees it.
+ *
+ * Times are seconds.
+ *
+ * Callbacks are called with no lock held and may call the library. They must not throw or longjmp out.
+ *
+ * Processes. The library keeps no thread, prints nothing, and installs no signal handler. After fork() without exec the
+ * child may use what the parent had. fork() is not to be called from a signal handler. Linux with glibc.
+ */
+
+#ifndef ST_SECRETS_H
+#define ST_SECRETS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/** The version of this header, as text and as `major * 1000000 + minor * 1000 + patch`. */
+#define ST_VERSION "0.1.0"
+#define ST_VERSION_NUMBER 1000
+/** The version of the binary interface that this header describes. */
+#define ST_ABI_VERSION 0
+
+/** As a length: the text ends with a NUL. */
+#define ST_NUL SIZE_MAX
+/** As a position: behind all others. */
+#define ST_LAST SIZE_MAX
+/** As a timeout: that of the configuration. */
+#define ST_TIMEOUT_DEFAULT (-1.0)
+/** As a time to live: that of the configuration. */
+#define ST_TTL_DEFAULT (-1.0)
+
+/** What an `st_error` and an `st_secret_info` are set up with: `st_error error = ST_ERROR_INIT;`. */
+#define ST_ERROR_INIT {sizeof(st_error), 0, 0, 0, 0, {0}}
+#define ST_SECRET_INFO_INIT {sizeof(st_secret_info), 0, 0, 0, 0.0, 0.0, {0}, {0}}
+
+/** Names of the secrets that SimpleTuner itself uses. */
+#define ST_KEY_REPLICATE_API_TOKEN "REPLICATE_API_TOKEN"
+#define ST_KEY_HF_TOKEN "HF_TOKEN"
+#define ST_KEY_CLOUD_WEBHOOK_SECRET "CLOUD_WEBHOOK_SECRET"
+
+/**
+ * No layer: the call itself, its arguments, or the configuration.
+ */
+#define ST_SOURCE_NONE 0
+
+/**
+ * Environment variables.
+ */
+#define ST_SOURCE_ENV 1
+
+/**
+ * The secrets file or folder.
+ */
+#define ST_SOURCE_FILE 2
+
+/**
+ * A layer added with `st_secrets_add_provider`.
+ */
+#define ST_SOURCE_CUSTOM 5
+
+/**
+ * In `st_error.flags`: the same call may succeed later without anybody changing anything.
+ */
+#define ST_ERROR_RETRYABLE 1
+
+/**
+ * Nothing is logged.
+ */
+#define ST_LOG_OFF 0
+
+/**
+ * Something that was asked for could not be done.
+ */
+#define ST_LOG_ERROR 1
+
+/**
+ * Something works, but not as it should: a layer was skipped, a file is readable by others.
+ */
+#define ST_LOG_WARN 2
+
+/**
+ * Something changed that later calls see: a file was read again.
+ */
+#define ST_LOG_INFO 3
+
+/**
+ * Where a value was looked for.
+ */
+#define ST_LOG_DEBUG 4
+
+/**
+ * Everything else.
+ */
+#define ST_LOG_TRACE 5
+
+/**
+ * For `st_secrets_get_with`: look at each source now, whatever is remembered of it.
+ */
+#define ST_GET_REFRESH 1
+
+/**
+ * For `st_secrets_get_with`: ask no layer that may take long. If the value is not at hand and such a layer was left
+ * out, the answer is `ST_UNAVAILABLE`.
+ */
+#define ST_GET_CACHED_ONLY 2
+
+/**
+ * In `st_secret_info.flags`: the layer does not answer now; this is what it answered before.
+ */
+#define ST_SECRET_STALE 1
+
+/**
+ * In `st_secret_info.flags`: the value comes from memory.
+ */
+#define ST_SECRET_CACHED 2
+
+/**
+ * In `st_secret_info.flags`: a layer that goes before this one failed, so another value may be the one that counts.
+ */
+#define ST_SECRET_DEGRADED 4
+
+/**
+ * Settings by name, each with a default. It may be used by one thread at a time; what was opened with it has a copy.
+ *
+ * Keys of the secrets manager:
+ *
+ * - `providers`: JSON array, the layers in the order in which they are asked; default `["env","file"]`
+ * - `env_prefix`: text; `MYAPP` makes the key `hf-token` the variable `MYAPP_HF_TOKEN`; default none
+ * - `file_path`: text, a JSON or YAML file or a folder of one-secret files, `~` being the home directory; default the
+ *   first that exists of `~/.simpletuner/secrets.json`, `.yaml`, `.yml`
+ * - `strict_permissions`: true or false, refuse a file that other users can read or change; default false
+ * - `timeout`: seconds above 0 for one call; default 10
+ */
+typedef struct st_config st_config;
+
+/**
+ * Where a callback puts its answer, valid until it returns.
+ */
+typedef struct st_reply st_reply;
+
+/**
+ * A chain of layers in which secrets are found. It may be used from any number of threads at once, and in the child of
+ * a `fork()`. Where a function takes one, NULL stands for the manager of the whole process, which is made from the
+ * environment on first use and replaced by `st_secrets_reset`.
+ */
+typedef struct st_secrets st_secrets;
+
+/**
+ * The result of a call: `ST_OK`, or one of the negative numbers below. A number is never given another meaning, and
+ * a later version may return numbers that this header does not list.
+ */
+typedef int32_t st_status;
+
+/**
+ * Receives one log message: its level, the part of the library it comes from (NUL-terminated) and its text, `len`
+ * bytes of UTF-8 with a NUL behind them. Both texts end with the call. The text never holds a value, key or token.
+ *
+ * It is called on the thread that made the call being logged, from several threads at once if several make calls, with
+ * no lock of the library held. It may call the library; what the library would log meanwhile is dropped. It must
+ * not throw.
+ */
+typedef void (*st_log_fn)(void *context, int32_t level, const char *target, const char *message, size_t len);
+
+/**
+ * Releases what a callback was given as `context`. A call that takes an `st_drop_fn` takes the context over, whatever
+ * it returns: the function is called exactly once, on any thread, with no lock of the library held. NULL: nothing is
+ * to be released.
+ */
+typedef void (*st_drop_fn)(void *context);
+
+/**
+ * What went wrong. The caller allocates it, sets it up with `ST_ERROR_INIT` and passes it as the last argument; NULL
+ * is fine for callers that need only the status. One `st_error` may serve any number of calls, one at a time.
+ *
+ * A failing call writes all fields that lie within `size`; a successful one writes `status` and `message[0]` only.
+ */
+typedef struct st_error {
+    /**
+     * The size of this struct in the caller's version of the header: `sizeof(st_error)`.
+     */
+    uint32_t size;
+    /**
+     * The status that the call returned.
+     */
+    st_status status;
+    /**
+     * The layer that failed, one of `ST_SOURCE_…`.
+     */
+    int32_t source;
+    /**
+     * The HTTP status or `errno`; 0 if there is none.
+     */
+    int32_t detail;
+    /**
+     * A combination of `ST_ERROR_…` bits.
+     */
+    uint32_t flags;
+    /**
+     * What happened, where, and what to do about it, in English, as NUL-terminated UTF-8, cut off at a whole character
+     * where it is too long. It never holds a value, key or token.
+     */
+    char message[512];
+} st_error;
+
+/**
+ * Bytes that the library hands out: a counted reference to memory that cannot be changed, is kept out of core files,
+ * and is wiped when its last reference goes. One NUL follows the last byte. They stay valid until `st_bytes_free`,
+ * whatever becomes of the handle they came from, and may be read from any thread.
+ *
+ * The struct itself belongs to the caller and is not to be copied: a copy is not a reference. Take further references
+ * with `st_bytes_clone`.
+ */
+typedef struct st_bytes {
+    /**
+     * The first byte; NULL if this holds nothing.
+     */
+    const uint8_t *data;
+    /**
+     * How many bytes there are, without the NUL.
+     */
+    size_t len;
+    /**
+     * For the library.
+     */
+    void *owner;
+} st_bytes;
+
+/**
+ * Where a value came from. The caller allocates it and sets it up with `ST_SECRET_INFO_INIT`.
+ */
+typedef struct st_secret_info {
+    /**
+     * The size of this struct in the caller's version of the header: `sizeof(st_secret_info)`.
+     */
+    uint32_t size;
+    /**
+     * A combination of `ST_SECRET_…` bits.
+     */
+    uint32_t flags;
+    /**
+     * The kind of the layer, one of `ST_SOURCE_…`.
+     */
+    int32_t source;
+    /**
+     * Zero.
+     */
+    uint32_t reserved;
+    /**
+     * Seconds since the layer was asked; 0 for layers that are asked on every get.
+     */
+    double age;
+    /**
+     * Seconds until the layer is asked again; 0 for layers that are asked on every get.
+     */
+    double expires_in;
+    /**
+     * The name of the layer, NUL-terminated: "env", "file", or that of a layer of the program.
+     */
+    char layer[32];
+    /**
+     * The layer's own name of this version of the secret, NUL-terminated; empty if it has none.
+     */
+    char version[64];
+} st_secret_info;
+
+/**
+ * Finds the value of `key`, `key_len` bytes with a NUL behind them, within `timeout` seconds (`INFINITY`: no limit).
+ *
+ * It answers in one of three ways: with a value (`st_reply_bytes`, then return `ST_OK`), with "I have none" (return
+ * `ST_NOT_FOUND`), or with a failure (`st_reply_error` if there is something to say, then return its status). It may be
+ * called from several threads at once, with no lock of the library held, and may call the library, the handle that
+ * it serves included. It must return; it must not throw.
+ */
+typedef st_status (*st_load_fn)(void *context,
+                                const char *key,
+                                size_t key_len,
+                                double timeout,
+                                struct st_reply *reply);
+
+/**
+ * Success.
+ */
+#define ST_OK 0
+
+/**
+ * Every configured layer was asked, and each answered that it has no such value. A layer that could not be asked never
+ * leads to this status. What to do: provide the value in a layer that the message names.
+ */
+#define ST_NOT_FOUND -1
+
+/**
+ * An argument is NULL, too long, not UTF-8 or out of range. What to do: mend the calling program.
+ */
+#define ST_INVALID_ARGUMENT -2
+
+/**
+ * A setting is unknown, missing or of the wrong type. What to do: mend the setting that the message names.
+ */
+#define ST_CONFIG -3
+
+/**
+ * The operating system refused a file operation; `detail` is `errno`.
+ */
+#define ST_IO -4
+
+/**
+ * Permissions or a policy forbid it; `detail` is `errno` where the system refused.
+ */
+#define ST_ACCESS_DENIED -5
+
+/**
+ * Something that is needed does not answer now. What to do: try again later.
+ */
+#define ST_UNAVAILABLE -6
+
+/**
+ * The deadline passed. What to do: try again, or allow more time.
+ */
+#define ST_TIMEOUT -7
+
+/**
+ * A document or an answer is not in the form that it must have. What to do: mend it at the line that is named.
+ */
+#define ST_PROTOCOL -8
+
+/**
+ * An encrypted token is damaged, or was made with another key.
+ */
+#define ST_BAD_TOKEN -9
+
+/**
+ * An encryption key is missing, empty or unreadable.
+ */
+#define ST_BAD_KEY -10
+
+/**
+ * The caller's buffer is too small; the size that is needed was written to `*len`.
+ */
+#define ST_BUFFER_TOO_SMALL -11
+
+/**
+ * A callback broke its contract, for example by answering `ST_OK` without a value.
+ */
+#define ST_CALLBACK -12
+
+/**
+ * A database or a hash chain is damaged.
+ */
+#define ST_CORRUPT -13
+
+/**
+ * Somebody else holds what is needed. What to do: try again.
+ */
+#define ST_BUSY -14
+
+/**
+ * The value is there, but it is of another type.
+ */
+#define ST_WRONG_TYPE -15
+
+/**
+ * The place cannot be written to.
+ */
+#define ST_READ_ONLY -16
+
+/**
+ * Memory could not be had.
+ */
+#define ST_NO_MEMORY -17
+
+/**
+ * The load that was waited for was given up by its owner.
+ */
+#define ST_ABANDONED -18
+
+/**
+ * A bug: the library panicked. The call had no result; the library stays usable.
+ */
+#define ST_PANIC -99
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * The version of the library that runs, as text: "0.1.0". Static, never NULL.
+ */
+const char *st_version(void);
+
+/**
+ * The version of the library that runs, as a number: `major * 1000000 + minor * 1000 + patch`. Compare it with
+ * `ST_VERSION_NUMBER`, the version of the header.
+ */
+uint32_t st_version_number(void);
+
+/**
+ * The version of the binary interface, the number in the library's soname. It goes up when a program has to be
+ * compiled again; new functions alone do not raise it. Compare it with `ST_ABI_VERSION`.
+ */
+uint32_t st_abi_version(void);
+
+/**
+ * The name of a status: "ST_NOT_FOUND"; "ST_UNKNOWN" for a number that this version does not know. Static, never NULL.
+ */
+const char *st_status_name(st_status status);
+
+/**
+ * Sends log messages up to `max_level` (`ST_LOG_…`) to `log` from now on, for the whole process. NULL as `log` stops
+ * logging.
+ *
+ * `drop`, if not NULL, is called once with `context` when the library is done with it: after another call of this
+ * function has replaced it and no message is on its way, or before this one returns with an error.
+ */
+st_status st_log_set(int32_t max_level,
+                     st_log_fn log,
+                     st_drop_fn drop,
+                     void *context,
+                     struct st_error *error);
+
+/**
+ * Takes another reference to the same bytes and writes it to `out`, which then needs an `st_bytes_free` of its own.
+ * `bytes` must hold some, and `out` must be another place.
+ */
+st_status st_bytes_clone(const struct st_bytes *bytes,
+                         struct st_bytes *out,
+                         struct st_error *error);
+
+/**
+ * Gives a reference back and zeroes the struct. The only way to free an `st_bytes`. NULL, or one that holds nothing
+ * (because its call failed, or because it was freed before), is fine.
+ */
+void st_bytes_free(struct st_bytes *bytes);
+
+/**
+ * A configuration in which everything has its default. Never NULL. Free it with `st_config_free`.
+ */
+struct st_config *st_config_new(void);
+
+/**
+ * Frees a configuration. NULL is fine.
+ */
+void st_config_free(struct st_config *config);
+
+/**
+ * Sets one key from text: `true`, `2.5`, `/path/to/file`, `["env","file"]`. Key and value are UTF-8 and are copied.
+ *
+ * `ST_CONFIG`: the key is unknown (the message names the nearest known one) or the value is of the wrong type; nothing
+ * was set.
+ */
+st_status st_config_set(struct st_config *config,
+                        const char *key,
+                        size_t key_len,
+                        const char *value,
+                        size_t value_len,
+                        struct st_error *error);
+
+/**
+ * Adds the settings of a JSON object: `{"file_path": "~/s.json", "strict_permissions": true}`. `null` gives a key its
+ * default again. Either all of them are taken or, with an error as for `st_config_set`, none.
+ */
+st_status st_config_parse(struct st_config *config,
+                          const char *json,
+                          size_t len,
+                          struct st_error *error);
+
+/**
+ * Answers with `len` bytes, which are copied. They may be kept for `ttl` seconds; `ST_TTL_DEFAULT` leaves that to the
+ * configuration.
+ */
+st_status st_reply_bytes(struct st_reply *reply,
+                         const void *data,
+                         size_t len,
+                         double ttl);
+
+/**
+ * Answers with a failure: a status other than `ST_OK`, and a message (UTF-8, copied; NULL with 0 is none), which must
+ * not hold a secret.
+ */
+st_status st_reply_error(struct st_reply *reply,
+                         st_status status,
+                         const char *message,
+                         size_t len);
+
+/**
+ * Opens a manager. `config` may be NULL and is copied. It reads nothing yet: what is wrong with a file is the error of
+ * the call that needs it. Free the manager with `st_secrets_free`.
+ *
+ * `ST_CONFIG`: a setting cannot be used.
+ */
+st_status st_secrets_open(const struct st_config *config,
+                          struct st_secrets **out,
+                          struct st_error *error);
+
+/**
+ * Frees a manager. No other thread may be using it. NULL is fine and leaves the manager of the process alone.
+ */
+void st_secrets_free(struct st_secrets *secrets);
+
+/**
+ * Replaces the manager of the whole process by one with these settings or, with NULL, by a new one on its next use.
+ * Calls under way end with the one they began with.
+ */
+st_status st_secrets_reset(const struct st_config *config,
+                           struct st_error *error);
+
+/**
+ * Finds the value of `key`, which is UTF-8, in the first layer that has it. The environment and the file are asked on
+ * every call, so an override works at once; a file is looked at for changes at most once a second.
+ *
+ * A layer that fails is passed over, and the log is told. If no other layer has the value, the answer is the failure
+ * of the first one, with its layer in `source`; it is never `ST_NOT_FOUND`.
+ *
+ * On success `out` holds the value until `st_bytes_free`.
+ */
+st_status st_secrets_get(const struct st_secrets *secrets,
+                         const char *key,
+                         size_t key_len,
+                         struct st_bytes *out,
+                         struct st_error *error);
+
+/**
+ * As `st_secrets_get`, but copies the value into the caller's buffer, without a NUL, and writes its length to `len`.
+ * `(NULL, 0)` asks for the length alone. The copy is the caller's to wipe.
+ *
+ * `ST_BUFFER_TOO_SMALL`: the value is longer than `capacity`; `len` has the length that is needed, the buffer is as it
+ * was.
+ */
+st_status st_secrets_get_into(const struct st_secrets *secrets,
+                              const char *key,
+                              size_t key_len,
+                              void *buffer,
+                              size_t capacity,
+                              size_t *len,
+                              struct st_error *error);
+
+/**
+ * As `st_secrets_get`, within `timeout` seconds (`ST_TIMEOUT_DEFAULT`: that of the configuration; `INFINITY`: no
+ * limit), in the way that `flags` say (`ST_GET_…`, 0 for the usual), and with an account of where the value came from
+ * (`info` may be NULL).
+ */
+st_status st_secrets_get_with(const struct st_secrets *secrets,
+                              const char *key,
+                              size_t key_len,
+                              double timeout,
+                              uint32_t flags,
+                              struct st_bytes *out,
+                              struct st_secret_info *info,
+                              struct st_error *error);
+
+/**
+ * Finds several values under one deadline. `keys` are `count` names, each ending with a NUL, one behind the other,
+ * `keys_len` bytes in all. The i-th result goes to `values[i]`, which is then the caller's to free, and `statuses[i]`.
+ *
+ * The call itself succeeds also where a key fails: look at `statuses`. Ask for that key alone to learn why.
+ */
+st_status st_secrets_get_many(const struct st_secrets *secrets,
+                              const char *keys,
+                              size_t keys_len,
+                              size_t count,
+                              struct st_bytes *values,
+                              st_status *statuses,
+                              struct st_error *error);
+
+/**
+ * Finds `REPLICATE_API_TOKEN`, as `st_secrets_get` does.
+ */
+st_status st_secrets_get_replicate_token(const struct st_secrets *secrets,
+                                         struct st_bytes *out,
+                                         struct st_error *error);
+
+/**
+ * Finds `HF_TOKEN`, as `st_secrets_get` does.
+ */
+st_status st_secrets_get_hf_token(const struct st_secrets *secrets,
+                                  struct st_bytes *out,
+                                  struct st_error *error);
+
+/**
+ * Finds `CLOUD_WEBHOOK_SECRET`, as `st_secrets_get` does.
+ */
+st_status st_secrets_get_webhook_secret(const struct st_secrets *secrets,
+                                        struct st_bytes *out,
+                                        struct st_error *error);
+
+/**
+ * Writes a secret, which is UTF-8, into the secrets file; where there is none, into a new
+ * `~/.simpletuner/secrets.json` or the configured `file_path`. The file keeps its format, its other entries and their
+ * layout, is replaced as a whole, and has mode 0600 from its first byte. Writers in several processes wait for each
+ * other. The chain still decides what the next get returns: a variable of the same name goes before the file.
+ *
+ * `ST_PROTOCOL`: the file cannot be parsed, or its layout cannot be changed safely; `ST_READ_ONLY`: it is a folder of
+ * secrets; `ST_BUSY`: another process did not finish in time; `ST_CONFIG`: there is no file layer, or no home. In each
+ * case the file is as it was.
+ */
+st_status st_secrets_set(const struct st_secrets *secrets,
+                         const char *key,
+                         size_t key_len,
+                         const void *value,
+                         size_t value_len,
+                         struct st_error *error);
+
+/**
+ * Writes `REPLICATE_API_TOKEN` into the secrets file, as `st_secrets_set` does.
+ */
+st_status st_secrets_set_replicate_token(const struct st_secrets *secrets,
+                                         const void *value,
+                                         size_t value_len,
+                                         struct st_error *error);
+
+/**
+ * Removes a secret from the secrets file, with errors as for `st_secrets_set`. `existed` (may be NULL) tells whether it
+ * was there; that it was not is no failure.
+ */
+st_status st_secrets_delete(const struct st_secrets *secrets,
+                            const char *key,
+                            size_t key_len,
+                            bool *existed,
+                            struct st_error *error);
+
+/**
+ * Adds a layer of the program's own. `name` (1 to 31 bytes of UTF-8) is what errors, logs and `st_secret_info` call it;
+ * `position` is its place in the order, 0 being first and `ST_LAST` last. It stays until the manager is freed.
+ *
+ * `context` is taken over in any case: `drop` (may be NULL) is called with it once, when the manager is freed or when
+ * this call fails.
+ *
+ * `ST_INVALID_ARGUMENT`: the name is taken or unusable, or the position is beyond the layers that there are.
+ */
+st_status st_secrets_add_provider(const struct st_secrets *secrets,
+                                  const char *name,
+                                  size_t name_len,
+                                  size_t position,
+                                  st_load_fn get,
+                                  st_drop_fn drop,
+                                  void *context,
+                                  struct st_error *error);
+
+/**
+ * Looks at every source now, within `timeout` seconds (`ST_TIMEOUT_DEFAULT`: that of the configuration). The error is
+ * that of the first layer that failed; the others were looked at all the same.
+ */
+st_status st_secrets_refresh(const struct st_secrets *secrets,
+                             double timeout,
+                             struct st_error *error);
+
+/**
+ * Forgets, and so wipes, every value that the manager remembers and no caller holds.
+ */
+st_status st_secrets_clear_cache(const struct st_secrets *secrets, struct st_error *error);
+
+/**
+ * The settings and layers in their order, as JSON without any value:
+ * `{"timeout": 10.0, "layers": [{"name": "env", "prefix": null}, {"name": "file", "path": …, "entries": 3}]}`.
+ */
+st_status st_secrets_describe(const struct st_secrets *secrets,
+                              struct st_bytes *json,
+                              struct st_error *error);
+
+/**
+ * How every layer is, and the memory that holds secrets, as JSON without any value:
+ * `{"ok": true, "layers": [{"name": "env", "state": "ok", "detail": …}], "memory": {"state": "ok", …}}`. A state is
+ * `ok`, `absent` (there is nothing to ask), `warning` or `failed`; `advice`, where present, says what to do; `ok` is
+ * false if a layer failed.
+ */
+st_status st_secrets_check(const struct st_secrets *secrets,
+                           struct st_bytes *json,
+                           struct st_error *error);
+
+/**
+ * The file or folder that the file layer reads; where there is none yet, the file that `st_secrets_set` creates. The
+ * bytes are those of the path, which need not be UTF-8.
+ *
+ * `ST_CONFIG`: there is no file layer, or no home directory.
+ */
+st_status st_secrets_file_path(const struct st_secrets *secrets,
+                               struct st_bytes *path,
+                               struct st_error *error);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* ST_SECRETS_H */

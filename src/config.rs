@@ -1,0 +1,260 @@
+//! Settings by name, checked when they are given.
+//!
+//! One table lists every key that any part of the library knows. A part reads its own keys and ignores the others', so
+//! one configuration can serve several of them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::Value;
+
+use crate::error::{Error, Result, Status};
+
+/// What a setting holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Flag,
+    Seconds,
+    List,
+}
+
+impl Kind {
+    fn expected(self) -> &'static str {
+        match self {
+            Kind::Text => "text without NUL, CR or LF",
+            Kind::Flag => "true or false",
+            Kind::Seconds => "a number of seconds above 0",
+            Kind::List => "a JSON array of names",
+        }
+    }
+}
+
+/// Every known key.
+const KEYS: &[(&str, Kind)] = &[
+    ("env_prefix", Kind::Text),
+    ("file_path", Kind::Text),
+    ("providers", Kind::List),
+    ("strict_permissions", Kind::Flag),
+    ("timeout", Kind::Seconds),
+];
+
+#[derive(Clone, Debug, PartialEq)]
+enum Setting {
+    Text(String),
+    Flag(bool),
+    Seconds(f64),
+    List(Vec<String>),
+}
+
+/// Settings for a secrets manager. What is not set has its default, as the README's table lists them.
+#[derive(Clone, Default)]
+pub struct Config {
+    settings: BTreeMap<&'static str, Setting>,
+}
+
+impl Config {
+    /// No settings: every default.
+    pub fn new() -> Config {
+        Config::default()
+    }
+
+    /// Sets one key from text: `true`, `2.5`, `/path/to/file`, `["env","file"]`. A key set again has its new value.
+    pub fn set(&mut self, key: &str, value: &str) -> Result<()> {
+        let (name, kind) = known_key(key)?;
+        let setting = match kind {
+            Kind::Text => text_setting(value),
+            Kind::Flag => value.parse().ok().map(Setting::Flag),
+            Kind::Seconds => value.trim().parse().ok().and_then(seconds_setting),
+            Kind::List => serde_json::from_str(value).ok().map(Setting::List),
+        };
+        self.settings.insert(name, setting.ok_or_else(|| wrong_type(name, kind))?);
+        Ok(())
+    }
+
+    /// Adds the settings of a JSON object: `{"file_path": "~/s.json", "strict_permissions": true}`. `null` unsets a
+    /// key. Either all of them are taken or, with an error, none.
+    pub fn parse(&mut self, json: &str) -> Result<()> {
+        let pairs: Pairs = serde_json::from_str(json).map_err(|error| not_an_object(json, &error))?;
+        let mut settings = self.settings.clone();
+        let mut seen: Vec<String> = Vec::new();
+        for (key, value) in pairs.0 {
+            let (name, kind) = known_key(&key)?;
+            if seen.contains(&key) {
+                return Err(Error::new(Status::Config, format!("the configuration key `{name}` is given twice")));
+            }
+            seen.push(key);
+            if value.is_null() {
+                settings.remove(name);
+                continue;
+            }
+            let setting = match (kind, value) {
+                (Kind::Text, Value::String(text)) => text_setting(&text),
+                (Kind::Flag, Value::Bool(flag)) => Some(Setting::Flag(flag)),
+                (Kind::Seconds, Value::Number(number)) => number.as_f64().and_then(seconds_setting),
+                (Kind::List, value @ Value::Array(_)) => serde_json::from_value(value).ok().map(Setting::List),
+                _ => None,
+            };
+            settings.insert(name, setting.ok_or_else(|| wrong_type(name, kind))?);
+        }
+        self.settings = settings;
+        Ok(())
+    }
+
+    /// The text of this key; an empty one counts as not given.
+    pub(crate) fn text(&self, key: &str) -> Option<&str> {
+        match self.settings.get(key) {
+            Some(Setting::Text(text)) if !text.is_empty() => Some(text),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn flag(&self, key: &str) -> Option<bool> {
+        match self.settings.get(key) {
+            Some(Setting::Flag(flag)) => Some(*flag),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn seconds(&self, key: &str) -> Option<f64> {
+        match self.settings.get(key) {
+            Some(Setting::Seconds(seconds)) => Some(*seconds),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn list(&self, key: &str) -> Option<&[String]> {
+        match self.settings.get(key) {
+            Some(Setting::List(list)) => Some(list),
+            _ => None,
+        }
+    }
+}
+
+/// Names of the keys that are set; a value may be a secret.
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.settings.keys()).finish()
+    }
+}
+
+/// The known name that is most like `given`, if any is near enough to be what was meant.
+pub(crate) fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let given: String = given.chars().take(64).flat_map(char::to_lowercase).collect();
+    let distance = |name: &str| strsim::damerau_levenshtein(&given, name);
+    known.min_by_key(|name| distance(name)).filter(|name| distance(name) <= 2 + name.len() / 3)
+}
+
+fn known_key(key: &str) -> Result<(&'static str, Kind)> {
+    if let Some(known) = KEYS.iter().find(|(name, _)| *name == key) {
+        return Ok(*known);
+    }
+    let names = KEYS.iter().map(|(name, _)| *name);
+    let shown: String = key.chars().take(64).collect();
+    Err(Error::new(
+        Status::Config,
+        match nearest(key, names.clone()) {
+            Some(name) => format!("unknown configuration key {shown:?}; did you mean `{name}`?"),
+            None => {
+                let all: Vec<_> = names.collect();
+                format!("unknown configuration key {shown:?}; the known ones are {}", all.join(", "))
+            }
+        },
+    ))
+}
+
+fn text_setting(text: &str) -> Option<Setting> {
+    (!text.contains(['\0', '\r', '\n'])).then(|| Setting::Text(text.to_owned()))
+}
+
+fn seconds_setting(seconds: f64) -> Option<Setting> {
+    (seconds > 0.0).then_some(Setting::Seconds(seconds))
+}
+
+fn wrong_type(name: &str, kind: Kind) -> Error {
+    Error::new(Status::Config, format!("the configuration key `{name}` must be {}", kind.expected()))
+}
+
+/// serde's own words may quote a value where the text is JSON of another type; those of a syntax error do not.
+fn not_an_object(json: &str, error: &serde_json::Error) -> Error {
+    let what =
+        if json.trim_start().starts_with('{') { error.to_string() } else { "it must be a JSON object".to_owned() };
+    Error::new(Status::Config, format!("the configuration cannot be read: {what}"))
+}
+
+/// The pairs of an object in their order, also where a key comes twice.
+struct Pairs(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Pairs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Pairs, D::Error> {
+        struct PairsVisitor;
+        impl<'de> Visitor<'de> for PairsVisitor {
+            type Value = Pairs;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Pairs, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(Pairs(pairs))
+            }
+        }
+        deserializer.deserialize_map(PairsVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_come_from_text_and_from_json() {
+        let mut config = Config::new();
+        config.set("timeout", "2.5").unwrap();
+        config.set("providers", r#"["env"]"#).unwrap();
+        config.parse(r#"{"strict_permissions": true, "file_path": "~/s.yaml", "timeout": 3}"#).unwrap();
+        assert_eq!(config.seconds("timeout"), Some(3.0));
+        assert_eq!(config.flag("strict_permissions"), Some(true));
+        assert_eq!(config.text("file_path"), Some("~/s.yaml"));
+        assert_eq!(config.list("providers"), Some(&["env".to_owned()][..]));
+        config.parse(r#"{"timeout": null}"#).unwrap();
+        assert_eq!(config.seconds("timeout"), None);
+    }
+
+    #[test]
+    fn an_unknown_key_names_the_nearest_known_one() {
+        let error = Config::new().set("file_pat", "x").unwrap_err();
+        assert_eq!(error.message(), "unknown configuration key \"file_pat\"; did you mean `file_path`?");
+        let error = Config::new().set("zzzzzzzzzzzzzzzz", "x").unwrap_err();
+        assert!(error.message().contains("the known ones are env_prefix, file_path"), "{error}");
+    }
+
+    #[test]
+    fn a_wrong_type_names_the_key_and_not_the_value() {
+        for json in [r#"{"timeout": "SECRET"}"#, r#"{"file_path": 5}"#, r#"{"providers": ["env", 3]}"#, "\"SECRET\""] {
+            let error = Config::new().parse(json).unwrap_err();
+            assert_eq!(error.status(), Status::Config);
+            assert!(!error.message().contains("SECRET"), "{error}");
+        }
+        let error = Config::new().set("timeout", "-1").unwrap_err();
+        assert_eq!(error.message(), "the configuration key `timeout` must be a number of seconds above 0");
+        assert!(Config::new().set("timeout", "nan").is_err());
+        assert!(Config::new().set("file_path", "a\r\nb").is_err());
+    }
+
+    #[test]
+    fn json_is_taken_whole_or_not_at_all() {
+        let mut config = Config::new();
+        assert!(config.parse(r#"{"timeout": 3, "unknown": 1}"#).is_err());
+        assert_eq!(config.seconds("timeout"), None);
+        let error = config.parse("{\"timeout\": 3,\n \"timeout\": 4}").unwrap_err();
+        assert_eq!(error.message(), "the configuration key `timeout` is given twice");
+        let error = config.parse("{\"timeout\": 3,\n oops}").unwrap_err();
+        assert!(error.message().contains("line 2 column 2"), "{error}");
+    }
+}

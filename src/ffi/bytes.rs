@@ -1,0 +1,92 @@
+//! Bytes on their way out.
+
+use std::ffi::c_void;
+use std::mem;
+use std::ptr::{self, NonNull};
+
+use super::{Out, guard, guard_quietly, null, st_error, st_status};
+use crate::bytes::SecretBytes;
+use crate::error::{Error, Result, Status};
+
+/// Bytes that the library hands out: a counted reference to memory that cannot be changed, is kept out of core files,
+/// and is wiped when its last reference goes. One NUL follows the last byte. They stay valid until `st_bytes_free`,
+/// whatever becomes of the handle they came from, and may be read from any thread.
+///
+/// The struct itself belongs to the caller and is not to be copied: a copy is not a reference. Take further references
+/// with `st_bytes_clone`.
+#[repr(C)]
+pub struct st_bytes {
+    /// The first byte; NULL if this holds nothing.
+    pub data: *const u8,
+    /// How many bytes there are, without the NUL.
+    pub len: usize,
+    /// For the library.
+    pub owner: *mut c_void,
+}
+
+impl From<SecretBytes> for st_bytes {
+    fn from(bytes: SecretBytes) -> st_bytes {
+        let (data, len) = (bytes.as_ptr(), bytes.len());
+        st_bytes { data, len, owner: bytes.into_raw().cast() }
+    }
+}
+
+/// Takes another reference to the same bytes and writes it to `out`, which then needs an `st_bytes_free` of its own.
+/// `bytes` must hold some, and `out` must be another place.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn st_bytes_clone(bytes: *const st_bytes, out: *mut st_bytes, error: *mut st_error) -> st_status {
+    guard(error, || {
+        if ptr::eq(bytes, out) && !out.is_null() {
+            return Err(Error::invalid_argument("`out` is `bytes` itself"));
+        }
+        // SAFETY: the caller gives NULL or a place for an `st_bytes`.
+        let out = unsafe { Out::new(out, "out") }?;
+        // SAFETY: the caller gives NULL or an `st_bytes` that nobody changes during the call.
+        let bytes = unsafe { bytes.as_ref() }.ok_or_else(|| null("bytes"))?;
+        let owner = NonNull::new(bytes.owner).ok_or_else(|| Error::invalid_argument("`bytes` holds nothing"))?;
+        // SAFETY: `owner` is a reference that the caller still has; taking it back and giving it away again leaves the
+        // count as it was.
+        let held = mem::ManuallyDrop::new(unsafe { SecretBytes::from_raw(owner.cast()) });
+        out.set(SecretBytes::clone(&held).into());
+        Ok(())
+    })
+}
+
+/// Gives a reference back and zeroes the struct. The only way to free an `st_bytes`. NULL, or one that holds nothing
+/// (because its call failed, or because it was freed before), is fine.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn st_bytes_free(bytes: *mut st_bytes) {
+    guard_quietly(|| {
+        // SAFETY: the caller gives NULL or an `st_bytes` of its own.
+        let Some(bytes) = (unsafe { bytes.as_mut() }) else { return };
+        let owner = mem::replace(&mut bytes.owner, ptr::null_mut());
+        bytes.data = ptr::null();
+        bytes.len = 0;
+        if let Some(owner) = NonNull::new(owner) {
+            // SAFETY: `owner` came from `into_raw`, and the zeroes above make sure that it is taken back only once.
+            drop(unsafe { SecretBytes::from_raw(owner.cast()) });
+        }
+    });
+}
+
+/// Copies bytes into the caller's buffer and writes their number to `len`; `(NULL, 0)` asks for the number alone.
+///
+/// # Safety
+/// `buffer` is NULL or leads to `capacity` writable bytes.
+pub(super) unsafe fn copy_into(bytes: &[u8], buffer: *mut c_void, capacity: usize, len: &Out<usize>) -> Result<()> {
+    if buffer.is_null() && capacity > 0 {
+        return Err(null("buffer"));
+    }
+    len.set(bytes.len());
+    if buffer.is_null() {
+        return Ok(());
+    }
+    if bytes.len() > capacity {
+        let message = format!("the buffer has {capacity} bytes; {} are needed", bytes.len());
+        return Err(Error::new(Status::BufferTooSmall, message));
+    }
+    // SAFETY: the caller promises room for `capacity` bytes, and no more than that are copied. The source is memory of
+    // the library, which the buffer cannot overlap.
+    unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), buffer.cast(), bytes.len()) };
+    Ok(())
+}

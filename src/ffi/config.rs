@@ -1,0 +1,83 @@
+//! Configurations.
+
+use std::ffi::c_char;
+
+use super::{guard, guard_quietly, null, st_error, st_status, text};
+use crate::config::Config;
+
+/// Settings by name, each with a default. It may be used by one thread at a time; what was opened with it has a copy.
+///
+/// Keys of the secrets manager:
+///
+/// - `providers`: JSON array, the layers in the order in which they are asked; default `["env","file"]`
+/// - `env_prefix`: text; `MYAPP` makes the key `hf-token` the variable `MYAPP_HF_TOKEN`; default none
+/// - `file_path`: text, a JSON or YAML file or a folder of one-secret files, `~` being the home directory; default the
+///   first that exists of `~/.simpletuner/secrets.json`, `.yaml`, `.yml`
+/// - `strict_permissions`: true or false, refuse a file that other users can read or change; default false
+/// - `timeout`: seconds above 0 for one call; default 10
+pub struct st_config(Config);
+
+/// A configuration in which everything has its default. Never NULL. Free it with `st_config_free`.
+#[unsafe(no_mangle)]
+pub extern "C" fn st_config_new() -> *mut st_config {
+    Box::into_raw(Box::new(st_config(Config::new())))
+}
+
+/// Frees a configuration. NULL is fine.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn st_config_free(config: *mut st_config) {
+    guard_quietly(|| {
+        if !config.is_null() {
+            // SAFETY: the caller gives back what `st_config_new` made, once.
+            drop(unsafe { Box::from_raw(config) });
+        }
+    });
+}
+
+/// Sets one key from text: `true`, `2.5`, `/path/to/file`, `["env","file"]`. Key and value are UTF-8 and are copied.
+///
+/// `ST_CONFIG`: the key is unknown (the message names the nearest known one) or the value is of the wrong type; nothing
+/// was set.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn st_config_set(
+    config: *mut st_config,
+    key: *const c_char,
+    key_len: usize,
+    value: *const c_char,
+    value_len: usize,
+    error: *mut st_error,
+) -> st_status {
+    guard(error, || {
+        // SAFETY: the caller gives a configuration that no other thread uses now.
+        let config = unsafe { config.as_mut() }.ok_or_else(|| null("config"))?;
+        // SAFETY: the caller gives readable text of these lengths.
+        let (key, value) = unsafe { (text("key", key, key_len)?, text("value", value, value_len)?) };
+        config.0.set(key, value)
+    })
+}
+
+/// Adds the settings of a JSON object: `{"file_path": "~/s.json", "strict_permissions": true}`. `null` gives a key its
+/// default again. Either all of them are taken or, with an error as for `st_config_set`, none.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn st_config_parse(
+    config: *mut st_config,
+    json: *const c_char,
+    len: usize,
+    error: *mut st_error,
+) -> st_status {
+    guard(error, || {
+        // SAFETY: the caller gives a configuration that no other thread uses now.
+        let config = unsafe { config.as_mut() }.ok_or_else(|| null("config"))?;
+        // SAFETY: the caller gives readable text of this length.
+        config.0.parse(unsafe { text("json", json, len) }?)
+    })
+}
+
+/// The settings behind a handle; NULL is a configuration in which everything has its default.
+///
+/// # Safety
+/// `config` is NULL or a live configuration that no other thread changes during the call.
+pub(super) unsafe fn settings(config: *const st_config) -> Config {
+    // SAFETY: passed on.
+    unsafe { config.as_ref() }.map_or_else(Config::new, |config| config.0.clone())
+}

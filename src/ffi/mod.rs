@@ -1,0 +1,157 @@
+//! The C ABI, and nothing else: each function checks its arguments, calls one function of the core and hands back what
+//! that returned. The header `st_secrets.h` is generated from this folder and is the reference for C.
+//!
+//! `guard` runs every function: it catches panics, keeps them silent, and turns the result into a status and an
+//! `st_error`. The helpers here are the only way in for arguments and the only way out for results, so that the rules
+//! (outputs are zero on failure, lengths are checked, text is UTF-8) hold everywhere.
+
+// Names are C's. What callers have to keep to is said once for all functions, at the top of the header, and the number
+// of arguments is what C needs.
+#![allow(non_camel_case_types, clippy::missing_safety_doc, clippy::too_many_arguments)]
+
+use std::cell::Cell;
+use std::ffi::{CStr, c_char, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
+use std::sync::Once;
+
+use crate::error::{Error, Result, Status};
+
+mod bytes;
+mod callback;
+mod config;
+mod library;
+mod secrets;
+mod secrets_more;
+mod status;
+#[cfg(feature = "test-panic")]
+mod test_panic;
+
+pub use bytes::{st_bytes, st_bytes_clone, st_bytes_free};
+pub use callback::{st_drop_fn, st_load_fn, st_reply, st_reply_bytes, st_reply_error};
+pub use config::{st_config, st_config_free, st_config_new, st_config_parse, st_config_set};
+pub use library::*;
+pub use secrets::*;
+pub use secrets_more::*;
+pub use status::*;
+#[cfg(feature = "test-panic")]
+pub use test_panic::st_test_panic;
+
+/// `ST_NUL` of the header: "this text ends with a NUL".
+pub const NUL_TERMINATED: usize = usize::MAX;
+
+thread_local! {
+    static GUARDED: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Runs the body of an exported function. No panic leaves it, and none prints: its message could hold a secret.
+pub(crate) fn guard(error: *mut st_error, body: impl FnOnce() -> Result<()>) -> st_status {
+    match run_silently(body) {
+        Ok(()) => {
+            // SAFETY: callers of the C ABI pass NULL or an `st_error` set up with `ST_ERROR_INIT`.
+            unsafe { status::report_success(error) };
+            ST_OK
+        }
+        Err(failure) => {
+            // SAFETY: as above.
+            unsafe { status::report_failure(error, &failure) };
+            failure.status() as st_status
+        }
+    }
+}
+
+/// The same for functions that return nothing.
+pub(crate) fn guard_quietly(body: impl FnOnce()) {
+    let _: Result<()> = run_silently(|| {
+        body();
+        Ok(())
+    });
+}
+
+fn run_silently(body: impl FnOnce() -> Result<()>) -> Result<()> {
+    static HOOK: Once = Once::new();
+    if !HOOK.is_completed() {
+        // Nobody else may fork while the hook is being set: the child would wait for it for ever.
+        let _inside = crate::fork::enter();
+        HOOK.call_once(|| {
+            let before = std::panic::take_hook();
+            std::panic::set_hook(Box::new(move |panic| {
+                if GUARDED.get() == 0 {
+                    before(panic);
+                }
+            }));
+        });
+    }
+    GUARDED.set(GUARDED.get() + 1);
+    let result = catch_unwind(AssertUnwindSafe(body));
+    GUARDED.set(GUARDED.get() - 1);
+    result.unwrap_or_else(|panic| {
+        // Dropping what it panicked with might panic again.
+        std::mem::forget(panic);
+        Err(Error::new(Status::Panic, "a bug in st_secrets: it panicked; the call had no result"))
+    })
+}
+
+/// A place for a result. It is zero from the start, and so stays zero when the call fails.
+pub(crate) struct Out<T>(NonNull<T>);
+
+impl<T> Out<T> {
+    /// # Safety
+    /// `place` is NULL or leads to memory for a `T`, whose all-zero form is valid, that nobody else uses during the
+    /// call.
+    pub(crate) unsafe fn new(place: *mut T, name: &str) -> Result<Out<T>> {
+        // SAFETY: passed on.
+        unsafe { Out::optional(place) }.ok_or_else(|| null(name))
+    }
+
+    /// # Safety
+    /// As for [`Out::new`].
+    pub(crate) unsafe fn optional(place: *mut T) -> Option<Out<T>> {
+        let place = NonNull::new(place)?;
+        // SAFETY: by the caller's promise there is room for a `T`, and zeros are a valid one.
+        unsafe { place.write_bytes(0, 1) };
+        Some(Out(place))
+    }
+
+    pub(crate) fn set(&self, value: T) {
+        // SAFETY: the place was valid when this was made, and stays so during the call.
+        unsafe { self.0.write(value) };
+    }
+}
+
+/// The bytes of an input.
+///
+/// # Safety
+/// `data` leads to `len` readable bytes, or to a NUL-terminated text where `len` is `ST_NUL`; or it is NULL. They stay
+/// unchanged during the call.
+pub(crate) unsafe fn input<'a>(name: &str, data: *const c_void, len: usize) -> Result<&'a [u8]> {
+    if data.is_null() {
+        return if len == 0 { Ok(&[]) } else { Err(null(name)) };
+    }
+    if len == NUL_TERMINATED {
+        // SAFETY: the caller promises a NUL at the end.
+        return Ok(unsafe { CStr::from_ptr(data.cast()) }.to_bytes());
+    }
+    if isize::try_from(len).is_err() {
+        return Err(Error::invalid_argument(format!("`{name}_len` is {len}, more than there is memory")));
+    }
+    // SAFETY: `data` is not NULL, `len` fits, and the caller promises that many readable bytes.
+    Ok(unsafe { std::slice::from_raw_parts(data.cast(), len) })
+}
+
+/// The text of an input that must not be NULL.
+///
+/// # Safety
+/// As for [`input`].
+pub(crate) unsafe fn text<'a>(name: &str, data: *const c_char, len: usize) -> Result<&'a str> {
+    if data.is_null() {
+        return Err(null(name));
+    }
+    // SAFETY: passed on.
+    let bytes = unsafe { input(name, data.cast(), len) }?;
+    std::str::from_utf8(bytes).map_err(|_| Error::invalid_argument(format!("`{name}` is not UTF-8")))
+}
+
+pub(crate) fn null(name: &str) -> Error {
+    Error::invalid_argument(format!("`{name}` is NULL"))
+}

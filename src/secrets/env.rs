@@ -1,0 +1,99 @@
+//! The environment layer: `hf-token` is the variable `HF_TOKEN`, behind an optional prefix.
+
+use std::env;
+use std::os::unix::ffi::OsStrExt;
+
+use serde_json::{Map, Value, json};
+
+use super::layer::{Finding, Found, Layer, Request, State};
+use crate::bytes::SecretBytes;
+use crate::config::Config;
+use crate::error::{Error, Result, Source, Status};
+
+pub(crate) struct EnvLayer {
+    prefix: Option<String>,
+}
+
+impl EnvLayer {
+    pub(crate) fn open(config: &Config) -> Result<EnvLayer> {
+        let prefix = config.text("env_prefix").map(str::to_owned);
+        if prefix.as_deref().is_some_and(|prefix| prefix.contains('=')) {
+            return Err(Error::new(Status::Config, "the configuration key `env_prefix` must not contain `=`"));
+        }
+        Ok(EnvLayer { prefix })
+    }
+
+    /// Upper case, `-` and `.` as `_`, and `PREFIX_` in front.
+    fn variable(&self, key: &str) -> String {
+        let prefix = self.prefix.as_deref().unwrap_or_default();
+        let mut name = String::with_capacity(prefix.len() + 1 + key.len());
+        if !prefix.is_empty() {
+            name.push_str(prefix);
+            name.push('_');
+        }
+        for character in key.chars() {
+            match character {
+                '-' | '.' => name.push('_'),
+                _ => name.extend(character.to_uppercase()),
+            }
+        }
+        name
+    }
+}
+
+impl Layer for EnvLayer {
+    fn name(&self) -> &str {
+        "env"
+    }
+
+    fn source(&self) -> Source {
+        Source::Env
+    }
+
+    fn find(&self, key: &str, _: &Request) -> Result<Option<Found>> {
+        match env::var_os(self.variable(key)) {
+            Some(value) if !value.is_empty() => {
+                Ok(Some(Found { value: SecretBytes::copy_from(value.as_bytes())?, version: None }))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn place(&self, key: &str) -> String {
+        format!("variable {} is not set", self.variable(key))
+    }
+
+    fn refresh(&self, _: &Request) -> Result<()> {
+        Ok(())
+    }
+
+    fn forget(&self) {}
+
+    fn describe(&self) -> Map<String, Value> {
+        Map::from_iter([("prefix".to_owned(), json!(self.prefix))])
+    }
+
+    fn check(&self, _: &Request) -> Finding {
+        Finding::new(
+            State::Ok,
+            match &self.prefix {
+                Some(prefix) => format!("variables that begin with {prefix}_"),
+                None => "variables named like the key in upper case".to_owned(),
+            },
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_normalised() {
+        let plain = EnvLayer { prefix: None };
+        assert_eq!(plain.variable("replicate-api-token"), "REPLICATE_API_TOKEN");
+        assert_eq!(plain.variable("a.b-c_d"), "A_B_C_D");
+        let prefixed = EnvLayer { prefix: Some("SIMPLETUNER".to_owned()) };
+        assert_eq!(prefixed.variable("replicate-api-token"), "SIMPLETUNER_REPLICATE_API_TOKEN");
+    }
+}

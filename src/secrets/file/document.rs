@@ -1,0 +1,200 @@
+//! A secrets file's contents, whatever its format.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use super::{json, yaml};
+use crate::bytes::SecretBytes;
+use crate::error::{Error, Source, Status};
+
+/// The largest secrets file that is read or written.
+pub(super) const MAX_SIZE: usize = 4 << 20;
+
+/// Names and values in the order of the file; `None` is null.
+pub(super) type Entries = Vec<(String, Option<SecretBytes>)>;
+
+/// Why a text is not a document. Lines and columns count from 1; 0 is unknown.
+#[derive(Debug)]
+pub(super) struct Problem {
+    pub(super) line: usize,
+    pub(super) column: usize,
+    pub(super) message: String,
+}
+
+impl Problem {
+    /// The problem as an error that names the file.
+    pub(super) fn in_file(self, path: &Path) -> Error {
+        let Problem { line, column, message } = self;
+        let place = if line > 0 { format!(", line {line}, column {column}") } else { String::new() };
+        Error::new(Status::Protocol, format!("{}{place}: {message}", path.display())).with_source(Source::File)
+    }
+}
+
+/// How a file is written down. Its name decides, as it does for SimpleTuner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    Json,
+    Yaml,
+}
+
+impl Format {
+    pub(super) fn of(path: &Path) -> Format {
+        let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
+        if extension.is_some_and(|extension| extension == "yaml" || extension == "yml") {
+            Format::Yaml
+        } else {
+            Format::Json
+        }
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Format::Json => "json",
+            Format::Yaml => "yaml",
+        }
+    }
+
+    pub(super) fn parse(self, bytes: &[u8]) -> Result<Entries, Problem> {
+        let text = as_text(bytes)?;
+        match self {
+            Format::Json => json::parse(text),
+            Format::Yaml => yaml::parse(text),
+        }
+    }
+}
+
+/// A change of one entry.
+pub(super) enum Change<'a> {
+    Set(&'a str),
+    Delete,
+}
+
+impl Change<'_> {
+    /// The changed text of a document, `None` if there is nothing to delete. What is returned was parsed again and
+    /// holds the old entries with this change and nothing else.
+    pub(super) fn apply(&self, format: Format, bytes: &[u8], key: &str) -> Result<Option<Zeroizing<String>>, Problem> {
+        let text = as_text(bytes)?;
+        let changed = match (self, format) {
+            (Change::Set(value), Format::Json) => json::set(text, key, value).map(Some),
+            (Change::Set(value), Format::Yaml) => yaml::set(text, key, value).map(Some),
+            (Change::Delete, Format::Json) => json::delete(text, key),
+            (Change::Delete, Format::Yaml) => yaml::delete(text, key),
+        }?;
+        if let Some(changed) = &changed {
+            let before = if text.is_empty() { Entries::new() } else { format.parse(bytes)? };
+            let after = format.parse(changed.as_bytes()).map_err(|_| refusal(key))?;
+            if !self.explains(&before, &after, key) {
+                return Err(refusal(key));
+            }
+        }
+        Ok(changed)
+    }
+
+    /// Whether `after` is `before` with this change: of a key that stands twice the last one is set, and all are deleted.
+    fn explains(&self, before: &Entries, after: &Entries, key: &str) -> bool {
+        let mut expected: Vec<(&str, Option<&[u8]>)> =
+            before.iter().map(|(name, value)| (name.as_str(), value.as_deref())).collect();
+        match self {
+            Change::Delete => expected.retain(|(name, _)| *name != key),
+            Change::Set(value) => match expected.iter_mut().rfind(|(name, _)| *name == key) {
+                Some(entry) => entry.1 = Some(value.as_bytes()),
+                None => expected.push((key, Some(value.as_bytes()))),
+            },
+        }
+        after.iter().map(|(name, value)| (name.as_str(), value.as_deref())).eq(expected)
+    }
+}
+
+/// A text whose layout does not let one entry be changed alone.
+pub(super) fn refusal(key: &str) -> Problem {
+    let message = format!("the layout of this file does not allow changing {key:?} in place; edit it by hand");
+    Problem { line: 0, column: 0, message }
+}
+
+/// Names with their values. Of a name that stands twice the last counts, as for Python.
+pub(super) type ByName = HashMap<String, Option<SecretBytes>>;
+
+pub(super) fn by_name(entries: Entries) -> ByName {
+    entries.into_iter().collect()
+}
+
+/// Line and column, from 1, of the byte at `offset`.
+pub(super) fn position(text: &str, offset: usize) -> (usize, usize) {
+    let before = &text[..offset];
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+}
+
+fn as_text(bytes: &[u8]) -> Result<&str, Problem> {
+    std::str::from_utf8(bytes).map_err(|error| {
+        let valid = std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default();
+        let (line, column) = position(valid, valid.len());
+        Problem { line, column, message: "a byte here is not UTF-8".to_owned() }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_file_tells_its_format() {
+        for (name, format) in
+            [("a.json", Format::Json), ("a.YAML", Format::Yaml), ("a.yml", Format::Yaml), ("secrets", Format::Json)]
+        {
+            assert_eq!(Format::of(Path::new(name)), format, "{name}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_not_text_are_located() {
+        let problem = Format::Json.parse(b"{\n \"A\": \"\xff\"}").unwrap_err();
+        assert_eq!((problem.line, problem.column), (2, 8));
+    }
+
+    #[test]
+    fn a_changed_document_must_hold_the_change_and_nothing_else() {
+        let named = |text: &str| json::parse(text).unwrap();
+        let (before, set) = (named(r#"{"A": 1, "B": 2}"#), Change::Set("3"));
+        assert!(set.explains(&before, &named(r#"{"A": 1, "B": "3"}"#), "B"));
+        assert!(!set.explains(&before, &named(r#"{"A": 2, "B": "3"}"#), "B"));
+        assert!(!set.explains(&before, &named(r#"{"B": "3"}"#), "B"));
+        assert!(!set.explains(&before, &named(r#"{"A": 1, "B": 2}"#), "B"));
+        assert!(!set.explains(&before, &named(r#"{"A": 1, "B": "3", "C": 1}"#), "B"));
+        assert!(Change::Delete.explains(&before, &named(r#"{"A": 1}"#), "B"));
+    }
+
+    /// JSON documents of every layout, changed in every way: the change is made, and nothing else.
+    #[test]
+    fn random_documents_take_random_changes() {
+        let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+        let mut random = move |below: u64| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state % below
+        };
+        let names = ["A", "B", "a b", "\\u0041", "\\\"", "é", ""];
+        let values = ["1.50", "null", "\"x\"", "\"a \\\" ] } ,\"", "{\"B\" : [ ]}", "[1 , 2]", "true"];
+        let spaces = ["", " ", "\n", "\n    ", "\r\n\t"];
+        for _ in 0..2000 {
+            let mut text = String::from(spaces[random(5) as usize]);
+            let entry = |random: &mut dyn FnMut(u64) -> u64| {
+                let mut pick = |from: &[&'static str]| from[random(from.len() as u64) as usize];
+                let (before, name, colon) = (pick(&spaces), pick(&names), pick(&spaces));
+                format!("{before}\"{name}\"{colon}:{}{}{}", pick(&spaces), pick(&values), pick(&spaces))
+            };
+            let entries: Vec<String> = (0..random(5)).map(|_| entry(&mut random)).collect();
+            text += &format!("{{{}}}{}", entries.join(","), spaces[random(5) as usize]);
+            let key = ["A", "B", "a b", "\"", "new"][random(5) as usize];
+            let change = if random(2) == 0 { Change::Set("new \"value\"\n") } else { Change::Delete };
+            let known = by_name(json::parse(&text).unwrap()).contains_key(key);
+            let changed = change.apply(Format::Json, text.as_bytes(), key).unwrap_or_else(|problem| {
+                panic!("{text:?} with {key:?}: {}", problem.message);
+            });
+            assert_eq!(changed.is_some(), known || matches!(change, Change::Set(_)), "{text:?} with {key:?}");
+        }
+    }
+}

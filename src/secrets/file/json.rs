@@ -1,0 +1,260 @@
+//! Secrets files in JSON: values exactly as written, and edits that touch nothing else.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use zeroize::Zeroizing;
+
+use super::document::{Entries, Problem, position};
+use crate::bytes::{SecretBuffer, SecretBytes};
+
+/// One entry as it stands in the text. The slices lie in that text.
+struct Entry<'a> {
+    raw_key: &'a str,
+    raw_value: &'a str,
+    key: String,
+}
+
+/// Reads a document: one object of names and values.
+pub(super) fn parse(text: &str) -> Result<Entries, Problem> {
+    entries(text)?.into_iter().map(|entry| Ok((entry.key, value(text, entry.raw_value)?))).collect()
+}
+
+/// The text with `key` set to `value`; every other byte is kept. An empty text becomes a new document.
+pub(super) fn set(text: &str, key: &str, value: &str) -> Result<Zeroizing<String>, Problem> {
+    let new_key = quote(key);
+    let new_value = quote(value);
+    let mut edited = Zeroizing::new(String::with_capacity(text.len() + new_key.len() + new_value.len() + 64));
+    if text.is_empty() {
+        push_all(&mut edited, &["{\n  ", &new_key, ": ", &new_value, "\n}\n"]);
+        return Ok(edited);
+    }
+    let entries = entries(text)?;
+    if let Some(entry) = entries.iter().rfind(|entry| entry.key == key) {
+        let at = offset(text, entry.raw_value);
+        push_all(&mut edited, &[&text[..at], &new_value, &text[at + entry.raw_value.len()..]]);
+        return Ok(edited);
+    }
+    match entries.last() {
+        Some(last) => {
+            let end = offset(text, last.raw_value) + last.raw_value.len();
+            let start = offset(text, last.raw_key);
+            let before = text[..start].trim_end_matches([' ', '\t', '\r', '\n']).len();
+            let colon = &text[start + last.raw_key.len()..offset(text, last.raw_value)];
+            // The new entry is laid out like the last one; the first of a line has the brace before it.
+            let gap = if before < start { &text[before..start] } else { "" };
+            push_all(&mut edited, &[&text[..end], ",", gap, &new_key, colon, &new_value, &text[end..]]);
+        }
+        None => {
+            let open = text.find('{').unwrap_or(0) + 1;
+            let close = text.rfind('}').unwrap_or(open);
+            push_all(&mut edited, &[&text[..open], "\n  ", &new_key, ": ", &new_value, "\n", &text[close..]]);
+        }
+    }
+    Ok(edited)
+}
+
+/// The text without `key`, `None` if it has no such entry. Where the key stands twice, both go.
+pub(super) fn delete(text: &str, key: &str) -> Result<Option<Zeroizing<String>>, Problem> {
+    let mut edited = Zeroizing::new(text.to_owned());
+    let mut found = false;
+    loop {
+        let entries = entries(&edited)?;
+        let Some(index) = entries.iter().position(|entry| entry.key == key) else { break };
+        found = true;
+        let end_of = |entry: &Entry<'_>| offset(&edited, entry.raw_value) + entry.raw_value.len();
+        // From the end of the entry before, its comma included; the first entry goes up to the next one's key.
+        let range = match (index.checked_sub(1).map(|before| &entries[before]), entries.get(index + 1)) {
+            (Some(before), _) => end_of(before)..end_of(&entries[index]),
+            (None, Some(next)) => offset(&edited, entries[index].raw_key)..offset(&edited, next.raw_key),
+            (None, None) => offset(&edited, entries[index].raw_key)..end_of(&entries[index]),
+        };
+        let mut shorter = Zeroizing::new(String::with_capacity(edited.len()));
+        push_all(&mut shorter, &[&edited[..range.start], &edited[range.end..]]);
+        edited = shorter;
+    }
+    Ok(found.then_some(edited))
+}
+
+fn push_all(text: &mut String, parts: &[&str]) {
+    parts.iter().for_each(|part| text.push_str(part));
+}
+
+/// Where `part`, a slice of `text`, begins in it.
+fn offset(text: &str, part: &str) -> usize {
+    part.as_ptr().addr() - text.as_ptr().addr()
+}
+
+fn quote(text: &str) -> Zeroizing<String> {
+    // Six bytes are the most that one byte becomes (`\u0001`), so the text never moves to a larger place.
+    let mut quoted = Vec::with_capacity(text.len() * 6 + 2);
+    // Writing a string to memory cannot fail.
+    let _ = serde_json::to_writer(&mut quoted, text);
+    Zeroizing::new(String::from_utf8(quoted).unwrap_or_default())
+}
+
+/// Text, numbers and booleans as written, lists and objects without their white space; `None` for null.
+fn value(text: &str, raw: &str) -> Result<Option<SecretBytes>, Problem> {
+    let bytes = match raw.as_bytes().first() {
+        Some(b'n') => return Ok(None),
+        Some(b'"') if raw.contains('\\') => {
+            let unescaped: Zeroizing<String> = Zeroizing::new(serde_json::from_str(raw).map_err(|_| {
+                let (line, column) = position(text, offset(text, raw));
+                Problem { line, column, message: "the text has an escape that stands for no character".to_owned() }
+            })?);
+            SecretBytes::copy_from(unescaped.as_bytes())
+        }
+        Some(b'"') => SecretBytes::copy_from(&raw.as_bytes()[1..raw.len() - 1]),
+        Some(b'{' | b'[') => compact(raw),
+        _ => SecretBytes::copy_from(raw.as_bytes()),
+    };
+    bytes.map(Some).map_err(|error| Problem { line: 0, column: 0, message: error.message().to_owned() })
+}
+
+/// The JSON text without white space between its parts.
+fn compact(raw: &str) -> crate::error::Result<SecretBytes> {
+    let mut buffer = SecretBuffer::with_capacity(raw.len())?;
+    let (mut in_text, mut escaped, mut start) = (false, false, 0);
+    for (at, byte) in raw.bytes().enumerate() {
+        if !in_text && byte.is_ascii_whitespace() {
+            buffer.push(&raw.as_bytes()[start..at])?;
+            start = at + 1;
+        } else if byte == b'"' && !escaped {
+            in_text = !in_text;
+        }
+        escaped = in_text && byte == b'\\' && !escaped;
+    }
+    buffer.push(&raw.as_bytes()[start..])?;
+    Ok(buffer.freeze())
+}
+
+fn entries(text: &str) -> Result<Vec<Entry<'_>>, Problem> {
+    if !text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{') {
+        // serde would quote what stands there instead.
+        let message = if text.trim().is_empty() {
+            "the file is empty; it must hold a JSON object such as {}".to_owned()
+        } else {
+            "the file must hold a JSON object of names and values".to_owned()
+        };
+        return Err(Problem { line: 1, column: 1, message });
+    }
+    let pairs: RawPairs<'_> = serde_json::from_str(text).map_err(|error| {
+        let message = error.to_string();
+        let words = message.rsplit_once(" at line ").map_or(message.as_str(), |(words, _)| words);
+        Problem { line: error.line(), column: error.column(), message: words.to_owned() }
+    })?;
+    pairs
+        .0
+        .into_iter()
+        .map(|(raw_key, raw_value)| {
+            let (raw_key, raw_value) = (raw_key.get(), raw_value.get());
+            let key = serde_json::from_str(raw_key).map_err(|_| {
+                let (line, column) = position(text, offset(text, raw_key));
+                Problem { line, column, message: "the key has an escape that stands for no character".to_owned() }
+            })?;
+            Ok(Entry { raw_key, raw_value, key })
+        })
+        .collect()
+}
+
+/// Keys and values of an object as slices of the text.
+struct RawPairs<'a>(Vec<(&'a RawValue, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for RawPairs<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<RawPairs<'de>, D::Error> {
+        struct PairsVisitor;
+        impl<'de> Visitor<'de> for PairsVisitor {
+            type Value = RawPairs<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawPairs<'de>, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(RawPairs(pairs))
+            }
+        }
+        deserializer.deserialize_map(PairsVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Vec<(String, Option<String>)> {
+        let text_of = |bytes: SecretBytes| String::from_utf8(bytes.to_vec()).unwrap();
+        parse(text).unwrap().into_iter().map(|(key, value)| (key, value.map(text_of))).collect()
+    }
+
+    #[test]
+    fn values_come_back_as_written() {
+        for (written, expected) in [
+            (r#""r8_token""#, Some("r8_token")),
+            (r#""""#, Some("")),
+            (r#""line\nbreak \u00e9 \ud83d\ude00""#, Some("line\nbreak é 😀")),
+            ("1.50", Some("1.50")),
+            ("12345678901234567890123", Some("12345678901234567890123")),
+            ("-0.0e+10", Some("-0.0e+10")),
+            ("true", Some("true")),
+            ("null", None),
+            ("{ \"a b\" : [1, \"x \\\" y\\\\\"],\n \"c\": null }", Some("{\"a b\":[1,\"x \\\" y\\\\\"],\"c\":null}")),
+            ("[ ]", Some("[]")),
+        ] {
+            let entries = read(&format!("{{\"KEY\": {written}}}"));
+            assert_eq!(entries, [("KEY".to_owned(), expected.map(str::to_owned))], "{written}");
+        }
+    }
+
+    #[test]
+    fn an_edit_keeps_every_other_byte() {
+        for (before, after) in [
+            ("{\n  \"A\": 1.50,\n  \"B\": \"x\"\n}\n", "{\n  \"A\": 1.50,\n  \"B\": \"x\",\n  \"NEW\": \"v\"\n}\n"),
+            ("{\"A\":1}", "{\"A\":1,\"NEW\":\"v\"}"),
+            ("{ \"A\": 1, \"B\": 2 }", "{ \"A\": 1, \"B\": 2, \"NEW\": \"v\" }"),
+            ("{}", "{\n  \"NEW\": \"v\"\n}"),
+            ("{\"NEW\": {\"x\": [1]}, \"Z\": 0}", "{\"NEW\": \"v\", \"Z\": 0}"),
+            ("{\"NEW\": 1, \"NEW\": 2}", "{\"NEW\": 1, \"NEW\": \"v\"}"),
+            ("", "{\n  \"NEW\": \"v\"\n}\n"),
+        ] {
+            assert_eq!(*set(before, "NEW", "v").unwrap(), after, "{before}");
+        }
+    }
+
+    #[test]
+    fn a_deleted_entry_takes_its_comma_along() {
+        for (before, after) in [
+            ("{\n  \"A\": 1,\n  \"B\": 2\n}", Some("{\n  \"B\": 2\n}")),
+            ("{\n  \"B\": 2,\n  \"A\": 1\n}", Some("{\n  \"B\": 2\n}")),
+            ("{\"B\": 2, \"A\": 1, \"C\": 3}", Some("{\"B\": 2, \"C\": 3}")),
+            ("{\"A\": 1}", Some("{}")),
+            ("{\"A\": 1, \"B\": 2, \"\\u0041\": 3}", Some("{\"B\": 2}")),
+            ("{\"B\": 1}", None),
+        ] {
+            assert_eq!(delete(before, "A").unwrap().as_ref().map(|text| text.as_str()), after, "{before}");
+        }
+    }
+
+    #[test]
+    fn a_broken_document_is_located_and_not_quoted() {
+        for (text, line, column) in [
+            ("{\n  \"A\": \"CANARY\",\n}", 3, 1),
+            ("{\n  \"A\": \"CANARY\" \"B\": 2}", 2, 17),
+            ("{\"A\": CANARY}", 1, 7),
+            ("\"CANARY\"", 1, 1),
+            ("[\"CANARY\"]", 1, 1),
+            ("", 1, 1),
+            ("{\"A\": \"CANARY\\ud800\"}", 1, 7),
+            ("{\"A\": \"CANARY", 1, 13),
+        ] {
+            let problem = parse(text).unwrap_err();
+            assert_eq!((problem.line, problem.column), (line, column), "{text}: {}", problem.message);
+            assert!(!problem.message.contains("CANARY"), "{}", problem.message);
+        }
+    }
+}

@@ -1,0 +1,609 @@
+//! Edits of a YAML text that keep everything else: comments, order, and how other entries are written.
+//!
+//! YAML has too many layouts to foresee. What is written here is read again and compared by the caller
+//! (`document::Change::apply`), which refuses a layout in which the result is not the old entries with exactly this
+//! change.
+
+use std::fmt::{self, Write};
+use std::ops::Range;
+
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use zeroize::Zeroizing;
+
+use super::super::document::{Problem, refusal};
+use super::node::{Node, Pair};
+use super::{BOM, entries, read};
+
+/// What YAML takes for white space; other white space of Unicode is text.
+const SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
+
+/// The text with `key` set to `value`. Of a key that stands twice the last value is replaced, as it is the one that
+/// counts.
+pub(in crate::secrets::file) fn set(text: &str, key: &str, value: &str) -> Result<Zeroizing<String>, Problem> {
+    let pairs = read(text)?;
+    let provided = entries(&pairs)?.iter().any(|(name, _)| name == key);
+    let value = quoted(value);
+    let key_text = new_key(key);
+    let (bom, text) = split_bom(text);
+    Ok(match (pairs.iter().rposition(|pair| is(pair, key)), provided) {
+        (Some(index), _) => {
+            let place = place(text, &pairs, index).ok_or_else(|| refusal(key))?;
+            let space = if text[..place.value].ends_with(':') { " " } else { "" };
+            join(&[bom, &text[..place.value], space, &value, &text[place.comment], &text[place.resume..]])
+        }
+        (None, false) => {
+            let (at, indent) = end_of_entries(text, &pairs).ok_or_else(|| refusal(key))?;
+            let line_end = if text.contains("\r\n") { "\r\n" } else { "\n" };
+            let break_before = if at == 0 || text[..at].ends_with('\n') { "" } else { line_end };
+            join(&[bom, &text[..at], break_before, indent, &key_text, ": ", &value, line_end, &text[at..]])
+        }
+        // Only a merge key provides it.
+        (None, true) => return Err(refusal(key)),
+    })
+}
+
+/// The text without the entries of `key`, `None` if it has none.
+pub(in crate::secrets::file) fn delete(text: &str, key: &str) -> Result<Option<Zeroizing<String>>, Problem> {
+    let pairs = read(text)?;
+    if !entries(&pairs)?.iter().any(|(name, _)| name == key) {
+        return Ok(None);
+    }
+    let (bom, text) = split_bom(text);
+    let mut kept = vec![bom];
+    let mut copied = 0;
+    for index in (0..pairs.len()).filter(|index| is(&pairs[*index], key)) {
+        let place = place(text, &pairs, index).ok_or_else(|| refusal(key))?;
+        kept.push(text.get(copied..place.start).ok_or_else(|| refusal(key))?);
+        copied = place.resume;
+    }
+    kept.push(&text[copied..]);
+    Ok(Some(join(&kept)))
+}
+
+/// The byte order mark, if there is one, and the rest.
+fn split_bom(text: &str) -> (&str, &str) {
+    text.split_at(if text.starts_with(BOM) { BOM.len_utf8() } else { 0 })
+}
+
+/// The parts in one text that never moved while it grew.
+fn join(parts: &[&str]) -> Zeroizing<String> {
+    let mut text = Zeroizing::new(String::with_capacity(parts.iter().map(|part| part.len()).sum()));
+    parts.iter().for_each(|part| text.push_str(part));
+    text
+}
+
+fn is(pair: &Pair, key: &str) -> bool {
+    !pair.key.merge && pair.key.text == key
+}
+
+/// The value as a double-quoted scalar of one line. Escaped is what YAML does not read back as it is: control
+/// characters, the line ends of Unicode, the byte order mark and what is no character.
+fn quoted(text: &str) -> Zeroizing<String> {
+    // No byte becomes more than four.
+    let mut quoted = Zeroizing::new(String::with_capacity(text.len() * 4 + 2));
+    quoted.push('"');
+    for char in text.chars() {
+        // Writing to a string cannot fail.
+        let _ = match char {
+            '"' | '\\' => write!(quoted, "\\{char}"),
+            '\n' => quoted.write_str("\\n"),
+            '\r' => quoted.write_str("\\r"),
+            '\t' => quoted.write_str("\\t"),
+            '\0'..='\x1f' | '\x7f'..='\u{9f}' => write!(quoted, "\\x{:02x}", u32::from(char)),
+            '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => {
+                write!(quoted, "\\u{:04x}", u32::from(char))
+            }
+            _ => quoted.write_char(char),
+        };
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// A key is written plainly where no reader takes it for anything else.
+fn new_key(key: &str) -> Zeroizing<String> {
+    const WORDS: [&str; 10] = ["null", "true", "false", "yes", "no", "on", "off", "y", "n", "~"];
+    let plain = key.starts_with(|char: char| char.is_ascii_alphabetic() || char == '_')
+        && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+        && !WORDS.iter().any(|word| key.eq_ignore_ascii_case(word));
+    if plain { Zeroizing::new(key.to_owned()) } else { quoted(key) }
+}
+
+/// Where an entry stands in the text.
+struct Place {
+    /// The beginning of its first line.
+    start: usize,
+    /// Where its value begins, or could begin if it has none.
+    value: usize,
+    /// What follows the value, or its header, on the same line, with the line end.
+    comment: Range<usize>,
+    /// The beginning of the first line that is not its own.
+    resume: usize,
+}
+
+/// `None` for a layout that is not one entry after the other, each beginning on a line of its own.
+fn place(text: &str, pairs: &[Pair], index: usize) -> Option<Place> {
+    let key = key_offset(text, index)?;
+    let start = line_start(text, key);
+    let indent = key - start;
+    let end = if index + 1 < pairs.len() {
+        line_start(text, key_offset(text, index + 1)?)
+    } else {
+        end_of_document(text, key)
+    };
+    let colon = key + key_len(text.get(key..end)?)?;
+    if !text[start..key].bytes().all(|byte| byte == b' ') {
+        return None;
+    }
+    let rest = &text[colon..end];
+    let gap = leading(rest, [' ', '\t']);
+    let at = after_properties(rest, gap);
+    let scalar = &rest[at..];
+    let len = match scalar.chars().next() {
+        Some('"' | '\'') => quoted_len(scalar)?,
+        Some('[' | '{') => flow_len(scalar)?,
+        None | Some('\r' | '\n' | '#' | '|' | '>') => {
+            let place = block(rest, gap, at, indent, matches!(pairs[index].value, Node::Null));
+            return Some(place.shifted(start, colon));
+        }
+        Some(_) => plain_len(scalar),
+    };
+    let line_end = line_end(rest, at + len);
+    Some(Place { start: 0, value: gap, comment: at + len..line_end, resume: line_end }.shifted(start, colon))
+}
+
+impl Place {
+    fn shifted(self, start: usize, by: usize) -> Place {
+        let comment = self.comment.start + by..self.comment.end + by;
+        Place { start, value: self.value + by, comment, resume: self.resume + by }
+    }
+}
+
+/// The place of a value that is written on the lines after the one of its key. `rest` is what follows the colon.
+fn block(rest: &str, gap: usize, at: usize, indent: usize, is_null: bool) -> Place {
+    let header_end = line_end(rest, at);
+    let empty_header = at == gap && !rest[at..].starts_with(['|', '>']);
+    let (value, comment) = if empty_header { (0, 0) } else { (gap, gap + plain_len(&rest[gap..header_end])) };
+    let mut resume = header_end;
+    let mut line_start = header_end;
+    for line in rest[header_end..].split_inclusive('\n') {
+        line_start += line.len();
+        let content = line.trim_matches(SPACE);
+        // What is indented below the key belongs to it, comments included: left behind they might be the rest of a
+        // secret.
+        let outside = content.starts_with('#') && leading(line, [' ']) <= indent;
+        let nothing = content.is_empty() || outside || (is_null && content.starts_with('#'));
+        if !nothing {
+            resume = line_start;
+        }
+    }
+    Place { start: 0, value, comment: comment..header_end, resume }
+}
+
+/// Where a new entry goes, and the indentation that it has to have.
+fn end_of_entries<'a>(text: &'a str, pairs: &[Pair]) -> Option<(usize, &'a str)> {
+    let Some(last) = pairs.len().checked_sub(1) else { return Some((end_of_document(text, 0), "")) };
+    let key = key_offset(text, last)?;
+    let indent = &text[line_start(text, key)..key];
+    indent.bytes().all(|byte| byte == b' ').then(|| (end_of_document(text, key), indent))
+}
+
+/// The end of the text, or the line `...` before it.
+fn end_of_document(text: &str, from: usize) -> usize {
+    let mut at = line_start(text, from);
+    for line in text[at..].split_inclusive('\n') {
+        if line.strip_prefix("...").is_some_and(|after| after.is_empty() || after.starts_with(SPACE)) {
+            break;
+        }
+        at += line.len();
+    }
+    at
+}
+
+fn line_start(text: &str, at: usize) -> usize {
+    text[..at].rfind('\n').map_or(0, |newline| newline + 1)
+}
+
+/// The beginning of the next line.
+fn line_end(text: &str, at: usize) -> usize {
+    text[at..].find('\n').map_or(text.len(), |newline| at + newline + 1)
+}
+
+fn leading<const N: usize>(text: &str, chars: [char; N]) -> usize {
+    text.len() - text.trim_start_matches(chars).len()
+}
+
+/// The length of a key with its colon.
+fn key_len(text: &str) -> Option<usize> {
+    let key = match text.chars().next()? {
+        '"' | '\'' => quoted_len(text)?,
+        // A key with more than its text: `? key`, an anchor, an alias, a tag, a flow map.
+        '?' | '&' | '*' | '!' | '{' | '[' => return None,
+        _ => text.match_indices(':').map(|(at, _)| at).find(|at| ends_at(text, at + 1))?,
+    };
+    let colon = key + leading(&text[key..], [' ', '\t']);
+    (text[colon..].starts_with(':') && ends_at(text, colon + 1)).then_some(colon + 1)
+}
+
+fn ends_at(text: &str, at: usize) -> bool {
+    text[at..].is_empty() || text[at..].starts_with(SPACE)
+}
+
+/// Skips anchors and tags: they belong to the value.
+fn after_properties(text: &str, mut at: usize) -> usize {
+    while text[at..].starts_with(['&', '!']) {
+        at += text[at..].find(SPACE).unwrap_or(text.len() - at);
+        at += leading(&text[at..], [' ', '\t']);
+    }
+    at
+}
+
+/// The length of a quoted scalar, over several lines if need be.
+fn quoted_len(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let quote = *bytes.first()?;
+    let mut at = 1;
+    loop {
+        match *bytes.get(at)? {
+            b'\\' if quote == b'"' => at += 2,
+            byte if byte != quote => at += 1,
+            _ if quote == b'\'' && bytes.get(at + 1) == Some(&quote) => at += 2,
+            _ => return Some(at + 1),
+        }
+    }
+}
+
+/// The length of a plain scalar: a comment ends it.
+fn plain_len(text: &str) -> usize {
+    let comment = text.match_indices('#').map(|(at, _)| at).find(|at| text[..*at].ends_with(SPACE));
+    text[..comment.unwrap_or(text.len())].trim_end_matches(SPACE).len()
+}
+
+/// The length of `[…]` or `{…}` with nothing but comments after it.
+fn flow_len(text: &str) -> Option<usize> {
+    let len = bracketed_len(text)?;
+    // A quote taken for another's end could hide the true end in what looks like a comment, and a part of the secret
+    // with it.
+    let certain = !text[..len].contains(['"', '\'']) || !text[len..].contains([']', '}']);
+    certain.then_some(len)
+}
+
+fn bracketed_len(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let (mut at, mut depth) = (0, 0);
+    loop {
+        let begins = at == 0 || b" \t\r\n[]{},:".contains(&bytes[at - 1]);
+        match *bytes.get(at)? {
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' if depth == 1 => return Some(at + 1),
+            b']' | b'}' => depth -= 1,
+            // In the middle of a plain scalar a quote is only a character.
+            b'"' | b'\'' if begins => at += quoted_len(&text[at..])? - 1,
+            b'#' if begins => at = line_end(text, at) - 1,
+            _ => {}
+        }
+        at += 1;
+    }
+}
+
+/// Where the key of this pair begins. serde does not tell, but the error of a visitor that refuses the key does.
+fn key_offset(text: &str, index: usize) -> Option<usize> {
+    let error = serde::Deserializer::deserialize_map(serde_yaml::Deserializer::from_str(text), StopAt(index)).err()?;
+    let offset = error.location()?.index();
+    text.is_char_boundary(offset).then_some(offset)
+}
+
+struct StopAt(usize);
+
+impl<'de> Visitor<'de> for StopAt {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        for _ in 0..self.0 {
+            map.next_entry::<IgnoredAny, IgnoredAny>()?;
+        }
+        map.next_key_seed(Refuse).map(|_| ())
+    }
+}
+
+/// Takes nothing, so each value is an error at its place.
+struct Refuse;
+
+impl<'de> DeserializeSeed<'de> for Refuse {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl Visitor<'_> for Refuse {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("nothing")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Entries, parse};
+    use super::*;
+    use crate::secrets::file::document::{Change, Format};
+
+    // With the comparison that goes with each change.
+    fn set(text: &str, key: &str, value: &str) -> Result<Zeroizing<String>, Problem> {
+        Ok(Change::Set(value).apply(Format::Yaml, text.as_bytes(), key)?.unwrap())
+    }
+
+    fn delete(text: &str, key: &str) -> Result<Option<Zeroizing<String>>, Problem> {
+        Change::Delete.apply(Format::Yaml, text.as_bytes(), key)
+    }
+
+    const FILE: &str = "\
+# Secrets of the cluster
+HF_TOKEN: hf_old   # rotate in May
+\"WANDB\": 'one'
+
+# a certificate
+PEM: |
+  -----BEGIN-----
+  # not a comment
+
+# the end
+LAST: {a: [1, 2]}
+";
+
+    fn set_ok(text: &str, key: &str) -> String {
+        set(text, key, "v").unwrap_or_else(|problem| panic!("{text:?}: {}", problem.message)).to_string()
+    }
+
+    fn delete_ok(text: &str, key: &str) -> String {
+        delete(text, key).unwrap_or_else(|problem| panic!("{text:?}: {}", problem.message)).unwrap().to_string()
+    }
+
+    #[test]
+    fn setting_changes_one_value_and_nothing_else() {
+        for (key, before, after) in [
+            ("HF_TOKEN", "HF_TOKEN: hf_old   #", "HF_TOKEN: \"v\"   #"),
+            ("WANDB", "'one'", "\"v\""),
+            ("PEM", "|\n  -----BEGIN-----\n  # not a comment\n", "\"v\"\n"),
+            ("LAST", "{a: [1, 2]}", "\"v\""),
+            ("NEW", "1, 2]}\n", "1, 2]}\nNEW: \"v\"\n"),
+        ] {
+            assert_eq!(set_ok(FILE, key), FILE.replace(before, after), "{key}");
+        }
+    }
+
+    #[test]
+    fn deleting_takes_the_lines_of_one_entry() {
+        for (key, lines) in [
+            ("HF_TOKEN", "HF_TOKEN: hf_old   # rotate in May\n"),
+            ("WANDB", "\"WANDB\": 'one'\n"),
+            ("PEM", "PEM: |\n  -----BEGIN-----\n  # not a comment\n"),
+            ("LAST", "LAST: {a: [1, 2]}\n"),
+        ] {
+            assert_eq!(delete_ok(FILE, key), FILE.replace(lines, ""), "{key}");
+        }
+        assert!(delete(FILE, "OTHER").unwrap().is_none());
+    }
+
+    #[test]
+    fn every_form_of_a_value_is_replaced() {
+        for (before, after) in [
+            ("K: 1", "K: \"v\""),
+            ("K:\n", "K: \"v\"\n"),
+            ("K: # note\nA: 1\n", "K: \"v\" # note\nA: 1\n"),
+            ("K:\n  # note\nA: 1\n", "K: \"v\"\n  # note\nA: 1\n"),
+            ("K: one\n  two # note\nA: 1\n", "K: \"v\" # note\nA: 1\n"),
+            ("K: \"one\n  # two\" # note\nA: 1\n", "K: \"v\" # note\nA: 1\n"),
+            ("K: 'it''s # no'\n", "K: \"v\"\n"),
+            ("K: [a, 'b]', # c]\n  d]  # note\n", "K: \"v\"  # note\n"),
+            ("K: a#b: c\n".replace(": c", "").as_str(), "K: \"v\"\n"),
+            ("K: >- # note\n  one\n # in\n# out\nA: 1\n", "K: \"v\" # note\n# out\nA: 1\n"),
+            ("K: # note\n  a: 1\n  # in\n  b: 2\n\n# out\nA: 1\n", "K: \"v\" # note\n\n# out\nA: 1\n"),
+            ("K:\n- 1\n# in\n- 2\nA: 1\n", "K: \"v\"\nA: 1\n"),
+            ("K: !!str 1\n", "K: \"v\"\n"),
+            ("K: &x # note\n  a: 1\n", "K: \"v\" # note\n"),
+            ("A: &x 1\nK: *x\n", "A: &x 1\nK: \"v\"\n"),
+            ("'K' : 1\nA: 1\n", "'K' : \"v\"\nA: 1\n"),
+            ("\"\\x4b\": 1\n", "\"\\x4b\": \"v\"\n"),
+            ("---\n  K: 1\n  A: 1\n...\n# end\n", "---\n  K: \"v\"\n  A: 1\n...\n# end\n"),
+            ("K: 1\nA: 1\nK: 2\n", "K: 1\nA: 1\nK: \"v\"\n"),
+            ("K: |\r\n  a\r\n  b\r\nA: 1\r\n", "K: \"v\"\r\nA: 1\r\n"),
+            ("K: 1 # note\r\nA: 1", "K: \"v\" # note\r\nA: 1"),
+            ("\u{feff}K: 1\nA: 1\n", "\u{feff}K: \"v\"\nA: 1\n"),
+            ("base: &b {K: 1}\n<<: *b\nK: 2\n", "base: &b {K: 1}\n<<: *b\nK: \"v\"\n"),
+        ] {
+            assert_eq!(set_ok(before, "K"), after, "{before:?}");
+        }
+    }
+
+    #[test]
+    fn a_new_entry_goes_to_the_end() {
+        for (before, after) in [
+            ("", "K: \"v\"\n"),
+            ("# note", "# note\nK: \"v\"\n"),
+            ("---\n", "---\nK: \"v\"\n"),
+            ("---\n...\n", "---\nK: \"v\"\n...\n"),
+            ("A: 1", "A: 1\nK: \"v\"\n"),
+            ("A: 1\r\nB: 2", "A: 1\r\nB: 2\r\nK: \"v\"\r\n"),
+            ("  A: 1\n  B: 2\n", "  A: 1\n  B: 2\n  K: \"v\"\n"),
+            ("A: 1\n... # end\n", "A: 1\nK: \"v\"\n... # end\n"),
+            ("A: |\n  ...\n  text\n", "A: |\n  ...\n  text\nK: \"v\"\n"),
+            ("A:\n- 1\n", "A:\n- 1\nK: \"v\"\n"),
+            ("A:\n", "A:\nK: \"v\"\n"),
+        ] {
+            assert_eq!(set_ok(before, "K"), after, "{before:?}");
+        }
+    }
+
+    #[test]
+    fn all_of_a_duplicated_key_are_deleted() {
+        assert_eq!(delete_ok("K: 1\n# a\nA: 1\n'K': |\n  2\n# b\nK: 3", "K"), "# a\nA: 1\n# b\n");
+        assert_eq!(delete_ok("---\nK: 1\n...\n", "K"), "---\n...\n");
+        assert_eq!(delete_ok("K: 1", "K"), "");
+        assert_eq!(delete_ok("K: 1 # note\r\nA: 1\r\n", "K"), "A: 1\r\n");
+    }
+
+    #[test]
+    fn keys_are_quoted_where_a_reader_could_take_them_for_something_else() {
+        for (key, line) in [
+            ("A_b-1", "A_b-1: \"v\"\n"),
+            ("_x", "_x: \"v\"\n"),
+            ("Yes", "\"Yes\": \"v\"\n"),
+            ("null", "\"null\": \"v\"\n"),
+            ("y", "\"y\": \"v\"\n"),
+            ("1a", "\"1a\": \"v\"\n"),
+            ("<<", "\"<<\": \"v\"\n"),
+            ("a.b", "\"a.b\": \"v\"\n"),
+            ("a: #\"\n", "\"a: #\\\"\\n\": \"v\"\n"),
+            ("", "\"\": \"v\"\n"),
+        ] {
+            assert_eq!(set_ok("", key), line);
+            assert_eq!(set_ok(line, key), line);
+            assert_eq!(delete_ok(line, key), "");
+        }
+    }
+
+    #[test]
+    fn every_character_is_read_back() {
+        let mut value: String = ('\0'..='\u{2ff}').collect();
+        value.push_str("\u{2028}\u{2029}\u{feff}\u{fffd}\u{fffe}\u{ffff}\u{d7ff}\u{e000}é漢😀\u{10ffff} end ");
+        for value in [value.as_str(), "", " ", "# no comment", "null", "|", "a: b", "\\n", "\r\n", "'\"", "%"] {
+            assert!(set("A: 1\nK: 2\nB: 3\n", "K", value).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_layout_that_is_not_understood_is_refused() {
+        let canary = "CANARY";
+        for text in [
+            "{K: CANARY}\n",
+            "{\n  K: CANARY,\n  A: 1\n}\n",
+            "{}\n",
+            "? K\n: CANARY\n",
+            "K: &x CANARY\nA: *x\n",
+            "base: &b {K: CANARY}\n<<: *b\n",
+            "&k K: CANARY\nA: 1\n",
+            "A: &k K\n*k : CANARY\n",
+            "!!str K: CANARY\n",
+            "K: 1\rA: CANARY\r",
+        ] {
+            let problem = set(text, "K", canary).err().unwrap_or_else(|| panic!("not refused: {text:?}"));
+            let message = problem.message;
+            assert_eq!(message, "the layout of this file does not allow changing \"K\" in place; edit it by hand");
+        }
+        // Without its own entry, the key would come from the merge.
+        assert!(delete("base: &b {K: 1}\n<<: *b\nK: 2\n", "K").is_err());
+        assert!(delete("base: &b {K: 1}\n<<: *b\n", "K").is_err());
+        assert!(delete("A: &x 1\nB: *x\n", "A").is_err());
+        // Where the quotes begin and end is not certain.
+        assert!(set("K: [a 'b, 'c] # CANARY']\n", "K", "v").is_err());
+        // The last line would get a line end, which is a part of the value.
+        assert!(set("A: |\n  text", "K", "v").is_err());
+        // What does not parse is told as such.
+        assert_eq!(set("A: [\n", "K", "v").unwrap_err().line, 2);
+    }
+
+    /// xorshift64
+    struct Random(u64);
+
+    impl Random {
+        fn below(&mut self, end: usize) -> usize {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            (self.0 % end as u64) as usize
+        }
+
+        fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
+            from[self.below(from.len())]
+        }
+    }
+
+    const VALUES: [&str; 22] = [
+        " plain\n",
+        " plain # note\n",
+        " 1.50\n",
+        "\n",
+        " # note\n",
+        " ~\n",
+        " 'it''s # x'\n",
+        " \"a\\\"b # x\" # note\n",
+        " \"two\n  # lines\" # note\n",
+        " two\n  lines # note\n",
+        " |\n  text\n  # text\n\n",
+        " >- # note\n    text\n  \n    more\n",
+        " |2\n   text\n",
+        " [a, \"b # ]\", {c: d}] # note\n",
+        " [a, # note\n  b]\n",
+        "\n  a: 1\n  b: |\n    text\n",
+        "\n- 1\n- a: 2\n  b: 3\n",
+        "\n  - 1\n  # inner\n  - 2\n",
+        "\n  later # note\n",
+        " !!str 12\n",
+        " 'x'\n  # indented\n",
+        " 2026-01-01\n\n\n",
+    ];
+
+    /// A document of entries, and the texts of which each of the other entries must still hold one.
+    fn document(random: &mut Random, entries: &mut Vec<String>) -> String {
+        let mut text = random.pick(&["", "", "# head\n", "---\n", "%YAML 1.1\n---\n# head\n"]).to_owned();
+        for index in 0..random.below(6) {
+            let name = ["A", "B", "C", "D", "E"][random.below(5)];
+            let key = random.pick(&["N:", "\"N\":", "'N':", "N :", "N:"]).replace('N', name);
+            let entry = format!("{key}{}", random.pick(&VALUES));
+            text.push_str(&entry);
+            text.push_str(random.pick(&["", "", "\n", "# between\n", "\n # between\n"]));
+            entries.push(format!("{index}{name}{}", entry.trim_end()));
+        }
+        if !entries.is_empty() {
+            text.push_str(random.pick(&["", "", "...\n", "... # end\n# after\n"]));
+        }
+        match random.below(4) {
+            0 => text.replace('\n', "\r\n"),
+            1 => text.trim_end().to_owned(),
+            _ => text,
+        }
+    }
+
+    #[test]
+    fn random_edits_of_random_documents_change_one_entry() {
+        let mut random = Random(0x9e37_79b9_7f4a_7c15);
+        let mut done = 0;
+        for _ in 0..3000 {
+            let mut texts = Vec::new();
+            let text = document(&mut random, &mut texts);
+            let before = parse(&text).unwrap_or_else(|problem| panic!("{text:?}: {}", problem.message));
+            let key = random.pick(&["A", "B", "C", "NEW"]);
+            let value = random.pick(&["v", "", "a # b", "\n", "\u{85}\"'\\", "r8_😀"]);
+            let edited = if random.below(2) == 0 {
+                set(&text, key, value)
+            } else {
+                delete(&text, key).map(|edited| edited.unwrap_or_else(|| Zeroizing::new(text.clone())))
+            };
+            let Ok(edited) = edited else { continue };
+            done += 1;
+            let others = |entries: Entries| {
+                let pairs = entries.into_iter().filter(|(name, _)| name != key);
+                pairs.map(|(name, value)| (name, value.map(|value| value.to_vec()))).collect::<Vec<_>>()
+            };
+            assert_eq!(others(parse(&edited).unwrap()), others(before), "{text:?} -> {:?}", &*edited);
+            for entry in texts.iter().filter(|entry| !entry[1..].starts_with(key)) {
+                let entry = if text.contains('\r') { entry.replace('\n', "\r\n") } else { entry.clone() };
+                assert!(edited.contains(&entry[2..]), "{text:?} -> {:?}", &*edited);
+            }
+            for comment in ["# head", "# after"] {
+                assert_eq!(edited.contains(comment), text.contains(comment));
+            }
+            let between = |text: &str| text.lines().filter(|line| *line == "# between").count();
+            assert_eq!(between(&edited), between(&text), "{text:?} -> {:?}", &*edited);
+        }
+        assert!(done > 2900, "{done} edits were not refused");
+    }
+}

@@ -1,0 +1,360 @@
+//! Secrets files in YAML: scalars exactly as written, whatever type YAML sees in them.
+//!
+//! The values of a YAML library have lost that text (`1.50`, `0123`), and its errors quote it. So a text is read three
+//! times: once for its syntax alone, once for the shape of each value, and then, guided by the shapes, for the text of
+//! each scalar.
+
+use std::cell::Cell;
+use std::collections::{HashMap, HashSet};
+
+use serde::de::{Deserialize, DeserializeSeed, IgnoredAny};
+use zeroize::Zeroizing;
+
+use super::document::{Entries, Problem};
+use crate::bytes::{SecretBuffer, SecretBytes};
+
+mod edit;
+mod node;
+
+pub(super) use edit::{delete, set};
+use node::{BAD_KEY, CUSTOM_TAG, Node, NodeSeed, Pair, Shape, ShapeSeed, TOO_LARGE, UNSTABLE};
+
+const BOM: char = '\u{feff}';
+
+/// Reads a document: one map of keys and values.
+pub(super) fn parse(text: &str) -> Result<Entries, Problem> {
+    entries(&read(text)?)
+}
+
+/// The pairs of the top level, merge keys among them.
+fn read(text: &str) -> Result<Vec<Pair>, Problem> {
+    let text = text.strip_prefix(BOM).unwrap_or(text);
+    let parser = || serde_yaml::Deserializer::from_str(text);
+    IgnoredAny::deserialize(parser()).map_err(|error| syntax_problem(&error))?;
+    // Without aliases no text has more nodes than bytes; with them a small text could fill the memory.
+    let budget = Cell::new(text.len() * 4 + (1 << 20));
+    let shape = ShapeSeed { budget: &budget }.deserialize(parser()).map_err(|error| problem(&error))?;
+    match &shape {
+        Shape::Null => return Ok(Vec::new()),
+        Shape::Map(_) => {}
+        _ => return Err(Problem { line: 1, column: 1, message: "the file must hold a map of keys and values".into() }),
+    }
+    let seed = NodeSeed { shape: &shape, source: text, budget: &budget };
+    match seed.deserialize(parser()).map_err(|error| problem(&error))? {
+        Node::Map(pairs) => Ok(pairs),
+        _ => Err(Problem { line: 0, column: 0, message: UNSTABLE.into() }),
+    }
+}
+
+fn entries(pairs: &[Pair]) -> Result<Entries, Problem> {
+    let text_of = |node: &Node| match node {
+        Node::Null => Ok(None),
+        Node::Bool(text) | Node::Number(text) | Node::Text(text) => {
+            SecretBytes::copy_from(text.as_bytes()).map(Some).map_err(out_of_memory)
+        }
+        Node::List(_) | Node::Map(_) => {
+            let mut json = SecretBuffer::with_capacity(256).map_err(out_of_memory)?;
+            write_json(node, &mut json)?;
+            Ok(Some(json.freeze()))
+        }
+    };
+    with_merged(pairs)?.into_iter().map(|(key, node)| Ok((key.to_owned(), text_of(node)?))).collect()
+}
+
+/// The entries as PyYAML sees them: those that merge keys bring come first, and only where the map has no such key.
+fn with_merged(pairs: &[Pair]) -> Result<Vec<(&str, &Node)>, Problem> {
+    let own: Vec<_> =
+        pairs.iter().filter(|pair| !pair.key.merge).map(|pair| (pair.key.text.as_str(), &pair.value)).collect();
+    if own.len() == pairs.len() {
+        return Ok(own);
+    }
+    let mut merged = Vec::new();
+    for pair in pairs.iter().filter(|pair| pair.key.merge) {
+        let maps = match &pair.value {
+            Node::List(nodes) => nodes.as_slice(),
+            node => std::slice::from_ref(node),
+        };
+        // The first map of a list counts most, so it comes last.
+        for node in maps.iter().rev() {
+            let Node::Map(pairs) = node else {
+                return Err(Problem { line: 0, column: 0, message: "`<<` must hold a map or a list of maps".into() });
+            };
+            merged.extend(with_merged(pairs)?);
+        }
+    }
+    let names: HashSet<&str> = own.iter().map(|(key, _)| *key).collect();
+    merged.retain(|(key, _)| !names.contains(key));
+    let mut all = last_of_each(merged);
+    all.extend(own);
+    Ok(all)
+}
+
+/// Of a key that stands twice the last value counts, as for Python.
+fn last_of_each<'a>(pairs: Vec<(&'a str, &'a Node)>) -> Vec<(&'a str, &'a Node)> {
+    let mut places = HashMap::new();
+    let mut kept: Vec<(&str, &Node)> = Vec::new();
+    for (key, node) in pairs {
+        let place = *places.entry(key).or_insert(kept.len());
+        match kept.get_mut(place) {
+            Some(pair) => pair.1 = node,
+            None => kept.push((key, node)),
+        }
+    }
+    kept
+}
+
+/// Compact JSON. A number that JSON would not read as one (`0x1F`, `.inf`) becomes a text.
+fn write_json(node: &Node, json: &mut SecretBuffer) -> Result<(), Problem> {
+    match node {
+        Node::Null => put(json, "null"),
+        Node::Bool(text) => put(json, if text.starts_with(['t', 'T']) { "true" } else { "false" }),
+        Node::Number(text) if serde_json::from_str::<IgnoredAny>(text).is_ok() => put(json, text),
+        Node::Number(text) | Node::Text(text) => write_json_text(text, json),
+        Node::List(nodes) => {
+            for (index, node) in nodes.iter().enumerate() {
+                put(json, if index == 0 { "[" } else { "," })?;
+                write_json(node, json)?;
+            }
+            put(json, if nodes.is_empty() { "[]" } else { "]" })
+        }
+        Node::Map(pairs) => {
+            let pairs = last_of_each(with_merged(pairs)?);
+            for (index, (key, node)) in pairs.iter().enumerate() {
+                put(json, if index == 0 { "{" } else { "," })?;
+                write_json_text(key, json)?;
+                put(json, ":")?;
+                write_json(node, json)?;
+            }
+            put(json, if pairs.is_empty() { "{}" } else { "}" })
+        }
+    }
+}
+
+fn write_json_text(text: &str, json: &mut SecretBuffer) -> Result<(), Problem> {
+    put(json, "\"")?;
+    let mut rest = text;
+    while let Some(at) = rest.find(|char: char| char < ' ' || char == '"' || char == '\\') {
+        put(json, &rest[..at])?;
+        match rest.as_bytes()[at] {
+            b'\n' => put(json, "\\n")?,
+            b'\r' => put(json, "\\r")?,
+            b'\t' => put(json, "\\t")?,
+            b'"' => put(json, "\\\"")?,
+            b'\\' => put(json, "\\\\")?,
+            other => put(json, &format!("\\u{other:04x}"))?,
+        }
+        rest = &rest[at + 1..];
+    }
+    put(json, rest)?;
+    put(json, "\"")
+}
+
+fn put(json: &mut SecretBuffer, text: &str) -> Result<(), Problem> {
+    json.push(text.as_bytes()).map_err(out_of_memory)
+}
+
+fn out_of_memory(error: crate::error::Error) -> Problem {
+    Problem { line: 0, column: 0, message: error.message().to_owned() }
+}
+
+/// An error of the pass that looks at no value: its words are libyaml's and quote nothing.
+fn syntax_problem(error: &serde_yaml::Error) -> Problem {
+    let shown = error.to_string();
+    let words = [" at line ", " at position "]
+        .into_iter()
+        .fold(shown.as_str(), |words, place| words.split_once(place).map_or(words, |(before, _)| before));
+    let message = if words.contains("more than one document") {
+        "the file holds more than one document".to_owned()
+    } else {
+        format!("not valid YAML: {words}")
+    };
+    located(error, message)
+}
+
+/// An error of a later pass. Its own words may quote a value and are never shown.
+fn problem(error: &serde_yaml::Error) -> Problem {
+    let shown = Zeroizing::new(error.to_string());
+    let known = [
+        (CUSTOM_TAG, CUSTOM_TAG),
+        (BAD_KEY, BAD_KEY),
+        (TOO_LARGE, TOO_LARGE),
+        ("repetition limit exceeded", TOO_LARGE),
+        ("recursion limit exceeded", "values nest too deep"),
+        (UNSTABLE, UNSTABLE),
+    ];
+    let message = known.into_iter().find(|(words, _)| shown.contains(words));
+    located(error, message.map_or("a value does not fit its tag", |(_, message)| message).to_owned())
+}
+
+fn located(error: &serde_yaml::Error, message: String) -> Problem {
+    let (line, column) = error.location().map_or((0, 0), |location| (location.line(), location.column()));
+    Problem { line, column, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Vec<(String, Option<String>)> {
+        let text_of = |bytes: SecretBytes| String::from_utf8(bytes.to_vec()).unwrap();
+        parse(text).unwrap().into_iter().map(|(key, value)| (key, value.map(text_of))).collect()
+    }
+
+    fn named(pairs: &[(&str, &str)]) -> Vec<(String, Option<String>)> {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), Some((*value).to_owned()))).collect()
+    }
+
+    #[test]
+    fn values_come_back_as_written() {
+        for (written, expected) in [
+            ("r8_token", "r8_token"),
+            ("1.50", "1.50"),
+            ("12345678901234567890", "12345678901234567890"),
+            ("1234567890123456789012345678901234567890", "1234567890123456789012345678901234567890"),
+            ("0123", "0123"),
+            ("+1", "+1"),
+            ("1_000", "1_000"),
+            ("0x1F", "0x1F"),
+            ("0o17", "0o17"),
+            ("1e3", "1e3"),
+            (".inf", ".inf"),
+            ("no", "no"),
+            ("True", "True"),
+            ("2026-01-01", "2026-01-01"),
+            ("12:30:45", "12:30:45"),
+            ("a b # comment", "a b"),
+            ("https://x/#y?z=1", "https://x/#y?z=1"),
+            ("'it''s'", "it's"),
+            ("\"a\\nb \\u00e9 \\U0001F600\"", "a\nb é 😀"),
+            ("\"1.50\"", "1.50"),
+            ("''", ""),
+            ("\"null\"", "null"),
+            ("'~'", "~"),
+            ("!!str 1.50", "1.50"),
+            ("!!str", ""),
+            ("!!int 7", "7"),
+            ("|\n  one\n  two", "one\ntwo"),
+            ("|\n  one\n  two\n", "one\ntwo\n"),
+            ("|-\n  one\n  two\n", "one\ntwo"),
+            ("|+\n  one\n\n", "one\n\n"),
+            (">\n  one\n  two\n", "one two\n"),
+            ("one\n  two", "one two"),
+            ("\"one\n  two\"", "one two"),
+        ] {
+            assert_eq!(read(&format!("KEY: {written}")), named(&[("KEY", expected)]), "{written}");
+        }
+    }
+
+    #[test]
+    fn null_without_quotes_is_no_value() {
+        for written in ["", " ", " ~", " null", " Null", " NULL", " # comment", " !!null null"] {
+            assert_eq!(read(&format!("KEY:{written}\n")), [("KEY".to_owned(), None)], "{written:?}");
+        }
+    }
+
+    #[test]
+    fn keys_are_texts_whatever_they_look_like() {
+        let text = "1.0: a\n~: b\nno: c\n'q k': d\n\"e\\x41\": e\n\"\": f\n";
+        let expected = [("1.0", "a"), ("~", "b"), ("no", "c"), ("q k", "d"), ("eA", "e"), ("", "f")];
+        assert_eq!(read(text), named(&expected));
+        assert_eq!(read("A: 1\nB: 2\nA: 3\n"), named(&[("A", "1"), ("B", "2"), ("A", "3")]));
+    }
+
+    #[test]
+    fn lists_and_maps_become_compact_json() {
+        for (written, expected) in [
+            ("[a, 1, 1.50, true, no, null, ~, '1']", r#"["a",1,1.50,true,"no",null,null,"1"]"#),
+            ("[0x1F, +1, .5, .inf, 0123, 1e3, -0]", r#"["0x1F","+1",".5",".inf","0123",1e3,-0]"#),
+            ("\n  - a: 1\n    b: [x]\n  - {}\n  - []\n", r#"[{"a":1,"b":["x"]},{},[]]"#),
+            ("{1: 'say \"hi\"\\', ~: \"\\t\\0\"}", r#"{"1":"say \"hi\"\\","~":"\t\u0000"}"#),
+            ("{a: 1, b: 2, a: 3}", r#"{"a":3,"b":2}"#),
+        ] {
+            assert_eq!(read(&format!("KEY: {written}")), named(&[("KEY", expected)]), "{written}");
+        }
+    }
+
+    #[test]
+    fn aliases_stand_for_what_they_name() {
+        let text = "A: &x 1.50\nB: *x\nC: &l [1, *x]\nD: *l\n";
+        assert_eq!(read(text), named(&[("A", "1.50"), ("B", "1.50"), ("C", "[1,1.50]"), ("D", "[1,1.50]")]));
+    }
+
+    #[test]
+    fn merge_keys_bring_what_the_map_lacks() {
+        let base = "base: &b {A: 1, B: 2}\nmore: &m\n  B: 3\n  C: 0x4\n";
+        let shown = [("base", r#"{"A":1,"B":2}"#), ("more", r#"{"B":3,"C":"0x4"}"#)];
+        let merged = |text: &str| {
+            let mut all = read(&format!("{base}{text}"));
+            all.retain(|(key, _)| !shown.iter().any(|(name, _)| name == key));
+            all
+        };
+        assert_eq!(read(base), named(&shown));
+        assert_eq!(merged("<<: *b\n"), named(&[("A", "1"), ("B", "2")]));
+        assert_eq!(merged("A: own\n<<: *b\n"), named(&[("B", "2"), ("A", "own")]));
+        assert_eq!(merged("<<: [*m, *b]\n"), named(&[("A", "1"), ("B", "3"), ("C", "0x4")]));
+        assert_eq!(merged("<<: {<<: *m, C: 5}\n"), named(&[("B", "3"), ("C", "5")]));
+        assert_eq!(merged("'<<': no merge\n"), named(&[("<<", "no merge")]));
+        assert_eq!(merged("N: {<<: *b, B: 9}\n"), named(&[("N", r#"{"A":1,"B":9}"#)]));
+        for broken in ["<<: CANARY\n", "<<: [CANARY]\n", "<<:\n"] {
+            assert_eq!(parse(broken).unwrap_err().message, "`<<` must hold a map or a list of maps");
+        }
+    }
+
+    #[test]
+    fn a_document_without_entries_is_no_error() {
+        for text in ["", "\n", "# only a comment\n", "---\n", "---\n...\n", "\u{feff}", "{}"] {
+            assert_eq!(read(text), [], "{text:?}");
+        }
+        assert_eq!(read("\u{feff}A: 1\r\nB: 2\r\n"), named(&[("A", "1"), ("B", "2")]));
+    }
+
+    #[test]
+    fn a_broken_document_is_located_and_not_quoted() {
+        let deep = format!("A: {}CANARY{}", "[".repeat(200), "]".repeat(200));
+        for (text, line, column, message) in [
+            ("A: 1\nB: \"CANARY\n", 3, 1, "not valid YAML: found unexpected end of stream"),
+            ("A: CANARY: x\n", 1, 10, "not valid YAML: mapping values are not allowed in this context"),
+            ("A: 1\n CANARY\nB\n", 4, 1, "not valid YAML: could not find expected ':'"),
+            ("A: [CANARY\n", 2, 1, "not valid YAML: did not find expected ',' or ']'"),
+            ("A: *CANARY\n", 1, 4, "not valid YAML: unknown anchor"),
+            ("A: CANARY\n---\nB: 1\n", 0, 0, "the file holds more than one document"),
+            ("A: 1\nB: !CANARY CANARY\n", 2, 4, CUSTOM_TAG),
+            ("A: !vault [CANARY]\n", 1, 4, CUSTOM_TAG),
+            ("A: !vault {CANARY: CANARY}\n", 1, 4, CUSTOM_TAG),
+            ("A: !!int CANARY\n", 1, 4, "a value does not fit its tag"),
+            ("A: !!bool CANARY\n", 1, 4, "a value does not fit its tag"),
+            ("A: !!float CANARY\n", 1, 4, "a value does not fit its tag"),
+            ("A: [!!null CANARY]\n", 1, 5, "a value does not fit its tag"),
+            ("? [CANARY]\n: 1\n", 1, 1, BAD_KEY),
+            ("A: {{CANARY: 1}: 1}\n", 1, 4, BAD_KEY),
+            ("CANARY\n", 1, 1, "the file must hold a map of keys and values"),
+            ("- CANARY\n", 1, 1, "the file must hold a map of keys and values"),
+            ("A: \"\\qCANARY\"\n", 1, 5, "not valid YAML: found unknown escape character"),
+            ("A: CANARY\n\tB: 1\n", 0, 0, ""),
+            ("A: @CANARY\n", 1, 4, "not valid YAML: found character that cannot start any token"),
+            ("A: %CANARY\n", 1, 4, "not valid YAML: found character that cannot start any token"),
+            ("A: CANARY\u{1}\n", 0, 0, ""),
+            ("A: 'CANARY' CANARY\n", 0, 0, ""),
+            ("A: >CANARY\n", 0, 0, ""),
+            (deep.as_str(), 1, 131, "values nest too deep"),
+        ] {
+            let problem = parse(text).unwrap_err();
+            assert!(!problem.message.contains("CANARY"), "{}", problem.message);
+            if !message.is_empty() {
+                assert_eq!((problem.line, problem.column, problem.message.as_str()), (line, column, message), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn aliases_cannot_fill_the_memory() {
+        let mut text = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+        for level in 1..9 {
+            let below = format!("*a{}, ", level - 1).repeat(10);
+            text.push_str(&format!("a{level}: &a{level} [{below}]\n"));
+        }
+        assert_eq!(parse(&text).unwrap_err().message, TOO_LARGE);
+        let long = format!("a: &a {}\nb: [{}]\n", "x".repeat(100_000), "*a, ".repeat(1000));
+        assert_eq!(parse(&long).unwrap_err().message, TOO_LARGE);
+    }
+}

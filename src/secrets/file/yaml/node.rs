@@ -1,0 +1,231 @@
+//! The values of a YAML text: first the shape of each, then, guided by the shapes, the text of each scalar.
+
+use std::cell::Cell;
+use std::fmt;
+
+use serde::de::{
+    self, Deserialize, DeserializeSeed, Deserializer, EnumAccess, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
+use zeroize::Zeroizing;
+
+// What a visitor of ours may fail with. `problem` in this module's parent looks for these words, as serde adds the place to them.
+pub(super) const CUSTOM_TAG: &str = "a value has a tag of its own, which a secrets file cannot have";
+pub(super) const BAD_KEY: &str = "a key is a list or a map";
+pub(super) const TOO_LARGE: &str = "its aliases make the document too large";
+pub(super) const UNSTABLE: &str = "the document cannot be read";
+
+/// A value with the text of its scalars.
+pub(super) enum Node {
+    Null,
+    Bool(Zeroizing<String>),
+    Number(Zeroizing<String>),
+    Text(Zeroizing<String>),
+    List(Vec<Node>),
+    Map(Vec<Pair>),
+}
+
+/// An entry of a map, in the order of the file.
+pub(super) struct Pair {
+    pub(super) key: Key,
+    pub(super) value: Node,
+}
+
+pub(super) struct Key {
+    pub(super) text: String,
+    /// `<<` without quotes: the entries of its value are those of the map.
+    pub(super) merge: bool,
+}
+
+fn spend<E: de::Error>(budget: &Cell<usize>, cost: usize) -> Result<(), E> {
+    budget.set(budget.get().checked_sub(cost).ok_or_else(|| E::custom(TOO_LARGE))?);
+    Ok(())
+}
+
+/// What a value is, without what it says.
+pub(super) enum Shape {
+    Null,
+    Bool,
+    Number,
+    Text,
+    List(Vec<Shape>),
+    /// The shapes of the values; keys are always texts.
+    Map(Vec<Shape>),
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct ShapeSeed<'a> {
+    pub(super) budget: &'a Cell<usize>,
+}
+
+impl<'de> DeserializeSeed<'de> for ShapeSeed<'_> {
+    type Value = Shape;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Shape, D::Error> {
+        spend(self.budget, 1)?;
+        deserializer.deserialize_any(self)
+    }
+}
+
+/// Takes everything that can come, as the error for what is not taken would quote it.
+impl<'de> Visitor<'de> for ShapeSeed<'_> {
+    type Value = Shape;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Shape, E> {
+        Ok(Shape::Null)
+    }
+
+    fn visit_none<E>(self) -> Result<Shape, E> {
+        Ok(Shape::Null)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Shape, E> {
+        Ok(Shape::Bool)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Shape, E> {
+        Ok(Shape::Number)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Shape, E> {
+        Ok(Shape::Number)
+    }
+
+    fn visit_i128<E>(self, _: i128) -> Result<Shape, E> {
+        Ok(Shape::Number)
+    }
+
+    fn visit_u128<E>(self, _: u128) -> Result<Shape, E> {
+        Ok(Shape::Number)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Shape, E> {
+        Ok(Shape::Number)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Shape, E> {
+        Ok(Shape::Text)
+    }
+
+    fn visit_string<E>(self, text: String) -> Result<Shape, E> {
+        drop(Zeroizing::new(text));
+        Ok(Shape::Text)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Shape, A::Error> {
+        let mut shapes = Vec::new();
+        while let Some(shape) = seq.next_element_seed(self)? {
+            shapes.push(shape);
+        }
+        Ok(Shape::List(shapes))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Shape, A::Error> {
+        let mut shapes = Vec::new();
+        while let Some(key) = map.next_key_seed(self)? {
+            if let Shape::List(_) | Shape::Map(_) = key {
+                return Err(de::Error::custom(BAD_KEY));
+            }
+            shapes.push(map.next_value_seed(self)?);
+        }
+        Ok(Shape::Map(shapes))
+    }
+
+    fn visit_enum<A: EnumAccess<'de>>(self, _: A) -> Result<Shape, A::Error> {
+        Err(de::Error::custom(CUSTOM_TAG))
+    }
+}
+
+/// Reads a value whose shape is known.
+#[derive(Clone, Copy)]
+pub(super) struct NodeSeed<'a> {
+    pub(super) shape: &'a Shape,
+    pub(super) source: &'a str,
+    pub(super) budget: &'a Cell<usize>,
+}
+
+impl<'de> DeserializeSeed<'de> for NodeSeed<'_> {
+    type Value = Node;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
+        match self.shape {
+            Shape::Null => IgnoredAny::deserialize(deserializer).map(|_| Node::Null),
+            Shape::Bool | Shape::Number | Shape::Text => deserializer.deserialize_str(self),
+            Shape::List(_) => deserializer.deserialize_seq(self),
+            Shape::Map(_) => deserializer.deserialize_map(self),
+        }
+    }
+}
+
+impl<'de> Visitor<'de> for NodeSeed<'_> {
+    type Value = Node;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the value that was there before")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Node, E> {
+        spend(self.budget, text.len())?;
+        let text = Zeroizing::new(text.to_owned());
+        Ok(match self.shape {
+            Shape::Bool => Node::Bool(text),
+            Shape::Number => Node::Number(text),
+            _ => Node::Text(text),
+        })
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Node, A::Error> {
+        let Shape::List(shapes) = self.shape else { return Err(de::Error::custom(UNSTABLE)) };
+        let mut nodes = Vec::with_capacity(shapes.len());
+        for shape in shapes {
+            let node = seq.next_element_seed(NodeSeed { shape, ..self })?;
+            nodes.push(node.ok_or_else(|| de::Error::custom(UNSTABLE))?);
+        }
+        Ok(Node::List(nodes))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node, A::Error> {
+        let Shape::Map(shapes) = self.shape else { return Err(de::Error::custom(UNSTABLE)) };
+        let mut pairs = Vec::with_capacity(shapes.len());
+        for shape in shapes {
+            let key = map.next_key_seed(KeySeed(self))?.ok_or_else(|| de::Error::custom(UNSTABLE))?;
+            let value = map.next_value_seed(NodeSeed { shape, ..self })?;
+            pairs.push(Pair { key, value });
+        }
+        Ok(Node::Map(pairs))
+    }
+}
+
+struct KeySeed<'a>(NodeSeed<'a>);
+
+impl<'de> DeserializeSeed<'de> for KeySeed<'_> {
+    type Value = Key;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Key, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for KeySeed<'_> {
+    type Value = Key;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Key, E> {
+        spend(self.0.budget, text.len())?;
+        Ok(Key { text: text.to_owned(), merge: false })
+    }
+
+    /// A key that is a part of the source, as each key without quotes is.
+    fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Key, E> {
+        let offset = text.as_ptr().addr().wrapping_sub(self.0.source.as_ptr().addr());
+        let quoted = self.0.source.get(..offset).is_none_or(|before| before.ends_with(['"', '\'']));
+        let key = self.visit_str::<E>(text)?;
+        Ok(Key { merge: key.text == "<<" && !quoted, ..key })
+    }
+}

@@ -1,0 +1,368 @@
+//! The chain of layers, and what is asked of it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::RwLock;
+
+use super::custom::CustomLayer;
+use super::env::EnvLayer;
+use super::file::FileLayer;
+use super::layer::{Found, Layer, Request};
+use crate::bytes::SecretBytes;
+use crate::clock::Deadline;
+use crate::config::{Config, nearest};
+use crate::error::{Error, Result, Source, Status};
+use crate::fork;
+use crate::log::{self, Level};
+
+/// Names of the secrets that SimpleTuner itself uses.
+pub mod well_known {
+    /// Replicate API authentication.
+    pub const REPLICATE_API_TOKEN: &str = "REPLICATE_API_TOKEN";
+    /// Hugging Face Hub token.
+    pub const HF_TOKEN: &str = "HF_TOKEN";
+    /// The secret that webhooks are signed with.
+    pub const CLOUD_WEBHOOK_SECRET: &str = "CLOUD_WEBHOOK_SECRET";
+}
+
+/// All names of [`well_known`].
+pub const WELL_KNOWN: [&str; 3] =
+    [well_known::REPLICATE_API_TOKEN, well_known::HF_TOKEN, well_known::CLOUD_WEBHOOK_SECRET];
+
+const DEFAULT_PROVIDERS: [&str; 2] = ["env", "file"];
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest name of a secret, in bytes.
+const MAX_KEY: usize = 2048;
+/// The longest value that can be written, in bytes.
+const MAX_VALUE: usize = 1 << 20;
+/// The longest name of a layer, in bytes: it has to fit into `st_secret_info`.
+const MAX_NAME: usize = 31;
+
+/// Finds secrets. It may be shared by any number of threads.
+pub struct Manager {
+    layers: RwLock<Arc<[Arc<dyn Layer>]>>,
+    file: Option<Arc<FileLayer>>,
+    timeout: Duration,
+}
+
+/// How one get differs from the usual.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Over everything; the `timeout` of the configuration if not given.
+    pub timeout: Option<Duration>,
+    /// Look at each source now, whatever is remembered.
+    pub refresh: bool,
+    /// Ask no layer that may take long.
+    pub cached_only: bool,
+}
+
+/// A secret with its origin.
+#[derive(Clone)]
+pub struct Secret {
+    found: Found,
+    layer: Arc<dyn Layer>,
+    degraded: bool,
+}
+
+impl Secret {
+    /// The bytes of the secret.
+    pub fn value(&self) -> &SecretBytes {
+        &self.found.value
+    }
+
+    /// The same bytes, taken out.
+    pub fn into_value(self) -> SecretBytes {
+        self.found.value
+    }
+
+    /// The name of the layer that had it.
+    pub fn layer(&self) -> &str {
+        self.layer.name()
+    }
+
+    /// The kind of the layer that had it.
+    pub fn source(&self) -> Source {
+        self.layer.source()
+    }
+
+    /// The layer's own name of this version of the secret, where it has one.
+    pub fn version(&self) -> Option<&str> {
+        self.found.version.as_deref()
+    }
+
+    /// Whether a layer that goes before this one failed, so that the value may not be the one that counts.
+    pub fn is_degraded(&self) -> bool {
+        self.degraded
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Secret").field("layer", &self.layer()).field("value", self.value()).finish()
+    }
+}
+
+static DEFAULT: RwLock<Option<Arc<Manager>>> = RwLock::new(None);
+
+impl Manager {
+    /// A manager with these settings. It reads nothing yet.
+    pub fn open(config: &Config) -> Result<Manager> {
+        let _inside = fork::enter();
+        let default: Vec<String> = DEFAULT_PROVIDERS.map(str::to_owned).to_vec();
+        let names = config.list("providers").unwrap_or(&default);
+        let mut layers: Vec<Arc<dyn Layer>> = Vec::new();
+        let mut file = None;
+        for name in names {
+            if layers.iter().any(|layer| layer.name() == name) {
+                return Err(Error::new(Status::Config, format!("`providers` names {name:?} twice")));
+            }
+            match name.as_str() {
+                "env" => layers.push(Arc::new(EnvLayer::open(config)?)),
+                "file" => {
+                    let layer = Arc::new(FileLayer::open(config));
+                    file = Some(layer.clone());
+                    layers.push(layer);
+                }
+                _ => return Err(unknown_provider(name)),
+            }
+        }
+        let timeout = config
+            .seconds("timeout")
+            .map_or(DEFAULT_TIMEOUT, |seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX));
+        Ok(Manager { layers: RwLock::new(layers.into()), file, timeout })
+    }
+
+    /// The manager of the whole process, made on first use with no settings but the environment's.
+    pub fn default_instance() -> Result<Arc<Manager>> {
+        let _inside = fork::enter();
+        if let Some(manager) = &*DEFAULT.read() {
+            return Ok(manager.clone());
+        }
+        let new = Arc::new(Manager::open(&Config::new())?);
+        Ok(DEFAULT.write().get_or_insert(new).clone())
+    }
+
+    /// Replaces the manager of the whole process by one with these settings, or, with `None`, by a new one on its next
+    /// use. Who holds the old one keeps it.
+    pub fn reset_default(config: Option<&Config>) -> Result<()> {
+        let _inside = fork::enter();
+        let new = config.map(Manager::open).transpose()?.map(Arc::new);
+        let old = std::mem::replace(&mut *DEFAULT.write(), new);
+        drop(old);
+        Ok(())
+    }
+
+    /// The value of `key` in the first layer that has it.
+    pub fn get(&self, key: &str) -> Result<Secret> {
+        self.get_with(key, &Options::default())
+    }
+
+    /// The value of `key` in the first layer that has it, found in this way.
+    ///
+    /// A layer that fails is passed over: if a lower one has the value, that is returned and is marked as degraded; if
+    /// none has, the answer is the failure, never [`Status::NotFound`].
+    pub fn get_with(&self, key: &str, options: &Options) -> Result<Secret> {
+        let _inside = fork::enter();
+        check_key(key)?;
+        let request = self.request(options.timeout, options.refresh);
+        let layers = self.layers();
+        let mut failures: Vec<(&str, Error)> = Vec::new();
+        let mut not_asked: Vec<&str> = Vec::new();
+        for layer in layers.iter() {
+            if options.cached_only && layer.is_remote() {
+                not_asked.push(layer.name());
+                continue;
+            }
+            match layer.find(key, &request) {
+                Ok(Some(found)) => {
+                    log_failures(key, &failures);
+                    log::emit(Level::Debug, "secrets", || format!("{key:?} comes from layer {}", layer.name()));
+                    let degraded = !failures.is_empty();
+                    return Ok(Secret { found, layer: layer.clone(), degraded });
+                }
+                Ok(None) => {}
+                Err(error) => failures.push((layer.name(), error.with_source(layer.source()))),
+            }
+        }
+        log_failures(key, &failures);
+        Err(match failures.into_iter().next() {
+            Some((name, error)) => {
+                error.map_message(|message| format!("secret {key:?}: the layer {name} failed: {message}"))
+            }
+            None if !not_asked.is_empty() => Error::new(
+                Status::Unavailable,
+                format!("secret {key:?} is not at hand, and {} may not be asked by this call", not_asked.join(", ")),
+            ),
+            None => not_found(key, &layers),
+        })
+    }
+
+    /// The values of several keys, each with its own success or failure, under one deadline.
+    pub fn get_many(&self, keys: &[&str]) -> Vec<Result<Secret>> {
+        let deadline = Deadline::after(self.timeout);
+        let get =
+            |key: &&str| self.get_with(key, &Options { timeout: Some(deadline.remaining()), ..Options::default() });
+        keys.iter().map(get).collect()
+    }
+
+    /// Writes a secret into the secrets file, creating it where it is missing. The chain still decides what the next
+    /// get returns: a variable of the same name goes before the file.
+    pub fn set(&self, key: &str, value: &[u8]) -> Result<()> {
+        let _inside = fork::enter();
+        check_key(key)?;
+        if value.len() > MAX_VALUE {
+            return Err(Error::invalid_argument(format!("the value of {key:?} is longer than {MAX_VALUE} bytes")));
+        }
+        let value = std::str::from_utf8(value)
+            .map_err(|_| Error::invalid_argument(format!("the value of {key:?} is not UTF-8, as a file needs")))?;
+        self.file()?.set(key, value, Deadline::after(self.timeout))
+    }
+
+    /// Removes a secret from the secrets file; `false` if it was not there.
+    pub fn delete(&self, key: &str) -> Result<bool> {
+        let _inside = fork::enter();
+        check_key(key)?;
+        self.file()?.delete(key, Deadline::after(self.timeout))
+    }
+
+    /// Adds a layer of the program's own at this place in the order, 0 being first; `None` adds it last.
+    ///
+    /// `ask` is called with a key and the time it may take, on the thread that asks, with no lock held; it may use this
+    /// manager. `Ok(None)` is "I have none"; an error is a failure of the layer.
+    pub fn add_provider(
+        &self,
+        name: &str,
+        position: Option<usize>,
+        ask: impl Fn(&str, Duration) -> Result<Option<Found>> + Send + Sync + 'static,
+    ) -> Result<()> {
+        let _inside = fork::enter();
+        if name.is_empty() || name.len() > MAX_NAME || name.contains(char::is_control) {
+            let message = format!("the name of a layer has 1 to {MAX_NAME} bytes and no control characters");
+            return Err(Error::invalid_argument(message));
+        }
+        let new: Arc<dyn Layer> = Arc::new(CustomLayer::new(name, Box::new(ask)));
+        let mut layers = self.layers.write();
+        let refused = if layers.iter().any(|layer| layer.name() == name) {
+            Some(format!("there is a layer named {name:?} already"))
+        } else if position.is_some_and(|position| position > layers.len()) {
+            Some(format!("position is beyond the {} layers that there are", layers.len()))
+        } else {
+            None
+        };
+        if let Some(message) = refused {
+            // The callback's own clean-up may use this manager.
+            drop(layers);
+            fork::outside(|| drop(new));
+            return Err(Error::invalid_argument(message));
+        }
+        let mut changed = layers.to_vec();
+        changed.insert(position.unwrap_or(changed.len()), new);
+        *layers = changed.into();
+        Ok(())
+    }
+
+    /// Looks at every source now; the error is that of the first layer that failed.
+    pub fn refresh(&self, timeout: Option<Duration>) -> Result<()> {
+        let _inside = fork::enter();
+        let request = self.request(timeout, true);
+        let mut result = Ok(());
+        for layer in self.layers().iter() {
+            let refreshed = layer.refresh(&request).map_err(|error| {
+                error
+                    .with_source(layer.source())
+                    .map_message(|message| format!("the layer {} failed: {message}", layer.name()))
+            });
+            result = result.and(refreshed);
+        }
+        result
+    }
+
+    /// Forgets, and so wipes, every value that no caller holds.
+    pub fn clear_cache(&self) {
+        let _inside = fork::enter();
+        self.layers().iter().for_each(|layer| layer.forget());
+    }
+
+    /// The file or folder that the file layer reads; where there is none yet, the file that [`Manager::set`] creates.
+    pub fn file_path(&self) -> Result<PathBuf> {
+        let _inside = fork::enter();
+        self.file()?.file_path()
+    }
+
+    /// The Replicate API token.
+    pub fn replicate_token(&self) -> Result<Secret> {
+        self.get(well_known::REPLICATE_API_TOKEN)
+    }
+
+    /// The Hugging Face Hub token.
+    pub fn hf_token(&self) -> Result<Secret> {
+        self.get(well_known::HF_TOKEN)
+    }
+
+    /// The secret that webhooks are signed with.
+    pub fn webhook_secret(&self) -> Result<Secret> {
+        self.get(well_known::CLOUD_WEBHOOK_SECRET)
+    }
+
+    /// Writes the Replicate API token into the secrets file.
+    pub fn set_replicate_token(&self, value: &[u8]) -> Result<()> {
+        self.set(well_known::REPLICATE_API_TOKEN, value)
+    }
+
+    pub(super) fn layers(&self) -> Arc<[Arc<dyn Layer>]> {
+        self.layers.read().clone()
+    }
+
+    pub(super) fn request(&self, timeout: Option<Duration>, refresh: bool) -> Request {
+        Request { deadline: Deadline::after(timeout.unwrap_or(self.timeout)), refresh }
+    }
+
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    fn file(&self) -> Result<&FileLayer> {
+        self.file.as_deref().ok_or_else(|| {
+            Error::new(Status::Config, "there is no file layer: `providers` in the configuration leaves it out")
+        })
+    }
+}
+
+impl Drop for Manager {
+    fn drop(&mut self) {
+        let layers = std::mem::take(self.layers.get_mut());
+        // Layers of the program have clean-up of their own, which may use the library.
+        fork::outside(|| drop(layers));
+    }
+}
+
+fn check_key(key: &str) -> Result<()> {
+    if key.is_empty() || key.len() > MAX_KEY || key.contains('\0') {
+        return Err(Error::invalid_argument(format!("the name of a secret has 1 to {MAX_KEY} bytes and no NUL")));
+    }
+    Ok(())
+}
+
+fn not_found(key: &str, layers: &[Arc<dyn Layer>]) -> Error {
+    let tried: Vec<String> = layers.iter().map(|layer| format!("{} ({})", layer.name(), layer.place(key))).collect();
+    let tried = if tried.is_empty() { "no layers".to_owned() } else { tried.join(", ") };
+    Error::new(Status::NotFound, format!("secret {key:?} was not found; tried: {tried}"))
+}
+
+fn log_failures(key: &str, failures: &[(&str, Error)]) {
+    for (name, error) in failures {
+        log::emit(Level::Warn, "secrets", || format!("{key:?}: the layer {name} failed: {error}"));
+    }
+}
+
+fn unknown_provider(name: &str) -> Error {
+    let shown: String = name.chars().take(64).collect();
+    let known = DEFAULT_PROVIDERS;
+    let hint = match nearest(name, known.into_iter()) {
+        Some(known) => format!("did you mean {known:?}?"),
+        None => format!("the known ones are {}", known.join(", ")),
+    };
+    Error::new(Status::Config, format!("`providers` names an unknown layer {shown:?}; {hint}"))
+}

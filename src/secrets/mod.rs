@@ -1,0 +1,34 @@
+//! How a secret is found: layers, asked in order, and the first that has the key answers.
+//!
+//! | layer | asks | writable |
+//! |---|---|---|
+//! | `env` | environment variables, on every get | no |
+//! | `file` | a JSON or YAML file, or a folder of files, looked at for changes at most once a second | a file is |
+//! | custom | a function of the program | no |
+//!
+//! ```
+//! use st_secrets::{Config, Manager, Status};
+//!
+//! # fn main() -> st_secrets::Result<()> {
+//! let mut config = Config::new();
+//! config.set("providers", r#"["env"]"#)?;
+//! config.set("env_prefix", "MYAPP")?;
+//! let secrets = Manager::open(&config)?;
+//! match secrets.get("hf-token") {
+//!     Ok(secret) => println!("{} bytes from {}", secret.value().len(), secret.layer()),
+//!     Err(error) if error.status() == Status::NotFound => println!("{error}"),
+//!     Err(error) => return Err(error),
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+mod custom;
+mod env;
+mod file;
+mod layer;
+mod manager;
+mod report;
+
+pub use layer::Found;
+pub use manager::{Manager, Options, Secret, WELL_KNOWN, well_known};

@@ -1,0 +1,79 @@
+//! What a manager tells about itself, as JSON without any value in it.
+
+use serde_json::{Map, Value, json};
+
+use super::layer::{Finding, State};
+use super::manager::Manager;
+use crate::bytes::arena;
+use crate::fork;
+
+impl Manager {
+    /// Settings and layers in their order, as JSON. It asks no remote source.
+    ///
+    /// `{"timeout": 10.0, "layers": [{"name": "env", "prefix": null}, {"name": "file", "path": …}]}`
+    pub fn describe(&self) -> String {
+        let _inside = fork::enter();
+        let layers: Vec<Value> = self
+            .layers()
+            .iter()
+            .map(|layer| {
+                let mut fields = Map::from_iter([("name".to_owned(), json!(layer.name()))]);
+                fields.extend(layer.describe());
+                Value::Object(fields)
+            })
+            .collect();
+        pretty(&json!({"timeout": self.timeout().as_secs_f64(), "layers": layers}))
+    }
+
+    /// Asks every layer how it is, and looks at the memory that holds secrets, as JSON.
+    ///
+    /// `{"ok": true, "layers": [{"name": "env", "state": "ok", "detail": …}], "memory": {"state": "ok", …}}`. A state
+    /// is `ok`, `absent` (there is nothing to ask), `warning` or `failed`; `advice` says what to do; `ok` is false if
+    /// any layer failed.
+    pub fn check(&self) -> String {
+        let _inside = fork::enter();
+        let request = self.request(None, true);
+        let mut worst = State::Ok;
+        let mut layers = Vec::new();
+        for layer in self.layers().iter() {
+            let finding = layer.check(&request);
+            worst = worst.max(finding.state);
+            let mut fields = Map::from_iter([("name".to_owned(), json!(layer.name()))]);
+            fields.extend(as_fields(&finding));
+            layers.push(Value::Object(fields));
+        }
+        pretty(&json!({"ok": worst != State::Failed, "layers": layers, "memory": memory()}))
+    }
+}
+
+fn memory() -> Map<String, Value> {
+    let usage = arena::usage();
+    let mut fields = if usage.unlocked == 0 {
+        as_fields(&Finding::new(State::Ok, "no secret can be written to swap"))
+    } else {
+        let why = match usage.lock_error {
+            0 => "locks are not inherited by a forked child".to_owned(),
+            error => std::io::Error::from_raw_os_error(error).to_string(),
+        };
+        let finding = Finding::new(State::Warning, format!("some memory for secrets could be swapped out: {why}"));
+        as_fields(&finding.with_advice("raise the limit on locked memory (ulimit -l), or switch swap off"))
+    };
+    fields.insert("mapped_bytes".to_owned(), json!(usage.mapped));
+    fields.insert("unlocked_bytes".to_owned(), json!(usage.unlocked));
+    fields
+}
+
+fn as_fields(finding: &Finding) -> Map<String, Value> {
+    let mut fields = Map::from_iter([
+        ("state".to_owned(), json!(finding.state.name())),
+        ("detail".to_owned(), json!(finding.detail)),
+    ]);
+    if let Some(advice) = &finding.advice {
+        fields.insert("advice".to_owned(), json!(advice));
+    }
+    fields
+}
+
+fn pretty(value: &Value) -> String {
+    format!("{value:#}")
+}

@@ -1,0 +1,175 @@
+//! The chain: order, failures, layers of the program.
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use common::{open, temp, text, with_file, write};
+use st_secrets::{Error, Found, Manager, Options, SecretBytes, Source, Status};
+
+/// The type of what a layer of the program answers.
+type Answer = st_secrets::Result<Option<Found>>;
+
+fn empty() -> Manager {
+    open(&[("providers", "[]")]).unwrap()
+}
+
+fn found(text: &str) -> Answer {
+    Ok(Some(Found { value: SecretBytes::copy_from(text.as_bytes())?, version: None }))
+}
+
+fn failing(_: &str, _: Duration) -> Answer {
+    Err(Error::new(Status::Unavailable, "the server is down").with_retryable(true))
+}
+
+#[test]
+fn the_first_layer_that_has_the_key_answers() {
+    let secrets = empty();
+    secrets.add_provider("last", None, |_, _| found("from last")).unwrap();
+    secrets.add_provider("first", Some(0), |key, _| if key == "A" { found("from first") } else { Ok(None) }).unwrap();
+    let secret = secrets.get("A").unwrap();
+    assert_eq!((&**secret.value(), secret.layer(), secret.source()), (&b"from first"[..], "first", Source::Custom));
+    assert!(!secret.is_degraded());
+    assert_eq!(secrets.get("B").unwrap().layer(), "last");
+}
+
+#[test]
+fn a_failure_never_becomes_not_found() {
+    let secrets = empty();
+    secrets.add_provider("broken", None, failing).unwrap();
+    secrets.add_provider("empty", None, |_, _| Ok(None)).unwrap();
+    let error = secrets.get("A").unwrap_err();
+    assert_eq!((error.status(), error.source_layer()), (Status::Unavailable, Source::Custom));
+    assert_eq!(error.message(), "secret \"A\": the layer broken failed: the server is down");
+    assert!(error.is_retryable());
+
+    secrets.add_provider("good", None, |_, _| found("value")).unwrap();
+    let secret = secrets.get("A").unwrap();
+    assert_eq!(&**secret.value(), b"value");
+    assert!(secret.is_degraded());
+}
+
+#[test]
+fn a_layer_that_panics_has_failed() {
+    let secrets = empty();
+    secrets.add_provider("wild", None, |_, _| panic!("CANARY")).unwrap();
+    let error = secrets.get("A").unwrap_err();
+    assert_eq!(error.status(), Status::Panic);
+    assert!(!error.message().contains("CANARY"), "{error}");
+    assert_eq!(secrets.get("A").unwrap_err().status(), Status::Panic);
+}
+
+#[test]
+fn a_layer_may_use_the_manager_that_asks_it() {
+    let secrets = Arc::new(empty());
+    secrets.add_provider("base", None, |key, _| if key == "BASE" { found("b") } else { Ok(None) }).unwrap();
+    let inner = Arc::downgrade(&secrets);
+    let derived = move |key: &str, _| match (key, inner.upgrade()) {
+        ("DERIVED", Some(secrets)) => found(&format!("{}!", text(&secrets, "BASE").unwrap())),
+        _ => Ok(None),
+    };
+    secrets.add_provider("derived", Some(0), derived).unwrap();
+    assert_eq!(text(&secrets, "DERIVED").as_deref(), Some("b!"));
+}
+
+#[test]
+fn a_layer_is_told_how_much_time_is_left() {
+    let secrets = open(&[("providers", "[]"), ("timeout", "3")]).unwrap();
+    secrets
+        .add_provider("clock", None, |_, left| {
+            assert!(left <= Duration::from_secs(3) && left > Duration::from_secs(2), "{left:?}");
+            found("in time")
+        })
+        .unwrap();
+    secrets.get("A").unwrap();
+    let none = Options { timeout: Some(Duration::ZERO), ..Options::default() };
+    assert_eq!(secrets.get_with("A", &none).unwrap_err().status(), Status::Timeout);
+}
+
+#[test]
+fn what_is_at_hand_does_not_ask_layers_that_may_take_long() {
+    let folder = temp();
+    let secrets = with_file(&write(&folder.path().join("s.json"), r#"{"IN_FILE": "x"}"#));
+    secrets.add_provider("slow", None, |_, _| panic!("asked")).unwrap();
+    let at_hand = Options { cached_only: true, ..Options::default() };
+    assert_eq!(&**secrets.get_with("IN_FILE", &at_hand).unwrap().value(), b"x");
+    let error = secrets.get_with("NOWHERE", &at_hand).unwrap_err();
+    assert_eq!(error.status(), Status::Unavailable);
+    assert!(error.message().contains("slow may not be asked"), "{error}");
+}
+
+#[test]
+fn get_many_answers_each_key_for_itself() {
+    let secrets = empty();
+    secrets.add_provider("p", None, |key, _| if key == "A" { found("a") } else { Ok(None) }).unwrap();
+    let answers = secrets.get_many(&["A", "B", ""]);
+    assert_eq!(&**answers[0].as_ref().unwrap().value(), b"a");
+    assert_eq!(answers[1].as_ref().unwrap_err().status(), Status::NotFound);
+    assert_eq!(answers[2].as_ref().unwrap_err().status(), Status::InvalidArgument);
+}
+
+#[test]
+fn layers_are_configured_by_name() {
+    let error = open(&[("providers", r#"["env", "fil"]"#)]).err().unwrap();
+    assert_eq!(error.message(), "`providers` names an unknown layer \"fil\"; did you mean \"file\"?");
+    let error = open(&[("providers", r#"["env", "env"]"#)]).err().unwrap();
+    assert_eq!(error.message(), "`providers` names \"env\" twice");
+    let error = open(&[("providers", r#"["env"]"#)]).unwrap().set("A", b"x").unwrap_err();
+    assert_eq!(error.status(), Status::Config);
+    let secrets = empty();
+    secrets.add_provider("a", None, failing).unwrap();
+    for (name, position) in [("a", None), ("", None), ("b", Some(2)), (&*"x".repeat(32), None), ("n\nl", None)] {
+        let error = secrets.add_provider(name, position, failing).unwrap_err();
+        assert_eq!(error.status(), Status::InvalidArgument, "{name:?}");
+    }
+}
+
+#[test]
+fn nothing_that_is_printed_holds_a_value() {
+    let folder = temp();
+    let secrets = with_file(&write(&folder.path().join("s.json"), r#"{"A": "CANARY", "B": {"x": "CANARY"}}"#));
+    let secret = secrets.get("A").unwrap();
+    assert_eq!(format!("{secret:?}"), "Secret { layer: \"file\", value: SecretBytes(6 bytes) }");
+    for text in [secrets.describe(), secrets.check(), format!("{:?}", secrets.get("C"))] {
+        assert!(!text.contains("CANARY"), "{text}");
+    }
+    assert!(secrets.describe().contains("\"entries\": 2"), "{}", secrets.describe());
+}
+
+#[test]
+fn the_default_manager_is_shared_and_replaced() {
+    let first = Manager::default_instance().unwrap();
+    assert!(Arc::ptr_eq(&first, &Manager::default_instance().unwrap()));
+    let mut config = st_secrets::Config::new();
+    config.set("providers", r#"["file"]"#).unwrap();
+    Manager::reset_default(Some(&config)).unwrap();
+    let second = Manager::default_instance().unwrap();
+    assert!(!Arc::ptr_eq(&first, &second));
+    assert!(!second.describe().contains("\"env\""), "{}", second.describe());
+    Manager::reset_default(None).unwrap();
+    assert!(Manager::default_instance().unwrap().describe().contains("\"env\""));
+}
+
+#[test]
+fn the_log_tells_of_failures_without_holding_a_lock() {
+    let messages = Arc::new(AtomicUsize::new(0));
+    let secrets = Arc::new(empty());
+    secrets.add_provider("broken", None, failing).unwrap();
+    let (seen, inner) = (messages.clone(), secrets.clone());
+    st_secrets::log::set(st_secrets::log::Level::Warn, move |_, _, message| {
+        if message.contains("LOGGED_KEY") {
+            seen.fetch_add(1, Ordering::SeqCst);
+            // Would hang if the library held a lock here, and recurse without end if it logged this.
+            inner.get("LOGGED_KEY").unwrap_err();
+            inner.add_provider("added by the log", None, |_, _| Ok(None)).ok();
+        }
+    });
+    thread::scope(|scope| {
+        scope.spawn(|| secrets.get("LOGGED_KEY").unwrap_err());
+    });
+    st_secrets::log::clear();
+    assert_eq!(messages.load(Ordering::SeqCst), 1);
+}

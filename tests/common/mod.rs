@@ -1,0 +1,75 @@
+//! What the integration tests share.
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use st_secrets::{Config, Manager, Result};
+
+/// A folder that goes when the test ends.
+pub fn temp() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+/// A manager that asks nothing but this file or folder.
+pub fn with_file(path: &Path) -> Manager {
+    open(&[("providers", r#"["file"]"#), ("file_path", path.to_str().unwrap())]).unwrap()
+}
+
+pub fn open(settings: &[(&str, &str)]) -> Result<Manager> {
+    let mut config = Config::new();
+    for (key, value) in settings {
+        config.set(key, value)?;
+    }
+    Manager::open(&config)
+}
+
+/// A file with mode 0600.
+pub fn write(path: &Path, text: &str) -> PathBuf {
+    use std::io::Write;
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    path.to_owned()
+}
+
+pub fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+pub fn text(manager: &Manager, key: &str) -> Option<String> {
+    manager.get(key).ok().map(|secret| String::from_utf8(secret.value().to_vec()).unwrap())
+}
+
+/// Runs `body` as [`in_environment`] does, without `HOME`, as a user whom the system does not know.
+pub fn without_home(name: &str, variables: &[(&str, Option<&str>)], body: impl FnOnce()) {
+    let program = ["setpriv", "--reuid=54321", "--regid=54321", "--clear-groups"];
+    let variables: Vec<_> = [("HOME", None)].iter().chain(variables).copied().collect();
+    run_body(&program, name, &variables, body);
+}
+
+/// Runs `body` in a process of its own with these variables (`None`: not set), as the test `name` of this file.
+pub fn in_environment(name: &str, variables: &[(&str, Option<&str>)], body: impl FnOnce()) {
+    run_body(&[], name, variables, body);
+}
+
+fn run_body(wrapper: &[&str], name: &str, variables: &[(&str, Option<&str>)], body: impl FnOnce()) {
+    if std::env::var_os("ST_SECRETS_TEST_BODY").is_some() {
+        return body();
+    }
+    let program = std::env::current_exe().unwrap();
+    let mut words = wrapper.iter().map(OsStr::new).chain([program.as_os_str()]);
+    let mut command = Command::new(words.next().unwrap());
+    command.args(words).args(["--exact", name, "--test-threads=1"]).env("ST_SECRETS_TEST_BODY", "1");
+    for (name, value) in variables {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    let output = command.output().unwrap();
+    let told = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&told));
+}

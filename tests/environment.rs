@@ -1,0 +1,88 @@
+//! The environment layer.
+
+mod common;
+
+use common::{in_environment, open, text};
+use st_secrets::{Source, Status};
+
+const ENV_ONLY: (&str, &str) = ("providers", r#"["env"]"#);
+
+#[test]
+fn keys_become_variables() {
+    in_environment(
+        "keys_become_variables",
+        &[("MY_HF_TOKEN", Some("hf_1")), ("APP_MY_HF_TOKEN", Some("hf_2"))],
+        || {
+            let secrets = open(&[ENV_ONLY]).unwrap();
+            for key in ["MY_HF_TOKEN", "my-hf-token", "my.hf.token", "My_Hf-Token"] {
+                let secret = secrets.get(key).unwrap();
+                assert_eq!(&**secret.value(), b"hf_1", "{key}");
+                assert_eq!((secret.layer(), secret.source()), ("env", Source::Env));
+            }
+            let secrets = open(&[ENV_ONLY, ("env_prefix", "APP")]).unwrap();
+            assert_eq!(text(&secrets, "my-hf-token").as_deref(), Some("hf_2"));
+        },
+    );
+}
+
+#[test]
+fn an_empty_variable_is_not_set() {
+    in_environment("an_empty_variable_is_not_set", &[("EMPTY_TOKEN", Some(""))], || {
+        let error = open(&[ENV_ONLY]).unwrap().get("empty-token").unwrap_err();
+        assert_eq!(error.status(), Status::NotFound);
+        assert_eq!(
+            error.message(),
+            "secret \"empty-token\" was not found; tried: env (variable EMPTY_TOKEN is not set)"
+        );
+    });
+}
+
+#[test]
+fn the_home_directory_holds_the_default_files() {
+    let home = common::temp();
+    let folder = home.path().join(".simpletuner");
+    let home_variable = [("HOME", home.path().to_str()), ("A_TOKEN", None)];
+    std::fs::create_dir(&folder).unwrap();
+    common::write(&folder.join("secrets.yml"), "A_TOKEN: yml\n");
+    common::write(&folder.join("secrets.yaml"), "A_TOKEN: yaml\n");
+    in_environment("the_home_directory_holds_the_default_files", &home_variable, || {
+        let secrets = open(&[]).unwrap();
+        let folder = std::env::home_dir().unwrap().join(".simpletuner");
+        assert_eq!(text(&secrets, "A_TOKEN").as_deref(), Some("yaml"));
+        assert_eq!(secrets.file_path().unwrap(), folder.join("secrets.yaml"));
+        secrets.set("B_TOKEN", b"b").unwrap();
+        assert!(!folder.join("secrets.json").exists());
+        let tilde = open(&[("file_path", "~/.simpletuner/secrets.yml")]).unwrap();
+        assert_eq!(text(&tilde, "A_TOKEN").as_deref(), Some("yml"));
+    });
+}
+
+#[test]
+fn without_a_home_the_environment_still_answers() {
+    common::without_home(
+        "without_a_home_the_environment_still_answers",
+        &[("A_TOKEN", Some("a")), ("B_TOKEN", None)],
+        || {
+            let secrets = open(&[]).unwrap();
+            assert_eq!(text(&secrets, "A_TOKEN").as_deref(), Some("a"));
+            assert_eq!(secrets.get("B_TOKEN").unwrap_err().status(), Status::NotFound);
+            let error = secrets.set("B_TOKEN", b"b").unwrap_err();
+            assert_eq!(error.status(), Status::Config);
+            assert!(error.message().contains("set HOME, or file_path"), "{error}");
+        },
+    );
+}
+
+#[test]
+fn a_first_secret_makes_the_default_file() {
+    let home = common::temp();
+    in_environment("a_first_secret_makes_the_default_file", &[("HOME", home.path().to_str())], || {
+        let secrets = open(&[]).unwrap();
+        secrets.set_replicate_token(b"r8_new").unwrap();
+        let path = std::env::home_dir().unwrap().join(".simpletuner/secrets.json");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\n  \"REPLICATE_API_TOKEN\": \"r8_new\"\n}\n");
+        assert_eq!(common::mode(&path), 0o600);
+        assert_eq!(common::mode(path.parent().unwrap()), 0o700);
+        assert_eq!(&**secrets.replicate_token().unwrap().value(), b"r8_new");
+    });
+}

@@ -1,0 +1,83 @@
+//! The committed header is what the sources say, and the lists of exported functions agree.
+
+use std::fs;
+use std::path::Path;
+
+/// In the order in which the header shows them.
+const SOURCES: [&str; 7] = ["status", "library", "bytes", "config", "callback", "secrets", "secrets_more"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn generated() -> String {
+    let config = cbindgen::Config::from_file(root().join("cbindgen.toml")).unwrap();
+    let builder = SOURCES.iter().fold(cbindgen::Builder::new().with_config(config), |builder, name| {
+        builder.with_src(root().join(format!("src/ffi/{name}.rs")))
+    });
+    let mut header = Vec::new();
+    builder.generate().unwrap().write(&mut header);
+    String::from_utf8(header).unwrap()
+}
+
+/// Names of the functions that a text in C declares.
+fn declared(header: &str) -> Vec<String> {
+    let code: String = header.lines().filter(|line| !line.trim_start().starts_with('*')).collect::<Vec<_>>().join("\n");
+    let mut names: Vec<String> = code
+        .split("st_")
+        .skip(1)
+        .filter_map(|rest| {
+            let (name, after) = rest.split_at(rest.find(|c: char| !(c.is_ascii_lowercase() || c == '_')).unwrap_or(0));
+            after.starts_with('(').then(|| format!("st_{name}"))
+        })
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn the_header_is_up_to_date() {
+    let path = root().join("include/st_secrets.h");
+    let generated = generated();
+    if std::env::var_os("ST_SECRETS_WRITE_HEADER").is_some() {
+        fs::write(&path, &generated).unwrap();
+    }
+    let committed = fs::read_to_string(&path).unwrap_or_default();
+    assert!(committed == generated, "include/st_secrets.h is not what src/ffi says; run: make header");
+}
+
+#[test]
+fn every_exported_function_is_in_the_header_and_in_the_list() {
+    let list = fs::read_to_string(root().join("packaging/exports.txt")).unwrap();
+    let list: Vec<&str> = list.lines().collect();
+    let header = declared(&fs::read_to_string(root().join("include/st_secrets.h")).unwrap());
+    assert_eq!(header, list, "packaging/exports.txt and include/st_secrets.h differ");
+    let mut files: Vec<String> = fs::read_dir(root().join("src/ffi"))
+        .unwrap()
+        .map(|file| file.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
+        .filter(|name| name != "mod" && name != "test_panic")
+        .collect();
+    files.sort();
+    let mut sources = SOURCES;
+    sources.sort();
+    assert_eq!(files, sources, "SOURCES leaves out a file of src/ffi");
+    // What cbindgen passes over in silence is still in the sources.
+    for name in SOURCES {
+        let source = fs::read_to_string(root().join(format!("src/ffi/{name}.rs"))).unwrap();
+        for part in source.split("#[unsafe(no_mangle)]").skip(1) {
+            let name = part.split("fn ").nth(1).unwrap().split('(').next().unwrap();
+            assert!(list.contains(&name), "{name} is not in packaging/exports.txt");
+        }
+    }
+}
+
+#[test]
+fn the_versions_agree() {
+    let header = fs::read_to_string(root().join("include/st_secrets.h")).unwrap();
+    let version = env!("CARGO_PKG_VERSION");
+    assert!(header.contains(&format!("#define ST_VERSION \"{version}\"")));
+    assert!(header.contains(&format!("#define ST_VERSION_NUMBER {}", st_secrets::ffi::st_version_number())));
+    assert!(header.contains(&format!("#define ST_ABI_VERSION {}\n", st_secrets::ffi::st_abi_version())));
+    let build = fs::read_to_string(root().join("build.rs")).unwrap();
+    assert!(build.contains(&format!("libst_secrets.so.{}", st_secrets::ffi::st_abi_version())));
+}

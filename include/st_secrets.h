@@ -45,12 +45,14 @@
 #define ST_LAST SIZE_MAX
 /** As a timeout: that of the configuration. */
 #define ST_TIMEOUT_DEFAULT (-1.0)
-/** As a time to live: that of the configuration. */
+/** As a time to live: that of the configuration, or of the cache. */
 #define ST_TTL_DEFAULT (-1.0)
 
 /** What an `st_error` and an `st_secret_info` are set up with: `st_error error = ST_ERROR_INIT;`. */
 #define ST_ERROR_INIT {sizeof(st_error), 0, 0, 0, 0, {0}}
 #define ST_SECRET_INFO_INIT {sizeof(st_secret_info), 0, 0, 0, 0.0, 0.0, {0}, {0}}
+/** What an `st_cache_counts` is set up with. */
+#define ST_CACHE_COUNTS_INIT {sizeof(st_cache_counts), 0, 0, 0, 0, 0.0, 0, 0, 0, 0, 0, 0, 0}
 
 /** Names of the secrets that SimpleTuner itself uses. */
 #define ST_KEY_REPLICATE_API_TOKEN "REPLICATE_API_TOKEN"
@@ -137,6 +139,30 @@
  * In `st_secret_info.flags`: a layer that goes before this one failed, so another value may be the one that counts.
  */
 #define ST_SECRET_DEGRADED 4
+
+/**
+ * Outcome of `st_cache_load_begin`: there is a value.
+ */
+#define ST_LOAD_HIT 1
+
+/**
+ * Outcome of `st_cache_load_begin`: the key is the caller's to load.
+ */
+#define ST_LOAD_LEADER 2
+
+/**
+ * Outcome of `st_cache_load_begin`: somebody else loads the key, and the caller did not want to wait.
+ */
+#define ST_LOAD_BUSY 3
+
+/**
+ * A cache from keys to values, both any bytes; a value can also be an object of the program. It never holds more than
+ * its size, evicts exactly the least recently used entry (reading counts as use), and never shows an entry past its
+ * time. It may be used from any number of threads at once, and in the child of a `fork()`, which has what was cached.
+ *
+ * Values stay valid after their entry was evicted or replaced and after the cache was freed.
+ */
+typedef struct st_cache st_cache;
 
 /**
  * Settings by name, each with a default. It may be used by one thread at a time; what was opened with it has a copy.
@@ -295,6 +321,80 @@ typedef st_status (*st_load_fn)(void *context,
                                 size_t key_len,
                                 double timeout,
                                 struct st_reply *reply);
+
+/**
+ * An object that came out of a cache. The struct itself belongs to the caller and is not to be copied; free it with
+ * `st_object_free`.
+ */
+typedef struct st_object {
+    /**
+     * What was stored; NULL if this holds nothing.
+     */
+    void *object;
+    /**
+     * For the library.
+     */
+    void *owner;
+} st_object;
+
+/**
+ * The state of a cache, and what happened to it since it was made. The caller allocates it and sets it up with
+ * `ST_CACHE_COUNTS_INIT`.
+ */
+typedef struct st_cache_counts {
+    /**
+     * The size of this struct in the caller's version of the header: `sizeof(st_cache_counts)`.
+     */
+    uint32_t size;
+    /**
+     * Zero.
+     */
+    uint32_t reserved;
+    /**
+     * Entries that are held, with those that have expired and were not cleared away yet.
+     */
+    uint64_t entries;
+    /**
+     * Entries that are held at most.
+     */
+    uint64_t max_size;
+    /**
+     * Entries that are held but have expired.
+     */
+    uint64_t expired_count;
+    /**
+     * Seconds that an entry lives unless it is stored with another time; `INFINITY` is for ever.
+     */
+    double default_ttl;
+    /**
+     * Reads that found a value.
+     */
+    uint64_t hits;
+    /**
+     * Reads that found none.
+     */
+    uint64_t misses;
+    /**
+     * Entries that had to make room before their time was over.
+     */
+    uint64_t evictions;
+    /**
+     * Entries that went because their time was over.
+     */
+    uint64_t expirations;
+    /**
+     * Entries that were deleted before their time was over.
+     */
+    uint64_t invalidations;
+    /**
+     * Loads that were begun.
+     */
+    uint64_t loads;
+    /**
+     * Loads that ended without a value.
+     */
+    uint64_t load_failures;
+} st_cache_counts;
 
 /**
  * Success.
@@ -490,6 +590,15 @@ st_status st_reply_bytes(struct st_reply *reply,
                          const void *data,
                          size_t len,
                          double ttl);
+
+/**
+ * Answers with an object, which only a cache can take. `object` is taken over in any case: `drop` (may be NULL) is
+ * called with it once, when the last holder lets go or when this call fails. `ttl` is as for `st_reply_bytes`.
+ */
+st_status st_reply_object(struct st_reply *reply,
+                          void *object,
+                          st_drop_fn drop,
+                          double ttl);
 
 /**
  * Answers with a failure: a status other than `ST_OK`, and a message (UTF-8, copied; NULL with 0 is none), which must
@@ -694,6 +803,207 @@ st_status st_secrets_check(const struct st_secrets *secrets,
 st_status st_secrets_file_path(const struct st_secrets *secrets,
                                struct st_bytes *path,
                                struct st_error *error);
+
+/**
+ * Makes a cache of at most `max_size` entries (0: it holds nothing). An entry lives for `default_ttl` seconds unless it
+ * is stored with another time; `INFINITY` is for ever, 0 is expired at once. Every `cleanup_interval` seconds (`INFINITY`:
+ * never) expired entries are cleared away, by callers, some at a time. Free it with `st_cache_free`.
+ */
+st_status st_cache_new(double default_ttl,
+                       size_t max_size,
+                       double cleanup_interval,
+                       struct st_cache **out,
+                       struct st_error *error);
+
+/**
+ * Frees a cache. No other thread may be using it. NULL, and the caches that every process has, are fine and stay.
+ */
+void st_cache_free(struct st_cache *cache);
+
+/**
+ * Stores a copy of `value` for `ttl` seconds; `ST_TTL_DEFAULT` is the cache's default, `INFINITY` for ever. A load of
+ * this key that is under way is not stored any more.
+ */
+st_status st_cache_set(const struct st_cache *cache,
+                       const void *key,
+                       size_t key_len,
+                       const void *value,
+                       size_t value_len,
+                       double ttl,
+                       struct st_error *error);
+
+/**
+ * Stores an object, as `st_cache_set` does with bytes. `object` is taken over in any case: `drop` (may be NULL) is
+ * called with it once, when the last holder lets go of it or when this call fails, on any thread, with no lock held.
+ */
+st_status st_cache_set_object(const struct st_cache *cache,
+                              const void *key,
+                              size_t key_len,
+                              void *object,
+                              st_drop_fn drop,
+                              double ttl,
+                              struct st_error *error);
+
+/**
+ * Finds the value of `key`. On success `out` holds it until `st_bytes_free`.
+ *
+ * `ST_NOT_FOUND`: there is none whose time is not over; no message is written. `ST_WRONG_TYPE`: it is an object.
+ */
+st_status st_cache_get(const struct st_cache *cache,
+                       const void *key,
+                       size_t key_len,
+                       struct st_bytes *out,
+                       struct st_error *error);
+
+/**
+ * The same, copied to `buffer`, with its length in `len`; `(NULL, 0)` asks for the length alone. Up to about 1 KiB this
+ * is cheaper than `st_cache_get`.
+ *
+ * `ST_BUFFER_TOO_SMALL`: nothing was copied, and `len` says how long the value is.
+ */
+st_status st_cache_get_into(const struct st_cache *cache,
+                            const void *key,
+                            size_t key_len,
+                            void *buffer,
+                            size_t capacity,
+                            size_t *len,
+                            struct st_error *error);
+
+/**
+ * Finds the object stored under `key`. On success `out` holds it until `st_object_free`.
+ *
+ * `ST_NOT_FOUND`: there is none whose time is not over; no message is written. `ST_WRONG_TYPE`: the value is bytes.
+ */
+st_status st_cache_get_object(const struct st_cache *cache,
+                              const void *key,
+                              size_t key_len,
+                              struct st_object *out,
+                              struct st_error *error);
+
+/**
+ * Lets go of an object and zeroes the struct. NULL, or one that holds nothing, is fine.
+ */
+void st_object_free(struct st_object *object);
+
+/**
+ * Removes an entry. `existed` (may be NULL) tells whether there was one whose time was not over.
+ */
+st_status st_cache_delete(const struct st_cache *cache,
+                          const void *key,
+                          size_t key_len,
+                          bool *existed,
+                          struct st_error *error);
+
+/**
+ * Removes all entries. `count` (may be NULL) tells how many there were whose time was not over.
+ */
+st_status st_cache_clear(const struct st_cache *cache, size_t *count, struct st_error *error);
+
+/**
+ * Removes the entries whose keys begin with `prefix`. `count` (may be NULL) tells how many there were whose time was
+ * not over. Loads of such keys that are under way are not stored any more.
+ */
+st_status st_cache_invalidate_prefix(const struct st_cache *cache,
+                                     const void *prefix,
+                                     size_t prefix_len,
+                                     size_t *count,
+                                     struct st_error *error);
+
+/**
+ * Forgets what `st_cache_provider_config` holds about a provider: the keys that begin with `provider:NAME:`.
+ */
+st_status st_cache_invalidate_provider(const char *provider,
+                                       size_t len,
+                                       size_t *count,
+                                       struct st_error *error);
+
+/**
+ * Forgets what `st_cache_user_permission` holds about a user: the keys that begin with `user:ID:`.
+ */
+st_status st_cache_invalidate_user(int64_t user_id, size_t *count, struct st_error *error);
+
+/**
+ * Writes the state of the cache to `out`, as much of it as `out->size` says. It looks at every entry.
+ */
+st_status st_cache_stats(const struct st_cache *cache, struct st_cache_counts *out, struct st_error *error);
+
+/**
+ * The cache for provider configuration, under keys like `provider:replicate:config`: 100 entries, 300 seconds. It is
+ * the process's own and needs no `st_cache_free`. Never NULL.
+ */
+const struct st_cache *st_cache_provider_config(void);
+
+/**
+ * The cache for permissions of users, under keys like `user:123:permissions`: 500 entries, 60 seconds. It is the
+ * process's own and needs no `st_cache_free`. Never NULL.
+ */
+const struct st_cache *st_cache_user_permission(void);
+
+/**
+ * Finds the value of `key`, or else has `load` bring it, which is called with `context`; it may answer with
+ * `st_reply_bytes`. Whoever else asks meanwhile waits for it, for `timeout` seconds at most (`INFINITY`: no limit). A
+ * failure is handed to all who wait and is not stored. If the key is set or invalidated meanwhile, who waits gets
+ * what was loaded, but it is not stored.
+ *
+ * `ST_NOT_FOUND`: the load has no value. `ST_TIMEOUT`: somebody else's load took too long. `ST_BUSY`: the timeout is
+ * 0 and somebody else loads the key, or the key is asked for by a load that it waits for itself. `ST_ABANDONED`: the
+ * load that was waited for was given up. `ST_WRONG_TYPE`: the value is an object.
+ */
+st_status st_cache_get_or_load(const struct st_cache *cache,
+                               const void *key,
+                               size_t key_len,
+                               double timeout,
+                               st_load_fn load,
+                               void *context,
+                               struct st_bytes *out,
+                               struct st_error *error);
+
+/**
+ * The same for programs that cannot load within a callback. `outcome` is
+ *
+ * - `ST_LOAD_HIT`: `value` holds the value until `st_bytes_free`;
+ * - `ST_LOAD_LEADER`: the caller is to load the key and end that with `st_cache_load_finish` or
+ *   `st_cache_load_abandon`, on any thread, with the number in `lease`; `value` is zero, unless an old value may still
+ *   be served. If that takes longer than `lease_ttl` seconds (`INFINITY`: no limit), the next who asks takes over;
+ * - `ST_LOAD_BUSY`: somebody else loads it; only with `timeout` 0, which never blocks.
+ *
+ * Errors are as for `st_cache_get_or_load`.
+ */
+st_status st_cache_load_begin(const struct st_cache *cache,
+                              const void *key,
+                              size_t key_len,
+                              double timeout,
+                              double lease_ttl,
+                              int32_t *outcome,
+                              struct st_bytes *value,
+                              uint64_t *lease,
+                              struct st_error *error);
+
+/**
+ * Ends a load: stores a copy of `value` for `ttl` seconds (`ST_TTL_DEFAULT`: the cache's default) and hands it to all
+ * who wait.
+ *
+ * `ST_ABANDONED`: the lease has ended, or others took it over; nothing was stored.
+ */
+st_status st_cache_load_finish(const struct st_cache *cache,
+                               uint64_t lease,
+                               const void *value,
+                               size_t len,
+                               double ttl,
+                               struct st_error *error);
+
+/**
+ * Ends a load with a failure, which is handed to all who wait: a status other than `ST_OK`, and a message (UTF-8; NULL
+ * with 0 is none), which must not hold a secret.
+ *
+ * `ST_ABANDONED`: the lease has ended, or others took it over.
+ */
+st_status st_cache_load_abandon(const struct st_cache *cache,
+                                uint64_t lease,
+                                st_status why,
+                                const char *message,
+                                size_t len,
+                                struct st_error *error);
 
 #ifdef __cplusplus
 }  // extern "C"

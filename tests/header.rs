@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 
 /// In the order in which the header shows them.
-const SOURCES: [&str; 7] = ["status", "library", "bytes", "config", "callback", "secrets", "secrets_more"];
+const SOURCES: [&str; 9] =
+    ["status", "library", "bytes", "config", "callback", "secrets", "secrets_more", "cache", "cache_load"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

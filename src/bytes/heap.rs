@@ -48,7 +48,6 @@ impl SharedBytes {
     }
 
     /// Gives the reference away as a pointer; [`SharedBytes::from_raw`] takes it back.
-    #[allow(dead_code)]
     pub(crate) fn into_raw(self) -> NonNull<u8> {
         let raw = self.0.cast();
         std::mem::forget(self);
@@ -59,7 +58,6 @@ impl SharedBytes {
     ///
     /// # Safety
     /// `raw` came from [`SharedBytes::into_raw`], and its reference was not taken back since.
-    #[allow(dead_code)]
     pub(crate) unsafe fn from_raw(raw: NonNull<u8>) -> SharedBytes {
         SharedBytes(raw.cast())
     }

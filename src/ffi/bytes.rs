@@ -5,7 +5,7 @@ use std::mem;
 use std::ptr::{self, NonNull};
 
 use super::{Out, guard, guard_quietly, null, st_error, st_status};
-use crate::bytes::SecretBytes;
+use crate::bytes::{SecretBytes, SharedBytes};
 use crate::error::{Error, Result, Status};
 
 /// Bytes that the library hands out: a counted reference to memory that cannot be changed, is kept out of core files,
@@ -31,6 +31,36 @@ impl From<SecretBytes> for st_bytes {
     }
 }
 
+/// What stands in `owner`: a reference to bytes of one kind or the other. Both are aligned, so the lowest bit is free to
+/// say which.
+enum Owner {
+    Secret(SecretBytes),
+    Shared(SharedBytes),
+}
+
+const SHARED: usize = 1;
+
+impl From<SharedBytes> for st_bytes {
+    fn from(bytes: SharedBytes) -> st_bytes {
+        let (data, len) = (bytes.as_ptr(), bytes.len());
+        st_bytes { data, len, owner: bytes.into_raw().as_ptr().map_addr(|address| address | SHARED).cast() }
+    }
+}
+
+impl Owner {
+    /// # Safety
+    /// `owner` is that of an `st_bytes` made here, and its reference was not taken back since.
+    unsafe fn take_back(owner: NonNull<c_void>) -> Owner {
+        let is_shared = owner.addr().get() & SHARED != 0;
+        match NonNull::new(owner.as_ptr().map_addr(|address| address & !SHARED)) {
+            // SAFETY: without the mark this is what `SharedBytes::into_raw` gave.
+            Some(raw) if is_shared => Owner::Shared(unsafe { SharedBytes::from_raw(raw.cast()) }),
+            // SAFETY: without a mark it is what `SecretBytes::into_raw` gave.
+            _ => Owner::Secret(unsafe { SecretBytes::from_raw(owner.cast()) }),
+        }
+    }
+}
+
 /// Takes another reference to the same bytes and writes it to `out`, which then needs an `st_bytes_free` of its own.
 /// `bytes` must hold some, and `out` must be another place.
 #[unsafe(no_mangle)]
@@ -46,8 +76,11 @@ pub unsafe extern "C" fn st_bytes_clone(bytes: *const st_bytes, out: *mut st_byt
         let owner = NonNull::new(bytes.owner).ok_or_else(|| Error::invalid_argument("`bytes` holds nothing"))?;
         // SAFETY: `owner` is a reference that the caller still has; taking it back and giving it away again leaves the
         // count as it was.
-        let held = mem::ManuallyDrop::new(unsafe { SecretBytes::from_raw(owner.cast()) });
-        out.set(SecretBytes::clone(&held).into());
+        let held = mem::ManuallyDrop::new(unsafe { Owner::take_back(owner) });
+        out.set(match &*held {
+            Owner::Secret(bytes) => bytes.clone().into(),
+            Owner::Shared(bytes) => bytes.clone().into(),
+        });
         Ok(())
     })
 }
@@ -64,7 +97,7 @@ pub unsafe extern "C" fn st_bytes_free(bytes: *mut st_bytes) {
         bytes.len = 0;
         if let Some(owner) = NonNull::new(owner) {
             // SAFETY: `owner` came from `into_raw`, and the zeroes above make sure that it is taken back only once.
-            drop(unsafe { SecretBytes::from_raw(owner.cast()) });
+            drop(unsafe { Owner::take_back(owner) });
         }
     });
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::status::status_name;
 use super::{ST_NOT_FOUND, ST_OK, guard, input, null, st_status, text};
 use crate::bytes::SecretBytes;
-use crate::clock;
+use crate::cache::{Loaded, Object, Value, ttl_from_seconds};
 use crate::error::{Error, Result, Status};
 use crate::secrets::Found;
 
@@ -21,7 +21,8 @@ pub struct st_reply {
 }
 
 enum Answer {
-    Value(SecretBytes),
+    Value(SecretBytes, Option<Duration>),
+    Object(Context, Option<Duration>),
     Failure(Status, String),
 }
 
@@ -50,10 +51,26 @@ pub unsafe extern "C" fn st_reply_bytes(reply: *mut st_reply, data: *const c_voi
         let reply = unsafe { reply.as_mut() }.ok_or_else(|| null("reply"))?;
         // SAFETY: the caller gives `len` readable bytes, or a NUL-terminated text with `ST_NUL`.
         let bytes = unsafe { input("data", data, len) }?;
-        if ttl != -1.0 {
-            clock::seconds("ttl", ttl)?;
-        }
-        reply.answer = Some(Answer::Value(SecretBytes::copy_from(bytes)?));
+        let ttl = ttl_from_seconds(ttl)?;
+        reply.answer = Some(Answer::Value(SecretBytes::copy_from(bytes)?, ttl));
+        Ok(())
+    })
+}
+
+/// Answers with an object, which only a cache can take. `object` is taken over in any case: `drop` (may be NULL) is
+/// called with it once, when the last holder lets go or when this call fails. `ttl` is as for `st_reply_bytes`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn st_reply_object(
+    reply: *mut st_reply,
+    object: *mut c_void,
+    drop: st_drop_fn,
+    ttl: f64,
+) -> st_status {
+    let object = Context::new(object, drop);
+    guard(std::ptr::null_mut(), || {
+        // SAFETY: a callback passes on the reply that it was given, and uses it on its own thread.
+        let reply = unsafe { reply.as_mut() }.ok_or_else(|| null("reply"))?;
+        reply.answer = Some(Answer::Object(object, ttl_from_seconds(ttl)?));
         Ok(())
     })
 }
@@ -113,19 +130,38 @@ impl Drop for Context {
     }
 }
 
-/// Asks a callback for a key and puts its answer into the core's terms.
+/// Asks a callback for a key and puts its answer into the terms of the chain.
 pub(super) fn ask(load: st_load_fn, context: &Context, key: &str, timeout: Duration) -> Result<Option<Found>> {
-    let load = load.ok_or_else(|| null("get"))?;
+    match call(load, context.pointer(), key.as_bytes(), timeout)? {
+        Some(Answer::Value(value, _)) => Ok(Some(Found { value, version: None })),
+        Some(_) => Err(Error::new(Status::Callback, "its callback answered with an object, which is no secret")),
+        None => Ok(None),
+    }
+}
+
+/// Asks a callback for a key and puts its answer into the terms of a cache.
+pub(super) fn load(load: st_load_fn, context: *mut c_void, key: &[u8], timeout: Duration) -> Result<Loaded<Value>> {
+    let (value, ttl) = match call(load, context, key, timeout)? {
+        Some(Answer::Value(bytes, ttl)) => (Value::copy_from(&bytes)?, ttl),
+        Some(Answer::Object(object, ttl)) => (Value::Object(Object::new(object)), ttl),
+        _ => return Err(Error::new(Status::NotFound, "the load found no value")),
+    };
+    Ok(Loaded { value, ttl, soft: None })
+}
+
+/// Calls it; what it answers is no failure, or nothing at all.
+fn call(load: st_load_fn, context: *mut c_void, key: &[u8], timeout: Duration) -> Result<Option<Answer>> {
+    let load = load.ok_or_else(|| null("load"))?;
     let mut reply = st_reply { answer: None };
-    let text = format!("{key}\0");
+    let text = [key, b"\0"].concat();
     let timeout = if timeout == Duration::MAX { f64::INFINITY } else { timeout.as_secs_f64() };
     // SAFETY: the function goes with this context and may be called from any thread, as the header says; the key ends
     // with a NUL and outlives the call, as does the reply.
-    let returned = unsafe { load(context.pointer(), text.as_ptr().cast(), key.len(), timeout, &mut reply) };
+    let returned = unsafe { load(context, text.as_ptr().cast(), key.len(), timeout, &mut reply) };
     match (returned, reply.answer) {
-        (ST_OK, Some(Answer::Value(value))) => Ok(Some(Found { value, version: None })),
         (ST_OK, None) => Err(Error::new(Status::Callback, "its callback returned ST_OK without a value")),
         (_, Some(Answer::Failure(status, message))) => Err(failure(status, message)),
+        (ST_OK, answer) => Ok(answer),
         (ST_NOT_FOUND, _) => Ok(None),
         (returned, _) => Err(match Status::from_code(returned) {
             Some(status) => failure(status, format!("its callback returned {}", status_name(status))),

@@ -18,6 +18,8 @@ use std::sync::Once;
 use crate::error::{Error, Result, Status};
 
 mod bytes;
+mod cache;
+mod cache_load;
 mod callback;
 mod config;
 mod library;
@@ -28,7 +30,9 @@ mod status;
 mod test_panic;
 
 pub use bytes::{st_bytes, st_bytes_clone, st_bytes_free};
-pub use callback::{st_drop_fn, st_load_fn, st_reply, st_reply_bytes, st_reply_error};
+pub use cache::*;
+pub use cache_load::*;
+pub use callback::{st_drop_fn, st_load_fn, st_reply, st_reply_bytes, st_reply_error, st_reply_object};
 pub use config::{st_config, st_config_free, st_config_new, st_config_parse, st_config_set};
 pub use library::*;
 pub use secrets::*;
@@ -58,6 +62,22 @@ pub(crate) fn guard(error: *mut st_error, body: impl FnOnce() -> Result<()>) -> 
             failure.status() as st_status
         }
     }
+}
+
+/// The same for a look-up in a cache, whose body tells whether it found something: "no" is `ST_NOT_FOUND`, without the
+/// price of a message.
+pub(crate) fn guard_look_up(error: *mut st_error, body: impl FnOnce() -> Result<bool>) -> st_status {
+    let mut found = true;
+    let status = guard(error, || {
+        found = body()?;
+        Ok(())
+    });
+    if found {
+        return status;
+    }
+    // SAFETY: callers of the C ABI pass NULL or an `st_error` set up with `ST_ERROR_INIT`.
+    unsafe { status::report_not_found(error) };
+    ST_NOT_FOUND
 }
 
 /// The same for functions that return nothing.

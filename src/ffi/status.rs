@@ -112,6 +112,29 @@ pub(super) unsafe fn report_success(error: *mut st_error) {
     }
 }
 
+/// A failure that needs no words: a cache has no value under a key.
+///
+/// # Safety
+/// As for [`report_success`].
+pub(super) unsafe fn report_not_found(error: *mut st_error) {
+    if error.is_null() {
+        return;
+    }
+    // SAFETY: by the caller's promise the fields within `size` may be written; each write is behind that check.
+    unsafe {
+        let size = (*error).size as usize;
+        if size >= MESSAGE {
+            (&raw mut (*error).source).write(0);
+            (&raw mut (*error).detail).write(0);
+            (&raw mut (*error).flags).write(0);
+        }
+        report_success(error);
+        if size >= offset_of!(st_error, source) {
+            (&raw mut (*error).status).write(ST_NOT_FOUND);
+        }
+    }
+}
+
 /// # Safety
 /// As for [`report_success`].
 pub(super) unsafe fn report_failure(error: *mut st_error, failure: &Error) {

@@ -818,8 +818,8 @@ st_status st_cache_new(double default_ttl,
                        struct st_error *error);
 
 /**
- * Frees a cache with all that it holds; what callers hold of it stays. No other thread may be using it. NULL is fine.
- * The built-in caches must not be freed.
+ * Frees a cache with all that it holds; what callers hold of it stays. No other thread may be using it. NULL and
+ * the built-in caches are fine, and stay.
  */
 void st_cache_free(struct st_cache *cache);
 

@@ -7,12 +7,18 @@
 //! Whoever waits for something outside this library (a callback, another process) does it in [`outside`], which leaves
 //! the gate for that time; no lock may be held there.
 //!
+//! Readers that are too fast even for that guard themselves by other means; these are made known with [`stop_around_forks`], and
+//! are stopped around the fork once the gate is shut.
+//!
 //! Each thread counts itself in on one of a few counters on cache lines of their own, so that callers on different
 //! cores do not slow each other down.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use crate::sys;
 
@@ -29,17 +35,31 @@ static FORKING: AtomicU32 = AtomicU32::new(0);
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 static NEXT_COUNTER: AtomicUsize = AtomicUsize::new(0);
 
+/// Readers outside the gate.
+pub(crate) trait Readers: Send + Sync {
+    /// Keeps readers out and waits until all but the calling thread are, who never wait for anything inside.
+    fn stop(&self);
+    /// Lets them in again, in the parent as in the child.
+    fn go_on(&self);
+}
+
+static READERS: Mutex<Vec<Arc<dyn Readers>>> = Mutex::new(Vec::new());
+/// Set while a thread has the readers stopped: forks take turns, so that a child does not inherit another's stop.
+static STOPPING: AtomicBool = AtomicBool::new(false);
+
 thread_local! {
     /// How often this thread is inside: calls nest.
     static DEPTH: Cell<u32> = const { Cell::new(0) };
     /// The counter of this thread, plus 1; 0 before the first call.
     static COUNTER: Cell<usize> = const { Cell::new(0) };
+    /// Whether this thread has the readers stopped.
+    static STOPPED: Cell<bool> = const { Cell::new(false) };
 }
 
 // Registered when the library is loaded, before any thread of the program can use it.
-sys::run_at_load!(register);
+sys::run_at_load!(at_load);
 
-extern "C" fn register() {
+extern "C" fn at_load() {
     sys::at_fork(prepare, parent, child);
 }
 
@@ -87,6 +107,18 @@ pub(crate) fn outside<T>(body: impl FnOnce() -> T) -> T {
     body()
 }
 
+/// Has these readers stopped around every fork from now on.
+pub(crate) fn stop_around_forks(readers: Arc<dyn Readers>) {
+    let _inside = enter();
+    READERS.lock().push(readers);
+}
+
+/// Takes back [`stop_around_forks`].
+pub(crate) fn forget<R: Readers>(readers: &Arc<R>) {
+    let _inside = enter();
+    READERS.lock().retain(|other| !std::ptr::addr_eq(Arc::as_ptr(other), Arc::as_ptr(readers)));
+}
+
 /// A number that differs between a process and its forked children.
 pub(crate) fn generation() -> u32 {
     GENERATION.load(SeqCst)
@@ -131,10 +163,30 @@ extern "C" fn prepare() {
     // A thread that forks from inside (out of a signal handler, say) does not wait for itself.
     let own: u32 = (DEPTH.get() > 0).into();
     wait_until(|| INSIDE.iter().map(|counter| counter.0.load(SeqCst)).sum::<u32>() <= own);
+    // Whoever forks from inside may hold what others wait for in their forks, so it neither waits for them nor stops
+    // readers, and its child may find one that never ends.
+    if own == 0 {
+        stop_readers();
+    }
 }
 
 extern "C" fn parent() {
+    let_readers_go_on();
     FORKING.fetch_sub(1, SeqCst);
+}
+
+fn stop_readers() {
+    wait_until(|| !STOPPING.swap(true, SeqCst));
+    // The gate is shut, so nobody else has the list.
+    READERS.lock().iter().for_each(|readers| readers.stop());
+    STOPPED.set(true);
+}
+
+fn let_readers_go_on() {
+    if STOPPED.replace(false) {
+        READERS.lock().iter().for_each(|readers| readers.go_on());
+        STOPPING.store(false, SeqCst);
+    }
 }
 
 /// Only the forking thread exists here: what others had counted is void.
@@ -146,6 +198,7 @@ extern "C" fn child() {
         counter().store(1, SeqCst);
     }
     GENERATION.fetch_add(1, SeqCst);
+    let_readers_go_on();
     FORKING.store(0, SeqCst);
 }
 

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 mod builtin;
+mod flags;
 mod function_key;
 mod key;
 mod lease;
@@ -20,6 +21,7 @@ mod shared;
 mod stats;
 mod store;
 mod table;
+mod thread;
 mod time;
 mod touches;
 mod value;
@@ -44,7 +46,7 @@ use shared::{Locked, Shared, Writing};
 use store::{Deadlines, LARGEST, Life, Store};
 use table::Tags;
 use time::{Clock, NEVER};
-use touches::Limit;
+use touches::{Limit, Touches};
 
 /// How many entries one call looks at when expired ones are due to be cleared away.
 const SWEEP: usize = 256;
@@ -144,32 +146,34 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         if about >= self.next_sweep.load(Relaxed) {
             self.sweep(shared);
         }
-        let (found, has_room) = shared.read(|store, touches| {
-            if let Some(index) = store.find(tag, key)
-                && let life = store.life(index, &self.clock, about)
-                && life != Life::Over
-                && let Some(value) = store.value(index)
-            {
-                let has_room = touches.hit(index, self.limit);
-                return (Some((take(value), life)), has_room);
-            }
+        let mut reading = shared.read(|store, touches| self.settle(store, touches));
+        let (store, touches) = reading.parts();
+        let Some(index) = store.find(tag, key) else {
             touches.misses += 1;
-            (None, true)
-        });
+            return None;
+        };
+        let life = store.life(index, &self.clock, about);
+        let Some(value) = store.value(index).filter(|_| life != Life::Over) else {
+            touches.misses += 1;
+            return None;
+        };
+        let has_room = touches.hit(index, self.limit);
+        let taken = take(value);
+        drop(reading);
         if !has_room {
             drop(self.write(shared));
         }
-        found
+        Some((taken, life))
     }
 
     /// The same without counting as use, hit or miss.
     fn peek(&self, key: &[u8]) -> Option<(V, Life)> {
         let about = self.clock.about();
-        self.shared.as_ref()?.read(|store, _| {
-            let index = store.find(self.tags.of(key), key)?;
-            let life = store.life(index, &self.clock, about);
-            if life == Life::Over { None } else { Some((store.value(index)?.clone(), life)) }
-        })
+        let mut reading = self.shared.as_ref()?.read(|store, touches| self.settle(store, touches));
+        let (store, _) = reading.parts();
+        let index = store.find(self.tags.of(key), key)?;
+        let life = store.life(index, &self.clock, about);
+        if life == Life::Over { None } else { Some((store.value(index)?.clone(), life)) }
     }
 
     /// Stores a value for this long; `None` is the default time, [`Duration::MAX`] for ever. Loads of this key that
@@ -312,11 +316,14 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
 
     /// Becomes the writer, with the order of use up to date.
     fn raise<'a>(&self, locked: Locked<'a, Store<V>>) -> Writing<'a, Store<V>> {
-        locked.write(|store, touches| {
-            store.counts.hits += std::mem::take(&mut touches.hits);
-            store.counts.misses += std::mem::take(&mut touches.misses);
-            touches.take(self.limit, |index| store.order.touch(index));
-        })
+        locked.write(|store, touches| self.settle(store, touches))
+    }
+
+    /// Brings what a reader noted into the order of use.
+    fn settle(&self, store: &mut Store<V>, touches: &mut Touches) {
+        store.counts.hits += std::mem::take(&mut touches.hits);
+        store.counts.misses += std::mem::take(&mut touches.misses);
+        touches.take(self.limit, |index| store.order.touch(index));
     }
 }
 

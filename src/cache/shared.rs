@@ -1,57 +1,169 @@
-//! Who may look at the entries, and who may change them.
+//! Who may look at the entries, and who may change them. All the unsafe code of the cache is here.
+//!
+//! Many read at once, without writing to memory that another reader writes to: each goes in under a flag of its own
+//! (see `flags.rs`), and what it leaves behind goes to the list that belongs to that flag. Who wants to change something
+//! takes the lock, shuts the door, and waits until all readers are out.
 
+use std::cell::UnsafeCell;
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::sync::OnceLock;
 
 use parking_lot::{Mutex, MutexGuard};
 
+use super::flags::{Flags, Refused};
+use super::thread::{self, Me};
 use super::touches::Touches;
 use crate::fork::{self, Inside};
 
+#[repr(align(128))]
+struct List(UnsafeCell<Touches>);
+
 /// Data that many read and one writes, with lists of what the readers used.
 pub(super) struct Shared<T> {
-    inner: Mutex<(T, Touches)>,
+    flags: Arc<Flags>,
+    /// One for each flag.
+    lists: Box<[List]>,
+    data: UnsafeCell<T>,
+    writer: Mutex<()>,
+}
+
+// SAFETY: threads reach the data together as `&T`, which `T: Sync` allows, or one alone as `&mut T`, which `T: Send`
+// allows; a list is reached by one thread at a time. Which it is, the flags and the lock decide: see the guards.
+unsafe impl<T: Send + Sync> Sync for Shared<T> {}
+
+/// A reader, inside under the flag `number`.
+pub(super) struct Reading<'a, T> {
+    shared: &'a Shared<T>,
+    number: usize,
 }
 
 /// The right to be the next writer. Readers go on meanwhile.
 pub(super) struct Locked<'a, T> {
-    inner: MutexGuard<'a, (T, Touches)>,
+    shared: &'a Shared<T>,
+    _writer: MutexGuard<'a, ()>,
+    // Last, so that the lock is released before the gate.
     _inside: Inside,
 }
 
-/// The data, for this writer alone.
-pub(super) struct Writing<'a, T>(Locked<'a, T>);
+/// The data, for this writer alone: the lock is held, the door is shut, and all readers are out.
+pub(super) struct Writing<'a, T> {
+    // First, so that the door is open before the lock is released.
+    _shut: Shut<'a>,
+    locked: Locked<'a, T>,
+}
+
+struct Shut<'a>(&'a Flags);
+
+impl Drop for Shut<'_> {
+    fn drop(&mut self) {
+        self.0.open();
+    }
+}
 
 impl<T> Shared<T> {
     pub(super) fn new(data: T) -> Shared<T> {
-        Shared { inner: Mutex::new((data, Touches::default())) }
+        let flags = Arc::new(Flags::new(flag_count()));
+        let lists = (0..flags.count()).map(|_| List(UnsafeCell::default())).collect();
+        fork::stop_around_forks(flags.clone());
+        Shared { flags, lists, data: UnsafeCell::new(data), writer: Mutex::new(()) }
     }
 
-    /// Reads. `look` must be short, must not panic and must not call this cache.
-    pub(super) fn read<R>(&self, look: impl FnOnce(&T, &mut Touches) -> R) -> R {
-        let _inside = fork::enter();
-        let mut inner = self.inner.lock();
-        let (data, touches) = &mut *inner;
-        look(data, touches)
+    /// Goes in to read, for a short time; the thread must not use this data in another way meanwhile. `settle` takes
+    /// over the lists should this thread have to go on with another one.
+    #[inline]
+    pub(super) fn read(&self, settle: impl FnMut(&mut T, &mut Touches)) -> Reading<'_, T> {
+        let me = thread::me();
+        let number = me.slot as usize % self.lists.len();
+        match self.flags.enter(number, me.token) {
+            Ok(()) => Reading { shared: self, number },
+            Err(_) => self.read_slowly(me, settle),
+        }
+    }
+
+    #[cold]
+    fn read_slowly(&self, me: Me, settle: impl FnMut(&mut T, &mut Touches)) -> Reading<'_, T> {
+        // From here on nobody shuts the door: a writer needs the lock, and a fork waits for those inside the gate.
+        let locked = self.lock();
+        let number = me.slot as usize % self.lists.len();
+        match self.flags.enter(number, me.token) {
+            Ok(()) => return Reading { shared: self, number },
+            Err(Refused::Shut) => unreachable!("the door is shut with the lock held"),
+            Err(Refused::Taken) => {}
+        }
+        // Two threads share this flag, so this one moves to another, for good. What it has in the old list is put in
+        // order first: the lists know no order between each other.
+        let locked = locked.write(settle).done();
+        loop {
+            for slot in me.slot..me.slot + self.lists.len() as u32 {
+                let number = slot as usize % self.lists.len();
+                if self.flags.enter(number, me.token).is_ok() {
+                    thread::use_slot(number as u32);
+                    drop(locked);
+                    return Reading { shared: self, number };
+                }
+            }
+            std::thread::yield_now();
+        }
     }
 
     pub(super) fn lock(&self) -> Locked<'_, T> {
         let inside = fork::enter();
-        Locked { inner: self.inner.lock(), _inside: inside }
+        Locked { shared: self, _writer: self.writer.lock(), _inside: inside }
     }
 
     /// The same, unless somebody is writing now.
     pub(super) fn try_lock(&self) -> Option<Locked<'_, T>> {
         let inside = fork::enter();
-        Some(Locked { inner: self.inner.try_lock()?, _inside: inside })
+        Some(Locked { shared: self, _writer: self.writer.try_lock()?, _inside: inside })
+    }
+}
+
+impl<T> Drop for Shared<T> {
+    fn drop(&mut self) {
+        fork::forget(&self.flags);
+    }
+}
+
+impl<T> Reading<'_, T> {
+    /// The data, and the list for this reader's notes.
+    #[inline]
+    pub(super) fn parts(&mut self) -> (&T, &mut Touches) {
+        // SAFETY: while the flag is up, nobody has a `&mut T`: that takes a `Writing`, which exists only between
+        // `Flags::shut`, which returned after it saw every flag down, and `Flags::open`. A reader that raises its flag
+        // in between sees the door shut and does not become a `Reading`. What the last writer did is visible: it
+        // opened the door with a release that `Flags::enter` acquired.
+        let data = unsafe { &*self.shared.data.get() };
+        // SAFETY: the list belongs to this flag. Whoever holds the flag (`enter` gives it to one thread at a time, and
+        // a release and an acquire order one after the other) is alone with it, and writers, who use all lists, are
+        // kept out as above. `&mut self` keeps this reader from borrowing it twice.
+        let touches = unsafe { &mut *self.shared.lists[self.number].0.get() };
+        (data, touches)
+    }
+}
+
+impl<T> Drop for Reading<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.shared.flags.leave(self.number);
     }
 }
 
 impl<'a, T> Locked<'a, T> {
-    /// Keeps readers out and hands their lists to `apply` first.
-    pub(super) fn write(mut self, mut apply: impl FnMut(&mut T, &mut Touches)) -> Writing<'a, T> {
-        let (data, touches) = &mut *self.inner;
-        apply(data, touches);
-        Writing(self)
+    /// Keeps readers out and hands their lists to `settle` first.
+    pub(super) fn write(self, mut settle: impl FnMut(&mut T, &mut Touches)) -> Writing<'a, T> {
+        let shared = self.shared;
+        shared.flags.shut(thread::me().token);
+        let mut writing = Writing { _shut: Shut(&shared.flags), locked: self };
+        for list in &shared.lists {
+            // SAFETY: the door is shut and all readers are out, and the lock keeps other writers away, so nobody else
+            // has this list; the borrow ends before the next.
+            let touches = unsafe { &mut *list.0.get() };
+            if !touches.is_empty() {
+                settle(&mut writing, touches);
+            }
+        }
+        writing
     }
 }
 
@@ -59,14 +171,16 @@ impl<T> Deref for Locked<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        &self.inner.0
+        // SAFETY: a `&mut T` takes a `Writing`, which takes the lock, which this guard holds; the one made of this very
+        // guard has swallowed it.
+        unsafe { &*self.shared.data.get() }
     }
 }
 
 impl<'a, T> Writing<'a, T> {
     /// Lets readers in again.
     pub(super) fn done(self) -> Locked<'a, T> {
-        self.0
+        self.locked
     }
 }
 
@@ -74,12 +188,35 @@ impl<T> Deref for Writing<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        &self.0.inner.0
+        &self.locked
     }
 }
 
 impl<T> DerefMut for Writing<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
-        &mut self.0.inner.0
+        // SAFETY: all readers are out (see `Writing`), the lock keeps other writers and holders of a `Locked` away, and
+        // `&mut self` keeps this writer from borrowing it twice.
+        unsafe { &mut *self.locked.shared.data.get() }
+    }
+}
+
+/// Twice as many as there are processors, so that threads rarely meet at one; a power of two between 4 and 64.
+fn flag_count() -> usize {
+    static COUNT: OnceLock<usize> = OnceLock::new();
+    // Inside the gate, so that no child is forked while it is being counted.
+    let _inside = fork::enter();
+    *COUNT.get_or_init(|| {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        (processors * 2).next_power_of_two().clamp(4, 64)
+    })
+}
+
+impl fork::Readers for Flags {
+    fn stop(&self) {
+        self.shut(thread::me().token);
+    }
+
+    fn go_on(&self) {
+        self.open();
     }
 }

@@ -83,6 +83,11 @@ impl Touches {
         self.notes.drain(..keep);
     }
 
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.notes.is_empty() && self.hits == 0 && self.misses == 0
+    }
+
     /// Hands the notes to `touch`, the oldest first, and forgets them.
     pub(super) fn take(&mut self, limit: Limit, touch: impl FnMut(u32)) {
         // So many notes hold repetitions for sure; without them the caller is done sooner.

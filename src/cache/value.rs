@@ -83,23 +83,37 @@ impl From<Loaded<SharedBytes>> for Loaded<Value> {
 impl TtlCache<Value> {
     /// Copies the bytes under this key into the buffer, if they fit.
     pub fn get_into(&self, key: &[u8], buffer: &mut [u8]) -> Copied {
-        let found = self.look_up(key, |value| match value {
-            Value::Bytes(bytes) if bytes.len() > buffer.len() => (Copied::TooLong(bytes.len()), None),
-            Value::Bytes(bytes) if bytes.len() > SHORT => (Copied::Whole(bytes.len()), Some(bytes.clone())),
-            Value::Bytes(bytes) => {
-                buffer[..bytes.len()].copy_from_slice(bytes);
-                (Copied::Whole(bytes.len()), None)
+        let copied = self.with_bytes(key, |bytes| match buffer.get_mut(..bytes.len()) {
+            Some(place) => {
+                place.copy_from_slice(bytes);
+                Copied::Whole(bytes.len())
             }
-            Value::Object(_) => (Copied::NotBytes, None),
+            None => Copied::TooLong(bytes.len()),
         });
-        match found {
+        match copied {
+            Some(Some(copied)) => copied,
+            Some(None) => Copied::NotBytes,
             None => Copied::Missing,
-            Some(((copied, long), _)) => {
-                if let Some(bytes) = long {
-                    buffer[..bytes.len()].copy_from_slice(&bytes);
-                }
-                copied
+        }
+    }
+
+    /// Hands the bytes under this key to `take`, which must be short, must not panic and must not call this cache. The
+    /// answer is `None` where there is no value, `Some(None)` where it is an object.
+    #[inline]
+    pub(crate) fn with_bytes<R>(&self, key: &[u8], take: impl FnOnce(&[u8]) -> R) -> Option<Option<R>> {
+        let mut take = Some(take);
+        let mut long = None;
+        let (taken, _) = self.look_up(key, |value| match value {
+            Value::Bytes(bytes) if bytes.len() <= SHORT => take.take().map(|take| take(bytes)),
+            Value::Bytes(bytes) => {
+                long = Some(bytes.clone());
+                None
             }
+            Value::Object(_) => None,
+        })?;
+        match (long, take) {
+            (Some(bytes), Some(take)) => Some(Some(take(&bytes))),
+            _ => Some(taken),
         }
     }
 }

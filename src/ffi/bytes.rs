@@ -110,6 +110,9 @@ pub(super) unsafe fn copy_into(bytes: &[u8], buffer: *mut c_void, capacity: usiz
     if buffer.is_null() && capacity > 0 {
         return Err(null("buffer"));
     }
+    if isize::try_from(capacity).is_err() {
+        return Err(Error::invalid_argument(format!("`capacity` is {capacity}, more than there is memory")));
+    }
     len.set(bytes.len());
     if buffer.is_null() {
         return Ok(());

@@ -2,13 +2,14 @@
 
 use std::ffi::{c_char, c_void};
 use std::mem;
-use std::ptr::{self, NonNull};
+use std::ptr;
 use std::time::Duration;
 
+use super::bytes::copy_into;
 use super::callback::Context;
 use super::{Out, guard, guard_look_up, guard_quietly, input, null, st_bytes, st_drop_fn, st_error, st_status, text};
 use crate::bytes::SharedBytes;
-use crate::cache::{self, Copied, Object, TtlCache, Value, ttl_from_seconds};
+use crate::cache::{self, Object, TtlCache, Value, ttl_from_seconds};
 use crate::clock;
 use crate::error::{Error, Result, Status};
 
@@ -85,12 +86,13 @@ pub unsafe extern "C" fn st_cache_new(
     })
 }
 
-/// Frees a cache with all that it holds; what callers hold of it stays. No other thread may be using it. NULL is fine.
-/// The built-in caches must not be freed.
+/// Frees a cache with all that it holds; what callers hold of it stays. No other thread may be using it. NULL and
+/// the built-in caches are fine, and stay.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_cache_free(cache: *mut st_cache) {
     guard_quietly(|| {
-        if !cache.is_null() {
+        let built_in = [cache::provider_config(), cache::user_permission()];
+        if !cache.is_null() && !built_in.iter().any(|built_in| ptr::addr_eq(*built_in, cache)) {
             // SAFETY: the caller gives back what `st_cache_new` made, once.
             drop(unsafe { Box::from_raw(cache.cast::<TtlCache<Value>>()) });
         }
@@ -177,30 +179,12 @@ pub unsafe extern "C" fn st_cache_get_into(
         let len = unsafe { Out::new(len, "len") }?;
         // SAFETY: the caller gives readable bytes of this length, and a live cache.
         let (cache, key) = unsafe { (live(cache)?, key_of(key, key_len)?) };
-        let room: &mut [u8] = match NonNull::new(buffer) {
-            None if capacity > 0 => return Err(null("buffer")),
-            None => &mut [],
-            Some(_) if isize::try_from(capacity).is_err() => {
-                return Err(Error::invalid_argument(format!("`capacity` is {capacity}, more than there is memory")));
-            }
-            // SAFETY: the caller gives that many writable bytes, which nobody else uses during the call. They are only
-            // written.
-            Some(buffer) => unsafe { std::slice::from_raw_parts_mut(buffer.as_ptr().cast(), capacity) },
-        };
-        match cache.get_into(key, room) {
-            Copied::Whole(size) => len.set(size),
-            Copied::TooLong(size) if buffer.is_null() => len.set(size),
-            Copied::TooLong(size) => {
-                len.set(size);
-                let message = format!("the buffer has {capacity} bytes; {size} are needed");
-                return Err(Error::new(Status::BufferTooSmall, message));
-            }
-            Copied::Missing => return Ok(false),
-            Copied::NotBytes => {
-                return Err(Error::new(Status::WrongType, "the value under this key is an object, not bytes"));
-            }
+        // SAFETY: the caller gives NULL or a buffer of this capacity.
+        match cache.with_bytes(key, |bytes| unsafe { copy_into(bytes, buffer, capacity, &len) }) {
+            Some(Some(copied)) => copied.map(|()| true),
+            Some(None) => Err(Error::new(Status::WrongType, "the value under this key is an object, not bytes")),
+            None => Ok(false),
         }
-        Ok(true)
     })
 }
 

@@ -109,6 +109,11 @@ pub(super) unsafe fn report_status(error: *mut st_error, status: st_status) {
         }
         if size > MESSAGE {
             (&raw mut (*error).message).cast::<u8>().write(0);
+            if status != ST_OK {
+                (&raw mut (*error).source).write(0);
+                (&raw mut (*error).detail).write(0);
+                (&raw mut (*error).flags).write(0);
+            }
         }
     }
 }

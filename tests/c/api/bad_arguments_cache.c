@@ -63,14 +63,15 @@ static void looking_up(void) {
     BAD(st_cache_get(cache, "k", 1, NULL, &error), "`out`");
     BAD(st_cache_get_into(NULL, "k", 1, buffer, 4, &len, &error), "`cache`");
     CHECK(len == 0);
-    BAD(st_cache_get_into(cache, "k", 1, NULL, 4, &len, &error), "`buffer`");
+    CHECK_OK(st_cache_set(cache, "there", ST_NUL, "v", 1, ST_TTL_DEFAULT, &error));
+    BAD(st_cache_get_into(cache, "there", ST_NUL, NULL, 4, &len, &error), "`buffer`");
     BAD(st_cache_get_into(cache, "k", 1, buffer, 4, NULL, &error), "`len`");
     BAD(st_cache_get_object(NULL, "k", 1, &object, &error), "`cache`");
     BAD(st_cache_get_object(cache, "k", 1, NULL, &error), "`out`");
     EACH_ABSURD(absurd_len) {
         BAD(st_cache_get(cache, "k", absurd_len, &bytes, &error), "`key_len`");
         BAD(st_cache_get_into(cache, "k", absurd_len, buffer, 4, &len, &error), "`key_len`");
-        BAD(st_cache_get_into(cache, "k", 1, buffer, absurd_len, &len, &error), "`capacity`");
+        BAD(st_cache_get_into(cache, "there", ST_NUL, buffer, absurd_len, &len, &error), "`capacity`");
         BAD(st_cache_get_object(cache, "k", absurd_len, &object, &error), "`key_len`");
     }
 }

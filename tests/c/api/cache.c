@@ -162,6 +162,7 @@ static void objects(void) {
     st_cache_free(cache);
     st_object_free(NULL);
     st_cache_free(NULL);
+    st_cache_free((st_cache *)st_cache_provider_config());
 }
 
 static void built_in(void) {

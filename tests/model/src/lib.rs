@@ -1,0 +1,129 @@
+//! Every interleaving of readers, writers and forks at the cache's door: no reader is inside together with a writer,
+//! and none sees half of what a writer did.
+#![cfg(all(test, loom))]
+
+#[path = "../../../src/cache/flags.rs"]
+mod flags;
+
+use flags::{Flags, Refused};
+use loom::cell::UnsafeCell;
+use loom::sync::{Arc, Mutex};
+use loom::thread;
+
+/// Two halves that a writer changes one after the other. The checker fails where a read meets a write.
+struct Data {
+    flags: Flags,
+    writer: Mutex<()>,
+    halves: (UnsafeCell<u32>, UnsafeCell<u32>),
+    lists: Vec<UnsafeCell<u32>>,
+}
+
+// The checker itself watches over the cells.
+unsafe impl Send for Data {}
+unsafe impl Sync for Data {}
+
+impl Data {
+    fn new(flags: usize) -> Arc<Data> {
+        let flags = Flags::new(flags);
+        let lists = (0..flags.count()).map(|_| UnsafeCell::new(0)).collect();
+        let halves = (UnsafeCell::new(0), UnsafeCell::new(0));
+        Arc::new(Data { flags, writer: Mutex::new(()), halves, lists })
+    }
+
+    /// As `Shared::read` does it, but gives up where that would take the lock.
+    fn read(&self, number: usize, thread: u32) -> Result<(u32, u32), Refused> {
+        self.flags.enter(number, thread)?;
+        let seen = unsafe { (self.halves.0.with(|half| *half), self.halves.1.with(|half| *half)) };
+        self.lists[number].with_mut(|list| unsafe { *list += 1 });
+        self.flags.leave(number);
+        Ok(seen)
+    }
+
+    /// As `Locked::write` does it.
+    fn write(&self, thread: u32) -> u32 {
+        let lock = self.writer.lock().unwrap();
+        self.flags.shut(thread);
+        let notes = self.lists.iter().map(|list| list.with_mut(|list| unsafe { std::mem::take(&mut *list) })).sum();
+        self.halves.0.with_mut(|half| unsafe { *half += 1 });
+        self.halves.1.with_mut(|half| unsafe { *half += 1 });
+        self.flags.open();
+        drop(lock);
+        notes
+    }
+}
+
+fn assert_whole(seen: Result<(u32, u32), Refused>) -> u32 {
+    if let Ok((first, second)) = seen {
+        assert_eq!(first, second);
+    }
+    seen.is_ok().into()
+}
+
+#[test]
+fn readers_with_flags_of_their_own_and_a_writer() {
+    loom::model(|| {
+        let data = Data::new(2);
+        let readers = [0, 1].map(|number| {
+            let data = data.clone();
+            thread::spawn(move || assert_whole(data.read(number, number as u32 + 1)))
+        });
+        let notes = data.write(3);
+        let read: u32 = readers.into_iter().map(|reader| reader.join().unwrap()).sum();
+        // No note is lost: what this write did not find, the next does.
+        assert_eq!(notes + data.write(3), read);
+    });
+}
+
+#[test]
+fn readers_that_share_a_flag() {
+    loom::model(|| {
+        let data = Data::new(1);
+        let other = {
+            let data = data.clone();
+            thread::spawn(move || assert_whole(data.read(0, 1)) + assert_whole(data.read(0, 1)))
+        };
+        let read = assert_whole(data.read(0, 2)) + other.join().unwrap();
+        assert_eq!(data.write(2), read);
+    });
+}
+
+#[test]
+fn a_reader_comes_in_after_the_writer() {
+    loom::model(|| {
+        let data = Data::new(1);
+        let writer = {
+            let data = data.clone();
+            thread::spawn(move || {
+                data.write(1);
+                data.write(1);
+            })
+        };
+        assert_whole(data.read(0, 2));
+        writer.join().unwrap();
+        assert_eq!(data.read(0, 2), Ok((2, 2)));
+    });
+}
+
+#[test]
+fn a_writer_and_a_stop_for_a_fork() {
+    loom::model(|| {
+        let data = Data::new(1);
+        let reader = {
+            let data = data.clone();
+            thread::spawn(move || assert_whole(data.read(0, 1)))
+        };
+        let forking = {
+            let data = data.clone();
+            thread::spawn(move || {
+                data.flags.shut(2);
+                // At this moment the child is made: nobody may be inside.
+                data.lists[0].with_mut(|_| ());
+                data.flags.open();
+            })
+        };
+        forking.join().unwrap();
+        data.write(3);
+        reader.join().unwrap();
+        assert_eq!(data.read(0, 1), Ok((1, 1)));
+    });
+}

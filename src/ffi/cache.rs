@@ -37,11 +37,11 @@ pub struct st_object {
 #[derive(Clone, Copy)]
 pub struct st_cache_counts {
     /// The size of this struct in the caller's version of the header: `sizeof(st_cache_counts)`.
-    pub struct_size: u32,
+    pub size: u32,
     /// Zero.
     pub reserved: u32,
     /// Entries that are held, with those that have expired and were not cleared away yet.
-    pub size: u64,
+    pub entries: u64,
     /// Entries that are held at most.
     pub max_size: u64,
     /// Entries that are held but have expired.
@@ -281,14 +281,14 @@ pub unsafe extern "C" fn st_cache_stats(
 ) -> st_status {
     guard(error, || {
         // SAFETY: the caller gives NULL or a struct of the size that it says.
-        let out = unsafe { super::sized::SizedOut::new(out, "out", "ST_CACHE_COUNTS_INIT") }?;
+        let out = unsafe { super::sized::SizedOut::new(out, "out->size", "ST_CACHE_COUNTS_INIT") }?;
         // SAFETY: the caller gives a live cache.
         let stats = unsafe { live(cache) }?.stats();
         let seconds = |time: Duration| if time == Duration::MAX { f64::INFINITY } else { time.as_secs_f64() };
         out.write(&st_cache_counts {
-            struct_size: 0,
+            size: 0,
             reserved: 0,
-            size: stats.size as u64,
+            entries: stats.size as u64,
             max_size: stats.max_size as u64,
             expired_count: stats.expired_count as u64,
             default_ttl: seconds(stats.default_ttl),

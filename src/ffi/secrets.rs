@@ -161,7 +161,7 @@ pub unsafe extern "C" fn st_secrets_get_with(
     guard(error, || {
         // SAFETY: the caller gives NULL or a place for an `st_bytes`, and NULL or an info of the size it says.
         let (out, info) = unsafe {
-            let info = (!info.is_null()).then(|| SizedOut::new(info, "info", "ST_SECRET_INFO_INIT"));
+            let info = (!info.is_null()).then(|| SizedOut::new(info, "info->size", "ST_SECRET_INFO_INIT"));
             (Out::new(out, "out"), info.transpose())
         };
         let (out, info) = (out?, info?);

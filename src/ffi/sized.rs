@@ -11,17 +11,19 @@ pub(crate) struct SizedOut<T> {
 const SIZE_FIELD: usize = size_of::<u32>();
 
 impl<T: Copy> SizedOut<T> {
+    /// `name` is that of the size field, as in `info->size`.
+    ///
     /// # Safety
     /// `place` is NULL or leads to at least as many bytes as the number in its first four says. `T` is a `repr(C)`
     /// struct that begins with a `u32` and is valid as all zeros.
     pub(crate) unsafe fn new(place: *mut T, name: &str, initializer: &str) -> Result<SizedOut<T>> {
         if place.is_null() {
-            return Err(super::null(name));
+            return Err(super::null(name.split("->").next().unwrap_or(name)));
         }
         // SAFETY: the caller promises that the first field is there.
         let given = unsafe { place.cast::<u32>().read() } as usize;
         if given < 2 * SIZE_FIELD {
-            let message = format!("the size in `{name}` is {given}; set the struct up with {initializer}");
+            let message = format!("`{name}` is {given}; set the struct up with {initializer}");
             return Err(Error::invalid_argument(message));
         }
         let size = given.min(size_of::<T>());

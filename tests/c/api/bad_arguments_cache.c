@@ -117,7 +117,7 @@ static void removing(void) {
     BAD(st_cache_invalidate_provider("\xFF", 1, &count, &error), "`provider`");
     BAD(st_cache_stats(NULL, &counts, &error), "`cache`");
     BAD(st_cache_stats(cache, NULL, &error), "`out`");
-    counts.struct_size = 4;
+    counts.size = 4;
     BAD(st_cache_stats(cache, &counts, &error), "ST_CACHE_COUNTS_INIT");
     EACH_ABSURD(len) {
         BAD(st_cache_delete(cache, "k", len, &existed, &error), "`key_len`");

@@ -102,7 +102,7 @@ static void least_recently_used(void) {
     CHECK(has(cache, "a") && has(cache, "b") && !has(cache, "c") && has(cache, "d"));
     st_cache_counts counts = ST_CACHE_COUNTS_INIT;
     CHECK_OK(st_cache_stats(cache, &counts, &error));
-    CHECK(counts.struct_size == sizeof counts && counts.size == 3 && counts.max_size == 3);
+    CHECK(counts.size == sizeof counts && counts.entries == 3 && counts.max_size == 3);
     CHECK(counts.evictions == 1 && counts.hits == 4 && counts.misses == 1 && counts.default_ttl == 300.0);
     st_cache_free(cache);
 }
@@ -183,9 +183,9 @@ static void built_in(void) {
     CHECK(counts.max_size == 500 && counts.default_ttl == 60.0);
     /* A struct of an older version is written up to its size. */
     memset(&counts, 0x5A, sizeof counts);
-    counts.struct_size = 16;
+    counts.size = 16;
     CHECK_OK(st_cache_stats(users, &counts, &error));
-    CHECK(counts.size == 0 && counts.max_size == 0x5A5A5A5A5A5A5A5A);
+    CHECK(counts.entries == 0 && counts.max_size == 0x5A5A5A5A5A5A5A5A);
 }
 
 int main(void) {

@@ -1,0 +1,113 @@
+/* The log: levels, what it is told, and when its context is released. */
+#include "check.h"
+
+struct journal {
+    int count, drops, most;
+    char all[1 << 16];
+    st_secrets *ask; /* the log may call the library */
+};
+
+static void note(void *context, int32_t level, const char *target, const char *message, size_t len) {
+    struct journal *journal = context;
+    CHECK(level >= ST_LOG_ERROR && level <= ST_LOG_TRACE);
+    CHECK(target != NULL && target[0] != 0);
+    CHECK(strlen(message) == len && len > 0);
+    CHECK(strlen(journal->all) + len + 2 < sizeof journal->all);
+    strcat(strcat(journal->all, message), "\n");
+    journal->count++;
+    journal->most = level > journal->most ? level : journal->most;
+    if (journal->ask != NULL) {
+        st_error error = ST_ERROR_INIT;
+        st_bytes value = {0};
+        CHECK_OK(st_secrets_get(journal->ask, "HF_TOKEN", ST_NUL, &value, &error));
+        st_bytes_free(&value);
+    }
+}
+
+static void drop(void *context) {
+    ((struct journal *)context)->drops++;
+}
+
+/* What makes a message of each kind: a file that others may read, a layer that fails, a value that is found. */
+static void make_noise(void) {
+    st_error error = ST_ERROR_INIT;
+    st_bytes value = {0};
+    const char *path = write_file("open.json", "{\"HF_TOKEN\": \"CANARY-in-the-file\"}");
+    CHECK(chmod(path, 0644) == 0);
+    st_secrets *secrets = open_with("file_path", path);
+    CHECK_OK(st_secrets_get(secrets, "HF_TOKEN", ST_NUL, &value, &error));
+    st_bytes_free(&value);
+    st_secrets_free(secrets);
+
+    secrets = open_with("file_path", write_file("broken.json", "{\"HF_TOKEN\": CANARY}"));
+    CHECK_FAILS(st_secrets_get(secrets, "HF_TOKEN", ST_NUL, &value, &error), ST_PROTOCOL, "broken.json");
+    CHECK_FAILS(st_secrets_set(secrets, "NEW", ST_NUL, "CANARY-set", ST_NUL, &error), ST_PROTOCOL, "broken.json");
+    st_secrets_free(secrets);
+
+    setenv("LOG_TOKEN", "CANARY-in-the-environment", 1);
+    CHECK_OK(st_secrets_get(NULL, "LOG_TOKEN", ST_NUL, &value, &error));
+    st_bytes_free(&value);
+}
+
+static struct journal journals[8];
+
+static void levels(void) {
+    st_error error = ST_ERROR_INIT;
+    int before = 0;
+    for (int32_t level = ST_LOG_OFF; level <= ST_LOG_TRACE; level++) {
+        struct journal *journal = &journals[level];
+        CHECK_OK(st_log_set(level, note, drop, journal, &error));
+        make_noise();
+        CHECK(journal->most <= level && journal->count >= before);
+        before = journal->count;
+        CHECK(strstr(journal->all, "CANARY") == NULL);
+        /* With nothing to log, the context is given back at once. */
+        CHECK(journal->drops == (level == ST_LOG_OFF ? 1 : 0));
+        CHECK(level <= ST_LOG_ERROR || journals[level - 1].drops == 1);
+    }
+    CHECK(journals[ST_LOG_OFF].count == 0);
+    CHECK(strstr(journals[ST_LOG_WARN].all, "chmod 600") != NULL);
+    CHECK(strstr(journals[ST_LOG_WARN].all, "broken.json") != NULL);
+    CHECK(strstr(journals[ST_LOG_INFO].all, "read ") != NULL);
+    CHECK(strstr(journals[ST_LOG_DEBUG].all, "LOG_TOKEN") != NULL);
+
+    /* NULL stops logging; the last context is released, and no other a second time. */
+    CHECK_OK(st_log_set(ST_LOG_TRACE, NULL, NULL, NULL, &error));
+    before = journals[ST_LOG_TRACE].count;
+    make_noise();
+    CHECK(journals[ST_LOG_TRACE].count == before);
+    for (int i = 0; i <= ST_LOG_TRACE; i++) {
+        CHECK(journals[i].drops == 1);
+    }
+}
+
+static void a_log_that_calls_the_library(void) {
+    st_error error = ST_ERROR_INIT;
+    setenv("HF_TOKEN", "CANARY-asked-by-the-log", 1);
+    struct journal *journal = &journals[6];
+    journal->ask = open_with(NULL, NULL);
+    CHECK_OK(st_log_set(ST_LOG_TRACE, note, drop, journal, &error));
+    st_bytes value = {0};
+    CHECK_OK(st_secrets_get(NULL, "HF_TOKEN", ST_NUL, &value, &error));
+    st_bytes_free(&value);
+    CHECK(journal->count == 1);
+    CHECK_OK(st_log_set(ST_LOG_OFF, NULL, NULL, NULL, &error));
+    CHECK(journal->drops == 1);
+    st_secrets_free(journal->ask);
+    unsetenv("HF_TOKEN");
+}
+
+static void a_refused_log_is_released_too(void) {
+    st_error error = ST_ERROR_INIT;
+    struct journal *journal = &journals[7];
+    CHECK_FAILS(st_log_set(6, note, drop, journal, &error), ST_INVALID_ARGUMENT, "`max_level`");
+    CHECK(journal->drops == 1 && journal->count == 0);
+}
+
+int main(void) {
+    begin();
+    levels();
+    a_log_that_calls_the_library();
+    a_refused_log_is_released_too();
+    return 0;
+}

@@ -1,0 +1,214 @@
+/* Layers of the program's own. */
+#include <math.h>
+
+#include "check.h"
+
+struct layer {
+    const char *value;   /* answered, if not NULL */
+    st_status failure;   /* else failed with, if not 0 */
+    const char *message; /* and with this message, if not NULL */
+    st_status returned;
+    const st_secrets *ask; /* asked for another key on the way, if not NULL */
+    int calls, drops;
+    double timeout;
+    st_status replied;
+};
+
+static st_status load(void *context, const char *key, size_t key_len, double timeout, st_reply *reply) {
+    struct layer *layer = context;
+    layer->calls++;
+    layer->timeout = timeout;
+    CHECK(strlen(key) == key_len);
+    if (layer->ask != NULL && strcmp(key, "OTHER") != 0) {
+        st_error error = ST_ERROR_INIT;
+        st_bytes value = {0};
+        CHECK_OK(st_secrets_get(layer->ask, "OTHER", ST_NUL, &value, &error));
+        layer->replied = st_reply_bytes(reply, value.data, value.len, 60.0);
+        st_bytes_free(&value);
+    } else if (layer->value != NULL) {
+        layer->replied = st_reply_bytes(reply, layer->value, ST_NUL, ST_TTL_DEFAULT);
+    } else if (layer->failure != 0) {
+        layer->replied = st_reply_error(reply, layer->failure, layer->message, layer->message ? ST_NUL : 0);
+    }
+    return layer->returned;
+}
+
+static void drop(void *context) {
+    ((struct layer *)context)->drops++;
+}
+
+/* A manager with this layer behind an empty environment and no file. */
+static st_secrets *open_layer(struct layer *layer) {
+    st_error error = ST_ERROR_INIT;
+    st_secrets *secrets = open_with("file_path", path_of("none.json"));
+    CHECK_OK(st_secrets_add_provider(secrets, "mine", ST_NUL, ST_LAST, load, drop, layer, &error));
+    return secrets;
+}
+
+static void answers(void) {
+    static const struct {
+        struct layer layer;
+        st_status expected;
+        const char *word;
+    } table[] = {
+        {{.value = "CANARY-mine", .returned = ST_OK}, ST_OK, NULL},
+        {{.value = "", .returned = ST_OK}, ST_OK, NULL},
+        {{.returned = ST_NOT_FOUND}, ST_NOT_FOUND, "mine (asked, has none)"},
+        {{.returned = ST_OK}, ST_CALLBACK, "without a value"},
+        {{.returned = 1}, ST_CALLBACK, "1, which is no status"},
+        {{.returned = -12345}, ST_CALLBACK, "-12345, which is no status"},
+        {{.returned = ST_UNAVAILABLE}, ST_UNAVAILABLE, "ST_UNAVAILABLE"},
+        {{.returned = ST_ACCESS_DENIED}, ST_ACCESS_DENIED, "mine"},
+        {{.failure = ST_TIMEOUT, .message = "the vault is asleep", .returned = ST_TIMEOUT}, ST_TIMEOUT, "is asleep"},
+        {{.failure = ST_BUSY, .returned = ST_BUSY}, ST_BUSY, "ST_BUSY"},
+        /* A failure that was reported counts, whatever is returned. */
+        {{.failure = ST_IO, .message = "no disk", .returned = ST_OK}, ST_IO, "no disk"},
+        {{.failure = ST_IO, .message = "no disk", .returned = ST_NOT_FOUND}, ST_IO, "no disk"},
+        /* As does one that is returned behind a value. */
+        {{.value = "CANARY-mine", .returned = ST_UNAVAILABLE}, ST_UNAVAILABLE, "ST_UNAVAILABLE"},
+    };
+    st_error error = ST_ERROR_INIT;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        struct layer layer = table[i].layer;
+        st_bytes value = {0};
+        st_secret_info info = ST_SECRET_INFO_INIT;
+        st_secrets *secrets = open_layer(&layer);
+        if (table[i].expected == ST_OK) {
+            CHECK_OK(st_secrets_get_with(secrets, "KEY", ST_NUL, 3.0, 0, &value, &info, &error));
+            CHECK_TEXT(value, layer.value);
+            CHECK(info.source == ST_SOURCE_CUSTOM && strcmp(info.layer, "mine") == 0);
+        } else {
+            CHECK_FAILS(st_secrets_get_with(secrets, "KEY", ST_NUL, 3.0, 0, &value, &info, &error), table[i].expected,
+                        table[i].word);
+            CHECK_EMPTY(value);
+            CHECK(table[i].expected == ST_NOT_FOUND || error.source == ST_SOURCE_CUSTOM);
+            int retry = layer.returned == ST_UNAVAILABLE || layer.returned == ST_TIMEOUT || layer.returned == ST_BUSY;
+            CHECK((error.flags & ST_ERROR_RETRYABLE) == (retry ? ST_ERROR_RETRYABLE : 0u));
+        }
+        CHECK(layer.calls == 1 && layer.drops == 0 && layer.replied == ST_OK);
+        CHECK(layer.timeout > 0 && layer.timeout <= 3.0);
+        st_bytes_free(&value);
+        st_secrets_free(secrets);
+        CHECK(layer.drops == 1);
+    }
+}
+
+static void no_limit_of_time(void) {
+    st_error error = ST_ERROR_INIT;
+    struct layer layer = {.value = "CANARY", .returned = ST_OK};
+    st_bytes value = {0};
+    st_secret_info info = ST_SECRET_INFO_INIT;
+    st_secrets *secrets = open_layer(&layer);
+    CHECK_OK(st_secrets_get_with(secrets, "KEY", ST_NUL, INFINITY, 0, &value, NULL, &error));
+    CHECK(isinf(layer.timeout));
+    st_bytes_free(&value);
+    /* What was answered is remembered; what was not takes time. */
+    CHECK_OK(st_secrets_get_with(secrets, "KEY", ST_NUL, 0.0, ST_GET_CACHED_ONLY, &value, &info, &error));
+    CHECK(info.flags == ST_SECRET_CACHED && info.expires_in > 0.0 && layer.calls == 1);
+    st_bytes_free(&value);
+    CHECK_FAILS(st_secrets_get_with(secrets, "ANOTHER", ST_NUL, 0.0, 0, &value, NULL, &error), ST_TIMEOUT, "mine");
+    /* Such a layer may take long, so a call that wants what is at hand does not ask it. */
+    CHECK_FAILS(st_secrets_get_with(secrets, "ANOTHER", ST_NUL, 3.0, ST_GET_CACHED_ONLY, &value, NULL, &error),
+                ST_UNAVAILABLE, "mine");
+    CHECK(layer.calls == 1);
+    st_secrets_free(secrets);
+}
+
+/* A layer that fails is passed over and reported, and never turns into "not found". */
+static void a_failing_layer_before_others(void) {
+    st_error error = ST_ERROR_INIT;
+    struct layer broken = {.failure = ST_UNAVAILABLE, .message = "out of order", .returned = ST_UNAVAILABLE};
+    struct layer working = {.value = "CANARY-second", .returned = ST_OK};
+    st_bytes value = {0};
+    st_secret_info info = ST_SECRET_INFO_INIT;
+    st_secrets *secrets = open_layer(&broken);
+    CHECK_FAILS(st_secrets_get(secrets, "KEY", ST_NUL, &value, &error), ST_UNAVAILABLE, "the layer mine failed: out of");
+    CHECK_OK(st_secrets_add_provider(secrets, "second", ST_NUL, ST_LAST, load, drop, &working, &error));
+    CHECK_OK(st_secrets_get_with(secrets, "KEY", ST_NUL, 3.0, 0, &value, &info, &error));
+    CHECK_TEXT(value, "CANARY-second");
+    CHECK(info.flags == ST_SECRET_DEGRADED && strcmp(info.layer, "second") == 0);
+    st_bytes_free(&value);
+    st_secrets_free(secrets);
+    CHECK(broken.drops == 1 && working.drops == 1);
+}
+
+static void positions(void) {
+    st_error error = ST_ERROR_INIT;
+    struct layer first = {.value = "CANARY-first", .returned = ST_OK}, refused = {0};
+    setenv("HF_TOKEN", "CANARY-env", 1);
+    st_bytes value = {0}, json = {0};
+    st_secrets *secrets = open_with("providers", "[\"env\"]");
+    CHECK_OK(st_secrets_add_provider(secrets, "first-and-more", 5, 0, load, drop, &first, &error));
+    CHECK_OK(st_secrets_get(secrets, "HF_TOKEN", ST_NUL, &value, &error));
+    CHECK_TEXT(value, "CANARY-first");
+    st_bytes_free(&value);
+    CHECK_OK(st_secrets_describe(secrets, &json, &error));
+    CHECK_HAS(json, "\"name\": \"first\"");
+    CHECK(strstr((const char *)json.data, "\"first\"") < strstr((const char *)json.data, "\"env\""));
+    st_bytes_free(&json);
+    unsetenv("HF_TOKEN");
+
+    /* Whatever is refused is released at once, once. */
+    static const struct {
+        const char *name;
+        size_t position;
+        const char *word;
+    } wrong[] = {
+        {"first", ST_LAST, "already"},
+        {"env", ST_LAST, "already"},
+        {"", ST_LAST, "name"},
+        {"a name of more than thirty-one by", ST_LAST, "name"},
+        {"line\nbreak", ST_LAST, "name"},
+        {"fine", 3, "position"},
+        {"fine", SIZE_MAX / 2, "position"},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        refused.drops = 0;
+        CHECK_FAILS(st_secrets_add_provider(secrets, wrong[i].name, ST_NUL, wrong[i].position, load, drop, &refused,
+                                            &error),
+                    ST_INVALID_ARGUMENT, wrong[i].word);
+        CHECK(refused.drops == 1 && refused.calls == 0);
+    }
+    CHECK_OK(st_secrets_add_provider(secrets, "a name of thirty-one bytes, yes", ST_NUL, 2, load, NULL, &first, &error));
+    st_secrets_free(secrets);
+    CHECK(first.drops == 1);
+}
+
+static void a_layer_that_asks_the_library(void) {
+    st_error error = ST_ERROR_INIT;
+    struct layer layer = {.returned = ST_OK, .value = "CANARY-other"};
+    st_bytes value = {0};
+    st_secrets *secrets = open_layer(&layer);
+    layer.ask = secrets;
+    CHECK_OK(st_secrets_get(secrets, "KEY", ST_NUL, &value, &error));
+    CHECK_TEXT(value, "CANARY-other");
+    CHECK(layer.calls == 2);
+    st_bytes_free(&value);
+    st_secrets_free(secrets);
+}
+
+/* A layer of the default manager goes with it. */
+static void a_layer_of_the_default_manager(void) {
+    st_error error = ST_ERROR_INIT;
+    struct layer layer = {.returned = ST_OK, .value = "CANARY-default"};
+    st_bytes value = {0};
+    CHECK_OK(st_secrets_add_provider(NULL, "mine", ST_NUL, 0, load, drop, &layer, &error));
+    CHECK_OK(st_secrets_get(NULL, "KEY", ST_NUL, &value, &error));
+    CHECK_TEXT(value, "CANARY-default");
+    CHECK_OK(st_secrets_reset(NULL, &error));
+    CHECK(layer.drops == 1);
+    CHECK_TEXT(value, "CANARY-default");
+    st_bytes_free(&value);
+    CHECK_FAILS(st_secrets_get(NULL, "KEY", ST_NUL, &value, &error), ST_NOT_FOUND, "KEY");
+}
+
+int main(void) {
+    begin();
+    answers();
+    no_limit_of_time();
+    a_failing_layer_before_others();
+    positions();
+    a_layer_that_asks_the_library();
+    a_layer_of_the_default_manager();
+    return 0;
+}

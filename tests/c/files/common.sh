@@ -1,0 +1,47 @@
+# For the scripts of this folder: a temporary folder, and checks that say what was expected.
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+umask 022
+
+fail() {
+    echo "$*"
+    exit 1
+}
+
+short() {
+    printf '%s\n' "$1" | cut -c1-300
+}
+
+# fails STATUS WORD COMMAND…: the command fails, and its output begins so and has this word in it.
+fails() {
+    status=$1 word=$2
+    shift 2
+    if output=$("$@" 2>&1); then
+        fail "it succeeded: $(short "$*")"
+    fi
+    case $output in
+    *" $status "*"$word"*) ;;
+    *) fail "$(short "$*"): expected $status and '$word', got: $(short "$output")" ;;
+    esac
+}
+
+# gives TEXT COMMAND…: the command succeeds and prints this.
+gives() {
+    expected=$1
+    shift
+    output=$("$@" 2>&1) || fail "it failed: $*: $output"
+    [ "$output" = "$expected" ] || fail "$*: expected '$expected', got: $output"
+}
+
+# document json|yaml TOKEN: a small secrets file.
+document() {
+    case $1 in
+    json) printf '{\n  "A": "one",\n  "HF_TOKEN": "%s",\n  "Z": 26\n}\n' "$2" ;;
+    yaml) printf '# tokens\nA: one\nHF_TOKEN: %s  # hub\nZ: 26\n' "$2" ;;
+    esac
+}
+
+mode_of() {
+    stat -c %a "$1"
+}

@@ -1,0 +1,80 @@
+#!/bin/sh
+# What a user may not read is "access denied" and never "not found"; what cannot be written is left as it was.
+#
+# usage: permissions.sh SECRET
+set -eu
+secret=$1
+. "$(dirname "$0")/common.sh"
+
+# Root may do anything; so this is done as somebody who has no account.
+as_user=
+chmod 755 "$work"
+cp "$secret" "$work/secret"
+mkdir "$work/home"
+if [ "$(id -u)" -eq 0 ]; then
+    as_user="setpriv --reuid=54321 --regid=54321 --clear-groups --inh-caps=-all"
+    chown 54321:54321 "$work/home"
+fi
+secret="env -i HOME=$work/home $as_user $work/secret"
+own() {
+    [ "$(id -u)" -ne 0 ] || chown 54321:54321 "$@"
+}
+
+for format in json yaml; do
+    folder=$work/home/$format file=$work/home/$format/s.$format
+    mkdir "$folder"
+    document $format token >"$file"
+    chmod 600 "$file"
+    own "$folder" "$file"
+    gives token $secret "$file" get HF_TOKEN
+
+    # A file that may not be read, wherever one looks from.
+    chmod 000 "$file"
+    fails ST_ACCESS_DENIED "$file" $secret "$file" get HF_TOKEN
+    fails ST_ACCESS_DENIED "(13)" $secret "$file" get NOT_THERE
+    fails ST_ACCESS_DENIED "$file" $secret "$file" set HF_TOKEN x
+    $secret "$file" check | grep -q '"ok": false' || fail "check finds nothing wrong"
+    chmod 600 "$file"
+    # A folder that may not be entered.
+    chmod 000 "$folder"
+    fails ST_ACCESS_DENIED "$file" $secret "$file" get HF_TOKEN
+    fails ST_ACCESS_DENIED "$file" $secret "$file" set HF_TOKEN x
+    # A folder that may not be changed.
+    chmod 555 "$folder"
+    cp "$file" "$work/before"
+    fails ST_ACCESS_DENIED "(13)" $secret "$file" set HF_TOKEN x
+    fails ST_ACCESS_DENIED "(13)" $secret "$file" delete HF_TOKEN
+    fails ST_ACCESS_DENIED "(13)" $secret "$folder/new.$format" set HF_TOKEN x
+    fails ST_ACCESS_DENIED "(13)" $secret "$folder/new/new.$format" set HF_TOKEN x
+    cmp -s "$file" "$work/before" || fail "the file is not as it was"
+    [ "$(find "$folder" -type f ! -name '.*.lock' | wc -l)" -eq 1 ] || fail "something was left behind in $folder"
+    gives token $secret "$file" get HF_TOKEN
+    chmod 755 "$folder"
+    gives "" $secret "$file" set HF_TOKEN x
+    gives x $secret "$file" get HF_TOKEN
+done
+
+# One file of a folder.
+mkdir "$work/home/mount"
+echo value >"$work/home/mount/OPEN"
+echo value >"$work/home/mount/CLOSED"
+chmod 000 "$work/home/mount/CLOSED"
+own "$work/home/mount" "$work/home/mount/OPEN" "$work/home/mount/CLOSED"
+gives value $secret "$work/home/mount" get OPEN
+fails ST_ACCESS_DENIED CLOSED $secret "$work/home/mount" get CLOSED
+fails ST_NOT_FOUND MISSING $secret "$work/home/mount" get MISSING
+
+# The default place.
+mkdir "$work/home/.simpletuner"
+document json token >"$work/home/.simpletuner/secrets.json"
+chmod 000 "$work/home/.simpletuner/secrets.json"
+own "$work/home/.simpletuner" "$work/home/.simpletuner/secrets.json"
+fails ST_ACCESS_DENIED .simpletuner/secrets.json $secret - get HF_TOKEN
+
+# No home at all: somebody without an account, and HOME not set. Only root can become that.
+if [ "$(id -u)" -eq 0 ]; then
+    secret="env -i setpriv --reuid=54321 --regid=54321 --clear-groups $work/secret"
+    fails ST_NOT_FOUND home $secret - get HF_TOKEN
+    fails ST_CONFIG HOME $secret - set HF_TOKEN x
+    $secret - check | grep -q 'no home' || fail "check does not say that there is no home"
+fi

@@ -1,0 +1,93 @@
+/*
+ * Holds secrets from a JSON file, a YAML file, a folder and a layer of its own, frees others, and then waits: a core
+ * file of it must not have them in clear. It never knows a value: names and files come from a script.
+ *
+ * usage: holder FOLDER [leak]     says "ready" when it is; "leak" copies a secret into ordinary memory, once freed
+ */
+#include <fcntl.h>
+
+#include "check.h"
+
+static char *leaked;
+static int leaks;
+static st_bytes kept[16];
+static size_t count;
+static st_error error = ST_ERROR_INIT;
+
+static void keep(const st_secrets *secrets, const char *key, int for_long) {
+    st_bytes value = {0};
+    CHECK_OK(st_secrets_get(secrets, key, ST_NUL, &value, &error));
+    CHECK(value.len >= 16);
+    if (leaks && leaked == NULL) {
+        leaked = malloc(value.len);
+        memcpy(leaked, value.data, value.len);
+    }
+    if (for_long) {
+        kept[count++] = value;
+    } else {
+        st_bytes_free(&value);
+    }
+}
+
+/* Reads its value from a file, and wipes its own copy. */
+static st_status load(void *context, const char *key, size_t key_len, double timeout, st_reply *reply) {
+    (void)key, (void)key_len, (void)timeout;
+    volatile char buffer[256];
+    int file = open((const char *)context, O_RDONLY);
+    CHECK(file >= 0);
+    ssize_t len = read(file, (char *)buffer, sizeof buffer);
+    CHECK(len > 0);
+    st_status status = st_reply_bytes(reply, (const char *)buffer, (size_t)len, ST_TTL_DEFAULT);
+    explicit_bzero((char *)buffer, sizeof buffer);
+    close(file);
+    return status;
+}
+
+/* The keys HELD, FREED and NESTED are in each file. */
+static void use(const char *folder, const char *file, st_secrets **secrets) {
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/%s", folder, file);
+    *secrets = open_with("file_path", path);
+    keep(*secrets, "HELD", 1);
+    keep(*secrets, "FREED", 0);
+    keep(*secrets, "NESTED", 1);
+    keep(*secrets, "ESCAPED", 1);
+}
+
+int main(int argc, char **argv) {
+    CHECK(argc >= 2);
+    leaks = argc > 2;
+    static char own[PATH_MAX], path[PATH_MAX];
+    st_secrets *json, *yaml, *mount, *forgotten;
+    st_bytes report = {0};
+    use(argv[1], "s.json", &json);
+    use(argv[1], "s.yaml", &yaml);
+    use(argv[1], "mount", &mount);
+    snprintf(own, sizeof own, "%s/own", argv[1]);
+    CHECK_OK(st_secrets_add_provider(json, "own", ST_NUL, ST_LAST, load, NULL, own, &error));
+    keep(json, "OWN", 1);
+    keep(json, "OWN", 0);
+
+    /* A file that is changed here, and one that is opened, read and forgotten. */
+    CHECK_OK(st_secrets_set(json, "ADDED", ST_NUL, "x", ST_NUL, &error));
+    CHECK_OK(st_secrets_delete(yaml, "GONE", ST_NUL, NULL, &error));
+    CHECK_OK(st_secrets_refresh(yaml, ST_TIMEOUT_DEFAULT, &error));
+    use(argv[1], "forgotten.json", &forgotten);
+    while (count > 13) {
+        st_bytes_free(&kept[--count]);
+    }
+    st_secrets_free(forgotten);
+
+    /* A broken file has secrets in it too. */
+    snprintf(path, sizeof path, "%s/broken.yaml", argv[1]);
+    st_secrets *broken = open_with("file_path", path);
+    CHECK_FAILS(st_secrets_get(broken, "HELD", ST_NUL, &kept[15], &error), ST_PROTOCOL, "broken.yaml");
+    CHECK_OK(st_secrets_check(broken, &report, &error));
+    st_bytes_free(&report);
+
+    puts("ready");
+    fflush(stdout);
+    for (;;) {
+        pause();
+    }
+}

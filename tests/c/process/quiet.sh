@@ -1,0 +1,12 @@
+#!/bin/sh
+# Runs a program that must succeed without writing anything.
+#
+# usage: quiet.sh PROGRAM
+set -u
+# A test runner may ignore signals; what the program inherits is the default for all of them.
+output=$(env --default-signal "$1" 2>&1 </dev/null)
+code=$?
+if [ "$code" -ne 0 ] || [ -n "$output" ]; then
+    printf 'exit code %s, and this output:\n%s\n' "$code" "$output"
+    exit 1
+fi

@@ -1,0 +1,30 @@
+#!/bin/sh
+# Builds the C tests and what they need, and runs them all. Arguments go to ctest: sh tests/c/run.sh -R memory
+set -eu
+root=$(cd "$(dirname "$0")/../.." && pwd)
+build=$root/build/tests-c
+cargo=${CARGO:-cargo}
+jobs=$(nproc)
+target=$(rustc -vV | sed -n 's/^host: //p')
+unset MAKEFLAGS MAKELEVEL || true
+
+for file in build/lib/libst_secrets.so build/lib/libst_secrets.a build/launcher; do
+    [ -e "$root/$file" ] || { echo "$file is missing: run make first, or make test-c" >&2 && exit 1; }
+done
+cd "$root"
+
+echo "The library under AddressSanitizer, with an export that panics, and another Rust archive:"
+# The sanitizer's option is one of nightly compilers only, unless they are asked in this way.
+RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address $cargo build --locked --features wiping-allocator --target "$target" \
+    --target-dir build/asan
+$cargo build --release --locked --features wiping-allocator,test-panic --target-dir build/test-panic
+$cargo build --release --manifest-path tests/c/other-archive/Cargo.toml --target-dir "$build/other-archive"
+
+# Programs look for the libraries by their soname.
+ln -sf libst_secrets.so "build/asan/$target/debug/libst_secrets.so.0"
+ln -sf libst_secrets.so build/test-panic/release/libst_secrets.so.0
+
+cmake -S tests/c -B "$build" -DASAN_LIB="$root/build/asan/$target/debug/libst_secrets.so" >"$build/configure.log" ||
+    { cat "$build/configure.log" && exit 1; }
+cmake --build "$build" -j "$jobs" >"$build/build.log" || { cat "$build/build.log" && exit 1; }
+ctest --test-dir "$build" --output-on-failure --no-tests=error -j "$jobs" "$@"

@@ -1,0 +1,44 @@
+#!/bin/sh
+# Installs what the tests need and this machine lacks. As root on Debian and its kin with apt-get; elsewhere it says what
+# to get. It does nothing where all is there.
+set -eu
+
+# The command, and the package that has it.
+missing=
+need() {
+    command -v "$1" >/dev/null 2>&1 || missing="$missing $2"
+}
+need cargo cargo
+need cmake cmake
+need ctest cmake
+need gcc gcc
+need g++ g++
+need make make
+need ld binutils
+need objcopy binutils
+need valgrind valgrind
+need gdb gdb
+need gcore gdb
+need pkg-config pkg-config
+need strace strace
+need setpriv util-linux
+need unshare util-linux
+[ -n "$missing" ] || exit 0
+
+case $missing in
+*cargo*)
+    echo "cargo is missing: install Rust from https://rustup.rs" >&2
+    exit 1
+    ;;
+esac
+missing=$(printf '%s\n' $missing | sort -u | tr '\n' ' ')
+if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+    echo "the tests need these packages (by their names in Debian): $missing" >&2
+    echo "install them and try again; as root on Debian, this script does it" >&2
+    exit 1
+fi
+echo "installing: $missing"
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+# shellcheck disable=SC2086
+apt-get install -y -qq --no-install-recommends $missing

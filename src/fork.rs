@@ -35,9 +35,9 @@ static FORKING: AtomicU32 = AtomicU32::new(0);
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 static NEXT_COUNTER: AtomicUsize = AtomicUsize::new(0);
 
-/// Readers outside the gate.
+/// Callers outside the gate. They never wait for anything while others wait for them.
 pub(crate) trait Readers: Send + Sync {
-    /// Keeps readers out and waits until all but the calling thread are, who never wait for anything inside.
+    /// Keeps callers out, and waits until all are.
     fn stop(&self);
     /// Lets them in again, in the parent as in the child.
     fn go_on(&self);

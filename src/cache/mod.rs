@@ -311,7 +311,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
     }
 
     fn write<'a>(&self, shared: &'a Shared<Store<V>>) -> Writing<'a, Store<V>> {
-        self.raise(shared.lock())
+        shared.write(|store, touches| self.settle(store, touches))
     }
 
     /// Becomes the writer, with the order of use up to date.

@@ -9,12 +9,10 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::OnceLock;
 
-use parking_lot::{Mutex, MutexGuard};
-
 use super::flags::{Flags, Refused};
-use super::thread::{self, Me};
+use super::thread;
 use super::touches::Touches;
-use crate::fork::{self, Inside};
+use crate::fork;
 
 #[repr(align(128))]
 struct List(UnsafeCell<Touches>);
@@ -25,7 +23,6 @@ pub(super) struct Shared<T> {
     /// One for each flag.
     lists: Box<[List]>,
     data: UnsafeCell<T>,
-    writer: Mutex<()>,
 }
 
 // SAFETY: threads reach the data together as `&T`, which `T: Sync` allows, or one alone as `&mut T`, which `T: Send`
@@ -39,67 +36,50 @@ pub(super) struct Reading<'a, T> {
 }
 
 /// The right to be the next writer. Readers go on meanwhile.
-pub(super) struct Locked<'a, T> {
-    shared: &'a Shared<T>,
-    _writer: MutexGuard<'a, ()>,
-    // Last, so that the lock is released before the gate.
-    _inside: Inside,
-}
+pub(super) struct Locked<'a, T>(&'a Shared<T>);
 
 /// The data, for this writer alone: the lock is held, the door is shut, and all readers are out.
-pub(super) struct Writing<'a, T> {
-    // First, so that the door is open before the lock is released.
-    _shut: Shut<'a>,
-    locked: Locked<'a, T>,
-}
-
-struct Shut<'a>(&'a Flags);
-
-impl Drop for Shut<'_> {
-    fn drop(&mut self) {
-        self.0.open();
-    }
-}
+pub(super) struct Writing<'a, T>(Locked<'a, T>);
 
 impl<T> Shared<T> {
     pub(super) fn new(data: T) -> Shared<T> {
         let flags = Arc::new(Flags::new(flag_count()));
         let lists = (0..flags.count()).map(|_| List(UnsafeCell::default())).collect();
         fork::stop_around_forks(flags.clone());
-        Shared { flags, lists, data: UnsafeCell::new(data), writer: Mutex::new(()) }
+        Shared { flags, lists, data: UnsafeCell::new(data) }
     }
 
     /// Goes in to read, for a short time; the thread must not use this data in another way meanwhile. `settle` takes
     /// over the lists should this thread have to go on with another one.
     #[inline]
     pub(super) fn read(&self, settle: impl FnMut(&mut T, &mut Touches)) -> Reading<'_, T> {
-        let me = thread::me();
-        let number = me.slot as usize % self.lists.len();
-        match self.flags.enter(number, me.token) {
+        let slot = thread::slot();
+        let number = slot as usize & (self.lists.len() - 1);
+        match self.flags.enter(number) {
             Ok(()) => Reading { shared: self, number },
-            Err(_) => self.read_slowly(me, settle),
+            Err(refused) => self.read_slowly(slot, refused, settle),
         }
     }
 
     #[cold]
-    fn read_slowly(&self, me: Me, settle: impl FnMut(&mut T, &mut Touches)) -> Reading<'_, T> {
-        // From here on nobody shuts the door: a writer needs the lock, and a fork waits for those inside the gate.
-        let locked = self.lock();
-        let number = me.slot as usize % self.lists.len();
-        match self.flags.enter(number, me.token) {
-            Ok(()) => return Reading { shared: self, number },
-            Err(Refused::Shut) => unreachable!("the door is shut with the lock held"),
-            Err(Refused::Taken) => {}
+    fn read_slowly(&self, slot: u32, mut refused: Refused, settle: impl FnMut(&mut T, &mut Touches)) -> Reading<'_, T> {
+        let number = slot as usize & (self.lists.len() - 1);
+        while refused == Refused::Shut {
+            self.flags.wait_until_open();
+            match self.flags.enter(number) {
+                Ok(()) => return Reading { shared: self, number },
+                Err(again) => refused = again,
+            }
         }
         // Two threads share this flag, so this one moves to another, for good. What it has in the old list is put in
         // order first: the lists know no order between each other.
-        let locked = locked.write(settle).done();
+        let _locked = self.write(settle).done();
         loop {
-            for slot in me.slot..me.slot + self.lists.len() as u32 {
-                let number = slot as usize % self.lists.len();
-                if self.flags.enter(number, me.token).is_ok() {
+            // With the lock held the door stays open.
+            for slot in slot..slot + self.lists.len() as u32 {
+                let number = slot as usize & (self.lists.len() - 1);
+                if self.flags.enter(number).is_ok() {
                     thread::use_slot(number as u32);
-                    drop(locked);
                     return Reading { shared: self, number };
                 }
             }
@@ -108,14 +88,20 @@ impl<T> Shared<T> {
     }
 
     pub(super) fn lock(&self) -> Locked<'_, T> {
-        let inside = fork::enter();
-        Locked { shared: self, _writer: self.writer.lock(), _inside: inside }
+        self.flags.lock();
+        Locked(self)
     }
 
     /// The same, unless somebody is writing now.
     pub(super) fn try_lock(&self) -> Option<Locked<'_, T>> {
-        let inside = fork::enter();
-        Some(Locked { shared: self, _writer: self.writer.try_lock()?, _inside: inside })
+        self.flags.try_lock().then(|| Locked(self))
+    }
+
+    /// Keeps readers out and hands their lists to `settle` first.
+    #[inline]
+    pub(super) fn write(&self, settle: impl FnMut(&mut T, &mut Touches)) -> Writing<'_, T> {
+        self.flags.lock_and_shut();
+        Writing::begin(Locked(self), settle)
     }
 }
 
@@ -130,7 +116,8 @@ impl<T> Reading<'_, T> {
     #[inline]
     pub(super) fn parts(&mut self) -> (&T, &mut Touches) {
         // SAFETY: while the flag is up, nobody has a `&mut T`: that takes a `Writing`, which exists only between
-        // `Flags::shut`, which returned after it saw every flag down, and `Flags::open`. A reader that raises its flag
+        // `Flags::shut` or
+        // `Flags::lock_and_shut`, which returned after it saw every flag down, and `Flags::open` or `Flags::unlock`. A reader that raises its flag
         // in between sees the door shut and does not become a `Reading`. What the last writer did is visible: it
         // opened the door with a release that `Flags::enter` acquired.
         let data = unsafe { &*self.shared.data.get() };
@@ -150,11 +137,36 @@ impl<T> Drop for Reading<'_, T> {
 }
 
 impl<'a, T> Locked<'a, T> {
-    /// Keeps readers out and hands their lists to `settle` first.
-    pub(super) fn write(self, mut settle: impl FnMut(&mut T, &mut Touches)) -> Writing<'a, T> {
-        let shared = self.shared;
-        shared.flags.shut(thread::me().token);
-        let mut writing = Writing { _shut: Shut(&shared.flags), locked: self };
+    /// Goes on as [`Shared::write`] does.
+    pub(super) fn write(self, settle: impl FnMut(&mut T, &mut Touches)) -> Writing<'a, T> {
+        self.0.flags.shut();
+        Writing::begin(self, settle)
+    }
+}
+
+impl<T> Deref for Locked<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: a `&mut T` takes a `Writing`, which takes the lock, which this guard holds; the one made of this very
+        // guard has swallowed it.
+        unsafe { &*self.0.data.get() }
+    }
+}
+
+impl<T> Drop for Locked<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.flags.unlock();
+    }
+}
+
+impl<'a, T> Writing<'a, T> {
+    /// The door is shut with this lock, and all readers are out.
+    #[inline]
+    fn begin(locked: Locked<'a, T>, mut settle: impl FnMut(&mut T, &mut Touches)) -> Writing<'a, T> {
+        let shared = locked.0;
+        let mut writing = Writing(locked);
         for list in &shared.lists {
             // SAFETY: the door is shut and all readers are out, and the lock keeps other writers away, so nobody else
             // has this list; the borrow ends before the next.
@@ -165,22 +177,11 @@ impl<'a, T> Locked<'a, T> {
         }
         writing
     }
-}
 
-impl<T> Deref for Locked<'_, T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        // SAFETY: a `&mut T` takes a `Writing`, which takes the lock, which this guard holds; the one made of this very
-        // guard has swallowed it.
-        unsafe { &*self.shared.data.get() }
-    }
-}
-
-impl<'a, T> Writing<'a, T> {
     /// Lets readers in again.
     pub(super) fn done(self) -> Locked<'a, T> {
-        self.locked
+        self.0.0.flags.open();
+        self.0
     }
 }
 
@@ -188,15 +189,16 @@ impl<T> Deref for Writing<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        &self.locked
+        &self.0
     }
 }
 
 impl<T> DerefMut for Writing<'_, T> {
+    #[inline]
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: all readers are out (see `Writing`), the lock keeps other writers and holders of a `Locked` away, and
         // `&mut self` keeps this writer from borrowing it twice.
-        unsafe { &mut *self.locked.shared.data.get() }
+        unsafe { &mut *self.0.0.data.get() }
     }
 }
 
@@ -213,10 +215,10 @@ fn flag_count() -> usize {
 
 impl fork::Readers for Flags {
     fn stop(&self) {
-        self.shut(thread::me().token);
+        self.lock_and_shut();
     }
 
     fn go_on(&self) {
-        self.open();
+        self.unlock();
     }
 }

@@ -101,7 +101,7 @@ impl<V> Store<V> {
         self.entries[index as usize].value.as_ref()
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn life(&self, index: u32, clock: &Clock, about: u64) -> Life {
         if clock.is_ahead(self.entries[index as usize].until, about) {
             return Life::Fresh;

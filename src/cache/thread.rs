@@ -1,38 +1,31 @@
-//! Which thread this is, and which of a cache's flags it uses.
+//! Which of a cache's flags a thread uses.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-static NEXT: AtomicU32 = AtomicU32::new(1);
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+const NONE: u32 = u32::MAX;
 
 thread_local! {
-    static ME: Cell<Me> = const { Cell::new(Me { token: 0, slot: 0 }) };
+    static SLOT: Cell<u32> = const { Cell::new(NONE) };
 }
 
-/// The calling thread.
-#[derive(Clone, Copy)]
-pub(super) struct Me {
-    /// Not 0, and different for each thread that lives.
-    pub(super) token: u32,
-    /// The flag that it uses, modulo their number. All caches have as many.
-    pub(super) slot: u32,
-}
-
+/// The number of the calling thread's flag, modulo the number of flags. All caches have as many.
 #[inline]
-pub(super) fn me() -> Me {
-    let me = ME.get();
-    if me.token == 0 { introduce() } else { me }
+pub(super) fn slot() -> u32 {
+    let slot = SLOT.get();
+    if slot == NONE { first_slot() } else { slot }
 }
 
 #[cold]
-fn introduce() -> Me {
-    let token = NEXT.fetch_add(1, Relaxed).max(1);
-    let me = Me { token, slot: token };
-    ME.set(me);
-    me
+fn first_slot() -> u32 {
+    let slot = NEXT.fetch_add(1, Relaxed) % 1024;
+    SLOT.set(slot);
+    slot
 }
 
 /// Has this thread use another flag from now on.
 pub(super) fn use_slot(slot: u32) {
-    ME.set(Me { slot, ..me() });
+    SLOT.set(slot);
 }

@@ -73,12 +73,11 @@ impl Touches {
         let mut keep = self.notes.len();
         for from in (0..self.notes.len()).rev() {
             let index = self.notes[from];
-            let (word, bit) = (index as usize / 64, 1u64 << (index % 64));
-            if seen[word] & bit == 0 {
-                seen[word] |= bit;
-                keep -= 1;
-                self.notes[keep] = index;
-            }
+            let (word, bit) = (index as usize / 64, index % 64);
+            // No branch: whether an entry was seen is a coin toss. What is written in vain is overwritten by the next.
+            self.notes[keep - 1] = index;
+            keep -= (!seen[word] >> bit & 1) as usize;
+            seen[word] |= 1 << bit;
         }
         self.notes.drain(..keep);
     }

@@ -106,6 +106,7 @@ pub unsafe extern "C" fn st_bytes_free(bytes: *mut st_bytes) {
 ///
 /// # Safety
 /// `buffer` is NULL or leads to `capacity` writable bytes.
+#[inline]
 pub(super) unsafe fn copy_into(bytes: &[u8], buffer: *mut c_void, capacity: usize, len: &Out<usize>) -> Result<()> {
     if buffer.is_null() && capacity > 0 {
         return Err(null("buffer"));

@@ -151,6 +151,7 @@ impl<T> Out<T> {
 /// # Safety
 /// `data` leads to `len` readable bytes, or to a NUL-terminated text where `len` is `ST_NUL`; or it is NULL. They stay
 /// unchanged during the call.
+#[inline]
 pub(crate) unsafe fn input<'a>(name: &str, data: *const c_void, len: usize) -> Result<&'a [u8]> {
     if data.is_null() {
         return if len == 0 { Ok(&[]) } else { Err(null(name)) };

@@ -7,13 +7,12 @@ mod flags;
 
 use flags::{Flags, Refused};
 use loom::cell::UnsafeCell;
-use loom::sync::{Arc, Mutex};
+use loom::sync::Arc;
 use loom::thread;
 
 /// Two halves that a writer changes one after the other. The checker fails where a read meets a write.
 struct Data {
     flags: Flags,
-    writer: Mutex<()>,
     halves: (UnsafeCell<u32>, UnsafeCell<u32>),
     lists: Vec<UnsafeCell<u32>>,
 }
@@ -27,27 +26,35 @@ impl Data {
         let flags = Flags::new(flags);
         let lists = (0..flags.count()).map(|_| UnsafeCell::new(0)).collect();
         let halves = (UnsafeCell::new(0), UnsafeCell::new(0));
-        Arc::new(Data { flags, writer: Mutex::new(()), halves, lists })
+        Arc::new(Data { flags, halves, lists })
     }
 
     /// As `Shared::read` does it, but gives up where that would take the lock.
-    fn read(&self, number: usize, thread: u32) -> Result<(u32, u32), Refused> {
-        self.flags.enter(number, thread)?;
+    fn read(&self, number: usize) -> Result<(u32, u32), Refused> {
+        self.flags.enter(number)?;
         let seen = unsafe { (self.halves.0.with(|half| *half), self.halves.1.with(|half| *half)) };
         self.lists[number].with_mut(|list| unsafe { *list += 1 });
         self.flags.leave(number);
         Ok(seen)
     }
 
-    /// As `Locked::write` does it.
-    fn write(&self, thread: u32) -> u32 {
-        let lock = self.writer.lock().unwrap();
-        self.flags.shut(thread);
+    /// As `Shared::write` does it, or `Shared::lock` and then `Locked::write`.
+    fn write(&self, in_two_steps: bool) -> u32 {
+        if in_two_steps {
+            self.flags.lock();
+            // Others may read, but not write.
+            assert_eq!(self.halves.0.with(|half| unsafe { *half }), self.halves.1.with(|half| unsafe { *half }));
+            self.flags.shut();
+        } else {
+            self.flags.lock_and_shut();
+        }
         let notes = self.lists.iter().map(|list| list.with_mut(|list| unsafe { std::mem::take(&mut *list) })).sum();
         self.halves.0.with_mut(|half| unsafe { *half += 1 });
         self.halves.1.with_mut(|half| unsafe { *half += 1 });
-        self.flags.open();
-        drop(lock);
+        if in_two_steps {
+            self.flags.open();
+        }
+        self.flags.unlock();
         notes
     }
 }
@@ -65,12 +72,12 @@ fn readers_with_flags_of_their_own_and_a_writer() {
         let data = Data::new(2);
         let readers = [0, 1].map(|number| {
             let data = data.clone();
-            thread::spawn(move || assert_whole(data.read(number, number as u32 + 1)))
+            thread::spawn(move || assert_whole(data.read(number)))
         });
-        let notes = data.write(3);
+        let notes = data.write(true);
         let read: u32 = readers.into_iter().map(|reader| reader.join().unwrap()).sum();
         // No note is lost: what this write did not find, the next does.
-        assert_eq!(notes + data.write(3), read);
+        assert_eq!(notes + data.write(false), read);
     });
 }
 
@@ -80,10 +87,10 @@ fn readers_that_share_a_flag() {
         let data = Data::new(1);
         let other = {
             let data = data.clone();
-            thread::spawn(move || assert_whole(data.read(0, 1)) + assert_whole(data.read(0, 1)))
+            thread::spawn(move || assert_whole(data.read(0)) + assert_whole(data.read(0)))
         };
-        let read = assert_whole(data.read(0, 2)) + other.join().unwrap();
-        assert_eq!(data.write(2), read);
+        let read = assert_whole(data.read(0)) + other.join().unwrap();
+        assert_eq!(data.write(false), read);
     });
 }
 
@@ -94,13 +101,13 @@ fn a_reader_comes_in_after_the_writer() {
         let writer = {
             let data = data.clone();
             thread::spawn(move || {
-                data.write(1);
-                data.write(1);
+                data.write(true);
+                data.write(false);
             })
         };
-        assert_whole(data.read(0, 2));
+        assert_whole(data.read(0));
         writer.join().unwrap();
-        assert_eq!(data.read(0, 2), Ok((2, 2)));
+        assert_eq!(data.read(0), Ok((2, 2)));
     });
 }
 
@@ -110,20 +117,20 @@ fn a_writer_and_a_stop_for_a_fork() {
         let data = Data::new(1);
         let reader = {
             let data = data.clone();
-            thread::spawn(move || assert_whole(data.read(0, 1)))
+            thread::spawn(move || assert_whole(data.read(0)))
         };
         let forking = {
             let data = data.clone();
             thread::spawn(move || {
-                data.flags.shut(2);
+                data.flags.lock_and_shut();
                 // At this moment the child is made: nobody may be inside.
                 data.lists[0].with_mut(|_| ());
-                data.flags.open();
+                data.flags.unlock();
             })
         };
+        data.write(true);
         forking.join().unwrap();
-        data.write(3);
         reader.join().unwrap();
-        assert_eq!(data.read(0, 1), Ok((1, 1)));
+        assert_eq!(data.read(0), Ok((1, 1)));
     });
 }

@@ -345,7 +345,7 @@ typedef struct st_cache_counts {
     /**
      * The size of this struct in the caller's version of the header: `sizeof(st_cache_counts)`.
      */
-    uint32_t struct_size;
+    uint32_t size;
     /**
      * Zero.
      */
@@ -353,7 +353,7 @@ typedef struct st_cache_counts {
     /**
      * Entries that are held, with those that have expired and were not cleared away yet.
      */
-    uint64_t size;
+    uint64_t entries;
     /**
      * Entries that are held at most.
      */

@@ -45,6 +45,10 @@ pub use test_panic::st_test_panic;
 /// `ST_NUL` of the header: "this text ends with a NUL".
 pub const NUL_TERMINATED: usize = usize::MAX;
 
+/// Whether this is the C library, which no other Rust code shares its runtime with: all panics there are its own. A Rust
+/// program has panics of its own, so there it is counted how deep each thread is inside the library.
+const ALONE: bool = cfg!(feature = "wiping-allocator");
+
 thread_local! {
     static GUARDED: Cell<u32> = const { Cell::new(0) };
 }
@@ -90,14 +94,19 @@ pub(crate) fn guard_quietly(body: impl FnOnce()) {
     });
 }
 
+#[inline]
 fn run_silently<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
     static HOOK: Once = Once::new();
     if !HOOK.is_completed() {
         install_hook(&HOOK);
     }
-    GUARDED.set(GUARDED.get() + 1);
+    if !ALONE {
+        GUARDED.set(GUARDED.get() + 1);
+    }
     let result = catch_unwind(AssertUnwindSafe(body));
-    GUARDED.set(GUARDED.get() - 1);
+    if !ALONE {
+        GUARDED.set(GUARDED.get() - 1);
+    }
     result.unwrap_or_else(|panic| {
         // Dropping what it panicked with might panic again.
         std::mem::forget(panic);
@@ -112,7 +121,7 @@ fn install_hook(hook: &Once) {
     hook.call_once(|| {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
-            if GUARDED.get() == 0 {
+            if !ALONE && GUARDED.get() == 0 {
                 before(panic);
             }
         }));

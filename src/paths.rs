@@ -4,7 +4,7 @@ use std::env;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-/// The user's home directory: `HOME`, or the system's user table where that variable is not set at all.
+/// The user's home directory: `HOME`, or the system's user table where that variable is not set or empty.
 pub(crate) fn home() -> Option<PathBuf> {
     env::home_dir().filter(|home| !home.as_os_str().is_empty())
 }

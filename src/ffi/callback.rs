@@ -97,7 +97,7 @@ pub unsafe extern "C" fn st_reply_object(
     })
 }
 
-/// Answers with a failure: a status other than `ST_OK`, and a message (UTF-8, copied; NULL with 0 is none), which must
+/// Answers with a failure (`ST_NOT_FOUND`: "I have none"): a status other than `ST_OK`, and a message (UTF-8, copied; NULL with 0 is none), which must
 /// not hold a secret.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_reply_error(
@@ -176,8 +176,8 @@ pub(super) fn ask(
     match (returned, reply.answer) {
         (ST_OK, Some(Answer::Value(value, ttl))) => Ok(Some((value, ttl))),
         (ST_OK, None) => Err(Error::new(Status::Callback, "its callback returned ST_OK without a value")),
+        (_, Some(Answer::Failure(Status::NotFound, _))) | (ST_NOT_FOUND, None | Some(Answer::Value(..))) => Ok(None),
         (_, Some(Answer::Failure(status, message))) => Err(failure(status, message)),
-        (ST_NOT_FOUND, _) => Ok(None),
         (returned, _) => Err(match Status::from_code(returned) {
             Some(status) => failure(status, format!("its callback returned {}", status_name(status))),
             None => Error::new(Status::Callback, format!("its callback returned {returned}, which is no status")),
@@ -187,7 +187,5 @@ pub(super) fn ask(
 
 fn failure(status: Status, message: String) -> Error {
     let retryable = matches!(status, Status::Unavailable | Status::Timeout | Status::Busy);
-    // "Not found" is an answer, not a failure; given as one, it must not pass for the chain's own.
-    let status = if status == Status::NotFound { Status::Callback } else { status };
     Error::new(status, message).with_retryable(retryable)
 }

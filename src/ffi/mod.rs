@@ -170,7 +170,7 @@ pub(crate) unsafe fn input<'a>(name: &str, data: *const c_void, len: usize) -> R
         return Ok(unsafe { CStr::from_ptr(data.cast()) }.to_bytes());
     }
     if isize::try_from(len).is_err() {
-        return Err(Error::invalid_argument(format!("`{name}_len` is {len}, more than there is memory")));
+        return Err(Error::invalid_argument(format!("the length of `{name}` is {len}, more than there is memory")));
     }
     // SAFETY: `data` is not NULL, `len` fits, and the caller promises that many readable bytes.
     Ok(unsafe { std::slice::from_raw_parts(data.cast(), len) })

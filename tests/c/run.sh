@@ -12,6 +12,7 @@ for file in build/lib/libst_secrets.so build/lib/libst_secrets.a build/launcher;
     [ -e "$root/$file" ] || { echo "$file is missing: run make first, or make test-c" >&2 && exit 1; }
 done
 cd "$root"
+mkdir -p "$build"
 
 echo "The library under AddressSanitizer, with an export that panics, and another Rust archive:"
 # The sanitizer's option is one of nightly compilers only, unless they are asked in this way.

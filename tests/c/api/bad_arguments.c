@@ -53,8 +53,8 @@ static void settings(void) {
     BAD(st_config_parse(config, NULL, 2, &error), "`json`");
     BAD(st_config_parse(config, "{\"\xED\xA0\x80\": 1}", ST_NUL, &error), "`json`");
     EACH_ABSURD(len) {
-        BAD(st_config_set(config, "timeout", len, "1", ST_NUL, &error), "`key_len`");
-        BAD(st_config_set(config, "timeout", ST_NUL, "1", len, &error), "`value_len`");
+        BAD(st_config_set(config, "timeout", len, "1", ST_NUL, &error), "`key`");
+        BAD(st_config_set(config, "timeout", ST_NUL, "1", len, &error), "`value`");
         BAD(st_config_parse(config, "{}", len, &error), "json");
     }
     /* Unknown keys and values of the wrong type are the settings' own kind of error. */

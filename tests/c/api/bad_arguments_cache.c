@@ -36,10 +36,10 @@ static void storing(void) {
     }
     BAD(st_cache_set_object(cache, NULL, 1, NULL, NULL, 1.0, &error), "`key`");
     EACH_ABSURD(len) {
-        BAD(st_cache_set(cache, "k", len, "v", 1, 1.0, &error), "`key_len`");
-        BAD(st_cache_set(cache, "k", 1, "v", len, 1.0, &error), "`value_len`");
-        BAD(st_cache_set_object(cache, "k", len, NULL, NULL, 1.0, &error), "`key_len`");
-        BAD(st_cache_load_finish(cache, 1, "v", len, 1.0, &error), "`value_len`");
+        BAD(st_cache_set(cache, "k", len, "v", 1, 1.0, &error), "`key`");
+        BAD(st_cache_set(cache, "k", 1, "v", len, 1.0, &error), "`value`");
+        BAD(st_cache_set_object(cache, "k", len, NULL, NULL, 1.0, &error), "`key`");
+        BAD(st_cache_load_finish(cache, 1, "v", len, 1.0, &error), "`value`");
     }
     BAD(st_cache_load_finish(NULL, 1, "v", 1, 1.0, &error), "`cache`");
     BAD(st_cache_load_finish(cache, 1, NULL, 1, 1.0, &error), "`value`");
@@ -69,10 +69,10 @@ static void looking_up(void) {
     BAD(st_cache_get_object(NULL, "k", 1, &object, &error), "`cache`");
     BAD(st_cache_get_object(cache, "k", 1, NULL, &error), "`out`");
     EACH_ABSURD(absurd_len) {
-        BAD(st_cache_get(cache, "k", absurd_len, &bytes, &error), "`key_len`");
-        BAD(st_cache_get_into(cache, "k", absurd_len, buffer, 4, &len, &error), "`key_len`");
+        BAD(st_cache_get(cache, "k", absurd_len, &bytes, &error), "`key`");
+        BAD(st_cache_get_into(cache, "k", absurd_len, buffer, 4, &len, &error), "`key`");
         BAD(st_cache_get_into(cache, "there", ST_NUL, buffer, absurd_len, &len, &error), "`capacity`");
-        BAD(st_cache_get_object(cache, "k", absurd_len, &object, &error), "`key_len`");
+        BAD(st_cache_get_object(cache, "k", absurd_len, &object, &error), "`key`");
     }
 }
 
@@ -120,9 +120,9 @@ static void removing(void) {
     counts.size = 4;
     BAD(st_cache_stats(cache, &counts, &error), "ST_CACHE_COUNTS_INIT");
     EACH_ABSURD(len) {
-        BAD(st_cache_delete(cache, "k", len, &existed, &error), "`key_len`");
-        BAD(st_cache_invalidate_prefix(cache, "p", len, &count, &error), "`prefix_len`");
-        BAD(st_cache_invalidate_provider("p", len, &count, &error), "`provider_len`");
+        BAD(st_cache_delete(cache, "k", len, &existed, &error), "`key`");
+        BAD(st_cache_invalidate_prefix(cache, "p", len, &count, &error), "`prefix`");
+        BAD(st_cache_invalidate_provider("p", len, &count, &error), "`provider`");
     }
 }
 

@@ -31,7 +31,7 @@ static void values(const st_secrets *secrets) {
         CHECK_TEXT(value, expected[i].value);
         st_bytes_free(&value);
     }
-    /* Neither what is missing, nor folders, nor what lies outside. For the environment, `.` is `_`, which shells set. */
+    /* Neither what is missing, nor folders, nor what lies outside. For the environment `.` is `_`, which shells set. */
     unsetenv("_");
     static const char *const none[] = {"missing", "a-folder", "../outside", "..data/hf-token", "..data", ".", ".."};
     for (size_t i = 0; i < sizeof none / sizeof *none; i++) {

@@ -49,7 +49,7 @@ static void with_an_account(const st_secrets *secrets) {
 
     /* On failure the account is zero. */
     memset((char *)&info + 4, 0x5A, sizeof info - 4);
-    CHECK_FAILS(st_secrets_get_with(secrets, "MISSING", ST_NUL, 5.0, 0, &value, &info, &error), ST_NOT_FOUND, "MISSING");
+    CHECK_FAILS(st_secrets_get_with(secrets, "NONE", ST_NUL, 5.0, 0, &value, &info, &error), ST_NOT_FOUND, "NONE");
     static const st_secret_info zero = ST_SECRET_INFO_INIT;
     CHECK(memcmp(&info, &zero, sizeof info) == 0);
 }

@@ -62,7 +62,6 @@ static void sizes_of_errors(void) {
         if (size > 20) {
             CHECK(memchr(small.error.message, 0, size - 20) != NULL);
         }
-        st_bytes none = {0};
         st_config *config = st_config_new();
         memset(small.bytes + 4, 0x5A, sizeof small - 4);
         CHECK(st_config_set(config, "timeout", ST_NUL, "1", ST_NUL, &small.error) == ST_OK);
@@ -70,7 +69,6 @@ static void sizes_of_errors(void) {
             CHECK(small.bytes[i] == 0x5A);
         }
         st_config_free(config);
-        st_bytes_free(&none);
     }
 }
 

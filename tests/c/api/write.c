@@ -35,11 +35,13 @@ static void a_new_file(void) {
 static void edits(void) {
     st_error error = ST_ERROR_INIT;
     bool existed = false;
-    st_secrets *secrets = open_with("file_path", write_file("edit.json", "{\n  \"A\": 1.50,\n  \"B\" : { \"x\": 1 }\n}\n"));
+    st_secrets *secrets =
+        open_with("file_path", write_file("edit.json", "{\n  \"A\": 1.50,\n  \"B\" : { \"x\": 1 }\n}\n"));
     CHECK_OK(st_secrets_set(secrets, "NEW", ST_NUL, "CANARY", ST_NUL, &error));
     CHECK(file_is("edit.json", "{\n  \"A\": 1.50,\n  \"B\" : { \"x\": 1 },\n  \"NEW\" : \"CANARY\"\n}\n"));
     CHECK_OK(st_secrets_set(secrets, "A", ST_NUL, "CANARY \"\\\n", ST_NUL, &error));
-    CHECK(file_is("edit.json", "{\n  \"A\": \"CANARY \\\"\\\\\\n\",\n  \"B\" : { \"x\": 1 },\n  \"NEW\" : \"CANARY\"\n}\n"));
+    CHECK(file_is("edit.json", "{\n  \"A\": \"CANARY \\\"\\\\\\n\",\n  \"B\" : { \"x\": 1 },\n"
+                               "  \"NEW\" : \"CANARY\"\n}\n"));
     CHECK_OK(st_secrets_delete(secrets, "B", ST_NUL, &existed, &error));
     CHECK(existed);
     CHECK_OK(st_secrets_delete(secrets, "A", 1, NULL, &error));

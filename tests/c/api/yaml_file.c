@@ -79,7 +79,8 @@ static void edits(void) {
     st_error error = ST_ERROR_INIT;
     st_bytes value = {0};
     bool existed = false;
-    st_secrets *secrets = open_with("file_path", write_file("edited.yaml", "# head\nA: 1 # one\n\nB: CANARY\n# tail\n"));
+    st_secrets *secrets =
+        open_with("file_path", write_file("edited.yaml", "# head\nA: 1 # one\n\nB: CANARY\n# tail\n"));
     CHECK_OK(st_secrets_set(secrets, "A", ST_NUL, "CANARY-new", ST_NUL, &error));
     static char text[4096];
     FILE *file = fopen(path_of("edited.yaml"), "r");

@@ -1,6 +1,6 @@
 #!/bin/sh
-# A writer is killed at each of its system calls in turn: the file is the old one or the new one, whole and 0600, and the
-# next writer succeeds.
+# A writer is killed at each of its system calls in turn: the file is the old one or the new one, whole and 0600, and
+# the next writer succeeds.
 #
 # usage: crash.sh SECRET
 set -eu

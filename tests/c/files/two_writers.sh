@@ -14,7 +14,10 @@ for format in json yaml; do
     left=$!
     "$secret" "$file" set-many right 1000 &
     right=$!
-    wait $left && wait $right || fail "a writer failed"
+    failed=
+    wait $left || failed=left
+    wait $right || failed="$failed right"
+    [ -z "$failed" ] || fail "these writers failed: $failed"
     gives "" "$secret" "$file" verify-many left 1000
     gives "" "$secret" "$file" verify-many right 1000
     gives one "$secret" "$file" get A

@@ -20,7 +20,7 @@ BUILD := build
 CARGO_BUILD := $(CARGO) build --target-dir target --release --locked --features wiping-allocator
 SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock build.rs
 
-.PHONY: all demo test bench install header clean tools test-rust test-c lint
+.PHONY: all demo test bench install header clean tools test-rust test-model test-c lint
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/lib/libst_secrets.so $(BUILD)/lib/libst_secrets.a
@@ -76,10 +76,14 @@ lint:
 test-rust:
 	$(CARGO) test --locked
 
+# Every interleaving of readers and writers at the door of a cache.
+test-model:
+	RUSTFLAGS="--cfg loom" $(CARGO) test --release --locked --manifest-path tests/model/Cargo.toml
+
 test-c: all $(BUILD)/launcher
 	sh tests/c/run.sh
 
-test: tools lint test-rust test-c
+test: tools lint test-rust test-model test-c
 
 bench: all
 	sh benches/run.sh

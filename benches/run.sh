@@ -23,3 +23,5 @@ python3 benches/starts.py "$work/first_secret $work/secrets.json HF_TOKEN" \
 IN_ENVIRONMENT=hf_0123456789abcdef0123456789abcdef "$work/get" "$work/secrets.json" HF_TOKEN IN_ENVIRONMENT
 printf '%-44s %8s KiB\n' "size of the stripped shared library" \
     "$(($(stat -Lc %s build/lib/libst_secrets.so) / 1024))"
+
+cargo run --quiet --release --locked --manifest-path benches/peers/Cargo.toml -- build/lib/libst_secrets.so

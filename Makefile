@@ -76,7 +76,7 @@ lint:
 test-rust:
 	$(CARGO) test --locked
 
-# Every interleaving of the cache's readers, writers and forks.
+# Every interleaving of readers and writers at the door of a cache.
 test-model:
 	RUSTFLAGS="--cfg loom" $(CARGO) test --release --locked --manifest-path tests/model/Cargo.toml --target-dir $(BUILD)/model
 

@@ -27,4 +27,4 @@ printf '%-44s %8s KiB\n' "size of the stripped shared library" \
 echo
 echo "The cache, through the C ABI, beside peers:"
 cargo run --quiet --release --locked --manifest-path benches/peers/Cargo.toml --target-dir build/peers -- \
-    "$PWD/build/lib/libst_secrets.so"
+    build/lib/libst_secrets.so

@@ -603,7 +603,7 @@ st_status st_reply_object(struct st_reply *reply,
                           double ttl);
 
 /**
- * Answers with a failure: a status other than `ST_OK`, and a message (UTF-8, copied; NULL with 0 is none), which must
+ * Answers with a failure (`ST_NOT_FOUND`: "I have none"): a status other than `ST_OK`, and a message (UTF-8, copied; NULL with 0 is none), which must
  * not hold a secret.
  */
 st_status st_reply_error(struct st_reply *reply,

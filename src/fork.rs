@@ -93,17 +93,15 @@ pub(crate) fn outside<T>(body: impl FnOnce() -> T) -> T {
     struct Return(u32);
     impl Drop for Return {
         fn drop(&mut self) {
-            if self.0 > 0 {
-                count_in();
-            }
+            count_in();
             DEPTH.set(self.0);
         }
     }
-    let depth = DEPTH.replace(0);
-    if depth > 0 {
-        counter().fetch_sub(1, SeqCst);
+    if DEPTH.get() == 0 {
+        return body();
     }
-    let _return = Return(depth);
+    let _return = Return(DEPTH.replace(0));
+    counter().fetch_sub(1, SeqCst);
     body()
 }
 

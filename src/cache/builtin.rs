@@ -33,7 +33,7 @@ pub fn invalidate_user(id: i64) -> usize {
 }
 
 /// A cache for the results of a function, with the usual size: 1000 entries, 1 minute. Its keys come from
-/// [`function_key`](super::function_key).
+/// [`function_key()`](super::function_key()).
 pub fn for_functions<V: Clone + Send + Sync>() -> Result<TtlCache<V>> {
     TtlCache::new(Duration::from_secs(60), 1000, CLEANUP)
 }

@@ -59,7 +59,8 @@ const REMOVE: usize = 512;
 pub struct Options {
     /// How long an entry lives unless it is stored with another time; [`Duration::MAX`] is for ever.
     pub default_ttl: Duration,
-    /// How many entries there are at most; 0 keeps none.
+    /// How many entries there are at most; 0 keeps none. Address space for all of them is reserved at once, memory is
+    /// taken as they come.
     pub max_size: usize,
     /// How often expired entries are cleared away; [`Duration::MAX`] is never.
     pub cleanup_interval: Duration,
@@ -111,8 +112,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         if !(0.0..=1.0).contains(&jitter) {
             return Err(Error::invalid_argument(format!("`jitter` is {jitter}; it must be between 0 and 1")));
         }
-        let tags = Tags::default();
-        let shared = if max_size > 0 { Some(Shared::new(Store::new(max_size, tags.clone())?)) } else { None };
+        let shared = if max_size > 0 { Some(Shared::new(Store::new(max_size)?)) } else { None };
         Ok(TtlCache {
             default_ttl,
             max_size,
@@ -121,7 +121,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
             limit: Limit::of(max_size),
             next_sweep: AtomicU64::new(clock.after(cleanup_interval)),
             clock,
-            tags,
+            tags: Tags::default(),
             shared,
             misses: AtomicU64::new(0),
             swept: AtomicUsize::new(0),

@@ -2,7 +2,7 @@
 
 use super::key::{Key, PREFIX};
 use super::order::Order;
-use super::table::{Table, Tags};
+use super::table::Table;
 use super::time::Clock;
 use crate::error::{Error, Result, Status};
 
@@ -48,12 +48,13 @@ pub(super) struct Counts {
 pub(super) struct Store<V> {
     capacity: usize,
     len: usize,
-    tags: Tags,
     table: Table,
     pub(super) order: Order,
     entries: Vec<Entry<V>>,
     /// The beginnings of all keys side by side, so that a search by prefix reads little memory.
     prefixes: Vec<[u8; PREFIX]>,
+    /// The tags of all keys, so that a removal need not hash the key again.
+    tags: Vec<u32>,
     /// The hard deadlines of the entries that also have a soft one, 0 for others; empty until the first is set.
     hard: Vec<u64>,
     pub(super) counts: Counts,
@@ -61,21 +62,22 @@ pub(super) struct Store<V> {
 
 impl<V> Store<V> {
     /// `capacity` is at least 1.
-    pub(super) fn new(capacity: usize, tags: Tags) -> Result<Store<V>> {
+    pub(super) fn new(capacity: usize) -> Result<Store<V>> {
         let no_memory = || Error::new(Status::NoMemory, format!("no memory for a cache of {capacity} entries"));
         let mut entries = Vec::new();
-        let mut prefixes = Vec::new();
+        let (mut prefixes, mut tags) = (Vec::new(), Vec::new());
         // All room is reserved now, so nothing is ever moved; pages that are not used take no memory.
         entries.try_reserve_exact(capacity).map_err(|_| no_memory())?;
         prefixes.try_reserve_exact(capacity).map_err(|_| no_memory())?;
+        tags.try_reserve_exact(capacity).map_err(|_| no_memory())?;
         Ok(Store {
             capacity,
             len: 0,
-            tags,
             table: Table::new(capacity).ok_or_else(no_memory)?,
             order: Order::new(capacity).ok_or_else(no_memory)?,
             entries,
             prefixes,
+            tags,
             hard: Vec::new(),
             counts: Counts::default(),
         })
@@ -164,9 +166,11 @@ impl<V> Store<V> {
         if index as usize == self.entries.len() {
             self.entries.push(entry);
             self.prefixes.push(prefix);
+            self.tags.push(tag);
         } else {
             self.entries[index as usize] = entry;
             self.prefixes[index as usize] = prefix;
+            self.tags[index as usize] = tag;
         }
         self.table.insert(tag, index);
         self.len += 1;
@@ -177,7 +181,7 @@ impl<V> Store<V> {
     pub(super) fn remove(&mut self, index: u32) -> Option<V> {
         let entry = &mut self.entries[index as usize];
         let value = entry.value.take();
-        self.table.remove(self.tags.of(entry.key.bytes()), index);
+        self.table.remove(self.tags[index as usize], index);
         entry.key = Key::EMPTY;
         self.prefixes[index as usize] = [0; PREFIX];
         self.order.remove(index);

@@ -6,7 +6,7 @@
 use std::hash::{BuildHasher, Hasher};
 
 /// The upper half of a key's hash, with a seed of each cache's own, so that nobody can choose keys that collide.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub(super) struct Tags(foldhash::quality::RandomState);
 
 impl Tags {

@@ -101,8 +101,7 @@ impl Ours {
         let mut bytes = Bytes { data: std::ptr::null(), len: 0, owner: std::ptr::null_mut() };
         let (key, context, error) = ((key.as_ptr(), key.len()), std::ptr::null_mut(), std::ptr::null_mut());
         unsafe {
-            let status =
-                (self.library.get_or_load)(self.handle, key.0, key.1, 1.0, none, context, &mut bytes, error);
+            let status = (self.library.get_or_load)(self.handle, key.0, key.1, 1.0, none, context, &mut bytes, error);
             std::hint::black_box((bytes.data, bytes.len));
             (self.library.bytes_free)(&mut bytes);
             status == 0

@@ -113,7 +113,8 @@ impl Bench {
         let all: Vec<_> = (0..NAMES.len()).map(|which| subject(which, self.library, capacity)).collect();
         all.iter().for_each(|subject| fill(&**subject, &keys, &vec![7; len]));
         let end = if hot { 1 } else { capacity };
-        let sequences: Vec<_> = (1..=64).map(|seed| uniform(end, seed * 7_919)).take(self.threads[self.threads.len() - 1]).collect();
+        let sequences: Vec<_> =
+            (1..=64).map(|seed| uniform(end, seed * 7_919)).take(self.threads[self.threads.len() - 1]).collect();
         let mut single = Vec::new();
         for threads in &self.threads {
             let times = best(all.len(), |which| {
@@ -129,7 +130,11 @@ impl Bench {
             let faster = |peer: usize| times[peer] / times[OURS];
             println!(
                 "    faster than moka {:.1}, mini-moka {:.1}, quick_cache {:.1}, Mutex<lru> {:.1} times; {:.2} times one thread",
-                faster(MOKA), faster(MINI_MOKA), faster(QUICK), faster(LRU), single[OURS] / times[OURS],
+                faster(MOKA),
+                faster(MINI_MOKA),
+                faster(QUICK),
+                faster(LRU),
+                single[OURS] / times[OURS],
             );
         }
     }
@@ -170,7 +175,7 @@ impl Bench {
         for threads in self.threads.iter().take(2) {
             let times = best(all.len(), |which| {
                 measure(*threads, &sequences, &|number, buffer| {
-                    // Which operation it is follows from the address of nothing but the key and a counter in the buffer.
+                    // Counts its turns behind the place for the value.
                     let turn = u32::from_le_bytes(buffer[2040..2044].try_into().unwrap()).wrapping_add(1);
                     buffer[2040..2044].copy_from_slice(&turn.to_le_bytes());
                     if turn as usize % 100 < reads {
@@ -264,26 +269,41 @@ fn main() {
     let bench = Bench { library, threads };
     println!("nanoseconds for one operation, over all threads together; the best of {ROUNDS} rounds");
     let sequences = [uniform(1, 1)];
-    let empty = best(1, |_| measure(1, &sequences, &|_, _| drop(std::hint::black_box(unsafe { (library.empty)() }))));
+    let empty = best(1, |_| measure(1, &sequences, &|_, _| _ = std::hint::black_box(unsafe { (library.empty)() })));
     println!("an empty call through the C ABI: {:.1}", empty[0]);
     print!("{:44}", "");
     NAMES.iter().for_each(|name| print!(" {name:>11}"));
     println!();
-    bench.gets("get hit, 100, 64 B", 100, 64, false);
-    bench.gets("get hit, 500, 64 B", 500, 64, false);
-    bench.gets("get hit, 500, 1 KiB", 500, 1024, false);
-    bench.gets("get hit, 500, one hot key", 500, 64, true);
-    bench.gets("get hit, 100 000, 64 B", 100_000, 64, false);
-    bench.misses(500);
-    bench.misses(100_000);
-    bench.sets("overwrite", 500, 1);
-    bench.sets("set with eviction", 500, 4);
-    bench.sets("set with eviction", 100_000, 4);
-    bench.mixed(90, 500);
-    bench.mixed(99, 500);
-    bench.mixed(99, 100_000);
-    bench.stall(100_000);
-    bench.prefix(100_000);
-    bench.counted_bytes();
-    bench.memory(100_000);
+    // A second argument picks one of the groups.
+    let picked = std::env::args().nth(2);
+    let wanted = |group: &str| picked.as_deref().is_none_or(|picked| picked == group);
+    if wanted("hits") {
+        bench.gets("get hit, 100, 64 B", 100, 64, false);
+        bench.gets("get hit, 500, 64 B", 500, 64, false);
+        bench.gets("get hit, 500, 1 KiB", 500, 1024, false);
+        bench.gets("get hit, 500, one hot key", 500, 64, true);
+    }
+    if wanted("large") {
+        bench.gets("get hit, 100 000, 64 B", 100_000, 64, false);
+    }
+    if wanted("misses") {
+        bench.misses(500);
+        bench.misses(100_000);
+    }
+    if wanted("sets") {
+        bench.sets("overwrite", 500, 1);
+        bench.sets("set with eviction", 500, 4);
+        bench.sets("set with eviction", 100_000, 4);
+    }
+    if wanted("mixed") {
+        bench.mixed(90, 500);
+        bench.mixed(99, 500);
+        bench.mixed(99, 100_000);
+    }
+    if wanted("rest") {
+        bench.stall(100_000);
+        bench.prefix(100_000);
+        bench.counted_bytes();
+        bench.memory(100_000);
+    }
 }

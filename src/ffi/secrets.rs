@@ -221,7 +221,9 @@ fn at<T>(array: *mut T, index: usize) -> *mut T {
 
 fn split_keys(keys: &[u8], keys_len: usize, count: usize) -> Result<Vec<&str>> {
     if keys_len == super::NUL_TERMINATED {
-        return Err(Error::invalid_argument("`keys_len` must be the number of bytes, as the keys end with NULs"));
+        return Err(Error::invalid_argument(
+            "the length of `keys` must be a number of bytes, as each key ends with a NUL",
+        ));
     }
     let text = std::str::from_utf8(keys).map_err(|_| Error::invalid_argument("`keys` is not UTF-8"))?;
     let keys: Vec<&str> = match text.strip_suffix('\0') {

@@ -5,32 +5,12 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
+use super::entries::{Entries, Problem, position, refusal};
 use super::{json, yaml};
 use crate::bytes::SecretBytes;
-use crate::error::{Error, Source, Status};
 
 /// The largest secrets file that is read or written.
 pub(super) const MAX_SIZE: usize = 4 << 20;
-
-/// Names and values in the order of the file; `None` is null.
-pub(super) type Entries = Vec<(String, Option<SecretBytes>)>;
-
-/// Why a text is not a document. Lines and columns count from 1; 0 is unknown.
-#[derive(Debug)]
-pub(super) struct Problem {
-    pub(super) line: usize,
-    pub(super) column: usize,
-    pub(super) message: String,
-}
-
-impl Problem {
-    /// The problem as an error that names the file.
-    pub(super) fn in_file(self, path: &Path) -> Error {
-        let Problem { line, column, message } = self;
-        let place = if line > 0 { format!(", line {line}, column {column}") } else { String::new() };
-        Error::new(Status::Protocol, format!("{}{place}: {message}", path.display())).with_source(Source::File)
-    }
-}
 
 /// How a file is written down. Its name decides, as it does for SimpleTuner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,24 +87,11 @@ impl Change<'_> {
     }
 }
 
-/// A text whose layout does not let one entry be changed alone.
-pub(super) fn refusal(key: &str) -> Problem {
-    let message = format!("the layout of this file does not allow changing {key:?} in place; edit it by hand");
-    Problem { line: 0, column: 0, message }
-}
-
 /// Names with their values. Of a name that stands twice the last counts, as for Python.
 pub(super) type ByName = HashMap<String, Option<SecretBytes>>;
 
 pub(super) fn by_name(entries: Entries) -> ByName {
     entries.into_iter().collect()
-}
-
-/// Line and column, from 1, of the byte at `offset`.
-pub(super) fn position(text: &str, offset: usize) -> (usize, usize) {
-    let before = &text[..offset];
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
 }
 
 fn as_text(bytes: &[u8]) -> Result<&str, Problem> {

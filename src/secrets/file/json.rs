@@ -6,7 +6,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-use super::document::{Entries, Problem, position};
+use super::entries::{Entries, Problem, position};
 use crate::bytes::{SecretBuffer, SecretBytes};
 
 /// One entry as it stands in the text. The slices lie in that text.

@@ -10,7 +10,7 @@ use std::ops::Range;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use zeroize::Zeroizing;
 
-use super::super::document::{Problem, refusal};
+use super::super::entries::{Problem, refusal};
 use super::node::{Node, Pair};
 use super::{BOM, entries, read};
 

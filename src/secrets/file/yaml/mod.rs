@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 use serde::de::{Deserialize, DeserializeSeed, IgnoredAny};
 use zeroize::Zeroizing;
 
-use super::document::{Entries, Problem};
+use super::entries::{Entries, Problem};
 use crate::bytes::{SecretBuffer, SecretBytes};
 
 mod edit;

@@ -106,24 +106,30 @@ pub unsafe extern "C" fn st_bytes_free(bytes: *mut st_bytes) {
 ///
 /// # Safety
 /// `buffer` is NULL or leads to `capacity` writable bytes.
-#[inline]
+#[inline(always)]
 pub(super) unsafe fn copy_into(bytes: &[u8], buffer: *mut c_void, capacity: usize, len: &Out<usize>) -> Result<()> {
-    if buffer.is_null() && capacity > 0 {
+    if buffer.is_null() || bytes.len() > capacity || isize::try_from(capacity).is_err() {
+        return not_copied(bytes.len(), buffer.is_null(), capacity, len);
+    }
+    len.set(bytes.len());
+    // SAFETY: the caller promises room for `capacity` bytes, and no more than that are copied. The source is memory of
+    // the library, which the buffer cannot overlap.
+    unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), buffer.cast(), bytes.len()) };
+    Ok(())
+}
+
+/// What becomes of a copy that cannot be made, or was not asked for.
+#[cold]
+fn not_copied(size: usize, no_buffer: bool, capacity: usize, len: &Out<usize>) -> Result<()> {
+    if no_buffer && capacity > 0 {
         return Err(null("buffer"));
     }
     if isize::try_from(capacity).is_err() {
         return Err(Error::invalid_argument(format!("`capacity` is {capacity}, more than there is memory")));
     }
-    len.set(bytes.len());
-    if buffer.is_null() {
+    len.set(size);
+    if no_buffer {
         return Ok(());
     }
-    if bytes.len() > capacity {
-        let message = format!("the buffer has {capacity} bytes; {} are needed", bytes.len());
-        return Err(Error::new(Status::BufferTooSmall, message));
-    }
-    // SAFETY: the caller promises room for `capacity` bytes, and no more than that are copied. The source is memory of
-    // the library, which the buffer cannot overlap.
-    unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), buffer.cast(), bytes.len()) };
-    Ok(())
+    Err(Error::new(Status::BufferTooSmall, format!("the buffer has {capacity} bytes; {size} are needed")))
 }

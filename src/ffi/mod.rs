@@ -160,7 +160,7 @@ impl<T> Out<T> {
 /// # Safety
 /// `data` leads to `len` readable bytes, or to a NUL-terminated text where `len` is `ST_NUL`; or it is NULL. They stay
 /// unchanged during the call.
-#[inline]
+#[inline(always)]
 pub(crate) unsafe fn input<'a>(name: &str, data: *const c_void, len: usize) -> Result<&'a [u8]> {
     if data.is_null() {
         return if len == 0 { Ok(&[]) } else { Err(null(name)) };
@@ -170,7 +170,7 @@ pub(crate) unsafe fn input<'a>(name: &str, data: *const c_void, len: usize) -> R
         return Ok(unsafe { CStr::from_ptr(data.cast()) }.to_bytes());
     }
     if isize::try_from(len).is_err() {
-        return Err(Error::invalid_argument(format!("the length of `{name}` is {len}, more than there is memory")));
+        return Err(too_long(name, len));
     }
     // SAFETY: `data` is not NULL, `len` fits, and the caller promises that many readable bytes.
     Ok(unsafe { std::slice::from_raw_parts(data.cast(), len) })
@@ -189,6 +189,12 @@ pub(crate) unsafe fn text<'a>(name: &str, data: *const c_char, len: usize) -> Re
     std::str::from_utf8(bytes).map_err(|_| Error::invalid_argument(format!("`{name}` is not UTF-8")))
 }
 
+#[cold]
+fn too_long(name: &str, len: usize) -> Error {
+    Error::invalid_argument(format!("the length of `{name}` is {len}, more than there is memory"))
+}
+
+#[cold]
 pub(crate) fn null(name: &str) -> Error {
     Error::invalid_argument(format!("`{name}` is NULL"))
 }

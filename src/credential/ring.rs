@@ -113,8 +113,8 @@ impl Ring {
         if let Some(opened) = self.open_bare(token.bare())? {
             return Ok(Some(opened));
         }
-        match token.cleaned() {
-            Some(cleaned) => self.open_bare(&cleaned),
+        match token.without_space() {
+            Some(token) => self.open_bare(&token),
             None => Ok(None),
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! SimpleTuner stores the URL-safe base64 of a Fernet token, which is base64 itself. Both that and the bare token are
 //! accepted. As with Python's decoders, characters outside the alphabet are passed over and `+/` stand for `-_`. Unlike
-//! there, nothing may follow the padding and no bit may be left over: a token that was cut, extended or changed in any
-//! bit is refused, also where Python would not notice.
+//! there, nothing may follow the padding, no bit may be left over, and within the outer encoding white space alone is
+//! passed over: a token that was cut, extended or changed in any bit is refused, also where Python would not notice.
 
 use std::borrow::Cow;
 use std::hint::black_box;
@@ -94,11 +94,7 @@ impl<'a> Token<'a> {
         let bare = if stored { Cow::Owned(decoded) } else { clean };
         let bare = match bare {
             Cow::Borrowed(bytes) => Cow::Borrowed(std::str::from_utf8(bytes).ok()?),
-            Cow::Owned(bytes) => match String::from_utf8(bytes) {
-                Ok(text) => Cow::Owned(text),
-                // Characters outside the alphabet are passed over, bytes that are no characters too.
-                Err(error) => Cow::Owned(String::from_utf8(cleaned(error.as_bytes())).ok()?),
-            },
+            Cow::Owned(bytes) => Cow::Owned(String::from_utf8(bytes).ok()?),
         };
         Some(Token { bare, stored })
     }
@@ -108,10 +104,10 @@ impl<'a> Token<'a> {
         &self.bare
     }
 
-    /// The same without what is outside the alphabet, `None` if there is nothing of that in it.
-    pub(super) fn cleaned(&self) -> Option<String> {
-        let cleaned = cleaned(self.bare.as_bytes());
-        (cleaned != self.bare.as_bytes()).then(|| String::from_utf8(cleaned).ok()).flatten()
+    /// The same without white space, `None` if there is none in it.
+    pub(super) fn without_space(&self) -> Option<String> {
+        let is_space = |c: char| c.is_ascii_whitespace() || c == '\x0b';
+        self.bare.contains(is_space).then(|| self.bare.replace(is_space, ""))
     }
 }
 

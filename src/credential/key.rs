@@ -156,13 +156,14 @@ impl Read {
             return SecretBytes::copy_from(text.as_bytes());
         }
         let mut secret = SecretBuffer::with_capacity(text.len())?;
-        let mut rest = text;
-        while let Some(at) = rest.find('\r') {
-            secret.push(rest[..at].as_bytes())?;
-            secret.push(b"\n")?;
-            rest = rest[at + 1..].strip_prefix('\n').unwrap_or(&rest[at + 1..]);
+        for (position, part) in text.split('\r').enumerate() {
+            if position > 0 {
+                secret.push(b"\n")?;
+                secret.push(part.strip_prefix('\n').unwrap_or(part).as_bytes())?;
+            } else {
+                secret.push(part.as_bytes())?;
+            }
         }
-        secret.push(rest.as_bytes())?;
         Ok(secret.freeze())
     }
 }

@@ -66,6 +66,7 @@ header:
 
 tools:
 	@sh tests/tools.sh
+	@sh tests/python-tools.sh
 
 lint:
 	$(CARGO) fmt --check

@@ -6,8 +6,9 @@ command -v python3 >/dev/null || { echo "python3, the peer of these measurements
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 unset HF_TOKEN
+sh tests/python-tools.sh
 
-for program in first_secret get; do
+for program in first_secret get credential; do
     ${CC:-cc} -O2 -Wall -Iinclude -o "$work/$program" "benches/$program.c" -Lbuild/lib -lst_secrets \
         -Wl,-rpath,"$PWD/build/lib"
 done
@@ -21,6 +22,7 @@ JSON
 python3 benches/starts.py "$work/first_secret $work/secrets.json HF_TOKEN" \
     "python3 benches/first_secret.py $work/secrets.json HF_TOKEN"
 IN_ENVIRONMENT=hf_0123456789abcdef0123456789abcdef "$work/get" "$work/secrets.json" HF_TOKEN IN_ENVIRONMENT
+build/venv/bin/python benches/credential.py "$work/credential"
 printf '%-44s %8s KiB\n' "size of the stripped shared library" \
     "$(($(stat -Lc %s build/lib/libst_secrets.so) / 1024))"
 

@@ -1,5 +1,5 @@
 /*
- * st_secrets: secrets for training stacks, out of the environment and files.
+ * st_secrets: secrets for training stacks, out of the environment and files, and encryption of stored credentials.
  *
  * This header is generated from src/ffi; `make header` writes it anew.
  *
@@ -77,6 +77,11 @@
  * A layer added with `st_secrets_add_provider`.
  */
 #define ST_SOURCE_CUSTOM 5
+
+/**
+ * The keys that credentials are encrypted with.
+ */
+#define ST_SOURCE_CREDENTIAL 7
 
 /**
  * In `st_error.flags`: the same call may succeed later without anybody changing anything.
@@ -163,6 +168,20 @@
 typedef struct st_cache st_cache;
 
 /**
+ * Keys with which credentials are encrypted, in the format of SimpleTuner. It may be used from any number of threads at
+ * once, and in the child of a `fork()`. Where a function takes one, NULL stands for the cipher of the whole process,
+ * which is made on first use and replaced by `st_cipher_reset`.
+ *
+ * The newest key encrypts: `SIMPLETUNER_CREDENTIAL_KEY`, else that in `~/.simpletuner/credential.key`, else a new one
+ * that is saved there with mode 0600. Earlier ones, from `SIMPLETUNER_CREDENTIAL_KEY_PREVIOUS` (one a line) and
+ * `~/.simpletuner/credential.key.previous`, decrypt too. Key files are looked at again at most once a second.
+ *
+ * Any function that uses one may return `ST_BAD_KEY`: a key file is empty, unreadable or gone. It is never replaced.
+ * `ST_ACCESS_DENIED`: others can read a key file, and `strict_permissions` is set; else the log is warned.
+ */
+typedef struct st_cipher st_cipher;
+
+/**
  * Settings by name, each with a default. It may be used by one thread at a time; what was opened with it has a copy.
  *
  * Keys of the secrets manager:
@@ -175,6 +194,14 @@ typedef struct st_cache st_cache;
  * - `timeout`: seconds above 0 for one call; default 10
  * - `cache_ttl`, `miss_ttl`: seconds above 0 for which it is remembered that a layer of the program has a value, or that it
  *   has none; default 300 and 5. Environment and file are asked on every get.
+ *
+ * Keys of a cipher, beside `strict_permissions` and `timeout`:
+ *
+ * - `key`: text, the secret that the key is derived from, in place of any file or variable
+ * - `key_file`: text, a file with that secret, in place of `SIMPLETUNER_CREDENTIAL_KEY` and
+ *   `~/.simpletuner/credential.key`. Earlier secrets are in the file of the same name with `.previous` behind it.
+ * - `previous_keys`: JSON array of earlier secrets, with which to decrypt too
+ * - `generate`: true or false, make the key file where there is none; default true
  */
 typedef struct st_config st_config;
 
@@ -443,12 +470,12 @@ typedef struct st_cache_counts {
 #define ST_PROTOCOL -8
 
 /**
- * An encrypted token is damaged, or was made with another key.
+ * An encrypted token is damaged, or was made with another key. What to do: bring back the key that it was made with.
  */
 #define ST_BAD_TOKEN -9
 
 /**
- * An encryption key is missing, empty or unreadable.
+ * An encryption key is missing, empty or unreadable. What to do: mend the file or variable that the message names.
  */
 #define ST_BAD_KEY -10
 
@@ -1030,6 +1057,104 @@ st_status st_cache_load_abandon(const struct st_cache *cache,
                                 const char *message,
                                 size_t len,
                                 struct st_error *error);
+
+/**
+ * Opens a cipher. `config` may be NULL and is copied; its keys `key`, `key_file`, `previous_keys` and `generate` say
+ * where keys come from. Keys are read, and made where there are none, now. Free the cipher with `st_cipher_free`.
+ *
+ * `ST_CONFIG`: settings that exclude each other; `ST_IO`, `ST_READ_ONLY`, `ST_ACCESS_DENIED`: a new key cannot be saved.
+ */
+st_status st_cipher_open(const struct st_config *config,
+                         struct st_cipher **out,
+                         struct st_error *error);
+
+/**
+ * Frees a cipher and wipes its keys. No other thread may be using it. NULL is fine and leaves the cipher of the process
+ * alone.
+ */
+void st_cipher_free(struct st_cipher *cipher);
+
+/**
+ * Replaces the cipher of the whole process by one with these settings or, with NULL, by a new one on its next use.
+ * Calls under way end with the one they began with.
+ */
+st_status st_cipher_reset(const struct st_config *config,
+                          struct st_error *error);
+
+/**
+ * Encrypts any bytes, up to 16 MiB, under the newest key. `token` is text, as SimpleTuner stores it, until
+ * `st_bytes_free`.
+ */
+st_status st_encrypt(const struct st_cipher *cipher,
+                     const void *plaintext,
+                     size_t plaintext_len,
+                     struct st_bytes *token,
+                     struct st_error *error);
+
+/**
+ * As `st_encrypt`, but copies the token into the caller's buffer, without a NUL, and writes its length to `len`.
+ * `(NULL, 0)` asks for the length alone, which follows from that of the plain text.
+ *
+ * `ST_BUFFER_TOO_SMALL`: the token is longer than `capacity`; `len` has the length that is needed, the buffer is as it
+ * was.
+ */
+st_status st_encrypt_into(const struct st_cipher *cipher,
+                          const void *plaintext,
+                          size_t plaintext_len,
+                          void *buffer,
+                          size_t capacity,
+                          size_t *len,
+                          struct st_error *error);
+
+/**
+ * Decrypts a token under any of the keys, in the form in which SimpleTuner stores it or as a bare Fernet token; white
+ * space in it does not count, nor does its age. `plaintext` holds the bytes until `st_bytes_free`, which wipes them.
+ *
+ * `ST_BAD_TOKEN`: the token is damaged, or was made with a key that is not at hand; which of the two is not told.
+ */
+st_status st_decrypt(const struct st_cipher *cipher,
+                     const char *token,
+                     size_t token_len,
+                     struct st_bytes *plaintext,
+                     struct st_error *error);
+
+/**
+ * As `st_decrypt`, but copies the plain text into the caller's buffer, without a NUL, and writes its length to `len`.
+ * `(NULL, 0)` asks for the length alone. The copy is the caller's to wipe. For many rows this is the cheapest way: a
+ * buffer of the token's own length is always large enough.
+ *
+ * `ST_BUFFER_TOO_SMALL`: the plain text is longer than `capacity`; `len` has the length that is needed, the buffer is as
+ * it was.
+ */
+st_status st_decrypt_into(const struct st_cipher *cipher,
+                          const char *token,
+                          size_t token_len,
+                          void *buffer,
+                          size_t capacity,
+                          size_t *len,
+                          struct st_error *error);
+
+/**
+ * Puts a new key into the key file, after the old one went into the file of earlier keys (`.previous`), so that what it
+ * encrypted stays readable. Both files are replaced as a whole: killed at any moment, no key is lost. Other processes
+ * take the new key up within a second. SimpleTuner reads `credential.key` alone: re-encrypt what it has to read.
+ *
+ * `ST_READ_ONLY`: the key comes from a variable or from `key`, or the place cannot be written to; `ST_BUSY`: another
+ * process did not finish in time.
+ */
+st_status st_rotate_key(const struct st_cipher *cipher,
+                        struct st_error *error);
+
+/**
+ * Makes of a token one under the newest key, in the form in which SimpleTuner stores it. `changed` (may be NULL) tells
+ * whether it differs from the one that was given, which may have been that already. Errors are as for `st_decrypt`.
+ */
+st_status st_reencrypt(const struct st_cipher *cipher,
+                       const char *token,
+                       size_t token_len,
+                       struct st_bytes *out,
+                       bool *changed,
+                       struct st_error *error);
 
 #ifdef __cplusplus
 }  // extern "C"

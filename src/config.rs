@@ -8,6 +8,7 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
+use zeroize::Zeroize;
 
 use crate::error::{Error, Result, Status};
 
@@ -26,7 +27,7 @@ impl Kind {
             Kind::Text => "text without NUL, CR or LF",
             Kind::Flag => "true or false",
             Kind::Seconds => "a number of seconds above 0",
-            Kind::List => "a JSON array of names",
+            Kind::List => "a JSON array of texts",
         }
     }
 }
@@ -36,7 +37,11 @@ const KEYS: &[(&str, Kind)] = &[
     ("cache_ttl", Kind::Seconds),
     ("env_prefix", Kind::Text),
     ("file_path", Kind::Text),
+    ("generate", Kind::Flag),
+    ("key", Kind::Text),
+    ("key_file", Kind::Text),
     ("miss_ttl", Kind::Seconds),
+    ("previous_keys", Kind::List),
     ("providers", Kind::List),
     ("strict_permissions", Kind::Flag),
     ("timeout", Kind::Seconds),
@@ -50,7 +55,18 @@ enum Setting {
     List(Vec<String>),
 }
 
-/// Settings for a secrets manager. What is not set has its default, as the README's table lists them.
+/// Some settings are secrets.
+impl Drop for Setting {
+    fn drop(&mut self) {
+        match self {
+            Setting::Text(text) => text.zeroize(),
+            Setting::List(list) => list.zeroize(),
+            Setting::Flag(_) | Setting::Seconds(_) => {}
+        }
+    }
+}
+
+/// Settings for a secrets manager or a cipher. What is not set has its default, as the README's table lists them.
 #[derive(Clone, Default)]
 pub struct Config {
     settings: BTreeMap<&'static str, Setting>,

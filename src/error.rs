@@ -102,6 +102,8 @@ pub enum Source {
     File = 2,
     /// A layer that the program added.
     Custom = 5,
+    /// The keys that credentials are encrypted with.
+    Credential = 7,
 }
 
 /// A failure: its kind, its place, and a sentence for a person. It never holds a value, key or token.

@@ -10,6 +10,7 @@
 //! |---|---|
 //! | `ffi` | the C ABI: checks arguments, calls one function of the core, hands back the result |
 //! | [`secrets`] | the chain of layers |
+//! | [`credential`] | encryption of credentials at rest |
 //! | [`cache`] | one cache for all: exact, loading once, with times to live |
 //! | [`Config`], [`log`], [`SecretBytes`], [`Error`] | the ground: settings, messages, secret memory, failures |
 
@@ -20,8 +21,10 @@ mod bytes;
 pub mod cache;
 mod clock;
 mod config;
+pub mod credential;
 mod error;
 pub mod ffi;
+mod files;
 mod fork;
 pub mod log;
 mod paths;
@@ -30,5 +33,6 @@ mod sys;
 
 pub use bytes::{SecretBytes, SharedBytes};
 pub use config::Config;
+pub use credential::Cipher;
 pub use error::{Error, Result, Source, Status};
 pub use secrets::{Found, Manager, Options, Secret, well_known};

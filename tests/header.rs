@@ -4,8 +4,18 @@ use std::fs;
 use std::path::Path;
 
 /// In the order in which the header shows them.
-const SOURCES: [&str; 9] =
-    ["status", "library", "bytes", "config", "callback", "secrets", "secrets_more", "cache", "cache_load"];
+const SOURCES: [&str; 10] = [
+    "status",
+    "library",
+    "bytes",
+    "config",
+    "callback",
+    "secrets",
+    "secrets_more",
+    "cache",
+    "cache_load",
+    "credential",
+];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

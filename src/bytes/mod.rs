@@ -9,10 +9,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::error::{Error, Result, Status};
 
 pub(crate) mod arena;
+mod boxed;
 mod heap;
 #[cfg(feature = "wiping-allocator")]
 mod wiping;
 
+pub(crate) use boxed::SecretBox;
 pub use heap::SharedBytes;
 
 /// What stands before the bytes of each block.

@@ -17,6 +17,14 @@ use crate::config::Config;
 /// - `timeout`: seconds above 0 for one call; default 10
 /// - `cache_ttl`, `miss_ttl`: seconds above 0 for which it is remembered that a layer of the program has a value, or that it
 ///   has none; default 300 and 5. Environment and file are asked on every get.
+///
+/// Keys of a cipher, beside `strict_permissions` and `timeout`:
+///
+/// - `key`: text, the secret that the key is derived from, in place of any file or variable
+/// - `key_file`: text, a file with that secret, in place of `SIMPLETUNER_CREDENTIAL_KEY` and
+///   `~/.simpletuner/credential.key`. Earlier secrets are in the file of the same name with `.previous` behind it.
+/// - `previous_keys`: JSON array of earlier secrets, with which to decrypt too
+/// - `generate`: true or false, make the key file where there is none; default true
 pub struct st_config(Config);
 
 /// A configuration in which everything has its default. Never NULL. Free it with `st_config_free`.

@@ -30,9 +30,9 @@ pub const ST_UNAVAILABLE: st_status = -6;
 pub const ST_TIMEOUT: st_status = -7;
 /// A document or an answer is not in the form that it must have. What to do: mend it at the line that is named.
 pub const ST_PROTOCOL: st_status = -8;
-/// An encrypted token is damaged, or was made with another key.
+/// An encrypted token is damaged, or was made with another key. What to do: bring back the key that it was made with.
 pub const ST_BAD_TOKEN: st_status = -9;
-/// An encryption key is missing, empty or unreadable.
+/// An encryption key is missing, empty or unreadable. What to do: mend the file or variable that the message names.
 pub const ST_BAD_KEY: st_status = -10;
 /// The caller's buffer is too small; the size that is needed was written to `*len`.
 pub const ST_BUFFER_TOO_SMALL: st_status = -11;
@@ -61,6 +61,8 @@ pub const ST_SOURCE_ENV: i32 = 1;
 pub const ST_SOURCE_FILE: i32 = 2;
 /// A layer added with `st_secrets_add_provider`.
 pub const ST_SOURCE_CUSTOM: i32 = 5;
+/// The keys that credentials are encrypted with.
+pub const ST_SOURCE_CREDENTIAL: i32 = 7;
 
 /// In `st_error.flags`: the same call may succeed later without anybody changing anything.
 pub const ST_ERROR_RETRYABLE: u32 = 1;
@@ -179,8 +181,9 @@ mod tests {
     #[test]
     fn the_numbers_of_the_header_are_those_of_the_core() {
         assert_eq!(CODES.map(Status::from_code), Status::ALL.map(Some));
-        let sources = [Source::None, Source::Env, Source::File, Source::Custom].map(|source| source as i32);
-        assert_eq!(sources, [ST_SOURCE_NONE, ST_SOURCE_ENV, ST_SOURCE_FILE, ST_SOURCE_CUSTOM]);
+        let sources = [Source::None, Source::Env, Source::File, Source::Custom, Source::Credential];
+        let numbers = [ST_SOURCE_NONE, ST_SOURCE_ENV, ST_SOURCE_FILE, ST_SOURCE_CUSTOM, ST_SOURCE_CREDENTIAL];
+        assert_eq!(sources.map(|source| source as i32), numbers);
     }
 
     #[test]

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::read::{self, Exposure, Fingerprint};
 use crate::bytes::SecretBytes;
 use crate::clock::Instant;
 use crate::error::Result;
+use crate::files::{self, Exposure, Fingerprint};
 use crate::log::{self, Level};
 
 /// The largest value of one file.
@@ -68,7 +68,7 @@ impl Folder {
     }
 
     fn load(&self, key: &str, path: &Path, strict: bool) -> Result<SecretBytes> {
-        let mut contents = read::read(path, MAX_SIZE)?;
+        let mut contents = files::read(path, MAX_SIZE)?;
         if let Some(exposure) = Exposure::of(path, &contents.metadata) {
             if strict {
                 return Err(exposure.refusal());

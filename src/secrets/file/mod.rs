@@ -13,6 +13,7 @@ use super::layer::{Finding, Found, Layer, Request, State};
 use crate::clock::{Deadline, Instant};
 use crate::config::Config;
 use crate::error::{Error, Result, Source, Status};
+use crate::files::{self, Exposure, Fingerprint};
 use crate::log::{self, Level};
 use crate::paths;
 
@@ -20,13 +21,11 @@ mod document;
 mod entries;
 mod folder;
 mod json;
-mod read;
 mod save;
 mod yaml;
 
 use document::{ByName, Change, Format};
 use folder::Folder;
-use read::{Exposure, Fingerprint};
 
 /// How long the file is taken to be as it was when it was last looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -103,7 +102,7 @@ impl FileLayer {
         };
         let changed = save::change(&path, key, change, self.strict, deadline);
         self.memory.lock().looked = None;
-        changed
+        changed.map_err(|error| error.with_source(Source::File))
     }
 
     /// The current view, from memory if it is younger than `fresh`.
@@ -166,7 +165,7 @@ impl FileLayer {
     }
 
     fn load_once(&self, path: &Path) -> Result<Document> {
-        let contents = read::read(path, document::MAX_SIZE)?;
+        let contents = files::read(path, document::MAX_SIZE)?;
         let exposure = Exposure::of(path, &contents.metadata);
         if let Some(exposure) = exposure.as_ref().filter(|_| self.strict) {
             return Err(exposure.refusal());

@@ -1,0 +1,238 @@
+//! Files that hold secrets: reading them into secret memory, telling whether they changed or whether others can read
+//! them, and writing them with one writer at a time and either the old file or the new one, whole, at every instant.
+//!
+//! Errors carry no source: whoever calls knows which layer it is.
+
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::bytes::SecretBuffer;
+use crate::clock::Deadline;
+use crate::error::{Error, Result, Status};
+use crate::fork;
+
+/// What distinguishes one state of a file from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fingerprint {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Fingerprint {
+    pub(crate) fn of(metadata: &Metadata) -> Fingerprint {
+        Fingerprint {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+}
+
+/// A file's bytes with the state in which they were read.
+pub(crate) struct Contents {
+    pub(crate) bytes: SecretBuffer,
+    pub(crate) metadata: Metadata,
+}
+
+/// Reads a regular file of at most `limit` bytes.
+pub(crate) fn read(path: &Path, limit: usize) -> Result<Contents> {
+    let failed = |action, error| Error::io(action, path, &error);
+    // Opening a pipe would wait for somebody to write to it; without waiting it is opened, seen and refused.
+    let mut file: File = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)
+        .map_err(|error| failed("open", error))?;
+    let metadata = file.metadata().map_err(|error| failed("look at", error))?;
+    if !metadata.is_file() {
+        let message = format!("{} is neither a file nor a folder of files", path.display());
+        return Err(Error::new(Status::Io, message));
+    }
+    let size = usize::try_from(metadata.size()).unwrap_or(usize::MAX);
+    let mut bytes = SecretBuffer::with_capacity(size.min(limit) + 1)?;
+    if !bytes.read_to_end(&mut file, limit).map_err(|error| failed("read", error))? {
+        let message = format!("{} is larger than {limit} bytes", path.display());
+        return Err(Error::new(Status::Protocol, message));
+    }
+    Ok(Contents { bytes, metadata })
+}
+
+/// A file that other users can read or change.
+#[derive(Clone, Debug)]
+pub(crate) struct Exposure {
+    pub(crate) detail: String,
+    /// The command that mends it.
+    pub(crate) remedy: String,
+}
+
+impl Exposure {
+    /// `None` for a file that its owner alone can read and change.
+    pub(crate) fn of(path: &Path, metadata: &Metadata) -> Option<Exposure> {
+        let mode = metadata.mode() & 0o777;
+        (mode & 0o066 != 0).then(|| Exposure {
+            detail: format!("{} can be read or changed by other users (mode {mode:04o})", path.display()),
+            remedy: format!("chmod 600 {}", path.display()),
+        })
+    }
+
+    pub(crate) fn warning(&self) -> String {
+        format!("{}; run: {}", self.detail, self.remedy)
+    }
+
+    /// The error under `strict_permissions`.
+    pub(crate) fn refusal(&self) -> Error {
+        let message = format!("refused, as strict_permissions is set: {}", self.warning());
+        Error::new(Status::AccessDenied, message)
+    }
+}
+
+/// The place of a file that is to be created; its folder is there afterwards.
+pub(crate) fn missing(path: &Path) -> Result<PathBuf> {
+    // A link to a file that is not there yet: the file is created where it points.
+    if let Ok(target) = fs::read_link(path) {
+        return Ok(path.parent().unwrap_or(Path::new("/")).join(target));
+    }
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .and_then(|()| fs::canonicalize(folder))
+        .map_err(|error| Error::io("create the folder", folder, &error))
+        .map(|folder| folder.join(path.file_name().unwrap_or_default()))
+}
+
+/// Keeps other writers out until it is dropped. The empty lock file stays: removing it would let two writers hold
+/// locks on two files of the same name.
+pub(crate) fn lock(path: &Path, deadline: Deadline) -> Result<File> {
+    let lock_path = beside(path, ".lock");
+    let mut pause = Duration::from_micros(200);
+    loop {
+        let file = OpenOptions::new()
+            .create(true)
+            .write(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(libc::O_NOFOLLOW)
+            .open(&lock_path)
+            .map_err(|error| Error::io("create the lock", &lock_path, &error))?;
+        give_to_owner_of(path, &file);
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(error)) => return Err(Error::io("lock", &lock_path, &error)),
+            Err(TryLockError::WouldBlock) => {}
+        }
+        // Closed while waiting: a child forked meanwhile would keep the lock of a parent that died.
+        drop(file);
+        if deadline.has_passed() {
+            let message = format!("{} is being changed by another process; try again", path.display());
+            return Err(Error::new(Status::Busy, message).with_retryable(true));
+        }
+        fork::outside(|| std::thread::sleep(pause.min(deadline.remaining())));
+        pause = (pause * 2).min(Duration::from_millis(3));
+    }
+}
+
+/// What root creates beside a user's file has to be that user's, who could not lock it otherwise.
+fn give_to_owner_of(path: &Path, lock: &File) {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let owner = fs::metadata(path).or_else(|_| fs::metadata(folder)).map(|metadata| (metadata.uid(), metadata.gid()));
+    if let (Ok((user, group)), Ok(metadata)) = (owner, lock.metadata())
+        && metadata.uid() != user
+    {
+        // Others than root may not do this, and need not: the lock is theirs.
+        let _ = fchown(lock, Some(user), Some(group));
+    }
+}
+
+/// Writes a new file beside the old one and moves it into place. It has mode 0600 from its first byte. The caller holds
+/// the lock.
+pub(crate) fn replace(path: &Path, contents: &[u8], owner: Option<(u32, u32)>) -> Result<()> {
+    written(path, contents, owner, |new_path| {
+        fs::rename(new_path, path).map_err(|error| Error::io("replace", path, &error))
+    })
+}
+
+/// Writes a file where there is none: `false` means that there is one by now, which stays as it is. Else as
+/// [`replace`]. A program that takes no lock cannot be overwritten either: a link, unlike a rename, replaces nothing.
+pub(crate) fn create(path: &Path, contents: &[u8]) -> Result<bool> {
+    let mut created = true;
+    written(path, contents, None, |new_path| {
+        let linked = match fs::hard_link(new_path, path) {
+            // File systems without links: the lock alone keeps others out.
+            Err(error) if !path.exists() && has_no_links(&error) => return rename(new_path, path),
+            linked => linked,
+        };
+        match linked {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => created = false,
+            linked => linked.map_err(|error| Error::io("create", path, &error))?,
+        }
+        fs::remove_file(new_path).map_err(|error| Error::io("remove", new_path, &error))
+    })?;
+    Ok(created)
+}
+
+fn has_no_links(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EPERM | libc::EOPNOTSUPP | libc::ENOSYS))
+}
+
+fn rename(from: &Path, to: &Path) -> Result<()> {
+    fs::rename(from, to).map_err(|error| Error::io("create", to, &error))
+}
+
+/// Writes a temporary file beside `path`, which `place` then moves, and sees to it that both are on the disk.
+fn written(
+    path: &Path,
+    contents: &[u8],
+    owner: Option<(u32, u32)>,
+    place: impl FnOnce(&Path) -> Result<()>,
+) -> Result<()> {
+    let new_path = beside(path, ".tmp");
+    // A writer that was killed may have left one; the lock makes sure that nobody is writing it.
+    match fs::remove_file(&new_path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Error::io("remove", &new_path, &error)),
+        _ => {}
+    }
+    let written = write_new(&new_path, contents, owner)
+        .map_err(|error| Error::io("write", &new_path, &error))
+        .and_then(|()| place(&new_path));
+    if written.is_err() {
+        let _ = fs::remove_file(&new_path);
+        return written;
+    }
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| Error::io("sync", folder, &error))
+}
+
+fn write_new(path: &Path, contents: &[u8], owner: Option<(u32, u32)>) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    // A strict umask may have taken away the owner's own rights.
+    file.set_permissions(fs::Permissions::from_mode(0o600))?;
+    if let Some((user, group)) = owner
+        && owner != file.metadata().map(|metadata| (metadata.uid(), metadata.gid())).ok()
+    {
+        // Only root can give a file away; for others it becomes theirs, as with every program that renames.
+        let _ = fchown(&file, Some(user), Some(group));
+    }
+    file.write_all(contents)?;
+    file.sync_all()
+}
+
+/// `.secrets.json.lock` for `secrets.json`: hidden, in the same folder.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(suffix);
+    path.with_file_name(name)
+}

@@ -1,0 +1,278 @@
+//! Where the keys of credentials come from, and what becomes of them.
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use common::{in_environment, mode, temp, without_home, write};
+use st_secrets::{Cipher, Config, Result, Source, Status, log};
+
+const KEY: &str = "SIMPLETUNER_CREDENTIAL_KEY";
+const PREVIOUS: &str = "SIMPLETUNER_CREDENTIAL_KEY_PREVIOUS";
+const UNSET: [(&str, Option<&str>); 2] = [(KEY, None), (PREVIOUS, None)];
+
+fn open(settings: &[(&str, &str)]) -> Result<Cipher> {
+    let mut config = Config::new();
+    for (key, value) in settings {
+        config.set(key, value)?;
+    }
+    Cipher::open(&config)
+}
+
+fn with_file(path: &Path) -> Result<Cipher> {
+    open(&[("key_file", path.to_str().unwrap())])
+}
+
+fn with_key(secret: &str) -> Cipher {
+    open(&[("key", secret)]).unwrap()
+}
+
+fn previous(path: &Path) -> PathBuf {
+    PathBuf::from(format!("{}.previous", path.display()))
+}
+
+/// Whether a cipher of this secret alone can read the token.
+fn is_under(secret: &str, token: &[u8]) -> bool {
+    with_key(secret).decrypt(token).is_ok()
+}
+
+#[test]
+fn the_variable_goes_before_the_file_and_an_empty_one_is_not_set() {
+    let name = "the_variable_goes_before_the_file_and_an_empty_one_is_not_set";
+    let home = temp();
+    fs::create_dir(home.path().join(".simpletuner")).unwrap();
+    write(&home.path().join(".simpletuner/credential.key"), "from the file\n");
+    let environment =
+        [("HOME", home.path().to_str()), (KEY, Some(" from the variable ")), (PREVIOUS, Some("a\n\n b \n"))];
+    in_environment(name, &environment, || {
+        let token = open(&[]).unwrap().encrypt(b"plain").unwrap();
+        assert!(is_under(" from the variable ", &token) && !is_under("from the variable", &token));
+        for earlier in ["a", "b"] {
+            let token = with_key(earlier).encrypt(b"plain").unwrap();
+            assert_eq!(&*Cipher::default_instance().unwrap().decrypt(&token).unwrap(), b"plain");
+        }
+        let error = open(&[]).unwrap().rotate_key().unwrap_err();
+        assert_eq!((error.status(), error.source_layer()), (Status::ReadOnly, Source::Credential));
+        assert!(error.message().contains(KEY) && error.message().contains(PREVIOUS), "{error}");
+    });
+}
+
+#[test]
+fn without_a_variable_the_file_in_the_home_counts() {
+    let home = temp();
+    fs::create_dir(home.path().join(".simpletuner")).unwrap();
+    write(&home.path().join(".simpletuner/credential.key"), "\n from the file\n");
+    write(&home.path().join(".simpletuner/credential.key.previous"), "earlier\r\n\n");
+    let environment = [("HOME", home.path().to_str()), (KEY, Some("")), (PREVIOUS, Some(""))];
+    in_environment("without_a_variable_the_file_in_the_home_counts", &environment, || {
+        let cipher = open(&[]).unwrap();
+        assert!(is_under("from the file", &cipher.encrypt(b"plain").unwrap()));
+        assert_eq!(&*cipher.decrypt(&with_key("earlier").encrypt(b"plain").unwrap()).unwrap(), b"plain");
+    });
+}
+
+#[test]
+fn a_key_is_made_where_there_is_none() {
+    let home = temp();
+    let environment = [&[("HOME", home.path().to_str())], &UNSET[..]].concat();
+    in_environment("a_key_is_made_where_there_is_none", &environment, || {
+        let home = PathBuf::from(std::env::var_os("HOME").unwrap());
+        let path = home.join(".simpletuner/credential.key");
+        let error = open(&[("generate", "false")]).unwrap_err();
+        assert_eq!(error.status(), Status::BadKey);
+        assert!(!home.join(".simpletuner").exists());
+        let token = Cipher::default_instance().unwrap().encrypt(b"plain").unwrap();
+        assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+        let secret = fs::read_to_string(&path).unwrap();
+        let is_base64 = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        assert!(secret.len() == 43 && secret.chars().all(is_base64));
+        assert!(is_under(&secret, &token));
+        let mut names: Vec<_> =
+            fs::read_dir(path.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, [".credential.key.lock", "credential.key"]);
+        Cipher::reset_default(None).unwrap();
+        assert_eq!(&*Cipher::default_instance().unwrap().decrypt(&token).unwrap(), b"plain");
+        assert_eq!(fs::read_to_string(&path).unwrap(), secret);
+    });
+}
+
+#[test]
+fn a_key_that_cannot_be_read_is_an_error_and_stays() {
+    let folder = temp();
+    let path = folder.path().join("key");
+    for bytes in [&b""[..], b" \n\n", b"\xFF\xFE", b"k\xC3"] {
+        fs::write(&path, bytes).unwrap();
+        let error = with_file(&path).unwrap_err();
+        assert_eq!((error.status(), error.source_layer()), (Status::BadKey, Source::Credential), "{error}");
+        assert!(error.message().contains(path.to_str().unwrap()) && error.message().contains("backup"), "{error}");
+        assert_eq!(fs::read(&path).unwrap(), bytes);
+    }
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    assert_eq!(with_file(&path).unwrap_err().status(), Status::BadKey);
+    fs::remove_dir(&path).unwrap();
+    // Earlier keys that cannot be read are one as well: without them tokens would be lost in silence.
+    write(&path, "newest");
+    fs::create_dir(previous(&path)).unwrap();
+    assert_eq!(with_file(&path).unwrap_err().status(), Status::BadKey);
+}
+
+#[test]
+fn a_file_without_permission_and_a_missing_home_are_errors() {
+    let folder = temp();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let path = write(&folder.path().join("key"), "secret");
+    let name = "a_file_without_permission_and_a_missing_home_are_errors";
+    let environment = [&[("KEY_FILE", path.to_str())], &UNSET[..]].concat();
+    without_home(name, &environment, || {
+        let path = PathBuf::from(std::env::var_os("KEY_FILE").unwrap());
+        let error = with_file(&path).unwrap_err();
+        assert_eq!((error.status(), error.detail()), (Status::BadKey, 13), "{error}");
+        // A folder that cannot be written to.
+        let error = with_file(&path.with_file_name("other")).unwrap_err();
+        assert_eq!((error.status(), error.detail()), (Status::AccessDenied, 13), "{error}");
+        assert!(error.message().contains(KEY), "{error}");
+        let error = open(&[]).unwrap_err();
+        assert_eq!(error.status(), Status::BadKey);
+        assert!(error.message().contains("HOME") && error.message().contains(KEY), "{error}");
+        // With a key from elsewhere, no home is needed.
+        assert!(with_key("k").encrypt(b"plain").is_ok());
+    });
+}
+
+#[test]
+fn a_key_that_others_can_read_is_a_warning_or_refused() {
+    let folder = temp();
+    let path = write(&folder.path().join("key"), "secret");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    let told = Arc::new(Mutex::new(String::new()));
+    let sink = told.clone();
+    log::set(log::Level::Warn, move |_, _, message| sink.lock().unwrap().push_str(message));
+    with_file(&path).unwrap();
+    let strict = open(&[("key_file", path.to_str().unwrap()), ("strict_permissions", "true")]);
+    log::clear();
+    assert!(told.lock().unwrap().contains(&format!("chmod 600 {}", path.display())));
+    let error = strict.unwrap_err();
+    assert_eq!(error.status(), Status::AccessDenied);
+    assert!(error.message().contains("chmod 600"), "{error}");
+}
+
+#[test]
+fn settings_that_exclude_each_other_are_refused() {
+    let error = open(&[("key", "a"), ("key_file", "/b")]).unwrap_err();
+    assert_eq!(error.status(), Status::Config);
+}
+
+#[test]
+fn a_rotation_keeps_every_token_readable() {
+    let folder = temp();
+    let path = write(&folder.path().join("key"), "first\n");
+    let cipher = with_file(&path).unwrap();
+    let other = with_file(&path).unwrap();
+    let tokens: Vec<_> = (0..4)
+        .map(|n: u8| {
+            let token = cipher.encrypt(&[n]).unwrap();
+            cipher.rotate_key().unwrap();
+            token
+        })
+        .collect();
+    let kept = fs::read_to_string(previous(&path)).unwrap();
+    assert_eq!((kept.lines().count(), kept.lines().last()), (4, Some("first")));
+    assert_eq!((mode(&path), mode(&previous(&path))), (0o600, 0o600));
+    let newest = fs::read_to_string(&path).unwrap();
+    assert!(!kept.contains(&newest));
+    // The one that rotated, one that was open before, and a new one.
+    for cipher in [&cipher, &other, &with_file(&path).unwrap()] {
+        for (n, token) in tokens.iter().enumerate() {
+            assert_eq!(&*cipher.decrypt(token).unwrap(), [n as u8]);
+            let new = cipher.reencrypt(token).unwrap();
+            assert!(new.changed && is_under(&newest, &new.token));
+            let again = cipher.reencrypt(&new.token).unwrap();
+            assert!(!again.changed && *again.token == *new.token);
+        }
+    }
+}
+
+#[test]
+fn a_rotation_elsewhere_is_taken_up_for_encrypting() {
+    let folder = temp();
+    let path = folder.path().join("key");
+    let (cipher, other) = (with_file(&path).unwrap(), with_file(&path).unwrap());
+    cipher.rotate_key().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    assert!(is_under(&fs::read_to_string(&path).unwrap(), &other.encrypt(b"plain").unwrap()));
+}
+
+#[test]
+fn nothing_is_encrypted_under_a_key_that_is_gone() {
+    let folder = temp();
+    let path = write(&folder.path().join("key"), "secret");
+    let cipher = with_file(&path).unwrap();
+    let token = cipher.encrypt(b"plain").unwrap();
+    fs::remove_file(&path).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    assert_eq!(cipher.encrypt(b"plain").unwrap_err().status(), Status::BadKey);
+    assert_eq!(cipher.rotate_key().unwrap_err().status(), Status::BadKey);
+    assert_eq!(&*cipher.decrypt(&token).unwrap(), b"plain");
+    assert!(!path.exists());
+    write(&path, "secret");
+    assert!(cipher.encrypt(b"plain").is_ok());
+}
+
+#[test]
+fn a_bare_token_becomes_a_stored_one() {
+    let cipher = with_key("secret");
+    let stored = String::from_utf8(cipher.encrypt(b"plain").unwrap().to_vec()).unwrap();
+    let folder = temp();
+    let decode = std::process::Command::new("sh")
+        .args(["-c", &format!("printf %s '{stored}' | tr -- -_ +/ | base64 -d")])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    let new = cipher.reencrypt(&decode.stdout).unwrap();
+    assert!(new.changed);
+    assert_eq!(&*cipher.decrypt(&new.token).unwrap(), b"plain");
+}
+
+#[test]
+fn a_key_of_several_lines_is_not_rotated() {
+    let folder = temp();
+    let path = write(&folder.path().join("key"), "a\nb");
+    let cipher = with_file(&path).unwrap();
+    assert_eq!(cipher.rotate_key().unwrap_err().status(), Status::BadKey);
+    assert_eq!(fs::read_to_string(&path).unwrap(), "a\nb");
+    assert!(!previous(&path).exists());
+}
+
+#[test]
+fn links_stay_links() {
+    let folder = temp();
+    fs::create_dir(folder.path().join("store")).unwrap();
+    let path = folder.path().join("key");
+    std::os::unix::fs::symlink("store/key", &path).unwrap();
+    let cipher = with_file(&path).unwrap();
+    let token = cipher.encrypt(b"plain").unwrap();
+    cipher.rotate_key().unwrap();
+    assert!(fs::symlink_metadata(&path).unwrap().is_symlink());
+    assert_eq!(&*with_file(&path).unwrap().decrypt(&token).unwrap(), b"plain");
+}
+
+#[test]
+fn no_message_shows_a_key_or_a_token() {
+    let folder = temp();
+    let path = write(&folder.path().join("key"), "CANARY\nCANARY");
+    let cipher = with_file(&path).unwrap();
+    let errors = [
+        cipher.rotate_key().unwrap_err(),
+        cipher.decrypt(b"CANARY").unwrap_err(),
+        open(&[("key", "CANARY"), ("key_file", "x")]).unwrap_err(),
+    ];
+    for error in errors {
+        assert!(!format!("{error} {error:?}").contains("CANARY"), "{error}");
+    }
+    assert!(!format!("{cipher:?} {:?}", with_key("CANARY")).contains("CANARY"));
+}

@@ -1,0 +1,127 @@
+//! Both directions with Python: its `cryptography` package, and a reference implementation of the format.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use serde_json::{Value, json};
+use st_secrets::{Cipher, Config, Status};
+
+struct Python {
+    child: Child,
+    to: ChildStdin,
+    from: BufReader<ChildStdout>,
+}
+
+impl Python {
+    fn start() -> Python {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let made = Command::new("sh").arg(root.join("tests/python-tools.sh")).status().unwrap();
+        assert!(made.success(), "run: make tools");
+        let mut child = Command::new(root.join("build/venv/bin/python"))
+            .args([root.join("tests/python/reference.py"), root.join("tests/vectors/fernet")])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (to, from) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        Python { child, to, from }
+    }
+
+    fn ask(&mut self, request: &Value) -> Value {
+        writeln!(self.to, "{request}").unwrap();
+        let mut answer = String::new();
+        self.from.read_line(&mut answer).unwrap();
+        serde_json::from_str(&answer).unwrap()
+    }
+
+    fn encrypt(&mut self, by: &str, secret: &str, plain: &[u8]) -> String {
+        let answer = self.ask(&json!({"do": "encrypt", "by": by, "secret": secret, "plain": hex(plain)}));
+        answer["token"].as_str().unwrap().to_owned()
+    }
+
+    fn decrypt(&mut self, by: &str, secret: &str, token: &str) -> Option<String> {
+        let answer = self.ask(&json!({"do": "decrypt", "by": by, "secret": secret, "token": token}));
+        answer["plain"].as_str().map(str::to_owned)
+    }
+}
+
+impl Drop for Python {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn with_key(secret: &str) -> Cipher {
+    let mut config = Config::new();
+    config.parse(&json!({"key": secret}).to_string()).unwrap();
+    Cipher::open(&config).unwrap()
+}
+
+const SIDES: [&str; 2] = ["reference", "cryptography"];
+
+#[test]
+fn tokens_are_read_on_both_sides() {
+    let mut python = Python::start();
+    for secret in ["a secret", "käse ☃ 🔑", "dGVzdA==", " with space "] {
+        let cipher = with_key(secret);
+        for len in [0, 1, 15, 16, 17, 40, 255, 4096, 100_000] {
+            let plain: Vec<u8> = (0..len).map(|n: usize| (n * 7 + len) as u8).collect();
+            for by in SIDES {
+                let token = python.encrypt(by, secret, &plain);
+                assert_eq!(&*cipher.decrypt(token.as_bytes()).unwrap(), plain);
+                let ours = String::from_utf8(cipher.encrypt(&plain).unwrap().to_vec()).unwrap();
+                assert_eq!(ours.len(), token.len());
+                assert_eq!(python.decrypt(by, secret, &ours), Some(hex(&plain)));
+                assert_eq!(python.decrypt(by, "another", &ours), None);
+            }
+        }
+    }
+}
+
+#[test]
+fn tokens_of_any_time_are_read() {
+    let mut python = Python::start();
+    let cipher = with_key("secret");
+    for time in [0, 1, 499_162_800, 4_102_444_800_u64, u64::MAX / 2] {
+        let request = json!({"do": "encrypt", "by": "reference", "secret": "secret", "plain": "61", "time": time});
+        let token = python.ask(&request)["token"].as_str().unwrap().to_owned();
+        assert_eq!(&*cipher.decrypt(token.as_bytes()).unwrap(), b"a");
+        assert_eq!(python.decrypt("cryptography", "secret", &token).as_deref(), Some("61"));
+    }
+}
+
+/// What Python refuses is refused here; what it takes is taken with the same result, save where it does not notice damage.
+#[test]
+fn nothing_is_taken_that_python_refuses() {
+    let mut python = Python::start();
+    let cipher = with_key("secret");
+    let token = String::from_utf8(cipher.encrypt(b"some plain text").unwrap().to_vec()).unwrap();
+    let mut given: Vec<String> = vec![format!(" {token}\n"), format!("{}\n{}", &token[..50], &token[50..])];
+    let replacements = ['A', '=', ' ', '*', '-', '\u{e9}'];
+    given.extend((0..token.len()).map(|at| format!("{}{}", &token[..at], &token[at + 1..])));
+    given.extend((0..token.len()).map(|at| {
+        let new = replacements[at % replacements.len()];
+        format!("{}{new}{}", &token[..at], &token[at + 1..])
+    }));
+    given.extend((0..token.len()).map(|at| format!("{}\n*{}", &token[..at], &token[at..])));
+    let (mut taken, mut refused) = (0, 0);
+    for text in &given {
+        match (cipher.decrypt(text.as_bytes()), python.decrypt("cryptography", "secret", text)) {
+            (Ok(plain), theirs) => {
+                assert_eq!(Some(hex(&plain)), theirs, "{text:?}");
+                taken += 1;
+            }
+            (Err(error), _) => {
+                assert_eq!(error.status(), Status::BadToken);
+                refused += 1;
+            }
+        }
+    }
+    assert!(taken >= token.len() && refused >= token.len(), "{taken} {refused}");
+}

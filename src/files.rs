@@ -127,6 +127,7 @@ pub(crate) fn lock(path: &Path, deadline: Deadline) -> Result<File> {
             .custom_flags(libc::O_NOFOLLOW)
             .open(&lock_path)
             .map_err(|error| Error::io("create the lock", &lock_path, &error))?;
+        give_to_owner_of(path, &file);
         match file.try_lock() {
             Ok(()) => return Ok(file),
             Err(TryLockError::Error(error)) => return Err(Error::io("lock", &lock_path, &error)),
@@ -140,6 +141,18 @@ pub(crate) fn lock(path: &Path, deadline: Deadline) -> Result<File> {
         }
         fork::outside(|| std::thread::sleep(pause.min(deadline.remaining())));
         pause = (pause * 2).min(Duration::from_millis(3));
+    }
+}
+
+/// What root creates beside a user's file has to be that user's, who could not lock it otherwise.
+fn give_to_owner_of(path: &Path, lock: &File) {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let owner = fs::metadata(path).or_else(|_| fs::metadata(folder)).map(|metadata| (metadata.uid(), metadata.gid()));
+    if let (Ok((user, group)), Ok(metadata)) = (owner, lock.metadata())
+        && metadata.uid() != user
+    {
+        // Others than root may not do this, and need not: the lock is theirs.
+        let _ = fchown(lock, Some(user), Some(group));
     }
 }
 

@@ -39,8 +39,8 @@ static void encrypting(void) {
     BAD(st_encrypt_into(cipher, "p", 1, buffer, 4, NULL, &error), "`len`");
     BAD(st_encrypt_into(cipher, "p", 1, NULL, 4, &len, &error), "`buffer`");
     EACH_ABSURD(absurd_len) {
-        BAD(st_encrypt(cipher, "p", absurd_len, &token, &error), "`plaintext_len`");
-        BAD(st_encrypt_into(cipher, "p", absurd_len, buffer, 4, &len, &error), "`plaintext_len`");
+        BAD(st_encrypt(cipher, "p", absurd_len, &token, &error), "`plaintext`");
+        BAD(st_encrypt_into(cipher, "p", absurd_len, buffer, 4, &len, &error), "`plaintext`");
         BAD(st_encrypt_into(cipher, "p", 1, buffer, absurd_len, &len, &error), "`capacity`");
     }
     size_t large = ((size_t)16 << 20) + 1;
@@ -71,10 +71,10 @@ static void decrypting(void) {
     CHECK(!changed);
     BAD(st_reencrypt(cipher, good, ST_NUL, NULL, &changed, &error), "`out`");
     EACH_ABSURD(absurd_len) {
-        BAD(st_decrypt(cipher, good, absurd_len, &plain, &error), "`token_len`");
-        BAD(st_decrypt_into(cipher, good, absurd_len, buffer, 4, &len, &error), "`token_len`");
+        BAD(st_decrypt(cipher, good, absurd_len, &plain, &error), "`token`");
+        BAD(st_decrypt_into(cipher, good, absurd_len, buffer, 4, &len, &error), "`token`");
         BAD(st_decrypt_into(cipher, good, ST_NUL, buffer, absurd_len, &len, &error), "`capacity`");
-        BAD(st_reencrypt(cipher, good, absurd_len, &plain, &changed, &error), "`token_len`");
+        BAD(st_reencrypt(cipher, good, absurd_len, &plain, &changed, &error), "`token`");
     }
     st_bytes_free(&token);
 }

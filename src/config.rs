@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
@@ -135,10 +136,11 @@ impl Config {
         }
     }
 
-    pub(crate) fn seconds(&self, key: &str) -> Option<f64> {
+    /// The time of this key; one too long to be written down is for ever.
+    pub(crate) fn time(&self, key: &str, default: Duration) -> Duration {
         match self.settings.get(key) {
-            Some(Setting::Seconds(seconds)) => Some(*seconds),
-            _ => None,
+            Some(Setting::Seconds(seconds)) => Duration::try_from_secs_f64(*seconds).unwrap_or(Duration::MAX),
+            _ => default,
         }
     }
 
@@ -236,12 +238,12 @@ mod tests {
         config.set("timeout", "2.5").unwrap();
         config.set("providers", r#"["env"]"#).unwrap();
         config.parse(r#"{"strict_permissions": true, "file_path": "~/s.yaml", "timeout": 3}"#).unwrap();
-        assert_eq!(config.seconds("timeout"), Some(3.0));
+        assert_eq!(config.time("timeout", Duration::ZERO), Duration::from_secs(3));
         assert_eq!(config.flag("strict_permissions"), Some(true));
         assert_eq!(config.text("file_path"), Some("~/s.yaml"));
         assert_eq!(config.list("providers"), Some(&["env".to_owned()][..]));
         config.parse(r#"{"timeout": null}"#).unwrap();
-        assert_eq!(config.seconds("timeout"), None);
+        assert_eq!(config.time("timeout", Duration::ZERO), Duration::ZERO);
     }
 
     #[test]
@@ -269,7 +271,7 @@ mod tests {
     fn json_is_taken_whole_or_not_at_all() {
         let mut config = Config::new();
         assert!(config.parse(r#"{"timeout": 3, "unknown": 1}"#).is_err());
-        assert_eq!(config.seconds("timeout"), None);
+        assert_eq!(config.time("timeout", Duration::ZERO), Duration::ZERO);
         let error = config.parse("{\"timeout\": 3,\n \"timeout\": 4}").unwrap_err();
         assert_eq!(error.message(), "the configuration key `timeout` is given twice");
         let error = config.parse("{\"timeout\": 3,\n oops}").unwrap_err();

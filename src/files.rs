@@ -65,6 +65,12 @@ pub(crate) fn read(path: &Path, limit: usize) -> Result<Contents> {
     Ok(Contents { bytes, metadata })
 }
 
+/// Whether the file was changed within the last second: a writer that does not rename may not be done with it.
+pub(crate) fn is_new(path: &Path) -> bool {
+    let modified = fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+    modified.and_then(|modified| modified.elapsed().ok()).is_some_and(|age| age < Duration::from_secs(1))
+}
+
 /// A file that other users can read or change.
 #[derive(Clone, Debug)]
 pub(crate) struct Exposure {

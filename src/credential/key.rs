@@ -183,7 +183,7 @@ fn strip(text: &str) -> &str {
 pub(super) fn read_or_create(path: &Path, strict: bool, generate: bool, deadline: Deadline) -> Result<Read> {
     for _ in 0..TORN_WRITES {
         match Read::file(path, strict)? {
-            Some(read) if strip(read.text()).is_empty() && is_new(path) => {
+            Some(read) if strip(read.text()).is_empty() && files::is_new(path) => {
                 fork::outside(|| std::thread::sleep(TORN_WRITE));
             }
             Some(read) => return Ok(read),
@@ -192,11 +192,6 @@ pub(super) fn read_or_create(path: &Path, strict: bool, generate: bool, deadline
         }
     }
     Read::file(path, strict)?.ok_or_else(|| gone(path))
-}
-
-fn is_new(path: &Path) -> bool {
-    let modified = std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
-    modified.and_then(|modified| modified.elapsed().ok()).is_some_and(|age| age < Duration::from_secs(1))
 }
 
 fn create(path: &Path, deadline: Deadline) -> Result<()> {

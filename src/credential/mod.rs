@@ -78,9 +78,7 @@ impl Cipher {
     pub fn open(config: &Config) -> Result<Cipher> {
         let _inside = fork::enter();
         let sources = Sources::find(config)?;
-        let timeout = config
-            .seconds("timeout")
-            .map_or(DEFAULT_TIMEOUT, |seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX));
+        let timeout = config.time("timeout", DEFAULT_TIMEOUT);
         let strict = config.flag("strict_permissions").unwrap_or(false);
         let generate = config.flag("generate").unwrap_or(true);
         let ring = Ring::load(&sources, Loading { strict, generate, deadline: Deadline::after(timeout) }, None)?;

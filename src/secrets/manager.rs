@@ -148,9 +148,7 @@ impl Manager {
                 _ => return Err(unknown_provider(name)),
             }
         }
-        let timeout = config
-            .seconds("timeout")
-            .map_or(DEFAULT_TIMEOUT, |seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX));
+        let timeout = config.time("timeout", DEFAULT_TIMEOUT);
         let memory = Memory::open(config)?;
         Ok(Manager { layers: RwLock::new(layers.into()), file, memory, timeout })
     }

@@ -31,10 +31,7 @@ pub(super) struct Answer {
 
 impl Memory {
     pub(super) fn open(config: &Config) -> Result<Memory> {
-        let setting = |key, default| {
-            config.seconds(key).map_or(default, |time| Duration::try_from_secs_f64(time).unwrap_or(Duration::MAX))
-        };
-        let (cache_ttl, miss_ttl) = (setting("cache_ttl", CACHE_TTL), setting("miss_ttl", MISS_TTL));
+        let (cache_ttl, miss_ttl) = (config.time("cache_ttl", CACHE_TTL), config.time("miss_ttl", MISS_TTL));
         Ok(Memory { answers: TtlCache::new(cache_ttl, CAPACITY, CLEANUP)?, cache_ttl, miss_ttl })
     }
 

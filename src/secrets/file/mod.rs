@@ -156,7 +156,7 @@ impl FileLayer {
     fn load(&self, path: &Path) -> Result<Document> {
         let loaded = self.load_once(path);
         match &loaded {
-            Err(error) if error.status() == Status::Protocol && was_just_written(path) => {
+            Err(error) if error.status() == Status::Protocol && files::is_new(path) => {
                 std::thread::sleep(TORN_WRITE);
                 self.load_once(path)
             }
@@ -213,11 +213,6 @@ fn look_error(path: &Path, error: &io::Error) -> Error {
 fn no_home() -> Error {
     let message = "there is no home directory for the secrets file: set HOME, or file_path in the configuration";
     Error::new(Status::Config, message).with_source(Source::File)
-}
-
-fn was_just_written(path: &Path) -> bool {
-    let modified = fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
-    modified.and_then(|modified| modified.elapsed().ok()).is_some_and(|age| age < LOOK_INTERVAL)
 }
 
 impl View {

@@ -20,6 +20,9 @@ enum Kind {
     Flag,
     Seconds,
     List,
+    /// One text, or a list of them.
+    Texts,
+    Count,
 }
 
 impl Kind {
@@ -29,23 +32,46 @@ impl Kind {
             Kind::Flag => "true or false",
             Kind::Seconds => "a number of seconds above 0",
             Kind::List => "a JSON array of texts",
+            Kind::Texts => "text without NUL, CR or LF, or a JSON array of such texts",
+            Kind::Count => "a whole number of 1 or more",
         }
     }
 }
 
 /// Every known key.
 const KEYS: &[(&str, Kind)] = &[
+    ("aws_endpoint_url", Kind::Text),
+    ("aws_profile", Kind::Text),
+    ("aws_region", Kind::Text),
+    ("aws_secret_name", Kind::Texts),
     ("cache_ttl", Kind::Seconds),
     ("env_prefix", Kind::Text),
     ("file_path", Kind::Text),
     ("generate", Kind::Flag),
     ("key", Kind::Text),
     ("key_file", Kind::Text),
+    ("max_attempts", Kind::Count),
+    ("max_backoff", Kind::Seconds),
+    ("max_stale", Kind::Seconds),
     ("miss_ttl", Kind::Seconds),
     ("previous_keys", Kind::List),
     ("providers", Kind::List),
     ("strict_permissions", Kind::Flag),
     ("timeout", Kind::Seconds),
+    ("vault_auth", Kind::Text),
+    ("vault_auth_mount", Kind::Text),
+    ("vault_ca_cert", Kind::Text),
+    ("vault_jwt_file", Kind::Text),
+    ("vault_kv_version", Kind::Text),
+    ("vault_mount", Kind::Text),
+    ("vault_namespace", Kind::Text),
+    ("vault_path", Kind::Text),
+    ("vault_role", Kind::Text),
+    ("vault_role_id", Kind::Text),
+    ("vault_secret_id", Kind::Text),
+    ("vault_secret_id_file", Kind::Text),
+    ("vault_token", Kind::Text),
+    ("vault_url", Kind::Text),
 ];
 
 #[derive(Clone, Debug, PartialEq)]
@@ -54,6 +80,7 @@ enum Setting {
     Flag(bool),
     Seconds(f64),
     List(Vec<String>),
+    Count(u32),
 }
 
 /// Some settings are secrets.
@@ -62,7 +89,7 @@ impl Drop for Setting {
         match self {
             Setting::Text(text) => text.zeroize(),
             Setting::List(list) => list.zeroize(),
-            Setting::Flag(_) | Setting::Seconds(_) => {}
+            Setting::Flag(_) | Setting::Seconds(_) | Setting::Count(_) => {}
         }
     }
 }
@@ -87,6 +114,11 @@ impl Config {
             Kind::Flag => value.parse().ok().map(Setting::Flag),
             Kind::Seconds => value.trim().parse().ok().and_then(seconds_setting),
             Kind::List => serde_json::from_str(value).ok().map(Setting::List),
+            Kind::Texts if value.trim_start().starts_with('[') => {
+                serde_json::from_str(value).ok().and_then(texts_setting)
+            }
+            Kind::Texts => texts_setting(vec![value.to_owned()]),
+            Kind::Count => value.trim().parse().ok().and_then(count_setting),
         };
         self.settings.insert(name, setting.ok_or_else(|| wrong_type(name, kind))?);
         Ok(())
@@ -113,6 +145,9 @@ impl Config {
                 (Kind::Flag, Value::Bool(flag)) => Some(Setting::Flag(flag)),
                 (Kind::Seconds, Value::Number(number)) => number.as_f64().and_then(seconds_setting),
                 (Kind::List, value @ Value::Array(_)) => serde_json::from_value(value).ok().map(Setting::List),
+                (Kind::Texts, Value::String(text)) => texts_setting(vec![text]),
+                (Kind::Texts, value @ Value::Array(_)) => serde_json::from_value(value).ok().and_then(texts_setting),
+                (Kind::Count, Value::Number(number)) => number.as_u64().and_then(count_setting),
                 _ => None,
             };
             settings.insert(name, setting.ok_or_else(|| wrong_type(name, kind))?);
@@ -140,6 +175,13 @@ impl Config {
     pub(crate) fn time(&self, key: &str, default: Duration) -> Duration {
         match self.settings.get(key) {
             Some(Setting::Seconds(seconds)) => Duration::try_from_secs_f64(*seconds).unwrap_or(Duration::MAX),
+            _ => default,
+        }
+    }
+
+    pub(crate) fn count(&self, key: &str, default: u32) -> u32 {
+        match self.settings.get(key) {
+            Some(Setting::Count(count)) => *count,
             _ => default,
         }
     }
@@ -186,6 +228,16 @@ fn known_key(key: &str) -> Result<(&'static str, Kind)> {
 
 fn text_setting(text: &str) -> Option<Setting> {
     (!text.contains(['\0', '\r', '\n'])).then(|| Setting::Text(text.to_owned()))
+}
+
+/// Texts that are all usable; empty ones count as not given.
+fn texts_setting(mut texts: Vec<String>) -> Option<Setting> {
+    texts.retain(|text| !text.is_empty());
+    (!texts.iter().any(|text| text.contains(['\0', '\r', '\n']))).then_some(Setting::List(texts))
+}
+
+fn count_setting(count: u64) -> Option<Setting> {
+    u32::try_from(count).ok().filter(|count| *count > 0).map(Setting::Count)
 }
 
 fn seconds_setting(seconds: f64) -> Option<Setting> {

@@ -88,8 +88,7 @@ impl Status {
     }
 }
 
-/// The layer that failed, or that gave a value. The numbers are those of `ST_SOURCE_…` in the C ABI; 3 and 4 are kept
-/// for AWS Secrets Manager and Vault.
+/// The layer that failed, or that gave a value. The numbers are those of `ST_SOURCE_…` in the C ABI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(i32)]
 #[non_exhaustive]
@@ -100,6 +99,10 @@ pub enum Source {
     Env = 1,
     /// The secrets file or folder.
     File = 2,
+    /// AWS Secrets Manager.
+    Aws = 3,
+    /// HashiCorp Vault or OpenBao.
+    Vault = 4,
     /// A layer that the program added.
     Custom = 5,
     /// The keys that credentials are encrypted with.

@@ -26,6 +26,7 @@ mod error;
 pub mod ffi;
 mod files;
 mod fork;
+mod http;
 pub mod log;
 mod paths;
 pub mod secrets;

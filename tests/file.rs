@@ -57,7 +57,7 @@ fn a_broken_file_is_an_error_that_names_the_line_and_not_the_value() {
     for (name, contents, place) in [
         ("s.json", "{\n  \"A\": \"CANARY\",\n  \"B\" \"CANARY\"\n}", "s.json, line 3, column 7: "),
         ("s.yaml", "A: CANARY\nB: [CANARY\nC: 1\n", "s.yaml, line 3, column "),
-        ("t.json", "[\"CANARY\"]", "t.json, line 1, column 1: the file must hold a JSON object"),
+        ("t.json", "[\"CANARY\"]", "t.json, line 1, column 1: this must hold a JSON object"),
         ("t.yaml", "- CANARY\n", "t.yaml"),
     ] {
         let path = write(&folder.path().join(name), contents);

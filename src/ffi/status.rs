@@ -59,6 +59,10 @@ pub const ST_SOURCE_NONE: i32 = 0;
 pub const ST_SOURCE_ENV: i32 = 1;
 /// The secrets file or folder.
 pub const ST_SOURCE_FILE: i32 = 2;
+/// AWS Secrets Manager.
+pub const ST_SOURCE_AWS: i32 = 3;
+/// HashiCorp Vault or OpenBao.
+pub const ST_SOURCE_VAULT: i32 = 4;
 /// A layer added with `st_secrets_add_provider`.
 pub const ST_SOURCE_CUSTOM: i32 = 5;
 /// The keys that credentials are encrypted with.
@@ -181,9 +185,16 @@ mod tests {
     #[test]
     fn the_numbers_of_the_header_are_those_of_the_core() {
         assert_eq!(CODES.map(Status::from_code), Status::ALL.map(Some));
-        let sources = [Source::None, Source::Env, Source::File, Source::Custom, Source::Credential];
-        let numbers = [ST_SOURCE_NONE, ST_SOURCE_ENV, ST_SOURCE_FILE, ST_SOURCE_CUSTOM, ST_SOURCE_CREDENTIAL];
-        assert_eq!(sources.map(|source| source as i32), numbers);
+        let sources = [
+            (Source::None, ST_SOURCE_NONE),
+            (Source::Env, ST_SOURCE_ENV),
+            (Source::File, ST_SOURCE_FILE),
+            (Source::Aws, ST_SOURCE_AWS),
+            (Source::Vault, ST_SOURCE_VAULT),
+            (Source::Custom, ST_SOURCE_CUSTOM),
+            (Source::Credential, ST_SOURCE_CREDENTIAL),
+        ];
+        assert!(sources.iter().all(|(source, number)| *source as i32 == *number));
     }
 
     #[test]

@@ -23,13 +23,18 @@
 //! # }
 //! ```
 
+mod aws;
 mod custom;
+mod document;
+mod entries;
 mod env;
 mod file;
+mod json;
 mod layer;
 mod manager;
 mod memory;
 mod report;
+mod vault;
 
 pub use layer::Found;
 pub use manager::{Manager, Options, Secret, WELL_KNOWN, well_known};

@@ -5,9 +5,10 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use super::entries::{Entries, Problem, position, refusal};
-use super::{json, yaml};
+use super::yaml;
 use crate::bytes::SecretBytes;
+use crate::secrets::entries::{Entries, Problem, position, refusal};
+use crate::secrets::json;
 
 /// The largest secrets file that is read or written.
 pub(super) const MAX_SIZE: usize = 4 << 20;

@@ -18,9 +18,7 @@ use crate::log::{self, Level};
 use crate::paths;
 
 mod document;
-mod entries;
 mod folder;
-mod json;
 mod save;
 mod yaml;
 

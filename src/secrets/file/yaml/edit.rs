@@ -10,9 +10,9 @@ use std::ops::Range;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use zeroize::Zeroizing;
 
-use super::super::entries::{Problem, refusal};
 use super::node::{Node, Pair};
 use super::{BOM, entries, read};
+use crate::secrets::entries::{Problem, refusal};
 
 /// What YAML takes for white space; other white space of Unicode is text.
 const SPACE: [char; 4] = [' ', '\t', '\r', '\n'];

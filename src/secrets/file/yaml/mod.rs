@@ -10,8 +10,8 @@ use std::collections::{HashMap, HashSet};
 use serde::de::{Deserialize, DeserializeSeed, IgnoredAny};
 use zeroize::Zeroizing;
 
-use super::entries::{Entries, Problem};
 use crate::bytes::{SecretBuffer, SecretBytes};
+use crate::secrets::entries::{Entries, Problem};
 
 mod edit;
 mod node;

@@ -1,4 +1,4 @@
-//! What a secrets file holds in any format, and what can be wrong with one.
+//! What a document of secrets holds in any format, and what can be wrong with one.
 
 use std::path::Path;
 

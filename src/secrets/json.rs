@@ -1,4 +1,4 @@
-//! Secrets files in JSON: values exactly as written, and edits that touch nothing else.
+//! Documents of secrets in JSON: values exactly as written, and edits that touch nothing else.
 
 use std::fmt;
 
@@ -133,9 +133,9 @@ fn entries(text: &str) -> Result<Vec<Entry<'_>>, Problem> {
     if !text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{') {
         // serde would quote what stands there instead.
         let message = if text.trim().is_empty() {
-            "the file is empty; it must hold a JSON object such as {}".to_owned()
+            "this is empty; it must hold a JSON object such as {}".to_owned()
         } else {
-            "the file must hold a JSON object of names and values".to_owned()
+            "this must hold a JSON object of names and values".to_owned()
         };
         return Err(Problem { line: 1, column: 1, message });
     }

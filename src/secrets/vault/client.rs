@@ -1,7 +1,5 @@
 //! Requests of one load: Vault's headers, what is worth another attempt, and one redirect on the same host.
 
-use std::time::Duration;
-
 use zeroize::Zeroizing;
 
 use super::Vault;
@@ -9,10 +7,9 @@ use super::answer::{Answer, Object};
 use super::place::Place;
 use crate::bytes::SecretBytes;
 use crate::clock::Deadline;
-use crate::error::{Error, Result, Status};
+use crate::error::Result;
 use crate::http::retry::{Again, Failed};
-use crate::http::{Client, Request, Response};
-use crate::log::{self, Level};
+use crate::http::{self, Client, Request, Response};
 
 /// A request below `/v1/`.
 #[derive(Clone, Copy)]
@@ -20,8 +17,8 @@ pub(super) struct Call<'a> {
     method: &'static str,
     /// Encoded.
     path: &'a str,
-    pub(super) token: Option<&'a SecretBytes>,
-    pub(super) body: Option<&'a [u8]>,
+    token: Option<&'a SecretBytes>,
+    body: Option<&'a [u8]>,
 }
 
 impl<'a> Call<'a> {
@@ -31,6 +28,14 @@ impl<'a> Call<'a> {
 
     pub(super) fn post(path: &'a str) -> Call<'a> {
         Call { method: "POST", path, token: None, body: None }
+    }
+
+    pub(super) fn with_token(self, token: Option<&'a SecretBytes>) -> Call<'a> {
+        Call { token, ..self }
+    }
+
+    pub(super) fn with_body(self, body: &'a [u8]) -> Call<'a> {
+        Call { body: Some(body), ..self }
     }
 }
 
@@ -73,7 +78,7 @@ impl<'a> Session<'a> {
 
     /// What the server knows of a token.
     pub(super) fn look_up<T>(&self, token: Option<&SecretBytes>, read: impl FnOnce(&Object<'_>) -> T) -> Result<T> {
-        let answer = self.ask(&Call { token, ..Call::get("auth/token/lookup-self") })?;
+        let answer = self.ask(&Call::get("auth/token/lookup-self").with_token(token))?;
         if answer.status != 200 {
             return Err(self.place().refused(&answer, "a look at the token"));
         }
@@ -84,7 +89,7 @@ impl<'a> Session<'a> {
 
     fn classified(&self, call: &Call<'_>) -> std::result::Result<Answer, Failed> {
         let response = self.exchange(call)?;
-        let asked_wait = response.header("retry-after").and_then(|text| text.trim().parse().ok());
+        let after = http::retry_after(&response).filter(|_| matches!(response.status, 429 | 503));
         let answer = Answer { status: response.status, body: response.body };
         let again = match answer.status {
             429 => Again::Throttled,
@@ -93,7 +98,6 @@ impl<'a> Session<'a> {
             400 if answer.told().says("Upgrading from non-versioned") => Again::Transient,
             _ => return Ok(answer),
         };
-        let after = matches!(answer.status, 429 | 503).then_some(asked_wait).flatten().map(Duration::from_secs);
         Err(Failed { error: self.place().unavailable(&answer), again, after })
     }
 
@@ -131,8 +135,8 @@ impl<'a> Session<'a> {
             connect_timeout: None,
         };
         let deadline = Deadline::after(self.deadline.remaining().min(settings.request_timeout));
-        let response = self.http.send(&request, deadline).map_err(|error| self.failed(error))?;
-        log::emit(Level::Debug, "vault", || format!("{} {url}: HTTP {}", call.method, response.status));
+        let response = self.http.send(&request, deadline);
+        let response = response.map_err(|error| Failed::as_marked(self.place().unreachable(error)))?;
         if let Some(index) = response.header("x-vault-index") {
             vault.memory.lock().index = Some(index.to_owned());
         }
@@ -161,15 +165,8 @@ impl<'a> Session<'a> {
         headers.extend(settings.headers.iter().map(|(name, value)| (name.as_str(), value.clone())));
         headers
     }
-
-    /// A request that brought no answer. One that took longer than a request may is tried again, if there is time.
-    fn failed(&self, error: Error) -> Failed {
-        let slow = error.status() == Status::Timeout && !self.deadline.has_passed();
-        let again = if error.is_retryable() || slow { Again::Transient } else { Again::Never };
-        Failed { error: self.place().unreachable(error), again, after: None }
-    }
 }
 
 fn is_redirect(status: u16) -> bool {
-    matches!(status, 301 | 302 | 303 | 307 | 308)
+    matches!(status, 301 | 302 | 307 | 308)
 }

@@ -101,7 +101,7 @@ impl Vault {
     fn ask_mount(&self, session: &Session<'_>, token: &Token) -> Result<Option<Mounted>> {
         let place = self.place();
         let path = format!("sys/internal/ui/mounts/{}", encoded(&place.secret()));
-        let answer = session.ask(&Call { token: token.value.as_ref(), ..Call::get(&path) })?;
+        let answer = session.ask(&Call::get(&path).with_token(token.value.as_ref()))?;
         let secret = place.secret();
         let mounted = |mount: &str, path: &str, version| {
             Some(Mounted { mount: mount.to_owned(), path: path.to_owned(), version, since: Instant::now() })
@@ -140,7 +140,7 @@ impl Vault {
     fn read_as(&self, session: &Session<'_>, token: &Token, mounted: &Mounted) -> Result<Read> {
         let data = if mounted.version == Version::V2 { "data/" } else { "" };
         let path = format!("{}/{data}{}", mounted.mount, mounted.path);
-        let answer = session.ask(&Call { token: token.value.as_ref(), ..Call::get(&encoded(&path)) })?;
+        let answer = session.ask(&Call::get(&encoded(&path)).with_token(token.value.as_ref()))?;
         let told = answer.told();
         if told.says("Invalid path for a versioned K/V secrets engine") {
             return Ok(Read::NotVersion1);
@@ -180,7 +180,9 @@ impl Vault {
             Some(time) => format!("version {number} was deleted on {time}"),
             None => format!("version {number} holds nothing"),
         };
-        Ok(Read::Document(Document { version, ..Document::missing(reason) }))
+        let mut document = Document::missing(reason);
+        document.version = version;
+        Ok(Read::Document(document))
     }
 
     fn version1(&self, answer: &Answer, object: &Object<'_>) -> Result<Read> {

@@ -183,7 +183,7 @@ impl Login {
         let path = format!("auth/{}/login", address::encoded(&self.mount));
         let body = self.role.body()?;
         let began = Instant::now();
-        let answer = session.ask(&Call { body: Some(&body), ..Call::post(&path) })?;
+        let answer = session.ask(&Call::post(&path).with_body(&body))?;
         if answer.status != 200 {
             return Err(session.place().login_refused(self, &answer));
         }

@@ -41,9 +41,9 @@ impl Place<'_> {
     /// No answer came.
     pub(super) fn unreachable(&self, error: Error) -> Error {
         let advice = match error.status() {
-            Status::AccessDenied if self.0.address.https => {
-                "; set vault_ca_cert or VAULT_CACERT to the PEM file of the CA that signed the server's certificate, and \
-                 VAULT_TLS_SERVER_NAME where the certificate has another name than the address"
+            Status::AccessDenied => {
+                "; vault_ca_cert or VAULT_CACERT names the CA to trust, VAULT_TLS_SERVER_NAME the name to expect, \
+                 VAULT_CLIENT_CERT and VAULT_CLIENT_KEY a certificate of our own"
             }
             Status::Unavailable | Status::Timeout => "; check that the server runs, and that its address is right",
             _ => "",

@@ -191,7 +191,7 @@ impl Vault {
 }
 
 fn renew(session: &Session<'_>, token: &SecretBytes, began: Instant) -> Result<Life> {
-    let answer = session.ask(&Call { token: Some(token), ..Call::post("auth/token/renew-self") })?;
+    let answer = session.ask(&Call::post("auth/token/renew-self").with_token(Some(token)))?;
     if answer.status != 200 {
         return Err(session.place().refused(&answer, "renewing the token"));
     }

@@ -7,14 +7,18 @@ use std::time::Duration;
 use parking_lot::RwLock;
 
 use super::custom::CustomLayer;
+use super::document::DocumentSource;
+use super::document_layer::DocumentLayer;
 use super::env::EnvLayer;
 use super::file::FileLayer;
 use super::layer::{Found, Layer, Request};
 use super::memory::{self, AtHand, Memory, Run, Times};
 use super::secret::Secret;
+use super::unconfigured::Unconfigured;
+use super::vault::VaultSource;
 use crate::clock::Deadline;
 use crate::config::{Config, nearest};
-use crate::error::{Error, Result, Status};
+use crate::error::{Error, Result, Source, Status};
 use crate::fork;
 use crate::log::{self, Level};
 
@@ -32,7 +36,7 @@ pub mod well_known {
 pub const WELL_KNOWN: [&str; 3] =
     [well_known::REPLICATE_API_TOKEN, well_known::HF_TOKEN, well_known::CLOUD_WEBHOOK_SECRET];
 
-const DEFAULT_PROVIDERS: [&str; 2] = ["env", "file"];
+const DEFAULT_PROVIDERS: [&str; 3] = ["env", "file", "vault"];
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest name of a secret, in bytes.
 const MAX_KEY: usize = 2048;
@@ -68,6 +72,7 @@ impl Manager {
         let _inside = fork::enter();
         let default: Vec<String> = DEFAULT_PROVIDERS.map(str::to_owned).to_vec();
         let names = config.list("providers").unwrap_or(&default);
+        let times = Times::of(config);
         let mut layers: Vec<Arc<dyn Layer>> = Vec::new();
         let mut file = None;
         for name in names {
@@ -81,11 +86,12 @@ impl Manager {
                     file = Some(layer.clone());
                     layers.push(layer);
                 }
+                "vault" => layers.push(remote("vault", Source::Vault, VaultSource::open(config)?, times)?),
                 _ => return Err(unknown_provider(name)),
             }
         }
         let timeout = config.time("timeout", DEFAULT_TIMEOUT);
-        let memory = Memory::new(Times::of(config))?;
+        let memory = Memory::new(times)?;
         Ok(Manager { layers: RwLock::new(layers.into()), file, memory, timeout })
     }
 
@@ -321,6 +327,19 @@ impl Drop for Manager {
         // Layers of the program have clean-up of their own, which may use the library.
         fork::outside(|| drop(layers));
     }
+}
+
+/// A layer over this source or, where there is none, one that says why.
+fn remote<S: DocumentSource + 'static>(
+    name: &'static str,
+    source: Source,
+    opened: std::result::Result<S, String>,
+    times: Times,
+) -> Result<Arc<dyn Layer>> {
+    Ok(match opened {
+        Ok(opened) => Arc::new(DocumentLayer::new(opened, times)?),
+        Err(why) => Arc::new(Unconfigured { name, source, why }),
+    })
 }
 
 fn check_key(key: &str) -> Result<()> {

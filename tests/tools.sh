@@ -23,6 +23,7 @@ need pkg-config pkg-config
 need strace strace
 need setpriv util-linux
 need unshare util-linux
+need openssl openssl
 [ -n "$missing" ] || exit 0
 
 case $missing in

@@ -113,10 +113,9 @@ fn gateway(url: &str, source: &str) -> Result<Option<Gateway>> {
         Some((user, address)) => (Some(user), address),
         None => (None, authority),
     };
-    let uri: Uri = format!("{scheme}://{address}/")
-        .parse()
-        .map_err(|_| refused("it is not in the form http://user:password@host:port"))?;
-    let origin = Origin::of(&uri).ok_or_else(|| refused("its host or port is missing or wrong"))?;
+    let uri = format!("{scheme}://{address}/").parse::<Uri>().ok();
+    let origin = uri.as_ref().and_then(Origin::of);
+    let origin = origin.ok_or_else(|| refused("it is not in the form http://user:password@host:port"))?;
     let authorization =
         user.map(|user| authorization(user).ok_or_else(|| refused("its user or password is malformed")));
     Ok(Some(Gateway { origin, authorization: authorization.transpose()? }))
@@ -249,7 +248,7 @@ mod tests {
             ("socks5://ann:SECRET@host", "its scheme is not supported; only http:// and https:// proxies are"),
             ("http://ann:SECRET@", "it is not in the form http://user:password@host:port"),
             ("http://ann:SECRET@host:SECRET", "it is not in the form http://user:password@host:port"),
-            ("http://ann:SECRET@host:70000", "its host or port is missing or wrong"),
+            ("http://ann:SECRET@host:70000", "it is not in the form http://user:password@host:port"),
             ("http://ann:SECRET%4@host", "its user or password is malformed"),
             ("http://ann:SECRET%+4@host", "its user or password is malformed"),
             ("http://ho st", "it is not in the form http://user:password@host:port"),

@@ -2,13 +2,13 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::Mutex;
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Instant;
 
 use super::peer::{Peer, ok};
 use super::*;
+use crate::log::{self, Level};
 
 #[test]
 fn two_requests_share_one_connection() {
@@ -289,4 +289,22 @@ fn a_request_after_its_deadline_is_not_sent() {
     assert_eq!(peer.connections(), 0);
     // One that never comes is none.
     get_within(&client(), &peer.url("/"), Deadline::after(Duration::MAX)).unwrap();
+}
+
+#[test]
+fn the_log_shows_neither_headers_nor_query_nor_body() {
+    let peer = Peer::answering(|_| ok("SECRET"));
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let sink = lines.clone();
+    log::set(Level::Trace, move |_, target, line| sink.lock().unwrap().push(format!("{target}: {line}")));
+    get(&client(), &peer.url("/v1/secret?password=SECRET")).unwrap();
+    get_within(&client(), &peer.url("/?x=SECRET"), Deadline::after(Duration::ZERO)).err().unwrap();
+    log::clear();
+    let lines = lines.lock().unwrap();
+    // Other tests run at the same time.
+    let ours: Vec<_> = lines.iter().filter(|line| line.contains(&peer.address.to_string())).collect();
+    let begin = format!("http: GET http://{}", peer.address);
+    assert!(ours[0].starts_with(&format!("{begin}/v1/secret: 200 (")), "{ours:?}");
+    assert!(ours[1].starts_with(&format!("{begin}/: the time was up before http://")), "{ours:?}");
+    assert!(lines.iter().all(|line| !line.contains("SECRET")), "{lines:?}");
 }

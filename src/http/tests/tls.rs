@@ -1,13 +1,14 @@
 //! With TLS: whom the client trusts, what it shows of itself, and peers that do not behave.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::process::Command;
+use std::sync::{Mutex, mpsc};
 use std::thread;
 use std::time::Instant;
 
 use super::authority::Authority;
-use super::peer::{Peer, ok};
+use super::peer::{Peer, ok, read_request};
 use super::*;
 use crate::http::Roots;
 
@@ -239,5 +240,77 @@ fn a_handshake_that_does_not_end_ends_with_the_deadline() {
         assert_eq!(error.status(), Status::Timeout, "{error}");
         assert_eq!(error.message(), format!("the time was up while setting up TLS with https://{}", peer.address));
         assert!((300..400).contains(&begin.elapsed().as_millis()), "{:?}", begin.elapsed());
+    }
+}
+
+#[test]
+fn a_peer_that_is_slow_within_tls_keeps_nobody_beyond_the_deadline() {
+    let authority = Authority::new();
+    authority.issue("server", HERE);
+    let silent = authority.peer("server", |mut stream| {
+        let _ = stream.flush();
+        thread::sleep(Duration::from_secs(1));
+    });
+    let trickling = authority.peer("server", |mut stream| {
+        let mut more = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n");
+        while more.is_ok() {
+            thread::sleep(Duration::from_millis(50));
+            more = stream.write_all(b"x");
+        }
+    });
+    let client = trusting_with(&authority, |_| ());
+    let large = vec![b'x'; 16 * MIB];
+    for (peer, body) in [(&silent, &b""[..]), (&silent, &large), (&trickling, b"")] {
+        let url = format!("https://{}/", peer.address);
+        let request = Request { method: "POST", url: &url, headers: &[], body, connect_timeout: None };
+        let begin = Instant::now();
+        let error = client.send(&request, Deadline::after(Duration::from_millis(300))).err().unwrap();
+        assert_eq!(error.status(), Status::Timeout, "{error}");
+        assert!((300..400).contains(&begin.elapsed().as_millis()), "{:?}", begin.elapsed());
+    }
+}
+
+#[test]
+fn tls_connections_are_reused_and_closed_with_the_client() {
+    let authority = Authority::new();
+    authority.issue("server", HERE);
+    let (closed, closes) = mpsc::channel();
+    let closed = Mutex::new(closed);
+    let peer = authority.peer("server", move |stream| {
+        let mut lines = BufReader::new(stream);
+        while let Some(request) = read_request(&mut lines) {
+            lines.get_mut().write_all(&ok(&request)).unwrap();
+        }
+        closed.lock().unwrap().send(()).unwrap();
+    });
+    let client = trusting_with(&authority, |_| ());
+    for _ in 0..3 {
+        get(&client, &format!("https://{}/", peer.address)).unwrap();
+    }
+    assert_eq!(peer.connections(), 1);
+    assert!(closes.try_recv().is_err(), "closed while the client lives");
+    drop(client);
+    closes.recv_timeout(Duration::from_secs(5)).unwrap();
+}
+
+#[test]
+fn a_body_that_is_cut_off_is_not_taken_for_a_whole_one() {
+    let authority = Authority::new();
+    authority.issue("server", HERE);
+    // Without a length, TLS alone says where the body ends.
+    for is_whole in [true, false] {
+        let peer = authority.peer("server", move |mut stream| {
+            let _ = stream.read(&mut [0; 1000]);
+            stream.write_all(b"HTTP/1.0 200 OK\r\n\r\n{\"half\":").unwrap();
+            if is_whole {
+                stream.conn.send_close_notify();
+                stream.flush().unwrap();
+            }
+        });
+        let answer = get(&trusting_with(&authority, |_| ()), &format!("https://{}/", peer.address));
+        match answer {
+            Ok(answer) => assert!(is_whole && &*answer.body == b"{\"half\":"),
+            Err(error) => assert!(!is_whole && error.status() == Status::Unavailable, "{error}"),
+        }
     }
 }

@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoClientAuth, WebPkiClientVerifier};
+use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 use super::peer::Peer;
 
@@ -70,12 +72,27 @@ impl Authority {
     }
 
     pub(super) fn server_config(&self, name: &str) -> Arc<ServerConfig> {
+        self.server_config_with(name, Arc::new(NoClientAuth))
+    }
+
+    /// Of a server that wants client certificates of this authority.
+    pub(super) fn strict_server_config(&self, name: &str) -> Arc<ServerConfig> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(self.path("ca.pem")).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        self.server_config_with(
+            name,
+            WebPkiClientVerifier::builder_with_provider(roots.into(), provider).build().unwrap(),
+        )
+    }
+
+    fn server_config_with(&self, name: &str, clients: Arc<dyn ClientCertVerifier>) -> Arc<ServerConfig> {
         let certificate = CertificateDer::from_pem_file(self.path(&format!("{name}.pem"))).unwrap();
         let key = PrivateKeyDer::from_pem_file(self.path(&format!("{name}.key"))).unwrap();
         let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
-            .with_no_client_auth();
+            .with_client_cert_verifier(clients);
         Arc::new(config.with_single_cert(vec![certificate], key).unwrap())
     }
 

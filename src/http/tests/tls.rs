@@ -7,7 +7,7 @@ use std::sync::{Mutex, mpsc};
 use std::thread;
 use std::time::Instant;
 
-use super::authority::Authority;
+use super::authority::{Authority, secured};
 use super::peer::{Peer, ok, read_request};
 use super::*;
 use crate::http::Roots;
@@ -117,7 +117,7 @@ fn a_client_certificate_is_shown_whatever_the_form_of_its_key() {
             let client = shown(chain, key);
             assert_eq!(get(&client, &strict.url()).unwrap().status, 200, "{key}");
         }
-        for _ in 0..5 {
+        for _ in 0..3 {
             let error = get(&trusting_with(&authority, |_| ()), &strict.url()).err().unwrap();
             // TLS 1.2 has no words of its own for it.
             let status = if version == "-tls1_3" { Status::AccessDenied } else { Status::Protocol };
@@ -143,6 +143,23 @@ fn a_client_certificate_is_shown_whatever_the_form_of_its_key() {
         let error = get(&shown(chain, key), &server.url()).err().unwrap();
         assert!(matches!(error.status(), Status::Config | Status::Io), "{error:?}");
         assert!(error.message().contains(why), "{error}");
+    }
+}
+
+#[test]
+fn a_server_that_refuses_while_the_request_is_being_sent_is_heard() {
+    let authority = Authority::new();
+    authority.issue("server", HERE);
+    let config = authority.strict_server_config("server");
+    // Says why, and closes the connection although there is more to read: that resets it.
+    let peer = Peer::new(move |stream| drop(secured(&config, stream).flush()));
+    let body = vec![b'x'; 16 * MIB];
+    let url = format!("https://{}/", peer.address);
+    let request = Request { method: "POST", url: &url, headers: &[], body: &body, connect_timeout: None };
+    for _ in 0..10 {
+        let error = trusting_with(&authority, |_| ()).send(&request, seconds(10)).err().unwrap();
+        assert_eq!(error.status(), Status::AccessDenied, "{error}");
+        assert_eq!(error.message(), format!("https://{} wants a client certificate, and none is set", peer.address));
     }
 }
 

@@ -1,5 +1,7 @@
 //! The few system calls that std does not offer.
 
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 /// Time since the machine started, including the time it was suspended (`CLOCK_BOOTTIME`).
@@ -36,6 +38,32 @@ pub(crate) fn coarse_resolution() -> u64 {
     // SAFETY: `tick` is a valid, writable timespec for the whole call.
     unsafe { libc::clock_getres(libc::CLOCK_MONOTONIC_COARSE, &mut tick) };
     tick.tv_sec as u64 * 1_000_000_000 + tick.tv_nsec as u64
+}
+
+/// Waits until one of the pipes has something to read or was closed, or the time has passed, or a signal came.
+pub(crate) fn wait_readable(pipes: [Option<BorrowedFd<'_>>; 2], timeout: Duration) -> io::Result<[bool; 2]> {
+    let mut polled = pipes.map(|pipe| libc::pollfd {
+        // poll passes over what is negative.
+        fd: pipe.map_or(-1, |pipe| pipe.as_raw_fd()),
+        events: libc::POLLIN,
+        revents: 0,
+    });
+    // Rounded up, so that nobody turns in circles through the last millisecond.
+    let milliseconds = timeout.as_millis().saturating_add(1).min(i32::MAX as u128) as libc::c_int;
+    // SAFETY: `polled` is a valid array of that many entries for the whole call, and the borrows keep the pipes open.
+    let ready = unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, milliseconds) };
+    if ready < 0 {
+        let error = io::Error::last_os_error();
+        return if error.kind() == io::ErrorKind::Interrupted { Ok([false; 2]) } else { Err(error) };
+    }
+    Ok(polled.map(|one| one.revents != 0))
+}
+
+/// Kills the process group that this child leads. The caller has not waited for the child yet, so the number is its.
+pub(crate) fn kill_group(leader: u32) {
+    let Ok(leader) = libc::pid_t::try_from(leader) else { return };
+    // SAFETY: kill reads its two numbers alone. A group that has ended by itself is no failure.
+    unsafe { libc::kill(-leader, libc::SIGKILL) };
 }
 
 /// Has the C library run these functions around every `fork()` of the process: before it, then after it in the parent

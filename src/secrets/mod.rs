@@ -26,6 +26,7 @@
 mod aws;
 mod custom;
 mod document;
+mod document_layer;
 mod entries;
 mod env;
 mod file;
@@ -34,7 +35,10 @@ mod layer;
 mod manager;
 mod memory;
 mod report;
+mod secret;
+mod unconfigured;
 mod vault;
 
 pub use layer::Found;
-pub use manager::{Manager, Options, Secret, WELL_KNOWN, well_known};
+pub use manager::{Manager, Options, WELL_KNOWN, well_known};
+pub use secret::Secret;

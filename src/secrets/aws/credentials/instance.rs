@@ -1,0 +1,187 @@
+//! The metadata service of an EC2 instance, version 2 alone.
+
+use std::time::{Duration, SystemTime};
+
+use zeroize::Zeroizing;
+
+use super::{Context, Fetched, Keys, at_most, failed};
+use crate::clock::Deadline;
+use crate::error::{Error, Result, Status};
+use crate::http::Response;
+use crate::secrets::aws::endpoint::{checked_url, place};
+use crate::secrets::aws::fields::Fields;
+use crate::secrets::aws::metadata::{Metadata, Parts, line};
+use crate::secrets::aws::names::{self, config, shown};
+use crate::secrets::aws::refusal::tidy;
+use crate::secrets::aws::settings::Settings;
+
+const TOKEN_LIFE: &str = "21600";
+const ROLES: &str = "latest/meta-data/iam/security-credentials/";
+const REGION: &str = "latest/meta-data/placement/region";
+/// The longest time for all of it.
+const WHOLE: Duration = Duration::from_secs(10);
+
+/// Where and how the service is asked.
+#[derive(Clone, PartialEq)]
+pub(in crate::secrets::aws) struct Instance {
+    url: String,
+    /// For each request.
+    timeout: Duration,
+    attempts: u32,
+    pub(super) place: String,
+}
+
+impl Instance {
+    /// `None` where variables or the profile say not to ask.
+    pub(super) fn from_settings(settings: &Settings<'_>) -> Result<Option<Instance>> {
+        let environment = settings.environment;
+        if environment.flag("AWS_EC2_METADATA_DISABLED")?.unwrap_or(false) {
+            return Ok(None);
+        }
+        let given = |variable: &str, key: &str| -> Result<Option<(String, String)>> {
+            if let Some(text) = environment.text(variable)? {
+                return Ok(Some((text.to_string(), format!("the variable {variable}"))));
+            }
+            let profile = settings.profile();
+            let value = profile.as_ref().and_then(|profile| Some((profile, profile.get(key)?)));
+            Ok(value.map(|(profile, value)| (value.text.to_owned(), format!("{}: `{key}`", profile.place(value)))))
+        };
+        let endpoint = given("AWS_EC2_METADATA_SERVICE_ENDPOINT", "ec2_metadata_service_endpoint")?;
+        let mode = given("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "ec2_metadata_service_endpoint_mode")?;
+        let url = match (endpoint, mode) {
+            (Some((url, setting)), _) => checked_url(&url, &setting)?,
+            (None, Some((mode, _))) if mode.eq_ignore_ascii_case("ipv6") => "http://[fd00:ec2::254]/".to_owned(),
+            (None, Some((mode, setting))) if !mode.eq_ignore_ascii_case("ipv4") => {
+                return Err(config(format!("{setting} is {:?}; it must be ipv4 or ipv6", shown(&mode))));
+            }
+            _ => "http://169.254.169.254/".to_owned(),
+        };
+        let number = |variable, key, default: f64| -> Result<f64> {
+            let Some((text, setting)) = given(variable, key)? else { return Ok(default) };
+            let number = text.parse().ok().filter(|number| (0.001..=60.0).contains(number));
+            number.ok_or_else(|| config(format!("{setting} must be a number above 0 and up to 60")))
+        };
+        let timeout = number("AWS_METADATA_SERVICE_TIMEOUT", "metadata_service_timeout", 1.0)?;
+        let attempts = number("AWS_METADATA_SERVICE_NUM_ATTEMPTS", "metadata_service_num_attempts", 1.0)?;
+        let place = format!("the instance metadata at {}", place(&url));
+        Ok(Some(Instance { url, timeout: Duration::from_secs_f64(timeout), attempts: attempts as u32, place }))
+    }
+
+    pub(super) fn fetch(&self, context: &Context<'_>) -> Result<Fetched> {
+        let deadline = at_most(context.deadline, WHOLE);
+        let token = self.token(context.metadata, deadline)?;
+        let list = self.get(ROLES, &token, context.metadata, deadline)?;
+        let role = match list.status {
+            200 => line(&list.body),
+            404 => None,
+            status => return Err(self.answered(status)),
+        };
+        let Some(role) = role else {
+            return Err(self.error(Status::Config, "the instance has no role; attach an instance profile to it"));
+        };
+        let response = self.get(&format!("{ROLES}{role}"), &token, context.metadata, deadline)?;
+        if response.status != 200 {
+            return Err(self.answered(response.status));
+        }
+        let fields = Fields::parse(&response.body);
+        let Some(fields) = fields else { return Err(self.error(Status::Protocol, "its answer is no JSON object")) };
+        if let Some(code) = fields.text("Code").filter(|code| *code != "Success") {
+            let message = tidy(fields.text("Message").unwrap_or_default(), &[]);
+            let what = format!("it answers {}: {message}; may the role be used by EC2?", tidy(code, &[]));
+            return Err(self.error(Status::AccessDenied, what));
+        }
+        let Some(parts) = Parts::of(&fields) else {
+            return Err(self.error(Status::Protocol, "its answer has no AccessKeyId and SecretAccessKey"));
+        };
+        let keys = Keys::new(parts.id, parts.secret, parts.token, parts.expires, &self.place)?;
+        let fetched = Fetched::new(keys, SystemTime::now());
+        // A service that cannot get new keys hands out old ones, and AWS honours them meanwhile.
+        Ok(match fetched.life {
+            Some(Duration::ZERO) => Fetched { life: Some(extension()?), ..fetched },
+            _ => fetched,
+        })
+    }
+
+    fn token(&self, metadata: &Metadata<'_>, deadline: Deadline) -> Result<Zeroizing<String>> {
+        if metadata.machine.is_absent() {
+            return Err(self.absent());
+        }
+        let headers = [("x-aws-ec2-metadata-token-ttl-seconds", Zeroizing::new(TOKEN_LIFE.to_owned()))];
+        let mut attempt = 1;
+        let response = loop {
+            let limit = at_most(deadline, self.timeout);
+            let url = format!("{}latest/api/token", self.url);
+            match metadata.send("PUT", &url, &headers, self.timeout, limit) {
+                Ok(response) if response.status >= 500 && attempt < self.attempts.max(2) => {}
+                Ok(response) => break response,
+                Err(_) if deadline.has_passed() => return Err(self.error(Status::Timeout, "it did not answer in time")),
+                Err(_) if attempt < self.attempts => {}
+                Err(_) => {
+                    metadata.machine.is_now(true);
+                    return Err(self.absent());
+                }
+            }
+            attempt += 1;
+        };
+        metadata.machine.is_now(false);
+        match (response.status, line(&response.body)) {
+            (200, Some(token)) => Ok(Zeroizing::new(token.to_owned())),
+            (200, None) => Err(self.error(Status::Protocol, "its token is none")),
+            (403, _) => Err(self.error(Status::Config, "it is switched off (HTTP status 403)")),
+            (status, _) => Err(self.answered(status)),
+        }
+    }
+
+    fn get(&self, path: &str, token: &str, metadata: &Metadata<'_>, deadline: Deadline) -> Result<Response> {
+        let headers = [("x-aws-ec2-metadata-token", Zeroizing::new(token.to_owned()))];
+        let limit = at_most(deadline, self.timeout);
+        metadata
+            .send("GET", &format!("{}{path}", self.url), &headers, self.timeout, limit)
+            .map_err(|error| self.error(error.status(), error.message()))
+    }
+
+    fn absent(&self) -> Error {
+        let message = "there are no AWS credentials: neither in variables (AWS_ACCESS_KEY_ID, \
+            AWS_WEB_IDENTITY_TOKEN_FILE) nor in the profile nor from a container";
+        config(format!(
+            "{message}, and {} does not answer (within a container it may take a hop limit of 2)",
+            self.place
+        ))
+    }
+
+    fn answered(&self, status: u16) -> Error {
+        let kind = if status >= 500 || status == 429 { Status::Unavailable } else { Status::AccessDenied };
+        self.error(kind, format!("it answers with HTTP status {status}")).with_detail(status.into())
+    }
+
+    fn error(&self, status: Status, what: impl AsRef<str>) -> Error {
+        failed(status, &self.place, what)
+    }
+}
+
+/// The region of this machine, where it is an instance.
+pub(in crate::secrets::aws) fn region(
+    settings: &Settings<'_>,
+    metadata: &Metadata<'_>,
+    deadline: Deadline,
+) -> Result<Option<String>> {
+    let known = metadata.machine.region.lock().clone();
+    if known.is_some() {
+        return Ok(known);
+    }
+    let Some(instance) = Instance::from_settings(settings)? else { return Ok(None) };
+    let Ok(token) = instance.token(metadata, deadline) else { return Ok(None) };
+    let Ok(response) = instance.get(REGION, &token, metadata, deadline) else { return Ok(None) };
+    let found = line(&response.body).filter(|_| response.status == 200);
+    let region = found.map(|region| names::region(region, &instance.place)).transpose()?;
+    metadata.machine.region.lock().clone_from(&region);
+    Ok(region)
+}
+
+/// 10 to 15 minutes, so that not all instances ask again at once.
+fn extension() -> Result<Duration> {
+    let mut random = [0_u8; 2];
+    getrandom::fill(&mut random).map_err(|_| Error::new(Status::Unavailable, "the system gives no random bytes"))?;
+    let part = Duration::from_secs(300) * u16::from_le_bytes(random).into() / u16::MAX.into();
+    Ok(Duration::from_secs(600) + part)
+}

@@ -1,0 +1,92 @@
+//! Endpoints on the machine itself: never through a proxy, with small answers and little patience.
+
+use std::time::{Duration, SystemTime};
+
+use parking_lot::Mutex;
+use zeroize::Zeroizing;
+
+use crate::bytes::SecretBytes;
+use crate::clock::{Deadline, Instant};
+use crate::error::{Error, Result};
+use crate::http::{self, Client, Proxy, Request, Response};
+
+const MAX_BODY: usize = 64 << 10;
+/// For how long an instance without metadata is taken to have none.
+const ABSENCE: Duration = Duration::from_secs(60);
+
+/// What is known of this machine, from load to load.
+#[derive(Default)]
+pub(super) struct Machine {
+    absent: Mutex<Option<Instant>>,
+    pub(super) region: Mutex<Option<String>>,
+}
+
+impl Machine {
+    /// Whether the instance's metadata did not answer a short time ago.
+    pub(super) fn is_absent(&self) -> bool {
+        self.absent.lock().is_some_and(|since| since.elapsed() < ABSENCE)
+    }
+
+    pub(super) fn is_now(&self, absent: bool) {
+        *self.absent.lock() = absent.then(Instant::now);
+    }
+}
+
+/// The connections of one load to this machine's endpoints.
+pub(super) struct Metadata<'a> {
+    client: Client,
+    pub(super) machine: &'a Machine,
+}
+
+impl<'a> Metadata<'a> {
+    pub(super) fn new(machine: &'a Machine) -> Metadata<'a> {
+        let settings = http::Settings { proxy: Proxy::None, max_body: MAX_BODY, ..http::Settings::default() };
+        Metadata { client: Client::new(settings), machine }
+    }
+
+    pub(super) fn send(
+        &self,
+        method: &'static str,
+        url: &str,
+        headers: &[(&str, Zeroizing<String>)],
+        connect_timeout: Duration,
+        deadline: Deadline,
+    ) -> Result<Response> {
+        let request = Request { method, url, headers, body: &[], connect_timeout: Some(connect_timeout) };
+        self.client.send(&request, deadline)
+    }
+}
+
+/// A file with a token, which is read anew each time, without the white space around it.
+pub(super) fn token_file(path: &std::path::Path, place: &str) -> Result<Zeroizing<String>> {
+    let named = |error: Error| error.map_message(|message| format!("{place}: {message}"));
+    let contents = crate::files::read(path, MAX_BODY).map_err(named)?;
+    let text = std::str::from_utf8(&contents.bytes).map(str::trim).unwrap_or_default();
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
+        let message = format!("{place}: {} holds no token, which is one line of ASCII", path.display());
+        return Err(super::names::config(message));
+    }
+    Ok(Zeroizing::new(text.to_owned()))
+}
+
+/// Keys in the form that both kinds of endpoints have.
+pub(super) struct Parts<'a> {
+    pub(super) id: &'a str,
+    pub(super) secret: &'a str,
+    pub(super) token: Option<&'a str>,
+    pub(super) expires: Option<SystemTime>,
+}
+
+impl<'a> Parts<'a> {
+    /// `None` where one is missing.
+    pub(super) fn of(fields: &'a super::fields::Fields) -> Option<Parts<'a>> {
+        let (id, secret) = (fields.text("AccessKeyId")?, fields.text("SecretAccessKey")?);
+        Some(Parts { id, secret, token: fields.text("Token"), expires: fields.time("Expiration") })
+    }
+}
+
+/// One line of an answer, as text.
+pub(super) fn line(body: &SecretBytes) -> Option<&str> {
+    let text = std::str::from_utf8(body).ok()?.lines().next()?.trim();
+    (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())).then_some(text)
+}

@@ -1,0 +1,191 @@
+//! The profiles of the AWS tools: the config file and the credentials file together.
+
+use std::path::{Path, PathBuf};
+
+use super::environment::Environment;
+use super::ini::{Ini, Section, Value};
+use super::names::{config, shown};
+use crate::error::{Error, Result};
+use crate::paths;
+
+/// Both files, as they are now.
+pub(super) struct Profiles {
+    config: Option<Ini>,
+    credentials: Option<Ini>,
+    /// Where they are, or would be; without a home directory there is no such place.
+    paths: [Option<PathBuf>; 2],
+}
+
+/// One profile; what the credentials file says goes before what the config file says.
+#[derive(Clone)]
+pub(super) struct Profile<'a> {
+    pub(super) name: String,
+    profiles: &'a Profiles,
+    config: Vec<&'a Section>,
+    credentials: Vec<&'a Section>,
+}
+
+impl Profiles {
+    pub(super) fn read(environment: &Environment) -> Result<Profiles> {
+        let path = |variable, default: &str| -> Result<Option<PathBuf>> {
+            Ok(match environment.text(variable)? {
+                Some(path) => Some(paths::expand_home(Path::new(path.as_str()))),
+                None => environment.home().map(|home| home.join(default)),
+            })
+        };
+        let paths = [
+            path("AWS_CONFIG_FILE", ".aws/config")?,
+            path("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials")?,
+        ];
+        let read = |path: &Option<PathBuf>| path.as_deref().map_or(Ok(None), Ini::read);
+        Ok(Profiles { config: read(&paths[0])?, credentials: read(&paths[1])?, paths })
+    }
+
+    /// `[profile X]` (`[default]` too may be written so, and then that one counts) and `[X]` in the credentials file.
+    pub(super) fn find(&self, name: &str) -> Option<Profile<'_>> {
+        let mut sections = self.config_sections("profile", name);
+        if sections.is_empty() && name == "default" {
+            sections = self.config_sections("", name);
+        }
+        let profile = Profile {
+            name: name.to_owned(),
+            profiles: self,
+            config: sections,
+            credentials: matching(self.credentials.as_ref(), |header| header == name),
+        };
+        (!profile.config.is_empty() || !profile.credentials.is_empty()).then_some(profile)
+    }
+
+    /// The value of `key` in the config file's section `[kind name]`.
+    pub(super) fn setting<'a>(&'a self, kind: &str, name: &str, key: &str) -> Option<Value<'a>> {
+        self.config.as_ref()?.value(&self.config_sections(kind, name), key)
+    }
+
+    /// The value of `key` below `service` in the config file's section `[services name]`.
+    pub(super) fn of_service<'a>(&'a self, name: &str, service: &str, key: &str) -> Option<Value<'a>> {
+        self.config.as_ref()?.nested(&self.config_sections("services", name), service, key)
+    }
+
+    pub(super) fn has(&self, kind: &str, name: &str) -> bool {
+        !self.config_sections(kind, name).is_empty()
+    }
+
+    fn config_sections(&self, kind: &str, name: &str) -> Vec<&Section> {
+        matching(self.config.as_ref(), |header| match header.split_once(' ') {
+            Some((first, rest)) => first == kind && unquoted(rest) == name,
+            None => kind.is_empty() && header == name,
+        })
+    }
+
+    /// There is no such profile; `setting` named it.
+    pub(super) fn unknown(&self, name: &str, setting: &str) -> Error {
+        let places: Vec<String> = self.paths.iter().flatten().map(|path| path.display().to_string()).collect();
+        let names = self.names();
+        let known = match names.is_empty() {
+            true => "there are none".to_owned(),
+            false => format!("there are {}", names.join(", ")),
+        };
+        config(format!(
+            "{setting}: there is no profile {:?} in {}; {known}",
+            shown(name),
+            places.join(" or ")
+        ))
+    }
+
+    fn names(&self) -> Vec<String> {
+        let in_config = self.config.iter().flat_map(|file| &file.sections).filter_map(|section| {
+            match section.header.split_once(' ') {
+                Some(("profile", name)) => Some(unquoted(name).to_owned()),
+                None if section.header == "default" => Some(section.header.clone()),
+                _ => None,
+            }
+        });
+        let in_credentials = self.credentials.iter().flat_map(|file| &file.sections);
+        let in_credentials = in_credentials.map(|section| section.header.clone()).filter(|name| !name.contains(' '));
+        let mut names: Vec<String> = in_config.chain(in_credentials).collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+}
+
+fn matching(file: Option<&Ini>, matches: impl Fn(&str) -> bool) -> Vec<&Section> {
+    file.iter().flat_map(|file| &file.sections).filter(|section| matches(&section.header)).collect()
+}
+
+/// `[profile "a b"]` is the profile `a b`.
+fn unquoted(name: &str) -> &str {
+    let inner = |quote| name.strip_prefix(quote).and_then(|name| name.strip_suffix(quote));
+    inner('"').or_else(|| inner('\'')).unwrap_or(name)
+}
+
+impl<'a> Profile<'a> {
+    pub(super) fn get(&self, key: &str) -> Option<Value<'a>> {
+        let in_credentials = self.profiles.credentials.as_ref().and_then(|file| file.value(&self.credentials, key));
+        in_credentials.or_else(|| self.profiles.config.as_ref().and_then(|file| file.value(&self.config, key)))
+    }
+
+    /// The value with its place; one without it is an error that says what needs it.
+    pub(super) fn need(&self, key: &str, by: Value<'_>) -> Result<Value<'a>> {
+        self.get(key).ok_or_else(|| config(format!("{}: `{key}` is missing", self.place(by))))
+    }
+
+    pub(super) fn text(&self, key: &str) -> Option<String> {
+        self.get(key).map(|value| value.text.to_owned())
+    }
+
+    pub(super) fn is_in_credentials(&self, value: Value<'_>) -> bool {
+        self.profiles.credentials.as_ref().is_some_and(|file| file.path == value.path)
+    }
+
+    /// ``profile `x` in /path/config, line 3``.
+    pub(super) fn place(&self, value: Value<'_>) -> String {
+        format!("profile `{}` in {}, line {}", self.name, value.path.display(), value.line)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(config: &str, credentials: &str, test: impl FnOnce(&Profiles)) {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = ["config", "credentials"].map(|name| folder.path().join(name));
+        std::fs::write(&paths[0], config).unwrap();
+        std::fs::write(&paths[1], credentials).unwrap();
+        let [config, credentials] = paths.map(|path| path.to_str().unwrap().to_owned());
+        let variables = [("AWS_CONFIG_FILE", &*config), ("AWS_SHARED_CREDENTIALS_FILE", &*credentials)];
+        test(&Profiles::read(&Environment::fixed(&variables)).unwrap());
+    }
+
+    #[test]
+    fn sections_that_make_a_profile() {
+        let config = "[default]\na = plain\n[profile default]\na = prefixed\n[work]\na = ignored\n[profile  home]\na = 1\n\
+            b = 1\n[profile home]\nb = 2\n[profile \"two words\"]\na = quoted\n[sso-session s]\nsso_region = r\n";
+        let credentials = "[home]\na = credentials\n[profile home]\nb = ignored\n[only]\na = 3\n";
+        read(config, credentials, |profiles| {
+            let get = |profile: &str, key| profiles.find(profile).and_then(|profile| profile.text(key));
+            for (profile, key, value) in [
+                ("default", "a", Some("prefixed")),
+                ("work", "a", None),
+                ("home", "a", Some("credentials")),
+                ("home", "b", Some("2")),
+                ("two words", "a", Some("quoted")),
+                ("only", "a", Some("3")),
+                ("s", "sso_region", None),
+            ] {
+                assert_eq!(get(profile, key).as_deref(), value, "{profile} {key}");
+            }
+            assert_eq!(profiles.setting("sso-session", "s", "sso_region").unwrap().text, "r");
+            let error = profiles.unknown("hom", "AWS_PROFILE");
+            assert!(error.message().ends_with("there are default, home, only, two words"), "{error}");
+        });
+    }
+
+    #[test]
+    fn a_profile_without_the_prefix_is_default_alone() {
+        read("[default]\na = plain\n", "", |profiles| {
+            assert_eq!(profiles.find("default").unwrap().text("a").as_deref(), Some("plain"));
+        });
+    }
+}

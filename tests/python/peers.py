@@ -2,7 +2,7 @@
 
 One JSON object on standard input; each part may be left out:
   {"aws": {"endpoint", "region"?, "key": {"id", "secret", "token"?}, "ca"?, "secrets": [{"SecretId", "VersionStage"?, "VersionId"?}]},
-   "vault": {"url", "token", "namespace"?, "ca"?, "reads": [{"mount", "path", "kv": 1 or 2, "version"?}]}}
+   "vault": {"url", "token", "namespace"?, "ca"?, "cert"?: [file, key file], "reads": [{"mount", "path", "kv": 1 or 2, "version"?}]}}
 The answers come on standard output in the same order, bytes as base64:
   {"aws": [{"name", "version", "stages", "bytes", "values": {key: bytes}}],
    "vault": [{"version": number or null, "values": {key: bytes}}]}
@@ -82,7 +82,8 @@ def vault(asked):
         url=asked["url"],
         token=asked["token"],
         namespace=asked.get("namespace"),
-        verify=asked.get("ca", True),
+        verify=asked.get("ca") or True,
+        cert=tuple(asked["cert"]) if asked.get("cert") else None,
     )
     for read in asked["reads"]:
         mount, path = read["mount"], read["path"]

@@ -220,6 +220,11 @@ impl Bao {
         self.server.lock().unwrap().as_ref().expect("a server of the test's own").signal(signal);
     }
 
+    /// The number of the server's process.
+    pub fn id(&self) -> u32 {
+        self.server.lock().unwrap().as_ref().expect("a server of the test's own").id()
+    }
+
     /// Kills the server: from now on connections are refused.
     pub fn kill(&self) {
         *self.server.lock().unwrap() = None;

@@ -76,6 +76,26 @@ pub(crate) fn at_fork(prepare: extern "C" fn(), parent: extern "C" fn(), child: 
     unsafe { libc::pthread_atfork(Some(prepare), Some(parent), Some(child)) };
 }
 
+/// Runs `body` with all signals blocked for this thread, and so for the threads that it starts.
+pub(crate) fn with_signals_blocked<T>(body: impl FnOnce() -> T) -> T {
+    struct Restore(libc::sigset_t);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            // SAFETY: the set was filled in by the system, and the old mask is not asked for.
+            unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.0, std::ptr::null_mut()) };
+        }
+    }
+    // SAFETY: a set of signals is a plain array of bits, for which zeros are a value.
+    let (mut all, mut before): (libc::sigset_t, libc::sigset_t) = unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
+    // SAFETY: both sets are valid and writable for the whole calls, which fail for bad arguments alone.
+    unsafe {
+        libc::sigfillset(&mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
+    }
+    let _restore = Restore(before);
+    body()
+}
+
 /// Has the loader run an `extern "C" fn()` when the library is loaded, before `main`.
 macro_rules! run_at_load {
     ($function:ident) => {

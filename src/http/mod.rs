@@ -3,16 +3,43 @@
 //! A [`Client`] lives for one load: its connections are reused within it and closed with it, so nothing stays open
 //! between loads. One call of [`Client::send`] is one attempt; [`retry`] says when there is another.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ureq::config::AutoHeaderValue;
+use ureq::http::Uri;
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::NextTimeout;
+use ureq::{Agent, AsSendBody};
 use zeroize::Zeroizing;
 
-use crate::bytes::SecretBytes;
-use crate::clock::Deadline;
-use crate::error::{Error, Result, Status};
+use crate::bytes::{SecretBuffer, SecretBytes};
+use crate::clock::{Deadline, Instant};
+use crate::error::{Error, Result};
+use crate::fork;
+use crate::http::connector::Connector;
+use crate::http::proxy::Proxies;
+use crate::http::url::Origin;
+use crate::log::{self, Level};
 
+mod buffers;
+mod connector;
+mod failure;
+mod headers;
+mod no_proxy;
+mod proxy;
+mod resolver;
 pub(crate) mod retry;
+mod tls;
+mod unverified;
+mod url;
+mod wire;
+
+pub(crate) use headers::{date, is_transient_status, retry_after};
+
+const USER_AGENT: &str = concat!("st-secrets/", env!("CARGO_PKG_VERSION"));
+const FOREVER: Duration = Duration::from_secs(3600 * 24 * 365);
 
 /// How requests are sent.
 #[derive(Clone, Default)]
@@ -82,21 +109,119 @@ impl Response {
 }
 
 /// Connections of one load.
-pub(crate) struct Client {}
+pub(crate) struct Client {
+    /// The error is of a proxy that cannot be used.
+    agent: Result<Agent>,
+    max_body: usize,
+}
 
 impl Client {
     /// A client with these settings. Files of certificates are read when the first `https` request needs them.
-    pub(crate) fn new(_settings: Settings) -> Client {
-        Client {}
+    pub(crate) fn new(settings: Settings) -> Client {
+        let max_body = settings.max_body;
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .proxy(None)
+            .user_agent(USER_AGENT)
+            .accept_encoding(AutoHeaderValue::None)
+            .max_response_header_size(buffers::LONGEST_HEAD)
+            .allow_non_standard_methods(true)
+            .build();
+        let agent = Proxies::new(&settings.proxy)
+            .map(|proxies| Agent::with_parts(config, Connector::new(settings, proxies), LaterResolver));
+        Client { agent, max_body }
     }
 
     /// Sends one request and reads the whole answer, outside the fork gate. Redirects are answers like any other.
     ///
-    /// Errors: [`Status::Timeout`] where the deadline passed, [`Status::Unavailable`] (marked as worth retrying) where
-    /// no connection could be had or it broke, [`Status::Config`] for what no retry mends (a URL, a certificate file, a
-    /// header with CR or LF), [`Status::AccessDenied`] for a certificate that is not trusted, [`Status::Protocol`] for
+    /// Errors: [`Status::Timeout`](crate::error::Status::Timeout) where the deadline passed, [`Status::Unavailable`] (marked as worth retrying) where
+    /// no connection could be had or it broke, [`Status::Config`](crate::error::Status::Config) for what no retry mends (a URL, a certificate file, a
+    /// header with CR or LF), [`Status::AccessDenied`](crate::error::Status::AccessDenied) for a certificate that is not trusted, [`Status::Protocol`] for
     /// what is not HTTP or too long. The message names scheme, host and port of the URL, never its query.
-    pub(crate) fn send(&self, _request: &Request<'_>, _deadline: Deadline) -> Result<Response> {
-        Err(Error::new(Status::Unavailable, "not written yet"))
+    pub(crate) fn send(&self, request: &Request<'_>, deadline: Deadline) -> Result<Response> {
+        let (uri, origin) = url::parse(request.url)?;
+        let begin = Instant::now();
+        let result = fork::outside(|| self.exchange(request, &uri, &origin, deadline));
+        log::emit(Level::Debug, "http", || {
+            let outcome = match &result {
+                Ok(response) => response.status.to_string(),
+                Err(error) => error.message().to_owned(),
+            };
+            format!("{} {origin}{}: {outcome} ({:.1?})", request.method, uri.path(), begin.elapsed())
+        });
+        result
+    }
+
+    fn exchange(&self, request: &Request<'_>, uri: &Uri, origin: &Origin, deadline: Deadline) -> Result<Response> {
+        let agent = self.agent.as_ref().map_err(Error::clone)?;
+        let left = deadline.remaining();
+        if left.is_zero() {
+            return Err(failure::late(&format!("before {origin} was asked")));
+        }
+        let mut builder = ureq::http::Request::builder().method(request.method).uri(uri);
+        for (name, value) in request.headers {
+            let (name, value) = headers::checked(name, value)?;
+            builder = builder.header(name, value);
+        }
+        let times = (left, request.connect_timeout);
+        // A GET without a body has no Content-Length either.
+        let answer = if request.body.is_empty() && request.method == "GET" {
+            run(agent, builder.body(()), times)
+        } else {
+            run(agent, builder.body(request.body), times)
+        };
+        let mut answer = answer.map_err(|error| failure::of_ureq(error, origin))?;
+        let headers = answer.headers().iter();
+        let headers = headers.map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into()));
+        let headers = headers.collect();
+        let mut body = SecretBuffer::with_capacity(4096)?;
+        let is_whole = body
+            .read_to_end(&mut answer.body_mut().as_reader(), self.max_body)
+            .map_err(|error| failure::of_ureq(error.into(), origin))?;
+        if !is_whole {
+            return Err(failure::protocol(format!("the answer of {origin} is longer than {} bytes", self.max_body)));
+        }
+        Ok(Response { status: answer.status().as_u16(), headers, body: body.freeze() })
     }
 }
+
+/// The addresses of a host, looked up outside the fork gate.
+pub(crate) fn look_up(host: &str, deadline: Deadline) -> Result<Vec<IpAddr>> {
+    let end = std::time::Instant::now().checked_add(deadline.remaining());
+    let addresses = fork::outside(|| resolver::look_up(host, 0, end)).map_err(|error| match error.kind() {
+        std::io::ErrorKind::TimedOut => failure::late(&format!("while the name {host} was looked up")),
+        _ => failure::unavailable(error.to_string(), 0),
+    })?;
+    Ok(addresses.iter().map(SocketAddr::ip).collect())
+}
+
+fn run<S: AsSendBody>(
+    agent: &Agent,
+    request: std::result::Result<ureq::http::Request<S>, ureq::http::Error>,
+    (left, connect): (Duration, Option<Duration>),
+) -> std::result::Result<ureq::http::Response<ureq::Body>, ureq::Error> {
+    // So far away that adding it to the time might overflow.
+    let left = Some(left).filter(|left| *left < FOREVER);
+    let request = agent.configure_request(request?).timeout_global(left).timeout_connect(connect).build();
+    agent.run(request)
+}
+
+/// Leaves the look-up to the [`Connector`], which knows whether it is the server's name or the proxy's.
+#[derive(Debug)]
+struct LaterResolver;
+
+impl Resolver for LaterResolver {
+    fn resolve(
+        &self,
+        _: &Uri,
+        _: &ureq::config::Config,
+        _: NextTimeout,
+    ) -> std::result::Result<ResolvedSocketAddrs, ureq::Error> {
+        Ok(self.empty())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,123 @@
+//! What went wrong on the way, in the words of this library.
+
+use std::io;
+use std::time::Duration;
+
+use rustls::{AlertDescription, CertificateError, InvalidMessage};
+
+use crate::error::{Error, Status};
+use crate::http::buffers::LONGEST_HEAD;
+use crate::http::url::Origin;
+
+/// A step that the system, the peer or TLS made fail: `doing` is "connecting to" and the like. `limit` is the time that
+/// the step had, if it had less than the deadline allows.
+pub(super) fn of_io(error: io::Error, doing: &str, origin: &Origin, limit: Option<Duration>) -> Error {
+    // The system itself says "timed out" (with a number) when a peer has been silent for minutes.
+    if error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_none() {
+        return match limit {
+            Some(limit) => unavailable(format!("{doing} {origin} took longer than {limit:?}"), 0),
+            None => late(&format!("while {doing} {origin}")),
+        };
+    }
+    let cause = error.get_ref();
+    if let Some(error) = cause.and_then(|cause| cause.downcast_ref::<rustls::Error>()) {
+        return of_tls(error, origin);
+    }
+    if let Some(error) = cause.and_then(|cause| cause.downcast_ref::<Error>()) {
+        return error.clone();
+    }
+    let message = match error.kind() {
+        io::ErrorKind::UnexpectedEof => format!("{doing} {origin} failed: it closed the connection too early"),
+        _ => format!("{doing} {origin} failed: {error}"),
+    };
+    unavailable(message, error.raw_os_error().unwrap_or(0))
+}
+
+/// What ureq says when neither of us knew better.
+pub(super) fn of_ureq(error: ureq::Error, origin: &Origin) -> Error {
+    match error {
+        ureq::Error::Other(error) => match error.downcast::<Error>() {
+            Ok(error) => *error,
+            Err(_) => protocol(format!("the request to {origin} failed")),
+        },
+        ureq::Error::Timeout(_) => late(&format!("while waiting for {origin}")),
+        ureq::Error::Io(error) => of_io(error, "reading the answer of", origin, None),
+        ureq::Error::LargeResponseHeader(..) => {
+            protocol(format!("the head of the answer of {origin} is longer than {LONGEST_HEAD} bytes"))
+        }
+        // Its details may hold parts of the answer, and so are not shown.
+        ureq::Error::Protocol(_) => {
+            let hint = if origin.tls { "" } else { "; does it want https?" };
+            protocol(format!("what {origin} answers is not HTTP/1.1{hint}"))
+        }
+        // The rest is about how ureq is used, not about the server.
+        error => Error::new(Status::Config, format!("the request to {origin} cannot be sent: {error}")),
+    }
+}
+
+fn of_tls(error: &rustls::Error, origin: &Origin) -> Error {
+    let denied = |why: String| Error::new(Status::AccessDenied, format!("the certificate of {origin} {why}"));
+    match error {
+        rustls::Error::InvalidCertificate(error) => denied(of_certificate(error)),
+        rustls::Error::NoCertificatesPresented => denied("is missing".to_owned()),
+        rustls::Error::AlertReceived(alert) => of_alert(*alert, origin),
+        rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
+            protocol(format!("{origin} does not speak TLS; does it want http?"))
+        }
+        rustls::Error::PeerIncompatible(error) => {
+            protocol(format!("{origin} speaks no TLS that is safe (1.2 or newer): {error:?}"))
+        }
+        error => protocol(format!("TLS with {origin} failed: {error}")),
+    }
+}
+
+fn of_certificate(error: &CertificateError) -> String {
+    match error {
+        CertificateError::UnknownIssuer => "is signed by an authority that is not trusted here".to_owned(),
+        CertificateError::NotValidForName => "is for another name".to_owned(),
+        CertificateError::NotValidForNameContext { presented, .. } => {
+            format!("is for another name: {}", presented.join(", "))
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "has expired (or the clock of this machine is wrong)".to_owned()
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "is not valid yet (or the clock of this machine is wrong)".to_owned()
+        }
+        CertificateError::Revoked => "was revoked".to_owned(),
+        error => format!("cannot be trusted: {error}"),
+    }
+}
+
+fn of_alert(alert: AlertDescription, origin: &Origin) -> Error {
+    match alert {
+        AlertDescription::CertificateRequired => {
+            Error::new(Status::AccessDenied, format!("{origin} wants a client certificate, and none is set"))
+        }
+        AlertDescription::BadCertificate
+        | AlertDescription::UnsupportedCertificate
+        | AlertDescription::CertificateRevoked
+        | AlertDescription::CertificateExpired
+        | AlertDescription::CertificateUnknown
+        | AlertDescription::UnknownCA
+        | AlertDescription::AccessDenied => Error::new(
+            Status::AccessDenied,
+            format!("{origin} does not accept our client certificate (or its absence): TLS alert {alert:?}"),
+        ),
+        AlertDescription::ProtocolVersion => protocol(format!("{origin} speaks no TLS that is safe (1.2 or newer)")),
+        alert => protocol(format!("{origin} ended TLS with the alert {alert:?}")),
+    }
+}
+
+pub(super) fn unavailable(message: String, detail: i32) -> Error {
+    Error::new(Status::Unavailable, message).with_detail(detail).with_retryable(true)
+}
+
+pub(super) fn protocol(message: String) -> Error {
+    Error::new(Status::Protocol, message)
+}
+
+/// The deadline passed.
+pub(super) fn late(when: &str) -> Error {
+    Error::new(Status::Timeout, format!("the time was up {when}")).with_retryable(true)
+}

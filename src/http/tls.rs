@@ -1,0 +1,131 @@
+//! What TLS connections are made with: trusted roots, our own certificate, TLS 1.2 or newer.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::client::Resumption;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::error::{Error, Result, Status};
+use crate::files;
+use crate::http::unverified::Unverified;
+use crate::http::{Roots, Settings};
+
+/// The longest file of certificates or keys; that of all public authorities has 0.25 MB.
+const LONGEST_FILE: usize = 16 << 20;
+
+/// Reads the files that the settings name.
+pub(super) fn config(settings: &Settings) -> Result<Arc<ClientConfig>> {
+    let provider = Arc::new(ring::default_provider());
+    let versions = [&rustls::version::TLS13, &rustls::version::TLS12];
+    let builder = ClientConfig::builder_with_provider(provider.clone())
+        .with_protocol_versions(&versions)
+        .map_err(|error| Error::new(Status::Config, format!("TLS cannot be set up: {error}")))?;
+    let builder = if settings.skip_verify {
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(Unverified::new(provider.clone())))
+    } else {
+        builder.with_root_certificates(roots(&settings.roots)?)
+    };
+    let mut config = match &settings.client_certificate {
+        Some((chain, key)) => {
+            let (certificates, signing_key) = client_certificate(chain, key)?;
+            builder.with_client_auth_cert(certificates, signing_key).map_err(|error| {
+                let why = format!("{} and {} cannot be used together: {error}", chain.display(), key.display());
+                Error::new(Status::Config, why)
+            })?
+        }
+        None => builder.with_no_client_auth(),
+    };
+    // Connections are reused, not resumed: nothing of a session is kept.
+    config.resumption = Resumption::disabled();
+    Ok(Arc::new(config))
+}
+
+/// A name as it stands in certificates.
+pub(super) fn host_name(name: &str) -> Result<ServerName<'static>> {
+    ServerName::try_from(name.trim_end_matches('.').to_owned())
+        .map_err(|_| Error::new(Status::Config, format!("{name:?} can be the name of no TLS server")))
+}
+
+fn roots(roots: &Roots) -> Result<RootCertStore> {
+    match roots {
+        Roots::Platform => platform_roots(),
+        Roots::File(path) => {
+            let contents = files::read(path, LONGEST_FILE)?;
+            store(certificates(&contents.bytes), &path.display().to_string())
+        }
+        Roots::Folder(path) => folder_roots(path),
+        Roots::Pem(pem) => store(certificates(pem.as_bytes()), "the PEM text of CA certificates"),
+    }
+}
+
+/// What OpenSSL would trust here, with `SSL_CERT_FILE` and `SSL_CERT_DIR` in place of the usual files.
+fn platform_roots() -> Result<RootCertStore> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut store = RootCertStore::empty();
+    // A certificate that cannot be parsed is one authority less, as everywhere.
+    let (added, _) = store.add_parsable_certificates(found.certs);
+    if added > 0 {
+        return Ok(store);
+    }
+    let why = match found.errors.first() {
+        Some(error) => format!("no CA certificate can be read on this system: {error}"),
+        None => "no CA certificate was found on this system; SSL_CERT_FILE can name a file of them".to_owned(),
+    };
+    Err(Error::new(Status::Config, why))
+}
+
+fn folder_roots(folder: &Path) -> Result<RootCertStore> {
+    let failed = |error| Error::io("read the folder", folder, &error);
+    let mut paths: Vec<PathBuf> = Vec::new();
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        paths.push(entry.map_err(failed)?.path());
+    }
+    // OpenSSL's links to the same certificates under other names come to nothing: the store holds each certificate once
+    // more, which costs some bytes.
+    paths.sort();
+    let mut found = Vec::new();
+    for path in paths.iter().filter(|path| path.is_file()) {
+        let contents = files::read(path, LONGEST_FILE)?;
+        // Other files may lie about there.
+        found.extend(certificates(&contents.bytes).unwrap_or_default());
+    }
+    store(Some(found), &folder.display().to_string())
+}
+
+/// The certificates of a PEM text; `None` if the text is damaged.
+fn certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
+    CertificateDer::pem_slice_iter(pem).collect::<std::result::Result<_, _>>().ok()
+}
+
+/// `place` is where the certificates come from.
+fn store(found: Option<Vec<CertificateDer<'static>>>, place: &str) -> Result<RootCertStore> {
+    let refused = |why: &str| Error::new(Status::Config, format!("{place} cannot be used: {why}"));
+    let found = found.ok_or_else(|| refused("it is not PEM, or it is damaged"))?;
+    if found.is_empty() {
+        return Err(refused("it holds no certificate (-----BEGIN CERTIFICATE-----)"));
+    }
+    let mut store = RootCertStore::empty();
+    for (index, certificate) in found.into_iter().enumerate() {
+        store
+            .add(certificate)
+            .map_err(|error| refused(&format!("its certificate {} is not one: {error}", index + 1)))?;
+    }
+    Ok(store)
+}
+
+fn client_certificate(chain: &Path, key: &Path) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
+    let refused = |path: &Path, why| Error::new(Status::Config, format!("{} cannot be used: {why}", path.display()));
+    let contents = files::read(chain, LONGEST_FILE)?;
+    let certificates = certificates(&contents.bytes).filter(|found| !found.is_empty());
+    let certificates = certificates.ok_or_else(|| refused(chain, "it holds no certificate as PEM"))?;
+    let contents = files::read(key, LONGEST_FILE)?;
+    // The copy that is made here belongs to rustls, which keeps it no longer than it takes to read it.
+    let key = PrivateKeyDer::from_pem_slice(&contents.bytes)
+        .map_err(|_| refused(key, "it holds no private key as PEM, or one under a password"))?;
+    Ok((certificates, key))
+}

@@ -14,6 +14,11 @@ impl Instant {
         Instant(sys::time_since_boot())
     }
 
+    /// The point in time that lies this much earlier.
+    pub(crate) fn before(self, time: Duration) -> Instant {
+        Instant(self.0.saturating_sub(time))
+    }
+
     pub(crate) fn elapsed(self) -> Duration {
         Instant::now().0.saturating_sub(self.0)
     }

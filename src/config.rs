@@ -19,6 +19,8 @@ enum Kind {
     Text,
     Flag,
     Seconds,
+    /// Seconds, of which 0 is none.
+    Lifetime,
     List,
     /// One text, or a list of them.
     Texts,
@@ -31,6 +33,7 @@ impl Kind {
             Kind::Text => "text without NUL, CR or LF",
             Kind::Flag => "true or false",
             Kind::Seconds => "a number of seconds above 0",
+            Kind::Lifetime => "a number of seconds, 0 or more",
             Kind::List => "a JSON array of texts",
             Kind::Texts => "text without NUL, CR or LF, or a JSON array of such texts",
             Kind::Count => "a whole number of 1 or more",
@@ -46,16 +49,16 @@ const KEYS: &[(&str, Kind)] = &[
     ("aws_secret_name", Kind::Texts),
     ("aws_version_id", Kind::Text),
     ("aws_version_stage", Kind::Text),
-    ("cache_ttl", Kind::Seconds),
+    ("cache_ttl", Kind::Lifetime),
     ("env_prefix", Kind::Text),
     ("file_path", Kind::Text),
     ("generate", Kind::Flag),
     ("key", Kind::Text),
     ("key_file", Kind::Text),
     ("max_attempts", Kind::Count),
-    ("max_backoff", Kind::Seconds),
-    ("max_stale", Kind::Seconds),
-    ("miss_ttl", Kind::Seconds),
+    ("max_backoff", Kind::Lifetime),
+    ("max_stale", Kind::Lifetime),
+    ("miss_ttl", Kind::Lifetime),
     ("previous_keys", Kind::List),
     ("providers", Kind::List),
     ("strict_permissions", Kind::Flag),
@@ -73,6 +76,7 @@ const KEYS: &[(&str, Kind)] = &[
     ("vault_secret_id", Kind::Text),
     ("vault_secret_id_file", Kind::Text),
     ("vault_token", Kind::Text),
+    ("vault_token_file", Kind::Text),
     ("vault_url", Kind::Text),
 ];
 
@@ -115,6 +119,7 @@ impl Config {
             Kind::Text => text_setting(value),
             Kind::Flag => value.parse().ok().map(Setting::Flag),
             Kind::Seconds => value.trim().parse().ok().and_then(seconds_setting),
+            Kind::Lifetime => value.trim().parse().ok().and_then(lifetime_setting),
             Kind::List => serde_json::from_str(value).ok().map(Setting::List),
             Kind::Texts if value.trim_start().starts_with('[') => {
                 serde_json::from_str(value).ok().and_then(texts_setting)
@@ -146,6 +151,7 @@ impl Config {
                 (Kind::Text, Value::String(text)) => text_setting(&text),
                 (Kind::Flag, Value::Bool(flag)) => Some(Setting::Flag(flag)),
                 (Kind::Seconds, Value::Number(number)) => number.as_f64().and_then(seconds_setting),
+                (Kind::Lifetime, Value::Number(number)) => number.as_f64().and_then(lifetime_setting),
                 (Kind::List, value @ Value::Array(_)) => serde_json::from_value(value).ok().map(Setting::List),
                 (Kind::Texts, Value::String(text)) => texts_setting(vec![text]),
                 (Kind::Texts, value @ Value::Array(_)) => serde_json::from_value(value).ok().and_then(texts_setting),
@@ -242,6 +248,10 @@ fn count_setting(count: u64) -> Option<Setting> {
     u32::try_from(count).ok().filter(|count| *count > 0).map(Setting::Count)
 }
 
+fn lifetime_setting(seconds: f64) -> Option<Setting> {
+    (seconds >= 0.0).then_some(Setting::Seconds(seconds))
+}
+
 fn seconds_setting(seconds: f64) -> Option<Setting> {
     (seconds > 0.0).then_some(Setting::Seconds(seconds))
 }
@@ -305,7 +315,7 @@ mod tests {
         let error = Config::new().set("file_pat", "x").unwrap_err();
         assert_eq!(error.message(), "unknown configuration key \"file_pat\"; did you mean `file_path`?");
         let error = Config::new().set("zzzzzzzzzzzzzzzz", "x").unwrap_err();
-        assert!(error.message().contains("the known ones are cache_ttl, env_prefix, file_path"), "{error}");
+        assert!(error.message().contains("the known ones are aws_"), "{error}");
     }
 
     #[test]

@@ -1,14 +1,38 @@
 #!/bin/sh
-# Makes build/venv, a Python with the cryptography package that the tests compare with. It does nothing where it is there.
+# Makes build/venv, a Python with what the tests compare with and stand on: tests/python/requirements.txt, and OpenBao. It does
+# nothing where all is there, and may be called by several at once.
 set -eu
 cd "$(dirname "$0")/.."
-version=46.0.3
 venv=build/venv
-if "$venv/bin/python" -c "import cryptography; assert cryptography.__version__ == '$version'" 2>/dev/null; then
+wanted="tests/python/requirements.txt tests/python/openbao.txt"
+installed=$venv/installed.txt
+
+# The stamp is written last: an installation that was cut off is taken up again.
+is_there() {
+    # shellcheck disable=SC2086
+    cat $wanted | cmp -s - "$installed" && "$venv/bin/python" -c '' 2>/dev/null
+}
+if is_there; then
     exit 0
 fi
 command -v python3 >/dev/null || { echo "python3 is missing (package python3, python3-venv)" >&2; exit 1; }
-echo "installing: cryptography $version for Python, into $venv"
 mkdir -p build
-python3 -m venv "$venv"
-"$venv/bin/pip" install --quiet --disable-pip-version-check "cryptography==$version"
+exec 9>build/venv.lock
+flock 9
+if is_there; then
+    exit 0
+fi
+echo "installing for the tests, into $venv: moto, OpenBao, boto3, hvac, cryptography" >&2
+[ -x "$venv/bin/pip" ] && "$venv/bin/python" -c '' 2>/dev/null || python3 -m venv --clear "$venv"
+pip() {
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --retries 5 "$@" || {
+        echo "cannot install the Python packages of $wanted: the package index is out of reach or slow, lacks a version," >&2
+        echo "or gave a file with another hash (the message of pip is above); then try again: sh tests/python-tools.sh" >&2
+        exit 1
+    }
+}
+pip -r tests/python/requirements.txt
+pip --require-hashes --no-deps -r tests/python/openbao.txt
+"$venv/bin/python" -c 'import boto3, hvac, moto.server, aws_secretsmanager_caching, cryptography'
+# shellcheck disable=SC2086
+cat $wanted >"$installed"

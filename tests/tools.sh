@@ -22,6 +22,7 @@ need gcore gdb
 need pkg-config pkg-config
 need strace strace
 need setpriv util-linux
+need flock util-linux
 need unshare util-linux
 [ -n "$missing" ] || exit 0
 

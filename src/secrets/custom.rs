@@ -1,11 +1,13 @@
 //! A layer that the program itself provides.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::layer::{Finding, Found, Layer, Request, State};
+use super::layer::{Finding, Found, Held, Layer, Life, Request, State};
+use crate::clock::Instant;
 use crate::error::{Error, Result, Source, Status};
 use crate::fork;
 
@@ -15,11 +17,13 @@ pub(crate) type Ask = Box<dyn Fn(&str, Duration) -> Result<Option<Found>> + Send
 pub(crate) struct CustomLayer {
     name: String,
     ask: Ask,
+    /// How long its answers count where it does not say.
+    ttl: Duration,
 }
 
 impl CustomLayer {
-    pub(crate) fn new(name: &str, ask: Ask) -> CustomLayer {
-        CustomLayer { name: name.to_owned(), ask }
+    pub(crate) fn new(name: &str, ask: Ask, ttl: Duration) -> CustomLayer {
+        CustomLayer { name: name.to_owned(), ask, ttl }
     }
 }
 
@@ -36,17 +40,23 @@ impl Layer for CustomLayer {
         true
     }
 
-    fn find(&self, key: &str, request: &Request) -> Result<Option<Found>> {
+    fn find(&self, key: &str, request: &Request) -> Result<Option<Held>> {
         let remaining = request.deadline.remaining();
         if remaining.is_zero() {
             return Err(Error::new(Status::Timeout, "no time was left to ask it").with_retryable(true));
         }
+        let asked = Instant::now();
         // What it panicked with may hold a secret; it is neither shown nor dropped, as dropping might panic again.
         let answer = fork::outside(|| catch_unwind(AssertUnwindSafe(|| (self.ask)(key, remaining))));
-        answer.unwrap_or_else(|panic| {
+        let found = answer.unwrap_or_else(|panic| {
             std::mem::forget(panic);
             Err(Error::new(Status::Panic, "its callback panicked"))
-        })
+        })?;
+        Ok(found.map(|Found { value, version, ttl }| Held {
+            version: version.map(Arc::from),
+            life: Some(Life::of(asked, ttl.unwrap_or(self.ttl))),
+            ..Held::now(value)
+        }))
     }
 
     fn place(&self, _: &str) -> String {

@@ -68,6 +68,11 @@ impl Document {
         }
     }
 
+    /// How many keys have a value.
+    pub(crate) fn len(&self) -> usize {
+        self.values.len()
+    }
+
     pub(crate) fn get(&self, key: &str) -> Option<&(SecretBytes, Option<Arc<str>>)> {
         self.values.get(key)
     }

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use serde_json::{Map, Value, json};
 
-use super::layer::{Finding, Found, Layer, Request, State};
+use super::layer::{Finding, Held, Layer, Request, State};
 use crate::bytes::SecretBytes;
 use crate::config::Config;
 use crate::error::{Error, Result, Source, Status};
@@ -50,9 +50,9 @@ impl Layer for EnvLayer {
         Source::Env
     }
 
-    fn find(&self, key: &str, _: &Request) -> Result<Option<Found>> {
+    fn find(&self, key: &str, _: &Request) -> Result<Option<Held>> {
         match env::var_os(self.variable(key)) {
-            Some(value) if !value.is_empty() => Ok(Some(Found::new(SecretBytes::copy_from(value.as_bytes())?))),
+            Some(value) if !value.is_empty() => Ok(Some(Held::now(SecretBytes::copy_from(value.as_bytes())?))),
             _ => Ok(None),
         }
     }

@@ -1,14 +1,16 @@
 //! What every layer of the chain can do.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
 use crate::bytes::SecretBytes;
-use crate::clock::Deadline;
+use crate::clock::{Deadline, Instant};
 use crate::error::{Result, Source};
 
-/// A value that a layer gave.
+/// A value that a layer of the program gives.
 #[derive(Clone, Debug)]
 pub struct Found {
     /// The value.
@@ -26,6 +28,49 @@ impl Found {
     }
 }
 
+/// A value as a layer holds it.
+#[derive(Clone)]
+pub(crate) struct Held {
+    pub(crate) value: SecretBytes,
+    pub(crate) version: Option<Arc<str>>,
+    /// The source does not answer now; this is from a document whose time is over.
+    pub(crate) stale: bool,
+    /// It was asked for by an earlier call.
+    pub(crate) cached: bool,
+    /// `None` for layers that are asked on every get.
+    pub(crate) life: Option<Life>,
+}
+
+/// How long an answer counts.
+#[derive(Clone, Debug)]
+pub(crate) struct Life {
+    /// When its source was asked.
+    pub(crate) asked: Instant,
+    /// How long it counts from then on.
+    pub(crate) ttl: Duration,
+    /// From which age on one caller asks again while the others still get it.
+    pub(crate) soft: Option<Duration>,
+    /// Set once the document that it is from is no longer that of its layer.
+    pub(crate) superseded: Option<Arc<AtomicBool>>,
+}
+
+impl Life {
+    pub(crate) fn of(asked: Instant, ttl: Duration) -> Life {
+        Life { asked, ttl, soft: None, superseded: None }
+    }
+
+    pub(crate) fn is_superseded(&self) -> bool {
+        self.superseded.as_ref().is_some_and(|superseded| superseded.load(Relaxed))
+    }
+}
+
+impl Held {
+    /// A value that is not remembered.
+    pub(crate) fn now(value: SecretBytes) -> Held {
+        Held { value, version: None, stale: false, cached: false, life: None }
+    }
+}
+
 /// How a layer is asked.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Request {
@@ -33,6 +78,17 @@ pub(crate) struct Request {
     pub(crate) deadline: Deadline,
     /// Look at the source now, whatever is remembered.
     pub(crate) refresh: bool,
+}
+
+impl Request {
+    /// The share of a remote layer: half of the time that remains where another one waits behind it.
+    pub(crate) fn share(self, others_behind: bool) -> Request {
+        let remaining = self.deadline.remaining();
+        match others_behind && remaining < Duration::MAX {
+            true => Request { deadline: Deadline::after(remaining / 2), ..self },
+            false => self,
+        }
+    }
 }
 
 /// One place where secrets are looked for. No method is called with a lock held, and none returns with one.
@@ -48,7 +104,12 @@ pub(crate) trait Layer: Send + Sync {
     }
 
     /// The value of `key`, `None` if the layer works and has none.
-    fn find(&self, key: &str, request: &Request) -> Result<Option<Found>>;
+    fn find(&self, key: &str, request: &Request) -> Result<Option<Held>>;
+
+    /// What a remote layer knows of `key` without asking anybody; `None` if that is nothing.
+    fn at_hand(&self, _key: &str) -> Option<Option<Held>> {
+        None
+    }
 
     /// Where `find` looks for this key, for the message that it is not there.
     fn place(&self, key: &str) -> String;

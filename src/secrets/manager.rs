@@ -7,12 +7,16 @@ use std::time::Duration;
 use parking_lot::RwLock;
 
 use super::custom::CustomLayer;
+use super::document::DocumentSource;
+use super::document_layer::DocumentLayer;
 use super::env::EnvLayer;
 use super::file::FileLayer;
 use super::layer::{Found, Layer, Request};
-use super::memory::{Answer, Memory};
-use crate::bytes::SecretBytes;
-use crate::clock::{Deadline, Instant};
+use super::memory::{self, AtHand, Memory, Run, Times};
+use super::secret::Secret;
+use super::unconfigured::Unconfigured;
+use super::vault::VaultSource;
+use crate::clock::Deadline;
 use crate::config::{Config, nearest};
 use crate::error::{Error, Result, Source, Status};
 use crate::fork;
@@ -32,7 +36,7 @@ pub mod well_known {
 pub const WELL_KNOWN: [&str; 3] =
     [well_known::REPLICATE_API_TOKEN, well_known::HF_TOKEN, well_known::CLOUD_WEBHOOK_SECRET];
 
-const DEFAULT_PROVIDERS: [&str; 2] = ["env", "file"];
+const DEFAULT_PROVIDERS: [&str; 3] = ["env", "file", "vault"];
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest name of a secret, in bytes.
 const MAX_KEY: usize = 2048;
@@ -60,70 +64,6 @@ pub struct Options {
     pub cached_only: bool,
 }
 
-/// A secret with its origin.
-#[derive(Clone)]
-pub struct Secret {
-    found: Found,
-    layer: Arc<dyn Layer>,
-    degraded: bool,
-    /// When the layer was asked and how long that is good, for layers that are not asked on every get.
-    remembered: Option<(Instant, Duration)>,
-    cached: bool,
-}
-
-impl Secret {
-    /// The bytes of the secret.
-    pub fn value(&self) -> &SecretBytes {
-        &self.found.value
-    }
-
-    /// The same bytes, taken out.
-    pub fn into_value(self) -> SecretBytes {
-        self.found.value
-    }
-
-    /// The name of the layer that had it.
-    pub fn layer(&self) -> &str {
-        self.layer.name()
-    }
-
-    /// The kind of the layer that had it.
-    pub fn source(&self) -> Source {
-        self.layer.source()
-    }
-
-    /// The layer's own name of this version of the secret, where it has one.
-    pub fn version(&self) -> Option<&str> {
-        self.found.version.as_deref()
-    }
-
-    /// Whether the value comes from memory.
-    pub fn is_cached(&self) -> bool {
-        self.cached
-    }
-
-    /// The time since the layer was asked; zero for layers that are asked on every get.
-    pub fn age(&self) -> Duration {
-        self.remembered.map_or(Duration::ZERO, |(asked, _)| asked.elapsed())
-    }
-
-    /// The time until the layer is asked again; zero for layers that are asked on every get.
-    pub fn expires_in(&self) -> Duration {
-        self.remembered.map_or(Duration::ZERO, |(asked, ttl)| ttl.saturating_sub(asked.elapsed()))
-    }
-
-    /// Whether a layer that goes before this one failed, so that the value may not be the one that counts.
-    pub fn is_degraded(&self) -> bool {
-        self.degraded
-    }
-}
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Secret").field("layer", &self.layer()).field("value", self.value()).finish()
-    }
-}
-
 static DEFAULT: RwLock<Option<Arc<Manager>>> = RwLock::new(None);
 
 impl Manager {
@@ -132,6 +72,7 @@ impl Manager {
         let _inside = fork::enter();
         let default: Vec<String> = DEFAULT_PROVIDERS.map(str::to_owned).to_vec();
         let names = config.list("providers").unwrap_or(&default);
+        let times = Times::of(config);
         let mut layers: Vec<Arc<dyn Layer>> = Vec::new();
         let mut file = None;
         for name in names {
@@ -145,11 +86,12 @@ impl Manager {
                     file = Some(layer.clone());
                     layers.push(layer);
                 }
+                "vault" => layers.push(remote("vault", Source::Vault, VaultSource::open(config)?, times)?),
                 _ => return Err(unknown_provider(name)),
             }
         }
         let timeout = config.time("timeout", DEFAULT_TIMEOUT);
-        let memory = Memory::open(config)?;
+        let memory = Memory::new(times)?;
         Ok(Manager { layers: RwLock::new(layers.into()), file, memory, timeout })
     }
 
@@ -187,55 +129,54 @@ impl Manager {
         check_key(key)?;
         let request = self.request(options.timeout, options.refresh);
         let layers = self.layers();
-        let mut failures: Vec<(&str, Error)> = Vec::new();
-        let mut not_asked: Vec<&str> = Vec::new();
-        for layer in layers.iter() {
-            match self.ask(layer, key, &request, options.cached_only) {
-                Asked::Found(mut secret) => {
-                    log_failures(key, &failures);
-                    log::emit(Level::Debug, "secrets", || format!("{key:?} comes from layer {}", layer.name()));
-                    secret.degraded = !failures.is_empty();
+        let mut failure: Option<Error> = None;
+        let mut not_asked: Vec<String> = Vec::new();
+        let (mut at, mut runs) = (0, 0);
+        while at < layers.len() {
+            let first = at;
+            let answer = match layers[first].is_remote() {
+                false => {
+                    at += 1;
+                    local(&layers[first], key, &request)
+                }
+                true => {
+                    at += layers[first..].iter().take_while(|layer| layer.is_remote()).count();
+                    let others_behind = layers[at..].iter().any(|layer| layer.is_remote());
+                    let run = Run { layers: &layers[first..at], number: runs, others_behind };
+                    runs += 1;
+                    match options.cached_only {
+                        false => self.memory.ask(&run, key, &request),
+                        true => Ok(match self.memory.at_hand(&run, key) {
+                            AtHand::Found(secret) => Some(secret),
+                            AtHand::None => None,
+                            AtHand::NotAsked(names) => {
+                                not_asked.extend(names);
+                                None
+                            }
+                        }),
+                    }
+                }
+            };
+            match answer {
+                Ok(Some(mut secret)) => {
+                    log::emit(Level::Debug, "secrets", || format!("{key:?} comes from layer {}", secret.layer()));
+                    secret.degraded |= failure.is_some() || !not_asked.is_empty();
                     return Ok(secret);
                 }
-                Asked::None => {}
-                Asked::NotNow => not_asked.push(layer.name()),
-                Asked::Failed(error) => failures.push((layer.name(), error.with_source(layer.source()))),
+                Ok(None) => {}
+                Err(error) => {
+                    failure.get_or_insert(error);
+                }
             }
         }
-        log_failures(key, &failures);
-        Err(match failures.into_iter().next() {
-            Some((name, error)) => {
-                error.map_message(|message| format!("secret {key:?}: the layer {name} failed: {message}"))
-            }
+        Err(match failure {
+            Some(error) => error.map_message(|message| format!("secret {key:?}: {message}")),
             None if !not_asked.is_empty() => Error::new(
                 Status::Unavailable,
                 format!("secret {key:?} is not at hand, and {} may not be asked by this call", not_asked.join(", ")),
             ),
             None => not_found(key, &layers),
         })
-    }
-
-    fn ask(&self, layer: &Arc<dyn Layer>, key: &str, request: &Request, at_hand: bool) -> Asked {
-        let secret = |found, remembered, cached| {
-            Asked::Found(Secret { found, layer: layer.clone(), degraded: false, remembered, cached })
-        };
-        if !layer.is_remote() {
-            return match layer.find(key, request) {
-                Ok(Some(found)) => secret(found, None, false),
-                Ok(None) => Asked::None,
-                Err(error) => Asked::Failed(error),
-            };
-        }
-        let answer = match at_hand {
-            true => self.memory.recall(&**layer, key).map(|answer| Ok((answer, true))),
-            false => Some(self.memory.ask(&**layer, key, request)),
-        };
-        match answer {
-            Some(Ok((Answer { found: Some(found), asked, ttl }, cached))) => secret(found, Some((asked, ttl)), cached),
-            Some(Ok(_)) => Asked::None,
-            Some(Err(error)) => Asked::Failed(error),
-            None => Asked::NotNow,
-        }
     }
 
     /// The values of several keys, each with its own success or failure, under one deadline.
@@ -281,7 +222,7 @@ impl Manager {
             let message = format!("the name of a layer has 1 to {MAX_NAME} bytes and no control characters");
             return Err(Error::invalid_argument(message));
         }
-        let new: Arc<dyn Layer> = Arc::new(CustomLayer::new(name, Box::new(ask)));
+        let new: Arc<dyn Layer> = Arc::new(CustomLayer::new(name, Box::new(ask), self.memory.times.cache_ttl));
         let mut layers = self.layers.write();
         let refused = if layers.iter().any(|layer| layer.name() == name) {
             Some(format!("there is a layer named {name:?} already"))
@@ -299,6 +240,9 @@ impl Manager {
         let mut changed = layers.to_vec();
         changed.insert(position.unwrap_or(changed.len()), new);
         *layers = changed.into();
+        drop(layers);
+        // What was answered was so by the layers that there were.
+        self.memory.clear();
         Ok(())
     }
 
@@ -308,8 +252,10 @@ impl Manager {
         let request = self.request(timeout, true);
         self.memory.clear();
         let mut result = Ok(());
-        for layer in self.layers().iter() {
-            let refreshed = layer.refresh(&request).map_err(|error| {
+        let layers = self.layers();
+        for (at, layer) in layers.iter().enumerate() {
+            let share = request.share(layers[at + 1..].iter().any(|other| other.is_remote()));
+            let refreshed = layer.refresh(&share).map_err(|error| {
                 error
                     .with_source(layer.source())
                     .map_message(|message| format!("the layer {} failed: {message}", layer.name()))
@@ -375,21 +321,25 @@ impl Manager {
     }
 }
 
-/// What one layer says to one key.
-enum Asked {
-    Found(Secret),
-    None,
-    /// It may not be asked by this call, and nothing is remembered.
-    NotNow,
-    Failed(Error),
-}
-
 impl Drop for Manager {
     fn drop(&mut self) {
         let layers = std::mem::take(self.layers.get_mut());
         // Layers of the program have clean-up of their own, which may use the library.
         fork::outside(|| drop(layers));
     }
+}
+
+/// A layer over this source or, where there is none, one that says why.
+fn remote<S: DocumentSource + 'static>(
+    name: &'static str,
+    source: Source,
+    opened: std::result::Result<S, String>,
+    times: Times,
+) -> Result<Arc<dyn Layer>> {
+    Ok(match opened {
+        Ok(opened) => Arc::new(DocumentLayer::new(opened, times)?),
+        Err(why) => Arc::new(Unconfigured { name, source, why }),
+    })
 }
 
 fn check_key(key: &str) -> Result<()> {
@@ -405,9 +355,10 @@ fn not_found(key: &str, layers: &[Arc<dyn Layer>]) -> Error {
     Error::new(Status::NotFound, format!("secret {key:?} was not found; tried: {tried}"))
 }
 
-fn log_failures(key: &str, failures: &[(&str, Error)]) {
-    for (name, error) in failures {
-        log::emit(Level::Warn, "secrets", || format!("{key:?}: the layer {name} failed: {error}"));
+fn local(layer: &Arc<dyn Layer>, key: &str, request: &Request) -> Result<Option<Secret>> {
+    match layer.find(key, request) {
+        Ok(held) => Ok(held.map(|held| Secret { held, layer: layer.clone(), degraded: false })),
+        Err(error) => Err(memory::failed(&**layer, key, error)),
     }
 }
 

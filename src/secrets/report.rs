@@ -22,11 +22,13 @@ impl Manager {
                 Value::Object(fields)
             })
             .collect();
-        let memory = self.memory();
+        let (memory, times) = (self.memory(), self.memory().times);
         pretty(&json!({
             "timeout": self.timeout().as_secs_f64(),
-            "cache_ttl": memory.cache_ttl.as_secs_f64(),
-            "miss_ttl": memory.miss_ttl.as_secs_f64(),
+            "cache_ttl": times.cache_ttl.as_secs_f64(),
+            "miss_ttl": times.miss_ttl.as_secs_f64(),
+            "max_stale": times.max_stale.as_secs_f64(),
+            "max_backoff": times.max_backoff.as_secs_f64(),
             "remembered": memory.size(),
             "layers": layers,
         }))
@@ -42,8 +44,9 @@ impl Manager {
         let request = self.request(None, true);
         let mut worst = State::Ok;
         let mut layers = Vec::new();
-        for layer in self.layers().iter() {
-            let finding = layer.check(&request);
+        let all = self.layers();
+        for (at, layer) in all.iter().enumerate() {
+            let finding = layer.check(&request.share(all[at + 1..].iter().any(|other| other.is_remote())));
             worst = worst.max(finding.state);
             let mut fields = Map::from_iter([("name".to_owned(), json!(layer.name()))]);
             fields.extend(as_fields(&finding));

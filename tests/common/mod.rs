@@ -1,5 +1,7 @@
 //! What the integration tests share.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "each test file uses its own part")]
+
+pub mod servers;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -55,8 +57,13 @@ pub fn in_environment(name: &str, variables: &[(&str, Option<&str>)], body: impl
     run_body(&[], name, variables, body);
 }
 
+/// Whether this is the process that a test has for its body.
+pub fn is_test_body() -> bool {
+    std::env::var_os("ST_SECRETS_TEST_BODY").is_some()
+}
+
 fn run_body(wrapper: &[&str], name: &str, variables: &[(&str, Option<&str>)], body: impl FnOnce()) {
-    if std::env::var_os("ST_SECRETS_TEST_BODY").is_some() {
+    if is_test_body() {
         return body();
     }
     let program = std::env::current_exe().unwrap();

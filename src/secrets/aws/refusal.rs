@@ -144,7 +144,7 @@ impl Refusal {
             _ if named(THROTTLED) => Kind::Throttled,
             _ if named(ILL) => Kind::Ill,
             _ => match self.status {
-                300..400 => Kind::Redirect,
+                300..=399 => Kind::Redirect,
                 429 => Kind::Throttled,
                 500.. | 408 => Kind::Ill,
                 401 | 403 => Kind::Denied,

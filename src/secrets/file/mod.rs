@@ -9,7 +9,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
-use super::layer::{Finding, Found, Layer, Request, State};
+use super::layer::{Finding, Held, Layer, Request, State};
 use crate::clock::{Deadline, Instant};
 use crate::config::Config;
 use crate::error::{Error, Result, Source, Status};
@@ -236,7 +236,7 @@ impl Layer for FileLayer {
         Source::File
     }
 
-    fn find(&self, key: &str, request: &Request) -> Result<Option<Found>> {
+    fn find(&self, key: &str, request: &Request) -> Result<Option<Held>> {
         let fresh = if request.refresh { Duration::ZERO } else { LOOK_INTERVAL };
         let value = match &*self.view(fresh) {
             View::NoHome | View::Missing(_) => None,
@@ -244,7 +244,7 @@ impl Layer for FileLayer {
             View::Folder(folder) => folder.find(key, fresh, self.strict)?,
             View::Failed(_, _, error) => return Err(error.clone()),
         };
-        Ok(value.map(Found::new))
+        Ok(value.map(Held::now))
     }
 
     fn place(&self, key: &str) -> String {

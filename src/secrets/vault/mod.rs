@@ -1,1 +1,148 @@
-//! HashiCorp Vault and OpenBao: the fourth layer.
+//! HashiCorp Vault and OpenBao: the fourth layer. One secret of a KV engine is the document that answers every key.
+
+mod address;
+mod answer;
+mod check;
+mod client;
+mod kv;
+mod login;
+mod pace;
+mod place;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod token;
+mod variables;
+
+use std::env;
+use std::ffi::OsString;
+
+use parking_lot::Mutex;
+use serde_json::{Map, Value};
+
+use self::client::Session;
+use self::kv::Mounted;
+use self::pace::Pace;
+use self::place::Place;
+use self::settings::{Settings, Without};
+use self::token::{Token, is_refusal};
+use self::variables::Inputs;
+use super::document::{Document, DocumentSource};
+use super::layer::Finding;
+use crate::clock::Deadline;
+use crate::config::Config;
+use crate::error::{Error, Result, Source};
+use crate::fork;
+use crate::http::retry::{Backoff, Retry};
+
+/// Reads documents from a Vault server.
+pub(crate) struct VaultSource {
+    /// The error where the environment holds a setting that cannot be used: a failure of this layer, not of the chain.
+    vault: Result<Vault>,
+}
+
+impl VaultSource {
+    /// The source that configuration and environment describe. The inner error says why there is none: no address, or
+    /// no way to log in. The outer one is a setting of the configuration that cannot be used.
+    pub(crate) fn open(config: &Config) -> Result<std::result::Result<VaultSource, String>> {
+        VaultSource::open_in(config, &|name| env::var_os(name))
+    }
+
+    /// The same in another environment.
+    fn open_in(
+        config: &Config,
+        variable: &dyn Fn(&str) -> Option<OsString>,
+    ) -> Result<std::result::Result<VaultSource, String>> {
+        match Settings::read(&Inputs { config, variable }) {
+            Ok(settings) => Ok(Ok(VaultSource { vault: Ok(Vault::new(settings)) })),
+            Err(Without::NotConfigured(why)) => Ok(Err(why)),
+            Err(Without::Refused(refused)) if refused.in_config => Err(refused.error),
+            Err(Without::Refused(refused)) => Ok(Ok(VaultSource { vault: Err(refused.error) })),
+        }
+    }
+
+    fn vault(&self) -> Result<&Vault> {
+        self.vault.as_ref().map_err(Error::clone)
+    }
+}
+
+impl DocumentSource for VaultSource {
+    fn name(&self) -> &'static str {
+        "vault"
+    }
+
+    fn source(&self) -> Source {
+        Source::Vault
+    }
+
+    fn place(&self) -> String {
+        match &self.vault {
+            Ok(vault) => format!("secret {:?} at {}", vault.place().secret(), vault.settings.address),
+            Err(_) => "Vault, whose settings cannot be used".to_owned(),
+        }
+    }
+
+    fn load(&self, deadline: Deadline) -> Result<Document> {
+        let _inside = fork::enter();
+        self.vault()?.load(deadline).map_err(|error| error.with_source(Source::Vault))
+    }
+
+    fn describe(&self) -> Map<String, Value> {
+        match &self.vault {
+            Ok(vault) => vault.describe(),
+            Err(error) => Map::from_iter([("error".to_owned(), Value::from(error.message()))]),
+        }
+    }
+
+    fn check(&self, deadline: Deadline) -> Finding {
+        let _inside = fork::enter();
+        match &self.vault {
+            Ok(vault) => vault.check(deadline),
+            Err(error) => check::failed(error),
+        }
+    }
+}
+
+/// A server, the secret there, and what is known of both.
+struct Vault {
+    settings: Settings,
+    retry: Retry,
+    pace: Option<Pace>,
+    memory: Mutex<Memory>,
+}
+
+/// What one load leaves for the next. Locked for moments, never over a request.
+#[derive(Default)]
+struct Memory {
+    token: Option<Token>,
+    mounted: Option<Mounted>,
+    /// How far the server's storage had come when it last answered.
+    index: Option<String>,
+}
+
+impl Vault {
+    fn new(settings: Settings) -> Vault {
+        Vault {
+            retry: Retry::new(settings.max_attempts, Backoff::Steady),
+            pace: settings.rate.map(Pace::new),
+            memory: Mutex::default(),
+            settings,
+        }
+    }
+
+    fn place(&self) -> Place<'_> {
+        Place(&self.settings)
+    }
+
+    fn load(&self, deadline: Deadline) -> Result<Document> {
+        let session = Session::new(self, deadline);
+        let read = self.with_token(&session, |token| self.read(&session, token));
+        match &read {
+            Ok(_) => self.keep_token(&session.in_half_the_time()),
+            // A mount may have become one of another version, of which the policies know.
+            Err(error) if is_refusal(error) => self.memory.lock().mounted = None,
+            Err(_) => {}
+        }
+        read
+    }
+}

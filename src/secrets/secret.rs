@@ -1,0 +1,75 @@
+//! A secret that was found, with its origin.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::layer::{Held, Layer};
+use crate::bytes::SecretBytes;
+use crate::error::Source;
+
+/// A secret with its origin.
+#[derive(Clone)]
+pub struct Secret {
+    pub(super) held: Held,
+    pub(super) layer: Arc<dyn Layer>,
+    pub(super) degraded: bool,
+}
+
+impl Secret {
+    /// The bytes of the secret.
+    pub fn value(&self) -> &SecretBytes {
+        &self.held.value
+    }
+
+    /// The same bytes, taken out.
+    pub fn into_value(self) -> SecretBytes {
+        self.held.value
+    }
+
+    /// The name of the layer that had it.
+    pub fn layer(&self) -> &str {
+        self.layer.name()
+    }
+
+    /// The kind of the layer that had it.
+    pub fn source(&self) -> Source {
+        self.layer.source()
+    }
+
+    /// The layer's own name of this version of the secret, where it has one.
+    pub fn version(&self) -> Option<&str> {
+        self.held.version.as_deref()
+    }
+
+    /// Whether the value comes from memory.
+    pub fn is_cached(&self) -> bool {
+        self.held.cached
+    }
+
+    /// Whether the layer does not answer now, and this is what it answered before, longer than `cache_ttl` ago.
+    pub fn is_stale(&self) -> bool {
+        self.held.stale
+    }
+
+    /// The time since the layer was asked; zero for layers that are asked on every get.
+    pub fn age(&self) -> Duration {
+        self.held.life.as_ref().map_or(Duration::ZERO, |life| life.asked.elapsed())
+    }
+
+    /// The time until the layer is asked again; zero for layers that are asked on every get, and for stale values.
+    pub fn expires_in(&self) -> Duration {
+        self.held.life.as_ref().map_or(Duration::ZERO, |life| life.ttl.saturating_sub(life.asked.elapsed()))
+    }
+
+    /// Whether a layer that goes before this one failed, so that the value may not be the one that counts.
+    pub fn is_degraded(&self) -> bool {
+        self.degraded
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Secret").field("layer", &self.layer()).field("value", self.value()).finish()
+    }
+}

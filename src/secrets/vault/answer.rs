@@ -1,0 +1,133 @@
+//! What the server answers: JSON, read without copying its values out of the body.
+
+use std::collections::HashMap;
+
+use serde_json::value::RawValue;
+use zeroize::Zeroizing;
+
+use crate::bytes::SecretBytes;
+
+/// The longest text of the server's own that a message quotes.
+const MAX_QUOTE: usize = 300;
+
+/// An answer that is not worth another attempt.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) body: SecretBytes,
+}
+
+impl Answer {
+    /// The body as an object, `None` if it is none.
+    pub(super) fn object(&self) -> Option<Object<'_>> {
+        Object::parse(std::str::from_utf8(&self.body).ok()?)
+    }
+
+    /// The server's errors and warnings.
+    pub(super) fn told(&self) -> Told {
+        let object = self.object();
+        let texts = |name| object.as_ref().map(|object| object.texts(name)).unwrap_or_default();
+        Told { errors: texts("errors"), warnings: texts("warnings"), is_vault: object.is_some() }
+    }
+}
+
+/// What the server says about a request.
+pub(super) struct Told {
+    pub(super) errors: Vec<String>,
+    pub(super) warnings: Vec<String>,
+    /// Whether it was said as Vault does.
+    pub(super) is_vault: bool,
+}
+
+impl Told {
+    pub(super) fn says(&self, part: &str) -> bool {
+        self.errors.iter().chain(&self.warnings).any(|text| text.contains(part))
+    }
+
+    /// The errors as a part of one sentence, `: "permission denied"`; empty if there are none.
+    pub(super) fn quoted(&self) -> String {
+        let mut words = String::new();
+        for error in &self.errors {
+            let error = error.replace("1 error occurred:", "");
+            let text = error.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+            for word in text.skip_while(|word| *word == "*") {
+                words.push_str(if words.is_empty() { "" } else { " " });
+                words.push_str(word);
+            }
+        }
+        let quote: String = words.chars().take(MAX_QUOTE).collect();
+        if quote.is_empty() { quote } else { format!(" (it says: {quote})") }
+    }
+}
+
+/// The members of a JSON object as they stand in the text. `null` counts as absent.
+pub(super) struct Object<'a>(HashMap<String, &'a RawValue>);
+
+impl<'a> Object<'a> {
+    fn parse(text: &'a str) -> Option<Object<'a>> {
+        serde_json::from_str(text).ok().map(Object)
+    }
+
+    pub(super) fn raw(&self, name: &str) -> Option<&'a str> {
+        self.0.get(name).map(|raw| raw.get()).filter(|raw| *raw != "null")
+    }
+
+    pub(super) fn object(&self, name: &str) -> Option<Object<'a>> {
+        Object::parse(self.raw(name)?)
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.raw(name).is_some()
+    }
+
+    pub(super) fn text(&self, name: &str) -> Option<String> {
+        serde_json::from_str(self.raw(name)?).ok()
+    }
+
+    /// A text that is wiped.
+    pub(super) fn secret(&self, name: &str) -> Option<Zeroizing<String>> {
+        self.text(name).map(Zeroizing::new)
+    }
+
+    pub(super) fn number(&self, name: &str) -> Option<u64> {
+        serde_json::from_str(self.raw(name)?).ok()
+    }
+
+    pub(super) fn flag(&self, name: &str) -> bool {
+        self.raw(name) == Some("true")
+    }
+
+    pub(super) fn texts(&self, name: &str) -> Vec<String> {
+        self.raw(name).and_then(|raw| serde_json::from_str(raw).ok()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(body: &str) -> Answer {
+        Answer { status: 403, body: SecretBytes::copy_from(body.as_bytes()).unwrap() }
+    }
+
+    #[test]
+    fn members_keep_their_text() {
+        let answer = answer(r#"{"data": {"a": 1.50}, "auth": null, "n": 7, "on": true, "list": ["x"]}"#);
+        let object = answer.object().unwrap();
+        assert_eq!(object.raw("data"), Some(r#"{"a": 1.50}"#));
+        assert_eq!((object.number("n"), object.flag("on"), object.has("auth")), (Some(7), true, false));
+        assert_eq!((object.texts("list"), object.texts("n")), (vec!["x".to_owned()], vec![]));
+        assert!(object.object("data").is_some() && object.object("auth").is_none());
+    }
+
+    #[test]
+    fn what_the_server_says_is_quoted_on_one_line() {
+        let denied = answer("{\"errors\":[\"1 error occurred:\\n\\t* permission denied\\n\\n\"]}").told();
+        assert_eq!(denied.quoted(), " (it says: permission denied)");
+        assert!(denied.says("permission denied"));
+        assert_eq!(answer(r#"{"errors":[]}"#).told().quoted(), "");
+        let page = answer("<html>").told();
+        assert!(!page.is_vault && page.quoted().is_empty());
+        let long = answer(&format!("{{\"errors\":[\"{}\"]}}", "x ".repeat(5000))).told();
+        assert!(long.quoted().len() < 400);
+    }
+}

@@ -1,0 +1,179 @@
+//! What the layer tells about itself, and whether it works.
+
+use std::fmt;
+
+use serde_json::{Map, Value, json};
+
+use super::Vault;
+use super::answer::Object;
+use super::client::{Call, Session};
+use super::login::Auth;
+use super::token::is_refusal;
+use crate::clock::Deadline;
+use crate::error::{Error, Result};
+use crate::secrets::document::Document;
+use crate::secrets::layer::{Finding, State};
+
+/// A token with less than this left, in seconds, and no way to renew it, is worth a warning.
+const SOON: u64 = 24 * 3600;
+
+impl Vault {
+    pub(super) fn describe(&self) -> Map<String, Value> {
+        let settings = &self.settings;
+        let detected = self.memory.lock().mounted.as_ref().map(|mounted| mounted.version);
+        let mut fields = Map::from_iter([
+            ("url".to_owned(), json!(settings.address.to_string())),
+            ("namespace".to_owned(), json!(settings.namespace)),
+            ("mount".to_owned(), json!(settings.mount)),
+            ("path".to_owned(), json!(settings.path)),
+            ("kv_version".to_owned(), json!(settings.version.or(detected).map(|version| version.number()))),
+            ("auth".to_owned(), json!(settings.auth.name())),
+        ]);
+        match &settings.auth {
+            Auth::Login(login) => fields.insert("auth_mount".to_owned(), json!(login.mount)),
+            Auth::TokenFile(path) => fields.insert("token_file".to_owned(), json!(path.to_string_lossy())),
+            Auth::Token(_) | Auth::Agent => None,
+        };
+        fields
+    }
+
+    /// Asks the server how it is, for the secret, and what the token is worth.
+    pub(super) fn check(&self, deadline: Deadline) -> Finding {
+        let session = Session::new(self, deadline);
+        let mut report = Report::default();
+        match self.examine(&session, &mut report) {
+            Ok(()) => report.finding(),
+            Err(error) => failed(&error),
+        }
+    }
+
+    fn examine(&self, session: &Session<'_>, report: &mut Report) -> Result<()> {
+        let settings = &self.settings;
+        if !settings.address.https && !settings.address.is_local() {
+            report.warn("the token and all secrets go over the network unencrypted", "use an https address");
+        }
+        if settings.address.https && settings.transport.skip_verify {
+            let advice = "unset VAULT_SKIP_VERIFY; a CA of your own is set with VAULT_CACERT";
+            report.warn("the certificate of the server is not verified", advice);
+        }
+        report.say(self.health(session)?);
+        let read = self.with_token(session, |token| self.read(session, token));
+        let token = self.token(session)?;
+        let known = session.look_up(token.value.as_ref(), TokenState::of);
+        match read {
+            Ok(document) => {
+                if let Ok(known) = &known {
+                    known.report(self.can_log_in(), report);
+                }
+                self.report_document(&document, report);
+                Ok(())
+            }
+            // Which of the two it is, the server does not say.
+            Err(error) if is_refusal(&error) => Err(match known {
+                Ok(known) => error.map_message(|message| format!("{message}; the token itself is good: {known}")),
+                Err(other) if is_refusal(&other) => {
+                    error.map_message(|message| format!("{message}; the token has expired or was revoked"))
+                }
+                Err(_) => error,
+            }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether the server is one that answers, in words.
+    fn health(&self, session: &Session<'_>) -> Result<String> {
+        let answer = session.ask_once(&Call::get("sys/health"))?;
+        let place = self.place();
+        let object = session.object(&answer)?;
+        if !object.has("initialized") {
+            return Err(place.not_vault(answer.status));
+        }
+        match answer.status {
+            _ if object.flag("sealed") && object.flag("initialized") => {
+                return Err(place.sealed());
+            }
+            501 | 472 | 500..=599 => return Err(place.unavailable(&answer)),
+            _ => {}
+        }
+        let role = if object.flag("standby") { "a standby" } else { "active" };
+        let version = object.text("version").unwrap_or_else(|| "unknown".to_owned());
+        Ok(format!("{} is version {version}, {role}", self.settings.address))
+    }
+
+    fn report_document(&self, document: &Document, report: &mut Report) {
+        let secret = self.place().secret();
+        match (&document.missing, &document.version) {
+            (Some(reason), _) => {
+                let advice =
+                    format!("write it: vault kv put -mount={} {} NAME=…", self.settings.mount, self.settings.path);
+                report.warn(&format!("there is no secret {secret:?}: {reason}"), &advice);
+            }
+            (None, Some(version)) => report.say(format!("secret {secret:?} is readable, version {version}")),
+            (None, None) => report.say(format!("secret {secret:?} is readable")),
+        }
+    }
+}
+
+/// What was found out, and what to do.
+#[derive(Default)]
+struct Report {
+    details: Vec<String>,
+    advice: Vec<String>,
+}
+
+impl Report {
+    fn say(&mut self, detail: String) {
+        self.details.push(detail);
+    }
+
+    fn warn(&mut self, detail: &str, advice: &str) {
+        self.say(detail.to_owned());
+        self.advice.push(advice.to_owned());
+    }
+
+    fn finding(self) -> Finding {
+        let state = if self.advice.is_empty() { State::Ok } else { State::Warning };
+        let advice = (!self.advice.is_empty()).then(|| self.advice.join("; "));
+        Finding { state, detail: self.details.join("; "), advice }
+    }
+}
+
+/// What the server knows of the token.
+struct TokenState {
+    policies: Vec<String>,
+    /// Seconds; 0 is for ever.
+    ttl: u64,
+    renewable: bool,
+}
+
+impl TokenState {
+    fn of(data: &Object<'_>) -> TokenState {
+        let mut policies = data.texts("policies");
+        policies.extend(data.texts("identity_policies"));
+        TokenState { policies, ttl: data.number("ttl").unwrap_or(0), renewable: data.flag("renewable") }
+    }
+
+    fn report(&self, can_log_in: bool, report: &mut Report) {
+        if self.ttl > 0 && self.ttl < SOON && !self.renewable && !can_log_in {
+            report.warn(&self.to_string(), "replace the token before it expires, or let the layer log in (vault_auth)");
+        } else {
+            report.say(self.to_string());
+        }
+    }
+}
+
+impl fmt::Display for TokenState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "token with the policies {}", self.policies.join(", "))?;
+        match (self.ttl, self.renewable) {
+            (0, _) => write!(f, ", which never expires"),
+            (ttl, true) => write!(f, ", {ttl} s left, renewable"),
+            (ttl, false) => write!(f, ", {ttl} s left, not renewable"),
+        }
+    }
+}
+
+/// The error of a check, whose message ends with what to do.
+pub(super) fn failed(error: &Error) -> Finding {
+    Finding::new(State::Failed, error.message())
+}

@@ -1,0 +1,172 @@
+//! Requests of one load: Vault's headers, what is worth another attempt, and one redirect on the same host.
+
+use zeroize::Zeroizing;
+
+use super::Vault;
+use super::answer::{Answer, Object};
+use super::place::Place;
+use crate::bytes::SecretBytes;
+use crate::clock::Deadline;
+use crate::error::Result;
+use crate::http::retry::{Again, Failed};
+use crate::http::{self, Client, Request, Response};
+
+/// A request below `/v1/`.
+#[derive(Clone, Copy)]
+pub(super) struct Call<'a> {
+    method: &'static str,
+    /// Encoded.
+    path: &'a str,
+    token: Option<&'a SecretBytes>,
+    body: Option<&'a [u8]>,
+}
+
+impl<'a> Call<'a> {
+    pub(super) fn get(path: &'a str) -> Call<'a> {
+        Call { method: "GET", path, token: None, body: None }
+    }
+
+    pub(super) fn post(path: &'a str) -> Call<'a> {
+        Call { method: "POST", path, token: None, body: None }
+    }
+
+    pub(super) fn with_token(self, token: Option<&'a SecretBytes>) -> Call<'a> {
+        Call { token, ..self }
+    }
+
+    pub(super) fn with_body(self, body: &'a [u8]) -> Call<'a> {
+        Call { body: Some(body), ..self }
+    }
+}
+
+/// One load: its connections and its deadline.
+pub(super) struct Session<'a> {
+    vault: &'a Vault,
+    http: Client,
+    deadline: Deadline,
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn new(vault: &'a Vault, deadline: Deadline) -> Session<'a> {
+        Session { vault, http: Client::new(vault.settings.transport.clone()), deadline }
+    }
+
+    /// The same with at most half of the time that is left, for what should not use up a load's.
+    pub(super) fn in_half_the_time(self) -> Session<'a> {
+        Session { deadline: Deadline::after(self.deadline.remaining() / 2), ..self }
+    }
+
+    pub(super) fn place(&self) -> Place<'a> {
+        self.vault.place()
+    }
+
+    /// The body of an answer as an object.
+    pub(super) fn object<'b>(&self, answer: &'b Answer) -> Result<Object<'b>> {
+        answer.object().ok_or_else(|| self.place().not_vault(answer.status))
+    }
+
+    /// Sends it until there is an answer that no further attempt would change.
+    pub(super) fn ask(&self, call: &Call<'_>) -> Result<Answer> {
+        self.vault.retry.run(self.deadline, |_| self.classified(call))
+    }
+
+    /// Sends it once, and takes whatever comes.
+    pub(super) fn ask_once(&self, call: &Call<'_>) -> Result<Answer> {
+        let response = self.exchange(call).map_err(|failed| failed.error)?;
+        Ok(Answer { status: response.status, body: response.body })
+    }
+
+    /// What the server knows of a token.
+    pub(super) fn look_up<T>(&self, token: Option<&SecretBytes>, read: impl FnOnce(&Object<'_>) -> T) -> Result<T> {
+        let answer = self.ask(&Call::get("auth/token/lookup-self").with_token(token))?;
+        if answer.status != 200 {
+            return Err(self.place().refused(&answer, "a look at the token"));
+        }
+        let object = self.object(&answer)?;
+        let data = object.object("data").ok_or_else(|| self.place().not_vault(answer.status))?;
+        Ok(read(&data))
+    }
+
+    fn classified(&self, call: &Call<'_>) -> std::result::Result<Answer, Failed> {
+        let response = self.exchange(call)?;
+        let after = http::retry_after(&response).filter(|_| matches!(response.status, 429 | 503));
+        let answer = Answer { status: response.status, body: response.body };
+        let again = match answer.status {
+            429 => Again::Throttled,
+            501 => Again::Never,
+            412 | 472 | 500..=599 => Again::Transient,
+            400 if answer.told().says("Upgrading from non-versioned") => Again::Transient,
+            _ => return Ok(answer),
+        };
+        Err(Failed { error: self.place().unavailable(&answer), again, after })
+    }
+
+    /// One request, and the one redirect that may follow.
+    fn exchange(&self, call: &Call<'_>) -> std::result::Result<Response, Failed> {
+        let settings = &self.vault.settings;
+        let response = self.send(call, &settings.address.url(call.path))?;
+        if !is_redirect(response.status) {
+            return Ok(response);
+        }
+        let refuse = |why: &str| Failed::finally(self.place().redirected(response.status, why));
+        if !settings.follow_redirects {
+            return Err(refuse("and VAULT_DISABLE_REDIRECTS is set: make the active server the address"));
+        }
+        let location = response.header("location").unwrap_or_default();
+        let url = settings.address.redirect(location).map_err(|why| refuse(&why))?;
+        let response = self.send(call, &url)?;
+        if is_redirect(response.status) {
+            return Err(refuse("to where it redirects again, which is not followed: check the address"));
+        }
+        Ok(response)
+    }
+
+    fn send(&self, call: &Call<'_>, url: &str) -> std::result::Result<Response, Failed> {
+        let (vault, settings) = (self.vault, &self.vault.settings);
+        if let Some(pace) = &vault.pace {
+            pace.wait(self.deadline);
+        }
+        let headers = self.headers(call);
+        let request = Request {
+            method: call.method,
+            url,
+            headers: &headers,
+            body: call.body.unwrap_or_default(),
+            connect_timeout: None,
+        };
+        let deadline = Deadline::after(self.deadline.remaining().min(settings.request_timeout));
+        let response = self.http.send(&request, deadline);
+        let response = response.map_err(|error| Failed::as_marked(self.place().unreachable(error)))?;
+        if let Some(index) = response.header("x-vault-index") {
+            vault.memory.lock().index = Some(index.to_owned());
+        }
+        Ok(response)
+    }
+
+    fn headers(&self, call: &Call<'_>) -> Vec<(&'a str, Zeroizing<String>)> {
+        let settings = &self.vault.settings;
+        let text = |text: &str| Zeroizing::new(text.to_owned());
+        // An agent may insist on this one, against requests that a browser was tricked into.
+        let mut headers = vec![("X-Vault-Request", text("true"))];
+        if let Some(token) = call.token.and_then(|token| std::str::from_utf8(token).ok()) {
+            headers.push(("X-Vault-Token", text(token)));
+        }
+        if let Some(namespace) = &settings.namespace {
+            headers.push(("X-Vault-Namespace", text(namespace)));
+        }
+        // What this client has seen, a server that lags behind must not contradict.
+        if let Some(index) = &self.vault.memory.lock().index {
+            headers.push(("X-Vault-Index", text(index)));
+            headers.push(("X-Vault-Inconsistent", text("forward-active-node")));
+        }
+        if call.body.is_some() {
+            headers.push(("Content-Type", text("application/json")));
+        }
+        headers.extend(settings.headers.iter().map(|(name, value)| (name.as_str(), value.clone())));
+        headers
+    }
+}
+
+fn is_redirect(status: u16) -> bool {
+    matches!(status, 301 | 302 | 307 | 308)
+}

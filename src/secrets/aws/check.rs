@@ -29,8 +29,10 @@ pub(super) fn check(source: &AwsSource, deadline: Deadline) -> Finding {
     };
     match load::load(source, deadline) {
         Ok(document) => match (document.missing, in_clear) {
-            (Some(why), _) => Finding::new(State::Warning, format!("{} in {}: {why} ({caller})", source.names(), session.region))
-                .with_advice("create it with: aws secretsmanager create-secret; or mend its name or region"),
+            (Some(why), _) => {
+                Finding::new(State::Warning, format!("{} in {}: {why} ({caller})", source.names(), session.region))
+                    .with_advice("create it with: aws secretsmanager create-secret; or mend its name or region")
+            }
             (None, Some(url)) => Finding::new(State::Warning, format!("{url} is not encrypted ({caller})"))
                 .with_advice("use an https:// endpoint"),
             (None, None) => {

@@ -203,7 +203,8 @@ impl SecretsManager<'_> {
     }
 
     fn refused_batch(&self, names: &[&Name], refusal: &Refusal) -> std::result::Result<Batch, Trouble> {
-        let not_offered = ["UnknownOperationException", "InvalidAction", "NotImplementedException", "UnsupportedOperation"];
+        let not_offered =
+            ["UnknownOperationException", "InvalidAction", "NotImplementedException", "UnsupportedOperation"];
         let not_offered = not_offered.contains(&refusal.code.as_str());
         if not_offered || matches!(refusal.kind(), Kind::Denied | Kind::Other) {
             return Ok(Batch::NotAllowed(refusal.words()));

@@ -81,7 +81,9 @@ impl<'a> Session<'a> {
         warn_if_in_clear(&endpoint);
         match self.secrets_with(region, names, &endpoint, lease) {
             Err(Trouble { error, stale_keys: true }) => {
-                log::emit(Level::Info, "aws", || format!("AWS refuses the credentials, others are looked for: {error}"));
+                log::emit(Level::Info, "aws", || {
+                    format!("AWS refuses the credentials, others are looked for: {error}")
+                });
                 match self.other_keys(lease)? {
                     Some(other) => *lease = other,
                     None => return Err(error),
@@ -129,7 +131,9 @@ impl<'a> Session<'a> {
 
 fn warn_if_in_clear(endpoint: &Endpoint) {
     if is_in_clear(&endpoint.url) {
-        log::emit(Level::Warn, "aws", || format!("{} is not encrypted: secrets can be read on their way", endpoint.url));
+        log::emit(Level::Warn, "aws", || {
+            format!("{} is not encrypted: secrets can be read on their way", endpoint.url)
+        });
     }
 }
 
@@ -182,7 +186,9 @@ fn document(names: &[Name], answers: Vec<Secret>) -> Document {
 pub(super) fn advice(error: &Error) -> Option<&'static str> {
     use crate::error::Status::{AccessDenied, Config, Timeout, Unavailable};
     match error.status() {
-        Unavailable | Timeout => Some("see that the endpoint can be reached from here, through a proxy or VPC endpoint"),
+        Unavailable | Timeout => {
+            Some("see that the endpoint can be reached from here, through a proxy or VPC endpoint")
+        }
         AccessDenied => Some("see who is asking with: aws sts get-caller-identity"),
         Config => Some("mend the setting that is named"),
         _ => None,

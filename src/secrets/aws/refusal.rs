@@ -205,11 +205,20 @@ fn bare_code(code: &str) -> String {
 
 /// One line of at most 300 characters, or nothing where one of the secrets is in it.
 pub(super) fn tidy(message: &str, secrets: &[&[u8]]) -> String {
-    let holds = |secret: &&[u8]| secret.len() >= 8 && message.as_bytes().windows(secret.len()).any(|part| part == *secret);
+    let holds =
+        |secret: &&[u8]| secret.len() >= 8 && message.as_bytes().windows(secret.len()).any(|part| part == *secret);
     if secrets.iter().any(holds) {
         return String::new();
     }
-    message.lines().next().unwrap_or_default().trim().chars().filter(|character| !character.is_control()).take(300).collect()
+    message
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .chars()
+        .filter(|character| !character.is_control())
+        .take(300)
+        .collect()
 }
 
 #[cfg(test)]

@@ -116,5 +116,6 @@ pub(super) fn caller(
         let node = document.descendants().find(|node| node.tag_name().name() == "Arn")?;
         node.text().map(|arn| super::refusal::tidy(arn, &[]))
     };
-    arn().ok_or_else(|| Fault::Failed(call.refused("the caller's identity", Status::Protocol, "answers without an Arn")))
+    arn()
+        .ok_or_else(|| Fault::Failed(call.refused("the caller's identity", Status::Protocol, "answers without an Arn")))
 }

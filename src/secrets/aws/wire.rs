@@ -111,8 +111,7 @@ fn signature(call: &Call<'_>, keys: &Keys, time: SystemTime) -> Result<Vec<(&'st
     let failed = || Error::new(Status::Config, "the request to AWS cannot be signed");
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map_err(|_| failed());
     let token = keys.token.as_ref().map(|token| text(token)).transpose()?;
-    let identity =
-        Credentials::new(text(&keys.access_key_id)?, text(&keys.secret)?, token, None, "st-secrets").into();
+    let identity = Credentials::new(text(&keys.access_key_id)?, text(&keys.secret)?, token, None, "st-secrets").into();
     let params = v4::SigningParams::builder()
         .identity(&identity)
         .region(call.region)

@@ -72,8 +72,10 @@ impl Container {
             Some(Token::Text(text)) => Some(text.clone()),
             None => None,
         };
-        let headers: Vec<(&str, Zeroizing<String>)> =
-            [("accept", Zeroizing::new("application/json".to_owned()))].into_iter().chain(token.map(|token| ("authorization", token))).collect();
+        let headers: Vec<(&str, Zeroizing<String>)> = [("accept", Zeroizing::new("application/json".to_owned()))]
+            .into_iter()
+            .chain(token.map(|token| ("authorization", token)))
+            .collect();
         let retry = Retry::new(ATTEMPTS, Backoff::Exponential);
         let response = retry.run(context.deadline, |_| {
             let deadline = at_most(context.deadline, PATIENCE);
@@ -175,7 +177,10 @@ mod tests {
             ([(RELATIVE, "@evil.org/"), (TOKEN, "t")], "must begin with /"),
             ([(FULL, "169.254.170.23/v1"), (TOKEN, "t")], "is not a URL"),
             ([(FULL, "http://user:CANARY@localhost/"), (TOKEN, "t")], "has a user"),
-            ([(FULL, "http://localhost/"), (TOKEN, "CAN\r\nARY: x")], "AWS_CONTAINER_AUTHORIZATION_TOKEN holds a line break"),
+            (
+                [(FULL, "http://localhost/"), (TOKEN, "CAN\r\nARY: x")],
+                "AWS_CONTAINER_AUTHORIZATION_TOKEN holds a line break",
+            ),
         ] {
             let error = of(&variables).map(drop).unwrap_err();
             assert!(error.message().contains(reason), "{error}");

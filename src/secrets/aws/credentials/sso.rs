@@ -53,9 +53,15 @@ impl Login {
         let (start, region) = match session {
             Some(session) => {
                 let region = settings.profiles.setting("sso-session", session.text, "sso_region");
-                (session.text, region.ok_or_else(|| {
-                    config(format!("{place}: there is no [sso-session {}] with an `sso_region`", names::shown(session.text)))
-                })?)
+                (
+                    session.text,
+                    region.ok_or_else(|| {
+                        config(format!(
+                            "{place}: there is no [sso-session {}] with an `sso_region`",
+                            names::shown(session.text)
+                        ))
+                    })?,
+                )
             }
             None => (first.text, profile.need("sso_region", first)?),
         };
@@ -151,7 +157,8 @@ impl Login {
         let ends = DateTime::from(SystemTime::now() + Duration::from_secs(life.min(1 << 32)));
         let ends = ends.fmt(Format::DateTime).map_err(|_| malformed())?;
         let mut text = token.text.clone();
-        let changes = [("accessToken", Some(access)), ("expiresAt", Some(&ends)), ("refreshToken", fields.text("refreshToken"))];
+        let changes =
+            [("accessToken", Some(access)), ("expiresAt", Some(&ends)), ("refreshToken", fields.text("refreshToken"))];
         for (name, value) in changes {
             if let Some(value) = value {
                 text = json::set(&text, name, value).map_err(|_| malformed())?;
@@ -170,12 +177,15 @@ impl Login {
 
     fn fault(&self, fault: Fault) -> Error {
         match fault {
-            Fault::Failed(error) => error.map_message(|message| format!("no AWS credentials from {}: {message}", self.place)),
+            Fault::Failed(error) => {
+                error.map_message(|message| format!("no AWS credentials from {}: {message}", self.place))
+            }
             Fault::Refused(refusal) if matches!(refusal.code.as_str(), "UnauthorizedException" | "invalid_grant") => {
                 self.expired()
             }
             Fault::Refused(refusal) => {
-                let message = format!("no AWS credentials from {}: IAM Identity Center answers {}", self.place, refusal.words());
+                let message =
+                    format!("no AWS credentials from {}: IAM Identity Center answers {}", self.place, refusal.words());
                 refusal.error(Status::AccessDenied, message)
             }
         }

@@ -90,10 +90,7 @@ impl ureq::unversioned::transport::Connector for Connector {
 
     fn connect(&self, details: &ConnectionDetails, _: Option<()>) -> std::result::Result<Option<Link>, ureq::Error> {
         let Some(server) = Origin::of(details.uri) else { return Err(ureq::Error::ConnectionFailed) };
-        let limit = match (details.timeout.reason, details.timeout.after) {
-            (Timeout::Connect, time::Duration::Exact(limit)) => Some(limit),
-            _ => None,
-        };
+        let limit = details.config.timeouts().connect.filter(|_| details.timeout.reason == Timeout::Connect);
         self.open(server, end_of(details.timeout), limit).map(Some).map_err(carried)
     }
 }
@@ -201,7 +198,7 @@ pub(super) struct Link {
 
 impl Link {
     fn failed(&self, error: io::Error, doing: &str, timeout: NextTimeout) -> ureq::Error {
-        if error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_none() {
+        if failure::is_late(&error) {
             return ureq::Error::Timeout(timeout.reason);
         }
         carried(failure::of_io(error, doing, &self.server, None))

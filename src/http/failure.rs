@@ -12,8 +12,7 @@ use crate::http::url::Origin;
 /// A step that the system, the peer or TLS made fail: `doing` is "connecting to" and the like. `limit` is the time that
 /// the step had, if it had less than the deadline allows.
 pub(super) fn of_io(error: io::Error, doing: &str, origin: &Origin, limit: Option<Duration>) -> Error {
-    // The system itself says "timed out" (with a number) when a peer has been silent for minutes.
-    if error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_none() {
+    if is_late(&error) {
         return match limit {
             Some(limit) => unavailable(format!("{doing} {origin} took longer than {limit:?}"), 0),
             None => late(&format!("while {doing} {origin}")),
@@ -31,6 +30,11 @@ pub(super) fn of_io(error: io::Error, doing: &str, origin: &Origin, limit: Optio
         _ => format!("{doing} {origin} failed: {error}"),
     };
     unavailable(message, error.raw_os_error().unwrap_or(0))
+}
+
+/// Whether our own time was up. The system too says "timed out", with a number, when a peer was silent for minutes.
+pub(super) fn is_late(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_none()
 }
 
 /// What ureq says when neither of us knew better.

@@ -2,6 +2,9 @@
 //!
 //! A [`Client`] lives for one load: its connections are reused within it and closed with it, so nothing stays open
 //! between loads. One call of [`Client::send`] is one attempt; [`retry`] says when there is another.
+//!
+//! What passes through our own buffers is wiped: those of the connections, bodies of answers, keys of certificates. The
+//! copies that ureq makes of headers, and rustls of what it decrypts, are wiped by the allocator of the C library alone.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;

@@ -1,9 +1,19 @@
 //! Certificates made by `openssl`, and servers that show them.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoClientAuth, WebPkiClientVerifier};
+use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
+
+use super::peer::Peer;
 
 /// A certificate authority in a folder of its own.
 pub(super) struct Authority(tempfile::TempDir);
@@ -55,6 +65,37 @@ impl Authority {
         self.0.path().join(name)
     }
 
+    /// A server of ours with the certificate of this name: it shakes hands, then does as it is told.
+    pub(super) fn peer(&self, name: &str, serve: impl Fn(TlsStream<TcpStream>) + Send + Sync + 'static) -> Peer {
+        let config = self.server_config(name);
+        Peer::new(move |stream| serve(secured(&config, stream)))
+    }
+
+    pub(super) fn server_config(&self, name: &str) -> Arc<ServerConfig> {
+        self.server_config_with(name, Arc::new(NoClientAuth))
+    }
+
+    /// Of a server that wants client certificates of this authority.
+    pub(super) fn strict_server_config(&self, name: &str) -> Arc<ServerConfig> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(self.path("ca.pem")).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        self.server_config_with(
+            name,
+            WebPkiClientVerifier::builder_with_provider(roots.into(), provider).build().unwrap(),
+        )
+    }
+
+    fn server_config_with(&self, name: &str, clients: Arc<dyn ClientCertVerifier>) -> Arc<ServerConfig> {
+        let certificate = CertificateDer::from_pem_file(self.path(&format!("{name}.pem"))).unwrap();
+        let key = PrivateKeyDer::from_pem_file(self.path(&format!("{name}.key"))).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_client_cert_verifier(clients);
+        Arc::new(config.with_single_cert(vec![certificate], key).unwrap())
+    }
+
     /// `openssl s_server` with the certificate of this name and these further arguments. It answers every GET.
     pub(super) fn serve(&self, name: &str, arguments: &str) -> Server {
         let mut command = Command::new("openssl");
@@ -70,6 +111,13 @@ impl Authority {
         std::thread::spawn(move || lines.for_each(drop));
         Server { child, port }
     }
+}
+
+pub(super) type TlsStream<S> = StreamOwned<ServerConnection, S>;
+
+/// The server's side of TLS over a stream.
+pub(super) fn secured<S: Read + Write>(config: &Arc<ServerConfig>, stream: S) -> TlsStream<S> {
+    StreamOwned::new(ServerConnection::new(config.clone()).unwrap(), stream)
 }
 
 /// A TLS server, until it is dropped.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Instant;
 
-use super::authority::Authority;
+use super::authority::{Authority, secured};
 use super::peer::{Peer, ok, read_request};
 use super::*;
 use crate::http::Roots;
@@ -148,30 +148,17 @@ fn a_proxy_may_want_tls_itself() {
 
 /// A proxy behind TLS that is, for the client's comfort, the server too.
 fn tls_proxy(authority: &Authority) -> Peer {
-    use rustls::pki_types::pem::PemObject;
-    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-    use rustls::{ServerConfig, ServerConnection, StreamOwned};
-
-    let certificate = CertificateDer::from_pem_file(authority.path("server.pem")).unwrap();
-    let key = PrivateKeyDer::from_pem_file(authority.path("server.key")).unwrap();
-    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate], key)
-        .unwrap();
-    let config = Arc::new(config);
-    Peer::new(move |stream| {
-        let secured = StreamOwned::new(ServerConnection::new(config.clone()).unwrap(), stream);
-        let mut lines = BufReader::with_capacity(1, secured);
+    let config = authority.server_config("server");
+    authority.peer("server", move |stream| {
+        let mut lines = BufReader::with_capacity(1, stream);
         let head = read_request(&mut lines).unwrap();
-        let mut secured = lines.into_inner();
+        let mut stream = lines.into_inner();
         if !head.starts_with("CONNECT localhost:443 ") {
-            secured.write_all(&ok(&head)).unwrap();
+            stream.write_all(&ok(&head)).unwrap();
             return;
         }
-        secured.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
-        let mut server = StreamOwned::new(ServerConnection::new(config.clone()).unwrap(), secured);
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+        let mut server = secured(&config, stream);
         read_request(&mut BufReader::new(&mut server)).unwrap();
         server.write_all(&ok("from the server")).unwrap();
     })

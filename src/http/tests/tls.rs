@@ -1,13 +1,14 @@
 //! With TLS: whom the client trusts, what it shows of itself, and peers that do not behave.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::process::Command;
+use std::sync::{Mutex, mpsc};
 use std::thread;
 use std::time::Instant;
 
-use super::authority::Authority;
-use super::peer::{Peer, ok};
+use super::authority::{Authority, secured};
+use super::peer::{Peer, ok, read_request};
 use super::*;
 use crate::http::Roots;
 
@@ -116,7 +117,7 @@ fn a_client_certificate_is_shown_whatever_the_form_of_its_key() {
             let client = shown(chain, key);
             assert_eq!(get(&client, &strict.url()).unwrap().status, 200, "{key}");
         }
-        for _ in 0..5 {
+        for _ in 0..3 {
             let error = get(&trusting_with(&authority, |_| ()), &strict.url()).err().unwrap();
             // TLS 1.2 has no words of its own for it.
             let status = if version == "-tls1_3" { Status::AccessDenied } else { Status::Protocol };
@@ -142,6 +143,23 @@ fn a_client_certificate_is_shown_whatever_the_form_of_its_key() {
         let error = get(&shown(chain, key), &server.url()).err().unwrap();
         assert!(matches!(error.status(), Status::Config | Status::Io), "{error:?}");
         assert!(error.message().contains(why), "{error}");
+    }
+}
+
+#[test]
+fn a_server_that_refuses_while_the_request_is_being_sent_is_heard() {
+    let authority = Authority::new();
+    authority.issue("server", HERE);
+    let config = authority.strict_server_config("server");
+    // Says why, and closes the connection although there is more to read: that resets it.
+    let peer = Peer::new(move |stream| drop(secured(&config, stream).flush()));
+    let body = vec![b'x'; 16 * MIB];
+    let url = format!("https://{}/", peer.address);
+    let request = Request { method: "POST", url: &url, headers: &[], body: &body, connect_timeout: None };
+    for _ in 0..10 {
+        let error = trusting_with(&authority, |_| ()).send(&request, seconds(10)).err().unwrap();
+        assert_eq!(error.status(), Status::AccessDenied, "{error}");
+        assert_eq!(error.message(), format!("https://{} wants a client certificate, and none is set", peer.address));
     }
 }
 
@@ -239,5 +257,77 @@ fn a_handshake_that_does_not_end_ends_with_the_deadline() {
         assert_eq!(error.status(), Status::Timeout, "{error}");
         assert_eq!(error.message(), format!("the time was up while setting up TLS with https://{}", peer.address));
         assert!((300..400).contains(&begin.elapsed().as_millis()), "{:?}", begin.elapsed());
+    }
+}
+
+#[test]
+fn a_peer_that_is_slow_within_tls_keeps_nobody_beyond_the_deadline() {
+    let authority = Authority::new();
+    authority.issue("server", HERE);
+    let silent = authority.peer("server", |mut stream| {
+        let _ = stream.flush();
+        thread::sleep(Duration::from_secs(1));
+    });
+    let trickling = authority.peer("server", |mut stream| {
+        let mut more = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n");
+        while more.is_ok() {
+            thread::sleep(Duration::from_millis(50));
+            more = stream.write_all(b"x");
+        }
+    });
+    let client = trusting_with(&authority, |_| ());
+    let large = vec![b'x'; 16 * MIB];
+    for (peer, body) in [(&silent, &b""[..]), (&silent, &large), (&trickling, b"")] {
+        let url = format!("https://{}/", peer.address);
+        let request = Request { method: "POST", url: &url, headers: &[], body, connect_timeout: None };
+        let begin = Instant::now();
+        let error = client.send(&request, Deadline::after(Duration::from_millis(300))).err().unwrap();
+        assert_eq!(error.status(), Status::Timeout, "{error}");
+        assert!((300..400).contains(&begin.elapsed().as_millis()), "{:?}", begin.elapsed());
+    }
+}
+
+#[test]
+fn tls_connections_are_reused_and_closed_with_the_client() {
+    let authority = Authority::new();
+    authority.issue("server", HERE);
+    let (closed, closes) = mpsc::channel();
+    let closed = Mutex::new(closed);
+    let peer = authority.peer("server", move |stream| {
+        let mut lines = BufReader::new(stream);
+        while let Some(request) = read_request(&mut lines) {
+            lines.get_mut().write_all(&ok(&request)).unwrap();
+        }
+        closed.lock().unwrap().send(()).unwrap();
+    });
+    let client = trusting_with(&authority, |_| ());
+    for _ in 0..3 {
+        get(&client, &format!("https://{}/", peer.address)).unwrap();
+    }
+    assert_eq!(peer.connections(), 1);
+    assert!(closes.try_recv().is_err(), "closed while the client lives");
+    drop(client);
+    closes.recv_timeout(Duration::from_secs(5)).unwrap();
+}
+
+#[test]
+fn a_body_that_is_cut_off_is_not_taken_for_a_whole_one() {
+    let authority = Authority::new();
+    authority.issue("server", HERE);
+    // Without a length, TLS alone says where the body ends.
+    for is_whole in [true, false] {
+        let peer = authority.peer("server", move |mut stream| {
+            let _ = stream.read(&mut [0; 1000]);
+            stream.write_all(b"HTTP/1.0 200 OK\r\n\r\n{\"half\":").unwrap();
+            if is_whole {
+                stream.conn.send_close_notify();
+                stream.flush().unwrap();
+            }
+        });
+        let answer = get(&trusting_with(&authority, |_| ()), &format!("https://{}/", peer.address));
+        match answer {
+            Ok(answer) => assert!(is_whole && &*answer.body == b"{\"half\":"),
+            Err(error) => assert!(!is_whole && error.status() == Status::Unavailable, "{error}"),
+        }
     }
 }

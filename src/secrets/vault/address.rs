@@ -182,7 +182,7 @@ mod tests {
             ("https://vault:8200/v1/secret/data/x", "remove /v1 and what follows"),
             ("https://vault:8200/v1", "remove /v1 and what follows"),
             ("https://vault:0", "has no valid port"),
-            ("https://vault:99999", "is not a URL"),
+            ("https://vault:99999", "has no valid port"),
             ("https://vault/a/../b", "has `.` or `..`"),
             ("https://vault/a//b", "has `//`"),
         ] {

@@ -19,6 +19,9 @@ use crate::paths;
 /// Where Kubernetes puts the token of a pod's service account.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 const METHODS: &str = "token, approle, kubernetes or jwt";
+/// Keys that mean nothing without `vault_auth`.
+const OF_LOGINS: [&str; 6] =
+    ["vault_auth_mount", "vault_jwt_file", "vault_role", "vault_role_id", "vault_secret_id", "vault_secret_id_file"];
 const MAX_FILE: usize = 64 << 10;
 
 /// How a token is had.
@@ -64,7 +67,7 @@ impl Auth {
     pub(super) fn read(inputs: &Inputs<'_>, at_agent: bool) -> std::result::Result<Option<Auth>, Refused> {
         match inputs.config("vault_auth")? {
             None => {
-                for key in ["vault_role", "vault_role_id"] {
+                for key in OF_LOGINS {
                     if let Some(given) = inputs.config(key)? {
                         return Err(given.origin.refuse("is set, but vault_auth, which says how to log in, is not"));
                     }

@@ -131,11 +131,16 @@ impl Place<'_> {
         match answer.status {
             _ if !told.is_vault => self.not_vault(answer.status),
             404 if told.says("namespace not found") => self.no_namespace(answer),
-            404 => {
-                let what = format!("{login} is not there{quoted}: set vault_auth_mount (`vault auth list`)");
-                self.answered(Status::Config, answer, what)
+            // Of a mount that is not there the server says no more than that access is denied.
+            403 | 404 => {
+                let what = format!(
+                    "{login} is refused{quoted}: {}; and whether the method is mounted there (`vault auth list`), else \
+                     set vault_auth_mount",
+                    login.role.advice()
+                );
+                self.answered(Status::AccessDenied, answer, what)
             }
-            400 | 401 | 403 => {
+            400 | 401 => {
                 let what = format!("{login} is refused{quoted}: {}", login.role.advice());
                 self.answered(Status::AccessDenied, answer, what)
             }

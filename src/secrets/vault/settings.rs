@@ -20,7 +20,7 @@ const DEFAULT_ATTEMPTS: u32 = 3;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 const MAX_BODY: usize = 4 << 20;
 /// A token that was given may be a short program's: what it is worth is asked for once it has been in use this long.
-const LOOKUP_AFTER: Duration = Duration::from_secs(60);
+const LOOKUP_AFTER: Duration = Duration::from_secs(10);
 
 /// A version of the KV secrets engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,47 @@
+//! The Vault layer on a real OpenBao.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod faults;
+mod reads;
+mod tls;
+mod tokens;
+
+use serde_json::Value;
+use st_secrets::{Manager, Options, Result, Secret};
+
+use common::servers::{bao, in_clean_environment};
+
+/// Runs the body of a test in a process of its own, where nothing of the machine's settings is seen.
+macro_rules! alone {
+    ($body:expr) => {{
+        fn here() {}
+        crate::alone_as(std::any::type_name_of_val(&here), $body);
+    }};
+}
+use alone;
+
+/// `place` is that of a function within the test.
+fn alone_as(place: &str, body: impl FnOnce()) {
+    let name = place.trim_start_matches("vault::").trim_end_matches("::here");
+    bao();
+    in_clean_environment(name, Vec::new, body);
+}
+
+/// A manager that asks the server at this URL alone.
+fn at(url: &str, settings: &[(&str, &str)]) -> Manager {
+    let mut all = vec![("providers", r#"["vault"]"#), ("vault_url", url)];
+    all.extend(settings);
+    common::open(&all).unwrap()
+}
+
+/// The value now, whatever is remembered.
+fn refreshed(secrets: &Manager, key: &str) -> Result<Secret> {
+    secrets.get_with(key, &Options { refresh: true, ..Options::default() })
+}
+
+/// What `check` says of the layer.
+fn check(secrets: &Manager) -> Value {
+    let told: Value = serde_json::from_str(&secrets.check()).unwrap();
+    told["layers"][0].clone()
+}

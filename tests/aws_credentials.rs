@@ -436,7 +436,7 @@ fn a_web_identity_becomes_a_role() {
         assert!(form.contains("&WebIdentityToken=first.CANARY.token"), "{form}");
         // As AWS may repeat what it was sent.
         let told = "<ErrorResponse><Error><Code>InvalidIdentityToken</Code><Message>first.CANARY.token is bad</Message></Error></ErrorResponse>";
-        proxy.always(Reply::new(400).body(told).into());
+        proxy.always(Reply::new(400).body(told));
         let lines = logged();
         let error = refused(Status::AccessDenied, &["web identity", &role, "InvalidIdentityToken"]);
         assert!(!error.message().contains("CANARY"), "{error}");
@@ -532,8 +532,8 @@ fn an_instance_gives_the_keys_of_its_role_and_its_region() {
             ("HTTP_PROXY", "http://127.0.0.1:1"),
             ("NO_PROXY", moto.address()),
         ]);
-        metadata.next(1, Reply::new(200).body("token").into());
-        metadata.next(1, Reply::new(200).body("us-east-1").into());
+        metadata.next(1, Reply::new(200).body("token"));
+        metadata.next(1, Reply::new(200).body("us-east-1"));
         let secrets = aws();
         assert_eq!(text(&secrets, "A").as_deref(), Some("1"));
         let requests = metadata.requests();
@@ -587,8 +587,8 @@ fn old_keys_of_an_instance_serve_while_there_are_no_new_ones() {
             let answer = |expires| {
                 let keys = json!({"Code": "Success", "AccessKeyId": session.id, "SecretAccessKey": session.secret,
                     "Token": session.token, "Expiration": iso(expires)});
-                metadata.next(2, Reply::new(200).body("one-line").into());
-                metadata.next(1, Reply::new(200).body(keys.to_string()).into());
+                metadata.next(2, Reply::new(200).body("one-line"));
+                metadata.next(1, Reply::new(200).body(keys.to_string()));
             };
             set_variables([("AWS_EC2_METADATA_SERVICE_ENDPOINT", &*metadata.url()), ("AWS_EC2_METADATA_DISABLED", "")]);
             // Expired when they come: as an instance gives them whose service cannot get new ones.
@@ -645,7 +645,7 @@ fn a_login_becomes_the_keys_of_a_role() {
             let milliseconds = in_seconds(3600).duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis() as u64;
             let keys = json!({"roleCredentials": {"accessKeyId": session.id, "secretAccessKey": session.secret,
                 "sessionToken": session.token, "expiration": milliseconds}});
-            portal.always(Reply::new(200).body(keys.to_string()).into());
+            portal.always(Reply::new(200).body(keys.to_string()));
             let oidc = Proxy::to("127.0.0.1:1");
             set_variables([("AWS_ENDPOINT_URL_SSO", portal.url()), ("AWS_ENDPOINT_URL_SSO_OIDC", oidc.url())]);
             let remedy = "aws sso login --profile default";
@@ -662,8 +662,7 @@ fn a_login_becomes_the_keys_of_a_role() {
             assert_eq!(request.path, "/federation/credentials?role_name=Reader+Role&account_id=123456789012");
             assert_eq!(request.header("x-amz-sso_bearer_token"), Some("CANARYTOKEN"));
             assert_eq!(request.header("authorization"), None);
-            portal
-                .next(1, Reply::new(401).body(r#"{"__type":"UnauthorizedException","message":"CANARYTOKEN"}"#).into());
+            portal.next(1, Reply::new(401).body(r#"{"__type":"UnauthorizedException","message":"CANARYTOKEN"}"#));
             let error =
                 refused(Status::AccessDenied, &["profile `default` in ", "the login has expired; run: ", remedy]);
             assert!(!error.message().contains("CANARY"), "{error}");
@@ -678,7 +677,7 @@ fn a_login_becomes_the_keys_of_a_role() {
                 .to_string(),
             );
             let renewed = json!({"accessToken": "CANARYSECOND", "expiresIn": 3600, "refreshToken": "CANARYNEXT"});
-            oidc.next(1, Reply::new(200).body(renewed.to_string()).into());
+            oidc.next(1, Reply::new(200).body(renewed.to_string()));
             let lines = logged();
             reads();
             let asked: Value = serde_json::from_slice(&oidc.requests()[0].body).unwrap();

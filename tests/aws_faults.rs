@@ -200,7 +200,7 @@ fn a_message_that_repeats_a_secret_is_not_passed_on() {
         st_secrets::log::set(st_secrets::log::Level::Trace, move |_, _, line| kept.lock().unwrap().push_str(line));
         for code in ["AccessDeniedException", "InvalidSignatureException", "Other", &secret] {
             let body = format!(r#"{{"__type": "{code}", "message": "your key {secret} is\nno good"}}"#);
-            proxy.always(Reply::new(400).header("x-amzn-requestid", &secret).body(body).into());
+            proxy.always(Reply::new(400).header("x-amzn-requestid", &secret).body(body));
             let error = behind(&proxy, "5").get("A").unwrap_err();
             assert!(!error.message().contains(&secret), "{error}");
         }

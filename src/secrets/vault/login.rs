@@ -172,9 +172,10 @@ fn printable(text: &[u8]) -> std::result::Result<&[u8], &'static str> {
     }
 }
 
-/// A secret that stands alone in a file, and the state of that file.
-pub(super) fn secret_in(path: &Path) -> Result<(SecretBytes, Fingerprint)> {
-    let contents = files::read(path, MAX_FILE).map_err(|error| error.with_source(Source::Vault))?;
+/// A secret that stands alone in a file, and the state of that file. `what` it is, for the error.
+pub(super) fn secret_in(path: &Path, what: &str) -> Result<(SecretBytes, Fingerprint)> {
+    let told = |message: &str| format!("the {what} for Vault cannot be read: {message}");
+    let contents = files::read(path, MAX_FILE).map_err(|error| error.with_source(Source::Vault).map_message(told))?;
     let text =
         printable(&contents.bytes).map_err(|what| Origin::File(path.display().to_string()).refuse(what).error)?;
     Ok((SecretBytes::copy_from(text)?, Fingerprint::of(&contents.metadata)))
@@ -218,12 +219,12 @@ impl Role {
                 let secret_id = match secret_id {
                     SecretId::None => None,
                     SecretId::Given(secret_id) => Some(secret_id.clone()),
-                    SecretId::File(path) => Some(secret_in(path)?.0),
+                    SecretId::File(path) => Some(secret_in(path, "secret id")?.0),
                 };
                 Ok(json(&[("role_id", Some(role_id)), ("secret_id", secret_id.as_deref())]))
             }
             Role::Jwt { role, file, .. } => {
-                let (jwt, _) = secret_in(file)?;
+                let (jwt, _) = secret_in(file, "token of the service account")?;
                 Ok(json(&[("role", role.as_ref().map(String::as_bytes)), ("jwt", Some(&jwt))]))
             }
         }
@@ -281,10 +282,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
         std::fs::write(&path, " s.token\r\n").unwrap();
-        assert_eq!(&*secret_in(&path).unwrap().0, b"s.token");
+        assert_eq!(&*secret_in(&path, "token").unwrap().0, b"s.token");
         for text in ["", " \n", "CANARY one", "CANARY\nX-Other: 1", "CANARY\u{7f}", "CANARYé"] {
             std::fs::write(&path, text).unwrap();
-            let error = secret_in(&path).unwrap_err();
+            let error = secret_in(&path, "token").unwrap_err();
             assert_eq!((error.status(), error.source_layer()), (Status::Config, Source::Vault));
             assert!(error.message().contains("token") && !error.message().contains("CANARY"), "{error}");
         }

@@ -65,7 +65,7 @@ impl Place<'_> {
             status => format!("it failed with HTTP {status}; look at its log"),
         };
         let error = self.answered(Status::Unavailable, answer, format!("{what}{}", told.quoted()));
-        error.with_retryable(answer.status != 501)
+        error.with_retryable(!matches!(answer.status, 472 | 501))
     }
 
     pub(super) fn sealed(&self) -> Error {
@@ -81,9 +81,6 @@ impl Place<'_> {
     /// A request was understood and refused.
     pub(super) fn refused(&self, answer: &Answer, action: &str) -> Error {
         let told = answer.told();
-        if !told.is_vault {
-            return self.not_vault(answer.status);
-        }
         let quoted = told.quoted();
         match answer.status {
             404 if told.says("namespace not found") => self.no_namespace(answer),
@@ -129,7 +126,6 @@ impl Place<'_> {
         let told = answer.told();
         let quoted = told.quoted();
         match answer.status {
-            _ if !told.is_vault => self.not_vault(answer.status),
             404 if told.says("namespace not found") => self.no_namespace(answer),
             // Of a mount that is not there the server says no more than that access is denied.
             403 | 404 => {

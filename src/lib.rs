@@ -1,5 +1,5 @@
-//! One native core for the secrets of a training stack: the same answers from the same environment and files for every
-//! program that links it, in C, C++ or Rust. Blocking, without a runtime or a thread of its own.
+//! One native core for the secrets of a training stack: the same answers from the same environment, files, AWS Secrets
+//! Manager and Vault for every program that links it, in C, C++ or Rust. Blocking, without a runtime or a thread of its own.
 //!
 //! The C ABI is in the header `st_secrets.h`; this crate is the same library for Rust. Begin with [`Manager`].
 //!
@@ -11,6 +11,7 @@
 //! | `ffi` | the C ABI: checks arguments, calls one function of the core, hands back the result |
 //! | [`secrets`] | the chain of layers |
 //! | [`credential`] | encryption of credentials at rest |
+//! | `http` | one HTTP client: deadline, proxies, TLS, retries |
 //! | [`cache`] | one cache for all: exact, loading once, with times to live |
 //! | [`Config`], [`log`], [`SecretBytes`], [`Error`] | the ground: settings, messages, secret memory, failures |
 

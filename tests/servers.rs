@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::servers::{Bao, Key, Moto, bao, in_clean_environment, moto, unique};
+use common::servers::{Bao, Key, Moto, bao, in_clean_environment, moto, peers, unique};
 use serde_json::{Value, json};
 
 const GET: &str = "secretsmanager:GetSecretValue";
@@ -133,6 +133,30 @@ fn openbao_is_sealed_killed_and_comes_back() {
 }
 
 #[test]
+fn openbao_speaks_tls() {
+    let own = Bao::start_tls();
+    own.put("secret", "app", &json!({"HF_TOKEN": "one", "n": 1.5}));
+    let read_with = |url: String, ca: &str, shown: Value| {
+        let reads = json!([{"mount": "secret", "path": "app", "kv": 2}]);
+        let asked = json!({"url": url, "token": own.root(), "ca": own.certificate(ca), "cert": shown, "reads": reads});
+        peers(&json!({"vault": asked}))["vault"][0].clone()
+    };
+    let read = |url: String, ca: &str| read_with(url, ca, Value::Null);
+    let answer = json!({"version": 1, "values": {"HF_TOKEN": "b25l", "n": "MS41"}});
+    assert_eq!(read(own.tls_url(), "ca.pem"), answer);
+    let client = json!([own.certificate("client.pem"), own.certificate("client.key")]);
+    assert_eq!(read_with(own.client_tls_url(), "ca.pem", client), answer);
+    for (url, ca) in [
+        (own.tls_url(), "other-ca.pem"),
+        (own.wrong_name_url(), "ca.pem"),
+        (own.expired_url(), "ca.pem"),
+        (own.client_tls_url(), "ca.pem"),
+    ] {
+        assert!(read(url.clone(), ca)["error"].is_string(), "{url} {ca}");
+    }
+}
+
+#[test]
 fn a_bao_of_its_own_can_be_sealed_and_limited() {
     let own = Bao::start();
     let read = || own.call("GET", "secret/config", &Value::Null, own.root()).0;
@@ -164,4 +188,38 @@ fn a_body_has_a_clean_environment_and_the_same_servers() {
             bao().ask("GET", "secret/data/of-the-first-process", Value::Null);
         },
     );
+}
+
+#[test]
+fn a_server_ends_with_a_process_that_is_killed() {
+    use std::io::{BufRead, BufReader, Write};
+    use std::process::{Command, Stdio};
+    let name = "a_server_ends_with_a_process_that_is_killed";
+    if common::is_test_body() {
+        let own = Bao::start();
+        writeln!(std::io::stderr(), "{}", own.id()).unwrap();
+        std::thread::sleep(std::time::Duration::from_secs(60));
+        return;
+    }
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture"])
+        .env("ST_SECRETS_TEST_BODY", "1")
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut server = String::new();
+    BufReader::new(child.stderr.take().unwrap()).read_line(&mut server).unwrap();
+    let server = std::path::Path::new("/proc").join(server.trim());
+    assert!(server.join("exe").read_link().unwrap().ends_with("bin/bao"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let is_gone = || std::fs::read_to_string(server.join("status")).map_or(true, |status| status.contains("State:\tZ"));
+    for _ in 0..1000 {
+        if is_gone() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("{} goes on", server.display());
 }

@@ -24,6 +24,7 @@ need strace strace
 need setpriv util-linux
 need flock util-linux
 need unshare util-linux
+need openssl openssl
 [ -n "$missing" ] || exit 0
 
 case $missing in

@@ -45,7 +45,7 @@ pub struct st_secret_info {
     pub age: f64,
     /// Seconds until the layer is asked again; 0 for layers that are asked on every get.
     pub expires_in: f64,
-    /// The name of the layer, NUL-terminated: "env", "file", or that of a layer of the program.
+    /// The name of the layer, NUL-terminated: "env", "file", "aws", "vault", or that of a layer of the program.
     pub layer: [c_char; 32],
     /// The layer's own name of this version of the secret, NUL-terminated; empty if it has none.
     pub version: [c_char; 64],
@@ -94,7 +94,8 @@ pub unsafe extern "C" fn st_secrets_reset(config: *const st_config, error: *mut 
 }
 
 /// Finds the value of `key`, which is UTF-8, in the first layer that has it. The environment and the file are asked on
-/// every call, so an override works at once; a file is looked at for changes at most once a second.
+/// every call, so an override works at once; a file is looked at for changes at most once a second. AWS Secrets Manager
+/// and Vault are read whole, once for all callers, and what they answered is remembered for `cache_ttl`.
 ///
 /// A layer that fails is passed over, and the log is told. If no other layer has the value, the answer is the failure
 /// of the first one, with its layer in `source`; it is never `ST_NOT_FOUND`.
@@ -332,7 +333,12 @@ fn describe(secret: &Secret) -> st_secret_info {
         layer: [0; 32],
         version: [0; 64],
     };
-    for (is_so, flag) in [(secret.is_degraded(), ST_SECRET_DEGRADED), (secret.is_cached(), ST_SECRET_CACHED)] {
+    let flags = [
+        (secret.is_stale(), ST_SECRET_STALE),
+        (secret.is_cached(), ST_SECRET_CACHED),
+        (secret.is_degraded(), ST_SECRET_DEGRADED),
+    ];
+    for (is_so, flag) in flags {
         info.flags |= if is_so { flag } else { 0 };
     }
     copy_text(&mut info.layer, secret.layer());

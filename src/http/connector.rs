@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use ureq::Timeout;
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, NextTimeout, Transport, time};
 use zeroize::Zeroizing;
@@ -32,13 +33,20 @@ pub(super) struct Connector {
 }
 
 impl Connector {
-    pub(super) fn new(settings: Settings, proxies: Proxies) -> Connector {
+    pub(super) fn new(settings: Settings) -> Connector {
+        let proxies = Proxies::new(&settings.proxy);
         Connector { settings, proxies, tls: OnceLock::new() }
     }
 
     fn open(&self, server: Origin, end: End, limit: Option<Duration>) -> Result<Link> {
-        let gateway = self.proxies.between(&server);
+        let gateway = self.proxies.between(&server)?;
         let first = gateway.map_or(&server, |gateway| &gateway.origin);
+        // A file or name that cannot be used is found before anything is sent.
+        let proxy_tls = gateway.filter(|gateway| gateway.origin.tls).map(|gateway| self.tls_for(&gateway.origin.host));
+        let proxy_tls = proxy_tls.transpose()?;
+        let server_name = self.settings.server_name.as_ref().unwrap_or(&server.host);
+        let server_tls = server.tls.then(|| self.tls_for(server_name)).transpose()?;
+
         let failed = |doing: &'static str, origin: &Origin| {
             let origin = origin.clone();
             move |error| failure::of_io(error, doing, &origin, limit)
@@ -47,25 +55,25 @@ impl Connector {
             resolver::look_up(&first.host, first.port, end).map_err(failed("looking up the host of", first))?;
         let socket = Socket::connect(&addresses, end).map_err(failed("connecting to", first))?;
         let mut wire: Box<dyn Wire> = Box::new(socket);
-        if let Some(gateway) = gateway {
-            if gateway.origin.tls {
-                let name = tls::host_name(&gateway.origin.host)?;
-                let secured = Tls::connect(self.tls_config()?, name, wire);
-                wire = Box::new(secured.map_err(failed("setting up TLS with the proxy", first))?);
-            }
-            if server.tls {
-                let answer = tunnel(wire.as_mut(), gateway, &server);
-                let status = answer.map_err(failed("asking the proxy", first))?;
-                connected(status, first, &server)?;
-            }
+        if let Some((config, name)) = proxy_tls {
+            let secured = Tls::connect(config, name, wire);
+            wire = Box::new(secured.map_err(failed("setting up TLS with the proxy", first))?);
         }
-        if server.tls {
-            let name = tls::host_name(self.settings.server_name.as_ref().unwrap_or(&server.host))?;
-            let secured = Tls::connect(self.tls_config()?, name, wire);
+        if let (Some(gateway), true) = (gateway, server.tls) {
+            let answer = tunnel(wire.as_mut(), gateway, &server);
+            connected(answer.map_err(failed("asking the proxy", first))?, first, &server)?;
+        }
+        if let Some((config, name)) = server_tls {
+            let secured = Tls::connect(config, name, wire);
             wire = Box::new(secured.map_err(failed("setting up TLS with", &server))?);
         }
         let forwarding = gateway.filter(|_| !server.tls).map(|gateway| Forwarding::new(gateway, &server));
         Ok(Link { wire, buffers: WipedBuffers::new(), server, forwarding, head_is_next: true })
+    }
+
+    /// What a TLS connection with a server of this name is made with.
+    fn tls_for(&self, name: &str) -> Result<(Arc<ClientConfig>, ServerName<'static>)> {
+        Ok((self.tls_config()?, tls::host_name(name)?))
     }
 
     fn tls_config(&self) -> Result<Arc<ClientConfig>> {
@@ -82,10 +90,7 @@ impl ureq::unversioned::transport::Connector for Connector {
 
     fn connect(&self, details: &ConnectionDetails, _: Option<()>) -> std::result::Result<Option<Link>, ureq::Error> {
         let Some(server) = Origin::of(details.uri) else { return Err(ureq::Error::ConnectionFailed) };
-        let limit = match (details.timeout.reason, details.timeout.after) {
-            (Timeout::Connect, time::Duration::Exact(limit)) => Some(limit),
-            _ => None,
-        };
+        let limit = details.config.timeouts().connect.filter(|_| details.timeout.reason == Timeout::Connect);
         self.open(server, end_of(details.timeout), limit).map(Some).map_err(carried)
     }
 }
@@ -193,7 +198,7 @@ pub(super) struct Link {
 
 impl Link {
     fn failed(&self, error: io::Error, doing: &str, timeout: NextTimeout) -> ureq::Error {
-        if error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_none() {
+        if failure::is_late(&error) {
             return ureq::Error::Timeout(timeout.reason);
         }
         carried(failure::of_io(error, doing, &self.server, None))

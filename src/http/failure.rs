@@ -12,8 +12,7 @@ use crate::http::url::Origin;
 /// A step that the system, the peer or TLS made fail: `doing` is "connecting to" and the like. `limit` is the time that
 /// the step had, if it had less than the deadline allows.
 pub(super) fn of_io(error: io::Error, doing: &str, origin: &Origin, limit: Option<Duration>) -> Error {
-    // The system itself says "timed out" (with a number) when a peer has been silent for minutes.
-    if error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_none() {
+    if is_late(&error) {
         return match limit {
             Some(limit) => unavailable(format!("{doing} {origin} took longer than {limit:?}"), 0),
             None => late(&format!("while {doing} {origin}")),
@@ -33,6 +32,11 @@ pub(super) fn of_io(error: io::Error, doing: &str, origin: &Origin, limit: Optio
     unavailable(message, error.raw_os_error().unwrap_or(0))
 }
 
+/// Whether our own time was up. The system too says "timed out", with a number, when a peer was silent for minutes.
+pub(super) fn is_late(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_none()
+}
+
 /// What ureq says when neither of us knew better.
 pub(super) fn of_ureq(error: ureq::Error, origin: &Origin) -> Error {
     match error {
@@ -50,8 +54,10 @@ pub(super) fn of_ureq(error: ureq::Error, origin: &Origin) -> Error {
             let hint = if origin.tls { "" } else { "; does it want https?" };
             protocol(format!("what {origin} answers is not HTTP/1.1{hint}"))
         }
-        // The rest is about how ureq is used, not about the server.
-        error => Error::new(Status::Config, format!("the request to {origin} cannot be sent: {error}")),
+        error @ (ureq::Error::Http(_) | ureq::Error::BadUri(_)) => {
+            Error::new(Status::Config, format!("the request to {origin} cannot be sent: {error}"))
+        }
+        error => protocol(format!("the answer of {origin} cannot be read: {error}")),
     }
 }
 
@@ -74,9 +80,16 @@ fn of_tls(error: &rustls::Error, origin: &Origin) -> Error {
 fn of_certificate(error: &CertificateError) -> String {
     match error {
         CertificateError::UnknownIssuer => "is signed by an authority that is not trusted here".to_owned(),
+        // Often an authority that was made anew under its old name.
+        CertificateError::BadSignature => {
+            "has a signature that is not of the authority that is trusted here under that name".to_owned()
+        }
         CertificateError::NotValidForName => "is for another name".to_owned(),
-        CertificateError::NotValidForNameContext { presented, .. } => {
-            format!("is for another name: {}", presented.join(", "))
+        CertificateError::NotValidForNameContext { expected, presented } => {
+            // Each comes as `DnsName("vault.example.com")`.
+            let bare = |name: &String| name.replace("DnsName(", "").replace("IpAddress(", "").replace(['"', ')'], "");
+            let presented: Vec<_> = presented.iter().map(bare).collect();
+            format!("is for {}, not for {}", presented.join(", "), expected.to_str())
         }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             "has expired (or the clock of this machine is wrong)".to_owned()
@@ -105,6 +118,9 @@ fn of_alert(alert: AlertDescription, origin: &Origin) -> Error {
             format!("{origin} does not accept our client certificate (or its absence): TLS alert {alert:?}"),
         ),
         AlertDescription::ProtocolVersion => protocol(format!("{origin} speaks no TLS that is safe (1.2 or newer)")),
+        AlertDescription::HandshakeFailure => protocol(format!(
+            "{origin} refuses TLS (alert HandshakeFailure): it may want a client certificate, or ciphers that are not safe"
+        )),
         alert => protocol(format!("{origin} ended TLS with the alert {alert:?}")),
     }
 }

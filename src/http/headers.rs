@@ -56,3 +56,45 @@ pub(crate) fn date(text: &str) -> Option<SystemTime> {
 pub(crate) fn is_transient_status(status: u16) -> bool {
     matches!(status, 500 | 502 | 503 | 504)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bytes::SecretBytes;
+
+    fn answer(headers: &[(&str, &str)]) -> Response {
+        let headers = headers.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        Response { status: 503, headers, body: SecretBytes::copy_from(b"").unwrap() }
+    }
+
+    #[test]
+    fn a_server_says_how_long_to_wait_in_several_ways() {
+        let now = ("Date", "Sat, 21 Nov 2026 07:00:00 GMT");
+        for (headers, wait) in [
+            (&[][..], None),
+            (&[("Retry-After", "7")], Some(7_000)),
+            (&[("retry-after", " 0 ")], Some(0)),
+            (&[("x-amz-retry-after", "250")], Some(250)),
+            (&[("Retry-After", "7"), ("X-Amz-Retry-After", "250")], Some(250)),
+            (&[("Retry-After", "7"), ("X-Amz-Retry-After", "soon")], Some(7_000)),
+            (&[now, ("Retry-After", "Sat, 21 Nov 2026 07:01:30 GMT")], Some(90_000)),
+            (&[now, ("Retry-After", "Sat, 21 Nov 2026 06:00:00 GMT")], Some(0)),
+            (&[("Retry-After", "Sat, 01 Jan 2000 00:00:00 GMT")], Some(0)),
+            (&[("Retry-After", "-1")], None),
+            (&[("Retry-After", "1.5")], None),
+            (&[("Retry-After", "later")], None),
+            (&[("Retry-After", "99999999999999999999")], None),
+        ] {
+            assert_eq!(retry_after(&answer(headers)), wait.map(Duration::from_millis), "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn a_date_is_read() {
+        let time = date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
+        assert_eq!(time.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs(), 784_111_777);
+        for text in ["", "now", "Sun, 06 Nov 1994", "Sun, 99 Nov 1994 08:49:37 GMT"] {
+            assert_eq!(date(text), None, "{text}");
+        }
+    }
+}

@@ -2,7 +2,11 @@
 //!
 //! A [`Client`] lives for one load: its connections are reused within it and closed with it, so nothing stays open
 //! between loads. One call of [`Client::send`] is one attempt; [`retry`] says when there is another.
+//!
+//! What passes through our own buffers is wiped: those of the connections, bodies of answers, keys of certificates. The
+//! copies that ureq makes of headers, and rustls of what it decrypts, are wiped by the allocator of the C library alone.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,10 +19,9 @@ use zeroize::Zeroizing;
 
 use crate::bytes::{SecretBuffer, SecretBytes};
 use crate::clock::{Deadline, Instant};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::fork;
 use crate::http::connector::Connector;
-use crate::http::proxy::Proxies;
 use crate::http::url::Origin;
 use crate::log::{self, Level};
 
@@ -109,8 +112,7 @@ impl Response {
 
 /// Connections of one load.
 pub(crate) struct Client {
-    /// The error is of a proxy that cannot be used.
-    agent: Result<Agent>,
+    agent: Agent,
     max_body: usize,
 }
 
@@ -128,9 +130,7 @@ impl Client {
             .max_response_header_size(buffers::LONGEST_HEAD)
             .allow_non_standard_methods(true)
             .build();
-        let agent = Proxies::new(&settings.proxy)
-            .map(|proxies| Agent::with_parts(config, Connector::new(settings, proxies), LaterResolver));
-        Client { agent, max_body }
+        Client { agent: Agent::with_parts(config, Connector::new(settings), LaterResolver), max_body }
     }
 
     /// Sends one request and reads the whole answer, outside the fork gate. Redirects are answers like any other.
@@ -154,7 +154,6 @@ impl Client {
     }
 
     fn exchange(&self, request: &Request<'_>, uri: &Uri, origin: &Origin, deadline: Deadline) -> Result<Response> {
-        let agent = self.agent.as_ref().map_err(Error::clone)?;
         let left = deadline.remaining();
         if left.is_zero() {
             return Err(failure::late(&format!("before {origin} was asked")));
@@ -167,9 +166,9 @@ impl Client {
         let times = (left, request.connect_timeout);
         // A GET without a body has no Content-Length either.
         let answer = if request.body.is_empty() && request.method == "GET" {
-            run(agent, builder.body(()), times)
+            run(&self.agent, builder.body(()), times)
         } else {
-            run(agent, builder.body(request.body), times)
+            run(&self.agent, builder.body(request.body), times)
         };
         let mut answer = answer.map_err(|error| failure::of_ureq(error, origin))?;
         let headers = answer.headers().iter();
@@ -186,15 +185,25 @@ impl Client {
     }
 }
 
+/// The addresses of a host, looked up outside the fork gate.
+pub(crate) fn look_up(host: &str, deadline: Deadline) -> Result<Vec<IpAddr>> {
+    let end = std::time::Instant::now().checked_add(deadline.remaining());
+    let addresses = fork::outside(|| resolver::look_up(host, 0, end)).map_err(|error| match error.kind() {
+        std::io::ErrorKind::TimedOut => failure::late(&format!("while the name {host} was looked up")),
+        _ => failure::unavailable(error.to_string(), 0),
+    })?;
+    Ok(addresses.iter().map(SocketAddr::ip).collect())
+}
+
 fn run<S: AsSendBody>(
     agent: &Agent,
     request: std::result::Result<ureq::http::Request<S>, ureq::http::Error>,
     (left, connect): (Duration, Option<Duration>),
 ) -> std::result::Result<ureq::http::Response<ureq::Body>, ureq::Error> {
-    // So far away that adding it to the time might overflow.
-    let left = Some(left).filter(|left| *left < FOREVER);
-    let request = agent.configure_request(request?).timeout_global(left).timeout_connect(connect).build();
-    agent.run(request)
+    // Times that would overflow when they are added to the present never come.
+    let bounded = |time: Option<Duration>| time.filter(|time| *time < FOREVER);
+    let request = agent.configure_request(request?);
+    agent.run(request.timeout_global(bounded(Some(left))).timeout_connect(bounded(connect)).build())
 }
 
 /// Leaves the look-up to the [`Connector`], which knows whether it is the server's name or the proxy's.

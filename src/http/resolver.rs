@@ -17,8 +17,12 @@ use crate::sys;
 
 /// How many look-ups may be left behind at a time.
 const MOST_STUCK: u64 = 16;
-/// The C library reads its configuration and loads plugins on this stack.
-const STACK: usize = 256 * 1024;
+/// The C library reads its configuration and loads plugins on this stack, and puts the thread's share of the program's
+/// thread-local variables there.
+const STACK: usize = 1 << 20;
+
+/// What debuggers show.
+const THREAD: &str = "st-look-up";
 
 /// The number of look-ups that were left behind and have not ended; in the upper half, the process they belong to:
 /// threads do not survive a fork.
@@ -26,6 +30,16 @@ static STUCK: AtomicU64 = AtomicU64::new(0);
 
 /// The addresses of a host. An error of kind [`io::ErrorKind::TimedOut`] means that the time was up.
 pub(super) fn look_up(host: &str, port: u16, end: End) -> io::Result<Vec<SocketAddr>> {
+    look_up_with(|name, port| (name, port).to_socket_addrs().map(Vec::from_iter), host, port, end)
+}
+
+/// With this way to look up a name that is no address.
+fn look_up_with(
+    find: impl FnOnce(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + 'static,
+    host: &str,
+    port: u16,
+    end: End,
+) -> io::Result<Vec<SocketAddr>> {
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, port)]);
     }
@@ -37,13 +51,13 @@ pub(super) fn look_up(host: &str, port: u16, end: End) -> io::Result<Vec<SocketA
     let given_up = Arc::new(AtomicBool::new(false));
     let (name, was_given_up) = (host.to_owned(), given_up.clone());
     let helper = move || {
-        let _ = sender.send((name.as_str(), port).to_socket_addrs().map(Vec::from_iter));
+        let _ = sender.send(find(&name, port));
         if was_given_up.swap(true, SeqCst) {
             count(-1);
         }
     };
     // Signals of the program are none of this thread's business.
-    sys::with_signals_blocked(|| thread::Builder::new().stack_size(STACK).spawn(helper))
+    sys::with_signals_blocked(|| thread::Builder::new().name(THREAD.to_owned()).stack_size(STACK).spawn(helper))
         .map_err(|error| io::Error::other(format!("no thread could be started to look up {host}: {error}")))?;
     let answer = match left {
         Some(left) => receiver.recv_timeout(left),
@@ -77,4 +91,76 @@ fn count(change: i64) {
     let process = u64::from(fork::generation()) << 32;
     let add = |now| Some(process | in_this_process(now).saturating_add_signed(change));
     let _ = STUCK.fetch_update(SeqCst, SeqCst, add);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    /// The helpers of this process, each by its state as the system tells it.
+    fn helpers() -> Vec<String> {
+        let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+        let states = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("status")).ok());
+        states.filter(|state| state.starts_with(&format!("Name:\t{THREAD}\n"))).collect()
+    }
+
+    fn soon() -> End {
+        Some(Instant::now() + Duration::from_millis(50))
+    }
+
+    #[test]
+    fn an_address_needs_no_look_up() {
+        let never = |_: &str, _| -> io::Result<Vec<SocketAddr>> { panic!("looked up") };
+        assert_eq!(look_up_with(never, "10.0.0.1", 80, None).unwrap(), ["10.0.0.1:80".parse().unwrap()]);
+        assert_eq!(look_up_with(never, "::1", 443, None).unwrap(), ["[::1]:443".parse().unwrap()]);
+    }
+
+    #[test]
+    fn a_name_has_addresses() {
+        let found = look_up("localhost", 80, Some(Instant::now() + Duration::from_secs(5))).unwrap();
+        assert!(found.iter().all(|address| address.ip().is_loopback() && address.port() == 80), "{found:?}");
+    }
+
+    #[test]
+    fn a_failure_names_the_host() {
+        let failing = |_: &str, _| Err(io::Error::other("no such name"));
+        let error = look_up_with(failing, "vault.invalid", 80, None).unwrap_err();
+        assert_eq!(error.to_string(), "the name vault.invalid cannot be looked up: no such name");
+        let error = look_up_with(|_, _| Ok(Vec::new()), "vault.invalid", 80, None).unwrap_err();
+        assert_eq!(error.to_string(), "the name vault.invalid has no address");
+    }
+
+    #[test]
+    fn stuck_look_ups_end_in_time_and_do_not_pile_up() {
+        let (open, gate) = mpsc::channel::<()>();
+        let gate = Arc::new(std::sync::Mutex::new(gate));
+        let hang = || {
+            let gate = gate.clone();
+            move |_: &str, _: u16| {
+                let _ = gate.lock().unwrap().recv();
+                Ok(Vec::new())
+            }
+        };
+        for _ in 0..MOST_STUCK {
+            let begin = Instant::now();
+            let error = look_up_with(hang(), "vault.invalid", 80, soon()).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+            assert!(begin.elapsed() < Duration::from_millis(150), "{:?}", begin.elapsed());
+        }
+        let error = look_up_with(hang(), "vault.invalid", 80, soon()).unwrap_err();
+        assert_eq!(error.to_string(), "16 look-ups of names are stuck; is the name server well?");
+        let helpers = helpers();
+        assert!(helpers.len() >= MOST_STUCK as usize && helpers.len() <= MOST_STUCK as usize + 2, "{helpers:?}");
+        let blocked = helpers[0].lines().find_map(|line| line.strip_prefix("SigBlk:\t")).unwrap();
+        let all_of_the_program =
+            (1 << libc::SIGTERM | 1 << libc::SIGINT | 1 << libc::SIGPROF | 1 << libc::SIGUSR1) >> 1;
+        assert_eq!(u64::from_str_radix(blocked, 16).unwrap() & all_of_the_program, all_of_the_program);
+        drop(open);
+        while stuck() > 0 {
+            thread::sleep(Duration::from_millis(1));
+        }
+        look_up_with(|_, _| Ok(vec!["10.0.0.1:80".parse().unwrap()]), "vault.invalid", 80, soon()).unwrap();
+    }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::clock::Deadline;
 use crate::error::{Error, Result};
 use crate::fork;
+use crate::log::{self, Level};
 
 /// The base of the delays after an attempt that failed, and after one that was throttled.
 const TRANSIENT_BASE: Duration = Duration::from_millis(50);
@@ -126,6 +127,9 @@ impl Retry {
                     }
                     let Some(cost) = self.pay(failed.again) else { return Err(failed.error) };
                     paid = cost;
+                    log::emit(Level::Debug, "http", || {
+                        format!("attempt {number} failed ({}); the next begins in {delay:.0?}", failed.error.message())
+                    });
                     wait(delay);
                 }
             }
@@ -165,4 +169,156 @@ impl Retry {
 /// From 0 to 1. Without a source of random numbers, the middle: a delay is no secret.
 fn random() -> f64 {
     getrandom::u32().map_or(0.5, |number| f64::from(number) / f64::from(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+    use crate::error::Status;
+
+    fn failed(again: Again) -> Failed {
+        Failed { error: Error::new(Status::Unavailable, "ill"), again, after: None }
+    }
+
+    /// Runs attempts that all fail as told, with the longest delays; the answer is the delays between them.
+    fn delays(retry: &Retry, again: Again, after: Option<Duration>) -> Vec<Duration> {
+        let delays = RefCell::new(Vec::new());
+        let error = retry.run_with(
+            Deadline::after(Duration::from_secs(3600)),
+            || 1.0,
+            |delay| delays.borrow_mut().push(delay),
+            |_| Err::<(), _>(Failed { after, ..failed(again) }),
+        );
+        assert_eq!(error.unwrap_err().message(), "ill");
+        delays.into_inner()
+    }
+
+    fn milliseconds<const N: usize>(times: [u64; N]) -> Vec<Duration> {
+        times.map(Duration::from_millis).to_vec()
+    }
+
+    #[test]
+    fn delays_double_up_to_20_s() {
+        let retry = |attempts| Retry::new(attempts, Backoff::Exponential);
+        assert_eq!(delays(&retry(4), Again::Transient, None), milliseconds([50, 100, 200]));
+        assert_eq!(
+            delays(&retry(8), Again::Throttled, None),
+            milliseconds([1_000, 2_000, 4_000, 8_000, 16_000, 20_000, 20_000])
+        );
+        assert_eq!(delays(&retry(1), Again::Transient, None), milliseconds([]));
+        assert_eq!(delays(&retry(3), Again::Never, None), milliseconds([]));
+        // The exponent does not overflow.
+        let many = delays(&retry(90), Again::Throttled, None);
+        assert_eq!((many.len(), many[88]), (89, Duration::from_secs(20)));
+    }
+
+    #[test]
+    fn a_delay_is_a_random_part_of_the_longest() {
+        let retry = Retry::new(9, Backoff::Exponential);
+        let delay = |tried, random| retry.delay(tried, &failed(Again::Transient), random);
+        assert_eq!(delay(3, 0.0), Duration::ZERO);
+        assert_eq!(delay(3, 0.25), Duration::from_millis(50));
+        assert!((0..100).map(|_| random()).all(|number| (0.0..=1.0).contains(&number)));
+        assert!((0..100).map(|_| random().to_bits()).collect::<std::collections::HashSet<_>>().len() > 90);
+    }
+
+    #[test]
+    fn what_the_server_asks_for_counts_within_limits() {
+        let asked =
+            |after| delays(&Retry::new(2, Backoff::Exponential), Again::Transient, Some(Duration::from_millis(after)));
+        assert_eq!(asked(10), milliseconds([50]));
+        assert_eq!(asked(700), milliseconds([700]));
+        assert_eq!(asked(60_000), milliseconds([5_050]));
+        let steady = Retry::new(3, Backoff::Steady);
+        assert_eq!(delays(&steady, Again::Transient, None), milliseconds([1_500, 1_500]));
+        assert_eq!(delays(&steady, Again::Throttled, Some(Duration::from_secs(7))), milliseconds([7_000, 7_000]));
+    }
+
+    #[test]
+    fn a_success_ends_it() {
+        let retry = Retry::new(3, Backoff::Exponential);
+        let result = retry.run_with(
+            Deadline::after(Duration::from_secs(10)),
+            || 0.5,
+            |_| (),
+            |number| {
+                if number < 3 { Err(failed(Again::Transient)) } else { Ok(number) }
+            },
+        );
+        assert_eq!(result.unwrap(), 3);
+    }
+
+    #[test]
+    fn nobody_waits_for_an_attempt_that_would_begin_too_late() {
+        let retry = Retry::new(3, Backoff::Steady);
+        let never = |_: Duration| panic!("waited");
+        let result = retry.run_with(
+            Deadline::after(Duration::from_millis(900)),
+            || 0.0,
+            never,
+            |_| Err::<(), _>(failed(Again::Transient)),
+        );
+        assert_eq!(result.unwrap_err().message(), "ill");
+    }
+
+    #[test]
+    fn what_was_mended_is_tried_at_once_and_costs_no_attempt() {
+        let retry = Retry::new(2, Backoff::Exponential);
+        let never = |_: Duration| panic!("waited");
+        let result = retry.run_with(
+            Deadline::after(Duration::from_secs(10)),
+            || 1.0,
+            never,
+            |number| {
+                if number < 4 { Err(failed(Again::AtOnce)) } else { Ok(number) }
+            },
+        );
+        assert_eq!(result.unwrap(), 4);
+        let attempts = RefCell::new(0);
+        let result = retry.run_with(
+            Deadline::after(Duration::from_secs(10)),
+            || 1.0,
+            never,
+            |number| {
+                *attempts.borrow_mut() = number;
+                Err::<(), _>(failed(Again::AtOnce))
+            },
+        );
+        assert_eq!(result.unwrap_err().message(), "ill");
+        assert_eq!(attempts.into_inner(), 1 + MOST_MENDED);
+    }
+
+    #[test]
+    fn the_quota_bounds_retries_until_something_succeeds() {
+        let retry = Retry::new(3, Backoff::Exponential);
+        let retries = |again| delays(&retry, again, None).len();
+        // 500 tokens pay for 35 retries of 14.
+        let paid: usize = (0..30).map(|_| retries(Again::Transient)).sum();
+        assert_eq!(paid, 35);
+        assert_eq!(retries(Again::Transient), 0);
+        assert_eq!(retries(Again::Throttled), 2);
+        assert_eq!(retries(Again::Throttled), 0);
+        for _ in 0..14 {
+            retry.run(Deadline::after(Duration::from_secs(1)), |_| Ok(())).unwrap();
+        }
+        assert_eq!(retries(Again::Transient), 1);
+        // A retry that succeeds costs nothing.
+        retry.give_back(14);
+        for _ in 0..10 {
+            let result = retry.run_with(
+                Deadline::after(Duration::from_secs(1)),
+                || 0.0,
+                |_| (),
+                |number| {
+                    if number == 1 { Err(failed(Again::Transient)) } else { Ok(()) }
+                },
+            );
+            result.unwrap();
+        }
+        let steady = Retry::new(2, Backoff::Steady);
+        let paid: usize = (0..100).map(|_| delays(&steady, Again::Transient, None).len()).sum();
+        assert_eq!(paid, 100);
+    }
 }

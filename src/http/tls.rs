@@ -8,7 +8,9 @@ use rustls::client::Resumption;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{ClientConfig, InconsistentKeys, RootCertStore};
+use zeroize::Zeroize;
 
 use crate::error::{Error, Result, Status};
 use crate::files;
@@ -31,13 +33,7 @@ pub(super) fn config(settings: &Settings) -> Result<Arc<ClientConfig>> {
         builder.with_root_certificates(roots(&settings.roots)?)
     };
     let mut config = match &settings.client_certificate {
-        Some((chain, key)) => {
-            let (certificates, signing_key) = client_certificate(chain, key)?;
-            builder.with_client_auth_cert(certificates, signing_key).map_err(|error| {
-                let why = format!("{} and {} cannot be used together: {error}", chain.display(), key.display());
-                Error::new(Status::Config, why)
-            })?
-        }
+        Some((chain, key)) => builder.with_client_cert_resolver(Arc::new(client_certificate(chain, key)?)),
         None => builder.with_no_client_auth(),
     };
     // Connections are reused, not resumed: nothing of a session is kept.
@@ -118,14 +114,25 @@ fn store(found: Option<Vec<CertificateDer<'static>>>, place: &str) -> Result<Roo
     Ok(store)
 }
 
-fn client_certificate(chain: &Path, key: &Path) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
-    let refused = |path: &Path, why| Error::new(Status::Config, format!("{} cannot be used: {why}", path.display()));
+fn client_certificate(chain: &Path, key: &Path) -> Result<SingleCertAndKey> {
+    let refused = |path: &Path, why: String| {
+        Error::new(Status::Config, format!("{} cannot be used for a client certificate: {why}", path.display()))
+    };
     let contents = files::read(chain, LONGEST_FILE)?;
     let certificates = certificates(&contents.bytes).filter(|found| !found.is_empty());
-    let certificates = certificates.ok_or_else(|| refused(chain, "it holds no certificate as PEM"))?;
+    let certificates = certificates.ok_or_else(|| refused(chain, "it holds no certificate as PEM".to_owned()))?;
     let contents = files::read(key, LONGEST_FILE)?;
-    // The copy that is made here belongs to rustls, which keeps it no longer than it takes to read it.
-    let key = PrivateKeyDer::from_pem_slice(&contents.bytes)
-        .map_err(|_| refused(key, "it holds no private key as PEM, or one under a password"))?;
-    Ok((certificates, key))
+    let mut der = PrivateKeyDer::from_pem_slice(&contents.bytes)
+        .map_err(|_| refused(key, "it holds no private key as PEM, or one under a password".to_owned()))?;
+    let signing_key = ring::sign::any_supported_type(&der);
+    der.zeroize();
+    let signing_key = signing_key.map_err(|error| refused(key, error.to_string()))?;
+    let certified = CertifiedKey::new(certificates, signing_key);
+    match certified.keys_match() {
+        Err(rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
+            Err(refused(key, format!("it is not the key of {}", chain.display())))
+        }
+        // A certificate of a kind that rustls does not read may still be one that the server wants.
+        _ => Ok(certified.into()),
+    }
 }

@@ -49,7 +49,13 @@ impl Origin {
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}", if self.tls { "https" } else { "http" }, self.authority())
+        let authority = self.authority();
+        match (self.tls, self.port) {
+            (true, 443) => write!(f, "https://{}", authority.trim_end_matches(":443")),
+            (true, _) => write!(f, "https://{authority}"),
+            (false, 80) => write!(f, "http://{}", authority.trim_end_matches(":80")),
+            (false, _) => write!(f, "http://{authority}"),
+        }
     }
 }
 
@@ -79,5 +85,56 @@ pub(super) fn parse(url: &str) -> Result<(Uri, Origin)> {
     match Origin::of(&uri) {
         Some(origin) => Ok((uri, origin)),
         None => refused("its host or port is missing or wrong"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_scheme_host_and_port() {
+        for (url, shown, authority) in [
+            ("http://vault.example.com/v1?x=SECRET", "http://vault.example.com", "vault.example.com:80"),
+            ("HTTPS://Vault.example.com:443", "https://Vault.example.com", "Vault.example.com:443"),
+            ("https://10.0.0.1:8200/", "https://10.0.0.1:8200", "10.0.0.1:8200"),
+            ("http://[fd00:ec2::254]/latest", "http://[fd00:ec2::254]", "[fd00:ec2::254]:80"),
+            ("http://[::1]:8200", "http://[::1]:8200", "[::1]:8200"),
+            ("https://host:80", "https://host:80", "host:80"),
+        ] {
+            let (_, origin) = parse(url).unwrap();
+            assert_eq!((origin.to_string().as_str(), origin.authority().as_str()), (shown, authority), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_bad_url_is_refused_and_not_shown() {
+        let long = format!("http://host/{}", "SECRET".repeat(10_000));
+        for (url, why) in [
+            ("", "begins neither with http"),
+            ("unix:///SECRET", "begins neither with http"),
+            ("ftp://SECRET/", "begins neither with http"),
+            ("http://", "not in the form"),
+            ("http:///SECRET", "not in the form"),
+            ("http://ann:SECRET@host/", "user or password"),
+            ("http://SECRET@host/", "user or password"),
+            ("http://host:99999/SECRET", "host or port is missing or wrong"),
+            ("http://host:0/SECRET", "host or port is missing or wrong"),
+            ("http://host:/SECRET", "host or port is missing or wrong"),
+            ("http://:80/SECRET", "host or port is missing or wrong"),
+            ("http://host/SECRET HTTP/1.1", "character 19 is a space"),
+            ("http://host/SECRET\r\nX: y", "character 19 is a space"),
+            ("http://host/SECRET\0", "character 19 is a space"),
+            ("http://h\u{f6}st/SECRET", "character 9 is a space, a control character or not ASCII"),
+            ("http://host/SECRET#fragment", "fragment"),
+            ("http://[::1/SECRET", "not in the form"),
+            ("http://host\\SECRET", "not in the form"),
+            (&long, "longer than 31744 bytes"),
+        ] {
+            let error = parse(url).unwrap_err();
+            assert_eq!(error.status(), Status::Config);
+            assert!(error.message().contains(why), "{url:?}: {error}");
+            assert!(!error.message().contains("SECRET"), "{error}");
+        }
     }
 }

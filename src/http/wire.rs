@@ -121,10 +121,30 @@ impl Tls {
     ) -> io::Result<Tls> {
         let mut connection = ClientConnection::new(config, name).map_err(io::Error::other)?;
         while connection.is_handshaking() {
-            connection.complete_io(&mut wire)?;
+            if let Err(error) = connection.complete_io(&mut wire) {
+                return Err(last_words(&mut connection, wire.as_mut(), error));
+            }
         }
         Ok(Tls(StreamOwned::new(connection, wire)))
     }
+
+    fn explained(&mut self, error: io::Error) -> io::Error {
+        last_words(&mut self.0.conn, self.0.sock.as_mut(), error)
+    }
+}
+
+/// Why the peer closed the connection while we were sending: a server that refuses our certificate says so with an
+/// alert that nobody has read yet. Else the error as it is.
+fn last_words(connection: &mut ClientConnection, mut wire: &mut dyn Wire, error: io::Error) -> io::Error {
+    if !matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) {
+        return error;
+    }
+    while let Ok(1..) = connection.read_tls(&mut wire) {
+        if let Err(alert) = connection.process_new_packets() {
+            return io::Error::other(alert);
+        }
+    }
+    error
 }
 
 impl Read for Tls {
@@ -135,11 +155,11 @@ impl Read for Tls {
 
 impl Write for Tls {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
+        self.0.write(bytes).map_err(|error| self.explained(error))
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        self.0.flush().map_err(|error| self.explained(error))
     }
 }
 

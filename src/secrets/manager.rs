@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 
+use super::aws::AwsSource;
 use super::custom::CustomLayer;
 use super::document::DocumentSource;
 use super::document_layer::DocumentLayer;
@@ -36,7 +37,7 @@ pub mod well_known {
 pub const WELL_KNOWN: [&str; 3] =
     [well_known::REPLICATE_API_TOKEN, well_known::HF_TOKEN, well_known::CLOUD_WEBHOOK_SECRET];
 
-const DEFAULT_PROVIDERS: [&str; 3] = ["env", "file", "vault"];
+const DEFAULT_PROVIDERS: [&str; 4] = ["env", "file", "aws", "vault"];
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest name of a secret, in bytes.
 const MAX_KEY: usize = 2048;
@@ -85,6 +86,10 @@ impl Manager {
                     let layer = Arc::new(FileLayer::open(config));
                     file = Some(layer.clone());
                     layers.push(layer);
+                }
+                "aws" => {
+                    let why = "no secret is named; set `aws_secret_name` or SIMPLETUNER_AWS_SECRET_NAME".to_owned();
+                    layers.push(remote("aws", Source::Aws, AwsSource::open(config)?.ok_or(why), times)?);
                 }
                 "vault" => layers.push(remote("vault", Source::Vault, VaultSource::open(config)?, times)?),
                 _ => return Err(unknown_provider(name)),

@@ -4,6 +4,8 @@
 //! |---|---|---|
 //! | `env` | environment variables, on every get | no |
 //! | `file` | a JSON or YAML file, or a folder of files, looked at for changes at most once a second | a file is |
+//! | `aws` | AWS Secrets Manager: all keys of a secret at once, remembered for `cache_ttl` | no |
+//! | `vault` | HashiCorp Vault or OpenBao, in the same way | no |
 //! | custom | a function of the program; what it answers is remembered for `cache_ttl` | no |
 //!
 //! ```

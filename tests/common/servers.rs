@@ -32,14 +32,19 @@ pub mod bao;
 pub mod http;
 pub mod moto;
 pub mod process;
+pub mod tls;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-pub use bao::{Bao, bao};
+use serde_json::Value;
+
+pub use bao::{Bao, Issuer, bao};
 pub use moto::{Key, Moto, moto};
+pub use tls::Tls;
 
 /// Variables of a process: names and values.
 pub type Variables = Vec<(String, String)>;
@@ -102,8 +107,21 @@ pub fn python() -> Command {
 }
 
 /// What a script in `tests/python` prints, as JSON.
-pub fn python_script(script: &str, arguments: &[&str]) -> serde_json::Value {
-    let output = python().arg(root().join("tests/python").join(script)).args(arguments).output().unwrap();
+pub fn python_script(script: &str, arguments: &[&str]) -> Value {
+    python_script_with(script, arguments, &Value::Null)
+}
+
+/// What boto3 and hvac read: `tests/python/peers.py` tells what is asked and what is answered.
+pub fn peers(asked: &Value) -> Value {
+    python_script_with("peers.py", &[], asked)
+}
+
+fn python_script_with(script: &str, arguments: &[&str], input: &Value) -> Value {
+    let mut command = python();
+    command.arg(root().join("tests/python").join(script)).args(arguments);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let _ = child.stdin.take().unwrap().write_all(input.to_string().as_bytes());
+    let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap_or_default()
 }

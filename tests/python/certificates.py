@@ -1,7 +1,7 @@
-"""Certificates for tests of TLS. usage: certificates.py FOLDER
+"""Certificates for tests of TLS. usage: certificates.py FOLDER [NAME…]
 
-Writes, as PEM, ca.pem and other-ca.pem (which signed nothing here), and each with its .key: server (127.0.0.1, localhost),
-elsewhere (elsewhere.test alone), expired (as server, until yesterday), client (for a client to show).
+Writes, as PEM, ca.pem and other-ca.pem (which signed nothing here), and each with its .key: server (127.0.0.1, localhost and
+the names given), elsewhere (elsewhere.test alone), expired (as server, until yesterday), client (for a client to show).
 """
 
 import datetime
@@ -63,6 +63,7 @@ CA_KEY, CA = certificate("ca of the tests", "ca of the tests", None)
 write("ca.pem", CA)
 write("other-ca.pem", certificate("another ca", "another ca", None)[1])
 HERE = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+HERE += [x509.DNSName(given) for given in sys.argv[2:]]
 SERVER = ExtendedKeyUsageOID.SERVER_AUTH
 pair("server", "server", names=HERE, usage=SERVER)
 pair("elsewhere", "elsewhere", names=[x509.DNSName("elsewhere.test")], usage=SERVER)

@@ -5,11 +5,14 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use crate::clock::Deadline;
-use crate::error::Result;
+use crate::error::{Result, Status};
 use crate::http::{Client, Proxy, Request, Response, Settings};
 
+mod authority;
 mod peer;
 mod plain;
+mod proxied;
+mod tls;
 
 pub(super) const MIB: usize = 1 << 20;
 

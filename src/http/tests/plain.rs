@@ -1,7 +1,15 @@
-//! Without TLS: requests, answers, faults, deadlines.
+//! Without TLS: requests, answers, and peers that do not behave.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::Instant;
 
 use super::peer::{Peer, ok};
 use super::*;
+use crate::http::wire::Socket;
+use crate::log::{self, Level};
 
 #[test]
 fn two_requests_share_one_connection() {
@@ -14,6 +22,295 @@ fn two_requests_share_one_connection() {
     assert!(request.contains("X-VAULT-TOKEN: HVS.SECRET\r\n"), "{request}");
     assert!(request.contains("USER-AGENT: ST-SECRETS/"), "{request}");
     assert!(!request.contains("ACCEPT-ENCODING"), "{request}");
+    assert!(!request.contains("CONTENT-LENGTH"), "{request}");
     get(&client, &peer.url("/")).unwrap();
     assert_eq!(peer.connections(), 1);
+}
+
+#[test]
+fn a_body_is_sent_whole_and_with_its_length() {
+    let peer = Peer::answering(ok);
+    let client = client();
+    let large = "x".repeat(200_000);
+    for (method, body) in [("POST", r#"{"SecretId":"train"}"#), ("PUT", ""), ("POST", &large)] {
+        let request =
+            Request { method, url: &peer.url("/"), headers: &[], body: body.as_bytes(), connect_timeout: None };
+        let echoed = client.send(&request, seconds(10)).unwrap().body;
+        let echoed = std::str::from_utf8(&echoed).unwrap();
+        let (head, echoed_body) = echoed.split_once("\r\n\r\n").unwrap();
+        let length = format!("content-length: {}", body.len());
+        assert!(head.to_ascii_lowercase().lines().any(|line| line == length), "{head}");
+        assert!(echoed_body == body);
+    }
+}
+
+#[test]
+fn every_status_is_an_answer_and_no_redirect_is_followed() {
+    for (line, status) in
+        [("307 Temporary Redirect", 307), ("404 Not Found", 404), ("503 Service Unavailable", 503), ("299 Odd", 299)]
+    {
+        let peer = Peer::answering(move |_| {
+            format!("HTTP/1.1 {line}\r\nLocation: /again\r\nContent-Length: 4\r\n\r\nbody").into_bytes()
+        });
+        let answer = get(&client(), &peer.url("/")).unwrap();
+        assert_eq!(answer.status, status);
+        assert_eq!(answer.header("LOCATION"), Some("/again"));
+        assert_eq!(answer.header("X-None"), None);
+        assert_eq!(&*answer.body, b"body");
+        assert_eq!(peer.connections(), 1);
+    }
+}
+
+#[test]
+fn chunks_and_bodies_without_a_length_are_read() {
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
+    let until_closed = "HTTP/1.0 200 OK\r\n\r\nabcde";
+    for answer in [chunked, until_closed] {
+        let peer = Peer::after_request(move |mut stream| drop(stream.write_all(answer.as_bytes())));
+        assert_eq!(&*get(&client(), &peer.url("/")).unwrap().body, b"abcde");
+    }
+}
+
+#[test]
+fn a_dropped_client_leaves_no_connection() {
+    let (closed, closes) = mpsc::channel();
+    let closed = Mutex::new(closed);
+    let peer = Peer::after_request(move |mut stream| {
+        stream.write_all(&ok("")).unwrap();
+        let end = stream.read(&mut [0]).unwrap();
+        closed.lock().unwrap().send(end).unwrap();
+    });
+    let client = client();
+    get(&client, &peer.url("/")).unwrap();
+    assert!(closes.recv_timeout(Duration::from_millis(50)).is_err(), "closed while the client lives");
+    drop(client);
+    assert_eq!(closes.recv_timeout(Duration::from_secs(5)), Ok(0));
+}
+
+/// A peer that sends `first`, then `again` every 50 ms until it is not wanted any more.
+fn trickle(first: &'static str, again: &'static str) -> Peer {
+    Peer::after_request(move |mut stream| {
+        let _ = stream.write_all(first.as_bytes());
+        while stream.write_all(again.as_bytes()).is_ok() {
+            thread::sleep(Duration::from_millis(50));
+        }
+    })
+}
+
+/// The failure of a request that has 300 ms, which it must not exceed by more than 100.
+fn fails_in_time(url: &str) -> crate::error::Error {
+    let begin = Instant::now();
+    let error = get_within(&client(), url, Deadline::after(Duration::from_millis(300))).err().unwrap();
+    let taken = begin.elapsed();
+    assert!((300..400).contains(&taken.as_millis()), "{taken:?}: {error}");
+    error
+}
+
+#[test]
+fn no_peer_keeps_a_request_beyond_its_deadline() {
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for peer in [
+        trickle("", ""),
+        trickle("HTTP/1.1 200", " "),
+        trickle("HTTP/1.1 200 OK\r\n", "X-Y: z\r\n"),
+        trickle("", "HTTP/1.1 100 Continue\r\n\r\n"),
+        trickle("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", "x"),
+        trickle("HTTP/1.1 200 OK\r\n\r\n", "x"),
+        trickle(chunked, "1\r\nx\r\n"),
+        trickle(chunked, "0"),
+    ] {
+        let error = fails_in_time(&peer.url("/"));
+        assert_eq!(error.status(), Status::Timeout, "{error}");
+        assert_eq!(error.message(), format!("the time was up while waiting for http://{}", peer.address));
+    }
+}
+
+#[test]
+fn a_peer_that_does_not_read_keeps_nobody_beyond_the_deadline() {
+    // Reads one byte now and then: every write makes some progress.
+    let peer = Peer::new(|mut stream| {
+        let mut buffer = vec![0; 10_000];
+        while stream.read(&mut buffer).is_ok_and(|count| count > 0) {
+            thread::sleep(Duration::from_millis(20));
+        }
+    });
+    let body = vec![b'x'; 64 * MIB];
+    let request = Request { method: "POST", url: &peer.url("/"), headers: &[], body: &body, connect_timeout: None };
+    let begin = Instant::now();
+    let error = client().send(&request, Deadline::after(Duration::from_millis(300))).err().unwrap();
+    assert_eq!(error.status(), Status::Timeout, "{error}");
+    assert!(begin.elapsed() < Duration::from_millis(400), "{:?}", begin.elapsed());
+}
+
+/// An address where connections are never accepted: the queue of those that wait is full.
+fn black_hole() -> (TcpListener, Vec<TcpStream>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let connect = || TcpStream::connect_timeout(&address, Duration::from_millis(100)).ok();
+    let waiting = std::iter::from_fn(connect).collect();
+    (listener, waiting)
+}
+
+#[test]
+fn a_connection_has_its_own_limit_within_the_deadline() {
+    let (listener, _waiting) = black_hole();
+    let address = listener.local_addr().unwrap();
+    let url = format!("http://{address}/");
+    let error = fails_in_time(&url);
+    assert_eq!(error.status(), Status::Timeout, "{error}");
+    assert_eq!(error.message(), format!("the time was up while connecting to http://{address}"));
+
+    let limit = Some(Duration::from_millis(100));
+    let begin = Instant::now();
+    let request = Request { method: "GET", url: &url, headers: &[], body: b"", connect_timeout: limit };
+    let error = client().send(&request, seconds(10)).err().unwrap();
+    assert_eq!(error.status(), Status::Unavailable, "{error}");
+    assert!(error.is_retryable());
+    assert_eq!(error.message(), format!("connecting to http://{address} took longer than 100ms"));
+    assert!(begin.elapsed() < Duration::from_secs(1));
+}
+
+#[test]
+fn a_refused_connection_is_worth_another_try() {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let error = get(&client(), &format!("http://{address}/?token=SECRET")).err().unwrap();
+    assert_eq!((error.status(), error.detail(), error.is_retryable()), (Status::Unavailable, libc::ECONNREFUSED, true));
+    assert_eq!(
+        error.message(),
+        format!("connecting to http://{address} failed: Connection refused (os error {})", libc::ECONNREFUSED)
+    );
+}
+
+#[test]
+fn a_host_with_several_addresses_is_found_at_any() {
+    let peer = Peer::answering(|_| ok(""));
+    let (hole, _waiting) = black_hole();
+    let refusing = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let addresses = [refusing, hole.local_addr().unwrap(), peer.address];
+    let end = Some(Instant::now() + Duration::from_millis(400));
+    assert!(Socket::connect(&addresses, end).is_ok());
+    // `localhost` is often ::1 too, where nobody listens.
+    get(&client(), &format!("http://localhost:{}/", peer.address.port())).unwrap();
+}
+
+#[test]
+fn an_answer_that_breaks_off_is_worth_another_try() {
+    let half = |text: &'static str| Peer::after_request(move |mut stream| drop(stream.write_all(text.as_bytes())));
+    for peer in [
+        half(""),
+        half("HTTP/1.1 200 OK\r\nContent-Le"),
+        half("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"),
+        half("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"),
+        // Closing a socket with unread bytes resets it.
+        Peer::new(|mut stream| drop(stream.read(&mut [0]))),
+        Peer::new(|mut stream| {
+            let _ = stream.read(&mut [0]);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\nhalf");
+            thread::sleep(Duration::from_millis(50));
+        }),
+    ] {
+        let error = get(&client(), &peer.url("/")).err().unwrap();
+        assert_eq!(error.status(), Status::Unavailable, "{error}");
+        assert!(error.is_retryable());
+        assert!(error.message().contains(&format!("http://{}", peer.address)), "{error}");
+    }
+}
+
+#[test]
+fn too_much_is_refused() {
+    let limited = Client::new(Settings { max_body: 10, ..settings() });
+    let peer = Peer::answering(|request| ok(if request.contains("/ten") { "0123456789" } else { "0123456789a" }));
+    assert_eq!(get(&limited, &peer.url("/ten")).unwrap().body.len(), 10);
+    let error = get(&limited, &peer.url("/eleven")).err().unwrap();
+    assert_eq!(error.status(), Status::Protocol);
+    assert_eq!(error.message(), format!("the answer of http://{} is longer than 10 bytes", peer.address));
+
+    let endless = |first: &'static str, again: &'static str| {
+        Peer::after_request(move |mut stream| {
+            let _ = stream.write_all(first.as_bytes());
+            while stream.write_all(again.repeat(100).as_bytes()).is_ok() {}
+        })
+    };
+    for peer in [
+        endless("HTTP/1.1 200 OK\r\n\r\n", "xxxx"),
+        endless("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "4\r\nxxxx\r\n"),
+        endless("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "4"),
+        endless("HTTP/1.1 200 OK\r\n", "X-Y: z\r\n"),
+        endless("HTTP/1.1 200 OK\r\nX: ", "xxxx"),
+        endless("", "xxxx"),
+    ] {
+        let error = get(&client(), &peer.url("/")).err().unwrap();
+        assert_eq!(error.status(), Status::Protocol, "{error}");
+    }
+}
+
+#[test]
+fn what_is_not_http_is_said_to_be_so() {
+    for text in ["SSH-2.0-OpenSSH_9.2\r\n", "\x15\x03\x01\x00\x02\x02\x50", "HTTP/1.1 abc\r\n\r\n"] {
+        let peer = Peer::after_request(move |mut stream| {
+            let _ = stream.write_all(text.as_bytes());
+            let _ = stream.read(&mut [0]);
+        });
+        let error = get(&client(), &peer.url("/")).err().unwrap();
+        assert_eq!(error.status(), Status::Protocol, "{error}");
+        assert_eq!(
+            error.message(),
+            format!("what http://{} answers is not HTTP/1.1; does it want https?", peer.address)
+        );
+        assert!(!error.is_retryable());
+    }
+}
+
+#[test]
+fn a_bad_header_is_refused_before_anything_is_sent() {
+    let peer = Peer::answering(|_| ok(""));
+    let client = client();
+    let long = "x".repeat(40_000);
+    for (name, value, why) in [
+        ("X-Vault-Token", "hvs.SECRET\r\nX-Evil: 1", "the value of header X-Vault-Token cannot be sent: byte 11 is"),
+        ("X-Vault-Token", "SECRET\n", "byte 7 is a line break"),
+        ("X-Vault-Token", "SECRET\0", "byte 7 is a line break"),
+        ("X-Vault-Token", "SECRET\u{fc}", "byte 7 is a line break, a control character or not ASCII"),
+        ("X-Vault-Token", long.as_str(), "header X-Vault-Token is longer than 31744 bytes"),
+        ("X Vault", "SECRET", "\"X Vault\" cannot be the name of a header"),
+        ("X\r\nY", "SECRET", "cannot be the name of a header"),
+        ("", "SECRET", "\"\" cannot be the name of a header"),
+    ] {
+        let headers = [(name, Zeroizing::new(value.to_owned()))];
+        let request =
+            Request { method: "GET", url: &peer.url("/"), headers: &headers, body: b"", connect_timeout: None };
+        let error = client.send(&request, seconds(10)).err().unwrap();
+        assert_eq!(error.status(), Status::Config);
+        assert!(error.message().contains(why), "{error}");
+        assert!(!error.message().contains("SECRET"), "{error}");
+    }
+    assert_eq!(peer.connections(), 0);
+}
+
+#[test]
+fn a_request_after_its_deadline_is_not_sent() {
+    let peer = Peer::answering(|_| ok(""));
+    let error = get_within(&client(), &peer.url("/"), Deadline::after(Duration::ZERO)).err().unwrap();
+    assert_eq!(error.status(), Status::Timeout);
+    assert_eq!(peer.connections(), 0);
+    // One that never comes is none.
+    get_within(&client(), &peer.url("/"), Deadline::after(Duration::MAX)).unwrap();
+}
+
+#[test]
+fn the_log_shows_neither_headers_nor_query_nor_body() {
+    let peer = Peer::answering(|_| ok("SECRET"));
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let sink = lines.clone();
+    log::set(Level::Trace, move |_, target, line| sink.lock().unwrap().push(format!("{target}: {line}")));
+    get(&client(), &peer.url("/v1/secret?password=SECRET")).unwrap();
+    get_within(&client(), &peer.url("/?x=SECRET"), Deadline::after(Duration::ZERO)).err().unwrap();
+    log::clear();
+    let lines = lines.lock().unwrap();
+    // Other tests run at the same time.
+    let ours: Vec<_> = lines.iter().filter(|line| line.contains(&peer.address.to_string())).collect();
+    let begin = format!("http: GET http://{}", peer.address);
+    assert!(ours[0].starts_with(&format!("{begin}/v1/secret: 200 (")), "{ours:?}");
+    assert!(ours[1].starts_with(&format!("{begin}/: the time was up before http://")), "{ours:?}");
+    assert!(lines.iter().all(|line| !line.contains("SECRET")), "{lines:?}");
 }

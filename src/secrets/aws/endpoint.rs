@@ -225,7 +225,10 @@ mod tests {
     fn a_given_url_is_checked() {
         for (given, url) in [
             ("http://127.0.0.1:5000", "http://127.0.0.1:5000/"),
-            ("https://vpce-1.secretsmanager.eu-west-1.vpce.amazonaws.com/", "https://vpce-1.secretsmanager.eu-west-1.vpce.amazonaws.com/"),
+            (
+                "https://vpce-1.secretsmanager.eu-west-1.vpce.amazonaws.com/",
+                "https://vpce-1.secretsmanager.eu-west-1.vpce.amazonaws.com/",
+            ),
             ("https://proxy.internal/aws", "https://proxy.internal/aws/"),
         ] {
             assert_eq!(checked_url(given, "x").unwrap(), url);

@@ -72,7 +72,8 @@ impl Ini {
     /// The value of this name in the lines below the property `parent`.
     pub(super) fn nested<'a>(&'a self, sections: &[&'a Section], parent: &str, name: &str) -> Option<Value<'a>> {
         let properties = sections.iter().rev().flat_map(|section| section.properties.iter().rev());
-        let nested = properties.filter(|property| property.name == parent).flat_map(|parent| parent.nested.iter().rev());
+        let nested =
+            properties.filter(|property| property.name == parent).flat_map(|parent| parent.nested.iter().rev());
         nested.filter(|property| property.name == name).find_map(|property| self.shown(property))
     }
 

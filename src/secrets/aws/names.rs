@@ -85,7 +85,11 @@ pub(super) fn region(text: &str, setting: &str) -> Result<String> {
     }
     let why = format!("{setting}: {:?} is no region; a region is like us-east-1", shown(text));
     let mended = text.trim().to_ascii_lowercase().replace(['_', ' '], "-");
-    Err(config(if is_label(&mended) && mended.contains('-') { format!("{why}; did you mean {mended:?}?") } else { why }))
+    Err(config(if is_label(&mended) && mended.contains('-') {
+        format!("{why}; did you mean {mended:?}?")
+    } else {
+        why
+    }))
 }
 
 /// Whether it has the form of the regions that AWS has. Others have theirs at endpoints of their own.

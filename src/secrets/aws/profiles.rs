@@ -33,10 +33,7 @@ impl Profiles {
                 None => environment.home().map(|home| home.join(default)),
             })
         };
-        let paths = [
-            path("AWS_CONFIG_FILE", ".aws/config")?,
-            path("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials")?,
-        ];
+        let paths = [path("AWS_CONFIG_FILE", ".aws/config")?, path("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials")?];
         let read = |path: &Option<PathBuf>| path.as_deref().map_or(Ok(None), Ini::read);
         Ok(Profiles { config: read(&paths[0])?, credentials: read(&paths[1])?, paths })
     }
@@ -85,11 +82,7 @@ impl Profiles {
             true => "there are none".to_owned(),
             false => format!("there are {}", names.join(", ")),
         };
-        config(format!(
-            "{setting}: there is no profile {:?} in {}; {known}",
-            shown(name),
-            places.join(" or ")
-        ))
+        config(format!("{setting}: there is no profile {:?} in {}; {known}", shown(name), places.join(" or ")))
     }
 
     fn names(&self) -> Vec<String> {

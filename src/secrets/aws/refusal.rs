@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::fields::Fields;
-use crate::http::Response;
 use crate::http::retry::Again;
+use crate::http::{Response, is_transient_status, retry_after};
 
 /// An answer of AWS that is an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,9 +118,16 @@ impl Refusal {
             status: response.status,
             message: if quotable { tidy(&message, secrets) } else { String::new() },
             request_id: request_id.map(|id| tidy(id, secrets)).filter(|id| !id.is_empty()),
-            after: after(response),
+            after: retry_after(response),
             code: tidy(&code, secrets),
         }
+    }
+
+    /// What one answer for many says of one of them.
+    pub(super) fn of_part(part: &Fields, status: u16) -> Refusal {
+        let text = |name| part.text(name).unwrap_or_default();
+        let (code, message) = (bare_code(text("ErrorCode")), tidy(text("Message"), &[]));
+        Refusal { status, code, message, request_id: None, after: None }
     }
 
     /// By the error's name; the HTTP status counts only where that says nothing.
@@ -137,7 +144,7 @@ impl Refusal {
             _ if named(THROTTLED) => Kind::Throttled,
             _ if named(ILL) => Kind::Ill,
             _ => match self.status {
-                300..400 => Kind::Redirect,
+                300..=399 => Kind::Redirect,
                 429 => Kind::Throttled,
                 500.. | 408 => Kind::Ill,
                 401 | 403 => Kind::Denied,
@@ -155,7 +162,7 @@ impl Refusal {
     }
 
     fn is_worth_retrying(&self) -> bool {
-        matches!(self.status, 500 | 502 | 503 | 504) || ILL.contains(&self.code.as_str())
+        is_transient_status(self.status) || ILL.contains(&self.code.as_str())
     }
 
     pub(super) fn may_be_the_clock(&self) -> bool {
@@ -198,17 +205,20 @@ fn bare_code(code: &str) -> String {
 
 /// One line of at most 300 characters, or nothing where one of the secrets is in it.
 pub(super) fn tidy(message: &str, secrets: &[&[u8]]) -> String {
-    let holds = |secret: &&[u8]| secret.len() >= 8 && message.as_bytes().windows(secret.len()).any(|part| part == *secret);
+    let holds =
+        |secret: &&[u8]| secret.len() >= 8 && message.as_bytes().windows(secret.len()).any(|part| part == *secret);
     if secrets.iter().any(holds) {
         return String::new();
     }
-    message.lines().next().unwrap_or_default().trim().chars().filter(|character| !character.is_control()).take(300).collect()
-}
-
-/// `x-amz-retry-after` is in milliseconds, `retry-after` in seconds.
-fn after(response: &Response) -> Option<Duration> {
-    let number = |name, unit: fn(u64) -> Duration| response.header(name)?.trim().parse().ok().map(unit);
-    number("x-amz-retry-after", Duration::from_millis).or_else(|| number("retry-after", Duration::from_secs))
+    message
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .chars()
+        .filter(|character| !character.is_control())
+        .take(300)
+        .collect()
 }
 
 #[cfg(test)]

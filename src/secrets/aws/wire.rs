@@ -6,8 +6,6 @@ use std::time::{Duration, SystemTime};
 use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
-use aws_smithy_types::DateTime;
-use aws_smithy_types::date_time::Format;
 use parking_lot::Mutex;
 use zeroize::Zeroizing;
 
@@ -17,13 +15,12 @@ use super::refusal::{Kind, Refusal};
 use crate::clock::{Deadline, Instant};
 use crate::error::{Error, Result, Status};
 use crate::http::retry::{Again, Failed, Retry};
-use crate::http::{Client, Request, Response};
+use crate::http::{self, Client, Request, Response};
 
 /// A difference of clocks that signatures bear.
 const TOLERATED: Duration = Duration::from_secs(4 * 60);
 /// An answer that took longer says nothing about the time.
 const TOO_LONG: Duration = Duration::from_secs(15 * 60);
-const USER_AGENT: &str = concat!("st-secrets/", env!("CARGO_PKG_VERSION"));
 
 /// One call.
 pub(super) struct Call<'a> {
@@ -36,6 +33,8 @@ pub(super) struct Call<'a> {
     pub(super) body: &'a [u8],
     /// What it is signed with, `None` for calls that are not.
     pub(super) keys: Option<&'a Keys>,
+    /// What else must not be in an error.
+    pub(super) secrets: &'a [&'a [u8]],
 }
 
 /// A good answer, and the time by the clock of who gave it.
@@ -90,27 +89,21 @@ impl Wire<'_> {
     }
 
     fn send(&self, call: &Call<'_>, now: SystemTime, deadline: Deadline) -> std::result::Result<Response, Failed> {
-        let mut headers = vec![("user-agent", Zeroizing::new(USER_AGENT.to_owned()))];
-        headers.extend(call.headers.iter().cloned());
+        let mut headers = call.headers.to_vec();
         if let Some(keys) = call.keys {
             let now = self.clocks.skew(call.url).applied_to(now);
             headers.extend(signature(call, keys, now).map_err(Failed::finally)?);
         }
         let request =
             Request { method: call.method, url: call.url, headers: &headers, body: call.body, connect_timeout: None };
-        self.client.send(&request, deadline).map_err(|error| {
-            let again = if error.is_retryable() { Again::Transient } else { Again::Never };
-            Failed { error, again, after: None }
-        })
+        self.client.send(&request, deadline).map_err(Failed::as_marked)
     }
 }
 
 impl Call<'_> {
     /// What must not be in an error.
     fn secrets(&self) -> Vec<&[u8]> {
-        let headers = self.headers.iter().map(|(_, value)| value.as_bytes());
-        let keys = self.keys.iter().flat_map(|keys| keys.all());
-        headers.filter(|value| value.len() >= 32).chain(keys).collect()
+        self.secrets.iter().copied().chain(self.keys.iter().flat_map(|keys| keys.all())).collect()
     }
 }
 
@@ -118,8 +111,7 @@ fn signature(call: &Call<'_>, keys: &Keys, time: SystemTime) -> Result<Vec<(&'st
     let failed = || Error::new(Status::Config, "the request to AWS cannot be signed");
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map_err(|_| failed());
     let token = keys.token.as_ref().map(|token| text(token)).transpose()?;
-    let identity =
-        Credentials::new(text(&keys.access_key_id)?, text(&keys.secret)?, token, None, "st-secrets").into();
+    let identity = Credentials::new(text(&keys.access_key_id)?, text(&keys.secret)?, token, None, "st-secrets").into();
     let params = v4::SigningParams::builder()
         .identity(&identity)
         .region(call.region)
@@ -178,8 +170,7 @@ fn skew(response: &Response, sent: SystemTime, took: Duration) -> Option<Skew> {
     if response.header("age").is_some() || took > TOO_LONG {
         return None;
     }
-    let date = DateTime::from_str(response.header("date")?.trim(), Format::HttpDate).ok()?;
-    Some(Skew::between(SystemTime::try_from(date).ok()?, sent + took / 2))
+    Some(Skew::between(http::date(response.header("date")?)?, sent + took / 2))
 }
 
 /// The clocks of the servers, by the URL that is called.
@@ -240,6 +231,7 @@ mod tests {
             ],
             body: b"{}",
             keys: Some(&keys),
+            secrets: &[],
         };
         let headers = signature(&call, &keys, SystemTime::UNIX_EPOCH).unwrap();
         let get = |name| headers.iter().find(|(other, _)| *other == name).map(|(_, value)| value.as_str()).unwrap();

@@ -63,7 +63,8 @@ pub fn read_head(from: &mut impl BufRead) -> io::Result<(String, Vec<(String, St
 
 fn read_line(from: &mut impl BufRead) -> io::Result<String> {
     let mut line = String::new();
-    if from.read_line(&mut line)? == 0 {
+    from.read_line(&mut line)?;
+    if !line.ends_with('\n') {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
     Ok(line.trim_end().to_owned())

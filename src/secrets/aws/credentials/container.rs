@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::{Context, Fetched, Keys, at_most, failed};
 use crate::error::{Error, Result, Status};
 use crate::http;
-use crate::http::retry::{Again, Backoff, Failed, Retry};
+use crate::http::retry::{Backoff, Failed, Retry};
 use crate::secrets::aws::environment::Environment;
 use crate::secrets::aws::fields::Fields;
 use crate::secrets::aws::metadata::{Parts, token_file};
@@ -72,13 +72,15 @@ impl Container {
             Some(Token::Text(text)) => Some(text.clone()),
             None => None,
         };
-        let headers: Vec<(&str, Zeroizing<String>)> =
-            [("accept", Zeroizing::new("application/json".to_owned()))].into_iter().chain(token.map(|token| ("authorization", token))).collect();
+        let headers: Vec<(&str, Zeroizing<String>)> = [("accept", Zeroizing::new("application/json".to_owned()))]
+            .into_iter()
+            .chain(token.map(|token| ("authorization", token)))
+            .collect();
         let retry = Retry::new(ATTEMPTS, Backoff::Exponential);
         let response = retry.run(context.deadline, |_| {
             let deadline = at_most(context.deadline, PATIENCE);
             let sent = context.metadata.send("GET", &self.url, &headers, CONNECT, deadline);
-            let response = sent.map_err(|error| self.unreachable(error, context))?;
+            let response = sent.map_err(|error| self.unreachable(error))?;
             if response.status == 200 {
                 return Ok(response);
             }
@@ -115,9 +117,8 @@ impl Container {
         Ok(())
     }
 
-    fn unreachable(&self, error: Error, context: &Context<'_>) -> Failed {
-        let again = if error.is_retryable() && !context.deadline.has_passed() { Again::Transient } else { Again::Never };
-        Failed { error: error.map_message(|message| format!("no AWS credentials from {}: {message}", self.place)), again, after: None }
+    fn unreachable(&self, error: Error) -> Failed {
+        Failed::as_marked(error.map_message(|message| format!("no AWS credentials from {}: {message}", self.place)))
     }
 
     fn refused(&self, refusal: &Refusal) -> Error {
@@ -176,7 +177,10 @@ mod tests {
             ([(RELATIVE, "@evil.org/"), (TOKEN, "t")], "must begin with /"),
             ([(FULL, "169.254.170.23/v1"), (TOKEN, "t")], "is not a URL"),
             ([(FULL, "http://user:CANARY@localhost/"), (TOKEN, "t")], "has a user"),
-            ([(FULL, "http://localhost/"), (TOKEN, "CAN\r\nARY: x")], "AWS_CONTAINER_AUTHORIZATION_TOKEN holds a line break"),
+            (
+                [(FULL, "http://localhost/"), (TOKEN, "CAN\r\nARY: x")],
+                "AWS_CONTAINER_AUTHORIZATION_TOKEN holds a line break",
+            ),
         ] {
             let error = of(&variables).map(drop).unwrap_err();
             assert!(error.message().contains(reason), "{error}");

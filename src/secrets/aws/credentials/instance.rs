@@ -97,7 +97,7 @@ impl Instance {
         let fetched = Fetched::new(keys, SystemTime::now());
         // A service that cannot get new keys hands out old ones, and AWS honours them meanwhile.
         Ok(match fetched.life {
-            Some(Duration::ZERO) => Fetched { life: Some(extension()?), ..fetched },
+            Some(Duration::ZERO) => Fetched { life: Some(extension()), ..fetched },
             _ => fetched,
         })
     }
@@ -178,10 +178,8 @@ pub(in crate::secrets::aws) fn region(
     Ok(region)
 }
 
-/// 10 to 15 minutes, so that not all instances ask again at once.
-fn extension() -> Result<Duration> {
-    let mut random = [0_u8; 2];
-    getrandom::fill(&mut random).map_err(|_| Error::new(Status::Unavailable, "the system gives no random bytes"))?;
-    let part = Duration::from_secs(300) * u16::from_le_bytes(random).into() / u16::MAX.into();
-    Ok(Duration::from_secs(600) + part)
+/// 10 to 15 minutes, so that not all instances ask again at once. Without random numbers it is the middle.
+fn extension() -> Duration {
+    let random = getrandom::u32().map_or(0.5, |number| f64::from(number) / f64::from(u32::MAX));
+    Duration::from_secs(600) + Duration::from_secs(300).mul_f64(random)
 }

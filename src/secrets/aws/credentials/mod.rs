@@ -260,9 +260,12 @@ mod tests {
 
     #[test]
     fn keys_that_are_none_are_refused_without_showing_them() {
-        for (id, secret, token) in
-            [("", "CANARY", None), ("AKIA", "CAN\r\nARY", None), ("AKIA", "CAN ARY", None), ("AKIA", "x", Some("CAN\u{e9}"))]
-        {
+        for (id, secret, token) in [
+            ("", "CANARY", None),
+            ("AKIA", "CAN\r\nARY", None),
+            ("AKIA", "CAN ARY", None),
+            ("AKIA", "x", Some("CAN\u{e9}")),
+        ] {
             let error = Keys::new(id, secret, token, None, "the test").map(drop).unwrap_err();
             assert!(error.message().starts_with("the test: the "), "{error}");
             assert!(!error.message().contains("CAN"), "{error}");

@@ -68,7 +68,8 @@ impl Program {
             _ => {
                 let printed = Fields::parse(&output);
                 let secrets = ["AccessKeyId", "SecretAccessKey", "SessionToken"];
-                let secrets = secrets.map(|name| printed.as_ref().and_then(|fields| fields.get(name)).map(|text| &**text));
+                let secrets =
+                    secrets.map(|name| printed.as_ref().and_then(|fields| fields.get(name)).map(|text| &**text));
                 self.log(&complaint, &secrets.into_iter().flatten().collect::<Vec<_>>());
                 Ok(output)
             }
@@ -118,7 +119,8 @@ impl Program {
             }
             _ => fields.time("Expiration"),
         };
-        let fetched = Fetched::new(Keys::new(id, secret, fields.text("SessionToken"), expires, &self.place)?, SystemTime::now());
+        let fetched =
+            Fetched::new(Keys::new(id, secret, fields.text("SessionToken"), expires, &self.place)?, SystemTime::now());
         match fetched.life {
             Some(Duration::ZERO) => Err(self.error(Status::AccessDenied, "what it prints has expired")),
             _ => Ok(fetched),

@@ -49,12 +49,7 @@ fn own_keys(profile: &Profile<'_>, id: Value<'_>) -> Result<Plan> {
     Ok(Plan::Keys(Keys::new(id.text, secret.text, token, None, &place)?, place))
 }
 
-fn role_plan(
-    settings: &Settings<'_>,
-    profile: &Profile<'_>,
-    role: Value<'_>,
-    seen: &mut Vec<String>,
-) -> Result<Plan> {
+fn role_plan(settings: &Settings<'_>, profile: &Profile<'_>, role: Value<'_>, seen: &mut Vec<String>) -> Result<Plan> {
     if seen.contains(&profile.name) {
         let circle = format!("{} -> {}", seen.join(" -> "), profile.name);
         return Err(config(format!("{}: the profiles name each other as sources: {circle}", profile.place(role))));
@@ -70,7 +65,8 @@ fn role_plan(
         (given, _) => {
             let what = if given.is_some() { "both" } else { "neither" };
             let place = profile.place(role);
-            let message = format!("{place}: `role_arn` needs one of `source_profile` and `credential_source`; it has {what}");
+            let message =
+                format!("{place}: `role_arn` needs one of `source_profile` and `credential_source`; it has {what}");
             return Err(config(message));
         }
     };

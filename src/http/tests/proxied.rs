@@ -1,0 +1,165 @@
+//! Through proxies.
+
+use std::io::{BufReader, Write};
+use std::net::TcpStream;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Instant;
+
+use super::authority::{Authority, secured};
+use super::peer::{Peer, ok, read_request};
+use super::*;
+use crate::http::Roots;
+
+/// The heads of the requests that a proxy got.
+type Seen = Arc<Mutex<Vec<String>>>;
+
+fn through(url: String) -> Settings {
+    Settings { proxy: Proxy::Always(url), ..settings() }
+}
+
+/// A proxy that answers `CONNECT` with `answer` and, if that is a success, connects to what it was asked for.
+fn connecting(answer: &'static str) -> (Peer, Seen) {
+    let seen = Seen::default();
+    let log = seen.clone();
+    let proxy = Peer::new(move |mut client| {
+        // One byte at a time, as what follows is not for the proxy.
+        let Some(head) = read_request(&mut BufReader::with_capacity(1, client.try_clone().unwrap())) else { return };
+        log.lock().unwrap().push(head.clone());
+        client.write_all(answer.as_bytes()).unwrap();
+        if !answer.contains(" 200 ") {
+            return;
+        }
+        let mut server = TcpStream::connect(head.split(' ').nth(1).unwrap()).unwrap();
+        let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+        thread::spawn(move || {
+            let _ = std::io::copy(&mut from, &mut to);
+            let _ = to.shutdown(std::net::Shutdown::Both);
+        });
+        let _ = std::io::copy(&mut server, &mut client);
+        let _ = client.shutdown(std::net::Shutdown::Both);
+    });
+    (proxy, seen)
+}
+
+#[test]
+fn https_goes_through_a_tunnel_that_is_asked_for_with_the_credentials_of_the_proxy() {
+    let authority = Authority::new();
+    authority.issue("server", "DNS:localhost,IP:127.0.0.1");
+    let server = authority.serve("server", "");
+    let (proxy, seen) = connecting("HTTP/1.1 200 Connection established\r\nVia: test\r\n\r\n");
+    let settings = through(format!("http://ann:p%40ss%3a@{}", proxy.address));
+    let client = Client::new(Settings { roots: Roots::File(authority.path("ca.pem")), ..settings });
+    let answer = get(&client, &server.url()).unwrap();
+    assert_eq!(answer.status, 200);
+    let heads = seen.lock().unwrap();
+    let [head] = &heads[..] else { panic!("{heads:?}") };
+    assert!(head.starts_with(&format!("CONNECT localhost:{} HTTP/1.1\r\n", server.port)), "{head}");
+    // ann:p@ss:
+    assert!(head.contains("\r\nProxy-Authorization: Basic YW5uOnBAc3M6\r\n"), "{head}");
+    assert!(!head.contains("SECRET"), "{head}");
+}
+
+#[test]
+fn http_is_passed_on_with_the_whole_url() {
+    let proxy = Peer::answering(ok);
+    let client = Client::new(through(format!("http://ann:pass@{}", proxy.address)));
+    for _ in 0..2 {
+        let request = Request {
+            method: "POST",
+            url: "http://vault.example.com:8200/v1/auth/login?x=1",
+            headers: &[("X-Vault-Namespace", Zeroizing::new("team".to_owned()))],
+            body: b"GET / HTTP/1.1\r\n\r\n",
+            connect_timeout: None,
+        };
+        let seen = client.send(&request, seconds(10)).unwrap().body;
+        let seen = std::str::from_utf8(&seen).unwrap();
+        let begin = "POST http://vault.example.com:8200/v1/auth/login?x=1 HTTP/1.1\r\n\
+                     Proxy-Authorization: Basic YW5uOnBhc3M=\r\n";
+        assert!(seen.starts_with(begin), "{seen}");
+        assert!(seen.contains("\r\nhost: vault.example.com:8200\r\n"), "{seen}");
+        assert!(seen.ends_with("\r\n\r\nGET / HTTP/1.1\r\n\r\n"), "{seen}");
+    }
+    assert_eq!(proxy.connections(), 1);
+}
+
+#[test]
+fn a_proxy_that_refuses_is_named() {
+    let authority = Authority::new();
+    for (answer, status, retryable) in [
+        ("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", Status::AccessDenied, false),
+        ("HTTP/1.1 403 Forbidden\r\n\r\n", Status::AccessDenied, false),
+        ("HTTP/1.1 502 Bad Gateway\r\n\r\n", Status::Unavailable, true),
+        ("SSH-2.0\r\n\r\n", Status::Unavailable, true),
+        ("HTTP/1.1 200\r\n", Status::Unavailable, true),
+    ] {
+        let (proxy, _) = connecting(answer);
+        let settings = through(format!("ann:SECRET@{}", proxy.address));
+        let client = Client::new(Settings { roots: Roots::File(authority.path("ca.pem")), ..settings });
+        let error = get(&client, "https://vault.example.com/").err().unwrap();
+        assert_eq!((error.status(), error.is_retryable()), (status, retryable), "{error}");
+        assert!(error.message().contains(&format!("http://{}", proxy.address)), "{error}");
+        assert!(!error.message().contains("SECRET"), "{error}");
+    }
+}
+
+#[test]
+fn a_slow_proxy_keeps_nobody_beyond_the_deadline() {
+    let authority = Authority::new();
+    let proxy = Peer::after_request(|mut stream| {
+        let _ = stream.write_all(b"HTTP/1.1 200 ");
+        while stream.write_all(b"x").is_ok() {
+            thread::sleep(Duration::from_millis(50));
+        }
+    });
+    let settings = through(format!("http://{}", proxy.address));
+    let client = Client::new(Settings { roots: Roots::File(authority.path("ca.pem")), ..settings });
+    let begin = Instant::now();
+    let deadline = Deadline::after(Duration::from_millis(300));
+    let error = get_within(&client, "https://vault.example.com/", deadline).err().unwrap();
+    assert_eq!(error.status(), Status::Timeout, "{error}");
+    assert_eq!(error.message(), format!("the time was up while asking the proxy http://{}", proxy.address));
+    assert!((300..400).contains(&begin.elapsed().as_millis()), "{:?}", begin.elapsed());
+}
+
+#[test]
+fn an_unusable_proxy_is_an_error_for_what_would_go_there() {
+    let client = Client::new(through("socks5://ann:SECRET@10.0.0.1:1080".to_owned()));
+    let error = get(&client, "http://vault.example.com/").err().unwrap();
+    assert_eq!(error.status(), Status::Config);
+    assert_eq!(
+        error.message(),
+        "the proxy's URL cannot be used: its scheme is not supported; only http:// and https:// proxies are"
+    );
+}
+
+#[test]
+fn a_proxy_may_want_tls_itself() {
+    let authority = Authority::new();
+    authority.issue("server", "DNS:localhost,IP:127.0.0.1");
+    let proxy = tls_proxy(&authority);
+    let settings = through(format!("https://localhost:{}", proxy.address.port()));
+    let client = Client::new(Settings { roots: Roots::File(authority.path("ca.pem")), ..settings });
+    // TLS within TLS for https, plain HTTP within TLS for http.
+    assert_eq!(&*get(&client, "https://localhost/").unwrap().body, b"from the server");
+    let body = get(&client, "http://vault.example.com/").unwrap().body;
+    assert!(body.starts_with(b"GET http://vault.example.com/ HTTP/1.1\r\n"));
+}
+
+/// A proxy behind TLS that is, for the client's comfort, the server too.
+fn tls_proxy(authority: &Authority) -> Peer {
+    let config = authority.server_config("server");
+    authority.peer("server", move |stream| {
+        let mut lines = BufReader::with_capacity(1, stream);
+        let head = read_request(&mut lines).unwrap();
+        let mut stream = lines.into_inner();
+        if !head.starts_with("CONNECT localhost:443 ") {
+            stream.write_all(&ok(&head)).unwrap();
+            return;
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+        let mut server = secured(&config, stream);
+        read_request(&mut BufReader::new(&mut server)).unwrap();
+        server.write_all(&ok("from the server")).unwrap();
+    })
+}

@@ -1,0 +1,333 @@
+//! With TLS: whom the client trusts, what it shows of itself, and peers that do not behave.
+
+use std::fs;
+use std::io::{BufReader, Read, Write};
+use std::process::Command;
+use std::sync::{Mutex, mpsc};
+use std::thread;
+use std::time::Instant;
+
+use super::authority::{Authority, secured};
+use super::peer::{Peer, ok, read_request};
+use super::*;
+use crate::http::Roots;
+
+const HERE: &str = "DNS:localhost,IP:127.0.0.1";
+
+fn trusting(roots: Roots) -> Client {
+    Client::new(Settings { roots, ..settings() })
+}
+
+/// A client that trusts the authority, with further settings.
+fn trusting_with(authority: &Authority, change: impl FnOnce(&mut Settings)) -> Client {
+    let mut settings = Settings { roots: Roots::File(authority.path("ca.pem")), ..settings() };
+    change(&mut settings);
+    Client::new(settings)
+}
+
+#[test]
+fn a_server_is_trusted_whose_authority_is() {
+    let authority = Authority::new();
+    authority.issue("server", HERE);
+    let server = authority.serve("server", "");
+    let pem = fs::read_to_string(authority.path("ca.pem")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("other.txt"), "not a certificate").unwrap();
+    fs::write(folder.path().join("ca.crt"), &pem).unwrap();
+    for roots in [Roots::File(authority.path("ca.pem")), Roots::Pem(pem), Roots::Folder(folder.path().to_owned())] {
+        let answer = get(&trusting(roots), &server.url()).unwrap();
+        assert_eq!(answer.status, 200);
+        assert!(answer.body.starts_with(b"<HTML>"));
+    }
+    let by_address = format!("https://127.0.0.1:{}/", server.port);
+    get(&trusting(Roots::File(authority.path("ca.pem"))), &by_address).unwrap();
+}
+
+#[test]
+fn tls_1_2_is_good_enough_and_tls_1_1_is_not() {
+    let authority = Authority::new();
+    authority.issue("server", HERE);
+    let client = trusting_with(&authority, |_| ());
+    get(&client, &authority.serve("server", "-tls1_2").url()).unwrap();
+    let old = authority.serve("server", "-tls1_1 -cipher ALL:@SECLEVEL=0");
+    let error = get(&client, &old.url()).err().unwrap();
+    assert_eq!(error.status(), Status::Protocol, "{error}");
+    assert_eq!(error.message(), format!("https://localhost:{} speaks no TLS that is safe (1.2 or newer)", old.port));
+}
+
+#[test]
+fn a_certificate_that_is_not_trusted_is_said_to_be_so() {
+    let authority = Authority::new();
+    authority.issue("server", HERE);
+    authority.issue("other", "DNS:vault.example.com");
+    authority.issue_until("expired", HERE, "20200102000000Z");
+    let stranger = Authority::named("stranger");
+    let namesake = Authority::new();
+    for (server, trusted, why) in [
+        (authority.serve("server", ""), &stranger, "is signed by an authority that is not trusted here"),
+        (authority.serve("server", ""), &namesake, "has a signature that is not of the authority that is trusted here"),
+        (authority.serve("other", ""), &authority, "is for vault.example.com, not for localhost"),
+        (authority.serve("expired", ""), &authority, "has expired (or the clock of this machine is wrong)"),
+    ] {
+        let error = get(&trusting_with(trusted, |_| ()), &server.url()).err().unwrap();
+        assert_eq!(error.status(), Status::AccessDenied, "{error}");
+        assert!(!error.is_retryable());
+        let begin = format!("the certificate of https://localhost:{} {why}", server.port);
+        assert!(error.message().starts_with(&begin), "{error}");
+        // Whoever wants to, can go on.
+        let careless = trusting_with(trusted, |settings| settings.skip_verify = true);
+        assert_eq!(get(&careless, &server.url()).unwrap().status, 200);
+        let server_on_1_2 = authority.serve("server", "-tls1_2");
+        assert_eq!(get(&careless, &server_on_1_2.url()).unwrap().status, 200);
+    }
+}
+
+#[test]
+fn a_server_may_have_another_name_than_its_host() {
+    let authority = Authority::new();
+    authority.issue("vault", "DNS:vault.example.com");
+    let server =
+        authority.serve("vault", "-servername vault.example.com -servername_fatal -cert2 vault.pem -key2 vault.key");
+    let named = |name: &str| trusting_with(&authority, |settings| settings.server_name = Some(name.to_owned()));
+    get(&named("vault.example.com"), &server.url()).unwrap();
+    let error = get(&named("not a name"), &server.url()).err().unwrap();
+    assert_eq!(error.status(), Status::Config);
+    assert_eq!(error.message(), "\"not a name\" can be the name of no TLS server");
+}
+
+#[test]
+fn a_client_certificate_is_shown_whatever_the_form_of_its_key() {
+    let authority = Authority::new();
+    authority.issue("server", HERE);
+    authority.issue("client", "DNS:client");
+    authority.openssl("pkcs8 -topk8 -nocrypt -in client.key -out client.pkcs8");
+    authority.openssl("ec -in client.key -out client.sec1");
+    authority.openssl("req -config ca.cnf -newkey rsa:2048 -nodes -keyout rsa.key -out rsa.csr -subj /CN=rsa");
+    authority.openssl("rsa -traditional -in rsa.key -out rsa.pkcs1");
+    authority.openssl("ca -batch -config ca.cnf -cert ca.pem -keyfile ca.key -in rsa.csr -out rsa.pem -notext -days 2");
+    authority.openssl("ec -in client.key -aes128 -passout pass:x -out client.locked");
+    let shown = |chain: &str, key: &str| {
+        trusting_with(&authority, |settings| {
+            settings.client_certificate = Some((authority.path(chain), authority.path(key)));
+        })
+    };
+    for version in ["-tls1_3", "-tls1_2"] {
+        let strict = authority.serve("server", &format!("{version} -Verify 1 -verify_return_error -CAfile ca.pem"));
+        for (chain, key) in [("client.pem", "client.pkcs8"), ("client.pem", "client.sec1"), ("rsa.pem", "rsa.pkcs1")] {
+            let client = shown(chain, key);
+            assert_eq!(get(&client, &strict.url()).unwrap().status, 200, "{key}");
+        }
+        for _ in 0..3 {
+            let error = get(&trusting_with(&authority, |_| ()), &strict.url()).err().unwrap();
+            // TLS 1.2 has no words of its own for it.
+            let status = if version == "-tls1_3" { Status::AccessDenied } else { Status::Protocol };
+            assert_eq!(error.status(), status, "{error}");
+            assert!(error.message().contains("client certificate"), "{error}");
+        }
+    }
+    let server = authority.serve("server", "");
+    for (chain, key, why) in [
+        (
+            "client.pem",
+            "client.locked",
+            "client.locked cannot be used for a client certificate: it holds no private key as PEM, or one under a password",
+        ),
+        ("client.pem", "rsa.key", "it is not the key of "),
+        (
+            "client.key",
+            "client.key",
+            "client.key cannot be used for a client certificate: it holds no certificate as PEM",
+        ),
+        ("client.pem", "none.key", "none.key: No such file"),
+    ] {
+        let error = get(&shown(chain, key), &server.url()).err().unwrap();
+        assert!(matches!(error.status(), Status::Config | Status::Io), "{error:?}");
+        assert!(error.message().contains(why), "{error}");
+    }
+}
+
+#[test]
+fn a_server_that_refuses_while_the_request_is_being_sent_is_heard() {
+    let authority = Authority::new();
+    authority.issue("server", HERE);
+    let config = authority.strict_server_config("server");
+    // Says why, and closes the connection although there is more to read: that resets it.
+    let peer = Peer::new(move |stream| drop(secured(&config, stream).flush()));
+    let body = vec![b'x'; 16 * MIB];
+    let url = format!("https://{}/", peer.address);
+    let request = Request { method: "POST", url: &url, headers: &[], body: &body, connect_timeout: None };
+    for _ in 0..10 {
+        let error = trusting_with(&authority, |_| ()).send(&request, seconds(10)).err().unwrap();
+        assert_eq!(error.status(), Status::AccessDenied, "{error}");
+        assert_eq!(error.message(), format!("https://{} wants a client certificate, and none is set", peer.address));
+    }
+}
+
+#[test]
+fn unusable_roots_are_refused_before_anything_is_sent() {
+    let peer = Peer::answering(|_| ok(""));
+    let url = format!("https://{}/", peer.address);
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        fs::write(folder.path().join(name), text).unwrap();
+        folder.path().join(name)
+    };
+    let shown = folder.path().display();
+    let damaged = "-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n";
+    let no_certificate = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let empty = tempfile::tempdir().unwrap();
+    for (roots, why) in [
+        (Roots::File(folder.path().join("none.pem")), format!("cannot open {shown}/none.pem: No such file")),
+        (Roots::File(file("empty.pem", "")), format!("{shown}/empty.pem cannot be used: it holds no certificate")),
+        (Roots::File(file("damaged.pem", damaged)), format!("{shown}/damaged.pem cannot be used: it is not PEM")),
+        (
+            Roots::File(file("no.pem", no_certificate)),
+            format!("{shown}/no.pem cannot be used: its certificate 1 is not"),
+        ),
+        (Roots::Folder(empty.path().to_owned()), format!("{} cannot be used: it holds no", empty.path().display())),
+        (Roots::Folder(folder.path().join("none")), format!("cannot read the folder {shown}/none: No such file")),
+        (Roots::Pem("x".to_owned()), "the PEM text of CA certificates cannot be used: it holds no".to_owned()),
+    ] {
+        let error = get(&trusting(roots), &url).err().unwrap();
+        assert!(error.message().starts_with(&why), "{error}");
+        assert!(matches!(error.status(), Status::Config | Status::Io), "{error:?}");
+    }
+    assert_eq!(peer.connections(), 0);
+}
+
+/// The system's roots can be told by the environment alone, which a test cannot change: so it runs itself again.
+#[test]
+fn ssl_cert_file_stands_for_the_roots_of_the_system() {
+    if let Ok(url) = std::env::var("ST_TEST_URL") {
+        match get(&trusting(Roots::Platform), &url) {
+            Ok(answer) => assert_eq!(answer.status, 200),
+            Err(error) => panic!("{:?}: {error}", error.status()),
+        }
+        return;
+    }
+    let authority = Authority::new();
+    authority.issue("server", HERE);
+    let server = authority.serve("server", "");
+    let with = |file: &str| {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "http::tests::tls::ssl_cert_file_stands_for_the_roots_of_the_system"]);
+        command.env("ST_TEST_URL", server.url()).env("SSL_CERT_FILE", authority.path(file)).env_remove("SSL_CERT_DIR");
+        let done = command.output().unwrap();
+        (
+            done.status.success(),
+            String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr),
+        )
+    };
+    let (passed, text) = with("ca.pem");
+    assert!(passed, "{text}");
+    let (passed, text) = with("none.pem");
+    assert!(!passed && text.contains("Config: no CA certificate can be read on this system"), "{text}");
+    let (passed, text) = with("server.key");
+    assert!(!passed && text.contains("Config: no CA certificate was found on this system"), "{text}");
+}
+
+#[test]
+fn a_server_without_tls_is_said_to_be_so() {
+    let peer = Peer::new(|mut stream| {
+        let _ = stream.read(&mut [0; 10]);
+        let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        thread::sleep(Duration::from_millis(200));
+    });
+    let authority = Authority::new();
+    let error = get(&trusting_with(&authority, |_| ()), &format!("https://{}/", peer.address)).err().unwrap();
+    assert_eq!(error.status(), Status::Protocol);
+    assert_eq!(error.message(), format!("https://{} does not speak TLS; does it want http?", peer.address));
+}
+
+#[test]
+fn a_handshake_that_does_not_end_ends_with_the_deadline() {
+    let authority = Authority::new();
+    for again in ["", "\x16"] {
+        let peer = Peer::new(move |mut stream| {
+            let _ = stream.read(&mut [0; 10]);
+            let _ = stream.write_all(b"\x16\x03\x03\x40\x00");
+            while stream.write_all(again.as_bytes()).is_ok() {
+                thread::sleep(Duration::from_millis(50));
+            }
+        });
+        let client = trusting_with(&authority, |_| ());
+        let begin = Instant::now();
+        let url = format!("https://{}/", peer.address);
+        let error = get_within(&client, &url, Deadline::after(Duration::from_millis(300))).err().unwrap();
+        assert_eq!(error.status(), Status::Timeout, "{error}");
+        assert_eq!(error.message(), format!("the time was up while setting up TLS with https://{}", peer.address));
+        assert!((300..400).contains(&begin.elapsed().as_millis()), "{:?}", begin.elapsed());
+    }
+}
+
+#[test]
+fn a_peer_that_is_slow_within_tls_keeps_nobody_beyond_the_deadline() {
+    let authority = Authority::new();
+    authority.issue("server", HERE);
+    let silent = authority.peer("server", |mut stream| {
+        let _ = stream.flush();
+        thread::sleep(Duration::from_secs(1));
+    });
+    let trickling = authority.peer("server", |mut stream| {
+        let mut more = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n");
+        while more.is_ok() {
+            thread::sleep(Duration::from_millis(50));
+            more = stream.write_all(b"x");
+        }
+    });
+    let client = trusting_with(&authority, |_| ());
+    let large = vec![b'x'; 16 * MIB];
+    for (peer, body) in [(&silent, &b""[..]), (&silent, &large), (&trickling, b"")] {
+        let url = format!("https://{}/", peer.address);
+        let request = Request { method: "POST", url: &url, headers: &[], body, connect_timeout: None };
+        let begin = Instant::now();
+        let error = client.send(&request, Deadline::after(Duration::from_millis(300))).err().unwrap();
+        assert_eq!(error.status(), Status::Timeout, "{error}");
+        assert!((300..400).contains(&begin.elapsed().as_millis()), "{:?}", begin.elapsed());
+    }
+}
+
+#[test]
+fn tls_connections_are_reused_and_closed_with_the_client() {
+    let authority = Authority::new();
+    authority.issue("server", HERE);
+    let (closed, closes) = mpsc::channel();
+    let closed = Mutex::new(closed);
+    let peer = authority.peer("server", move |stream| {
+        let mut lines = BufReader::new(stream);
+        while let Some(request) = read_request(&mut lines) {
+            lines.get_mut().write_all(&ok(&request)).unwrap();
+        }
+        closed.lock().unwrap().send(()).unwrap();
+    });
+    let client = trusting_with(&authority, |_| ());
+    for _ in 0..3 {
+        get(&client, &format!("https://{}/", peer.address)).unwrap();
+    }
+    assert_eq!(peer.connections(), 1);
+    assert!(closes.try_recv().is_err(), "closed while the client lives");
+    drop(client);
+    closes.recv_timeout(Duration::from_secs(5)).unwrap();
+}
+
+#[test]
+fn a_body_that_is_cut_off_is_not_taken_for_a_whole_one() {
+    let authority = Authority::new();
+    authority.issue("server", HERE);
+    // Without a length, TLS alone says where the body ends.
+    for is_whole in [true, false] {
+        let peer = authority.peer("server", move |mut stream| {
+            let _ = stream.read(&mut [0; 1000]);
+            stream.write_all(b"HTTP/1.0 200 OK\r\n\r\n{\"half\":").unwrap();
+            if is_whole {
+                stream.conn.send_close_notify();
+                stream.flush().unwrap();
+            }
+        });
+        let answer = get(&trusting_with(&authority, |_| ()), &format!("https://{}/", peer.address));
+        match answer {
+            Ok(answer) => assert!(is_whole && &*answer.body == b"{\"half\":"),
+            Err(error) => assert!(!is_whole && error.status() == Status::Unavailable, "{error}"),
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The Security Token Service: temporary keys, and who we are.
+
+use std::time::SystemTime;
+
+use form_urlencoded::byte_serialize;
+use zeroize::Zeroizing;
+
+use super::credentials::Keys;
+use super::endpoint::{Service, place};
+use super::fields;
+use super::settings::Endpoint;
+use super::wire::{Answer, Call, Fault, Wire};
+use crate::clock::Deadline;
+use crate::error::{Error, Result, Status};
+
+const VERSION: &str = "2011-06-15";
+
+/// One call of STS: an action with its parameters.
+pub(super) struct StsCall<'a> {
+    pub(super) action: &'static str,
+    pub(super) parameters: &'a [(&'a str, &'a str)],
+    pub(super) region: &'a str,
+    pub(super) endpoint: &'a Endpoint,
+    /// What it is signed with, `None` for calls that are not.
+    pub(super) keys: Option<&'a Keys>,
+}
+
+impl StsCall<'_> {
+    pub(super) fn send(&self, wire: &Wire<'_>, deadline: Deadline) -> std::result::Result<Answer, Fault> {
+        let content_type = "application/x-www-form-urlencoded; charset=utf-8";
+        let token = self.parameters.iter().filter(|(name, _)| *name == "WebIdentityToken");
+        wire.call(
+            &Call {
+                service: Service::Sts,
+                region: self.region,
+                method: "POST",
+                url: &self.endpoint.url,
+                headers: &[("content-type", Zeroizing::new(content_type.to_owned()))],
+                body: self.form().as_bytes(),
+                keys: self.keys,
+                secrets: &token.map(|(_, value)| value.as_bytes()).collect::<Vec<_>>(),
+            },
+            deadline,
+        )
+    }
+
+    /// As [`send`](StsCall::send), for new keys. `holder` is whose keys they are, for messages.
+    pub(super) fn keys(&self, wire: &Wire<'_>, holder: &str, deadline: Deadline) -> Result<(Keys, SystemTime)> {
+        let Answer { response, now } = self.send(wire, deadline).map_err(|fault| self.error(fault, holder))?;
+        let malformed = || self.refused(holder, Status::Protocol, "answers without credentials");
+        let text = std::str::from_utf8(&response.body).map_err(|_| malformed())?;
+        let document = roxmltree::Document::parse(text.trim_start()).map_err(|_| malformed())?;
+        let credentials = document.descendants().find(|node| node.tag_name().name() == "Credentials");
+        let part = |name| {
+            let part = credentials?.children().find(|node| node.tag_name().name() == name)?;
+            part.text().map(str::trim).filter(|text| !text.is_empty())
+        };
+        let (Some(id), Some(secret), Some(token)) =
+            (part("AccessKeyId"), part("SecretAccessKey"), part("SessionToken"))
+        else {
+            return Err(malformed());
+        };
+        let expires = part("Expiration").and_then(fields::time).ok_or_else(malformed)?;
+        Ok((Keys::new(id, secret, Some(token), Some(expires), holder)?, now))
+    }
+
+    fn error(&self, fault: Fault, holder: &str) -> Error {
+        match fault {
+            Fault::Failed(error) => {
+                error.map_message(|message| format!("no AWS credentials from {holder}: {}: {message}", self.action))
+            }
+            Fault::Refused(refusal) => {
+                let message = self.message(holder, &format!("answers {}", refusal.words()));
+                refusal.error(Status::AccessDenied, message)
+            }
+        }
+    }
+
+    fn refused(&self, holder: &str, status: Status, what: &str) -> Error {
+        Error::new(status, self.message(holder, what))
+    }
+
+    fn message(&self, holder: &str, what: &str) -> String {
+        format!("no AWS credentials from {holder}: {} at {} {what}", self.action, place(&self.endpoint.url))
+    }
+
+    /// The whole form in one block, as it may hold a token.
+    fn form(&self) -> Zeroizing<String> {
+        let size: usize = self.parameters.iter().map(|(name, value)| name.len() + value.len() * 3 + 2).sum();
+        let mut form = Zeroizing::new(String::with_capacity(size + 64));
+        let fixed = [("Action", self.action), ("Version", VERSION)];
+        for (name, value) in fixed.iter().chain(self.parameters) {
+            if !form.is_empty() {
+                form.push('&');
+            }
+            form.push_str(name);
+            form.push('=');
+            byte_serialize(value.as_bytes()).for_each(|part| form.push_str(part));
+        }
+        form
+    }
+}
+
+/// The ARN of who holds these keys. Nobody needs a permission to ask.
+pub(super) fn caller(
+    wire: &Wire<'_>,
+    region: &str,
+    endpoint: &Endpoint,
+    keys: &Keys,
+    deadline: Deadline,
+) -> std::result::Result<String, Fault> {
+    let call = StsCall { action: "GetCallerIdentity", parameters: &[], region, endpoint, keys: Some(keys) };
+    let Answer { response, .. } = call.send(wire, deadline)?;
+    let arn = || {
+        let document = roxmltree::Document::parse(std::str::from_utf8(&response.body).ok()?.trim_start()).ok()?;
+        let node = document.descendants().find(|node| node.tag_name().name() == "Arn")?;
+        node.text().map(|arn| super::refusal::tidy(arn, &[]))
+    };
+    arn()
+        .ok_or_else(|| Fault::Failed(call.refused("the caller's identity", Status::Protocol, "answers without an Arn")))
+}

@@ -1,0 +1,1 @@
+//! The layer against servers of its own, without a manager.

@@ -1,0 +1,106 @@
+"""What boto3 and hvac read from the servers that a test asks, to compare value by value.
+
+One JSON object on standard input; each part may be left out:
+  {"aws": {"endpoint", "region"?, "key": {"id", "secret", "token"?}, "ca"?, "secrets": [{"SecretId", "VersionStage"?, "VersionId"?}]},
+   "vault": {"url", "token", "namespace"?, "ca"?, "cert"?: [file, key file], "reads": [{"mount", "path", "kv": 1 or 2, "version"?}]}}
+The answers come on standard output in the same order, bytes as base64:
+  {"aws": [{"name", "version", "stages", "bytes", "values": {key: bytes}}],
+   "vault": [{"version": number or null, "values": {key: bytes}}]}
+or {"error": code} in the place of one. A value that is not a string is its JSON: from AWS as the secret has it written,
+from Vault as hvac understood it.
+"""
+
+import base64
+import json
+import sys
+
+import boto3
+import hvac
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+
+class Written(float):
+    """A number that keeps its text."""
+
+    def __new__(cls, text):
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+
+def encode(value):
+    if isinstance(value, Written):
+        value = value.text
+    elif isinstance(value, (dict, list, bool, int, float)) or value is None:
+        value = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return base64.b64encode(value if isinstance(value, bytes) else value.encode()).decode()
+
+
+def document(data):
+    """The values of a JSON object; none of anything else."""
+    try:
+        parsed = json.loads(data, parse_float=Written, parse_int=Written)
+    except ValueError:
+        return None
+    return {key: encode(value) for key, value in parsed.items()} if isinstance(parsed, dict) else None
+
+
+def aws(asked):
+    key = asked["key"]
+    client = boto3.client(
+        "secretsmanager",
+        endpoint_url=asked["endpoint"],
+        region_name=asked.get("region", "us-east-1"),
+        aws_access_key_id=key["id"],
+        aws_secret_access_key=key["secret"],
+        aws_session_token=key.get("token"),
+        verify=asked.get("ca"),
+        config=Config(proxies={}),
+    )
+    for arguments in asked["secrets"]:
+        try:
+            got = client.get_secret_value(**arguments)
+        except ClientError as error:
+            yield {"error": error.response["Error"]["Code"]}
+            continue
+        except BotoCoreError as error:
+            yield {"error": type(error).__name__}
+            continue
+        data = got["SecretString"].encode() if "SecretString" in got else got["SecretBinary"]
+        yield {
+            "name": got["Name"],
+            "version": got["VersionId"],
+            "stages": got["VersionStages"],
+            "bytes": encode(data),
+            "values": document(data),
+        }
+
+
+def vault(asked):
+    client = hvac.Client(
+        url=asked["url"],
+        token=asked["token"],
+        namespace=asked.get("namespace"),
+        verify=asked.get("ca") or True,
+        cert=tuple(asked["cert"]) if asked.get("cert") else None,
+    )
+    for read in asked["reads"]:
+        mount, path = read["mount"], read["path"]
+        try:
+            if read["kv"] == 1:
+                data, version = client.secrets.kv.v1.read_secret(path=path, mount_point=mount)["data"], None
+            else:
+                got = client.secrets.kv.v2.read_secret_version(
+                    path=path, mount_point=mount, version=read.get("version"), raise_on_deleted_version=True
+                )["data"]
+                data, version = got["data"], got["metadata"]["version"]
+        except (hvac.exceptions.VaultError, OSError) as error:
+            yield {"error": type(error).__name__}
+            continue
+        yield {"version": version, "values": {key: encode(value) for key, value in data.items()}}
+
+
+asked = json.load(sys.stdin)
+answers = {name: list(part(asked[name])) for name, part in (("aws", aws), ("vault", vault)) if name in asked}
+print(json.dumps(answers))

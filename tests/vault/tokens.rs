@@ -9,7 +9,7 @@ use st_secrets::Status;
 use st_secrets::log::{self, Level};
 
 use crate::common::proxy::{Fault, Proxy};
-use crate::common::servers::{bao, unique};
+use crate::common::servers::{bao, http, unique};
 use crate::common::{temp, text, write};
 use crate::{alone, at, check, refreshed};
 
@@ -48,6 +48,44 @@ fn an_app_role_logs_in() {
         let secrets = at(&bao().url(), &[&common[..], &[("vault_auth_mount", "nowhere")]].concat());
         let error = secrets.get("A").unwrap_err();
         assert!(error.message().contains("vault_auth_mount"), "{error}");
+    });
+}
+
+#[test]
+fn a_wrapped_secret_id_is_unwrapped_once() {
+    alone!(|| {
+        let (path, policy) = secret_and_policy();
+        bao().auth("approle", "approle");
+        let role = format!("auth/approle/role/{}", unique("role"));
+        bao().ask("POST", &role, json!({"token_policies": [policy], "token_ttl": "1s"}));
+        let id = bao().ask("GET", &format!("{role}/role-id"), json!(null))["data"]["role_id"].clone();
+        let wrap = |path: &str, body: &str| {
+            let headers = [("x-vault-token", bao().root()), ("x-vault-wrap-ttl", "60s")];
+            let (address, time) = (bao().address(), Duration::from_secs(10));
+            let answer =
+                http::request(address, "POST", &format!("/v1/{path}"), &headers, body.as_bytes(), time).unwrap();
+            let made: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+            made["wrap_info"]["token"].as_str().unwrap().to_owned()
+        };
+        let folder = temp();
+        let file = write(&folder.path().join("wrapped"), &wrap(&format!("{role}/secret-id"), "{}"));
+        let settings = [
+            ("vault_auth", "approle"),
+            ("vault_role_id", id.as_str().unwrap()),
+            ("vault_secret_id_file", file.to_str().unwrap()),
+            ("vault_secret_id_wrapped", "true"),
+            ("vault_path", &path),
+        ];
+        let secrets = at(&bao().url(), &settings);
+        assert_eq!(text(&secrets, "A").as_deref(), Some("value"), "{:?}", secrets.get("A"));
+        thread::sleep(Duration::from_millis(1100));
+        assert!(refreshed(&secrets, "A").is_ok(), "the secret id is kept for the next login");
+        let error = at(&bao().url(), &settings).get("A").unwrap_err();
+        assert_eq!(error.status(), Status::AccessDenied);
+        assert!(error.message().contains("was unwrapped before"), "{error}");
+        write(&file, &wrap("sys/wrapping/wrap", r#"{"other": "thing"}"#));
+        let error = at(&bao().url(), &settings).get("A").unwrap_err();
+        assert!(error.message().contains("what is wrapped is not a secret id"), "{error}");
     });
 }
 

@@ -2,6 +2,7 @@
 
 mod address;
 mod answer;
+mod auth;
 mod check;
 mod client;
 mod kv;
@@ -99,7 +100,7 @@ impl DocumentSource for VaultSource {
         let _inside = fork::enter();
         match &self.vault {
             Ok(vault) => vault.check(deadline),
-            Err(error) => check::failed(error),
+            Err(error) => check::refused(error),
         }
     }
 }

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use super::answer::Answer;
-use super::login::{Auth, Login};
+use super::auth::Auth;
+use super::login::Login;
 use super::settings::Settings;
 use crate::error::{Error, Source, Status};
 
@@ -142,6 +143,16 @@ impl Place<'_> {
             }
             status => self.answered(Status::Protocol, answer, format!("{login} is refused with HTTP {status}{quoted}")),
         }
+    }
+
+    /// A wrapping token was refused.
+    pub(super) fn unwrapping_refused(&self, answer: &Answer) -> Error {
+        let what = format!(
+            "the wrapped secret id cannot be had{}: it has expired, or was unwrapped before, by somebody else if not by \
+             this program; deliver a new one",
+            answer.told().quoted()
+        );
+        self.answered(Status::AccessDenied, answer, what)
     }
 
     /// The secret as people write it down: `secret/simpletuner`.

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use super::Vault;
 use super::answer::Object;
+use super::auth::Auth;
 use super::client::{Call, Session};
-use super::login::{Auth, Login, secret_in};
+use super::login::{Login, secret_in};
 use crate::bytes::SecretBytes;
 use crate::clock::Instant;
 use crate::error::{Error, Result, Status};

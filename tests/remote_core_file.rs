@@ -22,7 +22,7 @@ fn compiled(folder: &Path) -> PathBuf {
     let library = Path::new("build/lib").canonicalize().expect("build/lib is missing: run `make all`");
     let program = folder.join("remote_holder");
     let status = Command::new("cc")
-        .args(["-Wall", "-Iinclude", "tests/c/memory/remote_holder.c", "-o"])
+        .args(["-D_GNU_SOURCE", "-Wall", "-Iinclude", "-Itests/c", "tests/c/memory/remote_holder.c", "-o"])
         .arg(&program)
         .arg(format!("-L{}", library.display()))
         .arg(format!("-Wl,-rpath,{}", library.display()))

@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::proxy::Proxy;
-use common::servers::{Key, Variables, in_clean_environment, moto, peers, set_variables, unique};
+use common::proxy::{Proxy, Reply};
+use common::servers::{Key, Tls, Variables, in_clean_environment, moto, peers, python_script, set_variables, unique};
 use common::{open, text};
 use serde_json::json;
 use st_secrets::{Error, Manager, Options, Source, Status};
@@ -122,6 +122,99 @@ fn several_secrets_come_in_one_call_where_that_is_allowed() {
             assert_eq!(actions(), one_by_one, "it is not asked for again");
             assert_eq!(proxy.connections(), 3, "requests of one load share a connection");
             proxy.wait_until_closed();
+        },
+    );
+}
+
+#[test]
+fn one_call_is_for_twenty_secrets_and_its_answers_may_come_in_pages() {
+    in_clean_environment(
+        "one_call_is_for_twenty_secrets_and_its_answers_may_come_in_pages",
+        || {
+            let names: Vec<String> = (0..25).map(|_| unique("many")).collect();
+            for (index, name) in names.iter().enumerate() {
+                moto().secret(name, &format!("{{\"KEY_{index}\": \"{index}\"}}"));
+            }
+            let user = moto().user(&["secretsmanager:GetSecretValue", "secretsmanager:BatchGetSecretValue"]);
+            let mut variables = moto().variables(&user);
+            variables.push(("SIMPLETUNER_AWS_SECRET_NAME".into(), json!(names).to_string()));
+            variables
+        },
+        || {
+            let proxy = Proxy::to(moto().address());
+            set_variables([("AWS_ENDPOINT_URL", proxy.url())]);
+            let secrets = aws();
+            for index in 0..25 {
+                assert_eq!(text(&secrets, &format!("KEY_{index}")), Some(index.to_string()));
+            }
+            assert_eq!(proxy.requests().len(), 2);
+            let two = open(&[("providers", r#"["aws"]"#), ("aws_secret_name", r#"["one", "two"]"#)]).unwrap();
+            let value =
+                |name: &str| json!({"ARN": "arn", "Name": name, "SecretString": format!(r#"{{"A": "{name}"}}"#)});
+            let error = |code: &str| json!({"SecretId": "one", "ErrorCode": code, "Message": "told"});
+            let pages = |pages: &[serde_json::Value]| {
+                proxy.forget();
+                pages.iter().for_each(|page| proxy.next(1, Reply::new(200).body(page.to_string())));
+            };
+            pages(&[
+                json!({"SecretValues": [value("two")], "Errors": [], "NextToken": "first"}),
+                json!({"SecretValues": [], "NextToken": "second"}),
+                json!({"SecretValues": [value("one")], "Errors": [], "NextToken": null}),
+            ]);
+            assert_eq!(&**two.get_with("A", &REFRESH).unwrap().value(), b"one");
+            let asked: serde_json::Value = serde_json::from_slice(&proxy.requests()[2].body).unwrap();
+            assert_eq!(asked, json!({"SecretIdList": ["one", "two"], "NextToken": "second"}));
+            pages(&[json!({"SecretValues": [value("two")], "Errors": [error("ResourceNotFoundException")]})]);
+            assert_eq!(&**two.get_with("A", &REFRESH).unwrap().value(), b"two", "one that is missing is passed over");
+            pages(&[json!({"SecretValues": [value("two")], "Errors": [error("AccessDeniedException")]})]);
+            let words = ["secret \"one\" in us-east-1: AccessDeniedException: told", "secretsmanager:GetSecretValue"];
+            refused(&two, "A", Status::AccessDenied, &words);
+        },
+    );
+}
+
+#[test]
+fn the_host_is_the_one_that_botocore_chooses() {
+    in_clean_environment("the_host_is_the_one_that_botocore_chooses", Vec::new, || {
+        let theirs = python_script("endpoints.py", &[]);
+        let theirs = theirs.as_object().unwrap();
+        assert!(theirs.len() >= 60, "{theirs:?}");
+        for (asked, url) in theirs {
+            let words: Vec<&str> = asked.split(' ').collect();
+            set_variables([
+                ("AWS_REGION", words[0]),
+                ("AWS_USE_FIPS_ENDPOINT", words[1]),
+                ("AWS_USE_DUALSTACK_ENDPOINT", words[2]),
+            ]);
+            let secrets = open(&[("providers", r#"["aws"]"#), ("aws_secret_name", "x")]).unwrap();
+            let told: serde_json::Value = serde_json::from_str(&secrets.describe()).unwrap();
+            assert_eq!(told["layers"][0]["endpoint"], format!("{}/", url.as_str().unwrap()), "{asked}");
+        }
+    });
+}
+
+#[test]
+fn a_host_of_aws_is_asked_with_tls_through_a_proxy() {
+    in_clean_environment(
+        "a_host_of_aws_is_asked_with_tls_through_a_proxy",
+        || {
+            let mut variables = user_and_secret(READ, r#"{"A": "1"}"#);
+            variables.retain(|(name, _)| name != "AWS_ENDPOINT_URL");
+            variables
+        },
+        || {
+            let host = "secretsmanager.us-east-1.amazonaws.com";
+            let tls = Tls::to(moto().address(), &[host]);
+            let proxy = Proxy::forward();
+            proxy.route(&format!("{host}:443"), &tls.address());
+            set_variables([("HTTPS_PROXY", proxy.url())]);
+            refused(&aws(), "A", Status::AccessDenied, &["not trusted here", "AWS_CA_BUNDLE"]);
+            set_variables([("AWS_CA_BUNDLE", tls.certificate("ca.pem"))]);
+            assert_eq!(text(&aws(), "A").as_deref(), Some("1"));
+            let other = Tls::to(moto().address(), &[]);
+            proxy.route(&format!("{host}:443"), &other.address());
+            set_variables([("AWS_CA_BUNDLE", other.certificate("ca.pem"))]);
+            refused(&aws(), "A", Status::AccessDenied, &["is for localhost", "AWS_CA_BUNDLE"]);
         },
     );
 }

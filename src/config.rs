@@ -75,6 +75,7 @@ const KEYS: &[(&str, Kind)] = &[
     ("vault_role_id", Kind::Text),
     ("vault_secret_id", Kind::Text),
     ("vault_secret_id_file", Kind::Text),
+    ("vault_secret_id_wrapped", Kind::Flag),
     ("vault_token", Kind::Text),
     ("vault_token_file", Kind::Text),
     ("vault_url", Kind::Text),

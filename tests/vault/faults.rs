@@ -1,1 +1,333 @@
+//! What is asked, how often, and what becomes of it when servers and networks fail.
 
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use st_secrets::{Error, Manager, Status};
+
+use crate::common::proxy::{BlackHole, Fault, Proxy, Reply, closed_address};
+use crate::common::servers::bao::Bao;
+use crate::common::servers::{bao, set_variables, unique};
+use crate::common::text;
+use crate::{alone, at, check, refreshed};
+
+/// A secret of its own at the shared server, behind a proxy.
+fn behind_a_proxy() -> (Proxy, String) {
+    let path = unique("app");
+    bao().put("secret", &path, &json!({"A": "value"}));
+    (Proxy::to(bao().address()), path)
+}
+
+/// What was asked since the last time, without `/v1/`.
+fn asked(proxy: &Proxy) -> Vec<String> {
+    let asked = proxy.requests().iter().map(|request| request.path.replace("/v1/", "")).collect();
+    proxy.forget();
+    asked
+}
+
+fn root(proxy: &Proxy, path: &str, more: &[(&str, &str)]) -> Manager {
+    at(&proxy.url(), &[&[("vault_token", bao().root()), ("vault_path", path)], more].concat())
+}
+
+/// A failure that ends in time, leaves nothing open, and does not tell the token.
+fn fails(proxy: &Proxy, secrets: &Manager, limit: Duration) -> Error {
+    let began = Instant::now();
+    let error = refreshed(secrets, "A").unwrap_err();
+    assert!(began.elapsed() < limit + Duration::from_millis(100), "{:?}: {error}", began.elapsed());
+    assert!(!error.message().contains(bao().root()) || bao().root() == "root", "{error}");
+    proxy.wait_until_closed();
+    error
+}
+
+#[test]
+fn a_cold_read_takes_two_requests_and_a_warm_one_takes_one() {
+    alone!(|| {
+        let (proxy, path) = behind_a_proxy();
+        let (mounts, data) = (format!("sys/internal/ui/mounts/secret/{path}"), format!("secret/data/{path}"));
+        let secrets = root(&proxy, &path, &[]);
+        assert_eq!(text(&secrets, "A").as_deref(), Some("value"));
+        assert_eq!(asked(&proxy), [&*mounts, &*data]);
+        assert_eq!(proxy.connections(), 1, "requests of one load share a connection");
+        refreshed(&secrets, "A").unwrap();
+        assert_eq!(asked(&proxy), [&*data]);
+        proxy.wait_until_closed();
+
+        let secrets = root(&proxy, &path, &[("vault_kv_version", "2")]);
+        assert!(secrets.get("A").is_ok());
+        assert_eq!(asked(&proxy), [&*data]);
+
+        let old = unique("old");
+        bao().mount(&old, 1);
+        bao().put_v1(&old, &path, &json!({"A": "value"}));
+        let secrets = root(&proxy, &path, &[("vault_mount", &old)]);
+        assert!(secrets.get("A").is_ok());
+        assert!(refreshed(&secrets, "A").is_ok());
+        let secret = format!("{old}/{path}");
+        assert_eq!(asked(&proxy), [&*format!("sys/internal/ui/mounts/{secret}"), &*secret, &*secret]);
+    });
+}
+
+#[test]
+fn every_request_has_the_headers_of_vault() {
+    alone!(|| {
+        let (proxy, path) = behind_a_proxy();
+        set_variables([("VAULT_HEADERS", r#"{"X-Team": "blue"}"#)]);
+        let secrets = root(&proxy, &path, &[("vault_namespace", "root")]);
+        let state = Reply::new(503).header("X-Vault-Index", "v1:state").header("Retry-After", "0");
+        proxy.next(1, state);
+        let _ = secrets.get("A");
+        let requests = proxy.requests();
+        assert!(requests.len() >= 2);
+        for (number, request) in requests.iter().enumerate() {
+            assert_eq!(request.header("X-Vault-Request"), Some("true"));
+            assert_eq!(request.header("X-Vault-Token"), Some(bao().root()));
+            assert_eq!(request.header("X-Vault-Namespace"), Some("root"));
+            assert_eq!(request.header("X-Team"), Some("blue"));
+            assert_eq!(request.header("X-Vault-Index"), (number > 0).then_some("v1:state"));
+        }
+    });
+}
+
+#[test]
+fn what_passes_is_asked_again() {
+    alone!(|| {
+        let upgrading =
+            "Upgrading from non-versioned to versioned data. This backend will be unavailable for a brief period";
+        let faults = [
+            Fault::vault(412, &["required index state not present"]),
+            Fault::retry_after(429, "0"),
+            Fault::vault(429, &["request path \"x\": rate limit quota exceeded"]),
+            Fault::status(500),
+            Fault::status(502),
+            Fault::retry_after(503, "1"),
+            Fault::vault(400, &[upgrading]),
+            Fault::ResetAfter,
+            Fault::ResetBefore,
+            Fault::Half,
+        ];
+        std::thread::scope(|scope| {
+            for fault in faults {
+                scope.spawn(move || {
+                    let (proxy, path) = behind_a_proxy();
+                    let secrets = root(&proxy, &path, &[("vault_kv_version", "2")]);
+                    proxy.next(1, fault.clone());
+                    assert_eq!(text(&secrets, "A").as_deref(), Some("value"), "{fault:?}: {:?}", secrets.get("A"));
+                });
+            }
+        });
+    });
+}
+
+#[test]
+fn an_ill_server_is_asked_three_times_and_never_for_version_1() {
+    alone!(|| {
+        let faults = [(500, "look at its log"), (503, "overloaded"), (429, "rate limit"), (412, "lags behind")];
+        std::thread::scope(|scope| {
+            for (status, what) in faults {
+                scope.spawn(move || {
+                    let (proxy, path) = behind_a_proxy();
+                    let secrets = root(&proxy, &path, &[]);
+                    assert!(secrets.get("A").is_ok());
+                    asked(&proxy);
+                    proxy.always(Fault::status(status));
+                    let error = refreshed(&secrets, "B").unwrap_err();
+                    assert_eq!((error.status(), error.detail()), (Status::Unavailable, i32::from(status)), "{error}");
+                    assert!(error.is_retryable() && error.message().contains(what), "{error}");
+                    assert_eq!(asked(&proxy), [(); 3].map(|()| format!("secret/data/{path}")));
+                });
+            }
+        });
+    });
+}
+
+#[test]
+fn a_denial_is_final() {
+    alone!(|| {
+        let (proxy, path) = behind_a_proxy();
+        let secrets = root(&proxy, &path, &[]);
+        proxy.always(Fault::vault(403, &["1 error occurred:\n\t* permission denied\n\n"]));
+        let error = secrets.get("A").unwrap_err();
+        assert_eq!((error.status(), error.detail()), (Status::AccessDenied, 403));
+        assert!(error.message().contains("(it says: permission denied)"), "{error}");
+        assert!(error.message().contains(&format!("path \"secret/data/{path}\"")), "{error}");
+        let (mounts, data) = (format!("sys/internal/ui/mounts/secret/{path}"), format!("secret/data/{path}"));
+        assert_eq!(asked(&proxy), [mounts, data]);
+    });
+}
+
+#[test]
+fn faults_of_the_network_end_in_time() {
+    alone!(|| {
+        let limit = Duration::from_secs(2);
+        let faults = [
+            (Fault::Hang, Status::Timeout),
+            (Fault::Slow, Status::Timeout),
+            (Fault::SlowBody, Status::Timeout),
+            (Fault::Endless, Status::Protocol),
+            (Fault::Huge(5 << 20), Status::Protocol),
+            (Fault::Garbage, Status::Protocol),
+            (Fault::Half, Status::Unavailable),
+            (Fault::ResetBefore, Status::Unavailable),
+            (Fault::ResetAfter, Status::Unavailable),
+            (Fault::Refuse, Status::Unavailable),
+            (Fault::Answer(Reply::new(200).body("<html>a page</html>")), Status::Protocol),
+            (Fault::Answer(Reply::new(404).body("<html>a page</html>")), Status::Protocol),
+            (Fault::Answer(Reply::new(200).body("{}")), Status::Protocol),
+        ];
+        std::thread::scope(|scope| {
+            for (fault, status) in faults {
+                scope.spawn(move || {
+                    let (proxy, path) = behind_a_proxy();
+                    let secrets = root(&proxy, &path, &[("timeout", "2"), ("max_attempts", "1")]);
+                    proxy.always(fault.clone());
+                    let error = fails(&proxy, &secrets, limit);
+                    assert_eq!(error.status(), status, "{fault:?}: {error}");
+                    assert!(error.message().contains(&proxy.url()), "{fault:?}: {error}");
+                    proxy.heal();
+                    assert_eq!(&**refreshed(&secrets, "A").unwrap().value(), b"value", "{fault:?}");
+                });
+            }
+        });
+    });
+}
+
+#[test]
+fn an_address_where_nobody_is_ends_in_time() {
+    alone!(|| {
+        let hole = BlackHole::open();
+        let closed = format!("http://{}", closed_address());
+        for (url, status) in [(hole.url(), Status::Timeout), (closed, Status::Unavailable)] {
+            let secrets = at(&url, &[("vault_token", "t"), ("timeout", "1.5")]);
+            let began = Instant::now();
+            let error = secrets.get("A").unwrap_err();
+            assert!(began.elapsed() < Duration::from_millis(1600), "{:?}", began.elapsed());
+            assert_eq!(error.status(), status, "{error}");
+            assert!(error.message().contains("check that the server runs"), "{error}");
+        }
+    });
+}
+
+#[test]
+fn a_redirect_is_followed_once_and_on_the_same_host() {
+    alone!(|| {
+        let (proxy, path) = behind_a_proxy();
+        let active = Proxy::to(bao().address());
+        let secrets = root(&proxy, &path, &[("vault_kv_version", "2")]);
+        let target = format!("{}/v1/secret/data/{path}", active.url());
+        for status in [301, 302, 307] {
+            proxy.next(1, Fault::redirect(status, &target));
+            assert_eq!(&**refreshed(&secrets, "A").unwrap().value(), b"value");
+            assert_eq!(active.requests()[0].header("X-Vault-Token"), Some(bao().root()));
+            active.forget();
+        }
+        let other = active.url().replace("127.0.0.1", "localhost");
+        for (fault, what) in [
+            (Fault::redirect(307, &format!("{other}/v1/secret/data/{path}")), "to another host, http://localhost:"),
+            (Fault::redirect(307, "//localhost/v1/x"), "with a Location that is no"),
+            (Fault::redirect(302, "ftp://127.0.0.1/v1/x"), "to something other"),
+            (Fault::status(307), "with a Location that is no"),
+            (Fault::RedirectForever, "to where it redirects again"),
+        ] {
+            proxy.always(fault);
+            proxy.forget();
+            let error = refreshed(&secrets, "A").unwrap_err();
+            assert_eq!(error.status(), Status::Config, "{error}");
+            assert!(error.message().contains(what), "{error}");
+            assert!(proxy.requests().len() <= 2, "{:?}", proxy.requests());
+        }
+        assert!(active.requests().is_empty(), "the token went to another host");
+        proxy.always(Fault::redirect(307, &target));
+        set_variables([("VAULT_DISABLE_REDIRECTS", "true")]);
+        let error = root(&proxy, &path, &[]).get("A").unwrap_err();
+        assert!(error.message().contains("VAULT_DISABLE_REDIRECTS"), "{error}");
+        assert!(active.requests().is_empty());
+    });
+}
+
+#[test]
+fn a_sealed_server_is_an_outage_until_it_is_unsealed() {
+    alone!(|| {
+        let bao = Bao::start();
+        bao.put("secret", "simpletuner", &json!({"A": "value"}));
+        let secrets = at(&bao.url(), &[("vault_token", bao.root()), ("max_attempts", "1")]);
+        assert!(secrets.get("A").is_ok());
+        bao.seal();
+        let error = refreshed(&secrets, "B").unwrap_err();
+        assert_eq!((error.status(), error.detail()), (Status::Unavailable, 503));
+        assert!(error.message().contains("it is sealed: unseal it"), "{error}");
+        assert!(refreshed(&secrets, "A").unwrap().is_cached(), "an outage, over which the last document serves");
+        let told = check(&secrets);
+        assert_eq!(told["state"], "failed");
+        assert!(told["detail"].as_str().unwrap().contains("it is sealed: unseal it"), "{told:#}");
+        bao.unseal();
+        assert!(!refreshed(&secrets, "A").unwrap().is_cached());
+    });
+}
+
+#[test]
+fn a_quota_is_an_outage_and_is_named() {
+    alone!(|| {
+        let bao = Bao::start();
+        bao.put("secret", "simpletuner", &json!({"A": "value"}));
+        let secrets = at(&bao.url(), &[("vault_token", bao.root()), ("max_attempts", "1")]);
+        assert!(secrets.get("A").is_ok());
+        bao.quota("secret/", Some(0.1));
+        let mut answers = (0..10).map(|_| refreshed(&secrets, "B").unwrap_err());
+        let error = answers.find(|error| error.detail() == 429).unwrap();
+        assert_eq!(error.status(), Status::Unavailable);
+        assert!(error.message().contains("rate limit quota exceeded"), "{error}");
+        bao.quota("secret/", None);
+        assert!(refreshed(&secrets, "A").is_ok());
+    });
+}
+
+#[test]
+fn a_slow_request_is_given_up_after_the_client_timeout() {
+    alone!(|| {
+        let (proxy, path) = behind_a_proxy();
+        set_variables([("VAULT_CLIENT_TIMEOUT", "300ms"), ("VAULT_MAX_RETRIES", "1")]);
+        let secrets = root(&proxy, &path, &[("vault_kv_version", "2")]);
+        proxy.next(1, Fault::Hang);
+        assert_eq!(text(&secrets, "A").as_deref(), Some("value"));
+        assert_eq!(proxy.requests().len(), 2);
+    });
+}
+
+#[test]
+fn a_proxy_may_stand_in_between() {
+    alone!(|| {
+        let path = unique("app");
+        bao().put("secret", &path, &json!({"A": "value"}));
+        let company = Proxy::forward();
+        company.route("vault.test:80", bao().address());
+        set_variables([("VAULT_PROXY_ADDR", company.url()), ("NO_PROXY", "*".into())]);
+        let secrets = at("http://vault.test", &[("vault_token", bao().root()), ("vault_path", &path)]);
+        assert_eq!(text(&secrets, "A").as_deref(), Some("value"));
+        assert!(company.requests()[0].path.starts_with("http://vault.test"), "{:?}", company.requests());
+    });
+}
+
+#[test]
+fn a_check_tells_server_token_and_secret() {
+    alone!(|| {
+        let (proxy, path) = behind_a_proxy();
+        let secrets = root(&proxy, &path, &[]);
+        let told = check(&secrets);
+        assert_eq!(told["state"], "ok", "{told:#}");
+        let detail = told["detail"].as_str().unwrap();
+        for part in ["is version 2.", "active", "policies root, which never expires", "is readable, version 1"] {
+            assert!(detail.contains(part), "{part}: {detail}");
+        }
+        assert!(proxy.requests()[0].header("X-Vault-Token").is_none(), "health needs no token");
+        proxy.always(Fault::Answer(Reply::new(200).body("<html>a page</html>")));
+        let told = check(&secrets);
+        assert!(told["detail"].as_str().unwrap().contains("is not one that Vault gives"), "{told:#}");
+        let told: Value = serde_json::from_str(&secrets.describe()).unwrap();
+        let layer = &told["layers"][0];
+        assert_eq!((&layer["url"], &layer["path"]), (&json!(proxy.url()), &json!(path)));
+        assert_eq!(
+            (&layer["mount"], &layer["kv_version"], &layer["auth"]),
+            (&json!("secret"), &json!(2), &json!("token"))
+        );
+    });
+}

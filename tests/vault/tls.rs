@@ -30,7 +30,7 @@ fn servers_are_trusted_by_their_ca_and_name() {
         assert_eq!(value(&at(&bao.tls_url(), &[token, trusting])).unwrap(), b"value");
         assert_untrusted(&at(&bao.tls_url(), &[token]), "signed by an authority that is not trusted");
         assert_untrusted(&at(&bao.tls_url(), &[token, ("vault_ca_cert", &other)]), "authority that is not trusted");
-        assert_untrusted(&at(&bao.wrong_name_url(), &[token, trusting]), "is for another name");
+        assert_untrusted(&at(&bao.wrong_name_url(), &[token, trusting]), "is for elsewhere.test, not for 127.0.0.1");
         assert_untrusted(&at(&bao.expired_url(), &[token, trusting]), "has expired");
         let error = value(&at(&bao.tls_url(), &[token, ("vault_ca_cert", "/nowhere/ca.pem")])).unwrap_err();
         assert!(error.message().contains("/nowhere/ca.pem"), "{error}");

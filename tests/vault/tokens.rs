@@ -1,21 +1,37 @@
 //! Ways to log in, and the life of tokens.
 
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use serde_json::json;
 use st_secrets::Status;
+use st_secrets::log::{self, Level};
 
-use crate::common::servers::{bao, unique};
+use crate::common::proxy::{Fault, Proxy};
+use crate::common::servers::{bao, http, unique};
 use crate::common::{temp, text, write};
 use crate::{alone, at, check, refreshed};
+
+/// A secret, and a policy to read it.
+fn secret_and_policy() -> (String, String) {
+    let path = unique("app");
+    bao().put("secret", &path, &json!({"A": "value"}));
+    let policy = bao().policy(&[&format!("secret/data/{path}")], &["read"]);
+    (path, policy)
+}
+
+/// The paths that were asked since the last time, without `/v1/`.
+fn asked(proxy: &Proxy) -> Vec<String> {
+    let asked = proxy.requests().iter().map(|request| request.path.replace("/v1/", "")).collect();
+    proxy.forget();
+    asked
+}
 
 #[test]
 fn an_app_role_logs_in() {
     alone!(|| {
-        let path = unique("app");
-        bao().put("secret", &path, &json!({"A": "value"}));
-        let policy = bao().policy(&[&format!("secret/data/{path}")], &["read"]);
+        let (path, policy) = secret_and_policy();
         let (role, secret) = bao().approle(&[&policy], "1h");
         let folder = temp();
         let file = write(&folder.path().join("secret-id"), &format!("{secret}\n"));
@@ -36,11 +52,47 @@ fn an_app_role_logs_in() {
 }
 
 #[test]
+fn a_wrapped_secret_id_is_unwrapped_once() {
+    alone!(|| {
+        let (path, policy) = secret_and_policy();
+        bao().auth("approle", "approle");
+        let role = format!("auth/approle/role/{}", unique("role"));
+        bao().ask("POST", &role, json!({"token_policies": [policy], "token_ttl": "1s"}));
+        let id = bao().ask("GET", &format!("{role}/role-id"), json!(null))["data"]["role_id"].clone();
+        let wrap = |path: &str, body: &str| {
+            let headers = [("x-vault-token", bao().root()), ("x-vault-wrap-ttl", "60s")];
+            let (address, time) = (bao().address(), Duration::from_secs(10));
+            let answer =
+                http::request(address, "POST", &format!("/v1/{path}"), &headers, body.as_bytes(), time).unwrap();
+            let made: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+            made["wrap_info"]["token"].as_str().unwrap().to_owned()
+        };
+        let folder = temp();
+        let file = write(&folder.path().join("wrapped"), &wrap(&format!("{role}/secret-id"), "{}"));
+        let settings = [
+            ("vault_auth", "approle"),
+            ("vault_role_id", id.as_str().unwrap()),
+            ("vault_secret_id_file", file.to_str().unwrap()),
+            ("vault_secret_id_wrapped", "true"),
+            ("vault_path", &path),
+        ];
+        let secrets = at(&bao().url(), &settings);
+        assert_eq!(text(&secrets, "A").as_deref(), Some("value"), "{:?}", secrets.get("A"));
+        thread::sleep(Duration::from_millis(1100));
+        assert!(refreshed(&secrets, "A").is_ok(), "the secret id is kept for the next login");
+        let error = at(&bao().url(), &settings).get("A").unwrap_err();
+        assert_eq!(error.status(), Status::AccessDenied);
+        assert!(error.message().contains("was unwrapped before"), "{error}");
+        write(&file, &wrap("sys/wrapping/wrap", r#"{"other": "thing"}"#));
+        let error = at(&bao().url(), &settings).get("A").unwrap_err();
+        assert!(error.message().contains("what is wrapped is not a secret id"), "{error}");
+    });
+}
+
+#[test]
 fn a_jwt_logs_in_and_its_file_is_read_anew() {
     alone!(|| {
-        let path = unique("app");
-        bao().put("secret", &path, &json!({"A": "value"}));
-        let policy = bao().policy(&[&format!("secret/data/{path}")], &["read"]);
+        let (path, policy) = secret_and_policy();
         let mount = unique("jwt");
         let (role, issuer) = bao().jwt(&mount, &[&policy], "2s");
         let folder = temp();
@@ -71,9 +123,7 @@ fn a_jwt_logs_in_and_its_file_is_read_anew() {
 #[test]
 fn a_token_of_three_seconds_is_followed_by_another() {
     alone!(|| {
-        let path = unique("app");
-        bao().put("secret", &path, &json!({"A": "value"}));
-        let policy = bao().policy(&[&format!("secret/data/{path}")], &["read"]);
+        let (path, policy) = secret_and_policy();
         let (role, secret) = bao().approle(&[&policy], "3s");
         let secrets = at(
             &bao().url(),
@@ -104,9 +154,7 @@ fn a_token_that_expired_is_told_from_one_that_lacks_a_policy() {
 #[test]
 fn a_token_file_may_be_replaced() {
     alone!(|| {
-        let path = unique("app");
-        bao().put("secret", &path, &json!({"A": "value"}));
-        let policy = bao().policy(&[&format!("secret/data/{path}")], &["read"]);
+        let (path, policy) = secret_and_policy();
         let (first, second) = (bao().token(&[&policy], "1h"), bao().token(&[&policy], "1h"));
         let folder = temp();
         let file = write(&folder.path().join("token"), &first);
@@ -121,5 +169,136 @@ fn a_token_file_may_be_replaced() {
         std::fs::remove_file(&file).unwrap();
         let error = refreshed(&secrets, "A").unwrap_err();
         assert!(error.message().contains(file.to_str().unwrap()), "{error}");
+    });
+}
+
+#[test]
+fn a_login_is_used_until_two_thirds_of_its_life_and_then_renewed() {
+    alone!(|| {
+        let (path, policy) = secret_and_policy();
+        let (role, secret) = bao().approle(&[&policy], "3s");
+        let proxy = Proxy::to(bao().address());
+        let role = [("vault_auth", "approle"), ("vault_role_id", &*role), ("vault_secret_id", &secret)];
+        let secrets = at(&proxy.url(), &[&role[..], &[("vault_path", &path), ("vault_kv_version", "2")]].concat());
+        let data = format!("secret/data/{path}");
+        assert!(secrets.get("A").is_ok());
+        assert_eq!(asked(&proxy), ["auth/approle/login", &data]);
+        assert_eq!(refreshed(&secrets, "A").map(drop).ok(), Some(()));
+        assert_eq!(asked(&proxy), [&*data]);
+        for _ in 0..3 {
+            thread::sleep(Duration::from_millis(2200));
+            assert!(refreshed(&secrets, "A").is_ok());
+            assert_eq!(asked(&proxy), [&*data, "auth/token/renew-self"]);
+        }
+        // A renewal that fails does not fail the load, and is followed by a login where that is due.
+        thread::sleep(Duration::from_millis(2200));
+        proxy.next(1, Fault::Pass);
+        proxy.next(1, Fault::vault(403, &["permission denied"]));
+        assert!(refreshed(&secrets, "A").is_ok());
+        assert_eq!(asked(&proxy), [&*data, "auth/token/renew-self"]);
+        assert!(refreshed(&secrets, "A").is_ok());
+        assert_eq!(asked(&proxy), [&*data, "auth/approle/login"]);
+    });
+}
+
+#[test]
+fn a_revoked_login_is_made_again_once() {
+    alone!(|| {
+        let (path, policy) = secret_and_policy();
+        let (role, secret) = bao().approle(&[&policy], "1h");
+        let proxy = Proxy::to(bao().address());
+        let role = [("vault_auth", "approle"), ("vault_role_id", &*role), ("vault_secret_id", &secret)];
+        let secrets = at(&proxy.url(), &[&role[..], &[("vault_path", &path), ("vault_kv_version", "2")]].concat());
+        assert!(secrets.get("A").is_ok());
+        let used = proxy.requests()[1].header("X-Vault-Token").unwrap().to_owned();
+        bao().revoke(&used);
+        asked(&proxy);
+        let data = format!("secret/data/{path}");
+        assert_eq!(&**refreshed(&secrets, "A").unwrap().value(), b"value");
+        assert_eq!(asked(&proxy), [&*data, "auth/approle/login", &data]);
+    });
+}
+
+#[test]
+fn a_role_without_the_policy_does_not_log_in_again_and_again() {
+    alone!(|| {
+        let (path, _) = secret_and_policy();
+        let (role, secret) = bao().approle(&["default"], "1h");
+        let proxy = Proxy::to(bao().address());
+        let role = [("vault_auth", "approle"), ("vault_role_id", &*role), ("vault_secret_id", &secret)];
+        let secrets = at(&proxy.url(), &[&role[..], &[("vault_path", &path), ("vault_kv_version", "2")]].concat());
+        let data = format!("secret/data/{path}");
+        let error = secrets.get("A").unwrap_err();
+        assert!(error.message().contains("the role lacks a policy"), "{error}");
+        assert_eq!(asked(&proxy), ["auth/approle/login", &data]);
+        assert_eq!(refreshed(&secrets, "A").unwrap_err().status(), Status::AccessDenied);
+        assert_eq!(asked(&proxy), [&*data]);
+    });
+}
+
+#[test]
+fn a_token_that_is_in_use_for_long_is_renewed() {
+    alone!(|| {
+        let (path, policy) = secret_and_policy();
+        let asked_for = json!({"policies": [policy, "default"], "period": "14s", "renewable": true});
+        let token = bao().token_with(asked_for);
+        let proxy = Proxy::to(bao().address());
+        let settings = [("vault_token", &*token), ("vault_path", &path), ("vault_kv_version", "2")];
+        let secrets = at(&proxy.url(), &settings);
+        let data = format!("secret/data/{path}");
+        assert!(secrets.get("A").is_ok());
+        assert_eq!(asked(&proxy), [&*data]);
+        thread::sleep(Duration::from_millis(10_100));
+        assert!(refreshed(&secrets, "A").is_ok());
+        assert_eq!(asked(&proxy), [&*data, "auth/token/lookup-self"]);
+        thread::sleep(Duration::from_millis(2700));
+        assert!(refreshed(&secrets, "A").is_ok());
+        assert_eq!(asked(&proxy), [&*data, "auth/token/renew-self"]);
+        // Past the end of its first period.
+        thread::sleep(Duration::from_millis(2500));
+        assert!(refreshed(&secrets, "A").is_ok());
+        assert_eq!(asked(&proxy), [&*data]);
+    });
+}
+
+#[test]
+fn an_agent_adds_the_token() {
+    alone!(|| {
+        let proxy = Proxy::to(bao().address());
+        proxy.always(Fault::vault(403, &["permission denied"]));
+        crate::common::servers::set_variables([("VAULT_AGENT_ADDR", proxy.url())]);
+        let error = crate::common::open(&[]).unwrap().get("A").unwrap_err();
+        assert!(error.message().contains("the agent adds none"), "{error}");
+        assert!(proxy.requests().iter().all(|request| request.header("X-Vault-Token").is_none()));
+    });
+}
+
+#[test]
+fn no_token_or_secret_id_is_told_anywhere() {
+    alone!(|| {
+        let (path, policy) = secret_and_policy();
+        let (role, secret_id) = bao().approle(&[&policy], "1h");
+        let proxy = Proxy::to(bao().address());
+        let told = Arc::new(Mutex::new(String::new()));
+        let sink = told.clone();
+        log::set(Level::Trace, move |_, _, message| sink.lock().unwrap().push_str(message));
+        let role = [("vault_auth", "approle"), ("vault_role_id", &*role), ("vault_secret_id", &secret_id)];
+        let secrets = at(&proxy.url(), &[&role[..], &[("vault_path", &path)]].concat());
+        assert!(secrets.get("A").is_ok());
+        let token = proxy.requests().iter().find_map(|request| request.header("X-Vault-Token").map(str::to_owned));
+        let token = token.unwrap();
+        // Whatever the server says, it is not passed on with the token in it.
+        let mut texts = vec![secrets.describe(), secrets.check()];
+        for fault in [Fault::vault(403, &["permission denied"]), Fault::vault(400, &["odd"]), Fault::status(500)] {
+            proxy.always(fault);
+            texts.push(format!("{:?}", refreshed(&secrets, "B").unwrap_err()));
+            texts.push(secrets.check());
+        }
+        texts.push(told.lock().unwrap().clone());
+        for text in texts {
+            for canary in [&*token, &secret_id, role[1].1, "value"] {
+                assert!(!text.replace("\"value\"", "").contains(canary), "{text}");
+            }
+        }
     });
 }

@@ -9,8 +9,10 @@ use crate::bytes::SecretBytes;
 
 /// The longest text of the server's own that a message quotes.
 const MAX_QUOTE: usize = 300;
+/// The shortest word that may be a secret.
+const SECRET: usize = 20;
 
-/// An answer that is not worth another attempt.
+/// An answer that no further attempt would change.
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) body: SecretBytes,
@@ -26,7 +28,7 @@ impl Answer {
     pub(super) fn told(&self) -> Told {
         let object = self.object();
         let texts = |name| object.as_ref().map(|object| object.texts(name)).unwrap_or_default();
-        Told { errors: texts("errors"), warnings: texts("warnings"), is_vault: object.is_some() }
+        Told { errors: texts("errors"), warnings: texts("warnings") }
     }
 }
 
@@ -34,8 +36,6 @@ impl Answer {
 pub(super) struct Told {
     pub(super) errors: Vec<String>,
     pub(super) warnings: Vec<String>,
-    /// Whether it was said as Vault does.
-    pub(super) is_vault: bool,
 }
 
 impl Told {
@@ -43,7 +43,8 @@ impl Told {
         self.errors.iter().chain(&self.warnings).any(|text| text.contains(part))
     }
 
-    /// The errors as a part of one sentence, `: "permission denied"`; empty if there are none.
+    /// The errors as a part of one sentence, ` (it says: permission denied)`; empty if there are none. What looks like a
+    /// token is left out: a server, or what stands before it, might show what it was sent.
     pub(super) fn quoted(&self) -> String {
         let mut words = String::new();
         for error in &self.errors {
@@ -51,12 +52,18 @@ impl Told {
             let text = error.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
             for word in text.skip_while(|word| *word == "*") {
                 words.push_str(if words.is_empty() { "" } else { " " });
-                words.push_str(word);
+                words.push_str(if looks_secret(word) { "…" } else { word });
             }
         }
         let quote: String = words.chars().take(MAX_QUOTE).collect();
         if quote.is_empty() { quote } else { format!(" (it says: {quote})") }
     }
+}
+
+/// Whether a word has as many letters and digits in a row as a token, a secret id or a JWT, which all have digits.
+fn looks_secret(word: &str) -> bool {
+    let mut parts = word.split(|c: char| !c.is_ascii_alphanumeric() && !"._-+=".contains(c));
+    parts.any(|part| part.len() >= SECRET && part.contains(|c: char| c.is_ascii_digit()))
 }
 
 /// The members of a JSON object as they stand in the text. `null` counts as absent.
@@ -125,8 +132,10 @@ mod tests {
         assert_eq!(denied.quoted(), " (it says: permission denied)");
         assert!(denied.says("permission denied"));
         assert_eq!(answer(r#"{"errors":[]}"#).told().quoted(), "");
-        let page = answer("<html>").told();
-        assert!(!page.is_vault && page.quoted().is_empty());
+        assert_eq!(answer("<html>").told().quoted(), "");
+        let shown =
+            answer(r#"{"errors":["token \"hvs.CAESIJ0123456789abcdef\" in request path \"secret/data/a\""]}"#).told();
+        assert_eq!(shown.quoted(), " (it says: token … in request path \"secret/data/a\")");
         let long = answer(&format!("{{\"errors\":[\"{}\"]}}", "x ".repeat(5000))).told();
         assert!(long.quoted().len() < 400);
     }

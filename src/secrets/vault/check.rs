@@ -6,16 +6,18 @@ use serde_json::{Map, Value, json};
 
 use super::Vault;
 use super::answer::Object;
+use super::auth::Auth;
 use super::client::{Call, Session};
-use super::login::Auth;
+use super::place::Place;
 use super::token::is_refusal;
 use crate::clock::Deadline;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Status};
 use crate::secrets::document::Document;
 use crate::secrets::layer::{Finding, State};
 
 /// A token with less than this left, in seconds, and no way to renew it, is worth a warning.
 const SOON: u64 = 24 * 3600;
+const MEND: &str = "mend the setting that is named";
 
 impl Vault {
     pub(super) fn describe(&self) -> Map<String, Value> {
@@ -43,7 +45,31 @@ impl Vault {
         let mut report = Report::default();
         match self.examine(&session, &mut report) {
             Ok(()) => report.finding(),
-            Err(error) => failed(&error),
+            Err(error) => {
+                let finding = Finding::new(State::Failed, error.message());
+                finding.with_advice(self.advice(&error))
+            }
+        }
+    }
+
+    /// What to do about a failed check, beside what the error says.
+    fn advice(&self, error: &Error) -> String {
+        let Place(settings) = self.place();
+        match (error.status(), error.detail()) {
+            (Status::Unavailable, 503) => "unseal the server, or wait until it is up: vault status".to_owned(),
+            (Status::Unavailable | Status::Timeout, _) => {
+                format!("try whether the server can be reached from here: curl {}/v1/sys/health", settings.address)
+            }
+            (Status::AccessDenied, 403) if matches!(settings.auth, Auth::Token(_) | Auth::TokenFile(_)) => {
+                format!(
+                    "log in anew, or look at what the token may: vault token capabilities {}",
+                    self.place().secret()
+                )
+            }
+            (Status::AccessDenied, 1..) => "mend the role, its credentials or its policies".to_owned(),
+            (Status::AccessDenied, _) => "set vault_ca_cert, or VAULT_CACERT, to the CA of the server".to_owned(),
+            (Status::Protocol, _) => "check the address, and the proxies on the way to it".to_owned(),
+            _ => MEND.to_owned(),
         }
     }
 
@@ -173,7 +199,7 @@ impl fmt::Display for TokenState {
     }
 }
 
-/// The error of a check, whose message ends with what to do.
-pub(super) fn failed(error: &Error) -> Finding {
-    Finding::new(State::Failed, error.message())
+/// The settings cannot be used.
+pub(super) fn refused(error: &Error) -> Finding {
+    Finding::new(State::Failed, error.message()).with_advice(MEND)
 }

@@ -44,16 +44,18 @@ pub(super) struct Session<'a> {
     vault: &'a Vault,
     http: Client,
     deadline: Deadline,
+    /// Whether what fails is tried again.
+    is_patient: bool,
 }
 
 impl<'a> Session<'a> {
     pub(super) fn new(vault: &'a Vault, deadline: Deadline) -> Session<'a> {
-        Session { vault, http: Client::new(vault.settings.transport.clone()), deadline }
+        Session { vault, http: Client::new(vault.settings.transport.clone()), deadline, is_patient: true }
     }
 
-    /// The same with at most half of the time that is left, for what should not use up a load's.
-    pub(super) fn in_half_the_time(self) -> Session<'a> {
-        Session { deadline: Deadline::after(self.deadline.remaining() / 2), ..self }
+    /// The same with one attempt and half of the time that is left, for what a load does not depend on.
+    pub(super) fn hurried(self) -> Session<'a> {
+        Session { deadline: Deadline::after(self.deadline.remaining() / 2), is_patient: false, ..self }
     }
 
     pub(super) fn place(&self) -> Place<'a> {
@@ -65,8 +67,11 @@ impl<'a> Session<'a> {
         answer.object().ok_or_else(|| self.place().not_vault(answer.status))
     }
 
-    /// Sends it until there is an answer that no further attempt would change.
+    /// Sends it until there is an answer that no further attempt would change. Its body is an object.
     pub(super) fn ask(&self, call: &Call<'_>) -> Result<Answer> {
+        if !self.is_patient {
+            return self.classified(call).map_err(|failed| failed.error);
+        }
         self.vault.retry.run(self.deadline, |_| self.classified(call))
     }
 
@@ -93,9 +98,10 @@ impl<'a> Session<'a> {
         let answer = Answer { status: response.status, body: response.body };
         let again = match answer.status {
             429 => Again::Throttled,
-            501 => Again::Never,
-            412 | 472 | 500..=599 => Again::Transient,
+            472 | 501 => Again::Never,
+            412 | 500..=599 => Again::Transient,
             400 if answer.told().says("Upgrading from non-versioned") => Again::Transient,
+            _ if answer.object().is_none() => return Err(Failed::finally(self.place().not_vault(answer.status))),
             _ => return Ok(answer),
         };
         Err(Failed { error: self.place().unavailable(&answer), again, after })

@@ -111,9 +111,7 @@ impl Vault {
             403 => return Ok(None),
             404 if answer.told().says("namespace not found") => return Err(place.no_namespace(&answer)),
             // Servers before version 0.10 do not know the question, nor version 2.
-            404 if answer.told().is_vault => {
-                return Ok(mounted(&self.settings.mount, &self.settings.path, Version::V1));
-            }
+            404 => return Ok(mounted(&self.settings.mount, &self.settings.path, Version::V1)),
             _ => return Err(place.refused(&answer, "asking for the version of the mount")),
         }
         let object = session.object(&answer)?;
@@ -149,7 +147,6 @@ impl Vault {
         match answer.status {
             200 => {}
             403 => return Err(place.read_denied(&answer, &path)),
-            404 if !told.is_vault => return Err(place.not_vault(404)),
             404 if told.says("namespace not found") => return Err(place.no_namespace(&answer)),
             404 if told.says("no handler for route") => return Err(place.no_mount(&answer)),
             404 => {}

@@ -1,39 +1,21 @@
-//! The ways to get a token, and logging in.
+//! Logging in.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use parking_lot::Mutex;
 use zeroize::Zeroizing;
 
 use super::address;
 use super::client::{Call, Session};
-use super::settings::file;
 use super::token::{Life, Token};
-use super::variables::{Given, Inputs, Origin, Refused};
+use super::variables::Origin;
 use crate::bytes::SecretBytes;
 use crate::clock::Instant;
 use crate::error::{Result, Source, Status};
 use crate::files::{self, Fingerprint};
-use crate::paths;
 
-/// Where Kubernetes puts the token of a pod's service account.
-const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
-const METHODS: &str = "token, approle, kubernetes or jwt";
-/// Keys that mean nothing without `vault_auth`.
-const OF_LOGINS: [&str; 6] =
-    ["vault_auth_mount", "vault_jwt_file", "vault_role", "vault_role_id", "vault_secret_id", "vault_secret_id_file"];
 const MAX_FILE: usize = 64 << 10;
-
-/// How a token is had.
-pub(super) enum Auth {
-    /// One that was given.
-    Token(SecretBytes),
-    /// One that stands in a file, which may be replaced.
-    TokenFile(PathBuf),
-    /// None: the agent at that address adds its own.
-    Agent,
-    Login(Login),
-}
 
 /// A login at `auth/{mount}/login`.
 pub(super) struct Login {
@@ -46,13 +28,11 @@ pub(super) enum Role {
     AppRole {
         role_id: SecretBytes,
         secret_id: SecretId,
+        /// Whether the secret id comes wrapped.
+        wrapping: Option<Wrapping>,
     },
     /// Both show a JWT that stands in a file.
-    Jwt {
-        kubernetes: bool,
-        role: Option<String>,
-        file: PathBuf,
-    },
+    Jwt { kubernetes: bool, role: Option<String>, file: PathBuf },
 }
 
 /// The second half of an AppRole's credentials; a role may do without.
@@ -62,40 +42,15 @@ pub(super) enum SecretId {
     File(PathBuf),
 }
 
-impl Auth {
-    /// `None` where nothing says how to log in.
-    pub(super) fn read(inputs: &Inputs<'_>, at_agent: bool) -> std::result::Result<Option<Auth>, Refused> {
-        match inputs.config("vault_auth")? {
-            None => {
-                for key in OF_LOGINS {
-                    if let Some(given) = inputs.config(key)? {
-                        return Err(given.origin.refuse("is set, but vault_auth, which says how to log in, is not"));
-                    }
-                }
-                Ok(token(inputs)?.or(at_agent.then_some(Auth::Agent)))
-            }
-            Some(given) => match given.value.as_str() {
-                "token" => token(inputs),
-                "approle" => app_role(inputs).map(Some),
-                "kubernetes" => jwt(inputs, true).map(Some),
-                "jwt" => jwt(inputs, false).map(Some),
-                _ => Err(given.origin.refuse(format!("must be {METHODS}"))),
-            },
-        }
-    }
-
-    /// The name of the method, as `vault_auth` takes it.
-    pub(super) fn name(&self) -> &'static str {
-        match self {
-            Auth::Token(_) | Auth::TokenFile(_) => "token",
-            Auth::Agent => "agent",
-            Auth::Login(login) => login.role.name(),
-        }
-    }
+/// A secret id that comes as a wrapping token, which gives it out once.
+#[derive(Default)]
+pub(super) struct Wrapping {
+    /// The last wrapping token, and what was in it.
+    last: Mutex<Option<(SecretBytes, SecretBytes)>>,
 }
 
 impl Role {
-    fn name(&self) -> &'static str {
+    pub(super) fn name(&self) -> &'static str {
         match self {
             Role::AppRole { .. } => "approle",
             Role::Jwt { kubernetes: true, .. } => "kubernetes",
@@ -104,87 +59,11 @@ impl Role {
     }
 }
 
-/// A token from the configuration, a variable or a file, in this order.
-fn token(inputs: &Inputs<'_>) -> std::result::Result<Option<Auth>, Refused> {
-    if let Some(given) = inputs.config("vault_token")? {
-        return secret(&given).map(|token| Some(Auth::Token(token)));
-    }
-    if let Some(given) = inputs.config("vault_token_file")? {
-        return Ok(Some(Auth::TokenFile(file(&given))));
-    }
-    if let Some(given) = inputs.tool("TOKEN")? {
-        return secret(&given).map(|token| Some(Auth::Token(token)));
-    }
-    if let Some(given) = inputs.tool("TOKEN_PATH")? {
-        return Ok(Some(Auth::TokenFile(file(&given))));
-    }
-    let home = match (inputs.variable)("HOME") {
-        Some(home) if !home.is_empty() => Some(PathBuf::from(home)),
-        _ => paths::home(),
-    };
-    let usual = home.map(|home| home.join(".vault-token"));
-    Ok(usual.filter(|path| path.is_file()).map(Auth::TokenFile))
-}
-
-fn app_role(inputs: &Inputs<'_>) -> std::result::Result<Auth, Refused> {
-    let method = Origin::Config("vault_auth");
-    let Some(role_id) = inputs.config("vault_role_id")? else {
-        return Err(method.refuse("is approle, which needs vault_role_id too"));
-    };
-    let secret_id = match (inputs.config("vault_secret_id")?, inputs.config("vault_secret_id_file")?) {
-        (Some(_), Some(_)) => return Err(method.refuse("is approle: set vault_secret_id or vault_secret_id_file")),
-        (Some(given), None) => SecretId::Given(secret(&given)?),
-        (None, Some(given)) => SecretId::File(file(&given)),
-        (None, None) => SecretId::None,
-    };
-    let role = Role::AppRole { role_id: secret(&role_id)?, secret_id };
-    Ok(Auth::Login(Login { mount: auth_mount(inputs, "approle")?, role }))
-}
-
-fn jwt(inputs: &Inputs<'_>, kubernetes: bool) -> std::result::Result<Auth, Refused> {
-    let role = inputs.config("vault_role")?.map(|given| given.value.as_str().to_owned());
-    if kubernetes && role.is_none() {
-        return Err(Origin::Config("vault_auth").refuse("is kubernetes, which needs vault_role too"));
-    }
-    let file = inputs.config("vault_jwt_file")?.map_or_else(|| PathBuf::from(SERVICE_ACCOUNT), |given| file(&given));
-    let mount = auth_mount(inputs, if kubernetes { "kubernetes" } else { "jwt" })?;
-    Ok(Auth::Login(Login { mount, role: Role::Jwt { kubernetes, role, file } }))
-}
-
-fn auth_mount(inputs: &Inputs<'_>, usual: &str) -> std::result::Result<String, Refused> {
-    let Some(given) = inputs.config("vault_auth_mount")? else { return Ok(usual.to_owned()) };
-    let path = address::path(&given)?.unwrap_or_else(|| usual.to_owned());
-    Ok(path.strip_prefix("auth/").unwrap_or(&path).to_owned())
-}
-
-fn secret(given: &Given) -> std::result::Result<SecretBytes, Refused> {
-    let text = printable(given.value.as_bytes()).map_err(|what| given.origin.refuse(what))?;
-    SecretBytes::copy_from(text).map_err(|error| Refused { error, in_config: true })
-}
-
-/// The text without white space around it, if it is one that can be sent.
-fn printable(text: &[u8]) -> std::result::Result<&[u8], &'static str> {
-    let text = text.trim_ascii();
-    match text {
-        [] => Err("is empty"),
-        text if text.iter().all(u8::is_ascii_graphic) => Ok(text),
-        _ => Err("has spaces, line breaks or other characters in it that cannot be part of it"),
-    }
-}
-
-/// A secret that stands alone in a file, and the state of that file.
-pub(super) fn secret_in(path: &Path) -> Result<(SecretBytes, Fingerprint)> {
-    let contents = files::read(path, MAX_FILE).map_err(|error| error.with_source(Source::Vault))?;
-    let text =
-        printable(&contents.bytes).map_err(|what| Origin::File(path.display().to_string()).refuse(what).error)?;
-    Ok((SecretBytes::copy_from(text)?, Fingerprint::of(&contents.metadata)))
-}
-
 impl Login {
     /// Logs in now.
     pub(super) fn run(&self, session: &Session<'_>) -> Result<Token> {
         let path = format!("auth/{}/login", address::encoded(&self.mount));
-        let body = self.role.body()?;
+        let body = self.role.body(session)?;
         let began = Instant::now();
         let answer = session.ask(&Call::post(&path).with_body(&body))?;
         if answer.status != 200 {
@@ -212,18 +91,22 @@ impl fmt::Display for Login {
 
 impl Role {
     /// The request's JSON. Files are read anew each time.
-    fn body(&self) -> Result<Zeroizing<Vec<u8>>> {
+    fn body(&self, session: &Session<'_>) -> Result<Zeroizing<Vec<u8>>> {
         match self {
-            Role::AppRole { role_id, secret_id } => {
-                let secret_id = match secret_id {
+            Role::AppRole { role_id, secret_id, wrapping } => {
+                let given = match secret_id {
                     SecretId::None => None,
                     SecretId::Given(secret_id) => Some(secret_id.clone()),
-                    SecretId::File(path) => Some(secret_in(path)?.0),
+                    SecretId::File(path) => Some(secret_in(path, "secret id")?.0),
+                };
+                let secret_id = match (given, wrapping) {
+                    (Some(given), Some(wrapping)) => Some(wrapping.open(session, given)?),
+                    (given, _) => given,
                 };
                 Ok(json(&[("role_id", Some(role_id)), ("secret_id", secret_id.as_deref())]))
             }
             Role::Jwt { role, file, .. } => {
-                let (jwt, _) = secret_in(file)?;
+                let (jwt, _) = secret_in(file, "JWT")?;
                 Ok(json(&[("role", role.as_ref().map(String::as_bytes)), ("jwt", Some(&jwt))]))
             }
         }
@@ -248,6 +131,30 @@ impl Role {
     }
 }
 
+impl Wrapping {
+    /// What is in this wrapping token. The server gives it out once, so it is kept for later logins.
+    fn open(&self, session: &Session<'_>, token: SecretBytes) -> Result<SecretBytes> {
+        let last = self.last.lock().clone();
+        if let Some((known, secret_id)) = last
+            && *known == *token
+        {
+            return Ok(secret_id);
+        }
+        let answer = session.ask(&Call::post("sys/wrapping/unwrap").with_token(Some(&token)))?;
+        if answer.status != 200 {
+            return Err(session.place().unwrapping_refused(&answer));
+        }
+        let object = session.object(&answer)?;
+        let secret_id = object.object("data").and_then(|data| data.secret("secret_id")).ok_or_else(|| {
+            let what = "what is wrapped is not a secret id: wrap the answer of auth/…/role/…/secret-id";
+            session.place().error(Status::Config, what)
+        })?;
+        let secret_id = SecretBytes::copy_from(secret_id.as_bytes())?;
+        *self.last.lock() = Some((token, secret_id.clone()));
+        Ok(secret_id)
+    }
+}
+
 /// A JSON object of these texts.
 fn json(members: &[(&str, Option<&[u8]>)]) -> Zeroizing<Vec<u8>> {
     // Six bytes are the most that one byte becomes, so the text never moves to a larger place.
@@ -266,6 +173,25 @@ fn json(members: &[(&str, Option<&[u8]>)]) -> Zeroizing<Vec<u8>> {
     json
 }
 
+/// The text without white space around it, if it is one that can be sent.
+pub(super) fn printable(text: &[u8]) -> std::result::Result<&[u8], &'static str> {
+    let text = text.trim_ascii();
+    match text {
+        [] => Err("is empty"),
+        text if text.iter().all(u8::is_ascii_graphic) => Ok(text),
+        _ => Err("has spaces, line breaks or other characters in it that cannot be part of it"),
+    }
+}
+
+/// A secret that stands alone in a file, and the state of that file. `what` it is, for the error.
+pub(super) fn secret_in(path: &Path, what: &str) -> Result<(SecretBytes, Fingerprint)> {
+    let told = |message: &str| format!("the {what} for Vault cannot be read: {message}");
+    let contents = files::read(path, MAX_FILE).map_err(|error| error.with_source(Source::Vault).map_message(told))?;
+    let text =
+        printable(&contents.bytes).map_err(|what| Origin::File(path.display().to_string()).refuse(what).error)?;
+    Ok((SecretBytes::copy_from(text)?, Fingerprint::of(&contents.metadata)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -281,10 +207,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
         std::fs::write(&path, " s.token\r\n").unwrap();
-        assert_eq!(&*secret_in(&path).unwrap().0, b"s.token");
+        assert_eq!(&*secret_in(&path, "token").unwrap().0, b"s.token");
         for text in ["", " \n", "CANARY one", "CANARY\nX-Other: 1", "CANARY\u{7f}", "CANARYé"] {
             std::fs::write(&path, text).unwrap();
-            let error = secret_in(&path).unwrap_err();
+            let error = secret_in(&path, "token").unwrap_err();
             assert_eq!((error.status(), error.source_layer()), (Status::Config, Source::Vault));
             assert!(error.message().contains("token") && !error.message().contains("CANARY"), "{error}");
         }

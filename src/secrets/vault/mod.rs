@@ -2,6 +2,7 @@
 
 mod address;
 mod answer;
+mod auth;
 mod check;
 mod client;
 mod kv;
@@ -88,6 +89,7 @@ impl DocumentSource for VaultSource {
     }
 
     fn describe(&self) -> Map<String, Value> {
+        let _inside = fork::enter();
         match &self.vault {
             Ok(vault) => vault.describe(),
             Err(error) => Map::from_iter([("error".to_owned(), Value::from(error.message()))]),
@@ -98,7 +100,7 @@ impl DocumentSource for VaultSource {
         let _inside = fork::enter();
         match &self.vault {
             Ok(vault) => vault.check(deadline),
-            Err(error) => check::failed(error),
+            Err(error) => check::refused(error),
         }
     }
 }
@@ -138,7 +140,7 @@ impl Vault {
         let session = Session::new(self, deadline);
         let read = self.with_token(&session, |token| self.read(&session, token));
         match &read {
-            Ok(_) => self.keep_token(&session.in_half_the_time()),
+            Ok(_) => self.keep_token(&session.hurried()),
             // A mount may have become one of another version, of which the policies know.
             Err(error) if is_refusal(error) => self.memory.lock().mounted = None,
             Err(_) => {}

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use super::answer::Answer;
-use super::login::{Auth, Login};
+use super::auth::Auth;
+use super::login::Login;
 use super::settings::Settings;
 use crate::error::{Error, Source, Status};
 
@@ -65,7 +66,7 @@ impl Place<'_> {
             status => format!("it failed with HTTP {status}; look at its log"),
         };
         let error = self.answered(Status::Unavailable, answer, format!("{what}{}", told.quoted()));
-        error.with_retryable(answer.status != 501)
+        error.with_retryable(!matches!(answer.status, 472 | 501))
     }
 
     pub(super) fn sealed(&self) -> Error {
@@ -81,9 +82,6 @@ impl Place<'_> {
     /// A request was understood and refused.
     pub(super) fn refused(&self, answer: &Answer, action: &str) -> Error {
         let told = answer.told();
-        if !told.is_vault {
-            return self.not_vault(answer.status);
-        }
         let quoted = told.quoted();
         match answer.status {
             404 if told.says("namespace not found") => self.no_namespace(answer),
@@ -129,7 +127,6 @@ impl Place<'_> {
         let told = answer.told();
         let quoted = told.quoted();
         match answer.status {
-            _ if !told.is_vault => self.not_vault(answer.status),
             404 if told.says("namespace not found") => self.no_namespace(answer),
             // Of a mount that is not there the server says no more than that access is denied.
             403 | 404 => {
@@ -146,6 +143,16 @@ impl Place<'_> {
             }
             status => self.answered(Status::Protocol, answer, format!("{login} is refused with HTTP {status}{quoted}")),
         }
+    }
+
+    /// A wrapping token was refused.
+    pub(super) fn unwrapping_refused(&self, answer: &Answer) -> Error {
+        let what = format!(
+            "the wrapped secret id cannot be had{}: it has expired, or was unwrapped before, by somebody else if not by \
+             this program; deliver a new one",
+            answer.told().quoted()
+        );
+        self.answered(Status::AccessDenied, answer, what)
     }
 
     /// The secret as people write it down: `secret/simpletuner`.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::address::{self, Address};
-use super::login::Auth;
+use super::auth::Auth;
 use super::pace::Rate;
 use super::variables::{Given, Inputs, Refused};
 use crate::http::{self, Proxy, Roots};

@@ -95,7 +95,7 @@ fn the_configuration_goes_before_the_environment() {
         ],
     );
     assert_eq!(settings.address.to_string(), "http://here:1");
-    assert!(matches!(&settings.auth, login::Auth::Token(token) if **token == *b"mine"));
+    assert!(matches!(&settings.auth, auth::Auth::Token(token) if **token == *b"mine"));
     assert_eq!((settings.namespace.as_deref(), &*settings.path, &*settings.mount), (Some("a/b"), "own/app", "kv"));
     assert_eq!((settings.version, settings.max_attempts), (Some(Version::V1), 5));
     assert!(matches!(&settings.transport.roots, Roots::File(path) if path == Path::new("/ca.pem")));
@@ -148,14 +148,14 @@ fn ways_to_log_in_are_chosen() {
     assert_eq!(settings(&[url, ("vault_auth", "jwt")], &[]).auth.name(), "jwt");
     assert_eq!(settings(&[url, ("vault_auth", "kubernetes"), ("vault_role", "r")], &[]).auth.name(), "kubernetes");
     let files = settings(&[url, ("vault_token_file", "/run/token")], &[("VAULT_TOKEN", "t")]);
-    assert!(matches!(files.auth, login::Auth::TokenFile(path) if path == Path::new("/run/token")));
+    assert!(matches!(files.auth, auth::Auth::TokenFile(path) if path == Path::new("/run/token")));
     let files = settings(&[url], &[("BAO_TOKEN_PATH", "/run/token")]);
-    assert!(matches!(files.auth, login::Auth::TokenFile(_)));
+    assert!(matches!(files.auth, auth::Auth::TokenFile(_)));
     assert_eq!(settings(&[], &[("VAULT_AGENT_ADDR", "http://127.0.0.1:8100")]).auth.name(), "agent");
     let home = tempfile::tempdir().unwrap();
     std::fs::write(home.path().join(".vault-token"), "t").unwrap();
     let files = settings(&[url], &[("HOME", home.path().to_str().unwrap())]);
-    assert!(matches!(files.auth, login::Auth::TokenFile(path) if path == home.path().join(".vault-token")));
+    assert!(matches!(files.auth, auth::Auth::TokenFile(path) if path == home.path().join(".vault-token")));
     for (more, what) in [
         (&[("vault_auth", "ldap")][..], "must be token, approle, kubernetes or jwt"),
         (&[("vault_auth", "approle")], "is approle, which needs vault_role_id"),

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use super::Vault;
 use super::answer::Object;
+use super::auth::Auth;
 use super::client::{Call, Session};
-use super::login::{Auth, Login, secret_in};
+use super::login::{Login, secret_in};
 use crate::bytes::SecretBytes;
 use crate::clock::Instant;
 use crate::error::{Error, Result, Status};
@@ -114,7 +115,7 @@ impl Vault {
                 Token { value: None, obtained: Instant::now(), life: None, file: None, refused_at_once: false }
             }
             Auth::TokenFile(path) => {
-                let (value, state) = secret_in(path)?;
+                let (value, state) = secret_in(path, "token")?;
                 log::emit(Level::Info, "vault", || format!("read the token in {}", path.display()));
                 Token::new(value, None, Some(state))
             }

@@ -1,6 +1,6 @@
 # make                 build the libraries into build/lib
 # make demo            build everything and show a launcher at work, offline
-# make demo-servers   the same with AWS Secrets Manager and Vault, on servers that it starts
+# make demo-servers    the same with AWS Secrets Manager and Vault, on servers that it starts
 # make test            install what the tests need, run all of them
 # make bench           measure, beside peers
 # make install         install into PREFIX, under DESTDIR

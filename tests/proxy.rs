@@ -90,13 +90,24 @@ fn answers_are_made() {
     assert_eq!(ask(&proxy, LONG).unwrap().header("location"), Some("http://elsewhere.test/"));
     proxy.next(1, Fault::RedirectForever);
     assert_eq!(ask(&proxy, LONG).unwrap().header("location"), Some("/v1/sys/health/again"));
-    proxy.next(1, Reply::new(200).header("X-Own", "a").body("b").into());
+    proxy.next(1, Reply::new(200).header("X-Own", "a").body("b"));
     let answer = ask(&proxy, LONG).unwrap();
     assert_eq!((answer.header("x-own"), answer.body.as_slice()), (Some("a"), &b"b"[..]));
     proxy.next(1, Fault::Huge(1_000_000));
     assert_eq!(ask(&proxy, LONG).unwrap().body.len(), 1_000_000);
     proxy.next(1, Fault::Garbage);
     assert!(ask(&proxy, LONG).is_err());
+}
+
+#[test]
+fn places_have_answers_of_their_own() {
+    let endpoint = Proxy::alone();
+    endpoint.at("GET /credentials", Reply::new(200).body(r#"{"AccessKeyId":"a"}"#));
+    endpoint.next(1, Fault::status(500));
+    let status = |path: &str| {
+        http::request(endpoint.address(), "GET", path, &[], b"", LONG).map(|answer| answer.status).unwrap()
+    };
+    assert_eq!([status("/credentials"), status("/credentials?x=1"), status("/")], [500, 200, 404]);
 }
 
 #[test]

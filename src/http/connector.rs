@@ -224,8 +224,12 @@ impl Transport for Link {
     fn await_input(&mut self, timeout: NextTimeout) -> std::result::Result<bool, ureq::Error> {
         self.wire.end_by(end_of(timeout));
         self.head_is_next = true;
-        let amount = self.wire.read(self.buffers.input_append_buf());
-        let amount = amount.map_err(|error| self.failed(error, "reading the answer of", timeout))?;
+        let space = self.buffers.input_append_buf();
+        if space.is_empty() {
+            let message = format!("the answer of {} has a line that is too long", self.server);
+            return Err(carried(failure::protocol(message)));
+        }
+        let amount = self.wire.read(space).map_err(|error| self.failed(error, "reading the answer of", timeout))?;
         self.buffers.input_appended(amount);
         Ok(amount > 0)
     }

@@ -54,6 +54,8 @@ pub(super) fn of_ureq(error: ureq::Error, origin: &Origin) -> Error {
             let hint = if origin.tls { "" } else { "; does it want https?" };
             protocol(format!("what {origin} answers is not HTTP/1.1{hint}"))
         }
+        // It ended within the line before a chunk.
+        ureq::Error::BodyStalled => of_io(io::ErrorKind::UnexpectedEof.into(), "reading the answer of", origin, None),
         error @ (ureq::Error::Http(_) | ureq::Error::BadUri(_)) => {
             Error::new(Status::Config, format!("the request to {origin} cannot be sent: {error}"))
         }

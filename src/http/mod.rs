@@ -135,10 +135,10 @@ impl Client {
 
     /// Sends one request and reads the whole answer, outside the fork gate. Redirects are answers like any other.
     ///
-    /// Errors: [`Status::Timeout`](crate::error::Status::Timeout) where the deadline passed, [`Status::Unavailable`] (marked as worth retrying) where
-    /// no connection could be had or it broke, [`Status::Config`](crate::error::Status::Config) for what no retry mends (a URL, a certificate file, a
-    /// header with CR or LF), [`Status::AccessDenied`](crate::error::Status::AccessDenied) for a certificate that is not trusted, [`Status::Protocol`] for
-    /// what is not HTTP or too long. The message names scheme, host and port of the URL, never its query.
+    /// Errors: `Timeout` where the deadline passed, `Unavailable` (marked as worth retrying) where no connection could
+    /// be had or it broke, `Config` for what no retry mends (a URL, a certificate file, a header with CR or LF),
+    /// `AccessDenied` for a certificate that is not trusted, `Protocol` for what is not HTTP or too long. The message
+    /// names scheme, host and port of the URL, never its query.
     pub(crate) fn send(&self, request: &Request<'_>, deadline: Deadline) -> Result<Response> {
         let (uri, origin) = url::parse(request.url)?;
         let begin = Instant::now();

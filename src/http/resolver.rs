@@ -118,9 +118,15 @@ mod tests {
     }
 
     #[test]
-    fn a_name_has_addresses() {
+    fn a_name_has_addresses_and_our_signals_stay_as_they_are() {
+        let mask = || {
+            let state = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+            state.lines().find(|line| line.starts_with("SigBlk:")).unwrap().to_owned()
+        };
+        let before = mask();
         let found = look_up("localhost", 80, Some(Instant::now() + Duration::from_secs(5))).unwrap();
         assert!(found.iter().all(|address| address.ip().is_loopback() && address.port() == 80), "{found:?}");
+        assert_eq!(mask(), before);
     }
 
     #[test]

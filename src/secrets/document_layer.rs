@@ -24,8 +24,6 @@ use crate::log::{self, Level};
 
 /// The first rest of a source that fails.
 const BACKOFF: Duration = Duration::from_secs(1);
-/// A load that ends for want of time says nothing about its source, if it had less than this.
-const FAIR_TIME: Duration = Duration::from_secs(1);
 
 pub(super) struct DocumentLayer<S> {
     source: S,
@@ -175,7 +173,7 @@ impl<S: DocumentSource> DocumentLayer<S> {
             let state = self.state.lock();
             (state.document.clone(), state.failing.clone())
         };
-        if error.status() != Status::Timeout || given >= FAIR_TIME {
+        if error.status() != Status::Timeout || given >= self.times.fair {
             let times = failing.map_or(0, |failing| failing.times);
             let rest = BACKOFF.saturating_mul(1 << times.min(16)).min(self.times.max_backoff);
             failing = Some(Failing { error: error.clone(), times: times + 1, until: Deadline::after(rest) });

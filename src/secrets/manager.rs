@@ -73,7 +73,8 @@ impl Manager {
         let _inside = fork::enter();
         let default: Vec<String> = DEFAULT_PROVIDERS.map(str::to_owned).to_vec();
         let names = config.list("providers").unwrap_or(&default);
-        let times = Times::of(config);
+        let timeout = config.time("timeout", DEFAULT_TIMEOUT);
+        let times = Times::of(config, timeout);
         let mut layers: Vec<Arc<dyn Layer>> = Vec::new();
         let mut file = None;
         for name in names {
@@ -95,7 +96,6 @@ impl Manager {
                 _ => return Err(unknown_provider(name)),
             }
         }
-        let timeout = config.time("timeout", DEFAULT_TIMEOUT);
         let memory = Memory::new(times)?;
         Ok(Manager { layers: RwLock::new(layers.into()), file, memory, timeout })
     }
@@ -170,7 +170,7 @@ impl Manager {
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    failure.get_or_insert(error);
+                    failure = Some(memory::first_of(failure, error));
                 }
             }
         }

@@ -34,15 +34,19 @@ pub(super) struct Times {
     pub(super) max_stale: Duration,
     /// The longest rest of a source that fails.
     pub(super) max_backoff: Duration,
+    /// A load that ends for want of time says nothing about its source, if it had less than this.
+    pub(super) fair: Duration,
 }
 
 impl Times {
-    pub(super) fn of(config: &Config) -> Times {
+    /// Those of the configuration; `timeout` is what a call usually has.
+    pub(super) fn of(config: &Config, timeout: Duration) -> Times {
         Times {
             cache_ttl: config.time("cache_ttl", Duration::from_secs(300)),
             miss_ttl: config.time("miss_ttl", Duration::from_secs(5)),
             max_stale: config.time("max_stale", Duration::from_secs(3600)),
             max_backoff: config.time("max_backoff", Duration::from_secs(15)),
+            fair: (timeout / 4).min(Duration::from_secs(1)),
         }
     }
 }
@@ -93,20 +97,20 @@ impl Memory {
         loop {
             let mut own = None;
             let answer = self.answers.get_or_load(&entry, request.deadline.remaining(), |_| {
-                let secret = walk(run, key, request)?;
+                let secret = walk(run, key, request);
                 own = Some(secret.clone());
-                Ok(self.remember(secret))
+                secret.map(|secret| self.remember(secret))
             });
             return match (own, answer) {
-                (Some(secret), _) => Ok(secret),
+                (Some(Ok(secret)), _) => Ok(secret),
                 (None, Ok(answer)) if answer.is_superseded() => {
                     self.answers.delete(&entry);
                     continue;
                 }
-                (None, Ok(answer)) => Ok(answer.0.clone()),
+                (_, Ok(answer)) => Ok(answer.0.clone()),
                 // Whoever asked, for all who wait, may have had less time than we have.
                 (None, Err(error)) if error.status() == Status::Timeout && !request.deadline.has_passed() => continue,
-                (None, Err(error)) => Err(error),
+                (_, Err(error)) => Err(error),
             };
         }
     }
@@ -157,7 +161,7 @@ impl Memory {
 
 /// Asks the layers of a run one after the other.
 fn walk(run: &Run<'_>, key: &str, request: &Request) -> Result<Option<Secret>> {
-    let mut failure = None;
+    let mut failure: Option<Error> = None;
     for (at, layer) in run.layers.iter().enumerate() {
         let share = request.share(run.others_behind || at + 1 < run.layers.len());
         match layer.find(key, &share) {
@@ -165,7 +169,7 @@ fn walk(run: &Run<'_>, key: &str, request: &Request) -> Result<Option<Secret>> {
             Ok(None) => {}
             Err(error) => {
                 let error = failed(&**layer, key, error);
-                failure.get_or_insert(error);
+                failure = Some(first_of(failure, error));
             }
         }
     }
@@ -176,6 +180,14 @@ fn walk(run: &Run<'_>, key: &str, request: &Request) -> Result<Option<Secret>> {
 pub(super) fn failed(layer: &dyn Layer, key: &str, error: Error) -> Error {
     log::emit(Level::Warn, "secrets", || format!("{key:?}: the layer {} failed: {error}", layer.name()));
     error.with_source(layer.source()).map_message(|message| format!("the layer {} failed: {message}", layer.name()))
+}
+
+/// The failure that a caller sees where several layers failed: the first, which tells of the others.
+pub(super) fn first_of(first: Option<Error>, next: Error) -> Error {
+    match first {
+        Some(first) => first.map_message(|message| format!("{message}; and {}", next.message())),
+        None => next,
+    }
 }
 
 /// A name cannot hold a NUL, so no two runs have the same entry.

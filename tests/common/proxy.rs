@@ -3,7 +3,8 @@
 //! ```ignore
 //! let proxy = Proxy::to(moto().address());           // HTTP; the client's URL is proxy.url()
 //! proxy.next(2, Fault::status(503));                 // for the next two requests, then as before
-//! proxy.always(Fault::Hang);                    // until told otherwise
+//! proxy.always(Fault::Hang);                         // until told otherwise
+//! proxy.at("GET /v1/app", Reply::new(200).body("{}")); // for one place, until told otherwise
 //! proxy.heal();                                      // everything passes again
 //! assert_eq!(proxy.requests()[0].header("x-vault-token"), None);
 //! assert_eq!(proxy.connections(), 1);                // requests share a connection where the client keeps it
@@ -13,6 +14,7 @@
 //! | proxy | passes on |
 //! |---|---|
 //! | [`Proxy::to`] | HTTP requests to one server, with one fault each |
+//! | [`Proxy::alone`] | nothing: it answers as told by [`Proxy::at`], and 404 |
 //! | [`Proxy::tcp`] | bytes, so TLS too, with one fault for each connection: `Pass`, `Hang`, `Refuse`, `ResetBefore`, `Delay`, `Slow`, `Cut` |
 //! | [`Proxy::forward`] | whatever the client names, by CONNECT or with a whole URL, as `HTTPS_PROXY` and `HTTP_PROXY` do; [`Proxy::route`] leads a host elsewhere |
 //!
@@ -77,6 +79,7 @@ struct Shared {
 #[derive(Default)]
 struct State {
     next: VecDeque<Fault>,
+    places: HashMap<String, Fault>,
     default: Fault,
     routes: HashMap<String, String>,
     requests: Vec<Request>,
@@ -97,6 +100,13 @@ impl Proxy {
     /// In front of any server at host:port.
     pub fn tcp(upstream: &str) -> Proxy {
         Proxy::start(Kind::Tcp, upstream)
+    }
+
+    /// In front of nothing: 404 wherever [`Proxy::at`] says nothing else.
+    pub fn alone() -> Proxy {
+        let proxy = Proxy::to("");
+        proxy.always(Fault::status(404));
+        proxy
     }
 
     /// The proxy of a company.
@@ -124,13 +134,15 @@ impl Proxy {
     }
 
     /// This fault for the next `count` requests, behind those that were ordered before.
-    pub fn next(&self, count: usize, fault: Fault) {
+    pub fn next(&self, count: usize, fault: impl Into<Fault>) {
+        let fault = fault.into();
         self.check(&fault);
         self.shared.lock().next.extend(std::iter::repeat_n(fault, count));
     }
 
     /// This fault for every request that no [`Proxy::next`] speaks of.
-    pub fn always(&self, fault: Fault) {
+    pub fn always(&self, fault: impl Into<Fault>) {
+        let fault = fault.into();
         self.check(&fault);
         self.shared.lock().default = fault;
     }
@@ -141,10 +153,19 @@ impl Proxy {
         assert!(self.shared.kind != Kind::Http || !matches!(fault, Fault::Cut(_)), "Cut is a fault of a connection");
     }
 
+    /// This fault for every request to one place, `"GET /latest/meta-data/"` say, that no [`Proxy::next`] speaks of. With
+    /// [`Fault::Answer`] it stands in for what no real server here offers, the endpoint for containers say.
+    pub fn at(&self, place: &str, fault: impl Into<Fault>) {
+        let fault = fault.into();
+        self.check(&fault);
+        self.shared.lock().places.insert(place.to_owned(), fault);
+    }
+
     /// From now on everything passes.
     pub fn heal(&self) {
         let mut state = self.shared.lock();
         state.next.clear();
+        state.places.clear();
         state.default = Fault::Pass;
     }
 
@@ -243,10 +264,14 @@ impl Shared {
         }
     }
 
-    /// The fault for the next request.
-    fn fault(&self) -> Fault {
+    /// The fault for this request, the next one.
+    fn fault(&self, method: &str, path: &str) -> Fault {
         let mut state = self.lock();
-        state.next.pop_front().unwrap_or_else(|| state.default.clone())
+        if let Some(fault) = state.next.pop_front() {
+            return fault;
+        }
+        let path = path.split('?').next().unwrap_or(path);
+        state.places.get(&format!("{method} {path}")).unwrap_or(&state.default).clone()
     }
 
     /// The fault that strikes before a request is read, if the next one is of this kind.

@@ -75,7 +75,7 @@ fn every_request_has_the_headers_of_vault() {
         set_variables([("VAULT_HEADERS", r#"{"X-Team": "blue"}"#)]);
         let secrets = root(&proxy, &path, &[("vault_namespace", "root")]);
         let state = Reply::new(503).header("X-Vault-Index", "v1:state").header("Retry-After", "0");
-        proxy.next(1, state.into());
+        proxy.next(1, state);
         let _ = secrets.get("A");
         let requests = proxy.requests();
         assert!(requests.len() >= 2);

@@ -201,6 +201,7 @@ fn an_answer_that_breaks_off_is_worth_another_try() {
         half("HTTP/1.1 200 OK\r\nContent-Le"),
         half("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"),
         half("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"),
+        half("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n4"),
         // Closing a socket with unread bytes resets it.
         Peer::new(|mut stream| drop(stream.read(&mut [0]))),
         Peer::new(|mut stream| {

@@ -87,6 +87,7 @@ const TIMES: Times = Times {
     miss_ttl: Duration::from_millis(100),
     max_stale: Duration::from_millis(400),
     max_backoff: Duration::from_millis(50),
+    fair: Duration::from_millis(50),
 };
 
 fn layer(times: Times) -> (Scripted, DocumentLayer<Scripted>) {

@@ -14,7 +14,7 @@ const FIVE_MINUTES: i64 = 300;
 
 pub(super) fn serve(shared: &Shared, client: &TcpStream, number: usize) -> io::Result<()> {
     if shared.kind == Kind::Tcp {
-        return tunnel(shared, client, &shared.upstream, &shared.fault());
+        return tunnel(shared, client, &shared.upstream, &shared.fault("", ""));
     }
     if let Some(fault) = shared.fault_at_door() {
         return break_off(client, &fault);
@@ -35,7 +35,7 @@ pub(super) fn serve(shared: &Shared, client: &TcpStream, number: usize) -> io::R
 
 /// Answers one request; whether the connection goes on.
 fn exchange(shared: &Shared, client: &TcpStream, request: &Request) -> io::Result<bool> {
-    let fault = shared.fault();
+    let fault = shared.fault(&request.method, &request.path);
     match &fault {
         Fault::Refuse | Fault::ResetBefore => return break_off(client, &fault).map(|()| false),
         Fault::Hang => return wait_for_end(client).map(|()| false),

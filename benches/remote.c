@@ -1,0 +1,108 @@
+/*
+ * A program with a secret from AWS or Vault, as the environment tells.
+ *   remote first KEY    gets it and ends
+ *   remote cached KEY   the time of a get once it is there: smallest and median of rounds, in ns
+ *   remote idle KEY     what a process that has it and waits keeps: memory more than before in KiB, threads, sockets
+ */
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "st_secrets.h"
+
+enum { ROUNDS = 21, CALLS = 20000 };
+
+static void get(const char *key, size_t len) {
+    st_error error = ST_ERROR_INIT;
+    st_bytes value = {0};
+    if (st_secrets_get(NULL, key, len, &value, &error) != ST_OK) {
+        fprintf(stderr, "remote: %s (%s)\n", error.message, st_status_name(error.status));
+        exit(1);
+    }
+    st_bytes_free(&value);
+}
+
+static double now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
+}
+
+static int ascending(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void cached(const char *key) {
+    double rounds[ROUNDS];
+    size_t len = strlen(key);
+    get(key, len);
+    for (int round = 0; round < ROUNDS; round++) {
+        double start = now();
+        for (int i = 0; i < CALLS; i++) {
+            get(key, len);
+        }
+        rounds[round] = (now() - start) / CALLS;
+    }
+    qsort(rounds, ROUNDS, sizeof *rounds, ascending);
+    printf("%.1f %.1f\n", rounds[0], rounds[ROUNDS / 2]);
+}
+
+static long resident_kib(void) {
+    char line[128];
+    long kib = 0;
+    FILE *status = fopen("/proc/self/status", "r");
+    while (status != NULL && kib == 0 && fgets(line, sizeof line, status) != NULL) {
+        if (sscanf(line, "VmRSS: %ld", &kib) == 1) {
+            break;
+        }
+    }
+    if (status != NULL) {
+        fclose(status);
+    }
+    return kib;
+}
+
+/* How many entries a folder has whose target, for a link, begins so. */
+static int entries(const char *folder, const char *start) {
+    int count = 0;
+    DIR *open = opendir(folder);
+    for (struct dirent *entry; open != NULL && (entry = readdir(open)) != NULL;) {
+        char target[64] = "";
+        if (entry->d_name[0] != '.' && *start != 0 &&
+            readlinkat(dirfd(open), entry->d_name, target, sizeof target - 1) < 0) {
+            continue;
+        }
+        count += entry->d_name[0] != '.' && strncmp(target, start, strlen(start)) == 0;
+    }
+    if (open != NULL) {
+        closedir(open);
+    }
+    return count;
+}
+
+static void idle(const char *key) {
+    long before = resident_kib();
+    get(key, ST_NUL);
+    /* What serves a load has ended by then. */
+    sleep(1);
+    long after = resident_kib();
+    printf("%ld %d %d\n", after - before, entries("/proc/self/task", ""), entries("/proc/self/fd", "socket:"));
+}
+
+int main(int argc, char **argv) {
+    if (argc == 3 && strcmp(argv[1], "first") == 0) {
+        get(argv[2], ST_NUL);
+    } else if (argc == 3 && strcmp(argv[1], "cached") == 0) {
+        cached(argv[2]);
+    } else if (argc == 3 && strcmp(argv[1], "idle") == 0) {
+        idle(argv[2]);
+    } else {
+        fputs("usage: remote first|cached|idle KEY\n", stderr);
+        return 2;
+    }
+    return 0;
+}

@@ -1,0 +1,302 @@
+//! The whole chain, with AWS (moto, which checks signatures and permissions) and Vault (OpenBao) behind proxies that make
+//! faults.
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::proxy::{Fault, Proxy};
+use common::servers::{bao, in_clean_environment, moto, set_variables, unique};
+use common::{open, text};
+use serde_json::json;
+use st_secrets::{Manager, Options, Source, Status, log};
+
+const REFRESH: Options = Options { timeout: None, refresh: true, cached_only: false };
+/// What a deadline may be overrun by.
+const GRACE: Duration = Duration::from_millis(100);
+
+/// AWS and Vault, each behind a proxy, with a document each.
+struct Both {
+    aws: Proxy,
+    vault: Proxy,
+    name: String,
+    path: String,
+    token: String,
+}
+
+impl Both {
+    fn start() -> Both {
+        let (name, path) = (unique("training"), unique("training"));
+        moto().secret(&name, &json!({"BOTH": "aws-both", "IN_AWS": "aws-only"}).to_string());
+        bao().put("secret", &path, &json!({"BOTH": "vault-both", "IN_VAULT": "vault-only"}));
+        let token = bao().token(&[&bao().policy(&[&format!("secret/data/{path}")], &["read"])], "1h");
+        set_variables(moto().user(&["secretsmanager:GetSecretValue"]).variables());
+        set_variables([("AWS_EC2_METADATA_DISABLED", "true")]);
+        Both { aws: Proxy::to(moto().address()), vault: Proxy::to(bao().address()), name, path, token }
+    }
+
+    fn open(&self, more: &[(&str, &str)]) -> Manager {
+        let (aws, vault) = (self.aws.url(), self.vault.url());
+        let mut settings = vec![
+            ("aws_secret_name", self.name.as_str()),
+            ("aws_region", "us-east-1"),
+            ("aws_endpoint_url", &aws),
+            ("vault_url", &vault),
+            ("vault_path", &self.path),
+            ("vault_token", &self.token),
+        ];
+        settings.extend_from_slice(more);
+        open(&settings).unwrap()
+    }
+
+    fn set_in_aws(&self, text: &str) {
+        moto().version(&self.name, text, &["AWSCURRENT"]);
+    }
+}
+
+/// Runs `body` in a process of its own in which no variable disturbs.
+fn with_both(name: &str, body: impl FnOnce(&Both)) {
+    let servers = || {
+        moto();
+        bao();
+        Vec::new()
+    };
+    in_clean_environment(name, servers, || body(&Both::start()));
+}
+
+fn sockets_and_threads() -> (usize, usize) {
+    let files = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+    let is_ours = |link: std::path::PathBuf| link.to_string_lossy().starts_with("socket:");
+    let sockets = files.filter(|file| std::fs::read_link(file.path()).is_ok_and(is_ours)).count();
+    (sockets, std::fs::read_dir("/proc/self/task").unwrap().count())
+}
+
+#[test]
+fn the_first_layer_that_has_the_key_answers() {
+    with_both("the_first_layer_that_has_the_key_answers", |both| {
+        let secrets = both.open(&[]);
+        let secret = secrets.get("BOTH").unwrap();
+        assert_eq!((&**secret.value(), secret.layer(), secret.source()), (&b"aws-both"[..], "aws", Source::Aws));
+        assert!(secret.version().is_some() && !secret.is_cached() && !secret.is_degraded() && !secret.is_stale());
+        let secret = secrets.get("IN_VAULT").unwrap();
+        assert_eq!((&**secret.value(), secret.layer(), secret.version()), (&b"vault-only"[..], "vault", Some("1")));
+        let secret = secrets.get("IN_AWS").unwrap();
+        assert!(secret.age() > Duration::ZERO && secret.expires_in() > Duration::from_secs(290), "{secret:?}");
+        set_variables([("BOTH", "from the environment")]);
+        assert_eq!(text(&secrets, "BOTH").as_deref(), Some("from the environment"));
+        let error = secrets.get("NOWHERE").unwrap_err();
+        assert_eq!(error.status(), Status::NotFound);
+        for part in ["not in secret", &both.name, &both.path] {
+            assert!(error.message().contains(part), "{part}: {error}");
+        }
+        assert_eq!(both.aws.requests().len(), 1, "one document answers every key");
+    });
+}
+
+#[test]
+fn a_thousand_callers_of_a_cold_document_cause_one_request() {
+    with_both("a_thousand_callers_of_a_cold_document_cause_one_request", |both| {
+        both.aws.always(Fault::Delay(Duration::from_millis(300)));
+        let secrets = both.open(&[]);
+        thread::scope(|scope| {
+            for number in 0..1000 {
+                let secrets = &secrets;
+                let (key, value) = [("BOTH", "aws-both"), ("IN_AWS", "aws-only")][number % 2];
+                let work = move || assert_eq!(text(secrets, key).as_deref(), Some(value));
+                thread::Builder::new().stack_size(128 << 10).spawn_scoped(scope, work).unwrap();
+            }
+        });
+        assert_eq!((both.aws.requests().len(), both.vault.requests().len()), (1, 0));
+    });
+}
+
+#[test]
+fn nothing_stays_open_between_requests() {
+    with_both("nothing_stays_open_between_requests", |both| {
+        let secrets = both.open(&[]);
+        let own = sockets_and_threads();
+        for _ in 0..5 {
+            secrets.refresh(None).unwrap();
+            both.aws.wait_until_closed();
+            both.vault.wait_until_closed();
+            // The proxies need a moment to end their own threads.
+            let begin = Instant::now();
+            while sockets_and_threads() != own && begin.elapsed() < Duration::from_secs(5) {
+                thread::sleep(Duration::from_millis(1));
+            }
+            assert_eq!(sockets_and_threads(), own);
+        }
+    });
+}
+
+#[test]
+fn a_hung_layer_leaves_the_next_its_half_of_the_deadline() {
+    with_both("a_hung_layer_leaves_the_next_its_half_of_the_deadline", |both| {
+        both.aws.always(Fault::Hang);
+        let secrets = both.open(&[("timeout", "2")]);
+        let begin = Instant::now();
+        let secret = secrets.get("BOTH").unwrap();
+        let time = begin.elapsed();
+        assert_eq!((&**secret.value(), secret.layer()), (&b"vault-both"[..], "vault"));
+        assert!(secret.is_degraded());
+        assert!(time > Duration::from_millis(900) && time < Duration::from_secs(1) + 3 * GRACE, "{time:?}");
+        // It rests now, and costs the next caller nothing.
+        let begin = Instant::now();
+        assert_eq!(secrets.get("IN_AWS").unwrap_err().status(), Status::Timeout);
+        assert!(begin.elapsed() < GRACE, "{:?}", begin.elapsed());
+    });
+}
+
+#[test]
+fn every_fault_ends_within_the_deadline_and_is_never_not_found() {
+    with_both("every_fault_ends_within_the_deadline_and_is_never_not_found", |both| {
+        let faults = || {
+            [
+                Fault::Hang,
+                Fault::Refuse,
+                Fault::ResetBefore,
+                Fault::Slow,
+                Fault::Half,
+                Fault::SlowBody,
+                Fault::RedirectForever,
+                Fault::Huge(1 << 32),
+                Fault::Endless,
+                Fault::Garbage,
+                Fault::status(429),
+                Fault::status(500),
+                Fault::status(503),
+                Fault::retry_after(503, "3600"),
+                Fault::aws(400, "ThrottlingException"),
+                Fault::redirect(307, "http://127.0.0.1:9/"),
+            ]
+        };
+        for (aws, vault) in faults().into_iter().zip(faults()) {
+            let fault = format!("{aws:?}");
+            both.aws.always(aws);
+            both.vault.always(vault);
+            let secrets = both.open(&[("timeout", "1.5")]);
+            let begin = Instant::now();
+            let error = secrets.get("BOTH").unwrap_err();
+            let time = begin.elapsed();
+            assert!(time < Duration::from_millis(1500) + GRACE, "{fault}: {time:?}");
+            assert_ne!(error.status(), Status::NotFound, "{fault}: {error}");
+            assert_eq!(error.source_layer(), Source::Aws, "{fault}: {error}");
+            assert!(error.message().contains("the layer vault failed"), "{fault}: {error}");
+            both.aws.heal();
+            both.vault.heal();
+            secrets.refresh(None).unwrap();
+            assert_eq!(text(&secrets, "BOTH").as_deref(), Some("aws-both"), "{fault}");
+        }
+    });
+}
+
+#[test]
+fn an_outage_is_bridged_by_stale_values_and_ends_by_itself() {
+    with_both("an_outage_is_bridged_by_stale_values_and_ends_by_itself", |both| {
+        let secrets = both.open(&[("cache_ttl", "0.4"), ("max_stale", "2"), ("max_backoff", "1"), ("timeout", "1")]);
+        secrets.get("BOTH").unwrap();
+        for fault in [Fault::Refuse, Fault::Hang, Fault::aws(400, "ThrottlingException")] {
+            both.aws.always(fault);
+            thread::sleep(Duration::from_millis(500));
+            let secret = secrets.get("BOTH").unwrap();
+            assert_eq!(&**secret.value(), b"aws-both");
+            assert!(secret.is_stale() && !secret.is_degraded(), "{}", secrets.describe());
+            let error = secrets.get("NOWHERE").unwrap_err();
+            assert_ne!(error.status(), Status::NotFound, "{error}");
+            both.aws.heal();
+            thread::sleep(Duration::from_millis(1010));
+            assert!(!secrets.get("BOTH").unwrap().is_stale(), "{}", secrets.describe());
+        }
+        // For a bounded time: after that Vault's value is all there is.
+        both.aws.always(Fault::Refuse);
+        thread::sleep(Duration::from_millis(2600));
+        let secret = secrets.get("BOTH").unwrap();
+        assert_eq!((secret.layer(), secret.is_degraded(), secret.is_stale()), ("vault", true, false));
+        assert_eq!(secrets.get("IN_AWS").unwrap_err().status(), Status::Unavailable);
+        both.aws.heal();
+        secrets.refresh(None).unwrap();
+        assert_eq!(text(&secrets, "IN_AWS").as_deref(), Some("aws-only"));
+    });
+}
+
+#[test]
+fn a_denial_and_a_deletion_end_stale_values_at_once() {
+    with_both("a_denial_and_a_deletion_end_stale_values_at_once", |both| {
+        let secrets = both.open(&[("miss_ttl", "0"), ("max_backoff", "0")]);
+        assert_eq!(text(&secrets, "IN_AWS").as_deref(), Some("aws-only"));
+        both.aws.always(Fault::aws(400, "AccessDeniedException"));
+        secrets.refresh(None).unwrap_err();
+        assert_eq!(secrets.get("IN_AWS").unwrap_err().status(), Status::AccessDenied);
+        both.aws.always(Fault::Refuse);
+        assert_eq!(secrets.get("IN_AWS").unwrap_err().status(), Status::Unavailable);
+        both.aws.heal();
+        assert_eq!(text(&secrets, "IN_AWS").as_deref(), Some("aws-only"));
+        moto().delete(&both.name, None);
+        secrets.refresh(None).unwrap();
+        assert_eq!(secrets.get("IN_AWS").unwrap_err().status(), Status::NotFound);
+        assert_eq!(text(&secrets, "BOTH").as_deref(), Some("vault-both"));
+        assert!(!secrets.get("BOTH").unwrap().is_degraded());
+    });
+}
+
+#[test]
+fn keys_of_one_document_are_of_one_version_while_it_rotates() {
+    with_both("keys_of_one_document_are_of_one_version_while_it_rotates", |both| {
+        let pair = |number: usize| json!({"USER": format!("u{number}"), "PASSWORD": format!("u{number}")}).to_string();
+        both.set_in_aws(&pair(0));
+        let secrets = both.open(&[("cache_ttl", "0.05")]);
+        let last = thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..2000 {
+                        let user = secrets.get("USER").unwrap();
+                        let password = secrets.get("PASSWORD").unwrap();
+                        if user.version() == password.version() {
+                            assert_eq!(&**user.value(), &**password.value());
+                        }
+                    }
+                });
+            }
+            let rotate = scope.spawn(|| {
+                (1..=20).for_each(|number| both.set_in_aws(&pair(number)));
+                20
+            });
+            rotate.join().unwrap()
+        });
+        let now = secrets.get_with("USER", &REFRESH).unwrap();
+        assert_eq!(&**now.value(), format!("u{last}").as_bytes());
+        assert_eq!(secrets.get("PASSWORD").unwrap().version(), now.version());
+    });
+}
+
+#[test]
+fn nothing_that_is_printed_holds_a_value_a_key_or_a_token() {
+    with_both("nothing_that_is_printed_holds_a_value_a_key_or_a_token", |both| {
+        let printed = Arc::new(Mutex::new(String::new()));
+        let sink = printed.clone();
+        log::set(log::Level::Trace, move |_, target, message| {
+            sink.lock().unwrap().push_str(&format!("{target}: {message}\n"));
+        });
+        let say = |text: String| printed.lock().unwrap().push_str(&text);
+        for fault in [Fault::Pass, Fault::Half, Fault::aws(400, "AccessDeniedException"), Fault::status(500)] {
+            both.aws.always(fault.clone());
+            both.vault.always(fault);
+            let secrets = both.open(&[("timeout", "1")]);
+            for key in ["BOTH", "IN_AWS", "IN_VAULT", "NOWHERE"] {
+                say(format!("{:?}\n", secrets.get(key)));
+            }
+            say(secrets.describe());
+            say(secrets.check());
+        }
+        log::clear();
+        let printed = printed.lock().unwrap();
+        let key = std::env::var("AWS_SECRET_ACCESS_KEY").unwrap();
+        for secret in ["aws-both", "aws-only", "vault-both", "vault-only", &key, &both.token] {
+            assert!(!printed.contains(secret), "{printed}");
+        }
+        assert!(printed.contains("http: POST") && printed.contains("http: GET"), "{printed}");
+    });
+}

@@ -1,0 +1,111 @@
+//! A core file of a C program that holds secrets of AWS and Vault has none of them in clear, nor the keys and tokens it
+//! logged in with. It is linked with the shared library in `build/lib`, which wipes what it frees.
+
+mod common;
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use common::servers::{bao, in_clean_environment, moto, process, unique};
+use common::{temp, write};
+use serde_json::json;
+
+/// Letters that occur nowhere else.
+fn random() -> String {
+    let mut bytes = [0; 24];
+    getrandom::fill(&mut bytes).unwrap();
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn compiled(folder: &Path) -> PathBuf {
+    let library = Path::new("build/lib").canonicalize().expect("build/lib is missing: run `make all`");
+    let program = folder.join("remote_holder");
+    let status = Command::new("cc")
+        .args(["-D_GNU_SOURCE", "-Wall", "-Iinclude", "-Itests/c", "tests/c/memory/remote_holder.c", "-o"])
+        .arg(&program)
+        .arg(format!("-L{}", library.display()))
+        .arg(format!("-Wl,-rpath,{}", library.display()))
+        .arg("-lst_secrets")
+        .status();
+    assert!(status.unwrap().success());
+    program
+}
+
+/// The core file of the program, once it says that it is ready.
+fn core_of(program: &Path, variables: &[(&str, String)], arguments: &[&str], folder: &Path) -> Vec<u8> {
+    let mut command = Command::new(program);
+    command.args(arguments).env_clear().envs(variables.iter().map(|(name, value)| (name, value)));
+    command.stdout(Stdio::piped());
+    let mut child = process::spawn(command);
+    let mut said = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
+    assert_eq!(said, "ready\n");
+    let core = folder.join("core");
+    let id = child.id().to_string();
+    let output = Command::new("gcore").arg("-o").arg(&core).arg(&id).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    process::end(&mut child);
+    std::fs::read(folder.join(format!("core.{id}"))).unwrap()
+}
+
+/// Which of these are in the core file, or any 16 bytes of them.
+fn found_in<'a>(core: &[u8], secrets: &[(&'a str, String)]) -> Vec<&'a str> {
+    let windows: std::collections::HashMap<&[u8], &str> =
+        secrets.iter().flat_map(|(name, secret)| secret.as_bytes().windows(16).map(|piece| (piece, *name))).collect();
+    let mut found: Vec<&str> = core.windows(16).filter_map(|piece| windows.get(piece).copied()).collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+#[test]
+fn a_core_file_holds_no_secret_of_a_server_and_nothing_to_log_in_with() {
+    in_clean_environment("a_core_file_holds_no_secret_of_a_server_and_nothing_to_log_in_with", Vec::new, || {
+        let folder = temp();
+        let program = compiled(folder.path());
+        let values = [random(), random(), random(), random()];
+        let (name, path) = (unique("core"), unique("core"));
+        moto().secret(&name, &json!({"AWS_KEPT": values[0], "AWS_FREED": values[1]}).to_string());
+        bao().put("secret", &path, &json!({"VAULT_KEPT": values[2], "VAULT_FREED": values[3]}));
+        // The keys of a session, in a file; a role whose secret id is in a file.
+        let key = moto().assume(&moto().role(&["secretsmanager:GetSecretValue"]));
+        let token = key.token.clone().unwrap();
+        let policy = bao().policy(&[&format!("secret/data/{path}")], &["read"]);
+        let (role, secret_id) = bao().approle(&[&policy], "1h");
+        let credentials = format!(
+            "[default]\naws_access_key_id = {}\naws_secret_access_key = {}\naws_session_token = {token}\n",
+            key.id, key.secret
+        );
+        let credentials = write(&folder.path().join("credentials"), &credentials);
+        let secret_id_file = write(&folder.path().join("secret_id"), &secret_id);
+        let variables = [
+            ("HOME", folder.path().to_str().unwrap().to_owned()),
+            ("AWS_SHARED_CREDENTIALS_FILE", credentials.to_str().unwrap().to_owned()),
+            ("AWS_REGION", "us-east-1".to_owned()),
+            ("AWS_ENDPOINT_URL", moto().url()),
+            ("SIMPLETUNER_AWS_SECRET_NAME", name.clone()),
+            ("SIMPLETUNER_VAULT_PATH", path.clone()),
+            ("VAULT_ADDR", bao().url()),
+        ];
+        let vault_token = bao().token(&[&policy], "1h");
+        write(&folder.path().join(".vault-token"), &vault_token);
+        let secrets = [
+            ("AWS_KEPT", values[0].clone()),
+            ("AWS_FREED", values[1].clone()),
+            ("VAULT_KEPT", values[2].clone()),
+            ("VAULT_FREED", values[3].clone()),
+            ("secret access key", key.secret),
+            ("session token", token),
+            ("secret id of Vault", secret_id),
+            ("token of Vault", vault_token),
+        ];
+        let by_role = json!({"vault_auth": "approle", "vault_role_id": role, "vault_secret_id_file": secret_id_file});
+        for settings in [by_role.to_string(), "{}".to_owned()] {
+            let core = core_of(&program, &variables, &[&settings], folder.path());
+            assert_eq!(found_in(&core, &secrets), [""; 0], "{settings}");
+        }
+        let core = core_of(&program, &variables, &["{}", "leak"], folder.path());
+        assert_eq!(found_in(&core, &secrets), ["AWS_KEPT"], "a copy that the program made itself must be found");
+    });
+}

@@ -131,7 +131,7 @@ fn location(given: Option<Given>) -> Result<Option<String>, Refused> {
 
 fn namespace(inputs: &Inputs<'_>) -> Result<Option<String>, Refused> {
     let Some(given) = inputs.either("vault_namespace", "NAMESPACE")? else { return Ok(None) };
-    if !given.value.is_ascii() || given.value.trim().contains(' ') {
+    if !given.value.is_ascii() || given.value.contains(' ') {
         return Err(given.origin.refuse("must be the path of a namespace: ASCII without spaces"));
     }
     address::path(&given)

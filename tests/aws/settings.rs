@@ -127,6 +127,21 @@ fn what_cannot_be_right_is_refused_before_a_byte_is_sent() {
 }
 
 #[test]
+fn a_variable_that_cannot_be_used_fails_this_layer_alone() {
+    alone!(|| user_and_secret(READ, r#"{"A": "1"}"#), || {
+        for (name, value) in [("SIMPLETUNER_AWS_SECRET_NAME", "a b"), ("AWS_MAX_ATTEMPTS", "none")] {
+            let before = std::env::var(name).unwrap_or_default();
+            set_variables([(name, value), ("OTHER", "2")]);
+            let secrets = open(&[]).unwrap();
+            assert_eq!(text(&secrets, "other").as_deref(), Some("2"));
+            refused_by(&secrets, Status::Config, &[&format!("the variable {name}")]);
+            assert!(secrets.describe().contains(name) && secrets.check().contains(name));
+            set_variables([(name, before)]);
+        }
+    },);
+}
+
+#[test]
 fn without_a_name_nothing_is_asked() {
     alone!(Vec::new, || {
         // Whatever is sent to any server in the environment would be seen.

@@ -2,20 +2,20 @@
 
 use std::time::Duration;
 
-use super::AwsSource;
+use super::Aws;
 use super::endpoint::{Service, is_in_clear};
 use super::load::{self, Session};
 use super::sts;
 use super::wire::Fault;
 use crate::clock::Deadline;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::secrets::layer::{Finding, State};
 
 /// STS need not be reachable where secrets are, behind a VPC endpoint.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-pub(super) fn check(source: &AwsSource, deadline: Deadline) -> Finding {
-    let session = match Session::open(source, deadline) {
+pub(super) fn check(aws: &Aws, deadline: Deadline) -> Finding {
+    let session = match Session::open(aws, deadline) {
         Ok(session) => session,
         Err(error) => return failed(&error),
     };
@@ -27,13 +27,13 @@ pub(super) fn check(source: &AwsSource, deadline: Deadline) -> Finding {
         Ok(endpoint) => is_in_clear(&endpoint.url).then_some(endpoint.url),
         Err(error) => return failed(&error),
     };
-    match load::load(source, deadline) {
+    match load::load(aws, deadline) {
         Ok(document) => match (document.missing, in_clear) {
-            (Some(why), _) => Finding::new(State::Warning, format!("{}: {why} ({caller})", source.named()))
+            (Some(why), _) => Finding::new(State::Warning, format!("{}: {why} ({caller})", aws.named()))
                 .with_advice("create it with: aws secretsmanager create-secret; or mend its name or region"),
             (None, Some(url)) => Finding::new(State::Warning, format!("{url} is not encrypted ({caller})"))
                 .with_advice("use an https:// endpoint"),
-            (None, None) => Finding::new(State::Ok, format!("{} can be read ({caller})", source.named())),
+            (None, None) => Finding::new(State::Ok, format!("{} can be read ({caller})", aws.named())),
         },
         Err(error) => {
             let finding = Finding::new(State::Failed, format!("{error} ({caller})"));
@@ -42,7 +42,7 @@ pub(super) fn check(source: &AwsSource, deadline: Deadline) -> Finding {
     }
 }
 
-fn failed(error: &crate::error::Error) -> Finding {
+pub(super) fn failed(error: &Error) -> Finding {
     let finding = Finding::new(State::Failed, error.message());
     match load::advice(error) {
         Some(advice) => finding.with_advice(advice),

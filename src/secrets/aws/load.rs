@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::AwsSource;
+use super::Aws;
 use super::client::{Batch, Secret, SecretsManager, Trouble};
 use super::credentials::{self, Context, Lease};
 use super::endpoint::{Service, is_in_clear};
@@ -19,7 +19,7 @@ use crate::secrets::document::Document;
 
 /// What one load, or one check, works with.
 pub(super) struct Session<'a> {
-    source: &'a AwsSource,
+    aws: &'a Aws,
     pub(super) settings: Settings<'a>,
     /// Where secrets without a region of their own are, and STS.
     pub(super) region: String,
@@ -29,10 +29,9 @@ pub(super) struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn open(source: &'a AwsSource, deadline: Deadline) -> Result<Session<'a>> {
-        let settings = Settings::read(&source.own, &source.environment)?;
-        let memory = &source.memory;
-        let metadata = Metadata::new(&memory.machine);
+    pub(super) fn open(aws: &'a Aws, deadline: Deadline) -> Result<Session<'a>> {
+        let settings = Settings::read(&aws.own, &aws.environment)?;
+        let metadata = Metadata::new(&aws.machine);
         let region = match settings.region()? {
             Some(region) => Some(region),
             None => credentials::region_of_instance(&settings, &metadata, deadline)?,
@@ -43,26 +42,26 @@ impl<'a> Session<'a> {
                 settings.profile_name
             ))
         })?;
-        *memory.region.lock() = Some(region.clone());
+        *aws.region.lock() = Some(region.clone());
         let disabled = "AWS_DISABLE_CLOCK_SKEW_CORRECTION";
         let wire = Wire {
             client: Client::new(settings.http()?),
-            clocks: &memory.clocks,
-            retry: &memory.retry,
+            clocks: &aws.clocks,
+            retry: &aws.retry,
             correct_clocks: !settings.flag(disabled, "disable_clock_skew_correction")?,
         };
-        Ok(Session { source, settings, region, wire, metadata, deadline })
+        Ok(Session { aws, settings, region, wire, metadata, deadline })
     }
 
     pub(super) fn keys(&self) -> Result<Arc<Lease>> {
-        self.source.memory.keys.obtain(credentials::plan(&self.settings)?, &self.context())
+        self.aws.keys.obtain(credentials::plan(&self.settings)?, &self.context())
     }
 
     /// Other keys than those that AWS has refused, as variables and files are now.
     fn other_keys(&self, refused: &Lease) -> Result<Option<Arc<Lease>>> {
-        let settings = Settings::read(&self.source.own, &self.source.environment)?;
+        let settings = Settings::read(&self.aws.own, &self.aws.environment)?;
         let context = Context { settings: &settings, ..self.context() };
-        self.source.memory.keys.renew(refused, credentials::plan(&settings)?, &context)
+        self.aws.keys.renew(refused, credentials::plan(&settings)?, &context)
     }
 
     fn context(&self) -> Context<'_> {
@@ -101,7 +100,7 @@ impl<'a> Session<'a> {
         endpoint: &Endpoint,
         lease: &Lease,
     ) -> std::result::Result<Vec<Secret>, Trouble> {
-        let own = &self.source.own;
+        let own = &self.aws.own;
         let manager = SecretsManager {
             wire: &self.wire,
             region,
@@ -112,7 +111,7 @@ impl<'a> Session<'a> {
             version_stage: own.version_stage.as_deref(),
             deadline: self.deadline,
         };
-        let single = &self.source.memory.single_calls;
+        let single = &self.aws.single_calls;
         // The call for many knows the current version alone.
         let at_once = names.len() > 1 && own.version_stage.is_none() && !single.load(Ordering::Relaxed);
         let mut answers: Vec<Option<Secret>> = names.iter().map(|_| None).collect();
@@ -138,10 +137,10 @@ fn warn_if_in_clear(endpoint: &Endpoint) {
 }
 
 /// All secrets as one document; of two that have one name, the one that comes first in the list counts.
-pub(super) fn load(source: &AwsSource, deadline: Deadline) -> Result<Document> {
-    let session = Session::open(source, deadline)?;
+pub(super) fn load(aws: &Aws, deadline: Deadline) -> Result<Document> {
+    let session = Session::open(aws, deadline)?;
     let mut lease = session.keys()?;
-    let names = &source.own.names;
+    let names = &aws.own.names;
     let region_of = |name: &'_ Name| name.region.clone().unwrap_or_else(|| session.region.clone());
     let mut answers: Vec<Option<Secret>> = names.iter().map(|_| None).collect();
     for index in 0..names.len() {

@@ -20,6 +20,7 @@ use super::layer::Finding;
 use crate::clock::Deadline;
 use crate::config::Config;
 use crate::error::{Result, Source};
+use crate::fork;
 use crate::http::retry::{Backoff, Retry};
 
 mod check;
@@ -45,13 +46,14 @@ const DEFAULT_ATTEMPTS: u32 = 3;
 
 /// Secrets Manager as a source of one document.
 pub(crate) struct AwsSource {
-    own: Own,
-    environment: Environment,
-    memory: Memory,
+    /// The error is of a variable that cannot be used: the layer fails, and the others work.
+    aws: Result<Aws>,
 }
 
-/// What is kept from load to load.
-struct Memory {
+/// What is asked for, and what is kept from load to load.
+struct Aws {
+    own: Own,
+    environment: Environment,
     keys: credentials::Kept,
     machine: metadata::Machine,
     clocks: wire::Clocks,
@@ -63,42 +65,39 @@ struct Memory {
 }
 
 impl AwsSource {
-    /// `None` where no secret is named. Nothing but own settings is looked at.
+    /// `None` where no secret is named. Nothing but own settings is looked at; the error is one of the configuration's.
     pub(crate) fn open(config: &Config) -> Result<Option<AwsSource>> {
-        AwsSource::open_in(config, Environment::Process)
-    }
-
-    fn open_in(config: &Config, environment: Environment) -> Result<Option<AwsSource>> {
-        let read = || -> Result<Option<AwsSource>> {
-            let Some(own) = Own::read(config, &environment)? else { return Ok(None) };
-            let attempts = match environment.text("AWS_MAX_ATTEMPTS")? {
-                Some(text) => text.parse().ok().filter(|attempts| *attempts > 0).ok_or_else(|| {
-                    names::config("the variable AWS_MAX_ATTEMPTS must be a whole number of 1 or more")
-                })?,
-                None => DEFAULT_ATTEMPTS,
-            };
-            let memory = Memory {
-                keys: credentials::Kept::default(),
-                machine: metadata::Machine::default(),
-                clocks: wire::Clocks::default(),
-                retry: Retry::new(config.count("max_attempts", attempts), Backoff::Exponential),
-                single_calls: AtomicBool::new(false),
-                region: Mutex::new(None),
-            };
-            Ok(Some(AwsSource { own, environment, memory }))
+        let environment = Environment::Process;
+        let own = match Own::read(config, &environment) {
+            Ok(Some(own)) => own,
+            Ok(None) => return Ok(None),
+            Err(refused) if refused.in_config => return Err(refused.error.with_source(Source::Aws)),
+            Err(refused) => return Ok(Some(AwsSource { aws: Err(refused.error) })),
         };
-        read().map_err(|error| error.with_source(Source::Aws))
+        let aws = attempts(&environment).map(|attempts| Aws {
+            own,
+            environment,
+            keys: credentials::Kept::default(),
+            machine: metadata::Machine::default(),
+            clocks: wire::Clocks::default(),
+            retry: Retry::new(config.count("max_attempts", attempts), Backoff::Exponential),
+            single_calls: AtomicBool::new(false),
+            region: Mutex::new(None),
+        });
+        Ok(Some(AwsSource { aws }))
     }
 
-    /// `secret "app/prod" in us-east-1`, as far as the region is known; an ARN has its own.
-    fn named(&self) -> String {
-        let names: Vec<String> = self.own.names.iter().map(|name| format!("{:?}", name.text)).collect();
-        let what = format!("{} {}", if names.len() == 1 { "secret" } else { "secrets" }, names.join(", "));
-        match &*self.memory.region.lock() {
-            Some(region) if self.own.names.iter().any(|name| name.region.is_none()) => format!("{what} in {region}"),
-            _ => what,
-        }
+    fn aws(&self) -> Result<&Aws> {
+        self.aws.as_ref().map_err(|error| error.clone().with_source(Source::Aws))
     }
+}
+
+fn attempts(environment: &Environment) -> Result<u32> {
+    let Some(text) = environment.text("AWS_MAX_ATTEMPTS")? else { return Ok(DEFAULT_ATTEMPTS) };
+    text.parse()
+        .ok()
+        .filter(|attempts| *attempts > 0)
+        .ok_or_else(|| names::config("the variable AWS_MAX_ATTEMPTS must be a whole number of 1 or more"))
 }
 
 impl DocumentSource for AwsSource {
@@ -111,32 +110,53 @@ impl DocumentSource for AwsSource {
     }
 
     fn place(&self) -> String {
-        self.named()
+        let _inside = fork::enter();
+        match &self.aws {
+            Ok(aws) => aws.named(),
+            Err(_) => "AWS, whose settings cannot be used".to_owned(),
+        }
     }
 
     fn load(&self, deadline: Deadline) -> Result<Document> {
-        load::load(self, deadline).map_err(|error| error.with_source(Source::Aws))
+        let _inside = fork::enter();
+        load::load(self.aws()?, deadline).map_err(|error| error.with_source(Source::Aws))
     }
 
     fn describe(&self) -> Map<String, Value> {
-        let names: Vec<&str> = self.own.names.iter().map(|name| name.text.as_str()).collect();
-        let mut told = Map::from_iter([("secrets".to_owned(), json!(names))]);
-        if let Err(error) = self.describe_settings(&mut told) {
+        let _inside = fork::enter();
+        let mut told = Map::new();
+        if let Err(error) = self.aws().and_then(|aws| aws.describe(&mut told)) {
             told.insert("problem".to_owned(), json!(error.message()));
         }
         told
     }
 
     fn check(&self, deadline: Deadline) -> Finding {
-        check::check(self, deadline)
+        let _inside = fork::enter();
+        match self.aws() {
+            Ok(aws) => check::check(aws, deadline),
+            Err(error) => check::failed(&error),
+        }
     }
 }
 
-impl AwsSource {
-    fn describe_settings(&self, told: &mut Map<String, Value>) -> Result<()> {
+impl Aws {
+    /// `secret "app/prod" in us-east-1`, as far as the region is known; an ARN has its own.
+    fn named(&self) -> String {
+        let names: Vec<String> = self.own.names.iter().map(|name| format!("{:?}", name.text)).collect();
+        let what = format!("{} {}", if names.len() == 1 { "secret" } else { "secrets" }, names.join(", "));
+        match &*self.region.lock() {
+            Some(region) if self.own.names.iter().any(|name| name.region.is_none()) => format!("{what} in {region}"),
+            _ => what,
+        }
+    }
+
+    fn describe(&self, told: &mut Map<String, Value>) -> Result<()> {
+        let names: Vec<&str> = self.own.names.iter().map(|name| name.text.as_str()).collect();
+        told.insert("secrets".to_owned(), json!(names));
         let settings = Settings::read(&self.own, &self.environment)?;
         told.insert("profile".to_owned(), json!(settings.profile_name));
-        let known = self.memory.region.lock().clone();
+        let known = self.region.lock().clone();
         if let Some(region) = settings.region()?.or(known) {
             let endpoint = settings.endpoint(endpoint::Service::SecretsManager, &region)?;
             told.insert("region".to_owned(), json!(region));

@@ -6,7 +6,7 @@ use super::ini::Value;
 use super::names::{self, Name, config};
 use super::profiles::{Profile, Profiles};
 use crate::config::Config;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::http;
 
 const SECRET_VARIABLE: &str = "SIMPLETUNER_AWS_SECRET_NAME";
@@ -22,23 +22,38 @@ pub(super) struct Own {
     endpoint: Option<String>,
 }
 
+/// A setting that cannot be used.
+#[derive(Debug)]
+pub(super) struct Unusable {
+    pub(super) error: Error,
+    /// Whether the configuration has it, not the environment.
+    pub(super) in_config: bool,
+}
+
+impl From<Error> for Unusable {
+    fn from(error: Error) -> Unusable {
+        Unusable { error, in_config: true }
+    }
+}
+
 impl Own {
     /// `None` where no secret is named.
-    pub(super) fn read(given: &Config, environment: &Environment) -> Result<Option<Own>> {
-        let names = secret_names(given, environment)?;
+    pub(super) fn read(given: &Config, environment: &Environment) -> std::result::Result<Option<Own>, Unusable> {
+        let in_config = given.list("aws_secret_name").is_some();
+        let names = secret_names(given, environment).map_err(|error| Unusable { error, in_config })?;
         if names.is_empty() {
             return Ok(None);
         }
         let version_id = given.text("aws_version_id").map(str::to_owned);
         if version_id.as_ref().is_some_and(|id| !(32..=64).contains(&id.len()) || !id.is_ascii()) {
-            return Err(config("`aws_version_id`: the id of a version has 32 to 64 characters"));
+            return Err(config("`aws_version_id`: the id of a version has 32 to 64 characters").into());
         }
         if version_id.is_some() && names.len() > 1 {
-            return Err(config("`aws_version_id` is of one secret, and `aws_secret_name` names several"));
+            return Err(config("`aws_version_id` is of one secret, and `aws_secret_name` names several").into());
         }
         let version_stage = given.text("aws_version_stage").map(str::to_owned);
         if version_stage.as_ref().is_some_and(|stage| stage.len() > 256) {
-            return Err(config("`aws_version_stage`: a stage such as AWSCURRENT has at most 256 characters"));
+            return Err(config("`aws_version_stage`: a stage such as AWSCURRENT has at most 256 characters").into());
         }
         let endpoint = given.text("aws_endpoint_url").map(|url| checked_url(url, "`aws_endpoint_url`")).transpose()?;
         Ok(Some(Own {
@@ -329,7 +344,7 @@ mod tests {
     fn several_secrets_are_named_in_one_variable() {
         let names = |text: &str| -> Result<Vec<String>> {
             let environment = Environment::fixed(&[(SECRET_VARIABLE, text)]);
-            let own = Own::read(&Config::new(), &environment)?;
+            let own = Own::read(&Config::new(), &environment).map_err(|unusable| unusable.error)?;
             Ok(own.map_or(Vec::new(), |own| own.names.into_iter().map(|name| name.text).collect()))
         };
         assert_eq!(names(r#"["a", "b", "a"]"#).unwrap(), ["a", "b"]);

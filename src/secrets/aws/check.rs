@@ -29,15 +29,11 @@ pub(super) fn check(source: &AwsSource, deadline: Deadline) -> Finding {
     };
     match load::load(source, deadline) {
         Ok(document) => match (document.missing, in_clear) {
-            (Some(why), _) => {
-                Finding::new(State::Warning, format!("{} in {}: {why} ({caller})", source.names(), session.region))
-                    .with_advice("create it with: aws secretsmanager create-secret; or mend its name or region")
-            }
+            (Some(why), _) => Finding::new(State::Warning, format!("{}: {why} ({caller})", source.named()))
+                .with_advice("create it with: aws secretsmanager create-secret; or mend its name or region"),
             (None, Some(url)) => Finding::new(State::Warning, format!("{url} is not encrypted ({caller})"))
                 .with_advice("use an https:// endpoint"),
-            (None, None) => {
-                Finding::new(State::Ok, format!("{} in {} can be read ({caller})", source.names(), session.region))
-            }
+            (None, None) => Finding::new(State::Ok, format!("{} can be read ({caller})", source.named())),
         },
         Err(error) => {
             let finding = Finding::new(State::Failed, format!("{error} ({caller})"));

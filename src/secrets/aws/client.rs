@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::credentials::Keys;
 use super::endpoint::{Service, place};
 use super::fields::Fields;
-use super::names::Name;
+use super::names::{Name, is_usual_region};
 use super::refusal::{Kind, Refusal};
 use super::settings::Endpoint;
 use super::wire::{Answer, Call, Fault, Wire};
@@ -216,9 +216,11 @@ impl SecretsManager<'_> {
     }
 
     fn unreached(&self, name: &Name, error: Error) -> Error {
-        let hint = match super::names::is_usual_region(self.region) || self.endpoint.setting.is_some() {
-            true => String::new(),
-            false => format!(" ({:?} does not look like a region of AWS)", self.region),
+        let hint = match error.status() {
+            // Nothing but its certificate is refused on the way.
+            Status::AccessDenied => "; AWS_CA_BUNDLE names a file with the authorities to trust".to_owned(),
+            _ if is_usual_region(self.region) || self.endpoint.setting.is_some() => String::new(),
+            _ => format!(" ({:?} does not look like a region of AWS)", self.region),
         };
         error.map_message(|message| format!("{}: {message}{hint}", self.named(name)))
     }

@@ -87,14 +87,14 @@ const PARTITIONS: [Partition; 8] = [
 pub(super) fn default_url(service: Service, region: &str, variant: Variant) -> String {
     let [.., fallback] = &PARTITIONS;
     let partition = PARTITIONS.iter().find(|one| region.starts_with(one.region_prefix)).unwrap_or(fallback);
-    // Secrets Manager has both protocols at its usual name in these partitions; STS has its FIPS host in the second at
-    // its usual name.
+    // Secrets Manager has both protocols at its usual name in these partitions; the others have their FIPS host in the
+    // second at their usual name.
     let usual_is_dual = match partition.name {
         "aws" | "aws-us-gov" => service == Service::SecretsManager,
         "aws-cn" => service == Service::SecretsManager && !variant.fips,
         _ => false,
     };
-    let usual_is_fips = service == Service::Sts && partition.name == "aws-us-gov" && !variant.dual_stack;
+    let usual_is_fips = service != Service::SecretsManager && partition.name == "aws-us-gov" && !variant.dual_stack;
     let fips = if variant.fips && !usual_is_fips { "-fips" } else { "" };
     let dual_stack = variant.dual_stack && !usual_is_dual;
     let domain = if dual_stack { partition.dual_stack_domain } else { partition.domain };
@@ -214,6 +214,8 @@ mod tests {
             (Service::Sts, "us-west-2", fips, "sts-fips.us-west-2.amazonaws.com"),
             (Service::Sts, "us-west-2", dual_stack, "sts.us-west-2.api.aws"),
             (Service::Sts, "us-gov-west-1", fips, "sts.us-gov-west-1.amazonaws.com"),
+            (Service::Sso, "us-gov-west-1", fips, "portal.sso.us-gov-west-1.amazonaws.com"),
+            (Service::Sso, "us-east-1", fips, "portal.sso-fips.us-east-1.amazonaws.com"),
             (Service::Sso, "eu-west-1", usual, "portal.sso.eu-west-1.amazonaws.com"),
             (Service::SsoOidc, "cn-north-1", usual, "oidc.cn-north-1.amazonaws.com.cn"),
         ] {

@@ -1,5 +1,7 @@
 //! Endpoints on the machine itself: never through a proxy, with small answers and little patience.
 
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
@@ -18,6 +20,7 @@ const ABSENCE: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub(super) struct Machine {
     absent: Mutex<Option<Instant>>,
+    answered: AtomicBool,
     pub(super) region: Mutex<Option<String>>,
 }
 
@@ -27,8 +30,14 @@ impl Machine {
         self.absent.lock().is_some_and(|since| since.elapsed() < ABSENCE)
     }
 
+    /// Whether it has ever answered, so that its silence is an outage.
+    pub(super) fn has_answered(&self) -> bool {
+        self.answered.load(Ordering::Relaxed)
+    }
+
     pub(super) fn is_now(&self, absent: bool) {
         *self.absent.lock() = absent.then(Instant::now);
+        self.answered.fetch_or(!absent, Ordering::Relaxed);
     }
 }
 
@@ -36,12 +45,14 @@ impl Machine {
 pub(super) struct Metadata<'a> {
     client: Client,
     pub(super) machine: &'a Machine,
+    /// The instance's token of this load.
+    pub(super) token: RefCell<Option<Zeroizing<String>>>,
 }
 
 impl<'a> Metadata<'a> {
     pub(super) fn new(machine: &'a Machine) -> Metadata<'a> {
         let settings = http::Settings { proxy: Proxy::None, max_body: MAX_BODY, ..http::Settings::default() };
-        Metadata { client: Client::new(settings), machine }
+        Metadata { client: Client::new(settings), machine, token: RefCell::default() }
     }
 
     pub(super) fn send(

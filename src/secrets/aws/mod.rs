@@ -10,7 +10,7 @@
 //! | `client`, `sts` | the services |
 //! | `load` | one load of all secrets |
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
@@ -37,9 +37,6 @@ mod refusal;
 mod settings;
 mod sts;
 mod wire;
-
-#[cfg(test)]
-mod tests;
 
 use environment::Environment;
 use settings::{Own, Settings};
@@ -93,9 +90,14 @@ impl AwsSource {
         read().map_err(|error| error.with_source(Source::Aws))
     }
 
-    fn names(&self) -> String {
+    /// `secret "app/prod" in us-east-1`, as far as the region is known; an ARN has its own.
+    fn named(&self) -> String {
         let names: Vec<String> = self.own.names.iter().map(|name| format!("{:?}", name.text)).collect();
-        format!("{} {}", if names.len() == 1 { "secret" } else { "secrets" }, names.join(", "))
+        let what = format!("{} {}", if names.len() == 1 { "secret" } else { "secrets" }, names.join(", "));
+        match &*self.memory.region.lock() {
+            Some(region) if self.own.names.iter().any(|name| name.region.is_none()) => format!("{what} in {region}"),
+            _ => what,
+        }
     }
 }
 
@@ -109,10 +111,7 @@ impl DocumentSource for AwsSource {
     }
 
     fn place(&self) -> String {
-        match &*self.memory.region.lock() {
-            Some(region) => format!("{} in {region}", self.names()),
-            None => self.names(),
-        }
+        self.named()
     }
 
     fn load(&self, deadline: Deadline) -> Result<Document> {
@@ -144,7 +143,6 @@ impl AwsSource {
             told.insert("endpoint".to_owned(), json!(endpoint.url));
         }
         told.insert("credentials".to_owned(), json!(credentials::plan(&settings)?.place()));
-        told.insert("single_calls".to_owned(), json!(self.memory.single_calls.load(Ordering::Relaxed)));
         Ok(())
     }
 }

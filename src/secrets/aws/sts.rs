@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use form_urlencoded::byte_serialize;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use zeroize::Zeroizing;
 
 use super::credentials::Keys;
@@ -14,6 +14,12 @@ use crate::clock::Deadline;
 use crate::error::{Error, Result, Status};
 
 const VERSION: &str = "2011-06-15";
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// A value as it stands in a query or a form.
+pub(super) fn encoded(value: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(value, ENCODED)
+}
 
 /// One call of STS: an action with its parameters.
 pub(super) struct StsCall<'a> {
@@ -95,7 +101,7 @@ impl StsCall<'_> {
             }
             form.push_str(name);
             form.push('=');
-            byte_serialize(value.as_bytes()).for_each(|part| form.push_str(part));
+            encoded(value).for_each(|part| form.push_str(part));
         }
         form
     }

@@ -103,8 +103,11 @@ impl Instance {
     }
 
     fn token(&self, metadata: &Metadata<'_>, deadline: Deadline) -> Result<Zeroizing<String>> {
+        if let Some(token) = &*metadata.token.borrow() {
+            return Ok(token.clone());
+        }
         if metadata.machine.is_absent() {
-            return Err(self.absent());
+            return Err(self.absent(metadata));
         }
         let headers = [("x-aws-ec2-metadata-token-ttl-seconds", Zeroizing::new(TOKEN_LIFE.to_owned()))];
         let mut attempt = 1;
@@ -118,14 +121,18 @@ impl Instance {
                 Err(_) if attempt < self.attempts => {}
                 Err(_) => {
                     metadata.machine.is_now(true);
-                    return Err(self.absent());
+                    return Err(self.absent(metadata));
                 }
             }
             attempt += 1;
         };
         metadata.machine.is_now(false);
         match (response.status, line(&response.body)) {
-            (200, Some(token)) => Ok(Zeroizing::new(token.to_owned())),
+            (200, Some(token)) => {
+                let token = Zeroizing::new(token.to_owned());
+                metadata.token.replace(Some(token.clone()));
+                Ok(token)
+            }
             (200, None) => Err(self.error(Status::Protocol, "its token is none")),
             (403, _) => Err(self.error(Status::Config, "it is switched off (HTTP status 403)")),
             (status, _) => Err(self.answered(status)),
@@ -140,7 +147,10 @@ impl Instance {
             .map_err(|error| self.error(error.status(), error.message()))
     }
 
-    fn absent(&self) -> Error {
+    fn absent(&self, metadata: &Metadata<'_>) -> Error {
+        if metadata.machine.has_answered() {
+            return self.error(Status::Unavailable, "it does not answer any more");
+        }
         let message = "there are no AWS credentials: neither in variables (AWS_ACCESS_KEY_ID, \
             AWS_WEB_IDENTITY_TOKEN_FILE) nor in the profile nor from a container";
         config(format!(

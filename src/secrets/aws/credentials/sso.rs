@@ -5,7 +5,6 @@ use std::time::{Duration, SystemTime};
 
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
-use form_urlencoded::byte_serialize;
 use sha1::{Digest, Sha1};
 use zeroize::Zeroizing;
 
@@ -18,6 +17,7 @@ use crate::secrets::aws::fields::Fields;
 use crate::secrets::aws::names::{self, config};
 use crate::secrets::aws::profiles::Profile;
 use crate::secrets::aws::settings::Settings;
+use crate::secrets::aws::sts::encoded;
 use crate::secrets::aws::wire::{Answer, Call, Fault};
 use crate::secrets::json;
 
@@ -82,7 +82,6 @@ impl Login {
     pub(super) fn fetch(&self, context: &Context<'_>) -> Result<Fetched> {
         let token = self.token(context)?;
         let endpoint = context.settings.endpoint(Service::Sso, &self.region)?;
-        let encoded = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
         let (role, account) = (encoded(&self.role), encoded(&self.account));
         let url = format!("{}federation/credentials?role_name={role}&account_id={account}", endpoint.url);
         let secrets = [token.access.as_bytes()];

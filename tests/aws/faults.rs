@@ -1,35 +1,28 @@
-//! AWS Secrets Manager behind a proxy that makes faults: each ends in time, as what it is, and leaves nothing open.
-
-mod common;
+//! Behind a proxy that makes faults: each ends in time, as what it is, and leaves nothing open.
 
 use std::time::{Duration, Instant};
 
-use common::open;
-use common::proxy::{BlackHole, Fault, Proxy, Reply};
-use common::servers::{Variables, in_clean_environment, moto, set_variables, unique};
 use st_secrets::{Manager, Options, Source, Status};
 
-const READ: &[&str] = &["secretsmanager:GetSecretValue"];
+use crate::common::open;
+use crate::common::proxy::{BlackHole, Fault, Proxy, Reply};
+use crate::common::servers::{Variables, moto, set_variables};
+use crate::{READ, REFRESH, alone, logged, user_and_secret, variable};
+
 /// What a call may take longer than its deadline.
 const GRACE: Duration = Duration::from_millis(100);
 
 fn prepare() -> Variables {
-    let name = unique("secret");
-    moto().secret(&name, r#"{"A": "1"}"#);
-    let mut variables = moto().variables(&moto().user(READ));
-    variables.push(("SIMPLETUNER_AWS_SECRET_NAME".into(), name));
-    variables
+    user_and_secret(READ, r#"{"A": "1"}"#)
 }
 
 fn behind(proxy: &Proxy, timeout: &str) -> Manager {
     open(&[("providers", r#"["aws"]"#), ("aws_endpoint_url", &proxy.url()), ("timeout", timeout)]).unwrap()
 }
 
-const REFRESH: Options = Options { timeout: None, refresh: true, cached_only: false };
-
 #[test]
 fn a_fault_ends_in_time_as_what_it_is() {
-    in_clean_environment("a_fault_ends_in_time_as_what_it_is", prepare, || {
+    alone!(prepare, || {
         let proxy = Proxy::to(moto().address());
         let elsewhere = Proxy::to(moto().address());
         let timeout = Duration::from_millis(800);
@@ -81,7 +74,7 @@ fn a_fault_ends_in_time_as_what_it_is() {
 
 #[test]
 fn what_passes_is_tried_again() {
-    in_clean_environment("what_passes_is_tried_again", prepare, || {
+    alone!(prepare, || {
         let proxy = Proxy::to(moto().address());
         for (fault, attempts) in [
             (Fault::status(500), 3),
@@ -120,7 +113,7 @@ fn what_passes_is_tried_again() {
 
 #[test]
 fn a_wrong_clock_costs_one_request_and_once() {
-    in_clean_environment("a_wrong_clock_costs_one_request_and_once", prepare, || {
+    alone!(prepare, || {
         for offset in [7200, -86_400] {
             let proxy = Proxy::to(moto().address());
             proxy.always(Fault::Clock(offset));
@@ -148,7 +141,7 @@ fn a_wrong_clock_costs_one_request_and_once() {
 
 #[test]
 fn a_denial_with_the_right_time_is_not_tried_again() {
-    in_clean_environment("a_denial_with_the_right_time_is_not_tried_again", prepare, || {
+    alone!(prepare, || {
         let proxy = Proxy::to(moto().address());
         proxy.next(2, Fault::aws(400, "AccessDeniedException"));
         assert_eq!(behind(&proxy, "5").get("A").unwrap_err().status(), Status::AccessDenied);
@@ -158,7 +151,7 @@ fn a_denial_with_the_right_time_is_not_tried_again() {
 
 #[test]
 fn nobody_there_ends_in_time() {
-    in_clean_environment("nobody_there_ends_in_time", prepare, || {
+    alone!(prepare, || {
         let nobody = BlackHole::open();
         let secrets = open(&[("providers", r#"["aws"]"#), ("aws_endpoint_url", &nobody.url())]).unwrap();
         let (start, limit) = (Instant::now(), Duration::from_millis(700));
@@ -170,7 +163,7 @@ fn nobody_there_ends_in_time() {
 
 #[test]
 fn an_outage_is_bridged_and_a_denial_is_not() {
-    in_clean_environment("an_outage_is_bridged_and_a_denial_is_not", prepare, || {
+    alone!(prepare, || {
         let proxy = Proxy::to(moto().address());
         let secrets = behind(&proxy, "1");
         assert!(secrets.get("A").is_ok());
@@ -192,12 +185,10 @@ fn an_outage_is_bridged_and_a_denial_is_not() {
 
 #[test]
 fn a_message_that_repeats_a_secret_is_not_passed_on() {
-    in_clean_environment("a_message_that_repeats_a_secret_is_not_passed_on", prepare, || {
+    alone!(prepare, || {
         let proxy = Proxy::to(moto().address());
-        let secret = std::env::var("AWS_SECRET_ACCESS_KEY").unwrap();
-        let lines = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
-        let kept = lines.clone();
-        st_secrets::log::set(st_secrets::log::Level::Trace, move |_, _, line| kept.lock().unwrap().push_str(line));
+        let secret = variable("AWS_SECRET_ACCESS_KEY");
+        let lines = logged();
         for code in ["AccessDeniedException", "InvalidSignatureException", "Other", &secret] {
             let body = format!(r#"{{"__type": "{code}", "message": "your key {secret} is\nno good"}}"#);
             proxy.always(Reply::new(400).header("x-amzn-requestid", &secret).body(body));

@@ -1,1 +1,0 @@
-//! The layer against servers of its own, without a manager.

@@ -1,0 +1,216 @@
+//! Credentials from outside of files: a web identity, a container, an instance.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use st_secrets::Status;
+
+use crate::common::proxy::{BlackHole, Fault, Proxy, Reply};
+use crate::common::servers::{Moto, moto, set_variables};
+use crate::common::{open, temp, text, write};
+use crate::{
+    READ, REFRESH, alone, aws, container_answer, in_seconds, iso, key, logged, reads, refused, secret_alone, secret_and,
+};
+
+#[test]
+fn a_web_identity_becomes_a_role() {
+    alone!(Vec::new, || {
+        // moto cannot check a web identity; so this one checks nothing.
+        let moto = Moto::start();
+        moto.secret("training", r#"{"A": "1"}"#);
+        let role = moto.role(READ);
+        let token = temp();
+        let token_file = write(&token.path().join("token"), "first.CANARY.token\n");
+        let proxy = Proxy::to(moto.address());
+        set_variables([
+            ("SIMPLETUNER_AWS_SECRET_NAME", "training"),
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_ENDPOINT_URL", &moto.url()),
+            ("AWS_ENDPOINT_URL_STS", &proxy.url()),
+            ("AWS_WEB_IDENTITY_TOKEN_FILE", token_file.to_str().unwrap()),
+            ("AWS_ROLE_ARN", &role),
+        ]);
+        reads();
+        let request = &proxy.requests()[0];
+        assert_eq!(request.header("authorization"), None, "it is not signed");
+        let form = String::from_utf8(request.body.clone()).unwrap();
+        assert!(form.contains("&WebIdentityToken=first.CANARY.token"), "{form}");
+        // As AWS may repeat what it was sent.
+        let told = "<ErrorResponse><Error><Code>InvalidIdentityToken</Code><Message>first.CANARY.token is bad</Message></Error></ErrorResponse>";
+        proxy.always(Reply::new(400).body(told));
+        let lines = logged();
+        let error = refused(Status::AccessDenied, &["web identity", &role, "InvalidIdentityToken"]);
+        assert!(!error.message().contains("CANARY"), "{error}");
+        assert!(!lines.lock().unwrap().contains("CANARY"));
+        proxy.heal();
+        proxy.forget();
+        proxy.next(1, Fault::aws_xml(400, "IDPCommunicationError"));
+        write(&token_file, "second");
+        reads();
+        assert_eq!(proxy.requests().len(), 2, "tried again");
+        assert!(proxy.requests()[1].body.ends_with(b"&WebIdentityToken=second"), "the file is read anew");
+        for (token, words) in [("", "holds no token"), ("a\r\nX-Evil: 1", "holds no token")] {
+            write(&token_file, token);
+            refused(Status::Config, &[words]);
+        }
+        set_variables([("AWS_ROLE_SESSION_NAME", "a b")]);
+        refused(Status::Config, &["AWS_ROLE_SESSION_NAME: \"a b\" cannot name a session"]);
+        set_variables([("AWS_ROLE_SESSION_NAME", ""), ("AWS_ROLE_ARN", "")]);
+        refused(Status::Config, &["AWS_ROLE_ARN is not"]);
+    });
+}
+
+#[test]
+fn a_container_has_an_endpoint_with_a_token() {
+    alone!(|| secret_and(&[("SESSION", moto().assume(&moto().role(READ)))]), || {
+        let container = Proxy::to("127.0.0.1:1");
+        container.always(container_answer(&key("SESSION"), in_seconds(3600)));
+        let folder = temp();
+        let file = write(&folder.path().join("token"), "CANARY/one\n");
+        set_variables([
+            ("AWS_CONTAINER_CREDENTIALS_FULL_URI", &*format!("{}/v1/credentials", container.url())),
+            ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", file.to_str().unwrap()),
+            // It is not asked for these.
+            ("HTTP_PROXY", "http://127.0.0.1:1"),
+            ("NO_PROXY", moto().address().split(':').next().unwrap()),
+        ]);
+        reads();
+        let request = &container.requests()[0];
+        assert_eq!((request.method.as_str(), request.path.as_str()), ("GET", "/v1/credentials"));
+        assert_eq!(request.header("authorization"), Some("CANARY/one"), "without the line's end");
+        write(&file, "CANARY/two");
+        reads();
+        assert_eq!(container.requests()[1].header("authorization"), Some("CANARY/two"), "read anew");
+        container.forget();
+        container.next(1, Fault::status(503));
+        reads();
+        assert_eq!(container.requests().len(), 2, "tried again");
+        let told = r#"{"code": "AccessDenied", "message": "CANARY/two is bad"}"#;
+        for (fault, status, words) in [
+            (Reply::new(401).body(told).into(), Status::AccessDenied, "AccessDenied; is its token right?"),
+            (Fault::redirect(302, &moto().url()), Status::AccessDenied, "a redirect is not followed"),
+            (Reply::new(200).body("{}").into(), Status::Protocol, "has no AccessKeyId"),
+            (Reply::new(200).body("CANARY").into(), Status::Protocol, "has no AccessKeyId"),
+            (Fault::Endless, Status::Protocol, "longer than 65536 bytes"),
+            (Fault::Refuse, Status::Unavailable, "no AWS credentials from the container's endpoint 127.0.0.1"),
+        ] {
+            container.always(fault);
+            let error = refused(status, &[words]);
+            assert!(!error.message().contains("CANARY"), "{error}");
+        }
+        write(&file, "CANARY\r\nX-Evil: 1");
+        refused(Status::Config, &["holds no token"]);
+        container.forget();
+        for url in ["http://10.0.0.1/x", "http://169.254.169.254/x", "http://example.invalid/x"] {
+            set_variables([("AWS_CONTAINER_CREDENTIALS_FULL_URI", url)]);
+            let error = aws().get_with("A", &REFRESH).unwrap_err();
+            assert!(matches!(error.status(), Status::Config | Status::Unavailable), "{error}");
+        }
+        assert!(container.requests().is_empty());
+    },);
+}
+
+#[test]
+fn an_instance_gives_the_keys_of_its_role_and_its_region() {
+    alone!(Vec::new, || {
+        let moto = Moto::start();
+        moto.secret("training", r#"{"A": "1"}"#);
+        let metadata = Proxy::to(moto.address());
+        set_variables([
+            ("SIMPLETUNER_AWS_SECRET_NAME", "training"),
+            ("AWS_ENDPOINT_URL", &moto.url()),
+            ("AWS_EC2_METADATA_SERVICE_ENDPOINT", &metadata.url()),
+            ("HTTP_PROXY", "http://127.0.0.1:1"),
+            ("NO_PROXY", moto.address()),
+        ]);
+        metadata.next(1, Reply::new(200).body("token"));
+        metadata.next(1, Reply::new(200).body("us-east-1"));
+        let secrets = aws();
+        assert_eq!(text(&secrets, "A").as_deref(), Some("1"));
+        let requests = metadata.requests();
+        let asked: Vec<_> = requests.iter().map(|request| format!("{} {}", request.method, request.path)).collect();
+        let role = asked.last().unwrap().strip_prefix("GET /latest/meta-data/iam/security-credentials/").unwrap();
+        assert!(!role.is_empty(), "{asked:?}");
+        assert_eq!(
+            asked[..3],
+            [
+                "PUT /latest/api/token",
+                "GET /latest/meta-data/placement/region",
+                "GET /latest/meta-data/iam/security-credentials/",
+            ]
+        );
+        assert_eq!(requests[0].header("x-aws-ec2-metadata-token-ttl-seconds"), Some("21600"));
+        assert_eq!(requests[1].header("x-aws-ec2-metadata-token"), Some("token"));
+        set_variables([("AWS_REGION", "us-east-1")]);
+        let token = || Reply::new(200).body("token").into();
+        let list = || Reply::new(200).body("a-role\nanother").into();
+        let denied = r#"{"Code": "AssumeRoleUnauthorizedAccess", "Message": "EC2 cannot assume the role"}"#;
+        for (answers, status, words) in [
+            (vec![Fault::status(403)], Status::Config, "it is switched off"),
+            (vec![Fault::status(400)], Status::AccessDenied, "HTTP status 400"),
+            (vec![token(), Fault::status(404)], Status::Config, "the instance has no role"),
+            (
+                vec![token(), list(), Reply::new(200).body(denied).into()],
+                Status::AccessDenied,
+                "AssumeRoleUnauthorizedAccess",
+            ),
+            (vec![token(), list(), Reply::new(200).body("[]").into()], Status::Protocol, "no JSON object"),
+            (vec![token(), list(), Fault::status(500)], Status::Unavailable, "HTTP status 500"),
+            (vec![Fault::redirect(302, &moto.url())], Status::AccessDenied, "HTTP status 302"),
+        ] {
+            answers.into_iter().for_each(|answer| metadata.next(1, answer));
+            refused(status, &[words, "the instance metadata at http://127.0.0.1:"]);
+        }
+        metadata.next(1, Fault::status(503));
+        reads();
+    });
+}
+
+#[test]
+fn old_keys_of_an_instance_serve_while_there_are_no_new_ones() {
+    alone!(|| secret_and(&[("SESSION", moto().assume(&moto().role(READ)))]), || {
+        let metadata = Proxy::to("127.0.0.1:1");
+        let session = key("SESSION");
+        let answer = |expires| {
+            let keys = json!({"Code": "Success", "AccessKeyId": session.id, "SecretAccessKey": session.secret,
+                    "Token": session.token, "Expiration": iso(expires)});
+            metadata.next(2, Reply::new(200).body("one-line"));
+            metadata.next(1, Reply::new(200).body(keys.to_string()));
+        };
+        set_variables([("AWS_EC2_METADATA_SERVICE_ENDPOINT", &*metadata.url()), ("AWS_EC2_METADATA_DISABLED", "")]);
+        // Expired when they come: as an instance gives them whose service cannot get new ones.
+        answer(in_seconds(-60));
+        let secrets = aws();
+        secrets.refresh(None).unwrap();
+        secrets.refresh(None).unwrap();
+        assert_eq!(metadata.requests().len(), 3, "they serve for some minutes");
+        // So short that new ones are needed at once.
+        answer(in_seconds(1));
+        let secrets = aws();
+        secrets.refresh(None).unwrap();
+        std::thread::sleep(Duration::from_millis(1100));
+        metadata.always(Fault::status(500));
+        secrets.refresh(None).unwrap();
+    },);
+}
+
+#[test]
+fn an_instance_that_is_none_costs_little_time_and_once() {
+    alone!(secret_alone, || {
+        let nobody = BlackHole::open();
+        set_variables([("AWS_EC2_METADATA_SERVICE_ENDPOINT", &*nobody.url()), ("AWS_EC2_METADATA_DISABLED", "")]);
+        let secrets = open(&[("providers", r#"["aws"]"#), ("timeout", "30")]).unwrap();
+        let start = Instant::now();
+        let error = secrets.get("A").unwrap_err();
+        assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+        assert_eq!(error.status(), Status::Config, "{error}");
+        for word in ["there are no AWS credentials", "AWS_ACCESS_KEY_ID", &nobody.url(), "does not answer"] {
+            assert!(error.message().contains(word), "{error}");
+        }
+        let start = Instant::now();
+        assert!(secrets.refresh(None).is_err());
+        assert!(start.elapsed() < Duration::from_millis(200), "it is remembered: {:?}", start.elapsed());
+        set_variables([("AWS_EC2_METADATA_DISABLED", "true")]);
+        refused(Status::Config, &["AWS_EC2_METADATA_DISABLED says not to ask"]);
+    });
+}

@@ -1,0 +1,76 @@
+//! IAM Identity Center: what `aws sso login` leaves behind.
+
+use std::fs;
+use std::path::Path;
+use std::time::SystemTime;
+
+use serde_json::{Value, json};
+use st_secrets::Status;
+
+use crate::common::proxy::{Proxy, Reply};
+use crate::common::servers::{moto, set_variables};
+use crate::common::write;
+use crate::{READ, alone, aws_file, in_seconds, iso, key, logged, reads, refused, secret_and, variable};
+
+#[test]
+fn a_login_becomes_the_keys_of_a_role() {
+    alone!(|| secret_and(&[("SESSION", moto().assume(&moto().role(READ)))]), || {
+        aws_file(
+            "config",
+            "[default]\nsso_session = corp\nsso_account_id = 123456789012\nsso_role_name = Reader Role\n\
+                [sso-session corp]\nsso_start_url = https://portal.example/start\nsso_region = us-east-1\n",
+        );
+        let session = key("SESSION");
+        let portal = Proxy::to("127.0.0.1:1");
+        let milliseconds = in_seconds(3600).duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis() as u64;
+        let keys = json!({"roleCredentials": {"accessKeyId": session.id, "secretAccessKey": session.secret,
+                "sessionToken": session.token, "expiration": milliseconds}});
+        portal.always(Reply::new(200).body(keys.to_string()));
+        let oidc = Proxy::to("127.0.0.1:1");
+        set_variables([("AWS_ENDPOINT_URL_SSO", portal.url()), ("AWS_ENDPOINT_URL_SSO_OIDC", oidc.url())]);
+        let remedy = "aws sso login --profile default";
+        refused(Status::AccessDenied, &["there is no login; run: ", remedy]);
+        // The name of the file is the SHA-1 of the session's name, `corp`.
+        let folder = Path::new(&variable("HOME")).join(".aws/sso/cache");
+        fs::create_dir_all(&folder).unwrap();
+        let sum = std::process::Command::new("sh").args(["-c", "printf corp | sha1sum | cut -c-40"]).output().unwrap();
+        let cache = folder.join(String::from_utf8(sum.stdout).unwrap().trim().to_owned() + ".json");
+        write(&cache, &json!({"accessToken": "CANARYTOKEN", "expiresAt": iso(in_seconds(3600))}).to_string());
+        reads();
+        let request = &portal.requests()[0];
+        assert_eq!(request.path, "/federation/credentials?role_name=Reader%20Role&account_id=123456789012");
+        assert_eq!(request.header("x-amz-sso_bearer_token"), Some("CANARYTOKEN"));
+        assert_eq!(request.header("authorization"), None);
+        portal.next(1, Reply::new(401).body(r#"{"__type":"UnauthorizedException","message":"CANARYTOKEN"}"#));
+        let error = refused(Status::AccessDenied, &["profile `default` in ", "the login has expired; run: ", remedy]);
+        assert!(!error.message().contains("CANARY"), "{error}");
+        write(&cache, &json!({"accessToken": "CANARYTOKEN", "expiresAt": iso(in_seconds(-5))}).to_string());
+        refused(Status::AccessDenied, &["the login has expired; run: ", remedy]);
+        assert_eq!(oidc.requests().len(), 0);
+        // One that may be renewed is, and the tools of AWS find the new one.
+        write(
+            &cache,
+            &json!({"startUrl": "kept", "accessToken": "CANARYTOKEN", "expiresAt": iso(in_seconds(-5)),
+                "clientId": "id", "clientSecret": "CANARYCLIENT", "refreshToken": "CANARYREFRESH"})
+            .to_string(),
+        );
+        let renewed = json!({"accessToken": "CANARYSECOND", "expiresIn": 3600, "refreshToken": "CANARYNEXT"});
+        oidc.next(1, Reply::new(200).body(renewed.to_string()));
+        let lines = logged();
+        reads();
+        let asked: Value = serde_json::from_slice(&oidc.requests()[0].body).unwrap();
+        assert_eq!(
+            asked,
+            json!({"clientId": "id", "clientSecret": "CANARYCLIENT", "grantType": "refresh_token",
+                "refreshToken": "CANARYREFRESH"})
+        );
+        let kept: Value = serde_json::from_str(&fs::read_to_string(&cache).unwrap()).unwrap();
+        assert_eq!((&kept["accessToken"], &kept["refreshToken"]), (&json!("CANARYSECOND"), &json!("CANARYNEXT")));
+        assert_eq!(kept["startUrl"], "kept");
+        assert!(kept["expiresAt"].as_str().unwrap() > iso(in_seconds(3000)).as_str());
+        assert!(!lines.lock().unwrap().contains("CANARY"), "{lines:?}");
+        write(&cache, "CANARY");
+        let error = refused(Status::Protocol, &["holds no login"]);
+        assert!(!error.message().contains("CANARY"), "{error}");
+    },);
+}

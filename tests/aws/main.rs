@@ -1,0 +1,154 @@
+//! The AWS layer on moto, which checks signatures and permissions.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod endpoints;
+mod faults;
+mod logins;
+mod profiles;
+mod programs;
+mod renewal;
+mod settings;
+mod values;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use common::proxy::{Fault, Reply};
+use common::servers::{Key, Variables, moto, unique};
+use common::{open, text, write};
+use serde_json::json;
+use st_secrets::{Error, Manager, Options, Source, Status, log};
+
+/// Runs the body of a test in a process of its own, as [`common::servers::in_clean_environment`] does.
+macro_rules! alone {
+    ($prepare:expr, $body:expr $(,)?) => {{
+        fn here() {}
+        crate::common::servers::in_clean_environment(crate::name_of(&here), $prepare, $body);
+    }};
+}
+use alone;
+
+/// The name of the test that a function stands in.
+fn name_of<T>(here: &T) -> &'static str {
+    std::any::type_name_of_val(here).trim_start_matches("aws::").trim_end_matches("::here")
+}
+
+const READ: &[&str] = &["secretsmanager:GetSecretValue"];
+
+const REFRESH: Options = Options { timeout: None, refresh: true, cached_only: false };
+
+/// A user with these permissions, and a secret with this text, whose name is in `SIMPLETUNER_AWS_SECRET_NAME`.
+fn user_and_secret(actions: &[&str], text: &str) -> Variables {
+    let name = unique("app/prod");
+    moto().secret(&name, text);
+    let mut variables = moto().variables(&moto().user(actions));
+    variables.push(("SIMPLETUNER_AWS_SECRET_NAME".into(), name));
+    variables
+}
+
+/// A secret, and where moto is. There are no credentials.
+fn secret_alone() -> Variables {
+    let name = unique("secret");
+    moto().secret(&name, r#"{"A": "1"}"#);
+    vec![
+        ("SIMPLETUNER_AWS_SECRET_NAME".into(), name),
+        ("AWS_DEFAULT_REGION".into(), "us-east-1".into()),
+        ("AWS_ENDPOINT_URL".into(), moto().url()),
+        ("AWS_EC2_METADATA_DISABLED".into(), "true".into()),
+    ]
+}
+
+/// The same, with keys in variables that the library does not read.
+fn secret_and(keys: &[(&str, Key)]) -> Variables {
+    let mut variables = secret_alone();
+    for (name, key) in keys {
+        variables.push((format!("{name}_ID"), key.id.clone()));
+        variables.push((format!("{name}_SECRET"), key.secret.clone()));
+        variables.push((format!("{name}_TOKEN"), key.token.clone().unwrap_or_default()));
+    }
+    variables
+}
+
+/// A variable of this process.
+fn variable(name: &str) -> String {
+    std::env::var(name).unwrap()
+}
+
+/// The key that [`secret_and`] has put under this name.
+fn key(name: &str) -> Key {
+    let token = Some(variable(&format!("{name}_TOKEN"))).filter(|token| !token.is_empty());
+    Key::new(&variable(&format!("{name}_ID")), &variable(&format!("{name}_SECRET")), token.as_deref())
+}
+
+/// `~/.aws/{name}` with this text.
+fn aws_file(name: &str, text: &str) -> PathBuf {
+    let folder = Path::new(&variable("HOME")).join(".aws");
+    fs::create_dir_all(&folder).unwrap();
+    write(&folder.join(name), text)
+}
+
+/// A manager that asks AWS alone.
+fn aws() -> Manager {
+    open(&[("providers", r#"["aws"]"#), ("timeout", "5")]).unwrap()
+}
+
+/// The refusal of a manager that looks at AWS now.
+fn refused_by(secrets: &Manager, status: Status, words: &[&str]) -> Error {
+    let error = secrets.get_with("A", &REFRESH).unwrap_err();
+    assert_eq!(error.status(), status, "{error}");
+    assert_eq!(error.source_layer(), Source::Aws, "{error}");
+    for word in words {
+        assert!(error.message().contains(word), "{word:?} in: {error}");
+    }
+    error
+}
+
+/// The refusal of a new manager.
+fn refused(status: Status, words: &[&str]) -> Error {
+    refused_by(&aws(), status, words)
+}
+
+/// A new manager has the secret.
+fn reads() {
+    let secrets = aws();
+    let got = secrets.get("A");
+    assert!(got.is_ok(), "{}", got.unwrap_err());
+    assert_eq!(text(&secrets, "A").as_deref(), Some("1"));
+}
+
+/// What the library logs from now on, at its finest level.
+fn logged() -> Arc<Mutex<String>> {
+    let lines: Arc<Mutex<String>> = Arc::default();
+    let kept = lines.clone();
+    log::set(log::Level::Trace, move |_, _, message| {
+        let mut lines = kept.lock().unwrap();
+        lines.push_str(message);
+        lines.push('\n');
+    });
+    lines
+}
+
+fn in_seconds(seconds: i64) -> SystemTime {
+    let now = SystemTime::now();
+    let distance = Duration::from_secs(seconds.unsigned_abs());
+    if seconds < 0 { now - distance } else { now + distance }
+}
+
+/// `2026-11-21T02:49:45Z`
+fn iso(time: SystemTime) -> String {
+    let output = std::process::Command::new("date")
+        .args(["-u", "+%Y-%m-%dT%H:%M:%SZ", "-d"])
+        .arg(format!("@{}", time.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()))
+        .output()
+        .unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+fn container_answer(key: &Key, expires: SystemTime) -> Fault {
+    let body =
+        json!({"AccessKeyId": key.id, "SecretAccessKey": key.secret, "Token": key.token, "Expiration": iso(expires)});
+    Reply::new(200).body(body.to_string()).into()
+}

@@ -1,0 +1,111 @@
+//! `credential_process`.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use st_secrets::{Options, Status};
+
+use crate::common::servers::{moto, unique};
+use crate::common::{open, text};
+use crate::{READ, alone, aws, aws_file, in_seconds, iso, key, logged, refused, secret_alone, secret_and, variable};
+
+/// A program that runs this shell script.
+fn program(script: &str) -> String {
+    let path = aws_file(&unique("program"), &format!("#!/bin/sh\n{script}\n"));
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+    format!("[default]\ncredential_process = '{}' \"an argument\"\n", path.display())
+}
+
+#[test]
+fn a_program_prints_credentials() {
+    alone!(|| secret_and(&[("USER", moto().user(READ))]), || {
+        let user = key("USER");
+        let lines = logged();
+        let output = json!({"Version": 1, "AccessKeyId": user.id, "SecretAccessKey": user.secret,
+                "Expiration": iso(in_seconds(3600))});
+        let count = Path::new(&variable("HOME")).join("count");
+        let script = format!(
+            "[ \"$1\" = 'an argument' ] || exit 3\necho x >>{}\necho a word >&2\necho '{}' >&2\ncat <<'END'\n{output}\nEND",
+            count.display(),
+            user.secret
+        );
+        aws_file("config", &program(&script));
+        let secrets = aws();
+        assert_eq!(text(&secrets, "A").as_deref(), Some("1"));
+        secrets.refresh(None).unwrap();
+        assert_eq!(fs::read_to_string(&count).unwrap(), "x\n", "its credentials serve the second load");
+        let lines = lines.lock().unwrap();
+        assert!(lines.contains("`credential_process` says: a word"), "{lines}");
+        assert!(!lines.contains(&user.secret), "{lines}");
+    },);
+}
+
+#[test]
+fn a_program_that_fails_is_named_and_its_output_is_not_shown() {
+    alone!(secret_alone, || {
+        let keys = r#""AccessKeyId": "AKIACANARY", "SecretAccessKey": "CANARY""#;
+        for (script, status, words) in [
+            ("echo CANARY >&2; exit 7".to_owned(), Status::Unavailable, "ended with exit status: 7"),
+            ("kill -9 $$".to_owned(), Status::Unavailable, "signal: 9"),
+            ("echo CANARY".to_owned(), Status::Protocol, "is no JSON object"),
+            (format!("echo '{{{keys}}}'"), Status::Protocol, "no `\"Version\": 1`"),
+            (format!("echo '{{\"Version\": 2, {keys}}}'"), Status::Protocol, "no `\"Version\": 1`"),
+            ("echo '{\"Version\": 1, \"AccessKeyId\": \"CANARY\"}'".to_owned(), Status::Protocol, "lacks"),
+            (
+                format!("echo '{{\"Version\": 1, \"Expiration\": \"soon\", {keys}}}'"),
+                Status::Protocol,
+                "must be a time",
+            ),
+            (
+                format!("echo '{{\"Version\": 1, \"Expiration\": \"2020-01-01T00:00:00Z\", {keys}}}'"),
+                Status::AccessDenied,
+                "has expired",
+            ),
+            ("yes CANARY".to_owned(), Status::Protocol, "prints more than 65536 bytes"),
+            ("yes CANARY >&2".to_owned(), Status::Timeout, "did not end in time"),
+        ] {
+            aws_file("config", &program(&script));
+            let secrets = open(&[("providers", r#"["aws"]"#), ("timeout", "1.5")]).unwrap();
+            let error = secrets.get("A").unwrap_err();
+            assert_eq!(error.status(), status, "{script}: {error}");
+            assert!(error.message().contains(words) && error.message().contains("profile `default` in "), "{error}");
+            assert!(!error.message().contains("CANARY"), "{error}");
+        }
+        aws_file("config", "[default]\ncredential_process = /no/such/program\n");
+        refused(Status::Config, &["cannot start /no/such/program"]);
+    });
+}
+
+#[test]
+fn a_program_that_hangs_is_killed_with_all_that_it_started() {
+    alone!(secret_alone, || {
+        let file = Path::new(&variable("HOME")).join("pids");
+        let hang = format!("sleep 1000 &\necho $$ $! >{}\nwait", file.display());
+        let closed = format!("exec >&- 2>&-\n{hang}");
+        for script in [hang, closed] {
+            aws_file("config", &program(&script));
+            let secrets = open(&[("providers", r#"["aws"]"#)]).unwrap();
+            let (start, limit) = (Instant::now(), Duration::from_millis(700));
+            let open_files = fs::read_dir("/proc/self/fd").unwrap().count();
+            let error = secrets.get_with("A", &Options { timeout: Some(limit), ..Options::default() }).unwrap_err();
+            assert_eq!(error.status(), Status::Timeout, "{error}");
+            assert!(start.elapsed() < limit + Duration::from_millis(100), "{:?}", start.elapsed());
+            for pid in fs::read_to_string(&file).unwrap().split_whitespace() {
+                // A grandchild needs a moment to die, and somebody else takes its status.
+                let state = || fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+                let killed = || state().is_empty() || state().contains(") Z ");
+                let end = Instant::now() + Duration::from_secs(5);
+                while !killed() {
+                    assert!(Instant::now() < end, "{}", state());
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+            }
+            assert_eq!(fs::read_dir("/proc/self/fd").unwrap().count(), open_files);
+            let children = fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
+            assert_eq!(children, "", "nothing is left to wait for");
+        }
+    });
+}

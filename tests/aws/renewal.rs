@@ -1,0 +1,59 @@
+//! Credentials that end.
+
+use std::time::Duration;
+
+use crate::common::proxy::{Fault, Proxy};
+use crate::common::servers::{moto, set_variables};
+use crate::{READ, alone, aws, container_answer, in_seconds, key, secret_and};
+
+#[test]
+fn keys_that_aws_refuses_as_expired_are_fetched_anew_once() {
+    alone!(
+        || {
+            let role = moto().role(READ);
+            secret_and(&[("FIRST", moto().assume(&role)), ("SECOND", moto().assume(&role))])
+        },
+        || {
+            let container = Proxy::to("127.0.0.1:1");
+            let proxy = Proxy::to(moto().address());
+            set_variables([("AWS_CONTAINER_CREDENTIALS_FULL_URI", container.url()), ("AWS_ENDPOINT_URL", proxy.url())]);
+            let later = in_seconds(3600);
+            container.next(1, container_answer(&key("FIRST"), later));
+            container.always(container_answer(&key("SECOND"), later));
+            let secrets = aws();
+            secrets.refresh(None).unwrap();
+            for code in ["ExpiredTokenException", "UnrecognizedClientException"] {
+                proxy.forget();
+                proxy.next(1, Fault::aws(400, code));
+                let refreshed = secrets.refresh(None);
+                // The second time there are no others, so that the refusal stands.
+                assert_eq!(refreshed.is_ok(), code == "ExpiredTokenException", "{refreshed:?}");
+            }
+            assert_eq!(container.requests().len(), 3);
+            assert_eq!(proxy.requests().len(), 1);
+        },
+    );
+}
+
+#[test]
+fn keys_that_live_for_seconds_are_renewed_before_they_end() {
+    alone!(|| secret_and(&[("SESSION", moto().assume(&moto().role(READ)))]), || {
+        let container = Proxy::to("127.0.0.1:1");
+        set_variables([("AWS_CONTAINER_CREDENTIALS_FULL_URI", container.url())]);
+        let session = key("SESSION");
+        container.next(1, container_answer(&session, in_seconds(6)));
+        let secrets = aws();
+        secrets.refresh(None).unwrap();
+        secrets.refresh(None).unwrap();
+        assert_eq!(container.requests().len(), 1, "they are fresh");
+        std::thread::sleep(Duration::from_millis(4200));
+        // In their last third new ones are asked for, and the old ones serve if there are none.
+        container.next(1, Fault::status(400));
+        secrets.refresh(None).unwrap();
+        assert_eq!(container.requests().len(), 2);
+        container.next(1, container_answer(&session, in_seconds(3600)));
+        secrets.refresh(None).unwrap();
+        secrets.refresh(None).unwrap();
+        assert_eq!(container.requests().len(), 3);
+    },);
+}

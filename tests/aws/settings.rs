@@ -1,0 +1,187 @@
+//! Which host is asked, what is refused before that, and what is told of it.
+
+use serde_json::{Value, json};
+use st_secrets::{Manager, Status};
+
+use crate::common::proxy::Proxy;
+use crate::common::servers::{Tls, moto, python_script, set_variables};
+use crate::common::{open, text};
+use crate::{READ, alone, aws, refused_by, user_and_secret, variable};
+
+#[test]
+fn an_arn_is_asked_for_in_its_own_region() {
+    alone!(|| user_and_secret(READ, "{}"), || {
+        let proxy = Proxy::to(moto().address());
+        let arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:app/prod-a1B2c3";
+        let list = json!([variable("SIMPLETUNER_AWS_SECRET_NAME"), arn]).to_string();
+        let settings = [("providers", r#"["aws"]"#), ("aws_endpoint_url", &proxy.url()), ("aws_secret_name", &list)];
+        assert_eq!(open(&settings).unwrap().get("A").unwrap_err().status(), Status::NotFound);
+        let scopes: Vec<_> = proxy
+            .requests()
+            .iter()
+            .map(|request| {
+                let signature = request.header("authorization").unwrap().to_owned();
+                signature.split('/').nth(2).unwrap().to_owned()
+            })
+            .collect();
+        assert_eq!(scopes, ["us-east-1", "eu-west-1"]);
+    },);
+}
+
+#[test]
+fn the_host_is_the_one_that_botocore_chooses() {
+    alone!(Vec::new, || {
+        let theirs = python_script("endpoints.py", &[]);
+        let theirs = theirs.as_object().unwrap();
+        assert!(theirs.len() >= 60, "{theirs:?}");
+        for (asked, url) in theirs {
+            let words: Vec<&str> = asked.split(' ').collect();
+            set_variables([
+                ("AWS_REGION", words[0]),
+                ("AWS_USE_FIPS_ENDPOINT", words[1]),
+                ("AWS_USE_DUALSTACK_ENDPOINT", words[2]),
+            ]);
+            let secrets = open(&[("providers", r#"["aws"]"#), ("aws_secret_name", "x")]).unwrap();
+            let told: Value = serde_json::from_str(&secrets.describe()).unwrap();
+            assert_eq!(told["layers"][0]["endpoint"], format!("{}/", url.as_str().unwrap()), "{asked}");
+        }
+    });
+}
+
+#[test]
+fn a_host_of_aws_is_asked_with_tls_through_a_proxy() {
+    alone!(
+        || {
+            let mut variables = user_and_secret(READ, r#"{"A": "1"}"#);
+            variables.retain(|(name, _)| name != "AWS_ENDPOINT_URL");
+            variables
+        },
+        || {
+            let host = "secretsmanager.us-east-1.amazonaws.com";
+            let tls = Tls::to(moto().address(), &[host]);
+            let proxy = Proxy::forward();
+            proxy.route(&format!("{host}:443"), &tls.address());
+            set_variables([("HTTPS_PROXY", proxy.url())]);
+            refused_by(&aws(), Status::AccessDenied, &["not trusted here", "AWS_CA_BUNDLE"]);
+            set_variables([("AWS_CA_BUNDLE", tls.certificate("ca.pem"))]);
+            assert_eq!(text(&aws(), "A").as_deref(), Some("1"));
+            let other = Tls::to(moto().address(), &[]);
+            proxy.route(&format!("{host}:443"), &other.address());
+            set_variables([("AWS_CA_BUNDLE", other.certificate("ca.pem"))]);
+            refused_by(&aws(), Status::AccessDenied, &["is for localhost", "AWS_CA_BUNDLE"]);
+        },
+    );
+}
+
+#[test]
+fn what_cannot_be_right_is_refused_before_a_byte_is_sent() {
+    alone!(|| user_and_secret(READ, r#"{"A": "1"}"#), || {
+        let proxy = Proxy::to(moto().address());
+        set_variables([("AWS_ENDPOINT_URL", proxy.url())]);
+        let at_open = |settings: &[(&str, &str)]| open(settings).map(drop).unwrap_err();
+        for (key, value, word) in [
+            ("aws_secret_name", "my secret", "holds ' '"),
+            ("aws_secret_name", "a\r\nX-Evil: 1", "`aws_secret_name` must be text without NUL, CR or LF"),
+            ("aws_secret_name", "arn:aws:secretsmanager:eu-west-1:12:secret:x", "12 digits"),
+            ("aws_region", "us_west_2", "did you mean \"us-west-2\"?"),
+            ("aws_endpoint_url", "localhost:5000", "an endpoint is like https://host:port"),
+            ("aws_endpoint_url", "http://user:CANARY@localhost", "a user or a password"),
+        ] {
+            let error = at_open(&[("providers", r#"["aws"]"#), (key, value)]);
+            assert_eq!(error.status(), Status::Config, "{error}");
+            assert!(error.message().contains(key) && error.message().contains(word), "{error}");
+            assert!(!error.message().contains("CANARY"), "{error}");
+        }
+        let unknown = open(&[("providers", r#"["aws"]"#), ("aws_profile", "prod")]).unwrap();
+        refused_by(&unknown, Status::Config, &["`aws_profile`: there is no profile \"prod\"", "there are none"]);
+        for (name, value, word) in [
+            ("AWS_DEFAULT_REGION", "us-east-1/x", "the variable AWS_DEFAULT_REGION: \"us-east-1/x\" is no region"),
+            ("AWS_SESSION_TOKEN", "CANARY\r\nX-Evil: 1", "the variable AWS_SESSION_TOKEN holds a line break"),
+            ("AWS_ACCESS_KEY_ID", "CANARY\nCANARY", "the variable AWS_ACCESS_KEY_ID holds a line break"),
+            ("AWS_SECRET_ACCESS_KEY", "", "AWS_SECRET_ACCESS_KEY is not"),
+            ("AWS_CREDENTIAL_EXPIRATION", "soon", "AWS_CREDENTIAL_EXPIRATION must be a time"),
+            ("AWS_CREDENTIAL_EXPIRATION", "2020-01-01T00:00:00Z", "have expired"),
+            (
+                "AWS_ENDPOINT_URL_SECRETS_MANAGER",
+                "http://x\r\ny",
+                "AWS_ENDPOINT_URL_SECRETS_MANAGER holds a line break",
+            ),
+            ("AWS_USE_FIPS_ENDPOINT", "yes", "AWS_USE_FIPS_ENDPOINT must be true or false"),
+            ("AWS_USE_FIPS_ENDPOINT", "true", "goes with neither FIPS nor dual-stack"),
+            ("AWS_PROFILE", "prod\r\n", "the variable AWS_PROFILE: there is no profile \"prod\""),
+            ("AWS_CA_BUNDLE", "/no/such.pem", ""),
+        ] {
+            let before = std::env::var(name).unwrap_or_default();
+            set_variables([(name, value)]);
+            let secrets = aws();
+            if !word.is_empty() {
+                let status = if word == "have expired" { Status::AccessDenied } else { Status::Config };
+                let error = refused_by(&secrets, status, &[word]);
+                assert!(!error.message().contains("CANARY"), "{error}");
+            }
+            set_variables([(name, before)]);
+        }
+        assert_eq!(proxy.requests().len(), 0);
+        assert_eq!(text(&aws(), "A").as_deref(), Some("1"), "all of it was mended");
+    },);
+}
+
+#[test]
+fn without_a_name_nothing_is_asked() {
+    alone!(Vec::new, || {
+        // Whatever is sent to any server in the environment would be seen.
+        let proxy = Proxy::to("127.0.0.1:1");
+        set_variables([
+            ("AWS_ENDPOINT_URL", proxy.url()),
+            ("AWS_EC2_METADATA_SERVICE_ENDPOINT", proxy.url()),
+            ("AWS_CONTAINER_CREDENTIALS_FULL_URI", proxy.url()),
+        ]);
+        let secrets = open(&[]).unwrap();
+        assert_eq!(secrets.get("A").unwrap_err().status(), Status::NotFound);
+        assert_eq!(proxy.connections(), 0);
+    });
+}
+
+#[test]
+fn a_check_tells_who_we_are_and_what_to_do() {
+    alone!(
+        || {
+            let mut variables = user_and_secret(READ, r#"{"A": "CANARY"}"#);
+            let nobody = moto().user(&[]);
+            variables.extend([("NOBODY_ID".into(), nobody.id), ("NOBODY_SECRET".into(), nobody.secret)]);
+            variables
+        },
+        || {
+            let layer = |secrets: &Manager| -> Value {
+                let told: Value = serde_json::from_str(&secrets.check()).unwrap();
+                let found = told["layers"].as_array().unwrap().iter().find(|layer| layer["name"] == "aws").cloned();
+                found.unwrap()
+            };
+            let name = variable("SIMPLETUNER_AWS_SECRET_NAME");
+            let good = layer(&aws());
+            assert_eq!(good["state"], "ok", "{good}");
+            let detail = good["detail"].as_str().unwrap();
+            assert!(detail.starts_with(&format!("secret {name:?} in us-east-1 can be read (as arn:aws:")), "{detail}");
+            let described = aws().describe();
+            for word in [&name, "us-east-1", &moto().url(), "the variables AWS_ACCESS_KEY_ID"] {
+                assert!(described.contains(word), "{word} in {described}");
+            }
+            let missing = layer(&open(&[("providers", r#"["aws"]"#), ("aws_secret_name", "no/such")]).unwrap());
+            assert_eq!(missing["state"], "warning", "{missing}");
+            assert!(missing["advice"].as_str().unwrap().contains("create-secret"), "{missing}");
+            set_variables([
+                ("AWS_ACCESS_KEY_ID", variable("NOBODY_ID")),
+                ("AWS_SECRET_ACCESS_KEY", variable("NOBODY_SECRET")),
+            ]);
+            let denied = layer(&aws());
+            assert_eq!(denied["state"], "failed", "{denied}");
+            assert!(denied["detail"].as_str().unwrap().contains("allow secretsmanager:GetSecretValue"), "{denied}");
+            set_variables([("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:1")]);
+            let unreached = layer(&aws());
+            assert!(unreached["detail"].as_str().unwrap().contains("STS could not be asked"), "{unreached}");
+            for told in [good.to_string(), described, denied.to_string()] {
+                assert!(!told.contains("CANARY") && !told.contains(&variable("NOBODY_SECRET")), "{told}");
+            }
+        },
+    );
+}

@@ -12,15 +12,17 @@ use crate::bytes::SecretBytes;
 #[derive(Clone, Default)]
 struct Scripted(Arc<Script>);
 
+type Entries = &'static [(&'static str, &'static str)];
+
 #[derive(Default)]
 struct Script {
-    answer: Mutex<Option<Result<&'static [(&'static str, &'static str)]>>>,
+    answer: Mutex<Option<Result<Entries>>>,
     delay: Mutex<Duration>,
     asked: AtomicUsize,
 }
 
 impl Scripted {
-    fn has(&self, entries: &'static [(&'static str, &'static str)]) {
+    fn has(&self, entries: Entries) {
         *self.0.answer.lock() = Some(Ok(entries));
     }
 

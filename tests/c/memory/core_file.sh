@@ -37,7 +37,9 @@ for name in HELD FREED NESTED ESCAPED; do
     random && echo "$value" >"$work/mount/$name"
 done
 random && printf %s "$value" >"$work/own"
-[ "$(wc -l <"$work/values")" -eq 26 ]
+random && printf %s "$value" >"$work/credential.key"
+random && printf %s "$value" >"$work/credential"
+[ "$(wc -l <"$work/values")" -eq 28 ]
 
 core_of() { # FILE ARGUMENT…
     core=$1

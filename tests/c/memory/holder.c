@@ -1,5 +1,5 @@
 /*
- * Holds secrets from a JSON file, a YAML file, a folder and a layer of its own, frees others, and then waits: a core
+ * Holds secrets from a JSON file, a YAML file, a folder, a layer of its own and a cipher, frees others, and then waits: a core
  * file of it must not have them in clear. It never knows a value: names and files come from a script.
  *
  * usage: holder FOLDER [leak]     says "ready" when it is; "leak" copies a secret into ordinary memory, once freed
@@ -54,6 +54,31 @@ static void use(const char *folder, const char *file, st_secrets **secrets) {
     keep(*secrets, "ESCAPED", 1);
 }
 
+/* Encrypts what is in a file with a key that is in another, keeps one decrypted copy and frees a second one. */
+static void use_cipher(const char *folder) {
+    static volatile char text[256];
+    char path[PATH_MAX];
+    st_cipher *cipher;
+    st_bytes token = {0}, copy = {0};
+    st_config *config = st_config_new();
+    snprintf(path, sizeof path, "%s/credential.key", folder);
+    CHECK_OK(st_config_set(config, "key_file", ST_NUL, path, ST_NUL, &error));
+    CHECK_OK(st_cipher_open(config, &cipher, &error));
+    st_config_free(config);
+    snprintf(path, sizeof path, "%s/credential", folder);
+    int file = open(path, O_RDONLY);
+    ssize_t len = read(file, (char *)text, sizeof text);
+    CHECK(len > 16);
+    close(file);
+    CHECK_OK(st_encrypt(cipher, (const char *)text, (size_t)len, &token, &error));
+    explicit_bzero((char *)text, sizeof text);
+    CHECK_OK(st_decrypt(cipher, (const char *)token.data, token.len, &kept[14], &error));
+    CHECK_OK(st_decrypt(cipher, (const char *)token.data, token.len, &copy, &error));
+    CHECK(kept[14].len == (size_t)len);
+    st_bytes_free(&copy);
+    st_bytes_free(&token);
+}
+
 int main(int argc, char **argv) {
     CHECK(argc >= 2);
     leaks = argc > 2;
@@ -77,6 +102,8 @@ int main(int argc, char **argv) {
         st_bytes_free(&kept[--count]);
     }
     st_secrets_free(forgotten);
+
+    use_cipher(argv[1]);
 
     /* A broken file has secrets in it too. */
     snprintf(path, sizeof path, "%s/broken.yaml", argv[1]);

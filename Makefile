@@ -2,6 +2,7 @@
 # make demo            build everything and show a launcher at work, offline
 # make demo-servers    the same with AWS Secrets Manager and Vault, on servers that it starts
 # make test            install what the tests need, run all of them
+# make soak       tests that take ten minutes and more
 # make bench           measure, beside peers
 # make install         install into PREFIX, under DESTDIR
 # make header          write include/st_secrets.h anew from src/ffi
@@ -21,7 +22,7 @@ BUILD := build
 CARGO_BUILD := $(CARGO) build --target-dir target --release --locked --features wiping-allocator
 SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock build.rs
 
-.PHONY: all demo demo-servers test bench install header clean tools test-rust test-model test-c lint
+.PHONY: all demo demo-servers test soak bench install header clean tools test-rust test-model test-c lint
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/lib/libst_secrets.so $(BUILD)/lib/libst_secrets.a
@@ -79,7 +80,8 @@ lint:
 	$(CARGO) clippy --locked --features wiping-allocator,test-panic -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
 
-test-rust:
+# The search through a core file needs the library as C programs have it.
+test-rust: all
 	$(CARGO) test --locked
 
 # Every interleaving of readers and writers at the door of a cache.
@@ -90,6 +92,10 @@ test-c: all $(BUILD)/launcher
 	sh tests/c/run.sh
 
 test: tools lint test-rust test-model test-c
+
+# What takes more than some minutes.
+soak: tools
+	$(CARGO) test --locked --test soak -- --nocapture
 
 bench: all
 	sh benches/run.sh

@@ -24,6 +24,21 @@ impl Instant {
     }
 }
 
+/// A point in waking time, as of the last tick of the kernel. For short intervals that need not be exact, at a fifth of
+/// the price of [`Instant`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tick(u64);
+
+impl Tick {
+    pub(crate) fn now() -> Tick {
+        Tick(sys::coarse_time_awake())
+    }
+
+    pub(crate) fn elapsed(self) -> Duration {
+        Duration::from_nanos(sys::coarse_time_awake().saturating_sub(self.0))
+    }
+}
+
 /// The absolute time by which a whole call has to end, whatever it does on its way.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deadline(Option<Duration>);

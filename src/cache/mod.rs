@@ -134,6 +134,11 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         self.look_up(key, V::clone).map(|(value, _)| value)
     }
 
+    /// The same, unless it should be loaded anew while it is still served.
+    pub(crate) fn get_fresh(&self, key: &[u8]) -> Option<V> {
+        self.look_up(key, V::clone).and_then(|(value, life)| (life == Life::Fresh).then_some(value))
+    }
+
     /// Hands the value to `take` where it lies. `take` must be short, must not panic and must not call this cache.
     #[inline]
     fn look_up<R>(&self, key: &[u8], take: impl FnOnce(&V) -> R) -> Option<(R, Life)> {

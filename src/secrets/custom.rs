@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::layer::{Finding, Found, Held, Layer, Life, Request, State};
+use super::layer::{Finding, Found, Held, Layer, Origin, Request, State};
 use crate::clock::Instant;
 use crate::error::{Error, Result, Source, Status};
 use crate::fork;
@@ -52,10 +52,9 @@ impl Layer for CustomLayer {
             std::mem::forget(panic);
             Err(Error::new(Status::Panic, "its callback panicked"))
         })?;
-        Ok(found.map(|Found { value, version, ttl }| Held {
-            version: version.map(Arc::from),
-            life: Some(Life::of(asked, ttl.unwrap_or(self.ttl))),
-            ..Held::now(value)
+        Ok(found.map(|Found { value, version, ttl }| {
+            let origin = Origin { version: version.map(Arc::from), ..Origin::of(asked, ttl.unwrap_or(self.ttl)) };
+            Held { origin: Some(Arc::new(origin)), ..Held::now(value) }
         }))
     }
 

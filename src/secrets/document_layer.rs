@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
 use super::document::{Document, DocumentSource};
-use super::layer::{Finding, Held, Layer, Life, Request};
+use super::layer::{Finding, Held, Layer, Origin, Request};
 use super::memory::Times;
 use crate::cache::{Acquired, TtlCache};
 use crate::clock::{Deadline, Instant};
@@ -70,15 +70,15 @@ impl Loaded {
     fn held(&self, key: &str, stale: bool, cached: bool) -> Option<Held> {
         self.document.get(key).map(|(value, version)| Held {
             value: value.clone(),
-            version: version.clone(),
             stale,
             cached,
-            life: Some(Life {
+            origin: Some(Arc::new(Origin {
+                version: version.clone(),
                 asked: self.asked,
                 ttl: self.ttl,
                 soft: Some(self.soft()),
                 superseded: Some(self.superseded.clone()),
-            }),
+            })),
         })
     }
 }

@@ -1,6 +1,7 @@
 //! The environment layer: `hf-token` is the variable `HF_TOKEN`, behind an optional prefix.
 
 use std::env;
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use serde_json::{Map, Value, json};
@@ -9,6 +10,9 @@ use super::layer::{Finding, Held, Layer, Request, State};
 use crate::bytes::SecretBytes;
 use crate::config::Config;
 use crate::error::{Error, Result, Source, Status};
+
+/// Names up to this length need no memory of their own: every get begins here.
+const SHORT: usize = 128;
 
 pub(crate) struct EnvLayer {
     prefix: Option<String>,
@@ -39,6 +43,22 @@ impl EnvLayer {
         }
         name
     }
+
+    /// The same, put together in `place`; `None` where the key is not plain ASCII or too long for it.
+    fn short_variable<'p>(&self, key: &str, place: &'p mut [u8; SHORT]) -> Option<&'p OsStr> {
+        let prefix = self.prefix.as_deref().unwrap_or_default();
+        let start = if prefix.is_empty() { 0 } else { prefix.len() + 1 };
+        let name = place.get_mut(..start + key.len()).filter(|_| key.is_ascii())?;
+        let (before, after) = name.split_at_mut(start);
+        if let Some((underscore, place)) = before.split_last_mut() {
+            place.copy_from_slice(prefix.as_bytes());
+            *underscore = b'_';
+        }
+        for (to, from) in after.iter_mut().zip(key.bytes()) {
+            *to = if matches!(from, b'-' | b'.') { b'_' } else { from.to_ascii_uppercase() };
+        }
+        Some(OsStr::from_bytes(name))
+    }
 }
 
 impl Layer for EnvLayer {
@@ -51,7 +71,12 @@ impl Layer for EnvLayer {
     }
 
     fn find(&self, key: &str, _: &Request) -> Result<Option<Held>> {
-        match env::var_os(self.variable(key)) {
+        let mut place = [0; SHORT];
+        let value = match self.short_variable(key, &mut place) {
+            Some(name) => env::var_os(name),
+            None => env::var_os(self.variable(key)),
+        };
+        match value {
             Some(value) if !value.is_empty() => Ok(Some(Held::now(SecretBytes::copy_from(value.as_bytes())?))),
             _ => Ok(None),
         }
@@ -87,5 +112,14 @@ mod tests {
         assert_eq!(plain.variable("a.b-c_d"), "A_B_C_D");
         let prefixed = EnvLayer { prefix: Some("SIMPLETUNER".to_owned()) };
         assert_eq!(prefixed.variable("replicate-api-token"), "SIMPLETUNER_REPLICATE_API_TOKEN");
+        for (layer, key) in [(&plain, "a.b-c_d"), (&plain, "é"), (&prefixed, "hf-token"), (&prefixed, &"x".repeat(200))]
+        {
+            let mut place = [0; SHORT];
+            if let Some(name) = layer.short_variable(key, &mut place) {
+                assert_eq!(name, layer.variable(key).as_str());
+            } else {
+                assert!(!key.is_ascii() || key.len() > 100);
+            }
+        }
     }
 }

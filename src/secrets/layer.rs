@@ -32,18 +32,19 @@ impl Found {
 #[derive(Clone)]
 pub(crate) struct Held {
     pub(crate) value: SecretBytes,
-    pub(crate) version: Option<Arc<str>>,
     /// The source does not answer now; this is from a document whose time is over.
     pub(crate) stale: bool,
     /// It was asked for by an earlier call.
     pub(crate) cached: bool,
     /// `None` for layers that are asked on every get.
-    pub(crate) life: Option<Life>,
+    pub(crate) origin: Option<Arc<Origin>>,
 }
 
-/// How long an answer counts.
+/// Where a remembered answer is from, and how long it counts.
 #[derive(Clone, Debug)]
-pub(crate) struct Life {
+pub(crate) struct Origin {
+    /// The layer's own name of this state of the value.
+    pub(crate) version: Option<Arc<str>>,
     /// When its source was asked.
     pub(crate) asked: Instant,
     /// How long it counts from then on.
@@ -54,9 +55,9 @@ pub(crate) struct Life {
     pub(crate) superseded: Option<Arc<AtomicBool>>,
 }
 
-impl Life {
-    pub(crate) fn of(asked: Instant, ttl: Duration) -> Life {
-        Life { asked, ttl, soft: None, superseded: None }
+impl Origin {
+    pub(crate) fn of(asked: Instant, ttl: Duration) -> Origin {
+        Origin { version: None, asked, ttl, soft: None, superseded: None }
     }
 
     pub(crate) fn is_superseded(&self) -> bool {
@@ -67,7 +68,7 @@ impl Life {
 impl Held {
     /// A value that is not remembered.
     pub(crate) fn now(value: SecretBytes) -> Held {
-        Held { value, version: None, stale: false, cached: false, life: None }
+        Held { value, stale: false, cached: false, origin: None }
     }
 }
 

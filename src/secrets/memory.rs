@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::layer::{Layer, Life, Request};
+use super::layer::{Layer, Origin, Request};
 use super::secret::Secret;
 use crate::cache::{Loaded, TtlCache};
 use crate::clock::Instant;
@@ -21,7 +21,7 @@ const CLEANUP: Duration = Duration::from_secs(60);
 const CAPACITY: usize = 1000;
 
 pub(super) struct Memory {
-    answers: TtlCache<Arc<Answer>>,
+    answers: TtlCache<Answer>,
     pub(super) times: Times,
 }
 
@@ -52,12 +52,13 @@ impl Times {
 }
 
 /// What a run of remote layers answered: a secret, or that none of them has it.
+#[derive(Clone)]
 struct Answer(Option<Secret>);
 
 impl Answer {
     /// Whether the document that it is from has changed or is gone.
     fn is_superseded(&self) -> bool {
-        self.0.as_ref().and_then(|secret| secret.held.life.as_ref()).is_some_and(Life::is_superseded)
+        self.0.as_ref().and_then(|secret| secret.held.origin.as_ref()).is_some_and(|origin| origin.is_superseded())
     }
 }
 
@@ -94,6 +95,9 @@ impl Memory {
             self.answers.set_soft(&entry, value, ttl, soft)?;
             return Ok(secret);
         }
+        if let Some(answer) = self.answers.get_fresh(&entry).filter(|answer| !answer.is_superseded()) {
+            return Ok(answer.0);
+        }
         loop {
             let mut own = None;
             let answer = self.answers.get_or_load(&entry, request.deadline.remaining(), |_| {
@@ -107,7 +111,7 @@ impl Memory {
                     self.answers.delete(&entry);
                     continue;
                 }
-                (_, Ok(answer)) => Ok(answer.0.clone()),
+                (_, Ok(answer)) => Ok(answer.0),
                 // Whoever asked, for all who wait, may have had less time than we have.
                 (None, Err(error)) if error.status() == Status::Timeout && !request.deadline.has_passed() => continue,
                 (_, Err(error)) => Err(error),
@@ -118,7 +122,7 @@ impl Memory {
     /// What is remembered, and what layers have at hand.
     pub(super) fn at_hand(&self, run: &Run<'_>, key: &str) -> AtHand {
         if let Some(answer) = self.answers.get(&entry(run, key)).filter(|answer| !answer.is_superseded()) {
-            return answer.0.clone().map_or(AtHand::None, AtHand::Found);
+            return answer.0.map_or(AtHand::None, AtHand::Found);
         }
         let mut not_asked = Vec::new();
         for layer in run.layers {
@@ -142,20 +146,21 @@ impl Memory {
     }
 
     /// What to keep of an answer, and for how long.
-    fn remember(&self, mut secret: Option<Secret>) -> Loaded<Arc<Answer>> {
+    fn remember(&self, mut secret: Option<Secret>) -> Loaded<Answer> {
         let (mut ttl, mut soft) = (self.times.miss_ttl, None);
         if let Some(Secret { held, degraded, .. }) = &mut secret {
             held.cached = true;
-            let life = held.life.get_or_insert_with(|| Life::of(Instant::now(), self.times.cache_ttl));
-            let age = life.asked.elapsed();
-            ttl = if held.stale { Duration::ZERO } else { life.ttl.saturating_sub(age) };
-            soft = life.soft.map(|soft| soft.saturating_sub(age));
+            let new = || Arc::new(Origin::of(Instant::now(), self.times.cache_ttl));
+            let origin = held.origin.get_or_insert_with(new);
+            let age = origin.asked.elapsed();
+            ttl = if held.stale { Duration::ZERO } else { origin.ttl.saturating_sub(age) };
+            soft = origin.soft.map(|soft| soft.saturating_sub(age));
             if *degraded {
                 (ttl, soft) = (ttl.min(self.times.miss_ttl), None);
-                life.ttl = life.ttl.min(age.saturating_add(ttl));
+                *origin = Arc::new(Origin { ttl: age.saturating_add(ttl), ..Origin::clone(origin) });
             }
         }
-        Loaded { value: Arc::new(Answer(secret)), ttl: Some(ttl), soft }
+        Loaded { value: Answer(secret), ttl: Some(ttl), soft }
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::layer::{Held, Layer};
+use super::layer::{Held, Layer, Origin};
 use crate::bytes::SecretBytes;
 use crate::error::Source;
 
@@ -39,7 +39,7 @@ impl Secret {
 
     /// The layer's own name of this version of the secret, where it has one.
     pub fn version(&self) -> Option<&str> {
-        self.held.version.as_deref()
+        self.held.origin.as_ref().and_then(|origin| origin.version.as_deref())
     }
 
     /// Whether the value comes from memory.
@@ -54,12 +54,13 @@ impl Secret {
 
     /// The time since the layer was asked; zero for layers that are asked on every get.
     pub fn age(&self) -> Duration {
-        self.held.life.as_ref().map_or(Duration::ZERO, |life| life.asked.elapsed())
+        self.held.origin.as_ref().map_or(Duration::ZERO, |origin| origin.asked.elapsed())
     }
 
     /// The time until the layer is asked again; zero for layers that are asked on every get, and for stale values.
     pub fn expires_in(&self) -> Duration {
-        self.held.life.as_ref().map_or(Duration::ZERO, |life| life.ttl.saturating_sub(life.asked.elapsed()))
+        let left = |origin: &Arc<Origin>| origin.ttl.saturating_sub(origin.asked.elapsed());
+        self.held.origin.as_ref().map_or(Duration::ZERO, left)
     }
 
     /// Whether a layer that goes before this one failed, so that the value may not be the one that counts.

@@ -1,5 +1,6 @@
 //! What is asked, how often, and what becomes of it when servers and networks fail.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -290,6 +291,76 @@ fn a_slow_request_is_given_up_after_the_client_timeout() {
         proxy.next(1, Fault::Hang);
         assert_eq!(text(&secrets, "A").as_deref(), Some("value"));
         assert_eq!(proxy.requests().len(), 2);
+    });
+}
+
+#[test]
+fn a_login_is_redirected_with_its_body() {
+    alone!(|| {
+        let (proxy, path) = behind_a_proxy();
+        let policy = bao().policy(&[&format!("secret/data/{path}")], &["read"]);
+        let (role, secret) = bao().approle(&[&policy], "1h");
+        let role = [("vault_auth", "approle"), ("vault_role_id", &*role), ("vault_secret_id", &secret)];
+        let secrets = at(&proxy.url(), &[&role[..], &[("vault_path", &path)]].concat());
+        proxy.next(1, Fault::redirect(307, &format!("{}/v1/auth/approle/login", bao().url())));
+        assert_eq!(text(&secrets, "A").as_deref(), Some("value"), "{:?}", secrets.get("A"));
+    });
+}
+
+#[test]
+fn requests_are_held_back_to_the_rate_of_the_client() {
+    alone!(|| {
+        let (proxy, path) = behind_a_proxy();
+        set_variables([("VAULT_RATE_LIMIT", "2:1")]);
+        let began = Instant::now();
+        assert!(root(&proxy, &path, &[]).get("A").is_ok());
+        assert!(began.elapsed() >= Duration::from_millis(490), "{:?}", began.elapsed());
+        set_variables([("VAULT_RATE_LIMIT", "0.01:1")]);
+        let secrets = root(&proxy, &path, &[("timeout", "0.5")]);
+        let error = fails(&proxy, &secrets, Duration::from_millis(500));
+        assert_eq!(error.status(), Status::Timeout, "{error}");
+    });
+}
+
+#[test]
+fn a_forked_child_reads_while_threads_of_its_parent_did() {
+    alone!(|| {
+        let (proxy, path) = behind_a_proxy();
+        let policy = bao().policy(&[&format!("secret/data/{path}")], &["read"]);
+        let (role, secret) = bao().approle(&[&policy], "1h");
+        let role = [("vault_auth", "approle"), ("vault_role_id", &*role), ("vault_secret_id", &secret)];
+        let secrets = at(&proxy.url(), &[&role[..], &[("vault_path", &path)]].concat());
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    while !done.load(Relaxed) {
+                        assert!(refreshed(&secrets, "A").is_ok());
+                    }
+                });
+            }
+            let children: Vec<i32> = (0..20)
+                .map(|_| {
+                    std::thread::sleep(Duration::from_millis(10));
+                    // SAFETY: the child does nothing but ask the library, and ends without running anything else.
+                    match unsafe { libc::fork() } {
+                        0 => {
+                            let good = refreshed(&secrets, "A").is_ok_and(|secret| **secret.value() == *b"value");
+                            // SAFETY: it ends the child at once.
+                            unsafe { libc::_exit(i32::from(!good)) }
+                        }
+                        child => child,
+                    }
+                })
+                .collect();
+            done.store(true, Relaxed);
+            for child in children {
+                let mut status = 0;
+                // SAFETY: a child of this process, waited for once.
+                assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+                assert_eq!(status, 0, "a child failed or was killed");
+            }
+        });
     });
 }
 

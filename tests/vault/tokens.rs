@@ -158,12 +158,14 @@ fn a_token_file_may_be_replaced() {
         let (first, second) = (bao().token(&[&policy], "1h"), bao().token(&[&policy], "1h"));
         let folder = temp();
         let file = write(&folder.path().join("token"), &first);
-        let secrets = at(&bao().url(), &[("vault_token_file", file.to_str().unwrap()), ("vault_path", &path)]);
+        let proxy = Proxy::to(bao().address());
+        let secrets = at(&proxy.url(), &[("vault_token_file", file.to_str().unwrap()), ("vault_path", &path)]);
         assert!(secrets.get("A").is_ok());
         write(&folder.path().join("new"), &format!("{second}\n"));
         std::fs::rename(folder.path().join("new"), &file).unwrap();
-        bao().revoke(&first);
+        proxy.forget();
         assert_eq!(&**refreshed(&secrets, "A").unwrap().value(), b"value");
+        assert_eq!(proxy.requests()[0].header("X-Vault-Token"), Some(&*second), "the old one was not even tried");
         bao().revoke(&second);
         assert_eq!(refreshed(&secrets, "A").unwrap_err().status(), Status::AccessDenied);
         std::fs::remove_file(&file).unwrap();

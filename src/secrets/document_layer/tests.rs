@@ -12,15 +12,17 @@ use crate::bytes::SecretBytes;
 #[derive(Clone, Default)]
 struct Scripted(Arc<Script>);
 
+type Entries = &'static [(&'static str, &'static str)];
+
 #[derive(Default)]
 struct Script {
-    answer: Mutex<Option<Result<&'static [(&'static str, &'static str)]>>>,
+    answer: Mutex<Option<Result<Entries>>>,
     delay: Mutex<Duration>,
     asked: AtomicUsize,
 }
 
 impl Scripted {
-    fn has(&self, entries: &'static [(&'static str, &'static str)]) {
+    fn has(&self, entries: Entries) {
         *self.0.answer.lock() = Some(Ok(entries));
     }
 
@@ -118,7 +120,7 @@ fn one_document_answers_every_key_for_its_time() {
     assert_eq!(source.asked(), 1);
     sleep(TIMES.cache_ttl);
     let held = ask(&layer, "A").unwrap().unwrap();
-    assert_eq!((held.version.as_deref(), held.cached), (Some("2"), false));
+    assert_eq!((held.origin.as_ref().unwrap().version.as_deref(), held.cached), (Some("2"), false));
 }
 
 #[test]
@@ -213,11 +215,11 @@ fn a_denial_ends_the_use_of_the_last_document() {
         let (source, layer) = layer(TIMES);
         source.has(&[("A", "1")]);
         let held = ask(&layer, "A").unwrap().unwrap();
-        assert!(!held.life.as_ref().unwrap().is_superseded());
+        assert!(!held.origin.as_ref().unwrap().is_superseded());
         source.fails(status);
         layer.refresh(&within(Duration::from_secs(1))).unwrap_err();
         assert_eq!(ask(&layer, "A").err().unwrap().status(), status);
-        assert!(held.life.unwrap().is_superseded());
+        assert!(held.origin.unwrap().is_superseded());
         source.fails(Status::Unavailable);
         layer.refresh(&within(Duration::from_secs(1))).unwrap_err();
         assert_eq!(ask(&layer, "A").err().unwrap().status(), Status::Unavailable, "it must not come back");

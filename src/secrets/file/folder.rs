@@ -8,7 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::bytes::SecretBytes;
-use crate::clock::Instant;
+use crate::clock::Tick;
 use crate::error::Result;
 use crate::files::{self, Exposure, Fingerprint};
 use crate::log::{self, Level};
@@ -22,7 +22,7 @@ pub(super) struct Folder {
 }
 
 struct Remembered {
-    looked: Instant,
+    looked: Tick,
     fingerprint: Fingerprint,
     value: SecretBytes,
 }
@@ -57,7 +57,7 @@ impl Folder {
         if let Some(file) = self.files.lock().get_mut(key)
             && file.fingerprint == Fingerprint::of(&metadata)
         {
-            file.looked = Instant::now();
+            file.looked = Tick::now();
             return Ok(Some(file.value.clone()));
         }
         self.load(key, &path, strict).map(Some)
@@ -79,7 +79,7 @@ impl Folder {
         contents.bytes.truncate(end);
         let value = contents.bytes.freeze();
         let fingerprint = Fingerprint::of(&contents.metadata);
-        let remembered = Remembered { looked: Instant::now(), fingerprint, value: value.clone() };
+        let remembered = Remembered { looked: Tick::now(), fingerprint, value: value.clone() };
         self.files.lock().insert(key.to_owned(), remembered);
         Ok(value)
     }

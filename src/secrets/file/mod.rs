@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
 use super::layer::{Finding, Held, Layer, Request, State};
-use crate::clock::{Deadline, Instant};
+use crate::clock::{Deadline, Tick};
 use crate::config::Config;
 use crate::error::{Error, Result, Source, Status};
 use crate::files::{self, Exposure, Fingerprint};
@@ -40,7 +40,7 @@ pub(crate) struct FileLayer {
 
 #[derive(Default)]
 struct Memory {
-    looked: Option<Instant>,
+    looked: Option<Tick>,
     view: Option<Arc<View>>,
 }
 
@@ -113,7 +113,7 @@ impl FileLayer {
             return known.clone();
         }
         let new = self.look(known.as_deref()).map(Arc::new);
-        memory.looked = Some(Instant::now());
+        memory.looked = Some(Tick::now());
         if let Some(new) = new {
             memory.view = Some(new.clone());
             drop(memory);

@@ -34,7 +34,7 @@ impl fmt::Display for Address {
 impl Address {
     pub(super) fn parse(given: &Given) -> Result<Address, Refused> {
         let origin = &given.origin;
-        let text = given.value.trim();
+        let text = given.value.as_str();
         if text.starts_with("unix:") {
             return Err(origin.refuse(
                 "is a Unix socket, which this library does not speak to; give the agent a TCP listener and its address \
@@ -110,7 +110,7 @@ impl Address {
 
 /// A path, mount or namespace without slashes around it; `None` where nothing is left.
 pub(super) fn path(given: &Given) -> Result<Option<String>, Refused> {
-    let text = given.value.trim().trim_matches('/');
+    let text = given.value.trim_matches('/');
     check_segments(&given.origin, text, text.is_empty())?;
     Ok((!text.is_empty()).then(|| text.to_owned()))
 }
@@ -156,7 +156,7 @@ mod tests {
     fn an_address_is_taken_as_people_write_it() {
         for (text, shown) in [
             ("https://vault.example.com:8200", "https://vault.example.com:8200"),
-            (" https://Vault.Example.com/ ", "https://vault.example.com"),
+            ("https://Vault.Example.com/", "https://vault.example.com"),
             ("HTTP://127.0.0.1:8200", "http://127.0.0.1:8200"),
             ("http://[::1]:8200", "http://[::1]:8200"),
             ("http://[::1]", "http://[::1]"),

@@ -11,7 +11,7 @@ use crate::paths;
 
 /// Where Kubernetes puts the token of a pod's service account.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
-const METHODS: &str = "token, approle, kubernetes or jwt";
+const METHODS: &str = "token, approle, kubernetes, jwt or agent";
 /// Keys that mean nothing without `vault_auth`.
 const OF_LOGINS: [&str; 6] =
     ["vault_auth_mount", "vault_jwt_file", "vault_role", "vault_role_id", "vault_secret_id", "vault_secret_id_file"];
@@ -41,6 +41,7 @@ impl Auth {
             }
             Some(given) => match given.value.as_str() {
                 "token" => token(inputs),
+                "agent" => Ok(Some(Auth::Agent)),
                 "approle" => app_role(inputs).map(Some),
                 "kubernetes" => jwt(inputs, true).map(Some),
                 "jwt" => jwt(inputs, false).map(Some),

@@ -8,7 +8,6 @@ use super::Vault;
 use super::answer::Object;
 use super::auth::Auth;
 use super::client::{Call, Session};
-use super::place::Place;
 use super::token::is_refusal;
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Status};
@@ -54,7 +53,7 @@ impl Vault {
 
     /// What to do about a failed check, beside what the error says.
     fn advice(&self, error: &Error) -> String {
-        let Place(settings) = self.place();
+        let settings = &self.settings;
         match (error.status(), error.detail()) {
             (Status::Unavailable, 503) => "unseal the server, or wait until it is up: vault status".to_owned(),
             (Status::Unavailable | Status::Timeout, _) => {
@@ -83,19 +82,17 @@ impl Vault {
             report.warn("the certificate of the server is not verified", advice);
         }
         report.say(self.health(session)?);
-        let read = self.with_token(session, |token| self.read(session, token));
-        let token = self.token(session)?;
-        let known = session.look_up(token.value.as_ref(), TokenState::of);
-        match read {
+        match self.with_token(session, |token| self.read(session, token)) {
             Ok(document) => {
-                if let Ok(known) = &known {
+                // A token that may not look at itself is none the worse for it.
+                if let Ok(known) = self.token_state(session) {
                     known.report(self.can_log_in(), report);
                 }
                 self.report_document(&document, report);
                 Ok(())
             }
             // Which of the two it is, the server does not say.
-            Err(error) if is_refusal(&error) => Err(match known {
+            Err(error) if is_refusal(&error) => Err(match self.token_state(session) {
                 Ok(known) => error.map_message(|message| format!("{message}; the token itself is good: {known}")),
                 Err(other) if is_refusal(&other) => {
                     error.map_message(|message| format!("{message}; the token has expired or was revoked"))
@@ -104,6 +101,10 @@ impl Vault {
             }),
             Err(error) => Err(error),
         }
+    }
+
+    fn token_state(&self, session: &Session<'_>) -> Result<TokenState> {
+        session.look_up(self.token(session)?.value.as_ref(), TokenState::of)
     }
 
     /// Whether the server is one that answers, in words.

@@ -19,8 +19,6 @@ const DEFAULT_ATTEMPTS: u32 = 3;
 /// The longest time for one request, whatever the deadline.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 const MAX_BODY: usize = 4 << 20;
-/// A token that was given may be a short program's: what it is worth is asked for once it has been in use this long.
-const LOOKUP_AFTER: Duration = Duration::from_secs(10);
 
 /// A version of the KV secrets engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +51,6 @@ pub(super) struct Settings {
     /// Further ones, from `VAULT_HEADERS`.
     pub(super) headers: Vec<(String, Zeroizing<String>)>,
     pub(super) transport: http::Settings,
-    pub(super) lookup_after: Duration,
 }
 
 /// Why there are no settings.
@@ -96,7 +93,6 @@ impl Settings {
             follow_redirects: !flag(inputs, "DISABLE_REDIRECTS")?,
             headers: headers(inputs)?,
             transport: transport(inputs)?,
-            lookup_after: LOOKUP_AFTER,
             address,
             mount,
         })
@@ -131,7 +127,7 @@ fn location(given: Option<Given>) -> Result<Option<String>, Refused> {
 
 fn namespace(inputs: &Inputs<'_>) -> Result<Option<String>, Refused> {
     let Some(given) = inputs.either("vault_namespace", "NAMESPACE")? else { return Ok(None) };
-    if !given.value.is_ascii() || given.value.trim().contains(' ') {
+    if !given.value.is_ascii() || given.value.contains(' ') {
         return Err(given.origin.refuse("must be the path of a namespace: ASCII without spaces"));
     }
     address::path(&given)

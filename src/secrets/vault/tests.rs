@@ -147,6 +147,7 @@ fn ways_to_log_in_are_chosen() {
     assert_eq!(settings(&role, &[("VAULT_TOKEN", "t")]).auth.name(), "approle");
     assert_eq!(settings(&[url, ("vault_auth", "jwt")], &[]).auth.name(), "jwt");
     assert_eq!(settings(&[url, ("vault_auth", "kubernetes"), ("vault_role", "r")], &[]).auth.name(), "kubernetes");
+    assert_eq!(settings(&[url, ("vault_auth", "agent")], &[("VAULT_TOKEN", "t")]).auth.name(), "agent");
     let files = settings(&[url, ("vault_token_file", "/run/token")], &[("VAULT_TOKEN", "t")]);
     assert!(matches!(files.auth, auth::Auth::TokenFile(path) if path == Path::new("/run/token")));
     let files = settings(&[url], &[("BAO_TOKEN_PATH", "/run/token")]);
@@ -157,7 +158,7 @@ fn ways_to_log_in_are_chosen() {
     let files = settings(&[url], &[("HOME", home.path().to_str().unwrap())]);
     assert!(matches!(files.auth, auth::Auth::TokenFile(path) if path == home.path().join(".vault-token")));
     for (more, what) in [
-        (&[("vault_auth", "ldap")][..], "must be token, approle, kubernetes or jwt"),
+        (&[("vault_auth", "ldap")][..], "must be token, approle, kubernetes, jwt or agent"),
         (&[("vault_auth", "approle")], "is approle, which needs vault_role_id"),
         (&[("vault_auth", "kubernetes")], "is kubernetes, which needs vault_role"),
         (&[("vault_role", "r")], "is set, but vault_auth"),

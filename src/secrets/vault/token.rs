@@ -19,6 +19,9 @@ use crate::log::{self, Level};
 /// that a wrong policy does not fill the server with tokens.
 const REFUSED_FOR: Duration = Duration::from_secs(60);
 
+/// A token that was given may be a short program's: how long it lives is asked for once it has been in use this long.
+const LOOKUP_AFTER: Duration = Duration::from_secs(10);
+
 /// A token and what is known of it.
 #[derive(Clone)]
 pub(super) struct Token {
@@ -160,7 +163,7 @@ impl Vault {
         let Some(token) = self.memory.lock().token.clone() else { return };
         let (Some(value), began) = (&token.value, Instant::now()) else { return };
         let renewed = match token.life {
-            None if token.obtained.elapsed() < self.settings.lookup_after => return,
+            None if token.obtained.elapsed() < LOOKUP_AFTER => return,
             None => session.look_up(Some(value), |data| Life::of(data, "ttl", began)),
             Some(life) if !life.is_due() => return,
             Some(life) if life.renewable => renew(session, value, began),

@@ -52,12 +52,13 @@ pub(super) struct Given {
 }
 
 impl Given {
-    /// The value where it is one line of text.
+    /// The value without white space around it, where that is one line of text.
     fn line(self) -> Result<Given, Refused> {
-        if self.value.contains(char::is_control) {
+        let value = self.value.trim();
+        if value.contains(char::is_control) {
             return Err(self.origin.refuse("has a line break or another control character in it"));
         }
-        Ok(self)
+        Ok(Given { value: Zeroizing::new(value.to_owned()), origin: self.origin })
     }
 
     pub(super) fn flag(&self) -> Result<bool, Refused> {
@@ -196,8 +197,14 @@ mod tests {
     #[test]
     fn a_line_break_is_refused_and_the_variable_named() {
         let config = Config::new();
-        let variable = |name: &str| (name == "VAULT_TOKEN").then(|| OsString::from("CANARY\r\nX-Other: 1"));
-        let refused = Inputs { config: &config, variable: &variable }.tool("TOKEN").err().unwrap();
+        let variable = |name: &str| match name {
+            "VAULT_TOKEN" => Some(OsString::from("CANARY\r\nX-Other: 1")),
+            "VAULT_ADDR" => Some(OsString::from(" https://vault\n")),
+            _ => None,
+        };
+        let inputs = Inputs { config: &config, variable: &variable };
+        assert_eq!(*inputs.tool("ADDR").unwrap().unwrap().value, "https://vault", "one at the end is not part of it");
+        let refused = inputs.tool("TOKEN").err().unwrap();
         assert_eq!(
             refused.error.message(),
             "the variable VAULT_TOKEN has a line break or another control character in it"

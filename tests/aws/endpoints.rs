@@ -9,7 +9,7 @@ use crate::common::proxy::{BlackHole, Fault, Proxy, Reply};
 use crate::common::servers::{Moto, moto, set_variables};
 use crate::common::{open, temp, text, write};
 use crate::{
-    READ, REFRESH, alone, aws, container_answer, in_seconds, iso, key, logged, reads, refused, secret_alone, secret_and,
+    READ, alone, aws, container_answer, in_seconds, iso, key, logged, reads, refused, secret_alone, secret_and,
 };
 
 #[test]
@@ -101,13 +101,16 @@ fn a_container_has_an_endpoint_with_a_token() {
         write(&file, "CANARY\r\nX-Evil: 1");
         refused(Status::Config, &["holds no token"]);
         container.forget();
-        for url in ["http://10.0.0.1/x", "http://169.254.169.254/x", "http://example.invalid/x"] {
+        for (url, status, words) in [
+            ("http://10.0.0.1/x", Status::Config, "http:// is for loopback"),
+            ("http://169.254.169.254/x", Status::Config, "http:// is for loopback"),
+            ("http://example.invalid/x", Status::Unavailable, "example.invalid cannot be looked up"),
+        ] {
             set_variables([("AWS_CONTAINER_CREDENTIALS_FULL_URI", url)]);
-            let error = aws().get_with("A", &REFRESH).unwrap_err();
-            assert!(matches!(error.status(), Status::Config | Status::Unavailable), "{error}");
+            refused(status, &[words]);
         }
         assert!(container.requests().is_empty());
-    },);
+    });
 }
 
 #[test]
@@ -191,7 +194,7 @@ fn old_keys_of_an_instance_serve_while_there_are_no_new_ones() {
         std::thread::sleep(Duration::from_millis(1100));
         metadata.always(Fault::status(500));
         secrets.refresh(None).unwrap();
-    },);
+    });
 }
 
 #[test]
@@ -210,6 +213,11 @@ fn an_instance_that_is_none_costs_little_time_and_once() {
         let start = Instant::now();
         assert!(secrets.refresh(None).is_err());
         assert!(start.elapsed() < Duration::from_millis(200), "it is remembered: {:?}", start.elapsed());
+        // Nor is a proxy asked for it, which would be another machine.
+        let proxy = Proxy::forward();
+        set_variables([("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://10.255.255.1"), ("HTTP_PROXY", &proxy.url())]);
+        assert!(aws().get("A").is_err());
+        assert_eq!(proxy.connections(), 0);
         set_variables([("AWS_EC2_METADATA_DISABLED", "true")]);
         refused(Status::Config, &["AWS_EC2_METADATA_DISABLED says not to ask"]);
     });

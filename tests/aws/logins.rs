@@ -72,5 +72,5 @@ fn a_login_becomes_the_keys_of_a_role() {
         write(&cache, "CANARY");
         let error = refused(Status::Protocol, &["holds no login"]);
         assert!(!error.message().contains("CANARY"), "{error}");
-    },);
+    });
 }

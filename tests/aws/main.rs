@@ -137,11 +137,11 @@ fn in_seconds(seconds: i64) -> SystemTime {
     if seconds < 0 { now - distance } else { now + distance }
 }
 
-/// `2026-11-21T02:49:45Z`
+/// `2026-11-21T02:49:45.949991000Z`
 fn iso(time: SystemTime) -> String {
     let output = std::process::Command::new("date")
-        .args(["-u", "+%Y-%m-%dT%H:%M:%SZ", "-d"])
-        .arg(format!("@{}", time.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()))
+        .args(["-u", "+%Y-%m-%dT%H:%M:%S.%NZ", "-d"])
+        .arg(format!("@{:.6}", time.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64()))
         .output()
         .unwrap();
     String::from_utf8(output.stdout).unwrap().trim().to_owned()

@@ -32,7 +32,7 @@ fn keys_stand_in_the_credentials_file_or_the_config_file() {
         refused(Status::AccessDenied, &["the variables AWS_ACCESS_KEY_ID"]);
         let secrets = open(&[("providers", r#"["aws"]"#), ("aws_profile", "work")]).unwrap();
         assert_eq!(text(&secrets, "A").as_deref(), Some("1"));
-    },);
+    });
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn a_credentials_file_that_is_replaced_serves_from_the_next_load_on() {
         assert_eq!(secrets.get_with("A", &REFRESH).unwrap_err().status(), Status::AccessDenied);
         put(&key("GOOD"));
         secrets.refresh(None).unwrap();
-    },);
+    });
 }
 
 #[test]

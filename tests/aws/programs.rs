@@ -40,7 +40,7 @@ fn a_program_prints_credentials() {
         let lines = lines.lock().unwrap();
         assert!(lines.contains("`credential_process` says: a word"), "{lines}");
         assert!(!lines.contains(&user.secret), "{lines}");
-    },);
+    });
 }
 
 #[test]

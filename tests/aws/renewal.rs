@@ -41,12 +41,12 @@ fn keys_that_live_for_seconds_are_renewed_before_they_end() {
         let container = Proxy::to("127.0.0.1:1");
         set_variables([("AWS_CONTAINER_CREDENTIALS_FULL_URI", container.url())]);
         let session = key("SESSION");
-        container.next(1, container_answer(&session, in_seconds(6)));
+        container.next(1, container_answer(&session, in_seconds(9)));
         let secrets = aws();
         secrets.refresh(None).unwrap();
         secrets.refresh(None).unwrap();
         assert_eq!(container.requests().len(), 1, "they are fresh");
-        std::thread::sleep(Duration::from_millis(4200));
+        std::thread::sleep(Duration::from_millis(6300));
         // In their last third new ones are asked for, and the old ones serve if there are none.
         container.next(1, Fault::status(400));
         secrets.refresh(None).unwrap();
@@ -55,5 +55,13 @@ fn keys_that_live_for_seconds_are_renewed_before_they_end() {
         secrets.refresh(None).unwrap();
         secrets.refresh(None).unwrap();
         assert_eq!(container.requests().len(), 3);
-    },);
+        // At their very end there have to be new ones.
+        container.next(1, container_answer(&session, in_seconds(1)));
+        let secrets = aws();
+        secrets.refresh(None).unwrap();
+        std::thread::sleep(Duration::from_millis(1100));
+        container.always(Fault::status(400));
+        let error = secrets.refresh(None).unwrap_err();
+        assert!(error.message().contains("no AWS credentials from the container's endpoint"), "{error}");
+    });
 }

@@ -25,7 +25,7 @@ fn an_arn_is_asked_for_in_its_own_region() {
             })
             .collect();
         assert_eq!(scopes, ["us-east-1", "eu-west-1"]);
-    },);
+    });
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn what_cannot_be_right_is_refused_before_a_byte_is_sent() {
         }
         assert_eq!(proxy.requests().len(), 0);
         assert_eq!(text(&aws(), "A").as_deref(), Some("1"), "all of it was mended");
-    },);
+    });
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn a_variable_that_cannot_be_used_fails_this_layer_alone() {
             assert!(secrets.describe().contains(name) && secrets.check().contains(name));
             set_variables([(name, before)]);
         }
-    },);
+    });
 }
 
 #[test]

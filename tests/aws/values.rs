@@ -214,7 +214,7 @@ fn a_denial_names_the_action_the_secret_and_whose_credentials_they_are() {
         for error in [error, wrong_secret, unknown] {
             assert!(!error.message().contains("CANARY") && !error.message().contains(&id), "{error}");
         }
-    },);
+    });
 }
 
 #[test]

@@ -21,7 +21,7 @@ all() {
         compile "$1" -xc -std=$standard "$here/use.c"
         compile "$1" -xc -std=$standard -Wmissing-prototypes -Wstrict-prototypes "$include/st_secrets.h"
     done
-    for standard in c++11 c++14 c++17 c++20 c++23; do
+    for standard in c++11 c++14 c++17 c++20 c++2b; do
         compile "$2" -xc++ -std=$standard "$here/use.c"
         compile "$2" -xc++ -std=$standard "$include/st_secrets.h"
     done

@@ -37,12 +37,34 @@ impl Key {
         }
     }
 
+    #[inline]
+    pub(super) fn is(&self, key: &[u8]) -> bool {
+        let own = self.bytes();
+        own.len() == key.len() && same(own, key)
+    }
+
     /// The first bytes, followed by zeros where it is shorter.
     pub(super) fn prefix(&self) -> [u8; PREFIX] {
         let mut prefix = [0; PREFIX];
         let len = self.bytes().len().min(PREFIX);
         prefix[..len].copy_from_slice(&self.bytes()[..len]);
         prefix
+    }
+}
+
+/// Whether the bytes are the same; there are as many on both sides. Of the usual lengths two halves that may overlap are
+/// compared: a few instructions, where `==` would be a call.
+#[inline(always)]
+fn same(some: &[u8], others: &[u8]) -> bool {
+    match some.len() {
+        16..=32 => {
+            some.first_chunk::<16>() == others.first_chunk::<16>()
+                && some.last_chunk::<16>() == others.last_chunk::<16>()
+        }
+        8..=15 => {
+            some.first_chunk::<8>() == others.first_chunk::<8>() && some.last_chunk::<8>() == others.last_chunk::<8>()
+        }
+        _ => some == others,
     }
 }
 

@@ -92,9 +92,9 @@ impl<V> Store<V> {
         self.entries.len()
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn find(&self, tag: u32, key: &[u8]) -> Option<u32> {
-        self.table.find(tag, |index| self.entries[index as usize].key.bytes() == key)
+        self.table.find(tag, |index| self.entries[index as usize].key.is(key))
     }
 
     /// The value at an index that is in use.

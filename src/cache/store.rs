@@ -1,6 +1,6 @@
 //! The entries, their table and their order: everything that one writer changes at a time and many readers read.
 
-use super::key::{Key, PREFIX};
+use super::key::{Key, NewKey, PREFIX};
 use super::order::Order;
 use super::table::Table;
 use super::time::Clock;
@@ -123,12 +123,12 @@ impl<V> Store<V> {
     /// Stores a value; what it displaces is returned, to be dropped outside the lock.
     pub(super) fn insert(
         &mut self,
-        (tag, key): (u32, Key),
+        (tag, key): (u32, NewKey<'_>),
         value: V,
         deadlines: Deadlines,
         (clock, now): (&Clock, u64),
     ) -> Option<V> {
-        let (index, displaced) = match self.find(tag, key.bytes()) {
+        let (index, displaced) = match self.find(tag, key.bytes) {
             Some(index) => {
                 if self.life(index, clock, now) == Life::Over {
                     self.counts.expirations += 1;
@@ -159,19 +159,20 @@ impl<V> Store<V> {
         self.remove(oldest)
     }
 
-    fn add(&mut self, tag: u32, key: Key, value: V) -> u32 {
+    fn add(&mut self, tag: u32, key: NewKey<'_>, value: V) -> u32 {
         let index = self.order.add();
         let prefix = key.prefix();
-        let entry = Entry { key, value: Some(value), until: 0 };
         if index as usize == self.entries.len() {
-            self.entries.push(entry);
+            self.entries.push(Entry { key: Key::EMPTY, value: None, until: 0 });
             self.prefixes.push(prefix);
             self.tags.push(tag);
         } else {
-            self.entries[index as usize] = entry;
             self.prefixes[index as usize] = prefix;
             self.tags[index as usize] = tag;
         }
+        let entry = &mut self.entries[index as usize];
+        entry.key.set(key);
+        entry.value = Some(value);
         self.table.insert(tag, index);
         self.len += 1;
         index

@@ -100,3 +100,25 @@ fn same(some: &[u8], others: &[u8]) -> bool {
 fn no_memory(len: usize) -> Error {
     Error::new(Status::NoMemory, format!("no memory for a key of {len} bytes"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_no_other_of_its_length() {
+        let mut kept = Key::EMPTY;
+        // Long, then short again, in the same place.
+        for len in (0..=64).chain((0..=64).rev()) {
+            let key: Vec<u8> = (0..len).collect();
+            kept.set(NewKey::new(&key).unwrap());
+            assert!(kept.is(&key));
+            assert!(!kept.is(&[&key[..], b"\0"].concat()));
+            for place in 0..key.len() {
+                let mut other = key.clone();
+                other[place] ^= 1;
+                assert!(!kept.is(&other), "byte {place} of {len}");
+            }
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! Where an entry lies, found by the hash of its key: open addressing in a table whose size never changes.
 //!
-//! It is at most half full, so a search is short; nothing is ever rehashed, so no caller pays for all the others. A
-//! removal closes the gap it leaves (backward shift), so no marks of removed entries pile up.
+//! It is at most half full, a small one at most a quarter, so a search is short; nothing is ever rehashed, so no caller
+//! pays for all the others. A removal closes the gap it leaves (backward shift), so no marks of removed entries pile up.
 
 use std::hash::{BuildHasher, Hasher};
 

@@ -272,7 +272,8 @@ fn main() {
     let bench = Bench { library, threads };
     println!("nanoseconds for one operation, over all threads together; the best of {ROUNDS} rounds");
     let sequences = [uniform(1, 1)];
-    let empty = best(ROUNDS, 1, |_| measure(1, &sequences, |_, _| _ = std::hint::black_box(unsafe { (library.empty)() })));
+    let empty =
+        best(ROUNDS, 1, |_| measure(1, &sequences, |_, _| _ = std::hint::black_box(unsafe { (library.empty)() })));
     println!("an empty call through the C ABI: {:.1}", empty[0]);
     print!("{:44}", "");
     NAMES.iter().for_each(|name| print!(" {name:>11}"));

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 /// Time since the machine started, including the time it was suspended (`CLOCK_BOOTTIME`).
 pub(crate) fn time_since_boot() -> Duration {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `time` is a valid, writable timespec for the whole call. The clock exists on every Linux since 2.6.39,
-    // so the call cannot fail; if it did, `time` would still hold its zeros.
-    unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &mut time) };
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+    Duration::from_nanos(nanoseconds_since_boot())
+}
+
+/// The same in nanoseconds.
+#[inline]
+pub(crate) fn nanoseconds_since_boot() -> u64 {
+    nanoseconds(libc::CLOCK_BOOTTIME)
 }
 
 /// Time since the machine started, without the time it was suspended, in nanoseconds (`CLOCK_MONOTONIC`).
@@ -27,7 +29,8 @@ pub(crate) fn coarse_time_awake() -> u64 {
 #[inline]
 fn nanoseconds(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `time` is a valid, writable timespec for the whole call, and these clocks exist on every Linux.
+    // SAFETY: `time` is a valid, writable timespec for the whole call. These clocks exist on every Linux since 2.6.39, so
+    // the call cannot fail; if it did, `time` would still hold its zeros.
     unsafe { libc::clock_gettime(clock, &mut time) };
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }

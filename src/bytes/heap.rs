@@ -93,7 +93,10 @@ impl Clone for SharedBytes {
 impl Drop for SharedBytes {
     #[inline]
     fn drop(&mut self) {
-        if self.header().references.fetch_sub(1, Ordering::Release) == 1 {
+        // A holder who is alone stays so, as references are made from references: no need to count down then, which
+        // would cost as much as freeing.
+        let references = &self.header().references;
+        if references.load(Ordering::Acquire) == 1 || references.fetch_sub(1, Ordering::Release) == 1 {
             fence(Ordering::Acquire);
             // SAFETY: that was the last reference, and all others are done with the block (acquire above).
             unsafe { free(self.0) };
@@ -120,11 +123,14 @@ unsafe fn free(block: NonNull<Header>) {
     // SAFETY: `len` bytes that are ours alone follow the header, and the block was allocated with this layout, which
     // follows from the length alone.
     unsafe {
-        block.cast::<u8>().add(HEADER).write_bytes(0, len);
-        // Keeps the compiler from dropping writes to memory that is about to be freed; byte by byte, as the crate
-        // zeroize does it, this would cost more than all the rest.
-        std::hint::black_box(block);
-        compiler_fence(Ordering::SeqCst);
+        // The wiping allocator would do it a second time.
+        if cfg!(not(feature = "wiping-allocator")) {
+            block.cast::<u8>().add(HEADER).write_bytes(0, len);
+            // Keeps the compiler from dropping writes to memory that is about to be freed; byte by byte, as the crate
+            // zeroize does it, this would cost more than all the rest.
+            std::hint::black_box(block);
+            compiler_fence(Ordering::SeqCst);
+        }
         dealloc(block.cast().as_ptr(), layout);
     }
 }

@@ -17,16 +17,20 @@ pub(super) enum Key {
 impl Key {
     pub(super) const EMPTY: Key = Key::Short { len: 0, bytes: [0; SHORT] };
 
-    pub(super) fn new(key: &[u8]) -> Result<Key> {
-        if key.len() <= SHORT {
-            let mut bytes = [0; SHORT];
-            bytes[..key.len()].copy_from_slice(key);
-            return Ok(Key::Short { len: key.len() as u8, bytes });
+    /// Puts another key in this one's place.
+    pub(super) fn set(&mut self, new: NewKey<'_>) {
+        if let Some(copy) = new.copy {
+            *self = Key::Long(copy);
+            return;
         }
-        let mut copy = Vec::new();
-        copy.try_reserve_exact(key.len()).map_err(|_| no_memory(key.len()))?;
-        copy.extend_from_slice(key);
-        Ok(Key::Long(copy.into_boxed_slice()))
+        if let Key::Long(_) = self {
+            *self = Key::EMPTY;
+        }
+        // Written where it stays: a short key that was moved there would be read back while still being written.
+        if let Key::Short { len, bytes } = self {
+            *len = new.bytes.len() as u8;
+            bytes[..new.bytes.len()].copy_from_slice(new.bytes);
+        }
     }
 
     #[inline]
@@ -37,15 +41,84 @@ impl Key {
         }
     }
 
+    #[inline]
+    pub(super) fn is(&self, key: &[u8]) -> bool {
+        let own = self.bytes();
+        own.len() == key.len() && same(own, key)
+    }
+}
+
+/// A key that is about to be stored, with the memory that this takes.
+pub(super) struct NewKey<'a> {
+    pub(super) bytes: &'a [u8],
+    /// Nothing if it is short.
+    copy: Option<Box<[u8]>>,
+}
+
+impl<'a> NewKey<'a> {
+    #[inline]
+    pub(super) fn new(bytes: &'a [u8]) -> Result<NewKey<'a>> {
+        let copy = if bytes.len() <= SHORT { None } else { Some(copy_of(bytes)?) };
+        Ok(NewKey { bytes, copy })
+    }
+
     /// The first bytes, followed by zeros where it is shorter.
+    #[inline]
     pub(super) fn prefix(&self) -> [u8; PREFIX] {
+        if let Some(prefix) = self.bytes.first_chunk() {
+            return *prefix;
+        }
         let mut prefix = [0; PREFIX];
-        let len = self.bytes().len().min(PREFIX);
-        prefix[..len].copy_from_slice(&self.bytes()[..len]);
+        prefix[..self.bytes.len()].copy_from_slice(self.bytes);
         prefix
+    }
+}
+
+fn copy_of(key: &[u8]) -> Result<Box<[u8]>> {
+    let mut copy = Vec::new();
+    copy.try_reserve_exact(key.len()).map_err(|_| no_memory(key.len()))?;
+    copy.extend_from_slice(key);
+    Ok(copy.into_boxed_slice())
+}
+
+/// Whether the bytes are the same; there are as many on both sides. Of the usual lengths two halves that may overlap are
+/// compared: a few instructions, where `==` would be a call.
+#[inline(always)]
+fn same(some: &[u8], others: &[u8]) -> bool {
+    match some.len() {
+        16..=32 => {
+            some.first_chunk::<16>() == others.first_chunk::<16>()
+                && some.last_chunk::<16>() == others.last_chunk::<16>()
+        }
+        8..=15 => {
+            some.first_chunk::<8>() == others.first_chunk::<8>() && some.last_chunk::<8>() == others.last_chunk::<8>()
+        }
+        _ => some == others,
     }
 }
 
 fn no_memory(len: usize) -> Error {
     Error::new(Status::NoMemory, format!("no memory for a key of {len} bytes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_no_other_of_its_length() {
+        let mut kept = Key::EMPTY;
+        // Long, then short again, in the same place.
+        for len in (0..=64).chain((0..=64).rev()) {
+            let key: Vec<u8> = (0..len).collect();
+            kept.set(NewKey::new(&key).unwrap());
+            assert!(kept.is(&key));
+            assert!(!kept.is(&[&key[..], b"\0"].concat()));
+            for place in 0..key.len() {
+                let mut other = key.clone();
+                other[place] ^= 1;
+                assert!(!kept.is(&other), "byte {place} of {len}");
+            }
+        }
+    }
 }

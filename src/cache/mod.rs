@@ -40,7 +40,7 @@ pub use value::{Copied, Object, Value};
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::fork;
-use key::Key;
+use key::NewKey;
 use load::Loads;
 use shared::{Locked, Shared, Writing};
 use store::{Deadlines, LARGEST, Life, Store};
@@ -204,7 +204,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         wanted: impl FnOnce() -> bool,
     ) -> Result<bool> {
         let Some(shared) = &self.shared else { return Ok(wanted()) };
-        let own_key = Key::new(key)?;
+        let new_key = NewKey::new(key)?;
         let tag = self.tags.of(key);
         let now = self.clock.exact();
         let deadlines = self.deadlines(tag, now, ttl, soft);
@@ -217,7 +217,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
             release(value);
             return Ok(false);
         }
-        let displaced = store.insert((tag, own_key), value, deadlines, (&self.clock, now));
+        let displaced = store.insert((tag, new_key), value, deadlines, (&self.clock, now));
         drop(store);
         release(displaced);
         Ok(true)

@@ -1,6 +1,6 @@
 //! The entries, their table and their order: everything that one writer changes at a time and many readers read.
 
-use super::key::{Key, PREFIX};
+use super::key::{Key, NewKey, PREFIX};
 use super::order::Order;
 use super::table::Table;
 use super::time::Clock;
@@ -92,9 +92,9 @@ impl<V> Store<V> {
         self.entries.len()
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn find(&self, tag: u32, key: &[u8]) -> Option<u32> {
-        self.table.find(tag, |index| self.entries[index as usize].key.bytes() == key)
+        self.table.find(tag, |index| self.entries[index as usize].key.is(key))
     }
 
     /// The value at an index that is in use.
@@ -123,58 +123,60 @@ impl<V> Store<V> {
     /// Stores a value; what it displaces is returned, to be dropped outside the lock.
     pub(super) fn insert(
         &mut self,
-        (tag, key): (u32, Key),
+        (tag, key): (u32, NewKey<'_>),
         value: V,
         deadlines: Deadlines,
         (clock, now): (&Clock, u64),
     ) -> Option<V> {
-        let (index, displaced) = match self.find(tag, key.bytes()) {
+        let index = match self.find(tag, key.bytes) {
             Some(index) => {
                 if self.life(index, clock, now) == Life::Over {
                     self.counts.expirations += 1;
                 }
                 self.order.touch(index);
-                (index, self.entries[index as usize].value.replace(value))
+                index
             }
             None => {
-                let displaced = self.make_room(clock, now);
-                (self.add(tag, key, value), displaced)
+                let index = self.make_room(clock, now);
+                self.put(index, tag, key);
+                index
             }
         };
-        self.entries[index as usize].until = deadlines.soft.unwrap_or(deadlines.hard);
+        let entry = &mut self.entries[index as usize];
+        let displaced = entry.value.replace(value);
+        entry.until = deadlines.soft.unwrap_or(deadlines.hard);
         self.set_hard(index, deadlines);
         displaced
     }
 
-    /// Where the cache is full, removes the least recently used entry.
-    fn make_room(&mut self, clock: &Clock, now: u64) -> Option<V> {
-        if self.len < self.capacity {
-            return None;
-        }
-        let oldest = self.order.oldest()?;
+    /// An index for a new entry, now the newest: a free one, or where the cache is full that of the least recently used
+    /// entry, which keeps its value for the moment.
+    fn make_room(&mut self, clock: &Clock, now: u64) -> u32 {
+        let Some(oldest) = self.order.oldest().filter(|_| self.len == self.capacity) else {
+            self.len += 1;
+            return self.order.add();
+        };
         match self.life(oldest, clock, now) {
             Life::Over => self.counts.expirations += 1,
             _ => self.counts.evictions += 1,
         }
-        self.remove(oldest)
+        self.table.remove(self.tags[oldest as usize], oldest);
+        self.order.touch(oldest);
+        oldest
     }
 
-    fn add(&mut self, tag: u32, key: Key, value: V) -> u32 {
-        let index = self.order.add();
+    fn put(&mut self, index: u32, tag: u32, key: NewKey<'_>) {
         let prefix = key.prefix();
-        let entry = Entry { key, value: Some(value), until: 0 };
         if index as usize == self.entries.len() {
-            self.entries.push(entry);
+            self.entries.push(Entry { key: Key::EMPTY, value: None, until: 0 });
             self.prefixes.push(prefix);
             self.tags.push(tag);
         } else {
-            self.entries[index as usize] = entry;
             self.prefixes[index as usize] = prefix;
             self.tags[index as usize] = tag;
         }
+        self.entries[index as usize].key.set(key);
         self.table.insert(tag, index);
-        self.len += 1;
-        index
     }
 
     /// Takes out the entry at an index that is in use. The value is returned, to be dropped outside the lock.

@@ -57,7 +57,7 @@ impl Clock {
 
     pub(super) fn exact(&self) -> u64 {
         match self {
-            Clock::Machine { .. } => nanoseconds(sys::time_since_boot()),
+            Clock::Machine { .. } => sys::nanoseconds_since_boot(),
             Clock::Steered(time) => time.load(Relaxed),
         }
     }
@@ -87,7 +87,7 @@ pub(super) fn nanoseconds(time: Duration) -> u64 {
 #[cold]
 fn measure_suspension(awake: u64) -> u64 {
     // Asked in this order, the difference is never too large, so the coarse time never runs ahead.
-    let since_boot = nanoseconds(sys::time_since_boot());
+    let since_boot = sys::nanoseconds_since_boot();
     let suspended = since_boot.saturating_sub(sys::time_awake());
     SUSPENDED.fetch_max(suspended, Relaxed);
     SUSPENDED_UNTIL.store(awake + REMEASURE, Release);

@@ -69,15 +69,16 @@ impl Touches {
 
     /// Keeps the newest note of each entry only. The entries' indices are below [`SMALL`].
     fn compact(&mut self) {
-        let mut seen = [0u64; SMALL / 64];
-        let mut keep = self.notes.len();
-        for from in (0..self.notes.len()).rev() {
-            let index = self.notes[from];
-            let (word, bit) = (index as usize / 64, index % 64);
+        let mut seen = [0u8; SMALL];
+        let notes = &mut self.notes[..];
+        let mut keep = notes.len();
+        for from in (0..notes.len()).rev() {
+            let index = notes[from];
+            let seen = &mut seen[index as usize % SMALL];
             // No branch: whether an entry was seen is a coin toss. What is written in vain is overwritten by the next.
-            self.notes[keep - 1] = index;
-            keep -= (!seen[word] >> bit & 1) as usize;
-            seen[word] |= 1 << bit;
+            notes[keep - 1] = index;
+            keep -= usize::from(1 - *seen);
+            *seen = 1;
         }
         self.notes.drain(..keep);
     }

@@ -100,22 +100,25 @@ impl TtlCache<Value> {
     /// Hands the bytes under this key to `take`, which must be short, must not panic and must not call this cache. The
     /// answer is `None` where there is no value, `Some(None)` where it is an object.
     #[inline]
-    pub(crate) fn with_bytes<R>(&self, key: &[u8], take: impl FnOnce(&[u8]) -> R) -> Option<Option<R>> {
-        let mut take = Some(take);
-        let mut long = None;
-        let (taken, _) = self.look_up(key, |value| match value {
-            Value::Bytes(bytes) if bytes.len() <= SHORT => take.take().map(|take| take(bytes)),
-            Value::Bytes(bytes) => {
-                long = Some(bytes.clone());
-                None
-            }
-            Value::Object(_) => None,
+    pub(crate) fn with_bytes<R>(&self, key: &[u8], mut take: impl FnMut(&[u8]) -> R) -> Option<Option<R>> {
+        let (found, _) = self.look_up(key, |value| match value {
+            Value::Bytes(bytes) if bytes.len() <= SHORT => Found::Taken(take(bytes)),
+            Value::Bytes(bytes) => Found::Long(bytes.clone()),
+            Value::Object(_) => Found::Object,
         })?;
-        match (long, take) {
-            (Some(bytes), Some(take)) => Some(Some(take(&bytes))),
-            _ => Some(taken),
+        match found {
+            Found::Taken(taken) => Some(Some(taken)),
+            Found::Long(bytes) => Some(Some(take(&bytes))),
+            Found::Object => Some(None),
         }
     }
+}
+
+/// What [`TtlCache::with_bytes`] finds.
+enum Found<R> {
+    Taken(R),
+    Long(SharedBytes),
+    Object,
 }
 
 impl fmt::Debug for Value {

@@ -35,7 +35,9 @@ impl Kind {
 
 /// Every known key.
 const KEYS: &[(&str, Kind)] = &[
+    ("audit_database", Kind::Text),
     ("cache_ttl", Kind::Seconds),
+    ("database", Kind::Text),
     ("env_prefix", Kind::Text),
     ("file_path", Kind::Text),
     ("generate", Kind::Flag),
@@ -44,6 +46,7 @@ const KEYS: &[(&str, Kind)] = &[
     ("miss_ttl", Kind::Seconds),
     ("previous_keys", Kind::List),
     ("providers", Kind::List),
+    ("state_dir", Kind::Text),
     ("strict_permissions", Kind::Flag),
     ("timeout", Kind::Seconds),
 ];
@@ -67,7 +70,7 @@ impl Drop for Setting {
     }
 }
 
-/// Settings for a secrets manager or a cipher. What is not set has its default, as the README's table lists them.
+/// Settings for a secrets manager, a cipher or a store. What is not set has its default, as the README's table lists them.
 #[derive(Clone, Default)]
 pub struct Config {
     settings: BTreeMap<&'static str, Setting>,
@@ -251,7 +254,7 @@ mod tests {
         let error = Config::new().set("file_pat", "x").unwrap_err();
         assert_eq!(error.message(), "unknown configuration key \"file_pat\"; did you mean `file_path`?");
         let error = Config::new().set("zzzzzzzzzzzzzzzz", "x").unwrap_err();
-        assert!(error.message().contains("the known ones are cache_ttl, env_prefix, file_path"), "{error}");
+        assert!(error.message().contains("the known ones are audit_database, cache_ttl, database"), "{error}");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+pub(crate) mod sqlite;
+
 /// Time since the machine started, including the time it was suspended (`CLOCK_BOOTTIME`).
 pub(crate) fn time_since_boot() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };

@@ -61,6 +61,8 @@ pub const ST_SOURCE_ENV: i32 = 1;
 pub const ST_SOURCE_FILE: i32 = 2;
 /// A layer added with `st_secrets_add_provider`.
 pub const ST_SOURCE_CUSTOM: i32 = 5;
+/// The databases of the store.
+pub const ST_SOURCE_STORE: i32 = 6;
 /// The keys that credentials are encrypted with.
 pub const ST_SOURCE_CREDENTIAL: i32 = 7;
 
@@ -181,8 +183,9 @@ mod tests {
     #[test]
     fn the_numbers_of_the_header_are_those_of_the_core() {
         assert_eq!(CODES.map(Status::from_code), Status::ALL.map(Some));
-        let sources = [Source::None, Source::Env, Source::File, Source::Custom, Source::Credential];
-        let numbers = [ST_SOURCE_NONE, ST_SOURCE_ENV, ST_SOURCE_FILE, ST_SOURCE_CUSTOM, ST_SOURCE_CREDENTIAL];
+        let sources = [Source::None, Source::Env, Source::File, Source::Custom, Source::Store, Source::Credential];
+        let numbers =
+            [ST_SOURCE_NONE, ST_SOURCE_ENV, ST_SOURCE_FILE, ST_SOURCE_CUSTOM, ST_SOURCE_STORE, ST_SOURCE_CREDENTIAL];
         assert_eq!(sources.map(|source| source as i32), numbers);
     }
 

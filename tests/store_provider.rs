@@ -6,50 +6,32 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use common::python::Python;
+use common::store::{config, entries, jobs, open};
 use common::{mode, temp};
 use rusqlite::Connection;
 use serde_json::{Value, json};
-use st_secrets::{Config, SharedBytes, Status, Store, cache};
+use st_secrets::{SharedBytes, Status, cache};
 
-fn store(folder: &Path) -> Store {
-    let mut config = Config::new();
-    config.set("state_dir", folder.to_str().unwrap()).unwrap();
-    Store::open(&config).unwrap()
-}
-
-fn get(store: &Store, provider: &str) -> String {
-    String::from_utf8(store.provider_get(provider).unwrap().to_vec()).unwrap()
-}
-
-fn audit(store: &Store) -> Vec<Value> {
-    let mut entries: Vec<Value> = serde_json::from_str(&store.audit_query(r#"{"limit": 10000}"#).unwrap()).unwrap();
-    entries.reverse();
-    entries
-}
-
-/// SimpleTuner's side: a connection of its own, in another process in fact, here of another name.
+/// What SimpleTuner does, in a process of its own.
 fn python(folder: &Path, sql: &str) {
-    let done = std::process::Command::new("python3")
-        .args(["-c", "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.executescript(sys.argv[2]); c.commit(); c.close()"])
-        .args([folder.join("cloud/jobs.db").to_str().unwrap(), sql])
-        .status()
-        .unwrap();
-    assert!(done.success());
+    let mut python = Python::start("simpletuner_store.py", &[]);
+    python.ask(&json!({"do": "script", "db": jobs(folder), "sql": sql}));
 }
 
 #[test]
 fn what_is_saved_is_read_back_as_it_was_written() {
     let folder = temp();
-    let store = store(folder.path());
-    assert_eq!(get(&store, "replicate"), "{}");
+    let store = open(folder.path());
+    assert_eq!(config(&store, "replicate"), "{}");
     assert!(!folder.path().join("cloud").exists(), "reading created something");
 
     let text = r#"{ "cost" : 1.50, "big":12345678901234567890123, "nan": NaN, "ä": "\u00e9" }"#;
     store.provider_save("replicate", text).unwrap();
-    assert_eq!(get(&store, "replicate"), text);
+    assert_eq!(config(&store, "replicate"), text);
     store.provider_update("replicate", r#"{"cost": 2.0, "webhook_url": "https://x"}"#).unwrap();
     assert_eq!(
-        get(&store, "replicate"),
+        config(&store, "replicate"),
         r#"{"cost": 2.0, "big": 12345678901234567890123, "nan": NaN, "ä": "\u00e9", "webhook_url": "https://x"}"#
     );
     store.provider_save("other", "{}").unwrap();
@@ -59,7 +41,7 @@ fn what_is_saved_is_read_back_as_it_was_written() {
     assert!(list[1]["updated_at"].as_str().unwrap().ends_with("+00:00"));
     assert!(store.provider_delete("replicate").unwrap());
     assert!(!store.provider_delete("replicate").unwrap());
-    assert_eq!(get(&store, "replicate"), "{}");
+    assert_eq!(config(&store, "replicate"), "{}");
     for file in ["cloud/jobs.db", "audit.db", "audit.key"] {
         assert_eq!(mode(&folder.path().join(file)), 0o600, "{file}");
     }
@@ -68,13 +50,13 @@ fn what_is_saved_is_read_back_as_it_was_written() {
 #[test]
 fn each_change_is_recorded_without_a_value() {
     let folder = temp();
-    let store = store(folder.path());
+    let store = open(folder.path());
     let actor = st_secrets::store::Actor { user_id: Some(7), username: Some("ada".into()), ip: Some("::1".into()) };
     let ada = store.as_actor(actor).unwrap();
     ada.provider_save("replicate", r#"{"webhook_url": "CANARY", "webhook_secret": "CANARY", "a": 1}"#).unwrap();
     store.provider_update("replicate", r#"{"webhook_url": "CANARY2", "webhook_secret": "CANARY2", "b": 1}"#).unwrap();
     store.provider_delete("replicate").unwrap();
-    let entries = audit(&store);
+    let entries = entries(&store);
     let told: Vec<_> =
         entries.iter().map(|entry| (&entry["event_type"], &entry["action"], &entry["details"])).collect();
     assert_eq!(
@@ -110,20 +92,20 @@ fn each_change_is_recorded_without_a_value() {
 #[test]
 fn what_another_process_writes_is_seen_within_a_second() {
     let folder = temp();
-    let store = store(folder.path());
+    let store = open(folder.path());
     store.provider_save("replicate", r#"{"n": 0}"#).unwrap();
     for n in 1..4 {
-        assert_eq!(get(&store, "replicate"), format!("{{\"n\": {}}}", n - 1));
+        assert_eq!(config(&store, "replicate"), format!("{{\"n\": {}}}", n - 1));
         python(folder.path(), &format!("UPDATE provider_config SET config = '{{\"n\": {n}}}'"));
         let start = Instant::now();
-        while get(&store, "replicate") != format!("{{\"n\": {n}}}") {
+        while config(&store, "replicate") != format!("{{\"n\": {n}}}") {
             assert!(start.elapsed() < Duration::from_secs(1), "the change was not seen");
             std::thread::sleep(Duration::from_millis(5));
         }
     }
     // Also when the database is replaced as a whole.
     let new = temp();
-    let other = self::store(new.path());
+    let other = open(new.path());
     other.provider_save("replicate", r#"{"n": "replaced"}"#).unwrap();
     python(new.path(), "PRAGMA wal_checkpoint(TRUNCATE)");
     fs::rename(new.path().join("cloud/jobs.db"), folder.path().join("cloud/jobs.db")).unwrap();
@@ -131,15 +113,15 @@ fn what_another_process_writes_is_seen_within_a_second() {
         fs::remove_file(folder.path().join(left)).unwrap();
     }
     std::thread::sleep(Duration::from_millis(900));
-    assert_eq!(get(&store, "replicate"), r#"{"n": "replaced"}"#);
+    assert_eq!(config(&store, "replicate"), r#"{"n": "replaced"}"#);
     store.provider_update("replicate", r#"{"m": 1}"#).unwrap();
-    assert_eq!(get(&store, "replicate"), r#"{"n": "replaced", "m": 1}"#);
+    assert_eq!(config(&store, "replicate"), r#"{"n": "replaced", "m": 1}"#);
 }
 
 #[test]
 fn views_have_defaults() {
     let folder = temp();
-    let store = store(folder.path());
+    let store = open(folder.path());
     let json = |bytes: SharedBytes| -> Value { serde_json::from_slice(&bytes).unwrap() };
     assert_eq!(
         json(store.provider_webhook("replicate").unwrap()),
@@ -158,7 +140,7 @@ fn views_have_defaults() {
 #[test]
 fn prices_come_from_the_configuration_or_are_the_defaults() {
     let folder = temp();
-    let store = store(folder.path());
+    let store = open(folder.path());
     assert!((store.hardware_cost_per_hour("gpu-l40s").unwrap() - 3.51).abs() < 1e-9);
     assert!((store.hardware_cost_per_hour("gpu-a100-large").unwrap() - 5.04).abs() < 1e-9);
     assert!(!folder.path().join("cloud").exists(), "reading prices created a database");
@@ -186,7 +168,7 @@ fn prices_come_from_the_configuration_or_are_the_defaults() {
 #[test]
 fn what_is_no_configuration_is_refused() {
     let folder = temp();
-    let store = store(folder.path());
+    let store = open(folder.path());
     for bad in ["", "[]", "CANARY", r#"{"a": CANARY}"#, "{\"a\": 1"] {
         for result in [store.provider_save("replicate", bad), store.provider_update("replicate", bad)] {
             let error = result.unwrap_err();
@@ -207,7 +189,7 @@ fn what_is_no_configuration_is_refused() {
         assert!(error.message().contains("\"replicate\"") && !error.message().contains("CANARY"), "{error}");
     }
     store.provider_save("replicate", r#"{"a": 1}"#).unwrap();
-    assert_eq!(get(&store, "replicate"), r#"{"a": 1}"#);
+    assert_eq!(config(&store, "replicate"), r#"{"a": 1}"#);
 }
 
 #[test]
@@ -215,11 +197,11 @@ fn the_first_database_has_the_built_in_cache() {
     let name = "the_first_database_has_the_built_in_cache";
     common::in_environment(name, &[], || {
         let (first, second) = (temp(), temp());
-        let (one, two) = (store(first.path()), store(second.path()));
+        let (one, two) = (open(first.path()), open(second.path()));
         one.provider_save("p", r#"{"of": 1}"#).unwrap();
         two.provider_save("p", r#"{"of": 2}"#).unwrap();
         for _ in 0..2 {
-            assert_eq!((get(&one, "p"), get(&two, "p")), (r#"{"of": 1}"#.to_owned(), r#"{"of": 2}"#.to_owned()));
+            assert_eq!((config(&one, "p"), config(&two, "p")), (r#"{"of": 1}"#.to_owned(), r#"{"of": 2}"#.to_owned()));
         }
         let cached =
             || cache::provider_config().get(b"provider:p:config").map(|value| value.into_bytes().unwrap().to_vec());
@@ -229,22 +211,22 @@ fn the_first_database_has_the_built_in_cache() {
         assert!(cached().is_some(), "a write to the other database is none to this one");
         one.provider_update("p", "{}").unwrap();
         assert!(cached().is_none() && cache::provider_config().get(b"provider:p:derived").is_none());
-        get(&one, "p");
+        config(&one, "p");
         drop(one);
         assert!(cached().is_none());
-        assert_eq!(get(&two, "p"), "{}");
+        assert_eq!(config(&two, "p"), "{}");
     });
 }
 
 #[test]
 fn ten_thousand_providers_are_kept() {
     let folder = temp();
-    let store = store(folder.path());
+    let store = open(folder.path());
     for n in 0..10_000 {
         store.provider_save(&format!("provider-{n}"), &format!("{{\"n\": {n}}}")).unwrap();
     }
     for n in (0..10_000).rev().step_by(7) {
-        assert_eq!(get(&store, &format!("provider-{n}")), format!("{{\"n\": {n}}}"));
+        assert_eq!(config(&store, &format!("provider-{n}")), format!("{{\"n\": {n}}}"));
     }
     let list: Vec<Value> = serde_json::from_str(&store.provider_list().unwrap()).unwrap();
     assert_eq!(list.len(), 10_000);
@@ -255,7 +237,7 @@ fn ten_thousand_providers_are_kept() {
 #[test]
 fn the_tables_are_those_of_simpletuner() {
     let folder = temp();
-    store(folder.path()).provider_save("replicate", "{}").unwrap();
+    open(folder.path()).provider_save("replicate", "{}").unwrap();
     // Read through a copy, so that no descriptor of the file closes in this process.
     let copy = folder.path().join("copy");
     fs::create_dir(&copy).unwrap();

@@ -26,9 +26,9 @@ fn explain(path: &Path, connection: Option<&Connection>, failure: &rusqlite::Err
     let Some(code) = failure.sqlite_error() else {
         return corrupt(path, "a value in it is not of the type that it should be");
     };
-    let errno = match connection {
-        Some(connection) => sqlite::system_error(connection),
-        None => sqlite::take_open_error(),
+    let errno = match (sqlite::take_open_error(), connection) {
+        (0, Some(connection)) => sqlite::system_error(connection),
+        (errno, _) => errno,
     };
     let shown = path.display();
     let words = ffi::code_to_str(code.extended_code);

@@ -147,8 +147,8 @@ pub(super) fn push_quoted(to: &mut String, text: &str) {
     to.push('"');
 }
 
-/// A JSON text as Python's `json.dumps` writes it: separators with a space, what is not ASCII escaped. Numbers stay as
-/// they are written. The text is known to be JSON.
+/// A JSON text as Python's `json.dumps` writes it: separators with a space, what is not ASCII escaped, floating point
+/// numbers in their shortest form. The text is known to be JSON.
 pub(super) fn as_python(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 16);
     let mut rest = text;
@@ -166,11 +166,34 @@ pub(super) fn as_python(text: &str) -> String {
             ',' => out.push_str(", "),
             ':' => out.push_str(": "),
             c if c.is_ascii_whitespace() => {}
+            '-' | '0'..='9' => {
+                let is_of_number = |c: char| c.is_ascii_digit() || matches!(c, '-' | '+' | '.' | 'e' | 'E');
+                len = rest.find(|c| !is_of_number(c)).unwrap_or(rest.len());
+                push_number(&mut out, &rest[..len]);
+            }
             c => out.push(c),
         }
         rest = &rest[len..];
     }
     out
+}
+
+/// Appends a number as Python's `repr` writes it: whole ones of any length as they are, others as the shortest digits
+/// that stand for the same, with an exponent from 1e+16 and from 1e-05 on.
+fn push_number(to: &mut String, text: &str) {
+    let shortest = match text.contains(['.', 'e', 'E']) {
+        true => text.parse::<f64>().ok().filter(|number| number.is_finite()).map(|number| format!("{number:e}")),
+        false => None,
+    };
+    let Some((digits, exponent)) = shortest.as_deref().and_then(|shortest| shortest.split_once('e')) else {
+        return to.push_str(text);
+    };
+    match exponent.parse::<i32>().unwrap_or(0) {
+        exponent @ ..-4 => to.push_str(&format!("{digits}e-{:02}", -exponent)),
+        exponent @ 16.. => to.push_str(&format!("{digits}e+{exponent:02}")),
+        // Between these, Rust writes it without an exponent too, and always with a point.
+        _ => to.push_str(&format!("{:?}", text.parse::<f64>().unwrap_or(0.0))),
+    }
 }
 
 /// How long the string is that a text begins with, quotes included.
@@ -245,7 +268,12 @@ mod tests {
     #[test]
     fn details_are_written_as_python_writes_them() {
         for (given, expected) in [
-            (r#"{"a":[1,2.50,{"b":null}],"c":true}"#, r#"{"a": [1, 2.50, {"b": null}], "c": true}"#),
+            (r#"{"a":[1,2.50,{"b":null}],"c":true}"#, r#"{"a": [1, 2.5, {"b": null}], "c": true}"#),
+            (
+                "[1e5,1e15,1e16,1.5e-4,1.50e-5,-0.0,1e-7,123456789012345678901234567890,1e308,-1.25E+2]",
+                "[100000.0, 1000000000000000.0, 1e+16, 0.00015, 1.5e-05, -0.0, 1e-07, 123456789012345678901234567890, \
+                 1e+308, -125.0]",
+            ),
             ("{\n \"ä\\u00e9\" : \"😀\\/, : \\\"x\\\\\"\n}", "{\"\\u00e4\\u00e9\": \"\\ud83d\\ude00/, : \\\"x\\\\\"}"),
             ("{\"\u{7f}\":\"\\b\\f\\n\\r\\t\\u0001\"}", "{\"\\u007f\": \"\\b\\f\\n\\r\\t\\u0001\"}"),
         ] {

@@ -146,6 +146,7 @@ impl Slot {
             return Err(error(Status::Timeout, message).with_retryable(true));
         };
         DEADLINE.set(Some(deadline));
+        sqlite::take_open_error();
         Ok(Taken { slot: self.clone(), connection: Some(connection), _using: Using::begin() })
     }
 

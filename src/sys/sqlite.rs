@@ -33,7 +33,7 @@ static OURS: [AtomicU64; 1024] = [const { AtomicU64::new(0) }; 1024];
 
 thread_local! {
     static USING: Cell<u32> = const { Cell::new(0) };
-    /// `errno` of the last file that could not be opened.
+    /// `errno` of the last file that is there, or should be made, and could not be opened.
     static OPEN_ERROR: Cell<i32> = const { Cell::new(0) };
 }
 
@@ -179,7 +179,11 @@ unsafe extern "C" fn open(path: *const c_char, flags: c_int, mode: c_int) -> c_i
         word.fetch_or(bit, SeqCst);
         return fd;
     }
-    OPEN_ERROR.set(std::io::Error::last_os_error().raw_os_error().unwrap_or(0));
+    match std::io::Error::last_os_error().raw_os_error() {
+        // SQLite asks for files that need not be there.
+        None | Some(libc::ENOENT) => {}
+        Some(error) => OPEN_ERROR.set(error),
+    }
     -1
 }
 

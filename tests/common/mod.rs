@@ -1,6 +1,9 @@
 //! What the integration tests share.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
+pub mod python;
+pub mod store;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};

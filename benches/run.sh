@@ -8,7 +8,7 @@ trap 'rm -rf "$work"' EXIT
 unset HF_TOKEN
 sh tests/python-tools.sh
 
-for program in first_secret get credential; do
+for program in first_secret get credential store; do
     ${CC:-cc} -O2 -Wall -Iinclude -o "$work/$program" "benches/$program.c" -Lbuild/lib -lst_secrets \
         -Wl,-rpath,"$PWD/build/lib"
 done
@@ -23,6 +23,7 @@ python3 benches/starts.py "$work/first_secret $work/secrets.json HF_TOKEN" \
     "python3 benches/first_secret.py $work/secrets.json HF_TOKEN"
 IN_ENVIRONMENT=hf_0123456789abcdef0123456789abcdef "$work/get" "$work/secrets.json" HF_TOKEN IN_ENVIRONMENT
 build/venv/bin/python benches/credential.py "$work/credential"
+build/venv/bin/python benches/store.py "$work/store" "$work/state"
 printf '%-44s %8s KiB\n' "size of the stripped shared library" \
     "$(($(stat -Lc %s build/lib/libst_secrets.so) / 1024))"
 

@@ -113,7 +113,11 @@ pub unsafe extern "C" fn st_provider_config_get(
         // SAFETY: the caller gives readable text of this length.
         let provider = unsafe { text("provider", provider, provider_len) }?;
         // SAFETY: the caller gives NULL or a live store.
-        out.set(unsafe { with(store, |store| store.provider_get(provider)) }?.into());
+        let config = match unsafe { store.as_ref() } {
+            Some(store) => store.0.provider_get(provider),
+            None => Store::default_provider_get(provider),
+        };
+        out.set(config?.into());
         Ok(())
     })
 }

@@ -98,9 +98,11 @@ impl Database {
     fn take(&self, slot: &Arc<Slot>, deadline: Deadline) -> Result<Open<'_>> {
         let open = Open { taken: slot.take(deadline)?, path: &self.path };
         if !open.taken.knows(SET_UP) {
-            // Foreign keys: credentials are stored also where there is no table of users.
+            // Foreign keys: credentials are stored also where there is no table of users. The log is written back, which
+            // waits for the disk, after 32 MB instead of 4.
             open.check(open.taken.execute_batch(
-                "PRAGMA foreign_keys=OFF; PRAGMA synchronous=NORMAL; PRAGMA trusted_schema=OFF; PRAGMA temp_store=MEMORY;",
+                "PRAGMA foreign_keys=OFF; PRAGMA synchronous=NORMAL; PRAGMA trusted_schema=OFF; PRAGMA temp_store=MEMORY;
+                 PRAGMA wal_autocheckpoint=8000;",
             ))?;
             open.taken.learn(SET_UP);
         }

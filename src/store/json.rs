@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
@@ -17,7 +19,7 @@ const MAX_DEPTH: usize = 100;
 #[derive(Default)]
 pub(super) struct Object<'a> {
     members: Vec<Member<'a>>,
-    by_name: HashMap<Cow<'a, str>, usize>,
+    by_name: HashMap<Cow<'a, str>, usize, RandomState>,
 }
 
 pub(super) struct Member<'a> {
@@ -31,12 +33,6 @@ pub(super) struct Member<'a> {
 impl<'a> Object<'a> {
     /// The members of the object that this text is. The error says what is wrong and where, and quotes nothing.
     pub(super) fn parse(text: &'a str) -> Result<Object<'a>, String> {
-        if text.len() > MAX_SIZE {
-            return Err(format!("it is longer than {MAX_SIZE} bytes"));
-        }
-        if !text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{') {
-            return Err("it is not a JSON object".to_owned());
-        }
         let plain = without_constants(text)?;
         let pairs: RawPairs<'_> = serde_json::from_str(&plain).map_err(|error| error.to_string())?;
         // Both texts have the same length, so a slice of the one is a slice of the other.
@@ -44,7 +40,10 @@ impl<'a> Object<'a> {
             let start = raw.get().as_ptr().addr() - plain.as_ptr().addr();
             &text[start..start + raw.get().len()]
         };
-        let mut object = Object { members: Vec::with_capacity(pairs.0.len()), by_name: HashMap::new() };
+        let mut object = Object {
+            members: Vec::with_capacity(pairs.0.len()),
+            by_name: HashMap::with_capacity_and_hasher(pairs.0.len(), RandomState::default()),
+        };
         for (key, value) in &pairs.0 {
             let (key, value) = (slice(key), slice(value));
             let name = unquote(key);
@@ -96,8 +95,20 @@ fn unquote(quoted: &str) -> Cow<'_, str> {
     }
 }
 
-/// What Python's constants stand as, for a parser that knows none of them: numbers of the same length.
+/// Whether this text is an object; the error is that of [`Object::parse`].
+pub(super) fn check(text: &str) -> Result<(), String> {
+    serde_json::from_str::<IgnoredAny>(&without_constants(text)?).map(drop).map_err(|error| error.to_string())
+}
+
+/// A text of bearable size that begins as an object. Python's constants stand as what a parser that knows none of them
+/// takes: numbers of the same length.
 fn without_constants(text: &str) -> Result<Cow<'_, str>, String> {
+    if text.len() > MAX_SIZE {
+        return Err(format!("it is longer than {MAX_SIZE} bytes"));
+    }
+    if !text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{') {
+        return Err("it is not a JSON object".to_owned());
+    }
     let bytes = text.as_bytes();
     let mut plain = Cow::Borrowed(text);
     let (mut depth, mut at, mut in_text) = (0, 0, false);

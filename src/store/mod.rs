@@ -31,6 +31,7 @@
 //! before; it does not cover the actor's name and address, nor the target.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use parking_lot::RwLock;
@@ -88,6 +89,8 @@ struct Shared {
 }
 
 static DEFAULT: RwLock<Option<Arc<Store>>> = RwLock::new(None);
+/// The number of that one's cache, for whoever needs no more; 0 while there is none.
+static DEFAULT_CACHE: AtomicUsize = AtomicUsize::new(0);
 
 impl Store {
     /// The databases that these settings name: `state_dir`, or `database` and `audit_database`; else SimpleTuner's own.
@@ -115,7 +118,10 @@ impl Store {
             return Ok(store.clone());
         }
         let new = Arc::new(Store::open(&Config::new())?);
-        Ok(DEFAULT.write().get_or_insert(new).clone())
+        let mut default = DEFAULT.write();
+        let store = default.get_or_insert(new);
+        DEFAULT_CACHE.store(store.shared.configs.number(), SeqCst);
+        Ok(store.clone())
     }
 
     /// Replaces the store of the whole process by one with these settings, or, with `None`, by a new one on its next
@@ -123,7 +129,10 @@ impl Store {
     pub fn reset_default(config: Option<&Config>) -> Result<()> {
         let _inside = fork::enter();
         let new = config.map(Store::open).transpose()?.map(Arc::new);
-        let old = std::mem::replace(&mut *DEFAULT.write(), new);
+        let mut default = DEFAULT.write();
+        DEFAULT_CACHE.store(new.as_ref().map_or(0, |store| store.shared.configs.number()), SeqCst);
+        let old = std::mem::replace(&mut *default, new);
+        drop(default);
         drop(old);
         Ok(())
     }

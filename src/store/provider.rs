@@ -1,16 +1,17 @@
 //! Provider configuration.
 
+use std::sync::atomic::Ordering::SeqCst;
+
 use rusqlite::params;
-use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::actor::check_text;
 use super::audit::{Details, Entry};
 use super::database::Open;
 use super::failure::{corrupt, error};
-use super::json::{MAX_SIZE, Object};
-use super::provider_cache::{Key, MAX_NAME};
-use super::{Store, time};
+use super::json::{self, MAX_SIZE, Object};
+use super::provider_cache::{Key, MAX_NAME, ProviderCache};
+use super::{DEFAULT_CACHE, Store, time};
 use crate::bytes::SharedBytes;
 use crate::cache::Value;
 use crate::clock::Deadline;
@@ -38,18 +39,33 @@ const COST_LIMIT: &View = &[
 ];
 
 impl Store {
+    /// [`Store::provider_get`] of the store of the whole process, which is not held for it.
+    #[inline]
+    pub fn default_provider_get(provider: &str) -> Result<SharedBytes> {
+        match ProviderCache::get_of(DEFAULT_CACHE.load(SeqCst), &Key::of(provider)) {
+            Some(config) => Ok(config),
+            None => Store::default_instance()?.provider_get(provider),
+        }
+    }
+
     /// The configuration of a provider: a JSON object as it was written, `{}` for one that has none. It comes from the
     /// built-in cache for up to 300 s, but what another process writes is seen within a second.
+    #[inline]
     pub fn provider_get(&self, provider: &str) -> Result<SharedBytes> {
         let key = Key::of(provider);
-        if let Some(config) = self.shared.configs.get(&key) {
-            return Ok(config);
+        match self.shared.configs.get(&key) {
+            Some(config) => Ok(config),
+            None => self.provider_load(provider, &key),
         }
+    }
+
+    #[cold]
+    fn provider_load(&self, provider: &str, key: &Key) -> Result<SharedBytes> {
         let _inside = fork::enter();
         check_name(provider)?;
         let deadline = self.deadline();
         self.shared.configs.look(&self.shared.jobs, deadline)?;
-        let loaded = self.shared.configs.cache().get_or_load(&key, deadline.remaining(), |_| {
+        let loaded = self.shared.configs.cache().get_or_load(key, deadline.remaining(), |_| {
             let _inside = fork::enter();
             self.load(provider, deadline).map(Value::Bytes)
         })?;
@@ -90,7 +106,7 @@ impl Store {
     pub fn provider_save(&self, provider: &str, config: &str) -> Result<()> {
         let _inside = fork::enter();
         check_name(provider)?;
-        Object::parse(config).map_err(|problem| bad_argument("config", &problem))?;
+        json::check(config).map_err(|problem| bad_argument("config", &problem))?;
         let deadline = self.deadline();
         let open = self.shared.jobs.write(deadline)?;
         let after = |_: Option<&str>| Ok(Some(Zeroizing::new(config.to_owned())));
@@ -132,7 +148,7 @@ impl Store {
         if let Some(open) = self.shared.jobs.read(self.deadline())? {
             open.each("SELECT provider, updated_at FROM provider_config ORDER BY provider", [], |row| {
                 let (name, time): (String, String) = (open.column(row, 0)?, open.column(row, 1)?);
-                providers.push(json!({"provider": name, "updated_at": time}));
+                providers.push(serde_json::json!({"provider": name, "updated_at": time}));
                 Ok(())
             })?;
         }
@@ -181,7 +197,7 @@ impl Store {
         let found = open.first(SELECT, [provider], |row| {
             let config = row.get_ref(0).ok().and_then(|config| config.as_str().ok());
             let config = config.ok_or_else(|| damaged(&open, provider, "it is not text"))?;
-            Object::parse(config).map_err(|problem| damaged(&open, provider, &problem))?;
+            json::check(config).map_err(|problem| damaged(&open, provider, &problem))?;
             SharedBytes::copy_from(config.as_bytes())
         })?;
         found.map_or_else(|| SharedBytes::copy_from(b"{}"), Ok)

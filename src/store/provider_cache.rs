@@ -40,8 +40,10 @@ const BEFORE: &[u8] = b"provider:";
 const BEHIND: &[u8] = b":config";
 const MAX_KEY: usize = BEFORE.len() + MAX_NAME + BEHIND.len();
 
-/// Which database has the built-in cache; 0 is none.
+/// Which database has the built-in cache; 0 is none. A number is never given twice.
 static OWNER: AtomicUsize = AtomicUsize::new(0);
+/// When changes of that database were last looked for; 0 is never.
+static OWNER_LOOKED: AtomicU64 = AtomicU64::new(0);
 static NEXT_NUMBER: AtomicUsize = AtomicUsize::new(1);
 
 /// The key of a provider's configuration, without a block of the heap.
@@ -119,16 +121,29 @@ impl ProviderCache {
         }
     }
 
+    /// A number that is this one's alone.
+    pub(super) fn number(&self) -> usize {
+        self.number
+    }
+
     /// The cached configuration, if nothing has to be looked at first.
     #[inline]
     pub(super) fn get(&self, key: &Key) -> Option<SharedBytes> {
-        if sys::coarse_time_awake().saturating_sub(self.looked.load(Relaxed)) >= LOOK_INTERVAL {
+        if !is_fresh(self.looked.load(Relaxed)) {
             return None;
         }
-        match self.cache().get(key)? {
-            Value::Bytes(config) => Some(config),
-            Value::Object(_) => None,
+        bytes(self.cache().get(key)?)
+    }
+
+    /// The same for whoever has the number alone, and only where that one has the built-in cache.
+    #[inline]
+    pub(super) fn get_of(number: usize, key: &Key) -> Option<SharedBytes> {
+        if number == 0 || OWNER.load(SeqCst) != number || !is_fresh(OWNER_LOOKED.load(Relaxed)) {
+            return None;
         }
+        let value = cache::provider_config().get(key)?;
+        // While it was looked up, the cache may have gone to another database.
+        if OWNER.load(SeqCst) == number { bytes(value) } else { None }
     }
 
     #[inline]
@@ -142,6 +157,7 @@ impl ProviderCache {
     #[cold]
     fn claim(&self) -> &TtlCache<Value> {
         if OWNER.compare_exchange(0, self.number, SeqCst, SeqCst).is_ok() {
+            OWNER_LOOKED.store(self.looked.load(Relaxed), Relaxed);
             return cache::provider_config();
         }
         // Inside the gate, so that no child is forked while it is being made.
@@ -181,6 +197,9 @@ impl ProviderCache {
             Seen::Unknown => self.open(jobs, deadline)?,
         }
         self.looked.store(now, Relaxed);
+        if OWNER.load(SeqCst) == self.number {
+            OWNER_LOOKED.store(now, Relaxed);
+        }
         Ok(())
     }
 
@@ -216,6 +235,19 @@ impl ProviderCache {
     }
 }
 
+#[inline]
+fn is_fresh(looked: u64) -> bool {
+    sys::coarse_time_awake().saturating_sub(looked) < LOOK_INTERVAL
+}
+
+#[inline]
+fn bytes(value: Value) -> Option<SharedBytes> {
+    match value {
+        Value::Bytes(config) => Some(config),
+        Value::Object(_) => None,
+    }
+}
+
 impl Watch {
     /// It waits for nobody.
     fn look(&self, path: &Path) -> Result<Seen> {
@@ -246,6 +278,9 @@ impl Drop for ProviderCache {
     fn drop(&mut self) {
         let _inside = fork::enter();
         self.forget();
-        let _ = OWNER.compare_exchange(self.number, 0, SeqCst, SeqCst);
+        if OWNER.load(SeqCst) == self.number {
+            OWNER_LOOKED.store(0, Relaxed);
+            OWNER.store(0, SeqCst);
+        }
     }
 }

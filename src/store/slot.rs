@@ -55,14 +55,18 @@ struct State {
     /// `None` while a thread uses it.
     connection: Option<Connection>,
     holder: Option<ThreadId>,
+    /// How many threads wait for it.
+    waiting: usize,
 }
 
 struct Registry {
     generation: u32,
     slots: Vec<Arc<Slot>>,
+    /// Those of the parent: neither used nor closed.
+    inherited: Vec<Arc<Slot>>,
 }
 
-static REGISTRY: Mutex<Registry> = Mutex::new(Registry { generation: 0, slots: Vec::new() });
+static REGISTRY: Mutex<Registry> = Mutex::new(Registry { generation: 0, slots: Vec::new(), inherited: Vec::new() });
 
 thread_local! {
     /// Until when this thread waits for locks of other processes.
@@ -85,8 +89,8 @@ impl Slot {
         sqlite::install()?;
         let mut registry = REGISTRY.lock();
         if registry.generation != fork::generation() {
-            // The parent's: not closed, not freed.
-            mem::forget(mem::take(&mut registry.slots));
+            let slots = mem::take(&mut registry.slots);
+            registry.inherited.extend(slots);
             registry.generation = fork::generation();
             sqlite::reseed();
         }
@@ -110,7 +114,7 @@ impl Slot {
             path: path.to_owned(),
             generation: registry.generation,
             known: AtomicU32::new(0),
-            state: StdMutex::new(State { connection: Some(connection), holder: None }),
+            state: StdMutex::new(State { connection: Some(connection), holder: None, waiting: 0 }),
             freed: Condvar::new(),
         });
         registry.slots.push(slot.clone());
@@ -161,7 +165,9 @@ impl Slot {
                 return None;
             }
             let nap = NAP.min(deadline.remaining());
+            state.waiting += 1;
             state = self.freed.wait_timeout(state, nap).unwrap_or_else(PoisonError::into_inner).0;
+            state.waiting -= 1;
         }
     }
 }
@@ -250,7 +256,10 @@ impl Drop for Taken {
         let mut state = self.slot.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.connection = Some(connection);
         state.holder = None;
+        let is_wanted = state.waiting > 0;
         drop(state);
-        self.slot.freed.notify_one();
+        if is_wanted {
+            self.slot.freed.notify_one();
+        }
     }
 }

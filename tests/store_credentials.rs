@@ -224,6 +224,43 @@ fn a_callback_that_uses_the_credentials_is_told_so() {
 }
 
 #[test]
+fn no_log_and_no_error_shows_a_value() {
+    let name = "no_log_and_no_error_shows_a_value";
+    common::in_environment(name, &[], || {
+        let seen = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
+        let sink = seen.clone();
+        st_secrets::log::set(st_secrets::log::Level::Trace, move |_, target, message| {
+            sink.lock().unwrap().push_str(&format!("{target}: {message}\n"));
+        });
+        let folder = temp();
+        let store = open(folder.path());
+        fs::create_dir_all(folder.path()).unwrap();
+        write(&folder.path().join("audit.key"), "CANARY audit key");
+        fs::set_permissions(folder.path().join("audit.key"), std::os::unix::fs::PermissionsExt::from_mode(0o644))
+            .unwrap();
+        let (key, other) = (cipher("CANARY", &[]), cipher("CANARY2", &[]));
+        store.provider_save("p", r#"{"webhook_secret": "CANARY", "a": "CANARY"}"#).unwrap();
+        store.credential_set(&key, 1, "p", "token", b"CANARY").unwrap();
+        let value = store.credential_get(&key, 1, "p", "token").unwrap();
+        let errors = [
+            store.provider_save("p", "[\"CANARY\"]").unwrap_err(),
+            store.provider_update("p", "{\"CANARY\": CANARY}").unwrap_err(),
+            store.credential_get(&other, 1, "p", "token").unwrap_err(),
+            store.credential_set(&key, 1, "p", "", b"CANARY").unwrap_err(),
+            store.credentials_rotate(&key).unwrap_err(),
+            store.hardware_set("{\"a\": \"CANARY\"}").unwrap_err(),
+            store.audit_log("e", "a", None, "CANARY").unwrap_err(),
+            store.audit_query("{\"since\": \"CANARY\"}").unwrap_err(),
+        ];
+        let resolved = st_secrets::store::Resolved { value, origin: Origin::User };
+        let shown = format!("{errors:?} {store:?} {key:?} {resolved:?} {}", store.audit_query("").unwrap());
+        let logged = seen.lock().unwrap().clone();
+        assert!(logged.contains("audit.key can be read"), "{logged}");
+        assert!(!shown.contains("CANARY") && !logged.contains("CANARY"), "{shown}\n{logged}");
+    });
+}
+
+#[test]
 fn credentials_may_have_a_database_of_their_own() {
     let name = "credentials_may_have_a_database_of_their_own";
     let folder = temp();

@@ -141,6 +141,32 @@ fn a_lock_of_the_parent_keeps_the_child_out_and_ends_with_the_parent() {
 }
 
 #[test]
+fn a_child_of_a_process_that_waits_for_a_lock_does_not_wait_for_that() {
+    let folder = temp();
+    let store = open(folder.path());
+    store.provider_save("kept", "{\"kept\": 1}").unwrap();
+    let other = rusqlite::Connection::open(jobs(folder.path())).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| store.provider_update("kept", "{\"by\": \"the waiting thread\"}"));
+        thread::sleep(Duration::from_millis(200));
+        assert!(!waiting.is_finished());
+        let start = Instant::now();
+        let child = fork(|| {
+            let hasty = open_with(folder.path(), &[("timeout", "0.2")]).unwrap();
+            store.provider_list().is_ok()
+                && config(&store, "kept") == "{\"kept\": 1}"
+                && hasty.provider_save("p", "{}").is_err_and(|error| error.status() == Status::Busy)
+        });
+        assert!(said_yes(child));
+        assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+        other.execute_batch("COMMIT").unwrap();
+        waiting.join().unwrap().unwrap();
+    });
+    assert!(config(&store, "kept").contains("the waiting thread"));
+}
+
+#[test]
 fn a_callback_that_forks_has_its_transaction_in_the_parent() {
     let folder = temp();
     let store = open(folder.path());

@@ -5,7 +5,7 @@
 mod common;
 
 use std::collections::HashSet;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -121,7 +121,7 @@ fn a_killed_process_leaves_no_change_without_an_entry() {
         let store = open(&folder);
         let key = cipher("a secret", &[]);
         store.credential_set(&key, 1, "replicate", "warm", b"CANARY").unwrap();
-        println!("\nready");
+        std::io::stdout().write_all(b"\nready\n").unwrap();
         for n in 0.. {
             store.provider_update("replicate", &format!("{{\"r{number}-{n}\": 1}}")).unwrap();
             store.credential_set(&key, 1, "replicate", &format!("r{number}-{n}"), b"CANARY").unwrap();

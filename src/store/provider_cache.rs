@@ -7,19 +7,16 @@
 //! looked at when the last look was some time ago; if it changed, what was loaded since is forgotten.
 
 use std::collections::HashSet;
-use std::ffi::OsString;
-use std::fs::File;
 use std::ops::Deref;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use super::database::Database;
-use super::slot::{self, Identity};
+use super::slot::{self, Header, Slot};
 use crate::bytes::SharedBytes;
 use crate::cache::{self, TtlCache, Value};
 use crate::clock::Deadline;
@@ -31,8 +28,6 @@ const CAPACITY: usize = 100;
 const CLEANUP: Duration = Duration::from_secs(60);
 /// How long nothing is taken to have changed, in nanoseconds.
 const LOOK_INTERVAL: u64 = 400_000_000;
-/// Both copies of the header.
-const HEADER: usize = 96;
 
 /// The longest name of a provider, in bytes.
 pub(super) const MAX_NAME: usize = 128;
@@ -85,13 +80,8 @@ pub(super) struct ProviderCache {
 
 /// What is watched for changes.
 struct Watch {
-    /// The process that opened it.
-    generation: u32,
-    database: Option<Identity>,
-    /// The shared memory of the log. It is never closed while the database is in its place: that would take away
-    /// locks of another SQLite in this process.
-    log: Option<File>,
-    header: [u8; HEADER],
+    slot: Option<Arc<Slot>>,
+    header: Header,
     /// The providers that were loaded since the last change.
     loaded: HashSet<String>,
 }
@@ -100,7 +90,7 @@ struct Watch {
 enum Seen {
     Unchanged,
     /// With the new header.
-    Changed([u8; HEADER]),
+    Changed(Header),
     /// It cannot be told: the database has to be opened first.
     Unknown,
 }
@@ -111,13 +101,7 @@ impl ProviderCache {
             number: NEXT_NUMBER.fetch_add(1, Relaxed),
             own: OnceLock::new(),
             looked: AtomicU64::new(0),
-            watch: Mutex::new(Watch {
-                generation: 0,
-                database: None,
-                log: None,
-                header: [0; HEADER],
-                loaded: HashSet::new(),
-            }),
+            watch: Mutex::new(Watch { slot: None, header: Header::default(), loaded: HashSet::new() }),
         }
     }
 
@@ -215,22 +199,19 @@ impl ProviderCache {
             // The first read makes the shared memory.
             open.first("SELECT 1 FROM provider_config LIMIT 1", [], |_| Ok(()))?;
         }
-        let database = slot::identity(jobs.path())?;
-        let log = open.as_ref().and_then(|_| File::open(shared_memory(jobs.path())).ok());
-        let header = log.as_ref().and_then(read);
-        drop(open);
+        let slot = open.map(|open| open.taken.slot.clone());
+        let header = slot.as_ref().and_then(|slot| slot.log_header());
         let is_same = {
             let watch = self.watch.lock();
-            watch.database == database && header.is_some_and(|header| header == watch.header)
+            let identity = |slot: &Option<Arc<Slot>>| slot.as_ref().map(|slot| slot.identity);
+            header.is_some_and(|header| header == watch.header) && identity(&slot) == identity(&watch.slot)
         };
         if !is_same {
             self.forget();
         }
         let mut watch = self.watch.lock();
-        watch.generation = fork::generation();
-        watch.database = database;
-        watch.header = header.unwrap_or([0; HEADER]);
-        watch.log = log.filter(|_| header.is_some());
+        watch.header = header.unwrap_or_default();
+        watch.slot = slot.filter(|_| header.is_some());
         Ok(())
     }
 }
@@ -251,27 +232,16 @@ fn bytes(value: Value) -> Option<SharedBytes> {
 impl Watch {
     /// It waits for nobody.
     fn look(&self, path: &Path) -> Result<Seen> {
-        let is_in_place = self.generation == fork::generation() && slot::identity(path)? == self.database;
-        let Some(log) = self.log.as_ref().filter(|_| is_in_place) else { return Ok(Seen::Unknown) };
-        Ok(match read(log) {
+        let Some(slot) = self.slot.as_ref().filter(|slot| slot.is_current()) else { return Ok(Seen::Unknown) };
+        if slot::identity(path)? != Some(slot.identity) {
+            return Ok(Seen::Unknown);
+        }
+        Ok(match slot.log_header() {
             Some(header) if header == self.header => Seen::Unchanged,
             Some(header) => Seen::Changed(header),
             None => Seen::Unknown,
         })
     }
-}
-
-fn read(log: &File) -> Option<[u8; HEADER]> {
-    let mut header = [0; HEADER];
-    log.read_exact_at(&mut header, 0).ok()?;
-    Some(header)
-}
-
-fn shared_memory(path: &Path) -> PathBuf {
-    // SQLite follows links, and has its files beside what they lead to.
-    let mut name: OsString = path.canonicalize().unwrap_or_else(|_| path.to_owned()).into();
-    name.push("-shm");
-    name.into()
 }
 
 impl Drop for ProviderCache {

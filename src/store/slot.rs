@@ -10,11 +10,12 @@
 //! its parent either.
 
 use std::cell::Cell;
-use std::fs;
+use std::ffi::OsString;
+use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::mem;
 use std::ops::Deref;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex as StdMutex, PoisonError};
@@ -40,6 +41,9 @@ const STATEMENTS: usize = 64;
 /// Which file it is, whatever it is called.
 pub(super) type Identity = (u64, u64);
 
+/// The head of the shared memory of a write-ahead log. Every commit changes it.
+pub(super) type Header = [[u8; 24]; 4];
+
 /// The one connection of this process to a file.
 pub(super) struct Slot {
     pub(super) identity: Identity,
@@ -47,6 +51,8 @@ pub(super) struct Slot {
     generation: u32,
     /// What is known about the file: bits of its user's own.
     pub(super) known: AtomicU32,
+    /// The shared memory of the log, which is closed no earlier than the connection, for the same reason.
+    log: Mutex<Option<File>>,
     state: StdMutex<State>,
     freed: Condvar,
 }
@@ -114,11 +120,26 @@ impl Slot {
             path: path.to_owned(),
             generation: registry.generation,
             known: AtomicU32::new(0),
+            log: Mutex::new(None),
             state: StdMutex::new(State { connection: Some(connection), holder: None, waiting: 0 }),
             freed: Condvar::new(),
         });
         registry.slots.push(slot.clone());
         Ok(Some(slot))
+    }
+
+    /// The header of the log as it is now. `None` where there is no such log; there is one after the first read.
+    pub(super) fn log_header(&self) -> Option<Header> {
+        let mut log = self.log.lock();
+        if log.is_none() {
+            // SQLite follows links, and has its files beside what they lead to.
+            let mut name: OsString = self.path.canonicalize().ok()?.into();
+            name.push("-shm");
+            *log = Some(File::open(name).ok()?);
+        }
+        let mut header = Header::default();
+        log.as_ref()?.read_exact_at(header.as_flattened_mut(), 0).ok()?;
+        Some(header)
     }
 
     fn is_in_place(&self) -> bool {

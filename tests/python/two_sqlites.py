@@ -103,9 +103,10 @@ def lock_of_python_stays():
     own = ctypes.c_void_p(library.st_config_new())
     call("st_config_set", own, *text("database"), *text(DATABASE))
     call("st_store_open", own, ctypes.byref(other))
-    out = Bytes()
-    call("st_provider_config_list", other, ctypes.byref(out))
-    library.st_bytes_free(ctypes.byref(out))
+    for name, arguments in (("st_provider_config_list", ()), ("st_provider_config_get", text("replicate"))):
+        out = Bytes()
+        call(name, other, *arguments, ctypes.byref(out))
+        library.st_bytes_free(ctypes.byref(out))
     library.st_store_free(other)
     get()
     assert not try_to_write(), "Python's lock was lost"

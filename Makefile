@@ -1,6 +1,7 @@
 # make            build the libraries into build/lib
 # make demo       build everything and show a launcher at work, offline
 # make test       install what the tests need, run all of them
+# make soak       run the long tests ten times over
 # make bench      measure, beside peers
 # make install    install into PREFIX, under DESTDIR
 # make header     write include/st_secrets.h anew from src/ffi
@@ -20,7 +21,7 @@ BUILD := build
 CARGO_BUILD := $(CARGO) build --target-dir target --release --locked --features wiping-allocator
 SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock build.rs
 
-.PHONY: all demo test bench install header clean tools test-rust test-model test-c lint
+.PHONY: all demo test soak bench install header clean tools test-rust test-model test-c lint
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/lib/libst_secrets.so $(BUILD)/lib/libst_secrets.a
@@ -85,6 +86,9 @@ test-c: all $(BUILD)/launcher
 	sh tests/c/run.sh
 
 test: tools lint test-rust test-model test-c
+
+soak: tools
+	ST_TEST_KILLS=2000 ST_TEST_FORKS=1000 $(CARGO) test --locked --test store_processes --test store_fork
 
 bench: all
 	sh benches/run.sh

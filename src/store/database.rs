@@ -43,7 +43,9 @@ impl Database {
         let now = sys::coarse_time_awake();
         let is_fresh = now.saturating_sub(self.looked.load(Relaxed)) < LOOK_INTERVAL;
         let Some(slot) = self.slot(false, is_fresh)? else { return Ok(None) };
-        self.looked.store(now, Relaxed);
+        if !is_fresh {
+            self.looked.store(now, Relaxed);
+        }
         let open = self.take(&slot, deadline)?;
         if !open.taken.knows(self.schema.bit) {
             if !self.schema.is_there(&open)? {

@@ -9,6 +9,24 @@
 //!
 //! Reading creates nothing; the first write creates what is missing. Other tables are never touched.
 //!
+//! ```
+//! use st_secrets::{Config, Store};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! let mut config = Config::new();
+//! # let state_dir = folder.path().to_str().ok_or("no UTF-8")?;
+//! config.set("state_dir", state_dir)?;
+//! let store = Store::open(&config)?;
+//! store.provider_save("replicate", r#"{"cost_limit_amount": 25.0}"#)?;
+//! store.provider_update("replicate", r#"{"cost_limit_enabled": true}"#)?;
+//! let config = store.provider_get("replicate")?;
+//! assert_eq!(&*config, br#"{"cost_limit_amount": 25.0, "cost_limit_enabled": true}"#);
+//! assert!(store.audit_verify(0, 0)?.is_intact());
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # What is recorded
 //! An entry is committed before the change that it tells of. If the change then fails, a second entry takes it back
 //! (action `failed`, target `audit_entry` with its number); a process that is killed between the two leaves an entry
@@ -55,8 +73,6 @@ mod reencrypt;
 mod schema;
 mod slot;
 mod state_dir;
-#[cfg(test)]
-mod tests;
 mod time;
 
 pub use actor::Actor;

@@ -27,6 +27,7 @@ const FILTERS: [&str; 10] = [
 /// Which entries are looked for.
 struct Filter {
     conditions: Vec<&'static str>,
+    /// What they compare with.
     values: Vec<Value>,
     limit: i64,
     offset: i64,
@@ -81,8 +82,7 @@ impl Filter {
         };
         format!(
             "SELECT id, timestamp, event_type, actor_id, actor_username, actor_ip, target_type, target_id, action, details,
-             previous_hash, entry_hash FROM audit_log {conditions} ORDER BY id DESC LIMIT {} OFFSET {}",
-            self.limit, self.offset
+             previous_hash, entry_hash FROM audit_log {conditions} ORDER BY id DESC LIMIT ? OFFSET ?"
         )
     }
 }
@@ -102,7 +102,8 @@ impl Trail {
         let mut entries: Vec<Json> = Vec::new();
         let Some(open) = self.database.read(deadline)? else { return Ok("[]".to_owned()) };
         let mut statement = open.check(open.taken.prepare_cached(&filter.sql()))?;
-        let mut rows = open.check(statement.query(rusqlite::params_from_iter(&filter.values)))?;
+        let values = filter.values.into_iter().chain([filter.limit.into(), filter.offset.into()]);
+        let mut rows = open.check(statement.query(rusqlite::params_from_iter(values)))?;
         while let Some(row) = open.check(rows.next())? {
             let text = |index| open.column::<Option<String>>(row, index);
             let details = text(9)?.unwrap_or_default();

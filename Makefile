@@ -2,7 +2,7 @@
 # make demo            build everything and show a launcher at work, offline
 # make demo-servers    the same with AWS Secrets Manager and Vault, on servers that it starts
 # make test            install what the tests need, run all of them
-# make soak       tests that take ten minutes and more
+# make soak            tests that take ten minutes and more
 # make bench           measure, beside peers
 # make install         install into PREFIX, under DESTDIR
 # make header          write include/st_secrets.h anew from src/ffi
@@ -96,6 +96,7 @@ test: tools lint test-rust test-model test-c
 # What takes more than some minutes.
 soak: tools
 	$(CARGO) test --locked --test soak -- --nocapture
+	ST_TEST_KILLS=2000 ST_TEST_FORKS=1000 $(CARGO) test --locked --test store_processes --test store_fork
 
 bench: all
 	sh benches/run.sh

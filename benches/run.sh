@@ -8,7 +8,7 @@ trap 'rm -rf "$work"' EXIT
 unset HF_TOKEN
 sh tests/python-tools.sh
 
-for program in first_secret get credential remote; do
+for program in first_secret get credential remote store; do
     ${CC:-cc} -O2 -Wall -Iinclude -o "$work/$program" "benches/$program.c" -Lbuild/lib -lst_secrets \
         -Wl,-rpath,"$PWD/build/lib"
 done
@@ -27,6 +27,7 @@ echo
 echo "AWS Secrets Manager and Vault:"
 build/venv/bin/python benches/remote.py "$work/remote"
 echo
+build/venv/bin/python benches/store.py "$work/store" "$work/state"
 printf '%-44s %8s KiB\n' "size of the stripped shared library" \
     "$(($(stat -Lc %s build/lib/libst_secrets.so) / 1024))"
 

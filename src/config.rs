@@ -43,6 +43,7 @@ impl Kind {
 
 /// Every known key.
 const KEYS: &[(&str, Kind)] = &[
+    ("audit_database", Kind::Text),
     ("aws_endpoint_url", Kind::Text),
     ("aws_profile", Kind::Text),
     ("aws_region", Kind::Text),
@@ -50,6 +51,7 @@ const KEYS: &[(&str, Kind)] = &[
     ("aws_version_id", Kind::Text),
     ("aws_version_stage", Kind::Text),
     ("cache_ttl", Kind::Lifetime),
+    ("database", Kind::Text),
     ("env_prefix", Kind::Text),
     ("file_path", Kind::Text),
     ("generate", Kind::Flag),
@@ -61,6 +63,7 @@ const KEYS: &[(&str, Kind)] = &[
     ("miss_ttl", Kind::Lifetime),
     ("previous_keys", Kind::List),
     ("providers", Kind::List),
+    ("state_dir", Kind::Text),
     ("strict_permissions", Kind::Flag),
     ("timeout", Kind::Seconds),
     ("vault_auth", Kind::Text),
@@ -101,7 +104,7 @@ impl Drop for Setting {
     }
 }
 
-/// Settings for a secrets manager or a cipher. What is not set has its default, as the README's table lists them.
+/// Settings for a secrets manager, a cipher or a store. What is not set has its default, as the README's table lists them.
 #[derive(Clone, Default)]
 pub struct Config {
     settings: BTreeMap<&'static str, Setting>,
@@ -316,7 +319,7 @@ mod tests {
         let error = Config::new().set("file_pat", "x").unwrap_err();
         assert_eq!(error.message(), "unknown configuration key \"file_pat\"; did you mean `file_path`?");
         let error = Config::new().set("zzzzzzzzzzzzzzzz", "x").unwrap_err();
-        assert!(error.message().contains("the known ones are aws_"), "{error}");
+        assert!(error.message().contains("the known ones are audit_database, aws_"), "{error}");
     }
 
     #[test]

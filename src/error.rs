@@ -105,6 +105,8 @@ pub enum Source {
     Vault = 4,
     /// A layer that the program added.
     Custom = 5,
+    /// The databases of the store.
+    Store = 6,
     /// The keys that credentials are encrypted with.
     Credential = 7,
 }

@@ -9,6 +9,7 @@
 //! | part | does |
 //! |---|---|
 //! | `ffi` | the C ABI: checks arguments, calls one function of the core, hands back the result |
+//! | [`store`] | SQLite: provider configuration, hardware prices, stored credentials, audit trail |
 //! | [`secrets`] | the chain of layers |
 //! | [`credential`] | encryption of credentials at rest |
 //! | `http` | one HTTP client: deadline, proxies, TLS, retries |
@@ -30,7 +31,9 @@ mod fork;
 mod http;
 pub mod log;
 mod paths;
+mod raw_json;
 pub mod secrets;
+pub mod store;
 mod sys;
 
 pub use bytes::{SecretBytes, SharedBytes};
@@ -38,3 +41,4 @@ pub use config::Config;
 pub use credential::Cipher;
 pub use error::{Error, Result, Source, Status};
 pub use secrets::{Found, Manager, Options, Secret, well_known};
+pub use store::Store;

@@ -4,6 +4,8 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
+pub(crate) mod sqlite;
+
 /// Time since the machine started, including the time it was suspended (`CLOCK_BOOTTIME`).
 pub(crate) fn time_since_boot() -> Duration {
     Duration::from_nanos(nanoseconds_since_boot())

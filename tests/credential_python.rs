@@ -1,55 +1,28 @@
 //! Both directions with Python: its `cryptography` package, and a reference implementation of the format.
 
-use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+mod common;
 
-use serde_json::{Value, json};
+use std::path::Path;
+
+use serde_json::json;
 use st_secrets::{Cipher, Config, Status};
 
-struct Python {
-    child: Child,
-    to: ChildStdin,
-    from: BufReader<ChildStdout>,
-}
+struct Python(common::python::Python);
 
 impl Python {
     fn start() -> Python {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let made = Command::new("sh").arg(root.join("tests/python-tools.sh")).status().unwrap();
-        assert!(made.success(), "run: make tools");
-        let mut child = Command::new(root.join("build/venv/bin/python"))
-            .args([root.join("tests/python/reference.py"), root.join("tests/vectors/fernet")])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let (to, from) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
-        Python { child, to, from }
-    }
-
-    fn ask(&mut self, request: &Value) -> Value {
-        writeln!(self.to, "{request}").unwrap();
-        let mut answer = String::new();
-        self.from.read_line(&mut answer).unwrap();
-        serde_json::from_str(&answer).unwrap()
+        let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/fernet");
+        Python(common::python::Python::start("reference.py", &[&vectors]))
     }
 
     fn encrypt(&mut self, by: &str, secret: &str, plain: &[u8]) -> String {
-        let answer = self.ask(&json!({"do": "encrypt", "by": by, "secret": secret, "plain": hex(plain)}));
+        let answer = self.0.ask(&json!({"do": "encrypt", "by": by, "secret": secret, "plain": hex(plain)}));
         answer["token"].as_str().unwrap().to_owned()
     }
 
     fn decrypt(&mut self, by: &str, secret: &str, token: &str) -> Option<String> {
-        let answer = self.ask(&json!({"do": "decrypt", "by": by, "secret": secret, "token": token}));
+        let answer = self.0.ask(&json!({"do": "decrypt", "by": by, "secret": secret, "token": token}));
         answer["plain"].as_str().map(str::to_owned)
-    }
-}
-
-impl Drop for Python {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -90,7 +63,7 @@ fn tokens_of_any_time_are_read() {
     let cipher = with_key("secret");
     for time in [0, 1, 499_162_800, 4_102_444_800_u64, u64::MAX / 2] {
         let request = json!({"do": "encrypt", "by": "reference", "secret": "secret", "plain": "61", "time": time});
-        let token = python.ask(&request)["token"].as_str().unwrap().to_owned();
+        let token = python.0.ask(&request)["token"].as_str().unwrap().to_owned();
         assert_eq!(&*cipher.decrypt(token.as_bytes()).unwrap(), b"a");
         assert_eq!(python.decrypt("cryptography", "secret", &token).as_deref(), Some("61"));
     }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// In the order in which the header shows them.
-const SOURCES: [&str; 10] = [
+const SOURCES: [&str; 14] = [
     "status",
     "library",
     "bytes",
@@ -15,6 +15,10 @@ const SOURCES: [&str; 10] = [
     "cache",
     "cache_load",
     "credential",
+    "store",
+    "store_hardware",
+    "store_credential",
+    "store_audit",
 ];
 
 fn root() -> &'static Path {
@@ -34,12 +38,14 @@ fn generated() -> String {
 /// Names of the functions that a text in C declares.
 fn declared(header: &str) -> Vec<String> {
     let code: String = header.lines().filter(|line| !line.trim_start().starts_with('*')).collect::<Vec<_>>().join("\n");
+    let is_of_name = |c: char| c.is_ascii_lowercase() || c == '_';
     let mut names: Vec<String> = code
-        .split("st_")
-        .skip(1)
-        .filter_map(|rest| {
-            let (name, after) = rest.split_at(rest.find(|c: char| !(c.is_ascii_lowercase() || c == '_')).unwrap_or(0));
-            after.starts_with('(').then(|| format!("st_{name}"))
+        .match_indices("st_")
+        .filter(|(at, _)| !code[..*at].ends_with(is_of_name))
+        .filter_map(|(at, _)| {
+            let rest = &code[at..];
+            let (name, after) = rest.split_at(rest.find(|c: char| !is_of_name(c)).unwrap_or(0));
+            after.starts_with('(').then(|| name.to_owned())
         })
         .collect();
     names.sort();

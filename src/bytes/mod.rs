@@ -225,6 +225,13 @@ unsafe fn free(block: NonNull<Header>) {
     unsafe { arena::release(block.cast(), size) };
 }
 
+/// Overwrites what ciphers left on the stack: round keys, blocks of plain text.
+#[inline(never)]
+pub(crate) fn wipe_stack() {
+    let mut space = [0_u8; 4096];
+    std::hint::black_box(&mut space);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -31,8 +31,14 @@ pub(super) struct Load<V> {
     expires: Deadline,
     /// Set when its key was written or invalidated meanwhile: what it brings is old.
     outdated: AtomicBool,
-    result: StdMutex<Option<Result<V>>>,
+    result: StdMutex<Ending<V>>,
     ended: Condvar,
+}
+
+/// How a load ended, `None` while it has not, and how many wait for that.
+struct Ending<V> {
+    result: Option<Result<V>>,
+    waiting: usize,
 }
 
 /// What somebody who waited for a load gets.
@@ -89,8 +95,12 @@ impl<V> Load<V> {
 
     fn end(&self, result: Result<V>) {
         if self.generation == fork::generation() {
-            *self.result.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
-            self.ended.notify_all();
+            let mut ending = self.result.lock().unwrap_or_else(PoisonError::into_inner);
+            ending.result = Some(result);
+            // Without anybody who waits this would be a call to the system for nothing.
+            if ending.waiting > 0 {
+                self.ended.notify_all();
+            }
         }
     }
 }
@@ -125,9 +135,9 @@ impl<V: Clone> Load<V> {
     /// Waits outside the gate.
     fn wait(&self, deadline: Deadline) -> Waited<V> {
         fork::outside(|| {
-            let mut result = self.result.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut ending = self.result.lock().unwrap_or_else(PoisonError::into_inner);
             loop {
-                match &*result {
+                match &ending.result {
                     Some(Ok(value)) => return Waited::Value(value.clone()),
                     Some(Err(error)) => return Waited::Failed(error.clone()),
                     None if deadline.has_passed() => return Waited::TooLong,
@@ -135,7 +145,9 @@ impl<V: Clone> Load<V> {
                     None => {}
                 }
                 let nap = NAP.min(deadline.remaining()).min(self.expires.remaining());
-                result = self.ended.wait_timeout(result, nap).unwrap_or_else(PoisonError::into_inner).0;
+                ending.waiting += 1;
+                ending = self.ended.wait_timeout(ending, nap).unwrap_or_else(PoisonError::into_inner).0;
+                ending.waiting -= 1;
             }
         })
     }
@@ -186,7 +198,7 @@ impl<V> Loads<V> {
             generation: fork::generation(),
             expires,
             outdated: AtomicBool::new(false),
-            result: StdMutex::new(None),
+            result: StdMutex::new(Ending { result: None, waiting: 0 }),
             ended: Condvar::new(),
         });
         self.underway.fetch_add(1, SeqCst);

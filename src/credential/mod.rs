@@ -140,6 +140,11 @@ impl Cipher {
         Ok(take(&self.open_token(&token)?.plaintext))
     }
 
+    /// Whether this looks like a token, stored or bare, under whatever key, and be it damaged; not like plain text.
+    pub fn is_token(text: &[u8]) -> bool {
+        token::is_like(text)
+    }
+
     /// The same credential in a token under the newest key; the same token if it is that already.
     pub fn reencrypt(&self, token: &[u8]) -> Result<Reencrypted> {
         let _inside = fork::enter();

@@ -25,6 +25,15 @@ use crate::config::Config;
 ///   `~/.simpletuner/credential.key`. Earlier secrets are in the file of the same name with `.previous` behind it.
 /// - `previous_keys`: JSON array of earlier secrets, with which to decrypt too
 /// - `generate`: true or false, make the key file where there is none; default true
+///
+/// Keys of a store, beside `timeout` (how long a call waits for others who write; default 30):
+///
+/// - `state_dir`: text, a folder in place of SimpleTuner's own, which is `SIMPLETUNER_STATE_DIR`,
+///   `SIMPLETUNER_CONFIG_DIR`, or that of `/workspace/simpletuner`, `/notebooks/simpletuner` and `~/.simpletuner` which is
+///   in use; in it are `cloud/jobs.db` and `audit.db`. Credentials are in `SIMPLETUNER_AUTH_DB_PATH`, if that is set.
+/// - `database`: text, a file in place of `cloud/jobs.db`, for credentials too; `audit.db` is then beside it
+/// - `audit_database`: text, a file in place of `audit.db`; the file `audit.key` beside it, or
+///   `SIMPLETUNER_AUDIT_KEY`, has the key that entries are signed with
 pub struct st_config(Config);
 
 /// A configuration in which everything has its default. Never NULL. Free it with `st_config_free`.

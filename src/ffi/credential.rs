@@ -204,7 +204,7 @@ pub unsafe extern "C" fn st_reencrypt(
 ///
 /// # Safety
 /// `cipher` is NULL or a live cipher.
-unsafe fn cipher(cipher: *const st_cipher) -> Result<Arc<Cipher>> {
+pub(super) unsafe fn cipher(cipher: *const st_cipher) -> Result<Arc<Cipher>> {
     // SAFETY: passed on.
     match unsafe { cipher.as_ref() } {
         Some(cipher) => Ok(cipher.0.clone()),

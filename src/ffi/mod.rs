@@ -28,6 +28,10 @@ mod secrets;
 mod secrets_more;
 mod sized;
 mod status;
+mod store;
+mod store_audit;
+mod store_credential;
+mod store_hardware;
 #[cfg(feature = "test-panic")]
 mod test_panic;
 
@@ -41,6 +45,10 @@ pub use library::*;
 pub use secrets::*;
 pub use secrets_more::*;
 pub use status::*;
+pub use store::*;
+pub use store_audit::*;
+pub use store_credential::*;
+pub use store_hardware::*;
 #[cfg(feature = "test-panic")]
 pub use test_panic::st_test_panic;
 

@@ -65,6 +65,8 @@ pub const ST_SOURCE_AWS: i32 = 3;
 pub const ST_SOURCE_VAULT: i32 = 4;
 /// A layer added with `st_secrets_add_provider`.
 pub const ST_SOURCE_CUSTOM: i32 = 5;
+/// The databases of the store.
+pub const ST_SOURCE_STORE: i32 = 6;
 /// The keys that credentials are encrypted with.
 pub const ST_SOURCE_CREDENTIAL: i32 = 7;
 
@@ -192,6 +194,7 @@ mod tests {
             (Source::Aws, ST_SOURCE_AWS),
             (Source::Vault, ST_SOURCE_VAULT),
             (Source::Custom, ST_SOURCE_CUSTOM),
+            (Source::Store, ST_SOURCE_STORE),
             (Source::Credential, ST_SOURCE_CREDENTIAL),
         ];
         assert!(sources.iter().all(|(source, number)| *source as i32 == *number));

@@ -1,13 +1,10 @@
 //! Documents of secrets in JSON: values exactly as written, and edits that touch nothing else.
 
-use std::fmt;
-
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
 use super::entries::{Entries, Problem, position};
 use crate::bytes::{SecretBuffer, SecretBytes};
+use crate::raw_json::RawPairs;
 
 /// One entry as it stands in the text. The slices lie in that text.
 struct Entry<'a> {
@@ -156,31 +153,6 @@ fn entries(text: &str) -> Result<Vec<Entry<'_>>, Problem> {
             Ok(Entry { raw_key, raw_value, key })
         })
         .collect()
-}
-
-/// Keys and values of an object as slices of the text.
-struct RawPairs<'a>(Vec<(&'a RawValue, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for RawPairs<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<RawPairs<'de>, D::Error> {
-        struct PairsVisitor;
-        impl<'de> Visitor<'de> for PairsVisitor {
-            type Value = RawPairs<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawPairs<'de>, A::Error> {
-                let mut pairs = Vec::new();
-                while let Some(pair) = map.next_entry()? {
-                    pairs.push(pair);
-                }
-                Ok(RawPairs(pairs))
-            }
-        }
-        deserializer.deserialize_map(PairsVisitor)
-    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,9 @@
 pub mod proxy;
 pub mod servers;
 
+pub mod python;
+pub mod store;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};

@@ -1,0 +1,193 @@
+//! Checking the chain.
+
+use serde_json::json;
+
+use super::key::{Key, Link};
+use super::{GENESIS, Trail};
+use crate::clock::Deadline;
+use crate::error::Result;
+use crate::store::database::Open;
+
+/// How many entries are read at once; between two such readings others get their turn.
+const PAGE: i64 = 1000;
+/// How many forks a report lists.
+const MAX_FORKS: usize = 1000;
+
+/// What is wrong with an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Break {
+    /// It was changed after it was signed, or signed with another key.
+    Altered,
+    /// Entries before it were removed: it follows on one that is not there.
+    Missing,
+    /// It is intact, but follows on an entry that another one follows on already: two programs appended at once.
+    Fork,
+}
+
+impl Break {
+    /// As it is called in a report: `altered`, `missing` or `fork`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Break::Altered => "altered",
+            Break::Missing => "missing",
+            Break::Fork => "fork",
+        }
+    }
+}
+
+/// The result of [`Store::audit_verify`](crate::Store::audit_verify).
+#[derive(Clone, Debug, Default)]
+pub struct Verified {
+    /// How many entries were checked.
+    pub checked: u64,
+    /// The first entry that something is wrong with, and what.
+    pub first: Option<(i64, Break)>,
+    /// The first one that was tampered with: altered, or behind entries that were removed.
+    pub tampered: Option<(i64, Break)>,
+    /// Entries at which the chain forks, up to a thousand of them.
+    pub forks: Vec<i64>,
+}
+
+impl Verified {
+    /// Whether nothing is wrong.
+    pub fn is_intact(&self) -> bool {
+        self.first.is_none()
+    }
+
+    /// As JSON: `{"checked": 3, "intact": false, "broken_id": 2, "kind": "fork", "tampered_id": null, "forks": [2]}`.
+    pub fn to_json(&self) -> String {
+        json!({
+            "checked": self.checked,
+            "intact": self.is_intact(),
+            "broken_id": self.first.map(|(id, _)| id),
+            "kind": self.first.map(|(_, kind)| kind.name()),
+            "tampered_id": self.tampered.map(|(id, _)| id),
+            "forks": self.forks,
+        })
+        .to_string()
+    }
+
+    fn note(&mut self, id: i64, kind: Break) {
+        self.first.get_or_insert((id, kind));
+        match kind {
+            Break::Fork if self.forks.len() < MAX_FORKS => self.forks.push(id),
+            Break::Fork => {}
+            Break::Altered | Break::Missing => {
+                self.tampered.get_or_insert((id, kind));
+            }
+        }
+    }
+}
+
+/// Where a check has come to.
+struct Walk {
+    key: Key,
+    /// The last entry seen, and what its signature says.
+    last: i64,
+    hash: String,
+    end: i64,
+    found: Verified,
+}
+
+impl Trail {
+    /// Checks the entries with the numbers `first` to `last`.
+    pub(in crate::store) fn verify(&self, first: i64, last: i64, deadline: Deadline) -> Result<Verified> {
+        let Some(open) = self.database.read(deadline)? else { return Ok(Verified::default()) };
+        let before = "SELECT id, entry_hash FROM audit_log WHERE id < ?1 ORDER BY id DESC LIMIT 1";
+        let before = open.first(before, [first], |row| Ok((open.column(row, 0)?, open.column(row, 1)?)))?;
+        let (last_seen, hash) = before.unwrap_or((0, GENESIS.to_owned()));
+        // What is appended from here on is not checked, so that this ends.
+        let newest: Option<i64> = open.first("SELECT max(id) FROM audit_log", [], |row| open.column(row, 0))?.flatten();
+        let Some(newest) = newest else { return self.all_removed(&open) };
+        let key = self.key(&open, deadline)?;
+        drop(open);
+        let start = last_seen.max(first.saturating_sub(1));
+        let mut walk = Walk { key, last: start, hash, end: last.min(newest), found: Verified::default() };
+        loop {
+            let Some(open) = self.database.read(deadline)? else { break };
+            if walk.page(&open)? == 0 {
+                if last >= newest {
+                    walk.check_end(&open, newest)?;
+                }
+                break;
+            }
+        }
+        Ok(walk.found)
+    }
+
+    /// A trail without any entry, which may have had some.
+    fn all_removed(&self, open: &Open<'_>) -> Result<Verified> {
+        let mut found = Verified::default();
+        if highest(open)? > 0 {
+            found.note(1, Break::Missing);
+        }
+        Ok(found)
+    }
+}
+
+/// The highest number that was ever given to an entry.
+fn highest(open: &Open<'_>) -> Result<i64> {
+    let sequence = "SELECT seq FROM sqlite_sequence WHERE name = 'audit_log'";
+    Ok(open.first(sequence, [], |row| open.column(row, 0))?.unwrap_or(0))
+}
+
+impl Walk {
+    /// Checks the next entries; how many those were.
+    fn page(&mut self, open: &Open<'_>) -> Result<u64> {
+        let mut count = 0;
+        let sql =
+            "SELECT id, timestamp, event_type, actor_id, action, details, previous_hash, entry_hash FROM audit_log
+                   WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3";
+        open.each(sql, [self.last, self.end, PAGE], |row| {
+            count += 1;
+            self.entry(open, row)
+        })?;
+        Ok(count)
+    }
+
+    fn entry(&mut self, open: &Open<'_>, row: &rusqlite::Row<'_>) -> Result<()> {
+        let text = |index| row.get_ref(index).ok().and_then(|value| value.as_str().ok()).unwrap_or("");
+        let id = open.column(row, 0)?;
+        // A column of another type is one that was altered.
+        let actor_id: Option<Option<i64>> = row.get(3).ok();
+        let (previous, hash) = (text(6), text(7));
+        let is_signed = actor_id.is_some_and(|actor_id| {
+            let link = Link {
+                timestamp: text(1),
+                event_type: text(2),
+                actor_id,
+                action: text(4),
+                details: text(5),
+                previous_hash: previous,
+            };
+            self.key.sign(&link) == hash
+        });
+        if !is_signed {
+            self.found.note(id, Break::Altered);
+        } else if previous != self.hash {
+            let is_earlier = previous == GENESIS
+                || open
+                    .first(
+                        "SELECT 1 FROM audit_log WHERE id < ?1 AND entry_hash = ?2 ORDER BY id DESC LIMIT 1",
+                        (id, previous),
+                        |_| Ok(()),
+                    )?
+                    .is_some();
+            self.found.note(id, if is_earlier { Break::Fork } else { Break::Missing });
+        }
+        self.found.checked += 1;
+        self.last = id;
+        hash.clone_into(&mut self.hash);
+        Ok(())
+    }
+
+    /// Whether entries were removed at the end: numbers are not given twice.
+    fn check_end(&mut self, open: &Open<'_>, newest: i64) -> Result<()> {
+        let still_newest = open.first("SELECT max(id) FROM audit_log", [], |row| open.column::<i64>(row, 0))?;
+        if still_newest == Some(newest) && highest(open)? > newest {
+            self.found.note(newest + 1, Break::Missing);
+        }
+        Ok(())
+    }
+}

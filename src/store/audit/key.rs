@@ -1,0 +1,152 @@
+//! The key that entries are signed with, and the signature.
+
+use std::env;
+use std::fmt::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+use crate::bytes::{SecretBox, SecretBytes, wipe_stack};
+use crate::clock::Deadline;
+use crate::error::{Error, Result, Source, Status};
+use crate::files::{self, Exposure};
+use crate::log::{self, Level};
+
+const VARIABLE: &str = "SIMPLETUNER_AUDIT_KEY";
+const MAX_SIZE: usize = 1 << 16;
+
+/// The key, in the form in which it signs.
+#[derive(Clone)]
+pub(super) struct Key(Arc<SecretBox<Hmac<Sha256>>>);
+
+/// What a signature covers.
+pub(super) struct Link<'a> {
+    pub(super) timestamp: &'a str,
+    pub(super) event_type: &'a str,
+    pub(super) actor_id: Option<i64>,
+    pub(super) action: &'a str,
+    pub(super) details: &'a str,
+    pub(super) previous_hash: &'a str,
+}
+
+impl Key {
+    /// The key from the environment, else from the file, else a new one, if there is nothing yet that it would not fit.
+    pub(super) fn find(path: &Path, is_new: impl FnOnce() -> Result<bool>, deadline: Deadline) -> Result<Key> {
+        if let Some(value) = env::var_os(VARIABLE).filter(|value| !value.is_empty()) {
+            return Key::new(&Zeroizing::new(value.into_encoded_bytes()));
+        }
+        if let Some(key) = read(path)? {
+            return Key::new(&key);
+        }
+        if !is_new()? {
+            let message = format!(
+                "{} does not exist, and there are entries signed with it: restore it from a backup, or set {VARIABLE}",
+                path.display()
+            );
+            return Err(bad_key(message));
+        }
+        create(path, deadline)?;
+        match read(path)? {
+            Some(key) => Key::new(&key),
+            None => Err(bad_key(format!("{} was removed while it was made", path.display()))),
+        }
+    }
+
+    fn new(key: &[u8]) -> Result<Key> {
+        let key = Hmac::<Sha256>::new_from_slice(key).map_err(|_| bad_key("the audit key cannot be used"))?;
+        let boxed = SecretBox::new(key);
+        wipe_stack();
+        Ok(Key(Arc::new(boxed?)))
+    }
+
+    /// The signature of an entry, in hexadecimal.
+    pub(super) fn sign(&self, link: &Link<'_>) -> String {
+        let mut mac = Hmac::clone(&self.0);
+        let number;
+        let actor = match link.actor_id {
+            Some(id) => {
+                number = id.to_string();
+                number.as_str()
+            }
+            None => "None",
+        };
+        let parts = [link.timestamp, link.event_type, actor, link.action, link.details, link.previous_hash];
+        for (index, part) in parts.iter().enumerate() {
+            if index > 0 {
+                mac.update(b"|");
+            }
+            mac.update(part.as_bytes());
+        }
+        let mut text = String::with_capacity(64);
+        for byte in mac.finalize().into_bytes() {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{byte:02x}");
+        }
+        wipe_stack();
+        text
+    }
+}
+
+/// The raw bytes of the file, `None` if there is none.
+fn read(path: &Path) -> Result<Option<SecretBytes>> {
+    let contents = match files::read(path, MAX_SIZE) {
+        Ok(contents) => contents,
+        Err(error) if error.detail() == libc::ENOENT => return Ok(None),
+        Err(error) => {
+            let message = format!("the audit key cannot be read: {error}; it is never replaced");
+            return Err(bad_key(message).with_detail(error.detail()));
+        }
+    };
+    if contents.bytes.is_empty() {
+        return Err(bad_key(format!("the audit key {} is empty; restore it from a backup", path.display())));
+    }
+    if let Some(exposure) = Exposure::of(path, &contents.metadata) {
+        log::emit(Level::Warn, "store", || exposure.warning());
+    }
+    Ok(Some(contents.bytes.freeze()))
+}
+
+fn create(path: &Path, deadline: Deadline) -> Result<()> {
+    let create = || {
+        let place = files::missing(path)?;
+        let _lock = files::lock(&place, deadline)?;
+        if !place.exists() {
+            let mut random = Zeroizing::new([0; 32]);
+            getrandom::fill(&mut *random)
+                .map_err(|error| Error::new(Status::Io, format!("the system gives no random bytes: {error}")))?;
+            files::create(&place, &*random)?;
+        }
+        Ok(())
+    };
+    create().map_err(|error: Error| {
+        error.with_source(Source::Store).map_message(|message| format!("no audit key can be made: {message}"))
+    })
+}
+
+fn bad_key(message: impl Into<String>) -> Error {
+    Error::new(Status::BadKey, message).with_source(Source::Store)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signature_is_that_of_python() {
+        let key = Key::new(b"audit key").unwrap();
+        let link = |actor_id| Link {
+            timestamp: "2026-08-22T17:32:24.123456+00:00",
+            event_type: "provider.configured",
+            actor_id,
+            action: "save",
+            details: r#"{"changed": ["webhook_url"]}"#,
+            previous_hash: "genesis",
+        };
+        // hmac.new(b"audit key", "…|provider.configured|None|save|{…}|genesis".encode(), "sha256").hexdigest()
+        assert_eq!(key.sign(&link(None)), "54b8db1a2f0ffa17ea85d80db5ffaf4ba9767407a73913c8a8dd54b5f8be1418");
+        assert_eq!(key.sign(&link(Some(7))), "c389bd5338ca794dbd5951af05bfd56946161538a5cdd6ff68741990c4454500");
+    }
+}

@@ -1,0 +1,128 @@
+//! Looking entries up.
+
+use rusqlite::types::Value;
+use serde_json::{Map, Value as Json, json};
+
+use super::Trail;
+use crate::clock::Deadline;
+use crate::config::nearest;
+use crate::error::{Error, Result};
+use crate::store::time;
+
+const DEFAULT_LIMIT: i64 = 100;
+const MAX_LIMIT: i64 = 10_000;
+const FILTERS: [&str; 10] = [
+    "event_type",
+    "action",
+    "actor_id",
+    "actor_username",
+    "target_type",
+    "target_id",
+    "since",
+    "until",
+    "limit",
+    "offset",
+];
+
+/// Which entries are looked for.
+struct Filter {
+    conditions: Vec<&'static str>,
+    /// What they compare with.
+    values: Vec<Value>,
+    limit: i64,
+    offset: i64,
+}
+
+impl Filter {
+    fn parse(json: &str) -> Result<Filter> {
+        let mut filter = Filter { conditions: Vec::new(), values: Vec::new(), limit: DEFAULT_LIMIT, offset: 0 };
+        let pairs: Map<String, Json> = match json.trim().is_empty() {
+            true => Map::new(),
+            false => serde_json::from_str(json)
+                .map_err(|_| Error::invalid_argument("`filter_json` is not a JSON object of filters"))?,
+        };
+        pairs.iter().try_for_each(|(name, value)| filter.add(name, value))?;
+        Ok(filter)
+    }
+
+    fn add(&mut self, name: &str, value: &Json) -> Result<()> {
+        let wrong = |expected: &str| Error::invalid_argument(format!("the filter `{name}` must be {expected}"));
+        let text = || value.as_str().map(str::to_owned).ok_or_else(|| wrong("text"));
+        let time_of = || {
+            let time = value.as_str().and_then(time::normalize);
+            time.ok_or_else(|| wrong("a time such as 2026-08-22T17:32:24Z"))
+        };
+        let number = |most| {
+            let number = value.as_i64().filter(|number| (0..=most).contains(number));
+            number.ok_or_else(|| wrong(&format!("a number from 0 to {most}")))
+        };
+        let (condition, value): (&'static str, Value) = match name {
+            _ if value.is_null() && FILTERS.contains(&name) => return Ok(()),
+            "event_type" => ("event_type = ?", text()?.into()),
+            "action" => ("action = ?", text()?.into()),
+            "actor_id" => ("actor_id = ?", value.as_i64().ok_or_else(|| wrong("a number"))?.into()),
+            "actor_username" => ("actor_username = ?", text()?.into()),
+            "target_type" => ("target_type = ?", text()?.into()),
+            "target_id" => ("target_id = ?", text()?.into()),
+            "since" => ("timestamp >= ?", time_of()?.into()),
+            "until" => ("timestamp < ?", time_of()?.into()),
+            "limit" => return number(MAX_LIMIT).map(|limit| self.limit = limit),
+            "offset" => return number(i64::MAX).map(|offset| self.offset = offset),
+            _ => return Err(unknown(name)),
+        };
+        self.conditions.push(condition);
+        self.values.push(value);
+        Ok(())
+    }
+
+    fn sql(&self) -> String {
+        let conditions = match self.conditions.is_empty() {
+            true => String::new(),
+            false => format!("WHERE {}", self.conditions.join(" AND ")),
+        };
+        format!(
+            "SELECT id, timestamp, event_type, actor_id, actor_username, actor_ip, target_type, target_id, action, details,
+             previous_hash, entry_hash FROM audit_log {conditions} ORDER BY id DESC LIMIT ? OFFSET ?"
+        )
+    }
+}
+
+fn unknown(name: &str) -> Error {
+    let shown: String = name.chars().take(64).collect();
+    Error::invalid_argument(match nearest(name, FILTERS.into_iter()) {
+        Some(known) => format!("unknown filter {shown:?}; did you mean `{known}`?"),
+        None => format!("unknown filter {shown:?}; the known ones are {}", FILTERS.join(", ")),
+    })
+}
+
+impl Trail {
+    /// The entries that a filter leaves, newest first, as a JSON array.
+    pub(in crate::store) fn query(&self, filter: &str, deadline: Deadline) -> Result<String> {
+        let filter = Filter::parse(filter)?;
+        let mut entries: Vec<Json> = Vec::new();
+        let Some(open) = self.database.read(deadline)? else { return Ok("[]".to_owned()) };
+        let mut statement = open.check(open.taken.prepare_cached(&filter.sql()))?;
+        let values = filter.values.into_iter().chain([filter.limit.into(), filter.offset.into()]);
+        let mut rows = open.check(statement.query(rusqlite::params_from_iter(values)))?;
+        while let Some(row) = open.check(rows.next())? {
+            let text = |index| open.column::<Option<String>>(row, index);
+            let details = text(9)?.unwrap_or_default();
+            entries.push(json!({
+                "id": open.column::<i64>(row, 0)?,
+                "timestamp": text(1)?,
+                "event_type": text(2)?,
+                "actor_id": open.column::<Option<i64>>(row, 3)?,
+                "actor_username": text(4)?,
+                "actor_ip": text(5)?,
+                "target_type": text(6)?,
+                "target_id": text(7)?,
+                "action": text(8)?,
+                // What is no JSON is shown as the text that it is.
+                "details": serde_json::from_str(&details).unwrap_or(Json::String(details)),
+                "previous_hash": text(10)?,
+                "entry_hash": text(11)?,
+            }));
+        }
+        Ok(Json::Array(entries).to_string())
+    }
+}

@@ -1,0 +1,187 @@
+//! A database at a path: found, opened, given its tables, and used in transactions.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use parking_lot::Mutex;
+use rusqlite::{CachedStatement, Params};
+
+use super::failure::check;
+use super::schema::Schema;
+use super::slot::{self, Slot, Taken};
+use crate::clock::Deadline;
+use crate::error::{Error, Result, Source};
+use crate::{files, sys};
+
+/// How long a file is taken to be the one that it was, in nanoseconds, by whoever only reads it.
+const LOOK_INTERVAL: u64 = 400_000_000;
+
+/// In what is known of a file: its connection has its settings; it is in the mode of the write-ahead log.
+const SET_UP: u32 = 1 << 30;
+const WAL: u32 = 1 << 31;
+
+pub(super) struct Database {
+    path: PathBuf,
+    schema: &'static Schema,
+    slot: Mutex<Option<Arc<Slot>>>,
+    /// When it was last seen to be in its place.
+    looked: AtomicU64,
+}
+
+impl Database {
+    pub(super) fn new(path: PathBuf, schema: &'static Schema) -> Database {
+        Database { path, schema, slot: Mutex::new(None), looked: AtomicU64::new(0) }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// For reading. `None`: there is no such file, or it has not the tables; nothing is created.
+    pub(super) fn read(&self, deadline: Deadline) -> Result<Option<Open<'_>>> {
+        let now = sys::coarse_time_awake();
+        let is_fresh = now.saturating_sub(self.looked.load(Relaxed)) < LOOK_INTERVAL;
+        let Some(slot) = self.slot(false, is_fresh)? else { return Ok(None) };
+        if !is_fresh {
+            self.looked.store(now, Relaxed);
+        }
+        let open = self.take(&slot, deadline)?;
+        if !open.taken.knows(self.schema.bit) {
+            if !self.schema.is_there(&open)? {
+                return Ok(None);
+            }
+            open.taken.learn(self.schema.bit);
+        }
+        Ok(Some(open))
+    }
+
+    /// For writing; the file and its tables are created where they are missing.
+    pub(super) fn write(&self, deadline: Deadline) -> Result<Open<'_>> {
+        let slot = match self.slot(false, false)? {
+            Some(slot) => slot,
+            None => {
+                files::missing(&self.path).map_err(|error| error.with_source(Source::Store))?;
+                self.slot(true, false)?.ok_or_else(|| {
+                    Error::io("create", &self.path, &std::io::ErrorKind::NotFound.into()).with_source(Source::Store)
+                })?
+            }
+        };
+        let open = self.take(&slot, deadline)?;
+        if !open.taken.knows(WAL) {
+            let mode: String = open.check(open.taken.query_row("PRAGMA journal_mode=WAL", [], |row| row.get(0)))?;
+            // Where shared memory cannot be had, SQLite stays with its other way, and all works but slower.
+            log_mode(&self.path, &mode);
+            open.taken.learn(WAL);
+        }
+        if !open.taken.knows(self.schema.bit) {
+            if !self.schema.is_there(&open)? {
+                open.immediate(|| self.schema.create(&open))?;
+            }
+            open.taken.learn(self.schema.bit);
+        }
+        Ok(open)
+    }
+
+    /// `trusting`: the file need not be looked at.
+    fn slot(&self, create: bool, trusting: bool) -> Result<Option<Arc<Slot>>> {
+        let known = self.slot.lock().clone();
+        if let Some(known) = known.filter(|known| known.is_current())
+            && (trusting || slot::identity(&self.path)? == Some(known.identity))
+        {
+            return Ok(Some(known));
+        }
+        let found = Slot::of(&self.path, create)?;
+        // One of the parent's is not closed by this: the list of its connections is never given back.
+        *self.slot.lock() = found.clone();
+        Ok(found)
+    }
+
+    fn take(&self, slot: &Arc<Slot>, deadline: Deadline) -> Result<Open<'_>> {
+        let open = Open { taken: slot.take(deadline)?, path: &self.path };
+        if !open.taken.knows(SET_UP) {
+            // Foreign keys: credentials are stored also where there is no table of users. The log is written back, which
+            // waits for the disk, after 32 MB instead of 4.
+            open.check(open.taken.execute_batch(
+                "PRAGMA foreign_keys=OFF; PRAGMA synchronous=NORMAL; PRAGMA trusted_schema=OFF; PRAGMA temp_store=MEMORY;
+                 PRAGMA wal_autocheckpoint=8000;",
+            ))?;
+            open.taken.learn(SET_UP);
+        }
+        Ok(open)
+    }
+}
+
+fn log_mode(path: &Path, mode: &str) {
+    if mode != "wal" {
+        crate::log::emit(crate::log::Level::Warn, "store", || {
+            format!("{} cannot have a write-ahead log and stays in the mode {mode}", path.display())
+        });
+    }
+}
+
+/// A database with the connection that this thread has for now.
+pub(super) struct Open<'a> {
+    pub(super) taken: Taken,
+    pub(super) path: &'a Path,
+}
+
+impl Open<'_> {
+    pub(super) fn check<T>(&self, result: rusqlite::Result<T>) -> Result<T> {
+        check(self.path, Some(&self.taken), result)
+    }
+
+    /// A statement, prepared once for each connection.
+    pub(super) fn prepare(&self, sql: &'static str) -> Result<CachedStatement<'_>> {
+        self.check(self.taken.prepare_cached(sql))
+    }
+
+    /// Runs a statement that changes something; how many rows it changed.
+    pub(super) fn execute(&self, sql: &'static str, parameters: impl Params) -> Result<usize> {
+        let mut statement = self.prepare(sql)?;
+        self.check(statement.execute(parameters))
+    }
+
+    /// The first row of a query as `take` reads it; `None` if there is none.
+    pub(super) fn first<T>(
+        &self,
+        sql: &'static str,
+        parameters: impl Params,
+        take: impl FnOnce(&rusqlite::Row<'_>) -> Result<T>,
+    ) -> Result<Option<T>> {
+        let mut statement = self.prepare(sql)?;
+        let mut rows = self.check(statement.query(parameters))?;
+        self.check(rows.next())?.map(take).transpose()
+    }
+
+    /// Runs `body` for each row of a query.
+    pub(super) fn each(
+        &self,
+        sql: &'static str,
+        parameters: impl Params,
+        mut body: impl FnMut(&rusqlite::Row<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let mut statement = self.prepare(sql)?;
+        let mut rows = self.check(statement.query(parameters))?;
+        while let Some(row) = self.check(rows.next())? {
+            body(row)?;
+        }
+        Ok(())
+    }
+
+    /// A column of a row.
+    pub(super) fn column<T: rusqlite::types::FromSql>(&self, row: &rusqlite::Row<'_>, index: usize) -> Result<T> {
+        self.check(row.get(index))
+    }
+
+    /// Runs `body` in a transaction that nobody else writes in; it is undone if `body` or the commit fails.
+    pub(super) fn immediate<T>(&self, body: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.execute("BEGIN IMMEDIATE", [])?;
+        let result = body().and_then(|value| self.execute("COMMIT", []).map(|_| value));
+        if result.is_err() && self.taken.slot.is_current() && !self.taken.is_autocommit() {
+            // Where it fails, SQLite has undone everything itself.
+            let _ = self.execute("ROLLBACK", []);
+        }
+        result
+    }
+}

@@ -1,0 +1,96 @@
+//! Hardware prices.
+
+use std::time::Duration;
+
+use super::failure::error;
+use super::json::Object;
+use super::{Store, failure};
+use crate::bytes::SharedBytes;
+use crate::cache::TtlCache;
+use crate::error::{Error, Result, Status};
+use crate::fork;
+
+/// Where SimpleTuner keeps the prices.
+const PROVIDER: &str = "replicate";
+const MEMBER: &str = "hardware_info";
+const DEFAULTS: &str = r#"{"gpu-l40s": {"name": "L40S (48GB)", "cost_per_second": 0.000975}, "gpu-a100-large": {"name": "A100 (80GB)", "cost_per_second": 0.001400}}"#;
+
+const TTL: Duration = Duration::from_secs(300);
+const KEY: &[u8] = b"hardware_info";
+
+/// The prices, cached apart from the configuration that they are in.
+pub(super) struct Prices(TtlCache<SharedBytes>);
+
+impl Prices {
+    pub(super) fn new() -> Result<Prices> {
+        TtlCache::new(TTL, 1, Duration::MAX).map(Prices)
+    }
+}
+
+impl Store {
+    /// The prices of hardware: a JSON object `{id: {"name": …, "cost_per_second": …}}`, from `hardware_info` in the
+    /// configuration of `replicate`, else SimpleTuner's defaults. Cached for 300 s. No database is created.
+    pub fn hardware_info(&self) -> Result<SharedBytes> {
+        let prices = &self.shared.prices.0;
+        if let Some(info) = prices.get(KEY) {
+            return Ok(info);
+        }
+        let _inside = fork::enter();
+        prices.get_or_load(KEY, self.shared.timeout, |_| {
+            let _inside = fork::enter();
+            let config = self.provider_get(PROVIDER)?;
+            let info = std::str::from_utf8(&config).ok().and_then(configured).unwrap_or(DEFAULTS);
+            SharedBytes::copy_from(info.as_bytes())
+        })
+    }
+
+    /// Puts this JSON object in place of what is cached, for 300 s. Nothing is stored.
+    pub fn hardware_set(&self, info: &str) -> Result<()> {
+        let _inside = fork::enter();
+        let object = Object::parse(info).map_err(|problem| bad_info(&problem))?;
+        for member in object.members() {
+            price(member.value).ok_or_else(|| bad_info(&format!("{:?} has no cost_per_second", member.name)))?;
+        }
+        self.shared.prices.0.set(KEY, SharedBytes::copy_from(info.as_bytes())?, None)
+    }
+
+    /// Forgets what is cached: the next call reads the configuration again.
+    pub fn hardware_clear(&self) {
+        let _inside = fork::enter();
+        self.shared.prices.0.clear();
+        self.shared.configs.invalidate(PROVIDER);
+    }
+
+    /// What a device costs in an hour.
+    pub fn hardware_cost_per_hour(&self, hardware_id: &str) -> Result<f64> {
+        let info = self.hardware_info()?;
+        let text = std::str::from_utf8(&info).unwrap_or_default();
+        let object = Object::parse(text).map_err(|problem| bad_info(&problem))?;
+        let Some(device) = object.get(hardware_id) else {
+            let known: Vec<&str> = object.members().iter().take(20).map(|member| &*member.name).collect();
+            let shown: String = hardware_id.chars().take(64).collect();
+            let message = format!("there is no price for {shown:?}; there are prices for {}", known.join(", "));
+            return Err(error(Status::NotFound, message));
+        };
+        price(device).map(|price| price * 3600.0).ok_or_else(|| {
+            let message = format!("the price of {hardware_id:?} is no number: mend cost_per_second in {MEMBER}");
+            failure::error(Status::WrongType, message)
+        })
+    }
+}
+
+/// The prices in a configuration: only an object that is not empty counts.
+fn configured(config: &str) -> Option<&str> {
+    let info = Object::parse(config).ok()?.get(MEMBER)?;
+    let is_used = Object::parse(info).is_ok_and(|info| !info.members().is_empty());
+    is_used.then_some(info)
+}
+
+fn price(device: &str) -> Option<f64> {
+    let price: f64 = Object::parse(device).ok()?.get("cost_per_second")?.parse().ok()?;
+    (price.is_finite() && price >= 0.0).then_some(price)
+}
+
+fn bad_info(problem: &str) -> Error {
+    error(Status::InvalidArgument, format!("`info`: {problem}"))
+}

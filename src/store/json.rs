@@ -1,0 +1,294 @@
+//! JSON objects, kept as they are written. Python writes `NaN` and `Infinity` too, which stay.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+use zeroize::Zeroizing;
+
+use crate::raw_json::RawPairs;
+
+/// The longest document, in bytes.
+pub(super) const MAX_SIZE: usize = 1 << 20;
+/// How deep objects and arrays may lie in each other.
+const MAX_DEPTH: usize = 100;
+
+/// An object, as slices of its text.
+#[derive(Default)]
+pub(super) struct Object<'a> {
+    members: Vec<Member<'a>>,
+    by_name: HashMap<Cow<'a, str>, usize, RandomState>,
+}
+
+pub(super) struct Member<'a> {
+    pub(super) name: Cow<'a, str>,
+    /// The name as it is written, quotes included.
+    key: &'a str,
+    /// The value as it is written.
+    pub(super) value: &'a str,
+}
+
+impl<'a> Object<'a> {
+    /// The members of the object that this text is. The error says what is wrong and where, and quotes nothing.
+    pub(super) fn parse(text: &'a str) -> Result<Object<'a>, String> {
+        let plain = without_constants(text)?;
+        let pairs: RawPairs<'_> = serde_json::from_str(&plain).map_err(|error| error.to_string())?;
+        // Both texts have the same length, so a slice of the one is a slice of the other.
+        let slice = |raw: &RawValue| {
+            let start = raw.get().as_ptr().addr() - plain.as_ptr().addr();
+            &text[start..start + raw.get().len()]
+        };
+        let mut object = Object {
+            members: Vec::with_capacity(pairs.0.len()),
+            by_name: HashMap::with_capacity_and_hasher(pairs.0.len(), RandomState::default()),
+        };
+        for (key, value) in &pairs.0 {
+            let (key, value) = (slice(key), slice(value));
+            let name = unquote(key);
+            // As in Python, the last one of a name counts, in the place of the first.
+            match object.by_name.get(&name) {
+                Some(index) => object.members[*index].value = value,
+                None => {
+                    object.by_name.insert(name.clone(), object.members.len());
+                    object.members.push(Member { name, key, value });
+                }
+            }
+        }
+        Ok(object)
+    }
+
+    pub(super) fn members(&self) -> &[Member<'a>] {
+        &self.members
+    }
+
+    /// The value of this name as it is written.
+    pub(super) fn get(&self, name: &str) -> Option<&'a str> {
+        self.by_name.get(name).map(|index| self.members[*index].value)
+    }
+
+    /// The text of an object with the members of both; those of `changes` count.
+    pub(super) fn merged(&self, changes: &Object<'_>) -> Zeroizing<String> {
+        let len = |object: &Object<'_>| -> usize {
+            object.members.iter().map(|member| member.key.len() + member.value.len() + 4).sum()
+        };
+        // All of the room at once: no copy is left behind where the text outgrew its place.
+        let mut text = Zeroizing::new(String::with_capacity(len(self) + len(changes) + 2));
+        text.push('{');
+        let kept = self.members.iter().map(|member| (member.key, changes.get(&member.name).unwrap_or(member.value)));
+        let added = changes.members.iter().filter(|member| self.get(&member.name).is_none());
+        for (key, value) in kept.chain(added.map(|member| (member.key, member.value))) {
+            let comma = if text.len() > 1 { ", " } else { "" };
+            [comma, key, ": ", value].iter().for_each(|part| text.push_str(part));
+        }
+        text.push('}');
+        text
+    }
+}
+
+/// The text that a string stands for. One with half of a surrogate pair stands for itself, quotes included.
+fn unquote(quoted: &str) -> Cow<'_, str> {
+    match quoted.contains('\\') {
+        true => serde_json::from_str(quoted).map_or(Cow::Borrowed(quoted), Cow::Owned),
+        false => Cow::Borrowed(&quoted[1..quoted.len() - 1]),
+    }
+}
+
+/// Whether this text is an object; the error is that of [`Object::parse`].
+pub(super) fn check(text: &str) -> Result<(), String> {
+    serde_json::from_str::<IgnoredAny>(&without_constants(text)?).map(drop).map_err(|error| error.to_string())
+}
+
+/// A text of bearable size that begins as an object. Python's constants stand as what a parser that knows none of them
+/// takes: numbers of the same length.
+fn without_constants(text: &str) -> Result<Cow<'_, str>, String> {
+    if text.len() > MAX_SIZE {
+        return Err(format!("it is longer than {MAX_SIZE} bytes"));
+    }
+    if !text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{') {
+        return Err("it is not a JSON object".to_owned());
+    }
+    let bytes = text.as_bytes();
+    let mut plain = Cow::Borrowed(text);
+    let (mut depth, mut at, mut in_text) = (0, 0, false);
+    while at < bytes.len() {
+        match bytes[at] {
+            b'"' => in_text = !in_text,
+            b'\\' if in_text => at += 1,
+            _ if in_text => {}
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth -= 1,
+            b'N' if text[at..].starts_with("NaN") => put(&mut plain, at, "0e0"),
+            b'I' if text[at..].starts_with("Infinity") => put(&mut plain, at, "10000000"),
+            _ => {}
+        }
+        if depth > MAX_DEPTH as isize {
+            return Err(format!("it is nested more than {MAX_DEPTH} deep"));
+        }
+        at += 1;
+    }
+    Ok(plain)
+}
+
+fn put(plain: &mut Cow<'_, str>, at: usize, number: &str) {
+    plain.to_mut().replace_range(at..at + number.len(), number);
+}
+
+/// Appends a string as Python's `json.dumps` writes it: what is not ASCII is escaped.
+pub(super) fn push_quoted(to: &mut String, text: &str) {
+    to.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => to.push_str("\\\""),
+            '\\' => to.push_str("\\\\"),
+            '\n' => to.push_str("\\n"),
+            '\r' => to.push_str("\\r"),
+            '\t' => to.push_str("\\t"),
+            '\x08' => to.push_str("\\b"),
+            '\x0c' => to.push_str("\\f"),
+            ' '..='~' => to.push(c),
+            _ => {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    to.push_str(&format!("\\u{unit:04x}"));
+                }
+            }
+        }
+    }
+    to.push('"');
+}
+
+/// A JSON text as Python's `json.dumps` writes it: separators with a space, what is not ASCII escaped, floating point
+/// numbers in their shortest form. The text is known to be JSON.
+pub(super) fn as_python(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 16);
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let mut len = c.len_utf8();
+        match c {
+            '"' => {
+                len = string_len(rest);
+                match serde_json::from_str::<String>(&rest[..len]) {
+                    Ok(decoded) => push_quoted(&mut out, &decoded),
+                    // Half of a surrogate pair, which is ASCII as it stands.
+                    Err(_) => out.push_str(&rest[..len]),
+                }
+            }
+            ',' => out.push_str(", "),
+            ':' => out.push_str(": "),
+            c if c.is_ascii_whitespace() => {}
+            '-' | '0'..='9' => {
+                let is_of_number = |c: char| c.is_ascii_digit() || matches!(c, '-' | '+' | '.' | 'e' | 'E');
+                len = rest.find(|c| !is_of_number(c)).unwrap_or(rest.len());
+                push_number(&mut out, &rest[..len]);
+            }
+            c => out.push(c),
+        }
+        rest = &rest[len..];
+    }
+    out
+}
+
+/// Appends a number as Python's `repr` writes it: whole ones of any length as they are, others as the shortest digits
+/// that stand for the same, with an exponent from 1e+16 and from 1e-05 on.
+fn push_number(to: &mut String, text: &str) {
+    let shortest = match text.contains(['.', 'e', 'E']) {
+        true => text.parse::<f64>().ok().filter(|number| number.is_finite()).map(|number| format!("{number:e}")),
+        false => None,
+    };
+    let Some((digits, exponent)) = shortest.as_deref().and_then(|shortest| shortest.split_once('e')) else {
+        return to.push_str(text);
+    };
+    match exponent.parse::<i32>().unwrap_or(0) {
+        exponent @ ..-4 => to.push_str(&format!("{digits}e-{:02}", -exponent)),
+        exponent @ 16.. => to.push_str(&format!("{digits}e+{exponent:02}")),
+        // Between these, Rust writes it without an exponent too, and always with a point.
+        _ => to.push_str(&format!("{:?}", text.parse::<f64>().unwrap_or(0.0))),
+    }
+}
+
+/// How long the string is that a text begins with, quotes included.
+fn string_len(text: &str) -> usize {
+    let mut escaped = false;
+    for (at, byte) in text.bytes().enumerate().skip(1) {
+        if byte == b'"' && !escaped {
+            return at + 1;
+        }
+        escaped = byte == b'\\' && !escaped;
+    }
+    text.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn merged(text: &str, changes: &str) -> String {
+        Object::parse(text).unwrap().merged(&Object::parse(changes).unwrap()).to_string()
+    }
+
+    #[test]
+    fn values_stay_as_they_are_written() {
+        let text =
+            r#"{ "a" : 1.50, "b":-0.0e+10,"c": NaN, "d": [-Infinity, Infinity, "NaN Infinity"], "ä": "\u00e9\ud800" }"#;
+        let object = Object::parse(text).unwrap();
+        let values: Vec<_> = object.members().iter().map(|member| (&*member.name, member.value)).collect();
+        assert_eq!(
+            values,
+            [
+                ("a", "1.50"),
+                ("b", "-0.0e+10"),
+                ("c", "NaN"),
+                ("d", "[-Infinity, Infinity, \"NaN Infinity\"]"),
+                ("ä", "\"\\u00e9\\ud800\"")
+            ]
+        );
+    }
+
+    #[test]
+    fn a_merge_replaces_in_place_and_appends() {
+        assert_eq!(merged("{}", "{}"), "{}");
+        assert_eq!(merged(r#"{"a":1,"b":{"x":NaN}}"#, r#"{"b":2,"c":"é"}"#), r#"{"a": 1, "b": 2, "c": "é"}"#);
+        assert_eq!(merged(r#"{"a":1,"\u0061":2}"#, "{}"), r#"{"a": 2}"#);
+        assert_eq!(merged(r#"{"\ud800":1}"#, r#"{"\ud800":2}"#), r#"{"\ud800": 2}"#);
+    }
+
+    #[test]
+    fn what_is_no_object_is_refused_without_being_quoted() {
+        for text in [
+            "",
+            "[]",
+            "\"CANARY\"",
+            "{\"a\": CANARY}",
+            "{\"a\": NaNCANARY}",
+            "{\"a\": 1",
+            "{\"a\": 1} x",
+            "{a: 1}",
+            "{'a': 1}",
+        ] {
+            let problem = Object::parse(text).err().unwrap_or_else(|| panic!("{text} was taken"));
+            assert!(!problem.contains("CANARY"), "{problem}");
+        }
+        let deep = |depth: usize| format!("{{\"a\": {}{}}}", "[".repeat(depth), "]".repeat(depth));
+        assert!(Object::parse(&deep(MAX_DEPTH - 1)).is_ok());
+        assert!(Object::parse(&deep(MAX_DEPTH)).is_err());
+        assert!(Object::parse(&deep(100_000)).is_err());
+        assert!(Object::parse(&format!("{{\"a\": \"{}\"}}", "x".repeat(MAX_SIZE))).is_err());
+    }
+
+    #[test]
+    fn details_are_written_as_python_writes_them() {
+        for (given, expected) in [
+            (r#"{"a":[1,2.50,{"b":null}],"c":true}"#, r#"{"a": [1, 2.5, {"b": null}], "c": true}"#),
+            (
+                "[1e5,1e15,1e16,1.5e-4,1.50e-5,-0.0,1e-7,123456789012345678901234567890,1e308,-1.25E+2]",
+                "[100000.0, 1000000000000000.0, 1e+16, 0.00015, 1.5e-05, -0.0, 1e-07, 123456789012345678901234567890, \
+                 1e+308, -125.0]",
+            ),
+            ("{\n \"ä\\u00e9\" : \"😀\\/, : \\\"x\\\\\"\n}", "{\"\\u00e4\\u00e9\": \"\\ud83d\\ude00/, : \\\"x\\\\\"}"),
+            ("{\"\u{7f}\":\"\\b\\f\\n\\r\\t\\u0001\"}", "{\"\\u007f\": \"\\b\\f\\n\\r\\t\\u0001\"}"),
+        ] {
+            assert_eq!(as_python(given), expected);
+        }
+    }
+}

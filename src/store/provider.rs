@@ -1,0 +1,218 @@
+//! Provider configuration.
+
+use std::sync::atomic::Ordering::SeqCst;
+
+use rusqlite::params;
+use zeroize::Zeroizing;
+
+use super::actor::check_text;
+use super::audit::{Details, Entry};
+use super::database::Open;
+use super::failure::{corrupt, error};
+use super::json::{self, MAX_SIZE, Object};
+use super::provider_cache::{Key, MAX_NAME, ProviderCache};
+use super::{DEFAULT_CACHE, Store, time};
+use crate::bytes::SharedBytes;
+use crate::cache::Value;
+use crate::clock::Deadline;
+use crate::error::{Error, Result, Status};
+use crate::fork;
+
+const SELECT: &str = "SELECT config FROM provider_config WHERE provider = ?1";
+const UPSERT: &str = "INSERT INTO provider_config (provider, config, updated_at) VALUES (?1, ?2, ?3)
+    ON CONFLICT (provider) DO UPDATE SET config = excluded.config, updated_at = excluded.updated_at";
+
+/// The members of a view, and what stands for one that is not there.
+pub(super) type View = [(&'static str, &'static str)];
+
+const WEBHOOK: &View = &[
+    ("webhook_url", "null"),
+    ("webhook_secret", "null"),
+    ("webhook_require_signature", "true"),
+    ("webhook_allowed_ips", "[]"),
+];
+const COST_LIMIT: &View = &[
+    ("cost_limit_enabled", "false"),
+    ("cost_limit_amount", "0.0"),
+    ("cost_limit_period", "\"daily\""),
+    ("cost_limit_action", "\"warn\""),
+];
+
+impl Store {
+    /// [`Store::provider_get`] of the store of the whole process, which is not held for it.
+    #[inline]
+    pub fn default_provider_get(provider: &str) -> Result<SharedBytes> {
+        match ProviderCache::get_of(DEFAULT_CACHE.load(SeqCst), &Key::of(provider)) {
+            Some(config) => Ok(config),
+            None => Store::default_instance()?.provider_get(provider),
+        }
+    }
+
+    /// The configuration of a provider: a JSON object as it was written, `{}` for one that has none. It comes from the
+    /// built-in cache for up to 300 s, but what another process writes is seen within a second.
+    #[inline]
+    pub fn provider_get(&self, provider: &str) -> Result<SharedBytes> {
+        let key = Key::of(provider);
+        match self.shared.configs.get(&key) {
+            Some(config) => Ok(config),
+            None => self.provider_load(provider, &key),
+        }
+    }
+
+    #[cold]
+    fn provider_load(&self, provider: &str, key: &Key) -> Result<SharedBytes> {
+        let _inside = fork::enter();
+        check_name(provider)?;
+        let deadline = self.deadline();
+        self.shared.configs.look(&self.shared.jobs, deadline)?;
+        let loaded = self.shared.configs.cache().get_or_load(key, deadline.remaining(), |_| {
+            let _inside = fork::enter();
+            self.load(provider, deadline).map(Value::Bytes)
+        })?;
+        match loaded {
+            Value::Bytes(config) => Ok(config),
+            // The program put something of its own there.
+            Value::Object(_) => self.load(provider, deadline),
+        }
+    }
+
+    /// The webhook settings of a provider, each with its default where it is not set: a JSON object of `webhook_url`,
+    /// `webhook_secret`, `webhook_require_signature` and `webhook_allowed_ips`.
+    pub fn provider_webhook(&self, provider: &str) -> Result<SharedBytes> {
+        self.view(provider, WEBHOOK)
+    }
+
+    /// The cost limit of a provider, with defaults: a JSON object of `cost_limit_enabled`, `cost_limit_amount`,
+    /// `cost_limit_period` and `cost_limit_action`.
+    pub fn provider_cost_limit(&self, provider: &str) -> Result<SharedBytes> {
+        self.view(provider, COST_LIMIT)
+    }
+
+    fn view(&self, provider: &str, view: &View) -> Result<SharedBytes> {
+        let config = self.provider_get(provider)?;
+        let config = std::str::from_utf8(&config).unwrap_or("{}");
+        let config = Object::parse(config).map_err(|problem| corrupt(self.shared.jobs.path(), problem))?;
+        let mut text = Zeroizing::new(String::with_capacity(512));
+        for (name, default) in view {
+            let comma = if text.is_empty() { "{" } else { ", " };
+            let value = config.get(name).filter(|value| *value != "null").unwrap_or(default);
+            [comma, "\"", name, "\": ", value].iter().for_each(|part| text.push_str(part));
+        }
+        text.push('}');
+        SharedBytes::copy_from(text.as_bytes())
+    }
+
+    /// Replaces the configuration of a provider by this JSON object, which is kept as it is written.
+    pub fn provider_save(&self, provider: &str, config: &str) -> Result<()> {
+        let _inside = fork::enter();
+        check_name(provider)?;
+        json::check(config).map_err(|problem| bad_argument("config", &problem))?;
+        let deadline = self.deadline();
+        let open = self.shared.jobs.write(deadline)?;
+        let after = |_: Option<&str>| Ok(Some(Zeroizing::new(config.to_owned())));
+        self.write(&open, deadline, provider, ("provider.configured", "save"), after).map(drop)
+    }
+
+    /// Sets the members of this JSON object in the configuration of a provider and leaves its others as they are, in one
+    /// transaction: of several that update at once, none is lost.
+    pub fn provider_update(&self, provider: &str, changes: &str) -> Result<()> {
+        let _inside = fork::enter();
+        check_name(provider)?;
+        let changes = Object::parse(changes).map_err(|problem| bad_argument("changes", &problem))?;
+        let deadline = self.deadline();
+        let open = self.shared.jobs.write(deadline)?;
+        let after = |before: Option<&str>| {
+            let before = Object::parse(before.unwrap_or("{}")).map_err(|problem| damaged(&open, provider, &problem))?;
+            let merged = before.merged(&changes);
+            match merged.len() > MAX_SIZE {
+                true => Err(bad_argument("changes", &format!("with them it would be longer than {MAX_SIZE} bytes"))),
+                false => Ok(Some(merged)),
+            }
+        };
+        self.write(&open, deadline, provider, ("config.changed", "update"), after).map(drop)
+    }
+
+    /// Removes the configuration of a provider; `false` if it had none.
+    pub fn provider_delete(&self, provider: &str) -> Result<bool> {
+        let _inside = fork::enter();
+        check_name(provider)?;
+        let deadline = self.deadline();
+        let Some(open) = self.shared.jobs.read(deadline)? else { return Ok(false) };
+        self.write(&open, deadline, provider, ("config.changed", "delete"), |_| Ok(None))
+    }
+
+    /// The providers that have a configuration, as a JSON array of `provider` and `updated_at`, in alphabetical order.
+    pub fn provider_list(&self) -> Result<String> {
+        let _inside = fork::enter();
+        let mut providers = Vec::new();
+        if let Some(open) = self.shared.jobs.read(self.deadline())? {
+            open.each("SELECT provider, updated_at FROM provider_config ORDER BY provider", [], |row| {
+                let (name, time): (String, String) = (open.column(row, 0)?, open.column(row, 1)?);
+                providers.push(serde_json::json!({"provider": name, "updated_at": time}));
+                Ok(())
+            })?;
+        }
+        Ok(serde_json::Value::Array(providers).to_string())
+    }
+
+    /// Writes what `after` makes of the stored text; `None` removes it. Whether there was anything to write.
+    fn write(
+        &self,
+        open: &Open<'_>,
+        deadline: Deadline,
+        provider: &str,
+        (event_type, action): (&'static str, &'static str),
+        after: impl FnOnce(Option<&str>) -> Result<Option<Zeroizing<String>>>,
+    ) -> Result<bool> {
+        let changed = self.change(open, deadline, |recorder| {
+            let before: Option<String> = open.first(SELECT, [provider], |row| open.column(row, 0))?;
+            let before = before.map(Zeroizing::new);
+            let after = after(before.as_ref().map(|before| before.as_str()))?;
+            if before.is_none() && after.is_none() {
+                return Ok(false);
+            }
+            // What is stored may be no object; it is about to be replaced.
+            let old = before.as_ref().and_then(|text| Object::parse(text).ok()).unwrap_or_default();
+            let new = after.as_ref().and_then(|text| Object::parse(text).ok()).unwrap_or_default();
+            recorder.record(Entry {
+                event_type,
+                action,
+                target_type: Some("provider"),
+                target_id: Some(provider.to_owned()),
+                details: Details::new().difference(&old, &new).end(),
+            })?;
+            match after {
+                Some(after) => open.execute(UPSERT, params![provider, after.as_str(), time::now()])?,
+                None => open.execute("DELETE FROM provider_config WHERE provider = ?1", [provider])?,
+            };
+            Ok(true)
+        })?;
+        self.shared.configs.invalidate(provider);
+        Ok(changed)
+    }
+
+    fn load(&self, provider: &str, deadline: Deadline) -> Result<SharedBytes> {
+        self.shared.configs.note(provider);
+        let Some(open) = self.shared.jobs.read(deadline)? else { return SharedBytes::copy_from(b"{}") };
+        let found = open.first(SELECT, [provider], |row| {
+            let config = row.get_ref(0).ok().and_then(|config| config.as_str().ok());
+            let config = config.ok_or_else(|| damaged(&open, provider, "it is not text"))?;
+            json::check(config).map_err(|problem| damaged(&open, provider, &problem))?;
+            SharedBytes::copy_from(config.as_bytes())
+        })?;
+        found.map_or_else(|| SharedBytes::copy_from(b"{}"), Ok)
+    }
+}
+
+fn check_name(provider: &str) -> Result<()> {
+    check_text("provider", provider, MAX_NAME)
+}
+
+fn bad_argument(name: &str, problem: &str) -> Error {
+    error(Status::InvalidArgument, format!("`{name}`: {problem}"))
+}
+
+fn damaged(open: &Open<'_>, provider: &str, problem: &str) -> Error {
+    let what = format!("the configuration of {provider:?} is damaged: {problem}; save it anew");
+    corrupt(open.path, what)
+}

@@ -1,0 +1,86 @@
+//! Where the databases are.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::failure::error;
+use crate::config::Config;
+use crate::error::{Result, Status};
+use crate::paths;
+
+const STATE_VARIABLES: [&str; 2] = ["SIMPLETUNER_STATE_DIR", "SIMPLETUNER_CONFIG_DIR"];
+const CREDENTIALS_VARIABLE: &str = "SIMPLETUNER_AUTH_DB_PATH";
+
+/// The files of a store. None of them need exist.
+pub(super) struct Files {
+    pub(super) database: PathBuf,
+    pub(super) credentials: PathBuf,
+    pub(super) audit: PathBuf,
+}
+
+impl Files {
+    /// What the configuration says or, where it is silent, the environment and SimpleTuner's own places.
+    pub(super) fn find(config: &Config) -> Result<Files> {
+        let given = |key| config.text(key).map(|path| absolute(paths::expand_home(Path::new(path)))).transpose();
+        let audit = given("audit_database")?;
+        let files = match given("database")? {
+            Some(database) => Files {
+                credentials: database.clone(),
+                audit: audit.unwrap_or_else(|| database.with_file_name("audit.db")),
+                database,
+            },
+            None => {
+                let state = match given("state_dir")? {
+                    Some(state) => state,
+                    None => absolute(state_dir()?)?,
+                };
+                let database = state.join("cloud/jobs.db");
+                let credentials = match variable(CREDENTIALS_VARIABLE) {
+                    Some(path) => absolute(paths::expand_home(Path::new(&path)))?,
+                    None => database.clone(),
+                };
+                Files { credentials, audit: audit.unwrap_or_else(|| state.join("audit.db")), database }
+            }
+        };
+        for other in [&files.database, &files.credentials] {
+            if *other == files.audit {
+                let message = format!("{} cannot be the audit trail's database too", other.display());
+                return Err(error(Status::Config, message));
+            }
+        }
+        Ok(files)
+    }
+}
+
+/// SimpleTuner's state directory.
+fn state_dir() -> Result<PathBuf> {
+    if let Some(folder) = STATE_VARIABLES.into_iter().find_map(variable) {
+        return Ok(paths::expand_home(Path::new(&folder)));
+    }
+    let mut candidates: Vec<PathBuf> = Vec::new();
+    candidates.extend(["/workspace", "/notebooks"].map(Path::new).into_iter().filter_map(mounted));
+    candidates.extend(paths::home().map(|home| home.join(".simpletuner")));
+    let used = candidates.iter().position(|folder| folder.join("cloud").exists()).unwrap_or(0);
+    if candidates.is_empty() {
+        let message = "there is no home directory to keep databases in: set SIMPLETUNER_STATE_DIR, HOME, or state_dir \
+                       in the configuration";
+        return Err(error(Status::Config, message));
+    }
+    Ok(candidates.swap_remove(used))
+}
+
+fn mounted(folder: &Path) -> Option<PathBuf> {
+    folder.exists().then(|| folder.join("simpletuner"))
+}
+
+/// An empty variable is not set.
+fn variable(name: &str) -> Option<OsString> {
+    env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// The program may change its folder later.
+fn absolute(path: PathBuf) -> Result<PathBuf> {
+    std::path::absolute(&path)
+        .map_err(|failure| error(Status::Config, format!("{} is no usable path: {failure}", path.display())))
+}

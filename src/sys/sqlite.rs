@@ -1,0 +1,327 @@
+//! What SQLite lacks for living beside a second copy of itself in one process, and for processes that fork.
+//!
+//! A Python program that uses SQLite itself has a copy of its own, and POSIX record locks belong to the process: they
+//! vanish when any descriptor of the file closes, whoever opened it. So for the files of this library
+//!
+//! - locks belong to the open file (`F_OFD_SETLK`), and no other descriptor's end takes them away;
+//! - a forked child closes the descriptors that it inherited, and does not inherit the shared memory of the
+//!   write-ahead log, so that a lock of its parent does not live on in it;
+//! - `fstat` tells a device number that differs between this library, other users of this copy of SQLite, and each
+//!   generation of forked processes: SQLite finds what it knows about a file by device and inode, and so begins anew.
+//!
+//! All of this holds for descriptors that are opened while a [`Using`] lives on the thread. Whoever else uses this copy
+//! of SQLite finds it as it always was.
+
+use std::cell::Cell;
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::marker::PhantomData;
+use std::mem::transmute;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
+
+use rusqlite::{Connection, ffi};
+
+use crate::error::{Error, Result, Status};
+use crate::fork;
+
+/// The name under which connections of this library are opened.
+pub(crate) const VFS: &CStr = c"st_secrets";
+
+/// The descriptors of this library, one bit each. One with a higher number is refused.
+static OURS: [AtomicU64; 1024] = [const { AtomicU64::new(0) }; 1024];
+
+thread_local! {
+    static USING: Cell<u32> = const { Cell::new(0) };
+    /// `errno` of the last file that is there, or should be made, and could not be opened.
+    static OPEN_ERROR: Cell<i32> = const { Cell::new(0) };
+}
+
+/// While it lives, what SQLite opens on this thread is this library's. It stays on its thread.
+pub(crate) struct Using(PhantomData<*const ()>);
+
+impl Using {
+    pub(crate) fn begin() -> Using {
+        USING.set(USING.get() + 1);
+        Using(PhantomData)
+    }
+
+    /// Runs `body` as if there were none.
+    pub(crate) fn pause<T>(body: impl FnOnce() -> T) -> T {
+        struct Restore(u32);
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                USING.set(self.0);
+            }
+        }
+        let _restore = Restore(USING.replace(0));
+        body()
+    }
+}
+
+impl Drop for Using {
+    fn drop(&mut self) {
+        USING.set(USING.get() - 1);
+    }
+}
+
+/// `errno` of the last file that SQLite could not open for this thread.
+pub(crate) fn take_open_error() -> i32 {
+    OPEN_ERROR.replace(0)
+}
+
+/// `errno` of the last failure of this connection.
+pub(crate) fn system_error(connection: &Connection) -> i32 {
+    // SAFETY: the handle is that of a live connection, which is not closed by this.
+    unsafe { ffi::sqlite3_system_errno(connection.handle()) }
+}
+
+/// Has SQLite's random numbers begin anew, which a forked child would share with its parent.
+pub(crate) fn reseed() {
+    // SAFETY: a length of 0 resets the generator and writes nothing.
+    unsafe { ffi::sqlite3_randomness(0, std::ptr::null_mut()) };
+}
+
+/// Sets all of this up, once in a process. The caller is inside the fork gate.
+pub(crate) fn install() -> Result<()> {
+    static INSTALLED: OnceLock<bool> = OnceLock::new();
+    // SAFETY: nobody else replaces system calls while this runs: the once sees to it for this library.
+    match INSTALLED.get_or_init(|| unsafe { install_once() }) {
+        true => Ok(()),
+        false => Err(Error::new(Status::Panic, "a bug in st_secrets: SQLite does not take its settings")),
+    }
+}
+
+/// # Safety
+/// It runs once.
+unsafe fn install_once() -> bool {
+    #[cfg(feature = "wiping-allocator")]
+    // SAFETY: in the C library nobody else uses this copy of SQLite, so it is not in use yet; else it would be refused.
+    unsafe {
+        memory::install();
+    }
+    // SAFETY: SQLite's own functions, called as its documentation asks: the VFS that is found lives as long as the
+    // process, as does the copy of it, and each function that takes the place of a system call has its signature.
+    unsafe {
+        if ffi::sqlite3_initialize() != ffi::SQLITE_OK {
+            return false;
+        }
+        let unix = ffi::sqlite3_vfs_find(c"unix".as_ptr());
+        let Some(set) = unix.as_ref().and_then(|vfs| vfs.xSetSystemCall) else { return false };
+        let calls: [(&CStr, *const ()); 5] = [
+            (c"open", open as *const ()),
+            (c"close", close as *const ()),
+            (c"fstat", fstat as *const ()),
+            (c"fcntl", fcntl as *const ()),
+            (c"mmap", mmap as *const ()),
+        ];
+        for (name, function) in calls {
+            let function: ffi::sqlite3_syscall_ptr = Some(transmute::<*const (), unsafe extern "C" fn()>(function));
+            if set(unix, name.as_ptr(), function) != ffi::SQLITE_OK {
+                return false;
+            }
+        }
+        let mut ours = *unix;
+        ours.zName = VFS.as_ptr();
+        ours.pNext = std::ptr::null_mut();
+        ours.xSleep = Some(sleep);
+        if ffi::sqlite3_vfs_register(Box::into_raw(Box::new(ours)), 0) != ffi::SQLITE_OK {
+            return false;
+        }
+    }
+    super::at_fork(nothing, nothing, close_inherited);
+    true
+}
+
+extern "C" fn nothing() {}
+
+/// In a forked child: closes what it inherited, so that locks of the parent end with the parent.
+extern "C" fn close_inherited() {
+    for (word, bits) in OURS.iter().enumerate() {
+        let mut bits = bits.swap(0, SeqCst);
+        while bits != 0 {
+            let fd = word as c_int * 64 + bits.trailing_zeros() as c_int;
+            // SAFETY: the descriptor was opened for SQLite and not closed since. The child uses none of the parent's
+            // connections, so nobody misses it.
+            unsafe { libc::close(fd) };
+            bits &= bits - 1;
+        }
+    }
+}
+
+fn bit(fd: c_int) -> Option<(&'static AtomicU64, u64)> {
+    let fd = usize::try_from(fd).ok()?;
+    Some((OURS.get(fd / 64)?, 1 << (fd % 64)))
+}
+
+fn is_ours(fd: c_int) -> bool {
+    bit(fd).is_some_and(|(word, bit)| word.load(SeqCst) & bit != 0)
+}
+
+unsafe extern "C" fn open(path: *const c_char, flags: c_int, mode: c_int) -> c_int {
+    if USING.get() == 0 {
+        // SAFETY: SQLite's arguments are passed on.
+        return unsafe { libc::open(path, flags, mode) };
+    }
+    // SQLite's default; a file beside a database gets the mode of that afterwards, in any case.
+    let mode = if mode == 0o644 { 0o600 } else { mode };
+    // SAFETY: SQLite's arguments, with another mode.
+    let fd = unsafe { libc::open(path, flags | libc::O_CLOEXEC, mode) };
+    let refused = fd >= 0 && bit(fd).is_none();
+    if refused {
+        // SAFETY: the descriptor was opened just now; `errno` belongs to this thread.
+        unsafe {
+            libc::close(fd);
+            *libc::__errno_location() = libc::EMFILE;
+        }
+    }
+    if let Some((word, bit)) = bit(fd) {
+        word.fetch_or(bit, SeqCst);
+        return fd;
+    }
+    match std::io::Error::last_os_error().raw_os_error() {
+        // SQLite asks for files that need not be there.
+        None | Some(libc::ENOENT) => {}
+        Some(error) => OPEN_ERROR.set(error),
+    }
+    -1
+}
+
+unsafe extern "C" fn close(fd: c_int) -> c_int {
+    if let Some((word, bit)) = bit(fd) {
+        word.fetch_and(!bit, SeqCst);
+    }
+    // SAFETY: SQLite's argument is passed on.
+    unsafe { libc::close(fd) }
+}
+
+unsafe extern "C" fn fstat(fd: c_int, state: *mut libc::stat) -> c_int {
+    // SAFETY: SQLite's arguments are passed on.
+    let result = unsafe { libc::fstat(fd, state) };
+    if result == 0 && is_ours(fd) {
+        let own = (u64::from(fork::generation()) + 1) << 32;
+        // SAFETY: `fstat` succeeded, so the place is there and filled.
+        unsafe { (*state).st_dev ^= own };
+    }
+    result
+}
+
+/// In C the third argument is variadic. On the platforms of this library such an argument is passed like any other.
+unsafe extern "C" fn fcntl(fd: c_int, command: c_int, argument: *mut c_void) -> c_int {
+    let of_file = match command {
+        libc::F_SETLK => libc::F_OFD_SETLK,
+        libc::F_SETLKW => libc::F_OFD_SETLKW,
+        libc::F_GETLK => libc::F_OFD_GETLK,
+        _ => command,
+    };
+    if of_file == command || !is_ours(fd) {
+        // SAFETY: SQLite's arguments are passed on.
+        return unsafe { libc::fcntl(fd, command, argument) };
+    }
+    // SAFETY: with these commands SQLite passes a lock of its own, and the system wants 0 as its process.
+    unsafe {
+        (*argument.cast::<libc::flock>()).l_pid = 0;
+        libc::fcntl(fd, of_file, argument)
+    }
+}
+
+unsafe extern "C" fn mmap(
+    address: *mut c_void,
+    len: usize,
+    protection: c_int,
+    flags: c_int,
+    fd: c_int,
+    offset: libc::off_t,
+) -> *mut c_void {
+    // SAFETY: SQLite's arguments are passed on.
+    let start = unsafe { libc::mmap(address, len, protection, flags, fd, offset) };
+    if start != libc::MAP_FAILED && is_ours(fd) {
+        // SAFETY: the range was mapped just now. A forked child does not get it, and does not use it: a mapping would
+        // keep the open file, and so the parent's locks, alive in the child.
+        unsafe { libc::madvise(start, len, libc::MADV_DONTFORK) };
+    }
+    start
+}
+
+/// SQLite sleeps where others are in its way. It holds no lock of the whole process then.
+unsafe extern "C" fn sleep(_: *mut ffi::sqlite3_vfs, microseconds: c_int) -> c_int {
+    fork::outside(|| std::thread::sleep(Duration::from_micros(u64::from(microseconds.unsigned_abs()))));
+    microseconds
+}
+
+/// SQLite's memory in the C library, which wipes every block that it frees.
+#[cfg(feature = "wiping-allocator")]
+mod memory {
+    use super::*;
+
+    /// # Safety
+    /// Nobody changes SQLite's settings at the same time.
+    pub(super) unsafe fn install() {
+        let methods = ffi::sqlite3_mem_methods {
+            xMalloc: Some(allocate),
+            xFree: Some(free),
+            xRealloc: Some(resize),
+            xSize: Some(size),
+            xRoundup: Some(round_up),
+            xInit: Some(begin),
+            xShutdown: Some(end),
+            pAppData: std::ptr::null_mut(),
+        };
+        // SAFETY: SQLite copies the struct. It refuses both where it is in use already, which harms nothing.
+        unsafe {
+            ffi::sqlite3_config(ffi::SQLITE_CONFIG_MALLOC, &raw const methods);
+            ffi::sqlite3_config(ffi::SQLITE_CONFIG_MEMSTATUS, 0 as c_int);
+        }
+    }
+
+    unsafe extern "C" fn allocate(size: c_int) -> *mut c_void {
+        // SAFETY: any size may be asked for.
+        unsafe { libc::malloc(usize::try_from(size).unwrap_or(usize::MAX)) }
+    }
+
+    unsafe extern "C" fn free(block: *mut c_void) {
+        if block.is_null() {
+            return;
+        }
+        // SAFETY: SQLite gives up a block that `allocate` made, which has as many bytes as `malloc` says.
+        unsafe {
+            let size = libc::malloc_usable_size(block);
+            block.cast::<u8>().write_bytes(0, size);
+            // Keeps the compiler from dropping writes to memory that is about to be freed.
+            std::hint::black_box(block);
+            libc::free(block);
+        }
+    }
+
+    unsafe extern "C" fn resize(block: *mut c_void, new: c_int) -> *mut c_void {
+        // SAFETY: `block` was made by `allocate`; both blocks have at least as many bytes as are copied.
+        unsafe {
+            let old = libc::malloc_usable_size(block);
+            let new = usize::try_from(new).unwrap_or(usize::MAX);
+            if new <= old && new > old / 2 {
+                return block;
+            }
+            let moved = libc::malloc(new);
+            if !moved.is_null() {
+                std::ptr::copy_nonoverlapping(block.cast::<u8>(), moved.cast::<u8>(), old.min(new));
+                free(block);
+            }
+            moved
+        }
+    }
+
+    unsafe extern "C" fn size(block: *mut c_void) -> c_int {
+        // SAFETY: SQLite asks about a block that `allocate` made.
+        c_int::try_from(unsafe { libc::malloc_usable_size(block) }).unwrap_or(c_int::MAX)
+    }
+
+    unsafe extern "C" fn round_up(size: c_int) -> c_int {
+        size.checked_add(7).map_or(c_int::MAX, |size| size & !7)
+    }
+
+    unsafe extern "C" fn begin(_: *mut c_void) -> c_int {
+        ffi::SQLITE_OK
+    }
+
+    unsafe extern "C" fn end(_: *mut c_void) {}
+}

@@ -1,0 +1,236 @@
+//! The audit trail: chained on both sides, checked on both sides.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use common::python::Python;
+use common::store::{entries, open};
+use common::{mode, temp, write};
+use serde_json::{Value, json};
+use st_secrets::Status;
+use st_secrets::store::{Actor, Break};
+
+struct Simpletuner {
+    python: Python,
+    database: String,
+    key: String,
+}
+
+impl Simpletuner {
+    fn of(folder: &Path) -> Simpletuner {
+        let key: String =
+            fs::read(folder.join("audit.key")).unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
+        let database = folder.join("audit.db").to_str().unwrap().to_owned();
+        Simpletuner { python: Python::start("simpletuner_store.py", &[]), database, key }
+    }
+
+    fn ask(&mut self, mut request: Value) -> Value {
+        request["db"] = json!(self.database);
+        request["key"] = json!(self.key);
+        self.python.ask(&request)
+    }
+
+    fn append(&mut self, parent: Option<&str>) {
+        self.ask(json!({"do": "audit", "event_type": "user.login", "action": "login", "actor_id": 3, "parent": parent,
+            "details": {"ä": "\u{1f600}", "n": [1, 2.5]}}));
+    }
+
+    fn run(&mut self, sql: &str) {
+        self.ask(json!({"do": "script", "sql": sql}));
+    }
+
+    fn bad(&mut self) -> Value {
+        self.ask(json!({"do": "verify"}))["bad"].clone()
+    }
+}
+
+fn fill(folder: &Path, count: usize) -> st_secrets::Store {
+    let store = open(folder);
+    for n in 0..count {
+        store.audit_log("config.changed", "test", Some(("thing", &n.to_string())), "").unwrap();
+    }
+    store
+}
+
+#[test]
+fn both_sides_append_to_one_chain_and_verify_it() {
+    let folder = temp();
+    let store = open(folder.path());
+    let id = store
+        .audit_log("user.login", "login", None, "{\"name\":\"J\u{fc}rgen \u{1f600} /\",\"n\":[1,2.50,null]}")
+        .unwrap();
+    assert_eq!(id, 1);
+    let mut other = Simpletuner::of(folder.path());
+    assert_eq!(mode(&folder.path().join("audit.key")), 0o600);
+    other.append(None);
+    let actor = Actor { user_id: Some(-3), username: Some("Ada".to_owned()), ip: None };
+    store.as_actor(actor).unwrap().audit_log("config.changed", "test", None, "{}").unwrap();
+    other.append(None);
+    assert_eq!(other.bad(), json!([]));
+    let verified = store.audit_verify(0, 0).unwrap();
+    assert!(verified.is_intact() && verified.checked == 4, "{verified:?}");
+    assert_eq!(entries(&store)[0]["details"], json!({"name": "Jürgen 😀 /", "n": [1, 2.5, null]}));
+    for (first, last, checked) in [(1, 4, 4), (2, 3, 2), (4, 0, 1), (3, 100, 2), (5, 9, 0), (-5, 1, 1)] {
+        let verified = store.audit_verify(first, last).unwrap();
+        assert!(verified.is_intact() && verified.checked == checked, "{first} to {last}: {verified:?}");
+    }
+}
+
+#[test]
+fn tampering_is_told_from_a_fork() {
+    let tamper = |sql: &str| {
+        let folder = temp();
+        let store = fill(folder.path(), 6);
+        Simpletuner::of(folder.path()).run(sql);
+        (store.audit_verify(0, 0).unwrap(), folder)
+    };
+    for (sql, first) in [
+        ("UPDATE audit_log SET action = 'other' WHERE id = 4", (4, Break::Altered)),
+        ("UPDATE audit_log SET details = '{}  ' WHERE id = 1", (1, Break::Altered)),
+        ("UPDATE audit_log SET timestamp = timestamp || '0' WHERE id = 6", (6, Break::Altered)),
+        ("UPDATE audit_log SET actor_id = 1 WHERE id = 2", (2, Break::Altered)),
+        ("UPDATE audit_log SET actor_id = 'None' WHERE id = 2", (2, Break::Altered)),
+        ("UPDATE audit_log SET entry_hash = 'x' WHERE id = 2", (2, Break::Altered)),
+        ("DELETE FROM audit_log WHERE id = 3", (4, Break::Missing)),
+        ("DELETE FROM audit_log WHERE id < 3", (3, Break::Missing)),
+        ("DELETE FROM audit_log WHERE id > 4", (5, Break::Missing)),
+        ("DELETE FROM audit_log", (1, Break::Missing)),
+        ("UPDATE audit_log SET id = 9 WHERE id = 2", (3, Break::Missing)),
+    ] {
+        let (verified, _folder) = tamper(sql);
+        assert_eq!((verified.first, verified.tampered), (Some(first), Some(first)), "{sql}");
+    }
+    // Name, address and target are not signed.
+    let (verified, _folder) = tamper("UPDATE audit_log SET actor_username = 'x', target_id = 'y'");
+    assert!(verified.is_intact());
+
+    let folder = temp();
+    let store = fill(folder.path(), 3);
+    let hash = |id: usize| entries(&store)[id - 1]["entry_hash"].as_str().unwrap().to_owned();
+    let mut other = Simpletuner::of(folder.path());
+    other.append(Some(&hash(2)));
+    other.append(Some("genesis"));
+    let verified = store.audit_verify(0, 0).unwrap();
+    assert_eq!((verified.first, verified.tampered), (Some((4, Break::Fork)), None));
+    assert_eq!(verified.forks, [4, 5]);
+    assert_eq!(other.bad(), json!([4, 5]));
+    other.run("UPDATE audit_log SET action = 'x' WHERE id = 5");
+    store.audit_log("config.changed", "test", None, "").unwrap();
+    let verified = store.audit_verify(0, 0).unwrap();
+    assert_eq!((verified.first, verified.tampered), (Some((4, Break::Fork)), Some((5, Break::Altered))));
+    let report: Value = serde_json::from_str(&verified.to_json()).unwrap();
+    let expected =
+        json!({"checked": 6, "intact": false, "broken_id": 4, "kind": "fork", "tampered_id": 5, "forks": [4]});
+    assert_eq!(report, expected);
+}
+
+#[test]
+fn entries_are_found_by_filters() {
+    let folder = temp();
+    let store = open(folder.path());
+    let ada = store.as_actor(Actor { user_id: Some(1), username: Some("ada".into()), ip: None }).unwrap();
+    for n in 0..5 {
+        let (kind, who) = if n % 2 == 0 { ("config.changed", &store) } else { ("user.login", &ada) };
+        who.audit_log(kind, "test", Some(("thing", &n.to_string())), "").unwrap();
+    }
+    let ids = |filter: &str| -> Vec<i64> {
+        let found: Vec<Value> = serde_json::from_str(&store.audit_query(filter).unwrap()).unwrap();
+        found.iter().map(|entry| entry["id"].as_i64().unwrap()).collect()
+    };
+    let third = entries(&store)[2]["timestamp"].as_str().unwrap().to_owned();
+    for (filter, expected) in [
+        ("", vec![5, 4, 3, 2, 1]),
+        ("{}", vec![5, 4, 3, 2, 1]),
+        (r#"{"event_type": "user.login"}"#, vec![4, 2]),
+        (r#"{"actor_id": 1, "target_type": "thing", "target_id": "3"}"#, vec![4]),
+        (r#"{"actor_username": "ada", "limit": 1, "offset": 1}"#, vec![2]),
+        (r#"{"action": "none"}"#, vec![]),
+        (r#"{"limit": 2, "actor_id": null}"#, vec![5, 4]),
+        (&format!("{{\"since\": \"{third}\"}}"), vec![5, 4, 3]),
+        (&format!("{{\"until\": \"{third}\"}}"), vec![2, 1]),
+        (r#"{"since": "2020-01-01T00:00:00Z", "until": "2020-01-02T00:00:00+01:00"}"#, vec![]),
+    ] {
+        assert_eq!(ids(filter), expected, "{filter}");
+    }
+    for (filter, word) in [
+        ("[]", "JSON object"),
+        (r#"{"event_typ": "x"}"#, "did you mean `event_type`"),
+        (r#"{"limit": -1}"#, "limit"),
+        (r#"{"limit": 100000}"#, "10000"),
+        (r#"{"actor_id": "1"}"#, "actor_id"),
+        (r#"{"since": "yesterday"}"#, "2026-08-22T17:32:24Z"),
+    ] {
+        let error = store.audit_query(filter).unwrap_err();
+        assert!(error.status() == Status::InvalidArgument && error.message().contains(word), "{filter}: {error}");
+    }
+}
+
+#[test]
+fn a_lost_audit_key_is_never_replaced() {
+    let folder = temp();
+    let path = folder.path().join("audit.key");
+    fill(folder.path(), 2);
+    fs::remove_file(&path).unwrap();
+    let store = open(folder.path());
+    for error in [store.audit_log("a", "b", None, "").unwrap_err(), store.provider_save("p", "{}").unwrap_err()] {
+        assert!(error.status() == Status::BadKey && error.message().contains("restore it"), "{error}");
+    }
+    assert!(!path.exists() && common::store::config(&store, "p") == "{}");
+    write(&path, "");
+    assert_eq!(open(folder.path()).audit_log("a", "b", None, "").unwrap_err().status(), Status::BadKey);
+    write(&path, "another key");
+    let store = open(folder.path());
+    assert_eq!(store.audit_verify(0, 0).unwrap().first, Some((1, Break::Altered)));
+}
+
+#[test]
+fn the_key_may_come_from_the_environment() {
+    let name = "the_key_may_come_from_the_environment";
+    common::in_environment(name, &[("SIMPLETUNER_AUDIT_KEY", Some("schlüssel"))], || {
+        let folder = temp();
+        let store = fill(folder.path(), 2);
+        assert!(!folder.path().join("audit.key").exists());
+        write(&folder.path().join("audit.key"), "schlüssel");
+        let mut other = Simpletuner::of(folder.path());
+        assert_eq!(other.bad(), json!([]));
+        assert!(store.audit_verify(0, 0).unwrap().is_intact());
+    });
+}
+
+#[test]
+fn what_cannot_be_recorded_is_not_done() {
+    let folder = temp();
+    let store = open(folder.path());
+    store.provider_save("p", r#"{"a": 1}"#).unwrap();
+    fill(folder.path(), 1);
+    // Another program's table of this name.
+    let mut other = Simpletuner::of(folder.path());
+    other.run("ALTER TABLE audit_log RENAME TO audit_log_2; CREATE TABLE audit_log (id INTEGER PRIMARY KEY)");
+    let error = store.provider_update("p", r#"{"a": 2}"#).unwrap_err();
+    assert_eq!(error.status(), Status::Corrupt, "{error}");
+    assert!(error.message().contains("nothing was changed"), "{error}");
+    assert_eq!(common::store::config(&store, "p"), r#"{"a": 1}"#);
+}
+
+#[test]
+fn bad_entries_are_refused() {
+    let folder = temp();
+    let store = open(folder.path());
+    for (event, action, target, details) in [
+        ("", "a", None, ""),
+        ("e", "", None, ""),
+        ("e", "a", Some(("", "x")), ""),
+        ("e", "a\n", None, ""),
+        ("e", "a", None, "[1]"),
+        ("e", "a", None, "{\"x\": CANARY}"),
+    ] {
+        let error = store.audit_log(event, action, target, details).unwrap_err();
+        assert_eq!(error.status(), Status::InvalidArgument, "{error}");
+        assert!(!error.message().contains("CANARY"), "{error}");
+    }
+    assert!(!folder.path().join("audit.db").exists());
+    let long = Actor { username: Some("x".repeat(300)), ..Actor::default() };
+    assert_eq!(store.as_actor(long).unwrap_err().status(), Status::InvalidArgument);
+}

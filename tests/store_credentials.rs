@@ -1,0 +1,282 @@
+//! Stored credentials: encrypted without being asked, resolved, rotated, migrated.
+
+mod common;
+
+use std::fs;
+
+use common::python::Python;
+use common::store::{cipher, entries, jobs, open, open_with};
+use common::{temp, with_file, write};
+use serde_json::{Value, json};
+use st_secrets::store::{Origin, Reencryption};
+use st_secrets::{Cipher, Config, Status, Store};
+
+fn value(store: &Store, cipher: &Cipher, user: i64, name: &str) -> String {
+    String::from_utf8(store.credential_get(cipher, user, "replicate", name).unwrap().to_vec()).unwrap()
+}
+
+fn list(store: &Store) -> Vec<Value> {
+    serde_json::from_str(&store.credential_list(None, None).unwrap()).unwrap()
+}
+
+/// What stands in the column.
+fn raw(folder: &std::path::Path, python: &mut Python) -> Vec<String> {
+    let sql = "SELECT credential_value FROM provider_credentials ORDER BY id";
+    let rows = python.ask(&json!({"do": "sql", "db": jobs(folder), "sql": sql}));
+    rows["rows"].as_array().unwrap().iter().map(|row| row[0].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_credential_is_stored_as_a_token_and_read_on_both_sides() {
+    let folder = temp();
+    let mut python = Python::start("simpletuner_store.py", &[]);
+    let store = open(folder.path());
+    let key = cipher("a secret", &[]);
+    store.credential_set(&key, 1, "replicate", "api_token", b"r8_CANARY").unwrap();
+    assert_eq!(value(&store, &key, 1, "api_token"), "r8_CANARY");
+    let stored = raw(folder.path(), &mut python);
+    let answer = python.ask(&json!({"do": "decrypt", "secret": "a secret", "text": stored[0]}));
+    assert_eq!(answer["text"], "r8_CANARY");
+
+    let token = python.ask(&json!({"do": "encrypt", "secret": "a secret", "text": "CANARY from Python"}));
+    let sql = format!(
+        "PRAGMA foreign_keys=OFF; INSERT INTO provider_credentials (user_id, provider, credential_name, credential_value, created_at)
+         VALUES (2, 'replicate', 'api_token', '{}', '2026-01-01T00:00:00+00:00'),
+                (3, 'replicate', 'api_token', 'plain CANARY', '2026-01-01T00:00:00+00:00')",
+        token["text"].as_str().unwrap()
+    );
+    python.ask(&json!({"do": "script", "db": jobs(folder.path()), "sql": sql}));
+    assert_eq!(value(&store, &key, 2, "api_token"), "CANARY from Python");
+    assert_eq!(value(&store, &key, 3, "api_token"), "plain CANARY");
+
+    let listed = list(&store);
+    assert_eq!(listed.len(), 3);
+    assert_eq!((&listed[0]["encrypted"], &listed[2]["encrypted"]), (&json!(true), &json!(false)));
+    assert!(listed[0]["last_used_at"].is_string());
+    assert!(!format!("{listed:?}{:?}", entries(&store)).contains("CANARY"));
+}
+
+#[test]
+fn each_use_and_change_is_recorded() {
+    let folder = temp();
+    let store = open(folder.path());
+    let key = cipher("a secret", &[]);
+    store.credential_set(&key, 1, "replicate", "token", b"CANARY").unwrap();
+    store.credential_set(&key, 1, "replicate", "token", b"CANARY2").unwrap();
+    value(&store, &key, 1, "token");
+    assert!(store.credential_delete(1, "replicate", "token").unwrap());
+    assert!(!store.credential_delete(1, "replicate", "token").unwrap());
+    assert_eq!(store.credential_get(&key, 1, "replicate", "token").unwrap_err().status(), Status::NotFound);
+    let told: Vec<_> = entries(&store)
+        .into_iter()
+        .map(|entry| {
+            assert_eq!(entry["details"], json!({"user_id": 1, "provider": "replicate", "name": "token"}));
+            assert_eq!(
+                (&entry["target_type"], &entry["target_id"]),
+                (&json!("credential"), &json!("1/replicate/token"))
+            );
+            format!("{} {}", entry["event_type"].as_str().unwrap(), entry["action"].as_str().unwrap())
+        })
+        .collect();
+    assert_eq!(
+        told,
+        ["credential.created create", "credential.created replace", "credential.used use", "credential.deleted delete"]
+    );
+}
+
+#[test]
+fn the_users_own_comes_before_the_global_one() {
+    let folder = temp();
+    let store = open(folder.path());
+    let key = cipher("a secret", &[]);
+    let secrets = with_file(&write(&folder.path().join("secrets.json"), r#"{"REPLICATE_API_TOKEN": "global"}"#));
+    let resolve =
+        |user, key_name: &str| store.credential_resolve(&key, &secrets, user, "replicate", "api_token", key_name);
+    let resolved = resolve(1, "REPLICATE_API_TOKEN").unwrap();
+    assert_eq!((&*resolved.value, resolved.origin), (&b"global"[..], Origin::Global));
+    assert!(!jobs(folder.path()).exists(), "resolving created a database");
+    store.credential_set(&key, 1, "replicate", "api_token", b"own").unwrap();
+    let resolved = resolve(1, "REPLICATE_API_TOKEN").unwrap();
+    assert_eq!((&*resolved.value, resolved.origin), (&b"own"[..], Origin::User));
+    assert_eq!(resolve(2, "REPLICATE_API_TOKEN").unwrap().origin, Origin::Global);
+    let error = resolve(2, "NOT_THERE").unwrap_err();
+    assert_eq!(error.status(), Status::NotFound);
+    assert!(error.message().contains("user 2") && error.message().contains("NOT_THERE"), "{error}");
+    // One that is not active does not count, one whose key is lost is an error.
+    let mut python = Python::start("simpletuner_store.py", &[]);
+    let off = "UPDATE provider_credentials SET is_active = 0";
+    python.ask(&json!({"do": "script", "db": jobs(folder.path()), "sql": off}));
+    assert_eq!(resolve(1, "REPLICATE_API_TOKEN").unwrap().origin, Origin::Global);
+    store.credential_set(&key, 1, "replicate", "api_token", b"on again").unwrap();
+    let other = cipher("another", &[]);
+    let error = store.credential_resolve(&other, &secrets, 1, "replicate", "api_token", "X").unwrap_err();
+    assert_eq!(error.status(), Status::BadToken);
+}
+
+#[test]
+fn a_user_has_to_be_known_where_there_are_users() {
+    let folder = temp();
+    let store = open(folder.path());
+    let key = cipher("a secret", &[]);
+    store.credential_set(&key, 77, "replicate", "token", b"v").unwrap();
+    let mut python = Python::start("simpletuner_store.py", &[]);
+    let users = "CREATE TABLE users (id INTEGER PRIMARY KEY); INSERT INTO users VALUES (1)";
+    python.ask(&json!({"do": "script", "db": jobs(folder.path()), "sql": users}));
+    store.credential_set(&key, 1, "replicate", "token", b"v").unwrap();
+    let error = store.credential_set(&key, 2, "replicate", "token", b"v").unwrap_err();
+    assert!(error.status() == Status::InvalidArgument && error.message().contains("no user 2"), "{error}");
+    assert_eq!(entries(&store).len(), 2);
+}
+
+#[test]
+fn rotation_brings_every_credential_under_a_new_key() {
+    let folder = temp();
+    let store = open(folder.path());
+    let path = folder.path().join("credential.key");
+    let key = || {
+        let mut config = Config::new();
+        config.set("key_file", path.to_str().unwrap()).unwrap();
+        Cipher::open(&config).unwrap()
+    };
+    let first = key();
+    for user in 0..50 {
+        store.credential_set(&first, user, "replicate", "token", format!("CANARY {user}").as_bytes()).unwrap();
+    }
+    let report = store.credentials_rotate(&first).unwrap();
+    assert_eq!(report, Reencryption { total: 50, reencrypted: 50, ..Reencryption::default() });
+    // The old key is not needed any more.
+    fs::remove_file(path.with_file_name("credential.key.previous")).unwrap();
+    let second = key();
+    for user in 0..50 {
+        assert_eq!(value(&store, &second, user, "token"), format!("CANARY {user}"));
+    }
+    let report = store.credentials_reencrypt(&second, false, |_, _| true).unwrap();
+    assert_eq!(report, Reencryption { total: 50, unchanged: 50, ..Reencryption::default() });
+    let told = entries(&store);
+    assert!(told[50]["action"] == "rotate_key" && told[51]["action"] == "reencrypt", "{:?}", &told[50..52]);
+
+    // A key that cannot be rotated: the entry is taken back.
+    let error = store.credentials_rotate(&cipher("fixed", &[])).unwrap_err();
+    assert_eq!(error.status(), Status::ReadOnly);
+    let told = entries(&store);
+    let (entry, after) = (&told[told.len() - 2], &told[told.len() - 1]);
+    assert!(entry["action"] == "rotate_key" && after["action"] == "failed", "{after}");
+    assert_eq!(after["details"]["entry"], entry["id"]);
+    assert!(store.audit_verify(0, 0).unwrap().is_intact());
+}
+
+#[test]
+fn plain_text_is_migrated_when_asked_and_simpletuner_then_sees_a_token() {
+    let folder = temp();
+    let store = open(folder.path());
+    let mut python = Python::start("simpletuner_store.py", &[]);
+    let (old, new) = (cipher("old", &[]), cipher("new", &["old"]));
+    store.credential_set(&old, 1, "replicate", "token", b"one").unwrap();
+    store.credential_set(&cipher("lost", &[]), 2, "replicate", "token", b"two").unwrap();
+    let plain = "PRAGMA foreign_keys=OFF; INSERT INTO provider_credentials (user_id, provider, credential_name, credential_value, created_at)
+        VALUES (3, 'replicate', 'token', 'r8_plain', ''), (4, 'replicate', 'token', '', '')";
+    python.ask(&json!({"do": "script", "db": jobs(folder.path()), "sql": plain}));
+
+    // Stopped on its way: nothing has changed.
+    let before = raw(folder.path(), &mut python);
+    let mut seen = Vec::new();
+    let error = store
+        .credentials_reencrypt(&new, true, |done, total| {
+            seen.push((done, total));
+            done < 3
+        })
+        .unwrap_err();
+    assert_eq!(error.status(), Status::Abandoned);
+    assert_eq!(seen, [(0, 4), (1, 4), (2, 4), (3, 4)]);
+    assert_eq!(raw(folder.path(), &mut python), before);
+
+    let report = store.credentials_reencrypt(&new, false, |_, _| true).unwrap();
+    let expected = Reencryption { total: 4, reencrypted: 1, plain: 2, unreadable: vec![2], ..Reencryption::default() };
+    assert_eq!(report, expected);
+    assert_eq!(raw(folder.path(), &mut python)[2], "r8_plain");
+    let report = store.credentials_reencrypt(&new, true, |_, _| true).unwrap();
+    assert_eq!((report.migrated, report.unchanged, report.plain), (2, 1, 0));
+
+    // SimpleTuner reads the column as it is.
+    let after = raw(folder.path(), &mut python);
+    assert_ne!(after[2], "r8_plain");
+    let answer = python.ask(&json!({"do": "decrypt", "secret": "new", "text": after[2]}));
+    assert_eq!(answer["text"], "r8_plain");
+    assert_eq!(value(&store, &new, 3, "token"), "r8_plain");
+    assert_eq!(after[1], before[1], "what cannot be read is left as it is");
+}
+
+#[test]
+fn a_callback_that_uses_the_credentials_is_told_so() {
+    let folder = temp();
+    let store = open(folder.path());
+    let key = cipher("a secret", &[]);
+    store.credential_set(&key, 1, "replicate", "token", b"v").unwrap();
+    let mut told = None;
+    store
+        .credentials_reencrypt(&key, false, |_, _| {
+            told = Some(store.credential_get(&key, 1, "replicate", "token").unwrap_err().status());
+            // The audit trail is another database.
+            store.audit_query("").is_ok()
+        })
+        .unwrap();
+    assert_eq!(told, Some(Status::Busy));
+}
+
+#[test]
+fn no_log_and_no_error_shows_a_value() {
+    let name = "no_log_and_no_error_shows_a_value";
+    common::in_environment(name, &[], || {
+        let seen = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
+        let sink = seen.clone();
+        st_secrets::log::set(st_secrets::log::Level::Trace, move |_, target, message| {
+            sink.lock().unwrap().push_str(&format!("{target}: {message}\n"));
+        });
+        let folder = temp();
+        let store = open(folder.path());
+        fs::create_dir_all(folder.path()).unwrap();
+        write(&folder.path().join("audit.key"), "CANARY audit key");
+        fs::set_permissions(folder.path().join("audit.key"), std::os::unix::fs::PermissionsExt::from_mode(0o644))
+            .unwrap();
+        let (key, other) = (cipher("CANARY", &[]), cipher("CANARY2", &[]));
+        store.provider_save("p", r#"{"webhook_secret": "CANARY", "a": "CANARY"}"#).unwrap();
+        store.credential_set(&key, 1, "p", "token", b"CANARY").unwrap();
+        let value = store.credential_get(&key, 1, "p", "token").unwrap();
+        let errors = [
+            store.provider_save("p", "[\"CANARY\"]").unwrap_err(),
+            store.provider_update("p", "{\"CANARY\": CANARY}").unwrap_err(),
+            store.credential_get(&other, 1, "p", "token").unwrap_err(),
+            store.credential_set(&key, 1, "p", "", b"CANARY").unwrap_err(),
+            store.credentials_rotate(&key).unwrap_err(),
+            store.hardware_set("{\"a\": \"CANARY\"}").unwrap_err(),
+            store.audit_log("e", "a", None, "CANARY").unwrap_err(),
+            store.audit_query("{\"since\": \"CANARY\"}").unwrap_err(),
+        ];
+        let resolved = st_secrets::store::Resolved { value, origin: Origin::User };
+        let shown = format!("{errors:?} {store:?} {key:?} {resolved:?} {}", store.audit_query("").unwrap());
+        let logged = seen.lock().unwrap().clone();
+        assert!(logged.contains("audit.key can be read"), "{logged}");
+        assert!(!shown.contains("CANARY") && !logged.contains("CANARY"), "{shown}\n{logged}");
+    });
+}
+
+#[test]
+fn credentials_may_have_a_database_of_their_own() {
+    let name = "credentials_may_have_a_database_of_their_own";
+    let folder = temp();
+    let path = folder.path().join("auth.db");
+    common::in_environment(name, &[("SIMPLETUNER_AUTH_DB_PATH", path.to_str())], || {
+        let folder = temp();
+        let store = open(folder.path());
+        store.credential_set(&cipher("a secret", &[]), 1, "replicate", "token", b"v").unwrap();
+        store.provider_save("replicate", "{}").unwrap();
+        assert!(std::env::var_os("SIMPLETUNER_AUTH_DB_PATH").is_some_and(|path| fs::exists(path).unwrap()));
+        assert_eq!(list(&store).len(), 1);
+        // Explicit settings go first.
+        let database = folder.path().join("all.db");
+        let store = open_with(folder.path(), &[("database", database.to_str().unwrap())]).unwrap();
+        assert_eq!(list(&store).len(), 0);
+        store.provider_save("replicate", "{}").unwrap();
+        assert!(folder.path().join("audit.db").exists());
+    });
+}

@@ -1,0 +1,270 @@
+//! Databases that are locked, read-only, full, damaged or another program's: a clear error, and nothing is lost.
+
+mod common;
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use common::store::{cipher, config, jobs, open, open_with};
+use common::temp;
+use rusqlite::Connection;
+use st_secrets::{Config, Status, Store};
+
+const TASK: &str = "ST_SECRETS_TEST_BODY";
+
+#[test]
+fn a_locked_database_is_waited_for_and_no_longer_than_the_call_may_take() {
+    let folder = temp();
+    let store = open_with(folder.path(), &[("timeout", "0.3")]).unwrap();
+    store.provider_save("p", "{}").unwrap();
+    let other = Connection::open(jobs(folder.path())).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let start = Instant::now();
+    let error = store.provider_update("p", "{\"a\": 1}").unwrap_err();
+    let took = start.elapsed();
+    assert!(error.status() == Status::Busy && error.is_retryable(), "{error}");
+    assert!(error.message().contains("jobs.db is locked"), "{error}");
+    assert!((290..1000).contains(&took.as_millis()), "{took:?}");
+    assert_eq!(config(&store, "p"), "{}", "reading goes on");
+    // A thread that waits for the database keeps another one of the same process waiting, not hanging.
+    let results: Vec<Status> = std::thread::scope(|scope| {
+        let write = || store.provider_save("q", "{}").unwrap_err().status();
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(write)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(results.iter().all(|status| matches!(status, Status::Busy | Status::Timeout)), "{results:?}");
+    other.execute_batch("COMMIT").unwrap();
+    store.provider_update("p", "{\"a\": 1}").unwrap();
+    assert_eq!(config(&store, "p"), "{\"a\": 1}");
+}
+
+#[test]
+fn a_change_that_fails_is_taken_back_in_the_audit_trail() {
+    let folder = temp();
+    let store = open(folder.path());
+    store.provider_save("p", "{}").unwrap();
+    let other = Connection::open(jobs(folder.path())).unwrap();
+    other
+        .execute_batch("CREATE TRIGGER t BEFORE UPDATE ON provider_config BEGIN SELECT RAISE(ABORT, 'CANARY'); END")
+        .unwrap();
+    let error = store.provider_update("p", "{\"a\": 1}").unwrap_err();
+    assert!(!error.message().contains("CANARY"), "{error}");
+    let told = common::store::entries(&store);
+    assert_eq!(told.len(), 3);
+    assert!(told[1]["action"] == "update" && told[2]["action"] == "failed", "{told:?}");
+    assert_eq!(told[2]["target_id"], told[1]["id"].to_string());
+    assert_eq!(config(&store, "p"), "{}");
+    assert!(store.audit_verify(0, 0).unwrap().is_intact());
+}
+
+#[test]
+fn damage_is_named_and_nothing_is_overwritten() {
+    let folder = temp();
+    open(folder.path()).provider_save("p", "{\"a\": 1}").unwrap();
+    let damaged = |contents: &[u8]| {
+        let folder = temp();
+        let path = folder.path().join("some.db");
+        fs::write(&path, contents).unwrap();
+        let mut config = Config::new();
+        config.set("database", path.to_str().unwrap()).unwrap();
+        let store = Store::open(&config).unwrap();
+        for error in [
+            store.provider_get("p").map(drop).unwrap_err(),
+            store.provider_save("p", "{}").unwrap_err(),
+            store.provider_list().map(drop).unwrap_err(),
+            store.credential_list(None, None).map(drop).unwrap_err(),
+        ] {
+            assert_eq!(error.status(), Status::Corrupt, "{error}");
+            assert!(error.message().contains("some.db"), "{error}");
+        }
+        assert_eq!(fs::read(&path).unwrap(), contents);
+    };
+    damaged(
+        b"this is no database, and it is long enough to be one that has a header of 100 bytes and more than that too",
+    );
+    // A database with a good header and nothing good behind it.
+    let copy = folder.path().join("copy.db");
+    Connection::open(jobs(folder.path())).unwrap().execute("VACUUM INTO ?1", [copy.to_str().unwrap()]).unwrap();
+    let mut bytes = fs::read(&copy).unwrap();
+    bytes[100..].fill(0xEE);
+    damaged(&bytes);
+}
+
+#[test]
+fn another_programs_database_is_left_alone() {
+    let folder = temp();
+    let path = folder.path().join("other.db");
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("CREATE TABLE provider_config (name TEXT, value TEXT); CREATE TABLE theirs (x)").unwrap();
+    let mut settings = Config::new();
+    settings.set("database", path.to_str().unwrap()).unwrap();
+    let store = Store::open(&settings).unwrap();
+    for error in [store.provider_get("p").map(drop).unwrap_err(), store.provider_save("p", "{}").unwrap_err()] {
+        assert_eq!(error.status(), Status::Corrupt);
+        assert!(error.message().contains("provider_config has no column `provider`"), "{error}");
+    }
+    // Tables of others beside ours are none of our business.
+    store.credential_set(&cipher("a secret", &[]), 1, "replicate", "token", b"v").unwrap();
+    let tables: i64 =
+        other.query_row("SELECT count(*) FROM sqlite_master WHERE name = 'theirs'", [], |row| row.get(0)).unwrap();
+    assert_eq!(tables, 1);
+    settings.set("audit_database", path.to_str().unwrap()).unwrap();
+    assert_eq!(Store::open(&settings).unwrap_err().status(), Status::Config);
+    fs::create_dir(folder.path().join("folder.db")).unwrap();
+    settings = Config::new();
+    settings.set("database", folder.path().join("folder.db").to_str().unwrap()).unwrap();
+    let error = Store::open(&settings).unwrap().provider_save("p", "{}").unwrap_err();
+    assert!(error.status() == Status::Io && error.message().contains("folder.db is no file"), "{error}");
+}
+
+/// This test file as a process of another user, or on another disk, with `what` as its task.
+fn elsewhere(wrapper: &[&str], name: &str, what: &str, folder: &Path) {
+    let program = std::env::current_exe().unwrap();
+    let mut words = wrapper.iter().map(|word| word.to_string()).chain([program.to_str().unwrap().to_owned()]);
+    let output = Command::new(words.next().unwrap())
+        .args(words)
+        .args(["--exact", name, "--test-threads=1"])
+        .env(TASK, what)
+        .env("ST_SECRETS_TEST_FOLDER", folder)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let told = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{what}: {}", String::from_utf8_lossy(&told));
+}
+
+fn task() -> Option<(String, PathBuf)> {
+    Some((std::env::var(TASK).ok()?, std::env::var_os("ST_SECRETS_TEST_FOLDER")?.into()))
+}
+
+#[test]
+fn what_others_may_not_touch_is_refused() {
+    let name = "what_others_may_not_touch_is_refused";
+    if let Some((what, folder)) = task() {
+        let store = open(&folder);
+        let read = store.provider_get("p").map(drop);
+        let write = store.provider_save("p", "{}").unwrap_err();
+        match &*what {
+            "unreadable" => {
+                let error = read.unwrap_err();
+                assert!(error.status() == Status::AccessDenied && error.detail() == libc::EACCES, "{error}");
+                assert_eq!(write.status(), Status::AccessDenied, "{write}");
+            }
+            "read-only file" => assert_eq!(write.status(), Status::ReadOnly, "{write}"),
+            _ => assert!(matches!(write.status(), Status::AccessDenied | Status::ReadOnly), "{write}"),
+        }
+        assert!(write.message().contains(".db") || write.message().contains("cloud"), "{write}");
+        return;
+    }
+    let user = ["setpriv", "--reuid=54321", "--regid=54321", "--clear-groups"];
+    for (what, file_mode, folder_mode) in
+        [("unreadable", 0o600, 0o755), ("read-only file", 0o644, 0o777), ("read-only folder", 0o644, 0o755)]
+    {
+        let folder = temp();
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+        let store = open(folder.path());
+        store.provider_save("p", "{\"a\": 1}").unwrap();
+        for entry in fs::read_dir(folder.path().join("cloud")).unwrap() {
+            fs::set_permissions(entry.unwrap().path(), Permissions::from_mode(file_mode)).unwrap();
+        }
+        for (name, mode) in [("cloud", folder_mode), ("", 0o777), ("audit.db", 0o666), ("audit.key", 0o666)] {
+            fs::set_permissions(folder.path().join(name), Permissions::from_mode(mode)).unwrap();
+        }
+        for left in ["audit.db-wal", "audit.db-shm"] {
+            fs::set_permissions(folder.path().join(left), Permissions::from_mode(0o666)).unwrap();
+        }
+        elsewhere(&user, name, what, folder.path());
+        assert_eq!(config(&store, "p"), "{\"a\": 1}", "{what}");
+    }
+}
+
+#[test]
+fn a_full_or_read_only_disk_loses_nothing() {
+    let name = "a_full_or_read_only_disk_loses_nothing";
+    if let Some((what, folder)) = task() {
+        let store = open(&folder);
+        let big = format!("{{\"big\": \"{}\"}}", "x".repeat(200_000));
+        let error = store.provider_save("p", &big).unwrap_err();
+        match &*what {
+            "full" => assert_eq!((error.status(), error.detail()), (Status::Io, libc::ENOSPC), "{error}"),
+            _ => assert_eq!(error.status(), Status::ReadOnly, "{error}"),
+        }
+        if what == "full" {
+            assert_eq!(config(&open(&folder), "p"), "{\"a\": 1}");
+            fs::remove_file(folder.join("filler")).unwrap();
+            store.provider_update("p", "{\"b\": 2}").unwrap();
+            assert_eq!(config(&store, "p"), "{\"a\": 1, \"b\": 2}");
+            assert!(store.audit_verify(0, 0).unwrap().is_intact());
+        }
+        return;
+    }
+    let made = temp();
+    open(made.path()).provider_save("p", "{\"a\": 1}").unwrap();
+    // Copied without the log, as after a clean end.
+    for database in [jobs(made.path()), made.path().join("audit.db")] {
+        Connection::open(database).unwrap().execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    }
+    let script = r#"set -e; to=$1; from=$2; what=$ST_SECRETS_TEST_BODY; shift 2
+        mount -t tmpfs -o size=512k,mode=700 tmpfs "$to"
+        mkdir "$to/cloud"; cp "$from/cloud/jobs.db" "$to/cloud/"; cp "$from/audit.db" "$from/audit.key" "$to/"
+        if [ "$what" = full ]; then head -c 200k /dev/zero >"$to/filler"; else mount -o remount,ro "$to"; fi
+        exec "$@""#;
+    for what in ["full", "read-only"] {
+        let folder = temp();
+        let (to, from) = (folder.path().to_str().unwrap(), made.path().to_str().unwrap());
+        let wrapper = ["unshare", "--map-root-user", "--mount", "sh", "-c", script, "sh", to, from];
+        elsewhere(&wrapper, name, what, folder.path());
+    }
+}
+
+#[test]
+fn a_home_is_found_or_asked_for() {
+    let name = "a_home_is_found_or_asked_for";
+    let variables = [("SIMPLETUNER_STATE_DIR", None), ("SIMPLETUNER_CONFIG_DIR", None)];
+    common::without_home(name, &variables, || {
+        if Path::new("/workspace").exists() || Path::new("/notebooks").exists() {
+            return;
+        }
+        let error = Store::open(&Config::new()).unwrap_err();
+        assert!(error.status() == Status::Config && error.message().contains("SIMPLETUNER_STATE_DIR"), "{error}");
+    });
+}
+
+#[test]
+fn the_state_directory_is_simpletuners() {
+    let name = "the_state_directory_is_simpletuners";
+    let home = temp();
+    let path = |name: &str| home.path().join(name).to_str().unwrap().to_owned();
+    let (state, config) = (path("state"), path("config"));
+    common::in_environment(
+        name,
+        &[
+            ("SIMPLETUNER_STATE_DIR", Some(&state)),
+            ("SIMPLETUNER_CONFIG_DIR", Some(&config)),
+            ("HOME", Some(&path(""))),
+        ],
+        || {
+            let folder = |name: &str| PathBuf::from(std::env::var_os(name).unwrap());
+            let save = || Store::open(&Config::new()).unwrap().provider_save("p", "{}").unwrap();
+            save();
+            assert!(folder("SIMPLETUNER_STATE_DIR").join("cloud/jobs.db").exists());
+            // SAFETY: no other thread of this process reads the environment now.
+            unsafe { std::env::set_var("SIMPLETUNER_STATE_DIR", "") };
+            save();
+            assert!(folder("SIMPLETUNER_CONFIG_DIR").join("audit.db").exists());
+            // SAFETY: as above.
+            unsafe { std::env::set_var("SIMPLETUNER_CONFIG_DIR", "~/below") };
+            save();
+            assert!(folder("HOME").join("below/cloud/jobs.db").exists());
+            // SAFETY: as above.
+            unsafe { std::env::remove_var("SIMPLETUNER_CONFIG_DIR") };
+            if !Path::new("/workspace").exists() && !Path::new("/notebooks").exists() {
+                save();
+                assert!(folder("HOME").join(".simpletuner/cloud/jobs.db").exists());
+            }
+        },
+    );
+}

@@ -1,0 +1,220 @@
+//! Children forked while other threads read and write: none hangs, each has what was cached, and locks hold between
+//! parent and child.
+
+mod common;
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::python::Python;
+use common::store::{cipher, config, entries, jobs, open, open_with};
+use common::temp;
+use serde_json::json;
+use st_secrets::{Cipher, Status, Store};
+
+const FORKS: usize = 100;
+
+/// Forks; the child ends with what `child` says. Its number.
+fn fork(child: impl FnOnce() -> bool) -> libc::pid_t {
+    // SAFETY: the child calls `child`, which uses this library alone, and ends without running anything of the
+    // parent's.
+    let pid = unsafe { libc::fork() };
+    assert!(pid >= 0, "fork: {}", std::io::Error::last_os_error());
+    if pid == 0 {
+        let code = i32::from(!child());
+        // SAFETY: ends this process at once.
+        unsafe { libc::_exit(code) };
+    }
+    pid
+}
+
+/// Whether the child said yes, within some seconds.
+fn said_yes(pid: libc::pid_t) -> bool {
+    let end = Instant::now() + Duration::from_secs(40);
+    loop {
+        let mut status = 0;
+        // SAFETY: `pid` is a child of ours that was not waited for yet.
+        if unsafe { libc::waitpid(pid, &mut status, libc::WNOHANG) } == pid {
+            return libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0;
+        }
+        if Instant::now() > end {
+            // SAFETY: as above; it hangs and has to go.
+            unsafe {
+                libc::kill(pid, libc::SIGKILL);
+                libc::waitpid(pid, &mut status, 0);
+            }
+            panic!("a child hangs");
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn disturb(store: &Store, key: &Cipher, number: usize, stop: &AtomicBool) {
+    for n in 0.. {
+        if stop.load(Relaxed) {
+            return;
+        }
+        match (number + n) % 4 {
+            0 => store.provider_update("busy", &format!("{{\"t{number}\": {n}}}")).unwrap(),
+            1 => drop(store.provider_get("busy").unwrap()),
+            2 => drop(store.credential_get(key, 1, "replicate", "token").unwrap()),
+            _ => store.provider_save(&format!("p{number}"), "{\"a\": 1}").unwrap(),
+        }
+    }
+}
+
+fn use_everything(store: &Store, key: &Cipher, number: usize) -> bool {
+    let cached = config(store, "kept") == "{\"kept\": 1}";
+    let updated = store.provider_update("children", &format!("{{\"c{number}\": 1}}")).is_ok();
+    let read = config(store, "children").contains(&format!("\"c{number}\""));
+    let token = store.credential_get(key, 1, "replicate", "token").is_ok_and(|token| &*token == b"CANARY");
+    let listed = store.provider_list().is_ok();
+    cached && updated && read && token && listed
+}
+
+#[test]
+fn no_child_hangs_while_eight_threads_read_and_write() {
+    let folder = temp();
+    let store = open(folder.path());
+    let key = cipher("a secret", &[]);
+    store.credential_set(&key, 1, "replicate", "token", b"CANARY").unwrap();
+    store.provider_save("kept", "{\"kept\": 1}").unwrap();
+    config(&store, "kept");
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for number in 0..8 {
+            let (store, key, stop) = (&store, &key, &stop);
+            scope.spawn(move || disturb(store, key, number, stop));
+        }
+        let forks = std::env::var("ST_TEST_FORKS").ok().and_then(|forks| forks.parse().ok()).unwrap_or(FORKS);
+        let bad = (0..forks).filter(|number| !said_yes(fork(|| use_everything(&store, &key, *number)))).count();
+        stop.store(true, Relaxed);
+        assert_eq!(bad, 0, "children that missed something");
+        let children = config(&open(folder.path()), "children");
+        assert_eq!(children.matches("\"c").count(), forks, "updates of children were lost");
+    });
+    assert!(store.audit_verify(0, 0).unwrap().is_intact());
+    let mut python = Python::start("simpletuner_store.py", &[]);
+    let answer = python.ask(&json!({"do": "sql", "db": jobs(folder.path()), "sql": "PRAGMA integrity_check"}));
+    assert_eq!(answer["rows"], json!([["ok"]]));
+}
+
+#[test]
+fn a_lock_of_the_parent_keeps_the_child_out_and_ends_with_the_parent() {
+    let folder = temp();
+    let store = open(folder.path());
+    let key = cipher("a secret", &[]);
+    store.provider_save("kept", "{}").unwrap();
+    store.credential_set(&key, 1, "replicate", "token", b"CANARY").unwrap();
+    // A middle process holds the lock, has a child of its own, and is killed: the lock does not live on in the child.
+    let middle = fork(|| {
+        let store = open_with(folder.path(), &[]).unwrap();
+        store
+            .credentials_reencrypt(&key, false, |_, _| {
+                let child = fork(|| {
+                    let hasty = open_with(folder.path(), &[("timeout", "0.2")]).unwrap();
+                    let status = hasty.provider_save("child", "{}").unwrap_err().status();
+                    thread::sleep(Duration::from_secs(3));
+                    status == Status::Busy
+                });
+                thread::sleep(Duration::from_millis(500));
+                std::fs::write(folder.path().join("child"), child.to_string()).unwrap();
+                thread::sleep(Duration::from_secs(60));
+                true
+            })
+            .is_ok()
+    });
+    let end = Instant::now() + Duration::from_secs(20);
+    while !folder.path().join("child").exists() {
+        assert!(Instant::now() < end, "the child does not come");
+        thread::sleep(Duration::from_millis(5));
+    }
+    let hasty = open_with(folder.path(), &[("timeout", "0.2")]).unwrap();
+    assert_eq!(hasty.provider_save("p", "{}").unwrap_err().status(), Status::Busy);
+    // SAFETY: it is a child of ours that was not waited for yet.
+    unsafe {
+        libc::kill(middle, libc::SIGKILL);
+        libc::waitpid(middle, std::ptr::null_mut(), 0);
+    }
+    hasty.provider_save("p", "{}").unwrap();
+}
+
+#[test]
+fn a_child_of_a_process_that_waits_for_a_lock_does_not_wait_for_that() {
+    let folder = temp();
+    let store = open(folder.path());
+    store.provider_save("kept", "{\"kept\": 1}").unwrap();
+    let other = rusqlite::Connection::open(jobs(folder.path())).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| store.provider_update("kept", "{\"by\": \"the waiting thread\"}"));
+        thread::sleep(Duration::from_millis(200));
+        assert!(!waiting.is_finished());
+        let start = Instant::now();
+        let child = fork(|| {
+            let hasty = open_with(folder.path(), &[("timeout", "0.2")]).unwrap();
+            store.provider_list().is_ok()
+                && config(&store, "kept") == "{\"kept\": 1}"
+                && hasty.provider_save("p", "{}").is_err_and(|error| error.status() == Status::Busy)
+        });
+        assert!(said_yes(child));
+        assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+        other.execute_batch("COMMIT").unwrap();
+        waiting.join().unwrap().unwrap();
+    });
+    assert!(config(&store, "kept").contains("the waiting thread"));
+}
+
+#[test]
+fn a_callback_that_forks_has_its_transaction_in_the_parent() {
+    let folder = temp();
+    let store = open(folder.path());
+    let key = cipher("old", &[]);
+    for user in 0..5 {
+        store.credential_set(&key, user, "replicate", "token", b"CANARY").unwrap();
+    }
+    let new = cipher("new", &["old"]);
+    let mut child = 0;
+    let me = std::process::id();
+    let result = store.credentials_reencrypt(&new, false, |done, _| {
+        if done == 2 {
+            // SAFETY: the child goes on in this library, and ends below.
+            child = unsafe { libc::fork() };
+        }
+        true
+    });
+    if std::process::id() != me {
+        let given_up = result.is_err_and(|error| error.status() == Status::Abandoned);
+        let works = store.credential_get(&new, 1, "replicate", "token").is_ok_and(|token| &*token == b"CANARY");
+        // SAFETY: ends this process at once.
+        unsafe { libc::_exit(i32::from(!(given_up && works))) };
+    }
+    assert_eq!(result.unwrap().reencrypted, 5);
+    assert!(said_yes(child));
+    assert!(entries(&store).iter().all(|entry| entry["action"] != "failed" || entry["target_type"] == "audit_entry"));
+}
+
+#[test]
+fn a_child_sees_what_was_written_since() {
+    let folder = temp();
+    let store = open(folder.path());
+    store.provider_save("replicate", "{\"n\": 1}").unwrap();
+    config(&store, "replicate");
+    let child = fork(|| {
+        let cached = config(&store, "replicate") == "{\"n\": 1}";
+        thread::sleep(Duration::from_millis(1500));
+        cached && config(&store, "replicate") == "{\"n\": 2}" && {
+            let grandchild = fork(|| {
+                store.provider_update("replicate", "{\"m\": 3}").is_ok()
+                    && config(&store, "replicate") == "{\"n\": 2, \"m\": 3}"
+            });
+            said_yes(grandchild)
+        }
+    });
+    thread::sleep(Duration::from_millis(300));
+    store.provider_save("replicate", "{\"n\": 2}").unwrap();
+    assert!(said_yes(child));
+    thread::sleep(Duration::from_millis(900));
+    assert_eq!(config(&store, "replicate"), "{\"n\": 2, \"m\": 3}");
+}

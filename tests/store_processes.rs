@@ -1,0 +1,223 @@
+//! Many processes at one store: nothing is lost, whoever writes, and whoever is killed.
+//!
+//! A process that is to be one of many is this program again, with its task in the environment.
+
+mod common;
+
+use std::collections::HashSet;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use common::python::{Python, interpreter};
+use common::store::{cipher, config, entries, jobs, open};
+use common::temp;
+use rusqlite::Connection;
+use serde_json::{Value, json};
+
+const TASK: &str = "ST_SECRETS_TEST_BODY";
+const FOLDER: &str = "ST_SECRETS_TEST_FOLDER";
+const PROCESSES: usize = 8;
+const UPDATES: usize = 500;
+
+/// What this process is to do, if it is one of many: its number and the folder.
+fn task() -> Option<(usize, PathBuf)> {
+    let number = std::env::var(TASK).ok()?.parse().ok()?;
+    Some((number, std::env::var_os(FOLDER)?.into()))
+}
+
+fn worker(test: &str, number: usize, folder: &Path) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .env(TASK, number.to_string())
+        .env(FOLDER, folder)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// SQLite's own check, out of another process: closing a file here would take locks away.
+fn check_integrity(folder: &Path) {
+    let mut python = Python::start("simpletuner_store.py", &[]);
+    for database in [jobs(folder), folder.join("audit.db")] {
+        let answer = python.ask(&json!({"do": "sql", "db": database, "sql": "PRAGMA integrity_check"}));
+        assert_eq!(answer["rows"], json!([["ok"]]), "{}", database.display());
+    }
+}
+
+/// The names of members that the audit trail tells of.
+fn recorded(told: &[Value]) -> HashSet<String> {
+    let names = told.iter().flat_map(|entry| entry["details"]["added"].as_array().cloned().unwrap_or_default());
+    names.map(|name| name.as_str().unwrap().to_owned()).collect()
+}
+
+fn members(text: &str) -> HashSet<String> {
+    serde_json::from_str::<serde_json::Map<String, Value>>(text).unwrap().keys().cloned().collect()
+}
+
+#[test]
+fn eight_processes_lose_no_update() {
+    let name = "eight_processes_lose_no_update";
+    if let Some((number, folder)) = task() {
+        let store = open(&folder);
+        for n in 0..UPDATES {
+            store.provider_update("replicate", &format!("{{\"p{number}-{n}\": {n}}}")).unwrap();
+        }
+        return;
+    }
+    let folder = temp();
+    let workers: Vec<Child> = (0..PROCESSES).map(|number| worker(name, number, folder.path())).collect();
+    for mut worker in workers {
+        assert!(worker.wait().unwrap().success());
+    }
+    let store = open(folder.path());
+    let kept = members(&config(&store, "replicate"));
+    let all: HashSet<String> = (0..PROCESSES).flat_map(|p| (0..UPDATES).map(move |n| format!("p{p}-{n}"))).collect();
+    assert!(kept == all, "{} updates were lost", all.len() - kept.len());
+    let verified = store.audit_verify(0, 0).unwrap();
+    assert!(verified.is_intact() && verified.checked == (PROCESSES * UPDATES) as u64, "{verified:?}");
+    assert!(recorded(&entries(&store)) == all, "a change has no entry");
+    check_integrity(folder.path());
+}
+
+#[test]
+fn updates_of_simpletuner_and_ours_are_all_kept() {
+    let folder = temp();
+    let store = open(folder.path());
+    store.provider_save("replicate", "{}").unwrap();
+    std::thread::scope(|scope| {
+        for number in 0..2 {
+            let database = jobs(folder.path());
+            scope.spawn(move || {
+                let mut python = Python::start("simpletuner_store.py", &[]);
+                for n in 0..200 {
+                    let changes = json!({format!("python{number}-{n}"): n});
+                    python.ask(&json!({"do": "update", "db": database, "provider": "replicate", "config": changes}));
+                }
+            });
+            let store = &store;
+            scope.spawn(move || {
+                for n in 0..200 {
+                    store.provider_update("replicate", &format!("{{\"ours{number}-{n}\": {n}}}")).unwrap();
+                    config(store, "replicate");
+                }
+            });
+        }
+    });
+    assert_eq!(members(&open_config(folder.path())).len(), 800);
+    check_integrity(folder.path());
+}
+
+/// What is stored, not what is cached.
+fn open_config(folder: &Path) -> String {
+    config(&open(folder), "replicate")
+}
+
+#[test]
+fn a_killed_process_leaves_no_change_without_an_entry() {
+    let name = "a_killed_process_leaves_no_change_without_an_entry";
+    if let Some((number, folder)) = task() {
+        let store = open(&folder);
+        let key = cipher("a secret", &[]);
+        store.credential_set(&key, 1, "replicate", "warm", b"CANARY").unwrap();
+        std::io::stdout().write_all(b"\nready\n").unwrap();
+        for n in 0.. {
+            store.provider_update("replicate", &format!("{{\"r{number}-{n}\": 1}}")).unwrap();
+            store.credential_set(&key, 1, "replicate", &format!("r{number}-{n}"), b"CANARY").unwrap();
+        }
+        return;
+    }
+    let folder = temp();
+    let rounds = std::env::var("ST_TEST_KILLS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(200);
+    let mut random = 12345_u64;
+    for round in 0..rounds {
+        let mut victim = worker(name, round, folder.path());
+        let told = BufReader::new(victim.stdout.take().unwrap());
+        assert!(told.lines().any(|line| line.unwrap() == "ready"), "it ended by itself");
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        std::thread::sleep(Duration::from_micros((random >> 33) % 20_000));
+        victim.kill().unwrap();
+        victim.wait().unwrap();
+        if round % 20 != 19 {
+            continue;
+        }
+        check_integrity(folder.path());
+        let store = open(folder.path());
+        let verified = store.audit_verify(0, 0).unwrap();
+        assert!(verified.is_intact(), "round {round}: {verified:?}");
+        check_entries(&store);
+    }
+    let store = open(folder.path());
+    assert!(members(&config(&store, "replicate")).len() > rounds, "hardly anything was written before the kills");
+}
+
+/// Each member and each credential that is there was announced.
+fn check_entries(store: &st_secrets::Store) {
+    let mut told = Vec::new();
+    loop {
+        let filter = json!({"limit": 10_000, "offset": told.len()}).to_string();
+        let page: Vec<Value> = serde_json::from_str(&store.audit_query(&filter).unwrap()).unwrap();
+        if page.is_empty() {
+            break;
+        }
+        told.extend(page);
+    }
+    let recorded = recorded(&told);
+    assert!(members(&config(store, "replicate")).is_subset(&recorded), "a change has no entry");
+    let names: HashSet<&str> = told
+        .iter()
+        .filter(|entry| entry["event_type"] == "credential.created")
+        .map(|entry| entry["details"]["name"].as_str().unwrap())
+        .collect();
+    let listed: Vec<Value> = serde_json::from_str(&store.credential_list(None, None).unwrap()).unwrap();
+    assert!(listed.iter().all(|row| names.contains(row["name"].as_str().unwrap())), "a credential has no entry");
+}
+
+/// Python's sqlite3 opens, reads and closes the file in the middle of a transaction of ours, in this very process.
+#[test]
+fn another_sqlite_in_the_process_takes_no_lock_away() {
+    let folder = temp();
+    let library = std::env::var_os("ST_SECRETS_LIBRARY").map(PathBuf::from).unwrap_or_else(shared_library);
+    let status = Command::new(interpreter())
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/two_sqlites.py"))
+        .args([&library, folder.path()])
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
+/// The shared library that cargo builds with the tests.
+fn shared_library() -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    let library = tests.parent().unwrap().join("libst_secrets.so");
+    assert!(library.exists(), "{} is missing", library.display());
+    library
+}
+
+/// The same copy of SQLite, used by the program itself, is as it always was.
+#[test]
+fn other_users_of_sqlite_in_the_program_are_left_alone() {
+    let folder = temp();
+    let store = open(folder.path());
+    store.provider_save("replicate", "{}").unwrap();
+    let path = folder.path().join("own.db");
+    let (one, two) = (Connection::open(&path).unwrap(), Connection::open(&path).unwrap());
+    one.execute_batch("CREATE TABLE t (x); INSERT INTO t VALUES (1)").unwrap();
+    for n in 0..10 {
+        let read: i64 = two.query_row("SELECT count(*) FROM t", [], |row| row.get(0)).unwrap();
+        assert_eq!(read, 2 * n + 1);
+        two.execute_batch("INSERT INTO t VALUES (2)").unwrap();
+        one.execute_batch("INSERT INTO t VALUES (3)").unwrap();
+    }
+    // On our own files too, beside a transaction.
+    let other = Connection::open(jobs(folder.path())).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE; UPDATE provider_config SET config = '{\"by\": \"other\"}'").unwrap();
+    let waiting =
+        std::thread::spawn(move || open(folder.path()).provider_update("replicate", "{\"ours\": 1}").map(|()| folder));
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(!waiting.is_finished(), "the lock of another connection does not count");
+    other.execute_batch("COMMIT").unwrap();
+    let folder = waiting.join().unwrap().unwrap();
+    assert_eq!(open_config(folder.path()), r#"{"by": "other", "ours": 1}"#);
+}

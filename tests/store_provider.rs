@@ -1,0 +1,256 @@
+//! Provider configuration and hardware prices, on real files.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use common::python::Python;
+use common::store::{config, entries, jobs, open};
+use common::{mode, temp};
+use rusqlite::Connection;
+use serde_json::{Value, json};
+use st_secrets::{SharedBytes, Status, cache};
+
+/// What SimpleTuner does, in a process of its own.
+fn python(folder: &Path, sql: &str) {
+    let mut python = Python::start("simpletuner_store.py", &[]);
+    python.ask(&json!({"do": "script", "db": jobs(folder), "sql": sql}));
+}
+
+#[test]
+fn what_is_saved_is_read_back_as_it_was_written() {
+    let folder = temp();
+    let store = open(folder.path());
+    assert_eq!(config(&store, "replicate"), "{}");
+    assert!(!folder.path().join("cloud").exists(), "reading created something");
+
+    let text = r#"{ "cost" : 1.50, "big":12345678901234567890123, "nan": NaN, "ä": "\u00e9" }"#;
+    store.provider_save("replicate", text).unwrap();
+    assert_eq!(config(&store, "replicate"), text);
+    store.provider_update("replicate", r#"{"cost": 2.0, "webhook_url": "https://x"}"#).unwrap();
+    assert_eq!(
+        config(&store, "replicate"),
+        r#"{"cost": 2.0, "big": 12345678901234567890123, "nan": NaN, "ä": "\u00e9", "webhook_url": "https://x"}"#
+    );
+    store.provider_save("other", "{}").unwrap();
+    let list: Value = serde_json::from_str(&store.provider_list().unwrap()).unwrap();
+    assert_eq!(list[0]["provider"], "other");
+    assert_eq!(list[1]["provider"], "replicate");
+    assert!(list[1]["updated_at"].as_str().unwrap().ends_with("+00:00"));
+    assert!(store.provider_delete("replicate").unwrap());
+    assert!(!store.provider_delete("replicate").unwrap());
+    assert_eq!(config(&store, "replicate"), "{}");
+    for file in ["cloud/jobs.db", "audit.db", "audit.key"] {
+        assert_eq!(mode(&folder.path().join(file)), 0o600, "{file}");
+    }
+}
+
+#[test]
+fn each_change_is_recorded_without_a_value() {
+    let folder = temp();
+    let store = open(folder.path());
+    let actor = st_secrets::store::Actor { user_id: Some(7), username: Some("ada".into()), ip: Some("::1".into()) };
+    let ada = store.as_actor(actor).unwrap();
+    ada.provider_save("replicate", r#"{"webhook_url": "CANARY", "webhook_secret": "CANARY", "a": 1}"#).unwrap();
+    store.provider_update("replicate", r#"{"webhook_url": "CANARY2", "webhook_secret": "CANARY2", "b": 1}"#).unwrap();
+    store.provider_delete("replicate").unwrap();
+    let entries = entries(&store);
+    let told: Vec<_> =
+        entries.iter().map(|entry| (&entry["event_type"], &entry["action"], &entry["details"])).collect();
+    assert_eq!(
+        told,
+        [
+            (
+                &json!("provider.configured"),
+                &json!("save"),
+                &json!({"added": ["webhook_url", "a"], "changed": ["webhook_secret"], "removed": []})
+            ),
+            (
+                &json!("config.changed"),
+                &json!("update"),
+                &json!({"added": ["b"], "changed": ["webhook_url", "webhook_secret"], "removed": []})
+            ),
+            (
+                &json!("config.changed"),
+                &json!("delete"),
+                &json!({"added": [], "changed": ["webhook_secret"], "removed": ["webhook_url", "a", "b"]})
+            ),
+        ]
+    );
+    assert_eq!(
+        (&entries[0]["actor_id"], &entries[0]["actor_username"], &entries[0]["actor_ip"]),
+        (&json!(7), &json!("ada"), &json!("::1"))
+    );
+    assert!(entries[1]["actor_id"].is_null() && entries[1]["target_id"] == "replicate");
+    assert!(!format!("{entries:?}").contains("CANARY"));
+    let verified = store.audit_verify(0, 0).unwrap();
+    assert!(verified.is_intact() && verified.checked == 3, "{verified:?}");
+}
+
+#[test]
+fn what_another_process_writes_is_seen_within_a_second() {
+    let folder = temp();
+    let store = open(folder.path());
+    store.provider_save("replicate", r#"{"n": 0}"#).unwrap();
+    for n in 1..4 {
+        assert_eq!(config(&store, "replicate"), format!("{{\"n\": {}}}", n - 1));
+        python(folder.path(), &format!("UPDATE provider_config SET config = '{{\"n\": {n}}}'"));
+        let start = Instant::now();
+        while config(&store, "replicate") != format!("{{\"n\": {n}}}") {
+            assert!(start.elapsed() < Duration::from_secs(1), "the change was not seen");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+    // Also when the database is replaced as a whole.
+    let new = temp();
+    let other = open(new.path());
+    other.provider_save("replicate", r#"{"n": "replaced"}"#).unwrap();
+    python(new.path(), "PRAGMA wal_checkpoint(TRUNCATE)");
+    fs::rename(new.path().join("cloud/jobs.db"), folder.path().join("cloud/jobs.db")).unwrap();
+    for left in ["cloud/jobs.db-wal", "cloud/jobs.db-shm"] {
+        fs::remove_file(folder.path().join(left)).unwrap();
+    }
+    let start = Instant::now();
+    while config(&store, "replicate") != r#"{"n": "replaced"}"# {
+        assert!(start.elapsed() < Duration::from_secs(1), "the new database was not seen");
+        cache::invalidate_provider("replicate");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    store.provider_update("replicate", r#"{"m": 1}"#).unwrap();
+    assert_eq!(config(&store, "replicate"), r#"{"n": "replaced", "m": 1}"#);
+}
+
+#[test]
+fn views_have_defaults() {
+    let folder = temp();
+    let store = open(folder.path());
+    let json = |bytes: SharedBytes| -> Value { serde_json::from_slice(&bytes).unwrap() };
+    assert_eq!(
+        json(store.provider_webhook("replicate").unwrap()),
+        json!({"webhook_url": null, "webhook_secret": null, "webhook_require_signature": true, "webhook_allowed_ips": []})
+    );
+    assert_eq!(
+        json(store.provider_cost_limit("replicate").unwrap()),
+        json!({"cost_limit_enabled": false, "cost_limit_amount": 0.0, "cost_limit_period": "daily", "cost_limit_action": "warn"})
+    );
+    store.provider_save("replicate", r#"{"webhook_require_signature": false, "cost_limit_amount": 1.50}"#).unwrap();
+    assert_eq!(json(store.provider_webhook("replicate").unwrap())["webhook_require_signature"], false);
+    let text = String::from_utf8(store.provider_cost_limit("replicate").unwrap().to_vec()).unwrap();
+    assert!(text.contains("\"cost_limit_amount\": 1.50,"), "{text}");
+}
+
+#[test]
+fn prices_come_from_the_configuration_or_are_the_defaults() {
+    let folder = temp();
+    let store = open(folder.path());
+    assert!((store.hardware_cost_per_hour("gpu-l40s").unwrap() - 3.51).abs() < 1e-9);
+    assert!((store.hardware_cost_per_hour("gpu-a100-large").unwrap() - 5.04).abs() < 1e-9);
+    assert!(!folder.path().join("cloud").exists(), "reading prices created a database");
+    let error = store.hardware_cost_per_hour("gpu").unwrap_err();
+    assert!(error.status() == Status::NotFound && error.message().contains("gpu-l40s"), "{error}");
+
+    store.provider_save("replicate", r#"{"hardware_info": {"gpu": {"name": "G", "cost_per_second": 0.001}}}"#).unwrap();
+    assert!(store.hardware_cost_per_hour("gpu").is_err(), "the prices are cached apart");
+    store.hardware_clear();
+    assert!((store.hardware_cost_per_hour("gpu").unwrap() - 3.6).abs() < 1e-9);
+    store.hardware_set(r#"{"set": {"name": "S", "cost_per_second": 1}}"#).unwrap();
+    assert_eq!(store.hardware_cost_per_hour("set").unwrap(), 3600.0);
+    store.hardware_clear();
+    assert!(store.hardware_cost_per_hour("gpu").is_ok());
+    for empty in ["{}", "[]", "null", "5"] {
+        store.provider_save("replicate", &format!("{{\"hardware_info\": {empty}}}")).unwrap();
+        store.hardware_clear();
+        assert!(store.hardware_cost_per_hour("gpu-l40s").is_ok(), "{empty}");
+    }
+    for bad in ["[]", r#"{"a": {"name": "x"}}"#, r#"{"a": {"cost_per_second": -1}}"#] {
+        assert_eq!(store.hardware_set(bad).unwrap_err().status(), Status::InvalidArgument, "{bad}");
+    }
+}
+
+#[test]
+fn what_is_no_configuration_is_refused() {
+    let folder = temp();
+    let store = open(folder.path());
+    for bad in ["", "[]", "CANARY", r#"{"a": CANARY}"#, "{\"a\": 1"] {
+        for result in [store.provider_save("replicate", bad), store.provider_update("replicate", bad)] {
+            let error = result.unwrap_err();
+            assert_eq!(error.status(), Status::InvalidArgument);
+            assert!(!error.message().contains("CANARY"), "{error}");
+        }
+    }
+    for name in ["", "a\nb", &"x".repeat(129)] {
+        assert_eq!(store.provider_get(name).unwrap_err().status(), Status::InvalidArgument);
+        assert_eq!(store.provider_save(name, "{}").unwrap_err().status(), Status::InvalidArgument);
+    }
+    // What another program stored that is no object.
+    store.provider_save("replicate", "{}").unwrap();
+    python(folder.path(), "UPDATE provider_config SET config = '[\"CANARY\"]'");
+    std::thread::sleep(Duration::from_millis(900));
+    for error in [store.provider_get("replicate").unwrap_err(), store.provider_update("replicate", "{}").unwrap_err()] {
+        assert_eq!(error.status(), Status::Corrupt);
+        assert!(error.message().contains("\"replicate\"") && !error.message().contains("CANARY"), "{error}");
+    }
+    store.provider_save("replicate", r#"{"a": 1}"#).unwrap();
+    assert_eq!(config(&store, "replicate"), r#"{"a": 1}"#);
+}
+
+#[test]
+fn the_first_database_has_the_built_in_cache() {
+    let name = "the_first_database_has_the_built_in_cache";
+    common::in_environment(name, &[], || {
+        let (first, second) = (temp(), temp());
+        let (one, two) = (open(first.path()), open(second.path()));
+        one.provider_save("p", r#"{"of": 1}"#).unwrap();
+        two.provider_save("p", r#"{"of": 2}"#).unwrap();
+        for _ in 0..2 {
+            assert_eq!((config(&one, "p"), config(&two, "p")), (r#"{"of": 1}"#.to_owned(), r#"{"of": 2}"#.to_owned()));
+        }
+        let cached =
+            || cache::provider_config().get(b"provider:p:config").map(|value| value.into_bytes().unwrap().to_vec());
+        assert_eq!(cached().as_deref(), Some(&br#"{"of": 1}"#[..]));
+        cache::provider_config().set(b"provider:p:derived", cache::Value::copy_from(b"x").unwrap(), None).unwrap();
+        two.provider_save("p", "{}").unwrap();
+        assert!(cached().is_some(), "a write to the other database is none to this one");
+        one.provider_update("p", "{}").unwrap();
+        assert!(cached().is_none() && cache::provider_config().get(b"provider:p:derived").is_none());
+        config(&one, "p");
+        drop(one);
+        assert!(cached().is_none());
+        assert_eq!(config(&two, "p"), "{}");
+    });
+}
+
+#[test]
+fn ten_thousand_providers_are_kept() {
+    let folder = temp();
+    let store = open(folder.path());
+    for n in 0..10_000 {
+        store.provider_save(&format!("provider-{n}"), &format!("{{\"n\": {n}}}")).unwrap();
+    }
+    for n in (0..10_000).rev().step_by(7) {
+        assert_eq!(config(&store, &format!("provider-{n}")), format!("{{\"n\": {n}}}"));
+    }
+    let list: Vec<Value> = serde_json::from_str(&store.provider_list().unwrap()).unwrap();
+    assert_eq!(list.len(), 10_000);
+    let verified = store.audit_verify(0, 0).unwrap();
+    assert!(verified.is_intact() && verified.checked == 10_000);
+}
+
+#[test]
+fn the_tables_are_those_of_simpletuner() {
+    let folder = temp();
+    open(folder.path()).provider_save("replicate", "{}").unwrap();
+    // Read through a copy, so that no descriptor of the file closes in this process.
+    let copy = folder.path().join("copy");
+    fs::create_dir(&copy).unwrap();
+    for name in ["jobs.db", "jobs.db-wal"] {
+        fs::copy(folder.path().join("cloud").join(name), copy.join(name)).unwrap();
+    }
+    let database = Connection::open(copy.join("jobs.db")).unwrap();
+    let mode: String = database.query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
+    let time: String = database.query_row("SELECT updated_at FROM provider_config", [], |row| row.get(0)).unwrap();
+    assert_eq!(mode, "wal");
+    assert!(time.len() == 32 || time.len() == 25, "{time}");
+}

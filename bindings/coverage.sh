@@ -13,6 +13,10 @@ sources() {
     esac
 }
 
+without_comments() {
+    cat "$@" | sed 's://.*::' | tr '\n' ' ' | sed 's:/\*[^*]*\*\**\([^/*][^*]*\*\**\)*/: :g'
+}
+
 if [ $# -eq 0 ]; then
     [ ! -e include/st_secrets.hpp ] || set -- cpp
     for folder in bindings/*/; do
@@ -37,7 +41,7 @@ for binding; do
     files=$(sources "$binding")
     [ -n "$files" ] || { echo "$binding: no sources were found" >&2; exit 1; }
     # shellcheck disable=SC2086
-    cat $files | grep -oE '\bst_[a-z_]+ *\(|C\.st_[a-z_]+' | sed -e 's/^C\.//' -e 's/ *($//' | sort -u >"$work/called"
+    without_comments $files | grep -oE '\bst_[a-z_]+' | sort -u >"$work/called"
     sort -u "$work/called" "$work/left-out" | comm -23 "$work/exports" - | sed "s/^/$binding: neither called nor left out: /" \
         >"$work/wrong"
     comm -12 "$work/called" "$work/left-out" | sed "s/^/$binding: left out, but called: /" >>"$work/wrong"

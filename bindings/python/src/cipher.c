@@ -125,6 +125,19 @@ static PyObject *close_now(cipher_object *self, PyObject *unused) {
     Py_RETURN_NONE;
 }
 
+bool cipher_of(PyObject *object, handle **out) {
+    *out = NULL;
+    if (object == Py_None) {
+        return true;
+    }
+    if (!PyObject_TypeCheck(object, (PyTypeObject *)cipher_type)) {
+        PyErr_SetString(PyExc_TypeError, "cipher must be a Cipher or None");
+        return false;
+    }
+    *out = &((cipher_object *)object)->handle;
+    return true;
+}
+
 PyObject *cipher_reset(PyObject *module, PyObject *json) {
     (void)module;
     st_config *config = json == Py_None ? NULL : config_of(json);

@@ -61,6 +61,19 @@ bool failed(st_status status, const st_error *error) {
     return status != ST_OK;
 }
 
+void keep_exception(void) {
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    if (traceback != NULL) {
+        PyException_SetTraceback(value, traceback);
+    }
+    Py_XDECREF(interrupt);
+    interrupt = value;
+    Py_XDECREF(type);
+    Py_XDECREF(traceback);
+}
+
 /* The text of an exception is the provider's and may hold a secret; the name of its type is told. */
 static void name_of(PyObject *type, char *message, size_t size) {
     PyObject *name = PyObject_GetAttrString(type, "__name__");

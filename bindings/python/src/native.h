@@ -27,6 +27,8 @@ PyObject *raise_status(st_status status, const char *message);
 /* What a callback answers for the exception that is set, which is cleared: a status, and the name of its type. What is no
  * `Exception` (KeyboardInterrupt) is kept, and raised when the call that led to the callback returns. */
 st_status status_of_exception(char *message, size_t size);
+/* Keeps any exception in this way. */
+void keep_exception(void);
 /* Whether an interrupt was kept for this thread; it is set as the exception. */
 bool interrupted(void);
 /* Whether a call failed, or a callback in it was interrupted; the exception is set. */
@@ -102,6 +104,7 @@ int secret_init(PyObject *module);
 int secrets_init(PyObject *module);
 int cache_init(PyObject *module);
 int cipher_init(PyObject *module);
+int store_init(PyObject *module);
 
 /* secret.c: takes the bytes over. */
 PyObject *secret_new(st_bytes *bytes, const st_secret_info *info);
@@ -148,7 +151,42 @@ PyObject *cache_wait(cache_object *self, PyObject *args);
 PyObject *cache_finish(cache_object *self, PyObject *args);
 PyObject *cache_abandon(cache_object *self, PyObject *args);
 
-/* function_key.c, log.c, cipher.c: functions of the module */
+/* The handle of a Cipher or a manager; NULL for None, which is that of the process. */
+bool cipher_of(PyObject *object, handle **out);   /* cipher.c */
+bool secrets_of(PyObject *object, handle **out); /* secrets.c */
+
+/* store.c */
+typedef struct {
+    PyObject_HEAD
+    handle handle; /* no pointer: the store of the process */
+} store_object;
+#define STORE_CALL(self, call) \
+    do { \
+        if (!handle_enter(&(self)->handle, "Store")) { \
+            return NULL; \
+        } \
+        WITHOUT_GIL(call); \
+        handle_leave(&(self)->handle); \
+        release_dropped(); \
+    } while (0)
+/* The number of a user; -1 for None. */
+bool user_of(PyObject *object, int64_t *user_id);
+PyObject *json_text(st_bytes *bytes);
+/* store_credential.c */
+PyObject *credential_set(store_object *self, PyObject *args);
+PyObject *credential_get(store_object *self, PyObject *args);
+PyObject *credential_delete(store_object *self, PyObject *args);
+PyObject *credential_list(store_object *self, PyObject *args);
+PyObject *credential_resolve(store_object *self, PyObject *args);
+PyObject *credentials_rotate(store_object *self, PyObject *cipher);
+PyObject *credentials_reencrypt(store_object *self, PyObject *args);
+/* store_audit.c */
+PyObject *audit_log(store_object *self, PyObject *args);
+PyObject *audit_query(store_object *self, PyObject *filter);
+PyObject *audit_verify(store_object *self, PyObject *args);
+
+/* function_key.c, log.c, cipher.c, store.c: functions of the module */
+PyObject *store_reset(PyObject *module, PyObject *config);
 PyObject *function_key(PyObject *module, PyObject *const *args, Py_ssize_t given);
 PyObject *log_set(PyObject *module, PyObject *args);
 PyObject *cipher_reset(PyObject *module, PyObject *config);

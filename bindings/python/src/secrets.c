@@ -148,6 +148,19 @@ static PyObject *close_now(secrets_object *self, PyObject *unused) {
     Py_RETURN_NONE;
 }
 
+bool secrets_of(PyObject *object, handle **out) {
+    *out = NULL;
+    if (object == Py_None) {
+        return true;
+    }
+    if (!PyObject_TypeCheck(object, (PyTypeObject *)secrets_type)) {
+        PyErr_SetString(PyExc_TypeError, "secrets must be a SecretsManager or None");
+        return false;
+    }
+    *out = &((secrets_object *)object)->handle;
+    return true;
+}
+
 static PyMethodDef methods[] = {
     {"get", (PyCFunction)(void (*)(void))get, METH_FASTCALL | METH_KEYWORDS,
      "get(key, default=None)\n--\n\nThe value as str; `default` if every layer was asked and has none."},

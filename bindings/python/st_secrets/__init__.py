@@ -49,6 +49,13 @@ from .errors import (
     UnavailableError,
     WrongTypeError,
 )
+from .replicate_client import (
+    DEFAULT_HARDWARE_INFO,
+    clear_hardware_info_cache,
+    get_hardware_info,
+    get_hardware_info_async,
+    set_hardware_info,
+)
 from .secrets import (
     AWSSecretsManagerProvider,
     EnvironmentSecretProvider,
@@ -58,6 +65,8 @@ from .secrets import (
     SecretsManager,
     get_secrets_manager,
 )
+from .storage import ProviderConfigStore
+from .store import Store, get_store, reset_store
 
 __version__: Final = _native.version()[0]
 

@@ -6,8 +6,6 @@ The names are those of SimpleTuner's `cloud.auth.credential_encryption`. The key
 
 from __future__ import annotations
 
-from typing import cast
-
 from .. import _native
 from .._settings import Settings, settings_json
 
@@ -18,7 +16,7 @@ class Cipher(_native.Cipher):
     """Keys of a program's own; `config` may have `key`, `key_file`, `previous_keys` and `generate`."""
 
     def __new__(cls, config: Settings | None = None) -> Cipher:
-        return cast(Cipher, _native.Cipher.__new__(cls, settings_json(config)))
+        return _native.Cipher.__new__(cls, settings_json(config))
 
 
 _of_process = _native.Cipher(None, True)

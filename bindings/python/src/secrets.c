@@ -60,9 +60,13 @@ static PyObject *get_as(secrets_object *self, PyObject *key, PyObject *fallback,
     const st_secrets *secrets = self->handle.pointer;
     st_bytes value = {0};
     ST_ERROR(error);
+    st_secret_info info;
+    info.size = sizeof info;
     st_status status =
-        st_secrets_get_with(secrets, text, (size_t)len, ST_TIMEOUT_DEFAULT, ST_GET_CACHED_ONLY, &value, NULL, &error);
-    if (status == ST_UNAVAILABLE) {
+        st_secrets_get_with(secrets, text, (size_t)len, ST_TIMEOUT_DEFAULT, ST_GET_CACHED_ONLY, &value, &info, NULL);
+    /* Anything else can be because a layer was left out. */
+    if (status == ST_OK ? (info.flags & ST_SECRET_DEGRADED) != 0 : status != ST_NOT_FOUND) {
+        st_bytes_free(&value);
         WITHOUT_GIL(status = st_secrets_get(secrets, text, (size_t)len, &value, &error));
     }
     handle_leave(&self->handle);

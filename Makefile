@@ -2,6 +2,7 @@
 # make demo       build everything and show a launcher at work, offline
 # make test       install what the tests need, run all of them
 # make bench      measure, beside peers
+# make wheel      build the Python package into build/dist
 # make install    install into PREFIX, under DESTDIR
 # make header     write include/st_secrets.h anew from src/ffi
 
@@ -20,7 +21,7 @@ BUILD := build
 CARGO_BUILD := $(CARGO) build --target-dir target --release --locked --features wiping-allocator
 SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock build.rs
 
-.PHONY: all demo test bench install header clean tools test-rust test-model test-c lint
+.PHONY: all demo test bench install header clean tools test-rust test-model test-c test-python wheel lint
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/lib/libst_secrets.so $(BUILD)/lib/libst_secrets.a
@@ -83,6 +84,13 @@ test-model:
 
 test-c: all $(BUILD)/launcher
 	sh tests/c/run.sh
+
+wheel: $(BUILD)/lib/libst_secrets.a
+	python3 bindings/python/build.py $(BUILD)/python $(BUILD)/dist
+
+test-python: all
+	sh tests/python-tools.sh
+	sh bindings/python/test.sh
 
 test: tools lint test-rust test-model test-c
 

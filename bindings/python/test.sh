@@ -1,6 +1,7 @@
 #!/bin/sh
 # Builds the wheel, installs it into an empty environment of each version of Python that is here, and runs the tests there.
-# Then the types, and the tests once more under AddressSanitizer. build/lib and build/venv must be there.
+# Then the shared
+# table beside AWS and Vault, the types, and the tests once more under AddressSanitizer. build/lib and build/venv must be there.
 set -eu
 cd "$(dirname "$0")/../.."
 root=$PWD
@@ -41,6 +42,10 @@ for python in $found; do
     # shellcheck disable=SC2086
     tests "$work/$version/bin/python" $all
 done
+
+echo "The shared table beside AWS and Vault:"
+PYTHONPATH="$root/build/python:$root/bindings/python/tests" build/venv/bin/python tests/python/conformance_servers.py \
+    build/venv/bin/python -m unittest test_conformance
 
 echo "Types:"
 (cd bindings/python && MYPYPATH=. "$root/build/venv/bin/mypy" --strict --python-version 3.10 --cache-dir "$root/build/mypy" \

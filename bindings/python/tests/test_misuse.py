@@ -135,6 +135,8 @@ class Memory(Case):
         async def loads():
             for number in range(100_000):
                 await cache.get_or_set_async(str(number % 200), _value)
+                if number % 1000 == 0:
+                    await asyncio.sleep(0)
 
         self.assert_flat(lambda: asyncio.run(loads()), times=1)
 

@@ -1,6 +1,7 @@
 """The databases: credentials of users, the audit trail, and SimpleTuner's classes on top of them."""
 
 import asyncio
+import contextlib
 import os
 import sqlite3
 import unittest
@@ -42,7 +43,8 @@ class ProviderConfiguration(Case):
         path = self.home / "own.db"
         store = ProviderConfigStore(path)
         store.save_sync("replicate", {"a": float("nan"), "größe": [1.5, None]})
-        row = sqlite3.connect(path).execute("SELECT provider, config FROM provider_config").fetchone()
+        with contextlib.closing(sqlite3.connect(path)) as database:
+            row = database.execute("SELECT provider, config FROM provider_config").fetchone()
         self.assertEqual(row, ("replicate", '{"a": NaN, "gr\\u00f6\\u00dfe": [1.5, null]}'))
         self.assertEqual(store.get_sync("replicate")["größe"], [1.5, None])
         self.assertFalse((self.home / "state").exists())
@@ -126,7 +128,7 @@ class Audit(Case):
             self.assertEqual([entry.id for entry in await store.query(actor_id=3)], [oldest.id])
             report = await store.verify_chain()
             self.assertEqual((report["valid"], report["entries_checked"]), (True, 3))
-            with sqlite3.connect(self.home / "state" / "audit.db") as database:
+            with contextlib.closing(sqlite3.connect(self.home / "state" / "audit.db", isolation_level=None)) as database:
                 database.execute("UPDATE audit_log SET action = 'forged' WHERE id = ?", (middle.id,))
             report = await store.verify_chain(start_id=middle.id)
             self.assertEqual((report["valid"], report["broken_id"], report["kind"]), (False, middle.id, "altered"))

@@ -8,10 +8,10 @@ Exit codes: that of the command; 2 for wrong use; 3 if a secret is missing; 4 if
 such command.
 """
 
+import logging
 import os
 import sys
 
-import st_secrets
 from st_secrets import Error, NotFoundError, SecretsManager, cached
 
 
@@ -32,7 +32,7 @@ def check() -> int:
 
 
 def main(arguments: list[str]) -> int:
-    st_secrets.set_log_level(30)  # warnings of the library go to Python's logging
+    logging.basicConfig(format="launcher: %(message)s")  # where the library's warnings go
     if arguments == ["--check"]:
         return check()
     if len(arguments) > 1 and arguments[0] == "--from":

@@ -7,6 +7,7 @@ or as tasks of any event loop, and get from here what comes of it.
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from typing import Any
 
@@ -15,6 +16,7 @@ from .errors import BusyError
 
 # Which flight each waiting thread waits for, so that a ring of threads which wait for each other is noticed.
 _waiting: dict[int, Flight] = {}
+os.register_at_fork(after_in_child=_waiting.clear)
 
 
 class Flight:
@@ -47,6 +49,7 @@ class Flight:
     def wait(self) -> None:
         """Lets this thread wait for the end."""
         me = threading.get_ident()
+        before = _waiting.get(me)  # a signal handler may wait within another wait
         _waiting[me] = self
         try:
             following: Flight | None = self
@@ -56,7 +59,10 @@ class Flight:
                 following = _waiting.get(following._thread) if following._task is None else None
             self._ended.wait()
         finally:
-            del _waiting[me]
+            if before is None:
+                _waiting.pop(me, None)
+            else:
+                _waiting[me] = before
 
     async def wait_async(self) -> None:
         """Lets this task wait for the end."""

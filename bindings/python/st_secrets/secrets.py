@@ -6,6 +6,7 @@ The names are those of SimpleTuner's `cloud.secrets`.
 from __future__ import annotations
 
 import json
+import os
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -183,6 +184,14 @@ class SecretsManager(_native.Secrets):
 
     def __repr__(self) -> str:
         return f"<SecretsManager of {', '.join(type(provider).__name__ for provider in self._providers)}>"
+
+
+def _after_fork() -> None:
+    # Another thread of the parent may have held it.
+    SecretsManager._lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def _open(cls: type[SecretsManager], providers: Sequence[Any] | None, settings: dict[str, Any]) -> SecretsManager:

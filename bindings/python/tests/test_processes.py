@@ -1,5 +1,6 @@
 """Threads, forks, other processes, and the end of the interpreter."""
 
+import logging
 import multiprocessing
 import os
 import sys
@@ -91,6 +92,29 @@ class Forks(Case):
         try:
             for _ in range(60):
                 self.fork(child)
+        finally:
+            over.set()
+            for thread in threads:
+                thread.join()
+
+    def test_forks_while_another_thread_makes_the_manager_and_logs(self):
+        os.environ["TOKEN"] = "value"
+        self.write(".simpletuner/secrets.json", "{}", 0o644)
+        st_secrets.set_log_level(logging.DEBUG)
+        self.addCleanup(st_secrets.set_log_level, logging.WARNING)
+        over = threading.Event()
+
+        def work():
+            while not over.is_set():
+                SecretsManager.reset()
+                SecretsManager().get("NOTHING")
+
+        threads = [threading.Thread(target=work) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in range(60):
+                self.fork(lambda: SecretsManager().get("TOKEN") == "value")
         finally:
             over.set()
             for thread in threads:

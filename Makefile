@@ -6,6 +6,7 @@
 # make bench           measure, beside peers
 # make install         install into PREFIX, under DESTDIR
 # make header          write include/st_secrets.h anew from src/ffi
+# make wheel            build the Python package into build/dist
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 MAJOR := $(word 1,$(subst ., ,$(VERSION)))
@@ -22,7 +23,7 @@ BUILD := build
 CARGO_BUILD := $(CARGO) build --target-dir target --release --locked --features wiping-allocator
 SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock build.rs
 
-.PHONY: all demo demo-servers test soak bench install header clean tools test-rust test-model test-c lint
+.PHONY: all demo demo-servers test soak bench install header clean tools test-rust test-model test-c lint test-python wheel
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/lib/libst_secrets.so $(BUILD)/lib/libst_secrets.a
@@ -90,6 +91,13 @@ test-model:
 
 test-c: all $(BUILD)/launcher
 	sh tests/c/run.sh
+
+wheel: $(BUILD)/lib/libst_secrets.a
+	python3 bindings/python/build.py $(BUILD)/python $(BUILD)/dist
+
+test-python: all
+	sh tests/python-tools.sh
+	sh bindings/python/test.sh
 
 test: tools lint test-rust test-model test-c
 

@@ -22,7 +22,7 @@ flock 9
 if is_there; then
     exit 0
 fi
-echo "installing for the tests, into $venv: moto, OpenBao, boto3, hvac, cryptography" >&2
+echo "installing for the tests, into $venv: moto, OpenBao, boto3, hvac, cryptography, mypy, cachebox, cachetools" >&2
 [ -x "$venv/bin/pip" ] && "$venv/bin/python" -c '' 2>/dev/null || python3 -m venv --clear "$venv"
 pip() {
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --retries 5 "$@" || {

@@ -1,0 +1,7 @@
+#!/bin/sh
+# Prints what calls cost from Python, beside peers. build/lib must be there.
+set -eu
+cd "$(dirname "$0")/.."
+sh tests/python-tools.sh
+build/venv/bin/python bindings/python/build.py build/python >/dev/null
+PYTHONPATH=build/python build/venv/bin/python benches/python.py

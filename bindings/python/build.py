@@ -1,0 +1,152 @@
+"""Builds the Python package: the extension module with the library in it, and a wheel of it all.
+
+    python3 build.py ROOT/build/python        the package, to be put on PYTHONPATH
+    python3 build.py ROOT/build/python WHEELS the same, and the wheel in the folder WHEELS
+
+One wheel serves all versions of Python from 3.10 (stable ABI). It needs a C compiler, Python's headers, and
+build/lib/libst_secrets.a; nothing has to be installed for it.
+"""
+
+import base64
+import hashlib
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+LIBRARY = ROOT / "build" / "lib" / "libst_secrets.a"
+STATIC_LIBS = "-lgcc_s -lutil -lrt -lpthread -lm -ldl -lc".split()
+FLAGS = "-std=c11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -fPIC -fvisibility=hidden".split()
+# Only the module's entry is exported, and it is never unloaded: the library's thread-local destructors stay in it.
+LINK_FLAGS = "-shared -Wl,-Bsymbolic -Wl,-z,nodelete -Wl,-z,now".split()
+
+
+def run(command):
+    result = subprocess.run(command, stdout=subprocess.PIPE, check=False, text=True)
+    if result.returncode != 0:
+        sys.exit(f"this command failed: {shlex.join(command)}")
+    return result.stdout
+
+
+def version():
+    return re.search(r'^version = "(.*)"', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)[1]
+
+
+def headers():
+    for place in (sysconfig.get_path("include"), sysconfig.get_path("platinclude")):
+        if place and (Path(place) / "Python.h").exists():
+            return place
+    sys.exit("Python.h is missing: install the headers of this Python (package python3-dev)")
+
+
+def is_newer(target, sources):
+    return target.exists() and all(target.stat().st_mtime > source.stat().st_mtime for source in sources)
+
+
+def compile_module(target, work):
+    """Compiles and links what has changed. Nothing of Python is linked: the interpreter that loads the module has it."""
+    if not LIBRARY.exists():
+        sys.exit(f"{LIBRARY} is missing: run make")
+    compiler = shlex.split(os.environ.get("CC", "cc"))
+    extra = shlex.split(os.environ.get("CFLAGS", ""))
+    header = [ROOT / "include" / "st_secrets.h", HERE / "src" / "native.h", Path(__file__)]
+    include = [f"-I{ROOT / 'include'}", f"-I{headers()}"]
+    work.mkdir(parents=True, exist_ok=True)
+    objects = []
+    for source in sorted((HERE / "src").glob("*.c")):
+        objects.append(work / f"{source.stem}.o")
+        if not is_newer(objects[-1], [source, *header]):
+            run([*compiler, *FLAGS, *include, *extra, "-c", str(source), "-o", str(objects[-1])])
+    if not is_newer(target, [LIBRARY, *objects]):
+        script = work / "exports.map"
+        script.write_text("{ global: PyInit__native; local: *; };\n")
+        flags = [*LINK_FLAGS, f"-Wl,--version-script={script}", *extra]
+        run([*compiler, *flags, "-o", str(target), *map(str, objects), str(LIBRARY), *STATIC_LIBS])
+        if not os.environ.get("CFLAGS"):
+            run(["strip", "--strip-unneeded", str(target)])
+
+
+def build(folder):
+    package = folder / "st_secrets"
+    package.mkdir(parents=True, exist_ok=True)
+    present = set()
+    for source in sorted((HERE / "st_secrets").rglob("*")):
+        if source.suffix in (".py", ".pyi", ".typed"):
+            target = package / source.relative_to(HERE / "st_secrets")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+            present.add(target)
+    for old in package.rglob("*.py*"):
+        if old not in present and "__pycache__" not in old.parts:
+            old.unlink()
+    compile_module(package / "_native.abi3.so", folder / "objects")
+    return package
+
+
+def platform(module):
+    """The tag of the oldest glibc that has what the module needs."""
+    needed = re.findall(r"GLIBC_2\.(\d+)", run(["objdump", "-T", str(module)]))
+    return f"manylinux_2_{max(map(int, needed))}_{os.uname().machine}"
+
+
+def metadata():
+    return f"""Metadata-Version: 2.1
+Name: st-secrets
+Version: {version()}
+Summary: Secrets, a TTL cache and credential encryption for training stacks, format-compatible with SimpleTuner
+License: MIT OR Apache-2.0
+Requires-Python: >=3.10
+Classifier: Operating System :: POSIX :: Linux
+Classifier: Programming Language :: Python :: 3
+Classifier: Typing :: Typed
+Description-Content-Type: text/markdown
+
+{(HERE / "README.md").read_text(encoding="utf-8")}"""
+
+
+def wheel(package, target):
+    """The same files give the same wheel, byte for byte."""
+    tag = f"cp310-abi3-{platform(package / '_native.abi3.so')}"
+    info = f"st_secrets-{version()}.dist-info"
+    files = {}
+    for path in sorted(package.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            files[str(Path("st_secrets") / path.relative_to(package))] = path.read_bytes()
+    for name in ("LICENSE-MIT", "LICENSE-APACHE"):
+        files[f"{info}/licenses/{name}"] = (ROOT / name).read_bytes()
+    files[f"{info}/METADATA"] = metadata().encode()
+    files[f"{info}/WHEEL"] = f"Wheel-Version: 1.0\nGenerator: st-secrets\nRoot-Is-Purelib: false\nTag: {tag}\n".encode()
+    record = "".join(
+        f"{name},sha256={base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b'=').decode()},{len(data)}\n"
+        for name, data in files.items()
+    )
+    files[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n".encode()
+    target.mkdir(parents=True, exist_ok=True)
+    for old in target.glob("st_secrets-*.whl"):
+        old.unlink()
+    path = target / f"st_secrets-{version()}-{tag}.whl"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.external_attr = (0o100755 if name.endswith(".so") else 0o100644) << 16
+            archive.writestr(entry, data)
+    return path
+
+
+def main():
+    if len(sys.argv) not in (2, 3):
+        sys.exit(__doc__)
+    package = build(Path(sys.argv[1]))
+    print(wheel(package, Path(sys.argv[2])) if len(sys.argv) == 3 else package)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,266 @@
+/* Cache: objects of Python under text keys, by reference. Loading what is missing is in cache_load.c. */
+#include "native.h"
+
+#include <structmember.h>
+
+static PyObject *cache_type;
+static PyObject *loads; /* json.loads */
+
+static cache_object *allocate(PyTypeObject *type, const st_cache *cache, bool built_in) {
+    cache_object *self = (cache_object *)PyType_GenericAlloc(type, 0);
+    if (self == NULL) {
+        if (!built_in) {
+            st_cache_free((st_cache *)cache);
+        }
+        return NULL;
+    }
+    self->cache = cache;
+    self->built_in = built_in;
+    self->flights = PyDict_New();
+    if (self->flights == NULL) {
+        Py_CLEAR(self);
+    }
+    return self;
+}
+
+static PyObject *new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
+    static char *names[] = {"default_ttl", "max_size", "cleanup_interval", NULL};
+    double default_ttl = 300.0, cleanup_interval = 60.0;
+    Py_ssize_t max_size = 1000;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|dnd:TTLCache", names, &default_ttl, &max_size, &cleanup_interval)) {
+        return NULL;
+    }
+    if (max_size < 0) {
+        return raise_status(ST_INVALID_ARGUMENT, "max_size must be 0 or more");
+    }
+    st_cache *cache = NULL;
+    ST_ERROR(error);
+    if (st_cache_new(default_ttl, (size_t)max_size, cleanup_interval, &cache, &error) != ST_OK) {
+        return raise_error(&error);
+    }
+    return (PyObject *)allocate(type, cache, false);
+}
+
+/* _built_in(user: bool): one of the two caches of the process. They are never freed. */
+static PyObject *built_in(PyObject *type, PyObject *user) {
+    const st_cache *cache = PyObject_IsTrue(user) ? st_cache_user_permission() : st_cache_provider_config();
+    return (PyObject *)allocate((PyTypeObject *)type, cache, true);
+}
+
+static int traverse(cache_object *self, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->flights);
+    return held_visit(self->objects, visit, arg);
+}
+
+static int clear_references(cache_object *self) {
+    if (!self->built_in) {
+        st_cache_clear(self->cache, NULL, NULL);
+        release_dropped();
+    }
+    Py_CLEAR(self->flights);
+    return 0;
+}
+
+static void dealloc(cache_object *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    if (!self->built_in) {
+        st_cache_free((st_cache *)self->cache);
+        release_dropped();
+    }
+    Py_CLEAR(self->flights);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
+    Py_DECREF(type);
+}
+
+/* What the library itself put into a built-in cache: JSON. */
+static PyObject *parsed(cache_object *self, const char *key, Py_ssize_t len) {
+    st_bytes bytes = {0};
+    ST_ERROR(error);
+    st_status status = st_cache_get(self->cache, key, (size_t)len, &bytes, &error);
+    release_dropped();
+    if (status != ST_OK) {
+        return status == ST_NOT_FOUND ? Py_NewRef(missing) : raise_error(&error);
+    }
+    PyObject *text = str_from(&bytes, "the entry");
+    PyObject *value = text == NULL ? NULL : PyObject_CallFunctionObjArgs(loads, text, NULL);
+    Py_XDECREF(text);
+    return value;
+}
+
+/* A new reference: the value, or `missing`. A hit lets no other thread run. */
+static PyObject *look_up(cache_object *self, const char *key, Py_ssize_t len) {
+    st_object object = {0};
+    st_status status = st_cache_get_object(self->cache, key, (size_t)len, &object, NULL);
+    if (status == ST_OK) {
+        PyObject *value = Py_NewRef(((held *)object.object)->object);
+        st_object_free(&object);
+        release_dropped();
+        return value;
+    }
+    release_dropped();
+    if (status == ST_NOT_FOUND) {
+        return Py_NewRef(missing);
+    }
+    if (status == ST_WRONG_TYPE) {
+        return parsed(self, key, len);
+    }
+    ST_ERROR(error);
+    error.status = st_cache_get_object(self->cache, key, (size_t)len, &object, &error);
+    return raise_error(&error);
+}
+
+static PyObject *get(cache_object *self, PyObject *const *args, Py_ssize_t given, PyObject *keywords) {
+    static const char *const names[] = {"key", "default", NULL};
+    PyObject *out[2] = {args[0], NULL};
+    const char *key;
+    Py_ssize_t len;
+    if ((given != 1 || keywords != NULL) && !arguments("get", names, 1, args, given, keywords, out)) {
+        return NULL;
+    }
+    if (!text_of(out[0], "key", &key, &len)) {
+        return NULL;
+    }
+    PyObject *value = look_up(self, key, len);
+    if (value == missing) {
+        Py_DECREF(value);
+        return Py_NewRef(out[1] == NULL ? Py_None : out[1]);
+    }
+    return value;
+}
+
+static PyObject *set(cache_object *self, PyObject *const *args, Py_ssize_t given, PyObject *keywords) {
+    static const char *const names[] = {"key", "value", "ttl", NULL};
+    PyObject *out[3];
+    const char *key;
+    Py_ssize_t len;
+    double ttl;
+    if (!arguments("set", names, 2, args, given, keywords, out) || !text_of(out[0], "key", &key, &len) ||
+        !seconds_of(out[2], "ttl", ST_TTL_DEFAULT, &ttl)) {
+        return NULL;
+    }
+    held *held = held_new(&self->objects, out[1]);
+    if (held == NULL) {
+        return NULL;
+    }
+    ST_ERROR(error);
+    st_status status = st_cache_set_object(self->cache, key, (size_t)len, held, held_drop, ttl, &error);
+    release_dropped();
+    if (status != ST_OK) {
+        return raise_error(&error);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *get_or_set(cache_object *self, PyObject *const *args, Py_ssize_t given, PyObject *keywords) {
+    static const char *const names[] = {"key", "factory", "ttl", NULL};
+    PyObject *out[3];
+    const char *key;
+    Py_ssize_t len;
+    double ttl;
+    if (!arguments("get_or_set", names, 2, args, given, keywords, out) || !text_of(out[0], "key", &key, &len) ||
+        !seconds_of(out[2], "ttl", ST_TTL_DEFAULT, &ttl)) {
+        return NULL;
+    }
+    PyObject *value = look_up(self, key, len);
+    if (value == missing) {
+        Py_DECREF(value);
+        return PyObject_CallMethod((PyObject *)self, "_load", "OOO", out[0], out[1], out[2] == NULL ? Py_None : out[2]);
+    }
+    return value;
+}
+
+static PyObject *delete(cache_object *self, PyObject *key_object) {
+    const char *key;
+    Py_ssize_t len;
+    if (!text_of(key_object, "key", &key, &len)) {
+        return NULL;
+    }
+    bool existed = false;
+    ST_ERROR(error);
+    st_status status = st_cache_delete(self->cache, key, (size_t)len, &existed, &error);
+    release_dropped();
+    return status == ST_OK ? PyBool_FromLong(existed) : raise_error(&error);
+}
+
+static PyObject *clear(cache_object *self, PyObject *unused) {
+    (void)unused;
+    size_t count = 0;
+    ST_ERROR(error);
+    st_status status = st_cache_clear(self->cache, &count, &error);
+    release_dropped();
+    return status == ST_OK ? PyLong_FromSize_t(count) : raise_error(&error);
+}
+
+static PyObject *invalidate_prefix(cache_object *self, PyObject *prefix_object) {
+    const char *prefix;
+    Py_ssize_t len;
+    if (!text_of(prefix_object, "prefix", &prefix, &len)) {
+        return NULL;
+    }
+    size_t count = 0;
+    ST_ERROR(error);
+    st_status status = st_cache_invalidate_prefix(self->cache, prefix, (size_t)len, &count, &error);
+    release_dropped();
+    return status == ST_OK ? PyLong_FromSize_t(count) : raise_error(&error);
+}
+
+static PyObject *stats(cache_object *self, PyObject *unused) {
+    (void)unused;
+    st_cache_counts counts = ST_CACHE_COUNTS_INIT;
+    ST_ERROR(error);
+    st_status status = st_cache_stats(self->cache, &counts, &error);
+    release_dropped();
+    if (status != ST_OK) {
+        return raise_error(&error);
+    }
+    return Py_BuildValue("{sKsKsKsdsKsKsKsKsKsKsK}", "size", counts.entries, "max_size", counts.max_size, "expired_count",
+                         counts.expired_count, "default_ttl", counts.default_ttl, "hits", counts.hits, "misses", counts.misses,
+                         "evictions", counts.evictions, "expirations", counts.expirations, "invalidations",
+                         counts.invalidations, "loads", counts.loads, "load_failures", counts.load_failures);
+}
+
+static PyMethodDef methods[] = {
+    {"get", (PyCFunction)(void (*)(void))get, METH_FASTCALL | METH_KEYWORDS,
+     "get(key, default=None)\n--\n\nThe value under `key`; `default` if there is none or its time is over."},
+    {"set", (PyCFunction)(void (*)(void))set, METH_FASTCALL | METH_KEYWORDS,
+     "set(key, value, ttl=None)\n--\n\nStores `value` for `ttl` seconds (None: those of the cache; math.inf: for ever)."},
+    {"get_or_set", (PyCFunction)(void (*)(void))get_or_set, METH_FASTCALL | METH_KEYWORDS,
+     "get_or_set(key, factory, ttl=None)\n--\n\nThe value under `key`, or else what `factory()` returns, which is stored. "
+     "It is called once, however many threads ask."},
+    {"delete", (PyCFunction)delete, METH_O, "Removes an entry. Tells whether there was one."},
+    {"clear", (PyCFunction)clear, METH_NOARGS, "Removes all entries. Tells how many there were."},
+    {"invalidate_prefix", (PyCFunction)invalidate_prefix, METH_O,
+     "Removes the entries whose keys begin with this. Tells how many there were."},
+    {"stats", (PyCFunction)stats, METH_NOARGS, "The state of the cache, and what happened to it since it was made."},
+    {"_begin", (PyCFunction)cache_begin, METH_VARARGS, NULL},
+    {"_wait", (PyCFunction)cache_wait, METH_VARARGS, NULL},
+    {"_finish", (PyCFunction)cache_finish, METH_VARARGS, NULL},
+    {"_abandon", (PyCFunction)cache_abandon, METH_VARARGS, NULL},
+    {"_built_in", built_in, METH_O | METH_CLASS, NULL},
+    {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, NULL},
+    {"__reduce__", refuse_pickling, METH_NOARGS, NULL},
+    {"__reduce_ex__", refuse_pickling, METH_O, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot slots[] = {
+    {Py_tp_doc, "A cache whose entries live for a time."},
+    {Py_tp_new, new},
+    {Py_tp_dealloc, dealloc},
+    {Py_tp_traverse, traverse},
+    {Py_tp_clear, clear_references},
+    {Py_tp_methods, methods},
+    {0, NULL},
+};
+
+static PyType_Spec spec = {"st_secrets._native.Cache", sizeof(cache_object), 0,
+                           Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, slots};
+
+int cache_init(PyObject *module) {
+    PyObject *json = PyImport_ImportModule("json");
+    loads = json == NULL ? NULL : PyObject_GetAttrString(json, "loads");
+    Py_XDECREF(json);
+    return loads == NULL ? -1 : add_type(module, &spec, &cache_type);
+}

@@ -1,0 +1,182 @@
+/* Cipher: encryption of credentials. */
+#include "native.h"
+
+typedef struct {
+    PyObject_HEAD
+    handle handle; /* no pointer: the cipher of the process */
+} cipher_object;
+
+static PyObject *cipher_type;
+
+/* Cipher(json), or with json=None the defaults; Cipher.default() has no cipher of its own. */
+static PyObject *new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
+    (void)keywords;
+    PyObject *json = Py_None;
+    int of_process = 0;
+    if (!PyArg_ParseTuple(args, "|Op:Cipher", &json, &of_process)) {
+        return NULL;
+    }
+    st_cipher *cipher = NULL;
+    if (!of_process) {
+        st_config *config = config_of(json);
+        if (config == NULL) {
+            return NULL;
+        }
+        st_status status;
+        ST_ERROR(error);
+        WITHOUT_GIL(status = st_cipher_open(config, &cipher, &error));
+        st_config_free(config);
+        if (failed(status, &error)) {
+            return NULL;
+        }
+    }
+    cipher_object *self = (cipher_object *)PyType_GenericAlloc(type, 0);
+    if (self == NULL) {
+        st_cipher_free(cipher);
+        return NULL;
+    }
+    self->handle = (handle){cipher, 0, false, (void (*)(void *))st_cipher_free};
+    return (PyObject *)self;
+}
+
+static void dealloc(cipher_object *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    handle_close(&self->handle);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
+    Py_DECREF(type);
+}
+
+#define CIPHER_CALL(self, call) \
+    do { \
+        if (!handle_enter(&(self)->handle, "Cipher")) { \
+            return NULL; \
+        } \
+        WITHOUT_GIL(call); \
+        handle_leave(&(self)->handle); \
+    } while (0)
+
+static PyObject *encrypt(cipher_object *self, PyObject *plaintext) {
+    const char *data;
+    Py_ssize_t len;
+    if (!bytes_of(plaintext, "plaintext", &data, &len)) {
+        return NULL;
+    }
+    st_bytes token = {0};
+    st_status status;
+    ST_ERROR(error);
+    CIPHER_CALL(self, status = st_encrypt(self->handle.pointer, data, (size_t)len, &token, &error));
+    return failed(status, &error) ? NULL : str_from(&token, "the token");
+}
+
+static PyObject *decrypt_as(cipher_object *self, PyObject *token, PyObject *(*convert)(st_bytes *)) {
+    const char *data;
+    Py_ssize_t len;
+    if (!bytes_of(token, "token", &data, &len)) {
+        return NULL;
+    }
+    st_bytes plaintext = {0};
+    st_status status;
+    ST_ERROR(error);
+    CIPHER_CALL(self, status = st_decrypt(self->handle.pointer, data, (size_t)len, &plaintext, &error));
+    return failed(status, &error) ? NULL : convert(&plaintext);
+}
+
+static PyObject *decrypt(cipher_object *self, PyObject *token) {
+    return decrypt_as(self, token, bytes_from);
+}
+
+static PyObject *text_from(st_bytes *bytes) {
+    return str_from(bytes, "the plain text");
+}
+
+static PyObject *decrypt_text(cipher_object *self, PyObject *token) {
+    return decrypt_as(self, token, text_from);
+}
+
+static PyObject *reencrypt(cipher_object *self, PyObject *token) {
+    const char *data;
+    Py_ssize_t len;
+    if (!bytes_of(token, "token", &data, &len)) {
+        return NULL;
+    }
+    st_bytes newest = {0};
+    bool changed = false;
+    st_status status;
+    ST_ERROR(error);
+    CIPHER_CALL(self, status = st_reencrypt(self->handle.pointer, data, (size_t)len, &newest, &changed, &error));
+    PyObject *text = failed(status, &error) ? NULL : str_from(&newest, "the token");
+    return text == NULL ? NULL : Py_BuildValue("(NN)", text, PyBool_FromLong(changed));
+}
+
+static PyObject *rotate_key(cipher_object *self, PyObject *unused) {
+    (void)unused;
+    st_status status;
+    ST_ERROR(error);
+    CIPHER_CALL(self, status = st_rotate_key(self->handle.pointer, &error));
+    if (failed(status, &error)) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *close_now(cipher_object *self, PyObject *unused) {
+    (void)unused;
+    handle_close(&self->handle);
+    Py_RETURN_NONE;
+}
+
+bool cipher_of(PyObject *object, handle **out) {
+    *out = NULL;
+    if (object == Py_None) {
+        return true;
+    }
+    if (!PyObject_TypeCheck(object, (PyTypeObject *)cipher_type)) {
+        PyErr_SetString(PyExc_TypeError, "cipher must be a Cipher or None");
+        return false;
+    }
+    *out = &((cipher_object *)object)->handle;
+    return true;
+}
+
+PyObject *cipher_reset(PyObject *module, PyObject *json) {
+    (void)module;
+    st_config *config = json == Py_None ? NULL : config_of(json);
+    if (config == NULL && json != Py_None) {
+        return NULL;
+    }
+    st_status status;
+    ST_ERROR(error);
+    WITHOUT_GIL(status = st_cipher_reset(config, &error));
+    st_config_free(config);
+    if (failed(status, &error)) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef methods[] = {
+    {"encrypt", (PyCFunction)encrypt, METH_O, "Encrypts text or bytes under the newest key: a token, as SimpleTuner stores it."},
+    {"decrypt", (PyCFunction)decrypt, METH_O, "The bytes that a token holds, whichever of the keys it was made with."},
+    {"decrypt_text", (PyCFunction)decrypt_text, METH_O, "As decrypt(), as str."},
+    {"reencrypt", (PyCFunction)reencrypt, METH_O, "(a token of the same under the newest key, whether it is another one)."},
+    {"rotate_key", (PyCFunction)rotate_key, METH_NOARGS, "Puts a new key into the key file; the old one still decrypts."},
+    {"close", (PyCFunction)close_now, METH_NOARGS, "Frees the cipher and wipes its keys; further calls raise ValueError."},
+    {"__reduce__", refuse_pickling, METH_NOARGS, NULL},
+    {"__reduce_ex__", refuse_pickling, METH_O, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot slots[] = {
+    {Py_tp_doc, "Keys with which credentials are encrypted. The argument is its settings, as JSON."},
+    {Py_tp_new, new},
+    {Py_tp_dealloc, dealloc},
+    {Py_tp_methods, methods},
+    {0, NULL},
+};
+
+static PyType_Spec spec = {"st_secrets._native.Cipher", sizeof(cipher_object), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+                           slots};
+
+int cipher_init(PyObject *module) {
+    return add_type(module, &spec, &cipher_type);
+}

@@ -1,0 +1,120 @@
+/* Between the threads of Python and the library: the GIL, and who holds what. */
+#include "native.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* Set when the interpreter is gone. */
+static atomic_bool ended;
+
+_Atomic(held *) dropped;
+
+static void python_ended(void) {
+    atomic_store(&ended, true);
+}
+
+int gil_init(void) {
+    if (Py_AtExit(python_ended) != 0) {
+        PyErr_SetString(PyExc_ImportError, "st_secrets: no place is left for a function to be called at exit");
+        return -1;
+    }
+    return 0;
+}
+
+/* While the interpreter ends, it unwinds (pthread_exit) the stack of any other thread that wants the GIL. No frame of the
+ * library may be unwound: such a thread rests here until the process is over, as newer versions of Python have it. */
+static void rest(void *unused) {
+    (void)unused;
+    for (;;) {
+        pause();
+    }
+}
+
+bool with_gil(void (*work)(void *), void *context) {
+    if (atomic_load(&ended)) {
+        return false;
+    }
+    pthread_cleanup_push(rest, NULL);
+    PyGILState_STATE state = PyGILState_Ensure();
+    work(context);
+    PyGILState_Release(state);
+    pthread_cleanup_pop(0);
+    return true;
+}
+
+held *held_new(held **list, PyObject *object) {
+    held *new = malloc(sizeof *new);
+    if (new == NULL) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    *new = (held){Py_NewRef(object), *list, list, NULL};
+    if (*list != NULL) {
+        (*list)->link = &new->next;
+    }
+    *list = new;
+    return new;
+}
+
+void held_drop(void *context) {
+    held *this = context;
+    this->next_dropped = atomic_load(&dropped);
+    while (!atomic_compare_exchange_weak(&dropped, &this->next_dropped, this)) {
+    }
+}
+
+void release_dropped_now(void) {
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    held *first = atomic_exchange(&dropped, NULL);
+    /* Before any code of Python's can run, which might free what the lists belong to. */
+    for (held *this = first; this != NULL; this = this->next_dropped) {
+        *this->link = this->next;
+        if (this->next != NULL) {
+            this->next->link = this->link;
+        }
+    }
+    while (first != NULL) {
+        held *this = first;
+        first = this->next_dropped;
+        Py_DECREF(this->object);
+        free(this);
+    }
+    PyErr_Restore(type, value, traceback);
+}
+
+int held_visit(held *list, visitproc visit, void *arg) {
+    for (; list != NULL; list = list->next) {
+        Py_VISIT(list->object);
+    }
+    return 0;
+}
+
+bool handle_enter(handle *handle, const char *what) {
+    if (handle->closed) {
+        PyErr_Format(PyExc_ValueError, "this %s is closed", what);
+        return false;
+    }
+    handle->users++;
+    return true;
+}
+
+static void free_unused(handle *handle) {
+    if (handle->closed && handle->users == 0 && handle->pointer != NULL) {
+        void *pointer = handle->pointer;
+        handle->pointer = NULL;
+        handle->free(pointer);
+        release_dropped();
+    }
+}
+
+void handle_leave(handle *handle) {
+    handle->users--;
+    free_unused(handle);
+}
+
+void handle_close(handle *handle) {
+    handle->closed = true;
+    free_unused(handle);
+}

@@ -1,0 +1,142 @@
+/* Secret: a value as the library hands it out, wiped when it is closed or freed, and shown nowhere. */
+#include "native.h"
+
+#include <math.h>
+#include <structmember.h>
+
+typedef struct {
+    PyObject_HEAD
+    st_bytes bytes;
+    st_secret_info info;
+} secret_object;
+
+static PyObject *secret_type;
+
+PyObject *secret_new(st_bytes *bytes, const st_secret_info *info) {
+    secret_object *self = (secret_object *)PyType_GenericAlloc((PyTypeObject *)secret_type, 0);
+    if (self == NULL) {
+        st_bytes_free(bytes);
+        return NULL;
+    }
+    self->bytes = *bytes;
+    *bytes = (st_bytes){0};
+    self->info = *info;
+    return (PyObject *)self;
+}
+
+static void dealloc(secret_object *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    st_bytes_free(&self->bytes);
+    PyObject_Free(self);
+    Py_DECREF(type);
+}
+
+static bool is_open(secret_object *self) {
+    if (self->bytes.data == NULL) {
+        PyErr_SetString(PyExc_ValueError, "this Secret is closed");
+        return false;
+    }
+    return true;
+}
+
+static PyObject *reveal(secret_object *self, PyObject *unused) {
+    (void)unused;
+    st_bytes bytes = {0};
+    ST_ERROR(error);
+    if (!is_open(self)) {
+        return NULL;
+    }
+    if (st_bytes_clone(&self->bytes, &bytes, &error) != ST_OK) {
+        return raise_error(&error);
+    }
+    return str_from(&bytes, "the value");
+}
+
+static PyObject *reveal_bytes(secret_object *self, PyObject *unused) {
+    (void)unused;
+    return is_open(self) ? PyBytes_FromStringAndSize((const char *)self->bytes.data, (Py_ssize_t)self->bytes.len) : NULL;
+}
+
+static PyObject *close_now(secret_object *self, PyObject *unused) {
+    (void)unused;
+    st_bytes_free(&self->bytes);
+    Py_RETURN_NONE;
+}
+
+static PyObject *enter(PyObject *self, PyObject *unused) {
+    (void)unused;
+    return Py_NewRef(self);
+}
+
+static PyObject *leave(secret_object *self, PyObject *args) {
+    (void)args;
+    return close_now(self, NULL);
+}
+
+static PyObject *show(secret_object *self) {
+    return PyUnicode_FromFormat("Secret(***, layer='%s')", self->info.layer);
+}
+
+/* A format such as f"{secret:>10}" gives what str() does. */
+static PyObject *format(PyObject *self, PyObject *spec) {
+    PyObject *text = PyObject_Str(self);
+    PyObject *formatted = text == NULL ? NULL : PyObject_Format(text, spec);
+    Py_XDECREF(text);
+    return formatted;
+}
+
+static PyObject *layer(secret_object *self, void *unused) {
+    (void)unused;
+    return PyUnicode_FromString(self->info.layer);
+}
+
+static PyObject *version(secret_object *self, void *unused) {
+    (void)unused;
+    return PyUnicode_FromString(self->info.version);
+}
+
+static PyObject *flag(secret_object *self, void *which) {
+    return PyBool_FromLong((self->info.flags & (uint32_t)(uintptr_t)which) != 0);
+}
+
+static PyMethodDef methods[] = {
+    {"reveal", (PyCFunction)reveal, METH_NOARGS, "The value as str, a copy of it."},
+    {"reveal_bytes", (PyCFunction)reveal_bytes, METH_NOARGS, "The value as bytes, a copy of it."},
+    {"close", (PyCFunction)close_now, METH_NOARGS, "Lets go of the value; if nobody else has it, it is wiped."},
+    {"__enter__", enter, METH_NOARGS, NULL},
+    {"__exit__", (PyCFunction)leave, METH_VARARGS, NULL},
+    {"__format__", format, METH_O, NULL},
+    {"__reduce__", refuse_pickling, METH_NOARGS, NULL},
+    {"__reduce_ex__", refuse_pickling, METH_O, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMemberDef members[] = {
+    {"source", T_INT, offsetof(secret_object, info.source), READONLY, "The kind of the layer, one of SOURCE_…."},
+    {"age", T_DOUBLE, offsetof(secret_object, info.age), READONLY, "Seconds since the layer was asked."},
+    {"expires_in", T_DOUBLE, offsetof(secret_object, info.expires_in), READONLY, "Seconds until it is asked again."},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyGetSetDef properties[] = {
+    {"layer", (getter)layer, NULL, "The name of the layer: 'env', 'file', 'aws', 'vault', or that of a provider.", NULL},
+    {"version", (getter)version, NULL, "The layer's own name of this version; empty if it has none.", NULL},
+    {"stale", (getter)flag, NULL, "The layer does not answer now; this is what it answered before.",
+     (void *)(uintptr_t)ST_SECRET_STALE},
+    {"cached", (getter)flag, NULL, "The value comes from memory.", (void *)(uintptr_t)ST_SECRET_CACHED},
+    {"degraded", (getter)flag, NULL, "A layer that goes before this one failed.", (void *)(uintptr_t)ST_SECRET_DEGRADED},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot slots[] = {
+    {Py_tp_doc, "A secret, and where it came from. It is wiped when closed, and never shown: ask with reveal()."},
+    {Py_tp_dealloc, dealloc}, {Py_tp_repr, show},       {Py_tp_str, show}, {Py_tp_methods, methods},
+    {Py_tp_members, members}, {Py_tp_getset, properties}, {0, NULL},
+};
+
+static PyType_Spec spec = {"st_secrets._native.Secret", sizeof(secret_object), 0,
+                           Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE, slots};
+
+int secret_init(PyObject *module) {
+    return add_type(module, &spec, &secret_type);
+}

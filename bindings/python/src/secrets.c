@@ -1,0 +1,211 @@
+/* Secrets: a manager, and how values are found in it. What else it can do is in secrets_more.c. */
+#include "native.h"
+
+#include <string.h>
+
+static PyObject *secrets_type;
+
+static PyObject *new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
+    (void)keywords;
+    PyObject *json = Py_None;
+    if (!PyArg_ParseTuple(args, "|O:Secrets", &json)) {
+        return NULL;
+    }
+    st_config *config = config_of(json);
+    if (config == NULL) {
+        return NULL;
+    }
+    st_secrets *secrets = NULL;
+    st_status status;
+    ST_ERROR(error);
+    WITHOUT_GIL(status = st_secrets_open(config, &secrets, &error));
+    st_config_free(config);
+    if (status != ST_OK) {
+        return raise_error(&error);
+    }
+    secrets_object *self = (secrets_object *)PyType_GenericAlloc(type, 0);
+    if (self == NULL) {
+        st_secrets_free(secrets);
+        return NULL;
+    }
+    self->handle = (handle){secrets, 0, false, (void (*)(void *))st_secrets_free};
+    return (PyObject *)self;
+}
+
+static int traverse(secrets_object *self, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE(self));
+    return held_visit(self->providers, visit, arg);
+}
+
+static int clear(secrets_object *self) {
+    handle_close(&self->handle);
+    return 0;
+}
+
+static void dealloc(secrets_object *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    handle_close(&self->handle);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
+    Py_DECREF(type);
+}
+
+/* What needs no waiting is found at once; only for the rest other threads are let run. */
+static PyObject *get_as(secrets_object *self, PyObject *key, PyObject *fallback, PyObject *(*convert)(st_bytes *)) {
+    const char *text;
+    Py_ssize_t len;
+    if (!text_of(key, "key", &text, &len) || !handle_enter(&self->handle, "SecretsManager")) {
+        return NULL;
+    }
+    const st_secrets *secrets = self->handle.pointer;
+    st_bytes value = {0};
+    ST_ERROR(error);
+    st_secret_info info;
+    info.size = sizeof info;
+    st_status status =
+        st_secrets_get_with(secrets, text, (size_t)len, ST_TIMEOUT_DEFAULT, ST_GET_CACHED_ONLY, &value, &info, NULL);
+    /* Anything else can be because a layer was left out. */
+    if (status == ST_OK ? (info.flags & ST_SECRET_DEGRADED) != 0 : status != ST_NOT_FOUND) {
+        st_bytes_free(&value);
+        WITHOUT_GIL(status = st_secrets_get(secrets, text, (size_t)len, &value, &error));
+    }
+    handle_leave(&self->handle);
+    if (status == ST_NOT_FOUND && !interrupted()) {
+        return Py_NewRef(fallback == NULL ? Py_None : fallback);
+    }
+    if (PyErr_Occurred() || failed(status, &error)) {
+        st_bytes_free(&value);
+        return NULL;
+    }
+    return convert(&value);
+}
+
+static PyObject *value_as_str(st_bytes *value) {
+    return str_from(value, "the value");
+}
+
+static const char *const get_names[] = {"key", "default", NULL};
+
+static PyObject *get(secrets_object *self, PyObject *const *args, Py_ssize_t given, PyObject *keywords) {
+    PyObject *out[2];
+    return arguments("get", get_names, 1, args, given, keywords, out) ? get_as(self, out[0], out[1], value_as_str) : NULL;
+}
+
+static PyObject *get_bytes(secrets_object *self, PyObject *const *args, Py_ssize_t given, PyObject *keywords) {
+    PyObject *out[2];
+    return arguments("get_bytes", get_names, 1, args, given, keywords, out) ? get_as(self, out[0], out[1], bytes_from) : NULL;
+}
+
+static bool flag_of(PyObject *object, uint32_t flag, uint32_t *flags) {
+    int set = object == NULL ? 0 : PyObject_IsTrue(object);
+    *flags |= set > 0 ? flag : 0;
+    return set >= 0;
+}
+
+static PyObject *find(secrets_object *self, PyObject *const *args, Py_ssize_t given, PyObject *keywords) {
+    static const char *const names[] = {"key", "timeout", "refresh", "cached_only", NULL};
+    PyObject *out[4];
+    const char *key;
+    Py_ssize_t len;
+    double timeout;
+    uint32_t flags = 0;
+    if (!arguments("find", names, 1, args, given, keywords, out) || !text_of(out[0], "key", &key, &len) ||
+        !seconds_of(out[1], "timeout", ST_TIMEOUT_DEFAULT, &timeout) || !flag_of(out[2], ST_GET_REFRESH, &flags) ||
+        !flag_of(out[3], ST_GET_CACHED_ONLY, &flags)) {
+        return NULL;
+    }
+    st_bytes value = {0};
+    st_secret_info info = ST_SECRET_INFO_INIT;
+    st_status status;
+    ST_ERROR(error);
+    SECRETS_CALL(self, status = st_secrets_get_with(self->handle.pointer, key, (size_t)len, timeout, flags, &value, &info, &error));
+    if (failed(status, &error)) {
+        st_bytes_free(&value);
+        return NULL;
+    }
+    return secret_new(&value, &info);
+}
+
+#define CONVENIENCE(name, function) \
+    static PyObject *name(secrets_object *self, PyObject *unused) { \
+        (void)unused; \
+        st_bytes value = {0}; \
+        st_status status; \
+        ST_ERROR(error); \
+        SECRETS_CALL(self, status = function(self->handle.pointer, &value, &error)); \
+        if (status == ST_NOT_FOUND && !interrupted()) { \
+            Py_RETURN_NONE; \
+        } \
+        if (PyErr_Occurred() || failed(status, &error)) { \
+            st_bytes_free(&value); \
+            return NULL; \
+        } \
+        return str_from(&value, "the value"); \
+    }
+CONVENIENCE(get_replicate_token, st_secrets_get_replicate_token)
+CONVENIENCE(get_hf_token, st_secrets_get_hf_token)
+CONVENIENCE(get_webhook_secret, st_secrets_get_webhook_secret)
+
+static PyObject *close_now(secrets_object *self, PyObject *unused) {
+    (void)unused;
+    handle_close(&self->handle);
+    Py_RETURN_NONE;
+}
+
+bool secrets_of(PyObject *object, handle **out) {
+    *out = NULL;
+    if (object == Py_None) {
+        return true;
+    }
+    if (!PyObject_TypeCheck(object, (PyTypeObject *)secrets_type)) {
+        PyErr_SetString(PyExc_TypeError, "secrets must be a SecretsManager or None");
+        return false;
+    }
+    *out = &((secrets_object *)object)->handle;
+    return true;
+}
+
+static PyMethodDef methods[] = {
+    {"get", (PyCFunction)(void (*)(void))get, METH_FASTCALL | METH_KEYWORDS,
+     "get(key, default=None)\n--\n\nThe value as str; `default` if every layer was asked and has none."},
+    {"get_bytes", (PyCFunction)(void (*)(void))get_bytes, METH_FASTCALL | METH_KEYWORDS,
+     "get_bytes(key, default=None)\n--\n\nAs get(), as bytes."},
+    {"find", (PyCFunction)(void (*)(void))find, METH_FASTCALL | METH_KEYWORDS,
+     "find(key, timeout=None, refresh=False, cached_only=False)\n--\n\nThe value as a Secret, which tells where it came from."},
+    {"get_replicate_token", (PyCFunction)get_replicate_token, METH_NOARGS, "The value of REPLICATE_API_TOKEN, or None."},
+    {"get_hf_token", (PyCFunction)get_hf_token, METH_NOARGS, "The value of HF_TOKEN, or None."},
+    {"get_webhook_secret", (PyCFunction)get_webhook_secret, METH_NOARGS, "The value of CLOUD_WEBHOOK_SECRET, or None."},
+    {"get_many", (PyCFunction)secrets_get_many, METH_O,
+     "A dict of those of these keys that have a value, as str; what fails for one of them is raised."},
+    {"set_secret", (PyCFunction)secrets_set, METH_VARARGS, "set_secret(key, value): writes it into the secrets file."},
+    {"set_replicate_token", (PyCFunction)secrets_set_replicate_token, METH_O, "Writes REPLICATE_API_TOKEN into the secrets file."},
+    {"delete_secret", (PyCFunction)secrets_delete, METH_O, "Removes it from the secrets file. Tells whether it was there."},
+    {"refresh", (PyCFunction)(void (*)(void))secrets_refresh, METH_FASTCALL | METH_KEYWORDS,
+     "refresh(timeout=None)\n--\n\nLooks at every source now."},
+    {"clear_cache", (PyCFunction)secrets_clear_cache, METH_NOARGS, "Forgets, and so wipes, every value that is remembered."},
+    {"_describe", (PyCFunction)secrets_describe, METH_NOARGS, NULL},
+    {"_check", (PyCFunction)secrets_check, METH_NOARGS, NULL},
+    {"_file_path", (PyCFunction)secrets_file_path, METH_NOARGS, NULL},
+    {"_add_provider", (PyCFunction)secrets_add_provider, METH_VARARGS, NULL},
+    {"close", (PyCFunction)close_now, METH_NOARGS, "Frees the manager; further calls raise ValueError."},
+    {"__reduce__", refuse_pickling, METH_NOARGS, NULL},
+    {"__reduce_ex__", refuse_pickling, METH_O, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot slots[] = {
+    {Py_tp_doc, "A secrets manager. The argument is its settings, as JSON."},
+    {Py_tp_new, new},
+    {Py_tp_dealloc, dealloc},
+    {Py_tp_traverse, traverse},
+    {Py_tp_clear, clear},
+    {Py_tp_methods, methods},
+    {0, NULL},
+};
+
+static PyType_Spec spec = {"st_secrets._native.Secrets", sizeof(secrets_object), 0,
+                           Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, slots};
+
+int secrets_init(PyObject *module) {
+    return add_type(module, &spec, &secrets_type);
+}

@@ -1,0 +1,138 @@
+"""Secrets, a cache and encryption of credentials for training stacks, format-compatible with SimpleTuner.
+
+    from st_secrets import get_secrets_manager
+    token = get_secrets_manager().get("HF_TOKEN")
+
+Programs that use SimpleTuner's own modules change `simpletuner.simpletuner_sdk.server.services.cloud` to `st_secrets` in
+their imports: `st_secrets.secrets`, `st_secrets.cache`, `st_secrets.auth.credential_encryption` and so on.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from . import _native
+from ._log import set_log_level
+from ._native import Secret
+from .auth.credential_encryption import (
+    Cipher,
+    decrypt_credential,
+    encrypt_credential,
+    reencrypt_credential,
+    reset_cipher,
+    rotate_key,
+)
+from .cache import (
+    TTLCache,
+    cached,
+    get_provider_config_cache,
+    get_user_permission_cache,
+    invalidate_provider_cache,
+    invalidate_user_cache,
+)
+from .errors import (
+    AbandonedError,
+    AccessDeniedError,
+    BadKeyError,
+    BadTokenError,
+    BusyError,
+    CallbackError,
+    ConfigError,
+    CorruptError,
+    DeadlineError,
+    Error,
+    FileError,
+    InvalidArgumentError,
+    NotFoundError,
+    ProtocolError,
+    ReadOnlyError,
+    UnavailableError,
+    WrongTypeError,
+)
+from .replicate_client import (
+    DEFAULT_HARDWARE_INFO,
+    clear_hardware_info_cache,
+    get_hardware_info,
+    get_hardware_info_async,
+    set_hardware_info,
+)
+from .secrets import (
+    AWSSecretsManagerProvider,
+    EnvironmentSecretProvider,
+    FileSecretProvider,
+    HashiCorpVaultProvider,
+    SecretProvider,
+    SecretsManager,
+    get_secrets_manager,
+)
+from .storage import ProviderConfigStore
+from .store import Store, get_store, reset_store
+
+__version__: Final = _native.version()[0]
+
+SOURCE_NONE: Final = 0
+SOURCE_ENV: Final = 1
+SOURCE_FILE: Final = 2
+SOURCE_AWS: Final = 3
+SOURCE_VAULT: Final = 4
+SOURCE_CUSTOM: Final = 5
+SOURCE_STORE: Final = 6
+SOURCE_CREDENTIAL: Final = 7
+
+__all__ = [
+    "AWSSecretsManagerProvider",
+    "AbandonedError",
+    "AccessDeniedError",
+    "BadKeyError",
+    "BadTokenError",
+    "BusyError",
+    "CallbackError",
+    "Cipher",
+    "ConfigError",
+    "CorruptError",
+    "DEFAULT_HARDWARE_INFO",
+    "DeadlineError",
+    "EnvironmentSecretProvider",
+    "Error",
+    "FileError",
+    "FileSecretProvider",
+    "HashiCorpVaultProvider",
+    "InvalidArgumentError",
+    "NotFoundError",
+    "ProtocolError",
+    "ProviderConfigStore",
+    "ReadOnlyError",
+    "SOURCE_AWS",
+    "SOURCE_CREDENTIAL",
+    "SOURCE_CUSTOM",
+    "SOURCE_ENV",
+    "SOURCE_FILE",
+    "SOURCE_NONE",
+    "SOURCE_STORE",
+    "SOURCE_VAULT",
+    "Secret",
+    "SecretProvider",
+    "SecretsManager",
+    "Store",
+    "TTLCache",
+    "UnavailableError",
+    "WrongTypeError",
+    "cached",
+    "clear_hardware_info_cache",
+    "decrypt_credential",
+    "encrypt_credential",
+    "get_hardware_info",
+    "get_hardware_info_async",
+    "get_provider_config_cache",
+    "get_secrets_manager",
+    "get_store",
+    "get_user_permission_cache",
+    "invalidate_provider_cache",
+    "invalidate_user_cache",
+    "reencrypt_credential",
+    "reset_cipher",
+    "reset_store",
+    "rotate_key",
+    "set_hardware_info",
+    "set_log_level",
+]

@@ -1,0 +1,26 @@
+"""What the library has to say, as messages of Python's `logging`: loggers `st_secrets.…`."""
+
+from __future__ import annotations
+
+import logging
+
+from . import _native
+
+_LEVELS = {1: logging.ERROR, 2: logging.WARNING, 3: logging.INFO, 4: logging.DEBUG, 5: logging.DEBUG}
+_NUMBERS = {logging.CRITICAL: 1, logging.ERROR: 1, logging.WARNING: 2, logging.INFO: 3, logging.DEBUG: 4}
+
+logging.getLogger("st_secrets").addHandler(logging.NullHandler())
+
+
+def _log(level: int, target: str, message: str) -> None:
+    logging.getLogger(f"st_secrets.{target}").log(_LEVELS.get(level, logging.DEBUG), "%s", message)
+
+
+def set_log_level(level: int) -> None:
+    """Hands on what the library logs from this level of `logging` on; it is WARNING at first. Messages that are not
+    handed on cost nothing."""
+    number = max((number for name, number in _NUMBERS.items() if name >= level), default=0)
+    _native.log_set(number, _log if number else None)
+
+
+set_log_level(logging.WARNING)

@@ -1,0 +1,159 @@
+"""A cache whose entries live for a time, the two that every process has, and `@cached`.
+
+The names are those of SimpleTuner's `cloud.cache`. A value is kept by reference: what `get` returns is the object that was
+stored. The cache never holds more than `max_size` entries and evicts the least recently used one.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any, ParamSpec, Protocol, TypeVar
+
+from . import _native
+from ._flight import Flight
+
+__all__ = [
+    "TTLCache",
+    "cached",
+    "get_provider_config_cache",
+    "get_user_permission_cache",
+    "invalidate_provider_cache",
+    "invalidate_user_cache",
+]
+
+T = TypeVar("T")
+P = ParamSpec("P")
+R = TypeVar("R", covariant=True)
+_MISSING: Any = _native.MISSING
+
+
+class TTLCache(_native.Cache[T]):
+    """A cache whose entries live for `default_ttl` seconds, unless they are set with another time.
+
+    It may be used from any number of threads and event loops at once, and in the child of a fork."""
+
+    __slots__ = ()
+
+    async def get_or_set_async(
+        self, key: str, factory: Callable[[], Awaitable[T]], ttl: float | None = None
+    ) -> T:
+        """The value under `key`, or else what `await factory()` gives, which is stored. It is called once, however many
+        tasks and threads ask; if its task is cancelled, the next who waits calls its own."""
+        value: T = self.get(key, _MISSING)
+        while value is _MISSING:
+            flight, lease = Flight.enter(self, key)
+            if lease is None:
+                if flight is not None:
+                    await flight.wait_async()
+                    value = flight.result(_MISSING)
+                else:
+                    value = self.get(key, _MISSING)
+                continue
+            try:
+                value = await factory()
+                flight.finish(self, key, lease, value, ttl)
+            except BaseException as error:
+                flight.abandon(self, key, lease, error)
+                flight = None  # else the error would hold itself, through its traceback
+                raise
+        return value
+
+    def _load(self, key: str, factory: Callable[[], T], ttl: float | None) -> T:
+        """What `get_or_set` does about a value that is not there."""
+        value: T = _MISSING
+        while value is _MISSING:
+            flight, lease = Flight.enter(self, key)
+            if lease is None:
+                if flight is not None:
+                    flight.wait()
+                    value = flight.result(_MISSING)
+                else:
+                    value = self.get(key, _MISSING)
+                continue
+            try:
+                value = factory()
+                flight.finish(self, key, lease, value, ttl)
+            except BaseException as error:
+                flight.abandon(self, key, lease, error)
+                flight = None  # else the error would hold itself, through its traceback
+                raise
+        return value
+
+
+_provider_config_cache: TTLCache[dict[str, Any]] = TTLCache._built_in(False)
+_user_permission_cache: TTLCache[Any] = TTLCache._built_in(True)
+
+
+def get_provider_config_cache() -> TTLCache[dict[str, Any]]:
+    """The process's cache for provider configuration, under keys like `provider:replicate:config`: 300 s, 100 entries.
+    `ProviderConfigStore` keeps there what it reads."""
+    return _provider_config_cache
+
+
+def get_user_permission_cache() -> TTLCache[Any]:
+    """The process's cache for permissions of users, under keys like `user:123:permissions`: 60 s, 500 entries."""
+    return _user_permission_cache
+
+
+def invalidate_provider_cache(provider: str) -> int:
+    """Forgets all that is cached about a provider. Tells how many entries there were."""
+    return _native.invalidate_provider(provider)
+
+
+def invalidate_user_cache(user_id: int) -> int:
+    """Forgets all that is cached about a user. Tells how many entries there were."""
+    return _native.invalidate_user(user_id)
+
+
+class Cached(Protocol[P, R]):
+    """A function whose results are cached, in `_cache`."""
+
+    _cache: TTLCache[Any]
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+
+
+def cached(
+    ttl: float = 60.0,
+    key_prefix: str = "",
+    *,
+    max_size: int = 1000,
+    key: Callable[..., tuple[Any, ...]] | None = None,
+) -> Callable[[Callable[P, R]], Cached[P, R]]:
+    """Caches the results of a function or coroutine function for `ttl` seconds, in a cache of its own.
+
+    The cache key is `key_prefix:name:argument:…`, such as `mymodule:get_user:123`. Arguments may be None, bool, int, float,
+    str, bytes, and lists, tuples and dicts of these. For others, `key` gets the arguments of the call and returns a
+    tuple of what stands for them: `key=lambda self, user_id: (self.name, user_id)`.
+    """
+
+    def decorate(function: Callable[P, R]) -> Cached[P, R]:
+        cache: TTLCache[Any] = TTLCache(default_ttl=ttl, max_size=max_size)
+        name = getattr(function, "__name__", type(function).__name__)
+        head = f"{key_prefix}:{name}" if key_prefix else name
+
+        def key_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+            if key is None:
+                return _native.function_key(head, args, kwargs)
+            return _native.function_key(head, tuple(key(*args, **kwargs)), {})
+
+        @functools.wraps(function)
+        def wrapper(*args: P.args, **kwargs: P.kwargs) -> Any:
+            where = key_of(args, kwargs)
+            value = cache.get(where, _MISSING)
+            if value is _MISSING:
+                value = cache._load(where, functools.partial(function, *args, **kwargs), None)
+            return value
+
+        @functools.wraps(function)
+        async def async_wrapper(*args: P.args, **kwargs: P.kwargs) -> Any:
+            load: Any = functools.partial(function, *args, **kwargs)
+            return await cache.get_or_set_async(key_of(args, kwargs), load)
+
+        result: Any = async_wrapper if inspect.iscoroutinefunction(function) else wrapper
+        result._cache = cache
+        return result  # type: ignore[no-any-return]
+
+    return decorate

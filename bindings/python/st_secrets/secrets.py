@@ -1,0 +1,233 @@
+"""Secrets, from the environment, files, AWS Secrets Manager, Vault and providers of the program's own.
+
+The names are those of SimpleTuner's `cloud.secrets`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from . import _native
+from ._settings import Kept, Settings, settings_json
+from .errors import ConfigError
+
+__all__ = [
+    "AWSSecretsManagerProvider",
+    "EnvironmentSecretProvider",
+    "FileSecretProvider",
+    "HashiCorpVaultProvider",
+    "SecretProvider",
+    "SecretsManager",
+    "get_secrets_manager",
+]
+
+
+class SecretProvider(ABC):
+    """A layer in which secrets are looked for. Programs write their own as subclasses, or as any object with these
+    methods. What `get_secret` raises is that layer's failure: the next layers are asked, and the log is told."""
+
+    @abstractmethod
+    def get_secret(self, key: str) -> str | None:
+        """The value, or None if this layer has none."""
+
+    @abstractmethod
+    def is_available(self) -> bool:
+        """Whether there is something to ask."""
+
+
+class _Layer(SecretProvider):
+    """One of the library's own layers, alone."""
+
+    _layer: ClassVar[str]
+
+    def __init__(self, settings: Settings) -> None:
+        self._kept = Kept({key: value for key, value in settings.items() if value is not None})
+        self._secrets = _native.Secrets(settings_json({**self._kept.settings, "providers": [self._layer]}))
+
+    def get_secret(self, key: str) -> str | None:
+        return self._secrets.get(key)
+
+    def is_available(self) -> bool:
+        """Whether there is something to ask, and it can be asked. AWS and Vault are asked over the network for that."""
+        layers = json.loads(self._secrets._check())["layers"]
+        return layers[0]["state"] in ("ok", "warning")
+
+
+class EnvironmentSecretProvider(_Layer):
+    """Environment variables: `hf-token` is HF_TOKEN, or with a prefix PREFIX_HF_TOKEN."""
+
+    _layer = "env"
+
+    def __init__(self, prefix: str = "") -> None:
+        super().__init__({"env_prefix": prefix or None})
+
+
+class FileSecretProvider(_Layer):
+    """A JSON or YAML file, or a folder with one file for each secret."""
+
+    _layer = "file"
+
+    def __init__(self, file_path: str | Path | None = None) -> None:
+        super().__init__({"file_path": file_path})
+
+    def set_secret(self, key: str, value: str) -> bool:
+        """Writes a secret into the file."""
+        return self._secrets.set_secret(key, value)
+
+    def delete_secret(self, key: str) -> bool:
+        """Removes a secret from the file. Tells whether it was there."""
+        return self._secrets.delete_secret(key)
+
+    def get_file_path(self) -> Path:
+        """The file or folder; where there is none yet, the file that `set_secret` creates."""
+        return Path(self._secrets._file_path())
+
+
+class AWSSecretsManagerProvider(_Layer):
+    """AWS Secrets Manager."""
+
+    _layer = "aws"
+
+    def __init__(self, secret_name: str | None = None, region_name: str | None = None) -> None:
+        super().__init__({"aws_secret_name": secret_name, "aws_region": region_name})
+
+
+class HashiCorpVaultProvider(_Layer):
+    """HashiCorp Vault or OpenBao."""
+
+    _layer = "vault"
+
+    def __init__(
+        self,
+        url: str | None = None,
+        token: str | None = None,
+        path: str | None = None,
+        mount_point: str | None = "secret",
+    ) -> None:
+        super().__init__({"vault_url": url, "vault_token": token, "vault_path": path, "vault_mount": mount_point})
+
+
+_LAYERS: dict[str, type[_Layer]] = {
+    kind._layer: kind
+    for kind in (EnvironmentSecretProvider, FileSecretProvider, AWSSecretsManagerProvider, HashiCorpVaultProvider)
+}
+
+
+class SecretsManager(_native.Secrets):
+    """The layers in their order. There is one in a process: each call of the class gives the same, until `reset`."""
+
+    REPLICATE_API_TOKEN: ClassVar[str] = "REPLICATE_API_TOKEN"
+    HF_TOKEN: ClassVar[str] = "HF_TOKEN"
+    WEBHOOK_SECRET: ClassVar[str] = "CLOUD_WEBHOOK_SECRET"
+
+    _instance: ClassVar[SecretsManager | None] = None
+    _lock: ClassVar[threading.RLock] = threading.RLock()
+    _kept: Kept
+    _own: dict[str, Any]
+
+    def __new__(
+        cls, providers: Sequence[Any] | None = None, config: Settings | None = None
+    ) -> SecretsManager:
+        """Makes the manager of the process with the settings in `config`, or gives the one that there is.
+
+        `providers` are objects such as EnvironmentSecretProvider() or the program's own, in their order; without them,
+        the library's own layers are asked: environment, file, AWS, Vault.
+        """
+        with SecretsManager._lock:
+            present = SecretsManager._instance
+            if present is None:
+                present = SecretsManager._instance = _open(cls, providers, dict(config or {}))
+            elif providers is not None or (config and dict(config) != present._kept.settings):
+                raise ConfigError("there is a SecretsManager with other settings: call SecretsManager.reset() first")
+            return present
+
+    @classmethod
+    def reset(cls) -> None:
+        """Has the next call make a new manager. Who holds the old one may go on with it."""
+        with SecretsManager._lock:
+            SecretsManager._instance = None
+
+    @property
+    def _providers(self) -> list[Any]:
+        """The layers in their order, each an object with `is_available` and `get_secret`."""
+        return [
+            self._own[name] if name in self._own else _layer_of(name, self._kept.settings)
+            for name in (layer["name"] for layer in self.describe()["layers"])
+        ]
+
+    def add_provider(self, provider: Any, position: int | None = None, name: str | None = None) -> None:
+        """Adds a layer of the program's own: an object with `get_secret` and, if it likes, `is_available` and `name`.
+        `position` is its place in the order, 0 being first and None last. Its answers are remembered for `cache_ttl`."""
+        name = name or getattr(provider, "name", None) or type(provider).__name__
+        self._add_provider(name, _asking(provider), position)
+        self._own[name] = provider
+
+    def describe(self) -> dict[str, Any]:
+        """The settings and the layers in their order, without any value."""
+        description: dict[str, Any] = json.loads(self._describe())
+        return description
+
+    def check(self) -> dict[str, Any]:
+        """How every layer is, and what to do about it."""
+        report: dict[str, Any] = json.loads(self._check())
+        return report
+
+    def get_secrets_file_path(self) -> Path:
+        """The file or folder of the file layer; where there is none yet, the file that `set_secret` creates."""
+        return Path(self._file_path())
+
+    def __repr__(self) -> str:
+        return f"<SecretsManager of {', '.join(type(provider).__name__ for provider in self._providers)}>"
+
+
+def _after_fork() -> None:
+    # Another thread of the parent may have held it.
+    SecretsManager._lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def _open(cls: type[SecretsManager], providers: Sequence[Any] | None, settings: dict[str, Any]) -> SecretsManager:
+    if providers is not None:
+        built_in = [provider for provider in providers if isinstance(provider, _Layer)]
+        for provider in built_in:
+            settings.update(provider._kept.settings)
+        settings["providers"] = [provider._layer for provider in built_in]
+    manager = _native.Secrets.__new__(cls, settings_json(settings))
+    manager._kept = Kept(settings)
+    manager._own = {}
+    for position, provider in enumerate(providers or ()):
+        if not isinstance(provider, _Layer):
+            manager.add_provider(provider, position)
+    return manager
+
+
+def _layer_of(name: str, settings: Settings) -> _Layer:
+    """The library's layer of this name, alone, with the settings of a manager."""
+    layer = _LAYERS[name].__new__(_LAYERS[name])
+    _Layer.__init__(layer, settings)
+    return layer
+
+
+def _asking(provider: Any) -> Callable[[str], str | None]:
+    is_available = getattr(provider, "is_available", None)
+
+    def get_secret(key: str) -> str | None:
+        if is_available is not None and not is_available():
+            return None
+        value: str | None = provider.get_secret(key)
+        return value
+
+    return get_secret
+
+
+def get_secrets_manager() -> SecretsManager:
+    """The manager of the process; it is made from the environment on first use."""
+    return SecretsManager()

@@ -1,0 +1,60 @@
+#!/bin/sh
+# Builds the wheel, installs it into an empty environment of each version of Python that is here, and runs the tests there.
+# Then the shared
+# table beside AWS and Vault, the types, and the tests once more under AddressSanitizer. build/lib and build/venv must be there.
+set -eu
+cd "$(dirname "$0")/../.."
+root=$PWD
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+wheel=$(build/venv/bin/python bindings/python/build.py build/python build/dist)
+echo "built $wheel"
+sh bindings/coverage.sh python
+
+# Those on the path, and those of pyenv.
+interpreters() {
+    for minor in 10 11 12 13 14 15; do
+        for python in "$(command -v "python3.$minor" || :)" "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3."$minor".*/bin/python3; do
+            if [ -x "$python" ] && "$python" -c '' 2>/dev/null; then
+                echo "$python"
+                break
+            fi
+        done
+    done
+}
+
+# Runs tests in an environment: tests PYTHON TEST…
+tests() {
+    python=$1
+    shift
+    (cd bindings/python/tests && "$python" -X dev -W error::ResourceWarning -W ignore::DeprecationWarning -m unittest "$@")
+}
+
+all="test_conformance test_description test_cache test_secrets test_store test_processes test_misuse test_example"
+found=$(interpreters)
+[ -n "$found" ] || { echo "no Python from 3.10 on was found" >&2; exit 1; }
+for python in $found; do
+    version=$("$python" -c 'import platform; print(platform.python_version())')
+    echo "Python $version, the wheel in an empty environment:"
+    "$python" -m venv "$work/$version"
+    "$work/$version/bin/python" -m pip install --quiet --disable-pip-version-check --no-index --no-deps "$root/$wheel"
+    # shellcheck disable=SC2086
+    tests "$work/$version/bin/python" $all
+done
+
+echo "The shared table beside AWS and Vault:"
+PYTHONPATH="$root/build/python:$root/bindings/python/tests" build/venv/bin/python tests/python/conformance_servers.py \
+    build/venv/bin/python -m unittest test_conformance
+
+echo "Types:"
+(cd bindings/python && MYPYPATH=. "$root/build/venv/bin/mypy" --strict --python-version 3.10 --cache-dir "$root/build/mypy" \
+    st_secrets tests/typed.py ../../examples/python/launcher.py)
+
+echo "Under AddressSanitizer:"
+asan=$(${CC:-cc} -print-file-name=libasan.so)
+[ "$asan" != libasan.so ] || { echo "the compiler has no AddressSanitizer" >&2; exit 1; }
+CFLAGS="-O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer" \
+    build/venv/bin/python bindings/python/build.py build/python-asan >"$work/built"
+export LD_PRELOAD="$asan" PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 PYTHONPATH="$root/build/python-asan"
+tests "$root/build/venv/bin/python" test_conformance test_cache test_secrets test_store test_misuse.Misuse

@@ -1,0 +1,54 @@
+"""What the tests share."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+from unittest import mock
+
+import st_secrets
+from st_secrets.secrets import SecretsManager
+
+
+class Case(unittest.TestCase):
+    """Each test has a home and a state directory of its own, and an environment without anybody's secrets."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.home = Path(folder.name).resolve()
+        kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "LD_PRELOAD") if name in os.environ}
+        self.environment = {**kept, "HOME": str(self.home), "SIMPLETUNER_STATE_DIR": str(self.home / "state")}
+        patch = mock.patch.dict(os.environ, self.environment, clear=True)
+        patch.start()
+        self.addCleanup(patch.stop)
+        for reset in (SecretsManager.reset, st_secrets.reset_cipher, st_secrets.reset_store):
+            reset()
+            self.addCleanup(reset)
+        st_secrets.get_provider_config_cache().clear()
+        st_secrets.get_user_permission_cache().clear()
+
+    def write(self, name, text, mode=0o600):
+        path = self.home / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        path.chmod(mode)
+        return path
+
+    def run_python(self, code, *args, timeout=120):
+        """Another process with this program; its standard output."""
+        result = subprocess.run(
+            [sys.executable, "-c", code, *map(str, args)], capture_output=True, text=True, timeout=timeout, check=False
+        )
+        self.assertEqual((result.returncode, result.stderr), (0, ""), result.stdout)
+        return result.stdout.strip()
+
+
+def resident():
+    """The memory that this process has, in KiB."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1])
+    raise AssertionError("no VmRSS")

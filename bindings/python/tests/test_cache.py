@@ -1,0 +1,375 @@
+"""TTLCache and @cached: values by reference, loads that happen once, garbage."""
+
+import asyncio
+import gc
+import math
+import threading
+import time
+import unittest
+import weakref
+
+from support import Case
+
+import st_secrets
+from st_secrets import BusyError, InvalidArgumentError, TTLCache, cached
+
+
+class Thing:
+    """A value that can be watched."""
+
+
+class Values(Case):
+    def test_any_object_is_kept_by_reference_until_it_leaves_the_cache(self):
+        cache = TTLCache(max_size=2)
+        thing = Thing()
+        watched = weakref.ref(thing)
+        cache.set("a", thing)
+        self.assertIs(cache.get("a"), thing)
+        del thing
+        self.assertIsNotNone(watched())
+        for leave in (
+            lambda: cache.delete("a"),
+            lambda: cache.clear(),
+            lambda: cache.set("a", 1),
+            lambda: cache.invalidate_prefix("a"),
+            lambda: [cache.set(name, 1) for name in "bc"],
+        ):
+            thing = Thing()
+            watched = weakref.ref(thing)
+            cache.set("a", thing)
+            del thing
+            self.assertIsNotNone(watched())
+            leave()
+            self.assertIsNone(watched())
+
+    def test_none_is_a_value(self):
+        cache = TTLCache()
+        cache.set("a", None)
+        self.assertIsNone(cache.get("a", "default"))
+        self.assertEqual(cache.get("b", "default"), "default")
+        self.assertIsNone(cache.get_or_set("a", lambda: self.fail("there is a value")))
+        calls = []
+        for _ in range(2):
+            self.assertIsNone(cache.get_or_set("c", lambda: calls.append(1)))
+        self.assertEqual(calls, [1])
+
+    def test_times_to_live(self):
+        cache = TTLCache(default_ttl=0.05)
+        cache.set("short", 1)
+        cache.set("ever", 2, ttl=math.inf)
+        cache.set("over", 3, ttl=0)
+        self.assertEqual((cache.get("short"), cache.get("ever"), cache.get("over")), (1, 2, None))
+        time.sleep(0.1)
+        self.assertEqual((cache.get("short"), cache.get("ever")), (None, 2))
+        for bad in (-1, -0.5, math.nan):
+            with self.assertRaises(InvalidArgumentError):
+                cache.set("short", 1, ttl=bad)
+            with self.assertRaises(InvalidArgumentError):
+                cache.get_or_set("short", int, ttl=bad)
+        self.assertEqual(TTLCache(max_size=0).get_or_set("a", lambda: 5), 5)
+
+    def test_a_value_whose_end_runs_code_that_uses_the_cache(self):
+        cache = TTLCache(max_size=1)
+        seen = []
+
+        class Nosy:
+            def __del__(self):
+                seen.append(cache.get("b"))
+                cache.set("b", None)
+                cache.clear()
+
+        cache.set("a", Nosy())
+        cache.set("b", "value")
+        self.assertEqual(seen, ["value"])
+        self.assertEqual(cache.stats()["size"], 0)
+
+    def test_a_cache_in_a_ring_of_references_is_freed(self):
+        cache = TTLCache()
+        thing = Thing()
+        thing.cache = cache
+        cache.set("me", thing)
+        cache.set("and", [cache])
+        watched = weakref.ref(thing)
+        del cache, thing
+        gc.collect()
+        self.assertIsNone(watched())
+
+    def test_a_subclass(self):
+        class Named(TTLCache):
+            name = "mine"
+
+        cache = Named(default_ttl=5)
+        cache.set("a", 1)
+        self.assertEqual((cache.get("a"), cache.name, cache.stats()["default_ttl"]), (1, "mine", 5.0))
+        self.assertEqual(TTLCache[int]().get_or_set("a", lambda: 1), 1)
+
+
+class Loads(Case):
+    def test_one_computation_however_many_threads(self):
+        cache, calls, results = TTLCache(), [], []
+        start = threading.Barrier(20)
+
+        def compute():
+            calls.append(threading.get_ident())
+            time.sleep(0.1)
+            return Thing()
+
+        def ask():
+            start.wait()
+            results.append(cache.get_or_set("key", compute))
+
+        run_all([ask] * 20)
+        self.assertEqual(len(calls), 1)
+        self.assertEqual(len(set(map(id, results))), 1)
+
+    def test_those_who_wait_get_the_value_although_it_is_not_stored(self):
+        for cache, ttl in ((TTLCache(max_size=0), None), (TTLCache(), 0), (TTLCache(), None)):
+            calls, results = [], []
+
+            def compute():
+                calls.append(1)
+                time.sleep(0.1)
+                cache.invalidate_prefix("k")
+                return Thing()
+
+            run_all([lambda: results.append(cache.get_or_set("key", compute, ttl))] * 5)
+            self.assertEqual((len(calls), len(set(map(id, results)))), (1, 1))
+            self.assertIsNone(cache.get("key"))
+
+    def test_a_failure_is_handed_to_all_and_not_kept(self):
+        cache, calls, errors = TTLCache(), [], []
+
+        def compute():
+            calls.append(1)
+            time.sleep(0.1)
+            raise KeyError("no such row")
+
+        def ask():
+            try:
+                cache.get_or_set("key", compute)
+            except KeyError as error:
+                errors.append(error)
+
+        run_all([ask] * 5)
+        self.assertEqual((len(calls), len(errors)), (1, 5))
+        self.assertEqual(cache.get_or_set("key", lambda: 7), 7)
+
+    def test_an_interrupted_owner_leaves_the_load_to_the_next(self):
+        cache, results = TTLCache(), []
+        begun = threading.Event()
+
+        def interrupted():
+            begun.set()
+            time.sleep(0.1)
+            raise KeyboardInterrupt
+
+        def owner():
+            with self.assertRaises(KeyboardInterrupt):
+                cache.get_or_set("key", interrupted)
+
+        def other():
+            begun.wait()
+            results.append(cache.get_or_set("key", lambda: "mine"))
+
+        run_all([owner, other])
+        self.assertEqual(results, ["mine"])
+
+    def test_a_load_that_asks_for_its_own_key_is_an_error_not_a_hang(self):
+        cache = TTLCache()
+        with self.assertRaises(BusyError):
+            cache.get_or_set("key", lambda: cache.get_or_set("key", int))
+        self.assertEqual(cache.get_or_set("key", lambda: 1), 1)
+
+    def test_two_threads_that_wait_for_each_other_get_an_error_not_a_hang(self):
+        cache, outcomes = TTLCache(), []
+        both = threading.Barrier(2)
+
+        def load(own, other):
+            def compute():
+                both.wait()
+                return cache.get_or_set(other, int)
+
+            try:
+                outcomes.append(cache.get_or_set(own, compute))
+            except BusyError:
+                outcomes.append("busy")
+
+        run_all([lambda: load("a", "b"), lambda: load("b", "a")])
+        self.assertIn("busy", outcomes)
+        self.assertEqual(len(outcomes), 2)
+
+    def test_a_failed_load_leaves_no_ring_of_references(self):
+        cache = TTLCache()
+        thing = Thing()
+        watched = weakref.ref(thing)
+
+        def compute(thing=thing):
+            raise ValueError
+
+        gc.disable()
+        self.addCleanup(gc.enable)
+        with self.assertRaises(ValueError):
+            cache.get_or_set("key", compute)
+        del compute, thing
+        self.assertIsNone(watched())
+
+
+class AsyncLoads(Case):
+    def test_one_computation_however_many_tasks_and_event_loops(self):
+        cache, calls, results = TTLCache(), [], []
+
+        async def compute():
+            calls.append(1)
+            await asyncio.sleep(0.1)
+            return Thing()
+
+        def sync_compute():
+            calls.append(1)
+            time.sleep(0.1)
+            return Thing()
+
+        async def main():
+            results.extend(await asyncio.gather(*[cache.get_or_set_async("key", compute) for _ in range(10)]))
+
+        run_all([lambda: asyncio.run(main())] * 3 + [lambda: results.append(cache.get_or_set("key", sync_compute))] * 3)
+        self.assertEqual(len(calls), 1)
+        self.assertEqual((len(results), len(set(map(id, results)))), (33, 1))
+
+    def test_the_event_loop_goes_on_while_a_thread_loads(self):
+        cache, ticks = TTLCache(), []
+        begun = threading.Event()
+
+        def slow():
+            begun.set()
+            time.sleep(0.2)
+            return "from the thread"
+
+        async def main():
+            thread = threading.Thread(target=cache.get_or_set, args=("key", slow))
+            thread.start()
+            begun.wait()
+            waiting = asyncio.create_task(cache.get_or_set_async("key", self.fail))
+            while not waiting.done():
+                ticks.append(1)
+                await asyncio.sleep(0.01)
+            thread.join()
+            return await waiting
+
+        self.assertEqual(asyncio.run(main()), "from the thread")
+        self.assertGreater(len(ticks), 3)
+
+    def test_a_cancelled_owner_leaves_the_load_to_the_next(self):
+        cache = TTLCache()
+
+        async def slow():
+            await asyncio.sleep(60)
+
+        async def quick():
+            return "quick"
+
+        async def main():
+            owner = asyncio.create_task(cache.get_or_set_async("key", slow))
+            await asyncio.sleep(0.01)
+            waiting = asyncio.create_task(cache.get_or_set_async("key", quick))
+            gone = asyncio.create_task(cache.get_or_set_async("key", slow))
+            await asyncio.sleep(0.01)
+            gone.cancel()
+            await asyncio.sleep(0)
+            owner.cancel()
+            return await waiting
+
+        self.assertEqual(asyncio.run(main()), "quick")
+
+    def test_a_task_that_waits_for_itself_gets_an_error(self):
+        cache = TTLCache()
+
+        async def nested():
+            return await cache.get_or_set_async("key", nested)
+
+        def blocking():
+            return cache.get_or_set("key", int)
+
+        async def main():
+            with self.assertRaises(BusyError):
+                await cache.get_or_set_async("key", nested)
+
+            async def blocks_the_loop():
+                return blocking()
+
+            with self.assertRaises(BusyError):
+                await cache.get_or_set_async("key", blocks_the_loop)
+
+        asyncio.run(main())
+
+
+class Decorator(Case):
+    def test_arguments_that_look_alike_have_keys_of_their_own(self):
+        calls = []
+
+        @cached(key_prefix="m")
+        def f(*args, **kwargs):
+            calls.append((args, kwargs))
+            return len(calls)
+
+        given = [((1,), {}), (("1",), {}), ((True,), {}), ((1.0,), {}), (("a:b",), {}), (("a", "b"), {}), ((None,), {}),
+                 (("None",), {}), ((b"a",), {}), (("k=v",), {}), ((), {"k": "v"}), (([1],), {}), (("[1]",), {})]
+        for _ in range(2):
+            self.assertEqual([f(*args, **kwargs) for args, kwargs in given], list(range(1, len(given) + 1)))
+        self.assertEqual(f._cache.stats()["size"], len(given))
+
+    def test_other_arguments_need_a_key_function(self):
+        class Users:
+            name = "main"
+
+            @cached(ttl=5)
+            def get(self, user_id):
+                return user_id
+
+            @cached(key=lambda self, user_id: (self.name, user_id))
+            def find(self, user_id):
+                return Thing()
+
+        with self.assertRaisesRegex(TypeError, "type Users has no cache key.*`key`"):
+            Users().get(1)
+        self.assertIs(Users().find(1), Users().find(1))
+        self.assertEqual(Users().find.__name__, "find")
+
+    def test_one_computation_of_coroutine_functions(self):
+        calls = []
+
+        @cached(ttl=60, key_prefix="m")
+        async def load(number):
+            calls.append(number)
+            await asyncio.sleep(0.01)
+            return None
+
+        async def main():
+            await asyncio.gather(*[load(number % 3) for number in range(30)])
+
+        asyncio.run(main())
+        self.assertEqual(sorted(calls), [0, 1, 2])
+        self.assertTrue(asyncio.iscoroutinefunction(load))
+
+
+def run_all(functions):
+    errors = []
+
+    def guarded(function):
+        try:
+            function()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=guarded, args=(function,), daemon=True) for function in functions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    if any(thread.is_alive() for thread in threads):
+        raise AssertionError("a thread hangs")
+    if errors:
+        raise errors[0]
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,329 @@
+"""The manager beyond the description: errors, Secret, providers of the program's own, what is shown of it all."""
+
+import copy
+import gc
+import json
+import logging
+import os
+import pickle
+import threading
+import time
+import traceback
+import unittest
+import weakref
+
+from support import Case
+
+import st_secrets
+from st_secrets import (
+    AccessDeniedError,
+    ConfigError,
+    EnvironmentSecretProvider,
+    Error,
+    FileSecretProvider,
+    NotFoundError,
+    ProtocolError,
+    SecretProvider,
+    SecretsManager,
+    UnavailableError,
+    WrongTypeError,
+)
+
+CANARY = "CANARY-of-the-tests"
+
+
+class Dictionary(SecretProvider):
+    """A provider in Python that counts its calls."""
+
+    def __init__(self, values, name="dictionary"):
+        self.values, self.name, self.calls = values, name, []
+
+    def is_available(self):
+        return True
+
+    def get_secret(self, key):
+        self.calls.append(key)
+        value = self.values.get(key)
+        if isinstance(value, BaseException):
+            raise value
+        return value
+
+
+class Errors(Case):
+    def test_an_error_tells_status_source_and_what_to_do(self):
+        path = self.write("s.json", '{"A": "' + CANARY + '",,}')
+        manager = SecretsManager(config={"file_path": path})
+        with self.assertRaises(ProtocolError) as raised:
+            manager.get("A")
+        error = raised.exception
+        self.assertEqual((error.status, error.name, error.source), (-8, "ST_PROTOCOL", st_secrets.SOURCE_FILE))
+        self.assertFalse(error.retryable)
+        self.assertIn("s.json", error.message)
+        self.assertNotIn(CANARY, error.message)
+        self.assertIsInstance(error, ValueError)
+        copied = pickle.loads(pickle.dumps(error))
+        self.assertEqual((type(copied), copied.status, copied.source, str(copied)), (ProtocolError, -8, 2, str(error)))
+
+    def test_a_system_error_has_its_number(self):
+        path = self.write("s.json", '{"A": "x"}', 0o644)
+        manager = SecretsManager(config={"file_path": path, "strict_permissions": True})
+        with self.assertRaises(PermissionError) as raised:
+            manager.get("A")
+        self.assertIsInstance(raised.exception, AccessDeniedError)
+        self.assertIn("chmod 600", str(raised.exception))
+
+    def test_settings_that_cannot_be(self):
+        for config in ({"filepath": "x"}, {"timeout": "soon"}, {"providers": ["enviroment"]}, {"timeout": float("nan")},
+                       {"file_path": object()}):
+            with self.assertRaises((ConfigError, TypeError)) as raised:
+                SecretsManager(config=config)
+            self.assertTrue(str(raised.exception))
+        with self.assertRaisesRegex(ConfigError, "file_path"):
+            SecretsManager(config={"filepath": CANARY})
+
+    def test_other_settings_than_those_of_the_manager_that_there_is(self):
+        manager = SecretsManager(config={"env_prefix": "MYAPP"})
+        self.assertIs(SecretsManager(config={"env_prefix": "MYAPP"}), manager)
+        with self.assertRaisesRegex(ConfigError, "reset"):
+            SecretsManager(config={"env_prefix": "OTHER"})
+
+    def test_find_raises_where_get_gives_the_default(self):
+        with self.assertRaises(NotFoundError) as raised:
+            SecretsManager().find("NOTHING")
+        self.assertIsInstance(raised.exception, LookupError)
+        self.assertIn("NOTHING", str(raised.exception))
+
+    def test_a_value_that_is_no_text(self):
+        os.environb[b"BYTES"] = b"\xff\x00"[:1] + b"\xfe"
+        manager = SecretsManager()
+        self.assertEqual(manager.get_bytes("BYTES"), b"\xff\xfe")
+        with self.assertRaises(WrongTypeError) as raised:
+            manager.get("BYTES")
+        self.assertNotIn("ff", repr(vars(raised.exception)))
+
+
+class Secrets(Case):
+    def test_it_tells_where_it_comes_from(self):
+        os.environ["TOKEN"] = CANARY
+        secret = SecretsManager().find("TOKEN")
+        self.assertEqual((secret.layer, secret.source, secret.version), ("env", st_secrets.SOURCE_ENV, ""))
+        self.assertEqual((secret.stale, secret.cached, secret.degraded, secret.age), (False, False, False, 0.0))
+        self.assertEqual((secret.reveal(), secret.reveal_bytes()), (CANARY, CANARY.encode()))
+
+    def test_it_can_be_closed_any_number_of_times(self):
+        os.environ["TOKEN"] = CANARY
+        with SecretsManager().find("TOKEN") as secret:
+            secret.reveal()
+        secret.close()
+        for use in (secret.reveal, secret.reveal_bytes, secret.__enter__().reveal):
+            with self.assertRaisesRegex(ValueError, "closed"):
+                use()
+
+    def test_several_at_once(self):
+        os.environ.update(A="1", B="2")
+        manager = SecretsManager()
+        self.assertEqual(manager.get_many(["B", "NOTHING", "A"]), {"B": "2", "A": "1"})
+        self.assertEqual(manager.get_many(iter(())), {})
+        self.write(".simpletuner/secrets.json", "[]")
+        SecretsManager.reset()
+        with self.assertRaises(ProtocolError):
+            SecretsManager().get_many(["A", "NOTHING"])
+
+    def test_a_closed_manager(self):
+        manager = SecretsManager()
+        manager.close()
+        manager.close()
+        for use in (lambda: manager.get("A"), lambda: manager.find("A"), manager.clear_cache, manager.describe,
+                    lambda: manager.get_many(["A"]), lambda: manager.add_provider(Dictionary({}))):
+            with self.assertRaisesRegex(ValueError, "closed"):
+                use()
+
+    def test_closing_while_other_threads_are_in_a_call(self):
+        begun, go_on, results = threading.Event(), threading.Event(), []
+
+        class Slow:
+            name = "slow"
+
+            def get_secret(self, key):
+                begun.set()
+                go_on.wait()
+                return "late"
+
+        manager = SecretsManager(config={"providers": ["env"]})
+        manager.add_provider(Slow())
+        thread = threading.Thread(target=lambda: results.append(manager.get("A")))
+        thread.start()
+        begun.wait()
+        manager.close()
+        go_on.set()
+        thread.join()
+        self.assertEqual(results, ["late"])
+        with self.assertRaises(ValueError):
+            manager.get("A")
+
+
+class Providers(Case):
+    def test_its_answers_are_remembered(self):
+        provider = Dictionary({"A": "mine", "B": b"bytes"})
+        manager = SecretsManager(config={"providers": ["env"]})
+        manager.add_provider(provider)
+        self.assertEqual([manager.get("A"), manager.get("A"), manager.get("C"), manager.get("C")], ["mine", "mine", None, None])
+        self.assertEqual(provider.calls, ["A", "C"])
+        self.assertEqual(manager.get_bytes("B"), b"bytes")
+        secret = manager.find("A")
+        self.assertEqual((secret.layer, secret.cached), ("dictionary", True))
+        manager.clear_cache()
+        manager.get("A")
+        self.assertEqual(provider.calls, ["A", "C", "B", "A"])
+        self.assertIs(manager._providers[1], provider)
+
+    def test_a_list_of_providers_in_their_order(self):
+        os.environ["MYAPP_A"] = "env"
+        first, last = Dictionary({"A": "first", "B": "first"}, "first"), Dictionary({"C": "last"}, "last")
+        path = self.write("s.json", '{"A": "file", "C": "file"}')
+        manager = SecretsManager([first, EnvironmentSecretProvider("MYAPP"), FileSecretProvider(path), last])
+        self.assertEqual([manager.get(key) for key in "ABC"], ["first", "first", "file"])
+        self.assertEqual([type(provider).__name__ for provider in manager._providers],
+                         ["Dictionary", "EnvironmentSecretProvider", "FileSecretProvider", "Dictionary"])
+        self.assertEqual(last.calls, [])
+        self.assertEqual(manager._providers[1].get_secret("A"), "env")
+        manager.set_secret("D", "new")
+        self.assertEqual(json.loads(path.read_text())["D"], "new")
+
+    def test_one_that_is_not_available_is_not_asked(self):
+        provider = Dictionary({"A": "x"})
+        provider.is_available = lambda: False
+        manager = SecretsManager([EnvironmentSecretProvider(), provider])
+        self.assertIsNone(manager.get("A"))
+        self.assertEqual(provider.calls, [])
+
+    def test_what_it_raises_is_its_failure_without_its_words(self):
+        failures = {
+            "VALUE": (ValueError(CANARY), "ST_CALLBACK", "ValueError"),
+            "TIME": (TimeoutError(CANARY), "ST_TIMEOUT", "TimeoutError"),
+            "NET": (ConnectionRefusedError(CANARY), "ST_UNAVAILABLE", "ConnectionRefusedError"),
+            "DENIED": (PermissionError(CANARY), "ST_ACCESS_DENIED", "PermissionError"),
+            "OWN": (UnavailableError(CANARY), "ST_UNAVAILABLE", "UnavailableError"),
+        }
+        provider = Dictionary({key: failure[0] for key, failure in failures.items()} | {"TYPE": 5})
+        os.environ["BEHIND"] = "found"
+        provider.values["BEHIND"] = ValueError(CANARY)
+        manager = SecretsManager([provider, EnvironmentSecretProvider()])
+        with self.assertLogs("st_secrets", logging.WARNING) as logs:
+            for key, (_, name, kind) in failures.items():
+                with self.assertRaises(Error) as raised:
+                    manager.get(key)
+                self.assertEqual((raised.exception.name, raised.exception.source), (name, st_secrets.SOURCE_CUSTOM))
+                self.assertIn(kind, str(raised.exception))
+                self.assertIn("dictionary", str(raised.exception))
+                self.assertNotIn(CANARY, "".join(traceback.format_exception(raised.exception)))
+            with self.assertRaisesRegex(Error, "neither text, bytes nor None"):
+                manager.get("TYPE")
+            self.assertTrue(manager.find("BEHIND").degraded)
+        self.assertNotIn(CANARY, str(logs.output))
+
+    def test_an_interrupt_in_it_reaches_the_caller(self):
+        os.environ["A"] = "behind"
+        manager = SecretsManager([Dictionary({"A": KeyboardInterrupt()}), EnvironmentSecretProvider()])
+        with self.assertRaises(KeyboardInterrupt):
+            manager.get("A")
+        manager.clear_cache()
+        self.assertEqual(SecretsManager().get("PATH"), os.environ["PATH"])
+
+    def test_it_may_use_the_manager(self):
+        os.environ["REAL"] = "value"
+        manager = SecretsManager(config={"providers": ["env"]})
+
+        class Alias:
+            name = "alias"
+
+            def get_secret(self, key):
+                return manager.get("REAL") if key == "ALIAS" else None
+
+        manager.add_provider(Alias(), 0)
+        self.assertEqual(manager.get("ALIAS"), "value")
+
+    def test_many_threads_ask_it_once(self):
+        class Slow(Dictionary):
+            def get_secret(self, key):
+                time.sleep(0.05)
+                return super().get_secret(key)
+
+        provider = Slow({"A": "slow"})
+        manager = SecretsManager([provider])
+        results = []
+        threads = [threading.Thread(target=lambda: results.append(manager.get("A"))) for _ in range(10)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        self.assertEqual((results, provider.calls), (["slow"] * 10, ["A"]))
+
+    def test_names_and_places_that_cannot_be(self):
+        manager = SecretsManager(config={"providers": ["env"]})
+        for provider, position in ((Dictionary({}, "env"), None), (Dictionary({}, "x" * 40), None), (Dictionary({}), 9)):
+            watched = weakref.ref(provider)
+            with self.assertRaises(ValueError):
+                manager.add_provider(provider, position)
+            del provider
+        self.assertEqual(len(manager._providers), 1)
+        gc.collect()
+        self.assertIsNone(watched())
+
+    def test_a_manager_in_a_ring_with_its_provider_is_freed(self):
+        provider = Dictionary({})
+        watched = weakref.ref(provider)
+        manager = SecretsManager([provider])
+        provider.manager = manager
+        SecretsManager.reset()
+        del manager, provider
+        gc.collect()
+        self.assertIsNone(watched())
+
+
+class Redaction(Case):
+    def test_what_holds_a_secret_shows_nothing_of_it(self):
+        os.environ["TOKEN"] = CANARY
+        manager = SecretsManager([EnvironmentSecretProvider()], {"vault_token": CANARY})
+        secret = manager.find("TOKEN")
+        cipher = st_secrets.Cipher({"key": CANARY})
+        resolved = st_secrets.store.Resolved(1, CANARY)
+        holders = [manager, secret, cipher, resolved, *manager._providers, st_secrets.HashiCorpVaultProvider(token=CANARY)]
+        for holder in holders:
+            shown = [repr(holder), str(holder), f"{holder}", f"{holder!s:>60}", "%s %r" % (holder, holder),
+                     repr(getattr(holder, "__dict__", {})), repr([holder]), str(dir(holder)), repr(manager.describe()),
+                     repr(manager.check())]
+            self.assertNotIn(CANARY, "".join(shown))
+            if holder is not resolved:
+                for dump in (json.dumps, pickle.dumps, copy.deepcopy):
+                    with self.assertRaises(TypeError):
+                        dump(holder)
+        with self.assertLogs(level=logging.INFO) as logs:
+            logging.info("%s %r", secret, manager)
+        self.assertNotIn(CANARY, str(logs.output))
+
+    def test_no_exception_holds_what_was_given(self):
+        bad = CANARY + "\ud800"
+        for use in (lambda: SecretsManager().set_secret("A", bad), lambda: SecretsManager().get(bad),
+                    lambda: st_secrets.encrypt_credential(bad), lambda: SecretsManager(config={"vault_token": {CANARY}})):
+            with self.assertRaises((ValueError, TypeError)) as raised:
+                use()
+            error = raised.exception
+            self.assertNotIn(CANARY, f"{error!r} {error.__context__!r} {vars(error)!r}")
+
+    def test_the_log_tells_of_layers_that_failed_and_can_be_turned_up(self):
+        self.write(".simpletuner/secrets.json", '{"A": "' + CANARY + '"}', 0o644)
+        with self.assertLogs("st_secrets", logging.WARNING) as logs:
+            self.assertEqual(SecretsManager().get("A"), CANARY)
+        self.assertIn("secrets.json", str(logs.output))
+        st_secrets.set_log_level(logging.DEBUG)
+        self.addCleanup(st_secrets.set_log_level, logging.WARNING)
+        SecretsManager.reset()
+        with self.assertLogs("st_secrets", logging.DEBUG) as logs:
+            SecretsManager().get("A")
+        self.assertGreater(len(logs.output), 1)
+        self.assertNotIn(CANARY, str(logs.output))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,57 @@
+"""How programs use the package, for `mypy --strict`: types come out of it as they should. It is not run."""
+
+import asyncio
+
+from st_secrets import Secret, SecretsManager, Store, TTLCache, cached, decrypt_credential, get_secrets_manager
+from st_secrets.cache import get_provider_config_cache
+from st_secrets.replicate_client import get_hardware_info_async
+from st_secrets.storage import ProviderConfigStore
+
+
+@cached(ttl=120, key_prefix="mymodule")
+def get_user(user_id: int) -> dict[str, int]:
+    return {"id": user_id}
+
+
+@cached(ttl=60)
+async def fetch(path: str) -> list[str]:
+    return [path]
+
+
+def strings() -> None:
+    secrets: SecretsManager = get_secrets_manager()
+    absent: str | None = secrets.get("HF_TOKEN")
+    present: str = secrets.get("HF_TOKEN", default="fallback")
+    with secrets.find("HF_TOKEN", timeout=1.0) as secret:
+        found: Secret = secret
+        value: str = found.reveal()
+    print(absent, present, value, decrypt_credential("x"))
+
+
+def caches() -> None:
+    cache = TTLCache[str](default_ttl=300.0)
+    cache.set("a", "b", ttl=60.0)
+    text: str | None = cache.get("a")
+    loaded: str = cache.get_or_set("a", lambda: "b")
+    config: dict[str, object] | None = get_provider_config_cache().get("provider:replicate:config")
+    user: dict[str, int] = get_user(123)
+    count: int = get_user._cache.clear()
+    size: int = cache.stats()["size"]
+    print(text, loaded, config, user, count, size)
+    cache.set("a", 1)  # type: ignore[arg-type]
+    get_user("123")  # type: ignore[arg-type]
+
+
+async def coroutines() -> None:
+    async def compute() -> str:
+        return "b"
+
+    value: str = await TTLCache[str]().get_or_set_async("a", compute)
+    lines: list[str] = await fetch("/data")
+    store = ProviderConfigStore()
+    config = await store.get("replicate")
+    hardware = await get_hardware_info_async(store)
+    print(value, lines, config, hardware, Store().as_actor(1).provider_config("x"))
+
+
+asyncio.run(coroutines())

@@ -135,6 +135,13 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         self.acquire_missing(key, Deadline::after(timeout), !timeout.is_zero(), lease_ttl, None)
     }
 
+    /// The same with a lease that this thread ends itself: if it asks for the key again on its way, that is an error
+    /// instead of a wait for itself.
+    pub(crate) fn acquire_on_this_thread(&self, key: &[u8], timeout: Duration) -> Result<Acquired<'_, V>> {
+        let me = std::thread::current().id();
+        self.acquire_missing(key, Deadline::after(timeout), !timeout.is_zero(), Duration::MAX, Some(me))
+    }
+
     fn acquire_missing(
         &self,
         key: &[u8],

@@ -94,11 +94,12 @@ impl<S: DocumentSource> DocumentLayer<S> {
         self.state.lock().document.clone()
     }
 
-    /// What the document in memory says, if that counts; `None` if the source has to be asked.
-    fn remembered(&self, known: &Loaded, key: &str) -> Option<Option<Held>> {
+    /// The document in memory and what it says, if that counts; `None` if the source has to be asked.
+    fn recall(&self, key: &str) -> Option<(Arc<Loaded>, Option<Held>)> {
+        let known = self.known()?;
         let held = known.held(key, false, true);
         let counts = known.is_fresh() && (held.is_some() || known.asked.elapsed() < self.times.miss_ttl);
-        counts.then_some(held)
+        counts.then_some((known, held))
     }
 
     /// A document whose load began at `since` or later. However many callers want one, the source is asked once.
@@ -120,7 +121,7 @@ impl<S: DocumentSource> DocumentLayer<S> {
 
     /// Loads it anew while it still counts, if nobody else does.
     fn load_early(&self, deadline: Deadline) -> Result<()> {
-        if let Acquired::Lead(lease, _) = self.loads.acquire(b"", Duration::ZERO, Duration::MAX)? {
+        if let Ok(Acquired::Lead(lease, _)) = self.loads.acquire_on_this_thread(b"", Duration::ZERO) {
             match self.load_now(deadline, false) {
                 Ok(loaded) => lease.finish(loaded)?,
                 Err(error) => lease.fail(error),
@@ -234,13 +235,15 @@ impl<S: DocumentSource> Layer for DocumentLayer<S> {
         let since = match request.refresh {
             true => Instant::now(),
             false => {
-                let known = self.known();
-                if let Some(held) = known.as_ref().and_then(|known| self.remembered(known, key)) {
-                    let Some(known) = known.filter(|known| known.asked.elapsed() >= known.soft()) else {
+                if let Some((known, held)) = self.recall(key) {
+                    if known.asked.elapsed() < known.soft() {
                         return Ok(held);
-                    };
+                    }
                     self.load_early(request.share(true).deadline)?;
-                    return Ok(self.known().filter(|new| new.is_fresh()).unwrap_or(known).held(key, false, true));
+                    // A denial has ended its use, and it may have grown too old meanwhile.
+                    if let Some((_, held)) = self.recall(key) {
+                        return Ok(held);
+                    }
                 }
                 Instant::now().before(self.times.miss_ttl)
             }
@@ -252,7 +255,7 @@ impl<S: DocumentSource> Layer for DocumentLayer<S> {
     }
 
     fn at_hand(&self, key: &str) -> Option<Option<Held>> {
-        self.known().and_then(|known| self.remembered(&known, key))
+        self.recall(key).map(|(_, held)| held)
     }
 
     fn place(&self, _: &str) -> String {

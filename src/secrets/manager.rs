@@ -227,7 +227,7 @@ impl Manager {
             let message = format!("the name of a layer has 1 to {MAX_NAME} bytes and no control characters");
             return Err(Error::invalid_argument(message));
         }
-        let new: Arc<dyn Layer> = Arc::new(CustomLayer::new(name, Box::new(ask), self.memory.times.cache_ttl));
+        let new: Arc<dyn Layer> = Arc::new(CustomLayer::new(name, Box::new(ask), self.memory.times)?);
         let mut layers = self.layers.write();
         let refused = if layers.iter().any(|layer| layer.name() == name) {
             Some(format!("there is a layer named {name:?} already"))
@@ -255,7 +255,6 @@ impl Manager {
     pub fn refresh(&self, timeout: Option<Duration>) -> Result<()> {
         let _inside = fork::enter();
         let request = self.request(timeout, true);
-        self.memory.clear();
         let mut result = Ok(());
         let layers = self.layers();
         for (at, layer) in layers.iter().enumerate() {
@@ -267,14 +266,16 @@ impl Manager {
             });
             result = result.and(refreshed);
         }
+        // Last: meanwhile others may have been told what was there before.
+        self.memory.clear();
         result
     }
 
     /// Forgets, and so wipes, every value that no caller holds.
     pub fn clear_cache(&self) {
         let _inside = fork::enter();
-        self.memory.clear();
         self.layers().iter().for_each(|layer| layer.forget());
+        self.memory.clear();
     }
 
     /// The file or folder that the file layer reads; where there is none yet, the file that [`Manager::set`] creates.

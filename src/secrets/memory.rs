@@ -1,27 +1,29 @@
-//! What layers that may take long answered, remembered per key: values for `cache_ttl`, "none has it" for `miss_ttl`.
+//! What remote layers had, remembered per key for `cache_ttl`, so that a value in a lower layer does not need the layers
+//! before it asked again and again. That there is none is remembered by each layer itself.
 //!
-//! Remote layers that stand next to each other in the order are one run of the chain: it is asked as a whole, once
-//! however many callers want the key, and the first value in it is what is remembered. A value that is found behind a
-//! layer that failed is kept for `miss_ttl`; a stale one, and a failure, not at all.
+//! Remote layers that stand next to each other in the order are one run of the chain, which is asked as a whole; the first
+//! value in it is what is remembered. A value that is found behind a layer that failed is kept for `miss_ttl`; a stale
+//! one, and a failure, not at all. A value from a document goes with the document.
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 use super::layer::{Layer, Origin, Request};
 use super::secret::Secret;
-use crate::cache::{Loaded, TtlCache};
-use crate::clock::Instant;
+use crate::cache::TtlCache;
 use crate::config::Config;
-use crate::error::{Error, Result, Status};
+use crate::error::{Error, Result};
 use crate::log::{self, Level};
 
-const CLEANUP: Duration = Duration::from_secs(60);
+pub(super) const CLEANUP: Duration = Duration::from_secs(60);
 /// How many answers are remembered at most.
-const CAPACITY: usize = 1000;
+pub(super) const CAPACITY: usize = 1000;
 
 pub(super) struct Memory {
     answers: TtlCache<Answer>,
+    cleared: AtomicU64,
     pub(super) times: Times,
 }
 
@@ -51,15 +53,12 @@ impl Times {
     }
 }
 
-/// What a run of remote layers answered: a secret, or that none of them has it.
+/// A secret that a run of remote layers had.
 #[derive(Clone)]
-struct Answer(Option<Secret>);
-
-impl Answer {
-    /// Whether the document that it is from has changed or is gone.
-    fn is_superseded(&self) -> bool {
-        self.0.as_ref().and_then(|secret| secret.held.origin.as_ref()).is_some_and(|origin| origin.is_superseded())
-    }
+struct Answer {
+    secret: Secret,
+    /// How often all was forgotten before the layers were asked.
+    cleared: u64,
 }
 
 /// Remote layers next to each other.
@@ -81,48 +80,32 @@ pub(super) enum AtHand {
 
 impl Memory {
     pub(super) fn new(times: Times) -> Result<Memory> {
-        Ok(Memory { answers: TtlCache::new(times.cache_ttl, CAPACITY, CLEANUP)?, times })
+        Ok(Memory { answers: TtlCache::new(times.cache_ttl, CAPACITY, CLEANUP)?, cleared: AtomicU64::new(0), times })
     }
 
     /// What the run answers to this key, remembered or asked for now; the error is that of its first layer that failed,
     /// where none has the key.
     pub(super) fn ask(&self, run: &Run<'_>, key: &str, request: &Request) -> Result<Option<Secret>> {
         let entry = entry(run, key);
-        if request.refresh {
-            self.answers.delete(&entry);
-            let secret = walk(run, key, request)?;
-            let Loaded { value, ttl, soft } = self.remember(secret.clone());
-            self.answers.set_soft(&entry, value, ttl, soft)?;
-            return Ok(secret);
+        if !request.refresh
+            && let Some(answer) = self.answers.get_fresh(&entry).filter(|answer| self.counts(answer))
+        {
+            return Ok(Some(answer.secret));
         }
-        if let Some(answer) = self.answers.get_fresh(&entry).filter(|answer| !answer.is_superseded()) {
-            return Ok(answer.0);
+        let cleared = self.cleared.load(SeqCst);
+        let answer = walk(run, key, request);
+        match &answer {
+            Ok(Some(secret)) => self.remember(&entry, secret.clone(), cleared)?,
+            // What was remembered is not so any more, or was by layers that now fail.
+            Ok(None) | Err(_) => drop(self.answers.delete(&entry)),
         }
-        loop {
-            let mut own = None;
-            let answer = self.answers.get_or_load(&entry, request.deadline.remaining(), |_| {
-                let secret = walk(run, key, request);
-                own = Some(secret.clone());
-                secret.map(|secret| self.remember(secret))
-            });
-            return match (own, answer) {
-                (Some(Ok(secret)), _) => Ok(secret),
-                (None, Ok(answer)) if answer.is_superseded() => {
-                    self.answers.delete(&entry);
-                    continue;
-                }
-                (_, Ok(answer)) => Ok(answer.0),
-                // Whoever asked, for all who wait, may have had less time than we have.
-                (None, Err(error)) if error.status() == Status::Timeout && !request.deadline.has_passed() => continue,
-                (_, Err(error)) => Err(error),
-            };
-        }
+        answer
     }
 
     /// What is remembered, and what layers have at hand.
     pub(super) fn at_hand(&self, run: &Run<'_>, key: &str) -> AtHand {
-        if let Some(answer) = self.answers.get(&entry(run, key)).filter(|answer| !answer.is_superseded()) {
-            return answer.0.map_or(AtHand::None, AtHand::Found);
+        if let Some(answer) = self.answers.get(&entry(run, key)).filter(|answer| self.counts(answer)) {
+            return AtHand::Found(answer.secret);
         }
         let mut not_asked = Vec::new();
         for layer in run.layers {
@@ -138,6 +121,8 @@ impl Memory {
     }
 
     pub(super) fn clear(&self) {
+        // First, so that no answer of before counts that is stored after.
+        self.cleared.fetch_add(1, SeqCst);
         self.answers.clear();
     }
 
@@ -145,22 +130,26 @@ impl Memory {
         self.answers.stats().size
     }
 
-    /// What to keep of an answer, and for how long.
-    fn remember(&self, mut secret: Option<Secret>) -> Loaded<Answer> {
-        let (mut ttl, mut soft) = (self.times.miss_ttl, None);
-        if let Some(Secret { held, degraded, .. }) = &mut secret {
-            held.cached = true;
-            let new = || Arc::new(Origin::of(Instant::now(), self.times.cache_ttl));
-            let origin = held.origin.get_or_insert_with(new);
-            let age = origin.asked.elapsed();
-            ttl = if held.stale { Duration::ZERO } else { origin.ttl.saturating_sub(age) };
-            soft = origin.soft.map(|soft| soft.saturating_sub(age));
-            if *degraded {
-                (ttl, soft) = (ttl.min(self.times.miss_ttl), None);
-                *origin = Arc::new(Origin { ttl: age.saturating_add(ttl), ..Origin::clone(origin) });
-            }
+    fn counts(&self, answer: &Answer) -> bool {
+        answer.cleared == self.cleared.load(SeqCst)
+            && !answer.secret.held.origin.as_ref().is_some_and(|origin| origin.is_superseded())
+    }
+
+    fn remember(&self, entry: &[u8], mut secret: Secret, cleared: u64) -> Result<()> {
+        let Secret { held, degraded, .. } = &mut secret;
+        let Some(origin) = held.origin.as_mut().filter(|_| !held.stale) else {
+            self.answers.delete(entry);
+            return Ok(());
+        };
+        held.cached = true;
+        let age = origin.asked.elapsed();
+        let mut ttl = origin.ttl.saturating_sub(age);
+        let mut soft = origin.soft.map(|soft| soft.saturating_sub(age));
+        if *degraded {
+            (ttl, soft) = (ttl.min(self.times.miss_ttl), None);
+            *origin = Arc::new(Origin { ttl: age.saturating_add(ttl), ..Origin::clone(origin) });
         }
-        Loaded { value: Answer(secret), ttl: Some(ttl), soft }
+        self.answers.set_soft(entry, Answer { secret, cleared }, Some(ttl), soft)
     }
 }
 

@@ -19,6 +19,8 @@ struct Script {
     answer: Mutex<Option<Result<Entries>>>,
     delay: Mutex<Duration>,
     asked: AtomicUsize,
+    /// Run in the middle of each load, once.
+    meanwhile: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
 impl Scripted {
@@ -59,7 +61,11 @@ impl DocumentSource for Scripted {
     fn load(&self, deadline: Deadline) -> Result<Document> {
         let number = self.0.asked.fetch_add(1, SeqCst) + 1;
         let (answer, delay) = (self.0.answer.lock().clone(), *self.0.delay.lock());
-        fork::outside(|| sleep(delay.min(deadline.remaining())));
+        let meanwhile = self.0.meanwhile.lock().take();
+        fork::outside(|| {
+            meanwhile.into_iter().for_each(|act| act());
+            sleep(delay.min(deadline.remaining()));
+        });
         if deadline.has_passed() {
             return Err(Error::new(Status::Timeout, "too slow").with_retryable(true));
         }
@@ -176,6 +182,50 @@ fn an_early_refresh_that_fails_changes_nothing() {
     source.fails(Status::Unavailable);
     assert_eq!(text(ask(&layer, "A")), ("1".to_owned(), false));
     assert_eq!(source.asked(), 2);
+}
+
+#[test]
+fn a_denial_of_an_early_refresh_counts_at_once() {
+    let (source, layer) = layer(TIMES);
+    source.has(&[("A", "1")]);
+    ask(&layer, "A").unwrap();
+    sleep(TIMES.cache_ttl * 9 / 10);
+    source.fails(Status::AccessDenied);
+    assert_eq!(ask(&layer, "A").err().unwrap().status(), Status::AccessDenied);
+    assert_eq!(ask(&layer, "A").err().unwrap().status(), Status::AccessDenied);
+}
+
+#[test]
+fn a_load_that_asks_its_own_layer_does_not_wait_for_itself() {
+    let (source, layer) = layer(TIMES);
+    let layer = Arc::new(layer);
+    source.has(&[("A", "1")]);
+    for early in [false, true] {
+        if early {
+            sleep(TIMES.cache_ttl * 9 / 10);
+        }
+        let (inner, answer) = (layer.clone(), Arc::new(Mutex::new(None)));
+        let told = answer.clone();
+        *source.0.meanwhile.lock() = Some(Box::new(move || *told.lock() = Some(ask(&inner, "B").map(drop))));
+        let begin = Instant::now();
+        assert_eq!(text(ask(&layer, "A")).0, "1");
+        assert_eq!(answer.lock().take().unwrap().unwrap_err().status(), Status::Busy, "early: {early}");
+        assert!(begin.elapsed() < Duration::from_secs(5));
+    }
+}
+
+#[test]
+fn who_waits_for_another_gets_what_is_stale_when_its_own_time_is_up() {
+    let (source, layer) = layer(TIMES);
+    source.has(&[("A", "1")]);
+    ask(&layer, "A").unwrap();
+    sleep(TIMES.cache_ttl);
+    source.takes(Duration::from_millis(400));
+    thread::scope(|scope| {
+        scope.spawn(|| layer.find("A", &within(Duration::from_millis(300))));
+        sleep(50 * MILLISECOND);
+        assert_eq!(text(layer.find("A", &within(100 * MILLISECOND))), ("1".to_owned(), true));
+    });
 }
 
 #[test]

@@ -16,7 +16,7 @@ out=prebuilt/linux-x64/st_secrets.node
 }
 mkdir -p "$(dirname "$out")"
 # --exclude-libs: the functions of the library are not for other add-ons. nodelete: unloading it would crash workers.
-${CC:-cc} -std=gnu11 -D_GNU_SOURCE -O2 -g0 -Wall -Wextra -Werror -fPIC -shared -fvisibility=hidden -fno-plt \
+${CC:-cc} -std=gnu11 -D_GNU_SOURCE -O3 -g0 -Wall -Wextra -Werror -fPIC -shared -fvisibility=hidden -fno-plt \
     -I"$include" -I"$node_include" -o "$out" src/*.c "$lib/libst_secrets.a" \
     -Wl,--exclude-libs,ALL -Wl,-z,nodelete -Wl,-z,now -Wl,-z,relro -Wl,--gc-sections -Wl,-s \
     -lgcc_s -lutil -lrt -lpthread -lm -ldl -lc

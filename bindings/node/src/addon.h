@@ -106,7 +106,8 @@ typedef struct {
 
 bool read_text(napi_env env, napi_value value, const char *name, input *out);
 bool read_bytes(napi_env env, napi_value value, const char *name, input *out);
-/* Text into a buffer: its length, or -1 where it does not fit or is not plain text. */
+/* ASCII text into a buffer: its length, or -1 where it does not fit or is anything else. */
+enum { SHORT_KEY = 256 };
 ptrdiff_t read_short(napi_env env, napi_value value, char *buffer, size_t capacity);
 void input_free(input *in);
 bool is_nothing(napi_env env, napi_value value);

@@ -5,7 +5,7 @@
 
 /* --- hits, which are worth a way of their own -------------------------------------------------------------------- */
 
-enum { SHORT_KEY = 256, SHORT_VALUE = 1024 };
+enum { SHORT_VALUE = 1024 };
 
 typedef napi_value (*make_value)(napi_env env, const void *data, size_t len);
 

@@ -88,10 +88,18 @@ bool read_text(napi_env env, napi_value value, const char *name, input *out) {
     return true;
 }
 
+/* V8 copies its own units much faster than it makes UTF-8 of them. */
 ptrdiff_t read_short(napi_env env, napi_value value, char *buffer, size_t capacity) {
+    char16_t units[SHORT_KEY];
     size_t len = 0;
-    if (napi_get_value_string_utf8(env, value, buffer, capacity, &len) != napi_ok || len + 4 >= capacity) return -1;
-    return memmem(buffer, len, "\xEF\xBF\xBD", 3) == NULL ? (ptrdiff_t)len : -1;
+    if (capacity > SHORT_KEY) capacity = SHORT_KEY;
+    if (napi_get_value_string_utf16(env, value, units, capacity, &len) != napi_ok || len + 1 >= capacity) return -1;
+    unsigned all = 0;
+    for (size_t at = 0; at < len; at++) {
+        all |= units[at];
+        buffer[at] = (char)units[at];
+    }
+    return all < 0x80 ? (ptrdiff_t)len : -1;
 }
 
 bool read_bytes(napi_env env, napi_value value, const char *name, input *out) {

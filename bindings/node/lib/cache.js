@@ -100,12 +100,17 @@ class Cache extends Handle {
    * that share the cache.
    */
   async getOrLoad(key, load, options = {}) {
-    const bytes = await this.getOrLoadBytes(key, load, options);
+    const bytes = await this.#load(key, load, options);
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
   }
 
-  /** As `getOrLoad`, with the value as a Buffer. */
-  async getOrLoadBytes(key, load, { ttl = DEFAULT_TTL, timeout = Infinity, signal } = {}) {
+  /** As `getOrLoad`, with the value as a new Buffer. */
+  async getOrLoadBytes(key, load, options = {}) {
+    return Buffer.from(await this.#load(key, load, options));
+  }
+
+  /** The bytes, which several callers may get. */
+  async #load(key, load, { ttl = DEFAULT_TTL, timeout = Infinity, signal }) {
     const name = nameOf(key);
     let begun = native.cacheLoadBeginSync(this.#external, key, 0, LEASE_TTL);
     if (begun[0] !== HIT && begun[0] !== LEADER) {

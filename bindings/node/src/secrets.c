@@ -133,7 +133,7 @@ bool define_secrets(napi_env env, napi_value exports) {
         {"secretsClearCache", "S", "secrets", clear_cache, nothing_result, true},
         {"secretsDescribe", "S", "secrets", describe, text_result, false},
         {"secretsCheck", "S", "secrets", check, text_result, false},
-        {"secretsFilePath", "S", "secrets", file_path, copy_result, false},
+        {"secretsFilePath", "S", "secrets", file_path, text_result, false},
         {"secretsAddProvider", "Ssii", "secrets name position provider", add_provider, nothing_result, true},
     };
     return define_operations(env, exports, operations, sizeof operations / sizeof *operations);

@@ -209,15 +209,28 @@ static napi_value call_later(napi_env env, napi_callback_info info) {
     return promise;
 }
 
-void call_make(call *call) {
-    /* The timeout is for the caller, who has been waiting for a thread too. */
+/* The timeout is for the caller, who has been waiting for a thread too. */
+static bool has_time(call *call) {
     for (size_t at = 0, number = 0; call->operation->types[at]; at++) {
         char type = call->operation->types[at];
         double *timeout = &call->numbers[number];
-        if (type == 't' && *timeout > 0) *timeout = fmax(0, *timeout - (seconds_now() - call->queued_at));
+        if (type == 't' && *timeout > 0) {
+            *timeout -= seconds_now() - call->queued_at;
+            if (*timeout <= 0) return false;
+        }
         number += type == 't' || type == 'd';
     }
-    run(call);
+    return true;
+}
+
+void call_make(call *call) {
+    if (has_time(call)) {
+        run(call);
+    } else {
+        call->error.status = ST_TIMEOUT;
+        call->error.flags = ST_ERROR_RETRYABLE;
+        strcpy(call->error.message, "no thread was free in time: too many calls are under way");
+    }
     call_done(call);
 }
 

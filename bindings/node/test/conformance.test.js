@@ -180,7 +180,7 @@ test('every call has the key that all languages build for it', () => {
   };
   // Integers beyond 2^53 come as bigints; JSON.parse would round them.
   const text = fs.readFileSync(`${VECTORS}/function_keys.json`, 'utf8').replace(/(?<=[[,] ?)-?\d{17,}(?=[,\]])/g, '{"big": "$&"}');
-  const read = (_, value) => (value?.big ? BigInt(value.big) : value);
+  const read = (_, value) => (typeof value?.big === 'string' ? BigInt(value.big) : value);
   for (const { prefix, function: name, args, named, key } of JSON.parse(text, read).vectors) {
     const arguments_ = args.map((arg) => (typeof arg === 'bigint' ? arg : argument(arg)));
     const byName = Object.fromEntries(Object.entries(named ?? {}).map(([each, arg]) => [each, argument(arg)]));

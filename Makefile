@@ -20,7 +20,7 @@ BUILD := build
 CARGO_BUILD := $(CARGO) build --target-dir target --release --locked --features wiping-allocator
 SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock build.rs
 
-.PHONY: all demo test bench install header clean tools test-rust test-model test-c lint
+.PHONY: all demo test bench install header clean tools test-rust test-model test-c test-node dist-node lint
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/lib/libst_secrets.so $(BUILD)/lib/libst_secrets.a
@@ -83,6 +83,13 @@ test-model:
 
 test-c: all $(BUILD)/launcher
 	sh tests/c/run.sh
+
+# The binding for Node: its add-on, its npm package in build/dist, its tests.
+test-node: all
+	sh bindings/node/test.sh
+
+dist-node: all
+	sh bindings/node/pack.sh
 
 test: tools lint test-rust test-model test-c
 

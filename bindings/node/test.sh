@@ -1,0 +1,14 @@
+#!/bin/sh
+# Runs the tests of the binding. They need the library (`make`), Node 20 or newer, a C compiler, and the npm packages that
+# test/package-lock.json pins, which are installed once.
+set -eu
+cd "$(dirname "$0")"
+for command in node npm cc; do
+    command -v "$command" >/dev/null || { echo "$command is missing (packages nodejs, npm, gcc)" >&2; exit 1; }
+done
+sh pack.sh >/dev/null
+cmp -s test/package-lock.json test/node_modules/.installed 2>/dev/null || {
+    (cd test && npm ci --silent --no-audit --no-fund)
+    cp test/package-lock.json test/node_modules/.installed
+}
+exec node --test test/

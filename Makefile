@@ -86,6 +86,7 @@ test-c: all $(BUILD)/launcher
 
 # The binding for Node: its add-on, its npm package in build/dist, its tests.
 test-node: all
+	sh tests/python-tools.sh
 	sh bindings/node/test.sh
 
 dist-node: all

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs the tests of the binding. They need the library (`make`), Node 20 or newer, a C compiler, and the npm packages that
-# test/package-lock.json pins, which are installed once.
+# test/package-lock.json pins, which are installed once. AWS and Vault are those that tests/python-tools.sh installs.
 set -eu
 cd "$(dirname "$0")"
 for command in node npm cc; do
@@ -12,4 +12,4 @@ cmp -s test/package-lock.json test/node_modules/.installed || {
     cp test/package-lock.json test/node_modules/.installed
 }
 sh pack.sh >/dev/null
-exec node --test test/*.test.js
+exec ../../build/venv/bin/python ../../tests/python/conformance_servers.py node --test test/*.test.js

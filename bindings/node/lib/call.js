@@ -46,16 +46,18 @@ function waitFor(promise, timeout, signal) {
 
 /**
  * Gives a class the methods `name` and `nameSync` over a function of the add-on. `arity` is how many parameters they have
- * before the options; `prepare(handle, args, options)` makes the add-on's arguments of them, `finish` the result of its.
+ * before the options; `prepare(handle, args, options)` makes the add-on's arguments of them, `finish(result, options)` the
+ * result of its.
  */
 function method(Class, name, nativeName, arity, prepare, finish = (result) => result) {
   const methods = {
     [name]: async function (...args) {
       const options = args[arity] ?? {};
-      return finish(await start(options.signal, nativeName, ...prepare(handleOf(this), args, options)));
+      return finish(await start(options.signal, nativeName, ...prepare(handleOf(this), args, options)), options);
     },
     [`${name}Sync`]: function (...args) {
-      return finish(native[`${nativeName}Sync`](...prepare(handleOf(this), args, args[arity] ?? {})));
+      const options = args[arity] ?? {};
+      return finish(native[`${nativeName}Sync`](...prepare(handleOf(this), args, options)), options);
     },
   };
   for (const each of Object.keys(methods)) {

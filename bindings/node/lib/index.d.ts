@@ -295,7 +295,7 @@ export interface AuditEntry {
   action: string;
   targetType?: string;
   targetId?: string;
-  details?: object;
+  details?: Document;
 }
 export interface AuditFilter {
   event_type?: string;
@@ -318,6 +318,12 @@ export interface AuditReport {
   forks: number[];
 }
 export type Json = { [name: string]: any };
+/** A JSON object, or its text, which is kept as it is written: `1.50`, `NaN`, integers of any size. */
+export type Document = object | string;
+export interface AsText {
+  /** The JSON text, as it is written. */
+  text: true;
+}
 
 /** SimpleTuner's databases: provider configuration, hardware prices, stored credentials and an audit trail. */
 export class Store extends Handle {
@@ -328,26 +334,34 @@ export class Store extends Handle {
   /** The same store: what is done with it is recorded as this actor's. */
   as(actor: { userId?: number | bigint; username?: string | null; ip?: string | null }): Store;
 
+  getProviderConfig(provider: string, options: CallOptions & AsText): Promise<string>;
   getProviderConfig(provider: string, options?: CallOptions): Promise<Json>;
+  getProviderConfigSync(provider: string, options: AsText): string;
   getProviderConfigSync(provider: string): Json;
-  saveProviderConfig(provider: string, config: object, options?: CallOptions): Promise<void>;
-  saveProviderConfigSync(provider: string, config: object): void;
+  saveProviderConfig(provider: string, config: Document, options?: CallOptions): Promise<void>;
+  saveProviderConfigSync(provider: string, config: Document): void;
   /** Sets these members, and leaves the others as they are. */
-  updateProviderConfig(provider: string, members: object, options?: CallOptions): Promise<void>;
-  updateProviderConfigSync(provider: string, members: object): void;
+  updateProviderConfig(provider: string, members: Document, options?: CallOptions): Promise<void>;
+  updateProviderConfigSync(provider: string, members: Document): void;
   deleteProviderConfig(provider: string, options?: CallOptions): Promise<boolean>;
   deleteProviderConfigSync(provider: string): boolean;
   listProviderConfigs(options?: CallOptions): Promise<{ provider: string; updated_at: string }[]>;
   listProviderConfigsSync(): { provider: string; updated_at: string }[];
+  getProviderWebhook(provider: string, options: CallOptions & AsText): Promise<string>;
   getProviderWebhook(provider: string, options?: CallOptions): Promise<Json>;
+  getProviderWebhookSync(provider: string, options: AsText): string;
   getProviderWebhookSync(provider: string): Json;
+  getProviderCostLimit(provider: string, options: CallOptions & AsText): Promise<string>;
   getProviderCostLimit(provider: string, options?: CallOptions): Promise<Json>;
+  getProviderCostLimitSync(provider: string, options: AsText): string;
   getProviderCostLimitSync(provider: string): Json;
 
+  getHardwareInfo(options: CallOptions & AsText): Promise<string>;
   getHardwareInfo(options?: CallOptions): Promise<Json>;
+  getHardwareInfoSync(options: AsText): string;
   getHardwareInfoSync(): Json;
-  setHardwareInfo(info: object, options?: CallOptions): Promise<void>;
-  setHardwareInfoSync(info: object): void;
+  setHardwareInfo(info: Document, options?: CallOptions): Promise<void>;
+  setHardwareInfoSync(info: Document): void;
   clearHardwareInfo(options?: CallOptions): Promise<void>;
   clearHardwareInfoSync(): void;
   hardwareCostPerHour(hardwareId: string, options?: CallOptions): Promise<number>;
@@ -374,8 +388,8 @@ export class Store extends Handle {
   /** Appends an entry of the program's own; gives its number. */
   logAudit(entry: AuditEntry, options?: CallOptions): Promise<number>;
   logAuditSync(entry: AuditEntry): number;
-  queryAudit(filter?: AuditFilter, options?: CallOptions): Promise<Json[]>;
-  queryAuditSync(filter?: AuditFilter): Json[];
+  queryAudit(filter?: AuditFilter | string, options?: CallOptions): Promise<Json[]>;
+  queryAuditSync(filter?: AuditFilter | string): Json[];
   verifyAudit(range?: { first?: number; last?: number }, options?: CallOptions): Promise<AuditReport>;
   verifyAuditSync(range?: { first?: number; last?: number }): AuditReport;
 }

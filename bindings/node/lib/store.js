@@ -60,8 +60,9 @@ function cipherOf(cipher) {
   return cipher ? handleOf(cipher) : null;
 }
 
-/** JSON as Python writes it too, with its names for numbers that are none. */
-function parse(text) {
+/** A document as a value or, with `text`, as it is written. JSON is as Python writes it too, with names for what is no number. */
+function parse(text, options) {
+  if (options.text) return text;
   try {
     return JSON.parse(text);
   } catch {
@@ -73,9 +74,10 @@ function parse(text) {
   }
 }
 
-/** JSON of an object; left out, it is none. */
+/** A document as text: a string is taken as it is. Left out, it is none. */
 function json(value) {
-  return value === undefined || value === null ? null : JSON.stringify(value);
+  if (value === undefined || value === null) return null;
+  return typeof value === 'string' ? value : JSON.stringify(value);
 }
 
 const ofProvider = (store, [provider]) => [store, provider];

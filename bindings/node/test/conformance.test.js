@@ -12,6 +12,13 @@ const VECTORS = path.join(__dirname, '../../../tests/vectors');
 const SOURCES = ['none', 'env', 'file', 'aws', 'vault', 'custom', 'store', 'credential'];
 const STATUSES = ['ST_NOT_FOUND', 'ST_INVALID_ARGUMENT', 'ST_CONFIG', 'ST_IO', 'ST_ACCESS_DENIED', 'ST_UNAVAILABLE', 'ST_TIMEOUT'];
 
+/** What tests/python/conformance_servers.py tells of AWS and Vault. */
+const SERVERS = Object.fromEntries(
+  Object.entries(process.env)
+    .filter(([name]) => name.startsWith('CONFORMANCE_'))
+    .map(([name, value]) => [name.slice('CONFORMANCE_'.length), value]),
+);
+
 const errorWith = (code) => new st.StSecretsError(-1 - STATUSES.indexOf(code), code, 'an answer of the test');
 const orNotFound = (value) => {
   if (value === undefined) throw errorWith('ST_NOT_FOUND');
@@ -27,16 +34,18 @@ class World {
     this.user_cache = st.Cache.userPermission;
   }
 
-  async open({ secrets, cache, cipher }) {
+  async open({ secrets, cache, cipher, store }) {
     const settings = (of) => Object.fromEntries(Object.entries(of).map(([name, value]) => [name, this.place(value)]));
     if (secrets) this.secrets = new st.Secrets(settings(secrets));
     if (cache) this.cache = new st.Cache({ defaultTtl: cache.default_ttl, maxSize: cache.max_size, cleanupInterval: cache.cleanup_interval });
+    if (store) this.store = new st.Store(settings(store));
     if (cipher) this.cipher = this.isSync ? new st.Cipher(settings(cipher)) : await st.Cipher.open(settings(cipher));
   }
 
   place(text) {
     if (typeof text !== 'string') return text;
-    return text.replace(/^\$DIR/, this.folder).replace(/^\$HOME/, path.join(this.folder, 'home'));
+    const names = { DIR: this.folder, HOME: path.join(this.folder, 'home'), ...SERVERS };
+    return text.replace(/^\$([A-Z_]+)/, (whole, name) => names[name] ?? whole);
   }
 
   path(name) {
@@ -62,8 +71,45 @@ class World {
     return { value: secret.bytes(), layer, source: SOURCES.indexOf(source), info };
   }
 
+  async doInStore(step) {
+    const { store, cipher, secrets } = this;
+    const { provider, json, filter, hardware_id: hardwareId } = step;
+    const which = { userId: step.user_id, provider, name: step.name, globalKey: step.global_key };
+    const text = { text: true };
+    switch (step.do.slice('store.'.length)) {
+      case 'config_get': return { value: await this.call(store, 'getProviderConfig', provider, text) };
+      case 'config_save': return this.call(store, 'saveProviderConfig', provider, json);
+      case 'config_update': return this.call(store, 'updateProviderConfig', provider, json);
+      case 'config_delete': return { existed: await this.call(store, 'deleteProviderConfig', provider) };
+      case 'webhook_get': return { value: await this.call(store, 'getProviderWebhook', provider, text) };
+      case 'cost_limit_get': return { value: await this.call(store, 'getProviderCostLimit', provider, text) };
+      case 'hardware_get': return { value: await this.call(store, 'getHardwareInfo', text) };
+      case 'hardware_set': return this.call(store, 'setHardwareInfo', json);
+      case 'hardware_clear': return this.call(store, 'clearHardwareInfo');
+      case 'hardware_cost': return { number: await this.call(store, 'hardwareCostPerHour', hardwareId) };
+      case 'credential_set': return this.call(store, 'setCredential', which, step.value, { cipher });
+      case 'credential_get': return { value: (await this.call(store, 'getCredential', which, { cipher })).text() };
+      case 'credential_delete': return { existed: await this.call(store, 'deleteCredential', which) };
+      case 'credential_resolve': {
+        const { source, secret } = await this.call(store, 'resolveCredential', which, { cipher, secrets });
+        return { value: secret.text(), origin: { user: 1, global: 2 }[source] };
+      }
+      case 'audit_log': {
+        const { event_type: eventType, action, target_type: targetType, target_id: targetId, details } = step;
+        return { id: await this.call(store, 'logAudit', { eventType, action, targetType, targetId, details }) };
+      }
+      case 'audit_query': return { ids: (await this.call(store, 'queryAudit', filter)).map(({ id }) => id) };
+      case 'audit_verify': {
+        const { broken_id } = await this.call(store, 'verifyAudit', { first: step.first, last: step.last });
+        return { broken_id: broken_id ?? 0 };
+      }
+      default: throw new Error(`no such step: ${step.do}`);
+    }
+  }
+
   async do(step) {
     const { secrets, cipher, cache } = this;
+    if (step.do.startsWith('store.')) return this.doInStore(step);
     const ttl = step.ttl === 'inf' ? Infinity : step.ttl;
     switch (step.do) {
       case 'secrets.get': return { value: (await this.secret('get', step.key)).value };
@@ -154,12 +200,14 @@ async function outcome(action) {
 }
 
 for (const isSync of [false, true]) {
-  for (const { name, env, files, open, steps } of JSON.parse(fs.readFileSync(`${VECTORS}/conformance.json`)).cases) {
-    test(`${name} (${isSync ? 'at once' : 'with promises'})`, async (t) => {
-      const { folder } = world(t, env);
+  for (const { name, env, files, open, steps, servers } of JSON.parse(fs.readFileSync(`${VECTORS}/conformance.json`)).cases) {
+    const skip = servers && Object.keys(SERVERS).length === 0 ? 'run it by test.sh, which starts the servers' : false;
+    test(`${name} (${isSync ? 'at once' : 'with promises'})`, { skip }, async (t) => {
+      const { folder } = world(t);
       process.env.HOME = path.join(folder, 'home');
       fs.mkdirSync(process.env.HOME);
       const place = new World(folder, isSync);
+      for (const [variable, value] of Object.entries(env ?? {})) process.env[variable] = place.place(value);
       for (const [file, how] of Object.entries(files ?? {})) place.write({ path: file, ...how });
       const { expect = {}, ...opened } = open;
       place.check(await outcome(() => place.open(opened)), expect);

@@ -68,11 +68,13 @@ test('every change is in the audit trail, with its actor', async (t) => {
   await assert.rejects(store.queryAudit({ acton: 'x' }), /action/);
 });
 
-test('what Python writes as NaN is read as NaN', async (t) => {
+test('what Python writes as NaN is read as NaN, and text stays as it is', async (t) => {
   const { folder } = world(t);
   const store = new Store({ state_dir: folder });
-  const native = require('../lib/native.js');
-  const { handleOf } = require('../lib/handle.js');
-  native.providerConfigSaveSync(handleOf(store), 'p', '{"a": NaN, "b": [-Infinity, 1.5], "c": "NaN \\" Infinity"}');
-  assert.deepEqual(await store.getProviderConfig('p'), { a: NaN, b: [-Infinity, 1.5], c: 'NaN " Infinity' });
+  const text = '{"a": NaN, "b": [-Infinity, 1.50], "c": "NaN \\" Infinity", "d": 12345678901234567890}';
+  await store.saveProviderConfig('p', text);
+  const { a, b, c } = await store.getProviderConfig('p');
+  assert.deepEqual({ a, b, c }, { a: NaN, b: [-Infinity, 1.5], c: 'NaN " Infinity' });
+  assert.equal(await store.getProviderConfig('p', { text: true }), text);
+  assert.equal(store.getProviderConfigSync('p', { text: true }), text);
 });

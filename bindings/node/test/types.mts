@@ -26,10 +26,12 @@ const cipher = await Cipher.open({ key: 'k' });
 const token: string = cipher.encryptSync(secret);
 const store = new Store().as({ userId: 7, username: 'ada' });
 const { source } = await store.resolveCredential({ userId: 7, provider: 'p', name: 'n', globalKey: 'K' }, { cipher, secrets });
+const config: string = await store.getProviderConfig('p', { text: true });
+await store.saveProviderConfig('p', { a: (await store.getProviderConfig('p')).a });
 setLog('warn', ({ level, target, message }) => console.error(level, target, message));
 try {
   cipher.decryptSync(token);
 } catch (error) {
   if (error instanceof StSecretsError && error.code === 'ST_BAD_TOKEN' && error.retryable) console.error(error.status);
 }
-export const all = { text, bytes, either, layer, hit, object, loaded, user, source, version, key: functionKey('p', 'f', [1]) };
+export const all = { text, bytes, either, layer, hit, object, loaded, user, config, source, version, key: functionKey('p', 'f', [1]) };

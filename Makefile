@@ -23,7 +23,7 @@ BUILD := build
 CARGO_BUILD := $(CARGO) build --target-dir target --release --locked --features wiping-allocator
 SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock build.rs
 
-.PHONY: all demo demo-servers test soak bench install header clean tools test-rust test-model test-c lint test-python wheel
+.PHONY: all demo demo-servers test soak bench install header clean tools test-rust test-model test-c lint test-python wheel test-node dist-node
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/lib/libst_secrets.so $(BUILD)/lib/libst_secrets.a
@@ -98,6 +98,13 @@ wheel: $(BUILD)/lib/libst_secrets.a
 test-python: all
 	sh tests/python-tools.sh
 	sh bindings/python/test.sh
+# The binding for Node: its add-on, its npm package in build/dist, its tests.
+test-node: all
+	sh tests/python-tools.sh
+	sh bindings/node/test.sh
+
+dist-node: all
+	sh bindings/node/pack.sh
 
 test: tools lint test-rust test-model test-c
 

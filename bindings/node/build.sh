@@ -1,0 +1,24 @@
+#!/bin/sh
+# Builds the add-on into prebuilt/linux-x64/st_secrets.node, with the static archive of the library in it.
+#
+# ST_SECRETS_INCLUDE and ST_SECRETS_LIB are the folders of st_secrets.h and libst_secrets.a; without them, those of this
+# repository after `make`. The headers of Node-API are those of the node that runs or, where it came without, of
+# the npm package node-api-headers, which test/package-lock.json pins.
+set -eu
+cd "$(dirname "$0")"
+include=${ST_SECRETS_INCLUDE:-../../include}
+lib=${ST_SECRETS_LIB:-../../build/lib}
+node_include=$(node -p 'require("path").resolve(process.execPath, "../../include/node")')
+[ -e "$node_include/node_api.h" ] || node_include=test/node_modules/node-api-headers/include
+out=prebuilt/linux-x64/st_secrets.node
+[ -e "$lib/libst_secrets.a" ] || { echo "$lib/libst_secrets.a is missing: run make" >&2; exit 1; }
+[ -e "$node_include/node_api.h" ] || {
+    echo "the headers of Node-API are missing: (cd bindings/node/test && npm ci)" >&2
+    exit 1
+}
+mkdir -p "$(dirname "$out")"
+# --exclude-libs: the functions of the library are not for other add-ons. nodelete: unloading it would crash workers.
+${CC:-cc} -std=gnu11 -D_GNU_SOURCE -O3 -g0 -Wall -Wextra -Werror -fPIC -shared -fvisibility=hidden -fno-plt \
+    -I"$include" -I"$node_include" -o "$out" src/*.c "$lib/libst_secrets.a" \
+    -Wl,--exclude-libs,ALL -Wl,-z,nodelete -Wl,-z,now -Wl,-z,relro -Wl,--gc-sections -Wl,-s \
+    -lgcc_s -lutil -lrt -lpthread -lm -ldl -lc

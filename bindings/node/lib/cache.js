@@ -1,0 +1,215 @@
+'use strict';
+
+const { types } = require('node:util');
+const native = require('./native.js');
+const { start, waitFor } = require('./call.js');
+const { STATUS, StSecretsError, failure } = require('./errors.js');
+const { Handle, handleOf } = require('./handle.js');
+const { input } = require('./secret.js');
+
+const DEFAULT_TTL = -1;
+/** After so many seconds a load that a worker thread began goes to the next who asks: the thread may be gone. */
+const LEASE_TTL = 60;
+const HIT = 1;
+const LEADER = 2;
+const PROVIDER_CONFIG = 0;
+const USER_PERMISSION = 1;
+
+const { cacheGet, cacheGetBytes, cacheGetObject } = native;
+const builtins = [];
+let loadObject;
+
+/** A cache whose entries live for a time, with the least recently used one going first. */
+class Cache extends Handle {
+  #external;
+  /** The loads of this thread that are under way, by key; null for one that cannot be waited for. */
+  #loads = new Map();
+  /** How often a load was begun after a miss that counts already. */
+  #missedTwice = 0;
+
+  constructor(options = {}) {
+    const { defaultTtl = 300, maxSize = 1000, cleanupInterval = 60 } = options;
+    super(options, () => native.cacheNew(defaultTtl, maxSize, cleanupInterval));
+    this.#external = handleOf(this);
+  }
+
+  /** The process's cache for provider configuration, which all threads share. */
+  static get providerConfig() {
+    return builtin(PROVIDER_CONFIG);
+  }
+
+  /** The process's cache for permissions of users, which all threads share. */
+  static get userPermission() {
+    return builtin(USER_PERMISSION);
+  }
+
+  static invalidateProvider(provider) {
+    return native.cacheInvalidateProvider(provider);
+  }
+
+  static invalidateUser(userId) {
+    return native.cacheInvalidateUser(userId);
+  }
+
+  /** The value as a string; undefined for what is not there. */
+  get(key) {
+    return cacheGet(this.#external, key);
+  }
+
+  /** The value as a new Buffer. */
+  getBytes(key) {
+    return cacheGetBytes(this.#external, key);
+  }
+
+  /** Stores a copy of a string or bytes, for `ttl` seconds. */
+  set(key, value, ttl = DEFAULT_TTL) {
+    native.cacheSet(this.#external, key, input(value), ttl);
+  }
+
+  /** The JavaScript value that `setObject` stored: itself, not a copy. */
+  getObject(key) {
+    return cacheGetObject(this.#external, key)?.[0];
+  }
+
+  /** Stores any JavaScript value by reference. */
+  setObject(key, value, ttl = DEFAULT_TTL) {
+    native.cacheSetObject(this.#external, key, [value], ttl);
+  }
+
+  delete(key) {
+    return native.cacheDelete(this.#external, key);
+  }
+
+  clear() {
+    return native.cacheClear(this.#external);
+  }
+
+  invalidatePrefix(prefix) {
+    return native.cacheInvalidatePrefix(this.#external, prefix);
+  }
+
+  stats() {
+    const [size, maxSize, defaultTtl, expiredCount, hits, misses, ...rest] = native.cacheStats(this.#external);
+    const [evictions, expirations, invalidations, loads, loadFailures] = rest;
+    const counts = { hits, misses: misses - this.#missedTwice, evictions, expirations, invalidations, loads, loadFailures };
+    return { size, maxSize, expiredCount, defaultTtl, ...counts };
+  }
+
+  /**
+   * The value as a string, or else what `load(key)` brings, now or as a promise: once, however many ask, in all threads
+   * that share the cache.
+   */
+  async getOrLoad(key, load, options = {}) {
+    const bytes = await this.#load(key, load, options);
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  }
+
+  /** As `getOrLoad`, with the value as a new Buffer. */
+  async getOrLoadBytes(key, load, options = {}) {
+    return Buffer.from(await this.#load(key, load, options));
+  }
+
+  /** The bytes, which several callers may get. */
+  async #load(key, load, { ttl = DEFAULT_TTL, timeout = Infinity, signal }) {
+    const name = nameOf(key);
+    let begun = native.cacheLoadBeginSync(this.#external, key, 0, LEASE_TTL);
+    if (begun[0] !== HIT && begun[0] !== LEADER) {
+      if (this.#loads.get(name)) return waitFor(this.#loads.get(name), timeout, signal);
+      begun = await start(signal, 'cacheLoadBegin', this.#external, key, timeout, LEASE_TTL);
+    }
+    const [outcome, lease, value] = begun;
+    if (outcome === HIT) return value ?? this.getBytes(key);
+    const loading = this.#lead(lease, async () => load(key), ttl);
+    this.#remember(name, loading);
+    return waitFor(loading, timeout, signal);
+  }
+
+  async #lead(lease, load, ttl) {
+    try {
+      const bytes = toBytes(await load());
+      this.#finish(() => native.cacheLoadFinish(this.#external, lease, bytes, ttl));
+      return bytes;
+    } catch (error) {
+      this.#abandon(lease, error);
+      throw error;
+    }
+  }
+
+  /** For who asks in this thread meanwhile. */
+  #remember(name, loading) {
+    this.#loads.set(name, loading);
+    const end = () => {
+      if (this.#loads.get(name) === loading) this.#loads.delete(name);
+    };
+    loading.then(end, end);
+  }
+
+  #finish(call) {
+    try {
+      call();
+    } catch (error) {
+      // It took too long, or the cache was closed: the value is good, but nobody else gets it.
+      if (error.status !== STATUS.ABANDONED && error.status !== STATUS.INVALID_ARGUMENT) throw error;
+    }
+  }
+
+  #abandon(lease, error) {
+    const status = error instanceof StSecretsError ? error.status : STATUS.CALLBACK;
+    try {
+      native.cacheLoadAbandon(this.#external, lease, status, null);
+    } catch {
+      // It has ended already.
+    }
+  }
+
+  #loadObject(key, load) {
+    const held = cacheGetObject(this.#external, key);
+    if (held) return held[1] ? Promise.resolve(held[0]) : held[0];
+    this.#missedTwice++;
+    const [outcome, lease] = native.cacheLoadBeginSync(this.#external, key, 0, Infinity);
+    if (outcome !== LEADER) {
+      const loading = this.#loads.get(key);
+      if (loading) return loading;
+      throw failure(STATUS.BUSY, 'the function asks for the very result that it is to find');
+    }
+    const store = (value, isPromised) =>
+      this.#finish(() => native.cacheLoadFinishObject(this.#external, lease, [value, isPromised], DEFAULT_TTL));
+    const fail = (error) => {
+      this.#abandon(lease, error);
+      throw error;
+    };
+    let result;
+    try {
+      result = load();
+      if (!types.isPromise(result)) store(result, false);
+    } catch (error) {
+      fail(error);
+    }
+    if (!types.isPromise(result)) return result;
+    const loading = result.then((value) => (store(value, true), value)).catch(fail);
+    this.#remember(key, loading);
+    return loading;
+  }
+
+  static {
+    loadObject = (cache, key, load) => cache.#loadObject(key, load);
+  }
+}
+
+function builtin(which) {
+  builtins[which] ??= new Cache(native.cacheBuiltin(which));
+  return builtins[which];
+}
+
+/** Strings and bytes that are the same key have the same name. */
+function nameOf(key) {
+  return Buffer.from(key).toString('latin1');
+}
+
+function toBytes(value) {
+  if (typeof value === 'string' || value instanceof Uint8Array) return Buffer.from(value);
+  if (value === null || value === undefined) throw failure(STATUS.NOT_FOUND, 'the load brought no value');
+  throw new TypeError('a load must bring a string or a Uint8Array');
+}
+
+module.exports = { Cache, loadObject };

@@ -1,0 +1,22 @@
+'use strict';
+
+const { Cache, loadObject } = require('./cache.js');
+const { functionKey } = require('./function_key.js');
+
+/**
+ * The function with its results cached for `ttl` seconds, by its arguments: `mymodule:get_user:123`. Calls with the same
+ * arguments while a promise is pending get that promise; what fails is not kept. Results are kept by reference.
+ */
+function cached(fn, { ttl = 300, keyPrefix = '', name = fn?.name, maxSize = 1000 } = {}) {
+  if (typeof fn !== 'function') throw new TypeError('fn must be a function');
+  if (typeof name !== 'string' || name === '') throw new TypeError('a function without a name needs the option `name`');
+  const cache = new Cache({ defaultTtl: ttl, maxSize });
+  const key = (...args) => functionKey(keyPrefix, name, args);
+  function call(...args) {
+    return loadObject(cache, key(...args), () => fn.apply(this, args));
+  }
+  Object.defineProperty(call, 'name', { value: name, configurable: true });
+  return Object.assign(call, { cache, key });
+}
+
+module.exports = { cached };

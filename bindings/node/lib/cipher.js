@@ -1,0 +1,38 @@
+'use strict';
+
+const native = require('./native.js');
+const { method, start } = require('./call.js');
+const { Handle, PROCESS, settingsText } = require('./handle.js');
+const { input, secretOf } = require('./secret.js');
+
+let ofProcess;
+
+/** Keys with which credentials are encrypted, as SimpleTuner does. */
+class Cipher extends Handle {
+  /** Reads the keys, and makes them where there are none; `Cipher.open` does so without blocking. */
+  constructor(settings) {
+    super(settings, () => native.cipherOpenSync(settingsText(settings)));
+  }
+
+  static async open(settings, { signal } = {}) {
+    return new Cipher(await start(signal, 'cipherOpen', settingsText(settings)));
+  }
+
+  /** The cipher of the whole process. */
+  static get default() {
+    ofProcess ??= new Cipher(PROCESS);
+    return ofProcess;
+  }
+
+  /** Replaces the cipher of the whole process. */
+  static reset(settings) {
+    native.cipherReset(settingsText(settings));
+  }
+}
+
+method(Cipher, 'encrypt', 'encrypt', 1, (cipher, [plaintext]) => [cipher, input(plaintext)]);
+method(Cipher, 'decrypt', 'decrypt', 1, (cipher, [token]) => [cipher, token], secretOf);
+method(Cipher, 'reencrypt', 'reencrypt', 1, (cipher, [token]) => [cipher, token], ([token, changed]) => ({ token, changed }));
+method(Cipher, 'rotateKey', 'rotateKey', 0, (cipher) => [cipher]);
+
+module.exports = { Cipher };

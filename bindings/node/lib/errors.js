@@ -1,0 +1,49 @@
+'use strict';
+
+const native = require('./native.js');
+
+const SOURCES = ['none', 'env', 'file', 'aws', 'vault', 'custom', 'store', 'credential'];
+
+/** The statuses of the library, by name, as far as the binding itself needs them. */
+const STATUS = {
+  OK: 0,
+  NOT_FOUND: -1,
+  INVALID_ARGUMENT: -2,
+  UNAVAILABLE: -6,
+  TIMEOUT: -7,
+  CALLBACK: -12,
+  BUSY: -14,
+  ABANDONED: -18,
+};
+
+/** What went wrong in the library. It never holds a value, key or token. */
+class StSecretsError extends Error {
+  constructor(status, code, message, source = 0, detail = 0, retryable = false) {
+    super(message);
+    this.status = status;
+    this.code = code;
+    this.source = SOURCES[source] ?? `source ${source}`;
+    this.detail = detail;
+    this.retryable = retryable;
+  }
+}
+Object.defineProperty(StSecretsError.prototype, 'name', { value: 'StSecretsError', configurable: true, writable: true });
+
+/** What a call ends with whose `signal` was aborted, as in Node's own functions. */
+class AbortError extends Error {
+  constructor(reason) {
+    super('The operation was aborted', { cause: reason });
+    this.code = 'ABORT_ERR';
+  }
+}
+Object.defineProperty(AbortError.prototype, 'name', { value: 'AbortError', configurable: true, writable: true });
+
+native.setErrorClass(StSecretsError);
+
+/** An error of the binding's own. */
+function failure(status, message) {
+  const retryable = status === STATUS.TIMEOUT || status === STATUS.BUSY || status === STATUS.UNAVAILABLE;
+  return new StSecretsError(status, native.statusName(status), message, 0, 0, retryable);
+}
+
+module.exports = { AbortError, STATUS, StSecretsError, failure };

@@ -1,0 +1,23 @@
+'use strict';
+
+const native = require('./native.js');
+
+const LEVELS = ['off', 'error', 'warn', 'info', 'debug', 'trace'];
+
+/**
+ * Sends the messages of the whole process up to this level to a function, in place of the one before; null stops it. They
+ * are handed over by the event loop, after the calls that they are about.
+ */
+function setLog(level, log) {
+  const number = LEVELS.indexOf(level);
+  if (number < 0) throw new TypeError(`level must be one of ${LEVELS.join(', ')}`);
+  if (log !== null && typeof log !== 'function') throw new TypeError('log must be a function or null');
+  native.setLog(number, log && ((...record) => deliver(log, ...record)));
+}
+
+function deliver(log, level, target, message, lost) {
+  if (lost > 0) log({ level: 'warn', target: 'log', message: `${lost} messages were lost: they came too fast` });
+  log({ level: LEVELS[level] ?? `level ${level}`, target, message });
+}
+
+module.exports = { setLog };

@@ -1,0 +1,102 @@
+'use strict';
+
+const { types } = require('node:util');
+const { waitFor } = require('./call.js');
+const { AbortError, STATUS, StSecretsError } = require('./errors.js');
+const { Secret, input } = require('./secret.js');
+
+const DEFAULT_TTL = -1;
+/** Where an answer has what was thrown; the add-on reads what goes before. */
+const THROWN = 5;
+
+/**
+ * The layers of a manager that are written in JavaScript. They are asked before the call of the library that wants their
+ * answers, once for all who ask at the same time. An answer is [layer, key, status, value or message, ttl, thrown].
+ */
+class Providers {
+  #all = [];
+
+  get isEmpty() {
+    return this.#all.length === 0;
+  }
+
+  add(get, timeout, register) {
+    const id = this.#all.length;
+    register(id);
+    this.#all.push({ id, get, timeout, underWay: new Map() });
+  }
+
+  ask(key, timeout, signal) {
+    return Promise.all(this.#all.map((provider) => answerOf(provider, key, limit(provider, timeout), signal)));
+  }
+
+  askSync(key, timeout) {
+    return this.#all.map((provider) => answerOfSync(provider, key, limit(provider, timeout)));
+  }
+
+  /** The error with, as its cause, what a layer threw. */
+  explain(error, answers) {
+    if (error instanceof StSecretsError && error.source === 'custom' && error.cause === undefined) {
+      error.cause = answers?.map((answer) => answer[THROWN]).find((thrown) => thrown !== undefined);
+    }
+    return error;
+  }
+}
+
+function limit(provider, timeout) {
+  return timeout < 0 ? provider.timeout : timeout;
+}
+
+async function answerOf(provider, key, timeout, signal) {
+  let load = provider.underWay.get(key);
+  if (load === undefined) {
+    load = (async () => provider.get(key, request(timeout)))();
+    provider.underWay.set(key, load);
+    const end = () => provider.underWay.delete(key);
+    load.then(end, end);
+  }
+  try {
+    return answer(provider, key, await waitFor(load, timeout, signal));
+  } catch (error) {
+    if (error instanceof AbortError && signal?.aborted) throw error;
+    return failed(provider, key, error);
+  }
+}
+
+function answerOfSync(provider, key, timeout) {
+  try {
+    const value = provider.get(key, request(timeout));
+    if (!types.isPromise(value)) return answer(provider, key, value);
+    value.catch(() => {});
+    return [provider.id, key, STATUS.UNAVAILABLE, 'it answers with a promise, for which this call cannot wait: use get', 0];
+  } catch (error) {
+    return failed(provider, key, error);
+  }
+}
+
+function request(timeout) {
+  const signal = timeout < Infinity ? AbortSignal.timeout(Math.min(timeout * 1000, 0x7fffffff)) : undefined;
+  return { timeout, signal };
+}
+
+function answer(provider, key, value) {
+  if (value === null || value === undefined) return [provider.id, key, STATUS.NOT_FOUND, null, 0];
+  const { value: found, ttl = DEFAULT_TTL } = isValue(value) ? { value } : value;
+  if (isValue(found) && typeof ttl === 'number') return [provider.id, key, STATUS.OK, input(found), ttl];
+  return [provider.id, key, STATUS.CALLBACK, 'its function answered with something else than a string or bytes', 0];
+}
+
+function isValue(value) {
+  return typeof value === 'string' || value instanceof Uint8Array || value instanceof Secret;
+}
+
+function failed(provider, key, error) {
+  if (error instanceof StSecretsError) {
+    return [provider.id, key, error.status, error.message, 0, error];
+  }
+  if (error?.name === 'TimeoutError') return [provider.id, key, STATUS.TIMEOUT, 'its function timed out', 0, error];
+  // What other errors say is not known to be free of secrets: it stays in the cause.
+  return [provider.id, key, STATUS.CALLBACK, `its function threw ${error?.name ?? typeof error}: see the cause`, 0, error];
+}
+
+module.exports = { Providers };

@@ -1,0 +1,11 @@
+#!/bin/sh
+# Makes the npm package: build/dist/st-secrets-VERSION.tgz, with the built add-on in it. Its installation needs no network
+# and no compiler.
+set -eu
+cd "$(dirname "$0")"
+dist=$PWD/../../build/dist
+mkdir -p "$dist"
+sh build.sh
+cp ../../LICENSE-APACHE ../../LICENSE-MIT .
+trap 'rm -f LICENSE-APACHE LICENSE-MIT' EXIT
+npm pack --silent --pack-destination "$dist"

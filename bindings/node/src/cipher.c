@@ -1,0 +1,54 @@
+/* Ciphers: encryption of credentials. */
+#include "addon.h"
+
+static st_status open(call *call) {
+    st_config *config;
+    st_cipher *made = NULL;
+    st_status status = config_from(&call->inputs[0], &config, &call->error);
+    if (status == ST_OK) status = st_cipher_open(config, &made, &call->error);
+    st_config_free(config);
+    if (status == ST_OK) call->made = new_handle(CIPHER, made, false);
+    return status;
+}
+
+static st_status reset(call *call) {
+    st_config *config;
+    st_status status = config_from(&call->inputs[0], &config, &call->error);
+    if (status == ST_OK) status = st_cipher_reset(config, &call->error);
+    st_config_free(config);
+    return status;
+}
+
+static st_status encrypt(call *call) {
+    return st_encrypt(HANDLE(call, 0, cipher), TEXT(call, 0), &call->bytes, &call->error);
+}
+
+static st_status decrypt(call *call) {
+    return st_decrypt(HANDLE(call, 0, cipher), TEXT(call, 0), &call->bytes, &call->error);
+}
+
+static st_status reencrypt(call *call) {
+    return st_reencrypt(HANDLE(call, 0, cipher), TEXT(call, 0), &call->bytes, &call->flag, &call->error);
+}
+
+/* [token, whether it differs] */
+static napi_value reencrypt_result(napi_env env, call *call) {
+    const napi_value items[] = {text_result(env, call), flag_result(env, call)};
+    return make_array(env, 2, items);
+}
+
+static st_status rotate(call *call) {
+    return st_rotate_key(HANDLE(call, 0, cipher), &call->error);
+}
+
+bool define_cipher(napi_env env, napi_value exports) {
+    static const operation operations[] = {
+        {"cipherOpen", "o", "config", open, handle_result, false},
+        {"cipherReset", "o", "config", reset, nothing_result, true},
+        {"encrypt", "Cb", "cipher plaintext", encrypt, text_result, false},
+        {"decrypt", "Cs", "cipher token", decrypt, secret_result, false},
+        {"reencrypt", "Cs", "cipher token", reencrypt, reencrypt_result, false},
+        {"rotateKey", "C", "cipher", rotate, nothing_result, false},
+    };
+    return define_operations(env, exports, operations, sizeof operations / sizeof *operations);
+}

@@ -1,0 +1,139 @@
+/* Messages of the log, for a function in JavaScript. They come from any thread, and wait for the event loop. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "addon.h"
+
+enum { MOST_RECORDS = 1000 };
+
+struct record {
+    record *next;
+    int32_t level;
+    size_t target_len, len;
+    /* The part of the library, and the message behind it. */
+    char text[];
+};
+
+/* Whose function the process's log goes to. */
+static pthread_mutex_t receiver_lock = PTHREAD_MUTEX_INITIALIZER;
+static environment *receiver;
+
+static void append(environment *state, record *new) {
+    if (state->records_last != NULL) state->records_last->next = new;
+    else state->records_first = new;
+    state->records_last = new;
+    state->records_waiting++;
+    wake_up(state);
+}
+
+static void receive(void *context, int32_t level, const char *target, const char *message, size_t len) {
+    environment *state = context;
+    size_t target_len = strlen(target);
+    record *new = malloc(sizeof *new + target_len + len);
+    if (new == NULL) return;
+    *new = (record){NULL, level, target_len, len};
+    memcpy(new->text, target, target_len);
+    memcpy(new->text + target_len, message, len);
+    pthread_mutex_lock(&state->lock);
+    bool taken = state->alive && state->records_waiting < MOST_RECORDS;
+    if (taken) append(state, new);
+    else state->records_lost++;
+    pthread_mutex_unlock(&state->lock);
+    if (!taken) free(new);
+}
+
+void records_free(record *records) {
+    while (records != NULL) {
+        record *first = records;
+        records = first->next;
+        free(first);
+    }
+}
+
+static void call_log(environment *state, const record *message, unsigned lost) {
+    napi_env env = state->env;
+    napi_handle_scope scope;
+    napi_value function, arguments[4];
+    if (state->log == NULL || napi_open_handle_scope(env, &scope) != napi_ok) return;
+    arguments[0] = make_number(env, message->level);
+    arguments[1] = make_text(env, message->text, message->target_len);
+    arguments[2] = make_text(env, message->text + message->target_len, message->len);
+    arguments[3] = make_number(env, lost);
+    if (arguments[1] != NULL && arguments[2] != NULL && napi_get_reference_value(env, state->log, &function) == napi_ok) {
+        napi_call_function(env, make_undefined(env), function, 4, arguments, NULL);
+    }
+    napi_close_handle_scope(env, scope);
+}
+
+void take_records(environment *state) {
+    bool pending = false;
+    while (!pending) {
+        pthread_mutex_lock(&state->lock);
+        record *first = state->records_first;
+        unsigned lost = state->records_lost;
+        state->records_lost = 0;
+        if (first != NULL) {
+            state->records_first = first->next;
+            if (first->next == NULL) state->records_last = NULL;
+            state->records_waiting--;
+        }
+        pthread_mutex_unlock(&state->lock);
+        if (first == NULL) return;
+        call_log(state, first, lost);
+        free(first);
+        napi_is_exception_pending(state->env, &pending);
+    }
+    /* The function threw, which Node reports as it does for any callback; the rest comes afterwards. */
+    pthread_mutex_lock(&state->lock);
+    wake_up(state);
+    pthread_mutex_unlock(&state->lock);
+}
+
+static void release(void *state) {
+    environment_release(state);
+}
+
+static st_status receive_from_now_on(environment *state, int32_t level, st_error *error) {
+    pthread_mutex_lock(&receiver_lock);
+    if (state != NULL) atomic_fetch_add(&state->references, 1);
+    st_status status = st_log_set(level, state ? receive : NULL, state ? release : NULL, state, error);
+    if (status == ST_OK) receiver = state;
+    pthread_mutex_unlock(&receiver_lock);
+    return status;
+}
+
+/* The environment ends: the log goes nowhere, unless it goes to another one by now. */
+void log_closed(environment *state) {
+    pthread_mutex_lock(&receiver_lock);
+    if (receiver == state) {
+        st_log_set(ST_LOG_OFF, NULL, NULL, NULL, NULL);
+        receiver = NULL;
+    }
+    pthread_mutex_unlock(&receiver_lock);
+}
+
+/* (level, function or null) */
+static napi_value set_log(napi_env env, napi_callback_info info) {
+    napi_value arguments[2];
+    napi_ref log = NULL;
+    size_t count = 2;
+    int32_t level = ST_LOG_OFF;
+    napi_get_cb_info(env, info, &count, arguments, NULL, NULL);
+    environment *state = environment_of(env);
+    bool none = is_nothing(env, arguments[1]);
+    if (napi_get_value_int32(env, arguments[0], &level) != napi_ok) return throw_type(env, "level", "a number");
+    if (!none && napi_create_reference(env, arguments[1], 1, &log) != napi_ok) return NULL;
+    st_error error = ST_ERROR_INIT;
+    if (receive_from_now_on(none ? NULL : state, level, &error) != ST_OK) {
+        if (log != NULL) napi_delete_reference(env, log);
+        return throw_error(env, &error);
+    }
+    if (state->log != NULL) napi_delete_reference(env, state->log);
+    state->log = log;
+    return NULL;
+}
+
+bool define_log(napi_env env, napi_value exports) {
+    const napi_property_descriptor functions[] = {{"setLog", 0, set_log, 0, 0, 0, napi_default, 0}};
+    return napi_define_properties(env, exports, 1, functions) == napi_ok;
+}

@@ -1,0 +1,140 @@
+/* Managers of secrets. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "addon.h"
+
+st_status config_from(const input *json, st_config **out, st_error *error) {
+    *out = NULL;
+    if (json->data == NULL) return ST_OK;
+    st_config *config = st_config_new();
+    st_status status = st_config_parse(config, json->data, json->len, error);
+    if (status == ST_OK) *out = config;
+    else st_config_free(config);
+    return status;
+}
+
+static st_status open(call *call) {
+    st_config *config;
+    st_secrets *made = NULL;
+    st_status status = config_from(&call->inputs[0], &config, &call->error);
+    if (status == ST_OK) status = st_secrets_open(config, &made, &call->error);
+    st_config_free(config);
+    if (status == ST_OK) call->made = new_handle(SECRETS, made, false);
+    return status;
+}
+
+static st_status reset(call *call) {
+    st_config *config;
+    st_status status = config_from(&call->inputs[0], &config, &call->error);
+    if (status == ST_OK) status = st_secrets_reset(config, &call->error);
+    st_config_free(config);
+    return status;
+}
+
+static st_status get(call *call) {
+    return st_secrets_get_with(HANDLE(call, 0, secrets), TEXT(call, 0), call->numbers[0], (uint32_t)call->integers[0],
+                               &call->bytes, &call->info, &call->error);
+}
+
+/* The keys end with a NUL each. */
+static st_status get_many(call *call) {
+    size_t count = (size_t)call->integers[0];
+    call->values = calloc(count + 1, sizeof *call->values);
+    call->statuses = calloc(count + 1, sizeof *call->statuses);
+    if (call->values == NULL || call->statuses == NULL) return ST_NO_MEMORY;
+    call->integer = call->integers[0];
+    return st_secrets_get_many(HANDLE(call, 0, secrets), TEXT(call, 0), count, call->values, call->statuses,
+                               &call->error);
+}
+
+/* [status, secret or undefined, status, …] */
+static napi_value many_result(napi_env env, call *call) {
+    napi_value array = NULL;
+    if (napi_create_array(env, &array) != napi_ok) return NULL;
+    for (uint32_t at = 0; at < (uint32_t)call->integer; at++) {
+        bool found = call->statuses[at] == ST_OK;
+        napi_value value = found ? make_secret(env, &call->values[at], &call->info) : make_undefined(env);
+        if (value == NULL) return NULL;
+        napi_set_element(env, array, 2 * at, make_number(env, call->statuses[at]));
+        napi_set_element(env, array, 2 * at + 1, value);
+    }
+    return array;
+}
+
+static st_status set(call *call) {
+    return st_secrets_set(HANDLE(call, 0, secrets), TEXT(call, 0), TEXT(call, 1), &call->error);
+}
+
+static st_status delete(call *call) {
+    return st_secrets_delete(HANDLE(call, 0, secrets), TEXT(call, 0), &call->flag, &call->error);
+}
+
+static st_status refresh(call *call) {
+    return st_secrets_refresh(HANDLE(call, 0, secrets), call->numbers[0], &call->error);
+}
+
+static st_status clear_cache(call *call) {
+    return st_secrets_clear_cache(HANDLE(call, 0, secrets), &call->error);
+}
+
+static st_status describe(call *call) {
+    return st_secrets_describe(HANDLE(call, 0, secrets), &call->bytes, &call->error);
+}
+
+static st_status check(call *call) {
+    return st_secrets_check(HANDLE(call, 0, secrets), &call->bytes, &call->error);
+}
+
+static st_status file_path(call *call) {
+    return st_secrets_file_path(HANDLE(call, 0, secrets), &call->bytes, &call->error);
+}
+
+/* --- layers in JavaScript ---------------------------------------------------------------------------------------- */
+
+/*
+ * A layer in JavaScript is asked before the call, by JavaScript itself, and the call brings its answers along. If the
+ * library called it instead, from a thread that waits for the event loop, and the event loop waited in a call with
+ * `Sync` for what that thread is loading, neither would go on.
+ */
+static st_status get_answer(void *context, const char *key, size_t key_len, double timeout, st_reply *reply) {
+    (void)timeout;
+    for (const answer *each = current_call ? current_call->answers : NULL; each != NULL; each = each->next) {
+        if (each->provider != *(uint32_t *)context || each->key.len != key_len) continue;
+        if (memcmp(each->key.data, key, key_len) != 0) continue;
+        if (each->status == ST_OK) return st_reply_bytes(reply, each->value.data, each->value.len, each->ttl);
+        if (each->value.data != NULL) st_reply_error(reply, each->status, each->value.data, each->value.len);
+        return each->status;
+    }
+    static const char message[] = "it was not asked, as this call cannot wait for JavaScript";
+    st_reply_error(reply, ST_UNAVAILABLE, message, sizeof message - 1);
+    return ST_UNAVAILABLE;
+}
+
+static st_status add_provider(call *call) {
+    uint32_t *provider = malloc(sizeof *provider);
+    if (provider == NULL) abort();
+    *provider = (uint32_t)call->integers[1];
+    size_t position = call->integers[0] < 0 ? ST_LAST : (size_t)call->integers[0];
+    return st_secrets_add_provider(HANDLE(call, 0, secrets), TEXT(call, 0), position, get_answer, free, provider,
+                                   &call->error);
+}
+
+bool define_secrets(napi_env env, napi_value exports) {
+    static const operation operations[] = {
+        {"secretsOpen", "o", "config", open, handle_result, true},
+        {"secretsReset", "o", "config", reset, nothing_result, true},
+        {"secretsGet", "SstiA", "secrets key timeout flags answers", get, secret_result, false},
+        {"secretsGetMany", "SsiA", "secrets keys count answers", get_many, many_result, false},
+        {"secretsSet", "Ssb", "secrets key value", set, nothing_result, false},
+        {"secretsDelete", "Ss", "secrets key", delete, flag_result, false},
+        {"secretsRefresh", "St", "secrets timeout", refresh, nothing_result, false},
+        {"secretsClearCache", "S", "secrets", clear_cache, nothing_result, true},
+        {"secretsDescribe", "S", "secrets", describe, text_result, false},
+        {"secretsCheck", "S", "secrets", check, text_result, false},
+        {"secretsFilePath", "S", "secrets", file_path, text_result, false},
+        {"secretsAddProvider", "Ssii", "secrets name position provider", add_provider, nothing_result, true},
+    };
+    return define_operations(env, exports, operations, sizeof operations / sizeof *operations);
+}

@@ -1,0 +1,166 @@
+/* Stores: SimpleTuner's databases. What is a JSON document in C is its text here, and a value in `lib/store.js`. */
+#include "addon.h"
+
+static st_status open(call *call) {
+    st_config *config;
+    st_store *made = NULL;
+    st_status status = config_from(&call->inputs[0], &config, &call->error);
+    if (status == ST_OK) status = st_store_open(config, &made, &call->error);
+    st_config_free(config);
+    if (status == ST_OK) call->made = new_handle(STORE, made, false);
+    return status;
+}
+
+static st_status reset(call *call) {
+    st_config *config;
+    st_status status = config_from(&call->inputs[0], &config, &call->error);
+    if (status == ST_OK) status = st_store_reset(config, &call->error);
+    st_config_free(config);
+    return status;
+}
+
+static st_status as(call *call) {
+    st_store *made = NULL;
+    st_status status =
+        st_store_as(HANDLE(call, 0, store), call->integers[0], TEXT(call, 0), TEXT(call, 1), &made, &call->error);
+    if (status == ST_OK) call->made = new_handle(STORE, made, false);
+    return status;
+}
+
+/* --- configuration of providers, prices of hardware --------------------------------------------------------------- */
+
+static st_status config_get(call *call) {
+    return st_provider_config_get(HANDLE(call, 0, store), TEXT(call, 0), &call->bytes, &call->error);
+}
+
+static st_status config_save(call *call) {
+    return st_provider_config_save(HANDLE(call, 0, store), TEXT(call, 0), TEXT(call, 1), &call->error);
+}
+
+static st_status config_update(call *call) {
+    return st_provider_config_update(HANDLE(call, 0, store), TEXT(call, 0), TEXT(call, 1), &call->error);
+}
+
+static st_status config_delete(call *call) {
+    return st_provider_config_delete(HANDLE(call, 0, store), TEXT(call, 0), &call->flag, &call->error);
+}
+
+static st_status config_list(call *call) {
+    return st_provider_config_list(HANDLE(call, 0, store), &call->bytes, &call->error);
+}
+
+static st_status webhook(call *call) {
+    return st_provider_webhook_get(HANDLE(call, 0, store), TEXT(call, 0), &call->bytes, &call->error);
+}
+
+static st_status cost_limit(call *call) {
+    return st_provider_cost_limit_get(HANDLE(call, 0, store), TEXT(call, 0), &call->bytes, &call->error);
+}
+
+static st_status hardware_get(call *call) {
+    return st_hardware_info_get(HANDLE(call, 0, store), &call->bytes, &call->error);
+}
+
+static st_status hardware_set(call *call) {
+    return st_hardware_info_set(HANDLE(call, 0, store), TEXT(call, 0), &call->error);
+}
+
+static st_status hardware_clear(call *call) {
+    return st_hardware_info_clear(HANDLE(call, 0, store), &call->error);
+}
+
+static st_status hardware_cost(call *call) {
+    return st_hardware_cost_per_hour(HANDLE(call, 0, store), TEXT(call, 0), &call->number, &call->error);
+}
+
+/* --- credentials -------------------------------------------------------------------------------------------------- */
+
+static st_status credential_set(call *call) {
+    return st_credential_set(HANDLE(call, 0, store), HANDLE(call, 1, cipher), call->integers[0], TEXT(call, 0),
+                             TEXT(call, 1), TEXT(call, 2), &call->error);
+}
+
+static st_status credential_get(call *call) {
+    return st_credential_get(HANDLE(call, 0, store), HANDLE(call, 1, cipher), call->integers[0], TEXT(call, 0),
+                             TEXT(call, 1), &call->bytes, &call->error);
+}
+
+static st_status credential_delete(call *call) {
+    return st_credential_delete(HANDLE(call, 0, store), call->integers[0], TEXT(call, 0), TEXT(call, 1), &call->flag,
+                                &call->error);
+}
+
+static st_status credential_list(call *call) {
+    return st_credential_list(HANDLE(call, 0, store), call->integers[0], TEXT(call, 0), &call->bytes, &call->error);
+}
+
+static st_status credential_resolve(call *call) {
+    int32_t source = 0;
+    st_status status = st_credential_resolve(HANDLE(call, 0, store), HANDLE(call, 1, cipher), HANDLE(call, 2, secrets),
+                                             call->integers[0], TEXT(call, 0), TEXT(call, 1), TEXT(call, 2), &source,
+                                             &call->bytes, &call->error);
+    call->integer = source;
+    return status;
+}
+
+/* [source, secret] */
+static napi_value resolve_result(napi_env env, call *call) {
+    const napi_value items[] = {integer_result(env, call), secret_result(env, call)};
+    return make_array(env, 2, items);
+}
+
+static st_status credentials_rotate(call *call) {
+    return st_credentials_rotate(HANDLE(call, 0, store), HANDLE(call, 1, cipher), &call->error);
+}
+
+static st_status credentials_reencrypt(call *call) {
+    return st_credentials_reencrypt(HANDLE(call, 0, store), HANDLE(call, 1, cipher), (uint32_t)call->integers[0], NULL,
+                                    NULL, &call->bytes, &call->error);
+}
+
+/* --- audit trail --------------------------------------------------------------------------------------------------- */
+
+static st_status audit_log(call *call) {
+    return st_audit_log(HANDLE(call, 0, store), TEXT(call, 0), TEXT(call, 1), TEXT(call, 2), TEXT(call, 3),
+                        TEXT(call, 4), &call->integer, &call->error);
+}
+
+static st_status audit_query(call *call) {
+    return st_audit_query(HANDLE(call, 0, store), TEXT(call, 0), &call->bytes, &call->error);
+}
+
+static st_status audit_verify(call *call) {
+    return st_audit_verify(HANDLE(call, 0, store), call->integers[0], call->integers[1], NULL, &call->bytes,
+                           &call->error);
+}
+
+bool define_store(napi_env env, napi_value exports) {
+    static const operation operations[] = {
+        {"storeOpen", "o", "config", open, handle_result, true},
+        {"storeReset", "o", "config", reset, nothing_result, true},
+        {"storeAs", "Tioo", "store userId username ip", as, handle_result, true},
+        {"providerConfigGet", "Ts", "store provider", config_get, text_result, false},
+        {"providerConfigSave", "Tss", "store provider config", config_save, nothing_result, false},
+        {"providerConfigUpdate", "Tss", "store provider members", config_update, nothing_result, false},
+        {"providerConfigDelete", "Ts", "store provider", config_delete, flag_result, false},
+        {"providerConfigList", "T", "store", config_list, text_result, false},
+        {"providerWebhook", "Ts", "store provider", webhook, text_result, false},
+        {"providerCostLimit", "Ts", "store provider", cost_limit, text_result, false},
+        {"hardwareInfo", "T", "store", hardware_get, text_result, false},
+        {"setHardwareInfo", "Ts", "store info", hardware_set, nothing_result, false},
+        {"clearHardwareInfo", "T", "store", hardware_clear, nothing_result, false},
+        {"hardwareCostPerHour", "Ts", "store hardwareId", hardware_cost, number_result, false},
+        {"credentialSet", "TCissb", "store cipher userId provider name value", credential_set, nothing_result, false},
+        {"credentialGet", "TCiss", "store cipher userId provider name", credential_get, secret_result, false},
+        {"credentialDelete", "Tiss", "store userId provider name", credential_delete, flag_result, false},
+        {"credentialList", "Tio", "store userId provider", credential_list, text_result, false},
+        {"credentialResolve", "TCSisssA", "store cipher secrets userId provider name globalKey answers",
+         credential_resolve, resolve_result, false},
+        {"credentialsRotate", "TC", "store cipher", credentials_rotate, nothing_result, false},
+        {"credentialsReencrypt", "TCi", "store cipher flags", credentials_reencrypt, text_result, false},
+        {"auditLog", "Tssooo", "store eventType action targetType targetId details", audit_log, integer_result, false},
+        {"auditQuery", "To", "store filter", audit_query, text_result, false},
+        {"auditVerify", "Tii", "store first last", audit_verify, text_result, false},
+    };
+    return define_operations(env, exports, operations, sizeof operations / sizeof *operations);
+}

@@ -1,0 +1,187 @@
+'use strict';
+
+const assert = require('node:assert/strict');
+const test = require('node:test');
+const { sleep, st, status } = require('./support.js');
+
+const { Cache, cached } = st;
+
+test('a cache holds strings and bytes for their time', async () => {
+  const cache = new Cache({ defaultTtl: 300, maxSize: 10 });
+  cache.set('text', 'größe ✓');
+  cache.set(Buffer.from([0, 255]), Buffer.from([1, 2]));
+  cache.set('short', 'x', 0.03);
+  assert.equal(cache.get('text'), 'größe ✓');
+  assert.deepEqual(cache.getBytes(new Uint8Array([0, 255])), Buffer.from([1, 2]));
+  assert.equal(cache.get('nothing'), undefined);
+  await sleep(0.06);
+  assert.equal(cache.get('short'), undefined);
+  assert.equal(cache.delete('text'), true);
+  assert.equal(cache.delete('text'), false);
+  const { maxSize, defaultTtl, hits, misses } = cache.stats();
+  assert.deepEqual({ maxSize, defaultTtl, hits, misses }, { maxSize: 10, defaultTtl: 300, hits: 2, misses: 2 });
+});
+
+test('a key is the same as text and as bytes, short or long, plain or not', () => {
+  const cache = new Cache();
+  for (const key of ['a', 'ä', '鍵'.repeat(100), 'k'.repeat(253), 'k'.repeat(256), 'k'.repeat(5000), 'a\0b', '\u{1F511}']) {
+    cache.set(key, `value of ${key}`);
+    assert.equal(cache.get(Buffer.from(key)), `value of ${key}`);
+    assert.equal(cache.get(key), `value of ${key}`);
+  }
+  for (const size of [0, 1, 1023, 1024, 1025, 1 << 20]) {
+    cache.set('large', 'v'.repeat(size));
+    assert.equal(cache.get('large').length, size);
+    assert.equal(cache.getBytes('large').length, size);
+  }
+});
+
+test('the least recently used entry makes room', () => {
+  const cache = new Cache({ maxSize: 2 });
+  cache.set('a', '1');
+  cache.set('b', '2');
+  cache.get('a');
+  cache.set('c', '3');
+  assert.deepEqual(['a', 'b', 'c'].map((key) => cache.get(key)), ['1', undefined, '3']);
+  assert.equal(cache.invalidatePrefix(''), 2);
+  assert.equal(cache.clear(), 0);
+});
+
+test('any value is kept by reference', () => {
+  const cache = new Cache();
+  const value = { list: [1, 2] };
+  cache.setObject('object', value);
+  cache.setObject('undefined', undefined);
+  assert.equal(cache.getObject('object'), value);
+  assert.equal(cache.getObject('nothing'), undefined);
+  assert.throws(() => cache.get('object'), status('ST_WRONG_TYPE'));
+  cache.set('text', 'x');
+  assert.throws(() => cache.getObject('text'), status('ST_WRONG_TYPE'));
+});
+
+test('a missing value is loaded once, however many ask', async () => {
+  const cache = new Cache();
+  let loads = 0;
+  const load = async (key) => {
+    loads++;
+    await sleep(0.02);
+    return `value of ${key}`;
+  };
+  const values = await Promise.all(Array.from({ length: 200 }, () => cache.getOrLoad('a', load)));
+  assert.deepEqual([...new Set(values)], ['value of a']);
+  assert.equal(cache.get('a'), 'value of a');
+  assert.deepEqual(await cache.getOrLoadBytes('a', load), Buffer.from('value of a'));
+  assert.deepEqual([loads, cache.stats().loads], [1, 1]);
+});
+
+test('a failed load is told to all who wait, and not kept', async () => {
+  const cache = new Cache();
+  const fail = async () => {
+    await sleep(0.01);
+    throw new RangeError('no');
+  };
+  const results = await Promise.allSettled([cache.getOrLoad('a', fail), cache.getOrLoad('a', fail)]);
+  assert.deepEqual(results.map(({ reason }) => reason.message), ['no', 'no']);
+  await assert.rejects(cache.getOrLoad('a', () => null), status('ST_NOT_FOUND'));
+  await assert.rejects(cache.getOrLoad('a', () => 17), TypeError);
+  assert.equal(await cache.getOrLoad('a', () => 'now'), 'now');
+});
+
+test('an invalidation during a load keeps the old value out', async () => {
+  const cache = new Cache();
+  const loading = cache.getOrLoad('a', async () => (await sleep(0.02), 'old'));
+  cache.invalidatePrefix('a');
+  assert.equal(await loading, 'old');
+  assert.equal(cache.get('a'), undefined);
+});
+
+test('who does not want to wait any more leaves the load to the others', async () => {
+  const cache = new Cache();
+  const load = async () => (await sleep(0.05), 'value');
+  const first = cache.getOrLoad('a', load);
+  await assert.rejects(cache.getOrLoad('a', load, { timeout: 0.01 }), status('ST_TIMEOUT'));
+  await assert.rejects(cache.getOrLoad('a', load, { signal: AbortSignal.timeout(5) }), { name: 'AbortError' });
+  assert.equal(await first, 'value');
+});
+
+test('the caches of the process forget what belongs to a provider or a user', () => {
+  const { providerConfig, userPermission } = Cache;
+  assert.equal(providerConfig, Cache.providerConfig);
+  providerConfig.set('provider:replicate:config', '{}');
+  userPermission.set('user:12:permissions', 'a');
+  userPermission.set('user:123:permissions', 'b');
+  assert.equal(Cache.invalidateProvider('replicate'), 1);
+  assert.equal(Cache.invalidateUser(12), 1);
+  assert.equal(userPermission.get('user:123:permissions'), 'b');
+  assert.equal(userPermission.stats().maxSize, 500);
+  assert.throws(() => providerConfig.setObject('a', {}), TypeError);
+  providerConfig.close();
+  assert.throws(() => providerConfig.get('a'), status('ST_INVALID_ARGUMENT'));
+});
+
+test('the results of a function are cached by its arguments', async () => {
+  let calls = 0;
+  const get_user = cached(
+    function get_user(id) {
+      calls++;
+      return { id, seen: this?.name };
+    },
+    { ttl: 120, keyPrefix: 'mymodule' },
+  );
+  assert.equal(get_user.key(123), 'mymodule:get_user:123');
+  const user = get_user.call({ name: 'this' }, 123);
+  assert.deepEqual(user, { id: 123, seen: 'this' });
+  assert.equal(get_user(123), user);
+  assert.notEqual(get_user('123'), user);
+  assert.equal(calls, 2);
+  assert.equal(get_user.cache.delete(get_user.key(123)), true);
+  get_user(123);
+  get_user.cache.clear();
+  get_user(123);
+  assert.equal(calls, 4);
+  const { hits, misses, loads } = get_user.cache.stats();
+  assert.deepEqual({ hits, misses, loads }, { hits: 1, misses: 4, loads: 4 });
+  assert.equal(get_user.name, 'get_user');
+});
+
+test('a function with promises is called once while one is pending, and its failures are not kept', async () => {
+  let calls = 0;
+  const fetchData = cached(async (fail) => {
+    calls++;
+    await sleep(0.01);
+    if (fail) throw new Error('no');
+    return { calls };
+  }, { name: 'fetchData' });
+  const [one, other] = await Promise.all([fetchData(false), fetchData(false)]);
+  assert.equal(one, other);
+  assert.equal(await fetchData(false), one);
+  assert.equal(calls, 1);
+  const failures = await Promise.allSettled([fetchData(true), fetchData(true)]);
+  assert.deepEqual(failures.map(({ status }) => status), ['rejected', 'rejected']);
+  await assert.rejects(fetchData(true), /no/);
+  assert.equal(calls, 3);
+});
+
+test('results of every type are cached, also none', () => {
+  for (const value of [undefined, null, 0, '', false, NaN, Symbol('x'), () => {}, 10n]) {
+    let calls = 0;
+    const fn = cached(() => (calls++, value), { name: 'fn' });
+    assert.ok(Object.is(fn(), value) && Object.is(fn(), value));
+    assert.equal(calls, 1);
+  }
+});
+
+test('a function that needs its own result is an error, not a hang', () => {
+  const own = cached(() => own(), { name: 'own' });
+  assert.throws(own, status('ST_BUSY'));
+  const thrown = cached((id) => { throw new RangeError(`no ${id}`); }, { name: 'thrown' });
+  assert.throws(() => thrown(1), RangeError);
+  assert.throws(() => thrown(1), RangeError);
+});
+
+test('functions without a name, and arguments without a key, are refused', () => {
+  assert.throws(() => cached(() => 1), TypeError);
+  assert.throws(() => cached('x'), TypeError);
+  const fn = cached((x) => x, { name: 'fn' });
+  for (const arg of [() => 1, Symbol('x'), new Date(), '\uD800', new Map([[1, 2]])]) assert.throws(() => fn(arg), TypeError);
+});

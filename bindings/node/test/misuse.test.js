@@ -1,0 +1,108 @@
+'use strict';
+
+const assert = require('node:assert/strict');
+const test = require('node:test');
+const { st, status, world } = require('./support.js');
+
+const { Cache, Cipher, Secret, Secrets, Store } = st;
+
+test('arguments of the wrong type are a TypeError that names them', async () => {
+  const secrets = new Secrets({ providers: ['env'] });
+  for (const key of [undefined, null, 1, {}, [], Symbol('x'), Buffer.from('x')]) {
+    await assert.rejects(secrets.get(key), { name: 'TypeError', message: 'key must be a string' });
+    assert.throws(() => secrets.getSync(key), TypeError);
+  }
+  assert.throws(() => secrets.setSync('A', 1), { message: 'value must be a string or a Uint8Array' });
+  assert.throws(() => secrets.setSync('A', new Uint16Array(4)), TypeError);
+  await assert.rejects(secrets.get('A', { timeout: '1' }), { message: 'timeout must be a number' });
+  await assert.rejects(secrets.getMany('A'), TypeError);
+  await assert.rejects(secrets.getMany(['A\0B']), TypeError);
+  assert.throws(() => new Secrets('x'), TypeError);
+  assert.throws(() => secrets.addProvider('x'), TypeError);
+  const cache = new Cache();
+  for (const key of [undefined, null, 1, {}, new Float64Array(1)]) {
+    assert.throws(() => cache.get(key), TypeError);
+    assert.throws(() => cache.set(key, 'x'), TypeError);
+    assert.throws(() => cache.getObject(key), TypeError);
+  }
+  assert.throws(() => cache.set('a', 1), TypeError);
+  assert.throws(() => cache.set('a', 'x', '1'), TypeError);
+  assert.throws(() => Cache.invalidateUser(1.5), { message: 'userId must be an integer' });
+  assert.throws(() => Cache.invalidateUser(2n ** 64n), TypeError);
+  assert.throws(() => st.setLog('loud', () => {}), TypeError);
+});
+
+test('values out of range are an error of the library', async () => {
+  const secrets = new Secrets({ providers: ['env'] });
+  for (const key of ['', 'a\0b', 'k'.repeat(3000)]) await assert.rejects(secrets.get(key), status('ST_INVALID_ARGUMENT'));
+  await assert.rejects(secrets.get('A', { timeout: NaN }), status('ST_INVALID_ARGUMENT'));
+  await assert.rejects(secrets.get('A', { timeout: -2 }), status('ST_INVALID_ARGUMENT'));
+  for (const options of [{ defaultTtl: NaN }, { defaultTtl: -3 }, { maxSize: -1 }, { maxSize: NaN }, { cleanupInterval: -1 }]) {
+    assert.throws(() => new Cache(options), status('ST_INVALID_ARGUMENT'));
+  }
+});
+
+test('half a surrogate pair is refused: it would become another key', () => {
+  const cache = new Cache();
+  cache.set('a\uFFFD', 'a replacement character is a character');
+  assert.equal(cache.get('a\uFFFD'), 'a replacement character is a character');
+  for (const key of ['a\uD800', '\uDC00a', 'x'.repeat(1000) + '\uD83D']) {
+    assert.throws(() => cache.get(key), { message: 'key must be well-formed Unicode' });
+    assert.throws(() => cache.set('a', key), TypeError);
+  }
+});
+
+test('a value that is not UTF-8 has bytes, and no text', async (t) => {
+  world(t);
+  const cipher = new Cipher({ key: 'k' });
+  for (const bytes of [[0xff], [0xc3], [0xc0, 0x80], [0xed, 0xa0, 0x80], [0xf4, 0x90, 0x80, 0x80], [0xe2, 0x82]]) {
+    const secret = cipher.decryptSync(cipher.encryptSync(Buffer.from(bytes)));
+    assert.throws(() => secret.text(), { name: 'TypeError', code: 'ERR_ENCODING_INVALID_ENCODED_DATA' });
+    assert.deepEqual([...secret.bytes()], bytes);
+  }
+  for (const text of ['\u{10FFFF}', '\uD7FF', '\uE000', 'é', '\0', '']) {
+    assert.equal(cipher.decryptSync(cipher.encryptSync(text)).text(), text);
+  }
+});
+
+test('huge values are taken or refused, and nothing breaks', async (t) => {
+  const { folder } = world(t);
+  const secrets = new Secrets({ providers: ['file'], file_path: `${folder}/s.json` });
+  await assert.rejects(secrets.set('A', 'v'.repeat((1 << 20) + 1)), status('ST_INVALID_ARGUMENT'));
+  await assert.rejects(new Cipher({ key: 'k' }).encrypt(Buffer.alloc((16 << 20) + 1)), status('ST_INVALID_ARGUMENT'));
+  const cache = new Cache();
+  cache.set('large', Buffer.alloc(64 << 20, 'v'));
+  assert.equal(cache.get('large').length, 64 << 20);
+});
+
+test('methods called on something else are a TypeError', async () => {
+  assert.throws(() => Secrets.prototype.getSync.call({}, 'A'), TypeError);
+  await assert.rejects(Secrets.prototype.get.call({}, 'A'), TypeError);
+  assert.throws(() => Cache.prototype.get.call(new Secrets(), 'A'), TypeError);
+  assert.throws(() => Secret.prototype.text.call({}), TypeError);
+  await assert.rejects(Secrets.prototype.set.call(new Cache(), 'A', 'x'), /must be a handle/);
+  assert.throws(() => new Secret().text(), TypeError);
+});
+
+test('everything that is closed is an error, and may be closed again', async (t) => {
+  const { folder } = world(t);
+  const handles = [new Secrets(), new Cipher({ key: 'k' }), new Store({ state_dir: folder }), new Cache()];
+  for (const handle of handles) {
+    handle.close();
+    handle.close();
+  }
+  const [secrets, cipher, store, cache] = handles;
+  await assert.rejects(secrets.describe(), status('ST_INVALID_ARGUMENT'));
+  await assert.rejects(cipher.encrypt('x'), status('ST_INVALID_ARGUMENT'));
+  await assert.rejects(store.getHardwareInfo(), status('ST_INVALID_ARGUMENT'));
+  assert.throws(() => cache.get('x'), status('ST_INVALID_ARGUMENT'));
+  assert.throws(() => cache.setObject('x', {}), status('ST_INVALID_ARGUMENT'));
+  await assert.rejects(cache.getOrLoad('x', () => 'y'), status('ST_INVALID_ARGUMENT'));
+});
+
+test('a cache that is closed during a load gives the value to who asked for it', async () => {
+  const cache = new Cache();
+  const loading = cache.getOrLoad('a', async () => (await new Promise((resolve) => setTimeout(resolve, 10)), 'value'));
+  cache.close();
+  assert.equal(await loading, 'value');
+});

@@ -1,0 +1,99 @@
+'use strict';
+
+// The package as its users get it: installed from the tarball into an empty folder, without network or compiler.
+
+const assert = require('node:assert/strict');
+const { execFileSync, spawnSync } = require('node:child_process');
+const fs = require('node:fs');
+const path = require('node:path');
+const test = require('node:test');
+const { world } = require('./support.js');
+
+const ROOT = path.join(__dirname, '../../..');
+const { version } = require('../package.json');
+const TARBALL = path.join(ROOT, 'build/dist', `st-secrets-${version}.tgz`);
+
+/** An empty project with the package in it. */
+function project(t) {
+  const { folder, write } = world(t, { HF_TOKEN: 'hf_from_the_environment' });
+  write('package.json', '{"name": "consumer", "private": true}');
+  const offline = { ...process.env, npm_config_offline: 'true', CC: '/bin/false' };
+  execFileSync('npm', ['install', '--no-audit', '--no-fund', '--silent', TARBALL], { cwd: folder, env: offline });
+  const run = (...args) => execFileSync(process.execPath, args, { cwd: folder, encoding: 'utf8' });
+  return { folder, write, run };
+}
+
+test('the package works from CommonJS and from modules, and is one and the same in both', (t) => {
+  const { write, run } = project(t);
+  write('a.cjs', "const { Secrets } = require('st-secrets'); console.log(Secrets.default.getSync('HF_TOKEN').text())");
+  write(
+    'b.mjs',
+    `import { createRequire } from 'node:module';
+     import * as module from 'st-secrets';
+     import { Secrets, version } from 'st-secrets';
+     const required = createRequire(import.meta.url)('st-secrets');
+     const same = Object.keys(required).every((name) => required[name] === module[name]);
+     console.log((await Secrets.default.get('HF_TOKEN')).text(), version, same);`,
+  );
+  assert.equal(run('a.cjs'), 'hf_from_the_environment\n');
+  assert.equal(run('b.mjs'), `hf_from_the_environment ${version} true\n`);
+});
+
+test('the package has what it needs, and no more', (t) => {
+  const { folder } = project(t);
+  const root = path.join(folder, 'node_modules/st-secrets');
+  assert.deepEqual(fs.readdirSync(root).sort(), ['LICENSE-APACHE', 'LICENSE-MIT', 'README.md', 'lib', 'package.json', 'prebuilt']);
+  assert.deepEqual(fs.readdirSync(path.join(folder, 'node_modules')).filter((name) => name !== '.package-lock.json'), ['st-secrets']);
+  const { dependencies, scripts } = require('../package.json');
+  assert.deepEqual([dependencies, scripts], [undefined, undefined]);
+});
+
+test('the types are right, and refuse what is wrong', (t) => {
+  const { folder, write } = project(t);
+  fs.symlinkSync(path.join(__dirname, 'node_modules/@types'), path.join(folder, 'node_modules/@types'));
+  for (const file of ['types.mts', 'types_wrong.cts']) write(file, fs.readFileSync(path.join(__dirname, file)));
+  const tsc = path.join(__dirname, 'node_modules/typescript/bin/tsc');
+  const options = ['--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2022', '--types', 'node', '--lib', 'es2022'];
+  const { status, stdout } = spawnSync(process.execPath, [tsc, ...options, 'types.mts', 'types_wrong.cts'], { cwd: folder, encoding: 'utf8' });
+  assert.deepEqual([status, stdout], [0, '']);
+});
+
+test('the add-on exports what Node calls, needs the system alone, and is never unloaded', (t) => {
+  const file = path.join(__dirname, '../prebuilt/linux-x64/st_secrets.node');
+  const names = execFileSync('nm', ['-D', '--defined-only', file], { encoding: 'utf8' }).match(/\S+$/gm);
+  assert.deepEqual(names.sort(), ['napi_register_module_v1', 'node_api_module_get_api_version_v1']);
+  const dynamic = execFileSync('readelf', ['-dW', file], { encoding: 'utf8' });
+  assert.match(dynamic, /FLAGS_1.*NODELETE/);
+  const needed = [...dynamic.matchAll(/NEEDED.*\[(.*)\]/g)].map(([, name]) => name);
+  assert.deepEqual(needed.filter((name) => !/^(libc\.so\.6|libm\.so\.6|libgcc_s\.so\.1|ld-linux.*)$/.test(name)), []);
+  const floor = fs.readFileSync(path.join(ROOT, 'tests/c/glibc-floor.txt'), 'utf8').trim().split('.').map(Number);
+  const symbols = execFileSync('objdump', ['-T', file], { encoding: 'utf8' });
+  for (const [, major, minor] of symbols.matchAll(/\(?GLIBC_(\d+)\.(\d+)/g)) {
+    assert.ok(major < floor[0] || (Number(major) === floor[0] && minor <= floor[1]), `it needs GLIBC_${major}.${minor}`);
+  }
+});
+
+test('every method has its types, and every type its method', () => {
+  const st = require('st-secrets');
+  const types = fs.readFileSync(path.join(__dirname, '../lib/index.d.ts'), 'utf8');
+  const hidden = ['constructor', 'close', 'answersFor', 'answersForSync', 'length', 'name', 'prototype'];
+  for (const name of ['Secrets', 'Cipher', 'Cache', 'Store', 'Secret']) {
+    const [, body] = new RegExp(`export class ${name} [^{]*{\n([^]*?)\n}`).exec(types);
+    const declared = new Set([...body.matchAll(/^  (?:static )?(?:readonly )?(\w+)[(<:]/gm)].map(([, member]) => member));
+    const members = [...Object.getOwnPropertyNames(st[name].prototype), ...Object.getOwnPropertyNames(st[name])];
+    for (const member of members.filter((each) => !hidden.includes(each))) assert.ok(declared.has(member), `${name}.${member}`);
+    for (const member of declared) assert.ok(hidden.includes(member) || members.includes(member), `${name}.${member}`);
+  }
+  assert.deepEqual(Object.keys(st).filter((name) => !new RegExp(`export (?:class|function|const) ${name}\\b`).test(types)), []);
+});
+
+test('the example finds its secrets', (t) => {
+  world(t, { HF_TOKEN: 'hf_example' });
+  const file = path.join(ROOT, 'examples/node/service.mjs');
+  const copy = path.join(__dirname, 'node_modules/.example.mjs');
+  fs.copyFileSync(file, copy);
+  const { status, stdout, stderr } = spawnSync(process.execPath, [copy], { encoding: 'utf8' });
+  assert.equal(status, 0, stderr);
+  assert.match(stdout, /HF_TOKEN: 10 bytes from layer env/);
+  assert.equal(stdout.includes('hf_example'), false);
+});

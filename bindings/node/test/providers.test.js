@@ -1,0 +1,131 @@
+'use strict';
+
+const assert = require('node:assert/strict');
+const test = require('node:test');
+const { sleep, st, status, world } = require('./support.js');
+
+/** A manager over the environment and these layers behind it. */
+function manager(providers, settings = {}) {
+  const secrets = new st.Secrets({ providers: ['env'], timeout: 5, ...settings });
+  for (const [name, get] of Object.entries(providers)) secrets.addProvider(name, get);
+  return secrets;
+}
+
+test('a layer that answers with promises is awaited, asked once for all who ask, and remembered', async (t) => {
+  world(t);
+  let asked = 0;
+  const secrets = manager({
+    remote: async (key) => {
+      asked++;
+      await sleep(0.05);
+      return key === 'A' ? 'value of A' : null;
+    },
+  });
+  const values = await Promise.all(Array.from({ length: 100 }, () => secrets.get('A')));
+  assert.deepEqual(new Set(values.map((value) => value.text())), new Set(['value of A']));
+  assert.deepEqual([values[0].info.layer, values[0].info.source], ['remote', 'custom']);
+  assert.equal(secrets.getSync('A').text(), 'value of A');
+  assert.equal((await secrets.get('A', { cachedOnly: true })).text(), 'value of A');
+  assert.equal(asked, 1);
+  await assert.rejects(secrets.get('B'), status('ST_NOT_FOUND'));
+  assert.equal((await secrets.get('A', { refresh: true })).text(), 'value of A');
+  assert.equal(asked, 3);
+});
+
+test('a layer is not asked for what a layer before it has', async (t) => {
+  world(t, { A: 'from the environment' });
+  const secrets = manager({ mine: () => assert.fail('it was asked') });
+  assert.equal((await secrets.get('A')).text(), 'from the environment');
+  assert.equal(secrets.getSync('A').text(), 'from the environment');
+});
+
+test('a layer can go before the others', async (t) => {
+  world(t, { A: 'from the environment' });
+  const secrets = new st.Secrets({ providers: ['env'] });
+  secrets.addProvider('first', (key) => (key === 'A' ? 'mine' : undefined), { position: 0 });
+  assert.deepEqual(secrets.describeSync().layers.map(({ name }) => name), ['first', 'env']);
+  await assert.rejects(async () => secrets.addProvider('first', () => null), status('ST_INVALID_ARGUMENT'));
+  assert.equal((await secrets.get('A', { refresh: true })).text(), 'mine');
+});
+
+test('answers are strings, bytes, secrets, or values with a time', async (t) => {
+  world(t, { A: 'a' });
+  const answers = { TEXT: 'text', BYTES: Buffer.from([1, 0, 255]), TIMED: { value: 'timed', ttl: 0.05 } };
+  const secrets = manager({ mine: (key) => (key === 'SECRET' ? secrets.getSync('A') : answers[key]) });
+  assert.equal(secrets.getSync('TEXT').text(), 'text');
+  assert.deepEqual((await secrets.get('BYTES')).bytes(), answers.BYTES);
+  assert.equal((await secrets.get('SECRET')).text(), 'a');
+  assert.equal((await secrets.get('TIMED')).text(), 'timed');
+  answers.TIMED = 'later';
+  await sleep(0.1);
+  assert.equal((await secrets.get('TIMED')).text(), 'later');
+});
+
+test('a call that cannot wait counts a layer with promises as failed', (t) => {
+  world(t);
+  const secrets = manager({ remote: async () => 'value', local: (key) => (key === 'A' ? 'found behind it' : null) });
+  assert.throws(() => secrets.getSync('B'), status('ST_UNAVAILABLE', { source: 'custom', retryable: true }));
+  const secret = secrets.getSync('A');
+  assert.deepEqual([secret.text(), secret.info.degraded], ['found behind it', true]);
+});
+
+test('what a layer throws is the cause of the error, and not part of its message', async (t) => {
+  world(t);
+  const secrets = manager({
+    mine: async () => {
+      throw new RangeError('CANARY');
+    },
+  });
+  const error = await secrets.get('A').catch((error) => error);
+  assert.ok(status('ST_CALLBACK', { source: 'custom' })(error), error);
+  assert.equal(error.message.includes('CANARY'), false);
+  assert.equal(error.cause.message, 'CANARY');
+  await assert.rejects(manager({ odd: () => 17 }).get('A'), status('ST_CALLBACK'));
+});
+
+test('a layer that takes too long ends with the timeout', async (t) => {
+  world(t);
+  let signal;
+  const secrets = manager({
+    slow: (key, request) => {
+      signal = request.signal;
+      return new Promise(() => {});
+    },
+  });
+  await assert.rejects(secrets.get('A', { timeout: 0.05 }), status('ST_TIMEOUT', { source: 'custom' }));
+  await sleep(0.02);
+  assert.equal(signal.aborted, true);
+});
+
+test('calls with and without promises at the same time do not wait for each other', async (t) => {
+  world(t);
+  const secrets = manager({ remote: async (key) => (await sleep(0.001), `value of ${key}`) });
+  const pending = [];
+  for (let round = 0; round < 50; round++) {
+    for (let call = 0; call < 20; call++) pending.push(secrets.get(`KEY_${round}`));
+    try {
+      secrets.getSync(`KEY_${round}`);
+    } catch (error) {
+      assert.ok(status('ST_UNAVAILABLE')(error), error);
+    }
+    if (round % 10 === 0) await sleep(0.002);
+  }
+  const values = await Promise.all(pending);
+  assert.deepEqual(values.map((value) => value.text()), values.map((_, at) => `value of KEY_${Math.floor(at / 20)}`));
+});
+
+test('several secrets and resolved credentials ask layers in JavaScript too', async (t) => {
+  const { folder } = world(t, { E: 'env' });
+  const secrets = manager({ mine: async (key) => (key === 'A' ? 'mine' : null) });
+  const results = await secrets.getMany(['E', 'A', 'B']);
+  assert.deepEqual(results.map(({ value, reason }) => value?.text() ?? reason.code), ['env', 'mine', 'ST_NOT_FOUND']);
+  const store = new st.Store({ state_dir: folder });
+  const cipher = new st.Cipher({ key: 'k' });
+  const which = { userId: 1, provider: 'replicate', name: 'api_token', globalKey: 'A' };
+  const { source, secret } = await store.resolveCredential(which, { secrets: manager({ mine: async () => 'mine' }), cipher });
+  assert.deepEqual([source, secret.text()], ['global', 'mine']);
+});
+
+test('the manager of the process has no layers of one thread', () => {
+  assert.throws(() => st.Secrets.default.addProvider('mine', () => null), TypeError);
+});

@@ -1,0 +1,64 @@
+'use strict';
+
+const assert = require('node:assert/strict');
+const test = require('node:test');
+const util = require('node:util');
+const v8 = require('node:v8');
+const { st, status, world } = require('./support.js');
+
+const CANARY = 'CANARY-7f3a';
+
+test('a secret is in no printed, logged, inspected or serialised form', async (t) => {
+  world(t, { HF_TOKEN: CANARY });
+  const secret = await new st.Secrets({ providers: ['env'] }).get('HF_TOKEN');
+  const inside = { secret, list: [secret], map: new Map([['key', secret]]), error: new Error('x', { cause: secret }) };
+  const forms = [
+    String(secret),
+    `${secret}`,
+    secret + '',
+    JSON.stringify(inside),
+    util.inspect(secret),
+    util.inspect(inside, { showHidden: true, getters: true, depth: null, customInspect: true }),
+    util.inspect(secret, { customInspect: false, showHidden: true, getters: false }),
+    util.format('%s %o %O %j', secret, secret, secret, secret),
+    JSON.stringify(Object.assign({}, secret)),
+    JSON.stringify(Object.getOwnPropertyDescriptors(secret)),
+    v8.serialize(structuredClone({ ...secret })).toString('latin1'),
+    Reflect.ownKeys(secret).join(),
+  ];
+  for (const form of forms) assert.equal(form.includes(CANARY), false, form);
+  assert.equal(String(secret), 'Secret(redacted)');
+  assert.equal(JSON.stringify({ secret }), '{"secret":"Secret(redacted)"}');
+  assert.equal(secret.text(), CANARY);
+});
+
+test('a failed assertion about a secret does not show it', async (t) => {
+  world(t, { HF_TOKEN: CANARY });
+  const secret = new st.Secrets({ providers: ['env'] }).getSync('HF_TOKEN');
+  try {
+    assert.deepStrictEqual({ secret }, { secret: 'something else' });
+    assert.fail('they differ');
+  } catch (error) {
+    assert.equal(util.inspect(error).includes(CANARY), false);
+  }
+});
+
+test('a secret that was disposed of cannot be read any more', async (t) => {
+  world(t, { HF_TOKEN: CANARY });
+  const secret = new st.Secrets({ providers: ['env'] }).getSync('HF_TOKEN');
+  secret.dispose();
+  secret.dispose();
+  for (const read of [() => secret.text(), () => secret.bytes(), () => secret.length]) {
+    assert.throws(read, status('ST_INVALID_ARGUMENT'));
+  }
+  assert.equal(secret.info.layer, 'env');
+  assert.equal(String(secret), 'Secret(redacted)');
+});
+
+test('errors hold no value', async (t) => {
+  const { write } = world(t);
+  const secrets = new st.Secrets({ providers: ['file'], file_path: write('s.json', `{"A": "${CANARY}" "B"}`) });
+  const error = await secrets.get('A').catch((error) => error);
+  assert.equal(util.inspect(error, { showHidden: true }).includes(CANARY), false);
+  assert.equal(JSON.stringify(error).includes(CANARY), false);
+});

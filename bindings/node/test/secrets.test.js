@@ -1,0 +1,111 @@
+'use strict';
+
+const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const test = require('node:test');
+const { sleep, st, status, world } = require('./support.js');
+
+const { Secrets } = st;
+
+test('a secret comes from the environment before the file, now and as a promise', async (t) => {
+  const { write } = world(t, { HF_TOKEN: 'from the environment' });
+  const file_path = write('s.json', '{"HF_TOKEN": "from the file", "OTHER": "other"}');
+  const secrets = new Secrets({ providers: ['env', 'file'], file_path });
+
+  assert.equal((await secrets.get('HF_TOKEN')).text(), 'from the environment');
+  assert.equal(secrets.getSync('hf-token').text(), 'from the environment');
+  const other = await secrets.get('OTHER');
+  assert.deepEqual([other.text(), other.length, other.info.layer, other.info.source], ['other', 5, 'file', 'file']);
+  assert.equal(other.info.degraded, false);
+});
+
+test('what is not there is an error that says where it was looked for, or a default', async (t) => {
+  world(t);
+  const secrets = new Secrets({ providers: ['env'] });
+  await assert.rejects(secrets.get('NOTHING'), status('ST_NOT_FOUND', { status: -1, source: 'none', retryable: false }));
+  await assert.rejects(secrets.get('NOTHING'), /tried: env \(variable NOTHING is not set\)/);
+  assert.throws(() => secrets.getSync('NOTHING'), status('ST_NOT_FOUND'));
+  assert.equal(await secrets.get('NOTHING', { default: null }), null);
+  assert.equal(secrets.getSync('NOTHING', { default: 'none' }), 'none');
+});
+
+test('several secrets are found at once, each with its own result', async (t) => {
+  world(t, { HF_TOKEN: 'hf', REPLICATE_API_TOKEN: 'r8' });
+  const secrets = new Secrets({ providers: ['env'] });
+  const keys = ['HF_TOKEN', 'NOTHING', 'REPLICATE_API_TOKEN'];
+  for (const results of [await secrets.getMany(keys), secrets.getManySync(keys)]) {
+    assert.deepEqual(results.map((result) => result.value?.text() ?? result.reason.code), ['hf', 'ST_NOT_FOUND', 'r8']);
+  }
+  assert.deepEqual(await secrets.getMany([]), []);
+});
+
+test('a secret is written into the file and removed from it', async (t) => {
+  const { folder } = world(t);
+  const secrets = new Secrets({ providers: ['file'] });
+  assert.equal(await secrets.filePath(), `${folder}/.simpletuner/secrets.json`);
+  await secrets.set('MY_KEY', 'größe');
+  await secrets.setReplicateToken(Buffer.from('r8_x'));
+  assert.equal((await secrets.getReplicateToken()).text(), 'r8_x');
+  assert.equal(fs.statSync(secrets.filePathSync()).mode & 0o777, 0o600);
+  secrets.setSync('COPY', await secrets.get('MY_KEY'));
+  assert.equal(secrets.getSync('COPY').text(), 'größe');
+  assert.equal(await secrets.delete('MY_KEY'), true);
+  assert.equal(secrets.deleteSync('MY_KEY'), false);
+});
+
+test('a broken file is an error of the file layer, never a secret that is not there', async (t) => {
+  const { write } = world(t);
+  const secrets = new Secrets({ providers: ['file'], file_path: write('s.json', '{"A": ,}') });
+  await assert.rejects(secrets.get('A'), status('ST_PROTOCOL', { source: 'file' }));
+  write('s.json', '{"A": "mended"}');
+  await secrets.refresh();
+  assert.equal(secrets.getSync('A').text(), 'mended');
+});
+
+test('the manager of the process is one for all, and can be replaced', async (t) => {
+  const { write } = world(t, { HF_TOKEN: 'of the process' });
+  t.after(() => Secrets.reset());
+  Secrets.reset();
+  assert.equal(Secrets.default, Secrets.default);
+  assert.equal((await Secrets.default.getHfToken()).text(), 'of the process');
+  Secrets.reset({ providers: ['file'], file_path: write('s.json', '{"HF_TOKEN": "of the file"}') });
+  assert.equal((await Secrets.default.get(st.WELL_KNOWN.HF_TOKEN)).text(), 'of the file');
+});
+
+test('an unknown setting is named together with the nearest known one', () => {
+  assert.throws(() => new Secrets({ filepath: 'x' }), status('ST_CONFIG'));
+  assert.throws(() => new Secrets({ filepath: 'x' }), /`file_path`/);
+  assert.throws(() => new Secrets({ timeout: Infinity }), TypeError);
+});
+
+test('a manager tells its layers and how they are, without any value', async (t) => {
+  world(t, { HF_TOKEN: 'CANARY' });
+  const secrets = new Secrets({ providers: ['env'] });
+  assert.deepEqual((await secrets.describe()).layers, [{ name: 'env', prefix: null }]);
+  const check = secrets.checkSync();
+  assert.equal(check.ok, true);
+  assert.equal(JSON.stringify(check).includes('CANARY'), false);
+});
+
+test('a closed manager is an error, and closing it again does nothing', async (t) => {
+  world(t, { HF_TOKEN: 'hf' });
+  const secrets = new Secrets({ providers: ['env'] });
+  const underWay = secrets.get('HF_TOKEN');
+  secrets.close();
+  secrets.close();
+  assert.equal((await underWay).text(), 'hf');
+  await assert.rejects(secrets.get('HF_TOKEN'), status('ST_INVALID_ARGUMENT'));
+  assert.throws(() => secrets.getSync('HF_TOKEN'), /closed/);
+});
+
+test('log messages come to a function, without any value', async (t) => {
+  const { write } = world(t);
+  const records = [];
+  st.setLog('debug', (record) => records.push(record));
+  t.after(() => st.setLog('off', null));
+  const secrets = new Secrets({ providers: ['file'], file_path: write('s.json', '{"A": "CANARY"}', 0o644) });
+  await secrets.get('A');
+  await sleep(0.05);
+  assert.ok(records.some(({ level, target }) => level === 'warn' && target.length > 0), JSON.stringify(records));
+  assert.equal(JSON.stringify(records).includes('CANARY'), false);
+});

@@ -1,0 +1,63 @@
+'use strict';
+
+const fs = require('node:fs');
+const os = require('node:os');
+const path = require('node:path');
+const { Worker } = require('node:worker_threads');
+
+// The package by its name, as its users have it.
+const st = require('st-secrets');
+
+/** A folder of its own for a test, which is its home too; no variable of the machine is a secret. */
+function world(t, env = {}) {
+  const before = { ...process.env };
+  const folder = fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(), 'st-secrets-')));
+  t.after(() => {
+    for (const name of Object.keys(process.env)) if (!(name in before)) delete process.env[name];
+    Object.assign(process.env, before);
+    fs.rmSync(folder, { recursive: true, force: true });
+  });
+  for (const name of Object.keys(process.env)) {
+    if (/^(HF_|REPLICATE_|CLOUD_|SIMPLETUNER_|AWS_|VAULT_)/.test(name)) delete process.env[name];
+  }
+  Object.assign(process.env, { HOME: folder, ...env });
+  return {
+    folder,
+    write(name, text, mode = 0o600) {
+      const file = path.join(folder, name);
+      fs.mkdirSync(path.dirname(file), { recursive: true });
+      fs.writeFileSync(file, text, { mode });
+      fs.chmodSync(file, mode);
+      return file;
+    },
+  };
+}
+
+/** Whether an error is the library's, with this status. */
+function status(code, more = {}) {
+  return (error) => {
+    if (!(error instanceof st.StSecretsError)) return false;
+    return error.code === code && Object.entries(more).every(([name, value]) => error[name] === value);
+  };
+}
+
+/** Runs a module of this folder in a worker thread; what it posts last. */
+function inWorker(file, workerData) {
+  return new Promise((resolve, reject) => {
+    let answer;
+    const worker = new Worker(path.join(__dirname, file), { workerData });
+    worker.on('message', (message) => (answer = message));
+    worker.on('error', reject);
+    worker.on('exit', (code) => (code === 0 ? resolve(answer) : reject(new Error(`the worker ended with ${code}`))));
+  });
+}
+
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+
+/** The memory that the process has, in KiB. */
+function resident() {
+  return Number(/^VmRSS:\s+(\d+)/m.exec(fs.readFileSync('/proc/self/status', 'utf8'))[1]);
+}
+
+module.exports = { inWorker, resident, sleep, st, status, turn, world };

@@ -1,0 +1,37 @@
+// What the types let through; it is compiled, and not run.
+import { Cache, Cipher, Secret, Secrets, StSecretsError, Store, cached, functionKey, setLog, version } from 'st-secrets';
+
+const secrets = new Secrets({ providers: ['env', 'file'], timeout: 2.5, strict_permissions: true });
+const secret: Secret = await secrets.get('HF_TOKEN', { timeout: 1, signal: AbortSignal.timeout(100) });
+const text: string = secret.text();
+const bytes: Buffer = secret.bytes();
+const either: Secret | null = await secrets.get('HF_TOKEN', { default: null });
+const layer: string | undefined = secret.info?.layer;
+secrets.addProvider('mine', async (key, { timeout, signal }) => (key === 'A' ? { value: `${timeout}`, ttl: 1 } : null));
+for (const result of await secrets.getMany(['A', 'B'])) {
+  if (result.status === 'fulfilled') result.value.dispose();
+}
+
+const cache = new Cache({ maxSize: 10 });
+const hit: string | undefined = cache.get(new Uint8Array(3));
+cache.setObject('key', { a: 1 });
+const object: { a: number } | undefined = cache.getObject<{ a: number }>('key');
+const loaded: string = await cache.getOrLoad('key', async (key) => `${key}`, { ttl: 1 });
+
+const getUser = cached(async (id: number) => ({ id }), { ttl: 120, keyPrefix: 'mymodule', name: 'get_user' });
+const user: { id: number } = await getUser(123);
+getUser.cache.delete(getUser.key(123));
+
+const cipher = await Cipher.open({ key: 'k' });
+const token: string = cipher.encryptSync(secret);
+const store = new Store().as({ userId: 7, username: 'ada' });
+const { source } = await store.resolveCredential({ userId: 7, provider: 'p', name: 'n', globalKey: 'K' }, { cipher, secrets });
+const config: string = await store.getProviderConfig('p', { text: true });
+await store.saveProviderConfig('p', { a: (await store.getProviderConfig('p')).a });
+setLog('warn', ({ level, target, message }) => console.error(level, target, message));
+try {
+  cipher.decryptSync(token);
+} catch (error) {
+  if (error instanceof StSecretsError && error.code === 'ST_BAD_TOKEN' && error.retryable) console.error(error.status);
+}
+export const all = { text, bytes, either, layer, hit, object, loaded, user, config, source, version, key: functionKey('p', 'f', [1]) };

@@ -1,0 +1,19 @@
+// What the types refuse: each line has to be an error.
+import st = require('st-secrets');
+
+// @ts-expect-error: a key is text
+void st.Secrets.default.get(1);
+// @ts-expect-error: a Secret is no string
+const text: string = st.Secrets.default.getSync('HF_TOKEN');
+// @ts-expect-error: secrets come from the library alone
+new st.Secret();
+// @ts-expect-error: a value is text or bytes
+new st.Cache().set('key', 1);
+// @ts-expect-error: a miss is undefined
+const hit: string = new st.Cache().get('key');
+const getUser = st.cached((id: number) => id, { name: 'f' });
+// @ts-expect-error: the function wants a number
+getUser('1');
+// @ts-expect-error: no such level
+st.setLog('loud', null);
+export = { text, hit };

@@ -57,6 +57,11 @@ impl Deadline {
         }
     }
 
+    /// The time left to wait for somebody else: never zero, which is "do not wait" to a cache.
+    pub(crate) fn wait(self) -> Duration {
+        self.remaining().max(Duration::from_nanos(1))
+    }
+
     pub(crate) fn has_passed(self) -> bool {
         self.remaining().is_zero()
     }

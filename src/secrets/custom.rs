@@ -69,7 +69,7 @@ impl Layer for CustomLayer {
         }
         loop {
             let mut own = None;
-            let answer = self.answers.get_or_load(key.as_bytes(), request.deadline.remaining(), |_| {
+            let answer = self.answers.get_or_load(key.as_bytes(), request.deadline.wait(), |_| {
                 let answer = self.ask(key, request.deadline);
                 own = Some(answer.clone());
                 let mut held = answer?;

@@ -106,7 +106,7 @@ impl<S: DocumentSource> DocumentLayer<S> {
     fn load(&self, since: Instant, deadline: Deadline, now: bool) -> Result<Arc<Loaded>> {
         loop {
             let mut own = false;
-            let loaded = self.loads.get_or_load(b"", deadline.remaining(), |_| {
+            let loaded = self.loads.get_or_load(b"", deadline.wait(), |_| {
                 own = true;
                 self.load_now(deadline, now)
             });

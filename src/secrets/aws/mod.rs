@@ -126,6 +126,13 @@ impl DocumentSource for AwsSource {
         }
     }
 
+    fn before_refresh(&self) {
+        let _inside = fork::enter();
+        if let Ok(aws) = &self.aws {
+            aws.machine.forget_absence();
+        }
+    }
+
     fn load(&self, deadline: Deadline) -> Result<Document> {
         let _inside = fork::enter();
         load::load(self.aws()?, deadline).map_err(|error| error.with_source(Source::Aws))
@@ -261,5 +268,17 @@ mod tests {
         assert_ne!(place().unwrap(), good, "the instance is asked");
         std::fs::write(&path, whole).unwrap();
         assert_eq!(place().unwrap(), good);
+    }
+
+    #[test]
+    fn an_instance_that_does_not_answer_is_asked_again_by_a_refresh() {
+        let folder = tempfile::tempdir().unwrap();
+        let aws = source(folder.path(), &[("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1")]);
+        let source = AwsSource { aws: Ok(aws) };
+        let is_absent = || source.aws.as_ref().unwrap().machine.is_absent();
+        assert!(source.load(Deadline::after(Duration::from_secs(5))).is_err());
+        assert!(is_absent());
+        source.before_refresh();
+        assert!(!is_absent());
     }
 }

@@ -91,7 +91,8 @@ fn a_program_that_hangs_is_killed_with_all_that_it_started() {
         let file = Path::new(&variable("HOME")).join("pids");
         let hang = format!("sleep 1000 &\necho $$ $! >{}\nwait", file.display());
         let closed = format!("exec >&- 2>&-\n{hang}");
-        for script in [hang, closed] {
+        let talks = format!("yes >&2 &\n{hang}");
+        for script in [hang, closed, talks] {
             aws_file("config", &program(&script));
             let secrets = open(&[("providers", r#"["aws"]"#)]).unwrap();
             let (start, limit) = (Instant::now(), Duration::from_millis(700));

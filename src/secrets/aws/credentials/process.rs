@@ -83,9 +83,6 @@ impl Program {
         while out_open {
             let pipes = [out_open.then(|| stdout.as_fd()), err_open.then(|| stderr.as_fd())];
             let [out_ready, err_ready] = sys::wait_readable(pipes, deadline.remaining()).map_err(broken)?;
-            if !out_ready && !err_ready && deadline.has_passed() {
-                return Err(self.too_slow());
-            }
             if out_ready {
                 out_open = read_some(&mut stdout, &mut output).map_err(broken)?;
             }
@@ -96,6 +93,10 @@ impl Program {
             }
             if output.len() > MAX_OUTPUT {
                 return Err(self.error(Status::Protocol, format!("it prints more than {MAX_OUTPUT} bytes")));
+            }
+            // Also where it never stops talking.
+            if out_open && deadline.has_passed() {
+                return Err(self.too_slow());
             }
         }
         Ok((output.freeze(), complaint))

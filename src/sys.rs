@@ -45,21 +45,43 @@ pub(crate) fn coarse_resolution() -> u64 {
     tick.tv_sec as u64 * 1_000_000_000 + tick.tv_nsec as u64
 }
 
-/// Waits until one of the pipes has something to read or was closed, or the time has passed, or a signal came.
+/// What a file is waited for.
+#[derive(Clone, Copy)]
+pub(crate) enum Until {
+    Readable = libc::POLLIN as isize,
+    Writable = libc::POLLOUT as isize,
+}
+
+/// The longest wait in one piece. The kernel may stretch a wait by a thousandth, for a process that was made "nice" by a
+/// two-hundredth: of this, at most 25 ms.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// Waits until this can be done with the file, or it was closed, or the time has passed. May return earlier too, as when a
+/// signal came: callers try, and wait again for the time that is left.
+pub(crate) fn wait(file: BorrowedFd<'_>, until: Until, timeout: Duration) -> io::Result<()> {
+    poll([Some(file)], until, timeout).map(|_| ())
+}
+
+/// Waits until one of the pipes has something to read or was closed, or the time has passed; or returns earlier too, as
+/// [`wait`] does.
 pub(crate) fn wait_readable(pipes: [Option<BorrowedFd<'_>>; 2], timeout: Duration) -> io::Result<[bool; 2]> {
-    let mut polled = pipes.map(|pipe| libc::pollfd {
+    poll(pipes, Until::Readable, timeout)
+}
+
+fn poll<const N: usize>(files: [Option<BorrowedFd<'_>>; N], until: Until, timeout: Duration) -> io::Result<[bool; N]> {
+    let mut polled = files.map(|file| libc::pollfd {
         // poll passes over what is negative.
-        fd: pipe.map_or(-1, |pipe| pipe.as_raw_fd()),
-        events: libc::POLLIN,
+        fd: file.map_or(-1, |file| file.as_raw_fd()),
+        events: until as libc::c_short,
         revents: 0,
     });
     // Rounded up, so that nobody turns in circles through the last millisecond.
-    let milliseconds = timeout.as_millis().saturating_add(1).min(i32::MAX as u128) as libc::c_int;
-    // SAFETY: `polled` is a valid array of that many entries for the whole call, and the borrows keep the pipes open.
+    let milliseconds = timeout.min(LONGEST_WAIT).as_millis() as libc::c_int + 1;
+    // SAFETY: `polled` is a valid array of that many entries for the whole call, and the borrows keep the files open.
     let ready = unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, milliseconds) };
     if ready < 0 {
         let error = io::Error::last_os_error();
-        return if error.kind() == io::ErrorKind::Interrupted { Ok([false; 2]) } else { Err(error) };
+        return if error.kind() == io::ErrorKind::Interrupted { Ok([false; N]) } else { Err(error) };
     }
     Ok(polled.map(|one| one.revents != 0))
 }

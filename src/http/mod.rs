@@ -56,6 +56,8 @@ pub(crate) struct Settings {
     pub(crate) proxy: Proxy,
     /// The longest body of an answer, in bytes.
     pub(crate) max_body: usize,
+    /// Whether paths are secrets too, which the log does not show.
+    pub(crate) secret_paths: bool,
 }
 
 /// Whose signature on a server's certificate is trusted.
@@ -114,12 +116,13 @@ impl Response {
 pub(crate) struct Client {
     agent: Agent,
     max_body: usize,
+    secret_paths: bool,
 }
 
 impl Client {
     /// A client with these settings. Files of certificates are read when the first `https` request needs them.
     pub(crate) fn new(settings: Settings) -> Client {
-        let max_body = settings.max_body;
+        let (max_body, secret_paths) = (settings.max_body, settings.secret_paths);
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -130,7 +133,7 @@ impl Client {
             .max_response_header_size(buffers::LONGEST_HEAD)
             .allow_non_standard_methods(true)
             .build();
-        Client { agent: Agent::with_parts(config, Connector::new(settings), LaterResolver), max_body }
+        Client { agent: Agent::with_parts(config, Connector::new(settings), LaterResolver), max_body, secret_paths }
     }
 
     /// Sends one request and reads the whole answer, outside the fork gate. Redirects are answers like any other.
@@ -148,7 +151,8 @@ impl Client {
                 Ok(response) => response.status.to_string(),
                 Err(error) => error.message().to_owned(),
             };
-            format!("{} {origin}{}: {outcome} ({:.1?})", request.method, uri.path(), begin.elapsed())
+            let path = if self.secret_paths { "" } else { uri.path() };
+            format!("{} {origin}{path}: {outcome} ({:.1?})", request.method, begin.elapsed())
         });
         result
     }

@@ -2,11 +2,14 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
+
+use crate::sys::{self, Until};
 
 /// When a step has to end; `None` is never.
 pub(super) type End = Option<Instant>;
@@ -20,7 +23,7 @@ pub(super) trait Wire: Read + Write + Send + Sync {
     fn is_open(&mut self) -> bool;
 }
 
-/// The time left. The system takes no zero for a time-out, so that too late is an error.
+/// The time left; too late is an error.
 pub(super) fn time_left(end: End) -> io::Result<Option<Duration>> {
     let left = end.map(|end| end.saturating_duration_since(Instant::now()));
     match left {
@@ -29,7 +32,7 @@ pub(super) fn time_left(end: End) -> io::Result<Option<Duration>> {
     }
 }
 
-/// A TCP connection.
+/// A TCP connection. It never blocks: the time-outs that sockets have are up to an eighth late.
 pub(super) struct Socket {
     stream: TcpStream,
     end: End,
@@ -48,6 +51,7 @@ impl Socket {
             match connected {
                 Ok(stream) => {
                     stream.set_nodelay(true)?;
+                    stream.set_nonblocking(true)?;
                     return Ok(Socket { stream, end });
                 }
                 Err(error) => failure = error,
@@ -55,34 +59,31 @@ impl Socket {
         }
         Err(failure)
     }
-}
 
-/// Repeats an operation that a signal interrupted, and says "timed out" where the system says "would block".
-fn within(end: End, mut step: impl FnMut(Option<Duration>) -> io::Result<usize>) -> io::Result<usize> {
-    loop {
-        match step(time_left(end)?) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(io::ErrorKind::TimedOut.into()),
-            done => return done,
+    /// Repeats a step until it need not wait any more.
+    fn within_time(&self, until: Until, mut step: impl FnMut(&TcpStream) -> io::Result<usize>) -> io::Result<usize> {
+        loop {
+            let left = time_left(self.end)?.unwrap_or(Duration::MAX);
+            match step(&self.stream) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    sys::wait(self.stream.as_fd(), until, left)?;
+                }
+                done => return done,
+            }
         }
     }
 }
 
 impl Read for Socket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        within(self.end, |left| {
-            self.stream.set_read_timeout(left)?;
-            self.stream.read(buffer)
-        })
+        self.within_time(Until::Readable, |mut stream| stream.read(buffer))
     }
 }
 
 impl Write for Socket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        within(self.end, |left| {
-            self.stream.set_write_timeout(left)?;
-            self.stream.write(bytes)
-        })
+        self.within_time(Until::Writable, |mut stream| stream.write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -96,9 +97,7 @@ impl Wire for Socket {
     }
 
     fn is_open(&mut self) -> bool {
-        let waiting = self.stream.set_nonblocking(true).and_then(|()| self.stream.peek(&mut [0]));
-        let is_quiet = waiting.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
-        is_quiet && self.stream.set_nonblocking(false).is_ok()
+        self.stream.peek(&mut [0]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 }
 
@@ -170,5 +169,42 @@ impl Wire for Tls {
 
     fn is_open(&mut self) -> bool {
         self.0.sock.is_open()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::os::fd::AsRawFd;
+
+    use super::*;
+
+    /// Whether the file never blocks, as the system tells it.
+    fn is_nonblocking(file: &impl AsRawFd) -> bool {
+        let state = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd())).unwrap();
+        let flags = state.lines().find_map(|line| line.strip_prefix("flags:")).unwrap();
+        i32::from_str_radix(flags.trim(), 8).unwrap() & libc::O_NONBLOCK != 0
+    }
+
+    #[test]
+    fn a_socket_leaves_no_waiting_to_the_late_timers_of_the_system() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let soon = || Some(Instant::now() + Duration::from_millis(100));
+        for end in [None, Some(Instant::now() + Duration::from_secs(10))] {
+            let mut socket = Socket::connect(&[listener.local_addr().unwrap()], end).unwrap();
+            let (mut peer, _) = listener.accept().unwrap();
+            assert!(is_nonblocking(&socket.stream));
+            socket.end_by(soon());
+            assert_eq!(socket.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::TimedOut);
+            socket.end_by(soon());
+            while socket.write(&[0; 100_000]).is_ok() {}
+            assert!(socket.is_open());
+            peer.write_all(b"x").unwrap();
+            socket.end_by(None);
+            assert_eq!(socket.read(&mut [0]).unwrap(), 1);
+            assert!(is_nonblocking(&socket.stream));
+            assert_eq!(socket.stream.read_timeout().unwrap(), None);
+            assert_eq!(socket.stream.write_timeout().unwrap(), None);
+        }
     }
 }

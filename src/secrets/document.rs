@@ -22,6 +22,10 @@ pub(crate) trait DocumentSource: Send + Sync {
     /// What is read, for messages: `secret "myapp/prod" in us-west-2`.
     fn place(&self) -> String;
 
+    /// Somebody asks for what is there now, after mending what failed, it may be: the next load passes over what was
+    /// remembered of failures.
+    fn before_refresh(&self) {}
+
     /// Reads the document now. That there is none is a document too: [`Document::missing`].
     ///
     /// [`Status::Unavailable`](crate::Status::Unavailable) and [`Status::Timeout`](crate::Status::Timeout) are outages

@@ -138,6 +138,9 @@ impl<S: DocumentSource> DocumentLayer<S> {
             let told = |message: &str| format!("{message} (it is asked again in {wait:.1} s; a refresh asks at once)");
             return Err(failing.error.map_message(told));
         }
+        if now {
+            self.source.before_refresh();
+        }
         let (asked, given) = (Instant::now(), deadline.remaining());
         if given.is_zero() {
             return Err(Error::new(Status::Timeout, "no time was left to ask it").with_retryable(true));

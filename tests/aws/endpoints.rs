@@ -68,15 +68,16 @@ fn a_container_has_an_endpoint_with_a_token() {
         let folder = temp();
         let file = write(&folder.path().join("token"), "CANARY/one\n");
         set_variables([
-            ("AWS_CONTAINER_CREDENTIALS_FULL_URI", &*format!("{}/v1/credentials", container.url())),
+            ("AWS_CONTAINER_CREDENTIALS_FULL_URI", &*format!("{}/v2/CANARY", container.url())),
             ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", file.to_str().unwrap()),
             // It is not asked for these.
             ("HTTP_PROXY", "http://127.0.0.1:1"),
             ("NO_PROXY", moto().address().split(':').next().unwrap()),
         ]);
+        let lines = logged();
         reads();
         let request = &container.requests()[0];
-        assert_eq!((request.method.as_str(), request.path.as_str()), ("GET", "/v1/credentials"));
+        assert_eq!((request.method.as_str(), request.path.as_str()), ("GET", "/v2/CANARY"));
         assert_eq!(request.header("authorization"), Some("CANARY/one"), "without the line's end");
         write(&file, "CANARY/two");
         reads();
@@ -98,6 +99,9 @@ fn a_container_has_an_endpoint_with_a_token() {
             let error = refused(status, &[words]);
             assert!(!error.message().contains("CANARY"), "{error}");
         }
+        let lines = lines.lock().unwrap().clone();
+        assert!(lines.contains(&format!("GET {}: 200", container.url())), "{lines}");
+        assert!(!lines.contains("CANARY"), "{lines}");
         write(&file, "CANARY\r\nX-Evil: 1");
         refused(Status::Config, &["holds no token"]);
         container.forget();
@@ -211,7 +215,7 @@ fn an_instance_that_is_none_costs_little_time_and_once() {
             assert!(error.message().contains(word), "{error}");
         }
         let start = Instant::now();
-        assert!(secrets.refresh(None).is_err());
+        secrets.check();
         assert!(start.elapsed() < Duration::from_millis(200), "it is remembered: {:?}", start.elapsed());
         // Nor is a proxy asked for it, which would be another machine.
         let proxy = Proxy::forward();

@@ -38,7 +38,11 @@ fn a_program_prints_credentials() {
         secrets.refresh(None).unwrap();
         assert_eq!(fs::read_to_string(&count).unwrap(), "x\n", "its credentials serve the second load");
         let lines = lines.lock().unwrap();
-        assert!(lines.contains("`credential_process` says: a word"), "{lines}");
+        let complaint = "a word\n".len() + user.secret.len() + 1;
+        assert!(
+            lines.contains(&format!("`credential_process` writes {complaint} bytes to its standard error")),
+            "{lines}"
+        );
         assert!(!lines.contains(&user.secret), "{lines}");
     });
 }
@@ -47,6 +51,7 @@ fn a_program_prints_credentials() {
 fn a_program_that_fails_is_named_and_its_output_is_not_shown() {
     alone!(secret_alone, || {
         let keys = r#""AccessKeyId": "AKIACANARY", "SecretAccessKey": "CANARY""#;
+        let lines = logged();
         for (script, status, words) in [
             ("echo CANARY >&2; exit 7".to_owned(), Status::Unavailable, "ended with exit status: 7"),
             ("kill -9 $$".to_owned(), Status::Unavailable, "signal: 9"),
@@ -74,6 +79,7 @@ fn a_program_that_fails_is_named_and_its_output_is_not_shown() {
             assert!(error.message().contains(words) && error.message().contains("profile `default` in "), "{error}");
             assert!(!error.message().contains("CANARY"), "{error}");
         }
+        assert!(!lines.lock().unwrap().contains("CANARY"), "{}", lines.lock().unwrap());
         aws_file("config", "[default]\ncredential_process = /no/such/program\n");
         refused(Status::Config, &["cannot start /no/such/program"]);
     });
@@ -85,7 +91,8 @@ fn a_program_that_hangs_is_killed_with_all_that_it_started() {
         let file = Path::new(&variable("HOME")).join("pids");
         let hang = format!("sleep 1000 &\necho $$ $! >{}\nwait", file.display());
         let closed = format!("exec >&- 2>&-\n{hang}");
-        for script in [hang, closed] {
+        let talks = format!("yes >&2 &\n{hang}");
+        for script in [hang, closed, talks] {
             aws_file("config", &program(&script));
             let secrets = open(&[("providers", r#"["aws"]"#)]).unwrap();
             let (start, limit) = (Instant::now(), Duration::from_millis(700));

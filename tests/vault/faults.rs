@@ -76,9 +76,14 @@ fn every_request_has_the_headers_of_vault() {
         let secrets = root(&proxy, &path, &[("vault_namespace", "root")]);
         let state = Reply::new(503).header("X-Vault-Index", "v1:state").header("Retry-After", "0");
         proxy.next(1, state);
+        // Such an index could not be sent back.
+        for odd in ["v1:\u{e9}".to_owned(), "v".repeat(1025)] {
+            proxy.next(1, Reply::new(503).header("X-Vault-Index", &odd).header("Retry-After", "0"));
+        }
         let _ = secrets.get("A");
+        let _ = refreshed(&secrets, "A");
         let requests = proxy.requests();
-        assert!(requests.len() >= 2);
+        assert!(requests.len() >= 4);
         for (number, request) in requests.iter().enumerate() {
             assert_eq!(request.header("X-Vault-Request"), Some("true"));
             assert_eq!(request.header("X-Vault-Token"), Some(bao().root()));

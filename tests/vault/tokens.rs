@@ -166,6 +166,14 @@ fn a_token_file_may_be_replaced() {
         proxy.forget();
         assert_eq!(&**refreshed(&secrets, "A").unwrap().value(), b"value");
         assert_eq!(proxy.requests()[0].header("X-Vault-Token"), Some(&*second), "the old one was not even tried");
+        // Whoever writes it may be in the midst of that.
+        write(&file, "");
+        assert!(refreshed(&secrets, "A").is_ok());
+        write(&file, "half of");
+        assert!(refreshed(&secrets, "A").is_ok());
+        std::fs::remove_file(&file).unwrap();
+        assert!(refreshed(&secrets, "A").is_ok());
+        write(&file, &second);
         bao().revoke(&second);
         assert_eq!(refreshed(&secrets, "A").unwrap_err().status(), Status::AccessDenied);
         std::fs::remove_file(&file).unwrap();

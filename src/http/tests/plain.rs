@@ -306,6 +306,8 @@ fn the_log_shows_neither_headers_nor_query_nor_body() {
     log::set(Level::Trace, move |_, target, line| sink.lock().unwrap().push(format!("{target}: {line}")));
     get(&client(), &peer.url("/v1/secret?password=SECRET")).unwrap();
     get_within(&client(), &peer.url("/?x=SECRET"), Deadline::after(Duration::ZERO)).err().unwrap();
+    let discreet = Client::new(Settings { secret_paths: true, ..settings() });
+    get(&discreet, &peer.url("/v2/SECRET")).unwrap();
     log::clear();
     let lines = lines.lock().unwrap();
     // Other tests run at the same time.
@@ -313,5 +315,6 @@ fn the_log_shows_neither_headers_nor_query_nor_body() {
     let begin = format!("http: GET http://{}", peer.address);
     assert!(ours[0].starts_with(&format!("{begin}/v1/secret: 200 (")), "{ours:?}");
     assert!(ours[1].starts_with(&format!("{begin}/: the time was up before http://")), "{ours:?}");
+    assert!(ours[2].starts_with(&format!("{begin}: 200 (")), "{ours:?}");
     assert!(lines.iter().all(|line| !line.contains("SECRET")), "{lines:?}");
 }

@@ -1,5 +1,7 @@
 //! Where the services of AWS are: a host for each region, in partitions with domains of their own.
 
+use std::net::IpAddr;
+
 use ureq::http::Uri;
 
 use super::names::{config, shown};
@@ -124,9 +126,10 @@ pub(super) fn checked_url(url: &str, setting: &str) -> Result<String> {
 
 /// Whether what is sent to this URL could be read on its way.
 pub(super) fn is_in_clear(url: &str) -> bool {
-    let Some(rest) = url.strip_prefix("http://") else { return false };
-    let local = ["127.", "localhost", "[::1]"];
-    !local.iter().any(|host| rest.starts_with(host))
+    let Some(uri) = url.parse::<Uri>().ok().filter(|uri| uri.scheme_str() == Some("http")) else { return false };
+    let host = uri.host().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    !host.eq_ignore_ascii_case("localhost") && !address.is_ok_and(|address| address.is_loopback())
 }
 
 /// The host and port of a URL, for messages.
@@ -250,6 +253,16 @@ mod tests {
             assert!(error.message().starts_with("AWS_ENDPOINT_URL: "), "{error}");
             assert!(!error.message().contains("CANARY"), "{error}");
         }
-        assert!(is_in_clear("http://10.0.0.1/") && !is_in_clear("http://127.0.0.1:1/") && !is_in_clear("https://x/"));
+    }
+
+    #[test]
+    fn what_leaves_the_machine_unencrypted_is_in_clear() {
+        for url in ["http://10.0.0.1/", "http://127.evil.com/", "http://localhost.evil.com:80/", "http://[::2]/"] {
+            assert!(is_in_clear(url), "{url}");
+        }
+        for url in ["https://x/", "http://127.0.0.1:1/", "http://127.9.9.9/", "http://Localhost:1/", "http://[::1]:1/"]
+        {
+            assert!(!is_in_clear(url), "{url}");
+        }
     }
 }

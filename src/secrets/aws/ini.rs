@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use crate::bytes::SecretBuffer;
+use crate::bytes::SecretBytes;
 use crate::error::{Error, Result, Status};
 use crate::files;
 
@@ -12,7 +12,7 @@ const MAX_SIZE: usize = 1 << 20;
 /// One file. Values are secrets, so they stay in the file's own bytes and are kept as places in them.
 pub(super) struct Ini {
     pub(super) path: PathBuf,
-    bytes: SecretBuffer,
+    bytes: SecretBytes,
     pub(super) sections: Vec<Section>,
 }
 
@@ -43,24 +43,13 @@ pub(super) struct Value<'a> {
 impl Ini {
     /// `None` where there is no such file.
     pub(super) fn read(path: &Path) -> Result<Option<Ini>> {
-        let read = || -> Result<Ini> {
-            let bytes = files::read(path, MAX_SIZE)?.bytes;
-            let sections = parse(&bytes).map_err(|(line, what)| {
-                Error::new(Status::Config, format!("{}, line {line}: {what}", path.display()))
-            })?;
-            Ok(Ini { path: path.to_owned(), bytes, sections })
-        };
-        match path.try_exists() {
-            Ok(false) => Ok(None),
-            _ => match read() {
-                // A writer that does not rename may not be done with it.
-                Err(error) if error.status() == Status::Config && files::is_new(path) => {
-                    std::thread::sleep(std::time::Duration::from_millis(20));
-                    read().map(Some)
-                }
-                result => result.map(Some),
-            },
+        if let Ok(false) = path.try_exists() {
+            return Ok(None);
         }
+        let bytes = files::read(path, MAX_SIZE)?.bytes.freeze();
+        let sections = parse(&bytes)
+            .map_err(|(line, what)| Error::new(Status::Config, format!("{}, line {line}: {what}", path.display())))?;
+        Ok(Some(Ini { path: path.to_owned(), bytes, sections }))
     }
 
     /// The last value of this name in these sections; an empty one counts as not given.

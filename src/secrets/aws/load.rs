@@ -2,17 +2,20 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread;
 
-use super::Aws;
 use super::client::{Batch, Secret, SecretsManager, Trouble};
 use super::credentials::{self, Context, Lease};
 use super::endpoint::{Service, is_in_clear};
 use super::metadata::Metadata;
 use super::names::{Name, config};
+use super::profiles::Profiles;
 use super::settings::{Endpoint, Settings};
 use super::wire::Wire;
+use super::{Aws, HALF_WRITTEN};
 use crate::clock::Deadline;
 use crate::error::{Error, Result};
+use crate::fork;
 use crate::http::Client;
 use crate::log::{self, Level};
 use crate::secrets::document::Document;
@@ -30,7 +33,7 @@ pub(super) struct Session<'a> {
 
 impl<'a> Session<'a> {
     pub(super) fn open(aws: &'a Aws, deadline: Deadline) -> Result<Session<'a>> {
-        let settings = Settings::read(&aws.own, &aws.environment)?;
+        let settings = aws.settings()?;
         let metadata = Metadata::new(&aws.machine);
         let region = match settings.region()? {
             Some(region) => Some(region),
@@ -59,7 +62,11 @@ impl<'a> Session<'a> {
 
     /// Other keys than those that AWS has refused, as variables and files are now.
     fn other_keys(&self, refused: &Lease) -> Result<Option<Arc<Lease>>> {
-        let settings = Settings::read(&self.aws.own, &self.aws.environment)?;
+        // Half of a file may have been read.
+        if Profiles::are_new(&self.aws.environment) {
+            fork::outside(|| thread::sleep(HALF_WRITTEN));
+        }
+        let settings = self.aws.settings()?;
         let context = Context { settings: &settings, ..self.context() };
         self.aws.keys.renew(refused, credentials::plan(&settings)?, &context)
     }

@@ -30,6 +30,11 @@ impl Machine {
         self.absent.lock().is_some_and(|since| since.elapsed() < ABSENCE)
     }
 
+    /// Has it asked again by the next load.
+    pub(super) fn forget_absence(&self) {
+        *self.absent.lock() = None;
+    }
+
     /// Whether it has ever answered, so that its silence is an outage.
     pub(super) fn has_answered(&self) -> bool {
         self.answered.load(Ordering::Relaxed)

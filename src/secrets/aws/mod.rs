@@ -10,7 +10,10 @@
 //! | `client`, `sts` | the services |
 //! | `load` | one load of all secrets |
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::thread;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
@@ -22,6 +25,7 @@ use crate::config::Config;
 use crate::error::{Result, Source};
 use crate::fork;
 use crate::http::retry::{Backoff, Retry};
+use crate::log::{self, Level};
 
 mod check;
 mod client;
@@ -40,9 +44,13 @@ mod sts;
 mod wire;
 
 use environment::Environment;
+use profiles::Profiles;
 use settings::{Own, Settings};
 
 const DEFAULT_ATTEMPTS: u32 = 3;
+
+/// For how long a writer that does not rename may need for a file.
+const HALF_WRITTEN: Duration = Duration::from_millis(20);
 
 /// Secrets Manager as a source of one document.
 pub(crate) struct AwsSource {
@@ -62,6 +70,8 @@ struct Aws {
     single_calls: AtomicBool,
     /// The region of the last load, for messages.
     region: Mutex<Option<String>>,
+    /// The last profiles that told who we are.
+    profiles: Mutex<Option<Arc<Profiles>>>,
 }
 
 impl AwsSource {
@@ -74,15 +84,8 @@ impl AwsSource {
             Err(refused) if refused.in_config => return Err(refused.error.with_source(Source::Aws)),
             Err(refused) => return Ok(Some(AwsSource { aws: Err(refused.error) })),
         };
-        let aws = attempts(&environment).map(|attempts| Aws {
-            own,
-            environment,
-            keys: credentials::Kept::default(),
-            machine: metadata::Machine::default(),
-            clocks: wire::Clocks::default(),
-            retry: Retry::new(config.count("max_attempts", attempts), Backoff::Exponential),
-            single_calls: AtomicBool::new(false),
-            region: Mutex::new(None),
+        let aws = attempts(&environment).map(|attempts| {
+            Aws::new(own, environment, Retry::new(config.count("max_attempts", attempts), Backoff::Exponential))
         });
         Ok(Some(AwsSource { aws }))
     }
@@ -90,6 +93,12 @@ impl AwsSource {
     fn aws(&self) -> Result<&Aws> {
         self.aws.as_ref().map_err(|error| error.clone().with_source(Source::Aws))
     }
+}
+
+/// Whether the settings tell who we are, by more than leaving it to the machine.
+fn is_whole(settings: &Result<Settings<'_>>) -> bool {
+    let plan = settings.as_ref().ok().and_then(|settings| credentials::plan(settings).ok());
+    plan.is_some_and(|plan| !plan.is_last_resort())
 }
 
 fn attempts(environment: &Environment) -> Result<u32> {
@@ -117,6 +126,13 @@ impl DocumentSource for AwsSource {
         }
     }
 
+    fn before_refresh(&self) {
+        let _inside = fork::enter();
+        if let Ok(aws) = &self.aws {
+            aws.machine.forget_absence();
+        }
+    }
+
     fn load(&self, deadline: Deadline) -> Result<Document> {
         let _inside = fork::enter();
         load::load(self.aws()?, deadline).map_err(|error| error.with_source(Source::Aws))
@@ -141,6 +157,51 @@ impl DocumentSource for AwsSource {
 }
 
 impl Aws {
+    fn new(own: Own, environment: Environment, retry: Retry) -> Aws {
+        Aws {
+            own,
+            environment,
+            keys: credentials::Kept::default(),
+            machine: metadata::Machine::default(),
+            clocks: wire::Clocks::default(),
+            retry,
+            single_calls: AtomicBool::new(false),
+            region: Mutex::new(None),
+            profiles: Mutex::new(None),
+        }
+    }
+
+    /// The settings as variables and files are now; as files were before, where one seems to be half written: a program
+    /// that does not rename empties it first.
+    fn settings(&self) -> Result<Settings<'_>> {
+        let read = || Settings::read(&self.own, &self.environment);
+        let mut settings = read();
+        if is_whole(&settings) || !Profiles::are_new(&self.environment) {
+            return self.noted(settings);
+        }
+        fork::outside(|| thread::sleep(HALF_WRITTEN));
+        settings = read();
+        let before = self.profiles.lock().clone();
+        if let Some(before) = before.filter(|_| !is_whole(&settings)) {
+            log::emit(Level::Warn, "aws", || {
+                let why = settings.as_ref().err().map_or("no credentials in it", |error| error.message());
+                format!("a file that was changed just now is not used yet: {why}")
+            });
+            return Settings::with(&self.own, &self.environment, before);
+        }
+        self.noted(settings)
+    }
+
+    /// Remembers the profiles of good settings.
+    fn noted<'a>(&self, settings: Result<Settings<'a>>) -> Result<Settings<'a>> {
+        if is_whole(&settings)
+            && let Ok(settings) = &settings
+        {
+            *self.profiles.lock() = Some(settings.profiles.clone());
+        }
+        settings
+    }
+
     /// `secret "app/prod" in us-east-1`, as far as the region is known; an ARN has its own.
     fn named(&self) -> String {
         let names: Vec<String> = self.own.names.iter().map(|name| format!("{:?}", name.text)).collect();
@@ -154,7 +215,7 @@ impl Aws {
     fn describe(&self, told: &mut Map<String, Value>) -> Result<()> {
         let names: Vec<&str> = self.own.names.iter().map(|name| name.text.as_str()).collect();
         told.insert("secrets".to_owned(), json!(names));
-        let settings = Settings::read(&self.own, &self.environment)?;
+        let settings = self.settings()?;
         told.insert("profile".to_owned(), json!(settings.profile_name));
         let known = self.region.lock().clone();
         if let Some(region) = settings.region()?.or(known) {
@@ -164,5 +225,60 @@ impl Aws {
         }
         told.insert("credentials".to_owned(), json!(credentials::plan(&settings)?.place()));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// A source with these variables besides those that name a secret and a region.
+    fn source(folder: &Path, variables: &[(&str, &str)]) -> Aws {
+        let home = folder.to_str().unwrap();
+        let fixed = [("HOME", home), ("AWS_REGION", "us-east-1"), ("SIMPLETUNER_AWS_SECRET_NAME", "app")];
+        let environment = Environment::fixed(&[&fixed, variables].concat());
+        let own = Own::read(&Config::new(), &environment).unwrap().unwrap();
+        Aws::new(own, environment, Retry::new(1, Backoff::Exponential))
+    }
+
+    #[test]
+    fn a_file_that_is_half_written_is_not_used_yet() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("credentials");
+        let aws = source(folder.path(), &[("AWS_SHARED_CREDENTIALS_FILE", path.to_str().unwrap())]);
+        let place = || aws.settings().and_then(|settings| Ok(credentials::plan(&settings)?.place().to_owned()));
+        let whole = "[default]\naws_access_key_id = AKIA\naws_secret_access_key = x\n";
+        let halves = ["", "[defau", "[default]\n", "[default]\naws_access_key_id = AKIA\naws_secr"];
+        std::fs::write(&path, "[default]\naws_access_key_id = AKIA\n").unwrap();
+        assert!(place().unwrap_err().message().contains("aws_secret_access_key"), "there is nothing before it");
+        std::fs::write(&path, whole).unwrap();
+        let good = place().unwrap();
+        for half in halves {
+            std::fs::write(&path, half).unwrap();
+            assert_eq!(place().unwrap(), good, "{half:?}");
+        }
+        // A minute later it is what its writer wants it to be.
+        let earlier = std::time::SystemTime::now() - Duration::from_secs(60);
+        std::fs::File::options().write(true).open(&path).unwrap().set_modified(earlier).unwrap();
+        assert!(place().is_err());
+        std::fs::write(&path, "").unwrap();
+        std::fs::File::options().write(true).open(&path).unwrap().set_modified(earlier).unwrap();
+        assert_ne!(place().unwrap(), good, "the instance is asked");
+        std::fs::write(&path, whole).unwrap();
+        assert_eq!(place().unwrap(), good);
+    }
+
+    #[test]
+    fn an_instance_that_does_not_answer_is_asked_again_by_a_refresh() {
+        let folder = tempfile::tempdir().unwrap();
+        let aws = source(folder.path(), &[("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1")]);
+        let source = AwsSource { aws: Ok(aws) };
+        let is_absent = || source.aws.as_ref().unwrap().machine.is_absent();
+        assert!(source.load(Deadline::after(Duration::from_secs(5))).is_err());
+        assert!(is_absent());
+        source.before_refresh();
+        assert!(!is_absent());
     }
 }

@@ -6,7 +6,7 @@ use super::environment::Environment;
 use super::ini::{Ini, Section, Value};
 use super::names::{config, shown};
 use crate::error::{Error, Result};
-use crate::paths;
+use crate::{files, paths};
 
 /// Both files, as they are now.
 pub(super) struct Profiles {
@@ -27,15 +27,24 @@ pub(super) struct Profile<'a> {
 
 impl Profiles {
     pub(super) fn read(environment: &Environment) -> Result<Profiles> {
+        let paths = Profiles::paths(environment)?;
+        let read = |path: &Option<PathBuf>| path.as_deref().map_or(Ok(None), Ini::read);
+        Ok(Profiles { config: read(&paths[0])?, credentials: read(&paths[1])?, paths })
+    }
+
+    /// Whether one of the files was changed so lately that a writer that does not rename may not be done with it.
+    pub(super) fn are_new(environment: &Environment) -> bool {
+        Profiles::paths(environment).is_ok_and(|paths| paths.iter().flatten().any(|path| files::is_new(path)))
+    }
+
+    fn paths(environment: &Environment) -> Result<[Option<PathBuf>; 2]> {
         let path = |variable, default: &str| -> Result<Option<PathBuf>> {
             Ok(match environment.text(variable)? {
                 Some(path) => Some(paths::expand_home(Path::new(path.as_str()))),
                 None => environment.home().map(|home| home.join(default)),
             })
         };
-        let paths = [path("AWS_CONFIG_FILE", ".aws/config")?, path("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials")?];
-        let read = |path: &Option<PathBuf>| path.as_deref().map_or(Ok(None), Ini::read);
-        Ok(Profiles { config: read(&paths[0])?, credentials: read(&paths[1])?, paths })
+        Ok([path("AWS_CONFIG_FILE", ".aws/config")?, path("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials")?])
     }
 
     /// `[profile X]` (`[default]` too may be written so, and then that one counts) and `[X]` in the credentials file.

@@ -1,5 +1,7 @@
 //! What is asked for, of whom, and where: own settings first, then the variables and files of the AWS tools.
 
+use std::sync::Arc;
+
 use super::endpoint::{Service, Variant, checked_url, default_url};
 use super::environment::{Environment, flag};
 use super::ini::Value;
@@ -95,7 +97,7 @@ fn secret_names(given: &Config, environment: &Environment) -> Result<Vec<Name>> 
 pub(super) struct Settings<'a> {
     pub(super) own: &'a Own,
     pub(super) environment: &'a Environment,
-    pub(super) profiles: Profiles,
+    pub(super) profiles: Arc<Profiles>,
     /// The name of the profile that counts.
     pub(super) profile_name: String,
     /// Which hosts.
@@ -106,7 +108,11 @@ pub(super) struct Settings<'a> {
 
 impl<'a> Settings<'a> {
     pub(super) fn read(own: &'a Own, environment: &'a Environment) -> Result<Settings<'a>> {
-        let profiles = Profiles::read(environment)?;
+        Settings::with(own, environment, Profiles::read(environment)?.into())
+    }
+
+    /// The settings with these profiles.
+    pub(super) fn with(own: &'a Own, environment: &'a Environment, profiles: Arc<Profiles>) -> Result<Settings<'a>> {
         let (name, setting) = match &own.profile {
             Some(name) => (name.clone(), Some("`aws_profile`")),
             None => match (environment.text("AWS_PROFILE")?, environment.text("AWS_DEFAULT_PROFILE")?) {

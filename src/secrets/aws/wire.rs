@@ -22,6 +22,9 @@ const TOLERATED: Duration = Duration::from_secs(4 * 60);
 /// An answer that took longer says nothing about the time.
 const TOO_LONG: Duration = Duration::from_secs(15 * 60);
 
+/// No clock is wrong by so much: such a date is nonsense, and one to sign with might not even have four digits.
+const ABSURD: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
+
 /// One call.
 pub(super) struct Call<'a> {
     pub(super) service: Service,
@@ -155,7 +158,13 @@ pub(super) struct Skew {
 
 impl Skew {
     fn applied_to(self, time: SystemTime) -> SystemTime {
-        (time + self.ahead).checked_sub(self.behind).unwrap_or(time)
+        time.checked_add(self.ahead).and_then(|time| time.checked_sub(self.behind)).unwrap_or(time)
+    }
+
+    /// `None` where the server's time is none.
+    fn found(server: SystemTime, ours: SystemTime) -> Option<Skew> {
+        let skew = Skew::between(server, ours);
+        (skew.ahead.max(skew.behind) <= ABSURD).then_some(skew)
     }
 
     fn between(server: SystemTime, ours: SystemTime) -> Skew {
@@ -170,7 +179,7 @@ fn skew(response: &Response, sent: SystemTime, took: Duration) -> Option<Skew> {
     if response.header("age").is_some() || took > TOO_LONG {
         return None;
     }
-    Some(Skew::between(http::date(response.header("date")?)?, sent + took / 2))
+    Skew::found(http::date(response.header("date")?)?, sent + took / 2)
 }
 
 /// The clocks of the servers, by the URL that is called.
@@ -215,6 +224,19 @@ mod tests {
         assert!(clocks.learn("https://a/", skew(1)), "the clock was set right");
         assert_eq!(clocks.skew("https://a/"), Skew::default());
         assert_eq!(clocks.skew("https://b/"), Skew::default());
+    }
+
+    #[test]
+    fn a_date_that_no_clock_shows_is_passed_over() {
+        // 2024-01-01
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_704_067_200);
+        let found = |date| Skew::found(http::date(date).unwrap(), now);
+        assert_eq!(found("Fri, 31 Dec 9999 23:59:59 GMT"), None);
+        assert_eq!(found("Thu, 01 Jan 1970 00:00:00 GMT"), None);
+        let far = found("Sun, 01 Jan 2023 00:00:00 GMT").unwrap();
+        assert_eq!(far.behind, Duration::from_secs(365 * 24 * 60 * 60));
+        let endless = Skew { ahead: Duration::MAX, behind: Duration::ZERO };
+        assert_eq!(endless.applied_to(now), now);
     }
 
     #[test]

@@ -11,6 +11,9 @@ use crate::error::Result;
 use crate::http::retry::{Again, Failed};
 use crate::http::{self, Client, Request, Response};
 
+/// Vault's own is of some 150 bytes.
+const MAX_INDEX: usize = 1 << 10;
+
 /// A request below `/v1/`.
 #[derive(Clone, Copy)]
 pub(super) struct Call<'a> {
@@ -143,7 +146,7 @@ impl<'a> Session<'a> {
         let deadline = Deadline::after(self.deadline.remaining().min(settings.request_timeout));
         let response = self.http.send(&request, deadline);
         let response = response.map_err(|error| Failed::as_marked(self.place().unreachable(error)))?;
-        if let Some(index) = response.header("x-vault-index") {
+        if let Some(index) = response.header("x-vault-index").filter(|index| can_be_sent_back(index)) {
             vault.memory.lock().index = Some(index.to_owned());
         }
         Ok(response)
@@ -171,6 +174,11 @@ impl<'a> Session<'a> {
         headers.extend(settings.headers.iter().map(|(name, value)| (name.as_str(), value.clone())));
         headers
     }
+}
+
+/// Whether it is like an index, which every later request carries: another could make all of them fail.
+fn can_be_sent_back(index: &str) -> bool {
+    !index.is_empty() && index.len() <= MAX_INDEX && index.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 fn is_redirect(status: u16) -> bool {

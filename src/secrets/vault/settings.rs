@@ -214,6 +214,7 @@ fn transport(inputs: &Inputs<'_>) -> Result<http::Settings, Refused> {
         skip_verify: flag(inputs, "SKIP_VERIFY")?,
         proxy: proxy.map_or(Proxy::Environment, |given| Proxy::Always(given.value.as_str().to_owned())),
         max_body: MAX_BODY,
+        secret_paths: false,
     })
 }
 

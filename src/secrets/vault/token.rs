@@ -2,6 +2,7 @@
 //!
 //! There is no thread for it: whoever loads the document sees to it, after the document is there.
 
+use std::thread;
 use std::time::Duration;
 
 use super::Vault;
@@ -12,7 +13,8 @@ use super::login::{Login, secret_in};
 use crate::bytes::SecretBytes;
 use crate::clock::Instant;
 use crate::error::{Error, Result, Status};
-use crate::files::Fingerprint;
+use crate::files::{self, Fingerprint};
+use crate::fork;
 use crate::log::{self, Level};
 
 /// A new token that the server refuses at once shows that the role lacks a policy; it is not replaced for this long, so
@@ -21,6 +23,9 @@ const REFUSED_FOR: Duration = Duration::from_secs(60);
 
 /// A token that was given may be a short program's: how long it lives is asked for once it has been in use this long.
 const LOOKUP_AFTER: Duration = Duration::from_secs(10);
+
+/// For how long a writer that does not rename may need for a file.
+const HALF_WRITTEN: Duration = Duration::from_millis(20);
 
 /// A token and what is known of it.
 #[derive(Clone)]
@@ -98,7 +103,12 @@ impl Vault {
                 let state = std::fs::metadata(path).ok().map(|metadata| Fingerprint::of(&metadata));
                 match known {
                     Some(token) if state.is_some() && token.file == state => Ok(token),
-                    _ => self.obtain(session),
+                    // Whoever replaces the file may be at it just now; a token that is refused is read anew anyway.
+                    Some(token) => Ok(self.obtain(session).unwrap_or_else(|error| {
+                        log::emit(Level::Warn, "vault", || format!("the token at hand is kept: {error}"));
+                        token
+                    })),
+                    None => self.obtain(session),
                 }
             }
             (_, Some(token)) if !token.is_over() || !self.can_log_in() => Ok(token),
@@ -139,7 +149,10 @@ impl Vault {
         match &self.settings.auth {
             Auth::Token(_) | Auth::Agent => Ok(None),
             // Whoever replaces the file may have been at it just now.
-            Auth::TokenFile(_) => {
+            Auth::TokenFile(path) => {
+                if files::is_new(path) {
+                    fork::outside(|| thread::sleep(HALF_WRITTEN));
+                }
                 let token = self.obtain(session)?;
                 Ok((token.value.as_deref() != refused.value.as_deref()).then_some(token))
             }

@@ -9,8 +9,8 @@ use zeroize::Zeroizing;
 
 use super::{Context, Fetched, Keys, at_most, failed};
 use crate::error::{Error, Result, Status};
-use crate::http;
 use crate::http::retry::{Backoff, Failed, Retry};
+use crate::http::{self, Client, Proxy, Request};
 use crate::secrets::aws::environment::Environment;
 use crate::secrets::aws::fields::Fields;
 use crate::secrets::aws::metadata::{Parts, token_file};
@@ -25,6 +25,7 @@ const ECS: &str = "http://169.254.170.2";
 const CONNECT: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(5);
 const ATTEMPTS: u32 = 3;
+const MAX_BODY: usize = 64 << 10;
 
 /// An endpoint that variables name.
 #[derive(Clone, PartialEq)]
@@ -76,11 +77,13 @@ impl Container {
             .into_iter()
             .chain(token.map(|token| ("authorization", token)))
             .collect();
+        let request =
+            Request { method: "GET", url: &self.url, headers: &headers, body: &[], connect_timeout: Some(CONNECT) };
+        let client = client();
         let retry = Retry::new(ATTEMPTS, Backoff::Exponential);
         let response = retry.run(context.deadline, |_| {
-            let deadline = at_most(context.deadline, PATIENCE);
-            let sent = context.metadata.send("GET", &self.url, &headers, CONNECT, deadline);
-            let response = sent.map_err(|error| self.unreachable(error))?;
+            let response = client.send(&request, at_most(context.deadline, PATIENCE));
+            let response = response.map_err(|error| self.unreachable(error))?;
             if response.status == 200 {
                 return Ok(response);
             }
@@ -134,6 +137,16 @@ impl Container {
     fn error(&self, status: Status, what: impl AsRef<str>) -> Error {
         failed(status, &self.place, what)
     }
+}
+
+/// Who knows the path that ECS gives to a task gets the task's keys: no log shows it.
+fn client() -> Client {
+    Client::new(http::Settings {
+        proxy: Proxy::None,
+        max_body: MAX_BODY,
+        secret_paths: true,
+        ..http::Settings::default()
+    })
 }
 
 fn is_allowed(address: IpAddr) -> bool {

@@ -98,6 +98,11 @@ impl Plan {
         }
     }
 
+    /// Whether nothing but the machine itself tells who we are.
+    pub(super) fn is_last_resort(&self) -> bool {
+        matches!(self, Plan::Instance(_))
+    }
+
     fn fetch(&self, context: &Context<'_>) -> Result<Fetched> {
         match self {
             Plan::Keys(keys, place) => at_hand(keys, place),

@@ -15,7 +15,6 @@ use crate::secrets::aws::fields::Fields;
 use crate::secrets::aws::ini::Value;
 use crate::secrets::aws::names::config;
 use crate::secrets::aws::profiles::Profile;
-use crate::secrets::aws::refusal::tidy;
 use crate::{fork, sys};
 
 /// The most that such a program prints.
@@ -58,50 +57,49 @@ impl Program {
         let mut running = Running { child, ended: false };
         let (output, complaint) = self.listen(&mut running.child, deadline)?;
         let status = running.wait(deadline).map_err(|_| self.too_slow())?;
-        let complaint = String::from_utf8_lossy(&complaint);
+        if complaint > 0 {
+            log::emit(Level::Debug, "aws", || {
+                format!("{} writes {complaint} bytes to its standard error; keys may be in them", self.place)
+            });
+        }
         match status {
             Some(status) if !status.success() => {
-                self.log(&complaint, &[]);
-                Err(self.error(Status::Unavailable, format!("{program} ended with {status}")))
+                Err(self.error(Status::Unavailable, format!("{program} ended with {status}; run it to see why")))
             }
             // Where somebody else took its status, what it printed tells.
-            _ => {
-                let printed = Fields::parse(&output);
-                let secrets = ["AccessKeyId", "SecretAccessKey", "SessionToken"];
-                let secrets =
-                    secrets.map(|name| printed.as_ref().and_then(|fields| fields.get(name)).map(|text| &**text));
-                self.log(&complaint, &secrets.into_iter().flatten().collect::<Vec<_>>());
-                Ok(output)
-            }
+            _ => Ok(output),
         }
     }
 
-    /// All that it prints, and the beginning of what it complains.
-    fn listen(&self, child: &mut Child, deadline: Deadline) -> Result<(SecretBytes, SecretBytes)> {
+    /// All that it prints, and how many bytes it complains, which is not kept.
+    fn listen(&self, child: &mut Child, deadline: Deadline) -> Result<(SecretBytes, usize)> {
         let (Some(mut stdout), Some(mut stderr)) = (child.stdout.take(), child.stderr.take()) else {
             return Err(self.error(Status::Io, "it has no pipes"));
         };
-        let (mut output, mut complaint) = (SecretBuffer::with_capacity(4096)?, SecretBuffer::with_capacity(4096)?);
+        let (mut output, mut passed_over) = (SecretBuffer::with_capacity(4096)?, SecretBuffer::with_capacity(4096)?);
+        let mut complaint = 0;
         let (mut out_open, mut err_open) = (true, true);
         let broken = |error: io::Error| self.error(Status::Io, format!("its output cannot be read: {error}"));
         while out_open {
             let pipes = [out_open.then(|| stdout.as_fd()), err_open.then(|| stderr.as_fd())];
             let [out_ready, err_ready] = sys::wait_readable(pipes, deadline.remaining()).map_err(broken)?;
-            if !out_ready && !err_ready && deadline.has_passed() {
-                return Err(self.too_slow());
-            }
             if out_ready {
                 out_open = read_some(&mut stdout, &mut output).map_err(broken)?;
             }
             if err_ready {
-                err_open = read_some(&mut stderr, &mut complaint).map_err(broken)?;
-                complaint.truncate(4096);
+                err_open = read_some(&mut stderr, &mut passed_over).map_err(broken)?;
+                complaint += passed_over.len();
+                passed_over.truncate(0);
             }
             if output.len() > MAX_OUTPUT {
                 return Err(self.error(Status::Protocol, format!("it prints more than {MAX_OUTPUT} bytes")));
             }
+            // Also where it never stops talking.
+            if out_open && deadline.has_passed() {
+                return Err(self.too_slow());
+            }
         }
-        Ok((output.freeze(), complaint.freeze()))
+        Ok((output.freeze(), complaint))
     }
 
     fn read(&self, output: &[u8]) -> Result<Fetched> {
@@ -124,12 +122,6 @@ impl Program {
         match fetched.life {
             Some(Duration::ZERO) => Err(self.error(Status::AccessDenied, "what it prints has expired")),
             _ => Ok(fetched),
-        }
-    }
-
-    fn log(&self, complaint: &str, secrets: &[&[u8]]) {
-        for line in complaint.lines().take(5) {
-            log::emit(Level::Debug, "aws", || format!("{} says: {}", self.place, tidy(line, secrets)));
         }
     }
 

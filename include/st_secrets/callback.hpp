@@ -104,6 +104,7 @@ void answer_safely(Reply &reply, Body &&body) noexcept {
         fail_with_exception(reply);
     }
 #else
+    (void)reply;
     body();
 #endif
 }

@@ -9,9 +9,9 @@ namespace st {
 
 struct CachedOptions {
     /// What the function is called in the key.
-    std::string name;
+    std::string name{};
     /// What goes before it.
-    std::string key_prefix;
+    std::string key_prefix{};
     Seconds ttl{60.0};
     std::size_t max_size = 1000;
     /// How long to wait for another caller's call.

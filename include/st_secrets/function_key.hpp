@@ -3,15 +3,15 @@
 #ifndef ST_SECRETS_FUNCTION_KEY_HPP
 #define ST_SECRETS_FUNCTION_KEY_HPP
 
-#include "bytes.hpp"
+#include "callback.hpp"
 
 #include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstddef>
 #include <iterator>
-#include <optional>
 #include <tuple>
+#include <variant>
 #include <vector>
 
 namespace st {
@@ -52,10 +52,14 @@ template <class T, class = void>
 struct IsTuple : std::false_type {};
 template <class T>
 struct IsTuple<T, std::void_t<decltype(std::tuple_size<T>::value)>> : std::true_type {};
-template <class T, class = void>
-struct IsMaybe : std::false_type {};
+
 template <class T>
-struct IsMaybe<std::optional<T>> : std::true_type {};
+struct IsVariant : std::false_type {};
+template <class... T>
+struct IsVariant<std::variant<T...>> : std::true_type {};
+template <class T>
+inline constexpr bool is_null =
+    std::is_same_v<T, std::nullptr_t> || std::is_same_v<T, std::nullopt_t> || std::is_same_v<T, std::monostate>;
 
 template <class T>
 struct NoKey : std::false_type {};
@@ -168,12 +172,14 @@ void write_tuple(std::string &key, const Tuple &items) {
 
 template <class T>
 void write_argument(std::string &key, const T &value, bool within) {
-    if constexpr (std::is_same_v<T, std::nullptr_t> || std::is_same_v<T, std::nullopt_t>) {
+    if constexpr (is_null<T>) {
         key += "null";
     } else if constexpr (std::is_same_v<T, bool>) {
         key += value ? "true" : "false";
-    } else if constexpr (IsMaybe<T>::value) {
+    } else if constexpr (IsOptional<T>::value) {
         value.has_value() ? write_argument(key, *value, within) : void(key += "null");
+    } else if constexpr (IsVariant<T>::value) {
+        std::visit([&](const auto &one) { write_argument(key, one, within); }, value);
     } else if constexpr (std::is_pointer_v<T> && std::is_convertible_v<const T &, std::string_view>) {
         value != nullptr ? write_text(key, value, within || needs_quotes(value)) : void(key += "null");
     } else if constexpr (std::is_convertible_v<const T &, std::string_view>) {
@@ -209,7 +215,7 @@ void write_argument(std::string &key, const T &value, bool within) {
 } // namespace detail
 
 /// The key of a call with these arguments: booleans, numbers, text, bytes (ranges of std::byte or unsigned char), lists
-/// (other ranges, tuples), maps with text as keys, std::optional and nullptr; `st::named(name, value)` is one by name.
+/// (other ranges, tuples), maps with text as keys, std::optional, std::variant and nullptr; `st::named(name, value)` is one by name.
 ///
 /// A `float` counts as the `double` that it converts to.
 template <class... Args>

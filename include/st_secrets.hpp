@@ -32,5 +32,6 @@
 #include "st_secrets/function_key.hpp"
 #include "st_secrets/library.hpp"
 #include "st_secrets/secrets.hpp"
+#include "st_secrets/store.hpp"
 
 #endif

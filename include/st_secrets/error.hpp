@@ -55,7 +55,7 @@ enum class Source : std::int32_t {
     aws = ST_SOURCE_AWS,
     vault = ST_SOURCE_VAULT,
     custom = ST_SOURCE_CUSTOM,
-    store = 6,
+    store = ST_SOURCE_STORE,
     credential = ST_SOURCE_CREDENTIAL,
 };
 

@@ -19,19 +19,28 @@ public:
     }
 
 protected:
+    /// Whether `body` ended without an exception.
     template <class Body>
-    void run(Reply &reply, Body &&body) noexcept {
+    bool catching(Body &&body) noexcept {
 #if ST_SECRETS_EXCEPTIONS
         try {
             body();
         } catch (...) {
             exception_ = std::current_exception();
-            fail_with_exception(reply);
+            return false;
         }
 #else
-        (void)reply;
         body();
 #endif
+        return true;
+    }
+
+    /// The same for a loader, which makes of an exception a failure.
+    template <class Body>
+    void run(Reply &reply, Body &&body) noexcept {
+        if (!catching(body)) {
+            answer_safely(reply, [this] { rethrow(); });
+        }
     }
 
 private:

@@ -1,10 +1,14 @@
 /* The conformance cases in C. */
 #include "conformance.h"
 
+/* A text that the step is given, as pointer and length. */
+#define GIVEN(name) given(step, name).data, given(step, name).len
+
 static st_error error = ST_ERROR_INIT;
 static st_secrets *secrets;
 static st_cipher *cipher;
 static st_cache *cache;
+static st_store *store;
 
 /* Hands the bytes of a call to the outcome. */
 static void take(outcome *out, st_status status, st_bytes *bytes) {
@@ -17,19 +21,19 @@ static void take(outcome *out, st_status status, st_bytes *bytes) {
 
 static void secrets_get(const step *step, outcome *out) {
     st_bytes value = {0};
-    take(out, st_secrets_get(secrets, step->key.data, step->key.len, &value, &error), &value);
+    take(out, st_secrets_get(secrets, GIVEN("key"), &value, &error), &value);
 }
 
 static void secrets_get_with(const step *step, outcome *out) {
     st_bytes value = {0};
     st_secret_info info = ST_SECRET_INFO_INIT;
     take(out,
-         st_secrets_get_with(secrets, step->key.data, step->key.len, ST_TIMEOUT_DEFAULT, step->flags, &value, &info, &error),
+         st_secrets_get_with(secrets, GIVEN("key"), ST_TIMEOUT_DEFAULT, (uint32_t)given_number(step, "flags", 0), &value, &info, &error),
          &value);
     if (out->status == ST_OK) {
         snprintf(out->layer, sizeof out->layer, "%s", info.layer);
-        out->facts[SOURCE] = info.source;
-        out->facts[INFO] = info.flags;
+        tell(out, "source", info.source);
+        tell(out, "info", info.flags);
     }
 }
 
@@ -38,14 +42,14 @@ static void secrets_get_many(const step *step, outcome *out) {
     size_t len = 0;
     st_bytes values[8] = {{0}};
     st_status statuses[8];
-    CHECK(step->count <= 8);
-    for (size_t i = 0; i < step->count; i++) {
+    CHECK(step->key_count <= 8);
+    for (size_t i = 0; i < step->key_count; i++) {
         CHECK(len + step->keys[i].len < sizeof keys);
         memcpy(keys + len, step->keys[i].data, step->keys[i].len + 1);
         len += step->keys[i].len + 1;
     }
-    out->status = st_secrets_get_many(secrets, keys, len, step->count, values, statuses, &error);
-    for (size_t i = 0; out->status == ST_OK && i < step->count; i++) {
+    out->status = st_secrets_get_many(secrets, keys, len, step->key_count, values, statuses, &error);
+    for (size_t i = 0; out->status == ST_OK && i < step->key_count; i++) {
         static outcome one;
         clear_outcome(&one);
         take(&one, statuses[i], &values[i]);
@@ -72,17 +76,17 @@ static void get_webhook_secret(const step *step, outcome *out) {
 }
 
 static void secrets_set(const step *step, outcome *out) {
-    out->status = st_secrets_set(secrets, step->key.data, step->key.len, step->value.data, step->value.len, &error);
+    out->status = st_secrets_set(secrets, GIVEN("key"), GIVEN("value"), &error);
 }
 
 static void set_replicate_token(const step *step, outcome *out) {
-    out->status = st_secrets_set_replicate_token(secrets, step->value.data, step->value.len, &error);
+    out->status = st_secrets_set_replicate_token(secrets, GIVEN("value"), &error);
 }
 
 static void secrets_delete(const step *step, outcome *out) {
     bool existed = false;
-    out->status = st_secrets_delete(secrets, step->key.data, step->key.len, &existed, &error);
-    out->facts[EXISTED] = existed;
+    out->status = st_secrets_delete(secrets, GIVEN("key"), &existed, &error);
+    tell(out, "existed", existed);
 }
 
 static void secrets_refresh(const step *step, outcome *out) {
@@ -99,7 +103,7 @@ static void secrets_file_path(const step *step, outcome *out) {
 static st_status load(void *context, const char *key, size_t key_len, double timeout, st_reply *reply) {
     const step *step = context;
     (void)timeout;
-    for (size_t i = 0; i < step->count; i++) {
+    for (size_t i = 0; i < step->answer_count; i++) {
         const answer *answer = &step->answers[i];
         if (answer->key.data == NULL || (answer->key.len == key_len && memcmp(answer->key.data, key, key_len) == 0)) {
             return answer->value.data == NULL ? answer->status
@@ -110,18 +114,19 @@ static st_status load(void *context, const char *key, size_t key_len, double tim
 }
 
 static void add_provider(const step *step, outcome *out) {
-    out->status = st_secrets_add_provider(secrets, step->key.data, step->key.len, step->position, load, NULL, (void *)step,
+    size_t position = strcmp(given(step, "position").data, "last") == 0 ? ST_LAST : (size_t)given_number(step, "position", 0);
+    out->status = st_secrets_add_provider(secrets, GIVEN("name"), position, load, NULL, (void *)step,
                                           &error);
 }
 
 static void set_in(const st_cache *to, const step *step, outcome *out) {
     out->status =
-        st_cache_set(to, step->key.data, step->key.len, step->value.data, step->value.len, step->number, &error);
+        st_cache_set(to, GIVEN("key"), GIVEN("value"), given_number(step, "ttl", ST_TTL_DEFAULT), &error);
 }
 
 static void get_from(const st_cache *from, const step *step, outcome *out) {
     st_bytes value = {0};
-    take(out, st_cache_get(from, step->key.data, step->key.len, &value, &error), &value);
+    take(out, st_cache_get(from, GIVEN("key"), &value, &error), &value);
 }
 
 static void cache_set(const step *step, outcome *out) { set_in(cache, step, out); }
@@ -133,13 +138,13 @@ static void user_cache_get(const step *step, outcome *out) { get_from(st_cache_u
 
 static void cache_delete(const step *step, outcome *out) {
     bool existed = false;
-    out->status = st_cache_delete(cache, step->key.data, step->key.len, &existed, &error);
-    out->facts[EXISTED] = existed;
+    out->status = st_cache_delete(cache, GIVEN("key"), &existed, &error);
+    tell(out, "existed", existed);
 }
 
 static void counted(outcome *out, st_status status, size_t count) {
     out->status = status;
-    out->facts[COUNT] = (double)count;
+    tell(out, "count", (double)count);
 }
 
 static void cache_clear(const step *step, outcome *out) {
@@ -151,19 +156,19 @@ static void cache_clear(const step *step, outcome *out) {
 
 static void cache_invalidate_prefix(const step *step, outcome *out) {
     size_t count = 0;
-    st_status status = st_cache_invalidate_prefix(cache, step->key.data, step->key.len, &count, &error);
+    st_status status = st_cache_invalidate_prefix(cache, GIVEN("prefix"), &count, &error);
     counted(out, status, count);
 }
 
 static void invalidate_provider(const step *step, outcome *out) {
     size_t count = 0;
-    st_status status = st_cache_invalidate_provider(step->key.data, step->key.len, &count, &error);
+    st_status status = st_cache_invalidate_provider(GIVEN("provider"), &count, &error);
     counted(out, status, count);
 }
 
 static void invalidate_user(const step *step, outcome *out) {
     size_t count = 0;
-    st_status status = st_cache_invalidate_user((int64_t)step->number, &count, &error);
+    st_status status = st_cache_invalidate_user((int64_t)given_number(step, "user_id", 0), &count, &error);
     counted(out, status, count);
 }
 
@@ -171,10 +176,10 @@ static void cache_stats(const step *step, outcome *out) {
     st_cache_counts counts = ST_CACHE_COUNTS_INIT;
     (void)step;
     out->status = st_cache_stats(cache, &counts, &error);
-    out->facts[ENTRIES] = (double)counts.entries;
-    out->facts[MAX_SIZE] = (double)counts.max_size;
-    out->facts[EVICTIONS] = (double)counts.evictions;
-    out->facts[DEFAULT_TTL] = counts.default_ttl;
+    tell(out, "entries", (double)counts.entries);
+    tell(out, "max_size", (double)counts.max_size);
+    tell(out, "evictions", (double)counts.evictions);
+    tell(out, "default_ttl", counts.default_ttl);
 }
 
 struct loading {
@@ -191,21 +196,21 @@ static st_status load_and_tell(void *context, const char *key, size_t key_len, d
 static void cache_get_or_load(const step *step, outcome *out) {
     struct loading loading = {step, 0};
     st_bytes value = {0};
-    take(out, st_cache_get_or_load(cache, step->key.data, step->key.len, INFINITY, load_and_tell, &loading, &value, &error),
+    take(out, st_cache_get_or_load(cache, GIVEN("key"), INFINITY, load_and_tell, &loading, &value, &error),
          &value);
-    out->facts[LOADED] = loading.loaded;
+    tell(out, "loaded", loading.loaded);
 }
 
 static void cipher_decrypt(const step *step, outcome *out) {
     st_bytes plaintext = {0};
-    take(out, st_decrypt(cipher, step->key.data, step->key.len, &plaintext, &error), &plaintext);
+    take(out, st_decrypt(cipher, GIVEN("token"), &plaintext, &error), &plaintext);
 }
 
 static void cipher_round_trip(const step *step, outcome *out) {
     st_bytes token = {0}, plaintext = {0};
-    out->status = st_encrypt(cipher, step->value.data, step->value.len, &token, &error);
+    out->status = st_encrypt(cipher, GIVEN("value"), &token, &error);
     if (out->status == ST_OK) {
-        out->facts[LENGTH] = (double)token.len;
+        tell(out, "length", (double)token.len);
         take(out, st_decrypt(cipher, (const char *)token.data, token.len, &plaintext, &error), &plaintext);
     }
     st_bytes_free(&token);
@@ -214,9 +219,9 @@ static void cipher_round_trip(const step *step, outcome *out) {
 static void cipher_reencrypt(const step *step, outcome *out) {
     st_bytes token = {0}, plaintext = {0};
     bool changed = false;
-    out->status = st_reencrypt(cipher, step->key.data, step->key.len, &token, &changed, &error);
+    out->status = st_reencrypt(cipher, GIVEN("token"), &token, &changed, &error);
     if (out->status == ST_OK) {
-        out->facts[CHANGED] = changed;
+        tell(out, "changed", changed);
         take(out, st_decrypt(cipher, (const char *)token.data, token.len, &plaintext, &error), &plaintext);
     }
     st_bytes_free(&token);
@@ -225,6 +230,110 @@ static void cipher_reencrypt(const step *step, outcome *out) {
 static void cipher_rotate_key(const step *step, outcome *out) {
     (void)step;
     out->status = st_rotate_key(cipher, &error);
+}
+
+/* The store. */
+
+static void store_config_get(const step *step, outcome *out) {
+    st_bytes json = {0};
+    take(out, st_provider_config_get(store, GIVEN("provider"), &json, &error), &json);
+}
+
+static void store_config_save(const step *step, outcome *out) {
+    out->status = st_provider_config_save(store, GIVEN("provider"), GIVEN("json"), &error);
+}
+
+static void store_config_update(const step *step, outcome *out) {
+    out->status = st_provider_config_update(store, GIVEN("provider"), GIVEN("json"), &error);
+}
+
+static void store_config_delete(const step *step, outcome *out) {
+    bool existed = false;
+    out->status = st_provider_config_delete(store, GIVEN("provider"), &existed, &error);
+    tell(out, "existed", existed);
+}
+
+static void store_webhook_get(const step *step, outcome *out) {
+    st_bytes json = {0};
+    take(out, st_provider_webhook_get(store, GIVEN("provider"), &json, &error), &json);
+}
+
+static void store_cost_limit_get(const step *step, outcome *out) {
+    st_bytes json = {0};
+    take(out, st_provider_cost_limit_get(store, GIVEN("provider"), &json, &error), &json);
+}
+
+static void store_hardware_get(const step *step, outcome *out) {
+    st_bytes json = {0};
+    (void)step;
+    take(out, st_hardware_info_get(store, &json, &error), &json);
+}
+
+static void store_hardware_set(const step *step, outcome *out) {
+    out->status = st_hardware_info_set(store, GIVEN("json"), &error);
+}
+
+static void store_hardware_clear(const step *step, outcome *out) {
+    (void)step;
+    out->status = st_hardware_info_clear(store, &error);
+}
+
+static void store_hardware_cost(const step *step, outcome *out) {
+    double cost = 0;
+    out->status = st_hardware_cost_per_hour(store, GIVEN("hardware_id"), &cost, &error);
+    tell(out, "number", cost);
+}
+
+static int64_t user(const step *step) {
+    return (int64_t)given_number(step, "user_id", 0);
+}
+
+static void store_credential_set(const step *step, outcome *out) {
+    out->status = st_credential_set(store, cipher, user(step), GIVEN("provider"), GIVEN("name"), GIVEN("value"), &error);
+}
+
+static void store_credential_get(const step *step, outcome *out) {
+    st_bytes value = {0};
+    take(out, st_credential_get(store, cipher, user(step), GIVEN("provider"), GIVEN("name"), &value, &error), &value);
+}
+
+static void store_credential_delete(const step *step, outcome *out) {
+    bool existed = false;
+    out->status = st_credential_delete(store, user(step), GIVEN("provider"), GIVEN("name"), &existed, &error);
+    tell(out, "existed", existed);
+}
+
+static void store_credential_resolve(const step *step, outcome *out) {
+    int32_t origin = 0;
+    st_bytes value = {0};
+    take(out,
+         st_credential_resolve(store, cipher, secrets, user(step), GIVEN("provider"), GIVEN("name"), GIVEN("global_key"),
+                               &origin, &value, &error),
+         &value);
+    tell(out, "origin", origin);
+}
+
+static void store_audit_log(const step *step, outcome *out) {
+    int64_t id = 0;
+    out->status = st_audit_log(store, GIVEN("event_type"), GIVEN("action"), GIVEN("target_type"), GIVEN("target_id"),
+                               GIVEN("details"), &id, &error);
+    tell(out, "id", (double)id);
+}
+
+static void store_audit_query(const step *step, outcome *out) {
+    st_bytes json = {0};
+    out->status = st_audit_query(store, GIVEN("filter"), &json, &error);
+    if (out->status == ST_OK) {
+        put_ids(out, (const char *)json.data);
+    }
+    st_bytes_free(&json);
+}
+
+static void store_audit_verify(const step *step, outcome *out) {
+    int64_t broken_id = -1;
+    out->status = st_audit_verify(store, (int64_t)given_number(step, "first", 0), (int64_t)given_number(step, "last", 0),
+                                  &broken_id, NULL, &error);
+    tell(out, "broken_id", (double)broken_id);
 }
 
 static const struct {
@@ -260,21 +369,42 @@ static const struct {
     {"cipher.round_trip", cipher_round_trip},
     {"cipher.reencrypt", cipher_reencrypt},
     {"cipher.rotate_key", cipher_rotate_key},
+    {"store.config_get", store_config_get},
+    {"store.config_save", store_config_save},
+    {"store.config_update", store_config_update},
+    {"store.config_delete", store_config_delete},
+    {"store.webhook_get", store_webhook_get},
+    {"store.cost_limit_get", store_cost_limit_get},
+    {"store.hardware_get", store_hardware_get},
+    {"store.hardware_set", store_hardware_set},
+    {"store.hardware_clear", store_hardware_clear},
+    {"store.hardware_cost", store_hardware_cost},
+    {"store.credential_set", store_credential_set},
+    {"store.credential_get", store_credential_get},
+    {"store.credential_delete", store_credential_delete},
+    {"store.credential_resolve", store_credential_resolve},
+    {"store.audit_log", store_audit_log},
+    {"store.audit_query", store_audit_query},
+    {"store.audit_verify", store_audit_verify},
 };
 
-static st_status opened(const example *example) {
+static st_status opened(const opening *opening) {
     st_status status = ST_OK;
-    st_config *config = st_config_new();
-    for (size_t i = 0; i < example->setting_count && status == ST_OK; i++) {
-        text value = expanded(example->settings[i].value);
-        status = st_config_set(config, example->settings[i].name, ST_NUL, value.data, value.len, &error);
+    fields settings = opening->settings;
+    if (strcmp(opening->kind, "cache") == 0) {
+        return st_cache_new(look_up(settings, "default_ttl")->number, (size_t)look_up(settings, "max_size")->number,
+                            look_up(settings, "cleanup_interval")->number, &cache, &error);
     }
-    if (status == ST_OK && example->open != NULL) {
-        status = strcmp(example->open, "secrets") == 0  ? st_secrets_open(config, &secrets, &error)
-                 : strcmp(example->open, "cipher") == 0 ? st_cipher_open(config, &cipher, &error)
-                 : strcmp(example->open, "cache") == 0
-                     ? st_cache_new(example->default_ttl, (size_t)example->max_size, example->cleanup_interval, &cache, &error)
-                     : ST_INVALID_ARGUMENT;
+    st_config *config = st_config_new();
+    for (size_t i = 0; i < settings.count && status == ST_OK; i++) {
+        text value = expanded(settings.first[i].value);
+        status = st_config_set(config, settings.first[i].name, ST_NUL, value.data, value.len, &error);
+    }
+    if (status == ST_OK) {
+        status = strcmp(opening->kind, "secrets") == 0  ? st_secrets_open(config, &secrets, &error)
+                 : strcmp(opening->kind, "cipher") == 0 ? st_cipher_open(config, &cipher, &error)
+                 : strcmp(opening->kind, "store") == 0  ? st_store_open(config, &store, &error)
+                                                        : ST_PANIC;
     }
     st_config_free(config);
     return status;
@@ -293,20 +423,26 @@ static void do_step(const step *step, outcome *out) {
     check_failed(__FILE__, __LINE__, "no such action: %s", step->action);
 }
 
+static void check_against(const char *where, const char *action, const expectation *expect, outcome *out) {
+    if (out->status != ST_OK) {
+        tell(out, "source", error.source);
+    }
+    check_outcome(where, action, expect, out);
+}
+
 static void run_case(const example *example) {
     static outcome out;
     clear_outcome(&out);
-    out.status = opened(example);
-    out.facts[SOURCE] = out.status == ST_OK ? NAN : error.source;
-    check_outcome(example->name, "opening", &example->opened, &out);
+    for (size_t i = 0; i < example->open_count && out.status == ST_OK; i++) {
+        out.status = opened(&example->open[i]);
+    }
+    check_against(example->name, "opening", &example->opened, &out);
     for (size_t i = 0; i < example->step_count; i++) {
         clear_outcome(&out);
         do_step(&example->steps[i], &out);
-        if (out.status != ST_OK) {
-            out.facts[SOURCE] = error.source;
-        }
-        check_outcome(example->name, example->steps[i].action, &example->steps[i].expect, &out);
+        check_against(example->name, example->steps[i].action, &example->steps[i].expect, &out);
     }
+    st_store_free(store);
     st_secrets_free(secrets);
     st_cipher_free(cipher);
     st_cache_free(cache);

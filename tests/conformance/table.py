@@ -1,23 +1,20 @@
 """Turns tests/vectors/conformance.json into the tables of conformance.h, so that the runners in C and C++ need no JSON.
-What the file has and the table cannot hold is an error.
 
 usage: table.py conformance.json conformance_table.h
 """
 import json
 import sys
 
-FACTS = ["source", "info", "existed", "count", "length", "changed", "loaded", "failed", "entries", "max_size", "evictions",
-         "default_ttl"]
 FLAGS = {"refresh": "ST_GET_REFRESH", "cached_only": "ST_GET_CACHED_ONLY"}
 INFO = {"stale": "ST_SECRET_STALE", "cached": "ST_SECRET_CACHED", "degraded": "ST_SECRET_DEGRADED"}
-# What is the first and the second text of a step, by any of these names.
-KEYS = ["key", "name", "prefix", "path", "provider", "token"]
-VALUES = ["value", "text"]
-NUMBERS = ["ttl", "seconds", "user_id"]
 
 
 def quoted(data):
     return '"' + "".join(chr(b) if 32 <= b < 127 and chr(b) not in '"\\?' else f"\\{b:03o}" for b in data) + '"'
+
+
+def name(value):
+    return quoted(value.encode())
 
 
 def text(value):
@@ -27,30 +24,17 @@ def text(value):
     return f"{{{quoted(data)}, {len(data)}}}"
 
 
-def name(value):
-    return quoted(value.encode())
-
-
-def number(value):
-    return "INFINITY" if value == "inf" else repr(float(value))
-
-
 def bits(names, table):
     return " | ".join(table[each] for each in names) or "0"
 
 
-def expectation(given):
-    given = dict(given)
-    status = given.pop("status", "ST_OK")
-    value = bytes.fromhex(given.pop("hex")) if "hex" in given else given.pop("value", None)
-    layer = given.pop("layer", None)
-    given.update(given.pop("stats", {}))
-    facts = []
-    for fact in FACTS:
-        told = given.pop(fact, None)
-        facts.append("NAN" if told is None else f"(double)({bits(told, INFO)})" if fact == "info" else number(told))
-    assert not given, f"an expectation that the table cannot hold: {given}"
-    return f"{{{status}, {text(value)}, {text(layer)}, {{{', '.join(facts)}}}}}"
+def field(key, value):
+    """A text, or a number. What is neither is given to the library as JSON."""
+    if value == "inf":
+        return f"{{{name(key)}, {text(value)}, INFINITY}}"
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return f"{{{name(key)}, {text(json.dumps(value))}, {float(value)!r}}}"
+    return f"{{{name(key)}, {text(value if isinstance(value, str) else json.dumps(value))}, 0.0}}"
 
 
 class Tables:
@@ -67,50 +51,51 @@ class Tables:
         self.lines.append(f"static const {kind} {array}[] = {{\n    " + ",\n    ".join(items) + ",\n};")
         return array
 
-    def entries(self, given):
-        items = []
-        for key, value in given.items():
-            mode = "0"
-            if isinstance(value, dict):
-                mode, value = "0" + value["mode"], value["text"]
-            elif not isinstance(value, str):
-                value = json.dumps(value)
-            items.append(f"{{{name(key)}, {text(value)}, {mode}}}")
-        return f"{self.array('entry', items)}, {len(items)}"
+    def fields(self, items):
+        return f"{{{self.array('field', items)}, {len(items)}}}"
 
-    def answers(self, given):
-        return [f"{{{text(key)}, {text(one.get('value'))}, {one.get('status', 'ST_OK')}}}" for key, one in given.items()]
+    def expectation(self, given):
+        given = dict(given)
+        status, fails = given.pop("status", "ST_OK"), given.pop("failed", False)
+        value = bytes.fromhex(given.pop("hex")) if "hex" in given else given.pop("value", None)
+        if "ids" in given:
+            value = " ".join(str(each) for each in given.pop("ids"))
+        layer, info = given.pop("layer", None), given.pop("info", None)
+        given.update(given.pop("stats", {}))
+        facts = [f"{{{name('info')}, {{NULL, 0}}, (double)({bits(info, INFO)})}}"] if info is not None else []
+        facts += [f"{{{name(key)}, {{NULL, 0}}, {float(told)!r}}}" for key, told in given.items()]
+        return f"{{{status}, {int(fails)}, {text(value)}, {text(layer)}, {self.fields(facts)}}}"
 
     def step(self, given):
         given = dict(given)
-        action = given.pop("do")
-        key = next((given.pop(each) for each in KEYS if each in given), None)
-        value = next((given.pop(each) for each in VALUES if each in given), None)
-        told = next((number(given.pop(each)) for each in NUMBERS if each in given), "ST_TTL_DEFAULT")
-        flags = "0" + given.pop("mode") if "mode" in given else bits(given.pop("flags", []), FLAGS)
-        position = given.pop("position", 0)
+        action, expect = given.pop("do"), dict(given.pop("expect", {}))
         keys = [text(each) for each in given.pop("keys", [])]
-        answers = self.answers({None: given.pop("load")} if "load" in given else given.pop("answers", {}))
-        expect = dict(given.pop("expect", {}))
-        results = [expectation(each) for each in expect.pop("results", [])]
-        assert not given, f"a step that the table cannot hold: {given}"
-        return (f"{{{name(action)}, {text(key)}, {text(value)}, {told}, {flags}, {'ST_LAST' if position == 'last' else position}, "
-                f"{self.array('text', keys)}, {self.array('answer', answers)}, {len(keys) or len(answers)}, "
-                f"{expectation(expect)}, {self.array('expectation', results)}}}")
+        answers = {None: given.pop("load")} if "load" in given else given.pop("answers", {})
+        answers = [f"{{{text(key)}, {text(one.get('value'))}, {one.get('status', 'ST_OK')}}}" for key, one in answers.items()]
+        results = [self.expectation(each) for each in expect.pop("results", [])]
+        fields = []
+        if "flags" in given:
+            fields.append(f"{{{name('flags')}, {{NULL, 0}}, (double)({bits(given.pop('flags'), FLAGS)})}}")
+        if "mode" in given:
+            fields.append(f"{{{name('mode')}, {{NULL, 0}}, 0{given.pop('mode')}}}")
+        fields += [field(key, value) for key, value in given.items() if value is not None]
+        return (f"{{{name(action)}, {self.fields(fields)}, {self.array('text', keys)}, {len(keys)}, "
+                f"{self.array('answer', answers)}, {len(answers)}, {self.expectation(expect)}, "
+                f"{self.array('expectation', results)}}}")
 
     def case(self, given):
-        opened = dict(given.get("open", {}))
-        expect = expectation(opened.pop("expect", {}))
-        assert len(opened) <= 1, f"more than one thing to open: {opened}"
-        kind, settings = next(iter(opened.items()), (None, {}))
-        cache = settings if kind == "cache" else {"default_ttl": 0, "max_size": 0, "cleanup_interval": 0}
-        cache = ", ".join(number(cache[each]) for each in ("default_ttl", "max_size", "cleanup_interval"))
-        steps = [self.step(each) for each in given["steps"]]
-        unknown = set(given) - {"name", "env", "files", "open", "steps"}
-        assert not unknown, f"a case that the table cannot hold: {unknown}"
-        return (f"{{{name(given['name'])}, {self.entries(given.get('env', {}))}, {self.entries(given.get('files', {}))}, "
-                f"{name(kind) if kind else 'NULL'}, {self.entries(settings if kind != 'cache' else {})}, {cache}, {expect}, "
-                f"{self.array('step', steps)}, {len(steps)}}}")
+        given = dict(given)
+        label, opened = given.pop("name"), dict(given.pop("open", {}))
+        expect = self.expectation(opened.pop("expect", {}))
+        opened = [f"{{{name(kind)}, {self.fields([field(key, value) for key, value in settings.items()])}}}"
+                  for kind, settings in opened.items()]
+        env = [field(key, value) for key, value in given.pop("env", {}).items()]
+        files = [f"{{{name(path)}, {text(file['text'])}, 0{file['mode']}}}" for path, file in given.pop("files", {}).items()]
+        steps = [self.step(each) for each in given.pop("steps")]
+        servers = int(given.pop("servers", False))
+        assert not given, f"a case that the table cannot hold: {given}"
+        return (f"{{{name(label)}, {servers}, {self.fields(env)}, {self.fields(files)}, {self.array('opening', opened)}, "
+                f"{len(opened)}, {expect}, {self.array('step', steps)}, {len(steps)}}}")
 
 
 def main():

@@ -21,6 +21,8 @@
         }                                                                                                  \
     } while (0)
 
+#define NOTHING_THROWN() check_failed(__FILE__, __LINE__, "nothing was thrown")
+
 /* This gives a result that is a failure with this status, whose message has this word in it and no secret. */
 #define FAILS(expression, expected, word)                                                                      \
     do {                                                                                                       \

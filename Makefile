@@ -5,6 +5,7 @@
 # make soak       tests that take ten minutes and more
 # make bench           measure, beside peers
 # make install         install into PREFIX, under DESTDIR
+# make dist            pack what is installed into build/dist, as a tarball to unpack anywhere
 # make header          write include/st_secrets.h anew from src/ffi
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
@@ -22,7 +23,7 @@ BUILD := build
 CARGO_BUILD := $(CARGO) build --target-dir target --release --locked --features wiping-allocator
 SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock build.rs
 
-.PHONY: all demo demo-servers test soak bench install header clean tools test-rust test-model test-c lint
+.PHONY: all demo demo-servers test soak bench install dist header clean tools test-rust test-model test-c test-cpp lint
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/lib/libst_secrets.so $(BUILD)/lib/libst_secrets.a
@@ -54,7 +55,9 @@ demo-servers: all $(BUILD)/launcher
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/lib/cmake/st_secrets
-	install -m 644 include/st_secrets.h $(DESTDIR)$(PREFIX)/include/
+	install -m 644 include/st_secrets.h include/st_secrets.hpp $(DESTDIR)$(PREFIX)/include/
+	install -d $(DESTDIR)$(PREFIX)/include/st_secrets
+	install -m 644 include/st_secrets/*.hpp $(DESTDIR)$(PREFIX)/include/st_secrets/
 	install -m 755 $(BUILD)/lib/libst_secrets.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/
 	ln -sf libst_secrets.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libst_secrets.so.$(ABI)
 	ln -sf libst_secrets.so.$(ABI) $(DESTDIR)$(PREFIX)/lib/libst_secrets.so
@@ -66,6 +69,9 @@ install: all
 	  sed -e 's|@VERSION@|$(VERSION)|g' -e 's|@ABI@|$(ABI)|g' -e 's|@MAJOR@|$(MAJOR)|g' -e 's|@MINOR@|$(MINOR)|g' \
 	    -e 's|@STATIC_LIBS@|$(STATIC_LIBS)|g' packaging/$$file.in > $$folder/$$file && chmod 644 $$folder/$$file || exit 1; \
 	done
+
+dist: all
+	sh packaging/dist.sh $(VERSION) $(BUILD)/dist
 
 header:
 	ST_SECRETS_WRITE_HEADER=1 $(CARGO) test --locked --test header the_header_is_up_to_date -- --exact
@@ -91,7 +97,11 @@ test-model:
 test-c: all $(BUILD)/launcher
 	sh tests/c/run.sh
 
-test: tools lint test-rust test-model test-c
+test-cpp: all
+	sh tests/python-tools.sh
+	sh tests/cpp/run.sh
+
+test: tools lint test-rust test-model test-c test-cpp
 
 # What takes more than some minutes.
 soak: tools

@@ -5,8 +5,9 @@
 # make soak            tests that take ten minutes and more
 # make bench           measure, beside peers
 # make install         install into PREFIX, under DESTDIR
+# make dist            pack what is installed into build/dist, as a tarball to unpack anywhere
 # make header          write include/st_secrets.h anew from src/ffi
-# make wheel            build the Python package into build/dist
+# make wheel           build the Python package into build/dist
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 MAJOR := $(word 1,$(subst ., ,$(VERSION)))
@@ -23,7 +24,7 @@ BUILD := build
 CARGO_BUILD := $(CARGO) build --target-dir target --release --locked --features wiping-allocator
 SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock build.rs
 
-.PHONY: all demo demo-servers test soak bench install header clean tools test-rust test-model test-c lint test-python wheel test-node dist-node
+.PHONY: all demo demo-servers test soak bench install header clean tools test-rust test-model test-c lint test-python wheel test-node dist-node dist test-cpp
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/lib/libst_secrets.so $(BUILD)/lib/libst_secrets.a
@@ -55,7 +56,9 @@ demo-servers: all $(BUILD)/launcher
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/lib/cmake/st_secrets
-	install -m 644 include/st_secrets.h $(DESTDIR)$(PREFIX)/include/
+	install -m 644 include/st_secrets.h include/st_secrets.hpp $(DESTDIR)$(PREFIX)/include/
+	install -d $(DESTDIR)$(PREFIX)/include/st_secrets
+	install -m 644 include/st_secrets/*.hpp $(DESTDIR)$(PREFIX)/include/st_secrets/
 	install -m 755 $(BUILD)/lib/libst_secrets.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/
 	ln -sf libst_secrets.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libst_secrets.so.$(ABI)
 	ln -sf libst_secrets.so.$(ABI) $(DESTDIR)$(PREFIX)/lib/libst_secrets.so
@@ -67,6 +70,9 @@ install: all
 	  sed -e 's|@VERSION@|$(VERSION)|g' -e 's|@ABI@|$(ABI)|g' -e 's|@MAJOR@|$(MAJOR)|g' -e 's|@MINOR@|$(MINOR)|g' \
 	    -e 's|@STATIC_LIBS@|$(STATIC_LIBS)|g' packaging/$$file.in > $$folder/$$file && chmod 644 $$folder/$$file || exit 1; \
 	done
+
+dist: all
+	sh packaging/dist.sh $(VERSION) $(BUILD)/dist
 
 header:
 	ST_SECRETS_WRITE_HEADER=1 $(CARGO) test --locked --test header the_header_is_up_to_date -- --exact
@@ -92,12 +98,17 @@ test-model:
 test-c: all $(BUILD)/launcher
 	sh tests/c/run.sh
 
+test-cpp: all
+	sh tests/python-tools.sh
+	sh tests/cpp/run.sh
+
 wheel: $(BUILD)/lib/libst_secrets.a
 	python3 bindings/python/build.py $(BUILD)/python $(BUILD)/dist
 
 test-python: all
 	sh tests/python-tools.sh
 	sh bindings/python/test.sh
+
 # The binding for Node: its add-on, its npm package in build/dist, its tests.
 test-node: all
 	sh tests/python-tools.sh
@@ -106,7 +117,7 @@ test-node: all
 dist-node: all
 	sh bindings/node/pack.sh
 
-test: tools lint test-rust test-model test-c
+test: tools lint test-rust test-model test-c test-cpp test-python test-node
 
 # What takes more than some minutes.
 soak: tools

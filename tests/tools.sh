@@ -13,6 +13,8 @@ need cmake cmake
 need ctest cmake
 need gcc gcc
 need g++ g++
+need clang clang
+need clang++ clang
 need make make
 need ld binutils
 need objcopy binutils

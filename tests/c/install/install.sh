@@ -1,28 +1,35 @@
 #!/bin/sh
-# `make install` into a folder that is then moved: programs build against it with pkg-config and with CMake, shared and
-# static, and run.
+# `make install` into a folder that is then moved, and the tarball of `make dist`, unpacked into an empty one: they hold what
+# they should, know no path of this machine, and programs build against them.
 #
-# usage: install.sh ROOT C_COMPILER
+# usage: install.sh ROOT C_COMPILER C++_COMPILER
 set -eu
-root=$1 cc=$2
+root=$1 cc=$2 cxx=$3
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-unset MAKEFLAGS MAKELEVEL LD_LIBRARY_PATH || true
-# What is passed on by a caller could lead outside the moved tree.
-unset PKG_CONFIG_PATH CMAKE_PREFIX_PATH || true
+unset MAKEFLAGS MAKELEVEL || true
 umask 022
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$root/Cargo.toml" | head -n 1)
+
+# same_files TREE: besides the parts of the C++ header, of which each is there.
+same_files() {
+    (cd "$1" && find . \( -type f -o -type l \) ! -path './include/st_secrets/*' | sort) >"$work/files"
+    diff - "$work/files" || { echo "the list of files of $1 is another one" && exit 1; }
+    diff -r "$root/include/st_secrets" "$1/include/st_secrets"
+}
 
 make -s -C "$root" install PREFIX=/opt/st DESTDIR="$work/stage" >"$work/log" 2>&1 || { cat "$work/log" && exit 1; }
-moved=$work/moved
+mkdir "$work/moved"
+moved=$work/moved/tree
 mv "$work/stage/opt/st" "$moved"
 rmdir "$work/stage/opt" "$work/stage" || { echo "more was installed than the prefix" && exit 1; }
 if grep -rIl -e "$work/stage" -e /opt/st -e "$root" -e '@[A-Z_]*@' "$moved"; then
     echo "these files know where they were installed, or were not filled in" && exit 1
 fi
-(cd "$moved" && find . -type f -o -type l | sort) >"$work/installed"
-diff - "$work/installed" <<'LIST' || { echo "the list of installed files is another one" && exit 1; }
+same_files "$moved" <<'LIST'
 ./include/st_secrets.h
+./include/st_secrets.hpp
 ./lib/cmake/st_secrets/st_secretsConfig.cmake
 ./lib/cmake/st_secrets/st_secretsConfigVersion.cmake
 ./lib/libst_secrets.a
@@ -31,46 +38,31 @@ diff - "$work/installed" <<'LIST' || { echo "the list of installed files is anot
 ./lib/libst_secrets.so.0.1.0
 ./lib/pkgconfig/st_secrets.pc
 LIST
+sh "$here/tree.sh" "$moved" "$version" "$cc" "$cxx"
 
-# runs shared|static PROGRAM: it works, and has the library as it should.
-runs() {
-    [ "$("$2")" = 6 ] || { echo "$2 does not work" && exit 1; }
-    case $1.$(ldd "$2") in
-    shared.*"$moved/lib/libst_secrets.so.0"*) ;;
-    shared.*) echo "$2 does not use the shared library of the moved tree" && exit 1 ;;
-    *libst_secrets*) echo "$2 uses a shared library" && exit 1 ;;
-    esac
-}
-
-export PKG_CONFIG_LIBDIR=$moved/lib/pkgconfig
-[ "$(pkg-config --modversion st_secrets)" = "$(sed -n 's/^version = "\(.*\)"/\1/p' "$root/Cargo.toml" | head -n 1)" ]
-# shellcheck disable=SC2046
-"$cc" -Wall -Werror -o "$work/pc_shared" "$here/consumer/main.c" $(pkg-config --cflags --libs st_secrets)
-export LD_LIBRARY_PATH=$moved/lib
-runs shared "$work/pc_shared"
-unset LD_LIBRARY_PATH
-
-# With --static, the archive is taken where there is no shared library beside it, or where it is asked for.
-cp -r "$moved" "$work/archive_only"
-rm "$work"/archive_only/lib/libst_secrets.so*
-# shellcheck disable=SC2046
-PKG_CONFIG_LIBDIR=$work/archive_only/lib/pkgconfig && "$cc" -Wall -Werror -o "$work/pc_static" "$here/consumer/main.c" \
-    $(pkg-config --static --cflags --libs st_secrets)
-runs static "$work/pc_static"
-
-cmake -S "$here/consumer" -B "$work/build" -DCMAKE_PREFIX_PATH="$moved" -DCMAKE_C_COMPILER="$cc" >"$work/log" 2>&1 &&
-    cmake --build "$work/build" >>"$work/log" 2>&1 || { cat "$work/log" && exit 1; }
-runs shared "$work/build/with_shared"
-runs static "$work/build/with_static"
-runs shared "$work/build/with_default"
-cmake -S "$here/consumer" -B "$work/build2" -DCMAKE_PREFIX_PATH="$moved" -DBUILD_SHARED_LIBS=OFF >"$work/log" 2>&1 &&
-    cmake --build "$work/build2" --target with_default >>"$work/log" 2>&1 || { cat "$work/log" && exit 1; }
-runs static "$work/build2/with_default"
-
-# A version that is too new is refused.
-sed 's/st_secrets 0.1/st_secrets 0.9/' "$here/consumer/CMakeLists.txt" >"$work/CMakeLists.txt"
-cp "$here/consumer/main.c" "$work/"
-if cmake -S "$work" -B "$work/build3" -DCMAKE_PREFIX_PATH="$moved" >"$work/log" 2>&1; then
-    echo "version 0.9 was found" && exit 1
-fi
-grep -q 'version: 0.1' "$work/log" || { cat "$work/log" && exit 1; }
+make -s -C "$root" dist >"$work/log" 2>&1 || { cat "$work/log" && exit 1; }
+name=st_secrets-$version-linux-$(uname -m)
+mkdir "$work/unpacked"
+tar -C "$work/unpacked" -xzf "$root/build/dist/$name.tar.gz"
+[ "$(ls "$work/unpacked")" = "$name" ] || { echo "the tarball holds more than a folder $name" && exit 1; }
+same_files "$work/unpacked/$name" <<'LIST'
+./CHANGELOG.md
+./LICENSE-APACHE
+./LICENSE-MIT
+./README-cpp.md
+./README.md
+./include/st_secrets.h
+./include/st_secrets.hpp
+./lib/cmake/st_secrets/st_secretsConfig.cmake
+./lib/cmake/st_secrets/st_secretsConfigVersion.cmake
+./lib/libst_secrets.a
+./lib/libst_secrets.so
+./lib/libst_secrets.so.0
+./lib/libst_secrets.so.0.1.0
+./lib/pkgconfig/st_secrets.pc
+LIST
+# In an environment that knows nothing of the folder it was built in.
+env -i PATH="$PATH" HOME="$work" sh "$here/tree.sh" "$work/unpacked/$name" "$version" "$cc" "$cxx"
+cp "$root/build/dist/$name.tar.gz" "$work/first.tar.gz"
+make -s -C "$root" dist >"$work/log" 2>&1 || { cat "$work/log" && exit 1; }
+cmp "$work/first.tar.gz" "$root/build/dist/$name.tar.gz" || { echo "the same files give another tarball" && exit 1; }

@@ -1,0 +1,63 @@
+/* Functions whose results are cached. */
+#ifndef ST_SECRETS_CACHED_HPP
+#define ST_SECRETS_CACHED_HPP
+
+#include "cache.hpp"
+#include "function_key.hpp"
+
+namespace st {
+
+struct CachedOptions {
+    /// What the function is called in the key.
+    std::string name{};
+    /// What goes before it.
+    std::string key_prefix{};
+    Seconds ttl{60.0};
+    std::size_t max_size = 1000;
+    /// How long to wait for another caller's call.
+    Seconds timeout = forever;
+};
+
+/// A function whose results are cached, in a cache of its own. It may be called from any number of threads at once: for
+/// each list of arguments there is one call under way, and the others wait for its result.
+template <class F>
+class Cached {
+public:
+    Cached(F function, CachedOptions options)
+        : function_(std::move(function)),
+          options_(std::move(options)),
+          cache_(Cache::open({options_.ttl, options_.max_size, Seconds(60.0)})) {}
+
+    /// The result for these arguments, which `function_key` has to know how to write.
+    template <class... Args>
+    auto operator()(const Args &...args) const {
+        using T = std::decay_t<std::invoke_result_t<const F &, const Args &...>>;
+        static_assert(!std::is_void_v<T>, "a function without a result has nothing to cache");
+        std::shared_ptr<const T> result =
+            cache_.get_or_load_object(key(args...), [&] { return function_(args...); }, default_ttl, options_.timeout);
+        return T(*result);
+    }
+
+    /// The key of the result for these arguments: `mymodule:get_user:123`.
+    template <class... Args>
+    [[nodiscard]] std::string key(const Args &...args) const {
+        return function_key(options_.key_prefix, options_.name, args...);
+    }
+    /// Where the results are, to forget them: `get_user.cache().clear()`.
+    [[nodiscard]] const Cache &cache() const noexcept { return cache_; }
+
+private:
+    F function_;
+    CachedOptions options_;
+    Cache cache_;
+};
+
+/// Caches the results of a function: `auto get_user = st::cached(load_user, {"get_user", "mymodule", 120s});`.
+template <class F>
+Cached<std::decay_t<F>> cached(F &&function, CachedOptions options) {
+    return Cached<std::decay_t<F>>(std::forward<F>(function), std::move(options));
+}
+
+} // namespace st
+
+#endif

@@ -1,0 +1,184 @@
+/* Settings. */
+#ifndef ST_SECRETS_CONFIG_HPP
+#define ST_SECRETS_CONFIG_HPP
+
+#include "bytes.hpp"
+
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <initializer_list>
+
+namespace st {
+
+/// Settings for `Secrets`, `Cipher` and `Store`: `st::Config().file_path("~/s.json").timeout(5s)`. The README lists what
+/// they mean. A setting that is refused is the failure of the `open` that the configuration goes to; the first one counts.
+class Config {
+public:
+    using Texts = std::initializer_list<std::string_view>;
+
+    Config() : raw_(::st_config_new()) {}
+    Config(Config &&other) noexcept : raw_(std::exchange(other.raw_, nullptr)), failure_(other.failure_) {
+        // NULL would be a configuration without settings.
+        other.failure_ = Failure(Status::invalid_argument, "the configuration was moved from");
+    }
+    Config &operator=(Config &&other) noexcept {
+        std::swap(raw_, other.raw_);
+        std::swap(failure_, other.failure_);
+        return *this;
+    }
+    Config(const Config &) = delete;
+    Config &operator=(const Config &) = delete;
+    ~Config() { ::st_config_free(raw_); }
+
+    /// Sets a key from text: `true`, `2.5`, `/path/to/file`, `["env","file"]`.
+    Config &set(std::string_view key, std::string_view value) & { return text(key, value), *this; }
+    Config &&set(std::string_view key, std::string_view value) && { return text(key, value), std::move(*this); }
+    /// Sets a key that takes a list, from a container of texts.
+    template <class Range = Texts>
+    Config &set_list(std::string_view key, const Range &values) & {
+        return list(key, values), *this;
+    }
+    template <class Range = Texts>
+    Config &&set_list(std::string_view key, const Range &values) && {
+        return list(key, values), std::move(*this);
+    }
+    /// Adds the settings of a JSON object.
+    Config &parse(std::string_view json) & { return document(json), *this; }
+    Config &&parse(std::string_view json) && { return document(json), std::move(*this); }
+
+#define ST_SETTING(key, Type, kind)                                              \
+    Config &key(Type value) & { return kind(#key, value), *this; }               \
+    Config &&key(Type value) && { return kind(#key, value), std::move(*this); }
+
+    // The layers, in the order in which they are asked; what goes for all of them.
+    ST_SETTING(providers, Texts, list)
+    ST_SETTING(env_prefix, std::string_view, text)
+    ST_SETTING(file_path, std::string_view, text)
+    ST_SETTING(strict_permissions, bool, flag)
+    ST_SETTING(timeout, Seconds, time)
+    ST_SETTING(cache_ttl, Seconds, time)
+    ST_SETTING(miss_ttl, Seconds, time)
+    ST_SETTING(max_stale, Seconds, time)
+    ST_SETTING(max_backoff, Seconds, time)
+    ST_SETTING(max_attempts, unsigned, number)
+
+    // AWS Secrets Manager. Several names: `set_list("aws_secret_name", {…})`.
+    ST_SETTING(aws_secret_name, std::string_view, text)
+    ST_SETTING(aws_region, std::string_view, text)
+    ST_SETTING(aws_profile, std::string_view, text)
+    ST_SETTING(aws_endpoint_url, std::string_view, text)
+    ST_SETTING(aws_version_id, std::string_view, text)
+    ST_SETTING(aws_version_stage, std::string_view, text)
+
+    // HashiCorp Vault and OpenBao.
+    ST_SETTING(vault_url, std::string_view, text)
+    ST_SETTING(vault_mount, std::string_view, text)
+    ST_SETTING(vault_path, std::string_view, text)
+    ST_SETTING(vault_kv_version, std::string_view, text)
+    ST_SETTING(vault_namespace, std::string_view, text)
+    ST_SETTING(vault_ca_cert, std::string_view, text)
+    ST_SETTING(vault_token, std::string_view, text)
+    ST_SETTING(vault_token_file, std::string_view, text)
+    ST_SETTING(vault_auth, std::string_view, text)
+    ST_SETTING(vault_auth_mount, std::string_view, text)
+    ST_SETTING(vault_role_id, std::string_view, text)
+    ST_SETTING(vault_secret_id, std::string_view, text)
+    ST_SETTING(vault_secret_id_file, std::string_view, text)
+    ST_SETTING(vault_secret_id_wrapped, bool, flag)
+    ST_SETTING(vault_role, std::string_view, text)
+    ST_SETTING(vault_jwt_file, std::string_view, text)
+
+    // Keys of a cipher.
+    ST_SETTING(key, std::string_view, text)
+    ST_SETTING(key_file, std::string_view, text)
+    ST_SETTING(previous_keys, Texts, list)
+    ST_SETTING(generate, bool, flag)
+
+    // Where the databases of a store are.
+    ST_SETTING(state_dir, std::string_view, text)
+    ST_SETTING(database, std::string_view, text)
+    ST_SETTING(audit_database, std::string_view, text)
+#undef ST_SETTING
+
+    /// What was refused, with `Status::ok` where nothing was.
+    [[nodiscard]] const Failure &error() const noexcept { return failure_; }
+    /// For calls of the C functions.
+    [[nodiscard]] const st_config *raw() const noexcept { return raw_; }
+
+private:
+    void text(std::string_view name, std::string_view value) noexcept {
+        if (failure_.status() == Status::ok) {
+            ::st_config_set(raw_, detail::data(name), name.size(), detail::data(value), value.size(), failure_.raw());
+        }
+    }
+    void document(std::string_view json) noexcept {
+        if (failure_.status() == Status::ok) {
+            ::st_config_parse(raw_, detail::data(json), json.size(), failure_.raw());
+        }
+    }
+    void flag(std::string_view name, bool value) noexcept { text(name, value ? "true" : "false"); }
+    void number(std::string_view name, unsigned value) { text(name, std::to_string(value)); }
+
+    /// Not with "%f" for fractions: its point is a comma in some locales.
+    void time(std::string_view name, Seconds value) noexcept {
+        constexpr double whole = 1e9, most = 1e18;
+        double seconds = value.count(), magnitude = std::fabs(seconds);
+        char digits[64];
+        if (magnitude < whole) {
+            long long nanos = std::llround(magnitude * 1e9);
+            std::snprintf(digits, sizeof digits, "%s%lld.%09lld", seconds < 0 ? "-" : "", nanos / 1000000000,
+                          nanos % 1000000000);
+        } else {
+            bool huge = std::isfinite(seconds) && magnitude > most;
+            std::snprintf(digits, sizeof digits, "%.0f", huge ? std::copysign(most, seconds) : seconds);
+        }
+        text(name, digits);
+    }
+
+    /// It may be a list of keys: one buffer, which is wiped.
+    template <class Range>
+    void list(std::string_view name, const Range &values) {
+        std::size_t most = 2;
+        for (std::string_view value : values) {
+            most += 6 * value.size() + 3;
+        }
+        std::string json;
+        json.reserve(most);
+        json += '[';
+        for (std::string_view value : values) {
+            json += json.size() > 1 ? "," : "";
+            append_json(json, value);
+        }
+        json += ']';
+        text(name, json);
+        for (volatile char &byte : json) {
+            byte = 0;
+        }
+    }
+
+    static void append_json(std::string &json, std::string_view value) {
+        json += '"';
+        for (char c : value) {
+            if (c == '"' || c == '\\') {
+                json += '\\';
+                json += c;
+            } else if (static_cast<unsigned char>(c) < 0x20) {
+                const char *hexadecimal = "0123456789abcdef";
+                json += "\\u00";
+                json += hexadecimal[c >> 4];
+                json += hexadecimal[c & 15];
+            } else {
+                json += c;
+            }
+        }
+        json += '"';
+    }
+
+    st_config *raw_;
+    Failure failure_;
+};
+
+} // namespace st
+
+#endif

@@ -1,0 +1,63 @@
+/* The library itself: its version, its log. */
+#ifndef ST_SECRETS_LIBRARY_HPP
+#define ST_SECRETS_LIBRARY_HPP
+
+#include "callback.hpp"
+
+#include <memory>
+
+namespace st {
+
+/// The version of the library that runs: "0.1.0", and as a number to compare with `ST_VERSION_NUMBER`.
+inline const char *version() noexcept { return ::st_version(); }
+inline std::uint32_t version_number() noexcept { return ::st_version_number(); }
+/// The version of its binary interface, to compare with `ST_ABI_VERSION`.
+inline std::uint32_t abi_version() noexcept { return ::st_abi_version(); }
+
+/// How much a log message matters.
+enum class Level : std::int32_t {
+    off = ST_LOG_OFF,
+    error = ST_LOG_ERROR,
+    warn = ST_LOG_WARN,
+    info = ST_LOG_INFO,
+    debug = ST_LOG_DEBUG,
+    trace = ST_LOG_TRACE,
+};
+
+namespace detail {
+
+template <class F>
+void log(void *context, std::int32_t level, const char *target, const char *message, std::size_t len) noexcept {
+#if ST_SECRETS_EXCEPTIONS
+    try {
+        (*static_cast<F *>(context))(static_cast<Level>(level), std::string_view(target), std::string_view(message, len));
+    } catch (...) {
+        // There is nobody to tell.
+    }
+#else
+    (*static_cast<F *>(context))(static_cast<Level>(level), std::string_view(target), std::string_view(message, len));
+#endif
+}
+
+} // namespace detail
+
+/// Sends log messages up to this level to `log(Level, std::string_view target, std::string_view message)` from now on, for
+/// the whole process, from several threads at once. What it throws is dropped.
+template <class F>
+Result<void> try_log_to(Level most, F &&log) {
+    using Log = std::decay_t<F>;
+    auto context = std::make_unique<Log>(std::forward<F>(log));
+    return detail::result_of<void>([&](st_error *error) {
+        ::st_log_set(static_cast<std::int32_t>(most), detail::log<Log>, detail::drop<Log>, context.release(), error);
+    });
+}
+template <class F>
+void log_to(Level most, F &&log) {
+    try_log_to(most, std::forward<F>(log)).value();
+}
+/// Stops logging.
+inline void log_off() noexcept { ::st_log_set(ST_LOG_OFF, nullptr, nullptr, nullptr, nullptr); }
+
+} // namespace st
+
+#endif

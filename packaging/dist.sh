@@ -1,0 +1,21 @@
+#!/bin/sh
+# Packs the installed tree with licences and documents into TO/st_secrets-VERSION-linux-x86_64.tar.gz, which may be unpacked
+# anywhere. The same files give the same tarball.
+#
+# usage: dist.sh VERSION TO
+set -eu
+cd "$(dirname "$0")/.."
+version=$1 to=$2
+name=st_secrets-$version-linux-$(uname -m)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+umask 022
+
+"${MAKE:-make}" -s install PREFIX="/$name" DESTDIR="$work" >/dev/null
+install -m 644 LICENSE-MIT LICENSE-APACHE README.md CHANGELOG.md "$work/$name/"
+install -m 644 bindings/cpp/README.md "$work/$name/README-cpp.md"
+mkdir -p "$to"
+tar -C "$work" --sort=name --owner=0 --group=0 --numeric-owner --mtime="@${SOURCE_DATE_EPOCH:-0}" -cf "$work/$name.tar" "$name"
+gzip -9 -n -c "$work/$name.tar" >"$work/$name.tar.gz"
+mv "$work/$name.tar.gz" "$to/"
+echo "$to/$name.tar.gz"

@@ -1,0 +1,111 @@
+// Layers of the program's own, as lambdas.
+#include "check.hpp"
+
+#include <stdexcept>
+
+using namespace std::chrono_literals;
+
+static st::Secrets chain() { return st::Secrets::open(st::Config().providers({"env"})); }
+
+// A chain whose only other layer answers with what this function returns.
+template <class F>
+static st::Secrets with(F &&layer) {
+    st::Secrets secrets = chain();
+    secrets.add_provider("mine", std::forward<F>(layer));
+    return secrets;
+}
+
+static void what_a_layer_may_return() {
+    CHECK(with([](std::string_view key) { return "CANARY-" + std::string(key); }).get("X").view() == "CANARY-X");
+    CHECK(with([](std::string_view) { return "CANARY"; }).get("X").view() == "CANARY");
+    CHECK(with([](std::string_view) { return std::string_view("CANARY", 3); }).get("X").view() == "CAN");
+    CHECK(with([](std::string_view) { return std::string(); }).get("X").empty());
+    CHECK(with([](std::string_view) { return std::optional<std::string>("CANARY"); }).get("X").view() == "CANARY");
+    setenv("INNER", "CANARY-inner", 1);
+    CHECK(with([](std::string_view) { return st::Secrets::process().get("INNER"); }).get("X").view() == "CANARY-inner");
+    CHECK(with([](std::string_view) { return st::Secrets::process().try_get("INNER"); }).get("X").view() == "CANARY-inner");
+
+    CHECK(!with([](std::string_view) { return std::optional<std::string>(); }).find("X"));
+    CHECK(!with([](std::string_view) { return static_cast<const char *>(nullptr); }).find("X"));
+    CHECK(!with([](std::string_view) { return st::Secrets::process().try_get("NOWHERE"); }).find("X"));
+    FAILS(with([](std::string_view) { return st::Secrets::process().try_get(""); }).try_get("X"),
+          st::Status::invalid_argument, "name of a secret");
+}
+
+static void a_layer_that_answers_through_a_reply() {
+    double timeout = 0;
+    st::Secrets secrets = with([&](std::string_view key, st::Reply &reply) {
+        timeout = reply.timeout().count();
+        if (key == "GOOD") {
+            reply.value("CANARY", 60s);
+        } else if (key == "BAD") {
+            reply.fail(st::Status::unavailable, "it sleeps");
+        }
+    });
+    st::Found found = secrets.get_with("GOOD", {3s, false, false});
+    CHECK(found.value.view() == "CANARY" && found.layer == "mine" && found.source == st::Source::custom);
+    CHECK(timeout > 0 && timeout <= 3);
+    CHECK(secrets.get_with("GOOD", {0s, false, true}).cached);
+    auto failed = secrets.try_get("BAD");
+    FAILS(failed, st::Status::unavailable, "it sleeps");
+    CHECK(failed.error().source() == st::Source::custom && failed.error().retryable());
+    CHECK(!secrets.find("NEITHER"));
+}
+
+static void what_a_layer_throws_is_its_failure() {
+    FAILS(with([](std::string_view) -> std::string { throw st::Error(st::Status::access_denied, "not you"); }).try_get("X"),
+          st::Status::access_denied, "not you");
+    // The text of an exception may hold anything.
+    FAILS(with([](std::string_view) -> std::string { throw std::runtime_error("CANARY"); }).try_get("X"),
+          st::Status::callback, "threw");
+    FAILS(with([](std::string_view) -> std::string { throw 5; }).try_get("X"), st::Status::callback, "threw");
+    FAILS(with([](std::string_view) -> std::string { throw std::bad_alloc(); }).try_get("X"), st::Status::no_memory, "");
+    FAILS(with([](std::string_view, st::Reply &reply) {
+              reply.value("CANARY");
+              throw 5;
+          }).try_get("X"),
+          st::Status::callback, "threw");
+}
+
+// A layer with a state that goes with its last owner.
+static void a_layer_is_released_once() {
+    auto state = std::make_shared<int>(0);
+    auto layer = [state](std::string_view) mutable {
+        ++*state;
+        return std::string("CANARY");
+    };
+    st::Secrets secrets = chain();
+    secrets.add_provider("mine", layer);
+    CHECK(state.use_count() == 3);
+    FAILS(secrets.try_add_provider("mine", layer), st::Status::invalid_argument, "already");
+    FAILS(secrets.try_add_provider("other", layer, 7), st::Status::invalid_argument, "position");
+    CHECK(state.use_count() == 3);
+    secrets.add_provider("first", [](std::string_view) { return "CANARY-first"; }, 0);
+    CHECK(secrets.get("X").view() == "CANARY-first" && *state == 0);
+    secrets.close();
+    CHECK(state.use_count() == 2);
+    FAILS(secrets.try_add_provider("mine", layer), st::Status::invalid_argument, "closed");
+    CHECK(state.use_count() == 2);
+}
+
+static std::string plain_function(std::string_view key) { return "CANARY-" + std::string(key); }
+
+struct Functor {
+    std::unique_ptr<int> not_copied = std::make_unique<int>(1);
+    std::string operator()(std::string_view) const { return "CANARY" + std::to_string(*not_copied); }
+};
+
+static void any_callable_will_do() {
+    CHECK(with(plain_function).get("F").view() == "CANARY-F");
+    CHECK(with(Functor()).get("F").view() == "CANARY1");
+}
+
+int main() {
+    begin();
+    what_a_layer_may_return();
+    a_layer_that_answers_through_a_reply();
+    what_a_layer_throws_is_its_failure();
+    a_layer_is_released_once();
+    any_callable_will_do();
+    return 0;
+}

@@ -1,0 +1,107 @@
+// Secrets: found, written, looked at.
+#include "check.hpp"
+
+#include <cerrno>
+
+using namespace std::chrono_literals;
+
+static void a_secret_of_the_process() {
+    setenv("HF_TOKEN", "CANARY-env", 1);
+    st::Bytes token = st::Secrets::process().get("hf-token");
+    CHECK(token.view() == "CANARY-env" && token.size() == 10 && !token.empty() && token.c_str()[10] == 0);
+    st::Bytes other = token.clone();
+    CHECK(other.data() == token.data());
+    token.reset();
+    token.reset();
+    CHECK(token.empty() && token.view().empty() && other.view() == "CANARY-env");
+    token = std::move(other);
+    CHECK(token.view() == "CANARY-env" && other.view().empty() && other.clone().view().empty());
+    CHECK(st::Secrets::process().hf_token().view() == "CANARY-env");
+    FAILS(st::Secrets::process().try_replicate_token(), st::Status::not_found, "REPLICATE_API_TOKEN");
+    THROWS(st::Secrets::process().webhook_secret(), st::Status::not_found, "CLOUD_WEBHOOK_SECRET");
+}
+
+static void a_secret_that_is_nowhere() {
+    st::Secrets secrets = st::Secrets::process();
+    THROWS(secrets.get("NOWHERE"), st::Status::not_found, "NOWHERE is not set");
+    CHECK(!secrets.find("NOWHERE").has_value());
+    CHECK(secrets.find("HF_TOKEN")->view() == "CANARY-env");
+    THROWS(secrets.find(""), st::Status::invalid_argument, "name of a secret");
+    THROWS(secrets.get(std::string_view("a\0b", 3)), st::Status::invalid_argument, "NUL");
+    auto value = secrets.try_get("NOWHERE");
+    FAILS(value, st::Status::not_found, "NOWHERE");
+    CHECK((*value).empty() && value.error().source() == st::Source::none && !value.error().retryable());
+}
+
+static void a_file() {
+    std::string path = write_file("secrets.json", R"({"A": "CANARY-A", "B": "CANARY-B", "HF_TOKEN": "CANARY-file"})");
+    st::Secrets secrets = st::Secrets::open(st::Config().file_path(path).providers({"env", "file"}));
+    CHECK(secrets.get("A").view() == "CANARY-A");
+    CHECK(secrets.file_path() == path);
+
+    st::Found found = secrets.get_with("A", {});
+    CHECK(found.layer == "file" && found.source == st::Source::file && found.version.empty());
+    CHECK(!found.stale && !found.cached && !found.degraded && found.age == 0s && found.expires_in == 0s);
+    CHECK(secrets.get_with("A", {5ms, true, false}).value.view() == "CANARY-A");
+    FAILS(secrets.try_get_with("X", {}), st::Status::not_found, "X");
+
+    auto values = secrets.get_many({"A", "X", "HF_TOKEN"});
+    CHECK(values.size() == 3 && values[0]->view() == "CANARY-A" && values[2].value().view() == "CANARY-env");
+    FAILS(values[1], st::Status::not_found, "ST_NOT_FOUND");
+    CHECK(secrets.get_many(std::vector<std::string>{"B"})[0]->view() == "CANARY-B" && secrets.get_many({}).empty());
+    THROWS(secrets.get_many({std::string_view("a\0b", 3)}), st::Status::invalid_argument, "");
+
+    char buffer[16];
+    CHECK(secrets.get_into("A", buffer, sizeof buffer) == 8 && std::memcmp(buffer, "CANARY-A", 8) == 0);
+    auto len = secrets.try_get_into("A", nullptr, 0);
+    CHECK(len && *len == 8);
+    auto small = secrets.try_get_into("A", buffer, 3);
+    FAILS(small, st::Status::buffer_too_small, "8");
+    CHECK(*small == 8);
+    THROWS(secrets.get_into("A", buffer, 3), st::Status::buffer_too_small, "8");
+
+    secrets.set("A", "CANARY-new");
+    secrets.set_replicate_token("CANARY-r8");
+    CHECK(secrets.get("A").view() == "CANARY-new" && secrets.replicate_token().view() == "CANARY-r8");
+    CHECK(secrets.remove("A") && !secrets.remove("A"));
+    THROWS(secrets.set("", "CANARY"), st::Status::invalid_argument, "name of a secret");
+    secrets.refresh();
+    secrets.refresh(2s);
+    secrets.clear_cache();
+    CHECK(secrets.describe().find("\"name\": \"file\"") != std::string::npos);
+    CHECK(secrets.check().find("\"state\": \"ok\"") != std::string::npos);
+    CHECK(secrets.describe().find("CANARY") == std::string::npos);
+}
+
+static void a_broken_file() {
+    st::Secrets secrets = st::Secrets::open(st::Config().file_path(write_file("broken.json", "{\"A\": CANARY")));
+    try {
+        (void)secrets.get("A");
+        NOTHING_THROWN();
+    } catch (const std::runtime_error &error) {
+        const auto &failure = dynamic_cast<const st::Error &>(error);
+        CHECK(failure.status() == st::Status::protocol && failure.source() == st::Source::file && !failure.retryable());
+        CHECK(std::strstr(failure.what(), "line 1") != nullptr && std::strstr(failure.what(), "CANARY") == nullptr);
+    }
+    auto failed = st::Secrets::open(st::Config().file_path("/proc/s.json")).try_set("A", "CANARY");
+    CHECK(!failed && failed.error().source() == st::Source::file && failed.error().detail() == ENOENT);
+}
+
+static void the_chain_of_the_process_is_replaced() {
+    st::Secrets::reset(st::Config().file_path(write_file("process.json", R"({"A": "CANARY-process"})")));
+    CHECK(st::Secrets::process().get("A").view() == "CANARY-process");
+    FAILS(st::Secrets::try_reset(st::Config().set("filepath", "x")), st::Status::config, "file_path");
+    CHECK(st::Secrets::process().get("A").view() == "CANARY-process");
+    st::Secrets::reset();
+    CHECK(!st::Secrets::process().find("A").has_value());
+}
+
+int main() {
+    begin();
+    a_secret_of_the_process();
+    a_secret_that_is_nowhere();
+    a_file();
+    a_broken_file();
+    the_chain_of_the_process_is_replaced();
+    return 0;
+}

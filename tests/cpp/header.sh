@@ -1,0 +1,70 @@
+#!/bin/sh
+# The wrapper compiles alone, in every version of C++ from 17 on, with and without exceptions, with all warnings as errors,
+# and so does each of its parts; and what must not compile does not.
+#
+# usage: header.sh INCLUDE_DIR C++_COMPILER
+set -eu
+include=$1 cxx=$2
+warnings="-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wundef -Wnon-virtual-dtor -Wold-style-cast -Werror"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failed=0
+
+compile() {
+    "$cxx" $warnings -I"$include" -fsyntax-only -xc++ "$@"
+}
+printf '#include <st_secrets.hpp>\n#include <st_secrets.hpp>\n' >"$work/whole.cpp"
+for standard in c++17 c++20 c++2b; do
+    for without in "" "-fno-exceptions -fno-rtti"; do
+        # shellcheck disable=SC2086
+        compile -std=$standard $without "$work/whole.cpp" || {
+            echo "failed: $cxx -std=$standard $without"
+            failed=1
+        }
+    done
+done
+for part in "$include"/st_secrets/*.hpp; do
+    printf '#include <st_secrets/%s>\n' "$(basename "$part")" >"$work/part.cpp"
+    compile -std=c++17 "$work/part.cpp" || {
+        echo "failed: $part alone"
+        failed=1
+    }
+done
+
+# program CODE: whether a function with this in it compiles.
+program() {
+    printf '#include <st_secrets.hpp>\n#include <iostream>\nstruct Own {};\nvoid f(st::Secrets &secrets, st::Cache &cache);\n' >"$work/it.cpp"
+    printf 'void f(st::Secrets &secrets, st::Cache &cache) {\n    %s\n    (void)secrets, (void)cache;\n}\n' "$1" >>"$work/it.cpp"
+    compile -std=c++17 "$work/it.cpp" 2>"$work/log"
+}
+refused() {
+    if program "$1"; then
+        echo "this was let pass: $1"
+        failed=1
+    elif ! grep -q "$2" "$work/log"; then
+        echo "the compiler does not say \"$2\" about: $1"
+        cat "$work/log"
+        failed=1
+    fi
+}
+program 'std::cout << secrets.get("A").view();' || {
+    cat "$work/log"
+    echo "what is to compile does not"
+    failed=1
+}
+# A secret is not printed by mistake, nor a handle copied.
+refused 'std::cout << secrets.get("A");' 'delete'
+refused 'std::wcout << secrets.get("A");' 'delete'
+refused 'std::string text = secrets.get("A");' 'Bytes'
+refused 'st::Bytes a = secrets.get("A"); st::Bytes b = a;' 'delete'
+refused 'st::Secrets other = secrets;' 'delete'
+refused 'st::Cache other = cache;' 'delete'
+# A result is looked at.
+refused 'secrets.try_get("A");' 'nodiscard'
+# Mistakes are named in words.
+refused '(void)st::function_key("m", "f", Own());' 'pass what stands for it'
+refused "(void)st::function_key(\"m\", \"f\", 'c');" 'text or a number'
+refused 'secrets.add_provider("mine", [](std::string_view) { return 5; });' 'returns text'
+refused 'secrets.add_provider("mine", [] { return "x"; });' 'takes (std::string_view key)'
+refused '(void)st::Config().strict_permissions(true).timeout(5);' 'Seconds\|duration'
+exit $failed

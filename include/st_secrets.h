@@ -1,5 +1,6 @@
 /*
- * st_secrets: secrets for training stacks, out of the environment and files, and encryption of stored credentials.
+ * st_secrets: secrets for training stacks, out of the environment and files, encryption of credentials, and SimpleTuner's
+ * databases.
  *
  * This header is generated from src/ffi; `make header` writes it anew.
  *
@@ -89,6 +90,11 @@
 #define ST_SOURCE_CUSTOM 5
 
 /**
+ * The databases of the store.
+ */
+#define ST_SOURCE_STORE 6
+
+/**
  * The keys that credentials are encrypted with.
  */
 #define ST_SOURCE_CREDENTIAL 7
@@ -170,6 +176,21 @@
 #define ST_LOAD_BUSY 3
 
 /**
+ * From `st_credential_resolve`: the credential is the user's own.
+ */
+#define ST_CREDENTIAL_USER 1
+
+/**
+ * From `st_credential_resolve`: the credential is the secret that all users share.
+ */
+#define ST_CREDENTIAL_GLOBAL 2
+
+/**
+ * For `st_credentials_reencrypt`: encrypt plain text too.
+ */
+#define ST_REENCRYPT_PLAIN 1
+
+/**
  * A cache whose entries live for a time. It never holds more than its capacity, evicts exactly the least recently used
  * entry (reading counts as use), and never shows an entry past its time, on a clock that setting the date does not
  * change and that goes on while the machine sleeps. It keeps no thread. It may be used from any number of threads at
@@ -212,6 +233,15 @@ typedef struct st_cipher st_cipher;
  *   `~/.simpletuner/credential.key`. Earlier secrets are in the file of the same name with `.previous` behind it.
  * - `previous_keys`: JSON array of earlier secrets, with which to decrypt too
  * - `generate`: true or false, make the key file where there is none; default true
+ *
+ * Keys of a store, beside `timeout` (how long a call waits for others who write; default 30):
+ *
+ * - `state_dir`: text, a folder in place of SimpleTuner's own, which is `SIMPLETUNER_STATE_DIR`,
+ *   `SIMPLETUNER_CONFIG_DIR`, or that of `/workspace/simpletuner`, `/notebooks/simpletuner` and `~/.simpletuner` which is
+ *   in use; in it are `cloud/jobs.db` and `audit.db`. Credentials are in `SIMPLETUNER_AUTH_DB_PATH`, if that is set.
+ * - `database`: text, a file in place of `cloud/jobs.db`, for credentials too; `audit.db` is then beside it
+ * - `audit_database`: text, a file in place of `audit.db`; the file `audit.key` beside it, or
+ *   `SIMPLETUNER_AUDIT_KEY`, has the key that entries are signed with
  */
 typedef struct st_config st_config;
 
@@ -226,6 +256,21 @@ typedef struct st_reply st_reply;
  * environment on first use and replaced by `st_secrets_reset`.
  */
 typedef struct st_secrets st_secrets;
+
+/**
+ * The databases of a state directory, SimpleTuner's own: provider configuration, hardware prices, stored credentials and
+ * an audit trail of every change. Both programs may use them at the same time, also within one process. It may be used
+ * from any number of threads at once, and in the child of a `fork()`. Where a function takes one, NULL stands for the
+ * store of the whole process, which is made from the environment on first use and replaced by `st_store_reset`.
+ *
+ * Reading creates nothing; the first write creates what is missing. Each change is recorded in the audit trail before it
+ * is made; a change that cannot be recorded is not made.
+ *
+ * Any function that uses one may return, beside `ST_IO` and `ST_ACCESS_DENIED`: `ST_BUSY`: another process kept the
+ * database locked for too long; `ST_TIMEOUT`: another thread did; `ST_READ_ONLY`: the database cannot be written to;
+ * `ST_CORRUPT`: it is damaged, or another program's; `ST_BAD_KEY`: the audit key is unreadable, or gone.
+ */
+typedef struct st_store st_store;
 
 /**
  * The result of a call: `ST_OK`, or one of the negative numbers below. A number is never given another meaning, and
@@ -432,6 +477,13 @@ typedef struct st_cache_counts {
      */
     uint64_t load_failures;
 } st_cache_counts;
+
+/**
+ * Is told how many of how many credentials are done; `false` stops it all, and nothing is changed. It is called on the
+ * calling thread while the database is locked for other writers, with no lock of the library held. It may use the
+ * library, but not the credentials of this store: such a call gets `ST_BUSY`.
+ */
+typedef bool (*st_progress_fn)(void *context, uint64_t done, uint64_t total);
 
 /**
  * Success.
@@ -1166,6 +1218,306 @@ st_status st_reencrypt(const struct st_cipher *cipher,
                        struct st_bytes *out,
                        bool *changed,
                        struct st_error *error);
+
+/**
+ * Opens a store. `config` may be NULL and is copied; its keys `state_dir`, `database` and `audit_database` say where the
+ * databases are. Nothing is opened or created yet. Free it with `st_store_free`.
+ *
+ * `ST_CONFIG`: a setting cannot be used, or there is no home directory and none of the settings.
+ */
+st_status st_store_open(const struct st_config *config,
+                        struct st_store **out,
+                        struct st_error *error);
+
+/**
+ * Makes another handle of the same store: what is done with it is recorded as this actor's. A negative `user_id`, and
+ * NULL with 0 as `username` or `ip`, are "not known". Free it with `st_store_free`.
+ */
+st_status st_store_as(const struct st_store *store,
+                      int64_t user_id,
+                      const char *username,
+                      size_t username_len,
+                      const char *ip,
+                      size_t ip_len,
+                      struct st_store **out,
+                      struct st_error *error);
+
+/**
+ * Frees a handle. No other thread may be using it. NULL is fine and leaves the store of the process alone.
+ */
+void st_store_free(struct st_store *store);
+
+/**
+ * Replaces the store of the whole process by one with these settings or, with NULL, by a new one on its next use. Calls
+ * under way end with the one they began with.
+ */
+st_status st_store_reset(const struct st_config *config,
+                         struct st_error *error);
+
+/**
+ * Reads the configuration of a provider: a JSON object as it was written (Python's `NaN` and `Infinity` included), `{}`
+ * for one that has none. It is cached in `st_cache_provider_config` under `provider:{provider}:config`; what another
+ * process writes is seen within a second all the same. (Of several stores of a process the first one used has that
+ * cache, the others have their own.)
+ *
+ * `ST_CORRUPT`: what is stored is no JSON object.
+ */
+st_status st_provider_config_get(const struct st_store *store,
+                                 const char *provider,
+                                 size_t provider_len,
+                                 struct st_bytes *json,
+                                 struct st_error *error);
+
+/**
+ * Replaces the configuration of a provider by a JSON object of up to 1 MiB, nested up to 100 deep, which is kept as it
+ * is written. What is cached about the provider is forgotten.
+ */
+st_status st_provider_config_save(const struct st_store *store,
+                                  const char *provider,
+                                  size_t provider_len,
+                                  const char *json,
+                                  size_t json_len,
+                                  struct st_error *error);
+
+/**
+ * Sets the members of this JSON object in the configuration of a provider and leaves its other members as they are, in
+ * one transaction: of several processes that update at once, none loses anything.
+ */
+st_status st_provider_config_update(const struct st_store *store,
+                                    const char *provider,
+                                    size_t provider_len,
+                                    const char *json,
+                                    size_t json_len,
+                                    struct st_error *error);
+
+/**
+ * Removes the configuration of a provider. `existed` (may be NULL) tells whether it had one; that it had none is no
+ * failure.
+ */
+st_status st_provider_config_delete(const struct st_store *store,
+                                    const char *provider,
+                                    size_t provider_len,
+                                    bool *existed,
+                                    struct st_error *error);
+
+/**
+ * Lists the providers that have a configuration: a JSON array of objects with `provider` and `updated_at`.
+ */
+st_status st_provider_config_list(const struct st_store *store,
+                                  struct st_bytes *json,
+                                  struct st_error *error);
+
+/**
+ * Reads the webhook settings of a provider, with defaults: a JSON object of `webhook_url` (null), `webhook_secret`
+ * (null), `webhook_require_signature` (true) and `webhook_allowed_ips` ([]).
+ */
+st_status st_provider_webhook_get(const struct st_store *store,
+                                  const char *provider,
+                                  size_t provider_len,
+                                  struct st_bytes *json,
+                                  struct st_error *error);
+
+/**
+ * Reads the cost limit of a provider, with defaults: a JSON object of `cost_limit_enabled` (false), `cost_limit_amount`
+ * (0.0), `cost_limit_period` ("daily") and `cost_limit_action` ("warn").
+ */
+st_status st_provider_cost_limit_get(const struct st_store *store,
+                                     const char *provider,
+                                     size_t provider_len,
+                                     struct st_bytes *json,
+                                     struct st_error *error);
+
+/**
+ * Reads the prices of hardware: a JSON object `{id: {"name": …, "cost_per_second": …}}`, from `hardware_info` in the
+ * configuration of the provider `replicate`, or the defaults (`gpu-l40s`, `gpu-a100-large`) where that is not an object
+ * with members. It is cached for 300 s, apart from the configuration. No database is created.
+ */
+st_status st_hardware_info_get(const struct st_store *store,
+                               struct st_bytes *json,
+                               struct st_error *error);
+
+/**
+ * Puts this JSON object in place of the cached prices, for 300 s. Nothing is stored: to change the prices for all
+ * processes, set `hardware_info` in the configuration of `replicate`.
+ */
+st_status st_hardware_info_set(const struct st_store *store,
+                               const char *json,
+                               size_t json_len,
+                               struct st_error *error);
+
+/**
+ * Forgets the cached prices, so that the next call reads the configuration again.
+ */
+st_status st_hardware_info_clear(const struct st_store *store, struct st_error *error);
+
+/**
+ * Tells what a device costs in an hour.
+ *
+ * `ST_NOT_FOUND`: there is no price for it; `ST_WRONG_TYPE`: its price is no number.
+ */
+st_status st_hardware_cost_per_hour(const struct st_store *store,
+                                    const char *hardware_id,
+                                    size_t hardware_id_len,
+                                    double *cost,
+                                    struct st_error *error);
+
+/**
+ * Stores a credential of a user, encrypted under the newest key, in place of the one of this name, if there is one.
+ * NULL as the cipher is that of the process. `value` is 1 byte to 1 MiB.
+ *
+ * `ST_INVALID_ARGUMENT`: there is a table of users, and this one is not in it. Errors of the cipher are as for
+ * `st_encrypt`.
+ */
+st_status st_credential_set(const struct st_store *store,
+                            const struct st_cipher *cipher,
+                            int64_t user_id,
+                            const char *provider,
+                            size_t provider_len,
+                            const char *name,
+                            size_t name_len,
+                            const void *value,
+                            size_t value_len,
+                            struct st_error *error);
+
+/**
+ * Reads the value of a user's active credential, encrypted or, as SimpleTuner leaves it, plain. The use is recorded, and
+ * its time is noted in `last_used_at`. `value` holds the bytes until `st_bytes_free`, which wipes them.
+ *
+ * `ST_NOT_FOUND`: the user has none of this name; `ST_BAD_TOKEN`: as for `st_decrypt`.
+ */
+st_status st_credential_get(const struct st_store *store,
+                            const struct st_cipher *cipher,
+                            int64_t user_id,
+                            const char *provider,
+                            size_t provider_len,
+                            const char *name,
+                            size_t name_len,
+                            struct st_bytes *value,
+                            struct st_error *error);
+
+/**
+ * Removes a credential of a user. `existed` (may be NULL) tells whether there was one; that there was none is no failure.
+ */
+st_status st_credential_delete(const struct st_store *store,
+                               int64_t user_id,
+                               const char *provider,
+                               size_t provider_len,
+                               const char *name,
+                               size_t name_len,
+                               bool *existed,
+                               struct st_error *error);
+
+/**
+ * Lists credentials without their values: those of a user (a negative `user_id`: of all) and a provider (NULL with 0: of
+ * all), as a JSON array of objects with `id`, `user_id`, `provider`, `name`, `created_at`, `updated_at`, `last_used_at`,
+ * `is_active` and `encrypted`.
+ */
+st_status st_credential_list(const struct st_store *store,
+                             int64_t user_id,
+                             const char *provider,
+                             size_t provider_len,
+                             struct st_bytes *json,
+                             struct st_error *error);
+
+/**
+ * Finds a credential for a user: the user's own active one, as `st_credential_get` does, else the secret `global_key` of
+ * the chain `secrets` (NULL: that of the process). `source` (may be NULL) tells which, `ST_CREDENTIAL_…`.
+ *
+ * If the user's own is there but cannot be decrypted, that is the error; the global one does not take its place.
+ */
+st_status st_credential_resolve(const struct st_store *store,
+                                const struct st_cipher *cipher,
+                                const struct st_secrets *secrets,
+                                int64_t user_id,
+                                const char *provider,
+                                size_t provider_len,
+                                const char *name,
+                                size_t name_len,
+                                const char *global_key,
+                                size_t global_key_len,
+                                int32_t *source,
+                                struct st_bytes *value,
+                                struct st_error *error);
+
+/**
+ * Puts a new key in place of the newest one, as `st_rotate_key` does, and brings every stored credential under it. If
+ * that fails or is cut short, all of them stay readable, and `st_credentials_reencrypt` does the rest.
+ */
+st_status st_credentials_rotate(const struct st_store *store,
+                                const struct st_cipher *cipher,
+                                struct st_error *error);
+
+/**
+ * Brings every stored credential under the newest key, in one transaction: all or, with an error, none. It may be
+ * repeated. With `ST_REENCRYPT_PLAIN` plain text is encrypted too; SimpleTuner itself, which reads the column as it is,
+ * then finds a token in its place.
+ *
+ * `progress` (may be NULL) is called with `context` as it goes. `report` (may be NULL) is a JSON object of `total`,
+ * `reencrypted`, `unchanged`, `migrated`, `plain` (left as they are) and `unreadable` (an array: the numbers of those
+ * whose key is not at hand, which are left as they are too).
+ *
+ * `ST_ABANDONED`: `progress` returned `false`.
+ */
+st_status st_credentials_reencrypt(const struct st_store *store,
+                                   const struct st_cipher *cipher,
+                                   uint32_t flags,
+                                   st_progress_fn progress,
+                                   void *context,
+                                   struct st_bytes *report,
+                                   struct st_error *error);
+
+/**
+ * Appends an entry of the program's own to the audit trail, by the actor of `st_store_as`; what the library does itself
+ * is recorded without this. `target_type` and `target_id` may both be NULL with 0. `details` is a JSON object, NULL with
+ * 0 for none; it must not hold a secret. `id` (may be NULL) is the number of the entry.
+ */
+st_status st_audit_log(const struct st_store *store,
+                       const char *event_type,
+                       size_t event_type_len,
+                       const char *action,
+                       size_t action_len,
+                       const char *target_type,
+                       size_t target_type_len,
+                       const char *target_id,
+                       size_t target_id_len,
+                       const char *details,
+                       size_t details_len,
+                       int64_t *id,
+                       struct st_error *error);
+
+/**
+ * Looks entries of the audit trail up, newest first: a JSON array of objects with the names of the columns.
+ * `filter_json` is a JSON object, NULL with 0 for none, with any of `event_type`, `action`, `actor_id`, `actor_username`,
+ * `target_type`, `target_id`, `since` and `until` (times such as `2026-08-22T17:32:24Z`; `until` itself is left out),
+ * `limit` (100 if not given, 10000 at most) and `offset`. An unknown one is an error that names the nearest known one.
+ */
+st_status st_audit_query(const struct st_store *store,
+                         const char *filter_json,
+                         size_t filter_json_len,
+                         struct st_bytes *json,
+                         struct st_error *error);
+
+/**
+ * Checks the chain of the entries `first` to `last` (0: from the first, to the last that there is). `broken_id` (may be
+ * NULL) is the number of the first entry that something is wrong with, 0 if all is well: a broken chain is no failure of
+ * this call. `report` (may be NULL) is a JSON object of
+ *
+ * - `checked`: how many entries were checked, and `intact`: whether all is well
+ * - `broken_id`, and `kind`: what is wrong with it: `altered` (changed after it was signed, or signed with another key),
+ *   `missing` (entries before it were removed), `fork` (it is intact, but two programs appended to the same entry, as
+ *   SimpleTuner can)
+ * - `tampered_id`: the first one that is altered, or behind entries that were removed; null if there are forks at most
+ * - `forks`: an array of up to 1000 entries at which the chain forks
+ *
+ * The signature covers time, event type, the actor's number, action, details and the signature before; not the actor's
+ * name and address, nor the target.
+ */
+st_status st_audit_verify(const struct st_store *store,
+                          int64_t first,
+                          int64_t last,
+                          int64_t *broken_id,
+                          struct st_bytes *report,
+                          struct st_error *error);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -18,11 +18,24 @@ type Cache struct{ owned atomic.Pointer[nativeCache] }
 
 // nativeCache is freed when nothing refers to it any more: neither its Cache, which lets go of it at Close, nor a call under
 // way. That costs a hit nothing, where counting the calls would cost a third of it.
-type nativeCache struct{ cache *C.st_cache }
+type nativeCache struct {
+	cache *C.st_cache
+	// The list of what a cache of Go's values let go of; nil for others.
+	dropped *C.st_go_dropped
+}
+
+func (n nativeCache) free() {
+	C.st_cache_free(n.cache)
+	C.st_go_dropped_free(n.dropped)
+}
 
 // NewCache makes a cache of at most `maxSize` entries (0 holds nothing) that live for `defaultTTL` ([Forever]: for ever; 0:
 // over at once), clearing expired ones away every `cleanupInterval`, a few in each call that comes then.
 func NewCache(defaultTTL time.Duration, maxSize int, cleanupInterval time.Duration) (*Cache, error) {
+	return newCache(defaultTTL, maxSize, cleanupInterval, false)
+}
+
+func newCache(defaultTTL time.Duration, maxSize int, cleanupInterval time.Duration, ofValues bool) (*Cache, error) {
 	if maxSize < 0 {
 		return nil, &Error{Status: ErrInvalidArgument, Message: "the size of a cache is negative"}
 	}
@@ -33,8 +46,11 @@ func NewCache(defaultTTL time.Duration, maxSize int, cleanupInterval time.Durati
 	if status != C.ST_OK {
 		return nil, c.error(status)
 	}
-	owned := &nativeCache{*out}
-	runtime.AddCleanup(owned, func(cache *C.st_cache) { C.st_cache_free(cache) }, owned.cache)
+	owned := &nativeCache{cache: *out}
+	if ofValues {
+		owned.dropped = C.st_go_dropped_new()
+	}
+	runtime.AddCleanup(owned, nativeCache.free, *owned)
 	return cacheOf(owned), nil
 }
 
@@ -45,8 +61,8 @@ func cacheOf(owned *nativeCache) *Cache {
 }
 
 var (
-	providerConfig = cacheOf(&nativeCache{C.st_cache_provider_config()})
-	userPermission = cacheOf(&nativeCache{C.st_cache_user_permission()})
+	providerConfig = cacheOf(&nativeCache{cache: C.st_cache_provider_config()})
+	userPermission = cacheOf(&nativeCache{cache: C.st_cache_user_permission()})
 )
 
 // ProviderConfigCache is the process's cache for provider configuration: keys like `provider:replicate:config`, 300 s, 100

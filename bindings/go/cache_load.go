@@ -46,18 +46,20 @@ type lease struct {
 func (n *nativeCache) lease(key string, timeout C.double) (lease, error) {
 	call := newCall()
 	defer n.end(call)
-	given := new(lease)
 	name, nameLen := text(key)
-	status := C.st_cache_load_begin(n.cache, unsafe.Pointer(name), nameLen, timeout, C.double(math.Inf(1)), &given.outcome,
-		&call.bytes, &given.number, &call.err)
-	value, err := call.copied(status)
-	return lease{n, given.outcome, given.number, value}, err
+	value, err := call.copied(C.st_cache_load_begin(n.cache, unsafe.Pointer(name), nameLen, timeout, C.double(math.Inf(1)),
+		&call.outcome, &call.bytes, &call.number, &call.err))
+	return lease{n, call.outcome, call.number, value}, err
 }
+
+// longestWait is for how long a goroutine waits for another's load if its caller has gone and named no deadline.
+const longestWait = 10 * time.Second
 
 // begin waits for the value, or for the lease to load it, as long as the context allows.
 func (n *nativeCache) begin(ctx context.Context, key string) (lease, error) {
 	for {
 		given, err := n.lease(key, 0)
+		start := time.Now()
 		if err == nil && given.outcome == C.ST_LOAD_BUSY {
 			if n.loads(ctx, key) {
 				return lease{}, &Error{Status: ErrBusy, Message: "the load of this key asks for the very key that it loads"}
@@ -67,29 +69,25 @@ func (n *nativeCache) begin(ctx context.Context, key string) (lease, error) {
 					timeout = C.double(longestWait.Seconds())
 				}
 				return n.lease(key, timeout)
-			}, func(late lease) { late.abandon(context.Canceled) })
-			if _, limited := ctx.Deadline(); !limited && errors.Is(err, ErrTimeout) {
-				continue
-			}
+			}, func(late lease) { late.abandon(nil) })
 		}
-		// The owner of the load gave it up without knowing anything of the value: somebody else has to load it.
-		if err == nil || !errors.Is(err, ErrAbandoned) {
+		_, limited := ctx.Deadline()
+		waited := !limited && errors.Is(err, ErrTimeout) && time.Since(start) >= longestWait
+		// The owner of a load that was abandoned knows nothing of the value: somebody else has to load it.
+		if !waited && !errors.Is(err, ErrAbandoned) {
 			return given, err
 		}
 	}
 }
 
-// longestWait is for how long a goroutine waits for another's load when its caller has gone and named no deadline.
-const longestWait = 10 * time.Second
-
-// abandon ends the lease, if it is one, without a value. Whoever waits is told why, unless the owner was cancelled.
+// abandon ends the lease, if it is one, without a value. Whoever waits is told why; nil lets the next of them load it.
 func (l lease) abandon(why error) {
 	if l.outcome != C.ST_LOAD_LEADER {
 		return
 	}
-	status, message := passedOn(why)
-	if errors.Is(why, context.Canceled) || errors.Is(why, context.DeadlineExceeded) {
-		status, message = C.ST_ABANDONED, ""
+	status, message := C.st_status(C.ST_ABANDONED), ""
+	if why != nil {
+		status, message = passedOn(why)
 	}
 	call := newCall()
 	defer l.owned.end(call)
@@ -101,7 +99,10 @@ func (l lease) abandon(why error) {
 func (l lease) load(ctx context.Context, key string, function func(ctx context.Context) error) error {
 	err := error(&Error{Status: ErrCallback, Message: "the function that loads the value did not return"})
 	defer func() {
-		if err != nil {
+		switch {
+		case err != nil && ctx.Err() != nil:
+			l.abandon(nil)
+		case err != nil:
 			l.abandon(err)
 		}
 	}()

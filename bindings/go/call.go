@@ -13,12 +13,16 @@ import (
 // call is the memory in which one call of the library gets its results. What C writes to has to be on the heap, so it is
 // kept for the next call.
 type call struct {
-	err    C.st_error
-	bytes  C.st_bytes
-	info   C.st_secret_info
-	size   C.size_t
-	handle unsafe.Pointer
-	flag   C.bool
+	err     C.st_error
+	bytes   C.st_bytes
+	info    C.st_secret_info
+	size    C.size_t
+	handle  unsafe.Pointer
+	number  C.uint64_t
+	id      C.int64_t
+	cost    C.double
+	outcome C.int32_t
+	flag    C.bool
 }
 
 var calls = sync.Pool{New: func() any {

@@ -55,7 +55,7 @@ func appendArg(key []byte, arg reflect.Value, within bool) ([]byte, error) {
 	case reflect.String:
 		return appendText(key, arg.String(), within || needsQuotes(arg.String())), nil
 	case reflect.Slice, reflect.Array:
-		if arg.Type().Elem().Kind() == reflect.Uint8 {
+		if arg.Type().Elem() == reflect.TypeFor[byte]() {
 			return appendBytes(key, arg), nil
 		}
 		return appendList(key, arg.Len(), arg.Index)

@@ -20,6 +20,12 @@ st_status st_go_log_set(int32_t max_level, uintptr_t logger, st_error *error) {
     return st_log_set(max_level, log_message, st_go_drop, (void *)logger, error);
 }
 
+st_status st_go_credentials_reencrypt(const st_store *store, const st_cipher *cipher, uint32_t flags,
+                                      uintptr_t progress, st_bytes *report, st_error *error) {
+    return st_credentials_reencrypt(store, cipher, flags, progress ? st_go_progress : NULL, (void *)progress, report,
+                                    error);
+}
+
 /* An st_drop_fn: puts the entry on the list of those that were let go of, from any thread. */
 static void entry_drop(void *object) {
     st_go_entry *entry = object;
@@ -29,36 +35,21 @@ static void entry_drop(void *object) {
     }
 }
 
-static st_go_entry *entry_new(uint64_t number, st_go_dropped *dropped) {
-    st_go_entry *entry = malloc(sizeof *entry);
-    if (entry) {
-        entry->number = number;
-        entry->dropped = dropped;
+/* Where there is no memory for a few bytes, the process ends, as it does in Go and in the library. */
+static void *must(void *memory) {
+    if (!memory) {
+        abort();
     }
-    return entry;
+    return memory;
 }
 
-int64_t st_go_cache_number(const st_cache *cache, const char *key, size_t key_len) {
-    st_object object = {0};
-    st_status status = st_cache_get_object(cache, key, key_len, &object, NULL);
-    if (status != ST_OK) {
-        return status == ST_NOT_FOUND ? 0 : status;
+st_go_dropped *st_go_dropped_new(void) { return must(calloc(1, sizeof(st_go_dropped))); }
+
+void st_go_dropped_free(st_go_dropped *dropped) {
+    if (dropped) {
+        st_go_entries_free(dropped->first);
+        free(dropped);
     }
-    int64_t number = (int64_t)((st_go_entry *)object.object)->number;
-    st_object_free(&object);
-    return number;
-}
-
-st_status st_go_cache_set_number(const st_cache *cache, const char *key, size_t key_len, uint64_t number,
-                                 st_go_dropped *dropped, double ttl, st_error *error) {
-    st_go_entry *entry = entry_new(number, dropped);
-    return entry ? st_cache_set_object(cache, key, key_len, entry, entry_drop, ttl, error) : ST_NO_MEMORY;
-}
-
-st_status st_go_cache_finish_number(const st_cache *cache, uint64_t lease, uint64_t number, st_go_dropped *dropped,
-                                    double ttl, st_error *error) {
-    st_go_entry *entry = entry_new(number, dropped);
-    return entry ? st_cache_load_finish_object(cache, lease, entry, entry_drop, ttl, error) : ST_NO_MEMORY;
 }
 
 void st_go_entries_free(st_go_entry *first) {
@@ -67,4 +58,21 @@ void st_go_entries_free(st_go_entry *first) {
         free(first);
         first = next;
     }
+}
+
+uint64_t st_go_cache_number(const st_cache *cache, const char *key, size_t key_len) {
+    st_object object = {0};
+    if (st_cache_get_object(cache, key, key_len, &object, NULL) != ST_OK) {
+        return 0;
+    }
+    uint64_t number = ((st_go_entry *)object.object)->number;
+    st_object_free(&object);
+    return number;
+}
+
+st_status st_go_cache_finish_number(const st_cache *cache, uint64_t lease, uint64_t number, st_go_dropped *dropped,
+                                    double ttl, st_error *error) {
+    st_go_entry *entry = must(malloc(sizeof *entry));
+    *entry = (st_go_entry){.dropped = dropped, .number = number};
+    return st_cache_load_finish_object(cache, lease, entry, entry_drop, ttl, error);
 }

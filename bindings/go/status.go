@@ -73,6 +73,7 @@ const (
 	SourceAWS        Source = C.ST_SOURCE_AWS
 	SourceVault      Source = C.ST_SOURCE_VAULT
 	SourceCustom     Source = C.ST_SOURCE_CUSTOM
+	SourceStore      Source = C.ST_SOURCE_STORE
 	SourceCredential Source = C.ST_SOURCE_CREDENTIAL
 )
 

@@ -24,6 +24,12 @@ type nativeCache struct {
 	dropped *C.st_go_dropped
 }
 
+// closedCaches are those that were closed and not freed yet. Go does not know what memory they have, so when there are many it
+// is told to look for them.
+var closedCaches atomic.Int64
+
+const manyClosedCaches = 32
+
 func (n nativeCache) free() {
 	C.st_cache_free(n.cache)
 	C.st_go_dropped_free(n.dropped)
@@ -80,7 +86,11 @@ func (c *Cache) Close() error {
 	}
 	if owned := c.owned.Swap(nil); owned != nil {
 		C.st_cache_clear(owned.cache, nil, nil)
+		runtime.AddCleanup(owned, func(closed *atomic.Int64) { closed.Add(-1) }, &closedCaches)
 		runtime.KeepAlive(owned)
+		if closedCaches.Add(1)%manyClosedCaches == 0 {
+			runtime.GC()
+		}
 	}
 	return nil
 }

@@ -140,6 +140,7 @@ func TestADeadlineEndsACall(t *testing.T) {
 	}
 	var failure *Error
 	equal(t, errors.As(err, &failure) && failure.Timeout() && failure.Retryable, true)
+	<-ctx.Done()
 	expect(t, secrets.Refresh(ctx), ErrTimeout)
 }
 

@@ -4,6 +4,7 @@
 # make test            install what the tests need, run all of them
 # make soak       tests that take ten minutes and more
 # make bench           measure, beside peers
+# make go-module       pack the Go module into build/dist/go, as module proxies have it
 # make install         install into PREFIX, under DESTDIR
 # make header          write include/st_secrets.h anew from src/ffi
 
@@ -22,7 +23,7 @@ BUILD := build
 CARGO_BUILD := $(CARGO) build --target-dir target --release --locked --features wiping-allocator
 SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock build.rs
 
-.PHONY: all demo demo-servers test soak bench install header clean tools test-rust test-model test-c lint
+.PHONY: all demo demo-servers test soak bench install header clean tools test-rust test-model test-c test-go go-module lint
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/lib/libst_secrets.so $(BUILD)/lib/libst_secrets.a
@@ -90,6 +91,13 @@ test-model:
 
 test-c: all $(BUILD)/launcher
 	sh tests/c/run.sh
+
+test-go: all
+	@sh tests/python-tools.sh
+	sh bindings/go/test.sh
+
+go-module:
+	cd bindings/go && go run package.go $(VERSION) $(CURDIR)/$(BUILD)/dist/go
 
 test: tools lint test-rust test-model test-c
 

@@ -24,6 +24,9 @@ type nativeCache struct {
 	dropped *C.st_go_dropped
 }
 
+// address is where the cache is, as a number.
+func (n *nativeCache) address() C.uintptr_t { return C.uintptr_t(uintptr(unsafe.Pointer(n.cache))) }
+
 // closedCaches are those that were closed and not freed yet. Go does not know what memory they have, so when there are many it
 // is told to look for them.
 var closedCaches atomic.Int64
@@ -119,7 +122,8 @@ func (c *Cache) GetInto(key string, buf []byte) (int, error) {
 		return 0, ErrClosed
 	}
 	name, nameLen := text(key)
-	n := int(C.st_go_cache_get_into(owned.cache, name, nameLen, (*C.char)(unsafe.Pointer(unsafe.SliceData(buf))), C.size_t(len(buf))))
+	address := (*C.char)(unsafe.Pointer(unsafe.SliceData(buf)))
+	n := int(C.st_go_cache_get_into(owned.address(), name, nameLen, address, C.size_t(len(buf))))
 	runtime.KeepAlive(owned)
 	switch {
 	case n == C.ST_NOT_FOUND:

@@ -118,7 +118,7 @@ type cachedValues struct {
 // get is the value under the key; nil if there is none, or if it was let go of at this moment.
 func (v *cachedValues) get(owned *nativeCache, key string) any {
 	name, nameLen := text(key)
-	number := C.st_go_cache_number(owned.cache, name, nameLen)
+	number := C.st_go_cache_number(owned.address(), name, nameLen)
 	runtime.KeepAlive(owned)
 	value, _ := v.byNumber.Load(uint64(number))
 	return value

@@ -60,9 +60,9 @@ void st_go_entries_free(st_go_entry *first) {
     }
 }
 
-uint64_t st_go_cache_number(const st_cache *cache, const char *key, size_t key_len) {
+uint64_t st_go_cache_number(uintptr_t cache, const char *key, size_t key_len) {
     st_object object = {0};
-    if (st_cache_get_object(cache, key, key_len, &object, NULL) != ST_OK) {
+    if (st_cache_get_object((const st_cache *)cache, key, key_len, &object, NULL) != ST_OK) {
         return 0;
     }
     uint64_t number = ((st_go_entry *)object.object)->number;

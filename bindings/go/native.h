@@ -4,11 +4,14 @@
 
 #include <st_secrets.h>
 
-/* The number of bytes that were copied, or that would have to be; or a status. One number is what Go takes back fastest. */
-static inline int64_t st_go_cache_get_into(const st_cache *cache, const char *key, size_t key_len, char *buffer,
+/*
+ * The number of bytes that were copied, or that would have to be; or a status. One number is what Go takes back fastest, and
+ * the address of the cache is a number because Go would look at what a pointer to an unknown struct points to.
+ */
+static inline int64_t st_go_cache_get_into(uintptr_t cache, const char *key, size_t key_len, char *buffer,
                                            size_t capacity) {
     size_t len = 0;
-    st_status status = st_cache_get_into(cache, key, key_len, buffer, capacity, &len, NULL);
+    st_status status = st_cache_get_into((const st_cache *)cache, key, key_len, buffer, capacity, &len, NULL);
     return status == ST_OK || status == ST_BUFFER_TOO_SMALL ? (int64_t)len : status;
 }
 
@@ -37,7 +40,7 @@ void st_go_dropped_free(st_go_dropped *dropped);
 void st_go_entries_free(st_go_entry *first);
 
 /* The number of the value under this key, 0 if there is none. */
-uint64_t st_go_cache_number(const st_cache *cache, const char *key, size_t key_len);
+uint64_t st_go_cache_number(uintptr_t cache, const char *key, size_t key_len);
 /* Ends a lease with a value that has this number. */
 st_status st_go_cache_finish_number(const st_cache *cache, uint64_t lease, uint64_t number, st_go_dropped *dropped,
                                     double ttl, st_error *error);

@@ -32,7 +32,7 @@ type subject struct {
 }
 
 func main() {
-	for i := range keys[:] {
+	for i := range keys {
 		keys[i] = fmt.Sprintf("user:%08d:permissions:region:", i)[:32]
 	}
 	subjects := slices.Concat(library(), peers(), loops())

@@ -17,7 +17,7 @@ import (
 type Cache struct{ owned atomic.Pointer[nativeCache] }
 
 // nativeCache is freed when nothing refers to it any more: neither its Cache, which lets go of it at Close, nor a call under
-// way. That costs a hit nothing, where counting the calls would cost a third of it.
+// way. That costs a hit nothing, where counting the calls would cost a fifth of it.
 type nativeCache struct {
 	cache *C.st_cache
 	// The list of what a cache of Go's values let go of; nil for others.

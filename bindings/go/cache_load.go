@@ -43,11 +43,11 @@ type lease struct {
 }
 
 // lease asks for the value or the lease. With 0 seconds it does not wait for another's load.
-func (n *nativeCache) lease(key string, timeout C.double) (lease, error) {
+func (n *nativeCache) lease(key string, timeout float64) (lease, error) {
 	call := newCall()
 	defer n.end(call)
 	name, nameLen := text(key)
-	value, err := call.copied(C.st_cache_load_begin(n.cache, unsafe.Pointer(name), nameLen, timeout, C.double(math.Inf(1)),
+	value, err := call.copied(C.st_cache_load_begin(n.cache, unsafe.Pointer(name), nameLen, C.double(timeout), C.double(math.Inf(1)),
 		&call.outcome, &call.bytes, &call.number, &call.err))
 	return lease{n, call.outcome, call.number, value}, err
 }
@@ -64,9 +64,9 @@ func (n *nativeCache) begin(ctx context.Context, key string) (lease, error) {
 			if n.loads(ctx, key) {
 				return lease{}, &Error{Status: ErrBusy, Message: "the load of this key asks for the very key that it loads"}
 			}
-			given, err = within(ctx, func(timeout C.double) (lease, error) {
+			given, err = within(ctx, func(timeout float64) (lease, error) {
 				if timeout == C.ST_TIMEOUT_DEFAULT {
-					timeout = C.double(longestWait.Seconds())
+					timeout = longestWait.Seconds()
 				}
 				return n.lease(key, timeout)
 			}, func(late lease) { late.abandon(nil) })

@@ -10,14 +10,14 @@ import (
 
 // within does what may take long, for no longer than the context allows. A context that may be cancelled leaves it to a
 // goroutine of its own: when nobody waits for it any more, its result goes to `drop`.
-func within[T any](ctx context.Context, do func(timeout C.double) (T, error), drop func(T)) (T, error) {
+func within[T any](ctx context.Context, do func(timeout float64) (T, error), drop func(T)) (T, error) {
 	var none T
 	if ctx.Err() != nil {
 		return none, ended(ctx)
 	}
-	timeout := C.double(C.ST_TIMEOUT_DEFAULT)
+	timeout := float64(C.ST_TIMEOUT_DEFAULT)
 	if deadline, ok := ctx.Deadline(); ok {
-		timeout = C.double(max(time.Until(deadline), 0).Seconds())
+		timeout = max(time.Until(deadline), 0).Seconds()
 	}
 	if ctx.Done() == nil {
 		return do(timeout)

@@ -181,6 +181,19 @@ func TestCancellingLeavesTheCallToItself(t *testing.T) {
 	soon(t, "the worker got its answer", answered.Load)
 }
 
+func TestWhatComesTooLateIsGivenBack(t *testing.T) {
+	ctx, cancel := context.WithCancel(background)
+	release, dropped := make(chan struct{}), make(chan string, 1)
+	time.AfterFunc(10*time.Millisecond, cancel)
+	_, err := within(ctx, func(float64) (string, error) {
+		<-release
+		return "a value", nil
+	}, func(late string) { dropped <- late })
+	expect(t, err, context.Canceled)
+	close(release)
+	equal(t, <-dropped, "a value")
+}
+
 func TestNothingIsLeftOfCallsThatWereCancelled(t *testing.T) {
 	secrets := slow(t, 5*time.Millisecond)
 	before := runtime.NumGoroutine()

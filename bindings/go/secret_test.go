@@ -61,8 +61,10 @@ func TestASecretIsRedactedWhereverItIsShown(t *testing.T) {
 			}
 		}
 	}
-	equal(t, fmt.Sprintf("%v", secret), Redacted)
-	equal(t, fmt.Sprintf("%#v", *secret), Redacted)
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d", "%08b", "%c"} {
+		equal(t, fmt.Sprintf(verb, secret), Redacted)
+		equal(t, fmt.Sprintf(verb, *secret), Redacted)
+	}
 }
 
 // reachable is all that something finds which follows every pointer of a value, as printers of debuggers do.

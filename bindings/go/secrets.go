@@ -116,14 +116,14 @@ func (s *Secrets) GetWith(ctx context.Context, key string, flags GetFlags) (*Sec
 		secret *Secret
 		info   Info
 	}
-	result, err := within(ctx, func(timeout C.double) (found, error) {
+	result, err := within(ctx, func(timeout float64) (found, error) {
 		c, err := s.begin()
 		if err != nil {
 			return found{}, err
 		}
 		defer s.end(c)
 		name, nameLen := text(key)
-		status := C.st_secrets_get_with(s.native(), name, nameLen, timeout, C.uint32_t(flags), &c.bytes, &c.info, &c.err)
+		status := C.st_secrets_get_with(s.native(), name, nameLen, C.double(timeout), C.uint32_t(flags), &c.bytes, &c.info, &c.err)
 		secret, err := c.secret(status)
 		return found{secret, c.account()}, err
 	}, func(late found) { late.secret.Close() })

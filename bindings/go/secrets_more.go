@@ -51,13 +51,13 @@ func (s *Secrets) Delete(key string) (existed bool, err error) {
 
 // Refresh looks at every source now. The error is that of the first layer that failed. The context is as for Get.
 func (s *Secrets) Refresh(ctx context.Context) error {
-	_, err := within(ctx, func(timeout C.double) (struct{}, error) {
+	_, err := within(ctx, func(timeout float64) (struct{}, error) {
 		c, err := s.begin()
 		if err != nil {
 			return struct{}{}, err
 		}
 		defer s.end(c)
-		return struct{}{}, c.error(C.st_secrets_refresh(s.native(), timeout, &c.err))
+		return struct{}{}, c.error(C.st_secrets_refresh(s.native(), C.double(timeout), &c.err))
 	}, func(struct{}) {})
 	return err
 }

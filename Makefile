@@ -4,6 +4,7 @@
 # make test            install what the tests need, run all of them
 # make soak            tests that take ten minutes and more
 # make bench           measure, beside peers
+# make go-module       pack the Go module into build/dist/go, as module proxies have it
 # make install         install into PREFIX, under DESTDIR
 # make dist            pack what is installed into build/dist, as a tarball to unpack anywhere
 # make header          write include/st_secrets.h anew from src/ffi
@@ -24,7 +25,7 @@ BUILD := build
 CARGO_BUILD := $(CARGO) build --target-dir target --release --locked --features wiping-allocator
 SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock build.rs
 
-.PHONY: all demo demo-servers test soak bench install header clean tools test-rust test-model test-c lint test-python wheel test-node dist-node dist test-cpp
+.PHONY: all demo demo-servers test soak bench install header clean tools test-rust test-model test-c lint test-python wheel test-node dist-node dist test-cpp test-go go-module dist-c coverage
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/lib/libst_secrets.so $(BUILD)/lib/libst_secrets.a
@@ -117,7 +118,18 @@ test-node: all
 dist-node: all
 	sh bindings/node/pack.sh
 
-test: tools lint test-rust test-model test-c test-cpp test-python test-node
+test-go: all
+	sh tests/python-tools.sh
+	sh bindings/go/test.sh
+
+go-module:
+	cd bindings/go && go run package.go $(VERSION) $(CURDIR)/$(BUILD)/dist/go
+
+# Every binding covers every function, or says why it does not.
+coverage:
+	sh bindings/coverage.sh
+
+test: tools lint coverage test-rust test-model test-c test-cpp test-python test-node test-go
 
 # What takes more than some minutes.
 soak: tools

@@ -1,0 +1,11 @@
+#!/bin/sh
+# Prints what the Go binding costs, beside caches written in Go (benches/go/go.sum has their versions).
+set -eu
+cd "$(dirname "$0")/.."
+command -v go >/dev/null || { echo "go is missing: install Go 1.24 or newer from https://go.dev/dl" >&2; exit 1; }
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+make -s install PREFIX="$work/prefix" >"$work/log" 2>&1 || { cat "$work/log" && exit 1; }
+export PKG_CONFIG_PATH="$work/prefix/lib/pkgconfig" LD_LIBRARY_PATH="$work/prefix/lib"
+(cd benches/go && go build -o "$work/bench" .)
+"$work/bench"

@@ -1,0 +1,153 @@
+package stsecrets
+
+// #include "native.h"
+import "C"
+
+import (
+	"context"
+	"errors"
+	"math"
+	"time"
+	"unsafe"
+)
+
+// loading is what the context of a load holds: the key that is loaded, and the context of the load that asked for it.
+type loading struct {
+	cache *nativeCache
+	key   string
+	by    context.Context
+}
+
+type loadingKey struct{}
+
+// loads tells whether this context is that of a load of this very key.
+func (n *nativeCache) loads(ctx context.Context, key string) bool {
+	for {
+		load, ok := ctx.Value(loadingKey{}).(loading)
+		if !ok {
+			return false
+		}
+		if load.cache == n && load.key == key {
+			return true
+		}
+		ctx = load.by
+	}
+}
+
+// lease is what begins a load: a value that is there, or the duty to load it.
+type lease struct {
+	owned   *nativeCache
+	outcome C.int32_t
+	number  C.uint64_t
+	value   []byte
+}
+
+// lease asks for the value or the lease. With 0 seconds it does not wait for another's load.
+func (n *nativeCache) lease(key string, timeout float64) (lease, error) {
+	call := newCall()
+	defer n.end(call)
+	name, nameLen := text(key)
+	value, err := call.copied(C.st_cache_load_begin(n.cache, unsafe.Pointer(name), nameLen, C.double(timeout), C.double(math.Inf(1)),
+		&call.outcome, &call.bytes, &call.number, &call.err))
+	return lease{n, call.outcome, call.number, value}, err
+}
+
+// longestWait is for how long a goroutine waits for another's load if its caller has gone and named no deadline.
+const longestWait = 10 * time.Second
+
+// begin waits for the value, or for the lease to load it, as long as the context allows.
+func (n *nativeCache) begin(ctx context.Context, key string) (lease, error) {
+	for {
+		given, err := n.lease(key, 0)
+		start := time.Now()
+		if err == nil && given.outcome == C.ST_LOAD_BUSY {
+			if n.loads(ctx, key) {
+				return lease{}, &Error{Status: ErrBusy, Message: "the load of this key asks for the very key that it loads"}
+			}
+			given, err = within(ctx, func(timeout float64) (lease, error) {
+				if timeout == C.ST_TIMEOUT_DEFAULT {
+					timeout = longestWait.Seconds()
+				}
+				return n.lease(key, timeout)
+			}, func(late lease) { late.abandon(nil) })
+		}
+		_, limited := ctx.Deadline()
+		waited := !limited && errors.Is(err, ErrTimeout) && time.Since(start) >= longestWait
+		// The owner of a load that was abandoned knows nothing of the value: somebody else has to load it.
+		if !waited && !errors.Is(err, ErrAbandoned) {
+			return given, err
+		}
+	}
+}
+
+// abandon ends the lease, if it is one, without a value. Whoever waits is told why; nil lets the next of them load it.
+func (l lease) abandon(why error) {
+	if l.outcome != C.ST_LOAD_LEADER {
+		return
+	}
+	status, message := C.st_status(C.ST_ABANDONED), ""
+	if why != nil {
+		status, message = passedOn(why)
+	}
+	call := newCall()
+	defer l.owned.end(call)
+	address, size := text(message)
+	C.st_cache_load_abandon(l.owned.cache, l.number, status, address, size, &call.err)
+}
+
+// load calls the function under a context that knows of the load, and ends the lease, whatever the function does.
+func (l lease) load(ctx context.Context, key string, function func(ctx context.Context) error) error {
+	err := error(&Error{Status: ErrCallback, Message: "the function that loads the value did not return"})
+	defer func() {
+		switch {
+		case err != nil && ctx.Err() != nil:
+			l.abandon(nil)
+		case err != nil:
+			l.abandon(err)
+		}
+	}()
+	err = function(context.WithValue(ctx, loadingKey{}, loading{l.owned, key, ctx}))
+	return err
+}
+
+// GetOrLoad is a copy of the bytes under the key or else has the function find them, and stores them. However many ask for
+// the key meanwhile, the function is called once, with the context of the first; the others wait, each as long as its own
+// context allows. A failure is handed to all who wait and not stored; if the first one is cancelled, the next one loads.
+func (c *Cache) GetOrLoad(ctx context.Context, key string, load Load) ([]byte, error) {
+	if value, err := c.Get(key); err != ErrNotFound {
+		return value, err
+	}
+	owned := c.owned.Load()
+	if owned == nil {
+		return nil, ErrClosed
+	}
+	given, err := owned.begin(ctx, key)
+	if err != nil || given.outcome == C.ST_LOAD_HIT {
+		return given.value, err
+	}
+	var value []byte
+	err = given.load(ctx, key, func(ctx context.Context) error {
+		loaded, ttl, err := load(ctx, key)
+		if err == nil {
+			err = given.finish(loaded, ttl)
+		}
+		value = loaded
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return value, nil
+}
+
+// finish ends the lease with a value. That its time was over is no failure: the value is as good as it was.
+func (l lease) finish(value []byte, ttl time.Duration) error {
+	call := newCall()
+	defer l.owned.end(call)
+	address, size := data(value)
+	status := C.st_cache_load_finish(l.owned.cache, l.number, address, size, seconds(ttl), &call.err)
+	if status == C.ST_ABANDONED {
+		return nil
+	}
+	return call.error(status)
+}

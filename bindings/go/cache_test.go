@@ -1,0 +1,261 @@
+package stsecrets
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+func TestAHitNeedsNoMemoryOfGo(t *testing.T) {
+	cache := newTestCache(t, 10)
+	must(t, cache.Set("a", []byte("12345"), DefaultTTL))
+	buffer := make([]byte, 64)
+	for name, call := range map[string]func(){
+		"hit":       func() { _, _ = cache.GetInto("a", buffer) },
+		"miss":      func() { _, _ = cache.GetInto("b", buffer) },
+		"too small": func() { _, _ = cache.GetInto("a", nil) },
+		"set":       func() { _ = cache.Set("a", buffer[:5], DefaultTTL) },
+	} {
+		if allocations := testing.AllocsPerRun(1000, call); allocations >= 1 && !raceEnabled {
+			t.Errorf("%s: %v allocations", name, allocations)
+		}
+	}
+}
+
+func TestAValueIsReadInThreeWays(t *testing.T) {
+	cache := newTestCache(t, 10)
+	large := strings.Repeat("x", 100_000)
+	for _, value := range []string{"", "small", large, "a\x00b\xff"} {
+		must(t, cache.Set("key\x00\xff", []byte(value), Forever))
+		got, err := cache.Get("key\x00\xff")
+		must(t, err)
+		equal(t, string(got), value)
+		buffer := make([]byte, 200_000)
+		n, err := cache.GetInto("key\x00\xff", buffer)
+		must(t, err)
+		equal(t, string(buffer[:n]), value)
+		secret, err := cache.GetSecret("key\x00\xff")
+		equal(t, valueOf(t, secret, err), value)
+	}
+	n, err := cache.GetInto("key\x00\xff", make([]byte, 3))
+	expect(t, err, ErrBufferTooSmall)
+	equal(t, n, 4)
+	_, err = cache.GetSecret("b")
+	expect(t, err, ErrNotFound)
+}
+
+func TestASecretOutlivesItsCache(t *testing.T) {
+	cache := newTestCache(t, 10)
+	must(t, cache.Set("a", []byte(hidden), DefaultTTL))
+	secret, err := cache.GetSecret("a")
+	must(t, err)
+	must(t, cache.Close())
+	runtime.GC()
+	equal(t, valueOf(t, secret, nil), hidden)
+}
+
+func TestAClosedCacheIsAnErrorForEveryCall(t *testing.T) {
+	cache := newTestCache(t, 10)
+	must(t, cache.Close())
+	must(t, cache.Close())
+	for name, call := range map[string]func() error{
+		"Get":              func() error { _, err := cache.Get("a"); return err },
+		"GetInto":          func() error { _, err := cache.GetInto("a", nil); return err },
+		"GetSecret":        func() error { _, err := cache.GetSecret("a"); return err },
+		"Set":              func() error { return cache.Set("a", nil, DefaultTTL) },
+		"Delete":           func() error { _, err := cache.Delete("a"); return err },
+		"Clear":            func() error { _, err := cache.Clear(); return err },
+		"InvalidatePrefix": func() error { _, err := cache.InvalidatePrefix("a"); return err },
+		"Stats":            func() error { _, err := cache.Stats(); return err },
+		"GetOrLoad":        func() error { _, err := cache.GetOrLoad(background, "a", nil); return err },
+	} {
+		t.Run(name, func(t *testing.T) { expect(t, call(), ErrClosed) })
+	}
+}
+
+func TestTheBuiltInCachesAreNeverClosed(t *testing.T) {
+	for _, cache := range []*Cache{ProviderConfigCache(), UserPermissionCache()} {
+		must(t, cache.Close())
+		must(t, cache.Set("go:a", []byte("x"), DefaultTTL))
+		existed, err := cache.Delete("go:a")
+		equal(t, existed && err == nil, true)
+	}
+}
+
+func TestACacheMayBeClosedWhileOthersUseIt(t *testing.T) {
+	for range 100 {
+		cache := newTestCache(t, 10)
+		must(t, cache.Set("a", []byte(hidden), DefaultTTL))
+		var group sync.WaitGroup
+		for range 4 {
+			group.Add(1)
+			go func() {
+				defer group.Done()
+				buffer := make([]byte, 64)
+				for {
+					if _, err := cache.GetInto("a", buffer); err != nil && err != ErrNotFound {
+						equal(t, err, ErrClosed)
+						return
+					}
+				}
+			}()
+		}
+		must(t, cache.Close())
+		runtime.GC()
+		group.Wait()
+	}
+}
+
+func TestManyLoadOnceAndAllGetTheValue(t *testing.T) {
+	cache := newTestCache(t, 10)
+	var loads atomic.Int64
+	var group sync.WaitGroup
+	for i := range 60 {
+		ctx := background
+		if i%2 == 0 {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, time.Minute)
+			defer cancel()
+		}
+		group.Add(1)
+		go func() {
+			defer group.Done()
+			value, err := cache.GetOrLoad(ctx, "a", func(_ context.Context, key string) ([]byte, time.Duration, error) {
+				loads.Add(1)
+				time.Sleep(30 * time.Millisecond)
+				return []byte("loaded " + key), DefaultTTL, nil
+			})
+			must(t, err)
+			equal(t, string(value), "loaded a")
+		}()
+	}
+	group.Wait()
+	equal(t, loads.Load(), 1)
+}
+
+func TestAFailureReachesAllWhoWaitAndIsNotKept(t *testing.T) {
+	cache := newTestCache(t, 10)
+	cause := errors.New("the database is away")
+	begun, release := make(chan struct{}), make(chan struct{})
+	first := make(chan error)
+	go func() {
+		_, err := cache.GetOrLoad(background, "a", func(context.Context, string) ([]byte, time.Duration, error) {
+			close(begun)
+			<-release
+			return nil, 0, cause
+		})
+		first <- err
+	}()
+	<-begun
+	second := make(chan error)
+	go func() {
+		_, err := cache.GetOrLoad(background, "a", func(context.Context, string) ([]byte, time.Duration, error) {
+			return nil, 0, errors.New("this one is not called")
+		})
+		second <- err
+	}()
+	time.Sleep(50 * time.Millisecond)
+	close(release)
+	equal(t, <-first, cause)
+	err := <-second
+	expect(t, err, ErrCallback)
+	if !strings.Contains(err.Error(), "away") {
+		t.Error(err)
+	}
+	value, err := cache.GetOrLoad(background, "a", load(object{"value": "now"}, new(bool)))
+	must(t, err)
+	equal(t, string(value), "now")
+}
+
+func TestIfTheFirstIsCancelledTheNextOneLoads(t *testing.T) {
+	cache := newTestCache(t, 10)
+	ctx, cancel := context.WithCancel(background)
+	begun := make(chan struct{})
+	go func() {
+		_, err := cache.GetOrLoad(ctx, "a", func(ctx context.Context, _ string) ([]byte, time.Duration, error) {
+			close(begun)
+			<-ctx.Done()
+			return nil, 0, ctx.Err()
+		})
+		expect(t, err, context.Canceled)
+	}()
+	<-begun
+	time.AfterFunc(30*time.Millisecond, cancel)
+	value, err := cache.GetOrLoad(background, "a", load(object{"value": "the next one's"}, new(bool)))
+	must(t, err)
+	equal(t, string(value), "the next one's")
+}
+
+func TestWhoeverWaitsDoesSoForTheirOwnTime(t *testing.T) {
+	cache := newTestCache(t, 10)
+	begun, release := make(chan struct{}), make(chan struct{})
+	go cache.GetOrLoad(background, "a", func(context.Context, string) ([]byte, time.Duration, error) {
+		close(begun)
+		<-release
+		return []byte("late"), DefaultTTL, nil
+	})
+	<-begun
+	limited, cancel := context.WithTimeout(background, 30*time.Millisecond)
+	defer cancel()
+	_, err := cache.GetOrLoad(limited, "a", nil)
+	expect(t, err, context.DeadlineExceeded)
+	cancelled, stop := context.WithCancel(background)
+	time.AfterFunc(30*time.Millisecond, stop)
+	_, err = cache.GetOrLoad(cancelled, "a", nil)
+	expect(t, err, context.Canceled)
+	close(release)
+	soon(t, "the value is there", func() bool { value, _ := cache.Get("a"); return string(value) == "late" })
+}
+
+func TestALoadThatAsksForItsOwnKeyIsAnError(t *testing.T) {
+	cache := newTestCache(t, 10)
+	type value struct{}
+	_, err := cache.GetOrLoad(background, "a", func(ctx context.Context, _ string) ([]byte, time.Duration, error) {
+		got, err := cache.GetOrLoad(ctx, "b", func(ctx context.Context, _ string) ([]byte, time.Duration, error) {
+			got, err := cache.GetOrLoad(context.WithValue(ctx, value{}, 1), "a", nil)
+			return got, DefaultTTL, err
+		})
+		return got, DefaultTTL, err
+	})
+	expect(t, err, ErrBusy)
+	got, err := cache.GetOrLoad(background, "a", load(object{"value": "x"}, new(bool)))
+	must(t, err)
+	equal(t, string(got), "x")
+}
+
+func TestALoadThatPanicsOrEndsItsGoroutineGivesTheLeaseBack(t *testing.T) {
+	cache := newTestCache(t, 10)
+	for name, does := range map[string]func(){"panic": func() { panic("no") }, "Goexit": runtime.Goexit} {
+		ended := make(chan any)
+		go func() {
+			defer func() { ended <- recover() }()
+			_, _ = cache.GetOrLoad(background, "a", func(context.Context, string) ([]byte, time.Duration, error) {
+				does()
+				return nil, 0, nil
+			})
+		}()
+		equal(t, <-ended != nil, name == "panic")
+		value, err := cache.GetOrLoad(background, "a", load(object{"value": "x"}, new(bool)))
+		must(t, err)
+		equal(t, string(value), "x")
+		_, err = cache.Delete("a")
+		must(t, err)
+	}
+}
+
+func TestWhatIsForgottenDuringALoadIsNotStored(t *testing.T) {
+	cache := newTestCache(t, 10)
+	value, err := cache.GetOrLoad(background, "a", func(context.Context, string) ([]byte, time.Duration, error) {
+		_, err := cache.Delete("a")
+		return []byte("old"), DefaultTTL, err
+	})
+	must(t, err)
+	equal(t, string(value), "old")
+	_, err = cache.Get("a")
+	expect(t, err, ErrNotFound)
+}

@@ -1,0 +1,156 @@
+package stsecrets
+
+// #cgo noescape st_go_cache_number
+// #cgo nocallback st_go_cache_number
+// #include "native.h"
+import "C"
+
+import (
+	"context"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unsafe"
+)
+
+// Cached is a function whose results are kept in a cache of its own: values of Go, as they are. Their keys are those of
+// [FunctionKey], so an argument is whatever may be part of one.
+type Cached[K comparable, V any] struct {
+	cache    *Cache
+	values   cachedValues
+	load     func(ctx context.Context, argument K) (V, error)
+	prefix   string
+	function string
+}
+
+// CachedOptions say how the results of a function are kept.
+type CachedOptions struct {
+	// Prefix and Function are the beginning of each key: `prefix:function:argument`.
+	Prefix, Function string
+	// TTL is how long a result is kept; 0 stands for 5 minutes.
+	TTL time.Duration
+	// MaxSize is how many results are kept at most; 0 stands for 1000.
+	MaxSize int
+}
+
+// NewCached gives a function a cache.
+func NewCached[K comparable, V any](load func(ctx context.Context, argument K) (V, error), options CachedOptions) (*Cached[K, V], error) {
+	if options.TTL == 0 {
+		options.TTL = 5 * time.Minute
+	}
+	if options.MaxSize == 0 {
+		options.MaxSize = 1000
+	}
+	cache, err := newCache(options.TTL, options.MaxSize, time.Minute, true)
+	if err != nil {
+		return nil, err
+	}
+	return &Cached[K, V]{cache: cache, load: load, prefix: options.Prefix, function: options.Function}, nil
+}
+
+// Get is the result for an argument, from the cache or else from the function. However many ask for it meanwhile, the function
+// is called once, as [Cache.GetOrLoad] says.
+func (c *Cached[K, V]) Get(ctx context.Context, argument K) (V, error) {
+	var value V
+	key, err := FunctionKey(c.prefix, c.function, []any{argument}, nil)
+	if err != nil {
+		return value, err
+	}
+	owned := c.cache.owned.Load()
+	if owned == nil {
+		return value, ErrClosed
+	}
+	defer c.values.collect(owned)
+	for {
+		if found := c.values.get(owned, key); found != nil {
+			return *found.(*V), nil
+		}
+		given, err := owned.begin(ctx, key)
+		if err != nil {
+			return value, err
+		}
+		if given.outcome == C.ST_LOAD_LEADER {
+			err = given.load(ctx, key, func(ctx context.Context) error {
+				loaded, err := c.load(ctx, argument)
+				if err == nil {
+					value, err = loaded, c.values.finish(given, &loaded)
+				}
+				return err
+			})
+			return value, err
+		}
+	}
+}
+
+// Delete forgets the result for an argument, and tells whether there was one.
+func (c *Cached[K, V]) Delete(argument K) (existed bool, err error) {
+	key, err := FunctionKey(c.prefix, c.function, []any{argument}, nil)
+	if err != nil {
+		return false, err
+	}
+	defer c.values.collect(c.cache.owned.Load())
+	return c.cache.Delete(key)
+}
+
+// Clear forgets all results, and tells how many there were.
+func (c *Cached[K, V]) Clear() (count int, err error) {
+	defer c.values.collect(c.cache.owned.Load())
+	return c.cache.Clear()
+}
+
+// Stats tells the state of the cache.
+func (c *Cached[K, V]) Stats() (CacheStats, error) { return c.cache.Stats() }
+
+// Close forgets all results.
+func (c *Cached[K, V]) Close() error {
+	defer c.values.collect(c.cache.owned.Load())
+	return c.cache.Close()
+}
+
+// cachedValues are values of Go that a cache holds. The cache itself holds their numbers, and puts those that it let go of on
+// a list, which is looked at after each call: so it never has to call Go.
+type cachedValues struct {
+	byNumber sync.Map
+	last     atomic.Uint64
+}
+
+// get is the value under the key; nil if there is none, or if it was let go of at this moment.
+func (v *cachedValues) get(owned *nativeCache, key string) any {
+	name, nameLen := text(key)
+	number := C.st_go_cache_number(owned.address(), name, nameLen)
+	runtime.KeepAlive(owned)
+	value, _ := v.byNumber.Load(uint64(number))
+	return value
+}
+
+// finish ends the lease with a value.
+func (v *cachedValues) finish(given lease, value any) error {
+	number := v.last.Add(1)
+	v.byNumber.Store(number, value)
+	call := newCall()
+	defer given.owned.end(call)
+	status := C.st_go_cache_finish_number(given.owned.cache, given.number, C.uint64_t(number), given.owned.dropped,
+		C.ST_TTL_DEFAULT, &call.err)
+	if status == C.ST_ABANDONED {
+		return nil
+	}
+	return call.error(status)
+}
+
+// collect lets go of the values that the cache let go of.
+func (v *cachedValues) collect(owned *nativeCache) {
+	if owned == nil {
+		return
+	}
+	list := (*unsafe.Pointer)(unsafe.Pointer(&owned.dropped.first))
+	if atomic.LoadPointer(list) == nil {
+		return
+	}
+	first := (*C.st_go_entry)(atomic.SwapPointer(list, nil))
+	for entry := first; entry != nil; entry = entry.next {
+		v.byNumber.Delete(uint64(entry.number))
+	}
+	C.st_go_entries_free(first)
+	runtime.KeepAlive(owned)
+}

@@ -1,0 +1,176 @@
+package stsecrets
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+type user struct {
+	ID   int
+	Name string
+}
+
+func newCachedUsers(t *testing.T, options CachedOptions, load func(context.Context, int) (*user, error)) *Cached[int, *user] {
+	t.Helper()
+	users, err := NewCached(load, options)
+	must(t, err)
+	t.Cleanup(func() { users.Close() })
+	return users
+}
+
+func TestAFunctionIsCalledOnceForEachArgument(t *testing.T) {
+	calls := 0
+	users := newCachedUsers(t, CachedOptions{Prefix: "mymodule", Function: "get_user"}, func(_ context.Context, id int) (*user, error) {
+		calls++
+		return &user{id, "Ada"}, nil
+	})
+	first, err := users.Get(background, 123)
+	must(t, err)
+	second, err := users.Get(background, 123)
+	must(t, err)
+	equal(t, first, second) // the very same value
+	_, err = users.Get(background, 124)
+	must(t, err)
+	equal(t, calls, 2)
+
+	existed, err := users.Delete(123)
+	equal(t, existed && err == nil, true)
+	_, err = users.Get(background, 123)
+	must(t, err)
+	equal(t, calls, 3)
+	count, err := users.Clear()
+	equal(t, count == 2 && err == nil, true)
+	stats, err := users.Stats()
+	must(t, err)
+	equal(t, stats.Loads, 3)
+	equal(t, stats.DefaultTTL, 5*time.Minute)
+}
+
+func TestTheKeysOfCachedResultsAreThoseOfAllLanguages(t *testing.T) {
+	type arguments struct {
+		User   int
+		Region string
+	}
+	cached, err := NewCached(func(_ context.Context, a arguments) (string, error) { return a.Region, nil }, CachedOptions{Prefix: "m", Function: "f"})
+	must(t, err)
+	defer cached.Close()
+	_, err = cached.Get(background, arguments{7, "eu"})
+	must(t, err)
+	existed, err := cached.cache.Delete(`m:f:[7,"eu"]`)
+	equal(t, existed && err == nil, true)
+
+	odd, err := NewCached(func(context.Context, chan int) (int, error) { return 1, nil }, CachedOptions{})
+	must(t, err)
+	defer odd.Close()
+	_, err = odd.Get(background, make(chan int))
+	expect(t, err, ErrInvalidArgument)
+}
+
+func TestManyCallersOfACachedFunctionShareOneCall(t *testing.T) {
+	var calls atomic.Int64
+	users := newCachedUsers(t, CachedOptions{Function: "f"}, func(_ context.Context, id int) (*user, error) {
+		calls.Add(1)
+		time.Sleep(30 * time.Millisecond)
+		return &user{ID: id}, nil
+	})
+	var group sync.WaitGroup
+	for range 50 {
+		group.Add(1)
+		go func() {
+			defer group.Done()
+			found, err := users.Get(background, 1)
+			must(t, err)
+			equal(t, found.ID, 1)
+		}()
+	}
+	group.Wait()
+	equal(t, calls.Load(), 1)
+}
+
+func TestAFailureAndANilAreResultsOfTheirOwn(t *testing.T) {
+	cause := errors.New("no such user")
+	users := newCachedUsers(t, CachedOptions{Function: "f"}, func(_ context.Context, id int) (*user, error) {
+		if id == 0 {
+			return nil, cause
+		}
+		return nil, nil
+	})
+	for range 2 {
+		_, err := users.Get(background, 0)
+		equal(t, err, cause)
+		found, err := users.Get(background, 1)
+		equal(t, found == nil && err == nil, true)
+	}
+	stats, err := users.Stats()
+	must(t, err)
+	equal(t, stats.Loads, 3) // the failure twice, nil once
+	equal(t, stats.LoadFailures, 2)
+
+	any, err := NewCached(func(context.Context, int) (any, error) { return nil, nil }, CachedOptions{})
+	must(t, err)
+	defer any.Close()
+	for range 2 {
+		found, err := any.Get(background, 1)
+		equal(t, found == nil && err == nil, true)
+	}
+}
+
+func TestResultsEndWithTheirTime(t *testing.T) {
+	calls := 0
+	users := newCachedUsers(t, CachedOptions{TTL: 20 * time.Millisecond}, func(context.Context, int) (*user, error) {
+		calls++
+		return new(user), nil
+	})
+	soon(t, "it is called again", func() bool { _, err := users.Get(background, 1); must(t, err); return calls > 1 })
+}
+
+func TestValuesThatTheCacheLetsGoOfAreFreed(t *testing.T) {
+	var alive atomic.Int64
+	users := newCachedUsers(t, CachedOptions{MaxSize: 3}, func(_ context.Context, id int) (*user, error) {
+		alive.Add(1)
+		made := &user{ID: id, Name: "with a pointer"}
+		runtime.AddCleanup(made, func(int) { alive.Add(-1) }, 0)
+		return made, nil
+	})
+	for id := range 100 {
+		_, err := users.Get(background, id)
+		must(t, err)
+	}
+	soon(t, "three are left", func() bool { runtime.GC(); return alive.Load() == 3 })
+	must(t, users.Close())
+	soon(t, "none is left", func() bool { runtime.GC(); return alive.Load() == 0 })
+	_, err := users.Get(background, 1)
+	expect(t, err, ErrClosed)
+	_, err = users.Delete(1)
+	expect(t, err, ErrClosed)
+	_, err = users.Stats()
+	expect(t, err, ErrClosed)
+	must(t, users.Close())
+}
+
+func TestManyUseACachedFunctionAndForgetItsResults(t *testing.T) {
+	users := newCachedUsers(t, CachedOptions{MaxSize: 4}, func(_ context.Context, id int) (*user, error) { return &user{ID: id}, nil })
+	var group sync.WaitGroup
+	for worker := range 6 {
+		group.Add(1)
+		go func() {
+			defer group.Done()
+			for i := range 2000 {
+				id := (i*7 + worker) % 10
+				found, err := users.Get(background, id)
+				must(t, err)
+				equal(t, found.ID, id)
+				if i%50 == 0 {
+					_, err = users.Clear()
+					must(t, err)
+				}
+			}
+		}()
+	}
+	group.Wait()
+}

@@ -1,0 +1,126 @@
+package stsecrets
+
+// #include "native.h"
+import "C"
+
+import (
+	"math"
+	"sync"
+	"time"
+	"unsafe"
+)
+
+// call is the memory in which one call of the library gets its results. What C writes to has to be on the heap, so it is
+// kept for the next call.
+type call struct {
+	err     C.st_error
+	bytes   C.st_bytes
+	info    C.st_secret_info
+	size    C.size_t
+	handle  unsafe.Pointer
+	number  C.uint64_t
+	id      C.int64_t
+	cost    C.double
+	outcome C.int32_t
+	flag    C.bool
+}
+
+var calls = sync.Pool{New: func() any {
+	c := new(call)
+	c.err.size = C.sizeof_st_error
+	c.info.size = C.sizeof_st_secret_info
+	return c
+}}
+
+func newCall() *call { return calls.Get().(*call) }
+
+func (c *call) end() { calls.Put(c) }
+
+// error is what became of the call that returned this status.
+func (c *call) error(status C.st_status) error {
+	if status == C.ST_OK {
+		return nil
+	}
+	return &Error{
+		Status:    Status(status),
+		Source:    Source(c.err.source),
+		Detail:    int(c.err.detail),
+		Retryable: c.err.flags&C.ST_ERROR_RETRYABLE != 0,
+		Message:   C.GoString(&c.err.message[0]),
+	}
+}
+
+// secret is what the call returned.
+func (c *call) secret(status C.st_status) (*Secret, error) {
+	if status != C.ST_OK {
+		return nil, c.error(status)
+	}
+	return newSecret(&c.bytes), nil
+}
+
+// copied is a copy of what the call returned, which then is no more.
+func (c *call) copied(status C.st_status) ([]byte, error) {
+	if status != C.ST_OK {
+		return nil, c.error(status)
+	}
+	value := append(make([]byte, 0, c.bytes.len), viewOf(&c.bytes)...)
+	C.st_bytes_free(&c.bytes)
+	return value, nil
+}
+
+// counted is a number that the call returned.
+func (c *call) counted(status C.st_status) (int, error) { return int(c.size), c.error(status) }
+
+// existed is a truth that the call returned.
+func (c *call) existed(status C.st_status) (bool, error) { return bool(c.flag), c.error(status) }
+
+// viewOf is the memory of the library itself.
+func viewOf(bytes *C.st_bytes) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(bytes.data)), int(bytes.len))
+}
+
+// An empty text or slice may have no address, which the library takes for a missing argument.
+var nothing [1]byte
+
+func text(s string) (*C.char, C.size_t) {
+	if s == "" {
+		return (*C.char)(unsafe.Pointer(&nothing)), 0
+	}
+	return (*C.char)(unsafe.Pointer(unsafe.StringData(s))), C.size_t(len(s))
+}
+
+func data(b []byte) (unsafe.Pointer, C.size_t) {
+	if len(b) == 0 {
+		return unsafe.Pointer(&nothing), 0
+	}
+	return unsafe.Pointer(unsafe.SliceData(b)), C.size_t(len(b))
+}
+
+// buffer is where a call copies to. An empty one asks for the size alone.
+func buffer(b []byte) (unsafe.Pointer, C.size_t) {
+	if len(b) == 0 {
+		return nil, 0
+	}
+	return unsafe.Pointer(unsafe.SliceData(b)), C.size_t(len(b))
+}
+
+const (
+	// DefaultTTL as a time to live is that of the cache or of the configuration.
+	DefaultTTL time.Duration = -1
+	// Forever as a time is one that never ends.
+	Forever time.Duration = math.MaxInt64
+)
+
+// seconds is a time as the library takes it.
+func seconds(d time.Duration) C.double {
+	switch d {
+	case DefaultTTL:
+		return C.ST_TTL_DEFAULT
+	case Forever:
+		return C.double(math.Inf(1))
+	}
+	if d < 0 {
+		return -2 // which the library refuses, with a message
+	}
+	return C.double(d.Seconds())
+}

@@ -1,0 +1,168 @@
+package stsecrets
+
+import (
+	"encoding/hex"
+	"fmt"
+	"math"
+	"math/big"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// FunctionKey is the key under which the result of a function call is cached, the same in every language:
+// `prefix:function:argument:argument`. Arguments may be nil, booleans, numbers, texts, bytes, and lists, maps and pointers of
+// these; of a struct the exported fields are the items of a list.
+func FunctionKey(prefix, function string, args []any, named map[string]any) (string, error) {
+	var key []byte
+	if prefix != "" {
+		key = append(append(key, prefix...), ':')
+	}
+	key = append(key, function...)
+	var err error
+	for _, arg := range args {
+		if key, err = appendArg(append(key, ':'), reflect.ValueOf(arg), false); err != nil {
+			return "", err
+		}
+	}
+	for _, name := range sortedKeys(named) {
+		key = append(appendText(append(key, ':'), name, needsQuotes(name)), '=')
+		if key, err = appendArg(key, reflect.ValueOf(named[name]), false); err != nil {
+			return "", err
+		}
+	}
+	return string(key), nil
+}
+
+func appendArg(key []byte, arg reflect.Value, within bool) ([]byte, error) {
+	if arg.IsValid() && arg.Type() == reflect.TypeFor[*big.Int]() && !arg.IsNil() {
+		return arg.Interface().(*big.Int).Append(key, 10), nil
+	}
+	switch arg.Kind() {
+	case reflect.Invalid:
+		return append(key, "null"...), nil
+	case reflect.Pointer, reflect.Interface:
+		return appendArg(key, arg.Elem(), within)
+	case reflect.Bool:
+		return strconv.AppendBool(key, arg.Bool()), nil
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		return strconv.AppendInt(key, arg.Int(), 10), nil
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
+		return strconv.AppendUint(key, arg.Uint(), 10), nil
+	case reflect.Float32, reflect.Float64:
+		return appendFloat(key, arg.Float()), nil
+	case reflect.String:
+		return appendText(key, arg.String(), within || needsQuotes(arg.String())), nil
+	case reflect.Slice, reflect.Array:
+		if arg.Type().Elem() == reflect.TypeFor[byte]() {
+			return appendBytes(key, arg), nil
+		}
+		return appendList(key, arg.Len(), arg.Index)
+	case reflect.Struct:
+		return appendStruct(key, arg)
+	case reflect.Map:
+		return appendMap(key, arg)
+	}
+	return nil, &Error{Status: ErrInvalidArgument, Message: fmt.Sprintf("a %s cannot be part of a key", arg.Type())}
+}
+
+// The exponent of Go is of two digits at least and has a sign, that of a key has neither.
+func appendFloat(key []byte, value float64) []byte {
+	switch {
+	case math.IsNaN(value):
+		return append(key, "nan"...)
+	case math.IsInf(value, 1):
+		return append(key, "inf"...)
+	case math.IsInf(value, -1):
+		return append(key, "-inf"...)
+	}
+	digits, exponent, _ := strings.Cut(strconv.FormatFloat(value, 'e', -1, 64), "e")
+	number, _ := strconv.Atoi(exponent)
+	return strconv.AppendInt(append(append(key, digits...), 'e'), int64(number), 10)
+}
+
+func appendBytes(key []byte, arg reflect.Value) []byte {
+	value := make([]byte, arg.Len())
+	reflect.Copy(reflect.ValueOf(value), arg)
+	return append(hex.AppendEncode(append(key, `x"`...), value), '"')
+}
+
+func appendList(key []byte, length int, item func(int) reflect.Value) ([]byte, error) {
+	var err error
+	key = append(key, '[')
+	for i := range length {
+		if i > 0 {
+			key = append(key, ',')
+		}
+		if key, err = appendArg(key, item(i), true); err != nil {
+			return nil, err
+		}
+	}
+	return append(key, ']'), nil
+}
+
+func appendStruct(key []byte, arg reflect.Value) ([]byte, error) {
+	fields := reflect.VisibleFields(arg.Type())
+	for _, field := range fields {
+		if !field.IsExported() || field.Anonymous {
+			return nil, &Error{Status: ErrInvalidArgument, Message: fmt.Sprintf("a %s cannot be part of a key: its field %s is not exported, or is embedded", arg.Type(), field.Name)}
+		}
+	}
+	return appendList(key, len(fields), arg.Field)
+}
+
+func appendMap(key []byte, arg reflect.Value) ([]byte, error) {
+	if arg.Type().Key().Kind() != reflect.String {
+		return nil, &Error{Status: ErrInvalidArgument, Message: fmt.Sprintf("a %s cannot be part of a key: its keys are no texts", arg.Type())}
+	}
+	items := make(map[string]reflect.Value, arg.Len())
+	for _, name := range arg.MapKeys() {
+		items[name.String()] = arg.MapIndex(name)
+	}
+	var err error
+	key = append(key, '{')
+	for i, name := range sortedKeys(items) {
+		if i > 0 {
+			key = append(key, ',')
+		}
+		key = append(appendText(key, name, true), '=')
+		if key, err = appendArg(key, items[name], true); err != nil {
+			return nil, err
+		}
+	}
+	return append(key, '}'), nil
+}
+
+func appendText(key []byte, text string, quotes bool) []byte {
+	if !quotes {
+		return append(key, text...)
+	}
+	key = append(key, '"')
+	for i := range len(text) {
+		if text[i] == '\\' || text[i] == '"' {
+			key = append(key, '\\')
+		}
+		key = append(key, text[i])
+	}
+	return append(key, '"')
+}
+
+// needsQuotes tells whether a text would be taken for something else.
+func needsQuotes(text string) bool {
+	if text == "" || strings.ContainsRune("0123456789+-.[{", rune(text[0])) || strings.ContainsAny(text, `:=\"`) {
+		return true
+	}
+	return slices.ContainsFunc([]string{"true", "false", "null", "nan", "inf"}, func(word string) bool {
+		return len(word) == len(text) && strings.EqualFold(word, text)
+	})
+}
+
+func sortedKeys[V any](items map[string]V) []string {
+	names := make([]string, 0, len(items))
+	for name := range items {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}

@@ -1,0 +1,3 @@
+module github.com/st-secrets/st-secrets/bindings/go
+
+go 1.24

@@ -1,0 +1,90 @@
+package stsecrets
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+var background = context.Background()
+
+// opened is a manager of these settings.
+func opened(t testing.TB, settings Settings) *Secrets {
+	t.Helper()
+	secrets, err := Open(settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { secrets.Close() })
+	return secrets
+}
+
+// provided is a manager that asks this function alone.
+func provided(t testing.TB, get Load) *Secrets {
+	t.Helper()
+	secrets := opened(t, Settings{"providers": []string{}})
+	if err := secrets.AddProvider("mine", Last, get); err != nil {
+		t.Fatal(err)
+	}
+	return secrets
+}
+
+func newTestCache(t testing.TB, size int) *Cache {
+	t.Helper()
+	cache, err := NewCache(time.Minute, size, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cache.Close() })
+	return cache
+}
+
+// fileWith is a secrets file with this text.
+func fileWith(t testing.TB, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "secrets.json")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func valueOf(t testing.TB, secret *Secret, err error) string {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer secret.Close()
+	value, err := secret.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(value)
+}
+
+func expect(t testing.TB, err, wanted error) {
+	t.Helper()
+	if !errors.Is(err, wanted) {
+		t.Errorf("the error is %v, not %v", err, wanted)
+	}
+}
+
+func equal[T comparable](t testing.TB, got, wanted T) {
+	t.Helper()
+	if got != wanted {
+		t.Errorf("%v is not %v", got, wanted)
+	}
+}
+
+// soon waits until something is so.
+func soon(t testing.TB, what string, so func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !so(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("it never came true that ", what)
+		}
+	}
+}

@@ -1,0 +1,109 @@
+package stsecrets
+
+// #include "native.h"
+import "C"
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"runtime/cgo"
+	"time"
+	"unsafe"
+)
+
+// Load finds the value of a key, and how long it may be kept: [DefaultTTL] leaves that to the cache or the configuration.
+// [ErrNotFound] says that it has none; another [Status] or an [*Error] passes on as it is. The text of an error goes to
+// whoever asks, and must not hold a secret.
+type Load func(ctx context.Context, key string) (value []byte, ttl time.Duration, err error)
+
+// Last as a position is behind all other layers.
+const Last = -1
+
+// AddProvider adds a layer of the program's own, for as long as the manager lives. Its name is what errors, logs and [Info]
+// call it; the position is its place in the order, 0 being first and [Last] last. The function is called on a goroutine of
+// its own, from several at once if several ask, under a context with the deadline of the call that needs it.
+func (s *Secrets) AddProvider(name string, position int, get Load) error {
+	if get == nil {
+		return &Error{Status: ErrInvalidArgument, Message: "the function of a provider is nil"}
+	}
+	c, err := s.begin()
+	if err != nil {
+		return err
+	}
+	defer s.end(c)
+	address, size := text(name)
+	place := C.size_t(math.MaxUint64)
+	if position != Last {
+		place = C.size_t(position)
+	}
+	provider := C.uintptr_t(cgo.NewHandle(get))
+	return c.error(C.st_go_secrets_add_provider(s.native(), address, size, place, provider, &c.err))
+}
+
+// answer is what a function of the program returned.
+type answer struct {
+	value []byte
+	ttl   time.Duration
+	err   error
+}
+
+// ask calls a function of the program. It runs on a goroutine of its own: whatever it does, be it runtime.Goexit, C code that
+// waits for it goes on, at the latest at the deadline.
+func ask(ctx context.Context, load Load, key string) answer {
+	done := make(chan answer, 1)
+	go func() {
+		result := answer{err: &Error{Status: ErrCallback, Message: "the function ended without an answer: it panicked, or its goroutine ended"}}
+		defer func() {
+			// What it panicked with may hold a secret.
+			_ = recover()
+			done <- result
+		}()
+		value, ttl, err := load(ctx, key)
+		result = answer{value, ttl, err}
+	}()
+	select {
+	case result := <-done:
+		return result
+	case <-ctx.Done():
+		return answer{err: ended(ctx)}
+	}
+}
+
+//export st_go_provider
+func st_go_provider(context_ unsafe.Pointer, key *C.char, keyLen C.size_t, timeout C.double, reply *C.st_reply) C.st_status {
+	get := cgo.Handle(uintptr(context_)).Value().(Load)
+	ctx, cancel := context.Background(), context.CancelFunc(func() {})
+	if !math.IsInf(float64(timeout), 1) {
+		ctx, cancel = context.WithTimeout(ctx, duration(timeout))
+	}
+	defer cancel()
+	result := ask(ctx, get, C.GoStringN(key, C.int(keyLen)))
+	if result.err != nil {
+		status, message := passedOn(result.err)
+		address, size := text(message)
+		C.st_reply_error(reply, status, address, size)
+		return status
+	}
+	address, size := data(result.value)
+	return C.st_reply_bytes(reply, address, size, seconds(result.ttl))
+}
+
+//export st_go_drop
+func st_go_drop(context unsafe.Pointer) { cgo.Handle(uintptr(context)).Delete() }
+
+// passedOn is an error of the program as the library passes it on.
+func passedOn(err error) (C.st_status, string) {
+	var own *Error
+	var status Status
+	switch {
+	case errors.As(err, &own) && own.Status < 0:
+		return C.st_status(own.Status), own.Message
+	case errors.As(err, &status) && status < 0:
+		return C.st_status(status), err.Error()
+	case errors.Is(err, context.DeadlineExceeded):
+		return C.ST_TIMEOUT, err.Error()
+	}
+	return C.ST_CALLBACK, fmt.Sprint(err)
+}

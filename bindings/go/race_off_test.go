@@ -1,0 +1,5 @@
+//go:build !race
+
+package stsecrets
+
+const raceEnabled = false

@@ -1,0 +1,178 @@
+package stsecrets
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func TestAnErrorSaysWhatFailedAndWhere(t *testing.T) {
+	path := fileWith(t, "{\"A\": \"x\",\n,}")
+	_, err := opened(t, Settings{"providers": []string{"file"}, "file_path": path}).Get(background, "A")
+	expect(t, err, ErrProtocol)
+	var failure *Error
+	if !errors.As(err, &failure) {
+		t.Fatal(err)
+	}
+	equal(t, failure.Source, SourceFile)
+	equal(t, failure.Status.String(), "ST_PROTOCOL")
+	equal(t, failure.Retryable, false)
+	if !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "line 2") {
+		t.Error(err)
+	}
+	if errors.Is(err, ErrNotFound) || errors.Is(err, context.DeadlineExceeded) {
+		t.Error("it is another error as well")
+	}
+}
+
+func TestTheErrorOfTheSystemIsTold(t *testing.T) {
+	secrets := opened(t, Settings{"providers": []string{"file"}, "file_path": fileWith(t, "{}") + "/not/there"})
+	err := secrets.Set("A", []byte("x"))
+	var failure *Error
+	if !errors.As(err, &failure) || syscall.Errno(failure.Detail) != syscall.ENOTDIR {
+		t.Errorf("%#v", err)
+	}
+}
+
+func TestSettingsMayHaveTheTypesOfGo(t *testing.T) {
+	secrets := opened(t, Settings{"timeout": 1500 * time.Millisecond, "miss_ttl": 2, "providers": []string{"env"}, "env_prefix": "P",
+		"strict_permissions": true, "file_path": nil})
+	text, err := secrets.Describe()
+	must(t, err)
+	var described struct {
+		Timeout float64
+		Layers  []struct{ Name, Prefix string }
+	}
+	must(t, json.Unmarshal(text, &described))
+	equal(t, described.Timeout, 1.5)
+	equal(t, len(described.Layers), 1)
+	equal(t, described.Layers[0].Prefix, "P")
+
+	for name, settings := range map[string]Settings{"file_pth": {"file_pth": "x"}, "timeout": {"timeout": make(chan int)}} {
+		_, err := Open(settings)
+		expect(t, err, ErrConfig)
+		if !strings.Contains(err.Error(), name) {
+			t.Error(err)
+		}
+	}
+}
+
+func TestTheManagerOfTheProcessIsReplacedAndNeverClosed(t *testing.T) {
+	t.Setenv("GO_OF_THE_PROCESS", "1")
+	equal(t, valueOfKey(t, Default(), "GO_OF_THE_PROCESS"), "1")
+	must(t, Default().Close())
+	must(t, Reset(Settings{"env_prefix": "GO"}))
+	defer Reset(nil)
+	equal(t, valueOfKey(t, Default(), "of-the-process"), "1")
+}
+
+func valueOfKey(t *testing.T, secrets *Secrets, key string) string {
+	t.Helper()
+	secret, err := secrets.Get(background, key)
+	return valueOf(t, secret, err)
+}
+
+func TestCheckTellsHowTheLayersAre(t *testing.T) {
+	report, err := opened(t, Settings{"providers": []string{"env"}}).Check()
+	must(t, err)
+	var checked struct {
+		OK     bool
+		Layers []struct{ Name, State string }
+	}
+	must(t, json.Unmarshal(report, &checked))
+	equal(t, checked.OK, true)
+	equal(t, checked.Layers[0].Name, "env")
+}
+
+func TestAValueIsCopiedIntoABuffer(t *testing.T) {
+	secrets := opened(t, Settings{"providers": []string{"file"}, "file_path": fileWith(t, `{"A": "12345", "EMPTY": ""}`)})
+	buffer := make([]byte, 8)
+	n, err := secrets.GetInto("A", buffer)
+	must(t, err)
+	equal(t, string(buffer[:n]), "12345")
+	for _, small := range [][]byte{nil, {}, make([]byte, 4)} {
+		n, err = secrets.GetInto("A", small)
+		expect(t, err, ErrBufferTooSmall)
+		equal(t, n, 5)
+	}
+	n, err = secrets.GetInto("EMPTY", nil)
+	must(t, err)
+	equal(t, n, 0)
+	_, err = secrets.GetInto("B", buffer)
+	expect(t, err, ErrNotFound)
+}
+
+func TestAClosedManagerIsAnErrorForEveryCall(t *testing.T) {
+	secrets := opened(t, nil)
+	must(t, secrets.Close())
+	must(t, secrets.Close())
+	ctx, cancel := context.WithCancel(background)
+	defer cancel()
+	calls := map[string]func() error{
+		"Get":          func() error { _, err := secrets.Get(background, "A"); return err },
+		"Get with ctx": func() error { _, err := secrets.Get(ctx, "A"); return err },
+		"GetInto":      func() error { _, err := secrets.GetInto("A", nil); return err },
+		"GetMany":      func() error { _, err := secrets.GetMany("A"); return err },
+		"Set":          func() error { return secrets.Set("A", nil) },
+		"Delete":       func() error { _, err := secrets.Delete("A"); return err },
+		"Refresh":      func() error { return secrets.Refresh(ctx) },
+		"ClearCache":   secrets.ClearCache,
+		"Describe":     func() error { _, err := secrets.Describe(); return err },
+		"Check":        func() error { _, err := secrets.Check(); return err },
+		"FilePath":     func() error { _, err := secrets.FilePath(); return err },
+		"AddProvider":  func() error { return secrets.AddProvider("x", 0, load(nil, new(bool))) },
+	}
+	for name, call := range calls {
+		t.Run(name, func(t *testing.T) { expect(t, call(), ErrClosed) })
+	}
+}
+
+func TestAManagerMayBeClosedWhileOthersUseIt(t *testing.T) {
+	path := fileWith(t, `{"A": "x"}`)
+	for range 50 {
+		secrets := opened(t, Settings{"providers": []string{"file"}, "file_path": path})
+		var group sync.WaitGroup
+		var found atomic.Int64
+		for range 4 {
+			group.Add(1)
+			go func() {
+				defer group.Done()
+				for {
+					secret, err := secrets.Get(background, "A")
+					if err != nil {
+						expect(t, err, ErrClosed)
+						return
+					}
+					found.Add(1)
+					secret.Close()
+				}
+			}()
+		}
+		soon(t, "somebody found it", func() bool { return found.Load() > 4 })
+		must(t, secrets.Close())
+		group.Wait()
+	}
+}
+
+func TestKeysThatCannotBeAreErrors(t *testing.T) {
+	secrets := opened(t, Settings{"providers": []string{"env"}})
+	for _, key := range []string{"", "a\x00b", "\xff", strings.Repeat("x", 1<<20)} {
+		_, err := secrets.Get(background, key)
+		expect(t, err, ErrInvalidArgument)
+	}
+	_, err := secrets.GetMany("A", "a\x00b")
+	expect(t, err, ErrInvalidArgument)
+	found, err := secrets.GetMany()
+	must(t, err)
+	equal(t, len(found), 0)
+	must(t, os.Setenv("HF_TOKEN_OF_GO", strings.Repeat("v", 100_000)))
+	defer os.Unsetenv("HF_TOKEN_OF_GO")
+	equal(t, len(valueOfKey(t, secrets, "hf-token-of-go")), 100_000)
+}

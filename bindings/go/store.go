@@ -1,0 +1,226 @@
+package stsecrets
+
+// #include "native.h"
+import "C"
+
+import (
+	"encoding/json"
+	"runtime"
+	"unsafe"
+)
+
+// Store is the databases of a state directory, SimpleTuner's own: provider configuration, hardware prices, stored
+// credentials, and an audit trail of every change.
+type Store struct{ handle *handle }
+
+var defaultStore = &Store{newHandle(nil, func(unsafe.Pointer) {})}
+
+// DefaultStore is the store of the whole process, which is made from the environment on first use. It stays when it is
+// closed.
+func DefaultStore() *Store { return defaultStore }
+
+// OpenStore makes a store with these settings. Nothing is opened or created yet.
+func OpenStore(settings Settings) (*Store, error) {
+	c := newCall()
+	defer c.end()
+	err := settings.open(c, func(config *C.st_config) C.st_status {
+		return C.st_store_open(config, (**C.st_store)(unsafe.Pointer(&c.handle)), &c.err)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return storeOf(c), nil
+}
+
+// storeOf is the store that a call made.
+func storeOf(c *call) *Store {
+	store := &Store{newHandle(c.handle, func(native unsafe.Pointer) { C.st_store_free((*C.st_store)(native)) })}
+	runtime.AddCleanup(store, (*handle).close, store.handle)
+	return store
+}
+
+// ResetStore replaces the store of the whole process.
+func ResetStore(settings Settings) error {
+	c := newCall()
+	defer c.end()
+	return settings.open(c, func(config *C.st_config) C.st_status { return C.st_store_reset(config, &c.err) })
+}
+
+// Unknown is a user who is not known, or all users.
+const Unknown = -1
+
+// Actor is who does something, for the audit trail. An empty name or address is one that is not known.
+type Actor struct {
+	UserID   int64
+	Username string
+	IP       string
+}
+
+// As is the same store: what is done with it is recorded as this actor's. It is to be closed by itself.
+func (s *Store) As(actor Actor) (*Store, error) {
+	c, err := s.begin()
+	if err != nil {
+		return nil, err
+	}
+	defer s.end(c)
+	name, nameLen := optional(actor.Username)
+	ip, ipLen := optional(actor.IP)
+	out := (**C.st_store)(unsafe.Pointer(&c.handle))
+	status := C.st_store_as(s.native(), C.int64_t(actor.UserID), name, nameLen, ip, ipLen, out, &c.err)
+	if status != C.ST_OK {
+		return nil, c.error(status)
+	}
+	return storeOf(c), nil
+}
+
+// Close frees the store when no call uses it any more.
+func (s *Store) Close() error {
+	if s != defaultStore {
+		s.handle.close()
+	}
+	return nil
+}
+
+func (s *Store) native() *C.st_store { return (*C.st_store)(s.handle.native) }
+
+// begin makes sure that the store stays until end.
+func (s *Store) begin() (*call, error) {
+	if err := s.handle.acquire(); err != nil {
+		return nil, err
+	}
+	return newCall(), nil
+}
+
+func (s *Store) end(c *call) {
+	c.end()
+	s.handle.release()
+}
+
+// optional is a text that may be left out.
+func optional(s string) (*C.char, C.size_t) {
+	if s == "" {
+		return nil, 0
+	}
+	return text(s)
+}
+
+// json is the JSON that a function answers about a name.
+func (s *Store) json(name string, get func(*C.st_store, *C.char, C.size_t, *C.st_bytes, *C.st_error) C.st_status) (json.RawMessage, error) {
+	c, err := s.begin()
+	if err != nil {
+		return nil, err
+	}
+	defer s.end(c)
+	address, size := text(name)
+	return c.copied(get(s.native(), address, size, &c.bytes, &c.err))
+}
+
+// ProviderConfig is the configuration of a provider: a JSON object as it was written, `{}` for one that has none. SimpleTuner
+// may have written NaN or Infinity into it, which encoding/json does not read; and it may hold a webhook's secret.
+func (s *Store) ProviderConfig(provider string) (json.RawMessage, error) {
+	return s.json(provider, func(s *C.st_store, name *C.char, size C.size_t, out *C.st_bytes, err *C.st_error) C.st_status {
+		return C.st_provider_config_get(s, name, size, out, err)
+	})
+}
+
+// WebhookConfig is the webhook settings of a provider, with defaults. It may hold the webhook's secret.
+func (s *Store) WebhookConfig(provider string) (json.RawMessage, error) {
+	return s.json(provider, func(s *C.st_store, name *C.char, size C.size_t, out *C.st_bytes, err *C.st_error) C.st_status {
+		return C.st_provider_webhook_get(s, name, size, out, err)
+	})
+}
+
+// CostLimit is the cost limit of a provider, with defaults.
+func (s *Store) CostLimit(provider string) (json.RawMessage, error) {
+	return s.json(provider, func(s *C.st_store, name *C.char, size C.size_t, out *C.st_bytes, err *C.st_error) C.st_status {
+		return C.st_provider_cost_limit_get(s, name, size, out, err)
+	})
+}
+
+// SaveProviderConfig replaces the configuration of a provider by a JSON object, which is kept as it is written.
+func (s *Store) SaveProviderConfig(provider string, config []byte) error {
+	c, err := s.begin()
+	if err != nil {
+		return err
+	}
+	defer s.end(c)
+	name, nameLen := text(provider)
+	address, size := data(config)
+	return c.error(C.st_provider_config_save(s.native(), name, nameLen, (*C.char)(address), size, &c.err))
+}
+
+// UpdateProviderConfig sets the members of this JSON object, and leaves the others as they are.
+func (s *Store) UpdateProviderConfig(provider string, members []byte) error {
+	c, err := s.begin()
+	if err != nil {
+		return err
+	}
+	defer s.end(c)
+	name, nameLen := text(provider)
+	address, size := data(members)
+	return c.error(C.st_provider_config_update(s.native(), name, nameLen, (*C.char)(address), size, &c.err))
+}
+
+// DeleteProviderConfig removes the configuration of a provider, and tells whether it had one.
+func (s *Store) DeleteProviderConfig(provider string) (existed bool, err error) {
+	c, err := s.begin()
+	if err != nil {
+		return false, err
+	}
+	defer s.end(c)
+	name, nameLen := text(provider)
+	return c.existed(C.st_provider_config_delete(s.native(), name, nameLen, &c.flag, &c.err))
+}
+
+// ProviderConfigs lists the providers that have a configuration: objects with `provider` and `updated_at`.
+func (s *Store) ProviderConfigs() (json.RawMessage, error) {
+	c, err := s.begin()
+	if err != nil {
+		return nil, err
+	}
+	defer s.end(c)
+	return c.copied(C.st_provider_config_list(s.native(), &c.bytes, &c.err))
+}
+
+// HardwareInfo is the prices of hardware: `{id: {"name": …, "cost_per_second": …}}`.
+func (s *Store) HardwareInfo() (json.RawMessage, error) {
+	c, err := s.begin()
+	if err != nil {
+		return nil, err
+	}
+	defer s.end(c)
+	return c.copied(C.st_hardware_info_get(s.native(), &c.bytes, &c.err))
+}
+
+// SetHardwareInfo puts this JSON object in place of the cached prices, for 300 s. Nothing is stored.
+func (s *Store) SetHardwareInfo(info []byte) error {
+	c, err := s.begin()
+	if err != nil {
+		return err
+	}
+	defer s.end(c)
+	address, size := data(info)
+	return c.error(C.st_hardware_info_set(s.native(), (*C.char)(address), size, &c.err))
+}
+
+// ClearHardwareInfo forgets the cached prices, so that the next call reads the configuration again.
+func (s *Store) ClearHardwareInfo() error {
+	c, err := s.begin()
+	if err != nil {
+		return err
+	}
+	defer s.end(c)
+	return c.error(C.st_hardware_info_clear(s.native(), &c.err))
+}
+
+// HardwareCostPerHour is what a device costs in an hour.
+func (s *Store) HardwareCostPerHour(id string) (float64, error) {
+	c, err := s.begin()
+	if err != nil {
+		return 0, err
+	}
+	defer s.end(c)
+	address, size := text(id)
+	err = c.error(C.st_hardware_cost_per_hour(s.native(), address, size, &c.cost, &c.err))
+	return float64(c.cost), err
+}

@@ -1,0 +1,174 @@
+package stsecrets
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func newTestStore(t *testing.T) (*Store, *Cipher, string) {
+	t.Helper()
+	folder := t.TempDir()
+	store, err := OpenStore(Settings{"state_dir": folder})
+	must(t, err)
+	cipher, err := OpenCipher(Settings{"key_file": filepath.Join(folder, "credential.key")})
+	must(t, err)
+	t.Cleanup(func() { store.Close(); cipher.Close() })
+	return store, cipher, folder
+}
+
+// decoded is JSON that the store answered.
+func decoded[T any](t *testing.T, text json.RawMessage, err error) T {
+	t.Helper()
+	must(t, err)
+	var value T
+	must(t, json.Unmarshal(text, &value))
+	return value
+}
+
+type entry struct {
+	ID            int64
+	ActorID       *int64  `json:"actor_id"`
+	ActorUsername *string `json:"actor_username"`
+	Action        string
+}
+
+func TestWhatIsDoneIsRecordedAsTheActors(t *testing.T) {
+	store, _, _ := newTestStore(t)
+	ada, err := store.As(Actor{7, "ada", "10.0.0.7"})
+	must(t, err)
+	_, err = ada.Audit(AuditEntry{EventType: "job.submitted", Action: "submitted it", Details: json.RawMessage(`{"gpus": 8}`)})
+	must(t, err)
+	must(t, ada.Close())
+	nobody, err := store.As(Actor{UserID: Unknown})
+	must(t, err)
+	defer nobody.Close()
+	must(t, nobody.SaveProviderConfig("replicate", []byte(`{"a": 1}`)))
+
+	found, err := store.AuditEntries(nil)
+	entries := decoded[[]entry](t, found, err)
+	equal(t, len(entries), 2)
+	equal(t, entries[0].ActorID == nil && entries[0].ActorUsername == nil, true)
+	equal(t, *entries[1].ActorID == 7 && *entries[1].ActorUsername == "ada", true)
+	found, err = store.AuditEntries([]byte(`{"actor_id": 7}`))
+	equal(t, len(decoded[[]entry](t, found, err)), 1)
+	broken, report, err := store.VerifyAudit(0, 0)
+	equal(t, broken, 0)
+	equal(t, decoded[struct{ Checked int }](t, report, err).Checked, 2)
+	listed, err := store.ProviderConfigs()
+	equal(t, len(decoded[[]any](t, listed, err)), 1)
+}
+
+func TestCredentialsAreKeptAndChangeTheirKey(t *testing.T) {
+	store, cipher, _ := newTestStore(t)
+	for user := range int64(3) {
+		must(t, store.SetCredential(cipher, CredentialID{user, "replicate", "api_token"}, fmt.Appendf(nil, "token of %d", user)))
+	}
+	must(t, store.RotateCredentials(cipher))
+	secret, err := store.Credential(cipher, CredentialID{2, "replicate", "api_token"})
+	equal(t, valueOf(t, secret, err), "token of 2")
+	listed, err := store.Credentials(Unknown, "")
+	equal(t, len(decoded[[]any](t, listed, err)), 3)
+	listed, err = store.Credentials(1, "replicate")
+	equal(t, len(decoded[[]any](t, listed, err)), 1)
+
+	must(t, cipher.RotateKey())
+	var told []uint64
+	report, err := store.ReencryptCredentials(cipher, true, func(done, total uint64) bool {
+		told = append(told, done)
+		return true
+	})
+	equal(t, decoded[struct{ Reencrypted int }](t, report, err).Reencrypted, 3)
+	equal(t, len(told) > 0 && told[len(told)-1] == 3, true)
+	report, err = store.ReencryptCredentials(cipher, false, nil)
+	equal(t, decoded[struct{ Unchanged int }](t, report, err).Unchanged, 3)
+
+	must(t, cipher.RotateKey())
+	for _, progress := range []func(done, total uint64) bool{
+		func(uint64, uint64) bool { return false },
+		func(uint64, uint64) bool { panic("no") },
+	} {
+		_, err = store.ReencryptCredentials(cipher, false, progress)
+		expect(t, err, ErrAbandoned)
+	}
+	secret, err = store.Credential(cipher, CredentialID{0, "replicate", "api_token"})
+	equal(t, valueOf(t, secret, err), "token of 0")
+}
+
+func TestTheStoreAndTheCipherOfTheProcessAreUsedWhereNoneIsGiven(t *testing.T) {
+	t.Setenv("SHARED_TOKEN", "shared")
+	t.Setenv("HOME", t.TempDir())
+	must(t, Reset(nil))
+	must(t, ResetStore(Settings{"state_dir": t.TempDir()}))
+	must(t, ResetCipher(Settings{"key": "a key of the process"}))
+	defer ResetStore(nil)
+	defer ResetCipher(nil)
+	id := CredentialID{7, "replicate", "api_token"}
+	secret, origin, err := DefaultStore().ResolveCredential(nil, nil, id, "SHARED_TOKEN")
+	equal(t, valueOf(t, secret, err), "shared")
+	equal(t, origin, OriginGlobal)
+	must(t, DefaultStore().SetCredential(nil, id, []byte("own")))
+	must(t, DefaultStore().Close())
+	must(t, DefaultCipher().Close())
+	secret, origin, err = DefaultStore().ResolveCredential(nil, nil, id, "SHARED_TOKEN")
+	equal(t, valueOf(t, secret, err), "own")
+	equal(t, origin, OriginUser)
+}
+
+func TestAClosedStoreAndAClosedCipherAreErrors(t *testing.T) {
+	store, cipher, folder := newTestStore(t)
+	id := CredentialID{7, "replicate", "api_token"}
+	must(t, cipher.Close())
+	must(t, cipher.Close())
+	_, err := store.Credential(cipher, id)
+	expect(t, err, ErrClosed)
+	_, err = cipher.Encrypt(nil)
+	expect(t, err, ErrClosed)
+	_, err = cipher.Decrypt("")
+	expect(t, err, ErrClosed)
+	expect(t, cipher.RotateKey(), ErrClosed)
+
+	must(t, store.Close())
+	must(t, store.Close())
+	open, err := OpenCipher(Settings{"key": "a key"})
+	must(t, err)
+	defer open.Close()
+	_, err = store.Credential(open, id)
+	expect(t, err, ErrClosed)
+	_, err = store.ProviderConfig("replicate")
+	expect(t, err, ErrClosed)
+	_, err = store.Audit(AuditEntry{EventType: "x", Action: "y"})
+	expect(t, err, ErrClosed)
+	_, err = store.As(Actor{})
+	expect(t, err, ErrClosed)
+	_, err = os.Stat(filepath.Join(folder, "cloud"))
+	equal(t, os.IsNotExist(err), true)
+}
+
+func TestCredentialsGoIntoBuffers(t *testing.T) {
+	_, cipher, _ := newTestStore(t)
+	buffer := make([]byte, 1000)
+	n, err := cipher.EncryptInto([]byte(hidden), buffer)
+	must(t, err)
+	token := string(buffer[:n])
+	size, err := cipher.EncryptInto([]byte(hidden), nil)
+	expect(t, err, ErrBufferTooSmall)
+	equal(t, size, n)
+	n, err = cipher.DecryptInto(token, buffer)
+	must(t, err)
+	equal(t, string(buffer[:n]), hidden)
+	size, err = cipher.DecryptInto(token, buffer[:3])
+	expect(t, err, ErrBufferTooSmall)
+	equal(t, size, n)
+	_, err = cipher.DecryptInto(token[1:], buffer)
+	expect(t, err, ErrBadToken)
+}
+
+func TestTheLibraryTellsItsVersion(t *testing.T) {
+	equal(t, VersionNumber() > 0 && Version() != "", true)
+	equal(t, ABIVersion(), 0)
+	equal(t, Status(-1000).String(), "ST_UNKNOWN")
+	equal(t, ErrNotFound.Error(), "ST_NOT_FOUND")
+}

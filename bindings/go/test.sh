@@ -1,0 +1,88 @@
+#!/bin/sh
+# Tests the Go binding on an installed library, and its module in an empty environment. usage: test.sh
+set -eu
+root=$(cd "$(dirname "$0")/../.." && pwd)
+cd "$root"
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+command -v go >/dev/null || {
+    echo "go is missing: install Go 1.24 or newer from https://go.dev/dl" >&2
+    exit 1
+}
+work=$(mktemp -d)
+# The module cache is read-only.
+trap 'chmod -R u+w "$work" && rm -rf "$work"' EXIT
+unset MAKEFLAGS MAKELEVEL LD_LIBRARY_PATH PKG_CONFIG_PATH || true
+
+make -s install PREFIX="$work/prefix" >"$work/log" 2>&1 || { cat "$work/log" && exit 1; }
+export PKG_CONFIG_PATH="$work/prefix/lib/pkgconfig" GOTOOLCHAIN=local GOPROXY=off
+export LD_LIBRARY_PATH="$work/prefix/lib"
+
+sh bindings/coverage.sh go
+cd bindings/go
+unformatted=$(gofmt -l . ../../examples/go ../../benches/go)
+[ -z "$unformatted" ] || { echo "these files are not as gofmt writes them: $unformatted" >&2 && exit 1; }
+go vet ./...
+go vet -tags st_secrets_static ./...
+echo "beside AWS and Vault:"
+"$root/build/venv/bin/python" ../../tests/python/conformance_servers.py go test -count=1 .
+echo "with the race detector:"
+go test -race -short -count=1 .
+echo "with every pointer that C gets checked, and a collection at every chance:"
+GODEBUG=cgocheck=1 GOGC=1 go test -short -count=1 .
+GOEXPERIMENT=cgocheck2 go test -short -count=1 .
+echo "with the static archive:"
+LD_LIBRARY_PATH='' go test -tags st_secrets_static -short -count=1 .
+
+# needs WHAT PROGRAM: whether it uses the shared library.
+needs() {
+    case $1.$(ldd "$2") in
+    shared.*"$work/prefix/lib/libst_secrets.so.0"* | static.*) ;;
+    *) echo "$2 does not use the shared library" >&2 && exit 1 ;;
+    esac
+    case $1.$(ldd "$2") in
+    static.*libst_secrets*) echo "$2 uses a shared library" >&2 && exit 1 ;;
+    esac
+}
+
+# runs WHAT PROGRAM: the example does what it says.
+runs() {
+    needs "$1" "$2"
+    mkdir -p "$work/home"
+    env -i HOME="$work/home" LD_LIBRARY_PATH="$LD_LIBRARY_PATH" HF_TOKEN=hf_example "$2" HF_TOKEN >"$work/said" 2>&1 ||
+        { cat "$work/said" && exit 1; }
+    diff - "$work/said" <<'SAID' || { echo "$2 says something else" && exit 1; }
+found Secret(***) of 10 bytes
+looking user 123 up
+user 123 is Ada
+user 123 is Ada
+user 123 is Ada
+encrypted and decrypted 10 bytes
+SAID
+    if env -i HOME="$work/home" LD_LIBRARY_PATH="$LD_LIBRARY_PATH" "$2" HF_TOKEN >"$work/said" 2>&1; then
+        echo "$2 found what is not there" && exit 1
+    fi
+    grep -q "provide HF_TOKEN first" "$work/said" || { cat "$work/said" && exit 1; }
+}
+
+echo "the example:"
+(cd ../../examples/go && go vet . && go build -o "$work/example" .)
+runs shared "$work/example"
+
+echo "the module, packed, fetched and used in an empty environment:"
+go run package.go "$version" "$work/proxy"
+mkdir "$work/app"
+cp ../../examples/go/main.go "$work/app/"
+cd "$work/app"
+# empty COMMAND…: with nothing of this machine but the compilers.
+empty() {
+    env -i PATH="$PATH" HOME="$work/nobody" PKG_CONFIG_PATH="$PKG_CONFIG_PATH" GOTOOLCHAIN=local GOPROXY="file://$work/proxy" \
+        GONOSUMDB='*' GOFLAGS=-mod=mod "$@"
+}
+empty go mod init app 2>/dev/null
+empty go get "github.com/st-secrets/st-secrets/bindings/go@v$version" 2>/dev/null
+empty go build -o "$work/app_shared" .
+empty go build -tags st_secrets_static -o "$work/app_static" .
+runs shared "$work/app_shared"
+LD_LIBRARY_PATH=''
+runs static "$work/app_static"
+empty go clean -modcache

@@ -4,11 +4,12 @@
 # make test            install what the tests need, run all of them
 # make soak            tests that take ten minutes and more
 # make bench           measure, beside peers
-# make go-module       pack the Go module into build/dist/go, as module proxies have it
 # make install         install into PREFIX, under DESTDIR
-# make dist            pack what is installed into build/dist, as a tarball to unpack anywhere
-# make header          write include/st_secrets.h anew from src/ffi
+# make dist            pack the C and C++ library into build/dist, as a tarball to unpack anywhere
 # make wheel           build the Python package into build/dist
+# make dist-node       pack the Node package into build/dist
+# make go-module       pack the Go module into build/dist/go, as module proxies have it
+# make header          write include/st_secrets.h anew from src/ffi
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 MAJOR := $(word 1,$(subst ., ,$(VERSION)))

@@ -35,3 +35,9 @@ echo
 echo "The cache, through the C ABI, beside peers:"
 cargo run --quiet --release --locked --manifest-path benches/peers/Cargo.toml --target-dir build/peers -- \
     build/lib/libst_secrets.so
+
+for language in python node go; do
+    echo
+    echo "From $language:"
+    sh "benches/$language.sh"
+done

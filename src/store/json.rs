@@ -100,8 +100,12 @@ pub(super) fn check(text: &str) -> Result<(), String> {
     serde_json::from_str::<IgnoredAny>(&without_constants(text)?).map(drop).map_err(|error| error.to_string())
 }
 
+/// Python's constants, and what of the same length stands for them: a value that is one with nothing beside it, be that
+/// a digit, a point or a sign, and that is no name of a member.
+const CONSTANTS: [(&str, &str); 3] = [("-Infinity", "[1000000]"), ("Infinity", "[100000]"), ("NaN", "[0]")];
+
 /// A text of bearable size that begins as an object. Python's constants stand as what a parser that knows none of them
-/// takes: numbers of the same length.
+/// takes: arrays of the same length.
 fn without_constants(text: &str) -> Result<Cow<'_, str>, String> {
     if text.len() > MAX_SIZE {
         return Err(format!("it is longer than {MAX_SIZE} bytes"));
@@ -119,8 +123,13 @@ fn without_constants(text: &str) -> Result<Cow<'_, str>, String> {
             _ if in_text => {}
             b'{' | b'[' => depth += 1,
             b'}' | b']' => depth -= 1,
-            b'N' if text[at..].starts_with("NaN") => put(&mut plain, at, "0e0"),
-            b'I' if text[at..].starts_with("Infinity") => put(&mut plain, at, "10000000"),
+            b'-' | b'I' | b'N' => {
+                let constant = CONSTANTS.iter().find(|(constant, _)| bytes[at..].starts_with(constant.as_bytes()));
+                if let Some((constant, stand_in)) = constant {
+                    plain.to_mut().replace_range(at..at + constant.len(), stand_in);
+                    at += constant.len() - 1;
+                }
+            }
             _ => {}
         }
         if depth > MAX_DEPTH as isize {
@@ -129,10 +138,6 @@ fn without_constants(text: &str) -> Result<Cow<'_, str>, String> {
         at += 1;
     }
     Ok(plain)
-}
-
-fn put(plain: &mut Cow<'_, str>, at: usize, number: &str) {
-    plain.to_mut().replace_range(at..at + number.len(), number);
 }
 
 /// Appends a string as Python's `json.dumps` writes it: what is not ASCII is escaped.
@@ -261,6 +266,19 @@ mod tests {
             "\"CANARY\"",
             "{\"a\": CANARY}",
             "{\"a\": NaNCANARY}",
+            "{\"a\": 1NaN}",
+            "{\"a\": -NaN}",
+            "{\"a\": --Infinity}",
+            "{\"a\": NaN1}",
+            "{\"a\": 1.NaN}",
+            "{\"a\": NaNInfinity}",
+            "{\"a\": NaN-Infinity}",
+            "{\"a\": 5Infinity}",
+            "{\"a\": 5-Infinity}",
+            "{\"a\": Infinity.5}",
+            "{\"a\": Infinitye5}",
+            "{NaN: 1}",
+            "{\"a\" NaN}",
             "{\"a\": 1",
             "{\"a\": 1} x",
             "{a: 1}",

@@ -234,3 +234,34 @@ fn bad_entries_are_refused() {
     let long = Actor { username: Some("x".repeat(300)), ..Actor::default() };
     assert_eq!(store.as_actor(long).unwrap_err().status(), Status::InvalidArgument);
 }
+
+#[test]
+fn a_trail_that_was_removed_begins_anew_with_a_key_of_its_own() {
+    let folder = temp();
+    let store = fill(folder.path(), 2);
+    for file in ["audit.db", "audit.db-wal", "audit.db-shm", "audit.key"] {
+        fs::remove_file(folder.path().join(file)).unwrap();
+    }
+    store.provider_save("p", "{}").unwrap();
+    assert!(folder.path().join("audit.key").exists());
+    let other = open(folder.path());
+    assert_eq!(other.audit_log("config.changed", "test", None, "").unwrap(), 2);
+    assert!(other.audit_verify(0, 0).unwrap().is_intact() && store.audit_verify(0, 0).unwrap().is_intact());
+}
+
+#[test]
+fn a_trail_put_in_place_of_another_brings_its_own_key() {
+    let (folder, backup) = (temp(), temp());
+    let store = fill(folder.path(), 2);
+    fill(backup.path(), 3);
+    Simpletuner::of(backup.path()).run("PRAGMA wal_checkpoint(TRUNCATE)");
+    for file in ["audit.db-wal", "audit.db-shm"] {
+        fs::remove_file(folder.path().join(file)).unwrap();
+    }
+    for file in ["audit.db", "audit.key"] {
+        fs::rename(backup.path().join(file), folder.path().join(file)).unwrap();
+    }
+    assert_eq!(store.audit_log("config.changed", "test", None, "").unwrap(), 4);
+    let verified = open(folder.path()).audit_verify(0, 0).unwrap();
+    assert!(verified.is_intact() && verified.checked == 4, "{verified:?}");
+}

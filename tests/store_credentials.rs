@@ -207,6 +207,51 @@ fn plain_text_is_migrated_when_asked_and_simpletuner_then_sees_a_token() {
 }
 
 #[test]
+fn a_callback_that_panics_or_takes_too_long_leaves_no_entry_of_what_did_not_happen() {
+    let folder = temp();
+    let store = open_with(folder.path(), &[("timeout", "0.3")]).unwrap();
+    let key = cipher("a secret", &[]);
+    store.credential_set(&key, 1, "replicate", "token", b"v").unwrap();
+    let is_taken_back = || {
+        let told = entries(&store);
+        let (entry, after) = (&told[told.len() - 2], &told[told.len() - 1]);
+        assert!(entry["action"] == "reencrypt" && after["action"] == "failed", "{after}");
+        assert_eq!(after["details"]["entry"], entry["id"]);
+    };
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        store.credentials_reencrypt(&key, false, |_, _| std::panic::panic_any("a panic of the program's"))
+    }));
+    assert!(panicked.is_err());
+    is_taken_back();
+    // The audit trail is locked for a while after the call's time is up.
+    let audit = rusqlite::Connection::open(folder.path().join("audit.db")).unwrap();
+    std::thread::scope(|scope| {
+        let slow = scope.spawn(|| {
+            store.credentials_reencrypt(&key, false, |_, _| {
+                std::thread::sleep(std::time::Duration::from_millis(400));
+                false
+            })
+        });
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        audit.execute_batch("BEGIN IMMEDIATE").unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(350));
+        audit.execute_batch("ROLLBACK").unwrap();
+        assert_eq!(slow.join().unwrap().unwrap_err().status(), Status::Abandoned);
+    });
+    is_taken_back();
+}
+
+#[test]
+fn names_as_long_as_may_be_are_recorded_whole() {
+    let folder = temp();
+    let store = open(folder.path());
+    let key = cipher("a secret", &[]);
+    let (provider, name) = ("p".repeat(255), "n".repeat(255));
+    store.credential_set(&key, i64::MIN, &provider, &name, b"v").unwrap();
+    assert_eq!(entries(&store)[0]["target_id"], format!("{}/{provider}/{name}", i64::MIN));
+}
+
+#[test]
 fn a_callback_that_uses_the_credentials_is_told_so() {
     let folder = temp();
     let store = open(folder.path());

@@ -69,12 +69,10 @@ impl Store {
     /// under it. If that fails, all stay readable, and [`Store::credentials_reencrypt`] does the rest.
     pub fn credentials_rotate(&self, cipher: &Cipher) -> Result<Reencryption> {
         let _inside = fork::enter();
-        let mut recorder = Recorder { store: self, deadline: self.deadline(), entry: None };
+        let mut recorder = Recorder::new(self, self.deadline());
         recorder.record(entry("rotate_key", Details::new().end()))?;
-        if let Err(error) = cipher.rotate_key() {
-            recorder.take_back();
-            return Err(error);
-        }
+        cipher.rotate_key()?;
+        recorder.keep();
         self.credentials_reencrypt(cipher, false, |_, _| true).map_err(|error| {
             error.map_message(|message| {
                 format!("there is a new key, but the credentials are not under it yet: {message}; re-encrypt them")

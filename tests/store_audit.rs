@@ -102,6 +102,23 @@ fn tampering_is_told_from_a_fork() {
         let (verified, _folder) = tamper(sql);
         assert_eq!((verified.first, verified.tampered), (Some(first), Some(first)), "{sql}");
     }
+    // An entry that was removed behind a fork, and one that was copied.
+    for (sql, first) in [
+        ("DELETE FROM audit_log WHERE id = 4", (5, Break::Missing)),
+        (
+            "INSERT INTO audit_log (timestamp, event_type, actor_id, action, details, previous_hash, entry_hash)
+             SELECT timestamp, event_type, actor_id, action, details, previous_hash, entry_hash FROM audit_log WHERE id = 2",
+            (6, Break::Altered),
+        ),
+    ] {
+        let folder = temp();
+        let store = fill(folder.path(), 4);
+        let mut other = Simpletuner::of(folder.path());
+        let third = entries(&store)[2]["entry_hash"].as_str().unwrap().to_owned();
+        other.append(Some(&third));
+        other.run(sql);
+        assert_eq!(store.audit_verify(0, 0).unwrap().tampered, Some(first), "{sql}");
+    }
     // Name, address and target are not signed.
     let (verified, _folder) = tamper("UPDATE audit_log SET actor_username = 'x', target_id = 'y'");
     assert!(verified.is_intact());

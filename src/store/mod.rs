@@ -58,7 +58,7 @@ use crate::clock::Deadline;
 use crate::config::Config;
 use crate::error::{Error, Result, Source};
 use crate::fork;
-use crate::log::{self, Level};
+use crate::log::Level;
 
 mod actor;
 mod audit;
@@ -269,9 +269,8 @@ impl Drop for Recorder<'_> {
         // The change may have failed because its time is up; this has its own.
         let deadline = self.store.deadline();
         if let Err(error) = self.store.shared.trail.append(&self.store.actor, &entry.failed(*id), deadline) {
-            log::emit(Level::Error, "store", || {
-                format!("audit entry {id} tells of a change that failed, and cannot be taken back: {error}")
-            });
+            let message = format!("audit entry {id} tells of a change that failed, and cannot be taken back: {error}");
+            slot::tell(Level::Error, message);
         }
     }
 }

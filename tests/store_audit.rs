@@ -232,6 +232,16 @@ fn what_cannot_be_recorded_is_not_done() {
 }
 
 #[test]
+fn of_a_name_that_details_have_twice_the_last_counts_as_in_python() {
+    let folder = temp();
+    let store = open(folder.path());
+    store.audit_log("e", "a", None, r#"{"a": 1, "b": -0, "\u0061": 2}"#).unwrap();
+    let python = rusqlite::Connection::open(folder.path().join("audit.db")).unwrap();
+    let details: String = python.query_row("SELECT details FROM audit_log", [], |row| row.get(0)).unwrap();
+    assert_eq!(details, r#"{"a": 2, "b": 0}"#);
+}
+
+#[test]
 fn bad_entries_are_refused() {
     let folder = temp();
     let store = open(folder.path());

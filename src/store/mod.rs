@@ -173,9 +173,9 @@ impl Store {
         let details = match details.trim().is_empty() {
             true => "{}".to_owned(),
             false => {
-                json::Object::parse(details)
+                let details = json::Object::parse(details)
                     .map_err(|problem| Error::invalid_argument(format!("`details`: {problem}")))?;
-                json::as_python(details)
+                json::as_python(&details.merged(&json::Object::default()))
             }
         };
         let entry = Entry {

@@ -481,7 +481,8 @@ typedef struct st_cache_counts {
 /**
  * Is told how many of how many credentials are done; `false` stops it all, and nothing is changed. It is called on the
  * calling thread while the database is locked for other writers, with no lock of the library held. It may use the
- * library, but not the credentials of this store: such a call gets `ST_BUSY`.
+ * library, but nothing in the same database file, through whatever store: neither credentials nor, where both are in one
+ * file, provider configuration and hardware prices that are not cached. Such a call gets `ST_BUSY`.
  */
 typedef bool (*st_progress_fn)(void *context, uint64_t done, uint64_t total);
 

@@ -102,6 +102,23 @@ fn tampering_is_told_from_a_fork() {
         let (verified, _folder) = tamper(sql);
         assert_eq!((verified.first, verified.tampered), (Some(first), Some(first)), "{sql}");
     }
+    // An entry that was removed behind a fork, and one that was copied.
+    for (sql, first) in [
+        ("DELETE FROM audit_log WHERE id = 4", (5, Break::Missing)),
+        (
+            "INSERT INTO audit_log (timestamp, event_type, actor_id, action, details, previous_hash, entry_hash)
+             SELECT timestamp, event_type, actor_id, action, details, previous_hash, entry_hash FROM audit_log WHERE id = 2",
+            (6, Break::Altered),
+        ),
+    ] {
+        let folder = temp();
+        let store = fill(folder.path(), 4);
+        let mut other = Simpletuner::of(folder.path());
+        let third = entries(&store)[2]["entry_hash"].as_str().unwrap().to_owned();
+        other.append(Some(&third));
+        other.run(sql);
+        assert_eq!(store.audit_verify(0, 0).unwrap().tampered, Some(first), "{sql}");
+    }
     // Name, address and target are not signed.
     let (verified, _folder) = tamper("UPDATE audit_log SET actor_username = 'x', target_id = 'y'");
     assert!(verified.is_intact());
@@ -215,6 +232,16 @@ fn what_cannot_be_recorded_is_not_done() {
 }
 
 #[test]
+fn of_a_name_that_details_have_twice_the_last_counts_as_in_python() {
+    let folder = temp();
+    let store = open(folder.path());
+    store.audit_log("e", "a", None, r#"{"a": 1, "b": -0, "\u0061": 2}"#).unwrap();
+    let python = rusqlite::Connection::open(folder.path().join("audit.db")).unwrap();
+    let details: String = python.query_row("SELECT details FROM audit_log", [], |row| row.get(0)).unwrap();
+    assert_eq!(details, r#"{"a": 2, "b": 0}"#);
+}
+
+#[test]
 fn bad_entries_are_refused() {
     let folder = temp();
     let store = open(folder.path());
@@ -233,4 +260,35 @@ fn bad_entries_are_refused() {
     assert!(!folder.path().join("audit.db").exists());
     let long = Actor { username: Some("x".repeat(300)), ..Actor::default() };
     assert_eq!(store.as_actor(long).unwrap_err().status(), Status::InvalidArgument);
+}
+
+#[test]
+fn a_trail_that_was_removed_begins_anew_with_a_key_of_its_own() {
+    let folder = temp();
+    let store = fill(folder.path(), 2);
+    for file in ["audit.db", "audit.db-wal", "audit.db-shm", "audit.key"] {
+        fs::remove_file(folder.path().join(file)).unwrap();
+    }
+    store.provider_save("p", "{}").unwrap();
+    assert!(folder.path().join("audit.key").exists());
+    let other = open(folder.path());
+    assert_eq!(other.audit_log("config.changed", "test", None, "").unwrap(), 2);
+    assert!(other.audit_verify(0, 0).unwrap().is_intact() && store.audit_verify(0, 0).unwrap().is_intact());
+}
+
+#[test]
+fn a_trail_put_in_place_of_another_brings_its_own_key() {
+    let (folder, backup) = (temp(), temp());
+    let store = fill(folder.path(), 2);
+    fill(backup.path(), 3);
+    Simpletuner::of(backup.path()).run("PRAGMA wal_checkpoint(TRUNCATE)");
+    for file in ["audit.db-wal", "audit.db-shm"] {
+        fs::remove_file(folder.path().join(file)).unwrap();
+    }
+    for file in ["audit.db", "audit.key"] {
+        fs::rename(backup.path().join(file), folder.path().join(file)).unwrap();
+    }
+    assert_eq!(store.audit_log("config.changed", "test", None, "").unwrap(), 4);
+    let verified = open(folder.path()).audit_verify(0, 0).unwrap();
+    assert!(verified.is_intact() && verified.checked == 4, "{verified:?}");
 }

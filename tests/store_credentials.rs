@@ -204,6 +204,129 @@ fn plain_text_is_migrated_when_asked_and_simpletuner_then_sees_a_token() {
     assert_eq!(answer["text"], "r8_plain");
     assert_eq!(value(&store, &new, 3, "token"), "r8_plain");
     assert_eq!(after[1], before[1], "what cannot be read is left as it is");
+    // No page keeps it either.
+    for file in ["jobs.db", "jobs.db-wal"] {
+        let bytes = fs::read(jobs(folder.path()).with_file_name(file)).unwrap();
+        assert!(!bytes.windows(8).any(|window| window == b"r8_plain"), "{file}");
+    }
+}
+
+#[test]
+fn no_token_of_an_old_key_is_written_after_a_rotation() {
+    let folder = temp();
+    let store = open(folder.path());
+    let path = folder.path().join("credential.key");
+    let open_key = || {
+        let mut config = Config::new();
+        config.set("key_file", path.to_str().unwrap()).unwrap();
+        Cipher::open(&config).unwrap()
+    };
+    // Two ciphers, as two processes have them.
+    let (ours, theirs) = (open_key(), open_key());
+    for (round, plain) in [false, true].into_iter().enumerate() {
+        store.credential_set(&theirs, 1, "replicate", "token", b"before").unwrap();
+        store.credentials_rotate(&ours).unwrap();
+        if plain {
+            let other = rusqlite::Connection::open(jobs(folder.path())).unwrap();
+            other.execute("UPDATE provider_credentials SET credential_value = 'after'", []).unwrap();
+            store.credentials_reencrypt(&theirs, true, |_, _| true).unwrap();
+        } else {
+            store.credential_set(&theirs, 1, "replicate", "token", b"after").unwrap();
+        }
+        fs::remove_file(path.with_file_name("credential.key.previous")).unwrap();
+        assert_eq!(value(&store, &open_key(), 1, "token"), "after", "{round}");
+    }
+}
+
+#[test]
+fn a_log_sink_may_use_the_store_and_fork() {
+    common::in_environment("a_log_sink_may_use_the_store_and_fork", &[], || {
+        let folder = temp();
+        let store = open(folder.path());
+        let path = folder.path().join("credential.key");
+        let mut config = Config::new();
+        config.set("key_file", path.to_str().unwrap()).unwrap();
+        let key = Cipher::open(&config).unwrap();
+        store.credential_set(&key, 1, "p", "token", b"v").unwrap();
+        // Both keys can be read by others now, which is worth a warning when they are read next.
+        for file in ["audit.key", "credential.key"] {
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+            fs::set_permissions(folder.path().join(file), mode).unwrap();
+        }
+        let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let (sink, theirs) = (seen.clone(), open(folder.path()));
+        st_secrets::log::set(st_secrets::log::Level::Warn, move |_, _, message| {
+            let saved = theirs.provider_save("from the sink", "{}").map_err(|error| error.to_string());
+            let listed = theirs.credential_list(None, None).map(drop).map_err(|error| error.to_string());
+            // SAFETY: the child uses this library alone, and ends without running anything of the parent's.
+            let child = unsafe { libc::fork() };
+            if child == 0 {
+                let works = theirs.provider_save("from the child", "{}").is_ok();
+                // SAFETY: ends this process at once.
+                unsafe { libc::_exit(i32::from(!works)) };
+            }
+            let mut status = 0;
+            // SAFETY: it is a child of ours that was not waited for yet.
+            unsafe { libc::waitpid(child, &mut status, 0) };
+            sink.lock().unwrap().push((message.to_owned(), saved, listed, status));
+        });
+        let store = open(folder.path());
+        store.credential_set(&key, 1, "p", "token", b"v2").unwrap();
+        assert_eq!(&*store.credential_get(&key, 1, "p", "token").unwrap(), b"v2");
+        st_secrets::log::clear();
+        let seen = seen.lock().unwrap();
+        let told = |file| seen.iter().any(|(message, ..)| message.contains(file));
+        assert!(told("audit.key") && told("credential.key"), "{seen:?}");
+        assert!(
+            seen.iter().all(|(_, saved, listed, status)| saved.is_ok() && listed.is_ok() && *status == 0),
+            "{seen:?}"
+        );
+    });
+}
+
+#[test]
+fn a_callback_that_panics_or_takes_too_long_leaves_no_entry_of_what_did_not_happen() {
+    let folder = temp();
+    let store = open_with(folder.path(), &[("timeout", "0.3")]).unwrap();
+    let key = cipher("a secret", &[]);
+    store.credential_set(&key, 1, "replicate", "token", b"v").unwrap();
+    let is_taken_back = || {
+        let told = entries(&store);
+        let (entry, after) = (&told[told.len() - 2], &told[told.len() - 1]);
+        assert!(entry["action"] == "reencrypt" && after["action"] == "failed", "{after}");
+        assert_eq!(after["details"]["entry"], entry["id"]);
+    };
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        store.credentials_reencrypt(&key, false, |_, _| std::panic::panic_any("a panic of the program's"))
+    }));
+    assert!(panicked.is_err());
+    is_taken_back();
+    // The audit trail is locked for a while after the call's time is up.
+    let audit = rusqlite::Connection::open(folder.path().join("audit.db")).unwrap();
+    std::thread::scope(|scope| {
+        let slow = scope.spawn(|| {
+            store.credentials_reencrypt(&key, false, |_, _| {
+                std::thread::sleep(std::time::Duration::from_millis(400));
+                false
+            })
+        });
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        audit.execute_batch("BEGIN IMMEDIATE").unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(350));
+        audit.execute_batch("ROLLBACK").unwrap();
+        assert_eq!(slow.join().unwrap().unwrap_err().status(), Status::Abandoned);
+    });
+    is_taken_back();
+}
+
+#[test]
+fn names_as_long_as_may_be_are_recorded_whole() {
+    let folder = temp();
+    let store = open(folder.path());
+    let key = cipher("a secret", &[]);
+    let (provider, name) = ("p".repeat(255), "n".repeat(255));
+    store.credential_set(&key, i64::MIN, &provider, &name, b"v").unwrap();
+    assert_eq!(entries(&store)[0]["target_id"], format!("{}/{provider}/{name}", i64::MIN));
 }
 
 #[test]

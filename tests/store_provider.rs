@@ -254,3 +254,58 @@ fn the_tables_are_those_of_simpletuner() {
     assert_eq!(mode, "wal");
     assert!(time.len() == 32 || time.len() == 25, "{time}");
 }
+
+#[test]
+fn what_is_saved_through_another_handle_of_this_process_is_seen_at_once() {
+    let folder = temp();
+    let (one, two) = (open(folder.path()), open(folder.path()));
+    one.provider_save("p", r#"{"n": 0}"#).unwrap();
+    for n in 1..20 {
+        for store in [&one, &two] {
+            assert_eq!(config(store, "p"), format!("{{\"n\": {}}}", n - 1));
+        }
+        let store = if n % 2 == 0 { &one } else { &two };
+        store.provider_save("p", &format!("{{\"n\": {n}}}")).unwrap();
+    }
+    assert!(one.provider_delete("p").unwrap());
+    assert_eq!((config(&one, "p"), config(&two, "p")), ("{}".to_owned(), "{}".to_owned()));
+}
+
+#[test]
+fn a_configuration_that_is_no_text_may_be_saved_anew_or_removed() {
+    for what in ["x'ff00'", "CAST(x'ff' AS TEXT)", "7", "'no JSON'"] {
+        let folder = temp();
+        let store = open(folder.path());
+        let damage = || {
+            store.provider_save("p", r#"{"n": 0}"#).unwrap();
+            let other = Connection::open(jobs(folder.path())).unwrap();
+            other.execute(&format!("UPDATE provider_config SET config = {what}"), []).unwrap();
+        };
+        damage();
+        let error = store.provider_update("p", r#"{"n": 1}"#).unwrap_err();
+        assert!(error.status() == Status::Corrupt && error.message().contains("save it anew"), "{what}: {error}");
+        store.provider_save("p", r#"{"n": 2}"#).unwrap();
+        assert_eq!(config(&store, "p"), r#"{"n": 2}"#);
+        damage();
+        assert!(store.provider_delete("p").unwrap(), "{what}");
+        assert_eq!(config(&store, "p"), "{}");
+    }
+}
+
+#[test]
+fn a_database_that_was_replaced_just_now_is_the_one_that_is_changed() {
+    let folder = temp();
+    let store = open(folder.path());
+    store.provider_save("p", "{}").unwrap();
+    let new = temp();
+    open(new.path()).provider_save("p", "{}").unwrap();
+    let other = Connection::open(jobs(new.path())).unwrap();
+    other.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    store.provider_list().unwrap();
+    for left in ["cloud/jobs.db-wal", "cloud/jobs.db-shm"] {
+        fs::remove_file(folder.path().join(left)).unwrap();
+    }
+    fs::rename(jobs(new.path()), jobs(folder.path())).unwrap();
+    assert!(store.provider_delete("p").unwrap());
+    assert_eq!(open(folder.path()).provider_list().unwrap(), "[]");
+}

@@ -190,6 +190,17 @@ impl Cipher {
         Ok(ring)
     }
 
+    /// Looks at the files at once, whenever they were last looked at: what is encrypted from here on is under the key that
+    /// is the newest now.
+    pub(crate) fn look_again(&self) -> Result<()> {
+        let _inside = fork::enter();
+        if self.has_files() {
+            self.load_if_changed()?;
+            self.looked.store(sys::coarse_time_awake(), Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
     fn open_token(&self, token: &Token<'_>) -> Result<Opened> {
         let ring = self.ring.read().clone();
         if let Some(opened) = ring.open(token)? {

@@ -18,7 +18,8 @@ pub const ST_REENCRYPT_PLAIN: u32 = 1;
 
 /// Is told how many of how many credentials are done; `false` stops it all, and nothing is changed. It is called on the
 /// calling thread while the database is locked for other writers, with no lock of the library held. It may use the
-/// library, but not the credentials of this store: such a call gets `ST_BUSY`.
+/// library, but nothing in the same database file, through whatever store: neither credentials nor, where both are in one
+/// file, provider configuration and hardware prices that are not cached. Such a call gets `ST_BUSY`.
 pub type st_progress_fn = Option<unsafe extern "C-unwind" fn(context: *mut c_void, done: u64, total: u64) -> bool>;
 
 /// Stores a credential of a user, encrypted under the newest key, in place of the one of this name, if there is one.

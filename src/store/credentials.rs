@@ -85,11 +85,15 @@ impl Store {
         if value.is_empty() || value.len() > MAX_VALUE {
             return Err(error(Status::InvalidArgument, format!("`value` has 1 to {MAX_VALUE} bytes")));
         }
-        let token = cipher.encrypt(value)?;
-        let token = std::str::from_utf8(&token).unwrap_or_default();
+        // What there is to log of the keys is logged while no connection is held.
+        cipher.look_again()?;
         let deadline = self.deadline();
         let open = self.shared.credentials.write(deadline)?;
         self.change(&open, deadline, |recorder| {
+            // Encrypted while nobody else writes: a rotation that comes before this has its new key in place, one that
+            // comes after finds this token.
+            let token = open.taken.call_out(|| cipher.look_again().and_then(|()| cipher.encrypt(value)))??;
+            let token = std::str::from_utf8(&token).unwrap_or_default();
             check_user(&open, user_id)?;
             let exists = "SELECT 1 FROM provider_credentials
                 WHERE user_id = ?1 AND provider = ?2 AND credential_name = ?3";
@@ -138,7 +142,14 @@ impl Store {
     fn use_credential(&self, cipher: &Cipher, which: Name<'_>) -> Result<Option<SecretBytes>> {
         let deadline = self.deadline();
         let Some(open) = self.shared.credentials.read(deadline)? else { return Ok(None) };
-        let Some((id, value)) = read(&open, cipher, which)? else { return Ok(None) };
+        let Some((id, stored)) = read(&open, which)? else { return Ok(None) };
+        // Keys may be read now, which is logged.
+        drop(open);
+        let value = match Cipher::is_token(&stored) {
+            true => cipher.decrypt(&stored)?,
+            false => stored,
+        };
+        let Some(open) = self.shared.credentials.change(deadline)? else { return Ok(None) };
         self.change(&open, deadline, |recorder| {
             recorder.record(which.entry("credential.used", "use"))?;
             open.execute("UPDATE provider_credentials SET last_used_at = ?1 WHERE id = ?2", params![time::now(), id])
@@ -152,7 +163,7 @@ impl Store {
         let which = Name { user_id, provider, name };
         which.check()?;
         let deadline = self.deadline();
-        let Some(open) = self.shared.credentials.read(deadline)? else { return Ok(false) };
+        let Some(open) = self.shared.credentials.change(deadline)? else { return Ok(false) };
         self.change(&open, deadline, |recorder| {
             let find = "SELECT id FROM provider_credentials
                 WHERE user_id = ?1 AND provider = ?2 AND credential_name = ?3";
@@ -199,17 +210,12 @@ pub(super) fn stored<'a>(open: &Open<'_>, row: &'a Row<'_>, index: usize) -> Res
     value.ok_or_else(|| corrupt(open.path, "a credential in it is neither text nor bytes"))
 }
 
-/// The number and the value of an active credential. What is no token is taken as SimpleTuner writes it: plain.
-fn read(open: &Open<'_>, cipher: &Cipher, which: Name<'_>) -> Result<Option<(i64, SecretBytes)>> {
+/// The number of an active credential, and what is stored: a token or, as SimpleTuner writes it, plain text.
+fn read(open: &Open<'_>, which: Name<'_>) -> Result<Option<(i64, SecretBytes)>> {
     let sql = "SELECT id, credential_value FROM provider_credentials
         WHERE user_id = ?1 AND provider = ?2 AND credential_name = ?3 AND is_active <> 0";
     open.first(sql, params![which.user_id, which.provider, which.name], |row| {
-        let value = stored(open, row, 1)?;
-        let value = match Cipher::is_token(value) {
-            true => cipher.decrypt(value)?,
-            false => SecretBytes::copy_from(value)?,
-        };
-        Ok((open.column(row, 0)?, value))
+        Ok((open.column(row, 0)?, SecretBytes::copy_from(stored(open, row, 1)?)?))
     })
 }
 

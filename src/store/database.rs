@@ -12,6 +12,7 @@ use super::schema::Schema;
 use super::slot::{self, Slot, Taken};
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Source};
+use crate::log::Level;
 use crate::{files, sys};
 
 /// How long a file is taken to be the one that it was, in nanoseconds, by whoever only reads it.
@@ -42,6 +43,15 @@ impl Database {
     pub(super) fn read(&self, deadline: Deadline) -> Result<Option<Open<'_>>> {
         let now = sys::coarse_time_awake();
         let is_fresh = now.saturating_sub(self.looked.load(Relaxed)) < LOOK_INTERVAL;
+        self.find(now, is_fresh, deadline)
+    }
+
+    /// For changing what is there already; else as [`Database::read`]. A file that was replaced just now is not written.
+    pub(super) fn change(&self, deadline: Deadline) -> Result<Option<Open<'_>>> {
+        self.find(sys::coarse_time_awake(), false, deadline)
+    }
+
+    fn find(&self, now: u64, is_fresh: bool, deadline: Deadline) -> Result<Option<Open<'_>>> {
         let Some(slot) = self.slot(false, is_fresh)? else { return Ok(None) };
         if !is_fresh {
             self.looked.store(now, Relaxed);
@@ -71,7 +81,10 @@ impl Database {
         if !open.taken.knows(WAL) {
             let mode: String = open.check(open.taken.query_row("PRAGMA journal_mode=WAL", [], |row| row.get(0)))?;
             // Where shared memory cannot be had, SQLite stays with its other way, and all works but slower.
-            log_mode(&self.path, &mode);
+            if mode != "wal" {
+                let shown = self.path.display();
+                slot::tell(Level::Warn, format!("{shown} cannot have a write-ahead log and stays in the mode {mode}"));
+            }
             open.taken.learn(WAL);
         }
         if !open.taken.knows(self.schema.bit) {
@@ -101,22 +114,14 @@ impl Database {
         let open = Open { taken: slot.take(deadline)?, path: &self.path };
         if !open.taken.knows(SET_UP) {
             // Foreign keys: credentials are stored also where there is no table of users. The log is written back, which
-            // waits for the disk, after 32 MB instead of 4.
+            // waits for the disk, after 32 MB instead of 4. What is deleted is overwritten: it may be plain text.
             open.check(open.taken.execute_batch(
                 "PRAGMA foreign_keys=OFF; PRAGMA synchronous=NORMAL; PRAGMA trusted_schema=OFF; PRAGMA temp_store=MEMORY;
-                 PRAGMA wal_autocheckpoint=8000;",
+                 PRAGMA wal_autocheckpoint=8000; PRAGMA secure_delete=ON;",
             ))?;
             open.taken.learn(SET_UP);
         }
         Ok(open)
-    }
-}
-
-fn log_mode(path: &Path, mode: &str) {
-    if mode != "wal" {
-        crate::log::emit(crate::log::Level::Warn, "store", || {
-            format!("{} cannot have a write-ahead log and stays in the mode {mode}", path.display())
-        });
     }
 }
 
@@ -172,6 +177,12 @@ impl Open<'_> {
     /// A column of a row.
     pub(super) fn column<T: rusqlite::types::FromSql>(&self, row: &rusqlite::Row<'_>, index: usize) -> Result<T> {
         self.check(row.get(index))
+    }
+
+    /// Writes the log back and empties it, so that nothing of what was there before a change is left on the disk; not
+    /// where others read for too long.
+    pub(super) fn empty_log(&self) {
+        let _ = self.taken.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
     }
 
     /// Runs `body` in a transaction that nobody else writes in; it is undone if `body` or the commit fails.

@@ -100,8 +100,12 @@ pub(super) fn check(text: &str) -> Result<(), String> {
     serde_json::from_str::<IgnoredAny>(&without_constants(text)?).map(drop).map_err(|error| error.to_string())
 }
 
+/// Python's constants, and what of the same length stands for them: a value that is one with nothing beside it, be that
+/// a digit, a point or a sign, and that is no name of a member.
+const CONSTANTS: [(&str, &str); 3] = [("-Infinity", "[1000000]"), ("Infinity", "[100000]"), ("NaN", "[0]")];
+
 /// A text of bearable size that begins as an object. Python's constants stand as what a parser that knows none of them
-/// takes: numbers of the same length.
+/// takes: arrays of the same length.
 fn without_constants(text: &str) -> Result<Cow<'_, str>, String> {
     if text.len() > MAX_SIZE {
         return Err(format!("it is longer than {MAX_SIZE} bytes"));
@@ -119,8 +123,13 @@ fn without_constants(text: &str) -> Result<Cow<'_, str>, String> {
             _ if in_text => {}
             b'{' | b'[' => depth += 1,
             b'}' | b']' => depth -= 1,
-            b'N' if text[at..].starts_with("NaN") => put(&mut plain, at, "0e0"),
-            b'I' if text[at..].starts_with("Infinity") => put(&mut plain, at, "10000000"),
+            b'-' | b'I' | b'N' => {
+                let constant = CONSTANTS.iter().find(|(constant, _)| bytes[at..].starts_with(constant.as_bytes()));
+                if let Some((constant, stand_in)) = constant {
+                    plain.to_mut().replace_range(at..at + constant.len(), stand_in);
+                    at += constant.len() - 1;
+                }
+            }
             _ => {}
         }
         if depth > MAX_DEPTH as isize {
@@ -131,35 +140,59 @@ fn without_constants(text: &str) -> Result<Cow<'_, str>, String> {
     Ok(plain)
 }
 
-fn put(plain: &mut Cow<'_, str>, at: usize, number: &str) {
-    plain.to_mut().replace_range(at..at + number.len(), number);
-}
-
 /// Appends a string as Python's `json.dumps` writes it: what is not ASCII is escaped.
 pub(super) fn push_quoted(to: &mut String, text: &str) {
     to.push('"');
-    for c in text.chars() {
+    text.chars().for_each(|c| push_char(to, c));
+    to.push('"');
+}
+
+fn push_char(to: &mut String, c: char) {
+    match c {
+        '"' => to.push_str("\\\""),
+        '\\' => to.push_str("\\\\"),
+        '\n' => to.push_str("\\n"),
+        '\r' => to.push_str("\\r"),
+        '\t' => to.push_str("\\t"),
+        '\x08' => to.push_str("\\b"),
+        '\x0c' => to.push_str("\\f"),
+        ' '..='~' => to.push(c),
+        _ => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| to.push_str(&format!("\\u{unit:04x}"))),
+    }
+}
+
+/// Appends a string that is written with half of a surrogate pair: Python keeps that, and no text of Rust can hold it.
+fn push_broken(to: &mut String, quoted: &str) {
+    let mut rest = &quoted[1..quoted.len() - 1];
+    let mut units: Vec<u16> = Vec::with_capacity(rest.len());
+    while let Some(c) = rest.chars().next() {
+        let hex = rest.strip_prefix("\\u").and_then(|rest| rest.get(..4));
+        let (unit, len) = match hex.and_then(|hex| u16::from_str_radix(hex, 16).ok()) {
+            Some(unit) => (Some(unit), 6),
+            None if c == '\\' => (None, 2),
+            None => (None, c.len_utf8()),
+        };
+        let piece = rest.get(..len).unwrap_or(rest);
+        match (unit, serde_json::from_str::<String>(&format!("\"{piece}\""))) {
+            (Some(unit), _) => units.push(unit),
+            (None, Ok(decoded)) => units.extend(decoded.encode_utf16()),
+            (None, Err(_)) => units.extend(piece.encode_utf16()),
+        }
+        rest = &rest[piece.len()..];
+    }
+    to.push('"');
+    for c in char::decode_utf16(units) {
         match c {
-            '"' => to.push_str("\\\""),
-            '\\' => to.push_str("\\\\"),
-            '\n' => to.push_str("\\n"),
-            '\r' => to.push_str("\\r"),
-            '\t' => to.push_str("\\t"),
-            '\x08' => to.push_str("\\b"),
-            '\x0c' => to.push_str("\\f"),
-            ' '..='~' => to.push(c),
-            _ => {
-                for unit in c.encode_utf16(&mut [0; 2]) {
-                    to.push_str(&format!("\\u{unit:04x}"));
-                }
-            }
+            Ok(c) => push_char(to, c),
+            Err(half) => to.push_str(&format!("\\u{:04x}", half.unpaired_surrogate())),
         }
     }
     to.push('"');
 }
 
 /// A JSON text as Python's `json.dumps` writes it: separators with a space, what is not ASCII escaped, floating point
-/// numbers in their shortest form. The text is known to be JSON.
+/// numbers in their shortest form. The text is known to be JSON. Names that an object has twice stay so, where Python
+/// would have read the last one alone.
 pub(super) fn as_python(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 16);
     let mut rest = text;
@@ -170,8 +203,7 @@ pub(super) fn as_python(text: &str) -> String {
                 len = string_len(rest);
                 match serde_json::from_str::<String>(&rest[..len]) {
                     Ok(decoded) => push_quoted(&mut out, &decoded),
-                    // Half of a surrogate pair, which is ASCII as it stands.
-                    Err(_) => out.push_str(&rest[..len]),
+                    Err(_) => push_broken(&mut out, &rest[..len]),
                 }
             }
             ',' => out.push_str(", "),
@@ -192,13 +224,16 @@ pub(super) fn as_python(text: &str) -> String {
 /// Appends a number as Python's `repr` writes it: whole ones of any length as they are, others as the shortest digits
 /// that stand for the same, with an exponent from 1e+16 and from 1e-05 on.
 fn push_number(to: &mut String, text: &str) {
-    let shortest = match text.contains(['.', 'e', 'E']) {
-        true => text.parse::<f64>().ok().filter(|number| number.is_finite()).map(|number| format!("{number:e}")),
-        false => None,
+    if !text.contains(['.', 'e', 'E']) {
+        return to.push_str(if text == "-0" { "0" } else { text });
+    }
+    let shortest = match text.parse::<f64>() {
+        Ok(f64::INFINITY) => return to.push_str("Infinity"),
+        Ok(f64::NEG_INFINITY) => return to.push_str("-Infinity"),
+        Ok(number) => format!("{number:e}"),
+        Err(_) => return to.push_str(text),
     };
-    let Some((digits, exponent)) = shortest.as_deref().and_then(|shortest| shortest.split_once('e')) else {
-        return to.push_str(text);
-    };
+    let Some((digits, exponent)) = shortest.split_once('e') else { return to.push_str(text) };
     match exponent.parse::<i32>().unwrap_or(0) {
         exponent @ ..-4 => to.push_str(&format!("{digits}e-{:02}", -exponent)),
         exponent @ 16.. => to.push_str(&format!("{digits}e+{exponent:02}")),
@@ -261,6 +296,19 @@ mod tests {
             "\"CANARY\"",
             "{\"a\": CANARY}",
             "{\"a\": NaNCANARY}",
+            "{\"a\": 1NaN}",
+            "{\"a\": -NaN}",
+            "{\"a\": --Infinity}",
+            "{\"a\": NaN1}",
+            "{\"a\": 1.NaN}",
+            "{\"a\": NaNInfinity}",
+            "{\"a\": NaN-Infinity}",
+            "{\"a\": 5Infinity}",
+            "{\"a\": 5-Infinity}",
+            "{\"a\": Infinity.5}",
+            "{\"a\": Infinitye5}",
+            "{NaN: 1}",
+            "{\"a\" NaN}",
             "{\"a\": 1",
             "{\"a\": 1} x",
             "{a: 1}",
@@ -286,6 +334,11 @@ mod tests {
                  1e+308, -125.0]",
             ),
             ("{\n \"ä\\u00e9\" : \"😀\\/, : \\\"x\\\\\"\n}", "{\"\\u00e4\\u00e9\": \"\\ud83d\\ude00/, : \\\"x\\\\\"}"),
+            ("[-0,1e400,-1e400,NaN,-Infinity,-1]", "[0, Infinity, -Infinity, NaN, -Infinity, -1]"),
+            (
+                r#"["\ud800é\/\n\u0041\u00E9😀\uD83D\ude00\"\\"]"#,
+                r#"["\ud800\u00e9/\nA\u00e9\ud83d\ude00\ud83d\ude00\"\\"]"#,
+            ),
             ("{\"\u{7f}\":\"\\b\\f\\n\\r\\t\\u0001\"}", "{\"\\u007f\": \"\\b\\f\\n\\r\\t\\u0001\"}"),
         ] {
             assert_eq!(as_python(given), expected);

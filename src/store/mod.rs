@@ -58,7 +58,7 @@ use crate::clock::Deadline;
 use crate::config::Config;
 use crate::error::{Error, Result, Source};
 use crate::fork;
-use crate::log::{self, Level};
+use crate::log::Level;
 
 mod actor;
 mod audit;
@@ -173,9 +173,9 @@ impl Store {
         let details = match details.trim().is_empty() {
             true => "{}".to_owned(),
             false => {
-                json::Object::parse(details)
+                let details = json::Object::parse(details)
                     .map_err(|problem| Error::invalid_argument(format!("`details`: {problem}")))?;
-                json::as_python(details)
+                json::as_python(&details.merged(&json::Object::default()))
             }
         };
         let entry = Entry {
@@ -215,12 +215,10 @@ impl Store {
         deadline: Deadline,
         change: impl FnOnce(&mut Recorder<'_>) -> Result<T>,
     ) -> Result<T> {
-        let mut recorder = Recorder { store: self, deadline, entry: None };
-        let result = open.immediate(|| change(&mut recorder));
-        if result.is_err() {
-            recorder.take_back();
-        }
-        result
+        let mut recorder = Recorder::new(self, deadline);
+        let result = open.immediate(|| change(&mut recorder))?;
+        recorder.keep();
+        Ok(result)
     }
 }
 
@@ -231,14 +229,19 @@ impl std::fmt::Debug for Store {
     }
 }
 
-/// Records a change before it is made.
+/// Records a change before it is made. Dropped without [`Recorder::keep`], it takes the record back.
 struct Recorder<'a> {
     store: &'a Store,
     deadline: Deadline,
     entry: Option<(i64, Entry<'static>)>,
+    generation: u32,
 }
 
 impl Recorder<'_> {
+    fn new(store: &Store, deadline: Deadline) -> Recorder<'_> {
+        Recorder { store, deadline, entry: None, generation: fork::generation() }
+    }
+
     /// Once for each change.
     fn record(&mut self, entry: Entry<'static>) -> Result<()> {
         let id = self.store.shared.trail.append(&self.store.actor, &entry, self.deadline).map_err(|error: Error| {
@@ -250,12 +253,24 @@ impl Recorder<'_> {
         Ok(())
     }
 
-    fn take_back(&self) {
+    /// The change was made.
+    fn keep(mut self) {
+        self.entry = None;
+    }
+}
+
+impl Drop for Recorder<'_> {
+    fn drop(&mut self) {
         let Some((id, entry)) = &self.entry else { return };
-        if let Err(error) = self.store.shared.trail.append(&self.store.actor, &entry.failed(*id), self.deadline) {
-            log::emit(Level::Error, "store", || {
-                format!("audit entry {id} tells of a change that failed, and cannot be taken back: {error}")
-            });
+        if self.generation != fork::generation() {
+            // A callback forked, and this is the child: the change is the parent's.
+            return;
+        }
+        // The change may have failed because its time is up; this has its own.
+        let deadline = self.store.deadline();
+        if let Err(error) = self.store.shared.trail.append(&self.store.actor, &entry.failed(*id), deadline) {
+            let message = format!("audit entry {id} tells of a change that failed, and cannot be taken back: {error}");
+            slot::tell(Level::Error, message);
         }
     }
 }

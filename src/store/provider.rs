@@ -137,7 +137,7 @@ impl Store {
         let _inside = fork::enter();
         check_name(provider)?;
         let deadline = self.deadline();
-        let Some(open) = self.shared.jobs.read(deadline)? else { return Ok(false) };
+        let Some(open) = self.shared.jobs.change(deadline)? else { return Ok(false) };
         self.write(&open, deadline, provider, ("config.changed", "delete"), |_| Ok(None))
     }
 
@@ -165,8 +165,11 @@ impl Store {
         after: impl FnOnce(Option<&str>) -> Result<Option<Zeroizing<String>>>,
     ) -> Result<bool> {
         let changed = self.change(open, deadline, |recorder| {
-            let before: Option<String> = open.first(SELECT, [provider], |row| open.column(row, 0))?;
-            let before = before.map(Zeroizing::new);
+            // What is no text is no object either, and may be replaced or removed.
+            let before = open.first(SELECT, [provider], |row| {
+                let text = row.get_ref(0).ok().and_then(|config| config.as_str().ok()).unwrap_or_default();
+                Ok(Zeroizing::new(text.to_owned()))
+            })?;
             let after = after(before.as_ref().map(|before| before.as_str()))?;
             if before.is_none() && after.is_none() {
                 return Ok(false);
@@ -187,7 +190,7 @@ impl Store {
             };
             Ok(true)
         })?;
-        self.shared.configs.invalidate(provider);
+        self.shared.configs.changed(provider);
         Ok(changed)
     }
 

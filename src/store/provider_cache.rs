@@ -9,7 +9,9 @@
 use std::collections::HashSet;
 use std::ops::Deref;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{
+    AtomicU64, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::Release, Ordering::SeqCst,
+};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -39,7 +41,11 @@ const MAX_KEY: usize = BEFORE.len() + MAX_NAME + BEHIND.len();
 static OWNER: AtomicUsize = AtomicUsize::new(0);
 /// When changes of that database were last looked for; 0 is never.
 static OWNER_LOOKED: AtomicU64 = AtomicU64::new(0);
+/// What `WRITES` was then.
+static OWNER_WRITES: AtomicU64 = AtomicU64::new(0);
 static NEXT_NUMBER: AtomicUsize = AtomicUsize::new(1);
+/// How often this process has changed a configuration, in whatever database and through whatever handle.
+static WRITES: AtomicU64 = AtomicU64::new(0);
 
 /// The key of a provider's configuration, without a block of the heap.
 pub(super) struct Key {
@@ -75,6 +81,8 @@ pub(super) struct ProviderCache {
     own: OnceLock<TtlCache<Value>>,
     /// When changes were last looked for, on the coarse clock.
     looked: AtomicU64,
+    /// What `WRITES` was then.
+    writes: AtomicU64,
     watch: Mutex<Watch>,
 }
 
@@ -101,6 +109,7 @@ impl ProviderCache {
             number: NEXT_NUMBER.fetch_add(1, Relaxed),
             own: OnceLock::new(),
             looked: AtomicU64::new(0),
+            writes: AtomicU64::new(0),
             watch: Mutex::new(Watch { slot: None, header: Header::default(), loaded: HashSet::new() }),
         }
     }
@@ -113,7 +122,7 @@ impl ProviderCache {
     /// The cached configuration, if nothing has to be looked at first.
     #[inline]
     pub(super) fn get(&self, key: &Key) -> Option<SharedBytes> {
-        if !is_fresh(self.looked.load(Relaxed)) {
+        if !self.is_fresh() {
             return None;
         }
         bytes(self.cache().get(key)?)
@@ -122,7 +131,7 @@ impl ProviderCache {
     /// The same for whoever has the number alone, and only where that one has the built-in cache.
     #[inline]
     pub(super) fn get_of(number: usize, key: &Key) -> Option<SharedBytes> {
-        if number == 0 || OWNER.load(SeqCst) != number || !is_fresh(OWNER_LOOKED.load(Relaxed)) {
+        if number == 0 || OWNER.load(SeqCst) != number || !is_fresh(&OWNER_LOOKED, &OWNER_WRITES) {
             return None;
         }
         let value = cache::provider_config().get(key)?;
@@ -141,12 +150,24 @@ impl ProviderCache {
     #[cold]
     fn claim(&self) -> &TtlCache<Value> {
         if OWNER.compare_exchange(0, self.number, SeqCst, SeqCst).is_ok() {
+            OWNER_WRITES.store(self.writes.load(Acquire), Release);
             OWNER_LOOKED.store(self.looked.load(Relaxed), Relaxed);
             return cache::provider_config();
         }
         // Inside the gate, so that no child is forked while it is being made.
         let _inside = fork::enter();
         self.own.get_or_init(|| TtlCache::new(TTL, CAPACITY, CLEANUP).expect("memory for some hundred entries"))
+    }
+
+    #[inline]
+    fn is_fresh(&self) -> bool {
+        is_fresh(&self.looked, &self.writes)
+    }
+
+    /// A provider's configuration was changed: forgets all about it, and has every cache of this process look.
+    pub(super) fn changed(&self, provider: &str) {
+        self.invalidate(provider);
+        WRITES.fetch_add(1, Release);
     }
 
     /// Forgets all about a provider.
@@ -168,7 +189,9 @@ impl ProviderCache {
     /// Forgets what others may have changed. The caller is inside the gate and holds no lock.
     pub(super) fn look(&self, jobs: &Database, deadline: Deadline) -> Result<()> {
         let now = sys::coarse_time_awake();
-        if now.saturating_sub(self.looked.load(Relaxed)) < LOOK_INTERVAL {
+        // Before the look: what is written during it is looked for again.
+        let writes = WRITES.load(Acquire);
+        if self.is_fresh() {
             return Ok(());
         }
         let seen = self.watch.lock().look(jobs.path())?;
@@ -180,8 +203,10 @@ impl ProviderCache {
             }
             Seen::Unknown => self.open(jobs, deadline)?,
         }
+        self.writes.store(writes, Release);
         self.looked.store(now, Relaxed);
         if OWNER.load(SeqCst) == self.number {
+            OWNER_WRITES.store(writes, Release);
             OWNER_LOOKED.store(now, Relaxed);
         }
         Ok(())
@@ -217,8 +242,9 @@ impl ProviderCache {
 }
 
 #[inline]
-fn is_fresh(looked: u64) -> bool {
-    sys::coarse_time_awake().saturating_sub(looked) < LOOK_INTERVAL
+fn is_fresh(looked: &AtomicU64, writes: &AtomicU64) -> bool {
+    writes.load(Acquire) == WRITES.load(Acquire)
+        && sys::coarse_time_awake().saturating_sub(looked.load(Relaxed)) < LOOK_INTERVAL
 }
 
 #[inline]

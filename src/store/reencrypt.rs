@@ -1,5 +1,7 @@
 //! Bringing stored credentials under the newest key.
 
+use std::time::Duration;
+
 use rusqlite::params;
 use serde_json::json;
 
@@ -8,9 +10,14 @@ use super::credentials::stored;
 use super::database::Open;
 use super::failure::error;
 use super::{Recorder, Store};
+use crate::bytes::SecretBytes;
+use crate::clock::Deadline;
 use crate::credential::Cipher;
 use crate::error::{Result, Status};
 use crate::fork;
+
+/// How long others may keep plain text that was migrated from being removed from the log.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// What became of the stored credentials.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,24 +64,33 @@ impl Store {
         mut progress: impl FnMut(u64, u64) -> bool,
     ) -> Result<Reencryption> {
         let _inside = fork::enter();
+        // What there is to log of the keys is logged while no connection is held.
+        cipher.look_again()?;
         let deadline = self.deadline();
-        let Some(open) = self.shared.credentials.read(deadline)? else { return Ok(Reencryption::default()) };
-        self.change(&open, deadline, |recorder| {
+        let Some(open) = self.shared.credentials.change(deadline)? else { return Ok(Reencryption::default()) };
+        let report = self.change(&open, deadline, |recorder| {
+            // Who rotates has the new key in place before this, or finds these tokens after it.
+            open.taken.call_out(|| cipher.look_again())??;
             recorder.record(entry("reencrypt", Details::new().flag("plain", plain).end()))?;
             reencrypt_all(&open, cipher, plain, &mut progress)
-        })
+        })?;
+        drop(open);
+        if report.migrated > 0
+            && let Ok(Some(open)) = self.shared.credentials.change(Deadline::after(LONGEST_WAIT))
+        {
+            open.empty_log();
+        }
+        Ok(report)
     }
 
     /// Makes a new key in place of the newest one, which stays as an earlier one, and brings every stored credential
     /// under it. If that fails, all stay readable, and [`Store::credentials_reencrypt`] does the rest.
     pub fn credentials_rotate(&self, cipher: &Cipher) -> Result<Reencryption> {
         let _inside = fork::enter();
-        let mut recorder = Recorder { store: self, deadline: self.deadline(), entry: None };
+        let mut recorder = Recorder::new(self, self.deadline());
         recorder.record(entry("rotate_key", Details::new().end()))?;
-        if let Err(error) = cipher.rotate_key() {
-            recorder.take_back();
-            return Err(error);
-        }
+        cipher.rotate_key()?;
+        recorder.keep();
         self.credentials_reencrypt(cipher, false, |_, _| true).map_err(|error| {
             error.map_message(|message| {
                 format!("there is a new key, but the credentials are not under it yet: {message}; re-encrypt them")
@@ -102,11 +118,12 @@ fn reencrypt_all(
         if !open.taken.call_out(|| progress(done, report.total))? {
             return Err(error(Status::Abandoned, "the callback stopped it; no credential was changed"));
         }
-        let new = open.first(next, [last], |row| {
-            last = open.column(row, 0)?;
-            new_token(cipher, stored(open, row, 1)?, plain, last, &mut report)
-        })?;
-        let Some(new) = new else { return Ok(report) };
+        let found =
+            open.first(next, [last], |row| Ok((open.column(row, 0)?, SecretBytes::copy_from(stored(open, row, 1)?)?)))?;
+        let Some((id, value)) = found else { return Ok(report) };
+        last = id;
+        // Outside of the gate, and with no statement under way, as it may be logged that a key cannot be read.
+        let new = open.taken.call_out(|| new_token(cipher, &value, plain, last, &mut report))??;
         if let Some(token) = new {
             let text = std::str::from_utf8(&token).unwrap_or_default();
             open.execute("UPDATE provider_credentials SET credential_value = ?1 WHERE id = ?2", params![text, last])?;
@@ -122,7 +139,7 @@ fn new_token(
     plain: bool,
     id: i64,
     report: &mut Reencryption,
-) -> Result<Option<crate::bytes::SecretBytes>> {
+) -> Result<Option<SecretBytes>> {
     if !Cipher::is_token(value) {
         if !plain {
             report.plain += 1;

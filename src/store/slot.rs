@@ -9,10 +9,11 @@
 //! waits for a connection does so outside the gate, with std's lock and condition, and a child never looks at those of
 //! its parent either.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::ErrorKind;
+use std::marker::PhantomData;
 use std::mem;
 use std::ops::Deref;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -29,6 +30,7 @@ use super::failure::{check, error};
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Source, Status};
 use crate::fork;
+use crate::log::{self, Level};
 use crate::sys::sqlite::{self, Using};
 
 /// Waits are cut into pieces of this length at most: std's clock stands still while the machine is suspended.
@@ -77,6 +79,28 @@ static REGISTRY: Mutex<Registry> = Mutex::new(Registry { generation: 0, slots: V
 thread_local! {
     /// Until when this thread waits for locks of other processes.
     static DEADLINE: Cell<Option<Deadline>> = const { Cell::new(None) };
+    /// How many connections this thread has.
+    static TAKEN: Cell<usize> = const { Cell::new(0) };
+    /// What the log is to be told when it has none any more.
+    static TO_TELL: RefCell<Vec<(Level, String)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Tells the log something, as soon as this thread has no connection: the program's sink may use the store, or fork.
+pub(super) fn tell(level: Level, message: String) {
+    if log::enabled(level) {
+        // In the last moments of a thread there is nobody to tell any more.
+        let _ = TO_TELL.try_with(|messages| messages.borrow_mut().push((level, message)));
+        tell_if_free();
+    }
+}
+
+fn tell_if_free() {
+    if TAKEN.get() > 0 {
+        return;
+    }
+    for (level, message) in TO_TELL.try_with(RefCell::take).unwrap_or_default() {
+        log::emit(level, "store", || message);
+    }
 }
 
 /// Which file is at this path; `None` if there is none.
@@ -172,7 +196,12 @@ impl Slot {
         };
         DEADLINE.set(Some(deadline));
         sqlite::take_open_error();
-        Ok(Taken { slot: self.clone(), connection: Some(connection), _using: Using::begin() })
+        Ok(Taken {
+            slot: self.clone(),
+            connection: Some(connection),
+            _using: Using::begin(),
+            _holding: Holding::begin(),
+        })
     }
 
     /// Outside the gate.
@@ -231,6 +260,25 @@ pub(super) struct Taken {
     pub(super) slot: Arc<Slot>,
     connection: Option<Connection>,
     _using: Using,
+    // The last one to be dropped: what is told then finds all else as if there had been no connection.
+    _holding: Holding,
+}
+
+/// While it lives, the log is told nothing. It stays on its thread.
+struct Holding(PhantomData<*const ()>);
+
+impl Holding {
+    fn begin() -> Holding {
+        TAKEN.set(TAKEN.get() + 1);
+        Holding(PhantomData)
+    }
+}
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        TAKEN.set(TAKEN.get() - 1);
+        tell_if_free();
+    }
 }
 
 impl Taken {

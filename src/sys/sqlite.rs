@@ -28,7 +28,8 @@ use crate::fork;
 /// The name under which connections of this library are opened.
 pub(crate) const VFS: &CStr = c"st_secrets";
 
-/// The descriptors of this library, one bit each. One with a higher number is refused.
+/// The descriptors of this library, one bit each. One with a higher number is refused. The three standard ones are never
+/// among them: where the program has closed one, SQLite puts `/dev/null` there and takes another.
 static OURS: [AtomicU64; 1024] = [const { AtomicU64::new(0) }; 1024];
 
 thread_local! {
@@ -176,7 +177,9 @@ unsafe extern "C" fn open(path: *const c_char, flags: c_int, mode: c_int) -> c_i
         }
     }
     if let Some((word, bit)) = bit(fd) {
-        word.fetch_or(bit, SeqCst);
+        if fd > libc::STDERR_FILENO {
+            word.fetch_or(bit, SeqCst);
+        }
         return fd;
     }
     match std::io::Error::last_os_error().raw_os_error() {

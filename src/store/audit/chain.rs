@@ -17,7 +17,7 @@ const MAX_FORKS: usize = 1000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Break {
-    /// It was changed after it was signed, or signed with another key.
+    /// It was changed after it was signed, or signed with another key, or it is a copy of an earlier one.
     Altered,
     /// Entries before it were removed: it follows on one that is not there.
     Missing,
@@ -132,6 +132,23 @@ fn highest(open: &Open<'_>) -> Result<i64> {
     Ok(open.first(sequence, [], |row| open.column(row, 0))?.unwrap_or(0))
 }
 
+/// What is wrong with an intact entry that does not follow on the one before it.
+fn not_in_line(open: &Open<'_>, id: i64, previous: &str, hash: &str) -> Result<Break> {
+    let parent = match previous == GENESIS {
+        true => Some(0),
+        false => open.first(
+            "SELECT id FROM audit_log WHERE id < ?1 AND entry_hash = ?2 ORDER BY id DESC LIMIT 1",
+            (id, previous),
+            |row| open.column(row, 0),
+        )?,
+    };
+    let Some(parent) = parent else { return Ok(Break::Missing) };
+    // A copy of an earlier entry is as well signed as that is, and follows on the same one.
+    let copied = "SELECT 1 FROM audit_log WHERE id > ?1 AND id < ?2 AND entry_hash = ?3 LIMIT 1";
+    let is_copy = open.first(copied, (parent, id, hash), |_| Ok(()))?.is_some();
+    Ok(if is_copy { Break::Altered } else { Break::Fork })
+}
+
 impl Walk {
     /// Checks the next entries; how many those were.
     fn page(&mut self, open: &Open<'_>) -> Result<u64> {
@@ -163,18 +180,15 @@ impl Walk {
             };
             self.key.sign(&link) == hash
         });
+        // Numbers are not given twice, and none is left out.
+        if id > self.last + 1 {
+            self.found.note(id, Break::Missing);
+        }
         if !is_signed {
             self.found.note(id, Break::Altered);
         } else if previous != self.hash {
-            let is_earlier = previous == GENESIS
-                || open
-                    .first(
-                        "SELECT 1 FROM audit_log WHERE id < ?1 AND entry_hash = ?2 ORDER BY id DESC LIMIT 1",
-                        (id, previous),
-                        |_| Ok(()),
-                    )?
-                    .is_some();
-            self.found.note(id, if is_earlier { Break::Fork } else { Break::Missing });
+            let kind = not_in_line(open, id, previous, hash)?;
+            self.found.note(id, kind);
         }
         self.found.checked += 1;
         self.last = id;

@@ -13,7 +13,8 @@ use crate::bytes::{SecretBox, SecretBytes, wipe_stack};
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Source, Status};
 use crate::files::{self, Exposure};
-use crate::log::{self, Level};
+use crate::log::Level;
+use crate::store::slot;
 
 const VARIABLE: &str = "SIMPLETUNER_AUDIT_KEY";
 const MAX_SIZE: usize = 1 << 16;
@@ -104,7 +105,7 @@ fn read(path: &Path) -> Result<Option<SecretBytes>> {
         return Err(bad_key(format!("the audit key {} is empty; restore it from a backup", path.display())));
     }
     if let Some(exposure) = Exposure::of(path, &contents.metadata) {
-        log::emit(Level::Warn, "store", || exposure.warning());
+        slot::tell(Level::Warn, exposure.warning());
     }
     Ok(Some(contents.bytes.freeze()))
 }

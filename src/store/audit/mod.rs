@@ -8,6 +8,7 @@ use rusqlite::params;
 use super::actor::{Actor, check_text};
 use super::database::{Database, Open};
 use super::schema::AUDIT_LOG;
+use super::slot::Identity;
 use super::time;
 use crate::clock::Deadline;
 use crate::error::Result;
@@ -23,11 +24,14 @@ use key::{Key, Link};
 /// What the first entry has in place of a signature before it.
 const GENESIS: &str = "genesis";
 const MAX_NAME: usize = 255;
+/// A credential as a target is its user's number, its provider's name and its own.
+const MAX_TARGET: usize = 3 * MAX_NAME;
 
 pub(super) struct Trail {
     database: Database,
     key_path: PathBuf,
-    key: RwLock<Option<Key>>,
+    /// The key, and the file whose entries it signs.
+    key: RwLock<Option<(Identity, Key)>>,
 }
 
 impl Trail {
@@ -38,13 +42,13 @@ impl Trail {
 
     /// Appends an entry and commits it; its number.
     pub(super) fn append(&self, actor: &Actor, entry: &Entry, deadline: Deadline) -> Result<i64> {
-        for (name, text) in [
-            ("event_type", Some(entry.event_type)),
-            ("action", Some(entry.action)),
-            ("target_type", entry.target_type),
-            ("target_id", entry.target_id.as_deref()),
+        for (name, text, longest) in [
+            ("event_type", Some(entry.event_type), MAX_NAME),
+            ("action", Some(entry.action), MAX_NAME),
+            ("target_type", entry.target_type, MAX_NAME),
+            ("target_id", entry.target_id.as_deref(), MAX_TARGET),
         ] {
-            text.map_or(Ok(()), |text| check_text(name, text, MAX_NAME))?;
+            text.map_or(Ok(()), |text| check_text(name, text, longest))?;
         }
         let open = self.database.write(deadline)?;
         let key = self.key(&open, deadline)?;
@@ -81,14 +85,16 @@ impl Trail {
         })
     }
 
-    /// The key, which is found, or made for a new trail, once.
+    /// The key, which is found, or made for a new trail, once for each file: one that was replaced may have come with
+    /// another key, and one that was removed left without its own.
     fn key(&self, open: &Open<'_>, deadline: Deadline) -> Result<Key> {
-        if let Some(key) = &*self.key.read() {
+        let file = open.taken.slot.identity;
+        if let Some((_, key)) = self.key.read().as_ref().filter(|(known, _)| *known == file) {
             return Ok(key.clone());
         }
         let is_new = || Ok(open.first("SELECT 1 FROM audit_log LIMIT 1", [], |_| Ok(()))?.is_none());
         let key = Key::find(&self.key_path, is_new, deadline)?;
-        *self.key.write() = Some(key.clone());
+        *self.key.write() = Some((file, key.clone()));
         Ok(key)
     }
 }

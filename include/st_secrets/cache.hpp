@@ -66,11 +66,17 @@ public:
     }
     /// The bytes under a key, or nothing.
     std::optional<Bytes> get(std::string_view key) const {
-        Result<Bytes> value = try_get(key);
-        if (value.status() == Status::not_found) {
-            return std::nullopt;
+        // Written where it is returned, not moved there: the copy would wait for what the library has just written.
+        std::optional<Bytes> value(std::in_place);
+        Failure failure;
+        st_status status = ::st_cache_get(raw_, key.data(), key.size(), value->raw(), failure.raw());
+        if (status != ST_OK) {
+            value.reset();
+            if (status != ST_NOT_FOUND) {
+                detail::raise(failure);
+            }
         }
-        return std::move(value).value();
+        return value;
     }
     Result<Bytes> try_get(std::string_view key) const noexcept {
         return detail::result_of<Bytes>([&](Bytes &value, st_error *error) {

@@ -93,7 +93,9 @@ inline void write_text(std::string &key, std::string_view text, bool quotes) {
     key += '"';
 }
 
-inline void write_float(std::string &key, double value) {
+/// A template, so that standard libraries without std::to_chars for floating point fail only where one is an argument.
+template <class Double>
+void write_float(std::string &key, Double value) {
     if (std::isnan(value)) {
         key += "nan";
         return;

@@ -52,6 +52,23 @@ public:
         return result;
     }
 
+    /// The same for a call whose failure is thrown, and whose value is written where it is returned: to move it there would
+    /// wait for what the library has just written.
+    template <class R, class Call>
+    R must(Call &&call) const {
+        R value{};
+        Failure failure;
+        if (open_) {
+            call(raw_, value, failure.raw());
+        } else {
+            failure = closed();
+        }
+        if (failure.status() != Status::ok) {
+            raise(failure);
+        }
+        return value;
+    }
+
     /// The same for a call that takes a place for bytes and gives text that is no secret.
     template <class Call>
     Result<std::string> text(Call &&call) const {

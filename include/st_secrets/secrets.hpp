@@ -68,12 +68,8 @@ public:
     [[nodiscard]] bool is_open() const noexcept { return handle_.is_open(); }
 
     /// The value of a secret.
-    Bytes get(std::string_view key) const { return try_get(key).value(); }
-    Result<Bytes> try_get(std::string_view key) const noexcept {
-        return handle_.call<Bytes>([&](const st_secrets *secrets, Bytes &value, st_error *error) {
-            ::st_secrets_get(secrets, detail::data(key), key.size(), value.raw(), error);
-        });
-    }
+    Bytes get(std::string_view key) const { return handle_.must<Bytes>(Getting{key}); }
+    Result<Bytes> try_get(std::string_view key) const noexcept { return handle_.call<Bytes>(Getting{key}); }
     /// The value of a secret, or nothing if no layer has it; other failures are thrown.
     std::optional<Bytes> find(std::string_view key) const {
         Result<Bytes> value = try_get(key);
@@ -200,6 +196,13 @@ public:
 private:
     using Handle = detail::Handle<st_secrets, ::st_secrets_free>;
     explicit Secrets(Handle handle) noexcept : handle_(std::move(handle)) {}
+
+    struct Getting {
+        std::string_view key;
+        void operator()(const st_secrets *secrets, Bytes &value, st_error *error) const noexcept {
+            ::st_secrets_get(secrets, detail::data(key), key.size(), value.raw(), error);
+        }
+    };
 
     Result<Bytes> get_known(st_status (*known)(const st_secrets *, st_bytes *, st_error *)) const noexcept {
         return handle_.call<Bytes>([&](const st_secrets *secrets, Bytes &value, st_error *error) {

@@ -123,8 +123,10 @@ func (c *Cache) GetInto(key string, buf []byte) (int, error) {
 	}
 	name, nameLen := text(key)
 	address := (*C.char)(unsafe.Pointer(unsafe.SliceData(buf)))
-	n := int(C.st_go_cache_get_into(owned.address(), name, nameLen, address, C.size_t(len(buf))))
+	var result C.int64_t
+	C.st_go_cache_get_into(owned.address(), name, nameLen, address, C.size_t(len(buf)), &result)
 	runtime.KeepAlive(owned)
+	n := int(result)
 	switch {
 	case n == C.ST_NOT_FOUND:
 		return 0, ErrNotFound // as a constant, which needs no memory either

@@ -5,14 +5,15 @@
 #include <st_secrets.h>
 
 /*
- * The number of bytes that were copied, or that would have to be; or a status. One number is what Go takes back fastest, and
- * the address of the cache is a number because Go would look at what a pointer to an unknown struct points to.
+ * `result` is the number of bytes that were copied, or that would have to be; or a status. Go takes such a result back faster
+ * than one that is returned. The address of the cache is a number because Go would look at what is behind a pointer to a struct
+ * that it does not know.
  */
-static inline int64_t st_go_cache_get_into(uintptr_t cache, const char *key, size_t key_len, char *buffer,
-                                           size_t capacity) {
+static inline void st_go_cache_get_into(uintptr_t cache, const char *key, size_t key_len, char *buffer, size_t capacity,
+                                        int64_t *result) {
     size_t len = 0;
     st_status status = st_cache_get_into((const st_cache *)cache, key, key_len, buffer, capacity, &len, NULL);
-    return status == ST_OK || status == ST_BUFFER_TOO_SMALL ? (int64_t)len : status;
+    *result = status == ST_OK || status == ST_BUFFER_TOO_SMALL ? (int64_t)len : status;
 }
 
 /* As the functions of the library, with a cgo.Handle of a function of Go, which is released by the library. */

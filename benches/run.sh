@@ -36,7 +36,7 @@ echo "The cache, through the C ABI, beside peers:"
 cargo run --quiet --release --locked --manifest-path benches/peers/Cargo.toml --target-dir build/peers -- \
     build/lib/libst_secrets.so
 
-for language in python node go; do
+for language in cpp python node go; do
     echo
     echo "From $language:"
     sh "benches/$language.sh"

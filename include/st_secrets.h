@@ -226,6 +226,17 @@ typedef struct st_cipher st_cipher;
  * - `cache_ttl`, `miss_ttl`: seconds above 0 for which it is remembered that a layer of the program has a value, or that it
  *   has none; default 300 and 5. Environment and file are asked on every get.
  *
+ * Keys of a cache of the program's own (`st_cache_open`):
+ *
+ * - `default_ttl`: seconds for which an entry lives unless it is stored with another time; default 300
+ * - `max_size`: a whole number, the entries that are held at most; default 1000
+ * - `cleanup_interval`: seconds above 0, how often expired entries are cleared away; default 60
+ * - `soft_ttl`: seconds after which the first caller of `st_cache_get_or_load` or `st_cache_load_begin` is to load an entry anew,
+ *   while the others still get the old value; default never
+ * - `ttl_jitter`: 0 to 1, by which part of its times an entry may expire earlier, so that what was stored together does not
+ *   expire together; default 0
+ * - `absent_ttl`: seconds for which it is remembered that a load found no value; default 0, not at all
+ *
  * Keys of a cipher, beside `strict_permissions` and `timeout`:
  *
  * - `key`: text, the secret that the key is derived from, in place of any file or variable
@@ -449,7 +460,7 @@ typedef struct st_cache_counts {
      */
     double default_ttl;
     /**
-     * Reads that found a value.
+     * Reads that found a value, or that it is remembered that there is none.
      */
     uint64_t hits;
     /**
@@ -909,6 +920,15 @@ st_status st_cache_new(double default_ttl,
                        struct st_error *error);
 
 /**
+ * Makes a cache as `st_cache_new` does, with settings: the keys `default_ttl`, `max_size`, `cleanup_interval`,
+ * `soft_ttl`, `ttl_jitter` and `absent_ttl` of `config`, which is copied and may be NULL for every default. Free it with
+ * `st_cache_free`.
+ */
+st_status st_cache_open(const struct st_config *config,
+                        struct st_cache **out,
+                        struct st_error *error);
+
+/**
  * Frees a cache with all that it holds; what callers hold of it stays. No other thread may be using it. NULL and
  * the built-in caches are fine, and stay.
  */
@@ -1042,7 +1062,7 @@ st_status st_cache_invalidate_user(int64_t user_id,
  * Finds the value under `key`, or else has `load` find it and stores that. Whoever else asks for the key meanwhile waits
  * for this load, each for `timeout` seconds at most (`INFINITY`: for ever). `load` is called with `context` on this
  * thread before this function returns, with no lock held; it answers as `st_load_fn` says. A failure is handed to all
- * who wait, and is not stored. If the key is written or invalidated meanwhile, the callers get the value, but it is
+ * who wait, and is not stored, save that an `absent_ttl` of the cache has it remembered that there is no value. If the key is written or invalidated meanwhile, the callers get the value, but it is
  * not stored.
  *
  * `out` may be NULL for a caller that only wants the value to be in the cache, as for objects.
@@ -1074,6 +1094,7 @@ st_status st_cache_get_or_load(const struct st_cache *cache,
  * of the parent are void.
  *
  * `ST_TIMEOUT`: the other caller did not end in time. If it ended with a failure, that is the error here.
+ * `ST_NOT_FOUND`: it is remembered that there is no value.
  */
 st_status st_cache_load_begin(const struct st_cache *cache,
                               const void *key,
@@ -1111,7 +1132,8 @@ st_status st_cache_load_finish_object(const struct st_cache *cache,
 
 /**
  * Ends a lease without a value: all who wait get the status `why` (not `ST_OK`) and the message (UTF-8, copied; NULL
- * with 0 is none), which must not hold a secret. Nothing is stored.
+ * with 0 is none), which must not hold a secret. Nothing is stored, save that an `absent_ttl` of the cache has an
+ * `ST_NOT_FOUND` remembered.
  *
  * `ST_ABANDONED`: the lease has ended already.
  */

@@ -25,6 +25,8 @@ enum Kind {
     /// One text, or a list of them.
     Texts,
     Count,
+    /// From 0 to 1.
+    Fraction,
 }
 
 impl Kind {
@@ -37,12 +39,14 @@ impl Kind {
             Kind::List => "a JSON array of texts",
             Kind::Texts => "text without NUL, CR or LF, or a JSON array of such texts",
             Kind::Count => "a whole number of 1 or more",
+            Kind::Fraction => "a number between 0 and 1",
         }
     }
 }
 
 /// Every known key.
 const KEYS: &[(&str, Kind)] = &[
+    ("absent_ttl", Kind::Lifetime),
     ("audit_database", Kind::Text),
     ("aws_endpoint_url", Kind::Text),
     ("aws_profile", Kind::Text),
@@ -51,7 +55,9 @@ const KEYS: &[(&str, Kind)] = &[
     ("aws_version_id", Kind::Text),
     ("aws_version_stage", Kind::Text),
     ("cache_ttl", Kind::Lifetime),
+    ("cleanup_interval", Kind::Seconds),
     ("database", Kind::Text),
+    ("default_ttl", Kind::Lifetime),
     ("env_prefix", Kind::Text),
     ("file_path", Kind::Text),
     ("generate", Kind::Flag),
@@ -59,13 +65,16 @@ const KEYS: &[(&str, Kind)] = &[
     ("key_file", Kind::Text),
     ("max_attempts", Kind::Count),
     ("max_backoff", Kind::Lifetime),
+    ("max_size", Kind::Count),
     ("max_stale", Kind::Lifetime),
     ("miss_ttl", Kind::Lifetime),
     ("previous_keys", Kind::List),
     ("providers", Kind::List),
+    ("soft_ttl", Kind::Lifetime),
     ("state_dir", Kind::Text),
     ("strict_permissions", Kind::Flag),
     ("timeout", Kind::Seconds),
+    ("ttl_jitter", Kind::Fraction),
     ("vault_auth", Kind::Text),
     ("vault_auth_mount", Kind::Text),
     ("vault_ca_cert", Kind::Text),
@@ -91,6 +100,7 @@ enum Setting {
     Seconds(f64),
     List(Vec<String>),
     Count(u32),
+    Fraction(f64),
 }
 
 /// Some settings are secrets.
@@ -99,12 +109,12 @@ impl Drop for Setting {
         match self {
             Setting::Text(text) => text.zeroize(),
             Setting::List(list) => list.zeroize(),
-            Setting::Flag(_) | Setting::Seconds(_) | Setting::Count(_) => {}
+            Setting::Flag(_) | Setting::Seconds(_) | Setting::Count(_) | Setting::Fraction(_) => {}
         }
     }
 }
 
-/// Settings for a secrets manager, a cipher or a store. What is not set has its default, as the README's table lists them.
+/// Settings for a secrets manager, a cipher, a store or a cache. What is not set has its default, as the README's table lists them.
 #[derive(Clone, Default)]
 pub struct Config {
     settings: BTreeMap<&'static str, Setting>,
@@ -130,6 +140,7 @@ impl Config {
             }
             Kind::Texts => texts_setting(vec![value.to_owned()]),
             Kind::Count => value.trim().parse().ok().and_then(count_setting),
+            Kind::Fraction => value.trim().parse().ok().and_then(fraction_setting),
         };
         self.settings.insert(name, setting.ok_or_else(|| wrong_type(name, kind))?);
         Ok(())
@@ -160,6 +171,7 @@ impl Config {
                 (Kind::Texts, Value::String(text)) => texts_setting(vec![text]),
                 (Kind::Texts, value @ Value::Array(_)) => serde_json::from_value(value).ok().and_then(texts_setting),
                 (Kind::Count, Value::Number(number)) => number.as_u64().and_then(count_setting),
+                (Kind::Fraction, Value::Number(number)) => number.as_f64().and_then(fraction_setting),
                 _ => None,
             };
             settings.insert(name, setting.ok_or_else(|| wrong_type(name, kind))?);
@@ -194,6 +206,13 @@ impl Config {
     pub(crate) fn count(&self, key: &str, default: u32) -> u32 {
         match self.settings.get(key) {
             Some(Setting::Count(count)) => *count,
+            _ => default,
+        }
+    }
+
+    pub(crate) fn fraction(&self, key: &str, default: f64) -> f64 {
+        match self.settings.get(key) {
+            Some(Setting::Fraction(fraction)) => *fraction,
             _ => default,
         }
     }
@@ -250,6 +269,10 @@ fn texts_setting(mut texts: Vec<String>) -> Option<Setting> {
 
 fn count_setting(count: u64) -> Option<Setting> {
     u32::try_from(count).ok().filter(|count| *count > 0).map(Setting::Count)
+}
+
+fn fraction_setting(fraction: f64) -> Option<Setting> {
+    (0.0..=1.0).contains(&fraction).then_some(Setting::Fraction(fraction))
 }
 
 fn lifetime_setting(seconds: f64) -> Option<Setting> {

@@ -22,6 +22,8 @@ type nativeCache struct {
 	cache *C.st_cache
 	// The list of what a cache of Go's values let go of; nil for others.
 	dropped *C.st_go_dropped
+	// Whether an entry may have to be loaded anew while it is still served, or may be known to be absent.
+	refreshes bool
 }
 
 // address is where the cache is, as a number.
@@ -59,8 +61,25 @@ func newCache(defaultTTL time.Duration, maxSize int, cleanupInterval time.Durati
 	if ofValues {
 		owned.dropped = C.st_go_dropped_new()
 	}
+	return ownedCache(owned), nil
+}
+
+// OpenCache makes a cache with settings; those that [NewCache] has no place for are "soft_ttl", after which the first to
+// [Cache.GetOrLoad] a value loads it anew while the others still get the old one, "absent_ttl", for which a load's
+// [ErrNotFound] is remembered, and "ttl_jitter".
+func OpenCache(settings Settings) (*Cache, error) {
+	c := newCall()
+	defer c.end()
+	out := (**C.st_cache)(unsafe.Pointer(&c.handle))
+	if err := settings.open(c, func(config *C.st_config) C.st_status { return C.st_cache_open(config, out, &c.err) }); err != nil {
+		return nil, err
+	}
+	return ownedCache(&nativeCache{cache: *out, refreshes: true}), nil
+}
+
+func ownedCache(owned *nativeCache) *Cache {
 	runtime.AddCleanup(owned, nativeCache.free, *owned)
-	return cacheOf(owned), nil
+	return cacheOf(owned)
 }
 
 func cacheOf(owned *nativeCache) *Cache {

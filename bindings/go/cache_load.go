@@ -40,6 +40,8 @@ type lease struct {
 	outcome C.int32_t
 	number  C.uint64_t
 	value   []byte
+	// Whether the value is there, though there is a lease to load it anew.
+	isOld bool
 }
 
 // lease asks for the value or the lease. With 0 seconds it does not wait for another's load.
@@ -47,9 +49,11 @@ func (n *nativeCache) lease(key string, timeout float64) (lease, error) {
 	call := newCall()
 	defer n.end(call)
 	name, nameLen := text(key)
-	value, err := call.copied(C.st_cache_load_begin(n.cache, unsafe.Pointer(name), nameLen, C.double(timeout), C.double(math.Inf(1)),
-		&call.outcome, &call.bytes, &call.number, &call.err))
-	return lease{n, call.outcome, call.number, value}, err
+	status := C.st_cache_load_begin(n.cache, unsafe.Pointer(name), nameLen, C.double(timeout), C.double(math.Inf(1)),
+		&call.outcome, &call.bytes, &call.number, &call.err)
+	isOld := call.outcome == C.ST_LOAD_LEADER && call.bytes.data != nil
+	value, err := call.copied(status)
+	return lease{n, call.outcome, call.number, value, isOld}, err
 }
 
 // longestWait is for how long a goroutine waits for another's load if its caller has gone and named no deadline.
@@ -113,13 +117,16 @@ func (l lease) load(ctx context.Context, key string, function func(ctx context.C
 // GetOrLoad is a copy of the bytes under the key or else has the function find them, and stores them. However many ask for
 // the key meanwhile, the function is called once, with the context of the first; the others wait, each as long as its own
 // context allows. A failure is handed to all who wait and not stored; if the first one is cancelled, the next one loads.
+// Where an old value may still be served, that comes before a failure.
 func (c *Cache) GetOrLoad(ctx context.Context, key string, load Load) ([]byte, error) {
-	if value, err := c.Get(key); err != ErrNotFound {
-		return value, err
-	}
 	owned := c.owned.Load()
 	if owned == nil {
 		return nil, ErrClosed
+	}
+	if !owned.refreshes {
+		if value, err := c.Get(key); err != ErrNotFound {
+			return value, err
+		}
 	}
 	given, err := owned.begin(ctx, key)
 	if err != nil || given.outcome == C.ST_LOAD_HIT {
@@ -134,10 +141,13 @@ func (c *Cache) GetOrLoad(ctx context.Context, key string, load Load) ([]byte, e
 		value = loaded
 		return err
 	})
-	if err != nil {
-		return nil, err
+	switch {
+	case err == nil:
+		return value, nil
+	case given.isOld:
+		return given.value, nil
 	}
-	return value, nil
+	return nil, err
 }
 
 // finish ends the lease with a value. That its time was over is no failure: the value is as good as it was.

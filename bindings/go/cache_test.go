@@ -172,6 +172,41 @@ func TestAFailureReachesAllWhoWaitAndIsNotKept(t *testing.T) {
 	equal(t, string(value), "now")
 }
 
+func TestAnOldValueComesBeforeAFailure(t *testing.T) {
+	cache, err := OpenCache(Settings{"soft_ttl": 0.01, "absent_ttl": time.Minute, "ttl_jitter": 0.5, "max_size": 10})
+	must(t, err)
+	defer cache.Close()
+	must(t, cache.Set("a", []byte("old"), DefaultTTL))
+	must(t, cache.Set("empty", nil, DefaultTTL))
+	time.Sleep(20 * time.Millisecond)
+	loads := 0
+	fails := func(context.Context, string) ([]byte, time.Duration, error) {
+		loads++
+		return nil, 0, errors.New("the database is away")
+	}
+	for key, old := range map[string]string{"a": "old", "empty": ""} {
+		value, err := cache.GetOrLoad(background, key, fails)
+		must(t, err)
+		equal(t, string(value), old)
+	}
+	equal(t, loads, 2)
+	value, err := cache.GetOrLoad(background, "a", load(object{"value": "new"}, new(bool)))
+	must(t, err)
+	equal(t, string(value), "new")
+
+	none := func(context.Context, string) ([]byte, time.Duration, error) {
+		loads++
+		return nil, 0, ErrNotFound
+	}
+	for range 2 {
+		_, err = cache.GetOrLoad(background, "nowhere", none)
+		expect(t, err, ErrNotFound)
+	}
+	equal(t, loads, 3)
+	_, err = OpenCache(Settings{"ttl_jitter": 2})
+	expect(t, err, ErrConfig)
+}
+
 func TestIfTheFirstIsCancelledTheNextOneLoads(t *testing.T) {
 	cache := newTestCache(t, 10)
 	ctx, cancel := context.WithCancel(background)

@@ -2,6 +2,7 @@
 #ifndef ST_SECRETS_CACHE_HPP
 #define ST_SECRETS_CACHE_HPP
 
+#include "config.hpp"
 #include "lease.hpp"
 #include "loader.hpp"
 
@@ -28,6 +29,19 @@ public:
         Failure failure;
         if (::st_cache_new(options.default_ttl.count(), options.max_size, options.cleanup_interval.count(), &raw,
                            failure.raw()) != ST_OK) {
+            return failure;
+        }
+        return Cache(raw);
+    }
+    /// With settings, those among them that a `CacheOptions` has not: `st::Config().max_size(100).soft_ttl(30s).absent_ttl(5s)`.
+    static Cache open(const Config &config) { return try_open(config).value(); }
+    static Result<Cache> try_open(const Config &config) noexcept {
+        if (config.error().status() != Status::ok) {
+            return config.error();
+        }
+        st_cache *raw = nullptr;
+        Failure failure;
+        if (::st_cache_open(config.raw(), &raw, failure.raw()) != ST_OK) {
             return failure;
         }
         return Cache(raw);
@@ -123,12 +137,15 @@ public:
 
     /// The bytes under a key; or else what `load(key)` or `load(key, st::Reply &)` answers, as for a layer of `Secrets`,
     /// which is stored. It is called once, however many threads ask; the others wait, each up to its own timeout. What it
-    /// throws goes to the caller whose `load` it was; the others get the failure. No failure is stored.
+    /// throws goes to the caller whose `load` it was, unless there is an old value that may still be served; the others get the
+    /// failure. No failure is stored.
     template <class F>
     Bytes get_or_load(std::string_view key, F &&load, Seconds timeout = forever) const {
         detail::Loader<F> loader(load);
         auto value = detail::load_bytes(raw_, key, loader, timeout);
-        loader.rethrow();
+        if (!value) {
+            loader.rethrow();
+        }
         return std::move(value).value();
     }
     template <class F>
@@ -142,7 +159,9 @@ public:
                                          Seconds timeout = forever) const {
         detail::ObjectLoader<F> loader(load, ttl);
         auto value = detail::load_object(raw_, key, loader, timeout);
-        loader.rethrow();
+        if (!value) {
+            loader.rethrow();
+        }
         return std::move(value).value();
     }
     template <class F>

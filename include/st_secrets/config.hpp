@@ -11,7 +11,7 @@
 
 namespace st {
 
-/// Settings for `Secrets`, `Cipher` and `Store`: `st::Config().file_path("~/s.json").timeout(5s)`. The README lists what
+/// Settings for `Secrets`, `Cipher`, `Store` and `Cache`: `st::Config().file_path("~/s.json").timeout(5s)`. The README lists what
 /// they mean. A setting that is refused is the failure of the `open` that the configuration goes to; the first one counts.
 class Config {
 public:
@@ -95,6 +95,14 @@ public:
     ST_SETTING(previous_keys, Texts, list)
     ST_SETTING(generate, bool, flag)
 
+    // Keys of a cache.
+    ST_SETTING(default_ttl, Seconds, time)
+    ST_SETTING(max_size, unsigned, number)
+    ST_SETTING(cleanup_interval, Seconds, time)
+    ST_SETTING(soft_ttl, Seconds, time)
+    ST_SETTING(ttl_jitter, double, fraction)
+    ST_SETTING(absent_ttl, Seconds, time)
+
     // Where the databases of a store are.
     ST_SETTING(state_dir, std::string_view, text)
     ST_SETTING(database, std::string_view, text)
@@ -119,6 +127,7 @@ private:
     }
     void flag(std::string_view name, bool value) noexcept { text(name, value ? "true" : "false"); }
     void number(std::string_view name, unsigned value) { text(name, std::to_string(value)); }
+    void fraction(std::string_view name, double value) noexcept { time(name, Seconds(value)); }
 
     /// Not with "%f" for fractions: its point is a comma in some locales.
     void time(std::string_view name, Seconds value) noexcept {

@@ -22,7 +22,7 @@ pub struct Loaded<V> {
     pub value: V,
     /// How long it lives.
     pub ttl: Option<Duration>,
-    /// After what time it should be loaded again, while the old value is still served.
+    /// After what time it should be loaded again, while the old value is still served; `None` is the cache's default.
     pub soft: Option<Duration>,
 }
 

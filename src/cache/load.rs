@@ -211,7 +211,8 @@ impl<V> Loads<V> {
     pub(super) fn find(&self, id: u64) -> Result<Arc<Load<V>>> {
         if self.underway.load(SeqCst) > 0 {
             let _inside = fork::enter();
-            if let Some(load) = self.map.lock().by_id.get(&id) {
+            // One that was begun before a fork is the parent's to end.
+            if let Some(load) = self.map.lock().by_id.get(&id).filter(|load| load.generation == fork::generation()) {
                 return Ok(load.clone());
             }
         }

@@ -38,6 +38,7 @@ pub use stats::Stats;
 pub use value::{Copied, Object, Value};
 
 use crate::clock;
+use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::fork;
 use key::NewKey;
@@ -64,9 +65,43 @@ pub struct Options {
     pub max_size: usize,
     /// How often expired entries are cleared away; [`Duration::MAX`] is never.
     pub cleanup_interval: Duration,
-    /// By which part of its time an entry may expire earlier, so that what was stored together does not expire
+    /// By which part of its times an entry may expire earlier, so that what was stored together does not expire
     /// together: 0 is not at all, 1 is anything down to nothing.
     pub jitter: f64,
+    /// After what time an entry that lives longer is to be loaded anew while it is still served, unless it is stored
+    /// with another; [`Duration::MAX`] is never.
+    pub soft_ttl: Duration,
+    /// How long a cache whose values can say so remembers that a load found none; zero is not at all.
+    pub absent_ttl: Duration,
+}
+
+/// 1000 entries that live for 300 s, cleared away every 60 s.
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            default_ttl: Duration::from_secs(300),
+            max_size: 1000,
+            cleanup_interval: Duration::from_secs(60),
+            jitter: 0.0,
+            soft_ttl: Duration::MAX,
+            absent_ttl: Duration::ZERO,
+        }
+    }
+}
+
+/// The keys `default_ttl`, `max_size`, `cleanup_interval`, `soft_ttl`, `ttl_jitter` and `absent_ttl`.
+impl From<&Config> for Options {
+    fn from(config: &Config) -> Options {
+        let default = Options::default();
+        Options {
+            default_ttl: config.time("default_ttl", default.default_ttl),
+            max_size: config.count("max_size", default.max_size as u32) as usize,
+            cleanup_interval: config.time("cleanup_interval", default.cleanup_interval),
+            jitter: config.fraction("ttl_jitter", default.jitter),
+            soft_ttl: config.time("soft_ttl", default.soft_ttl),
+            absent_ttl: config.time("absent_ttl", default.absent_ttl),
+        }
+    }
 }
 
 /// A cache from keys, which are any bytes, to values. It may be shared between threads, and used in a forked child.
@@ -75,6 +110,8 @@ pub struct TtlCache<V> {
     max_size: usize,
     cleanup_interval: Duration,
     jitter: f64,
+    soft_ttl: Duration,
+    absent_ttl: Duration,
     limit: Limit,
     clock: Clock,
     tags: Tags,
@@ -96,7 +133,7 @@ pub fn ttl_from_seconds(seconds: f64) -> Result<Option<Duration>> {
 impl<V: Clone + Send + Sync> TtlCache<V> {
     /// An empty cache. See [`Options`] for what the arguments mean.
     pub fn new(default_ttl: Duration, max_size: usize, cleanup_interval: Duration) -> Result<TtlCache<V>> {
-        TtlCache::with_options(Options { default_ttl, max_size, cleanup_interval, jitter: 0.0 })
+        TtlCache::with_options(Options { default_ttl, max_size, cleanup_interval, ..Options::default() })
     }
 
     /// An empty cache.
@@ -105,7 +142,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
     }
 
     fn with_clock(options: Options, clock: Clock) -> Result<TtlCache<V>> {
-        let Options { default_ttl, max_size, cleanup_interval, jitter } = options;
+        let Options { default_ttl, max_size, cleanup_interval, jitter, soft_ttl, absent_ttl } = options;
         if max_size > LARGEST {
             return Err(Error::invalid_argument(format!("`max_size` is {max_size}; it can be {LARGEST} at most")));
         }
@@ -118,6 +155,8 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
             max_size,
             cleanup_interval,
             jitter,
+            soft_ttl,
+            absent_ttl,
             limit: Limit::of(max_size),
             next_sweep: AtomicU64::new(clock.after(cleanup_interval)),
             clock,
@@ -187,7 +226,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         self.set_soft(key, value, ttl, None)
     }
 
-    /// The same; after the time `soft` the value is still served, but the next caller of [`TtlCache::get_or_load`] or
+    /// The same; after the time `soft` (`None`: the cache's) the value is still served, but the next caller of [`TtlCache::get_or_load`] or
     /// [`TtlCache::acquire`] is the one to load it again.
     pub fn set_soft(&self, key: &[u8], value: V, ttl: Option<Duration>, soft: Option<Duration>) -> Result<()> {
         self.loads.outdate(|loading| loading == key);
@@ -224,15 +263,20 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
     }
 
     fn deadlines(&self, tag: u32, now: u64, ttl: Option<Duration>, soft: Option<Duration>) -> Deadlines {
-        let mut ttl = ttl.unwrap_or(self.default_ttl);
-        if self.jitter > 0.0 && ttl != Duration::MAX {
+        let mut part = 1.0;
+        if self.jitter > 0.0 {
             // Differs from entry to entry and from time to time; nothing more is asked of it.
             let random = (u64::from(tag) << 32 ^ now).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40;
-            ttl = ttl.mul_f64(1.0 - self.jitter * (random as f64 / (1u64 << 24) as f64));
+            part -= self.jitter * (random as f64 / (1u64 << 24) as f64);
         }
-        let after = |time| if time == Duration::MAX { NEVER } else { now.saturating_add(time::nanoseconds(time)) };
-        let hard = after(ttl);
-        Deadlines { soft: soft.map(after).filter(|soft| *soft < hard), hard }
+        let after = |time: Duration| match time {
+            Duration::MAX => NEVER,
+            _ if part < 1.0 => now.saturating_add(time::nanoseconds(time.mul_f64(part))),
+            _ => now.saturating_add(time::nanoseconds(time)),
+        };
+        let hard = after(ttl.unwrap_or(self.default_ttl));
+        let soft = after(soft.unwrap_or(self.soft_ttl));
+        Deadlines { soft: (soft < hard).then_some(soft), hard }
     }
 
     /// Removes an entry; whether there was one whose time was not over. A load of this key that is under way is not

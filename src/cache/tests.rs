@@ -12,7 +12,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 fn steered(max_size: usize, jitter: f64, interval: Duration) -> (TtlCache<u64>, Arc<AtomicU64>) {
     let time = Arc::new(AtomicU64::new(1));
-    let options = Options { default_ttl: MINUTE, max_size, cleanup_interval: interval, jitter };
+    let options = Options { default_ttl: MINUTE, max_size, cleanup_interval: interval, jitter, ..Options::default() };
     (TtlCache::with_clock(options, Clock::Steered(time.clone())).unwrap(), time)
 }
 
@@ -26,7 +26,7 @@ fn absurd_arguments_are_refused() {
     assert_eq!(ttl_from_seconds(1e300).unwrap(), Some(Duration::MAX));
     let error = TtlCache::<u64>::new(MINUTE, usize::MAX, MINUTE).err().unwrap();
     assert_eq!(error.status(), Status::InvalidArgument);
-    let options = Options { default_ttl: MINUTE, max_size: 1, cleanup_interval: MINUTE, jitter: f64::NAN };
+    let options = Options { jitter: f64::NAN, ..Options::default() };
     assert_eq!(TtlCache::<u64>::with_options(options).err().unwrap().status(), Status::InvalidArgument);
 }
 

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Loaded, TtlCache};
 use crate::bytes::SharedBytes;
@@ -19,6 +20,8 @@ pub enum Value {
     Bytes(SharedBytes),
     /// Anything else. It is dropped by the last holder, with no lock of the cache held.
     Object(Object),
+    /// The knowledge that there is none.
+    Absent,
 }
 
 /// An object that several holders share.
@@ -57,11 +60,22 @@ impl Value {
         SharedBytes::copy_from(bytes).map(Value::Bytes)
     }
 
+    /// Whether it is anything but the knowledge that there is none.
+    pub fn is_present(&self) -> bool {
+        !matches!(self, Value::Absent)
+    }
+
+    /// An error of status [`Status::NotFound`] where it is the knowledge that there is none.
+    pub fn must_be_present(&self) -> Result<()> {
+        if self.is_present() { Ok(()) } else { Err(absent()) }
+    }
+
     /// The bytes; an error if it is an object.
     pub fn into_bytes(self) -> Result<SharedBytes> {
         match self {
             Value::Bytes(bytes) => Ok(bytes),
             Value::Object(_) => Err(Error::new(Status::WrongType, "the value under this key is an object, not bytes")),
+            Value::Absent => Err(absent()),
         }
     }
 
@@ -70,6 +84,7 @@ impl Value {
         match self {
             Value::Object(object) => Ok(object),
             Value::Bytes(_) => Err(Error::new(Status::WrongType, "the value under this key is bytes, not an object")),
+            Value::Absent => Err(absent()),
         }
     }
 }
@@ -81,6 +96,14 @@ impl From<Loaded<SharedBytes>> for Loaded<Value> {
 }
 
 impl TtlCache<Value> {
+    /// What a load that found nothing brings: the knowledge of that, if the cache remembers it, or else a failure.
+    pub fn nothing(&self) -> Result<Loaded<Value>> {
+        match self.absent_ttl {
+            Duration::ZERO => Err(absent()),
+            ttl => Ok(Loaded { value: Value::Absent, ttl: Some(ttl), soft: None }),
+        }
+    }
+
     /// Copies the bytes under this key into the buffer, if they fit.
     pub fn get_into(&self, key: &[u8], buffer: &mut [u8]) -> Copied {
         let copied = self.with_bytes(key, |bytes| match buffer.get_mut(..bytes.len()) {
@@ -105,11 +128,13 @@ impl TtlCache<Value> {
             Value::Bytes(bytes) if bytes.len() <= SHORT => Found::Taken(take(bytes)),
             Value::Bytes(bytes) => Found::Long(bytes.clone()),
             Value::Object(_) => Found::Object,
+            Value::Absent => Found::Absent,
         })?;
         match found {
             Found::Taken(taken) => Some(Some(taken)),
             Found::Long(bytes) => Some(Some(take(&bytes))),
             Found::Object => Some(None),
+            Found::Absent => None,
         }
     }
 }
@@ -119,6 +144,11 @@ enum Found<R> {
     Taken(R),
     Long(SharedBytes),
     Object,
+    Absent,
+}
+
+fn absent() -> Error {
+    Error::new(Status::NotFound, "the load found no value for this key")
 }
 
 impl fmt::Debug for Value {
@@ -126,6 +156,7 @@ impl fmt::Debug for Value {
         match self {
             Value::Bytes(bytes) => bytes.fmt(f),
             Value::Object(_) => f.write_str("Object"),
+            Value::Absent => f.write_str("Absent"),
         }
     }
 }

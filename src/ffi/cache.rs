@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use super::bytes::copy_into;
 use super::callback::Context;
-use super::{Out, guard, guard_look_up, guard_quietly, input, null, st_bytes, st_drop_fn, st_error, st_status, text};
+use super::config::settings;
+use super::{
+    Out, guard, guard_look_up, guard_quietly, input, null, st_bytes, st_config, st_drop_fn, st_error, st_status, text,
+};
 use crate::bytes::SharedBytes;
 use crate::cache::{self, Object, TtlCache, Value, ttl_from_seconds};
 use crate::clock;
@@ -48,7 +51,7 @@ pub struct st_cache_counts {
     pub expired_count: u64,
     /// Seconds that an entry lives unless it is stored with another time.
     pub default_ttl: f64,
-    /// Reads that found a value.
+    /// Reads that found a value, or that it is remembered that there is none.
     pub hits: u64,
     /// Reads that found none.
     pub misses: u64,
@@ -86,6 +89,26 @@ pub unsafe extern "C" fn st_cache_new(
     })
 }
 
+/// Makes a cache as `st_cache_new` does, with settings: the keys `default_ttl`, `max_size`, `cleanup_interval`,
+/// `soft_ttl`, `ttl_jitter` and `absent_ttl` of `config`, which is copied and may be NULL for every default. Free it with
+/// `st_cache_free`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn st_cache_open(
+    config: *const st_config,
+    out: *mut *mut st_cache,
+    error: *mut st_error,
+) -> st_status {
+    guard(error, || {
+        // SAFETY: the caller gives NULL or a place for a pointer.
+        let out = unsafe { Out::new(out, "out") }?;
+        // SAFETY: the caller gives NULL or a configuration that no other thread changes now.
+        let options = cache::Options::from(&unsafe { settings(config) });
+        let cache: TtlCache<Value> = TtlCache::with_options(options)?;
+        out.set(Box::into_raw(Box::new(cache)).cast());
+        Ok(())
+    })
+}
+
 /// Frees a cache with all that it holds; what callers hold of it stays. No other thread may be using it. NULL and
 /// the built-in caches are fine, and stay.
 #[unsafe(no_mangle)]
@@ -93,7 +116,7 @@ pub unsafe extern "C" fn st_cache_free(cache: *mut st_cache) {
     guard_quietly(|| {
         let built_in = [cache::provider_config(), cache::user_permission()];
         if !cache.is_null() && !built_in.iter().any(|built_in| ptr::addr_eq(*built_in, cache)) {
-            // SAFETY: the caller gives back what `st_cache_new` made, once.
+            // SAFETY: the caller gives back what `st_cache_new` or `st_cache_open` made, once.
             drop(unsafe { Box::from_raw(cache.cast::<TtlCache<Value>>()) });
         }
     });
@@ -154,7 +177,7 @@ pub unsafe extern "C" fn st_cache_get(
         let out = unsafe { Out::new(out, "out") }?;
         // SAFETY: the caller gives readable bytes of this length, and a live cache.
         let (cache, key) = unsafe { (live(cache)?, key_of(key, key_len)?) };
-        let Some(value) = cache.get(key) else { return Ok(false) };
+        let Some(value) = cache.get(key).filter(Value::is_present) else { return Ok(false) };
         out.set(value.into_bytes()?.into());
         Ok(true)
     })
@@ -204,7 +227,7 @@ pub unsafe extern "C" fn st_cache_get_object(
         let out = unsafe { Out::new(out, "out") }?;
         // SAFETY: the caller gives readable bytes of this length, and a live cache.
         let (cache, key) = unsafe { (live(cache)?, key_of(key, key_len)?) };
-        let Some(value) = cache.get(key) else { return Ok(false) };
+        let Some(value) = cache.get(key).filter(Value::is_present) else { return Ok(false) };
         let object = value.into_object()?;
         let pointer = object.downcast_ref::<Context>().map_or(ptr::null_mut(), Context::pointer);
         out.set(st_object { object: pointer, owner: Box::into_raw(Box::new(object)).cast() });

@@ -20,7 +20,7 @@ pub const ST_LOAD_BUSY: i32 = 3;
 /// Finds the value under `key`, or else has `load` find it and stores that. Whoever else asks for the key meanwhile waits
 /// for this load, each for `timeout` seconds at most (`INFINITY`: for ever). `load` is called with `context` on this
 /// thread before this function returns, with no lock held; it answers as `st_load_fn` says. A failure is handed to all
-/// who wait, and is not stored. If the key is written or invalidated meanwhile, the callers get the value, but it is
+/// who wait, and is not stored, save that an `absent_ttl` of the cache has it remembered that there is no value. If the key is written or invalidated meanwhile, the callers get the value, but it is
 /// not stored.
 ///
 /// `out` may be NULL for a caller that only wants the value to be in the cache, as for objects.
@@ -50,7 +50,7 @@ pub unsafe extern "C" fn st_cache_get_or_load(
         let value = cache.get_or_load(key, timeout, |remaining| {
             match callback::ask(load, context, key, remaining, Keep::Cached)? {
                 Some((Kept::Cached(value), ttl)) => Ok(Loaded { value, ttl, soft: None }),
-                _ => Err(Error::new(Status::NotFound, "the load found no value for this key")),
+                _ => cache.nothing(),
             }
         })?;
         if let Some(out) = out {
@@ -74,6 +74,7 @@ pub unsafe extern "C" fn st_cache_get_or_load(
 /// of the parent are void.
 ///
 /// `ST_TIMEOUT`: the other caller did not end in time. If it ended with a failure, that is the error here.
+/// `ST_NOT_FOUND`: it is remembered that there is no value.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_cache_load_begin(
     cache: *const st_cache,
@@ -95,7 +96,10 @@ pub unsafe extern "C" fn st_cache_load_begin(
         let (cache, key) = unsafe { (live(cache)?, key_of(key, key_len)?) };
         let (timeout, lease_ttl) = (clock::seconds("timeout", timeout)?, clock::seconds("lease_ttl", lease_ttl)?);
         let (result, found) = match cache.acquire(key, timeout, lease_ttl)? {
-            Acquired::Hit(found) => (ST_LOAD_HIT, Some(found)),
+            Acquired::Hit(found) => {
+                found.must_be_present()?;
+                (ST_LOAD_HIT, Some(found))
+            }
             Acquired::Lead(owned, old) => {
                 lease.set(owned.into_number());
                 (ST_LOAD_LEADER, old)
@@ -150,7 +154,8 @@ pub unsafe extern "C" fn st_cache_load_finish_object(
 }
 
 /// Ends a lease without a value: all who wait get the status `why` (not `ST_OK`) and the message (UTF-8, copied; NULL
-/// with 0 is none), which must not hold a secret. Nothing is stored.
+/// with 0 is none), which must not hold a secret. Nothing is stored, save that an `absent_ttl` of the cache has an
+/// `ST_NOT_FOUND` remembered.
 ///
 /// `ST_ABANDONED`: the lease has ended already.
 #[unsafe(no_mangle)]
@@ -171,7 +176,11 @@ pub unsafe extern "C" fn st_cache_load_abandon(
             // SAFETY: the caller gives readable text of this length.
             false => unsafe { text("message", message, len) }?,
         };
-        cache.load_abandon(lease, Error::new(status, message))
+        let nothing = if status == Status::NotFound { cache.nothing().ok() } else { None };
+        match nothing {
+            Some(nothing) => cache.load_finish(lease, nothing),
+            None => cache.load_abandon(lease, Error::new(status, message)),
+        }
     })
 }
 

@@ -18,6 +18,17 @@ use crate::config::Config;
 /// - `cache_ttl`, `miss_ttl`: seconds above 0 for which it is remembered that a layer of the program has a value, or that it
 ///   has none; default 300 and 5. Environment and file are asked on every get.
 ///
+/// Keys of a cache of the program's own (`st_cache_open`):
+///
+/// - `default_ttl`: seconds for which an entry lives unless it is stored with another time; default 300
+/// - `max_size`: a whole number, the entries that are held at most; default 1000
+/// - `cleanup_interval`: seconds above 0, how often expired entries are cleared away; default 60
+/// - `soft_ttl`: seconds after which the first caller of `st_cache_get_or_load` or `st_cache_load_begin` is to load an entry anew,
+///   while the others still get the old value; default never
+/// - `ttl_jitter`: 0 to 1, by which part of its times an entry may expire earlier, so that what was stored together does not
+///   expire together; default 0
+/// - `absent_ttl`: seconds for which it is remembered that a load found no value; default 0, not at all
+///
 /// Keys of a cipher, beside `strict_permissions` and `timeout`:
 ///
 /// - `key`: text, the secret that the key is derived from, in place of any file or variable

@@ -72,7 +72,7 @@ impl Store {
         match loaded {
             Value::Bytes(config) => Ok(config),
             // The program put something of its own there.
-            Value::Object(_) => self.load(provider, deadline),
+            Value::Object(_) | Value::Absent => self.load(provider, deadline),
         }
     }
 

@@ -251,7 +251,7 @@ fn is_fresh(looked: &AtomicU64, writes: &AtomicU64) -> bool {
 fn bytes(value: Value) -> Option<SharedBytes> {
     match value {
         Value::Bytes(config) => Some(config),
-        Value::Object(_) => None,
+        Value::Object(_) | Value::Absent => None,
     }
 }
 

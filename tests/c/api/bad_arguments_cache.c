@@ -81,6 +81,23 @@ static st_status load(void *context, const char *key, size_t key_len, double tim
     return st_reply_bytes(reply, "v", 1, 1.0);
 }
 
+static void opening(void) {
+    st_cache *none = cache;
+    BAD(st_cache_open(NULL, NULL, &error), "`out`");
+    st_config *config = st_config_new();
+    const char *const wrong[][2] = {
+        {"max_size", "0"}, {"max_size", "2.5"}, {"default_ttl", "-1"}, {"cleanup_interval", "0"}, {"soft_ttl", "nan"},
+        {"ttl_jitter", "1.5"}, {"ttl_jitter", "-0.1"}, {"ttl_jitter", "nan"}, {"absent_ttl", "soon"},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        CHECK_FAILS(st_config_set(config, wrong[i][0], ST_NUL, wrong[i][1], ST_NUL, &error), ST_CONFIG, wrong[i][0]);
+    }
+    CHECK_OK(st_config_set(config, "max_size", ST_NUL, "4294967295", ST_NUL, &error));
+    BAD(st_cache_open(config, &none, &error), "`max_size`");
+    CHECK(none == NULL);
+    st_config_free(config);
+}
+
 static void loading(void) {
     st_bytes bytes;
     int32_t outcome = 9;
@@ -131,6 +148,7 @@ int main(void) {
     making();
     storing();
     looking_up();
+    opening();
     loading();
     removing();
     st_cache_free(cache);

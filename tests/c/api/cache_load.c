@@ -165,6 +165,7 @@ static void forked_child(void) {
     CHECK_OK(st_cache_load_begin(cache, "fork", ST_NUL, 0.0, INFINITY, &outcome, &value, &lease, &error));
     pid_t child = fork();
     if (child == 0) {
+        CHECK_FAILS(st_cache_load_finish(cache, lease, "v", ST_NUL, ST_TTL_DEFAULT, &error), ST_ABANDONED, "lease");
         CHECK_OK(st_cache_load_begin(cache, "fork", ST_NUL, 5.0, INFINITY, &outcome, &value, &lease, &error));
         CHECK(outcome == ST_LOAD_LEADER);
         CHECK_OK(st_cache_load_finish(cache, lease, "v", ST_NUL, ST_TTL_DEFAULT, &error));

@@ -52,6 +52,26 @@ static void the_caches_of_the_process() {
     CHECK(st::invalidate_user(7) == 1);
 }
 
+static void settings_beyond_times_and_size() {
+    st::Cache cache = st::Cache::open(st::Config().soft_ttl(10ms).absent_ttl(60s).ttl_jitter(0.25).max_size(3));
+    CHECK(cache.stats().max_size == 3);
+    int loads = 0;
+    auto none = [&](std::string_view) -> std::optional<std::string> { return ++loads, std::nullopt; };
+    THROWS(cache.get_or_load("nowhere", none), st::Status::not_found, "");
+    THROWS(cache.get_or_load("nowhere", none), st::Status::not_found, "");
+    CHECK(loads == 1);
+
+    // An old value comes before a failure.
+    cache.set("a", "old");
+    std::this_thread::sleep_for(20ms);
+    auto fails = [&](std::string_view) -> std::string { throw std::runtime_error("the database is away"); };
+    CHECK(cache.get_or_load("a", fails).view() == "old");
+    CHECK(cache.get_or_load("a", [](std::string_view) { return std::string("new"); }).view() == "new");
+    CHECK(cache.get("a")->view() == "new");
+
+    THROWS(st::Cache::open(st::Config().ttl_jitter(2.0)), st::Status::config, "ttl_jitter");
+}
+
 struct User {
     int id;
     std::string name;
@@ -173,6 +193,7 @@ int main() {
     bytes_live_for_a_time();
     entries_are_removed();
     the_caches_of_the_process();
+    settings_beyond_times_and_size();
     objects_of_any_type();
     an_object_of_other_code_is_of_another_type();
     a_missing_value_is_loaded();

@@ -342,7 +342,7 @@ mod tests {
         let error = Config::new().set("file_pat", "x").unwrap_err();
         assert_eq!(error.message(), "unknown configuration key \"file_pat\"; did you mean `file_path`?");
         let error = Config::new().set("zzzzzzzzzzzzzzzz", "x").unwrap_err();
-        assert!(error.message().contains("the known ones are audit_database, aws_"), "{error}");
+        assert!(error.message().contains("the known ones are absent_ttl, audit_database, aws_"), "{error}");
     }
 
     #[test]

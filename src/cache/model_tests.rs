@@ -126,7 +126,7 @@ fn compare(seed: u64, capacity: usize, interval: u64, operations: usize) {
         default_ttl: Duration::from_nanos(5_000),
         max_size: capacity,
         cleanup_interval: if interval == NEVER { Duration::MAX } else { Duration::from_nanos(interval) },
-        jitter: 0.0,
+        ..Options::default()
     };
     let cache = TtlCache::with_clock(options, Clock::Steered(time.clone())).unwrap();
     let mut model = Model {

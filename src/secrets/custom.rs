@@ -69,8 +69,8 @@ impl Layer for CustomLayer {
         }
         loop {
             let mut own = None;
-            let answer = self.answers.get_or_load(key.as_bytes(), request.deadline.wait(), |_| {
-                let answer = self.ask(key, request.deadline);
+            let answer = self.answers.get_or_load(key.as_bytes(), request.deadline().wait(), |_| {
+                let answer = self.ask(key, request.deadline());
                 own = Some(answer.clone());
                 let mut held = answer?;
                 let mut ttl = self.times.miss_ttl;
@@ -83,7 +83,7 @@ impl Layer for CustomLayer {
             return match (own, answer) {
                 (Some(own), _) => own,
                 // Whoever asked, for all who wait, may have had less time than we have.
-                (None, Err(error)) if error.status() == Status::Timeout && !request.deadline.has_passed() => continue,
+                (None, Err(error)) if error.status() == Status::Timeout && !request.deadline().has_passed() => continue,
                 (None, answer) => answer,
             };
         }

@@ -242,7 +242,7 @@ impl<S: DocumentSource> Layer for DocumentLayer<S> {
                     if known.asked.elapsed() < known.soft() {
                         return Ok(held);
                     }
-                    self.load_early(request.share(true).deadline)?;
+                    self.load_early(request.share(true).deadline())?;
                     // A denial has ended its use, and it may have grown too old meanwhile.
                     if let Some((_, held)) = self.recall(key) {
                         return Ok(held);
@@ -251,7 +251,7 @@ impl<S: DocumentSource> Layer for DocumentLayer<S> {
                 Instant::now().before(self.times.miss_ttl)
             }
         };
-        match self.load(since, request.deadline, request.refresh) {
+        match self.load(since, request.deadline(), request.refresh) {
             Ok(loaded) => Ok(loaded.held(key, false, false)),
             Err(error) => self.stale(key, error),
         }
@@ -270,7 +270,7 @@ impl<S: DocumentSource> Layer for DocumentLayer<S> {
     }
 
     fn refresh(&self, request: &Request) -> Result<()> {
-        self.load(Instant::now(), request.deadline, true).map(drop)
+        self.load(Instant::now(), request.deadline(), true).map(drop)
     }
 
     fn forget(&self) {
@@ -307,7 +307,7 @@ impl<S: DocumentSource> Layer for DocumentLayer<S> {
     }
 
     fn check(&self, request: &Request) -> Finding {
-        self.source.check(request.deadline)
+        self.source.check(request.deadline())
     }
 }
 

@@ -1,5 +1,6 @@
 //! What every layer of the chain can do.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::bytes::SecretBytes;
-use crate::clock::{Deadline, Instant};
+use crate::clock::{Deadline, Instant, Tick};
 use crate::error::{Result, Source};
 
 /// A value that a layer of the program gives.
@@ -73,21 +74,33 @@ impl Held {
 }
 
 /// How a layer is asked.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Request {
-    /// When the whole call has to be over.
-    pub(crate) deadline: Deadline,
+    begun: Tick,
+    timeout: Duration,
+    deadline: OnceCell<Deadline>,
     /// Look at the source now, whatever is remembered.
     pub(crate) refresh: bool,
 }
 
 impl Request {
+    /// One that begins now and has this much time.
+    pub(crate) fn new(timeout: Duration, refresh: bool) -> Request {
+        Request { begun: Tick::now(), timeout, deadline: OnceCell::new(), refresh }
+    }
+
+    /// When the whole call has to be over. Most calls never ask: they find their value at hand, and the exact time costs
+    /// more than the rest of that.
+    pub(crate) fn deadline(&self) -> Deadline {
+        *self.deadline.get_or_init(|| Deadline::after(self.timeout.saturating_sub(self.begun.elapsed())))
+    }
+
     /// The share of a remote layer: half of the time that remains where another one waits behind it.
-    pub(crate) fn share(self, others_behind: bool) -> Request {
-        let remaining = self.deadline.remaining();
+    pub(crate) fn share(&self, others_behind: bool) -> Request {
+        let remaining = self.deadline().remaining();
         match others_behind && remaining < Duration::MAX {
-            true => Request { deadline: Deadline::after(remaining / 2), ..self },
-            false => self,
+            true => Request::new(remaining / 2, self.refresh),
+            false => Request { deadline: self.deadline.clone(), ..*self },
         }
     }
 }

@@ -309,7 +309,7 @@ impl Manager {
     }
 
     pub(super) fn request(&self, timeout: Option<Duration>, refresh: bool) -> Request {
-        Request { deadline: Deadline::after(timeout.unwrap_or(self.timeout)), refresh }
+        Request::new(timeout.unwrap_or(self.timeout), refresh)
     }
 
     pub(super) fn timeout(&self) -> Duration {

@@ -108,7 +108,7 @@ fn ask(layer: &DocumentLayer<Scripted>, key: &str) -> Result<Option<Held>> {
 }
 
 fn within(time: Duration) -> Request {
-    Request { deadline: Deadline::after(time), refresh: false }
+    Request::new(time, false)
 }
 
 fn text(answer: Result<Option<Held>>) -> (String, bool) {

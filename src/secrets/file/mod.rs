@@ -106,13 +106,12 @@ impl FileLayer {
     /// The current view, from memory if it is younger than `fresh`.
     fn view(&self, fresh: Duration) -> Arc<View> {
         let mut memory = self.memory.lock();
-        let known = memory.view.clone();
-        if let (Some(looked), Some(known)) = (memory.looked, &known)
+        if let (Some(looked), Some(known)) = (memory.looked, &memory.view)
             && looked.elapsed() < fresh
         {
             return known.clone();
         }
-        let new = self.look(known.as_deref()).map(Arc::new);
+        let new = self.look(memory.view.as_deref()).map(Arc::new);
         memory.looked = Some(Tick::now());
         if let Some(new) = new {
             memory.view = Some(new.clone());
@@ -120,7 +119,7 @@ impl FileLayer {
             new.report();
             return new;
         }
-        known.unwrap_or_else(|| Arc::new(View::NoHome))
+        memory.view.clone().unwrap_or_else(|| Arc::new(View::NoHome))
     }
 
     /// What is there now, `None` if that is what `known` says.

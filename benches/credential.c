@@ -2,25 +2,12 @@
  * Times of encrypting and decrypting credentials, as medians over rounds, one "name nanoseconds" a line.
  * usage: credential
  */
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "measure.h"
 #include "st_secrets.h"
 
 enum { ROUNDS = 15, ROWS = 10000, ROW = 40 };
-
-static double now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
-}
-
-static int ascending(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
 
 static void must(st_status status, const st_error *error) {
     if (status != ST_OK) {
@@ -40,7 +27,7 @@ static st_cipher *open_cipher(void) {
 }
 
 static double median(double *rounds) {
-    qsort(rounds, ROUNDS, sizeof *rounds, ascending);
+    sort(rounds, ROUNDS);
     return rounds[ROUNDS / 2];
 }
 

@@ -3,25 +3,12 @@
  * usage: get FILE FILE_KEY ENV_KEY
  */
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "measure.h"
 #include "st_secrets.h"
 
 enum { ROUNDS = 21, CALLS = 20000 };
-
-static double now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
-}
-
-static int ascending(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
 
 static const st_secrets *secrets;
 
@@ -72,23 +59,8 @@ static void measure(const char *name, void (*call)(const char *, size_t), const 
         }
         rounds[round] = (now() - start) / CALLS;
     }
-    qsort(rounds, ROUNDS, sizeof *rounds, ascending);
+    sort(rounds, ROUNDS);
     printf("%-44s %8.1f ns\n", name, rounds[ROUNDS / 2]);
-}
-
-static long resident_kib(void) {
-    char line[128];
-    long kib = 0;
-    FILE *status = fopen("/proc/self/status", "r");
-    while (status != NULL && fgets(line, sizeof line, status) != NULL) {
-        if (sscanf(line, "VmRSS: %ld", &kib) == 1) {
-            break;
-        }
-    }
-    if (status != NULL) {
-        fclose(status);
-    }
-    return kib;
 }
 
 int main(int argc, char **argv) {

@@ -5,12 +5,10 @@
  *   remote idle KEY     what a process that has it and waits keeps: memory more than before in KiB, threads, sockets
  */
 #include <dirent.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "measure.h"
 #include "st_secrets.h"
 
 enum { ROUNDS = 21, CALLS = 20000 };
@@ -25,17 +23,6 @@ static void get(const char *key, size_t len) {
     st_bytes_free(&value);
 }
 
-static double now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
-}
-
-static int ascending(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static void cached(const char *key) {
     double rounds[ROUNDS];
     size_t len = strlen(key);
@@ -47,23 +34,8 @@ static void cached(const char *key) {
         }
         rounds[round] = (now() - start) / CALLS;
     }
-    qsort(rounds, ROUNDS, sizeof *rounds, ascending);
+    sort(rounds, ROUNDS);
     printf("%.1f %.1f\n", rounds[0], rounds[ROUNDS / 2]);
-}
-
-static long resident_kib(void) {
-    char line[128];
-    long kib = 0;
-    FILE *status = fopen("/proc/self/status", "r");
-    while (status != NULL && kib == 0 && fgets(line, sizeof line, status) != NULL) {
-        if (sscanf(line, "VmRSS: %ld", &kib) == 1) {
-            break;
-        }
-    }
-    if (status != NULL) {
-        fclose(status);
-    }
-    return kib;
 }
 
 /* How many entries a folder has whose target, for a link, begins so. */

@@ -2,11 +2,9 @@
  * Times of the store's calls, the best of several rounds each, one "name nanoseconds" a line.
  * usage: store FOLDER
  */
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "measure.h"
 #include "st_secrets.h"
 
 enum { ROUNDS = 25 };
@@ -21,12 +19,6 @@ static const char CONFIG[] =
     "\"webhook_require_signature\": true, \"webhook_allowed_ips\": [\"10.0.0.0/8\"], \"cost_limit_enabled\": true, "
     "\"cost_limit_amount\": 25.5, \"cost_limit_period\": \"daily\", \"cost_limit_action\": \"warn\"}";
 static const char KEY[] = "provider:replicate:config";
-
-static double now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
-}
 
 static void must(st_status status) {
     if (status != ST_OK) {

@@ -12,7 +12,8 @@ use crate::clock::{Deadline, Instant};
 use crate::error::{Error, Result};
 use crate::http::{self, Client, Proxy, Request, Response};
 
-const MAX_BODY: usize = 64 << 10;
+/// Credentials and their tokens are small.
+pub(super) const MAX_BODY: usize = 64 << 10;
 /// For how long an instance without metadata is taken to have none.
 const ABSENCE: Duration = Duration::from_secs(60);
 

@@ -13,7 +13,7 @@ use crate::http::retry::{Backoff, Failed, Retry};
 use crate::http::{self, Client, Proxy, Request};
 use crate::secrets::aws::environment::Environment;
 use crate::secrets::aws::fields::Fields;
-use crate::secrets::aws::metadata::{Parts, token_file};
+use crate::secrets::aws::metadata::{MAX_BODY, Parts, token_file};
 use crate::secrets::aws::names::config;
 use crate::secrets::aws::refusal::{Kind, Refusal};
 
@@ -25,7 +25,6 @@ const ECS: &str = "http://169.254.170.2";
 const CONNECT: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(5);
 const ATTEMPTS: u32 = 3;
-const MAX_BODY: usize = 64 << 10;
 
 /// An endpoint that variables name.
 #[derive(Clone, PartialEq)]

@@ -1,43 +1,16 @@
 //! Children forked while other threads are busy with the cache: none hangs, and each has what was cached.
 
+mod common;
+
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use common::fork::{fork, said_yes};
 use st_secrets::cache::{Acquired, TtlCache, Value};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const FORKS: usize = 300;
-
-/// Runs `child` in a forked child; whether it said yes, within some seconds.
-fn fork(child: impl FnOnce() -> bool) -> bool {
-    // SAFETY: the child calls `child`, which uses this library alone, and ends without running anything of the
-    // parent's.
-    let pid = unsafe { libc::fork() };
-    assert!(pid >= 0, "fork: {}", std::io::Error::last_os_error());
-    if pid == 0 {
-        let code = i32::from(!child());
-        // SAFETY: ends this process at once.
-        unsafe { libc::_exit(code) };
-    }
-    let end = Instant::now() + Duration::from_secs(20);
-    loop {
-        let mut status = 0;
-        // SAFETY: `pid` is a child of ours that was not waited for yet.
-        if unsafe { libc::waitpid(pid, &mut status, libc::WNOHANG) } == pid {
-            return libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0;
-        }
-        if Instant::now() > end {
-            // SAFETY: as above; it hangs and has to go.
-            unsafe {
-                libc::kill(pid, libc::SIGKILL);
-                libc::waitpid(pid, &mut status, 0);
-            }
-            panic!("a child hangs");
-        }
-        thread::sleep(Duration::from_micros(200));
-    }
-}
 
 fn value(text: &str) -> Value {
     Value::copy_from(text.as_bytes()).unwrap()
@@ -104,7 +77,7 @@ fn no_child_hangs_and_all_have_what_was_cached() {
             scope.spawn(move || disturb(cache, seed, stop));
         }
         let forks = std::env::var("ST_TEST_FORKS").ok().and_then(|forks| forks.parse().ok()).unwrap_or(FORKS);
-        let bad = (0..forks).filter(|_| !fork(|| use_everything(&cache))).count();
+        let bad = (0..forks).filter(|_| !said_yes(fork(|| use_everything(&cache)))).count();
         stop.store(true, Relaxed);
         assert_eq!(bad, 0, "children that missed something");
         lease.finish(value("by the parent")).unwrap();
@@ -117,7 +90,7 @@ fn a_load_may_fork() {
     let cache = TtlCache::new(MINUTE, 10, MINUTE).unwrap();
     let got = cache.get_or_load(b"key", MINUTE, |_| {
         let own = || cache.get_or_load(b"key", MINUTE, |_| Ok(value("again"))).is_err();
-        assert!(fork(|| own() && cache.get_or_load(b"other", MINUTE, |_| Ok(value("other"))).is_ok()));
+        assert!(said_yes(fork(|| own() && cache.get_or_load(b"other", MINUTE, |_| Ok(value("other"))).is_ok())));
         Ok(value("value"))
     });
     assert!(got.is_ok());

@@ -4,6 +4,7 @@ mod common;
 
 use std::fs;
 
+use common::fork::{fork, said_yes};
 use common::python::Python;
 use common::store::{cipher, entries, jobs, open, open_with};
 use common::{temp, with_file, write};
@@ -258,17 +259,8 @@ fn a_log_sink_may_use_the_store_and_fork() {
         st_secrets::log::set(st_secrets::log::Level::Warn, move |_, _, message| {
             let saved = theirs.provider_save("from the sink", "{}").map_err(|error| error.to_string());
             let listed = theirs.credential_list(None, None).map(drop).map_err(|error| error.to_string());
-            // SAFETY: the child uses this library alone, and ends without running anything of the parent's.
-            let child = unsafe { libc::fork() };
-            if child == 0 {
-                let works = theirs.provider_save("from the child", "{}").is_ok();
-                // SAFETY: ends this process at once.
-                unsafe { libc::_exit(i32::from(!works)) };
-            }
-            let mut status = 0;
-            // SAFETY: it is a child of ours that was not waited for yet.
-            unsafe { libc::waitpid(child, &mut status, 0) };
-            sink.lock().unwrap().push((message.to_owned(), saved, listed, status));
+            let works = said_yes(fork(|| theirs.provider_save("from the child", "{}").is_ok()));
+            sink.lock().unwrap().push((message.to_owned(), saved, listed, works));
         });
         let store = open(folder.path());
         store.credential_set(&key, 1, "p", "token", b"v2").unwrap();
@@ -277,10 +269,7 @@ fn a_log_sink_may_use_the_store_and_fork() {
         let seen = seen.lock().unwrap();
         let told = |file| seen.iter().any(|(message, ..)| message.contains(file));
         assert!(told("audit.key") && told("credential.key"), "{seen:?}");
-        assert!(
-            seen.iter().all(|(_, saved, listed, status)| saved.is_ok() && listed.is_ok() && *status == 0),
-            "{seen:?}"
-        );
+        assert!(seen.iter().all(|(_, saved, listed, works)| saved.is_ok() && listed.is_ok() && *works), "{seen:?}");
     });
 }
 

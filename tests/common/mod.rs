@@ -1,10 +1,10 @@
 //! What the integration tests share.
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "each test file uses its own part")]
 
+pub mod fork;
 pub mod proxy;
-pub mod servers;
-
 pub mod python;
+pub mod servers;
 pub mod store;
 
 use std::ffi::OsStr;

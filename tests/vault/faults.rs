@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use st_secrets::{Error, Manager, Status};
 
+use crate::common::fork::{fork, said_yes};
 use crate::common::proxy::{BlackHole, Fault, Proxy, Reply, closed_address};
 use crate::common::servers::bao::Bao;
 use crate::common::servers::{bao, set_variables, unique};
@@ -344,27 +345,14 @@ fn a_forked_child_reads_while_threads_of_its_parent_did() {
                     }
                 });
             }
-            let children: Vec<i32> = (0..20)
+            let children: Vec<_> = (0..20)
                 .map(|_| {
                     std::thread::sleep(Duration::from_millis(10));
-                    // SAFETY: the child does nothing but ask the library, and ends without running anything else.
-                    match unsafe { libc::fork() } {
-                        0 => {
-                            let good = refreshed(&secrets, "A").is_ok_and(|secret| **secret.value() == *b"value");
-                            // SAFETY: it ends the child at once.
-                            unsafe { libc::_exit(i32::from(!good)) }
-                        }
-                        child => child,
-                    }
+                    fork(|| refreshed(&secrets, "A").is_ok_and(|secret| **secret.value() == *b"value"))
                 })
                 .collect();
             done.store(true, Relaxed);
-            for child in children {
-                let mut status = 0;
-                // SAFETY: a child of this process, waited for once.
-                assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
-                assert_eq!(status, 0, "a child failed or was killed");
-            }
+            assert!(children.into_iter().all(said_yes), "a child failed or was killed");
         });
     });
 }

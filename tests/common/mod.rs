@@ -56,7 +56,8 @@ pub fn without_home(name: &str, variables: &[(&str, Option<&str>)], body: impl F
     run_body(&program, name, &variables, body);
 }
 
-/// Runs `body` in a process of its own with these variables (`None`: not set), as the test `name` of this file.
+/// Runs `body` in a process of its own with these variables (`None`: not set), as the test `name` of this file. Of the
+/// other variables it has none that is for AWS, Vault, a proxy or SimpleTuner.
 pub fn in_environment(name: &str, variables: &[(&str, Option<&str>)], body: impl FnOnce()) {
     run_body(&[], name, variables, body);
 }
@@ -64,6 +65,19 @@ pub fn in_environment(name: &str, variables: &[(&str, Option<&str>)], body: impl
 /// Whether this is the process that a test has for its body.
 pub fn is_test_body() -> bool {
     std::env::var_os("ST_SECRETS_TEST_BODY").is_some()
+}
+
+/// Keeps variables of the developer's or the machine's, which would change what the library does, from a process.
+pub fn undisturbed(command: &mut Command) -> &mut Command {
+    let names = std::env::vars_os().map(|(name, _)| name);
+    names.filter(|name| name.to_str().is_some_and(disturbs)).fold(command, Command::env_remove)
+}
+
+fn disturbs(name: &str) -> bool {
+    let upper = name.to_uppercase();
+    ["AWS_", "VAULT_", "BAO_", "SIMPLETUNER_", "BOTO_"].iter().any(|start| upper.starts_with(start))
+        || upper.ends_with("_PROXY")
+        || ["SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"].contains(&upper.as_str())
 }
 
 fn run_body(wrapper: &[&str], name: &str, variables: &[(&str, Option<&str>)], body: impl FnOnce()) {
@@ -74,6 +88,7 @@ fn run_body(wrapper: &[&str], name: &str, variables: &[(&str, Option<&str>)], bo
     let mut words = wrapper.iter().map(OsStr::new).chain([program.as_os_str()]);
     let mut command = Command::new(words.next().unwrap());
     command.args(words).args(["--exact", name, "--test-threads=1"]).env("ST_SECRETS_TEST_BODY", "1");
+    undisturbed(&mut command);
     for (name, value) in variables {
         match value {
             Some(value) => command.env(name, value),

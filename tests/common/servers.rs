@@ -49,31 +49,19 @@ pub use tls::Tls;
 /// Variables of a process: names and values.
 pub type Variables = Vec<(String, String)>;
 
-/// Runs `body` as [`super::in_environment`] does, as the test `name` of this file, without any variable of AWS, Vault, a proxy
-/// or SimpleTuner, with an empty folder as `HOME`, and with the variables that `prepare` gives. A panic of either fails the test.
+/// Runs `body` as [`super::in_environment`] does, as the test `name` of this file, with an empty folder as `HOME` and
+/// with the variables that `prepare` gives. A panic of either fails the test.
 pub fn in_clean_environment(name: &str, prepare: impl FnOnce() -> Variables, body: impl FnOnce()) {
     if super::is_test_body() {
         return body();
     }
     let home = super::temp();
     let given = prepare();
-    let mut variables: Vec<(String, Option<String>)> = std::env::vars_os()
-        .filter_map(|(name, _)| name.into_string().ok())
-        .filter(|name| disturbs(name))
-        .map(|name| (name, None))
-        .collect();
+    let mut variables: Vec<(String, Option<String>)> = Vec::new();
     variables.push(("HOME".into(), Some(home.path().to_str().unwrap().into())));
     variables.extend(shared().into_iter().chain(given).map(|(name, value)| (name, Some(value))));
     let variables: Vec<_> = variables.iter().map(|(name, value)| (name.as_str(), value.as_deref())).collect();
     super::in_environment(name, &variables, body);
-}
-
-/// Whether a variable of the developer's or the machine's would change what the library does.
-fn disturbs(name: &str) -> bool {
-    let upper = name.to_uppercase();
-    ["AWS_", "VAULT_", "BAO_", "SIMPLETUNER_", "BOTO_"].iter().any(|start| upper.starts_with(start))
-        || upper.ends_with("_PROXY")
-        || ["SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"].contains(&upper.as_str())
 }
 
 /// Where the shared servers that run are to be found by a process of a test's own.
@@ -100,9 +88,7 @@ pub fn unique(name: &str) -> String {
 pub fn python() -> Command {
     let mut command = Command::new(venv().join("bin/python"));
     command.current_dir(root());
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(disturbs)) {
-        command.env_remove(name);
-    }
+    super::undisturbed(&mut command);
     command
 }
 

@@ -251,9 +251,7 @@ fn program() -> Command {
         .output()
         .unwrap();
     let mut command = Command::new(PathBuf::from(String::from_utf8(python.stdout).unwrap().trim()).join("bin/bao"));
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(super::disturbs)) {
-        command.env_remove(name);
-    }
+    crate::common::undisturbed(&mut command);
     command
 }
 

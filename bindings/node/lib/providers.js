@@ -1,7 +1,7 @@
 'use strict';
 
 const { types } = require('node:util');
-const { waitFor } = require('./call.js');
+const { isThenable, waitFor } = require('./call.js');
 const { AbortError, STATUS, StSecretsError } = require('./errors.js');
 const { Secret, input } = require('./secret.js');
 
@@ -66,8 +66,8 @@ async function answerOf(provider, key, timeout, signal) {
 function answerOfSync(provider, key, timeout) {
   try {
     const value = provider.get(key, request(timeout));
-    if (!types.isPromise(value)) return answer(provider, key, value);
-    value.catch(() => {});
+    if (!isThenable(value)) return answer(provider, key, value);
+    Promise.resolve(value).catch(() => {});
     return [provider.id, key, STATUS.UNAVAILABLE, 'it answers with a promise, for which this call cannot wait: use get', 0];
   } catch (error) {
     return failed(provider, key, error);
@@ -75,7 +75,7 @@ function answerOfSync(provider, key, timeout) {
 }
 
 function request(timeout) {
-  const signal = timeout < Infinity ? AbortSignal.timeout(Math.min(timeout * 1000, 0x7fffffff)) : undefined;
+  const signal = timeout < Infinity ? AbortSignal.timeout(Math.min(Math.ceil(timeout * 1000), 0x7fffffff)) : undefined;
   return { timeout, signal };
 }
 
@@ -87,7 +87,7 @@ function answer(provider, key, value) {
 }
 
 function isValue(value) {
-  return typeof value === 'string' || value instanceof Uint8Array || value instanceof Secret;
+  return typeof value === 'string' || types.isUint8Array(value) || value instanceof Secret;
 }
 
 function failed(provider, key, error) {

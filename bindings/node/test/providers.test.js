@@ -129,3 +129,11 @@ test('several secrets and resolved credentials ask layers in JavaScript too', as
 test('the manager of the process has no layers of one thread', () => {
   assert.throws(() => st.Secrets.default.addProvider('mine', () => null), TypeError);
 });
+
+test('a timeout may be any part of a second', async (t) => {
+  world(t);
+  const secrets = manager({ mine: (key, { signal }) => (signal.aborted ? null : `value of ${key}`) }, { timeout: 2.0005 });
+  assert.equal((await secrets.get('A', { timeout: 1.2345 })).text(), 'value of A');
+  assert.equal(secrets.getSync('B', { timeout: 1.00001 }).text(), 'value of B');
+  assert.equal((await secrets.get('C')).text(), 'value of C');
+});

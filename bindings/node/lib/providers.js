@@ -49,18 +49,25 @@ function limit(provider, timeout) {
 
 async function answerOf(provider, key, timeout, signal) {
   let load = provider.underWay.get(key);
-  if (load === undefined) {
-    load = (async () => provider.get(key, request(timeout)))();
-    provider.underWay.set(key, load);
-    const end = () => provider.underWay.delete(key);
-    load.then(end, end);
-  }
+  // What is under way for longer than it was given is not waited for: it may never end.
+  if (load === undefined || load.until <= performance.now()) load = begin(provider, key, timeout);
   try {
-    return answer(provider, key, await waitFor(load, timeout, signal));
+    return answer(provider, key, await waitFor(load.promise, timeout, signal));
   } catch (error) {
     if (error instanceof AbortError && signal?.aborted) throw error;
     return failed(provider, key, error);
   }
+}
+
+function begin(provider, key, timeout) {
+  const promise = (async () => provider.get(key, request(timeout)))();
+  const load = { promise, until: performance.now() + timeout * 1000 };
+  provider.underWay.set(key, load);
+  const end = () => {
+    if (provider.underWay.get(key) === load) provider.underWay.delete(key);
+  };
+  promise.then(end, end);
+  return load;
 }
 
 function answerOfSync(provider, key, timeout) {

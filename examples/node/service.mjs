@@ -8,7 +8,7 @@ const secrets = Secrets.default;
 // A secret, and where it came from. It shows itself to nobody who does not ask for text() or bytes().
 try {
   const token = await secrets.get('HF_TOKEN', { timeout: 5, signal: AbortSignal.timeout(8000) });
-  console.log(`HF_TOKEN: ${token.length} bytes from layer ${token.info.layer}; printed it is ${token}`);
+  console.log(`HF_TOKEN: ${token.byteLength} bytes from layer ${token.info.layer}; printed it is ${token}`);
 } catch (error) {
   if (!(error instanceof StSecretsError)) throw error;
   console.error(`${error.code}: ${error.message}`);
@@ -34,7 +34,7 @@ const cipher = await Cipher.open({ key: 'only for this example' });
 const stored = await cipher.encrypt('r8_my_api_token');
 const plaintext = await cipher.decrypt(stored);
 try {
-  console.log('decrypted:', plaintext.length, 'bytes');
+  console.log('decrypted:', plaintext.byteLength, 'bytes');
 } finally {
   // Wipes it now. Where the language has it, `using plaintext = …` does so at the end of the block.
   plaintext.dispose();

@@ -2,9 +2,9 @@
 
 const { types } = require('node:util');
 const native = require('./native.js');
-const { start, waitFor } = require('./call.js');
+const { isThenable, start, throwIfAborted, waitFor } = require('./call.js');
 const { STATUS, StSecretsError, failure } = require('./errors.js');
-const { Handle, handleOf } = require('./handle.js');
+const { Handle, Opened, handleOf } = require('./handle.js');
 const { input } = require('./secret.js');
 
 const DEFAULT_TTL = -1;
@@ -22,8 +22,10 @@ let loadObject;
 /** A cache whose entries live for a time, with the least recently used one going first. */
 class Cache extends Handle {
   #external;
-  /** The loads of this thread that are under way, by key; null for one that cannot be waited for. */
+  /** The loads that this thread makes or waits for, by key; null for one that cannot be waited for yet. */
   #loads = new Map();
+  /** The promises of cached functions that are pending, by key. */
+  #pending = new Map();
   /** How often a load was begun after a miss that counts already. */
   #missedTwice = 0;
 
@@ -111,17 +113,48 @@ class Cache extends Handle {
 
   /** The bytes, which several callers may get. */
   async #load(key, load, { ttl = DEFAULT_TTL, timeout = Infinity, signal }) {
+    throwIfAborted(signal);
+    checkLoad(load, ttl, timeout);
     const name = nameOf(key);
-    let begun = native.cacheLoadBeginSync(this.#external, key, 0, LEASE_TTL);
-    if (begun[0] !== HIT && begun[0] !== LEADER) {
-      if (this.#loads.get(name)) return waitFor(this.#loads.get(name), timeout, signal);
-      begun = await start(signal, 'cacheLoadBegin', this.#external, key, timeout, LEASE_TTL);
-    }
-    const [outcome, lease, value] = begun;
+    const lead = (lease) => this.#lead(lease, async () => load(key), ttl);
+    const [outcome, lease, value] = native.cacheLoadBeginSync(this.#external, key, 0, LEASE_TTL);
     if (outcome === HIT) return value ?? this.getBytes(key);
-    const loading = this.#lead(lease, async () => load(key), ttl);
-    this.#remember(name, loading);
-    return waitFor(loading, timeout, signal);
+    if (outcome === LEADER) {
+      this.#loads.set(name, null);
+      this.#remember(name, { promise: lead(lease), callers: 0, controller: null });
+    } else if (!this.#loads.has(name)) {
+      this.#remember(name, this.#waitForOther(key, lead));
+    }
+    return this.#join(name, timeout, signal);
+  }
+
+  /** The load of another thread; if that gives up, one of this thread. */
+  #waitForOther(key, lead) {
+    const controller = new AbortController();
+    const load = { promise: null, callers: 0, controller };
+    load.promise = (async () => {
+      const begun = start(controller.signal, 'cacheLoadBegin', this.#external, key, Infinity, LEASE_TTL);
+      const [outcome, lease, value] = await begun;
+      load.controller = null;
+      return outcome === HIT ? (value ?? this.getBytes(key)) : lead(lease);
+    })();
+    return load;
+  }
+
+  async #join(name, timeout, signal) {
+    const load = this.#loads.get(name);
+    if (load === null) throw failure(STATUS.BUSY, 'the load asks for the very value that it is to bring');
+    load.callers++;
+    try {
+      return await waitFor(load.promise, timeout, signal);
+    } finally {
+      load.callers--;
+      if (load.callers === 0 && load.controller !== null) {
+        // Nobody waits for the other thread any more.
+        this.#forget(name, load);
+        load.controller.abort();
+      }
+    }
   }
 
   async #lead(lease, load, ttl) {
@@ -136,12 +169,14 @@ class Cache extends Handle {
   }
 
   /** For who asks in this thread meanwhile. */
-  #remember(name, loading) {
-    this.#loads.set(name, loading);
-    const end = () => {
-      if (this.#loads.get(name) === loading) this.#loads.delete(name);
-    };
-    loading.then(end, end);
+  #remember(name, load) {
+    this.#loads.set(name, load);
+    const end = () => this.#forget(name, load);
+    load.promise.then(end, end);
+  }
+
+  #forget(name, load) {
+    if (this.#loads.get(name) === load) this.#loads.delete(name);
   }
 
   #finish(call) {
@@ -168,8 +203,8 @@ class Cache extends Handle {
     this.#missedTwice++;
     const [outcome, lease] = native.cacheLoadBeginSync(this.#external, key, 0, Infinity);
     if (outcome !== LEADER) {
-      const loading = this.#loads.get(key);
-      if (loading) return loading;
+      const pending = this.#pending.get(key);
+      if (pending) return pending;
       throw failure(STATUS.BUSY, 'the function asks for the very result that it is to find');
     }
     const store = (value, isPromised) =>
@@ -181,14 +216,24 @@ class Cache extends Handle {
     let result;
     try {
       result = load();
-      if (!types.isPromise(result)) store(result, false);
+      if (!isThenable(result)) {
+        store(result, false);
+        return result;
+      }
     } catch (error) {
       fail(error);
     }
-    if (!types.isPromise(result)) return result;
-    const loading = result.then((value) => (store(value, true), value)).catch(fail);
-    this.#remember(key, loading);
-    return loading;
+    return this.#await(key, Promise.resolve(result).then((value) => (store(value, true), value)).catch(fail));
+  }
+
+  /** The same promise for who asks while it is pending. */
+  #await(key, promise) {
+    this.#pending.set(key, promise);
+    const end = () => {
+      if (this.#pending.get(key) === promise) this.#pending.delete(key);
+    };
+    promise.then(end, end);
+    return promise;
   }
 
   static {
@@ -197,8 +242,16 @@ class Cache extends Handle {
 }
 
 function builtin(which) {
-  builtins[which] ??= new Cache(native.cacheBuiltin(which));
+  builtins[which] ??= new Cache(new Opened(native.cacheBuiltin(which)));
   return builtins[which];
+}
+
+function checkLoad(load, ttl, timeout) {
+  if (typeof load !== 'function') throw new TypeError('load must be a function');
+  if (typeof ttl !== 'number') throw new TypeError('ttl must be a number');
+  if (typeof timeout !== 'number') throw new TypeError('timeout must be a number');
+  if (!(ttl >= 0 || ttl === DEFAULT_TTL)) throw failure(STATUS.INVALID_ARGUMENT, 'ttl must be 0 or more');
+  if (!(timeout >= 0)) throw failure(STATUS.INVALID_ARGUMENT, 'timeout must be 0 or more');
 }
 
 /** Strings and bytes that are the same key have the same name. */
@@ -207,7 +260,7 @@ function nameOf(key) {
 }
 
 function toBytes(value) {
-  if (typeof value === 'string' || value instanceof Uint8Array) return Buffer.from(value);
+  if (typeof value === 'string' || types.isUint8Array(value)) return Buffer.from(value);
   if (value === null || value === undefined) throw failure(STATUS.NOT_FOUND, 'the load brought no value');
   throw new TypeError('a load must bring a string or a Uint8Array');
 }

@@ -4,19 +4,54 @@ const native = require('./native.js');
 const { AbortError, STATUS, failure } = require('./errors.js');
 const { handleOf } = require('./handle.js');
 
+/** Refuses what is no signal, before anything is begun; true where nobody waits for anything any more. */
+function isAborted(signal) {
+  if (signal === undefined || signal === null) return false;
+  if (typeof signal !== 'object' || typeof signal.aborted !== 'boolean' || typeof signal.addEventListener !== 'function') {
+    throw new TypeError('signal must be an AbortSignal');
+  }
+  return signal.aborted;
+}
+
+function throwIfAborted(signal) {
+  if (isAborted(signal)) throw new AbortError(signal.reason);
+}
+
+/** What to call for each signal. It has one listener of ours, as Node warns of a leak where there are more than ten. */
+const listeners = new WeakMap();
+
+/** Calls `abort` with the signal; what it gives back calls that off. */
+function onAbort(signal, abort) {
+  let all = listeners.get(signal);
+  if (all === undefined) {
+    const each = new Set();
+    all = { each, listener: () => each.forEach((one) => one()) };
+    signal.addEventListener('abort', all.listener, { once: true });
+    listeners.set(signal, all);
+  }
+  all.each.add(abort);
+  return () => {
+    all.each.delete(abort);
+    if (all.each.size > 0 || listeners.get(signal) !== all) return;
+    listeners.delete(signal);
+    signal.removeEventListener('abort', all.listener);
+  };
+}
+
 /** Makes a call on another thread. With the signal the promise ends at once; a thread that is at it ends by its timeout. */
 function start(signal, name, ...args) {
-  if (signal === undefined || signal === null) return native[name](...args);
-  if (signal.aborted) return Promise.reject(new AbortError(signal.reason));
+  throwIfAborted(signal);
+  if (!signal) return native[name](...args);
   const promise = native[name](...args);
   const id = native.lastCall();
   return new Promise((resolve, reject) => {
-    const abort = () => {
+    // Whatever the signal does, there is somebody who takes what the call ends with.
+    promise.then(resolve, reject);
+    const callOff = onAbort(signal, () => {
       native.abandon(id);
       reject(new AbortError(signal.reason));
-    };
-    signal.addEventListener('abort', abort, { once: true });
-    promise.finally(() => signal.removeEventListener('abort', abort)).then(resolve, reject);
+    });
+    promise.then(callOff, callOff);
   });
 }
 
@@ -30,17 +65,16 @@ function waitFor(promise, timeout, signal) {
     const timer =
       timeout < Infinity &&
       setTimeout(() => end(reject, failure(STATUS.TIMEOUT, `it took longer than ${timeout} s`)), milliseconds);
-    const abort = () => end(reject, new AbortError(signal.reason));
     const end = (settle, value) => {
       clearTimeout(timer);
-      signal?.removeEventListener('abort', abort);
+      callOff?.();
       settle(value);
     };
-    signal?.addEventListener('abort', abort, { once: true });
     promise.then(
       (value) => end(resolve, value),
       (error) => end(reject, error),
     );
+    const callOff = signal ? onAbort(signal, () => end(reject, new AbortError(signal.reason))) : undefined;
   });
 }
 
@@ -65,4 +99,9 @@ function method(Class, name, nativeName, arity, prepare, finish = (result) => re
   }
 }
 
-module.exports = { method, start, waitFor };
+/** Whether it is to be awaited: a promise of whichever library. */
+function isThenable(value) {
+  return (typeof value === 'object' || typeof value === 'function') && value !== null && typeof value.then === 'function';
+}
+
+module.exports = { isThenable, method, start, throwIfAborted, waitFor };

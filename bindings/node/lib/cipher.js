@@ -2,7 +2,7 @@
 
 const native = require('./native.js');
 const { method, start } = require('./call.js');
-const { Handle, PROCESS, settingsText } = require('./handle.js');
+const { Handle, Opened, PROCESS, settingsText } = require('./handle.js');
 const { input, secretOf } = require('./secret.js');
 
 let ofProcess;
@@ -15,7 +15,7 @@ class Cipher extends Handle {
   }
 
   static async open(settings, { signal } = {}) {
-    return new Cipher(await start(signal, 'cipherOpen', settingsText(settings)));
+    return new Cipher(new Opened(await start(signal, 'cipherOpen', settingsText(settings))));
   }
 
   /** The cipher of the whole process. */

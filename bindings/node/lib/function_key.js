@@ -1,8 +1,11 @@
 'use strict';
 
+const { types } = require('node:util');
+
 /** A number that other languages have as a floating-point one, though it is whole: the key of 1.0 is not that of 1. */
 class Float {
   constructor(value) {
+    if (typeof value !== 'number') throw new TypeError('a Float must be a number');
     this.value = value;
   }
 }
@@ -39,10 +42,10 @@ function written(arg, within) {
 function object(arg) {
   if (arg === null) return 'null';
   if (arg instanceof Float) return float(arg.value);
-  if (arg instanceof Uint8Array) return `x"${Buffer.from(arg.buffer, arg.byteOffset, arg.length).toString('hex')}"`;
+  if (types.isUint8Array(arg)) return `x"${Buffer.from(arg.buffer, arg.byteOffset, arg.length).toString('hex')}"`;
   if (Array.isArray(arg)) return `[${Array.from(arg, (item) => written(item, true)).join(',')}]`;
   const prototype = Object.getPrototypeOf(arg);
-  if (!(arg instanceof Map) && prototype !== null && Object.getPrototypeOf(prototype) !== null) {
+  if (!types.isMap(arg) && prototype !== null && Object.getPrototypeOf(prototype) !== null) {
     throw new TypeError(`an object of class ${arg.constructor?.name} cannot be part of a cache key`);
   }
   const members = sorted(arg).map(([name, value]) => `${text(name, true)}=${written(value, true)}`);
@@ -51,7 +54,7 @@ function object(arg) {
 
 /** In the order of the bytes of their names in UTF-8. */
 function sorted(members) {
-  const entries = members instanceof Map ? [...members] : Object.entries(members);
+  const entries = types.isMap(members) ? [...members] : Object.entries(members);
   for (const [name] of entries) {
     if (typeof name !== 'string') throw new TypeError('names of values in a cache key must be strings');
   }

@@ -1,10 +1,17 @@
 'use strict';
 
-const { types } = require('node:util');
 const native = require('./native.js');
+const { Secret } = require('./secret.js');
+
+/** What the add-on opened. Users have no such thing: any other `External` in its place would be read as a handle of ours. */
+class Opened {
+  constructor(external) {
+    this.external = external;
+  }
+}
 
 /** In place of settings: the one of the process. */
-const PROCESS = Symbol('process');
+const PROCESS = new Opened(null);
 
 /** The `External` behind an object. */
 let handleOf;
@@ -14,9 +21,7 @@ class Handle {
   #external;
 
   constructor(settings, open) {
-    if (settings === PROCESS) this.#external = null;
-    else if (types.isExternal(settings)) this.#external = settings;
-    else this.#external = open(settings);
+    this.#external = settings instanceof Opened ? settings.external : open(settings);
   }
 
   static {
@@ -42,10 +47,17 @@ if (Symbol.dispose) {
 function settingsText(settings) {
   if (settings === undefined || settings === null) return null;
   if (typeof settings !== 'object') throw new TypeError('the settings must be an object');
-  return JSON.stringify(settings, (name, value) => {
-    if (typeof value === 'number' && !Number.isFinite(value)) throw new TypeError(`${name} must be a finite number`);
-    return value;
+  return jsonText(settings);
+}
+
+/** A value as JSON. What JSON has no form for, and would become something else without a word, is refused. */
+function jsonText(value) {
+  return JSON.stringify(value, function check(name, written) {
+    // A secret is redacted by now: behind `this` it is itself.
+    if (this[name] instanceof Secret) throw new TypeError(`${name || 'the value'} must not be a Secret: give its text()`);
+    if (typeof written === 'number' && !Number.isFinite(written)) throw new TypeError(`${name} must be a finite number`);
+    return written;
   });
 }
 
-module.exports = { Handle, PROCESS, handleOf, settingsText };
+module.exports = { Handle, Opened, PROCESS, handleOf, jsonText, settingsText };

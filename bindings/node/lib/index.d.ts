@@ -1,3 +1,5 @@
+/// <reference types="node" />
+
 /** Text or bytes; a `Secret` is taken as it is, without a copy in JavaScript. */
 export type Value = string | Uint8Array | Secret;
 /** A key of a cache: text, or any bytes. */
@@ -68,11 +70,13 @@ export class Secret {
   /** The value as a new Buffer, which is yours to wipe: `fill(0)`. */
   bytes(): Buffer;
   /** How many bytes it has. */
-  readonly length: number;
+  readonly byteLength: number;
   /** Where it came from; null for what was decrypted. */
   readonly info: SecretInfo | null;
   /** Wipes the value now, unless others hold it too. It cannot be read any more. */
   dispose(): void;
+  /** For `using`. */
+  [Symbol.dispose](): void;
   toString(): 'Secret(redacted)';
   toJSON(): 'Secret(redacted)';
 }
@@ -80,6 +84,8 @@ export class Secret {
 declare abstract class Handle {
   /** Calls under way end as if it were open; closing again does nothing. */
   close(): void;
+  /** For `using`. */
+  [Symbol.dispose](): void;
 }
 
 export interface GetSyncOptions {

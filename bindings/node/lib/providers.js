@@ -1,7 +1,7 @@
 'use strict';
 
 const { types } = require('node:util');
-const { waitFor } = require('./call.js');
+const { isThenable, waitFor } = require('./call.js');
 const { AbortError, STATUS, StSecretsError } = require('./errors.js');
 const { Secret, input } = require('./secret.js');
 
@@ -49,25 +49,32 @@ function limit(provider, timeout) {
 
 async function answerOf(provider, key, timeout, signal) {
   let load = provider.underWay.get(key);
-  if (load === undefined) {
-    load = (async () => provider.get(key, request(timeout)))();
-    provider.underWay.set(key, load);
-    const end = () => provider.underWay.delete(key);
-    load.then(end, end);
-  }
+  // What is under way for longer than it was given is not waited for: it may never end.
+  if (load === undefined || load.until <= performance.now()) load = begin(provider, key, timeout);
   try {
-    return answer(provider, key, await waitFor(load, timeout, signal));
+    return answer(provider, key, await waitFor(load.promise, timeout, signal));
   } catch (error) {
     if (error instanceof AbortError && signal?.aborted) throw error;
     return failed(provider, key, error);
   }
 }
 
+function begin(provider, key, timeout) {
+  const promise = (async () => provider.get(key, request(timeout)))();
+  const load = { promise, until: performance.now() + timeout * 1000 };
+  provider.underWay.set(key, load);
+  const end = () => {
+    if (provider.underWay.get(key) === load) provider.underWay.delete(key);
+  };
+  promise.then(end, end);
+  return load;
+}
+
 function answerOfSync(provider, key, timeout) {
   try {
     const value = provider.get(key, request(timeout));
-    if (!types.isPromise(value)) return answer(provider, key, value);
-    value.catch(() => {});
+    if (!isThenable(value)) return answer(provider, key, value);
+    Promise.resolve(value).catch(() => {});
     return [provider.id, key, STATUS.UNAVAILABLE, 'it answers with a promise, for which this call cannot wait: use get', 0];
   } catch (error) {
     return failed(provider, key, error);
@@ -75,7 +82,7 @@ function answerOfSync(provider, key, timeout) {
 }
 
 function request(timeout) {
-  const signal = timeout < Infinity ? AbortSignal.timeout(Math.min(timeout * 1000, 0x7fffffff)) : undefined;
+  const signal = timeout < Infinity ? AbortSignal.timeout(Math.min(Math.ceil(timeout * 1000), 0x7fffffff)) : undefined;
   return { timeout, signal };
 }
 
@@ -87,7 +94,7 @@ function answer(provider, key, value) {
 }
 
 function isValue(value) {
-  return typeof value === 'string' || value instanceof Uint8Array || value instanceof Secret;
+  return typeof value === 'string' || types.isUint8Array(value) || value instanceof Secret;
 }
 
 function failed(provider, key, error) {

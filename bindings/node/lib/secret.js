@@ -1,11 +1,14 @@
 'use strict';
 
-const { inspect } = require('node:util');
+const { inspect, types } = require('node:util');
 const native = require('./native.js');
 
 const REDACTED = 'Secret(redacted)';
 const FLAGS = { STALE: 1, CACHED: 2, DEGRADED: 4 };
 const SOURCES = ['none', 'env', 'file', 'aws', 'vault', 'custom'];
+
+/** For the constructor, which nobody else calls: any other `External` would be read as a value of ours. */
+const OWN = Symbol('own');
 
 let externalOf;
 
@@ -17,7 +20,8 @@ class Secret {
   #external;
   #info;
 
-  constructor(external) {
+  constructor(own, external) {
+    if (own !== OWN) throw new TypeError('a Secret comes from the library alone');
     this.#external = external;
   }
 
@@ -35,8 +39,8 @@ class Secret {
     return native.secretBytes(this.#external);
   }
 
-  /** How many bytes it has. */
-  get length() {
+  /** How many bytes it has. Were it called `length`, `Buffer.from` would make as many zeros of a secret. */
+  get byteLength() {
     return native.secretLength(this.#external);
   }
 
@@ -86,12 +90,14 @@ function infoOf(layer, version, source, flags, age, expiresIn) {
 
 /** What the add-on takes as a value: of a secret, the library's own bytes. */
 function input(value) {
-  return value instanceof Secret ? externalOf(value) : value;
+  if (value instanceof Secret) return externalOf(value);
+  if (types.isExternal(value)) throw new TypeError('value must be a string or a Uint8Array');
+  return value;
 }
 
 /** A secret of what the add-on gave, which is nothing for a call that was aborted. */
 function secretOf(external) {
-  return external === undefined ? undefined : new Secret(external);
+  return external === undefined ? undefined : new Secret(OWN, external);
 }
 
 module.exports = { Secret, input, secretOf };

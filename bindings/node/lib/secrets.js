@@ -1,7 +1,7 @@
 'use strict';
 
 const native = require('./native.js');
-const { method, start } = require('./call.js');
+const { method, start, throwIfAborted } = require('./call.js');
 const { STATUS, failure } = require('./errors.js');
 const { Handle, PROCESS, handleOf, settingsText } = require('./handle.js');
 const { Providers } = require('./providers.js');
@@ -42,6 +42,7 @@ class Secrets extends Handle {
   /** Finds a secret in the first layer that has it. */
   async get(key, options = {}) {
     const { signal, timeout = DEFAULT_TIMEOUT } = options;
+    throwIfAborted(signal);
     try {
       let answers = null;
       if (!this.#providers.isEmpty && !options.cachedOnly) {
@@ -75,6 +76,7 @@ class Secrets extends Handle {
 
   /** Finds several secrets; the results are those of `Promise.allSettled`, in the order of the keys. */
   async getMany(keys, { signal } = {}) {
+    throwIfAborted(signal);
     const text = keysText(keys);
     const asked = await Promise.all(keys.map((key) => Secrets.answersFor(this, key, signal)));
     const items = await start(signal, 'secretsGetMany', handleOf(this), text, keys.length, asked.flat());

@@ -1,8 +1,8 @@
 'use strict';
 
 const native = require('./native.js');
-const { method, start } = require('./call.js');
-const { Handle, PROCESS, handleOf, settingsText } = require('./handle.js');
+const { method, start, throwIfAborted } = require('./call.js');
+const { Handle, Opened, PROCESS, handleOf, jsonText, settingsText } = require('./handle.js');
 const { Secrets } = require('./secrets.js');
 const { input, secretOf } = require('./secret.js');
 
@@ -32,13 +32,14 @@ class Store extends Handle {
 
   /** The same store: what is done with it is recorded as this actor's. */
   as({ userId = NOBODY, username = null, ip = null } = {}) {
-    return new Store(native.storeAs(handleOf(this), userId, username, ip));
+    return new Store(new Opened(native.storeAs(handleOf(this), userId, username, ip)));
   }
 
   /** The user's own credential, else the secret `globalKey` of a manager. */
   async resolveCredential(which, options = {}) {
-    const { secrets = Secrets.default, signal } = options;
-    const answers = await Secrets.answersFor(secrets, which.globalKey, signal);
+    const { signal } = options;
+    throwIfAborted(signal);
+    const answers = await Secrets.answersFor(options.secrets ?? Secrets.default, which.globalKey, signal);
     return resolved(await start(signal, 'credentialResolve', ...resolveArguments(this, which, options, answers)));
   }
 
@@ -76,8 +77,9 @@ function parse(text, options) {
 
 /** A document as text: a string is taken as it is. Left out, it is none. */
 function json(value) {
-  if (value === undefined || value === null) return null;
-  return typeof value === 'string' ? value : JSON.stringify(value);
+  if (value === undefined || value === null || typeof value === 'string') return value ?? null;
+  if (typeof value !== 'object') throw new TypeError('a document must be an object, or its text');
+  return jsonText(value);
 }
 
 const ofProvider = (store, [provider]) => [store, provider];

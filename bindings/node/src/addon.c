@@ -44,6 +44,7 @@ static void finalize(napi_env env, void *state, void *hint) {
 static void close_environment(void *context) {
     environment *state = context;
     log_closed(state);
+    withdraw_calls(state);
     pthread_mutex_lock(&state->lock);
     state->alive = false;
     call *done = state->done_first;

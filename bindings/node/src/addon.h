@@ -106,6 +106,8 @@ typedef struct {
 
 bool read_text(napi_env env, napi_value value, const char *name, input *out);
 bool read_bytes(napi_env env, napi_value value, const char *name, input *out);
+/* Bytes, or those of a secret. JavaScript sees to it that an `External` is one of ours. */
+bool read_value(napi_env env, napi_value value, const char *name, input *out);
 /* ASCII text into a buffer: its length, or -1 where it does not fit or is anything else. */
 enum { SHORT_KEY = 256 };
 ptrdiff_t read_short(napi_env env, napi_value value, char *buffer, size_t capacity);
@@ -148,8 +150,9 @@ struct call {
     int64_t integers[MOST_NUMBERS];
     answer *answers;
 
-    /* A new handle, until JavaScript has it. */
+    /* A new handle, and the lease of a load, until JavaScript has them. */
     handle *made;
+    uint64_t lease;
     st_bytes bytes;
     st_secret_info info;
     bool flag;
@@ -168,23 +171,31 @@ struct call {
 };
 
 /*
+ * What a call may wait for: nothing, so that it has no form on another thread; this machine; servers; or the load of
+ * another thread's JavaScript. Each of the last three has threads of its own.
+ */
+typedef enum { QUICK, LOCAL, REMOTE, WAITS } pace;
+enum { PACES = WAITS + 1 };
+
+/*
  * A function of the library as JavaScript sees it: `name` with `Sync` makes the call at once, `name` alone on another
  * thread. Each letter of `types` is a parameter, each word of `names` its name:
  *
  * S, C, T, K: secrets, cipher, store, cache (null for the first three: that of the process); s: text; o: text or null;
- * b: bytes or text; d: number; t: number, a timeout that the wait for a thread counts against; i: integer; A: answers
+ * b: bytes or text; v: these, or a secret; d: number; t: number, a timeout that the wait for a thread counts against; i: integer; A: answers
  */
 typedef struct operation {
     const char *name;
     const char *types, *names;
     st_status (*run)(call *call);
     napi_value (*result)(napi_env env, call *call);
-    /* It waits for nothing: there is no form on another thread. */
-    bool quick;
+    pace pace;
 } operation;
 
 bool define_operations(napi_env env, napi_value exports, const operation *operations, size_t count);
 void call_free(call *finished);
+/* The environment ends: its calls that no thread has begun are not made. */
+void withdraw_calls(environment *state);
 /* The call that this thread is making. */
 extern _Thread_local call *current_call;
 

@@ -144,16 +144,18 @@ static st_status load_begin(call *call) {
     st_status status = st_cache_load_begin(HANDLE(call, 0, cache), TEXT(call, 0), call->numbers[0], call->numbers[1],
                                            &outcome, &call->bytes, &lease, &call->error);
     call->integers[0] = outcome;
-    call->integers[1] = (int64_t)lease;
+    call->lease = lease;
     return status;
 }
 
 /* [outcome, lease, value as bytes or undefined] */
 static napi_value load_result(napi_env env, call *call) {
     napi_value items[3] = {make_number(env, (double)call->integers[0]), NULL, make_undefined(env)};
-    napi_create_bigint_int64(env, call->integers[1], &items[1]);
+    napi_create_bigint_int64(env, (int64_t)call->lease, &items[1]);
     if (call->bytes.data != NULL) items[2] = copy_result(env, call);
-    return make_array(env, 3, items);
+    napi_value result = make_array(env, 3, items);
+    if (result != NULL) call->lease = 0;
+    return result;
 }
 
 static st_status load_finish(call *call) {
@@ -168,17 +170,17 @@ static st_status load_abandon(call *call) {
 
 bool define_cache(napi_env env, napi_value exports) {
     static const operation operations[] = {
-        {"cacheNew", "ddd", "defaultTtl maxSize cleanupInterval", open, handle_result, true},
-        {"cacheBuiltin", "i", "which", builtin, handle_result, true},
-        {"cacheSet", "Kbbd", "cache key value ttl", set, nothing_result, true},
-        {"cacheDelete", "Kb", "cache key", delete, flag_result, true},
-        {"cacheClear", "K", "cache", clear, integer_result, true},
-        {"cacheInvalidatePrefix", "Kb", "cache prefix", invalidate_prefix, integer_result, true},
-        {"cacheInvalidateProvider", "s", "provider", invalidate_provider, integer_result, true},
-        {"cacheInvalidateUser", "i", "userId", invalidate_user, integer_result, true},
-        {"cacheLoadBegin", "Kbtd", "cache key timeout leaseTtl", load_begin, load_result, false},
-        {"cacheLoadFinish", "Kibd", "cache lease value ttl", load_finish, nothing_result, true},
-        {"cacheLoadAbandon", "Kiio", "cache lease status message", load_abandon, nothing_result, true},
+        {"cacheNew", "ddd", "defaultTtl maxSize cleanupInterval", open, handle_result, QUICK},
+        {"cacheBuiltin", "i", "which", builtin, handle_result, QUICK},
+        {"cacheSet", "Kbvd", "cache key value ttl", set, nothing_result, QUICK},
+        {"cacheDelete", "Kb", "cache key", delete, flag_result, QUICK},
+        {"cacheClear", "K", "cache", clear, integer_result, QUICK},
+        {"cacheInvalidatePrefix", "Kb", "cache prefix", invalidate_prefix, integer_result, QUICK},
+        {"cacheInvalidateProvider", "s", "provider", invalidate_provider, integer_result, QUICK},
+        {"cacheInvalidateUser", "i", "userId", invalidate_user, integer_result, QUICK},
+        {"cacheLoadBegin", "Kbtd", "cache key timeout leaseTtl", load_begin, load_result, WAITS},
+        {"cacheLoadFinish", "Kibd", "cache lease value ttl", load_finish, nothing_result, QUICK},
+        {"cacheLoadAbandon", "Kiio", "cache lease status message", load_abandon, nothing_result, QUICK},
     };
     const napi_property_descriptor functions[] = {
         {"cacheGet", 0, get_text, 0, 0, 0, napi_default, 0},

@@ -49,7 +49,7 @@ static bool read_answer(napi_env env, napi_value array, answer *out) {
     }
     out->provider = (uint32_t)provider;
     out->status = (st_status)status;
-    return is_nothing(env, value) || read_bytes(env, value, "the provider's answer", &out->value);
+    return is_nothing(env, value) || read_value(env, value, "the provider's answer", &out->value);
 }
 
 static bool read_answers(napi_env env, napi_value array, call *call) {
@@ -96,6 +96,7 @@ static bool read_arguments(napi_env env, const napi_value *values, call *call) {
             /* fall through */
         case 's': good = read_text(env, value, name, &call->inputs[inputs++]); break;
         case 'b': good = read_bytes(env, value, name, &call->inputs[inputs++]); break;
+        case 'v': good = read_value(env, value, name, &call->inputs[inputs++]); break;
         case 'i': good = read_integer(env, value, name, &call->integers[integers++]); break;
         case 'A': good = read_answers(env, value, call); break;
         default:
@@ -119,7 +120,15 @@ static void call_begin(call *call, const operation *operation) {
     call->info.size = sizeof call->info;
 }
 
+/* Nobody is there any more who would load: the next who asks does. */
+static void give_lease_back(call *call) {
+    static const char message[] = "the thread that was to load it does not wait any more";
+    if (call->lease == 0) return;
+    st_cache_load_abandon(HANDLE(call, 0, cache), call->lease, ST_ABANDONED, message, sizeof message - 1, NULL);
+}
+
 static void call_end(call *call) {
+    give_lease_back(call);
     for (size_t at = 0; at < MOST_INPUTS; at++) input_free(&call->inputs[at]);
     while (call->answers != NULL) {
         answer *first = call->answers;
@@ -311,17 +320,27 @@ static napi_value abandon(napi_env env, napi_callback_info info) {
     return NULL;
 }
 
+/* Until then every call that a thread has made comes back here, and none is freed elsewhere. */
+void withdraw_calls(environment *state) {
+    for (call *each = state->calls, *next; each != NULL; each = next) {
+        next = each->next;
+        if (!pool_withdraw(each)) continue;
+        unlist(each);
+        call_free(each);
+    }
+}
+
 bool define_operations(napi_env env, napi_value exports, const operation *operations, size_t count) {
     for (size_t at = 0; at < count; at++) {
         char name[64];
         napi_value function;
         const operation *each = &operations[at];
-        snprintf(name, sizeof name, "%s%s", each->name, each->quick ? "" : "Sync");
+        snprintf(name, sizeof name, "%s%s", each->name, each->pace == QUICK ? "" : "Sync");
         if (napi_create_function(env, name, NAPI_AUTO_LENGTH, call_now, (void *)each, &function) != napi_ok ||
             napi_set_named_property(env, exports, name, function) != napi_ok) {
             return false;
         }
-        if (each->quick) continue;
+        if (each->pace == QUICK) continue;
         if (napi_create_function(env, each->name, NAPI_AUTO_LENGTH, call_later, (void *)each, &function) != napi_ok ||
             napi_set_named_property(env, exports, each->name, function) != napi_ok) {
             return false;

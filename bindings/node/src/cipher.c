@@ -43,12 +43,12 @@ static st_status rotate(call *call) {
 
 bool define_cipher(napi_env env, napi_value exports) {
     static const operation operations[] = {
-        {"cipherOpen", "o", "config", open, handle_result, false},
-        {"cipherReset", "o", "config", reset, nothing_result, true},
-        {"encrypt", "Cb", "cipher plaintext", encrypt, text_result, false},
-        {"decrypt", "Cs", "cipher token", decrypt, secret_result, false},
-        {"reencrypt", "Cs", "cipher token", reencrypt, reencrypt_result, false},
-        {"rotateKey", "C", "cipher", rotate, nothing_result, false},
+        {"cipherOpen", "o", "config", open, handle_result, LOCAL},
+        {"cipherReset", "o", "config", reset, nothing_result, QUICK},
+        {"encrypt", "Cv", "cipher plaintext", encrypt, text_result, LOCAL},
+        {"decrypt", "Cs", "cipher token", decrypt, secret_result, LOCAL},
+        {"reencrypt", "Cs", "cipher token", reencrypt, reencrypt_result, LOCAL},
+        {"rotateKey", "C", "cipher", rotate, nothing_result, LOCAL},
     };
     return define_operations(env, exports, operations, sizeof operations / sizeof *operations);
 }

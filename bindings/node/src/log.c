@@ -50,6 +50,14 @@ void records_free(record *records) {
     }
 }
 
+/* What the function throws is an uncaught exception: Node itself would keep it for itself. */
+static void report_exception(napi_env env) {
+    bool pending = false;
+    napi_value thrown;
+    napi_is_exception_pending(env, &pending);
+    if (pending && napi_get_and_clear_last_exception(env, &thrown) == napi_ok) napi_fatal_exception(env, thrown);
+}
+
 static void call_log(environment *state, const record *message, unsigned lost) {
     napi_env env = state->env;
     napi_handle_scope scope;
@@ -62,12 +70,16 @@ static void call_log(environment *state, const record *message, unsigned lost) {
     if (arguments[1] != NULL && arguments[2] != NULL && napi_get_reference_value(env, state->log, &function) == napi_ok) {
         napi_call_function(env, make_undefined(env), function, 4, arguments, NULL);
     }
+    report_exception(env);
     napi_close_handle_scope(env, scope);
 }
 
+/* Those that are there by now: a function whose own calls log something does not keep the event loop from going on. */
 void take_records(environment *state) {
-    bool pending = false;
-    while (!pending) {
+    pthread_mutex_lock(&state->lock);
+    unsigned count = state->records_waiting;
+    pthread_mutex_unlock(&state->lock);
+    for (; count > 0; count--) {
         pthread_mutex_lock(&state->lock);
         record *first = state->records_first;
         unsigned lost = state->records_lost;
@@ -81,11 +93,9 @@ void take_records(environment *state) {
         if (first == NULL) return;
         call_log(state, first, lost);
         free(first);
-        napi_is_exception_pending(state->env, &pending);
     }
-    /* The function threw, which Node reports as it does for any callback; the rest comes afterwards. */
     pthread_mutex_lock(&state->lock);
-    wake_up(state);
+    if (state->records_first != NULL) wake_up(state);
     pthread_mutex_unlock(&state->lock);
 }
 

@@ -2,6 +2,9 @@
  * The threads on which calls with a promise are made. Those of libuv are four, for the whole process: four calls that
  * wait for a server would stop its files, its name look-ups and its cryptography. Ours come as they are needed and go
  * after some seconds without work.
+ *
+ * What waits for this machine does not wait for a thread that a server holds up; and the load of another thread's
+ * JavaScript, for which a call waits, may need a call itself.
  */
 #include <signal.h>
 #include <time.h>
@@ -11,10 +14,22 @@
 enum { MOST_THREADS = 64, STACK_SIZE = 2 << 20 };
 static const time_t IDLE_SECONDS = 5;
 
+typedef struct {
+    pthread_cond_t work;
+    call *first, *last;
+    unsigned waiting_calls, threads, idle;
+} pool;
+
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t work = PTHREAD_COND_INITIALIZER;
-static call *first, *last;
-static unsigned waiting_calls, threads, idle;
+static pool pools[PACES] = {
+    [LOCAL] = {.work = PTHREAD_COND_INITIALIZER},
+    [REMOTE] = {.work = PTHREAD_COND_INITIALIZER},
+    [WAITS] = {.work = PTHREAD_COND_INITIALIZER},
+};
+
+static pool *pool_of(const call *call) {
+    return &pools[call->operation->pace];
+}
 
 double seconds_now(void) {
     struct timespec now;
@@ -22,32 +37,35 @@ double seconds_now(void) {
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-static void *work_off(void *nothing) {
+static void *work_off(void *context) {
+    pool *pool = context;
     pthread_mutex_lock(&lock);
     for (;;) {
         struct timespec until;
         clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_sec += IDLE_SECONDS;
         int waited = 0;
-        idle++;
-        while (first == NULL && waited == 0) waited = pthread_cond_clockwait(&work, &lock, CLOCK_MONOTONIC, &until);
-        idle--;
-        if (first == NULL) break;
-        call *next = first;
-        first = next->next_queued;
-        if (first == NULL) last = NULL;
-        waiting_calls--;
+        pool->idle++;
+        while (pool->first == NULL && waited == 0) {
+            waited = pthread_cond_clockwait(&pool->work, &lock, CLOCK_MONOTONIC, &until);
+        }
+        pool->idle--;
+        if (pool->first == NULL) break;
+        call *next = pool->first;
+        pool->first = next->next_queued;
+        if (pool->first == NULL) pool->last = NULL;
+        pool->waiting_calls--;
         pthread_mutex_unlock(&lock);
         call_make(next);
         pthread_mutex_lock(&lock);
     }
-    threads--;
+    pool->threads--;
     pthread_mutex_unlock(&lock);
-    return nothing;
+    return NULL;
 }
 
 /* The caller holds the lock. */
-static void start_thread(void) {
+static void start_thread(pool *pool) {
     pthread_t thread;
     pthread_attr_t attributes;
     sigset_t all, before;
@@ -57,30 +75,32 @@ static void start_thread(void) {
     /* Signals are for Node's own threads. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    if (pthread_create(&thread, &attributes, work_off, NULL) == 0) threads++;
+    if (pthread_create(&thread, &attributes, work_off, pool) == 0) pool->threads++;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
 }
 
 bool pool_submit(call *call) {
+    pool *pool = pool_of(call);
     pthread_mutex_lock(&lock);
-    if (waiting_calls >= idle && threads < MOST_THREADS) start_thread();
-    bool good = threads > 0;
+    if (pool->waiting_calls >= pool->idle && pool->threads < MOST_THREADS) start_thread(pool);
+    bool good = pool->threads > 0;
     if (good) {
         call->next_queued = NULL;
-        if (last != NULL) last->next_queued = call;
-        else first = call;
-        last = call;
-        waiting_calls++;
-        pthread_cond_signal(&work);
+        if (pool->last != NULL) pool->last->next_queued = call;
+        else pool->first = call;
+        pool->last = call;
+        pool->waiting_calls++;
+        pthread_cond_signal(&pool->work);
     }
     pthread_mutex_unlock(&lock);
     return good;
 }
 
 bool pool_withdraw(call *wanted) {
+    pool *pool = pool_of(wanted);
     pthread_mutex_lock(&lock);
-    call **place = &first, *before = NULL;
+    call **place = &pool->first, *before = NULL;
     while (*place != NULL && *place != wanted) {
         before = *place;
         place = &before->next_queued;
@@ -88,8 +108,8 @@ bool pool_withdraw(call *wanted) {
     bool found = *place != NULL;
     if (found) {
         *place = wanted->next_queued;
-        if (last == wanted) last = before;
-        waiting_calls--;
+        if (pool->last == wanted) pool->last = before;
+        pool->waiting_calls--;
     }
     pthread_mutex_unlock(&lock);
     return found;

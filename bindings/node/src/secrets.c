@@ -123,18 +123,18 @@ static st_status add_provider(call *call) {
 
 bool define_secrets(napi_env env, napi_value exports) {
     static const operation operations[] = {
-        {"secretsOpen", "o", "config", open, handle_result, true},
-        {"secretsReset", "o", "config", reset, nothing_result, true},
-        {"secretsGet", "SstiA", "secrets key timeout flags answers", get, secret_result, false},
-        {"secretsGetMany", "SsiA", "secrets keys count answers", get_many, many_result, false},
-        {"secretsSet", "Ssb", "secrets key value", set, nothing_result, false},
-        {"secretsDelete", "Ss", "secrets key", delete, flag_result, false},
-        {"secretsRefresh", "St", "secrets timeout", refresh, nothing_result, false},
-        {"secretsClearCache", "S", "secrets", clear_cache, nothing_result, true},
-        {"secretsDescribe", "S", "secrets", describe, text_result, false},
-        {"secretsCheck", "S", "secrets", check, text_result, false},
-        {"secretsFilePath", "S", "secrets", file_path, text_result, false},
-        {"secretsAddProvider", "Ssii", "secrets name position provider", add_provider, nothing_result, true},
+        {"secretsOpen", "o", "config", open, handle_result, QUICK},
+        {"secretsReset", "o", "config", reset, nothing_result, QUICK},
+        {"secretsGet", "SstiA", "secrets key timeout flags answers", get, secret_result, REMOTE},
+        {"secretsGetMany", "SsiA", "secrets keys count answers", get_many, many_result, REMOTE},
+        {"secretsSet", "Ssv", "secrets key value", set, nothing_result, LOCAL},
+        {"secretsDelete", "Ss", "secrets key", delete, flag_result, LOCAL},
+        {"secretsRefresh", "St", "secrets timeout", refresh, nothing_result, REMOTE},
+        {"secretsClearCache", "S", "secrets", clear_cache, nothing_result, QUICK},
+        {"secretsDescribe", "S", "secrets", describe, text_result, LOCAL},
+        {"secretsCheck", "S", "secrets", check, text_result, REMOTE},
+        {"secretsFilePath", "S", "secrets", file_path, text_result, LOCAL},
+        {"secretsAddProvider", "Ssii", "secrets name position provider", add_provider, nothing_result, QUICK},
     };
     return define_operations(env, exports, operations, sizeof operations / sizeof *operations);
 }

@@ -106,12 +106,6 @@ bool read_bytes(napi_env env, napi_value value, const char *name, input *out) {
     napi_valuetype kind;
     if (napi_typeof(env, value, &kind) != napi_ok) return false;
     if (kind == napi_string) return read_text(env, value, name, out);
-    if (kind == napi_external) {
-        const handle *held = open_handle(env, value, SECRET, name);
-        if (held == NULL || !reserve(env, out, held->is.secret->bytes.len)) return false;
-        memcpy(out->data, held->is.secret->bytes.data, out->len);
-        return true;
-    }
     bool is_array = false;
     napi_typedarray_type type;
     size_t len;
@@ -123,6 +117,15 @@ bool read_bytes(napi_env env, napi_value value, const char *name, input *out) {
     }
     if (!reserve(env, out, len)) return false;
     if (len > 0) memcpy(out->data, data, len);
+    return true;
+}
+
+bool read_value(napi_env env, napi_value value, const char *name, input *out) {
+    napi_valuetype kind;
+    if (napi_typeof(env, value, &kind) != napi_ok || kind != napi_external) return read_bytes(env, value, name, out);
+    const handle *held = open_handle(env, value, SECRET, name);
+    if (held == NULL || !reserve(env, out, held->is.secret->bytes.len)) return false;
+    memcpy(out->data, held->is.secret->bytes.data, out->len);
     return true;
 }
 

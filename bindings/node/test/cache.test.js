@@ -2,6 +2,7 @@
 
 const assert = require('node:assert/strict');
 const test = require('node:test');
+const vm = require('node:vm');
 const { sleep, st, status } = require('./support.js');
 
 const { Cache, cached } = st;
@@ -184,4 +185,61 @@ test('functions without a name, and arguments without a key, are refused', () =>
   assert.throws(() => cached('x'), TypeError);
   const fn = cached((x) => x, { name: 'fn' });
   for (const arg of [() => 1, Symbol('x'), new Date(), '\uD800', new Map([[1, 2]])]) assert.throws(() => fn(arg), TypeError);
+});
+
+test('a load with a time or a function that is none is refused, and keeps nobody waiting', async () => {
+  const cache = new Cache();
+  const load = () => 'value';
+  for (const [options, refused] of [
+    [{ ttl: NaN }, status('ST_INVALID_ARGUMENT')],
+    [{ ttl: -5 }, status('ST_INVALID_ARGUMENT')],
+    [{ ttl: '1' }, { name: 'TypeError', message: 'ttl must be a number' }],
+    [{ timeout: NaN }, status('ST_INVALID_ARGUMENT')],
+    [{ timeout: -1 }, status('ST_INVALID_ARGUMENT')],
+    [{ timeout: 1n }, { name: 'TypeError', message: 'timeout must be a number' }],
+  ]) {
+    await assert.rejects(cache.getOrLoad('a', load, options), refused);
+  }
+  await assert.rejects(cache.getOrLoad('a', 'value'), { name: 'TypeError', message: 'load must be a function' });
+  assert.equal(await cache.getOrLoad('a', load, { timeout: 5 }), 'value');
+  assert.equal(await cache.getOrLoad('b', load, { ttl: Infinity, timeout: 0.5 }), 'value');
+});
+
+test('a load that asks for its own value at once is an error, not a hang', async () => {
+  const cache = new Cache();
+  await assert.rejects(cache.getOrLoad('a', (key) => cache.getOrLoad(key, () => 'x')), status('ST_BUSY'));
+  assert.equal(await cache.getOrLoad('a', () => 'value'), 'value');
+});
+
+test('what has a `then` is a promise, whoever made it', async () => {
+  let calls = 0;
+  const then = (resolve, reject) => (calls === 1 ? reject(new Error('no')) : resolve('value'));
+  const fn = cached(() => (calls++, { then }), { name: 'fn' });
+  await assert.rejects(fn(), /no/);
+  assert.deepEqual([await fn(), await fn(), calls], ['value', 'value', 2]);
+});
+
+test('bytes and maps of another realm are bytes and maps', async () => {
+  const { bytes, map } = vm.runInNewContext('({ bytes: new Uint8Array([65, 66]), map: new Map([["a", 1]]) })');
+  const cache = new Cache();
+  assert.equal(await cache.getOrLoad('a', () => bytes), 'AB');
+  assert.equal(st.functionKey('', 'f', [bytes, map]), 'f:x"4142":{"a"=1}');
+  const secrets = new st.Secrets({ providers: [] });
+  secrets.addProvider('mine', () => bytes);
+  assert.equal(secrets.getSync('A').text(), 'AB');
+});
+
+test('the lease of a load that nobody waits for any more is given back', async () => {
+  const native = require('../lib/native.js');
+  const external = native.cacheNew(300, 10, 60);
+  const outcome = () => native.cacheLoadBeginSync(external, 'a', 0, 60)[0];
+  const [LEADER, BUSY] = [2, 3];
+  // Somebody leads, and does not come back in time; meanwhile one who waits for it gives up.
+  assert.equal(native.cacheLoadBeginSync(external, 'a', 0, 0.1)[0], LEADER);
+  void native.cacheLoadBegin(external, 'a', Infinity, 60);
+  const id = native.lastCall();
+  await sleep(0.02);
+  native.abandon(id);
+  await sleep(0.5);
+  assert.deepEqual([outcome(), outcome()], [LEADER, BUSY]);
 });

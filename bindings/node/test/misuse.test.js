@@ -1,6 +1,7 @@
 'use strict';
 
 const assert = require('node:assert/strict');
+const { spawnSync } = require('node:child_process');
 const test = require('node:test');
 const { st, status, world } = require('./support.js');
 
@@ -105,4 +106,56 @@ test('a cache that is closed during a load gives the value to who asked for it',
   const loading = cache.getOrLoad('a', async () => (await new Promise((resolve) => setTimeout(resolve, 10)), 'value'));
   cache.close();
   assert.equal(await loading, 'value');
+});
+
+test('an `External` of somebody else is never taken for ours', () => {
+  const code = `
+    const assert = require('node:assert/strict');
+    const { types } = require('node:util');
+    const { Cache, Cipher, Secret, Secrets, Store } = require('st-secrets');
+    const foreign = process.stdout._handle._externalStream;
+    assert.ok(types.isExternal(foreign));
+    const cipher = new Cipher({ key: 'k' });
+    const cache = new Cache();
+    for (const use of [
+      () => new Secret(foreign).info, () => new Secret(foreign).dispose(), () => cache.get(foreign), () => cache.set('a', foreign),
+      () => cache.set(foreign, 'a'), () => cache.delete(foreign), () => cache.setObject(foreign, 1), () => cipher.encryptSync(foreign),
+      () => cipher.decryptSync(foreign), () => new Secrets({ providers: [] }).setSync('A', foreign), () => Cache.invalidateProvider(foreign),
+    ]) assert.throws(use, TypeError, String(use));
+    for (const Class of [Cache, Cipher, Secrets, Store]) {
+      try {
+        new Class(foreign).close();
+      } catch {
+        // It has no settings.
+      }
+    }
+    console.log('alive');`;
+  const { stdout, stderr, signal } = spawnSync(process.execPath, ['-e', code], { cwd: __dirname, encoding: 'utf8' });
+  assert.deepEqual([stdout, stderr, signal], ['alive\n', '', null]);
+});
+
+test('a secret where text is wanted is refused: its redacted form would be taken for the value', async (t) => {
+  const { folder } = world(t, { A: 'the key' });
+  const secret = new Secrets({ providers: ['env'] }).getSync('A');
+  const message = 'key must not be a Secret: give its text()';
+  assert.throws(() => new Cipher({ key: secret }), { name: 'TypeError', message });
+  await assert.rejects(Cipher.open({ key: secret }), { name: 'TypeError', message });
+  assert.throws(() => new Secrets({ vault_token: secret }), /vault_token must not be a Secret/);
+  const store = new Store({ state_dir: folder });
+  await assert.rejects(store.saveProviderConfig('p', { nested: [{ token: secret }] }), /token must not be a Secret/);
+  assert.throws(() => store.saveProviderConfigSync('p', secret), TypeError);
+  assert.throws(() => store.setHardwareInfoSync({ gpu: { name: secret } }), TypeError);
+  // Not as many zeros as it has bytes.
+  assert.throws(() => Buffer.from(secret), TypeError);
+});
+
+test('a document that JSON has no form for is refused, not changed', async (t) => {
+  const { folder } = world(t);
+  const store = new Store({ state_dir: folder });
+  assert.throws(() => store.saveProviderConfigSync('p', { limit: NaN }), { message: 'limit must be a finite number' });
+  for (const wrong of [() => {}, 5, true, Symbol('x'), 5n]) {
+    assert.throws(() => store.saveProviderConfigSync('p', wrong), TypeError);
+    assert.throws(() => store.queryAuditSync(wrong), TypeError);
+  }
+  for (const wrong of ['1', 1n, undefined, null, {}]) assert.throws(() => new st.Float(wrong), TypeError);
 });

@@ -129,3 +129,22 @@ test('several secrets and resolved credentials ask layers in JavaScript too', as
 test('the manager of the process has no layers of one thread', () => {
   assert.throws(() => st.Secrets.default.addProvider('mine', () => null), TypeError);
 });
+
+test('a timeout may be any part of a second', async (t) => {
+  world(t);
+  const secrets = manager({ mine: (key, { signal }) => (signal.aborted ? null : `value of ${key}`) }, { timeout: 2.0005 });
+  assert.equal((await secrets.get('A', { timeout: 1.2345 })).text(), 'value of A');
+  assert.equal(secrets.getSync('B', { timeout: 1.00001 }).text(), 'value of B');
+  assert.equal((await secrets.get('C')).text(), 'value of C');
+});
+
+test('a layer that never answered is asked again after its time', async (t) => {
+  world(t);
+  let asked = 0;
+  const secrets = manager({ mine: () => (asked++ === 0 ? new Promise(() => {}) : 'value') });
+  const calls = [secrets.get('A', { timeout: 0.02 }), secrets.get('A', { timeout: 0.01 })];
+  for (const { reason } of await Promise.allSettled(calls)) assert.ok(status('ST_TIMEOUT')(reason), reason);
+  assert.equal(asked, 1);
+  await sleep(0.02);
+  assert.equal((await secrets.get('A', { refresh: true })).text(), 'value');
+});

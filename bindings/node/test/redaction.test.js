@@ -48,7 +48,7 @@ test('a secret that was disposed of cannot be read any more', async (t) => {
   const secret = new st.Secrets({ providers: ['env'] }).getSync('HF_TOKEN');
   secret.dispose();
   secret.dispose();
-  for (const read of [() => secret.text(), () => secret.bytes(), () => secret.length]) {
+  for (const read of [() => secret.text(), () => secret.bytes(), () => secret.byteLength]) {
     assert.throws(read, status('ST_INVALID_ARGUMENT'));
   }
   assert.equal(secret.info.layer, 'env');

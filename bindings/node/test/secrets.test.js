@@ -1,6 +1,7 @@
 'use strict';
 
 const assert = require('node:assert/strict');
+const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const test = require('node:test');
 const { sleep, st, status, world } = require('./support.js');
@@ -15,7 +16,7 @@ test('a secret comes from the environment before the file, now and as a promise'
   assert.equal((await secrets.get('HF_TOKEN')).text(), 'from the environment');
   assert.equal(secrets.getSync('hf-token').text(), 'from the environment');
   const other = await secrets.get('OTHER');
-  assert.deepEqual([other.text(), other.length, other.info.layer, other.info.source], ['other', 5, 'file', 'file']);
+  assert.deepEqual([other.text(), other.byteLength, other.info.layer, other.info.source], ['other', 5, 'file', 'file']);
   assert.equal(other.info.degraded, false);
 });
 
@@ -108,4 +109,30 @@ test('log messages come to a function, without any value', async (t) => {
   await sleep(0.05);
   assert.ok(records.some(({ level, target }) => level === 'warn' && target.length > 0), JSON.stringify(records));
   assert.equal(JSON.stringify(records).includes('CANARY'), false);
+});
+
+test('what the function for log messages throws is an uncaught exception, and the next messages come', (t) => {
+  world(t, { HF_TOKEN: 'hf' });
+  const code = `
+    const { Secrets, setLog } = require('st-secrets');
+    let thrown = 0;
+    process.on('uncaughtException', (error) => (thrown += error.message === 'no'));
+    setLog('debug', () => { throw new Error('no'); });
+    const secrets = new Secrets({ providers: ['env'] });
+    for (let at = 0; at < 5; at++) secrets.getSync('HF_TOKEN');
+    setTimeout(() => console.log(thrown), 50);`;
+  const { stdout, stderr } = spawnSync(process.execPath, ['-e', code], { cwd: __dirname, encoding: 'utf8' });
+  assert.deepEqual([stdout, stderr], ['5\n', '']);
+});
+
+test('a function for log messages may cause messages itself, and the event loop goes on', (t) => {
+  world(t, { HF_TOKEN: 'hf' });
+  const code = `
+    const { Secrets, setLog } = require('st-secrets');
+    const secrets = new Secrets({ providers: ['env'] });
+    setLog('debug', () => secrets.getSync('HF_TOKEN'));
+    secrets.getSync('HF_TOKEN');
+    setTimeout(() => (console.log('it goes on'), process.exit()), 20);`;
+  const { stdout } = spawnSync(process.execPath, ['-e', code], { cwd: __dirname, encoding: 'utf8', timeout: 20000 });
+  assert.equal(stdout, 'it goes on\n');
 });

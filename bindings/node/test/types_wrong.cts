@@ -7,6 +7,8 @@ void st.Secrets.default.get(1);
 const text: string = st.Secrets.default.getSync('HF_TOKEN');
 // @ts-expect-error: secrets come from the library alone
 new st.Secret();
+// @ts-expect-error: a secret is not redacted text for settings
+new st.Cipher({ key: st.Secrets.default.getSync('KEY') });
 // @ts-expect-error: a value is text or bytes
 new st.Cache().set('key', 1);
 // @ts-expect-error: a miss is undefined

@@ -2,6 +2,7 @@
 
 const assert = require('node:assert/strict');
 const { spawnSync } = require('node:child_process');
+const fs = require('node:fs');
 const net = require('node:net');
 const path = require('node:path');
 const test = require('node:test');
@@ -73,4 +74,87 @@ test('a process that ends in the middle of calls ends as it should', (t) => {
     const { status, signal } = spawnSync(process.execPath, ['-e', code.replace('END', end)], { cwd: __dirname });
     assert.deepEqual([status, signal], [expected, null]);
   }
+});
+
+/** A worker thread that loads these keys of a cache of the process, until it is told to go on. */
+async function loader(t, workerData) {
+  const worker = new Worker(path.join(__dirname, 'worker_loads.js'), { workerData });
+  t.after(() => worker.terminate());
+  await new Promise((resolve, reject) => worker.once('message', resolve).once('error', reject));
+  return worker;
+}
+
+const { providerConfig } = st.Cache;
+const keysOf = (name, count) => Array.from({ length: count }, (_, at) => `provider:${name}:${at}`);
+
+test('who waits for the loads of another thread does not take its threads away', async (t) => {
+  world(t);
+  const keys = keysOf('waited', 90);
+  const worker = await loader(t, { keys });
+  const load = () => assert.fail('it is loaded already');
+  const calls = [...keys, ...keys].map((key) => providerConfig.getOrLoad(key, load, { timeout: 20 }));
+  await sleep(0.1);
+  worker.postMessage('go');
+  assert.deepEqual(await Promise.all(calls), [...keys, ...keys].map((key) => `value of ${key}`));
+});
+
+test('who does not want to wait for another thread any more leaves it to the others', async (t) => {
+  world(t);
+  const [key] = keysOf('left', 1);
+  const worker = await loader(t, { keys: [key] });
+  const load = () => assert.fail('it is loaded already');
+  const controller = new AbortController();
+  const first = providerConfig.getOrLoad(key, load, { signal: controller.signal });
+  const other = providerConfig.getOrLoad(key, load);
+  setTimeout(() => controller.abort(), 10);
+  await assert.rejects(first, { name: 'AbortError' });
+  await assert.rejects(providerConfig.getOrLoad(key, load, { timeout: 0.01 }), { code: 'ST_TIMEOUT' });
+  worker.postMessage('go');
+  assert.equal(await other, `value of ${key}`);
+});
+
+test('the last who waits may leave, and another come in the same moment', async (t) => {
+  world(t);
+  const [key] = keysOf('again', 1);
+  const worker = await loader(t, { keys: [key] });
+  const load = () => assert.fail('it is loaded already');
+  const controller = new AbortController();
+  const first = providerConfig.getOrLoad(key, load, { signal: controller.signal });
+  const second = first.catch((error) => (assert.equal(error.name, 'AbortError'), providerConfig.getOrLoad(key, load)));
+  controller.abort();
+  const third = providerConfig.getOrLoad(key, load);
+  await sleep(0.01);
+  worker.postMessage('go');
+  assert.deepEqual(await Promise.all([second, third]), [`value of ${key}`, `value of ${key}`]);
+});
+
+test('the failure of another thread is told to who waits for it', async (t) => {
+  world(t);
+  const [key] = keysOf('failed', 1);
+  const worker = await loader(t, { keys: [key], fails: true });
+  const call = providerConfig.getOrLoad(key, () => 'another try', { timeout: 20 });
+  await sleep(0.05);
+  worker.postMessage('go');
+  await assert.rejects(call, { code: 'ST_CALLBACK' });
+  assert.equal(await providerConfig.getOrLoad(key, () => 'another try'), 'another try');
+});
+
+test('calls that a terminated thread had not begun are not made', async (t) => {
+  const { folder } = world(t);
+  const file_path = path.join(folder, 's.json');
+  const code = `
+    const { parentPort, workerData } = require('node:worker_threads');
+    const st = require(workerData.module);
+    const secrets = new st.Secrets({ providers: ['file'], file_path: workerData.file_path });
+    for (let at = 0; at < 3000; at++) secrets.set('KEY_' + at, 'value');
+    parentPort.postMessage('queued');
+    setInterval(() => {}, 1000);`;
+  const workerData = { file_path, module: require.resolve('st-secrets') };
+  const worker = new Worker(code, { eval: true, workerData });
+  await new Promise((resolve, reject) => worker.once('message', resolve).once('error', reject));
+  await worker.terminate();
+  const count = () => (fs.existsSync(file_path) ? Object.keys(JSON.parse(fs.readFileSync(file_path, 'utf8'))).length : 0);
+  // Those that were begun end one after another.
+  for (let before = -1; before !== count(); await sleep(0.5)) before = count();
+  assert.ok(count() < 3000, String(count()));
 });

@@ -1,0 +1,15 @@
+'use strict';
+
+// A worker thread that loads what another thread waits for: its loads make calls themselves.
+const { parentPort, workerData } = require('node:worker_threads');
+const st = require('st-secrets');
+
+const secrets = new st.Secrets({ providers: ['env'] });
+const go = new Promise((resolve) => parentPort.once('message', resolve));
+const load = async (key) => {
+  await go;
+  if (workerData.fails) throw new Error('no');
+  return (await secrets.get('NOTHING', { default: null })) ?? `value of ${key}`;
+};
+Promise.allSettled(workerData.keys.map((key) => st.Cache.providerConfig.getOrLoad(key, load)));
+parentPort.postMessage('loading');

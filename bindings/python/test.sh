@@ -31,7 +31,7 @@ tests() {
     (cd bindings/python/tests && "$python" -X dev -W error::ResourceWarning -W ignore::DeprecationWarning -m unittest "$@")
 }
 
-all="test_conformance test_description test_cache test_secrets test_store test_processes test_misuse test_example"
+all="test_conformance test_description test_cache test_secrets test_store test_processes test_misuse test_example test_readme"
 found=$(interpreters)
 [ -n "$found" ] || { echo "no Python from 3.10 on was found" >&2; exit 1; }
 for python in $found; do

@@ -90,7 +90,11 @@ bool seconds_of(PyObject *object, const char *what, double fallback, double *sec
     }
     *seconds = PyFloat_AsDouble(object);
     if (*seconds == -1.0 && PyErr_Occurred()) {
-        return false;
+        if (!PyErr_ExceptionMatches(PyExc_TypeError)) {
+            return false;
+        }
+        PyErr_Clear();
+        return not_a(what, "a number of seconds", object);
     }
     if (*seconds < 0 || isnan(*seconds)) {
         char message[100];

@@ -15,7 +15,7 @@ static cache_object *allocate(PyTypeObject *type, const st_cache *cache, bool bu
         return NULL;
     }
     self->cache = cache;
-    self->built_in = built_in;
+    self->built_in = self->initialised = built_in;
     self->flights = PyDict_New();
     if (self->flights == NULL) {
         Py_CLEAR(self);
@@ -23,22 +23,48 @@ static cache_object *allocate(PyTypeObject *type, const st_cache *cache, bool bu
     return self;
 }
 
+static const st_cache *made(double default_ttl, size_t max_size, double cleanup_interval) {
+    st_cache *cache = NULL;
+    ST_ERROR(error);
+    if (st_cache_new(default_ttl, max_size, cleanup_interval, &cache, &error) != ST_OK) {
+        raise_error(&error);
+    }
+    return cache;
+}
+
+/* A subclass may have arguments of its own, and gives ours to `__init__`. Until then it is a cache with the defaults. */
 static PyObject *new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
+    (void)args;
+    (void)keywords;
+    const st_cache *cache = made(300.0, 1000, 60.0);
+    return cache == NULL ? NULL : (PyObject *)allocate(type, cache, false);
+}
+
+static int init(cache_object *self, PyObject *args, PyObject *keywords) {
     static char *names[] = {"default_ttl", "max_size", "cleanup_interval", NULL};
     double default_ttl = 300.0, cleanup_interval = 60.0;
     Py_ssize_t max_size = 1000;
     if (!PyArg_ParseTupleAndKeywords(args, keywords, "|dnd:TTLCache", names, &default_ttl, &max_size, &cleanup_interval)) {
-        return NULL;
+        return -1;
     }
     if (max_size < 0) {
-        return raise_status(ST_INVALID_ARGUMENT, "max_size must be 0 or more");
+        raise_status(ST_INVALID_ARGUMENT, "max_size must be 0 or more");
+        return -1;
     }
-    st_cache *cache = NULL;
-    ST_ERROR(error);
-    if (st_cache_new(default_ttl, (size_t)max_size, cleanup_interval, &cache, &error) != ST_OK) {
-        return raise_error(&error);
+    if (self->initialised) {
+        PyErr_SetString(PyExc_RuntimeError, "this cache has its settings: make another one");
+        return -1;
     }
-    return (PyObject *)allocate(type, cache, false);
+    const st_cache *cache = made(default_ttl, (size_t)max_size, cleanup_interval);
+    if (cache == NULL) {
+        return -1;
+    }
+    self->initialised = true;
+    const st_cache *before = self->cache;
+    self->cache = cache;
+    st_cache_free((st_cache *)before);
+    release_dropped();
+    return 0;
 }
 
 /* _built_in(user: bool): one of the two caches of the process. They are never freed. */
@@ -69,6 +95,7 @@ static void dealloc(cache_object *self) {
         st_cache_free((st_cache *)self->cache);
         release_dropped();
     }
+    held_leave(&self->objects);
     Py_CLEAR(self->flights);
     ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
     Py_DECREF(type);
@@ -171,10 +198,12 @@ static PyObject *get_or_set(cache_object *self, PyObject *const *args, Py_ssize_
     return value;
 }
 
-static PyObject *delete(cache_object *self, PyObject *key_object) {
+static PyObject *delete(cache_object *self, PyObject *const *args, Py_ssize_t given, PyObject *keywords) {
+    static const char *const names[] = {"key", NULL};
+    PyObject *out[1];
     const char *key;
     Py_ssize_t len;
-    if (!text_of(key_object, "key", &key, &len)) {
+    if (!arguments("delete", names, 1, args, given, keywords, out) || !text_of(out[0], "key", &key, &len)) {
         return NULL;
     }
     bool existed = false;
@@ -193,10 +222,12 @@ static PyObject *clear(cache_object *self, PyObject *unused) {
     return status == ST_OK ? PyLong_FromSize_t(count) : raise_error(&error);
 }
 
-static PyObject *invalidate_prefix(cache_object *self, PyObject *prefix_object) {
+static PyObject *invalidate_prefix(cache_object *self, PyObject *const *args, Py_ssize_t given, PyObject *keywords) {
+    static const char *const names[] = {"prefix", NULL};
+    PyObject *out[1];
     const char *prefix;
     Py_ssize_t len;
-    if (!text_of(prefix_object, "prefix", &prefix, &len)) {
+    if (!arguments("invalidate_prefix", names, 1, args, given, keywords, out) || !text_of(out[0], "prefix", &prefix, &len)) {
         return NULL;
     }
     size_t count = 0;
@@ -223,17 +254,19 @@ static PyObject *stats(cache_object *self, PyObject *unused) {
 
 static PyMethodDef methods[] = {
     {"get", (PyCFunction)(void (*)(void))get, METH_FASTCALL | METH_KEYWORDS,
-     "get(key, default=None)\n--\n\nThe value under `key`; `default` if there is none or its time is over."},
+     "get($self, key, default=None)\n--\n\nThe value under `key`; `default` if there is none or its time is over."},
     {"set", (PyCFunction)(void (*)(void))set, METH_FASTCALL | METH_KEYWORDS,
-     "set(key, value, ttl=None)\n--\n\nStores `value` for `ttl` seconds (None: those of the cache; math.inf: for ever)."},
+     "set($self, key, value, ttl=None)\n--\n\nStores `value` for `ttl` seconds (None: those of the cache; math.inf: for ever)."},
     {"get_or_set", (PyCFunction)(void (*)(void))get_or_set, METH_FASTCALL | METH_KEYWORDS,
-     "get_or_set(key, factory, ttl=None)\n--\n\nThe value under `key`, or else what `factory()` returns, which is stored. "
+     "get_or_set($self, key, factory, ttl=None)\n--\n\nThe value under `key`, or else what `factory()` returns, which is stored. "
      "It is called once, however many threads ask."},
-    {"delete", (PyCFunction)delete, METH_O, "Removes an entry. Tells whether there was one."},
-    {"clear", (PyCFunction)clear, METH_NOARGS, "Removes all entries. Tells how many there were."},
-    {"invalidate_prefix", (PyCFunction)invalidate_prefix, METH_O,
-     "Removes the entries whose keys begin with this. Tells how many there were."},
-    {"stats", (PyCFunction)stats, METH_NOARGS, "The state of the cache, and what happened to it since it was made."},
+    {"delete", (PyCFunction)(void (*)(void))delete, METH_FASTCALL | METH_KEYWORDS,
+     "delete($self, key)\n--\n\nRemoves an entry. Tells whether there was one."},
+    {"clear", (PyCFunction)clear, METH_NOARGS, "clear($self)\n--\n\nRemoves all entries. Tells how many there were."},
+    {"invalidate_prefix", (PyCFunction)(void (*)(void))invalidate_prefix, METH_FASTCALL | METH_KEYWORDS,
+     "invalidate_prefix($self, prefix)\n--\n\nRemoves the entries whose keys begin with this. Tells how many there were."},
+    {"stats", (PyCFunction)stats, METH_NOARGS,
+     "stats($self)\n--\n\nThe state of the cache, and what happened to it since it was made."},
     {"_begin", (PyCFunction)cache_begin, METH_VARARGS, NULL},
     {"_wait", (PyCFunction)cache_wait, METH_VARARGS, NULL},
     {"_finish", (PyCFunction)cache_finish, METH_VARARGS, NULL},
@@ -248,6 +281,7 @@ static PyMethodDef methods[] = {
 static PyType_Slot slots[] = {
     {Py_tp_doc, "A cache whose entries live for a time."},
     {Py_tp_new, new},
+    {Py_tp_init, init},
     {Py_tp_dealloc, dealloc},
     {Py_tp_traverse, traverse},
     {Py_tp_clear, clear_references},

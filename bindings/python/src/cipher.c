@@ -27,6 +27,7 @@ static PyObject *new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
         WITHOUT_GIL(status = st_cipher_open(config, &cipher, &error));
         st_config_free(config);
         if (failed(status, &error)) {
+            st_cipher_free(cipher);
             return NULL;
         }
     }
@@ -55,6 +56,10 @@ static void dealloc(cipher_object *self) {
         handle_leave(&(self)->handle); \
     } while (0)
 
+static PyObject *token_from(st_bytes *bytes) {
+    return str_from(bytes, "the token");
+}
+
 static PyObject *encrypt(cipher_object *self, PyObject *plaintext) {
     const char *data;
     Py_ssize_t len;
@@ -65,7 +70,7 @@ static PyObject *encrypt(cipher_object *self, PyObject *plaintext) {
     st_status status;
     ST_ERROR(error);
     CIPHER_CALL(self, status = st_encrypt(self->handle.pointer, data, (size_t)len, &token, &error));
-    return failed(status, &error) ? NULL : str_from(&token, "the token");
+    return result_of(status, &error, &token, token_from);
 }
 
 static PyObject *decrypt_as(cipher_object *self, PyObject *token, PyObject *(*convert)(st_bytes *)) {
@@ -78,7 +83,7 @@ static PyObject *decrypt_as(cipher_object *self, PyObject *token, PyObject *(*co
     st_status status;
     ST_ERROR(error);
     CIPHER_CALL(self, status = st_decrypt(self->handle.pointer, data, (size_t)len, &plaintext, &error));
-    return failed(status, &error) ? NULL : convert(&plaintext);
+    return result_of(status, &error, &plaintext, convert);
 }
 
 static PyObject *decrypt(cipher_object *self, PyObject *token) {
@@ -104,7 +109,7 @@ static PyObject *reencrypt(cipher_object *self, PyObject *token) {
     st_status status;
     ST_ERROR(error);
     CIPHER_CALL(self, status = st_reencrypt(self->handle.pointer, data, (size_t)len, &newest, &changed, &error));
-    PyObject *text = failed(status, &error) ? NULL : str_from(&newest, "the token");
+    PyObject *text = result_of(status, &error, &newest, token_from);
     return text == NULL ? NULL : Py_BuildValue("(NN)", text, PyBool_FromLong(changed));
 }
 
@@ -155,12 +160,17 @@ PyObject *cipher_reset(PyObject *module, PyObject *json) {
 }
 
 static PyMethodDef methods[] = {
-    {"encrypt", (PyCFunction)encrypt, METH_O, "Encrypts text or bytes under the newest key: a token, as SimpleTuner stores it."},
-    {"decrypt", (PyCFunction)decrypt, METH_O, "The bytes that a token holds, whichever of the keys it was made with."},
-    {"decrypt_text", (PyCFunction)decrypt_text, METH_O, "As decrypt(), as str."},
-    {"reencrypt", (PyCFunction)reencrypt, METH_O, "(a token of the same under the newest key, whether it is another one)."},
-    {"rotate_key", (PyCFunction)rotate_key, METH_NOARGS, "Puts a new key into the key file; the old one still decrypts."},
-    {"close", (PyCFunction)close_now, METH_NOARGS, "Frees the cipher and wipes its keys; further calls raise ValueError."},
+    {"encrypt", (PyCFunction)encrypt, METH_O,
+     "encrypt($self, plaintext, /)\n--\n\nEncrypts text or bytes under the newest key: a token, as SimpleTuner stores it."},
+    {"decrypt", (PyCFunction)decrypt, METH_O,
+     "decrypt($self, token, /)\n--\n\nThe bytes that a token holds, whichever of the keys it was made with."},
+    {"decrypt_text", (PyCFunction)decrypt_text, METH_O, "decrypt_text($self, token, /)\n--\n\nAs decrypt(), as str."},
+    {"reencrypt", (PyCFunction)reencrypt, METH_O,
+     "reencrypt($self, token, /)\n--\n\n(a token of the same under the newest key, whether it is another one)."},
+    {"rotate_key", (PyCFunction)rotate_key, METH_NOARGS,
+     "rotate_key($self)\n--\n\nPuts a new key into the key file; the old one still decrypts."},
+    {"close", (PyCFunction)close_now, METH_NOARGS,
+     "close($self)\n--\n\nFrees the cipher and wipes its keys; further calls raise ValueError."},
     {"__reduce__", refuse_pickling, METH_NOARGS, NULL},
     {"__reduce_ex__", refuse_pickling, METH_O, NULL},
     {NULL, NULL, 0, NULL},

@@ -61,6 +61,14 @@ bool failed(st_status status, const st_error *error) {
     return status != ST_OK;
 }
 
+PyObject *result_of(st_status status, const st_error *error, st_bytes *bytes, PyObject *(*convert)(st_bytes *)) {
+    if (failed(status, error)) {
+        st_bytes_free(bytes);
+        return NULL;
+    }
+    return convert(bytes);
+}
+
 void keep_exception(void) {
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
@@ -72,6 +80,14 @@ void keep_exception(void) {
     interrupt = value;
     Py_XDECREF(type);
     Py_XDECREF(traceback);
+}
+
+bool signals_seen(void) {
+    if (PyErr_CheckSignals() == 0) {
+        return true;
+    }
+    keep_exception();
+    return false;
 }
 
 /* The text of an exception is the provider's and may hold a secret; the name of its type is told. */

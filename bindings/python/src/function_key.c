@@ -167,9 +167,13 @@ static bool put_map(buffer *key, PyObject *map, bool named) {
     bool done = names != NULL && (named || put(key, "{", 1));
     for (Py_ssize_t i = 0; done && i < PyList_Size(names); i++) {
         PyObject *name = PyList_GetItem(names, i);
-        PyObject *value = PyDict_GetItemWithError(map, name);
+        PyObject *value = Py_XNewRef(PyDict_GetItemWithError(map, name)); /* subclasses can change the dict meanwhile */
+        if (value == NULL && !PyErr_Occurred()) {
+            PyErr_SetString(PyExc_RuntimeError, "a dict changed while its cache key was made");
+        }
         done = value != NULL && (named ? put(key, ":", 1) : i == 0 || put(key, ",", 1)) && put_str(key, name, !named) &&
                put(key, "=", 1) && put_arg(key, value, !named);
+        Py_XDECREF(value);
     }
     Py_XDECREF(names);
     return done && (named || put(key, "}", 1));

@@ -84,6 +84,21 @@ void release_dropped_now(void) {
     PyErr_Restore(type, value, traceback);
 }
 
+void held_leave(held **list) {
+    static held *nobodys;
+    for (held *this = *list; this != NULL;) {
+        held *next = this->next;
+        this->next = nobodys;
+        if (nobodys != NULL) {
+            nobodys->link = &this->next;
+        }
+        nobodys = this;
+        this->link = &nobodys;
+        this = next;
+    }
+    *list = NULL;
+}
+
 int held_visit(held *list, visitproc visit, void *arg) {
     for (; list != NULL; list = list->next) {
         Py_VISIT(list->object);

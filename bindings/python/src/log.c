@@ -12,10 +12,13 @@ static void tell(void *context) {
     entry *entry = context;
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
+    signals_seen();
     PyObject *result = PyObject_CallFunction(entry->log, "iss#", (int)entry->level, entry->target, entry->message,
                                              (Py_ssize_t)entry->len);
-    if (result == NULL) {
+    if (result == NULL && PyErr_ExceptionMatches(PyExc_Exception)) {
         PyErr_WriteUnraisable(entry->log);
+    } else if (result == NULL) {
+        keep_exception();
     }
     Py_XDECREF(result);
     PyErr_Restore(type, value, traceback);

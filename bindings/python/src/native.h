@@ -29,10 +29,16 @@ PyObject *raise_status(st_status status, const char *message);
 st_status status_of_exception(char *message, size_t size);
 /* Keeps any exception in this way. */
 void keep_exception(void);
+/* Runs the handlers of the signals that came while the library waited, before a callback runs any Python, to which an exception
+ * of theirs would seem to belong: that is kept. False if there was one. */
+bool signals_seen(void);
 /* Whether an interrupt was kept for this thread; it is set as the exception. */
 bool interrupted(void);
 /* Whether a call failed, or a callback in it was interrupted; the exception is set. */
 bool failed(st_status status, const st_error *error);
+
+/* What a call handed out, as `convert` makes it, or NULL with an exception as by `failed`. */
+PyObject *result_of(st_status status, const st_error *error, st_bytes *bytes, PyObject *(*convert)(st_bytes *));
 
 /* arguments.c */
 /* Sorts the arguments of a METH_FASTCALL | METH_KEYWORDS method into `out`, one place for each of `names` (NULL at the end);
@@ -85,6 +91,8 @@ static inline void release_dropped(void) {
     }
 }
 int held_visit(held *list, visitproc visit, void *arg);
+/* Takes a list from its owner, which ends before the library drops what is in it. It is nobody's then. */
+void held_leave(held **list);
 
 /* A handle of the library that may be closed while other threads are in a call with it: the last of them frees it. Changed
  * with the GIL only. */
@@ -126,9 +134,9 @@ typedef struct {
     } while (0)
 /* secrets_more.c */
 PyObject *secrets_get_many(secrets_object *self, PyObject *keys);
-PyObject *secrets_set(secrets_object *self, PyObject *args);
-PyObject *secrets_set_replicate_token(secrets_object *self, PyObject *value);
-PyObject *secrets_delete(secrets_object *self, PyObject *key);
+PyObject *secrets_set(secrets_object *self, PyObject *const *args, Py_ssize_t given, PyObject *keywords);
+PyObject *secrets_set_replicate_token(secrets_object *self, PyObject *const *args, Py_ssize_t given, PyObject *keywords);
+PyObject *secrets_delete(secrets_object *self, PyObject *const *args, Py_ssize_t given, PyObject *keywords);
 PyObject *secrets_refresh(secrets_object *self, PyObject *const *args, Py_ssize_t given, PyObject *keywords);
 PyObject *secrets_clear_cache(secrets_object *self, PyObject *unused);
 PyObject *secrets_describe(secrets_object *self, PyObject *unused);
@@ -141,7 +149,7 @@ PyObject *secrets_add_provider(secrets_object *self, PyObject *args);
 typedef struct {
     PyObject_HEAD
     const st_cache *cache;
-    bool built_in;
+    bool built_in, initialised;
     held *objects;
     PyObject *flights; /* dict: key -> whoever in this process loads it */
 } cache_object;

@@ -31,6 +31,10 @@ static st_status reply_value(st_reply *reply, PyObject *value) {
 
 static void ask(void *context) {
     question *question = context;
+    if (!signals_seen()) {
+        question->answer = reply_failure(question->reply, ST_CALLBACK, "a signal interrupted it");
+        return;
+    }
     PyObject *key = PyUnicode_DecodeUTF8(question->key, (Py_ssize_t)question->key_len, NULL);
     PyObject *value = key == NULL ? NULL : PyObject_CallFunctionObjArgs(question->get_secret, key, NULL);
     if (value == NULL) {

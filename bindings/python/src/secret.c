@@ -100,9 +100,10 @@ static PyObject *flag(secret_object *self, void *which) {
 }
 
 static PyMethodDef methods[] = {
-    {"reveal", (PyCFunction)reveal, METH_NOARGS, "The value as str, a copy of it."},
-    {"reveal_bytes", (PyCFunction)reveal_bytes, METH_NOARGS, "The value as bytes, a copy of it."},
-    {"close", (PyCFunction)close_now, METH_NOARGS, "Lets go of the value; if nobody else has it, it is wiped."},
+    {"reveal", (PyCFunction)reveal, METH_NOARGS, "reveal($self)\n--\n\nThe value as str, a copy of it."},
+    {"reveal_bytes", (PyCFunction)reveal_bytes, METH_NOARGS, "reveal_bytes($self)\n--\n\nThe value as bytes, a copy of it."},
+    {"close", (PyCFunction)close_now, METH_NOARGS,
+     "close($self)\n--\n\nLets go of the value; if nobody else has it, it is wiped."},
     {"__enter__", enter, METH_NOARGS, NULL},
     {"__exit__", (PyCFunction)leave, METH_VARARGS, NULL},
     {"__format__", format, METH_O, NULL},

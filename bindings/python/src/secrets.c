@@ -20,8 +20,9 @@ static PyObject *new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
     ST_ERROR(error);
     WITHOUT_GIL(status = st_secrets_open(config, &secrets, &error));
     st_config_free(config);
-    if (status != ST_OK) {
-        return raise_error(&error);
+    if (failed(status, &error)) {
+        st_secrets_free(secrets);
+        return NULL;
     }
     secrets_object *self = (secrets_object *)PyType_GenericAlloc(type, 0);
     if (self == NULL) {
@@ -73,11 +74,7 @@ static PyObject *get_as(secrets_object *self, PyObject *key, PyObject *fallback,
     if (status == ST_NOT_FOUND && !interrupted()) {
         return Py_NewRef(fallback == NULL ? Py_None : fallback);
     }
-    if (PyErr_Occurred() || failed(status, &error)) {
-        st_bytes_free(&value);
-        return NULL;
-    }
-    return convert(&value);
+    return PyErr_Occurred() ? NULL : result_of(status, &error, &value, convert);
 }
 
 static PyObject *value_as_str(st_bytes *value) {
@@ -136,11 +133,7 @@ static PyObject *find(secrets_object *self, PyObject *const *args, Py_ssize_t gi
         if (status == ST_NOT_FOUND && !interrupted()) { \
             Py_RETURN_NONE; \
         } \
-        if (PyErr_Occurred() || failed(status, &error)) { \
-            st_bytes_free(&value); \
-            return NULL; \
-        } \
-        return str_from(&value, "the value"); \
+        return PyErr_Occurred() ? NULL : result_of(status, &error, &value, value_as_str); \
     }
 CONVENIENCE(get_replicate_token, st_secrets_get_replicate_token)
 CONVENIENCE(get_hf_token, st_secrets_get_hf_token)
@@ -167,27 +160,33 @@ bool secrets_of(PyObject *object, handle **out) {
 
 static PyMethodDef methods[] = {
     {"get", (PyCFunction)(void (*)(void))get, METH_FASTCALL | METH_KEYWORDS,
-     "get(key, default=None)\n--\n\nThe value as str; `default` if every layer was asked and has none."},
+     "get($self, key, default=None)\n--\n\nThe value as str; `default` if every layer was asked and has none."},
     {"get_bytes", (PyCFunction)(void (*)(void))get_bytes, METH_FASTCALL | METH_KEYWORDS,
-     "get_bytes(key, default=None)\n--\n\nAs get(), as bytes."},
+     "get_bytes($self, key, default=None)\n--\n\nAs get(), as bytes."},
     {"find", (PyCFunction)(void (*)(void))find, METH_FASTCALL | METH_KEYWORDS,
-     "find(key, timeout=None, refresh=False, cached_only=False)\n--\n\nThe value as a Secret, which tells where it came from."},
-    {"get_replicate_token", (PyCFunction)get_replicate_token, METH_NOARGS, "The value of REPLICATE_API_TOKEN, or None."},
-    {"get_hf_token", (PyCFunction)get_hf_token, METH_NOARGS, "The value of HF_TOKEN, or None."},
-    {"get_webhook_secret", (PyCFunction)get_webhook_secret, METH_NOARGS, "The value of CLOUD_WEBHOOK_SECRET, or None."},
+     "find($self, key, timeout=None, refresh=False, cached_only=False)\n--\n\nThe value as a Secret, which tells where it came from."},
+    {"get_replicate_token", (PyCFunction)get_replicate_token, METH_NOARGS,
+     "get_replicate_token($self)\n--\n\nThe value of REPLICATE_API_TOKEN, or None."},
+    {"get_hf_token", (PyCFunction)get_hf_token, METH_NOARGS, "get_hf_token($self)\n--\n\nThe value of HF_TOKEN, or None."},
+    {"get_webhook_secret", (PyCFunction)get_webhook_secret, METH_NOARGS,
+     "get_webhook_secret($self)\n--\n\nThe value of CLOUD_WEBHOOK_SECRET, or None."},
     {"get_many", (PyCFunction)secrets_get_many, METH_O,
-     "A dict of those of these keys that have a value, as str; what fails for one of them is raised."},
-    {"set_secret", (PyCFunction)secrets_set, METH_VARARGS, "set_secret(key, value): writes it into the secrets file."},
-    {"set_replicate_token", (PyCFunction)secrets_set_replicate_token, METH_O, "Writes REPLICATE_API_TOKEN into the secrets file."},
-    {"delete_secret", (PyCFunction)secrets_delete, METH_O, "Removes it from the secrets file. Tells whether it was there."},
+     "get_many($self, keys, /)\n--\n\nA dict of those of these keys that have a value, as str; what fails for one of them is raised."},
+    {"set_secret", (PyCFunction)(void (*)(void))secrets_set, METH_FASTCALL | METH_KEYWORDS,
+     "set_secret($self, key, value)\n--\n\nWrites it into the secrets file."},
+    {"set_replicate_token", (PyCFunction)(void (*)(void))secrets_set_replicate_token, METH_FASTCALL | METH_KEYWORDS,
+     "set_replicate_token($self, token)\n--\n\nWrites REPLICATE_API_TOKEN into the secrets file."},
+    {"delete_secret", (PyCFunction)(void (*)(void))secrets_delete, METH_FASTCALL | METH_KEYWORDS,
+     "delete_secret($self, key)\n--\n\nRemoves it from the secrets file. Tells whether it was there."},
     {"refresh", (PyCFunction)(void (*)(void))secrets_refresh, METH_FASTCALL | METH_KEYWORDS,
-     "refresh(timeout=None)\n--\n\nLooks at every source now."},
-    {"clear_cache", (PyCFunction)secrets_clear_cache, METH_NOARGS, "Forgets, and so wipes, every value that is remembered."},
+     "refresh($self, timeout=None)\n--\n\nLooks at every source now."},
+    {"clear_cache", (PyCFunction)secrets_clear_cache, METH_NOARGS,
+     "clear_cache($self)\n--\n\nForgets, and so wipes, every value that is remembered."},
     {"_describe", (PyCFunction)secrets_describe, METH_NOARGS, NULL},
     {"_check", (PyCFunction)secrets_check, METH_NOARGS, NULL},
     {"_file_path", (PyCFunction)secrets_file_path, METH_NOARGS, NULL},
     {"_add_provider", (PyCFunction)secrets_add_provider, METH_VARARGS, NULL},
-    {"close", (PyCFunction)close_now, METH_NOARGS, "Frees the manager; further calls raise ValueError."},
+    {"close", (PyCFunction)close_now, METH_NOARGS, "close($self)\n--\n\nFrees the manager; further calls raise ValueError."},
     {"__reduce__", refuse_pickling, METH_NOARGS, NULL},
     {"__reduce_ex__", refuse_pickling, METH_O, NULL},
     {NULL, NULL, 0, NULL},

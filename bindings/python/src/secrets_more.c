@@ -56,6 +56,10 @@ static PyObject *collected(secrets_object *self, PyObject *keys, Py_ssize_t coun
 }
 
 PyObject *secrets_get_many(secrets_object *self, PyObject *keys) {
+    if (PyUnicode_Check(keys)) {
+        PyErr_SetString(PyExc_TypeError, "keys must be a list or another iterable of str, not one str");
+        return NULL;
+    }
     PyObject *list = PySequence_List(keys);
     if (list == NULL) {
         return NULL;
@@ -85,12 +89,13 @@ PyObject *secrets_get_many(secrets_object *self, PyObject *keys) {
     return result;
 }
 
-PyObject *secrets_set(secrets_object *self, PyObject *args) {
-    PyObject *key_object, *value_object;
+PyObject *secrets_set(secrets_object *self, PyObject *const *args, Py_ssize_t given, PyObject *keywords) {
+    static const char *const names[] = {"key", "value", NULL};
+    PyObject *out[2];
     const char *key, *value;
     Py_ssize_t key_len, value_len;
-    if (!PyArg_ParseTuple(args, "OO:set_secret", &key_object, &value_object) || !text_of(key_object, "key", &key, &key_len) ||
-        !text_of(value_object, "value", &value, &value_len)) {
+    if (!arguments("set_secret", names, 2, args, given, keywords, out) || !text_of(out[0], "key", &key, &key_len) ||
+        !text_of(out[1], "value", &value, &value_len)) {
         return NULL;
     }
     st_status status;
@@ -102,10 +107,12 @@ PyObject *secrets_set(secrets_object *self, PyObject *args) {
     Py_RETURN_TRUE;
 }
 
-PyObject *secrets_set_replicate_token(secrets_object *self, PyObject *value_object) {
+PyObject *secrets_set_replicate_token(secrets_object *self, PyObject *const *args, Py_ssize_t given, PyObject *keywords) {
+    static const char *const names[] = {"token", NULL};
+    PyObject *out[1];
     const char *value;
     Py_ssize_t len;
-    if (!text_of(value_object, "value", &value, &len)) {
+    if (!arguments("set_replicate_token", names, 1, args, given, keywords, out) || !text_of(out[0], "token", &value, &len)) {
         return NULL;
     }
     st_status status;
@@ -117,10 +124,12 @@ PyObject *secrets_set_replicate_token(secrets_object *self, PyObject *value_obje
     Py_RETURN_TRUE;
 }
 
-PyObject *secrets_delete(secrets_object *self, PyObject *key_object) {
+PyObject *secrets_delete(secrets_object *self, PyObject *const *args, Py_ssize_t given, PyObject *keywords) {
+    static const char *const names[] = {"key", NULL};
+    PyObject *out[1];
     const char *key;
     Py_ssize_t len;
-    if (!text_of(key_object, "key", &key, &len)) {
+    if (!arguments("delete_secret", names, 1, args, given, keywords, out) || !text_of(out[0], "key", &key, &len)) {
         return NULL;
     }
     bool existed = false;
@@ -165,7 +174,7 @@ PyObject *secrets_clear_cache(secrets_object *self, PyObject *unused) {
         st_status status; \
         ST_ERROR(error); \
         SECRETS_CALL(self, status = function(self->handle.pointer, &bytes, &error)); \
-        return failed(status, &error) ? NULL : convert(&bytes); \
+        return result_of(status, &error, &bytes, convert); \
     }
 
 static PyObject *json_from(st_bytes *bytes) {

@@ -33,6 +33,7 @@ static PyObject *new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
         WITHOUT_GIL(status = st_store_open(config, &store, &error));
         st_config_free(config);
         if (failed(status, &error)) {
+            st_store_free(store);
             return NULL;
         }
     }
@@ -48,7 +49,10 @@ static void dealloc(store_object *self) {
 
 static PyObject *close_now(store_object *self, PyObject *unused) {
     (void)unused;
-    handle_close(&self->handle);
+    /* That of the process is everybody's. */
+    if (self->handle.pointer != NULL) {
+        handle_close(&self->handle);
+    }
     Py_RETURN_NONE;
 }
 
@@ -68,7 +72,11 @@ static PyObject *as_actor(store_object *self, PyObject *args) {
     ST_ERROR(error);
     STORE_CALL(self, status = st_store_as(self->handle.pointer, user_id, username, (size_t)username_len, ip, (size_t)ip_len,
                                           &store, &error));
-    return failed(status, &error) ? NULL : wrap(Py_TYPE(self), store);
+    if (failed(status, &error)) {
+        st_store_free(store);
+        return NULL;
+    }
+    return wrap(Py_TYPE(self), store);
 }
 
 bool user_of(PyObject *object, int64_t *user_id) {
@@ -99,7 +107,7 @@ PyObject *json_text(st_bytes *bytes) {
         st_status status; \
         ST_ERROR(error); \
         STORE_CALL(self, status = function(self->handle.pointer, provider, (size_t)len, &json, &error)); \
-        return failed(status, &error) ? NULL : json_text(&json); \
+        return result_of(status, &error, &json, json_text); \
     }
 #define WRITES(name, function) \
     static PyObject *name(store_object *self, PyObject *args) { \
@@ -141,7 +149,7 @@ static PyObject *config_list(store_object *self, PyObject *unused) {
     st_status status;
     ST_ERROR(error);
     STORE_CALL(self, status = st_provider_config_list(self->handle.pointer, &json, &error));
-    return failed(status, &error) ? NULL : json_text(&json);
+    return result_of(status, &error, &json, json_text);
 }
 
 static PyObject *hardware_get(store_object *self, PyObject *unused) {
@@ -150,7 +158,7 @@ static PyObject *hardware_get(store_object *self, PyObject *unused) {
     st_status status;
     ST_ERROR(error);
     STORE_CALL(self, status = st_hardware_info_get(self->handle.pointer, &json, &error));
-    return failed(status, &error) ? NULL : json_text(&json);
+    return result_of(status, &error, &json, json_text);
 }
 
 static PyObject *hardware_set(store_object *self, PyObject *json_object) {
@@ -201,7 +209,8 @@ PyObject *store_reset(PyObject *module, PyObject *json) {
 }
 
 static PyMethodDef methods[] = {
-    {"close", (PyCFunction)close_now, METH_NOARGS, "Frees the handle; further calls raise ValueError."},
+    {"close", (PyCFunction)close_now, METH_NOARGS,
+     "close($self)\n--\n\nFrees the handle; further calls raise ValueError. The store of the process stays open."},
     {"_as_actor", (PyCFunction)as_actor, METH_VARARGS, NULL},
     {"_config_get", (PyCFunction)config_get, METH_O, NULL},
     {"_config_save", (PyCFunction)config_save, METH_VARARGS, NULL},

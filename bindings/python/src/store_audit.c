@@ -33,7 +33,7 @@ PyObject *audit_query(store_object *self, PyObject *filter_object) {
     st_status status;
     ST_ERROR(error);
     STORE_CALL(self, status = st_audit_query(self->handle.pointer, filter, (size_t)len, &json, &error));
-    return failed(status, &error) ? NULL : json_text(&json);
+    return result_of(status, &error, &json, json_text);
 }
 
 /* _audit_verify(first, last): the report */
@@ -46,5 +46,5 @@ PyObject *audit_verify(store_object *self, PyObject *args) {
     st_status status;
     ST_ERROR(error);
     STORE_CALL(self, status = st_audit_verify(self->handle.pointer, first, last, NULL, &report, &error));
-    return failed(status, &error) ? NULL : json_text(&report);
+    return result_of(status, &error, &report, json_text);
 }

@@ -10,6 +10,10 @@ typedef struct {
 } credential;
 
 static bool credential_of(PyObject *user_id, PyObject *provider, PyObject *name, credential *out) {
+    if (user_id == Py_None) {
+        PyErr_SetString(PyExc_TypeError, "user_id must be an int, not None");
+        return false;
+    }
     return user_of(user_id, &out->user_id) && text_of(provider, "provider", &out->provider, &out->provider_len) &&
            text_of(name, "name", &out->name, &out->name_len);
 }
@@ -66,6 +70,10 @@ PyObject *credential_set(store_object *self, PyObject *args) {
     return failed(status, &error) ? NULL : Py_NewRef(Py_None);
 }
 
+static PyObject *credential_from(st_bytes *bytes) {
+    return str_from(bytes, "the credential");
+}
+
 /* _credential_get(cipher, user_id, provider, name) */
 PyObject *credential_get(store_object *self, PyObject *args) {
     PyObject *cipher, *user, *provider, *name;
@@ -80,7 +88,7 @@ PyObject *credential_get(store_object *self, PyObject *args) {
     WITHOUT_GIL(status = st_credential_get(self->handle.pointer, pointer_of(it.cipher), it.user_id, it.provider,
                                            (size_t)it.provider_len, it.name, (size_t)it.name_len, &value, &error));
     leave(self, it.cipher, NULL);
-    return failed(status, &error) ? NULL : str_from(&value, "the credential");
+    return result_of(status, &error, &value, credential_from);
 }
 
 /* _credential_delete(user_id, provider, name) */
@@ -113,7 +121,7 @@ PyObject *credential_list(store_object *self, PyObject *args) {
     st_status status;
     ST_ERROR(error);
     STORE_CALL(self, status = st_credential_list(self->handle.pointer, user_id, provider, (size_t)len, &json, &error));
-    return failed(status, &error) ? NULL : json_text(&json);
+    return result_of(status, &error, &json, json_text);
 }
 
 /* _credential_resolve(cipher, secrets, user_id, provider, name, global_key): (where it comes from, the value) */
@@ -135,11 +143,7 @@ PyObject *credential_resolve(store_object *self, PyObject *args) {
                                                it.provider, (size_t)it.provider_len, it.name, (size_t)it.name_len, global,
                                                (size_t)len, &source, &value, &error));
     leave(self, it.cipher, it.secrets);
-    if (failed(status, &error)) {
-        st_bytes_free(&value);
-        return NULL;
-    }
-    PyObject *text = str_from(&value, "the credential");
+    PyObject *text = result_of(status, &error, &value, credential_from);
     return text == NULL ? NULL : Py_BuildValue("(iN)", (int)source, text);
 }
 
@@ -193,5 +197,5 @@ PyObject *credentials_reencrypt(store_object *self, PyObject *args) {
     WITHOUT_GIL(status = st_credentials_reencrypt(self->handle.pointer, pointer_of(cipher), plain ? ST_REENCRYPT_PLAIN : 0,
                                                   function == Py_None ? NULL : on_progress, function, &report, &error));
     leave(self, cipher, NULL);
-    return failed(status, &error) ? NULL : json_text(&report);
+    return result_of(status, &error, &report, json_text);
 }

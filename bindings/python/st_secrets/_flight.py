@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import weakref
 from typing import Any
 
 from ._native import MISSING
@@ -27,7 +28,9 @@ class Flight:
     def __init__(self, key: str) -> None:
         self._key = key
         self._thread = threading.get_ident()
-        self._task = _current_task()
+        task = _current_task()
+        # Not held: if its event loop is gone, so goes the task, and what it loads falls to others.
+        self._task = None if task is None else weakref.ref(task)
         self._ended = threading.Event()
         self._futures: list[asyncio.Future[None]] = []
         self._value: Any = MISSING
@@ -46,18 +49,22 @@ class Flight:
             cache._wait(key, 0.1)
         return given or None, None
 
-    def wait(self) -> None:
-        """Lets this thread wait for the end."""
+    def wait(self) -> bool:
+        """Lets this thread wait for the end. False, at once: it would wait for a task that only this thread can run."""
         me = threading.get_ident()
+        if self._task is not None and self._thread == me and not self._ended.is_set():
+            self._refuse_itself()
+            return False
         before = _waiting.get(me)  # a signal handler may wait within another wait
         _waiting[me] = self
         try:
             following: Flight | None = self
             while following is not None and not following._ended.is_set():
                 if following._thread == me:
-                    raise BusyError(f"the load of {self._key!r} waits for itself: it asks for the key that it loads")
-                following = _waiting.get(following._thread) if following._task is None else None
+                    raise self._waits_for_itself()
+                following = _waiting.get(following._thread)
             self._ended.wait()
+            return True
         finally:
             if before is None:
                 _waiting.pop(me, None)
@@ -66,12 +73,24 @@ class Flight:
 
     async def wait_async(self) -> None:
         """Lets this task wait for the end."""
-        if self._task is _current_task() if self._task is not None else self._thread == threading.get_ident():
-            raise BusyError(f"the load of {self._key!r} waits for itself: it asks for the key that it loads")
+        self._refuse_itself()
         future = asyncio.get_running_loop().create_future()
         self._futures.append(future)
         if not self._ended.is_set():
             await future
+
+    def _refuse_itself(self) -> None:
+        """Raises if whoever asks is who loads."""
+        if self._task is None:
+            itself = self._thread == threading.get_ident()
+        else:
+            owner = self._task()
+            itself = owner is not None and owner is _current_task()
+        if itself:
+            raise self._waits_for_itself()
+
+    def _waits_for_itself(self) -> BusyError:
+        return BusyError(f"the load of {self._key!r} waits for itself: it asks for the key that it loads")
 
     def result(self, otherwise: Any) -> Any:
         """What came of it; `otherwise` if the owner was cancelled."""

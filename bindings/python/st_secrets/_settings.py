@@ -1,4 +1,5 @@
-"""Settings, as the library takes them: a JSON object."""
+"""Settings and documents, as the library takes them: JSON. They may hold a token, and programs show tracebacks together with
+the local variables of each frame; so a frame that an exception can leave lets go of them before."""
 
 from __future__ import annotations
 
@@ -10,27 +11,39 @@ from typing import Any
 Settings = Mapping[str, Any]
 
 
-def settings_json(settings: Settings | None) -> str | None:
-    """The JSON text of settings; a path is written as text. `None` as a value is the setting's default."""
-    if not settings:
-        return None
-    try:
-        return json.dumps(dict(settings), default=os.fspath, allow_nan=False)
-    except (TypeError, ValueError):
-        # The message of the original would show the value.
-        raise TypeError("settings must be text, numbers, booleans, None, paths, or lists of these") from None
-
-
 class Kept:
     """Settings that may hold a token: not shown."""
 
     __slots__ = ("settings",)
 
-    def __init__(self, settings: dict[str, Any]) -> None:
-        self.settings = settings
+    def __init__(self, settings: Settings | None) -> None:
+        fits = settings is None or isinstance(settings, Mapping)
+        self.settings: dict[str, Any] = dict(settings or {}) if fits else {}
+        del settings
+        if not fits:
+            raise TypeError("settings must be a dict")
+
+    def json(self) -> str | None:
+        """The JSON text of them; a path is written as text. `None` as a value is the setting's default."""
+        try:
+            return json.dumps(self.settings, default=os.fspath, allow_nan=False) if self.settings else None
+        except (TypeError, ValueError):
+            pass  # the exception would show the value
+        raise TypeError("settings must be text, numbers, booleans, None, paths, or lists of these")
 
     def __repr__(self) -> str:
         return "<settings>"
 
     def __reduce__(self) -> str:
         raise TypeError("cannot pickle settings")
+
+
+def document_json(document: Any) -> str:
+    """The JSON text of a document. What cannot be written is a TypeError or ValueError, as of `json.dumps`."""
+    try:
+        return json.dumps(document)
+    except (TypeError, ValueError) as error:
+        failure = type(error)(str(error))
+    finally:
+        del document
+    raise failure

@@ -66,11 +66,12 @@ class TTLCache(_native.Cache[T]):
         while value is _MISSING:
             flight, lease = Flight.enter(self, key)
             if lease is None:
-                if flight is not None:
-                    flight.wait()
+                if flight is None:
+                    value = self.get(key, _MISSING)
+                elif flight.wait():
                     value = flight.result(_MISSING)
                 else:
-                    value = self.get(key, _MISSING)
+                    return factory()  # a task of this thread's loads it, and will store what it gets
                 continue
             try:
                 value = factory()
@@ -152,7 +153,9 @@ def cached(
             load: Any = functools.partial(function, *args, **kwargs)
             return await cache.get_or_set_async(key_of(args, kwargs), load)
 
-        result: Any = async_wrapper if inspect.iscoroutinefunction(function) else wrapper
+        called = getattr(type(function), "__call__", None)  # of an object that is called like a function
+        is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called)
+        result: Any = async_wrapper if is_async else wrapper
         result._cache = cache
         return result  # type: ignore[no-any-return]
 

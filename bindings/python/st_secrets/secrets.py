@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from . import _native
-from ._settings import Kept, Settings, settings_json
+from ._settings import Kept, Settings
 from .errors import ConfigError
 
 __all__ = [
@@ -46,9 +46,9 @@ class _Layer(SecretProvider):
 
     _layer: ClassVar[str]
 
-    def __init__(self, settings: Settings) -> None:
-        self._kept = Kept({key: value for key, value in settings.items() if value is not None})
-        self._secrets = _native.Secrets(settings_json({**self._kept.settings, "providers": [self._layer]}))
+    def __init__(self, kept: Kept) -> None:
+        self._kept = Kept({key: value for key, value in kept.settings.items() if value is not None})
+        self._secrets = _native.Secrets(Kept({**kept.settings, "providers": [self._layer]}).json())
 
     def get_secret(self, key: str) -> str | None:
         return self._secrets.get(key)
@@ -65,7 +65,7 @@ class EnvironmentSecretProvider(_Layer):
     _layer = "env"
 
     def __init__(self, prefix: str = "") -> None:
-        super().__init__({"env_prefix": prefix or None})
+        super().__init__(Kept({"env_prefix": prefix or None}))
 
 
 class FileSecretProvider(_Layer):
@@ -74,11 +74,14 @@ class FileSecretProvider(_Layer):
     _layer = "file"
 
     def __init__(self, file_path: str | Path | None = None) -> None:
-        super().__init__({"file_path": file_path})
+        super().__init__(Kept({"file_path": file_path}))
 
     def set_secret(self, key: str, value: str) -> bool:
         """Writes a secret into the file."""
-        return self._secrets.set_secret(key, value)
+        try:
+            return self._secrets.set_secret(key, value)
+        finally:
+            del value
 
     def delete_secret(self, key: str) -> bool:
         """Removes a secret from the file. Tells whether it was there."""
@@ -95,7 +98,7 @@ class AWSSecretsManagerProvider(_Layer):
     _layer = "aws"
 
     def __init__(self, secret_name: str | None = None, region_name: str | None = None) -> None:
-        super().__init__({"aws_secret_name": secret_name, "aws_region": region_name})
+        super().__init__(Kept({"aws_secret_name": secret_name, "aws_region": region_name}))
 
 
 class HashiCorpVaultProvider(_Layer):
@@ -110,7 +113,9 @@ class HashiCorpVaultProvider(_Layer):
         path: str | None = None,
         mount_point: str | None = "secret",
     ) -> None:
-        super().__init__({"vault_url": url, "vault_token": token, "vault_path": path, "vault_mount": mount_point})
+        kept = Kept({"vault_url": url, "vault_token": token, "vault_path": path, "vault_mount": mount_point})
+        del url, token
+        super().__init__(kept)
 
 
 _LAYERS: dict[str, type[_Layer]] = {
@@ -137,13 +142,18 @@ class SecretsManager(_native.Secrets):
         """Makes the manager of the process with the settings in `config`, or gives the one that there is.
 
         `providers` are objects such as EnvironmentSecretProvider() or the program's own, in their order; without them,
-        the library's own layers are asked: environment, file, AWS, Vault.
+        the library's own layers are asked: environment, file, AWS, Vault. The first of each kind is a layer of the
+        library; a second one, or a subclass with a `get_secret` of its own, is asked as the program's own are.
         """
+        try:
+            kept = Kept(config)
+        finally:
+            del config
         with SecretsManager._lock:
             present = SecretsManager._instance
             if present is None:
-                present = SecretsManager._instance = _open(cls, providers, dict(config or {}))
-            elif providers is not None or (config and dict(config) != present._kept.settings):
+                present = SecretsManager._instance = _open(cls, list(providers or ()), kept)
+            elif providers or (kept.settings and kept.settings != present._kept.settings):
                 raise ConfigError("there is a SecretsManager with other settings: call SecretsManager.reset() first")
             return present
 
@@ -157,15 +167,26 @@ class SecretsManager(_native.Secrets):
     def _providers(self) -> list[Any]:
         """The layers in their order, each an object with `is_available` and `get_secret`."""
         return [
-            self._own[name] if name in self._own else _layer_of(name, self._kept.settings)
-            for name in (layer["name"] for layer in self.describe()["layers"])
+            self._own[name] if name in self._own else _layer_of(name, self._kept)
+            for name in self._names()
         ]
+
+    def _names(self) -> list[str]:
+        return [layer["name"] for layer in self.describe()["layers"]]
+
+    def close(self) -> None:
+        """Frees the manager; further calls raise ValueError. The next call of the class makes a new one."""
+        with SecretsManager._lock:
+            if SecretsManager._instance is self:
+                SecretsManager._instance = None
+        super().close()
 
     def add_provider(self, provider: Any, position: int | None = None, name: str | None = None) -> None:
         """Adds a layer of the program's own: an object with `get_secret` and, if it likes, `is_available` and `name`.
         `position` is its place in the order, 0 being first and None last. Its answers are remembered for `cache_ttl`."""
-        name = name or getattr(provider, "name", None) or type(provider).__name__
-        self._add_provider(name, _asking(provider), position)
+        asking = _asking(provider)
+        name = name or getattr(provider, "name", None) or _free_name(type(provider).__name__, self._names())
+        self._add_provider(name, asking, position)
         self._own[name] = provider
 
     def describe(self) -> dict[str, Any]:
@@ -183,7 +204,12 @@ class SecretsManager(_native.Secrets):
         return Path(self._file_path())
 
     def __repr__(self) -> str:
-        return f"<SecretsManager of {', '.join(type(provider).__name__ for provider in self._providers)}>"
+        try:
+            names = self._names()
+        except ValueError:
+            return "<SecretsManager, closed>"
+        kinds = (type(self._own[name]) if name in self._own else _LAYERS[name] for name in names)
+        return f"<SecretsManager of {', '.join(kind.__name__ for kind in kinds)}>"
 
 
 def _after_fork() -> None:
@@ -194,30 +220,48 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-def _open(cls: type[SecretsManager], providers: Sequence[Any] | None, settings: dict[str, Any]) -> SecretsManager:
-    if providers is not None:
-        built_in = [provider for provider in providers if isinstance(provider, _Layer)]
-        for provider in built_in:
-            settings.update(provider._kept.settings)
-        settings["providers"] = [provider._layer for provider in built_in]
-    manager = _native.Secrets.__new__(cls, settings_json(settings))
-    manager._kept = Kept(settings)
-    manager._own = {}
-    for position, provider in enumerate(providers or ()):
-        if not isinstance(provider, _Layer):
+def _open(cls: type[SecretsManager], providers: Sequence[Any], kept: Kept) -> SecretsManager:
+    built_in: dict[str, Any] = {}
+    for provider in providers:
+        if isinstance(provider, _Layer) and type(provider).get_secret is _Layer.get_secret:
+            built_in.setdefault(provider._layer, provider)
+    for provider in built_in.values():
+        kept.settings.update(provider._kept.settings)
+    if providers:
+        kept.settings["providers"] = list(built_in)
+    manager = _native.Secrets.__new__(cls, kept.json())
+    manager._kept = kept
+    manager._own = built_in
+    for position, provider in enumerate(providers):
+        if not any(provider is layer for layer in built_in.values()):
             manager.add_provider(provider, position)
     return manager
 
 
-def _layer_of(name: str, settings: Settings) -> _Layer:
+def _free_name(kind: str, taken: list[str]) -> str:
+    """A name for a layer, of 31 bytes at most, after its class, of which there may be several."""
+    name, number = kind.encode()[:31].decode(errors="ignore"), 1
+    while name in taken:
+        number += 1
+        end = f"-{number}"
+        name = kind.encode()[: 31 - len(end)].decode(errors="ignore") + end
+    return name
+
+
+def _layer_of(name: str, kept: Kept) -> _Layer:
     """The library's layer of this name, alone, with the settings of a manager."""
     layer = _LAYERS[name].__new__(_LAYERS[name])
-    _Layer.__init__(layer, settings)
+    _Layer.__init__(layer, kept)
     return layer
 
 
 def _asking(provider: Any) -> Callable[[str], str | None]:
+    if isinstance(provider, type) or not callable(getattr(provider, "get_secret", None)):
+        what = f"the class {provider.__name__}" if isinstance(provider, type) else f"a {type(provider).__name__}"
+        raise TypeError(f"a provider must be an object with get_secret(key), not {what}")
     is_available = getattr(provider, "is_available", None)
+    if isinstance(provider, _Layer) and type(provider).is_available is _Layer.is_available:
+        is_available = None  # the answer to get_secret tells as much
 
     def get_secret(key: str) -> str | None:
         if is_available is not None and not is_available():

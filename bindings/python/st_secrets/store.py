@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple, cast
 
 from . import _native
-from ._settings import Settings, settings_json
+from ._settings import Kept, Settings, document_json
 
 __all__ = ["CREDENTIAL_GLOBAL", "CREDENTIAL_USER", "Resolved", "Store", "get_store", "reset_store"]
 
@@ -37,7 +37,7 @@ class Store(_native.Store):
     Reading creates nothing. Each change is recorded in the audit trail, as that of nobody or of `as_actor`."""
 
     def __new__(cls, config: Settings | None = None) -> Store:
-        return _native.Store.__new__(cls, settings_json(config))
+        return _native.Store.__new__(cls, Kept(config).json())
 
     def as_actor(self, user_id: int | None = None, username: str | None = None, ip: str | None = None) -> Store:
         """The same store; what is done with it is recorded as this actor's."""
@@ -49,11 +49,17 @@ class Store(_native.Store):
 
     def save_provider_config(self, provider: str, config: Mapping[str, Any]) -> None:
         """Replaces the configuration of a provider."""
-        self._config_save(provider, json.dumps(config))
+        try:
+            self._config_save(provider, document_json(config))
+        finally:
+            del config
 
     def update_provider_config(self, provider: str, updates: Mapping[str, Any]) -> None:
         """Sets some members of the configuration of a provider, in one transaction."""
-        self._config_update(provider, json.dumps(updates))
+        try:
+            self._config_update(provider, document_json(updates))
+        finally:
+            del updates
 
     def delete_provider_config(self, provider: str) -> bool:
         """Removes the configuration of a provider. Tells whether it had one."""
@@ -91,7 +97,10 @@ class Store(_native.Store):
         self, user_id: int, provider: str, name: str, value: str, cipher: _native.Cipher | None = None
     ) -> None:
         """Stores a credential of a user, encrypted."""
-        self._credential_set(cipher, user_id, provider, name, value)
+        try:
+            self._credential_set(cipher, user_id, provider, name, value)
+        finally:
+            del value
 
     def credential(self, user_id: int, provider: str, name: str, cipher: _native.Cipher | None = None) -> str:
         """The value of a user's active credential. NotFoundError: the user has none of this name."""
@@ -174,4 +183,4 @@ def get_store() -> Store:
 
 def reset_store(config: Settings | None = None) -> None:
     """Has the process use a store with these settings or, with None, from the environment anew."""
-    _native.store_reset(settings_json(config))
+    _native.store_reset(Kept(config).json())

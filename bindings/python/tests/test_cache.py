@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import inspect
 import math
 import threading
 import time
@@ -102,6 +103,40 @@ class Values(Case):
         cache.set("a", 1)
         self.assertEqual((cache.get("a"), cache.name, cache.stats()["default_ttl"]), (1, "mine", 5.0))
         self.assertEqual(TTLCache[int]().get_or_set("a", lambda: 1), 1)
+
+    def test_a_subclass_with_arguments_of_its_own(self):
+        class Named(TTLCache):
+            def __init__(self, name, seconds=5.0):
+                super().__init__(default_ttl=seconds, max_size=7)
+                self.name = name
+
+        cache = Named("mine")
+        self.assertEqual((cache.name, cache.stats()["default_ttl"], cache.stats()["max_size"]), ("mine", 5.0, 7))
+        cache.set("a", 1)
+        for present in (cache, st_secrets.get_provider_config_cache()):
+            with self.assertRaises(RuntimeError):
+                TTLCache.__init__(present)
+        self.assertEqual(cache.get("a"), 1)
+
+    def test_what_the_caches_of_the_process_hold_outlives_who_put_it_there(self):
+        other = TTLCache._built_in(False)
+        things = [[number] for number in range(50)]
+        for number, thing in enumerate(things):
+            other.set(str(number), thing)
+        del other  # as when the module is loaded again, or at the end of the interpreter
+        gc.collect()
+        cache = st_secrets.get_provider_config_cache()
+        self.assertTrue(all(cache.get(str(number)) is thing for number, thing in enumerate(things)))
+        self.assertEqual(cache.clear(), 50)
+
+    def test_arguments_can_be_given_by_their_names(self):
+        cache = TTLCache()
+        cache.set(key="a", value=1, ttl=5)
+        self.assertEqual(cache.get(key="a"), 1)
+        self.assertTrue(cache.delete(key="a"))
+        self.assertEqual(cache.invalidate_prefix(prefix="a"), 0)
+        for method in (cache.get, cache.set, cache.delete, cache.get_or_set, cache.invalidate_prefix):
+            self.assertIn(next(iter(inspect.signature(method).parameters)), ("key", "prefix"))
 
 
 class Loads(Case):
@@ -279,6 +314,38 @@ class AsyncLoads(Case):
             return await waiting
 
         self.assertEqual(asyncio.run(main()), "quick")
+
+    def test_a_plain_call_does_not_wait_for_a_task_of_its_own_event_loop(self):
+        cache = TTLCache()
+
+        async def slow():
+            await asyncio.sleep(0.01)
+            return "task"
+
+        async def main():
+            task = asyncio.create_task(cache.get_or_set_async("key", slow))
+            await asyncio.sleep(0)
+            return cache.get_or_set("key", lambda: "plain"), await task
+
+        self.assertEqual(asyncio.run(main()), ("plain", "task"))
+        self.assertEqual(cache.get("key"), "task")
+
+    def test_a_task_of_an_event_loop_that_is_gone_leaves_the_load_to_the_next(self):
+        cache = TTLCache()
+
+        async def for_ever():
+            await asyncio.Event().wait()
+
+        loop = asyncio.new_event_loop()
+        loop.set_exception_handler(lambda loop, context: None)  # it would tell of the task
+        task = loop.create_task(cache.get_or_set_async("key", for_ever))
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.close()
+        del task, loop
+        gc.collect()
+        results = []
+        run_all([lambda: results.append(cache.get_or_set("key", lambda: "next"))])
+        self.assertEqual(results, ["next"])
 
     def test_a_task_that_waits_for_itself_gets_an_error(self):
         cache = TTLCache()

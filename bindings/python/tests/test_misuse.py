@@ -23,12 +23,15 @@ class Misuse(Case):
             lambda: cache.delete(1), lambda: cache.invalidate_prefix(None), lambda: TTLCache("x"), lambda: TTLCache(1, 2.5),
             lambda: manager.get(None), lambda: manager.get(b"A"), lambda: manager.find("A", timeout="x"),
             lambda: manager.find("A", nothing=1), lambda: manager.get_many(5), lambda: manager.get_many([1]),
+            lambda: manager.get_many("A"), lambda: manager.add_provider(object()), lambda: manager.add_provider(None),
+            lambda: manager.add_provider(st_secrets.EnvironmentSecretProvider), lambda: SecretsManager(config=["file_path"]),
             lambda: manager.set_secret("A", 1), lambda: manager.set_secret("A"), lambda: manager.delete_secret(None),
             lambda: manager.add_provider(object(), "first"), lambda: st_secrets.FileSecretProvider({1}),
             lambda: cipher.encrypt(None), lambda: cipher.encrypt(bytearray(b"x")), lambda: cipher.decrypt(5),
             lambda: st_secrets.encrypt_credential(5), lambda: _native.Secrets(5), lambda: _native.Secret(),
             lambda: _native.function_key(1, (), {}), lambda: _native.function_key("a", [], {}), lambda: _native.function_key(),
             lambda: store.provider_config(5), lambda: store.set_credential("1", "p", "n", "v"),
+            lambda: store.set_credential(None, "p", "n", "v"), lambda: store.credential(None, "p", "n"),
             lambda: store.credential(1, "p", "n", cipher="x"), lambda: store.resolve_credential(1, "p", "n", "k", secrets=cipher),
             lambda: st_secrets.invalidate_user_cache("1"), lambda: st_secrets.invalidate_provider_cache(1),
             lambda: _native.log_set("x", None),
@@ -72,6 +75,17 @@ class Misuse(Case):
         with self.assertRaises(TypeError):
             cached()(lambda x: x)({1: 2})
         self.assertEqual(_native.function_key("f", (10**40, "x" * 1000), {}), f"f:{10**40}:{'x' * 1000}")
+
+
+    def test_a_list_that_changes_the_dict_that_it_is_in(self):
+        class Emptying(list):
+            def __getitem__(self, place):
+                arguments.clear()
+                return super().__getitem__(place)
+
+        arguments = {"a": Emptying([1, 2, 3]), "b": 1}
+        with self.assertRaisesRegex(RuntimeError, "changed"):
+            cached()(lambda x: x)(arguments)
 
 
 class Memory(Case):

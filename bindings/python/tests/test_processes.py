@@ -247,6 +247,43 @@ print(len(os.listdir("/proc/self/task")))
         self.assertEqual(self.run_python(code), "1")
 
 
+class Signals(Case):
+    def test_an_exception_of_a_signal_that_comes_while_the_library_waits_reaches_the_caller(self):
+        code = """
+import os, signal, socket, sys, threading
+import st_secrets
+class Alarm(Exception):
+    pass
+def alarm(number, frame):
+    raise Alarm
+signal.signal(signal.SIGALRM, alarm)
+silent = socket.socket()
+silent.bind(("127.0.0.1", 0))
+silent.listen()
+class Mine:
+    def get_secret(self, key):
+        return None
+address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+config = {"providers": ["vault"], "vault_url": address, "vault_token": "t", "max_attempts": 1, "timeout": 1}
+for number in (signal.SIGINT, signal.SIGALRM):
+    for own in ([], [Mine()]):
+        st_secrets.SecretsManager.reset()
+        manager = st_secrets.SecretsManager(config=config)
+        st_secrets.set_log_level(30 if not own else 60)
+        for provider in own:
+            manager.add_provider(provider)
+        threading.Timer(0.2, os.kill, (os.getpid(), number)).start()
+        try:
+            manager.get("A")
+        except (KeyboardInterrupt, Alarm) as interrupt:
+            print(type(interrupt).__name__)
+        except st_secrets.Error as error:
+            print(error)
+silent.close()
+"""
+        self.assertEqual(self.run_python(code).split(), ["KeyboardInterrupt"] * 2 + ["Alarm"] * 2)
+
+
 class Threads(Case):
     def test_other_threads_run_while_a_call_waits(self):
         class Slow:

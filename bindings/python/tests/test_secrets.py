@@ -1,7 +1,9 @@
 """The manager beyond the description: errors, Secret, providers of the program's own, what is shown of it all."""
 
+import asyncio
 import copy
 import gc
+import inspect
 import json
 import logging
 import os
@@ -138,6 +140,17 @@ class Secrets(Case):
             with self.assertRaisesRegex(ValueError, "closed"):
                 use()
 
+        self.assertEqual(repr(manager), "<SecretsManager, closed>")
+        self.assertIsNone(st_secrets.get_secrets_manager().get("A"))
+
+    def test_arguments_can_be_given_by_their_names(self):
+        manager = SecretsManager()
+        self.assertTrue(manager.set_secret(key="A", value="1"))
+        self.assertTrue(manager.set_replicate_token(token="r8"))
+        self.assertEqual((manager.get(key="A", default="2"), manager.get_replicate_token()), ("1", "r8"))
+        self.assertTrue(manager.delete_secret(key="A"))
+        self.assertTrue(all(inspect.signature(getattr(manager, name)) for name in ("get", "find", "set_secret", "close")))
+
     def test_closing_while_other_threads_are_in_a_call(self):
         begun, go_on, results = threading.Event(), threading.Event(), []
 
@@ -189,6 +202,39 @@ class Providers(Case):
         self.assertEqual(manager._providers[1].get_secret("A"), "env")
         manager.set_secret("D", "new")
         self.assertEqual(json.loads(path.read_text())["D"], "new")
+
+    def test_several_of_a_kind(self):
+        paths = [self.write(f"{name}.json", f'{{"{name}": "value of {name}"}}') for name in ("A", "B")]
+        files = [FileSecretProvider(path) for path in paths]
+
+        class KeyringOfTheWholeCompanyAndItsGuests:
+            def __init__(self, key):
+                self.key = key
+
+            def get_secret(self, key):
+                return "guest" if key == self.key else None
+
+        manager = SecretsManager([*files, *map(KeyringOfTheWholeCompanyAndItsGuests, "CD")])
+        self.assertEqual([manager.get(key) for key in "ABCDE"], ["value of A", "value of B", "guest", "guest", None])
+        self.assertEqual([manager._providers[place] for place in (0, 1)], files)
+        layers = [layer["name"] for layer in manager.describe()["layers"]]
+        self.assertEqual(layers[:2], ["file", "FileSecretProvider"])
+        self.assertEqual(layers[2:], ["KeyringOfTheWholeCompanyAndItsG", "KeyringOfTheWholeCompanyAndIt-2"])
+
+    def test_a_subclass_of_a_layer_is_asked_by_its_own_method(self):
+        class Loud(EnvironmentSecretProvider):
+            def get_secret(self, key):
+                value = super().get_secret(key)
+                return value and value.upper()
+
+        os.environ["A"] = "value"
+        manager = SecretsManager([Loud()])
+        self.assertEqual(manager.get("A"), "VALUE")
+        self.assertEqual(repr(manager), "<SecretsManager of Loud>")
+
+    def test_an_empty_list_is_as_none(self):
+        os.environ["A"] = "value"
+        self.assertEqual(SecretsManager(providers=[]).get("A"), "value")
 
     def test_one_that_is_not_available_is_not_asked(self):
         provider = Dictionary({"A": "x"})
@@ -310,6 +356,33 @@ class Redaction(Case):
                 use()
             error = raised.exception
             self.assertNotIn(CANARY, f"{error!r} {error.__context__!r} {vars(error)!r}")
+
+    def test_no_frame_of_ours_in_a_traceback_holds_what_was_given(self):
+        configs = st_secrets.storage.ProviderConfigStore()
+        bad, hook, unwritable = CANARY + "\ud800", {"webhook_secret": CANARY}, {"webhook_secret": CANARY, "other": object()}
+        uses = [
+            lambda: SecretsManager(config={"vault_tokn": CANARY}), lambda: SecretsManager(config={"vault_token": bad}),
+            lambda: SecretsManager(config={"vault_token": {CANARY}}), lambda: SecretsManager(config=[CANARY]),
+            lambda: st_secrets.HashiCorpVaultProvider(url=f"http://u:{CANARY}@127.0.0.1:1", token=CANARY),
+            lambda: st_secrets.Cipher({"kei": CANARY}), lambda: st_secrets.reset_cipher({"kei": CANARY}),
+            lambda: st_secrets.encrypt_credential(bad), lambda: st_secrets.decrypt_credential(CANARY),
+            lambda: st_secrets.reencrypt_credential(CANARY), lambda: FileSecretProvider().set_secret("", CANARY),
+            lambda: st_secrets.Store().set_credential(-1, "p", "n", CANARY), lambda: configs.update_sync("", hook),
+            lambda: configs.save_sync("p", unwritable), lambda: asyncio.run(configs.save("", hook)),
+            lambda: asyncio.run(configs.update("p", unwritable)),
+        ]
+        for number, use in enumerate(uses):
+            with self.subTest(number):
+                try:
+                    use()
+                    self.fail("it is an error")
+                except (TypeError, ValueError) as error:
+                    while error is not None:
+                        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+                        for frame in frames:
+                            if frame.f_code.co_filename != __file__:
+                                self.assertNotIn(CANARY, repr(frame.f_locals), frame)
+                        error = error.__context__
 
     def test_the_log_tells_of_layers_that_failed_and_can_be_turned_up(self):
         self.write(".simpletuner/secrets.json", '{"A": "' + CANARY + '"}', 0o644)

@@ -156,6 +156,10 @@ class Handles(Case):
         with self.assertRaisesRegex(ValueError, "closed"):
             store.provider_config("a")
 
+    def test_the_store_of_the_process_stays_open(self):
+        get_store().close()
+        self.assertEqual(get_store().provider_config("a"), {})
+
     def test_the_store_of_the_process_can_have_settings(self):
         st_secrets.reset_store({"database": self.home / "one.db"})
         get_store().save_provider_config("a", {"b": 1})

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from .._settings import Kept
 from ..store import Store, get_store
 
 __all__ = ["ProviderConfigStore", "get_provider_config_store"]
@@ -25,11 +26,17 @@ class ProviderConfigStore:
 
     def save_sync(self, provider: str, config: Mapping[str, Any]) -> None:
         """Replaces the configuration of a provider."""
-        self._store.save_provider_config(provider, config)
+        try:
+            self._store.save_provider_config(provider, config)
+        finally:
+            del config
 
     def update_sync(self, provider: str, updates: Mapping[str, Any]) -> None:
         """Sets some members of the configuration of a provider."""
-        self._store.update_provider_config(provider, updates)
+        try:
+            self._store.update_provider_config(provider, updates)
+        finally:
+            del updates
 
     async def get(self, provider: str) -> dict[str, Any]:
         """The configuration of a provider, {} if it has none."""
@@ -37,11 +44,19 @@ class ProviderConfigStore:
 
     async def save(self, provider: str, config: Mapping[str, Any]) -> None:
         """Replaces the configuration of a provider."""
-        await asyncio.to_thread(self.save_sync, provider, config)
+        try:
+            kept = Kept(config)
+        finally:
+            del config
+        await asyncio.to_thread(lambda: self.save_sync(provider, kept.settings))
 
     async def update(self, provider: str, updates: Mapping[str, Any]) -> None:
         """Sets some members of the configuration of a provider, in one transaction."""
-        await asyncio.to_thread(self.update_sync, provider, updates)
+        try:
+            kept = Kept(updates)
+        finally:
+            del updates
+        await asyncio.to_thread(lambda: self.update_sync(provider, kept.settings))
 
     async def delete(self, provider: str) -> bool:
         """Removes the configuration of a provider. Tells whether it had one."""

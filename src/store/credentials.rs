@@ -48,6 +48,11 @@ struct Name<'a> {
 
 impl Name<'_> {
     fn check(self) -> Result<()> {
+        if self.user_id < 0 {
+            let message =
+                format!("`user_id` is {}; a credential belongs to a user, whose number is 0 or more", self.user_id);
+            return Err(error(Status::InvalidArgument, message));
+        }
         check_text("provider", self.provider, MAX_NAME)?;
         check_text("name", self.name, MAX_NAME)
     }

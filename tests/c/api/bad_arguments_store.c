@@ -88,6 +88,9 @@ static void credentials(void) {
     BAD(st_credential_set(store, cipher, 1, "p", 1, "n", 1, NULL, 1, &error), "`value`");
     BAD(st_credential_set(store, cipher, 1, "p", 1, "n", 1, NULL, 0, &error), "`value`");
     BAD(st_credential_set(store, cipher, 1, "p", 1, "a\tb", 3, "v", 1, &error), "`name`");
+    BAD(st_credential_set(store, cipher, -1, "p", 1, "n", 1, "v", 1, &error), "`user_id`");
+    BAD(st_credential_get(store, cipher, -1, "p", 1, "n", 1, &value, &error), "`user_id`");
+    BAD(st_credential_delete(store, -1, "p", 1, "n", 1, NULL, &error), "`user_id`");
     BAD(st_credential_set(store, cipher, 1, "p", 1, "n", 1, "v", absurd, &error), "`value`");
     BAD(st_credential_get(store, cipher, 1, NULL, 0, "n", 1, &value, &error), "`provider`");
     CHECK_EMPTY(value);

@@ -217,14 +217,23 @@ typedef struct st_cipher st_cipher;
  *
  * Keys of the secrets manager:
  *
- * - `providers`: JSON array, the layers in the order in which they are asked; default `["env","file"]`
+ * - `providers`: JSON array, the layers in the order in which they are asked; default `["env","file","aws","vault"]`
  * - `env_prefix`: text; `MYAPP` makes the key `hf-token` the variable `MYAPP_HF_TOKEN`; default none
  * - `file_path`: text, a JSON or YAML file or a folder of one-secret files, `~` being the home directory; default the
  *   first that exists of `~/.simpletuner/secrets.json`, `.yaml`, `.yml`
  * - `strict_permissions`: true or false, refuse a file that other users can read or change; default false
  * - `timeout`: seconds above 0 for one call; default 10
- * - `cache_ttl`, `miss_ttl`: seconds above 0 for which it is remembered that a layer of the program has a value, or that it
- *   has none; default 300 and 5. Environment and file are asked on every get.
+ * - `cache_ttl`, `miss_ttl`: seconds for which it is remembered that AWS, Vault or a layer of the program has a value, or
+ *   that it has none; default 300 and 5. Environment and file are asked on every get.
+ * - `max_stale`, `max_backoff`: seconds for which the last answer of AWS or Vault serves over an outage, and that such a
+ *   layer rests at most when it fails; default 3600 and 15
+ * - `max_attempts`: whole number, how often one request is sent at most; default 3
+ * - `aws_secret_name`, `aws_region`, `aws_profile`, `aws_endpoint_url`, `aws_version_id`, `aws_version_stage`: AWS Secrets
+ *   Manager; text, `aws_secret_name` also a JSON array of texts
+ * - `vault_url`, `vault_mount`, `vault_path`, `vault_kv_version` (`"1"`, `"2"` or `"auto"`), `vault_namespace`,
+ *   `vault_ca_cert`, `vault_token`, `vault_token_file`, `vault_auth`, `vault_auth_mount`, `vault_role_id`,
+ *   `vault_secret_id`, `vault_secret_id_file`, `vault_secret_id_wrapped` (true or false), `vault_role`, `vault_jwt_file`:
+ *   HashiCorp Vault or OpenBao; text, as the README's tables explain
  *
  * Keys of a cache of the program's own (`st_cache_open`):
  *

@@ -53,8 +53,8 @@ pub(crate) fn read(path: &Path, limit: usize) -> Result<Contents> {
         .map_err(|error| failed("open", error))?;
     let metadata = file.metadata().map_err(|error| failed("look at", error))?;
     if !metadata.is_file() {
-        let message = format!("{} is neither a file nor a folder of files", path.display());
-        return Err(Error::new(Status::Io, message));
+        let what = if metadata.is_dir() { "is a folder, not a file" } else { "is no regular file" };
+        return Err(Error::new(Status::Io, format!("{} {what}", path.display())));
     }
     let size = usize::try_from(metadata.size()).unwrap_or(usize::MAX);
     let mut bytes = SecretBuffer::with_capacity(size.min(limit) + 1)?;
@@ -104,12 +104,9 @@ impl Exposure {
 pub(crate) fn missing(path: &Path) -> Result<PathBuf> {
     // A link to a file that is not there yet: the file is created where it points.
     if let Ok(target) = fs::read_link(path) {
-        return Ok(path.parent().unwrap_or(Path::new("/")).join(target));
+        return Ok(folder_of(path).join(target));
     }
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
+    let folder = folder_of(path);
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -117,6 +114,14 @@ pub(crate) fn missing(path: &Path) -> Result<PathBuf> {
         .and_then(|()| fs::canonicalize(folder))
         .map_err(|error| Error::io("create the folder", folder, &error))
         .map(|folder| folder.join(path.file_name().unwrap_or_default()))
+}
+
+/// The folder that a file lies in: that of a bare name is the current one.
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
 }
 
 /// Keeps other writers out until it is dropped. The empty lock file stays: removing it would let two writers hold
@@ -152,7 +157,7 @@ pub(crate) fn lock(path: &Path, deadline: Deadline) -> Result<File> {
 
 /// What root creates beside a user's file has to be that user's, who could not lock it otherwise.
 fn give_to_owner_of(path: &Path, lock: &File) {
-    let folder = path.parent().unwrap_or(Path::new("/"));
+    let folder = folder_of(path);
     let owner = fs::metadata(path).or_else(|_| fs::metadata(folder)).map(|metadata| (metadata.uid(), metadata.gid()));
     if let (Ok((user, group)), Ok(metadata)) = (owner, lock.metadata())
         && metadata.uid() != user
@@ -217,7 +222,7 @@ fn written(
         let _ = fs::remove_file(&new_path);
         return written;
     }
-    let folder = path.parent().unwrap_or(Path::new("/"));
+    let folder = folder_of(path);
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| Error::io("sync", folder, &error))
 }
 
@@ -241,4 +246,16 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.push(path.file_name().unwrap_or_default());
     name.push(suffix);
     path.with_file_name(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bare_name_lies_in_the_current_folder() {
+        for (path, folder) in [("name", "."), ("a/name", "a"), ("/name", "/"), ("./name", ".")] {
+            assert_eq!(folder_of(Path::new(path)), Path::new(folder), "{path}");
+        }
+    }
 }

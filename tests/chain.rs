@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use common::{open, temp, text, with_file, write};
+use common::{in_environment, open, temp, text, with_file, write};
 use st_secrets::{Error, Found, Manager, Options, SecretBytes, Source, Status};
 
 /// The type of what a layer of the program answers.
@@ -179,6 +179,23 @@ fn get_many_answers_each_key_for_itself() {
     assert_eq!(&**answers[0].as_ref().unwrap().value(), b"a");
     assert_eq!(answers[1].as_ref().unwrap_err().status(), Status::NotFound);
     assert_eq!(answers[2].as_ref().unwrap_err().status(), Status::InvalidArgument);
+}
+
+#[test]
+fn a_layer_that_is_half_configured_says_what_it_lacks() {
+    let home = temp();
+    let environment =
+        [("HOME", home.path().to_str()), ("VAULT_TOKEN", None), ("BAO_TOKEN", None), ("VAULT_ADDR", None)];
+    in_environment("a_layer_that_is_half_configured_says_what_it_lacks", &environment, || {
+        let not_found = |settings: &[(&str, &str)]| {
+            let error = open(&[&[("providers", r#"["vault"]"#)], settings].concat()).unwrap().get("A").unwrap_err();
+            assert_eq!(error.status(), Status::NotFound);
+            error.message().to_owned()
+        };
+        let half = not_found(&[("vault_url", "https://localhost:1")]);
+        assert!(half.contains("`vault_url` is set, but there is no way to log in: set VAULT_TOKEN"), "{half}");
+        assert!(not_found(&[]).ends_with("vault (not configured)"));
+    });
 }
 
 #[test]

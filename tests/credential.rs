@@ -113,12 +113,43 @@ fn a_key_that_cannot_be_read_is_an_error_and_stays() {
     }
     fs::remove_file(&path).unwrap();
     fs::create_dir(&path).unwrap();
-    assert_eq!(with_file(&path).unwrap_err().status(), Status::BadKey);
+    let error = with_file(&path).unwrap_err();
+    assert_eq!(error.status(), Status::BadKey);
+    assert!(error.message().contains("is a folder, not a file"), "{error}");
     fs::remove_dir(&path).unwrap();
     // Earlier keys that cannot be read are one as well: without them tokens would be lost in silence.
     write(&path, "newest");
     fs::create_dir(previous(&path)).unwrap();
     assert_eq!(with_file(&path).unwrap_err().status(), Status::BadKey);
+}
+
+#[test]
+fn a_key_is_made_where_a_link_without_a_folder_points() {
+    let folder = temp();
+    let environment = [("HOME", folder.path().to_str())];
+    in_environment("a_key_is_made_where_a_link_without_a_folder_points", &environment, || {
+        std::env::set_current_dir(std::env::var_os("HOME").unwrap()).unwrap();
+        std::os::unix::fs::symlink("target", "link").unwrap();
+        let token = open(&[("key_file", "link")]).unwrap().encrypt(b"plain").unwrap();
+        assert!(is_under(&fs::read_to_string("target").unwrap(), &token));
+        assert!(fs::symlink_metadata("link").unwrap().is_symlink());
+    });
+}
+
+#[test]
+fn a_token_of_another_key_is_told_where_that_key_belongs() {
+    let folder = temp();
+    let path = write(&folder.path().join("key"), "newest");
+    let token = with_key("another").encrypt(b"plain").unwrap();
+    let refused = |cipher: &Cipher| cipher.decrypt(&token).unwrap_err().message().to_owned();
+    let file = refused(&with_file(&path).unwrap());
+    assert!(file.ends_with(&format!("add the one from before to {}", previous(&path).display())), "{file}");
+    let key = refused(&with_key("newest"));
+    assert!(key.ends_with("to `previous_keys` of the configuration"), "{key}");
+    in_environment("a_token_of_another_key_is_told_where_that_key_belongs", &[(KEY, Some("newest"))], || {
+        let variable = refused(&open(&[]).unwrap());
+        assert!(variable.ends_with(&format!("to {PREVIOUS}")), "{variable}");
+    });
 }
 
 #[test]

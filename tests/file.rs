@@ -59,6 +59,7 @@ fn a_broken_file_is_an_error_that_names_the_line_and_not_the_value() {
         ("s.yaml", "A: CANARY\nB: [CANARY\nC: 1\n", "s.yaml, line 3, column "),
         ("t.json", "[\"CANARY\"]", "t.json, line 1, column 1: this must hold a JSON object"),
         ("t.yaml", "- CANARY\n", "t.yaml"),
+        ("b.json", "\u{feff}{\"A\": \"CANARY\"}", "b.json, line 1, column 1: the file begins with a byte order mark"),
     ] {
         let path = write(&folder.path().join(name), contents);
         let secrets = with_file(&path);
@@ -205,6 +206,7 @@ fn what_is_no_file_is_refused_and_does_not_hang() {
     for path in [pipe.as_path(), std::path::Path::new("/dev/zero")] {
         let error = with_file(path).get("A").unwrap_err();
         assert_eq!(error.status(), Status::Io, "{error}");
+        assert!(error.message().ends_with("is no regular file"), "{error}");
     }
     let large = write(&folder.path().join("large.json"), &format!("{{\"A\": \"{}\"}}", "x".repeat(5 << 20)));
     let error = with_file(&large).get("A").unwrap_err();

@@ -136,7 +136,7 @@ impl Cipher {
     /// it is wiped afterwards.
     pub fn decrypt_with<T>(&self, token: &[u8], take: impl FnOnce(&[u8]) -> T) -> Result<T> {
         let _inside = fork::enter();
-        let token = Token::read(token).ok_or_else(bad_token)?;
+        let token = Token::read(token).ok_or_else(|| bad_token(&self.sources))?;
         Ok(take(&self.open_token(&token)?.plaintext))
     }
 
@@ -148,7 +148,7 @@ impl Cipher {
     /// The same credential in a token under the newest key; the same token if it is that already.
     pub fn reencrypt(&self, token: &[u8]) -> Result<Reencrypted> {
         let _inside = fork::enter();
-        let read = Token::read(token).ok_or_else(bad_token)?;
+        let read = Token::read(token).ok_or_else(|| bad_token(&self.sources))?;
         // What is the newest key is looked at first.
         self.current()?;
         let opened = self.open_token(&read)?;
@@ -208,13 +208,13 @@ impl Cipher {
         }
         if self.has_files() {
             match self.load_if_changed() {
-                Ok(Some(ring)) => return ring.open(token)?.ok_or_else(bad_token),
+                Ok(Some(ring)) => return ring.open(token)?.ok_or_else(|| bad_token(&self.sources)),
                 Ok(None) => {}
                 // The token is bad for every key that is known; that another cannot be read is for the log.
                 Err(error) => warn(error.message()),
             }
         }
-        Err(bad_token())
+        Err(bad_token(&self.sources))
     }
 
     fn has_files(&self) -> bool {
@@ -262,11 +262,15 @@ fn check_len(plaintext_len: usize) -> Result<()> {
     Ok(())
 }
 
-fn bad_token() -> Error {
+fn bad_token(sources: &Sources) -> Error {
+    let place = match (&sources.newest, &sources.previous_file) {
+        (Place::Env(_), _) => key::PREVIOUS_VARIABLE.to_owned(),
+        (_, Some(file)) => file.display().to_string(),
+        (_, None) => "`previous_keys` of the configuration".to_owned(),
+    };
     let message = format!(
         "the token cannot be decrypted: it is damaged, or it was made with another key; if the key was changed, add the \
-         one from before to ~/.simpletuner/credential.key.previous or {}",
-        key::PREVIOUS_VARIABLE
+         one from before to {place}"
     );
     Error::new(Status::BadToken, message).with_source(Source::Credential)
 }

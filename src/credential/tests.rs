@@ -96,7 +96,7 @@ fn tokens_have_the_length_that_is_foretold() {
 #[test]
 fn every_damaged_token_is_refused_with_one_answer() {
     let cipher = with_key("key");
-    let answer = bad_token();
+    let answer = bad_token(&cipher.sources);
     let mut refused = 0;
     let mut refuse = |token: &[u8]| {
         let error = cipher.decrypt(token).expect_err("a damaged token was taken");

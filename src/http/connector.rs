@@ -51,9 +51,12 @@ impl Connector {
             let origin = origin.clone();
             move |error| failure::of_io(error, doing, &origin, limit)
         };
-        let addresses =
-            resolver::look_up(&first.host, first.port, end).map_err(failed("looking up the host of", first))?;
-        let socket = Socket::connect(&addresses, end).map_err(failed("connecting to", first))?;
+        let (looking_up, connecting) = match gateway {
+            Some(_) => ("looking up the host of the proxy", "connecting to the proxy"),
+            None => ("looking up the host of", "connecting to"),
+        };
+        let addresses = resolver::look_up(&first.host, first.port, end).map_err(failed(looking_up, first))?;
+        let socket = Socket::connect(&addresses, end).map_err(failed(connecting, first))?;
         let mut wire: Box<dyn Wire> = Box::new(socket);
         if let Some((config, name)) = proxy_tls {
             let secured = Tls::connect(config, name, wire);

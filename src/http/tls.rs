@@ -47,11 +47,17 @@ pub(super) fn host_name(name: &str) -> Result<ServerName<'static>> {
         .map_err(|_| Error::new(Status::Config, format!("{name:?} can be the name of no TLS server")))
 }
 
+/// A file that the settings name; an error tells what it is wanted for, as it names no setting.
+fn read(path: &Path, what: &str) -> Result<files::Contents> {
+    files::read(path, LONGEST_FILE)
+        .map_err(|error| error.map_message(|message| format!("the {what} cannot be read: {message}")))
+}
+
 fn roots(roots: &Roots) -> Result<RootCertStore> {
     match roots {
         Roots::Platform => platform_roots(),
         Roots::File(path) => {
-            let contents = files::read(path, LONGEST_FILE)?;
+            let contents = read(path, "CA certificates")?;
             store(certificates(&contents.bytes), &path.display().to_string())
         }
         Roots::Folder(path) => folder_roots(path),
@@ -118,10 +124,10 @@ fn client_certificate(chain: &Path, key: &Path) -> Result<SingleCertAndKey> {
     let refused = |path: &Path, why: String| {
         Error::new(Status::Config, format!("{} cannot be used for a client certificate: {why}", path.display()))
     };
-    let contents = files::read(chain, LONGEST_FILE)?;
+    let contents = read(chain, "client certificate")?;
     let certificates = certificates(&contents.bytes).filter(|found| !found.is_empty());
     let certificates = certificates.ok_or_else(|| refused(chain, "it holds no certificate as PEM".to_owned()))?;
-    let contents = files::read(key, LONGEST_FILE)?;
+    let contents = read(key, "key of the client certificate")?;
     let mut der = PrivateKeyDer::from_pem_slice(&contents.bytes)
         .map_err(|_| refused(key, "it holds no private key as PEM, or one under a password".to_owned()))?;
     let signing_key = ring::sign::any_supported_type(&der);

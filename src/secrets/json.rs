@@ -129,7 +129,10 @@ fn compact(raw: &str) -> crate::error::Result<SecretBytes> {
 fn entries(text: &str) -> Result<Vec<Entry<'_>>, Problem> {
     if !text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{') {
         // serde would quote what stands there instead.
-        let message = if text.trim().is_empty() {
+        let message = if text.starts_with('\u{feff}') {
+            // As for Python; editors do not show it.
+            "the file begins with a byte order mark, which JSON cannot have; save it as UTF-8 without one".to_owned()
+        } else if text.trim().is_empty() {
             "this is empty; it must hold a JSON object such as {}".to_owned()
         } else {
             "this must hold a JSON object of names and values".to_owned()

@@ -15,7 +15,7 @@ use super::file::FileLayer;
 use super::layer::{Found, Layer, Request};
 use super::memory::{self, AtHand, Memory, Run, Times};
 use super::secret::Secret;
-use super::unconfigured::Unconfigured;
+use super::unconfigured::{Lack, Unconfigured};
 use super::vault::VaultSource;
 use crate::clock::Deadline;
 use crate::config::{Config, nearest};
@@ -90,7 +90,8 @@ impl Manager {
                 }
                 "aws" => {
                     let why = "no secret is named; set `aws_secret_name` or SIMPLETUNER_AWS_SECRET_NAME".to_owned();
-                    layers.push(remote("aws", Source::Aws, AwsSource::open(config)?.ok_or(why), times)?);
+                    let lack = Lack { why, is_wanted: false };
+                    layers.push(remote("aws", Source::Aws, AwsSource::open(config)?.ok_or(lack), times)?);
                 }
                 "vault" => layers.push(remote("vault", Source::Vault, VaultSource::open(config)?, times)?),
                 _ => return Err(unknown_provider(name)),
@@ -339,12 +340,12 @@ impl Drop for Manager {
 fn remote<S: DocumentSource + 'static>(
     name: &'static str,
     source: Source,
-    opened: std::result::Result<S, String>,
+    opened: std::result::Result<S, Lack>,
     times: Times,
 ) -> Result<Arc<dyn Layer>> {
     Ok(match opened {
         Ok(opened) => Arc::new(DocumentLayer::new(opened, times)?),
-        Err(why) => Arc::new(Unconfigured { name, source, why }),
+        Err(lack) => Arc::new(Unconfigured { name, source, lack }),
     })
 }
 

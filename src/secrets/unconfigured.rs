@@ -8,8 +8,15 @@ use crate::error::{Result, Source};
 pub(crate) struct Unconfigured {
     pub(crate) name: &'static str,
     pub(crate) source: Source,
-    /// What is missing, and where to give it.
+    pub(crate) lack: Lack,
+}
+
+/// What is missing, and where to give it.
+#[derive(Debug)]
+pub(crate) struct Lack {
     pub(crate) why: String,
+    /// Something was set, so that somebody wants this layer: a secret that is not found is told why it was not asked.
+    pub(crate) is_wanted: bool,
 }
 
 impl Layer for Unconfigured {
@@ -26,7 +33,7 @@ impl Layer for Unconfigured {
     }
 
     fn place(&self, _: &str) -> String {
-        "not configured".to_owned()
+        if self.lack.is_wanted { self.reason() } else { "not configured".to_owned() }
     }
 
     fn describe(&self) -> Map<String, Value> {
@@ -34,6 +41,12 @@ impl Layer for Unconfigured {
     }
 
     fn check(&self, _: &Request) -> Finding {
-        Finding::new(State::Absent, format!("not configured: {}", self.why))
+        Finding::new(State::Absent, self.reason())
+    }
+}
+
+impl Unconfigured {
+    fn reason(&self) -> String {
+        format!("not configured: {}", self.lack.why)
     }
 }

@@ -104,6 +104,19 @@ fn a_proxy_that_refuses_is_named() {
 }
 
 #[test]
+fn a_proxy_that_cannot_be_reached_is_told_from_a_server() {
+    for (address, message) in [
+        ("127.0.0.1:1", "connecting to the proxy http://127.0.0.1:1 failed: "),
+        ("no-such.invalid:3128", "looking up the host of the proxy http://no-such.invalid:3128 failed: "),
+    ] {
+        let client = Client::new(through(format!("http://ann:SECRET@{address}")));
+        let error = get(&client, "http://vault.example.com/").err().unwrap();
+        assert_eq!(error.status(), Status::Unavailable, "{error}");
+        assert!(error.message().starts_with(message), "{error}");
+    }
+}
+
+#[test]
 fn a_slow_proxy_keeps_nobody_beyond_the_deadline() {
     let authority = Authority::new();
     let proxy = Peer::after_request(|mut stream| {

@@ -177,7 +177,10 @@ fn unusable_roots_are_refused_before_anything_is_sent() {
     let no_certificate = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     let empty = tempfile::tempdir().unwrap();
     for (roots, why) in [
-        (Roots::File(folder.path().join("none.pem")), format!("cannot open {shown}/none.pem: No such file")),
+        (
+            Roots::File(folder.path().join("none.pem")),
+            format!("the CA certificates cannot be read: cannot open {shown}/none.pem: No such file"),
+        ),
         (Roots::File(file("empty.pem", "")), format!("{shown}/empty.pem cannot be used: it holds no certificate")),
         (Roots::File(file("damaged.pem", damaged)), format!("{shown}/damaged.pem cannot be used: it is not PEM")),
         (

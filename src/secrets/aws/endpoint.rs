@@ -117,6 +117,11 @@ pub(super) fn checked_url(url: &str, setting: &str) -> Result<String> {
     if uri.host().is_none_or(str::is_empty) {
         return Err(refused("the URL has no host"));
     }
+    if authority.as_str().rsplit_once(']').map_or(authority.as_str(), |(_, rest)| rest).contains(':')
+        && authority.port_u16().is_none_or(|port| port == 0)
+    {
+        return Err(refused("the URL has no usable port"));
+    }
     if uri.query().is_some() || url.contains('#') {
         return Err(refused("the URL has something behind its path"));
     }
@@ -247,6 +252,8 @@ mod tests {
             "https://host/?CANARY",
             "https://host/#CANARY",
             "https://ho st",
+            "https://host:99999",
+            "https://[::1]:0",
             "https://host\r\nX: CANARY",
         ] {
             let error = checked_url(given, "AWS_ENDPOINT_URL").unwrap_err();

@@ -30,6 +30,7 @@ use self::token::{Token, is_refusal};
 use self::variables::Inputs;
 use super::document::{Document, DocumentSource};
 use super::layer::Finding;
+use super::unconfigured::Lack;
 use crate::clock::Deadline;
 use crate::config::Config;
 use crate::error::{Error, Result, Source};
@@ -45,7 +46,7 @@ pub(crate) struct VaultSource {
 impl VaultSource {
     /// The source that configuration and environment describe. The inner error says why there is none: no address, or
     /// no way to log in. The outer one is a setting of the configuration that cannot be used.
-    pub(crate) fn open(config: &Config) -> Result<std::result::Result<VaultSource, String>> {
+    pub(crate) fn open(config: &Config) -> Result<std::result::Result<VaultSource, Lack>> {
         VaultSource::open_in(config, &|name| env::var_os(name))
     }
 
@@ -53,10 +54,10 @@ impl VaultSource {
     fn open_in(
         config: &Config,
         variable: &dyn Fn(&str) -> Option<OsString>,
-    ) -> Result<std::result::Result<VaultSource, String>> {
+    ) -> Result<std::result::Result<VaultSource, Lack>> {
         match Settings::read(&Inputs { config, variable }) {
             Ok(settings) => Ok(Ok(VaultSource { vault: Ok(Vault::new(settings)) })),
-            Err(Without::NotConfigured(why)) => Ok(Err(why)),
+            Err(Without::NotConfigured(lack)) => Ok(Err(lack)),
             Err(Without::Refused(refused)) if refused.in_config => Err(refused.error),
             Err(Without::Refused(refused)) => Ok(Ok(VaultSource { vault: Err(refused.error) })),
         }

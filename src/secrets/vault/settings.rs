@@ -12,6 +12,7 @@ use super::pace::Rate;
 use super::variables::{Given, Inputs, Refused};
 use crate::http::{self, Proxy, Roots};
 use crate::paths;
+use crate::secrets::unconfigured::Lack;
 
 const DEFAULT_PATH: &str = "simpletuner";
 const DEFAULT_MOUNT: &str = "secret";
@@ -56,7 +57,7 @@ pub(super) struct Settings {
 /// Why there are no settings.
 pub(super) enum Without {
     /// Nobody wants this layer, or not enough is known to ask it.
-    NotConfigured(String),
+    NotConfigured(Lack),
     Refused(Refused),
 }
 
@@ -70,10 +71,11 @@ impl Settings {
     pub(super) fn read(inputs: &Inputs<'_>) -> Result<Settings, Without> {
         let (given, is_agent) = address(inputs)?;
         let Some(auth) = Auth::read(inputs, is_agent)? else {
-            return Err(Without::NotConfigured(format!(
+            let why = format!(
                 "{} is set, but there is no way to log in: set VAULT_TOKEN, log in with `vault login`, or set vault_auth",
                 given.origin
-            )));
+            );
+            return Err(Without::NotConfigured(Lack { why, is_wanted: true }));
         };
         let address = Address::parse(&given)?;
         check_srv_lookup(inputs, &address)?;
@@ -108,7 +110,10 @@ fn address(inputs: &Inputs<'_>) -> Result<(Given, bool), Without> {
         return Ok((given, true));
     }
     let given = inputs.tool("ADDR")?.map(|given| (given, false));
-    given.ok_or_else(|| Without::NotConfigured("neither vault_url nor VAULT_ADDR is set".to_owned()))
+    given.ok_or_else(|| {
+        let why = "neither vault_url nor VAULT_ADDR is set".to_owned();
+        Without::NotConfigured(Lack { why, is_wanted: false })
+    })
 }
 
 /// An address without a port would be looked up in the DNS, as a service.

@@ -21,7 +21,7 @@ fn read(config: &[(&str, &str)], variables: &[(&str, &str)]) -> std::result::Res
 fn settings(config: &[(&str, &str)], variables: &[(&str, &str)]) -> Settings {
     match read(config, variables) {
         Ok(settings) => settings,
-        Err(Without::NotConfigured(why)) => panic!("not configured: {why}"),
+        Err(Without::NotConfigured(lack)) => panic!("not configured: {}", lack.why),
         Err(Without::Refused(refused)) => panic!("{}", refused.error),
     }
 }
@@ -29,7 +29,7 @@ fn settings(config: &[(&str, &str)], variables: &[(&str, &str)]) -> Settings {
 fn refused(config: &[(&str, &str)], variables: &[(&str, &str)]) -> Refused {
     match read(config, variables) {
         Err(Without::Refused(refused)) => refused,
-        Err(Without::NotConfigured(why)) => panic!("not configured: {why}"),
+        Err(Without::NotConfigured(lack)) => panic!("not configured: {}", lack.why),
         Ok(_) => panic!("{config:?} {variables:?} are taken"),
     }
 }
@@ -49,7 +49,7 @@ fn refused_with(variables: &[(&str, &str)]) -> String {
 #[test]
 fn an_address_and_a_way_to_log_in_are_needed() {
     let without = |config: &[(&str, &str)], variables: &[(&str, &str)]| match read(config, variables) {
-        Err(Without::NotConfigured(why)) => why,
+        Err(Without::NotConfigured(lack)) => lack.why,
         _ => panic!("{config:?} {variables:?} are configured"),
     };
     assert_eq!(without(&[], &[]), "neither vault_url nor VAULT_ADDR is set");

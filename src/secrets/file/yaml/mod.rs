@@ -11,7 +11,7 @@ use serde::de::{Deserialize, DeserializeSeed, IgnoredAny};
 use zeroize::Zeroizing;
 
 use crate::bytes::{SecretBuffer, SecretBytes};
-use crate::secrets::entries::{Entries, Problem};
+use crate::secrets::entries::{Entries, Problem, position};
 
 mod edit;
 mod node;
@@ -20,6 +20,9 @@ pub(super) use edit::{delete, set};
 use node::{BAD_KEY, CUSTOM_TAG, Node, NodeSeed, Pair, Shape, ShapeSeed, TOO_LARGE, UNSTABLE};
 
 const BOM: char = '\u{feff}';
+/// Far more brackets than can be open in a document that serde takes (128), as some may stand in texts.
+const MOST_OPEN: usize = 1000;
+const TOO_DEEP: &str = "values nest too deep";
 
 /// Reads a document: one map of keys and values.
 pub(super) fn parse(text: &str) -> Result<Entries, Problem> {
@@ -29,6 +32,7 @@ pub(super) fn parse(text: &str) -> Result<Entries, Problem> {
 /// The pairs of the top level, merge keys among them.
 fn read(text: &str) -> Result<Vec<Pair>, Problem> {
     let text = text.strip_prefix(BOM).unwrap_or(text);
+    check_nesting(text)?;
     let parser = || serde_yaml::Deserializer::from_str(text);
     IgnoredAny::deserialize(parser()).map_err(|error| syntax_problem(&error))?;
     // Without aliases no text has more nodes than bytes; with them a small text could fill the memory.
@@ -44,6 +48,23 @@ fn read(text: &str) -> Result<Vec<Pair>, Problem> {
         Node::Map(pairs) => Ok(pairs),
         _ => Err(Problem { line: 0, column: 0, message: UNSTABLE.into() }),
     }
+}
+
+/// libyaml looks at every open bracket for each token, and would be at a long row of them for hours.
+fn check_nesting(text: &str) -> Result<(), Problem> {
+    let mut open = 0_usize;
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'[' | b'{' => open += 1,
+            b']' | b'}' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        if open > MOST_OPEN {
+            let (line, column) = position(text, at);
+            return Err(Problem { line, column, message: TOO_DEEP.to_owned() });
+        }
+    }
+    Ok(())
 }
 
 fn entries(pairs: &[Pair]) -> Result<Entries, Problem> {
@@ -179,7 +200,7 @@ fn problem(error: &serde_yaml::Error) -> Problem {
         (BAD_KEY, BAD_KEY),
         (TOO_LARGE, TOO_LARGE),
         ("repetition limit exceeded", TOO_LARGE),
-        ("recursion limit exceeded", "values nest too deep"),
+        ("recursion limit exceeded", TOO_DEEP),
         (UNSTABLE, UNSTABLE),
     ];
     let message = known.into_iter().find(|(words, _)| shown.contains(words));
@@ -344,6 +365,19 @@ mod tests {
                 assert_eq!((problem.line, problem.column, problem.message.as_str()), (line, column, message), "{text}");
             }
         }
+    }
+
+    #[test]
+    fn a_row_of_brackets_is_refused_at_once() {
+        let started = std::time::Instant::now();
+        for bracket in ["[", "{a: ", "[{? "] {
+            let problem = parse(&format!("A: 1\nB: {}", bracket.repeat(500_000))).unwrap_err();
+            assert_eq!((problem.line, problem.message.as_str()), (2, TOO_DEEP), "{bracket}");
+        }
+        assert!(started.elapsed() < std::time::Duration::from_secs(5));
+        // Brackets in texts are no nesting.
+        let text = "[{".repeat(MOST_OPEN / 2);
+        assert_eq!(read(&format!("A: '{text}'\n")), named(&[("A", &text)]));
     }
 
     #[test]

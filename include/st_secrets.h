@@ -288,7 +288,7 @@ typedef struct st_secrets st_secrets;
  *
  * Any function that uses one may return, beside `ST_IO` and `ST_ACCESS_DENIED`: `ST_BUSY`: another process kept the
  * database locked for too long; `ST_TIMEOUT`: another thread did; `ST_READ_ONLY`: the database cannot be written to;
- * `ST_CORRUPT`: it is damaged, or another program's; `ST_BAD_KEY`: the audit key is unreadable, or gone.
+ * `ST_CORRUPT`: it is damaged, or its tables are another program's; `ST_BAD_KEY`: the audit key is unreadable, or gone.
  */
 typedef struct st_store st_store;
 

@@ -65,6 +65,11 @@ pub(crate) fn read(path: &Path, limit: usize) -> Result<Contents> {
     Ok(Contents { bytes, metadata })
 }
 
+/// Whether reading failed for want of memory or open files: that says nothing of the file.
+pub(crate) fn is_shortage(error: &Error) -> bool {
+    error.status() == Status::NoMemory || [libc::ENOMEM, libc::EMFILE, libc::ENFILE].contains(&error.detail())
+}
+
 /// Whether the file was changed within the last second: a writer that does not rename may not be done with it.
 pub(crate) fn is_new(path: &Path) -> bool {
     let modified = fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
@@ -102,6 +107,9 @@ impl Exposure {
 
 /// The place of a file that is to be created; its folder is there afterwards.
 pub(crate) fn missing(path: &Path) -> Result<PathBuf> {
+    if path.as_os_str().as_encoded_bytes().ends_with(b"/") {
+        return Err(Error::new(Status::Io, format!("{} names a folder; name a file", path.display())));
+    }
     // A link to a file that is not there yet: the file is created where it points.
     if let Ok(target) = fs::read_link(path) {
         return Ok(folder_of(path).join(target));

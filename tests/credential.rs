@@ -124,6 +124,34 @@ fn a_key_that_cannot_be_read_is_an_error_and_stays() {
 }
 
 #[test]
+fn that_no_file_can_be_opened_says_nothing_of_the_key() {
+    in_environment("that_no_file_can_be_opened_says_nothing_of_the_key", &UNSET, || {
+        let folder = temp();
+        let path = write(&folder.path().join("key"), "a secret");
+        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: it writes to the struct that it is given.
+        assert_eq!(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) }, 0);
+        let none = libc::rlimit { rlim_cur: 3, ..limit };
+        // SAFETY: it reads the structs; this process is for this test alone.
+        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &none) }, 0);
+        let error = with_file(&path).err().unwrap();
+        // SAFETY: as above.
+        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
+        assert_eq!((error.status(), error.detail()), (Status::Io, libc::EMFILE), "{error}");
+        assert!(!error.message().contains("backup"), "{error}");
+        assert!(with_file(&path).is_ok());
+    });
+}
+
+#[test]
+fn a_name_that_ends_like_that_of_a_folder_is_no_key_file() {
+    let folder = temp();
+    let error = open(&[("key_file", &format!("{}/key/", folder.path().display()))]).err().unwrap();
+    assert!(error.message().contains("names a folder"), "{error}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn a_key_is_made_where_a_link_without_a_folder_points() {
     let folder = temp();
     let environment = [("HOME", folder.path().to_str())];

@@ -187,6 +187,8 @@ fn a_folder_holds_one_secret_in_each_file() {
     for key in ["MISSING", "..data", "..data/HF_TOKEN", "../x", ".", "/etc/passwd"] {
         assert_eq!(secrets.get(key).unwrap_err().status(), Status::NotFound, "{key}");
     }
+    let error = secrets.get("..data/HF_TOKEN").unwrap_err();
+    assert!(error.message().contains("no such name is looked for"), "{error}");
     assert_eq!(secrets.set("HF_TOKEN", b"x").unwrap_err().status(), Status::ReadOnly);
     // The swap is seen.
     let next = folder.path().join("..2026_11_22");

@@ -123,7 +123,7 @@ impl Read {
         let contents = match files::read(path, MAX_SIZE) {
             Ok(contents) => contents,
             Err(error) if error.detail() == libc::ENOENT => return Ok(None),
-            Err(error) if error.status() == Status::NoMemory => return Err(error),
+            Err(error) if files::is_shortage(&error) => return Err(error),
             Err(error) => return Err(bad_key(damaged(error.message())).with_detail(error.detail())),
         };
         let exposure = Exposure::of(path, &contents.metadata);

@@ -17,7 +17,7 @@ use crate::store::{Actor, Store};
 ///
 /// Any function that uses one may return, beside `ST_IO` and `ST_ACCESS_DENIED`: `ST_BUSY`: another process kept the
 /// database locked for too long; `ST_TIMEOUT`: another thread did; `ST_READ_ONLY`: the database cannot be written to;
-/// `ST_CORRUPT`: it is damaged, or another program's; `ST_BAD_KEY`: the audit key is unreadable, or gone.
+/// `ST_CORRUPT`: it is damaged, or its tables are another program's; `ST_BAD_KEY`: the audit key is unreadable, or gone.
 pub struct st_store(Store);
 
 /// Opens a store. `config` may be NULL and is copied; its keys `state_dir`, `database` and `audit_database` say where the

@@ -32,11 +32,15 @@ impl Folder {
         Folder { path, files: Mutex::new(HashMap::new()) }
     }
 
+    /// A key must not lead out of the folder, nor to what Kubernetes keeps for itself (`..data`).
+    pub(super) fn may_have(key: &str) -> bool {
+        !key.contains('/') && !key.starts_with("..") && key != "."
+    }
+
     /// The value of the file named `key`; one final newline is not part of it. A file is looked at again once what is
     /// remembered of it is older than `fresh`.
     pub(super) fn find(&self, key: &str, fresh: Duration, strict: bool) -> Result<Option<SecretBytes>> {
-        // A key must not lead out of the folder, nor to what Kubernetes keeps for itself (`..data`).
-        if key.contains('/') || key.starts_with("..") || key == "." {
+        if !Folder::may_have(key) {
             return Ok(None);
         }
         if let Some(file) = self.files.lock().get(key)

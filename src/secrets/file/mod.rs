@@ -250,6 +250,9 @@ impl Layer for FileLayer {
         match &*self.view(LOOK_INTERVAL) {
             View::NoHome => "there is no home directory".to_owned(),
             View::Missing(path) => format!("{} does not exist", path.display()),
+            View::Folder(folder) if !Folder::may_have(key) => {
+                format!("{} is a folder, in which no such name is looked for", folder.path.display())
+            }
             View::Folder(folder) => format!("{} does not exist", folder.path.join(key).display()),
             View::Document(document) => format!("{} has no such key", document.path.display()),
             View::Failed(_, _, error) => error.message().to_owned(),

@@ -70,31 +70,50 @@ impl From<Refused> for Without {
 impl Settings {
     pub(super) fn read(inputs: &Inputs<'_>) -> Result<Settings, Without> {
         let (given, is_agent) = address(inputs)?;
-        let Some(auth) = Auth::read(inputs, is_agent)? else {
-            let why = format!(
-                "{} is set, but there is no way to log in: set VAULT_TOKEN, log in with `vault login`, or set vault_auth",
-                given.origin
-            );
-            return Err(Without::NotConfigured(Lack { why, is_wanted: true }));
-        };
-        let address = Address::parse(&given)?;
+        let auth = Auth::read(inputs, is_agent)?;
+        match (auth, Settings::read_all_but_auth(inputs, &given)) {
+            (Some(auth), with) => Ok(with?(auth)),
+            // What is wrong in the configuration is told also where nobody could log in yet.
+            (None, Err(refused)) if refused.in_config => Err(refused.into()),
+            (None, _) => {
+                let why = format!(
+                    "{} is set, but there is no way to log in: set VAULT_TOKEN, log in with `vault login`, or set \
+                     vault_auth",
+                    given.origin
+                );
+                Err(Without::NotConfigured(Lack { why, is_wanted: true }))
+            }
+        }
+    }
+
+    fn read_all_but_auth(inputs: &Inputs<'_>, given: &Given) -> Result<impl FnOnce(Auth) -> Settings + use<>, Refused> {
+        let address = Address::parse(given)?;
         check_srv_lookup(inputs, &address)?;
         let mount = location(inputs.config("vault_mount")?)?.unwrap_or_else(|| DEFAULT_MOUNT.to_owned());
         let path = match inputs.config("vault_path")? {
             Some(given) => Some(given),
             None => inputs.variable("SIMPLETUNER_VAULT_PATH")?,
         };
-        Ok(Settings {
-            namespace: namespace(inputs)?,
-            path: secret_path(path, &mount)?,
-            version: version(inputs)?,
+        let namespace = namespace(inputs)?;
+        let path = secret_path(path, &mount)?;
+        let version = version(inputs)?;
+        let max_attempts = attempts(inputs)?;
+        let request_timeout = time(inputs, "CLIENT_TIMEOUT")?.unwrap_or(REQUEST_TIMEOUT);
+        let rate = inputs.tool("RATE_LIMIT")?.map(|given| Rate::parse(&given)).transpose()?;
+        let follow_redirects = !flag(inputs, "DISABLE_REDIRECTS")?;
+        let headers = headers(inputs)?;
+        let transport = transport(inputs)?;
+        Ok(move |auth| Settings {
+            namespace,
+            path,
+            version,
             auth,
-            max_attempts: attempts(inputs)?,
-            request_timeout: time(inputs, "CLIENT_TIMEOUT")?.unwrap_or(REQUEST_TIMEOUT),
-            rate: inputs.tool("RATE_LIMIT")?.map(|given| Rate::parse(&given)).transpose()?,
-            follow_redirects: !flag(inputs, "DISABLE_REDIRECTS")?,
-            headers: headers(inputs)?,
-            transport: transport(inputs)?,
+            max_attempts,
+            request_timeout,
+            rate,
+            follow_redirects,
+            headers,
+            transport,
             address,
             mount,
         })

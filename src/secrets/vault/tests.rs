@@ -58,6 +58,10 @@ fn an_address_and_a_way_to_log_in_are_needed() {
     assert!(why.starts_with("the variable VAULT_ADDR is set, but there is no way to log in: set VAULT_TOKEN"), "{why}");
     let why = without(&[("vault_url", "https://vault:8200")], &[("BAO_TOKEN", ""), ("VAULT_TOKEN", "t")]);
     assert!(why.starts_with("the configuration key `vault_url` is set, but"), "{why}");
+    // What is wrong in the configuration is told all the same.
+    let refused = refused(&[("vault_url", "https://vault:8200"), ("vault_kv_version", "3")], &[]);
+    assert!(refused.in_config && refused.error.message().contains("vault_kv_version"), "{}", refused.error);
+    without(&[("vault_url", "https://vault:8200")], &[("VAULT_CLIENT_TIMEOUT", "soon")]);
 }
 
 #[test]

@@ -96,6 +96,7 @@ fn read(path: &Path) -> Result<Option<SecretBytes>> {
     let contents = match files::read(path, MAX_SIZE) {
         Ok(contents) => contents,
         Err(error) if error.detail() == libc::ENOENT => return Ok(None),
+        Err(error) if files::is_shortage(&error) => return Err(error),
         Err(error) => {
             let message = format!("the audit key cannot be read: {error}; it is never replaced");
             return Err(bad_key(message).with_detail(error.detail()));

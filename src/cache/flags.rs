@@ -147,9 +147,8 @@ fn wait_until(done: impl Fn() -> bool) {
             return;
         }
         match turn {
-            // Twice as long each time: who looks often takes the line away from those who get something done.
-            0..6 => (0..1 << turn).for_each(|_| std::hint::spin_loop()),
-            6..1000 => std::thread::yield_now(),
+            0..100 => std::hint::spin_loop(),
+            100..1000 => std::thread::yield_now(),
             _ => std::thread::sleep(std::time::Duration::from_micros(50)),
         }
     }

@@ -177,7 +177,7 @@ private:
     }
 
     st_config *raw_;
-    Failure failure_;
+    Failure failure_{};
 };
 
 } // namespace st

@@ -240,7 +240,7 @@ private:
         }
     }
 
-    Handle handle_;
+    Handle handle_{};
 };
 
 } // namespace st

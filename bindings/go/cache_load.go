@@ -59,58 +59,95 @@ func (n *nativeCache) lease(key string, timeout float64) (lease, error) {
 // longestWait is for how long a goroutine waits for another's load if its caller has gone and named no deadline.
 const longestWait = 10 * time.Second
 
-// begin waits for the value, or for the lease to load it, as long as the context allows.
+// begin waits for the bytes, or for the lease to load them, as long as the context allows.
 func (n *nativeCache) begin(ctx context.Context, key string) (lease, error) {
+	given, loaded, err := n.beginOrShare(ctx, key)
+	if bytes, ok := loaded.([]byte); ok {
+		given.value = append(make([]byte, 0, len(bytes)), bytes...)
+	}
+	return given, err
+}
+
+// beginOrShare is begin for values of any kind: one that a load of another goroutine found comes as it is, with a lease that is a
+// hit.
+func (n *nativeCache) beginOrShare(ctx context.Context, key string) (given lease, loaded any, err error) {
 	for {
-		given, err := n.lease(key, 0)
-		start := time.Now()
+		given, err = n.lease(key, 0)
 		if err == nil && given.outcome == C.ST_LOAD_BUSY {
 			if n.loads(ctx, key) {
-				return lease{}, &Error{Status: ErrBusy, Message: "the load of this key asks for the very key that it loads"}
+				return lease{}, nil, &Error{Status: ErrBusy, Message: "the load of this key asks for the very key that it loads"}
 			}
-			given, err = within(ctx, func(timeout float64) (lease, error) {
-				if timeout == C.ST_TIMEOUT_DEFAULT {
-					timeout = longestWait.Seconds()
-				}
-				return n.lease(key, timeout)
-			}, func(late lease) { late.abandon(nil) })
+			if other := n.underWay(key); other != nil {
+				loaded, err = other.wait(ctx)
+				given = lease{owned: n, outcome: C.ST_LOAD_HIT}
+			} else if given, err = n.waitInC(ctx, key); err == nil && given.outcome == C.ST_LOAD_BUSY {
+				continue
+			}
 		}
-		_, limited := ctx.Deadline()
-		waited := !limited && errors.Is(err, ErrTimeout) && time.Since(start) >= longestWait
 		// The owner of a load that was abandoned knows nothing of the value: somebody else has to load it.
-		if !waited && !errors.Is(err, ErrAbandoned) {
-			return given, err
+		if !errors.Is(err, ErrAbandoned) {
+			return given, loaded, err
 		}
 	}
 }
 
-// abandon ends the lease, if it is one, without a value. Whoever waits is told why; nil lets the next of them load it.
-func (l lease) abandon(why error) {
-	if l.outcome != C.ST_LOAD_LEADER {
-		return
+// waitInC waits for a load that is not this binding's.
+func (n *nativeCache) waitInC(ctx context.Context, key string) (lease, error) {
+	start := time.Now()
+	given, err := within(ctx, func(timeout float64) (lease, error) {
+		if timeout == C.ST_TIMEOUT_DEFAULT {
+			timeout = longestWait.Seconds()
+		}
+		given, err := n.lease(key, timeout)
+		// With no time left, it does not wait, which is no failure to the library.
+		if err == nil && given.outcome == C.ST_LOAD_BUSY {
+			err = &Error{Status: ErrTimeout, Retryable: true, Message: "the deadline of the context passed"}
+		}
+		return given, err
+	}, func(late lease) { late.abandon(nil) })
+	if _, limited := ctx.Deadline(); !limited && errors.Is(err, ErrTimeout) && time.Since(start) >= longestWait {
+		return lease{outcome: C.ST_LOAD_BUSY}, nil
 	}
+	return given, err
+}
+
+// abandon ends the lease, if it is one, without a value. Whoever waits is told why, which is the result; nil lets the next of them
+// load it.
+func (l lease) abandon(why error) error {
 	status, message := C.st_status(C.ST_ABANDONED), ""
 	if why != nil {
 		status, message = passedOn(why)
 	}
+	if l.outcome != C.ST_LOAD_LEADER {
+		return nil
+	}
 	call := newCall()
 	defer l.owned.end(call)
 	address, size := text(message)
-	C.st_cache_load_abandon(l.owned.cache, l.number, status, address, size, &call.err)
+	if C.st_cache_load_abandon(l.owned.cache, l.number, status, address, size, &call.err) == C.ST_INVALID_ARGUMENT {
+		// It is a status that the library does not know.
+		status = C.ST_CALLBACK
+		C.st_cache_load_abandon(l.owned.cache, l.number, status, address, size, &call.err)
+	}
+	return &Error{Status: Status(status), Message: message}
 }
 
-// load calls the function under a context that knows of the load, and ends the lease, whatever the function does.
-func (l lease) load(ctx context.Context, key string, function func(ctx context.Context) error) error {
+// load calls the function under a context that knows of the load, and ends the lease, whatever the function does. The function
+// puts the value that it found into the flight, for those who wait.
+func (l lease) load(ctx context.Context, key string, function func(ctx context.Context, begun *flight) error) error {
 	err := error(&Error{Status: ErrCallback, Message: "the function that loads the value did not return"})
+	begun := l.owned.takeOff(key)
 	defer func() {
 		switch {
-		case err != nil && ctx.Err() != nil:
-			l.abandon(nil)
-		case err != nil:
-			l.abandon(err)
+		case err == nil:
+		case ctx.Err() != nil:
+			begun.value, begun.err = nil, l.abandon(nil)
+		default:
+			begun.value, begun.err = nil, l.abandon(err)
 		}
+		l.owned.land(key, begun)
 	}()
-	err = function(context.WithValue(ctx, loadingKey{}, loading{l.owned, key, ctx}))
+	err = function(context.WithValue(ctx, loadingKey{}, loading{l.owned, key, ctx}), begun)
 	return err
 }
 
@@ -133,9 +170,10 @@ func (c *Cache) GetOrLoad(ctx context.Context, key string, load Load) ([]byte, e
 		return given.value, err
 	}
 	var value []byte
-	err = given.load(ctx, key, func(ctx context.Context) error {
+	err = given.load(ctx, key, func(ctx context.Context, begun *flight) error {
 		loaded, ttl, err := load(ctx, key)
 		if err == nil {
+			begun.value = append(make([]byte, 0, len(loaded)), loaded...) // the other one may be changed by the caller
 			err = given.finish(loaded, ttl)
 		}
 		value = loaded

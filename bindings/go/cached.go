@@ -66,14 +66,18 @@ func (c *Cached[K, V]) Get(ctx context.Context, argument K) (V, error) {
 		if found := c.values.get(owned, key); found != nil {
 			return *found.(*V), nil
 		}
-		given, err := owned.begin(ctx, key)
+		given, shared, err := owned.beginOrShare(ctx, key)
 		if err != nil {
 			return value, err
 		}
+		if shared != nil {
+			return *shared.(*V), nil
+		}
 		if given.outcome == C.ST_LOAD_LEADER {
-			err = given.load(ctx, key, func(ctx context.Context) error {
+			err = given.load(ctx, key, func(ctx context.Context, begun *flight) error {
 				loaded, err := c.load(ctx, argument)
 				if err == nil {
+					begun.value = &loaded
 					value, err = loaded, c.values.finish(given, &loaded)
 				}
 				return err

@@ -3,6 +3,8 @@ package stsecrets
 import (
 	"context"
 	"errors"
+	"math"
+	"math/big"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -69,6 +71,33 @@ func TestTheKeysOfCachedResultsAreThoseOfAllLanguages(t *testing.T) {
 	defer odd.Close()
 	_, err = odd.Get(background, make(chan int))
 	expect(t, err, ErrInvalidArgument)
+}
+
+func TestArgumentsOfManyTypes(t *testing.T) {
+	var none *user
+	number, text := 7, "x:y"
+	for wanted, arg := range map[string]any{
+		"f:null": none, "f:7": &number, `f:"x:y"`: &text, "f:nan": math.NaN(), "f:-inf": float32(math.Inf(-1)), `f:"7"`: "7",
+		`f:[1,"true",null]`: []any{1, "true", nil}, `f:{"a"=[]}`: map[string][]int{"a": {}}, `f:x"00ff"`: [2]byte{0, 255},
+		`f:[7,"Ada"]`: &user{7, "Ada"}, "f:18446744073709551616": new(big.Int).Lsh(big.NewInt(1), 64),
+	} {
+		key, err := FunctionKey("", "f", []any{arg}, nil)
+		must(t, err)
+		equal(t, key, wanted)
+	}
+
+	type node struct{ Next *node }
+	type pointer *pointer
+	ring := &node{}
+	ring.Next = ring
+	var itself pointer
+	itself = &itself
+	list := []any{nil}
+	list[0] = list
+	for _, arg := range []any{ring, itself, list, map[string]any{"a": list}, complex(1, 2), func() {}, map[int]int{}, struct{ hidden int }{}} {
+		_, err := FunctionKey("", "f", []any{arg}, nil)
+		expect(t, err, ErrInvalidArgument)
+	}
 }
 
 func TestManyCallersOfACachedFunctionShareOneCall(t *testing.T) {

@@ -22,28 +22,38 @@ func FunctionKey(prefix, function string, args []any, named map[string]any) (str
 	key = append(key, function...)
 	var err error
 	for _, arg := range args {
-		if key, err = appendArg(append(key, ':'), reflect.ValueOf(arg), false); err != nil {
+		if key, err = appendArg(append(key, ':'), reflect.ValueOf(arg), 0); err != nil {
 			return "", err
 		}
 	}
 	for _, name := range sortedKeys(named) {
 		key = append(appendText(append(key, ':'), name, needsQuotes(name)), '=')
-		if key, err = appendArg(key, reflect.ValueOf(named[name]), false); err != nil {
+		if key, err = appendArg(key, reflect.ValueOf(named[name]), 0); err != nil {
 			return "", err
 		}
 	}
 	return string(key), nil
 }
 
-func appendArg(key []byte, arg reflect.Value, within bool) ([]byte, error) {
-	if arg.IsValid() && arg.Type() == reflect.TypeFor[*big.Int]() && !arg.IsNil() {
-		return arg.Interface().(*big.Int).Append(key, 10), nil
+// deepest is how far into an argument its items may be: one that holds itself has no end.
+const deepest = 100
+
+func appendArg(key []byte, arg reflect.Value, depth int) ([]byte, error) {
+	for hops := depth; arg.Kind() == reflect.Pointer || arg.Kind() == reflect.Interface; hops++ {
+		if hops > deepest {
+			return nil, tooDeep(arg)
+		}
+		if arg.Type() == reflect.TypeFor[*big.Int]() && !arg.IsNil() {
+			return arg.Interface().(*big.Int).Append(key, 10), nil
+		}
+		arg = arg.Elem()
+	}
+	if depth > deepest {
+		return nil, tooDeep(arg)
 	}
 	switch arg.Kind() {
 	case reflect.Invalid:
 		return append(key, "null"...), nil
-	case reflect.Pointer, reflect.Interface:
-		return appendArg(key, arg.Elem(), within)
 	case reflect.Bool:
 		return strconv.AppendBool(key, arg.Bool()), nil
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
@@ -53,18 +63,22 @@ func appendArg(key []byte, arg reflect.Value, within bool) ([]byte, error) {
 	case reflect.Float32, reflect.Float64:
 		return appendFloat(key, arg.Float()), nil
 	case reflect.String:
-		return appendText(key, arg.String(), within || needsQuotes(arg.String())), nil
+		return appendText(key, arg.String(), depth > 0 || needsQuotes(arg.String())), nil
 	case reflect.Slice, reflect.Array:
 		if arg.Type().Elem() == reflect.TypeFor[byte]() {
 			return appendBytes(key, arg), nil
 		}
-		return appendList(key, arg.Len(), arg.Index)
+		return appendList(key, arg.Len(), arg.Index, depth)
 	case reflect.Struct:
-		return appendStruct(key, arg)
+		return appendStruct(key, arg, depth)
 	case reflect.Map:
-		return appendMap(key, arg)
+		return appendMap(key, arg, depth)
 	}
 	return nil, &Error{Status: ErrInvalidArgument, Message: fmt.Sprintf("a %s cannot be part of a key", arg.Type())}
+}
+
+func tooDeep(arg reflect.Value) error {
+	return &Error{Status: ErrInvalidArgument, Message: fmt.Sprintf("a %s cannot be part of a key: it holds itself, or is nested too deep", arg.Type())}
 }
 
 // The exponent of Go is of two digits at least and has a sign, that of a key has neither.
@@ -88,31 +102,31 @@ func appendBytes(key []byte, arg reflect.Value) []byte {
 	return append(hex.AppendEncode(append(key, `x"`...), value), '"')
 }
 
-func appendList(key []byte, length int, item func(int) reflect.Value) ([]byte, error) {
+func appendList(key []byte, length int, item func(int) reflect.Value, depth int) ([]byte, error) {
 	var err error
 	key = append(key, '[')
 	for i := range length {
 		if i > 0 {
 			key = append(key, ',')
 		}
-		if key, err = appendArg(key, item(i), true); err != nil {
+		if key, err = appendArg(key, item(i), depth+1); err != nil {
 			return nil, err
 		}
 	}
 	return append(key, ']'), nil
 }
 
-func appendStruct(key []byte, arg reflect.Value) ([]byte, error) {
+func appendStruct(key []byte, arg reflect.Value, depth int) ([]byte, error) {
 	fields := reflect.VisibleFields(arg.Type())
 	for _, field := range fields {
 		if !field.IsExported() || field.Anonymous {
 			return nil, &Error{Status: ErrInvalidArgument, Message: fmt.Sprintf("a %s cannot be part of a key: its field %s is not exported, or is embedded", arg.Type(), field.Name)}
 		}
 	}
-	return appendList(key, len(fields), arg.Field)
+	return appendList(key, len(fields), arg.Field, depth)
 }
 
-func appendMap(key []byte, arg reflect.Value) ([]byte, error) {
+func appendMap(key []byte, arg reflect.Value, depth int) ([]byte, error) {
 	if arg.Type().Key().Kind() != reflect.String {
 		return nil, &Error{Status: ErrInvalidArgument, Message: fmt.Sprintf("a %s cannot be part of a key: its keys are no texts", arg.Type())}
 	}
@@ -127,7 +141,7 @@ func appendMap(key []byte, arg reflect.Value) ([]byte, error) {
 			key = append(key, ',')
 		}
 		key = append(appendText(key, name, true), '=')
-		if key, err = appendArg(key, items[name], true); err != nil {
+		if key, err = appendArg(key, items[name], depth+1); err != nil {
 			return nil, err
 		}
 	}

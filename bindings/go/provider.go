@@ -6,9 +6,9 @@ import "C"
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"runtime/cgo"
+	"strings"
 	"time"
 	"unsafe"
 )
@@ -93,8 +93,19 @@ func st_go_provider(context_ unsafe.Pointer, key *C.char, keyLen C.size_t, timeo
 //export st_go_drop
 func st_go_drop(context unsafe.Pointer) { cgo.Handle(uintptr(context)).Delete() }
 
-// passedOn is an error of the program as the library passes it on.
-func passedOn(err error) (C.st_status, string) {
+// passedOn is an error of the program as the library passes it on. Where looking at it panics, as at a nil pointer in it, it is
+// one of no text: a panic must neither pass through C code nor keep a lease.
+func passedOn(err error) (code C.st_status, message string) {
+	defer func() {
+		if recover() != nil {
+			code, message = C.ST_CALLBACK, "the function returned an error that cannot be read"
+		}
+	}()
+	code, message = statusOf(err)
+	return code, strings.ToValidUTF8(message, "\uFFFD")
+}
+
+func statusOf(err error) (C.st_status, string) {
 	var own *Error
 	var status Status
 	switch {
@@ -105,5 +116,5 @@ func passedOn(err error) (C.st_status, string) {
 	case errors.Is(err, context.DeadlineExceeded):
 		return C.ST_TIMEOUT, err.Error()
 	}
-	return C.ST_CALLBACK, fmt.Sprint(err)
+	return C.ST_CALLBACK, err.Error()
 }

@@ -64,6 +64,35 @@ func TestSettingsMayHaveTheTypesOfGo(t *testing.T) {
 	}
 }
 
+func TestATextMayComeInAnyType(t *testing.T) {
+	type named string
+	secret := hiddenSecret(t)
+	token := hidden
+	plain, err := OpenCipher(Settings{"key": hidden})
+	must(t, err)
+	defer plain.Close()
+	encrypted, err := plain.Encrypt([]byte("x"))
+	must(t, err)
+	for _, key := range []any{[]byte(hidden), named(hidden), secret, *secret, &token} {
+		cipher, err := OpenCipher(Settings{"key": key, "previous_keys": []named{"another"}})
+		must(t, err)
+		decrypted, err := cipher.Decrypt(encrypted)
+		equal(t, valueOf(t, decrypted, err), "x")
+		must(t, cipher.Close())
+	}
+	_, err = opened(t, Settings{"timeout": (*string)(nil)}).Describe()
+	must(t, err)
+
+	// What would become another text than the one that is meant is refused.
+	for _, keys := range []any{[]*Secret{secret}, [][]byte{[]byte(hidden)}} {
+		_, err := OpenCipher(Settings{"key": "a key", "previous_keys": keys})
+		expect(t, err, ErrConfig)
+	}
+	must(t, secret.Close())
+	_, err = OpenCipher(Settings{"key": secret})
+	expect(t, err, ErrClosed)
+}
+
 func TestTheManagerOfTheProcessIsReplacedAndNeverClosed(t *testing.T) {
 	t.Setenv("GO_OF_THE_PROCESS", "1")
 	equal(t, valueOfKey(t, Default(), "GO_OF_THE_PROCESS"), "1")

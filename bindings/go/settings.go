@@ -4,12 +4,16 @@ package stsecrets
 import "C"
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
+	"reflect"
 	"time"
+	"unsafe"
 )
 
-// Settings are settings by name, as the library's header lists them. Texts are texts, times are a time.Duration or a
-// number of seconds, lists are slices; nil leaves the default:
+// Settings are settings by name, as the library's header lists them. Texts are a string, []byte or a [Secret], times are a
+// time.Duration or a number of seconds, lists are slices of strings; nil leaves the default:
 //
 //	stsecrets.Settings{"file_path": "~/secrets.json", "timeout": 5 * time.Second, "providers": []string{"env", "file"}}
 type Settings map[string]any
@@ -30,29 +34,45 @@ func (s Settings) open(c *call, function func(config *C.st_config) C.st_status) 
 }
 
 func setting(c *call, config *C.st_config, name string, value any) error {
-	var written string
 	switch value := value.(type) {
 	case nil:
 		return nil
 	case string:
-		written = value
+		return set(c, config, name, value)
+	case []byte:
+		return set(c, config, name, unsafe.String(unsafe.SliceData(value), len(value)))
+	case *Secret:
+		var failed error
+		err := value.Use(func(view []byte) { failed = setting(c, config, name, view) })
+		return errors.Join(err, failed)
+	case Secret:
+		return setting(c, config, name, &value)
 	case time.Duration:
 		return setting(c, config, name, value.Seconds())
-	default:
-		encoded, err := json.Marshal(value)
-		if err != nil {
-			return &Error{Status: ErrConfig, Message: name + ": a value of this type cannot be a setting", cause: err}
-		}
-		defer clear(encoded)
-		return set(c, config, name, encoded)
 	}
-	key, keyLen := text(name)
-	address, len := text(written)
-	return c.error(C.st_config_set(config, key, keyLen, address, len, &c.err))
+	if text := reflect.ValueOf(value); text.Kind() == reflect.String {
+		return set(c, config, name, text.String())
+	}
+	return setJSON(c, config, name, value)
 }
 
-func set(c *call, config *C.st_config, name string, written []byte) error {
+func setJSON(c *call, config *C.st_config, name string, value any) error {
+	encoded, err := json.Marshal(value)
+	defer clear(encoded)
+	var text string
+	switch _, ofBytes := value.([][]byte); {
+	case err != nil || ofBytes || bytes.Contains(encoded, []byte(Redacted)):
+		return &Error{Status: ErrConfig, Message: name + ": a value of this type cannot be a setting", cause: err}
+	case string(encoded) == "null":
+		return nil
+	case encoded[0] == '"' && json.Unmarshal(encoded, &text) == nil: // the quotes are not part of a text
+		return set(c, config, name, text)
+	}
+	return setting(c, config, name, encoded)
+}
+
+func set(c *call, config *C.st_config, name, value string) error {
 	key, keyLen := text(name)
-	address, len := data(written)
-	return c.error(C.st_config_set(config, key, keyLen, (*C.char)(address), len, &c.err))
+	address, size := text(value)
+	return c.error(C.st_config_set(config, key, keyLen, address, size, &c.err))
 }

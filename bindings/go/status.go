@@ -62,6 +62,14 @@ func (s Status) String() string { return C.GoString(C.st_status_name(C.st_status
 // Error is the name of the status.
 func (s Status) Error() string { return s.String() }
 
+// Is tells whether the target is what ErrTimeout also is.
+func (s Status) Is(target error) bool {
+	return s.Timeout() && (target == context.DeadlineExceeded || target == os.ErrDeadlineExceeded)
+}
+
+// Timeout tells whether the deadline passed.
+func (s Status) Timeout() bool { return s == ErrTimeout }
+
 // Source says which layer failed, or where a value came from.
 type Source int32
 
@@ -103,11 +111,11 @@ func (e *Error) Error() string {
 
 // Is tells whether the target is the status of this error.
 func (e *Error) Is(target error) bool {
-	return target == e.Status || e.Timeout() && (target == context.DeadlineExceeded || target == os.ErrDeadlineExceeded)
+	return target == e.Status || e.Status.Is(target)
 }
 
 // Unwrap is the error of the program's own function, or of the context, that this one stems from.
 func (e *Error) Unwrap() error { return e.cause }
 
 // Timeout tells whether the deadline passed.
-func (e *Error) Timeout() bool { return e.Status == ErrTimeout }
+func (e *Error) Timeout() bool { return e.Status.Timeout() }

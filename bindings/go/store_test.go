@@ -1,7 +1,9 @@
 package stsecrets
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -171,4 +173,13 @@ func TestTheLibraryTellsItsVersion(t *testing.T) {
 	equal(t, ABIVersion(), 0)
 	equal(t, Status(-1000).String(), "ST_UNKNOWN")
 	equal(t, ErrNotFound.Error(), "ST_NOT_FOUND")
+}
+
+func TestATimeoutIsOneToAllWhoAsk(t *testing.T) {
+	for _, err := range []error{ErrTimeout, &Error{Status: ErrTimeout}, fmt.Errorf("looking: %w", ErrTimeout)} {
+		expect(t, err, ErrTimeout)
+		expect(t, err, context.DeadlineExceeded)
+		expect(t, err, os.ErrDeadlineExceeded)
+	}
+	equal(t, errors.Is(ErrBusy, context.DeadlineExceeded) || ErrBusy.Timeout(), false)
 }

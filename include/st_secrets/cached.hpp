@@ -31,11 +31,17 @@ public:
     /// The result for these arguments, which `function_key` has to know how to write.
     template <class... Args>
     auto operator()(const Args &...args) const {
-        using T = std::decay_t<std::invoke_result_t<const F &, const Args &...>>;
-        static_assert(!std::is_void_v<T>, "a function without a result has nothing to cache");
-        std::shared_ptr<const T> result =
-            cache_.get_or_load_object(key(args...), [&] { return function_(args...); }, default_ttl, options_.timeout);
-        return T(*result);
+        static_assert(std::is_invocable_v<const F &, const Args &...>,
+                      "a cached function is called as const, with const arguments of the types that are given");
+        if constexpr (std::is_invocable_v<const F &, const Args &...>) {
+            using T = std::decay_t<std::invoke_result_t<const F &, const Args &...>>;
+            static_assert(!std::is_void_v<T>, "a function without a result has nothing to cache");
+            static_assert(std::is_void_v<T> || std::is_copy_constructible_v<T>,
+                          "each caller gets a copy of the result: return a std::shared_ptr of what cannot be copied");
+            std::shared_ptr<const T> result =
+                cache_.get_or_load_object(key(args...), [&] { return function_(args...); }, default_ttl, options_.timeout);
+            return T(*result);
+        }
     }
 
     /// The key of the result for these arguments: `mymodule:get_user:123`.

@@ -92,7 +92,7 @@ public:
 private:
     using Handle = detail::Handle<st_cipher, ::st_cipher_free>;
     explicit Cipher(Handle handle) noexcept : handle_(std::move(handle)) {}
-    Handle handle_;
+    Handle handle_{};
 };
 
 } // namespace st

@@ -148,14 +148,15 @@ private:
     /// It may be a list of keys: one buffer, which is wiped.
     template <class Range>
     void list(std::string_view name, const Range &values) {
+        // `const auto &`, as a range may make each text anew.
         std::size_t most = 2;
-        for (std::string_view value : values) {
-            most += 6 * value.size() + 3;
+        for (const auto &value : values) {
+            most += 6 * std::string_view(value).size() + 3;
         }
         std::string json;
         json.reserve(most);
         json += '[';
-        for (std::string_view value : values) {
+        for (const auto &value : values) {
             json += json.size() > 1 ? "," : "";
             append_json(json, value);
         }
@@ -185,7 +186,7 @@ private:
     }
 
     st_config *raw_;
-    Failure failure_;
+    Failure failure_{};
 };
 
 } // namespace st

@@ -59,6 +59,11 @@ enum class Source : std::int32_t {
     credential = ST_SOURCE_CREDENTIAL,
 };
 
+#if defined(__GNUC__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Weffc++" // the message stays as it is, see below
+#endif
+
 /// What went wrong: an `st_error`.
 class Failure {
 public:
@@ -115,6 +120,10 @@ public:
 private:
     st_error raw_;
 };
+
+#if defined(__GNUC__)
+#pragma GCC diagnostic pop
+#endif
 
 /// The exception for a failure. A program's own layers and loaders may throw it too.
 class Error : public std::runtime_error {
@@ -181,6 +190,10 @@ public:
         check();
         return value_;
     }
+    const T &value() const & {
+        check();
+        return value_;
+    }
     T value() && {
         check();
         return std::move(value_);
@@ -199,7 +212,7 @@ private:
         }
     }
     T value_{};
-    Failure failure_;
+    Failure failure_{};
 };
 
 /// The same for calls that give nothing.
@@ -222,7 +235,7 @@ public:
 
 private:
     friend struct detail::Access;
-    Failure failure_;
+    Failure failure_{};
 };
 
 namespace detail {

@@ -45,7 +45,7 @@ protected:
 
 private:
 #if ST_SECRETS_EXCEPTIONS
-    std::exception_ptr exception_;
+    std::exception_ptr exception_{};
 #endif
 };
 
@@ -98,7 +98,7 @@ public:
 private:
     F &load_;
     Seconds ttl_;
-    Loaded<F> value_;
+    Loaded<F> value_{};
 };
 
 template <class F>

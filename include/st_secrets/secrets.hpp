@@ -112,8 +112,8 @@ public:
     Result<std::vector<Result<Bytes>>> try_get_many(const Range &keys) const {
         std::string names;
         std::size_t count = 0;
-        for (std::string_view key : keys) {
-            names.append(key);
+        for (const auto &key : keys) { // which the range may make anew
+            names.append(std::string_view(key));
             names += '\0';
             count++;
         }
@@ -240,7 +240,7 @@ private:
         }
     }
 
-    Handle handle_;
+    Handle handle_{};
 };
 
 } // namespace st

@@ -316,7 +316,7 @@ private:
         });
     }
 
-    Handle handle_;
+    Handle handle_{};
 };
 
 } // namespace st

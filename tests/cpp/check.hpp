@@ -38,4 +38,16 @@ inline void check_error_is(const char *file, int line, st::Status status, const 
     }
 }
 
+/* A range that makes each of its texts when it is asked for, as views of C++20 do. They are too long to lie in the string. */
+struct MadeTexts {
+    struct Iterator {
+        int number;
+        std::string operator*() const { return "CANARY_OF_A_RANGE_THAT_MAKES_ITS_TEXTS_" + std::to_string(number); }
+        Iterator &operator++() { return number++, *this; }
+        bool operator!=(const Iterator &other) const { return number != other.number; }
+    };
+    Iterator begin() const { return {0}; }
+    Iterator end() const { return {2}; }
+};
+
 #endif

@@ -5,7 +5,7 @@
 # usage: header.sh INCLUDE_DIR C++_COMPILER
 set -eu
 include=$1 cxx=$2
-warnings="-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wundef -Wnon-virtual-dtor -Wold-style-cast -Werror"
+warnings="-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wundef -Wnon-virtual-dtor -Wold-style-cast -Weffc++ -Werror"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 failed=0
@@ -66,5 +66,8 @@ refused '(void)st::function_key("m", "f", Own());' 'pass what stands for it'
 refused "(void)st::function_key(\"m\", \"f\", 'c');" 'text or a number'
 refused 'secrets.add_provider("mine", [](std::string_view) { return 5; });' 'returns text'
 refused 'secrets.add_provider("mine", [] { return "x"; });' 'takes (std::string_view key)'
+refused 'st::cached([](int) {}, {"f"})(1);' 'nothing to cache'
+refused 'st::cached([n = 0](int) mutable { return ++n; }, {"f"})(1);' 'called as const'
+refused 'st::cached([](int) { return std::make_unique<int>(1); }, {"f"})(1);' 'a copy of the result'
 refused '(void)st::Config().strict_permissions(true).timeout(5);' 'Seconds\|duration'
 exit $failed

@@ -59,6 +59,10 @@ static void lists_may_hold_anything() {
     std::string token = st::Cipher::open(st::Config().key(odd)).encrypt("CANARY");
     st::Cipher cipher = st::Cipher::open(st::Config().key("CANARY new").previous_keys({"CANARY other", odd}));
     CHECK(cipher.decrypt(token).view() == "CANARY");
+
+    std::string earlier = st::Cipher::open(st::Config().key(*MadeTexts().begin())).encrypt("CANARY");
+    st::Config made = st::Config().key("CANARY new").set_list("previous_keys", MadeTexts());
+    CHECK(st::Cipher::open(made).decrypt(earlier).view() == "CANARY");
 }
 
 static void times_of_any_size() {

@@ -68,6 +68,8 @@ static void results() {
     st::Result<st::Bytes> value = st::Secrets::process().try_get("HF_TOKEN");
     CHECK(value && value.ok() && value.status() == st::Status::ok && (*value).view() == "CANARY" && value->size() == 6);
     CHECK(value.error().message()[0] == 0);
+    const st::Result<st::Bytes> &unchanging = value;
+    CHECK(unchanging.value().view() == "CANARY");
     st::Result<std::size_t> none = st::Failure(st::Status::busy, "later");
     CHECK(!none && std::move(none).value_or(7) == 7 && st::Result<int>(3).value_or(7) == 3);
     THROWS(none.value(), st::Status::busy, "later");

@@ -49,6 +49,8 @@ static void a_file() {
     CHECK(values.size() == 3 && values[0]->view() == "CANARY-A" && values[2].value().view() == "CANARY-env");
     FAILS(values[1], st::Status::not_found, "ST_NOT_FOUND");
     CHECK(secrets.get_many(std::vector<std::string>{"B"})[0]->view() == "CANARY-B" && secrets.get_many({}).empty());
+    setenv((*MadeTexts().begin()).c_str(), "CANARY", 1);
+    CHECK(secrets.get_many(MadeTexts())[0]->view() == "CANARY" && !secrets.get_many(MadeTexts())[1]);
     THROWS(secrets.get_many({std::string_view("a\0b", 3)}), st::Status::invalid_argument, "");
 
     char buffer[16];

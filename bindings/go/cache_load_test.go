@@ -1,0 +1,177 @@
+package stsecrets
+
+import (
+	"context"
+	"errors"
+	"runtime/pprof"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// A load that ends with any kind of error leaves the key to the next one.
+func TestNoErrorOfALoadKeepsTheLease(t *testing.T) {
+	for name, failure := range map[string]error{
+		"not UTF-8":            errors.New("cannot read \xff"),
+		"an unknown status":    Status(-1000),
+		"no failure at all":    Status(5),
+		"an error without one": &Error{},
+		"a nil pointer":        (*Error)(nil),
+		"one that panics":      panicking{},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cache := newTestCache(t, 10)
+			_, err := cache.GetOrLoad(background, "a", func(context.Context, string) ([]byte, time.Duration, error) { return nil, 0, failure })
+			if err == nil {
+				t.Error("there is no error")
+			}
+			ctx, cancel := context.WithTimeout(background, 10*time.Second)
+			defer cancel()
+			value, err := cache.GetOrLoad(ctx, "a", load(object{"value": "x"}, new(bool)))
+			must(t, err)
+			equal(t, string(value), "x")
+
+			_, err = provided(t, func(context.Context, string) ([]byte, time.Duration, error) { return nil, 0, failure }).Get(background, "A")
+			if err == nil {
+				t.Error("there is no error of a provider")
+			}
+		})
+	}
+}
+
+type panicking struct{}
+
+func (panicking) Error() string   { panic(hidden) }
+func (panicking) Is(_ error) bool { panic(hidden) }
+
+// heldByOthers is a load of this key that is not this binding's, as one of C.
+func heldByOthers(t *testing.T, cache *Cache, key string) lease {
+	t.Helper()
+	given, err := cache.owned.Load().lease(key, 0)
+	must(t, err)
+	return given
+}
+
+// overdue is a context in the moment between its deadline and its being done.
+type overdue struct{ context.Context }
+
+func (overdue) Deadline() (time.Time, bool) { return time.Now().Add(-time.Millisecond), true }
+
+func TestWithNoTimeLeftNobodyLoadsBesideTheOneWhoDoes(t *testing.T) {
+	cache := newTestCache(t, 10)
+	held := heldByOthers(t, cache, "a")
+	_, err := cache.GetOrLoad(overdue{background}, "a", func(context.Context, string) ([]byte, time.Duration, error) {
+		t.Error("the function was called")
+		return nil, 0, nil
+	})
+	expect(t, err, ErrTimeout)
+	expect(t, err, context.DeadlineExceeded)
+	must(t, held.finish([]byte("x"), DefaultTTL))
+}
+
+func TestALoadOfOthersIsWaitedForToo(t *testing.T) {
+	cache := newTestCache(t, 10)
+	held := heldByOthers(t, cache, "a")
+	cancelled, cancel := context.WithCancel(background)
+	time.AfterFunc(20*time.Millisecond, cancel)
+	_, err := cache.GetOrLoad(cancelled, "a", nil)
+	expect(t, err, context.Canceled)
+	time.AfterFunc(20*time.Millisecond, func() { must(t, held.finish([]byte("x"), DefaultTTL)) })
+	value, err := cache.GetOrLoad(background, "a", nil)
+	must(t, err)
+	equal(t, string(value), "x")
+}
+
+func TestThoseWhoWaitHoldNoThread(t *testing.T) {
+	const many = 2000
+	threads := pprof.Lookup("threadcreate")
+	release := make(chan struct{})
+	cache := newTestCache(t, 10)
+	users := newCachedUsers(t, CachedOptions{}, func(_ context.Context, id int) (*user, error) {
+		<-release
+		return &user{ID: id}, nil
+	})
+	before := threads.Count()
+	var group sync.WaitGroup
+	var waiting atomic.Int64
+	for range many {
+		group.Add(2)
+		go func() {
+			defer group.Done()
+			waiting.Add(1)
+			value, err := cache.GetOrLoad(background, "a", func(context.Context, string) ([]byte, time.Duration, error) {
+				<-release
+				return []byte("x"), DefaultTTL, nil
+			})
+			must(t, err)
+			equal(t, string(value), "x")
+			value[0] = 'y' // each has its own
+		}()
+		go func() {
+			defer group.Done()
+			waiting.Add(1)
+			found, err := users.Get(background, 1)
+			must(t, err)
+			equal(t, found.ID, 1)
+		}()
+	}
+	soon(t, "all wait", func() bool { return waiting.Load() == 2*many })
+	time.Sleep(100 * time.Millisecond)
+	if more := threads.Count() - before; more > 500 {
+		t.Errorf("%d threads for %d who wait", more, 2*many)
+	}
+	close(release)
+	group.Wait()
+}
+
+func TestWhoeverWaitsGetsTheValueThoughItIsNotKept(t *testing.T) {
+	begun, release := make(chan struct{}), make(chan struct{})
+	var calls atomic.Int64
+	var users *Cached[int, *user]
+	users = newCachedUsers(t, CachedOptions{}, func(_ context.Context, id int) (*user, error) {
+		calls.Add(1)
+		close(begun)
+		<-release
+		_, err := users.Delete(id)
+		return &user{ID: id}, err
+	})
+	var group sync.WaitGroup
+	get := func() {
+		defer group.Done()
+		found, err := users.Get(background, 7)
+		must(t, err)
+		equal(t, found.ID, 7)
+	}
+	group.Add(6)
+	go get()
+	<-begun
+	for range 5 {
+		go get()
+	}
+	time.Sleep(50 * time.Millisecond)
+	close(release)
+	group.Wait()
+	equal(t, calls.Load(), 1)
+	stats, err := users.Stats()
+	must(t, err)
+	equal(t, stats.Entries, 0)
+}
+
+func TestThoseWhoWaitLearnTheStatusAndTheText(t *testing.T) {
+	cache := newTestCache(t, 10)
+	begun, release := make(chan struct{}), make(chan struct{})
+	go cache.GetOrLoad(background, "a", func(context.Context, string) ([]byte, time.Duration, error) {
+		close(begun)
+		<-release
+		return nil, 0, &Error{Status: ErrAccessDenied, Message: "ask the keeper"}
+	})
+	<-begun
+	time.AfterFunc(50*time.Millisecond, func() { close(release) })
+	_, err := cache.GetOrLoad(background, "a", nil)
+	expect(t, err, ErrAccessDenied)
+	if !strings.Contains(err.Error(), "ask the keeper") {
+		t.Error(err)
+	}
+}

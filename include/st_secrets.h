@@ -1144,7 +1144,8 @@ st_status st_cache_load_finish_object(const struct st_cache *cache,
  * with 0 is none), which must not hold a secret. Nothing is stored, save that an `absent_ttl` of the cache has an
  * `ST_NOT_FOUND` remembered.
  *
- * `ST_ABANDONED`: the lease has ended already.
+ * `ST_ABANDONED`: the lease has ended already. `ST_INVALID_ARGUMENT`: `why` is no failure, or the message no text; the
+ * lease is ended all the same, with `ST_CALLBACK`, so that nobody waits for nothing.
  */
 st_status st_cache_load_abandon(const struct st_cache *cache,
                                 uint64_t lease,

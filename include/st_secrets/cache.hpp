@@ -34,8 +34,8 @@ public:
         return Cache(raw);
     }
     /// With settings, those among them that a `CacheOptions` has not: `st::Config().max_size(100).soft_ttl(30s).absent_ttl(5s)`.
-    static Cache open(const Config &config) { return try_open(config).value(); }
-    static Result<Cache> try_open(const Config &config) noexcept {
+    static Cache open_with(const Config &config) { return try_open_with(config).value(); }
+    static Result<Cache> try_open_with(const Config &config) noexcept {
         if (config.error().status() != Status::ok) {
             return config.error();
         }

@@ -157,7 +157,8 @@ pub unsafe extern "C" fn st_cache_load_finish_object(
 /// with 0 is none), which must not hold a secret. Nothing is stored, save that an `absent_ttl` of the cache has an
 /// `ST_NOT_FOUND` remembered.
 ///
-/// `ST_ABANDONED`: the lease has ended already.
+/// `ST_ABANDONED`: the lease has ended already. `ST_INVALID_ARGUMENT`: `why` is no failure, or the message no text; the
+/// lease is ended all the same, with `ST_CALLBACK`, so that nobody waits for nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_cache_load_abandon(
     cache: *const st_cache,
@@ -170,11 +171,19 @@ pub unsafe extern "C" fn st_cache_load_abandon(
     guard(error, || {
         // SAFETY: the caller gives a live cache.
         let cache = unsafe { live(cache) }?;
-        let status = callback::failing(why, "why")?;
         let message = match message.is_null() && len == 0 {
-            true => "the load was given up by its owner",
+            true => Ok("the load was given up by its owner"),
             // SAFETY: the caller gives readable text of this length.
-            false => unsafe { text("message", message, len) }?,
+            false => unsafe { text("message", message, len) },
+        };
+        let (status, message) = match (callback::failing(why, "why"), message) {
+            (Ok(status), Ok(message)) => (status, message),
+            (Err(wrong), _) | (_, Err(wrong)) => {
+                let why = "the load failed, and its owner could not say how";
+                // That there is no such lease is less than that the arguments are wrong.
+                drop(cache.load_abandon(lease, Error::new(Status::Callback, why)));
+                return Err(wrong);
+            }
         };
         let nothing = if status == Status::NotFound { cache.nothing().ok() } else { None };
         match nothing {

@@ -116,6 +116,14 @@ static void leases(void) {
     CHECK_OK(st_cache_load_abandon(cache, again, ST_UNAVAILABLE, "down", ST_NUL, &error));
     CHECK_FAILS(st_cache_load_abandon(cache, again, ST_UNAVAILABLE, NULL, 0, &error), ST_ABANDONED, "lease");
 
+    /* Nor one whose owner cannot say what went wrong. */
+    CHECK_OK(st_cache_load_begin(cache, "p", ST_NUL, 0.0, INFINITY, &outcome, &value, &lease, &error));
+    CHECK_FAILS(st_cache_load_abandon(cache, lease, ST_IO, "\xFF", 1, &error), ST_INVALID_ARGUMENT, "`message`");
+    CHECK_OK(st_cache_load_begin(cache, "p", ST_NUL, 0.0, INFINITY, &outcome, &value, &lease, &error));
+    CHECK(outcome == ST_LOAD_LEADER);
+    CHECK_FAILS(st_cache_load_abandon(cache, lease, ST_OK, NULL, 0, &error), ST_INVALID_ARGUMENT, "`why`");
+    CHECK_FAILS(st_cache_load_abandon(cache, lease, ST_IO, NULL, 0, &error), ST_ABANDONED, "lease");
+
     /* Objects. */
     CHECK_OK(st_cache_load_begin(cache, "o", ST_NUL, 0.0, INFINITY, &outcome, &value, &lease, &error));
     CHECK_OK(st_cache_load_finish_object(cache, lease, &drops, count_drop, ST_TTL_DEFAULT, &error));

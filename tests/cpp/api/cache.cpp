@@ -53,7 +53,7 @@ static void the_caches_of_the_process() {
 }
 
 static void settings_beyond_times_and_size() {
-    st::Cache cache = st::Cache::open(st::Config().soft_ttl(10ms).absent_ttl(60s).ttl_jitter(0.25).max_size(3));
+    st::Cache cache = st::Cache::open_with(st::Config().soft_ttl(10ms).absent_ttl(60s).ttl_jitter(0.25).max_size(3));
     CHECK(cache.stats().max_size == 3);
     int loads = 0;
     auto none = [&](std::string_view) -> std::optional<std::string> { return ++loads, std::nullopt; };
@@ -69,7 +69,7 @@ static void settings_beyond_times_and_size() {
     CHECK(cache.get_or_load("a", [](std::string_view) { return std::string("new"); }).view() == "new");
     CHECK(cache.get("a")->view() == "new");
 
-    THROWS(st::Cache::open(st::Config().ttl_jitter(2.0)), st::Status::config, "ttl_jitter");
+    THROWS(st::Cache::open_with(st::Config().ttl_jitter(2.0)), st::Status::config, "ttl_jitter");
 }
 
 struct User {

@@ -314,8 +314,8 @@ fn names_as_long_as_may_be_are_recorded_whole() {
     let store = open(folder.path());
     let key = cipher("a secret", &[]);
     let (provider, name) = ("p".repeat(255), "n".repeat(255));
-    store.credential_set(&key, i64::MIN, &provider, &name, b"v").unwrap();
-    assert_eq!(entries(&store)[0]["target_id"], format!("{}/{provider}/{name}", i64::MIN));
+    store.credential_set(&key, i64::MAX, &provider, &name, b"v").unwrap();
+    assert_eq!(entries(&store)[0]["target_id"], format!("{}/{provider}/{name}", i64::MAX));
 }
 
 #[test]

@@ -125,9 +125,8 @@ func (l lease) abandon(why error) error {
 	defer l.owned.end(call)
 	address, size := text(message)
 	if C.st_cache_load_abandon(l.owned.cache, l.number, status, address, size, &call.err) == C.ST_INVALID_ARGUMENT {
-		// It is a status that the library does not know.
+		// It is a status that the library does not know, and this is what it told those who wait.
 		status = C.ST_CALLBACK
-		C.st_cache_load_abandon(l.owned.cache, l.number, status, address, size, &call.err)
 	}
 	return &Error{Status: Status(status), Message: message}
 }

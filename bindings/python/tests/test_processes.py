@@ -257,6 +257,7 @@ class Alarm(Exception):
 def alarm(number, frame):
     raise Alarm
 signal.signal(signal.SIGALRM, alarm)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs this may ignore it
 silent = socket.socket()
 silent.bind(("127.0.0.1", 0))
 silent.listen()

@@ -100,7 +100,8 @@ impl TtlCache<Value> {
     pub fn nothing(&self) -> Result<Loaded<Value>> {
         match self.absent_ttl {
             Duration::ZERO => Err(absent()),
-            ttl => Ok(Loaded { value: Value::Absent, ttl: Some(ttl), soft: None }),
+            // It has no old value to serve, so it is not loaded anew before its time is over.
+            ttl => Ok(Loaded { value: Value::Absent, ttl: Some(ttl), soft: Some(ttl) }),
         }
     }
 

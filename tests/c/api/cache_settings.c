@@ -48,7 +48,7 @@ static void defaults(void) {
 
 static void what_is_absent_is_remembered(void) {
     st_error error = ST_ERROR_INIT;
-    st_cache *cache = open_cache("{\"absent_ttl\": 60}");
+    st_cache *cache = open_cache("{\"absent_ttl\": 60, \"soft_ttl\": 0}");
     struct source none = {.returned = ST_NOT_FOUND}, down = {.returned = ST_UNAVAILABLE};
     st_bytes value = {0};
     st_object object = {0};

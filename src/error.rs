@@ -121,13 +121,21 @@ struct Inner {
     source: Source,
     detail: i32,
     retryable: bool,
+    authoritative: bool,
     message: String,
 }
 
 impl Error {
     /// An error of this kind with this message.
     pub fn new(status: Status, message: impl Into<String>) -> Error {
-        Error(Box::new(Inner { status, source: Source::None, detail: 0, retryable: false, message: message.into() }))
+        Error(Box::new(Inner {
+            status,
+            source: Source::None,
+            detail: 0,
+            retryable: false,
+            authoritative: false,
+            message: message.into(),
+        }))
     }
 
     /// An argument of a call is unusable.
@@ -163,6 +171,19 @@ impl Error {
     pub fn with_retryable(mut self, retryable: bool) -> Error {
         self.0.retryable = retryable;
         self
+    }
+
+    /// The same error, marked as the source's own decision: a denial or a deletion in the form that the source itself
+    /// writes. An earlier answer of that source must not be used any more. Every other error of a remote source counts
+    /// as an outage, over which an earlier answer may serve.
+    pub(crate) fn authoritative(mut self) -> Error {
+        self.0.authoritative = true;
+        self
+    }
+
+    /// Whether the source itself decided this; see [`Error::authoritative`].
+    pub(crate) fn is_authoritative(&self) -> bool {
+        self.0.authoritative
     }
 
     /// The same error with its message put into a context, as in `format!("layer `file`: {message}")`.

@@ -10,7 +10,7 @@ use super::entries::Entries;
 use super::layer::Finding;
 use crate::bytes::SecretBytes;
 use crate::clock::Deadline;
-use crate::error::{Result, Source};
+use crate::error::{Error, Result, Source};
 
 /// Where documents come from. One load is under way at a time.
 pub(crate) trait DocumentSource: Send + Sync {
@@ -28,9 +28,19 @@ pub(crate) trait DocumentSource: Send + Sync {
 
     /// Reads the document now. That there is none is a document too: [`Document::missing`].
     ///
-    /// [`Status::Unavailable`](crate::Status::Unavailable) and [`Status::Timeout`](crate::Status::Timeout) are outages
-    /// (throttling is `Unavailable`), over which an earlier document may serve; any other error ends its use.
+    /// An error that is [authoritative](crate::Error::authoritative) ends the use of an earlier document; every other
+    /// error is an outage, over which the earlier document may serve.
     fn load(&self, deadline: Deadline) -> Result<Document>;
+
+    /// Called by the loading thread after the document is published and nobody waits for it any more, for work that
+    /// must not delay readers, such as renewing a token. Its failures are logged, not reported.
+    fn upkeep(&self, _deadline: Deadline) {}
+
+    /// Whether the login material has changed since the last load failed, so that waiting out the back-off is
+    /// pointless. It reads local files at most, and is called about once a second while the source rests.
+    fn has_new_credentials(&self) -> bool {
+        false
+    }
 
     /// Settings that are not secret, without asking the source.
     fn describe(&self) -> Map<String, Value>;
@@ -42,17 +52,33 @@ pub(crate) trait DocumentSource: Send + Sync {
 /// All values of a source at one time.
 pub(crate) struct Document {
     values: HashMap<Box<str>, (SecretBytes, Option<Arc<str>>)>,
+    /// Entries that exist and cannot be used, each with its reason.
+    broken: HashMap<Box<str>, Error>,
+    /// Why a part of the document could not be read. A key that no part before it has may be in that part, so looking
+    /// such a key up is this error.
+    incomplete: Option<Error>,
     /// The source's own name of this state of the document.
     pub(crate) version: Option<Arc<str>>,
     /// How long it may be remembered, where the source says so; never longer than `cache_ttl`.
     pub(crate) ttl: Option<Duration>,
+    /// After what time it is to be loaded again while it still counts, where the source says so: a token that the load
+    /// renews is due then.
+    pub(crate) soft: Option<Duration>,
     /// Why there is none: `it does not exist`, `version 3 was deleted on …`.
     pub(crate) missing: Option<String>,
 }
 
 impl Document {
     pub(crate) fn new(version: Option<Arc<str>>) -> Document {
-        Document { values: HashMap::new(), version, ttl: None, missing: None }
+        Document {
+            values: HashMap::new(),
+            broken: HashMap::new(),
+            incomplete: None,
+            version,
+            ttl: None,
+            soft: None,
+            missing: None,
+        }
     }
 
     /// The source works and has no document, for this reason.
@@ -66,7 +92,7 @@ impl Document {
         let new: HashMap<Box<str>, Option<SecretBytes>> =
             entries.into_iter().map(|(key, value)| (key.into_boxed_str(), value)).collect();
         for (key, value) in new {
-            if let Some(value) = value {
+            if let Some(value) = value.filter(|_| !self.broken.contains_key(&key)) {
                 self.values.entry(key).or_insert_with(|| (value, version.clone()));
             }
         }
@@ -77,7 +103,31 @@ impl Document {
         self.values.len()
     }
 
-    pub(crate) fn get(&self, key: &str) -> Option<&(SecretBytes, Option<Arc<str>>)> {
-        self.values.get(key)
+    /// Marks one entry as unusable, unless an earlier part has this key.
+    pub(crate) fn add_broken(&mut self, key: &str, error: Error) {
+        if !self.values.contains_key(key) && !self.broken.contains_key(key) {
+            self.broken.insert(key.into(), error);
+        }
+    }
+
+    /// Says that what would come next could not be read. Nothing may be added after it.
+    pub(crate) fn set_incomplete(&mut self, error: Error) {
+        self.incomplete.get_or_insert(error);
+    }
+
+    /// Why a part could not be read, if so.
+    pub(crate) fn incomplete(&self) -> Option<&Error> {
+        self.incomplete.as_ref()
+    }
+
+    /// The value and version of `key`; an error if its entry is unusable or may be in a part that could not be read.
+    pub(crate) fn get(&self, key: &str) -> Result<Option<&(SecretBytes, Option<Arc<str>>)>> {
+        if let Some(value) = self.values.get(key) {
+            return Ok(Some(value));
+        }
+        match self.broken.get(key).or(self.incomplete.as_ref()) {
+            Some(error) => Err(error.clone()),
+            None => Ok(None),
+        }
     }
 }

@@ -64,11 +64,11 @@ impl Loaded {
 
     /// From which age on it is loaded anew while it still counts.
     fn soft(&self) -> Duration {
-        self.ttl - self.ttl / 5
+        (self.ttl - self.ttl / 5).min(self.document.soft.unwrap_or(Duration::MAX))
     }
 
-    fn held(&self, key: &str, stale: bool, cached: bool) -> Option<Held> {
-        self.document.get(key).map(|(value, version)| Held {
+    fn held(&self, key: &str, stale: bool, cached: bool) -> Result<Option<Held>> {
+        Ok(self.document.get(key)?.map(|(value, version)| Held {
             value: value.clone(),
             stale,
             cached,
@@ -79,7 +79,7 @@ impl Loaded {
                 soft: Some(self.soft()),
                 superseded: Some(self.superseded.clone()),
             })),
-        })
+        }))
     }
 }
 
@@ -97,7 +97,7 @@ impl<S: DocumentSource> DocumentLayer<S> {
     /// The document in memory and what it says, if that counts; `None` if the source has to be asked.
     fn recall(&self, key: &str) -> Option<(Arc<Loaded>, Option<Held>)> {
         let known = self.known()?;
-        let held = known.held(key, false, true);
+        let held = known.held(key, false, true).ok()?;
         let counts = known.is_fresh() && (held.is_some() || known.asked.elapsed() < self.times.miss_ttl);
         counts.then_some((known, held))
     }
@@ -204,7 +204,7 @@ impl<S: DocumentSource> DocumentLayer<S> {
         let known = self.known().filter(|known| {
             is_outage(&error) && known.asked.elapsed() < known.ttl.saturating_add(self.times.max_stale)
         });
-        match known.and_then(|known| known.held(key, !known.is_fresh(), true)) {
+        match known.and_then(|known| known.held(key, !known.is_fresh(), true).ok().flatten()) {
             Some(held) => {
                 log::emit(Level::Warn, "secrets", || {
                     format!("{key:?}: {} does not answer; its last document serves: {error}", self.source.name())
@@ -216,9 +216,9 @@ impl<S: DocumentSource> DocumentLayer<S> {
     }
 }
 
-/// Whether the source may come back by itself with what it had.
+/// Whether an earlier answer may serve: the source itself did not decide against it.
 fn is_outage(error: &Error) -> bool {
-    matches!(error.status(), Status::Unavailable | Status::Timeout)
+    !error.is_authoritative()
 }
 
 impl<S: DocumentSource> Layer for DocumentLayer<S> {
@@ -252,7 +252,7 @@ impl<S: DocumentSource> Layer for DocumentLayer<S> {
             }
         };
         match self.load(since, request.deadline(), request.refresh) {
-            Ok(loaded) => Ok(loaded.held(key, false, false)),
+            Ok(loaded) => loaded.held(key, false, false),
             Err(error) => self.stale(key, error),
         }
     }

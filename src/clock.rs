@@ -9,14 +9,23 @@ use crate::sys;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Instant(Duration);
 
+/// Unit tests need points in time that lie before the start of the machine.
+const ORIGIN: Duration = Duration::from_secs(if cfg!(test) { 1_000_000 } else { 0 });
+
 impl Instant {
     pub(crate) fn now() -> Instant {
-        Instant(sys::time_since_boot())
+        Instant(sys::time_since_boot().saturating_add(ORIGIN))
     }
 
     /// The point in time that lies this much earlier.
     pub(crate) fn before(self, time: Duration) -> Instant {
         Instant(self.0.saturating_sub(time))
+    }
+
+    /// The point in time that lies this much later.
+    #[cfg(test)]
+    pub(crate) fn after(self, time: Duration) -> Instant {
+        Instant(self.0.saturating_add(time))
     }
 
     pub(crate) fn elapsed(self) -> Duration {

@@ -2,8 +2,9 @@
 
 mod common;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -259,4 +260,82 @@ fn the_log_tells_of_failures_without_holding_a_lock() {
     });
     st_secrets::log::clear();
     assert_eq!(messages.load(Ordering::SeqCst), 1);
+}
+
+/// A layer that answers `old`, then stays in the middle of its second answer until the test says what that is.
+struct Asked {
+    entered: Receiver<()>,
+    answer: Sender<Answer>,
+}
+
+fn held_up(secrets: &Manager) -> Asked {
+    let ((enter, entered), (answer, answers)) = (channel(), channel::<Answer>());
+    let (answers, calls) = (Mutex::new(answers), AtomicUsize::new(0));
+    secrets
+        .add_provider("p", None, move |_, _| match calls.fetch_add(1, Ordering::SeqCst) {
+            0 => found("old"),
+            _ => {
+                enter.send(()).unwrap();
+                answers.lock().unwrap().recv_timeout(Duration::from_secs(60)).unwrap()
+            }
+        })
+        .unwrap();
+    Asked { entered, answer }
+}
+
+#[test]
+fn the_last_answer_of_a_layer_serves_while_it_is_asked_again() {
+    let secrets = open(&[("providers", "[]"), ("cache_ttl", "0.000001")]).unwrap();
+    let at_hand = Options { cached_only: true, ..Options::default() };
+    let asked = held_up(&secrets);
+    assert!(!secrets.get("A").unwrap().is_stale());
+    thread::scope(|scope| {
+        let leader = scope.spawn(|| secrets.get("A"));
+        asked.entered.recv_timeout(Duration::from_secs(60)).unwrap();
+        for options in [Options::default(), at_hand] {
+            let secret = secrets.get_with("A", &options).unwrap();
+            assert_eq!(&**secret.value(), b"old");
+            assert!(secret.is_stale() && secret.is_cached() && secret.expires_in().is_zero());
+        }
+        asked.answer.send(found("new")).unwrap();
+        let secret = leader.join().unwrap().unwrap();
+        assert_eq!((&**secret.value(), secret.is_stale()), (&b"new"[..], false));
+    });
+    // An outage is that call's error; the answer before still serves others. A denial ends that.
+    for (status, is_cached) in [(Status::Unavailable, true), (Status::AccessDenied, false)] {
+        asked.answer.send(Err(Error::new(status, "it fails"))).unwrap();
+        assert_eq!(secrets.get("A").unwrap_err().status(), status);
+        assert_eq!(secrets.get_with("A", &at_hand).is_ok(), is_cached, "{status:?}");
+    }
+}
+
+#[test]
+fn an_answer_with_a_time_of_its_own_is_not_used_past_it() {
+    let secrets = open(&[("providers", "[]")]).unwrap();
+    let short = |_: &str, _| {
+        let value = SecretBytes::copy_from(b"token")?;
+        Ok(Some(Found { ttl: Some(Duration::from_nanos(1)), ..Found::new(value) }))
+    };
+    secrets.add_provider("p", None, short).unwrap();
+    assert!(!secrets.get("A").unwrap().is_stale());
+    let at_hand = Options { cached_only: true, ..Options::default() };
+    assert_eq!(secrets.get_with("A", &at_hand).unwrap_err().status(), Status::Unavailable);
+}
+
+#[test]
+fn what_is_answered_while_the_memory_is_cleared_is_not_remembered() {
+    let secrets = open(&[("providers", "[]")]).unwrap();
+    let asked = held_up(&secrets);
+    let refresh = Options { refresh: true, ..Options::default() };
+    secrets.get("A").unwrap();
+    thread::scope(|scope| {
+        let leader = scope.spawn(|| secrets.get_with("A", &refresh));
+        asked.entered.recv_timeout(Duration::from_secs(60)).unwrap();
+        assert_eq!(text(&secrets, "A").as_deref(), Some("old"));
+        secrets.clear_cache();
+        asked.answer.send(found("before the clearing")).unwrap();
+        assert!(leader.join().unwrap().is_ok());
+    });
+    asked.answer.send(found("after it")).unwrap();
+    assert_eq!(text(&secrets, "A").as_deref(), Some("after it"));
 }

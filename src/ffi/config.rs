@@ -15,10 +15,13 @@ use crate::config::Config;
 ///   first that exists of `~/.simpletuner/secrets.json`, `.yaml`, `.yml`
 /// - `strict_permissions`: true or false, refuse a file that other users can read or change; default false
 /// - `timeout`: seconds above 0 for one call; default 10
-/// - `cache_ttl`, `miss_ttl`: seconds for which it is remembered that AWS, Vault or a layer of the program has a value, or
-///   that it has none; default 300 and 5. Environment and file are asked on every get.
-/// - `max_stale`, `max_backoff`: seconds for which the last answer of AWS or Vault serves over an outage, and that such a
-///   layer rests at most when it fails; default 3600 and 15
+/// - `cache_ttl`: seconds for which a document of AWS or Vault, or an answer of a layer of the program, is remembered;
+///   default 300. Environment and file are asked on every get.
+/// - `miss_ttl`: seconds for which it is remembered that AWS or Vault has no document, or that a layer of the program has
+///   no value; default 5
+/// - `max_stale`: seconds after `cache_ttl` for which the last document of AWS or Vault serves over an outage; default 3600
+/// - `max_backoff`: seconds that AWS or Vault rests at most when it fails, up to four times as many after a timeout;
+///   default 15
 /// - `max_attempts`: whole number, how often one request is sent at most; default 3
 /// - `aws_secret_name`, `aws_region`, `aws_profile`, `aws_endpoint_url`, `aws_version_id`, `aws_version_stage`: AWS Secrets
 ///   Manager; text, `aws_secret_name` also a JSON array of texts

@@ -16,13 +16,15 @@ use crate::secrets::{Manager, Options, Secret};
 /// environment on first use and replaced by `st_secrets_reset`.
 pub struct st_secrets(Arc<Manager>);
 
-/// For `st_secrets_get_with`: look at each source now, whatever is remembered of it.
+/// For `st_secrets_get_with`: look at each source now, whatever is remembered of it. If AWS or Vault does not answer, the
+/// last value is returned with `ST_SECRET_STALE`, however young it is.
 pub const ST_GET_REFRESH: u32 = 1;
-/// For `st_secrets_get_with`: ask no layer that may take long. If the value is not at hand and such a layer was left
-/// out, the answer is `ST_UNAVAILABLE`.
+/// For `st_secrets_get_with`: ask no layer that may take long. The value may come with `ST_SECRET_STALE`. If it is not
+/// cached and such a layer was left out, the answer is `ST_UNAVAILABLE`.
 pub const ST_GET_CACHED_ONLY: u32 = 2;
 
-/// In `st_secret_info.flags`: the layer does not answer now; this is what it answered before.
+/// In `st_secret_info.flags`: the value is older than `cache_ttl`, or could not be refreshed as was asked for; the layer
+/// does not answer now, or another call is asking it.
 pub const ST_SECRET_STALE: u32 = 1;
 /// In `st_secret_info.flags`: the value comes from memory.
 pub const ST_SECRET_CACHED: u32 = 2;
@@ -43,7 +45,7 @@ pub struct st_secret_info {
     pub reserved: u32,
     /// Seconds since the layer was asked; 0 for layers that are asked on every get.
     pub age: f64,
-    /// Seconds until the layer is asked again; 0 for layers that are asked on every get.
+    /// Seconds until the layer is asked again; 0 for layers that are asked on every get, and for stale values.
     pub expires_in: f64,
     /// The name of the layer, NUL-terminated: "env", "file", "aws", "vault", or that of a layer of the program.
     pub layer: [c_char; 32],
@@ -95,7 +97,8 @@ pub unsafe extern "C" fn st_secrets_reset(config: *const st_config, error: *mut 
 
 /// Finds the value of `key`, which is UTF-8, in the first layer that has it. The environment and the file are asked on
 /// every call, so an override works at once; a file is looked at for changes at most once a second. AWS Secrets Manager
-/// and Vault are read whole, once for all callers, and what they answered is remembered for `cache_ttl`.
+/// and Vault are read whole, once for all callers, and what they answered is remembered for `cache_ttl`. A value in memory
+/// is not waited for while another call reads them again; see `ST_SECRET_STALE`.
 ///
 /// A layer that fails is passed over, and the log is told. If no other layer has the value, the answer is the failure
 /// of the first one, with its layer in `source`; it is never `ST_NOT_FOUND`.

@@ -78,6 +78,9 @@ pub unsafe extern "C" fn st_secrets_delete(
 /// Adds a layer of the program's own. `name` (1 to 31 bytes of UTF-8) is what errors, logs and `st_secret_info` call it;
 /// `position` is its place in the order, 0 being first and `ST_LAST` last. It stays until the manager is freed.
 ///
+/// Its answers are remembered. While one call asks it again, other calls get its last answer, with `ST_SECRET_STALE` if
+/// `cache_ttl` is over; not past a time that it gave with the answer, and not after it replied `ST_ACCESS_DENIED`.
+///
 /// `context` is taken over in any case: `drop` (may be NULL) is called with it once, when the manager is freed or when
 /// this call fails.
 ///
@@ -112,7 +115,7 @@ pub unsafe extern "C" fn st_secrets_add_provider(
 }
 
 /// Looks at every source now, within `timeout` seconds (`ST_TIMEOUT_DEFAULT`: that of the configuration). The error is
-/// that of the first layer that failed; the others were looked at all the same.
+/// that of the first layer that failed, in whole or in part; the others were looked at all the same.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_secrets_refresh(
     secrets: *const st_secrets,

@@ -1,14 +1,15 @@
 //! A layer that the program itself provides.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
 use super::layer::{Finding, Found, Held, Layer, Origin, Request, State};
 use super::memory::{CAPACITY, CLEANUP, Times};
-use crate::cache::{Loaded, TtlCache};
+use super::single_flight::{SingleFlight, caught};
+use crate::cache::TtlCache;
 use crate::clock::{Deadline, Instant};
 use crate::error::{Error, Result, Source, Status};
 use crate::fork;
@@ -16,36 +17,76 @@ use crate::fork;
 /// Answers with the value of a key, or `None`, within the given time.
 pub(crate) type Ask = Box<dyn Fn(&str, Duration) -> Result<Option<Found>> + Send + Sync>;
 
+/// In the last fifth of the time of an answer, and for `max_stale` after it, one call asks again, and the others get the
+/// answer that there is, without waiting. What the program gave a time of its own is not used past that time.
 pub(crate) struct CustomLayer {
     name: String,
     ask: Ask,
-    /// Its answers, also that it has none. However many callers want one, it is asked once.
+    /// Its answers, also that it has none.
     answers: TtlCache<Option<Held>>,
+    /// However many callers want one, it is asked once; with the time at which it was.
+    asks: SingleFlight<(Instant, Option<Held>)>,
+    /// How often all answers were forgotten.
+    forgotten: AtomicU64,
     times: Times,
 }
 
 impl CustomLayer {
     pub(super) fn new(name: &str, ask: Ask, times: Times) -> Result<CustomLayer> {
         let answers = TtlCache::new(times.cache_ttl, CAPACITY, CLEANUP)?;
-        Ok(CustomLayer { name: name.to_owned(), ask, answers, times })
+        let asks = SingleFlight::new()?;
+        Ok(CustomLayer { name: name.to_owned(), ask, answers, asks, forgotten: AtomicU64::new(0), times })
     }
 
-    fn ask(&self, key: &str, deadline: Deadline) -> Result<Option<Held>> {
+    /// Asks, and remembers the answer. No other call asks for this key now.
+    fn ask(&self, key: &str, deadline: Deadline) -> Result<(Instant, Option<Held>)> {
         let remaining = deadline.remaining();
         if remaining.is_zero() {
             return Err(Error::new(Status::Timeout, "no time was left to ask it").with_retryable(true));
         }
-        let asked = Instant::now();
-        // What it panicked with may hold a secret; it is neither shown nor dropped, as dropping might panic again.
-        let answer = fork::outside(|| catch_unwind(AssertUnwindSafe(|| (self.ask)(key, remaining))));
-        let found = answer.unwrap_or_else(|panic| {
-            std::mem::forget(panic);
-            Err(Error::new(Status::Panic, "its callback panicked"))
+        let (asked, forgotten) = (Instant::now(), self.forgotten.load(SeqCst));
+        let answer = fork::outside(|| caught("its callback panicked", || (self.ask)(key, remaining)));
+        let found = answer.map_err(|error| match error.status() {
+            Status::AccessDenied | Status::NotFound => {
+                self.answers.delete(key.as_bytes());
+                error.authoritative()
+            }
+            _ => error,
         })?;
-        Ok(found.map(|Found { value, version, ttl }| {
+        let own_ttl = found.as_ref().and_then(|found| found.ttl);
+        let held = found.map(|Found { value, version, ttl }| {
             let ttl = ttl.unwrap_or(self.times.cache_ttl);
-            let origin = Origin { version: version.map(Arc::from), ..Origin::of(asked, ttl) };
+            let (version, soft) = (version.map(Arc::from), Some(ttl - ttl / 5));
+            let origin = Origin { version, soft, ..Origin::of(asked, ttl) };
             Held { origin: Some(Arc::new(origin)), ..Held::now(value) }
+        });
+        self.remember(key, held.clone(), own_ttl)?;
+        if self.forgotten.load(SeqCst) != forgotten {
+            // The answer may be older than that.
+            self.answers.delete(key.as_bytes());
+        }
+        Ok((asked, held))
+    }
+
+    fn remember(&self, key: &str, held: Option<Held>, own_ttl: Option<Duration>) -> Result<()> {
+        let soft = held.as_ref().and_then(|held| held.origin.as_ref()?.soft);
+        let ttl = match (&held, own_ttl) {
+            (None, _) => self.times.miss_ttl,
+            (Some(_), Some(ttl)) => ttl,
+            // Every call asks.
+            (Some(_), None) if self.times.cache_ttl.is_zero() => Duration::ZERO,
+            (Some(_), None) => self.times.cache_ttl.saturating_add(self.times.max_stale),
+        };
+        let held = held.map(|held| Held { cached: true, ..held });
+        self.answers.set_soft(key.as_bytes(), held, Some(ttl), soft)
+    }
+
+    /// The last answer, flagged as stale if its time is over.
+    fn remembered(&self, key: &str) -> Option<Option<Held>> {
+        let answer = self.answers.get(key.as_bytes())?;
+        Some(answer.map(|held| {
+            let is_over = |origin: &Arc<Origin>| origin.asked.elapsed() >= origin.ttl;
+            Held { stale: held.origin.as_ref().is_some_and(is_over), ..held }
         }))
     }
 }
@@ -64,33 +105,37 @@ impl Layer for CustomLayer {
     }
 
     fn find(&self, key: &str, request: &Request) -> Result<Option<Held>> {
-        if request.refresh {
-            self.answers.delete(key.as_bytes());
+        let (entry, since) = (key.as_bytes(), Instant::now());
+        let mut known = None;
+        if !request.refresh {
+            if let Some(answer) = self.answers.get_fresh(entry) {
+                return Ok(answer);
+            }
+            known = self.remembered(key);
         }
-        loop {
-            let mut own = None;
-            let answer = self.answers.get_or_load(key.as_bytes(), request.deadline().wait(), |_| {
-                let answer = self.ask(key, request.deadline());
-                own = Some(answer.clone());
-                let mut held = answer?;
-                let mut ttl = self.times.miss_ttl;
-                if let Some(held) = &mut held {
-                    held.cached = true;
-                    ttl = held.origin.as_ref().map_or(Duration::ZERO, |origin| origin.ttl);
-                }
-                Ok(Loaded { value: held, ttl: Some(ttl), soft: None })
-            });
-            return match (own, answer) {
-                (Some(own), _) => own,
-                // Whoever asked, for all who wait, may have had less time than we have.
-                (None, Err(error)) if error.status() == Status::Timeout && !request.deadline().has_passed() => continue,
-                (None, answer) => answer,
-            };
+        let deadline = request.deadline();
+        let work = || match self.answers.get_fresh(entry).filter(|_| !request.refresh) {
+            // Another call asked before this one got its turn.
+            Some(answer) => Ok((since, answer)),
+            None => self.ask(key, deadline),
+        };
+        let Some(known) = known else {
+            let is_new = |(asked, _): &(Instant, _)| !request.refresh || *asked >= since;
+            return self.asks.run(entry, deadline, is_new, work).map(|(_, answer)| answer);
+        };
+        match self.asks.try_run(entry, deadline, work) {
+            None => Ok(known),
+            Some(Ok((_, answer))) => Ok(answer),
+            // Its time is not over.
+            Some(Err(error)) if !error.is_authoritative() && known.as_ref().is_some_and(|held| !held.stale) => {
+                Ok(known)
+            }
+            Some(Err(error)) => Err(error),
         }
     }
 
     fn at_hand(&self, key: &str) -> Option<Option<Held>> {
-        self.answers.get(key.as_bytes())
+        self.remembered(key)
     }
 
     fn refresh(&self, _: &Request) -> Result<()> {
@@ -99,6 +144,8 @@ impl Layer for CustomLayer {
     }
 
     fn forget(&self) {
+        // First, so that an answer under way is not kept.
+        self.forgotten.fetch_add(1, SeqCst);
         self.answers.clear();
     }
 

@@ -32,12 +32,14 @@ pub(crate) trait DocumentSource: Send + Sync {
     /// error is an outage, over which the earlier document may serve.
     fn load(&self, deadline: Deadline) -> Result<Document>;
 
-    /// Called by the loading thread after the document is published and nobody waits for it any more, for work that
-    /// must not delay readers, such as renewing a token. Its failures are logged, not reported.
+    /// Called by the loading thread after the document is published and no caller waits for it any more, for work that
+    /// must not delay readers, such as renewing a token. Its failures are logged, not reported. One call is under way at
+    /// a time, but a [`load`](DocumentSource::load) may run beside it.
     fn upkeep(&self, _deadline: Deadline) {}
 
     /// Whether the login material has changed since the last load failed, so that waiting out the back-off is
-    /// pointless. It reads local files at most, and is called about once a second while the source rests.
+    /// pointless. It reads local files at most, and is called about once a second, by a call that wants the document,
+    /// while the source rests. If so, the document is loaded at once.
     fn has_new_credentials(&self) -> bool {
         false
     }
@@ -49,9 +51,13 @@ pub(crate) trait DocumentSource: Send + Sync {
     fn check(&self, deadline: Deadline) -> Finding;
 }
 
+/// A value and its version.
+pub(crate) type Entry = (SecretBytes, Option<Arc<str>>);
+
 /// All values of a source at one time.
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Document {
-    values: HashMap<Box<str>, (SecretBytes, Option<Arc<str>>)>,
+    values: HashMap<Box<str>, Entry>,
     /// Entries that exist and cannot be used, each with its reason.
     broken: HashMap<Box<str>, Error>,
     /// Why a part of the document could not be read. A key that no part before it has may be in that part, so looking
@@ -103,6 +109,11 @@ impl Document {
         self.values.len()
     }
 
+    /// The keys that have a value.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&str, &Entry)> {
+        self.values.iter().map(|(key, entry)| (&**key, entry))
+    }
+
     /// Marks one entry as unusable, unless an earlier part has this key.
     pub(crate) fn add_broken(&mut self, key: &str, error: Error) {
         if !self.values.contains_key(key) && !self.broken.contains_key(key) {
@@ -120,8 +131,13 @@ impl Document {
         self.incomplete.as_ref()
     }
 
+    /// Whether looking up some key is an error.
+    pub(crate) fn has_gaps(&self) -> bool {
+        self.incomplete.is_some() || !self.broken.is_empty()
+    }
+
     /// The value and version of `key`; an error if its entry is unusable or may be in a part that could not be read.
-    pub(crate) fn get(&self, key: &str) -> Result<Option<&(SecretBytes, Option<Arc<str>>)>> {
+    pub(crate) fn get(&self, key: &str) -> Result<Option<&Entry>> {
         if let Some(value) = self.values.get(key) {
             return Ok(Some(value));
         }

@@ -1,224 +1,251 @@
 //! A layer over a [`DocumentSource`]: remembers its document, loads it once for all who need it, lets a failing source
 //! rest, and serves an earlier document over an outage.
 //!
-//! A document counts for `cache_ttl`. In the last fifth of that time the first caller loads it anew, and the others keep
-//! what is there. That a document lacks a key counts for `miss_ttl`; then it is loaded again. A source that fails is left
-//! alone for 1 s, then 2 s, 4 s, … up to `max_backoff`, unless a refresh is asked for. Over an outage the last document
-//! serves for `max_stale` after its time; any other failure ends its use at once.
+//! A document counts for `cache_ttl`: its values, and that it lacks all other keys. That there is no document counts for
+//! `miss_ttl`. From the last fifth of that time on one call loads it again, and the others get what is in memory without
+//! waiting: values past their time for `max_stale`, flagged as stale. Only a key that memory says nothing about waits.
+//!
+//! A source that fails rests for 1 s, then 2 s, 4 s, … up to `max_backoff`, unless a refresh is asked for or it has new
+//! credentials; see [`Failing`]. From the first failure on, until a load succeeds, at most one call at a time waits for
+//! the source. A failure that is the source's own decision ends the use of its document at once; so does nothing else.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
 use super::document::{Document, DocumentSource};
-use super::layer::{Finding, Held, Layer, Origin, Request};
+use super::layer::{Finding, Held, Layer, Request, State as Health};
 use super::memory::Times;
-use crate::cache::{Acquired, TtlCache};
+use super::single_flight::SingleFlight;
 use crate::clock::{Deadline, Instant};
 use crate::error::{Error, Result, Source, Status};
 use crate::fork;
 use crate::log::{self, Level};
+use failing::Failing;
+use loaded::Loaded;
 
-/// The first rest of a source that fails.
-const BACKOFF: Duration = Duration::from_secs(1);
+mod failing;
+mod loaded;
 
 pub(super) struct DocumentLayer<S> {
     source: S,
     times: Times,
-    /// Holds nothing; it lets one caller load for all.
-    loads: TtlCache<Arc<Loaded>>,
+    loads: SingleFlight<Arc<Loaded>>,
+    upkeeps: SingleFlight<()>,
     state: Mutex<State>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct State {
     document: Option<Arc<Loaded>>,
-    failing: Option<Failing>,
+    failing: Option<Arc<Failing>>,
 }
 
-/// A document in memory.
-struct Loaded {
-    document: Document,
-    /// Taken before its load began.
-    asked: Instant,
-    ttl: Duration,
-    superseded: Arc<AtomicBool>,
+impl State {
+    /// What memory says about `key`; `None` is nothing, so that the source has to be asked.
+    fn remembered(&self, key: &str) -> Option<Result<Option<Held>>> {
+        let loaded = self.document.as_ref()?;
+        if loaded.is_fresh() {
+            return Some(loaded.look_up(key, true));
+        }
+        // With a `cache_ttl` of 0 every call asks, as long as the source answers.
+        let serves = loaded.is_usable() && (!loaded.ttl.is_zero() || self.failing.is_some());
+        // A document past its time says nothing about keys that it lacks.
+        let held = loaded.look_up(key, true).ok().flatten().filter(|_| serves)?;
+        Some(Ok(Some(held)))
+    }
+
+    /// The failure of the source, for a call about whose key memory says nothing; `None` if it does not bind this call.
+    fn known_failure(&self, request: &Request) -> Option<Result<Option<Held>>> {
+        let failing = self.failing.as_ref().filter(|failing| failing.binds(request.deadline().remaining()))?;
+        Some(Err(failing.error()))
+    }
+
+    /// Whether this call is to ask the source again for `key`, if no other call does.
+    fn is_due(&self, key: &str, request: &Request, times: &Times) -> bool {
+        let wanted = self.document.as_ref().is_none_or(|loaded| {
+            let age = loaded.asked.elapsed();
+            age >= loaded.soft() || (loaded.lacks(key) && (self.failing.is_some() || age >= times.miss_ttl))
+        });
+        let may_ask = |failing: &Arc<Failing>| !failing.rests(request.deadline().remaining()) || failing.is_look_due();
+        wanted && self.failing.as_ref().is_none_or(may_ask)
+    }
 }
 
-/// A source that does not work.
-#[derive(Clone)]
-struct Failing {
-    error: Error,
-    times: u32,
-    /// When it is asked again.
-    until: Deadline,
-}
-
-impl Loaded {
-    fn is_fresh(&self) -> bool {
-        self.asked.elapsed() < self.ttl
-    }
-
-    /// From which age on it is loaded anew while it still counts.
-    fn soft(&self) -> Duration {
-        (self.ttl - self.ttl / 5).min(self.document.soft.unwrap_or(Duration::MAX))
-    }
-
-    fn held(&self, key: &str, stale: bool, cached: bool) -> Result<Option<Held>> {
-        Ok(self.document.get(key)?.map(|(value, version)| Held {
-            value: value.clone(),
-            stale,
-            cached,
-            origin: Some(Arc::new(Origin {
-                version: version.clone(),
-                asked: self.asked,
-                ttl: self.ttl,
-                soft: Some(self.soft()),
-                superseded: Some(self.superseded.clone()),
-            })),
-        }))
-    }
+/// One wish for a newer document.
+struct Wish<'a> {
+    deadline: Deadline,
+    /// How much time the whole call has left.
+    remaining: Duration,
+    /// Ask the source even if it rests.
+    now: bool,
+    /// Whether this document is new enough.
+    accepts: &'a dyn Fn(&Arc<Loaded>) -> bool,
 }
 
 impl<S: DocumentSource> DocumentLayer<S> {
     pub(super) fn new(source: S, times: Times) -> Result<DocumentLayer<S>> {
-        let loads = TtlCache::new(Duration::ZERO, 0, Duration::MAX)?;
-        Ok(DocumentLayer { source, times, loads, state: Mutex::default() })
+        let (loads, upkeeps) = (SingleFlight::new()?, SingleFlight::new()?);
+        Ok(DocumentLayer { source, times, loads, upkeeps, state: Mutex::default() })
     }
 
-    fn known(&self) -> Option<Arc<Loaded>> {
+    fn state(&self) -> State {
         let _inside = fork::enter();
-        self.state.lock().document.clone()
+        self.state.lock().clone()
     }
 
-    /// The document in memory and what it says, if that counts; `None` if the source has to be asked.
-    fn recall(&self, key: &str) -> Option<(Arc<Loaded>, Option<Held>)> {
-        let known = self.known()?;
-        let held = known.held(key, false, true).ok()?;
-        let counts = known.is_fresh() && (held.is_some() || known.asked.elapsed() < self.times.miss_ttl);
-        counts.then_some((known, held))
+    /// A new document, waiting for the call that loads one already.
+    fn load(&self, wish: &Wish) -> Result<Arc<Loaded>> {
+        let mut own = false;
+        let work = || self.load_unless_done(wish, &mut own);
+        let result = self.loads.run(b"", wish.deadline, wish.accepts, work);
+        self.keep_up(own && result.is_ok(), wish.deadline);
+        result
     }
 
-    /// A document whose load began at `since` or later. However many callers want one, the source is asked once.
-    fn load(&self, since: Instant, deadline: Deadline, now: bool) -> Result<Arc<Loaded>> {
-        loop {
-            let mut own = false;
-            let loaded = self.loads.get_or_load(b"", deadline.wait(), |_| {
-                own = true;
-                self.load_now(deadline, now)
-            });
-            match loaded {
-                // It was under way when we came.
-                Ok(loaded) if loaded.asked < since && !own => {}
-                Err(error) if !own && error.status() == Status::Timeout && !deadline.has_passed() => {}
-                other => return other,
+    /// A new document; `None` if another call loads one.
+    fn try_load(&self, wish: &Wish) -> Option<Result<Arc<Loaded>>> {
+        let mut own = false;
+        let work = || self.load_unless_done(wish, &mut own);
+        let result = self.loads.try_run(b"", wish.deadline, work)?;
+        self.keep_up(own && result.is_ok(), wish.deadline);
+        Some(result)
+    }
+
+    /// Another call may have loaded one before this call got its turn.
+    fn load_unless_done(&self, wish: &Wish, own: &mut bool) -> Result<Arc<Loaded>> {
+        match self.state().document.filter(wish.accepts) {
+            Some(loaded) => Ok(loaded),
+            None => {
+                *own = true;
+                self.load_now(wish)
             }
         }
     }
 
-    /// Loads it anew while it still counts, if nobody else does.
-    fn load_early(&self, deadline: Deadline) -> Result<()> {
-        if let Ok(Acquired::Lead(lease, _)) = self.loads.acquire_on_this_thread(b"", Duration::ZERO) {
-            match self.load_now(deadline, false) {
-                Ok(loaded) => lease.finish(loaded)?,
-                Err(error) => lease.fail(error),
-            }
-        }
-        Ok(())
-    }
-
-    /// Asks the source, unless it rests; `now` asks it in any case. The caller has the lease to load.
-    fn load_now(&self, deadline: Deadline, now: bool) -> Result<Arc<Loaded>> {
+    /// Asks the source, unless it rests. No other call does so now.
+    fn load_now(&self, wish: &Wish) -> Result<Arc<Loaded>> {
         let _inside = fork::enter();
-        if let Some(failing) = self.state.lock().failing.clone().filter(|failing| !now && !failing.until.has_passed()) {
-            let wait = failing.until.remaining().as_secs_f64();
-            let told = |message: &str| format!("{message} (it is asked again in {wait:.1} s; a refresh asks at once)");
-            return Err(failing.error.map_message(told));
+        match self.state().failing.filter(|failing| failing.rests(wish.remaining)) {
+            _ if wish.now => self.source.before_refresh(),
+            Some(failing) if !self.has_new_credentials(&failing) => return Err(failing.error()),
+            _ => {}
         }
-        if now {
-            self.source.before_refresh();
-        }
-        let (asked, given) = (Instant::now(), deadline.remaining());
-        if given.is_zero() {
+        if wish.deadline.has_passed() {
             return Err(Error::new(Status::Timeout, "no time was left to ask it").with_retryable(true));
         }
-        match self.source.load(deadline) {
-            Ok(document) => {
-                let wished = document.ttl.unwrap_or(Duration::MAX).min(self.times.cache_ttl);
-                let ttl = if document.missing.is_some() { self.times.miss_ttl } else { wished };
-                self.report_success(&document, asked.elapsed());
-                let loaded = Arc::new(Loaded { document, asked, ttl, superseded: Arc::default() });
-                self.replace(Some(loaded.clone()), None);
-                Ok(loaded)
-            }
+        let asked = Instant::now();
+        match self.source.load(wish.deadline) {
+            Ok(document) => Ok(self.publish(document, asked, wish.remaining)),
             Err(error) => {
-                self.note_failure(&error, given);
+                self.note_failure(&error, asked, wish.remaining);
                 Err(error)
             }
         }
     }
 
-    fn report_success(&self, document: &Document, time: Duration) {
+    /// Asks a resting source whether it has new credentials, about once a second.
+    fn has_new_credentials(&self, failing: &Failing) -> bool {
+        if !failing.is_look_due() {
+            return false;
+        }
+        self.replace(self.state().document, Some(Arc::new(failing.looked_now())));
+        self.source.has_new_credentials()
+    }
+
+    fn publish(&self, document: Document, asked: Instant, given: Duration) -> Arc<Loaded> {
+        self.report(&document, asked.elapsed());
+        let before = self.state();
+        let failing = document.incomplete().map(|error| {
+            // Only a part failed: the load did not take all of its time for nothing.
+            let taken = Duration::ZERO;
+            Arc::new(Failing::after(before.failing.as_deref(), error.clone(), given, taken, self.times.max_backoff))
+        });
+        let loaded = Arc::new(Loaded::new(document, asked, &self.times, before.document.as_deref()));
+        self.replace(Some(loaded.clone()), failing);
+        loaded
+    }
+
+    fn report(&self, document: &Document, time: Duration) {
+        let (name, place) = (self.source.name(), self.source.place());
+        if let Some(error) = document.incomplete() {
+            log::emit(Level::Warn, "secrets", || format!("{name}: {place}: a part could not be read: {error}"));
+        }
         log::emit(Level::Info, "secrets", || {
             let what = match (&document.missing, &document.version) {
                 (Some(reason), _) => reason.clone(),
                 (None, Some(version)) => format!("{} keys, version {version}", document.len()),
                 (None, None) => format!("{} keys", document.len()),
             };
-            format!("{}: {}: {what}, in {:.0} ms", self.source.name(), self.source.place(), time.as_secs_f64() * 1e3)
+            format!("{name}: {place}: {what}, in {:.0} ms", time.as_secs_f64() * 1e3)
         });
     }
 
-    fn note_failure(&self, error: &Error, given: Duration) {
-        let (known, mut failing) = {
-            let state = self.state.lock();
-            (state.document.clone(), state.failing.clone())
-        };
-        if error.status() != Status::Timeout || given >= self.times.fair {
-            let times = failing.map_or(0, |failing| failing.times);
-            let rest = BACKOFF.saturating_mul(1 << times.min(16)).min(self.times.max_backoff);
-            failing = Some(Failing { error: error.clone(), times: times + 1, until: Deadline::after(rest) });
+    fn note_failure(&self, error: &Error, asked: Instant, given: Duration) {
+        let State { document, failing } = self.state();
+        let taken = asked.elapsed();
+        let failing = Failing::after(failing.as_deref(), error.clone(), given, taken, self.times.max_backoff);
+        let document = document.filter(|_| !error.is_authoritative());
+        if document.as_ref().is_some_and(|loaded| loaded.is_usable()) {
+            let name = self.source.name();
+            log::emit(Level::Warn, "secrets", || format!("{name} does not answer; its last document serves: {error}"));
         }
-        self.replace(known.filter(|_| is_outage(error)), failing);
+        self.replace(document, Some(Arc::new(failing)));
     }
 
     /// Values of the document before are dropped outside of the lock.
-    fn replace(&self, document: Option<Arc<Loaded>>, failing: Option<Failing>) {
+    fn replace(&self, document: Option<Arc<Loaded>>, failing: Option<Arc<Failing>>) {
         let _inside = fork::enter();
         let mut state = self.state.lock();
         let before = std::mem::replace(&mut *state, State { document, failing });
         if let Some(old) = before.document.as_ref()
             && !state.document.as_ref().is_some_and(|new| Arc::ptr_eq(new, old))
         {
-            old.superseded.store(true, Relaxed);
+            old.supersede();
         }
         drop(state);
         drop(before);
     }
 
-    /// What the last document says over an outage.
-    fn stale(&self, key: &str, error: Error) -> Result<Option<Held>> {
-        let known = self.known().filter(|known| {
-            is_outage(&error) && known.asked.elapsed() < known.ttl.saturating_add(self.times.max_stale)
-        });
-        match known.and_then(|known| known.held(key, !known.is_fresh(), true).ok().flatten()) {
-            Some(held) => {
-                log::emit(Level::Warn, "secrets", || {
-                    format!("{key:?}: {} does not answer; its last document serves: {error}", self.source.name())
-                });
-                Ok(Some(held))
-            }
-            None => Err(error),
+    /// After a load of this call's own; nothing waits for it.
+    fn keep_up(&self, wanted: bool, deadline: Deadline) {
+        if !wanted || deadline.has_passed() {
+            return;
+        }
+        let work = || {
+            self.source.upkeep(deadline);
+            Ok(())
+        };
+        if let Some(Err(error)) = self.upkeeps.try_run(b"", deadline, work) {
+            log::emit(Level::Warn, "secrets", || format!("{}: upkeep failed: {error}", self.source.name()));
         }
     }
-}
 
-/// Whether an earlier answer may serve: the source itself did not decide against it.
-fn is_outage(error: &Error) -> bool {
-    !error.is_authoritative()
+    /// What memory says after a load has failed.
+    fn after_failure(&self, key: &str, error: Error, refresh: bool) -> Result<Option<Held>> {
+        match self.state().remembered(key) {
+            Some(Ok(Some(held))) => Ok(Some(Held { stale: held.stale || refresh, ..held })),
+            Some(Ok(None)) if !refresh => Ok(None),
+            _ => Err(error),
+        }
+    }
+
+    /// The answer of a call that asked the source, alone or with others.
+    fn answer(&self, key: &str, loaded: Result<Arc<Loaded>>, refresh: bool) -> Result<Option<Held>> {
+        match loaded {
+            Ok(loaded) => loaded.look_up(key, false),
+            Err(error) => self.after_failure(key, error, refresh),
+        }
+    }
+
+    /// A document whose load began after this call.
+    fn refreshed(&self, request: &Request) -> Result<Arc<Loaded>> {
+        let (since, deadline) = (Instant::now(), request.deadline());
+        let accepts = |loaded: &Arc<Loaded>| loaded.asked >= since;
+        self.load(&Wish { deadline, remaining: deadline.remaining(), now: true, accepts: &accepts })
+    }
 }
 
 impl<S: DocumentSource> Layer for DocumentLayer<S> {
@@ -235,34 +262,34 @@ impl<S: DocumentSource> Layer for DocumentLayer<S> {
     }
 
     fn find(&self, key: &str, request: &Request) -> Result<Option<Held>> {
-        let since = match request.refresh {
-            true => Instant::now(),
-            false => {
-                if let Some((known, held)) = self.recall(key) {
-                    if known.asked.elapsed() < known.soft() {
-                        return Ok(held);
-                    }
-                    self.load_early(request.share(true).deadline())?;
-                    // A denial has ended its use, and it may have grown too old meanwhile.
-                    if let Some((_, held)) = self.recall(key) {
-                        return Ok(held);
-                    }
-                }
-                Instant::now().before(self.times.miss_ttl)
-            }
+        if request.refresh {
+            return self.answer(key, self.refreshed(request), true);
+        }
+        let state = self.state();
+        let known = state.remembered(key).or_else(|| state.known_failure(request));
+        if let Some(known) = known.as_ref().filter(|_| !state.is_due(key, request, &self.times)) {
+            return known.clone();
+        }
+        let is_fresh = state.document.as_ref().is_some_and(|loaded| loaded.is_fresh());
+        let wish = Wish {
+            // While the document counts, half of the time is enough for a newer one.
+            deadline: request.share(is_fresh).deadline(),
+            remaining: request.deadline().remaining(),
+            now: false,
+            accepts: &|loaded| !state.document.as_ref().is_some_and(|old| Arc::ptr_eq(old, loaded)),
         };
-        match self.load(since, request.deadline(), request.refresh) {
-            Ok(loaded) => loaded.held(key, false, false),
-            Err(error) => self.stale(key, error),
+        match known {
+            Some(known) => self.try_load(&wish).map_or(known, |loaded| self.answer(key, loaded, false)),
+            None => self.answer(key, self.load(&wish), false),
         }
     }
 
     fn at_hand(&self, key: &str) -> Option<Option<Held>> {
-        self.recall(key).map(|(_, held)| held)
+        self.state().remembered(key)?.ok()
     }
 
     fn place(&self, _: &str) -> String {
-        let missing = self.known().and_then(|known| known.document.missing.clone());
+        let missing = self.state().document.and_then(|loaded| loaded.document.missing.clone());
         match missing {
             Some(reason) => format!("{}: {reason}", self.source.place()),
             None => format!("not in {}", self.source.place()),
@@ -270,44 +297,49 @@ impl<S: DocumentSource> Layer for DocumentLayer<S> {
     }
 
     fn refresh(&self, request: &Request) -> Result<()> {
-        self.load(Instant::now(), request.deadline(), true).map(drop)
+        match self.refreshed(request)?.document.incomplete() {
+            Some(error) => Err(error.clone()),
+            None => Ok(()),
+        }
     }
 
     fn forget(&self) {
-        let failing = {
-            let _inside = fork::enter();
-            self.state.lock().failing.clone()
-        };
+        let failing = self.state().failing;
         self.replace(None, failing);
     }
 
     fn describe(&self) -> Map<String, Value> {
         let mut fields = Map::from_iter([("configured".to_owned(), json!(true))]);
         fields.extend(self.source.describe());
-        let (known, failing) = {
-            let _inside = fork::enter();
-            let state = self.state.lock();
-            (state.document.clone(), state.failing.clone())
-        };
-        fields.insert("loaded".to_owned(), json!(known.is_some()));
-        if let Some(known) = known {
-            let age = known.asked.elapsed();
-            fields.insert("entries".to_owned(), json!(known.document.len()));
-            fields.insert("version".to_owned(), json!(known.document.version.as_deref()));
-            fields.insert("missing".to_owned(), json!(known.document.missing));
+        let State { document, failing } = self.state();
+        fields.insert("loaded".to_owned(), json!(document.is_some()));
+        if let Some(loaded) = document {
+            let age = loaded.asked.elapsed();
+            fields.insert("entries".to_owned(), json!(loaded.document.len()));
+            fields.insert("version".to_owned(), json!(loaded.document.version.as_deref()));
+            fields.insert("missing".to_owned(), json!(loaded.document.missing));
+            fields.insert("incomplete".to_owned(), json!(loaded.document.incomplete().map(Error::message)));
             fields.insert("age".to_owned(), json!(age.as_secs_f64()));
-            fields.insert("expires_in".to_owned(), json!(known.ttl.saturating_sub(age).as_secs_f64()));
-            fields.insert("stale".to_owned(), json!(!known.is_fresh() && failing.is_some()));
+            fields.insert("expires_in".to_owned(), json!(loaded.ttl.saturating_sub(age).as_secs_f64()));
+            fields.insert("stale".to_owned(), json!(!loaded.is_fresh() && failing.is_some()));
         }
         if let Some(failing) = failing {
-            fields.insert("failing".to_owned(), json!(failing.error.message()));
-            fields.insert("asked_again_in".to_owned(), json!(failing.until.remaining().as_secs_f64()));
+            fields.insert("failing".to_owned(), json!(failing.message()));
+            fields.insert("asked_again_in".to_owned(), json!(failing.rest().as_secs_f64()));
         }
         fields
     }
 
     fn check(&self, request: &Request) -> Finding {
-        self.source.check(request.deadline())
+        let finding = self.source.check(request.deadline());
+        let state = self.state();
+        match state.document.as_ref().and_then(|loaded| loaded.document.incomplete()) {
+            Some(error) if finding.state == Health::Ok => {
+                let detail = format!("{}; a part of the document in memory is missing: {error}", finding.detail);
+                Finding { state: Health::Warning, detail, advice: finding.advice }
+            }
+            _ => finding,
+        }
     }
 }
 

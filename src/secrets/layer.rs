@@ -33,7 +33,7 @@ impl Found {
 #[derive(Clone)]
 pub(crate) struct Held {
     pub(crate) value: SecretBytes,
-    /// The source does not answer now; this is from a document whose time is over.
+    /// Its time is over, or a refresh that was asked for failed.
     pub(crate) stale: bool,
     /// It was asked for by an earlier call.
     pub(crate) cached: bool,

@@ -74,7 +74,7 @@ impl Manager {
         let default: Vec<String> = DEFAULT_PROVIDERS.map(str::to_owned).to_vec();
         let names = config.list("providers").unwrap_or(&default);
         let timeout = config.time("timeout", DEFAULT_TIMEOUT);
-        let times = Times::of(config, timeout);
+        let times = Times::of(config);
         let mut layers: Vec<Arc<dyn Layer>> = Vec::new();
         let mut file = None;
         for name in names {

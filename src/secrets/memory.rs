@@ -1,5 +1,6 @@
 //! What remote layers had, remembered per key for `cache_ttl`, so that a value in a lower layer does not need the layers
-//! before it asked again and again. That there is none is remembered by each layer itself.
+//! before it asked again and again. That there is none is remembered by each layer itself, as are stale values: a layer
+//! hands out what it has while another call asks its source.
 //!
 //! Remote layers that stand next to each other in the order are one run of the chain, which is asked as a whole; the first
 //! value in it is what is remembered. A value that is found behind a layer that failed is kept for `miss_ttl`; a stale
@@ -34,21 +35,18 @@ pub(super) struct Times {
     pub(super) miss_ttl: Duration,
     /// How long, after its time, an answer serves while its source is out.
     pub(super) max_stale: Duration,
-    /// The longest rest of a source that fails.
+    /// The longest rest of a source that fails, unless its loads time out.
     pub(super) max_backoff: Duration,
-    /// A load that ends for want of time says nothing about its source, if it had less than this.
-    pub(super) fair: Duration,
 }
 
 impl Times {
-    /// Those of the configuration; `timeout` is what a call usually has.
-    pub(super) fn of(config: &Config, timeout: Duration) -> Times {
+    /// Those of the configuration.
+    pub(super) fn of(config: &Config) -> Times {
         Times {
             cache_ttl: config.time("cache_ttl", Duration::from_secs(300)),
             miss_ttl: config.time("miss_ttl", Duration::from_secs(5)),
             max_stale: config.time("max_stale", Duration::from_secs(3600)),
             max_backoff: config.time("max_backoff", Duration::from_secs(15)),
-            fair: (timeout / 4).min(Duration::from_secs(1)),
         }
     }
 }

@@ -38,6 +38,7 @@ mod manager;
 mod memory;
 mod report;
 mod secret;
+mod single_flight;
 mod unconfigured;
 mod vault;
 

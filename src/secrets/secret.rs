@@ -47,7 +47,8 @@ impl Secret {
         self.held.cached
     }
 
-    /// Whether the layer does not answer now, and this is what it answered before, longer than `cache_ttl` ago.
+    /// Whether the value is older than `cache_ttl`, or could not be refreshed as was asked for: the layer does not answer
+    /// now, or another call is asking it.
     pub fn is_stale(&self) -> bool {
         self.held.stale
     }
@@ -60,7 +61,7 @@ impl Secret {
     /// The time until the layer is asked again; zero for layers that are asked on every get, and for stale values.
     pub fn expires_in(&self) -> Duration {
         let left = |origin: &Arc<Origin>| origin.ttl.saturating_sub(origin.asked.elapsed());
-        self.held.origin.as_ref().map_or(Duration::ZERO, left)
+        self.held.origin.as_ref().filter(|_| !self.held.stale).map_or(Duration::ZERO, left)
     }
 
     /// Whether a layer that goes before this one failed, so that the value may not be the one that counts.

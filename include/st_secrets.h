@@ -135,18 +135,20 @@
 #define ST_LOG_TRACE 5
 
 /**
- * For `st_secrets_get_with`: look at each source now, whatever is remembered of it.
+ * For `st_secrets_get_with`: look at each source now, whatever is remembered of it. If AWS or Vault does not answer, the
+ * last value is returned with `ST_SECRET_STALE`, however young it is.
  */
 #define ST_GET_REFRESH 1
 
 /**
- * For `st_secrets_get_with`: ask no layer that may take long. If the value is not at hand and such a layer was left
- * out, the answer is `ST_UNAVAILABLE`.
+ * For `st_secrets_get_with`: ask no layer that may take long. The value may come with `ST_SECRET_STALE`. If it is not
+ * cached and such a layer was left out, the answer is `ST_UNAVAILABLE`.
  */
 #define ST_GET_CACHED_ONLY 2
 
 /**
- * In `st_secret_info.flags`: the layer does not answer now; this is what it answered before.
+ * In `st_secret_info.flags`: the value is older than `cache_ttl`, or could not be refreshed as was asked for; the layer
+ * does not answer now, or another call is asking it.
  */
 #define ST_SECRET_STALE 1
 
@@ -223,10 +225,13 @@ typedef struct st_cipher st_cipher;
  *   first that exists of `~/.simpletuner/secrets.json`, `.yaml`, `.yml`
  * - `strict_permissions`: true or false, refuse a file that other users can read or change; default false
  * - `timeout`: seconds above 0 for one call; default 10
- * - `cache_ttl`, `miss_ttl`: seconds for which it is remembered that AWS, Vault or a layer of the program has a value, or
- *   that it has none; default 300 and 5. Environment and file are asked on every get.
- * - `max_stale`, `max_backoff`: seconds for which the last answer of AWS or Vault serves over an outage, and that such a
- *   layer rests at most when it fails; default 3600 and 15
+ * - `cache_ttl`: seconds for which a document of AWS or Vault, or an answer of a layer of the program, is remembered;
+ *   default 300. Environment and file are asked on every get.
+ * - `miss_ttl`: seconds for which it is remembered that AWS or Vault has no document, or that a layer of the program has
+ *   no value; default 5
+ * - `max_stale`: seconds after `cache_ttl` for which the last document of AWS or Vault serves over an outage; default 3600
+ * - `max_backoff`: seconds that AWS or Vault rests at most when it fails, up to four times as many after a timeout;
+ *   default 15
  * - `max_attempts`: whole number, how often one request is sent at most; default 3
  * - `aws_secret_name`, `aws_region`, `aws_profile`, `aws_endpoint_url`, `aws_version_id`, `aws_version_stage`: AWS Secrets
  *   Manager; text, `aws_secret_name` also a JSON array of texts
@@ -397,7 +402,7 @@ typedef struct st_secret_info {
      */
     double age;
     /**
-     * Seconds until the layer is asked again; 0 for layers that are asked on every get.
+     * Seconds until the layer is asked again; 0 for layers that are asked on every get, and for stale values.
      */
     double expires_in;
     /**
@@ -746,7 +751,8 @@ st_status st_secrets_reset(const struct st_config *config,
 /**
  * Finds the value of `key`, which is UTF-8, in the first layer that has it. The environment and the file are asked on
  * every call, so an override works at once; a file is looked at for changes at most once a second. AWS Secrets Manager
- * and Vault are read whole, once for all callers, and what they answered is remembered for `cache_ttl`.
+ * and Vault are read whole, once for all callers, and what they answered is remembered for `cache_ttl`. A value in memory
+ * is not waited for while another call reads them again; see `ST_SECRET_STALE`.
  *
  * A layer that fails is passed over, and the log is told. If no other layer has the value, the answer is the failure
  * of the first one, with its layer in `source`; it is never `ST_NOT_FOUND`.
@@ -862,6 +868,9 @@ st_status st_secrets_delete(const struct st_secrets *secrets,
  * Adds a layer of the program's own. `name` (1 to 31 bytes of UTF-8) is what errors, logs and `st_secret_info` call it;
  * `position` is its place in the order, 0 being first and `ST_LAST` last. It stays until the manager is freed.
  *
+ * Its answers are remembered. While one call asks it again, other calls get its last answer, with `ST_SECRET_STALE` if
+ * `cache_ttl` is over; not past a time that it gave with the answer, and not after it replied `ST_ACCESS_DENIED`.
+ *
  * `context` is taken over in any case: `drop` (may be NULL) is called with it once, when the manager is freed or when
  * this call fails.
  *
@@ -878,7 +887,7 @@ st_status st_secrets_add_provider(const struct st_secrets *secrets,
 
 /**
  * Looks at every source now, within `timeout` seconds (`ST_TIMEOUT_DEFAULT`: that of the configuration). The error is
- * that of the first layer that failed; the others were looked at all the same.
+ * that of the first layer that failed, in whole or in part; the others were looked at all the same.
  */
 st_status st_secrets_refresh(const struct st_secrets *secrets,
                              double timeout,

@@ -10,7 +10,7 @@ use crate::sys;
 pub(crate) struct Instant(Duration);
 
 /// Unit tests need points in time that lie before the start of the machine.
-const ORIGIN: Duration = Duration::from_secs(if cfg!(test) { 1_000_000 } else { 0 });
+const ORIGIN: Duration = Duration::from_secs(if cfg!(test) { 1_000_000_000 } else { 0 });
 
 impl Instant {
     pub(crate) fn now() -> Instant {
@@ -18,6 +18,7 @@ impl Instant {
     }
 
     /// The point in time that lies this much earlier.
+    #[cfg(test)]
     pub(crate) fn before(self, time: Duration) -> Instant {
         Instant(self.0.saturating_sub(time))
     }

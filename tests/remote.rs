@@ -223,6 +223,35 @@ fn an_outage_is_bridged_by_stale_values_and_ends_by_itself() {
 }
 
 #[test]
+fn a_refresh_that_an_outage_prevents_is_seen_by_its_caller() {
+    with_both("a_refresh_that_an_outage_prevents_is_seen_by_its_caller", |both| {
+        let secrets = both.open(&[]);
+        secrets.get("IN_AWS").unwrap();
+        both.aws.always(Fault::Refuse);
+        let secret = secrets.get_with("IN_AWS", &REFRESH).unwrap();
+        assert_eq!(&**secret.value(), b"aws-only");
+        assert!(secret.is_stale() && secret.is_cached() && secret.expires_in().is_zero());
+        assert_eq!(secrets.refresh(None).unwrap_err().source_layer(), Source::Aws);
+        assert!(!secrets.get("IN_AWS").unwrap().is_stale(), "it is younger than `cache_ttl`");
+        both.aws.heal();
+        assert!(!secrets.get_with("IN_AWS", &REFRESH).unwrap().is_stale());
+    });
+}
+
+#[test]
+fn a_document_answers_for_keys_that_it_lacks() {
+    with_both("a_document_answers_for_keys_that_it_lacks", |both| {
+        let secrets = both.open(&[("miss_ttl", "0")]);
+        for _ in 0..3 {
+            assert_eq!(secrets.get("NOWHERE").unwrap_err().status(), Status::NotFound);
+        }
+        assert_eq!(both.aws.requests().len(), 1);
+        both.set_in_aws(&json!({"NOWHERE": "now somewhere"}).to_string());
+        assert_eq!(&**secrets.get_with("NOWHERE", &REFRESH).unwrap().value(), b"now somewhere");
+    });
+}
+
+#[test]
 fn a_denial_and_a_deletion_end_stale_values_at_once() {
     with_both("a_denial_and_a_deletion_end_stale_values_at_once", |both| {
         let secrets = both.open(&[("miss_ttl", "0"), ("max_backoff", "0")]);

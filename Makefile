@@ -98,6 +98,7 @@ test-model:
 	RUSTFLAGS="--cfg loom" $(CARGO) test --release --locked --manifest-path tests/model/Cargo.toml --target-dir $(BUILD)/model
 
 test-c: all $(BUILD)/launcher
+	sh tests/python-tools.sh
 	sh tests/c/run.sh
 
 test-cpp: all

@@ -40,6 +40,28 @@ test('several secrets are found at once, each with its own result', async (t) =>
   assert.deepEqual(await secrets.getMany([]), []);
 });
 
+test('of several secrets, each that fails says why', async (t) => {
+  const { write } = world(t, { HF_TOKEN: 'hf' });
+  const file_path = write('s.json', '{"A": ,}');
+  const secrets = new Secrets({ providers: ['env', 'file'], file_path });
+  const thrown = new Error('mine');
+  const fails = () => { throw thrown; };
+  const custom = new Secrets({ providers: ['env'] });
+  custom.addProvider('mine', fails);
+  const results = async (manager, keys) => [await manager.getMany(keys), manager.getManySync(keys)];
+  for (const [found, broken] of await results(secrets, ['HF_TOKEN', 'Z'])) {
+    assert.equal(found.value.text(), 'hf');
+    assert.ok(status('ST_PROTOCOL', { source: 'file', retryable: false })(broken.reason));
+    assert.match(broken.reason.message, /^secret "Z": .*s\.json.*line 1/);
+  }
+  for (const [found, failed] of await results(custom, ['HF_TOKEN', 'Z'])) {
+    assert.equal(found.value.text(), 'hf');
+    assert.ok(status('ST_CALLBACK', { source: 'custom' })(failed.reason));
+    assert.match(failed.reason.message, /^secret "Z": the layer mine failed: its function threw Error/);
+    assert.equal(failed.reason.cause, thrown);
+  }
+});
+
 test('a secret is written into the file and removed from it', async (t) => {
   const { folder } = world(t);
   const secrets = new Secrets({ providers: ['file'] });

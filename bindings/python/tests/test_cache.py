@@ -129,7 +129,61 @@ class Values(Case):
         self.assertTrue(all(cache.get(str(number)) is thing for number, thing in enumerate(things)))
         self.assertEqual(cache.clear(), 50)
 
+    def test_it_is_a_container_of_what_has_not_expired(self):
+        cache = TTLCache(default_ttl=300.0, max_size=10)
+        self.assertEqual((len(cache), "a" in cache), (0, False))
+        cache.set("a", None)
+        cache.set("b", 2)
+        cache.set("over", 3, ttl=0)
+        self.assertEqual((len(cache), "a" in cache, "over" in cache), (2, True, False))
+        self.assertEqual(repr(cache), "<TTLCache, 2 of at most 10 entries, default_ttl=300.0>")
+        with self.assertRaises(TypeError):
+            5 in cache
+        self.assertIn("default_ttl=inf", repr(TTLCache(default_ttl=math.inf)))
+
+    def test_a_closed_cache(self):
+        cache, thing = TTLCache(), Thing()
+        watched = weakref.ref(thing)
+        cache.set("a", thing)
+        del thing
+        cache.close()
+        self.assertIsNone(watched())
+        cache.close()
+        self.assertEqual(repr(cache), "<TTLCache, closed>")
+        for use in (lambda: cache.get("a"), lambda: cache.set("a", 1), lambda: cache.delete("a"), cache.clear, cache.stats,
+                    lambda: cache.invalidate_prefix("a"), lambda: cache.get_or_set("a", int), lambda: len(cache),
+                    lambda: "a" in cache, lambda: asyncio.run(cache.get_or_set_async("a", self.fail))):
+            with self.assertRaisesRegex(ValueError, "closed"):
+                use()
+        present = st_secrets.get_provider_config_cache()
+        present.close()
+        present.set("a", 1)
+        self.assertEqual(present.get("a"), 1)
+
+    def test_a_load_that_is_under_way_when_the_cache_is_closed(self):
+        cache, results = TTLCache(), []
+        begun, go_on = threading.Event(), threading.Event()
+
+        def load():
+            begun.set()
+            go_on.wait()
+            return thing
+
+        thing = Thing()
+        watched = weakref.ref(thing)
+        thread = threading.Thread(target=lambda: results.append(cache.get_or_set("key", load) is thing))
+        thread.start()
+        begun.wait()
+        cache.close()
+        go_on.set()
+        thread.join()
+        self.assertEqual(results, [True])
+        del thing
+        gc.collect()
+        self.assertIsNone(watched())
+
     def test_arguments_can_be_given_by_their_names(self):
+        self.assertEqual(list(inspect.signature(TTLCache).parameters), ["default_ttl", "max_size", "cleanup_interval"])
         cache = TTLCache()
         cache.set(key="a", value=1, ttl=5)
         self.assertEqual(cache.get(key="a"), 1)

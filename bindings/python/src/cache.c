@@ -280,6 +280,12 @@ static Py_ssize_t length(cache_object *self) {
     return count(self, &counts) ? (Py_ssize_t)(counts.entries - counts.expired_count) : -1;
 }
 
+/* `cache or other` is the cache, though it is empty: what is in it changes by itself. */
+static int is_true(cache_object *self) {
+    (void)self;
+    return 1;
+}
+
 /* To the library this is a read of the entry. */
 static int contains(cache_object *self, PyObject *key_object) {
     const char *key;
@@ -353,6 +359,7 @@ static PyType_Slot slots[] = {
     {Py_tp_clear, clear_references},
     {Py_tp_methods, methods},
     {Py_tp_repr, show},
+    {Py_nb_bool, is_true},
     {Py_sq_length, length},
     {Py_sq_contains, contains},
     {0, NULL},

@@ -27,7 +27,7 @@ func TestNoErrorOfALoadKeepsTheLease(t *testing.T) {
 			if err == nil {
 				t.Error("there is no error")
 			}
-			ctx, cancel := context.WithTimeout(background, 10*time.Second)
+			ctx, cancel := context.WithTimeout(background, time.Minute)
 			defer cancel()
 			value, err := cache.GetOrLoad(ctx, "a", load(object{"value": "x"}, new(bool)))
 			must(t, err)
@@ -150,7 +150,7 @@ func TestWhoeverWaitsGetsTheValueThoughItIsNotKept(t *testing.T) {
 	for range 5 {
 		go get()
 	}
-	time.Sleep(50 * time.Millisecond)
+	othersWait(t, 5)
 	close(release)
 	group.Wait()
 	equal(t, calls.Load(), 1)
@@ -168,7 +168,10 @@ func TestThoseWhoWaitLearnTheStatusAndTheText(t *testing.T) {
 		return nil, 0, &Error{Status: ErrAccessDenied, Message: "ask the keeper"}
 	})
 	<-begun
-	time.AfterFunc(50*time.Millisecond, func() { close(release) })
+	go func() {
+		defer close(release)
+		othersWait(t, 1)
+	}()
 	_, err := cache.GetOrLoad(background, "a", nil)
 	expect(t, err, ErrAccessDenied)
 	if !strings.Contains(err.Error(), "ask the keeper") {

@@ -95,7 +95,7 @@ func soon(t testing.TB, what string, so func() bool) {
 func othersWait(t testing.TB, count int) {
 	t.Helper()
 	soon(t, "they wait", func() bool {
-		stacks := make([]byte, 1<<20)
+		stacks := make([]byte, (256+count)<<12)
 		stacks = stacks[:runtime.Stack(stacks, true)]
 		return bytes.Count(stacks, []byte("(*flight).wait(")) >= count
 	})

@@ -1,4 +1,5 @@
 # make                 build the libraries into build/lib
+# make help            list what make can do
 # make demo            build everything and show a launcher at work, offline
 # make demo-servers    the same with AWS Secrets Manager and Vault, on servers that it starts
 # make test            install what the tests need, run all of them
@@ -9,7 +10,7 @@
 # make wheel           build the Python package into build/dist
 # make dist-node       pack the Node package into build/dist
 # make go-module       pack the Go module into build/dist/go, as module proxies have it
-# make header          write include/st_secrets.h anew from src/ffi
+# make header          generate include/st_secrets.h from src/ffi
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 MAJOR := $(word 1,$(subst ., ,$(VERSION)))
@@ -26,10 +27,14 @@ BUILD := build
 CARGO_BUILD := $(CARGO) build --target-dir target --release --locked --features wiping-allocator
 SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock build.rs
 
-.PHONY: all demo demo-servers test soak bench install header clean tools test-rust test-model test-c lint test-python wheel test-node dist-node dist test-cpp test-go go-module dist-c coverage
+.PHONY: all help demo demo-servers test soak bench install header clean tools test-rust test-model test-c lint test-python wheel test-node dist-node dist test-cpp test-go go-module dist-c coverage
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/lib/libst_secrets.so $(BUILD)/lib/libst_secrets.a
+
+# The list at the top of this file.
+help:
+	@sed -n '/^# make/s/^# //p' $(firstword $(MAKEFILE_LIST))
 
 $(BUILD)/lib/libst_secrets.so.$(VERSION) $(BUILD)/st_secrets_raw.a &: $(SOURCES)
 	@command -v $(CARGO) >/dev/null || { echo "cargo is missing: install Rust from https://rustup.rs" >&2; exit 1; }
@@ -98,6 +103,7 @@ test-model:
 	RUSTFLAGS="--cfg loom" $(CARGO) test --release --locked --manifest-path tests/model/Cargo.toml --target-dir $(BUILD)/model
 
 test-c: all $(BUILD)/launcher
+	sh tests/python-tools.sh
 	sh tests/c/run.sh
 
 test-cpp: all

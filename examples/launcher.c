@@ -5,10 +5,12 @@
  *   launcher --from HF_TOKEN REPLICATE_API_TOKEN      where each secret comes from, never its value
  *   launcher --check                                  how each layer is
  *
- *   --file PATH before all that names the secrets file (or folder) to use
+ *   --file PATH before all that names the secrets file (or directory) to use
  *
- * Exit codes: that of the command; 2 for wrong use; 3 if a secret is missing; 4 if one could not be had;
- * 126 if the command cannot be run, 127 if it is not there.
+ * Warnings of the library, and of values that may not be the current ones, go to stderr.
+ *
+ * Exit codes: that of the command; 2 for wrong use; 3 if a secret is missing; 4 if one could not be fetched;
+ * 126 if the command cannot be run, 127 if it does not exist.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -19,12 +21,23 @@
 #include "st_secrets.h"
 
 enum { WRONG_USE = 2, MISSING = 3, FAILED = 4, CANNOT_RUN = 126, NO_COMMAND = 127 };
+enum action { RUN, FROM, CHECK, HELP, VERSION };
 
-static int usage(void) {
-    fputs("usage: launcher [--file PATH] SECRET... -- COMMAND [ARGUMENT...]\n"
-          "       launcher [--file PATH] --from SECRET...\n"
-          "       launcher [--file PATH] --check\n",
-          stderr);
+struct arguments {
+    enum action action;
+    const char *file; /* NULL: the default location */
+    char **names;
+    size_t count;
+    char **command;
+};
+
+static const char USAGE[] = "usage: launcher [--file PATH] SECRET... -- COMMAND [ARGUMENT...]\n"
+                            "       launcher [--file PATH] --from SECRET...\n"
+                            "       launcher [--file PATH] --check\n"
+                            "       launcher --help | --version\n";
+
+static int wrong_use(const char *problem, const char *argument) {
+    fprintf(stderr, "launcher: %s%s\n%s", problem, argument, USAGE);
     return WRONG_USE;
 }
 
@@ -33,7 +46,71 @@ static int report(const st_error *error) {
     return error->status == ST_NOT_FOUND ? MISSING : FAILED;
 }
 
-/* A manager for this file, or for the usual places. */
+/* The messages of the library never hold a value. */
+static void warn(void *context, int32_t level, const char *target, const char *message, size_t len) {
+    (void)context, (void)level, (void)target;
+    fprintf(stderr, "launcher: warning: %.*s\n", (int)len, message);
+}
+
+static void warn_of_doubt(const char *name, const st_secret_info *info) {
+    if (info->flags & ST_SECRET_DEGRADED) {
+        fprintf(stderr, "launcher: warning: %s comes from layer %s, but a layer before it failed\n", name, info->layer);
+    }
+    if (info->flags & ST_SECRET_STALE) {
+        fprintf(stderr, "launcher: warning: %s is the last value of layer %s, which does not answer now\n", name,
+                info->layer);
+    }
+}
+
+/* The action; its option ends the options. */
+static enum action action_of(const char *option) {
+    static const struct {
+        const char *option;
+        enum action action;
+    } ACTIONS[] = {{"--from", FROM}, {"--check", CHECK}, {"--help", HELP}, {"-h", HELP}, {"--version", VERSION}};
+    for (size_t i = 0; i < sizeof ACTIONS / sizeof *ACTIONS; i++) {
+        if (strcmp(option, ACTIONS[i].option) == 0) {
+            return ACTIONS[i].action;
+        }
+    }
+    return RUN;
+}
+
+/* 0, or the exit code for wrong use. */
+static int parse(char **next, struct arguments *arguments) {
+    if (*next != NULL && strcmp(*next, "--file") == 0) {
+        if (next[1] == NULL) {
+            return wrong_use("--file needs a path", "");
+        }
+        arguments->file = next[1];
+        next += 2;
+    }
+    if (*next == NULL) {
+        return wrong_use("no secret is named", "");
+    }
+    arguments->action = action_of(*next);
+    next += arguments->action != RUN;
+    arguments->names = next;
+    for (; *next != NULL && strcmp(*next, "--") != 0; next++) {
+        if (**next == '-') {
+            return wrong_use("unknown or misplaced option: ", *next);
+        }
+        arguments->count++;
+    }
+    arguments->command = *next == NULL ? next : next + 1;
+    switch (arguments->action) {
+    case RUN:
+        return *arguments->command == NULL ? wrong_use("no command is given: put -- before it", "") : 0;
+    case FROM:
+        return *next != NULL           ? wrong_use("--from takes no command", "")
+               : arguments->count == 0 ? wrong_use("--from needs the name of a secret", "")
+                                       : 0;
+    default:
+        return *arguments->names != NULL ? wrong_use("unexpected argument: ", *arguments->names) : 0;
+    }
+}
+
+/* A manager for this file, or for the default location. */
 static int open_secrets(const char *file, st_secrets **secrets) {
     st_error error = ST_ERROR_INIT;
     st_config *config = st_config_new();
@@ -43,6 +120,25 @@ static int open_secrets(const char *file, st_secrets **secrets) {
     return failed ? report(&error) : 0;
 }
 
+/* Whether the member "ok" of this JSON object is true; those of objects within it do not count. */
+static int is_ok(const char *json) {
+    int depth = 0;
+    for (; *json != 0; json++) {
+        if (depth == 1 && strncmp(json, "\"ok\"", 4) == 0) {
+            json += 4;
+            json += strspn(json, " \t\r\n:");
+            return strncmp(json, "true", 4) == 0;
+        }
+        if (*json == '"') {
+            for (json++; *json != '"'; json++) {
+                json += *json == '\\';
+            }
+        }
+        depth += (*json == '{') - (*json == '}');
+    }
+    return 0;
+}
+
 static int check(const st_secrets *secrets) {
     st_error error = ST_ERROR_INIT;
     st_bytes json = {0};
@@ -50,13 +146,13 @@ static int check(const st_secrets *secrets) {
         return report(&error);
     }
     puts((const char *)json.data);
-    int ok = strstr((const char *)json.data, "\"state\": \"failed\"") == NULL;
+    int ok = is_ok((const char *)json.data);
     st_bytes_free(&json);
     return ok ? 0 : FAILED;
 }
 
 /* Every secret is looked for, so that one run names all that are missing. */
-static int tell_origins(const st_secrets *secrets, char **names) {
+static int show_origins(const st_secrets *secrets, char **names) {
     int result = 0;
     for (; *names != NULL; names++) {
         st_error error = ST_ERROR_INIT;
@@ -66,8 +162,9 @@ static int tell_origins(const st_secrets *secrets, char **names) {
             result = report(&error);
             continue;
         }
-        printf("%-24s %zu bytes from layer %s%s\n", *names, value.len, info.layer,
-               info.flags & ST_SECRET_DEGRADED ? " (a layer before it failed)" : "");
+        printf("%-24s %zu bytes from layer %s%s%s\n", *names, value.len, info.layer,
+               info.flags & ST_SECRET_DEGRADED ? " (a layer before it failed)" : "",
+               info.flags & ST_SECRET_STALE ? " (its last value; it does not answer now)" : "");
         st_bytes_free(&value);
     }
     return result;
@@ -79,12 +176,14 @@ static int provide(const st_secrets *secrets, char **names, size_t count) {
     int result = values == NULL ? FAILED : 0;
     for (size_t i = 0; values != NULL && i < count; i++) {
         st_error error = ST_ERROR_INIT;
-        if (st_secrets_get(secrets, names[i], ST_NUL, &values[i], &error) != ST_OK) {
+        st_secret_info info = ST_SECRET_INFO_INIT;
+        if (st_secrets_get_with(secrets, names[i], ST_NUL, ST_TIMEOUT_DEFAULT, 0, &values[i], &info, &error) != ST_OK) {
             result = report(&error);
         } else if (memchr(values[i].data, 0, values[i].len) != NULL) {
             fprintf(stderr, "launcher: %s holds a NUL byte, which no environment variable can\n", names[i]);
             result = FAILED;
         }
+        warn_of_doubt(names[i], &info);
     }
     for (size_t i = 0; values != NULL && i < count; i++) {
         if (result == 0 && setenv(names[i], (const char *)values[i].data, 1) != 0) {
@@ -103,35 +202,40 @@ static int run(char **command) {
     return errno == ENOENT ? NO_COMMAND : CANNOT_RUN;
 }
 
-int main(int argc, char **argv) {
-    char **next = argv + 1;
-    const char *file = NULL;
-    if (argc > 2 && strcmp(*next, "--file") == 0) {
-        file = next[1];
-        next += 2;
-    }
-    if (*next == NULL) {
-        return usage();
-    }
-    char **names = next;
-    size_t count = 0;
-    while (names[count] != NULL && strcmp(names[count], "--") != 0) {
-        count++;
-    }
-    int is_check = strcmp(*next, "--check") == 0, is_from = strcmp(*next, "--from") == 0;
-    if (!is_check && !is_from && (names[count] == NULL || names[count + 1] == NULL)) {
-        return usage();
+/* With the secrets: 0 if the command is to be run, else as an exit code. */
+static int act(const struct arguments *arguments) {
+    /* --check reports all that the log would. */
+    st_error error = ST_ERROR_INIT;
+    if (arguments->action != CHECK && st_log_set(ST_LOG_WARN, warn, NULL, NULL, &error) != ST_OK) {
+        return report(&error);
     }
     st_secrets *secrets = NULL;
-    int result = open_secrets(file, &secrets);
+    int result = open_secrets(arguments->file, &secrets);
     if (result == 0) {
-        result = is_check  ? check(secrets)
-                 : is_from ? tell_origins(secrets, next + 1)
-                           : provide(secrets, names, count);
+        result = arguments->action == CHECK  ? check(secrets)
+                 : arguments->action == FROM ? show_origins(secrets, arguments->names)
+                                             : provide(secrets, arguments->names, arguments->count);
         st_secrets_free(secrets);
     }
-    if (result != 0 || is_check || is_from) {
+    return result;
+}
+
+int main(int argc, char **argv) {
+    (void)argc;
+    struct arguments arguments = {0};
+    int result = parse(argv + 1, &arguments);
+    if (result != 0) {
         return result;
     }
-    return run(names + count + 1);
+    switch (arguments.action) {
+    case HELP:
+        fputs(USAGE, stdout);
+        return 0;
+    case VERSION:
+        printf("launcher (st_secrets %s)\n", st_version());
+        return 0;
+    default:
+        result = act(&arguments);
+        return result != 0 || arguments.action != RUN ? result : run(arguments.command);
+    }
 }

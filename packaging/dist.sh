@@ -1,6 +1,6 @@
 #!/bin/sh
-# Packs the installed tree with licences and documents into TO/st_secrets-VERSION-linux-x86_64.tar.gz, which may be unpacked
-# anywhere. The same files give the same tarball.
+# Packs the installed tree, the licences, and the documents with all that they link to into
+# TO/st_secrets-VERSION-linux-x86_64.tar.gz, which may be unpacked anywhere. The same files give the same tarball.
 #
 # usage: dist.sh VERSION TO
 set -eu
@@ -13,7 +13,9 @@ umask 022
 
 "${MAKE:-make}" -s install PREFIX="/$name" DESTDIR="$work" >/dev/null
 install -m 644 LICENSE-MIT LICENSE-APACHE README.md CHANGELOG.md "$work/$name/"
-install -m 644 bindings/cpp/README.md "$work/$name/README-cpp.md"
+for file in bindings/*/README.md examples/launcher.c examples/cpp/service.cpp; do
+    install -D -m 644 "$file" "$work/$name/$file"
+done
 mkdir -p "$to"
 tar -C "$work" --sort=name --owner=0 --group=0 --numeric-owner --mtime="@${SOURCE_DATE_EPOCH:-0}" -cf "$work/$name.tar" "$name"
 gzip -9 -n -c "$work/$name.tar" >"$work/$name.tar.gz"

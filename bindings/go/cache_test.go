@@ -47,6 +47,9 @@ func TestAValueIsReadInThreeWays(t *testing.T) {
 	equal(t, n, 4)
 	_, err = cache.GetSecret("b")
 	expect(t, err, ErrNotFound)
+	equal(t, err.Error(), "stsecrets: there is no such value (ST_NOT_FOUND)")
+	_, err = cache.Get("b")
+	equal(t, err.Error(), "there is no such value (ST_NOT_FOUND)")
 }
 
 func TestASecretOutlivesItsCache(t *testing.T) {
@@ -159,7 +162,7 @@ func TestAFailureReachesAllWhoWaitAndIsNotKept(t *testing.T) {
 		})
 		second <- err
 	}()
-	time.Sleep(50 * time.Millisecond)
+	othersWait(t, 1)
 	close(release)
 	equal(t, <-first, cause)
 	err := <-second
@@ -220,7 +223,10 @@ func TestIfTheFirstIsCancelledTheNextOneLoads(t *testing.T) {
 		expect(t, err, context.Canceled)
 	}()
 	<-begun
-	time.AfterFunc(30*time.Millisecond, cancel)
+	go func() {
+		defer cancel()
+		othersWait(t, 1)
+	}()
 	value, err := cache.GetOrLoad(background, "a", load(object{"value": "the next one's"}, new(bool)))
 	must(t, err)
 	equal(t, string(value), "the next one's")

@@ -1,10 +1,12 @@
 package stsecrets
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 )
@@ -82,9 +84,19 @@ func equal[T comparable](t testing.TB, got, wanted T) {
 // soon waits until something is so.
 func soon(t testing.TB, what string, so func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !so(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !so(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("it never came true that ", what)
 		}
 	}
+}
+
+// othersWait waits until this many goroutines wait for a load of another.
+func othersWait(t testing.TB, count int) {
+	t.Helper()
+	soon(t, "they wait", func() bool {
+		stacks := make([]byte, (256+count)<<12)
+		stacks = stacks[:runtime.Stack(stacks, true)]
+		return bytes.Count(stacks, []byte("(*flight).wait(")) >= count
+	})
 }

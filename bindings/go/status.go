@@ -53,14 +53,46 @@ const (
 	ErrPanic Status = C.ST_PANIC
 )
 
-// ErrClosed is the error of calls of what was closed.
-var ErrClosed error = &Error{Status: ErrInvalidArgument, Message: "this was closed, and cannot be used any more"}
+// ErrClosed is the error of calls of what was closed. It also is an [os.ErrClosed].
+var ErrClosed error = &Error{
+	Status:  ErrInvalidArgument,
+	Message: "this was closed, and cannot be used any more",
+	cause:   os.ErrClosed,
+}
+
+// What the statuses say where there is no message.
+var meanings = map[Status]string{
+	ErrNotFound:        "there is no such value",
+	ErrInvalidArgument: "an argument is too long, not UTF-8 or out of range",
+	ErrConfig:          "a setting is unknown, missing or of the wrong type",
+	ErrIO:              "the system refused a file operation",
+	ErrAccessDenied:    "permissions or a policy forbid it",
+	ErrUnavailable:     "something that is needed does not answer now",
+	ErrTimeout:         "the deadline passed",
+	ErrProtocol:        "a document or an answer is not in the required form",
+	ErrBadToken:        "the encrypted token is damaged, or was made with another key",
+	ErrBadKey:          "an encryption key is missing, empty or unreadable",
+	ErrBufferTooSmall:  "the buffer is too small",
+	ErrCallback:        "a function of the program panicked or returned an error",
+	ErrCorrupt:         "a database or a hash chain is damaged",
+	ErrBusy:            "another caller holds what is needed",
+	ErrWrongType:       "the value is of another type",
+	ErrReadOnly:        "the location cannot be written to",
+	ErrNoMemory:        "there is not enough memory",
+	ErrAbandoned:       "the load that was waited for was abandoned",
+	ErrPanic:           "a bug in the library",
+}
 
 // String is the name of the status, such as ST_NOT_FOUND.
 func (s Status) String() string { return C.GoString(C.st_status_name(C.st_status(s))) }
 
-// Error is the name of the status.
-func (s Status) Error() string { return s.String() }
+// Error is what the status says, with its name.
+func (s Status) Error() string {
+	if meaning, ok := meanings[s]; ok {
+		return meaning + " (" + s.String() + ")"
+	}
+	return s.String()
+}
 
 // Is tells whether the target is what ErrTimeout also is.
 func (s Status) Is(target error) bool {
@@ -101,10 +133,10 @@ type Error struct {
 	cause error
 }
 
-// Error is the message or, where there is none, the name of the status.
+// Error is the message or, where there is none, what the status says.
 func (e *Error) Error() string {
 	if e.Message == "" {
-		return "stsecrets: " + e.Status.String()
+		return "stsecrets: " + e.Status.Error()
 	}
 	return "stsecrets: " + e.Message
 }

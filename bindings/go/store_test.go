@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -172,7 +173,25 @@ func TestTheLibraryTellsItsVersion(t *testing.T) {
 	equal(t, VersionNumber() > 0 && Version() != "", true)
 	equal(t, ABIVersion(), 0)
 	equal(t, Status(-1000).String(), "ST_UNKNOWN")
-	equal(t, ErrNotFound.Error(), "ST_NOT_FOUND")
+	equal(t, ErrNotFound.String(), "ST_NOT_FOUND")
+}
+
+func TestAStatusSaysWhatItMeans(t *testing.T) {
+	for status := Status(-1); status.String() != "ST_UNKNOWN"; status-- {
+		equal(t, strings.HasSuffix(status.Error(), " ("+status.String()+")"), true)
+	}
+	equal(t, strings.HasSuffix(ErrPanic.Error(), " (ST_PANIC)"), true)
+	equal(t, Status(-1000).Error(), "ST_UNKNOWN")
+	equal(t, (&Error{Status: ErrBusy}).Error(), "stsecrets: another caller holds what is needed (ST_BUSY)")
+}
+
+func TestWhatWasClosedIsClosedToTheStandardLibraryToo(t *testing.T) {
+	cache := newTestCache(t, 1)
+	must(t, cache.Close())
+	_, err := cache.Get("a")
+	expect(t, err, ErrClosed)
+	expect(t, err, ErrInvalidArgument)
+	expect(t, err, os.ErrClosed)
 }
 
 func TestATimeoutIsOneToAllWhoAsk(t *testing.T) {

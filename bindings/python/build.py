@@ -97,14 +97,26 @@ def platform(module):
 
 
 def metadata():
-    return f"""Metadata-Version: 2.1
+    return f"""Metadata-Version: 2.4
 Name: st-secrets
 Version: {version()}
 Summary: Secrets, a TTL cache and credential encryption for training stacks, format-compatible with SimpleTuner
-License: MIT OR Apache-2.0
+Keywords: secrets,cache,encryption,vault,aws
+License-Expression: MIT OR Apache-2.0
+License-File: LICENSE-APACHE
+License-File: LICENSE-MIT
 Requires-Python: >=3.10
+Classifier: Intended Audience :: Developers
 Classifier: Operating System :: POSIX :: Linux
-Classifier: Programming Language :: Python :: 3
+Classifier: Programming Language :: C
+Classifier: Programming Language :: Python :: 3 :: Only
+Classifier: Programming Language :: Python :: 3.10
+Classifier: Programming Language :: Python :: 3.11
+Classifier: Programming Language :: Python :: 3.12
+Classifier: Programming Language :: Python :: 3.13
+Classifier: Programming Language :: Python :: Implementation :: CPython
+Classifier: Programming Language :: Rust
+Classifier: Topic :: Security :: Cryptography
 Classifier: Typing :: Typed
 Description-Content-Type: text/markdown
 

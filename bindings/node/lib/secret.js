@@ -23,6 +23,8 @@ class Secret {
   constructor(own, external) {
     if (own !== OWN) throw new TypeError('a Secret comes from the library alone');
     this.#external = external;
+    // A function as a property of its own: a Secret cannot be cloned or posted, which would make an empty object of it.
+    this.toJSON = Secret.prototype.toJSON;
   }
 
   static {

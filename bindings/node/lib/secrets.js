@@ -2,7 +2,7 @@
 
 const native = require('./native.js');
 const { method, start, throwIfAborted } = require('./call.js');
-const { STATUS, failure } = require('./errors.js');
+const { STATUS, StSecretsError } = require('./errors.js');
 const { Handle, PROCESS, handleOf, settingsText } = require('./handle.js');
 const { Providers } = require('./providers.js');
 const { input, secretOf } = require('./secret.js');
@@ -80,13 +80,13 @@ class Secrets extends Handle {
     const text = keysText(keys);
     const asked = await Promise.all(keys.map((key) => Secrets.answersFor(this, key, signal)));
     const items = await start(signal, 'secretsGetMany', handleOf(this), text, keys.length, asked.flat());
-    return settled(keys, items);
+    return this.#settled(items, asked);
   }
 
   getManySync(keys) {
     const text = keysText(keys);
     const asked = keys.map((key) => Secrets.answersForSync(this, key));
-    return settled(keys, native.secretsGetManySync(handleOf(this), text, keys.length, asked.flat()));
+    return this.#settled(native.secretsGetManySync(handleOf(this), text, keys.length, asked.flat()), asked);
   }
 
   getReplicateToken(options) {
@@ -137,6 +137,14 @@ class Secrets extends Handle {
       return [];
     }
     return secrets.#providers.askSync(key, DEFAULT_TIMEOUT);
+  }
+
+  /** Results of several keys, each a secret or an error, with what layers in JavaScript answered to each. */
+  #settled(items, asked) {
+    return items.map((item, at) => {
+      if (item instanceof StSecretsError) return { status: 'rejected', reason: this.#providers.explain(item, asked[at]) };
+      return { status: 'fulfilled', value: secretOf(item) };
+    });
   }
 
   /** The secret, if it is found without asking a layer in JavaScript. */
@@ -195,14 +203,6 @@ function keysText(keys) {
     if (typeof key !== 'string' || key.includes('\0')) throw new TypeError('keys must be strings without a NUL');
   }
   return keys.map((key) => `${key}\0`).join('');
-}
-
-function settled(keys, items) {
-  return keys.map((key, at) => {
-    const [status, external] = items.slice(2 * at, 2 * at + 2);
-    if (status === STATUS.OK) return { status: 'fulfilled', value: secretOf(external) };
-    return { status: 'rejected', reason: failure(status, `secret ${JSON.stringify(key)}: ${native.statusName(status)}`) };
-  });
 }
 
 module.exports = { Secrets, WELL_KNOWN };

@@ -159,7 +159,7 @@ struct call {
     double number;
     int64_t integer;
     st_bytes *values;
-    st_status *statuses;
+    st_error *errors;
     st_error error;
 
     /* Of a call that is made on another thread. */

@@ -139,7 +139,7 @@ static void call_end(call *call) {
     }
     for (int64_t at = 0; call->values != NULL && at < call->integer; at++) st_bytes_free(&call->values[at]);
     free(call->values);
-    free(call->statuses);
+    free(call->errors);
     st_bytes_free(&call->bytes);
     if (call->made != NULL) handle_release(call->made);
     for (size_t at = 0; at < MOST_HANDLES; at++) {

@@ -1,5 +1,6 @@
 /* Managers of secrets. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,27 +39,44 @@ static st_status get(call *call) {
                                &call->bytes, &call->info, &call->error);
 }
 
-/* The keys end with a NUL each. */
+/*
+ * The keys end with a NUL each. Only a call for one key says why it fails, so a key that failed is asked for again, which
+ * the library answers from what it remembers; all but one whose time is over.
+ */
 static st_status get_many(call *call) {
     size_t count = (size_t)call->integers[0];
     call->values = calloc(count + 1, sizeof *call->values);
-    call->statuses = calloc(count + 1, sizeof *call->statuses);
-    if (call->values == NULL || call->statuses == NULL) return ST_NO_MEMORY;
-    call->integer = call->integers[0];
-    return st_secrets_get_many(HANDLE(call, 0, secrets), TEXT(call, 0), count, call->values, call->statuses,
-                               &call->error);
+    call->errors = calloc(count + 1, sizeof *call->errors);
+    st_status *statuses = calloc(count + 1, sizeof *statuses), status = ST_NO_MEMORY;
+    if (call->values != NULL && call->errors != NULL && statuses != NULL) {
+        call->integer = call->integers[0];
+        status = st_secrets_get_many(HANDLE(call, 0, secrets), TEXT(call, 0), count, call->values, statuses, &call->error);
+    }
+    const char *key = call->inputs[0].data;
+    for (size_t at = 0; status == ST_OK && at < count; at++, key += strlen(key) + 1) {
+        st_error *error = &call->errors[at];
+        error->size = sizeof *error;
+        if (statuses[at] == ST_TIMEOUT) {
+            error->status = ST_TIMEOUT;
+            error->flags = ST_ERROR_RETRYABLE;
+            snprintf(error->message, sizeof error->message, "the deadline passed before this secret was found");
+        } else if (statuses[at] != ST_OK) {
+            st_secrets_get(HANDLE(call, 0, secrets), key, ST_NUL, &call->values[at], error);
+        }
+    }
+    free(statuses);
+    return status;
 }
 
-/* [status, secret or undefined, status, …] */
+/* [secret or error, …] */
 static napi_value many_result(napi_env env, call *call) {
     napi_value array = NULL;
     if (napi_create_array(env, &array) != napi_ok) return NULL;
     for (uint32_t at = 0; at < (uint32_t)call->integer; at++) {
-        bool found = call->statuses[at] == ST_OK;
-        napi_value value = found ? make_secret(env, &call->values[at], &call->info) : make_undefined(env);
+        bool found = call->errors[at].status == ST_OK;
+        napi_value value = found ? make_secret(env, &call->values[at], &call->info) : make_error(env, &call->errors[at]);
         if (value == NULL) return NULL;
-        napi_set_element(env, array, 2 * at, make_number(env, call->statuses[at]));
-        napi_set_element(env, array, 2 * at + 1, value);
+        napi_set_element(env, array, at, value);
     }
     return array;
 }

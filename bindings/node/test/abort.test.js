@@ -6,7 +6,7 @@ const { getEventListeners } = require('node:events');
 const fs = require('node:fs');
 const net = require('node:net');
 const test = require('node:test');
-const { sleep, st, status, world } = require('./support.js');
+const { sleep, st, world } = require('./support.js');
 
 /** A manager of a Vault that takes connections and never answers. */
 async function silentVault(t, settings = {}) {
@@ -23,7 +23,7 @@ async function silentVault(t, settings = {}) {
 
 test('an aborted call ends at once', async (t) => {
   world(t);
-  const secrets = await silentVault(t, { timeout: 2 });
+  const secrets = await silentVault(t, { timeout: 120 });
   const reason = new Error('enough');
   const controller = new AbortController();
   const pending = secrets.get('A', { signal: controller.signal });
@@ -32,7 +32,7 @@ test('an aborted call ends at once', async (t) => {
   const error = await pending.catch((error) => error);
   assert.deepEqual([error.name, error.code, error.cause], ['AbortError', 'ABORT_ERR', reason]);
   assert.ok(error instanceof st.AbortError);
-  assert.ok(performance.now() - begun < 1000);
+  assert.ok(performance.now() - begun < 60_000);
   await assert.rejects(secrets.get('A', { signal: AbortSignal.abort() }), { name: 'AbortError' });
   await assert.rejects(secrets.refresh({ signal: AbortSignal.timeout(10) }), { name: 'AbortError' });
 });
@@ -41,11 +41,12 @@ test('a timeout is over everything, the wait for a thread too', async (t) => {
   world(t);
   const secrets = await silentVault(t);
   const begun = performance.now();
-  const calls = Array.from({ length: 200 }, (_, at) => secrets.get(`KEY_${at}`, { timeout: 0.5 }));
+  // 64 at a time: if the wait for a thread did not count, they would take 80 s.
+  const calls = Array.from({ length: 80 * 64 }, (_, at) => secrets.get(`KEY_${at}`, { timeout: 1 }));
   for (const { reason } of await Promise.allSettled(calls)) {
     assert.equal(reason.code, 'ST_TIMEOUT', reason);
   }
-  assert.ok(performance.now() - begun < 5000);
+  assert.ok(performance.now() - begun < 60_000);
 });
 
 test('a hundred calls that wait do not stop the files and timers of Node', async (t) => {
@@ -53,11 +54,11 @@ test('a hundred calls that wait do not stop the files and timers of Node', async
   const secrets = await silentVault(t);
   const controller = new AbortController();
   const { signal } = controller;
-  const calls = Array.from({ length: 100 }, (_, at) => secrets.get(`KEY_${at}`, { timeout: 2, signal }));
+  const calls = Array.from({ length: 100 }, (_, at) => secrets.get(`KEY_${at}`, { timeout: 120, signal }));
   const begun = performance.now();
   await fs.promises.readFile(__filename);
-  await new Promise((resolve) => setTimeout(resolve, 10));
-  assert.ok(performance.now() - begun < 1000);
+  await sleep(0.01);
+  assert.ok(performance.now() - begun < 60_000);
   controller.abort();
   for (const { reason } of await Promise.allSettled(calls)) assert.equal(reason.name, 'AbortError');
 });
@@ -73,12 +74,18 @@ test('a process does not stay for calls that were aborted, and does for others',
       const secrets = new Secrets({ providers: ['vault'], vault_url, vault_token: 't', vault_path: 'p' });
       const begun = performance.now();
       secrets.get('A', ${options}).catch((error) => console.log(error.name));
-      process.on('exit', () => console.log(performance.now() - begun < 1000));
+      process.on('exit', () => console.log(performance.now() - begun));
     });
     server.on('connection', (socket) => socket.unref());`;
-  const run = (options) => spawnSync(process.execPath, ['-e', code(options)], { cwd: __dirname, encoding: 'utf8' });
-  assert.deepEqual(run('{ timeout: 20, signal: AbortSignal.timeout(100) }').stdout.split('\n').slice(0, 2), ['AbortError', 'true']);
-  assert.deepEqual(run('{ timeout: 1.2 }').stdout.split('\n').slice(0, 2), ['StSecretsError', 'false']);
+  const run = (options) => {
+    const { stdout } = spawnSync(process.execPath, ['-e', code(options)], { cwd: __dirname, encoding: 'utf8' });
+    const [name, milliseconds] = stdout.split('\n');
+    return [name, Number(milliseconds)];
+  };
+  const [aborted, atOnce] = run('{ timeout: 120, signal: AbortSignal.timeout(100) }');
+  assert.ok(aborted === 'AbortError' && atOnce < 60_000, `${aborted} after ${atOnce} ms`);
+  const [failed, later] = run('{ timeout: 1.2 }');
+  assert.ok(failed === 'StSecretsError' && later > 1000, `${failed} after ${later} ms`);
 });
 
 test('what is aborted already, or has no signal for a signal, is not begun', async (t) => {
@@ -117,7 +124,7 @@ test('one signal serves any number of calls, and keeps nothing of them', async (
   const { signal } = new AbortController();
   const calls = Array.from({ length: 100 }, (_, at) => [
     secrets.get('A', { signal }),
-    cache.getOrLoad('a', async () => (await sleep(0.01), 'value'), { signal, timeout: 5 }),
+    cache.getOrLoad('a', async () => (await sleep(0.01), 'value'), { signal, timeout: 60 }),
     cache.getOrLoad(`fails ${at}`, async () => assert.fail(), { signal }).catch(() => {}),
   ]);
   await Promise.all(calls.flat());
@@ -127,12 +134,16 @@ test('one signal serves any number of calls, and keeps nothing of them', async (
 
 test('calls that wait for servers do not hold up those that do not', async (t) => {
   const { folder } = world(t);
-  const secrets = await silentVault(t, { timeout: 3 });
-  const begun = performance.now();
-  const calls = Array.from({ length: 100 }, (_, at) => secrets.get(`KEY_${at}`));
+  const secrets = await silentVault(t, { timeout: 60 });
+  const controller = new AbortController();
+  const { signal } = controller;
+  const ended = [];
+  const calls = Array.from({ length: 100 }, (_, at) => secrets.get(`KEY_${at}`, { signal }).catch(({ name }) => ended.push(name)));
   const cipher = await st.Cipher.open({ key: 'k' });
   await new st.Store({ state_dir: folder }).setHardwareInfo({});
   assert.equal((await cipher.decrypt(await cipher.encrypt('x'))).text(), 'x');
-  assert.ok(performance.now() - begun < 2000);
-  for (const { reason } of await Promise.allSettled(calls)) assert.ok(status('ST_TIMEOUT')(reason), reason);
+  assert.deepEqual(ended, []);
+  controller.abort();
+  await Promise.all(calls);
+  assert.deepEqual(ended, Array(100).fill('AbortError'));
 });

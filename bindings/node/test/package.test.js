@@ -44,8 +44,10 @@ test('the package has what it needs, and no more', (t) => {
   const root = path.join(folder, 'node_modules/st-secrets');
   assert.deepEqual(fs.readdirSync(root).sort(), ['LICENSE-APACHE', 'LICENSE-MIT', 'README.md', 'lib', 'package.json', 'prebuilt']);
   assert.deepEqual(fs.readdirSync(path.join(folder, 'node_modules')).filter((name) => name !== '.package-lock.json'), ['st-secrets']);
-  const { dependencies, scripts } = require('../package.json');
+  const { dependencies, peerDependenciesMeta, scripts } = require('../package.json');
   assert.deepEqual([dependencies, scripts], [undefined, undefined]);
+  // The types refer to those of Node, which TypeScript's users install themselves.
+  assert.deepEqual(peerDependenciesMeta, { '@types/node': { optional: true } });
 });
 
 test('the types are right, and refuse what is wrong', (t) => {

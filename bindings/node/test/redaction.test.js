@@ -23,13 +23,26 @@ test('a secret is in no printed, logged, inspected or serialised form', async (t
     util.format('%s %o %O %j', secret, secret, secret, secret),
     JSON.stringify(Object.assign({}, secret)),
     JSON.stringify(Object.getOwnPropertyDescriptors(secret)),
-    v8.serialize(structuredClone({ ...secret })).toString('latin1'),
     Reflect.ownKeys(secret).join(),
   ];
   for (const form of forms) assert.equal(form.includes(CANARY), false, form);
   assert.equal(String(secret), 'Secret(redacted)');
   assert.equal(JSON.stringify({ secret }), '{"secret":"Secret(redacted)"}');
   assert.equal(secret.text(), CANARY);
+});
+
+test('a secret cannot be cloned, nor posted to another thread', (t) => {
+  world(t, { HF_TOKEN: CANARY });
+  const secret = new st.Secrets({ providers: ['env'] }).getSync('HF_TOKEN');
+  const { port1, port2 } = new MessageChannel();
+  t.after(() => port1.close());
+  port2.unref();
+  for (const clone of [structuredClone, v8.serialize, (value) => port1.postMessage(value)]) {
+    for (const value of [secret, { secret }, [secret], { ...secret }]) {
+      assert.throws(() => clone(value), (error) => /could not be cloned/.test(error.message) && !error.message.includes(CANARY));
+    }
+  }
+  assert.equal(JSON.stringify({ ...secret }), '"Secret(redacted)"');
 });
 
 test('a failed assertion about a secret does not show it', async (t) => {

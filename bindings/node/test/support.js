@@ -55,9 +55,16 @@ function inWorker(file, workerData) {
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
 
+/** Waits for something that must come to be. */
+async function until(so, seconds = 60) {
+  for (const end = performance.now() + seconds * 1000; !so(); await sleep(0.001)) {
+    if (performance.now() > end) throw new Error('it does not come to be');
+  }
+}
+
 /** The memory that the process has, in KiB. */
 function resident() {
   return Number(/^VmRSS:\s+(\d+)/m.exec(fs.readFileSync('/proc/self/status', 'utf8'))[1]);
 }
 
-module.exports = { inWorker, resident, sleep, st, status, turn, world };
+module.exports = { inWorker, resident, sleep, st, status, turn, until, world };

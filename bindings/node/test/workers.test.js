@@ -92,7 +92,7 @@ test('who waits for the loads of another thread does not take its threads away',
   const keys = keysOf('waited', 90);
   const worker = await loader(t, { keys });
   const load = () => assert.fail('it is loaded already');
-  const calls = [...keys, ...keys].map((key) => providerConfig.getOrLoad(key, load, { timeout: 20 }));
+  const calls = [...keys, ...keys].map((key) => providerConfig.getOrLoad(key, load, { timeout: 120 }));
   await sleep(0.1);
   worker.postMessage('go');
   assert.deepEqual(await Promise.all(calls), [...keys, ...keys].map((key) => `value of ${key}`));
@@ -130,13 +130,19 @@ test('the last who waits may leave, and another come in the same moment', async 
 
 test('the failure of another thread is told to who waits for it', async (t) => {
   world(t);
-  const [key] = keysOf('failed', 1);
-  const worker = await loader(t, { keys: [key], fails: true });
-  const call = providerConfig.getOrLoad(key, () => 'another try', { timeout: 20 });
-  await sleep(0.05);
-  worker.postMessage('go');
-  await assert.rejects(call, { code: 'ST_CALLBACK' });
-  assert.equal(await providerConfig.getOrLoad(key, () => 'another try'), 'another try');
+  let told;
+  // A call that came too late to wait for the other thread loads the value itself.
+  for (let pause = 0.05; told === undefined; pause *= 2) {
+    assert.ok(pause < 60, 'it is not told');
+    const [key] = keysOf(`failed after ${pause}`, 1);
+    const worker = await loader(t, { keys: [key], fails: true });
+    const call = providerConfig.getOrLoad(key, () => 'another try', { timeout: 120 });
+    await sleep(pause);
+    worker.postMessage('go');
+    told = await call.then(() => undefined, (error) => error.code);
+    assert.equal(await providerConfig.getOrLoad(key, () => 'another try'), 'another try');
+  }
+  assert.equal(told, 'ST_CALLBACK');
 });
 
 test('calls that a terminated thread had not begun are not made', async (t) => {

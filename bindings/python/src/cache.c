@@ -101,6 +101,13 @@ static void dealloc(cache_object *self) {
     Py_DECREF(type);
 }
 
+bool cache_is_open(const cache_object *self) {
+    if (self->closed) {
+        PyErr_SetString(PyExc_ValueError, "this TTLCache is closed");
+    }
+    return !self->closed;
+}
+
 /* What the library itself put into a built-in cache: JSON. */
 static PyObject *parsed(cache_object *self, const char *key, Py_ssize_t len) {
     st_bytes bytes = {0};
@@ -118,6 +125,9 @@ static PyObject *parsed(cache_object *self, const char *key, Py_ssize_t len) {
 
 /* A new reference: the value, or `missing`. A hit lets no other thread run. */
 static PyObject *look_up(cache_object *self, const char *key, Py_ssize_t len) {
+    if (!cache_is_open(self)) {
+        return NULL;
+    }
     st_object object = {0};
     st_status status = st_cache_get_object(self->cache, key, (size_t)len, &object, NULL);
     if (status == ST_OK) {
@@ -167,7 +177,7 @@ static PyObject *set(cache_object *self, PyObject *const *args, Py_ssize_t given
         !seconds_of(out[2], "ttl", ST_TTL_DEFAULT, &ttl)) {
         return NULL;
     }
-    held *held = held_new(&self->objects, out[1]);
+    held *held = cache_is_open(self) ? held_new(&self->objects, out[1]) : NULL;
     if (held == NULL) {
         return NULL;
     }
@@ -203,7 +213,8 @@ static PyObject *delete(cache_object *self, PyObject *const *args, Py_ssize_t gi
     PyObject *out[1];
     const char *key;
     Py_ssize_t len;
-    if (!arguments("delete", names, 1, args, given, keywords, out) || !text_of(out[0], "key", &key, &len)) {
+    if (!arguments("delete", names, 1, args, given, keywords, out) || !text_of(out[0], "key", &key, &len) ||
+        !cache_is_open(self)) {
         return NULL;
     }
     bool existed = false;
@@ -215,6 +226,9 @@ static PyObject *delete(cache_object *self, PyObject *const *args, Py_ssize_t gi
 
 static PyObject *clear(cache_object *self, PyObject *unused) {
     (void)unused;
+    if (!cache_is_open(self)) {
+        return NULL;
+    }
     size_t count = 0;
     ST_ERROR(error);
     st_status status = st_cache_clear(self->cache, &count, &error);
@@ -227,7 +241,8 @@ static PyObject *invalidate_prefix(cache_object *self, PyObject *const *args, Py
     PyObject *out[1];
     const char *prefix;
     Py_ssize_t len;
-    if (!arguments("invalidate_prefix", names, 1, args, given, keywords, out) || !text_of(out[0], "prefix", &prefix, &len)) {
+    if (!arguments("invalidate_prefix", names, 1, args, given, keywords, out) || !text_of(out[0], "prefix", &prefix, &len) ||
+        !cache_is_open(self)) {
         return NULL;
     }
     size_t count = 0;
@@ -237,19 +252,74 @@ static PyObject *invalidate_prefix(cache_object *self, PyObject *const *args, Py
     return status == ST_OK ? PyLong_FromSize_t(count) : raise_error(&error);
 }
 
+static bool count(cache_object *self, st_cache_counts *counts) {
+    if (!cache_is_open(self)) {
+        return false;
+    }
+    ST_ERROR(error);
+    st_status status = st_cache_stats(self->cache, counts, &error);
+    release_dropped();
+    return !failed(status, &error);
+}
+
 static PyObject *stats(cache_object *self, PyObject *unused) {
     (void)unused;
     st_cache_counts counts = ST_CACHE_COUNTS_INIT;
-    ST_ERROR(error);
-    st_status status = st_cache_stats(self->cache, &counts, &error);
-    release_dropped();
-    if (status != ST_OK) {
-        return raise_error(&error);
+    if (!count(self, &counts)) {
+        return NULL;
     }
     return Py_BuildValue("{sKsKsKsdsKsKsKsKsKsKsK}", "size", counts.entries, "max_size", counts.max_size, "expired_count",
                          counts.expired_count, "default_ttl", counts.default_ttl, "hits", counts.hits, "misses", counts.misses,
                          "evictions", counts.evictions, "expirations", counts.expirations, "invalidations",
                          counts.invalidations, "loads", counts.loads, "load_failures", counts.load_failures);
+}
+
+/* Without the entries whose time is over. */
+static Py_ssize_t length(cache_object *self) {
+    st_cache_counts counts = ST_CACHE_COUNTS_INIT;
+    return count(self, &counts) ? (Py_ssize_t)(counts.entries - counts.expired_count) : -1;
+}
+
+/* `cache or other` is the cache, though it is empty: what is in it changes by itself. */
+static int is_true(cache_object *self) {
+    (void)self;
+    return 1;
+}
+
+/* To the library this is a read of the entry. */
+static int contains(cache_object *self, PyObject *key_object) {
+    const char *key;
+    Py_ssize_t len;
+    if (!text_of(key_object, "key", &key, &len)) {
+        return -1;
+    }
+    PyObject *value = look_up(self, key, len);
+    int found = value == NULL ? -1 : value != missing;
+    Py_XDECREF(value);
+    return found;
+}
+
+static PyObject *show(cache_object *self) {
+    st_cache_counts counts = ST_CACHE_COUNTS_INIT;
+    if (self->closed) {
+        return PyUnicode_FromString("<TTLCache, closed>");
+    }
+    PyObject *ttl = count(self, &counts) ? PyFloat_FromDouble(counts.default_ttl) : NULL;
+    PyObject *text = ttl == NULL ? NULL : PyUnicode_FromFormat("<TTLCache, %zd of at most %zd entries, default_ttl=%R>",
+        (Py_ssize_t)(counts.entries - counts.expired_count), (Py_ssize_t)counts.max_size, ttl);
+    Py_XDECREF(ttl);
+    return text;
+}
+
+/* A thread may be waiting in the library, so the cache itself is freed with this object. */
+static PyObject *close_now(cache_object *self, PyObject *unused) {
+    (void)unused;
+    if (!self->built_in && !self->closed) {
+        self->closed = true;
+        st_cache_clear(self->cache, NULL, NULL);
+        release_dropped();
+    }
+    Py_RETURN_NONE;
 }
 
 static PyMethodDef methods[] = {
@@ -267,6 +337,8 @@ static PyMethodDef methods[] = {
      "invalidate_prefix($self, prefix)\n--\n\nRemoves the entries whose keys begin with this. Tells how many there were."},
     {"stats", (PyCFunction)stats, METH_NOARGS,
      "stats($self)\n--\n\nThe state of the cache, and what happened to it since it was made."},
+    {"close", (PyCFunction)close_now, METH_NOARGS,
+     "close($self)\n--\n\nRemoves all entries; further calls raise ValueError. The caches of the process stay as they are."},
     {"_begin", (PyCFunction)cache_begin, METH_VARARGS, NULL},
     {"_wait", (PyCFunction)cache_wait, METH_VARARGS, NULL},
     {"_finish", (PyCFunction)cache_finish, METH_VARARGS, NULL},
@@ -279,13 +351,17 @@ static PyMethodDef methods[] = {
 };
 
 static PyType_Slot slots[] = {
-    {Py_tp_doc, "A cache whose entries live for a time."},
+    {Py_tp_doc, "Cache(default_ttl=300.0, max_size=1000, cleanup_interval=60.0)\n--\n\nA cache whose entries live for a time."},
     {Py_tp_new, new},
     {Py_tp_init, init},
     {Py_tp_dealloc, dealloc},
     {Py_tp_traverse, traverse},
     {Py_tp_clear, clear_references},
     {Py_tp_methods, methods},
+    {Py_tp_repr, show},
+    {Py_nb_bool, is_true},
+    {Py_sq_length, length},
+    {Py_sq_contains, contains},
     {0, NULL},
 };
 

@@ -21,6 +21,9 @@ PyObject *cache_begin(cache_object *self, PyObject *args) {
     if (!PyArg_ParseTuple(args, "OO:_begin", &key_object, &flight) || !text_of(key_object, "key", &key, &len)) {
         return NULL;
     }
+    if (!cache_is_open(self)) {
+        return NULL;
+    }
     int32_t outcome = 0;
     uint64_t lease = 0;
     ST_ERROR(error);

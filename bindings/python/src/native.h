@@ -149,10 +149,11 @@ PyObject *secrets_add_provider(secrets_object *self, PyObject *args);
 typedef struct {
     PyObject_HEAD
     const st_cache *cache;
-    bool built_in, initialised;
+    bool built_in, initialised, closed;
     held *objects;
     PyObject *flights; /* dict: key -> whoever in this process loads it */
 } cache_object;
+bool cache_is_open(const cache_object *self);
 /* cache_load.c */
 PyObject *cache_begin(cache_object *self, PyObject *args);
 PyObject *cache_wait(cache_object *self, PyObject *args);

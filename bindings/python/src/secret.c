@@ -85,6 +85,25 @@ static PyObject *format(PyObject *self, PyObject *spec) {
     return formatted;
 }
 
+/* In constant time for values of one length. A closed one has no value: it equals itself alone. */
+static bool same_value(const secret_object *one, const secret_object *other) {
+    if (one->bytes.data == NULL || other->bytes.data == NULL || one->bytes.len != other->bytes.len) {
+        return one == other;
+    }
+    volatile uint8_t difference = 0;
+    for (size_t i = 0; i < one->bytes.len; i++) {
+        difference |= one->bytes.data[i] ^ other->bytes.data[i];
+    }
+    return difference == 0;
+}
+
+static PyObject *compare(PyObject *self, PyObject *other, int operation) {
+    if (!Py_IS_TYPE(other, (PyTypeObject *)secret_type) || (operation != Py_EQ && operation != Py_NE)) {
+        Py_RETURN_NOTIMPLEMENTED;
+    }
+    return PyBool_FromLong(same_value((secret_object *)self, (secret_object *)other) == (operation == Py_EQ));
+}
+
 static PyObject *layer(secret_object *self, void *unused) {
     (void)unused;
     return PyUnicode_FromString(self->info.layer);
@@ -130,9 +149,11 @@ static PyGetSetDef properties[] = {
 };
 
 static PyType_Slot slots[] = {
-    {Py_tp_doc, "A secret, and where it came from. It is wiped when closed, and never shown: ask with reveal()."},
+    {Py_tp_doc, "A secret, and where it came from. It is wiped when closed, and never shown: ask with reveal().\n\n"
+                "Two are equal if their values are, compared in constant time. A Secret has no hash, which would reveal the value."},
     {Py_tp_dealloc, dealloc}, {Py_tp_repr, show},       {Py_tp_str, show}, {Py_tp_methods, methods},
-    {Py_tp_members, members}, {Py_tp_getset, properties}, {0, NULL},
+    {Py_tp_members, members}, {Py_tp_getset, properties}, {Py_tp_richcompare, compare},
+    {Py_tp_hash, PyObject_HashNotImplemented}, {0, NULL},
 };
 
 static PyType_Spec spec = {"st_secrets._native.Secret", sizeof(secret_object), 0,

@@ -160,26 +160,37 @@ bool secrets_of(PyObject *object, handle **out) {
 
 static PyMethodDef methods[] = {
     {"get", (PyCFunction)(void (*)(void))get, METH_FASTCALL | METH_KEYWORDS,
-     "get($self, key, default=None)\n--\n\nThe value as str; `default` if every layer was asked and has none."},
+     "get($self, key, default=None)\n--\n\nThe value as str; `default` if every layer was asked and has none.\n\n"
+     "Error: a layer failed, and no other has the key. WrongTypeError: the value is not UTF-8."},
     {"get_bytes", (PyCFunction)(void (*)(void))get_bytes, METH_FASTCALL | METH_KEYWORDS,
-     "get_bytes($self, key, default=None)\n--\n\nAs get(), as bytes."},
+     "get_bytes($self, key, default=None)\n--\n\nAs get(), as bytes, which need not be UTF-8."},
     {"find", (PyCFunction)(void (*)(void))find, METH_FASTCALL | METH_KEYWORDS,
-     "find($self, key, timeout=None, refresh=False, cached_only=False)\n--\n\nThe value as a Secret, which tells where it came from."},
+     "find($self, key, timeout=None, refresh=False, cached_only=False)\n--\n\n"
+     "The value as a Secret, which tells where it came from.\n\n"
+     "timeout: seconds; None is the setting `timeout`, math.inf no limit.\n"
+     "refresh: look at each source now, whatever is remembered of it.\n"
+     "cached_only: ask no layer that may take long; UnavailableError if one that was left out may have the value.\n\n"
+     "NotFoundError: every layer was asked and has none. DeadlineError: the time is over. Error: a layer failed, and no\n"
+     "other has the key."},
     {"get_replicate_token", (PyCFunction)get_replicate_token, METH_NOARGS,
      "get_replicate_token($self)\n--\n\nThe value of REPLICATE_API_TOKEN, or None."},
     {"get_hf_token", (PyCFunction)get_hf_token, METH_NOARGS, "get_hf_token($self)\n--\n\nThe value of HF_TOKEN, or None."},
     {"get_webhook_secret", (PyCFunction)get_webhook_secret, METH_NOARGS,
      "get_webhook_secret($self)\n--\n\nThe value of CLOUD_WEBHOOK_SECRET, or None."},
     {"get_many", (PyCFunction)secrets_get_many, METH_O,
-     "get_many($self, keys, /)\n--\n\nA dict of those of these keys that have a value, as str; what fails for one of them is raised."},
+     "get_many($self, keys, /)\n--\n\nA dict of those of these keys that have a value, as str.\n\n"
+     "Error: what failed for one of them."},
     {"set_secret", (PyCFunction)(void (*)(void))secrets_set, METH_FASTCALL | METH_KEYWORDS,
-     "set_secret($self, key, value)\n--\n\nWrites it into the secrets file."},
+     "set_secret($self, key, value)\n--\n\nWrites it into the secrets file, which is created where there is none.\n\n"
+     "ProtocolError: the file cannot be parsed. AccessDeniedError, ReadOnlyError: it cannot be written. BusyError: another\n"
+     "process did not finish in time. ConfigError: there is no file layer."},
     {"set_replicate_token", (PyCFunction)(void (*)(void))secrets_set_replicate_token, METH_FASTCALL | METH_KEYWORDS,
      "set_replicate_token($self, token)\n--\n\nWrites REPLICATE_API_TOKEN into the secrets file."},
     {"delete_secret", (PyCFunction)(void (*)(void))secrets_delete, METH_FASTCALL | METH_KEYWORDS,
-     "delete_secret($self, key)\n--\n\nRemoves it from the secrets file. Tells whether it was there."},
+     "delete_secret($self, key)\n--\n\nRemoves it from the secrets file. Returns whether it was there. Errors are those of set_secret()."},
     {"refresh", (PyCFunction)(void (*)(void))secrets_refresh, METH_FASTCALL | METH_KEYWORDS,
-     "refresh($self, timeout=None)\n--\n\nLooks at every source now."},
+     "refresh($self, timeout=None)\n--\n\nLooks at every source now, within `timeout` seconds (None: the setting).\n\n"
+     "Error: that of the first layer that failed."},
     {"clear_cache", (PyCFunction)secrets_clear_cache, METH_NOARGS,
      "clear_cache($self)\n--\n\nForgets, and so wipes, every value that is remembered."},
     {"_describe", (PyCFunction)secrets_describe, METH_NOARGS, NULL},

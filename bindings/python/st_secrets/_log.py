@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 
 from . import _native
 
@@ -13,7 +14,15 @@ logging.getLogger("st_secrets").addHandler(logging.NullHandler())
 
 
 def _log(level: int, target: str, message: str) -> None:
-    logging.getLogger(f"st_secrets.{target}").log(_LEVELS.get(level, logging.DEBUG), "%s", message)
+    logging.getLogger(f"st_secrets.{target}").log(_LEVELS.get(level, logging.DEBUG), "%s", message, stacklevel=_stacklevel())
+
+
+def _stacklevel() -> int:
+    """For `_log`: makes a record name the place in the program that called the library."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "st_secrets":
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def set_log_level(level: int) -> None:

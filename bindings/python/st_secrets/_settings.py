@@ -29,7 +29,22 @@ class Kept:
             return json.dumps(self.settings, default=os.fspath, allow_nan=False) if self.settings else None
         except (TypeError, ValueError):
             pass  # the exception would show the value
-        raise TypeError("settings must be text, numbers, booleans, None, paths, or lists of these")
+        raise TypeError(f"{self._unfit()} must be text, a number, a boolean, None, a path, or a list of these")
+
+    def differing(self, other: Kept, providers: object) -> str:
+        """The names of the settings that the other one has not, or has another value for, as the end of a phrase."""
+        names = [name for name in {**self.settings, **other.settings} if self.settings.get(name) != other.settings.get(name)]
+        names = ["providers"] if providers else names
+        return f" ({', '.join(map(str, names))})" if names else ""
+
+    def _unfit(self) -> str:
+        """The setting that JSON has no form for."""
+        for name, value in self.settings.items():
+            try:
+                json.dumps({name: value}, default=os.fspath, allow_nan=False)
+            except (TypeError, ValueError):
+                return f"the setting {name!r}" if isinstance(name, str) else "the name of a setting"
+        return "a setting"
 
     def __repr__(self) -> str:
         return "<settings>"

@@ -51,6 +51,7 @@ class _Layer(SecretProvider):
         self._secrets = _native.Secrets(Kept({**kept.settings, "providers": [self._layer]}).json())
 
     def get_secret(self, key: str) -> str | None:
+        """The value, or None if this layer has none. Error: the layer failed."""
         return self._secrets.get(key)
 
     def is_available(self) -> bool:
@@ -154,7 +155,10 @@ class SecretsManager(_native.Secrets):
             if present is None:
                 present = SecretsManager._instance = _open(cls, list(providers or ()), kept)
             elif providers or (kept.settings and kept.settings != present._kept.settings):
-                raise ConfigError("there is a SecretsManager with other settings: call SecretsManager.reset() first")
+                raise ConfigError(
+                    f"there is a SecretsManager with other settings{kept.differing(present._kept, providers)}: "
+                    "call SecretsManager.reset() first"
+                )
             return present
 
     @classmethod

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 from pathlib import Path
 from unittest import mock
@@ -44,6 +45,15 @@ class Case(unittest.TestCase):
         )
         self.assertEqual((result.returncode, result.stderr), (0, ""), result.stdout)
         return result.stdout.strip()
+
+
+def until(so, seconds=60):
+    """Waits for something that must come to be."""
+    end = time.monotonic() + seconds
+    while not so():
+        if time.monotonic() > end:
+            raise AssertionError("it does not come to be")
+        time.sleep(0.001)
 
 
 def resident():

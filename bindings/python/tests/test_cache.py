@@ -9,10 +9,10 @@ import time
 import unittest
 import weakref
 
-from support import Case
+from support import Case, until
 
 import st_secrets
-from st_secrets import BusyError, InvalidArgumentError, TTLCache, cached
+from st_secrets import BusyError, InvalidArgumentError, TTLCache, _flight, cached
 
 
 class Thing:
@@ -56,12 +56,14 @@ class Values(Case):
 
     def test_times_to_live(self):
         cache = TTLCache(default_ttl=0.05)
+        begun = time.monotonic()
         cache.set("short", 1)
         cache.set("ever", 2, ttl=math.inf)
         cache.set("over", 3, ttl=0)
-        self.assertEqual((cache.get("short"), cache.get("ever"), cache.get("over")), (1, 2, None))
-        time.sleep(0.1)
-        self.assertEqual((cache.get("short"), cache.get("ever")), (None, 2))
+        self.assertEqual((cache.get("ever"), cache.get("over")), (2, None))
+        until(lambda: cache.get("short") is None)
+        self.assertGreaterEqual(time.monotonic() - begun, 0.05)
+        self.assertEqual(cache.get("ever"), 2)
         for bad in (-1, -0.5, math.nan):
             with self.assertRaises(InvalidArgumentError):
                 cache.set("short", 1, ttl=bad)
@@ -129,7 +131,61 @@ class Values(Case):
         self.assertTrue(all(cache.get(str(number)) is thing for number, thing in enumerate(things)))
         self.assertEqual(cache.clear(), 50)
 
+    def test_it_is_a_container_of_what_has_not_expired(self):
+        cache = TTLCache(default_ttl=300.0, max_size=10)
+        self.assertEqual((len(cache), "a" in cache, bool(cache)), (0, False, True))
+        cache.set("a", None)
+        cache.set("b", 2)
+        cache.set("over", 3, ttl=0)
+        self.assertEqual((len(cache), "a" in cache, "over" in cache), (2, True, False))
+        self.assertEqual(repr(cache), "<TTLCache, 2 of at most 10 entries, default_ttl=300.0>")
+        with self.assertRaises(TypeError):
+            5 in cache
+        self.assertIn("default_ttl=inf", repr(TTLCache(default_ttl=math.inf)))
+
+    def test_a_closed_cache(self):
+        cache, thing = TTLCache(), Thing()
+        watched = weakref.ref(thing)
+        cache.set("a", thing)
+        del thing
+        cache.close()
+        self.assertIsNone(watched())
+        cache.close()
+        self.assertEqual(repr(cache), "<TTLCache, closed>")
+        for use in (lambda: cache.get("a"), lambda: cache.set("a", 1), lambda: cache.delete("a"), cache.clear, cache.stats,
+                    lambda: cache.invalidate_prefix("a"), lambda: cache.get_or_set("a", int), lambda: len(cache),
+                    lambda: "a" in cache, lambda: asyncio.run(cache.get_or_set_async("a", self.fail))):
+            with self.assertRaisesRegex(ValueError, "closed"):
+                use()
+        present = st_secrets.get_provider_config_cache()
+        present.close()
+        present.set("a", 1)
+        self.assertEqual(present.get("a"), 1)
+
+    def test_a_load_that_is_under_way_when_the_cache_is_closed(self):
+        cache, results = TTLCache(), []
+        begun, go_on = threading.Event(), threading.Event()
+
+        def load():
+            begun.set()
+            go_on.wait()
+            return thing
+
+        thing = Thing()
+        watched = weakref.ref(thing)
+        thread = threading.Thread(target=lambda: results.append(cache.get_or_set("key", load) is thing))
+        thread.start()
+        begun.wait()
+        cache.close()
+        go_on.set()
+        thread.join()
+        self.assertEqual(results, [True])
+        del thing
+        gc.collect()
+        self.assertIsNone(watched())
+
     def test_arguments_can_be_given_by_their_names(self):
+        self.assertEqual(list(inspect.signature(TTLCache).parameters), ["default_ttl", "max_size", "cleanup_interval"])
         cache = TTLCache()
         cache.set(key="a", value=1, ttl=5)
         self.assertEqual(cache.get(key="a"), 1)
@@ -142,18 +198,13 @@ class Values(Case):
 class Loads(Case):
     def test_one_computation_however_many_threads(self):
         cache, calls, results = TTLCache(), [], []
-        start = threading.Barrier(20)
 
         def compute():
             calls.append(threading.get_ident())
-            time.sleep(0.1)
+            others_wait(19)
             return Thing()
 
-        def ask():
-            start.wait()
-            results.append(cache.get_or_set("key", compute))
-
-        run_all([ask] * 20)
+        run_all([lambda: results.append(cache.get_or_set("key", compute))] * 20)
         self.assertEqual(len(calls), 1)
         self.assertEqual(len(set(map(id, results))), 1)
 
@@ -163,7 +214,7 @@ class Loads(Case):
 
             def compute():
                 calls.append(1)
-                time.sleep(0.1)
+                others_wait(4)
                 cache.invalidate_prefix("k")
                 return Thing()
 
@@ -176,7 +227,7 @@ class Loads(Case):
 
         def compute():
             calls.append(1)
-            time.sleep(0.1)
+            others_wait(4)
             raise KeyError("no such row")
 
         def ask():
@@ -195,7 +246,7 @@ class Loads(Case):
 
         def interrupted():
             begun.set()
-            time.sleep(0.1)
+            others_wait(1)
             raise KeyboardInterrupt
 
         def owner():
@@ -271,12 +322,12 @@ class AsyncLoads(Case):
         self.assertEqual((len(results), len(set(map(id, results)))), (33, 1))
 
     def test_the_event_loop_goes_on_while_a_thread_loads(self):
-        cache, ticks = TTLCache(), []
-        begun = threading.Event()
+        cache, released = TTLCache(), []
+        begun, go_on = threading.Event(), threading.Event()
 
         def slow():
             begun.set()
-            time.sleep(0.2)
+            released.append(go_on.wait(60))
             return "from the thread"
 
         async def main():
@@ -284,14 +335,15 @@ class AsyncLoads(Case):
             thread.start()
             begun.wait()
             waiting = asyncio.create_task(cache.get_or_set_async("key", self.fail))
-            while not waiting.done():
-                ticks.append(1)
-                await asyncio.sleep(0.01)
+            for _ in range(10):
+                await asyncio.sleep(0.001)
+            go_on.set()
+            value = await waiting
             thread.join()
-            return await waiting
+            return value
 
         self.assertEqual(asyncio.run(main()), "from the thread")
-        self.assertGreater(len(ticks), 3)
+        self.assertEqual(released, [True])
 
     def test_a_cancelled_owner_leaves_the_load_to_the_next(self):
         cache = TTLCache()
@@ -418,6 +470,11 @@ class Decorator(Case):
         self.assertTrue(asyncio.iscoroutinefunction(load))
 
 
+def others_wait(count):
+    """Waits until this many threads wait for the load of another."""
+    until(lambda: len(_flight._waiting) >= count)
+
+
 def run_all(functions):
     errors = []
 
@@ -431,7 +488,7 @@ def run_all(functions):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(120)
     if any(thread.is_alive() for thread in threads):
         raise AssertionError("a thread hangs")
     if errors:

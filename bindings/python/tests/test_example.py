@@ -1,5 +1,6 @@
 """The example in examples/python, and the package as it is installed."""
 
+import importlib.metadata
 import os
 import subprocess
 import sys
@@ -51,6 +52,19 @@ class Package(unittest.TestCase):
         for name in st_secrets.__all__:
             self.assertTrue(hasattr(st_secrets, name), name)
         self.assertRegex(st_secrets.__version__, r"^\d+\.\d+\.\d+$")
+
+    def test_its_metadata(self):
+        distribution = importlib.metadata.distribution("st-secrets")
+        metadata = distribution.metadata
+        self.assertEqual(metadata["Metadata-Version"], "2.4")
+        self.assertEqual(metadata["Version"], st_secrets.__version__)
+        self.assertEqual(metadata["License-Expression"], "MIT OR Apache-2.0")
+        self.assertIsNone(metadata["License"])
+        self.assertEqual(metadata["Requires-Python"], ">=3.10")
+        self.assertIn("Programming Language :: Python :: 3.10", metadata.get_all("Classifier"))
+        self.assertTrue(metadata["Description-Content-Type"] and metadata.get_payload().startswith("# st-secrets"))
+        for name in metadata.get_all("License-File"):
+            self.assertTrue(distribution.read_text(f"licenses/{name}"), name)
 
     def test_the_module_needs_the_c_library_alone(self):
         module = Path(st_secrets._native.__file__)

@@ -6,6 +6,7 @@ import gc
 import inspect
 import json
 import logging
+import math
 import os
 import pickle
 import threading
@@ -112,6 +113,20 @@ class Secrets(Case):
         self.assertEqual((secret.stale, secret.cached, secret.degraded, secret.age), (False, False, False, 0.0))
         self.assertEqual((secret.reveal(), secret.reveal_bytes()), (CANARY, CANARY.encode()))
 
+    def test_two_are_equal_if_their_values_are(self):
+        os.environ.update(A=CANARY, B=CANARY, SHORT=CANARY[:-1], LAST=CANARY[:-1] + "~", EMPTY="")
+        manager = SecretsManager()
+        a, b, short, last = (manager.find(key) for key in ("A", "B", "SHORT", "LAST"))
+        self.assertTrue(a == b and a == a and not a != b)
+        self.assertTrue(a != short and a != last and not a == last)
+        self.assertFalse(a == CANARY or a == CANARY.encode() or a == None)  # noqa: E711
+        with self.assertRaises(TypeError):
+            hash(a)
+        with self.assertRaises(TypeError):
+            a < b
+        b.close()
+        self.assertTrue(b == b and a != b and b != a)
+
     def test_it_can_be_closed_any_number_of_times(self):
         os.environ["TOKEN"] = CANARY
         with SecretsManager().find("TOKEN") as secret:
@@ -130,6 +145,28 @@ class Secrets(Case):
         SecretsManager.reset()
         with self.assertRaises(ProtocolError):
             SecretsManager().get_many(["A", "NOTHING"])
+
+    def test_what_is_wrong_with_the_settings_is_named(self):
+        for value in (object(), math.nan, {1, 2}, b"bytes"):
+            with self.assertRaisesRegex(TypeError, "the setting 'timeout' must be"):
+                SecretsManager(config={"providers": ["env"], "timeout": value})
+        with self.assertRaisesRegex(TypeError, "the name of a setting must be"):
+            SecretsManager(config={("timeout",): 1})
+        SecretsManager(config={"timeout": 5, "env_prefix": "A", "vault_token": CANARY})
+        with self.assertRaisesRegex(ConfigError, r"other settings \(env_prefix, vault_token\)") as raised:
+            SecretsManager(config={"timeout": 5, "env_prefix": "B"})
+        self.assertNotIn(CANARY, str(raised.exception))
+        with self.assertRaisesRegex(ConfigError, r"other settings \(providers\)"):
+            SecretsManager([EnvironmentSecretProvider()])
+
+    def test_help_tells_parameters_and_exceptions(self):
+        for name, words in {"find": ("timeout: seconds", "cached_only: ", "NotFoundError: "), "get": ("Error: ",),
+                            "set_secret": ("ProtocolError: ",), "get_many": ("Error: ",), "refresh": ("Error: ",)}.items():
+            method = getattr(SecretsManager, name)
+            self.assertEqual([word for word in words if word not in method.__doc__], [], name)
+            self.assertIn("self", inspect.signature(method).parameters)
+        self.assertEqual(list(inspect.signature(SecretsManager.find).parameters),
+                         ["self", "key", "timeout", "refresh", "cached_only"])
 
     def test_a_closed_manager(self):
         manager = SecretsManager()
@@ -389,6 +426,13 @@ class Redaction(Case):
         with self.assertLogs("st_secrets", logging.WARNING) as logs:
             self.assertEqual(SecretsManager().get("A"), CANARY)
         self.assertIn("secrets.json", str(logs.output))
+        place = inspect.currentframe().f_code
+        for record in logs.records:  # where the program called the library, also through code of the package
+            self.assertEqual((record.funcName, record.pathname), (place.co_name, place.co_filename))
+        with self.assertLogs("st_secrets", logging.WARNING) as logs:
+            FileSecretProvider(self.home / ".simpletuner/secrets.json").is_available()
+            FileSecretProvider(self.home / ".simpletuner/secrets.json").get_secret("A")
+        self.assertEqual({record.funcName for record in logs.records}, {place.co_name})
         st_secrets.set_log_level(logging.DEBUG)
         self.addCleanup(st_secrets.set_log_level, logging.WARNING)
         SecretsManager.reset()

@@ -19,6 +19,13 @@ same_files() {
     diff -r "$root/include/st_secrets" "$1/include/st_secrets"
 }
 
+# What help lists can be made.
+targets=$(make -s -C "$root" help | sed -n 's/^make \([a-z][a-z-]*\).*/\1/p')
+for target in install test wheel header $targets; do
+    case " $(echo $targets) " in *" $target "*) ;; *) echo "make help does not list $target" && exit 1 ;; esac
+    make -s -n -C "$root" "$target" >"$work/log" 2>&1 || { cat "$work/log" && exit 1; }
+done
+
 make -s -C "$root" install PREFIX=/opt/st DESTDIR="$work/stage" >"$work/log" 2>&1 || { cat "$work/log" && exit 1; }
 mkdir "$work/moved"
 moved=$work/moved/tree
@@ -49,8 +56,13 @@ same_files "$work/unpacked/$name" <<'LIST'
 ./CHANGELOG.md
 ./LICENSE-APACHE
 ./LICENSE-MIT
-./README-cpp.md
 ./README.md
+./bindings/cpp/README.md
+./bindings/go/README.md
+./bindings/node/README.md
+./bindings/python/README.md
+./examples/cpp/service.cpp
+./examples/launcher.c
 ./include/st_secrets.h
 ./include/st_secrets.hpp
 ./lib/cmake/st_secrets/st_secretsConfig.cmake
@@ -61,6 +73,12 @@ same_files "$work/unpacked/$name" <<'LIST'
 ./lib/libst_secrets.so.0.1.0
 ./lib/pkgconfig/st_secrets.pc
 LIST
+# Every relative link leads to a file of the tarball.
+for document in $(find "$work/unpacked/$name" -name '*.md'); do
+    for link in $(grep -oE '\]\([^)#: ]+\)' "$document" | sed 's/^](//; s/)$//'); do
+        [ -e "$(dirname "$document")/$link" ] || { echo "${document#"$work/unpacked/"} links to $link, which is missing" && exit 1; }
+    done
+done
 # In an environment that knows nothing of the folder it was built in.
 env -i PATH="$PATH" HOME="$work" sh "$here/tree.sh" "$work/unpacked/$name" "$version" "$cc" "$cxx"
 cp "$root/build/dist/$name.tar.gz" "$work/first.tar.gz"

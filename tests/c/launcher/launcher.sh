@@ -71,6 +71,61 @@ run 4 HF_TOKEN -- true
 hides_values
 shows "line 1, column 14"
 
-run 2
-run 2 HF_TOKEN
-run 2 HF_TOKEN --
+
+# Warnings go to stderr and do not stop the command. A file that is not consulted is not mentioned.
+printf '{"HF_TOKEN": "CANARY-hf"}\n' >"$file"
+chmod 666 "$file"
+run 0 HF_TOKEN -- true
+hides_values
+shows "launcher: warning: "
+shows "chmod 600 $file"
+run 0 HF_TOKEN -- sh -c 'exec 2>&1; echo "$HF_TOKEN"'
+code=0
+output=$(env -i PATH="$PATH" HOME="$work" "$launcher" HF_TOKEN -- sh -c 'echo "$HF_TOKEN"' 2>/dev/null) || code=$?
+[ "$code.$output" = 0.CANARY-hf ] || fail "stdout has more than the command's output: $output"
+set_also=HF_TOKEN=CANARY-env
+run 0 HF_TOKEN -- true
+[ -z "$output" ] || fail "a file that is not consulted is mentioned: $output"
+set_also=
+chmod 600 "$file"
+run 0 HF_TOKEN -- true
+[ -z "$output" ] || fail "a warning without a reason: $output"
+
+# Help and version are answers; wrong use is an error on stderr and starts nothing.
+for option in --help -h --version; do
+    code=0
+    output=$("$launcher" "$option" 2>"$work/stderr") || code=$?
+    [ "$code" -eq 0 ] && [ -n "$output" ] && [ ! -s "$work/stderr" ] || fail "launcher $option: $code, $output"
+done
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$2/Cargo.toml" | head -n 1)
+run 0 --version
+shows "$version"
+run 0 --file "$file" --help
+shows "usage: launcher"
+# wrong TEXT ARGUMENT…: stderr names what is wrong, stdout is empty.
+wrong() {
+    expected=$1
+    shift
+    code=0
+    output=$(env -i PATH="$PATH" HOME="$work" "$launcher" "$@" 2>"$work/stderr") || code=$?
+    [ "$code.$output" = 2. ] || fail "launcher $*: exit code $code, output: $output"
+    output=$(cat "$work/stderr")
+    shows "$expected"
+    shows "usage: launcher"
+}
+wrong "no secret is named"
+wrong "no command is given" HF_TOKEN
+wrong "no command is given" HF_TOKEN --
+wrong "--bogus" --bogus
+wrong "--bogus" --bogus HF_TOKEN -- echo started
+wrong "--bogus" HF_TOKEN --bogus -- echo started
+wrong "-v" -v -- echo started
+wrong "--file needs a path" --file
+wrong "--from needs the name" --from
+wrong "--from takes no command" --from HF_TOKEN -- echo started
+wrong "--bogus" --from --bogus
+wrong "unexpected argument: extra" --check extra
+wrong "unexpected argument: extra" --version extra
+# Options of the command are its own.
+run 0 HF_TOKEN -- sh -c 'echo "$1"' name --bogus
+[ "$output" = --bogus ] || fail "the command got: $output"

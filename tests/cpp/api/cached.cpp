@@ -86,11 +86,13 @@ static void many_threads_cause_one_call() {
     CHECK(calls == 1);
     // Those who do not want to wait so long are told.
     st::CachedOptions options{"hasty", "", 60s, 10, 10ms};
-    std::atomic<bool> begun{false};
+    std::atomic<bool> begun{false}, released{false};
     auto hasty = st::cached(
         [&](int id) {
             begun = true;
-            std::this_thread::sleep_for(300ms);
+            while (!released) {
+                std::this_thread::sleep_for(1ms);
+            }
             return id;
         },
         options);
@@ -99,6 +101,7 @@ static void many_threads_cause_one_call() {
         std::this_thread::sleep_for(1ms);
     }
     THROWS(hasty(1), st::Status::timeout, "");
+    released = true;
     first.join();
     CHECK(hasty(1) == 1);
 }

@@ -10,7 +10,7 @@ using namespace std::chrono_literals;
 int main() {
     begin();
     setenv("HF_TOKEN", "CANARY", 1);
-    auto secrets = st::Secrets::try_open(st::Config().providers({"env"}).timeout(2s));
+    auto secrets = st::Secrets::try_open(st::Config().providers({"env"}).timeout(60s));
     CHECK(secrets);
     auto token = secrets->try_get("HF_TOKEN");
     CHECK(token && token->view() == "CANARY");

@@ -105,7 +105,7 @@ static void the_store_of_the_process() {
 
 int main() {
     begin();
-    st::Store store = st::Store::open(st::Config().state_dir(path_of("state")).timeout(5s));
+    st::Store store = st::Store::open(st::Config().state_dir(path_of("state")).timeout(60s));
     provider_configuration(store);
     prices(store);
     credentials(store);

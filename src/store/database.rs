@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use parking_lot::Mutex;
 use rusqlite::{CachedStatement, Params};
 
-use super::failure::check;
+use super::failure::{check, damaged};
 use super::schema::Schema;
 use super::slot::{self, Slot, Taken};
 use crate::clock::Deadline;
@@ -188,11 +188,23 @@ impl Open<'_> {
     /// Runs `body` in a transaction that nobody else writes in; it is undone if `body` or the commit fails.
     pub(super) fn immediate<T>(&self, body: impl FnOnce() -> Result<T>) -> Result<T> {
         self.execute("BEGIN IMMEDIATE", [])?;
-        let result = body().and_then(|value| self.execute("COMMIT", []).map(|_| value));
+        let result = body().and_then(|value| slot::whole(|| self.execute("COMMIT", [])).map(|_| value));
         if result.is_err() && self.taken.slot.is_current() && !self.taken.is_autocommit() {
             // Where it fails, SQLite has undone everything itself.
-            let _ = self.execute("ROLLBACK", []);
+            let _ = slot::whole(|| self.execute("ROLLBACK", []));
         }
         result
+    }
+
+    /// An error if the pages of this table and its indexes are damaged. It reads all of them.
+    pub(super) fn check_table(&self, table: &'static str) -> Result<()> {
+        let sql = format!("PRAGMA quick_check({table})");
+        let mut statement = self.check(self.taken.prepare(&sql))?;
+        let mut rows = self.check(statement.query([]))?;
+        match self.check(rows.next())?.map(|row| self.column::<String>(row, 0)).transpose()? {
+            Some(found) if found == "ok" => Ok(()),
+            // What SQLite says may quote what is stored.
+            _ => Err(damaged(self.path, "PRAGMA quick_check finds errors in it")),
+        }
     }
 }

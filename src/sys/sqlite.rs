@@ -77,6 +77,22 @@ pub(crate) fn system_error(connection: &Connection) -> i32 {
     unsafe { ffi::sqlite3_system_errno(connection.handle()) }
 }
 
+/// Has this connection refuse longer values, and call `is_over` every so many steps of a statement, which ends with
+/// `SQLITE_INTERRUPT` once that is not 0.
+pub(crate) fn limit(
+    connection: &Connection,
+    longest_value: c_int,
+    steps: c_int,
+    is_over: extern "C" fn(*mut c_void) -> c_int,
+) {
+    // SAFETY: the handle is that of a live connection, and the function needs no argument and lives as long as the
+    // library.
+    unsafe {
+        ffi::sqlite3_limit(connection.handle(), ffi::SQLITE_LIMIT_LENGTH, longest_value);
+        ffi::sqlite3_progress_handler(connection.handle(), steps, Some(is_over), std::ptr::null_mut());
+    }
+}
+
 /// Has SQLite's random numbers begin anew, which a forked child would share with its parent.
 pub(crate) fn reseed() {
     // SAFETY: a length of 0 resets the generator and writes nothing.

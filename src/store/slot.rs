@@ -27,6 +27,7 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags};
 
 use super::failure::{check, error};
+use super::pace::Pace;
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Source, Status};
 use crate::fork;
@@ -58,6 +59,8 @@ pub(super) struct Slot {
     generation: u32,
     /// What is known about the file: bits of its user's own.
     pub(super) known: AtomicU32,
+    /// How often the log is written back.
+    pub(super) pace: Mutex<Pace>,
     /// The shared memory of the log, which is closed no earlier than the connection, for the same reason.
     log: Mutex<Option<File>>,
     state: StdMutex<State>,
@@ -151,6 +154,7 @@ impl Slot {
             path: path.to_owned(),
             generation: registry.generation,
             known: AtomicU32::new(0),
+            pace: Mutex::new(Pace::new()),
             log: Mutex::new(None),
             state: StdMutex::new(State { connection: Some(connection), holder: None, waiting: 0 }),
             freed: Condvar::new(),
@@ -159,14 +163,23 @@ impl Slot {
         Ok(Some(slot))
     }
 
+    /// Whether the log has anything in it, written back or not.
+    pub(super) fn has_log(&self) -> bool {
+        self.beside("-wal").is_some_and(|log| fs::metadata(log).is_ok_and(|metadata| metadata.len() > 0))
+    }
+
+    /// SQLite follows links, and has its files beside what they lead to.
+    fn beside(&self, suffix: &str) -> Option<OsString> {
+        let mut name: OsString = self.path.canonicalize().ok()?.into();
+        name.push(suffix);
+        Some(name)
+    }
+
     /// The header of the log as it is now. `None` where there is no such log; there is one after the first read.
     pub(super) fn log_header(&self) -> Option<Header> {
         let mut log = self.log.lock();
         if log.is_none() {
-            // SQLite follows links, and has its files beside what they lead to.
-            let mut name: OsString = self.path.canonicalize().ok()?.into();
-            name.push("-shm");
-            *log = Some(File::open(name).ok()?);
+            *log = Some(File::open(self.beside("-shm")?).ok()?);
         }
         let mut header = Header::default();
         log.as_ref()?.read_exact_at(header.as_flattened_mut(), 0).ok()?;

@@ -54,24 +54,24 @@ pub(super) fn set(text: &str, key: &str, value: &str) -> Result<Zeroizing<String
 
 /// The text without `key`, `None` if it has no such entry. Where the key stands twice, both go.
 pub(super) fn delete(text: &str, key: &str) -> Result<Option<Zeroizing<String>>, Problem> {
-    let mut edited = Zeroizing::new(text.to_owned());
-    let mut found = false;
-    loop {
-        let entries = entries(&edited)?;
-        let Some(index) = entries.iter().position(|entry| entry.key == key) else { break };
-        found = true;
-        let end_of = |entry: &Entry<'_>| offset(&edited, entry.raw_value) + entry.raw_value.len();
-        // From the end of the entry before, its comma included; the first entry goes up to the next one's key.
-        let range = match (index.checked_sub(1).map(|before| &entries[before]), entries.get(index + 1)) {
-            (Some(before), _) => end_of(before)..end_of(&entries[index]),
-            (None, Some(next)) => offset(&edited, entries[index].raw_key)..offset(&edited, next.raw_key),
-            (None, None) => offset(&edited, entries[index].raw_key)..end_of(&entries[index]),
-        };
-        let mut shorter = Zeroizing::new(String::with_capacity(edited.len()));
-        push_all(&mut shorter, &[&edited[..range.start], &edited[range.end..]]);
-        edited = shorter;
+    let entries = entries(text)?;
+    let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return Ok(None) };
+    if entries.iter().all(|entry| entry.key != key) {
+        return Ok(None);
     }
-    Ok(found.then_some(edited))
+    let start_of = |entry: &Entry<'_>| offset(text, entry.raw_key);
+    let end_of = |entry: &Entry<'_>| offset(text, entry.raw_value) + entry.raw_value.len();
+    let mut edited = Zeroizing::new(String::with_capacity(text.len()));
+    edited.push_str(&text[..start_of(first)]);
+    let mut is_first = true;
+    for (index, entry) in entries.iter().enumerate().filter(|(_, entry)| entry.key != key) {
+        // The gap before an entry goes with it, its comma included; the first one that stays needs none.
+        let start = if is_first { start_of(entry) } else { end_of(&entries[index - 1]) };
+        edited.push_str(&text[start..end_of(entry)]);
+        is_first = false;
+    }
+    edited.push_str(&text[end_of(last)..]);
+    Ok(Some(edited))
 }
 
 fn push_all(text: &mut String, parts: &[&str]) {

@@ -67,6 +67,7 @@ mod database;
 mod failure;
 mod hardware;
 mod json;
+mod pace;
 mod provider;
 mod provider_cache;
 mod reencrypt;
@@ -102,6 +103,16 @@ struct Shared {
     configs: ProviderCache,
     prices: Prices,
     timeout: Duration,
+}
+
+/// A copy of the database files alone is complete once the last handle is gone.
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let _inside = fork::enter();
+        for database in [&self.jobs, &self.credentials, self.trail.database()] {
+            database.write_back();
+        }
+    }
 }
 
 static DEFAULT: RwLock<Option<Arc<Store>>> = RwLock::new(None);

@@ -7,6 +7,7 @@ use super::Trail;
 use crate::clock::Deadline;
 use crate::config::nearest;
 use crate::error::{Error, Result};
+use crate::store::failure::out_of_order;
 use crate::store::time;
 
 const DEFAULT_LIMIT: i64 = 100;
@@ -99,7 +100,7 @@ impl Trail {
     /// The entries that a filter leaves, newest first, as a JSON array.
     pub(in crate::store) fn query(&self, filter: &str, deadline: Deadline) -> Result<String> {
         let filter = Filter::parse(filter)?;
-        let mut entries: Vec<Json> = Vec::new();
+        let (mut entries, mut last): (Vec<Json>, Option<i64>) = (Vec::new(), None);
         let Some(open) = self.database.read(deadline)? else { return Ok("[]".to_owned()) };
         let mut statement = open.check(open.taken.prepare_cached(&filter.sql()))?;
         let values = filter.values.into_iter().chain([filter.limit.into(), filter.offset.into()]);
@@ -107,8 +108,12 @@ impl Trail {
         while let Some(row) = open.check(rows.next())? {
             let text = |index| open.column::<Option<String>>(row, index);
             let details = text(9)?.unwrap_or_default();
+            let id: i64 = open.column(row, 0)?;
+            if last.replace(id).is_some_and(|last| last <= id) {
+                return Err(out_of_order(open.path));
+            }
             entries.push(json!({
-                "id": open.column::<i64>(row, 0)?,
+                "id": id,
                 "timestamp": text(1)?,
                 "event_type": text(2)?,
                 "actor_id": open.column::<Option<i64>>(row, 3)?,

@@ -246,6 +246,23 @@ fn too_much_is_refused() {
 }
 
 #[test]
+fn an_error_is_known_without_the_whole_of_its_body() {
+    let long = "x".repeat(LONGEST_ERROR);
+    let peer = Peer::answering(move |request| {
+        let body = format!("{long}{}", if request.contains("/longer") { "x" } else { "" });
+        format!("HTTP/1.1 404 Not Found\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+    });
+    let lengths = ["/long", "/longer"].map(|path| get(&client(), &peer.url(path)).unwrap());
+    assert_eq!(lengths.map(|answer| (answer.status, answer.body.len())), [(404, LONGEST_ERROR), (404, 0)]);
+    let endless = Peer::after_request(|mut stream| {
+        let _ = stream.write_all(b"HTTP/1.1 503 Service Unavailable\r\n\r\n");
+        while stream.write_all(&[b'x'; 4096]).is_ok() {}
+    });
+    let answer = get(&client(), &endless.url("/")).unwrap();
+    assert_eq!((answer.status, answer.body.len()), (503, 0));
+}
+
+#[test]
 fn what_is_not_http_is_said_to_be_so() {
     for text in ["SSH-2.0-OpenSSH_9.2\r\n", "\x15\x03\x01\x00\x02\x02\x50", "HTTP/1.1 abc\r\n\r\n"] {
         let peer = Peer::after_request(move |mut stream| {

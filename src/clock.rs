@@ -19,8 +19,19 @@ impl Instant {
         Instant(self.0.saturating_sub(time))
     }
 
+    /// The point in time that lies this much later.
+    #[cfg(test)]
+    pub(crate) fn after(self, time: Duration) -> Instant {
+        Instant(self.0.saturating_add(time))
+    }
+
     pub(crate) fn elapsed(self) -> Duration {
-        Instant::now().0.saturating_sub(self.0)
+        Instant::now().since(self)
+    }
+
+    /// The time from an earlier point to this one.
+    pub(crate) fn since(self, earlier: Instant) -> Duration {
+        self.0.saturating_sub(earlier.0)
     }
 }
 

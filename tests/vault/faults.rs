@@ -235,7 +235,9 @@ fn a_redirect_is_followed_once_and_on_the_same_host() {
             (Fault::redirect(307, "//localhost/v1/x"), "with a Location that is no"),
             (Fault::redirect(302, "ftp://127.0.0.1/v1/x"), "to something other"),
             (Fault::status(307), "with a Location that is no"),
-            (Fault::RedirectForever, "to where it redirects again"),
+            (Fault::redirect(307, "/login"), "to another path"),
+            (Fault::RedirectForever, "to another path"),
+            (Fault::redirect(307, &format!("/v1/secret/data/{path}")), "to where it redirects again"),
         ] {
             proxy.always(fault);
             proxy.forget();

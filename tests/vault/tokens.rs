@@ -236,7 +236,7 @@ fn a_login_after_the_manager_was_opened_is_seen() {
         assert_eq!(configured(), Some(false));
         write(&file, &bao().token(&[&policy], "1h"));
         assert_eq!(&**refreshed(&secrets, "A").unwrap().value(), b"value");
-        assert_eq!((configured(), &check(&secrets)["state"]), (Some(true), &json!("warning")));
+        assert_eq!((configured(), &check(&secrets)["state"]), (Some(true), &json!("ok")));
         // One that is gone again was known before.
         std::fs::remove_file(&file).unwrap();
         assert!(refreshed(&secrets, "A").is_ok());

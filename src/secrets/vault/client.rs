@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use percent_encoding::percent_decode_str;
 use zeroize::Zeroizing;
 
 use super::Vault;
@@ -144,6 +145,9 @@ impl<'a> Session<'a> {
         }
         let location = response.header("location").unwrap_or_default();
         let url = settings.address.redirect(location).map_err(|why| refuse(&why))?;
+        if !leads_to(&url, call.path) {
+            return Err(refuse("to another path, as no Vault server does: check the address"));
+        }
         let response = self.send(call, &url)?;
         if is_redirect(response.status) {
             return Err(refuse("to where it redirects again, which is not followed: check the address"));
@@ -202,6 +206,31 @@ fn can_be_sent_back(index: &str) -> bool {
     !index.is_empty() && index.len() <= MAX_INDEX && index.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
+/// Whether a redirect is for what was asked; servers may encode it in another way.
+fn leads_to(url: &str, path: &str) -> bool {
+    let plain = |text: &str| percent_decode_str(text).collect::<Vec<u8>>();
+    let url = url.split('?').next().unwrap_or(url);
+    plain(url).ends_with(&plain(&format!("/v1/{path}")))
+}
+
 fn is_redirect(status: u16) -> bool {
     matches!(status, 301 | 302 | 307 | 308)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redirect_is_for_what_was_asked() {
+        let path = "secret/data/a%20b%252f";
+        for url in ["https://v:8200/v1/secret/data/a%20b%252f", "https://v/base/v1/secret/data/%61%20b%252F?x=1"] {
+            assert!(leads_to(url, path), "{url}");
+        }
+        for url in
+            ["https://v/login", "https://v/v1/secret/data/other", "https://v/", "https://v/v1/secret/data/a%20b%252f/c"]
+        {
+            assert!(!leads_to(url, path), "{url}");
+        }
+    }
 }

@@ -170,7 +170,7 @@ impl Place<'_> {
             _ => format!("was refused {} ago", Rough(refusal.age)),
         };
         let what = format!(
-            "{action} {refused}{}, and is not repeated with the same credentials for {} (a refresh may repeat it once): \
+            "{action} {refused}{}, and is not repeated with the same credentials for {} (after a minute a refresh may): \
              {advice}",
             refusal.quoted,
             Rough(refusal.wait)

@@ -52,7 +52,7 @@ pub(super) struct Refusal {
     pub(super) quoted: String,
     /// How long ago that was.
     pub(super) age: Duration,
-    /// How long the credentials are not sent again.
+    /// How long the credentials are not sent again, unless a refresh asks for it.
     pub(super) wait: Duration,
 }
 
@@ -117,12 +117,11 @@ impl Refused {
             _ if attempt.locks && is_full => (same.or(role.failures.last())?, quiet),
             None => return None,
             Some(same) => {
-                let rest = |pause: Duration| pause.saturating_sub(now.since(same.last));
-                match (forced && same.times < MOST_OF_ONE, attempt.locks) {
-                    (true, _) => (same, rest(REPEAT)),
-                    (false, true) => (same, quiet),
-                    (false, false) => (same, rest(REPEAT_UNLOCKED)),
+                let age = now.since(same.last);
+                if forced && same.times < MOST_OF_ONE && age >= REPEAT {
+                    return None;
                 }
+                (same, if attempt.locks { quiet } else { REPEAT_UNLOCKED.saturating_sub(age) })
             }
         };
         (!wait.is_zero()).then(|| Refusal {

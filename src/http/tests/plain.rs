@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use super::peer::{Peer, ok};
 use super::*;
+use crate::http::LONGEST_ERROR;
 use crate::http::wire::Socket;
 use crate::log::{self, Level};
 

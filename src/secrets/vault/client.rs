@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn a_redirect_is_for_what_was_asked() {
         let path = "secret/data/a%20b%252f";
-        for url in ["https://v:8200/v1/secret/data/a%20b%252f", "https://v/base/v1/secret/data/%61%20b%252F?x=1"] {
+        for url in ["https://v:8200/v1/secret/data/a%20b%252f", "https://v/base/v1/secret/data/%61%20b%252f?x=1"] {
             assert!(leads_to(url, path), "{url}");
         }
         for url in

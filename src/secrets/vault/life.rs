@@ -28,24 +28,24 @@ impl Life {
         Life { from, ttl, renewable: object.flag("renewable") }
     }
 
-    pub(super) fn left(&self) -> Duration {
-        self.ttl.map_or(Duration::MAX, |ttl| ttl.saturating_sub(self.from.elapsed()))
+    pub(super) fn left(&self, now: Instant) -> Duration {
+        self.ttl.map_or(Duration::MAX, |ttl| ttl.saturating_sub(now.since(self.from)))
     }
 
     /// The time until it is due.
-    pub(super) fn due(&self) -> Duration {
-        self.ttl.map_or(Duration::MAX, |ttl| (ttl / 3 * 2).saturating_sub(self.from.elapsed()))
+    pub(super) fn due(&self, now: Instant) -> Duration {
+        self.ttl.map_or(Duration::MAX, |ttl| (ttl / 3 * 2).saturating_sub(now.since(self.from)))
     }
 
     /// Whether it may end while it is used.
-    pub(super) fn is_ending(&self) -> bool {
-        let left = self.left();
+    pub(super) fn is_ending(&self, now: Instant) -> bool {
+        let left = self.left(now);
         !left.is_zero() && left < LAST_MOMENT && self.ttl.is_some_and(|ttl| left < ttl / 8)
     }
 
     /// This life after a renewal; one that could not be prolonged is not renewable any more.
     pub(super) fn renewed(&self, new: Life) -> Life {
-        let gain = new.left().saturating_sub(self.left());
+        let gain = new.left(new.from).saturating_sub(self.left(new.from));
         let is_at_maximum = new.ttl.is_some_and(|ttl| gain < NO_GAIN.min(ttl / 3));
         Life { renewable: new.renewable && !is_at_maximum, ..new }
     }
@@ -57,29 +57,27 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// A token that has lived for `age` of `ttl`.
-    fn life(age: Duration, ttl: Duration) -> Life {
-        Life { from: Instant::now().before(age), ttl: Some(ttl), renewable: true }
+    fn life(from: Instant, seconds: u32) -> Life {
+        Life { from, ttl: Some(seconds * SECOND), renewable: true }
     }
 
     #[test]
     fn a_renewal_without_gain_is_the_last() {
-        let old = life(20 * SECOND, 30 * SECOND);
-        assert!(old.renewed(life(Duration::ZERO, 30 * SECOND)).renewable);
-        assert!(old.renewed(life(Duration::ZERO, 15 * SECOND)).renewable);
-        assert!(!old.renewed(life(Duration::ZERO, 10 * SECOND)).renewable);
-        assert!(!old.renewed(life(Duration::ZERO, 9 * SECOND)).renewable);
-        let short = life(2 * SECOND, 3 * SECOND);
-        assert!(short.renewed(life(Duration::ZERO, 3 * SECOND)).renewable);
-        let endless = Life { ttl: None, ..life(Duration::ZERO, SECOND) };
-        assert!(old.renewed(endless).renewable);
+        let start = Instant::now();
+        let renewed = |ttl, at, new| life(start, ttl).renewed(life(start.after(at * SECOND), new)).renewable;
+        assert!(renewed(30, 20, 30) && renewed(30, 20, 15) && renewed(3, 2, 3));
+        assert!(!renewed(30, 20, 10) && !renewed(30, 20, 9) && !renewed(30, 20, 11));
+        let endless = Life { ttl: None, ..life(start, 1) };
+        assert!(life(start, 30).renewed(endless).renewable);
     }
 
     #[test]
     fn a_token_in_its_last_moment_is_known() {
-        for (age, ttl, is_ending) in [(0, 10, false), (8, 10, false), (9, 10, true), (10, 10, false)] {
-            assert_eq!(life(age * SECOND, ttl * SECOND).is_ending(), is_ending, "{age} of {ttl}");
+        let start = Instant::now();
+        for (age, ttl, is_ending) in
+            [(0, 10, false), (8, 10, false), (9, 10, true), (10, 10, false), (3500, 3600, false), (3596, 3600, true)]
+        {
+            assert_eq!(life(start, ttl).is_ending(start.after(age * SECOND)), is_ending, "{age} of {ttl}");
         }
-        assert!(!life(3500 * SECOND, 3600 * SECOND).is_ending() && life(3596 * SECOND, 3600 * SECOND).is_ending());
     }
 }

@@ -252,7 +252,10 @@ pub(super) fn secret_in(path: &Path, what: &str) -> Result<(SecretBytes, Fingerp
 /// it is not taken for a wrong one.
 fn written(path: &Path, what: &str) -> Result<SecretBytes> {
     let mut secret = secret_in(path, what)?.0;
-    while files::is_new(path) {
+    for _ in 0..5 {
+        if !files::is_new(path) {
+            break;
+        }
         fork::outside(|| thread::sleep(HALF_WRITTEN));
         let again = secret_in(path, what)?.0;
         if *again == *secret {

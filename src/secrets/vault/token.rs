@@ -52,19 +52,19 @@ impl Token {
     }
 
     fn is_over(&self) -> bool {
-        self.life.is_some_and(|life| life.left().is_zero())
+        self.life.is_some_and(|life| life.left(Instant::now()).is_zero())
     }
 
     /// The time until a load has to see to it; `None` where none can do anything.
-    fn due(&self, can_log_in: bool) -> Option<Duration> {
+    fn due(&self, can_log_in: bool, now: Instant) -> Option<Duration> {
         self.value.as_ref()?;
         let Some(life) = self.life else { return Some(UNKNOWN_FOR.saturating_mul(1 << self.lookups.min(6))) };
         if life.ttl.is_none() || !(life.renewable || can_log_in) {
             return None;
         }
-        let due = life.due();
+        let due = life.due(now);
         // One that is due is renewed once the document is published; if that fails, there is time for some attempts more.
-        Some(if due.is_zero() { (life.left() / 4).max(SOONEST) } else { due })
+        Some(if due.is_zero() { (life.left(now) / 4).max(SOONEST) } else { due })
     }
 }
 
@@ -164,13 +164,13 @@ impl Vault {
 
     /// The time after which the document is to be loaded again for its token.
     pub(super) fn due(&self) -> Option<Duration> {
-        self.memory.lock().token.as_ref()?.due(self.can_log_in())
+        self.memory.lock().token.as_ref()?.due(self.can_log_in(), Instant::now())
     }
 
     /// Renews a token that could expire during a load.
     pub(super) fn rescue_token(&self, deadline: Deadline) {
         let Some(token) = self.memory.lock().token.clone() else { return };
-        if let Some(life) = token.life.filter(|life| life.renewable && life.is_ending()) {
+        if let Some(life) = token.life.filter(|life| life.renewable && life.is_ending(Instant::now())) {
             self.renew(&Session::new(self, deadline).hurried(), &token, life);
         }
     }
@@ -179,8 +179,9 @@ impl Vault {
     /// is published by now, so nothing of this fails a load.
     pub(super) fn keep_token(&self, deadline: Deadline) {
         let Some(token) = self.memory.lock().token.clone() else { return };
-        let (Some(value), due) = (&token.value, token.due(self.can_log_in())) else { return };
-        if token.life.is_some_and(|life| !life.due().is_zero() || due.is_none()) {
+        let began = Instant::now();
+        let (Some(value), due) = (&token.value, token.due(self.can_log_in(), began)) else { return };
+        if token.life.is_some_and(|life| !life.due(began).is_zero() || due.is_none()) {
             return;
         }
         let session = Session::new(self, deadline).hurried();
@@ -188,14 +189,14 @@ impl Vault {
             Some(life) => life,
             None => match self.look_up_token(&session, value) {
                 // The next load may come too late.
-                Some(life) if due.is_some_and(|due| life.due() <= due) => life,
+                Some(life) if due.is_some_and(|due| life.due(began) <= due) => life,
                 _ => return,
             },
         };
         let can_wait = life.renewable && self.renew(&session, &token, life);
         if !can_wait
             && self.can_log_in()
-            && life.due().is_zero()
+            && life.due(began).is_zero()
             && let Err(error) = self.obtain(&session)
         {
             log::emit(Level::Warn, "vault", || format!("there is no new token in time: {error}"));
@@ -280,42 +281,34 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// A token that has lived for `age` of `ttl`.
-    fn life(age: Duration, ttl: Duration) -> Life {
-        Life { from: Instant::now().before(age), ttl: Some(ttl), renewable: true }
-    }
-
     fn token(life: Option<Life>) -> Token {
         Token::new(SecretBytes::copy_from(b"t").unwrap(), life, None)
     }
 
-    fn near(time: Option<Duration>, seconds: f64) -> bool {
-        time.is_some_and(|time| (time.as_secs_f64() - seconds).abs() < 1.0)
-    }
-
     #[test]
     fn a_token_is_due_at_two_thirds_of_its_life() {
-        for ttl in [10, 30, 300, 480, 3600, 32 * 86_400] {
-            let ttl = Duration::from_secs(ttl);
-            let due = |age: Duration| token(Some(life(age, ttl))).due(false);
-            assert!(near(due(Duration::ZERO), ttl.as_secs_f64() / 1.5), "{ttl:?}");
-            assert!(near(due(ttl / 3), ttl.as_secs_f64() / 3.0), "{ttl:?}");
+        let start = Instant::now();
+        for seconds in [9, 30, 300, 480, 3600, 32 * 86_400] {
+            let ttl = seconds * SECOND;
+            let life = Life { from: start, ttl: Some(ttl), renewable: true };
+            let due = |age: Duration| token(Some(life)).due(false, start.after(age));
+            assert_eq!((due(Duration::ZERO), due(ttl / 3)), (Some(ttl / 3 * 2), Some(ttl / 3)), "{seconds}");
             // One that is due is tried again some times before it ends.
-            assert!(near(due(ttl / 3 * 2), (ttl.as_secs_f64() / 12.0).max(1.0)), "{ttl:?}");
-            assert_eq!(due(ttl), Some(SOONEST));
+            assert_eq!(due(ttl / 3 * 2), Some((ttl / 12).max(SOONEST)), "{seconds}");
+            assert_eq!(due(ttl), Some(SOONEST), "{seconds}");
         }
     }
 
     #[test]
     fn only_a_token_that_can_be_renewed_or_replaced_is_due() {
-        let fixed = token(Some(Life { renewable: false, ..life(SECOND, 60 * SECOND) }));
-        assert_eq!(fixed.due(false), None);
-        assert!(near(fixed.due(true), 39.0));
-        let root = token(Some(Life { from: Instant::now(), ttl: None, renewable: false }));
-        assert_eq!((root.due(true), Token::of_agent().due(false)), (None, None));
+        let now = Instant::now();
+        let fixed = token(Some(Life { from: now, ttl: Some(60 * SECOND), renewable: false }));
+        assert_eq!((fixed.due(false, now), fixed.due(true, now)), (None, Some(40 * SECOND)));
+        let root = token(Some(Life { from: now, ttl: None, renewable: false }));
+        assert_eq!((root.due(true, now), Token::of_agent().due(false, now)), (None, None));
         let mut unknown = token(None);
-        assert_eq!(unknown.due(false), Some(UNKNOWN_FOR));
+        assert_eq!(unknown.due(false, now), Some(UNKNOWN_FOR));
         unknown.lookups = 99;
-        assert_eq!(unknown.due(false), Some(UNKNOWN_FOR * 64));
+        assert_eq!(unknown.due(false, now), Some(UNKNOWN_FOR * 64));
     }
 }

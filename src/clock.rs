@@ -30,7 +30,12 @@ impl Instant {
     }
 
     pub(crate) fn elapsed(self) -> Duration {
-        Instant::now().0.saturating_sub(self.0)
+        Instant::now().since(self)
+    }
+
+    /// The time from an earlier point to this one.
+    pub(crate) fn since(self, earlier: Instant) -> Duration {
+        self.0.saturating_sub(earlier.0)
     }
 }
 

@@ -40,6 +40,9 @@ mod wire;
 
 pub(crate) use headers::{date, is_transient_status, retry_after};
 
+/// The longest part of an error's body that is read: what a server says about a failure is shorter, what a gateway says
+/// in its place need not be known to its end.
+const LONGEST_ERROR: usize = 64 << 10;
 const USER_AGENT: &str = concat!("st-secrets/", env!("CARGO_PKG_VERSION"));
 const FOREVER: Duration = Duration::from_secs(3600 * 24 * 365);
 
@@ -68,7 +71,7 @@ pub(crate) enum Roots {
     Platform,
     /// The certificates of this PEM file alone.
     File(PathBuf),
-    /// Those of all PEM files in this folder.
+    /// Those of all PEM files in this directory and the directories in it; the path may also be that of one file.
     Folder(PathBuf),
     /// These, as PEM.
     Pem(String),
@@ -98,7 +101,7 @@ pub(crate) struct Request<'a> {
     pub(crate) connect_timeout: Option<Duration>,
 }
 
-/// An answer with any status. The body is wiped when it goes.
+/// An answer with any status. The body is wiped when it goes; that of an error is empty if it is longer than 64 KiB.
 pub(crate) struct Response {
     pub(crate) status: u16,
     headers: Vec<(String, String)>,
@@ -178,11 +181,16 @@ impl Client {
         let headers = answer.headers().iter();
         let headers = headers.map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into()));
         let headers = headers.collect();
+        let is_error = answer.status().as_u16() >= 300;
+        let max_body = if is_error { self.max_body.min(LONGEST_ERROR) } else { self.max_body };
         let mut body = SecretBuffer::with_capacity(4096)?;
         let is_whole = body
-            .read_to_end(&mut answer.body_mut().as_reader(), self.max_body)
+            .read_to_end(&mut answer.body_mut().as_reader(), max_body)
             .map_err(|error| failure::of_ureq(error.into(), origin))?;
-        if !is_whole {
+        if !is_whole && is_error {
+            // Its status counts, not its length.
+            body.truncate(0);
+        } else if !is_whole {
             return Err(failure::protocol(format!("the answer of {origin} is longer than {} bytes", self.max_body)));
         }
         Ok(Response { status: answer.status().as_u16(), headers, body: body.freeze() })

@@ -1,7 +1,7 @@
 //! What TLS connections are made with: trusted roots, our own certificate, TLS 1.2 or newer.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::Resumption;
@@ -81,22 +81,31 @@ fn platform_roots() -> Result<RootCertStore> {
     Err(Error::new(Status::Config, why))
 }
 
-fn folder_roots(folder: &Path) -> Result<RootCertStore> {
-    let failed = |error| Error::io("read the folder", folder, &error);
-    let mut paths: Vec<PathBuf> = Vec::new();
-    for entry in fs::read_dir(folder).map_err(failed)? {
-        paths.push(entry.map_err(failed)?.path());
+/// The certificates of a directory and of those in it. Links to directories are not followed: they may lead round.
+fn folder_roots(root: &Path) -> Result<RootCertStore> {
+    if root.is_file() {
+        return roots(&Roots::File(root.to_owned()));
     }
-    // OpenSSL's links to the same certificates under other names come to nothing: the store holds each certificate once
-    // more, which costs some bytes.
-    paths.sort();
-    let mut found = Vec::new();
-    for path in paths.iter().filter(|path| path.is_file()) {
-        let contents = files::read(path, LONGEST_FILE)?;
-        // Other files may lie about there.
-        found.extend(certificates(&contents.bytes).unwrap_or_default());
+    let (mut found, mut directories) = (Vec::new(), vec![root.to_owned()]);
+    while let Some(directory) = directories.pop() {
+        let failed = |error| Error::io("read the directory", &directory, &error);
+        let entries = fs::read_dir(&directory).map_err(failed)?.collect::<std::result::Result<Vec<_>, _>>();
+        let mut entries = entries.map_err(failed)?;
+        // OpenSSL's links to the same certificates under other names come to nothing: the store holds each certificate
+        // once more, which costs some bytes.
+        entries.sort_by_key(|entry| entry.file_name());
+        for entry in entries {
+            let path = entry.path();
+            if entry.file_type().map_err(failed)?.is_dir() {
+                directories.push(path);
+            } else if path.is_file() {
+                let contents = files::read(&path, LONGEST_FILE)?;
+                // Other files may be there.
+                found.extend(certificates(&contents.bytes).unwrap_or_default());
+            }
+        }
     }
-    store(Some(found), &folder.display().to_string())
+    store(Some(found), &root.display().to_string())
 }
 
 /// The certificates of a PEM text; `None` if the text is damaged.

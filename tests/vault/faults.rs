@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use st_secrets::{Error, Manager, Status};
+use st_secrets::{Error, Manager, Options, Status};
 
 use crate::common::fork::{fork, said_yes};
 use crate::common::proxy::{BlackHole, Fault, Proxy, Reply, closed_address};
@@ -20,11 +20,11 @@ fn behind_a_proxy() -> (Proxy, String) {
     (Proxy::to(bao().address()), path)
 }
 
-/// What was asked since the last time, without `/v1/`.
+/// What was asked since the last time, without `/v1/`; except about the token, after the secret is there.
 fn asked(proxy: &Proxy) -> Vec<String> {
-    let asked = proxy.requests().iter().map(|request| request.path.replace("/v1/", "")).collect();
+    let asked = proxy.requests().iter().map(|request| request.path.replace("/v1/", "")).collect::<Vec<_>>();
     proxy.forget();
-    asked
+    asked.into_iter().filter(|path| !path.starts_with("auth/token/")).collect()
 }
 
 fn root(proxy: &Proxy, path: &str, more: &[(&str, &str)]) -> Manager {
@@ -48,8 +48,10 @@ fn a_cold_read_takes_two_requests_and_a_warm_one_takes_one() {
         let (mounts, data) = (format!("sys/internal/ui/mounts/secret/{path}"), format!("secret/data/{path}"));
         let secrets = root(&proxy, &path, &[]);
         assert_eq!(text(&secrets, "A").as_deref(), Some("value"));
+        let requests = proxy.requests();
+        assert_eq!(requests[0].connection, requests[1].connection, "requests of one load share a connection");
+        assert_eq!(requests[2].path, "/v1/auth/token/lookup-self", "once, when the secret is there");
         assert_eq!(asked(&proxy), [&*mounts, &*data]);
-        assert_eq!(proxy.connections(), 1, "requests of one load share a connection");
         refreshed(&secrets, "A").unwrap();
         assert_eq!(asked(&proxy), [&*data]);
         proxy.wait_until_closed();
@@ -233,11 +235,14 @@ fn a_redirect_is_followed_once_and_on_the_same_host() {
             (Fault::redirect(307, "//localhost/v1/x"), "with a Location that is no"),
             (Fault::redirect(302, "ftp://127.0.0.1/v1/x"), "to something other"),
             (Fault::status(307), "with a Location that is no"),
-            (Fault::RedirectForever, "to where it redirects again"),
+            (Fault::redirect(307, "/login"), "to another path"),
+            (Fault::RedirectForever, "to another path"),
+            (Fault::redirect(307, &format!("/v1/secret/data/{path}")), "to where it redirects again"),
         ] {
             proxy.always(fault);
             proxy.forget();
-            let error = refreshed(&secrets, "A").unwrap_err();
+            // The last document still serves for what it has.
+            let error = refreshed(&secrets, "B").unwrap_err();
             assert_eq!(error.status(), Status::Config, "{error}");
             assert!(error.message().contains(what), "{error}");
             assert!(proxy.requests().len() <= 2, "{:?}", proxy.requests());
@@ -296,7 +301,7 @@ fn a_slow_request_is_given_up_after_the_client_timeout() {
         let secrets = root(&proxy, &path, &[("vault_kv_version", "2")]);
         proxy.next(1, Fault::Hang);
         assert_eq!(text(&secrets, "A").as_deref(), Some("value"));
-        assert_eq!(proxy.requests().len(), 2);
+        assert_eq!(asked(&proxy).len(), 2);
     });
 }
 
@@ -325,6 +330,42 @@ fn requests_are_held_back_to_the_rate_of_the_client() {
         let secrets = root(&proxy, &path, &[("timeout", "0.5")]);
         let error = fails(&proxy, &secrets, Duration::from_millis(500));
         assert_eq!(error.status(), Status::Timeout, "{error}");
+    });
+}
+
+#[test]
+fn calls_that_give_up_owe_the_limit_nothing() {
+    alone!(|| {
+        let (proxy, path) = behind_a_proxy();
+        set_variables([("VAULT_RATE_LIMIT", "0.5:1")]);
+        let secrets = root(&proxy, &path, &[("vault_kv_version", "2"), ("timeout", "40"), ("max_attempts", "1")]);
+        assert!(secrets.get("A").is_ok());
+        let impatient = Options { refresh: true, timeout: Some(Duration::from_millis(20)), ..Options::default() };
+        for _ in 0..60 {
+            let _ = secrets.get_with("A", &impatient);
+        }
+        // Had each of them taken its turn, it would be that of the next after two minutes.
+        assert!(!refreshed(&secrets, "A").unwrap().is_cached());
+    });
+}
+
+#[test]
+fn nobody_waits_for_the_care_of_the_token() {
+    alone!(|| {
+        let (proxy, path) = behind_a_proxy();
+        let secrets = root(&proxy, &path, &[("vault_kv_version", "2"), ("timeout", "60")]);
+        proxy.at("GET /v1/auth/token/lookup-self", Fault::Hang);
+        std::thread::scope(|scope| {
+            let loader = scope.spawn(|| secrets.get("A").is_ok());
+            proxy.wait_for_requests(2);
+            for _ in 0..10 {
+                assert_eq!(text(&secrets, "A").as_deref(), Some("value"));
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            // It is given 5 s.
+            assert!(!loader.is_finished(), "the reads waited for the token");
+            assert!(loader.join().unwrap());
+        });
     });
 }
 

@@ -3,7 +3,10 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod faults;
+mod own_word;
 mod reads;
+mod refusals;
+mod renewal;
 mod tls;
 mod tokens;
 

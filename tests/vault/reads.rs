@@ -158,7 +158,8 @@ fn a_wrong_version_in_the_settings_is_told() {
         bao().put_v1(&mount, "simpletuner", &json!({"A": "value"}));
         let settings = [("vault_token", bao().root()), ("vault_kv_version", "2"), ("vault_mount", &mount)];
         let told = check(&at(&bao().url(), &settings));
-        assert!(told["detail"].as_str().unwrap().contains("is the mount of the other version?"), "{told:#}");
+        let hint = format!("is {mount:?} the mount of a KV engine of that version?");
+        assert!(told["detail"].as_str().unwrap().contains(&hint), "{told:#}");
     });
 }
 

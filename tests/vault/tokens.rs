@@ -1,8 +1,9 @@
 //! Ways to log in, and the life of tokens.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use st_secrets::Status;
@@ -183,35 +184,6 @@ fn a_token_file_may_be_replaced() {
 }
 
 #[test]
-fn a_login_is_used_until_two_thirds_of_its_life_and_then_renewed() {
-    alone!(|| {
-        let (path, policy) = secret_and_policy();
-        let (role, secret) = bao().approle(&[&policy], "3s");
-        let proxy = Proxy::to(bao().address());
-        let role = [("vault_auth", "approle"), ("vault_role_id", &*role), ("vault_secret_id", &secret)];
-        let secrets = at(&proxy.url(), &[&role[..], &[("vault_path", &path), ("vault_kv_version", "2")]].concat());
-        let data = format!("secret/data/{path}");
-        assert!(secrets.get("A").is_ok());
-        assert_eq!(asked(&proxy), ["auth/approle/login", &data]);
-        assert_eq!(refreshed(&secrets, "A").map(drop).ok(), Some(()));
-        assert_eq!(asked(&proxy), [&*data]);
-        for _ in 0..3 {
-            thread::sleep(Duration::from_millis(2200));
-            assert!(refreshed(&secrets, "A").is_ok());
-            assert_eq!(asked(&proxy), [&*data, "auth/token/renew-self"]);
-        }
-        // A renewal that fails does not fail the load, and is followed by a login where that is due.
-        thread::sleep(Duration::from_millis(2200));
-        proxy.next(1, Fault::Pass);
-        proxy.next(1, Fault::vault(403, &["permission denied"]));
-        assert!(refreshed(&secrets, "A").is_ok());
-        assert_eq!(asked(&proxy), [&*data, "auth/token/renew-self"]);
-        assert!(refreshed(&secrets, "A").is_ok());
-        assert_eq!(asked(&proxy), [&*data, "auth/approle/login"]);
-    });
-}
-
-#[test]
 fn a_revoked_login_is_made_again_once() {
     alone!(|| {
         let (path, policy) = secret_and_policy();
@@ -247,27 +219,37 @@ fn a_role_without_the_policy_does_not_log_in_again_and_again() {
 }
 
 #[test]
-fn a_token_that_is_in_use_for_long_is_renewed() {
+fn a_login_after_the_manager_was_opened_is_seen() {
     alone!(|| {
         let (path, policy) = secret_and_policy();
-        let asked_for = json!({"policies": [policy, "default"], "period": "14s", "renewable": true});
-        let token = bao().token_with(asked_for);
-        let proxy = Proxy::to(bao().address());
-        let settings = [("vault_token", &*token), ("vault_path", &path), ("vault_kv_version", "2")];
-        let secrets = at(&proxy.url(), &settings);
-        let data = format!("secret/data/{path}");
-        assert!(secrets.get("A").is_ok());
-        assert_eq!(asked(&proxy), [&*data]);
-        thread::sleep(Duration::from_millis(10_100));
+        let file = Path::new(&std::env::var("HOME").unwrap()).join(".vault-token");
+        let secrets = at(&bao().url(), &[("vault_path", &path)]);
+        for error in [secrets.get("A").unwrap_err(), refreshed(&secrets, "A").unwrap_err()] {
+            assert_eq!(error.status(), Status::NotFound, "{error}");
+            assert!(error.message().contains("there is no way to log in: set VAULT_TOKEN"), "{error}");
+        }
+        assert_eq!(check(&secrets)["state"], "absent", "{:#}", check(&secrets));
+        let configured = || {
+            let told: serde_json::Value = serde_json::from_str(&secrets.describe()).unwrap();
+            told["layers"][0]["configured"].as_bool()
+        };
+        assert_eq!(configured(), Some(false));
+        write(&file, &bao().token(&[&policy], "1h"));
+        assert_eq!(&**refreshed(&secrets, "A").unwrap().value(), b"value");
+        assert_eq!((configured(), &check(&secrets)["state"]), (Some(true), &json!("ok")));
+        // One that is gone again was known before.
+        std::fs::remove_file(&file).unwrap();
         assert!(refreshed(&secrets, "A").is_ok());
-        assert_eq!(asked(&proxy), [&*data, "auth/token/lookup-self"]);
-        thread::sleep(Duration::from_millis(2700));
-        assert!(refreshed(&secrets, "A").is_ok());
-        assert_eq!(asked(&proxy), [&*data, "auth/token/renew-self"]);
-        // Past the end of its first period.
-        thread::sleep(Duration::from_millis(2500));
-        assert!(refreshed(&secrets, "A").is_ok());
-        assert_eq!(asked(&proxy), [&*data]);
+
+        // Without a refresh it is seen when the miss is over.
+        let secrets = at(&bao().url(), &[("vault_path", &path), ("miss_ttl", "0.2")]);
+        assert_eq!(secrets.get("A").unwrap_err().status(), Status::NotFound);
+        write(&file, &bao().token(&[&policy], "1h"));
+        let end = Instant::now() + Duration::from_secs(60);
+        while let Err(error) = secrets.get("A") {
+            assert!(Instant::now() < end, "{error}");
+            thread::sleep(Duration::from_millis(50));
+        }
     });
 }
 

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use super::peer::{Peer, ok};
 use super::*;
+use crate::http::LONGEST_ERROR;
 use crate::http::wire::Socket;
 use crate::log::{self, Level};
 
@@ -243,6 +244,23 @@ fn too_much_is_refused() {
         let error = get(&client(), &peer.url("/")).err().unwrap();
         assert_eq!(error.status(), Status::Protocol, "{error}");
     }
+}
+
+#[test]
+fn an_error_is_known_without_the_whole_of_its_body() {
+    let long = "x".repeat(LONGEST_ERROR);
+    let peer = Peer::answering(move |request| {
+        let body = format!("{long}{}", if request.contains("/longer") { "x" } else { "" });
+        format!("HTTP/1.1 404 Not Found\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+    });
+    let lengths = ["/long", "/longer"].map(|path| get(&client(), &peer.url(path)).unwrap());
+    assert_eq!(lengths.map(|answer| (answer.status, answer.body.len())), [(404, LONGEST_ERROR), (404, 0)]);
+    let endless = Peer::after_request(|mut stream| {
+        let _ = stream.write_all(b"HTTP/1.1 503 Service Unavailable\r\n\r\n");
+        while stream.write_all(&[b'x'; 4096]).is_ok() {}
+    });
+    let answer = get(&client(), &endless.url("/")).unwrap();
+    assert_eq!((answer.status, answer.body.len()), (503, 0));
 }
 
 #[test]

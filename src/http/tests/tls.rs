@@ -34,7 +34,17 @@ fn a_server_is_trusted_whose_authority_is() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("other.txt"), "not a certificate").unwrap();
     fs::write(folder.path().join("ca.crt"), &pem).unwrap();
-    for roots in [Roots::File(authority.path("ca.pem")), Roots::Pem(pem), Roots::Folder(folder.path().to_owned())] {
+    let tree = tempfile::tempdir().unwrap();
+    fs::create_dir_all(tree.path().join("team/own")).unwrap();
+    fs::write(tree.path().join("team/own/ca.crt"), &pem).unwrap();
+    std::os::unix::fs::symlink("..", tree.path().join("team/up")).unwrap();
+    for roots in [
+        Roots::File(authority.path("ca.pem")),
+        Roots::Pem(pem),
+        Roots::Folder(folder.path().to_owned()),
+        Roots::Folder(folder.path().join("ca.crt")),
+        Roots::Folder(tree.path().to_owned()),
+    ] {
         let answer = get(&trusting(roots), &server.url()).unwrap();
         assert_eq!(answer.status, 200);
         assert!(answer.body.starts_with(b"<HTML>"));
@@ -188,7 +198,7 @@ fn unusable_roots_are_refused_before_anything_is_sent() {
             format!("{shown}/no.pem cannot be used: its certificate 1 is not"),
         ),
         (Roots::Folder(empty.path().to_owned()), format!("{} cannot be used: it holds no", empty.path().display())),
-        (Roots::Folder(folder.path().join("none")), format!("cannot read the folder {shown}/none: No such file")),
+        (Roots::Folder(folder.path().join("none")), format!("cannot read the directory {shown}/none: No such file")),
         (Roots::Pem("x".to_owned()), "the PEM text of CA certificates cannot be used: it holds no".to_owned()),
     ] {
         let error = get(&trusting(roots), &url).err().unwrap();

@@ -1,4 +1,7 @@
 //! What the server answers: JSON, read without copying its values out of the body.
+//!
+//! Only an answer in Vault's own form is the server's word. What a gateway, a captive portal or another program on that
+//! port answers may be JSON too; it is an outage, whatever its status.
 
 use std::collections::HashMap;
 
@@ -6,6 +9,7 @@ use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
 use crate::bytes::SecretBytes;
+use crate::fork;
 
 /// The longest text of the server's own that a message quotes.
 const MAX_QUOTE: usize = 300;
@@ -19,26 +23,35 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// The body as an object, `None` if it is none.
+    /// The body as an object, `None` if it is something else. Parsed outside the fork gate: it may be long.
     pub(super) fn object(&self) -> Option<Object<'_>> {
-        Object::parse(std::str::from_utf8(&self.body).ok()?)
+        fork::outside(|| Object::parse(std::str::from_utf8(&self.body).ok()?))
     }
 
     /// The server's errors and warnings.
     pub(super) fn told(&self) -> Told {
         let object = self.object();
-        let texts = |name| object.as_ref().map(|object| object.texts(name)).unwrap_or_default();
-        Told { errors: texts("errors"), warnings: texts("warnings") }
+        let texts = |name| object.as_ref().and_then(|object| object.texts(name));
+        let (errors, warnings) = (texts("errors"), texts("warnings"));
+        Told { is_error: errors.is_some(), errors: errors.unwrap_or_default(), warnings: warnings.unwrap_or_default() }
     }
 }
 
 /// What the server says about a request.
+#[derive(Default)]
 pub(super) struct Told {
+    /// Whether the answer has the form of Vault's errors: `errors` is a list of texts, which may be empty.
+    pub(super) is_error: bool,
     pub(super) errors: Vec<String>,
     pub(super) warnings: Vec<String>,
 }
 
 impl Told {
+    /// Whether this is how Vault answers that nothing is there: an error without a text.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.is_error && self.errors.is_empty()
+    }
+
     pub(super) fn says(&self, part: &str) -> bool {
         self.errors.iter().chain(&self.warnings).any(|text| text.contains(part))
     }
@@ -103,8 +116,9 @@ impl<'a> Object<'a> {
         self.raw(name) == Some("true")
     }
 
-    pub(super) fn texts(&self, name: &str) -> Vec<String> {
-        self.raw(name).and_then(|raw| serde_json::from_str(raw).ok()).unwrap_or_default()
+    /// A list of texts; `None` if it is absent or something else.
+    pub(super) fn texts(&self, name: &str) -> Option<Vec<String>> {
+        serde_json::from_str(self.raw(name)?).ok()
     }
 }
 
@@ -122,8 +136,28 @@ mod tests {
         let object = answer.object().unwrap();
         assert_eq!(object.raw("data"), Some(r#"{"a": 1.50}"#));
         assert_eq!((object.number("n"), object.flag("on"), object.has("auth")), (Some(7), true, false));
-        assert_eq!((object.texts("list"), object.texts("n")), (vec!["x".to_owned()], vec![]));
+        assert_eq!((object.texts("list"), object.texts("n")), (Some(vec!["x".to_owned()]), None));
         assert!(object.object("data").is_some() && object.object("auth").is_none());
+    }
+
+    #[test]
+    fn only_a_list_of_texts_is_an_error_of_vault() {
+        for (body, is_error, is_nothing) in [
+            (r#"{"errors":[]}"#, true, true),
+            (r#"{"errors":["permission denied"]}"#, true, false),
+            (r#"{"errors":null}"#, false, false),
+            (r#"{"errors":"permission denied"}"#, false, false),
+            (r#"{"errors":[{"code":404}]}"#, false, false),
+            (r#"{"errors":[null]}"#, false, false),
+            (r#"{"error":"not found"}"#, false, false),
+            ("{}", false, false),
+            ("[]", false, false),
+            ("<html>", false, false),
+            ("", false, false),
+        ] {
+            let told = answer(body).told();
+            assert_eq!((told.is_error, told.is_nothing()), (is_error, is_nothing), "{body}");
+        }
     }
 
     #[test]

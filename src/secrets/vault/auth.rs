@@ -1,6 +1,6 @@
 //! The ways to get a token, as the settings have them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::address;
 use super::login::{Login, Role, SecretId, Wrapping, printable};
@@ -20,8 +20,11 @@ const OF_LOGINS: [&str; 6] =
 pub(super) enum Auth {
     /// One that was given.
     Token(SecretBytes),
-    /// One that stands in a file, which may be replaced.
-    TokenFile(PathBuf),
+    /// One in a file, which may be replaced.
+    TokenFile {
+        path: PathBuf,
+        is_usual: bool,
+    },
     /// None: the agent at that address adds its own.
     Agent,
     Login(Login),
@@ -37,7 +40,9 @@ impl Auth {
                         return Err(given.origin.refuse("is set, but vault_auth, which says how to log in, is not"));
                     }
                 }
-                Ok(token(inputs)?.or(at_agent.then_some(Auth::Agent)))
+                let token = token(inputs)?;
+                let is_absent = token.as_ref().is_none_or(Auth::is_absent);
+                Ok(if at_agent && is_absent { Some(Auth::Agent) } else { token })
             }
             Some(given) => match given.value.as_str() {
                 "token" => token(inputs),
@@ -50,10 +55,24 @@ impl Auth {
         }
     }
 
+    /// Whether nobody has logged in yet: the file where `vault login` leaves the token does not exist.
+    pub(super) fn is_absent(&self) -> bool {
+        matches!(self, Auth::TokenFile { path, is_usual: true } if !path.is_file())
+    }
+
+    /// The file that holds what the server is shown, if one does.
+    pub(super) fn file(&self) -> Option<&Path> {
+        match self {
+            Auth::TokenFile { path, .. } => Some(path),
+            Auth::Login(login) => login.role.file(),
+            Auth::Token(_) | Auth::Agent => None,
+        }
+    }
+
     /// The name of the method, as `vault_auth` takes it.
     pub(super) fn name(&self) -> &'static str {
         match self {
-            Auth::Token(_) | Auth::TokenFile(_) => "token",
+            Auth::Token(_) | Auth::TokenFile { .. } => "token",
             Auth::Agent => "agent",
             Auth::Login(login) => login.role.name(),
         }
@@ -66,20 +85,19 @@ fn token(inputs: &Inputs<'_>) -> Result<Option<Auth>, Refused> {
         return secret(&given).map(|token| Some(Auth::Token(token)));
     }
     if let Some(given) = inputs.config("vault_token_file")? {
-        return Ok(Some(Auth::TokenFile(file(&given))));
+        return Ok(Some(Auth::TokenFile { path: file(&given), is_usual: false }));
     }
     if let Some(given) = inputs.tool("TOKEN")? {
         return secret(&given).map(|token| Some(Auth::Token(token)));
     }
     if let Some(given) = inputs.tool("TOKEN_PATH")? {
-        return Ok(Some(Auth::TokenFile(file(&given))));
+        return Ok(Some(Auth::TokenFile { path: file(&given), is_usual: false }));
     }
     let home = match (inputs.variable)("HOME") {
         Some(home) if !home.is_empty() => Some(PathBuf::from(home)),
         _ => paths::home(),
     };
-    let usual = home.map(|home| home.join(".vault-token"));
-    Ok(usual.filter(|path| path.is_file()).map(Auth::TokenFile))
+    Ok(home.map(|home| Auth::TokenFile { path: home.join(".vault-token"), is_usual: true }))
 }
 
 fn app_role(inputs: &Inputs<'_>) -> Result<Auth, Refused> {

@@ -16,7 +16,7 @@ use crate::secrets::layer::{Finding, State};
 
 /// A token with less than this left, in seconds, and no way to renew it, is worth a warning.
 const SOON: u64 = 24 * 3600;
-const MEND: &str = "mend the setting that is named";
+const CORRECT: &str = "correct the setting that is named";
 
 impl Vault {
     pub(super) fn describe(&self) -> Map<String, Value> {
@@ -30,9 +30,12 @@ impl Vault {
             ("kv_version".to_owned(), json!(settings.version.or(detected).map(|version| version.number()))),
             ("auth".to_owned(), json!(settings.auth.name())),
         ]);
+        if self.not_configured().is_some() {
+            fields.insert("configured".to_owned(), json!(false));
+        }
         match &settings.auth {
             Auth::Login(login) => fields.insert("auth_mount".to_owned(), json!(login.mount)),
-            Auth::TokenFile(path) => fields.insert("token_file".to_owned(), json!(path.to_string_lossy())),
+            Auth::TokenFile { path, .. } => fields.insert("token_file".to_owned(), json!(path.to_string_lossy())),
             Auth::Token(_) | Auth::Agent => None,
         };
         fields
@@ -40,7 +43,10 @@ impl Vault {
 
     /// Asks the server how it is, for the secret, and what the token is worth.
     pub(super) fn check(&self, deadline: Deadline) -> Finding {
-        let session = Session::new(self, deadline);
+        if let Some(reason) = self.not_configured() {
+            return Finding::new(State::Absent, reason);
+        }
+        let session = Session::new(self, deadline).forced(true);
         let mut report = Report::default();
         match self.examine(&session, &mut report) {
             Ok(()) => report.finding(),
@@ -59,16 +65,16 @@ impl Vault {
             (Status::Unavailable | Status::Timeout, _) => {
                 format!("try whether the server can be reached from here: curl {}/v1/sys/health", settings.address)
             }
-            (Status::AccessDenied, 403) if matches!(settings.auth, Auth::Token(_) | Auth::TokenFile(_)) => {
+            (Status::AccessDenied, 403) if matches!(settings.auth, Auth::Token(_) | Auth::TokenFile { .. }) => {
                 format!(
-                    "log in anew, or look at what the token may: vault token capabilities {}",
+                    "log in again, or look at what the token may do: vault token capabilities {}",
                     self.place().secret()
                 )
             }
-            (Status::AccessDenied, 1..) => "mend the role, its credentials or its policies".to_owned(),
+            (Status::AccessDenied, 1..) => "correct the role, its credentials or its policies".to_owned(),
             (Status::AccessDenied, _) => "set vault_ca_cert, or VAULT_CACERT, to the CA of the server".to_owned(),
             (Status::Protocol, _) => "check the address, and the proxies on the way to it".to_owned(),
-            _ => MEND.to_owned(),
+            _ => CORRECT.to_owned(),
         }
     }
 
@@ -175,8 +181,8 @@ struct TokenState {
 
 impl TokenState {
     fn of(data: &Object<'_>) -> TokenState {
-        let mut policies = data.texts("policies");
-        policies.extend(data.texts("identity_policies"));
+        let mut policies = data.texts("policies").unwrap_or_default();
+        policies.extend(data.texts("identity_policies").unwrap_or_default());
         TokenState { policies, ttl: data.number("ttl").unwrap_or(0), renewable: data.flag("renewable") }
     }
 
@@ -202,5 +208,5 @@ impl fmt::Display for TokenState {
 
 /// The settings cannot be used.
 pub(super) fn refused(error: &Error) -> Finding {
-    Finding::new(State::Failed, error.message()).with_advice(MEND)
+    Finding::new(State::Failed, error.message()).with_advice(CORRECT)
 }

@@ -1,10 +1,14 @@
 //! Requests of one load: Vault's headers, what is worth another attempt, and one redirect on the same host.
 
+use std::time::Duration;
+
+use percent_encoding::percent_decode_str;
 use zeroize::Zeroizing;
 
 use super::Vault;
 use super::answer::{Answer, Object};
 use super::place::Place;
+use super::refused::Attempt;
 use crate::bytes::SecretBytes;
 use crate::clock::Deadline;
 use crate::error::Result;
@@ -13,6 +17,8 @@ use crate::http::{self, Client, Request, Response};
 
 /// Vault's own is of some 150 bytes.
 const MAX_INDEX: usize = 1 << 10;
+/// The longest time for a request that a document does not depend on.
+const HURRY: Duration = Duration::from_secs(5);
 
 /// A request below `/v1/`.
 #[derive(Clone, Copy)]
@@ -49,16 +55,32 @@ pub(super) struct Session<'a> {
     deadline: Deadline,
     /// Whether what fails is tried again.
     is_patient: bool,
+    /// Whether a caller asks for what there is now, so that even a login that was refused is tried again.
+    pub(super) is_forced: bool,
 }
 
 impl<'a> Session<'a> {
     pub(super) fn new(vault: &'a Vault, deadline: Deadline) -> Session<'a> {
-        Session { vault, http: Client::new(vault.settings.transport.clone()), deadline, is_patient: true }
+        let http = Client::new(vault.settings.transport.clone());
+        Session { vault, http, deadline, is_patient: true, is_forced: false }
     }
 
-    /// The same with one attempt and half of the time that is left, for what a load does not depend on.
+    pub(super) fn forced(self, is_forced: bool) -> Session<'a> {
+        Session { is_forced, ..self }
+    }
+
+    /// The same with one attempt and half of the time that is left, at most some seconds, for what a document does not
+    /// depend on.
     pub(super) fn hurried(self) -> Session<'a> {
-        Session { deadline: Deadline::after(self.deadline.remaining() / 2), is_patient: false, ..self }
+        let deadline = Deadline::after((self.deadline.remaining() / 2).min(HURRY));
+        Session { deadline, is_patient: false, ..self }
+    }
+
+    /// A login at `path` with these credentials; `locks` says whether the server locks the role after some failures.
+    pub(super) fn attempt(&self, path: &str, role: &[u8], credentials: &[u8], locks: bool) -> Attempt {
+        let settings = &self.vault.settings;
+        let (server, namespace) = (settings.address.to_string(), settings.namespace.as_deref().unwrap_or_default());
+        Attempt::new(&[server.as_bytes(), namespace.as_bytes(), path.as_bytes(), role], credentials, locks)
     }
 
     pub(super) fn place(&self) -> Place<'a> {
@@ -123,6 +145,9 @@ impl<'a> Session<'a> {
         }
         let location = response.header("location").unwrap_or_default();
         let url = settings.address.redirect(location).map_err(|why| refuse(&why))?;
+        if !leads_to(&url, call.path) {
+            return Err(refuse("to another path, as no Vault server does: check the address"));
+        }
         let response = self.send(call, &url)?;
         if is_redirect(response.status) {
             return Err(refuse("to where it redirects again, which is not followed: check the address"));
@@ -133,7 +158,7 @@ impl<'a> Session<'a> {
     fn send(&self, call: &Call<'_>, url: &str) -> std::result::Result<Response, Failed> {
         let (vault, settings) = (self.vault, &self.vault.settings);
         if let Some(pace) = &vault.pace {
-            pace.wait(self.deadline);
+            pace.wait(self.deadline).map_err(|wait| Failed::finally(self.place().held_back(wait)))?;
         }
         let headers = self.headers(call);
         let request = Request {
@@ -181,6 +206,31 @@ fn can_be_sent_back(index: &str) -> bool {
     !index.is_empty() && index.len() <= MAX_INDEX && index.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
+/// Whether a redirect is for what was asked; servers may encode it in another way.
+fn leads_to(url: &str, path: &str) -> bool {
+    let plain = |text: &str| percent_decode_str(text).collect::<Vec<u8>>();
+    let url = url.split('?').next().unwrap_or(url);
+    plain(url).ends_with(&plain(&format!("/v1/{path}")))
+}
+
 fn is_redirect(status: u16) -> bool {
     matches!(status, 301 | 302 | 307 | 308)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redirect_is_for_what_was_asked() {
+        let path = "secret/data/a%20b%252f";
+        for url in ["https://v:8200/v1/secret/data/a%20b%252f", "https://v/base/v1/secret/data/%61%20b%252f?x=1"] {
+            assert!(leads_to(url, path), "{url}");
+        }
+        for url in
+            ["https://v/login", "https://v/v1/secret/data/other", "https://v/", "https://v/v1/secret/data/a%20b%252f/c"]
+        {
+            assert!(!leads_to(url, path), "{url}");
+        }
+    }
 }

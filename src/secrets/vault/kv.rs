@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use super::Vault;
 use super::address::encoded;
-use super::answer::{Answer, Object};
+use super::answer::{Answer, Object, Told};
 use super::client::{Call, Session};
 use super::settings::Version;
 use super::token::Token;
 use crate::clock::Instant;
 use crate::error::{Error, Result, Status};
+use crate::fork;
 use crate::secrets::document::Document;
 use crate::secrets::json;
 
@@ -102,21 +103,22 @@ impl Vault {
         let place = self.place();
         let path = format!("sys/internal/ui/mounts/{}", encoded(&place.secret()));
         let answer = session.ask(&Call::get(&path).with_token(token.value.as_ref()))?;
-        let secret = place.secret();
+        let (secret, told) = (place.secret(), error_of(&answer));
         let mounted = |mount: &str, path: &str, version| {
             Some(Mounted { mount: mount.to_owned(), path: path.to_owned(), version, since: Instant::now() })
         };
         match answer.status {
             200 => {}
+            _ if !told.is_error => return Err(place.not_vault(answer.status)),
             403 => return Ok(None),
-            404 if answer.told().says("namespace not found") => return Err(place.no_namespace(&answer)),
+            404 if told.says("namespace not found") => return Err(place.no_namespace(&answer)),
             // Servers before version 0.10 do not know the question, nor version 2.
             404 => return Ok(mounted(&self.settings.mount, &self.settings.path, Version::V1)),
             _ => return Err(place.refused(&answer, "asking for the version of the mount")),
         }
-        let object = session.object(&answer)?;
-        let data = object.object("data").ok_or_else(|| place.not_vault(answer.status))?;
-        let engine = data.text("type").unwrap_or_default();
+        let data = session.object(&answer)?.object("data");
+        let engine = data.as_ref().and_then(|data| data.text("type"));
+        let (Some(data), Some(engine)) = (data, engine) else { return Err(place.not_vault(answer.status)) };
         if engine != "kv" && engine != "generic" {
             let what = format!("the engine at {:?} is {engine:?}, not kv: set vault_mount", self.settings.mount);
             return Err(place.error(Status::Config, what));
@@ -139,43 +141,50 @@ impl Vault {
         let data = if mounted.version == Version::V2 { "data/" } else { "" };
         let path = format!("{}/{data}{}", mounted.mount, mounted.path);
         let answer = session.ask(&Call::get(&encoded(&path)).with_token(token.value.as_ref()))?;
-        let told = answer.told();
-        if told.says("Invalid path for a versioned K/V secrets engine") {
-            return Ok(Read::NotVersion1);
-        }
-        let place = self.place();
+        let (place, told) = (self.place(), error_of(&answer));
         match answer.status {
             200 => {}
+            404 if told.says("Invalid path for a versioned K/V secrets engine") => return Ok(Read::NotVersion1),
+            404 if told.is_nothing() => return Ok(Read::Nothing),
+            404 if mounted.version == Version::V2 && !told.is_error => {}
+            _ if !told.is_error => return Err(place.not_vault(answer.status)),
             403 => return Err(place.read_denied(&answer, &path)),
             404 if told.says("namespace not found") => return Err(place.no_namespace(&answer)),
             404 if told.says("no handler for route") => return Err(place.no_mount(&answer)),
-            404 => {}
             _ => return Err(place.refused(&answer, "reading")),
         }
-        let object = session.object(&answer)?;
-        match mounted.version {
-            Version::V2 => self.version2(&answer, &object),
-            Version::V1 => self.version1(&answer, &object),
-        }
+        // A secret may be long, and the gate shut meanwhile.
+        fork::outside(|| {
+            let object = session.object(&answer)?;
+            match mounted.version {
+                Version::V2 => self.version2(&answer, &object),
+                Version::V1 => self.version1(&answer, &object),
+            }
+        })
     }
 
+    /// A secret, or with status 404 a version that was deleted or destroyed.
     fn version2(&self, answer: &Answer, object: &Object<'_>) -> Result<Read> {
-        let Some(outer) = object.object("data") else { return self.without_data(answer) };
+        let not_vault = || self.place().not_vault(answer.status);
+        let outer = object.object("data").ok_or_else(not_vault)?;
         let Some(metadata) = outer.object("metadata") else {
+            if answer.status != 200 {
+                return Err(not_vault());
+            }
             let what = "the answer is not one of a KV engine of version 2: set vault_kv_version to 1, or vault_mount";
             return Err(self.place().error(Status::Protocol, what).with_detail(answer.status.into()));
         };
         let number = metadata.number("version").map(|number| number.to_string());
         let version: Option<Arc<str>> = number.as_deref().map(Arc::from);
-        if let Some(raw) = outer.raw("data") {
-            return self.document(raw, version).map(Read::Document);
+        if answer.status == 200 {
+            return self.document(outer.raw("data").ok_or_else(not_vault)?, version).map(Read::Document);
         }
-        let number = number.unwrap_or_else(|| "?".to_owned());
+        let number = number.filter(|_| !outer.has("data")).ok_or_else(not_vault)?;
         let time = metadata.text("deletion_time").filter(|time| !time.is_empty());
         let reason = match time {
             _ if metadata.flag("destroyed") => format!("version {number} was destroyed"),
             Some(time) => format!("version {number} was deleted on {time}"),
-            None => format!("version {number} holds nothing"),
+            None => return Err(not_vault()),
         };
         let mut document = Document::missing(reason);
         document.version = version;
@@ -183,7 +192,7 @@ impl Vault {
     }
 
     fn version1(&self, answer: &Answer, object: &Object<'_>) -> Result<Read> {
-        let Some(raw) = object.raw("data") else { return self.without_data(answer) };
+        let raw = object.raw("data").ok_or_else(|| self.place().not_vault(answer.status))?;
         let mut document = self.document(raw, None)?;
         // Without a time of its own the secret has the mount's default, which says nothing about it.
         let data = object.object("data");
@@ -192,10 +201,6 @@ impl Vault {
             document.ttl = lease.map(Duration::from_secs);
         }
         Ok(Read::Document(document))
-    }
-
-    fn without_data(&self, answer: &Answer) -> Result<Read> {
-        if answer.status == 404 { Ok(Read::Nothing) } else { Err(self.place().not_vault(answer.status)) }
     }
 
     fn document(&self, raw: &str, version: Option<Arc<str>>) -> Result<Document> {
@@ -214,7 +219,11 @@ impl Vault {
                 format!("; the path is within the mount {:?}: is it {:?}?", settings.mount, &rest[1..])
             }
             (_, Some(version)) => {
-                format!("; vault_kv_version is {}: is the mount of the other version?", version.number())
+                format!(
+                    "; vault_kv_version is {}: is {:?} the mount of a KV engine of that version? (`auto` asks the server)",
+                    version.number(),
+                    settings.mount
+                )
             }
             _ => String::new(),
         };
@@ -225,4 +234,9 @@ impl Vault {
         let what = "the mount is of KV version 2: set vault_kv_version to 2, or leave it out";
         self.place().error(Status::Config, what)
     }
+}
+
+/// What the server says where it did not give what was asked for.
+fn error_of(answer: &Answer) -> Told {
+    if answer.status == 200 { Told::default() } else { answer.told() }
 }

@@ -2,20 +2,32 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use zeroize::Zeroizing;
 
 use super::address;
+use super::answer::Told;
 use super::client::{Call, Session};
-use super::token::{Life, Token};
+use super::life::Life;
+use super::token::Token;
 use super::variables::Origin;
 use crate::bytes::SecretBytes;
 use crate::clock::Instant;
 use crate::error::{Result, Source, Status};
 use crate::files::{self, Fingerprint};
+use crate::fork;
 
 const MAX_FILE: usize = 64 << 10;
+
+/// For how long a writer that does not rename may need for a file.
+pub(super) const HALF_WRITTEN: Duration = Duration::from_millis(20);
+
+/// What a server says that could not reach the issuer of a JWT; it refuses the login in the same way as a bad JWT.
+const ISSUER_OUT_OF_REACH: [&str; 5] =
+    ["fetching keys", "dial tcp", "connection refused", "i/o timeout", "context deadline exceeded"];
 
 /// A login at `auth/{mount}/login`.
 pub(super) struct Login {
@@ -60,15 +72,30 @@ impl Role {
 }
 
 impl Login {
-    /// Logs in now.
+    /// Logs in now, unless the server refused these credentials before.
     pub(super) fn run(&self, session: &Session<'_>) -> Result<Token> {
         let path = format!("auth/{}/login", address::encoded(&self.mount));
         let body = self.role.body(session)?;
+        let attempt = session.attempt(&path, self.role.id(), &body, matches!(self.role, Role::AppRole { .. }));
+        if let Some(refusal) = attempt.held(session.is_forced) {
+            return Err(session.place().login_refused(self, &refusal));
+        }
         let began = Instant::now();
         let answer = session.ask(&Call::post(&path).with_body(&body))?;
-        if answer.status != 200 {
-            return Err(session.place().login_refused(self, &answer));
+        let place = session.place();
+        match (answer.status, answer.told()) {
+            (200, _) => {}
+            (status, told) if !told.is_error => return Err(place.not_vault(status)),
+            (404, told) if told.says("namespace not found") => return Err(place.no_namespace(&answer)),
+            (400 | 403, told) if self.role.is_issuer_out_of_reach(&told) => {
+                return Err(place.issuer_out_of_reach(self, &answer));
+            }
+            (status @ (400 | 403), told) => {
+                return Err(place.login_refused(self, &attempt.refuse(status, told.quoted())));
+            }
+            _ => return Err(place.refused(&answer, &self.to_string())),
         }
+        attempt.succeed();
         let object = session.object(&answer)?;
         let auth = object.object("auth").ok_or_else(|| session.place().not_vault(answer.status))?;
         let token = auth.secret("client_token").filter(|token| !token.is_empty()).ok_or_else(|| {
@@ -90,14 +117,34 @@ impl fmt::Display for Login {
 }
 
 impl Role {
-    /// The request's JSON. Files are read anew each time.
+    /// What the server knows the role by.
+    fn id(&self) -> &[u8] {
+        match self {
+            Role::AppRole { role_id, .. } => role_id,
+            Role::Jwt { role, .. } => role.as_deref().unwrap_or_default().as_bytes(),
+        }
+    }
+
+    /// The file that holds what is shown at the login, if one does.
+    pub(super) fn file(&self) -> Option<&Path> {
+        match self {
+            Role::AppRole { secret_id: SecretId::File(path), .. } | Role::Jwt { file: path, .. } => Some(path),
+            Role::AppRole { .. } => None,
+        }
+    }
+
+    fn is_issuer_out_of_reach(&self, told: &Told) -> bool {
+        matches!(self, Role::Jwt { .. }) && ISSUER_OUT_OF_REACH.iter().any(|part| told.says(part))
+    }
+
+    /// The request's JSON. Files are read each time.
     fn body(&self, session: &Session<'_>) -> Result<Zeroizing<Vec<u8>>> {
         match self {
             Role::AppRole { role_id, secret_id, wrapping } => {
                 let given = match secret_id {
                     SecretId::None => None,
                     SecretId::Given(secret_id) => Some(secret_id.clone()),
-                    SecretId::File(path) => Some(secret_in(path, "secret id")?.0),
+                    SecretId::File(path) => Some(written(path, "secret id")?),
                 };
                 let secret_id = match (given, wrapping) {
                     (Some(given), Some(wrapping)) => Some(wrapping.open(session, given)?),
@@ -106,7 +153,7 @@ impl Role {
                 Ok(json(&[("role_id", Some(role_id)), ("secret_id", secret_id.as_deref())]))
             }
             Role::Jwt { role, file, .. } => {
-                let (jwt, _) = secret_in(file, "JWT")?;
+                let jwt = written(file, "JWT")?;
                 Ok(json(&[("role", role.as_ref().map(String::as_bytes)), ("jwt", Some(&jwt))]))
             }
         }
@@ -140,9 +187,18 @@ impl Wrapping {
         {
             return Ok(secret_id);
         }
-        let answer = session.ask(&Call::post("sys/wrapping/unwrap").with_token(Some(&token)))?;
-        if answer.status != 200 {
-            return Err(session.place().unwrapping_refused(&answer));
+        let path = "sys/wrapping/unwrap";
+        let attempt = session.attempt(path, &[], &token, false);
+        if let Some(refusal) = attempt.held(session.is_forced) {
+            return Err(session.place().unwrapping_refused(&refusal));
+        }
+        let answer = session.ask(&Call::post(path).with_token(Some(&token)))?;
+        match (answer.status, answer.told()) {
+            (200, _) => {}
+            (status @ (400 | 403), told) if told.is_error => {
+                return Err(session.place().unwrapping_refused(&attempt.refuse(status, told.quoted())));
+            }
+            _ => return Err(session.place().refused(&answer, "unwrapping the secret id")),
         }
         let object = session.object(&answer)?;
         let secret_id = object.object("data").and_then(|data| data.secret("secret_id")).ok_or_else(|| {
@@ -190,6 +246,24 @@ pub(super) fn secret_in(path: &Path, what: &str) -> Result<(SecretBytes, Fingerp
     let text =
         printable(&contents.bytes).map_err(|what| Origin::File(path.display().to_string()).refuse(what).error)?;
     Ok((SecretBytes::copy_from(text)?, Fingerprint::of(&contents.metadata)))
+}
+
+/// A secret that stands alone in a file. One that was changed just now is read until it stays the same, so that half of
+/// it is not taken for a wrong one.
+fn written(path: &Path, what: &str) -> Result<SecretBytes> {
+    let mut secret = secret_in(path, what)?.0;
+    for _ in 0..5 {
+        if !files::is_new(path) {
+            break;
+        }
+        fork::outside(|| thread::sleep(HALF_WRITTEN));
+        let again = secret_in(path, what)?.0;
+        if *again == *secret {
+            break;
+        }
+        secret = again;
+    }
+    Ok(secret)
 }
 
 #[cfg(test)]

@@ -6,9 +6,11 @@ mod auth;
 mod check;
 mod client;
 mod kv;
+mod life;
 mod login;
 mod pace;
 mod place;
+mod refused;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -17,6 +19,7 @@ mod variables;
 
 use std::env;
 use std::ffi::OsString;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use parking_lot::Mutex;
 use serde_json::{Map, Value};
@@ -34,6 +37,7 @@ use super::unconfigured::Lack;
 use crate::clock::Deadline;
 use crate::config::Config;
 use crate::error::{Error, Result, Source};
+use crate::files::Fingerprint;
 use crate::fork;
 use crate::http::retry::{Backoff, Retry};
 
@@ -84,9 +88,27 @@ impl DocumentSource for VaultSource {
         }
     }
 
+    fn before_refresh(&self) {
+        if let Ok(vault) = &self.vault {
+            vault.is_forced.store(true, SeqCst);
+        }
+    }
+
     fn load(&self, deadline: Deadline) -> Result<Document> {
         let _inside = fork::enter();
         self.vault()?.load(deadline).map_err(|error| error.with_source(Source::Vault))
+    }
+
+    fn upkeep(&self, deadline: Deadline) {
+        let _inside = fork::enter();
+        if let Ok(vault) = &self.vault {
+            vault.keep_token(deadline);
+        }
+    }
+
+    fn has_new_credentials(&self) -> bool {
+        let _inside = fork::enter();
+        self.vault.as_ref().is_ok_and(Vault::has_new_credentials)
     }
 
     fn describe(&self) -> Map<String, Value> {
@@ -111,6 +133,8 @@ struct Vault {
     settings: Settings,
     retry: Retry,
     pace: Option<Pace>,
+    /// Whether a caller asks for what there is now, at the next load.
+    is_forced: AtomicBool,
     memory: Mutex<Memory>,
 }
 
@@ -121,6 +145,8 @@ struct Memory {
     mounted: Option<Mounted>,
     /// How far the server's storage had come when it last answered.
     index: Option<String>,
+    /// The state of the file with the token, secret id or JWT when the last load began.
+    credentials: Option<Fingerprint>,
 }
 
 impl Vault {
@@ -128,6 +154,7 @@ impl Vault {
         Vault {
             retry: Retry::new(settings.max_attempts, Backoff::Steady),
             pace: settings.rate.map(Pace::new),
+            is_forced: AtomicBool::new(false),
             memory: Mutex::default(),
             settings,
         }
@@ -138,14 +165,37 @@ impl Vault {
     }
 
     fn load(&self, deadline: Deadline) -> Result<Document> {
-        let session = Session::new(self, deadline);
-        let read = self.with_token(&session, |token| self.read(&session, token));
-        match &read {
-            Ok(_) => self.keep_token(&session.hurried()),
+        if let Some(reason) = self.not_configured() {
+            return Ok(Document::missing(reason));
+        }
+        let credentials = self.credentials();
+        self.memory.lock().credentials = credentials;
+        let session = Session::new(self, deadline).forced(self.is_forced.swap(false, SeqCst));
+        self.rescue_token(deadline);
+        let mut read = self.with_token(&session, |token| self.read(&session, token));
+        match &mut read {
+            Ok(document) => document.soft = self.due(),
             // A mount may have become one of another version, of which the policies know.
             Err(error) if is_refusal(error) => self.memory.lock().mounted = None,
             Err(_) => {}
         }
         read
+    }
+
+    /// Why there is nothing to ask, while nobody has logged in.
+    fn not_configured(&self) -> Option<String> {
+        let is_absent = self.settings.auth.is_absent() && self.memory.lock().token.is_none();
+        is_absent.then(|| format!("not configured: {}", self.settings.no_login))
+    }
+
+    /// The present state of the file with the token, secret id or JWT.
+    fn credentials(&self) -> Option<Fingerprint> {
+        let metadata = std::fs::metadata(self.settings.auth.file()?).ok()?;
+        Some(Fingerprint::of(&metadata))
+    }
+
+    fn has_new_credentials(&self) -> bool {
+        let now = self.credentials();
+        now.is_some() && now != self.memory.lock().credentials
     }
 }

@@ -17,19 +17,21 @@ pub(super) struct Rate {
 }
 
 impl Rate {
-    /// `rate` or `rate:burst`; without a burst it is the whole part of the rate, as in the tools.
-    pub(super) fn parse(given: &Given) -> Result<Rate, Refused> {
+    /// `rate` or `rate:burst`; without a burst it is the whole part of the rate, as in the tools. A rate of 0 is no
+    /// limit.
+    pub(super) fn parse(given: &Given) -> Result<Option<Rate>, Refused> {
         let (rate, burst) = match given.value.split_once(':') {
             Some((rate, burst)) => (rate, Some(burst)),
             None => (given.value.as_str(), None),
         };
-        let per_second = rate.parse().ok().filter(|rate: &f64| rate.is_finite() && *rate > 0.0);
+        let per_second = rate.parse().ok().filter(|rate: &f64| rate.is_finite() && *rate >= 0.0);
         let burst = match burst {
-            Some(burst) => burst.parse::<u32>().ok().filter(|burst| *burst > 0).map(f64::from),
+            Some(burst) => burst.parse::<u32>().ok().map(f64::from),
             None => per_second.map(|rate| rate.floor().max(1.0)),
         };
         match (per_second, burst) {
-            (Some(per_second), Some(burst)) => Ok(Rate { per_second, burst }),
+            (Some(0.0), Some(_)) => Ok(None),
+            (Some(per_second), Some(burst)) if burst >= 1.0 => Ok(Some(Rate { per_second, burst })),
             _ => Err(given.origin.refuse("must be requests per second, maybe with a burst: 10 or 10:20")),
         }
     }
@@ -38,7 +40,7 @@ impl Rate {
 /// Holds requests back to a rate.
 pub(super) struct Pace {
     rate: Rate,
-    /// How many may still go at once, and since when that is true. It falls below 0 for those that wait.
+    /// How many may still go at once, and since when that is true. It is below 0 for those that wait.
     left: Mutex<(f64, Instant)>,
 }
 
@@ -47,19 +49,26 @@ impl Pace {
         Pace { rate, left: Mutex::new((rate.burst, Instant::now())) }
     }
 
-    /// Waits until the next request may go, outside the fork gate, or until the deadline.
-    pub(super) fn wait(&self, deadline: Deadline) {
-        let wait = self.take();
+    /// Waits until the next request may go, outside the fork gate. Where that is after the deadline, it takes nothing and
+    /// returns how long it would be.
+    pub(super) fn wait(&self, deadline: Deadline) -> Result<(), Duration> {
+        let wait = self.take(deadline.remaining())?;
         if !wait.is_zero() {
-            fork::outside(|| thread::sleep(wait.min(deadline.remaining())));
+            fork::outside(|| thread::sleep(wait));
         }
+        Ok(())
     }
 
-    fn take(&self) -> Duration {
+    fn take(&self, longest: Duration) -> Result<Duration, Duration> {
         let mut left = self.left.lock();
         let regained = left.1.elapsed().as_secs_f64() * self.rate.per_second;
-        *left = ((left.0 + regained).min(self.rate.burst) - 1.0, Instant::now());
-        Duration::try_from_secs_f64(-left.0.min(0.0) / self.rate.per_second).unwrap_or(Duration::MAX)
+        let after = (left.0 + regained).min(self.rate.burst) - 1.0;
+        let wait = Duration::try_from_secs_f64(-after.min(0.0) / self.rate.per_second).unwrap_or(Duration::MAX);
+        if wait > longest {
+            return Err(wait);
+        }
+        *left = (after, Instant::now());
+        Ok(wait)
     }
 }
 
@@ -70,16 +79,17 @@ mod tests {
     use super::*;
     use crate::secrets::vault::variables::Origin;
 
-    fn rate(text: &str) -> Option<Rate> {
+    fn rate(text: &str) -> Option<Option<Rate>> {
         let origin = Origin::Variable("VAULT_RATE_LIMIT".to_owned());
         Rate::parse(&Given { origin, value: Zeroizing::new(text.to_owned()) }).ok()
     }
 
     #[test]
     fn a_rate_may_have_a_burst() {
-        assert_eq!(rate("10:20"), Some(Rate { per_second: 10.0, burst: 20.0 }));
-        assert_eq!(rate("2.5"), Some(Rate { per_second: 2.5, burst: 2.0 }));
-        for text in ["", "0", "-1", "fast", "10:", "10:0", "nan", "inf"] {
+        assert_eq!(rate("10:20"), Some(Some(Rate { per_second: 10.0, burst: 20.0 })));
+        assert_eq!(rate("2.5"), Some(Some(Rate { per_second: 2.5, burst: 2.0 })));
+        assert_eq!((rate("0"), rate("0:0")), (Some(None), Some(None)));
+        for text in ["", "-1", "fast", "10:", "10:0", "nan", "inf"] {
             assert_eq!(rate(text), None, "{text:?}");
         }
     }
@@ -87,8 +97,20 @@ mod tests {
     #[test]
     fn after_the_burst_requests_wait_for_their_turn() {
         let pace = Pace::new(Rate { per_second: 0.001, burst: 2.0 });
-        assert_eq!((pace.take(), pace.take()), (Duration::ZERO, Duration::ZERO));
-        let (third, fourth) = (pace.take().as_secs(), pace.take().as_secs());
+        let take = || pace.take(Duration::MAX).unwrap();
+        assert_eq!((take(), take()), (Duration::ZERO, Duration::ZERO));
+        let (third, fourth) = (take().as_secs(), take().as_secs());
         assert!((990..=1000).contains(&third) && (1990..=2000).contains(&fourth), "{third} {fourth}");
+    }
+
+    #[test]
+    fn a_wait_that_is_too_long_takes_nothing() {
+        let pace = Pace::new(Rate { per_second: 0.001, burst: 1.0 });
+        assert_eq!(pace.wait(Deadline::after(Duration::ZERO)), Ok(()));
+        for _ in 0..1000 {
+            assert!(pace.wait(Deadline::after(Duration::from_millis(20))).is_err());
+        }
+        let next = pace.take(Duration::MAX).unwrap().as_secs();
+        assert!((990..=1000).contains(&next), "{next}");
     }
 }

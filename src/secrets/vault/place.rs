@@ -1,10 +1,12 @@
 //! What is said about failures: where it was, what happened, and what to do.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::answer::Answer;
 use super::auth::Auth;
-use super::login::Login;
+use super::login::{Login, Role};
+use super::refused::{Refusal, Rough};
 use super::settings::Settings;
 use crate::error::{Error, Source, Status};
 
@@ -74,18 +76,27 @@ impl Place<'_> {
         self.error(Status::Unavailable, what).with_detail(503).with_retryable(true)
     }
 
+    /// The client's own limit of requests does not let another one go in time.
+    pub(super) fn held_back(&self, wait: Duration) -> Error {
+        let what = format!(
+            "VAULT_RATE_LIMIT lets the next request go in {wait:.1?} only, which is longer than this call may take"
+        );
+        self.error(Status::Timeout, what).with_retryable(true)
+    }
+
     /// Why a redirect is not followed.
     pub(super) fn redirected(&self, status: u16, why: &str) -> Error {
         self.error(Status::Config, format!("it redirects (HTTP {status}) {why}")).with_detail(status.into())
     }
 
-    /// A request was understood and refused.
+    /// A request was not granted: refused, where the answer has Vault's form.
     pub(super) fn refused(&self, answer: &Answer, action: &str) -> Error {
         let told = answer.told();
         let quoted = told.quoted();
         match answer.status {
+            status if !told.is_error => self.not_vault(status),
             404 if told.says("namespace not found") => self.no_namespace(answer),
-            401 | 403 | 407 => self.answered(Status::AccessDenied, answer, format!("{action} is denied{quoted}")),
+            403 => self.answered(Status::AccessDenied, answer, format!("{action} is denied{quoted}")).authoritative(),
             status => {
                 self.answered(Status::Protocol, answer, format!("{action} is refused with HTTP {status}{quoted}"))
             }
@@ -97,14 +108,14 @@ impl Place<'_> {
         let token = match self.0.auth {
             Auth::Login(_) => "the role lacks a policy",
             Auth::Agent => "the agent's token has expired or lacks a policy, or the agent adds none (set VAULT_TOKEN)",
-            Auth::Token(_) | Auth::TokenFile(_) => "the token has expired, was revoked, or lacks a policy",
+            Auth::Token(_) | Auth::TokenFile { .. } => "the token has expired, was revoked, or lacks a policy",
         };
         let what = format!(
             "reading is denied{}: {token} with path \"{path}\" {{ capabilities = [\"read\"] }}, or mount or namespace \
              have other names",
             answer.told().quoted()
         );
-        self.answered(Status::AccessDenied, answer, what)
+        self.answered(Status::AccessDenied, answer, what).authoritative()
     }
 
     /// Nothing is mounted where the secret should be.
@@ -122,37 +133,49 @@ impl Place<'_> {
         self.answered(Status::Config, answer, what)
     }
 
-    /// A login was refused.
-    pub(super) fn login_refused(&self, login: &Login, answer: &Answer) -> Error {
-        let told = answer.told();
-        let quoted = told.quoted();
-        match answer.status {
-            404 if told.says("namespace not found") => self.no_namespace(answer),
-            // Of a mount that is not there the server says no more than that access is denied.
-            403 | 404 => {
-                let what = format!(
-                    "{login} is refused{quoted}: {}; and whether the method is mounted there (`vault auth list`), else \
-                     set vault_auth_mount",
-                    login.role.advice()
-                );
-                self.answered(Status::AccessDenied, answer, what)
-            }
-            400 | 401 => {
-                let what = format!("{login} is refused{quoted}: {}", login.role.advice());
-                self.answered(Status::AccessDenied, answer, what)
-            }
-            status => self.answered(Status::Protocol, answer, format!("{login} is refused with HTTP {status}{quoted}")),
+    /// A login was refused, now or a while ago.
+    pub(super) fn login_refused(&self, login: &Login, refusal: &Refusal) -> Error {
+        let mut advice = login.role.advice();
+        // Of a mount that does not exist the server says no more than that access is denied.
+        if refusal.status == 403 {
+            advice += "; and whether the method is mounted there (`vault auth list`), else set vault_auth_mount";
         }
+        if matches!(login.role, Role::AppRole { .. }) {
+            advice += if refusal.status == 403 {
+                "; or the server has locked the role for some minutes after failed logins"
+            } else {
+                "; repeated failures would lock the role for every client"
+            };
+            advice += " (user_lockout, `vault read sys/locked-users`)";
+        }
+        self.denied(refusal, &login.to_string(), &advice)
     }
 
-    /// A wrapping token was refused.
-    pub(super) fn unwrapping_refused(&self, answer: &Answer) -> Error {
+    /// The server could not verify a JWT, and says so in the form of a refusal.
+    pub(super) fn issuer_out_of_reach(&self, login: &Login, answer: &Answer) -> Error {
+        let what = format!("{login} cannot verify the JWT now{}: look at the server's log", answer.told().quoted());
+        self.answered(Status::Unavailable, answer, what).with_retryable(true)
+    }
+
+    /// A wrapping token was refused, now or a while ago.
+    pub(super) fn unwrapping_refused(&self, refusal: &Refusal) -> Error {
+        let advice = "the wrapping token has expired, or was unwrapped before, by another program if not by this one; \
+                      deliver a new one";
+        self.denied(refusal, "unwrapping the secret id", advice)
+    }
+
+    fn denied(&self, refusal: &Refusal, action: &str, advice: &str) -> Error {
+        let refused = match refusal.age.as_secs() {
+            0 => "is refused".to_owned(),
+            _ => format!("was refused {} ago", Rough(refusal.age)),
+        };
         let what = format!(
-            "the wrapped secret id cannot be had{}: it has expired, or was unwrapped before, by somebody else if not by \
-             this program; deliver a new one",
-            answer.told().quoted()
+            "{action} {refused}{}, and is not repeated with the same credentials for {} (after a minute a refresh may): \
+             {advice}",
+            refusal.quoted,
+            Rough(refusal.wait)
         );
-        self.answered(Status::AccessDenied, answer, what)
+        self.error(Status::AccessDenied, what).with_detail(refusal.status.into()).authoritative()
     }
 
     /// The secret as people write it down: `secret/simpletuner`.

@@ -45,6 +45,8 @@ pub(super) struct Settings {
     /// `None`: the server is asked.
     pub(super) version: Option<Version>,
     pub(super) auth: Auth,
+    /// What to say while nobody has logged in.
+    pub(super) no_login: String,
     pub(super) max_attempts: u32,
     pub(super) request_timeout: Duration,
     pub(super) rate: Option<Rate>,
@@ -71,22 +73,24 @@ impl Settings {
     pub(super) fn read(inputs: &Inputs<'_>) -> Result<Settings, Without> {
         let (given, is_agent) = address(inputs)?;
         let auth = Auth::read(inputs, is_agent)?;
+        let no_login = format!(
+            "{} is set, but there is no way to log in: set VAULT_TOKEN, log in with `vault login`, or set vault_auth",
+            given.origin
+        );
         match (auth, Settings::read_all_but_auth(inputs, &given)) {
-            (Some(auth), with) => Ok(with?(auth)),
-            // What is wrong in the configuration is told also where nobody could log in yet.
-            (None, Err(refused)) if refused.in_config => Err(refused.into()),
-            (None, _) => {
-                let why = format!(
-                    "{} is set, but there is no way to log in: set VAULT_TOKEN, log in with `vault login`, or set \
-                     vault_auth",
-                    given.origin
-                );
-                Err(Without::NotConfigured(Lack { why, is_wanted: true }))
+            (Some(auth), Ok(with)) => Ok(with(auth, no_login)),
+            // What is wrong in the configuration is reported also where nobody could log in yet.
+            (auth, Err(refused)) if refused.in_config || auth.as_ref().is_some_and(|auth| !auth.is_absent()) => {
+                Err(refused.into())
             }
+            _ => Err(Without::NotConfigured(Lack { why: no_login, is_wanted: true })),
         }
     }
 
-    fn read_all_but_auth(inputs: &Inputs<'_>, given: &Given) -> Result<impl FnOnce(Auth) -> Settings + use<>, Refused> {
+    fn read_all_but_auth(
+        inputs: &Inputs<'_>,
+        given: &Given,
+    ) -> Result<impl FnOnce(Auth, String) -> Settings + use<>, Refused> {
         let address = Address::parse(given)?;
         check_srv_lookup(inputs, &address)?;
         let mount = location(inputs.config("vault_mount")?)?.unwrap_or_else(|| DEFAULT_MOUNT.to_owned());
@@ -99,15 +103,16 @@ impl Settings {
         let version = version(inputs)?;
         let max_attempts = attempts(inputs)?;
         let request_timeout = time(inputs, "CLIENT_TIMEOUT")?.unwrap_or(REQUEST_TIMEOUT);
-        let rate = inputs.tool("RATE_LIMIT")?.map(|given| Rate::parse(&given)).transpose()?;
+        let rate = inputs.tool("RATE_LIMIT")?.map(|given| Rate::parse(&given)).transpose()?.flatten();
         let follow_redirects = !flag(inputs, "DISABLE_REDIRECTS")?;
         let headers = headers(inputs)?;
         let transport = transport(inputs)?;
-        Ok(move |auth| Settings {
+        Ok(move |auth, no_login| Settings {
             namespace,
             path,
             version,
             auth,
+            no_login,
             max_attempts,
             request_timeout,
             rate,

@@ -54,10 +54,12 @@ fn an_address_and_a_way_to_log_in_are_needed() {
     };
     assert_eq!(without(&[], &[]), "neither vault_url nor VAULT_ADDR is set");
     assert_eq!(without(&[("vault_token", "t")], &[("VAULT_ADDR", "")]), "neither vault_url nor VAULT_ADDR is set");
-    let why = without(&[], &[("VAULT_ADDR", "https://vault:8200")]);
+    // `vault login` may come later.
+    let why = settings(&[], &[("VAULT_ADDR", "https://vault:8200")]).no_login;
     assert!(why.starts_with("the variable VAULT_ADDR is set, but there is no way to log in: set VAULT_TOKEN"), "{why}");
-    let why = without(&[("vault_url", "https://vault:8200")], &[("BAO_TOKEN", ""), ("VAULT_TOKEN", "t")]);
-    assert!(why.starts_with("the configuration key `vault_url` is set, but"), "{why}");
+    let waiting = settings(&[("vault_url", "https://vault:8200")], &[("BAO_TOKEN", ""), ("VAULT_TOKEN", "t")]);
+    assert!(waiting.no_login.starts_with("the configuration key `vault_url` is set, but"), "{}", waiting.no_login);
+    assert!(waiting.auth.is_absent());
     // What is wrong in the configuration is told all the same.
     let refused = refused(&[("vault_url", "https://vault:8200"), ("vault_kv_version", "3")], &[]);
     assert!(refused.in_config && refused.error.message().contains("vault_kv_version"), "{}", refused.error);
@@ -145,6 +147,12 @@ fn cas_and_proxies_have_an_order() {
 }
 
 #[test]
+fn what_the_tools_take_is_taken() {
+    let taken = with(&[("VAULT_CLIENT_TIMEOUT", "1d"), ("VAULT_RATE_LIMIT", "0")]);
+    assert_eq!((taken.request_timeout.as_secs(), taken.rate), (86_400, None));
+}
+
+#[test]
 fn ways_to_log_in_are_chosen() {
     let url = ("vault_url", "http://vault:8200");
     let role = [url, ("vault_auth", "approle"), ("vault_role_id", "id"), ("vault_secret_id_file", "/s")];
@@ -153,14 +161,17 @@ fn ways_to_log_in_are_chosen() {
     assert_eq!(settings(&[url, ("vault_auth", "kubernetes"), ("vault_role", "r")], &[]).auth.name(), "kubernetes");
     assert_eq!(settings(&[url, ("vault_auth", "agent")], &[("VAULT_TOKEN", "t")]).auth.name(), "agent");
     let files = settings(&[url, ("vault_token_file", "/run/token")], &[("VAULT_TOKEN", "t")]);
-    assert!(matches!(files.auth, auth::Auth::TokenFile(path) if path == Path::new("/run/token")));
+    assert!(matches!(&files.auth, auth::Auth::TokenFile { path, .. } if path == Path::new("/run/token")));
     let files = settings(&[url], &[("BAO_TOKEN_PATH", "/run/token")]);
-    assert!(matches!(files.auth, auth::Auth::TokenFile(_)));
+    assert!(matches!(files.auth, auth::Auth::TokenFile { is_usual: false, .. }));
     assert_eq!(settings(&[], &[("VAULT_AGENT_ADDR", "http://127.0.0.1:8100")]).auth.name(), "agent");
     let home = tempfile::tempdir().unwrap();
     std::fs::write(home.path().join(".vault-token"), "t").unwrap();
     let files = settings(&[url], &[("HOME", home.path().to_str().unwrap())]);
-    assert!(matches!(files.auth, auth::Auth::TokenFile(path) if path == home.path().join(".vault-token")));
+    assert!(matches!(&files.auth, auth::Auth::TokenFile { path, .. } if *path == home.path().join(".vault-token")));
+    assert!(!files.auth.is_absent());
+    let at_agent = settings(&[], &[("VAULT_AGENT_ADDR", "http://a:1"), ("HOME", home.path().to_str().unwrap())]);
+    assert_eq!(at_agent.auth.name(), "token");
     for (more, what) in [
         (&[("vault_auth", "ldap")][..], "must be token, approle, kubernetes, jwt or agent"),
         (&[("vault_auth", "approle")], "is approle, which needs vault_role_id"),
@@ -180,6 +191,7 @@ fn a_setting_that_cannot_be_used_is_named_and_not_shown() {
         ("VAULT_SKIP_VERIFY", "CANARY", "must be true or false"),
         ("VAULT_DISABLE_REDIRECTS", "yes", "must be true or false"),
         ("VAULT_CLIENT_TIMEOUT", "soon", "must be seconds"),
+        ("VAULT_CLIENT_TIMEOUT", "1w", "must be seconds"),
         ("VAULT_MAX_RETRIES", "-1", "must be a whole number"),
         ("VAULT_RATE_LIMIT", "fast", "must be requests per second"),
         ("VAULT_CLIENT_CERT", "/c.pem", "VAULT_CLIENT_KEY is not"),

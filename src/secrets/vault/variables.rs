@@ -69,7 +69,7 @@ impl Given {
         }
     }
 
-    /// Seconds, or a time as Go writes it: `90`, `1m30s`, `500ms`.
+    /// Seconds, or a time as the tools take it: `90`, `1m30s`, `500ms`, `1d`.
     pub(super) fn time(&self) -> Result<Duration, Refused> {
         duration(&self.value).ok_or_else(|| self.origin.refuse("must be seconds, or a time such as 1m30s or 500ms"))
     }
@@ -91,6 +91,7 @@ fn duration(text: &str) -> Option<Duration> {
         let unit = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
         total += number
             * match &after[..unit] {
+                "d" => 86_400.0,
                 "h" => 3600.0,
                 "m" => 60.0,
                 "s" => 1.0,
@@ -170,6 +171,7 @@ mod tests {
             ("1m30s", Some(Duration::from_secs(90))),
             ("500ms", Some(Duration::from_millis(500))),
             ("1.5h", Some(Duration::from_secs(5400))),
+            ("1d", Some(Duration::from_secs(86_400))),
             ("", None),
             ("soon", None),
             ("-1", None),

@@ -1,0 +1,205 @@
+//! Only what has the form of Vault's own answers is the server's word. Everything else that comes from its address, of
+//! whatever status, is an outage: the last document serves, a secret is never "not found", and nothing is learnt.
+
+use serde_json::{Value, json};
+use st_secrets::{Manager, Options, Status};
+
+use crate::common::proxy::{Fault, Proxy, Reply};
+use crate::common::servers::bao::Bao;
+use crate::common::servers::{bao, set_variables, unique};
+use crate::{alone, at, refreshed};
+
+const HTML: &str = "<html><body>a page</body></html>";
+
+fn json_reply(status: u16, body: &str) -> Fault {
+    Reply::new(status).header("Content-Type", "application/json").body(body).into()
+}
+
+/// Answers of gateways, portals and servers that cannot answer.
+fn faults() -> Vec<Fault> {
+    let spring = r#"{"timestamp":"2026-01-01T00:00:00Z","status":404,"error":"Not Found","path":"/v1/secret"}"#;
+    let not_vault = [
+        r#"{"message":"no Route matched with those values"}"#,
+        "{}",
+        "[]",
+        r#"{"error":"not found"}"#,
+        spring,
+        r#"{"errors":null}"#,
+        r#"{"errors":"not found"}"#,
+        r#"{"errors":[{"code":404,"message":"not found"}]}"#,
+        r#"{"data":null}"#,
+        r#"{"data":{}}"#,
+        r#"{"data":{"metadata":{}}}"#,
+        HTML,
+        "",
+    ];
+    let mut faults = Vec::new();
+    for status in [404, 403, 400] {
+        faults.extend(not_vault.iter().map(|body| json_reply(status, body)));
+    }
+    for status in [401, 405, 407, 408, 409, 410, 421, 425, 429, 451, 473, 499, 500, 502, 503, 504, 520, 530] {
+        faults.push(json_reply(status, HTML));
+        faults.push(json_reply(status, r#"{"message":"a gateway says so"}"#));
+        faults.push(Fault::vault(status, &["permission denied"]));
+    }
+    // 200 with an object of a secret's form is a secret; of these none is.
+    faults.extend(not_vault[..8].iter().chain(&[HTML, ""]).map(|body| json_reply(200, body)));
+    faults.extend([
+        Fault::status(204),
+        Fault::vault(503, &["Vault is sealed"]),
+        Fault::vault(412, &["required index state not present"]),
+        Fault::vault(400, &["Field validation failed"]),
+        Fault::vault(404, &["no handler for route \"secret/\". route entry not found."]),
+        Fault::vault(404, &["namespace not found"]),
+        Fault::status(472),
+        Fault::redirect(302, "https://login.example.com/?next=/v1/secret"),
+        Fault::redirect(301, "/login"),
+        Fault::RedirectForever,
+        Reply::new(404).body("x".repeat(100_000)).into(),
+        Fault::Garbage,
+        Fault::Refuse,
+        Fault::ResetAfter,
+        Fault::Half,
+    ]);
+    faults
+}
+
+fn reader(proxy: &Proxy, path: &str, more: &[(&str, &str)]) -> Manager {
+    let settings = [("vault_token", bao().root()), ("vault_path", path), ("max_attempts", "1"), ("miss_ttl", "0")];
+    at(&proxy.url(), &[&settings[..], more].concat())
+}
+
+fn described(secrets: &Manager) -> Value {
+    let told: Value = serde_json::from_str(&secrets.describe()).unwrap();
+    told["layers"][0].clone()
+}
+
+fn secret_behind_a_proxy() -> (Proxy, String) {
+    let path = unique("app");
+    bao().put("secret", &path, &json!({"A": "value"}));
+    (Proxy::to(bao().address()), path)
+}
+
+#[test]
+fn what_vault_does_not_say_is_an_outage_to_a_warm_reader() {
+    alone!(|| {
+        let (proxy, path) = secret_behind_a_proxy();
+        let secrets = reader(&proxy, &path, &[]);
+        assert!(secrets.get("A").is_ok());
+        for fault in faults() {
+            proxy.always(fault.clone());
+            let secret = refreshed(&secrets, "A").unwrap_or_else(|error| panic!("{fault:?}: {error}"));
+            assert_eq!(&**secret.value(), b"value", "{fault:?}");
+            let error = refreshed(&secrets, "B").unwrap_err();
+            assert_ne!(error.status(), Status::NotFound, "{fault:?}: {error}");
+            assert_eq!(described(&secrets)["kv_version"], 2, "{fault:?}");
+            proxy.heal();
+            let secret = refreshed(&secrets, "A").unwrap_or_else(|error| panic!("{fault:?}: {error}"));
+            assert!(!secret.is_cached() && !secret.is_stale(), "{fault:?}");
+        }
+    });
+}
+
+#[test]
+fn what_vault_does_not_say_is_an_outage_to_a_cold_reader() {
+    alone!(|| {
+        let (proxy, path) = secret_behind_a_proxy();
+        for version in ["auto", "1", "2"] {
+            for fault in faults() {
+                let secrets = reader(&proxy, &path, &[("vault_kv_version", version)]);
+                proxy.always(fault.clone());
+                for refresh in [true, false, true] {
+                    let options = Options { refresh, ..Options::default() };
+                    let error = secrets.get_with("A", &options).unwrap_err();
+                    assert_ne!(error.status(), Status::NotFound, "{version}, {fault:?}: {error}");
+                    assert!(!error.message().contains(bao().root()) || bao().root() == "root", "{error}");
+                }
+                if version == "auto" {
+                    assert_eq!(described(&secrets)["kv_version"], Value::Null, "{fault:?}");
+                }
+                proxy.heal();
+                if version != "1" {
+                    let secret = refreshed(&secrets, "A").unwrap_or_else(|error| panic!("{fault:?}: {error}"));
+                    assert_eq!((&**secret.value(), secret.version()), (&b"value"[..], Some("1")), "{fault:?}");
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn nothing_is_learnt_from_half_an_outage() {
+    alone!(|| {
+        let (proxy, path) = secret_behind_a_proxy();
+        let (mounts, data) = (format!("sys/internal/ui/mounts/secret/{path}"), format!("secret/data/{path}"));
+        for fault in faults() {
+            for place in [&mounts, &data] {
+                let secrets = reader(&proxy, &path, &[]);
+                proxy.at(&format!("GET /v1/{place}"), fault.clone());
+                // A server that does not know the question is asked for the secret all the same.
+                match refreshed(&secrets, "A") {
+                    Ok(secret) => assert_eq!((&**secret.value(), place), (&b"value"[..], &mounts), "{fault:?}"),
+                    Err(error) => assert_ne!(error.status(), Status::NotFound, "{place}, {fault:?}: {error}"),
+                }
+                proxy.at(&format!("GET /v1/{place}"), Fault::Pass);
+                let secret = refreshed(&secrets, "A").unwrap_or_else(|error| panic!("{place}, {fault:?}: {error}"));
+                assert_eq!((&**secret.value(), secret.version()), (&b"value"[..], Some("1")), "{place}, {fault:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn what_vault_itself_says_ends_the_use_of_the_last_document() {
+    alone!(|| {
+        let (proxy, path) = secret_behind_a_proxy();
+        let decisions = [
+            (Fault::vault(403, &["1 error occurred:\n\t* permission denied\n\n"]), Status::AccessDenied),
+            (Fault::vault(404, &[]), Status::NotFound),
+            (
+                json_reply(
+                    404,
+                    r#"{"data":{"data":null,"metadata":{"version":3,"deletion_time":"","destroyed":true}}}"#,
+                ),
+                Status::NotFound,
+            ),
+        ];
+        for (decision, status) in decisions {
+            let secrets = reader(&proxy, &path, &[]);
+            assert!(secrets.get("A").is_ok());
+            proxy.always(decision.clone());
+            for refresh in [true, false, true] {
+                let options = Options { refresh, ..Options::default() };
+                let error = secrets.get_with("A", &options).unwrap_err();
+                assert_eq!(error.status(), status, "{decision:?}: {error}");
+            }
+            // It does not come back over an outage.
+            proxy.always(Fault::status(503));
+            assert_ne!(refreshed(&secrets, "A").unwrap_err().status(), Status::Ok);
+            proxy.heal();
+            assert!(refreshed(&secrets, "A").is_ok());
+        }
+    });
+}
+
+#[test]
+fn an_expired_certificate_is_an_outage() {
+    alone!(|| {
+        let bao = Bao::start_tls();
+        bao.put("secret", "simpletuner", &json!({"A": "value"}));
+        let host = |url: String| url.trim_start_matches("https://").to_owned();
+        let (good, expired) = (host(bao.tls_url()), host(bao.expired_url()));
+        let way = Proxy::forward();
+        set_variables([("VAULT_PROXY_ADDR", way.url())]);
+        let ca = bao.certificate("ca.pem");
+        let settings = [("vault_token", bao.root()), ("vault_ca_cert", &*ca), ("max_attempts", "1")];
+        let secrets = at(&bao.tls_url(), &settings);
+        assert!(secrets.get("A").is_ok());
+        way.route(&good, &expired);
+        assert_eq!(&**refreshed(&secrets, "A").unwrap().value(), b"value");
+        let error = refreshed(&secrets, "B").unwrap_err();
+        assert!(error.message().contains("has expired"), "{error}");
+        way.route(&good, &good);
+        assert!(!refreshed(&secrets, "A").unwrap().is_cached());
+    });
+}

@@ -130,19 +130,19 @@ test('the last who waits may leave, and another come in the same moment', async 
 
 test('the failure of another thread is told to who waits for it', async (t) => {
   world(t);
-  let told;
+  let reported;
   // A call that came too late to wait for the other thread loads the value itself.
-  for (let pause = 0.05; told === undefined; pause *= 2) {
-    assert.ok(pause < 60, 'it is not told');
+  for (let pause = 0.05; reported === undefined; pause *= 2) {
+    assert.ok(pause < 60, 'it is not reported');
     const [key] = keysOf(`failed after ${pause}`, 1);
     const worker = await loader(t, { keys: [key], fails: true });
     const call = providerConfig.getOrLoad(key, () => 'another try', { timeout: 120 });
     await sleep(pause);
     worker.postMessage('go');
-    told = await call.then(() => undefined, (error) => error.code);
+    reported = await call.then(() => undefined, (error) => error.code);
     assert.equal(await providerConfig.getOrLoad(key, () => 'another try'), 'another try');
   }
-  assert.equal(told, 'ST_CALLBACK');
+  assert.equal(reported, 'ST_CALLBACK');
 });
 
 test('calls that a terminated thread had not begun are not made', async (t) => {

@@ -166,7 +166,7 @@ static PyMethodDef methods[] = {
      "get_bytes($self, key, default=None)\n--\n\nAs get(), as bytes, which need not be UTF-8."},
     {"find", (PyCFunction)(void (*)(void))find, METH_FASTCALL | METH_KEYWORDS,
      "find($self, key, timeout=None, refresh=False, cached_only=False)\n--\n\n"
-     "The value as a Secret, which tells where it came from.\n\n"
+     "The value as a Secret, which says where it came from.\n\n"
      "timeout: seconds; None is the setting `timeout`, math.inf no limit.\n"
      "refresh: look at each source now, whatever is remembered of it.\n"
      "cached_only: ask no layer that may take long; UnavailableError if one that was left out may have the value.\n\n"

@@ -159,7 +159,7 @@ class Secrets(Case):
         with self.assertRaisesRegex(ConfigError, r"other settings \(providers\)"):
             SecretsManager([EnvironmentSecretProvider()])
 
-    def test_help_tells_parameters_and_exceptions(self):
+    def test_help_shows_parameters_and_exceptions(self):
         for name, words in {"find": ("timeout: seconds", "cached_only: ", "NotFoundError: "), "get": ("Error: ",),
                             "set_secret": ("ProtocolError: ",), "get_many": ("Error: ",), "refresh": ("Error: ",)}.items():
             method = getattr(SecretsManager, name)

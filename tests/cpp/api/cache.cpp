@@ -170,14 +170,14 @@ static void a_load_in_two_halves() {
     cache.begin_load("o").lease.finish_object(User{1, "CANARY"});
     CHECK(cache.get_object<User>("o")->id == 1);
     // A caller that waits gets the reason. One that came too late to wait gets the lease.
-    bool told = false;
-    for (std::chrono::milliseconds pause = 20ms; !told; pause *= 2) {
+    bool reported = false;
+    for (std::chrono::milliseconds pause = 20ms; !reported; pause *= 2) {
         CHECK(pause < 60s);
         st::Load failing = cache.begin_load("f");
         std::thread waiting([&] {
             st::Result<st::Load> waited = cache.try_begin_load("f", 60s);
-            told = !waited.ok();
-            if (told) {
+            reported = !waited.ok();
+            if (reported) {
                 FAILS(waited, st::Status::unavailable, "it sleeps");
             }
         });

@@ -38,6 +38,7 @@ mod unverified;
 mod url;
 mod wire;
 
+pub(crate) use failure::is_untrusted_certificate;
 pub(crate) use headers::{date, is_transient_status, retry_after};
 
 const USER_AGENT: &str = concat!("st-secrets/", env!("CARGO_PKG_VERSION"));

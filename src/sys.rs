@@ -95,6 +95,15 @@ pub(crate) fn kill_group(leader: u32) {
     unsafe { libc::kill(-leader, libc::SIGKILL) };
 }
 
+/// Kills this process, a descendant of a child that nobody has waited for yet.
+pub(crate) fn kill_process(process: u32) {
+    let Ok(process) = libc::pid_t::try_from(process) else { return };
+    if process > 1 {
+        // SAFETY: kill reads its two numbers alone. A process that has ended by itself is no failure.
+        unsafe { libc::kill(process, libc::SIGKILL) };
+    }
+}
+
 /// Has the C library run these functions around every `fork()` of the process: before it, then after it in the parent
 /// and in the child.
 pub(crate) fn at_fork(prepare: extern "C" fn(), parent: extern "C" fn(), child: extern "C" fn()) {

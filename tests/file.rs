@@ -62,7 +62,7 @@ fn a_broken_file_is_an_error_that_names_the_line_and_not_the_value() {
         ("s.yaml", "A: CANARY\nB: [CANARY\nC: 1\n", "s.yaml, line 3, column "),
         ("t.json", "[\"CANARY\"]", "t.json, line 1, column 1: this must hold a JSON object"),
         ("t.yaml", "- CANARY\n", "t.yaml"),
-        ("b.json", "\u{feff}{\"A\": \"CANARY\"}", "b.json, line 1, column 1: the file begins with a byte order mark"),
+        ("b.json", "\u{feff}{\"A\": \"CANARY\"}", "b.json, line 1, column 1: it begins with a byte order mark"),
     ] {
         let path = write(&folder.path().join(name), contents);
         let secrets = with_file(&path);

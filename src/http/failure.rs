@@ -50,6 +50,9 @@ pub(super) fn of_ureq(error: ureq::Error, origin: &Origin) -> Error {
             protocol(format!("the head of the answer of {origin} is longer than {LONGEST_HEAD} bytes"))
         }
         // Its details may hold parts of the answer, and so are not shown.
+        ureq::Error::Protocol(error) if error.to_string().contains("too many") => {
+            protocol(format!("the answer of {origin} has too many headers"))
+        }
         ureq::Error::Protocol(_) => {
             let hint = if origin.tls { "" } else { "; does it want https?" };
             protocol(format!("what {origin} answers is not HTTP/1.1{hint}"))
@@ -63,8 +66,16 @@ pub(super) fn of_ureq(error: ureq::Error, origin: &Origin) -> Error {
     }
 }
 
+/// How the message of an error begins whose cause is the certificate of the peer.
+const UNTRUSTED: &str = "the certificate of";
+
+/// Whether the peer's certificate was not accepted, so that other trusted authorities may be the remedy.
+pub(crate) fn is_untrusted_certificate(error: &Error) -> bool {
+    error.status() == Status::AccessDenied && error.message().starts_with(UNTRUSTED)
+}
+
 fn of_tls(error: &rustls::Error, origin: &Origin) -> Error {
-    let denied = |why: String| Error::new(Status::AccessDenied, format!("the certificate of {origin} {why}"));
+    let denied = |why: String| Error::new(Status::AccessDenied, format!("{UNTRUSTED} {origin} {why}"));
     match error {
         rustls::Error::InvalidCertificate(error) => denied(of_certificate(error)),
         rustls::Error::NoCertificatesPresented => denied("is missing".to_owned()),
@@ -84,7 +95,9 @@ fn of_certificate(error: &CertificateError) -> String {
         CertificateError::UnknownIssuer => "is signed by an authority that is not trusted here".to_owned(),
         // Often an authority that was made anew under its old name.
         CertificateError::BadSignature => {
-            "has a signature that is not of the authority that is trusted here under that name".to_owned()
+            "has a signature that the trusted authority of that name does not confirm: it is of another authority, or of \
+             a key that is too short (RSA needs 2048 bits)"
+                .to_owned()
         }
         CertificateError::NotValidForName => "is for another name".to_owned(),
         CertificateError::NotValidForNameContext { expected, presented } => {

@@ -38,6 +38,7 @@ mod unverified;
 mod url;
 mod wire;
 
+pub(crate) use failure::is_untrusted_certificate;
 pub(crate) use headers::{date, is_transient_status, retry_after};
 
 /// The longest part of an error's body that is read: what a server says about a failure is shorter, what a gateway says

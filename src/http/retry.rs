@@ -91,12 +91,24 @@ impl Retry {
         deadline: Deadline,
         attempt: impl FnMut(u32) -> std::result::Result<T, Failed>,
     ) -> Result<T> {
-        self.run_with(deadline, random, |delay| fork::outside(|| std::thread::sleep(delay)), attempt)
+        self.run_up_to(self.max_attempts, deadline, attempt)
+    }
+
+    /// As [`run`](Retry::run), with at most so many attempts.
+    pub(crate) fn run_up_to<T>(
+        &self,
+        max_attempts: u32,
+        deadline: Deadline,
+        attempt: impl FnMut(u32) -> std::result::Result<T, Failed>,
+    ) -> Result<T> {
+        let wait = |delay| fork::outside(|| std::thread::sleep(delay));
+        self.run_with(max_attempts, deadline, random, wait, attempt)
     }
 
     /// With these random numbers from 0 to 1, and this way to wait.
     fn run_with<T>(
         &self,
+        max_attempts: u32,
         deadline: Deadline,
         random: impl Fn() -> f64,
         wait: impl Fn(Duration),
@@ -122,7 +134,7 @@ impl Retry {
                 Again::Transient | Again::Throttled => {
                     let tried = number - mended;
                     let delay = self.delay(tried, &failed, random());
-                    if tried >= self.max_attempts || delay >= deadline.remaining() {
+                    if tried >= max_attempts || delay >= deadline.remaining() {
                         return Err(failed.error);
                     }
                     let Some(cost) = self.pay(failed.again) else { return Err(failed.error) };
@@ -186,6 +198,7 @@ mod tests {
     fn delays(retry: &Retry, again: Again, after: Option<Duration>) -> Vec<Duration> {
         let delays = RefCell::new(Vec::new());
         let error = retry.run_with(
+            retry.max_attempts,
             Deadline::after(Duration::from_secs(3600)),
             || 1.0,
             |delay| delays.borrow_mut().push(delay),
@@ -240,6 +253,7 @@ mod tests {
     fn a_success_ends_it() {
         let retry = Retry::new(3, Backoff::Exponential);
         let result = retry.run_with(
+            retry.max_attempts,
             Deadline::after(Duration::from_secs(10)),
             || 0.5,
             |_| (),
@@ -255,6 +269,7 @@ mod tests {
         let retry = Retry::new(3, Backoff::Steady);
         let never = |_: Duration| panic!("waited");
         let result = retry.run_with(
+            retry.max_attempts,
             Deadline::after(Duration::from_millis(900)),
             || 0.0,
             never,
@@ -268,6 +283,7 @@ mod tests {
         let retry = Retry::new(2, Backoff::Exponential);
         let never = |_: Duration| panic!("waited");
         let result = retry.run_with(
+            retry.max_attempts,
             Deadline::after(Duration::from_secs(10)),
             || 1.0,
             never,
@@ -278,6 +294,7 @@ mod tests {
         assert_eq!(result.unwrap(), 4);
         let attempts = RefCell::new(0);
         let result = retry.run_with(
+            retry.max_attempts,
             Deadline::after(Duration::from_secs(10)),
             || 1.0,
             never,
@@ -308,6 +325,7 @@ mod tests {
         retry.give_back(14);
         for _ in 0..10 {
             let result = retry.run_with(
+                retry.max_attempts,
                 Deadline::after(Duration::from_secs(1)),
                 || 0.0,
                 |_| (),

@@ -1,5 +1,8 @@
 //! Documents of secrets in JSON: values exactly as written, and edits that touch nothing else.
 
+use std::collections::HashMap;
+
+use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
 use super::entries::{Entries, Problem, position};
@@ -16,6 +19,77 @@ struct Entry<'a> {
 /// Reads a document: one object of names and values.
 pub(super) fn parse(text: &str) -> Result<Entries, Problem> {
     entries(text)?.into_iter().map(|entry| Ok((entry.key, value(text, entry.raw_value)?))).collect()
+}
+
+/// An entry with its value, or why that cannot be used.
+pub(super) type Each = (String, Result<Option<SecretBytes>, Problem>);
+
+/// Reads a document as [`parse`] does, but an entry that cannot be used (an escape that stands for no character, `NaN`
+/// as Python writes it) does not spoil the others. Each name comes once; of two the last counts. A name that cannot be
+/// written in UTF-8 is passed over, as nobody can ask for it. The error is `None` where `is_late` said so.
+pub(super) fn parse_each(text: &str, is_late: impl Fn() -> bool) -> Result<Vec<Each>, Option<Problem>> {
+    let (edited, replaced) = match pairs(text) {
+        Ok(_) => (None, Vec::new()),
+        Err(problem) => match without_nan(text) {
+            (Some(edited), replaced) => (Some(edited), replaced),
+            (None, _) => return Err(Some(problem)),
+        },
+    };
+    let text = edited.as_ref().map_or(text, |edited| edited.as_str());
+    let mut indexes: HashMap<String, usize> = HashMap::new();
+    let mut found: Vec<Each> = Vec::new();
+    for (raw_key, raw_value) in pairs(text)?.0 {
+        if is_late() {
+            return Err(None);
+        }
+        let Ok(Entry { raw_value, key, .. }) = entry(text, raw_key, raw_value) else { continue };
+        let start = offset(text, raw_value);
+        let next_nan = replaced.get(replaced.partition_point(|at| *at < start));
+        let value = match next_nan.filter(|at| **at < start + raw_value.len()) {
+            Some(at) => {
+                let (line, column) = position(text, *at);
+                let message = "NaN and Infinity are not JSON, and this entry holds one".to_owned();
+                Err(Problem { line, column, message })
+            }
+            None => value(text, raw_value),
+        };
+        match indexes.get(&key) {
+            Some(index) => found[*index].1 = value,
+            None => {
+                indexes.insert(key.clone(), found.len());
+                found.push((key, value));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The text with texts of the same length for `NaN`, `Infinity` and `-Infinity`, and where these are.
+fn without_nan(text: &str) -> (Option<Zeroizing<String>>, Vec<usize>) {
+    const WORDS: [(&str, &str); 3] = [("NaN", "\"N\""), ("-Infinity", "\"-Infini\""), ("Infinity", "\"Infini\"")];
+    let mut edited = Zeroizing::new(String::with_capacity(text.len()));
+    let mut replaced = Vec::new();
+    let (mut in_text, mut escaped, mut copied) = (false, false, 0);
+    let mut at = 0;
+    while at < text.len() {
+        let byte = text.as_bytes()[at];
+        let word =
+            WORDS.iter().filter(|_| !in_text).find(|(word, _)| text.as_bytes()[at..].starts_with(word.as_bytes()));
+        if let Some((word, other)) = word {
+            push_all(&mut edited, &[&text[copied..at], other]);
+            replaced.push(at);
+            at += word.len();
+            copied = at;
+            continue;
+        }
+        if byte == b'"' && !escaped {
+            in_text = !in_text;
+        }
+        escaped = in_text && byte == b'\\' && !escaped;
+        at += 1;
+    }
+    push_all(&mut edited, &[&text[copied..]]);
+    (Some(edited).filter(|_| !replaced.is_empty()), replaced)
 }
 
 /// The text with `key` set to `value`; every other byte is kept. An empty text becomes a new document.
@@ -127,11 +201,16 @@ fn compact(raw: &str) -> crate::error::Result<SecretBytes> {
 }
 
 fn entries(text: &str) -> Result<Vec<Entry<'_>>, Problem> {
+    pairs(text)?.0.into_iter().map(|(raw_key, raw_value)| entry(text, raw_key, raw_value)).collect()
+}
+
+/// The names and values of the object that the text is.
+fn pairs(text: &str) -> Result<RawPairs<'_>, Problem> {
     if !text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{') {
-        // serde would quote what stands there instead.
+        // serde would quote what is there instead.
         let message = if text.starts_with('\u{feff}') {
             // As for Python; editors do not show it.
-            "the file begins with a byte order mark, which JSON cannot have; save it as UTF-8 without one".to_owned()
+            "it begins with a byte order mark, which JSON cannot have; save it as UTF-8 without one".to_owned()
         } else if text.trim().is_empty() {
             "this is empty; it must hold a JSON object such as {}".to_owned()
         } else {
@@ -139,23 +218,20 @@ fn entries(text: &str) -> Result<Vec<Entry<'_>>, Problem> {
         };
         return Err(Problem { line: 1, column: 1, message });
     }
-    let pairs: RawPairs<'_> = serde_json::from_str(text).map_err(|error| {
+    serde_json::from_str(text).map_err(|error| {
         let message = error.to_string();
         let words = message.rsplit_once(" at line ").map_or(message.as_str(), |(words, _)| words);
         Problem { line: error.line(), column: error.column(), message: words.to_owned() }
+    })
+}
+
+fn entry<'a>(text: &str, raw_key: &'a RawValue, raw_value: &'a RawValue) -> Result<Entry<'a>, Problem> {
+    let (raw_key, raw_value) = (raw_key.get(), raw_value.get());
+    let key = serde_json::from_str(raw_key).map_err(|_| {
+        let (line, column) = position(text, offset(text, raw_key));
+        Problem { line, column, message: "the key has an escape that stands for no character".to_owned() }
     })?;
-    pairs
-        .0
-        .into_iter()
-        .map(|(raw_key, raw_value)| {
-            let (raw_key, raw_value) = (raw_key.get(), raw_value.get());
-            let key = serde_json::from_str(raw_key).map_err(|_| {
-                let (line, column) = position(text, offset(text, raw_key));
-                Problem { line, column, message: "the key has an escape that stands for no character".to_owned() }
-            })?;
-            Ok(Entry { raw_key, raw_value, key })
-        })
-        .collect()
+    Ok(Entry { raw_key, raw_value, key })
 }
 
 #[cfg(test)]
@@ -184,6 +260,24 @@ mod tests {
             let entries = read(&format!("{{\"KEY\": {written}}}"));
             assert_eq!(entries, [("KEY".to_owned(), expected.map(str::to_owned))], "{written}");
         }
+    }
+
+    #[test]
+    fn an_entry_that_cannot_be_used_does_not_spoil_the_others() {
+        let text = "{\"A\": \"\\ud800\", \"B\": \"1\", \"N\": NaN, \"L\": [1, -Infinity], \"\\ud800\": 1,\n\
+            \"B\": \"NaN\", \"D\": NaN, \"D\": 2, \"A2\": 1, \"A2\": \"\\udc00\"}";
+        let found = parse_each(text, || false).unwrap();
+        let shown: Vec<(&str, Option<&[u8]>)> = found
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_ref().ok().map(|value| &**value.as_ref().unwrap())))
+            .collect();
+        let expected: [(&str, Option<&[u8]>); 6] =
+            [("A", None), ("B", Some(b"NaN")), ("N", None), ("L", None), ("D", Some(b"2")), ("A2", None)];
+        assert_eq!(shown, expected);
+        let problem = found[2].1.as_ref().unwrap_err();
+        assert_eq!((problem.line, problem.column), (1, 32), "{}", problem.message);
+        assert!(parse_each("{\"A\": NaN, }", || false).unwrap_err().is_some());
+        assert!(parse_each("{\"A\": 1}", || true).unwrap_err().is_none());
     }
 
     #[test]

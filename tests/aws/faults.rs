@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use st_secrets::{Manager, Options, Source, Status};
 
-use crate::common::open;
 use crate::common::proxy::{BlackHole, Fault, Proxy, Reply};
-use crate::common::servers::{Variables, moto, set_variables};
-use crate::{READ, REFRESH, alone, logged, user_and_secret, variable};
+use crate::common::servers::{Variables, moto, set_variables, unique};
+use crate::common::{open, text};
+use crate::{READ, REFRESH, alone, aws, aws_file, key, logged, secret_and, user_and_secret, variable};
 
 /// What a call may take longer than its deadline.
 const GRACE: Duration = Duration::from_millis(100);
@@ -50,7 +50,7 @@ fn a_fault_ends_in_time_as_what_it_is() {
             (Fault::aws(400, "InvalidSignatureException"), Status::AccessDenied, "clock"),
             (Fault::aws(400, "InvalidParameterException"), Status::Protocol, "InvalidParameterException"),
             (Fault::status(404), Status::Protocol, "HTTP status 404 without an error of AWS"),
-            (Reply::new(200).body("<html>").into(), Status::Protocol, "no JSON object"),
+            (Reply::new(200).body("<html>").into(), Status::Protocol, "not a JSON object"),
             (Reply::new(200).body("{}").into(), Status::Protocol, "has no value"),
             (Fault::redirect(307, &elsewhere.url()), Status::Protocol, "a redirect is not followed"),
             (Fault::RedirectForever, Status::Protocol, "a redirect is not followed"),
@@ -196,5 +196,189 @@ fn a_message_that_repeats_a_secret_is_not_passed_on() {
             assert!(!error.message().contains(&secret), "{error}");
         }
         assert!(!lines.lock().unwrap().contains(&secret));
+    });
+}
+
+/// Answers that are not of AWS, whatever they say.
+fn others() -> Vec<Fault> {
+    let html = "<html><head><title>403 Forbidden</title><br><Code>AccessDenied</Code></html>";
+    let page = |status| Reply::new(status).header("Content-Type", "text/html").body(html);
+    let mut others: Vec<Fault> = [200, 400, 401, 403, 404, 407, 421, 451].map(|status| page(status).into()).into();
+    others.extend([
+        page(302).header("Location", "http://portal.example/login").into(),
+        Fault::status(408),
+        Fault::status(404),
+        Reply::new(403).body(r#"{"code": "AccessDeniedException", "message": "blocked"}"#).into(),
+        Reply::new(404).body(r#"{"error": "ResourceNotFoundException"}"#).into(),
+        Reply::new(403).body("<Code>AccessDenied</Code>").into(),
+        Reply::new(200).body("{}").into(),
+        Fault::Garbage,
+        Fault::Endless,
+        Fault::aws(400, "InvalidRequestException"),
+        Fault::aws(400, "MissingAuthenticationTokenException"),
+        Fault::aws(500, "InternalFailure"),
+    ]);
+    others
+}
+
+#[test]
+fn only_what_aws_itself_says_ends_the_use_of_a_value() {
+    alone!(prepare, || {
+        let proxy = Proxy::to(moto().address());
+        let secrets = behind(&proxy, "20");
+        for fault in others() {
+            proxy.heal();
+            secrets.refresh(None).unwrap();
+            proxy.always(fault.clone());
+            let got = secrets.get_with("A", &REFRESH);
+            assert!(got.as_ref().is_ok_and(|secret| secret.is_stale() || secret.is_cached()), "{fault:?}: {got:?}");
+            let error = behind(&proxy, "20").get("A").unwrap_err();
+            let allowed = [Status::Protocol, Status::Unavailable];
+            assert!(allowed.contains(&error.status()), "{fault:?}: {error}");
+            assert!(!error.message().contains("secretsmanager:GetSecretValue"), "{fault:?}: {error}");
+        }
+        let in_header = Reply::new(400).header("x-amzn-errortype", "AccessDeniedException:http://internal/").body("no");
+        for fault in [
+            Fault::aws(400, "AccessDeniedException"),
+            Fault::aws_xml(403, "AccessDenied"),
+            in_header.into(),
+            Fault::aws(400, "ExpiredTokenException"),
+            Fault::aws(400, "UnrecognizedClientException"),
+            Fault::aws_xml(403, "SignatureDoesNotMatch"),
+            Fault::aws(400, "DecryptionFailure"),
+        ] {
+            proxy.heal();
+            secrets.refresh(None).unwrap();
+            proxy.always(fault.clone());
+            assert_eq!(secrets.get_with("A", &REFRESH).unwrap_err().status(), Status::AccessDenied, "{fault:?}");
+            proxy.always(Fault::status(503));
+            let error = secrets.get_with("A", &REFRESH).unwrap_err();
+            assert_eq!(error.status(), Status::Unavailable, "{fault:?}: {error}");
+        }
+    });
+}
+
+#[test]
+fn what_others_say_of_a_call_for_many_is_not_learnt() {
+    alone!(
+        || {
+            let names = ["first", "second"].map(unique);
+            names.iter().for_each(|name| drop(moto().secret(name, r#"{"A": "1"}"#)));
+            let user = moto().user(&["secretsmanager:GetSecretValue", "secretsmanager:BatchGetSecretValue"]);
+            let mut variables = moto().variables(&user);
+            variables.push(("SIMPLETUNER_AWS_SECRET_NAME".into(), serde_json::json!(names).to_string()));
+            variables
+        },
+        || {
+            let proxy = Proxy::to(moto().address());
+            let secrets = behind(&proxy, "20");
+            let target = |index: usize| proxy.requests()[index].header("x-amz-target").unwrap().to_owned();
+            proxy.next(1, Fault::status(403));
+            assert!(secrets.get("A").is_ok(), "one by one");
+            assert_eq!(proxy.requests().len(), 3);
+            secrets.refresh(None).unwrap();
+            assert_eq!((proxy.requests().len(), &*target(3)), (4, "secretsmanager.BatchGetSecretValue"));
+        },
+    );
+}
+
+#[test]
+fn a_broken_file_or_program_is_an_outage() {
+    alone!(|| secret_and(&[("GOOD", moto().user(READ))]), || {
+        let good = key("GOOD");
+        let whole = format!("[default]\naws_access_key_id = {}\naws_secret_access_key = {}\n", good.id, good.secret);
+        let no_authority = aws_file("empty.pem", "");
+        for (file, broken) in [
+            ("credentials", "CANARY\u{0}".to_owned()),
+            ("credentials", whole[..whole.find("aws_secret").unwrap()].to_owned()),
+            ("credentials", String::new()),
+            ("config", "[default\n".to_owned()),
+            (
+                "config",
+                format!("[default]\nca_bundle = {}\nendpoint_url = https://127.0.0.1:1\n", no_authority.display()),
+            ),
+            ("config", "[default]\nregion = no region\n".to_owned()),
+        ] {
+            aws_file("credentials", &whole);
+            aws_file("config", "");
+            let secrets = aws();
+            assert_eq!(text(&secrets, "A").as_deref(), Some("1"));
+            if broken.contains("endpoint_url") {
+                set_variables([("AWS_ENDPOINT_URL", ""), ("AWS_DEFAULT_REGION", "us-east-1")]);
+            } else if broken.contains("region") {
+                set_variables([("AWS_DEFAULT_REGION", ""), ("AWS_ENDPOINT_URL", &*moto().url())]);
+            }
+            aws_file(file, &broken);
+            let got = secrets.get_with("A", &REFRESH);
+            assert!(got.is_ok(), "{broken:?}: {}", got.unwrap_err());
+            set_variables([("AWS_ENDPOINT_URL", &*moto().url()), ("AWS_DEFAULT_REGION", "us-east-1")]);
+        }
+        let output = serde_json::json!({"Version": 1, "AccessKeyId": good.id, "SecretAccessKey": good.secret});
+        aws_file("keys", &output.to_string());
+        aws_file("credentials", "");
+        let program = format!("cat {}/.aws/keys", variable("HOME"));
+        aws_file("config", &format!("[default]\ncredential_process = {program}\n"));
+        let secrets = aws();
+        assert_eq!(text(&secrets, "A").as_deref(), Some("1"));
+        for program in ["false", "echo {}", "/no/such/program"] {
+            aws_file("config", &format!("[default]\ncredential_process = {program}\n"));
+            assert!(secrets.get_with("A", &REFRESH).is_ok(), "{program}");
+        }
+    });
+}
+
+#[test]
+fn a_role_that_sts_itself_denies_ends_the_use_of_a_value() {
+    alone!(
+        || {
+            let mut variables = secret_and(&[("USER", moto().user(&["sts:AssumeRole"]))]);
+            variables.push(("READER".into(), moto().role(READ)));
+            variables
+        },
+        || {
+            let (user, reader) = (key("USER"), variable("READER"));
+            let keys = format!("aws_access_key_id = {}\naws_secret_access_key = {}\n", user.id, user.secret);
+            // Another name of the session needs other keys.
+            let use_session = |name: &str| {
+                let role = format!("role_arn = {reader}\nrole_session_name = {name}\nsource_profile = base\n");
+                aws_file("config", &format!("[default]\n{role}[profile base]\n{keys}"));
+            };
+            let sts = Proxy::to(moto().address());
+            set_variables([("AWS_ENDPOINT_URL_STS", sts.url())]);
+            use_session("first");
+            let secrets = aws();
+            assert_eq!(text(&secrets, "A").as_deref(), Some("1"));
+            let html = Reply::new(403).body("<html><Error>AccessDenied</Error></html>");
+            for (number, (fault, is_denied)) in [
+                (html.into(), false),
+                (Fault::status(404), false),
+                (Fault::aws_xml(503, "ServiceUnavailable"), false),
+                (Reply::new(200).body("<html></html>").into(), false),
+                (Fault::aws_xml(403, "AccessDenied"), true),
+            ]
+            .into_iter()
+            .enumerate()
+            {
+                sts.always(fault.clone());
+                use_session(&format!("session-{number}"));
+                let got = secrets.get_with("A", &REFRESH);
+                assert_eq!(got.is_err(), is_denied, "{fault:?}: {got:?}");
+            }
+        },
+    );
+}
+
+#[test]
+fn a_large_error_in_xml_takes_no_longer_than_its_transfer() {
+    alone!(prepare, || {
+        let attributes: String = (0..200_000).map(|number| format!(" a{number}=\"\"")).collect();
+        let proxy = Proxy::to(moto().address());
+        let start = Instant::now();
+        for body in [format!("<Error{attributes}><Code>AccessDenied</Code></Error>"), "<a>".repeat(1_000_000)] {
+            proxy.always(Reply::new(403).body(body));
+            let error = behind(&proxy, "30").get("A").unwrap_err();
+            assert_eq!(error.status(), Status::Protocol, "{error}");
+        }
+        assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
     });
 }

@@ -140,6 +140,86 @@ fn a_role_that_sts_refuses_names_the_profile_and_the_role() {
     );
 }
 
+/// So many profiles, each with a role and the next as its source.
+fn chain(length: usize) -> String {
+    let role = "role_arn = arn:aws:iam::123456789012:role/reader";
+    let profile = |number: usize| format!("[profile p{number}]\n{role}\nsource_profile = p{}\n", number + 1);
+    let profiles: String = (0..length).map(profile).collect();
+    format!("[default]\n{role}\nsource_profile = p0\n{profiles}")
+}
+
+#[test]
+fn the_keys_of_a_source_count_before_its_role() {
+    alone!(
+        || {
+            let mut variables = secret_and(&[("USER", moto().user(&["sts:AssumeRole"]))]);
+            variables.push(("READER".into(), moto().role(READ)));
+            variables
+        },
+        || {
+            let (user, reader) = (key("USER"), variable("READER"));
+            let role = format!("role_arn = {reader}\n");
+            let keys = format!("aws_access_key_id = {}\naws_secret_access_key = {}\n", user.id, user.secret);
+            let other = "role_arn = arn:aws:iam::123456789012:role/none\n";
+            for profiles in [
+                format!("[default]\n{role}source_profile = b\n[profile b]\n{keys}{other}source_profile = nobody\n"),
+                format!("[default]\n{role}source_profile = b\n[profile b]\n{keys}{other}source_profile = b\n"),
+                format!("[default]\n{role}source_profile = b\n[profile b]\n{keys}{other}source_profile = default\n"),
+                format!("[default]\n{role}{keys}source_profile = default\n"),
+            ] {
+                aws_file("config", &profiles);
+                let proxy = Proxy::to(moto().address());
+                set_variables([("AWS_ENDPOINT_URL_STS", proxy.url())]);
+                reads();
+                let signature = proxy.requests()[0].header("authorization").unwrap().to_owned();
+                assert!(signature.contains(&format!("Credential={}/", user.id)), "{profiles}");
+                assert_eq!(proxy.requests().len(), 1, "{profiles}");
+            }
+        },
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_opened_matters_where_it_is_needed() {
+    alone!(|| secret_and(&[("GOOD", moto().user(READ))]), || {
+        let file = aws_file("file", "");
+        let home = variable("HOME");
+        for (path, why) in [(home.as_str(), "not a file"), (&format!("{}/x", file.display()), "Not a directory")] {
+            set_variables([("AWS_CONFIG_FILE", path)]);
+            set_variables(key("GOOD").variables());
+            reads();
+            let check = aws().check();
+            assert!(check.contains("counts as empty") && check.contains(why), "{check}");
+            set_variables([("AWS_ACCESS_KEY_ID", "")]);
+            refused(Status::Config, &["there are no AWS credentials", path, why]);
+            set_variables([("AWS_PROFILE", "work")]);
+            refused(Status::Config, &["there is no profile \"work\"", path, why]);
+            // The profile is there, and its keys may be in the file that cannot be read.
+            set_variables([("AWS_CONFIG_FILE", ""), ("AWS_SHARED_CREDENTIALS_FILE", path)]);
+            aws_file("config", "[profile work]\nregion = us-east-1\n");
+            refused(Status::Config, &["the profile `work` has no credentials", path, why]);
+            set_variables([("AWS_PROFILE", ""), ("AWS_SHARED_CREDENTIALS_FILE", "")]);
+        }
+    });
+}
+
+#[test]
+fn a_web_identity_of_a_profile_takes_the_session_name_of_the_variable() {
+    alone!(secret_alone, || {
+        let token = aws_file("token", "TOKEN");
+        let role = "arn:aws:iam::123456789012:role/reader";
+        let identity = format!("[default]\nrole_arn = {role}\nweb_identity_token_file = {}\n", token.display());
+        for (own, name) in [("", "by-variable"), ("role_session_name = own\n", "own")] {
+            aws_file("config", &format!("{identity}{own}"));
+            let sts = Proxy::alone();
+            set_variables([("AWS_ENDPOINT_URL_STS", &*sts.url()), ("AWS_ROLE_SESSION_NAME", "by-variable")]);
+            refused(Status::Protocol, &["AssumeRoleWithWebIdentity", "HTTP status 404 without an error of AWS"]);
+            let form = String::from_utf8(sts.requests()[0].body.clone()).unwrap();
+            assert!(form.contains(&format!("&RoleSessionName={name}&")), "{form}");
+        }
+    });
+}
+
 #[test]
 fn profiles_that_cannot_work_are_refused_with_their_place() {
     const ROLE: &str = "arn:aws:iam::123456789012:role/reader";
@@ -191,6 +271,8 @@ fn profiles_that_cannot_work_are_refused_with_their_place() {
                 "[default]\nsso_start_url = https://x\nsso_region = eu-west-1\n".to_owned(),
                 "`sso_account_id` is missing",
             ),
+            ("[default]\nweb_identity_token_file = /token\n".to_owned(), "`web_identity_token_file` needs `role_arn`"),
+            (chain(6000), "more than 32 profiles name each other as sources"),
             ("[default]\nlogin_session = arn:aws:iam::1:user/x\n".to_owned(), "`login_session`"),
             ("[default]\ncredential_process = \"/bin/x\n".to_owned(), "a quotation mark is not closed"),
             ("[default]\nservices = s\naws_access_key_id = AKIA\n".to_owned(), "`aws_secret_access_key` is missing"),
@@ -199,6 +281,7 @@ fn profiles_that_cannot_work_are_refused_with_their_place() {
         ] {
             aws_file("config", &config);
             let error = refused(Status::Config, &[words, "config"]);
+            aws().describe();
             assert!(!error.message().contains("CANARY"), "{error}");
         }
         assert_eq!(proxy.requests().len(), 0);

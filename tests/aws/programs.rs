@@ -92,7 +92,8 @@ fn a_program_that_hangs_is_killed_with_all_that_it_started() {
         let hang = format!("sleep 1000 &\necho $$ $! >{}\nwait", file.display());
         let closed = format!("exec >&- 2>&-\n{hang}");
         let talks = format!("yes >&2 &\n{hang}");
-        for script in [hang, closed, talks] {
+        let leaves = hang.replace("sleep", "setsid sleep");
+        for script in [hang, closed, talks, leaves] {
             aws_file("config", &program(&script));
             let secrets = open(&[("providers", r#"["aws"]"#)]).unwrap();
             let (start, limit) = (Instant::now(), Duration::from_millis(700));

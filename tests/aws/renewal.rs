@@ -18,19 +18,22 @@ fn keys_that_aws_refuses_as_expired_are_fetched_anew_once() {
             let proxy = Proxy::to(moto().address());
             set_variables([("AWS_CONTAINER_CREDENTIALS_FULL_URI", container.url()), ("AWS_ENDPOINT_URL", proxy.url())]);
             let later = in_seconds(3600);
-            container.next(1, container_answer(&key("FIRST"), later));
             container.always(container_answer(&key("SECOND"), later));
-            let secrets = aws();
-            secrets.refresh(None).unwrap();
-            for code in ["ExpiredTokenException", "UnrecognizedClientException"] {
-                proxy.forget();
-                proxy.next(1, Fault::aws(400, code));
-                let refreshed = secrets.refresh(None);
-                // The second time there are no others, so that the refusal stands.
-                assert_eq!(refreshed.is_ok(), code == "ExpiredTokenException", "{refreshed:?}");
+            for refusal in ["ExpiredTokenException", "InvalidSignatureException"] {
+                container.forget();
+                container.next(1, container_answer(&key("FIRST"), later));
+                let secrets = aws();
+                secrets.refresh(None).unwrap();
+                for code in [refusal, "UnrecognizedClientException"] {
+                    proxy.forget();
+                    proxy.next(1, Fault::aws(400, code));
+                    let refreshed = secrets.refresh(None);
+                    // The second time there are no others, so that the refusal stands.
+                    assert_eq!(refreshed.is_ok(), code == refusal, "{refreshed:?}");
+                }
+                assert_eq!(container.requests().len(), 3);
+                assert_eq!(proxy.requests().len(), 1);
             }
-            assert_eq!(container.requests().len(), 3);
-            assert_eq!(proxy.requests().len(), 1);
         },
     );
 }

@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 use st_secrets::{Manager, Status};
 
-use crate::common::proxy::Proxy;
+use crate::common::proxy::{Fault, Proxy};
 use crate::common::servers::{Tls, moto, python_script, set_variables};
 use crate::common::{open, text};
-use crate::{READ, alone, aws, refused_by, user_and_secret, variable};
+use crate::{READ, REFRESH, alone, aws, refused_by, user_and_secret, variable};
 
 #[test]
 fn an_arn_is_asked_for_in_its_own_region() {
@@ -69,6 +69,19 @@ fn a_host_of_aws_is_asked_with_tls_through_a_proxy() {
             proxy.route(&format!("{host}:443"), &other.address());
             set_variables([("AWS_CA_BUNDLE", other.certificate("ca.pem"))]);
             refused_by(&aws(), Status::AccessDenied, &["is for localhost", "AWS_CA_BUNDLE"]);
+            // Neither a certificate nor a proxy on the way ends the use of a value.
+            set_variables([("AWS_CA_BUNDLE", tls.certificate("ca.pem"))]);
+            proxy.route(&format!("{host}:443"), &tls.address());
+            let secrets = aws();
+            assert_eq!(text(&secrets, "A").as_deref(), Some("1"));
+            proxy.route(&format!("{host}:443"), &other.address());
+            assert!(secrets.get_with("A", &REFRESH).is_ok());
+            for status in [403, 407, 502] {
+                proxy.always(Fault::status(status));
+                assert!(secrets.get_with("A", &REFRESH).is_ok(), "{status}");
+                let error = aws().get("A").unwrap_err();
+                assert!(!error.message().contains("AWS_CA_BUNDLE"), "{error}");
+            }
         },
     );
 }

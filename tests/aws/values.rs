@@ -260,3 +260,75 @@ fn a_secret_that_is_no_json_object_is_located_and_not_quoted() {
         },
     );
 }
+
+#[test]
+fn a_broken_secret_of_several_fails_only_the_keys_that_may_be_in_it() {
+    alone!(
+        || {
+            let names = ["good", "broken", "last"].map(unique);
+            moto().secret(&names[0], r#"{"A": "1", "B": null}"#);
+            moto().secret(&names[1], "CANARY");
+            moto().secret(&names[2], r#"{"B": "2", "C": "3"}"#);
+            let both = moto().user(&["secretsmanager:GetSecretValue", "secretsmanager:BatchGetSecretValue"]);
+            let single = moto().user(READ);
+            let mut variables = moto().variables(&both);
+            variables.push(("SIMPLETUNER_AWS_SECRET_NAME".into(), json!(names).to_string()));
+            variables.push(("BROKEN".into(), names[1].clone()));
+            variables.push(("REVERSED".into(), json!([names[1], names[0]]).to_string()));
+            variables.extend([("SINGLE_ID".into(), single.id), ("SINGLE_SECRET".into(), single.secret)]);
+            variables
+        },
+        || {
+            let broken = variable("BROKEN");
+            for _ in 0..2 {
+                let secrets = aws();
+                assert_eq!(text(&secrets, "A").as_deref(), Some("1"));
+                for key in ["B", "C", "D"] {
+                    let error = secrets.get(key).unwrap_err();
+                    assert_eq!((error.status(), error.source_layer()), (Status::Protocol, Source::Aws), "{error}");
+                    assert!(error.message().contains(&format!("secret {broken:?} in us-east-1: ")), "{error}");
+                    assert!(!error.message().contains("CANARY"), "{error}");
+                }
+                assert!(secrets.check().contains("some keys cannot be read"), "{}", secrets.check());
+                let reversed = variable("REVERSED");
+                let first = open(&[("providers", r#"["aws"]"#), ("aws_secret_name", &reversed)]).unwrap();
+                refused_by(&first, Status::Protocol, &[&broken]);
+                // The same one by one.
+                set_variables([
+                    ("AWS_ACCESS_KEY_ID", variable("SINGLE_ID")),
+                    ("AWS_SECRET_ACCESS_KEY", variable("SINGLE_SECRET")),
+                ]);
+            }
+            let proxy = Proxy::to(moto().address());
+            let settings = [("aws_endpoint_url", &*proxy.url()), ("aws_secret_name", r#"["one", "two"]"#)];
+            let two = open(&[&[("providers", r#"["aws"]"#)], &settings[..]].concat()).unwrap();
+            let one = json!({"ARN": "arn", "Name": "one", "SecretString": r#"{"A": "1"}"#});
+            let denied = json!({"SecretId": "two", "ErrorCode": "AccessDeniedException", "Message": "told"});
+            proxy.always(Reply::new(200).body(json!({"SecretValues": [one], "Errors": [denied]}).to_string()));
+            assert_eq!(text(&two, "A").as_deref(), Some("1"));
+            let error = two.get("B").unwrap_err();
+            assert_eq!(error.status(), Status::AccessDenied, "{error}");
+        },
+    );
+}
+
+#[test]
+fn an_entry_that_cannot_be_used_fails_alone() {
+    let document = r#"{"A": "1", "SURROGATE": "\ud800", "NUMBER": NaN, "LIST": [1, Infinity],
+        "\udc00": 1, "B": "2"}"#;
+    alone!(|| user_and_secret(READ, document), || {
+        let secrets = aws();
+        assert_eq!(text(&secrets, "A").as_deref(), Some("1"));
+        assert_eq!(text(&secrets, "B").as_deref(), Some("2"));
+        for (key, place) in [
+            ("SURROGATE", "line 1, column 25: "),
+            ("NUMBER", "line 1, column 45: NaN and Infinity are not JSON"),
+            ("LIST", "line 1, column 62: NaN and Infinity are not JSON"),
+        ] {
+            let error = secrets.get(key).unwrap_err();
+            assert_eq!((error.status(), error.source_layer()), (Status::Protocol, Source::Aws), "{error}");
+            assert!(error.message().contains(place), "{key}: {error}");
+        }
+        assert_eq!(secrets.get("C").unwrap_err().status(), Status::NotFound);
+    });
+}

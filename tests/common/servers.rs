@@ -102,7 +102,8 @@ pub fn peers(asked: &Value) -> Value {
     python_script_with("peers.py", &[], asked)
 }
 
-fn python_script_with(script: &str, arguments: &[&str], input: &Value) -> Value {
+/// The same, with this on its standard input.
+pub fn python_script_with(script: &str, arguments: &[&str], input: &Value) -> Value {
     let mut command = python();
     command.arg(root().join("tests/python").join(script)).args(arguments);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

@@ -264,6 +264,18 @@ fn an_error_is_known_without_the_whole_of_its_body() {
 }
 
 #[test]
+fn an_answer_with_too_many_headers_is_said_to_be_one() {
+    let peer = Peer::after_request(move |mut stream| {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n");
+        let _ = stream.write_all("A: b\r\n".repeat(1000).as_bytes());
+        let _ = stream.write_all(b"Content-Length: 0\r\n\r\n");
+        let _ = stream.read(&mut [0]);
+    });
+    let error = get(&client(), &peer.url("/")).err().unwrap();
+    assert_eq!(error.message(), format!("the answer of http://{} has too many headers", peer.address));
+}
+
+#[test]
 fn what_is_not_http_is_said_to_be_so() {
     for text in ["SSH-2.0-OpenSSH_9.2\r\n", "\x15\x03\x01\x00\x02\x02\x50", "HTTP/1.1 abc\r\n\r\n"] {
         let peer = Peer::after_request(move |mut stream| {

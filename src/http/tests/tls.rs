@@ -75,7 +75,11 @@ fn a_certificate_that_is_not_trusted_is_said_to_be_so() {
     let namesake = Authority::new();
     for (server, trusted, why) in [
         (authority.serve("server", ""), &stranger, "is signed by an authority that is not trusted here"),
-        (authority.serve("server", ""), &namesake, "has a signature that is not of the authority that is trusted here"),
+        (
+            authority.serve("server", ""),
+            &namesake,
+            "has a signature that the trusted authority of that name does not confirm",
+        ),
         (authority.serve("other", ""), &authority, "is for vault.example.com, not for localhost"),
         (authority.serve("expired", ""), &authority, "has expired (or the clock of this machine is wrong)"),
     ] {

@@ -6,6 +6,7 @@ use super::Aws;
 use super::endpoint::{Service, is_in_clear};
 use super::load::{self, Session};
 use super::sts;
+use super::watch::Watch;
 use super::wire::Fault;
 use crate::clock::Deadline;
 use crate::error::{Error, Result};
@@ -15,7 +16,8 @@ use crate::secrets::layer::{Finding, State};
 const PATIENCE: Duration = Duration::from_secs(3);
 
 pub(super) fn check(aws: &Aws, deadline: Deadline) -> Finding {
-    let session = match Session::open(aws, deadline) {
+    let watch = Watch::default();
+    let session = match Session::open(aws, &watch, deadline) {
         Ok(session) => session,
         Err(error) => return failed(&error),
     };
@@ -27,23 +29,35 @@ pub(super) fn check(aws: &Aws, deadline: Deadline) -> Finding {
         Ok(endpoint) => is_in_clear(&endpoint.url).then_some(endpoint.url),
         Err(error) => return failed(&error),
     };
-    match load::load(aws, deadline) {
-        Ok(document) => match (document.missing, in_clear) {
-            (Some(why), _) => Finding::new(State::Warning, format!("{}: {why} ({caller})", aws.named()))
-                .with_advice("create it with: aws secretsmanager create-secret; or mend its name or region"),
-            (None, Some(url)) => Finding::new(State::Warning, format!("{url} is not encrypted ({caller})"))
-                .with_advice("use an https:// endpoint"),
-            (None, None) => Finding::new(State::Ok, format!("{} can be read ({caller})", aws.named())),
-        },
-        Err(error) => {
-            let finding = Finding::new(State::Failed, format!("{error} ({caller})"));
-            load::advice(&error).map_or(finding.clone(), |advice| finding.with_advice(advice))
-        }
+    let document = match load::load(aws, &watch, deadline) {
+        Ok(document) => document,
+        Err(error) => return advised(&error, format!("{error} ({caller})"), State::Failed),
+    };
+    let warning = |what: String| Finding::new(State::Warning, format!("{what} ({caller})"));
+    if let Some(error) = document.incomplete() {
+        return advised(error, format!("some keys cannot be read: {error} ({caller})"), State::Warning);
+    }
+    if let Some(why) = &document.missing {
+        return warning(format!("{}: {why}", aws.named()))
+            .with_advice("create it with: aws secretsmanager create-secret; or correct its name or region");
+    }
+    if let Some(url) = in_clear {
+        return warning(format!("{url} is not encrypted")).with_advice("use an https:// endpoint");
+    }
+    let can_be_read = format!("{} can be read", aws.named());
+    match session.settings.profiles.unreadable.first() {
+        Some(why) => warning(format!("{can_be_read}, but a file of the AWS tools counts as empty: {why}"))
+            .with_advice("make the file readable, or name another with AWS_CONFIG_FILE or AWS_SHARED_CREDENTIALS_FILE"),
+        None => Finding::new(State::Ok, format!("{can_be_read} ({caller})")),
     }
 }
 
 pub(super) fn failed(error: &Error) -> Finding {
-    let finding = Finding::new(State::Failed, error.message());
+    advised(error, error.message().to_owned(), State::Failed)
+}
+
+fn advised(error: &Error, detail: String, state: State) -> Finding {
+    let finding = Finding::new(state, detail);
     match load::advice(error) {
         Some(advice) => finding.with_advice(advice),
         None => finding,

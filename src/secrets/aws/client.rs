@@ -17,7 +17,9 @@ use super::wire::{Answer, Call, Fault, Wire};
 use crate::bytes::SecretBytes;
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Status};
-use crate::secrets::entries::Entries;
+use crate::fork;
+use crate::http;
+use crate::secrets::entries::{Entries, Problem};
 use crate::secrets::json;
 
 /// How many secrets one call may name.
@@ -40,9 +42,17 @@ pub(super) struct SecretsManager<'a> {
 
 /// What AWS says of one secret.
 pub(super) enum Secret {
-    Found(Entries, Option<Arc<str>>),
+    Found(Found),
     /// It is not there, for this reason.
     Missing(String),
+}
+
+/// The entries of a secret, each name once.
+pub(super) struct Found {
+    pub(super) entries: Entries,
+    /// Those that cannot be used, each with its reason.
+    pub(super) broken: Vec<(String, Error)>,
+    pub(super) version: Option<Arc<str>>,
 }
 
 /// Why it says nothing.
@@ -58,15 +68,22 @@ impl From<Error> for Trouble {
     }
 }
 
-/// What many secrets are, in the order of their names.
+/// An answer for one secret.
+pub(super) type Answered = std::result::Result<Secret, Trouble>;
+
+/// What many secrets are, in the order of their names. What AWS says nothing of is `None`.
 pub(super) enum Batch {
-    Answered(Vec<Option<Secret>>),
+    Answered(Vec<Option<Answered>>),
     /// One call for many is not for us, or not offered there.
-    NotAllowed(String),
+    NotAllowed {
+        why: String,
+        /// Whether AWS itself says so, and will say so again.
+        by_aws: bool,
+    },
 }
 
 impl SecretsManager<'_> {
-    pub(super) fn get(&self, name: &Name) -> std::result::Result<Secret, Trouble> {
+    pub(super) fn get(&self, name: &Name) -> Answered {
         let mut body = json!({"SecretId": name.text});
         for (key, value) in [("VersionId", self.version_id), ("VersionStage", self.version_stage)] {
             if let Some(value) = value {
@@ -75,8 +92,7 @@ impl SecretsManager<'_> {
         }
         match self.call("GetSecretValue", &body) {
             Ok(Answer { response, .. }) => {
-                let answer = Fields::parse(&response.body)
-                    .ok_or_else(|| self.malformed(name, "the answer is no JSON object; is that Secrets Manager?"))?;
+                let answer = self.parsed(name, &response.body)?;
                 Ok(self.read(name, &answer)?)
             }
             Err(Fault::Failed(error)) => Err(self.unreached(name, error).into()),
@@ -84,7 +100,7 @@ impl SecretsManager<'_> {
         }
     }
 
-    /// Asks for all of them with as few calls as that takes. What AWS says nothing of is `None`.
+    /// Asks for all of them with as few calls as that takes.
     pub(super) fn get_many(&self, names: &[&Name]) -> std::result::Result<Batch, Trouble> {
         let mut found = Vec::new();
         for names in names.chunks(BATCH) {
@@ -98,7 +114,7 @@ impl SecretsManager<'_> {
 
     fn get_batch(&self, names: &[&Name]) -> std::result::Result<Batch, Trouble> {
         let ids: Vec<&str> = names.iter().map(|name| name.text.as_str()).collect();
-        let mut found: Vec<Option<Secret>> = names.iter().map(|_| None).collect();
+        let mut found: Vec<Option<Answered>> = names.iter().map(|_| None).collect();
         let mut body = json!({"SecretIdList": ids});
         for _ in 0..MAX_PAGES {
             let Answer { response, .. } = match self.call("BatchGetSecretValue", &body) {
@@ -106,21 +122,19 @@ impl SecretsManager<'_> {
                 Err(Fault::Failed(error)) => return Err(self.unreached(names[0], error).into()),
                 Err(Fault::Refused(refusal)) => return self.refused_batch(names, &refusal),
             };
-            let Some(page) = Fields::parse(&response.body) else {
-                return Err(self.malformed(names[0], "the answer is no JSON object; is that Secrets Manager?").into());
-            };
-            for answer in page.objects("SecretValues") {
+            let page = self.parsed(names[0], &response.body)?;
+            for answer in fork::outside(|| page.objects("SecretValues")) {
                 let arn = answer.text("ARN").unwrap_or_default();
                 let name = answer.text("Name").unwrap_or_default();
                 for (index, asked) in names.iter().enumerate().filter(|(_, asked)| asked.is_of(arn, name)) {
-                    found[index] = Some(self.read(asked, &answer)?);
+                    found[index] = Some(self.read(asked, &answer).map_err(Trouble::from));
                 }
             }
-            for answer in page.objects("Errors") {
+            for answer in fork::outside(|| page.objects("Errors")) {
                 let id = answer.text("SecretId").unwrap_or_default();
                 let Some(index) = names.iter().position(|name| name.text == id) else { continue };
                 let refusal = Refusal::of_part(&answer, response.status);
-                found[index] = Some(self.refused(names[index], &refusal)?);
+                found[index] = Some(self.refused(names[index], &refusal));
             }
             match page.text("NextToken") {
                 Some(next) => body["NextToken"] = Value::from(next),
@@ -128,6 +142,15 @@ impl SecretsManager<'_> {
             }
         }
         Err(self.malformed(names[0], "the answer has no end").into())
+    }
+
+    /// The members of an answer. It may be large, so it is parsed outside the fork gate.
+    fn parsed(&self, name: &Name, body: &SecretBytes) -> Result<Fields> {
+        match fork::outside(|| Fields::parse_within(body, || self.deadline.has_passed())) {
+            Ok(Some(fields)) => Ok(fields),
+            Ok(None) => Err(self.malformed(name, "the answer is not a JSON object; is that Secrets Manager?")),
+            Err(()) => Err(self.too_late(name)),
+        }
     }
 
     fn call(&self, action: &str, body: &Value) -> std::result::Result<Answer, Fault> {
@@ -163,18 +186,23 @@ impl SecretsManager<'_> {
             (None, None) => return Err(self.malformed(name, "the answer has no value")),
         };
         let text = std::str::from_utf8(bytes).map_err(|_| self.malformed(name, "its value is not text in UTF-8"))?;
-        let entries = json::parse(text).map_err(|problem| {
-            let place = match problem.line {
-                0 => String::new(),
-                line => format!("line {line}, column {}: ", problem.column),
-            };
-            self.malformed(name, &format!("{place}{}", problem.message))
+        let read = fork::outside(|| json::parse_each(text, || self.deadline.has_passed()));
+        let read = read.map_err(|problem| match problem {
+            Some(problem) => self.unusable(name, problem),
+            None => self.too_late(name),
         })?;
-        Ok(Secret::Found(entries, version))
+        let (mut entries, mut broken) = (Entries::new(), Vec::new());
+        for (key, value) in read {
+            match value {
+                Ok(value) => entries.push((key, value)),
+                Err(problem) => broken.push((key, self.unusable(name, problem))),
+            }
+        }
+        Ok(Secret::Found(Found { entries, broken, version }))
     }
 
     /// An error of AWS: that there is no such secret is an answer.
-    fn refused(&self, name: &Name, refusal: &Refusal) -> std::result::Result<Secret, Trouble> {
+    fn refused(&self, name: &Name, refusal: &Refusal) -> Answered {
         let (what, words, holder) = (self.named(name), refusal.words(), self.holder);
         let kind = refusal.kind();
         let advice = match kind {
@@ -185,21 +213,29 @@ impl SecretsManager<'_> {
                 }));
             }
             Kind::Missing => return Ok(Secret::Missing("it is marked for deletion".to_owned())),
-            Kind::Denied => format!("allow secretsmanager:GetSecretValue on it to who has the credentials of {holder}"),
-            Kind::Expired => format!("the credentials of {holder} have expired, or AWS does not know them"),
+            Kind::Denied => {
+                format!("; allow secretsmanager:GetSecretValue on it to the owner of the credentials of {holder}")
+            }
+            Kind::Expired => format!("; the credentials of {holder} have expired, or AWS does not know them"),
             Kind::BadSignature => {
-                format!("the secret access key of {holder} is wrong, or the clock of this machine is")
+                format!("; the secret access key of {holder} is wrong, or the clock of this machine is")
             }
             Kind::Decryption => format!(
-                "KMS does not decrypt it; allow kms:Decrypt on its key to who has the credentials of {holder}, and see \
-                 that the key is enabled"
+                "; KMS does not decrypt it; allow kms:Decrypt on its key to the owner of the credentials of {holder}, \
+                 and check that the key is enabled"
             ),
-            Kind::Redirect => "a redirect is not followed; mend the endpoint".to_owned(),
-            Kind::Throttled | Kind::Ill => format!("{} is ill or busy", place(&self.endpoint.url)),
-            Kind::Other => format!("is {} right?", self.endpoint.setting.as_deref().unwrap_or("its region")),
+            Kind::Redirect => "; a redirect is not followed; correct the endpoint".to_owned(),
+            Kind::Throttled | Kind::Ill => format!("; {} is unavailable or busy", place(&self.endpoint.url)),
+            Kind::Other if refusal.by_aws => String::new(),
+            Kind::Other => format!(
+                "; check {} and the proxies, firewalls and load balancers on the way",
+                self.endpoint.setting.as_deref().unwrap_or("the region")
+            ),
         };
-        let error = refusal.error(Status::Protocol, format!("{what}: {words}; {advice}"));
-        Err(Trouble { error, stale_keys: kind == Kind::Expired })
+        let error = refusal.error(Status::Protocol, format!("{what}: {words}{advice}"));
+        // A file with keys may have been read half written, so other keys may help against a bad signature too.
+        let stale_keys = refusal.by_aws && matches!(kind, Kind::Expired | Kind::BadSignature);
+        Err(Trouble { error, stale_keys })
     }
 
     fn refused_batch(&self, names: &[&Name], refusal: &Refusal) -> std::result::Result<Batch, Trouble> {
@@ -207,22 +243,36 @@ impl SecretsManager<'_> {
             ["UnknownOperationException", "InvalidAction", "NotImplementedException", "UnsupportedOperation"];
         let not_offered = not_offered.contains(&refusal.code.as_str());
         if not_offered || matches!(refusal.kind(), Kind::Denied | Kind::Other) {
-            return Ok(Batch::NotAllowed(refusal.words()));
+            return Ok(Batch::NotAllowed { why: refusal.words(), by_aws: refusal.by_aws });
         }
         match self.refused(names[0], refusal) {
             Err(trouble) => Err(trouble),
-            Ok(_) => Ok(Batch::NotAllowed(refusal.words())),
+            Ok(_) => Ok(Batch::NotAllowed { why: refusal.words(), by_aws: refusal.by_aws }),
         }
     }
 
     fn unreached(&self, name: &Name, error: Error) -> Error {
-        let hint = match error.status() {
-            // Nothing but its certificate is refused on the way.
-            Status::AccessDenied => "; AWS_CA_BUNDLE names a file with the authorities to trust".to_owned(),
-            _ if is_usual_region(self.region) || self.endpoint.setting.is_some() => String::new(),
-            _ => format!(" ({:?} does not look like a region of AWS)", self.region),
+        let hint = if http::is_untrusted_certificate(&error) {
+            "; AWS_CA_BUNDLE names a file with the authorities to trust".to_owned()
+        } else if is_usual_region(self.region) || self.endpoint.setting.is_some() {
+            String::new()
+        } else {
+            format!(" ({:?} does not look like a region of AWS)", self.region)
         };
         error.map_message(|message| format!("{}: {message}{hint}", self.named(name)))
+    }
+
+    fn unusable(&self, name: &Name, problem: Problem) -> Error {
+        let place = match problem.line {
+            0 => String::new(),
+            line => format!("line {line}, column {}: ", problem.column),
+        };
+        self.malformed(name, &format!("{place}{}", problem.message))
+    }
+
+    fn too_late(&self, name: &Name) -> Error {
+        let message = format!("{}: timed out while parsing its value", self.named(name));
+        Error::new(Status::Timeout, message).with_retryable(true)
     }
 
     fn malformed(&self, name: &Name, what: &str) -> Error {

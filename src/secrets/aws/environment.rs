@@ -49,6 +49,30 @@ impl Environment {
         }
     }
 
+    /// The text with `$NAME` and `${NAME}` replaced by these variables; one that is not set stays as it is.
+    pub(super) fn expanded(&self, text: &str) -> String {
+        let mut expanded = String::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once('$') {
+            expanded.push_str(before);
+            let (name, behind) = match after.strip_prefix('{').and_then(|after| after.split_once('}')) {
+                Some(found) => found,
+                None => after.split_at(after.find(|one| !is_name_character(one)).unwrap_or(after.len())),
+            };
+            match self.raw(name).filter(|_| !name.is_empty()).and_then(|value| value.into_string().ok()) {
+                Some(value) => {
+                    expanded.push_str(&value);
+                    rest = behind;
+                }
+                None => {
+                    expanded.push('$');
+                    rest = after;
+                }
+            }
+        }
+        expanded + rest
+    }
+
     fn raw(&self, name: &str) -> Option<OsString> {
         match self {
             Environment::Process => env::var_os(name),
@@ -58,11 +82,33 @@ impl Environment {
     }
 }
 
+fn is_name_character(character: char) -> bool {
+    character.is_ascii_alphanumeric() || character == '_'
+}
+
 /// `true` or `false` in any case; `setting` is where it was given.
 pub(super) fn flag(text: &str, setting: &str) -> Result<bool> {
     match text.to_ascii_lowercase().as_str() {
         "true" => Ok(true),
         "false" => Ok(false),
         _ => Err(config(format!("{setting} must be true or false"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_in_a_path_are_replaced() {
+        let environment = Environment::fixed(&[("HOME", "/home/me"), ("A_1", "x")]);
+        for (text, expanded) in [
+            ("$HOME/.aws/config", "/home/me/.aws/config"),
+            ("${HOME}/$A_1.ini", "/home/me/x.ini"),
+            ("/a/$NONE/${NONE}/$/${A_1", "/a/$NONE/${NONE}/$/${A_1"),
+            ("/plain", "/plain"),
+        ] {
+            assert_eq!(environment.expanded(text), expanded);
+        }
     }
 }

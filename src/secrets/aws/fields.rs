@@ -10,6 +10,8 @@ use crate::bytes::SecretBytes;
 use crate::secrets::entries::Entries;
 use crate::secrets::json;
 
+const MAX_OBJECTS: usize = 100;
+
 /// The members of one JSON object.
 pub(super) struct Fields(Entries);
 
@@ -17,6 +19,18 @@ impl Fields {
     /// `None` for what is no JSON object.
     pub(super) fn parse(bytes: &[u8]) -> Option<Fields> {
         json::parse(std::str::from_utf8(bytes).ok()?).ok().map(Fields)
+    }
+
+    /// As [`parse`](Fields::parse), for answers that may be large. `Err` where `is_late` said so.
+    pub(super) fn parse_within(bytes: &[u8], is_late: impl Fn() -> bool) -> std::result::Result<Option<Fields>, ()> {
+        let Ok(text) = std::str::from_utf8(bytes) else { return Ok(None) };
+        match json::parse_each(text, is_late) {
+            Ok(each) => {
+                Ok(Some(Fields(each.into_iter().filter_map(|(key, value)| Some((key, value.ok()?))).collect())))
+            }
+            Err(Some(_)) => Ok(None),
+            Err(None) => Err(()),
+        }
     }
 
     /// The value as text, exactly as written; null counts as not there.
@@ -33,10 +47,10 @@ impl Fields {
         Fields::parse(self.get(name)?)
     }
 
-    /// The objects of a list; what is none is passed over.
+    /// The objects of a list; what is none is passed over, as is what comes after more than AWS ever sends.
     pub(super) fn objects(&self, name: &str) -> Vec<Fields> {
         let items: Option<Vec<&RawValue>> = self.text(name).and_then(|text| serde_json::from_str(text).ok());
-        items.iter().flatten().filter_map(|item| Fields::parse(item.get().as_bytes())).collect()
+        items.iter().flatten().take(MAX_OBJECTS).filter_map(|item| Fields::parse(item.get().as_bytes())).collect()
     }
 
     /// A time as the AWS tools write it: `2026-11-21T02:49:45.949991Z`.
@@ -51,9 +65,34 @@ impl Fields {
     }
 }
 
+/// The form of RFC 3339 of a time in another usual one: `20261121T024945Z`, `2026-11-21 02:49:45+0000`, and `UTC` for
+/// `Z`, which botocore wrote in its cache of logins once.
+fn extended(text: &str) -> String {
+    let mut text = text.replace("UTC", "Z");
+    if !text.is_ascii() {
+        return text;
+    }
+    let are_digits = |range: std::ops::Range<usize>| text.as_bytes()[range].iter().all(u8::is_ascii_digit);
+    if text.len() > 15 && are_digits(0..8) && are_digits(9..15) {
+        let part = |range: std::ops::Range<usize>| text[range].to_owned();
+        let date = [part(0..4), part(4..6), part(6..8)].join("-");
+        let clock = [part(9..11), part(11..13), part(13..15)].join(":");
+        text = format!("{date}T{clock}{}", &text[15..]);
+    }
+    if text.len() > 19 && text.as_bytes()[10] == b' ' {
+        text.replace_range(10..11, "T");
+    }
+    let zone = text.len().checked_sub(5).map(|at| text.split_at(at)).filter(|(date, _)| date.len() >= 19);
+    match zone {
+        Some((date, zone)) if zone.starts_with(['+', '-']) && zone[1..].bytes().all(|byte| byte.is_ascii_digit()) => {
+            format!("{}{}:{}", date.trim_end(), &zone[..3], &zone[3..])
+        }
+        _ => text,
+    }
+}
+
 pub(super) fn time(text: &str) -> Option<SystemTime> {
-    // botocore's cache of logins wrote `UTC` for `Z` once.
-    let text = text.trim().replace("UTC", "Z");
+    let text = extended(text.trim());
     SystemTime::try_from(DateTime::from_str(&text, Format::DateTimeWithOffset).ok()?).ok()
 }
 
@@ -74,7 +113,20 @@ mod tests {
         let since = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap();
         assert_eq!(since(fields.time("T").unwrap()), Duration::from_nanos(1_795_229_385_949_991_000));
         assert_eq!(since(time("2026-11-21T03:49:45+01:00").unwrap()), Duration::from_secs(1_795_229_385));
-        assert_eq!(since(time("2026-11-21T02:49:45UTC").unwrap()), Duration::from_secs(1_795_229_385));
+        for text in [
+            "2026-11-21T02:49:45UTC",
+            "2026-11-21T02:49:45+0000",
+            "2026-11-21T03:49:45.0+0100",
+            "2026-11-21 02:49:45Z",
+            "2026-11-21 02:49:45 +0000",
+            "20261121T024945Z",
+            "20261121T014945-0100",
+        ] {
+            assert_eq!(time(text).map(since), Some(Duration::from_secs(1_795_229_385)), "{text}");
+        }
+        for text in ["", "soon", "+0000", "20261121T024945", "2026-11-21T02:49:45\u{e9}0000", "2026-11-21"] {
+            assert_eq!(time(text), None, "{text}");
+        }
         assert_eq!(since(fields.object("O").unwrap().milliseconds("M").unwrap()), Duration::from_secs(1));
         let listed: Vec<_> = fields.objects("L").iter().map(|item| item.text("A").unwrap().to_owned()).collect();
         assert_eq!(listed, ["1", "3"]);

@@ -1,7 +1,11 @@
 //! The syntax of the files that the AWS tools share: sections, properties, and properties of a property.
 
+use std::fs;
 use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
 
 use crate::bytes::SecretBytes;
 use crate::error::{Error, Result, Status};
@@ -28,28 +32,68 @@ struct Property {
     name: String,
     value: Range<usize>,
     line: usize,
-    /// Those of the indented lines below it.
+    /// How far its line is indented.
+    indent: usize,
+    /// The lines below it that are indented further and continue its value.
+    continued: Vec<Range<usize>>,
+    /// The same lines of a property without a value of its own, which are properties of it.
     nested: Vec<Property>,
 }
 
-/// A value and where it stands.
-#[derive(Clone, Copy, Debug)]
+/// A value and its place.
+#[derive(Clone, Copy)]
 pub(super) struct Value<'a> {
     pub(super) text: &'a str,
     pub(super) path: &'a Path,
     pub(super) line: usize,
+    continued: &'a [Range<usize>],
+    bytes: &'a [u8],
 }
 
-impl Ini {
-    /// `None` where there is no such file.
-    pub(super) fn read(path: &Path) -> Result<Option<Ini>> {
-        if let Ok(false) = path.try_exists() {
-            return Ok(None);
+impl Value<'_> {
+    /// The value with the lines that continue it.
+    pub(super) fn lines(&self) -> Zeroizing<String> {
+        let more: Vec<&str> = self.continued.iter().filter_map(|range| text_in(self.bytes, range)).collect();
+        let size: usize = more.iter().map(|line| line.len() + 1).sum();
+        let mut all = Zeroizing::new(String::with_capacity(self.text.len() + size));
+        all.push_str(self.text);
+        for line in more {
+            all.push('\n');
+            all.push_str(line);
         }
-        let bytes = files::read(path, MAX_SIZE)?.bytes.freeze();
+        all
+    }
+}
+
+/// What there is at the place of a file.
+pub(super) enum Found {
+    File(Ini),
+    Nothing,
+    /// Something that is not a file, or a file that may not be read. The AWS tools go on as if it were empty.
+    Unreadable(Error),
+}
+
+/// The device `/dev/null`, a usual way to say that there is no file.
+const NULL_DEVICE: u64 = libc::makedev(1, 3);
+
+impl Ini {
+    pub(super) fn read(path: &Path) -> Result<Found> {
+        let contents = match files::read(path, MAX_SIZE) {
+            Ok(contents) => contents,
+            Err(error) if error.detail() == libc::ENOENT => return Ok(Found::Nothing),
+            Err(error) => return if is_not_a_file(&error) { Ok(Ini::unreadable(path, error)) } else { Err(error) },
+        };
+        let bytes = contents.bytes.freeze();
         let sections = parse(&bytes)
             .map_err(|(line, what)| Error::new(Status::Config, format!("{}, line {line}: {what}", path.display())))?;
-        Ok(Some(Ini { path: path.to_owned(), bytes, sections }))
+        Ok(Found::File(Ini { path: path.to_owned(), bytes, sections }))
+    }
+
+    fn unreadable(path: &Path, error: Error) -> Found {
+        match fs::metadata(path) {
+            Ok(metadata) if metadata.rdev() == NULL_DEVICE => Found::Nothing,
+            _ => Found::Unreadable(error),
+        }
     }
 
     /// The last value of this name in these sections; an empty one counts as not given.
@@ -66,10 +110,22 @@ impl Ini {
         nested.filter(|property| property.name == name).find_map(|property| self.shown(property))
     }
 
-    fn shown(&self, property: &Property) -> Option<Value<'_>> {
-        let text = self.bytes.get(property.value.clone()).and_then(|bytes| std::str::from_utf8(bytes).ok())?;
-        (!text.is_empty()).then_some(Value { text, path: &self.path, line: property.line })
+    fn shown<'a>(&'a self, property: &'a Property) -> Option<Value<'a>> {
+        let text = text_in(&self.bytes, &property.value)?;
+        let (continued, bytes) = (&*property.continued, &*self.bytes);
+        (!text.is_empty()).then_some(Value { text, path: &self.path, line: property.line, continued, bytes })
     }
+}
+
+/// Whether the path leads to no file that this process may read, which says nothing of what a file would hold.
+fn is_not_a_file(error: &Error) -> bool {
+    const NUMBERS: [i32; 5] = [libc::EACCES, libc::EPERM, libc::ENOTDIR, libc::ELOOP, libc::ENXIO];
+    // Without a number it was opened and is not a regular file.
+    NUMBERS.contains(&error.detail()) || (error.status() == Status::Io && error.detail() == 0)
+}
+
+fn text_in<'a>(bytes: &'a [u8], range: &Range<usize>) -> Option<&'a str> {
+    bytes.get(range.clone()).and_then(|bytes| std::str::from_utf8(bytes).ok())
 }
 
 const BLANK: [char; 2] = [' ', '\t'];
@@ -91,7 +147,16 @@ fn parse(bytes: &[u8]) -> std::result::Result<Vec<Section>, (usize, &'static str
         if content.contains(['\0', '\r']) {
             return Err((number, "this holds a control character"));
         }
-        if let Some(header) = line.strip_prefix('[') {
+        let indent = line.len() - content.len();
+        let above = sections.last_mut().and_then(|section| section.properties.last_mut());
+        if let Some(above) = above.filter(|above| above.indent < indent) {
+            match above.value.is_empty() {
+                true => above.nested.extend(property(text, content, number, indent)),
+                false => above.continued.push(range_of(text, without_comment(&above.name, content))),
+            }
+            continue;
+        }
+        if let Some(header) = content.strip_prefix('[') {
             let (header, rest) = header.split_once(']').ok_or((number, "the section's name has no closing `]`"))?;
             if !rest.trim_start_matches(BLANK).is_empty() && !rest.trim_start_matches(BLANK).starts_with(['#', ';']) {
                 return Err((number, "there is something behind the section's name"));
@@ -100,35 +165,43 @@ fn parse(bytes: &[u8]) -> std::result::Result<Vec<Section>, (usize, &'static str
             sections.push(Section { header: header.join(" "), properties: Vec::new() });
             continue;
         }
-        let section = sections.last_mut().ok_or((number, "this stands before the first [section]"))?;
-        let property = property(text, content, number);
-        if content.len() == line.len() {
-            section.properties.push(property.ok_or((number, "this is not of the form `name = value`"))?);
-        } else if let Some(parent) = section.properties.last_mut() {
-            // An indented line without `=` continues a value; none that is read here has several lines.
-            parent.nested.extend(property);
-        } else {
-            return Err((number, "this is indented, and there is no property above that it could belong to"));
-        }
+        let section = sections.last_mut().ok_or((number, "this is before the first [section]"))?;
+        let property = property(text, content, number, indent);
+        section.properties.push(property.ok_or((number, "this is not of the form `name = value`"))?);
     }
     Ok(sections)
 }
 
-/// `name = value`; ` #` and ` ;` begin a comment.
-fn property(text: &str, content: &str, line: usize) -> Option<Property> {
+/// `name = value`.
+fn property(text: &str, content: &str, line: usize, indent: usize) -> Option<Property> {
     let (name, value) = content.split_once('=')?;
-    let name = name.trim_matches(BLANK);
-    let mut end = value.len();
-    for (at, _) in value.match_indices(['#', ';']) {
-        if value[..at].ends_with(BLANK) {
-            end = at;
-            break;
+    let name = name.trim_matches(BLANK).to_ascii_lowercase();
+    let value = range_of(text, without_comment(&name, value));
+    let (continued, nested) = (Vec::new(), Vec::new());
+    (!name.is_empty()).then_some(Property { name, value, line, indent, continued, nested })
+}
+
+/// ` #` and ` ;` begin a comment, but not within the quotation marks of a command line.
+fn without_comment<'a>(name: &str, value: &'a str) -> &'a str {
+    let is_command = name == "credential_process";
+    let mut quote = None;
+    let mut characters = value.char_indices();
+    while let Some((at, character)) = characters.next() {
+        match (character, quote) {
+            ('#' | ';', None) if value[..at].ends_with(BLANK) => return value[..at].trim_matches(BLANK),
+            ('\\', None | Some('"')) if is_command => drop(characters.next()),
+            ('"' | '\'', None) if is_command => quote = Some(character),
+            (_, Some(open)) if character == open => quote = None,
+            _ => {}
         }
     }
-    let value = value[..end].trim_matches(BLANK);
-    let start = value.as_ptr().addr() - text.as_ptr().addr();
-    let range = start..start + value.len();
-    (!name.is_empty()).then(|| Property { name: name.to_ascii_lowercase(), value: range, line, nested: Vec::new() })
+    value.trim_matches(BLANK)
+}
+
+/// Where `part`, a slice of `text`, is in it.
+fn range_of(text: &str, part: &str) -> Range<usize> {
+    let start = part.as_ptr().addr() - text.as_ptr().addr();
+    start..start + part.len()
 }
 
 #[cfg(test)]
@@ -139,7 +212,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config");
         std::fs::write(&path, text).unwrap();
-        Ini::read(&path).map(Option::unwrap)
+        match Ini::read(&path)? {
+            Found::File(ini) => Ok(ini),
+            _ => panic!("the file was written"),
+        }
     }
 
     #[test]
@@ -183,6 +259,49 @@ mod tests {
     }
 
     #[test]
+    fn a_command_keeps_what_is_quoted_and_what_continues_it() {
+        for (text, command) in [
+            ("sh -c 'true ; cat x' # c", "sh -c 'true ; cat x'"),
+            ("a \"b # c\" d ; e", "a \"b # c\" d"),
+            ("a \"b \\\" # c\" # d", "a \"b \\\" # c\""),
+            ("a \\' # b", "a \\'"),
+            ("a\n  --b=c ; d\n\n\t# e\n\t'f # g'", "a\n--b=c\n'f # g'"),
+        ] {
+            let ini = file(&format!("[s]\ncredential_process = {text}\nregion = it's # c\n  ignored\n")).unwrap();
+            let sections: Vec<&Section> = ini.sections.iter().collect();
+            assert_eq!(*ini.value(&sections, "credential_process").unwrap().lines(), command);
+            assert_eq!(ini.value(&sections, "region").unwrap().text, "it's", "{text}");
+        }
+    }
+
+    #[test]
+    fn whole_sections_may_be_indented() {
+        let ini = file(" [a]\n  x = 1\n  y =\n    z = 2\n  w = 3\n  [b]\n  x = 4\n").unwrap();
+        let get = |index: usize, name| ini.value(&[&ini.sections[index]], name).map(|value| value.text.to_owned());
+        let found = [get(0, "x"), get(0, "w"), get(0, "z"), get(1, "x")];
+        assert_eq!(found.map(Option::unwrap_or_default), ["1", "3", "", "4"]);
+        assert_eq!(ini.nested(&[&ini.sections[0]], "y", "z").unwrap().text, "2");
+    }
+
+    #[test]
+    fn a_path_without_a_readable_file_counts_as_empty() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let kind = |path: &Path| match Ini::read(path).unwrap() {
+            Found::File(_) => "file",
+            Found::Nothing => "nothing",
+            Found::Unreadable(_) => "unreadable",
+        };
+        assert_eq!(kind(&file), "file");
+        assert_eq!(kind(&folder.path().join("missing")), "nothing");
+        assert_eq!(kind(Path::new("/dev/null")), "nothing");
+        assert_eq!(kind(Path::new("/dev/zero")), "unreadable");
+        assert_eq!(kind(folder.path()), "unreadable");
+        assert_eq!(kind(&file.join("config")), "unreadable");
+    }
+
+    #[test]
     fn a_broken_file_is_located_and_not_quoted() {
         for (text, line) in [
             ("key = CANARY\n", 1),
@@ -190,7 +309,7 @@ mod tests {
             ("[s] CANARY\n", 1),
             ("[s]\nCANARY\n", 2),
             ("[s]\n\n= CANARY\n", 3),
-            ("[s]\n  key = CANARY\n", 2),
+            ("[s]\n  CANARY\n", 2),
             ("[s]\nkey = CAN\rARY\n", 2),
         ] {
             let error = file(text).map(drop).unwrap_err();

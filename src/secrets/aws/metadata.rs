@@ -1,6 +1,6 @@
 //! Endpoints on the machine itself: never through a proxy, with small answers and little patience.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
@@ -8,42 +8,27 @@ use parking_lot::Mutex;
 use zeroize::Zeroizing;
 
 use crate::bytes::SecretBytes;
-use crate::clock::{Deadline, Instant};
+use crate::clock::Deadline;
 use crate::error::{Error, Result};
 use crate::http::{self, Client, Proxy, Request, Response};
 
 /// Credentials and their tokens are small.
 pub(super) const MAX_BODY: usize = 64 << 10;
-/// For how long an instance without metadata is taken to have none.
-const ABSENCE: Duration = Duration::from_secs(60);
-
 /// What is known of this machine, from load to load.
 #[derive(Default)]
 pub(super) struct Machine {
-    absent: Mutex<Option<Instant>>,
     answered: AtomicBool,
     pub(super) region: Mutex<Option<String>>,
 }
 
 impl Machine {
-    /// Whether the instance's metadata did not answer a short time ago.
-    pub(super) fn is_absent(&self) -> bool {
-        self.absent.lock().is_some_and(|since| since.elapsed() < ABSENCE)
-    }
-
-    /// Has it asked again by the next load.
-    pub(super) fn forget_absence(&self) {
-        *self.absent.lock() = None;
-    }
-
     /// Whether it has ever answered, so that its silence is an outage.
     pub(super) fn has_answered(&self) -> bool {
         self.answered.load(Ordering::Relaxed)
     }
 
-    pub(super) fn is_now(&self, absent: bool) {
-        *self.absent.lock() = absent.then(Instant::now);
-        self.answered.fetch_or(!absent, Ordering::Relaxed);
+    pub(super) fn set_answered(&self) {
+        self.answered.store(true, Ordering::Relaxed);
     }
 }
 
@@ -53,12 +38,14 @@ pub(super) struct Metadata<'a> {
     pub(super) machine: &'a Machine,
     /// The instance's token of this load.
     pub(super) token: RefCell<Option<Zeroizing<String>>>,
+    /// Whether the instance's service did not answer this load.
+    pub(super) is_absent: Cell<bool>,
 }
 
 impl<'a> Metadata<'a> {
     pub(super) fn new(machine: &'a Machine) -> Metadata<'a> {
         let settings = http::Settings { proxy: Proxy::None, max_body: MAX_BODY, ..http::Settings::default() };
-        Metadata { client: Client::new(settings), machine, token: RefCell::default() }
+        Metadata { client: Client::new(settings), machine, token: RefCell::default(), is_absent: Cell::new(false) }
     }
 
     pub(super) fn send(
@@ -74,7 +61,7 @@ impl<'a> Metadata<'a> {
     }
 }
 
-/// A file with a token, which is read anew each time, without the white space around it.
+/// A file with a token, which is read each time, without the white space around it.
 pub(super) fn token_file(path: &std::path::Path, place: &str) -> Result<Zeroizing<String>> {
     let named = |error: Error| error.map_message(|message| format!("{place}: {message}"));
     let contents = crate::files::read(path, MAX_BODY).map_err(named)?;

@@ -4,9 +4,10 @@
 //! |---|---|
 //! | `settings`, `names` | what is asked for, of whom and where; refused before a byte is sent where it cannot be right |
 //! | `environment`, `ini`, `profiles` | the variables and files that the AWS tools share |
+//! | `watch` | whether those files have changed since a load failed |
 //! | `endpoint` | the hosts of services in each partition |
 //! | `credentials` | who we are: where keys come from, and when there are new ones |
-//! | `wire`, `refusal` | signed calls, with retries; answers that say no |
+//! | `wire`, `refusal`, `xml` | signed calls, with retries; error answers |
 //! | `client`, `sts` | the services |
 //! | `load` | one load of all secrets |
 
@@ -41,13 +42,14 @@ mod profiles;
 mod refusal;
 mod settings;
 mod sts;
+mod watch;
 mod wire;
+mod xml;
 
 use environment::Environment;
 use profiles::Profiles;
 use settings::{Own, Settings};
-
-const DEFAULT_ATTEMPTS: u32 = 3;
+use watch::Watch;
 
 /// For how long a writer that does not rename may need for a file.
 const HALF_WRITTEN: Duration = Duration::from_millis(20);
@@ -72,6 +74,8 @@ struct Aws {
     region: Mutex<Option<String>>,
     /// The last profiles that told who we are.
     profiles: Mutex<Option<Arc<Profiles>>>,
+    /// The files of the last load, if that failed.
+    failed_with: Mutex<Option<Watch>>,
 }
 
 impl AwsSource {
@@ -84,10 +88,7 @@ impl AwsSource {
             Err(refused) if refused.in_config => return Err(refused.error.with_source(Source::Aws)),
             Err(refused) => return Ok(Some(AwsSource { aws: Err(refused.error) })),
         };
-        let aws = attempts(&environment).map(|attempts| {
-            Aws::new(own, environment, Retry::new(config.count("max_attempts", attempts), Backoff::Exponential))
-        });
-        Ok(Some(AwsSource { aws }))
+        Ok(Some(AwsSource { aws: Ok(Aws::new(own, environment)) }))
     }
 
     fn aws(&self) -> Result<&Aws> {
@@ -99,14 +100,6 @@ impl AwsSource {
 fn is_whole(settings: &Result<Settings<'_>>) -> bool {
     let plan = settings.as_ref().ok().and_then(|settings| credentials::plan(settings).ok());
     plan.is_some_and(|plan| !plan.is_last_resort())
-}
-
-fn attempts(environment: &Environment) -> Result<u32> {
-    let Some(text) = environment.text("AWS_MAX_ATTEMPTS")? else { return Ok(DEFAULT_ATTEMPTS) };
-    text.parse()
-        .ok()
-        .filter(|attempts| *attempts > 0)
-        .ok_or_else(|| names::config("the variable AWS_MAX_ATTEMPTS must be a whole number of 1 or more"))
 }
 
 impl DocumentSource for AwsSource {
@@ -126,16 +119,20 @@ impl DocumentSource for AwsSource {
         }
     }
 
-    fn before_refresh(&self) {
-        let _inside = fork::enter();
-        if let Ok(aws) = &self.aws {
-            aws.machine.forget_absence();
-        }
-    }
-
     fn load(&self, deadline: Deadline) -> Result<Document> {
         let _inside = fork::enter();
-        load::load(self.aws()?, deadline).map_err(|error| error.with_source(Source::Aws))
+        let aws = self.aws()?;
+        let watch = Watch::default();
+        let loaded = load::load(aws, &watch, deadline).map_err(|error| error.with_source(Source::Aws));
+        let complete = loaded.as_ref().is_ok_and(|document| document.incomplete().is_none());
+        *aws.failed_with.lock() = (!complete).then_some(watch);
+        loaded
+    }
+
+    fn has_new_credentials(&self) -> bool {
+        let _inside = fork::enter();
+        let Ok(aws) = &self.aws else { return false };
+        aws.failed_with.lock().as_ref().is_some_and(Watch::has_changed)
     }
 
     fn describe(&self) -> Map<String, Value> {
@@ -157,17 +154,18 @@ impl DocumentSource for AwsSource {
 }
 
 impl Aws {
-    fn new(own: Own, environment: Environment, retry: Retry) -> Aws {
+    fn new(own: Own, environment: Environment) -> Aws {
         Aws {
             own,
             environment,
             keys: credentials::Kept::default(),
             machine: metadata::Machine::default(),
             clocks: wire::Clocks::default(),
-            retry,
+            retry: Retry::new(1, Backoff::Exponential),
             single_calls: AtomicBool::new(false),
             region: Mutex::new(None),
             profiles: Mutex::new(None),
+            failed_with: Mutex::new(None),
         }
     }
 
@@ -240,7 +238,7 @@ mod tests {
         let fixed = [("HOME", home), ("AWS_REGION", "us-east-1"), ("SIMPLETUNER_AWS_SECRET_NAME", "app")];
         let environment = Environment::fixed(&[&fixed, variables].concat());
         let own = Own::read(&Config::new(), &environment).unwrap().unwrap();
-        Aws::new(own, environment, Retry::new(1, Backoff::Exponential))
+        Aws::new(own, environment)
     }
 
     #[test]
@@ -271,14 +269,27 @@ mod tests {
     }
 
     #[test]
-    fn an_instance_that_does_not_answer_is_asked_again_by_a_refresh() {
+    fn files_that_change_after_a_failure_are_new_credentials() {
         let folder = tempfile::tempdir().unwrap();
-        let aws = source(folder.path(), &[("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1")]);
-        let source = AwsSource { aws: Ok(aws) };
-        let is_absent = || source.aws.as_ref().unwrap().machine.is_absent();
-        assert!(source.load(Deadline::after(Duration::from_secs(5))).is_err());
-        assert!(is_absent());
-        source.before_refresh();
-        assert!(!is_absent());
+        let path = folder.path().join("credentials");
+        let token = folder.path().join("token");
+        std::fs::write(&token, "").unwrap();
+        let identity = [
+            ("AWS_WEB_IDENTITY_TOKEN_FILE", token.to_str().unwrap()),
+            ("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/r"),
+        ];
+        let file = [("AWS_SHARED_CREDENTIALS_FILE", path.to_str().unwrap()), ("AWS_EC2_METADATA_DISABLED", "true")];
+        for (variables, path) in [(&file, &path), (&identity, &token)] {
+            let source = AwsSource { aws: Ok(source(folder.path(), variables)) };
+            assert!(!source.has_new_credentials(), "nothing has failed");
+            assert!(source.load(Deadline::after(Duration::from_secs(30))).is_err());
+            assert!(!source.has_new_credentials());
+            source.describe();
+            std::fs::write(path, "[default]\n").unwrap();
+            source.describe();
+            assert!(source.has_new_credentials(), "{path:?}");
+            assert!(source.load(Deadline::after(Duration::from_secs(30))).is_err());
+            assert!(!source.has_new_credentials(), "the new ones were tried");
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::environment::Environment;
-use super::ini::{Ini, Section, Value};
+use super::ini::{Found, Ini, Section, Value};
 use super::names::{config, shown};
 use crate::error::{Error, Result};
 use crate::{files, paths};
@@ -14,7 +14,12 @@ pub(super) struct Profiles {
     credentials: Option<Ini>,
     /// Where they are, or would be; without a home directory there is no such place.
     paths: [Option<PathBuf>; 2],
+    /// Why one that is there counts as empty.
+    pub(super) unreadable: Vec<String>,
 }
+
+/// How many names of profiles a message lists.
+const LISTED: usize = 20;
 
 /// One profile; what the credentials file says goes before what the config file says.
 #[derive(Clone)]
@@ -28,8 +33,28 @@ pub(super) struct Profile<'a> {
 impl Profiles {
     pub(super) fn read(environment: &Environment) -> Result<Profiles> {
         let paths = Profiles::paths(environment)?;
-        let read = |path: &Option<PathBuf>| path.as_deref().map_or(Ok(None), Ini::read);
-        Ok(Profiles { config: read(&paths[0])?, credentials: read(&paths[1])?, paths })
+        let mut unreadable = Vec::new();
+        let mut read = |path: &Option<PathBuf>| -> Result<Option<Ini>> {
+            let Some(path) = path else { return Ok(None) };
+            match Ini::read(path)? {
+                Found::File(ini) => return Ok(Some(ini)),
+                Found::Nothing => {}
+                Found::Unreadable(error) => unreadable.push(error.message().to_owned()),
+            }
+            Ok(None)
+        };
+        let (config, credentials) = (read(&paths[0])?, read(&paths[1])?);
+        Ok(Profiles { config, credentials, paths, unreadable })
+    }
+
+    /// The error with the files that could not be read, where what is missing may be in one of them.
+    pub(super) fn explain(&self, error: Error) -> Error {
+        if self.unreadable.is_empty() {
+            return error;
+        }
+        error.map_message(|message| {
+            format!("{message}; it may be in a file that counts as empty: {}", self.unreadable.join("; "))
+        })
     }
 
     /// Whether one of the files was changed so lately that a writer that does not rename may not be done with it.
@@ -37,10 +62,11 @@ impl Profiles {
         Profiles::paths(environment).is_ok_and(|paths| paths.iter().flatten().any(|path| files::is_new(path)))
     }
 
-    fn paths(environment: &Environment) -> Result<[Option<PathBuf>; 2]> {
+    /// The config file and the credentials file.
+    pub(super) fn paths(environment: &Environment) -> Result<[Option<PathBuf>; 2]> {
         let path = |variable, default: &str| -> Result<Option<PathBuf>> {
             Ok(match environment.text(variable)? {
-                Some(path) => Some(paths::expand_home(Path::new(path.as_str()))),
+                Some(path) => Some(paths::expand_home(Path::new(&environment.expanded(&path)))),
                 None => environment.home().map(|home| home.join(default)),
             })
         };
@@ -89,9 +115,13 @@ impl Profiles {
         let names = self.names();
         let known = match names.is_empty() {
             true => "there are none".to_owned(),
+            false if names.len() > LISTED => {
+                format!("there are {} and {} more", names[..LISTED].join(", "), names.len() - LISTED)
+            }
             false => format!("there are {}", names.join(", ")),
         };
-        config(format!("{setting}: there is no profile {:?} in {}; {known}", shown(name), places.join(" or ")))
+        let message = format!("{setting}: there is no profile {:?} in {}; {known}", shown(name), places.join(" or "));
+        self.explain(config(message))
     }
 
     fn names(&self) -> Vec<String> {
@@ -125,6 +155,16 @@ impl<'a> Profile<'a> {
     pub(super) fn get(&self, key: &str) -> Option<Value<'a>> {
         let in_credentials = self.profiles.credentials.as_ref().and_then(|file| file.value(&self.credentials, key));
         in_credentials.or_else(|| self.profiles.config.as_ref().and_then(|file| file.value(&self.config, key)))
+    }
+
+    /// The value of `key` in the same file as `other`.
+    pub(super) fn beside(&self, other: Value<'_>, key: &str) -> Option<Value<'a>> {
+        let profiles = self.profiles;
+        let (file, sections) = match self.is_in_credentials(other) {
+            true => (profiles.credentials.as_ref(), &self.credentials),
+            false => (profiles.config.as_ref(), &self.config),
+        };
+        file.and_then(|file| file.value(sections, key))
     }
 
     /// The value with its place; one without it is an error that says what needs it.

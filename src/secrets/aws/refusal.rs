@@ -1,17 +1,24 @@
-//! Answers that say no: which error it is, in whatever form it comes.
+//! Parses error answers of AWS (JSON and XML), and distinguishes them from those of proxies.
 
 use std::time::Duration;
 
 use super::fields::Fields;
+use super::xml;
 use crate::http::retry::Again;
 use crate::http::{Response, is_transient_status, retry_after};
 
-/// An answer of AWS that is an error.
+/// The longest error answer that is parsed. Those of AWS have a few hundred bytes.
+const MAX_ERROR: usize = 64 << 10;
+
+/// An answer that is an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
     pub(super) status: u16,
-    /// AWS's name of the error, empty where the answer is not AWS's.
+    /// The name of the error, empty where the answer has none.
     pub(super) code: String,
+    /// Whether the code is in the form that AWS itself writes. Proxies, firewalls, load balancers and captive portals
+    /// answer in other forms, and what they say is not AWS's decision.
+    pub(super) by_aws: bool,
     /// Its sentence, where that can hold no secret.
     pub(super) message: String,
     pub(super) request_id: Option<String>,
@@ -64,8 +71,7 @@ const DENIED: &[&str] = &[
     "UnauthorizedException",
     "ForbiddenException",
     "OptInRequired",
-    "MissingAuthenticationToken",
-    "MissingAuthenticationTokenException",
+    "IDPRejectedClaim",
 ];
 const THROTTLED: &[&str] = &[
     "Throttling",
@@ -94,6 +100,8 @@ const ILL: &[&str] = &[
     "RequestTimeoutException",
     "IDPCommunicationError",
 ];
+/// Those that say nothing but that a clock is wrong.
+const CLOCK: &[&str] = &["RequestTimeTooSkewed", "RequestInTheFuture", "RequestExpired"];
 /// Those that a wrong clock can cause.
 const BY_CLOCK: &[&str] = &[
     "RequestTimeTooSkewed",
@@ -108,9 +116,14 @@ const BY_CLOCK: &[&str] = &[
 impl Refusal {
     /// Reads the error from JSON or XML, whatever the content type says. What holds one of `secrets` is left out.
     pub(super) fn of(response: &Response, secrets: &[&[u8]]) -> Refusal {
-        let (code, message) = from_json(&response.body).or_else(|| from_xml(&response.body)).unwrap_or_default();
-        let in_header = || response.header("x-amzn-errortype").map(bare_code).unwrap_or_default();
-        let code = if code.is_empty() { in_header() } else { code };
+        let body = if response.body.len() <= MAX_ERROR { &*response.body } else { &[] };
+        let mut found = from_json(body).or_else(|| from_xml(body)).unwrap_or_default();
+        if let Some(code) = response.header("x-amzn-errortype").map(bare_code).filter(|code| !code.is_empty())
+            && !found.by_aws
+        {
+            found = Found { code, by_aws: true, ..found };
+        }
+        let Found { code, message, by_aws } = found;
         // AWS repeats the whole request, its session token included, to who has signed it wrongly.
         let quotable = !BAD_SIGNATURE.contains(&code.as_str());
         let request_id = ["x-amzn-requestid", "x-amz-request-id"].iter().find_map(|name| response.header(name));
@@ -120,6 +133,7 @@ impl Refusal {
             request_id: request_id.map(|id| tidy(id, secrets)).filter(|id| !id.is_empty()),
             after: retry_after(response),
             code: tidy(&code, secrets),
+            by_aws,
         }
     }
 
@@ -127,13 +141,15 @@ impl Refusal {
     pub(super) fn of_part(part: &Fields, status: u16) -> Refusal {
         let text = |name| part.text(name).unwrap_or_default();
         let (code, message) = (bare_code(text("ErrorCode")), tidy(text("Message"), &[]));
-        Refusal { status, code, message, request_id: None, after: None }
+        let by_aws = !code.is_empty();
+        Refusal { status, code, by_aws, message, request_id: None, after: None }
     }
 
     /// By the error's name; the HTTP status counts only where that says nothing.
     pub(super) fn kind(&self) -> Kind {
         let named = |list: &[&str]| list.contains(&self.code.as_str());
         match self.code.as_str() {
+            _ if !self.by_aws => self.kind_of_other(),
             "ResourceNotFoundException" => Kind::Missing,
             "InvalidRequestException" if self.message.contains("marked deleted") => Kind::Missing,
             "InvalidRequestException" if self.message.contains("marked for deletion") => Kind::Missing,
@@ -143,14 +159,33 @@ impl Refusal {
             _ if named(DENIED) => Kind::Denied,
             _ if named(THROTTLED) => Kind::Throttled,
             _ if named(ILL) => Kind::Ill,
-            _ => match self.status {
-                300..=399 => Kind::Redirect,
-                429 => Kind::Throttled,
-                500.. | 408 => Kind::Ill,
-                401 | 403 => Kind::Denied,
-                _ => Kind::Other,
-            },
+            _ => self.kind_of_status(),
         }
+    }
+
+    /// Of an answer that is not in AWS's form: it can be an outage, and no more.
+    fn kind_of_other(&self) -> Kind {
+        let named = |list: &[&str]| list.contains(&self.code.as_str());
+        match self.code.as_str() {
+            _ if named(THROTTLED) => Kind::Throttled,
+            _ if named(ILL) => Kind::Ill,
+            _ => self.kind_of_status(),
+        }
+    }
+
+    fn kind_of_status(&self) -> Kind {
+        match self.status {
+            300..=399 => Kind::Redirect,
+            429 => Kind::Throttled,
+            500.. | 408 => Kind::Ill,
+            _ => Kind::Other,
+        }
+    }
+
+    /// Whether AWS itself denies it, so that an earlier answer must not be used any more.
+    pub(super) fn is_denial(&self) -> bool {
+        let denied = matches!(self.kind(), Kind::Denied | Kind::Expired | Kind::BadSignature | Kind::Decryption);
+        denied && self.by_aws && !CLOCK.contains(&self.code.as_str())
     }
 
     pub(super) fn again(&self) -> Again {
@@ -166,13 +201,13 @@ impl Refusal {
     }
 
     pub(super) fn may_be_the_clock(&self) -> bool {
-        BY_CLOCK.contains(&self.code.as_str())
+        self.by_aws && BY_CLOCK.contains(&self.code.as_str())
     }
 
     /// The error for a person: `AccessDeniedException: User … is not authorized …  (request 1234)`.
     pub(super) fn words(&self) -> String {
         let what = match (self.code.as_str(), self.message.as_str()) {
-            ("", _) => format!("HTTP status {} without an error of AWS", self.status),
+            _ if !self.by_aws => return self.words_of_other(),
             (code, "") => code.to_owned(),
             (code, message) => format!("{code}: {message}"),
         };
@@ -181,20 +216,42 @@ impl Refusal {
             None => what,
         }
     }
+
+    fn words_of_other(&self) -> String {
+        let plain = format!("HTTP status {} without an error of AWS", self.status);
+        match (self.code.as_str(), self.message.as_str()) {
+            ("", _) => plain,
+            (code, "") => format!("{plain} ({code})"),
+            (code, message) => format!("{plain} ({code}: {message})"),
+        }
+    }
 }
 
-fn from_json(body: &[u8]) -> Option<(String, String)> {
+/// What an error answer holds.
+#[derive(Debug, Default, PartialEq)]
+struct Found {
+    code: String,
+    message: String,
+    by_aws: bool,
+}
+
+fn from_json(body: &[u8]) -> Option<Found> {
     let fields = Fields::parse(body)?;
-    let code = ["__type", "code", "Code", "error"].iter().find_map(|name| fields.text(name)).unwrap_or_default();
+    let by_type = fields.text("__type").map(bare_code).filter(|code| !code.is_empty());
+    let by_aws = by_type.is_some();
+    // Containers have `code`, logins `error`.
+    let other = || ["code", "Code", "error"].iter().find_map(|name| fields.text(name)).map(bare_code);
     let message = ["message", "Message", "error_description"].iter().find_map(|name| fields.text(name));
-    Some((bare_code(code), message.unwrap_or_default().to_owned()))
+    let code = by_type.or_else(other).unwrap_or_default();
+    Some(Found { code, message: message.unwrap_or_default().to_owned(), by_aws })
 }
 
-fn from_xml(body: &[u8]) -> Option<(String, String)> {
-    let text = std::str::from_utf8(body).ok()?;
-    let document = roxmltree::Document::parse(text.trim_start()).ok()?;
-    let first = |name| document.descendants().find(|node| node.tag_name().name() == name).and_then(|node| node.text());
-    Some((bare_code(first("Code")?), first("Message").unwrap_or_default().to_owned()))
+fn from_xml(body: &[u8]) -> Option<Found> {
+    let document = std::str::from_utf8(body).ok()?;
+    let code = bare_code(&xml::text(document, &["Error", "Code"])?);
+    let message = xml::text(document, &["Error", "Message"]);
+    let message = message.map(|message| message.to_string()).unwrap_or_default();
+    (!code.is_empty()).then_some(Found { code, message, by_aws: true })
 }
 
 /// `com.amazon#ThrottlingException:http://…` is `ThrottlingException`.
@@ -225,40 +282,64 @@ pub(super) fn tidy(message: &str, secrets: &[&[u8]]) -> String {
 mod tests {
     use super::*;
 
-    fn of(body: &str) -> (String, String) {
-        from_json(body.as_bytes()).or_else(|| from_xml(body.as_bytes())).unwrap_or_default()
-    }
-
     #[test]
     fn codes_come_from_json_and_xml() {
-        for (body, code, message) in [
-            (r#"{"__type":"ThrottlingException","message":"Rate exceeded"}"#, "ThrottlingException", "Rate exceeded"),
-            (r#"{"__type":"com.amazon.coral#AccessDeniedException","Message":"no"}"#, "AccessDeniedException", "no"),
-            (r#"{"__type":"ns#Code:http://internal/","message":null}"#, "Code", ""),
-            (r#"{"code":"NotFound","message":"no such role"}"#, "NotFound", "no such role"),
+        for (body, code, message, by_aws) in [
+            (r#"{"__type":"ThrottlingException","message":"too fast"}"#, "ThrottlingException", "too fast", true),
+            (r#"{"__type":"com.amazon.coral#AccessDenied","Message":"no"}"#, "AccessDenied", "no", true),
+            (r#"{"__type":"ns#Code:http://internal/","message":null}"#, "Code", "", true),
+            (r#"{"code":"AccessDenied","message":"no such role"}"#, "AccessDenied", "no such role", false),
+            (r#"{"code":403,"message":"blocked"}"#, "403", "blocked", false),
+            (r#"{"__type":""}"#, "", "", false),
             (
                 "<ErrorResponse xmlns=\"https://sts/\"><Error><Type>Sender</Type><Code>ExpiredToken</Code>\
                  <Message>a &lt;b&gt; &amp; c</Message></Error><RequestId>1</RequestId></ErrorResponse>",
                 "ExpiredToken",
                 "a <b> & c",
+                true,
             ),
             (
                 "\n<?xml version=\"1.0\"?><ErrorResponse><Errors><Error><Code>SignatureDoesNotMatch</Code>\
                  <Message><![CDATA[x]]></Message></Error></Errors></ErrorResponse>",
                 "SignatureDoesNotMatch",
                 "x",
+                true,
             ),
-            ("<html><body>Bad Gateway</body></html>", "", ""),
-            ("<!DOCTYPE x [<!ENTITY e \"x\">]><Code>&e;</Code>", "", ""),
-            ("<Code>half", "", ""),
-            ("", "", ""),
+            ("<html><body>Bad Gateway</body></html>", "", "", false),
+            ("<html><Code>AccessDenied</Code></html>", "", "", false),
+            ("", "", "", false),
         ] {
-            assert_eq!(of(body), (code.to_owned(), message.to_owned()), "{body}");
+            let found = from_json(body.as_bytes()).or_else(|| from_xml(body.as_bytes())).unwrap_or_default();
+            assert_eq!(found, Found { code: code.to_owned(), message: message.to_owned(), by_aws }, "{body}");
         }
     }
 
     fn refusal(status: u16, code: &str, message: &str) -> Refusal {
-        Refusal { status, code: code.to_owned(), message: message.to_owned(), request_id: None, after: None }
+        let by_aws = !code.is_empty();
+        Refusal { status, code: code.to_owned(), by_aws, message: message.to_owned(), request_id: None, after: None }
+    }
+
+    #[test]
+    fn an_error_in_another_form_is_not_a_decision_of_aws() {
+        for code in ["AccessDeniedException", "ExpiredToken", "ResourceNotFoundException", "SignatureDoesNotMatch", ""]
+        {
+            let other = Refusal { by_aws: false, ..refusal(403, code, "") };
+            assert_eq!(other.kind(), Kind::Other, "{code}");
+            assert!(!other.is_denial() && !other.may_be_the_clock(), "{code}");
+        }
+        for (code, denial) in [
+            ("AccessDeniedException", true),
+            ("ExpiredToken", true),
+            ("SignatureDoesNotMatch", true),
+            ("DecryptionFailure", true),
+            ("RequestTimeTooSkewed", false),
+            ("MissingAuthenticationTokenException", false),
+            ("InvalidRequestException", false),
+            ("ThrottlingException", false),
+            ("InternalFailure", false),
+        ] {
+            assert_eq!(refusal(400, code, "").is_denial(), denial, "{code}");
+        }
     }
 
     #[test]
@@ -278,7 +359,8 @@ mod tests {
             (503, "", Kind::Ill),
             (503, "SlowDown", Kind::Throttled),
             (302, "", Kind::Redirect),
-            (403, "", Kind::Denied),
+            (403, "", Kind::Other),
+            (404, "", Kind::Other),
             (400, "InvalidParameterException", Kind::Other),
         ] {
             assert_eq!(refusal(status, code, "").kind(), kind, "{status} {code}");

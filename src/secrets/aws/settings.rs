@@ -22,6 +22,7 @@ pub(super) struct Own {
     region: Option<String>,
     pub(super) profile: Option<String>,
     endpoint: Option<String>,
+    max_attempts: Option<u32>,
 }
 
 /// A setting that cannot be used.
@@ -65,6 +66,7 @@ impl Own {
             region: given.text("aws_region").map(|region| names::region(region, "`aws_region`")).transpose()?,
             profile: given.text("aws_profile").map(str::to_owned),
             endpoint,
+            max_attempts: Some(given.count("max_attempts", 0)).filter(|attempts| *attempts > 0),
         }))
     }
 }
@@ -100,6 +102,10 @@ pub(super) struct Settings<'a> {
     pub(super) profiles: Arc<Profiles>,
     /// The name of the profile that counts.
     pub(super) profile_name: String,
+    /// Whether a setting names it.
+    pub(super) is_profile_named: bool,
+    /// How often one request is sent at most.
+    pub(super) max_attempts: u32,
     /// Which hosts.
     variant: Variant,
     /// Whether endpoints in variables and files are passed over.
@@ -131,11 +137,15 @@ impl<'a> Settings<'a> {
             environment,
             profiles,
             profile_name: name,
+            is_profile_named: setting.is_some(),
+            max_attempts: DEFAULT_ATTEMPTS,
             variant: Variant::default(),
             ignore_endpoints: false,
         };
+        settings.max_attempts = settings.attempts()?;
+        let by_region = settings.region_as_given()?.is_some_and(|region| without_fips(&region) != region);
         settings.variant = Variant {
-            fips: settings.flag("AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint")?,
+            fips: by_region || settings.flag("AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint")?,
             dual_stack: settings.flag("AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint")?,
         };
         settings.ignore_endpoints =
@@ -162,8 +172,26 @@ impl<'a> Settings<'a> {
         }
     }
 
+    /// The own setting, else the variable, else the profile's setting.
+    fn attempts(&self) -> Result<u32> {
+        if let Some(attempts) = self.own.max_attempts {
+            return Ok(attempts);
+        }
+        let given = match self.environment.text("AWS_MAX_ATTEMPTS")? {
+            Some(text) => Some((text.to_string(), "the variable AWS_MAX_ATTEMPTS".to_owned())),
+            None => self.in_profile("max_attempts").map(|(value, setting)| (value.text.to_owned(), setting)),
+        };
+        let Some((text, setting)) = given else { return Ok(DEFAULT_ATTEMPTS) };
+        let attempts = text.parse().ok().filter(|attempts| *attempts > 0);
+        attempts.ok_or_else(|| config(format!("{setting} must be a whole number of 1 or more")))
+    }
+
     /// The region that is set, or the one that all secrets name; the machine may know one where this does not.
     pub(super) fn region(&self) -> Result<Option<String>> {
+        Ok(self.region_as_given()?.map(|region| without_fips(&region)))
+    }
+
+    fn region_as_given(&self) -> Result<Option<String>> {
         if let Some(region) = &self.own.region {
             return Ok(Some(region.clone()));
         }
@@ -187,7 +215,8 @@ impl<'a> Settings<'a> {
         if self.variant != Variant::default() {
             return Err(config(format!(
                 "{setting}: an endpoint of your own goes with neither FIPS nor dual-stack hosts; unset \
-                 AWS_USE_FIPS_ENDPOINT, AWS_USE_DUALSTACK_ENDPOINT and their like in the profile"
+                 AWS_USE_FIPS_ENDPOINT, AWS_USE_DUALSTACK_ENDPOINT and their like in the profile, and name the region \
+                 without `fips`"
             )));
         }
         Ok(Endpoint { url, setting: Some(setting) })
@@ -238,6 +267,14 @@ impl<'a> Settings<'a> {
     }
 }
 
+/// The region that a pseudo-region such as `fips-us-east-1` or `us-east-1-fips` means, with the FIPS hosts there.
+fn without_fips(region: &str) -> String {
+    let bare = region.strip_prefix("fips-").or_else(|| region.strip_suffix("-fips"));
+    bare.filter(|bare| !bare.is_empty()).unwrap_or(region).to_owned()
+}
+
+const DEFAULT_ATTEMPTS: u32 = 3;
+
 /// Twenty secrets of 64 KiB, escaped at the worst.
 const MAX_BODY: usize = 16 << 20;
 
@@ -251,113 +288,4 @@ pub(super) struct Endpoint {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The settings with these own ones, variables and text of the config file.
-    fn with<T>(
-        own: &[(&str, &str)],
-        variables: &[(&str, &str)],
-        text: &str,
-        test: impl FnOnce(Result<Settings<'_>>) -> T,
-    ) -> T {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("config");
-        std::fs::write(&path, text).unwrap();
-        let mut variables = variables.to_vec();
-        variables.push(("AWS_CONFIG_FILE", path.to_str().unwrap()));
-        let environment = Environment::fixed(&variables);
-        let mut given = Config::new();
-        given.set("aws_secret_name", "x").unwrap();
-        own.iter().for_each(|(key, value)| given.set(key, value).unwrap());
-        let own = Own::read(&given, &environment).unwrap().unwrap();
-        test(Settings::read(&own, &environment))
-    }
-
-    #[test]
-    fn a_region_is_looked_for_in_order() {
-        let file = "[default]\nregion = of-profile-1\n[profile p]\nregion = of-other-1\n";
-        let own: &[_] = &[("aws_region", "of-own-1")];
-        let arn = "arn:aws:secretsmanager:of-arn-1:123456789012:secret:x";
-        let variable = ("AWS_REGION", "of-variable-1");
-        let older = ("AWS_DEFAULT_REGION", "of-older-1");
-        for (own, variables, text, region) in [
-            (own, &[variable, older][..], file, Some("of-own-1")),
-            (&[], &[variable, older], file, Some("of-variable-1")),
-            (&[], &[older], file, Some("of-older-1")),
-            (&[], &[], file, Some("of-profile-1")),
-            (&[], &[("AWS_PROFILE", "p")], file, Some("of-other-1")),
-            (&[("aws_profile", "p")], &[("AWS_PROFILE", "default")], file, Some("of-other-1")),
-            (&[("aws_secret_name", arn)], &[], file, Some("of-profile-1")),
-            (&[("aws_secret_name", arn)], &[], "", Some("of-arn-1")),
-            (&[], &[], "", None),
-        ] {
-            let found = with(own, variables, text, |settings| settings.unwrap().region().unwrap());
-            assert_eq!(found.as_deref(), region, "{own:?} {variables:?}");
-        }
-    }
-
-    #[test]
-    fn an_endpoint_is_looked_for_in_order() {
-        let file = "[default]\nservices = s\nendpoint_url = https://profile\n\
-            [services s]\nsecrets_manager =\n  endpoint_url = https://service\n";
-        let plain = "[default]\nendpoint_url = https://profile\n";
-        let own: &[_] = &[("aws_endpoint_url", "https://own")];
-        let special = ("AWS_ENDPOINT_URL_SECRETS_MANAGER", "https://special");
-        let general = ("AWS_ENDPOINT_URL", "https://general");
-        let ignore = ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true");
-        let usual = "https://secretsmanager.us-east-1.amazonaws.com/";
-        for (own, variables, text, url) in [
-            (own, &[special, general][..], file, "https://own/"),
-            (&[], &[special, general], file, "https://special/"),
-            (&[], &[general], file, "https://general/"),
-            (&[], &[], file, "https://service/"),
-            (&[], &[], plain, "https://profile/"),
-            (&[], &[], "", usual),
-            (&[], &[special, general, ignore], file, usual),
-            (own, &[ignore], file, "https://own/"),
-            (&[], &[], &format!("{plain}ignore_configured_endpoint_urls = true\n"), usual),
-            (&[], &[], "[default]\nuse_fips_endpoint = true\n", "https://secretsmanager-fips.us-east-1.amazonaws.com/"),
-        ] {
-            let found = with(own, variables, text, |settings| {
-                settings.unwrap().endpoint(Service::SecretsManager, "us-east-1").unwrap().url
-            });
-            assert_eq!(found, url, "{own:?} {variables:?}");
-        }
-        let sts = with(own, &[special], file, |settings| settings.unwrap().endpoint(Service::Sts, "us-east-1"));
-        assert_eq!(sts.unwrap().url, "https://profile/", "that of another service is none");
-    }
-
-    #[test]
-    fn what_contradicts_is_refused_with_its_place() {
-        let services = "[default]\nservices = s\n";
-        let fips = "[default]\nuse_fips_endpoint = true\nendpoint_url = https://x\n";
-        for (text, words) in [
-            (services, "config, line 2: there is no section [services s]"),
-            (fips, "config, line 3: `endpoint_url`: an endpoint of your own goes with neither FIPS"),
-            ("[default]\nendpoint_url = x\n", "config, line 2: `endpoint_url`: the URL begins with neither"),
-        ] {
-            let error = with(&[], &[], text, |settings| {
-                settings.unwrap().endpoint(Service::SecretsManager, "us-east-1").unwrap_err()
-            });
-            assert!(error.message().contains(words), "{error}");
-        }
-        let error = with(&[], &[], "[default]\nuse_fips_endpoint = yes\n", |settings| settings.map(drop).unwrap_err());
-        assert!(error.message().ends_with("`use_fips_endpoint` must be true or false"), "{error}");
-    }
-
-    #[test]
-    fn several_secrets_are_named_in_one_variable() {
-        let names = |text: &str| -> Result<Vec<String>> {
-            let environment = Environment::fixed(&[(SECRET_VARIABLE, text)]);
-            let own = Own::read(&Config::new(), &environment).map_err(|unusable| unusable.error)?;
-            Ok(own.map_or(Vec::new(), |own| own.names.into_iter().map(|name| name.text).collect()))
-        };
-        assert_eq!(names(r#"["a", "b", "a"]"#).unwrap(), ["a", "b"]);
-        assert_eq!(names(" a ").unwrap(), ["a"]);
-        assert!(names("").unwrap().is_empty() && names("[]").unwrap().is_empty());
-        for text in ["[\"a\"", "[1]", "[\"a b\"]", "a\r\nb"] {
-            assert!(names(text).unwrap_err().message().contains(SECRET_VARIABLE), "{text}");
-        }
-    }
-}
+mod tests;

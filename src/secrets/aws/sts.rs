@@ -10,9 +10,12 @@ use super::endpoint::{Service, place};
 use super::fields;
 use super::settings::Endpoint;
 use super::wire::{Answer, Call, Fault, Wire};
+use super::xml;
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Status};
 
+/// The longest answer that is parsed.
+const MAX_ANSWER: usize = 64 << 10;
 const VERSION: &str = "2011-06-15";
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -54,20 +57,15 @@ impl StsCall<'_> {
     pub(super) fn keys(&self, wire: &Wire<'_>, holder: &str, deadline: Deadline) -> Result<(Keys, SystemTime)> {
         let Answer { response, now } = self.send(wire, deadline).map_err(|fault| self.error(fault, holder))?;
         let malformed = || self.refused(holder, Status::Protocol, "answers without credentials");
-        let text = std::str::from_utf8(&response.body).map_err(|_| malformed())?;
-        let document = roxmltree::Document::parse(text.trim_start()).map_err(|_| malformed())?;
-        let credentials = document.descendants().find(|node| node.tag_name().name() == "Credentials");
-        let part = |name| {
-            let part = credentials?.children().find(|node| node.tag_name().name() == name)?;
-            part.text().map(str::trim).filter(|text| !text.is_empty())
-        };
+        let document = document(&response.body).ok_or_else(malformed)?;
+        let part = |name| xml::text(document, &["Credentials", name]).filter(|text| !text.trim().is_empty());
         let (Some(id), Some(secret), Some(token)) =
             (part("AccessKeyId"), part("SecretAccessKey"), part("SessionToken"))
         else {
             return Err(malformed());
         };
-        let expires = part("Expiration").and_then(fields::time).ok_or_else(malformed)?;
-        Ok((Keys::new(id, secret, Some(token), Some(expires), holder)?, now))
+        let expires = part("Expiration").and_then(|text| fields::time(&text)).ok_or_else(malformed)?;
+        Ok((Keys::new(&id, &secret, Some(&token), Some(expires), holder)?, now))
     }
 
     fn error(&self, fault: Fault, holder: &str) -> Error {
@@ -77,7 +75,7 @@ impl StsCall<'_> {
             }
             Fault::Refused(refusal) => {
                 let message = self.message(holder, &format!("answers {}", refusal.words()));
-                refusal.error(Status::AccessDenied, message)
+                refusal.error(refusal.status_without_keys(), message)
             }
         }
     }
@@ -107,6 +105,11 @@ impl StsCall<'_> {
     }
 }
 
+/// The text of an answer, which has a few kilobytes at most.
+fn document(body: &[u8]) -> Option<&str> {
+    std::str::from_utf8(body).ok().filter(|text| text.len() <= MAX_ANSWER)
+}
+
 /// The ARN of who holds these keys. Nobody needs a permission to ask.
 pub(super) fn caller(
     wire: &Wire<'_>,
@@ -117,11 +120,7 @@ pub(super) fn caller(
 ) -> std::result::Result<String, Fault> {
     let call = StsCall { action: "GetCallerIdentity", parameters: &[], region, endpoint, keys: Some(keys) };
     let Answer { response, .. } = call.send(wire, deadline)?;
-    let arn = || {
-        let document = roxmltree::Document::parse(std::str::from_utf8(&response.body).ok()?.trim_start()).ok()?;
-        let node = document.descendants().find(|node| node.tag_name().name() == "Arn")?;
-        node.text().map(|arn| super::refusal::tidy(arn, &[]))
-    };
-    arn()
+    let arn = document(&response.body).and_then(|text| xml::text(text, &["GetCallerIdentityResult", "Arn"]));
+    arn.map(|arn| super::refusal::tidy(&arn, &[]))
         .ok_or_else(|| Fault::Failed(call.refused("the caller's identity", Status::Protocol, "answers without an Arn")))
 }

@@ -58,6 +58,7 @@ pub(super) struct Wire<'a> {
     pub(super) client: Client,
     pub(super) clocks: &'a Clocks,
     pub(super) retry: &'a Retry,
+    pub(super) max_attempts: u32,
     pub(super) correct_clocks: bool,
 }
 
@@ -66,7 +67,7 @@ impl Wire<'_> {
     pub(super) fn call(&self, call: &Call<'_>, deadline: Deadline) -> std::result::Result<Answer, Fault> {
         let mut refused = None;
         let mut corrected = false;
-        let answer = self.retry.run(deadline, |_| {
+        let answer = self.retry.run_up_to(self.max_attempts, deadline, |_| {
             refused = None;
             let sent = SystemTime::now();
             let start = Instant::now();
@@ -137,6 +138,11 @@ impl Refusal {
         self.error(Status::Protocol, format!("{} answers {}", place(call.url), self.words()))
     }
 
+    /// What a refusal to give credentials is: AWS denies them, or the answer is of something else on the way.
+    pub(super) fn status_without_keys(&self) -> Status {
+        if self.by_aws { Status::AccessDenied } else { Status::Protocol }
+    }
+
     /// An error with this message, of the status that the refusal has whatever was asked for, else of this one.
     pub(super) fn error(&self, otherwise: Status, message: String) -> Error {
         let status = match self.kind() {
@@ -145,7 +151,8 @@ impl Refusal {
             Kind::Missing | Kind::Redirect | Kind::Other => otherwise,
         };
         let retryable = status == Status::Unavailable;
-        Error::new(status, message).with_detail(self.status.into()).with_retryable(retryable)
+        let error = Error::new(status, message).with_detail(self.status.into()).with_retryable(retryable);
+        if self.is_denial() { error.authoritative() } else { error }
     }
 }
 

@@ -29,6 +29,11 @@ pub(in crate::secrets::aws) fn plan(settings: &Settings<'_>) -> Result<Plan> {
     {
         return Ok(plan);
     }
+    if settings.is_profile_named && !settings.profiles.unreadable.is_empty() {
+        let message =
+            format!("the profile `{}` has no credentials in the files that can be read", settings.profile_name);
+        return Err(settings.profiles.explain(config(message)));
+    }
     if let Some(container) = Container::from_variables(environment)? {
         return Ok(Plan::Container(container));
     }
@@ -36,10 +41,11 @@ pub(in crate::secrets::aws) fn plan(settings: &Settings<'_>) -> Result<Plan> {
         return Ok(Plan::Instance(instance));
     }
     let profile = &settings.profile_name;
-    Err(config(format!(
+    let error = config(format!(
         "there are no AWS credentials: neither in variables (AWS_ACCESS_KEY_ID, AWS_WEB_IDENTITY_TOKEN_FILE) nor in the \
          profile `{profile}` nor from a container, and AWS_EC2_METADATA_DISABLED says not to ask the instance"
-    )))
+    ));
+    Err(settings.profiles.explain(error))
 }
 
 /// Keys in variables.

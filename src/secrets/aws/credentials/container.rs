@@ -1,7 +1,7 @@
 //! The endpoint beside a container: ECS, EKS Pod Identity.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ureq::http::Uri;
@@ -65,6 +65,13 @@ impl Container {
         Ok(Some(Container { url, token, place }))
     }
 
+    pub(super) fn token_file(&self) -> Option<&Path> {
+        match &self.token {
+            Some(Token::File(path)) => Some(path),
+            Some(Token::Text(_)) | None => None,
+        }
+    }
+
     pub(super) fn fetch(&self, context: &Context<'_>) -> Result<Fetched> {
         self.check_host(context)?;
         let token = match &self.token {
@@ -124,9 +131,9 @@ impl Container {
     }
 
     fn refused(&self, refusal: &Refusal) -> Error {
-        let advice = match refusal.kind() {
-            Kind::Denied => "; is its token right?",
-            Kind::Redirect => "; a redirect is not followed",
+        let advice = match (refusal.kind(), refusal.status) {
+            (Kind::Denied, _) | (_, 401 | 403) => "; check its token",
+            (Kind::Redirect, _) => "; a redirect is not followed",
             _ => "",
         };
         let message = format!("no AWS credentials from {}: it answers {}{advice}", self.place, refusal.words());

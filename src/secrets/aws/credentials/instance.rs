@@ -18,6 +18,8 @@ use crate::secrets::aws::settings::Settings;
 const TOKEN_LIFE: &str = "21600";
 const ROLES: &str = "latest/meta-data/iam/security-credentials/";
 const REGION: &str = "latest/meta-data/placement/region";
+/// How often each request is made at least.
+const LEAST_ATTEMPTS: f64 = 2.0;
 /// The longest time for all of it.
 const WHOLE: Duration = Duration::from_secs(10);
 
@@ -62,12 +64,17 @@ impl Instance {
             number.ok_or_else(|| config(format!("{setting} must be a number above 0 and up to 60")))
         };
         let timeout = number("AWS_METADATA_SERVICE_TIMEOUT", "metadata_service_timeout", 1.0)?;
-        let attempts = number("AWS_METADATA_SERVICE_NUM_ATTEMPTS", "metadata_service_num_attempts", 1.0)?;
+        let attempts =
+            number("AWS_METADATA_SERVICE_NUM_ATTEMPTS", "metadata_service_num_attempts", 1.0)?.max(LEAST_ATTEMPTS);
         let place = format!("the instance metadata at {}", place(&url));
         Ok(Some(Instance { url, timeout: Duration::from_secs_f64(timeout), attempts: attempts as u32, place }))
     }
 
     pub(super) fn fetch(&self, context: &Context<'_>) -> Result<Fetched> {
+        self.fetch_keys(context).map_err(|error| context.settings.profiles.explain(error))
+    }
+
+    fn fetch_keys(&self, context: &Context<'_>) -> Result<Fetched> {
         let deadline = at_most(context.deadline, WHOLE);
         let token = self.token(context.metadata, deadline)?;
         let list = self.get(ROLES, &token, context.metadata, deadline)?;
@@ -106,27 +113,19 @@ impl Instance {
         if let Some(token) = &*metadata.token.borrow() {
             return Ok(token.clone());
         }
-        if metadata.machine.is_absent() {
+        if metadata.is_absent.get() {
             return Err(self.absent(metadata));
         }
         let headers = [("x-aws-ec2-metadata-token-ttl-seconds", Zeroizing::new(TOKEN_LIFE.to_owned()))];
-        let mut attempt = 1;
-        let response = loop {
-            let limit = at_most(deadline, self.timeout);
-            let url = format!("{}latest/api/token", self.url);
-            match metadata.send("PUT", &url, &headers, self.timeout, limit) {
-                Ok(response) if response.status >= 500 && attempt < self.attempts.max(2) => {}
-                Ok(response) => break response,
-                Err(_) if deadline.has_passed() => return Err(self.error(Status::Timeout, "it did not answer in time")),
-                Err(_) if attempt < self.attempts => {}
-                Err(_) => {
-                    metadata.machine.is_now(true);
-                    return Err(self.absent(metadata));
-                }
+        let response = match self.send("PUT", "latest/api/token", &headers, metadata, deadline) {
+            Ok(response) => response,
+            Err(_) if deadline.has_passed() => return Err(self.error(Status::Timeout, "it did not answer in time")),
+            Err(_) => {
+                metadata.is_absent.set(true);
+                return Err(self.absent(metadata));
             }
-            attempt += 1;
         };
-        metadata.machine.is_now(false);
+        metadata.machine.set_answered();
         match (response.status, line(&response.body)) {
             (200, Some(token)) => {
                 let token = Zeroizing::new(token.to_owned());
@@ -141,10 +140,30 @@ impl Instance {
 
     fn get(&self, path: &str, token: &str, metadata: &Metadata<'_>, deadline: Deadline) -> Result<Response> {
         let headers = [("x-aws-ec2-metadata-token", Zeroizing::new(token.to_owned()))];
-        let limit = at_most(deadline, self.timeout);
-        metadata
-            .send("GET", &format!("{}{path}", self.url), &headers, self.timeout, limit)
-            .map_err(|error| self.error(error.status(), error.message()))
+        let answer = self.send("GET", path, &headers, metadata, deadline);
+        answer.map_err(|error| self.error(error.status(), error.message()))
+    }
+
+    /// Asks once more where the first attempt fails: the first answer of an instance is often slow.
+    fn send(
+        &self,
+        method: &'static str,
+        path: &str,
+        headers: &[(&str, Zeroizing<String>)],
+        metadata: &Metadata<'_>,
+        deadline: Deadline,
+    ) -> Result<Response> {
+        let url = format!("{}{path}", self.url);
+        let mut attempt = 1;
+        loop {
+            let limit = at_most(deadline, self.timeout);
+            let answer = metadata.send(method, &url, headers, self.timeout, limit);
+            let has_failed = answer.as_ref().map_or(true, |response| response.status >= 500);
+            if !has_failed || attempt >= self.attempts || deadline.has_passed() {
+                return answer;
+            }
+            attempt += 1;
+        }
     }
 
     fn absent(&self, metadata: &Metadata<'_>) -> Error {
@@ -153,10 +172,11 @@ impl Instance {
         }
         let message = "there are no AWS credentials: neither in variables (AWS_ACCESS_KEY_ID, \
             AWS_WEB_IDENTITY_TOKEN_FILE) nor in the profile nor from a container";
-        config(format!(
-            "{message}, and {} does not answer (within a container it may take a hop limit of 2)",
-            self.place
-        ))
+        let message = format!(
+            "{message}, and {} does not answer ({} attempts of {:?} each; within a container it may take a hop limit of 2)",
+            self.place, self.attempts, self.timeout
+        );
+        config(message).with_retryable(true)
     }
 
     fn answered(&self, status: u16) -> Error {

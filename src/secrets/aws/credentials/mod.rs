@@ -1,5 +1,6 @@
 //! Who we are for AWS: where keys come from, how long they serve, and when there are new ones.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -101,6 +102,21 @@ impl Plan {
     /// Whether nothing but the machine itself tells who we are.
     pub(super) fn is_last_resort(&self) -> bool {
         matches!(self, Plan::Instance(_))
+    }
+
+    /// The files that are read for keys, besides those of the profiles.
+    pub(super) fn files(&self) -> impl Iterator<Item = &Path> {
+        let mut plan = self;
+        while let Plan::Role(role) = plan {
+            plan = &role.base;
+        }
+        match plan {
+            Plan::WebIdentity(identity) => Some(identity.token_file.as_path()),
+            Plan::Sso(login) => Some(login.cache()),
+            Plan::Container(container) => container.token_file(),
+            Plan::Keys(..) | Plan::Process(_) | Plan::Role(_) | Plan::Instance(_) => None,
+        }
+        .into_iter()
     }
 
     fn fetch(&self, context: &Context<'_>) -> Result<Fetched> {

@@ -1,5 +1,6 @@
 //! `credential_process`: a program that prints credentials.
 
+use std::fs;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
@@ -19,6 +20,8 @@ use crate::{fork, sys};
 
 /// The most that such a program prints.
 const MAX_OUTPUT: usize = 64 << 10;
+/// How many processes that it started are looked for when it is killed.
+const MAX_DESCENDANTS: usize = 10_000;
 
 /// A program with its arguments.
 #[derive(Clone, PartialEq)]
@@ -31,14 +34,14 @@ impl Program {
     /// The command line is split as a shell would, and no shell runs it.
     pub(super) fn of(profile: &Profile<'_>, command: Value<'_>) -> Result<Program> {
         let place = format!("{}: `credential_process`", profile.place(command));
-        match shlex::split(command.text) {
+        match shlex::split(&command.lines()) {
             Some(words) if !words.is_empty() => Ok(Program { words, place }),
             _ => Err(config(format!("{place}: a quotation mark is not closed"))),
         }
     }
 
-    /// Runs it until it has printed all and ended, at most until the deadline; then it is killed with all that it
-    /// started.
+    /// Runs it until it has printed all and ended, at most until the deadline; then it is killed with the processes
+    /// that it started.
     pub(super) fn fetch(&self, deadline: Deadline) -> Result<Fetched> {
         let output = fork::outside(|| self.run(deadline))?;
         self.read(&output)
@@ -145,7 +148,7 @@ fn read_some(from: &mut impl Read, into: &mut SecretBuffer) -> io::Result<bool> 
     }
 }
 
-/// A program that is killed with its group, and waited for, when nobody has done so before.
+/// A program that is killed with its group and its descendants, and waited for, when nobody has done so before.
 struct Running {
     child: Child,
     ended: bool,
@@ -176,9 +179,28 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if !self.ended {
+            // Those that left the group for a session of their own. They are looked for first: the end of a parent hides
+            // its children.
+            let others = descendants(self.child.id());
             sys::kill_group(self.child.id());
+            others.into_iter().for_each(sys::kill_process);
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
     }
+}
+
+/// The processes that this one has started, they in turn, and so on. One whose parent has ended before is not found.
+fn descendants(process: u32) -> Vec<u32> {
+    let mut found = vec![process];
+    let mut next = 0;
+    while next < found.len() && found.len() <= MAX_DESCENDANTS {
+        let threads = fs::read_dir(format!("/proc/{}/task", found[next]));
+        for thread in threads.into_iter().flatten().flatten() {
+            let children = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+            found.extend(children.split_whitespace().filter_map(|child| child.parse::<u32>().ok()));
+        }
+        next += 1;
+    }
+    found.split_off(1)
 }

@@ -7,23 +7,32 @@ use super::role::{Role, Terms, WebIdentity};
 use super::sso::Login;
 use super::{Keys, Plan, chain};
 use crate::error::{Error, Result};
-use crate::paths;
 use crate::secrets::aws::ini::Value;
 use crate::secrets::aws::names::{config, shown};
 use crate::secrets::aws::profiles::Profile;
 use crate::secrets::aws::settings::Settings;
 
-/// `None` if the profile says nothing about credentials. `seen` are the profiles that led here.
+/// The longest chain of profiles that name each other as sources.
+const MAX_CHAIN: usize = 32;
+
+/// `None` if the profile says nothing about credentials. `seen` are the profiles that led here; the keys of such a source
+/// count before its role, as they do for the AWS tools.
 pub(super) fn plan(settings: &Settings<'_>, profile: &Profile<'_>, seen: &mut Vec<String>) -> Result<Option<Plan>> {
     let role = profile.get("role_arn");
-    let token_file = profile.get("web_identity_token_file");
-    if let (Some(role), Some(token_file)) = (role, token_file) {
-        let terms = Terms::of(profile, role)?;
-        let token_file = paths::expand_home(token_file.text.as_ref());
-        return Ok(Some(Plan::WebIdentity(WebIdentity { token_file, terms, place: profile.place(role) })));
-    }
-    if let Some(role) = role {
-        return role_plan(settings, profile, role, seen).map(Some);
+    let has_keys = ["aws_access_key_id", "aws_secret_access_key"].iter().any(|key| profile.get(key).is_some());
+    match (role, profile.get("web_identity_token_file")) {
+        (Some(role), Some(token_file)) => {
+            let identity = WebIdentity::of(settings.environment, profile, role, token_file)?;
+            return Ok(Some(Plan::WebIdentity(identity)));
+        }
+        (None, Some(token_file)) => {
+            let place = profile.place(token_file);
+            return Err(config(format!("{place}: `web_identity_token_file` needs `role_arn`, which is missing")));
+        }
+        (Some(role), None) if seen.is_empty() || !has_keys => {
+            return role_plan(settings, profile, role, seen).map(Some);
+        }
+        _ => {}
     }
     if let Some(login) = Login::of(settings, profile)? {
         return Ok(Some(Plan::Sso(login)));
@@ -44,15 +53,23 @@ pub(super) fn plan(settings: &Settings<'_>, profile: &Profile<'_>, seen: &mut Ve
 
 fn own_keys(profile: &Profile<'_>, id: Value<'_>) -> Result<Plan> {
     let place = profile.place(id);
-    let secret = profile.need("aws_secret_access_key", id)?;
-    let token = profile.get("aws_session_token").map(|token| token.text);
-    Ok(Plan::Keys(Keys::new(id.text, secret.text, token, None, &place)?, place))
+    // What is in the other file may be of other keys.
+    let Some(secret) = profile.beside(id, "aws_secret_access_key") else {
+        return Err(config(format!("{place}: `aws_secret_access_key` is missing beside `aws_access_key_id`")));
+    };
+    // The older name goes first, as it does in botocore.
+    let token = ["aws_security_token", "aws_session_token"].iter().find_map(|key| profile.beside(id, key));
+    Ok(Plan::Keys(Keys::new(id.text, secret.text, token.map(|token| token.text), None, &place)?, place))
 }
 
 fn role_plan(settings: &Settings<'_>, profile: &Profile<'_>, role: Value<'_>, seen: &mut Vec<String>) -> Result<Plan> {
     if seen.contains(&profile.name) {
         let circle = format!("{} -> {}", seen.join(" -> "), profile.name);
         return Err(config(format!("{}: the profiles name each other as sources: {circle}", profile.place(role))));
+    }
+    if seen.len() == MAX_CHAIN {
+        let place = profile.place(role);
+        return Err(config(format!("{place}: more than {MAX_CHAIN} profiles name each other as sources")));
     }
     seen.push(profile.name.clone());
     if let Some(mfa) = profile.get("mfa_serial") {
@@ -83,11 +100,8 @@ fn from_profile(
     let Some(named) = settings.profiles.find(source.text) else {
         return Err(settings.profiles.unknown(source.text, &place));
     };
-    if named.name == profile.name {
-        return match named.get("aws_access_key_id") {
-            Some(keys) => own_keys(&named, keys),
-            None => Err(config(format!("{place}: the profile names itself and has no keys of its own"))),
-        };
+    if named.name == profile.name && named.get("aws_access_key_id").is_none() {
+        return Err(config(format!("{place}: the profile names itself and has no keys of its own")));
     }
     plan(settings, &named, seen)?
         .ok_or_else(|| config(format!("{place}: the profile {:?} has no credentials", shown(source.text))))

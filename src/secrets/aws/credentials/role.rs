@@ -73,6 +73,11 @@ fn checked_arn(text: &str, setting: &str) -> Result<String> {
     Ok(text.to_owned())
 }
 
+fn session_in(environment: &Environment) -> Result<Option<String>> {
+    let name = environment.text("AWS_ROLE_SESSION_NAME")?;
+    name.map(|name| checked_session(&name, "the variable AWS_ROLE_SESSION_NAME")).transpose()
+}
+
 fn checked_session(text: &str, setting: &str) -> Result<String> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_=,.@-+".contains(&byte);
     if !(2..=64).contains(&text.len()) || !text.bytes().all(allowed) {
@@ -107,14 +112,25 @@ impl WebIdentity {
         let Some(role) = environment.text("AWS_ROLE_ARN")? else {
             return Err(config("the variable AWS_WEB_IDENTITY_TOKEN_FILE is set and AWS_ROLE_ARN is not"));
         };
-        let session_name = match environment.text("AWS_ROLE_SESSION_NAME")? {
-            Some(name) => Some(checked_session(&name, "the variable AWS_ROLE_SESSION_NAME")?),
-            None => None,
-        };
+        let session_name = session_in(environment)?;
         let role_arn = checked_arn(&role, "the variable AWS_ROLE_ARN")?;
         let terms = Terms { role_arn, session_name, external_id: None, duration: None };
         let place = "the web identity of the variable AWS_WEB_IDENTITY_TOKEN_FILE".to_owned();
         Ok(Some(WebIdentity { token_file: paths::expand_home(path.as_str().as_ref()), terms, place }))
+    }
+
+    pub(super) fn of(
+        environment: &Environment,
+        profile: &Profile<'_>,
+        role: Value<'_>,
+        token_file: Value<'_>,
+    ) -> Result<WebIdentity> {
+        let mut terms = Terms::of(profile, role)?;
+        if terms.session_name.is_none() {
+            terms.session_name = session_in(environment)?;
+        }
+        let token_file = paths::expand_home(token_file.text.as_ref());
+        Ok(WebIdentity { token_file, terms, place: profile.place(role) })
     }
 
     pub(super) fn fetch(&self, context: &Context<'_>) -> Result<Fetched> {

@@ -1,6 +1,6 @@
 //! IAM Identity Center: a login that a person made with `aws sso login` becomes the keys of a role.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use aws_smithy_types::DateTime;
@@ -14,6 +14,7 @@ use crate::files;
 use crate::log::{self, Level};
 use crate::secrets::aws::endpoint::Service;
 use crate::secrets::aws::fields::Fields;
+use crate::secrets::aws::metadata::MAX_BODY;
 use crate::secrets::aws::names::{self, config};
 use crate::secrets::aws::profiles::Profile;
 use crate::secrets::aws::settings::Settings;
@@ -22,6 +23,8 @@ use crate::secrets::aws::wire::{Answer, Call, Fault};
 use crate::secrets::json;
 
 const MAX_SIZE: usize = 1 << 20;
+/// How IAM Identity Center says that a login has ended.
+const EXPIRED: [&str; 4] = ["UnauthorizedException", "ExpiredTokenException", "InvalidGrantException", "invalid_grant"];
 /// A login that ends sooner is renewed first.
 const MARGIN: Duration = Duration::from_secs(60);
 
@@ -44,11 +47,22 @@ struct Token {
     text: Zeroizing<String>,
 }
 
+/// An answer of IAM Identity Center, which has a few kilobytes at most.
+fn parsed(body: &[u8]) -> Option<Fields> {
+    if body.len() <= MAX_BODY { Fields::parse(body) } else { None }
+}
+
 impl Login {
     /// `None` for a profile that has none.
     pub(super) fn of(settings: &Settings<'_>, profile: &Profile<'_>) -> Result<Option<Login>> {
         let session = profile.get("sso_session");
         let Some(first) = session.or_else(|| profile.get("sso_start_url")) else { return Ok(None) };
+        let is_of_role = ["sso_account_id", "sso_role_name"].iter().any(|key| profile.get(key).is_some());
+        let has_others = ["aws_access_key_id", "credential_process"].iter().any(|key| profile.get(key).is_some());
+        // Other tools use such a login, and the profile has credentials besides.
+        if !is_of_role && has_others {
+            return Ok(None);
+        }
         let place = profile.place(first);
         let (start, region) = match session {
             Some(session) => {
@@ -79,6 +93,10 @@ impl Login {
         }))
     }
 
+    pub(super) fn cache(&self) -> &Path {
+        &self.cache
+    }
+
     pub(super) fn fetch(&self, context: &Context<'_>) -> Result<Fetched> {
         let token = self.token(context)?;
         let endpoint = context.settings.endpoint(Service::Sso, &self.region)?;
@@ -88,7 +106,7 @@ impl Login {
         let headers = [("x-amz-sso_bearer_token", token.access.clone())];
         let call = Call { method: "GET", url: &url, headers: &headers, secrets: &secrets, ..self.call(Service::Sso) };
         let Answer { response, now } = context.wire.call(&call, context.deadline).map_err(|fault| self.fault(fault))?;
-        let fields = Fields::parse(&response.body).and_then(|fields| fields.object("roleCredentials"));
+        let fields = parsed(&response.body).and_then(|fields| fields.object("roleCredentials"));
         let malformed = || self.error(Status::Protocol, "the answer has no roleCredentials");
         let fields = fields.ok_or_else(malformed)?;
         let text = |name| fields.text(name).ok_or_else(malformed);
@@ -150,7 +168,7 @@ impl Login {
         let (headers, body) = (headers.as_slice(), body.as_bytes());
         let call = Call { url: &url, headers, body, secrets: &secrets, ..self.call(Service::SsoOidc) };
         let Answer { response, .. } = context.wire.call(&call, context.deadline).map_err(|fault| self.fault(fault))?;
-        let fields = Fields::parse(&response.body).ok_or_else(malformed)?;
+        let fields = parsed(&response.body).ok_or_else(malformed)?;
         let access = fields.text("accessToken").ok_or_else(malformed)?;
         let life: u64 = fields.text("expiresIn").and_then(|text| text.parse().ok()).ok_or_else(malformed)?;
         let ends = DateTime::from(SystemTime::now() + Duration::from_secs(life.min(1 << 32)));
@@ -179,13 +197,14 @@ impl Login {
             Fault::Failed(error) => {
                 error.map_message(|message| format!("no AWS credentials from {}: {message}", self.place))
             }
-            Fault::Refused(refusal) if matches!(refusal.code.as_str(), "UnauthorizedException" | "invalid_grant") => {
-                self.expired()
+            Fault::Refused(refusal) if EXPIRED.contains(&refusal.code.as_str()) => {
+                let error = self.expired();
+                if refusal.is_denial() { error.authoritative() } else { error }
             }
             Fault::Refused(refusal) => {
                 let message =
                     format!("no AWS credentials from {}: IAM Identity Center answers {}", self.place, refusal.words());
-                refusal.error(Status::AccessDenied, message)
+                refusal.error(refusal.status_without_keys(), message)
             }
         }
     }

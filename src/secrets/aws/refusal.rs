@@ -7,9 +7,6 @@ use super::xml;
 use crate::http::retry::Again;
 use crate::http::{Response, is_transient_status, retry_after};
 
-/// The longest error answer that is parsed. Those of AWS have a few hundred bytes.
-const MAX_ERROR: usize = 64 << 10;
-
 /// An answer that is an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
@@ -116,7 +113,7 @@ const BY_CLOCK: &[&str] = &[
 impl Refusal {
     /// Reads the error from JSON or XML, whatever the content type says. What holds one of `secrets` is left out.
     pub(super) fn of(response: &Response, secrets: &[&[u8]]) -> Refusal {
-        let body = if response.body.len() <= MAX_ERROR { &*response.body } else { &[] };
+        let body = &*response.body;
         let mut found = from_json(body).or_else(|| from_xml(body)).unwrap_or_default();
         if let Some(code) = response.header("x-amzn-errortype").map(bare_code).filter(|code| !code.is_empty())
             && !found.by_aws

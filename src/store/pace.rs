@@ -25,7 +25,13 @@ impl Pace {
 
     /// Whether a commit is written back now.
     pub(super) fn allows(&mut self) -> bool {
-        let gained = self.since.elapsed().as_nanos() / (self.took * REST).as_nanos().max(1);
+        let passed = self.since.elapsed();
+        self.allows_after(passed)
+    }
+
+    /// The same, where this much time has passed since one more was gained.
+    fn allows_after(&mut self, passed: Duration) -> bool {
+        let gained = passed.as_nanos() / (self.took * REST).as_nanos().max(1);
         if gained > 0 {
             self.left = self.left.saturating_add(u32::try_from(gained).unwrap_or(MOST)).min(MOST);
             self.since = Instant::now();
@@ -48,11 +54,11 @@ mod tests {
     #[test]
     fn many_in_a_row_are_not_all_written_back() {
         let mut pace = Pace::new();
-        pace.note(Duration::from_secs(3600));
-        assert_eq!((0..100).filter(|_| pace.allows()).count(), 32);
-        pace.since = pace.since.before(Duration::from_secs(3 * 4 * 3600));
-        assert_eq!((0..100).filter(|_| pace.allows()).count(), 3);
-        pace.since = pace.since.before(Duration::from_secs(1000 * 4 * 3600));
-        assert_eq!((0..100).filter(|_| pace.allows()).count(), 32);
+        pace.note(Duration::from_secs(1));
+        let mut allowed = |rest: u64| {
+            let first = pace.allows_after(Duration::from_secs(rest));
+            usize::from(first) + (0..100).filter(|_| pace.allows_after(Duration::ZERO)).count()
+        };
+        assert_eq!([allowed(0), allowed(3), allowed(12), allowed(10_000)], [32, 0, 3, 32]);
     }
 }

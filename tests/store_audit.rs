@@ -300,9 +300,9 @@ fn names_with_half_of_a_surrogate_pair_are_kept_everywhere() {
     let store = open(folder.path());
     let text = r#"{"\ud800": {"cost_per_second": 1}, "a": {"cost_per_second": 2}}"#;
     store.provider_save("replicate", text).unwrap();
-    assert_eq!(&**store.provider_get("replicate").unwrap(), text.as_bytes());
+    assert_eq!(&*store.provider_get("replicate").unwrap(), text.as_bytes());
     store.provider_update("replicate", r#"{"\uD800": 3}"#).unwrap();
-    assert_eq!(&**store.provider_get("replicate").unwrap(), br#"{"\ud800": 3, "a": {"cost_per_second": 2}}"#);
+    assert_eq!(&*store.provider_get("replicate").unwrap(), br#"{"\ud800": 3, "a": {"cost_per_second": 2}}"#);
     assert!(store.provider_webhook("replicate").is_ok());
     store.hardware_set(text).unwrap();
     assert_eq!(store.hardware_cost_per_hour("a").unwrap(), 7200.0);

@@ -10,7 +10,7 @@
 //! Reading creates nothing; the first write creates what is missing. Other tables are never touched.
 //!
 //! The write-ahead logs are written back into the databases when the last handle of a store is dropped, and after each
-//! write, but of more than 32 in a row only after some: then a copy of the database files alone is complete.
+//! write, but of many in a row only after some: then a copy of the database files alone is complete.
 //!
 //! ```
 //! use st_secrets::{Config, Store};

@@ -189,7 +189,9 @@ fn written(
         return written;
     }
     let folder = folder_of(path);
-    OwnFile::open(OpenOptions::new().read(true), folder).and_then(|folder| folder.sync_all()).map_err(|error| Error::io("sync", folder, &error))
+    OwnFile::open(OpenOptions::new().read(true), folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(|error| Error::io("sync", folder, &error))
 }
 
 fn write_new(path: &Path, contents: &[u8], owner: Option<(u32, u32)>) -> io::Result<()> {

@@ -300,8 +300,14 @@ fn a_writer_that_waits_is_not_overtaken() {
                 assert!(Instant::now() < end, "no writer is the next one");
                 thread::yield_now();
             }
-            let others: Vec<_> =
-                (0..3).map(|n| scope.spawn({ let write = &write; move || write(format!("LATER_{turn}_{n}")) })).collect();
+            let others: Vec<_> = (0..3)
+                .map(|n| {
+                    scope.spawn({
+                        let write = &write;
+                        move || write(format!("LATER_{turn}_{n}"))
+                    })
+                })
+                .collect();
             thread::yield_now();
             lock.unlock().unwrap();
             others.into_iter().for_each(|other| other.join().unwrap());
@@ -327,7 +333,8 @@ fn a_forked_child_keeps_no_lock() {
         }
         let name = format!("{}", folder.path().join(".s.json.lock").display());
         let pid = fork(|| {
-            let open = fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+            let open =
+                fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
             // The test's own, and no other.
             open.filter(|target| target.to_str() == Some(&name)).count() == 1
         });

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::entries::{Entries, Problem, position};
 use crate::bytes::{SecretBuffer, SecretBytes};
-use crate::raw_json::RawPairs;
+use crate::raw_json::{self, RawPairs};
 
 /// One entry as it stands in the text. The slices lie in that text.
 struct Entry<'a> {
@@ -25,8 +25,7 @@ pub(super) fn parse(text: &str) -> Result<Entries, Problem> {
 pub(super) type Each = (String, Result<Option<SecretBytes>, Problem>);
 
 /// Reads a document as [`parse`] does, but an entry that cannot be used (an escape that stands for no character, `NaN`
-/// as Python writes it) does not spoil the others. Each name comes once; of two the last counts. A name that cannot be
-/// written in UTF-8 is passed over, as nobody can ask for it. The error is `None` where `is_late` said so.
+/// as Python writes it) does not spoil the others. Each name comes once; of two the last counts. The error is `None` where `is_late` said so.
 pub(super) fn parse_each(text: &str, is_late: impl Fn() -> bool) -> Result<Vec<Each>, Option<Problem>> {
     let (edited, replaced) = match pairs(text) {
         Ok(_) => (None, Vec::new()),
@@ -42,7 +41,7 @@ pub(super) fn parse_each(text: &str, is_late: impl Fn() -> bool) -> Result<Vec<E
         if is_late() {
             return Err(None);
         }
-        let Ok(Entry { raw_value, key, .. }) = entry(text, raw_key, raw_value) else { continue };
+        let Entry { raw_value, key, .. } = entry(raw_key, raw_value);
         let start = offset(text, raw_value);
         let next_nan = replaced.get(replaced.partition_point(|at| *at < start));
         let value = match next_nan.filter(|at| **at < start + raw_value.len()) {
@@ -201,7 +200,7 @@ fn compact(raw: &str) -> crate::error::Result<SecretBytes> {
 }
 
 fn entries(text: &str) -> Result<Vec<Entry<'_>>, Problem> {
-    pairs(text)?.0.into_iter().map(|(raw_key, raw_value)| entry(text, raw_key, raw_value)).collect()
+    Ok(pairs(text)?.0.into_iter().map(|(raw_key, raw_value)| entry(raw_key, raw_value)).collect())
 }
 
 /// The names and values of the object that the text is.
@@ -225,13 +224,9 @@ fn pairs(text: &str) -> Result<RawPairs<'_>, Problem> {
     })
 }
 
-fn entry<'a>(text: &str, raw_key: &'a RawValue, raw_value: &'a RawValue) -> Result<Entry<'a>, Problem> {
+fn entry<'a>(raw_key: &'a RawValue, raw_value: &'a RawValue) -> Entry<'a> {
     let (raw_key, raw_value) = (raw_key.get(), raw_value.get());
-    let key = serde_json::from_str(raw_key).map_err(|_| {
-        let (line, column) = position(text, offset(text, raw_key));
-        Problem { line, column, message: "the key has an escape that stands for no character".to_owned() }
-    })?;
-    Ok(Entry { raw_key, raw_value, key })
+    Entry { raw_key, raw_value, key: raw_json::name(raw_key).into_owned() }
 }
 
 #[cfg(test)]
@@ -293,6 +288,14 @@ mod tests {
         ] {
             assert_eq!(*set(before, "NEW", "v").unwrap(), after, "{before}");
         }
+    }
+
+    #[test]
+    fn a_name_with_half_of_a_surrogate_pair_is_passed_over() {
+        let text = r#"{"\ud800": 1, "A": "x"}"#;
+        assert_eq!(read(text)[1], ("A".to_owned(), Some("x".to_owned())));
+        assert_eq!(*set(text, "A", "v").unwrap(), r#"{"\ud800": 1, "A": "v"}"#);
+        assert_eq!(*delete(text, "A").unwrap().unwrap(), r#"{"\ud800": 1}"#);
     }
 
     #[test]

@@ -9,6 +9,9 @@
 //!
 //! Reading creates nothing; the first write creates what is missing. Other tables are never touched.
 //!
+//! The write-ahead logs are written back into the databases when the last handle of a store is dropped, and after each
+//! write, but of many in a row only after some: then a copy of the database files alone is complete.
+//!
 //! ```
 //! use st_secrets::{Config, Store};
 //!
@@ -121,7 +124,8 @@ static DEFAULT_CACHE: AtomicUsize = AtomicUsize::new(0);
 
 impl Store {
     /// The databases that these settings name: `state_dir`, or `database` and `audit_database`; else SimpleTuner's own.
-    /// `timeout` is how long a call waits for others who write, 30 s by default. Nothing is opened or created yet.
+    /// `timeout` is how long a call may take, 30 s by default: waiting for others that write, and reading, which on a
+    /// damaged database might not end by itself. Nothing is opened or created yet.
     pub fn open(config: &Config) -> Result<Store> {
         let _inside = fork::enter();
         let files = Files::find(config)?;

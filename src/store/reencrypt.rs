@@ -53,7 +53,8 @@ impl Reencryption {
 
 impl Store {
     /// Brings every stored credential under the newest key, in one transaction. With `plain`, plain text that
-    /// SimpleTuner left is encrypted too; SimpleTuner itself then finds a token in its place.
+    /// SimpleTuner left is encrypted too; SimpleTuner itself then finds a token in its place. A table that is damaged is
+    /// not changed. Each credential has the time of a call.
     ///
     /// `progress` is told how many of how many are done, and stops it all with `false`: nothing is changed then. It is
     /// called while the database is locked for other writers, and cannot use these credentials itself.

@@ -177,9 +177,11 @@ mod tests {
             let key = ["A", "B", "a b", "\"", "new"][random(5) as usize];
             let change = if random(2) == 0 { Change::Set("new \"value\"\n") } else { Change::Delete };
             let known = by_name(json::parse(&text).unwrap()).contains_key(key);
-            let changed = change.apply(Format::Json, text.as_bytes(), key, Deadline::after(Duration::MAX)).unwrap_or_else(|problem| {
-                panic!("{text:?} with {key:?}: {}", problem.message);
-            });
+            let changed = change
+                .apply(Format::Json, text.as_bytes(), key, Deadline::after(Duration::MAX))
+                .unwrap_or_else(|problem| {
+                    panic!("{text:?} with {key:?}: {}", problem.message);
+                });
             assert_eq!(changed.is_some(), known || matches!(change, Change::Set(_)), "{text:?} with {key:?}");
         }
     }

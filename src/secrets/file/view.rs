@@ -147,9 +147,7 @@ impl View {
             (Located::NoHome(reason), View::NoHome(known)) => reason == known,
             (Located::Missing(path), View::Missing(known)) => path == known,
             (Located::Folder(path), View::Folder(known)) => *path == known.path,
-            (Located::File(path, state), View::Document(known)) => {
-                *path == known.path && *state == known.fingerprint
-            }
+            (Located::File(path, state), View::Document(known)) => *path == known.path && *state == known.fingerprint,
             (Located::File(path, state), View::Failed(known, Some(at), _)) => path == known && state == at,
             _ => false,
         }
@@ -175,7 +173,9 @@ impl View {
 
     pub(super) fn describe(&self) -> Value {
         match self {
-            View::NoHome(reason) => json!({"path": null, "exists": false, "reason": reason.as_deref().unwrap_or(NO_HOME)}),
+            View::NoHome(reason) => {
+                json!({"path": null, "exists": false, "reason": reason.as_deref().unwrap_or(NO_HOME)})
+            }
             View::Missing(path) => json!({"path": path.to_string_lossy(), "exists": false}),
             View::Folder(folder) => {
                 json!({"path": folder.path.to_string_lossy(), "exists": true, "format": "folder"})

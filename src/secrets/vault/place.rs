@@ -128,6 +128,12 @@ impl Place<'_> {
         self.answered(Status::Config, answer, what)
     }
 
+    /// An engine of another kind is mounted there.
+    pub(super) fn not_kv(&self, answer: &Answer) -> Error {
+        let what = format!("the engine at {:?} is not kv{}: set vault_mount", self.0.mount, answer.told().quoted());
+        self.answered(Status::Config, answer, what)
+    }
+
     pub(super) fn no_namespace(&self, answer: &Answer) -> Error {
         let what = "there is no such namespace: check vault_namespace or VAULT_NAMESPACE";
         self.answered(Status::Config, answer, what)

@@ -104,18 +104,21 @@ fn a_token_at_its_maximum_is_replaced_before_it_expires() {
 fn a_token_that_cannot_be_renewed_is_replaced() {
     alone!(|| {
         let (path, policy) = secret_and_policy();
-        let proxy = Proxy::to(bao().address());
         let (role_id, secret_id) = role(json!({"token_policies": [policy], "token_ttl": "12s"}));
         let login = [("vault_auth", "approle"), ("vault_role_id", &*role_id), ("vault_secret_id", &secret_id)];
         let settings = [&login[..], &[("vault_path", &path), ("vault_kv_version", "2")]].concat();
-        for fault in [
+        let proxies = [
             Fault::vault(500, &["1 error occurred:\n\t* past the max TTL, cannot renew\n\n"]),
             Fault::vault(403, &["permission denied"]),
-        ] {
-            proxy.forget();
+        ]
+        .map(|fault| {
+            let proxy = Proxy::to(bao().address());
             proxy.at("POST /v1/auth/token/renew-self", fault);
-            read_on(&[at(&proxy.url(), &settings)]);
-            let (logins, renewals) = (count(&proxy, "/login"), count(&proxy, "/renew-self"));
+            proxy
+        });
+        read_on(&proxies.each_ref().map(|proxy| at(&proxy.url(), &settings)));
+        for proxy in &proxies {
+            let (logins, renewals) = (count(proxy, "/login"), count(proxy, "/renew-self"));
             assert!((3..9).contains(&logins) && renewals <= logins, "{logins} logins, {renewals} renewals");
         }
     });

@@ -8,6 +8,8 @@ use st_secrets::Manager;
 
 use crate::common::proxy::{Fault, Proxy};
 use crate::common::servers::{bao, unique};
+use crate::common::text;
+use crate::faults::{behind_a_proxy, root};
 use crate::{alone, at};
 
 /// How long each test reads.
@@ -141,6 +143,26 @@ fn a_renewal_that_fails_is_tried_again_in_time() {
         }
         proxy.at("POST /v1/auth/token/renew-self", Fault::Pass);
         read_on(&[secrets]);
+    });
+}
+
+#[test]
+fn nobody_waits_for_a_look_up_of_the_token() {
+    alone!(|| {
+        let (proxy, path) = behind_a_proxy();
+        let secrets = root(&proxy, &path, &[("vault_kv_version", "2"), ("timeout", "60")]);
+        proxy.at("GET /v1/auth/token/lookup-self", Fault::Hang);
+        std::thread::scope(|scope| {
+            let loader = scope.spawn(|| secrets.get("A").is_ok());
+            proxy.wait_for_requests(2);
+            for _ in 0..10 {
+                assert_eq!(text(&secrets, "A").as_deref(), Some("value"));
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            // It is given 5 s.
+            assert!(!loader.is_finished(), "the reads waited for the token");
+            assert!(loader.join().unwrap());
+        });
     });
 }
 

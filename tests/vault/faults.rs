@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use st_secrets::{Error, Manager, Options, Status};
+use st_secrets::{Error, Manager, Status};
 
 use crate::common::fork::{fork, said_yes};
 use crate::common::proxy::{BlackHole, Fault, Proxy, Reply, closed_address};
@@ -14,7 +14,7 @@ use crate::common::text;
 use crate::{alone, at, check, refreshed};
 
 /// A secret of its own at the shared server, behind a proxy.
-fn behind_a_proxy() -> (Proxy, String) {
+pub(crate) fn behind_a_proxy() -> (Proxy, String) {
     let path = unique("app");
     bao().put("secret", &path, &json!({"A": "value"}));
     (Proxy::to(bao().address()), path)
@@ -27,12 +27,12 @@ fn asked(proxy: &Proxy) -> Vec<String> {
     asked.into_iter().filter(|path| !path.starts_with("auth/token/")).collect()
 }
 
-fn root(proxy: &Proxy, path: &str, more: &[(&str, &str)]) -> Manager {
+pub(crate) fn root(proxy: &Proxy, path: &str, more: &[(&str, &str)]) -> Manager {
     at(&proxy.url(), &[&[("vault_token", bao().root()), ("vault_path", path)], more].concat())
 }
 
 /// A failure that ends in time, leaves nothing open, and does not tell the token.
-fn fails(proxy: &Proxy, secrets: &Manager, limit: Duration) -> Error {
+pub(crate) fn fails(proxy: &Proxy, secrets: &Manager, limit: Duration) -> Error {
     let began = Instant::now();
     let error = refreshed(secrets, "A").unwrap_err();
     assert!(began.elapsed() < limit + Duration::from_millis(100), "{:?}: {error}", began.elapsed());
@@ -315,57 +315,6 @@ fn a_login_is_redirected_with_its_body() {
         let secrets = at(&proxy.url(), &[&role[..], &[("vault_path", &path)]].concat());
         proxy.next(1, Fault::redirect(307, &format!("{}/v1/auth/approle/login", bao().url())));
         assert_eq!(text(&secrets, "A").as_deref(), Some("value"), "{:?}", secrets.get("A"));
-    });
-}
-
-#[test]
-fn requests_are_held_back_to_the_rate_of_the_client() {
-    alone!(|| {
-        let (proxy, path) = behind_a_proxy();
-        set_variables([("VAULT_RATE_LIMIT", "2:1")]);
-        let began = Instant::now();
-        assert!(root(&proxy, &path, &[]).get("A").is_ok());
-        assert!(began.elapsed() >= Duration::from_millis(490), "{:?}", began.elapsed());
-        set_variables([("VAULT_RATE_LIMIT", "0.01:1")]);
-        let secrets = root(&proxy, &path, &[("timeout", "0.5")]);
-        let error = fails(&proxy, &secrets, Duration::from_millis(500));
-        assert_eq!(error.status(), Status::Timeout, "{error}");
-    });
-}
-
-#[test]
-fn calls_that_give_up_owe_the_limit_nothing() {
-    alone!(|| {
-        let (proxy, path) = behind_a_proxy();
-        set_variables([("VAULT_RATE_LIMIT", "0.5:1")]);
-        let secrets = root(&proxy, &path, &[("vault_kv_version", "2"), ("timeout", "40"), ("max_attempts", "1")]);
-        assert!(secrets.get("A").is_ok());
-        let impatient = Options { refresh: true, timeout: Some(Duration::from_millis(20)), ..Options::default() };
-        for _ in 0..60 {
-            let _ = secrets.get_with("A", &impatient);
-        }
-        // Had each of them taken its turn, it would be that of the next after two minutes.
-        assert!(!refreshed(&secrets, "A").unwrap().is_cached());
-    });
-}
-
-#[test]
-fn nobody_waits_for_the_care_of_the_token() {
-    alone!(|| {
-        let (proxy, path) = behind_a_proxy();
-        let secrets = root(&proxy, &path, &[("vault_kv_version", "2"), ("timeout", "60")]);
-        proxy.at("GET /v1/auth/token/lookup-self", Fault::Hang);
-        std::thread::scope(|scope| {
-            let loader = scope.spawn(|| secrets.get("A").is_ok());
-            proxy.wait_for_requests(2);
-            for _ in 0..10 {
-                assert_eq!(text(&secrets, "A").as_deref(), Some("value"));
-                std::thread::sleep(Duration::from_millis(50));
-            }
-            // It is given 5 s.
-            assert!(!loader.is_finished(), "the reads waited for the token");
-            assert!(loader.join().unwrap());
-        });
     });
 }
 

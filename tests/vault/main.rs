@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod faults;
+mod limits;
 mod own_word;
 mod reads;
 mod refusals;

@@ -160,6 +160,17 @@ fn a_wrong_version_in_the_settings_is_told() {
         let told = check(&at(&bao().url(), &settings));
         let hint = format!("is {mount:?} the mount of a KV engine of that version?");
         assert!(told["detail"].as_str().unwrap().contains(&hint), "{told:#}");
+        let other = unique("transit");
+        bao().ask("POST", &format!("sys/mounts/{other}"), json!({"type": "transit"}));
+        for version in ["1", "2", "auto"] {
+            let settings = [("vault_token", bao().root()), ("vault_kv_version", version), ("vault_mount", &other)];
+            let error = at(&bao().url(), &settings).get("A").unwrap_err();
+            assert_eq!(error.status(), Status::Config, "{version}: {error}");
+            assert!(
+                error.message().contains("not kv") && error.message().contains("vault_mount"),
+                "{version}: {error}"
+            );
+        }
     });
 }
 

@@ -88,8 +88,8 @@ fn replace(path: &Path, text: &str) {
 fn a_refused_login_is_not_repeated_and_locks_nobody_out() {
     alone!(|| {
         let (role, proxy) = (Role::new(), Proxy::to(bao().address()));
-        let folder = temp();
-        let file = write(&folder.path().join("secret-id"), "CANARY-of-a-file");
+        let directory = temp();
+        let file = write(&directory.path().join("secret-id"), "CANARY-of-a-file");
         let ways = [("vault_secret_id", "CANARY"), ("vault_secret_id_file", file.to_str().unwrap())];
         for way in ways {
             let (began, before) = (Instant::now(), logins(&proxy));
@@ -119,8 +119,8 @@ fn a_refused_login_is_not_repeated_and_locks_nobody_out() {
 fn another_secret_id_in_the_file_logs_in_at_once() {
     alone!(|| {
         let (role, proxy) = (Role::new(), Proxy::to(bao().address()));
-        let folder = temp();
-        let file = write(&folder.path().join("secret-id"), "bad");
+        let directory = temp();
+        let file = write(&directory.path().join("secret-id"), "bad");
         let settings = [("vault_secret_id_file", file.to_str().unwrap()), ("max_backoff", "36000")];
         let secrets = role.at(&proxy, &settings);
         tire(&secrets);
@@ -136,8 +136,8 @@ fn another_secret_id_in_the_file_logs_in_at_once() {
 fn a_role_is_not_locked_by_one_bad_secret_id_after_the_other() {
     alone!(|| {
         let (role, proxy) = (Role::new(), Proxy::to(bao().address()));
-        let folder = temp();
-        let file = write(&folder.path().join("secret-id"), "bad");
+        let directory = temp();
+        let file = write(&directory.path().join("secret-id"), "bad");
         let secrets = role.at(&proxy, &[("vault_secret_id_file", file.to_str().unwrap())]);
         for number in 0..8 {
             replace(&file, &format!("bad-{number}"));
@@ -155,8 +155,8 @@ fn a_refused_jwt_is_not_repeated_and_another_logs_in_at_once() {
         let policy = bao().policy(&[&format!("secret/data/{}", role.path)], &["read"]);
         let mount = unique("jwt");
         let (name, issuer) = bao().jwt(&mount, &[&policy], "1h");
-        let folder = temp();
-        let file = write(&folder.path().join("jwt"), "CANARY.CANARY.CANARY");
+        let directory = temp();
+        let file = write(&directory.path().join("jwt"), "CANARY.CANARY.CANARY");
         let settings = [
             ("vault_auth", "jwt"),
             ("vault_auth_mount", &*mount),
@@ -198,8 +198,8 @@ fn another_token_in_the_file_is_seen_while_the_server_is_left_alone() {
     alone!(|| {
         let (role, proxy) = (Role::new(), Proxy::to(bao().address()));
         let policy = bao().policy(&[&format!("secret/data/{}", role.path)], &["read"]);
-        let folder = temp();
-        let file = write(&folder.path().join("token"), "bad");
+        let directory = temp();
+        let file = write(&directory.path().join("token"), "bad");
         let settings = [
             ("vault_token_file", file.to_str().unwrap()),
             ("vault_path", &role.path),

@@ -8,6 +8,8 @@ use st_secrets::Manager;
 
 use crate::common::proxy::{Fault, Proxy};
 use crate::common::servers::{bao, unique};
+use crate::common::text;
+use crate::faults::{behind_a_proxy, root};
 use crate::{alone, at};
 
 /// How long each test reads.
@@ -104,18 +106,21 @@ fn a_token_at_its_maximum_is_replaced_before_it_expires() {
 fn a_token_that_cannot_be_renewed_is_replaced() {
     alone!(|| {
         let (path, policy) = secret_and_policy();
-        let proxy = Proxy::to(bao().address());
         let (role_id, secret_id) = role(json!({"token_policies": [policy], "token_ttl": "12s"}));
         let login = [("vault_auth", "approle"), ("vault_role_id", &*role_id), ("vault_secret_id", &secret_id)];
         let settings = [&login[..], &[("vault_path", &path), ("vault_kv_version", "2")]].concat();
-        for fault in [
+        let proxies = [
             Fault::vault(500, &["1 error occurred:\n\t* past the max TTL, cannot renew\n\n"]),
             Fault::vault(403, &["permission denied"]),
-        ] {
-            proxy.forget();
+        ]
+        .map(|fault| {
+            let proxy = Proxy::to(bao().address());
             proxy.at("POST /v1/auth/token/renew-self", fault);
-            read_on(&[at(&proxy.url(), &settings)]);
-            let (logins, renewals) = (count(&proxy, "/login"), count(&proxy, "/renew-self"));
+            proxy
+        });
+        read_on(&proxies.each_ref().map(|proxy| at(&proxy.url(), &settings)));
+        for proxy in &proxies {
+            let (logins, renewals) = (count(proxy, "/login"), count(proxy, "/renew-self"));
             assert!((3..9).contains(&logins) && renewals <= logins, "{logins} logins, {renewals} renewals");
         }
     });
@@ -138,6 +143,26 @@ fn a_renewal_that_fails_is_tried_again_in_time() {
         }
         proxy.at("POST /v1/auth/token/renew-self", Fault::Pass);
         read_on(&[secrets]);
+    });
+}
+
+#[test]
+fn nobody_waits_for_a_look_up_of_the_token() {
+    alone!(|| {
+        let (proxy, path) = behind_a_proxy();
+        let secrets = root(&proxy, &path, &[("vault_kv_version", "2"), ("timeout", "60")]);
+        proxy.at("GET /v1/auth/token/lookup-self", Fault::Hang);
+        std::thread::scope(|scope| {
+            let loader = scope.spawn(|| secrets.get("A").is_ok());
+            proxy.wait_for_requests(2);
+            for _ in 0..10 {
+                assert_eq!(text(&secrets, "A").as_deref(), Some("value"));
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            // It is given 5 s.
+            assert!(!loader.is_finished(), "the reads waited for the token");
+            assert!(loader.join().unwrap());
+        });
     });
 }
 

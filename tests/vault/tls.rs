@@ -64,8 +64,10 @@ fn the_variables_of_tls_are_read() {
         set_variables([("VAULT_CACERT_BYTES", "")]);
         let folder = crate::common::temp();
         std::fs::copy(bao.certificate("ca.pem"), folder.path().join("ca.pem")).unwrap();
-        set_variables([("VAULT_CAPATH", folder.path().to_str().unwrap())]);
-        assert_eq!(value(&at(&bao.tls_url(), &token)).unwrap(), b"value");
+        for place in [folder.path().to_owned(), folder.path().join("ca.pem")] {
+            set_variables([("VAULT_CAPATH", place.to_str().unwrap())]);
+            assert_eq!(value(&at(&bao.tls_url(), &token)).unwrap(), b"value");
+        }
         set_variables([("VAULT_CAPATH", ""), ("VAULT_SKIP_VERIFY", "true")]);
         let unverified = at(&bao.expired_url(), &token);
         assert_eq!(value(&unverified).unwrap(), b"value");

@@ -151,6 +151,7 @@ impl Vault {
             403 => return Err(place.read_denied(&answer, &path)),
             404 if told.says("namespace not found") => return Err(place.no_namespace(&answer)),
             404 if told.says("no handler for route") => return Err(place.no_mount(&answer)),
+            404 if told.says("unsupported path") => return Err(place.not_kv(&answer)),
             _ => return Err(place.refused(&answer, "reading")),
         }
         // A secret may be long, and the gate shut meanwhile.

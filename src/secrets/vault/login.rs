@@ -248,7 +248,7 @@ pub(super) fn secret_in(path: &Path, what: &str) -> Result<(SecretBytes, Fingerp
     Ok((SecretBytes::copy_from(text)?, Fingerprint::of(&contents.metadata)))
 }
 
-/// A secret that stands alone in a file. One that was changed just now is read until it stays the same, so that half of
+/// A secret that is alone in a file. One that was changed just now is read until it stays the same, so that half of
 /// it is not taken for a wrong one.
 fn written(path: &Path, what: &str) -> Result<SecretBytes> {
     let mut secret = secret_in(path, what)?.0;

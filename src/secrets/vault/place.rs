@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::answer::Answer;
 use super::auth::Auth;
 use super::login::{Login, Role};
-use super::refused::{Refusal, Rough};
+use super::refused::{Hold, Refusal, Rough};
 use super::settings::Settings;
 use crate::error::{Error, Source, Status};
 
@@ -128,6 +128,12 @@ impl Place<'_> {
         self.answered(Status::Config, answer, what)
     }
 
+    /// An engine of another kind is mounted there.
+    pub(super) fn not_kv(&self, answer: &Answer) -> Error {
+        let what = format!("the engine at {:?} is not kv{}: set vault_mount", self.0.mount, answer.told().quoted());
+        self.answered(Status::Config, answer, what)
+    }
+
     pub(super) fn no_namespace(&self, answer: &Answer) -> Error {
         let what = "there is no such namespace: check vault_namespace or VAULT_NAMESPACE";
         self.answered(Status::Config, answer, what)
@@ -169,12 +175,15 @@ impl Place<'_> {
             0 => "is refused".to_owned(),
             _ => format!("was refused {} ago", Rough(refusal.age)),
         };
-        let what = format!(
-            "{action} {refused}{}, and is not repeated with the same credentials for {} (after a minute a refresh may): \
-             {advice}",
-            refusal.quoted,
-            Rough(refusal.wait)
-        );
+        let (wait, quoted) = (Rough(refusal.wait), &refusal.quoted);
+        let hold = match refusal.hold {
+            Hold::UnlessRefreshed => {
+                format!("with the same credentials for {wait} (after a minute a refresh may repeat it)")
+            }
+            Hold::Credentials => format!("with the same credentials for {wait}"),
+            Hold::Role => format!("for this role for {wait}"),
+        };
+        let what = format!("{action} {refused}{quoted}, and is not repeated {hold}: {advice}");
         self.error(Status::AccessDenied, what).with_detail(refusal.status.into()).authoritative()
     }
 

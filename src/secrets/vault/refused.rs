@@ -52,8 +52,20 @@ pub(super) struct Refusal {
     pub(super) quoted: String,
     /// How long ago that was.
     pub(super) age: Duration,
-    /// How long the credentials are not sent again, unless a refresh asks for it.
+    /// How long it is not repeated.
     pub(super) wait: Duration,
+    pub(super) hold: Hold,
+}
+
+/// What is not repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hold {
+    /// A login with the same credentials, unless a refresh asks for it.
+    UnlessRefreshed,
+    /// A login with the same credentials.
+    Credentials,
+    /// Any login of this role.
+    Role,
 }
 
 impl Attempt {
@@ -71,8 +83,8 @@ impl Attempt {
     pub(super) fn refuse(&self, status: u16, quoted: String) -> Refusal {
         let (mut refused, now) = (REFUSED.lock(), Instant::now());
         refused.note(self, status, &quoted, now);
-        let wait = refused.held(self, false, now).map_or(Duration::ZERO, |refusal| refusal.wait);
-        Refusal { status, quoted, age: Duration::ZERO, wait }
+        let (age, wait, hold) = (Duration::ZERO, Duration::ZERO, Hold::Credentials);
+        refused.held(self, false, now).unwrap_or(Refusal { status, quoted, age, wait, hold })
     }
 
     /// Remembers that it succeeded, after which the server counts from 0 again.
@@ -113,23 +125,20 @@ impl Refused {
         let same = role.failures.iter().find(|failure| failure.credentials == attempt.credentials);
         let is_full = role.failures.iter().map(|failure| failure.times).sum::<u32>() >= MOST_OF_ROLE;
         let quiet = QUIET.saturating_sub(role.age(now));
-        let (failure, wait) = match same {
-            _ if attempt.locks && is_full => (same.or(role.failures.last())?, quiet),
+        let (failure, wait, hold) = match same {
+            _ if attempt.locks && is_full => (same.or(role.failures.last())?, quiet, Hold::Role),
             None => return None,
             Some(same) => {
-                let age = now.since(same.last);
-                if forced && same.times < MOST_OF_ONE && age >= REPEAT {
+                let (age, may_repeat) = (now.since(same.last), same.times < MOST_OF_ONE);
+                if forced && may_repeat && age >= REPEAT {
                     return None;
                 }
-                (same, if attempt.locks { quiet } else { REPEAT_UNLOCKED.saturating_sub(age) })
+                let wait = if attempt.locks { quiet } else { REPEAT_UNLOCKED.saturating_sub(age) };
+                (same, wait, if may_repeat { Hold::UnlessRefreshed } else { Hold::Credentials })
             }
         };
-        (!wait.is_zero()).then(|| Refusal {
-            status: failure.status,
-            quoted: failure.quoted.clone(),
-            age: now.since(failure.last),
-            wait,
-        })
+        let (status, quoted, age) = (failure.status, failure.quoted.clone(), now.since(failure.last));
+        (!wait.is_zero()).then_some(Refusal { status, quoted, age, wait, hold })
     }
 
     fn note(&mut self, attempt: &Attempt, status: u16, quoted: &str, now: Instant) {
@@ -255,12 +264,20 @@ mod tests {
         let mut refused = Refused::default();
         let now = Instant::now();
         refused.note(&attempt("bad", true), 400, " (it says: no)", now);
-        let held = refused.held(&attempt("bad", true), false, now.after(MINUTE)).unwrap();
-        assert_eq!(held, Refusal { status: 400, quoted: " (it says: no)".into(), age: MINUTE, wait: 15 * MINUTE });
+        let held = |refused: &mut Refused| refused.held(&attempt("bad", true), false, now.after(MINUTE)).unwrap();
+        let quoted = " (it says: no)".to_owned();
+        let hold = Hold::UnlessRefreshed;
+        assert_eq!(held(&mut refused), Refusal { status: 400, quoted, age: MINUTE, wait: 15 * MINUTE, hold });
+        refused.note(&attempt("bad", true), 400, "", now);
+        assert_eq!(held(&mut refused).hold, Hold::Credentials);
         assert!(refused.held(&attempt("good", true), false, now).is_none());
         for role in [&[b"http://other", &b"role"[..]][..], &[b"http://vault", b"another"], &[b"http://vaultrole"]] {
             assert!(refused.held(&Attempt::new(role, b"bad", true), false, now).is_none());
         }
+        refused.note(&attempt("worse", true), 400, "", now);
+        assert!(refused.held(&attempt("good", true), false, now).is_none());
+        refused.note(&attempt("worst", true), 400, "", now);
+        assert_eq!(refused.held(&attempt("good", true), true, now.after(15 * MINUTE)).unwrap().hold, Hold::Role);
     }
 
     #[test]

@@ -36,7 +36,7 @@ type Info struct {
 	Version string
 	// Age is the time since the layer was asked, ExpiresIn that until it is asked again; 0 for layers that are always asked.
 	Age, ExpiresIn time.Duration
-	// Stale: the layer does not answer now; this is what it answered before. Cached: the value comes from memory. Degraded: a
+	// Stale: the value is older than cache_ttl, or could not be refreshed as was asked for. Cached: the value comes from memory. Degraded: a
 	// layer that goes before this one failed.
 	Stale, Cached, Degraded bool
 }

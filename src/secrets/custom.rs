@@ -105,7 +105,7 @@ impl Layer for CustomLayer {
     }
 
     fn find(&self, key: &str, request: &Request) -> Result<Option<Held>> {
-        let (entry, since) = (key.as_bytes(), Instant::now());
+        let entry = key.as_bytes();
         let mut known = None;
         if !request.refresh {
             if let Some(answer) = self.answers.get_fresh(entry) {
@@ -113,7 +113,7 @@ impl Layer for CustomLayer {
             }
             known = self.remembered(key);
         }
-        let deadline = request.deadline();
+        let (since, deadline) = (Instant::now(), request.deadline());
         let work = || match self.answers.get_fresh(entry).filter(|_| !request.refresh) {
             // Another call asked before this one got its turn.
             Some(answer) => Ok((since, answer)),
@@ -159,5 +159,40 @@ impl Layer for CustomLayer {
 
     fn check(&self, _: &Request) -> Finding {
         Finding::new(State::Ok, "a layer of this program")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bytes::SecretBytes;
+    use crate::config::Config;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    /// A layer that fails in this way and has an answer that is due to be asked for again.
+    fn failing(status: Status) -> CustomLayer {
+        let ask: Ask = Box::new(move |_, _| Err(Error::new(status, "it fails")));
+        let layer = CustomLayer::new("mine", ask, Times::of(&Config::new())).unwrap();
+        let origin = Origin::of(Instant::now(), LONG);
+        let held = Held { origin: Some(Arc::new(origin)), ..Held::now(SecretBytes::copy_from(b"old").unwrap()) };
+        layer.answers.set_soft(b"A", Some(held), Some(LONG), Some(Duration::ZERO)).unwrap();
+        layer
+    }
+
+    #[test]
+    fn a_failure_before_the_time_of_an_answer_is_over_changes_nothing() {
+        let layer = failing(Status::Unavailable);
+        let held = layer.find("A", &Request::new(LONG, false)).unwrap().unwrap();
+        assert!(&*held.value == b"old" && !held.stale);
+        assert!(layer.at_hand("A").is_some());
+    }
+
+    #[test]
+    fn a_denial_ends_the_use_of_an_answer() {
+        let layer = failing(Status::AccessDenied);
+        let error = layer.find("A", &Request::new(LONG, false)).err().unwrap();
+        assert_eq!(error.status(), Status::AccessDenied);
+        assert!(layer.at_hand("A").is_none());
     }
 }

@@ -190,7 +190,7 @@ impl<S: DocumentSource> DocumentLayer<S> {
         let document = document.filter(|_| !error.is_authoritative());
         if document.as_ref().is_some_and(|loaded| loaded.is_usable()) {
             let name = self.source.name();
-            log::emit(Level::Warn, "secrets", || format!("{name} does not answer; its last document serves: {error}"));
+            log::emit(Level::Warn, "secrets", || format!("{name} failed, and its last document is used: {error}"));
         }
         self.replace(document, Some(Arc::new(failing)));
     }

@@ -132,6 +132,30 @@ static void a_failing_layer_before_others(void) {
     CHECK(broken.drops == 1 && working.drops == 1);
 }
 
+/* A value past its time is there for calls that do not ask the layer, and says so. */
+static void a_value_past_its_time(void) {
+    st_error error = ST_ERROR_INIT;
+    struct layer layer = {.value = "CANARY", .returned = ST_OK};
+    st_bytes value = {0};
+    st_secret_info info = ST_SECRET_INFO_INIT;
+    st_secrets *secrets = open_with("cache_ttl", "0.000001");
+    CHECK_OK(st_secrets_add_provider(secrets, "mine", ST_NUL, ST_LAST, load, drop, &layer, &error));
+    CHECK_OK(st_secrets_get_with(secrets, "KEY", ST_NUL, 3.0, 0, &value, &info, &error));
+    CHECK(info.flags == 0);
+    st_bytes_free(&value);
+    CHECK_OK(st_secrets_get_with(secrets, "KEY", ST_NUL, 3.0, ST_GET_CACHED_ONLY, &value, &info, &error));
+    CHECK_TEXT(value, "CANARY");
+    CHECK(info.flags == (ST_SECRET_STALE | ST_SECRET_CACHED) && fpclassify(info.expires_in) == FP_ZERO);
+    CHECK(layer.calls == 1);
+    st_bytes_free(&value);
+    /* Not after the layer denied it. */
+    layer = (struct layer){.returned = ST_ACCESS_DENIED, .drops = layer.drops};
+    CHECK_FAILS(st_secrets_get(secrets, "KEY", ST_NUL, &value, &error), ST_ACCESS_DENIED, "mine");
+    CHECK_FAILS(st_secrets_get_with(secrets, "KEY", ST_NUL, 3.0, ST_GET_CACHED_ONLY, &value, &info, &error),
+                ST_UNAVAILABLE, "mine");
+    st_secrets_free(secrets);
+}
+
 static void positions(void) {
     st_error error = ST_ERROR_INIT;
     struct layer first = {.value = "CANARY-first", .returned = ST_OK}, refused = {0};
@@ -207,6 +231,7 @@ int main(void) {
     answers();
     no_limit_of_time();
     a_failing_layer_before_others();
+    a_value_past_its_time();
     positions();
     a_layer_that_asks_the_library();
     a_layer_of_the_default_manager();

@@ -147,9 +147,7 @@ fn futex(word: &AtomicU32, operation: libc::c_int, value: u32, class: u32, end: 
     let operation = operation | libc::FUTEX_PRIVATE_FLAG;
     // SAFETY: `word` is a valid, aligned word of 32 bits for the whole call, which the kernel reads atomically; `end` is
     // NULL or a valid time. These two operations do not use the second word.
-    unsafe {
-        libc::syscall(libc::SYS_futex, word.as_ptr(), operation, value, end, std::ptr::null::<u32>(), class)
-    }
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), operation, value, end, std::ptr::null::<u32>(), class) }
 }
 
 /// Has the loader run an `extern "C" fn()` when the library is loaded, before `main`.

@@ -261,3 +261,45 @@ fn spin_until(done: impl Fn() -> bool) -> bool {
     }
     done()
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+
+    #[test]
+    fn a_waiter_that_asked_for_its_turn_has_it() {
+        let (flags, others_turn) = (Flags::new(4), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            flags.lock();
+            scope.spawn(|| {
+                flags.lock_and_shut();
+                others_turn.store(true, SeqCst);
+                flags.unlock();
+            });
+            // However often this thread takes the lock before the other has asked, then it does not.
+            let mut asked = false;
+            while !others_turn.load(SeqCst) {
+                assert!(!asked, "the lock was taken out of turn");
+                asked = flags.door.0.load(SeqCst) & DUE != 0;
+                flags.unlock();
+                flags.lock();
+            }
+            flags.unlock();
+        });
+        assert_eq!(flags.door.0.load(SeqCst), 0);
+    }
+
+    #[test]
+    fn what_is_kept_for_sleepers_is_free_where_there_are_none() {
+        // As in a forked child, whose parent had them.
+        let flags = Flags::new(4);
+        flags.lock_and_shut();
+        flags.door.0.fetch_or(DUE | WRITERS | READERS, SeqCst);
+        flags.unlock();
+        flags.lock_and_shut();
+        flags.unlock();
+        assert!(flags.try_lock());
+    }
+}

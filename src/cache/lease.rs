@@ -194,7 +194,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
             Some((value, Life::Fresh)) => {
                 self.loads.end(&load, Ok(value.clone()));
                 // It has ended.
-                drop(lease.into_number());
+                let _ = lease.into_number();
                 Acquired::Hit(value)
             }
             old => {

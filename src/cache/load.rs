@@ -168,14 +168,7 @@ impl<V> Map<V> {
 
 impl<V> Loads<V> {
     pub(super) fn new() -> Loads<V> {
-        let map = Map {
-            by_key: HashMap::new(),
-            by_id: HashMap::new(),
-            last_id: 0,
-            sweep_at: FEW,
-            begun: 0,
-            failed: 0,
-        };
+        let map = Map { by_key: HashMap::new(), by_id: HashMap::new(), last_id: 0, sweep_at: FEW, begun: 0, failed: 0 };
         Loads { underway: AtomicUsize::new(0), map: Mutex::new(map) }
     }
 
@@ -333,7 +326,9 @@ mod tests {
         assert!(old.is_outdated() && !new.is_outdated());
         // Its end does not take the new one out.
         assert!(loads.end(&old, Ok(1)));
-        assert!(matches!(loads.claim(b"key", None, Deadline::after(Duration::MAX)), Claimed::Other(load) if Arc::ptr_eq(&load, &new)));
+        assert!(
+            matches!(loads.claim(b"key", None, Deadline::after(Duration::MAX)), Claimed::Other(load) if Arc::ptr_eq(&load, &new))
+        );
         assert!(loads.end(&new, Ok(2)) && !loads.any());
     }
 }

@@ -157,7 +157,9 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
             return Err(Error::invalid_argument(format!("`jitter` is {jitter}; it must be between 0 and 1")));
         }
         if cleanup_interval.is_zero() {
-            return Err(Error::invalid_argument("`cleanup_interval` is 0 seconds; it must be above 0, or infinite for never"));
+            return Err(Error::invalid_argument(
+                "`cleanup_interval` is 0 seconds; it must be above 0, or infinite for never",
+            ));
         }
         let mut store = if max_size > 0 { Some(Store::new(max_size)?) } else { None };
         if let Some(store) = store.as_mut().filter(|_| soft_ttl < Duration::MAX) {

@@ -25,6 +25,8 @@ enum Kind {
     /// One text, or a list of them.
     Texts,
     Count,
+    /// A count of which 0 is none.
+    Size,
     /// From 0 to 1.
     Fraction,
 }
@@ -39,6 +41,7 @@ impl Kind {
             Kind::List => "a JSON array of texts",
             Kind::Texts => "text without NUL, CR or LF, or a JSON array of such texts",
             Kind::Count => "a whole number of 1 or more",
+            Kind::Size => "a whole number, 0 or more",
             Kind::Fraction => "a number between 0 and 1",
         }
     }
@@ -65,7 +68,7 @@ const KEYS: &[(&str, Kind)] = &[
     ("key_file", Kind::Text),
     ("max_attempts", Kind::Count),
     ("max_backoff", Kind::Lifetime),
-    ("max_size", Kind::Count),
+    ("max_size", Kind::Size),
     ("max_stale", Kind::Lifetime),
     ("miss_ttl", Kind::Lifetime),
     ("previous_keys", Kind::List),
@@ -140,6 +143,7 @@ impl Config {
             }
             Kind::Texts => texts_setting(vec![value.to_owned()]),
             Kind::Count => value.trim().parse().ok().and_then(count_setting),
+            Kind::Size => value.trim().parse().ok().and_then(size_setting),
             Kind::Fraction => value.trim().parse().ok().and_then(fraction_setting),
         };
         self.settings.insert(name, setting.ok_or_else(|| wrong_type(name, kind))?);
@@ -172,6 +176,7 @@ impl Config {
                 (Kind::Texts, Value::String(text)) => texts_setting(vec![text]),
                 (Kind::Texts, value @ Value::Array(_)) => serde_json::from_value(value).ok().and_then(texts_setting),
                 (Kind::Count, Value::Number(number)) => number.as_u64().and_then(count_setting),
+                (Kind::Size, Value::Number(number)) => number.as_u64().and_then(size_setting),
                 (Kind::Fraction, Value::Number(number)) => number.as_f64().and_then(fraction_setting),
                 _ => None,
             };
@@ -270,6 +275,10 @@ fn texts_setting(mut texts: Vec<String>) -> Option<Setting> {
 
 fn count_setting(count: u64) -> Option<Setting> {
     u32::try_from(count).ok().filter(|count| *count > 0).map(Setting::Count)
+}
+
+fn size_setting(size: u64) -> Option<Setting> {
+    u32::try_from(size).ok().map(Setting::Count)
 }
 
 fn fraction_setting(fraction: f64) -> Option<Setting> {

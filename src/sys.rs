@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 mod descriptors;
@@ -132,6 +133,32 @@ pub(crate) fn with_signals_blocked<T>(body: impl FnOnce() -> T) -> T {
     }
     let _restore = Restore(before);
     body()
+}
+
+/// Sleeps while `word` is `expected`, until [`futex_wake`] wakes a class of sleepers that shares a bit with this one.
+/// Whether it was woken: `false` if the word differs, or a signal came.
+pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, class: u32) -> bool {
+    futex(word, libc::FUTEX_WAIT_BITSET, expected, class, std::ptr::null()) == 0
+}
+
+/// As [`futex_wait`], for this time at most.
+pub(crate) fn futex_wait_for(word: &AtomicU32, expected: u32, class: u32, time: Duration) {
+    let end = Duration::from_nanos(time_awake()).saturating_add(time);
+    let end = libc::timespec { tv_sec: end.as_secs() as libc::time_t, tv_nsec: end.subsec_nanos() as libc::c_long };
+    futex(word, libc::FUTEX_WAIT_BITSET, expected, class, &end);
+}
+
+/// Wakes up to `count` of the threads of these classes that sleep on `word`, the first to sleep first. How many it woke.
+pub(crate) fn futex_wake(word: &AtomicU32, class: u32, count: u32) -> usize {
+    let count = count.min(i32::MAX as u32);
+    usize::try_from(futex(word, libc::FUTEX_WAKE_BITSET, count, class, std::ptr::null())).unwrap_or(0)
+}
+
+fn futex(word: &AtomicU32, operation: libc::c_int, value: u32, class: u32, end: *const libc::timespec) -> libc::c_long {
+    let operation = operation | libc::FUTEX_PRIVATE_FLAG;
+    // SAFETY: `word` is a valid, aligned word of 32 bits for the whole call, which the kernel reads atomically; `end` is
+    // NULL or a valid time. These two operations do not use the second word.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), operation, value, end, std::ptr::null::<u32>(), class) }
 }
 
 /// Has the loader run an `extern "C" fn()` when the library is loaded, before `main`.

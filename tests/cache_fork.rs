@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use common::fork::{fork, said_yes};
-use st_secrets::cache::{Acquired, TtlCache, Value};
+use st_secrets::cache::{Acquired, Options, TtlCache, Value};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const FORKS: usize = 300;
@@ -94,4 +94,32 @@ fn a_load_may_fork() {
         Ok(value("value"))
     });
     assert!(got.is_ok());
+}
+
+/// Lets this process have `more` bytes of address space.
+fn limit_memory(more: u64) {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let now = pages.split(' ').next().unwrap().parse::<u64>().unwrap() * 4096;
+    let limit = libc::rlimit { rlim_cur: now + more, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: `limit` is valid for the whole call.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) }, 0);
+}
+
+#[test]
+fn without_memory_for_soft_deadlines_there_is_an_error() {
+    const ENTRIES: usize = 10_000_000;
+    // An entry takes 108 bytes, and 8 more if it has a soft deadline.
+    const MEMORY: u64 = 112 * ENTRIES as u64;
+    let no_memory = |error: st_secrets::Error| error.status() == st_secrets::Status::NoMemory;
+    assert!(said_yes(fork(|| {
+        limit_memory(MEMORY);
+        let options = Options { max_size: ENTRIES, soft_ttl: MINUTE, ..Options::default() };
+        TtlCache::<u64>::with_options(options).err().is_some_and(no_memory)
+    })));
+    assert!(said_yes(fork(|| {
+        limit_memory(MEMORY);
+        let cache = TtlCache::new(MINUTE, ENTRIES, MINUTE).unwrap();
+        let refused = cache.set_soft(b"key", 1u64, None, Some(Duration::ZERO)).is_err_and(no_memory);
+        refused && cache.set(b"key", 2, None).is_ok() && cache.get(b"key") == Some(2)
+    })));
 }

@@ -88,9 +88,13 @@ fn a_load_that_panics_is_an_error() {
 }
 
 #[test]
-fn a_load_that_asks_for_its_own_key_is_told_so() {
+fn a_load_that_asks_for_its_own_key_is_refused() {
     let cache = cache();
     let value = cache.get_or_load(b"key", MINUTE, |_| {
+        let error = cache.get_or_load(b"key", MINUTE, |_| Ok(1)).unwrap_err();
+        assert_eq!(error.status(), Status::Busy);
+        // Even if that load is outdated: it would go on without end.
+        cache.delete(b"key");
         let error = cache.get_or_load(b"key", MINUTE, |_| Ok(1)).unwrap_err();
         assert_eq!(error.status(), Status::Busy);
         // Another key is fine.
@@ -100,21 +104,51 @@ fn a_load_that_asks_for_its_own_key_is_told_so() {
 }
 
 #[test]
-fn loads_that_wait_for_each_other_are_told_so() {
-    let (cache, both) = (cache(), Barrier::new(2));
-    let ask = |first: &[u8], second: &[u8]| {
-        cache.get_or_load(first, Duration::MAX, |_| {
-            both.wait();
-            cache.get_or_load(second, Duration::MAX, |_| Ok(1)).or(Ok(2))
-        })
-    };
-    thread::scope(|scope| {
-        let other = scope.spawn(|| ask(b"b", b"a"));
-        let mine = ask(b"a", b"b").unwrap();
-        let other = other.join().unwrap().unwrap();
-        // One is told, and goes on; the other gets what that brings.
-        assert_eq!((mine, other), (2, 2));
-    });
+fn loads_that_wait_for_each_other_end() {
+    let (one, another) = (cache(), cache());
+    // Within one cache, and over two.
+    for (first, second) in [((&one, &b"a"[..]), (&one, &b"b"[..])), ((&one, b"c"), (&another, b"c"))] {
+        let both = Barrier::new(2);
+        let ask = |mine: (&TtlCache<u64>, &[u8]), other: (&TtlCache<u64>, &[u8])| {
+            mine.0.get_or_load(mine.1, Duration::MAX, |_| {
+                both.wait();
+                match other.0.get_or_load(other.1, Duration::MAX, |_| Ok(1)) {
+                    Err(error) if error.status() == Status::Busy => Ok(2),
+                    answer => answer,
+                }
+            })
+        };
+        thread::scope(|scope| {
+            let other = scope.spawn(|| ask(second, first));
+            let mine = ask(first, second).unwrap();
+            // One is refused, and goes on; the other gets what that brings.
+            assert_eq!((mine, other.join().unwrap().unwrap()), (2, 2));
+        });
+    }
+}
+
+#[test]
+fn a_thread_whose_load_has_just_ended_may_wait_for_one_that_waited_for_it() {
+    // The one that waited owns a load itself, and may not have noticed yet that its wait is over.
+    for _ in 0..300 {
+        let (cache, both) = (cache(), Barrier::new(2));
+        thread::scope(|scope| {
+            let other = scope.spawn(|| {
+                cache.get_or_load(b"outer", MINUTE, |_| {
+                    both.wait();
+                    cache.get_or_load(b"inner", MINUTE, |_| Ok(1))
+                })
+            });
+            let inner = cache.get_or_load(b"inner", MINUTE, |_| {
+                both.wait();
+                thread::yield_now();
+                Ok(2)
+            });
+            assert!(inner.is_ok());
+            assert!(cache.get_or_load(b"outer", MINUTE, |_| Ok(3)).is_ok());
+            assert!(other.join().unwrap().is_ok());
+        });
+    }
 }
 
 #[test]
@@ -153,6 +187,38 @@ fn what_was_invalidated_during_its_load_is_handed_out_but_not_stored() {
     cache.set(b"key:1", 8, None).unwrap();
     lease.finish(5).unwrap();
     assert_eq!(cache.get(b"key:1"), Some(8));
+}
+
+#[test]
+fn a_caller_that_asks_after_an_invalidation_gets_what_came_after_it() {
+    let cache = cache();
+    let ways: [&dyn Fn(); 4] = [
+        &|| drop(cache.delete(b"key:1")),
+        &|| drop(cache.invalidate_prefix(b"key:")),
+        &|| drop(cache.clear()),
+        &|| cache.set(b"key:1", 9, Some(Duration::ZERO)).unwrap(),
+    ];
+    for invalidate in ways {
+        let got = with_waiters(&cache, b"key:1", |lease| {
+            invalidate();
+            // The load under way is not waited for: a callback and a lease begin another.
+            assert_eq!(cache.get_or_load(b"key:1", MINUTE, |_| Ok(6)).unwrap(), 6);
+            assert_eq!(cache.get(b"key:1"), Some(6));
+            invalidate();
+            drop(lead(&cache, b"key:1"));
+            lead(&cache, b"key:1").finish(7).unwrap();
+            lease.finish(5).unwrap();
+        });
+        // Those that asked before get what they waited for, which undoes nothing.
+        assert!(got.iter().all(|value| *value.as_ref().unwrap() == 5));
+        assert_eq!(cache.get(b"key:1"), Some(7));
+        assert!(cache.delete(b"key:1"));
+    }
+    let nothing = TtlCache::new(MINUTE, 0, MINUTE).unwrap();
+    let old = lead(&nothing, b"key");
+    nothing.delete(b"key");
+    assert_eq!(nothing.get_or_load(b"key", MINUTE, |_| Ok(6)).unwrap(), 6);
+    old.finish(5).unwrap();
 }
 
 #[test]

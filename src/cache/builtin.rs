@@ -38,6 +38,11 @@ pub fn for_functions<V: Clone + Send + Sync>() -> Result<TtlCache<V>> {
     TtlCache::new(Duration::from_secs(60), 1000, CLEANUP)
 }
 
+/// Whether this is one of the caches that every process has, at an address that is only compared.
+pub(crate) fn is_built_in(cache: *const TtlCache<Value>) -> bool {
+    [&PROVIDER_CONFIG, &USER_PERMISSION].iter().any(|own| own.get().is_some_and(|own| std::ptr::eq(own, cache)))
+}
+
 fn get(cache: &'static OnceLock<TtlCache<Value>>, ttl: Duration, max_size: usize) -> &'static TtlCache<Value> {
     match cache.get() {
         Some(cache) => cache,

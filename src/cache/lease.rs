@@ -1,19 +1,24 @@
 //! Loading what is not in the cache, once however many ask for it.
 //!
-//! Who asks for a missing key first gets a [`Lease`] to load it; the others wait for it, each up to a deadline of its
+//! The first to ask for a missing key gets a [`Lease`] to load it; the others wait for it, each up to a deadline of its
 //! own. A lease ends with a value, with an error, or by being dropped; in no case is anybody left waiting.
+//!
+//! A caller never gets what a load brings that began before an invalidation which had returned when the caller asked.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::ThreadId;
 use std::time::Duration;
 
-use super::load::{Entered, Load, Waited};
+use super::load::{Claimed, Load, Waited};
 use super::store::Life;
 use super::{TtlCache, release};
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Status};
 use crate::fork;
+
+/// How long an old value is served after a failed load, in nanoseconds, before the next caller is to load it.
+const RETRY_AFTER: u64 = 1_000_000_000;
 
 /// What a load brought, and for how long it is good: `None` is the cache's default.
 #[derive(Clone, Debug)]
@@ -32,18 +37,18 @@ impl<V> From<V> for Loaded<V> {
     }
 }
 
-/// What somebody who wants a value, or else to load it, gets.
+/// What a caller that wants a value, or else to load it, gets.
 pub enum Acquired<'a, V: Clone + Send + Sync> {
     /// The value.
     Hit(V),
     /// There is none, or it should be refreshed, and it is the caller's to load: the lease, and the old value if one
     /// may still be served.
     Lead(Lease<'a, V>, Option<V>),
-    /// Somebody else loads it, and the caller did not want to wait.
+    /// Another caller loads it, and this one did not want to wait.
     Busy,
 }
 
-/// The duty to load a key. Dropping it unfinished gives up: who waits gets the error [`Status::Abandoned`].
+/// The duty to load a key. Dropping it unfinished gives up: those that wait get the error [`Status::Abandoned`].
 pub struct Lease<'a, V: Clone + Send + Sync> {
     cache: &'a TtlCache<V>,
     load: Option<Arc<Load<V>>>,
@@ -55,8 +60,8 @@ impl<V: Clone + Send + Sync> Lease<'_, V> {
         self.load.as_ref().map_or(b"", |load| &load.key)
     }
 
-    /// Stores the value and hands it to all who wait. If the key was written or invalidated meanwhile, who waits gets
-    /// it, but it is not stored.
+    /// Stores the value and hands it to all that wait. If the key was written or invalidated meanwhile, those that asked
+    /// before get it, but it is not stored.
     pub fn finish(mut self, loaded: impl Into<Loaded<V>>) -> Result<()> {
         match self.load.take() {
             Some(load) => self.cache.finish(&load, loaded.into()),
@@ -64,10 +69,12 @@ impl<V: Clone + Send + Sync> Lease<'_, V> {
         }
     }
 
-    /// Hands the error to all who wait. Nothing is stored.
+    /// Hands the error to all that wait. Nothing is stored. An old value that may still be served is removed where the
+    /// error says that there is no value ([`Status::NotFound`]) or that the caller may not have it
+    /// ([`Status::AccessDenied`]); after any other it is served for a second before the next caller is to load it.
     pub fn fail(mut self, error: Error) {
         if let Some(load) = self.load.take() {
-            self.cache.loads.end(&load, Err(error));
+            self.cache.fail(&load, error);
         }
     }
 
@@ -80,15 +87,17 @@ impl<V: Clone + Send + Sync> Lease<'_, V> {
 impl<V: Clone + Send + Sync> Drop for Lease<'_, V> {
     fn drop(&mut self) {
         if let Some(load) = self.load.take() {
-            self.cache.loads.end(&load, Err(Error::new(Status::Abandoned, "the load was given up by its owner")));
+            self.cache.fail(&load, Error::new(Status::Abandoned, "the load was given up by its owner"));
         }
     }
 }
 
 impl<V: Clone + Send + Sync> TtlCache<V> {
-    /// The value under this key, or else what `load` brings, which is called with the time that remains. Whoever else
-    /// asks meanwhile waits for it, for `timeout` at most. An error is handed to all who wait and not stored; an old
-    /// value that may still be served comes before an error.
+    /// The value under this key, or else what `load` brings, which is called with the time that remains. Callers that
+    /// ask meanwhile wait for it, for `timeout` at most. An error is handed to all that wait and not stored; it ends or
+    /// prolongs the use of an old value as with [`Lease::fail`], which comes before the error if it may still be served.
+    ///
+    /// Loads that wait for each other, over any number of threads and caches, end with [`Status::Busy`].
     pub fn get_or_load<L: Into<Loaded<V>>>(
         &self,
         key: &[u8],
@@ -119,6 +128,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
                         Error::new(Status::Panic, "the load panicked")
                     }
                 };
+                let old = old.filter(|_| !is_answer(&error));
                 lease.fail(error.clone());
                 old.ok_or(error)
             }
@@ -127,7 +137,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
 
     /// The value under this key, or else the lease to load it. While somebody else has that, waits for `timeout` at
     /// most; with 0 it answers [`Acquired::Busy`] at once. A lease that is not finished within `lease_ttl` goes to the
-    /// next who asks.
+    /// next caller that asks.
     pub fn acquire(&self, key: &[u8], timeout: Duration, lease_ttl: Duration) -> Result<Acquired<'_, V>> {
         if let Some((value, Life::Fresh)) = self.look_up(key, V::clone) {
             return Ok(Acquired::Hit(value));
@@ -151,20 +161,9 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         owner: Option<ThreadId>,
     ) -> Result<Acquired<'_, V>> {
         loop {
-            let mut old = None;
-            let entered = self.loads.enter(key, owner, Deadline::after(lease_ttl), || match self.peek(key) {
-                Some((value, Life::Fresh)) => Some(value),
-                stale => {
-                    old = stale.map(|(value, _)| value);
-                    None
-                }
-            });
-            let load = match entered {
-                Err(value) => return Ok(Acquired::Hit(value)),
-                Ok(Entered::Owner(load)) => {
-                    return Ok(Acquired::Lead(Lease { cache: self, load: Some(load) }, old));
-                }
-                Ok(Entered::Other(load)) => load,
+            let load = match self.loads.claim(key, owner, Deadline::after(lease_ttl)) {
+                Claimed::Own(load) => return Ok(self.lead(load)),
+                Claimed::Other(load) => load,
             };
             if let Some((old, _)) = self.peek(key) {
                 return Ok(Acquired::Hit(old));
@@ -172,7 +171,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
             if !may_wait && !load.is_own() {
                 return Ok(Acquired::Busy);
             }
-            let Some(waited) = self.loads.wait(&load, deadline) else {
+            let Some(waited) = load.wait(deadline) else {
                 let message = "the key is asked for by a load that it waits for itself";
                 return Err(Error::new(Status::Busy, message));
             };
@@ -188,6 +187,23 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         }
     }
 
+    /// The lease of a load that was just claimed, unless another load of the key ended before that.
+    fn lead(&self, load: Arc<Load<V>>) -> Acquired<'_, V> {
+        let lease = Lease { cache: self, load: Some(load.clone()) };
+        match self.peek_in_turn(&load.key) {
+            Some((value, Life::Fresh)) => {
+                self.loads.end(&load, Ok(value.clone()));
+                // It has ended.
+                let _ = lease.into_number();
+                Acquired::Hit(value)
+            }
+            old => {
+                self.loads.begin();
+                Acquired::Lead(lease, old.map(|(value, _)| value))
+            }
+        }
+    }
+
     /// Ends the load with this number as [`Lease::finish`] does.
     pub fn load_finish(&self, lease: u64, loaded: impl Into<Loaded<V>>) -> Result<()> {
         self.finish(&self.loads.find(lease)?, loaded.into())
@@ -195,24 +211,52 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
 
     /// Ends the load with this number as [`Lease::fail`] does.
     pub fn load_abandon(&self, lease: u64, why: Error) -> Result<()> {
-        let load = self.loads.find(lease)?;
-        self.loads.end(&load, Err(why));
+        self.fail(&self.loads.find(lease)?, why);
         Ok(())
     }
 
     fn finish(&self, load: &Arc<Load<V>>, loaded: Loaded<V>) -> Result<()> {
         // First it can be found, then the load is over: at no moment would somebody load it again.
-        let stored = self.store(&load.key, loaded.value.clone(), loaded.ttl, loaded.soft, || !load.is_outdated());
-        let result = match stored {
-            Ok(_) => Ok(loaded.value),
-            Err(error) => Err(error),
-        };
+        let stored = self.store(&load.key, loaded.value.clone(), loaded.ttl, loaded.soft, Some(load));
+        let result = stored.map(|()| loaded.value);
         let failed = result.as_ref().err().cloned();
         let ended = self.loads.end(load, result);
         match failed {
             Some(error) => Err(error),
             None if ended => Ok(()),
-            None => Err(Error::new(Status::Abandoned, "the load took longer than its lease, and others took it over")),
+            None => Err(Error::new(Status::Abandoned, "the load took longer than its lease")),
         }
     }
+
+    fn fail(&self, load: &Arc<Load<V>>, error: Error) {
+        self.fail_old(load, &error);
+        self.loads.end(load, Err(error));
+    }
+
+    /// What a failed load means for the old value, if there is one and the load is not outdated itself.
+    fn fail_old(&self, load: &Load<V>, error: &Error) {
+        let Some(shared) = &self.shared else { return };
+        let store = shared.lock();
+        let now = self.clock.exact();
+        let stale = |index: &u32| store.life(*index, &self.clock, now) == Life::Stale;
+        let Some(index) = store.find(self.tags.of(&load.key), &load.key).filter(stale) else { return };
+        if load.is_outdated() {
+            return;
+        }
+        let mut store = self.raise(store);
+        let removed = match is_answer(error) {
+            true => self.invalidate(&mut store, index).0,
+            false => {
+                store.postpone(index, now.saturating_add(RETRY_AFTER));
+                None
+            }
+        };
+        drop(store);
+        release(removed);
+    }
+}
+
+/// Whether an error says what the source decided, so that an old value is not served after it.
+fn is_answer(error: &Error) -> bool {
+    matches!(error.status(), Status::NotFound | Status::AccessDenied)
 }

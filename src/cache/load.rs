@@ -1,30 +1,37 @@
-//! The loads of a cache that are under way, and who waits for them.
+//! The loads of a cache that are under way, and the threads that wait for them.
 //!
 //! Waiting happens outside the fork gate, so it uses std's lock and condition, which are one word of memory each:
 //! parking_lot keeps its sleepers in a table shared by the whole process, which a forked child could inherit locked.
 //! For the same reason a child never touches the lock of a load that its parent began.
+//!
+//! A load becomes outdated when its key is written or invalidated. It is left to those that wait for it already: what it
+//! brings is not stored, and the next caller begins another.
+//!
+//! A thread may take the lock of the map with the lock of the entries held, never the other way round.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst, fence};
 use std::sync::{Arc, Condvar, Mutex as StdMutex, PoisonError};
 use std::thread::ThreadId;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::waits::{self, Work};
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Status};
 use crate::fork;
 
 /// Waits are cut into pieces of this length at most: std's clock stands still while the machine is suspended.
 const NAP: Duration = Duration::from_secs(1);
+/// So many loads may be under way before those are looked for that nobody ended.
+const FEW: usize = 64;
 
 /// One load: of one key, by one owner.
 pub(super) struct Load<V> {
     pub(super) key: Box<[u8]>,
     id: u64,
-    /// The thread that runs a callback for it; `None` where the owner may move between threads.
-    owner: Option<ThreadId>,
+    work: Arc<Work>,
     /// Which process began it, as in [`fork::generation`].
     generation: u32,
     /// When others may take it over.
@@ -41,7 +48,7 @@ struct Ending<V> {
     waiting: usize,
 }
 
-/// What somebody who waited for a load gets.
+/// What a caller that waited for a load gets.
 pub(super) enum Waited<V> {
     Value(V),
     Failed(Error),
@@ -51,26 +58,29 @@ pub(super) enum Waited<V> {
     Again,
 }
 
-/// What somebody who asks for a load of a key gets.
-pub(super) enum Entered<V> {
-    /// Nobody loads the key: the caller does.
-    Owner(Arc<Load<V>>),
-    /// Somebody does.
+/// What a caller that asks for a load of a key gets.
+pub(super) enum Claimed<V> {
+    /// A load of its own.
+    Own(Arc<Load<V>>),
+    /// The one under way.
     Other(Arc<Load<V>>),
 }
 
 struct Map<V> {
+    /// Those that a caller may join.
     by_key: HashMap<Box<[u8]>, Arc<Load<V>>>,
+    /// All of them.
     by_id: HashMap<u64, Arc<Load<V>>>,
-    /// Which load each waiting thread waits for.
-    waiting: HashMap<ThreadId, Arc<Load<V>>>,
+    last_id: u64,
+    /// At how many loads those that nobody ended are looked for.
+    sweep_at: usize,
+    begun: u64,
+    failed: u64,
 }
 
 pub(super) struct Loads<V> {
     /// So that a write takes no lock where nothing is loaded.
     underway: AtomicUsize,
-    begun: AtomicU64,
-    failed: AtomicU64,
     map: Mutex<Map<V>>,
 }
 
@@ -85,7 +95,7 @@ impl<V> Load<V> {
 
     /// Whether this very thread is in the middle of this load.
     pub(super) fn is_own(&self) -> bool {
-        self.owner == Some(std::thread::current().id())
+        self.work.owner == Some(std::thread::current().id())
     }
 
     /// Whether its owner does not exist in this process, or took too long.
@@ -93,11 +103,18 @@ impl<V> Load<V> {
         self.expires.has_passed() || (self.generation != fork::generation() && !self.is_own())
     }
 
+    /// Whether callers may still join it. A load that asks for its own key is not to begin another, and so on without
+    /// end.
+    fn is_open(&self) -> bool {
+        !self.is_void() && (!self.is_outdated() || self.is_own())
+    }
+
     fn end(&self, result: Result<V>) {
+        self.work.ended.store(true, SeqCst);
         if self.generation == fork::generation() {
             let mut ending = self.result.lock().unwrap_or_else(PoisonError::into_inner);
             ending.result = Some(result);
-            // Without anybody who waits this would be a call to the system for nothing.
+            // With no waiter this would be a call to the system for nothing.
             if ending.waiting > 0 {
                 self.ended.notify_all();
             }
@@ -105,36 +122,11 @@ impl<V> Load<V> {
     }
 }
 
-impl<V: Clone> Loads<V> {
-    /// Waits for a load to end; `None` if that waits, over any number of threads, for this very one. The caller holds
-    /// no lock.
-    pub(super) fn wait(&self, load: &Arc<Load<V>>, deadline: Deadline) -> Option<Waited<V>> {
-        let me = std::thread::current().id();
-        {
-            let _inside = fork::enter();
-            let mut map = self.map.lock();
-            let mut next = Some(load);
-            // The chain ends: nobody was let in who would have closed it to a ring.
-            while let Some(owner) = next.and_then(|load| load.owner) {
-                if owner == me {
-                    return None;
-                }
-                next = map.waiting.get(&owner);
-            }
-            map.waiting.insert(me, load.clone());
-        }
-        let waited = load.wait(deadline);
-        let _inside = fork::enter();
-        // The caller holds the load too, so nothing of it is dropped here.
-        self.map.lock().waiting.remove(&me);
-        Some(waited)
-    }
-}
-
 impl<V: Clone> Load<V> {
-    /// Waits outside the gate.
-    fn wait(&self, deadline: Deadline) -> Waited<V> {
-        fork::outside(|| {
+    /// Waits for its end; `None` if it waits, over any number of threads, for this very one. The caller holds no lock.
+    pub(super) fn wait(&self, deadline: Deadline) -> Option<Waited<V>> {
+        let _waiting = waits::begin(&self.work)?;
+        Some(fork::outside(|| {
             let mut ending = self.result.lock().unwrap_or_else(PoisonError::into_inner);
             loop {
                 match &ending.result {
@@ -149,111 +141,194 @@ impl<V: Clone> Load<V> {
                 ending = self.ended.wait_timeout(ending, nap).unwrap_or_else(PoisonError::into_inner).0;
                 ending.waiting -= 1;
             }
-        })
+        }))
+    }
+}
+
+impl<V> Map<V> {
+    fn remove(&mut self, load: &Arc<Load<V>>) -> bool {
+        let removed = self.by_id.remove(&load.id).is_some();
+        if removed && self.by_key.get(&load.key).is_some_and(|other| Arc::ptr_eq(other, load)) {
+            self.by_key.remove(&load.key);
+        }
+        removed
+    }
+
+    /// Takes out the loads that nobody will end.
+    fn sweep(&mut self) {
+        let void: Vec<_> = self.by_id.values().filter(|load| load.is_void()).cloned().collect();
+        for load in void {
+            load.outdated.store(true, SeqCst);
+            self.remove(&load);
+            self.failed += 1;
+        }
+        self.sweep_at = FEW.max(self.by_id.len() * 2);
     }
 }
 
 impl<V> Loads<V> {
     pub(super) fn new() -> Loads<V> {
-        Loads {
-            underway: AtomicUsize::new(0),
-            begun: AtomicU64::new(0),
-            failed: AtomicU64::new(0),
-            map: Mutex::new(Map { by_key: HashMap::new(), by_id: HashMap::new(), waiting: HashMap::new() }),
-        }
+        let map = Map { by_key: HashMap::new(), by_id: HashMap::new(), last_id: 0, sweep_at: FEW, begun: 0, failed: 0 };
+        Loads { underway: AtomicUsize::new(0), map: Mutex::new(map) }
     }
 
-    /// How many were begun, and how many of them ended without a value.
+    /// How many were begun, and how many of them ended without a value. The caller is inside the fork gate.
     pub(super) fn counts(&self) -> (u64, u64) {
-        (self.begun.load(Relaxed), self.failed.load(Relaxed))
+        let map = self.map.lock();
+        (map.begun, map.failed)
     }
 
-    /// The load of this key: a new one of the caller's own, or the one under way. `published` is asked, with loads
-    /// kept from ending, whether a value has come in the meantime; then there is nothing to load.
-    pub(super) fn enter<T>(
-        &self,
-        key: &[u8],
-        owner: Option<ThreadId>,
-        expires: Deadline,
-        published: impl FnOnce() -> Option<T>,
-    ) -> std::result::Result<Entered<V>, T> {
+    /// The load of this key: the one under way, or a new one of the caller's own. Its owner then looks whether a value
+    /// has come in the meantime, and says so with [`Loads::begin`] or [`Loads::end`].
+    pub(super) fn claim(&self, key: &[u8], owner: Option<ThreadId>, expires: Deadline) -> Claimed<V> {
         let _inside = fork::enter();
         let mut map = self.map.lock();
         if let Some(load) = map.by_key.get(key) {
-            if !load.is_void() {
-                return Ok(Entered::Other(load.clone()));
+            if load.is_open() {
+                return Claimed::Other(load.clone());
             }
-            let load = load.clone();
-            self.remove(&mut map, &load);
-            load.outdated.store(true, SeqCst);
-            self.failed.fetch_add(1, Relaxed);
+            if load.is_void() {
+                let load = load.clone();
+                load.outdated.store(true, SeqCst);
+                map.remove(&load);
+                map.failed += 1;
+            }
         }
-        if let Some(value) = published() {
-            return Err(value);
+        if map.by_id.len() >= map.sweep_at {
+            map.sweep();
         }
+        map.last_id += 1;
         let load = Arc::new(Load {
             key: key.into(),
-            id: self.begun.fetch_add(1, Relaxed) + 1,
-            owner,
+            id: map.last_id,
+            work: Arc::new(Work { owner, ended: AtomicBool::new(false) }),
             generation: fork::generation(),
             expires,
             outdated: AtomicBool::new(false),
             result: StdMutex::new(Ending { result: None, waiting: 0 }),
             ended: Condvar::new(),
         });
-        self.underway.fetch_add(1, SeqCst);
         map.by_key.insert(key.into(), load.clone());
         map.by_id.insert(load.id, load.clone());
-        Ok(Entered::Owner(load))
+        self.underway.store(map.by_id.len(), SeqCst);
+        // What this load reads comes after that, so a writer that does not see the load has its write seen.
+        fence(SeqCst);
+        Claimed::Own(load)
+    }
+
+    /// Counts a load that begins.
+    pub(super) fn begin(&self) {
+        let _inside = fork::enter();
+        self.map.lock().begun += 1;
     }
 
     /// The load with this number, unless it has ended or was taken over.
     pub(super) fn find(&self, id: u64) -> Result<Arc<Load<V>>> {
-        if self.underway.load(SeqCst) > 0 {
+        if self.any() {
             let _inside = fork::enter();
             // One that was begun before a fork is the parent's to end.
             if let Some(load) = self.map.lock().by_id.get(&id).filter(|load| load.generation == fork::generation()) {
                 return Ok(load.clone());
             }
         }
-        Err(Error::new(Status::Abandoned, format!("lease {id} has ended, or others took it over")))
+        Err(Error::new(Status::Abandoned, format!("lease {id} has ended, or its time was over")))
     }
 
     /// Ends a load; `false` if it had ended already or was taken over. The result, and what waiters do not take of it,
     /// is dropped by the caller's `load`, outside of all locks.
     pub(super) fn end(&self, load: &Arc<Load<V>>, result: Result<V>) -> bool {
-        let failed = result.is_err();
         let ended = {
             let _inside = fork::enter();
             let mut map = self.map.lock();
-            self.remove(&mut map, load)
+            let removed = map.remove(load);
+            map.failed += u64::from(removed && result.is_err());
+            self.underway.store(map.by_id.len(), SeqCst);
+            removed
         };
-        if ended && failed {
-            self.failed.fetch_add(1, Relaxed);
-        }
         if ended {
             load.end(result);
         }
         ended
     }
 
-    fn remove(&self, map: &mut Map<V>, load: &Arc<Load<V>>) -> bool {
-        let removed = map.by_id.remove(&load.id).is_some();
-        if removed {
-            map.by_key.remove(&load.key);
-            self.underway.fetch_sub(1, SeqCst);
-        }
-        removed
+    /// Whether loads are under way. What the caller did before is seen by all that it does not see, if it has taken the
+    /// lock of the entries in between, as the owner of each load does, or has gone past a fence.
+    #[inline]
+    pub(super) fn any(&self) -> bool {
+        self.underway.load(SeqCst) > 0
     }
 
-    /// What the loads of these keys bring is not to be stored any more.
-    pub(super) fn outdate(&self, is_meant: impl Fn(&[u8]) -> bool) {
-        if self.underway.load(SeqCst) == 0 {
+    /// What the load of this key brings is not to be stored any more, nor to be waited for. The caller is inside the fork
+    /// gate.
+    pub(super) fn outdate_key(&self, key: &[u8]) {
+        if let Some(load) = self.map.lock().by_key.get(key) {
+            load.outdated.store(true, SeqCst);
+        }
+    }
+
+    /// The same for all keys that begin with these bytes, from anywhere.
+    pub(super) fn outdate_prefix(&self, prefix: &[u8]) {
+        fence(SeqCst);
+        if !self.any() {
             return;
         }
         let _inside = fork::enter();
-        for load in self.map.lock().by_key.values().filter(|load| is_meant(&load.key)) {
+        let mut map = self.map.lock();
+        map.sweep();
+        self.underway.store(map.by_id.len(), SeqCst);
+        for load in map.by_key.values().filter(|load| load.key.starts_with(prefix)) {
             load.outdated.store(true, SeqCst);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claim(loads: &Loads<u64>, key: &[u8], lease_ttl: Duration) -> Arc<Load<u64>> {
+        match loads.claim(key, None, Deadline::after(lease_ttl)) {
+            Claimed::Own(load) => load,
+            Claimed::Other(_) => panic!("another load of the key is under way"),
+        }
+    }
+
+    #[test]
+    fn leases_that_nobody_ends_go() {
+        let loads = Loads::new();
+        for number in 0..10_000u32 {
+            claim(&loads, &number.to_le_bytes(), Duration::ZERO);
+            assert!(loads.map.lock().by_id.len() <= FEW);
+        }
+        let kept = claim(&loads, b"kept", Duration::MAX);
+        loads.outdate_prefix(b"none");
+        let map = loads.map.lock();
+        assert_eq!((map.by_id.len(), map.by_key.len(), map.failed), (1, 1, 10_000));
+        assert!(!kept.is_outdated() && loads.underway.load(SeqCst) == 1);
+    }
+
+    #[test]
+    fn those_that_live_are_looked_through_ever_more_rarely() {
+        let loads = Loads::new();
+        for number in 0..1_000u32 {
+            claim(&loads, &number.to_le_bytes(), Duration::MAX);
+        }
+        let map = loads.map.lock();
+        assert!(map.by_id.len() == 1_000 && map.sweep_at == 1_024 && map.failed == 0);
+    }
+
+    #[test]
+    fn an_outdated_load_is_left_to_those_that_wait() {
+        let loads = Loads::new();
+        let old = claim(&loads, b"key", Duration::MAX);
+        loads.outdate_key(b"key");
+        let new = claim(&loads, b"key", Duration::MAX);
+        assert!(old.is_outdated() && !new.is_outdated());
+        // Its end does not take the new one out.
+        assert!(loads.end(&old, Ok(1)));
+        assert!(
+            matches!(loads.claim(b"key", None, Deadline::after(Duration::MAX)), Claimed::Other(load) if Arc::ptr_eq(&load, &new))
+        );
+        assert!(loads.end(&new, Ok(2)) && !loads.any());
     }
 }

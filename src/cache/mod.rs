@@ -7,7 +7,7 @@
 //!
 //! A full cache evicts the least recently used entry even where another one has expired and was not cleared away yet.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst, fence};
 use std::time::Duration;
 
 mod builtin;
@@ -25,12 +25,14 @@ mod thread;
 mod time;
 mod touches;
 mod value;
+mod waits;
 
 #[cfg(test)]
 mod model_tests;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use builtin::is_built_in;
 pub use builtin::{for_functions, invalidate_provider, invalidate_user, provider_config, user_permission};
 pub use function_key::{Arg, function_key};
 pub use lease::{Acquired, Lease, Loaded};
@@ -42,7 +44,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::fork;
 use key::NewKey;
-use load::Loads;
+use load::{Load, Loads};
 use shared::{Locked, Shared, Writing};
 use store::{Deadlines, LARGEST, Life, Store};
 use table::Tags;
@@ -63,7 +65,7 @@ pub struct Options {
     /// How many entries there are at most; 0 keeps none. Address space for all of them is reserved at once, memory is
     /// taken as they come.
     pub max_size: usize,
-    /// How often expired entries are cleared away; [`Duration::MAX`] is never.
+    /// How often expired entries are cleared away, above 0; [`Duration::MAX`] is never.
     pub cleanup_interval: Duration,
     /// By which part of its times an entry may expire earlier, so that what was stored together does not expire
     /// together: 0 is not at all, 1 is anything down to nothing.
@@ -105,6 +107,11 @@ impl From<&Config> for Options {
 }
 
 /// A cache from keys, which are any bytes, to values. It may be shared between threads, and used in a forked child.
+///
+/// A hit clones the value where it lies, and writers wait for that. So `V::clone` must be short, as that of an [`Arc`] or
+/// a number is, and must not use the same cache: that would wait for itself without end.
+///
+/// [`Arc`]: std::sync::Arc
 pub struct TtlCache<V> {
     default_ttl: Duration,
     max_size: usize,
@@ -149,7 +156,15 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         if !(0.0..=1.0).contains(&jitter) {
             return Err(Error::invalid_argument(format!("`jitter` is {jitter}; it must be between 0 and 1")));
         }
-        let shared = if max_size > 0 { Some(Shared::new(Store::new(max_size)?)) } else { None };
+        if cleanup_interval.is_zero() {
+            return Err(Error::invalid_argument(
+                "`cleanup_interval` is 0 seconds; it must be above 0, or infinite for never",
+            ));
+        }
+        let mut store = if max_size > 0 { Some(Store::new(max_size)?) } else { None };
+        if let Some(store) = store.as_mut().filter(|_| soft_ttl < Duration::MAX) {
+            store.reserve_soft()?;
+        }
         Ok(TtlCache {
             default_ttl,
             max_size,
@@ -160,8 +175,8 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
             limit: Limit::of(max_size),
             next_sweep: AtomicU64::new(clock.after(cleanup_interval)),
             clock,
-            tags: Tags::default(),
-            shared,
+            tags: Tags::new(),
+            shared: store.map(Shared::new),
             misses: AtomicU64::new(0),
             swept: AtomicUsize::new(0),
             loads: Loads::new(),
@@ -178,7 +193,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         self.look_up(key, V::clone).and_then(|(value, life)| (life == Life::Fresh).then_some(value))
     }
 
-    /// Hands the value to `take` where it lies. `take` must be short, must not panic and must not call this cache.
+    /// Hands the value to `take` where it lies. `take` must be short, and must not call this cache.
     #[inline]
     fn look_up<R>(&self, key: &[u8], take: impl FnOnce(&V) -> R) -> Option<(R, Life)> {
         let Some(shared) = &self.shared else {
@@ -220,8 +235,16 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         if life == Life::Over { None } else { Some((store.value(index)?.clone(), life)) }
     }
 
-    /// Stores a value for this long; `None` is the default time, [`Duration::MAX`] for ever. Loads of this key that
-    /// are under way are not stored any more.
+    /// The same with the lock, so that a load which was claimed before sees what writers did that did not see it.
+    fn peek_in_turn(&self, key: &[u8]) -> Option<(V, Life)> {
+        let store = self.shared.as_ref()?.lock();
+        let index = store.find(self.tags.of(key), key)?;
+        let life = store.life(index, &self.clock, self.clock.about());
+        if life == Life::Over { None } else { Some((store.value(index)?.clone(), life)) }
+    }
+
+    /// Stores a value for this long; `None` is the default time, [`Duration::MAX`] forever. Loads of this key that
+    /// are under way are not stored any more, and callers that ask from now on do not wait for them.
     pub fn set(&self, key: &[u8], value: V, ttl: Option<Duration>) -> Result<()> {
         self.set_soft(key, value, ttl, None)
     }
@@ -229,20 +252,24 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
     /// The same; after the time `soft` (`None`: the cache's) the value is still served, but the next caller of [`TtlCache::get_or_load`] or
     /// [`TtlCache::acquire`] is the one to load it again.
     pub fn set_soft(&self, key: &[u8], value: V, ttl: Option<Duration>, soft: Option<Duration>) -> Result<()> {
-        self.loads.outdate(|loading| loading == key);
-        self.store(key, value, ttl, soft, || true).map(drop)
+        self.store(key, value, ttl, soft, None)
     }
 
-    /// Stores a value if `wanted` says so while no one else can write; whether it did.
+    /// Stores a value, unless it comes from a load that is outdated.
     fn store(
         &self,
         key: &[u8],
         value: V,
         ttl: Option<Duration>,
         soft: Option<Duration>,
-        wanted: impl FnOnce() -> bool,
-    ) -> Result<bool> {
-        let Some(shared) = &self.shared else { return Ok(wanted()) };
+        from: Option<&Load<V>>,
+    ) -> Result<()> {
+        let Some(shared) = &self.shared else {
+            if from.is_none() {
+                self.outdate_unheld(key);
+            }
+            return Ok(());
+        };
         let new_key = NewKey::new(key)?;
         let tag = self.tags.of(key);
         let now = self.clock.exact();
@@ -250,16 +277,20 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         if now >= self.next_sweep.load(Relaxed) {
             self.sweep(shared);
         }
-        let mut store = self.write(shared);
-        if !wanted() {
+        let mut store = match from {
+            None => self.write_outdating(shared, key),
+            Some(_) => self.write(shared),
+        };
+        let reserved = if deadlines.soft.is_some() { store.reserve_soft() } else { Ok(()) };
+        if reserved.is_err() || from.is_some_and(Load::is_outdated) {
             drop(store);
             release(value);
-            return Ok(false);
+            return reserved;
         }
         let displaced = store.insert((tag, new_key), value, deadlines, (&self.clock, now));
         drop(store);
         release(displaced);
-        Ok(true)
+        Ok(())
     }
 
     fn deadlines(&self, tag: u32, now: u64, ttl: Option<Duration>, soft: Option<Duration>) -> Deadlines {
@@ -280,11 +311,13 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
     }
 
     /// Removes an entry; whether there was one whose time was not over. A load of this key that is under way is not
-    /// stored any more.
+    /// stored any more, and callers that ask from now on do not wait for it.
     pub fn delete(&self, key: &[u8]) -> bool {
-        self.loads.outdate(|loading| loading == key);
-        let Some(shared) = &self.shared else { return false };
-        let mut store = self.write(shared);
+        let Some(shared) = &self.shared else {
+            self.outdate_unheld(key);
+            return false;
+        };
+        let mut store = self.write_outdating(shared, key);
         let Some(index) = store.find(self.tags.of(key), key) else { return false };
         let (value, existed) = self.invalidate(&mut store, index);
         drop(store);
@@ -292,15 +325,16 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         existed
     }
 
-    /// Removes all entries; how many of them were not over yet.
+    /// Removes all entries; how many of them were not over yet. Others see them go part by part, and what they store
+    /// meanwhile may stay.
     pub fn clear(&self) -> usize {
         self.invalidate_prefix(b"")
     }
 
     /// Removes the entries whose keys begin with these bytes; how many of them were not over yet. Loads of such keys
-    /// that are under way are not stored any more.
+    /// that are under way are not stored any more, and callers that ask from now on do not wait for them.
     pub fn invalidate_prefix(&self, prefix: &[u8]) -> usize {
-        self.loads.outdate(|loading| loading.starts_with(prefix));
+        self.loads.outdate_prefix(prefix);
         let Some(shared) = &self.shared else { return 0 };
         let (mut count, mut from, mut ended) = (0, 0, false);
         while !ended {
@@ -322,6 +356,14 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
             release(removed);
         }
         count
+    }
+
+    /// Removes entries until there is none left, so also those that the values store while they are dropped.
+    pub(crate) fn drain(&self) {
+        let Some(shared) = &self.shared else { return };
+        while shared.lock().len() > 0 {
+            self.clear();
+        }
     }
 
     fn invalidate(&self, store: &mut Store<V>, index: u32) -> (Option<V>, bool) {
@@ -361,6 +403,33 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
 
     fn write<'a>(&self, shared: &'a Shared<Store<V>>) -> Writing<'a, Store<V>> {
         shared.write(|store, touches| self.settle(store, touches))
+    }
+
+    /// Becomes the writer, with the load of this key outdated: of what it brings and what the caller writes, the latter is
+    /// the newer in any case.
+    #[inline]
+    fn write_outdating<'a>(&self, shared: &'a Shared<Store<V>>, key: &[u8]) -> Writing<'a, Store<V>> {
+        if !self.loads.any() {
+            let store = self.write(shared);
+            // A load that begins now waits for this lock before it reads anything.
+            if !self.loads.any() {
+                return store;
+            }
+        }
+        // The gate comes before the lock: a fork shuts the one and then takes the other.
+        let _inside = fork::enter();
+        let store = shared.lock();
+        self.loads.outdate_key(key);
+        self.raise(store)
+    }
+
+    /// The same for a cache that holds nothing.
+    fn outdate_unheld(&self, key: &[u8]) {
+        fence(SeqCst);
+        if self.loads.any() {
+            let _inside = fork::enter();
+            self.loads.outdate_key(key);
+        }
     }
 
     /// Becomes the writer, with the order of use up to date.

@@ -1,8 +1,8 @@
 //! Who may look at the entries, and who may change them. All the unsafe code of the cache is here.
 //!
 //! Many read at once, without writing to memory that another reader writes to: each goes in under a flag of its own
-//! (see `flags.rs`), and what it leaves behind goes to the list that belongs to that flag. Who wants to change something
-//! takes the lock, shuts the door, and waits until all readers are out.
+//! (see `flags.rs`), and what it leaves behind goes to the list that belongs to that flag. A thread that changes
+//! something takes the lock, shuts the door, and waits until all readers are out.
 
 use std::cell::UnsafeCell;
 use std::ops::{Deref, DerefMut};
@@ -64,18 +64,25 @@ impl<T> Shared<T> {
     #[cold]
     fn read_slowly(&self, slot: u32, mut refused: Refused, settle: impl FnMut(&mut T, &mut Touches)) -> Reading<'_, T> {
         let number = slot as usize & (self.lists.len() - 1);
-        while refused == Refused::Shut {
+        if refused == Refused::Shut {
             self.flags.wait_until_open();
             match self.flags.enter(number) {
                 Ok(()) => return Reading { shared: self, number },
                 Err(again) => refused = again,
             }
         }
+        if refused == Refused::Shut {
+            // Writers shut the door again and again, so this one waits for its turn among them. With the lock held the
+            // door stays open.
+            let _locked = self.lock();
+            if self.flags.enter(number).is_ok() {
+                return Reading { shared: self, number };
+            }
+        }
         // Two threads share this flag, so this one moves to another, for good. What it has in the old list is put in
         // order first: the lists know no order between each other.
         let _locked = self.write(settle).done();
         loop {
-            // With the lock held the door stays open.
             for slot in slot..slot + self.lists.len() as u32 {
                 let number = slot as usize & (self.lists.len() - 1);
                 if self.flags.enter(number).is_ok() {
@@ -83,7 +90,7 @@ impl<T> Shared<T> {
                     return Reading { shared: self, number };
                 }
             }
-            std::thread::yield_now();
+            self.flags.wait_until_out(number);
         }
     }
 

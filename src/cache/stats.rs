@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::TtlCache;
 use super::store::Counts;
+use crate::fork;
 
 /// The state of a cache, and what happened to it since it was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,18 +36,25 @@ pub struct Stats {
 }
 
 impl<V: Clone + Send + Sync> TtlCache<V> {
-    /// The state of the cache now.
+    /// The state of the cache now, in numbers that are all of one moment.
     pub fn stats(&self) -> Stats {
-        let mut counts = Counts { misses: self.misses.load(Relaxed), ..Counts::default() };
-        let (mut size, mut expired_count) = (0, 0);
-        if let Some(shared) = &self.shared {
-            // The numbers of hits are with the readers; the entries can be counted while these go on.
-            let store = self.write(shared).done();
-            counts = store.counts;
-            size = store.len();
-            expired_count = store.count_over(&self.clock, self.clock.exact());
-        }
-        let (loads, load_failures) = self.loads.counts();
+        let _inside = fork::enter();
+        let Some(shared) = &self.shared else {
+            // A load is counted after the miss that led to it.
+            let loads = self.loads.counts();
+            let counts = Counts { misses: self.misses.load(Relaxed), ..Counts::default() };
+            return self.stats_of(counts, loads, 0, 0);
+        };
+        // The numbers of hits and misses are with the readers, and those of loads change while the readers are kept out
+        // only for misses that are counted. The entries can be counted while readers go on.
+        let store = self.write(shared);
+        let loads = self.loads.counts();
+        let store = store.done();
+        let expired_count = store.count_over(&self.clock, self.clock.exact());
+        self.stats_of(store.counts, loads, store.len(), expired_count)
+    }
+
+    fn stats_of(&self, counts: Counts, (loads, load_failures): (u64, u64), size: usize, expired_count: usize) -> Stats {
         Stats {
             size,
             max_size: self.max_size,

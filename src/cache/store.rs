@@ -55,7 +55,7 @@ pub(super) struct Store<V> {
     prefixes: Vec<[u8; PREFIX]>,
     /// The tags of all keys, so that a removal need not hash the key again.
     tags: Vec<u32>,
-    /// The hard deadlines of the entries that also have a soft one, 0 for others; empty until the first is set.
+    /// The hard deadlines of the entries that also have a soft one, 0 for others; as long as it has to be for these.
     hard: Vec<u64>,
     pub(super) counts: Counts,
 }
@@ -63,7 +63,7 @@ pub(super) struct Store<V> {
 impl<V> Store<V> {
     /// `capacity` is at least 1.
     pub(super) fn new(capacity: usize) -> Result<Store<V>> {
-        let no_memory = || Error::new(Status::NoMemory, format!("no memory for a cache of {capacity} entries"));
+        let no_memory = || no_memory(capacity);
         let mut entries = Vec::new();
         let (mut prefixes, mut tags) = (Vec::new(), Vec::new());
         // All room is reserved now, so nothing is ever moved; pages that are not used take no memory.
@@ -81,6 +81,12 @@ impl<V> Store<V> {
             hard: Vec::new(),
             counts: Counts::default(),
         })
+    }
+
+    /// Reserves the room that [`Store::insert`] needs for soft deadlines.
+    pub(super) fn reserve_soft(&mut self) -> Result<()> {
+        let missing = self.capacity - self.hard.len();
+        self.hard.try_reserve_exact(missing).map_err(|_| no_memory(self.capacity))
     }
 
     pub(super) fn len(&self) -> usize {
@@ -120,7 +126,8 @@ impl<V> Store<V> {
         entry.value.is_some().then(|| entry.key.bytes())
     }
 
-    /// Stores a value; what it displaces is returned, to be dropped outside the lock.
+    /// Stores a value; what it displaces is returned, to be dropped outside the lock. If there is a soft deadline, room
+    /// for it was reserved.
     pub(super) fn insert(
         &mut self,
         (tag, key): (u32, NewKey<'_>),
@@ -191,9 +198,15 @@ impl<V> Store<V> {
         value
     }
 
+    /// Has a stale entry count as fresh until then, or to its end if that comes first.
+    pub(super) fn postpone(&mut self, index: u32, until: u64) {
+        let hard = self.hard.get(index as usize).copied().unwrap_or(0);
+        self.entries[index as usize].until = until.min(hard);
+    }
+
     fn set_hard(&mut self, index: u32, deadlines: Deadlines) {
-        if deadlines.soft.is_some() && self.hard.is_empty() {
-            self.hard = vec![0; self.capacity];
+        if deadlines.soft.is_some() && self.hard.len() <= index as usize {
+            self.hard.resize(index as usize + 1, 0);
         }
         if let Some(hard) = self.hard.get_mut(index as usize) {
             *hard = if deadlines.soft.is_some() { deadlines.hard } else { 0 };
@@ -234,4 +247,8 @@ impl<V> Store<V> {
             |index: &usize| self.entries[*index].value.is_some() && self.life(*index as u32, clock, now) == Life::Over;
         (0..self.entries.len()).filter(over).count()
     }
+}
+
+fn no_memory(capacity: usize) -> Error {
+    Error::new(Status::NoMemory, format!("no memory for a cache of {capacity} entries"))
 }

@@ -5,14 +5,27 @@
 
 use std::hash::{BuildHasher, Hasher};
 
-/// The upper half of a key's hash, with a seed of each cache's own, so that nobody can choose keys that collide.
-#[derive(Default)]
-pub(super) struct Tags(foldhash::quality::RandomState);
+use foldhash::SharedSeed;
+use foldhash::quality::FoldHasher;
+
+/// The upper half of a key's hash. Each cache has random seeds of its own, so keys that collide cannot be chosen in
+/// advance. The hash is not made to hide its seeds from an attacker that measures a long-running process; how much such
+/// keys cost is bounded by the capacity.
+pub(super) struct Tags {
+    seed: u64,
+    shared_seed: SharedSeed,
+}
 
 impl Tags {
+    pub(super) fn new() -> Tags {
+        // Where the system has no random numbers, addresses and the time have to do.
+        let random = || getrandom::u64().unwrap_or_else(|_| foldhash::fast::RandomState::default().hash_one(0u8));
+        Tags { seed: random(), shared_seed: SharedSeed::from_u64(random()) }
+    }
+
     #[inline]
     pub(super) fn of(&self, key: &[u8]) -> u32 {
-        let mut hasher = self.0.build_hasher();
+        let mut hasher = FoldHasher::with_seed(self.seed, &self.shared_seed);
         hasher.write(key);
         (hasher.finish() >> 32) as u32
     }

@@ -26,6 +26,8 @@ fn absurd_arguments_are_refused() {
     assert_eq!(ttl_from_seconds(1e300).unwrap(), Some(Duration::MAX));
     let error = TtlCache::<u64>::new(MINUTE, usize::MAX, MINUTE).err().unwrap();
     assert_eq!(error.status(), Status::InvalidArgument);
+    let error = TtlCache::<u64>::new(MINUTE, 10, Duration::ZERO).err().unwrap();
+    assert!(error.status() == Status::InvalidArgument && error.message().contains("`cleanup_interval`"));
     let options = Options { jitter: f64::NAN, ..Options::default() };
     assert_eq!(TtlCache::<u64>::with_options(options).err().unwrap().status(), Status::InvalidArgument);
 }
@@ -105,6 +107,102 @@ fn a_stale_entry_is_served_and_one_caller_refreshes_it() {
     assert_eq!(cache.get_or_load(b"key", MINUTE, failing).unwrap(), 3);
     time.fetch_add(MINUTE.as_nanos() as u64, Relaxed);
     assert_eq!(cache.get_or_load(b"key", MINUTE, failing).unwrap_err().status(), Status::Unavailable);
+}
+
+#[test]
+fn after_a_failure_a_stale_entry_is_served_for_a_second() {
+    let (cache, time) = steered(10, 0.0, Duration::MAX);
+    cache.set_soft(b"key", 1, None, Some(Duration::ZERO)).unwrap();
+    let mut calls = 0;
+    let mut ask = || {
+        let load = |_| {
+            calls += 1;
+            Err::<u64, _>(Error::new(Status::Unavailable, "down"))
+        };
+        (cache.get_or_load(b"key", MINUTE, load).map_err(|error| error.status()), calls)
+    };
+    assert_eq!([ask(), ask()], [(Ok(1), 1), (Ok(1), 1)]);
+    time.fetch_add(999_999_999, Relaxed);
+    assert_eq!(ask(), (Ok(1), 1));
+    time.fetch_add(1, Relaxed);
+    assert_eq!([ask(), ask()], [(Ok(1), 2), (Ok(1), 2)]);
+    // The pause does not outlast the entry.
+    time.store(MINUTE.as_nanos() as u64 - 5, Relaxed);
+    assert_eq!(ask(), (Ok(1), 3));
+    time.fetch_add(6, Relaxed);
+    assert_eq!(ask(), (Err(Status::Unavailable), 4));
+}
+
+#[test]
+fn an_answer_of_the_source_ends_a_stale_entry() {
+    for status in [Status::NotFound, Status::AccessDenied] {
+        let (cache, _) = steered(10, 0.0, Duration::MAX);
+        let answer = || Error::new(status, "so it is");
+        cache.set_soft(b"key", 1, None, Some(Duration::ZERO)).unwrap();
+        let error = cache.get_or_load(b"key", MINUTE, |_| Err::<u64, _>(answer())).unwrap_err();
+        assert_eq!((error.status(), cache.get(b"key")), (status, None));
+        // With a lease too; but what was set meanwhile stays.
+        cache.set_soft(b"key", 2, None, Some(Duration::ZERO)).unwrap();
+        let Acquired::Lead(lease, Some(2)) = cache.acquire(b"key", Duration::ZERO, MINUTE).unwrap() else { panic!() };
+        cache.set_soft(b"key", 3, None, Some(Duration::ZERO)).unwrap();
+        lease.fail(answer());
+        assert_eq!(cache.get(b"key"), Some(3));
+        let Acquired::Lead(lease, Some(3)) = cache.acquire(b"key", Duration::ZERO, MINUTE).unwrap() else { panic!() };
+        cache.load_abandon(lease.into_number(), answer()).unwrap();
+        assert_eq!(cache.get(b"key"), None);
+    }
+}
+
+#[test]
+fn a_load_that_began_before_a_set_does_not_undo_it() {
+    let (cache, set) = (TtlCache::new(MINUTE, 10, MINUTE).unwrap(), std::sync::Barrier::new(2));
+    std::thread::scope(|scope| {
+        // Both of them meet the lock, however far they have come by then.
+        let held = cache.shared.as_ref().unwrap().lock();
+        scope.spawn(|| {
+            cache.set(b"key", 2u64, None).unwrap();
+            set.wait();
+        });
+        std::thread::sleep(Duration::from_millis(50));
+        let load = scope.spawn(|| {
+            let mut loaded = false;
+            let load = |_| {
+                loaded = true;
+                set.wait();
+                Ok(1)
+            };
+            cache.get_or_load(b"key", MINUTE, load).unwrap();
+            if !loaded {
+                set.wait();
+            }
+        });
+        std::thread::sleep(Duration::from_millis(50));
+        drop(held);
+        load.join().unwrap();
+    });
+    assert_eq!(cache.get(b"key"), Some(2));
+}
+
+#[test]
+fn loads_are_never_more_than_misses() {
+    let cache = TtlCache::<u64>::new(MINUTE, 10, MINUTE).unwrap();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for thread in 0..4u32 {
+            let (cache, stop) = (&cache, &stop);
+            scope.spawn(move || {
+                while !stop.load(Relaxed) {
+                    let fails = |_| Err::<u64, _>(Error::new(Status::Unavailable, "down"));
+                    cache.get_or_load(&thread.to_le_bytes(), MINUTE, fails).unwrap_err();
+                }
+            });
+        }
+        let odd = (0..20_000)
+            .map(|_| cache.stats())
+            .find(|stats| stats.loads > stats.misses || stats.load_failures > stats.loads);
+        stop.store(true, Relaxed);
+        assert_eq!(odd, None);
+    });
 }
 
 #[test]

@@ -67,9 +67,9 @@ pub struct st_cache_counts {
     pub load_failures: u64,
 }
 
-/// Makes a cache of at most `max_size` entries (0 holds nothing) that live for `default_ttl` seconds (`INFINITY`: for
-/// ever; 0: over at once), clearing expired ones away every `cleanup_interval` seconds (`INFINITY`: never), a few in
-/// each call that comes then. Free it with `st_cache_free`.
+/// Makes a cache of at most `max_size` entries (0 holds nothing and still loads once) that live for `default_ttl` seconds
+/// (`INFINITY`: forever; 0: over at once), clearing expired ones away every `cleanup_interval` seconds (above 0;
+/// `INFINITY`: never), a few in each call that comes then. Free it with `st_cache_free`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_cache_new(
     default_ttl: f64,
@@ -109,21 +109,27 @@ pub unsafe extern "C" fn st_cache_open(
     })
 }
 
-/// Frees a cache with all that it holds; what callers hold of it stays. No other thread may be using it. NULL and
-/// the built-in caches are fine, and stay.
+/// Frees a cache with all that it holds; what callers hold of it stays. No other thread may be using it. The `drop`
+/// functions of its objects are called before it goes and may use it; what they store in it is dropped too. NULL and the
+/// built-in caches are fine, and stay.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_cache_free(cache: *mut st_cache) {
     guard_quietly(|| {
-        let built_in = [cache::provider_config(), cache::user_permission()];
-        if !cache.is_null() && !built_in.iter().any(|built_in| ptr::addr_eq(*built_in, cache)) {
-            // SAFETY: the caller gives back what `st_cache_new` or `st_cache_open` made, once.
-            drop(unsafe { Box::from_raw(cache.cast::<TtlCache<Value>>()) });
+        let cache = cache.cast::<TtlCache<Value>>();
+        if cache.is_null() || cache::is_built_in(cache) {
+            return;
         }
+        // SAFETY: the caller gives back what `st_cache_new` or `st_cache_open` made; it is live here, and shared with the
+        // objects that are dropped.
+        unsafe { &*cache }.drain();
+        // SAFETY: as above, and nobody uses it any more.
+        drop(unsafe { Box::from_raw(cache) });
     });
 }
 
 /// Stores a copy of `value_len` bytes under `key`, which is any bytes, for `ttl` seconds (`ST_TTL_DEFAULT`: the cache's;
-/// `INFINITY`: for ever; 0: over at once). A load of this key that is under way is not stored any more.
+/// `INFINITY`: forever; 0: over at once). A load of this key that is under way is not stored any more, and callers that
+/// ask from now on do not wait for it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_cache_set(
     cache: *const st_cache,
@@ -251,8 +257,9 @@ pub unsafe extern "C" fn st_object_free(object: *mut st_object) {
     });
 }
 
-/// Removes an entry. `existed` (may be NULL) tells whether there was one whose time was not over; that there was none is
-/// no failure.
+/// Removes an entry. `existed` (may be NULL) says whether there was one whose time was not over; that there was none is
+/// not a failure. A load of this key that is under way is not stored any more, and callers that ask from now on do not
+/// wait for it: what they get was loaded after this call began.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_cache_delete(
     cache: *const st_cache,
@@ -273,14 +280,16 @@ pub unsafe extern "C" fn st_cache_delete(
     })
 }
 
-/// Removes all entries. `count` (may be NULL) tells how many of them were not over yet.
+/// Removes all entries. `count` (may be NULL) says how many of them were not over yet. Loads are treated as by
+/// `st_cache_delete`. Other callers see the entries go part by part, and what they store meanwhile may stay.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_cache_clear(cache: *const st_cache, count: *mut usize, error: *mut st_error) -> st_status {
     // SAFETY: the caller gives NULL or a place for a number, and a live cache.
     guard(error, || unsafe { counted(count, || Ok(live(cache)?.clear())) })
 }
 
-/// Removes the entries whose keys begin with these bytes; none (NULL, 0) is all. `count` as for `st_cache_clear`.
+/// Removes the entries whose keys begin with these bytes; none (NULL, 0) is all. `count`, loads and other callers are
+/// as for `st_cache_clear`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_cache_invalidate_prefix(
     cache: *const st_cache,
@@ -295,7 +304,8 @@ pub unsafe extern "C" fn st_cache_invalidate_prefix(
     })
 }
 
-/// Tells the state of a cache. All numbers are of one moment.
+/// Reports the state of a cache. All numbers are of one moment. Entries that have expired are counted one by one, some
+/// milliseconds for a million; writers wait meanwhile, readers do not.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_cache_stats(
     cache: *const st_cache,

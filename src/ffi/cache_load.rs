@@ -14,19 +14,25 @@ use crate::error::{Error, Result, Status};
 pub const ST_LOAD_HIT: i32 = 1;
 /// For `st_cache_load_begin`: the caller is the one to load it, and has a lease to end.
 pub const ST_LOAD_LEADER: i32 = 2;
-/// For `st_cache_load_begin`: somebody else loads it, and the caller did not want to wait.
+/// For `st_cache_load_begin`: another caller loads it, and this one did not want to wait.
 pub const ST_LOAD_BUSY: i32 = 3;
 
-/// Finds the value under `key`, or else has `load` find it and stores that. Whoever else asks for the key meanwhile waits
-/// for this load, each for `timeout` seconds at most (`INFINITY`: for ever). `load` is called with `context` on this
+/// Finds the value under `key`, or else has `load` find it and stores that. Other callers that ask for the key meanwhile
+/// wait for this load, each for `timeout` seconds at most (`INFINITY`: forever). `load` is called with `context` on this
 /// thread before this function returns, with no lock held; it answers as `st_load_fn` says. A failure is handed to all
-/// who wait, and is not stored, save that an `absent_ttl` of the cache has it remembered that there is no value. If the key is written or invalidated meanwhile, the callers get the value, but it is
-/// not stored.
+/// that wait, and is not stored, save that an `absent_ttl` of the cache has it remembered that there is no value. If the
+/// key is written or invalidated meanwhile, the callers that asked before get the value, but it is not stored, and those
+/// that ask later have it loaded again.
+///
+/// Where an entry past its `soft_ttl` is loaded again, `ST_NOT_FOUND` and `ST_ACCESS_DENIED` are believed: the entry is
+/// removed, and that is the answer. After any other failure the old value is served, here and for a second to all
+/// callers; then the next one loads again.
 ///
 /// `out` may be NULL for a caller that only wants the value to be in the cache, as for objects.
 ///
-/// `ST_TIMEOUT`: another caller's load did not end in time. `ST_BUSY`: `load` asks for the very key that it loads.
-/// `ST_NOT_FOUND`: `load` has no value. `ST_WRONG_TYPE`: the value is an object.
+/// `ST_TIMEOUT`: another caller's load did not end in time, or `timeout` is over. `ST_BUSY`: `load` asks for the very key
+/// that it loads, or for one whose load waits, over any number of threads and caches, for this one; or another caller
+/// loads, and `timeout` is 0. `ST_NOT_FOUND`: `load` has no value. `ST_WRONG_TYPE`: the value is an object.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_cache_get_or_load(
     cache: *const st_cache,
@@ -53,15 +59,16 @@ pub unsafe extern "C" fn st_cache_get_or_load(
                 _ => cache.nothing(),
             }
         })?;
-        if let Some(out) = out {
-            out.set(value.into_bytes()?.into());
+        match out {
+            Some(out) => out.set(value.into_bytes()?.into()),
+            None => value.must_be_present()?,
         }
         Ok(())
     })
 }
 
 /// Finds the value under `key`, or else gives out the lease to load it: `st_cache_get_or_load` in two halves, for
-/// callers that cannot load within a call. `outcome` tells which:
+/// callers that cannot load within a call. `outcome` says which:
 ///
 /// - `ST_LOAD_HIT`: `value` holds it; if it is an object, `value` is empty, and `st_cache_get_object` has it
 /// - `ST_LOAD_LEADER`: `lease` is a number with which this caller has to call `st_cache_load_finish`,
@@ -69,11 +76,13 @@ pub unsafe extern "C" fn st_cache_get_or_load(
 ///   still be served
 /// - `ST_LOAD_BUSY`: another caller has the lease, and `timeout` is 0
 ///
-/// While another caller has the lease, this one waits up to `timeout` seconds; with 0 it never blocks. A lease that is
-/// not ended within `lease_ttl` seconds (`INFINITY`: no limit) goes to the next who asks. In a forked child all leases
-/// of the parent are void.
+/// While another caller has the lease, this one waits up to `timeout` seconds; with 0 it does not wait. A lease that is
+/// not ended within `lease_ttl` seconds (`INFINITY`: no limit) goes to the next caller that asks. If the key is written or
+/// invalidated, the next caller that asks gets a lease of its own, and the earlier one can still be ended. In a forked
+/// child all leases of the parent are void.
 ///
-/// `ST_TIMEOUT`: the other caller did not end in time. If it ended with a failure, that is the error here.
+/// `ST_TIMEOUT`: the other caller did not end in time. If it ended with a failure, that is the error here. `ST_BUSY`: the
+/// call comes from a `load` of `st_cache_get_or_load` that loads this key, or that the load of this key waits for.
 /// `ST_NOT_FOUND`: it is remembered that there is no value.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_cache_load_begin(
@@ -115,10 +124,9 @@ pub unsafe extern "C" fn st_cache_load_begin(
 }
 
 /// Ends a lease with a copy of `len` bytes: they are stored for `ttl` seconds (`ST_TTL_DEFAULT`: the cache's) and handed
-/// to all who wait.
+/// to all that wait; or, if the key was written or invalidated meanwhile, handed to these alone.
 ///
-/// `ST_ABANDONED`: the lease has ended, or its time was over and others took the load over. `ST_INVALID_ARGUMENT`: nothing
-/// was ended.
+/// `ST_ABANDONED`: the lease has ended, or its time was over. `ST_INVALID_ARGUMENT`: nothing was ended.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_cache_load_finish(
     cache: *const st_cache,
@@ -153,12 +161,12 @@ pub unsafe extern "C" fn st_cache_load_finish_object(
     })
 }
 
-/// Ends a lease without a value: all who wait get the status `why` (not `ST_OK`) and the message (UTF-8, copied; NULL
+/// Ends a lease without a value: all that wait get the status `why` (not `ST_OK`) and the message (UTF-8, copied; NULL
 /// with 0 is none), which must not hold a secret. Nothing is stored, save that an `absent_ttl` of the cache has an
-/// `ST_NOT_FOUND` remembered.
+/// `ST_NOT_FOUND` remembered. An old value that may still be served is treated as by `st_cache_get_or_load`.
 ///
-/// `ST_ABANDONED`: the lease has ended already. `ST_INVALID_ARGUMENT`: `why` is no failure, or the message no text; the
-/// lease is ended all the same, with `ST_CALLBACK`, so that nobody waits for nothing.
+/// `ST_ABANDONED`: the lease has ended, or its time was over. `ST_INVALID_ARGUMENT`: `why` is not a failure, or the
+/// message not text; the lease is ended all the same, with `ST_CALLBACK`, so that nobody waits in vain.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_cache_load_abandon(
     cache: *const st_cache,

@@ -33,7 +33,7 @@ use crate::config::Config;
 /// Keys of a cache of the program's own (`st_cache_open`):
 ///
 /// - `default_ttl`: seconds for which an entry lives unless it is stored with another time; default 300
-/// - `max_size`: a whole number, the entries that are held at most; default 1000
+/// - `max_size`: a whole number, the entries that are held at most, 0 for none; default 1000
 /// - `cleanup_interval`: seconds above 0, how often expired entries are cleared away; default 60
 /// - `soft_ttl`: seconds after which the first caller of `st_cache_get_or_load` or `st_cache_load_begin` is to load an entry anew,
 ///   while the others still get the old value; default never

@@ -18,6 +18,7 @@ static void making(void) {
         CHECK(made == NULL);
         BAD(st_cache_new(300.0, 10, wrong[i], &made, &error), "`cleanup_interval`");
     }
+    BAD(st_cache_new(300.0, 10, 0.0, &made, &error), "`cleanup_interval`");
     BAD(st_cache_new(300.0, 10, 60.0, NULL, &error), "`out`");
     BAD(st_cache_new(300.0, SIZE_MAX, 60.0, &made, &error), "`max_size`");
 }
@@ -86,7 +87,7 @@ static void opening(void) {
     BAD(st_cache_open(NULL, NULL, &error), "`out`");
     st_config *config = st_config_new();
     const char *const wrong[][2] = {
-        {"max_size", "0"}, {"max_size", "2.5"}, {"default_ttl", "-1"}, {"cleanup_interval", "0"}, {"soft_ttl", "nan"},
+        {"max_size", "-1"}, {"max_size", "2.5"}, {"default_ttl", "-1"}, {"cleanup_interval", "0"}, {"soft_ttl", "nan"},
         {"ttl_jitter", "1.5"}, {"ttl_jitter", "-0.1"}, {"ttl_jitter", "nan"}, {"absent_ttl", "soon"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {

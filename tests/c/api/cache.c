@@ -165,6 +165,32 @@ static void objects(void) {
     st_cache_free((st_cache *)st_cache_provider_config());
 }
 
+struct user {
+    st_cache *cache;
+    int drops;
+};
+
+/* Uses the cache that it is dropped from, and leaves something there. */
+static void use_cache(void *context) {
+    struct user *user = context;
+    size_t len;
+    user->drops++;
+    CHECK_OK(st_cache_set(user->cache, "left", ST_NUL, "by a drop", ST_NUL, ST_TTL_DEFAULT, &error));
+    CHECK_OK(st_cache_get_into(user->cache, "left", ST_NUL, NULL, 0, &len, &error));
+    CHECK_OK(st_cache_delete(user->cache, "none", ST_NUL, NULL, &error));
+    if (user->drops == 1) {
+        CHECK_OK(st_cache_set_object(user->cache, "more", ST_NUL, user, use_cache, ST_TTL_DEFAULT, &error));
+    }
+}
+
+static void a_drop_may_use_the_cache_that_is_freed(void) {
+    struct user user = {open_cache(300.0, 10), 0};
+    CHECK_OK(st_cache_set_object(user.cache, "a", 1, &user, use_cache, ST_TTL_DEFAULT, &error));
+    CHECK_OK(st_cache_set_object(user.cache, "b", 1, &user, use_cache, 0.0, &error));
+    st_cache_free(user.cache);
+    CHECK(user.drops == 3);
+}
+
 static void built_in(void) {
     size_t count = 0;
     const st_cache *providers = st_cache_provider_config(), *users = st_cache_user_permission();
@@ -195,6 +221,7 @@ int main(void) {
     least_recently_used();
     invalidation();
     objects();
+    a_drop_may_use_the_cache_that_is_freed();
     built_in();
     return 0;
 }

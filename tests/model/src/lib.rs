@@ -4,6 +4,7 @@
 
 #[path = "../../../src/cache/flags.rs"]
 mod flags;
+mod sys;
 
 use flags::{Flags, Refused};
 use loom::cell::UnsafeCell;
@@ -36,6 +37,21 @@ impl Data {
         self.lists[number].with_mut(|list| unsafe { *list += 1 });
         self.flags.leave(number);
         Ok(seen)
+    }
+
+    /// The same, but waits as `Shared::read` does where the door is shut.
+    fn read_at_last(&self, number: usize) -> (u32, u32) {
+        if let Ok(seen) = self.read(number) {
+            return seen;
+        }
+        self.flags.wait_until_open();
+        if let Ok(seen) = self.read(number) {
+            return seen;
+        }
+        self.flags.lock();
+        let seen = self.read(number).unwrap();
+        self.flags.unlock();
+        seen
     }
 
     /// As `Shared::write` does it, or `Shared::lock` and then `Locked::write`.
@@ -137,5 +153,42 @@ fn a_writer_and_a_stop_for_a_fork() {
         data.write(true);
         forking.join().unwrap();
         assert_eq!(data.read(0), Ok((1, 1)));
+    });
+}
+
+#[test]
+fn waiting_writers_are_woken() {
+    check(|| {
+        let data = Data::new(0);
+        let writers = [true, false].map(|in_two_steps| {
+            let data = data.clone();
+            thread::spawn(move || data.write(in_two_steps))
+        });
+        // Asks for its turn as soon as another has passed it.
+        data.write(false);
+        data.write(false);
+        for writer in writers {
+            writer.join().unwrap();
+        }
+        data.flags.lock();
+        assert_eq!(data.halves.0.with(|half| unsafe { *half }), 4);
+    });
+}
+
+#[test]
+fn waiting_readers_are_woken() {
+    check(|| {
+        let data = Data::new(1);
+        let reader = {
+            let data = data.clone();
+            thread::spawn(move || {
+                let (first, second) = data.read_at_last(0);
+                assert_eq!(first, second);
+            })
+        };
+        data.write(true);
+        data.write(false);
+        reader.join().unwrap();
+        assert_eq!(data.read(0), Ok((2, 2)));
     });
 }

@@ -1,0 +1,62 @@
+//! Which thread waits for which load, over all caches of the process: a ring of loads is an error, not a hang.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::thread::ThreadId;
+
+use parking_lot::Mutex;
+
+use crate::fork;
+
+/// What others have to know of a load, whatever it loads.
+pub(super) struct Work {
+    /// The thread that runs a callback for it; `None` where the owner may move between threads.
+    pub(super) owner: Option<ThreadId>,
+    pub(super) ended: AtomicBool,
+}
+
+/// The load that each waiting thread waits for, in the process with this generation.
+#[derive(Default)]
+struct Waits {
+    generation: u32,
+    by_thread: HashMap<ThreadId, Arc<Work>>,
+}
+
+static WAITS: Mutex<Option<Waits>> = Mutex::new(None);
+
+/// The calling thread waits; ends when dropped.
+pub(super) struct Waiting(ThreadId);
+
+/// Notes that the calling thread waits for a load; `None` if that waits, over any number of threads, for this very one.
+/// The caller holds no lock.
+pub(super) fn begin(work: &Arc<Work>) -> Option<Waiting> {
+    let me = std::thread::current().id();
+    let _inside = fork::enter();
+    let mut waits = WAITS.lock();
+    let waits = waits.get_or_insert_default();
+    if waits.generation != fork::generation() {
+        // The threads of the parent do not exist here.
+        *waits = Waits { generation: fork::generation(), by_thread: HashMap::new() };
+    }
+    let mut next = Some(work);
+    // The chain ends: nobody was let in that would have closed it to a ring. A thread whose load has ended waits no more,
+    // even if it has not noticed yet.
+    while let Some(owner) = next.filter(|work| !work.ended.load(SeqCst)).and_then(|work| work.owner) {
+        if owner == me {
+            return None;
+        }
+        next = waits.by_thread.get(&owner);
+    }
+    waits.by_thread.insert(me, work.clone());
+    Some(Waiting(me))
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let _inside = fork::enter();
+        if let Some(waits) = WAITS.lock().as_mut() {
+            waits.by_thread.remove(&self.0);
+        }
+    }
+}

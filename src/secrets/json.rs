@@ -266,8 +266,15 @@ mod tests {
             .iter()
             .map(|(key, value)| (key.as_str(), value.as_ref().ok().map(|value| &**value.as_ref().unwrap())))
             .collect();
-        let expected: [(&str, Option<&[u8]>); 6] =
-            [("A", None), ("B", Some(b"NaN")), ("N", None), ("L", None), ("D", Some(b"2")), ("A2", None)];
+        let expected: [(&str, Option<&[u8]>); 7] = [
+            ("A", None),
+            ("B", Some(b"NaN")),
+            ("N", None),
+            ("L", None),
+            ("\"\\ud800\"", Some(b"1")),
+            ("D", Some(b"2")),
+            ("A2", None),
+        ];
         assert_eq!(shown, expected);
         let problem = found[2].1.as_ref().unwrap_err();
         assert_eq!((problem.line, problem.column), (1, 32), "{}", problem.message);

@@ -65,6 +65,10 @@ impl<'a> Session<'a> {
         Session { vault, http, deadline, is_patient: true, is_forced: false }
     }
 
+    pub(super) fn deadline(&self) -> Deadline {
+        self.deadline
+    }
+
     pub(super) fn forced(self, is_forced: bool) -> Session<'a> {
         Session { is_forced, ..self }
     }

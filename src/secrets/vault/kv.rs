@@ -16,6 +16,7 @@ use crate::clock::Instant;
 use crate::error::{Error, Result, Status};
 use crate::fork;
 use crate::secrets::document::Document;
+use crate::secrets::entries::{Entries, Problem};
 use crate::secrets::json;
 
 /// A mount may be replaced by one of the other version, after which secrets seem to be missing; then it is asked again.
@@ -158,14 +159,14 @@ impl Vault {
         fork::outside(|| {
             let object = session.object(&answer)?;
             match mounted.version {
-                Version::V2 => self.version2(&answer, &object),
-                Version::V1 => self.version1(&answer, &object),
+                Version::V2 => self.version2(session, &answer, &object),
+                Version::V1 => self.version1(session, &answer, &object),
             }
         })
     }
 
     /// A secret, or with status 404 a version that was deleted or destroyed.
-    fn version2(&self, answer: &Answer, object: &Object<'_>) -> Result<Read> {
+    fn version2(&self, session: &Session<'_>, answer: &Answer, object: &Object<'_>) -> Result<Read> {
         let not_vault = || self.place().not_vault(answer.status);
         let outer = object.object("data").ok_or_else(not_vault)?;
         let Some(metadata) = outer.object("metadata") else {
@@ -178,7 +179,8 @@ impl Vault {
         let number = metadata.number("version").map(|number| number.to_string());
         let version: Option<Arc<str>> = number.as_deref().map(Arc::from);
         if answer.status == 200 {
-            return self.document(outer.raw("data").ok_or_else(not_vault)?, version).map(Read::Document);
+            let data = outer.raw("data").ok_or_else(not_vault)?;
+            return self.document(session, data, version).map(Read::Document);
         }
         let number = number.filter(|_| !outer.has("data")).ok_or_else(not_vault)?;
         let time = metadata.text("deletion_time").filter(|time| !time.is_empty());
@@ -192,9 +194,9 @@ impl Vault {
         Ok(Read::Document(document))
     }
 
-    fn version1(&self, answer: &Answer, object: &Object<'_>) -> Result<Read> {
+    fn version1(&self, session: &Session<'_>, answer: &Answer, object: &Object<'_>) -> Result<Read> {
         let raw = object.raw("data").ok_or_else(|| self.place().not_vault(answer.status))?;
-        let mut document = self.document(raw, None)?;
+        let mut document = self.document(session, raw, None)?;
         // Without a time of its own the secret has the mount's default, which says nothing about it.
         let data = object.object("data");
         if data.is_some_and(|data| data.has("ttl") || data.has("lease")) {
@@ -204,11 +206,24 @@ impl Vault {
         Ok(Read::Document(document))
     }
 
-    fn document(&self, raw: &str, version: Option<Arc<str>>) -> Result<Document> {
-        let entries = json::parse(raw).map_err(|problem| {
-            self.place().error(Status::Protocol, format!("the secret cannot be read: {}", problem.message))
+    /// The entries of a secret. One that cannot be used does not hide the others.
+    fn document(&self, session: &Session<'_>, raw: &str, version: Option<Arc<str>>) -> Result<Document> {
+        let place = self.place();
+        let unusable = |problem: Problem| {
+            place.error(Status::Protocol, format!("the secret cannot be read: {}", problem.message))
+        };
+        let read = json::parse_each(raw, || session.deadline().has_passed()).map_err(|problem| match problem {
+            Some(problem) => unusable(problem),
+            None => place.error(Status::Timeout, "timed out while parsing the secret").with_retryable(true),
         })?;
         let mut document = Document::new(version.clone());
+        let mut entries = Entries::new();
+        for (key, value) in read {
+            match value {
+                Ok(value) => entries.push((key, value)),
+                Err(problem) => document.add_broken(&key, unusable(problem)),
+            }
+        }
         document.add(entries, version);
         Ok(document)
     }

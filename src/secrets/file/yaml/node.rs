@@ -53,7 +53,7 @@ impl Budget {
     fn spend<E: de::Error>(&self, cost: usize) -> Result<(), E> {
         self.left.set(self.left.get().checked_sub(cost).ok_or_else(|| E::custom(TOO_LARGE))?);
         self.spent.set(self.spent.get().wrapping_add(1));
-        match self.spent.get() % 1024 == 0 && self.deadline.has_passed() {
+        match self.spent.get().is_multiple_of(1024) && self.deadline.has_passed() {
             true => Err(E::custom(TOO_LARGE)),
             false => Ok(()),
         }

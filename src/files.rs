@@ -3,16 +3,19 @@
 //!
 //! Errors carry no source: whoever calls knows which layer it is.
 
-use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, Metadata, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::bytes::SecretBuffer;
-use crate::clock::Deadline;
 use crate::error::{Error, Result, Status};
-use crate::fork;
+use crate::sys::own_file::OwnFile;
+
+mod lock;
+
+pub(crate) use lock::lock;
 
 /// What distinguishes one state of a file from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,11 +49,9 @@ pub(crate) struct Contents {
 pub(crate) fn read(path: &Path, limit: usize) -> Result<Contents> {
     let failed = |action, error| Error::io(action, path, &error);
     // Opening a pipe would wait for somebody to write to it; without waiting it is opened, seen and refused.
-    let mut file: File = OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK)
-        .open(path)
-        .map_err(|error| failed("open", error))?;
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(libc::O_NONBLOCK);
+    let file = OwnFile::open(&options, path).map_err(|error| failed("open", error))?;
     let metadata = file.metadata().map_err(|error| failed("look at", error))?;
     if !metadata.is_file() {
         let what = if metadata.is_dir() { "is a folder, not a file" } else { "is no regular file" };
@@ -58,7 +59,7 @@ pub(crate) fn read(path: &Path, limit: usize) -> Result<Contents> {
     }
     let size = usize::try_from(metadata.size()).unwrap_or(usize::MAX);
     let mut bytes = SecretBuffer::with_capacity(size.min(limit) + 1)?;
-    if !bytes.read_to_end(&mut file, limit).map_err(|error| failed("read", error))? {
+    if !bytes.read_to_end(&mut &*file, limit).map_err(|error| failed("read", error))? {
         let message = format!("{} is larger than {limit} bytes", path.display());
         return Err(Error::new(Status::Protocol, message));
     }
@@ -132,49 +133,6 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// Keeps other writers out until it is dropped. The empty lock file stays: removing it would let two writers hold
-/// locks on two files of the same name.
-pub(crate) fn lock(path: &Path, deadline: Deadline) -> Result<File> {
-    let lock_path = beside(path, ".lock");
-    let mut pause = Duration::from_micros(200);
-    loop {
-        let file = OpenOptions::new()
-            .create(true)
-            .write(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(libc::O_NOFOLLOW)
-            .open(&lock_path)
-            .map_err(|error| Error::io("create the lock", &lock_path, &error))?;
-        give_to_owner_of(path, &file);
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::Error(error)) => return Err(Error::io("lock", &lock_path, &error)),
-            Err(TryLockError::WouldBlock) => {}
-        }
-        // Closed while waiting: a child forked meanwhile would keep the lock of a parent that died.
-        drop(file);
-        if deadline.has_passed() {
-            let message = format!("{} is being changed by another process; try again", path.display());
-            return Err(Error::new(Status::Busy, message).with_retryable(true));
-        }
-        fork::outside(|| std::thread::sleep(pause.min(deadline.remaining())));
-        pause = (pause * 2).min(Duration::from_millis(3));
-    }
-}
-
-/// What root creates beside a user's file has to be that user's, who could not lock it otherwise.
-fn give_to_owner_of(path: &Path, lock: &File) {
-    let folder = folder_of(path);
-    let owner = fs::metadata(path).or_else(|_| fs::metadata(folder)).map(|metadata| (metadata.uid(), metadata.gid()));
-    if let (Ok((user, group)), Ok(metadata)) = (owner, lock.metadata())
-        && metadata.uid() != user
-    {
-        // Others than root may not do this, and need not: the lock is theirs.
-        let _ = fchown(lock, Some(user), Some(group));
-    }
-}
-
 /// Writes a new file beside the old one and moves it into place. It has mode 0600 from its first byte. The caller holds
 /// the lock.
 pub(crate) fn replace(path: &Path, contents: &[u8], owner: Option<(u32, u32)>) -> Result<()> {
@@ -231,20 +189,22 @@ fn written(
         return written;
     }
     let folder = folder_of(path);
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| Error::io("sync", folder, &error))
+    OwnFile::open(OpenOptions::new().read(true), folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(|error| Error::io("sync", folder, &error))
 }
 
 fn write_new(path: &Path, contents: &[u8], owner: Option<(u32, u32)>) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let file = OwnFile::open(OpenOptions::new().write(true).create_new(true).mode(0o600), path)?;
     // A strict umask may have taken away the owner's own rights.
     file.set_permissions(fs::Permissions::from_mode(0o600))?;
     if let Some((user, group)) = owner
         && owner != file.metadata().map(|metadata| (metadata.uid(), metadata.gid())).ok()
     {
         // Only root can give a file away; for others it becomes theirs, as with every program that renames.
-        let _ = fchown(&file, Some(user), Some(group));
+        let _ = fchown(&*file, Some(user), Some(group));
     }
-    file.write_all(contents)?;
+    (&*file).write_all(contents)?;
     file.sync_all()
 }
 

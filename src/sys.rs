@@ -4,6 +4,8 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
+mod descriptors;
+pub(crate) mod own_file;
 pub(crate) mod sqlite;
 
 /// Time since the machine started, including the time it was suspended (`CLOCK_BOOTTIME`).

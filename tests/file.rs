@@ -3,12 +3,15 @@
 mod common;
 
 use std::fs;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use common::fork::{fork, said_yes};
 use common::{mode, open, temp, text, with_file, write};
-use st_secrets::{Options, Source, Status};
+use st_secrets::{Config, Manager, Options, Source, Status};
 
 const REFRESH: Options = Options { timeout: None, refresh: true, cached_only: false };
 
@@ -213,4 +216,151 @@ fn what_is_no_file_is_refused_and_does_not_hang() {
     let large = write(&folder.path().join("large.json"), &format!("{{\"A\": \"{}\"}}", "x".repeat(5 << 20)));
     let error = with_file(&large).get("A").unwrap_err();
     assert!(error.message().contains("is larger than"), "{error}");
+}
+
+/// A document that takes some seconds to read in a build for tests.
+fn large_yaml(value: &str) -> String {
+    let mut text = format!("A: {value}\n");
+    for n in 0..60_000 {
+        text += &format!("KEY_{n}: [a value, {n}, {{of: several, parts: {n}.50}}]\n");
+    }
+    text
+}
+
+#[test]
+fn forks_and_other_gets_do_not_wait_while_a_changed_file_is_read() {
+    let folder = temp();
+    let path = write(&folder.path().join("s.yaml"), "A: 1\n");
+    let secrets = open(&[("file_path", path.to_str().unwrap()), ("timeout", "300")]).unwrap();
+    assert_eq!(text(&secrets, "A").as_deref(), Some("1"));
+    let new = write(&folder.path().join("new.yaml"), &large_yaml("2"));
+    fs::rename(new, &path).unwrap();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let value = secrets.get_with("A", &REFRESH);
+            done.store(true, SeqCst);
+            assert_eq!(&**value.unwrap().value(), b"2");
+        });
+        // More than the few that may fall before the reading begins or after it ends.
+        let mut meanwhile = 0;
+        while !done.load(SeqCst) {
+            assert!(said_yes(fork(|| true)));
+            let value = text(&secrets, "A");
+            assert!(matches!(value.as_deref(), Some("1" | "2")), "{value:?}");
+            meanwhile += usize::from(!done.load(SeqCst) && value.as_deref() == Some("1"));
+        }
+        assert!(meanwhile >= 5, "{meanwhile} forks and gets while the file was read");
+    });
+    // After a change of its own, nobody gets what was there before.
+    secrets.set("A", b"3").unwrap();
+    assert_eq!(text(&secrets, "A").as_deref(), Some("3"));
+}
+
+#[test]
+fn reading_and_changing_a_large_file_ends_with_the_time_of_the_call() {
+    let folder = temp();
+    let json: Vec<String> = (0..100_000).map(|n| format!("\"KEY_{n}\": \"a value\"")).collect();
+    for (name, contents) in [("s.yaml", large_yaml("1")), ("s.json", format!("{{{}}}", json.join(", ")))] {
+        let path = write(&folder.path().join(name), &contents);
+        let secrets = open(&[("file_path", path.to_str().unwrap()), ("timeout", "0.000001")]).unwrap();
+        for error in [secrets.get("A").unwrap_err(), secrets.set("A", b"2").unwrap_err()] {
+            assert_eq!(error.status(), Status::Timeout, "{error}");
+            assert!(error.is_retryable() && error.message().contains(name), "{error}");
+        }
+        assert!(fs::read_to_string(&path).unwrap() == contents);
+    }
+}
+
+/// Whether some writer has the right to be the next one to get this lock file.
+fn has_next(lock: &fs::File) -> bool {
+    // SAFETY: the struct consists of numbers, for which zeros are a value.
+    let mut asked: libc::flock = unsafe { std::mem::zeroed() };
+    (asked.l_type, asked.l_start, asked.l_len) = (libc::F_WRLCK as libc::c_short, 1, 1);
+    // SAFETY: the descriptor is open, and the struct is ours for the whole call.
+    assert_eq!(unsafe { libc::fcntl(lock.as_raw_fd(), libc::F_OFD_GETLK, &raw mut asked) }, 0);
+    asked.l_type != libc::F_UNLCK as libc::c_short
+}
+
+#[test]
+fn a_writer_that_waits_is_not_overtaken() {
+    let folder = temp();
+    let path = write(&folder.path().join("s.json"), "{}");
+    for turn in 0..5 {
+        let lock = fs::File::create(folder.path().join(".s.json.lock")).unwrap();
+        lock.lock().unwrap();
+        let write = |key: String| {
+            let secrets = open(&[("file_path", path.to_str().unwrap()), ("timeout", "120")]).unwrap();
+            secrets.set(&key, b"v").unwrap();
+        };
+        thread::scope(|scope| {
+            scope.spawn(|| write(format!("FIRST_{turn}")));
+            let end = Instant::now() + Duration::from_secs(60);
+            while !has_next(&lock) {
+                assert!(Instant::now() < end, "no writer is the next one");
+                thread::yield_now();
+            }
+            let others: Vec<_> = (0..3)
+                .map(|n| {
+                    scope.spawn({
+                        let write = &write;
+                        move || write(format!("LATER_{turn}_{n}"))
+                    })
+                })
+                .collect();
+            thread::yield_now();
+            lock.unlock().unwrap();
+            others.into_iter().for_each(|other| other.join().unwrap());
+        });
+        let text = fs::read_to_string(&path).unwrap();
+        let at = |key: &str| text.find(&format!("\"{key}_{turn}")).unwrap();
+        assert!(at("FIRST") < at("LATER"), "{text}");
+    }
+}
+
+/// A child that lives on keeps no lock of a parent that died while it held, or waited for, a lock.
+#[test]
+fn a_forked_child_keeps_no_lock() {
+    let folder = temp();
+    let path = write(&folder.path().join("s.json"), "{}");
+    let lock = fs::File::create(folder.path().join(".s.json.lock")).unwrap();
+    lock.lock().unwrap();
+    let secrets = open(&[("file_path", path.to_str().unwrap()), ("timeout", "120")]).unwrap();
+    thread::scope(|scope| {
+        let writer = scope.spawn(|| secrets.set("A", b"1"));
+        while !has_next(&lock) {
+            thread::yield_now();
+        }
+        let name = format!("{}", folder.path().join(".s.json.lock").display());
+        let pid = fork(|| {
+            let open =
+                fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+            // The test's own, and no other.
+            open.filter(|target| target.to_str() == Some(&name)).count() == 1
+        });
+        assert!(said_yes(pid));
+        lock.unlock().unwrap();
+        writer.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn a_home_that_cannot_be_used_counts_as_no_file() {
+    let name = "a_home_that_cannot_be_used_counts_as_no_file";
+    common::in_environment(name, &[("HOME", Some("/dev/null")), ("ST_SECRETS_TEST_ONLY_HERE", Some("found"))], || {
+        let secrets = Manager::open(&Config::new()).unwrap();
+        assert_eq!(text(&secrets, "ST_SECRETS_TEST_ONLY_HERE").as_deref(), Some("found"));
+        let error = secrets.get("ST_SECRETS_TEST_MISSING").unwrap_err();
+        assert_eq!(error.status(), Status::NotFound, "{error}");
+        assert!(error.message().contains("/dev/null"), "{error}");
+        let error = secrets.set("ST_SECRETS_TEST_MISSING", b"v").unwrap_err();
+        assert_eq!(error.status(), Status::Config, "{error}");
+        assert!(error.message().contains("/dev/null") && error.message().contains("set HOME"), "{error}");
+        let check: serde_json::Value = serde_json::from_str(&secrets.check()).unwrap();
+        let file = check["layers"].as_array().unwrap().iter().find(|layer| layer["name"] == "file").unwrap();
+        assert_eq!(file["state"], "warning", "{check}");
+        // A path that is configured is meant.
+        let secrets = with_file(std::path::Path::new("/dev/null/s.json"));
+        assert_eq!(secrets.get("A").unwrap_err().status(), Status::Io);
+    });
 }

@@ -3,10 +3,14 @@
 use std::path::Path;
 
 use crate::bytes::SecretBytes;
+use crate::clock::Deadline;
 use crate::error::{Error, Source, Status};
 
 /// Names and values in the order of the file; `None` is null.
 pub(super) type Entries = Vec<(String, Option<SecretBytes>)>;
+
+/// The message of a problem that is not one of the text.
+const LATE: &str = "reading it took longer than the call may take";
 
 /// Why a text is not a document. Lines and columns count from 1; 0 is unknown.
 #[derive(Debug)]
@@ -17,9 +21,21 @@ pub(super) struct Problem {
 }
 
 impl Problem {
+    /// An error once the time has passed.
+    pub(super) fn if_late(deadline: Deadline) -> Result<(), Problem> {
+        match deadline.has_passed() {
+            true => Err(Problem { line: 0, column: 0, message: LATE.to_owned() }),
+            false => Ok(()),
+        }
+    }
+
     /// The problem as an error that names the file.
     pub(super) fn in_file(self, path: &Path) -> Error {
         let Problem { line, column, message } = self;
+        if message == LATE {
+            let error = Error::new(Status::Timeout, format!("{}: {message}", path.display()));
+            return error.with_retryable(true).with_source(Source::File);
+        }
         let place = if line > 0 { format!(", line {line}, column {column}") } else { String::new() };
         Error::new(Status::Protocol, format!("{}{place}: {message}", path.display())).with_source(Source::File)
     }

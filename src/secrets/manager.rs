@@ -84,7 +84,7 @@ impl Manager {
             match name.as_str() {
                 "env" => layers.push(Arc::new(EnvLayer::open(config)?)),
                 "file" => {
-                    let layer = Arc::new(FileLayer::open(config));
+                    let layer = Arc::new(FileLayer::open(config)?);
                     file = Some(layer.clone());
                     layers.push(layer);
                 }

@@ -17,11 +17,11 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use std::marker::PhantomData;
 use std::mem::transmute;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 use rusqlite::{Connection, ffi};
 
+use super::descriptors::Descriptors;
 use crate::error::{Error, Result, Status};
 use crate::fork;
 
@@ -30,7 +30,7 @@ pub(crate) const VFS: &CStr = c"st_secrets";
 
 /// The descriptors of this library, one bit each. One with a higher number is refused. The three standard ones are never
 /// among them: where the program has closed one, SQLite puts `/dev/null` there and takes another.
-static OURS: [AtomicU64; 1024] = [const { AtomicU64::new(0) }; 1024];
+static OURS: Descriptors = Descriptors::new();
 
 thread_local! {
     static USING: Cell<u32> = const { Cell::new(0) };
@@ -75,6 +75,22 @@ pub(crate) fn take_open_error() -> i32 {
 pub(crate) fn system_error(connection: &Connection) -> i32 {
     // SAFETY: the handle is that of a live connection, which is not closed by this.
     unsafe { ffi::sqlite3_system_errno(connection.handle()) }
+}
+
+/// Has this connection refuse longer values, and call `is_over` every so many steps of a statement, which ends with
+/// `SQLITE_INTERRUPT` once that is not 0.
+pub(crate) fn limit(
+    connection: &Connection,
+    longest_value: c_int,
+    steps: c_int,
+    is_over: extern "C" fn(*mut c_void) -> c_int,
+) {
+    // SAFETY: the handle is that of a live connection, and the function needs no argument and lives as long as the
+    // library.
+    unsafe {
+        ffi::sqlite3_limit(connection.handle(), ffi::SQLITE_LIMIT_LENGTH, longest_value);
+        ffi::sqlite3_progress_handler(connection.handle(), steps, Some(is_over), std::ptr::null_mut());
+    }
 }
 
 /// Has SQLite's random numbers begin anew, which a forked child would share with its parent.
@@ -138,25 +154,8 @@ extern "C" fn nothing() {}
 
 /// In a forked child: closes what it inherited, so that locks of the parent end with the parent.
 extern "C" fn close_inherited() {
-    for (word, bits) in OURS.iter().enumerate() {
-        let mut bits = bits.swap(0, SeqCst);
-        while bits != 0 {
-            let fd = word as c_int * 64 + bits.trailing_zeros() as c_int;
-            // SAFETY: the descriptor was opened for SQLite and not closed since. The child uses none of the parent's
-            // connections, so nobody misses it.
-            unsafe { libc::close(fd) };
-            bits &= bits - 1;
-        }
-    }
-}
-
-fn bit(fd: c_int) -> Option<(&'static AtomicU64, u64)> {
-    let fd = usize::try_from(fd).ok()?;
-    Some((OURS.get(fd / 64)?, 1 << (fd % 64)))
-}
-
-fn is_ours(fd: c_int) -> bool {
-    bit(fd).is_some_and(|(word, bit)| word.load(SeqCst) & bit != 0)
+    // SAFETY: the child uses none of the parent's connections, so nothing uses their descriptors.
+    unsafe { OURS.close_all() };
 }
 
 unsafe extern "C" fn open(path: *const c_char, flags: c_int, mode: c_int) -> c_int {
@@ -168,7 +167,7 @@ unsafe extern "C" fn open(path: *const c_char, flags: c_int, mode: c_int) -> c_i
     let mode = if mode == 0o644 { 0o600 } else { mode };
     // SAFETY: SQLite's arguments, with another mode.
     let fd = unsafe { libc::open(path, flags | libc::O_CLOEXEC, mode) };
-    let refused = fd >= 0 && bit(fd).is_none();
+    let refused = fd >= 0 && !OURS.may_have(fd);
     if refused {
         // SAFETY: the descriptor was opened just now; `errno` belongs to this thread.
         unsafe {
@@ -176,9 +175,9 @@ unsafe extern "C" fn open(path: *const c_char, flags: c_int, mode: c_int) -> c_i
             *libc::__errno_location() = libc::EMFILE;
         }
     }
-    if let Some((word, bit)) = bit(fd) {
+    if fd >= 0 && !refused {
         if fd > libc::STDERR_FILENO {
-            word.fetch_or(bit, SeqCst);
+            OURS.add(fd);
         }
         return fd;
     }
@@ -191,9 +190,7 @@ unsafe extern "C" fn open(path: *const c_char, flags: c_int, mode: c_int) -> c_i
 }
 
 unsafe extern "C" fn close(fd: c_int) -> c_int {
-    if let Some((word, bit)) = bit(fd) {
-        word.fetch_and(!bit, SeqCst);
-    }
+    OURS.remove(fd);
     // SAFETY: SQLite's argument is passed on.
     unsafe { libc::close(fd) }
 }
@@ -201,7 +198,7 @@ unsafe extern "C" fn close(fd: c_int) -> c_int {
 unsafe extern "C" fn fstat(fd: c_int, state: *mut libc::stat) -> c_int {
     // SAFETY: SQLite's arguments are passed on.
     let result = unsafe { libc::fstat(fd, state) };
-    if result == 0 && is_ours(fd) {
+    if result == 0 && OURS.has(fd) {
         let own = (u64::from(fork::generation()) + 1) << 32;
         // SAFETY: `fstat` succeeded, so the place is there and filled.
         unsafe { (*state).st_dev ^= own };
@@ -217,7 +214,7 @@ unsafe extern "C" fn fcntl(fd: c_int, command: c_int, argument: *mut c_void) -> 
         libc::F_GETLK => libc::F_OFD_GETLK,
         _ => command,
     };
-    if of_file == command || !is_ours(fd) {
+    if of_file == command || !OURS.has(fd) {
         // SAFETY: SQLite's arguments are passed on.
         return unsafe { libc::fcntl(fd, command, argument) };
     }
@@ -238,7 +235,7 @@ unsafe extern "C" fn mmap(
 ) -> *mut c_void {
     // SAFETY: SQLite's arguments are passed on.
     let start = unsafe { libc::mmap(address, len, protection, flags, fd, offset) };
-    if start != libc::MAP_FAILED && is_ours(fd) {
+    if start != libc::MAP_FAILED && OURS.has(fd) {
         // SAFETY: the range was mapped just now. A forked child does not get it, and does not use it: a mapping would
         // keep the open file, and so the parent's locks, alive in the child.
         unsafe { libc::madvise(start, len, libc::MADV_DONTFORK) };

@@ -2,16 +2,21 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::time::Duration;
 
 use zeroize::Zeroizing;
 
 use super::yaml;
 use crate::bytes::SecretBytes;
+use crate::clock::Deadline;
 use crate::secrets::entries::{Entries, Problem, position, refusal};
 use crate::secrets::json;
 
 /// The largest secrets file that is read or written.
 pub(super) const MAX_SIZE: usize = 4 << 20;
+
+/// A text of this size is read in milliseconds.
+const SMALL: usize = 1 << 16;
 
 /// How a file is written down. Its name decides, as it does for SimpleTuner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,11 +42,14 @@ impl Format {
         }
     }
 
-    pub(super) fn parse(self, bytes: &[u8]) -> Result<Entries, Problem> {
+    pub(super) fn parse(self, bytes: &[u8], deadline: Deadline) -> Result<Entries, Problem> {
         let text = as_text(bytes)?;
+        // What takes no time is read even where none is left.
+        let deadline = if text.len() > SMALL { deadline } else { Deadline::after(Duration::MAX) };
+        Problem::if_late(deadline)?;
         match self {
             Format::Json => json::parse(text),
-            Format::Yaml => yaml::parse(text),
+            Format::Yaml => yaml::parse(text, deadline),
         }
     }
 }
@@ -55,17 +63,27 @@ pub(super) enum Change<'a> {
 impl Change<'_> {
     /// The changed text of a document, `None` if there is nothing to delete. What is returned was parsed again and
     /// holds the old entries with this change and nothing else.
-    pub(super) fn apply(&self, format: Format, bytes: &[u8], key: &str) -> Result<Option<Zeroizing<String>>, Problem> {
+    pub(super) fn apply(
+        &self,
+        format: Format,
+        bytes: &[u8],
+        key: &str,
+        deadline: Deadline,
+    ) -> Result<Option<Zeroizing<String>>, Problem> {
         let text = as_text(bytes)?;
         let changed = match (self, format) {
             (Change::Set(value), Format::Json) => json::set(text, key, value).map(Some),
-            (Change::Set(value), Format::Yaml) => yaml::set(text, key, value).map(Some),
+            (Change::Set(value), Format::Yaml) => yaml::set(text, key, value, deadline).map(Some),
             (Change::Delete, Format::Json) => json::delete(text, key),
-            (Change::Delete, Format::Yaml) => yaml::delete(text, key),
+            (Change::Delete, Format::Yaml) => yaml::delete(text, key, deadline),
         }?;
         if let Some(changed) = &changed {
-            let before = if text.is_empty() { Entries::new() } else { format.parse(bytes)? };
-            let after = format.parse(changed.as_bytes()).map_err(|_| refusal(key))?;
+            let before = if text.is_empty() { Entries::new() } else { format.parse(bytes, deadline)? };
+            Problem::if_late(deadline)?;
+            let after = match format.parse(changed.as_bytes(), deadline) {
+                Ok(after) => after,
+                Err(_) => return Problem::if_late(deadline).and(Err(refusal(key))),
+            };
             if !self.explains(&before, &after, key) {
                 return Err(refusal(key));
             }
@@ -118,7 +136,7 @@ mod tests {
 
     #[test]
     fn bytes_that_are_not_text_are_located() {
-        let problem = Format::Json.parse(b"{\n \"A\": \"\xff\"}").unwrap_err();
+        let problem = Format::Json.parse(b"{\n \"A\": \"\xff\"}", Deadline::after(Duration::MAX)).unwrap_err();
         assert_eq!((problem.line, problem.column), (2, 8));
     }
 
@@ -159,9 +177,11 @@ mod tests {
             let key = ["A", "B", "a b", "\"", "new"][random(5) as usize];
             let change = if random(2) == 0 { Change::Set("new \"value\"\n") } else { Change::Delete };
             let known = by_name(json::parse(&text).unwrap()).contains_key(key);
-            let changed = change.apply(Format::Json, text.as_bytes(), key).unwrap_or_else(|problem| {
-                panic!("{text:?} with {key:?}: {}", problem.message);
-            });
+            let changed = change
+                .apply(Format::Json, text.as_bytes(), key, Deadline::after(Duration::MAX))
+                .unwrap_or_else(|problem| {
+                    panic!("{text:?} with {key:?}: {}", problem.message);
+                });
             assert_eq!(changed.is_some(), known || matches!(change, Change::Set(_)), "{text:?} with {key:?}");
         }
     }

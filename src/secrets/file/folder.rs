@@ -11,6 +11,7 @@ use crate::bytes::SecretBytes;
 use crate::clock::Tick;
 use crate::error::Result;
 use crate::files::{self, Exposure, Fingerprint};
+use crate::fork;
 use crate::log::{self, Level};
 
 /// The largest value of one file.
@@ -56,7 +57,7 @@ impl Folder {
                 self.files.lock().remove(key);
                 return Ok(None);
             }
-            Err(error) => return Err(super::look_error(&path, &error)),
+            Err(error) => return Err(super::view::look_error(&path, &error)),
         };
         if let Some(file) = self.files.lock().get_mut(key)
             && file.fingerprint == Fingerprint::of(&metadata)
@@ -64,7 +65,7 @@ impl Folder {
             file.looked = Tick::now();
             return Ok(Some(file.value.clone()));
         }
-        self.load(key, &path, strict).map(Some)
+        fork::outside(|| self.load(key, &path, strict)).map(Some)
     }
 
     pub(super) fn forget(&self) {
@@ -84,7 +85,9 @@ impl Folder {
         let value = contents.bytes.freeze();
         let fingerprint = Fingerprint::of(&contents.metadata);
         let remembered = Remembered { looked: Tick::now(), fingerprint, value: value.clone() };
-        self.files.lock().insert(key.to_owned(), remembered);
+        let _inside = fork::enter();
+        let before = self.files.lock().insert(key.to_owned(), remembered);
+        drop(before);
         Ok(value)
     }
 }

@@ -1,7 +1,5 @@
 //! The file layer: one JSON or YAML file, or a folder of one-secret files.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,64 +8,61 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
 use super::layer::{Finding, Held, Layer, Request, State};
+use crate::cache::TtlCache;
 use crate::clock::{Deadline, Tick};
 use crate::config::Config;
 use crate::error::{Error, Result, Source, Status};
-use crate::files::{self, Exposure, Fingerprint};
-use crate::log::{self, Level};
-use crate::paths;
+use crate::{fork, paths};
 
 mod document;
 mod folder;
 mod save;
+mod view;
 mod yaml;
 
-use document::{ByName, Change, Format};
+use document::Change;
 use folder::Folder;
+use view::{Located, NO_HOME, Place, View, no_home};
 
 /// How long the file is taken to be as it was when it was last looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// A writer that does not rename leaves a file half written for a moment; it is given this long to finish.
-const TORN_WRITE: Duration = Duration::from_millis(20);
-const CANDIDATES: [&str; 3] = ["secrets.json", "secrets.yaml", "secrets.yml"];
+/// How long a report waits for a look at the file.
+const REPORT_TIME: Duration = Duration::from_secs(10);
 
 pub(crate) struct FileLayer {
-    /// `file_path`, `~` expanded.
-    path: Option<PathBuf>,
-    strict: bool,
+    place: Place,
     memory: Mutex<Memory>,
+    /// Holds nothing; it lets one caller look at the file for all.
+    looks: TtlCache<Look>,
 }
 
+/// What is known of the file. Looks are numbered in the order in which they begin.
 #[derive(Default)]
 struct Memory {
-    looked: Option<Tick>,
-    view: Option<Arc<View>>,
+    look: Option<Look>,
+    begun: u64,
+    /// The first look that counts: the file was changed, or forgotten, after the ones before it had begun.
+    oldest: u64,
 }
 
-/// What was there when the layer last looked.
-enum View {
-    NoHome,
-    Missing(PathBuf),
-    Folder(Folder),
-    Document(Document),
-    /// Reading failed, in a state of the file that has this fingerprint.
-    Failed(PathBuf, Option<Fingerprint>, Error),
-}
-
-struct Document {
-    path: PathBuf,
-    fingerprint: Fingerprint,
-    exposure: Option<Exposure>,
-    entries: ByName,
+/// A look at the file, and what it found.
+#[derive(Clone)]
+struct Look {
+    number: u64,
+    begun: Tick,
+    view: Arc<View>,
 }
 
 impl FileLayer {
-    pub(crate) fn open(config: &Config) -> FileLayer {
-        FileLayer {
-            path: config.text("file_path").map(|path| paths::expand_home(Path::new(path))),
-            strict: config.flag("strict_permissions").unwrap_or(false),
+    pub(crate) fn open(config: &Config) -> Result<FileLayer> {
+        Ok(FileLayer {
+            place: Place {
+                path: config.text("file_path").map(|path| paths::expand_home(Path::new(path))),
+                strict: config.flag("strict_permissions").unwrap_or(false),
+            },
             memory: Mutex::default(),
-        }
+            looks: TtlCache::new(Duration::ZERO, 0, Duration::MAX)?,
+        })
     }
 
     /// Writes one entry, creating the file where it is missing.
@@ -82,147 +77,94 @@ impl FileLayer {
 
     /// The file or folder that is read, or the file that `set` would create.
     pub(crate) fn file_path(&self) -> Result<PathBuf> {
-        match self.locate()? {
+        match self.place.locate()? {
             Located::File(path, _) | Located::Folder(path) | Located::Missing(path) => Ok(path),
-            Located::NoHome => Err(no_home()),
+            Located::NoHome(reason) => Err(no_home(reason.as_deref())),
         }
     }
 
     fn change(&self, key: &str, change: &Change<'_>, deadline: Deadline) -> Result<bool> {
-        let path = match self.locate()? {
+        let path = match self.place.locate()? {
             Located::File(path, _) | Located::Missing(path) => path,
             Located::Folder(path) => {
                 let message =
                     format!("{} is a folder of secrets, which is read-only; set file_path to a file", path.display());
                 return Err(Error::new(Status::ReadOnly, message).with_source(Source::File));
             }
-            Located::NoHome => return Err(no_home()),
+            Located::NoHome(reason) => return Err(no_home(reason.as_deref())),
         };
-        let changed = save::change(&path, key, change, self.strict, deadline);
-        self.memory.lock().looked = None;
+        let changed = fork::outside(|| save::change(&path, key, change, self.place.strict, deadline));
+        self.memory.lock().outdate();
         changed.map_err(|error| error.with_source(Source::File))
     }
 
-    /// The current view, from memory if it is younger than `fresh`.
-    fn view(&self, fresh: Duration) -> Arc<View> {
-        let mut memory = self.memory.lock();
-        if let (Some(looked), Some(known)) = (memory.looked, &memory.view)
-            && looked.elapsed() < fresh
-        {
-            return known.clone();
-        }
-        let new = self.look(memory.view.as_deref()).map(Arc::new);
-        memory.looked = Some(Tick::now());
-        if let Some(new) = new {
-            memory.view = Some(new.clone());
-            drop(memory);
-            new.report();
-            return new;
-        }
-        memory.view.clone().unwrap_or_else(|| Arc::new(View::NoHome))
-    }
-
-    /// What is there now, `None` if that is what `known` says.
-    fn look(&self, known: Option<&View>) -> Option<View> {
-        let located = match self.locate() {
-            Ok(located) => located,
-            Err(error) => return Some(View::Failed(self.path.clone().unwrap_or_default(), None, error)),
+    /// What is there, by a look that is younger than a second; with `refresh`, by one that begins now. While another
+    /// caller looks, what was there before serves, unless this process has changed it.
+    fn view(&self, refresh: bool, deadline: Deadline) -> Result<Arc<View>> {
+        let (oldest, before) = {
+            let memory = self.memory.lock();
+            let look = memory.look.clone().filter(|look| !refresh && look.number >= memory.oldest);
+            if let Some(look) = look.as_ref().filter(|look| look.begun.elapsed() < LOOK_INTERVAL) {
+                return Ok(look.view.clone());
+            }
+            (if refresh { memory.begun + 1 } else { memory.oldest }, look)
         };
-        match (located, known) {
-            (Located::NoHome, Some(View::NoHome)) => None,
-            (Located::NoHome, _) => Some(View::NoHome),
-            (Located::Missing(path), Some(View::Missing(known))) if path == *known => None,
-            (Located::Missing(path), _) => Some(View::Missing(path)),
-            (Located::Folder(path), Some(View::Folder(known))) if path == known.path => None,
-            (Located::Folder(path), _) => Some(View::Folder(Folder::new(path))),
-            (Located::File(path, state), Some(View::Document(known)))
-                if path == known.path && state == known.fingerprint =>
-            {
-                None
-            }
-            (Located::File(path, state), Some(View::Failed(known, Some(at), _))) if path == *known && state == *at => {
-                None
-            }
-            (Located::File(path, state), _) => Some(match self.load(&path) {
-                Ok(document) => View::Document(document),
-                Err(error) => View::Failed(path, Some(state), error),
-            }),
-        }
-    }
-
-    fn load(&self, path: &Path) -> Result<Document> {
-        let loaded = self.load_once(path);
-        match &loaded {
-            Err(error) if error.status() == Status::Protocol && files::is_new(path) => {
-                std::thread::sleep(TORN_WRITE);
-                self.load_once(path)
-            }
-            _ => loaded,
-        }
-    }
-
-    fn load_once(&self, path: &Path) -> Result<Document> {
-        let contents = files::read(path, document::MAX_SIZE)?;
-        let exposure = Exposure::of(path, &contents.metadata);
-        if let Some(exposure) = exposure.as_ref().filter(|_| self.strict) {
-            return Err(exposure.refusal());
-        }
-        let entries = Format::of(path).parse(&contents.bytes).map_err(|problem| problem.in_file(path))?;
-        let fingerprint = Fingerprint::of(&contents.metadata);
-        Ok(Document { path: path.to_owned(), fingerprint, exposure, entries: document::by_name(entries) })
-    }
-
-    fn locate(&self) -> Result<Located> {
-        if let Some(path) = &self.path {
-            return Ok(look_at(path)?.unwrap_or_else(|| Located::Missing(path.clone())));
-        }
-        let Some(home) = paths::home() else { return Ok(Located::NoHome) };
-        let folder = home.join(".simpletuner");
-        for candidate in CANDIDATES {
-            if let Some(located) = look_at(&folder.join(candidate))? {
-                return Ok(located);
-            }
-        }
-        Ok(Located::Missing(folder.join(CANDIDATES[0])))
-    }
-}
-
-enum Located {
-    NoHome,
-    Missing(PathBuf),
-    File(PathBuf, Fingerprint),
-    Folder(PathBuf),
-}
-
-fn look_at(path: &Path) -> Result<Option<Located>> {
-    match fs::metadata(path) {
-        Ok(metadata) if metadata.is_dir() => Ok(Some(Located::Folder(path.to_owned()))),
-        Ok(metadata) => Ok(Some(Located::File(path.to_owned(), Fingerprint::of(&metadata)))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(look_error(path, &error)),
-    }
-}
-
-fn look_error(path: &Path, error: &io::Error) -> Error {
-    Error::io("look at", path, error).with_source(Source::File)
-}
-
-fn no_home() -> Error {
-    let message = "there is no home directory for the secrets file: set HOME, or file_path in the configuration";
-    Error::new(Status::Config, message).with_source(Source::File)
-}
-
-impl View {
-    /// Tells the log what was found; called with no lock held.
-    fn report(&self) {
-        if let View::Document(document) = self {
-            log::emit(Level::Info, "file", || {
-                format!("read {} ({} entries)", document.path.display(), document.entries.len())
+        loop {
+            let wait = if before.is_some() { Duration::ZERO } else { deadline.wait() };
+            let mut new = None;
+            let look = self.looks.get_or_load(b"", wait, |_| {
+                let (look, is_new) = self.look(deadline)?;
+                new = is_new.then(|| look.view.clone());
+                Ok(look)
             });
-            if let Some(exposure) = &document.exposure {
-                log::emit(Level::Warn, "file", || exposure.warning());
+            if let Some(view) = new {
+                view.report();
+            }
+            match look {
+                Ok(look) if look.number >= oldest => return Ok(look.view),
+                // It had begun before this call.
+                Ok(_) => {}
+                Err(error) if error.status() == Status::Busy && before.is_some() => {}
+                // The patience of the caller that looked was shorter.
+                Err(error) if error.status() == Status::Timeout && !deadline.has_passed() => {}
+                Err(error) => return Err(error.with_source(Source::File)),
+            }
+            if let Some(look) = before {
+                return Ok(look.view);
             }
         }
+    }
+
+    /// Looks at the file, and whether that found something new. Called outside the fork gate.
+    fn look(&self, deadline: Deadline) -> Result<(Look, bool)> {
+        let (number, known) = {
+            let _inside = fork::enter();
+            let mut memory = self.memory.lock();
+            memory.begun += 1;
+            (memory.begun, memory.look.as_ref().map(|look| look.view.clone()))
+        };
+        let begun = Tick::now();
+        let view = self.place.look(known.clone(), deadline)?;
+        let is_new = known.is_none_or(|known| !Arc::ptr_eq(&known, &view));
+        let look = Look { number, begun, view };
+        let _inside = fork::enter();
+        let before = self.memory.lock().publish(&look);
+        drop(before);
+        Ok((look, is_new))
+    }
+}
+
+impl Memory {
+    /// Makes this look the current one, unless it is too old to count; what it replaces is dropped without the lock.
+    fn publish(&mut self, look: &Look) -> Option<Look> {
+        match look.number >= self.oldest {
+            true => self.look.replace(look.clone()),
+            false => None,
+        }
+    }
+
+    fn outdate(&mut self) {
+        self.oldest = self.begun + 1;
     }
 }
 
@@ -237,18 +179,22 @@ impl Layer for FileLayer {
 
     fn find(&self, key: &str, request: &Request) -> Result<Option<Held>> {
         let fresh = if request.refresh { Duration::ZERO } else { LOOK_INTERVAL };
-        let value = match &*self.view(fresh) {
-            View::NoHome | View::Missing(_) => None,
+        let value = match &*self.view(request.refresh, request.deadline())? {
+            View::NoHome(_) | View::Missing(_) => None,
             View::Document(document) => document.entries.get(key).cloned().flatten(),
-            View::Folder(folder) => folder.find(key, fresh, self.strict)?,
+            View::Folder(folder) => folder.find(key, fresh, self.place.strict)?,
             View::Failed(_, _, error) => return Err(error.clone()),
         };
         Ok(value.map(Held::now))
     }
 
     fn place(&self, key: &str) -> String {
-        match &*self.view(LOOK_INTERVAL) {
-            View::NoHome => "there is no home directory".to_owned(),
+        let view = match self.view(false, Deadline::after(REPORT_TIME)) {
+            Ok(view) => view,
+            Err(error) => return error.message().to_owned(),
+        };
+        match &*view {
+            View::NoHome(reason) => reason.as_deref().unwrap_or(NO_HOME).to_owned(),
             View::Missing(path) => format!("{} does not exist", path.display()),
             View::Folder(folder) if !Folder::may_have(key) => {
                 format!("{} is a folder, in which no such name is looked for", folder.path.display())
@@ -259,8 +205,8 @@ impl Layer for FileLayer {
         }
     }
 
-    fn refresh(&self, _: &Request) -> Result<()> {
-        match &*self.view(Duration::ZERO) {
+    fn refresh(&self, request: &Request) -> Result<()> {
+        match &*self.view(true, request.deadline())? {
             View::Failed(_, _, error) => Err(error.clone()),
             View::Folder(folder) => {
                 folder.forget();
@@ -271,47 +217,31 @@ impl Layer for FileLayer {
     }
 
     fn forget(&self) {
-        *self.memory.lock() = Memory::default();
+        let _inside = fork::enter();
+        let mut memory = self.memory.lock();
+        memory.outdate();
+        let before = memory.look.take();
+        drop(memory);
+        drop(before);
     }
 
     fn describe(&self) -> Map<String, Value> {
-        let fields = match &*self.view(LOOK_INTERVAL) {
-            View::NoHome => json!({"path": null, "exists": false}),
-            View::Missing(path) => json!({"path": path.to_string_lossy(), "exists": false}),
-            View::Folder(folder) => {
-                json!({"path": folder.path.to_string_lossy(), "exists": true, "format": "folder"})
-            }
-            View::Document(document) => json!({
-                "path": document.path.to_string_lossy(),
-                "exists": true,
-                "format": Format::of(&document.path).name(),
-                "entries": document.entries.len(),
-            }),
-            View::Failed(path, _, error) => {
-                json!({"path": path.to_string_lossy(), "exists": true, "error": error.message()})
-            }
+        let fields = match self.view(false, Deadline::after(REPORT_TIME)) {
+            Ok(view) => view.describe(),
+            Err(error) => json!({"error": error.message()}),
         };
         let mut fields = match fields {
             Value::Object(fields) => fields,
             _ => Map::new(),
         };
-        fields.insert("strict_permissions".to_owned(), json!(self.strict));
+        fields.insert("strict_permissions".to_owned(), json!(self.place.strict));
         fields
     }
 
-    fn check(&self, _: &Request) -> Finding {
-        match &*self.view(Duration::ZERO) {
-            View::NoHome => Finding::new(State::Absent, "there is no home directory")
-                .with_advice("set HOME, or file_path in the configuration"),
-            View::Missing(path) => Finding::new(State::Absent, format!("{} does not exist", path.display())),
-            View::Folder(folder) => Finding::new(State::Ok, format!("the files in {}", folder.path.display())),
-            View::Document(Document { exposure: Some(exposure), .. }) => {
-                Finding::new(State::Warning, exposure.detail.clone()).with_advice(exposure.remedy.clone())
-            }
-            View::Document(document) => {
-                Finding::new(State::Ok, format!("{} ({} entries)", document.path.display(), document.entries.len()))
-            }
-            View::Failed(_, _, error) => Finding::new(State::Failed, error.message()),
+    fn check(&self, request: &Request) -> Finding {
+        match self.view(true, request.deadline()) {
+            Ok(view) => view.check(),
+            Err(error) => Finding::new(State::Failed, error.message()),
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::files::{self, Exposure};
 
 /// Makes `change` in the file at `path`, creating it and its folder for a new entry where they are missing. `false`
-/// means that there was nothing to delete.
+/// means that there was nothing to delete. Called outside the fork gate.
 pub(super) fn change(path: &Path, key: &str, change: &Change<'_>, strict: bool, deadline: Deadline) -> Result<bool> {
     // A link stays a link: what it leads to is changed.
     let path = match fs::canonicalize(path) {
@@ -20,7 +20,7 @@ pub(super) fn change(path: &Path, key: &str, change: &Change<'_>, strict: bool, 
             Change::Delete => return Ok(false),
             Change::Set(_) => files::missing(path)?,
         },
-        Err(error) => return Err(super::look_error(path, &error)),
+        Err(error) => return Err(super::view::look_error(path, &error)),
     };
     let _lock = files::lock(&path, deadline)?;
     let current = match files::read(&path, MAX_SIZE) {
@@ -37,7 +37,7 @@ pub(super) fn change(path: &Path, key: &str, change: &Change<'_>, strict: bool, 
     let before: &[u8] = match &current {
         // An empty text is a new document; a file that is there and empty is a broken one.
         Some(contents) if contents.bytes.is_empty() => {
-            format.parse(b"").map_err(|problem| problem.in_file(&path))?;
+            format.parse(b"", deadline).map_err(|problem| problem.in_file(&path))?;
             b""
         }
         Some(contents) => &contents.bytes,
@@ -46,7 +46,7 @@ pub(super) fn change(path: &Path, key: &str, change: &Change<'_>, strict: bool, 
     if current.is_none() && matches!(change, Change::Delete) {
         return Ok(false);
     }
-    let Some(after) = change.apply(format, before, key).map_err(|problem| problem.in_file(&path))? else {
+    let Some(after) = change.apply(format, before, key, deadline).map_err(|problem| problem.in_file(&path))? else {
         return Ok(false);
     };
     if after.len() > MAX_SIZE {

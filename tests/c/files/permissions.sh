@@ -77,4 +77,13 @@ if [ "$(id -u)" -eq 0 ]; then
     fails ST_NOT_FOUND home $secret - get HF_TOKEN
     fails ST_CONFIG HOME $secret - set HF_TOKEN x
     $secret - check | grep -q 'no home' || fail "check does not say that there is no home"
+
+    # A home that belongs to somebody else counts as none.
+    mkdir "$work/closed" && chmod 700 "$work/closed"
+    secret="env -i HOME=$work/closed setpriv --reuid=54321 --regid=54321 --clear-groups $work/secret"
+    fails ST_NOT_FOUND "$work/closed" $secret - get HF_TOKEN
+    fails ST_CONFIG HOME $secret - set HF_TOKEN x
+    $secret - check | grep -q "cannot use the home directory $work/closed" || fail "check does not name the home"
+    # One that is configured is meant.
+    fails ST_ACCESS_DENIED "$work/closed" $secret "$work/closed/s.json" get HF_TOKEN
 fi

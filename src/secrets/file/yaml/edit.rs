@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use super::node::{Node, Pair};
 use super::{BOM, entries, read};
+use crate::clock::Deadline;
 use crate::secrets::entries::{Problem, refusal};
 
 /// What YAML takes for white space; other white space of Unicode is text.
@@ -19,8 +20,13 @@ const SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
 
 /// The text with `key` set to `value`. Of a key that stands twice the last value is replaced, as it is the one that
 /// counts.
-pub(in crate::secrets::file) fn set(text: &str, key: &str, value: &str) -> Result<Zeroizing<String>, Problem> {
-    let pairs = read(text)?;
+pub(in crate::secrets::file) fn set(
+    text: &str,
+    key: &str,
+    value: &str,
+    deadline: Deadline,
+) -> Result<Zeroizing<String>, Problem> {
+    let pairs = read(text, deadline)?;
     let provided = entries(&pairs)?.iter().any(|(name, _)| name == key);
     let value = quoted(value);
     let key_text = new_key(key);
@@ -43,8 +49,12 @@ pub(in crate::secrets::file) fn set(text: &str, key: &str, value: &str) -> Resul
 }
 
 /// The text without the entries of `key`, `None` if it has none.
-pub(in crate::secrets::file) fn delete(text: &str, key: &str) -> Result<Option<Zeroizing<String>>, Problem> {
-    let pairs = read(text)?;
+pub(in crate::secrets::file) fn delete(
+    text: &str,
+    key: &str,
+    deadline: Deadline,
+) -> Result<Option<Zeroizing<String>>, Problem> {
+    let pairs = read(text, deadline)?;
     if !entries(&pairs)?.iter().any(|(name, _)| name == key) {
         return Ok(None);
     }
@@ -52,6 +62,8 @@ pub(in crate::secrets::file) fn delete(text: &str, key: &str) -> Result<Option<Z
     let mut kept = vec![bom];
     let mut copied = 0;
     for index in (0..pairs.len()).filter(|index| is(&pairs[*index], key)) {
+        // Each of them takes two readings of the text.
+        Problem::if_late(deadline)?;
         let place = place(text, &pairs, index).ok_or_else(|| refusal(key))?;
         kept.push(text.get(copied..place.start).ok_or_else(|| refusal(key))?);
         copied = place.resume;

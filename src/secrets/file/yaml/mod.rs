@@ -4,47 +4,54 @@
 //! times: once for its syntax alone, once for the shape of each value, and then, guided by the shapes, for the text of
 //! each scalar.
 
-use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
 use serde::de::{Deserialize, DeserializeSeed, IgnoredAny};
 use zeroize::Zeroizing;
 
 use crate::bytes::{SecretBuffer, SecretBytes};
+use crate::clock::Deadline;
 use crate::secrets::entries::{Entries, Problem, position};
 
 mod edit;
 mod node;
 
 pub(super) use edit::{delete, set};
-use node::{BAD_KEY, CUSTOM_TAG, Node, NodeSeed, Pair, Shape, ShapeSeed, TOO_LARGE, UNSTABLE};
+use node::{BAD_KEY, Budget, CUSTOM_TAG, Node, NodeSeed, Pair, Shape, ShapeSeed, TOO_LARGE, UNSTABLE};
 
 const BOM: char = '\u{feff}';
 /// Far more brackets than can be open in a document that serde takes (128), as some may stand in texts.
 const MOST_OPEN: usize = 1000;
+/// How often libyaml may look at open brackets: some tenths of a second.
+const MOST_LOOKS: usize = 1 << 28;
 const TOO_DEEP: &str = "values nest too deep";
 
 /// Reads a document: one map of keys and values.
-pub(super) fn parse(text: &str) -> Result<Entries, Problem> {
-    entries(&read(text)?)
+pub(super) fn parse(text: &str, deadline: Deadline) -> Result<Entries, Problem> {
+    entries(&read(text, deadline)?)
 }
 
 /// The pairs of the top level, merge keys among them.
-fn read(text: &str) -> Result<Vec<Pair>, Problem> {
+fn read(text: &str, deadline: Deadline) -> Result<Vec<Pair>, Problem> {
     let text = text.strip_prefix(BOM).unwrap_or(text);
     check_nesting(text)?;
     let parser = || serde_yaml::Deserializer::from_str(text);
+    // What was refused because its time was over is not blamed on the text.
+    let in_time = |problem: Problem| Problem::if_late(deadline).err().unwrap_or(problem);
+    Problem::if_late(deadline)?;
     IgnoredAny::deserialize(parser()).map_err(|error| syntax_problem(&error))?;
+    Problem::if_late(deadline)?;
     // Without aliases no text has more nodes than bytes; with them a small text could fill the memory.
-    let budget = Cell::new(text.len() * 4 + (1 << 20));
-    let shape = ShapeSeed { budget: &budget }.deserialize(parser()).map_err(|error| problem(&error))?;
+    let budget = Budget::new(text.len() * 4 + (1 << 20), deadline);
+    let shape = ShapeSeed { budget: &budget }.deserialize(parser()).map_err(|error| in_time(problem(&error)))?;
     match &shape {
         Shape::Null => return Ok(Vec::new()),
         Shape::Map(_) => {}
         _ => return Err(Problem { line: 1, column: 1, message: "the file must hold a map of keys and values".into() }),
     }
+    Problem::if_late(deadline)?;
     let seed = NodeSeed { shape: &shape, source: text, budget: &budget };
-    match seed.deserialize(parser()).map_err(|error| problem(&error))? {
+    match seed.deserialize(parser()).map_err(|error| in_time(problem(&error)))? {
         Node::Map(pairs) => Ok(pairs),
         _ => Err(Problem { line: 0, column: 0, message: UNSTABLE.into() }),
     }
@@ -52,14 +59,16 @@ fn read(text: &str) -> Result<Vec<Pair>, Problem> {
 
 /// libyaml looks at every open bracket for each token, and would be at a long row of them for hours.
 fn check_nesting(text: &str) -> Result<(), Problem> {
-    let mut open = 0_usize;
+    let (mut open, mut looks) = (0_usize, 0_usize);
     for (at, byte) in text.bytes().enumerate() {
         match byte {
             b'[' | b'{' => open += 1,
             b']' | b'}' => open = open.saturating_sub(1),
-            _ => {}
+            b',' | b':' | b'?' | b'-' | b'\n' | b' ' => {}
+            _ => continue,
         }
-        if open > MOST_OPEN {
+        looks += open;
+        if open > MOST_OPEN || looks > MOST_LOOKS {
             let (line, column) = position(text, at);
             return Err(Problem { line, column, message: TOO_DEEP.to_owned() });
         }
@@ -214,7 +223,13 @@ fn located(error: &serde_yaml::Error, message: String) -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    fn parse(text: &str) -> Result<Entries, Problem> {
+        super::parse(text, Deadline::after(Duration::MAX))
+    }
 
     fn read(text: &str) -> Vec<(String, Option<String>)> {
         let text_of = |bytes: SecretBytes| String::from_utf8(bytes.to_vec()).unwrap();

@@ -8,6 +8,8 @@ use serde::de::{
 };
 use zeroize::Zeroizing;
 
+use crate::clock::Deadline;
+
 // What a visitor of ours may fail with. `problem` in this module's parent looks for these words, as serde adds the place to them.
 pub(super) const CUSTOM_TAG: &str = "a value has a tag of its own, which a secrets file cannot have";
 pub(super) const BAD_KEY: &str = "a key is a list or a map";
@@ -36,9 +38,26 @@ pub(super) struct Key {
     pub(super) merge: bool,
 }
 
-fn spend<E: de::Error>(budget: &Cell<usize>, cost: usize) -> Result<(), E> {
-    budget.set(budget.get().checked_sub(cost).ok_or_else(|| E::custom(TOO_LARGE))?);
-    Ok(())
+/// How large a document may become, and until when it is read.
+pub(super) struct Budget {
+    left: Cell<usize>,
+    deadline: Deadline,
+    spent: Cell<u32>,
+}
+
+impl Budget {
+    pub(super) fn new(size: usize, deadline: Deadline) -> Budget {
+        Budget { left: Cell::new(size), deadline, spent: Cell::new(0) }
+    }
+
+    fn spend<E: de::Error>(&self, cost: usize) -> Result<(), E> {
+        self.left.set(self.left.get().checked_sub(cost).ok_or_else(|| E::custom(TOO_LARGE))?);
+        self.spent.set(self.spent.get().wrapping_add(1));
+        match self.spent.get().is_multiple_of(1024) && self.deadline.has_passed() {
+            true => Err(E::custom(TOO_LARGE)),
+            false => Ok(()),
+        }
+    }
 }
 
 /// What a value is, without what it says.
@@ -54,14 +73,14 @@ pub(super) enum Shape {
 
 #[derive(Clone, Copy)]
 pub(super) struct ShapeSeed<'a> {
-    pub(super) budget: &'a Cell<usize>,
+    pub(super) budget: &'a Budget,
 }
 
 impl<'de> DeserializeSeed<'de> for ShapeSeed<'_> {
     type Value = Shape;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Shape, D::Error> {
-        spend(self.budget, 1)?;
+        self.budget.spend(1)?;
         deserializer.deserialize_any(self)
     }
 }
@@ -144,7 +163,7 @@ impl<'de> Visitor<'de> for ShapeSeed<'_> {
 pub(super) struct NodeSeed<'a> {
     pub(super) shape: &'a Shape,
     pub(super) source: &'a str,
-    pub(super) budget: &'a Cell<usize>,
+    pub(super) budget: &'a Budget,
 }
 
 impl<'de> DeserializeSeed<'de> for NodeSeed<'_> {
@@ -168,7 +187,7 @@ impl<'de> Visitor<'de> for NodeSeed<'_> {
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Node, E> {
-        spend(self.budget, text.len())?;
+        self.budget.spend(text.len())?;
         let text = Zeroizing::new(text.to_owned());
         Ok(match self.shape {
             Shape::Bool => Node::Bool(text),
@@ -217,7 +236,7 @@ impl<'de> Visitor<'de> for KeySeed<'_> {
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Key, E> {
-        spend(self.0.budget, text.len())?;
+        self.0.budget.spend(text.len())?;
         Ok(Key { text: text.to_owned(), merge: false })
     }
 

@@ -1,14 +1,22 @@
-use super::super::{Entries, parse};
+use std::time::Duration;
+
+use super::super::Entries;
 use super::*;
 use crate::secrets::file::document::{Change, Format};
 
+const FOREVER: Duration = Duration::MAX;
+
+fn parse(text: &str) -> Result<Entries, Problem> {
+    super::super::parse(text, Deadline::after(FOREVER))
+}
+
 // With the comparison that goes with each change.
 fn set(text: &str, key: &str, value: &str) -> Result<Zeroizing<String>, Problem> {
-    Ok(Change::Set(value).apply(Format::Yaml, text.as_bytes(), key)?.unwrap())
+    Ok(Change::Set(value).apply(Format::Yaml, text.as_bytes(), key, Deadline::after(FOREVER))?.unwrap())
 }
 
 fn delete(text: &str, key: &str) -> Result<Option<Zeroizing<String>>, Problem> {
-    Change::Delete.apply(Format::Yaml, text.as_bytes(), key)
+    Change::Delete.apply(Format::Yaml, text.as_bytes(), key, Deadline::after(FOREVER))
 }
 
 const FILE: &str = "\

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use zeroize::Zeroize;
 
 use crate::error::{Error, Result, Status};
+use crate::raw_json::{self, Pairs};
 
 /// What a setting holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,10 +149,11 @@ impl Config {
     /// Adds the settings of a JSON object: `{"file_path": "~/s.json", "strict_permissions": true}`. `null` unsets a
     /// key. Either all of them are taken or, with an error, none.
     pub fn parse(&mut self, json: &str) -> Result<()> {
-        let pairs: Pairs = serde_json::from_str(json).map_err(|error| not_an_object(json, &error))?;
+        let pairs: Pairs<'_, Value> = serde_json::from_str(json).map_err(|error| not_an_object(json, &error))?;
         let mut settings = self.settings.clone();
         let mut seen: Vec<String> = Vec::new();
         for (key, value) in pairs.0 {
+            let key = raw_json::name(key.get()).into_owned();
             let (name, kind) = known_key(&key)?;
             if seen.contains(&key) {
                 return Err(Error::new(Status::Config, format!("the configuration key `{name}` is given twice")));
@@ -294,31 +295,6 @@ fn not_an_object(json: &str, error: &serde_json::Error) -> Error {
     Error::new(Status::Config, format!("the configuration cannot be read: {what}"))
 }
 
-/// The pairs of an object in their order, also where a key comes twice.
-struct Pairs(Vec<(String, Value)>);
-
-impl<'de> Deserialize<'de> for Pairs {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Pairs, D::Error> {
-        struct PairsVisitor;
-        impl<'de> Visitor<'de> for PairsVisitor {
-            type Value = Pairs;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Pairs, A::Error> {
-                let mut pairs = Vec::new();
-                while let Some(pair) = map.next_entry()? {
-                    pairs.push(pair);
-                }
-                Ok(Pairs(pairs))
-            }
-        }
-        deserializer.deserialize_map(PairsVisitor)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -343,6 +319,9 @@ mod tests {
         assert_eq!(error.message(), "unknown configuration key \"file_pat\"; did you mean `file_path`?");
         let error = Config::new().set("zzzzzzzzzzzzzzzz", "x").unwrap_err();
         assert!(error.message().contains("the known ones are absent_ttl, audit_database, aws_"), "{error}");
+        // Half of a surrogate pair is part of a name, as in every JSON text.
+        let error = Config::new().parse(r#"{"file_pat\ud800": "x"}"#).unwrap_err();
+        assert!(error.message().starts_with("unknown configuration key"), "{error}");
     }
 
     #[test]

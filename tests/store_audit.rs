@@ -292,3 +292,24 @@ fn a_trail_put_in_place_of_another_brings_its_own_key() {
     let verified = open(folder.path()).audit_verify(0, 0).unwrap();
     assert!(verified.is_intact() && verified.checked == 4, "{verified:?}");
 }
+
+/// Half of a surrogate pair in a name is read alike wherever a JSON text is taken or given.
+#[test]
+fn names_with_half_of_a_surrogate_pair_are_kept_everywhere() {
+    let folder = temp();
+    let store = open(folder.path());
+    let text = r#"{"\ud800": {"cost_per_second": 1}, "a": {"cost_per_second": 2}}"#;
+    store.provider_save("replicate", text).unwrap();
+    assert_eq!(&*store.provider_get("replicate").unwrap(), text.as_bytes());
+    store.provider_update("replicate", r#"{"\uD800": 3}"#).unwrap();
+    assert_eq!(&*store.provider_get("replicate").unwrap(), br#"{"\ud800": 3, "a": {"cost_per_second": 2}}"#);
+    assert!(store.provider_webhook("replicate").is_ok());
+    store.hardware_set(text).unwrap();
+    assert_eq!(store.hardware_cost_per_hour("a").unwrap(), 7200.0);
+    store.audit_log("test", "test", None, r#"{"\uD800": "\udc00"}"#).unwrap();
+    let told = store.audit_query(r#"{"event_type": "test"}"#).unwrap();
+    assert!(told.contains(r#""details":{"\ud800": "\udc00"}"#), "{told}");
+    let error = store.audit_query(r#"{"\ud800": 1}"#).unwrap_err();
+    assert!(error.message().starts_with("unknown filter"), "{error}");
+    assert!(store.audit_verify(0, 0).unwrap().is_intact());
+}

@@ -148,6 +148,34 @@ fn what_is_outside_the_alphabet_is_passed_over() {
     assert_eq!(&*cipher.decrypt(given.as_bytes()).unwrap(), b"plain");
 }
 
+/// Every function that reads a token agrees on whether a text is one.
+#[test]
+fn all_functions_read_a_token_alike() {
+    let cipher = with_key("key");
+    let stored = String::from_utf8(cipher.encrypt(b"plain").unwrap().to_vec()).unwrap();
+    let bare = String::from_utf8(raw(&stored)).unwrap();
+    for form in [&stored, &bare] {
+        let (begin, end) = form.split_at(3);
+        for (given, is_good, is_like) in [
+            (form.clone(), true, true),
+            (format!("\t\r\n {form}"), true, true),
+            (format!("*{begin}.\n{end}\0"), true, true),
+            (format!("{form}é"), false, true),
+            (format!("é{form}"), false, false),
+            (format!("{begin}\u{a0}{end}"), false, false),
+            (format!("={form}"), false, false),
+        ] {
+            let given = given.as_bytes();
+            assert_eq!(cipher.decrypt(given).is_ok(), is_good, "{given:?}");
+            assert_eq!(cipher.reencrypt(given).is_ok(), is_good, "{given:?}");
+            assert_eq!(Cipher::is_token(given), is_like, "{given:?}");
+        }
+        let damaged = [begin.as_bytes(), b"\xFF", end.as_bytes()].concat();
+        assert_eq!(cipher.decrypt(&damaged).unwrap_err().status(), Status::BadToken);
+        assert!(cipher.reencrypt(&damaged).is_err() && !Cipher::is_token(&damaged));
+    }
+}
+
 #[test]
 fn what_is_no_token_is_no_token() {
     for text in [&b""[..], b"=", b"====", b"gA", b"\xFF\xFF", b"gAAAAA=="] {

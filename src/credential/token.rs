@@ -1,9 +1,10 @@
 //! Tokens: the key that encrypts, the two forms of a token, and how leniently they are read.
 //!
 //! SimpleTuner stores the URL-safe base64 of a Fernet token, which is base64 itself. Both that and the bare token are
-//! accepted. As with Python's decoders, characters outside the alphabet are passed over and `+/` stand for `-_`. Unlike
-//! there, nothing may follow the padding, no bit may be left over, and within the outer encoding white space alone is
-//! passed over: a token that was cut, extended or changed in any bit is refused, also where Python would not notice.
+//! accepted. As with Python's decoders, ASCII characters outside the alphabet are passed over, `+/` stand for `-_`, and
+//! a text that is not ASCII is refused. Unlike there, nothing may follow the padding, no bit may be left over, and within
+//! the outer encoding white space alone is passed over: a token that was cut, extended or changed in any bit is refused,
+//! also where Python would not notice. All functions that read a token read it like this.
 
 use std::borrow::Cow;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -47,10 +48,14 @@ pub(super) fn seal(fernet: &Fernet, plaintext: &[u8]) -> String {
     URL_SAFE.encode(token)
 }
 
-/// Whether this looks like a token, stored or bare, whole or damaged: until the year 2106 all of them begin alike.
+/// Whether this looks like a token, stored or bare, whole or damaged: until the year 2106 all of them begin alike. What
+/// [`Token::read`] passes over is passed over here too.
 pub(super) fn is_like(text: &[u8]) -> bool {
-    let text = text.trim_ascii_start();
-    text.starts_with(b"gAAAAA") || text.starts_with(b"Z0FBQUFB")
+    let begins = |beginning: &[u8]| {
+        let kept = text.iter().filter(|byte| !byte.is_ascii() || in_alphabet(**byte).is_some());
+        kept.take(beginning.len()).eq(beginning)
+    };
+    begins(b"gAAAAA") || begins(b"Z0FBQUFB")
 }
 
 /// How long the stored form of a plain text of this length is.
@@ -90,7 +95,7 @@ impl<'a> Token<'a> {
         let (clean, decoded) = match URL_SAFE.decode(text) {
             Ok(decoded) => (Cow::Borrowed(text), decoded),
             Err(_) => {
-                let clean = cleaned(text);
+                let clean = cleaned(text)?;
                 let decoded = URL_SAFE.decode(&clean).ok()?;
                 (Cow::Owned(clean), decoded)
             }
@@ -116,13 +121,17 @@ impl<'a> Token<'a> {
     }
 }
 
-fn cleaned(text: &[u8]) -> Vec<u8> {
-    text.iter()
-        .filter_map(|byte| match byte {
-            b'+' => Some(b'-'),
-            b'/' => Some(b'_'),
-            b'-' | b'_' | b'=' => Some(*byte),
-            _ => byte.is_ascii_alphanumeric().then_some(*byte),
-        })
-        .collect()
+/// The text without what is passed over; `None` if it is not ASCII.
+fn cleaned(text: &[u8]) -> Option<Vec<u8>> {
+    text.is_ascii().then(|| text.iter().filter_map(|byte| in_alphabet(*byte)).collect())
+}
+
+/// A character of the URL-safe alphabet, or the one that stands for it.
+fn in_alphabet(byte: u8) -> Option<u8> {
+    match byte {
+        b'+' => Some(b'-'),
+        b'/' => Some(b'_'),
+        b'-' | b'_' | b'=' => Some(byte),
+        _ => byte.is_ascii_alphanumeric().then_some(byte),
+    }
 }

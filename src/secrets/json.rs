@@ -4,7 +4,7 @@ use zeroize::Zeroizing;
 
 use super::entries::{Entries, Problem, position};
 use crate::bytes::{SecretBuffer, SecretBytes};
-use crate::raw_json::RawPairs;
+use crate::raw_json::{self, RawPairs};
 
 /// One entry as it stands in the text. The slices lie in that text.
 struct Entry<'a> {
@@ -54,24 +54,24 @@ pub(super) fn set(text: &str, key: &str, value: &str) -> Result<Zeroizing<String
 
 /// The text without `key`, `None` if it has no such entry. Where the key stands twice, both go.
 pub(super) fn delete(text: &str, key: &str) -> Result<Option<Zeroizing<String>>, Problem> {
-    let mut edited = Zeroizing::new(text.to_owned());
-    let mut found = false;
-    loop {
-        let entries = entries(&edited)?;
-        let Some(index) = entries.iter().position(|entry| entry.key == key) else { break };
-        found = true;
-        let end_of = |entry: &Entry<'_>| offset(&edited, entry.raw_value) + entry.raw_value.len();
-        // From the end of the entry before, its comma included; the first entry goes up to the next one's key.
-        let range = match (index.checked_sub(1).map(|before| &entries[before]), entries.get(index + 1)) {
-            (Some(before), _) => end_of(before)..end_of(&entries[index]),
-            (None, Some(next)) => offset(&edited, entries[index].raw_key)..offset(&edited, next.raw_key),
-            (None, None) => offset(&edited, entries[index].raw_key)..end_of(&entries[index]),
-        };
-        let mut shorter = Zeroizing::new(String::with_capacity(edited.len()));
-        push_all(&mut shorter, &[&edited[..range.start], &edited[range.end..]]);
-        edited = shorter;
+    let entries = entries(text)?;
+    let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return Ok(None) };
+    if entries.iter().all(|entry| entry.key != key) {
+        return Ok(None);
     }
-    Ok(found.then_some(edited))
+    let start_of = |entry: &Entry<'_>| offset(text, entry.raw_key);
+    let end_of = |entry: &Entry<'_>| offset(text, entry.raw_value) + entry.raw_value.len();
+    let mut edited = Zeroizing::new(String::with_capacity(text.len()));
+    edited.push_str(&text[..start_of(first)]);
+    let mut is_first = true;
+    for (index, entry) in entries.iter().enumerate().filter(|(_, entry)| entry.key != key) {
+        // The gap before an entry goes with it, its comma included; the first one that stays needs none.
+        let start = if is_first { start_of(entry) } else { end_of(&entries[index - 1]) };
+        edited.push_str(&text[start..end_of(entry)]);
+        is_first = false;
+    }
+    edited.push_str(&text[end_of(last)..]);
+    Ok(Some(edited))
 }
 
 fn push_all(text: &mut String, parts: &[&str]) {
@@ -144,18 +144,14 @@ fn entries(text: &str) -> Result<Vec<Entry<'_>>, Problem> {
         let words = message.rsplit_once(" at line ").map_or(message.as_str(), |(words, _)| words);
         Problem { line: error.line(), column: error.column(), message: words.to_owned() }
     })?;
-    pairs
+    Ok(pairs
         .0
         .into_iter()
         .map(|(raw_key, raw_value)| {
             let (raw_key, raw_value) = (raw_key.get(), raw_value.get());
-            let key = serde_json::from_str(raw_key).map_err(|_| {
-                let (line, column) = position(text, offset(text, raw_key));
-                Problem { line, column, message: "the key has an escape that stands for no character".to_owned() }
-            })?;
-            Ok(Entry { raw_key, raw_value, key })
+            Entry { raw_key, raw_value, key: raw_json::name(raw_key).into_owned() }
         })
-        .collect()
+        .collect())
 }
 
 #[cfg(test)]
@@ -199,6 +195,14 @@ mod tests {
         ] {
             assert_eq!(*set(before, "NEW", "v").unwrap(), after, "{before}");
         }
+    }
+
+    #[test]
+    fn a_name_with_half_of_a_surrogate_pair_is_passed_over() {
+        let text = r#"{"\ud800": 1, "A": "x"}"#;
+        assert_eq!(read(text)[1], ("A".to_owned(), Some("x".to_owned())));
+        assert_eq!(*set(text, "A", "v").unwrap(), r#"{"\ud800": 1, "A": "v"}"#);
+        assert_eq!(*delete(text, "A").unwrap().unwrap(), r#"{"\ud800": 1}"#);
     }
 
     #[test]

@@ -8,7 +8,9 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-use crate::raw_json::RawPairs;
+use crate::raw_json::{self, RawPairs, push_broken};
+
+pub(super) use crate::raw_json::push_quoted;
 
 /// The longest document, in bytes.
 pub(super) const MAX_SIZE: usize = 1 << 20;
@@ -46,7 +48,7 @@ impl<'a> Object<'a> {
         };
         for (key, value) in &pairs.0 {
             let (key, value) = (slice(key), slice(value));
-            let name = unquote(key);
+            let name = raw_json::name(key);
             // As in Python, the last one of a name counts, in the place of the first.
             match object.by_name.get(&name) {
                 Some(index) => object.members[*index].value = value,
@@ -84,14 +86,6 @@ impl<'a> Object<'a> {
         }
         text.push('}');
         text
-    }
-}
-
-/// The text that a string stands for. One with half of a surrogate pair stands for itself, quotes included.
-fn unquote(quoted: &str) -> Cow<'_, str> {
-    match quoted.contains('\\') {
-        true => serde_json::from_str(quoted).map_or(Cow::Borrowed(quoted), Cow::Owned),
-        false => Cow::Borrowed(&quoted[1..quoted.len() - 1]),
     }
 }
 
@@ -138,56 +132,6 @@ fn without_constants(text: &str) -> Result<Cow<'_, str>, String> {
         at += 1;
     }
     Ok(plain)
-}
-
-/// Appends a string as Python's `json.dumps` writes it: what is not ASCII is escaped.
-pub(super) fn push_quoted(to: &mut String, text: &str) {
-    to.push('"');
-    text.chars().for_each(|c| push_char(to, c));
-    to.push('"');
-}
-
-fn push_char(to: &mut String, c: char) {
-    match c {
-        '"' => to.push_str("\\\""),
-        '\\' => to.push_str("\\\\"),
-        '\n' => to.push_str("\\n"),
-        '\r' => to.push_str("\\r"),
-        '\t' => to.push_str("\\t"),
-        '\x08' => to.push_str("\\b"),
-        '\x0c' => to.push_str("\\f"),
-        ' '..='~' => to.push(c),
-        _ => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| to.push_str(&format!("\\u{unit:04x}"))),
-    }
-}
-
-/// Appends a string that is written with half of a surrogate pair: Python keeps that, and no text of Rust can hold it.
-fn push_broken(to: &mut String, quoted: &str) {
-    let mut rest = &quoted[1..quoted.len() - 1];
-    let mut units: Vec<u16> = Vec::with_capacity(rest.len());
-    while let Some(c) = rest.chars().next() {
-        let hex = rest.strip_prefix("\\u").and_then(|rest| rest.get(..4));
-        let (unit, len) = match hex.and_then(|hex| u16::from_str_radix(hex, 16).ok()) {
-            Some(unit) => (Some(unit), 6),
-            None if c == '\\' => (None, 2),
-            None => (None, c.len_utf8()),
-        };
-        let piece = rest.get(..len).unwrap_or(rest);
-        match (unit, serde_json::from_str::<String>(&format!("\"{piece}\""))) {
-            (Some(unit), _) => units.push(unit),
-            (None, Ok(decoded)) => units.extend(decoded.encode_utf16()),
-            (None, Err(_)) => units.extend(piece.encode_utf16()),
-        }
-        rest = &rest[piece.len()..];
-    }
-    to.push('"');
-    for c in char::decode_utf16(units) {
-        match c {
-            Ok(c) => push_char(to, c),
-            Err(half) => to.push_str(&format!("\\u{:04x}", half.unpaired_surrogate())),
-        }
-    }
-    to.push('"');
 }
 
 /// A JSON text as Python's `json.dumps` writes it: separators with a space, what is not ASCII escaped, floating point
@@ -285,7 +229,9 @@ mod tests {
         assert_eq!(merged("{}", "{}"), "{}");
         assert_eq!(merged(r#"{"a":1,"b":{"x":NaN}}"#, r#"{"b":2,"c":"é"}"#), r#"{"a": 1, "b": 2, "c": "é"}"#);
         assert_eq!(merged(r#"{"a":1,"\u0061":2}"#, "{}"), r#"{"a": 2}"#);
-        assert_eq!(merged(r#"{"\ud800":1}"#, r#"{"\ud800":2}"#), r#"{"\ud800": 2}"#);
+        // Half of a surrogate pair is the same name however it is written.
+        assert_eq!(merged(r#"{"\ud800":1}"#, r#"{"\uD800":2}"#), r#"{"\ud800": 2}"#);
+        assert_eq!(merged(r#"{"\ud800a":1,"\uD800\u0061":3}"#, r#"{"\ud801a":2}"#), r#"{"\ud800a": 3, "\ud801a": 2}"#);
     }
 
     #[test]

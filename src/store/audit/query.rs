@@ -1,13 +1,20 @@
 //! Looking entries up.
 
+use std::collections::BTreeMap;
+
+use rusqlite::Row;
 use rusqlite::types::Value;
-use serde_json::{Map, Value as Json, json};
+use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Value as Json, json};
 
 use super::Trail;
 use crate::clock::Deadline;
 use crate::config::nearest;
-use crate::error::{Error, Result};
-use crate::store::time;
+use crate::error::{Error, Result, Source, Status};
+use crate::raw_json::{self, Pairs};
+use crate::store::database::Open;
+use crate::store::failure::out_of_order;
+use crate::store::{json, time};
 
 const DEFAULT_LIMIT: i64 = 100;
 const MAX_LIMIT: i64 = 10_000;
@@ -36,12 +43,12 @@ struct Filter {
 impl Filter {
     fn parse(json: &str) -> Result<Filter> {
         let mut filter = Filter { conditions: Vec::new(), values: Vec::new(), limit: DEFAULT_LIMIT, offset: 0 };
-        let pairs: Map<String, Json> = match json.trim().is_empty() {
-            true => Map::new(),
+        let pairs: Pairs<'_, Json> = match json.trim().is_empty() {
+            true => Pairs(Vec::new()),
             false => serde_json::from_str(json)
                 .map_err(|_| Error::invalid_argument("`filter_json` is not a JSON object of filters"))?,
         };
-        pairs.iter().try_for_each(|(name, value)| filter.add(name, value))?;
+        pairs.0.iter().try_for_each(|(name, value)| filter.add(&raw_json::name(name.get()), value))?;
         Ok(filter)
     }
 
@@ -99,30 +106,55 @@ impl Trail {
     /// The entries that a filter leaves, newest first, as a JSON array.
     pub(in crate::store) fn query(&self, filter: &str, deadline: Deadline) -> Result<String> {
         let filter = Filter::parse(filter)?;
-        let mut entries: Vec<Json> = Vec::new();
+        let (mut entries, mut last): (Vec<Box<RawValue>>, Option<i64>) = (Vec::new(), None);
         let Some(open) = self.database.read(deadline)? else { return Ok("[]".to_owned()) };
         let mut statement = open.check(open.taken.prepare_cached(&filter.sql()))?;
         let values = filter.values.into_iter().chain([filter.limit.into(), filter.offset.into()]);
         let mut rows = open.check(statement.query(rusqlite::params_from_iter(values)))?;
         while let Some(row) = open.check(rows.next())? {
-            let text = |index| open.column::<Option<String>>(row, index);
-            let details = text(9)?.unwrap_or_default();
-            entries.push(json!({
-                "id": open.column::<i64>(row, 0)?,
-                "timestamp": text(1)?,
-                "event_type": text(2)?,
-                "actor_id": open.column::<Option<i64>>(row, 3)?,
-                "actor_username": text(4)?,
-                "actor_ip": text(5)?,
-                "target_type": text(6)?,
-                "target_id": text(7)?,
-                "action": text(8)?,
-                // What is no JSON is shown as the text that it is.
-                "details": serde_json::from_str(&details).unwrap_or(Json::String(details)),
-                "previous_hash": text(10)?,
-                "entry_hash": text(11)?,
-            }));
+            let id: i64 = open.column(row, 0)?;
+            if last.replace(id).is_some_and(|last| last <= id) {
+                return Err(out_of_order(open.path));
+            }
+            entries.push(shown(&open, row, id)?);
         }
-        Ok(Json::Array(entries).to_string())
+        serde_json::to_string(&entries).map_err(unwritable)
     }
+}
+
+/// An entry as JSON.
+fn shown(open: &Open<'_>, row: &Row<'_>, id: i64) -> Result<Box<RawValue>> {
+    let text = |index| open.column::<Option<String>>(row, index);
+    let fields = json!({
+        "id": id,
+        "timestamp": text(1)?,
+        "event_type": text(2)?,
+        "actor_id": open.column::<Option<i64>>(row, 3)?,
+        "actor_username": text(4)?,
+        "actor_ip": text(5)?,
+        "target_type": text(6)?,
+        "target_id": text(7)?,
+        "action": text(8)?,
+        "previous_hash": text(10)?,
+        "entry_hash": text(11)?,
+    });
+    let mut entry = BTreeMap::from([("details", details(text(9)?.unwrap_or_default())?)]);
+    for (name, value) in fields.as_object().into_iter().flatten() {
+        entry.insert(name, to_raw_value(value).map_err(unwritable)?);
+    }
+    to_raw_value(&entry).map_err(unwritable)
+}
+
+/// An object is shown as it was written, half surrogate pairs included; what is not JSON, as the text that it is.
+fn details(stored: String) -> Result<Box<RawValue>> {
+    let is_object = json::check(&stored).is_ok();
+    match serde_json::from_str::<&RawValue>(&stored) {
+        Ok(raw) if is_object => Ok(raw.to_owned()),
+        _ => to_raw_value(&serde_json::from_str(&stored).unwrap_or(Json::String(stored))).map_err(unwritable),
+    }
+}
+
+/// Texts and numbers can always be written as JSON.
+fn unwritable(error: serde_json::Error) -> Error {
+    Error::new(Status::Panic, format!("a bug in st_secrets: {error}")).with_source(Source::Store)
 }

@@ -254,7 +254,7 @@ typedef struct st_cipher st_cipher;
  * - `previous_keys`: JSON array of earlier secrets, with which to decrypt too
  * - `generate`: true or false, make the key file where there is none; default true
  *
- * Keys of a store, beside `timeout` (how long a call waits for others who write; default 30):
+ * Keys of a store, beside `timeout` (seconds above 0 for one call; default 30):
  *
  * - `state_dir`: text, a folder in place of SimpleTuner's own, which is `SIMPLETUNER_STATE_DIR`,
  *   `SIMPLETUNER_CONFIG_DIR`, or that of `/workspace/simpletuner`, `/notebooks/simpletuner` and `~/.simpletuner` which is
@@ -287,8 +287,9 @@ typedef struct st_secrets st_secrets;
  * is made; a change that cannot be recorded is not made.
  *
  * Any function that uses one may return, beside `ST_IO` and `ST_ACCESS_DENIED`: `ST_BUSY`: another process kept the
- * database locked for too long; `ST_TIMEOUT`: another thread did; `ST_READ_ONLY`: the database cannot be written to;
- * `ST_CORRUPT`: it is damaged, or its tables are another program's; `ST_BAD_KEY`: the audit key is unreadable, or gone.
+ * database locked for too long; `ST_TIMEOUT`: another thread did, or a statement took longer than the call may take, as
+ * on a damaged database; `ST_READ_ONLY`: the database cannot be written to; `ST_CORRUPT`: it is damaged, or its tables
+ * are another program's; `ST_BAD_KEY`: the audit key is unreadable, or gone.
  */
 typedef struct st_store st_store;
 
@@ -1276,7 +1277,8 @@ st_status st_store_as(const struct st_store *store,
                       struct st_error *error);
 
 /**
- * Frees a handle. No other thread may be using it. NULL is fine and leaves the store of the process alone.
+ * Frees a handle. No other thread may be using it. NULL is fine and leaves the store of the process alone. With the last
+ * handle of a store, its databases' write-ahead logs are written back, so that the database files alone are complete.
  */
 void st_store_free(struct st_store *store);
 

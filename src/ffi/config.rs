@@ -46,7 +46,7 @@ use crate::config::Config;
 /// - `previous_keys`: JSON array of earlier secrets, with which to decrypt too
 /// - `generate`: true or false, make the key file where there is none; default true
 ///
-/// Keys of a store, beside `timeout` (how long a call waits for others who write; default 30):
+/// Keys of a store, beside `timeout` (seconds above 0 for one call; default 30):
 ///
 /// - `state_dir`: text, a folder in place of SimpleTuner's own, which is `SIMPLETUNER_STATE_DIR`,
 ///   `SIMPLETUNER_CONFIG_DIR`, or that of `/workspace/simpletuner`, `/notebooks/simpletuner` and `~/.simpletuner` which is

@@ -16,8 +16,9 @@ use crate::store::{Actor, Store};
 /// is made; a change that cannot be recorded is not made.
 ///
 /// Any function that uses one may return, beside `ST_IO` and `ST_ACCESS_DENIED`: `ST_BUSY`: another process kept the
-/// database locked for too long; `ST_TIMEOUT`: another thread did; `ST_READ_ONLY`: the database cannot be written to;
-/// `ST_CORRUPT`: it is damaged, or its tables are another program's; `ST_BAD_KEY`: the audit key is unreadable, or gone.
+/// database locked for too long; `ST_TIMEOUT`: another thread did, or a statement took longer than the call may take, as
+/// on a damaged database; `ST_READ_ONLY`: the database cannot be written to; `ST_CORRUPT`: it is damaged, or its tables
+/// are another program's; `ST_BAD_KEY`: the audit key is unreadable, or gone.
 pub struct st_store(Store);
 
 /// Opens a store. `config` may be NULL and is copied; its keys `state_dir`, `database` and `audit_database` say where the
@@ -71,7 +72,8 @@ pub unsafe extern "C" fn st_store_as(
     })
 }
 
-/// Frees a handle. No other thread may be using it. NULL is fine and leaves the store of the process alone.
+/// Frees a handle. No other thread may be using it. NULL is fine and leaves the store of the process alone. With the last
+/// handle of a store, its databases' write-ahead logs are written back, so that the database files alone are complete.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_store_free(store: *mut st_store) {
     guard_quietly(|| {

@@ -1,12 +1,14 @@
 //! Stored credentials.
 
+use std::collections::HashSet;
+
 use rusqlite::{Row, params};
 use serde_json::json;
 
 use super::actor::check_text;
 use super::audit::{Details, Entry};
 use super::database::Open;
-use super::failure::{corrupt, error};
+use super::failure::{corrupt, error, out_of_order};
 use super::{Store, time};
 use crate::bytes::SecretBytes;
 use crate::credential::Cipher;
@@ -183,7 +185,7 @@ impl Store {
     /// Credentials without their values, as a JSON array: those of a user, or of all; of a provider, or of all.
     pub fn credential_list(&self, user_id: Option<i64>, provider: Option<&str>) -> Result<String> {
         let _inside = fork::enter();
-        let mut credentials = Vec::new();
+        let (mut credentials, mut seen) = (Vec::new(), HashSet::new());
         if let Some(open) = self.shared.credentials.read(self.deadline())? {
             let sql = "SELECT id, user_id, provider, credential_name, created_at, updated_at, last_used_at, is_active,
                 credential_value FROM provider_credentials
@@ -191,8 +193,12 @@ impl Store {
                 ORDER BY user_id, provider, credential_name";
             open.each(sql, params![user_id, provider], |row| {
                 let text = |index| open.column::<Option<String>>(row, index);
+                let id: i64 = open.column(row, 0)?;
+                if !seen.insert(id) {
+                    return Err(out_of_order(open.path));
+                }
                 credentials.push(json!({
-                    "id": open.column::<i64>(row, 0)?,
+                    "id": id,
                     "user_id": open.column::<i64>(row, 1)?,
                     "provider": text(2)?,
                     "name": text(3)?,

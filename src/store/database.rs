@@ -3,20 +3,24 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use rusqlite::{CachedStatement, Params};
 
-use super::failure::check;
+use super::failure::{check, damaged};
 use super::schema::Schema;
 use super::slot::{self, Slot, Taken};
-use crate::clock::Deadline;
+use crate::clock::{Deadline, Instant};
 use crate::error::{Error, Result, Source};
 use crate::log::Level;
 use crate::{files, sys};
 
 /// How long a file is taken to be the one that it was, in nanoseconds, by whoever only reads it.
 const LOOK_INTERVAL: u64 = 400_000_000;
+
+/// How long others may keep a log from being written back where nobody has a use for the database any more.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// In what is known of a file: its connection has its settings; it is in the mode of the write-ahead log.
 const SET_UP: u32 = 1 << 30;
@@ -94,6 +98,14 @@ impl Database {
             open.taken.learn(self.schema.bit);
         }
         Ok(open)
+    }
+
+    /// Writes the log back, so that the database file alone is complete; not where others use it for too long.
+    pub(super) fn write_back(&self) {
+        let Some(slot) = self.slot.lock().take().filter(|slot| slot.is_current() && slot.has_log()) else { return };
+        if let Ok(open) = self.take(&slot, Deadline::after(LONGEST_WAIT)) {
+            open.empty_log();
+        }
     }
 
     /// `trusting`: the file need not be looked at.
@@ -185,14 +197,40 @@ impl Open<'_> {
         let _ = self.taken.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
     }
 
+    /// Writes the log back after a commit, as far as nobody is in the way and its pace allows.
+    fn write_back(&self) {
+        if !self.taken.slot.pace.lock().allows() {
+            return;
+        }
+        let begun = Instant::now();
+        // A commit is one, whether its log is written back or not.
+        let _ = slot::whole(|| self.first("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())));
+        self.taken.slot.pace.lock().note(begun.elapsed());
+    }
+
     /// Runs `body` in a transaction that nobody else writes in; it is undone if `body` or the commit fails.
     pub(super) fn immediate<T>(&self, body: impl FnOnce() -> Result<T>) -> Result<T> {
         self.execute("BEGIN IMMEDIATE", [])?;
-        let result = body().and_then(|value| self.execute("COMMIT", []).map(|_| value));
+        let result = body().and_then(|value| slot::whole(|| self.execute("COMMIT", [])).map(|_| value));
+        if result.is_ok() {
+            self.write_back();
+        }
         if result.is_err() && self.taken.slot.is_current() && !self.taken.is_autocommit() {
             // Where it fails, SQLite has undone everything itself.
-            let _ = self.execute("ROLLBACK", []);
+            let _ = slot::whole(|| self.execute("ROLLBACK", []));
         }
         result
+    }
+
+    /// An error if the pages of this table and its indexes are damaged. It reads all of them.
+    pub(super) fn check_table(&self, table: &'static str) -> Result<()> {
+        let sql = format!("PRAGMA quick_check({table})");
+        let mut statement = self.check(self.taken.prepare(&sql))?;
+        let mut rows = self.check(statement.query([]))?;
+        match self.check(rows.next())?.map(|row| self.column::<String>(row, 0)).transpose()? {
+            Some(found) if found == "ok" => Ok(()),
+            // What SQLite says may quote what is stored.
+            _ => Err(damaged(self.path, "PRAGMA quick_check finds errors in it")),
+        }
     }
 }

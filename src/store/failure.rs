@@ -17,6 +17,17 @@ pub(super) fn corrupt(path: &Path, what: impl std::fmt::Display) -> Error {
     error(Status::Corrupt, format!("{}: {what}", path.display()))
 }
 
+/// The database is damaged.
+pub(super) fn damaged(path: &Path, what: &str) -> Error {
+    let remedy = "restore it from a backup, or save it with sqlite3's .recover";
+    corrupt(path, format!("the database is damaged ({what}); {remedy}"))
+}
+
+/// Its rows do not come in the order in which they are stored, so some may come again and again.
+pub(super) fn out_of_order(path: &Path) -> Error {
+    damaged(path, "its rows are out of order")
+}
+
 /// The result of something that SQLite did with the database at `path`.
 pub(super) fn check<T>(path: &Path, connection: Option<&Connection>, result: rusqlite::Result<T>) -> Result<T> {
     result.map_err(|failure| explain(path, connection, &failure))
@@ -46,12 +57,17 @@ fn explain(path: &Path, connection: Option<&Connection>, failure: &rusqlite::Err
                 .with_detail(libc::ENOSPC)
         }
         ErrorCode::OutOfMemory => error(Status::NoMemory, format!("no memory for reading {shown}")),
-        ErrorCode::TooBig => error(Status::InvalidArgument, "the value is larger than a database can hold"),
+        // What is written is checked before.
+        ErrorCode::TooBig => corrupt(path, "a value in it is larger than any that belongs there"),
+        ErrorCode::OperationInterrupted => {
+            let message = format!(
+                "{shown}: reading it took longer than the call may take; if it is not that large, it may be damaged: \
+                 look with sqlite3's PRAGMA quick_check"
+            );
+            error(Status::Timeout, message).with_retryable(true)
+        }
         ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::SystemIoFailure => io(path, words, errno),
-        ErrorCode::DatabaseCorrupt => corrupt(
-            path,
-            format!("the database is damaged ({words}); restore it from a backup, or save it with sqlite3's .recover"),
-        ),
+        ErrorCode::DatabaseCorrupt => damaged(path, words),
         ErrorCode::NotADatabase => corrupt(path, "the file is no SQLite database, or it is encrypted"),
         _ => corrupt(path, format!("the database is not as it should be ({words})")),
     }

@@ -9,6 +9,9 @@
 //!
 //! Reading creates nothing; the first write creates what is missing. Other tables are never touched.
 //!
+//! The write-ahead logs are written back into the databases when the last handle of a store is dropped, and after each
+//! write, but of many in a row only after some: then a copy of the database files alone is complete.
+//!
 //! ```
 //! use st_secrets::{Config, Store};
 //!
@@ -67,6 +70,7 @@ mod database;
 mod failure;
 mod hardware;
 mod json;
+mod pace;
 mod provider;
 mod provider_cache;
 mod reencrypt;
@@ -104,13 +108,24 @@ struct Shared {
     timeout: Duration,
 }
 
+/// A copy of the database files alone is complete once the last handle is gone.
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let _inside = fork::enter();
+        for database in [&self.jobs, &self.credentials, self.trail.database()] {
+            database.write_back();
+        }
+    }
+}
+
 static DEFAULT: RwLock<Option<Arc<Store>>> = RwLock::new(None);
 /// The number of that one's cache, for whoever needs no more; 0 while there is none.
 static DEFAULT_CACHE: AtomicUsize = AtomicUsize::new(0);
 
 impl Store {
     /// The databases that these settings name: `state_dir`, or `database` and `audit_database`; else SimpleTuner's own.
-    /// `timeout` is how long a call waits for others who write, 30 s by default. Nothing is opened or created yet.
+    /// `timeout` is how long a call may take, 30 s by default: waiting for others that write, and reading, which on a
+    /// damaged database might not end by itself. Nothing is opened or created yet.
     pub fn open(config: &Config) -> Result<Store> {
         let _inside = fork::enter();
         let files = Files::find(config)?;

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::actor::check_text;
 use super::audit::{Details, Entry};
 use super::database::Open;
-use super::failure::{corrupt, error};
+use super::failure::{corrupt, error, out_of_order};
 use super::json::{self, MAX_SIZE, Object};
 use super::provider_cache::{Key, MAX_NAME, ProviderCache};
 use super::{DEFAULT_CACHE, Store, time};
@@ -145,9 +145,14 @@ impl Store {
     pub fn provider_list(&self) -> Result<String> {
         let _inside = fork::enter();
         let mut providers = Vec::new();
+        let mut last: Option<String> = None;
         if let Some(open) = self.shared.jobs.read(self.deadline())? {
             open.each("SELECT provider, updated_at FROM provider_config ORDER BY provider", [], |row| {
                 let (name, time): (String, String) = (open.column(row, 0)?, open.column(row, 1)?);
+                if last.as_ref().is_some_and(|last| *last >= name) {
+                    return Err(out_of_order(open.path));
+                }
+                last = Some(name.clone());
                 providers.push(serde_json::json!({"provider": name, "updated_at": time}));
                 Ok(())
             })?;

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::audit::{Details, Entry};
 use super::credentials::stored;
 use super::database::Open;
-use super::failure::error;
+use super::failure::{error, out_of_order};
 use super::{Recorder, Store};
 use crate::bytes::SecretBytes;
 use crate::clock::Deadline;
@@ -53,7 +53,8 @@ impl Reencryption {
 
 impl Store {
     /// Brings every stored credential under the newest key, in one transaction. With `plain`, plain text that
-    /// SimpleTuner left is encrypted too; SimpleTuner itself then finds a token in its place.
+    /// SimpleTuner left is encrypted too; SimpleTuner itself then finds a token in its place. A table that is damaged is
+    /// not changed. Each credential has the time of a call.
     ///
     /// `progress` is told how many of how many are done, and stops it all with `false`: nothing is changed then. It is
     /// called while the database is locked for other writers, and cannot use these credentials itself.
@@ -71,8 +72,10 @@ impl Store {
         let report = self.change(&open, deadline, |recorder| {
             // Who rotates has the new key in place before this, or finds these tokens after it.
             open.taken.call_out(|| cipher.look_again())??;
+            // A table that cannot be walked from end to end is not changed.
+            open.check_table("provider_credentials")?;
             recorder.record(entry("reencrypt", Details::new().flag("plain", plain).end()))?;
-            reencrypt_all(&open, cipher, plain, &mut progress)
+            reencrypt_all(&open, cipher, plain, &mut progress, || self.deadline())
         })?;
         drop(open);
         if report.migrated > 0
@@ -109,8 +112,11 @@ fn reencrypt_all(
     cipher: &Cipher,
     plain: bool,
     progress: &mut impl FnMut(u64, u64) -> bool,
+    deadline: impl Fn() -> Deadline,
 ) -> Result<Reencryption> {
-    let count: Option<i64> = open.first("SELECT count(*) FROM provider_credentials", [], |row| open.column(row, 0))?;
+    // Unlike a count of the whole table, one of a range can be cut short.
+    let count = "SELECT count(*) FROM provider_credentials WHERE id >= ?1";
+    let count: Option<i64> = open.first(count, [i64::MIN], |row| open.column(row, 0))?;
     let mut report = Reencryption { total: count.unwrap_or(0) as u64, ..Reencryption::default() };
     let (mut last, mut done) = (i64::MIN, 0);
     let next = "SELECT id, credential_value FROM provider_credentials WHERE id > ?1 ORDER BY id LIMIT 1";
@@ -118,9 +124,14 @@ fn reencrypt_all(
         if !open.taken.call_out(|| progress(done, report.total))? {
             return Err(error(Status::Abandoned, "the callback stopped it; no credential was changed"));
         }
+        // However many there are, and however long the callback takes: each has the time of a call.
+        open.taken.renew(deadline());
         let found =
             open.first(next, [last], |row| Ok((open.column(row, 0)?, SecretBytes::copy_from(stored(open, row, 1)?)?)))?;
         let Some((id, value)) = found else { return Ok(report) };
+        if (done > 0 && id <= last) || done >= report.total {
+            return Err(out_of_order(open.path));
+        }
         last = id;
         // Outside of the gate, and with no statement under way, as it may be logged that a key cannot be read.
         let new = open.taken.call_out(|| new_token(cipher, &value, plain, last, &mut report))??;

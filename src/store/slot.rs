@@ -10,7 +10,7 @@
 //! its parent either.
 
 use std::cell::{Cell, RefCell};
-use std::ffi::OsString;
+use std::ffi::{OsString, c_int, c_void};
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::marker::PhantomData;
@@ -27,6 +27,7 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags};
 
 use super::failure::{check, error};
+use super::pace::Pace;
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Source, Status};
 use crate::fork;
@@ -39,6 +40,11 @@ const SHORTEST_PAUSE: Duration = Duration::from_micros(100);
 const LONGEST_PAUSE: Duration = Duration::from_millis(5);
 /// How many statements a connection keeps prepared.
 const STATEMENTS: usize = 64;
+/// How many steps of a statement there are between two looks at the deadline: some tens of microseconds.
+const STEPS: c_int = 2000;
+/// The longest value that is read, in bytes: far longer than any that is written, and far shorter than what a damaged
+/// database may claim to have.
+const LONGEST_VALUE: c_int = 16 << 20;
 
 /// Which file it is, whatever it is called.
 pub(super) type Identity = (u64, u64);
@@ -53,6 +59,8 @@ pub(super) struct Slot {
     generation: u32,
     /// What is known about the file: bits of its user's own.
     pub(super) known: AtomicU32,
+    /// How often the log is written back.
+    pub(super) pace: Mutex<Pace>,
     /// The shared memory of the log, which is closed no earlier than the connection, for the same reason.
     log: Mutex<Option<File>>,
     state: StdMutex<State>,
@@ -77,8 +85,10 @@ struct Registry {
 static REGISTRY: Mutex<Registry> = Mutex::new(Registry { generation: 0, slots: Vec::new(), inherited: Vec::new() });
 
 thread_local! {
-    /// Until when this thread waits for locks of other processes.
+    /// Until when the statements of this thread may run and wait for locks of other processes.
     static DEADLINE: Cell<Option<Deadline>> = const { Cell::new(None) };
+    /// Whether what runs now is not cut short: a commit, or what undoes a change.
+    static WHOLE: Cell<bool> = const { Cell::new(false) };
     /// How many connections this thread has.
     static TAKEN: Cell<usize> = const { Cell::new(0) };
     /// What the log is to be told when it has none any more.
@@ -144,6 +154,7 @@ impl Slot {
             path: path.to_owned(),
             generation: registry.generation,
             known: AtomicU32::new(0),
+            pace: Mutex::new(Pace::new()),
             log: Mutex::new(None),
             state: StdMutex::new(State { connection: Some(connection), holder: None, waiting: 0 }),
             freed: Condvar::new(),
@@ -152,14 +163,23 @@ impl Slot {
         Ok(Some(slot))
     }
 
+    /// Whether the log has anything in it, written back or not.
+    pub(super) fn has_log(&self) -> bool {
+        self.beside("-wal").is_some_and(|log| fs::metadata(log).is_ok_and(|metadata| metadata.len() > 0))
+    }
+
+    /// SQLite follows links, and has its files beside what they lead to.
+    fn beside(&self, suffix: &str) -> Option<OsString> {
+        let mut name: OsString = self.path.canonicalize().ok()?.into();
+        name.push(suffix);
+        Some(name)
+    }
+
     /// The header of the log as it is now. `None` where there is no such log; there is one after the first read.
     pub(super) fn log_header(&self) -> Option<Header> {
         let mut log = self.log.lock();
         if log.is_none() {
-            // SQLite follows links, and has its files beside what they lead to.
-            let mut name: OsString = self.path.canonicalize().ok()?.into();
-            name.push("-shm");
-            *log = Some(File::open(name).ok()?);
+            *log = Some(File::open(self.beside("-shm")?).ok()?);
         }
         let mut header = Header::default();
         log.as_ref()?.read_exact_at(header.as_flattened_mut(), 0).ok()?;
@@ -194,11 +214,11 @@ impl Slot {
             let message = format!("{} was in use by another thread for too long; try again", self.path.display());
             return Err(error(Status::Timeout, message).with_retryable(true));
         };
-        DEADLINE.set(Some(deadline));
         sqlite::take_open_error();
         Ok(Taken {
             slot: self.clone(),
             connection: Some(connection),
+            outer_deadline: DEADLINE.replace(Some(deadline)),
             _using: Using::begin(),
             _holding: Holding::begin(),
         })
@@ -239,8 +259,28 @@ fn open(path: &Path, create: bool) -> Result<Connection> {
     sqlite::take_open_error();
     let mut connection = check(path, None, Connection::open_with_flags_and_vfs(path, flags, sqlite::VFS))?;
     check(path, None, connection.busy_handler(Some(wait_for_others)))?;
+    sqlite::limit(&connection, LONGEST_VALUE, STEPS, is_over);
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
+}
+
+/// Called by SQLite every [`STEPS`] of a statement; whether it is to end. Statements on a damaged database may not end
+/// by themselves, and forks wait no longer than this.
+extern "C" fn is_over(_: *mut c_void) -> c_int {
+    fork::outside(|| ());
+    (!WHOLE.get() && DEADLINE.get().is_some_and(Deadline::has_passed)).into()
+}
+
+/// Runs `body`, whose statements end by themselves, without regard to the deadline.
+pub(super) fn whole<T>(body: impl FnOnce() -> T) -> T {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            WHOLE.set(self.0);
+        }
+    }
+    let _restore = Restore(WHOLE.replace(true));
+    body()
 }
 
 /// Called by SQLite while another process is in the way, for the n-th time; whether to try again.
@@ -259,6 +299,7 @@ fn wait_for_others(tries: i32) -> bool {
 pub(super) struct Taken {
     pub(super) slot: Arc<Slot>,
     connection: Option<Connection>,
+    outer_deadline: Option<Deadline>,
     _using: Using,
     // The last one to be dropped: what is told then finds all else as if there had been no connection.
     _holding: Holding,
@@ -292,6 +333,11 @@ impl Taken {
         Err(error(Status::Abandoned, message))
     }
 
+    /// Gives what follows this much time.
+    pub(super) fn renew(&self, deadline: Deadline) {
+        DEADLINE.set(Some(deadline));
+    }
+
     /// Whether this bit is set in what is known of the file.
     pub(super) fn knows(&self, bit: u32) -> bool {
         self.slot.known.load(Relaxed) & bit != 0
@@ -315,12 +361,13 @@ impl Deref for Taken {
 
 impl Drop for Taken {
     fn drop(&mut self) {
+        DEADLINE.set(self.outer_deadline);
         let Some(connection) = self.connection.take() else { return };
         if !self.slot.is_current() {
             return mem::forget(connection);
         }
         if !connection.is_autocommit() {
-            let _ = connection.execute_batch("ROLLBACK");
+            let _ = whole(|| connection.execute_batch("ROLLBACK"));
         }
         let mut state = self.slot.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.connection = Some(connection);

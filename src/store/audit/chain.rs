@@ -7,6 +7,7 @@ use super::{GENESIS, Trail};
 use crate::clock::Deadline;
 use crate::error::Result;
 use crate::store::database::Open;
+use crate::store::failure::out_of_order;
 
 /// How many entries are read at once; between two such readings others get their turn.
 const PAGE: i64 = 1000;
@@ -166,6 +167,9 @@ impl Walk {
     fn entry(&mut self, open: &Open<'_>, row: &rusqlite::Row<'_>) -> Result<()> {
         let text = |index| row.get_ref(index).ok().and_then(|value| value.as_str().ok()).unwrap_or("");
         let id = open.column(row, 0)?;
+        if id <= self.last {
+            return Err(out_of_order(open.path));
+        }
         // A column of another type is one that was altered.
         let actor_id: Option<Option<i64>> = row.get(3).ok();
         let (previous, hash) = (text(6), text(7));

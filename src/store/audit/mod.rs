@@ -40,6 +40,10 @@ impl Trail {
         Trail { database: Database::new(path, &AUDIT_LOG), key_path, key: RwLock::new(None) }
     }
 
+    pub(super) fn database(&self) -> &Database {
+        &self.database
+    }
+
     /// Appends an entry and commits it; its number.
     pub(super) fn append(&self, actor: &Actor, entry: &Entry, deadline: Deadline) -> Result<i64> {
         for (name, text, longest) in [

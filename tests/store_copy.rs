@@ -1,0 +1,76 @@
+//! A copy of the database files alone, without their logs, is complete once the store is closed or its process has ended.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use common::store::{cipher, jobs, open};
+use common::temp;
+
+const FOLDER: &str = "ST_SECRETS_TEST_FOLDER";
+
+const COUNT: &str = "import sqlite3, sys
+for path, table in [('jobs.db', 'provider_config'), ('jobs.db', 'provider_credentials'), ('audit.db', 'audit_log')]:
+    connection = sqlite3.connect(sys.argv[1] + '/' + path)
+    assert connection.execute('PRAGMA integrity_check').fetchone() == ('ok',)
+    print(connection.execute('SELECT count(*) FROM ' + table).fetchone()[0])
+";
+
+/// How many provider configurations, credentials and audit entries Python finds in copies of the files alone.
+fn counted(folder: &Path) -> Vec<usize> {
+    let copy = temp();
+    fs::copy(jobs(folder), copy.path().join("jobs.db")).unwrap();
+    fs::copy(folder.join("audit.db"), copy.path().join("audit.db")).unwrap();
+    let output = Command::new("python3").args(["-c", COUNT]).arg(copy.path()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().lines().map(|line| line.parse().unwrap()).collect()
+}
+
+fn write(folder: &Path, count: usize) {
+    let (store, keys) = (open(folder), cipher("a secret", &[]));
+    for n in 0..count {
+        store.provider_save(&format!("provider-{n}"), "{\"a\": 1}").unwrap();
+        store.credential_set(&keys, n as i64, "replicate", "token", b"r8_token").unwrap();
+    }
+    if std::env::var_os(FOLDER).is_some() {
+        // As the store of the whole process, which nobody closes.
+        std::mem::forget(store);
+    }
+}
+
+#[test]
+fn after_closing_a_copy_is_complete() {
+    for count in [1, 150] {
+        let folder = temp();
+        write(folder.path(), count);
+        assert_eq!(counted(folder.path()), [count, count, 2 * count]);
+    }
+}
+
+#[test]
+fn what_another_process_left_in_the_log_is_written_back_too() {
+    let folder = temp();
+    write(folder.path(), 1);
+    let store = open(folder.path());
+    let other = rusqlite::Connection::open(jobs(folder.path())).unwrap();
+    other.execute_batch("INSERT INTO provider_config VALUES ('other', '{}', '')").unwrap();
+    assert_eq!(counted(folder.path())[0], 1, "it is in the log");
+    store.provider_list().unwrap();
+    drop(store);
+    assert_eq!(counted(folder.path())[0], 2);
+}
+
+#[test]
+fn after_a_few_writes_and_no_closing_a_copy_is_complete() {
+    let name = "after_a_few_writes_and_no_closing_a_copy_is_complete";
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        return write(Path::new(&folder), 5);
+    }
+    let folder = temp();
+    let program = std::env::current_exe().unwrap();
+    let output = Command::new(program).args(["--exact", name]).env(FOLDER, folder.path()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert_eq!(counted(folder.path()), [5, 5, 10]);
+}

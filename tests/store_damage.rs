@@ -1,0 +1,209 @@
+//! Damaged databases: every function of the store returns, with a result or an error, and never with the same row twice.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::sync::{LazyLock, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use common::store::{cipher, jobs, open, open_with};
+use common::temp;
+use rusqlite::Connection;
+use st_secrets::{Cipher, Result, Status, Store};
+
+const PAGE: usize = 4096;
+/// The deadline of each call.
+const TIMEOUT: &str = "0.1";
+/// A call that takes longer hangs, however busy the machine is.
+const LIMIT: Duration = Duration::from_secs(120);
+
+fn keys() -> &'static Cipher {
+    static KEYS: LazyLock<Cipher> = LazyLock::new(|| cipher("a newer secret", &["a secret"]));
+    &KEYS
+}
+
+/// A state directory with something in each table, all of it in the databases themselves.
+fn made(large: bool) -> tempfile::TempDir {
+    let folder = temp();
+    let store = open(folder.path());
+    let rows = if large { 30 } else { 3 };
+    let old = cipher("a secret", &[]);
+    for n in 0..rows {
+        let filler = "x".repeat(if large { 700 * (n % 12) } else { 10 });
+        store.provider_save(&format!("provider-{n}"), &format!("{{\"webhook_url\": \"{filler}\"}}")).unwrap();
+        store.credential_set(&old, n as i64, "replicate", "token", format!("r8_{filler}").as_bytes()).unwrap();
+    }
+    for database in [jobs(folder.path()), folder.path().join("audit.db")] {
+        let other = Connection::open(database).unwrap();
+        other.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    }
+    folder
+}
+
+/// A copy of a state directory; the databases have other names for the process than those that were opened before.
+fn copied(from: &Path) -> tempfile::TempDir {
+    let folder = temp();
+    fs::create_dir(folder.path().join("cloud")).unwrap();
+    for name in ["cloud/jobs.db", "audit.db", "audit.key"] {
+        fs::copy(from.join(name), folder.path().join(name)).unwrap();
+    }
+    folder
+}
+
+type Call = (&'static str, fn(&Store) -> Result<()>);
+
+/// Every function of the store.
+const CALLS: &[Call] = &[
+    ("provider_list", |store| store.provider_list().map(drop)),
+    ("provider_get", |store| store.provider_get("provider-1").map(drop)),
+    ("provider_webhook", |store| store.provider_webhook("provider-2").map(drop)),
+    ("provider_cost_limit", |store| store.provider_cost_limit("provider-2").map(drop)),
+    ("credential_list", |store| store.credential_list(None, None).map(drop)),
+    ("credential_list of one", |store| store.credential_list(Some(1), Some("replicate")).map(drop)),
+    ("credential_get", |store| store.credential_get(keys(), 1, "replicate", "token").map(drop)),
+    ("credentials_reencrypt", |store| store.credentials_reencrypt(keys(), false, |_, _| true).map(drop)),
+    ("credentials_reencrypt plain", |store| store.credentials_reencrypt(keys(), true, |_, _| true).map(drop)),
+    ("credential_set", |store| store.credential_set(keys(), 2, "replicate", "token", b"new")),
+    ("credential_set new", |store| store.credential_set(keys(), 99, "replicate", "token", &[7; 9000])),
+    ("credential_delete", |store| store.credential_delete(1, "replicate", "token").map(drop)),
+    ("provider_save", |store| store.provider_save("provider-1", "{}")),
+    ("provider_save new", |store| store.provider_save("new", "{}")),
+    ("provider_update", |store| store.provider_update("provider-2", "{\"a\": 1}")),
+    ("provider_delete", |store| store.provider_delete("provider-0").map(drop)),
+    ("hardware_info", |store| store.hardware_info().map(drop)),
+    ("hardware_set", |store| store.hardware_set("{\"gpu\": {\"name\": \"G\", \"cost_per_second\": 1}}")),
+    ("audit_query", |store| store.audit_query("").map(drop)),
+    ("audit_query of type", |store| store.audit_query("{\"event_type\": \"none\", \"action\": \"none\"}").map(drop)),
+    ("audit_query since", |store| store.audit_query("{\"since\": \"2026-01-01T00:00:00Z\"}").map(drop)),
+    ("audit_verify", |store| store.audit_verify(0, 0).map(drop)),
+    ("audit_log", |store| store.audit_log("test", "test", None, "").map(drop)),
+];
+
+/// Calls every function on the databases of this directory, and says what became of each.
+fn use_everything(folder: &Path, what: &str) -> Vec<(&'static str, Result<()>)> {
+    let mut results = Vec::new();
+    for (name, call) in CALLS {
+        let (sender, receiver) = mpsc::channel();
+        let folder = folder.to_owned();
+        let thread = thread::spawn(move || {
+            // A store of its own, so that nothing is answered from memory.
+            let store = open_with(&folder, &[("timeout", TIMEOUT)]).unwrap();
+            let _ = sender.send(call(&store));
+        });
+        let result = receiver.recv_timeout(LIMIT).unwrap_or_else(|_| panic!("{name} hangs: {what}"));
+        thread.join().unwrap();
+        if let Err(error) = &result {
+            assert_ne!(error.status(), Status::Panic, "{name}: {error}: {what}");
+        }
+        results.push((*name, result));
+    }
+    results
+}
+
+fn root_of(path: &Path, table: &str) -> usize {
+    let sql = "SELECT rootpage FROM sqlite_master WHERE name = ?1";
+    let root: i64 = Connection::open(path).unwrap().query_row(sql, [table], |row| row.get(0)).unwrap();
+    root as usize
+}
+
+/// An inner page of a table, all of whose entries lead to the same page.
+fn inner_page(child: usize, entries: usize) -> Vec<u8> {
+    let mut page = vec![0; PAGE];
+    let child = (child as u32).to_be_bytes();
+    let start = PAGE - entries * 6;
+    page[0] = 5;
+    page[3..5].copy_from_slice(&(entries as u16).to_be_bytes());
+    page[5..7].copy_from_slice(&(start as u16).to_be_bytes());
+    page[8..12].copy_from_slice(&child);
+    for entry in 0..entries {
+        let at = start + entry * 6;
+        page[12 + entry * 2..14 + entry * 2].copy_from_slice(&(at as u16).to_be_bytes());
+        page[at..at + 4].copy_from_slice(&child);
+        // All rows up to number 1000.
+        page[at + 4..at + 6].copy_from_slice(&[0x87, 0x68]);
+    }
+    page
+}
+
+/// Puts `depth` inner pages between the root of a table and its one leaf, each with many ways to the next one.
+fn braid(path: &Path, table: &str, depth: usize, entries: usize) {
+    let root = root_of(path, table);
+    let mut file = fs::read(path).unwrap();
+    let page = |number: usize| (number - 1) * PAGE..number * PAGE;
+    assert_eq!(file[page(root)][0], 13, "{table} has one leaf");
+    let leaf = file[page(root)].to_vec();
+    let first = file.len() / PAGE + 1;
+    let last = first + depth - 1;
+    for number in first..last {
+        file.extend(inner_page(number + 1, entries));
+    }
+    file.extend(leaf);
+    file[page(root)].copy_from_slice(&inner_page(first, entries));
+    file[28..32].copy_from_slice(&(last as u32).to_be_bytes());
+    fs::write(path, file).unwrap();
+}
+
+/// Each row is found again and again: by two ways, and by more than could be walked in the age of the universe.
+#[test]
+fn a_table_whose_pages_are_reached_by_many_ways_is_damaged() {
+    let made = made(false);
+    for (depth, entries) in [(1, 1), (17, 400)] {
+        for table in ["provider_credentials", "provider_config", "audit_log"] {
+            let folder = copied(made.path());
+            let path = if table == "audit_log" { folder.path().join("audit.db") } else { jobs(folder.path()) };
+            braid(&path, table, depth, entries);
+            let what = format!("{table}, {depth} deep");
+            let results = use_everything(folder.path(), &what);
+            let status = |name: &str| {
+                let result = &results.iter().find(|(other, _)| *other == name).unwrap().1;
+                result.as_ref().map_err(st_secrets::Error::status).err()
+            };
+            let walks: &[&str] = match table {
+                "provider_credentials" => &["credentials_reencrypt", "credentials_reencrypt plain"],
+                "audit_log" => &["audit_query"],
+                _ => &[],
+            };
+            for walk in walks {
+                assert!(matches!(status(walk), Some(Status::Corrupt | Status::Timeout)), "{walk}: {what}: {results:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn damaged_bytes_anywhere_keep_nothing_from_returning() {
+    let made = made(true);
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut random = move |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % below as u64) as usize
+    };
+    let rounds = std::env::var("ST_TEST_DAMAGES").map_or(100, |rounds| rounds.parse().unwrap());
+    for round in 0..rounds {
+        let folder = copied(made.path());
+        let mut what = format!("round {round}:");
+        for name in ["cloud/jobs.db", "audit.db"] {
+            let path = folder.path().join(name);
+            let mut file = fs::read(&path).unwrap();
+            for _ in 0..=random(6) {
+                // Half of them in the first bytes of a page, where its structure is.
+                let page = random(file.len() / PAGE);
+                let at = page * PAGE + if random(2) == 0 { random(64) } else { random(PAGE) };
+                // The first page's header beyond the magic number and the size of pages.
+                let at = if at < 24 { at + 24 } else { at };
+                file[at] = match random(3) {
+                    0 => file[at] ^ (1 << random(8)),
+                    1 => random(256) as u8,
+                    _ => file[random(file.len())],
+                };
+                what += &format!(" {name} {at}");
+            }
+            fs::write(&path, file).unwrap();
+        }
+        use_everything(folder.path(), &what);
+    }
+}

@@ -173,7 +173,7 @@
 #define ST_LOAD_LEADER 2
 
 /**
- * For `st_cache_load_begin`: somebody else loads it, and the caller did not want to wait.
+ * For `st_cache_load_begin`: another caller loads it, and this one did not want to wait.
  */
 #define ST_LOAD_BUSY 3
 
@@ -243,7 +243,7 @@ typedef struct st_cipher st_cipher;
  * Keys of a cache of the program's own (`st_cache_open`):
  *
  * - `default_ttl`: seconds for which an entry lives unless it is stored with another time; default 300
- * - `max_size`: a whole number, the entries that are held at most; default 1000
+ * - `max_size`: a whole number, the entries that are held at most, 0 for none; default 1000
  * - `cleanup_interval`: seconds above 0, how often expired entries are cleared away; default 60
  * - `soft_ttl`: seconds after which the first caller of `st_cache_get_or_load` or `st_cache_load_begin` is to load an entry anew,
  *   while the others still get the old value; default never
@@ -928,9 +928,9 @@ st_status st_secrets_file_path(const struct st_secrets *secrets,
                                struct st_error *error);
 
 /**
- * Makes a cache of at most `max_size` entries (0 holds nothing) that live for `default_ttl` seconds (`INFINITY`: for
- * ever; 0: over at once), clearing expired ones away every `cleanup_interval` seconds (`INFINITY`: never), a few in
- * each call that comes then. Free it with `st_cache_free`.
+ * Makes a cache of at most `max_size` entries (0 holds nothing and still loads once) that live for `default_ttl` seconds
+ * (`INFINITY`: forever; 0: over at once), clearing expired ones away every `cleanup_interval` seconds (above 0;
+ * `INFINITY`: never), a few in each call that comes then. Free it with `st_cache_free`.
  */
 st_status st_cache_new(double default_ttl,
                        size_t max_size,
@@ -948,14 +948,16 @@ st_status st_cache_open(const struct st_config *config,
                         struct st_error *error);
 
 /**
- * Frees a cache with all that it holds; what callers hold of it stays. No other thread may be using it. NULL and
- * the built-in caches are fine, and stay.
+ * Frees a cache with all that it holds; what callers hold of it stays. No other thread may be using it. The `drop`
+ * functions of its objects are called before it goes and may use it; what they store in it is dropped too. NULL and the
+ * built-in caches are fine, and stay.
  */
 void st_cache_free(struct st_cache *cache);
 
 /**
  * Stores a copy of `value_len` bytes under `key`, which is any bytes, for `ttl` seconds (`ST_TTL_DEFAULT`: the cache's;
- * `INFINITY`: for ever; 0: over at once). A load of this key that is under way is not stored any more.
+ * `INFINITY`: forever; 0: over at once). A load of this key that is under way is not stored any more, and callers that
+ * ask from now on do not wait for it.
  */
 st_status st_cache_set(const struct st_cache *cache,
                        const void *key,
@@ -1020,8 +1022,9 @@ st_status st_cache_get_object(const struct st_cache *cache,
 void st_object_free(struct st_object *object);
 
 /**
- * Removes an entry. `existed` (may be NULL) tells whether there was one whose time was not over; that there was none is
- * no failure.
+ * Removes an entry. `existed` (may be NULL) says whether there was one whose time was not over; that there was none is
+ * not a failure. A load of this key that is under way is not stored any more, and callers that ask from now on do not
+ * wait for it: what they get was loaded after this call began.
  */
 st_status st_cache_delete(const struct st_cache *cache,
                           const void *key,
@@ -1030,12 +1033,14 @@ st_status st_cache_delete(const struct st_cache *cache,
                           struct st_error *error);
 
 /**
- * Removes all entries. `count` (may be NULL) tells how many of them were not over yet.
+ * Removes all entries. `count` (may be NULL) says how many of them were not over yet. Loads are treated as by
+ * `st_cache_delete`. Other callers see the entries go part by part, and what they store meanwhile may stay.
  */
 st_status st_cache_clear(const struct st_cache *cache, size_t *count, struct st_error *error);
 
 /**
- * Removes the entries whose keys begin with these bytes; none (NULL, 0) is all. `count` as for `st_cache_clear`.
+ * Removes the entries whose keys begin with these bytes; none (NULL, 0) is all. `count`, loads and other callers are
+ * as for `st_cache_clear`.
  */
 st_status st_cache_invalidate_prefix(const struct st_cache *cache,
                                      const void *prefix,
@@ -1044,9 +1049,12 @@ st_status st_cache_invalidate_prefix(const struct st_cache *cache,
                                      struct st_error *error);
 
 /**
- * Tells the state of a cache. All numbers are of one moment.
+ * Reports the state of a cache. All numbers are of one moment. Entries that have expired are counted one by one, some
+ * milliseconds for a million; writers wait meanwhile, readers do not.
  */
-st_status st_cache_stats(const struct st_cache *cache, struct st_cache_counts *out, struct st_error *error);
+st_status st_cache_stats(const struct st_cache *cache,
+                         struct st_cache_counts *out,
+                         struct st_error *error);
 
 /**
  * The process's cache for provider configuration, under keys like `provider:replicate:config`: 300 s, 100 entries. Never
@@ -1078,16 +1086,22 @@ st_status st_cache_invalidate_user(int64_t user_id,
                                    struct st_error *error);
 
 /**
- * Finds the value under `key`, or else has `load` find it and stores that. Whoever else asks for the key meanwhile waits
- * for this load, each for `timeout` seconds at most (`INFINITY`: for ever). `load` is called with `context` on this
+ * Finds the value under `key`, or else has `load` find it and stores that. Other callers that ask for the key meanwhile
+ * wait for this load, each for `timeout` seconds at most (`INFINITY`: forever). `load` is called with `context` on this
  * thread before this function returns, with no lock held; it answers as `st_load_fn` says. A failure is handed to all
- * who wait, and is not stored, save that an `absent_ttl` of the cache has it remembered that there is no value. If the key is written or invalidated meanwhile, the callers get the value, but it is
- * not stored.
+ * that wait, and is not stored, save that an `absent_ttl` of the cache has it remembered that there is no value. If the
+ * key is written or invalidated meanwhile, the callers that asked before get the value, but it is not stored, and those
+ * that ask later have it loaded again.
+ *
+ * Where an entry past its `soft_ttl` is loaded again, `ST_NOT_FOUND` and `ST_ACCESS_DENIED` are believed: the entry is
+ * removed, and that is the answer. After any other failure the old value is served, here and for a second to all
+ * callers; then the next one loads again.
  *
  * `out` may be NULL for a caller that only wants the value to be in the cache, as for objects.
  *
- * `ST_TIMEOUT`: another caller's load did not end in time. `ST_BUSY`: `load` asks for the very key that it loads.
- * `ST_NOT_FOUND`: `load` has no value. `ST_WRONG_TYPE`: the value is an object.
+ * `ST_TIMEOUT`: another caller's load did not end in time, or `timeout` is over. `ST_BUSY`: `load` asks for the very key
+ * that it loads, or for one whose load waits, over any number of threads and caches, for this one; or another caller
+ * loads, and `timeout` is 0. `ST_NOT_FOUND`: `load` has no value. `ST_WRONG_TYPE`: the value is an object.
  */
 st_status st_cache_get_or_load(const struct st_cache *cache,
                                const void *key,
@@ -1100,7 +1114,7 @@ st_status st_cache_get_or_load(const struct st_cache *cache,
 
 /**
  * Finds the value under `key`, or else gives out the lease to load it: `st_cache_get_or_load` in two halves, for
- * callers that cannot load within a call. `outcome` tells which:
+ * callers that cannot load within a call. `outcome` says which:
  *
  * - `ST_LOAD_HIT`: `value` holds it; if it is an object, `value` is empty, and `st_cache_get_object` has it
  * - `ST_LOAD_LEADER`: `lease` is a number with which this caller has to call `st_cache_load_finish`,
@@ -1108,11 +1122,13 @@ st_status st_cache_get_or_load(const struct st_cache *cache,
  *   still be served
  * - `ST_LOAD_BUSY`: another caller has the lease, and `timeout` is 0
  *
- * While another caller has the lease, this one waits up to `timeout` seconds; with 0 it never blocks. A lease that is
- * not ended within `lease_ttl` seconds (`INFINITY`: no limit) goes to the next who asks. In a forked child all leases
- * of the parent are void.
+ * While another caller has the lease, this one waits up to `timeout` seconds; with 0 it does not wait. A lease that is
+ * not ended within `lease_ttl` seconds (`INFINITY`: no limit) goes to the next caller that asks. If the key is written or
+ * invalidated, the next caller that asks gets a lease of its own, and the earlier one can still be ended. In a forked
+ * child all leases of the parent are void.
  *
- * `ST_TIMEOUT`: the other caller did not end in time. If it ended with a failure, that is the error here.
+ * `ST_TIMEOUT`: the other caller did not end in time. If it ended with a failure, that is the error here. `ST_BUSY`: the
+ * call comes from a `load` of `st_cache_get_or_load` that loads this key, or that the load of this key waits for.
  * `ST_NOT_FOUND`: it is remembered that there is no value.
  */
 st_status st_cache_load_begin(const struct st_cache *cache,
@@ -1127,10 +1143,9 @@ st_status st_cache_load_begin(const struct st_cache *cache,
 
 /**
  * Ends a lease with a copy of `len` bytes: they are stored for `ttl` seconds (`ST_TTL_DEFAULT`: the cache's) and handed
- * to all who wait.
+ * to all that wait; or, if the key was written or invalidated meanwhile, handed to these alone.
  *
- * `ST_ABANDONED`: the lease has ended, or its time was over and others took the load over. `ST_INVALID_ARGUMENT`: nothing
- * was ended.
+ * `ST_ABANDONED`: the lease has ended, or its time was over. `ST_INVALID_ARGUMENT`: nothing was ended.
  */
 st_status st_cache_load_finish(const struct st_cache *cache,
                                uint64_t lease,
@@ -1150,12 +1165,12 @@ st_status st_cache_load_finish_object(const struct st_cache *cache,
                                       struct st_error *error);
 
 /**
- * Ends a lease without a value: all who wait get the status `why` (not `ST_OK`) and the message (UTF-8, copied; NULL
+ * Ends a lease without a value: all that wait get the status `why` (not `ST_OK`) and the message (UTF-8, copied; NULL
  * with 0 is none), which must not hold a secret. Nothing is stored, save that an `absent_ttl` of the cache has an
- * `ST_NOT_FOUND` remembered.
+ * `ST_NOT_FOUND` remembered. An old value that may still be served is treated as by `st_cache_get_or_load`.
  *
- * `ST_ABANDONED`: the lease has ended already. `ST_INVALID_ARGUMENT`: `why` is no failure, or the message no text; the
- * lease is ended all the same, with `ST_CALLBACK`, so that nobody waits for nothing.
+ * `ST_ABANDONED`: the lease has ended, or its time was over. `ST_INVALID_ARGUMENT`: `why` is not a failure, or the
+ * message not text; the lease is ended all the same, with `ST_CALLBACK`, so that nobody waits in vain.
  */
 st_status st_cache_load_abandon(const struct st_cache *cache,
                                 uint64_t lease,

@@ -31,8 +31,13 @@ fn a_set_is_not_passed_without_end() {
                     calls.fetch_add(1, SeqCst);
                 }
             });
+            let mut before = 0;
             let passed = (0..25u32).map(|number| {
-                let before = calls.load(SeqCst);
+                // The other thread is in the middle of its calls.
+                while calls.load(SeqCst) == before {
+                    thread::yield_now();
+                }
+                before = calls.load(SeqCst);
                 cache.set(&number.to_le_bytes(), number, None).unwrap();
                 calls.load(SeqCst) - before
             });
@@ -43,27 +48,6 @@ fn a_set_is_not_passed_without_end() {
         passed.sort_unstable();
         assert!(passed[12] < 300, "whole calls that went by during one set: {passed:?}");
     }
-}
-
-#[test]
-fn one_clear_of_a_large_cache_lets_others_through() {
-    let cache = filled(400_000);
-    let done = AtomicBool::new(false);
-    let sets = thread::scope(|scope| {
-        let other = scope.spawn(|| {
-            let mut sets = 0;
-            while !done.load(SeqCst) {
-                cache.set(b"other", 1, None).unwrap();
-                cache.get(b"other");
-                sets += 1;
-            }
-            sets
-        });
-        cache.clear();
-        done.store(true, SeqCst);
-        other.join().unwrap()
-    });
-    assert!(sets >= 20, "{sets} sets");
 }
 
 /// A value whose clone, which a reader makes inside the cache, takes until it is let go on.

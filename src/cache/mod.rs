@@ -16,6 +16,7 @@ mod function_key;
 mod key;
 mod lease;
 mod load;
+mod options;
 mod order;
 mod shared;
 mod stats;
@@ -36,11 +37,11 @@ pub(crate) use builtin::is_built_in;
 pub use builtin::{for_functions, invalidate_provider, invalidate_user, provider_config, user_permission};
 pub use function_key::{Arg, function_key};
 pub use lease::{Acquired, Lease, Loaded};
+pub use options::Options;
 pub use stats::Stats;
 pub use value::{Copied, Object, Value};
 
 use crate::clock;
-use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::fork;
 use key::NewKey;
@@ -56,55 +57,6 @@ const SWEEP: usize = 256;
 /// How many entries a search by prefix looks at before others get a turn, and how many are removed at once.
 const SCAN: usize = 65_536;
 const REMOVE: usize = 512;
-
-/// How a cache is set up.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// How long an entry lives unless it is stored with another time; [`Duration::MAX`] is for ever.
-    pub default_ttl: Duration,
-    /// How many entries there are at most; 0 keeps none. Address space for all of them is reserved at once, memory is
-    /// taken as they come.
-    pub max_size: usize,
-    /// How often expired entries are cleared away, above 0; [`Duration::MAX`] is never.
-    pub cleanup_interval: Duration,
-    /// By which part of its times an entry may expire earlier, so that what was stored together does not expire
-    /// together: 0 is not at all, 1 is anything down to nothing.
-    pub jitter: f64,
-    /// After what time an entry that lives longer is to be loaded anew while it is still served, unless it is stored
-    /// with another; [`Duration::MAX`] is never.
-    pub soft_ttl: Duration,
-    /// How long a cache whose values can say so remembers that a load found none; zero is not at all.
-    pub absent_ttl: Duration,
-}
-
-/// 1000 entries that live for 300 s, cleared away every 60 s.
-impl Default for Options {
-    fn default() -> Options {
-        Options {
-            default_ttl: Duration::from_secs(300),
-            max_size: 1000,
-            cleanup_interval: Duration::from_secs(60),
-            jitter: 0.0,
-            soft_ttl: Duration::MAX,
-            absent_ttl: Duration::ZERO,
-        }
-    }
-}
-
-/// The keys `default_ttl`, `max_size`, `cleanup_interval`, `soft_ttl`, `ttl_jitter` and `absent_ttl`.
-impl From<&Config> for Options {
-    fn from(config: &Config) -> Options {
-        let default = Options::default();
-        Options {
-            default_ttl: config.time("default_ttl", default.default_ttl),
-            max_size: config.count("max_size", default.max_size as u32) as usize,
-            cleanup_interval: config.time("cleanup_interval", default.cleanup_interval),
-            jitter: config.fraction("ttl_jitter", default.jitter),
-            soft_ttl: config.time("soft_ttl", default.soft_ttl),
-            absent_ttl: config.time("absent_ttl", default.absent_ttl),
-        }
-    }
-}
 
 /// A cache from keys, which are any bytes, to values. It may be shared between threads, and used in a forked child.
 ///

@@ -38,7 +38,7 @@ static int answer() { return 42; }
 static void plain_functions_and_times() {
     auto short_lived = st::cached(answer, {"answer", "", 20ms});
     CHECK(short_lived() == 42 && short_lived.key() == "answer");
-    std::this_thread::sleep_for(40ms);
+    std::this_thread::sleep_for(200ms);
     CHECK(short_lived() == 42 && short_lived.cache().stats().loads == 2);
     st::CachedOptions options;
     options.name = "answer";
@@ -85,12 +85,14 @@ static void many_threads_cause_one_call() {
     }
     CHECK(calls == 1);
     // Those who do not want to wait so long are told.
-    st::CachedOptions options{"hasty", "", 60s, 10, 10ms};
-    std::atomic<bool> begun{false};
+    st::CachedOptions options{"hasty", "", 1h, 10, 10ms};
+    std::atomic<bool> begun{false}, may_end{false};
     auto hasty = st::cached(
         [&](int id) {
             begun = true;
-            std::this_thread::sleep_for(300ms);
+            while (!may_end) {
+                std::this_thread::sleep_for(1ms);
+            }
             return id;
         },
         options);
@@ -99,6 +101,7 @@ static void many_threads_cause_one_call() {
         std::this_thread::sleep_for(1ms);
     }
     THROWS(hasty(1), st::Status::timeout, "");
+    may_end = true;
     first.join();
     CHECK(hasty(1) == 1);
 }

@@ -240,7 +240,7 @@ mod tests {
     fn a_success_ends_it() {
         let retry = Retry::new(3, Backoff::Exponential);
         let result = retry.run_with(
-            Deadline::after(Duration::from_secs(10)),
+            Deadline::after(Duration::from_secs(3600)),
             || 0.5,
             |_| (),
             |number| {
@@ -268,7 +268,7 @@ mod tests {
         let retry = Retry::new(2, Backoff::Exponential);
         let never = |_: Duration| panic!("waited");
         let result = retry.run_with(
-            Deadline::after(Duration::from_secs(10)),
+            Deadline::after(Duration::from_secs(3600)),
             || 1.0,
             never,
             |number| {
@@ -278,7 +278,7 @@ mod tests {
         assert_eq!(result.unwrap(), 4);
         let attempts = RefCell::new(0);
         let result = retry.run_with(
-            Deadline::after(Duration::from_secs(10)),
+            Deadline::after(Duration::from_secs(3600)),
             || 1.0,
             never,
             |number| {
@@ -301,14 +301,14 @@ mod tests {
         assert_eq!(retries(Again::Throttled), 2);
         assert_eq!(retries(Again::Throttled), 0);
         for _ in 0..14 {
-            retry.run(Deadline::after(Duration::from_secs(1)), |_| Ok(())).unwrap();
+            retry.run(Deadline::after(Duration::from_secs(3600)), |_| Ok(())).unwrap();
         }
         assert_eq!(retries(Again::Transient), 1);
         // A retry that succeeds costs nothing.
         retry.give_back(14);
         for _ in 0..10 {
             let result = retry.run_with(
-                Deadline::after(Duration::from_secs(1)),
+                Deadline::after(Duration::from_secs(3600)),
                 || 0.0,
                 |_| (),
                 |number| {

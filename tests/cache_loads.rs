@@ -1,34 +1,43 @@
 //! Loading once: whatever the owner of a load does, nobody hangs and nothing old is stored.
 
-use std::sync::Barrier;
+mod common;
+
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Barrier, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use common::time::{thread_number, until_waiting};
 use st_secrets::cache::{Acquired, Lease, TtlCache};
 use st_secrets::{Error, Result, Status};
 
-const MINUTE: Duration = Duration::from_secs(60);
+/// Longer than any test takes.
+const LONG: Duration = Duration::from_secs(36_000);
 const SHORT: Duration = Duration::from_millis(30);
 
 fn cache() -> TtlCache<u64> {
-    TtlCache::new(MINUTE, 100, MINUTE).unwrap()
+    TtlCache::new(LONG, 100, LONG).unwrap()
 }
 
 fn lead<'a>(cache: &'a TtlCache<u64>, key: &[u8]) -> Lease<'a, u64> {
-    match cache.acquire(key, Duration::ZERO, MINUTE).unwrap() {
+    match cache.acquire(key, Duration::ZERO, LONG).unwrap() {
         Acquired::Lead(lease, None) => lease,
         _ => panic!("nobody else loads the key"),
     }
 }
 
-/// Runs a load of `key` in a thread of its own and gives the others time to begin waiting for it.
+/// A load of `key` that ends as soon as four threads wait for it; what they get.
 fn with_waiters(cache: &TtlCache<u64>, key: &[u8], end: impl FnOnce(Lease<'_, u64>)) -> Vec<Result<u64>> {
     let lease = lead(cache, key);
     thread::scope(|scope| {
         let never = |_| -> Result<u64> { panic!("the key is being loaded") };
-        let waiters: Vec<_> = (0..4).map(|_| scope.spawn(move || cache.get_or_load(key, MINUTE, never))).collect();
-        thread::sleep(SHORT);
+        let (begin, begun) = mpsc::channel();
+        let wait = move |begin: mpsc::Sender<_>| {
+            begin.send(thread_number()).unwrap();
+            cache.get_or_load(key, LONG, never)
+        };
+        let waiters: Vec<_> = (0..4).map(|_| begin.clone()).map(|begin| scope.spawn(move || wait(begin))).collect();
+        until_waiting(&begun.iter().take(4).collect::<Vec<_>>());
         end(lease);
         waiters.into_iter().map(|waiter| waiter.join().unwrap()).collect()
     })
@@ -41,8 +50,8 @@ fn many_callers_one_load() {
         for _ in 0..16 {
             scope.spawn(|| {
                 start.wait();
-                let value = cache.get_or_load(b"key", MINUTE, |remaining| {
-                    assert!(remaining <= MINUTE && remaining > MINUTE / 2);
+                let value = cache.get_or_load(b"key", LONG, |remaining| {
+                    assert!(remaining <= LONG && remaining > LONG / 2);
                     loads.fetch_add(1, SeqCst);
                     thread::sleep(SHORT);
                     Ok(7)
@@ -53,7 +62,7 @@ fn many_callers_one_load() {
     });
     assert_eq!(loads.load(SeqCst), 1);
     assert_eq!((cache.stats().loads, cache.stats().load_failures), (1, 0));
-    assert_eq!(cache.get_or_load(b"key", MINUTE, |_| -> Result<u64> { panic!("cached") }).unwrap(), 7);
+    assert_eq!(cache.get_or_load(b"key", LONG, |_| -> Result<u64> { panic!("cached") }).unwrap(), 7);
 }
 
 #[test]
@@ -72,7 +81,7 @@ fn everybody_gets_the_value_or_the_error() {
 
     // All three can be loaded again.
     for key in [&b"bad"[..], b"dropped"] {
-        assert_eq!(cache.get_or_load(key, MINUTE, |_| Ok(6)).unwrap(), 6);
+        assert_eq!(cache.get_or_load(key, LONG, |_| Ok(6)).unwrap(), 6);
     }
 }
 
@@ -80,21 +89,21 @@ fn everybody_gets_the_value_or_the_error() {
 fn a_load_that_panics_is_an_error() {
     let cache = cache();
     std::panic::set_hook(Box::new(|_| {}));
-    let error = cache.get_or_load(b"key", MINUTE, |_| -> Result<u64> { panic!("a secret") }).unwrap_err();
+    let error = cache.get_or_load(b"key", LONG, |_| -> Result<u64> { panic!("a secret") }).unwrap_err();
     let _ = std::panic::take_hook();
     assert_eq!(error.status(), Status::Panic);
     assert!(!error.message().contains("a secret"));
-    assert_eq!(cache.get_or_load(b"key", MINUTE, |_| Ok(6)).unwrap(), 6);
+    assert_eq!(cache.get_or_load(b"key", LONG, |_| Ok(6)).unwrap(), 6);
 }
 
 #[test]
 fn a_load_that_asks_for_its_own_key_is_told_so() {
     let cache = cache();
-    let value = cache.get_or_load(b"key", MINUTE, |_| {
-        let error = cache.get_or_load(b"key", MINUTE, |_| Ok(1)).unwrap_err();
+    let value = cache.get_or_load(b"key", LONG, |_| {
+        let error = cache.get_or_load(b"key", LONG, |_| Ok(1)).unwrap_err();
         assert_eq!(error.status(), Status::Busy);
         // Another key is fine.
-        cache.get_or_load(b"other", MINUTE, |_| Ok(2))
+        cache.get_or_load(b"other", LONG, |_| Ok(2))
     });
     assert_eq!(value.unwrap(), 2);
 }
@@ -125,7 +134,7 @@ fn waiters_have_a_deadline() {
     let error = cache.get_or_load(b"key", SHORT, |_| Ok(1)).unwrap_err();
     assert_eq!(error.status(), Status::Timeout);
     assert!(start.elapsed() >= SHORT);
-    assert!(matches!(cache.acquire(b"key", Duration::ZERO, MINUTE).unwrap(), Acquired::Busy));
+    assert!(matches!(cache.acquire(b"key", Duration::ZERO, LONG).unwrap(), Acquired::Busy));
     assert_eq!(cache.get_or_load(b"key", Duration::ZERO, |_| Ok(1)).unwrap_err().status(), Status::Busy);
     lease.finish(3).unwrap();
     assert_eq!(cache.get(b"key"), Some(3));
@@ -158,8 +167,8 @@ fn what_was_invalidated_during_its_load_is_handed_out_but_not_stored() {
 #[test]
 fn a_lease_that_takes_too_long_goes_to_the_next() {
     let cache = cache();
-    let Acquired::Lead(slow, None) = cache.acquire(b"key", MINUTE, SHORT).unwrap() else { panic!() };
-    let Acquired::Lead(next, None) = cache.acquire(b"key", MINUTE, MINUTE).unwrap() else { panic!() };
+    let Acquired::Lead(slow, None) = cache.acquire(b"key", LONG, SHORT).unwrap() else { panic!() };
+    let Acquired::Lead(next, None) = cache.acquire(b"key", LONG, LONG).unwrap() else { panic!() };
     assert_eq!(slow.finish(1).unwrap_err().status(), Status::Abandoned);
     assert_eq!(cache.get(b"key"), None);
     next.finish(2).unwrap();
@@ -171,7 +180,7 @@ fn leases_work_by_number_from_any_thread() {
     let cache = cache();
     let number = lead(&cache, b"key").into_number();
     thread::scope(|scope| {
-        let waiter = scope.spawn(|| match cache.acquire(b"key", MINUTE, MINUTE).unwrap() {
+        let waiter = scope.spawn(|| match cache.acquire(b"key", LONG, LONG).unwrap() {
             Acquired::Hit(value) => value,
             _ => panic!("the key is being loaded"),
         });
@@ -193,9 +202,9 @@ fn leases_work_by_number_from_any_thread() {
 
 #[test]
 fn a_cache_that_holds_nothing_still_loads() {
-    let cache = TtlCache::new(MINUTE, 0, MINUTE).unwrap();
+    let cache = TtlCache::new(LONG, 0, LONG).unwrap();
     for value in 0..3 {
-        assert_eq!(cache.get_or_load(b"key", MINUTE, |_| Ok(value)).unwrap(), value);
+        assert_eq!(cache.get_or_load(b"key", LONG, |_| Ok(value)).unwrap(), value);
     }
     cache.set(b"key", 1, None).unwrap();
     assert_eq!((cache.get(b"key"), cache.stats().size, cache.stats().loads), (None, 0, 3));

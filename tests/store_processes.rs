@@ -125,6 +125,7 @@ fn a_killed_process_leaves_no_change_without_an_entry() {
         for n in 0.. {
             store.provider_update("replicate", &format!("{{\"r{number}-{n}\": 1}}")).unwrap();
             store.credential_set(&key, 1, "replicate", &format!("r{number}-{n}"), b"CANARY").unwrap();
+            std::io::stdout().write_all(b"wrote\n").unwrap();
         }
         return;
     }
@@ -133,10 +134,12 @@ fn a_killed_process_leaves_no_change_without_an_entry() {
     let mut random = 12345_u64;
     for round in 0..rounds {
         let mut victim = worker(name, round, folder.path());
-        let told = BufReader::new(victim.stdout.take().unwrap());
-        assert!(told.lines().any(|line| line.unwrap() == "ready"), "it ended by itself");
+        let mut told = BufReader::new(victim.stdout.take().unwrap()).lines().map(Result::unwrap);
+        assert!(told.any(|line| line == "ready"), "it ended by itself");
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        std::thread::sleep(Duration::from_micros((random >> 33) % 20_000));
+        let writes = 2 + (random >> 60) as usize;
+        assert_eq!(told.by_ref().take(writes).count(), writes, "it ended by itself");
+        std::thread::sleep(Duration::from_micros((random >> 33) % 2_000));
         victim.kill().unwrap();
         victim.wait().unwrap();
         if round % 20 != 19 {

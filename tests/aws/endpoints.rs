@@ -7,6 +7,7 @@ use st_secrets::Status;
 
 use crate::common::proxy::{BlackHole, Fault, Proxy, Reply};
 use crate::common::servers::{Moto, moto, set_variables};
+use crate::common::time::{PATIENCE, advance};
 use crate::common::{open, temp, text, write};
 use crate::{
     READ, alone, aws, container_answer, in_seconds, iso, key, logged, reads, refused, secret_alone, secret_and,
@@ -191,11 +192,11 @@ fn old_keys_of_an_instance_serve_while_there_are_no_new_ones() {
         secrets.refresh(None).unwrap();
         secrets.refresh(None).unwrap();
         assert_eq!(metadata.requests().len(), 3, "they serve for some minutes");
-        // So short that new ones are needed at once.
-        answer(in_seconds(1));
+        // They end, and there are no new ones.
+        answer(in_seconds(600));
         let secrets = aws();
         secrets.refresh(None).unwrap();
-        std::thread::sleep(Duration::from_millis(1100));
+        advance(Duration::from_secs(601));
         metadata.always(Fault::status(500));
         secrets.refresh(None).unwrap();
     });
@@ -206,17 +207,22 @@ fn an_instance_that_is_none_costs_little_time_and_once() {
     alone!(secret_alone, || {
         let nobody = BlackHole::open();
         set_variables([("AWS_EC2_METADATA_SERVICE_ENDPOINT", &*nobody.url()), ("AWS_EC2_METADATA_DISABLED", "")]);
-        let secrets = open(&[("providers", r#"["aws"]"#), ("timeout", "30")]).unwrap();
+        let secrets = open(&[("providers", r#"["aws"]"#), ("timeout", "3600")]).unwrap();
         let start = Instant::now();
         let error = secrets.get("A").unwrap_err();
-        assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+        // Left to itself, the system tries to connect for two minutes.
+        assert!(start.elapsed() < PATIENCE / 2, "{:?}", start.elapsed());
         assert_eq!(error.status(), Status::Config, "{error}");
         for word in ["there are no AWS credentials", "AWS_ACCESS_KEY_ID", &nobody.url(), "does not answer"] {
             assert!(error.message().contains(word), "{error}");
         }
-        let start = Instant::now();
-        secrets.check();
-        assert!(start.elapsed() < Duration::from_millis(200), "it is remembered: {:?}", start.elapsed());
+        // It is remembered: to ask again would take a second each time.
+        let is_quick = |_| {
+            let start = Instant::now();
+            secrets.check();
+            start.elapsed() < Duration::from_millis(500)
+        };
+        assert!((0..30).any(is_quick));
         // Nor is a proxy asked for it, which would be another machine.
         let proxy = Proxy::forward();
         set_variables([("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://10.255.255.1"), ("HTTP_PROXY", &proxy.url())]);

@@ -1,7 +1,6 @@
 //! Ways to log in, and the life of tokens.
 
 use std::sync::{Arc, Mutex};
-use std::thread;
 use std::time::Duration;
 
 use serde_json::json;
@@ -10,6 +9,7 @@ use st_secrets::log::{self, Level};
 
 use crate::common::proxy::{Fault, Proxy};
 use crate::common::servers::{bao, http, unique};
+use crate::common::time::{PATIENCE, advance};
 use crate::common::{temp, text, write};
 use crate::{alone, at, check, refreshed};
 
@@ -57,11 +57,11 @@ fn a_wrapped_secret_id_is_unwrapped_once() {
         let (path, policy) = secret_and_policy();
         bao().auth("approle", "approle");
         let role = format!("auth/approle/role/{}", unique("role"));
-        bao().ask("POST", &role, json!({"token_policies": [policy], "token_ttl": "1s"}));
+        bao().ask("POST", &role, json!({"token_policies": [policy], "token_ttl": "1h"}));
         let id = bao().ask("GET", &format!("{role}/role-id"), json!(null))["data"]["role_id"].clone();
         let wrap = |path: &str, body: &str| {
-            let headers = [("x-vault-token", bao().root()), ("x-vault-wrap-ttl", "60s")];
-            let (address, time) = (bao().address(), Duration::from_secs(10));
+            let headers = [("x-vault-token", bao().root()), ("x-vault-wrap-ttl", "1h")];
+            let (address, time) = (bao().address(), PATIENCE);
             let answer =
                 http::request(address, "POST", &format!("/v1/{path}"), &headers, body.as_bytes(), time).unwrap();
             let made: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
@@ -78,7 +78,7 @@ fn a_wrapped_secret_id_is_unwrapped_once() {
         ];
         let secrets = at(&bao().url(), &settings);
         assert_eq!(text(&secrets, "A").as_deref(), Some("value"), "{:?}", secrets.get("A"));
-        thread::sleep(Duration::from_millis(1100));
+        advance(Duration::from_secs(3601));
         assert!(refreshed(&secrets, "A").is_ok(), "the secret id is kept for the next login");
         let error = at(&bao().url(), &settings).get("A").unwrap_err();
         assert_eq!(error.status(), Status::AccessDenied);
@@ -94,9 +94,9 @@ fn a_jwt_logs_in_and_its_file_is_read_anew() {
     alone!(|| {
         let (path, policy) = secret_and_policy();
         let mount = unique("jwt");
-        let (role, issuer) = bao().jwt(&mount, &[&policy], "2s");
+        let (role, issuer) = bao().jwt(&mount, &[&policy], "1h");
         let folder = temp();
-        let file = write(&folder.path().join("jwt"), &issuer.token(60));
+        let file = write(&folder.path().join("jwt"), &issuer.token(3600));
         for method in ["jwt", "kubernetes"] {
             let settings = [
                 ("vault_auth", method),
@@ -106,32 +106,32 @@ fn a_jwt_logs_in_and_its_file_is_read_anew() {
                 ("vault_path", &path),
             ];
             let secrets = at(&bao().url(), &settings);
-            write(&file, &issuer.token(60));
+            write(&file, &issuer.token(3600));
             assert_eq!(text(&secrets, "A").as_deref(), Some("value"), "{:?}", secrets.get("A"));
             write(&file, "CANARY.CANARY.CANARY");
-            thread::sleep(Duration::from_millis(2100));
+            advance(Duration::from_secs(3601));
             let error = refreshed(&secrets, "A").unwrap_err();
             assert_eq!(error.status(), Status::AccessDenied);
             assert!(error.message().contains(file.to_str().unwrap()), "{error}");
             assert!(!error.message().contains("CANARY"), "{error}");
-            write(&file, &issuer.token(60));
+            write(&file, &issuer.token(3600));
             assert!(refreshed(&secrets, "A").is_ok());
         }
     });
 }
 
 #[test]
-fn a_token_of_three_seconds_is_followed_by_another() {
+fn a_token_of_seconds_is_followed_by_another() {
     alone!(|| {
         let (path, policy) = secret_and_policy();
-        let (role, secret) = bao().approle(&[&policy], "3s");
+        let (role, secret) = bao().approle(&[&policy], "6s");
         let secrets = at(
             &bao().url(),
             &[("vault_auth", "approle"), ("vault_role_id", &role), ("vault_secret_id", &secret), ("vault_path", &path)],
         );
         for _ in 0..7 {
             assert_eq!(&**refreshed(&secrets, "A").unwrap().value(), b"value");
-            thread::sleep(Duration::from_millis(1000));
+            std::thread::sleep(Duration::from_secs(2));
         }
     });
 }
@@ -186,7 +186,7 @@ fn a_token_file_may_be_replaced() {
 fn a_login_is_used_until_two_thirds_of_its_life_and_then_renewed() {
     alone!(|| {
         let (path, policy) = secret_and_policy();
-        let (role, secret) = bao().approle(&[&policy], "3s");
+        let (role, secret) = bao().approle(&[&policy], "1h");
         let proxy = Proxy::to(bao().address());
         let role = [("vault_auth", "approle"), ("vault_role_id", &*role), ("vault_secret_id", &secret)];
         let secrets = at(&proxy.url(), &[&role[..], &[("vault_path", &path), ("vault_kv_version", "2")]].concat());
@@ -196,12 +196,12 @@ fn a_login_is_used_until_two_thirds_of_its_life_and_then_renewed() {
         assert_eq!(refreshed(&secrets, "A").map(drop).ok(), Some(()));
         assert_eq!(asked(&proxy), [&*data]);
         for _ in 0..3 {
-            thread::sleep(Duration::from_millis(2200));
+            advance(Duration::from_secs(2500));
             assert!(refreshed(&secrets, "A").is_ok());
             assert_eq!(asked(&proxy), [&*data, "auth/token/renew-self"]);
         }
         // A renewal that fails does not fail the load, and is followed by a login where that is due.
-        thread::sleep(Duration::from_millis(2200));
+        advance(Duration::from_secs(2500));
         proxy.next(1, Fault::Pass);
         proxy.next(1, Fault::vault(403, &["permission denied"]));
         assert!(refreshed(&secrets, "A").is_ok());
@@ -250,7 +250,7 @@ fn a_role_without_the_policy_does_not_log_in_again_and_again() {
 fn a_token_that_is_in_use_for_long_is_renewed() {
     alone!(|| {
         let (path, policy) = secret_and_policy();
-        let asked_for = json!({"policies": [policy, "default"], "period": "14s", "renewable": true});
+        let asked_for = json!({"policies": [policy, "default"], "period": "1h", "renewable": true});
         let token = bao().token_with(asked_for);
         let proxy = Proxy::to(bao().address());
         let settings = [("vault_token", &*token), ("vault_path", &path), ("vault_kv_version", "2")];
@@ -258,14 +258,14 @@ fn a_token_that_is_in_use_for_long_is_renewed() {
         let data = format!("secret/data/{path}");
         assert!(secrets.get("A").is_ok());
         assert_eq!(asked(&proxy), [&*data]);
-        thread::sleep(Duration::from_millis(10_100));
+        advance(Duration::from_secs(900));
         assert!(refreshed(&secrets, "A").is_ok());
         assert_eq!(asked(&proxy), [&*data, "auth/token/lookup-self"]);
-        thread::sleep(Duration::from_millis(2700));
+        advance(Duration::from_secs(2500));
         assert!(refreshed(&secrets, "A").is_ok());
         assert_eq!(asked(&proxy), [&*data, "auth/token/renew-self"]);
         // Past the end of its first period.
-        thread::sleep(Duration::from_millis(2500));
+        advance(Duration::from_secs(1000));
         assert!(refreshed(&secrets, "A").is_ok());
         assert_eq!(asked(&proxy), [&*data]);
     });

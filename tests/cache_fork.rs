@@ -9,7 +9,8 @@ use std::time::Duration;
 use common::fork::{fork, said_yes};
 use st_secrets::cache::{Acquired, Options, TtlCache, Value};
 
-const MINUTE: Duration = Duration::from_secs(60);
+/// Longer than any test takes.
+const LONG: Duration = Duration::from_secs(36_000);
 const FORKS: usize = 300;
 
 fn value(text: &str) -> Value {
@@ -23,7 +24,7 @@ fn has(cache: &TtlCache<Value>, key: &str) -> bool {
 /// Everything a child may want to do, with threads of its own.
 fn use_everything(cache: &TtlCache<Value>) -> bool {
     let kept = (0..50).all(|key| has(cache, &format!("kept:{key}")));
-    let loaded = cache.get_or_load(b"under way", MINUTE, |_| Ok(value("by the child"))).is_ok();
+    let loaded = cache.get_or_load(b"under way", LONG, |_| Ok(value("by the child"))).is_ok();
     let work = || {
         for key in 0..200 {
             cache.set(format!("child:{key}").as_bytes(), value("child"), None).unwrap();
@@ -46,7 +47,7 @@ fn disturb(cache: &TtlCache<Value>, seed: u64, stop: &AtomicBool) {
         match (step >> 50) % 8 {
             0 => cache.set(key.as_bytes(), value(&key), None).unwrap(),
             1 => drop(cache.delete(key.as_bytes())),
-            2 => drop(cache.get_or_load(key.as_bytes(), MINUTE, |_| Ok(value("loaded")))),
+            2 => drop(cache.get_or_load(key.as_bytes(), LONG, |_| Ok(value("loaded")))),
             3 => drop(cache.get_or_load(b"one for all", Duration::from_millis(1), |_| {
                 thread::yield_now();
                 Err::<Value, _>(st_secrets::Error::new(st_secrets::Status::Unavailable, "down"))
@@ -61,7 +62,7 @@ fn disturb(cache: &TtlCache<Value>, seed: u64, stop: &AtomicBool) {
 
 #[test]
 fn no_child_hangs_and_all_have_what_was_cached() {
-    let cache = TtlCache::new(MINUTE, 1_000, Duration::from_millis(5)).unwrap();
+    let cache = TtlCache::new(LONG, 1_000, Duration::from_millis(5)).unwrap();
     for key in 0..50 {
         cache.set(format!("kept:{key}").as_bytes(), value(&format!("kept:{key}")), Some(Duration::MAX)).unwrap();
     }
@@ -87,10 +88,10 @@ fn no_child_hangs_and_all_have_what_was_cached() {
 
 #[test]
 fn a_load_may_fork() {
-    let cache = TtlCache::new(MINUTE, 10, MINUTE).unwrap();
-    let got = cache.get_or_load(b"key", MINUTE, |_| {
-        let own = || cache.get_or_load(b"key", MINUTE, |_| Ok(value("again"))).is_err();
-        assert!(said_yes(fork(|| own() && cache.get_or_load(b"other", MINUTE, |_| Ok(value("other"))).is_ok())));
+    let cache = TtlCache::new(LONG, 10, LONG).unwrap();
+    let got = cache.get_or_load(b"key", LONG, |_| {
+        let own = || cache.get_or_load(b"key", LONG, |_| Ok(value("again"))).is_err();
+        assert!(said_yes(fork(|| own() && cache.get_or_load(b"other", LONG, |_| Ok(value("other"))).is_ok())));
         Ok(value("value"))
     });
     assert!(got.is_ok());
@@ -113,12 +114,12 @@ fn without_memory_for_soft_deadlines_there_is_an_error() {
     let no_memory = |error: st_secrets::Error| error.status() == st_secrets::Status::NoMemory;
     assert!(said_yes(fork(|| {
         limit_memory(MEMORY);
-        let options = Options { max_size: ENTRIES, soft_ttl: MINUTE, ..Options::default() };
+        let options = Options { max_size: ENTRIES, soft_ttl: LONG, ..Options::default() };
         TtlCache::<u64>::with_options(options).err().is_some_and(no_memory)
     })));
     assert!(said_yes(fork(|| {
         limit_memory(MEMORY);
-        let cache = TtlCache::new(MINUTE, ENTRIES, MINUTE).unwrap();
+        let cache = TtlCache::new(LONG, ENTRIES, LONG).unwrap();
         let refused = cache.set_soft(b"key", 1u64, None, Some(Duration::ZERO)).is_err_and(no_memory);
         refused && cache.set(b"key", 2, None).is_ok() && cache.get(b"key") == Some(2)
     })));

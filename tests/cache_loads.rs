@@ -1,34 +1,43 @@
 //! Loading once: whatever the owner of a load does, nobody hangs and nothing old is stored.
 
-use std::sync::Barrier;
+mod common;
+
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Barrier, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use common::time::{thread_number, until_waiting};
 use st_secrets::cache::{Acquired, Lease, TtlCache};
 use st_secrets::{Error, Result, Status};
 
-const MINUTE: Duration = Duration::from_secs(60);
+/// Longer than any test takes.
+const LONG: Duration = Duration::from_secs(36_000);
 const SHORT: Duration = Duration::from_millis(30);
 
 fn cache() -> TtlCache<u64> {
-    TtlCache::new(MINUTE, 100, MINUTE).unwrap()
+    TtlCache::new(LONG, 100, LONG).unwrap()
 }
 
 fn lead<'a>(cache: &'a TtlCache<u64>, key: &[u8]) -> Lease<'a, u64> {
-    match cache.acquire(key, Duration::ZERO, MINUTE).unwrap() {
+    match cache.acquire(key, Duration::ZERO, LONG).unwrap() {
         Acquired::Lead(lease, None) => lease,
         _ => panic!("nobody else loads the key"),
     }
 }
 
-/// Runs a load of `key` in a thread of its own and gives the others time to begin waiting for it.
+/// A load of `key` that ends as soon as four threads wait for it; what they get.
 fn with_waiters(cache: &TtlCache<u64>, key: &[u8], end: impl FnOnce(Lease<'_, u64>)) -> Vec<Result<u64>> {
     let lease = lead(cache, key);
     thread::scope(|scope| {
         let never = |_| -> Result<u64> { panic!("the key is being loaded") };
-        let waiters: Vec<_> = (0..4).map(|_| scope.spawn(move || cache.get_or_load(key, MINUTE, never))).collect();
-        thread::sleep(SHORT);
+        let (begin, begun) = mpsc::channel();
+        let wait = move |begin: mpsc::Sender<_>| {
+            begin.send(thread_number()).unwrap();
+            cache.get_or_load(key, LONG, never)
+        };
+        let waiters: Vec<_> = (0..4).map(|_| begin.clone()).map(|begin| scope.spawn(move || wait(begin))).collect();
+        until_waiting(&begun.iter().take(4).collect::<Vec<_>>());
         end(lease);
         waiters.into_iter().map(|waiter| waiter.join().unwrap()).collect()
     })
@@ -41,8 +50,8 @@ fn many_callers_one_load() {
         for _ in 0..16 {
             scope.spawn(|| {
                 start.wait();
-                let value = cache.get_or_load(b"key", MINUTE, |remaining| {
-                    assert!(remaining <= MINUTE && remaining > MINUTE / 2);
+                let value = cache.get_or_load(b"key", LONG, |remaining| {
+                    assert!(remaining <= LONG && remaining > LONG / 2);
                     loads.fetch_add(1, SeqCst);
                     thread::sleep(SHORT);
                     Ok(7)
@@ -53,7 +62,7 @@ fn many_callers_one_load() {
     });
     assert_eq!(loads.load(SeqCst), 1);
     assert_eq!((cache.stats().loads, cache.stats().load_failures), (1, 0));
-    assert_eq!(cache.get_or_load(b"key", MINUTE, |_| -> Result<u64> { panic!("cached") }).unwrap(), 7);
+    assert_eq!(cache.get_or_load(b"key", LONG, |_| -> Result<u64> { panic!("cached") }).unwrap(), 7);
 }
 
 #[test]
@@ -72,7 +81,7 @@ fn everybody_gets_the_value_or_the_error() {
 
     // All three can be loaded again.
     for key in [&b"bad"[..], b"dropped"] {
-        assert_eq!(cache.get_or_load(key, MINUTE, |_| Ok(6)).unwrap(), 6);
+        assert_eq!(cache.get_or_load(key, LONG, |_| Ok(6)).unwrap(), 6);
     }
 }
 
@@ -80,25 +89,25 @@ fn everybody_gets_the_value_or_the_error() {
 fn a_load_that_panics_is_an_error() {
     let cache = cache();
     std::panic::set_hook(Box::new(|_| {}));
-    let error = cache.get_or_load(b"key", MINUTE, |_| -> Result<u64> { panic!("a secret") }).unwrap_err();
+    let error = cache.get_or_load(b"key", LONG, |_| -> Result<u64> { panic!("a secret") }).unwrap_err();
     let _ = std::panic::take_hook();
     assert_eq!(error.status(), Status::Panic);
     assert!(!error.message().contains("a secret"));
-    assert_eq!(cache.get_or_load(b"key", MINUTE, |_| Ok(6)).unwrap(), 6);
+    assert_eq!(cache.get_or_load(b"key", LONG, |_| Ok(6)).unwrap(), 6);
 }
 
 #[test]
 fn a_load_that_asks_for_its_own_key_is_refused() {
     let cache = cache();
-    let value = cache.get_or_load(b"key", MINUTE, |_| {
-        let error = cache.get_or_load(b"key", MINUTE, |_| Ok(1)).unwrap_err();
+    let value = cache.get_or_load(b"key", LONG, |_| {
+        let error = cache.get_or_load(b"key", LONG, |_| Ok(1)).unwrap_err();
         assert_eq!(error.status(), Status::Busy);
         // Even if that load is outdated: it would go on without end.
         cache.delete(b"key");
-        let error = cache.get_or_load(b"key", MINUTE, |_| Ok(1)).unwrap_err();
+        let error = cache.get_or_load(b"key", LONG, |_| Ok(1)).unwrap_err();
         assert_eq!(error.status(), Status::Busy);
         // Another key is fine.
-        cache.get_or_load(b"other", MINUTE, |_| Ok(2))
+        cache.get_or_load(b"other", LONG, |_| Ok(2))
     });
     assert_eq!(value.unwrap(), 2);
 }
@@ -134,18 +143,18 @@ fn a_thread_whose_load_has_just_ended_may_wait_for_one_that_waited_for_it() {
         let (cache, both) = (cache(), Barrier::new(2));
         thread::scope(|scope| {
             let other = scope.spawn(|| {
-                cache.get_or_load(b"outer", MINUTE, |_| {
+                cache.get_or_load(b"outer", LONG, |_| {
                     both.wait();
-                    cache.get_or_load(b"inner", MINUTE, |_| Ok(1))
+                    cache.get_or_load(b"inner", LONG, |_| Ok(1))
                 })
             });
-            let inner = cache.get_or_load(b"inner", MINUTE, |_| {
+            let inner = cache.get_or_load(b"inner", LONG, |_| {
                 both.wait();
                 thread::yield_now();
                 Ok(2)
             });
             assert!(inner.is_ok());
-            assert!(cache.get_or_load(b"outer", MINUTE, |_| Ok(3)).is_ok());
+            assert!(cache.get_or_load(b"outer", LONG, |_| Ok(3)).is_ok());
             assert!(other.join().unwrap().is_ok());
         });
     }
@@ -159,7 +168,7 @@ fn waiters_have_a_deadline() {
     let error = cache.get_or_load(b"key", SHORT, |_| Ok(1)).unwrap_err();
     assert_eq!(error.status(), Status::Timeout);
     assert!(start.elapsed() >= SHORT);
-    assert!(matches!(cache.acquire(b"key", Duration::ZERO, MINUTE).unwrap(), Acquired::Busy));
+    assert!(matches!(cache.acquire(b"key", Duration::ZERO, LONG).unwrap(), Acquired::Busy));
     assert_eq!(cache.get_or_load(b"key", Duration::ZERO, |_| Ok(1)).unwrap_err().status(), Status::Busy);
     lease.finish(3).unwrap();
     assert_eq!(cache.get(b"key"), Some(3));
@@ -192,17 +201,15 @@ fn what_was_invalidated_during_its_load_is_handed_out_but_not_stored() {
 #[test]
 fn a_caller_that_asks_after_an_invalidation_gets_what_came_after_it() {
     let cache = cache();
-    let ways: [&dyn Fn(); 4] = [
-        &|| drop(cache.delete(b"key:1")),
-        &|| drop(cache.invalidate_prefix(b"key:")),
-        &|| drop(cache.clear()),
-        &|| cache.set(b"key:1", 9, Some(Duration::ZERO)).unwrap(),
-    ];
+    let ways: [&dyn Fn(); 4] =
+        [&|| _ = cache.delete(b"key:1"), &|| _ = cache.invalidate_prefix(b"key:"), &|| _ = cache.clear(), &|| {
+            cache.set(b"key:1", 9, Some(Duration::ZERO)).unwrap()
+        }];
     for invalidate in ways {
         let got = with_waiters(&cache, b"key:1", |lease| {
             invalidate();
             // The load under way is not waited for: a callback and a lease begin another.
-            assert_eq!(cache.get_or_load(b"key:1", MINUTE, |_| Ok(6)).unwrap(), 6);
+            assert_eq!(cache.get_or_load(b"key:1", LONG, |_| Ok(6)).unwrap(), 6);
             assert_eq!(cache.get(b"key:1"), Some(6));
             invalidate();
             drop(lead(&cache, b"key:1"));
@@ -214,18 +221,18 @@ fn a_caller_that_asks_after_an_invalidation_gets_what_came_after_it() {
         assert_eq!(cache.get(b"key:1"), Some(7));
         assert!(cache.delete(b"key:1"));
     }
-    let nothing = TtlCache::new(MINUTE, 0, MINUTE).unwrap();
+    let nothing = TtlCache::new(LONG, 0, LONG).unwrap();
     let old = lead(&nothing, b"key");
     nothing.delete(b"key");
-    assert_eq!(nothing.get_or_load(b"key", MINUTE, |_| Ok(6)).unwrap(), 6);
+    assert_eq!(nothing.get_or_load(b"key", LONG, |_| Ok(6)).unwrap(), 6);
     old.finish(5).unwrap();
 }
 
 #[test]
 fn a_lease_that_takes_too_long_goes_to_the_next() {
     let cache = cache();
-    let Acquired::Lead(slow, None) = cache.acquire(b"key", MINUTE, SHORT).unwrap() else { panic!() };
-    let Acquired::Lead(next, None) = cache.acquire(b"key", MINUTE, MINUTE).unwrap() else { panic!() };
+    let Acquired::Lead(slow, None) = cache.acquire(b"key", LONG, SHORT).unwrap() else { panic!() };
+    let Acquired::Lead(next, None) = cache.acquire(b"key", LONG, LONG).unwrap() else { panic!() };
     assert_eq!(slow.finish(1).unwrap_err().status(), Status::Abandoned);
     assert_eq!(cache.get(b"key"), None);
     next.finish(2).unwrap();
@@ -237,7 +244,7 @@ fn leases_work_by_number_from_any_thread() {
     let cache = cache();
     let number = lead(&cache, b"key").into_number();
     thread::scope(|scope| {
-        let waiter = scope.spawn(|| match cache.acquire(b"key", MINUTE, MINUTE).unwrap() {
+        let waiter = scope.spawn(|| match cache.acquire(b"key", LONG, LONG).unwrap() {
             Acquired::Hit(value) => value,
             _ => panic!("the key is being loaded"),
         });
@@ -259,9 +266,9 @@ fn leases_work_by_number_from_any_thread() {
 
 #[test]
 fn a_cache_that_holds_nothing_still_loads() {
-    let cache = TtlCache::new(MINUTE, 0, MINUTE).unwrap();
+    let cache = TtlCache::new(LONG, 0, LONG).unwrap();
     for value in 0..3 {
-        assert_eq!(cache.get_or_load(b"key", MINUTE, |_| Ok(value)).unwrap(), value);
+        assert_eq!(cache.get_or_load(b"key", LONG, |_| Ok(value)).unwrap(), value);
     }
     cache.set(b"key", 1, None).unwrap();
     assert_eq!((cache.get(b"key"), cache.stats().size, cache.stats().loads), (None, 0, 3));

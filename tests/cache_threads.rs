@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use st_secrets::cache::{Copied, TtlCache, Value};
 
-const MINUTE: Duration = Duration::from_secs(60);
+/// Longer than any test takes.
+const LONG: Duration = Duration::from_secs(36_000);
 
 struct Random(u64);
 
@@ -62,7 +63,7 @@ fn one_thread(cache: &TtlCache<Value>, capacity: usize, seed: u64, gets: &Atomic
             70..80 => {
                 gets.fetch_add(1, Relaxed);
                 let load = |_| Value::copy_from(&value(key, &mut Random(seed + step)));
-                check(key, &cache.get_or_load(&name, MINUTE, load).unwrap().into_bytes().unwrap());
+                check(key, &cache.get_or_load(&name, LONG, load).unwrap().into_bytes().unwrap());
             }
             80..95 => {
                 let ttl = (random.below(20) == 0).then(|| Duration::from_micros(random.below(2_000)));
@@ -78,7 +79,7 @@ fn one_thread(cache: &TtlCache<Value>, capacity: usize, seed: u64, gets: &Atomic
 #[test]
 fn values_stay_whole_and_the_capacity_holds() {
     for capacity in [1, 2, 10, 100, 500, 5_000] {
-        let cache = TtlCache::new(MINUTE, capacity, Duration::from_millis(1)).unwrap();
+        let cache = TtlCache::new(LONG, capacity, Duration::from_millis(1)).unwrap();
         let gets = AtomicU64::new(0);
         thread::scope(|scope| {
             for seed in 1..=8 {
@@ -87,7 +88,7 @@ fn values_stay_whole_and_the_capacity_holds() {
             }
         });
         // The last of the short-lived ones expire.
-        thread::sleep(Duration::from_millis(5));
+        thread::sleep(Duration::from_millis(200));
         let stats = cache.stats();
         assert_eq!(stats.hits + stats.misses, gets.load(Relaxed), "no hit or miss is lost");
         assert_eq!(cache.clear(), stats.size - stats.expired_count);
@@ -97,7 +98,7 @@ fn values_stay_whole_and_the_capacity_holds() {
 #[test]
 fn what_one_thread_used_last_is_evicted_last() {
     // Readers of other keys run beside; a thread's own order must hold among its own keys.
-    let cache = TtlCache::new(MINUTE, 300, MINUTE).unwrap();
+    let cache = TtlCache::new(LONG, 300, LONG).unwrap();
     for key in 0..200 {
         cache.set(format!("noise:{key}").as_bytes(), 0u64, None).unwrap();
     }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use common::time::advance;
 use common::{in_environment, open, temp, text, with_file, write};
 use st_secrets::{Error, Found, Manager, Options, SecretBytes, Source, Status};
 
@@ -78,10 +79,10 @@ fn a_layer_may_use_the_manager_that_asks_it() {
 
 #[test]
 fn a_layer_is_told_how_much_time_is_left() {
-    let secrets = open(&[("providers", "[]"), ("timeout", "3")]).unwrap();
+    let secrets = open(&[("providers", "[]"), ("timeout", "3000")]).unwrap();
     secrets
         .add_provider("clock", None, |_, left| {
-            assert!(left <= Duration::from_secs(3) && left > Duration::from_secs(2), "{left:?}");
+            assert!(left <= Duration::from_secs(3000) && left > Duration::from_secs(2000), "{left:?}");
             found("in time")
         })
         .unwrap();
@@ -115,7 +116,7 @@ fn counting(count: &Arc<AtomicUsize>) -> impl Fn(&str, Duration) -> Answer + Sen
 #[test]
 fn answers_of_the_programs_own_layers_are_remembered() {
     let asked = Arc::new(AtomicUsize::new(0));
-    let secrets = open(&[("providers", "[]"), ("miss_ttl", "0.05"), ("cache_ttl", "60")]).unwrap();
+    let secrets = open(&[("providers", "[]"), ("miss_ttl", "600"), ("cache_ttl", "3600")]).unwrap();
     secrets.add_provider("p", None, counting(&asked)).unwrap();
     let refresh = Options { refresh: true, ..Options::default() };
     let at_hand = Options { cached_only: true, ..Options::default() };
@@ -123,7 +124,7 @@ fn answers_of_the_programs_own_layers_are_remembered() {
     assert!(!secrets.get("A").unwrap().is_cached());
     let secret = secrets.get_with("A", &at_hand).unwrap();
     assert!(secret.is_cached());
-    assert!(secret.age() > Duration::ZERO && secret.expires_in() > Duration::from_secs(59));
+    assert!(secret.age() > Duration::ZERO && secret.expires_in() > Duration::from_secs(3000));
     assert_eq!(asked.load(Ordering::SeqCst), 1);
     secrets.get_with("A", &refresh).unwrap();
     assert_eq!(asked.load(Ordering::SeqCst), 2);
@@ -135,9 +136,10 @@ fn answers_of_the_programs_own_layers_are_remembered() {
     assert_eq!(secrets.get("B").unwrap_err().status(), Status::NotFound);
     assert_eq!(secrets.get("B").unwrap_err().status(), Status::NotFound);
     assert_eq!(asked.load(Ordering::SeqCst), 4);
-    thread::sleep(Duration::from_millis(60));
+    advance(Duration::from_secs(600));
     assert_eq!(secrets.get("B").unwrap_err().status(), Status::NotFound);
     assert_eq!(asked.load(Ordering::SeqCst), 5);
+    assert!(secrets.get("A").unwrap().is_cached());
 }
 
 #[test]

@@ -14,7 +14,7 @@ use serde_json::json;
 const HEALTH: &str = "/v1/sys/health";
 /// So long a client here waits for what never comes.
 const SHORT: Duration = Duration::from_millis(300);
-const LONG: Duration = Duration::from_secs(20);
+const LONG: Duration = common::time::PATIENCE;
 
 fn ask(proxy: &Proxy, patience: Duration) -> io::Result<Answer> {
     http::request(proxy.address(), "GET", HEALTH, &[("x-vault-token", "root")], b"", patience)

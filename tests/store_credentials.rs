@@ -7,6 +7,7 @@ use std::fs;
 use common::fork::{fork, said_yes};
 use common::python::Python;
 use common::store::{cipher, entries, jobs, open, open_with};
+use common::time::advance;
 use common::{temp, with_file, write};
 use serde_json::{Value, json};
 use st_secrets::store::{Origin, Reencryption};
@@ -276,7 +277,7 @@ fn a_log_sink_may_use_the_store_and_fork() {
 #[test]
 fn a_callback_that_panics_or_takes_too_long_leaves_no_entry_of_what_did_not_happen() {
     let folder = temp();
-    let store = open_with(folder.path(), &[("timeout", "0.3")]).unwrap();
+    let store = open(folder.path());
     let key = cipher("a secret", &[]);
     store.credential_set(&key, 1, "replicate", "token", b"v").unwrap();
     let is_taken_back = || {
@@ -292,16 +293,20 @@ fn a_callback_that_panics_or_takes_too_long_leaves_no_entry_of_what_did_not_happ
     is_taken_back();
     // The audit trail is locked for a while after the call's time is up.
     let audit = rusqlite::Connection::open(folder.path().join("audit.db")).unwrap();
+    let locked = std::sync::Barrier::new(2);
     std::thread::scope(|scope| {
         let slow = scope.spawn(|| {
             store.credentials_reencrypt(&key, false, |_, _| {
-                std::thread::sleep(std::time::Duration::from_millis(400));
+                advance(std::time::Duration::from_secs(3600));
+                locked.wait();
+                locked.wait();
                 false
             })
         });
-        std::thread::sleep(std::time::Duration::from_millis(200));
+        locked.wait();
         audit.execute_batch("BEGIN IMMEDIATE").unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(350));
+        locked.wait();
+        std::thread::sleep(std::time::Duration::from_millis(200));
         audit.execute_batch("ROLLBACK").unwrap();
         assert_eq!(slow.join().unwrap().unwrap_err().status(), Status::Abandoned);
     });

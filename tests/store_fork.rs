@@ -5,12 +5,13 @@ mod common;
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::fork::{fork, said_yes};
 use common::python::Python;
 use common::store::{cipher, config, entries, jobs, open, open_with};
 use common::temp;
+use common::time::soon;
 use serde_json::json;
 use st_secrets::{Cipher, Status, Store};
 
@@ -74,28 +75,25 @@ fn a_lock_of_the_parent_keeps_the_child_out_and_ends_with_the_parent() {
     store.provider_save("kept", "{}").unwrap();
     store.credential_set(&key, 1, "replicate", "token", b"CANARY").unwrap();
     // A middle process holds the lock, has a child of its own, and is killed: the lock does not live on in the child.
+    let (kept_out, done) = (folder.path().join("kept out"), folder.path().join("done"));
     let middle = fork(|| {
         let store = open_with(folder.path(), &[]).unwrap();
         store
             .credentials_reencrypt(&key, false, |_, _| {
-                let child = fork(|| {
+                fork(|| {
                     let hasty = open_with(folder.path(), &[("timeout", "0.2")]).unwrap();
-                    let status = hasty.provider_save("child", "{}").unwrap_err().status();
-                    thread::sleep(Duration::from_secs(3));
-                    status == Status::Busy
+                    if hasty.provider_save("child", "{}").unwrap_err().status() == Status::Busy {
+                        std::fs::write(&kept_out, "").unwrap();
+                    }
+                    soon(|| done.exists());
+                    true
                 });
-                thread::sleep(Duration::from_millis(500));
-                std::fs::write(folder.path().join("child"), child.to_string()).unwrap();
-                thread::sleep(Duration::from_secs(60));
+                soon(|| done.exists());
                 true
             })
             .is_ok()
     });
-    let end = Instant::now() + Duration::from_secs(20);
-    while !folder.path().join("child").exists() {
-        assert!(Instant::now() < end, "the child does not come");
-        thread::sleep(Duration::from_millis(5));
-    }
+    soon(|| kept_out.exists());
     let hasty = open_with(folder.path(), &[("timeout", "0.2")]).unwrap();
     assert_eq!(hasty.provider_save("p", "{}").unwrap_err().status(), Status::Busy);
     // SAFETY: it is a child of ours that was not waited for yet.
@@ -104,6 +102,7 @@ fn a_lock_of_the_parent_keeps_the_child_out_and_ends_with_the_parent() {
         libc::waitpid(middle, std::ptr::null_mut(), 0);
     }
     hasty.provider_save("p", "{}").unwrap();
+    std::fs::write(&done, "").unwrap();
 }
 
 #[test]
@@ -116,8 +115,6 @@ fn a_child_of_a_process_that_waits_for_a_lock_does_not_wait_for_that() {
     thread::scope(|scope| {
         let waiting = scope.spawn(|| store.provider_update("kept", "{\"by\": \"the waiting thread\"}"));
         thread::sleep(Duration::from_millis(200));
-        assert!(!waiting.is_finished());
-        let start = Instant::now();
         let child = fork(|| {
             let hasty = open_with(folder.path(), &[("timeout", "0.2")]).unwrap();
             store.provider_list().is_ok()
@@ -125,7 +122,7 @@ fn a_child_of_a_process_that_waits_for_a_lock_does_not_wait_for_that() {
                 && hasty.provider_save("p", "{}").is_err_and(|error| error.status() == Status::Busy)
         });
         assert!(said_yes(child));
-        assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+        assert!(!waiting.is_finished());
         other.execute_batch("COMMIT").unwrap();
         waiting.join().unwrap().unwrap();
     });
@@ -168,22 +165,21 @@ fn a_child_sees_what_was_written_since() {
     let store = open(folder.path());
     store.provider_save("replicate", "{\"n\": 1}").unwrap();
     config(&store, "replicate");
+    let cached = folder.path().join("cached");
     let child = fork(|| {
-        let cached = config(&store, "replicate") == "{\"n\": 1}";
-        thread::sleep(Duration::from_millis(1500));
-        cached && config(&store, "replicate") == "{\"n\": 2}" && {
-            let grandchild = fork(|| {
-                store.provider_update("replicate", "{\"m\": 3}").is_ok()
-                    && config(&store, "replicate") == "{\"n\": 2, \"m\": 3}"
-            });
-            said_yes(grandchild)
+        if config(&store, "replicate") == "{\"n\": 1}" {
+            std::fs::write(&cached, "").unwrap();
         }
+        soon(|| config(&store, "replicate") == "{\"n\": 2}");
+        said_yes(fork(|| {
+            store.provider_update("replicate", "{\"m\": 3}").is_ok()
+                && config(&store, "replicate") == "{\"n\": 2, \"m\": 3}"
+        }))
     });
-    thread::sleep(Duration::from_millis(300));
+    soon(|| cached.exists());
     store.provider_save("replicate", "{\"n\": 2}").unwrap();
     assert!(said_yes(child));
-    thread::sleep(Duration::from_millis(900));
-    assert_eq!(config(&store, "replicate"), "{\"n\": 2, \"m\": 3}");
+    soon(|| config(&store, "replicate") == "{\"n\": 2, \"m\": 3}");
 }
 
 #[test]

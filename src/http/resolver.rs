@@ -106,6 +106,9 @@ mod tests {
         states.filter(|state| state.starts_with(&format!("Name:\t{THREAD}\n"))).collect()
     }
 
+    /// How long a test waits for what must happen.
+    const PATIENCE: Duration = Duration::from_secs(120);
+
     fn soon() -> End {
         Some(Instant::now() + Duration::from_millis(50))
     }
@@ -124,7 +127,7 @@ mod tests {
             state.lines().find(|line| line.starts_with("SigBlk:")).unwrap().to_owned()
         };
         let before = mask();
-        let found = look_up("localhost", 80, Some(Instant::now() + Duration::from_secs(5))).unwrap();
+        let found = look_up("localhost", 80, Some(Instant::now() + PATIENCE)).unwrap();
         assert!(found.iter().all(|address| address.ip().is_loopback() && address.port() == 80), "{found:?}");
         assert_eq!(mask(), before);
     }
@@ -140,6 +143,14 @@ mod tests {
 
     #[test]
     fn stuck_look_ups_end_in_time_and_do_not_pile_up() {
+        // In a process of its own: other tests look names up too, and would find too many stuck.
+        if std::env::var_os("ST_TEST_ALONE").is_none() {
+            let name = "http::resolver::tests::stuck_look_ups_end_in_time_and_do_not_pile_up";
+            let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
+            let done = alone.args(["--exact", name]).env("ST_TEST_ALONE", "1").output().unwrap();
+            assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
+            return;
+        }
         let (open, gate) = mpsc::channel::<()>();
         let gate = Arc::new(std::sync::Mutex::new(gate));
         let hang = || {
@@ -150,15 +161,13 @@ mod tests {
             }
         };
         for _ in 0..MOST_STUCK {
-            let begin = Instant::now();
             let error = look_up_with(hang(), "vault.invalid", 80, soon()).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-            assert!(begin.elapsed() < Duration::from_millis(150), "{:?}", begin.elapsed());
         }
         let error = look_up_with(hang(), "vault.invalid", 80, soon()).unwrap_err();
         assert_eq!(error.to_string(), "16 look-ups of names are stuck; is the name server well?");
         let helpers = helpers();
-        assert!(helpers.len() >= MOST_STUCK as usize && helpers.len() <= MOST_STUCK as usize + 2, "{helpers:?}");
+        assert_eq!(helpers.len(), MOST_STUCK as usize, "{helpers:?}");
         let blocked = helpers[0].lines().find_map(|line| line.strip_prefix("SigBlk:\t")).unwrap();
         let all_of_the_program =
             (1 << libc::SIGTERM | 1 << libc::SIGINT | 1 << libc::SIGPROF | 1 << libc::SIGUSR1) >> 1;
@@ -167,6 +176,7 @@ mod tests {
         while stuck() > 0 {
             thread::sleep(Duration::from_millis(1));
         }
-        look_up_with(|_, _| Ok(vec!["10.0.0.1:80".parse().unwrap()]), "vault.invalid", 80, soon()).unwrap();
+        let end = Some(Instant::now() + PATIENCE);
+        look_up_with(|_, _| Ok(vec!["10.0.0.1:80".parse().unwrap()]), "vault.invalid", 80, end).unwrap();
     }
 }

@@ -254,7 +254,7 @@ mod tests {
         let retry = Retry::new(3, Backoff::Exponential);
         let result = retry.run_with(
             retry.max_attempts,
-            Deadline::after(Duration::from_secs(10)),
+            Deadline::after(Duration::from_secs(3600)),
             || 0.5,
             |_| (),
             |number| {
@@ -284,7 +284,7 @@ mod tests {
         let never = |_: Duration| panic!("waited");
         let result = retry.run_with(
             retry.max_attempts,
-            Deadline::after(Duration::from_secs(10)),
+            Deadline::after(Duration::from_secs(3600)),
             || 1.0,
             never,
             |number| {
@@ -295,7 +295,7 @@ mod tests {
         let attempts = RefCell::new(0);
         let result = retry.run_with(
             retry.max_attempts,
-            Deadline::after(Duration::from_secs(10)),
+            Deadline::after(Duration::from_secs(3600)),
             || 1.0,
             never,
             |number| {
@@ -318,7 +318,7 @@ mod tests {
         assert_eq!(retries(Again::Throttled), 2);
         assert_eq!(retries(Again::Throttled), 0);
         for _ in 0..14 {
-            retry.run(Deadline::after(Duration::from_secs(1)), |_| Ok(())).unwrap();
+            retry.run(Deadline::after(Duration::from_secs(3600)), |_| Ok(())).unwrap();
         }
         assert_eq!(retries(Again::Transient), 1);
         // A retry that succeeds costs nothing.
@@ -326,7 +326,7 @@ mod tests {
         for _ in 0..10 {
             let result = retry.run_with(
                 retry.max_attempts,
-                Deadline::after(Duration::from_secs(1)),
+                Deadline::after(Duration::from_secs(3600)),
                 || 0.0,
                 |_| (),
                 |number| {

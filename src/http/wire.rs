@@ -190,7 +190,7 @@ mod tests {
     fn a_socket_leaves_no_waiting_to_the_late_timers_of_the_system() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let soon = || Some(Instant::now() + Duration::from_millis(100));
-        for end in [None, Some(Instant::now() + Duration::from_secs(10))] {
+        for end in [None, Some(Instant::now() + Duration::from_secs(3600))] {
             let mut socket = Socket::connect(&[listener.local_addr().unwrap()], end).unwrap();
             let (mut peer, _) = listener.accept().unwrap();
             assert!(is_nonblocking(&socket.stream));

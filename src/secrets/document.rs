@@ -54,9 +54,6 @@ pub(crate) trait DocumentSource: Send + Sync {
 /// A value and its version.
 pub(crate) type Entry = (SecretBytes, Option<Arc<str>>);
 
-/// A value, and the source's own name of its state.
-pub(crate) type Versioned = (SecretBytes, Option<Arc<str>>);
-
 /// All values of a source at one time.
 #[cfg_attr(test, derive(Clone))]
 pub(crate) struct Document {

@@ -93,7 +93,7 @@ fn aws_file(name: &str, text: &str) -> PathBuf {
 
 /// A manager that asks AWS alone.
 fn aws() -> Manager {
-    open(&[("providers", r#"["aws"]"#), ("timeout", "5")]).unwrap()
+    open(&[("providers", r#"["aws"]"#), ("timeout", "120")]).unwrap()
 }
 
 /// The refusal of a manager that looks at AWS now.

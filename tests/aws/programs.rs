@@ -9,6 +9,7 @@ use serde_json::json;
 use st_secrets::{Options, Status};
 
 use crate::common::servers::{moto, unique};
+use crate::common::time::{PATIENCE, soon};
 use crate::common::{open, text};
 use crate::{READ, alone, aws, aws_file, in_seconds, iso, key, logged, refused, secret_alone, secret_and, variable};
 
@@ -73,7 +74,8 @@ fn a_program_that_fails_is_named_and_its_output_is_not_shown() {
             ("yes CANARY >&2".to_owned(), Status::Timeout, "did not end in time"),
         ] {
             aws_file("config", &program(&script));
-            let secrets = open(&[("providers", r#"["aws"]"#), ("timeout", "1.5")]).unwrap();
+            let timeout = if status == Status::Timeout { "1.5" } else { "120" };
+            let secrets = open(&[("providers", r#"["aws"]"#), ("timeout", timeout)]).unwrap();
             let error = secrets.get("A").unwrap_err();
             assert_eq!(error.status(), status, "{script}: {error}");
             assert!(error.message().contains(words) && error.message().contains("profile `default` in "), "{error}");
@@ -96,20 +98,23 @@ fn a_program_that_hangs_is_killed_with_all_that_it_started() {
         for script in [hang, closed, talks, leaves] {
             aws_file("config", &program(&script));
             let secrets = open(&[("providers", r#"["aws"]"#)]).unwrap();
-            let (start, limit) = (Instant::now(), Duration::from_millis(700));
             let open_files = fs::read_dir("/proc/self/fd").unwrap().count();
-            let error = secrets.get_with("A", &Options { timeout: Some(limit), ..Options::default() }).unwrap_err();
-            assert_eq!(error.status(), Status::Timeout, "{error}");
-            assert!(start.elapsed() < limit + Duration::from_millis(100), "{:?}", start.elapsed());
+            let _ = fs::remove_file(&file);
+            // On a busy machine, its time may be up before it has started anything.
+            for limit in [1, 4, 16, 64].map(Duration::from_secs) {
+                let start = Instant::now();
+                let error = secrets.get_with("A", &Options { timeout: Some(limit), ..Options::default() }).unwrap_err();
+                assert_eq!(error.status(), Status::Timeout, "{error}");
+                assert!((limit..limit + PATIENCE).contains(&start.elapsed()), "{:?}", start.elapsed());
+                if fs::read_to_string(&file).is_ok_and(|pids| pids.ends_with('\n')) {
+                    break;
+                }
+            }
             for pid in fs::read_to_string(&file).unwrap().split_whitespace() {
                 // A grandchild needs a moment to die, and somebody else takes its status.
                 let state = || fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
                 let killed = || state().is_empty() || state().contains(") Z ");
-                let end = Instant::now() + Duration::from_secs(5);
-                while !killed() {
-                    assert!(Instant::now() < end, "{}", state());
-                    std::thread::sleep(Duration::from_millis(5));
-                }
+                soon(killed);
             }
             assert_eq!(fs::read_dir("/proc/self/fd").unwrap().count(), open_files);
             let children = fs::read_to_string("/proc/thread-self/children").unwrap_or_default();

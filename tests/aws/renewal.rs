@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::common::proxy::{Fault, Proxy};
 use crate::common::servers::{moto, set_variables};
+use crate::common::time::advance;
 use crate::{READ, alone, aws, container_answer, in_seconds, key, secret_and};
 
 #[test]
@@ -39,17 +40,17 @@ fn keys_that_aws_refuses_as_expired_are_fetched_anew_once() {
 }
 
 #[test]
-fn keys_that_live_for_seconds_are_renewed_before_they_end() {
+fn keys_are_renewed_before_they_end() {
     alone!(|| secret_and(&[("SESSION", moto().assume(&moto().role(READ)))]), || {
         let container = Proxy::to("127.0.0.1:1");
         set_variables([("AWS_CONTAINER_CREDENTIALS_FULL_URI", container.url())]);
         let session = key("SESSION");
-        container.next(1, container_answer(&session, in_seconds(9)));
+        container.next(1, container_answer(&session, in_seconds(900)));
         let secrets = aws();
         secrets.refresh(None).unwrap();
         secrets.refresh(None).unwrap();
         assert_eq!(container.requests().len(), 1, "they are fresh");
-        std::thread::sleep(Duration::from_millis(6300));
+        advance(Duration::from_secs(700));
         // In their last third new ones are asked for, and the old ones serve if there are none.
         container.next(1, Fault::status(400));
         secrets.refresh(None).unwrap();
@@ -59,10 +60,10 @@ fn keys_that_live_for_seconds_are_renewed_before_they_end() {
         secrets.refresh(None).unwrap();
         assert_eq!(container.requests().len(), 3);
         // At their very end there have to be new ones.
-        container.next(1, container_answer(&session, in_seconds(1)));
+        container.next(1, container_answer(&session, in_seconds(900)));
         let secrets = aws();
         secrets.refresh(None).unwrap();
-        std::thread::sleep(Duration::from_millis(1100));
+        advance(Duration::from_secs(901));
         container.always(Fault::status(400));
         let error = secrets.refresh(None).unwrap_err();
         assert!(error.message().contains("no AWS credentials from the container's endpoint"), "{error}");

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/types.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "st_secrets.h"
@@ -24,6 +25,18 @@
         if (!(condition)) {                                        \
             check_failed(__FILE__, __LINE__, "%s", #condition);    \
         }                                                          \
+    } while (0)
+
+/* What is a matter of time becomes true. The limit is for a program that hangs, not for a machine that is slow. */
+#define CHECK_SOON(condition)                                                                 \
+    do {                                                                                      \
+        time_t check_end = check_seconds() + CHECK_PATIENCE;                                  \
+        while (!(condition)) {                                                                \
+            if (check_seconds() > check_end) {                                                \
+                check_failed(__FILE__, __LINE__, "not within %d seconds: %s", CHECK_PATIENCE, #condition); \
+            }                                                                                 \
+            usleep(5000);                                                                     \
+        }                                                                                     \
     } while (0)
 
 #define CHECK_OK(call)                                                                                              \
@@ -75,6 +88,14 @@ static inline void check_failed(const char *file, int line, const char *format, 
     fputc('\n', stderr);
     va_end(arguments);
     exit(1);
+}
+
+enum { CHECK_PATIENCE = 120 };
+
+static inline time_t check_seconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec;
 }
 
 static inline void check_failure(const char *file, int line, const char *call, st_status status, const st_error *error,

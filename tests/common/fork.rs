@@ -3,6 +3,8 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::time::PATIENCE;
+
 /// Forks; the child ends with what `child` says. Its number.
 pub fn fork(child: impl FnOnce() -> bool) -> libc::pid_t {
     // SAFETY: the child calls `child`, which uses this library alone, and ends without running anything of the
@@ -17,9 +19,9 @@ pub fn fork(child: impl FnOnce() -> bool) -> libc::pid_t {
     pid
 }
 
-/// Whether the child said yes, within some seconds.
+/// Whether the child said yes. One that hangs is killed.
 pub fn said_yes(pid: libc::pid_t) -> bool {
-    let end = Instant::now() + Duration::from_secs(40);
+    let end = Instant::now() + PATIENCE;
     loop {
         let mut status = 0;
         // SAFETY: `pid` is a child of ours that was not waited for yet.

@@ -6,6 +6,7 @@ pub mod proxy;
 pub mod python;
 pub mod servers;
 pub mod store;
+pub mod time;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -25,8 +26,10 @@ pub fn with_file(path: &Path) -> Manager {
     open(&[("providers", r#"["file"]"#), ("file_path", path.to_str().unwrap())]).unwrap()
 }
 
+/// A manager whose calls have more time than a busy machine takes, unless the settings say otherwise.
 pub fn open(settings: &[(&str, &str)]) -> Result<Manager> {
     let mut config = Config::new();
+    config.set("timeout", "120")?;
     for (key, value) in settings {
         config.set(key, value)?;
     }

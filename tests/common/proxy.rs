@@ -205,7 +205,7 @@ impl Proxy {
     }
 
     fn wait_until(&self, otherwise: &str, is_so: impl Fn(&State) -> bool) {
-        let end = Instant::now() + Duration::from_secs(20);
+        let end = Instant::now() + super::time::PATIENCE;
         let mut state = self.shared.lock();
         while !is_so(&state) {
             assert!(Instant::now() < end, "{otherwise}");

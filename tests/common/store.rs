@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use st_secrets::{Cipher, Config, Result, Store};
 
-/// A store in this folder.
+/// A store in this folder whose calls wait longer for each other than a busy machine makes them.
 pub fn open(folder: &Path) -> Store {
-    open_with(folder, &[]).unwrap()
+    open_with(folder, &[("timeout", "600")]).unwrap()
 }
 
 pub fn open_with(folder: &Path, settings: &[(&str, &str)]) -> Result<Store> {

@@ -11,6 +11,7 @@ use crate::common::proxy::{BlackHole, Fault, Proxy, Reply, closed_address};
 use crate::common::servers::bao::Bao;
 use crate::common::servers::{bao, set_variables, unique};
 use crate::common::text;
+use crate::common::time::PATIENCE;
 use crate::{alone, at, check, refreshed};
 
 /// A secret of its own at the shared server, behind a proxy.
@@ -32,10 +33,10 @@ pub(crate) fn root(proxy: &Proxy, path: &str, more: &[(&str, &str)]) -> Manager 
 }
 
 /// A failure that ends in time, leaves nothing open, and does not tell the token.
-pub(crate) fn fails(proxy: &Proxy, secrets: &Manager, limit: Duration) -> Error {
+pub(crate) fn fails(proxy: &Proxy, secrets: &Manager) -> Error {
     let began = Instant::now();
     let error = refreshed(secrets, "A").unwrap_err();
-    assert!(began.elapsed() < limit + Duration::from_millis(100), "{:?}: {error}", began.elapsed());
+    assert!(began.elapsed() < PATIENCE, "{:?}: {error}", began.elapsed());
     assert!(!error.message().contains(bao().root()) || bao().root() == "root", "{error}");
     proxy.wait_until_closed();
     error
@@ -167,7 +168,6 @@ fn a_denial_is_final() {
 #[test]
 fn faults_of_the_network_end_in_time() {
     alone!(|| {
-        let limit = Duration::from_secs(2);
         let faults = [
             (Fault::Hang, Status::Timeout),
             (Fault::Slow, Status::Timeout),
@@ -187,13 +187,16 @@ fn faults_of_the_network_end_in_time() {
             for (fault, status) in faults {
                 scope.spawn(move || {
                     let (proxy, path) = behind_a_proxy();
-                    let secrets = root(&proxy, &path, &[("timeout", "2"), ("max_attempts", "1")]);
+                    // What ends with the call's time would go on for longer than the test waits.
+                    let timeout = if status == Status::Timeout { "2" } else { "120" };
+                    let secrets = root(&proxy, &path, &[("timeout", timeout), ("max_attempts", "1")]);
                     proxy.always(fault.clone());
-                    let error = fails(&proxy, &secrets, limit);
+                    let error = fails(&proxy, &secrets);
                     assert_eq!(error.status(), status, "{fault:?}: {error}");
                     assert!(error.message().contains(&proxy.url()), "{fault:?}: {error}");
                     proxy.heal();
-                    assert_eq!(&**refreshed(&secrets, "A").unwrap().value(), b"value", "{fault:?}");
+                    secrets.refresh(Some(PATIENCE)).unwrap();
+                    assert_eq!(text(&secrets, "A").as_deref(), Some("value"), "{fault:?}");
                 });
             }
         });
@@ -206,10 +209,12 @@ fn an_address_where_nobody_is_ends_in_time() {
         let hole = BlackHole::open();
         let closed = format!("http://{}", closed_address());
         for (url, status) in [(hole.url(), Status::Timeout), (closed, Status::Unavailable)] {
-            let secrets = at(&url, &[("vault_token", "t"), ("timeout", "1.5")]);
+            let timeout = if status == Status::Timeout { "1.5" } else { "120" };
+            let secrets = at(&url, &[("vault_token", "t"), ("timeout", timeout)]);
             let began = Instant::now();
             let error = secrets.get("A").unwrap_err();
-            assert!(began.elapsed() < Duration::from_millis(1600), "{:?}", began.elapsed());
+            // Left to itself, the system tries to connect for two minutes.
+            assert!(began.elapsed() < PATIENCE / 2, "{:?}", began.elapsed());
             assert_eq!(error.status(), status, "{error}");
             assert!(error.message().contains("check that the server runs"), "{error}");
         }
@@ -297,7 +302,7 @@ fn a_quota_is_an_outage_and_is_named() {
 fn a_slow_request_is_given_up_after_the_client_timeout() {
     alone!(|| {
         let (proxy, path) = behind_a_proxy();
-        set_variables([("VAULT_CLIENT_TIMEOUT", "300ms"), ("VAULT_MAX_RETRIES", "1")]);
+        set_variables([("VAULT_CLIENT_TIMEOUT", "5s"), ("VAULT_MAX_RETRIES", "1")]);
         let secrets = root(&proxy, &path, &[("vault_kv_version", "2")]);
         proxy.next(1, Fault::Hang);
         assert_eq!(text(&secrets, "A").as_deref(), Some("value"));

@@ -11,6 +11,7 @@ use st_secrets::log::{self, Level};
 
 use crate::common::proxy::{Fault, Proxy};
 use crate::common::servers::{bao, http, unique};
+use crate::common::time::{PATIENCE, advance};
 use crate::common::{temp, text, write};
 use crate::{alone, at, check, refreshed};
 
@@ -58,11 +59,11 @@ fn a_wrapped_secret_id_is_unwrapped_once() {
         let (path, policy) = secret_and_policy();
         bao().auth("approle", "approle");
         let role = format!("auth/approle/role/{}", unique("role"));
-        bao().ask("POST", &role, json!({"token_policies": [policy], "token_ttl": "1s"}));
+        bao().ask("POST", &role, json!({"token_policies": [policy], "token_ttl": "1h"}));
         let id = bao().ask("GET", &format!("{role}/role-id"), json!(null))["data"]["role_id"].clone();
         let wrap = |path: &str, body: &str| {
-            let headers = [("x-vault-token", bao().root()), ("x-vault-wrap-ttl", "60s")];
-            let (address, time) = (bao().address(), Duration::from_secs(10));
+            let headers = [("x-vault-token", bao().root()), ("x-vault-wrap-ttl", "1h")];
+            let (address, time) = (bao().address(), PATIENCE);
             let answer =
                 http::request(address, "POST", &format!("/v1/{path}"), &headers, body.as_bytes(), time).unwrap();
             let made: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
@@ -79,7 +80,7 @@ fn a_wrapped_secret_id_is_unwrapped_once() {
         ];
         let secrets = at(&bao().url(), &settings);
         assert_eq!(text(&secrets, "A").as_deref(), Some("value"), "{:?}", secrets.get("A"));
-        thread::sleep(Duration::from_millis(1100));
+        advance(Duration::from_secs(3601));
         assert!(refreshed(&secrets, "A").is_ok(), "the secret id is kept for the next login");
         let error = at(&bao().url(), &settings).get("A").unwrap_err();
         assert_eq!(error.status(), Status::AccessDenied);
@@ -95,9 +96,9 @@ fn a_jwt_logs_in_and_its_file_is_read_anew() {
     alone!(|| {
         let (path, policy) = secret_and_policy();
         let mount = unique("jwt");
-        let (role, issuer) = bao().jwt(&mount, &[&policy], "2s");
+        let (role, issuer) = bao().jwt(&mount, &[&policy], "1h");
         let folder = temp();
-        let file = write(&folder.path().join("jwt"), &issuer.token(60));
+        let file = write(&folder.path().join("jwt"), &issuer.token(3600));
         for method in ["jwt", "kubernetes"] {
             let settings = [
                 ("vault_auth", method),
@@ -107,32 +108,32 @@ fn a_jwt_logs_in_and_its_file_is_read_anew() {
                 ("vault_path", &path),
             ];
             let secrets = at(&bao().url(), &settings);
-            write(&file, &issuer.token(60));
+            write(&file, &issuer.token(3600));
             assert_eq!(text(&secrets, "A").as_deref(), Some("value"), "{:?}", secrets.get("A"));
             write(&file, "CANARY.CANARY.CANARY");
-            thread::sleep(Duration::from_millis(2100));
+            advance(Duration::from_secs(3601));
             let error = refreshed(&secrets, "A").unwrap_err();
             assert_eq!(error.status(), Status::AccessDenied);
             assert!(error.message().contains(file.to_str().unwrap()), "{error}");
             assert!(!error.message().contains("CANARY"), "{error}");
-            write(&file, &issuer.token(60));
+            write(&file, &issuer.token(3600));
             assert!(refreshed(&secrets, "A").is_ok());
         }
     });
 }
 
 #[test]
-fn a_token_of_three_seconds_is_followed_by_another() {
+fn a_token_of_seconds_is_followed_by_another() {
     alone!(|| {
         let (path, policy) = secret_and_policy();
-        let (role, secret) = bao().approle(&[&policy], "3s");
+        let (role, secret) = bao().approle(&[&policy], "6s");
         let secrets = at(
             &bao().url(),
             &[("vault_auth", "approle"), ("vault_role_id", &role), ("vault_secret_id", &secret), ("vault_path", &path)],
         );
         for _ in 0..7 {
             assert_eq!(&**refreshed(&secrets, "A").unwrap().value(), b"value");
-            thread::sleep(Duration::from_millis(1000));
+            std::thread::sleep(Duration::from_secs(2));
         }
     });
 }

@@ -1,11 +1,11 @@
 //! The client against servers that behave, and against those that do not.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
 use crate::clock::Deadline;
-use crate::error::{Result, Status};
+use crate::error::{Error, Result, Status};
 use crate::http::{Client, Proxy, Request, Response, Settings};
 
 mod authority;
@@ -25,13 +25,28 @@ fn client() -> Client {
     Client::new(settings())
 }
 
-fn seconds(seconds: u64) -> Deadline {
-    Deadline::after(Duration::from_secs(seconds))
+/// How long a test waits for what must happen. It is there for what hangs: a busy machine needs a small part of it.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// The time of a request that nobody answers.
+const SHORT: Duration = Duration::from_millis(500);
+
+fn patience() -> Deadline {
+    Deadline::after(PATIENCE)
 }
 
-/// A GET of this URL within ten seconds.
+/// A GET of this URL.
 fn get(client: &Client, url: &str) -> Result<Response> {
-    get_within(client, url, seconds(10))
+    get_within(client, url, patience())
+}
+
+/// The failure of a request that is not answered: when its time, [`SHORT`], is up, and not by what its peer does later.
+fn fails_in_time(send: impl FnOnce(Deadline) -> Result<Response>) -> Error {
+    let begin = Instant::now();
+    let error = send(Deadline::after(SHORT)).err().unwrap();
+    let taken = begin.elapsed();
+    assert_eq!(error.status(), Status::Timeout, "{error}");
+    assert!((SHORT..PATIENCE / 2).contains(&taken), "{taken:?}: {error}");
+    error
 }
 
 fn get_within(client: &Client, url: &str, deadline: Deadline) -> Result<Response> {

@@ -36,7 +36,7 @@ fn a_body_is_sent_whole_and_with_its_length() {
     for (method, body) in [("POST", r#"{"SecretId":"train"}"#), ("PUT", ""), ("POST", &large)] {
         let request =
             Request { method, url: &peer.url("/"), headers: &[], body: body.as_bytes(), connect_timeout: None };
-        let echoed = client.send(&request, seconds(10)).unwrap().body;
+        let echoed = client.send(&request, patience()).unwrap().body;
         let echoed = std::str::from_utf8(&echoed).unwrap();
         let (head, echoed_body) = echoed.split_once("\r\n\r\n").unwrap();
         let length = format!("content-length: {}", body.len());
@@ -85,10 +85,10 @@ fn a_dropped_client_leaves_no_connection() {
     get(&client, &peer.url("/")).unwrap();
     assert!(closes.recv_timeout(Duration::from_millis(50)).is_err(), "closed while the client lives");
     drop(client);
-    assert_eq!(closes.recv_timeout(Duration::from_secs(5)), Ok(0));
+    assert_eq!(closes.recv_timeout(PATIENCE), Ok(0));
 }
 
-/// A peer that sends `first`, then `again` every 50 ms until it is not wanted any more.
+/// A peer that sends `first`, then `again` every 50 ms until the client has gone.
 fn trickle(first: &'static str, again: &'static str) -> Peer {
     Peer::after_request(move |mut stream| {
         let _ = stream.write_all(first.as_bytes());
@@ -98,19 +98,10 @@ fn trickle(first: &'static str, again: &'static str) -> Peer {
     })
 }
 
-/// The failure of a request that has 300 ms, which it must not exceed by more than 100.
-fn fails_in_time(url: &str) -> crate::error::Error {
-    let begin = Instant::now();
-    let error = get_within(&client(), url, Deadline::after(Duration::from_millis(300))).err().unwrap();
-    let taken = begin.elapsed();
-    assert!((300..400).contains(&taken.as_millis()), "{taken:?}: {error}");
-    error
-}
-
 #[test]
 fn no_peer_keeps_a_request_beyond_its_deadline() {
     let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
-    for peer in [
+    let peers = [
         trickle("", ""),
         trickle("HTTP/1.1 200", " "),
         trickle("HTTP/1.1 200 OK\r\n", "X-Y: z\r\n"),
@@ -119,11 +110,15 @@ fn no_peer_keeps_a_request_beyond_its_deadline() {
         trickle("HTTP/1.1 200 OK\r\n\r\n", "x"),
         trickle(chunked, "1\r\nx\r\n"),
         trickle(chunked, "0"),
-    ] {
-        let error = fails_in_time(&peer.url("/"));
-        assert_eq!(error.status(), Status::Timeout, "{error}");
-        assert_eq!(error.message(), format!("the time was up while waiting for http://{}", peer.address));
-    }
+    ];
+    thread::scope(|scope| {
+        for peer in &peers {
+            scope.spawn(|| {
+                let error = fails_in_time(|deadline| get_within(&client(), &peer.url("/"), deadline));
+                assert_eq!(error.message(), format!("the time was up while waiting for http://{}", peer.address));
+            });
+        }
+    });
 }
 
 #[test]
@@ -137,10 +132,7 @@ fn a_peer_that_does_not_read_keeps_nobody_beyond_the_deadline() {
     });
     let body = vec![b'x'; 64 * MIB];
     let request = Request { method: "POST", url: &peer.url("/"), headers: &[], body: &body, connect_timeout: None };
-    let begin = Instant::now();
-    let error = client().send(&request, Deadline::after(Duration::from_millis(300))).err().unwrap();
-    assert_eq!(error.status(), Status::Timeout, "{error}");
-    assert!(begin.elapsed() < Duration::from_millis(400), "{:?}", begin.elapsed());
+    fails_in_time(|deadline| client().send(&request, deadline));
 }
 
 /// An address where connections are never accepted: the queue of those that wait is full.
@@ -157,18 +149,17 @@ fn a_connection_has_its_own_limit_within_the_deadline() {
     let (listener, _waiting) = black_hole();
     let address = listener.local_addr().unwrap();
     let url = format!("http://{address}/");
-    let error = fails_in_time(&url);
-    assert_eq!(error.status(), Status::Timeout, "{error}");
+    let error = fails_in_time(|deadline| get_within(&client(), &url, deadline));
     assert_eq!(error.message(), format!("the time was up while connecting to http://{address}"));
 
     let limit = Some(Duration::from_millis(100));
     let begin = Instant::now();
     let request = Request { method: "GET", url: &url, headers: &[], body: b"", connect_timeout: limit };
-    let error = client().send(&request, seconds(10)).err().unwrap();
+    let error = client().send(&request, patience()).err().unwrap();
     assert_eq!(error.status(), Status::Unavailable, "{error}");
     assert!(error.is_retryable());
     assert_eq!(error.message(), format!("connecting to http://{address} took longer than 100ms"));
-    assert!(begin.elapsed() < Duration::from_secs(1));
+    assert!(begin.elapsed() < PATIENCE / 2);
 }
 
 #[test]
@@ -188,7 +179,7 @@ fn a_host_with_several_addresses_is_found_at_any() {
     let (hole, _waiting) = black_hole();
     let refusing = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let addresses = [refusing, hole.local_addr().unwrap(), peer.address];
-    let end = Some(Instant::now() + Duration::from_millis(400));
+    let end = Some(Instant::now() + Duration::from_secs(5));
     assert!(Socket::connect(&addresses, end).is_ok());
     // `localhost` is often ::1 too, where nobody listens.
     get(&client(), &format!("http://localhost:{}/", peer.address.port())).unwrap();
@@ -310,7 +301,7 @@ fn a_bad_header_is_refused_before_anything_is_sent() {
         let headers = [(name, Zeroizing::new(value.to_owned()))];
         let request =
             Request { method: "GET", url: &peer.url("/"), headers: &headers, body: b"", connect_timeout: None };
-        let error = client.send(&request, seconds(10)).err().unwrap();
+        let error = client.send(&request, patience()).err().unwrap();
         assert_eq!(error.status(), Status::Config);
         assert!(error.message().contains(why), "{error}");
         assert!(!error.message().contains("SECRET"), "{error}");

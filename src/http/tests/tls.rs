@@ -5,7 +5,6 @@ use std::io::{BufReader, Read, Write};
 use std::process::Command;
 use std::sync::{Mutex, mpsc};
 use std::thread;
-use std::time::Instant;
 
 use super::authority::{Authority, secured};
 use super::peer::{Peer, ok, read_request};
@@ -171,7 +170,7 @@ fn a_server_that_refuses_while_the_request_is_being_sent_is_heard() {
     let url = format!("https://{}/", peer.address);
     let request = Request { method: "POST", url: &url, headers: &[], body: &body, connect_timeout: None };
     for _ in 0..10 {
-        let error = trusting_with(&authority, |_| ()).send(&request, seconds(10)).err().unwrap();
+        let error = trusting_with(&authority, |_| ()).send(&request, patience()).err().unwrap();
         assert_eq!(error.status(), Status::AccessDenied, "{error}");
         assert_eq!(error.message(), format!("https://{} wants a client certificate, and none is set", peer.address));
     }
@@ -248,7 +247,8 @@ fn a_server_without_tls_is_said_to_be_so() {
     let peer = Peer::new(|mut stream| {
         let _ = stream.read(&mut [0; 10]);
         let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
-        thread::sleep(Duration::from_millis(200));
+        // To close it with bytes unread would reset it.
+        let _ = std::io::copy(&mut stream, &mut std::io::sink());
     });
     let authority = Authority::new();
     let error = get(&trusting_with(&authority, |_| ()), &format!("https://{}/", peer.address)).err().unwrap();
@@ -268,12 +268,9 @@ fn a_handshake_that_does_not_end_ends_with_the_deadline() {
             }
         });
         let client = trusting_with(&authority, |_| ());
-        let begin = Instant::now();
         let url = format!("https://{}/", peer.address);
-        let error = get_within(&client, &url, Deadline::after(Duration::from_millis(300))).err().unwrap();
-        assert_eq!(error.status(), Status::Timeout, "{error}");
+        let error = fails_in_time(|deadline| get_within(&client, &url, deadline));
         assert_eq!(error.message(), format!("the time was up while setting up TLS with https://{}", peer.address));
-        assert!((300..400).contains(&begin.elapsed().as_millis()), "{:?}", begin.elapsed());
     }
 }
 
@@ -283,7 +280,7 @@ fn a_peer_that_is_slow_within_tls_keeps_nobody_beyond_the_deadline() {
     authority.issue("server", HERE);
     let silent = authority.peer("server", |mut stream| {
         let _ = stream.flush();
-        thread::sleep(Duration::from_secs(1));
+        thread::sleep(PATIENCE);
     });
     let trickling = authority.peer("server", |mut stream| {
         let mut more = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n");
@@ -297,10 +294,7 @@ fn a_peer_that_is_slow_within_tls_keeps_nobody_beyond_the_deadline() {
     for (peer, body) in [(&silent, &b""[..]), (&silent, &large), (&trickling, b"")] {
         let url = format!("https://{}/", peer.address);
         let request = Request { method: "POST", url: &url, headers: &[], body, connect_timeout: None };
-        let begin = Instant::now();
-        let error = client.send(&request, Deadline::after(Duration::from_millis(300))).err().unwrap();
-        assert_eq!(error.status(), Status::Timeout, "{error}");
-        assert!((300..400).contains(&begin.elapsed().as_millis()), "{:?}", begin.elapsed());
+        fails_in_time(|deadline| client.send(&request, deadline));
     }
 }
 
@@ -324,7 +318,7 @@ fn tls_connections_are_reused_and_closed_with_the_client() {
     assert_eq!(peer.connections(), 1);
     assert!(closes.try_recv().is_err(), "closed while the client lives");
     drop(client);
-    closes.recv_timeout(Duration::from_secs(5)).unwrap();
+    closes.recv_timeout(PATIENCE).unwrap();
 }
 
 #[test]

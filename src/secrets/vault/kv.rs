@@ -209,9 +209,8 @@ impl Vault {
     /// The entries of a secret. One that cannot be used does not hide the others.
     fn document(&self, session: &Session<'_>, raw: &str, version: Option<Arc<str>>) -> Result<Document> {
         let place = self.place();
-        let unusable = |problem: Problem| {
-            place.error(Status::Protocol, format!("the secret cannot be read: {}", problem.message))
-        };
+        let unusable =
+            |problem: Problem| place.error(Status::Protocol, format!("the secret cannot be read: {}", problem.message));
         let read = json::parse_each(raw, || session.deadline().has_passed()).map_err(|problem| match problem {
             Some(problem) => unusable(problem),
             None => place.error(Status::Timeout, "timed out while parsing the secret").with_retryable(true),

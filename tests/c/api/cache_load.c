@@ -26,7 +26,7 @@ static st_status load(void *context, const char *key, size_t key_len, double tim
     if (source->asks_itself) {
         st_error error = ST_ERROR_INIT;
         st_bytes value = {0};
-        CHECK_FAILS(st_cache_get_or_load(cache, key, key_len, 1.0, load, context, &value, &error), ST_BUSY, "itself");
+        CHECK_FAILS(st_cache_get_or_load(cache, key, key_len, 600.0, load, context, &value, &error), ST_BUSY, "itself");
     }
     if (source->value != NULL) {
         CHECK(st_reply_bytes(reply, source->value, ST_NUL, ST_TTL_DEFAULT) == ST_OK);
@@ -40,25 +40,25 @@ static void one_caller(void) {
     struct source good = {.value = "loaded"}, none = {.returned = ST_NOT_FOUND}, down = {.returned = ST_UNAVAILABLE};
     struct source wild = {.value = "x", .asks_itself = 1};
     for (int i = 0; i < 2; i++) {
-        CHECK_OK(st_cache_get_or_load(cache, "good", ST_NUL, 1.0, load, &good, &value, &error));
+        CHECK_OK(st_cache_get_or_load(cache, "good", ST_NUL, 600.0, load, &good, &value, &error));
         CHECK_TEXT(value, "loaded");
         st_bytes_free(&value);
     }
     CHECK(good.calls == 1);
     /* A failure is not kept. */
     for (int i = 0; i < 2; i++) {
-        CHECK_FAILS(st_cache_get_or_load(cache, "none", ST_NUL, 1.0, load, &none, &value, &error), ST_NOT_FOUND, "key");
-        CHECK_FAILS(st_cache_get_or_load(cache, "down", ST_NUL, 1.0, load, &down, &value, &error), ST_UNAVAILABLE, "");
+        CHECK_FAILS(st_cache_get_or_load(cache, "none", ST_NUL, 600.0, load, &none, &value, &error), ST_NOT_FOUND, "key");
+        CHECK_FAILS(st_cache_get_or_load(cache, "down", ST_NUL, 600.0, load, &down, &value, &error), ST_UNAVAILABLE, "");
         CHECK_EMPTY(value);
     }
     CHECK(none.calls == 2 && down.calls == 2);
-    CHECK_OK(st_cache_get_or_load(cache, "wild", ST_NUL, 1.0, load, &wild, NULL, &error));
+    CHECK_OK(st_cache_get_or_load(cache, "wild", ST_NUL, 600.0, load, &wild, NULL, &error));
 }
 
 static void *ask(void *context) {
     st_error error = ST_ERROR_INIT;
     st_bytes value = {0};
-    CHECK_OK(st_cache_get_or_load(cache, "shared", ST_NUL, 10.0, load, context, &value, &error));
+    CHECK_OK(st_cache_get_or_load(cache, "shared", ST_NUL, 600.0, load, context, &value, &error));
     CHECK_TEXT(value, "loaded");
     st_bytes_free(&value);
     return NULL;
@@ -111,7 +111,7 @@ static void leases(void) {
 
     /* A lease that is not ended goes to the next. */
     CHECK_OK(st_cache_load_begin(cache, "n", ST_NUL, 0.0, 0.01, &outcome, &value, &lease, &error));
-    CHECK_OK(st_cache_load_begin(cache, "n", ST_NUL, 5.0, INFINITY, &outcome, &value, &again, &error));
+    CHECK_OK(st_cache_load_begin(cache, "n", ST_NUL, 600.0, INFINITY, &outcome, &value, &again, &error));
     CHECK(outcome == ST_LOAD_LEADER && again != lease);
     CHECK_OK(st_cache_load_abandon(cache, again, ST_UNAVAILABLE, "down", ST_NUL, &error));
     CHECK_FAILS(st_cache_load_abandon(cache, again, ST_UNAVAILABLE, NULL, 0, &error), ST_ABANDONED, "lease");
@@ -151,11 +151,11 @@ static void objects(void) {
     st_object object;
     st_bytes value;
     drops = 0;
-    CHECK_OK(st_cache_get_or_load(cache, "object", ST_NUL, 1.0, load_object, &drops, NULL, &error));
+    CHECK_OK(st_cache_get_or_load(cache, "object", ST_NUL, 600.0, load_object, &drops, NULL, &error));
     CHECK_OK(st_cache_get_object(cache, "object", ST_NUL, &object, &error));
     CHECK(object.object == &drops && drops == 0);
     st_object_free(&object);
-    CHECK_FAILS(st_cache_get_or_load(cache, "object", ST_NUL, 1.0, load_object, &drops, &value, &error), ST_WRONG_TYPE, "");
+    CHECK_FAILS(st_cache_get_or_load(cache, "object", ST_NUL, 600.0, load_object, &drops, &value, &error), ST_WRONG_TYPE, "");
     /* A secret is bytes. */
     st_secrets *secrets = open_with("providers", "[]");
     CHECK_OK(st_secrets_add_provider(secrets, "p", ST_NUL, ST_LAST, load_both, NULL, &drops, &error));
@@ -174,7 +174,7 @@ static void forked_child(void) {
     pid_t child = fork();
     if (child == 0) {
         CHECK_FAILS(st_cache_load_finish(cache, lease, "v", ST_NUL, ST_TTL_DEFAULT, &error), ST_ABANDONED, "lease");
-        CHECK_OK(st_cache_load_begin(cache, "fork", ST_NUL, 5.0, INFINITY, &outcome, &value, &lease, &error));
+        CHECK_OK(st_cache_load_begin(cache, "fork", ST_NUL, 600.0, INFINITY, &outcome, &value, &lease, &error));
         CHECK(outcome == ST_LOAD_LEADER);
         CHECK_OK(st_cache_load_finish(cache, lease, "v", ST_NUL, ST_TTL_DEFAULT, &error));
         _exit(0);

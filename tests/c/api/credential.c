@@ -192,7 +192,7 @@ static void threads_and_children(void) {
         pid_t child = fork();
         CHECK(child >= 0);
         if (child == 0) {
-            alarm(60);
+            alarm(300);
             work(NULL);
             _exit(0);
         }

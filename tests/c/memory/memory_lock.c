@@ -36,7 +36,7 @@ int main(int argc, char **argv) {
     CHECK(argc == 2);
     int refused = strcmp(argv[1], "refused") == 0;
     begin();
-    alarm(30);
+    alarm(300);
     struct rlimit none = {0, 0};
     CHECK(!refused || setrlimit(RLIMIT_MEMLOCK, &none) == 0);
     setenv("HF_TOKEN", "CANARY", 1);
@@ -46,7 +46,7 @@ int main(int argc, char **argv) {
 
     pid_t pid = fork();
     if (pid == 0) {
-        alarm(30);
+        alarm(300);
         /* What was inherited is not locked, until the child stores a secret itself. */
         memory_is("warning", refused ? "ulimit -l" : "not inherited");
         keep_a_secret();

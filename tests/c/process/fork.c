@@ -1,6 +1,6 @@
 /*
  * The child of a fork() answers, whatever the parent's other threads were doing: 300 forks while eight threads work.
- * A child that hangs is killed and counted.
+ * A child that hangs is killed, and ends the test.
  *
  * usage: fork get|set|provider
  */
@@ -13,7 +13,8 @@
 
 #include "check.h"
 
-enum { FORKS = 300, THREADS = 8, SECONDS = 15, MOST_HANGS = 5 };
+/* SECONDS is far more than a child takes on a machine that is busy with other things too. */
+enum { FORKS = 300, THREADS = 8, SECONDS = 300 };
 
 static st_secrets *secrets;
 static const char *work;
@@ -130,7 +131,7 @@ int main(int argc, char **argv) {
     CHECK(argc == 2);
     work = argv[1];
     begin();
-    alarm(170); /* a parent that hangs is killed too */
+    alarm(1500); /* a parent that hangs is killed too */
     setenv("IN_ENV", "CANARY-env", 1);
     secrets = open_with("file_path", write_file("fork.json", "{\"IN_FILE\": \"CANARY-file\"}"));
     st_error error = ST_ERROR_INIT;
@@ -146,7 +147,7 @@ int main(int argc, char **argv) {
         CHECK(pthread_create(&threads[i], NULL, busy, (void *)i) == 0);
     }
     int answered = 0, hung = 0;
-    for (int i = 0; i < FORKS && hung < MOST_HANGS; i++) {
+    for (int i = 0; i < FORKS && hung == 0; i++) {
         nanosleep(&(struct timespec){.tv_nsec = (i * 7919) % 1000000}, NULL);
         pid_t pid = fork();
         CHECK(pid >= 0);

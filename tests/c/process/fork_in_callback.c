@@ -11,7 +11,7 @@ static st_status load(void *context, const char *key, size_t key_len, double tim
     pid_t pid = fork();
     if (pid == 0) {
         st_bytes value = {0};
-        alarm(30);
+        alarm(300);
         st_status status = st_secrets_get(secrets, "HF_TOKEN", ST_NUL, &value, NULL);
         st_bytes_free(&value);
         return status == ST_OK ? st_reply_bytes(reply, "CANARY-child", ST_NUL, ST_TTL_DEFAULT) : status;

@@ -54,7 +54,7 @@ int main(int argc, char **argv) {
     CHECK(argc == 2);
     library = argv[1];
     begin();
-    alarm(120);
+    alarm(1500);
     setenv("HF_TOKEN", "CANARY", 1);
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);
@@ -76,7 +76,7 @@ int main(int argc, char **argv) {
     /* What it registered for fork() is still there. */
     pid_t pid = fork();
     if (pid == 0) {
-        alarm(30);
+        alarm(300);
         load_use_unload(NULL);
         _exit(0);
     }

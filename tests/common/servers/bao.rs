@@ -22,6 +22,7 @@ use serde_json::{Value, json};
 
 use super::process::{self, Process};
 use super::{http, python_script, venv};
+use crate::common::time::PATIENCE;
 pub use setup::Issuer;
 
 const SHARED: &str = "ST_SECRETS_TEST_BAO";
@@ -190,7 +191,7 @@ impl Bao {
     pub fn call(&self, method: &str, path: &str, body: &Value, token: &str) -> (u16, Value) {
         let text = if body.is_null() { String::new() } else { body.to_string() };
         let headers: &[(&str, &str)] = if token.is_empty() { &[] } else { &[("x-vault-token", token)] };
-        let (path, patience) = (format!("/v1/{path}"), Duration::from_secs(60));
+        let (path, patience) = (format!("/v1/{path}"), PATIENCE);
         let answer = http::request(&self.address, method, &path, headers, text.as_bytes(), patience);
         let answer = answer.unwrap_or_else(|error| panic!("{method} {path}: {error}"));
         (answer.status, serde_json::from_slice(&answer.body).unwrap_or_default())
@@ -237,7 +238,7 @@ impl Bao {
     }
 
     fn until(&self, is_so: impl Fn() -> bool) {
-        let end = Instant::now() + Duration::from_secs(60);
+        let end = Instant::now() + PATIENCE;
         while !is_so() {
             assert!(Instant::now() < end, "OpenBao does not get ready:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(20));

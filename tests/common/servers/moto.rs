@@ -10,13 +10,13 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::Duration;
 
 use base64::Engine;
 use serde_json::{Value, json};
 
 use super::process::{self, Process};
 use super::{Variables, http, python, root, unique};
+use crate::common::time::PATIENCE;
 
 const SHARED: &str = "ST_SECRETS_TEST_MOTO";
 
@@ -153,7 +153,7 @@ impl Moto {
     fn control(&self, what: &str, body: &[u8]) {
         let headers = [("content-type", "text/plain")];
         let path = format!("/moto-api/{what}");
-        let answer = http::request(&self.address, "POST", &path, &headers, body, Duration::from_secs(60)).unwrap();
+        let answer = http::request(&self.address, "POST", &path, &headers, body, PATIENCE).unwrap();
         assert_eq!(answer.status, 200, "{path}");
     }
 

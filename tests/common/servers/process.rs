@@ -10,6 +10,8 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::common::time::PATIENCE;
+
 /// A started program with its log. Killed on drop with all that it started; the system kills it when the test process
 /// ends.
 pub struct Process {
@@ -27,7 +29,7 @@ impl Process {
 
     /// Waits until `is_ready`, which is given the log; false if the program has ended.
     pub fn wait(&mut self, is_ready: impl Fn(&str) -> bool) -> bool {
-        let end = Instant::now() + Duration::from_secs(60);
+        let end = Instant::now() + PATIENCE;
         while !is_ready(&self.log()) {
             if self.child.try_wait().unwrap().is_some() {
                 return false;

@@ -16,12 +16,12 @@ static void bytes_live_for_a_time() {
     CHECK(cache.get(std::string_view("a\0b", 3))->empty() && cache.get("a")->view() == "CANARY");
     cache.set({}, "an empty key");
     CHECK(cache.get({})->view() == "an empty key");
-    cache.set("short", "x", 20ms);
     cache.set("over", "x", 0s);
     cache.set("ever", "x", st::forever);
     CHECK(!cache.get("over").has_value());
-    std::this_thread::sleep_for(40ms);
-    CHECK(!cache.get("short").has_value() && cache.get("ever").has_value());
+    cache.set("short", "x", 20ms);
+    CHECK_SOON(!cache.get("short").has_value());
+    CHECK(cache.get("ever").has_value());
     THROWS(cache.set("a", "CANARY", -3s), st::Status::invalid_argument, "");
 
     char buffer[8];
@@ -53,7 +53,7 @@ static void the_caches_of_the_process() {
 }
 
 static void settings_beyond_times_and_size() {
-    st::Cache cache = st::Cache::open_with(st::Config().soft_ttl(10ms).absent_ttl(60s).ttl_jitter(0.25).max_size(3));
+    st::Cache cache = st::Cache::open_with(st::Config().soft_ttl(10ms).absent_ttl(1h).ttl_jitter(0.25).max_size(3));
     CHECK(cache.stats().max_size == 3);
     int loads = 0;
     auto none = [&](std::string_view) -> std::optional<std::string> { return ++loads, std::nullopt; };
@@ -63,7 +63,7 @@ static void settings_beyond_times_and_size() {
 
     // An old value comes before a failure.
     cache.set("a", "old");
-    std::this_thread::sleep_for(20ms);
+    std::this_thread::sleep_for(200ms);
     auto fails = [&](std::string_view) -> std::string { throw std::runtime_error("the database is away"); };
     CHECK(cache.get_or_load("a", fails).view() == "old");
     // A second later the next caller loads it again.

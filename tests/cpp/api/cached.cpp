@@ -38,7 +38,7 @@ static int answer() { return 42; }
 static void plain_functions_and_times() {
     auto short_lived = st::cached(answer, {"answer", "", 20ms});
     CHECK(short_lived() == 42 && short_lived.key() == "answer");
-    std::this_thread::sleep_for(40ms);
+    std::this_thread::sleep_for(200ms);
     CHECK(short_lived() == 42 && short_lived.cache().stats().loads == 2);
     st::CachedOptions options;
     options.name = "answer";

@@ -88,7 +88,7 @@ fn waiting_costs_no_processor_time() {
     cache.set(b"held", Held(&state), None).unwrap();
     *state.0.lock().unwrap() = State::Hold;
     let spent: Duration = thread::scope(|scope| {
-        let reader = scope.spawn(|| drop(cache.get(b"held")));
+        let reader = scope.spawn(|| _ = cache.get(b"held"));
         drop(state.1.wait_while(state.0.lock().unwrap(), |state| *state == State::Hold).unwrap());
         // A reader is inside. The first of the writers waits for it, all others for that writer.
         let (cache, state) = (&cache, &state);

@@ -151,7 +151,8 @@ impl<S: DocumentSource> DocumentLayer<S> {
         if !failing.is_look_due() {
             return false;
         }
-        self.replace(self.state().document, Some(Arc::new(failing.looked_now())));
+        let looked = Arc::new(failing.looked_now());
+        self.update(|state| state.failing = Some(looked));
         self.source.has_new_credentials()
     }
 
@@ -164,7 +165,7 @@ impl<S: DocumentSource> DocumentLayer<S> {
             Arc::new(Failing::after(before.failing.as_deref(), error.clone(), given, taken, self.times.max_backoff))
         });
         let loaded = Arc::new(Loaded::new(document, asked, &self.times, before.document.as_deref()));
-        self.replace(Some(loaded.clone()), failing);
+        self.update(|state| *state = State { document: Some(loaded.clone()), failing });
         loaded
     }
 
@@ -187,19 +188,24 @@ impl<S: DocumentSource> DocumentLayer<S> {
         let State { document, failing } = self.state();
         let taken = asked.elapsed();
         let failing = Failing::after(failing.as_deref(), error.clone(), given, taken, self.times.max_backoff);
-        let document = document.filter(|_| !error.is_authoritative());
-        if document.as_ref().is_some_and(|loaded| loaded.is_usable()) {
+        if document.is_some_and(|loaded| loaded.is_usable()) && !error.is_authoritative() {
             let name = self.source.name();
             log::emit(Level::Warn, "secrets", || format!("{name} failed, and its last document is used: {error}"));
         }
-        self.replace(document, Some(Arc::new(failing)));
+        self.update(|state| {
+            state.failing = Some(Arc::new(failing));
+            if error.is_authoritative() {
+                state.document = None;
+            }
+        });
     }
 
-    /// Values of the document before are dropped outside of the lock.
-    fn replace(&self, document: Option<Arc<Loaded>>, failing: Option<Arc<Failing>>) {
+    /// Changes the state. Values of the document before are dropped outside of the lock.
+    fn update(&self, change: impl FnOnce(&mut State)) {
         let _inside = fork::enter();
         let mut state = self.state.lock();
-        let before = std::mem::replace(&mut *state, State { document, failing });
+        let before = state.clone();
+        change(&mut state);
         if let Some(old) = before.document.as_ref()
             && !state.document.as_ref().is_some_and(|new| Arc::ptr_eq(new, old))
         {
@@ -304,8 +310,7 @@ impl<S: DocumentSource> Layer for DocumentLayer<S> {
     }
 
     fn forget(&self) {
-        let failing = self.state().failing;
-        self.replace(None, failing);
+        self.update(|state| state.document = None);
     }
 
     fn describe(&self) -> Map<String, Value> {

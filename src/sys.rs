@@ -7,7 +7,10 @@ use std::time::Duration;
 
 mod descriptors;
 pub(crate) mod own_file;
+mod registers;
 pub(crate) mod sqlite;
+
+pub(crate) use registers::clear_vector_registers;
 
 /// Time since the machine started, including the time it was suspended (`CLOCK_BOOTTIME`).
 pub(crate) fn time_since_boot() -> Duration {

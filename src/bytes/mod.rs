@@ -7,6 +7,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::error::{Error, Result, Status};
+use crate::sys;
 
 pub(crate) mod arena;
 mod boxed;
@@ -226,10 +227,18 @@ unsafe fn free(block: NonNull<Header>) {
 }
 
 /// Overwrites what ciphers left on the stack: round keys, blocks of plain text.
-#[inline(never)]
 pub(crate) fn wipe_stack() {
-    let mut space = [0_u8; 4096];
+    wipe_stack_below::<4096>();
+}
+
+/// Overwrites this much of the stack below the caller's frame, where calls that have ended left what they worked with.
+/// Vector registers are cleared too: `memcpy` leaves text in them, and the dynamic linker saves them on the caller's stack
+/// when it binds a function at its first call.
+#[inline(never)]
+pub(crate) fn wipe_stack_below<const SIZE: usize>() {
+    let mut space = [0_u8; SIZE];
     std::hint::black_box(&mut space);
+    sys::clear_vector_registers();
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use ureq::unversioned::transport::NextTimeout;
 use ureq::{Agent, AsSendBody};
 use zeroize::Zeroizing;
 
-use crate::bytes::{SecretBuffer, SecretBytes};
+use crate::bytes::{SecretBuffer, SecretBytes, wipe_stack_below};
 use crate::clock::{Deadline, Instant};
 use crate::error::Result;
 use crate::fork;
@@ -44,6 +44,8 @@ pub(crate) use headers::{date, is_transient_status, retry_after};
 /// The longest part of an error's body that is read: what a server says about a failure is shorter, what a gateway says
 /// in its place need not be known to its end.
 const LONGEST_ERROR: usize = 64 << 10;
+/// More than one exchange uses, TLS included.
+const STACK_OF_AN_EXCHANGE: usize = 32 << 10;
 const USER_AGENT: &str = concat!("st-secrets/", env!("CARGO_PKG_VERSION"));
 const FOREVER: Duration = Duration::from_secs(3600 * 24 * 365);
 
@@ -150,6 +152,8 @@ impl Client {
         let (uri, origin) = url::parse(request.url)?;
         let begin = Instant::now();
         let result = fork::outside(|| self.exchange(request, &uri, &origin, deadline));
+        // Headers and bodies hold tokens, which pass through the frames of the HTTP client and of TLS.
+        wipe_stack_below::<STACK_OF_AN_EXCHANGE>();
         log::emit(Level::Debug, "http", || {
             let outcome = match &result {
                 Ok(response) => response.status.to_string(),

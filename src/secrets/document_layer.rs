@@ -19,6 +19,7 @@ use super::document::{Document, DocumentSource};
 use super::layer::{Finding, Held, Layer, Request, State as Health};
 use super::memory::Times;
 use super::single_flight::SingleFlight;
+use crate::bytes::wipe_stack_below;
 use crate::clock::{Deadline, Instant};
 use crate::error::{Error, Result, Source, Status};
 use crate::fork;
@@ -28,6 +29,9 @@ use loaded::Loaded;
 
 mod failing;
 mod loaded;
+
+/// How much of the stack a source may use for what it logs in with.
+const STACK: usize = 16 << 10;
 
 pub(super) struct DocumentLayer<S> {
     source: S,
@@ -137,7 +141,9 @@ impl<S: DocumentSource> DocumentLayer<S> {
             return Err(Error::new(Status::Timeout, "no time was left to ask it").with_retryable(true));
         }
         let asked = Instant::now();
-        match self.source.load(wish.deadline) {
+        let result = self.source.load(wish.deadline);
+        wipe_stack_below::<STACK>();
+        match result {
             Ok(document) => Ok(self.publish(document, asked, wish.remaining)),
             Err(error) => {
                 self.note_failure(&error, asked, wish.remaining);
@@ -222,6 +228,7 @@ impl<S: DocumentSource> DocumentLayer<S> {
         }
         let work = || {
             self.source.upkeep(deadline);
+            wipe_stack_below::<STACK>();
             Ok(())
         };
         if let Some(Err(error)) = self.upkeeps.try_run(b"", deadline, work) {
@@ -337,6 +344,7 @@ impl<S: DocumentSource> Layer for DocumentLayer<S> {
 
     fn check(&self, request: &Request) -> Finding {
         let finding = self.source.check(request.deadline());
+        wipe_stack_below::<STACK>();
         let state = self.state();
         match state.document.as_ref().and_then(|loaded| loaded.document.incomplete()) {
             Some(error) if finding.state == Health::Ok => {

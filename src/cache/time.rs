@@ -4,6 +4,9 @@
 //! tick of the kernel, and turns to the precise one only where the deadline lies within that lag. What is written down
 //! always comes from the precise clock, so that expiry is exact.
 //!
+//! Where the kernel's tick itself is late, as in a virtual machine whose processor is stalled, the coarse clock lags by
+//! as much more, and an entry may be served for that much longer.
+//!
 //! The coarse clock stands still while the machine is suspended, the precise one does not. The difference is measured
 //! again every half second of waking time, so a suspension is noticed within that.
 

@@ -39,8 +39,10 @@ static NEXT_COUNTER: AtomicUsize = AtomicUsize::new(0);
 pub(crate) trait Readers: Send + Sync {
     /// Keeps callers out, and waits until all are.
     fn stop(&self);
-    /// Lets them in again, in the parent as in the child.
+    /// Lets them in again.
     fn go_on(&self);
+    /// The same in the child, where the threads of the parent do not exist, on whatever step they were.
+    fn go_on_in_child(&self);
 }
 
 static READERS: Mutex<Vec<Arc<dyn Readers>>> = Mutex::new(Vec::new());
@@ -169,7 +171,7 @@ extern "C" fn prepare() {
 }
 
 extern "C" fn parent() {
-    let_readers_go_on();
+    let_readers_go_on(|readers| readers.go_on());
     FORKING.fetch_sub(1, SeqCst);
 }
 
@@ -180,9 +182,9 @@ fn stop_readers() {
     STOPPED.set(true);
 }
 
-fn let_readers_go_on() {
+fn let_readers_go_on(go_on: impl Fn(&dyn Readers)) {
     if STOPPED.replace(false) {
-        READERS.lock().iter().for_each(|readers| readers.go_on());
+        READERS.lock().iter().for_each(|readers| go_on(&**readers));
         STOPPING.store(false, SeqCst);
     }
 }
@@ -196,7 +198,7 @@ extern "C" fn child() {
         counter().store(1, SeqCst);
     }
     GENERATION.fetch_add(1, SeqCst);
-    let_readers_go_on();
+    let_readers_go_on(|readers| readers.go_on_in_child());
     FORKING.store(0, SeqCst);
 }
 

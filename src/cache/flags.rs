@@ -9,8 +9,9 @@
 //! there, so a wake-up meant for a thread of the parent is a call for nothing. (A table of sleeping threads, as
 //! parking_lot has, would come along with the parent's threads in it.)
 //!
-//! A waiter that others have passed for [`PATIENCE`] asks for its turn: the next unlock leaves the lock to those that
-//! were asleep. So a thread that locks again and again, as one that clears a large cache does, lets others through.
+//! A waiter that others have passed for [`PATIENCE`] asks for its turn: each unlock leaves the lock to those that have
+//! asked, the first to ask first, and to nobody else. So threads that lock again and again, as one that clears a large
+//! cache does, let others through, however many they are.
 //!
 //! Nothing here is unsafe; what the protocol protects is in `shared.rs`. The model checker in `tests/model` runs this
 //! very file.
@@ -30,7 +31,8 @@ const SHUT: u32 = 2;
 /// Threads may be asleep: until they have the lock; until the door is open.
 const WRITERS: u32 = 4;
 const READERS: u32 = 8;
-/// The lock, once it is free, is for those that have slept.
+/// The lock, once it is free, is for those that have asked for their turn. They sleep in a class of their own, with this
+/// number, and count among the writers too.
 const DUE: u32 = 16;
 
 /// The holder of the lock may be asleep until a reader is out.
@@ -119,7 +121,7 @@ impl Flags {
             if word & SHUT == 0 {
                 return;
             }
-            if self.sleep(word, READERS, 0) && since.elapsed() >= PATIENCE {
+            if self.sleep(word, READERS, READERS) && since.elapsed() >= PATIENCE {
                 return;
             }
         }
@@ -164,6 +166,13 @@ impl Flags {
         }
     }
 
+    /// As [`Flags::unlock`], in a child that was forked meanwhile. A reader of the parent may just have raised its flag,
+    /// to find the door shut; it does not exist here, so nobody would lower it.
+    pub(crate) fn unlock_in_child(&self) {
+        self.flags.iter().for_each(|flag| flag.0.store(DOWN, Relaxed));
+        self.unlock();
+    }
+
     /// Bits that say that threads sleep are cleared before these are woken, so a thread that goes to sleep meanwhile
     /// either sets its bit again or finds the word changed.
     #[cold]
@@ -179,15 +188,16 @@ impl Flags {
         if word & READERS != 0 {
             sys::futex_wake(&self.door.0, READERS, u32::MAX);
         }
-        if word & WRITERS == 0 {
-            return;
-        }
-        let woken = sys::futex_wake(&self.door.0, WRITERS, 1);
-        if word & DUE != 0 && woken == 0 {
-            // Nobody slept, so nobody would take what is kept for sleepers. One that has gone to sleep since then did
-            // so before the bit was cleared, or not at all.
+        if word & DUE != 0 {
+            if sys::futex_wake(&self.door.0, DUE, 1) > 0 {
+                return;
+            }
+            // None of those that asked sleeps, so nobody would take what is kept for them. One that has gone to sleep
+            // since then did so before the bit was cleared, or not at all.
             self.door.0.fetch_and(!DUE, Release);
-            sys::futex_wake(&self.door.0, WRITERS, 1);
+        }
+        if word & WRITERS != 0 {
+            sys::futex_wake(&self.door.0, WRITERS | DUE, 1);
         }
     }
 
@@ -203,26 +213,29 @@ impl Flags {
         // Looks before it tries, so as not to take the line away from the thread that has the lock.
         spin_until(|| self.door.0.load(Relaxed) & (LOCKED | WRITERS) != LOCKED);
         let since = Instant::now();
-        let mut slept = false;
+        let (mut slept, mut is_its_turn) = (false, false);
         loop {
             let word = self.door.0.load(Relaxed);
-            if word & LOCKED == 0 && (slept || word & DUE == 0) {
-                // One that was woken does not know whether it was alone.
-                let sleepers = word & (WRITERS | READERS) | if slept { WRITERS } else { 0 };
+            if word & LOCKED == 0 && (is_its_turn || word & DUE == 0) {
+                // One that was woken does not know whether it was alone, nor whether others have asked too.
+                let sleepers = word & (WRITERS | READERS | DUE) | if slept { WRITERS } else { 0 };
                 if self.door.0.compare_exchange(word, state | sleepers, SeqCst, Relaxed).is_ok() {
                     return;
                 }
                 continue;
             }
-            let due = if slept && since.elapsed() >= PATIENCE { DUE } else { 0 };
-            slept |= self.sleep(word, WRITERS, due);
+            let asks = slept && since.elapsed() >= PATIENCE;
+            let (bits, class) = if asks { (WRITERS | DUE, DUE) } else { (WRITERS, WRITERS) };
+            if self.sleep(word, bits, class) {
+                (slept, is_its_turn) = (true, asks);
+            }
         }
     }
 
-    /// Sleeps while the door is in the state `word`, with these bits added. Whether it was woken; else the caller has to
-    /// look again.
-    fn sleep(&self, word: u32, class: u32, due: u32) -> bool {
-        let wanted = word | class | due;
+    /// Sleeps in this class while the door is in the state `word`, with these bits added. Whether it was woken; else the
+    /// caller has to look again.
+    fn sleep(&self, word: u32, bits: u32, class: u32) -> bool {
+        let wanted = word | bits;
         let is_set = word == wanted || self.door.0.compare_exchange(word, wanted, Relaxed, Relaxed).is_ok();
         is_set && sys::futex_wait(&self.door.0, wanted, class)
     }
@@ -252,6 +265,14 @@ impl Flags {
     }
 }
 
+#[cfg(all(test, not(loom)))]
+impl Flags {
+    /// The first step of [`Flags::enter`].
+    pub(crate) fn raise(&self, number: usize) {
+        self.flags[number].0.store(UP, SeqCst);
+    }
+}
+
 fn spin_until(done: impl Fn() -> bool) -> bool {
     for _ in 0..SPINS {
         if done() {
@@ -264,31 +285,83 @@ fn spin_until(done: impl Fn() -> bool) -> bool {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use std::sync::atomic::AtomicBool;
+    use std::sync::mpsc;
+    use std::thread;
 
     use super::*;
 
+    /// The system's number of this thread.
+    fn thread_number() -> String {
+        std::fs::read_link("/proc/thread-self").unwrap().file_name().unwrap().to_str().unwrap().to_owned()
+    }
+
+    /// Waits until the door is in this state, and this thread is asleep.
+    fn wait_until_asleep(flags: &Flags, state: u32, thread: &str) {
+        let asleep = || {
+            let stat = std::fs::read_to_string(format!("/proc/self/task/{thread}/stat")).unwrap();
+            stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('S'))
+        };
+        let start = Instant::now();
+        while flags.door.0.load(SeqCst) != state || !asleep() {
+            assert!(start.elapsed() < Duration::from_secs(60), "the door is {}", flags.door.0.load(SeqCst));
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// The lock; given back even by a test that fails, so that the others end.
+    struct Held<'a>(&'a Flags);
+
+    fn hold(flags: &Flags) -> Held<'_> {
+        flags.lock();
+        Held(flags)
+    }
+
+    impl Drop for Held<'_> {
+        fn drop(&mut self) {
+            self.0.unlock();
+        }
+    }
+
+    /// What sleepers notice of an unlock after which the same thread has the lock again at once.
+    fn pass(flags: &Flags) {
+        flags.door.0.store(LOCKED, SeqCst);
+        assert_eq!(sys::futex_wake(&flags.door.0, WRITERS | DUE, 1), 1);
+    }
+
     #[test]
-    fn a_waiter_that_asked_for_its_turn_has_it() {
-        let (flags, others_turn) = (Flags::new(4), AtomicBool::new(false));
-        std::thread::scope(|scope| {
-            flags.lock();
-            scope.spawn(|| {
+    fn a_waiter_that_was_passed_for_long_is_the_next() {
+        for _ in 0..10 {
+            let flags = Flags::new(4);
+            let (begin, begun) = mpsc::channel();
+            let (enter, entered) = mpsc::channel();
+            let wait = |name, begin: mpsc::Sender<_>, enter: mpsc::Sender<_>| {
+                begin.send(thread_number()).unwrap();
                 flags.lock_and_shut();
-                others_turn.store(true, SeqCst);
+                enter.send(name).unwrap();
                 flags.unlock();
+            };
+            thread::scope(|scope| {
+                let held = hold(&flags);
+                let [passed, _] = ["passed", "other"].map(|name| {
+                    let (begin, enter) = (begin.clone(), enter.clone());
+                    scope.spawn(move || wait(name, begin, enter));
+                    let number = begun.recv().unwrap();
+                    wait_until_asleep(&flags, LOCKED | WRITERS, &number);
+                    number
+                });
+                // Now the other one is the first to sleep, and the one that was passed has asked.
+                thread::sleep(PATIENCE * 2);
+                pass(&flags);
+                wait_until_asleep(&flags, LOCKED | WRITERS | DUE, &passed);
+                drop(held);
+                let _held = hold(&flags);
+                assert_eq!(entered.try_recv(), Ok("passed"));
             });
-            // However often this thread takes the lock before the other has asked, then it does not.
-            let mut asked = false;
-            while !others_turn.load(SeqCst) {
-                assert!(!asked, "the lock was taken out of turn");
-                asked = flags.door.0.load(SeqCst) & DUE != 0;
-                flags.unlock();
-                flags.lock();
-            }
+            assert_eq!(entered.try_recv(), Ok("other"));
+            flags.lock();
             flags.unlock();
-        });
-        assert_eq!(flags.door.0.load(SeqCst), 0);
+            assert_eq!(flags.door.0.load(SeqCst), 0);
+        }
     }
 
     #[test]

@@ -63,19 +63,21 @@ impl<V: Clone + Send + Sync> Lease<'_, V> {
     /// Stores the value and hands it to all that wait. If the key was written or invalidated meanwhile, those that asked
     /// before get it, but it is not stored.
     pub fn finish(mut self, loaded: impl Into<Loaded<V>>) -> Result<()> {
-        match self.load.take() {
-            Some(load) => self.cache.finish(&load, loaded.into()),
-            None => Ok(()),
-        }
+        let Some(load) = &self.load else { return Ok(()) };
+        let result = self.cache.finish(load, loaded.into());
+        // It has ended. Had the value's own code panicked before, dropping this would end it.
+        self.load = None;
+        result
     }
 
     /// Hands the error to all that wait. Nothing is stored. An old value that may still be served is removed where the
     /// error says that there is no value ([`Status::NotFound`]) or that the caller may not have it
     /// ([`Status::AccessDenied`]); after any other it is served for a second before the next caller is to load it.
     pub fn fail(mut self, error: Error) {
-        if let Some(load) = self.load.take() {
-            self.cache.fail(&load, error);
+        if let Some(load) = &self.load {
+            self.cache.fail(load, error);
         }
+        self.load = None;
     }
 
     /// Turns it into a number, with which [`TtlCache::load_finish`] or [`TtlCache::load_abandon`] end it.
@@ -206,13 +208,17 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
 
     /// Ends the load with this number as [`Lease::finish`] does.
     pub fn load_finish(&self, lease: u64, loaded: impl Into<Loaded<V>>) -> Result<()> {
-        self.finish(&self.loads.find(lease)?, loaded.into())
+        self.lease(lease)?.finish(loaded)
     }
 
     /// Ends the load with this number as [`Lease::fail`] does.
     pub fn load_abandon(&self, lease: u64, why: Error) -> Result<()> {
-        self.fail(&self.loads.find(lease)?, why);
+        self.lease(lease)?.fail(why);
         Ok(())
+    }
+
+    fn lease(&self, number: u64) -> Result<Lease<'_, V>> {
+        Ok(Lease { cache: self, load: Some(self.loads.find(number)?) })
     }
 
     fn finish(&self, load: &Arc<Load<V>>, loaded: Loaded<V>) -> Result<()> {

@@ -228,4 +228,49 @@ impl fork::Readers for Flags {
     fn go_on(&self) {
         self.unlock();
     }
+
+    fn go_on_in_child(&self) {
+        self.unlock_in_child();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A reader that raises its flag when the door is shut, and is interrupted until the fork is over.
+    struct Interrupted(Arc<Flags>);
+
+    impl fork::Readers for Interrupted {
+        fn stop(&self) {
+            self.0.raise(2);
+        }
+
+        fn go_on(&self) {
+            self.0.leave(2);
+        }
+
+        fn go_on_in_child(&self) {}
+    }
+
+    #[test]
+    fn a_child_does_not_wait_for_a_reader_of_its_parent() {
+        let shared = Shared::new(());
+        let reader = Arc::new(Interrupted(shared.flags.clone()));
+        // Those that were made known first are stopped first.
+        fork::stop_around_forks(reader.clone());
+        // SAFETY: the child looks at one flag and ends, without running anything of the parent's.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            let code = i32::from(shared.flags.enter(2).is_err());
+            // SAFETY: ends this process at once.
+            unsafe { libc::_exit(code) };
+        }
+        fork::forget(&reader);
+        let mut status = 0;
+        // SAFETY: `child` is a child of this process that was not waited for yet, and `status` is writable.
+        assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+        assert_eq!((libc::WIFEXITED(status), libc::WEXITSTATUS(status)), (true, 0));
+        assert_eq!(shared.flags.enter(2), Ok(()));
+    }
 }

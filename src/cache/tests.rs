@@ -184,6 +184,26 @@ fn a_load_that_began_before_a_set_does_not_undo_it() {
 }
 
 #[test]
+fn a_load_ends_even_if_the_code_of_its_value_panics() {
+    struct Bad(bool);
+    impl Clone for Bad {
+        fn clone(&self) -> Bad {
+            assert!(!self.0, "no clone");
+            Bad(false)
+        }
+    }
+    let cache = TtlCache::new(MINUTE, 10, MINUTE).unwrap();
+    let lead = || match cache.acquire(b"key", Duration::ZERO, Duration::MAX).unwrap() {
+        Acquired::Lead(lease, _) => lease,
+        _ => panic!("the load before has not ended"),
+    };
+    let panics = |finish: &dyn Fn()| std::panic::catch_unwind(std::panic::AssertUnwindSafe(finish)).is_err();
+    assert!(panics(&|| lead().finish(Bad(true)).unwrap()));
+    assert!(panics(&|| cache.load_finish(lead().into_number(), Bad(true)).unwrap()));
+    lead().finish(Bad(false)).unwrap();
+}
+
+#[test]
 fn loads_are_never_more_than_misses() {
     let cache = TtlCache::<u64>::new(MINUTE, 10, MINUTE).unwrap();
     let stop = std::sync::atomic::AtomicBool::new(false);

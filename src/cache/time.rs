@@ -4,6 +4,9 @@
 //! tick of the kernel, and turns to the precise one only where the deadline lies within that lag. What is written down
 //! always comes from the precise clock, so that expiry is exact.
 //!
+//! Where the kernel's tick itself is late, as in a virtual machine whose processor is stalled, the coarse clock lags by
+//! as much more, and an entry may be served for that much longer.
+//!
 //! The coarse clock stands still while the machine is suspended, the precise one does not. The difference is measured
 //! again every half second of waking time, so a suspension is noticed within that.
 
@@ -102,25 +105,41 @@ mod tests {
     fn the_coarse_time_lags_by_a_tick_at_most() {
         let clock = Clock::machine();
         let Clock::Machine { lag } = clock else { unreachable!() };
-        for _ in 0..100_000 {
-            let about = clock.about();
-            let exact = clock.exact();
-            assert!(about <= exact, "{about} is after {exact}");
-            let again = clock.about();
-            assert!(exact < again + lag, "{again} is more than {lag} behind {exact}");
+        // The processor that keeps the time may be stalled for a moment, as in a virtual machine, but not all the time.
+        let start = clock.exact();
+        loop {
+            let lags = (0..10_000).map(|_| {
+                let about = clock.about();
+                let exact = clock.exact();
+                assert!(about <= exact, "{about} is after {exact}");
+                exact.saturating_sub(clock.about())
+            });
+            let longest = lags.max().unwrap_or(0);
+            if longest < lag {
+                return;
+            }
+            assert!(clock.exact() - start < 60_000_000_000, "the coarse clock lags by {longest}, more than {lag}");
         }
     }
 
     #[test]
     fn expiry_is_exact() {
         let clock = Clock::machine();
+        let Clock::Machine { lag } = clock else { unreachable!() };
         for time in [1, 5, 12, 30] {
             let deadline = clock.after(Duration::from_millis(time));
-            while clock.is_ahead(deadline, clock.about()) {}
-            let late = clock.exact() - deadline;
-            // Only the scheduler can make this late; the coarse clock alone would be late by a tick each time.
-            assert!(late < 50_000_000, "{late} ns late");
-            assert!(clock.exact() >= deadline);
+            loop {
+                let about = clock.about();
+                let before = clock.exact();
+                let is_ahead = clock.is_ahead(deadline, about);
+                let after = clock.exact();
+                // Between these two moments it may be either.
+                assert!(is_ahead || deadline <= after, "over {} ns early", deadline - after);
+                assert!(!is_ahead || before < deadline || before - about > lag, "{} ns late", before - deadline);
+                if !is_ahead {
+                    break;
+                }
+            }
         }
     }
 

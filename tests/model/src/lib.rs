@@ -78,8 +78,13 @@ impl Data {
 /// Every interleaving in which threads are interrupted three times at most; more of that takes hours and, says the
 /// literature, finds next to nothing.
 fn check(model: impl Fn() + Send + Sync + 'static) {
+    check_deeply(3, model);
+}
+
+/// Every interleaving with this many interruptions at most.
+fn check_deeply(interruptions: usize, model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
+    builder.preemption_bound = Some(interruptions);
     builder.max_branches = 20_000;
     builder.check(model);
 }
@@ -172,6 +177,26 @@ fn waiting_writers_are_woken() {
         }
         data.flags.lock();
         assert_eq!(data.halves.0.with(|half| unsafe { *half }), 4);
+    });
+}
+
+#[test]
+fn a_writer_that_asks_for_its_turn_is_woken() {
+    // That it asks takes some interruptions, and that it does so while the lock is given back some more.
+    check_deeply(6, || {
+        let data = Data::new(0);
+        let writer = {
+            let data = data.clone();
+            thread::spawn(move || {
+                data.flags.lock_and_shut();
+                data.flags.unlock();
+            })
+        };
+        for _ in 0..2 {
+            data.flags.lock();
+            data.flags.unlock();
+        }
+        writer.join().unwrap();
     });
 }
 

@@ -53,7 +53,7 @@ impl Profiles {
             return error;
         }
         error.map_message(|message| {
-            format!("{message}; it may be in a file that counts as empty: {}", self.unreadable.join("; "))
+            format!("{message}; what is missing may be in a file that counts as empty: {}", self.unreadable.join("; "))
         })
     }
 

@@ -252,8 +252,8 @@ pub(super) fn printable(text: &[u8]) -> std::result::Result<&[u8], &'static str>
 pub(super) fn secret_in(path: &Path, what: &str) -> Result<(SecretBytes, Fingerprint)> {
     let told = |message: &str| format!("the {what} for Vault cannot be read: {message}");
     let contents = files::read(path, MAX_FILE).map_err(|error| error.with_source(Source::Vault).map_message(told))?;
-    let text =
-        printable(&contents.bytes).map_err(|what| Origin::File(path.display().to_string()).refuse(what).error)?;
+    let text = printable(&contents.bytes)
+        .map_err(|what| Origin::File(path.display().to_string()).refuse(what).error.map_message(told))?;
     Ok((SecretBytes::copy_from(text)?, Fingerprint::of(&contents.metadata)))
 }
 

@@ -261,7 +261,7 @@ impl SecretsManager<'_> {
             "; AWS_CA_BUNDLE names a file with the authorities to trust".to_owned()
         } else if let Some(setting) = &self.endpoint.setting {
             match error.status() {
-                Status::Unavailable => format!("; check {setting}, and that its server runs"),
+                Status::Unavailable => format!(" (the endpoint is set by {setting})"),
                 _ => String::new(),
             }
         } else if is_usual_region(self.region) {

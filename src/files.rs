@@ -54,7 +54,7 @@ pub(crate) fn read(path: &Path, limit: usize) -> Result<Contents> {
     let file = OwnFile::open(&options, path).map_err(|error| failed("open", error))?;
     let metadata = file.metadata().map_err(|error| failed("look at", error))?;
     if !metadata.is_file() {
-        let what = if metadata.is_dir() { "is a folder, not a file" } else { "is no regular file" };
+        let what = if metadata.is_dir() { "is a folder, not a file" } else { "is not a regular file" };
         return Err(Error::new(Status::Io, format!("{} {what}", path.display())));
     }
     let size = usize::try_from(metadata.size()).unwrap_or(usize::MAX);

@@ -211,7 +211,7 @@ fn what_is_no_file_is_refused_and_does_not_hang() {
     for path in [pipe.as_path(), std::path::Path::new("/dev/zero")] {
         let error = with_file(path).get("A").unwrap_err();
         assert_eq!(error.status(), Status::Io, "{error}");
-        assert!(error.message().ends_with("is no regular file"), "{error}");
+        assert!(error.message().ends_with("is not a regular file"), "{error}");
     }
     let large = write(&folder.path().join("large.json"), &format!("{{\"A\": \"{}\"}}", "x".repeat(5 << 20)));
     let error = with_file(&large).get("A").unwrap_err();

@@ -1,7 +1,8 @@
 //! A layer that the program itself provides.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -48,6 +49,7 @@ impl CustomLayer {
         let answer = fork::outside(|| caught("its callback panicked", || (self.ask)(key, remaining)));
         let found = answer.map_err(|error| match error.status() {
             Status::AccessDenied | Status::NotFound => {
+                self.supersede(key);
                 self.answers.delete(key.as_bytes());
                 error.authoritative()
             }
@@ -57,15 +59,24 @@ impl CustomLayer {
         let held = found.map(|Found { value, version, ttl }| {
             let ttl = ttl.unwrap_or(self.times.cache_ttl);
             let (version, soft) = (version.map(Arc::from), Some(ttl - ttl / 5));
-            let origin = Origin { version, soft, ..Origin::of(asked, ttl) };
+            let origin = Origin { version, soft, superseded: Some(Arc::default()), ..Origin::of(asked, ttl) };
             Held { origin: Some(Arc::new(origin)), ..Held::now(value) }
         });
+        self.supersede(key);
         self.remember(key, held.clone(), own_ttl)?;
         if self.forgotten.load(SeqCst) != forgotten {
             // The answer may be older than that.
             self.answers.delete(key.as_bytes());
         }
         Ok((asked, held))
+    }
+
+    /// Callers that got the last answer while it was asked again must not remember it any more.
+    fn supersede(&self, key: &str) {
+        let last = self.answers.get(key.as_bytes()).flatten().and_then(|held| held.origin);
+        if let Some(superseded) = last.as_ref().and_then(|origin| origin.superseded.as_ref()) {
+            superseded.store(true, Relaxed);
+        }
     }
 
     fn remember(&self, key: &str, held: Option<Held>, own_ttl: Option<Duration>) -> Result<()> {
@@ -174,7 +185,7 @@ mod tests {
     fn failing(status: Status) -> CustomLayer {
         let ask: Ask = Box::new(move |_, _| Err(Error::new(status, "it fails")));
         let layer = CustomLayer::new("mine", ask, Times::of(&Config::new())).unwrap();
-        let origin = Origin::of(Instant::now(), LONG);
+        let origin = Origin { superseded: Some(Arc::default()), ..Origin::of(Instant::now(), LONG) };
         let held = Held { origin: Some(Arc::new(origin)), ..Held::now(SecretBytes::copy_from(b"old").unwrap()) };
         layer.answers.set_soft(b"A", Some(held), Some(LONG), Some(Duration::ZERO)).unwrap();
         layer
@@ -186,13 +197,29 @@ mod tests {
         let held = layer.find("A", &Request::new(LONG, false)).unwrap().unwrap();
         assert!(&*held.value == b"old" && !held.stale);
         assert!(layer.at_hand("A").is_some());
+        assert!(!held.origin.unwrap().is_superseded());
     }
 
     #[test]
     fn a_denial_ends_the_use_of_an_answer() {
         let layer = failing(Status::AccessDenied);
+        let held = layer.at_hand("A").unwrap().unwrap();
         let error = layer.find("A", &Request::new(LONG, false)).err().unwrap();
         assert_eq!(error.status(), Status::AccessDenied);
         assert!(layer.at_hand("A").is_none());
+        assert!(held.origin.unwrap().is_superseded(), "a caller that got it meanwhile must not remember it");
+    }
+
+    #[test]
+    fn a_new_answer_ends_the_use_of_the_one_before() {
+        for has_value in [true, false] {
+            let value = move || has_value.then(|| Found::new(SecretBytes::copy_from(b"new").unwrap()));
+            let layer = CustomLayer { ask: Box::new(move |_, _| Ok(value())), ..failing(Status::Unavailable) };
+            let old = layer.at_hand("A").unwrap().unwrap();
+            let new = layer.find("A", &Request::new(LONG, false)).unwrap();
+            assert_eq!(new.is_some(), has_value);
+            assert!(new.is_none_or(|held| !held.origin.unwrap().is_superseded()));
+            assert!(old.origin.unwrap().is_superseded());
+        }
     }
 }

@@ -45,9 +45,16 @@ pub(super) struct DocumentLayer<S> {
 struct State {
     document: Option<Arc<Loaded>>,
     failing: Option<Arc<Failing>>,
+    /// When all was forgotten last. What was asked for before does not count for later calls.
+    forgotten: Option<Instant>,
 }
 
 impl State {
+    /// Whether what was asked for then may be remembered.
+    fn counts(&self, asked: Instant) -> bool {
+        self.forgotten.is_none_or(|forgotten| asked >= forgotten)
+    }
+
     /// What memory says about `key`; `None` is nothing, so that the source has to be asked.
     fn remembered(&self, key: &str) -> Option<Result<Option<Held>>> {
         let loaded = self.document.as_ref()?;
@@ -157,8 +164,7 @@ impl<S: DocumentSource> DocumentLayer<S> {
         if !failing.is_look_due() {
             return false;
         }
-        let looked = Arc::new(failing.looked_now());
-        self.update(|state| state.failing = Some(looked));
+        self.change(|state| state.failing = Some(Arc::new(failing.looked_now())));
         self.source.has_new_credentials()
     }
 
@@ -171,7 +177,12 @@ impl<S: DocumentSource> DocumentLayer<S> {
             Arc::new(Failing::after(before.failing.as_deref(), error.clone(), given, taken, self.times.max_backoff))
         });
         let loaded = Arc::new(Loaded::new(document, asked, &self.times, before.document.as_deref()));
-        self.update(|state| *state = State { document: Some(loaded.clone()), failing });
+        self.change(|state| {
+            state.failing = failing;
+            if state.counts(asked) {
+                state.document = Some(loaded.clone());
+            }
+        });
         loaded
     }
 
@@ -191,23 +202,24 @@ impl<S: DocumentSource> DocumentLayer<S> {
     }
 
     fn note_failure(&self, error: &Error, asked: Instant, given: Duration) {
-        let State { document, failing } = self.state();
+        let State { document, failing, .. } = self.state();
         let taken = asked.elapsed();
         let failing = Failing::after(failing.as_deref(), error.clone(), given, taken, self.times.max_backoff);
-        if document.is_some_and(|loaded| loaded.is_usable()) && !error.is_authoritative() {
+        let ends = error.is_authoritative();
+        if !ends && document.is_some_and(|loaded| loaded.is_usable()) {
             let name = self.source.name();
             log::emit(Level::Warn, "secrets", || format!("{name} failed, and its last document is used: {error}"));
         }
-        self.update(|state| {
+        self.change(|state| {
             state.failing = Some(Arc::new(failing));
-            if error.is_authoritative() {
+            if ends {
                 state.document = None;
             }
         });
     }
 
     /// Changes the state. Values of the document before are dropped outside of the lock.
-    fn update(&self, change: impl FnOnce(&mut State)) {
+    fn change(&self, change: impl FnOnce(&mut State)) {
         let _inside = fork::enter();
         let mut state = self.state.lock();
         let before = state.clone();
@@ -289,7 +301,9 @@ impl<S: DocumentSource> Layer for DocumentLayer<S> {
             deadline: request.share(is_fresh).deadline(),
             remaining: request.deadline().remaining(),
             now: false,
-            accepts: &|loaded| !state.document.as_ref().is_some_and(|old| Arc::ptr_eq(old, loaded)),
+            accepts: &|loaded| {
+                state.counts(loaded.asked) && !state.document.as_ref().is_some_and(|old| Arc::ptr_eq(old, loaded))
+            },
         };
         match known {
             Some(known) => self.try_load(&wish).map_or(known, |loaded| self.answer(key, loaded, false)),
@@ -317,13 +331,16 @@ impl<S: DocumentSource> Layer for DocumentLayer<S> {
     }
 
     fn forget(&self) {
-        self.update(|state| state.document = None);
+        self.change(|state| {
+            state.document = None;
+            state.forgotten = Some(Instant::now());
+        });
     }
 
     fn describe(&self) -> Map<String, Value> {
         let mut fields = Map::from_iter([("configured".to_owned(), json!(true))]);
         fields.extend(self.source.describe());
-        let State { document, failing } = self.state();
+        let State { document, failing, .. } = self.state();
         fields.insert("loaded".to_owned(), json!(document.is_some()));
         if let Some(loaded) = document {
             let age = loaded.asked.elapsed();

@@ -49,7 +49,7 @@ fn a_fault_ends_in_time_as_what_it_is() {
             (Fault::aws(400, "InvalidParameterException"), Status::Protocol, "InvalidParameterException"),
             (Fault::status(404), Status::Protocol, "HTTP status 404 without an error of AWS"),
             (Reply::new(200).body("<html>").into(), Status::Protocol, "not a JSON object"),
-            (Reply::new(200).body("{}").into(), Status::Protocol, "has no value"),
+            (Reply::new(200).body("{}").into(), Status::Protocol, "has neither SecretString nor SecretBinary"),
             (Fault::redirect(307, &elsewhere.url()), Status::Protocol, "a redirect is not followed"),
             (Fault::RedirectForever, Status::Protocol, "a redirect is not followed"),
         ] {

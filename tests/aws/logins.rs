@@ -5,12 +5,12 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use serde_json::{Value, json};
-use st_secrets::Status;
+use st_secrets::{Options, Status};
 
 use crate::common::proxy::{Proxy, Reply};
 use crate::common::servers::{moto, set_variables};
-use crate::common::write;
-use crate::{READ, alone, aws_file, in_seconds, iso, key, logged, reads, refused, secret_and, variable};
+use crate::common::{text, write};
+use crate::{READ, alone, aws, aws_file, in_seconds, iso, key, logged, reads, refused, secret_and, variable};
 
 #[test]
 fn a_login_becomes_the_keys_of_a_role() {
@@ -72,5 +72,46 @@ fn a_login_becomes_the_keys_of_a_role() {
         write(&cache, "CANARY");
         let error = refused(Status::Protocol, &["holds no login"]);
         assert!(!error.message().contains("CANARY"), "{error}");
+    });
+}
+
+#[test]
+fn a_login_that_aws_has_ended_ends_the_use_of_a_value() {
+    alone!(|| secret_and(&[("SESSION", moto().assume(&moto().role(READ)))]), || {
+        // Another role needs other keys.
+        let use_role = |name: &str| {
+            let profile = format!("sso_session = corp\nsso_account_id = 123456789012\nsso_role_name = {name}\n");
+            let session = "[sso-session corp]\nsso_start_url = https://portal.example/start\nsso_region = us-east-1\n";
+            aws_file("config", &format!("[default]\n{profile}{session}"));
+        };
+        let (portal, oidc) = (Proxy::to("127.0.0.1:1"), Proxy::to("127.0.0.1:1"));
+        set_variables([("AWS_ENDPOINT_URL_SSO", portal.url()), ("AWS_ENDPOINT_URL_SSO_OIDC", oidc.url())]);
+        let session = key("SESSION");
+        let ends = in_seconds(3600).duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis() as u64;
+        let keys = json!({"roleCredentials": {"accessKeyId": session.id, "secretAccessKey": session.secret,
+                "sessionToken": session.token, "expiration": ends}});
+        portal.always(Reply::new(200).body(keys.to_string()));
+        let folder = Path::new(&variable("HOME")).join(".aws/sso/cache");
+        fs::create_dir_all(&folder).unwrap();
+        let cache = folder.join("ee0bfd2552fbd840c02cc48b6e823320543c450f.json");
+        let login = |ends: &str| {
+            let renewable = json!({"accessToken": "t", "expiresAt": ends, "clientId": "id", "clientSecret": "secret",
+                "refreshToken": "refresh"});
+            write(&cache, &renewable.to_string());
+        };
+        login(&iso(in_seconds(3600)));
+        use_role("first");
+        let secrets = aws();
+        assert_eq!(text(&secrets, "A").as_deref(), Some("1"), "{:?}", secrets.get("A"));
+        login(&iso(in_seconds(-5)));
+        let refused = Reply::new(400).header("x-amzn-errortype", "InvalidGrantException");
+        let refused = refused.body(r#"{"error":"invalid_grant","error_description":"Invalid refresh token provided"}"#);
+        let of_a_gateway = Reply::new(400).body(r#"{"error":"invalid_grant"}"#);
+        for (role, answer, is_denied) in [("second", of_a_gateway, false), ("third", refused, true)] {
+            oidc.always(answer);
+            use_role(role);
+            let got = secrets.get_with("A", &Options { refresh: true, ..Options::default() });
+            assert_eq!(got.is_err(), is_denied, "{role}: {got:?}");
+        }
     });
 }

@@ -40,6 +40,26 @@ fn keys_that_aws_refuses_as_expired_are_fetched_anew_once() {
 }
 
 #[test]
+fn a_refusal_stands_where_there_are_no_other_keys() {
+    alone!(|| secret_and(&[("GOOD", moto().user(READ))]), || {
+        let container = Proxy::to("127.0.0.1:1");
+        let proxy = Proxy::to(moto().address());
+        set_variables([("AWS_CONTAINER_CREDENTIALS_FULL_URI", container.url()), ("AWS_ENDPOINT_URL", proxy.url())]);
+        container.next(1, container_answer(&key("GOOD"), in_seconds(3600)));
+        let secrets = aws();
+        assert!(secrets.get("A").is_ok());
+        container.always(Fault::status(400));
+        proxy.always(Fault::aws(400, "UnrecognizedClientException"));
+        let options = st_secrets::Options { refresh: true, ..Default::default() };
+        let error = secrets.get_with("A", &options).unwrap_err();
+        assert_eq!(error.status(), st_secrets::Status::AccessDenied, "{error}");
+        for part in ["UnrecognizedClientException", "there are no other credentials", "the container's endpoint"] {
+            assert!(error.message().contains(part), "{error}");
+        }
+    });
+}
+
+#[test]
 fn keys_are_renewed_before_they_end() {
     alone!(|| secret_and(&[("SESSION", moto().assume(&moto().role(READ)))]), || {
         let container = Proxy::to("127.0.0.1:1");

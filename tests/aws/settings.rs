@@ -108,7 +108,7 @@ fn what_cannot_be_right_is_refused_before_a_byte_is_sent() {
         let unknown = open(&[("providers", r#"["aws"]"#), ("aws_profile", "prod")]).unwrap();
         refused_by(&unknown, Status::Config, &["`aws_profile`: there is no profile \"prod\"", "there are none"]);
         for (name, value, word) in [
-            ("AWS_DEFAULT_REGION", "us-east-1/x", "the variable AWS_DEFAULT_REGION: \"us-east-1/x\" is no region"),
+            ("AWS_DEFAULT_REGION", "us-east-1/x", "the variable AWS_DEFAULT_REGION: \"us-east-1/x\" is not a region"),
             ("AWS_SESSION_TOKEN", "CANARY\r\nX-Evil: 1", "the variable AWS_SESSION_TOKEN holds a line break"),
             ("AWS_ACCESS_KEY_ID", "CANARY\nCANARY", "the variable AWS_ACCESS_KEY_ID holds a line break"),
             ("AWS_SECRET_ACCESS_KEY", "", "AWS_SECRET_ACCESS_KEY is not"),

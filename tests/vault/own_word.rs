@@ -7,6 +7,7 @@ use st_secrets::{Manager, Options, Status};
 use crate::common::proxy::{Fault, Proxy, Reply};
 use crate::common::servers::bao::Bao;
 use crate::common::servers::{bao, set_variables, unique};
+use crate::common::{temp, write};
 use crate::{alone, at, refreshed};
 
 const HTML: &str = "<html><body>a page</body></html>";
@@ -178,6 +179,36 @@ fn what_vault_itself_says_ends_the_use_of_the_last_document() {
             assert_ne!(refreshed(&secrets, "A").unwrap_err().status(), Status::Ok);
             proxy.heal();
             assert!(refreshed(&secrets, "A").is_ok());
+        }
+    });
+}
+
+#[test]
+fn a_denial_stands_where_there_is_no_other_token() {
+    alone!(|| {
+        let (proxy, path) = secret_behind_a_proxy();
+        let policy = bao().policy(&[&format!("secret/data/{path}")], &["read"]);
+        let token = bao().token(&[&policy], "1h");
+        let folder = temp();
+        let file = write(&folder.path().join("token"), &token);
+        let settings = [("vault_path", &*path), ("max_attempts", "1")];
+        let of_file = at(&proxy.url(), &[&settings[..], &[("vault_token_file", file.to_str().unwrap())]].concat());
+        let (role, secret_id) = bao().approle(&[&policy], "1h");
+        let role = [("vault_auth", "approle"), ("vault_role_id", &*role), ("vault_secret_id", &secret_id)];
+        let of_role = at(&proxy.url(), &[&settings[..], &role].concat());
+        assert!(of_file.get("A").is_ok() && of_role.get("A").is_ok());
+        bao().revoke(&token);
+        std::fs::remove_file(&file).unwrap();
+        proxy.at(&format!("GET /v1/secret/data/{path}"), Fault::vault(403, &["permission denied"]));
+        proxy.at("POST /v1/auth/approle/login", Fault::status(503));
+        for (secrets, other) in [(of_file, file.to_str().unwrap()), (of_role, "overloaded")] {
+            for refresh in [true, false] {
+                let options = Options { refresh, ..Options::default() };
+                let error = secrets.get_with("A", &options).unwrap_err();
+                assert_eq!(error.status(), Status::AccessDenied, "{error}");
+                assert!(error.message().contains("there is no other token: "), "{error}");
+                assert!(error.message().contains(other), "{error}");
+            }
         }
     });
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use st_secrets::{Error, Manager, Options, Status};
 
 use crate::common::proxy::{Fault, Proxy};
 use crate::common::servers::{bao, peers, unique};
+use crate::common::time::advance;
 use crate::common::{temp, text, write};
 use crate::{alone, at, check, refreshed};
 
@@ -116,6 +118,25 @@ fn a_refused_login_is_not_repeated_and_locks_nobody_out() {
 }
 
 #[test]
+fn managers_that_begin_at_once_do_not_lock_a_role() {
+    alone!(|| {
+        let (role, proxy) = (Role::new(), Proxy::to(bao().address()));
+        let managers: Vec<Manager> = (0..8).map(|_| role.at(&proxy, &[("vault_secret_id", "bad")])).collect();
+        let start = Barrier::new(managers.len());
+        thread::scope(|scope| {
+            for secrets in &managers {
+                scope.spawn(|| {
+                    start.wait();
+                    assert_eq!(secrets.get("A").unwrap_err().status(), Status::AccessDenied);
+                });
+            }
+        });
+        assert_eq!(logins(&proxy), 1);
+        role.assert_not_locked();
+    });
+}
+
+#[test]
 fn another_secret_id_in_the_file_logs_in_at_once() {
     alone!(|| {
         let (role, proxy) = (Role::new(), Proxy::to(bao().address()));
@@ -145,6 +166,26 @@ fn a_role_is_not_locked_by_one_bad_secret_id_after_the_other() {
         }
         assert_eq!(logins(&proxy), 4);
         role.assert_not_locked();
+    });
+}
+
+#[test]
+fn credentials_that_are_held_back_for_others_of_the_role_are_not_denied() {
+    alone!(|| {
+        let mut role = Role::new();
+        let policy = bao().policy(&[&format!("secret/data/{}", role.path)], &["read"]);
+        (role.id, role.secret_id) = bao().approle(&[&policy], "60s");
+        let proxy = Proxy::to(bao().address());
+        let secrets = role.at(&proxy, &[("vault_secret_id", &role.secret_id)]);
+        assert_eq!(text(&secrets, "A").as_deref(), Some("value"), "{:?}", secrets.get("A"));
+        for number in 0..4 {
+            let bad = role.at(&proxy, &[("vault_secret_id", &format!("bad-{number}"))]);
+            assert_eq!(bad.get("A").unwrap_err().status(), Status::AccessDenied);
+        }
+        advance(Duration::from_secs(61));
+        let before = logins(&proxy);
+        let secret = refreshed(&secrets, "A").unwrap_or_else(|error| panic!("{error}"));
+        assert!(secret.is_stale() && logins(&proxy) == before);
     });
 }
 

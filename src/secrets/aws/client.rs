@@ -183,7 +183,12 @@ impl SecretsManager<'_> {
                 decoded = decode(encoded).ok_or_else(|| self.malformed(name, "its SecretBinary is not base64"))?;
                 &decoded
             }
-            (None, None) => return Err(self.malformed(name, "the answer has no value")),
+            (None, None) => {
+                return Err(self.malformed(
+                    name,
+                    "the answer has neither SecretString nor SecretBinary; is that Secrets Manager?",
+                ));
+            }
         };
         let text = std::str::from_utf8(bytes).map_err(|_| self.malformed(name, "its value is not text in UTF-8"))?;
         let read = fork::outside(|| json::parse_each(text, || self.deadline.has_passed()));
@@ -254,7 +259,12 @@ impl SecretsManager<'_> {
     fn unreached(&self, name: &Name, error: Error) -> Error {
         let hint = if http::is_untrusted_certificate(&error) {
             "; AWS_CA_BUNDLE names a file with the authorities to trust".to_owned()
-        } else if is_usual_region(self.region) || self.endpoint.setting.is_some() {
+        } else if let Some(setting) = &self.endpoint.setting {
+            match error.status() {
+                Status::Unavailable => format!(" (the endpoint is set by {setting})"),
+                _ => String::new(),
+            }
+        } else if is_usual_region(self.region) {
             String::new()
         } else {
             format!(" ({:?} does not look like a region of AWS)", self.region)

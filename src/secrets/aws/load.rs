@@ -104,12 +104,21 @@ impl<'a> Session<'a> {
         let endpoint = self.settings.endpoint(Service::SecretsManager, region)?;
         warn_if_in_clear(&endpoint);
         let mut answers = self.secrets_with(region, names, &endpoint, lease);
-        let refused = answers.iter().flatten().find_map(|answer| answer.as_ref().err());
+        let refused = answers.iter_mut().flatten().find_map(|answer| answer.as_mut().err());
         if let Some(Trouble { error, stale_keys: true }) = refused {
             log::emit(Level::Info, "aws", || format!("AWS refuses the credentials, others are looked for: {error}"));
-            if let Some(other) = self.other_keys(lease)? {
-                *lease = other;
-                answers = self.secrets_with(region, names, &endpoint, lease);
+            match self.other_keys(lease) {
+                Ok(Some(other)) => {
+                    *lease = other;
+                    answers = self.secrets_with(region, names, &endpoint, lease);
+                }
+                Ok(None) => {}
+                Err(failure) if failure.is_authoritative() => *error = failure,
+                // AWS's word stands, whatever keeps other credentials away.
+                Err(failure) => {
+                    let message = |refused: &str| format!("{refused}; there are no other credentials: {failure}");
+                    *error = error.clone().map_message(message);
+                }
             }
         }
         let plain = |answer: Answered| answer.map_err(|trouble| trouble.error);

@@ -67,7 +67,7 @@ fn arn_region(arn: &str) -> std::result::Result<&str, String> {
         return Err(format!("it is of {:?} in {:?}", shown(kind), shown(service)));
     }
     if !is_label(region) {
-        return Err(format!("{:?} is no region", shown(region)));
+        return Err(format!("{:?} is not a region", shown(region)));
     }
     if account.len() != 12 || !account.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err("an account has 12 digits".to_owned());
@@ -83,9 +83,9 @@ pub(super) fn region(text: &str, setting: &str) -> Result<String> {
     if is_label(text) {
         return Ok(text.to_owned());
     }
-    let why = format!("{setting}: {:?} is no region; a region is like us-east-1", shown(text));
+    let why = format!("{setting}: {:?} is not a region; a region is like us-east-1", shown(text));
     let mended = text.trim().to_ascii_lowercase().replace(['_', ' '], "-");
-    Err(config(if is_label(&mended) && mended.contains('-') {
+    Err(config(if is_label(&mended) && is_usual_region(&mended) {
         format!("{why}; did you mean {mended:?}?")
     } else {
         why
@@ -140,8 +140,8 @@ mod tests {
             ("secret:prod", "nor an ARN"),
             ("arn:aws:secretsmanager:eu-west-1", "it has 4 of its 7 parts"),
             ("arn:aws:s3:eu-west-1:123456789012:secret:x", "it is of \"secret\" in \"s3\""),
-            ("arn:aws:secretsmanager::123456789012:secret:x", "\"\" is no region"),
-            ("arn:aws:secretsmanager:eu.evil.org/:123456789012:secret:x", "is no region"),
+            ("arn:aws:secretsmanager::123456789012:secret:x", "\"\" is not a region"),
+            ("arn:aws:secretsmanager:eu.evil.org/:123456789012:secret:x", "is not a region"),
             ("arn:aws:secretsmanager:eu-west-1:12:secret:x", "12 digits"),
             ("arn:aws:secretsmanager:eu-west-1:123456789012:secret:a b", "its name must have"),
         ] {
@@ -160,6 +160,7 @@ mod tests {
         for (given, hint) in [
             ("us_west_2", "did you mean \"us-west-2\"?"),
             ("US-EAST-1", "did you mean \"us-east-1\"?"),
+            ("us east", "a region is like us-east-1"),
             ("evil.org/", "a region is like us-east-1"),
             ("us-east-1\r\nX: y", "a region is like us-east-1"),
         ] {

@@ -53,7 +53,7 @@ impl Profiles {
             return error;
         }
         error.map_message(|message| {
-            format!("{message}; it may be in a file that counts as empty: {}", self.unreadable.join("; "))
+            format!("{message}; what is missing may be in a file that counts as empty: {}", self.unreadable.join("; "))
         })
     }
 
@@ -116,9 +116,9 @@ impl Profiles {
         let known = match names.is_empty() {
             true => "there are none".to_owned(),
             false if names.len() > LISTED => {
-                format!("there are {} and {} more", names[..LISTED].join(", "), names.len() - LISTED)
+                format!("the profiles are {} and {} more", names[..LISTED].join(", "), names.len() - LISTED)
             }
-            false => format!("there are {}", names.join(", ")),
+            false => format!("the profiles are {}", names.join(", ")),
         };
         let message = format!("{setting}: there is no profile {:?} in {}; {known}", shown(name), places.join(" or "));
         self.explain(config(message))
@@ -220,7 +220,7 @@ mod tests {
             }
             assert_eq!(profiles.setting("sso-session", "s", "sso_region").unwrap().text, "r");
             let error = profiles.unknown("hom", "AWS_PROFILE");
-            assert!(error.message().ends_with("there are default, home, only, two words"), "{error}");
+            assert!(error.message().ends_with("the profiles are default, home, only, two words"), "{error}");
         });
     }
 

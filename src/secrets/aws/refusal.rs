@@ -69,6 +69,7 @@ const DENIED: &[&str] = &[
     "ForbiddenException",
     "OptInRequired",
     "IDPRejectedClaim",
+    "InvalidGrantException",
 ];
 const THROTTLED: &[&str] = &[
     "Throttling",
@@ -148,8 +149,11 @@ impl Refusal {
         match self.code.as_str() {
             _ if !self.by_aws => self.kind_of_other(),
             "ResourceNotFoundException" => Kind::Missing,
-            "InvalidRequestException" if self.message.contains("marked deleted") => Kind::Missing,
-            "InvalidRequestException" if self.message.contains("marked for deletion") => Kind::Missing,
+            "InvalidRequestException" if ["delet", "Delet"].iter().any(|word| self.message.contains(word)) => {
+                Kind::Missing
+            }
+            // Of a provider that STS cannot reach it says that the verification key could not be retrieved.
+            "InvalidIdentityToken" if !self.message.contains("verification key") => Kind::Denied,
             "DecryptionFailure" => Kind::Decryption,
             _ if named(EXPIRED) => Kind::Expired,
             _ if named(BAD_SIGNATURE) => Kind::BadSignature,
@@ -364,8 +368,15 @@ mod tests {
         }
         let deleted = "You can't perform this operation on the secret because it was marked for deletion.";
         assert_eq!(refusal(400, "InvalidRequestException", deleted).kind(), Kind::Missing);
-        let deleted = "… secret is currently marked deleted.";
-        assert_eq!(refusal(400, "InvalidRequestException", deleted).kind(), Kind::Missing);
+        for deleted in
+            ["… secret is currently marked deleted.", "… because it was deleted.", "… scheduled for deletion."]
+        {
+            assert_eq!(refusal(400, "InvalidRequestException", deleted).kind(), Kind::Missing);
+        }
+        let unreachable = "Couldn't retrieve verification key from your identity provider, please reference …";
+        assert_eq!(refusal(400, "InvalidIdentityToken", unreachable).kind(), Kind::Other);
+        let unknown = "No OpenIDConnect provider found in your account for https://…";
+        assert_eq!(refusal(400, "InvalidIdentityToken", unknown).kind(), Kind::Denied);
         assert_eq!(refusal(400, "InvalidRequestException", "else").kind(), Kind::Other);
         assert_eq!(refusal(501, "", "").again(), Again::Never);
         assert_eq!(refusal(400, "IDPCommunicationError", "").again(), Again::Transient);

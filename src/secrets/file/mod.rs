@@ -141,7 +141,10 @@ impl FileLayer {
             let _inside = fork::enter();
             let mut memory = self.memory.lock();
             memory.begun += 1;
-            (memory.begun, memory.look.as_ref().map(|look| look.view.clone()))
+            // What this process has written since may have the inode, size and time of what was read: where the clock of
+            // the file system is coarse, and inodes are used again at once.
+            let counts = |look: &&Look| look.number >= memory.oldest;
+            (memory.begun, memory.look.as_ref().filter(counts).map(|look| look.view.clone()))
         };
         let begun = Tick::now();
         let view = self.place.look(known.clone(), deadline)?;
@@ -243,5 +246,26 @@ impl Layer for FileLayer {
             Ok(view) => view.check(),
             Err(error) => Finding::new(State::Failed, error.message()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_read_before_a_change_of_this_process_is_read_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("secrets.json");
+        std::fs::write(&path, r#"{"A": "1"}"#).unwrap();
+        let mut config = Config::new();
+        config.set("file_path", path.to_str().unwrap()).unwrap();
+        let layer = FileLayer::open(&config).unwrap();
+        let look = || layer.view(true, Deadline::after(Duration::from_secs(60))).unwrap();
+        let first = look();
+        assert!(Arc::ptr_eq(&first, &look()), "nothing was changed");
+        // The file seems to be as it was.
+        layer.memory.lock().outdate();
+        assert!(!Arc::ptr_eq(&first, &look()));
     }
 }

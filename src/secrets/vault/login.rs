@@ -12,6 +12,7 @@ use super::address;
 use super::answer::Told;
 use super::client::{Call, Session};
 use super::life::Life;
+use super::refused::Attempt;
 use super::token::Token;
 use super::variables::Origin;
 use crate::bytes::SecretBytes;
@@ -77,11 +78,19 @@ impl Login {
         let path = format!("auth/{}/login", address::encoded(&self.mount));
         let body = self.role.body(session)?;
         let attempt = session.attempt(&path, self.role.id(), &body, matches!(self.role, Role::AppRole { .. }));
+        let token = attempt.in_turn(session.deadline(), || self.send(session, &path, &body, &attempt))?;
+        token.ok_or_else(|| {
+            let what = format!("{self} waited for too long for another login of this process; try again");
+            session.place().error(Status::Timeout, what).with_retryable(true)
+        })
+    }
+
+    fn send(&self, session: &Session<'_>, path: &str, body: &[u8], attempt: &Attempt) -> Result<Token> {
         if let Some(refusal) = attempt.held(session.is_forced) {
             return Err(session.place().login_refused(self, &refusal));
         }
         let began = Instant::now();
-        let answer = session.ask(&Call::post(&path).with_body(&body))?;
+        let answer = session.ask(&Call::post(path).with_body(body))?;
         let place = session.place();
         match (answer.status, answer.told()) {
             (200, _) => {}
@@ -243,8 +252,8 @@ pub(super) fn printable(text: &[u8]) -> std::result::Result<&[u8], &'static str>
 pub(super) fn secret_in(path: &Path, what: &str) -> Result<(SecretBytes, Fingerprint)> {
     let told = |message: &str| format!("the {what} for Vault cannot be read: {message}");
     let contents = files::read(path, MAX_FILE).map_err(|error| error.with_source(Source::Vault).map_message(told))?;
-    let text =
-        printable(&contents.bytes).map_err(|what| Origin::File(path.display().to_string()).refuse(what).error)?;
+    let text = printable(&contents.bytes)
+        .map_err(|what| Origin::File(path.display().to_string()).refuse(what).error.map_message(told))?;
     Ok((SecretBytes::copy_from(text)?, Fingerprint::of(&contents.metadata)))
 }
 

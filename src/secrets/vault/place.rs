@@ -184,7 +184,9 @@ impl Place<'_> {
             Hold::Role => format!("for this role for {wait}"),
         };
         let what = format!("{action} {refused}{quoted}, and is not repeated {hold}: {advice}");
-        self.error(Status::AccessDenied, what).with_detail(refusal.status.into()).authoritative()
+        let error = self.error(Status::AccessDenied, what).with_detail(refusal.status.into());
+        // Of credentials that it has not seen the server has said nothing.
+        if refusal.is_own { error.authoritative() } else { error }
     }
 
     /// The secret as people write it down: `secret/simpletuner`.

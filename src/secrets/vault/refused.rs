@@ -15,7 +15,9 @@ use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
 use crate::bytes::wipe_stack;
-use crate::clock::Instant;
+use crate::clock::{Deadline, Instant};
+use crate::error::{Result, Status};
+use crate::secrets::single_flight::SingleFlight;
 
 /// After this time without a failure the server counts from 0 again; its own default is 15 minutes.
 const QUIET: Duration = Duration::from_secs(16 * 60);
@@ -55,6 +57,8 @@ pub(super) struct Refusal {
     /// How long it is not repeated.
     pub(super) wait: Duration,
     pub(super) hold: Hold,
+    /// Whether these very credentials were refused, not others of the same role.
+    pub(super) is_own: bool,
 }
 
 /// What is not repeated.
@@ -79,12 +83,41 @@ impl Attempt {
         REFUSED.lock().held(self, forced, Instant::now())
     }
 
+    /// Runs `login` while no other thread of this process is in one of this role: several that begin at once would all
+    /// be sent before the first is refused.
+    pub(super) fn in_turn<T>(&self, deadline: Deadline, login: impl FnOnce() -> Result<T>) -> Result<Option<T>> {
+        static TURNS: OnceLock<SingleFlight<()>> = OnceLock::new();
+        let turns = match TURNS.get() {
+            Some(turns) => turns,
+            None => {
+                let new = SingleFlight::new()?;
+                TURNS.get_or_init(|| new)
+            }
+        };
+        let mut outcome = None;
+        let turn = turns.run(
+            &self.role,
+            deadline,
+            |()| false,
+            || {
+                outcome = Some(login());
+                Ok(())
+            },
+        );
+        match (outcome, turn) {
+            (Some(outcome), _) => outcome.map(Some),
+            (None, Err(error)) if error.status() == Status::Busy => Ok(None),
+            (None, turn) => turn.map(|()| None),
+        }
+    }
+
     /// Remembers that it was refused.
     pub(super) fn refuse(&self, status: u16, quoted: String) -> Refusal {
         let (mut refused, now) = (REFUSED.lock(), Instant::now());
         refused.note(self, status, &quoted, now);
         let (age, wait, hold) = (Duration::ZERO, Duration::ZERO, Hold::Credentials);
-        refused.held(self, false, now).unwrap_or(Refusal { status, quoted, age, wait, hold })
+        let is_own = true;
+        refused.held(self, false, now).unwrap_or(Refusal { status, quoted, age, wait, hold, is_own })
     }
 
     /// Remembers that it succeeded, after which the server counts from 0 again.
@@ -124,7 +157,7 @@ impl Refused {
         let role = self.roles.iter().find(|role| role.role == attempt.role)?;
         let same = role.failures.iter().find(|failure| failure.credentials == attempt.credentials);
         let is_full = role.failures.iter().map(|failure| failure.times).sum::<u32>() >= MOST_OF_ROLE;
-        let quiet = QUIET.saturating_sub(role.age(now));
+        let (quiet, is_own) = (QUIET.saturating_sub(role.age(now)), same.is_some());
         let (failure, wait, hold) = match same {
             _ if attempt.locks && is_full => (same.or(role.failures.last())?, quiet, Hold::Role),
             None => return None,
@@ -138,7 +171,7 @@ impl Refused {
             }
         };
         let (status, quoted, age) = (failure.status, failure.quoted.clone(), now.since(failure.last));
-        (!wait.is_zero()).then_some(Refusal { status, quoted, age, wait, hold })
+        (!wait.is_zero()).then_some(Refusal { status, quoted, age, wait, hold, is_own })
     }
 
     fn note(&mut self, attempt: &Attempt, status: u16, quoted: &str, now: Instant) {
@@ -266,8 +299,8 @@ mod tests {
         refused.note(&attempt("bad", true), 400, " (it says: no)", now);
         let held = |refused: &mut Refused| refused.held(&attempt("bad", true), false, now.after(MINUTE)).unwrap();
         let quoted = " (it says: no)".to_owned();
-        let hold = Hold::UnlessRefreshed;
-        assert_eq!(held(&mut refused), Refusal { status: 400, quoted, age: MINUTE, wait: 15 * MINUTE, hold });
+        let (hold, is_own) = (Hold::UnlessRefreshed, true);
+        assert_eq!(held(&mut refused), Refusal { status: 400, quoted, age: MINUTE, wait: 15 * MINUTE, hold, is_own });
         refused.note(&attempt("bad", true), 400, "", now);
         assert_eq!(held(&mut refused).hold, Hold::Credentials);
         assert!(refused.held(&attempt("good", true), false, now).is_none());
@@ -277,7 +310,12 @@ mod tests {
         refused.note(&attempt("worse", true), 400, "", now);
         assert!(refused.held(&attempt("good", true), false, now).is_none());
         refused.note(&attempt("worst", true), 400, "", now);
-        assert_eq!(refused.held(&attempt("good", true), true, now.after(15 * MINUTE)).unwrap().hold, Hold::Role);
+        let later = now.after(15 * MINUTE);
+        let mut of_role = |credentials| {
+            let refusal = refused.held(&attempt(credentials, true), true, later).unwrap();
+            (refusal.hold, refusal.is_own)
+        };
+        assert_eq!((of_role("bad"), of_role("good")), ((Hold::Role, true), (Hold::Role, false)));
     }
 
     #[test]

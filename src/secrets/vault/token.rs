@@ -77,7 +77,13 @@ impl Vault {
             Err(error) if is_refusal(&error) => error,
             other => return other,
         };
-        let Some(other) = self.another_token(session, &token, began)? else {
+        let other = match self.another_token(session, &token, began) {
+            Ok(other) => other,
+            Err(error) if error.is_authoritative() => return Err(error),
+            // The server's word stands, whatever keeps another token away.
+            Err(error) => return Err(refused.map_message(|text| format!("{text}; there is no other token: {error}"))),
+        };
+        let Some(other) = other else {
             self.note_refusal(&token, began);
             return Err(refused);
         };

@@ -130,7 +130,7 @@ impl Login {
         match fields.and_then(|fields| self.renewed(&fields, &token, context).transpose()) {
             Some(Ok(renewed)) => Ok(renewed),
             _ if ends > now => Ok(token),
-            Some(Err(error)) if error.is_retryable() => Err(error),
+            Some(Err(error)) if error.is_retryable() || error.is_authoritative() => Err(error),
             _ => Err(self.expired()),
         }
     }

@@ -135,6 +135,25 @@ fn what_it_remembers_can_be_forgotten() {
 }
 
 #[test]
+fn what_was_asked_for_before_all_was_forgotten_is_not_remembered() {
+    let (source, layer) = warm(&[("A", "old")]);
+    age(&layer, SOFT);
+    let gate = source.holds_load();
+    thread::scope(|scope| {
+        let leader = scope.spawn(|| ask(&layer, "A"));
+        gate.wait_until_entered();
+        source.has(&[("A", "new")]);
+        layer.forget();
+        let follower = scope.spawn(|| ask(&layer, "A"));
+        gate.open();
+        assert_eq!(text(leader.join().unwrap()), fresh("old"), "this call began before");
+        assert_eq!(text(follower.join().unwrap()), fresh("new"));
+    });
+    assert_eq!(text(ask(&layer, "A")), fresh("new"));
+    assert_eq!(source.asked(), 3);
+}
+
+#[test]
 fn a_refresh_over_an_outage_returns_the_old_value_as_stale() {
     let (source, layer) = warm(&[("A", "1")]);
     source.fails(Status::Unavailable);

@@ -193,8 +193,8 @@ static void audit(void) {
     st_store_free(ada);
     CHECK_OK(st_audit_query(store, "{\"actor_id\": 7}", ST_NUL, &json, &error));
     CHECK_HAS(json, "\"actor_ip\":\"::1\"");
-    CHECK_HAS(json, "\"details\":{\"n\":1}");
-    CHECK_HAS(json, "\"changed\":[\"webhook_secret\"]");
+    CHECK_HAS(json, "\"details\":{\"n\": 1}");
+    CHECK_HAS(json, "\"changed\": [\"webhook_secret\"]");
     st_bytes_free(&json);
     CHECK_OK(st_audit_query(store, NULL, 0, &json, &error));
     CHECK(strstr((const char *)json.data, "CANARY") == NULL);

@@ -7,7 +7,7 @@ use crate::config::Config;
 /// How a cache is set up.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How long an entry lives unless it is stored with another time; [`Duration::MAX`] is for ever.
+    /// How long an entry lives unless it is stored with another time; [`Duration::MAX`] is forever.
     pub default_ttl: Duration,
     /// How many entries there are at most; 0 keeps none. Address space for all of them is reserved at once, memory is
     /// taken as they come.
@@ -17,7 +17,7 @@ pub struct Options {
     /// By which part of its times an entry may expire earlier, so that what was stored together does not expire
     /// together: 0 is not at all, 1 is anything down to nothing.
     pub jitter: f64,
-    /// After what time an entry that lives longer is to be loaded anew while it is still served, unless it is stored
+    /// After what time an entry that lives longer is to be loaded again while it is still served, unless it is stored
     /// with another; [`Duration::MAX`] is never.
     pub soft_ttl: Duration,
     /// How long a cache whose values can say so remembers that a load found none; zero is not at all.

@@ -84,9 +84,9 @@ pub(super) fn region(text: &str, setting: &str) -> Result<String> {
         return Ok(text.to_owned());
     }
     let why = format!("{setting}: {:?} is not a region; a region is like us-east-1", shown(text));
-    let mended = text.trim().to_ascii_lowercase().replace(['_', ' '], "-");
-    Err(config(if is_label(&mended) && is_usual_region(&mended) {
-        format!("{why}; did you mean {mended:?}?")
+    let corrected = text.trim().to_ascii_lowercase().replace(['_', ' '], "-");
+    Err(config(if is_label(&corrected) && is_usual_region(&corrected) {
+        format!("{why}; did you mean {corrected:?}?")
     } else {
         why
     }))

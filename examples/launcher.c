@@ -100,7 +100,9 @@ static int parse(char **next, struct arguments *arguments) {
     arguments->command = *next == NULL ? next : next + 1;
     switch (arguments->action) {
     case RUN:
-        return *arguments->command == NULL ? wrong_use("no command is given: put -- before it", "") : 0;
+        return *next == NULL                  ? wrong_use("no command is given: put -- before it", "")
+               : *arguments->command == NULL ? wrong_use("no command is given after --", "")
+                                             : 0;
     case FROM:
         return *next != NULL           ? wrong_use("--from takes no command", "")
                : arguments->count == 0 ? wrong_use("--from needs the name of a secret", "")

@@ -114,8 +114,8 @@ wrong() {
     shows "usage: launcher"
 }
 wrong "no secret is named"
-wrong "no command is given" HF_TOKEN
-wrong "no command is given" HF_TOKEN --
+wrong "put -- before it" HF_TOKEN
+wrong "no command is given after --" HF_TOKEN --
 wrong "--bogus" --bogus
 wrong "--bogus" --bogus HF_TOKEN -- echo started
 wrong "--bogus" HF_TOKEN --bogus -- echo started

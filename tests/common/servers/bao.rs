@@ -210,15 +210,15 @@ impl Bao {
 
     /// Stops the server's process: connections are taken and nothing answers until [`Bao::resume`].
     pub fn pause(&self) {
-        self.signal(libc::SIGSTOP);
+        self.process(Process::pause);
     }
 
     pub fn resume(&self) {
-        self.signal(libc::SIGCONT);
+        self.process(Process::resume);
     }
 
-    fn signal(&self, signal: i32) {
-        self.server.lock().unwrap().as_ref().expect("a server of the test's own").signal(signal);
+    fn process(&self, action: impl Fn(&Process)) {
+        action(self.server.lock().unwrap().as_ref().expect("a server of the test's own"));
     }
 
     /// The number of the server's process.

@@ -159,11 +159,11 @@ impl Moto {
 
     /// Stops the server's process: connections are taken and nothing answers until [`Moto::resume`].
     pub fn pause(&self) {
-        self.server().signal(libc::SIGSTOP);
+        self.server().pause();
     }
 
     pub fn resume(&self) {
-        self.server().signal(libc::SIGCONT);
+        self.server().resume();
     }
 
     fn server(&self) -> &Process {

@@ -49,9 +49,18 @@ impl Process {
         self.child.id()
     }
 
-    /// Sends a signal to the program and to what it started.
-    pub fn signal(&self, signal: i32) {
-        kill_group(&self.child, signal);
+    /// Stops the program and what it started; returns when every thread of the program stands still.
+    pub fn pause(&self) {
+        kill_group(&self.child, libc::SIGSTOP);
+        // The signal only asks for the stop: until the wait returns, a thread on another processor can still answer.
+        let mut status = 0;
+        // SAFETY: a system call that writes `status` only. A stop is reported once and reaps nothing.
+        let stopped = unsafe { libc::waitpid(self.child.id() as i32, &mut status, libc::WUNTRACED) };
+        assert!(stopped == self.child.id() as i32 && libc::WIFSTOPPED(status), "not stopped: {status:#x}");
+    }
+
+    pub fn resume(&self) {
+        kill_group(&self.child, libc::SIGCONT);
     }
 }
 

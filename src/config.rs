@@ -66,6 +66,7 @@ const KEYS: &[(&str, Kind)] = &[
     ("generate", Kind::Flag),
     ("key", Kind::Text),
     ("key_file", Kind::Text),
+    ("keyed_hash", Kind::Flag),
     ("max_attempts", Kind::Count),
     ("max_backoff", Kind::Lifetime),
     ("max_size", Kind::Size),

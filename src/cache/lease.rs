@@ -11,7 +11,7 @@ use std::thread::ThreadId;
 use std::time::Duration;
 
 use super::load::{Claimed, Load, Waited};
-use super::store::Life;
+use super::store::Freshness;
 use super::{TtlCache, release};
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Status};
@@ -106,7 +106,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         timeout: Duration,
         load: impl FnOnce(Duration) -> Result<L>,
     ) -> Result<V> {
-        if let Some((value, Life::Fresh)) = self.look_up(key, V::clone) {
+        if let Some((value, Freshness::Fresh)) = self.look_up(key, V::clone) {
             return Ok(value);
         }
         let deadline = Deadline::after(timeout);
@@ -141,7 +141,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
     /// most; with 0 it answers [`Acquired::Busy`] at once. A lease that is not finished within `lease_ttl` goes to the
     /// next caller that asks.
     pub fn acquire(&self, key: &[u8], timeout: Duration, lease_ttl: Duration) -> Result<Acquired<'_, V>> {
-        if let Some((value, Life::Fresh)) = self.look_up(key, V::clone) {
+        if let Some((value, Freshness::Fresh)) = self.look_up(key, V::clone) {
             return Ok(Acquired::Hit(value));
         }
         self.acquire_missing(key, Deadline::after(timeout), !timeout.is_zero(), lease_ttl, None)
@@ -192,8 +192,8 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
     /// The lease of a load that was just claimed, unless another load of the key ended before that.
     fn lead(&self, load: Arc<Load<V>>) -> Acquired<'_, V> {
         let lease = Lease { cache: self, load: Some(load.clone()) };
-        match self.peek_in_turn(&load.key) {
-            Some((value, Life::Fresh)) => {
+        match self.peek_locked(&load.key) {
+            Some((value, Freshness::Fresh)) => {
                 self.loads.end(&load, Ok(value.clone()));
                 // It has ended.
                 let _ = lease.into_number();
@@ -223,7 +223,8 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
 
     fn finish(&self, load: &Arc<Load<V>>, loaded: Loaded<V>) -> Result<()> {
         // First it can be found, then the load is over: at no moment would somebody load it again.
-        let stored = self.store(&load.key, loaded.value.clone(), loaded.ttl, loaded.soft, Some(load));
+        let value = loaded.value.clone();
+        let stored = self.store(&load.key, (loaded.ttl, loaded.soft), Some(load), |place| place.replace(value));
         let result = stored.map(|()| loaded.value);
         let failed = result.as_ref().err().cloned();
         let ended = self.loads.end(load, result);
@@ -242,22 +243,20 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
     /// What a failed load means for the old value, if there is one and the load is not outdated itself.
     fn fail_old(&self, load: &Load<V>, error: &Error) {
         let Some(shared) = &self.shared else { return };
-        let store = shared.lock();
+        let mut locked = shared.lock();
         let now = self.clock.exact();
-        let stale = |index: &u32| store.life(*index, &self.clock, now) == Life::Stale;
-        let Some(index) = store.find(self.tags.of(&load.key), &load.key).filter(stale) else { return };
+        let (store, _) = locked.parts();
+        let stale = |index: &u32| store.freshness(*index, &self.clock, now) == Freshness::Stale;
+        let Some(index) = store.find(self.hash.tag(&load.key), &load.key).filter(stale) else { return };
         if load.is_outdated() {
             return;
         }
-        let mut store = self.raise(store);
-        let removed = match is_answer(error) {
-            true => self.invalidate(&mut store, index).0,
-            false => {
-                store.postpone(index, now.saturating_add(RETRY_AFTER));
-                None
-            }
-        };
-        drop(store);
+        if !is_answer(error) {
+            locked.upgrade().parts().0.postpone(index, now.saturating_add(RETRY_AFTER));
+            return;
+        }
+        let (removed, _) = self.invalidate(&mut locked, &[index]);
+        drop(locked);
         release(removed);
     }
 }

@@ -116,8 +116,13 @@ fn prefix(random: &mut Random) -> Vec<u8> {
 
 fn order(cache: &TtlCache<u64>) -> Vec<Vec<u8>> {
     let Some(shared) = &cache.shared else { return Vec::new() };
-    let store = cache.write(shared);
-    store.order.newest_first().into_iter().map(|index| store.key(index).unwrap().to_vec()).collect()
+    let mut locked = shared.lock();
+    let (store, _) = locked.parts();
+    let mut used: Vec<_> = (0..store.indices() as u32)
+        .filter_map(|index| store.key(index).map(|key| (store.stamp(index), key.to_vec())))
+        .collect();
+    used.sort();
+    used.into_iter().rev().map(|(_, key)| key).collect()
 }
 
 fn compare(seed: u64, capacity: usize, interval: u64, operations: usize) {

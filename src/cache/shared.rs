@@ -1,216 +1,206 @@
-//! Who may look at the entries, and who may change them. All the unsafe code of the cache is here.
+//! Who may read the entries, and who may change them. All the unsafe code of the cache is here.
 //!
-//! Many read at once, without writing to memory that another reader writes to: each goes in under a flag of its own
-//! (see `flags.rs`), and what it leaves behind goes to the list that belongs to that flag. A thread that changes
-//! something takes the lock, shuts the door, and waits until all readers are out.
+//! Many threads read at once, each in a slot of its own (see `reader_slots.rs`). A thread that changes something takes
+//! the lock; with it alone it may use what only writers use, while readers go on. Before it changes what readers read it
+//! drains them.
 
 use std::cell::UnsafeCell;
-use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::OnceLock;
 
-use super::flags::{Flags, Refused};
+use super::reader_slots::{ReaderSlots, Refused};
+use super::recency::Reader;
 use super::thread;
-use super::touches::Touches;
 use crate::fork;
 
-#[repr(align(128))]
-struct List(UnsafeCell<Touches>);
-
-/// Data that many read and one writes, with lists of what the readers used.
-pub(super) struct Shared<T> {
-    flags: Arc<Flags>,
-    /// One for each flag.
-    lists: Box<[List]>,
-    data: UnsafeCell<T>,
+/// Data `R` that many read and one writes, and data `W` that only writers use.
+pub(super) struct Shared<R, W> {
+    slots: Arc<ReaderSlots<Reader>>,
+    read: UnsafeCell<R>,
+    write: Apart<UnsafeCell<W>>,
 }
 
-// SAFETY: threads reach the data together as `&T`, which `T: Sync` allows, or one alone as `&mut T`, which `T: Send`
-// allows; a list is reached by one thread at a time. Which it is, the flags and the lock decide: see the guards.
-unsafe impl<T: Send + Sync> Sync for Shared<T> {}
+/// On cache lines of its own, so that writers do not disturb what every reader reads.
+#[repr(align(128))]
+struct Apart<T>(T);
 
-/// A reader, inside under the flag `number`.
-pub(super) struct Reading<'a, T> {
-    shared: &'a Shared<T>,
+// SAFETY: threads reach `R` together as `&R`, which `Sync` allows, or one alone as `&mut R`, which `Send` allows; `W` is
+// reached by one thread at a time. Which it is, the slots and the lock decide: see the guards.
+unsafe impl<R: Send + Sync, W: Send> Sync for Shared<R, W> {}
+
+/// A reader, inside in the slot `number`.
+pub(super) struct ReadGuard<'a, R, W> {
+    shared: &'a Shared<R, W>,
     number: usize,
 }
 
-/// The right to be the next writer. Readers go on meanwhile.
-pub(super) struct Locked<'a, T>(&'a Shared<T>);
+/// The lock. Readers go on meanwhile.
+pub(super) struct UpgradableGuard<'a, R, W>(&'a Shared<R, W>);
 
-/// The data, for this writer alone: the lock is held, the door is shut, and all readers are out.
-pub(super) struct Writing<'a, T>(Locked<'a, T>);
+/// Everything, for this writer alone: it has the lock, and no reader is inside.
+pub(super) struct WriteGuard<'a, R, W>(&'a Shared<R, W>);
 
-impl<T> Shared<T> {
-    pub(super) fn new(data: T) -> Shared<T> {
-        let flags = Arc::new(Flags::new(flag_count()));
-        let lists = (0..flags.count()).map(|_| List(UnsafeCell::default())).collect();
-        fork::stop_around_forks(flags.clone());
-        Shared { flags, lists, data: UnsafeCell::new(data) }
+impl<R, W> Shared<R, W> {
+    pub(super) fn new(read: R, write: W) -> Shared<R, W> {
+        let slots = Arc::new(ReaderSlots::new(slot_count()));
+        fork::stop_around_forks(slots.clone());
+        Shared { slots, read: UnsafeCell::new(read), write: Apart(UnsafeCell::new(write)) }
     }
 
-    /// Goes in to read, for a short time; the thread must not use this data in another way meanwhile. `settle` takes
-    /// over the lists should this thread have to go on with another one.
+    /// Enters to read, for a short time; the thread must not use this data in another way meanwhile.
     #[inline]
-    pub(super) fn read(&self, settle: impl FnMut(&mut T, &mut Touches)) -> Reading<'_, T> {
-        let slot = thread::slot();
-        let number = slot as usize & (self.lists.len() - 1);
-        match self.flags.enter(number) {
-            Ok(()) => Reading { shared: self, number },
-            Err(refused) => self.read_slowly(slot, refused, settle),
+    pub(super) fn read(&self) -> ReadGuard<'_, R, W> {
+        let number = thread::slot() as usize & (self.slots.count() - 1);
+        match self.slots.enter(number) {
+            Ok(()) => ReadGuard { shared: self, number },
+            Err(refused) => self.read_slowly(number, refused),
         }
     }
 
     #[cold]
-    fn read_slowly(&self, slot: u32, mut refused: Refused, settle: impl FnMut(&mut T, &mut Touches)) -> Reading<'_, T> {
-        let number = slot as usize & (self.lists.len() - 1);
-        if refused == Refused::Shut {
-            self.flags.wait_until_open();
-            match self.flags.enter(number) {
-                Ok(()) => return Reading { shared: self, number },
+    fn read_slowly(&self, number: usize, mut refused: Refused) -> ReadGuard<'_, R, W> {
+        if refused == Refused::Blocked {
+            self.slots.wait_until_admitted();
+            match self.slots.enter(number) {
+                Ok(()) => return ReadGuard { shared: self, number },
                 Err(again) => refused = again,
             }
         }
-        if refused == Refused::Shut {
-            // Writers shut the door again and again, so this one waits for its turn among them. With the lock held the
-            // door stays open.
-            let _locked = self.lock();
-            if self.flags.enter(number).is_ok() {
-                return Reading { shared: self, number };
-            }
+        // Either writers block the readers again and again, so this one waits for its turn among them: with the lock
+        // held readers stay admitted. Or another thread uses the slot, and this one moves to the next, for good.
+        let _locked = self.lock();
+        if refused == Refused::Blocked && self.slots.enter(number).is_ok() {
+            return ReadGuard { shared: self, number };
         }
-        // Two threads share this flag, so this one moves to another, for good. What it has in the old list is put in
-        // order first: the lists know no order between each other.
-        let _locked = self.write(settle).done();
         loop {
-            for slot in slot..slot + self.lists.len() as u32 {
-                let number = slot as usize & (self.lists.len() - 1);
-                if self.flags.enter(number).is_ok() {
-                    thread::use_slot(number as u32);
-                    return Reading { shared: self, number };
+            for step in 1..=self.slots.count() {
+                let next = (number + step) & (self.slots.count() - 1);
+                if self.slots.enter(next).is_ok() {
+                    thread::use_slot(next as u32);
+                    // The order of use within this thread goes on.
+                    self.slots.data(next).continue_from(self.slots.data(number));
+                    return ReadGuard { shared: self, number: next };
                 }
             }
-            self.flags.wait_until_out(number);
+            self.slots.wait_until_left(number);
         }
     }
 
-    pub(super) fn lock(&self) -> Locked<'_, T> {
-        self.flags.lock();
-        Locked(self)
-    }
-
-    /// The same, unless somebody is writing now.
-    pub(super) fn try_lock(&self) -> Option<Locked<'_, T>> {
-        self.flags.try_lock().then(|| Locked(self))
-    }
-
-    /// Keeps readers out and hands their lists to `settle` first.
     #[inline]
-    pub(super) fn write(&self, settle: impl FnMut(&mut T, &mut Touches)) -> Writing<'_, T> {
-        self.flags.lock_and_shut();
-        Writing::begin(Locked(self), settle)
+    pub(super) fn lock(&self) -> UpgradableGuard<'_, R, W> {
+        self.slots.lock();
+        UpgradableGuard(self)
+    }
+
+    /// The same, unless another thread has the lock or waits for it.
+    pub(super) fn try_lock(&self) -> Option<UpgradableGuard<'_, R, W>> {
+        self.slots.try_lock().then(|| UpgradableGuard(self))
     }
 }
 
-impl<T> Drop for Shared<T> {
+impl<R, W> Drop for Shared<R, W> {
     fn drop(&mut self) {
-        fork::forget(&self.flags);
+        fork::forget(&self.slots);
     }
 }
 
-impl<T> Reading<'_, T> {
-    /// The data, and the list for this reader's notes.
+impl<'a, R, W> ReadGuard<'a, R, W> {
     #[inline]
-    pub(super) fn parts(&mut self) -> (&T, &mut Touches) {
-        // SAFETY: while the flag is up, nobody has a `&mut T`: that takes a `Writing`, which exists only between
-        // `Flags::shut` or
-        // `Flags::lock_and_shut`, which returned after it saw every flag down, and `Flags::open` or `Flags::unlock`. A reader that raises its flag
-        // in between sees the door shut and does not become a `Reading`. What the last writer did is visible: it
-        // opened the door with a release that `Flags::enter` acquired.
-        let data = unsafe { &*self.shared.data.get() };
-        // SAFETY: the list belongs to this flag. Whoever holds the flag (`enter` gives it to one thread at a time, and
-        // a release and an acquire order one after the other) is alone with it, and writers, who use all lists, are
-        // kept out as above. `&mut self` keeps this reader from borrowing it twice.
-        let touches = unsafe { &mut *self.shared.lists[self.number].0.get() };
-        (data, touches)
+    pub(super) fn data(&self) -> &R {
+        // SAFETY: while the slot is marked, no `&mut R` exists: that takes a `WriteGuard`, which exists only between
+        // `ReaderSlots::drain_readers`, which returned after it saw no slot marked, and `ReaderSlots::admit_readers`. A
+        // reader that marks its slot in between sees that readers are blocked and does not become a `ReadGuard`. What the
+        // last writer did is visible: it admitted readers with a release that `ReaderSlots::enter` acquired.
+        unsafe { &*self.shared.read.get() }
+    }
+
+    /// What belongs to the slot, and its number.
+    #[inline]
+    pub(super) fn slot(&self) -> (&'a Reader, usize) {
+        (self.shared.slots.data(self.number), self.number)
     }
 }
 
-impl<T> Drop for Reading<'_, T> {
+impl<R, W> Drop for ReadGuard<'_, R, W> {
     #[inline]
     fn drop(&mut self) {
-        self.shared.flags.leave(self.number);
+        self.shared.slots.leave(self.number);
     }
 }
 
-impl<'a, T> Locked<'a, T> {
-    /// Goes on as [`Shared::write`] does.
-    pub(super) fn write(self, settle: impl FnMut(&mut T, &mut Touches)) -> Writing<'a, T> {
-        self.0.flags.shut();
-        Writing::begin(self, settle)
+impl<'a, R, W> UpgradableGuard<'a, R, W> {
+    #[inline]
+    pub(super) fn parts(&mut self) -> (&R, &mut W) {
+        // SAFETY: a `&mut R` takes a `WriteGuard`, which takes the lock, which this guard holds, and borrows this
+        // guard.
+        let read = unsafe { &*self.0.read.get() };
+        // SAFETY: `W` is only used with the lock, which this guard holds, and `&mut self` keeps it from being borrowed
+        // twice.
+        let write = unsafe { &mut *self.0.write.0.get() };
+        (read, write)
+    }
+
+    /// Drains the readers, until the returned guard is dropped.
+    #[inline]
+    pub(super) fn upgrade(&mut self) -> WriteGuard<'_, R, W> {
+        self.0.slots.drain_readers();
+        WriteGuard(self.0)
     }
 }
 
-impl<T> Deref for Locked<'_, T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        // SAFETY: a `&mut T` takes a `Writing`, which takes the lock, which this guard holds; the one made of this very
-        // guard has swallowed it.
-        unsafe { &*self.0.data.get() }
-    }
-}
-
-impl<T> Drop for Locked<'_, T> {
+impl<R, W> Drop for UpgradableGuard<'_, R, W> {
     #[inline]
     fn drop(&mut self) {
-        self.0.flags.unlock();
+        self.0.slots.unlock();
     }
 }
 
-impl<'a, T> Writing<'a, T> {
-    /// The door is shut with this lock, and all readers are out.
+impl<'a, R, W> WriteGuard<'a, R, W> {
     #[inline]
-    fn begin(locked: Locked<'a, T>, mut settle: impl FnMut(&mut T, &mut Touches)) -> Writing<'a, T> {
-        let shared = locked.0;
-        let mut writing = Writing(locked);
-        for list in &shared.lists {
-            // SAFETY: the door is shut and all readers are out, and the lock keeps other writers away, so nobody else
-            // has this list; the borrow ends before the next.
-            let touches = unsafe { &mut *list.0.get() };
-            if !touches.is_empty() {
-                settle(&mut writing, touches);
-            }
-        }
-        writing
+    pub(super) fn parts(&mut self) -> (&mut R, &mut W) {
+        // SAFETY: no reader is inside (see `ReadGuard::data`), the lock keeps other writers away, the guard of the lock
+        // is borrowed, and `&mut self` keeps this one from borrowing either twice.
+        unsafe { (&mut *self.0.read.get(), &mut *self.0.write.0.get()) }
     }
 
-    /// Lets readers in again.
-    pub(super) fn done(self) -> Locked<'a, T> {
-        self.0.0.flags.open();
-        self.0
-    }
-}
-
-impl<T> Deref for Writing<'_, T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        &self.0
-    }
-}
-
-impl<T> DerefMut for Writing<'_, T> {
+    /// What belongs to the slot of this thread, and its number. No reader is in it.
     #[inline]
-    fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: all readers are out (see `Writing`), the lock keeps other writers and holders of a `Locked` away, and
-        // `&mut self` keeps this writer from borrowing it twice.
-        unsafe { &mut *self.0.0.data.get() }
+    pub(super) fn slot(&self) -> (&'a Reader, usize) {
+        let slots = &self.0.slots;
+        let number = thread::slot() as usize & (slots.count() - 1);
+        (slots.data(number), number)
     }
 }
 
-/// Twice as many as there are processors, so that threads rarely meet at one; a power of two between 4 and 64.
-fn flag_count() -> usize {
+impl<R, W> WriteGuard<'_, R, W> {
+    /// Those of all readers, of which none is inside.
+    pub(super) fn hits_and_misses(&self) -> (u64, u64) {
+        let slots = (0..self.0.slots.count()).map(|number| self.0.slots.data(number).hits_and_misses());
+        slots.fold((0, 0), |sum, slot| (sum.0 + slot.0, sum.1 + slot.1))
+    }
+}
+
+impl<R, W> Drop for WriteGuard<'_, R, W> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.slots.admit_readers();
+    }
+}
+
+/// Takes a value out of its place, where nothing of it is left.
+pub(super) fn take_and_zero<T>(place: &mut Option<T>) -> Option<T> {
+    let taken = place.take();
+    // SAFETY: the place now holds `None`, which needs no drop, so its memory may be overwritten; in the end it holds
+    // `None` again.
+    unsafe {
+        std::ptr::from_mut(place).write_bytes(0, 1);
+        std::ptr::from_mut(place).write(None);
+    }
+    taken
+}
+
+/// Twice as many as there are processors, so that threads rarely meet in one; a power of two between 4 and 64.
+fn slot_count() -> usize {
     static COUNT: OnceLock<usize> = OnceLock::new();
     // Inside the gate, so that no child is forked while it is being counted.
     let _inside = fork::enter();
@@ -220,17 +210,20 @@ fn flag_count() -> usize {
     })
 }
 
-impl fork::Readers for Flags {
+impl fork::Readers for ReaderSlots<Reader> {
     fn stop(&self) {
-        self.lock_and_shut();
+        self.lock();
+        self.drain_readers();
     }
 
     fn go_on(&self) {
+        self.admit_readers();
         self.unlock();
     }
 
     fn go_on_in_child(&self) {
-        self.unlock_in_child();
+        self.free_slots_in_child();
+        self.go_on();
     }
 }
 
@@ -238,12 +231,12 @@ impl fork::Readers for Flags {
 mod tests {
     use super::*;
 
-    /// A reader that raises its flag when the door is shut, and is interrupted until the fork is over.
-    struct Interrupted(Arc<Flags>);
+    /// A reader that marks its slot when readers are blocked, and is interrupted until the fork is over.
+    struct Interrupted(Arc<ReaderSlots<Reader>>);
 
     impl fork::Readers for Interrupted {
         fn stop(&self) {
-            self.0.raise(2);
+            self.0.mark(2);
         }
 
         fn go_on(&self) {
@@ -254,15 +247,15 @@ mod tests {
     }
 
     #[test]
-    fn a_child_does_not_wait_for_a_reader_of_its_parent() {
-        let shared = Shared::new(());
-        let reader = Arc::new(Interrupted(shared.flags.clone()));
-        // Those that were made known first are stopped first.
+    fn child_does_not_wait_for_reader_of_parent() {
+        let shared = Shared::new((), ());
+        let reader = Arc::new(Interrupted(shared.slots.clone()));
+        // Those that were registered first are stopped first.
         fork::stop_around_forks(reader.clone());
-        // SAFETY: the child looks at one flag and ends, without running anything of the parent's.
+        // SAFETY: the child looks at one slot and ends, without running anything of the parent's.
         let child = unsafe { libc::fork() };
         if child == 0 {
-            let code = i32::from(shared.flags.enter(2).is_err());
+            let code = i32::from(shared.slots.enter(2).is_err());
             // SAFETY: ends this process at once.
             unsafe { libc::_exit(code) };
         }
@@ -271,6 +264,6 @@ mod tests {
         // SAFETY: `child` is a child of this process that was not waited for yet, and `status` is writable.
         assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
         assert_eq!((libc::WIFEXITED(status), libc::WEXITSTATUS(status)), (true, 0));
-        assert_eq!(shared.flags.enter(2), Ok(()));
+        assert_eq!(shared.slots.enter(2), Ok(()));
     }
 }

@@ -4,7 +4,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use super::TtlCache;
-use super::store::Counts;
+use super::remove::SCAN;
+use super::shared::Shared;
+use super::store::{Counts, Ledger, Store};
 use crate::fork;
 
 /// The state of a cache, and what happened to it since it was made.
@@ -36,37 +38,54 @@ pub struct Stats {
 }
 
 impl<V: Clone + Send + Sync> TtlCache<V> {
-    /// The state of the cache now, in numbers that are all of one moment.
+    /// The state of the cache. The numbers are of one moment, save `expired_count`: entries that have expired are counted
+    /// after that, a part at a time, with others going on in between.
     pub fn stats(&self) -> Stats {
         let _inside = fork::enter();
+        let mut stats = Stats {
+            size: 0,
+            max_size: self.max_size,
+            expired_count: 0,
+            default_ttl: self.default_ttl,
+            hits: 0,
+            misses: self.misses.load(Relaxed),
+            evictions: 0,
+            expirations: 0,
+            invalidations: 0,
+            loads: 0,
+            load_failures: 0,
+        };
         let Some(shared) = &self.shared else {
             // A load is counted after the miss that led to it.
-            let loads = self.loads.counts();
-            let counts = Counts { misses: self.misses.load(Relaxed), ..Counts::default() };
-            return self.stats_of(counts, loads, 0, 0);
+            (stats.loads, stats.load_failures) = self.loads.counts();
+            stats.misses = self.misses.load(Relaxed);
+            return stats;
         };
-        // The numbers of hits and misses are with the readers, and those of loads change while the readers are kept out
-        // only for misses that are counted. The entries can be counted while readers go on.
-        let store = self.write(shared);
-        let loads = self.loads.counts();
-        let store = store.done();
-        let expired_count = store.count_over(&self.clock, self.clock.exact());
-        self.stats_of(store.counts, loads, store.len(), expired_count)
+        let mut locked = shared.lock();
+        {
+            let mut writer = locked.upgrade();
+            (stats.loads, stats.load_failures) = self.loads.counts();
+            (stats.hits, stats.misses) = writer.hits_and_misses();
+            let (_, ledger) = writer.parts();
+            let Counts { evictions, expirations, invalidations } = ledger.counts;
+            stats.size = ledger.len();
+            (stats.evictions, stats.expirations, stats.invalidations) = (evictions, expirations, invalidations);
+        }
+        drop(locked);
+        stats.expired_count = self.count_expired(shared).min(stats.size);
+        stats
     }
 
-    fn stats_of(&self, counts: Counts, (loads, load_failures): (u64, u64), size: usize, expired_count: usize) -> Stats {
-        Stats {
-            size,
-            max_size: self.max_size,
-            expired_count,
-            default_ttl: self.default_ttl,
-            hits: counts.hits,
-            misses: counts.misses,
-            evictions: counts.evictions,
-            expirations: counts.expirations,
-            invalidations: counts.invalidations,
-            loads,
-            load_failures,
+    fn count_expired(&self, shared: &Shared<Store<V>, Ledger>) -> usize {
+        let (now, mut from, mut count) = (self.clock.exact(), 0, 0);
+        loop {
+            let mut locked = shared.lock();
+            let (store, _) = locked.parts();
+            count += store.count_expired(from, from + SCAN, &self.clock, now);
+            from += SCAN;
+            if from >= store.indices() {
+                return count;
+            }
         }
     }
 }

@@ -1,68 +1,81 @@
-//! The entries, their table and their order: everything that one writer changes at a time and many readers read.
+//! The entries and their table, which readers read, and what only writers use.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::key::{Key, NewKey, PREFIX};
-use super::order::Order;
+use super::lru_queue::LruQueue;
+use super::shared::take_and_zero;
 use super::table::Table;
 use super::time::Clock;
 use crate::error::{Error, Result, Status};
 
-/// Indices have 32 bits, and the table has twice as many places as the cache.
-pub(super) const LARGEST: usize = 1 << 31;
+/// Indices have 31 bits.
+pub(super) const LARGEST: usize = (1 << 31) - 1;
 
-/// One entry, in one cache line where the value takes up to 16 bytes.
-#[repr(align(64))]
+/// One entry: two cache lines side by side where a value takes up to 72 bytes.
+#[repr(align(128))]
 pub(super) struct Entry<V> {
+    /// When a reader has to look closer: the soft deadline if there is one, else the hard one.
+    deadline: u64,
+    /// When it was last used, see `recency.rs`.
+    pub(super) stamp: AtomicU64,
     key: Key,
     /// `None` where the index is free.
     value: Option<V>,
-    /// When a reader has to look closer: the soft deadline if there is one, else the hard one.
-    until: u64,
 }
 
 /// What is left of an entry's life.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Life {
+pub(super) enum Freshness {
     Fresh,
-    /// Past its soft deadline: still good, but somebody should load it again.
+    /// Past its soft deadline: still served, but somebody should load it again.
     Stale,
-    Over,
+    Expired,
 }
 
-/// When an entry ends, and from when on it should be refreshed.
+/// When an entry expires, and from when on it should be loaded again.
 #[derive(Clone, Copy)]
 pub(super) struct Deadlines {
     pub(super) soft: Option<u64>,
     pub(super) hard: u64,
 }
 
-/// What happened so far. The names are those of [`Stats`](super::Stats).
+/// What happened to entries so far. The names are those of [`Stats`](super::Stats).
 #[derive(Clone, Copy, Default)]
 pub(super) struct Counts {
-    pub(super) hits: u64,
-    pub(super) misses: u64,
     pub(super) evictions: u64,
     pub(super) expirations: u64,
     pub(super) invalidations: u64,
 }
 
+/// What readers read.
 pub(super) struct Store<V> {
-    capacity: usize,
-    len: usize,
     table: Table,
-    pub(super) order: Order,
     entries: Vec<Entry<V>>,
-    /// The beginnings of all keys side by side, so that a search by prefix reads little memory.
-    prefixes: Vec<[u8; PREFIX]>,
-    /// The tags of all keys, so that a removal need not hash the key again.
-    tags: Vec<u32>,
     /// The hard deadlines of the entries that also have a soft one, 0 for others; as long as it has to be for these.
     hard: Vec<u64>,
+}
+
+/// What only writers use.
+pub(super) struct Ledger {
+    capacity: usize,
+    len: usize,
+    pub(super) queue: LruQueue,
+    /// The beginnings of all keys side by side, so that a search by prefix reads little memory.
+    prefixes: Vec<[u8; PREFIX]>,
+    /// The hashes of all keys, so that a removal need not hash the key again.
+    tags: Vec<u32>,
     pub(super) counts: Counts,
+    /// How far expired entries have been cleared away.
+    pub(super) swept: usize,
+    /// The slot of the reader that last brought the queue up to date.
+    pub(super) helper: usize,
 }
 
 impl<V> Store<V> {
-    /// `capacity` is at least 1.
-    pub(super) fn new(capacity: usize) -> Result<Store<V>> {
+    /// An empty store, and its ledger. `capacity` is at least 1. Room for soft deadlines is reserved if it is asked for.
+    pub(super) fn new(capacity: usize, with_soft: bool) -> Result<(Store<V>, Ledger)> {
         let no_memory = || no_memory(capacity);
         let mut entries = Vec::new();
         let (mut prefixes, mut tags) = (Vec::new(), Vec::new());
@@ -70,27 +83,23 @@ impl<V> Store<V> {
         entries.try_reserve_exact(capacity).map_err(|_| no_memory())?;
         prefixes.try_reserve_exact(capacity).map_err(|_| no_memory())?;
         tags.try_reserve_exact(capacity).map_err(|_| no_memory())?;
-        Ok(Store {
-            capacity,
-            len: 0,
-            table: Table::new(capacity).ok_or_else(no_memory)?,
-            order: Order::new(capacity).ok_or_else(no_memory)?,
-            entries,
-            prefixes,
-            tags,
-            hard: Vec::new(),
-            counts: Counts::default(),
-        })
+        let mut store = Store { table: Table::new(capacity).ok_or_else(no_memory)?, entries, hard: Vec::new() };
+        if with_soft {
+            store.reserve_soft(capacity)?;
+        }
+        let queue = LruQueue::new(capacity).ok_or_else(no_memory)?;
+        let counts = Counts::default();
+        Ok((store, Ledger { capacity, len: 0, queue, prefixes, tags, counts, swept: 0, helper: usize::MAX }))
     }
 
-    /// Reserves the room that [`Store::insert`] needs for soft deadlines.
-    pub(super) fn reserve_soft(&mut self) -> Result<()> {
-        let missing = self.capacity - self.hard.len();
-        self.hard.try_reserve_exact(missing).map_err(|_| no_memory(self.capacity))
+    /// Reserves the room that [`Store::put`] needs for soft deadlines.
+    pub(super) fn reserve_soft(&mut self, capacity: usize) -> Result<()> {
+        self.hard.try_reserve_exact(capacity - self.hard.len()).map_err(|_| no_memory(capacity))
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.len
+    /// Whether soft deadlines were ever stored.
+    pub(super) fn has_soft(&self) -> bool {
+        self.hard.capacity() > 0
     }
 
     /// One more than the highest index that was ever in use.
@@ -100,129 +109,133 @@ impl<V> Store<V> {
 
     #[inline(always)]
     pub(super) fn find(&self, tag: u32, key: &[u8]) -> Option<u32> {
-        self.table.find(tag, |index| self.entries[index as usize].key.is(key))
+        self.find_entry(tag, key).map(|(index, _)| index)
     }
 
-    /// The value at an index that is in use.
-    #[inline]
-    pub(super) fn value(&self, index: u32) -> Option<&V> {
-        self.entries[index as usize].value.as_ref()
-    }
-
+    /// The same, with the entry.
     #[inline(always)]
-    pub(super) fn life(&self, index: u32, clock: &Clock, about: u64) -> Life {
-        if clock.is_ahead(self.entries[index as usize].until, about) {
-            return Life::Fresh;
-        }
-        match self.hard.get(index as usize) {
-            Some(hard) if clock.is_ahead(*hard, about) => Life::Stale,
-            _ => Life::Over,
-        }
+    pub(super) fn find_entry(&self, tag: u32, key: &[u8]) -> Option<(u32, &Entry<V>)> {
+        self.table.find(tag, |index| {
+            let entry = &self.entries[index as usize];
+            entry.key.is(key).then_some((index, entry))
+        })
+    }
+
+    #[inline]
+    pub(super) fn entry(&self, index: u32) -> &Entry<V> {
+        &self.entries[index as usize]
+    }
+
+    #[inline]
+    pub(super) fn stamp(&self, index: u32) -> u64 {
+        self.entries[index as usize].stamp.load(Relaxed)
+    }
+
+    pub(super) fn freshness(&self, index: u32, clock: &Clock, about: u64) -> Freshness {
+        self.entry(index).freshness(self, index, clock, about)
+    }
+
+    /// Whether there is an entry at this index whose time is over.
+    fn is_expired(&self, index: u32, clock: &Clock, about: u64) -> bool {
+        self.entry(index).value.is_some() && self.freshness(index, clock, about) == Freshness::Expired
     }
 
     /// The key at an index, unless that is free.
     pub(super) fn key(&self, index: u32) -> Option<&[u8]> {
-        let entry = &self.entries[index as usize];
+        let entry = self.entry(index);
         entry.value.is_some().then(|| entry.key.bytes())
     }
 
-    /// Stores a value; what it displaces is returned, to be dropped outside the lock. If there is a soft deadline, room
-    /// for it was reserved.
-    pub(super) fn insert(
+    /// Stores a value under a key, at an index that is free or whose entry is to go. `write` changes the value in its
+    /// place and returns what it displaces, to be dropped outside the lock. If there is a soft deadline, room for it was
+    /// reserved.
+    pub(super) fn put(
         &mut self,
+        ledger: &mut Ledger,
+        index: u32,
         (tag, key): (u32, NewKey<'_>),
-        value: V,
+        write: impl FnOnce(&mut Option<V>) -> Option<V>,
         deadlines: Deadlines,
-        (clock, now): (&Clock, u64),
+        stamp: u64,
     ) -> Option<V> {
-        let index = match self.find(tag, key.bytes) {
-            Some(index) => {
-                if self.life(index, clock, now) == Life::Over {
-                    self.counts.expirations += 1;
-                }
-                self.order.touch(index);
-                index
-            }
-            None => {
-                let index = self.make_room(clock, now);
-                self.put(index, tag, key);
-                index
-            }
-        };
-        let entry = &mut self.entries[index as usize];
-        let displaced = entry.value.replace(value);
-        entry.until = deadlines.soft.unwrap_or(deadlines.hard);
-        self.set_hard(index, deadlines);
-        displaced
-    }
-
-    /// An index for a new entry, now the newest: a free one, or where the cache is full that of the least recently used
-    /// entry, which keeps its value for the moment.
-    fn make_room(&mut self, clock: &Clock, now: u64) -> u32 {
-        let Some(oldest) = self.order.oldest().filter(|_| self.len == self.capacity) else {
-            self.len += 1;
-            return self.order.add();
-        };
-        match self.life(oldest, clock, now) {
-            Life::Over => self.counts.expirations += 1,
-            _ => self.counts.evictions += 1,
-        }
-        self.table.remove(self.tags[oldest as usize], oldest);
-        self.order.touch(oldest);
-        oldest
-    }
-
-    fn put(&mut self, index: u32, tag: u32, key: NewKey<'_>) {
         let prefix = key.prefix();
         if index as usize == self.entries.len() {
-            self.entries.push(Entry { key: Key::EMPTY, value: None, until: 0 });
-            self.prefixes.push(prefix);
-            self.tags.push(tag);
+            let stamp = AtomicU64::new(0);
+            self.entries.push(Entry { deadline: 0, stamp, key: Key::EMPTY, value: None });
+            ledger.prefixes.push(prefix);
+            ledger.tags.push(tag);
+            ledger.len += 1;
         } else {
-            self.prefixes[index as usize] = prefix;
-            self.tags[index as usize] = tag;
+            if self.entries[index as usize].value.is_some() {
+                self.table.remove(ledger.tags[index as usize], index);
+            } else {
+                ledger.len += 1;
+            }
+            ledger.prefixes[index as usize] = prefix;
+            ledger.tags[index as usize] = tag;
         }
         self.entries[index as usize].key.set(key);
         self.table.insert(tag, index);
+        self.overwrite(index, write, deadlines, stamp)
     }
 
-    /// Takes out the entry at an index that is in use. The value is returned, to be dropped outside the lock.
-    pub(super) fn remove(&mut self, index: u32) -> Option<V> {
+    /// Stores another value under the key of an entry, as [`Store::put`] does.
+    pub(super) fn overwrite(
+        &mut self,
+        index: u32,
+        write: impl FnOnce(&mut Option<V>) -> Option<V>,
+        deadlines: Deadlines,
+        stamp: u64,
+    ) -> Option<V> {
         let entry = &mut self.entries[index as usize];
-        let value = entry.value.take();
-        self.table.remove(self.tags[index as usize], index);
-        entry.key = Key::EMPTY;
-        self.prefixes[index as usize] = [0; PREFIX];
-        self.order.remove(index);
-        self.len -= 1;
-        value
-    }
-
-    /// Has a stale entry count as fresh until then, or to its end if that comes first.
-    pub(super) fn postpone(&mut self, index: u32, until: u64) {
-        let hard = self.hard.get(index as usize).copied().unwrap_or(0);
-        self.entries[index as usize].until = until.min(hard);
-    }
-
-    fn set_hard(&mut self, index: u32, deadlines: Deadlines) {
+        let displaced = write(&mut entry.value);
+        *entry.stamp.get_mut() = stamp;
+        entry.deadline = deadlines.soft.unwrap_or(deadlines.hard);
         if deadlines.soft.is_some() && self.hard.len() <= index as usize {
             self.hard.resize(index as usize + 1, 0);
         }
         if let Some(hard) = self.hard.get_mut(index as usize) {
             *hard = if deadlines.soft.is_some() { deadlines.hard } else { 0 };
         }
+        displaced
+    }
+
+    /// Takes out the entry at an index that is in use. The value is returned, to be dropped outside the lock.
+    pub(super) fn remove(&mut self, ledger: &mut Ledger, index: u32) -> Option<V> {
+        let entry = &mut self.entries[index as usize];
+        let value = take_and_zero(&mut entry.value);
+        self.table.remove(ledger.tags[index as usize], index);
+        entry.key = Key::EMPTY;
+        ledger.prefixes[index as usize] = [0; PREFIX];
+        ledger.queue.remove(index);
+        ledger.queue.release(index);
+        ledger.len -= 1;
+        value
+    }
+
+    /// Has a stale entry count as fresh until then, or to its end if that comes first.
+    pub(super) fn postpone(&mut self, index: u32, until: u64) {
+        let hard = self.hard.get(index as usize).copied().unwrap_or(0);
+        self.entries[index as usize].deadline = until.min(hard);
     }
 
     /// The indices from `from` up to `to` whose keys begin with `prefix`, at most `limit` of them, and where to go on.
-    pub(super) fn indices_with_prefix(&self, prefix: &[u8], from: usize, to: usize, limit: usize) -> (Vec<u32>, usize) {
+    pub(super) fn indices_with_prefix(
+        &self,
+        ledger: &Ledger,
+        prefix: &[u8],
+        from: usize,
+        to: usize,
+        limit: usize,
+    ) -> (Vec<u32>, usize) {
         let len = prefix.len().min(PREFIX);
         let (mut wanted, mut mask) = ([0; PREFIX], [0; PREFIX]);
         wanted[..len].copy_from_slice(&prefix[..len]);
         mask[..len].fill(0xff);
         let (wanted, mask) = (u128::from_ne_bytes(wanted), u128::from_ne_bytes(mask));
         let mut found = Vec::new();
-        for index in from..to.min(self.prefixes.len()) {
-            if u128::from_ne_bytes(self.prefixes[index]) & mask == wanted
+        for index in from..to.min(ledger.prefixes.len()) {
+            if u128::from_ne_bytes(ledger.prefixes[index]) & mask == wanted
                 && self.key(index as u32).is_some_and(|key| key.starts_with(prefix))
             {
                 found.push(index as u32);
@@ -234,18 +247,44 @@ impl<V> Store<V> {
         (found, to)
     }
 
-    /// The indices in a range whose entries are over.
-    pub(super) fn indices_over(&self, from: usize, to: usize, clock: &Clock, now: u64) -> Vec<u32> {
-        (from..to.min(self.entries.len()))
-            .map(|index| index as u32)
-            .filter(|index| self.value(*index).is_some() && self.life(*index, clock, now) == Life::Over)
-            .collect()
+    /// The indices from `from` up to `to` whose entries have expired, and where to go on.
+    pub(super) fn indices_expired(&self, from: usize, to: usize, (clock, now): (&Clock, u64)) -> (Vec<u32>, usize) {
+        let indices = (from..to.min(self.entries.len())).map(|index| index as u32);
+        (indices.filter(|index| self.is_expired(*index, clock, now)).collect(), to)
     }
 
-    pub(super) fn count_over(&self, clock: &Clock, now: u64) -> usize {
-        let over =
-            |index: &usize| self.entries[*index].value.is_some() && self.life(*index as u32, clock, now) == Life::Over;
-        (0..self.entries.len()).filter(over).count()
+    /// How many entries from `from` up to `to` have expired.
+    pub(super) fn count_expired(&self, from: usize, to: usize, clock: &Clock, now: u64) -> usize {
+        (from..to.min(self.entries.len())).filter(|index| self.is_expired(*index as u32, clock, now)).count()
+    }
+}
+
+impl<V> Entry<V> {
+    #[inline]
+    pub(super) fn value(&self) -> Option<&V> {
+        self.value.as_ref()
+    }
+
+    /// `index` is that of this entry in `store`.
+    #[inline(always)]
+    pub(super) fn freshness(&self, store: &Store<V>, index: u32, clock: &Clock, about: u64) -> Freshness {
+        if clock.is_ahead(self.deadline, about) {
+            return Freshness::Fresh;
+        }
+        match store.hard.get(index as usize) {
+            Some(hard) if clock.is_ahead(*hard, about) => Freshness::Stale,
+            _ => Freshness::Expired,
+        }
+    }
+}
+
+impl Ledger {
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.len == self.capacity
     }
 }
 

@@ -3,31 +3,46 @@
 //! It is at most half full, a small one at most a quarter, so a search is short; nothing is ever rehashed, so no caller
 //! pays for all the others. A removal closes the gap it leaves (backward shift), so no marks of removed entries pile up.
 
-use std::hash::{BuildHasher, Hasher};
+use std::hash::{BuildHasher, Hasher, RandomState};
 
 use foldhash::SharedSeed;
 use foldhash::quality::FoldHasher;
 
-/// The upper half of a key's hash. Each cache has random seeds of its own, so keys that collide cannot be chosen in
-/// advance. The hash is not made to hide its seeds from an attacker that measures a long-running process; how much such
-/// keys cost is bounded by the capacity.
-pub(super) struct Tags {
-    seed: u64,
-    shared_seed: SharedSeed,
+/// Hashes keys. Each cache has random seeds of its own.
+pub(super) enum Hash {
+    /// foldhash: keys that collide cannot be chosen in advance, but the hash is not made to hide its seeds from an
+    /// attacker that measures a long-running process. How much colliding keys cost is bounded by the capacity.
+    Fast(u64, SharedSeed),
+    /// SipHash-1-3, for keys that strangers choose.
+    Keyed(RandomState),
 }
 
-impl Tags {
-    pub(super) fn new() -> Tags {
+impl Hash {
+    pub(super) fn new(keyed: bool) -> Hash {
+        if keyed {
+            return Hash::Keyed(RandomState::new());
+        }
         // Where the system has no random numbers, addresses and the time have to do.
         let random = || getrandom::u64().unwrap_or_else(|_| foldhash::fast::RandomState::default().hash_one(0u8));
-        Tags { seed: random(), shared_seed: SharedSeed::from_u64(random()) }
+        Hash::Fast(random(), SharedSeed::from_u64(random()))
     }
 
-    #[inline]
-    pub(super) fn of(&self, key: &[u8]) -> u32 {
-        let mut hasher = FoldHasher::with_seed(self.seed, &self.shared_seed);
-        hasher.write(key);
-        (hasher.finish() >> 32) as u32
+    /// The upper half of a key's hash.
+    #[inline(always)]
+    pub(super) fn tag(&self, key: &[u8]) -> u32 {
+        let hash = match self {
+            Hash::Fast(seed, shared) => {
+                let mut hasher = FoldHasher::with_seed(*seed, shared);
+                hasher.write(key);
+                hasher.finish()
+            }
+            Hash::Keyed(state) => {
+                let mut hasher = state.build_hasher();
+                hasher.write(key);
+                hasher.finish()
+            }
+        };
+        (hash >> 32) as u32
     }
 }
 
@@ -74,17 +89,19 @@ impl Table {
         if at + 1 == self.buckets.len() { 0 } else { at + 1 }
     }
 
-    /// The index stored under `tag` for which `is_it` says yes.
+    /// What `is_it` makes of the first index stored under `tag` for which it makes something.
     #[inline(always)]
-    pub(super) fn find(&self, tag: u32, is_it: impl Fn(u32) -> bool) -> Option<u32> {
+    pub(super) fn find<T>(&self, tag: u32, is_it: impl Fn(u32) -> Option<T>) -> Option<T> {
         let mut at = self.home(tag);
         loop {
             let bucket = self.buckets[at];
             if bucket == 0 {
                 return None;
             }
-            if tag_of(bucket) == tag && is_it(index_of(bucket)) {
-                return Some(index_of(bucket));
+            if tag_of(bucket) == tag
+                && let Some(found) = is_it(index_of(bucket))
+            {
+                return Some(found);
             }
             at = self.next(at);
         }
@@ -145,7 +162,7 @@ mod tests {
             }
             present[index as usize] ^= true;
             let probe = (random >> 13) % 64;
-            let found = table.find(tag(probe), |index| index == probe);
+            let found = table.find(tag(probe), |index| (index == probe).then_some(()));
             assert_eq!(found.is_some(), present[probe as usize]);
         }
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
+use super::remove::SWEEP;
 use super::time::Clock;
 use super::*;
 use crate::error::Status;

@@ -2,26 +2,110 @@
 
 use std::any::Any;
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
+
+use zeroize::Zeroize;
 
 use super::{Loaded, TtlCache};
 use crate::bytes::SharedBytes;
 use crate::error::{Error, Result, Status};
 
-/// Up to this length bytes are copied where they lie; longer ones are held for the time of the copy, so that no writer
-/// waits for it.
+/// Up to this length bytes are copied while the reader is inside; longer ones are held for the time of the copy, so that
+/// no writer waits for it.
 const SHORT: usize = 4096;
+/// Up to this length a caller that wants to keep bytes gets a copy: a count of references would be a line of memory that
+/// all readers write.
+const COPIED: usize = 256;
+/// Up to this length bytes lie within their entry, and make it fill exactly two cache lines.
+const INLINE: usize = 70;
 
-/// A cached value. Cloning it shares what it holds.
+/// A cached value. Cloning it copies short bytes and shares what else it holds.
 #[derive(Clone)]
 pub enum Value {
-    /// Bytes, wiped when the last holder lets go.
-    Bytes(SharedBytes),
+    /// Bytes, wiped when the last holder drops them.
+    Bytes(Bytes),
     /// Anything else. It is dropped by the last holder, with no lock of the cache held.
     Object(Object),
     /// The knowledge that there is none.
     Absent,
+}
+
+/// Bytes that cannot be changed: short ones are held in place, longer ones are shared.
+#[derive(Clone)]
+pub struct Bytes(Kept);
+
+#[derive(Clone)]
+enum Kept {
+    Inline(Inline),
+    Shared(SharedBytes),
+}
+
+/// Wiped on drop.
+#[derive(Clone)]
+struct Inline {
+    len: u8,
+    bytes: [u8; INLINE],
+}
+
+impl Drop for Inline {
+    fn drop(&mut self) {
+        self.bytes.zeroize();
+    }
+}
+
+impl Inline {
+    const EMPTY: Inline = Inline { len: 0, bytes: [0; INLINE] };
+
+    /// Puts other bytes, at most [`INLINE`], in place of these.
+    #[inline]
+    fn set(&mut self, bytes: &[u8]) {
+        let before = usize::from(self.len);
+        self.bytes[..bytes.len()].copy_from_slice(bytes);
+        if before > bytes.len() {
+            self.bytes[bytes.len()..before].zeroize();
+        }
+        self.len = bytes.len() as u8;
+    }
+}
+
+impl Bytes {
+    /// A copy of these bytes. The original is the caller's to wipe.
+    pub fn copy_from(bytes: &[u8]) -> Result<Bytes> {
+        if bytes.len() > INLINE {
+            return SharedBytes::copy_from(bytes).map(Bytes::from);
+        }
+        let mut inline = Inline::EMPTY;
+        inline.set(bytes);
+        Ok(Bytes(Kept::Inline(inline)))
+    }
+
+    /// The same bytes for a holder that keeps them.
+    fn to_shared(&self) -> Result<SharedBytes> {
+        match &self.0 {
+            Kept::Shared(bytes) if bytes.len() > COPIED => Ok(bytes.clone()),
+            _ => SharedBytes::copy_from(self),
+        }
+    }
+}
+
+impl From<SharedBytes> for Bytes {
+    fn from(bytes: SharedBytes) -> Bytes {
+        Bytes(Kept::Shared(bytes))
+    }
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        match &self.0 {
+            Kept::Inline(inline) => &inline.bytes[..usize::from(inline.len)],
+            Kept::Shared(bytes) => bytes,
+        }
+    }
 }
 
 /// An object that several holders share.
@@ -57,7 +141,7 @@ impl Object {
 impl Value {
     /// A copy of these bytes.
     pub fn copy_from(bytes: &[u8]) -> Result<Value> {
-        SharedBytes::copy_from(bytes).map(Value::Bytes)
+        Bytes::copy_from(bytes).map(Value::Bytes)
     }
 
     /// Whether it is anything but the knowledge that there is none.
@@ -73,8 +157,9 @@ impl Value {
     /// The bytes; an error if it is an object.
     pub fn into_bytes(self) -> Result<SharedBytes> {
         match self {
-            Value::Bytes(bytes) => Ok(bytes),
-            Value::Object(_) => Err(Error::new(Status::WrongType, "the value under this key is an object, not bytes")),
+            Value::Bytes(Bytes(Kept::Shared(bytes))) => Ok(bytes),
+            Value::Bytes(bytes) => bytes.to_shared(),
+            Value::Object(_) => Err(not_bytes()),
             Value::Absent => Err(absent()),
         }
     }
@@ -91,7 +176,7 @@ impl Value {
 
 impl From<Loaded<SharedBytes>> for Loaded<Value> {
     fn from(loaded: Loaded<SharedBytes>) -> Loaded<Value> {
-        Loaded { value: Value::Bytes(loaded.value), ttl: loaded.ttl, soft: loaded.soft }
+        Loaded { value: Value::Bytes(loaded.value.into()), ttl: loaded.ttl, soft: loaded.soft }
     }
 }
 
@@ -103,6 +188,37 @@ impl TtlCache<Value> {
             // It has no old value to serve, so it is not loaded anew before its time is over.
             ttl => Ok(Loaded { value: Value::Absent, ttl: Some(ttl), soft: Some(ttl) }),
         }
+    }
+
+    /// Stores a copy of these bytes as [`TtlCache::set`] stores a value.
+    pub fn set_bytes(&self, key: &[u8], bytes: &[u8], ttl: Option<Duration>) -> Result<()> {
+        if bytes.len() > INLINE {
+            return self.set(key, Value::copy_from(bytes)?, ttl);
+        }
+        // Written where they stay, so that no copy is left behind on a stack.
+        self.store(key, (ttl, None), None, |place| {
+            let inline = |place: &mut Option<Value>| match place {
+                Some(Value::Bytes(Bytes(Kept::Inline(inline)))) => Some(inline.set(bytes)),
+                _ => None,
+            };
+            if inline(place).is_some() {
+                return None;
+            }
+            let displaced = place.replace(Value::Bytes(Bytes(Kept::Inline(Inline::EMPTY))));
+            inline(place);
+            displaced
+        })
+    }
+
+    /// The bytes under this key; an error if it is an object.
+    #[inline]
+    pub fn get_bytes(&self, key: &[u8]) -> Result<Option<SharedBytes>> {
+        let found = self.look_up(key, |value| match value {
+            Value::Bytes(bytes) => bytes.to_shared().map(Some),
+            Value::Object(_) => Err(not_bytes()),
+            Value::Absent => Ok(None),
+        });
+        found.map_or(Ok(None), |(bytes, _)| bytes)
     }
 
     /// Copies the bytes under this key into the buffer, if they fit.
@@ -143,9 +259,14 @@ impl TtlCache<Value> {
 /// What [`TtlCache::with_bytes`] finds.
 enum Found<R> {
     Taken(R),
-    Long(SharedBytes),
+    Long(Bytes),
     Object,
     Absent,
+}
+
+#[cold]
+fn not_bytes() -> Error {
+    Error::new(Status::WrongType, "the value under this key is an object, not bytes")
 }
 
 fn absent() -> Error {
@@ -155,7 +276,7 @@ fn absent() -> Error {
 impl fmt::Debug for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Value::Bytes(bytes) => bytes.fmt(f),
+            Value::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
             Value::Object(_) => f.write_str("Object"),
             Value::Absent => f.write_str("Absent"),
         }
@@ -168,8 +289,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_entry_is_one_cache_line() {
-        assert_eq!(size_of::<Value>(), 16);
-        assert_eq!(size_of::<Entry<Value>>(), 64);
+    fn entry_is_two_cache_lines() {
+        assert_eq!(size_of::<Option<Value>>(), 72);
+        assert_eq!(size_of::<Entry<Value>>(), 128);
+    }
+
+    #[test]
+    fn shorter_bytes_leave_nothing_of_longer_ones() {
+        let mut inline = Inline::EMPTY;
+        for len in [70, 64, 3, 0, 12, 70, 1] {
+            inline.set(&vec![7; len]);
+            assert_eq!(usize::from(inline.len), len);
+            assert!(inline.bytes.iter().enumerate().all(|(at, byte)| *byte == if at < len { 7 } else { 0 }));
+        }
     }
 }

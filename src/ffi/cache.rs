@@ -90,7 +90,7 @@ pub unsafe extern "C" fn st_cache_new(
 }
 
 /// Makes a cache as `st_cache_new` does, with settings: the keys `default_ttl`, `max_size`, `cleanup_interval`,
-/// `soft_ttl`, `ttl_jitter` and `absent_ttl` of `config`, which is copied and may be NULL for every default. Free it with
+/// `soft_ttl`, `ttl_jitter`, `absent_ttl` and `keyed_hash` of `config`, which is copied and may be NULL for every default. Free it with
 /// `st_cache_free`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_cache_open(
@@ -143,7 +143,7 @@ pub unsafe extern "C" fn st_cache_set(
     guard(error, || {
         // SAFETY: the caller gives readable bytes of these lengths, and a live cache.
         let (cache, key, value) = unsafe { (live(cache)?, key_of(key, key_len)?, input("value", value, value_len)?) };
-        cache.set(key, Value::copy_from(value)?, ttl_from_seconds(ttl)?)
+        cache.set_bytes(key, value, ttl_from_seconds(ttl)?)
     })
 }
 
@@ -183,8 +183,8 @@ pub unsafe extern "C" fn st_cache_get(
         let out = unsafe { Out::new(out, "out") }?;
         // SAFETY: the caller gives readable bytes of this length, and a live cache.
         let (cache, key) = unsafe { (live(cache)?, key_of(key, key_len)?) };
-        let Some(value) = cache.get(key).filter(Value::is_present) else { return Ok(false) };
-        out.set(value.into_bytes()?.into());
+        let Some(bytes) = cache.get_bytes(key)? else { return Ok(false) };
+        out.set(bytes.into());
         Ok(true)
     })
 }

@@ -67,10 +67,10 @@ impl Store {
         self.shared.configs.look(&self.shared.jobs, deadline)?;
         let loaded = self.shared.configs.cache().get_or_load(key, deadline.remaining(), |_| {
             let _inside = fork::enter();
-            self.load(provider, deadline).map(Value::Bytes)
+            self.load(provider, deadline).map(|config| Value::Bytes(config.into()))
         })?;
         match loaded {
-            Value::Bytes(config) => Ok(config),
+            Value::Bytes(_) => loaded.into_bytes(),
             // The program put something of its own there.
             Value::Object(_) | Value::Absent => self.load(provider, deadline),
         }

@@ -125,7 +125,7 @@ impl ProviderCache {
         if !self.is_fresh() {
             return None;
         }
-        bytes(self.cache().get(key)?)
+        self.cache().get_bytes(key).ok()?
     }
 
     /// The same for whoever has the number alone, and only where that one has the built-in cache.
@@ -134,9 +134,9 @@ impl ProviderCache {
         if number == 0 || OWNER.load(SeqCst) != number || !is_fresh(&OWNER_LOOKED, &OWNER_WRITES) {
             return None;
         }
-        let value = cache::provider_config().get(key)?;
+        let config = cache::provider_config().get_bytes(key).ok()?;
         // While it was looked up, the cache may have gone to another database.
-        if OWNER.load(SeqCst) == number { bytes(value) } else { None }
+        if OWNER.load(SeqCst) == number { config } else { None }
     }
 
     #[inline]
@@ -245,14 +245,6 @@ impl ProviderCache {
 fn is_fresh(looked: &AtomicU64, writes: &AtomicU64) -> bool {
     writes.load(Acquire) == WRITES.load(Acquire)
         && sys::coarse_time_awake().saturating_sub(looked.load(Relaxed)) < LOOK_INTERVAL
-}
-
-#[inline]
-fn bytes(value: Value) -> Option<SharedBytes> {
-    match value {
-        Value::Bytes(config) => Some(config),
-        Value::Object(_) | Value::Absent => None,
-    }
 }
 
 impl Watch {

@@ -1,0 +1,136 @@
+//! When an entry was last used, written down without a line of memory that all readers write.
+//!
+//! Each entry has a stamp: the time of its last use and the slot of the thread that used it. The time is that of the
+//! coarse clock, which moves in ticks of some milliseconds, and each slot counts on within a tick. So the stamps of one
+//! thread are in the exact order of its calls, and those of different threads in the order of their ticks.
+//!
+//! An entry that two threads use within one tick is marked as shared, and nobody writes its stamp again within that
+//! tick: a popular entry is written twice in a tick, however many threads read it. (A hybrid logical clock: Kulkarni et
+//! al., OPODIS 2014.)
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// The lowest bits of a stamp: the number of a slot, below 64, or all of them for a shared entry.
+const SLOT_BITS: u32 = 7;
+const SLOT: u64 = (1 << SLOT_BITS) - 1;
+const ONE: u64 = 1 << SLOT_BITS;
+/// The time within a stamp counts 16 ns, so that it lasts for 73 years, and a tick has more of them than a thread has
+/// calls.
+const NANOSECOND_BITS: u32 = 4;
+
+/// After how many hits a reader brings the queue of entries up to date, at least and at most.
+const OFTEN: u64 = 64;
+const RARELY: u64 = 4096;
+
+/// What belongs to a slot. The thread in the slot alone writes it, so plain loads and stores do.
+#[derive(Default)]
+pub(super) struct Reader {
+    stamp: AtomicU64,
+    hits: AtomicU64,
+    misses: AtomicU64,
+    /// At how many hits the reader is to help the next time, and after how many more then.
+    help_at: AtomicU64,
+    help_every: AtomicU64,
+}
+
+/// The time of a stamp alone, which orders entries.
+#[inline]
+pub(super) fn time_of(stamp: u64) -> u64 {
+    stamp >> SLOT_BITS
+}
+
+#[inline]
+fn tick(nanoseconds: u64) -> u64 {
+    (nanoseconds >> NANOSECOND_BITS) << SLOT_BITS
+}
+
+impl Reader {
+    /// Stamps an entry that the thread in slot `number` uses now.
+    #[inline]
+    pub(super) fn record_use(&self, entry: &AtomicU64, number: usize, now: u64) {
+        let (before, tick) = (entry.load(Relaxed), tick(now));
+        if before >= tick && before & SLOT != number as u64 {
+            if before & SLOT != SLOT {
+                entry.store(before | SLOT, Relaxed);
+            }
+            return;
+        }
+        entry.store(self.next(number, tick), Relaxed);
+    }
+
+    /// The stamp of an entry that the thread in slot `number` writes now.
+    #[inline]
+    pub(super) fn stamp(&self, number: usize, now: u64) -> u64 {
+        self.next(number, tick(now))
+    }
+
+    #[inline]
+    fn next(&self, number: usize, tick: u64) -> u64 {
+        let time = (self.stamp.load(Relaxed) + ONE).max(tick);
+        self.stamp.store(time, Relaxed);
+        time | number as u64
+    }
+
+    /// Counts a hit; whether the reader should help to keep the queue up to date.
+    #[inline]
+    pub(super) fn count_hit(&self) -> bool {
+        let hits = self.hits.load(Relaxed) + 1;
+        self.hits.store(hits, Relaxed);
+        hits >= self.help_at.load(Relaxed)
+    }
+
+    #[inline]
+    pub(super) fn count_miss(&self) {
+        self.misses.store(self.misses.load(Relaxed) + 1, Relaxed);
+    }
+
+    /// Sets when this reader helps again: soon if it was needed.
+    pub(super) fn helped(&self, was_needed: bool) {
+        let before = self.help_every.load(Relaxed);
+        let every = if was_needed { OFTEN } else { (before * 2).clamp(OFTEN, RARELY) };
+        self.help_every.store(every, Relaxed);
+        self.help_at.store(self.hits.load(Relaxed) + every, Relaxed);
+    }
+
+    /// Has stamps of this slot come after those of another one.
+    pub(super) fn continue_from(&self, other: &Reader) {
+        self.stamp.store(self.stamp.load(Relaxed).max(other.stamp.load(Relaxed)), Relaxed);
+    }
+
+    pub(super) fn hits_and_misses(&self) -> (u64, u64) {
+        (self.hits.load(Relaxed), self.misses.load(Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stamps_of_one_slot_are_in_order() {
+        let (reader, entry) = (Reader::default(), AtomicU64::new(0));
+        let mut last = 0;
+        for now in [1_000_000, 1_000_000, 1_000_050, 4_000_000, 4_000_000, 3_000_000, 8_000_000] {
+            for _ in 0..100 {
+                reader.record_use(&entry, 3, now);
+                assert!(entry.load(Relaxed) > last);
+                last = entry.load(Relaxed);
+            }
+        }
+    }
+
+    #[test]
+    fn shared_entry_is_written_twice_in_a_tick() {
+        let (readers, entry) = ([(); 4].map(|()| Reader::default()), AtomicU64::new(0));
+        for now in [4_000_000, 8_000_000] {
+            let mut writes = 0;
+            for round in 0..1_000 {
+                let before = entry.load(Relaxed);
+                readers[round % 4].record_use(&entry, round % 4, now);
+                writes += usize::from(entry.load(Relaxed) != before);
+            }
+            assert_eq!(writes, 2);
+            assert_eq!(time_of(entry.load(Relaxed)), now >> NANOSECOND_BITS);
+        }
+    }
+}

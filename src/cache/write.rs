@@ -1,0 +1,195 @@
+//! Storing values.
+
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::fence;
+use std::time::Duration;
+
+use super::key::NewKey;
+use super::load::Load;
+use super::lru_queue::Oldest;
+use super::shared::Shared;
+use super::store::{Deadlines, Freshness, Ledger, Store};
+use super::time::{self, NEVER};
+use super::{Locked, TtlCache, release};
+use crate::error::Result;
+use crate::fork;
+
+/// How many entries are put in order before other writers get a turn.
+const MOVES: usize = 1024;
+
+/// Where a value goes.
+#[derive(Clone, Copy)]
+enum Place {
+    /// The entry of its key.
+    Same(u32),
+    /// An index that is not in the queue.
+    New(u32),
+}
+
+impl<V: Clone + Send + Sync> TtlCache<V> {
+    /// Stores a value for this long; `None` is the default time, [`Duration::MAX`] forever. Loads of this key that
+    /// are under way are not stored any more, and callers that ask from now on do not wait for them.
+    pub fn set(&self, key: &[u8], value: V, ttl: Option<Duration>) -> Result<()> {
+        self.set_soft(key, value, ttl, None)
+    }
+
+    /// The same; after the time `soft` (`None`: the cache's) the value is still served, but the next caller of
+    /// [`TtlCache::get_or_load`] or [`TtlCache::acquire`] is the one to load it again.
+    pub fn set_soft(&self, key: &[u8], value: V, ttl: Option<Duration>, soft: Option<Duration>) -> Result<()> {
+        self.store(key, (ttl, soft), None, |place| place.replace(value))
+    }
+
+    /// Stores a value, unless it comes from a load that is outdated. `write` puts it in its place and returns what that
+    /// displaces.
+    #[inline]
+    pub(super) fn store(
+        &self,
+        key: &[u8],
+        (ttl, soft): (Option<Duration>, Option<Duration>),
+        from: Option<&Load<V>>,
+        write: impl FnOnce(&mut Option<V>) -> Option<V>,
+    ) -> Result<()> {
+        let Some(shared) = &self.shared else {
+            if from.is_none() {
+                self.outdate_unheld(key);
+            }
+            return Ok(());
+        };
+        let new_key = NewKey::new(key)?;
+        let (tag, now) = (self.hash.tag(key), self.clock.exact());
+        let deadlines = self.deadlines(tag, now, ttl, soft);
+        if now >= self.next_sweep.load(Relaxed) {
+            self.sweep(shared);
+        }
+        let mut locked = self.lock_to_store(shared, key, from);
+        let place = loop {
+            if from.is_some_and(Load::is_outdated) {
+                break Ok(None);
+            }
+            if let Err(error) = self.reserve_soft(&mut locked, deadlines) {
+                break Err(error);
+            }
+            match self.place_of(&mut locked, (tag, key), now) {
+                Some(place) => break Ok(Some(place)),
+                // Others get a turn, and may change what was seen.
+                None => {
+                    drop(locked);
+                    locked = self.lock_to_store(shared, key, from);
+                }
+            }
+        };
+        let place = match place {
+            Ok(Some(place)) => place,
+            not_stored => {
+                drop(locked);
+                release(write);
+                return not_stored.map(drop);
+            }
+        };
+        let displaced = put(&mut locked, place, (tag, new_key), (write, deadlines, now));
+        drop(locked);
+        release(displaced);
+        Ok(())
+    }
+
+    fn deadlines(&self, tag: u32, now: u64, ttl: Option<Duration>, soft: Option<Duration>) -> Deadlines {
+        let mut part = 1.0;
+        if self.jitter > 0.0 {
+            // Differs from entry to entry and from time to time; nothing more is asked of it.
+            let random = (u64::from(tag) << 32 ^ now).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40;
+            part -= self.jitter * (random as f64 / (1u64 << 24) as f64);
+        }
+        let after = |time: Duration| match time {
+            Duration::MAX => NEVER,
+            _ if part < 1.0 => now.saturating_add(time::nanoseconds(time.mul_f64(part))),
+            _ => now.saturating_add(time::nanoseconds(time)),
+        };
+        let hard = after(ttl.unwrap_or(self.default_ttl));
+        let soft = after(soft.unwrap_or(self.soft_ttl));
+        Deadlines { soft: (soft < hard).then_some(soft), hard }
+    }
+
+    fn reserve_soft(&self, locked: &mut Locked<'_, V>, deadlines: Deadlines) -> Result<()> {
+        if deadlines.soft.is_none() || locked.parts().0.has_soft() {
+            return Ok(());
+        }
+        locked.upgrade().parts().0.reserve_soft(self.max_size)
+    }
+
+    /// Where a value of this key goes. `None` if too many entries have to be put in order first to say that.
+    #[inline]
+    fn place_of(&self, locked: &mut Locked<'_, V>, (tag, key): (u32, &[u8]), now: u64) -> Option<Place> {
+        let (store, ledger) = locked.parts();
+        if let Some(index) = store.find(tag, key) {
+            if store.freshness(index, &self.clock, now) == Freshness::Expired {
+                ledger.counts.expirations += 1;
+            }
+            return Some(Place::Same(index));
+        }
+        if !ledger.is_full() {
+            return Some(Place::New(ledger.queue.allocate()));
+        }
+        let mut moves = MOVES;
+        let Oldest::Found(index) = ledger.queue.oldest(&mut moves, |index| store.stamp(index)) else { return None };
+        match store.freshness(index, &self.clock, now) {
+            Freshness::Expired => ledger.counts.expirations += 1,
+            _ => ledger.counts.evictions += 1,
+        }
+        ledger.queue.remove(index);
+        Some(Place::New(index))
+    }
+
+    /// Takes the lock. For a value that comes from no load the load of the key is outdated: of what it brings and what
+    /// the caller writes, the latter is the newer in any case.
+    #[inline]
+    pub(super) fn lock_to_store<'a>(
+        &self,
+        shared: &'a Shared<Store<V>, Ledger>,
+        key: &[u8],
+        from: Option<&Load<V>>,
+    ) -> Locked<'a, V> {
+        let locked = shared.lock();
+        // A load that begins now waits for this lock before it reads anything.
+        if from.is_some() || !self.loads.any() {
+            return locked;
+        }
+        drop(locked);
+        // The gate comes before the lock: a fork shuts the one and then takes the other.
+        let _inside = fork::enter();
+        let locked = shared.lock();
+        self.loads.outdate_key(key);
+        locked
+    }
+
+    /// Outdates the load of a key, for a cache that holds nothing.
+    pub(super) fn outdate_unheld(&self, key: &[u8]) {
+        fence(SeqCst);
+        if self.loads.any() {
+            let _inside = fork::enter();
+            self.loads.outdate_key(key);
+        }
+    }
+}
+
+/// Stores a value in its place. What it displaces is returned, to be dropped outside the lock.
+#[inline]
+fn put<V>(
+    locked: &mut Locked<'_, V>,
+    place: Place,
+    key: (u32, NewKey<'_>),
+    (write, deadlines, now): (impl FnOnce(&mut Option<V>) -> Option<V>, Deadlines, u64),
+) -> Option<V> {
+    let mut writer = locked.upgrade();
+    let (reader, number) = writer.slot();
+    let stamp = reader.stamp(number, now);
+    let (store, ledger) = writer.parts();
+    let displaced = match place {
+        Place::Same(index) => store.overwrite(index, write, deadlines, stamp),
+        Place::New(index) => store.put(ledger, index, key, write, deadlines, stamp),
+    };
+    drop(writer);
+    if let Place::New(index) = place {
+        locked.parts().1.queue.insert(index, stamp);
+    }
+    displaced
+}

@@ -9,6 +9,7 @@ mod descriptors;
 pub(crate) mod own_file;
 mod registers;
 pub(crate) mod sqlite;
+pub(crate) mod thread_word;
 
 pub(crate) use registers::clear_vector_registers;
 

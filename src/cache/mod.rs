@@ -157,10 +157,6 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
             return None;
         };
         let tag = self.hash.tag(key);
-        let about = self.clock.about();
-        if about >= self.next_sweep.load(Relaxed) {
-            self.sweep(shared);
-        }
         let guard = shared.read();
         let store = guard.data();
         let (reader, number) = guard.slot();
@@ -168,19 +164,24 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
             reader.count_miss();
             return None;
         };
+        let about = self.clock.about();
         let freshness = entry.freshness(store, index, &self.clock, about);
-        let Some(value) = entry.value().filter(|_| freshness != Freshness::Expired) else {
-            reader.count_miss();
-            return None;
+        let (taken, is_to_help) = match entry.value() {
+            Some(value) if freshness != Freshness::Expired => {
+                reader.record_use(&entry.stamp, number, about);
+                let is_to_help = reader.count_hit();
+                (Some((take(value), freshness)), is_to_help)
+            }
+            _ => {
+                reader.count_miss();
+                (None, false)
+            }
         };
-        reader.record_use(&entry.stamp, number, about);
-        let is_to_help = reader.count_hit();
-        let taken = take(value);
         drop(guard);
-        if is_to_help {
-            self.help(shared, reader, number);
+        if is_to_help || about >= self.next_sweep.load(Relaxed) {
+            self.help_or_sweep(shared, (reader, number), (is_to_help, about));
         }
-        Some((taken, freshness))
+        taken
     }
 
     /// The same without counting as use, hit or miss.
@@ -202,9 +203,23 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         if freshness == Freshness::Expired { None } else { Some((entry.value()?.clone(), freshness)) }
     }
 
+    #[cold]
+    fn help_or_sweep(
+        &self,
+        shared: &Shared<Store<V>, Ledger>,
+        (reader, number): (&Reader, usize),
+        (is_to_help, about): (bool, u64),
+    ) {
+        if is_to_help {
+            self.help(shared, reader, number);
+        }
+        if about >= self.next_sweep.load(Relaxed) {
+            self.sweep(shared);
+        }
+    }
+
     /// Keeps the queue of entries up to date, a little at a time, so that an eviction which comes after many hits need
     /// not. Several threads leave that to each other, as they would pull its memory from core to core.
-    #[cold]
     fn help(&self, shared: &Shared<Store<V>, Ledger>, reader: &Reader, number: usize) {
         let mut moves = HELP;
         let mut was_last = false;

@@ -44,19 +44,19 @@ impl Model {
     }
 
     fn get(&mut self, key: &[u8], now: u64) -> Option<u64> {
-        self.sweep(now);
-        match self.items.iter().position(|item| item.key == key && item.until > now) {
-            Some(at) => {
-                let item = self.items.remove(at);
-                self.items.insert(0, item);
-                self.counts.hits += 1;
-                Some(self.items[0].value)
-            }
-            None => {
-                self.counts.misses += 1;
-                None
-            }
+        let Some(at) = self.items.iter().position(|item| item.key == key) else {
+            self.counts.misses += 1;
+            return None;
+        };
+        let item = self.items.remove(at);
+        let value = (item.until > now).then_some(item.value);
+        self.items.insert(if value.is_some() { 0 } else { at }, item);
+        match value {
+            Some(_) => self.counts.hits += 1,
+            None => self.counts.misses += 1,
         }
+        self.sweep(now);
+        value
     }
 
     fn set(&mut self, key: &[u8], value: u64, until: u64, now: u64) {

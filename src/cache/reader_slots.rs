@@ -59,9 +59,9 @@ const NAP: Duration = Duration::from_millis(1);
 
 /// On cache lines of its own (processors fetch them in pairs), so that its reader disturbs nobody.
 #[repr(align(128))]
-struct Slot<T> {
+pub(crate) struct Slot<T> {
     state: AtomicU32,
-    data: T,
+    pub(crate) data: T,
 }
 
 #[repr(align(128))]
@@ -105,53 +105,53 @@ impl<T> ReaderSlots<T> {
         self.slots.len()
     }
 
-    /// What belongs to a slot. Nothing keeps the reader in the slot from using it at the same time.
-    #[inline]
-    pub(crate) fn data(&self, number: usize) -> &T {
-        &self.slots[number].data
+    /// A slot. Nothing keeps the reader in it from using its data at the same time.
+    #[inline(always)]
+    pub(crate) fn slot(&self, number: usize) -> &Slot<T> {
+        &self.slots[number]
     }
 
     /// Enters as a reader in this slot.
-    #[inline]
-    pub(crate) fn enter(&self, number: usize) -> Result<(), Refused> {
-        if let Err(state) = self.slots[number].state.compare_exchange(FREE, READING, SeqCst, Relaxed) {
-            return self.enter_slowly(number, state);
+    #[inline(always)]
+    pub(crate) fn enter(&self, number: usize) -> Result<&Slot<T>, Refused> {
+        let slot = self.slot(number);
+        match slot.state.compare_exchange(FREE, READING, SeqCst, Relaxed) {
+            Ok(_) => self.check_admitted(slot),
+            Err(state) => self.enter_slowly(number, state),
         }
-        self.check_admitted(number)
     }
 
-    #[inline]
-    fn check_admitted(&self, number: usize) -> Result<(), Refused> {
+    #[inline(always)]
+    fn check_admitted<'a>(&self, slot: &'a Slot<T>) -> Result<&'a Slot<T>, Refused> {
         // The checker takes sequentially consistent accesses for weaker ones and knows the fence alone.
         #[cfg(loom)]
         fence(SeqCst);
         if self.state.load(SeqCst) & BLOCKED == 0 {
-            return Ok(());
+            return Ok(slot);
         }
-        self.leave(number);
+        self.leave(slot);
         Err(Refused::Blocked)
     }
 
     #[cold]
-    fn enter_slowly(&self, number: usize, state: u32) -> Result<(), Refused> {
+    fn enter_slowly(&self, number: usize, state: u32) -> Result<&Slot<T>, Refused> {
         if state == READING {
             return Err(Refused::Taken);
         }
         // Before the slot is marked, so that a writer which does not see this bit has its block seen by this reader.
         self.used.fetch_or(1 << number, SeqCst);
-        let slot = &self.slots[number].state;
-        let marked = slot.compare_exchange(UNUSED, READING, SeqCst, Relaxed).is_ok()
-            || slot.compare_exchange(FREE, READING, SeqCst, Relaxed).is_ok();
-        if marked { self.check_admitted(number) } else { Err(Refused::Taken) }
+        let slot = self.slot(number);
+        let marked = slot.state.compare_exchange(UNUSED, READING, SeqCst, Relaxed).is_ok()
+            || slot.state.compare_exchange(FREE, READING, SeqCst, Relaxed).is_ok();
+        if marked { self.check_admitted(slot) } else { Err(Refused::Taken) }
     }
 
     /// Leaves again.
-    #[inline]
-    pub(crate) fn leave(&self, number: usize) {
-        let slot = &self.slots[number].state;
-        slot.store(FREE, Release);
+    #[inline(always)]
+    pub(crate) fn leave(&self, slot: &Slot<T>) {
+        slot.state.store(FREE, Release);
         if self.state.load(Relaxed) & DRAINING != 0 {
-            sys::futex_wake(slot, 1, 1);
+            sys::futex_wake(&slot.state, 1, 1);
         }
     }
 

@@ -8,7 +8,7 @@ use std::cell::UnsafeCell;
 use std::sync::Arc;
 use std::sync::OnceLock;
 
-use super::reader_slots::{ReaderSlots, Refused};
+use super::reader_slots::{ReaderSlots, Refused, Slot};
 use super::recency::Reader;
 use super::thread;
 use crate::fork;
@@ -28,9 +28,10 @@ struct Apart<T>(T);
 // reached by one thread at a time. Which it is, the slots and the lock decide: see the guards.
 unsafe impl<R: Send + Sync, W: Send> Sync for Shared<R, W> {}
 
-/// A reader, inside in the slot `number`.
+/// A reader, inside in a slot, which has this number.
 pub(super) struct ReadGuard<'a, R, W> {
     shared: &'a Shared<R, W>,
+    slot: &'a Slot<Reader>,
     number: usize,
 }
 
@@ -48,11 +49,11 @@ impl<R, W> Shared<R, W> {
     }
 
     /// Enters to read, for a short time; the thread must not use this data in another way meanwhile.
-    #[inline]
+    #[inline(always)]
     pub(super) fn read(&self) -> ReadGuard<'_, R, W> {
         let number = thread::slot() as usize & (self.slots.count() - 1);
         match self.slots.enter(number) {
-            Ok(()) => ReadGuard { shared: self, number },
+            Ok(slot) => ReadGuard { shared: self, slot, number },
             Err(refused) => self.read_slowly(number, refused),
         }
     }
@@ -62,24 +63,26 @@ impl<R, W> Shared<R, W> {
         if refused == Refused::Blocked {
             self.slots.wait_until_admitted();
             match self.slots.enter(number) {
-                Ok(()) => return ReadGuard { shared: self, number },
+                Ok(slot) => return ReadGuard { shared: self, slot, number },
                 Err(again) => refused = again,
             }
         }
         // Either writers block the readers again and again, so this one waits for its turn among them: with the lock
         // held readers stay admitted. Or another thread uses the slot, and this one moves to the next, for good.
         let _locked = self.lock();
-        if refused == Refused::Blocked && self.slots.enter(number).is_ok() {
-            return ReadGuard { shared: self, number };
+        if refused == Refused::Blocked
+            && let Ok(slot) = self.slots.enter(number)
+        {
+            return ReadGuard { shared: self, slot, number };
         }
         loop {
             for step in 1..=self.slots.count() {
                 let next = (number + step) & (self.slots.count() - 1);
-                if self.slots.enter(next).is_ok() {
+                if let Ok(slot) = self.slots.enter(next) {
                     thread::use_slot(next as u32);
                     // The order of use within this thread goes on.
-                    self.slots.data(next).continue_from(self.slots.data(number));
-                    return ReadGuard { shared: self, number: next };
+                    slot.data.continue_from(&self.slots.slot(number).data);
+                    return ReadGuard { shared: self, slot, number: next };
                 }
             }
             self.slots.wait_until_left(number);
@@ -117,14 +120,14 @@ impl<'a, R, W> ReadGuard<'a, R, W> {
     /// What belongs to the slot, and its number.
     #[inline]
     pub(super) fn slot(&self) -> (&'a Reader, usize) {
-        (self.shared.slots.data(self.number), self.number)
+        (&self.slot.data, self.number)
     }
 }
 
 impl<R, W> Drop for ReadGuard<'_, R, W> {
     #[inline]
     fn drop(&mut self) {
-        self.shared.slots.leave(self.number);
+        self.shared.slots.leave(self.slot);
     }
 }
 
@@ -168,14 +171,14 @@ impl<'a, R, W> WriteGuard<'a, R, W> {
     pub(super) fn slot(&self) -> (&'a Reader, usize) {
         let slots = &self.0.slots;
         let number = thread::slot() as usize & (slots.count() - 1);
-        (slots.data(number), number)
+        (&slots.slot(number).data, number)
     }
 }
 
 impl<R, W> WriteGuard<'_, R, W> {
     /// Those of all readers, of which none is inside.
     pub(super) fn hits_and_misses(&self) -> (u64, u64) {
-        let slots = (0..self.0.slots.count()).map(|number| self.0.slots.data(number).hits_and_misses());
+        let slots = (0..self.0.slots.count()).map(|number| self.0.slots.slot(number).data.hits_and_misses());
         slots.fold((0, 0), |sum, slot| (sum.0 + slot.0, sum.1 + slot.1))
     }
 }
@@ -240,7 +243,7 @@ mod tests {
         }
 
         fn go_on(&self) {
-            self.0.leave(2);
+            self.0.leave(self.0.slot(2));
         }
 
         fn go_on_in_child(&self) {}
@@ -264,6 +267,6 @@ mod tests {
         // SAFETY: `child` is a child of this process that was not waited for yet, and `status` is writable.
         assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
         assert_eq!((libc::WIFEXITED(status), libc::WEXITSTATUS(status)), (true, 0));
-        assert_eq!(shared.slots.enter(2), Ok(()));
+        assert!(shared.slots.enter(2).is_ok());
     }
 }

@@ -131,6 +131,7 @@ impl<V> Store<V> {
         self.entries[index as usize].stamp.load(Relaxed)
     }
 
+    #[inline]
     pub(super) fn freshness(&self, index: u32, clock: &Clock, about: u64) -> Freshness {
         self.entry(index).freshness(self, index, clock, about)
     }
@@ -180,6 +181,7 @@ impl<V> Store<V> {
     }
 
     /// Stores another value under the key of an entry, as [`Store::put`] does.
+    #[inline]
     pub(super) fn overwrite(
         &mut self,
         index: u32,
@@ -191,13 +193,20 @@ impl<V> Store<V> {
         let displaced = write(&mut entry.value);
         *entry.stamp.get_mut() = stamp;
         entry.deadline = deadlines.soft.unwrap_or(deadlines.hard);
+        if deadlines.soft.is_some() || !self.hard.is_empty() {
+            self.set_hard(index, deadlines);
+        }
+        displaced
+    }
+
+    #[cold]
+    fn set_hard(&mut self, index: u32, deadlines: Deadlines) {
         if deadlines.soft.is_some() && self.hard.len() <= index as usize {
             self.hard.resize(index as usize + 1, 0);
         }
         if let Some(hard) = self.hard.get_mut(index as usize) {
             *hard = if deadlines.soft.is_some() { deadlines.hard } else { 0 };
         }
-        displaced
     }
 
     /// Takes out the entry at an index that is in use. The value is returned, to be dropped outside the lock.

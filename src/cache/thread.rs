@@ -1,31 +1,29 @@
-//! Which of a cache's flags a thread uses.
+//! Which reader slot a thread uses.
 
-use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use crate::sys::thread_word;
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
-const NONE: u32 = u32::MAX;
-
-thread_local! {
-    static SLOT: Cell<u32> = const { Cell::new(NONE) };
-}
-
-/// The number of the calling thread's flag, modulo the number of flags. All caches have as many.
-#[inline]
+/// The number of the calling thread's slot, modulo the number of slots. All caches have as many.
+#[inline(always)]
 pub(super) fn slot() -> u32 {
-    let slot = SLOT.get();
-    if slot == NONE { first_slot() } else { slot }
+    // The word is one more than the number; 0 before the first use.
+    match thread_word::get() {
+        0 => first_slot(),
+        word => word - 1,
+    }
 }
 
 #[cold]
 fn first_slot() -> u32 {
     let slot = NEXT.fetch_add(1, Relaxed) % 1024;
-    SLOT.set(slot);
+    use_slot(slot);
     slot
 }
 
-/// Has this thread use another flag from now on.
+/// Has this thread use another slot from now on.
 pub(super) fn use_slot(slot: u32) {
-    SLOT.set(slot);
+    thread_word::set(slot + 1);
 }

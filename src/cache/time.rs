@@ -9,7 +9,7 @@
 //! longer as the lag exceeds the margin.
 //!
 //! The coarse clock stands still while the machine is suspended, the precise one does not. The difference is measured
-//! once in every tick, so after a suspension an entry that has expired is served for the rest of a tick at most.
+//! again every 100 ms of waking time, so for that long after a suspension expired entries may be served.
 
 #[cfg(test)]
 use std::sync::Arc;
@@ -23,11 +23,13 @@ pub(super) const NEVER: u64 = u64::MAX;
 
 /// How near a deadline has to be for the precise clock to decide.
 const MARGIN: u64 = 100_000_000;
+/// How long what is known of suspensions is taken to be true.
+const REMEASURE: u64 = 100_000_000;
 
-/// How long the machine has been suspended since it started, in nanoseconds, and in which tick of the coarse clock that
-/// was measured.
+/// How long the machine has been suspended since it started, in nanoseconds, and until when (on the coarse clock) that
+/// is taken to be true.
 static SUSPENDED: AtomicU64 = AtomicU64::new(0);
-static MEASURED_IN: AtomicU64 = AtomicU64::new(0);
+static SUSPENDED_UNTIL: AtomicU64 = AtomicU64::new(0);
 
 /// Where a cache takes the time from, in nanoseconds since the machine started.
 pub(super) enum Clock {
@@ -45,7 +47,7 @@ impl Clock {
         match self {
             Clock::Machine => {
                 let awake = sys::coarse_time_awake();
-                if awake <= MEASURED_IN.load(Acquire) {
+                if awake < SUSPENDED_UNTIL.load(Acquire) {
                     awake + SUSPENDED.load(Relaxed)
                 } else {
                     awake + measure_suspension(awake)
@@ -76,6 +78,7 @@ impl Clock {
     }
 }
 
+#[inline]
 pub(super) fn nanoseconds(time: Duration) -> u64 {
     time.as_secs().saturating_mul(1_000_000_000).saturating_add(time.subsec_nanos().into())
 }
@@ -86,7 +89,7 @@ fn measure_suspension(awake: u64) -> u64 {
     let since_boot = sys::nanoseconds_since_boot();
     let suspended = since_boot.saturating_sub(sys::time_awake());
     SUSPENDED.fetch_max(suspended, Relaxed);
-    MEASURED_IN.store(awake, Release);
+    SUSPENDED_UNTIL.store(awake + REMEASURE, Release);
     SUSPENDED.load(Relaxed)
 }
 

@@ -58,6 +58,11 @@ impl Drop for Inline {
 impl Inline {
     const EMPTY: Inline = Inline { len: 0, bytes: [0; INLINE] };
 
+    #[inline(always)]
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+
     /// Puts other bytes, at most [`INLINE`], in place of these.
     #[inline]
     fn set(&mut self, bytes: &[u8]) {
@@ -102,7 +107,7 @@ impl Deref for Bytes {
     #[inline]
     fn deref(&self) -> &[u8] {
         match &self.0 {
-            Kept::Inline(inline) => &inline.bytes[..usize::from(inline.len)],
+            Kept::Inline(inline) => inline.bytes(),
             Kept::Shared(bytes) => bytes,
         }
     }
@@ -223,45 +228,37 @@ impl TtlCache<Value> {
 
     /// Copies the bytes under this key into the buffer, if they fit.
     pub fn get_into(&self, key: &[u8], buffer: &mut [u8]) -> Copied {
-        let copied = self.with_bytes(key, |bytes| match buffer.get_mut(..bytes.len()) {
+        self.copy_with(key, |bytes| match buffer.get_mut(..bytes.len()) {
             Some(place) => {
                 place.copy_from_slice(bytes);
                 Copied::Whole(bytes.len())
             }
             None => Copied::TooLong(bytes.len()),
-        });
-        match copied {
-            Some(Some(copied)) => copied,
-            Some(None) => Copied::NotBytes,
-            None => Copied::Missing,
-        }
+        })
     }
 
-    /// Hands the bytes under this key to `take`, which must be short, must not panic and must not call this cache. The
-    /// answer is `None` where there is no value, `Some(None)` where it is an object.
-    #[inline]
-    pub(crate) fn with_bytes<R>(&self, key: &[u8], mut take: impl FnMut(&[u8]) -> R) -> Option<Option<R>> {
-        let (found, _) = self.look_up(key, |value| match value {
-            Value::Bytes(bytes) if bytes.len() <= SHORT => Found::Taken(take(bytes)),
-            Value::Bytes(bytes) => Found::Long(bytes.clone()),
-            Value::Object(_) => Found::Object,
-            Value::Absent => Found::Absent,
-        })?;
+    /// The same with a function that copies, which must be short, must not panic and must not call this cache.
+    #[inline(always)]
+    pub(crate) fn copy_with(&self, key: &[u8], mut copy: impl FnMut(&[u8]) -> Copied) -> Copied {
+        let found = self.look_up(key, |value| match value {
+            Value::Bytes(Bytes(Kept::Inline(inline))) => Found::Copied(copy(inline.bytes())),
+            Value::Bytes(Bytes(Kept::Shared(bytes))) if bytes.len() <= SHORT => Found::Copied(copy(bytes)),
+            Value::Bytes(Bytes(Kept::Shared(bytes))) => Found::Long(bytes.clone()),
+            Value::Object(_) => Found::Copied(Copied::NotBytes),
+            Value::Absent => Found::Copied(Copied::Missing),
+        });
         match found {
-            Found::Taken(taken) => Some(Some(taken)),
-            Found::Long(bytes) => Some(Some(take(&bytes))),
-            Found::Object => Some(None),
-            Found::Absent => None,
+            Some((Found::Copied(copied), _)) => copied,
+            Some((Found::Long(bytes), _)) => copy(&bytes),
+            None => Copied::Missing,
         }
     }
 }
 
-/// What [`TtlCache::with_bytes`] finds.
-enum Found<R> {
-    Taken(R),
-    Long(Bytes),
-    Object,
-    Absent,
+/// What [`TtlCache::copy_with`] finds.
+enum Found {
+    Copied(Copied),
+    Long(SharedBytes),
 }
 
 #[cold]

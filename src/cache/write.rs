@@ -9,7 +9,7 @@ use super::load::Load;
 use super::lru_queue::Oldest;
 use super::shared::Shared;
 use super::store::{Deadlines, Freshness, Ledger, Store};
-use super::time::{self, NEVER};
+use super::time;
 use super::{Locked, TtlCache, release};
 use crate::error::Result;
 use crate::fork;
@@ -66,7 +66,10 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
             if from.is_some_and(Load::is_outdated) {
                 break Ok(None);
             }
-            if let Err(error) = self.reserve_soft(&mut locked, deadlines) {
+            if deadlines.soft.is_some()
+                && !locked.parts().0.has_soft()
+                && let Err(error) = self.reserve_soft(&mut locked)
+            {
                 break Err(error);
             }
             match self.place_of(&mut locked, (tag, key), now) {
@@ -88,31 +91,35 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         };
         let displaced = put(&mut locked, place, (tag, new_key), (write, deadlines, now));
         drop(locked);
-        release(displaced);
+        if let Some(displaced) = displaced {
+            release(displaced);
+        }
         Ok(())
     }
 
+    #[inline]
     fn deadlines(&self, tag: u32, now: u64, ttl: Option<Duration>, soft: Option<Duration>) -> Deadlines {
-        let mut part = 1.0;
+        let (mut ttl, mut soft) = (ttl.unwrap_or(self.default_ttl), soft.unwrap_or(self.soft_ttl));
         if self.jitter > 0.0 {
-            // Differs from entry to entry and from time to time; nothing more is asked of it.
-            let random = (u64::from(tag) << 32 ^ now).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40;
-            part -= self.jitter * (random as f64 / (1u64 << 24) as f64);
+            (ttl, soft) = self.jittered(tag, now, ttl, soft);
         }
-        let after = |time: Duration| match time {
-            Duration::MAX => NEVER,
-            _ if part < 1.0 => now.saturating_add(time::nanoseconds(time.mul_f64(part))),
-            _ => now.saturating_add(time::nanoseconds(time)),
-        };
-        let hard = after(ttl.unwrap_or(self.default_ttl));
-        let soft = after(soft.unwrap_or(self.soft_ttl));
+        // What is too far away to be written down, as `Duration::MAX` is, never comes.
+        let hard = now.saturating_add(time::nanoseconds(ttl));
+        let soft = now.saturating_add(time::nanoseconds(soft));
         Deadlines { soft: (soft < hard).then_some(soft), hard }
     }
 
-    fn reserve_soft(&self, locked: &mut Locked<'_, V>, deadlines: Deadlines) -> Result<()> {
-        if deadlines.soft.is_none() || locked.parts().0.has_soft() {
-            return Ok(());
-        }
+    #[cold]
+    fn jittered(&self, tag: u32, now: u64, ttl: Duration, soft: Duration) -> (Duration, Duration) {
+        // Differs from entry to entry and from time to time; nothing more is asked of it.
+        let random = (u64::from(tag) << 32 ^ now).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40;
+        let part = 1.0 - self.jitter * (random as f64 / (1u64 << 24) as f64);
+        let shortened = |time: Duration| if time == Duration::MAX { time } else { time.mul_f64(part) };
+        (shortened(ttl), shortened(soft))
+    }
+
+    #[cold]
+    fn reserve_soft(&self, locked: &mut Locked<'_, V>) -> Result<()> {
         locked.upgrade().parts().0.reserve_soft(self.max_size)
     }
 

@@ -108,19 +108,32 @@ pub unsafe extern "C" fn st_bytes_free(bytes: *mut st_bytes) {
 /// `buffer` is NULL or leads to `capacity` writable bytes.
 #[inline(always)]
 pub(super) unsafe fn copy_into(bytes: &[u8], buffer: *mut c_void, capacity: usize, len: &Out<usize>) -> Result<()> {
-    if buffer.is_null() || bytes.len() > capacity || isize::try_from(capacity).is_err() {
+    // SAFETY: passed on.
+    if unsafe { !copy_if_fits(bytes, buffer, capacity) } {
         return not_copied(bytes.len(), buffer.is_null(), capacity, len);
     }
     len.set(bytes.len());
+    Ok(())
+}
+
+/// Copies bytes into the caller's buffer; `false` if it is NULL or they do not fit.
+///
+/// # Safety
+/// As for [`copy_into`].
+#[inline(always)]
+pub(super) unsafe fn copy_if_fits(bytes: &[u8], buffer: *mut c_void, capacity: usize) -> bool {
+    if buffer.is_null() || bytes.len() > capacity || isize::try_from(capacity).is_err() {
+        return false;
+    }
     // SAFETY: the caller promises room for `capacity` bytes, and no more than that are copied. The source is memory of
     // the library, which the buffer cannot overlap.
     unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), buffer.cast(), bytes.len()) };
-    Ok(())
+    true
 }
 
 /// What becomes of a copy that cannot be made, or was not asked for.
 #[cold]
-fn not_copied(size: usize, no_buffer: bool, capacity: usize, len: &Out<usize>) -> Result<()> {
+pub(super) fn not_copied(size: usize, no_buffer: bool, capacity: usize, len: &Out<usize>) -> Result<()> {
     if no_buffer && capacity > 0 {
         return Err(null("buffer"));
     }

@@ -5,14 +5,14 @@ use std::mem;
 use std::ptr;
 use std::time::Duration;
 
-use super::bytes::copy_into;
+use super::bytes::{copy_if_fits, not_copied};
 use super::callback::Context;
 use super::config::settings;
 use super::{
     Out, guard, guard_look_up, guard_quietly, input, null, st_bytes, st_config, st_drop_fn, st_error, st_status, text,
 };
 use crate::bytes::SharedBytes;
-use crate::cache::{self, Object, TtlCache, Value, ttl_from_seconds};
+use crate::cache::{self, Copied, Object, TtlCache, Value, ttl_from_seconds};
 use crate::clock;
 use crate::error::{Error, Result, Status};
 
@@ -209,12 +209,23 @@ pub unsafe extern "C" fn st_cache_get_into(
         // SAFETY: the caller gives readable bytes of this length, and a live cache.
         let (cache, key) = unsafe { (live(cache)?, key_of(key, key_len)?) };
         // SAFETY: the caller gives NULL or a buffer of this capacity.
-        match cache.with_bytes(key, |bytes| unsafe { copy_into(bytes, buffer, capacity, &len) }) {
-            Some(Some(copied)) => copied.map(|()| true),
-            Some(None) => Err(Error::new(Status::WrongType, "the value under this key is an object, not bytes")),
-            None => Ok(false),
+        let copied = cache.copy_with(key, |bytes| match unsafe { copy_if_fits(bytes, buffer, capacity) } {
+            true => Copied::Whole(bytes.len()),
+            false => Copied::TooLong(bytes.len()),
+        });
+        match copied {
+            Copied::Whole(copied) => len.set(copied),
+            Copied::Missing => return Ok(false),
+            Copied::TooLong(needed) => not_copied(needed, buffer.is_null(), capacity, &len)?,
+            Copied::NotBytes => return Err(not_bytes()),
         }
+        Ok(true)
     })
+}
+
+#[cold]
+fn not_bytes() -> Error {
+    Error::new(Status::WrongType, "the value under this key is an object, not bytes")
 }
 
 /// Finds the object under `key`. On success `out` holds it until `st_object_free`.

@@ -44,6 +44,14 @@ fn nanoseconds(clock: libc::clockid_t) -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
+/// The tick of the kernel in nanoseconds: the step of [`coarse_time_awake`].
+pub(crate) fn coarse_resolution() -> u64 {
+    let mut tick = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `tick` is a valid, writable timespec for the whole call.
+    unsafe { libc::clock_getres(libc::CLOCK_MONOTONIC_COARSE, &mut tick) };
+    tick.tv_sec as u64 * 1_000_000_000 + tick.tv_nsec as u64
+}
+
 /// What a file is waited for.
 #[derive(Clone, Copy)]
 pub(crate) enum Until {

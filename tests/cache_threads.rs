@@ -136,3 +136,67 @@ fn what_one_thread_used_last_is_evicted_last() {
         stop.store(true, Relaxed);
     });
 }
+
+/// Reads one key, on this thread or another, and then waits until the clock of the order of use has moved on.
+fn use_in_turn(cache: &TtlCache<u64>, key: u32, on_another_thread: bool) {
+    let read = || assert!(cache.get(&key.to_le_bytes()).is_some());
+    match on_another_thread {
+        true => thread::scope(|scope| drop(scope.spawn(read))),
+        false => read(),
+    }
+    // Longer than the longest tick of a kernel (`CONFIG_HZ=100`).
+    thread::sleep(Duration::from_millis(25));
+}
+
+#[test]
+fn order_of_use_between_threads_is_that_of_their_ticks() {
+    // Each read on a thread of its own; by two threads that strictly take turns; all on this one.
+    for threads in 0..3 {
+        let cache = TtlCache::new(LONG, 20, LONG).unwrap();
+        for key in 0..20u32 {
+            cache.set(&key.to_le_bytes(), 1, None).unwrap();
+        }
+        let mut random = Random(threads + 3);
+        let mut used: Vec<u32> = (0..20).collect();
+        for place in (1..20).rev() {
+            used.swap(place, random.below(place as u64 + 1) as usize);
+        }
+        for (turn, key) in used.iter().enumerate() {
+            use_in_turn(&cache, *key, threads == 0 || (threads == 1 && turn % 2 == 0));
+        }
+        for (place, key) in used.iter().enumerate() {
+            cache.set(format!("new:{place}").as_bytes(), 1, None).unwrap();
+            assert!(cache.get(&key.to_le_bytes()).is_none(), "{threads}: {key} was used the longest ago");
+        }
+    }
+}
+
+#[test]
+fn entry_that_many_threads_use_outlasts_a_flood_of_new_ones() {
+    let cache = TtlCache::new(LONG, 500, LONG).unwrap();
+    cache.set(b"popular", 1u64, None).unwrap();
+    let stop = AtomicBool::new(false);
+    let misses: u64 = thread::scope(|scope| {
+        let readers = [(); 3].map(|()| {
+            scope.spawn(|| {
+                let mut misses = 0;
+                while !stop.load(Relaxed) {
+                    if cache.get(b"popular").is_none() {
+                        misses += 1;
+                        cache.set(b"popular", 1, None).unwrap();
+                    }
+                }
+                misses
+            })
+        });
+        let mut misses = 0;
+        for key in 0..200_000u32 {
+            cache.set(&key.to_le_bytes(), 1, None).unwrap();
+            // So that it is used even where the readers are interrupted.
+            misses += u64::from(cache.get(b"popular").is_none());
+        }
+        stop.store(true, Relaxed);
+        misses + readers.into_iter().map(|reader| reader.join().unwrap()).sum::<u64>()
+    });
+    assert_eq!(misses, 0);
+}

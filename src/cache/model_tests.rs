@@ -1,8 +1,11 @@
 //! The cache beside a naive one, on random operations: every answer, the order of use and the statistics agree.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
+
+use lru::LruCache;
 
 use super::time::{Clock, NEVER};
 use super::*;
@@ -18,15 +21,15 @@ impl Random {
     }
 }
 
+#[derive(Clone, Copy)]
 struct Item {
-    key: Vec<u8>,
     value: u64,
     until: u64,
 }
 
-/// Does what the documentation says in the plainest way: a list, the most recently used first.
+/// Does what the documentation says in the plainest way, with the order of use left to the crate `lru`.
 struct Model {
-    items: Vec<Item>,
+    items: LruCache<Vec<u8>, Item>,
     capacity: usize,
     interval: u64,
     next_sweep: u64,
@@ -36,23 +39,28 @@ struct Model {
 impl Model {
     fn sweep(&mut self, now: u64) {
         if now >= self.next_sweep && self.capacity > 0 {
-            let before = self.items.len();
-            self.items.retain(|item| item.until > now);
-            self.counts.expirations += (before - self.items.len()) as u64;
+            self.counts.expirations += self.take_out(|_, item| item.until <= now).len() as u64;
             self.next_sweep = now.saturating_add(self.interval);
         }
     }
 
+    fn take_out(&mut self, meant: impl Fn(&[u8], Item) -> bool) -> Vec<Item> {
+        let keys = self.items.iter().filter(|(key, item)| meant(key, **item)).map(|(key, _)| key.clone());
+        let keys: Vec<_> = keys.collect();
+        keys.iter().map(|key| self.items.pop(key).unwrap()).collect()
+    }
+
     fn get(&mut self, key: &[u8], now: u64) -> Option<u64> {
-        let Some(at) = self.items.iter().position(|item| item.key == key) else {
+        let Some(item) = self.items.peek(key).copied() else {
             self.counts.misses += 1;
             return None;
         };
-        let item = self.items.remove(at);
         let value = (item.until > now).then_some(item.value);
-        self.items.insert(if value.is_some() { 0 } else { at }, item);
         match value {
-            Some(_) => self.counts.hits += 1,
+            Some(_) => {
+                self.items.promote(key);
+                self.counts.hits += 1;
+            }
             None => self.counts.misses += 1,
         }
         self.sweep(now);
@@ -64,31 +72,24 @@ impl Model {
         if self.capacity == 0 {
             return;
         }
-        if let Some(at) = self.items.iter().position(|item| item.key == key) {
-            self.counts.expirations += u64::from(self.items.remove(at).until <= now);
-        } else if self.items.len() == self.capacity {
-            match self.items.pop().unwrap().until <= now {
-                true => self.counts.expirations += 1,
-                false => self.counts.evictions += 1,
-            }
+        match self.items.push(key.to_vec(), Item { value, until }) {
+            Some((other, item)) if other == key => self.counts.expirations += u64::from(item.until <= now),
+            Some((_, item)) if item.until <= now => self.counts.expirations += 1,
+            Some(_) => self.counts.evictions += 1,
+            None => {}
         }
-        self.items.insert(0, Item { key: key.to_vec(), value, until });
     }
 
     fn remove(&mut self, meant: impl Fn(&[u8]) -> bool, now: u64) -> usize {
-        let mut live = 0;
-        let before = self.items.len();
-        self.items.retain(|item| {
-            live += usize::from(meant(&item.key) && item.until > now);
-            !meant(&item.key)
-        });
+        let removed = self.take_out(|key, _| meant(key));
+        let live = removed.iter().filter(|item| item.until > now).count();
         self.counts.invalidations += live as u64;
-        self.counts.expirations += (before - self.items.len() - live) as u64;
+        self.counts.expirations += (removed.len() - live) as u64;
         live
     }
 
     fn stats(&self, now: u64) -> Stats {
-        let expired_count = self.items.iter().filter(|item| item.until <= now).count();
+        let expired_count = self.items.iter().filter(|(_, item)| item.until <= now).count();
         Stats { size: self.items.len(), expired_count, ..self.counts }
     }
 }
@@ -135,7 +136,7 @@ fn compare(seed: u64, capacity: usize, interval: u64, operations: usize) {
     };
     let cache = TtlCache::with_clock(options, Clock::Steered(time.clone())).unwrap();
     let mut model = Model {
-        items: Vec::new(),
+        items: LruCache::new(NonZeroUsize::new(capacity.max(1)).unwrap()),
         capacity,
         interval,
         next_sweep: time.load(Relaxed).saturating_add(interval),
@@ -180,7 +181,7 @@ fn compare(seed: u64, capacity: usize, interval: u64, operations: usize) {
         }
         if step % (1 + capacity / 10) == 0 {
             assert_eq!(cache.stats(), model.stats(time.load(Relaxed)), "seed {seed}, step {step}");
-            let keys: Vec<_> = model.items.iter().map(|item| item.key.clone()).collect();
+            let keys: Vec<_> = model.items.iter().map(|(key, _)| key.clone()).collect();
             assert!(order(&cache) == keys, "the order differs: seed {seed}, step {step}");
         }
     }

@@ -56,7 +56,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
             return Ok(());
         };
         let new_key = NewKey::new(key)?;
-        let (tag, now) = (self.hash.tag(key), self.clock.exact());
+        let (tag, now, about) = (self.hash.tag(key), self.clock.exact(), self.clock.about());
         let deadlines = self.deadlines(tag, now, ttl, soft);
         if now >= self.next_sweep.load(Relaxed) {
             self.sweep(shared);
@@ -89,7 +89,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
                 return not_stored.map(drop);
             }
         };
-        let displaced = put(&mut locked, place, (tag, new_key), (write, deadlines, now));
+        let displaced = put(&mut locked, place, (tag, new_key), (write, deadlines, about));
         drop(locked);
         if let Some(displaced) = displaced {
             release(displaced);
@@ -184,11 +184,11 @@ fn put<V>(
     locked: &mut Locked<'_, V>,
     place: Place,
     key: (u32, NewKey<'_>),
-    (write, deadlines, now): (impl FnOnce(&mut Option<V>) -> Option<V>, Deadlines, u64),
+    (write, deadlines, about): (impl FnOnce(&mut Option<V>) -> Option<V>, Deadlines, u64),
 ) -> Option<V> {
     let mut writer = locked.upgrade();
     let (reader, number) = writer.slot();
-    let stamp = reader.stamp(number, now);
+    let stamp = reader.stamp(number, about);
     let (store, ledger) = writer.parts();
     let displaced = match place {
         Place::Same(index) => store.overwrite(index, write, deadlines, stamp),

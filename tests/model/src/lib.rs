@@ -1,21 +1,31 @@
-//! Every interleaving of readers, writers and forks at the cache's door: no reader is inside together with a writer,
-//! and none sees half of what a writer did.
+//! Every interleaving of readers, writers and forks at the cache's lock: no reader is inside together with a writer that
+//! has drained the readers, and none sees half of what a writer did.
 #![cfg(all(test, loom))]
 
-#[path = "../../../src/cache/flags.rs"]
-mod flags;
+#[path = "../../../src/cache/reader_slots.rs"]
+mod reader_slots;
 mod sys;
 
-use flags::{Flags, Refused};
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
+use reader_slots::{ReaderSlots, Refused};
+
+/// What belongs to a slot: how often it was read in.
+struct Reads(UnsafeCell<u32>);
+
+impl Default for Reads {
+    fn default() -> Reads {
+        Reads(UnsafeCell::new(0))
+    }
+}
 
 /// Two halves that a writer changes one after the other. The checker fails where a read meets a write.
 struct Data {
-    flags: Flags,
+    slots: ReaderSlots<Reads>,
     halves: (UnsafeCell<u32>, UnsafeCell<u32>),
-    lists: Vec<UnsafeCell<u32>>,
+    /// Used with the lock alone.
+    ledger: UnsafeCell<u32>,
 }
 
 // The checker itself watches over the cells.
@@ -23,55 +33,50 @@ unsafe impl Send for Data {}
 unsafe impl Sync for Data {}
 
 impl Data {
-    fn new(flags: usize) -> Arc<Data> {
-        let flags = Flags::new(flags);
-        let lists = (0..flags.count()).map(|_| UnsafeCell::new(0)).collect();
+    fn new(slots: usize) -> Arc<Data> {
         let halves = (UnsafeCell::new(0), UnsafeCell::new(0));
-        Arc::new(Data { flags, halves, lists })
+        Arc::new(Data { slots: ReaderSlots::new(slots), halves, ledger: UnsafeCell::new(0) })
     }
 
     /// As `Shared::read` does it, but gives up where that would take the lock.
     fn read(&self, number: usize) -> Result<(u32, u32), Refused> {
-        self.flags.enter(number)?;
+        let slot = self.slots.enter(number)?;
         let seen = unsafe { (self.halves.0.with(|half| *half), self.halves.1.with(|half| *half)) };
-        self.lists[number].with_mut(|list| unsafe { *list += 1 });
-        self.flags.leave(number);
+        slot.data.0.with_mut(|reads| unsafe { *reads += 1 });
+        self.slots.leave(slot);
         Ok(seen)
     }
 
-    /// The same, but waits as `Shared::read` does where the door is shut.
+    /// The same, but waits as `Shared::read` does where readers are blocked.
     fn read_at_last(&self, number: usize) -> (u32, u32) {
         if let Ok(seen) = self.read(number) {
             return seen;
         }
-        self.flags.wait_until_open();
+        self.slots.wait_until_admitted();
         if let Ok(seen) = self.read(number) {
             return seen;
         }
-        self.flags.lock();
+        self.slots.lock();
         let seen = self.read(number).unwrap();
-        self.flags.unlock();
+        self.slots.unlock();
         seen
     }
 
-    /// As `Shared::write` does it, or `Shared::lock` and then `Locked::write`.
-    fn write(&self, in_two_steps: bool) -> u32 {
-        if in_two_steps {
-            self.flags.lock();
-            // Others may read, but not write.
-            assert_eq!(self.halves.0.with(|half| unsafe { *half }), self.halves.1.with(|half| unsafe { *half }));
-            self.flags.shut();
-        } else {
-            self.flags.lock_and_shut();
-        }
-        let notes = self.lists.iter().map(|list| list.with_mut(|list| unsafe { std::mem::take(&mut *list) })).sum();
+    /// As `Shared::lock` and `UpgradableGuard::upgrade` do it; how often the slots were read in so far.
+    fn write(&self) -> u32 {
+        self.slots.lock();
+        self.ledger.with_mut(|ledger| unsafe { *ledger += 1 });
+        // Others may read, but not write.
+        assert_eq!(self.halves.0.with(|half| unsafe { *half }), self.halves.1.with(|half| unsafe { *half }));
+        self.slots.drain_readers();
+        let slots = (0..self.slots.count()).map(|number| self.slots.slot(number));
+        let reads = slots.map(|slot| slot.data.0.with(|reads| unsafe { *reads })).sum();
         self.halves.0.with_mut(|half| unsafe { *half += 1 });
         self.halves.1.with_mut(|half| unsafe { *half += 1 });
-        if in_two_steps {
-            self.flags.open();
-        }
-        self.flags.unlock();
-        notes
+        self.slots.admit_readers();
+        self.ledger.with_mut(|ledger| unsafe { *ledger += 1 });
+        self.slots.unlock();
+        reads
     }
 }
 
@@ -97,22 +102,21 @@ fn assert_whole(seen: Result<(u32, u32), Refused>) -> u32 {
 }
 
 #[test]
-fn readers_with_flags_of_their_own_and_a_writer() {
+fn readers_in_slots_of_their_own_and_a_writer() {
     check(|| {
         let data = Data::new(2);
         let readers = [0, 1].map(|number| {
             let data = data.clone();
             thread::spawn(move || assert_whole(data.read(number)))
         });
-        let notes = data.write(true);
+        let some = data.write();
         let read: u32 = readers.into_iter().map(|reader| reader.join().unwrap()).sum();
-        // No note is lost: what this write did not find, the next does.
-        assert_eq!(notes + data.write(false), read);
+        assert!(some <= read && data.write() == read);
     });
 }
 
 #[test]
-fn readers_that_share_a_flag() {
+fn readers_that_share_a_slot() {
     check(|| {
         let data = Data::new(1);
         let other = {
@@ -120,7 +124,7 @@ fn readers_that_share_a_flag() {
             thread::spawn(move || assert_whole(data.read(0)) + assert_whole(data.read(0)))
         };
         let read = assert_whole(data.read(0)) + other.join().unwrap();
-        assert_eq!(data.write(false), read);
+        assert_eq!(data.write(), read);
     });
 }
 
@@ -131,8 +135,8 @@ fn a_reader_comes_in_after_the_writer() {
         let writer = {
             let data = data.clone();
             thread::spawn(move || {
-                data.write(true);
-                data.write(false);
+                data.write();
+                data.write();
             })
         };
         assert_whole(data.read(0));
@@ -148,14 +152,16 @@ fn a_writer_and_a_stop_for_a_fork() {
         let forking = {
             let data = data.clone();
             thread::spawn(move || {
-                data.flags.lock_and_shut();
+                data.slots.lock();
+                data.slots.drain_readers();
                 // At this moment the child is made: nobody may be inside.
-                data.lists[0].with_mut(|_| ());
+                data.slots.slot(0).data.0.with_mut(|_| ());
                 data.halves.0.with_mut(|_| ());
-                data.flags.unlock();
+                data.slots.admit_readers();
+                data.slots.unlock();
             })
         };
-        data.write(true);
+        data.write();
         forking.join().unwrap();
         assert_eq!(data.read(0), Ok((1, 1)));
     });
@@ -165,17 +171,17 @@ fn a_writer_and_a_stop_for_a_fork() {
 fn waiting_writers_are_woken() {
     check(|| {
         let data = Data::new(0);
-        let writers = [true, false].map(|in_two_steps| {
+        let writers = [(); 2].map(|()| {
             let data = data.clone();
-            thread::spawn(move || data.write(in_two_steps))
+            thread::spawn(move || data.write())
         });
         // Asks for its turn as soon as another has passed it.
-        data.write(false);
-        data.write(false);
+        data.write();
+        data.write();
         for writer in writers {
             writer.join().unwrap();
         }
-        data.flags.lock();
+        data.slots.lock();
         assert_eq!(data.halves.0.with(|half| unsafe { *half }), 4);
     });
 }
@@ -188,13 +194,13 @@ fn a_writer_that_asks_for_its_turn_is_woken() {
         let writer = {
             let data = data.clone();
             thread::spawn(move || {
-                data.flags.lock_and_shut();
-                data.flags.unlock();
+                data.slots.lock();
+                data.slots.unlock();
             })
         };
         for _ in 0..2 {
-            data.flags.lock();
-            data.flags.unlock();
+            data.slots.lock();
+            data.slots.unlock();
         }
         writer.join().unwrap();
     });
@@ -211,8 +217,8 @@ fn waiting_readers_are_woken() {
                 assert_eq!(first, second);
             })
         };
-        data.write(true);
-        data.write(false);
+        data.write();
+        data.write();
         reader.join().unwrap();
         assert_eq!(data.read(0), Ok((2, 2)));
     });

@@ -1,4 +1,4 @@
-//! The calls to the system that the flags make, for the checker: nobody is woken but by `futex_wake`, so that a wake-up
+//! The calls to the system that the lock makes, for the checker: nobody is woken but by `futex_wake`, so that a wake-up
 //! that is missed leaves a thread asleep, which the checker reports.
 
 use std::time::Duration;

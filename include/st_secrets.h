@@ -193,10 +193,18 @@
 #define ST_REENCRYPT_PLAIN 1
 
 /**
- * A cache whose entries live for a time. It never holds more than its capacity, evicts exactly the least recently used
- * entry (reading counts as use), and never shows an entry past its time, on a clock that setting the date does not
- * change and that goes on while the machine sleeps. It keeps no thread. It may be used from any number of threads at
- * once, and in the child of a `fork()`.
+ * A cache whose entries live for a time. It keeps no thread. It may be used from any number of threads at once, and in
+ * the child of a `fork()`.
+ *
+ * It never holds more than its capacity, and evicts the least recently used entry; reading counts as use. The order is
+ * exact within a thread. Between threads it is exact to a tick of the kernel's coarse clock (`clock_getres` of
+ * `CLOCK_MONOTONIC_COARSE`, mostly 1 to 10 ms): an entry that several threads read within a tick counts as used at its
+ * end.
+ *
+ * An entry whose time is over is not found any more. Times are of `CLOCK_BOOTTIME`, which setting the date does not
+ * change and which goes on while the machine sleeps. There are two exceptions: for 100 ms after the machine has slept,
+ * entries that expired meanwhile may still be found; and where the kernel updates its coarse clock more than 100 ms
+ * late, as on an overloaded virtual machine, an entry may be found for as much longer.
  */
 typedef struct st_cache st_cache;
 
@@ -940,8 +948,9 @@ st_status st_cache_new(double default_ttl,
 
 /**
  * Makes a cache as `st_cache_new` does, with settings: the keys `default_ttl`, `max_size`, `cleanup_interval`,
- * `soft_ttl`, `ttl_jitter` and `absent_ttl` of `config`, which is copied and may be NULL for every default. Free it with
- * `st_cache_free`.
+ * `soft_ttl`, `ttl_jitter`, `absent_ttl` and `keyed_hash` of `config`, which is copied and may be NULL for every default.
+ * `keyed_hash` (default `false`) is for caches whose keys are chosen by strangers: SipHash-1-3 instead of a faster hash
+ * that does not hide its seed from somebody who measures many calls. Free the cache with `st_cache_free`.
  */
 st_status st_cache_open(const struct st_config *config,
                         struct st_cache **out,
@@ -1033,14 +1042,16 @@ st_status st_cache_delete(const struct st_cache *cache,
                           struct st_error *error);
 
 /**
- * Removes all entries. `count` (may be NULL) says how many of them were not over yet. Loads are treated as by
- * `st_cache_delete`. Other callers see the entries go part by part, and what they store meanwhile may stay.
+ * Removes all entries at once and gives their memory back. `count` (may be NULL) says how many of them were not over
+ * yet. Loads are treated as by `st_cache_delete`.
  */
-st_status st_cache_clear(const struct st_cache *cache, size_t *count, struct st_error *error);
+st_status st_cache_clear(const struct st_cache *cache,
+                         size_t *count,
+                         struct st_error *error);
 
 /**
- * Removes the entries whose keys begin with these bytes; none (NULL, 0) is all. `count`, loads and other callers are
- * as for `st_cache_clear`.
+ * Removes the entries whose keys begin with these bytes; none (NULL, 0) is `st_cache_clear`. `count` and loads are as
+ * for that. Other callers see the entries go part by part, and what they store meanwhile may stay.
  */
 st_status st_cache_invalidate_prefix(const struct st_cache *cache,
                                      const void *prefix,
@@ -1049,8 +1060,8 @@ st_status st_cache_invalidate_prefix(const struct st_cache *cache,
                                      struct st_error *error);
 
 /**
- * Reports the state of a cache. All numbers are of one moment. Entries that have expired are counted one by one, some
- * milliseconds for a million; writers wait meanwhile, readers do not.
+ * Reports the state of a cache. All numbers are of one moment, save `expired_count`: entries that have expired are
+ * counted one by one after that, some milliseconds for a million, and other callers go on meanwhile.
  */
 st_status st_cache_stats(const struct st_cache *cache,
                          struct st_cache_counts *out,

@@ -16,10 +16,18 @@ use crate::cache::{self, Copied, Object, TtlCache, Value, ttl_from_seconds};
 use crate::clock;
 use crate::error::{Error, Result, Status};
 
-/// A cache whose entries live for a time. It never holds more than its capacity, evicts exactly the least recently used
-/// entry (reading counts as use), and never shows an entry past its time, on a clock that setting the date does not
-/// change and that goes on while the machine sleeps. It keeps no thread. It may be used from any number of threads at
-/// once, and in the child of a `fork()`.
+/// A cache whose entries live for a time. It keeps no thread. It may be used from any number of threads at once, and in
+/// the child of a `fork()`.
+///
+/// It never holds more than its capacity, and evicts the least recently used entry; reading counts as use. The order is
+/// exact within a thread. Between threads it is exact to a tick of the kernel's coarse clock (`clock_getres` of
+/// `CLOCK_MONOTONIC_COARSE`, mostly 1 to 10 ms): an entry that several threads read within a tick counts as used at its
+/// end.
+///
+/// An entry whose time is over is not found any more. Times are of `CLOCK_BOOTTIME`, which setting the date does not
+/// change and which goes on while the machine sleeps. There are two exceptions: for 100 ms after the machine has slept,
+/// entries that expired meanwhile may still be found; and where the kernel updates its coarse clock more than 100 ms
+/// late, as on an overloaded virtual machine, an entry may be found for as much longer.
 pub struct st_cache {
     _opaque: (),
 }
@@ -90,8 +98,9 @@ pub unsafe extern "C" fn st_cache_new(
 }
 
 /// Makes a cache as `st_cache_new` does, with settings: the keys `default_ttl`, `max_size`, `cleanup_interval`,
-/// `soft_ttl`, `ttl_jitter`, `absent_ttl` and `keyed_hash` of `config`, which is copied and may be NULL for every default. Free it with
-/// `st_cache_free`.
+/// `soft_ttl`, `ttl_jitter`, `absent_ttl` and `keyed_hash` of `config`, which is copied and may be NULL for every default.
+/// `keyed_hash` (default `false`) is for caches whose keys are chosen by strangers: SipHash-1-3 instead of a faster hash
+/// that does not hide its seed from somebody who measures many calls. Free the cache with `st_cache_free`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_cache_open(
     config: *const st_config,
@@ -291,16 +300,16 @@ pub unsafe extern "C" fn st_cache_delete(
     })
 }
 
-/// Removes all entries. `count` (may be NULL) says how many of them were not over yet. Loads are treated as by
-/// `st_cache_delete`. Other callers see the entries go part by part, and what they store meanwhile may stay.
+/// Removes all entries at once and gives their memory back. `count` (may be NULL) says how many of them were not over
+/// yet. Loads are treated as by `st_cache_delete`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_cache_clear(cache: *const st_cache, count: *mut usize, error: *mut st_error) -> st_status {
     // SAFETY: the caller gives NULL or a place for a number, and a live cache.
     guard(error, || unsafe { counted(count, || Ok(live(cache)?.clear())) })
 }
 
-/// Removes the entries whose keys begin with these bytes; none (NULL, 0) is all. `count`, loads and other callers are
-/// as for `st_cache_clear`.
+/// Removes the entries whose keys begin with these bytes; none (NULL, 0) is `st_cache_clear`. `count` and loads are as
+/// for that. Other callers see the entries go part by part, and what they store meanwhile may stay.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_cache_invalidate_prefix(
     cache: *const st_cache,
@@ -315,8 +324,8 @@ pub unsafe extern "C" fn st_cache_invalidate_prefix(
     })
 }
 
-/// Reports the state of a cache. All numbers are of one moment. Entries that have expired are counted one by one, some
-/// milliseconds for a million; writers wait meanwhile, readers do not.
+/// Reports the state of a cache. All numbers are of one moment, save `expired_count`: entries that have expired are
+/// counted one by one after that, some milliseconds for a million, and other callers go on meanwhile.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_cache_stats(
     cache: *const st_cache,

@@ -137,6 +137,32 @@ fn what_one_thread_used_last_is_evicted_last() {
     });
 }
 
+#[test]
+fn all_entries_go_at_once() {
+    let cache = TtlCache::new(LONG, 50_000, LONG).unwrap();
+    let keys: Vec<_> = (0..50_000u32).map(u32::to_le_bytes).collect();
+    for _ in 0..5 {
+        keys.iter().for_each(|key| cache.set(key, 1u64, None).unwrap());
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let reader = scope.spawn(|| {
+                let mut seen_empty = false;
+                while !done.load(Relaxed) {
+                    for key in keys.iter().step_by(97) {
+                        let found = cache.get(key).is_some();
+                        assert!(!(found && seen_empty), "an entry is left after another one went");
+                        seen_empty |= !found;
+                    }
+                }
+            });
+            thread::sleep(Duration::from_millis(2));
+            assert_eq!(cache.clear(), 50_000);
+            done.store(true, Relaxed);
+            reader.join().unwrap();
+        });
+    }
+}
+
 /// Reads one key, on this thread or another, and then waits until the clock of the order of use has moved on.
 fn use_in_turn(cache: &TtlCache<u64>, key: u32, on_another_thread: bool) {
     let read = || assert!(cache.get(&key.to_le_bytes()).is_some());

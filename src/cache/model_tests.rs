@@ -134,7 +134,7 @@ fn compare(seed: u64, capacity: usize, interval: u64, operations: usize) {
         cleanup_interval: if interval == NEVER { Duration::MAX } else { Duration::from_nanos(interval) },
         ..Options::default()
     };
-    let cache = TtlCache::with_clock(options, Clock::Steered(time.clone())).unwrap();
+    let cache = TtlCache::with_clock(options, Clock::Steered(time.clone(), 0)).unwrap();
     let mut model = Model {
         items: LruCache::new(NonZeroUsize::new(capacity.max(1)).unwrap()),
         capacity,

@@ -14,7 +14,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 fn steered(max_size: usize, jitter: f64, interval: Duration) -> (TtlCache<u64>, Arc<AtomicU64>) {
     let time = Arc::new(AtomicU64::new(1));
     let options = Options { default_ttl: MINUTE, max_size, cleanup_interval: interval, jitter, ..Options::default() };
-    (TtlCache::with_clock(options, Clock::Steered(time.clone())).unwrap(), time)
+    (TtlCache::with_clock(options, Clock::Steered(time.clone(), 0)).unwrap(), time)
 }
 
 #[test]
@@ -68,6 +68,58 @@ fn jitter_only_shortens() {
     let half = expired(MINUTE * 3 / 4);
     assert!((4_500..5_500).contains(&half), "{half}");
     assert_eq!(expired(MINUTE), 10_000);
+}
+
+#[test]
+fn expired_entry_is_not_found_while_the_coarse_clock_lags() {
+    const SECOND: u64 = 1_000_000_000;
+    for lag in [0, 4_000_000, 28_000_000, 99_999_999] {
+        let time = Arc::new(AtomicU64::new(10 * SECOND));
+        let options = Options { default_ttl: MINUTE, cleanup_interval: Duration::MAX, ..Options::default() };
+        let cache = TtlCache::with_clock(options, Clock::Steered(time.clone(), lag)).unwrap();
+        cache.set(b"key", 1u64, None).unwrap();
+        cache.set_soft(b"soft", 1u64, None, Some(MINUTE / 2)).unwrap();
+        let fresh = |at| {
+            time.store(at, Relaxed);
+            [cache.get(b"key").is_some(), cache.get_fresh(b"soft").is_some(), cache.get(b"soft").is_some()]
+        };
+        assert_eq!(fresh(40 * SECOND - 1), [true, true, true]);
+        assert_eq!(fresh(40 * SECOND), [true, false, true], "{lag}");
+        assert_eq!(fresh(70 * SECOND - 1), [true, false, true]);
+        assert_eq!(fresh(70 * SECOND), [false, false, false], "{lag}");
+        assert_eq!((cache.delete(b"key"), cache.clear()), (false, 0), "{lag}");
+    }
+}
+
+#[test]
+fn keyed_hash_finds_the_same_entries() {
+    let options = Options { keyed_hash: true, ..Options::default() };
+    let cache = TtlCache::with_options(options).unwrap();
+    for key in 0..1_000u64 {
+        cache.set(&key.to_le_bytes()[..1 + key as usize % 8], key, None).unwrap();
+    }
+    assert_eq!(cache.get(&999u64.to_le_bytes()), Some(999));
+    assert_eq!(cache.get(&[1, 2, 3]), None);
+    let hashes = [table::Hash::new(true), table::Hash::new(true), table::Hash::new(false), table::Hash::new(false)];
+    let tags: std::collections::HashSet<_> = hashes.iter().map(|hash| hash.tag(b"key")).collect();
+    assert_eq!(tags.len(), 4, "each cache has seeds of its own");
+}
+
+#[test]
+fn cleared_cache_is_as_a_new_one() {
+    let (cache, time) = steered(100, 0.0, Duration::MAX);
+    for round in 0..3 {
+        for key in 0..150u32 {
+            cache.set(&key.to_le_bytes(), round, None).unwrap();
+        }
+        cache.set_soft(b"over", round, Some(Duration::ZERO), Some(Duration::ZERO)).unwrap();
+        let before = cache.stats();
+        assert_eq!((cache.clear(), before.size, before.expired_count), (99, 100, 1));
+        let stats = cache.stats();
+        assert_eq!((stats.size, stats.expirations, stats.invalidations), (0, round + 1, 99 * (round + 1)));
+        assert_eq!((cache.get(&149u32.to_le_bytes()), cache.clear()), (None, 0));
+        time.fetch_add(5, Relaxed);
+    }
 }
 
 #[test]

@@ -35,9 +35,9 @@ static SUSPENDED_UNTIL: AtomicU64 = AtomicU64::new(0);
 pub(super) enum Clock {
     /// The machine's clocks.
     Machine,
-    /// A clock that a test moves.
+    /// A clock that a test moves, and how far the coarse one lags.
     #[cfg(test)]
-    Steered(Arc<AtomicU64>),
+    Steered(Arc<AtomicU64>, u64),
 }
 
 impl Clock {
@@ -54,7 +54,7 @@ impl Clock {
                 }
             }
             #[cfg(test)]
-            Clock::Steered(time) => time.load(Relaxed),
+            Clock::Steered(time, lag) => time.load(Relaxed) - lag,
         }
     }
 
@@ -62,7 +62,7 @@ impl Clock {
         match self {
             Clock::Machine => sys::nanoseconds_since_boot(),
             #[cfg(test)]
-            Clock::Steered(time) => time.load(Relaxed),
+            Clock::Steered(time, _) => time.load(Relaxed),
         }
     }
 

@@ -1,18 +1,10 @@
 //! The library under measurement, as a C program sees it.
 
-use std::ffi::{CString, c_char, c_void};
+use std::ffi::{CString, c_void};
 
 use crate::subjects::{Calls, Subject};
 
 type Error = *mut c_void;
-type Load = unsafe extern "C" fn(*mut c_void, *const c_char, usize, f64, *mut c_void) -> i32;
-
-#[repr(C)]
-struct Bytes {
-    data: *const u8,
-    len: usize,
-    owner: *mut c_void,
-}
 
 /// `st_cache_counts`.
 #[repr(C)]
@@ -23,16 +15,10 @@ struct Counts {
 }
 
 type New = unsafe extern "C" fn(f64, usize, f64, *mut *mut c_void, Error) -> i32;
-type Get = unsafe extern "C" fn(*const c_void, *const u8, usize, *mut Bytes, Error) -> i32;
-type GetOrLoad =
-    unsafe extern "C" fn(*const c_void, *const u8, usize, f64, Load, *mut c_void, *mut Bytes, Error) -> i32;
 
 /// What is called through functions of the bench, because the peers have it in another form.
 struct Wrapped {
     new: New,
-    get: Get,
-    get_or_load: GetOrLoad,
-    bytes_free: unsafe extern "C" fn(*mut Bytes),
     clear: unsafe extern "C" fn(*const c_void, *mut usize, Error) -> i32,
     invalidate_prefix: unsafe extern "C" fn(*const c_void, *const u8, usize, *mut usize, Error) -> i32,
     stats: unsafe extern "C" fn(*const c_void, *mut Counts, Error) -> i32,
@@ -64,8 +50,9 @@ pub fn open(path: &str) {
     let calls = Calls {
         get: find!("st_cache_get_into"),
         set: find!("st_cache_set"),
-        hold: Some(hold),
-        load: Some(load),
+        hold: find!("st_cache_get"),
+        load: Some(find!("st_cache_get_or_load")),
+        bytes_free: find!("st_bytes_free"),
         clear,
         invalidate_prefix: Some(invalidate_prefix),
         stats,
@@ -73,9 +60,6 @@ pub fn open(path: &str) {
     };
     let wrapped = Wrapped {
         new: find!("st_cache_new"),
-        get: find!("st_cache_get"),
-        get_or_load: find!("st_cache_get_or_load"),
-        bytes_free: find!("st_bytes_free"),
         clear: find!("st_cache_clear"),
         invalidate_prefix: find!("st_cache_invalidate_prefix"),
         stats: find!("st_cache_stats"),
@@ -90,33 +74,6 @@ pub fn cache(capacity: usize) -> Subject {
     let status = unsafe { (library().new)(300.0, capacity, 60.0, &mut handle, std::ptr::null_mut()) };
     assert_eq!(status, 0, "st_cache_new");
     Subject::new(handle, library().calls)
-}
-
-unsafe extern "C" fn hold(cache: *const c_void, key: *const u8, key_len: usize) -> i32 {
-    let mut bytes = Bytes { data: std::ptr::null(), len: 0, owner: std::ptr::null_mut() };
-    // SAFETY: the caller's arguments are those of the header.
-    unsafe {
-        let status = (library().get)(cache, key, key_len, &mut bytes, std::ptr::null_mut());
-        std::hint::black_box((bytes.data, bytes.len));
-        (library().bytes_free)(&mut bytes);
-        status
-    }
-}
-
-unsafe extern "C" fn no_value(_: *mut c_void, _: *const c_char, _: usize, _: f64, _: *mut c_void) -> i32 {
-    -1
-}
-
-unsafe extern "C" fn load(cache: *const c_void, key: *const u8, key_len: usize) -> i32 {
-    let mut bytes = Bytes { data: std::ptr::null(), len: 0, owner: std::ptr::null_mut() };
-    let none = std::ptr::null_mut();
-    // SAFETY: the caller's arguments are those of the header.
-    unsafe {
-        let status = (library().get_or_load)(cache, key, key_len, 1.0, no_value, none, &mut bytes, none);
-        std::hint::black_box((bytes.data, bytes.len));
-        (library().bytes_free)(&mut bytes);
-        status
-    }
 }
 
 unsafe extern "C" fn clear(cache: *const c_void) {

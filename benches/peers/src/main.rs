@@ -1,14 +1,18 @@
 //! Measures the cache beside its peers, in one run. Ratios count; single times move with the machine.
 
 mod check;
+mod instructions;
 mod key;
 mod library;
 mod measure;
+mod memory;
 mod operations;
 mod peers;
 mod report;
 mod same;
+mod stalls;
 mod subjects;
+mod svg;
 mod throughput;
 mod workload;
 
@@ -63,28 +67,40 @@ fn main() {
     let threads: Vec<usize> =
         [1, 2, 4, 16].into_iter().filter(|count| *count <= cores || options.oversubscribe).collect();
 
+    let quick = Effort { slice: Duration::from_millis(10), rounds: 7 };
+    let thorough = Effort { slice: Duration::from_millis(20), rounds: 15 };
     if options.quick {
-        let effort = Effort { slice: Duration::from_millis(10), rounds: 7 };
         let plan = throughput::Plan {
-            effort,
+            effort: quick,
             threads: threads.clone(),
             orders: vec![Order::Uniform, Order::Zipf],
             capacities: vec![500, 100_000],
             large_values: vec![],
         };
         throughput::run(&plan, &kinds);
-        operations::run(effort, &kinds, &[500, 100_000]);
+        operations::run(quick, &kinds, &[500, 100_000]);
     }
     if options.full {
-        let effort = Effort { slice: Duration::from_millis(20), rounds: 15 };
         let plan = throughput::Plan {
-            effort,
+            effort: thorough,
             threads: threads.clone(),
             orders: vec![Order::Uniform, Order::Zipf, Order::ZipfEvicting],
             capacities: vec![100, 500, 2048, 100_000, 1_000_000],
             large_values: vec![500, 100_000],
         };
         throughput::run(&plan, &kinds);
-        operations::run(effort, &kinds, &[100, 500, 100_000, 1_000_000]);
+        operations::run(thorough, &kinds, &[100, 500, 100_000, 1_000_000]);
+    }
+    if options.instructions {
+        instructions::run(&kinds);
+    }
+    if options.stalls {
+        stalls::run(&kinds);
+    }
+    if options.memory {
+        memory::run(&kinds);
+    }
+    if let Some(path) = &options.svg {
+        svg::run(thorough, &kinds, &threads, path);
     }
 }

@@ -41,11 +41,7 @@ impl Operation {
     }
 
     pub fn applies(self, subject: &Subject) -> bool {
-        match self {
-            Operation::Hold => subject.holds(),
-            Operation::Load => subject.loads(),
-            _ => true,
-        }
+        self != Operation::Load || subject.loads()
     }
 
     /// Numbers of keys, of which those below `capacity` are held.

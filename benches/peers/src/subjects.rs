@@ -1,28 +1,44 @@
 //! What is measured: the library, and each peer behind functions of the same form, so that all pay a call.
 
-use std::ffi::c_void;
+use std::ffi::{c_char, c_void};
 
 use crate::library;
-use crate::peers::{Lru, MiniMoka, Moka, Peer, Quick};
+use crate::peers::{Lru, MiniMoka, Moka, Peer, Quick, Value};
 use crate::same::{BuiltIn, Hybrid, SameHasher, Std};
 
 pub const VALUE_MAX: usize = 1024;
 const TTL_DEFAULT: f64 = -1.0;
-const NOT_FOUND: i32 = 1;
+const NOT_FOUND: i32 = -1;
 
 type Get = unsafe extern "C" fn(*const c_void, *const u8, usize, *mut u8, usize, *mut usize, *mut c_void) -> i32;
 type Set = unsafe extern "C" fn(*const c_void, *const u8, usize, *const u8, usize, f64, *mut c_void) -> i32;
-type ByKey = unsafe extern "C" fn(*const c_void, *const u8, usize) -> i32;
+type Hold = unsafe extern "C" fn(*const c_void, *const u8, usize, *mut Bytes, *mut c_void) -> i32;
+type LoadFn = unsafe extern "C" fn(*mut c_void, *const c_char, usize, f64, *mut c_void) -> i32;
+#[rustfmt::skip]
+type Load = unsafe extern "C" fn(
+    *const c_void, *const u8, usize, f64, LoadFn, *mut c_void, *mut Bytes, *mut c_void,
+) -> i32;
 
-/// The functions of a subject. `get` and `set` have the form of `st_cache_get_into` and `st_cache_set`.
+/// `st_bytes`: a counted reference to a value.
+#[repr(C)]
+pub struct Bytes {
+    data: *const u8,
+    len: usize,
+    owner: *mut c_void,
+}
+
+impl Bytes {
+    const NONE: Bytes = Bytes { data: std::ptr::null(), len: 0, owner: std::ptr::null_mut() };
+}
+
+/// The functions of a subject, in the form of those of the header.
 #[derive(Clone, Copy)]
 pub struct Calls {
     pub get: Get,
     pub set: Set,
-    /// Takes a counted reference to the value and gives it back.
-    pub hold: Option<ByKey>,
-    /// Loads under the key, or takes a reference to what is there and gives it back.
-    pub load: Option<ByKey>,
+    pub hold: Hold,
+    pub load: Option<Load>,
+    pub bytes_free: unsafe extern "C" fn(*mut Bytes),
     pub clear: unsafe extern "C" fn(*const c_void),
     pub invalidate_prefix: Option<unsafe extern "C" fn(*const c_void, *const u8, usize)>,
     pub stats: unsafe extern "C" fn(*const c_void),
@@ -63,24 +79,35 @@ impl Subject {
         unsafe { (self.calls.set)(self.handle, key.0, key.1, value.0, value.1, TTL_DEFAULT, none) };
     }
 
-    pub fn holds(&self) -> bool {
-        self.calls.hold.is_some()
-    }
-
+    /// Takes a counted reference to the value and gives it back.
     #[inline(always)]
     pub fn hold(&self, key: &[u8]) -> bool {
+        let mut bytes = Bytes::NONE;
         // SAFETY: as in `get`.
-        self.calls.hold.is_some_and(|hold| unsafe { hold(self.handle, key.as_ptr(), key.len()) } == 0)
+        unsafe {
+            let status = (self.calls.hold)(self.handle, key.as_ptr(), key.len(), &mut bytes, std::ptr::null_mut());
+            std::hint::black_box((bytes.data, bytes.len));
+            (self.calls.bytes_free)(&mut bytes);
+            status == 0
+        }
     }
 
     pub fn loads(&self) -> bool {
         self.calls.load.is_some()
     }
 
+    /// As `hold`, and loads what is not there.
     #[inline(always)]
     pub fn load(&self, key: &[u8]) -> bool {
+        let (mut bytes, none) = (Bytes::NONE, std::ptr::null_mut());
+        let Some(load) = self.calls.load else { return false };
         // SAFETY: as in `get`.
-        self.calls.load.is_some_and(|load| unsafe { load(self.handle, key.as_ptr(), key.len()) } == 0)
+        unsafe {
+            let status = load(self.handle, key.as_ptr(), key.len(), 1.0, no_value, none, &mut bytes, none);
+            std::hint::black_box((bytes.data, bytes.len));
+            (self.calls.bytes_free)(&mut bytes);
+            status == 0
+        }
     }
 
     pub fn clear(&self) {
@@ -166,8 +193,9 @@ fn of<P: Peer>(capacity: usize, scans: bool) -> Subject {
     let calls = Calls {
         get: get::<P>,
         set: set::<P>,
-        hold: Some(hold::<P>),
+        hold: hold::<P>,
         load: if P::LOADS { Some(load::<P>) } else { None },
+        bytes_free,
         clear: clear::<P>,
         invalidate_prefix: if P::REMOVES_PREFIXES { Some(invalidate_prefix::<P>) } else { None },
         stats: stats::<P>,
@@ -233,17 +261,59 @@ unsafe extern "C" fn set<P: Peer>(
 }
 
 #[inline(never)]
-unsafe extern "C" fn hold<P: Peer>(cache: *const c_void, key: *const u8, key_len: usize) -> i32 {
+unsafe extern "C" fn hold<P: Peer>(
+    cache: *const c_void,
+    key: *const u8,
+    key_len: usize,
+    out: *mut Bytes,
+    _: *mut c_void,
+) -> i32 {
     // SAFETY: the arguments are those of `Subject::hold`.
-    let held = unsafe { peer::<P>(cache).hold(bytes(key, key_len)) };
-    if std::hint::black_box(&held).is_some() { 0 } else { NOT_FOUND }
+    unsafe { hand_out(peer::<P>(cache).hold(bytes(key, key_len)), out) }
+}
+
+/// A loader that is not called, as only hits are timed.
+unsafe extern "C" fn no_value(_: *mut c_void, _: *const c_char, _: usize, _: f64, _: *mut c_void) -> i32 {
+    NOT_FOUND
 }
 
 #[inline(never)]
-unsafe extern "C" fn load<P: Peer>(cache: *const c_void, key: *const u8, key_len: usize) -> i32 {
+unsafe extern "C" fn load<P: Peer>(
+    cache: *const c_void,
+    key: *const u8,
+    key_len: usize,
+    _: f64,
+    _: LoadFn,
+    _: *mut c_void,
+    out: *mut Bytes,
+    _: *mut c_void,
+) -> i32 {
     // SAFETY: the arguments are those of `Subject::load`.
-    let held = unsafe { peer::<P>(cache).load(bytes(key, key_len)) };
-    if std::hint::black_box(&held).is_some() { 0 } else { NOT_FOUND }
+    unsafe { hand_out(peer::<P>(cache).load(bytes(key, key_len)), out) }
+}
+
+/// # Safety
+///
+/// `out` can be written to.
+#[inline(always)]
+unsafe fn hand_out(value: Option<Value>, out: *mut Bytes) -> i32 {
+    let Some(value) = value else { return NOT_FOUND };
+    let len = value.len();
+    let data = Value::into_raw(value).cast::<u8>();
+    // SAFETY: the caller says so.
+    unsafe { *out = Bytes { data, len, owner: std::ptr::null_mut() } };
+    0
+}
+
+#[inline(never)]
+unsafe extern "C" fn bytes_free(held: *mut Bytes) {
+    // SAFETY: `hand_out` made it, or there is none.
+    unsafe {
+        let held = std::mem::replace(&mut *held, Bytes::NONE);
+        if !held.data.is_null() {
+            drop(Value::from_raw(std::ptr::slice_from_raw_parts(held.data, held.len)));
+        }
+    }
 }
 
 unsafe extern "C" fn clear<P: Peer>(cache: *const c_void) {

@@ -13,7 +13,7 @@ pub fn run(kinds: &[Kind]) {
 }
 
 fn check(kind: &Kind) {
-    let (subject, name) = (kind.new_for_scans(10_000), kind.title());
+    let (subject, name) = (kind.make_for_scans(10_000), kind.title());
     let mut buffer = Buffer { value: [0; 1024] };
     let mut found = |key: &Key| subject.get(key, &mut buffer.value).map(|len| buffer.value[..len].to_vec());
     let keys: Vec<Key> = (0..200).map(key).collect();

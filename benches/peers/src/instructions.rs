@@ -4,15 +4,15 @@
 use std::sync::Barrier;
 use std::thread;
 
-use crate::measure::Buffer;
+use crate::measure::{Buffer, median};
 use crate::operations::{Operation, hold_key};
 use crate::report::{Table, count};
 use crate::subjects::{Kind, Subject};
 use crate::workload::{Key, fill, keys};
 
 const CAPACITY: usize = 500;
-const REPEATS: usize = 100;
-const FEW_REPEATS: usize = 9;
+const REPEATS: usize = 40;
+const FEW_REPEATS: usize = 3;
 /// The signal that marks where counting begins and where it ends.
 const MARK: libc::c_int = libc::SIGUSR1;
 
@@ -23,6 +23,8 @@ struct Reads {
 }
 
 pub fn run(kinds: &[Kind]) {
+    // A step switches between this process and the child, which takes several times as long between two processors.
+    let everywhere = stay_on_this_processor();
     let empty = counted(REPEATS, |_, mark| {
         mark();
         mark();
@@ -30,16 +32,34 @@ pub fn run(kinds: &[Kind]) {
     let empty = empty.iter().sum::<f64>() / empty.len() as f64;
     operations(kinds, empty);
     writes_after_reads(kinds, empty);
+    // SAFETY: these are the processors that this thread had before.
+    unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &everywhere) };
+}
+
+/// Returns the processors on which this thread might run before.
+fn stay_on_this_processor() -> libc::cpu_set_t {
+    // SAFETY: sets of processors are plain bits.
+    unsafe {
+        let (mut before, mut this) = (std::mem::zeroed(), std::mem::zeroed());
+        libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &mut before);
+        libc::CPU_SET(libc::sched_getcpu() as usize, &mut this);
+        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &this);
+        before
+    }
 }
 
 fn operations(kinds: &[Kind], empty: f64) {
     let columns: Vec<&str> = Operation::ALL.iter().map(|operation| operation.name()).collect();
-    let title = format!("Instructions of one operation, {CAPACITY} entries, 64 bytes: mean of {REPEATS}");
+    let title = format!("Instructions of one operation, {CAPACITY} entries, 64 bytes: mean (median) of {REPEATS}");
     let mut table = Table::new(title, &columns);
     for kind in kinds {
         let cells = Operation::ALL.iter().map(|operation| {
-            let counts = counted(REPEATS, |repeats, mark| one_by_one(*kind, *operation, repeats, mark));
-            shown(counts.iter().sum::<f64>() / counts.len() as f64 - empty)
+            let mut counts = counted(REPEATS, |repeats, mark| one_by_one(*kind, *operation, repeats, mark));
+            if counts.is_empty() {
+                return "-".into();
+            }
+            let mean = counts.iter().sum::<f64>() / counts.len() as f64;
+            format!("{} ({})", shown(mean - empty), shown(median(&mut counts) - empty))
         });
         table.row(kind.title(), cells.collect());
     }
@@ -89,7 +109,7 @@ fn writes_after_reads(kinds: &[Kind], empty: f64) {
             let cells = reads.iter().map(|reads| {
                 let mut counts =
                     counted(FEW_REPEATS, |repeats, mark| one_after_reads(*kind, operation, *reads, repeats, mark));
-                shown(crate::measure::median(&mut counts) - empty)
+                shown(median(&mut counts) - empty)
             });
             table.row(kind.title(), cells.collect());
         }
@@ -138,13 +158,13 @@ fn one_after_reads(kind: Kind, operation: Operation, reads: Reads, repeats: usiz
 }
 
 fn prepared(kind: Kind) -> (Subject, Vec<Key>) {
-    let (subject, keys) = (kind.new(CAPACITY), keys(CAPACITY * 2));
+    let (subject, keys) = (kind.make(CAPACITY), keys(CAPACITY * 2));
     fill(&subject, &keys[..CAPACITY], &[7; 64]);
     (subject, keys)
 }
 
 fn shown(instructions: f64) -> String {
-    if instructions.is_nan() { "-".into() } else { count(instructions.round() as usize) }
+    count(instructions.round() as usize)
 }
 
 /// The instructions between each two marks of `work`, which is run in a child.
@@ -162,29 +182,29 @@ fn counted(repeats: usize, work: impl Fn(usize, &dyn Fn())) -> Vec<f64> {
             libc::_exit(0);
         }
     }
-    let mut counts = Vec::new();
-    while resume(child, libc::PTRACE_CONT) == Some(MARK) {
+    let (mut counts, mut stop) = (Vec::new(), stop_of(child));
+    while stop == Some(MARK) {
         let mut steps = 0u64;
-        loop {
-            match resume(child, libc::PTRACE_SINGLESTEP) {
-                Some(MARK) => break,
-                Some(_) => steps += 1,
-                None => panic!("the counted process ended between two marks"),
-            }
+        while resume(child, libc::PTRACE_SINGLESTEP).expect("a second mark") != MARK {
+            steps += 1;
         }
         counts.push(steps as f64);
+        stop = resume(child, libc::PTRACE_CONT);
     }
     counts
 }
 
-/// Lets the child go on, and waits until it stops: the signal, or `None` if it has ended well.
 fn resume(child: libc::pid_t, how: libc::c_uint) -> Option<libc::c_int> {
+    // SAFETY: the child is ours, and stopped. The signal that stopped it is not delivered.
+    assert_eq!(unsafe { libc::ptrace(how, child, 0, 0) }, 0, "cannot let the counted process go on");
+    stop_of(child)
+}
+
+/// Waits until the child stops: the signal, or `None` if it has ended well.
+fn stop_of(child: libc::pid_t) -> Option<libc::c_int> {
     let mut status = 0;
-    // SAFETY: the child is ours, and stopped, but for the first call, which then fails.
-    unsafe {
-        libc::ptrace(how, child, 0, 0);
-        assert_eq!(libc::waitpid(child, &mut status, 0), child, "the child is gone");
-    }
+    // SAFETY: a plain system call.
+    assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child, "the counted process is gone");
     if libc::WIFSTOPPED(status) {
         return Some(libc::WSTOPSIG(status));
     }

@@ -32,6 +32,8 @@ fn library() -> &'static Wrapped {
 }
 
 /// Loads the library; the bench measures one.
+// The types come from the fields that the functions are stored in.
+#[allow(clippy::missing_transmute_annotations)]
 pub fn open(path: &str) {
     let path = CString::new(path).unwrap();
     // SAFETY: a plain load of a library; nothing of it is used after this process ends.

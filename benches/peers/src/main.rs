@@ -52,6 +52,8 @@ fn options() -> Option<Options> {
             _ => return None,
         }
     }
+    let chosen = options.full || options.instructions || options.stalls || options.memory || options.svg.is_some();
+    options.quick |= !chosen;
     Some(options)
 }
 

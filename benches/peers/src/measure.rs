@@ -1,7 +1,7 @@
 //! Times an operation on several subjects in turn.
 
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -53,30 +53,66 @@ pub fn in_turns(rounds: usize, count: usize, mut one: impl FnMut(usize) -> f64) 
         .collect()
 }
 
-/// Nanoseconds for one operation: of its own processor time for one thread, else of time over all threads together.
-pub fn operation(
-    threads: usize,
-    sequences: &[Vec<u32>],
-    slice: Duration,
-    work: impl Fn(u32, &mut Buffer) + Sync,
-) -> f64 {
-    if threads == 1 { alone(&sequences[0], slice, work) } else { together(&sequences[..threads], slice, work) }
+/// The sequence of each thread, and how far a subject has come in it. It goes on there in its next turn, as otherwise
+/// it would ask for few of many keys.
+pub struct Course<'a> {
+    sequences: &'a [Vec<u32>],
+    reached: Vec<AtomicUsize>,
 }
 
+impl<'a> Course<'a> {
+    pub fn new(sequences: &'a [Vec<u32>]) -> Course<'a> {
+        Course { sequences, reached: sequences.iter().map(|_| AtomicUsize::new(0)).collect() }
+    }
+
+    fn runner<W: Fn(u32, &mut Buffer)>(&self, thread: usize, work: W) -> Runner<'_, W> {
+        let (sequence, reached) = (&self.sequences[thread], &self.reached[thread]);
+        Runner { sequence, reached, at: reached.load(Relaxed), buffer: Buffer { value: [0; VALUE_MAX] }, work }
+    }
+}
+
+struct Runner<'a, W> {
+    sequence: &'a [u32],
+    reached: &'a AtomicUsize,
+    at: usize,
+    buffer: Buffer,
+    work: W,
+}
+
+impl<W: Fn(u32, &mut Buffer)> Runner<'_, W> {
+    #[inline(always)]
+    fn batch(&mut self) {
+        for _ in 0..BATCH {
+            (self.work)(self.sequence[self.at], &mut self.buffer);
+            self.at = if self.at + 1 == self.sequence.len() { 0 } else { self.at + 1 };
+        }
+    }
+}
+
+impl<W> Drop for Runner<'_, W> {
+    fn drop(&mut self) {
+        self.reached.store(self.at, Relaxed);
+    }
+}
+
+/// Nanoseconds for one operation: of its own processor time for one thread, else of time over all threads together.
+pub fn operation(course: &Course, slice: Duration, work: impl Fn(u32, &mut Buffer) + Sync) -> f64 {
+    if course.sequences.len() == 1 { alone(course, slice, work) } else { together(course, slice * LONGER, work) }
+}
+
+/// Threads that other programs may interrupt need longer turns.
+const LONGER: u32 = 3;
+
 /// What one thread does never waits, so its processor time is what counts, and other programs hardly do.
-fn alone(sequence: &[u32], slice: Duration, work: impl Fn(u32, &mut Buffer)) -> f64 {
-    let mut buffer = Buffer { value: [0; VALUE_MAX] };
-    let (mut at, mut spent) = (0, 0);
+fn alone(course: &Course, slice: Duration, work: impl Fn(u32, &mut Buffer)) -> f64 {
+    let mut runner = course.runner(0, work);
     let mut batches = |count: usize| {
         let begun = nanoseconds(libc::CLOCK_THREAD_CPUTIME_ID);
-        for _ in 0..count * BATCH {
-            work(sequence[at], &mut buffer);
-            at = if at + 1 == sequence.len() { 0 } else { at + 1 };
-        }
+        (0..count).for_each(|_| runner.batch());
         nanoseconds(libc::CLOCK_THREAD_CPUTIME_ID) - begun
     };
     // A third of the time to warm up, so that the processor's caches hold this subject and not the one before.
-    let mut warm = 0;
+    let (mut warm, mut spent) = (0, 0);
     while spent < slice.as_nanos() as u64 / 3 {
         warm += 4;
         spent += batches(4);
@@ -85,42 +121,28 @@ fn alone(sequence: &[u32], slice: Duration, work: impl Fn(u32, &mut Buffer)) -> 
     batches(count) as f64 / (count * BATCH) as f64
 }
 
-/// Threads that other programs may interrupt need longer turns.
-const LONGER: u32 = 3;
-
-fn together(sequences: &[Vec<u32>], slice: Duration, work: impl Fn(u32, &mut Buffer) + Sync) -> f64 {
-    let slice = slice * LONGER;
-    let (start, stop) = (Barrier::new(sequences.len() + 1), AtomicBool::new(false));
+fn together(course: &Course, slice: Duration, work: impl Fn(u32, &mut Buffer) + Sync) -> f64 {
+    let (start, stop) = (Barrier::new(course.sequences.len() + 1), AtomicBool::new(false));
+    let one_thread = |thread: usize| {
+        let mut runner = course.runner(thread, &work);
+        let begun = Instant::now();
+        while begun.elapsed() < slice / 6 {
+            runner.batch();
+        }
+        start.wait();
+        let (begun, mut done) = (Instant::now(), 0u64);
+        loop {
+            runner.batch();
+            done += BATCH as u64;
+            if stop.load(Relaxed) {
+                break done as f64 / begun.elapsed().as_nanos() as f64;
+            }
+        }
+    };
     thread::scope(|scope| {
-        let workers: Vec<_> = sequences
-            .iter()
-            .map(|sequence| {
-                let (start, stop, work) = (&start, &stop, &work);
-                scope.spawn(move || {
-                    let mut buffer = Buffer { value: [0; VALUE_MAX] };
-                    let (mut at, mut done) = (0, 0u64);
-                    let mut batch = || {
-                        for _ in 0..BATCH {
-                            work(sequence[at], &mut buffer);
-                            at = if at + 1 == sequence.len() { 0 } else { at + 1 };
-                        }
-                    };
-                    let begun = Instant::now();
-                    while begun.elapsed() < slice / 6 {
-                        batch();
-                    }
-                    start.wait();
-                    let begun = Instant::now();
-                    loop {
-                        batch();
-                        done += BATCH as u64;
-                        if stop.load(Relaxed) {
-                            break done as f64 / begun.elapsed().as_nanos() as f64;
-                        }
-                    }
-                })
-            })
-            .collect();
+        let one_thread = &one_thread;
+        let workers: Vec<_> =
+            (0..course.sequences.len()).map(|thread| scope.spawn(move || one_thread(thread))).collect();
         start.wait();
         thread::sleep(slice);
         stop.store(true, Relaxed);

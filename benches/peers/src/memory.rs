@@ -30,10 +30,10 @@ pub fn run(kinds: &[Kind]) {
 
 fn of_entry(kind: &Kind, len: usize) -> f64 {
     let before = resident();
-    let subject = kind.new(ENTRIES);
+    let subject = kind.make(ENTRIES);
     let value = vec![7; len];
     (0..ENTRIES).for_each(|number| subject.set(&key(number), &value));
-    // A peer that does its housekeeping later does it now.
+    // A peer that does its housekeeping later does it here.
     subject.stats();
     let found = (0..ENTRIES).filter(|number| subject.get(&key(*number), &mut [0; 1024]).is_some()).count();
     (resident() - before) / found as f64 - 32.0 - len as f64
@@ -42,13 +42,14 @@ fn of_entry(kind: &Kind, len: usize) -> f64 {
 /// What the cache takes when it is empty (0), full (1), cleared (2).
 fn in_state(kind: &Kind, state: usize) -> f64 {
     let before = resident();
-    let subject = kind.new(ENTRIES);
+    let subject = kind.make(ENTRIES);
     if state > 0 {
         (0..ENTRIES).for_each(|number| subject.set(&key(number), &[7; 64]));
         subject.stats();
     }
     if state > 1 {
         subject.clear();
+        subject.stats();
     }
     resident() - before
 }

@@ -1,6 +1,6 @@
 //! One operation a row, by one thread.
 
-use crate::measure::{Buffer, Effort, Timing, in_turns, operation};
+use crate::measure::{Buffer, Course, Effort, Timing, in_turns, operation};
 use crate::report::{count, print_timings};
 use crate::subjects::{Kind, Subject};
 use crate::throughput::filled;
@@ -48,8 +48,9 @@ impl Operation {
     pub fn sequence(self, capacity: usize) -> Vec<u32> {
         match self {
             Operation::HitHot => vec![0; 1 << 14],
-            Operation::Evict => permutation(capacity * 2),
-            Operation::Miss => permutation(capacity).into_iter().map(|number| number + capacity as u32).collect(),
+            // First those that are not held, then those that had to go for them: an LRU evicts an entry each time.
+            Operation::Evict => [permutation(capacity, capacity * 2), permutation(0, capacity)].concat(),
+            Operation::Miss => permutation(capacity, capacity * 2),
             _ => Sequences::new(Order::Uniform, capacity).make(0.0, 3),
         }
     }
@@ -110,6 +111,7 @@ fn timed(
         subjects.iter().for_each(|subject| hold_key(subject, &keys[0], value));
     }
     let sequences = [kind.sequence(capacity)];
+    let courses: Vec<Course> = subjects.iter().map(|_| Course::new(&sequences)).collect();
     let time = |which: usize| {
         let subject = &subjects[which];
         if !kind.applies(subject) {
@@ -119,7 +121,7 @@ fn timed(
         macro_rules! each {
             ($($name:ident)*) => {
                 match kind {
-                    $(Operation::$name => operation(1, &sequences, effort.slice, |number, buffer| {
+                    $(Operation::$name => operation(&courses[which], effort.slice, |number, buffer| {
                         Operation::$name.run(subject, &keys[number as usize], buffer, value);
                     }),)*
                 }

@@ -73,7 +73,6 @@ impl<S: Hashes, C: Clock> Peer for Moka<S, C> {
     }
     fn clear(&self) {
         self.0.invalidate_all();
-        self.0.run_pending_tasks();
     }
     fn remove_prefix(&self, prefix: &[u8]) {
         let prefix = prefix.to_vec();
@@ -113,7 +112,6 @@ impl<S: Hashes, C: Clock> Peer for MiniMoka<S, C> {
     }
     fn clear(&self) {
         self.0.invalidate_all();
-        mini_moka::sync::ConcurrentCacheExt::sync(&self.0);
     }
     fn stats(&self) -> u64 {
         mini_moka::sync::ConcurrentCacheExt::sync(&self.0);

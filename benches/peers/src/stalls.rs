@@ -1,5 +1,7 @@
 //! How long readers and writers wait while another thread looks at all entries, or removes them.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
@@ -41,25 +43,30 @@ impl Beside {
 type Longest = [f64; 3];
 
 pub fn run(kinds: &[Kind]) {
-    println!("\nLongest single get and set of one thread each, and the longest call of a third thread beside them, in");
-    println!("milliseconds: median of {ROUNDS} rounds. In \"no call\" the third thread only spins, so what is longer than");
-    println!("there is due to the cache.");
-    let columns = Beside::ALL.map(|(_, name)| format!("{name}: get  set  call"));
+    println!(
+        "\nStalls: the longest single get and set of one thread each, and the longest call of a third thread beside them,"
+    );
+    println!(
+        "in milliseconds, less the time for which the thread itself waited for a processor; median of {ROUNDS} rounds. In"
+    );
+    println!("\"no call\" the third thread only spins: what is longer than there is due to the cache.");
     for capacity in CAPACITIES {
         let keys = keys(capacity);
-        let mut table = Table::new(format!("{} entries", count(capacity)), &columns);
-        for kind in kinds.iter().filter(|kind| kind.line != Line::OwnDefaults) {
-            let cells = Beside::ALL.map(|(beside, _)| cell(kind, beside, &keys));
-            table.row(kind.title(), cells.into());
+        for (beside, name) in Beside::ALL {
+            let title = format!("{} entries, beside: {name}", count(capacity));
+            let mut table = Table::new(title, &["longest get", "longest set", "longest call"]);
+            for kind in kinds.iter().filter(|kind| kind.line != Line::OwnDefaults) {
+                table.row(kind.title(), row(kind, beside, &keys));
+            }
+            table.print();
         }
-        table.print();
     }
 }
 
-fn cell(kind: &Kind, beside: Beside, keys: &[Key]) -> String {
-    let subject = kind.new_for_scans(keys.len());
+fn row(kind: &Kind, beside: Beside, keys: &[Key]) -> Vec<String> {
+    let subject = kind.make_for_scans(keys.len());
     if !beside.applies(&subject) {
-        return "-".into();
+        return vec!["-".into(); 3];
     }
     let rounds: Vec<Longest> = (0..ROUNDS)
         .map(|round| {
@@ -69,26 +76,24 @@ fn cell(kind: &Kind, beside: Beside, keys: &[Key]) -> String {
             longest(&subject, beside, keys)
         })
         .collect();
-    let of = |which: usize| median(&mut rounds.iter().map(|round| round[which]).collect::<Vec<_>>());
-    let call = if beside == Beside::Nothing { "-".into() } else { format!("{:.1}", of(2)) };
-    format!("{:.1} {:>6.1} {call:>6}", of(0), of(1))
+    (0..3)
+        .map(|which| format!("{:.2}", median(&mut rounds.iter().map(|round| round[which]).collect::<Vec<_>>())))
+        .collect()
 }
 
 fn longest(subject: &Subject, beside: Beside, keys: &[Key]) -> Longest {
     let sequence = Sequences::new(Order::Uniform, keys.len()).make(0.0, 9);
     let (start, stop) = (Barrier::new(3), AtomicBool::new(false));
     let waits = |work: &dyn Fn(&[u8])| {
-        let mut longest = Duration::ZERO;
+        let mut waits = Waits::new();
         start.wait();
         for number in sequence.iter().cycle() {
-            let begun = Instant::now();
-            work(&keys[*number as usize]);
-            longest = longest.max(begun.elapsed());
+            waits.time(|| work(&keys[*number as usize]));
             if stop.load(Relaxed) {
                 break;
             }
         }
-        longest.as_secs_f64() * 1000.0
+        waits.longest
     };
     thread::scope(|scope| {
         let reader = scope.spawn(|| {
@@ -101,31 +106,72 @@ fn longest(subject: &Subject, beside: Beside, keys: &[Key]) -> Longest {
         let call = call_beside(subject, beside);
         stop.store(true, Relaxed);
         let ended = "the thread ends";
-        [reader.join().expect(ended), writer.join().expect(ended), call.as_secs_f64() * 1000.0]
+        [reader.join().expect(ended), writer.join().expect(ended), call].map(|time| time.as_secs_f64() * 1000.0)
     })
+}
+
+/// The longest of a thread's waits.
+struct Waits {
+    longest: Duration,
+    /// `/proc/thread-self/schedstat`, whose second number is the time for which the thread waited for a processor.
+    statistics: File,
+    delay: Duration,
+    count: u32,
+}
+
+impl Waits {
+    fn new() -> Waits {
+        let statistics = File::open("/proc/thread-self/schedstat").expect("the kernel has schedstat");
+        Waits { longest: Duration::ZERO, statistics, delay: Duration::ZERO, count: 0 }
+    }
+
+    fn read_delay(&self) -> Duration {
+        let mut text = [0; 64];
+        let len = self.statistics.read_at(&mut text, 0).expect("it can be read");
+        let text = std::str::from_utf8(&text[..len]).expect("it is text");
+        Duration::from_nanos(text.split(' ').nth(1).and_then(|number| number.parse().ok()).expect("a second number"))
+    }
+
+    #[inline(always)]
+    fn time(&mut self, work: impl FnOnce()) {
+        // Now and then, as it takes longer than the work itself.
+        if self.count.is_multiple_of(16) {
+            self.delay = self.read_delay();
+        }
+        self.count = self.count.wrapping_add(1);
+        let begun = Instant::now();
+        work();
+        let taken = begun.elapsed();
+        if taken > self.longest {
+            let delay = self.read_delay();
+            self.longest = self.longest.max(taken.saturating_sub(delay - self.delay));
+            self.delay = delay;
+        }
+    }
 }
 
 /// Calls it once or for a while, and returns the longest call.
 fn call_beside(subject: &Subject, beside: Beside) -> Duration {
-    let (begun, mut longest) = (Instant::now(), Duration::ZERO);
+    let (begun, mut waits) = (Instant::now(), Waits::new());
     let is_once = matches!(beside, Beside::Clear | Beside::OnePercent);
     if is_once {
-        while begun.elapsed() < TIME / 4 {
-            std::hint::spin_loop();
-        }
+        thread::sleep(TIME / 4);
     }
     loop {
-        let called = Instant::now();
-        match beside {
+        waits.time(|| match beside {
             Beside::Nothing => std::hint::spin_loop(),
             Beside::Clear => subject.clear(),
             Beside::NothingFound => subject.invalidate_prefix(b"nothing:"),
             Beside::OnePercent => subject.invalidate_prefix(b"group42:"),
             Beside::Stats => subject.stats(),
+        });
+        if begun.elapsed() > TIME {
+            return waits.longest;
         }
-        longest = longest.max(called.elapsed());
-        if is_once || begun.elapsed() > TIME {
-            return longest;
+        if is_once {
+            // What follows from it, such as freed memory, may stall others later.
+            thread::sleep(TIME - TIME / 4);
+            return waits.longest;
         }
     }
 }

@@ -143,7 +143,7 @@ impl Drop for Subject {
 pub struct Kind {
     pub name: &'static str,
     pub line: Line,
-    new: fn(usize, bool) -> Subject,
+    make: fn(usize, bool) -> Subject,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -162,22 +162,22 @@ impl Kind {
         }
     }
 
-    pub fn new(&self, capacity: usize) -> Subject {
-        (self.new)(capacity, false)
+    pub fn make(&self, capacity: usize) -> Subject {
+        (self.make)(capacity, false)
     }
 
     /// One that is prepared for `invalidate_prefix`.
-    pub fn new_for_scans(&self, capacity: usize) -> Subject {
-        (self.new)(capacity, true)
+    pub fn make_for_scans(&self, capacity: usize) -> Subject {
+        (self.make)(capacity, true)
     }
 }
 
 pub fn kinds() -> Vec<Kind> {
     use Line::{OwnDefaults, SameHasherAndClock};
     type Sip = std::hash::RandomState;
-    let peer = |name, line, new| Kind { name, line, new };
+    let peer = |name, line, make| Kind { name, line, make };
     vec![
-        Kind { name: "st_cache", line: Line::Library, new: |capacity, _| library::cache(capacity) },
+        Kind { name: "st_cache", line: Line::Library, make: |capacity, _| library::cache(capacity) },
         peer("moka", OwnDefaults, of::<Moka<Sip, BuiltIn>>),
         peer("moka", SameHasherAndClock, of::<Moka<SameHasher, Hybrid>>),
         peer("mini-moka", OwnDefaults, of::<MiniMoka<Sip, BuiltIn>>),

@@ -1,6 +1,6 @@
 //! Reads and writes mixed, by one thread and by several.
 
-use crate::measure::{Effort, Timing, in_turns, operation};
+use crate::measure::{Course, Effort, Timing, in_turns, operation};
 use crate::report::{count, print_timings};
 use crate::subjects::{Kind, Subject};
 use crate::workload::{Key, Order, Sequences, fill, keys, run_item, share_found};
@@ -31,7 +31,7 @@ pub fn filled(kinds: &[Kind], capacity: usize, keys: &[Key], value: &[u8]) -> Ve
     kinds
         .iter()
         .map(|kind| {
-            let subject = kind.new(capacity);
+            let subject = kind.make(capacity);
             fill(&subject, &keys[..capacity], value);
             subject
         })
@@ -74,9 +74,10 @@ pub fn mix(
     sequences: &[Vec<u32>],
     value: &[u8],
 ) -> Vec<Timing> {
+    let courses: Vec<Course> = subjects.iter().map(|_| Course::new(&sequences[..threads])).collect();
     in_turns(effort.rounds, subjects.len(), |which| {
         let subject = &subjects[which];
-        operation(threads, sequences, effort.slice, |item, buffer| {
+        operation(&courses[which], effort.slice, |item, buffer| {
             run_item(subject, keys, item, &mut buffer.value, value);
         })
     })

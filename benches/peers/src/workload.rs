@@ -114,9 +114,9 @@ impl Sequences {
     }
 }
 
-/// Every number below `count` once, in no order: over twice as many keys as fit, each set of an LRU evicts.
-pub fn permutation(count: usize) -> Vec<u32> {
-    let mut all: Vec<u32> = (0..count as u32).collect();
+/// Each number from `from` to `to` once, in random order.
+pub fn permutation(from: usize, to: usize) -> Vec<u32> {
+    let mut all: Vec<u32> = (from as u32..to as u32).collect();
     Random::new(5).shuffle(&mut all);
     all
 }

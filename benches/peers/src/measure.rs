@@ -135,7 +135,7 @@ fn together(course: &Course, slice: Duration, work: impl Fn(u32, &mut Buffer) + 
             runner.batch();
             done += BATCH as u64;
             if stop.load(Relaxed) {
-                break done as f64 / begun.elapsed().as_nanos() as f64;
+                break (begun, done);
             }
         }
     };
@@ -145,7 +145,13 @@ fn together(course: &Course, slice: Duration, work: impl Fn(u32, &mut Buffer) + 
             (0..course.sequences.len()).map(|thread| scope.spawn(move || one_thread(thread))).collect();
         start.wait();
         thread::sleep(slice);
+        let stopped = Instant::now();
         stop.store(true, Relaxed);
-        1.0 / workers.into_iter().map(|worker| worker.join().expect("a worker ends")).sum::<f64>()
+        let done: Vec<(Instant, u64)> =
+            workers.into_iter().map(|worker| worker.join().expect("a worker ends")).collect();
+        // One time for all: a thread that gets a processor late has done less in it.
+        let begun = done.iter().map(|(begun, _)| *begun).min().expect("there are threads");
+        let operations: u64 = done.iter().map(|(_, done)| done).sum();
+        stopped.saturating_duration_since(begun).as_nanos() as f64 / operations as f64
     })
 }

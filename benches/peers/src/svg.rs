@@ -13,8 +13,8 @@ const WRITES: f64 = 0.01;
 
 const WIDTH: usize = 880;
 const PANEL: usize = 420;
-const LABELS: usize = 190;
-const BARS: usize = 165;
+const LABELS: usize = 150;
+const BARS: usize = 205;
 const BAR: usize = 15;
 const STEP: usize = 21;
 const HEAD: usize = 84;

@@ -92,7 +92,7 @@ fn head(height: usize) -> String {
 <text class="small" x="10" y="45">99 % hits, 1 % overwrites, keys of 32 bytes in uniform random order, values of 64 bytes. Longer is better.</text>
 <rect class="library" x="10" y="57" width="12" height="12" rx="2"/><text x="28" y="67">st_cache</text>
 <rect class="same" x="110" y="57" width="12" height="12" rx="2"/><text x="128" y="67">with st_cache's hasher and clock</text>
-<rect class="own" x="330" y="57" width="12" height="12" rx="2"/><text x="348" y="67">with its own defaults</text>
+<rect class="own" x="360" y="57" width="12" height="12" rx="2"/><text x="378" y="67">with its own defaults</text>
 "##
     )
 }
@@ -114,7 +114,9 @@ fn one_panel(kinds: &[Kind], panel: &Panel, left: usize, top: usize) -> String {
         let name = escaped(&format!("{}{note}", kind.name));
         let _ = writeln!(svg, r#"<text class="name" x="{}" y="{text}">{name}</text>"#, x - 8);
         let _ = writeln!(svg, r#"<rect class="{class}" x="{x}" y="{y}" width="{width:.1}" height="{BAR}" rx="2"/>"#);
-        let _ = writeln!(svg, r#"<text class="small" x="{:.1}" y="{text}">{rate:.1}</text>"#, x as f64 + width + 6.0);
+        let digits = if *rate < 10.0 { 2 } else { 1 };
+        let _ =
+            writeln!(svg, r#"<text class="small" x="{:.1}" y="{text}">{rate:.digits$}</text>"#, x as f64 + width + 6.0);
     }
     let (x, y) = (left + LABELS, top + TITLE - 4);
     let _ = writeln!(svg, r#"<line class="axis" x1="{x}" y1="{y}" x2="{x}" y2="{}"/>"#, y + kinds.len() * STEP + 2);

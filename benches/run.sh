@@ -34,7 +34,7 @@ printf '%-44s %8s KiB\n' "size of the stripped shared library" \
 echo
 echo "The cache, through the C ABI, beside peers:"
 cargo run --quiet --release --locked --manifest-path benches/peers/Cargo.toml --target-dir build/peers -- \
-    build/lib/libst_secrets.so
+    --quick --instructions
 
 for language in cpp python node go; do
     echo

@@ -13,7 +13,7 @@ umask 022
 
 "${MAKE:-make}" -s install PREFIX="/$name" DESTDIR="$work" >/dev/null
 install -m 644 LICENSE-MIT LICENSE-APACHE README.md CHANGELOG.md "$work/$name/"
-for file in bindings/*/README.md examples/launcher.c examples/cpp/service.cpp; do
+for file in docs/bench-cache.svg bindings/*/README.md examples/launcher.c examples/cpp/service.cpp; do
     install -D -m 644 "$file" "$work/$name/$file"
 done
 mkdir -p "$to"

@@ -1,197 +1,337 @@
-//! What is measured: the library and its peers, each with a deadline per entry, and the floor.
+//! What is measured: the library, and each peer behind functions of the same form, so that all pay a call.
 
-use std::hash::{BuildHasher, Hasher};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::ffi::{c_char, c_void};
 
-use parking_lot::Mutex;
+use crate::library;
+use crate::peers::{Lru, MiniMoka, Moka, Peer, Quick, Value};
+use crate::same::{BuiltIn, Hybrid, SameHasher, Std};
 
-use crate::library::{Library, Ours};
+pub const VALUE_MAX: usize = 1024;
+const TTL_DEFAULT: f64 = -1.0;
+const NOT_FOUND: i32 = -1;
 
-pub type Key = [u8; 32];
-const TTL: Duration = Duration::from_secs(300);
+type Get = unsafe extern "C" fn(*const c_void, *const u8, usize, *mut u8, usize, *mut usize, *mut c_void) -> i32;
+type Set = unsafe extern "C" fn(*const c_void, *const u8, usize, *const u8, usize, f64, *mut c_void) -> i32;
+type Hold = unsafe extern "C" fn(*const c_void, *const u8, usize, *mut Bytes, *mut c_void) -> i32;
+type LoadFn = unsafe extern "C" fn(*mut c_void, *const c_char, usize, f64, *mut c_void) -> i32;
+#[rustfmt::skip]
+type Load = unsafe extern "C" fn(
+    *const c_void, *const u8, usize, f64, LoadFn, *mut c_void, *mut Bytes, *mut c_void,
+) -> i32;
 
-/// A cache, or what takes its place. A hit copies the value into the buffer.
-pub trait Subject: Send + Sync {
-    fn get(&self, key: &Key, number: usize, buffer: &mut [u8]) -> bool;
-    fn set(&self, key: &Key, number: usize, value: &[u8]);
-    fn invalidate_prefix(&self, prefix: &[u8]) -> usize;
+/// `st_bytes`: a counted reference to a value.
+#[repr(C)]
+pub struct Bytes {
+    data: *const u8,
+    len: usize,
+    owner: *mut c_void,
 }
 
-impl Subject for Ours {
-    fn get(&self, key: &Key, _: usize, buffer: &mut [u8]) -> bool {
-        self.get_into(key, buffer)
+impl Bytes {
+    const NONE: Bytes = Bytes { data: std::ptr::null(), len: 0, owner: std::ptr::null_mut() };
+}
+
+/// The functions of a subject, in the form of those of the header.
+#[derive(Clone, Copy)]
+pub struct Calls {
+    pub get: Get,
+    pub set: Set,
+    pub hold: Hold,
+    pub load: Option<Load>,
+    pub bytes_free: unsafe extern "C" fn(*mut Bytes),
+    pub clear: unsafe extern "C" fn(*const c_void),
+    pub invalidate_prefix: Option<unsafe extern "C" fn(*const c_void, *const u8, usize)>,
+    pub stats: unsafe extern "C" fn(*const c_void),
+    pub free: unsafe extern "C" fn(*mut c_void),
+}
+
+pub struct Subject {
+    handle: *mut c_void,
+    calls: Calls,
+}
+
+// SAFETY: the library's caches and the peers may be used from any thread.
+unsafe impl Send for Subject {}
+// SAFETY: as above.
+unsafe impl Sync for Subject {}
+
+impl Subject {
+    pub fn new(handle: *mut c_void, calls: Calls) -> Subject {
+        Subject { handle, calls }
     }
-    fn set(&self, key: &Key, _: usize, value: &[u8]) {
-        Ours::set(self, key, value);
+
+    /// Copies the value into the buffer and returns its length.
+    #[inline(always)]
+    pub fn get(&self, key: &[u8], buffer: &mut [u8; VALUE_MAX]) -> Option<usize> {
+        let (mut len, none) = (0, std::ptr::null_mut());
+        let place = buffer.as_mut_ptr();
+        // SAFETY: the arguments are those of the header, and all of them live until the call returns.
+        let status =
+            unsafe { (self.calls.get)(self.handle, key.as_ptr(), key.len(), place, VALUE_MAX, &mut len, none) };
+        (status == 0).then_some(len)
     }
-    fn invalidate_prefix(&self, prefix: &[u8]) -> usize {
-        Ours::invalidate_prefix(self, prefix)
+
+    #[inline(always)]
+    pub fn set(&self, key: &[u8], value: &[u8]) {
+        let (key, value) = ((key.as_ptr(), key.len()), (value.as_ptr(), value.len()));
+        let none = std::ptr::null_mut();
+        // SAFETY: as in `get`.
+        unsafe { (self.calls.set)(self.handle, key.0, key.1, value.0, value.1, TTL_DEFAULT, none) };
+    }
+
+    /// Takes a counted reference to the value and gives it back.
+    #[inline(always)]
+    pub fn hold(&self, key: &[u8]) -> bool {
+        let mut bytes = Bytes::NONE;
+        // SAFETY: as in `get`.
+        unsafe {
+            let status = (self.calls.hold)(self.handle, key.as_ptr(), key.len(), &mut bytes, std::ptr::null_mut());
+            std::hint::black_box((bytes.data, bytes.len));
+            (self.calls.bytes_free)(&mut bytes);
+            status == 0
+        }
+    }
+
+    pub fn loads(&self) -> bool {
+        self.calls.load.is_some()
+    }
+
+    /// As `hold`, and loads what is not there.
+    #[inline(always)]
+    pub fn load(&self, key: &[u8]) -> bool {
+        let (mut bytes, none) = (Bytes::NONE, std::ptr::null_mut());
+        let Some(load) = self.calls.load else { return false };
+        // SAFETY: as in `get`.
+        unsafe {
+            let status = load(self.handle, key.as_ptr(), key.len(), 1.0, no_value, none, &mut bytes, none);
+            std::hint::black_box((bytes.data, bytes.len));
+            (self.calls.bytes_free)(&mut bytes);
+            status == 0
+        }
+    }
+
+    pub fn clear(&self) {
+        // SAFETY: as in `get`.
+        unsafe { (self.calls.clear)(self.handle) };
+    }
+
+    pub fn invalidates_prefixes(&self) -> bool {
+        self.calls.invalidate_prefix.is_some()
+    }
+
+    pub fn invalidate_prefix(&self, prefix: &[u8]) {
+        let Some(call) = self.calls.invalidate_prefix else { return };
+        // SAFETY: as in `get`.
+        unsafe { call(self.handle, prefix.as_ptr(), prefix.len()) };
+    }
+
+    pub fn stats(&self) {
+        // SAFETY: as in `get`.
+        unsafe { (self.calls.stats)(self.handle) };
     }
 }
 
-/// Hash the key, take a lock that nobody else takes, copy the value.
+impl Drop for Subject {
+    fn drop(&mut self) {
+        // SAFETY: nobody else uses it any more.
+        unsafe { (self.calls.free)(self.handle) };
+    }
+}
+
+/// A subject by name. The first is the library.
+#[derive(Clone, Copy)]
+pub struct Kind {
+    pub name: &'static str,
+    pub line: Line,
+    make: fn(usize, bool) -> Subject,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Line {
+    Library,
+    OwnDefaults,
+    SameHasherAndClock,
+}
+
+impl Kind {
+    pub fn title(&self) -> String {
+        match self.line {
+            Line::Library => self.name.into(),
+            Line::OwnDefaults => format!("{}, own defaults", self.name),
+            Line::SameHasherAndClock => format!("{}, same hasher, clock", self.name),
+        }
+    }
+
+    pub fn make(&self, capacity: usize) -> Subject {
+        (self.make)(capacity, false)
+    }
+
+    /// One that is prepared for `invalidate_prefix`.
+    pub fn make_for_scans(&self, capacity: usize) -> Subject {
+        (self.make)(capacity, true)
+    }
+}
+
+pub fn kinds() -> Vec<Kind> {
+    use Line::{OwnDefaults, SameHasherAndClock};
+    type Sip = std::hash::RandomState;
+    let peer = |name, line, make| Kind { name, line, make };
+    vec![
+        Kind { name: "st_cache", line: Line::Library, make: |capacity, _| library::cache(capacity) },
+        peer("moka", OwnDefaults, of::<Moka<Sip, BuiltIn>>),
+        peer("moka", SameHasherAndClock, of::<Moka<SameHasher, Hybrid>>),
+        peer("mini-moka", OwnDefaults, of::<MiniMoka<Sip, BuiltIn>>),
+        peer("mini-moka", SameHasherAndClock, of::<MiniMoka<SameHasher, Hybrid>>),
+        peer("quick_cache", OwnDefaults, of::<Quick<quick_cache::DefaultHashBuilder, Std>>),
+        peer("quick_cache", SameHasherAndClock, of::<Quick<SameHasher, Hybrid>>),
+        peer("Mutex<lru>", OwnDefaults, of::<Lru<lru::DefaultHasher, Std>>),
+        peer("Mutex<lru>", SameHasherAndClock, of::<Lru<SameHasher, Hybrid>>),
+    ]
+}
+
+fn of<P: Peer>(capacity: usize, scans: bool) -> Subject {
+    let calls = Calls {
+        get: get::<P>,
+        set: set::<P>,
+        hold: hold::<P>,
+        load: if P::LOADS { Some(load::<P>) } else { None },
+        bytes_free,
+        clear: clear::<P>,
+        invalidate_prefix: if P::REMOVES_PREFIXES { Some(invalidate_prefix::<P>) } else { None },
+        stats: stats::<P>,
+        free: free::<P>,
+    };
+    Subject::new(Box::into_raw(Box::new(P::new(capacity, scans))).cast(), calls)
+}
+
+/// # Safety
 ///
-/// The least that a cache of this many entries can do: the hash says which entry it is, the lock is a part of that
-/// entry, as is the key, and the value of that key is in a place of its own. So a hit waits for the hash, then for the
-/// entry's cache line, then for the value's, out of as many as there are keys. What no floor needs is left out: the key
-/// is not compared, and nothing is searched; where two keys want the same place, a byte that is known beforehand says how
-/// far away the other one stands.
-struct Floor {
-    hasher: foldhash::quality::RandomState,
-    entries: Vec<Entry>,
-    /// For each number of a key.
-    moved: Vec<AtomicU8>,
+/// `data` and `len` are those of bytes that outlive `'a`.
+#[inline(always)]
+unsafe fn bytes<'a>(data: *const u8, len: usize) -> &'a [u8] {
+    // SAFETY: the caller says so.
+    unsafe { std::slice::from_raw_parts(data, len) }
 }
 
-#[repr(align(64))]
-#[derive(Default)]
-struct Entry(Mutex<Option<(Key, Box<[u8]>)>>);
-
-impl Floor {
-    fn new(capacity: usize) -> Floor {
-        let moved = (0..capacity).map(|_| AtomicU8::new(0)).collect();
-        // Places to spare, or else some key would have to stand far away.
-        let entries = (0..(capacity * 2).next_power_of_two() + 256).map(|_| Entry::default()).collect();
-        Floor { hasher: foldhash::quality::RandomState::default(), entries, moved }
-    }
-
-    #[inline]
-    fn home(&self, key: &Key) -> usize {
-        let mut hasher = self.hasher.build_hasher();
-        hasher.write(key);
-        hasher.finish() as usize & ((self.entries.len() - 256).wrapping_sub(1))
-    }
+/// # Safety
+///
+/// `cache` was made by `of::<P>` and outlives `'a`.
+#[inline(always)]
+unsafe fn peer<'a, P: Peer>(cache: *const c_void) -> &'a P {
+    // SAFETY: the caller says so.
+    unsafe { &*cache.cast() }
 }
 
-impl Subject for Floor {
-    fn get(&self, key: &Key, number: usize, buffer: &mut [u8]) -> bool {
-        let place = self.home(key) + usize::from(self.moved[number].load(Relaxed));
-        match &*self.entries[place].0.lock() {
-            Some((_, value)) => {
-                buffer[..value.len()].copy_from_slice(value);
-                true
+#[inline(never)]
+unsafe extern "C" fn get<P: Peer>(
+    cache: *const c_void,
+    key: *const u8,
+    key_len: usize,
+    buffer: *mut u8,
+    capacity: usize,
+    len: *mut usize,
+    _: *mut c_void,
+) -> i32 {
+    // SAFETY: the arguments are those of `Subject::get`.
+    unsafe {
+        let buffer = std::slice::from_raw_parts_mut(buffer, capacity);
+        match peer::<P>(cache).get(bytes(key, key_len), buffer) {
+            Some(found) => {
+                *len = found;
+                0
             }
-            None => false,
+            None => NOT_FOUND,
         }
     }
-    fn set(&self, key: &Key, number: usize, value: &[u8]) {
-        let home = self.home(key);
-        for moved in 0..=u8::MAX {
-            let mut entry = self.entries[home + usize::from(moved)].0.lock();
-            if entry.as_ref().is_none_or(|(other, _)| other == key) {
-                *entry = Some((*key, value.into()));
-                self.moved[number].store(moved, Relaxed);
-                return;
-            }
-        }
-        panic!("no place for a key");
-    }
-    fn invalidate_prefix(&self, _: &[u8]) -> usize {
-        0
-    }
 }
 
-struct Moka(moka::sync::Cache<Key, Arc<[u8]>>);
-
-impl Subject for Moka {
-    fn get(&self, key: &Key, _: usize, buffer: &mut [u8]) -> bool {
-        self.0.get(key).inspect(|value| buffer[..value.len()].copy_from_slice(value)).is_some()
-    }
-    fn set(&self, key: &Key, _: usize, value: &[u8]) {
-        self.0.insert(*key, value.into());
-    }
-    fn invalidate_prefix(&self, prefix: &[u8]) -> usize {
-        let prefix = prefix.to_vec();
-        self.0.invalidate_entries_if(move |key, _| key.starts_with(&prefix)).unwrap();
-        self.0.run_pending_tasks();
-        1
-    }
+#[inline(never)]
+unsafe extern "C" fn set<P: Peer>(
+    cache: *const c_void,
+    key: *const u8,
+    key_len: usize,
+    value: *const u8,
+    value_len: usize,
+    _: f64,
+    _: *mut c_void,
+) -> i32 {
+    // SAFETY: the arguments are those of `Subject::set`.
+    unsafe { peer::<P>(cache).set(bytes(key, key_len), bytes(value, value_len)) };
+    0
 }
 
-struct MiniMoka(mini_moka::sync::Cache<Key, Arc<[u8]>>);
-
-impl Subject for MiniMoka {
-    fn get(&self, key: &Key, _: usize, buffer: &mut [u8]) -> bool {
-        self.0.get(key).inspect(|value| buffer[..value.len()].copy_from_slice(value)).is_some()
-    }
-    fn set(&self, key: &Key, _: usize, value: &[u8]) {
-        self.0.insert(*key, value.into());
-    }
-    fn invalidate_prefix(&self, _: &[u8]) -> usize {
-        0
-    }
+#[inline(never)]
+unsafe extern "C" fn hold<P: Peer>(
+    cache: *const c_void,
+    key: *const u8,
+    key_len: usize,
+    out: *mut Bytes,
+    _: *mut c_void,
+) -> i32 {
+    // SAFETY: the arguments are those of `Subject::hold`.
+    unsafe { hand_out(peer::<P>(cache).hold(bytes(key, key_len)), out) }
 }
 
-struct Quick(quick_cache::sync::Cache<Key, (Instant, Arc<[u8]>)>);
-
-impl Subject for Quick {
-    fn get(&self, key: &Key, _: usize, buffer: &mut [u8]) -> bool {
-        match self.0.get(key) {
-            Some((deadline, value)) if Instant::now() < deadline => {
-                buffer[..value.len()].copy_from_slice(&value);
-                true
-            }
-            _ => false,
-        }
-    }
-    fn set(&self, key: &Key, _: usize, value: &[u8]) {
-        self.0.insert(*key, (Instant::now() + TTL, value.into()));
-    }
-    fn invalidate_prefix(&self, prefix: &[u8]) -> usize {
-        let before = self.0.len();
-        self.0.retain(|key, _| !key.starts_with(prefix));
-        before - self.0.len()
-    }
+/// A loader that is not called, as only hits are timed.
+unsafe extern "C" fn no_value(_: *mut c_void, _: *const c_char, _: usize, _: f64, _: *mut c_void) -> i32 {
+    NOT_FOUND
 }
 
-struct Lru(Mutex<lru::LruCache<Key, (Instant, Box<[u8]>)>>);
+#[inline(never)]
+unsafe extern "C" fn load<P: Peer>(
+    cache: *const c_void,
+    key: *const u8,
+    key_len: usize,
+    _: f64,
+    _: LoadFn,
+    _: *mut c_void,
+    out: *mut Bytes,
+    _: *mut c_void,
+) -> i32 {
+    // SAFETY: the arguments are those of `Subject::load`.
+    unsafe { hand_out(peer::<P>(cache).load(bytes(key, key_len)), out) }
+}
 
-impl Subject for Lru {
-    fn get(&self, key: &Key, _: usize, buffer: &mut [u8]) -> bool {
-        match self.0.lock().get(key) {
-            Some((deadline, value)) if Instant::now() < *deadline => {
-                buffer[..value.len()].copy_from_slice(value);
-                true
-            }
-            _ => false,
+/// # Safety
+///
+/// `out` can be written to.
+#[inline(always)]
+unsafe fn hand_out(value: Option<Value>, out: *mut Bytes) -> i32 {
+    let Some(value) = value else { return NOT_FOUND };
+    let len = value.len();
+    let data = Value::into_raw(value).cast::<u8>();
+    // SAFETY: the caller says so.
+    unsafe { *out = Bytes { data, len, owner: std::ptr::null_mut() } };
+    0
+}
+
+#[inline(never)]
+unsafe extern "C" fn bytes_free(held: *mut Bytes) {
+    // SAFETY: `hand_out` made it, or there is none.
+    unsafe {
+        let held = std::mem::replace(&mut *held, Bytes::NONE);
+        if !held.data.is_null() {
+            drop(Value::from_raw(std::ptr::slice_from_raw_parts(held.data, held.len)));
         }
     }
-    fn set(&self, key: &Key, _: usize, value: &[u8]) {
-        let item = (Instant::now() + TTL, value.into());
-        let _displaced = self.0.lock().push(*key, item);
-    }
-    fn invalidate_prefix(&self, prefix: &[u8]) -> usize {
-        let mut cache = self.0.lock();
-        let keys: Vec<Key> = cache.iter().map(|(key, _)| *key).filter(|key| key.starts_with(prefix)).collect();
-        keys.iter().filter(|key| cache.pop(*key).is_some()).count()
-    }
 }
 
-pub const NAMES: [&str; 6] = ["st_cache", "moka", "mini-moka", "quick_cache", "Mutex<lru>", "floor"];
-pub const OURS: usize = 0;
-pub const MOKA: usize = 1;
-pub const MINI_MOKA: usize = 2;
-pub const QUICK: usize = 3;
-pub const LRU: usize = 4;
-pub const FLOOR: usize = 5;
+unsafe extern "C" fn clear<P: Peer>(cache: *const c_void) {
+    // SAFETY: the arguments are those of `Subject::clear`.
+    unsafe { peer::<P>(cache).clear() };
+}
 
-pub fn subject(which: usize, library: &'static Library, capacity: usize) -> Box<dyn Subject> {
-    match which {
-        OURS => Box::new(Ours::new(library, capacity)),
-        MOKA => Box::new(Moka(
-            moka::sync::Cache::builder()
-                .max_capacity(capacity as u64)
-                .time_to_live(TTL)
-                .support_invalidation_closures()
-                .build(),
-        )),
-        MINI_MOKA => Box::new(MiniMoka(
-            mini_moka::sync::Cache::builder().max_capacity(capacity as u64).time_to_live(TTL).build(),
-        )),
-        QUICK => Box::new(Quick(quick_cache::sync::Cache::new(capacity))),
-        LRU => Box::new(Lru(Mutex::new(lru::LruCache::new(capacity.try_into().unwrap())))),
-        _ => Box::new(Floor::new(capacity)),
-    }
+unsafe extern "C" fn invalidate_prefix<P: Peer>(cache: *const c_void, prefix: *const u8, len: usize) {
+    // SAFETY: the arguments are those of `Subject::invalidate_prefix`.
+    unsafe { peer::<P>(cache).remove_prefix(bytes(prefix, len)) };
+}
+
+unsafe extern "C" fn stats<P: Peer>(cache: *const c_void) {
+    // SAFETY: the arguments are those of `Subject::stats`.
+    std::hint::black_box(unsafe { peer::<P>(cache).stats() });
+}
+
+unsafe extern "C" fn free<P: Peer>(cache: *mut c_void) {
+    // SAFETY: `of` made it, and it is freed once.
+    drop(unsafe { Box::from_raw(cache.cast::<P>()) });
 }

@@ -12,7 +12,7 @@ trap 'rm -rf "$work"' EXIT
 umask 022
 
 "${MAKE:-make}" -s install PREFIX="/$name" DESTDIR="$work" >/dev/null
-install -m 644 LICENSE-MIT LICENSE-APACHE README.md CHANGELOG.md "$work/$name/"
+install -m 644 LICENSE-MIT LICENSE-APACHE README.md ARCHITECTURE.md CHANGELOG.md "$work/$name/"
 for file in docs/bench-cache.svg bindings/*/README.md examples/launcher.c examples/cpp/service.cpp; do
     install -D -m 644 "$file" "$work/$name/$file"
 done

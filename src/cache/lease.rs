@@ -109,6 +109,16 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         if let Some((value, Freshness::Fresh)) = self.look_up(key, V::clone) {
             return Ok(value);
         }
+        self.load_missing(key, timeout, load)
+    }
+
+    /// The same after a look-up that found nothing fresh.
+    pub(super) fn load_missing<L: Into<Loaded<V>>>(
+        &self,
+        key: &[u8],
+        timeout: Duration,
+        load: impl FnOnce(Duration) -> Result<L>,
+    ) -> Result<V> {
         let deadline = Deadline::after(timeout);
         let me = std::thread::current().id();
         match self.acquire_missing(key, deadline, !timeout.is_zero(), Duration::MAX, Some(me))? {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use zeroize::Zeroize;
 
+use super::store::Freshness;
 use super::{Loaded, TtlCache};
 use crate::bytes::SharedBytes;
 use crate::error::{Error, Result, Status};
@@ -224,6 +225,25 @@ impl TtlCache<Value> {
             Value::Absent => Ok(None),
         });
         found.map_or(Ok(None), |(bytes, _)| bytes)
+    }
+
+    /// [`TtlCache::get_or_load`] for bytes, with a `timeout` that is needed only where there is something to load.
+    #[inline]
+    pub(crate) fn get_bytes_or_load(
+        &self,
+        key: &[u8],
+        timeout: impl FnOnce() -> Result<Duration>,
+        load: impl FnOnce(Duration) -> Result<Loaded<Value>>,
+    ) -> Result<SharedBytes> {
+        let found = self.look_up(key, |value| match value {
+            Value::Bytes(bytes) => bytes.to_shared(),
+            Value::Object(_) => Err(not_bytes()),
+            Value::Absent => Err(absent()),
+        });
+        match found {
+            Some((bytes, Freshness::Fresh)) => bytes,
+            _ => self.load_missing(key, timeout()?, load)?.into_bytes(),
+        }
     }
 
     /// Copies the bytes under this key into the buffer, if they fit.

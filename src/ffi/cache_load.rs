@@ -49,19 +49,17 @@ pub unsafe extern "C" fn st_cache_get_or_load(
         let out = unsafe { Out::optional(out) };
         // SAFETY: the caller gives readable bytes of this length, and a live cache.
         let (cache, key) = unsafe { (live(cache)?, key_of(key, key_len)?) };
-        let timeout = clock::seconds("timeout", timeout)?;
         if load.is_none() {
             return Err(null("load"));
         }
-        let value = cache.get_or_load(key, timeout, |remaining| {
-            match callback::ask(load, context, key, remaining, Keep::Cached)? {
-                Some((Kept::Cached(value), ttl)) => Ok(Loaded { value, ttl, soft: None }),
-                _ => cache.nothing(),
-            }
-        })?;
+        let timeout = || clock::seconds("timeout", timeout);
+        let ask = |remaining| match callback::ask(load, context, key, remaining, Keep::Cached)? {
+            Some((Kept::Cached(value), ttl)) => Ok(Loaded { value, ttl, soft: None }),
+            _ => cache.nothing(),
+        };
         match out {
-            Some(out) => out.set(value.into_bytes()?.into()),
-            None => value.must_be_present()?,
+            Some(out) => out.set(cache.get_bytes_or_load(key, timeout, ask)?.into()),
+            None => cache.get_or_load(key, timeout()?, ask)?.must_be_present()?,
         }
         Ok(())
     })

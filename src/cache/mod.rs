@@ -55,7 +55,7 @@ use table::Hash;
 use time::Clock;
 
 /// How many entries a reader that helps puts in order.
-const HELP: usize = 16;
+const HELP: usize = 32;
 
 /// The lock of the entries, with what only writers use.
 type Locked<'a, V> = UpgradableGuard<'a, Store<V>, Ledger>;

@@ -1,17 +1,18 @@
 //! The environment layer: `hf-token` is the variable `HF_TOKEN`, behind an optional prefix.
 
-use std::env;
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::{CStr, CString};
 
 use serde_json::{Map, Value, json};
 
-use super::layer::{Finding, Held, Layer, Request, State};
+use super::layer::{Finding, Held, Known, Layer, Peeked, Request, State};
 use crate::bytes::SecretBytes;
+use crate::clock::Tick;
 use crate::config::Config;
 use crate::error::{Error, Result, Source, Status};
+use crate::fork::Reading;
+use crate::sys;
 
-/// Names up to this length need no memory of their own: every get begins here.
+/// Names shorter than this need no memory of their own: every get begins here.
 const SHORT: usize = 128;
 
 pub(crate) struct EnvLayer {
@@ -45,10 +46,10 @@ impl EnvLayer {
     }
 
     /// The same, put together in `place`; `None` where the key is not plain ASCII or too long for it.
-    fn short_variable<'p>(&self, key: &str, place: &'p mut [u8; SHORT]) -> Option<&'p OsStr> {
+    fn short_variable<'p>(&self, key: &str, place: &'p mut [u8; SHORT]) -> Option<&'p CStr> {
         let prefix = self.prefix.as_deref().unwrap_or_default();
         let start = if prefix.is_empty() { 0 } else { prefix.len() + 1 };
-        let name = place.get_mut(..start + key.len()).filter(|_| key.is_ascii())?;
+        let name = place[..SHORT - 1].get_mut(..start + key.len()).filter(|_| key.is_ascii())?;
         let (before, after) = name.split_at_mut(start);
         if let Some((underscore, place)) = before.split_last_mut() {
             place.copy_from_slice(prefix.as_bytes());
@@ -57,7 +58,19 @@ impl EnvLayer {
         for (to, from) in after.iter_mut().zip(key.bytes()) {
             *to = if matches!(from, b'-' | b'.') { b'_' } else { from.to_ascii_uppercase() };
         }
-        Some(OsStr::from_bytes(name))
+        let end = start + key.len();
+        CStr::from_bytes_with_nul(&place[..=end]).ok()
+    }
+
+    /// Hands the value to `take`, unless it is empty.
+    fn look_up<R>(&self, key: &str, take: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        let mut place = [0; SHORT];
+        let take = |value: &[u8]| (!value.is_empty()).then(|| take(value));
+        match self.short_variable(key, &mut place) {
+            Some(name) => sys::with_variable(name, take),
+            None => sys::with_variable(&CString::new(self.variable(key)).ok()?, take),
+        }
+        .flatten()
     }
 }
 
@@ -71,14 +84,14 @@ impl Layer for EnvLayer {
     }
 
     fn find(&self, key: &str, _: &Request) -> Result<Option<Held>> {
-        let mut place = [0; SHORT];
-        let value = match self.short_variable(key, &mut place) {
-            Some(name) => env::var_os(name),
-            None => env::var_os(self.variable(key)),
-        };
-        match value {
-            Some(value) if !value.is_empty() => Ok(Some(Held::now(SecretBytes::copy_from(value.as_bytes())?))),
-            _ => Ok(None),
+        let value = self.look_up(key, SecretBytes::copy_from).transpose()?;
+        Ok(value.map(Held::now))
+    }
+
+    fn peek(&self, key: &str, _: &Reading, _: Tick, take: &mut dyn FnMut(Peeked<'_>)) -> Known {
+        match self.look_up(key, |value| take(Peeked::Foreign(value))) {
+            Some(()) => Known::Found,
+            None => Known::Absent,
         }
     }
 
@@ -116,7 +129,7 @@ mod tests {
         {
             let mut place = [0; SHORT];
             if let Some(name) = layer.short_variable(key, &mut place) {
-                assert_eq!(name, layer.variable(key).as_str());
+                assert_eq!(name.to_str(), Ok(layer.variable(key).as_str()));
             } else {
                 assert!(!key.is_ascii() || key.len() > 100);
             }

@@ -12,16 +12,18 @@ use super::document::DocumentSource;
 use super::document_layer::DocumentLayer;
 use super::env::EnvLayer;
 use super::file::FileLayer;
-use super::layer::{Found, Layer, Request};
+use super::layer::{Found, Known, Layer, Peeked, Request};
 use super::memory::{self, AtHand, Memory, Run, Times};
 use super::secret::Secret;
 use super::unconfigured::{Lack, Unconfigured};
 use super::vault::VaultSource;
-use crate::clock::Deadline;
+use crate::bytes::SecretBytes;
+use crate::clock::{Deadline, Tick};
 use crate::config::{Config, nearest};
 use crate::error::{Error, Result, Source, Status};
-use crate::fork;
+use crate::fork::{self, Reading};
 use crate::log::{self, Level};
+use crate::sys::Published;
 
 /// Names of the secrets that SimpleTuner itself uses.
 pub mod well_known {
@@ -48,11 +50,15 @@ const MAX_NAME: usize = 31;
 
 /// Finds secrets. It may be shared by any number of threads.
 pub struct Manager {
-    layers: RwLock<Arc<[Arc<dyn Layer>]>>,
+    layers: RwLock<Arc<Layers>>,
+    /// The same; changed with the lock of `layers` held.
+    current: Published<Layers>,
     file: Option<Arc<FileLayer>>,
     memory: Memory,
     timeout: Duration,
 }
+
+type Layers = Vec<Arc<dyn Layer>>;
 
 /// How one get differs from the usual.
 #[derive(Clone, Copy, Debug, Default)]
@@ -66,6 +72,8 @@ pub struct Options {
 }
 
 static DEFAULT: RwLock<Option<Arc<Manager>>> = RwLock::new(None);
+/// The same; changed with the lock of `DEFAULT` held.
+static CURRENT_DEFAULT: Published<Manager> = Published::empty();
 
 impl Manager {
     /// A manager with these settings. It reads nothing yet.
@@ -75,7 +83,7 @@ impl Manager {
         let names = config.list("providers").unwrap_or(&default);
         let timeout = config.time("timeout", DEFAULT_TIMEOUT);
         let times = Times::of(config);
-        let mut layers: Vec<Arc<dyn Layer>> = Vec::new();
+        let mut layers = Layers::new();
         let mut file = None;
         for name in names {
             if layers.iter().any(|layer| layer.name() == name) {
@@ -97,8 +105,9 @@ impl Manager {
                 _ => return Err(unknown_provider(name)),
             }
         }
-        let memory = Memory::new(times)?;
-        Ok(Manager { layers: RwLock::new(layers.into()), file, memory, timeout })
+        let (memory, layers) = (Memory::new(times)?, Arc::new(layers));
+        let current = Published::new(Some(layers.clone()));
+        Ok(Manager { layers: RwLock::new(layers), current, file, memory, timeout })
     }
 
     /// The manager of the whole process, made on first use with no settings but the environment's.
@@ -108,7 +117,11 @@ impl Manager {
             return Ok(manager.clone());
         }
         let new = Arc::new(Manager::open(&Config::new())?);
-        Ok(DEFAULT.write().get_or_insert(new).clone())
+        let mut default = DEFAULT.write();
+        let manager = default.get_or_insert(new).clone();
+        // Another call may have made this very one.
+        drop(CURRENT_DEFAULT.replace(Some(manager.clone())));
+        Ok(manager)
     }
 
     /// Replaces the manager of the whole process by one with these settings, or, with `None`, by a new one on its next
@@ -116,9 +129,58 @@ impl Manager {
     pub fn reset_default(config: Option<&Config>) -> Result<()> {
         let _inside = fork::enter();
         let new = config.map(Manager::open).transpose()?.map(Arc::new);
-        let old = std::mem::replace(&mut *DEFAULT.write(), new);
-        drop(old);
+        let mut default = DEFAULT.write();
+        let current = CURRENT_DEFAULT.replace(new.clone());
+        let old = std::mem::replace(&mut *default, new);
+        drop(default);
+        drop((old, current));
         Ok(())
+    }
+
+    /// Hands the value of `key` to `take`, which must be short; found as by [`Manager::get`].
+    pub(crate) fn with_value<R>(&self, key: &str, mut take: impl FnMut(Peeked<'_>) -> R) -> Result<R> {
+        check_key(key)?;
+        if let Some(taken) = fork::read().and_then(|reading| self.peek(key, &reading, &mut take)) {
+            return Ok(taken);
+        }
+        self.get(key).map(|secret| take(Peeked::Own(secret.value())))
+    }
+
+    /// The same of the manager of the whole process.
+    pub(crate) fn with_default_value<R>(key: &str, mut take: impl FnMut(Peeked<'_>) -> R) -> Result<R> {
+        check_key(key)?;
+        let peeked = fork::read().and_then(|reading| CURRENT_DEFAULT.get(&reading)?.peek(key, &reading, &mut take));
+        match peeked {
+            Some(taken) => Ok(taken),
+            None => Manager::default_instance()?.with_value(key, take),
+        }
+    }
+
+    /// Hands the value of `key` to `take` if it is in a layer that knows that without waiting, and so do those before it.
+    fn peek<R>(&self, key: &str, reading: &Reading, take: &mut impl FnMut(Peeked<'_>) -> R) -> Option<R> {
+        if log::enabled(Level::Debug) {
+            // Each answer is reported, which is not done while reading.
+            return None;
+        }
+        let (mut taken, now) = (None, Tick::now());
+        for layer in self.current.get(reading)? {
+            match layer.peek(key, reading, now, &mut |value| taken = Some(take(value))) {
+                Known::Found => return taken,
+                Known::Absent => {}
+                Known::Unknown => return None,
+            }
+        }
+        None
+    }
+
+    /// The value of `key`; found as by [`Manager::get`].
+    pub(crate) fn value(&self, key: &str) -> Result<SecretBytes> {
+        self.with_value(key, to_bytes)?
+    }
+
+    /// The same of the manager of the whole process.
+    pub(crate) fn default_value(key: &str) -> Result<SecretBytes> {
+        Manager::with_default_value(key, to_bytes)?
     }
 
     /// The value of `key` in the first layer that has it.
@@ -245,8 +307,10 @@ impl Manager {
         }
         let mut changed = layers.to_vec();
         changed.insert(position.unwrap_or(changed.len()), new);
-        *layers = changed.into();
+        *layers = Arc::new(changed);
+        let before = self.current.replace(Some(layers.clone()));
         drop(layers);
+        drop(before);
         // What was answered was so by the layers that there were.
         self.memory.clear();
         Ok(())
@@ -305,7 +369,7 @@ impl Manager {
         self.set(well_known::REPLICATE_API_TOKEN, value)
     }
 
-    pub(super) fn layers(&self) -> Arc<[Arc<dyn Layer>]> {
+    pub(super) fn layers(&self) -> Arc<Layers> {
         self.layers.read().clone()
     }
 
@@ -330,7 +394,7 @@ impl Manager {
 
 impl Drop for Manager {
     fn drop(&mut self) {
-        let layers = std::mem::take(self.layers.get_mut());
+        let layers = (std::mem::take(self.layers.get_mut()), self.current.replace(None));
         // Layers of the program have clean-up of their own, which may use the library.
         fork::outside(|| drop(layers));
     }
@@ -349,8 +413,15 @@ fn remote<S: DocumentSource + 'static>(
     })
 }
 
+fn to_bytes(value: Peeked<'_>) -> Result<SecretBytes> {
+    match value {
+        Peeked::Foreign(bytes) => SecretBytes::copy_from(bytes),
+        Peeked::Own(bytes) => Ok(bytes.clone()),
+    }
+}
+
 fn check_key(key: &str) -> Result<()> {
-    if key.is_empty() || key.len() > MAX_KEY || key.contains('\0') {
+    if key.is_empty() || key.len() > MAX_KEY || key.as_bytes().contains(&0) {
         return Err(Error::invalid_argument(format!("the name of a secret has 1 to {MAX_KEY} bytes and no NUL")));
     }
     Ok(())

@@ -43,5 +43,6 @@ mod unconfigured;
 mod vault;
 
 pub use layer::Found;
+pub(crate) use layer::Peeked;
 pub use manager::{Manager, Options, WELL_KNOWN, well_known};
 pub use secret::Secret;

@@ -15,6 +15,10 @@ pub(crate) struct Published<T> {
 }
 
 impl<T> Published<T> {
+    pub(crate) const fn empty() -> Published<T> {
+        Published { current: AtomicPtr::new(ptr::null_mut()), owned: PhantomData }
+    }
+
     pub(crate) fn new(value: Option<Arc<T>>) -> Published<T> {
         Published { current: AtomicPtr::new(into_raw(value)), owned: PhantomData }
     }

@@ -9,7 +9,7 @@ use super::sized::SizedOut;
 use super::{Out, config, guard, guard_quietly, input, st_bytes, st_config, st_error, st_status, text};
 use crate::clock;
 use crate::error::{Error, Result, Status};
-use crate::secrets::{Manager, Options, Peeked, Secret};
+use crate::secrets::{Manager, Options, Peeked, Secret, is_plain};
 
 /// A chain of layers in which secrets are found. It may be used from any number of threads at once, and in the child of
 /// a `fork()`. Where a function takes one, NULL stands for the manager of the whole process, which is made from the
@@ -116,7 +116,7 @@ pub unsafe extern "C" fn st_secrets_get(
         // SAFETY: the caller gives NULL or a place for an `st_bytes`.
         let out = unsafe { Out::new(out, "out") }?;
         // SAFETY: the caller gives readable text of this length, and NULL or a live manager.
-        let (secrets, key) = unsafe { (secrets.as_ref(), text("key", key, key_len)?) };
+        let (secrets, key) = unsafe { (secrets.as_ref(), name_of(key, key_len)?) };
         let value = match secrets {
             Some(secrets) => secrets.0.value(key),
             None => Manager::default_value(key),
@@ -145,7 +145,7 @@ pub unsafe extern "C" fn st_secrets_get_into(
         // SAFETY: the caller gives NULL or a place for a length.
         let len = unsafe { Out::new(len, "len") }?;
         // SAFETY: the caller gives readable text of this length, and NULL or a live manager.
-        let (secrets, key) = unsafe { (secrets.as_ref(), text("key", key, key_len)?) };
+        let (secrets, key) = unsafe { (secrets.as_ref(), name_of(key, key_len)?) };
         // SAFETY: the caller gives NULL or a buffer of this capacity.
         let copy = |value: Peeked<'_>| unsafe { copy_into(value.bytes(), buffer, capacity, &len) };
         match secrets {
@@ -297,6 +297,24 @@ unsafe fn get_well_known(
         out.set(get(&*unsafe { manager(secrets) }?)?.into_value().into());
         Ok(())
     })
+}
+
+/// The name of a secret.
+///
+/// # Safety
+/// As for `text`.
+#[inline]
+unsafe fn name_of<'a>(key: *const c_char, key_len: usize) -> Result<&'a str> {
+    if !key.is_null() {
+        // SAFETY: passed on.
+        let bytes = unsafe { input("key", key.cast(), key_len) }?;
+        if is_plain(bytes) {
+            // SAFETY: ASCII is UTF-8.
+            return Ok(unsafe { std::str::from_utf8_unchecked(bytes) });
+        }
+    }
+    // SAFETY: passed on.
+    unsafe { text("key", key, key_len) }
 }
 
 /// The manager behind a handle; NULL is that of the process.

@@ -1,6 +1,6 @@
 //! The environment layer: `hf-token` is the variable `HF_TOKEN`, behind an optional prefix.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 
 use serde_json::{Map, Value, json};
 
@@ -14,6 +14,8 @@ use crate::sys;
 
 /// Names shorter than this need no memory of their own: every get begins here.
 const SHORT: usize = 128;
+const BLOCK: usize = 16;
+type Place = [u8; SHORT + BLOCK];
 
 pub(crate) struct EnvLayer {
     prefix: Option<String>,
@@ -45,30 +47,36 @@ impl EnvLayer {
         name
     }
 
-    /// The same, put together in `place`; `None` where the key is not plain ASCII or too long for it.
-    fn short_variable<'p>(&self, key: &str, place: &'p mut [u8; SHORT]) -> Option<&'p CStr> {
+    /// The same with a NUL at the end, put together in `place`; `None` where the key is not ASCII or too long for it.
+    fn short_variable<'p>(&self, key: &str, place: &'p mut Place) -> Option<&'p [u8]> {
         let prefix = self.prefix.as_deref().unwrap_or_default();
         let start = if prefix.is_empty() { 0 } else { prefix.len() + 1 };
-        let name = place[..SHORT - 1].get_mut(..start + key.len()).filter(|_| key.is_ascii())?;
-        let (before, after) = name.split_at_mut(start);
-        if let Some((underscore, place)) = before.split_last_mut() {
-            place.copy_from_slice(prefix.as_bytes());
-            *underscore = b'_';
-        }
-        for (to, from) in after.iter_mut().zip(key.bytes()) {
-            *to = if matches!(from, b'-' | b'.') { b'_' } else { from.to_ascii_uppercase() };
-        }
         let end = start + key.len();
-        CStr::from_bytes_with_nul(&place[..=end]).ok()
+        if end >= SHORT || !key.is_ascii() {
+            return None;
+        }
+        if start > 0 {
+            place[..start - 1].copy_from_slice(prefix.as_bytes());
+            place[start - 1] = b'_';
+        }
+        place[start..end].copy_from_slice(key.as_bytes());
+        // Whole blocks are done in a few instructions. What is behind the key is zero and stays so.
+        let (blocks, _) = place[start..].as_chunks_mut::<BLOCK>();
+        for block in &mut blocks[..key.len().div_ceil(BLOCK)] {
+            for byte in block {
+                *byte = if matches!(*byte, b'-' | b'.') { b'_' } else { byte.to_ascii_uppercase() };
+            }
+        }
+        Some(&place[..=end])
     }
 
     /// Hands the value to `take`, unless it is empty.
     fn look_up<R>(&self, key: &str, take: impl FnOnce(&[u8]) -> R) -> Option<R> {
-        let mut place = [0; SHORT];
+        let mut place: Place = [0; SHORT + BLOCK];
         let take = |value: &[u8]| (!value.is_empty()).then(|| take(value));
         match self.short_variable(key, &mut place) {
             Some(name) => sys::with_variable(name, take),
-            None => sys::with_variable(&CString::new(self.variable(key)).ok()?, take),
+            None => sys::with_variable(CString::new(self.variable(key)).ok()?.as_bytes_with_nul(), take),
         }
         .flatten()
     }
@@ -125,11 +133,11 @@ mod tests {
         assert_eq!(plain.variable("a.b-c_d"), "A_B_C_D");
         let prefixed = EnvLayer { prefix: Some("SIMPLETUNER".to_owned()) };
         assert_eq!(prefixed.variable("replicate-api-token"), "SIMPLETUNER_REPLICATE_API_TOKEN");
-        for (layer, key) in [(&plain, "a.b-c_d"), (&plain, "é"), (&prefixed, "hf-token"), (&prefixed, &"x".repeat(200))]
+        for (layer, key) in [(&plain, "a.b-c_d"), (&plain, "é"), (&plain, &"a-".repeat(60)), (&prefixed, "hf-token"), (&prefixed, &"x".repeat(200))]
         {
-            let mut place = [0; SHORT];
+            let mut place: Place = [0; SHORT + BLOCK];
             if let Some(name) = layer.short_variable(key, &mut place) {
-                assert_eq!(name.to_str(), Ok(layer.variable(key).as_str()));
+                assert_eq!(name, format!("{}\0", layer.variable(key)).as_bytes());
             } else {
                 assert!(!key.is_ascii() || key.len() > 100);
             }

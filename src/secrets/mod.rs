@@ -44,5 +44,6 @@ mod vault;
 
 pub use layer::Found;
 pub(crate) use layer::Peeked;
+pub(crate) use manager::is_plain;
 pub use manager::{Manager, Options, WELL_KNOWN, well_known};
 pub use secret::Secret;

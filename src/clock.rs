@@ -54,6 +54,15 @@ impl Tick {
         Tick::now().since(self)
     }
 
+    /// For a place that several threads write to.
+    pub(crate) fn nanoseconds(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) fn from_nanoseconds(time: u64) -> Tick {
+        Tick(time)
+    }
+
     /// The time from an earlier tick to this one.
     pub(crate) fn since(self, earlier: Tick) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))

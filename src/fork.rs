@@ -397,7 +397,7 @@ mod tests {
             thread::sleep(Duration::from_millis(20));
             assert!(callers.iter().all(|caller| !caller.is_finished()));
             parent();
-            callers.map(|caller| caller.join().unwrap());
+            callers.into_iter().for_each(|caller| caller.join().unwrap());
         })
         .join()
         .unwrap();
@@ -474,7 +474,6 @@ mod tests {
 
     #[test]
     fn a_child_has_the_slots_of_the_threads_of_its_parent() {
-        // The slots of all threads that exist, in the end this one's alone.
         let (entered, are_inside) = mpsc::channel();
         let barrier = Arc::new(std::sync::Barrier::new(4));
         let threads = [(); 3].map(|()| {
@@ -496,7 +495,7 @@ mod tests {
             unsafe { libc::_exit(i32::from((taken, inside) != (1, 0))) };
         }
         barrier.wait();
-        threads.map(|thread| thread.join().unwrap());
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
         let mut status = 0;
         // SAFETY: `child` is a child of this process that was not waited for yet, and `status` is writable.
         assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);

@@ -133,8 +133,13 @@ mod tests {
         assert_eq!(plain.variable("a.b-c_d"), "A_B_C_D");
         let prefixed = EnvLayer { prefix: Some("SIMPLETUNER".to_owned()) };
         assert_eq!(prefixed.variable("replicate-api-token"), "SIMPLETUNER_REPLICATE_API_TOKEN");
-        for (layer, key) in [(&plain, "a.b-c_d"), (&plain, "é"), (&plain, &"a-".repeat(60)), (&prefixed, "hf-token"), (&prefixed, &"x".repeat(200))]
-        {
+        for (layer, key) in [
+            (&plain, "a.b-c_d"),
+            (&plain, "é"),
+            (&plain, &"a-".repeat(60)),
+            (&prefixed, "hf-token"),
+            (&prefixed, &"x".repeat(200)),
+        ] {
             let mut place: Place = [0; SHORT + BLOCK];
             if let Some(name) = layer.short_variable(key, &mut place) {
                 assert_eq!(name, format!("{}\0", layer.variable(key)).as_bytes());

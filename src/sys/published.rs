@@ -120,7 +120,7 @@ mod tests {
                     }
                 })
             });
-            writers.map(|writer| writer.join().unwrap());
+            writers.into_iter().for_each(|writer| writer.join().unwrap());
             stop.store(true, SeqCst);
         });
         assert_eq!(count.load(SeqCst), 1);

@@ -215,7 +215,15 @@ impl Layer for FileLayer {
                 }
                 Some(None) | None => Known::Absent,
             },
-            View::Folder(_) | View::Failed(..) => Known::Unknown,
+            View::Folder(folder) => match folder.peek(key, reading, now, LOOK_INTERVAL) {
+                Some(Some(value)) => {
+                    take(Peeked::Own(value));
+                    Known::Found
+                }
+                Some(None) => Known::Absent,
+                None => Known::Unknown,
+            },
+            View::Failed(..) => Known::Unknown,
         }
     }
 

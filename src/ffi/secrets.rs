@@ -9,7 +9,7 @@ use super::sized::SizedOut;
 use super::{Out, config, guard, guard_quietly, input, st_bytes, st_config, st_error, st_status, text};
 use crate::clock;
 use crate::error::{Error, Result, Status};
-use crate::secrets::{Manager, Options, Peeked, Secret, is_plain};
+use crate::secrets::{Manager, Options, Secret, is_plain};
 
 /// A chain of layers in which secrets are found. It may be used from any number of threads at once, and in the child of
 /// a `fork()`. Where a function takes one, NULL stands for the manager of the whole process, which is made from the
@@ -147,7 +147,7 @@ pub unsafe extern "C" fn st_secrets_get_into(
         // SAFETY: the caller gives readable text of this length, and NULL or a live manager.
         let (secrets, key) = unsafe { (secrets.as_ref(), name_of(key, key_len)?) };
         // SAFETY: the caller gives NULL or a buffer of this capacity.
-        let copy = |value: Peeked<'_>| unsafe { copy_into(value.bytes(), buffer, capacity, &len) };
+        let copy = |value: &[u8]| unsafe { copy_into(value, buffer, capacity, &len) };
         match secrets {
             Some(secrets) => secrets.0.with_value(key, copy),
             None => Manager::with_default_value(key, copy),

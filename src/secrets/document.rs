@@ -137,10 +137,10 @@ impl Document {
         self.incomplete.is_some() || !self.broken.is_empty()
     }
 
-    /// The value of `key`; `Some(None)` if there is none, `None` if looking it up is an error.
-    pub(crate) fn peek(&self, key: &str) -> Option<Option<&SecretBytes>> {
+    /// The value and version of `key`; `Some(None)` if there is none, `None` if looking it up is an error.
+    pub(crate) fn peek(&self, key: &str) -> Option<Option<&Entry>> {
         match self.values.get(key) {
-            Some((value, _)) => Some(Some(value)),
+            Some(entry) => Some(Some(entry)),
             None => (!self.has_gaps()).then_some(None),
         }
     }

@@ -16,8 +16,9 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
 use super::document::{Document, DocumentSource};
-use super::layer::{Finding, Held, Known, Layer, Peeked, Request, State as Health};
+use super::layer::{Finding, Held, Layer, Request, State as Health};
 use super::memory::Times;
+use super::peek::{Known, Peeked};
 use super::single_flight::SingleFlight;
 use crate::bytes::wipe_stack_below;
 use crate::clock::{Deadline, Instant, Tick};
@@ -321,8 +322,8 @@ impl<S: DocumentSource> Layer for DocumentLayer<S> {
             return Known::Unknown;
         };
         match loaded.document.peek(key) {
-            Some(Some(value)) => {
-                take(Peeked::Own(value));
+            Some(Some(entry)) => {
+                take(Peeked::Remembered(&entry.0, &|| loaded.held(entry, false, true)));
                 Known::Found
             }
             Some(None) => Known::Absent,

@@ -4,7 +4,8 @@ use std::ffi::CString;
 
 use serde_json::{Map, Value, json};
 
-use super::layer::{Finding, Held, Known, Layer, Peeked, Request, State};
+use super::layer::{Finding, Held, Layer, Request, State};
+use super::peek::{Known, Peeked};
 use crate::bytes::SecretBytes;
 use crate::clock::Tick;
 use crate::config::Config;

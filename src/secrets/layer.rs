@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::peek::{Known, Peeked};
 use crate::bytes::SecretBytes;
 use crate::clock::{Deadline, Instant, Tick};
 use crate::error::{Result, Source};
@@ -106,33 +107,6 @@ impl Request {
     }
 }
 
-/// What a layer knows of a key without waiting, locking, or asking anybody.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Known {
-    /// The value was handed over.
-    Found,
-    /// It has none.
-    Absent,
-    /// [`Layer::find`] has to be called.
-    Unknown,
-}
-
-/// A value that is handed over where it is.
-pub(crate) enum Peeked<'a> {
-    /// It is not the library's.
-    Foreign(&'a [u8]),
-    Own(&'a SecretBytes),
-}
-
-impl Peeked<'_> {
-    pub(crate) fn bytes(&self) -> &[u8] {
-        match self {
-            Peeked::Foreign(bytes) => bytes,
-            Peeked::Own(bytes) => bytes,
-        }
-    }
-}
-
 /// One place where secrets are looked for. No method is called with a lock held, and none returns with one.
 pub(crate) trait Layer: Send + Sync {
     fn name(&self) -> &str;
@@ -148,9 +122,9 @@ pub(crate) trait Layer: Send + Sync {
     /// The value of `key`, `None` if the layer works and has none.
     fn find(&self, key: &str, request: &Request) -> Result<Option<Held>>;
 
-    /// Hands the value of `key` to `take` where it lies, if [`Layer::find`] would return it without looking at its source.
-    /// Every get that wants no more than the value begins here, so it is short and writes to no memory that other threads
-    /// write to. `now` is the current time.
+    /// Hands the value of `key` to `take` where it is, if [`Layer::find`] would return it without looking at its source.
+    /// Every get begins here, so it is short and writes to no memory that other threads write to. `now` is the current
+    /// time.
     fn peek(&self, _key: &str, _reading: &Reading, _now: Tick, _take: &mut dyn FnMut(Peeked<'_>)) -> Known {
         Known::Unknown
     }

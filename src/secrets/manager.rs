@@ -12,16 +12,16 @@ use super::document::DocumentSource;
 use super::document_layer::DocumentLayer;
 use super::env::EnvLayer;
 use super::file::FileLayer;
-use super::layer::{Found, Known, Layer, Peeked, Request};
+use super::layer::{Found, Layer, Request};
 use super::memory::{self, AtHand, Memory, Run, Times};
+use super::peek::is_plain;
 use super::secret::Secret;
 use super::unconfigured::{Lack, Unconfigured};
 use super::vault::VaultSource;
-use crate::bytes::SecretBytes;
-use crate::clock::{Deadline, Tick};
+use crate::clock::Deadline;
 use crate::config::{Config, nearest};
 use crate::error::{Error, Result, Source, Status};
-use crate::fork::{self, Reading};
+use crate::fork;
 use crate::log::{self, Level};
 use crate::sys::Published;
 
@@ -52,13 +52,13 @@ const MAX_NAME: usize = 31;
 pub struct Manager {
     layers: RwLock<Arc<Layers>>,
     /// The same; changed with the lock of `layers` held.
-    current: Published<Layers>,
+    pub(super) current: Published<Layers>,
     file: Option<Arc<FileLayer>>,
     memory: Memory,
     timeout: Duration,
 }
 
-type Layers = Vec<Arc<dyn Layer>>;
+pub(super) type Layers = Vec<Arc<dyn Layer>>;
 
 /// How one get differs from the usual.
 #[derive(Clone, Copy, Debug, Default)]
@@ -73,7 +73,7 @@ pub struct Options {
 
 static DEFAULT: RwLock<Option<Arc<Manager>>> = RwLock::new(None);
 /// The same; changed with the lock of `DEFAULT` held.
-static CURRENT_DEFAULT: Published<Manager> = Published::empty();
+pub(super) static CURRENT_DEFAULT: Published<Manager> = Published::empty();
 
 impl Manager {
     /// A manager with these settings. It reads nothing yet.
@@ -137,52 +137,6 @@ impl Manager {
         Ok(())
     }
 
-    /// Hands the value of `key` to `take`, which must be short; found as by [`Manager::get`].
-    pub(crate) fn with_value<R>(&self, key: &str, mut take: impl FnMut(Peeked<'_>) -> R) -> Result<R> {
-        check_key(key)?;
-        if let Some(taken) = fork::read().and_then(|reading| self.peek(key, &reading, &mut take)) {
-            return Ok(taken);
-        }
-        self.get(key).map(|secret| take(Peeked::Own(secret.value())))
-    }
-
-    /// The same of the manager of the whole process.
-    pub(crate) fn with_default_value<R>(key: &str, mut take: impl FnMut(Peeked<'_>) -> R) -> Result<R> {
-        check_key(key)?;
-        let peeked = fork::read().and_then(|reading| CURRENT_DEFAULT.get(&reading)?.peek(key, &reading, &mut take));
-        match peeked {
-            Some(taken) => Ok(taken),
-            None => Manager::default_instance()?.with_value(key, take),
-        }
-    }
-
-    /// Hands the value of `key` to `take` if it is in a layer that knows that without waiting, and so do those before it.
-    fn peek<R>(&self, key: &str, reading: &Reading, take: &mut impl FnMut(Peeked<'_>) -> R) -> Option<R> {
-        if log::enabled(Level::Debug) {
-            // Each answer is reported, which is not done while reading.
-            return None;
-        }
-        let (mut taken, now) = (None, Tick::now());
-        for layer in self.current.get(reading)? {
-            match layer.peek(key, reading, now, &mut |value| taken = Some(take(value))) {
-                Known::Found => return taken,
-                Known::Absent => {}
-                Known::Unknown => return None,
-            }
-        }
-        None
-    }
-
-    /// The value of `key`; found as by [`Manager::get`].
-    pub(crate) fn value(&self, key: &str) -> Result<SecretBytes> {
-        self.with_value(key, to_bytes)?
-    }
-
-    /// The same of the manager of the whole process.
-    pub(crate) fn default_value(key: &str) -> Result<SecretBytes> {
-        Manager::with_default_value(key, to_bytes)?
-    }
-
     /// The value of `key` in the first layer that has it.
     pub fn get(&self, key: &str) -> Result<Secret> {
         self.get_with(key, &Options::default())
@@ -193,8 +147,16 @@ impl Manager {
     /// A layer that fails is passed over: if a lower one has the value, that is returned and is marked as degraded; if
     /// none has, the answer is the failure, never [`Status::NotFound`].
     pub fn get_with(&self, key: &str, options: &Options) -> Result<Secret> {
-        let _inside = fork::enter();
         check_key(key)?;
+        match (!options.refresh).then(|| self.peek(key)).flatten() {
+            Some(secret) => secret,
+            None => self.look_up(key, options),
+        }
+    }
+
+    /// The same, asking each layer.
+    pub(super) fn look_up(&self, key: &str, options: &Options) -> Result<Secret> {
+        let _inside = fork::enter();
         let request = self.request(options.timeout, options.refresh);
         let layers = self.layers();
         let mut failure: Option<Error> = None;
@@ -413,15 +375,8 @@ fn remote<S: DocumentSource + 'static>(
     })
 }
 
-fn to_bytes(value: Peeked<'_>) -> Result<SecretBytes> {
-    match value {
-        Peeked::Foreign(bytes) => SecretBytes::copy_from(bytes),
-        Peeked::Own(bytes) => Ok(bytes.clone()),
-    }
-}
-
 #[inline]
-fn check_key(key: &str) -> Result<()> {
+pub(super) fn check_key(key: &str) -> Result<()> {
     if matches!(key.len(), 1..=MAX_KEY) && is_plain(key.as_bytes()) { Ok(()) } else { check_key_exactly(key) }
 }
 
@@ -431,18 +386,6 @@ fn check_key_exactly(key: &str) -> Result<()> {
         return Err(Error::invalid_argument(format!("the name of a secret has 1 to {MAX_KEY} bytes and no NUL")));
     }
     Ok(())
-}
-
-/// Whether all bytes are ASCII and none is NUL, as in nearly all names.
-#[inline]
-pub(crate) fn is_plain(key: &[u8]) -> bool {
-    /// The highest bit of each byte that is not plain, and perhaps of some before it in the word.
-    fn marks(word: [u8; 8]) -> u64 {
-        let word = u64::from_le_bytes(word);
-        (word.wrapping_sub(0x0101_0101_0101_0101) | word) & 0x8080_8080_8080_8080
-    }
-    let (words, rest) = key.as_chunks::<8>();
-    words.iter().all(|word| marks(*word) == 0) && rest.iter().all(|byte| matches!(byte, 1..=127))
 }
 
 fn not_found(key: &str, layers: &[Arc<dyn Layer>]) -> Error {
@@ -466,24 +409,4 @@ fn unknown_provider(name: &str) -> Error {
         None => format!("the known ones are {}", known.join(", ")),
     };
     Error::new(Status::Config, format!("`providers` names an unknown layer {shown:?}; {hint}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn plain_names_are_ascii_without_nul() {
-        for len in 0..40 {
-            let mut key = vec![b'A'; len];
-            assert!(is_plain(&key));
-            for at in 0..len {
-                for byte in 0..=255 {
-                    key[at] = byte;
-                    assert_eq!(is_plain(&key), (1..=127).contains(&byte), "{byte} at {at} of {len}");
-                }
-                key[at] = b'z';
-            }
-        }
-    }
 }

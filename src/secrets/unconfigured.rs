@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::layer::{Finding, Held, Known, Layer, Peeked, Request, State};
+use super::layer::{Finding, Held, Layer, Request, State};
+use super::peek::{Known, Peeked};
 use crate::clock::Tick;
 use crate::error::{Result, Source};
 use crate::fork::Reading;

@@ -90,7 +90,7 @@ impl Loaded {
         self.superseded.store(true, Relaxed);
     }
 
-    fn held(&self, (value, version): &(SecretBytes, Option<Arc<str>>), stale: bool, cached: bool) -> Held {
+    pub(super) fn held(&self, (value, version): &(SecretBytes, Option<Arc<str>>), stale: bool, cached: bool) -> Held {
         Held {
             value: value.clone(),
             stale,

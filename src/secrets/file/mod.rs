@@ -7,7 +7,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
-use super::layer::{Finding, Held, Known, Layer, Peeked, Request, State};
+use super::layer::{Finding, Held, Layer, Request, State};
+use super::peek::{Known, Peeked};
 use crate::cache::TtlCache;
 use crate::clock::{Deadline, Tick};
 use crate::config::Config;
@@ -210,14 +211,14 @@ impl Layer for FileLayer {
             View::NoHome(_) | View::Missing(_) => Known::Absent,
             View::Document(document) => match document.entries.get(key) {
                 Some(Some(value)) => {
-                    take(Peeked::Own(value));
+                    take(Peeked::Local(value));
                     Known::Found
                 }
                 Some(None) | None => Known::Absent,
             },
             View::Folder(folder) => match folder.peek(key, reading, now, LOOK_INTERVAL) {
                 Some(Some(value)) => {
-                    take(Peeked::Own(value));
+                    take(Peeked::Local(value));
                     Known::Found
                 }
                 Some(None) => Known::Absent,

@@ -15,8 +15,25 @@ use crate::sys;
 
 /// Names shorter than this need no memory of their own: every get begins here.
 const SHORT: usize = 128;
-const BLOCK: usize = 16;
-type Place = [u8; SHORT + BLOCK];
+const WORD: usize = size_of::<u64>();
+type Place = [u8; SHORT + WORD];
+
+/// The highest bit of each byte of a word.
+const HIGHEST: u64 = repeated(0x80);
+
+const fn repeated(byte: u8) -> u64 {
+    u64::from_ne_bytes([byte; WORD])
+}
+
+/// The bytes of a word in upper case, with `_` for `-` and `.`; all are ASCII.
+fn in_name(word: u64) -> u64 {
+    // The highest bit of each byte that is at least this one. A sum of two such bytes stays within its byte.
+    let at_least = |byte: u8| word.wrapping_add(repeated(0x80 - byte));
+    let lower = (at_least(b'a') ^ at_least(b'z' + 1)) & HIGHEST;
+    let joint = (at_least(b'-') ^ at_least(b'.' + 1)) & HIGHEST;
+    let joint = (joint >> 7) * 0xff;
+    (word ^ lower >> 2) & !joint | repeated(b'_') & joint
+}
 
 pub(crate) struct EnvLayer {
     prefix: Option<String>,
@@ -53,27 +70,27 @@ impl EnvLayer {
         let prefix = self.prefix.as_deref().unwrap_or_default();
         let start = if prefix.is_empty() { 0 } else { prefix.len() + 1 };
         let end = start + key.len();
-        if end >= SHORT || !key.is_ascii() {
+        if end >= SHORT {
             return None;
         }
         if start > 0 {
             place[..start - 1].copy_from_slice(prefix.as_bytes());
             place[start - 1] = b'_';
         }
-        place[start..end].copy_from_slice(key.as_bytes());
-        // Whole blocks are done in a few instructions. What is behind the key is zero and stays so.
-        let (blocks, _) = place[start..].as_chunks_mut::<BLOCK>();
-        for block in &mut blocks[..key.len().div_ceil(BLOCK)] {
-            for byte in block {
-                *byte = if matches!(*byte, b'-' | b'.') { b'_' } else { byte.to_ascii_uppercase() };
-            }
+        let (words, rest) = key.as_bytes().as_chunks::<WORD>();
+        let rest = rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+        let words = words.iter().map(|word| u64::from_le_bytes(*word)).chain([rest]);
+        let mut all = 0;
+        for (to, word) in place[start..].as_chunks_mut::<WORD>().0.iter_mut().zip(words) {
+            all |= word;
+            *to = in_name(word).to_le_bytes();
         }
-        Some(&place[..=end])
+        (all & HIGHEST == 0).then(|| &place[..=end])
     }
 
     /// Hands the value to `take`, unless it is empty.
     fn look_up<R>(&self, key: &str, take: impl FnOnce(&[u8]) -> R) -> Option<R> {
-        let mut place: Place = [0; SHORT + BLOCK];
+        let mut place: Place = [0; SHORT + WORD];
         let take = |value: &[u8]| (!value.is_empty()).then(|| take(value));
         match self.short_variable(key, &mut place) {
             Some(name) => sys::with_variable(name, take),
@@ -128,6 +145,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_byte_is_the_same_alone_and_in_a_word() {
+        let layer = EnvLayer { prefix: None };
+        for byte in 1..128 {
+            for len in 1..20 {
+                let key: String = (0..len).map(|at| char::from(if at % 3 == 0 { byte } else { b'z' })).collect();
+                let mut place: Place = [0; SHORT + WORD];
+                let name = layer.short_variable(&key, &mut place).unwrap();
+                assert_eq!(name, format!("{}\0", layer.variable(&key)).as_bytes());
+            }
+        }
+    }
+
+    #[test]
     fn keys_are_normalised() {
         let plain = EnvLayer { prefix: None };
         assert_eq!(plain.variable("replicate-api-token"), "REPLICATE_API_TOKEN");
@@ -141,7 +171,7 @@ mod tests {
             (&prefixed, "hf-token"),
             (&prefixed, &"x".repeat(200)),
         ] {
-            let mut place: Place = [0; SHORT + BLOCK];
+            let mut place: Place = [0; SHORT + WORD];
             if let Some(name) = layer.short_variable(key, &mut place) {
                 assert_eq!(name, format!("{}\0", layer.variable(key)).as_bytes());
             } else {

@@ -176,7 +176,7 @@ impl Kept {
         Kept { blocks: [[None; KEPT]; KEPT_CLASSES], counts: [0; KEPT_CLASSES], generation: 0 }
     }
 
-    /// Nothing in a forked child that did not lock its memory again.
+    /// A block, if there is one. In a forked child that did not lock its memory again yet, this is done first.
     fn take(&mut self, class: usize) -> Option<NonNull<u8>> {
         let count = self.counts.get_mut(class).filter(|count| **count > 0)?;
         if self.generation != fork::generation() {

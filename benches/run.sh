@@ -10,7 +10,7 @@ sh tests/python-tools.sh
 
 for program in first_secret get credential remote store; do
     ${CC:-cc} -O2 -Wall -Iinclude -o "$work/$program" "benches/$program.c" -Lbuild/lib -lst_secrets \
-        -Wl,-rpath,"$PWD/build/lib"
+        -Wl,-rpath,"$PWD/build/lib" -pthread
 done
 (umask 077 && cat >"$work/secrets.json" <<'JSON')
 {
@@ -21,7 +21,7 @@ JSON
 
 python3 benches/starts.py "$work/first_secret $work/secrets.json HF_TOKEN" \
     "python3 benches/first_secret.py $work/secrets.json HF_TOKEN"
-IN_ENVIRONMENT=hf_0123456789abcdef0123456789abcdef "$work/get" "$work/secrets.json" HF_TOKEN IN_ENVIRONMENT
+build/venv/bin/python benches/get.py "$work/get"
 build/venv/bin/python benches/credential.py "$work/credential"
 echo
 echo "AWS Secrets Manager and Vault:"

@@ -1,5 +1,6 @@
 //! Time: monotonic, and counting the time that the machine was suspended.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
@@ -50,7 +51,48 @@ impl Tick {
     }
 
     pub(crate) fn elapsed(self) -> Duration {
-        Duration::from_nanos(sys::coarse_time_awake().saturating_sub(self.0))
+        Tick::now().since(self)
+    }
+
+    /// For a place that several threads write to.
+    pub(crate) fn nanoseconds(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) fn from_nanoseconds(time: u64) -> Tick {
+        Tick(time)
+    }
+
+    /// The time from an earlier tick to this one.
+    pub(crate) fn since(self, earlier: Tick) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// Whether something is young enough, found out on the exact clock twice a second, and in between on that of [`Tick`].
+#[derive(Debug, Default)]
+pub(crate) struct CoarseAge {
+    /// On the clock of [`Tick`], in nanoseconds.
+    young_until: AtomicU64,
+}
+
+/// Within this time it is noticed that the machine was suspended.
+const REMEASURE: Duration = Duration::from_millis(500);
+/// How far a tick may lie behind, and more.
+const LAG: Duration = Duration::from_millis(25);
+
+impl CoarseAge {
+    /// Whether what began then is for sure younger than `limit`.
+    #[inline]
+    pub(crate) fn is_below(&self, limit: impl FnOnce() -> Duration, begun: Instant, now: Tick) -> bool {
+        now.0 < self.young_until.load(Relaxed) || self.measure(limit(), begun, now)
+    }
+
+    #[cold]
+    fn measure(&self, limit: Duration, begun: Instant, now: Tick) -> bool {
+        let left = limit.saturating_sub(begun.elapsed()).saturating_sub(LAG).min(REMEASURE);
+        self.young_until.store(now.0.saturating_add(left.as_nanos() as u64), Relaxed);
+        !left.is_zero()
     }
 }
 
@@ -102,6 +144,18 @@ mod tests {
         assert!(seconds("timeout", f64::NAN).is_err());
         let error = seconds("timeout", -2.0).unwrap_err();
         assert_eq!(error.message(), "`timeout` is -2 seconds; it must be 0 or more");
+    }
+
+    #[test]
+    fn a_coarse_age_is_never_too_young() {
+        let (age, limit) = (CoarseAge::default(), Duration::from_secs(60));
+        assert!(age.is_below(|| limit, Instant::now(), Tick::now()));
+        assert!(!CoarseAge::default().is_below(|| limit, Instant::now().before(limit), Tick::now()));
+        assert!(!CoarseAge::default().is_below(|| LAG, Instant::now(), Tick::now()));
+        // What was found out is not asked for again for half a second.
+        assert!(age.is_below(|| unreachable!(), Instant::now(), Tick::now()));
+        let later = Tick(Tick::now().0 + REMEASURE.as_nanos() as u64);
+        assert!(!age.is_below(|| limit, Instant::now().before(limit), later));
     }
 
     #[test]

@@ -1,41 +1,63 @@
-//! The gate that makes `fork()` safe: a child never inherits a lock that another thread of its parent held.
+//! Makes `fork()` safe: a child never inherits a lock that another thread of its parent held.
 //!
-//! Every call that takes a lock holds the gate open with [`enter`]; before a `fork()` the C library calls
-//! [`prepare`], which shuts the gate and waits until nobody is inside. So at the moment of the fork no lock of this
-//! library is held by anybody, and the child can use all of them.
+//! Every call that takes a lock is inside, which begins with [`enter`]; before a `fork()` the C library calls
+//! [`prepare`], which keeps new calls out and waits until nobody is inside. So at the moment of the fork no lock of this
+//! library is held by another thread, and the child can use all of them.
 //!
 //! Whoever waits for something outside this library (a callback, another process) does it in [`outside`], which leaves
-//! the gate for that time; no lock may be held there.
+//! for that time; no lock may be held there.
 //!
-//! Readers that are too fast even for that guard themselves by other means; these are made known with [`stop_around_forks`], and
-//! are stopped around the fork once the gate is shut.
+//! Each thread has a slot of its own on a cache line of its own, where it writes whether it is inside. So callers do not
+//! slow each other down, and entering takes one atomic exchange. A slot goes back when its thread ends.
 //!
-//! Each thread counts itself in on one of a few counters on cache lines of their own, so that callers on different
-//! cores do not slow each other down.
+//! The slot also says whether the thread is reading what [`Published`](crate::sys::Published) holds: see [`read`].
+//!
+//! Readers that guard themselves by other means are made known with [`stop_around_forks`], and are stopped around the
+//! fork once nobody is inside.
 
 use std::cell::Cell;
+use std::marker::PhantomData;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, fence};
 use std::time::Duration;
 
+use once_cell::race::OnceBox;
 use parking_lot::Mutex;
 
 use crate::sys;
 
-const COUNTERS: usize = 16;
+/// States of a thread, in the lowest bits of its slot. The bits above count how often it left.
+const OUT: u64 = 0;
+const INSIDE: u64 = 1;
+const READING: u64 = 2;
+const STATE: u64 = 3;
+const LEFT: u64 = 4;
+
+/// How many slots are made at once. No slot is ever freed.
+const SLOTS: usize = 64;
 
 #[repr(align(128))]
-struct Counter(AtomicU32);
+struct Slot {
+    /// Written by its thread alone.
+    word: AtomicU64,
+    is_taken: AtomicBool,
+    /// Its thread is ending, and leaves the slot with the call.
+    is_for_one_call: AtomicBool,
+}
 
-/// How many calls are inside, spread over the threads.
-static INSIDE: [Counter; COUNTERS] = [const { Counter(AtomicU32::new(0)) }; COUNTERS];
-/// How many threads are in a `fork()` now; the gate is shut while it is not 0.
+struct Slots {
+    slots: [Slot; SLOTS],
+    more: OnceBox<Slots>,
+}
+
+static ALL: Slots = Slots::new();
+/// How many threads are in a `fork()` now; calls wait while it is not 0.
 static FORKING: AtomicU32 = AtomicU32::new(0);
 /// How many forks lie between this process and the one that loaded the library.
 static GENERATION: AtomicU32 = AtomicU32::new(0);
-static NEXT_COUNTER: AtomicUsize = AtomicUsize::new(0);
 
-/// Callers outside the gate. They never wait for anything while others wait for them.
+/// Callers that are not counted as inside. They never wait for anything while others wait for them.
 pub(crate) trait Readers: Send + Sync {
     /// Keeps callers out, and waits until all are.
     fn stop(&self);
@@ -50,10 +72,9 @@ static READERS: Mutex<Vec<Arc<dyn Readers>>> = Mutex::new(Vec::new());
 static STOPPING: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
-    /// How often this thread is inside: calls nest.
-    static DEPTH: Cell<u32> = const { Cell::new(0) };
-    /// The counter of this thread, plus 1; 0 before the first call.
-    static COUNTER: Cell<usize> = const { Cell::new(0) };
+    /// The slot of this thread; `None` before its first call, and between calls once the thread is ending.
+    static SLOT: Cell<Option<&'static Slot>> = const { Cell::new(None) };
+    static AT_EXIT: GiveBack = const { GiveBack };
     /// Whether this thread has the readers stopped.
     static STOPPED: Cell<bool> = const { Cell::new(false) };
 }
@@ -65,45 +86,82 @@ extern "C" fn at_load() {
     sys::at_fork(prepare, parent, child);
 }
 
-/// Being inside; ends when dropped.
-pub(crate) struct Inside(());
+/// Being inside; ends when dropped. Nothing where the caller was inside already.
+pub(crate) struct Inside(Option<&'static Slot>);
 
 /// Waits for a `fork()` under way, then keeps forks out until the returned guard is dropped. Calls may nest.
+#[inline]
 pub(crate) fn enter() -> Inside {
-    DEPTH.with(|depth| {
-        if depth.get() == 0 {
-            count_in();
+    let slot = own_slot();
+    match slot.state() {
+        OUT => {
+            slot.come_in(INSIDE);
+            Inside(Some(slot))
         }
-        depth.set(depth.get() + 1);
-    });
-    Inside(())
+        _ => Inside(None),
+    }
 }
 
 impl Drop for Inside {
+    #[inline]
     fn drop(&mut self) {
-        DEPTH.with(|depth| {
-            depth.set(depth.get() - 1);
-            if depth.get() == 0 {
-                counter().fetch_sub(1, SeqCst);
-            }
-        });
+        if let Some(slot) = self.0 {
+            slot.leave();
+            slot.give_back_if_for_one_call();
+        }
     }
 }
 
-/// Runs `body` outside the gate, for what may take long or call back into the library. The caller holds no lock.
-pub(crate) fn outside<T>(body: impl FnOnce() -> T) -> T {
-    struct Return(u32);
-    impl Drop for Return {
-        fn drop(&mut self) {
-            count_in();
-            DEPTH.set(self.0);
+/// Reading what is [published](crate::sys::Published), and inside; ends when dropped. Who replaces it waits for that: it
+/// must be short, wait for nothing and replace nothing.
+pub(crate) struct Reading(&'static Slot, PhantomData<*const ()>);
+
+/// Begins to read; `None` if this thread is inside already.
+#[inline]
+pub(crate) fn read() -> Option<Reading> {
+    let slot = own_slot();
+    if slot.state() != OUT {
+        return None;
+    }
+    slot.come_in(READING);
+    Some(Reading(slot, PhantomData))
+}
+
+impl Drop for Reading {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.leave();
+        self.0.give_back_if_for_one_call();
+    }
+}
+
+/// Waits until each thread that reads now has ended that once. The caller is not reading.
+pub(crate) fn wait_for_readers() {
+    // Orders what the caller published before the look at the slots, as the exchange in `come_in` orders a reader's
+    // state before its look at what is published: of the two at least one sees the other.
+    fence(SeqCst);
+    debug_assert!(SLOT.get().is_none_or(|slot| slot.state() != READING), "it would wait for itself");
+    for slot in ALL.iter() {
+        let word = slot.word.load(SeqCst);
+        if word & STATE == READING {
+            wait_until(|| slot.word.load(Acquire) != word);
         }
     }
-    if DEPTH.get() == 0 {
-        return body();
+}
+
+/// Runs `body` outside, for what may take long or call back into the library. The caller holds no lock.
+pub(crate) fn outside<T>(body: impl FnOnce() -> T) -> T {
+    struct Return(&'static Slot, bool);
+    impl Drop for Return {
+        fn drop(&mut self) {
+            self.0.is_for_one_call.store(self.1, Relaxed);
+            self.0.come_in(INSIDE);
+        }
     }
-    let _return = Return(DEPTH.replace(0));
-    counter().fetch_sub(1, SeqCst);
+    let Some(slot) = SLOT.get().filter(|slot| slot.state() != OUT) else { return body() };
+    // A call from within `body` must not give the slot back.
+    let _return = Return(slot, slot.is_for_one_call.swap(false, Relaxed));
+    slot.leave();
     body()
 }
 
@@ -120,32 +178,113 @@ pub(crate) fn forget<R: Readers>(readers: &Arc<R>) {
 }
 
 /// A number that differs between a process and its forked children.
+#[inline]
 pub(crate) fn generation() -> u32 {
     GENERATION.load(SeqCst)
 }
 
-fn counter() -> &'static AtomicU32 {
-    COUNTER.with(|mine| {
-        if mine.get() == 0 {
-            mine.set(NEXT_COUNTER.fetch_add(1, SeqCst) % COUNTERS + 1);
-        }
-        &INSIDE[mine.get() - 1].0
-    })
-}
+impl Slot {
+    const fn new() -> Slot {
+        Slot { word: AtomicU64::new(OUT), is_taken: AtomicBool::new(false), is_for_one_call: AtomicBool::new(false) }
+    }
 
-fn count_in() {
-    let counter = counter();
-    loop {
-        counter.fetch_add(1, SeqCst);
-        if FORKING.load(SeqCst) == 0 {
-            return;
+    #[inline]
+    fn state(&self) -> u64 {
+        self.word.load(Relaxed) & STATE
+    }
+
+    #[inline]
+    fn come_in(&self, state: u64) {
+        let word = self.word.load(Relaxed);
+        self.word.swap(word | state, SeqCst);
+        if FORKING.load(SeqCst) != 0 {
+            self.come_in_after_fork(state);
         }
-        counter.fetch_sub(1, SeqCst);
-        wait_until(|| FORKING.load(SeqCst) == 0);
+    }
+
+    #[cold]
+    fn come_in_after_fork(&self, state: u64) {
+        while FORKING.load(SeqCst) != 0 {
+            self.leave();
+            wait_until(|| FORKING.load(SeqCst) == 0);
+            self.word.fetch_or(state, SeqCst);
+        }
+    }
+
+    #[inline]
+    fn leave(&self) {
+        let word = self.word.load(Relaxed);
+        self.word.store((word & !STATE).wrapping_add(LEFT), Release);
+    }
+
+    #[inline]
+    fn give_back_if_for_one_call(&self) {
+        if self.is_for_one_call.load(Relaxed) {
+            self.give_back();
+        }
+    }
+
+    #[cold]
+    fn give_back(&self) {
+        SLOT.set(None);
+        self.is_for_one_call.store(false, Relaxed);
+        if self.state() != OUT {
+            self.leave();
+        }
+        self.is_taken.store(false, Release);
     }
 }
 
-/// Forks and calls are both short: a few turns of giving way nearly always suffice.
+impl Slots {
+    const fn new() -> Slots {
+        Slots { slots: [const { Slot::new() }; SLOTS], more: OnceBox::new() }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Slot> {
+        std::iter::successors(Some(self), |slots| slots.more.get()).flat_map(|slots| &slots.slots)
+    }
+}
+
+#[inline]
+fn own_slot() -> &'static Slot {
+    match SLOT.get() {
+        Some(slot) => slot,
+        None => take_slot(),
+    }
+}
+
+#[cold]
+fn take_slot() -> &'static Slot {
+    let is_free = |slot: &&Slot| !slot.is_taken.load(Relaxed) && !slot.is_taken.swap(true, Acquire);
+    let mut slots = &ALL;
+    let slot = loop {
+        if let Some(slot) = slots.slots.iter().find(is_free) {
+            break slot;
+        }
+        slots = slots.more.get_or_init(|| Box::new(Slots::new()));
+    };
+    // A fork that did not see these slots is seen by the thread, before it is inside.
+    fence(SeqCst);
+    SLOT.set(Some(slot));
+    // This thread is ending, and nothing more is run at its end.
+    if AT_EXIT.try_with(|_| ()).is_err() {
+        slot.is_for_one_call.store(true, Relaxed);
+    }
+    slot
+}
+
+/// Gives the slot back when its thread ends.
+struct GiveBack;
+
+impl Drop for GiveBack {
+    fn drop(&mut self) {
+        if let Some(slot) = SLOT.get() {
+            slot.give_back();
+        }
+    }
+}
+
+/// Forks, calls and reading are all short: a few turns of giving way nearly always suffice.
 fn wait_until(done: impl Fn() -> bool) {
     for _ in 0..64 {
         if done() {
@@ -158,14 +297,25 @@ fn wait_until(done: impl Fn() -> bool) {
     }
 }
 
+/// The slots of other threads.
+fn others() -> impl Iterator<Item = &'static Slot> {
+    let own = SLOT.get().map(std::ptr::from_ref);
+    ALL.iter().filter(move |slot| own != Some(std::ptr::from_ref(*slot)))
+}
+
+fn is_inside() -> bool {
+    SLOT.get().is_some_and(|slot| slot.state() != OUT)
+}
+
 extern "C" fn prepare() {
     FORKING.fetch_add(1, SeqCst);
-    // A thread that forks from inside (out of a signal handler, say) does not wait for itself.
-    let own: u32 = (DEPTH.get() > 0).into();
-    wait_until(|| INSIDE.iter().map(|counter| counter.0.load(SeqCst)).sum::<u32>() <= own);
-    // Whoever forks from inside may hold what others wait for in their forks, so it neither waits for them nor stops
-    // readers, and its child may find one that never ends.
-    if own == 0 {
+    fence(SeqCst);
+    for slot in others() {
+        wait_until(|| slot.word.load(SeqCst) & STATE == OUT);
+    }
+    // Whoever forks from inside (out of a signal handler, say) does not wait for itself. It may hold what others wait for
+    // in their forks, so it neither waits for them nor stops readers, and its child may find one that never ends.
+    if !is_inside() {
         stop_readers();
     }
 }
@@ -177,7 +327,7 @@ extern "C" fn parent() {
 
 fn stop_readers() {
     wait_until(|| !STOPPING.swap(true, SeqCst));
-    // The gate is shut, so nobody else has the list.
+    // Nobody is inside, so nobody else has the list.
     READERS.lock().iter().for_each(|readers| readers.stop());
     STOPPED.set(true);
 }
@@ -189,13 +339,12 @@ fn let_readers_go_on(go_on: impl Fn(&dyn Readers)) {
     }
 }
 
-/// Only the forking thread exists here: what others had counted is void.
+/// Only the forking thread exists here: the others have left, and do not come back for their slots.
 extern "C" fn child() {
-    for counter in &INSIDE {
-        counter.0.store(0, SeqCst);
-    }
-    if DEPTH.get() > 0 {
-        counter().store(1, SeqCst);
+    for slot in others() {
+        slot.word.store(OUT, SeqCst);
+        slot.is_for_one_call.store(false, SeqCst);
+        slot.is_taken.store(false, SeqCst);
     }
     GENERATION.fetch_add(1, SeqCst);
     let_readers_go_on(|readers| readers.go_on_in_child());
@@ -203,36 +352,4 @@ extern "C" fn child() {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn calls_nest_and_leave() {
-        let outer = enter();
-        let inner = enter();
-        assert_eq!(DEPTH.get(), 2);
-        outside(|| {
-            assert_eq!(DEPTH.get(), 0);
-            let _callback = enter();
-            assert_eq!(DEPTH.get(), 1);
-        });
-        assert_eq!(DEPTH.get(), 2);
-        drop(inner);
-        drop(outer);
-        assert_eq!(DEPTH.get(), 0);
-    }
-
-    #[test]
-    fn a_shut_gate_keeps_callers_out_until_it_opens() {
-        std::thread::spawn(|| {
-            prepare();
-            let caller = std::thread::spawn(|| drop(enter()));
-            std::thread::sleep(Duration::from_millis(20));
-            assert!(!caller.is_finished());
-            parent();
-            caller.join().unwrap();
-        })
-        .join()
-        .unwrap();
-    }
-}
+mod tests;

@@ -6,11 +6,15 @@ use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 mod descriptors;
+mod environment;
 pub(crate) mod own_file;
+mod published;
 mod registers;
 pub(crate) mod sqlite;
 pub(crate) mod thread_word;
 
+pub(crate) use environment::with_variable;
+pub(crate) use published::Published;
 pub(crate) use registers::clear_vector_registers;
 
 /// Time since the machine started, including the time it was suspended (`CLOCK_BOOTTIME`).

@@ -39,6 +39,48 @@ fn the_first_layer_that_has_the_key_answers() {
 }
 
 #[test]
+fn what_changes_the_chain_counts_for_the_next_get() {
+    let directory = temp();
+    let secrets = with_file(&write(&directory.path().join("s.json"), r#"{"A": "1", "B": "2"}"#));
+    let both = || ["A", "B"].map(|key| text(&secrets, key).unwrap());
+    // Twice, as the second time nothing has to be looked at.
+    assert_eq!((both(), both()), (["1", "2"].map(str::to_owned), ["1", "2"].map(str::to_owned)));
+    secrets.set("A", b"3").unwrap();
+    assert_eq!((both(), both()), (["3", "2"].map(str::to_owned), ["3", "2"].map(str::to_owned)));
+    secrets.add_provider("first", Some(0), |key, _| if key == "B" { found("4") } else { Ok(None) }).unwrap();
+    assert_eq!((both(), both()), (["3", "4"].map(str::to_owned), ["3", "4"].map(str::to_owned)));
+    secrets.clear_cache();
+    assert_eq!(both(), ["3", "4"].map(str::to_owned));
+    assert!(secrets.delete("A").unwrap());
+    assert_eq!(secrets.get("A").unwrap_err().status(), Status::NotFound);
+}
+
+#[test]
+fn values_are_whole_while_others_change_and_forget_them() {
+    let directory = temp();
+    let secrets = with_file(&write(&directory.path().join("s.json"), r#"{"A": "1111111111111111"}"#));
+    let done = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while done.load(Ordering::SeqCst) == 0 {
+                    let value = secrets.get("A").unwrap().into_value();
+                    assert!(value.len() == 16 && value.iter().all(|byte| *byte == value[0]));
+                }
+            });
+        }
+        for round in 0..100 {
+            secrets.set("A", if round % 2 == 0 { b"2222222222222222" } else { b"1111111111111111" }).unwrap();
+            secrets.clear_cache();
+            if round % 10 == 0 {
+                secrets.add_provider(&format!("none-{round}"), Some(0), |_, _| Ok(None)).unwrap();
+            }
+        }
+        done.store(1, Ordering::SeqCst);
+    });
+}
+
+#[test]
 fn a_failure_never_becomes_not_found() {
     let secrets = empty();
     secrets.add_provider("broken", None, failing).unwrap();

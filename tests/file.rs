@@ -173,6 +173,31 @@ fn a_readable_file_is_refused_when_strict() {
 }
 
 #[test]
+fn a_file_that_appears_in_a_folder_or_vanishes_is_noticed() {
+    let folder = temp();
+    let secrets = with_file(folder.path());
+    assert_eq!(secrets.get("A").unwrap_err().status(), Status::NotFound);
+    let path = write(&folder.path().join("A"), "1");
+    let start = Instant::now();
+    while secrets.get("A").is_err() {
+        assert!(start.elapsed() < Duration::from_secs(60), "a file is looked for again after a second");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(text(&secrets, "A").as_deref(), Some("1"));
+    fs::remove_file(path).unwrap();
+    assert_eq!(secrets.get_with("A", &REFRESH).unwrap_err().status(), Status::NotFound);
+    assert_eq!(secrets.get("A").unwrap_err().status(), Status::NotFound);
+    write(&folder.path().join("A"), "2");
+    assert_eq!(&**secrets.get_with("A", &REFRESH).unwrap().value(), b"2");
+    assert_eq!(text(&secrets, "A").as_deref(), Some("2"));
+    // However many names are asked for.
+    for number in 0..2500 {
+        assert_eq!(secrets.get(&format!("missing-{number}")).unwrap_err().status(), Status::NotFound);
+    }
+    assert_eq!(text(&secrets, "A").as_deref(), Some("2"));
+}
+
+#[test]
 fn a_folder_holds_one_secret_in_each_file() {
     let folder = temp();
     // As Kubernetes lays out a secret: links to a folder that is swapped as a whole.

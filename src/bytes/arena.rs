@@ -4,14 +4,17 @@
 //! Blocks come in powers of two out of chunks of 64 KiB; what is larger than a quarter of a chunk has a mapping of its
 //! own, which goes back to the system when it is freed.
 //!
+//! Each thread keeps a few of the small blocks that it freed, so that most calls take no lock. They go back when the
+//! thread ends. A forked child has none of those that other threads of its parent had.
+//!
 //! Locks on memory are not inherited by a forked child. There, everything is locked again when the child first stores a
 //! secret; until then [`usage`] counts it as not locked.
 
+use std::cell::RefCell;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed, Ordering::SeqCst, compiler_fence};
 
 use parking_lot::Mutex;
-use zeroize::Zeroize;
 
 use crate::error::{Error, Result, Status};
 use crate::fork;
@@ -21,6 +24,9 @@ const SMALLEST: usize = 64;
 /// 64, 128, … 16384 bytes.
 const CLASSES: usize = 9;
 const LARGEST: usize = SMALLEST << (CLASSES - 1);
+/// How many classes of blocks a thread keeps, and how many of each: 4 KiB at most.
+const KEPT_CLASSES: usize = 4;
+const KEPT: usize = 4;
 
 /// How much memory the arena holds, and why some of it could not be locked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,13 +88,29 @@ static ARENA: Mutex<Arena> = Mutex::new(Arena {
 
 static PAGE: AtomicUsize = AtomicUsize::new(0);
 
+thread_local! {
+    static KEPT_HERE: RefCell<Kept> = const { RefCell::new(Kept::new()) };
+}
+
+/// Wiped blocks that one thread has for itself.
+struct Kept {
+    blocks: [[Option<NonNull<u8>>; KEPT]; KEPT_CLASSES],
+    counts: [usize; KEPT_CLASSES],
+    /// The process in which this thread last saw to it that memory is locked: see [`fork::generation`].
+    generation: u32,
+}
+
 /// A block of at least `size` bytes, aligned to 64, its contents zero. Goes back with [`release`] and the same size.
 pub(super) fn allocate(size: usize) -> Result<NonNull<u8>> {
+    let class = class_of(size);
+    if let Some(block) = class.and_then(|class| with_kept(|kept| kept.take(class))).flatten() {
+        return Ok(block);
+    }
     let _inside = fork::enter();
     let mut arena = ARENA.lock();
     arena.notice_fork();
     arena.lock_after_fork();
-    let block = match class_of(size) {
+    let block = match class {
         Some(class) => arena.take(class),
         None => arena.take_large(size),
     };
@@ -100,17 +122,20 @@ pub(super) fn allocate(size: usize) -> Result<NonNull<u8>> {
 /// # Safety
 /// `block` came from [`allocate`] with this `size`, was not released before, and nobody uses it any more.
 pub(super) unsafe fn release(block: NonNull<u8>, size: usize) {
-    let _inside = fork::enter();
     // SAFETY: by the caller's promise the block is ours alone and at least `size` bytes long.
-    unsafe { std::slice::from_raw_parts_mut(block.as_ptr(), size) }.zeroize();
+    unsafe { block.write_bytes(0, size) };
+    // Keeps the compiler from dropping writes to memory that is given up.
+    std::hint::black_box(block);
+    compiler_fence(SeqCst);
+    let class = class_of(size);
+    if class.and_then(|class| with_kept(|kept| kept.put(class, block))) == Some(true) {
+        return;
+    }
+    let _inside = fork::enter();
     let mut arena = ARENA.lock();
-    match class_of(size) {
-        Some(class) => {
-            let free = block.cast::<FreeBlock>();
-            // SAFETY: blocks are aligned to 64 and at least that long, so the link fits; nobody else uses the block.
-            unsafe { free.write(FreeBlock { next: arena.free[class] }) };
-            arena.free[class] = Some(free);
-        }
+    match class {
+        // SAFETY: the block is one of this class, wiped, and nobody uses it.
+        Some(class) => unsafe { arena.put(class, block) },
         None => arena.unmap(block),
     }
 }
@@ -128,8 +153,60 @@ pub(crate) fn usage() -> Usage {
     usage
 }
 
+/// Locks the memory again that a forked child inherited, if that was not done yet.
+#[cold]
+fn lock_again() {
+    let _inside = fork::enter();
+    let mut arena = ARENA.lock();
+    arena.notice_fork();
+    arena.lock_after_fork();
+}
+
 fn class_of(size: usize) -> Option<usize> {
     (size <= LARGEST).then(|| size.max(SMALLEST).next_power_of_two().trailing_zeros() as usize - 6)
+}
+
+/// `None` at the end of a thread, and within a call that was interrupted here.
+fn with_kept<R>(body: impl FnOnce(&mut Kept) -> R) -> Option<R> {
+    KEPT_HERE.try_with(|kept| Some(body(&mut *kept.try_borrow_mut().ok()?))).ok().flatten()
+}
+
+impl Kept {
+    const fn new() -> Kept {
+        Kept { blocks: [[None; KEPT]; KEPT_CLASSES], counts: [0; KEPT_CLASSES], generation: 0 }
+    }
+
+    /// A block, if there is one. In a forked child that did not lock its memory again yet, this is done first.
+    fn take(&mut self, class: usize) -> Option<NonNull<u8>> {
+        let count = self.counts.get_mut(class).filter(|count| **count > 0)?;
+        if self.generation != fork::generation() {
+            self.generation = fork::generation();
+            lock_again();
+        }
+        *count -= 1;
+        self.blocks[class][*count].take()
+    }
+
+    /// Whether there was room for it.
+    fn put(&mut self, class: usize, block: NonNull<u8>) -> bool {
+        let Some(count) = self.counts.get_mut(class).filter(|count| **count < KEPT) else { return false };
+        self.blocks[class][*count] = Some(block);
+        *count += 1;
+        true
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        let _inside = fork::enter();
+        let mut arena = ARENA.lock();
+        for (class, blocks) in self.blocks.iter().enumerate() {
+            for block in blocks[..self.counts[class]].iter().flatten() {
+                // SAFETY: `release` wiped the block of this class and gave it to this thread alone.
+                unsafe { arena.put(class, *block) };
+            }
+        }
+    }
 }
 
 impl Arena {
@@ -150,6 +227,15 @@ impl Arena {
                 }
             }
         }
+    }
+
+    /// # Safety
+    /// The block is one of this class, wiped, and nobody uses it.
+    unsafe fn put(&mut self, class: usize, block: NonNull<u8>) {
+        let free = block.cast::<FreeBlock>();
+        // SAFETY: blocks are aligned to 64 and at least that long, so the link fits; nobody else uses the block.
+        unsafe { free.write(FreeBlock { next: self.free[class] }) };
+        self.free[class] = Some(free);
     }
 
     fn take(&mut self, class: usize) -> Option<NonNull<u8>> {
@@ -237,3 +323,6 @@ fn page_size() -> usize {
     }
     PAGE.load(Relaxed)
 }
+
+#[cfg(test)]
+mod tests;

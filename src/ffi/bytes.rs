@@ -125,9 +125,9 @@ pub(super) unsafe fn copy_if_fits(bytes: &[u8], buffer: *mut c_void, capacity: u
     if buffer.is_null() || bytes.len() > capacity || isize::try_from(capacity).is_err() {
         return false;
     }
-    // SAFETY: the caller promises room for `capacity` bytes, and no more than that are copied. The source is memory of
-    // the library, which the buffer cannot overlap.
-    unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), buffer.cast(), bytes.len()) };
+    // SAFETY: the caller promises room for `capacity` bytes, and no more than that are copied. The source may be a
+    // variable of the environment, and so any memory of the program.
+    unsafe { ptr::copy(bytes.as_ptr(), buffer.cast(), bytes.len()) };
     true
 }
 

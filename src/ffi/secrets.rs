@@ -9,7 +9,7 @@ use super::sized::SizedOut;
 use super::{Out, config, guard, guard_quietly, input, st_bytes, st_config, st_error, st_status, text};
 use crate::clock;
 use crate::error::{Error, Result, Status};
-use crate::secrets::{Manager, Options, Secret};
+use crate::secrets::{Manager, Options, Secret, is_plain};
 
 /// A chain of layers in which secrets are found. It may be used from any number of threads at once, and in the child of
 /// a `fork()`. Where a function takes one, NULL stands for the manager of the whole process, which is made from the
@@ -116,8 +116,12 @@ pub unsafe extern "C" fn st_secrets_get(
         // SAFETY: the caller gives NULL or a place for an `st_bytes`.
         let out = unsafe { Out::new(out, "out") }?;
         // SAFETY: the caller gives readable text of this length, and NULL or a live manager.
-        let (manager, key) = unsafe { (manager(secrets)?, text("key", key, key_len)?) };
-        out.set(manager.get(key)?.into_value().into());
+        let (secrets, key) = unsafe { (secrets.as_ref(), name_of(key, key_len)?) };
+        let value = match secrets {
+            Some(secrets) => secrets.0.value(key),
+            None => Manager::default_value(key),
+        };
+        out.set(value?.into());
         Ok(())
     })
 }
@@ -141,10 +145,13 @@ pub unsafe extern "C" fn st_secrets_get_into(
         // SAFETY: the caller gives NULL or a place for a length.
         let len = unsafe { Out::new(len, "len") }?;
         // SAFETY: the caller gives readable text of this length, and NULL or a live manager.
-        let (manager, key) = unsafe { (manager(secrets)?, text("key", key, key_len)?) };
-        let secret = manager.get(key)?;
+        let (secrets, key) = unsafe { (secrets.as_ref(), name_of(key, key_len)?) };
         // SAFETY: the caller gives NULL or a buffer of this capacity.
-        unsafe { copy_into(secret.value(), buffer, capacity, &len) }
+        let copy = |value: &[u8]| unsafe { copy_into(value, buffer, capacity, &len) };
+        match secrets {
+            Some(secrets) => secrets.0.with_value(key, copy),
+            None => Manager::with_default_value(key, copy),
+        }?
     })
 }
 
@@ -290,6 +297,24 @@ unsafe fn get_well_known(
         out.set(get(&*unsafe { manager(secrets) }?)?.into_value().into());
         Ok(())
     })
+}
+
+/// The name of a secret.
+///
+/// # Safety
+/// As for `text`.
+#[inline]
+unsafe fn name_of<'a>(key: *const c_char, key_len: usize) -> Result<&'a str> {
+    if !key.is_null() {
+        // SAFETY: passed on.
+        let bytes = unsafe { input("key", key.cast(), key_len) }?;
+        if is_plain(bytes) {
+            // SAFETY: ASCII is UTF-8.
+            return Ok(unsafe { std::str::from_utf8_unchecked(bytes) });
+        }
+    }
+    // SAFETY: passed on.
+    unsafe { text("key", key, key_len) }
 }
 
 /// The manager behind a handle; NULL is that of the process.

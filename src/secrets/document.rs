@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
 use serde_json::{Map, Value};
 
 use super::entries::Entries;
@@ -57,7 +58,7 @@ pub(crate) type Entry = (SecretBytes, Option<Arc<str>>);
 /// All values of a source at one time.
 #[cfg_attr(test, derive(Clone))]
 pub(crate) struct Document {
-    values: HashMap<Box<str>, Entry>,
+    values: HashMap<Box<str>, Entry, RandomState>,
     /// Entries that exist and cannot be used, each with its reason.
     broken: HashMap<Box<str>, Error>,
     /// Why a part of the document could not be read. A key that no part before it has may be in that part, so looking
@@ -77,7 +78,7 @@ pub(crate) struct Document {
 impl Document {
     pub(crate) fn new(version: Option<Arc<str>>) -> Document {
         Document {
-            values: HashMap::new(),
+            values: HashMap::default(),
             broken: HashMap::new(),
             incomplete: None,
             version,
@@ -134,6 +135,14 @@ impl Document {
     /// Whether looking up some key is an error.
     pub(crate) fn has_gaps(&self) -> bool {
         self.incomplete.is_some() || !self.broken.is_empty()
+    }
+
+    /// The value and version of `key`; `Some(None)` if there is none, `None` if looking it up is an error.
+    pub(crate) fn peek(&self, key: &str) -> Option<Option<&Entry>> {
+        match self.values.get(key) {
+            Some(entry) => Some(Some(entry)),
+            None => (!self.has_gaps()).then_some(None),
+        }
     }
 
     /// The value and version of `key`; an error if its entry is unusable or may be in a part that could not be read.

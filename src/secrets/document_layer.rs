@@ -18,12 +18,14 @@ use serde_json::{Map, Value, json};
 use super::document::{Document, DocumentSource};
 use super::layer::{Finding, Held, Layer, Request, State as Health};
 use super::memory::Times;
+use super::peek::{Known, Peeked};
 use super::single_flight::SingleFlight;
 use crate::bytes::wipe_stack_below;
-use crate::clock::{Deadline, Instant};
+use crate::clock::{Deadline, Instant, Tick};
 use crate::error::{Error, Result, Source, Status};
-use crate::fork;
+use crate::fork::{self, Reading};
 use crate::log::{self, Level};
+use crate::sys::Published;
 use failing::Failing;
 use loaded::Loaded;
 
@@ -39,6 +41,8 @@ pub(super) struct DocumentLayer<S> {
     loads: SingleFlight<Arc<Loaded>>,
     upkeeps: SingleFlight<()>,
     state: Mutex<State>,
+    /// The document, while its source does not fail.
+    current: Published<Loaded>,
 }
 
 #[derive(Clone, Default)]
@@ -99,7 +103,8 @@ struct Wish<'a> {
 impl<S: DocumentSource> DocumentLayer<S> {
     pub(super) fn new(source: S, times: Times) -> Result<DocumentLayer<S>> {
         let (loads, upkeeps) = (SingleFlight::new()?, SingleFlight::new()?);
-        Ok(DocumentLayer { source, times, loads, upkeeps, state: Mutex::default() })
+        let (state, current) = (Mutex::default(), Published::empty());
+        Ok(DocumentLayer { source, times, loads, upkeeps, state, current })
     }
 
     fn state(&self) -> State {
@@ -229,8 +234,9 @@ impl<S: DocumentSource> DocumentLayer<S> {
         {
             old.supersede();
         }
+        let current = self.current.replace(state.document.clone().filter(|_| state.failing.is_none()));
         drop(state);
-        drop(before);
+        drop((before, current));
     }
 
     /// After a load of this call's own; nothing waits for it.
@@ -308,6 +314,20 @@ impl<S: DocumentSource> Layer for DocumentLayer<S> {
         match known {
             Some(known) => self.try_load(&wish).map_or(known, |loaded| self.answer(key, loaded, false)),
             None => self.answer(key, self.load(&wish), false),
+        }
+    }
+
+    fn peek(&self, key: &str, reading: &Reading, now: Tick, take: &mut dyn FnMut(Peeked<'_>)) -> Known {
+        let Some(loaded) = self.current.get(reading).filter(|loaded| loaded.is_young(now)) else {
+            return Known::Unknown;
+        };
+        match loaded.document.peek(key) {
+            Some(Some(entry)) => {
+                take(Peeked::Remembered(&entry.0, &|| loaded.held(entry, false, true)));
+                Known::Found
+            }
+            Some(None) => Known::Absent,
+            None => Known::Unknown,
         }
     }
 

@@ -1,18 +1,39 @@
 //! The environment layer: `hf-token` is the variable `HF_TOKEN`, behind an optional prefix.
 
-use std::env;
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::CString;
 
 use serde_json::{Map, Value, json};
 
 use super::layer::{Finding, Held, Layer, Request, State};
+use super::peek::{Known, Peeked};
 use crate::bytes::SecretBytes;
+use crate::clock::Tick;
 use crate::config::Config;
 use crate::error::{Error, Result, Source, Status};
+use crate::fork::Reading;
+use crate::sys;
 
-/// Names up to this length need no memory of their own: every get begins here.
+/// Names shorter than this need no memory of their own: every get begins here.
 const SHORT: usize = 128;
+const WORD: usize = size_of::<u64>();
+type Place = [u8; SHORT + WORD];
+
+/// The highest bit of each byte of a word.
+const HIGHEST: u64 = repeated(0x80);
+
+const fn repeated(byte: u8) -> u64 {
+    u64::from_ne_bytes([byte; WORD])
+}
+
+/// The bytes of a word in upper case, with `_` for `-` and `.`; all are ASCII.
+fn in_name(word: u64) -> u64 {
+    // The highest bit of each byte that is at least this one. A sum of two such bytes stays within its byte.
+    let at_least = |byte: u8| word.wrapping_add(repeated(0x80 - byte));
+    let lower = (at_least(b'a') ^ at_least(b'z' + 1)) & HIGHEST;
+    let joint = (at_least(b'-') ^ at_least(b'.' + 1)) & HIGHEST;
+    let joint = (joint >> 7) * 0xff;
+    (word ^ lower >> 2) & !joint | repeated(b'_') & joint
+}
 
 pub(crate) struct EnvLayer {
     prefix: Option<String>,
@@ -44,20 +65,38 @@ impl EnvLayer {
         name
     }
 
-    /// The same, put together in `place`; `None` where the key is not plain ASCII or too long for it.
-    fn short_variable<'p>(&self, key: &str, place: &'p mut [u8; SHORT]) -> Option<&'p OsStr> {
+    /// The same with a NUL at the end, put together in `place`; `None` where the key is not ASCII or too long for it.
+    fn short_variable<'p>(&self, key: &str, place: &'p mut Place) -> Option<&'p [u8]> {
         let prefix = self.prefix.as_deref().unwrap_or_default();
         let start = if prefix.is_empty() { 0 } else { prefix.len() + 1 };
-        let name = place.get_mut(..start + key.len()).filter(|_| key.is_ascii())?;
-        let (before, after) = name.split_at_mut(start);
-        if let Some((underscore, place)) = before.split_last_mut() {
-            place.copy_from_slice(prefix.as_bytes());
-            *underscore = b'_';
+        let end = start + key.len();
+        if end >= SHORT {
+            return None;
         }
-        for (to, from) in after.iter_mut().zip(key.bytes()) {
-            *to = if matches!(from, b'-' | b'.') { b'_' } else { from.to_ascii_uppercase() };
+        if start > 0 {
+            place[..start - 1].copy_from_slice(prefix.as_bytes());
+            place[start - 1] = b'_';
         }
-        Some(OsStr::from_bytes(name))
+        let (words, rest) = key.as_bytes().as_chunks::<WORD>();
+        let rest = rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+        let words = words.iter().map(|word| u64::from_le_bytes(*word)).chain([rest]);
+        let mut all = 0;
+        for (to, word) in place[start..].as_chunks_mut::<WORD>().0.iter_mut().zip(words) {
+            all |= word;
+            *to = in_name(word).to_le_bytes();
+        }
+        (all & HIGHEST == 0).then(|| &place[..=end])
+    }
+
+    /// Hands the value to `take`, unless it is empty.
+    fn look_up<R>(&self, key: &str, take: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        let mut place: Place = [0; SHORT + WORD];
+        let take = |value: &[u8]| (!value.is_empty()).then(|| take(value));
+        match self.short_variable(key, &mut place) {
+            Some(name) => sys::with_variable(name, take),
+            None => sys::with_variable(CString::new(self.variable(key)).ok()?.as_bytes_with_nul(), take),
+        }
+        .flatten()
     }
 }
 
@@ -71,14 +110,14 @@ impl Layer for EnvLayer {
     }
 
     fn find(&self, key: &str, _: &Request) -> Result<Option<Held>> {
-        let mut place = [0; SHORT];
-        let value = match self.short_variable(key, &mut place) {
-            Some(name) => env::var_os(name),
-            None => env::var_os(self.variable(key)),
-        };
-        match value {
-            Some(value) if !value.is_empty() => Ok(Some(Held::now(SecretBytes::copy_from(value.as_bytes())?))),
-            _ => Ok(None),
+        let value = self.look_up(key, SecretBytes::copy_from).transpose()?;
+        Ok(value.map(Held::now))
+    }
+
+    fn peek(&self, key: &str, _: &Reading, _: Tick, take: &mut dyn FnMut(Peeked<'_>)) -> Known {
+        match self.look_up(key, |value| take(Peeked::Foreign(value))) {
+            Some(()) => Known::Found,
+            None => Known::Absent,
         }
     }
 
@@ -106,17 +145,35 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_byte_is_the_same_alone_and_in_a_word() {
+        let layer = EnvLayer { prefix: None };
+        for byte in 1..128 {
+            for len in 1..20 {
+                let key: String = (0..len).map(|at| char::from(if at % 3 == 0 { byte } else { b'z' })).collect();
+                let mut place: Place = [0; SHORT + WORD];
+                let name = layer.short_variable(&key, &mut place).unwrap();
+                assert_eq!(name, format!("{}\0", layer.variable(&key)).as_bytes());
+            }
+        }
+    }
+
+    #[test]
     fn keys_are_normalised() {
         let plain = EnvLayer { prefix: None };
         assert_eq!(plain.variable("replicate-api-token"), "REPLICATE_API_TOKEN");
         assert_eq!(plain.variable("a.b-c_d"), "A_B_C_D");
         let prefixed = EnvLayer { prefix: Some("SIMPLETUNER".to_owned()) };
         assert_eq!(prefixed.variable("replicate-api-token"), "SIMPLETUNER_REPLICATE_API_TOKEN");
-        for (layer, key) in [(&plain, "a.b-c_d"), (&plain, "é"), (&prefixed, "hf-token"), (&prefixed, &"x".repeat(200))]
-        {
-            let mut place = [0; SHORT];
+        for (layer, key) in [
+            (&plain, "a.b-c_d"),
+            (&plain, "é"),
+            (&plain, &"a-".repeat(60)),
+            (&prefixed, "hf-token"),
+            (&prefixed, &"x".repeat(200)),
+        ] {
+            let mut place: Place = [0; SHORT + WORD];
             if let Some(name) = layer.short_variable(key, &mut place) {
-                assert_eq!(name, layer.variable(key).as_str());
+                assert_eq!(name, format!("{}\0", layer.variable(key)).as_bytes());
             } else {
                 assert!(!key.is_ascii() || key.len() > 100);
             }

@@ -14,6 +14,7 @@ use super::env::EnvLayer;
 use super::file::FileLayer;
 use super::layer::{Found, Layer, Request};
 use super::memory::{self, AtHand, Memory, Run, Times};
+use super::peek::is_plain;
 use super::secret::Secret;
 use super::unconfigured::{Lack, Unconfigured};
 use super::vault::VaultSource;
@@ -22,6 +23,7 @@ use crate::config::{Config, nearest};
 use crate::error::{Error, Result, Source, Status};
 use crate::fork;
 use crate::log::{self, Level};
+use crate::sys::Published;
 
 /// Names of the secrets that SimpleTuner itself uses.
 pub mod well_known {
@@ -48,11 +50,15 @@ const MAX_NAME: usize = 31;
 
 /// Finds secrets. It may be shared by any number of threads.
 pub struct Manager {
-    layers: RwLock<Arc<[Arc<dyn Layer>]>>,
+    layers: RwLock<Arc<Layers>>,
+    /// The same; changed with the lock of `layers` held.
+    pub(super) current: Published<Layers>,
     file: Option<Arc<FileLayer>>,
     memory: Memory,
     timeout: Duration,
 }
+
+pub(super) type Layers = Vec<Arc<dyn Layer>>;
 
 /// How one get differs from the usual.
 #[derive(Clone, Copy, Debug, Default)]
@@ -66,6 +72,8 @@ pub struct Options {
 }
 
 static DEFAULT: RwLock<Option<Arc<Manager>>> = RwLock::new(None);
+/// The same; changed with the lock of `DEFAULT` held.
+pub(super) static CURRENT_DEFAULT: Published<Manager> = Published::empty();
 
 impl Manager {
     /// A manager with these settings. It reads nothing yet.
@@ -75,7 +83,7 @@ impl Manager {
         let names = config.list("providers").unwrap_or(&default);
         let timeout = config.time("timeout", DEFAULT_TIMEOUT);
         let times = Times::of(config);
-        let mut layers: Vec<Arc<dyn Layer>> = Vec::new();
+        let mut layers = Layers::new();
         let mut file = None;
         for name in names {
             if layers.iter().any(|layer| layer.name() == name) {
@@ -97,8 +105,9 @@ impl Manager {
                 _ => return Err(unknown_provider(name)),
             }
         }
-        let memory = Memory::new(times)?;
-        Ok(Manager { layers: RwLock::new(layers.into()), file, memory, timeout })
+        let (memory, layers) = (Memory::new(times)?, Arc::new(layers));
+        let current = Published::new(Some(layers.clone()));
+        Ok(Manager { layers: RwLock::new(layers), current, file, memory, timeout })
     }
 
     /// The manager of the whole process, made on first use with no settings but the environment's.
@@ -108,7 +117,11 @@ impl Manager {
             return Ok(manager.clone());
         }
         let new = Arc::new(Manager::open(&Config::new())?);
-        Ok(DEFAULT.write().get_or_insert(new).clone())
+        let mut default = DEFAULT.write();
+        let manager = default.get_or_insert(new).clone();
+        // Another call may have made this very one.
+        drop(CURRENT_DEFAULT.replace(Some(manager.clone())));
+        Ok(manager)
     }
 
     /// Replaces the manager of the whole process by one with these settings, or, with `None`, by a new one on its next
@@ -116,8 +129,11 @@ impl Manager {
     pub fn reset_default(config: Option<&Config>) -> Result<()> {
         let _inside = fork::enter();
         let new = config.map(Manager::open).transpose()?.map(Arc::new);
-        let old = std::mem::replace(&mut *DEFAULT.write(), new);
-        drop(old);
+        let mut default = DEFAULT.write();
+        let current = CURRENT_DEFAULT.replace(new.clone());
+        let old = std::mem::replace(&mut *default, new);
+        drop(default);
+        drop((old, current));
         Ok(())
     }
 
@@ -131,8 +147,16 @@ impl Manager {
     /// A layer that fails is passed over: if a lower one has the value, that is returned and is marked as degraded; if
     /// none has, the answer is the failure, never [`Status::NotFound`].
     pub fn get_with(&self, key: &str, options: &Options) -> Result<Secret> {
-        let _inside = fork::enter();
         check_key(key)?;
+        match (!options.refresh).then(|| self.peek(key)).flatten() {
+            Some(secret) => secret,
+            None => self.look_up(key, options),
+        }
+    }
+
+    /// The same, asking each layer.
+    pub(super) fn look_up(&self, key: &str, options: &Options) -> Result<Secret> {
+        let _inside = fork::enter();
         let request = self.request(options.timeout, options.refresh);
         let layers = self.layers();
         let mut failure: Option<Error> = None;
@@ -245,8 +269,10 @@ impl Manager {
         }
         let mut changed = layers.to_vec();
         changed.insert(position.unwrap_or(changed.len()), new);
-        *layers = changed.into();
+        *layers = Arc::new(changed);
+        let before = self.current.replace(Some(layers.clone()));
         drop(layers);
+        drop(before);
         // What was answered was so by the layers that there were.
         self.memory.clear();
         Ok(())
@@ -305,7 +331,7 @@ impl Manager {
         self.set(well_known::REPLICATE_API_TOKEN, value)
     }
 
-    pub(super) fn layers(&self) -> Arc<[Arc<dyn Layer>]> {
+    pub(super) fn layers(&self) -> Arc<Layers> {
         self.layers.read().clone()
     }
 
@@ -330,7 +356,7 @@ impl Manager {
 
 impl Drop for Manager {
     fn drop(&mut self) {
-        let layers = std::mem::take(self.layers.get_mut());
+        let layers = (std::mem::take(self.layers.get_mut()), self.current.replace(None));
         // Layers of the program have clean-up of their own, which may use the library.
         fork::outside(|| drop(layers));
     }
@@ -349,7 +375,13 @@ fn remote<S: DocumentSource + 'static>(
     })
 }
 
-fn check_key(key: &str) -> Result<()> {
+#[inline]
+pub(super) fn check_key(key: &str) -> Result<()> {
+    if matches!(key.len(), 1..=MAX_KEY) && is_plain(key.as_bytes()) { Ok(()) } else { check_key_exactly(key) }
+}
+
+#[cold]
+fn check_key_exactly(key: &str) -> Result<()> {
     if key.is_empty() || key.len() > MAX_KEY || key.contains('\0') {
         return Err(Error::invalid_argument(format!("the name of a secret has 1 to {MAX_KEY} bytes and no NUL")));
     }

@@ -5,6 +5,8 @@
 //! Remote layers that stand next to each other in the order are one run of the chain, which is asked as a whole; the first
 //! value in it is what is remembered. A value that is found behind a layer that failed is kept for `miss_ttl`; a stale
 //! one, and a failure, not at all. A value from a document goes with the document.
+//!
+//! A get that finds its value in a document which counts does not come here: see `peek.rs`.
 
 use std::borrow::Cow;
 use std::sync::Arc;

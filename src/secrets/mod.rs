@@ -36,6 +36,7 @@ mod json;
 mod layer;
 mod manager;
 mod memory;
+mod peek;
 mod report;
 mod secret;
 mod single_flight;
@@ -44,4 +45,5 @@ mod vault;
 
 pub use layer::Found;
 pub use manager::{Manager, Options, WELL_KNOWN, well_known};
+pub(crate) use peek::is_plain;
 pub use secret::Secret;

@@ -3,7 +3,10 @@
 use serde_json::{Map, Value, json};
 
 use super::layer::{Finding, Held, Layer, Request, State};
+use super::peek::{Known, Peeked};
+use crate::clock::Tick;
 use crate::error::{Result, Source};
+use crate::fork::Reading;
 
 pub(crate) struct Unconfigured {
     pub(crate) name: &'static str,
@@ -30,6 +33,10 @@ impl Layer for Unconfigured {
 
     fn find(&self, _: &str, _: &Request) -> Result<Option<Held>> {
         Ok(None)
+    }
+
+    fn peek(&self, _: &str, _: &Reading, _: Tick, _: &mut dyn FnMut(Peeked<'_>)) -> Known {
+        Known::Absent
     }
 
     fn place(&self, _: &str) -> String {

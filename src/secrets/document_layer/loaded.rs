@@ -9,7 +9,7 @@ use super::super::document::Document;
 use super::super::layer::{Held, Origin};
 use super::super::memory::Times;
 use crate::bytes::SecretBytes;
-use crate::clock::Instant;
+use crate::clock::{CoarseAge, Instant, Tick};
 use crate::error::Result;
 
 pub(super) struct Loaded {
@@ -21,6 +21,7 @@ pub(super) struct Loaded {
     /// Values of earlier documents under keys that this one could not read.
     earlier: HashMap<Box<str>, Held>,
     superseded: Arc<AtomicBool>,
+    age: CoarseAge,
 }
 
 impl Loaded {
@@ -29,7 +30,8 @@ impl Loaded {
         let wished = document.ttl.unwrap_or(Duration::MAX).min(times.cache_ttl);
         let ttl = if document.missing.is_some() { times.miss_ttl } else { wished };
         let earlier = before.map_or_else(HashMap::new, |before| before.values_for(&document));
-        Loaded { document, asked, ttl, max_stale: times.max_stale, earlier, superseded: Arc::default() }
+        let (max_stale, superseded, age) = (times.max_stale, Arc::default(), CoarseAge::default());
+        Loaded { document, asked, ttl, max_stale, earlier, superseded, age }
     }
 
     /// Its values under the keys that `next` could not read over an outage.
@@ -50,6 +52,12 @@ impl Loaded {
     /// Whether its values may serve while the source does not answer.
     pub(super) fn is_usable(&self) -> bool {
         self.asked.elapsed() < self.ttl.saturating_add(self.max_stale)
+    }
+
+    /// Whether it counts and nobody has to load it again; `false` also where that is not sure.
+    #[inline]
+    pub(super) fn is_young(&self, now: Tick) -> bool {
+        self.age.is_below(|| self.soft(), self.asked, now)
     }
 
     /// From which age on it is loaded again while it still counts.
@@ -82,7 +90,7 @@ impl Loaded {
         self.superseded.store(true, Relaxed);
     }
 
-    fn held(&self, (value, version): &(SecretBytes, Option<Arc<str>>), stale: bool, cached: bool) -> Held {
+    pub(super) fn held(&self, (value, version): &(SecretBytes, Option<Arc<str>>), stale: bool, cached: bool) -> Held {
         Held {
             value: value.clone(),
             stale,
@@ -113,6 +121,7 @@ impl Loaded {
             max_stale: self.max_stale,
             earlier: self.earlier.iter().map(|(key, held)| (key.clone(), age(held))).collect(),
             superseded: self.superseded.clone(),
+            age: CoarseAge::default(),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
 use zeroize::Zeroizing;
 
 use super::yaml;
@@ -107,7 +108,7 @@ impl Change<'_> {
 }
 
 /// Names with their values. Of a name that stands twice the last counts, as for Python.
-pub(super) type ByName = HashMap<String, Option<SecretBytes>>;
+pub(super) type ByName = HashMap<String, Option<SecretBytes>, RandomState>;
 
 pub(super) fn by_name(entries: Entries) -> ByName {
     entries.into_iter().collect()

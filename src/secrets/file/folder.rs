@@ -3,39 +3,77 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 
 use crate::bytes::SecretBytes;
 use crate::clock::Tick;
 use crate::error::Result;
 use crate::files::{self, Exposure, Fingerprint};
-use crate::fork;
+use crate::fork::{self, Reading};
 use crate::log::{self, Level};
+use crate::sys::Published;
 
 /// The largest value of one file.
 const MAX_SIZE: usize = 1 << 20;
+/// Of how many names at most it is remembered that there is no such file.
+const MOST_ABSENT: usize = 1000;
 
 pub(super) struct Folder {
     pub(super) path: PathBuf,
-    files: Mutex<HashMap<String, Remembered>>,
+    /// What is known of the files. A change makes a new map.
+    files: Mutex<Arc<Files>>,
+    /// The same; changed with the lock of `files` held.
+    current: Published<Files>,
 }
 
+type Files = HashMap<Box<str>, Arc<Remembered>, RandomState>;
+
 struct Remembered {
-    looked: Tick,
-    fingerprint: Fingerprint,
-    value: SecretBytes,
+    looked: AtomicU64,
+    /// `None` where there is no such file.
+    file: Option<(Fingerprint, SecretBytes)>,
+}
+
+impl Remembered {
+    fn new(file: Option<(Fingerprint, SecretBytes)>) -> Remembered {
+        Remembered { looked: AtomicU64::new(Tick::now().nanoseconds()), file }
+    }
+
+    fn is_new(&self, now: Tick, fresh: Duration) -> bool {
+        now.since(Tick::from_nanoseconds(self.looked.load(Relaxed))) < fresh
+    }
+
+    fn value(&self) -> Option<&SecretBytes> {
+        self.file.as_ref().map(|(_, value)| value)
+    }
 }
 
 impl Folder {
     pub(super) fn new(path: PathBuf) -> Folder {
-        Folder { path, files: Mutex::new(HashMap::new()) }
+        let files = Arc::<Files>::default();
+        Folder { path, current: Published::new(Some(files.clone())), files: Mutex::new(files) }
     }
 
     /// A key must not lead out of the folder, nor to what Kubernetes keeps for itself (`..data`).
     pub(super) fn may_have(key: &str) -> bool {
         !key.contains('/') && !key.starts_with("..") && key != "."
+    }
+
+    /// What is remembered of the file named `key`, if that is younger than `fresh`: its value, or that there is none.
+    pub(super) fn peek<'r>(
+        &'r self,
+        key: &str,
+        reading: &'r Reading,
+        now: Tick,
+        fresh: Duration,
+    ) -> Option<Option<&'r SecretBytes>> {
+        let file = self.current.get(reading)?.get(key).filter(|file| file.is_new(now, fresh))?;
+        Some(file.value())
     }
 
     /// The value of the file named `key`; one final newline is not part of it. A file is looked at again once what is
@@ -44,32 +82,31 @@ impl Folder {
         if !Folder::may_have(key) {
             return Ok(None);
         }
-        if let Some(file) = self.files.lock().get(key)
-            && file.looked.elapsed() < fresh
-        {
-            return Ok(Some(file.value.clone()));
+        let known = self.files.lock().get(key).cloned();
+        if let Some(known) = known.as_ref().filter(|known| known.is_new(Tick::now(), fresh)) {
+            return Ok(known.value().cloned());
         }
         let path = self.path.join(key);
-        let metadata = match std::fs::metadata(&path) {
-            Ok(metadata) if metadata.is_dir() => return Ok(None),
-            Ok(metadata) => metadata,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                self.files.lock().remove(key);
-                return Ok(None);
-            }
+        let fingerprint = match std::fs::metadata(&path) {
+            Ok(metadata) => (!metadata.is_dir()).then(|| Fingerprint::of(&metadata)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
             Err(error) => return Err(super::view::look_error(&path, &error)),
         };
-        if let Some(file) = self.files.lock().get_mut(key)
-            && file.fingerprint == Fingerprint::of(&metadata)
-        {
-            file.looked = Tick::now();
-            return Ok(Some(file.value.clone()));
+        match (fingerprint, known) {
+            (now, Some(known)) if known.file.as_ref().map(|(before, _)| before) == now.as_ref() => {
+                known.looked.store(Tick::now().nanoseconds(), Relaxed);
+                Ok(known.value().cloned())
+            }
+            (None, _) => {
+                self.remember(key, Remembered::new(None));
+                Ok(None)
+            }
+            (Some(_), _) => fork::outside(|| self.load(key, &path, strict)).map(Some),
         }
-        fork::outside(|| self.load(key, &path, strict)).map(Some)
     }
 
     pub(super) fn forget(&self) {
-        self.files.lock().clear();
+        self.change(|files| files.clear());
     }
 
     fn load(&self, key: &str, path: &Path, strict: bool) -> Result<SecretBytes> {
@@ -83,11 +120,28 @@ impl Folder {
         let end = contents.bytes.len() - usize::from(contents.bytes.last() == Some(&b'\n'));
         contents.bytes.truncate(end);
         let value = contents.bytes.freeze();
-        let fingerprint = Fingerprint::of(&contents.metadata);
-        let remembered = Remembered { looked: Tick::now(), fingerprint, value: value.clone() };
-        let _inside = fork::enter();
-        let before = self.files.lock().insert(key.to_owned(), remembered);
-        drop(before);
+        self.remember(key, Remembered::new(Some((Fingerprint::of(&contents.metadata), value.clone()))));
         Ok(value)
+    }
+
+    fn remember(&self, key: &str, file: Remembered) {
+        self.change(|files| {
+            if file.file.is_none() && files.values().filter(|file| file.file.is_none()).count() >= MOST_ABSENT {
+                files.retain(|_, file| file.file.is_some());
+            }
+            files.insert(key.into(), Arc::new(file));
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Files)) {
+        let _inside = fork::enter();
+        let mut files = self.files.lock();
+        let mut changed = Files::clone(&files);
+        change(&mut changed);
+        let before = std::mem::replace(&mut *files, Arc::new(changed));
+        let current = self.current.replace(Some(files.clone()));
+        // What is replaced is dropped without the lock.
+        drop(files);
+        drop((before, current));
     }
 }

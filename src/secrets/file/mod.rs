@@ -8,11 +8,14 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
 use super::layer::{Finding, Held, Layer, Request, State};
+use super::peek::{Known, Peeked};
 use crate::cache::TtlCache;
 use crate::clock::{Deadline, Tick};
 use crate::config::Config;
 use crate::error::{Error, Result, Source, Status};
-use crate::{fork, paths};
+use crate::fork::{self, Reading};
+use crate::paths;
+use crate::sys::Published;
 
 mod document;
 mod folder;
@@ -32,6 +35,8 @@ const REPORT_TIME: Duration = Duration::from_secs(10);
 pub(crate) struct FileLayer {
     place: Place,
     memory: Mutex<Memory>,
+    /// The look that counts; changed with the lock of `memory` held.
+    current: Published<Look>,
     /// Holds nothing; it lets one caller look at the file for all.
     looks: TtlCache<Look>,
 }
@@ -61,6 +66,7 @@ impl FileLayer {
                 strict: config.flag("strict_permissions").unwrap_or(false),
             },
             memory: Mutex::default(),
+            current: Published::empty(),
             looks: TtlCache::new(Duration::ZERO, 0, Duration::MAX)?,
         })
     }
@@ -94,7 +100,7 @@ impl FileLayer {
             Located::NoHome(reason) => return Err(no_home(reason.as_deref())),
         };
         let changed = fork::outside(|| save::change(&path, key, change, self.place.strict, deadline));
-        self.memory.lock().outdate();
+        self.outdate();
         changed.map_err(|error| error.with_source(Source::File))
     }
 
@@ -151,23 +157,30 @@ impl FileLayer {
         let is_new = known.is_none_or(|known| !Arc::ptr_eq(&known, &view));
         let look = Look { number, begun, view };
         let _inside = fork::enter();
-        let before = self.memory.lock().publish(&look);
-        drop(before);
+        self.publish(&look);
         Ok((look, is_new))
     }
-}
 
-impl Memory {
-    /// Makes this look the current one, unless it is too old to count; what it replaces is dropped without the lock.
-    fn publish(&mut self, look: &Look) -> Option<Look> {
-        match look.number >= self.oldest {
-            true => self.look.replace(look.clone()),
-            false => None,
+    /// Makes this look the current one, unless it is too old to count.
+    fn publish(&self, look: &Look) {
+        let mut memory = self.memory.lock();
+        if look.number >= memory.oldest {
+            let before = memory.look.replace(look.clone());
+            let current = self.current.replace(Some(Arc::new(look.clone())));
+            // What is replaced is dropped without the lock.
+            drop(memory);
+            drop((before, current));
         }
     }
 
-    fn outdate(&mut self) {
-        self.oldest = self.begun + 1;
+    /// The looks that have begun do not count any more.
+    fn outdate(&self) {
+        let _inside = fork::enter();
+        let mut memory = self.memory.lock();
+        memory.oldest = memory.begun + 1;
+        let current = self.current.replace(None);
+        drop(memory);
+        drop(current);
     }
 }
 
@@ -189,6 +202,30 @@ impl Layer for FileLayer {
             View::Failed(_, _, error) => return Err(error.clone()),
         };
         Ok(value.map(Held::now))
+    }
+
+    fn peek(&self, key: &str, reading: &Reading, now: Tick, take: &mut dyn FnMut(Peeked<'_>)) -> Known {
+        let is_new = |look: &&Look| now.since(look.begun) < LOOK_INTERVAL;
+        let Some(look) = self.current.get(reading).filter(is_new) else { return Known::Unknown };
+        match &*look.view {
+            View::NoHome(_) | View::Missing(_) => Known::Absent,
+            View::Document(document) => match document.entries.get(key) {
+                Some(Some(value)) => {
+                    take(Peeked::Local(value));
+                    Known::Found
+                }
+                Some(None) | None => Known::Absent,
+            },
+            View::Folder(folder) => match folder.peek(key, reading, now, LOOK_INTERVAL) {
+                Some(Some(value)) => {
+                    take(Peeked::Local(value));
+                    Known::Found
+                }
+                Some(None) => Known::Absent,
+                None => Known::Unknown,
+            },
+            View::Failed(..) => Known::Unknown,
+        }
     }
 
     fn place(&self, key: &str) -> String {
@@ -221,10 +258,8 @@ impl Layer for FileLayer {
 
     fn forget(&self) {
         let _inside = fork::enter();
-        let mut memory = self.memory.lock();
-        memory.outdate();
-        let before = memory.look.take();
-        drop(memory);
+        self.outdate();
+        let before = self.memory.lock().look.take();
         drop(before);
     }
 
@@ -265,7 +300,7 @@ mod tests {
         let first = look();
         assert!(Arc::ptr_eq(&first, &look()), "nothing was changed");
         // The file seems to be as it was.
-        layer.memory.lock().outdate();
+        layer.outdate();
         assert!(!Arc::ptr_eq(&first, &look()));
     }
 }

@@ -34,6 +34,58 @@ static void prefix(void) {
     st_secrets_free(secrets);
 }
 
+/* What a get into a buffer says; the length, or -1 if there is none. */
+static int length_of(const st_secrets *secrets, const char *key) {
+    char buffer[32];
+    size_t len = 0;
+    st_status status = st_secrets_get_into(secrets, key, ST_NUL, buffer, sizeof buffer, &len, NULL);
+    CHECK(status == ST_OK || status == ST_NOT_FOUND);
+    return status == ST_OK ? (int)len : -1;
+}
+
+/* The same for a value that is copied from where it is; also by name that is not ASCII, or long. */
+static void changes_seen_by_a_copy(void) {
+    char long_key[200];
+    memset(long_key, 'A', sizeof long_key - 1);
+    long_key[sizeof long_key - 1] = 0;
+    st_secrets *own = open_with("providers", "[\"env\"]");
+    const char *const keys[] = {"COPIED", "COPI\xC3\x89", long_key};
+    for (size_t i = 0; i < 3; i++) {
+        for (int round = 0; round < 2; round++) {
+            const st_secrets *secrets = round == 0 ? own : NULL;
+            CHECK(length_of(secrets, keys[i]) == -1);
+            setenv(keys[i], "CANARY-1", 1);
+            CHECK(length_of(secrets, keys[i]) == 8);
+            setenv(keys[i], "CANARY-\xFF-22", 1);
+            CHECK(length_of(secrets, keys[i]) == 11);
+            /* A variable that the program changes where it is. */
+            static char own_text[256];
+            snprintf(own_text, sizeof own_text, "%s=CANARY", keys[i]);
+            putenv(own_text);
+            CHECK(length_of(secrets, keys[i]) == 6);
+            own_text[strlen(own_text) - 1] = 0;
+            CHECK(length_of(secrets, keys[i]) == 5);
+            setenv(keys[i], "", 1);
+            CHECK(length_of(secrets, keys[i]) == -1);
+            unsetenv(keys[i]);
+            CHECK(length_of(secrets, keys[i]) == -1);
+        }
+    }
+    char buffer[4] = "abc";
+    size_t len = 0;
+    st_error error = ST_ERROR_INIT;
+    setenv("COPIED", "CANARY", 1);
+    CHECK_FAILS(st_secrets_get_into(own, "COPIED", ST_NUL, buffer, sizeof buffer, &len, &error), ST_BUFFER_TOO_SMALL, "6");
+    CHECK(len == 6 && strcmp(buffer, "abc") == 0);
+    CHECK_OK(st_secrets_get_into(own, "COPIED", ST_NUL, NULL, 0, &len, &error));
+    CHECK(len == 6);
+    /* Into the variable itself. */
+    CHECK_OK(st_secrets_get_into(own, "COPIED", ST_NUL, getenv("COPIED"), 6, &len, &error));
+    CHECK(strcmp(getenv("COPIED"), "CANARY") == 0);
+    unsetenv("COPIED");
+    st_secrets_free(own);
+}
+
 /* It is asked on every get; an empty variable counts as unset; and it need not be text. */
 static void changes(void) {
     st_error error = ST_ERROR_INIT;
@@ -66,6 +118,7 @@ int main(void) {
     names();
     prefix();
     changes();
+    changes_seen_by_a_copy();
     impossible_names();
     return 0;
 }

@@ -47,6 +47,13 @@ static int gets(const char *key, const char *expected) {
         fprintf(stderr, "%s: %s %s\n", key, st_status_name(status), error.message);
     }
     st_bytes_free(&value);
+    char buffer[64];
+    size_t len = 0;
+    if (same && (st_secrets_get_into(secrets, key, ST_NUL, buffer, sizeof buffer, &len, &error) != ST_OK ||
+                 len != strlen(expected) || memcmp(buffer, expected, len) != 0)) {
+        fprintf(stderr, "%s into a buffer: %zu bytes, %s\n", key, len, error.message);
+        return 0;
+    }
     return same;
 }
 

@@ -17,6 +17,43 @@ fn one_document_answers_every_key_for_its_time() {
 }
 
 #[test]
+fn a_document_is_peeked_at_while_it_counts_and_its_source_does_not_fail() {
+    let (source, layer) = layer(TIMES);
+    assert_eq!(peek(&layer, "A"), None);
+    source.has(&[("A", "1")]);
+    refresh(&layer).unwrap();
+    assert_eq!((peek(&layer, "A"), peek(&layer, "B")), (Some(Some(b"1".to_vec())), Some(None)));
+    age(&layer, SOFT);
+    assert_eq!((peek(&layer, "A"), peek(&layer, "B")), (None, None));
+    assert_eq!(text(ask(&layer, "A")), fresh("1"));
+    assert_eq!(peek(&layer, "A"), Some(Some(b"1".to_vec())));
+    source.fails(Status::Unavailable);
+    refresh(&layer).unwrap_err();
+    assert_eq!(peek(&layer, "A"), None);
+    source.has_part(&[("A", "2")], outage(Status::Unavailable));
+    refresh(&layer).unwrap_err();
+    assert_eq!(peek(&layer, "A"), None);
+    source.has(&[("A", "3")]);
+    refresh(&layer).unwrap();
+    assert_eq!(peek(&layer, "A"), Some(Some(b"3".to_vec())));
+    layer.forget();
+    assert_eq!(peek(&layer, "A"), None);
+}
+
+#[test]
+fn an_entry_that_cannot_be_used_is_not_peeked_at() {
+    let (source, layer) = layer(TIMES);
+    source.answers(|version| {
+        let mut document = document(&[("A", "1")], version)?;
+        document.add_broken("B", outage(Status::Protocol));
+        Ok(document)
+    });
+    refresh(&layer).unwrap();
+    assert_eq!(peek(&layer, "A"), Some(Some(b"1".to_vec())));
+    assert_eq!((peek(&layer, "B"), peek(&layer, "C")), (None, None));
+}
+
+#[test]
 fn a_fresh_document_answers_for_keys_that_it_lacks() {
     let (source, layer) = warm(&[("A", "1")]);
     source.has(&[("A", "1"), ("B", "2")]);

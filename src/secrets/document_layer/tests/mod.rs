@@ -199,8 +199,27 @@ fn within(time: Duration) -> Request {
     Request::new(time, false)
 }
 
+/// What [`Layer::find`] answers. What [`Layer::peek`] knows is the same, and needs nobody to be asked.
 fn ask(layer: &DocumentLayer<Scripted>, key: &str) -> Result<Option<Held>> {
-    layer.find(key, &within(LONG))
+    let (asked, known) = (layer.source.asked(), peek(layer, key));
+    let answer = layer.find(key, &within(LONG));
+    if let Some(known) = known {
+        let found = answer.as_ref().unwrap().as_ref();
+        assert!(found.is_none_or(|held| !held.stale));
+        assert_eq!(found.map(|held| held.value.to_vec()), known);
+        assert_eq!(layer.source.asked(), asked);
+    }
+    answer
+}
+
+/// What is known without asking: the value, or that there is none.
+fn peek(layer: &DocumentLayer<Scripted>, key: &str) -> Option<Option<Vec<u8>>> {
+    let (mut value, reading) = (None, fork::read().unwrap());
+    match layer.peek(key, &reading, Tick::now(), &mut |peeked| value = Some(peeked.bytes().to_vec())) {
+        Known::Found => Some(Some(value.unwrap())),
+        Known::Absent => Some(None),
+        Known::Unknown => None,
+    }
 }
 
 fn ask_now(layer: &DocumentLayer<Scripted>, key: &str) -> Result<Option<Held>> {
@@ -233,6 +252,7 @@ fn stale(text: &str) -> (String, bool) {
 fn age(layer: &DocumentLayer<Scripted>, time: Duration) {
     let mut state = layer.state.lock();
     state.document = state.document.take().map(|loaded| Arc::new(loaded.aged(time)));
+    layer.current.replace(state.document.clone().filter(|_| state.failing.is_none()));
 }
 
 fn set_rest(layer: &DocumentLayer<Scripted>, rest: Duration, look: Duration) {

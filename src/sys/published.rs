@@ -1,0 +1,130 @@
+//! A value that is read without writing to memory that other readers write to, and without counting.
+
+use std::marker::PhantomData;
+use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicPtr, Ordering::SeqCst};
+
+use crate::fork::{self, Reading};
+
+/// What [`fork::read`] lets any number of threads look at, and any thread replace.
+pub(crate) struct Published<T> {
+    /// NULL, or what `Arc::into_raw` gave.
+    current: AtomicPtr<T>,
+    owned: PhantomData<Arc<T>>,
+}
+
+impl<T> Published<T> {
+    pub(crate) const fn empty() -> Published<T> {
+        Published { current: AtomicPtr::new(ptr::null_mut()), owned: PhantomData }
+    }
+
+    pub(crate) fn new(value: Option<Arc<T>>) -> Published<T> {
+        Published { current: AtomicPtr::new(into_raw(value)), owned: PhantomData }
+    }
+
+    /// The current value, for the time that this thread reads.
+    #[inline]
+    pub(crate) fn get<'r>(&'r self, _: &'r Reading) -> Option<&'r T> {
+        // SAFETY: NULL, or a reference of this object. `replace` gives it up only after it saw that no thread has been
+        // reading all the time since it was current: see `fork::wait_for_readers`. This thread reads for `'r`, and it
+        // loads the pointer after it began to.
+        unsafe { self.current.load(SeqCst).as_ref() }
+    }
+
+    /// Makes this the current value. Returns the one before, which no reader has any more.
+    pub(crate) fn replace(&self, value: Option<Arc<T>>) -> Option<Arc<T>> {
+        let before = self.current.swap(into_raw(value), SeqCst);
+        if before.is_null() {
+            return None;
+        }
+        fork::wait_for_readers();
+        // SAFETY: the pointer came from `Arc::into_raw`, and the exchange took it out for this call alone.
+        Some(unsafe { Arc::from_raw(before) })
+    }
+}
+
+impl<T> Drop for Published<T> {
+    fn drop(&mut self) {
+        let current = *self.current.get_mut();
+        if !current.is_null() {
+            // SAFETY: as in `replace`; nobody else has this object, so nobody reads it.
+            drop(unsafe { Arc::from_raw(current) });
+        }
+    }
+}
+
+fn into_raw<T>(value: Option<Arc<T>>) -> *mut T {
+    value.map_or(ptr::null_mut(), |value| Arc::into_raw(value).cast_mut())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicUsize};
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_value_is_kept_until_its_readers_have_ended() {
+        let published = Arc::new(Published::new(Some(Arc::new(1))));
+        let (begun, is_reading) = mpsc::channel();
+        let (end, may_end) = mpsc::channel::<()>();
+        let shared = published.clone();
+        let reader = thread::spawn(move || {
+            let reading = fork::read().unwrap();
+            let value = shared.get(&reading).unwrap();
+            begun.send(()).unwrap();
+            may_end.recv().unwrap();
+            *value
+        });
+        is_reading.recv().unwrap();
+        let writer = thread::spawn(move || (published.replace(Some(Arc::new(2))), published.replace(None)));
+        thread::sleep(Duration::from_millis(20));
+        assert!(!writer.is_finished());
+        end.send(()).unwrap();
+        assert_eq!(reader.join().unwrap(), 1);
+        assert_eq!(writer.join().unwrap(), (Some(Arc::new(1)), Some(Arc::new(2))));
+    }
+
+    /// Counts how many there are, and is wrong once it was dropped.
+    struct Counted(u64, Arc<AtomicUsize>);
+
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            self.0 = 0;
+            self.1.fetch_sub(1, SeqCst);
+        }
+    }
+
+    #[test]
+    fn readers_and_writers_at_once_see_whole_values_alone() {
+        let (count, stop) = (Arc::new(AtomicUsize::new(0)), AtomicBool::new(false));
+        let published = Published::new(None);
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    while !stop.load(SeqCst) {
+                        let reading = fork::read().unwrap();
+                        assert!(published.get(&reading).is_none_or(|counted: &Counted| counted.0 == 7));
+                    }
+                });
+            }
+            let writers = [(); 2].map(|()| {
+                scope.spawn(|| {
+                    for _ in 0..2000 {
+                        count.fetch_add(1, SeqCst);
+                        drop(published.replace(Some(Arc::new(Counted(7, count.clone())))));
+                    }
+                })
+            });
+            writers.into_iter().for_each(|writer| writer.join().unwrap());
+            stop.store(true, SeqCst);
+        });
+        assert_eq!(count.load(SeqCst), 1);
+        drop(published);
+        assert_eq!(count.load(SeqCst), 0);
+    }
+}

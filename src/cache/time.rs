@@ -28,8 +28,12 @@ const REMEASURE: u64 = 100_000_000;
 
 /// How long the machine has been suspended since it started, in nanoseconds, and until when (on the coarse clock) that
 /// is taken to be true.
-static SUSPENDED: AtomicU64 = AtomicU64::new(0);
-static SUSPENDED_UNTIL: AtomicU64 = AtomicU64::new(0);
+struct Suspended {
+    time: AtomicU64,
+    until: AtomicU64,
+}
+
+static SUSPENDED: Suspended = Suspended { time: AtomicU64::new(0), until: AtomicU64::new(0) };
 
 /// Where a cache takes the time from, in nanoseconds since the machine started.
 pub(super) enum Clock {
@@ -47,8 +51,8 @@ impl Clock {
         match self {
             Clock::Machine => {
                 let awake = sys::coarse_time_awake();
-                if awake < SUSPENDED_UNTIL.load(Acquire) {
-                    awake + SUSPENDED.load(Relaxed)
+                if awake < SUSPENDED.until.load(Acquire) {
+                    awake + SUSPENDED.time.load(Relaxed)
                 } else {
                     awake + measure_suspension(awake)
                 }
@@ -88,9 +92,9 @@ fn measure_suspension(awake: u64) -> u64 {
     // Asked in this order, the difference is never too large, so the coarse time never runs ahead.
     let since_boot = sys::nanoseconds_since_boot();
     let suspended = since_boot.saturating_sub(sys::time_awake());
-    SUSPENDED.fetch_max(suspended, Relaxed);
-    SUSPENDED_UNTIL.store(awake + REMEASURE, Release);
-    SUSPENDED.load(Relaxed)
+    SUSPENDED.time.fetch_max(suspended, Relaxed);
+    SUSPENDED.until.store(awake + REMEASURE, Release);
+    SUSPENDED.time.load(Relaxed)
 }
 
 #[cfg(test)]

@@ -260,12 +260,17 @@ impl TtlCache<Value> {
     /// The same with a function that copies, which must be short, must not panic and must not call this cache.
     #[inline(always)]
     pub(crate) fn copy_with(&self, key: &[u8], mut copy: impl FnMut(&[u8]) -> Copied) -> Copied {
-        let found = self.look_up(key, |value| match value {
-            Value::Bytes(Bytes(Kept::Inline(inline))) => Found::Copied(copy(inline.bytes())),
-            Value::Bytes(Bytes(Kept::Shared(bytes))) if bytes.len() <= SHORT => Found::Copied(copy(bytes)),
-            Value::Bytes(Bytes(Kept::Shared(bytes))) => Found::Long(bytes.clone()),
-            Value::Object(_) => Found::Copied(Copied::NotBytes),
-            Value::Absent => Found::Copied(Copied::Missing),
+        let found = self.look_up(key, |value| {
+            // The usual case first, and alone: that is one comparison.
+            if let Value::Bytes(Bytes(Kept::Inline(inline))) = value {
+                return Found::Copied(copy(inline.bytes()));
+            }
+            match value {
+                Value::Bytes(Bytes(Kept::Shared(bytes))) if bytes.len() > SHORT => Found::Long(bytes.clone()),
+                Value::Bytes(bytes) => Found::Copied(copy(bytes)),
+                Value::Object(_) => Found::Copied(Copied::NotBytes),
+                Value::Absent => Found::Copied(Copied::Missing),
+            }
         });
         match found {
             Some((Found::Copied(copied), _)) => copied,

@@ -127,8 +127,39 @@ pub(super) unsafe fn copy_if_fits(bytes: &[u8], buffer: *mut c_void, capacity: u
     }
     // SAFETY: the caller promises room for `capacity` bytes, and no more than that are copied. The source may be a
     // variable of the environment, and so any memory of the program.
-    unsafe { ptr::copy(bytes.as_ptr(), buffer.cast(), bytes.len()) };
+    unsafe { copy(bytes, buffer.cast()) };
     true
+}
+
+/// Copies bytes, which may overlap with their copy. Of the usual lengths two or four parts that may overlap are loaded and
+/// then stored: a few instructions, where a copy of any length would be a call.
+///
+/// # Safety
+/// There is room for all bytes at `to`.
+#[inline(always)]
+unsafe fn copy(bytes: &[u8], to: *mut u8) {
+    type Part = [u8; 16];
+    let (from, len) = (bytes.as_ptr(), bytes.len());
+    // SAFETY: each part begins and ends within the bytes, and so does its copy. Parts need no alignment.
+    unsafe {
+        let load = |at: usize| from.add(at).cast::<Part>().read_unaligned();
+        let store = |at: usize, part: Part| to.add(at).cast::<Part>().write_unaligned(part);
+        match len {
+            16..=32 => {
+                let (first, last) = (load(0), load(len - 16));
+                store(0, first);
+                store(len - 16, last);
+            }
+            33..=64 => {
+                let parts = (load(0), load(16), load(len - 32), load(len - 16));
+                store(0, parts.0);
+                store(16, parts.1);
+                store(len - 32, parts.2);
+                store(len - 16, parts.3);
+            }
+            _ => ptr::copy(from, to, len),
+        }
+    }
 }
 
 /// What becomes of a copy that cannot be made, or was not asked for.

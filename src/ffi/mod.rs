@@ -172,18 +172,27 @@ impl<T> Out<T> {
 /// unchanged during the call.
 #[inline(always)]
 pub(crate) unsafe fn input<'a>(name: &str, data: *const c_void, len: usize) -> Result<&'a [u8]> {
-    if data.is_null() {
-        return if len == 0 { Ok(&[]) } else { Err(null(name)) };
-    }
-    if len == NUL_TERMINATED {
-        // SAFETY: the caller promises a NUL at the end.
-        return Ok(unsafe { CStr::from_ptr(data.cast()) }.to_bytes());
-    }
-    if isize::try_from(len).is_err() {
-        return Err(too_long(name, len));
+    if data.is_null() || isize::try_from(len).is_err() {
+        // SAFETY: passed on.
+        return unsafe { unusual_input(name, data, len) };
     }
     // SAFETY: `data` is not NULL, `len` fits, and the caller promises that many readable bytes.
     Ok(unsafe { std::slice::from_raw_parts(data.cast(), len) })
+}
+
+/// An input that is NULL, ends with a NUL, or is too long.
+///
+/// # Safety
+/// As for [`input`].
+#[cold]
+unsafe fn unusual_input<'a>(name: &str, data: *const c_void, len: usize) -> Result<&'a [u8]> {
+    match (data.is_null(), len) {
+        (true, 0) => Ok(&[]),
+        (true, _) => Err(null(name)),
+        // SAFETY: the caller promises a NUL at the end.
+        (false, NUL_TERMINATED) => Ok(unsafe { CStr::from_ptr(data.cast()) }.to_bytes()),
+        (false, _) => Err(too_long(name, len)),
+    }
 }
 
 /// The text of an input that must not be NULL.

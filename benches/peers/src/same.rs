@@ -1,10 +1,39 @@
 //! What the second line of each peer shares with the library: its hash, and its clock (src/cache/time.rs).
 
+use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 use std::time::{Duration, Instant};
 
 /// The hash of src/cache/table.rs.
-pub type SameHasher = foldhash::quality::RandomState;
+#[derive(Clone, Default)]
+pub struct SameHasher(foldhash::quality::RandomState);
+
+pub struct Halves<'a>(foldhash::quality::FoldHasher<'a>);
+
+impl BuildHasher for SameHasher {
+    type Hasher = Halves<'static>;
+    #[inline]
+    fn build_hasher(&self) -> Halves<'static> {
+        Halves(self.0.build_hasher())
+    }
+}
+
+impl Hasher for Halves<'_> {
+    #[inline]
+    fn write(&mut self, key: &[u8]) {
+        match (key.first_chunk::<16>(), key.last_chunk::<16>()) {
+            (Some(first), Some(last)) if (17..=32).contains(&key.len()) => {
+                self.0.write(first);
+                self.0.write(last);
+            }
+            _ => self.0.write(key),
+        }
+    }
+    #[inline]
+    fn finish(&self) -> u64 {
+        self.0.finish()
+    }
+}
 
 pub const TTL: Duration = Duration::from_secs(300);
 
@@ -50,8 +79,8 @@ impl Clock for Std {
 pub struct Hybrid;
 
 /// How far the coarse clock may lag.
-const LAG: u64 = 10_000_000;
-const REMEASURE: u64 = 500_000_000;
+const LAG: u64 = 100_000_000;
+const REMEASURE: u64 = 100_000_000;
 static SUSPENDED: AtomicU64 = AtomicU64::new(0);
 static SUSPENDED_UNTIL: AtomicU64 = AtomicU64::new(0);
 

@@ -177,3 +177,33 @@ pub(super) fn not_copied(size: usize, no_buffer: bool, capacity: usize, len: &Ou
     }
     Err(Error::new(Status::BufferTooSmall, format!("the buffer has {capacity} bytes; {size} are needed")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_of_any_length_are_copied_whole() {
+        let bytes: Vec<u8> = (0..=255).collect();
+        for len in 0..=bytes.len() {
+            let mut buffer = [0; 300];
+            // SAFETY: the buffer is longer than the bytes.
+            assert!(unsafe { copy_if_fits(&bytes[..len], buffer.as_mut_ptr().cast(), len) });
+            assert_eq!(buffer[..len], bytes[..len]);
+            assert!(buffer[len..].iter().all(|byte| *byte == 0), "{len}");
+            // SAFETY: nothing is copied.
+            assert!(len == 0 || unsafe { !copy_if_fits(&bytes[..len], buffer.as_mut_ptr().cast(), len - 1) });
+        }
+    }
+
+    #[test]
+    fn bytes_may_overlap_with_their_copy() {
+        for (len, shift) in [(16, 3), (20, 7), (40, 1), (64, 63), (100, 50)] {
+            let mut bytes: Vec<u8> = (0..200).collect();
+            let start = bytes.as_mut_ptr();
+            // SAFETY: both ranges are within the vector, which nobody else uses meanwhile.
+            unsafe { copy(std::slice::from_raw_parts(start, len), start.add(shift)) };
+            assert!((0..len).all(|at| usize::from(bytes[at + shift]) == at), "{len} by {shift}");
+        }
+    }
+}

@@ -98,7 +98,7 @@ lint:
 test-rust: all
 	$(CARGO) test --locked
 
-# Every interleaving of readers and writers at the door of a cache.
+# Every interleaving of readers and writers at the lock of a cache.
 test-model:
 	RUSTFLAGS="--cfg loom" $(CARGO) test --release --locked --manifest-path tests/model/Cargo.toml --target-dir $(BUILD)/model
 

@@ -203,15 +203,13 @@ impl TtlCache<Value> {
         }
         // Written where they stay, so that no copy is left behind on a stack.
         self.store(key, (ttl, None), None, |place| {
-            let inline = |place: &mut Option<Value>| match place {
-                Some(Value::Bytes(Bytes(Kept::Inline(inline)))) => Some(inline.set(bytes)),
-                _ => None,
+            let displaced = match place {
+                Some(Value::Bytes(Bytes(Kept::Inline(_)))) => None,
+                _ => place.replace(Value::Bytes(Bytes(Kept::Inline(Inline::EMPTY)))),
             };
-            if inline(place).is_some() {
-                return None;
+            if let Some(Value::Bytes(Bytes(Kept::Inline(inline)))) = place {
+                inline.set(bytes);
             }
-            let displaced = place.replace(Value::Bytes(Bytes(Kept::Inline(Inline::EMPTY))));
-            inline(place);
             displaced
         })
     }

@@ -72,10 +72,10 @@ impl Reader {
         entry.store(self.next(number, tick), Relaxed);
     }
 
-    /// The stamp of an entry that the thread in slot `number` writes now.
+    /// The stamp of an entry that the thread in slot `number` writes now: later than `newest`, the last one so far.
     #[inline]
-    pub(super) fn stamp(&self, number: usize, now: u64) -> u64 {
-        self.next(number, tick(now))
+    pub(super) fn stamp(&self, number: usize, now: u64, newest: u64) -> u64 {
+        self.next(number, tick(now).max((newest | SLOT) + 1))
     }
 
     #[inline]

@@ -67,6 +67,8 @@ pub(super) struct Ledger {
     /// The hashes of all keys, so that a removal need not hash the key again.
     tags: Vec<u32>,
     pub(super) counts: Counts,
+    /// The stamp of the entry that was written last.
+    pub(super) newest: u64,
     /// How far expired entries have been cleared away.
     pub(super) swept: usize,
     /// The slot of the reader that last brought the queue up to date.
@@ -89,7 +91,7 @@ impl<V> Store<V> {
         }
         let queue = LruQueue::new(capacity).ok_or_else(no_memory)?;
         let counts = Counts::default();
-        Ok((store, Ledger { capacity, len: 0, queue, prefixes, tags, counts, swept: 0, helper: usize::MAX }))
+        Ok((store, Ledger { capacity, len: 0, queue, prefixes, tags, counts, newest: 0, swept: 0, helper: usize::MAX }))
     }
 
     /// Reserves the room that [`Store::put`] needs for soft deadlines.

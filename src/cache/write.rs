@@ -188,8 +188,9 @@ fn put<V>(
 ) -> Option<V> {
     let mut writer = locked.upgrade();
     let (reader, number) = writer.slot();
-    let stamp = reader.stamp(number, about);
     let (store, ledger) = writer.parts();
+    let stamp = reader.stamp(number, about, ledger.newest);
+    ledger.newest = stamp;
     let displaced = match place {
         Place::Same(index) => store.overwrite(index, write, deadlines, stamp),
         Place::New(index) => store.put(ledger, index, key, write, deadlines, stamp),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use zeroize::Zeroize;
 
+use super::write::replace;
 use super::{Loaded, TtlCache};
 use crate::bytes::SharedBytes;
 use crate::error::{Error, Result, Status};
@@ -201,17 +202,15 @@ impl TtlCache<Value> {
             return self.set(key, Value::copy_from(bytes)?, ttl);
         }
         // Written where they stay, so that no copy is left behind on a stack.
-        self.store(key, (ttl, None), None, |place| {
+        self.store(key, (ttl, None), None, |place, displaced| {
             let inline = |place: &mut Option<Value>| match place {
                 Some(Value::Bytes(Bytes(Kept::Inline(inline)))) => Some(inline.set(bytes)),
                 _ => None,
             };
-            if inline(place).is_some() {
-                return None;
+            if inline(place).is_none() {
+                replace(place, Value::Bytes(Bytes(Kept::Inline(Inline::EMPTY))), displaced);
+                inline(place);
             }
-            let displaced = place.replace(Value::Bytes(Bytes(Kept::Inline(Inline::EMPTY))));
-            inline(place);
-            displaced
         })
     }
 

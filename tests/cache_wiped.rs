@@ -31,7 +31,8 @@ fn occurrences() -> usize {
             if memory.read_exact_at(&mut chunk[..len], at).is_err() {
                 break;
             }
-            let is_it = |(_, bytes): &(usize, &[u8])| bytes.iter().zip(wanted).all(|(some, other)| *some == other ^ MASK);
+            let is_it =
+                |(_, bytes): &(usize, &[u8])| bytes.iter().zip(wanted).all(|(some, other)| *some == other ^ MASK);
             let found = chunk[..len].windows(wanted.len()).enumerate().filter(is_it);
             count += found.filter(|(place, _)| !own.contains(&(at + *place as u64))).count();
             at += if at + len as u64 == to { len } else { len - wanted.len() + 1 } as u64;

@@ -4,7 +4,9 @@
 //! the lock; with it alone it may use what only writers use, while readers go on. Before it changes what readers read it
 //! drains them.
 
+use std::alloc::{Layout, alloc_zeroed};
 use std::cell::UnsafeCell;
+use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::OnceLock;
 
@@ -188,6 +190,15 @@ impl<R, W> Drop for WriteGuard<'_, R, W> {
     fn drop(&mut self) {
         self.0.slots.admit_readers();
     }
+}
+
+/// So many zeros, above 0; `None` if there is no memory for them. (`vec!` would end the process.)
+pub(super) fn zeros(len: usize) -> Option<Vec<u64>> {
+    let layout = Layout::array::<u64>(len).ok()?;
+    // SAFETY: the layout is not empty.
+    let zeros = NonNull::new(unsafe { alloc_zeroed(layout) })?;
+    // SAFETY: the block is new, comes from the allocator of `Vec` with the layout of `len` words, and zeros are words.
+    Some(unsafe { Vec::from_raw_parts(zeros.as_ptr().cast(), len, len) })
 }
 
 /// Moves a value out of its place, where nothing of it is left, and leaves no copy on the stack either.

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::load::{Claimed, Load, Waited};
 use super::store::Freshness;
+use super::write::replace;
 use super::{TtlCache, release};
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Status};
@@ -234,7 +235,8 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
     fn finish(&self, load: &Arc<Load<V>>, loaded: Loaded<V>) -> Result<()> {
         // First it can be found, then the load is over: at no moment would somebody load it again.
         let value = loaded.value.clone();
-        let stored = self.store(&load.key, (loaded.ttl, loaded.soft), Some(load), |place| place.replace(value));
+        let write = |place: &mut _, displaced: &mut _| replace(place, value, displaced);
+        let stored = self.store(&load.key, (loaded.ttl, loaded.soft), Some(load), write);
         let result = stored.map(|()| loaded.value);
         let failed = result.as_ref().err().cloned();
         let ended = self.loads.end(load, result);

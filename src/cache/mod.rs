@@ -240,3 +240,11 @@ fn release<T>(values: T) {
         fork::outside(|| drop(values));
     }
 }
+
+/// The same in its place, as a copy that is left behind would not be wiped.
+#[inline]
+fn release_in_place<T>(value: &mut Option<T>) {
+    if value.is_some() && std::mem::needs_drop::<T>() {
+        fork::outside(|| *value = None);
+    }
+}

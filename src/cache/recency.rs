@@ -46,12 +46,16 @@ fn tick(nanoseconds: u64) -> u64 {
     (nanoseconds >> NANOSECOND_BITS) << SLOT_BITS
 }
 
-/// Has an entry count as used at the end of a tick.
+/// Has an entry count as used at the end of a tick, unless it was used after that: the caller may have been interrupted
+/// since it asked the clock.
 #[cold]
-fn mark_shared(entry: &AtomicU64, tick: u64) {
+fn mark_shared(entry: &AtomicU64, before: u64, tick: u64) {
     let resolution = sys::coarse_resolution();
     // Less what adjustments of the clock can take from a tick, so that it is not taken for the next one.
-    entry.store((tick + self::tick(resolution - resolution / 64)) | SLOT, Relaxed);
+    let end = (tick + self::tick(resolution - resolution / 64)) | SLOT;
+    if before < end {
+        entry.store(end, Relaxed);
+    }
 }
 
 impl Reader {
@@ -61,17 +65,17 @@ impl Reader {
         let (before, tick) = (entry.load(Relaxed), tick(now));
         if before >= tick && before & SLOT != number as u64 {
             if before & SLOT != SLOT {
-                mark_shared(entry, tick);
+                mark_shared(entry, before, tick);
             }
             return;
         }
         entry.store(self.next(number, tick), Relaxed);
     }
 
-    /// The stamp of an entry that the thread in slot `number` writes now.
+    /// The stamp of an entry that the thread in slot `number` writes now: later than `newest`, the last one so far.
     #[inline]
-    pub(super) fn stamp(&self, number: usize, now: u64) -> u64 {
-        self.next(number, tick(now))
+    pub(super) fn stamp(&self, number: usize, now: u64, newest: u64) -> u64 {
+        self.next(number, tick(now).max((newest | SLOT) + 1))
     }
 
     #[inline]
@@ -127,6 +131,22 @@ mod tests {
                 last = entry.load(Relaxed);
             }
         }
+    }
+
+    #[test]
+    fn delayed_reader_does_not_turn_an_entry_older() {
+        // The reader in slot 1 has asked the clock, and is interrupted while others use the entry.
+        let (readers, entry) = ([(); 3].map(|()| Reader::default()), AtomicU64::new(0));
+        let delayed = 40_000_000;
+        for now in [delayed, 80_000_000, 120_000_000] {
+            readers[0].record_use(&entry, 0, now);
+        }
+        let before = entry.load(Relaxed);
+        readers[1].record_use(&entry, 1, delayed);
+        assert!(entry.load(Relaxed) >= before);
+        readers[2].record_use(&entry, 2, 120_000_000);
+        readers[1].record_use(&entry, 1, delayed);
+        assert!(time_of(entry.load(Relaxed)) > 120_000_000 >> NANOSECOND_BITS);
     }
 
     #[test]

@@ -94,14 +94,16 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
     }
 
     /// Takes out these entries; how many were not over yet. The values are to be dropped outside the lock.
-    pub(super) fn invalidate(&self, locked: &mut Locked<'_, V>, indices: &[u32]) -> (Vec<V>, usize) {
+    pub(super) fn invalidate(&self, locked: &mut Locked<'_, V>, indices: &[u32]) -> (Vec<Option<V>>, usize) {
         let (store, ledger) = locked.parts();
         let about = self.clock.about();
         let is_live = |index: &&u32| store.freshness(**index, &self.clock, about) != Freshness::Expired;
         let existed = indices.iter().filter(is_live).count();
         ledger.counts.invalidations += existed as u64;
         ledger.counts.expirations += (indices.len() - existed) as u64;
-        (take_out(locked, indices), existed)
+        let mut removed = places(indices.len());
+        take_out(locked, indices, &mut removed);
+        (removed, existed)
     }
 
     /// Clears away expired entries: a part of the cache, the next call the next part, until all of it has been seen.
@@ -120,20 +122,30 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
             self.next_sweep.store(self.clock.after(self.cleanup_interval), Relaxed);
         }
         ledger.counts.expirations += found.len() as u64;
-        let removed: Vec<V> = found.chunks(REMOVE).flat_map(|part| take_out(&mut locked, part)).collect();
+        let mut removed = places(found.len());
+        for (part, places) in found.chunks(REMOVE).zip(removed.chunks_mut(REMOVE)) {
+            take_out(&mut locked, part, places);
+        }
         drop(locked);
         release(removed);
     }
 }
 
+/// Places for values that are taken out.
+fn places<V>(count: usize) -> Vec<Option<V>> {
+    let mut places = Vec::new();
+    places.resize_with(count, || None);
+    places
+}
+
 /// Takes out these entries, of which there are few. The values are to be dropped outside the lock.
-fn take_out<V>(locked: &mut Locked<'_, V>, indices: &[u32]) -> Vec<V> {
+fn take_out<V>(locked: &mut Locked<'_, V>, indices: &[u32], places: &mut [Option<V>]) {
     if indices.is_empty() {
-        return Vec::new();
+        return;
     }
-    let mut removed = Vec::with_capacity(indices.len());
     let mut writer = locked.upgrade();
     let (store, ledger) = writer.parts();
-    removed.extend(indices.iter().filter_map(|index| store.remove(ledger, *index)));
-    removed
+    for (index, place) in indices.iter().zip(places) {
+        store.remove(ledger, *index, place);
+    }
 }

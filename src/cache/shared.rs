@@ -4,7 +4,9 @@
 //! the lock; with it alone it may use what only writers use, while readers go on. Before it changes what readers read it
 //! drains them.
 
+use std::alloc::{Layout, alloc_zeroed};
 use std::cell::UnsafeCell;
+use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::OnceLock;
 
@@ -190,16 +192,25 @@ impl<R, W> Drop for WriteGuard<'_, R, W> {
     }
 }
 
-/// Takes a value out of its place, where nothing of it is left.
-pub(super) fn take_and_zero<T>(place: &mut Option<T>) -> Option<T> {
-    let taken = place.take();
-    // SAFETY: the place now holds `None`, which needs no drop, so its memory may be overwritten; in the end it holds
-    // `None` again.
+/// So many zeros, above 0; `None` if there is no memory for them. (`vec!` would end the process.)
+pub(super) fn zeros(len: usize) -> Option<Vec<u64>> {
+    let layout = Layout::array::<u64>(len).ok()?;
+    // SAFETY: the layout is not empty.
+    let zeros = NonNull::new(unsafe { alloc_zeroed(layout) })?;
+    // SAFETY: the block is new, comes from the allocator of `Vec` with the layout of `len` words, and zeros are words.
+    Some(unsafe { Vec::from_raw_parts(zeros.as_ptr().cast(), len, len) })
+}
+
+/// Moves a value out of its place, where nothing of it is left, and leaves no copy on the stack either.
+pub(super) fn move_out<T>(place: &mut Option<T>, to: &mut Option<T>) {
+    *to = None;
+    // SAFETY: both are valid and differ, as they are borrowed for writing. `to` holds `None`, which needs no drop, and
+    // takes the value over; what is left in `place` is not used as a value any more, and in the end it holds `None`.
     unsafe {
+        std::ptr::copy_nonoverlapping(place, to, 1);
         std::ptr::from_mut(place).write_bytes(0, 1);
         std::ptr::from_mut(place).write(None);
     }
-    taken
 }
 
 /// Twice as many as there are processors, so that threads rarely meet in one; a power of two between 4 and 64.

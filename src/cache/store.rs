@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::key::{Key, NewKey, PREFIX};
 use super::lru_queue::LruQueue;
-use super::shared::take_and_zero;
+use super::shared::move_out;
 use super::table::Table;
 use super::time::Clock;
 use crate::error::{Error, Result, Status};
@@ -67,6 +67,8 @@ pub(super) struct Ledger {
     /// The hashes of all keys, so that a removal need not hash the key again.
     tags: Vec<u32>,
     pub(super) counts: Counts,
+    /// The stamp of the entry that was written last.
+    pub(super) newest: u64,
     /// How far expired entries have been cleared away.
     pub(super) swept: usize,
     /// The slot of the reader that last brought the queue up to date.
@@ -89,7 +91,7 @@ impl<V> Store<V> {
         }
         let queue = LruQueue::new(capacity).ok_or_else(no_memory)?;
         let counts = Counts::default();
-        Ok((store, Ledger { capacity, len: 0, queue, prefixes, tags, counts, swept: 0, helper: usize::MAX }))
+        Ok((store, Ledger { capacity, len: 0, queue, prefixes, tags, counts, newest: 0, swept: 0, helper: usize::MAX }))
     }
 
     /// Reserves the room that [`Store::put`] needs for soft deadlines.
@@ -148,17 +150,17 @@ impl<V> Store<V> {
     }
 
     /// Stores a value under a key, at an index that is free or whose entry is to go. `write` changes the value in its
-    /// place and returns what it displaces, to be dropped outside the lock. If there is a soft deadline, room for it was
-    /// reserved.
+    /// place and moves out what it displaces, to be dropped outside the lock. If there is a soft deadline, room for it
+    /// was reserved.
     pub(super) fn put(
         &mut self,
         ledger: &mut Ledger,
         index: u32,
         (tag, key): (u32, NewKey<'_>),
-        write: impl FnOnce(&mut Option<V>) -> Option<V>,
+        write: impl FnOnce(&mut Option<V>),
         deadlines: Deadlines,
         stamp: u64,
-    ) -> Option<V> {
+    ) {
         let prefix = key.prefix();
         if index as usize == self.entries.len() {
             let stamp = AtomicU64::new(0);
@@ -177,7 +179,7 @@ impl<V> Store<V> {
         }
         self.entries[index as usize].key.set(key);
         self.table.insert(tag, index);
-        self.overwrite(index, write, deadlines, stamp)
+        self.overwrite(index, write, deadlines, stamp);
     }
 
     /// Stores another value under the key of an entry, as [`Store::put`] does.
@@ -185,18 +187,17 @@ impl<V> Store<V> {
     pub(super) fn overwrite(
         &mut self,
         index: u32,
-        write: impl FnOnce(&mut Option<V>) -> Option<V>,
+        write: impl FnOnce(&mut Option<V>),
         deadlines: Deadlines,
         stamp: u64,
-    ) -> Option<V> {
+    ) {
         let entry = &mut self.entries[index as usize];
-        let displaced = write(&mut entry.value);
+        write(&mut entry.value);
         *entry.stamp.get_mut() = stamp;
         entry.deadline = deadlines.soft.unwrap_or(deadlines.hard);
         if deadlines.soft.is_some() || !self.hard.is_empty() {
             self.set_hard(index, deadlines);
         }
-        displaced
     }
 
     #[cold]
@@ -209,17 +210,16 @@ impl<V> Store<V> {
         }
     }
 
-    /// Takes out the entry at an index that is in use. The value is returned, to be dropped outside the lock.
-    pub(super) fn remove(&mut self, ledger: &mut Ledger, index: u32) -> Option<V> {
+    /// Takes out the entry at an index that is in use. The value is to be dropped outside the lock.
+    pub(super) fn remove(&mut self, ledger: &mut Ledger, index: u32, value: &mut Option<V>) {
         let entry = &mut self.entries[index as usize];
-        let value = take_and_zero(&mut entry.value);
+        move_out(&mut entry.value, value);
         self.table.remove(ledger.tags[index as usize], index);
         entry.key = Key::EMPTY;
         ledger.prefixes[index as usize] = [0; PREFIX];
         ledger.queue.remove(index);
         ledger.queue.release(index);
         ledger.len -= 1;
-        value
     }
 
     /// Has a stale entry count as fresh until then, or to its end if that comes first.

@@ -8,6 +8,8 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use foldhash::SharedSeed;
 use foldhash::quality::FoldHasher;
 
+use super::shared::zeros;
+
 /// Hashes keys. Each cache has random seeds of its own.
 pub(super) enum Hash {
     /// foldhash: keys that collide cannot be chosen in advance, but the hash is not made to hide its seeds from an
@@ -78,10 +80,8 @@ impl Table {
         // the room would cost more, in misses of the processor's cache, than it saves.
         let places = if capacity <= ROOMY { 4 } else { 2 };
         let len = capacity.checked_mul(places)?.max(4);
-        // Asked for once to see whether it can be had at all, then again as zeros, which the system hands out without
-        // touching a page: a large cache that stays nearly empty takes next to nothing.
-        Vec::<Bucket>::new().try_reserve_exact(len).ok()?;
-        Some(Table { buckets: vec![0; len] })
+        // The system hands zeros out without touching a page: a large cache that stays nearly empty takes next to nothing.
+        Some(Table { buckets: zeros(len)? })
     }
 
     /// Tags are spread evenly, so the place is the tag's share of the table. It follows from the tag alone, so a shift

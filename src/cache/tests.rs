@@ -355,3 +355,23 @@ fn the_built_in_caches_forget_by_name() {
     let stats = user_permission().stats();
     assert_eq!((stats.max_size, stats.default_ttl, stats.size), (500, Duration::from_secs(60), 1));
 }
+
+#[test]
+fn entries_that_several_threads_set_within_a_tick_are_evicted_in_their_order() {
+    let (cache, _) = steered(10, 0.0, Duration::MAX);
+    let set = |key: u32| cache.set(&key.to_le_bytes(), 1, None).unwrap();
+    for key in 0..100 {
+        // Every third on a thread, and in a slot, of its own.
+        match key % 3 {
+            0 => std::thread::scope(|scope| drop(scope.spawn(|| set(key)))),
+            _ => set(key),
+        }
+        let mut locked = cache.shared.as_ref().unwrap().lock();
+        let (store, _) = locked.parts();
+        let mut held: Vec<_> = (0..store.indices() as u32).filter_map(|index| store.key(index)).collect();
+        held.sort();
+        let mut last: Vec<_> = (0..=key).rev().take(10).map(u32::to_le_bytes).collect();
+        last.sort();
+        assert_eq!(held, last);
+    }
+}

@@ -9,6 +9,7 @@ use std::time::Duration;
 use zeroize::Zeroize;
 
 use super::store::Freshness;
+use super::write::replace;
 use super::{Loaded, TtlCache};
 use crate::bytes::SharedBytes;
 use crate::error::{Error, Result, Status};
@@ -202,15 +203,13 @@ impl TtlCache<Value> {
             return self.set(key, Value::copy_from(bytes)?, ttl);
         }
         // Written where they stay, so that no copy is left behind on a stack.
-        self.store(key, (ttl, None), None, |place| {
-            let displaced = match place {
-                Some(Value::Bytes(Bytes(Kept::Inline(_)))) => None,
-                _ => place.replace(Value::Bytes(Bytes(Kept::Inline(Inline::EMPTY)))),
-            };
+        self.store(key, (ttl, None), None, |place, displaced| {
+            if !matches!(place, Some(Value::Bytes(Bytes(Kept::Inline(_))))) {
+                replace(place, Value::Bytes(Bytes(Kept::Inline(Inline::EMPTY))), displaced);
+            }
             if let Some(Value::Bytes(Bytes(Kept::Inline(inline)))) = place {
                 inline.set(bytes);
             }
-            displaced
         })
     }
 

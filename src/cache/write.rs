@@ -7,10 +7,10 @@ use std::time::Duration;
 use super::key::NewKey;
 use super::load::Load;
 use super::lru_queue::Oldest;
-use super::shared::Shared;
+use super::shared::{Shared, move_out};
 use super::store::{Deadlines, Freshness, Ledger, Store};
 use super::time;
-use super::{Locked, TtlCache, release};
+use super::{Locked, TtlCache, release, release_in_place};
 use crate::error::Result;
 use crate::fork;
 
@@ -36,18 +36,18 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
     /// The same; after the time `soft` (`None`: the cache's) the value is still served, but the next caller of
     /// [`TtlCache::get_or_load`] or [`TtlCache::acquire`] is the one to load it again.
     pub fn set_soft(&self, key: &[u8], value: V, ttl: Option<Duration>, soft: Option<Duration>) -> Result<()> {
-        self.store(key, (ttl, soft), None, |place| place.replace(value))
+        self.store(key, (ttl, soft), None, |place, displaced| replace(place, value, displaced))
     }
 
-    /// Stores a value, unless it comes from a load that is outdated. `write` puts it in its place and returns what that
-    /// displaces.
+    /// Stores a value, unless it comes from a load that is outdated. `write` puts it in its place and moves what that
+    /// displaces to the other one.
     #[inline]
     pub(super) fn store(
         &self,
         key: &[u8],
         (ttl, soft): (Option<Duration>, Option<Duration>),
         from: Option<&Load<V>>,
-        write: impl FnOnce(&mut Option<V>) -> Option<V>,
+        write: impl FnOnce(&mut Option<V>, &mut Option<V>),
     ) -> Result<()> {
         let Some(shared) = &self.shared else {
             if from.is_none() {
@@ -89,11 +89,10 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
                 return not_stored.map(drop);
             }
         };
-        let displaced = put(&mut locked, place, (tag, new_key), (write, deadlines, about));
+        let mut displaced = None;
+        put(&mut locked, place, (tag, new_key), (|place: &mut _| write(place, &mut displaced), deadlines, about));
         drop(locked);
-        if let Some(displaced) = displaced {
-            release(displaced);
-        }
+        release_in_place(&mut displaced);
         Ok(())
     }
 
@@ -178,25 +177,31 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
     }
 }
 
-/// Stores a value in its place. What it displaces is returned, to be dropped outside the lock.
+/// Puts a value in the place of another one, which is moved out.
+pub(super) fn replace<V>(place: &mut Option<V>, value: V, displaced: &mut Option<V>) {
+    move_out(place, displaced);
+    *place = Some(value);
+}
+
+/// Stores a value in its place.
 #[inline]
 fn put<V>(
     locked: &mut Locked<'_, V>,
     place: Place,
     key: (u32, NewKey<'_>),
-    (write, deadlines, about): (impl FnOnce(&mut Option<V>) -> Option<V>, Deadlines, u64),
-) -> Option<V> {
+    (write, deadlines, about): (impl FnOnce(&mut Option<V>), Deadlines, u64),
+) {
     let mut writer = locked.upgrade();
     let (reader, number) = writer.slot();
-    let stamp = reader.stamp(number, about);
     let (store, ledger) = writer.parts();
-    let displaced = match place {
+    let stamp = reader.stamp(number, about, ledger.newest);
+    ledger.newest = stamp;
+    match place {
         Place::Same(index) => store.overwrite(index, write, deadlines, stamp),
         Place::New(index) => store.put(ledger, index, key, write, deadlines, stamp),
-    };
+    }
     drop(writer);
     if let Place::New(index) = place {
         locked.parts().1.queue.insert(index, stamp);
     }
-    displaced
 }

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use st_secrets::cache::{Object, TtlCache, Value};
@@ -16,9 +17,9 @@ fn masked() -> Vec<u8> {
 
 /// How often the end of the secret is in the memory of this process. The beginning may be overwritten by something else.
 fn occurrences() -> usize {
-    static mut CHUNK: [u8; 1 << 16] = [0; 1 << 16];
-    // SAFETY: one thread at a time calls this: there is one test.
-    let chunk = unsafe { &mut *(&raw mut CHUNK) };
+    // Always at one place, so that it is not found itself.
+    static CHUNK: Mutex<[u8; 1 << 16]> = Mutex::new([0; 1 << 16]);
+    let mut chunk = CHUNK.lock().unwrap();
     let own = chunk.as_ptr_range();
     let (own, wanted) = (own.start as u64..own.end as u64, &masked()[30..]);
     let memory = File::open("/proc/self/mem").unwrap();
@@ -44,7 +45,8 @@ fn occurrences() -> usize {
 #[test]
 fn value_that_leaves_the_cache_leaves_nothing() {
     type Cache = TtlCache<Value>;
-    let ways: [(&str, fn(&Cache)); 9] = [
+    type Way = (&'static str, fn(&Cache));
+    let ways: [Way; 9] = [
         ("delete", |cache| assert!(cache.delete(b"key"))),
         ("prefix", |cache| assert_eq!(cache.invalidate_prefix(b"k"), 1)),
         ("clear", |cache| assert_eq!(cache.clear(), 1)),

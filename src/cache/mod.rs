@@ -63,7 +63,7 @@ type Locked<'a, V> = UpgradableGuard<'a, Store<V>, Ledger>;
 /// A cache from keys, which are any bytes, to values. It may be shared between threads, and used in a forked child.
 ///
 /// A hit clones the value while writers wait for it. So `V::clone` must be short, as that of an [`Arc`] or a number is,
-/// and must not use the same cache: that would wait for itself without end.
+/// and must not use a cache: that would wait for itself, or for a fork that waits for it, without end.
 ///
 /// [`Arc`]: std::sync::Arc
 pub struct TtlCache<V> {

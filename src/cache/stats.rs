@@ -39,7 +39,8 @@ pub struct Stats {
 
 impl<V: Clone + Send + Sync> TtlCache<V> {
     /// The state of the cache. The numbers are of one moment, save `expired_count`: entries that have expired are counted
-    /// after that, a part at a time, with others going on in between.
+    /// after that, a part at a time, with others going on in between; and entries that [`TtlCache::clear`] removes are counted
+    /// when it returns.
     pub fn stats(&self) -> Stats {
         let _inside = fork::enter();
         let mut stats = Stats {

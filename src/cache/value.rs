@@ -34,7 +34,8 @@ pub enum Value {
     Absent,
 }
 
-/// Bytes that cannot be changed: short ones are held in place, longer ones are shared.
+/// Bytes that cannot be changed: short ones are held in place, and a copy of them is the holder's to keep off the stack;
+/// longer ones are shared.
 #[derive(Clone)]
 pub struct Bytes(Kept);
 

@@ -1,17 +1,18 @@
 //! A word of each thread, for what is needed in a few nanoseconds.
 //!
 //! In a shared library `thread_local!` asks the dynamic linker for the variable's address in every use (the "general
-//! dynamic" model), a call of a dozen instructions. The "initial exec" model takes two instructions: the variable is at
-//! a fixed distance from the thread pointer. glibc keeps room for such variables of libraries that are loaded later, and
-//! four bytes of it are taken here. (Drepper, "ELF Handling For Thread-Local Storage", 4.4.2.) musl has no such room for
-//! libraries that are loaded later, and Rust has no stable way to name the model, so elsewhere `thread_local!` serves.
+//! dynamic" model). A TLS descriptor is a function that the dynamic linker chooses once: where there is room in the
+//! memory that each thread has from the start, it only returns the distance from the thread pointer. (Drepper, "ELF
+//! Handling For Thread-Local Storage"; Oliva and Araujo, "Speeding Up Thread-Local Storage Access in Dynamic Libraries",
+//! GCC Summit 2006.) The "initial exec" model is as fast, but a library that uses it takes that room for all its
+//! variables, and cannot be loaded where other libraries have used it up. Rust has no stable way to name the model.
 
-#[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
-mod initial_exec {
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod descriptor {
     use std::arch::{asm, global_asm};
 
     global_asm!(
-        ".section .tbss.st_secrets_thread_word,\"awT\",@nobits",
+        ".pushsection .tbss.st_secrets_thread_word,\"awT\",@nobits",
         ".globl st_secrets_thread_word",
         ".hidden st_secrets_thread_word",
         ".type st_secrets_thread_word,@object",
@@ -19,8 +20,26 @@ mod initial_exec {
         ".p2align 2",
         "st_secrets_thread_word:",
         ".zero 4",
-        ".text",
+        ".popsection",
     );
+
+    /// Where the word is, as its distance from the thread pointer.
+    #[inline(always)]
+    fn distance() -> usize {
+        let distance;
+        // SAFETY: the sequence of instructions that the linker expects for a TLS descriptor. The function that is called
+        // changes no more than any C function may, and its stack is aligned for it by the compiler, as nothing here says
+        // that the stack is not used.
+        unsafe {
+            asm!(
+                "lea rax, [rip + st_secrets_thread_word@TLSDESC]",
+                "call [rax + st_secrets_thread_word@TLSCALL]",
+                out("rax") distance,
+                clobber_abi("sysv64"),
+            );
+        }
+        distance
+    }
 
     #[inline(always)]
     pub(crate) fn get() -> u32 {
@@ -28,9 +47,8 @@ mod initial_exec {
         // SAFETY: reads four bytes of this thread that `global_asm!` above defines, and changes nothing else.
         unsafe {
             asm!(
-                "mov {at}, qword ptr [rip + st_secrets_thread_word@GOTTPOFF]",
                 "mov {word:e}, dword ptr fs:[{at}]",
-                at = out(reg) _,
+                at = in(reg) distance(),
                 word = out(reg) word,
                 options(nostack, preserves_flags, readonly),
             );
@@ -42,9 +60,8 @@ mod initial_exec {
         // SAFETY: writes four bytes of this thread that `global_asm!` above defines, which only `get` reads.
         unsafe {
             asm!(
-                "mov {at}, qword ptr [rip + st_secrets_thread_word@GOTTPOFF]",
                 "mov dword ptr fs:[{at}], {word:e}",
-                at = out(reg) _,
+                at = in(reg) distance(),
                 word = in(reg) word,
                 options(nostack, preserves_flags),
             );
@@ -52,10 +69,10 @@ mod initial_exec {
     }
 }
 
-#[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
-pub(crate) use initial_exec::{get, set};
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub(crate) use descriptor::{get, set};
 
-#[cfg(not(all(target_arch = "x86_64", target_env = "gnu")))]
+#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
 mod general {
     use std::cell::Cell;
 
@@ -73,7 +90,7 @@ mod general {
     }
 }
 
-#[cfg(not(all(target_arch = "x86_64", target_env = "gnu")))]
+#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
 pub(crate) use general::{get, set};
 
 #[cfg(test)]

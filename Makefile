@@ -4,6 +4,7 @@
 # make demo-servers    the same with AWS Secrets Manager and Vault, on servers that it starts
 # make test            install what the tests need, run all of them
 # make soak            tests that take ten minutes and more
+# make tsan            the thread tests of the cache under ThreadSanitizer, on a nightly compiler
 # make bench           measure, beside peers
 # make install         install into PREFIX, under DESTDIR
 # make dist            pack the C and C++ library into build/dist, as a tarball to unpack anywhere
@@ -27,7 +28,7 @@ BUILD := build
 CARGO_BUILD := $(CARGO) build --target-dir target --release --locked --features wiping-allocator
 SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock build.rs
 
-.PHONY: all help demo demo-servers test soak bench install header clean tools test-rust test-model test-c lint test-python wheel test-node dist-node dist test-cpp test-go go-module dist-c coverage
+.PHONY: all help demo demo-servers test soak tsan bench install header clean tools test-rust test-model test-c lint test-python wheel test-node dist-node dist test-cpp test-go go-module dist-c coverage
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/lib/libst_secrets.so $(BUILD)/lib/libst_secrets.a
@@ -142,6 +143,11 @@ test: tools lint coverage test-rust test-model test-c test-cpp test-python test-
 soak: tools
 	$(CARGO) test --locked --test soak -- --nocapture
 	ST_TEST_KILLS=2000 ST_TEST_FORKS=1000 $(CARGO) test --locked --test store_processes --test store_fork
+	ST_TEST_OPERATIONS=10000000 $(CARGO) test --release --locked --lib cache::model_tests
+
+# Data races in the cache.
+tsan:
+	sh tests/tsan.sh
 
 bench: all
 	sh benches/run.sh

@@ -93,8 +93,7 @@ impl Clone for SecretBytes {
 
 impl Drop for SecretBytes {
     fn drop(&mut self) {
-        if self.header().references.fetch_sub(1, Ordering::Release) == 1 {
-            std::sync::atomic::fence(Ordering::Acquire);
+        if self.header().references.fetch_sub(1, Ordering::AcqRel) == 1 {
             // SAFETY: that was the last reference, and all others are done with the block (acquire above).
             unsafe { free(self.0) };
         }

@@ -187,18 +187,28 @@ fn compare(seed: u64, capacity: usize, interval: u64, operations: usize) {
     }
 }
 
+/// How many operations a test runs, over all of its caches: `ST_TEST_OPERATIONS`, or else so many.
+fn operations(default: usize) -> usize {
+    std::env::var("ST_TEST_OPERATIONS").map_or(default, |operations| operations.parse().unwrap())
+}
+
 #[test]
 fn small_caches_agree_with_the_model() {
-    for seed in 0..60 {
+    const CACHES: u64 = 60;
+    let operations = operations(360_000) / CACHES as usize;
+    for seed in 0..CACHES {
         let capacity = [0, 1, 2, 3, 7, 16, 50, 100, 255, 256][seed as usize % 10];
         let interval = [NEVER, 300, 3_000][seed as usize % 3];
-        compare(seed, capacity, interval, 6_000);
+        compare(seed, capacity, interval, operations);
     }
 }
 
 #[test]
 fn large_caches_agree_with_the_model() {
-    for (seed, capacity) in [500, 1_000, 2_048, 2_049, 5_000].into_iter().enumerate() {
-        compare(seed as u64 + 1_000, capacity, NEVER, capacity * 8);
+    let capacities = [500, 1_000, 2_048, 2_049, 5_000];
+    let entries: usize = capacities.iter().sum();
+    let per_entry = operations(entries * 8) / entries;
+    for (seed, capacity) in capacities.into_iter().enumerate() {
+        compare(seed as u64 + 1_000, capacity, NEVER, capacity * per_entry);
     }
 }

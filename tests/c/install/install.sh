@@ -53,6 +53,7 @@ mkdir "$work/unpacked"
 tar -C "$work/unpacked" -xzf "$root/build/dist/$name.tar.gz"
 [ "$(ls "$work/unpacked")" = "$name" ] || { echo "the tarball holds more than a folder $name" && exit 1; }
 same_files "$work/unpacked/$name" <<'LIST'
+./ARCHITECTURE.md
 ./CHANGELOG.md
 ./LICENSE-APACHE
 ./LICENSE-MIT
@@ -61,6 +62,7 @@ same_files "$work/unpacked/$name" <<'LIST'
 ./bindings/go/README.md
 ./bindings/node/README.md
 ./bindings/python/README.md
+./docs/bench-cache.svg
 ./examples/cpp/service.cpp
 ./examples/launcher.c
 ./include/st_secrets.h

@@ -4,8 +4,8 @@
 //! [`prepare`], which keeps new calls out and waits until nobody is inside. So at the moment of the fork no lock of this
 //! library is held by another thread, and the child can use all of them.
 //!
-//! Whoever waits for something outside this library (a callback, another process) does it in [`outside`], which leaves
-//! for that time; no lock may be held there.
+//! A thread that waits for something outside this library (a callback, another process) does it in [`outside`], which
+//! leaves for that time; no lock may be held there.
 //!
 //! Each thread has a slot of its own on a cache line of its own, where it writes whether it is inside. So callers do not
 //! slow each other down, and entering takes one atomic exchange. A slot goes back when its thread ends.
@@ -313,8 +313,9 @@ extern "C" fn prepare() {
     for slot in others() {
         wait_until(|| slot.word.load(SeqCst) & STATE == OUT);
     }
-    // Whoever forks from inside (out of a signal handler, say) does not wait for itself. It may hold what others wait for
-    // in their forks, so it neither waits for them nor stops readers, and its child may find one that never ends.
+    // A thread that forks from inside (out of a signal handler, say) does not wait for itself. It may hold what others
+    // wait for in their forks, so it neither waits for them nor stops readers, and its child may find one that never
+    // ends.
     if !is_inside() {
         stop_readers();
     }

@@ -73,10 +73,10 @@ install: all
 	install -m 644 $(BUILD)/lib/libst_secrets.a $(DESTDIR)$(PREFIX)/lib/
 	@for pair in st_secrets.pc:pkgconfig st_secretsConfig.cmake:cmake/st_secrets \
 	    st_secretsConfigVersion.cmake:cmake/st_secrets; do \
-	  file=$${pair%%:*}; folder=$(DESTDIR)$(PREFIX)/lib/$${pair#*:}; \
-	  echo "install $$folder/$$file"; \
+	  file=$${pair%%:*}; directory=$(DESTDIR)$(PREFIX)/lib/$${pair#*:}; \
+	  echo "install $$directory/$$file"; \
 	  sed -e 's|@VERSION@|$(VERSION)|g' -e 's|@ABI@|$(ABI)|g' -e 's|@MAJOR@|$(MAJOR)|g' -e 's|@MINOR@|$(MINOR)|g' \
-	    -e 's|@STATIC_LIBS@|$(STATIC_LIBS)|g' packaging/$$file.in > $$folder/$$file && chmod 644 $$folder/$$file || exit 1; \
+	    -e 's|@STATIC_LIBS@|$(STATIC_LIBS)|g' packaging/$$file.in > $$directory/$$file && chmod 644 $$directory/$$file || exit 1; \
 	done
 
 dist: all

@@ -91,7 +91,7 @@ void compare_cache(const st::Cache &cache) {
 
 int main() {
     st::Secrets secrets = st::Secrets::open(st::Config().providers({"env"}));
-    secrets.add_provider("mine", [](std::string_view) { return "a value of a layer that is remembered"; });
+    secrets.add_provider("mine", [](std::string_view) { return "a value of a provider that is remembered"; });
     const char *in_environment = "IN_ENVIRONMENT";
     compare(
         "an empty call", [] { check(st_abi_version() == ST_ABI_VERSION); }, [] { check(st::abi_version() == ST_ABI_VERSION); });

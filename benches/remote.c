@@ -38,10 +38,10 @@ static void cached(const char *key) {
     printf("%.1f %.1f\n", rounds[0], rounds[ROUNDS / 2]);
 }
 
-/* How many entries a folder has whose target, for a link, begins so. */
-static int entries(const char *folder, const char *start) {
+/* How many entries a directory has whose target, for a link, begins so. */
+static int entries(const char *directory, const char *start) {
     int count = 0;
-    DIR *open = opendir(folder);
+    DIR *open = opendir(directory);
     for (struct dirent *entry; open != NULL && (entry = readdir(open)) != NULL;) {
         char target[64] = "";
         if (entry->d_name[0] != '.' && *start != 0 &&

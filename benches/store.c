@@ -1,6 +1,6 @@
 /*
  * Times of the store's calls, the best of several rounds each, one "name nanoseconds" a line.
- * usage: store FOLDER
+ * usage: store DIRECTORY
  */
 #include <string.h>
 
@@ -82,7 +82,7 @@ static void measure(const char *name, void (*call)(void), int calls) {
 
 int main(int argc, char **argv) {
     if (argc != 2) {
-        fprintf(stderr, "usage: store FOLDER\n");
+        fprintf(stderr, "usage: store DIRECTORY\n");
         return 2;
     }
     st_config *config = st_config_new();

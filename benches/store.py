@@ -1,5 +1,5 @@
 """The store beside the same in Python: as SimpleTuner does it, with a connection for each call, and with one connection
-kept. usage: store.py PROGRAM FOLDER"""
+kept. usage: store.py PROGRAM DIRECTORY"""
 
 import base64
 import hashlib
@@ -42,10 +42,10 @@ def now():
 
 
 class Store:
-    def __init__(self, folder, keep):
-        self.paths = {"jobs": os.path.join(folder, "cloud", "jobs.db"), "audit": os.path.join(folder, "audit.db")}
+    def __init__(self, directory, keep):
+        self.paths = {"jobs": os.path.join(directory, "cloud", "jobs.db"), "audit": os.path.join(directory, "audit.db")}
         self.kept = {name: connect(path) for name, path in self.paths.items()} if keep else None
-        with open(os.path.join(folder, "audit.key"), "rb") as file:
+        with open(os.path.join(directory, "audit.key"), "rb") as file:
             self.key = file.read()
         self.cache = {}
 
@@ -131,7 +131,7 @@ def best(call, calls):
     return min(rounds)
 
 
-program, folder = sys.argv[1:]
+program, directory = sys.argv[1:]
 NAMES = {
     "uncached_get": "provider configuration, uncached",
     "save": "save a provider configuration",
@@ -145,7 +145,7 @@ def least(times, more):
 
 
 def run():
-    lines = subprocess.check_output([program, folder], text=True).splitlines()
+    lines = subprocess.check_output([program, directory], text=True).splitlines()
     return {name: float(time) for name, time in map(str.split, lines)}
 
 
@@ -154,9 +154,9 @@ ours, with_each, with_kept = {}, {}, {}
 for _ in range(3):
     ours = least(ours, run())
     # Without another connection, the end of each is also the end of the log, as it is for SimpleTuner alone.
-    each = Store(folder, keep=False)
+    each = Store(directory, keep=False)
     with_each = least(with_each, {name: best(getattr(each, name), 10) / 1000 for name in NAMES})
-    kept = Store(folder, keep=True)
+    kept = Store(directory, keep=True)
     with_kept = least(with_kept, {name: best(getattr(kept, name), 200) / 1000 for name in NAMES})
     cached = best(kept.cached_get, 20_000)
     for connection in kept.kept.values():

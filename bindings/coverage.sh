@@ -19,9 +19,9 @@ without_comments() {
 
 if [ $# -eq 0 ]; then
     [ ! -e include/st_secrets.hpp ] || set -- cpp
-    for folder in bindings/*/; do
-        folder=$(basename "$folder")
-        [ "$folder" = cpp ] || set -- "$@" "$folder"
+    for directory in bindings/*/; do
+        directory=$(basename "$directory")
+        [ "$directory" = cpp ] || set -- "$@" "$directory"
     done
 fi
 

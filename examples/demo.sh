@@ -1,6 +1,6 @@
 #!/bin/sh
 # Shows the launcher with a secrets file, then with an override from the environment. Everything lies in a temporary
-# folder; no value is printed.
+# directory; no value is printed.
 set -eu
 launcher=$1
 home=$(mktemp -d)
@@ -39,6 +39,6 @@ echo "A secret that is nowhere:"
 run CLOUD_WEBHOOK_SECRET -- true
 
 echo
-echo "How each layer is:"
+echo "How each provider is:"
 chmod 644 "$home/.simpletuner/secrets.json"
 run --check

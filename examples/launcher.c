@@ -3,7 +3,7 @@
  *
  *   launcher HF_TOKEN REPLICATE_API_TOKEN -- python train.py
  *   launcher --from HF_TOKEN REPLICATE_API_TOKEN      where each secret comes from, never its value
- *   launcher --check                                  how each layer is
+ *   launcher --check                                  how each provider is
  *
  *   --file PATH before all that names the secrets file (or directory) to use
  *
@@ -54,11 +54,11 @@ static void warn(void *context, int32_t level, const char *target, const char *m
 
 static void warn_of_doubt(const char *name, const st_secret_info *info) {
     if (info->flags & ST_SECRET_DEGRADED) {
-        fprintf(stderr, "launcher: warning: %s comes from layer %s, but a layer before it failed\n", name, info->layer);
+        fprintf(stderr, "launcher: warning: %s comes from provider %s, but a provider before it failed\n", name, info->provider);
     }
     if (info->flags & ST_SECRET_STALE) {
-        fprintf(stderr, "launcher: warning: %s is the last value of layer %s, which does not answer now\n", name,
-                info->layer);
+        fprintf(stderr, "launcher: warning: %s is the last value of provider %s, which does not answer now\n", name,
+                info->provider);
     }
 }
 
@@ -164,8 +164,8 @@ static int show_origins(const st_secrets *secrets, char **names) {
             result = report(&error);
             continue;
         }
-        printf("%-24s %zu bytes from layer %s%s%s\n", *names, value.len, info.layer,
-               info.flags & ST_SECRET_DEGRADED ? " (a layer before it failed)" : "",
+        printf("%-24s %zu bytes from provider %s%s%s\n", *names, value.len, info.provider,
+               info.flags & ST_SECRET_DEGRADED ? " (a provider before it failed)" : "",
                info.flags & ST_SECRET_STALE ? " (its last value; it does not answer now)" : "");
         st_bytes_free(&value);
     }

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Shows the launcher with AWS Secrets Manager (moto) and Vault (OpenBao), both started here on free ports and ended at the end.
-# Everything lies in a temporary folder; no value is printed. Needs build/venv (tests/python-tools.sh).
+# Everything lies in a temporary directory; no value is printed. Needs build/venv (tests/python-tools.sh).
 set -eu
 launcher=$1
 venv=build/venv
@@ -118,7 +118,7 @@ PYTHON
 run HF_TOKEN -- sh -c "$say"
 
 echo
-echo "How each layer is:"
+echo "How each provider is:"
 run --check
 
 echo

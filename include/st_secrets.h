@@ -12,7 +12,7 @@
  * and `ST_PANIC`. `ST_NO_MEMORY` is about values; where the system has not even a few bytes left, the process ends.
  *
  * Text and bytes come in as pointer and length; `ST_NUL` as the length means that a NUL ends them. Names of secrets,
- * layers and settings are UTF-8. Inputs are copied where they are kept; they must not change during the call.
+ * providers and settings are UTF-8. Inputs are copied where they are kept; they must not change during the call.
  *
  * Bytes go out as `st_bytes`, to be freed with `st_bytes_free` and nothing else, or into the caller's buffer.
  *
@@ -60,7 +60,7 @@
 #define ST_KEY_CLOUD_WEBHOOK_SECRET "CLOUD_WEBHOOK_SECRET"
 
 /**
- * No layer: the call itself, its arguments, or the configuration.
+ * No provider: the call itself, its arguments, or the configuration.
  */
 #define ST_SOURCE_NONE 0
 
@@ -70,7 +70,7 @@
 #define ST_SOURCE_ENV 1
 
 /**
- * The secrets file or folder.
+ * The secrets file or directory.
  */
 #define ST_SOURCE_FILE 2
 
@@ -85,7 +85,7 @@
 #define ST_SOURCE_VAULT 4
 
 /**
- * A layer added with `st_secrets_add_provider`.
+ * A provider added with `st_secrets_add_provider`.
  */
 #define ST_SOURCE_CUSTOM 5
 
@@ -115,7 +115,7 @@
 #define ST_LOG_ERROR 1
 
 /**
- * Something works, but not as it should: a layer was skipped, a file is readable by others.
+ * Something works, but not as it should: a provider was skipped, a file is readable by others.
  */
 #define ST_LOG_WARN 2
 
@@ -141,13 +141,13 @@
 #define ST_GET_REFRESH 1
 
 /**
- * For `st_secrets_get_with`: ask no layer that may take long. The value may come with `ST_SECRET_STALE`. If it is not
- * cached and such a layer was left out, the answer is `ST_UNAVAILABLE`.
+ * For `st_secrets_get_with`: ask no provider that may take long. The value may come with `ST_SECRET_STALE`. If it is not
+ * cached and such a provider was left out, the answer is `ST_UNAVAILABLE`.
  */
 #define ST_GET_CACHED_ONLY 2
 
 /**
- * In `st_secret_info.flags`: the value is older than `cache_ttl`, or could not be refreshed as was asked for; the layer
+ * In `st_secret_info.flags`: the value is older than `cache_ttl`, or could not be refreshed as was asked for; the provider
  * does not answer now, or another call is asking it.
  */
 #define ST_SECRET_STALE 1
@@ -158,7 +158,7 @@
 #define ST_SECRET_CACHED 2
 
 /**
- * In `st_secret_info.flags`: a layer that goes before this one failed, so another value may be the one that counts.
+ * In `st_secret_info.flags`: a provider that goes before this one failed, so another value may be the one that counts.
  */
 #define ST_SECRET_DEGRADED 4
 
@@ -227,15 +227,15 @@ typedef struct st_cipher st_cipher;
  *
  * Keys of the secrets manager:
  *
- * - `providers`: JSON array, the layers in the order in which they are asked; default `["env","file","aws","vault"]`
+ * - `providers`: JSON array, the providers in the order in which they are asked; default `["env","file","aws","vault"]`
  * - `env_prefix`: text; `MYAPP` makes the key `hf-token` the variable `MYAPP_HF_TOKEN`; default none
- * - `file_path`: text, a JSON or YAML file or a folder of one-secret files, `~` being the home directory; default the
+ * - `file_path`: text, a JSON or YAML file or a directory of one-secret files, `~` being the home directory; default the
  *   first that exists of `~/.simpletuner/secrets.json`, `.yaml`, `.yml`
  * - `strict_permissions`: true or false, refuse a file that other users can read or change; default false
  * - `timeout`: seconds above 0 for one call; default 10
- * - `cache_ttl`: seconds for which a document of AWS or Vault, or an answer of a layer of the program, is remembered;
+ * - `cache_ttl`: seconds for which a document of AWS or Vault, or an answer of a provider of the program, is remembered;
  *   default 300. Environment and file are asked on every get.
- * - `miss_ttl`: seconds for which it is remembered that AWS or Vault has no document, or that a layer of the program has
+ * - `miss_ttl`: seconds for which it is remembered that AWS or Vault has no document, or that a provider of the program has
  *   no value; default 5
  * - `max_stale`: seconds after `cache_ttl` for which the last document of AWS or Vault serves over an outage; default 3600
  * - `max_backoff`: seconds that AWS or Vault rests at most when it fails, up to four times as many after a timeout;
@@ -269,7 +269,7 @@ typedef struct st_cipher st_cipher;
  *
  * Keys of a store, beside `timeout` (seconds above 0 for one call; default 30):
  *
- * - `state_dir`: text, a folder in place of SimpleTuner's own, which is `SIMPLETUNER_STATE_DIR`,
+ * - `state_dir`: text, a directory in place of SimpleTuner's own, which is `SIMPLETUNER_STATE_DIR`,
  *   `SIMPLETUNER_CONFIG_DIR`, or that of `/workspace/simpletuner`, `/notebooks/simpletuner` and `~/.simpletuner` which is
  *   in use; in it are `cloud/jobs.db` and `audit.db`. Credentials are in `SIMPLETUNER_AUTH_DB_PATH`, if that is set.
  * - `database`: text, a file in place of `cloud/jobs.db`, for credentials too; `audit.db` is then beside it
@@ -284,7 +284,7 @@ typedef struct st_config st_config;
 typedef struct st_reply st_reply;
 
 /**
- * A chain of layers in which secrets are found. It may be used from any number of threads at once, and in the child of
+ * A chain of providers in which secrets are found. It may be used from any number of threads at once, and in the child of
  * a `fork()`. Where a function takes one, NULL stands for the manager of the whole process, which is made from the
  * environment on first use and replaced by `st_secrets_reset`.
  */
@@ -345,7 +345,7 @@ typedef struct st_error {
      */
     st_status status;
     /**
-     * The layer that failed, one of `ST_SOURCE_…`.
+     * The provider that failed, one of `ST_SOURCE_…`.
      */
     int32_t source;
     /**
@@ -399,7 +399,7 @@ typedef struct st_secret_info {
      */
     uint32_t flags;
     /**
-     * The kind of the layer, one of `ST_SOURCE_…`.
+     * The kind of the provider, one of `ST_SOURCE_…`.
      */
     int32_t source;
     /**
@@ -407,19 +407,19 @@ typedef struct st_secret_info {
      */
     uint32_t reserved;
     /**
-     * Seconds since the layer was asked; 0 for layers that are asked on every get.
+     * Seconds since the provider was asked; 0 for providers that are asked on every get.
      */
     double age;
     /**
-     * Seconds until the layer is asked again; 0 for layers that are asked on every get, and for stale values.
+     * Seconds until the provider is asked again; 0 for providers that are asked on every get, and for stale values.
      */
     double expires_in;
     /**
-     * The name of the layer, NUL-terminated: "env", "file", "aws", "vault", or that of a layer of the program.
+     * The name of the provider, NUL-terminated: "env", "file", "aws", "vault", or that of a provider of the program.
      */
-    char layer[32];
+    char provider[32];
     /**
-     * The layer's own name of this version of the secret, NUL-terminated; empty if it has none.
+     * The provider's own name of this version of the secret, NUL-terminated; empty if it has none.
      */
     char version[64];
 } st_secret_info;
@@ -526,8 +526,8 @@ typedef bool (*st_progress_fn)(void *context, uint64_t done, uint64_t total);
 #define ST_OK 0
 
 /**
- * Every configured layer was asked, and each answered that it has no such value. A layer that could not be asked never
- * leads to this status. What to do: provide the value in a layer that the message names.
+ * Every configured provider was asked, and each answered that it has no such value. A provider that could not be asked never
+ * leads to this status. What to do: provide the value in a provider that the message names.
  */
 #define ST_NOT_FOUND -1
 
@@ -758,13 +758,13 @@ st_status st_secrets_reset(const struct st_config *config,
                            struct st_error *error);
 
 /**
- * Finds the value of `key`, which is UTF-8, in the first layer that has it. The environment and the file are asked on
+ * Finds the value of `key`, which is UTF-8, in the first provider that has it. The environment and the file are asked on
  * every call, so an override works at once; a file is looked at for changes at most once a second. AWS Secrets Manager
  * and Vault are read whole, once for all callers, and what they answered is remembered for `cache_ttl`. A value in memory
  * is not waited for while another call reads them again; see `ST_SECRET_STALE`.
  *
- * A layer that fails is passed over, and the log is told. If no other layer has the value, the answer is the failure
- * of the first one, with its layer in `source`; it is never `ST_NOT_FOUND`.
+ * A provider that fails is passed over, and the log is told. If no other provider has the value, the answer is the failure
+ * of the first one, with its provider in `source`; it is never `ST_NOT_FOUND`.
  *
  * On success `out` holds the value until `st_bytes_free`.
  */
@@ -844,8 +844,8 @@ st_status st_secrets_get_webhook_secret(const struct st_secrets *secrets,
  * layout, is replaced as a whole, and has mode 0600 from its first byte. Writers in several processes wait for each
  * other. The chain still decides what the next get returns: a variable of the same name goes before the file.
  *
- * `ST_PROTOCOL`: the file cannot be parsed, or its layout cannot be changed safely; `ST_READ_ONLY`: it is a folder of
- * secrets; `ST_BUSY`: another process did not finish in time; `ST_CONFIG`: there is no file layer, or no home. In each
+ * `ST_PROTOCOL`: the file cannot be parsed, or its layout cannot be changed safely; `ST_READ_ONLY`: it is a directory of
+ * secrets; `ST_BUSY`: another process did not finish in time; `ST_CONFIG`: there is no file provider, or no home. In each
  * case the file is as it was.
  */
 st_status st_secrets_set(const struct st_secrets *secrets,
@@ -874,7 +874,7 @@ st_status st_secrets_delete(const struct st_secrets *secrets,
                             struct st_error *error);
 
 /**
- * Adds a layer of the program's own. `name` (1 to 31 bytes of UTF-8) is what errors, logs and `st_secret_info` call it;
+ * Adds a provider of the program's own. `name` (1 to 31 bytes of UTF-8) is what errors, logs and `st_secret_info` call it;
  * `position` is its place in the order, 0 being first and `ST_LAST` last. It stays until the manager is freed.
  *
  * Its answers are remembered. While one call asks it again, other calls get its last answer, with `ST_SECRET_STALE` if
@@ -883,7 +883,7 @@ st_status st_secrets_delete(const struct st_secrets *secrets,
  * `context` is taken over in any case: `drop` (may be NULL) is called with it once, when the manager is freed or when
  * this call fails.
  *
- * `ST_INVALID_ARGUMENT`: the name is taken or unusable, or the position is beyond the layers that there are.
+ * `ST_INVALID_ARGUMENT`: the name is taken or unusable, or the position is beyond the providers that there are.
  */
 st_status st_secrets_add_provider(const struct st_secrets *secrets,
                                   const char *name,
@@ -896,7 +896,7 @@ st_status st_secrets_add_provider(const struct st_secrets *secrets,
 
 /**
  * Looks at every source now, within `timeout` seconds (`ST_TIMEOUT_DEFAULT`: that of the configuration). The error is
- * that of the first layer that failed, in whole or in part; the others were looked at all the same.
+ * that of the first provider that failed, in whole or in part; the others were looked at all the same.
  */
 st_status st_secrets_refresh(const struct st_secrets *secrets,
                              double timeout,
@@ -908,28 +908,28 @@ st_status st_secrets_refresh(const struct st_secrets *secrets,
 st_status st_secrets_clear_cache(const struct st_secrets *secrets, struct st_error *error);
 
 /**
- * The settings and layers in their order, as JSON without any value:
- * `{"timeout": 10.0, "layers": [{"name": "env", "prefix": null}, {"name": "file", "path": …, "entries": 3}]}`.
+ * The settings and providers in their order, as JSON without any value:
+ * `{"timeout": 10.0, "providers": [{"name": "env", "prefix": null}, {"name": "file", "path": …, "entries": 3}]}`.
  */
 st_status st_secrets_describe(const struct st_secrets *secrets,
                               struct st_bytes *json,
                               struct st_error *error);
 
 /**
- * How every layer is, and the memory that holds secrets, as JSON without any value:
- * `{"ok": true, "layers": [{"name": "env", "state": "ok", "detail": …}], "memory": {"state": "ok", …}}`. A state is
+ * How every provider is, and the memory that holds secrets, as JSON without any value:
+ * `{"ok": true, "providers": [{"name": "env", "state": "ok", "detail": …}], "memory": {"state": "ok", …}}`. A state is
  * `ok`, `absent` (there is nothing to ask), `warning` or `failed`; `advice`, where present, says what to do; `ok` is
- * false if a layer failed.
+ * false if a provider failed.
  */
 st_status st_secrets_check(const struct st_secrets *secrets,
                            struct st_bytes *json,
                            struct st_error *error);
 
 /**
- * The file or folder that the file layer reads; where there is none yet, the file that `st_secrets_set` creates. The
+ * The file or directory that the file provider reads; where there is none yet, the file that `st_secrets_set` creates. The
  * bytes are those of the path, which need not be UTF-8.
  *
- * `ST_CONFIG`: there is no file layer, or no home directory.
+ * `ST_CONFIG`: there is no file provider, or no home directory.
  */
 st_status st_secrets_file_path(const struct st_secrets *secrets,
                                struct st_bytes *path,

@@ -1,7 +1,7 @@
 //! What went wrong, where, and what to do about it.
 //!
 //! An [`Error`] carries the numbers that the C ABI hands out ([`Status`], [`Source`], the HTTP status or `errno`) and
-//! one sentence for a person. The sentence names the field, file, line, URL or layer at fault; it never holds a secret.
+//! one sentence for a person. The sentence names the field, file, line, URL or provider at fault; it never holds a secret.
 
 use std::fmt;
 use std::io;
@@ -17,7 +17,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub enum Status {
     /// Success; only the C ABI uses it as a value.
     Ok = 0,
-    /// Every configured layer was asked, and each answered that it has no such value.
+    /// Every configured provider was asked, and each answered that it has no such value.
     NotFound = -1,
     /// An argument is NULL, too long, not UTF-8, or out of range.
     InvalidArgument = -2,
@@ -88,22 +88,22 @@ impl Status {
     }
 }
 
-/// The layer that failed, or that gave a value. The numbers are those of `ST_SOURCE_…` in the C ABI.
+/// The provider that failed, or that gave a value. The numbers are those of `ST_SOURCE_…` in the C ABI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(i32)]
 #[non_exhaustive]
 pub enum Source {
-    /// No layer: the call itself, its arguments or the configuration.
+    /// No provider: the call itself, its arguments or the configuration.
     None = 0,
     /// Environment variables.
     Env = 1,
-    /// The secrets file or folder.
+    /// The secrets file or directory.
     File = 2,
     /// AWS Secrets Manager.
     Aws = 3,
     /// HashiCorp Vault or OpenBao.
     Vault = 4,
-    /// A layer that the program added.
+    /// A provider that the program added.
     Custom = 5,
     /// The databases of the store.
     Store = 6,
@@ -155,7 +155,7 @@ impl Error {
             .with_detail(error.raw_os_error().unwrap_or(0))
     }
 
-    /// The same error, at this layer.
+    /// The same error, at this provider.
     pub fn with_source(mut self, source: Source) -> Error {
         self.0.source = source;
         self
@@ -186,7 +186,7 @@ impl Error {
         self.0.authoritative
     }
 
-    /// The same error with its message put into a context, as in `format!("layer `file`: {message}")`.
+    /// The same error with its message put into a context, as in `format!("provider `file`: {message}")`.
     pub fn map_message(mut self, change: impl FnOnce(&str) -> String) -> Error {
         self.0.message = change(&self.0.message);
         self
@@ -197,8 +197,8 @@ impl Error {
         self.0.status
     }
 
-    /// The layer that failed.
-    pub fn source_layer(&self) -> Source {
+    /// The provider that failed.
+    pub fn source_provider(&self) -> Source {
         self.0.source
     }
 

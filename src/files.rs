@@ -1,7 +1,7 @@
 //! Files that hold secrets: reading them into secret memory, telling whether they changed or whether others can read
 //! them, and writing them with one writer at a time and either the old file or the new one, whole, at every instant.
 //!
-//! Errors carry no source: whoever calls knows which layer it is.
+//! Errors carry no source: whoever calls knows which provider it is.
 
 use std::fs::{self, DirBuilder, Metadata, OpenOptions};
 use std::io::{self, Write};
@@ -54,7 +54,7 @@ pub(crate) fn read(path: &Path, limit: usize) -> Result<Contents> {
     let file = OwnFile::open(&options, path).map_err(|error| failed("open", error))?;
     let metadata = file.metadata().map_err(|error| failed("look at", error))?;
     if !metadata.is_file() {
-        let what = if metadata.is_dir() { "is a folder, not a file" } else { "is not a regular file" };
+        let what = if metadata.is_dir() { "is a directory, not a file" } else { "is not a regular file" };
         return Err(Error::new(Status::Io, format!("{} {what}", path.display())));
     }
     let size = usize::try_from(metadata.size()).unwrap_or(usize::MAX);
@@ -106,29 +106,29 @@ impl Exposure {
     }
 }
 
-/// The place of a file that is to be created; its folder is there afterwards.
+/// The place of a file that is to be created; its directory is there afterwards.
 pub(crate) fn missing(path: &Path) -> Result<PathBuf> {
     if path.as_os_str().as_encoded_bytes().ends_with(b"/") {
-        return Err(Error::new(Status::Io, format!("{} names a folder; name a file", path.display())));
+        return Err(Error::new(Status::Io, format!("{} names a directory; name a file", path.display())));
     }
     // A link to a file that is not there yet: the file is created where it points.
     if let Ok(target) = fs::read_link(path) {
-        return Ok(folder_of(path).join(target));
+        return Ok(directory_of(path).join(target));
     }
-    let folder = folder_of(path);
+    let directory = directory_of(path);
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
-        .create(folder)
-        .and_then(|()| fs::canonicalize(folder))
-        .map_err(|error| Error::io("create the folder", folder, &error))
-        .map(|folder| folder.join(path.file_name().unwrap_or_default()))
+        .create(directory)
+        .and_then(|()| fs::canonicalize(directory))
+        .map_err(|error| Error::io("create the directory", directory, &error))
+        .map(|directory| directory.join(path.file_name().unwrap_or_default()))
 }
 
-/// The folder that a file lies in: that of a bare name is the current one.
-fn folder_of(path: &Path) -> &Path {
+/// The directory that a file lies in: that of a bare name is the current one.
+fn directory_of(path: &Path) -> &Path {
     match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        Some(directory) if !directory.as_os_str().is_empty() => directory,
         _ => Path::new("."),
     }
 }
@@ -188,10 +188,10 @@ fn written(
         let _ = fs::remove_file(&new_path);
         return written;
     }
-    let folder = folder_of(path);
-    OwnFile::open(OpenOptions::new().read(true), folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(|error| Error::io("sync", folder, &error))
+    let directory = directory_of(path);
+    OwnFile::open(OpenOptions::new().read(true), directory)
+        .and_then(|directory| directory.sync_all())
+        .map_err(|error| Error::io("sync", directory, &error))
 }
 
 fn write_new(path: &Path, contents: &[u8], owner: Option<(u32, u32)>) -> io::Result<()> {
@@ -208,7 +208,7 @@ fn write_new(path: &Path, contents: &[u8], owner: Option<(u32, u32)>) -> io::Res
     file.sync_all()
 }
 
-/// `.secrets.json.lock` for `secrets.json`: hidden, in the same folder.
+/// `.secrets.json.lock` for `secrets.json`: hidden, in the same directory.
 fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
@@ -221,9 +221,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bare_name_lies_in_the_current_folder() {
-        for (path, folder) in [("name", "."), ("a/name", "a"), ("/name", "/"), ("./name", ".")] {
-            assert_eq!(folder_of(Path::new(path)), Path::new(folder), "{path}");
+    fn a_bare_name_lies_in_the_current_directory() {
+        for (path, directory) in [("name", "."), ("a/name", "a"), ("/name", "/"), ("./name", ".")] {
+            assert_eq!(directory_of(Path::new(path)), Path::new(directory), "{path}");
         }
     }
 }

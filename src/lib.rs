@@ -10,7 +10,7 @@
 //! |---|---|
 //! | `ffi` | the C ABI: checks arguments, calls one function of the core, hands back the result |
 //! | [`store`] | SQLite: provider configuration, hardware prices, stored credentials, audit trail |
-//! | [`secrets`] | the chain of layers |
+//! | [`secrets`] | the chain of providers |
 //! | [`credential`] | encryption of credentials at rest |
 //! | `http` | one HTTP client: deadline, proxies, TLS, retries |
 //! | [`cache`] | one cache for all: exact, loading once, with times to live |

@@ -1,6 +1,6 @@
 //! Messages about what the library does, for whoever asks for them. It prints nothing itself.
 //!
-//! A message names layers, files and keys, never a value. The sink is called on the thread that made the call, with no
+//! A message names providers, files and keys, never a value. The sink is called on the thread that made the call, with no
 //! lock held, and may call the library; what the library would log during that is dropped.
 
 use std::cell::Cell;
@@ -18,7 +18,7 @@ use crate::fork;
 pub enum Level {
     /// Something that was asked for could not be done.
     Error = 1,
-    /// Something works, but not as it should: a layer was skipped, a file is readable by others.
+    /// Something works, but not as it should: a provider was skipped, a file is readable by others.
     Warn = 2,
     /// Something that changes what later calls see: a file was read again.
     Info = 3,

@@ -1,4 +1,4 @@
-//! The chain: order, failures, layers of the program.
+//! The chain: order, failures, providers of the program.
 
 mod common;
 
@@ -12,7 +12,7 @@ use common::time::{PATIENCE, advance};
 use common::{in_environment, open, temp, text, with_file, write};
 use st_secrets::{Error, Found, Manager, Options, SecretBytes, Source, Status};
 
-/// The type of what a layer of the program answers.
+/// The type of what a provider of the program answers.
 type Answer = st_secrets::Result<Option<Found>>;
 
 fn empty() -> Manager {
@@ -28,14 +28,14 @@ fn failing(_: &str, _: Duration) -> Answer {
 }
 
 #[test]
-fn the_first_layer_that_has_the_key_answers() {
+fn the_first_provider_that_has_the_key_answers() {
     let secrets = empty();
     secrets.add_provider("last", None, |_, _| found("from last")).unwrap();
     secrets.add_provider("first", Some(0), |key, _| if key == "A" { found("from first") } else { Ok(None) }).unwrap();
     let secret = secrets.get("A").unwrap();
-    assert_eq!((&**secret.value(), secret.layer(), secret.source()), (&b"from first"[..], "first", Source::Custom));
+    assert_eq!((&**secret.value(), secret.provider(), secret.source()), (&b"from first"[..], "first", Source::Custom));
     assert!(!secret.is_degraded());
-    assert_eq!(secrets.get("B").unwrap().layer(), "last");
+    assert_eq!(secrets.get("B").unwrap().provider(), "last");
 }
 
 #[test]
@@ -86,8 +86,8 @@ fn a_failure_never_becomes_not_found() {
     secrets.add_provider("broken", None, failing).unwrap();
     secrets.add_provider("empty", None, |_, _| Ok(None)).unwrap();
     let error = secrets.get("A").unwrap_err();
-    assert_eq!((error.status(), error.source_layer()), (Status::Unavailable, Source::Custom));
-    assert_eq!(error.message(), "secret \"A\": the layer broken failed: the server is down");
+    assert_eq!((error.status(), error.source_provider()), (Status::Unavailable, Source::Custom));
+    assert_eq!(error.message(), "secret \"A\": the provider broken failed: the server is down");
     assert!(error.is_retryable());
 
     secrets.add_provider("good", None, |_, _| found("value")).unwrap();
@@ -97,7 +97,7 @@ fn a_failure_never_becomes_not_found() {
 }
 
 #[test]
-fn a_layer_that_panics_has_failed() {
+fn a_provider_that_panics_has_failed() {
     let secrets = empty();
     secrets.add_provider("wild", None, |_, _| panic!("CANARY")).unwrap();
     let error = secrets.get("A").unwrap_err();
@@ -107,7 +107,7 @@ fn a_layer_that_panics_has_failed() {
 }
 
 #[test]
-fn a_layer_may_use_the_manager_that_asks_it() {
+fn a_provider_may_use_the_manager_that_asks_it() {
     let secrets = Arc::new(empty());
     secrets.add_provider("base", None, |key, _| if key == "BASE" { found("b") } else { Ok(None) }).unwrap();
     let inner = Arc::downgrade(&secrets);
@@ -120,7 +120,7 @@ fn a_layer_may_use_the_manager_that_asks_it() {
 }
 
 #[test]
-fn a_layer_is_told_how_much_time_is_left() {
+fn a_provider_is_told_how_much_time_is_left() {
     let secrets = open(&[("providers", "[]"), ("timeout", "3000")]).unwrap();
     secrets
         .add_provider("clock", None, |_, left| {
@@ -134,9 +134,9 @@ fn a_layer_is_told_how_much_time_is_left() {
 }
 
 #[test]
-fn what_is_at_hand_does_not_ask_layers_that_may_take_long() {
-    let folder = temp();
-    let secrets = with_file(&write(&folder.path().join("s.json"), r#"{"IN_FILE": "x"}"#));
+fn what_is_at_hand_does_not_ask_providers_that_may_take_long() {
+    let directory = temp();
+    let secrets = with_file(&write(&directory.path().join("s.json"), r#"{"IN_FILE": "x"}"#));
     secrets.add_provider("slow", None, |_, _| panic!("asked")).unwrap();
     let at_hand = Options { cached_only: true, ..Options::default() };
     assert_eq!(&**secrets.get_with("IN_FILE", &at_hand).unwrap().value(), b"x");
@@ -145,7 +145,7 @@ fn what_is_at_hand_does_not_ask_layers_that_may_take_long() {
     assert!(error.message().contains("slow may not be asked"), "{error}");
 }
 
-/// A layer that counts how often it is asked and knows `A` alone.
+/// A provider that counts how often it is asked and knows `A` alone.
 fn counting(count: &Arc<AtomicUsize>) -> impl Fn(&str, Duration) -> Answer + Send + Sync + 'static {
     let count = count.clone();
     move |key, _| {
@@ -156,7 +156,7 @@ fn counting(count: &Arc<AtomicUsize>) -> impl Fn(&str, Duration) -> Answer + Sen
 }
 
 #[test]
-fn answers_of_the_programs_own_layers_are_remembered() {
+fn answers_of_the_programs_own_providers_are_remembered() {
     let asked = Arc::new(AtomicUsize::new(0));
     let secrets = open(&[("providers", "[]"), ("miss_ttl", "600"), ("cache_ttl", "3600")]).unwrap();
     secrets.add_provider("p", None, counting(&asked)).unwrap();
@@ -185,7 +185,7 @@ fn answers_of_the_programs_own_layers_are_remembered() {
 }
 
 #[test]
-fn however_many_callers_ask_the_layer_is_asked_once() {
+fn however_many_callers_ask_the_provider_is_asked_once() {
     let asked = Arc::new(AtomicUsize::new(0));
     let secrets = empty();
     secrets.add_provider("p", None, counting(&asked)).unwrap();
@@ -227,11 +227,11 @@ fn get_many_answers_each_key_for_itself() {
 }
 
 #[test]
-fn a_layer_that_is_half_configured_says_what_it_lacks() {
+fn a_provider_that_is_half_configured_says_what_it_lacks() {
     let home = temp();
     let environment =
         [("HOME", home.path().to_str()), ("VAULT_TOKEN", None), ("BAO_TOKEN", None), ("VAULT_ADDR", None)];
-    in_environment("a_layer_that_is_half_configured_says_what_it_lacks", &environment, || {
+    in_environment("a_provider_that_is_half_configured_says_what_it_lacks", &environment, || {
         let not_found = |settings: &[(&str, &str)]| {
             let error = open(&[&[("providers", r#"["vault"]"#)], settings].concat()).unwrap().get("A").unwrap_err();
             assert_eq!(error.status(), Status::NotFound);
@@ -244,9 +244,9 @@ fn a_layer_that_is_half_configured_says_what_it_lacks() {
 }
 
 #[test]
-fn layers_are_configured_by_name() {
+fn providers_are_configured_by_name() {
     let error = open(&[("providers", r#"["env", "fil"]"#)]).err().unwrap();
-    assert_eq!(error.message(), "`providers` names an unknown layer \"fil\"; did you mean \"file\"?");
+    assert_eq!(error.message(), "`providers` names an unknown provider \"fil\"; did you mean \"file\"?");
     let error = open(&[("providers", r#"["env", "env"]"#)]).err().unwrap();
     assert_eq!(error.message(), "`providers` names \"env\" twice");
     let error = open(&[("providers", r#"["env"]"#)]).unwrap().set("A", b"x").unwrap_err();
@@ -261,10 +261,10 @@ fn layers_are_configured_by_name() {
 
 #[test]
 fn nothing_that_is_printed_holds_a_value() {
-    let folder = temp();
-    let secrets = with_file(&write(&folder.path().join("s.json"), r#"{"A": "CANARY", "B": {"x": "CANARY"}}"#));
+    let directory = temp();
+    let secrets = with_file(&write(&directory.path().join("s.json"), r#"{"A": "CANARY", "B": {"x": "CANARY"}}"#));
     let secret = secrets.get("A").unwrap();
-    assert_eq!(format!("{secret:?}"), "Secret { layer: \"file\", value: SecretBytes(6 bytes) }");
+    assert_eq!(format!("{secret:?}"), "Secret { provider: \"file\", value: SecretBytes(6 bytes) }");
     for text in [secrets.describe(), secrets.check(), format!("{:?}", secrets.get("C"))] {
         assert!(!text.contains("CANARY"), "{text}");
     }
@@ -306,7 +306,7 @@ fn the_log_tells_of_failures_without_holding_a_lock() {
     assert_eq!(messages.load(Ordering::SeqCst), 1);
 }
 
-/// A layer that answers `old`, then stays in the middle of its second answer until the test says what that is.
+/// A provider that answers `old`, then stays in the middle of its second answer until the test says what that is.
 struct Asked {
     entered: Receiver<()>,
     answer: Sender<Answer>,
@@ -328,7 +328,7 @@ fn held_up(secrets: &Manager) -> Asked {
 }
 
 #[test]
-fn the_last_answer_of_a_layer_serves_while_it_is_asked_again() {
+fn the_last_answer_of_a_provider_serves_while_it_is_asked_again() {
     let secrets = open(&[("providers", "[]"), ("cache_ttl", "0.000001")]).unwrap();
     let at_hand = Options { cached_only: true, ..Options::default() };
     let asked = held_up(&secrets);

@@ -56,7 +56,7 @@ fn the_variable_goes_before_the_file_and_an_empty_one_is_not_set() {
             assert_eq!(&*Cipher::default_instance().unwrap().decrypt(&token).unwrap(), b"plain");
         }
         let error = open(&[]).unwrap().rotate_key().unwrap_err();
-        assert_eq!((error.status(), error.source_layer()), (Status::ReadOnly, Source::Credential));
+        assert_eq!((error.status(), error.source_provider()), (Status::ReadOnly, Source::Credential));
         assert!(error.message().contains(KEY) && error.message().contains(PREVIOUS), "{error}");
     });
 }
@@ -103,12 +103,12 @@ fn a_key_is_made_where_there_is_none() {
 
 #[test]
 fn a_key_that_cannot_be_read_is_an_error_and_stays() {
-    let folder = temp();
-    let path = folder.path().join("key");
+    let directory = temp();
+    let path = directory.path().join("key");
     for bytes in [&b""[..], b" \n\n", b"\xFF\xFE", b"k\xC3"] {
         fs::write(&path, bytes).unwrap();
         let error = with_file(&path).unwrap_err();
-        assert_eq!((error.status(), error.source_layer()), (Status::BadKey, Source::Credential), "{error}");
+        assert_eq!((error.status(), error.source_provider()), (Status::BadKey, Source::Credential), "{error}");
         assert!(error.message().contains(path.to_str().unwrap()) && error.message().contains("backup"), "{error}");
         assert_eq!(fs::read(&path).unwrap(), bytes);
     }
@@ -116,7 +116,7 @@ fn a_key_that_cannot_be_read_is_an_error_and_stays() {
     fs::create_dir(&path).unwrap();
     let error = with_file(&path).unwrap_err();
     assert_eq!(error.status(), Status::BadKey);
-    assert!(error.message().contains("is a folder, not a file"), "{error}");
+    assert!(error.message().contains("is a directory, not a file"), "{error}");
     fs::remove_dir(&path).unwrap();
     // Earlier keys that cannot be read are one as well: without them tokens would be lost in silence.
     write(&path, "newest");
@@ -127,8 +127,8 @@ fn a_key_that_cannot_be_read_is_an_error_and_stays() {
 #[test]
 fn that_no_file_can_be_opened_says_nothing_of_the_key() {
     in_environment("that_no_file_can_be_opened_says_nothing_of_the_key", &UNSET, || {
-        let folder = temp();
-        let path = write(&folder.path().join("key"), "a secret");
+        let directory = temp();
+        let path = write(&directory.path().join("key"), "a secret");
         let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
         // SAFETY: it writes to the struct that it is given.
         assert_eq!(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) }, 0);
@@ -145,18 +145,18 @@ fn that_no_file_can_be_opened_says_nothing_of_the_key() {
 }
 
 #[test]
-fn a_name_that_ends_like_that_of_a_folder_is_no_key_file() {
-    let folder = temp();
-    let error = open(&[("key_file", &format!("{}/key/", folder.path().display()))]).err().unwrap();
-    assert!(error.message().contains("names a folder"), "{error}");
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+fn a_name_that_ends_like_that_of_a_directory_is_no_key_file() {
+    let directory = temp();
+    let error = open(&[("key_file", &format!("{}/key/", directory.path().display()))]).err().unwrap();
+    assert!(error.message().contains("names a directory"), "{error}");
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
 }
 
 #[test]
-fn a_key_is_made_where_a_link_without_a_folder_points() {
-    let folder = temp();
-    let environment = [("HOME", folder.path().to_str())];
-    in_environment("a_key_is_made_where_a_link_without_a_folder_points", &environment, || {
+fn a_key_is_made_where_a_link_without_a_directory_points() {
+    let directory = temp();
+    let environment = [("HOME", directory.path().to_str())];
+    in_environment("a_key_is_made_where_a_link_without_a_directory_points", &environment, || {
         std::env::set_current_dir(std::env::var_os("HOME").unwrap()).unwrap();
         std::os::unix::fs::symlink("target", "link").unwrap();
         let token = open(&[("key_file", "link")]).unwrap().encrypt(b"plain").unwrap();
@@ -167,8 +167,8 @@ fn a_key_is_made_where_a_link_without_a_folder_points() {
 
 #[test]
 fn a_token_of_another_key_is_told_where_that_key_belongs() {
-    let folder = temp();
-    let path = write(&folder.path().join("key"), "newest");
+    let directory = temp();
+    let path = write(&directory.path().join("key"), "newest");
     let token = with_key("another").encrypt(b"plain").unwrap();
     let refused = |cipher: &Cipher| cipher.decrypt(&token).unwrap_err().message().to_owned();
     let file = refused(&with_file(&path).unwrap());
@@ -183,16 +183,16 @@ fn a_token_of_another_key_is_told_where_that_key_belongs() {
 
 #[test]
 fn a_file_without_permission_and_a_missing_home_are_errors() {
-    let folder = temp();
-    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let path = write(&folder.path().join("key"), "secret");
+    let directory = temp();
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let path = write(&directory.path().join("key"), "secret");
     let name = "a_file_without_permission_and_a_missing_home_are_errors";
     let environment = [&[("KEY_FILE", path.to_str())], &UNSET[..]].concat();
     without_home(name, &environment, || {
         let path = PathBuf::from(std::env::var_os("KEY_FILE").unwrap());
         let error = with_file(&path).unwrap_err();
         assert_eq!((error.status(), error.detail()), (Status::BadKey, 13), "{error}");
-        // A folder that cannot be written to.
+        // A directory that cannot be written to.
         let error = with_file(&path.with_file_name("other")).unwrap_err();
         assert_eq!((error.status(), error.detail()), (Status::AccessDenied, 13), "{error}");
         assert!(error.message().contains(KEY), "{error}");
@@ -206,8 +206,8 @@ fn a_file_without_permission_and_a_missing_home_are_errors() {
 
 #[test]
 fn a_key_that_others_can_read_is_a_warning_or_refused() {
-    let folder = temp();
-    let path = write(&folder.path().join("key"), "secret");
+    let directory = temp();
+    let path = write(&directory.path().join("key"), "secret");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
     let told = Arc::new(Mutex::new(String::new()));
     let sink = told.clone();
@@ -229,8 +229,8 @@ fn settings_that_exclude_each_other_are_refused() {
 
 #[test]
 fn a_rotation_keeps_every_token_readable() {
-    let folder = temp();
-    let path = write(&folder.path().join("key"), "first\n");
+    let directory = temp();
+    let path = write(&directory.path().join("key"), "first\n");
     let cipher = with_file(&path).unwrap();
     let other = with_file(&path).unwrap();
     let tokens: Vec<_> = (0..4)
@@ -259,8 +259,8 @@ fn a_rotation_keeps_every_token_readable() {
 
 #[test]
 fn a_rotation_elsewhere_is_taken_up_for_encrypting() {
-    let folder = temp();
-    let path = folder.path().join("key");
+    let directory = temp();
+    let path = directory.path().join("key");
     let (cipher, other) = (with_file(&path).unwrap(), with_file(&path).unwrap());
     cipher.rotate_key().unwrap();
     let newest = fs::read_to_string(&path).unwrap();
@@ -269,8 +269,8 @@ fn a_rotation_elsewhere_is_taken_up_for_encrypting() {
 
 #[test]
 fn nothing_is_encrypted_under_a_key_that_is_gone() {
-    let folder = temp();
-    let path = write(&folder.path().join("key"), "secret");
+    let directory = temp();
+    let path = write(&directory.path().join("key"), "secret");
     let cipher = with_file(&path).unwrap();
     let token = cipher.encrypt(b"plain").unwrap();
     fs::remove_file(&path).unwrap();
@@ -287,10 +287,10 @@ fn nothing_is_encrypted_under_a_key_that_is_gone() {
 fn a_bare_token_becomes_a_stored_one() {
     let cipher = with_key("secret");
     let stored = String::from_utf8(cipher.encrypt(b"plain").unwrap().to_vec()).unwrap();
-    let folder = temp();
+    let directory = temp();
     let decode = std::process::Command::new("sh")
         .args(["-c", &format!("printf %s '{stored}' | tr -- -_ +/ | base64 -d")])
-        .current_dir(folder.path())
+        .current_dir(directory.path())
         .output()
         .unwrap();
     let new = cipher.reencrypt(&decode.stdout).unwrap();
@@ -300,8 +300,8 @@ fn a_bare_token_becomes_a_stored_one() {
 
 #[test]
 fn a_key_of_several_lines_is_not_rotated() {
-    let folder = temp();
-    let path = write(&folder.path().join("key"), "a\nb");
+    let directory = temp();
+    let path = write(&directory.path().join("key"), "a\nb");
     let cipher = with_file(&path).unwrap();
     assert_eq!(cipher.rotate_key().unwrap_err().status(), Status::BadKey);
     assert_eq!(fs::read_to_string(&path).unwrap(), "a\nb");
@@ -310,9 +310,9 @@ fn a_key_of_several_lines_is_not_rotated() {
 
 #[test]
 fn links_stay_links() {
-    let folder = temp();
-    fs::create_dir(folder.path().join("store")).unwrap();
-    let path = folder.path().join("key");
+    let directory = temp();
+    fs::create_dir(directory.path().join("store")).unwrap();
+    let path = directory.path().join("key");
     std::os::unix::fs::symlink("store/key", &path).unwrap();
     let cipher = with_file(&path).unwrap();
     let token = cipher.encrypt(b"plain").unwrap();
@@ -323,8 +323,8 @@ fn links_stay_links() {
 
 #[test]
 fn no_message_shows_a_key_or_a_token() {
-    let folder = temp();
-    let path = write(&folder.path().join("key"), "CANARY\nCANARY");
+    let directory = temp();
+    let path = write(&directory.path().join("key"), "CANARY\nCANARY");
     let cipher = with_file(&path).unwrap();
     let errors = [
         cipher.rotate_key().unwrap_err(),

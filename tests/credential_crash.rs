@@ -90,15 +90,15 @@ fn kill_at_each_call(what: &str, prepare: impl Fn(&Path), check: impl Fn(&Path, 
         let status = worker(&["-o", "/dev/null", "-e", &inject], what, home.path());
         let at = format!("{what}, killed at {call} number {number}");
         assert_eq!(status.signal(), Some(9), "{at}: {status}");
-        let folder = home.path().join(".simpletuner");
-        for entry in fs::read_dir(&folder).into_iter().flatten() {
+        let directory = home.path().join(".simpletuner");
+        for entry in fs::read_dir(&directory).into_iter().flatten() {
             assert_eq!(mode(&entry.unwrap().path()), 0o600, "{at}");
         }
-        match check(&folder.join("credential.key"), &at) {
+        match check(&directory.join("credential.key"), &at) {
             true => after += 1,
             false => before += 1,
         }
-        assert!(!folder.join(".credential.key.tmp").exists() || what == "create", "{at}");
+        assert!(!directory.join(".credential.key.tmp").exists() || what == "create", "{at}");
     }
     // Both outcomes were seen, so the kills were where they should be.
     assert!(before > 5 && after > 0, "{what}: {before} times before, {after} times after");

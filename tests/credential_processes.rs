@@ -55,13 +55,13 @@ fn processes_that_start_at_once_agree_on_one_key() {
         for mut worker in workers {
             assert!(worker.wait().unwrap().success());
         }
-        let folder = home.path().join(".simpletuner");
-        let cipher = with_file(&folder.join("credential.key")).unwrap();
+        let directory = home.path().join(".simpletuner");
+        let cipher = with_file(&directory.join("credential.key")).unwrap();
         for n in 0..16 {
-            let token = fs::read(folder.join(format!("token.{n}"))).unwrap();
+            let token = fs::read(directory.join(format!("token.{n}"))).unwrap();
             assert_eq!(&*cipher.decrypt(&token).unwrap(), b"plain", "round {round}, process {n}");
         }
-        assert!(!folder.join("credential.key.previous").exists());
+        assert!(!directory.join("credential.key.previous").exists());
     }
 }
 

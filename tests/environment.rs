@@ -1,4 +1,4 @@
-//! The environment layer.
+//! The environment provider.
 
 mod common;
 
@@ -17,7 +17,7 @@ fn keys_become_variables() {
             for key in ["MY_HF_TOKEN", "my-hf-token", "my.hf.token", "My_Hf-Token"] {
                 let secret = secrets.get(key).unwrap();
                 assert_eq!(&**secret.value(), b"hf_1", "{key}");
-                assert_eq!((secret.layer(), secret.source()), ("env", Source::Env));
+                assert_eq!((secret.provider(), secret.source()), ("env", Source::Env));
             }
             let secrets = open(&[ENV_ONLY, ("env_prefix", "APP")]).unwrap();
             assert_eq!(text(&secrets, "my-hf-token").as_deref(), Some("hf_2"));
@@ -40,18 +40,18 @@ fn an_empty_variable_is_not_set() {
 #[test]
 fn the_home_directory_holds_the_default_files() {
     let home = common::temp();
-    let folder = home.path().join(".simpletuner");
+    let directory = home.path().join(".simpletuner");
     let home_variable = [("HOME", home.path().to_str()), ("A_TOKEN", None)];
-    std::fs::create_dir(&folder).unwrap();
-    common::write(&folder.join("secrets.yml"), "A_TOKEN: yml\n");
-    common::write(&folder.join("secrets.yaml"), "A_TOKEN: yaml\n");
+    std::fs::create_dir(&directory).unwrap();
+    common::write(&directory.join("secrets.yml"), "A_TOKEN: yml\n");
+    common::write(&directory.join("secrets.yaml"), "A_TOKEN: yaml\n");
     in_environment("the_home_directory_holds_the_default_files", &home_variable, || {
         let secrets = open(&[]).unwrap();
-        let folder = std::env::home_dir().unwrap().join(".simpletuner");
+        let directory = std::env::home_dir().unwrap().join(".simpletuner");
         assert_eq!(text(&secrets, "A_TOKEN").as_deref(), Some("yaml"));
-        assert_eq!(secrets.file_path().unwrap(), folder.join("secrets.yaml"));
+        assert_eq!(secrets.file_path().unwrap(), directory.join("secrets.yaml"));
         secrets.set("B_TOKEN", b"b").unwrap();
-        assert!(!folder.join("secrets.json").exists());
+        assert!(!directory.join("secrets.json").exists());
         let tilde = open(&[("file_path", "~/.simpletuner/secrets.yml")]).unwrap();
         assert_eq!(text(&tilde, "A_TOKEN").as_deref(), Some("yml"));
     });

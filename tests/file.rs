@@ -1,4 +1,4 @@
-//! The file layer: reading, changing, refusing.
+//! The file provider: reading, changing, refusing.
 
 mod common;
 
@@ -18,13 +18,13 @@ const REFRESH: Options = Options { timeout: None, refresh: true, cached_only: fa
 
 #[test]
 fn json_and_yaml_answer_alike() {
-    let folder = temp();
+    let directory = temp();
     let json = write(
-        &folder.path().join("s.json"),
+        &directory.path().join("s.json"),
         r#"{"TEXT": "a b", "NUMBER": 1.50, "FLAG": true, "LIST": [1, "x"], "NULL": null, "EMPTY": ""}"#,
     );
     let yaml = write(
-        &folder.path().join("s.yaml"),
+        &directory.path().join("s.yaml"),
         "TEXT: a b\nNUMBER: 1.50\nFLAG: true\nLIST:\n  - 1\n  - x\nNULL: ~\nEMPTY: \"\"\n",
     );
     for path in [json, yaml] {
@@ -42,8 +42,8 @@ fn json_and_yaml_answer_alike() {
 
 #[test]
 fn a_change_of_the_file_is_seen_soon_and_at_once_on_demand() {
-    let folder = temp();
-    let path = write(&folder.path().join("s.json"), r#"{"A": "1"}"#);
+    let directory = temp();
+    let path = write(&directory.path().join("s.json"), r#"{"A": "1"}"#);
     let secrets = with_file(&path);
     assert_eq!(text(&secrets, "A").as_deref(), Some("1"));
     write(&path, r#"{"A": "2"}"#);
@@ -56,7 +56,7 @@ fn a_change_of_the_file_is_seen_soon_and_at_once_on_demand() {
 
 #[test]
 fn a_broken_file_is_an_error_that_names_the_line_and_not_the_value() {
-    let folder = temp();
+    let directory = temp();
     for (name, contents, place) in [
         ("s.json", "{\n  \"A\": \"CANARY\",\n  \"B\" \"CANARY\"\n}", "s.json, line 3, column 7: "),
         ("s.yaml", "A: CANARY\nB: [CANARY\nC: 1\n", "s.yaml, line 3, column "),
@@ -64,12 +64,12 @@ fn a_broken_file_is_an_error_that_names_the_line_and_not_the_value() {
         ("t.yaml", "- CANARY\n", "t.yaml"),
         ("b.json", "\u{feff}{\"A\": \"CANARY\"}", "b.json, line 1, column 1: it begins with a byte order mark"),
     ] {
-        let path = write(&folder.path().join(name), contents);
+        let path = write(&directory.path().join(name), contents);
         let secrets = with_file(&path);
         let get = secrets.get("A").unwrap_err();
         let set = secrets.set("A", b"new").unwrap_err();
         for error in [get, set] {
-            assert_eq!((error.status(), error.source_layer()), (Status::Protocol, Source::File), "{error}");
+            assert_eq!((error.status(), error.source_provider()), (Status::Protocol, Source::File), "{error}");
             assert!(error.message().contains(place), "{error}");
             assert!(!error.message().contains("CANARY"), "{error}");
         }
@@ -79,9 +79,9 @@ fn a_broken_file_is_an_error_that_names_the_line_and_not_the_value() {
 
 #[test]
 fn set_and_delete_keep_the_rest_of_the_file() {
-    let folder = temp();
-    let json = write(&folder.path().join("s.json"), "{\n    \"A\": 1.50,\n    \"B\": \"x\"\n}\n");
-    let yaml = write(&folder.path().join("s.yaml"), "# tokens\nA: 1.50  # price\nB: x\n");
+    let directory = temp();
+    let json = write(&directory.path().join("s.json"), "{\n    \"A\": 1.50,\n    \"B\": \"x\"\n}\n");
+    let yaml = write(&directory.path().join("s.yaml"), "# tokens\nA: 1.50  # price\nB: x\n");
     for path in [&json, &yaml] {
         fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
         let secrets = with_file(path);
@@ -100,9 +100,9 @@ fn set_and_delete_keep_the_rest_of_the_file() {
 
 #[test]
 fn a_link_to_the_file_stays_a_link() {
-    let folder = temp();
-    let target = write(&folder.path().join("target.json"), "{}");
-    let link = folder.path().join("link.json");
+    let directory = temp();
+    let target = write(&directory.path().join("target.json"), "{}");
+    let link = directory.path().join("link.json");
     symlink(&target, &link).unwrap();
     with_file(&link).set("A", b"1").unwrap();
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
@@ -111,8 +111,8 @@ fn a_link_to_the_file_stays_a_link() {
 
 #[test]
 fn nothing_but_the_file_and_its_lock_is_left() {
-    let folder = temp();
-    let path = folder.path().join("new/folder/s.json");
+    let directory = temp();
+    let path = directory.path().join("new/directory/s.json");
     // What a killed writer left behind is cleared away.
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     write(&path.with_file_name(".s.json.tmp"), "half");
@@ -126,8 +126,8 @@ fn nothing_but_the_file_and_its_lock_is_left() {
 
 #[test]
 fn threads_that_write_lose_nothing() {
-    let folder = temp();
-    let path = folder.path().join("s.json");
+    let directory = temp();
+    let path = directory.path().join("s.json");
     thread::scope(|scope| {
         for writer in 0..4 {
             let path = &path;
@@ -145,9 +145,9 @@ fn threads_that_write_lose_nothing() {
 
 #[test]
 fn a_writer_that_does_not_finish_is_not_waited_for_beyond_the_timeout() {
-    let folder = temp();
-    let path = write(&folder.path().join("s.json"), "{}");
-    let lock = fs::File::create(folder.path().join(".s.json.lock")).unwrap();
+    let directory = temp();
+    let path = write(&directory.path().join("s.json"), "{}");
+    let lock = fs::File::create(directory.path().join(".s.json.lock")).unwrap();
     lock.lock().unwrap();
     let secrets = open(&[("file_path", path.to_str().unwrap()), ("timeout", "0.1")]).unwrap();
     let error = secrets.set("A", b"1").unwrap_err();
@@ -159,8 +159,8 @@ fn a_writer_that_does_not_finish_is_not_waited_for_beyond_the_timeout() {
 
 #[test]
 fn a_readable_file_is_refused_when_strict() {
-    let folder = temp();
-    let path = write(&folder.path().join("s.json"), r#"{"A": "1"}"#);
+    let directory = temp();
+    let path = write(&directory.path().join("s.json"), r#"{"A": "1"}"#);
     fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
     let lax = with_file(&path);
     assert_eq!(text(&lax, "A").as_deref(), Some("1"));
@@ -173,11 +173,11 @@ fn a_readable_file_is_refused_when_strict() {
 }
 
 #[test]
-fn a_file_that_appears_in_a_folder_or_vanishes_is_noticed() {
-    let folder = temp();
-    let secrets = with_file(folder.path());
+fn a_file_that_appears_in_a_directory_or_vanishes_is_noticed() {
+    let directory = temp();
+    let secrets = with_file(directory.path());
     assert_eq!(secrets.get("A").unwrap_err().status(), Status::NotFound);
-    let path = write(&folder.path().join("A"), "1");
+    let path = write(&directory.path().join("A"), "1");
     let start = Instant::now();
     while secrets.get("A").is_err() {
         assert!(start.elapsed() < Duration::from_secs(60), "a file is looked for again after a second");
@@ -187,7 +187,7 @@ fn a_file_that_appears_in_a_folder_or_vanishes_is_noticed() {
     fs::remove_file(path).unwrap();
     assert_eq!(secrets.get_with("A", &REFRESH).unwrap_err().status(), Status::NotFound);
     assert_eq!(secrets.get("A").unwrap_err().status(), Status::NotFound);
-    write(&folder.path().join("A"), "2");
+    write(&directory.path().join("A"), "2");
     assert_eq!(&**secrets.get_with("A", &REFRESH).unwrap().value(), b"2");
     assert_eq!(text(&secrets, "A").as_deref(), Some("2"));
     // However many names are asked for.
@@ -198,18 +198,18 @@ fn a_file_that_appears_in_a_folder_or_vanishes_is_noticed() {
 }
 
 #[test]
-fn a_folder_holds_one_secret_in_each_file() {
-    let folder = temp();
-    // As Kubernetes lays out a secret: links to a folder that is swapped as a whole.
-    let data = folder.path().join("..2026_11_21");
+fn a_directory_holds_one_secret_in_each_file() {
+    let directory = temp();
+    // As Kubernetes lays out a secret: links to a directory that is swapped as a whole.
+    let data = directory.path().join("..2026_11_21");
     fs::create_dir(&data).unwrap();
     write(&data.join("HF_TOKEN"), "hf_1\n");
     write(&data.join("TWO_NEWLINES"), "x\n\n");
-    symlink("..2026_11_21", folder.path().join("..data")).unwrap();
+    symlink("..2026_11_21", directory.path().join("..data")).unwrap();
     for name in ["HF_TOKEN", "TWO_NEWLINES"] {
-        symlink(format!("..data/{name}"), folder.path().join(name)).unwrap();
+        symlink(format!("..data/{name}"), directory.path().join(name)).unwrap();
     }
-    let secrets = with_file(folder.path());
+    let secrets = with_file(directory.path());
     assert_eq!(text(&secrets, "HF_TOKEN").as_deref(), Some("hf_1"));
     assert_eq!(text(&secrets, "TWO_NEWLINES").as_deref(), Some("x\n"));
     for key in ["MISSING", "..data", "..data/HF_TOKEN", "../x", ".", "/etc/passwd"] {
@@ -219,26 +219,26 @@ fn a_folder_holds_one_secret_in_each_file() {
     assert!(error.message().contains("no such name is looked for"), "{error}");
     assert_eq!(secrets.set("HF_TOKEN", b"x").unwrap_err().status(), Status::ReadOnly);
     // The swap is seen.
-    let next = folder.path().join("..2026_11_22");
+    let next = directory.path().join("..2026_11_22");
     fs::create_dir(&next).unwrap();
     write(&next.join("HF_TOKEN"), "hf_2\n");
-    symlink("..2026_11_22", folder.path().join("..next")).unwrap();
-    fs::rename(folder.path().join("..next"), folder.path().join("..data")).unwrap();
+    symlink("..2026_11_22", directory.path().join("..next")).unwrap();
+    fs::rename(directory.path().join("..next"), directory.path().join("..data")).unwrap();
     assert_eq!(&**secrets.get_with("HF_TOKEN", &REFRESH).unwrap().value(), b"hf_2");
     assert_eq!(secrets.get_with("TWO_NEWLINES", &REFRESH).unwrap_err().status(), Status::NotFound);
 }
 
 #[test]
 fn what_is_no_file_is_refused_and_does_not_hang() {
-    let folder = temp();
-    let pipe = folder.path().join("pipe");
+    let directory = temp();
+    let pipe = directory.path().join("pipe");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     for path in [pipe.as_path(), std::path::Path::new("/dev/zero")] {
         let error = with_file(path).get("A").unwrap_err();
         assert_eq!(error.status(), Status::Io, "{error}");
         assert!(error.message().ends_with("is not a regular file"), "{error}");
     }
-    let large = write(&folder.path().join("large.json"), &format!("{{\"A\": \"{}\"}}", "x".repeat(5 << 20)));
+    let large = write(&directory.path().join("large.json"), &format!("{{\"A\": \"{}\"}}", "x".repeat(5 << 20)));
     let error = with_file(&large).get("A").unwrap_err();
     assert!(error.message().contains("is larger than"), "{error}");
 }
@@ -254,11 +254,11 @@ fn large_yaml(value: &str) -> String {
 
 #[test]
 fn forks_and_other_gets_do_not_wait_while_a_changed_file_is_read() {
-    let folder = temp();
-    let path = write(&folder.path().join("s.yaml"), "A: 1\n");
+    let directory = temp();
+    let path = write(&directory.path().join("s.yaml"), "A: 1\n");
     let secrets = open(&[("file_path", path.to_str().unwrap()), ("timeout", "300")]).unwrap();
     assert_eq!(text(&secrets, "A").as_deref(), Some("1"));
-    let new = write(&folder.path().join("new.yaml"), &large_yaml("2"));
+    let new = write(&directory.path().join("new.yaml"), &large_yaml("2"));
     fs::rename(new, &path).unwrap();
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -284,10 +284,10 @@ fn forks_and_other_gets_do_not_wait_while_a_changed_file_is_read() {
 
 #[test]
 fn reading_and_changing_a_large_file_ends_with_the_time_of_the_call() {
-    let folder = temp();
+    let directory = temp();
     let json: Vec<String> = (0..100_000).map(|n| format!("\"KEY_{n}\": \"a value\"")).collect();
     for (name, contents) in [("s.yaml", large_yaml("1")), ("s.json", format!("{{{}}}", json.join(", ")))] {
-        let path = write(&folder.path().join(name), &contents);
+        let path = write(&directory.path().join(name), &contents);
         let secrets = open(&[("file_path", path.to_str().unwrap()), ("timeout", "0.000001")]).unwrap();
         for error in [secrets.get("A").unwrap_err(), secrets.set("A", b"2").unwrap_err()] {
             assert_eq!(error.status(), Status::Timeout, "{error}");
@@ -309,10 +309,10 @@ fn has_next(lock: &fs::File) -> bool {
 
 #[test]
 fn a_writer_that_waits_is_not_overtaken() {
-    let folder = temp();
-    let path = write(&folder.path().join("s.json"), "{}");
+    let directory = temp();
+    let path = write(&directory.path().join("s.json"), "{}");
     for turn in 0..5 {
-        let lock = fs::File::create(folder.path().join(".s.json.lock")).unwrap();
+        let lock = fs::File::create(directory.path().join(".s.json.lock")).unwrap();
         lock.lock().unwrap();
         let write = |key: String| {
             let secrets = open(&[("file_path", path.to_str().unwrap()), ("timeout", "120")]).unwrap();
@@ -346,9 +346,9 @@ fn a_writer_that_waits_is_not_overtaken() {
 /// A child that lives on keeps no lock of a parent that died while it held, or waited for, a lock.
 #[test]
 fn a_forked_child_keeps_no_lock() {
-    let folder = temp();
-    let path = write(&folder.path().join("s.json"), "{}");
-    let lock = fs::File::create(folder.path().join(".s.json.lock")).unwrap();
+    let directory = temp();
+    let path = write(&directory.path().join("s.json"), "{}");
+    let lock = fs::File::create(directory.path().join(".s.json.lock")).unwrap();
     lock.lock().unwrap();
     let secrets = open(&[("file_path", path.to_str().unwrap()), ("timeout", "120")]).unwrap();
     thread::scope(|scope| {
@@ -356,7 +356,7 @@ fn a_forked_child_keeps_no_lock() {
         while !has_next(&lock) {
             thread::yield_now();
         }
-        let name = format!("{}", folder.path().join(".s.json.lock").display());
+        let name = format!("{}", directory.path().join(".s.json.lock").display());
         let pid = fork(|| {
             let open =
                 fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
@@ -382,7 +382,7 @@ fn a_home_that_cannot_be_used_counts_as_no_file() {
         assert_eq!(error.status(), Status::Config, "{error}");
         assert!(error.message().contains("/dev/null") && error.message().contains("set HOME"), "{error}");
         let check: serde_json::Value = serde_json::from_str(&secrets.check()).unwrap();
-        let file = check["layers"].as_array().unwrap().iter().find(|layer| layer["name"] == "file").unwrap();
+        let file = check["providers"].as_array().unwrap().iter().find(|provider| provider["name"] == "file").unwrap();
         assert_eq!(file["state"], "warning", "{check}");
         // A path that is configured is meant.
         let secrets = with_file(std::path::Path::new("/dev/null/s.json"));

@@ -74,14 +74,14 @@ fn sockets_and_threads() -> (usize, usize) {
 }
 
 #[test]
-fn the_first_layer_that_has_the_key_answers() {
-    with_both("the_first_layer_that_has_the_key_answers", |both| {
+fn the_first_provider_that_has_the_key_answers() {
+    with_both("the_first_provider_that_has_the_key_answers", |both| {
         let secrets = both.open(&[]);
         let secret = secrets.get("BOTH").unwrap();
-        assert_eq!((&**secret.value(), secret.layer(), secret.source()), (&b"aws-both"[..], "aws", Source::Aws));
+        assert_eq!((&**secret.value(), secret.provider(), secret.source()), (&b"aws-both"[..], "aws", Source::Aws));
         assert!(secret.version().is_some() && !secret.is_cached() && !secret.is_degraded() && !secret.is_stale());
         let secret = secrets.get("IN_VAULT").unwrap();
-        assert_eq!((&**secret.value(), secret.layer(), secret.version()), (&b"vault-only"[..], "vault", Some("1")));
+        assert_eq!((&**secret.value(), secret.provider(), secret.version()), (&b"vault-only"[..], "vault", Some("1")));
         let secret = secrets.get("IN_AWS").unwrap();
         assert!(secret.age() > Duration::ZERO && secret.expires_in() > Duration::from_secs(290), "{secret:?}");
         set_variables([("BOTH", "from the environment")]);
@@ -128,14 +128,14 @@ fn nothing_stays_open_between_requests() {
 }
 
 #[test]
-fn a_hung_layer_leaves_the_next_its_half_of_the_deadline() {
-    with_both("a_hung_layer_leaves_the_next_its_half_of_the_deadline", |both| {
+fn a_hung_provider_leaves_the_next_its_half_of_the_deadline() {
+    with_both("a_hung_provider_leaves_the_next_its_half_of_the_deadline", |both| {
         both.aws.always(Fault::Hang);
         let secrets = both.open(&[("timeout", "10")]);
         let begin = Instant::now();
         let secret = secrets.get("BOTH").unwrap();
         let time = begin.elapsed();
-        assert_eq!((&**secret.value(), secret.layer()), (&b"vault-both"[..], "vault"));
+        assert_eq!((&**secret.value(), secret.provider()), (&b"vault-both"[..], "vault"));
         assert!(secret.is_degraded());
         assert!((Duration::from_millis(4900)..PATIENCE).contains(&time), "{time:?}");
         // It rests then, and costs the next caller nothing. Each rest is longer than the one before, should this one be over.
@@ -181,8 +181,8 @@ fn every_fault_ends_within_the_deadline_and_is_never_not_found() {
             // Some of the faults would go on for longer than this.
             assert!(begin.elapsed() < PATIENCE, "{fault}: {:?}", begin.elapsed());
             assert_ne!(error.status(), Status::NotFound, "{fault}: {error}");
-            assert_eq!(error.source_layer(), Source::Aws, "{fault}: {error}");
-            assert!(error.message().contains("the layer vault failed"), "{fault}: {error}");
+            assert_eq!(error.source_provider(), Source::Aws, "{fault}: {error}");
+            assert!(error.message().contains("the provider vault failed"), "{fault}: {error}");
             both.aws.heal();
             both.vault.heal();
             secrets.refresh(Some(PATIENCE)).unwrap();
@@ -213,7 +213,7 @@ fn an_outage_is_bridged_by_stale_values_and_ends_by_itself() {
         both.aws.always(Fault::Refuse);
         advance(Duration::from_secs(4000));
         let secret = secrets.get("BOTH").unwrap();
-        assert_eq!((secret.layer(), secret.is_degraded(), secret.is_stale()), ("vault", true, false));
+        assert_eq!((secret.provider(), secret.is_degraded(), secret.is_stale()), ("vault", true, false));
         assert_eq!(secrets.get("IN_AWS").unwrap_err().status(), Status::Unavailable);
         both.aws.heal();
         secrets.refresh(None).unwrap();
@@ -230,7 +230,7 @@ fn a_refresh_that_an_outage_prevents_is_seen_by_its_caller() {
         let secret = secrets.get_with("IN_AWS", &REFRESH).unwrap();
         assert_eq!(&**secret.value(), b"aws-only");
         assert!(secret.is_stale() && secret.is_cached() && secret.expires_in().is_zero());
-        assert_eq!(secrets.refresh(None).unwrap_err().source_layer(), Source::Aws);
+        assert_eq!(secrets.refresh(None).unwrap_err().source_provider(), Source::Aws);
         assert!(!secrets.get("IN_AWS").unwrap().is_stale(), "it is younger than `cache_ttl`");
         both.aws.heal();
         assert!(!secrets.get_with("IN_AWS", &REFRESH).unwrap().is_stale());

@@ -18,9 +18,9 @@ fn random() -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn compiled(folder: &Path) -> PathBuf {
+fn compiled(directory: &Path) -> PathBuf {
     let library = Path::new("build/lib").canonicalize().expect("build/lib is missing: run `make all`");
-    let program = folder.join("remote_holder");
+    let program = directory.join("remote_holder");
     let status = Command::new("cc")
         .args(["-D_GNU_SOURCE", "-Wall", "-Iinclude", "-Itests/c", "tests/c/memory/remote_holder.c", "-o"])
         .arg(&program)
@@ -33,7 +33,7 @@ fn compiled(folder: &Path) -> PathBuf {
 }
 
 /// The core file of the program, once it says that it is ready.
-fn core_of(program: &Path, variables: &[(&str, String)], arguments: &[&str], folder: &Path) -> Vec<u8> {
+fn core_of(program: &Path, variables: &[(&str, String)], arguments: &[&str], directory: &Path) -> Vec<u8> {
     let mut command = Command::new(program);
     command.args(arguments).env_clear().envs(variables.iter().map(|(name, value)| (name, value)));
     command.stdout(Stdio::piped());
@@ -41,12 +41,12 @@ fn core_of(program: &Path, variables: &[(&str, String)], arguments: &[&str], fol
     let mut said = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
     assert_eq!(said, "ready\n");
-    let core = folder.join("core");
+    let core = directory.join("core");
     let id = child.id().to_string();
     let output = Command::new("gcore").arg("-o").arg(&core).arg(&id).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     process::end(&mut child);
-    std::fs::read(folder.join(format!("core.{id}"))).unwrap()
+    std::fs::read(directory.join(format!("core.{id}"))).unwrap()
 }
 
 /// Which of these are in the core file, or any 16 bytes of them.
@@ -62,8 +62,8 @@ fn found_in<'a>(core: &[u8], secrets: &[(&'a str, String)]) -> Vec<&'a str> {
 #[test]
 fn a_core_file_holds_no_secret_of_a_server_and_nothing_to_log_in_with() {
     in_clean_environment("a_core_file_holds_no_secret_of_a_server_and_nothing_to_log_in_with", Vec::new, || {
-        let folder = temp();
-        let program = compiled(folder.path());
+        let directory = temp();
+        let program = compiled(directory.path());
         let values = [random(), random(), random(), random()];
         let (name, path) = (unique("core"), unique("core"));
         moto().secret(&name, &json!({"AWS_KEPT": values[0], "AWS_FREED": values[1]}).to_string());
@@ -77,10 +77,10 @@ fn a_core_file_holds_no_secret_of_a_server_and_nothing_to_log_in_with() {
             "[default]\naws_access_key_id = {}\naws_secret_access_key = {}\naws_session_token = {token}\n",
             key.id, key.secret
         );
-        let credentials = write(&folder.path().join("credentials"), &credentials);
-        let secret_id_file = write(&folder.path().join("secret_id"), &secret_id);
+        let credentials = write(&directory.path().join("credentials"), &credentials);
+        let secret_id_file = write(&directory.path().join("secret_id"), &secret_id);
         let variables = [
-            ("HOME", folder.path().to_str().unwrap().to_owned()),
+            ("HOME", directory.path().to_str().unwrap().to_owned()),
             ("AWS_SHARED_CREDENTIALS_FILE", credentials.to_str().unwrap().to_owned()),
             ("AWS_REGION", "us-east-1".to_owned()),
             ("AWS_ENDPOINT_URL", moto().url()),
@@ -89,7 +89,7 @@ fn a_core_file_holds_no_secret_of_a_server_and_nothing_to_log_in_with() {
             ("VAULT_ADDR", bao().url()),
         ];
         let vault_token = bao().token(&[&policy], "1h");
-        write(&folder.path().join(".vault-token"), &vault_token);
+        write(&directory.path().join(".vault-token"), &vault_token);
         let secrets = [
             ("AWS_KEPT", values[0].clone()),
             ("AWS_FREED", values[1].clone()),
@@ -102,10 +102,10 @@ fn a_core_file_holds_no_secret_of_a_server_and_nothing_to_log_in_with() {
         ];
         let by_role = json!({"vault_auth": "approle", "vault_role_id": role, "vault_secret_id_file": secret_id_file});
         for settings in [by_role.to_string(), "{}".to_owned()] {
-            let core = core_of(&program, &variables, &[&settings], folder.path());
+            let core = core_of(&program, &variables, &[&settings], directory.path());
             assert_eq!(found_in(&core, &secrets), [""; 0], "{settings}");
         }
-        let core = core_of(&program, &variables, &["{}", "leak"], folder.path());
+        let core = core_of(&program, &variables, &["{}", "leak"], directory.path());
         assert_eq!(found_in(&core, &secrets), ["AWS_KEPT"], "a copy that the program made itself must be found");
     });
 }

@@ -19,10 +19,10 @@ struct Simpletuner {
 }
 
 impl Simpletuner {
-    fn of(folder: &Path) -> Simpletuner {
+    fn of(directory: &Path) -> Simpletuner {
         let key: String =
-            fs::read(folder.join("audit.key")).unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
-        let database = folder.join("audit.db").to_str().unwrap().to_owned();
+            fs::read(directory.join("audit.key")).unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
+        let database = directory.join("audit.db").to_str().unwrap().to_owned();
         Simpletuner { python: Python::start("simpletuner_store.py", &[]), database, key }
     }
 
@@ -46,8 +46,8 @@ impl Simpletuner {
     }
 }
 
-fn fill(folder: &Path, count: usize) -> st_secrets::Store {
-    let store = open(folder);
+fn fill(directory: &Path, count: usize) -> st_secrets::Store {
+    let store = open(directory);
     for n in 0..count {
         store.audit_log("config.changed", "test", Some(("thing", &n.to_string())), "").unwrap();
     }
@@ -56,14 +56,14 @@ fn fill(folder: &Path, count: usize) -> st_secrets::Store {
 
 #[test]
 fn both_sides_append_to_one_chain_and_verify_it() {
-    let folder = temp();
-    let store = open(folder.path());
+    let directory = temp();
+    let store = open(directory.path());
     let id = store
         .audit_log("user.login", "login", None, "{\"name\":\"J\u{fc}rgen \u{1f600} /\",\"n\":[1,2.50,null]}")
         .unwrap();
     assert_eq!(id, 1);
-    let mut other = Simpletuner::of(folder.path());
-    assert_eq!(mode(&folder.path().join("audit.key")), 0o600);
+    let mut other = Simpletuner::of(directory.path());
+    assert_eq!(mode(&directory.path().join("audit.key")), 0o600);
     other.append(None);
     let actor = Actor { user_id: Some(-3), username: Some("Ada".to_owned()), ip: None };
     store.as_actor(actor).unwrap().audit_log("config.changed", "test", None, "{}").unwrap();
@@ -81,10 +81,10 @@ fn both_sides_append_to_one_chain_and_verify_it() {
 #[test]
 fn tampering_is_told_from_a_fork() {
     let tamper = |sql: &str| {
-        let folder = temp();
-        let store = fill(folder.path(), 6);
-        Simpletuner::of(folder.path()).run(sql);
-        (store.audit_verify(0, 0).unwrap(), folder)
+        let directory = temp();
+        let store = fill(directory.path(), 6);
+        Simpletuner::of(directory.path()).run(sql);
+        (store.audit_verify(0, 0).unwrap(), directory)
     };
     for (sql, first) in [
         ("UPDATE audit_log SET action = 'other' WHERE id = 4", (4, Break::Altered)),
@@ -99,7 +99,7 @@ fn tampering_is_told_from_a_fork() {
         ("DELETE FROM audit_log", (1, Break::Missing)),
         ("UPDATE audit_log SET id = 9 WHERE id = 2", (3, Break::Missing)),
     ] {
-        let (verified, _folder) = tamper(sql);
+        let (verified, _directory) = tamper(sql);
         assert_eq!((verified.first, verified.tampered), (Some(first), Some(first)), "{sql}");
     }
     // An entry that was removed behind a fork, and one that was copied.
@@ -111,22 +111,22 @@ fn tampering_is_told_from_a_fork() {
             (6, Break::Altered),
         ),
     ] {
-        let folder = temp();
-        let store = fill(folder.path(), 4);
-        let mut other = Simpletuner::of(folder.path());
+        let directory = temp();
+        let store = fill(directory.path(), 4);
+        let mut other = Simpletuner::of(directory.path());
         let third = entries(&store)[2]["entry_hash"].as_str().unwrap().to_owned();
         other.append(Some(&third));
         other.run(sql);
         assert_eq!(store.audit_verify(0, 0).unwrap().tampered, Some(first), "{sql}");
     }
     // Name, address and target are not signed.
-    let (verified, _folder) = tamper("UPDATE audit_log SET actor_username = 'x', target_id = 'y'");
+    let (verified, _directory) = tamper("UPDATE audit_log SET actor_username = 'x', target_id = 'y'");
     assert!(verified.is_intact());
 
-    let folder = temp();
-    let store = fill(folder.path(), 3);
+    let directory = temp();
+    let store = fill(directory.path(), 3);
     let hash = |id: usize| entries(&store)[id - 1]["entry_hash"].as_str().unwrap().to_owned();
-    let mut other = Simpletuner::of(folder.path());
+    let mut other = Simpletuner::of(directory.path());
     other.append(Some(&hash(2)));
     other.append(Some("genesis"));
     let verified = store.audit_verify(0, 0).unwrap();
@@ -145,8 +145,8 @@ fn tampering_is_told_from_a_fork() {
 
 #[test]
 fn entries_are_found_by_filters() {
-    let folder = temp();
-    let store = open(folder.path());
+    let directory = temp();
+    let store = open(directory.path());
     let ada = store.as_actor(Actor { user_id: Some(1), username: Some("ada".into()), ip: None }).unwrap();
     for n in 0..5 {
         let (kind, who) = if n % 2 == 0 { ("config.changed", &store) } else { ("user.login", &ada) };
@@ -186,19 +186,19 @@ fn entries_are_found_by_filters() {
 
 #[test]
 fn a_lost_audit_key_is_never_replaced() {
-    let folder = temp();
-    let path = folder.path().join("audit.key");
-    fill(folder.path(), 2);
+    let directory = temp();
+    let path = directory.path().join("audit.key");
+    fill(directory.path(), 2);
     fs::remove_file(&path).unwrap();
-    let store = open(folder.path());
+    let store = open(directory.path());
     for error in [store.audit_log("a", "b", None, "").unwrap_err(), store.provider_save("p", "{}").unwrap_err()] {
         assert!(error.status() == Status::BadKey && error.message().contains("restore it"), "{error}");
     }
     assert!(!path.exists() && common::store::config(&store, "p") == "{}");
     write(&path, "");
-    assert_eq!(open(folder.path()).audit_log("a", "b", None, "").unwrap_err().status(), Status::BadKey);
+    assert_eq!(open(directory.path()).audit_log("a", "b", None, "").unwrap_err().status(), Status::BadKey);
     write(&path, "another key");
-    let store = open(folder.path());
+    let store = open(directory.path());
     assert_eq!(store.audit_verify(0, 0).unwrap().first, Some((1, Break::Altered)));
 }
 
@@ -206,11 +206,11 @@ fn a_lost_audit_key_is_never_replaced() {
 fn the_key_may_come_from_the_environment() {
     let name = "the_key_may_come_from_the_environment";
     common::in_environment(name, &[("SIMPLETUNER_AUDIT_KEY", Some("schlüssel"))], || {
-        let folder = temp();
-        let store = fill(folder.path(), 2);
-        assert!(!folder.path().join("audit.key").exists());
-        write(&folder.path().join("audit.key"), "schlüssel");
-        let mut other = Simpletuner::of(folder.path());
+        let directory = temp();
+        let store = fill(directory.path(), 2);
+        assert!(!directory.path().join("audit.key").exists());
+        write(&directory.path().join("audit.key"), "schlüssel");
+        let mut other = Simpletuner::of(directory.path());
         assert_eq!(other.bad(), json!([]));
         assert!(store.audit_verify(0, 0).unwrap().is_intact());
     });
@@ -218,12 +218,12 @@ fn the_key_may_come_from_the_environment() {
 
 #[test]
 fn what_cannot_be_recorded_is_not_done() {
-    let folder = temp();
-    let store = open(folder.path());
+    let directory = temp();
+    let store = open(directory.path());
     store.provider_save("p", r#"{"a": 1}"#).unwrap();
-    fill(folder.path(), 1);
+    fill(directory.path(), 1);
     // Another program's table of this name.
-    let mut other = Simpletuner::of(folder.path());
+    let mut other = Simpletuner::of(directory.path());
     other.run("ALTER TABLE audit_log RENAME TO audit_log_2; CREATE TABLE audit_log (id INTEGER PRIMARY KEY)");
     let error = store.provider_update("p", r#"{"a": 2}"#).unwrap_err();
     assert_eq!(error.status(), Status::Corrupt, "{error}");
@@ -233,18 +233,18 @@ fn what_cannot_be_recorded_is_not_done() {
 
 #[test]
 fn of_a_name_that_details_have_twice_the_last_counts_as_in_python() {
-    let folder = temp();
-    let store = open(folder.path());
+    let directory = temp();
+    let store = open(directory.path());
     store.audit_log("e", "a", None, r#"{"a": 1, "b": -0, "\u0061": 2}"#).unwrap();
-    let python = rusqlite::Connection::open(folder.path().join("audit.db")).unwrap();
+    let python = rusqlite::Connection::open(directory.path().join("audit.db")).unwrap();
     let details: String = python.query_row("SELECT details FROM audit_log", [], |row| row.get(0)).unwrap();
     assert_eq!(details, r#"{"a": 2, "b": 0}"#);
 }
 
 #[test]
 fn bad_entries_are_refused() {
-    let folder = temp();
-    let store = open(folder.path());
+    let directory = temp();
+    let store = open(directory.path());
     for (event, action, target, details) in [
         ("", "a", None, ""),
         ("e", "", None, ""),
@@ -257,47 +257,47 @@ fn bad_entries_are_refused() {
         assert_eq!(error.status(), Status::InvalidArgument, "{error}");
         assert!(!error.message().contains("CANARY"), "{error}");
     }
-    assert!(!folder.path().join("audit.db").exists());
+    assert!(!directory.path().join("audit.db").exists());
     let long = Actor { username: Some("x".repeat(300)), ..Actor::default() };
     assert_eq!(store.as_actor(long).unwrap_err().status(), Status::InvalidArgument);
 }
 
 #[test]
 fn a_trail_that_was_removed_begins_anew_with_a_key_of_its_own() {
-    let folder = temp();
-    let store = fill(folder.path(), 2);
+    let directory = temp();
+    let store = fill(directory.path(), 2);
     for file in ["audit.db", "audit.db-wal", "audit.db-shm", "audit.key"] {
-        fs::remove_file(folder.path().join(file)).unwrap();
+        fs::remove_file(directory.path().join(file)).unwrap();
     }
     store.provider_save("p", "{}").unwrap();
-    assert!(folder.path().join("audit.key").exists());
-    let other = open(folder.path());
+    assert!(directory.path().join("audit.key").exists());
+    let other = open(directory.path());
     assert_eq!(other.audit_log("config.changed", "test", None, "").unwrap(), 2);
     assert!(other.audit_verify(0, 0).unwrap().is_intact() && store.audit_verify(0, 0).unwrap().is_intact());
 }
 
 #[test]
 fn a_trail_put_in_place_of_another_brings_its_own_key() {
-    let (folder, backup) = (temp(), temp());
-    let store = fill(folder.path(), 2);
+    let (directory, backup) = (temp(), temp());
+    let store = fill(directory.path(), 2);
     fill(backup.path(), 3);
     Simpletuner::of(backup.path()).run("PRAGMA wal_checkpoint(TRUNCATE)");
     for file in ["audit.db-wal", "audit.db-shm"] {
-        fs::remove_file(folder.path().join(file)).unwrap();
+        fs::remove_file(directory.path().join(file)).unwrap();
     }
     for file in ["audit.db", "audit.key"] {
-        fs::rename(backup.path().join(file), folder.path().join(file)).unwrap();
+        fs::rename(backup.path().join(file), directory.path().join(file)).unwrap();
     }
     assert_eq!(store.audit_log("config.changed", "test", None, "").unwrap(), 4);
-    let verified = open(folder.path()).audit_verify(0, 0).unwrap();
+    let verified = open(directory.path()).audit_verify(0, 0).unwrap();
     assert!(verified.is_intact() && verified.checked == 4, "{verified:?}");
 }
 
 /// Half of a surrogate pair in a name is read alike wherever a JSON text is taken or given.
 #[test]
 fn names_with_half_of_a_surrogate_pair_are_kept_everywhere() {
-    let folder = temp();
-    let store = open(folder.path());
+    let directory = temp();
+    let store = open(directory.path());
     let text = r#"{"\ud800": {"cost_per_second": 1}, "a": {"cost_per_second": 2}}"#;
     store.provider_save("replicate", text).unwrap();
     assert_eq!(&*store.provider_get("replicate").unwrap(), text.as_bytes());

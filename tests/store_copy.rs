@@ -9,7 +9,7 @@ use std::process::Command;
 use common::store::{cipher, jobs, open};
 use common::temp;
 
-const FOLDER: &str = "ST_SECRETS_TEST_FOLDER";
+const DIRECTORY: &str = "ST_SECRETS_TEST_DIRECTORY";
 
 const COUNT: &str = "import sqlite3, sys
 for path, table in [('jobs.db', 'provider_config'), ('jobs.db', 'provider_credentials'), ('audit.db', 'audit_log')]:
@@ -19,22 +19,22 @@ for path, table in [('jobs.db', 'provider_config'), ('jobs.db', 'provider_creden
 ";
 
 /// How many provider configurations, credentials and audit entries Python finds in copies of the files alone.
-fn counted(folder: &Path) -> Vec<usize> {
+fn counted(directory: &Path) -> Vec<usize> {
     let copy = temp();
-    fs::copy(jobs(folder), copy.path().join("jobs.db")).unwrap();
-    fs::copy(folder.join("audit.db"), copy.path().join("audit.db")).unwrap();
+    fs::copy(jobs(directory), copy.path().join("jobs.db")).unwrap();
+    fs::copy(directory.join("audit.db"), copy.path().join("audit.db")).unwrap();
     let output = Command::new("python3").args(["-c", COUNT]).arg(copy.path()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().lines().map(|line| line.parse().unwrap()).collect()
 }
 
-fn write(folder: &Path, count: usize) {
-    let (store, keys) = (open(folder), cipher("a secret", &[]));
+fn write(directory: &Path, count: usize) {
+    let (store, keys) = (open(directory), cipher("a secret", &[]));
     for n in 0..count {
         store.provider_save(&format!("provider-{n}"), "{\"a\": 1}").unwrap();
         store.credential_set(&keys, n as i64, "replicate", "token", b"r8_token").unwrap();
     }
-    if std::env::var_os(FOLDER).is_some() {
+    if std::env::var_os(DIRECTORY).is_some() {
         // As the store of the whole process, which nobody closes.
         std::mem::forget(store);
     }
@@ -43,34 +43,34 @@ fn write(folder: &Path, count: usize) {
 #[test]
 fn after_closing_a_copy_is_complete() {
     for count in [1, 150] {
-        let folder = temp();
-        write(folder.path(), count);
-        assert_eq!(counted(folder.path()), [count, count, 2 * count]);
+        let directory = temp();
+        write(directory.path(), count);
+        assert_eq!(counted(directory.path()), [count, count, 2 * count]);
     }
 }
 
 #[test]
 fn what_another_process_left_in_the_log_is_written_back_too() {
-    let folder = temp();
-    write(folder.path(), 1);
-    let store = open(folder.path());
-    let other = rusqlite::Connection::open(jobs(folder.path())).unwrap();
+    let directory = temp();
+    write(directory.path(), 1);
+    let store = open(directory.path());
+    let other = rusqlite::Connection::open(jobs(directory.path())).unwrap();
     other.execute_batch("INSERT INTO provider_config VALUES ('other', '{}', '')").unwrap();
-    assert_eq!(counted(folder.path())[0], 1, "it is in the log");
+    assert_eq!(counted(directory.path())[0], 1, "it is in the log");
     store.provider_list().unwrap();
     drop(store);
-    assert_eq!(counted(folder.path())[0], 2);
+    assert_eq!(counted(directory.path())[0], 2);
 }
 
 #[test]
 fn after_a_few_writes_and_no_closing_a_copy_is_complete() {
     let name = "after_a_few_writes_and_no_closing_a_copy_is_complete";
-    if let Some(folder) = std::env::var_os(FOLDER) {
-        return write(Path::new(&folder), 5);
+    if let Some(directory) = std::env::var_os(DIRECTORY) {
+        return write(Path::new(&directory), 5);
     }
-    let folder = temp();
+    let directory = temp();
     let program = std::env::current_exe().unwrap();
-    let output = Command::new(program).args(["--exact", name]).env(FOLDER, folder.path()).output().unwrap();
+    let output = Command::new(program).args(["--exact", name]).env(DIRECTORY, directory.path()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-    assert_eq!(counted(folder.path()), [5, 5, 10]);
+    assert_eq!(counted(directory.path()), [5, 5, 10]);
 }

@@ -22,21 +22,21 @@ fn list(store: &Store) -> Vec<Value> {
 }
 
 /// What stands in the column.
-fn raw(folder: &std::path::Path, python: &mut Python) -> Vec<String> {
+fn raw(directory: &std::path::Path, python: &mut Python) -> Vec<String> {
     let sql = "SELECT credential_value FROM provider_credentials ORDER BY id";
-    let rows = python.ask(&json!({"do": "sql", "db": jobs(folder), "sql": sql}));
+    let rows = python.ask(&json!({"do": "sql", "db": jobs(directory), "sql": sql}));
     rows["rows"].as_array().unwrap().iter().map(|row| row[0].as_str().unwrap().to_owned()).collect()
 }
 
 #[test]
 fn a_credential_is_stored_as_a_token_and_read_on_both_sides() {
-    let folder = temp();
+    let directory = temp();
     let mut python = Python::start("simpletuner_store.py", &[]);
-    let store = open(folder.path());
+    let store = open(directory.path());
     let key = cipher("a secret", &[]);
     store.credential_set(&key, 1, "replicate", "api_token", b"r8_CANARY").unwrap();
     assert_eq!(value(&store, &key, 1, "api_token"), "r8_CANARY");
-    let stored = raw(folder.path(), &mut python);
+    let stored = raw(directory.path(), &mut python);
     let answer = python.ask(&json!({"do": "decrypt", "secret": "a secret", "text": stored[0]}));
     assert_eq!(answer["text"], "r8_CANARY");
 
@@ -47,7 +47,7 @@ fn a_credential_is_stored_as_a_token_and_read_on_both_sides() {
                 (3, 'replicate', 'api_token', 'plain CANARY', '2026-01-01T00:00:00+00:00')",
         token["text"].as_str().unwrap()
     );
-    python.ask(&json!({"do": "script", "db": jobs(folder.path()), "sql": sql}));
+    python.ask(&json!({"do": "script", "db": jobs(directory.path()), "sql": sql}));
     assert_eq!(value(&store, &key, 2, "api_token"), "CANARY from Python");
     assert_eq!(value(&store, &key, 3, "api_token"), "plain CANARY");
 
@@ -60,8 +60,8 @@ fn a_credential_is_stored_as_a_token_and_read_on_both_sides() {
 
 #[test]
 fn each_use_and_change_is_recorded() {
-    let folder = temp();
-    let store = open(folder.path());
+    let directory = temp();
+    let store = open(directory.path());
     let key = cipher("a secret", &[]);
     store.credential_set(&key, 1, "replicate", "token", b"CANARY").unwrap();
     store.credential_set(&key, 1, "replicate", "token", b"CANARY2").unwrap();
@@ -88,15 +88,15 @@ fn each_use_and_change_is_recorded() {
 
 #[test]
 fn the_users_own_comes_before_the_global_one() {
-    let folder = temp();
-    let store = open(folder.path());
+    let directory = temp();
+    let store = open(directory.path());
     let key = cipher("a secret", &[]);
-    let secrets = with_file(&write(&folder.path().join("secrets.json"), r#"{"REPLICATE_API_TOKEN": "global"}"#));
+    let secrets = with_file(&write(&directory.path().join("secrets.json"), r#"{"REPLICATE_API_TOKEN": "global"}"#));
     let resolve =
         |user, key_name: &str| store.credential_resolve(&key, &secrets, user, "replicate", "api_token", key_name);
     let resolved = resolve(1, "REPLICATE_API_TOKEN").unwrap();
     assert_eq!((&*resolved.value, resolved.origin), (&b"global"[..], Origin::Global));
-    assert!(!jobs(folder.path()).exists(), "resolving created a database");
+    assert!(!jobs(directory.path()).exists(), "resolving created a database");
     store.credential_set(&key, 1, "replicate", "api_token", b"own").unwrap();
     let resolved = resolve(1, "REPLICATE_API_TOKEN").unwrap();
     assert_eq!((&*resolved.value, resolved.origin), (&b"own"[..], Origin::User));
@@ -107,7 +107,7 @@ fn the_users_own_comes_before_the_global_one() {
     // One that is not active does not count, one whose key is lost is an error.
     let mut python = Python::start("simpletuner_store.py", &[]);
     let off = "UPDATE provider_credentials SET is_active = 0";
-    python.ask(&json!({"do": "script", "db": jobs(folder.path()), "sql": off}));
+    python.ask(&json!({"do": "script", "db": jobs(directory.path()), "sql": off}));
     assert_eq!(resolve(1, "REPLICATE_API_TOKEN").unwrap().origin, Origin::Global);
     store.credential_set(&key, 1, "replicate", "api_token", b"on again").unwrap();
     let other = cipher("another", &[]);
@@ -117,13 +117,13 @@ fn the_users_own_comes_before_the_global_one() {
 
 #[test]
 fn a_user_has_to_be_known_where_there_are_users() {
-    let folder = temp();
-    let store = open(folder.path());
+    let directory = temp();
+    let store = open(directory.path());
     let key = cipher("a secret", &[]);
     store.credential_set(&key, 77, "replicate", "token", b"v").unwrap();
     let mut python = Python::start("simpletuner_store.py", &[]);
     let users = "CREATE TABLE users (id INTEGER PRIMARY KEY); INSERT INTO users VALUES (1)";
-    python.ask(&json!({"do": "script", "db": jobs(folder.path()), "sql": users}));
+    python.ask(&json!({"do": "script", "db": jobs(directory.path()), "sql": users}));
     store.credential_set(&key, 1, "replicate", "token", b"v").unwrap();
     let error = store.credential_set(&key, 2, "replicate", "token", b"v").unwrap_err();
     assert!(error.status() == Status::InvalidArgument && error.message().contains("no user 2"), "{error}");
@@ -132,9 +132,9 @@ fn a_user_has_to_be_known_where_there_are_users() {
 
 #[test]
 fn rotation_brings_every_credential_under_a_new_key() {
-    let folder = temp();
-    let store = open(folder.path());
-    let path = folder.path().join("credential.key");
+    let directory = temp();
+    let store = open(directory.path());
+    let path = directory.path().join("credential.key");
     let key = || {
         let mut config = Config::new();
         config.set("key_file", path.to_str().unwrap()).unwrap();
@@ -169,18 +169,18 @@ fn rotation_brings_every_credential_under_a_new_key() {
 
 #[test]
 fn plain_text_is_migrated_when_asked_and_simpletuner_then_sees_a_token() {
-    let folder = temp();
-    let store = open(folder.path());
+    let directory = temp();
+    let store = open(directory.path());
     let mut python = Python::start("simpletuner_store.py", &[]);
     let (old, new) = (cipher("old", &[]), cipher("new", &["old"]));
     store.credential_set(&old, 1, "replicate", "token", b"one").unwrap();
     store.credential_set(&cipher("lost", &[]), 2, "replicate", "token", b"two").unwrap();
     let plain = "PRAGMA foreign_keys=OFF; INSERT INTO provider_credentials (user_id, provider, credential_name, credential_value, created_at)
         VALUES (3, 'replicate', 'token', 'r8_plain', ''), (4, 'replicate', 'token', '', '')";
-    python.ask(&json!({"do": "script", "db": jobs(folder.path()), "sql": plain}));
+    python.ask(&json!({"do": "script", "db": jobs(directory.path()), "sql": plain}));
 
     // Stopped on its way: nothing has changed.
-    let before = raw(folder.path(), &mut python);
+    let before = raw(directory.path(), &mut python);
     let mut seen = Vec::new();
     let error = store
         .credentials_reencrypt(&new, true, |done, total| {
@@ -190,17 +190,17 @@ fn plain_text_is_migrated_when_asked_and_simpletuner_then_sees_a_token() {
         .unwrap_err();
     assert_eq!(error.status(), Status::Abandoned);
     assert_eq!(seen, [(0, 4), (1, 4), (2, 4), (3, 4)]);
-    assert_eq!(raw(folder.path(), &mut python), before);
+    assert_eq!(raw(directory.path(), &mut python), before);
 
     let report = store.credentials_reencrypt(&new, false, |_, _| true).unwrap();
     let expected = Reencryption { total: 4, reencrypted: 1, plain: 2, unreadable: vec![2], ..Reencryption::default() };
     assert_eq!(report, expected);
-    assert_eq!(raw(folder.path(), &mut python)[2], "r8_plain");
+    assert_eq!(raw(directory.path(), &mut python)[2], "r8_plain");
     let report = store.credentials_reencrypt(&new, true, |_, _| true).unwrap();
     assert_eq!((report.migrated, report.unchanged, report.plain), (2, 1, 0));
 
     // SimpleTuner reads the column as it is.
-    let after = raw(folder.path(), &mut python);
+    let after = raw(directory.path(), &mut python);
     assert_ne!(after[2], "r8_plain");
     let answer = python.ask(&json!({"do": "decrypt", "secret": "new", "text": after[2]}));
     assert_eq!(answer["text"], "r8_plain");
@@ -208,16 +208,16 @@ fn plain_text_is_migrated_when_asked_and_simpletuner_then_sees_a_token() {
     assert_eq!(after[1], before[1], "what cannot be read is left as it is");
     // No page keeps it either.
     for file in ["jobs.db", "jobs.db-wal"] {
-        let bytes = fs::read(jobs(folder.path()).with_file_name(file)).unwrap();
+        let bytes = fs::read(jobs(directory.path()).with_file_name(file)).unwrap();
         assert!(!bytes.windows(8).any(|window| window == b"r8_plain"), "{file}");
     }
 }
 
 #[test]
 fn no_token_of_an_old_key_is_written_after_a_rotation() {
-    let folder = temp();
-    let store = open(folder.path());
-    let path = folder.path().join("credential.key");
+    let directory = temp();
+    let store = open(directory.path());
+    let path = directory.path().join("credential.key");
     let open_key = || {
         let mut config = Config::new();
         config.set("key_file", path.to_str().unwrap()).unwrap();
@@ -229,7 +229,7 @@ fn no_token_of_an_old_key_is_written_after_a_rotation() {
         store.credential_set(&theirs, 1, "replicate", "token", b"before").unwrap();
         store.credentials_rotate(&ours).unwrap();
         if plain {
-            let other = rusqlite::Connection::open(jobs(folder.path())).unwrap();
+            let other = rusqlite::Connection::open(jobs(directory.path())).unwrap();
             other.execute("UPDATE provider_credentials SET credential_value = 'after'", []).unwrap();
             store.credentials_reencrypt(&theirs, true, |_, _| true).unwrap();
         } else {
@@ -243,9 +243,9 @@ fn no_token_of_an_old_key_is_written_after_a_rotation() {
 #[test]
 fn a_log_sink_may_use_the_store_and_fork() {
     common::in_environment("a_log_sink_may_use_the_store_and_fork", &[], || {
-        let folder = temp();
-        let store = open(folder.path());
-        let path = folder.path().join("credential.key");
+        let directory = temp();
+        let store = open(directory.path());
+        let path = directory.path().join("credential.key");
         let mut config = Config::new();
         config.set("key_file", path.to_str().unwrap()).unwrap();
         let key = Cipher::open(&config).unwrap();
@@ -253,17 +253,17 @@ fn a_log_sink_may_use_the_store_and_fork() {
         // Both keys can be read by others now, which is worth a warning when they are read next.
         for file in ["audit.key", "credential.key"] {
             let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-            fs::set_permissions(folder.path().join(file), mode).unwrap();
+            fs::set_permissions(directory.path().join(file), mode).unwrap();
         }
         let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
-        let (sink, theirs) = (seen.clone(), open(folder.path()));
+        let (sink, theirs) = (seen.clone(), open(directory.path()));
         st_secrets::log::set(st_secrets::log::Level::Warn, move |_, _, message| {
             let saved = theirs.provider_save("from the sink", "{}").map_err(|error| error.to_string());
             let listed = theirs.credential_list(None, None).map(drop).map_err(|error| error.to_string());
             let works = said_yes(fork(|| theirs.provider_save("from the child", "{}").is_ok()));
             sink.lock().unwrap().push((message.to_owned(), saved, listed, works));
         });
-        let store = open(folder.path());
+        let store = open(directory.path());
         store.credential_set(&key, 1, "p", "token", b"v2").unwrap();
         assert_eq!(&*store.credential_get(&key, 1, "p", "token").unwrap(), b"v2");
         st_secrets::log::clear();
@@ -276,8 +276,8 @@ fn a_log_sink_may_use_the_store_and_fork() {
 
 #[test]
 fn a_callback_that_panics_or_takes_too_long_leaves_no_entry_of_what_did_not_happen() {
-    let folder = temp();
-    let store = open(folder.path());
+    let directory = temp();
+    let store = open(directory.path());
     let key = cipher("a secret", &[]);
     store.credential_set(&key, 1, "replicate", "token", b"v").unwrap();
     let is_taken_back = || {
@@ -292,7 +292,7 @@ fn a_callback_that_panics_or_takes_too_long_leaves_no_entry_of_what_did_not_happ
     assert!(panicked.is_err());
     is_taken_back();
     // The audit trail is locked for a while after the call's time is up.
-    let audit = rusqlite::Connection::open(folder.path().join("audit.db")).unwrap();
+    let audit = rusqlite::Connection::open(directory.path().join("audit.db")).unwrap();
     let locked = std::sync::Barrier::new(2);
     std::thread::scope(|scope| {
         let slow = scope.spawn(|| {
@@ -315,8 +315,8 @@ fn a_callback_that_panics_or_takes_too_long_leaves_no_entry_of_what_did_not_happ
 
 #[test]
 fn names_as_long_as_may_be_are_recorded_whole() {
-    let folder = temp();
-    let store = open(folder.path());
+    let directory = temp();
+    let store = open(directory.path());
     let key = cipher("a secret", &[]);
     let (provider, name) = ("p".repeat(255), "n".repeat(255));
     store.credential_set(&key, i64::MAX, &provider, &name, b"v").unwrap();
@@ -325,8 +325,8 @@ fn names_as_long_as_may_be_are_recorded_whole() {
 
 #[test]
 fn a_callback_that_uses_the_credentials_is_told_so() {
-    let folder = temp();
-    let store = open(folder.path());
+    let directory = temp();
+    let store = open(directory.path());
     let key = cipher("a secret", &[]);
     store.credential_set(&key, 1, "replicate", "token", b"v").unwrap();
     let mut told = None;
@@ -349,11 +349,11 @@ fn no_log_and_no_error_shows_a_value() {
         st_secrets::log::set(st_secrets::log::Level::Trace, move |_, target, message| {
             sink.lock().unwrap().push_str(&format!("{target}: {message}\n"));
         });
-        let folder = temp();
-        let store = open(folder.path());
-        fs::create_dir_all(folder.path()).unwrap();
-        write(&folder.path().join("audit.key"), "CANARY audit key");
-        fs::set_permissions(folder.path().join("audit.key"), std::os::unix::fs::PermissionsExt::from_mode(0o644))
+        let directory = temp();
+        let store = open(directory.path());
+        fs::create_dir_all(directory.path()).unwrap();
+        write(&directory.path().join("audit.key"), "CANARY audit key");
+        fs::set_permissions(directory.path().join("audit.key"), std::os::unix::fs::PermissionsExt::from_mode(0o644))
             .unwrap();
         let (key, other) = (cipher("CANARY", &[]), cipher("CANARY2", &[]));
         store.provider_save("p", r#"{"webhook_secret": "CANARY", "a": "CANARY"}"#).unwrap();
@@ -380,20 +380,20 @@ fn no_log_and_no_error_shows_a_value() {
 #[test]
 fn credentials_may_have_a_database_of_their_own() {
     let name = "credentials_may_have_a_database_of_their_own";
-    let folder = temp();
-    let path = folder.path().join("auth.db");
+    let directory = temp();
+    let path = directory.path().join("auth.db");
     common::in_environment(name, &[("SIMPLETUNER_AUTH_DB_PATH", path.to_str())], || {
-        let folder = temp();
-        let store = open(folder.path());
+        let directory = temp();
+        let store = open(directory.path());
         store.credential_set(&cipher("a secret", &[]), 1, "replicate", "token", b"v").unwrap();
         store.provider_save("replicate", "{}").unwrap();
         assert!(std::env::var_os("SIMPLETUNER_AUTH_DB_PATH").is_some_and(|path| fs::exists(path).unwrap()));
         assert_eq!(list(&store).len(), 1);
         // Explicit settings go first.
-        let database = folder.path().join("all.db");
-        let store = open_with(folder.path(), &[("database", database.to_str().unwrap())]).unwrap();
+        let database = directory.path().join("all.db");
+        let store = open_with(directory.path(), &[("database", database.to_str().unwrap())]).unwrap();
         assert_eq!(list(&store).len(), 0);
         store.provider_save("replicate", "{}").unwrap();
-        assert!(folder.path().join("audit.db").exists());
+        assert!(directory.path().join("audit.db").exists());
     });
 }

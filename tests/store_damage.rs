@@ -26,8 +26,8 @@ fn keys() -> &'static Cipher {
 
 /// A state directory with something in each table, all of it in the databases themselves.
 fn made(large: bool) -> tempfile::TempDir {
-    let folder = temp();
-    let store = open(folder.path());
+    let directory = temp();
+    let store = open(directory.path());
     let rows = if large { 30 } else { 3 };
     let old = cipher("a secret", &[]);
     for n in 0..rows {
@@ -35,21 +35,21 @@ fn made(large: bool) -> tempfile::TempDir {
         store.provider_save(&format!("provider-{n}"), &format!("{{\"webhook_url\": \"{filler}\"}}")).unwrap();
         store.credential_set(&old, n as i64, "replicate", "token", format!("r8_{filler}").as_bytes()).unwrap();
     }
-    for database in [jobs(folder.path()), folder.path().join("audit.db")] {
+    for database in [jobs(directory.path()), directory.path().join("audit.db")] {
         let other = Connection::open(database).unwrap();
         other.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
     }
-    folder
+    directory
 }
 
 /// A copy of a state directory; the databases have other names for the process than those that were opened before.
 fn copied(from: &Path) -> tempfile::TempDir {
-    let folder = temp();
-    fs::create_dir(folder.path().join("cloud")).unwrap();
+    let directory = temp();
+    fs::create_dir(directory.path().join("cloud")).unwrap();
     for name in ["cloud/jobs.db", "audit.db", "audit.key"] {
-        fs::copy(from.join(name), folder.path().join(name)).unwrap();
+        fs::copy(from.join(name), directory.path().join(name)).unwrap();
     }
-    folder
+    directory
 }
 
 type Call = (&'static str, fn(&Store) -> Result<()>);
@@ -82,14 +82,14 @@ const CALLS: &[Call] = &[
 ];
 
 /// Calls every function on the databases of this directory, and says what became of each.
-fn use_everything(folder: &Path, what: &str) -> Vec<(&'static str, Result<()>)> {
+fn use_everything(directory: &Path, what: &str) -> Vec<(&'static str, Result<()>)> {
     let mut results = Vec::new();
     for (name, call) in CALLS {
         let (sender, receiver) = mpsc::channel();
-        let folder = folder.to_owned();
+        let directory = directory.to_owned();
         let thread = thread::spawn(move || {
             // A store of its own, so that nothing is answered from memory.
-            let store = open_with(&folder, &[("timeout", TIMEOUT)]).unwrap();
+            let store = open_with(&directory, &[("timeout", TIMEOUT)]).unwrap();
             let _ = sender.send(call(&store));
         });
         let result = receiver.recv_timeout(LIMIT).unwrap_or_else(|_| panic!("{name} hangs: {what}"));
@@ -151,11 +151,11 @@ fn a_table_whose_pages_are_reached_by_many_ways_is_damaged() {
     let made = made(false);
     for (depth, entries) in [(1, 1), (17, 400)] {
         for table in ["provider_credentials", "provider_config", "audit_log"] {
-            let folder = copied(made.path());
-            let path = if table == "audit_log" { folder.path().join("audit.db") } else { jobs(folder.path()) };
+            let directory = copied(made.path());
+            let path = if table == "audit_log" { directory.path().join("audit.db") } else { jobs(directory.path()) };
             braid(&path, table, depth, entries);
             let what = format!("{table}, {depth} deep");
-            let results = use_everything(folder.path(), &what);
+            let results = use_everything(directory.path(), &what);
             let status = |name: &str| {
                 let result = &results.iter().find(|(other, _)| *other == name).unwrap().1;
                 result.as_ref().map_err(st_secrets::Error::status).err()
@@ -184,10 +184,10 @@ fn damaged_bytes_anywhere_keep_nothing_from_returning() {
     };
     let rounds = std::env::var("ST_TEST_DAMAGES").map_or(100, |rounds| rounds.parse().unwrap());
     for round in 0..rounds {
-        let folder = copied(made.path());
+        let directory = copied(made.path());
         let mut what = format!("round {round}:");
         for name in ["cloud/jobs.db", "audit.db"] {
-            let path = folder.path().join(name);
+            let path = directory.path().join(name);
             let mut file = fs::read(&path).unwrap();
             for _ in 0..=random(6) {
                 // Half of them in the first bytes of a page, where its structure is.
@@ -204,6 +204,6 @@ fn damaged_bytes_anywhere_keep_nothing_from_returning() {
             }
             fs::write(&path, file).unwrap();
         }
-        use_everything(folder.path(), &what);
+        use_everything(directory.path(), &what);
     }
 }

@@ -18,10 +18,10 @@ const TASK: &str = "ST_SECRETS_TEST_BODY";
 
 #[test]
 fn a_locked_database_is_waited_for_and_no_longer_than_the_call_may_take() {
-    let folder = temp();
-    let store = open_with(folder.path(), &[("timeout", "0.3")]).unwrap();
+    let directory = temp();
+    let store = open_with(directory.path(), &[("timeout", "0.3")]).unwrap();
     store.provider_save("p", "{}").unwrap();
-    let other = Connection::open(jobs(folder.path())).unwrap();
+    let other = Connection::open(jobs(directory.path())).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let start = Instant::now();
     let error = store.provider_update("p", "{\"a\": 1}").unwrap_err();
@@ -44,10 +44,10 @@ fn a_locked_database_is_waited_for_and_no_longer_than_the_call_may_take() {
 
 #[test]
 fn a_change_that_fails_is_taken_back_in_the_audit_trail() {
-    let folder = temp();
-    let store = open(folder.path());
+    let directory = temp();
+    let store = open(directory.path());
     store.provider_save("p", "{}").unwrap();
-    let other = Connection::open(jobs(folder.path())).unwrap();
+    let other = Connection::open(jobs(directory.path())).unwrap();
     other
         .execute_batch("CREATE TRIGGER t BEFORE UPDATE ON provider_config BEGIN SELECT RAISE(ABORT, 'CANARY'); END")
         .unwrap();
@@ -63,11 +63,11 @@ fn a_change_that_fails_is_taken_back_in_the_audit_trail() {
 
 #[test]
 fn damage_is_named_and_nothing_is_overwritten() {
-    let folder = temp();
-    open(folder.path()).provider_save("p", "{\"a\": 1}").unwrap();
+    let directory = temp();
+    open(directory.path()).provider_save("p", "{\"a\": 1}").unwrap();
     let damaged = |contents: &[u8]| {
-        let folder = temp();
-        let path = folder.path().join("some.db");
+        let directory = temp();
+        let path = directory.path().join("some.db");
         fs::write(&path, contents).unwrap();
         let mut config = Config::new();
         config.set("database", path.to_str().unwrap()).unwrap();
@@ -87,8 +87,8 @@ fn damage_is_named_and_nothing_is_overwritten() {
         b"this is no database, and it is long enough to be one that has a header of 100 bytes and more than that too",
     );
     // A database with a good header and nothing good behind it.
-    let copy = folder.path().join("copy.db");
-    Connection::open(jobs(folder.path())).unwrap().execute("VACUUM INTO ?1", [copy.to_str().unwrap()]).unwrap();
+    let copy = directory.path().join("copy.db");
+    Connection::open(jobs(directory.path())).unwrap().execute("VACUUM INTO ?1", [copy.to_str().unwrap()]).unwrap();
     let mut bytes = fs::read(&copy).unwrap();
     bytes[100..].fill(0xEE);
     damaged(&bytes);
@@ -96,8 +96,8 @@ fn damage_is_named_and_nothing_is_overwritten() {
 
 #[test]
 fn another_programs_database_is_left_alone() {
-    let folder = temp();
-    let path = folder.path().join("other.db");
+    let directory = temp();
+    let path = directory.path().join("other.db");
     let other = Connection::open(&path).unwrap();
     other.execute_batch("CREATE TABLE provider_config (name TEXT, value TEXT); CREATE TABLE theirs (x)").unwrap();
     let mut settings = Config::new();
@@ -114,22 +114,22 @@ fn another_programs_database_is_left_alone() {
     assert_eq!(tables, 1);
     settings.set("audit_database", path.to_str().unwrap()).unwrap();
     assert_eq!(Store::open(&settings).unwrap_err().status(), Status::Config);
-    fs::create_dir(folder.path().join("folder.db")).unwrap();
+    fs::create_dir(directory.path().join("directory.db")).unwrap();
     settings = Config::new();
-    settings.set("database", folder.path().join("folder.db").to_str().unwrap()).unwrap();
+    settings.set("database", directory.path().join("directory.db").to_str().unwrap()).unwrap();
     let error = Store::open(&settings).unwrap().provider_save("p", "{}").unwrap_err();
-    assert!(error.status() == Status::Io && error.message().contains("folder.db is no file"), "{error}");
+    assert!(error.status() == Status::Io && error.message().contains("directory.db is no file"), "{error}");
 }
 
 /// This test file as a process of another user, or on another disk, with `what` as its task.
-fn elsewhere(wrapper: &[&str], name: &str, what: &str, folder: &Path) {
+fn elsewhere(wrapper: &[&str], name: &str, what: &str, directory: &Path) {
     let program = std::env::current_exe().unwrap();
     let mut words = wrapper.iter().map(|word| word.to_string()).chain([program.to_str().unwrap().to_owned()]);
     let output = Command::new(words.next().unwrap())
         .args(words)
         .args(["--exact", name, "--test-threads=1"])
         .env(TASK, what)
-        .env("ST_SECRETS_TEST_FOLDER", folder)
+        .env("ST_SECRETS_TEST_DIRECTORY", directory)
         .stdin(Stdio::null())
         .output()
         .unwrap();
@@ -138,14 +138,14 @@ fn elsewhere(wrapper: &[&str], name: &str, what: &str, folder: &Path) {
 }
 
 fn task() -> Option<(String, PathBuf)> {
-    Some((std::env::var(TASK).ok()?, std::env::var_os("ST_SECRETS_TEST_FOLDER")?.into()))
+    Some((std::env::var(TASK).ok()?, std::env::var_os("ST_SECRETS_TEST_DIRECTORY")?.into()))
 }
 
 #[test]
 fn what_others_may_not_touch_is_refused() {
     let name = "what_others_may_not_touch_is_refused";
-    if let Some((what, folder)) = task() {
-        let store = open(&folder);
+    if let Some((what, directory)) = task() {
+        let store = open(&directory);
         let read = store.provider_get("p").map(drop);
         let write = store.provider_save("p", "{}").unwrap_err();
         match &*what {
@@ -161,23 +161,23 @@ fn what_others_may_not_touch_is_refused() {
         return;
     }
     let user = ["setpriv", "--reuid=54321", "--regid=54321", "--clear-groups"];
-    for (what, file_mode, folder_mode) in
-        [("unreadable", 0o600, 0o755), ("read-only file", 0o644, 0o777), ("read-only folder", 0o644, 0o755)]
+    for (what, file_mode, directory_mode) in
+        [("unreadable", 0o600, 0o755), ("read-only file", 0o644, 0o777), ("read-only directory", 0o644, 0o755)]
     {
-        let folder = temp();
-        fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
-        let store = open(folder.path());
+        let directory = temp();
+        fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
+        let store = open(directory.path());
         store.provider_save("p", "{\"a\": 1}").unwrap();
-        for entry in fs::read_dir(folder.path().join("cloud")).unwrap() {
+        for entry in fs::read_dir(directory.path().join("cloud")).unwrap() {
             fs::set_permissions(entry.unwrap().path(), Permissions::from_mode(file_mode)).unwrap();
         }
-        for (name, mode) in [("cloud", folder_mode), ("", 0o777), ("audit.db", 0o666), ("audit.key", 0o666)] {
-            fs::set_permissions(folder.path().join(name), Permissions::from_mode(mode)).unwrap();
+        for (name, mode) in [("cloud", directory_mode), ("", 0o777), ("audit.db", 0o666), ("audit.key", 0o666)] {
+            fs::set_permissions(directory.path().join(name), Permissions::from_mode(mode)).unwrap();
         }
         for left in ["audit.db-wal", "audit.db-shm"] {
-            fs::set_permissions(folder.path().join(left), Permissions::from_mode(0o666)).unwrap();
+            fs::set_permissions(directory.path().join(left), Permissions::from_mode(0o666)).unwrap();
         }
-        elsewhere(&user, name, what, folder.path());
+        elsewhere(&user, name, what, directory.path());
         assert_eq!(config(&store, "p"), "{\"a\": 1}", "{what}");
     }
 }
@@ -185,8 +185,8 @@ fn what_others_may_not_touch_is_refused() {
 #[test]
 fn a_full_or_read_only_disk_loses_nothing() {
     let name = "a_full_or_read_only_disk_loses_nothing";
-    if let Some((what, folder)) = task() {
-        let store = open(&folder);
+    if let Some((what, directory)) = task() {
+        let store = open(&directory);
         let big = format!("{{\"big\": \"{}\"}}", "x".repeat(200_000));
         let error = store.provider_save("p", &big).unwrap_err();
         match &*what {
@@ -194,8 +194,8 @@ fn a_full_or_read_only_disk_loses_nothing() {
             _ => assert_eq!(error.status(), Status::ReadOnly, "{error}"),
         }
         if what == "full" {
-            assert_eq!(config(&open(&folder), "p"), "{\"a\": 1}");
-            fs::remove_file(folder.join("filler")).unwrap();
+            assert_eq!(config(&open(&directory), "p"), "{\"a\": 1}");
+            fs::remove_file(directory.join("filler")).unwrap();
             store.provider_update("p", "{\"b\": 2}").unwrap();
             assert_eq!(config(&store, "p"), "{\"a\": 1, \"b\": 2}");
             assert!(store.audit_verify(0, 0).unwrap().is_intact());
@@ -214,10 +214,10 @@ fn a_full_or_read_only_disk_loses_nothing() {
         if [ "$what" = full ]; then head -c 200k /dev/zero >"$to/filler"; else mount -o remount,ro "$to"; fi
         exec "$@""#;
     for what in ["full", "read-only"] {
-        let folder = temp();
-        let (to, from) = (folder.path().to_str().unwrap(), made.path().to_str().unwrap());
+        let directory = temp();
+        let (to, from) = (directory.path().to_str().unwrap(), made.path().to_str().unwrap());
         let wrapper = ["unshare", "--map-root-user", "--mount", "sh", "-c", script, "sh", to, from];
-        elsewhere(&wrapper, name, what, folder.path());
+        elsewhere(&wrapper, name, what, directory.path());
     }
 }
 
@@ -248,23 +248,23 @@ fn the_state_directory_is_simpletuners() {
             ("HOME", Some(&path(""))),
         ],
         || {
-            let folder = |name: &str| PathBuf::from(std::env::var_os(name).unwrap());
+            let directory = |name: &str| PathBuf::from(std::env::var_os(name).unwrap());
             let save = || Store::open(&Config::new()).unwrap().provider_save("p", "{}").unwrap();
             save();
-            assert!(folder("SIMPLETUNER_STATE_DIR").join("cloud/jobs.db").exists());
+            assert!(directory("SIMPLETUNER_STATE_DIR").join("cloud/jobs.db").exists());
             // SAFETY: no other thread of this process reads the environment now.
             unsafe { std::env::set_var("SIMPLETUNER_STATE_DIR", "") };
             save();
-            assert!(folder("SIMPLETUNER_CONFIG_DIR").join("audit.db").exists());
+            assert!(directory("SIMPLETUNER_CONFIG_DIR").join("audit.db").exists());
             // SAFETY: as above.
             unsafe { std::env::set_var("SIMPLETUNER_CONFIG_DIR", "~/below") };
             save();
-            assert!(folder("HOME").join("below/cloud/jobs.db").exists());
+            assert!(directory("HOME").join("below/cloud/jobs.db").exists());
             // SAFETY: as above.
             unsafe { std::env::remove_var("SIMPLETUNER_CONFIG_DIR") };
             if !Path::new("/workspace").exists() && !Path::new("/notebooks").exists() {
                 save();
-                assert!(folder("HOME").join(".simpletuner/cloud/jobs.db").exists());
+                assert!(directory("HOME").join(".simpletuner/cloud/jobs.db").exists());
             }
         },
     );

@@ -42,8 +42,8 @@ fn use_everything(store: &Store, key: &Cipher, number: usize) -> bool {
 
 #[test]
 fn no_child_hangs_while_eight_threads_read_and_write() {
-    let folder = temp();
-    let store = open(folder.path());
+    let directory = temp();
+    let store = open(directory.path());
     let key = cipher("a secret", &[]);
     store.credential_set(&key, 1, "replicate", "token", b"CANARY").unwrap();
     store.provider_save("kept", "{\"kept\": 1}").unwrap();
@@ -58,30 +58,30 @@ fn no_child_hangs_while_eight_threads_read_and_write() {
         let bad = (0..forks).filter(|number| !said_yes(fork(|| use_everything(&store, &key, *number)))).count();
         stop.store(true, Relaxed);
         assert_eq!(bad, 0, "children that missed something");
-        let children = config(&open(folder.path()), "children");
+        let children = config(&open(directory.path()), "children");
         assert_eq!(children.matches("\"c").count(), forks, "updates of children were lost");
     });
     assert!(store.audit_verify(0, 0).unwrap().is_intact());
     let mut python = Python::start("simpletuner_store.py", &[]);
-    let answer = python.ask(&json!({"do": "sql", "db": jobs(folder.path()), "sql": "PRAGMA integrity_check"}));
+    let answer = python.ask(&json!({"do": "sql", "db": jobs(directory.path()), "sql": "PRAGMA integrity_check"}));
     assert_eq!(answer["rows"], json!([["ok"]]));
 }
 
 #[test]
 fn a_lock_of_the_parent_keeps_the_child_out_and_ends_with_the_parent() {
-    let folder = temp();
-    let store = open(folder.path());
+    let directory = temp();
+    let store = open(directory.path());
     let key = cipher("a secret", &[]);
     store.provider_save("kept", "{}").unwrap();
     store.credential_set(&key, 1, "replicate", "token", b"CANARY").unwrap();
     // A middle process holds the lock, has a child of its own, and is killed: the lock does not live on in the child.
-    let (kept_out, done) = (folder.path().join("kept out"), folder.path().join("done"));
+    let (kept_out, done) = (directory.path().join("kept out"), directory.path().join("done"));
     let middle = fork(|| {
-        let store = open_with(folder.path(), &[]).unwrap();
+        let store = open_with(directory.path(), &[]).unwrap();
         store
             .credentials_reencrypt(&key, false, |_, _| {
                 fork(|| {
-                    let hasty = open_with(folder.path(), &[("timeout", "0.2")]).unwrap();
+                    let hasty = open_with(directory.path(), &[("timeout", "0.2")]).unwrap();
                     if hasty.provider_save("child", "{}").unwrap_err().status() == Status::Busy {
                         std::fs::write(&kept_out, "").unwrap();
                     }
@@ -94,7 +94,7 @@ fn a_lock_of_the_parent_keeps_the_child_out_and_ends_with_the_parent() {
             .is_ok()
     });
     soon(|| kept_out.exists());
-    let hasty = open_with(folder.path(), &[("timeout", "0.2")]).unwrap();
+    let hasty = open_with(directory.path(), &[("timeout", "0.2")]).unwrap();
     assert_eq!(hasty.provider_save("p", "{}").unwrap_err().status(), Status::Busy);
     // SAFETY: it is a child of ours that was not waited for yet.
     unsafe {
@@ -107,16 +107,16 @@ fn a_lock_of_the_parent_keeps_the_child_out_and_ends_with_the_parent() {
 
 #[test]
 fn a_child_of_a_process_that_waits_for_a_lock_does_not_wait_for_that() {
-    let folder = temp();
-    let store = open(folder.path());
+    let directory = temp();
+    let store = open(directory.path());
     store.provider_save("kept", "{\"kept\": 1}").unwrap();
-    let other = rusqlite::Connection::open(jobs(folder.path())).unwrap();
+    let other = rusqlite::Connection::open(jobs(directory.path())).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     thread::scope(|scope| {
         let waiting = scope.spawn(|| store.provider_update("kept", "{\"by\": \"the waiting thread\"}"));
         thread::sleep(Duration::from_millis(200));
         let child = fork(|| {
-            let hasty = open_with(folder.path(), &[("timeout", "0.2")]).unwrap();
+            let hasty = open_with(directory.path(), &[("timeout", "0.2")]).unwrap();
             store.provider_list().is_ok()
                 && config(&store, "kept") == "{\"kept\": 1}"
                 && hasty.provider_save("p", "{}").is_err_and(|error| error.status() == Status::Busy)
@@ -131,8 +131,8 @@ fn a_child_of_a_process_that_waits_for_a_lock_does_not_wait_for_that() {
 
 #[test]
 fn a_callback_that_forks_has_its_transaction_in_the_parent() {
-    let folder = temp();
-    let store = open(folder.path());
+    let directory = temp();
+    let store = open(directory.path());
     let key = cipher("old", &[]);
     for user in 0..5 {
         store.credential_set(&key, user, "replicate", "token", b"CANARY").unwrap();
@@ -161,11 +161,11 @@ fn a_callback_that_forks_has_its_transaction_in_the_parent() {
 
 #[test]
 fn a_child_sees_what_was_written_since() {
-    let folder = temp();
-    let store = open(folder.path());
+    let directory = temp();
+    let store = open(directory.path());
     store.provider_save("replicate", "{\"n\": 1}").unwrap();
     config(&store, "replicate");
-    let cached = folder.path().join("cached");
+    let cached = directory.path().join("cached");
     let child = fork(|| {
         if config(&store, "replicate") == "{\"n\": 1}" {
             std::fs::write(&cached, "").unwrap();
@@ -184,11 +184,11 @@ fn a_child_sees_what_was_written_since() {
 
 #[test]
 fn a_standard_descriptor_that_was_closed_is_not_taken_for_a_database() {
-    let folder = temp();
+    let directory = temp();
     let child = fork(|| {
         // SAFETY: nothing in this process reads from it.
         unsafe { libc::close(0) };
-        let store = open(folder.path());
+        let store = open(directory.path());
         let saved = store.provider_save("p", "{}").is_ok();
         // SAFETY: only asks whether it is open.
         let is_open = || unsafe { libc::fcntl(0, libc::F_GETFD) } >= 0;

@@ -17,30 +17,30 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 
 const TASK: &str = "ST_SECRETS_TEST_BODY";
-const FOLDER: &str = "ST_SECRETS_TEST_FOLDER";
+const DIRECTORY: &str = "ST_SECRETS_TEST_DIRECTORY";
 const PROCESSES: usize = 8;
 const UPDATES: usize = 500;
 
-/// What this process is to do, if it is one of many: its number and the folder.
+/// What this process is to do, if it is one of many: its number and the directory.
 fn task() -> Option<(usize, PathBuf)> {
     let number = std::env::var(TASK).ok()?.parse().ok()?;
-    Some((number, std::env::var_os(FOLDER)?.into()))
+    Some((number, std::env::var_os(DIRECTORY)?.into()))
 }
 
-fn worker(test: &str, number: usize, folder: &Path) -> Child {
+fn worker(test: &str, number: usize, directory: &Path) -> Child {
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .env(TASK, number.to_string())
-        .env(FOLDER, folder)
+        .env(DIRECTORY, directory)
         .stdout(Stdio::piped())
         .spawn()
         .unwrap()
 }
 
 /// SQLite's own check, out of another process: closing a file here would take locks away.
-fn check_integrity(folder: &Path) {
+fn check_integrity(directory: &Path) {
     let mut python = Python::start("simpletuner_store.py", &[]);
-    for database in [jobs(folder), folder.join("audit.db")] {
+    for database in [jobs(directory), directory.join("audit.db")] {
         let answer = python.ask(&json!({"do": "sql", "db": database, "sql": "PRAGMA integrity_check"}));
         assert_eq!(answer["rows"], json!([["ok"]]), "{}", database.display());
     }
@@ -59,36 +59,36 @@ fn members(text: &str) -> HashSet<String> {
 #[test]
 fn eight_processes_lose_no_update() {
     let name = "eight_processes_lose_no_update";
-    if let Some((number, folder)) = task() {
-        let store = open(&folder);
+    if let Some((number, directory)) = task() {
+        let store = open(&directory);
         for n in 0..UPDATES {
             store.provider_update("replicate", &format!("{{\"p{number}-{n}\": {n}}}")).unwrap();
         }
         return;
     }
-    let folder = temp();
-    let workers: Vec<Child> = (0..PROCESSES).map(|number| worker(name, number, folder.path())).collect();
+    let directory = temp();
+    let workers: Vec<Child> = (0..PROCESSES).map(|number| worker(name, number, directory.path())).collect();
     for mut worker in workers {
         assert!(worker.wait().unwrap().success());
     }
-    let store = open(folder.path());
+    let store = open(directory.path());
     let kept = members(&config(&store, "replicate"));
     let all: HashSet<String> = (0..PROCESSES).flat_map(|p| (0..UPDATES).map(move |n| format!("p{p}-{n}"))).collect();
     assert!(kept == all, "{} updates were lost", all.len() - kept.len());
     let verified = store.audit_verify(0, 0).unwrap();
     assert!(verified.is_intact() && verified.checked == (PROCESSES * UPDATES) as u64, "{verified:?}");
     assert!(recorded(&entries(&store)) == all, "a change has no entry");
-    check_integrity(folder.path());
+    check_integrity(directory.path());
 }
 
 #[test]
 fn updates_of_simpletuner_and_ours_are_all_kept() {
-    let folder = temp();
-    let store = open(folder.path());
+    let directory = temp();
+    let store = open(directory.path());
     store.provider_save("replicate", "{}").unwrap();
     std::thread::scope(|scope| {
         for number in 0..2 {
-            let database = jobs(folder.path());
+            let database = jobs(directory.path());
             scope.spawn(move || {
                 let mut python = Python::start("simpletuner_store.py", &[]);
                 for n in 0..200 {
@@ -105,20 +105,20 @@ fn updates_of_simpletuner_and_ours_are_all_kept() {
             });
         }
     });
-    assert_eq!(members(&open_config(folder.path())).len(), 800);
-    check_integrity(folder.path());
+    assert_eq!(members(&open_config(directory.path())).len(), 800);
+    check_integrity(directory.path());
 }
 
 /// What is stored, not what is cached.
-fn open_config(folder: &Path) -> String {
-    config(&open(folder), "replicate")
+fn open_config(directory: &Path) -> String {
+    config(&open(directory), "replicate")
 }
 
 #[test]
 fn a_killed_process_leaves_no_change_without_an_entry() {
     let name = "a_killed_process_leaves_no_change_without_an_entry";
-    if let Some((number, folder)) = task() {
-        let store = open(&folder);
+    if let Some((number, directory)) = task() {
+        let store = open(&directory);
         let key = cipher("a secret", &[]);
         store.credential_set(&key, 1, "replicate", "warm", b"CANARY").unwrap();
         std::io::stdout().write_all(b"\nready\n").unwrap();
@@ -129,11 +129,11 @@ fn a_killed_process_leaves_no_change_without_an_entry() {
         }
         return;
     }
-    let folder = temp();
+    let directory = temp();
     let rounds = std::env::var("ST_TEST_KILLS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(200);
     let mut random = 12345_u64;
     for round in 0..rounds {
-        let mut victim = worker(name, round, folder.path());
+        let mut victim = worker(name, round, directory.path());
         let mut told = BufReader::new(victim.stdout.take().unwrap()).lines().map(Result::unwrap);
         assert!(told.any(|line| line == "ready"), "it ended by itself");
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -147,13 +147,13 @@ fn a_killed_process_leaves_no_change_without_an_entry() {
         if round % 20 != 19 {
             continue;
         }
-        check_integrity(folder.path());
-        let store = open(folder.path());
+        check_integrity(directory.path());
+        let store = open(directory.path());
         let verified = store.audit_verify(0, 0).unwrap();
         assert!(verified.is_intact(), "round {round}: {verified:?}");
         check_entries(&store);
     }
-    let store = open(folder.path());
+    let store = open(directory.path());
     assert!(members(&config(&store, "replicate")).len() > rounds, "hardly anything was written before the kills");
 }
 
@@ -182,11 +182,11 @@ fn check_entries(store: &st_secrets::Store) {
 /// Python's sqlite3 opens, reads and closes the file in the middle of a transaction of ours, in this very process.
 #[test]
 fn another_sqlite_in_the_process_takes_no_lock_away() {
-    let folder = temp();
+    let directory = temp();
     let library = std::env::var_os("ST_SECRETS_LIBRARY").map(PathBuf::from).unwrap_or_else(shared_library);
     let status = Command::new(interpreter())
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/two_sqlites.py"))
-        .args([&library, folder.path()])
+        .args([&library, directory.path()])
         .status()
         .unwrap();
     assert!(status.success());
@@ -203,10 +203,10 @@ fn shared_library() -> PathBuf {
 /// The same copy of SQLite, used by the program itself, is as it always was.
 #[test]
 fn other_users_of_sqlite_in_the_program_are_left_alone() {
-    let folder = temp();
-    let store = open(folder.path());
+    let directory = temp();
+    let store = open(directory.path());
     store.provider_save("replicate", "{}").unwrap();
-    let path = folder.path().join("own.db");
+    let path = directory.path().join("own.db");
     let (one, two) = (Connection::open(&path).unwrap(), Connection::open(&path).unwrap());
     one.execute_batch("CREATE TABLE t (x); INSERT INTO t VALUES (1)").unwrap();
     for n in 0..10 {
@@ -216,13 +216,14 @@ fn other_users_of_sqlite_in_the_program_are_left_alone() {
         one.execute_batch("INSERT INTO t VALUES (3)").unwrap();
     }
     // On our own files too, beside a transaction.
-    let other = Connection::open(jobs(folder.path())).unwrap();
+    let other = Connection::open(jobs(directory.path())).unwrap();
     other.execute_batch("BEGIN IMMEDIATE; UPDATE provider_config SET config = '{\"by\": \"other\"}'").unwrap();
-    let waiting =
-        std::thread::spawn(move || open(folder.path()).provider_update("replicate", "{\"ours\": 1}").map(|()| folder));
+    let waiting = std::thread::spawn(move || {
+        open(directory.path()).provider_update("replicate", "{\"ours\": 1}").map(|()| directory)
+    });
     std::thread::sleep(Duration::from_millis(100));
     assert!(!waiting.is_finished(), "the lock of another connection does not count");
     other.execute_batch("COMMIT").unwrap();
-    let folder = waiting.join().unwrap().unwrap();
-    assert_eq!(open_config(folder.path()), r#"{"by": "other", "ours": 1}"#);
+    let directory = waiting.join().unwrap().unwrap();
+    assert_eq!(open_config(directory.path()), r#"{"by": "other", "ours": 1}"#);
 }

@@ -14,17 +14,17 @@ use serde_json::{Value, json};
 use st_secrets::{SharedBytes, Status, cache};
 
 /// What SimpleTuner does, in a process of its own.
-fn python(folder: &Path, sql: &str) {
+fn python(directory: &Path, sql: &str) {
     let mut python = Python::start("simpletuner_store.py", &[]);
-    python.ask(&json!({"do": "script", "db": jobs(folder), "sql": sql}));
+    python.ask(&json!({"do": "script", "db": jobs(directory), "sql": sql}));
 }
 
 #[test]
 fn what_is_saved_is_read_back_as_it_was_written() {
-    let folder = temp();
-    let store = open(folder.path());
+    let directory = temp();
+    let store = open(directory.path());
     assert_eq!(config(&store, "replicate"), "{}");
-    assert!(!folder.path().join("cloud").exists(), "reading created something");
+    assert!(!directory.path().join("cloud").exists(), "reading created something");
 
     let text = r#"{ "cost" : 1.50, "big":12345678901234567890123, "nan": NaN, "ä": "\u00e9" }"#;
     store.provider_save("replicate", text).unwrap();
@@ -43,14 +43,14 @@ fn what_is_saved_is_read_back_as_it_was_written() {
     assert!(!store.provider_delete("replicate").unwrap());
     assert_eq!(config(&store, "replicate"), "{}");
     for file in ["cloud/jobs.db", "audit.db", "audit.key"] {
-        assert_eq!(mode(&folder.path().join(file)), 0o600, "{file}");
+        assert_eq!(mode(&directory.path().join(file)), 0o600, "{file}");
     }
 }
 
 #[test]
 fn each_change_is_recorded_without_a_value() {
-    let folder = temp();
-    let store = open(folder.path());
+    let directory = temp();
+    let store = open(directory.path());
     let actor = st_secrets::store::Actor { user_id: Some(7), username: Some("ada".into()), ip: Some("::1".into()) };
     let ada = store.as_actor(actor).unwrap();
     ada.provider_save("replicate", r#"{"webhook_url": "CANARY", "webhook_secret": "CANARY", "a": 1}"#).unwrap();
@@ -91,12 +91,12 @@ fn each_change_is_recorded_without_a_value() {
 
 #[test]
 fn what_another_process_writes_is_seen_soon() {
-    let folder = temp();
-    let store = open(folder.path());
+    let directory = temp();
+    let store = open(directory.path());
     store.provider_save("replicate", r#"{"n": 0}"#).unwrap();
     for n in 1..4 {
         assert_eq!(config(&store, "replicate"), format!("{{\"n\": {}}}", n - 1));
-        python(folder.path(), &format!("UPDATE provider_config SET config = '{{\"n\": {n}}}'"));
+        python(directory.path(), &format!("UPDATE provider_config SET config = '{{\"n\": {n}}}'"));
         soon(|| config(&store, "replicate") == format!("{{\"n\": {n}}}"));
     }
     // Also when the database is replaced as a whole.
@@ -104,9 +104,9 @@ fn what_another_process_writes_is_seen_soon() {
     let other = open(new.path());
     other.provider_save("replicate", r#"{"n": "replaced"}"#).unwrap();
     python(new.path(), "PRAGMA wal_checkpoint(TRUNCATE)");
-    fs::rename(new.path().join("cloud/jobs.db"), folder.path().join("cloud/jobs.db")).unwrap();
+    fs::rename(new.path().join("cloud/jobs.db"), directory.path().join("cloud/jobs.db")).unwrap();
     for left in ["cloud/jobs.db-wal", "cloud/jobs.db-shm"] {
-        fs::remove_file(folder.path().join(left)).unwrap();
+        fs::remove_file(directory.path().join(left)).unwrap();
     }
     soon(|| {
         cache::invalidate_provider("replicate");
@@ -118,8 +118,8 @@ fn what_another_process_writes_is_seen_soon() {
 
 #[test]
 fn views_have_defaults() {
-    let folder = temp();
-    let store = open(folder.path());
+    let directory = temp();
+    let store = open(directory.path());
     let json = |bytes: SharedBytes| -> Value { serde_json::from_slice(&bytes).unwrap() };
     assert_eq!(
         json(store.provider_webhook("replicate").unwrap()),
@@ -137,11 +137,11 @@ fn views_have_defaults() {
 
 #[test]
 fn prices_come_from_the_configuration_or_are_the_defaults() {
-    let folder = temp();
-    let store = open(folder.path());
+    let directory = temp();
+    let store = open(directory.path());
     assert!((store.hardware_cost_per_hour("gpu-l40s").unwrap() - 3.51).abs() < 1e-9);
     assert!((store.hardware_cost_per_hour("gpu-a100-large").unwrap() - 5.04).abs() < 1e-9);
-    assert!(!folder.path().join("cloud").exists(), "reading prices created a database");
+    assert!(!directory.path().join("cloud").exists(), "reading prices created a database");
     let error = store.hardware_cost_per_hour("gpu").unwrap_err();
     assert!(error.status() == Status::NotFound && error.message().contains("gpu-l40s"), "{error}");
 
@@ -165,8 +165,8 @@ fn prices_come_from_the_configuration_or_are_the_defaults() {
 
 #[test]
 fn what_is_no_configuration_is_refused() {
-    let folder = temp();
-    let store = open(folder.path());
+    let directory = temp();
+    let store = open(directory.path());
     for bad in ["", "[]", "CANARY", r#"{"a": CANARY}"#, "{\"a\": 1"] {
         for result in [store.provider_save("replicate", bad), store.provider_update("replicate", bad)] {
             let error = result.unwrap_err();
@@ -180,7 +180,7 @@ fn what_is_no_configuration_is_refused() {
     }
     // What another program stored that is no object.
     store.provider_save("replicate", "{}").unwrap();
-    python(folder.path(), "UPDATE provider_config SET config = '[\"CANARY\"]'");
+    python(directory.path(), "UPDATE provider_config SET config = '[\"CANARY\"]'");
     soon(|| store.provider_get("replicate").is_err());
     for error in [store.provider_get("replicate").unwrap_err(), store.provider_update("replicate", "{}").unwrap_err()] {
         assert_eq!(error.status(), Status::Corrupt);
@@ -218,8 +218,8 @@ fn the_first_database_has_the_built_in_cache() {
 
 #[test]
 fn ten_thousand_providers_are_kept() {
-    let folder = temp();
-    let store = open(folder.path());
+    let directory = temp();
+    let store = open(directory.path());
     for n in 0..10_000 {
         store.provider_save(&format!("provider-{n}"), &format!("{{\"n\": {n}}}")).unwrap();
     }
@@ -234,13 +234,13 @@ fn ten_thousand_providers_are_kept() {
 
 #[test]
 fn the_tables_are_those_of_simpletuner() {
-    let folder = temp();
-    open(folder.path()).provider_save("replicate", "{}").unwrap();
+    let directory = temp();
+    open(directory.path()).provider_save("replicate", "{}").unwrap();
     // Read through a copy, so that no descriptor of the file closes in this process.
-    let copy = folder.path().join("copy");
+    let copy = directory.path().join("copy");
     fs::create_dir(&copy).unwrap();
     for name in ["jobs.db", "jobs.db-wal"] {
-        fs::copy(folder.path().join("cloud").join(name), copy.join(name)).unwrap();
+        fs::copy(directory.path().join("cloud").join(name), copy.join(name)).unwrap();
     }
     let database = Connection::open(copy.join("jobs.db")).unwrap();
     let mode: String = database.query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
@@ -251,8 +251,8 @@ fn the_tables_are_those_of_simpletuner() {
 
 #[test]
 fn what_is_saved_through_another_handle_of_this_process_is_seen_at_once() {
-    let folder = temp();
-    let (one, two) = (open(folder.path()), open(folder.path()));
+    let directory = temp();
+    let (one, two) = (open(directory.path()), open(directory.path()));
     one.provider_save("p", r#"{"n": 0}"#).unwrap();
     for n in 1..20 {
         for store in [&one, &two] {
@@ -268,11 +268,11 @@ fn what_is_saved_through_another_handle_of_this_process_is_seen_at_once() {
 #[test]
 fn a_configuration_that_is_no_text_may_be_saved_anew_or_removed() {
     for what in ["x'ff00'", "CAST(x'ff' AS TEXT)", "7", "'no JSON'"] {
-        let folder = temp();
-        let store = open(folder.path());
+        let directory = temp();
+        let store = open(directory.path());
         let damage = || {
             store.provider_save("p", r#"{"n": 0}"#).unwrap();
-            let other = Connection::open(jobs(folder.path())).unwrap();
+            let other = Connection::open(jobs(directory.path())).unwrap();
             other.execute(&format!("UPDATE provider_config SET config = {what}"), []).unwrap();
         };
         damage();
@@ -288,8 +288,8 @@ fn a_configuration_that_is_no_text_may_be_saved_anew_or_removed() {
 
 #[test]
 fn a_database_that_was_replaced_just_now_is_the_one_that_is_changed() {
-    let folder = temp();
-    let store = open(folder.path());
+    let directory = temp();
+    let store = open(directory.path());
     store.provider_save("p", "{}").unwrap();
     let new = temp();
     open(new.path()).provider_save("p", "{}").unwrap();
@@ -297,9 +297,9 @@ fn a_database_that_was_replaced_just_now_is_the_one_that_is_changed() {
     other.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
     store.provider_list().unwrap();
     for left in ["cloud/jobs.db-wal", "cloud/jobs.db-shm"] {
-        fs::remove_file(folder.path().join(left)).unwrap();
+        fs::remove_file(directory.path().join(left)).unwrap();
     }
-    fs::rename(jobs(new.path()), jobs(folder.path())).unwrap();
+    fs::rename(jobs(new.path()), jobs(directory.path())).unwrap();
     assert!(store.provider_delete("p").unwrap());
-    assert_eq!(open(folder.path()).provider_list().unwrap(), "[]");
+    assert_eq!(open(directory.path()).provider_list().unwrap(), "[]");
 }

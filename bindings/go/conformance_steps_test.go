@@ -119,7 +119,7 @@ func (w *world) find(step object, key, text string) (object, error) {
 		secret, info, err := w.secrets.GetWith(ctx, key, flags)
 		answer, err := revealed(secret, err)
 		if err == nil {
-			answer["layer"], answer["source"], answer["info"] = info.Layer, info.Source, names(info)
+			answer["provider"], answer["source"], answer["info"] = info.Provider, info.Source, names(info)
 		}
 		return answer, err
 	case "secrets.get_many":

@@ -21,14 +21,14 @@ const vectors = "../../tests/vectors/"
 
 type object = map[string]any
 
-// world is what one case works on: a folder, and what is opened in it.
+// world is what one case works on: a directory, and what is opened in it.
 type world struct {
-	t       *testing.T
-	folder  string
-	secrets *Secrets
-	cache   *Cache
-	cipher  *Cipher
-	store   *Store
+	t         *testing.T
+	directory string
+	secrets   *Secrets
+	cache     *Cache
+	cipher    *Cipher
+	store     *Store
 }
 
 // servers are the variables of tests/python/conformance_servers.py.
@@ -62,8 +62,8 @@ func TestEveryCaseOfTheSharedTable(t *testing.T) {
 			if each.Servers && len(servers()) == 0 {
 				t.Skip("tests/python/conformance_servers.py starts what this case asks")
 			}
-			w := &world{t: t, folder: t.TempDir()}
-			home := filepath.Join(w.folder, "home")
+			w := &world{t: t, directory: t.TempDir()}
+			home := filepath.Join(w.directory, "home")
 			must(t, os.Mkdir(home, 0o700))
 			t.Setenv("HOME", home)
 			for name, value := range each.Env {
@@ -133,11 +133,11 @@ func (w *world) close() {
 	}
 }
 
-// place puts the folder of the case in.
+// place puts the directory of the case in.
 func (w *world) place(value any) any {
 	if text, ok := value.(string); ok {
 		names := servers()
-		names["DIR"], names["HOME"] = w.folder, filepath.Join(w.folder, "home")
+		names["DIR"], names["HOME"] = w.directory, filepath.Join(w.directory, "home")
 		for name, value := range names {
 			if rest, ok := strings.CutPrefix(text, "$"+name); ok {
 				return value + rest
@@ -151,7 +151,7 @@ func (w *world) path(name any) string {
 	if placed := w.place(name).(string); filepath.IsAbs(placed) {
 		return placed
 	}
-	return filepath.Join(w.folder, name.(string))
+	return filepath.Join(w.directory, name.(string))
 }
 
 func (w *world) write(name any, file object) {

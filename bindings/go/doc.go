@@ -1,5 +1,5 @@
 // Package stsecrets finds the secrets of a training stack in the environment, a secrets file, AWS Secrets Manager and
-// Vault, encrypts credentials as SimpleTuner does, and has a cache whose entries live for a time. It is a thin layer over
+// Vault, encrypts credentials as SimpleTuner does, and has a cache whose entries live for a time. It is a thin provider over
 // the C library st_secrets, whose header says of each call what it does.
 //
 //	token, err := stsecrets.Default().Get(ctx, stsecrets.KeyHFToken)

@@ -1,6 +1,6 @@
 //go:build st_secrets_static
 
-// The archive goes first and leaves nothing to do for the shared library of the same folder, so that is not linked.
+// The archive goes first and leaves nothing to do for the shared library of the same directory, so that is not linked.
 
 package stsecrets
 

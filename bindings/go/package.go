@@ -1,7 +1,7 @@
 //go:build ignore
 
-// Makes the Go module a file tree as module proxies have it (GOPROXY=file://FOLDER), and as it goes to one.
-// usage, in this folder: go run package.go VERSION FOLDER
+// Makes the Go module a file tree as module proxies have it (GOPROXY=file://DIRECTORY), and as it goes to one.
+// usage, in this directory: go run package.go VERSION DIRECTORY
 package main
 
 import (
@@ -17,7 +17,7 @@ const module = "github.com/st-secrets/st-secrets/bindings/go"
 
 func main() {
 	if len(os.Args) != 3 {
-		fmt.Fprintln(os.Stderr, "usage: go run package.go VERSION FOLDER")
+		fmt.Fprintln(os.Stderr, "usage: go run package.go VERSION DIRECTORY")
 		os.Exit(2)
 	}
 	if err := pack("v"+os.Args[1], filepath.Join(os.Args[2], module, "@v")); err != nil {
@@ -26,8 +26,8 @@ func main() {
 	}
 }
 
-func pack(version, folder string) error {
-	if err := os.MkdirAll(folder, 0o755); err != nil {
+func pack(version, directory string) error {
+	if err := os.MkdirAll(directory, 0o755); err != nil {
 		return err
 	}
 	goMod, err := os.ReadFile("go.mod")
@@ -39,11 +39,11 @@ func pack(version, folder string) error {
 		version + ".info": fmt.Sprintf(`{"Version":%q}`+"\n", version),
 		version + ".mod":  string(goMod),
 	} {
-		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(directory, name), []byte(text), 0o644); err != nil {
 			return err
 		}
 	}
-	return archive(filepath.Join(folder, version+".zip"), module+"@"+version+"/")
+	return archive(filepath.Join(directory, version+".zip"), module+"@"+version+"/")
 }
 
 // archive packs what users need, and the licences of the whole.

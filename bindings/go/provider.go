@@ -18,10 +18,10 @@ import (
 // whoever asks, and must not hold a secret.
 type Load func(ctx context.Context, key string) (value []byte, ttl time.Duration, err error)
 
-// Last as a position is behind all other layers.
+// Last as a position is behind all other providers.
 const Last = -1
 
-// AddProvider adds a layer of the program's own, for as long as the manager lives. Its name is what errors, logs and [Info]
+// AddProvider adds a provider of the program's own, for as long as the manager lives. Its name is what errors, logs and [Info]
 // call it; the position is its place in the order, 0 being first and [Last] last. The function is called on a goroutine of
 // its own, from several at once if several ask, under a context with the deadline of the call that needs it.
 func (s *Secrets) AddProvider(name string, position int, get Load) error {

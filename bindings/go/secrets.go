@@ -23,25 +23,25 @@ type GetFlags uint32
 const (
 	// Refresh looks at each source now, whatever is remembered of it.
 	Refresh GetFlags = C.ST_GET_REFRESH
-	// CachedOnly asks no layer that may take long.
+	// CachedOnly asks no provider that may take long.
 	CachedOnly GetFlags = C.ST_GET_CACHED_ONLY
 )
 
 // Info says where a value came from.
 type Info struct {
-	// Source is the kind of the layer, and Layer its name.
-	Source Source
-	Layer  string
-	// Version is the layer's own name of this version of the secret, if it has one.
+	// Source is the kind of the provider, and Provider its name.
+	Source   Source
+	Provider string
+	// Version is the provider's own name of this version of the secret, if it has one.
 	Version string
-	// Age is the time since the layer was asked, ExpiresIn that until it is asked again; 0 for layers that are always asked.
+	// Age is the time since the provider was asked, ExpiresIn that until it is asked again; 0 for providers that are always asked.
 	Age, ExpiresIn time.Duration
 	// Stale: the value is older than cache_ttl, or could not be refreshed as was asked for. Cached: the value comes from memory. Degraded: a
-	// layer that goes before this one failed.
+	// provider that goes before this one failed.
 	Stale, Cached, Degraded bool
 }
 
-// Secrets is a chain of layers in which secrets are found.
+// Secrets is a chain of providers in which secrets are found.
 type Secrets struct{ handle *handle }
 
 var defaultSecrets = &Secrets{newHandle(nil, func(unsafe.Pointer) {})}
@@ -94,7 +94,7 @@ func (s *Secrets) end(c *call) {
 	s.handle.release()
 }
 
-// Get finds the value of a key in the first layer that has it. A deadline of the context takes the place of the setting
+// Get finds the value of a key in the first provider that has it. A deadline of the context takes the place of the setting
 // `timeout`; cancelling leaves the search to a goroutine of its own, which ends at the deadline or the timeout.
 func (s *Secrets) Get(ctx context.Context, key string) (*Secret, error) {
 	if ctx.Done() == nil {
@@ -134,7 +134,7 @@ func (c *call) account() Info {
 	info := &c.info
 	return Info{
 		Source:    Source(info.source),
-		Layer:     C.GoString(&info.layer[0]),
+		Provider:  C.GoString(&info.provider[0]),
 		Version:   C.GoString(&info.version[0]),
 		Age:       duration(info.age),
 		ExpiresIn: duration(info.expires_in),

@@ -49,7 +49,7 @@ func (s *Secrets) Delete(key string) (existed bool, err error) {
 	return c.existed(C.st_secrets_delete(s.native(), name, nameLen, &c.flag, &c.err))
 }
 
-// Refresh looks at every source now. The error is that of the first layer that failed. The context is as for Get.
+// Refresh looks at every source now. The error is that of the first provider that failed. The context is as for Get.
 func (s *Secrets) Refresh(ctx context.Context) error {
 	_, err := within(ctx, func(timeout float64) (struct{}, error) {
 		c, err := s.begin()
@@ -72,7 +72,7 @@ func (s *Secrets) ClearCache() error {
 	return c.error(C.st_secrets_clear_cache(s.native(), &c.err))
 }
 
-// Describe is the settings and layers in their order, without any value.
+// Describe is the settings and providers in their order, without any value.
 func (s *Secrets) Describe() (json.RawMessage, error) {
 	c, err := s.begin()
 	if err != nil {
@@ -82,7 +82,7 @@ func (s *Secrets) Describe() (json.RawMessage, error) {
 	return c.copied(C.st_secrets_describe(s.native(), &c.bytes, &c.err))
 }
 
-// Check is how every layer is, and what to do about it, without any value.
+// Check is how every provider is, and what to do about it, without any value.
 func (s *Secrets) Check() (json.RawMessage, error) {
 	c, err := s.begin()
 	if err != nil {
@@ -92,7 +92,7 @@ func (s *Secrets) Check() (json.RawMessage, error) {
 	return c.copied(C.st_secrets_check(s.native(), &c.bytes, &c.err))
 }
 
-// FilePath is the file or folder that the file layer reads; where there is none yet, the file that Set creates.
+// FilePath is the file or directory that the file provider reads; where there is none yet, the file that Set creates.
 func (s *Secrets) FilePath() (string, error) {
 	c, err := s.begin()
 	if err != nil {

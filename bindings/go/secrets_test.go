@@ -47,13 +47,13 @@ func TestSettingsMayHaveTheTypesOfGo(t *testing.T) {
 	text, err := secrets.Describe()
 	must(t, err)
 	var described struct {
-		Timeout float64
-		Layers  []struct{ Name, Prefix string }
+		Timeout   float64
+		Providers []struct{ Name, Prefix string }
 	}
 	must(t, json.Unmarshal(text, &described))
 	equal(t, described.Timeout, 1.5)
-	equal(t, len(described.Layers), 1)
-	equal(t, described.Layers[0].Prefix, "P")
+	equal(t, len(described.Providers), 1)
+	equal(t, described.Providers[0].Prefix, "P")
 
 	for name, settings := range map[string]Settings{"file_pth": {"file_pth": "x"}, "timeout": {"timeout": make(chan int)}} {
 		_, err := Open(settings)
@@ -108,16 +108,16 @@ func valueOfKey(t *testing.T, secrets *Secrets, key string) string {
 	return valueOf(t, secret, err)
 }
 
-func TestCheckTellsHowTheLayersAre(t *testing.T) {
+func TestCheckTellsHowTheProvidersAre(t *testing.T) {
 	report, err := opened(t, Settings{"providers": []string{"env"}}).Check()
 	must(t, err)
 	var checked struct {
-		OK     bool
-		Layers []struct{ Name, State string }
+		OK        bool
+		Providers []struct{ Name, State string }
 	}
 	must(t, json.Unmarshal(report, &checked))
 	equal(t, checked.OK, true)
-	equal(t, checked.Layers[0].Name, "env")
+	equal(t, checked.Providers[0].Name, "env")
 }
 
 func TestAValueIsCopiedIntoABuffer(t *testing.T) {

@@ -13,7 +13,7 @@ type Status int32
 
 // The statuses of the library. Later versions of it may return others.
 const (
-	// ErrNotFound: every layer was asked and has no such secret; the cache has no such entry.
+	// ErrNotFound: every provider was asked and has no such secret; the cache has no such entry.
 	ErrNotFound Status = C.ST_NOT_FOUND
 	// ErrInvalidArgument: an argument is too long, not UTF-8 or out of range.
 	ErrInvalidArgument Status = C.ST_INVALID_ARGUMENT
@@ -102,7 +102,7 @@ func (s Status) Is(target error) bool {
 // Timeout tells whether the deadline passed.
 func (s Status) Timeout() bool { return s == ErrTimeout }
 
-// Source says which layer failed, or where a value came from.
+// Source says which provider failed, or where a value came from.
 type Source int32
 
 // The sources.
@@ -121,7 +121,7 @@ const (
 type Error struct {
 	// Status says what kind of failure it is.
 	Status Status
-	// Source is the layer that failed.
+	// Source is the provider that failed.
 	Source Source
 	// Detail is the HTTP status or errno; 0 if there is none.
 	Detail int

@@ -13,13 +13,13 @@ import (
 
 func newTestStore(t *testing.T) (*Store, *Cipher, string) {
 	t.Helper()
-	folder := t.TempDir()
-	store, err := OpenStore(Settings{"state_dir": folder})
+	directory := t.TempDir()
+	store, err := OpenStore(Settings{"state_dir": directory})
 	must(t, err)
-	cipher, err := OpenCipher(Settings{"key_file": filepath.Join(folder, "credential.key")})
+	cipher, err := OpenCipher(Settings{"key_file": filepath.Join(directory, "credential.key")})
 	must(t, err)
 	t.Cleanup(func() { store.Close(); cipher.Close() })
-	return store, cipher, folder
+	return store, cipher, directory
 }
 
 // decoded is JSON that the store answered.
@@ -121,7 +121,7 @@ func TestTheStoreAndTheCipherOfTheProcessAreUsedWhereNoneIsGiven(t *testing.T) {
 }
 
 func TestAClosedStoreAndAClosedCipherAreErrors(t *testing.T) {
-	store, cipher, folder := newTestStore(t)
+	store, cipher, directory := newTestStore(t)
 	id := CredentialID{7, "replicate", "api_token"}
 	must(t, cipher.Close())
 	must(t, cipher.Close())
@@ -146,7 +146,7 @@ func TestAClosedStoreAndAClosedCipherAreErrors(t *testing.T) {
 	expect(t, err, ErrClosed)
 	_, err = store.As(Actor{})
 	expect(t, err, ErrClosed)
-	_, err = os.Stat(filepath.Join(folder, "cloud"))
+	_, err = os.Stat(filepath.Join(directory, "cloud"))
 	equal(t, os.IsNotExist(err), true)
 }
 

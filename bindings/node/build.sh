@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds the add-on into prebuilt/linux-x64/st_secrets.node, with the static archive of the library in it.
 #
-# ST_SECRETS_INCLUDE and ST_SECRETS_LIB are the folders of st_secrets.h and libst_secrets.a; without them, those of this
+# ST_SECRETS_INCLUDE and ST_SECRETS_LIB are the directories of st_secrets.h and libst_secrets.a; without them, those of this
 # repository after `make`. The headers of Node-API are those of the node that runs or, where it came without, of
 # the npm package node-api-headers, which test/package-lock.json pins.
 set -eu

@@ -1,7 +1,7 @@
 """Builds the Python package: the extension module with the library in it, and a wheel of it all.
 
     python3 build.py ROOT/build/python        the package, to be put on PYTHONPATH
-    python3 build.py ROOT/build/python WHEELS the same, and the wheel in the folder WHEELS
+    python3 build.py ROOT/build/python WHEELS the same, and the wheel in the directory WHEELS
 
 One wheel serves all versions of Python from 3.10 (stable ABI). It needs a C compiler, Python's headers, and
 build/lib/libst_secrets.a; nothing has to be installed for it.
@@ -73,8 +73,8 @@ def compile_module(target, work):
             run(["strip", "--strip-unneeded", str(target)])
 
 
-def build(folder):
-    package = folder / "st_secrets"
+def build(directory):
+    package = directory / "st_secrets"
     package.mkdir(parents=True, exist_ok=True)
     present = set()
     for source in sorted((HERE / "st_secrets").rglob("*")):
@@ -86,7 +86,7 @@ def build(folder):
     for old in package.rglob("*.py*"):
         if old not in present and "__pycache__" not in old.parts:
             old.unlink()
-    compile_module(package / "_native.abi3.so", folder / "objects")
+    compile_module(package / "_native.abi3.so", directory / "objects")
     return package
 
 

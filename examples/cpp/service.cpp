@@ -13,7 +13,7 @@ struct User {
     std::string name;
 };
 
-// A layer of the program's own, behind environment and file: here a table, else a key chain or a metadata service.
+// A provider of the program's own, behind environment and file: here a table, else a key chain or a metadata service.
 std::optional<std::string> from_the_program(std::string_view key) {
     if (key == "WEBHOOK_PATH") {
         return "/hooks/replicate";
@@ -27,7 +27,7 @@ void show_secrets(const st::Secrets &secrets) {
     std::cout << "HF_TOKEN has " << token.size() << " bytes\n";
 
     st::Found path = secrets.get_with("WEBHOOK_PATH", {2s});
-    std::cout << "WEBHOOK_PATH is " << path.value.view() << ", from layer " << path.layer << "\n";
+    std::cout << "WEBHOOK_PATH is " << path.value.view() << ", from provider " << path.provider << "\n";
 
     if (!secrets.find("REPLICATE_API_TOKEN")) {
         std::cout << "REPLICATE_API_TOKEN is nowhere\n";

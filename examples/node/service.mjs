@@ -8,14 +8,14 @@ const secrets = Secrets.default;
 // A secret, and where it came from. It shows itself to nobody who does not ask for text() or bytes().
 try {
   const token = await secrets.get('HF_TOKEN', { timeout: 5, signal: AbortSignal.timeout(8000) });
-  console.log(`HF_TOKEN: ${token.byteLength} bytes from layer ${token.info.layer}; printed it is ${token}`);
+  console.log(`HF_TOKEN: ${token.byteLength} bytes from provider ${token.info.provider}; printed it is ${token}`);
 } catch (error) {
   if (!(error instanceof StSecretsError)) throw error;
   console.error(`${error.code}: ${error.message}`);
   process.exitCode = 1;
 }
 
-// A layer of the program's own, behind the others.
+// A provider of the program's own, behind the others.
 const own = new Secrets({ providers: ['env'] });
 own.addProvider('defaults', async (key) => (key === 'REGION' ? 'eu-west-1' : null));
 console.log('REGION:', (await own.get('REGION')).text());

@@ -2,7 +2,7 @@
 
     python launcher.py HF_TOKEN REPLICATE_API_TOKEN -- python train.py
     python launcher.py --from HF_TOKEN                where each secret comes from, never its value
-    python launcher.py --check                        how each layer is
+    python launcher.py --check                        how each provider is
 
 Exit codes: that of the command; 2 for wrong use; 3 if a secret is missing; 4 if one could not be had; 127 if there is no
 such command.
@@ -17,17 +17,17 @@ from st_secrets import Error, NotFoundError, SecretsManager, cached
 
 @cached(ttl=60, key_prefix="launcher")
 def origin(key: str) -> str:
-    """The layer that has a secret. A second question within a minute is answered from the cache."""
+    """The provider that has a secret. A second question within a minute is answered from the cache."""
     with SecretsManager().find(key) as secret:
-        return secret.layer + (" (an earlier layer failed)" if secret.degraded else "")
+        return secret.provider + (" (an earlier provider failed)" if secret.degraded else "")
 
 
 def check() -> int:
     report = SecretsManager().check()
-    for layer in report["layers"]:
-        print(f"{layer['name']}: {layer['state']}, {layer['detail']}")
-        if "advice" in layer:
-            print(f"    {layer['advice']}")
+    for provider in report["providers"]:
+        print(f"{provider['name']}: {provider['state']}, {provider['detail']}")
+        if "advice" in provider:
+            print(f"    {provider['advice']}")
     return 0 if report["ok"] else 4
 
 

@@ -135,7 +135,7 @@ public:
         return detail::get_object<T>(raw_, key);
     }
 
-    /// The bytes under a key; or else what `load(key)` or `load(key, st::Reply &)` answers, as for a layer of `Secrets`,
+    /// The bytes under a key; or else what `load(key)` or `load(key, st::Reply &)` answers, as for a provider of `Secrets`,
     /// which is stored. It is called once, however many threads ask; the others wait, each up to its own timeout. What it
     /// throws goes to the caller whose `load` it was, unless there is an old value that may still be served; the others get the
     /// failure. No failure is stored.

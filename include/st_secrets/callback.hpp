@@ -1,4 +1,4 @@
-/* Functions of the program that the library calls: layers of secrets, loaders of a cache. */
+/* Functions of the program that the library calls: providers of secrets, loaders of a cache. */
 #ifndef ST_SECRETS_CALLBACK_HPP
 #define ST_SECRETS_CALLBACK_HPP
 
@@ -9,7 +9,7 @@
 
 namespace st {
 
-/// Where a layer or loader that takes one puts its answer. Without an answer it has none: `Status::not_found`.
+/// Where a provider or loader that takes one puts its answer. Without an answer it has none: `Status::not_found`.
 class Reply {
 public:
     Reply(st_reply *raw, double timeout) noexcept : raw_(raw), timeout_(timeout) {}
@@ -73,7 +73,7 @@ void answer(Reply &reply, const T &value) {
         }
     } else {
         static_assert(std::is_convertible_v<const T &, std::string_view>,
-                      "a layer or loader returns text, st::Bytes, or std::optional or st::Result of these");
+                      "a provider or loader returns text, st::Bytes, or std::optional or st::Result of these");
         reply.value(value);
     }
 }
@@ -116,14 +116,14 @@ void ask(F &function, std::string_view key, Reply &reply) {
         function(key, reply);
     } else {
         static_assert(std::is_invocable_v<F &, std::string_view>,
-                      "a layer or loader takes (std::string_view key) or (std::string_view key, st::Reply &reply)");
+                      "a provider or loader takes (std::string_view key) or (std::string_view key, st::Reply &reply)");
         answer(reply, function(key));
     }
 }
 
-/// The layer whose context is an F.
+/// The provider whose context is an F.
 template <class F>
-st_status layer(void *context, const char *key, std::size_t len, double timeout, st_reply *raw) noexcept {
+st_status provider(void *context, const char *key, std::size_t len, double timeout, st_reply *raw) noexcept {
     Reply reply(raw, timeout);
     answer_safely(reply, [&] { ask(*static_cast<F *>(context), {key, len}, reply); });
     return reply.status();

@@ -51,7 +51,7 @@ public:
     Config &key(Type value) & { return kind(#key, value), *this; }               \
     Config &&key(Type value) && { return kind(#key, value), std::move(*this); }
 
-    // The layers, in the order in which they are asked; what goes for all of them.
+    // The providers, in the order in which they are asked; what goes for all of them.
     ST_SETTING(providers, Texts, list)
     ST_SETTING(env_prefix, std::string_view, text)
     ST_SETTING(file_path, std::string_view, text)

@@ -47,7 +47,7 @@ enum class Status : st_status {
 /// The name of a status: "ST_NOT_FOUND".
 inline const char *name(Status status) noexcept { return ::st_status_name(static_cast<st_status>(status)); }
 
-/// The layer that failed, or that a value comes from: `ST_SOURCE_NONE` and its kin.
+/// The provider that failed, or that a value comes from: `ST_SOURCE_NONE` and its kin.
 enum class Source : std::int32_t {
     none = ST_SOURCE_NONE,
     env = ST_SOURCE_ENV,
@@ -125,7 +125,7 @@ private:
 #pragma GCC diagnostic pop
 #endif
 
-/// The exception for a failure. A program's own layers and loaders may throw it too.
+/// The exception for a failure. A program's own providers and loaders may throw it too.
 class Error : public std::runtime_error {
 public:
     explicit Error(const Failure &failure)

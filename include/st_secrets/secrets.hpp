@@ -1,4 +1,4 @@
-/* Secrets: a chain of layers in which they are found. */
+/* Secrets: a chain of providers in which they are found. */
 #ifndef ST_SECRETS_SECRETS_HPP
 #define ST_SECRETS_SECRETS_HPP
 
@@ -15,25 +15,25 @@ struct GetOptions {
     Seconds timeout = default_timeout;
     /// Look at each source now, whatever is remembered of it.
     bool refresh = false;
-    /// Ask no layer that may take long.
+    /// Ask no provider that may take long.
     bool cached_only = false;
 };
 
 /// A secret, and where it came from.
 struct Found {
     Bytes value;
-    /// The name of the layer: "env", "file", "aws", "vault", or that of a layer of the program.
-    std::string layer;
-    /// The layer's own name of this version; empty if it has none.
+    /// The name of the provider: "env", "file", "aws", "vault", or that of a provider of the program.
+    std::string provider;
+    /// The provider's own name of this version; empty if it has none.
     std::string version;
     Source source = Source::none;
-    /// The layer does not answer now; this is what it answered before.
+    /// The provider does not answer now; this is what it answered before.
     bool stale = false;
     /// The value comes from memory.
     bool cached = false;
-    /// A layer that goes before this one failed, so another value may be the one that counts.
+    /// A provider that goes before this one failed, so another value may be the one that counts.
     bool degraded = false;
-    /// The time since the layer was asked, and until it is asked again; zero for layers that are asked on every get.
+    /// The time since the provider was asked, and until it is asked again; zero for providers that are asked on every get.
     Seconds age{};
     Seconds expires_in{};
 };
@@ -70,7 +70,7 @@ public:
     /// The value of a secret.
     Bytes get(std::string_view key) const { return handle_.must<Bytes>(Getting{key}); }
     Result<Bytes> try_get(std::string_view key) const noexcept { return handle_.call<Bytes>(Getting{key}); }
-    /// The value of a secret, or nothing if no layer has it; other failures are thrown.
+    /// The value of a secret, or nothing if no provider has it; other failures are thrown.
     std::optional<Bytes> find(std::string_view key) const {
         Result<Bytes> value = try_get(key);
         if (value.status() == Status::not_found) {
@@ -151,7 +151,7 @@ public:
         });
     }
 
-    /// Adds a layer of the program's own: `get(key)` returns text, st::Bytes, or std::optional or st::Result of these;
+    /// Adds a provider of the program's own: `get(key)` returns text, st::Bytes, or std::optional or st::Result of these;
     /// `get(key, st::Reply &)` answers through the reply. Its answers are remembered. It may be called from several
     /// threads at once, and lives until the chain is freed.
     template <class F>
@@ -160,11 +160,11 @@ public:
     }
     template <class F>
     Result<void> try_add_provider(std::string_view name, F &&get, std::size_t position = last) const {
-        using Layer = std::decay_t<F>;
+        using Provider = std::decay_t<F>;
         return handle_.call<void>([&](const st_secrets *secrets, st_error *error) {
-            auto layer = std::make_unique<Layer>(std::forward<F>(get));
-            ::st_secrets_add_provider(secrets, detail::data(name), name.size(), position, detail::layer<Layer>,
-                                      detail::drop<Layer>, layer.release(), error);
+            auto provider = std::make_unique<Provider>(std::forward<F>(get));
+            ::st_secrets_add_provider(secrets, detail::data(name), name.size(), position, detail::provider<Provider>,
+                                      detail::drop<Provider>, provider.release(), error);
         });
     }
 
@@ -180,13 +180,13 @@ public:
     Result<void> try_clear_cache() const noexcept {
         return handle_.call<void>(::st_secrets_clear_cache);
     }
-    /// The settings and layers in their order, as JSON without any value.
+    /// The settings and providers in their order, as JSON without any value.
     std::string describe() const { return try_describe().value(); }
     Result<std::string> try_describe() const { return handle_.text(::st_secrets_describe); }
-    /// How every layer is, as JSON without any value.
+    /// How every provider is, as JSON without any value.
     std::string check() const { return try_check().value(); }
     Result<std::string> try_check() const { return handle_.text(::st_secrets_check); }
-    /// The path of the file or folder that the file layer reads, or of the file that `set` creates.
+    /// The path of the file or directory that the file provider reads, or of the file that `set` creates.
     std::string file_path() const { return try_file_path().value(); }
     Result<std::string> try_file_path() const { return handle_.text(::st_secrets_file_path); }
 
@@ -211,7 +211,7 @@ private:
     }
 
     static void fill(Found &found, const st_secret_info &info) {
-        found.layer = info.layer;
+        found.provider = info.provider;
         found.version = info.version;
         found.source = static_cast<Source>(info.source);
         found.stale = (info.flags & ST_SECRET_STALE) != 0;

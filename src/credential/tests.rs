@@ -187,8 +187,8 @@ fn what_is_no_token_is_no_token() {
 
 #[test]
 fn a_key_file_is_read_as_python_reads_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("key");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("key");
     for (text, secret) in [
         ("abc", "abc"),
         (" \t\r\nabc \n\n", "abc"),

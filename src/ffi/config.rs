@@ -9,15 +9,15 @@ use crate::config::Config;
 ///
 /// Keys of the secrets manager:
 ///
-/// - `providers`: JSON array, the layers in the order in which they are asked; default `["env","file","aws","vault"]`
+/// - `providers`: JSON array, the providers in the order in which they are asked; default `["env","file","aws","vault"]`
 /// - `env_prefix`: text; `MYAPP` makes the key `hf-token` the variable `MYAPP_HF_TOKEN`; default none
-/// - `file_path`: text, a JSON or YAML file or a folder of one-secret files, `~` being the home directory; default the
+/// - `file_path`: text, a JSON or YAML file or a directory of one-secret files, `~` being the home directory; default the
 ///   first that exists of `~/.simpletuner/secrets.json`, `.yaml`, `.yml`
 /// - `strict_permissions`: true or false, refuse a file that other users can read or change; default false
 /// - `timeout`: seconds above 0 for one call; default 10
-/// - `cache_ttl`: seconds for which a document of AWS or Vault, or an answer of a layer of the program, is remembered;
+/// - `cache_ttl`: seconds for which a document of AWS or Vault, or an answer of a provider of the program, is remembered;
 ///   default 300. Environment and file are asked on every get.
-/// - `miss_ttl`: seconds for which it is remembered that AWS or Vault has no document, or that a layer of the program has
+/// - `miss_ttl`: seconds for which it is remembered that AWS or Vault has no document, or that a provider of the program has
 ///   no value; default 5
 /// - `max_stale`: seconds after `cache_ttl` for which the last document of AWS or Vault serves over an outage; default 3600
 /// - `max_backoff`: seconds that AWS or Vault rests at most when it fails, up to four times as many after a timeout;
@@ -51,7 +51,7 @@ use crate::config::Config;
 ///
 /// Keys of a store, beside `timeout` (seconds above 0 for one call; default 30):
 ///
-/// - `state_dir`: text, a folder in place of SimpleTuner's own, which is `SIMPLETUNER_STATE_DIR`,
+/// - `state_dir`: text, a directory in place of SimpleTuner's own, which is `SIMPLETUNER_STATE_DIR`,
 ///   `SIMPLETUNER_CONFIG_DIR`, or that of `/workspace/simpletuner`, `/notebooks/simpletuner` and `~/.simpletuner` which is
 ///   in use; in it are `cloud/jobs.db` and `audit.db`. Credentials are in `SIMPLETUNER_AUTH_DB_PATH`, if that is set.
 /// - `database`: text, a file in place of `cloud/jobs.db`, for credentials too; `audit.db` is then beside it

@@ -11,7 +11,7 @@ use crate::log::{self, Level};
 pub const ST_LOG_OFF: i32 = 0;
 /// Something that was asked for could not be done.
 pub const ST_LOG_ERROR: i32 = 1;
-/// Something works, but not as it should: a layer was skipped, a file is readable by others.
+/// Something works, but not as it should: a provider was skipped, a file is readable by others.
 pub const ST_LOG_WARN: i32 = 2;
 /// Something changed that later calls see: a file was read again.
 pub const ST_LOG_INFO: i32 = 3;

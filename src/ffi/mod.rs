@@ -1,5 +1,5 @@
 //! The C ABI, and nothing else: each function checks its arguments, calls one function of the core and hands back what
-//! that returned. The header `st_secrets.h` is generated from this folder and is the reference for C.
+//! that returned. The header `st_secrets.h` is generated from this directory and is the reference for C.
 //!
 //! `guard` runs every function: it catches panics, keeps them silent, and turns the result into a status and an
 //! `st_error`. The helpers here are the only way in for arguments and the only way out for results, so that the rules

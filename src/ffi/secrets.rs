@@ -11,7 +11,7 @@ use crate::clock;
 use crate::error::{Error, Result, Status};
 use crate::secrets::{Manager, Options, Secret, is_plain};
 
-/// A chain of layers in which secrets are found. It may be used from any number of threads at once, and in the child of
+/// A chain of providers in which secrets are found. It may be used from any number of threads at once, and in the child of
 /// a `fork()`. Where a function takes one, NULL stands for the manager of the whole process, which is made from the
 /// environment on first use and replaced by `st_secrets_reset`.
 pub struct st_secrets(Arc<Manager>);
@@ -19,16 +19,16 @@ pub struct st_secrets(Arc<Manager>);
 /// For `st_secrets_get_with`: look at each source now, whatever is remembered of it. If AWS or Vault does not answer, the
 /// last value is returned with `ST_SECRET_STALE`, however young it is.
 pub const ST_GET_REFRESH: u32 = 1;
-/// For `st_secrets_get_with`: ask no layer that may take long. The value may come with `ST_SECRET_STALE`. If it is not
-/// cached and such a layer was left out, the answer is `ST_UNAVAILABLE`.
+/// For `st_secrets_get_with`: ask no provider that may take long. The value may come with `ST_SECRET_STALE`. If it is not
+/// cached and such a provider was left out, the answer is `ST_UNAVAILABLE`.
 pub const ST_GET_CACHED_ONLY: u32 = 2;
 
-/// In `st_secret_info.flags`: the value is older than `cache_ttl`, or could not be refreshed as was asked for; the layer
+/// In `st_secret_info.flags`: the value is older than `cache_ttl`, or could not be refreshed as was asked for; the provider
 /// does not answer now, or another call is asking it.
 pub const ST_SECRET_STALE: u32 = 1;
 /// In `st_secret_info.flags`: the value comes from memory.
 pub const ST_SECRET_CACHED: u32 = 2;
-/// In `st_secret_info.flags`: a layer that goes before this one failed, so another value may be the one that counts.
+/// In `st_secret_info.flags`: a provider that goes before this one failed, so another value may be the one that counts.
 pub const ST_SECRET_DEGRADED: u32 = 4;
 
 /// Where a value came from. The caller allocates it and sets it up with `ST_SECRET_INFO_INIT`.
@@ -39,17 +39,17 @@ pub struct st_secret_info {
     pub size: u32,
     /// A combination of `ST_SECRET_…` bits.
     pub flags: u32,
-    /// The kind of the layer, one of `ST_SOURCE_…`.
+    /// The kind of the provider, one of `ST_SOURCE_…`.
     pub source: i32,
     /// Zero.
     pub reserved: u32,
-    /// Seconds since the layer was asked; 0 for layers that are asked on every get.
+    /// Seconds since the provider was asked; 0 for providers that are asked on every get.
     pub age: f64,
-    /// Seconds until the layer is asked again; 0 for layers that are asked on every get, and for stale values.
+    /// Seconds until the provider is asked again; 0 for providers that are asked on every get, and for stale values.
     pub expires_in: f64,
-    /// The name of the layer, NUL-terminated: "env", "file", "aws", "vault", or that of a layer of the program.
-    pub layer: [c_char; 32],
-    /// The layer's own name of this version of the secret, NUL-terminated; empty if it has none.
+    /// The name of the provider, NUL-terminated: "env", "file", "aws", "vault", or that of a provider of the program.
+    pub provider: [c_char; 32],
+    /// The provider's own name of this version of the secret, NUL-terminated; empty if it has none.
     pub version: [c_char; 64],
 }
 
@@ -95,13 +95,13 @@ pub unsafe extern "C" fn st_secrets_reset(config: *const st_config, error: *mut 
     })
 }
 
-/// Finds the value of `key`, which is UTF-8, in the first layer that has it. The environment and the file are asked on
+/// Finds the value of `key`, which is UTF-8, in the first provider that has it. The environment and the file are asked on
 /// every call, so an override works at once; a file is looked at for changes at most once a second. AWS Secrets Manager
 /// and Vault are read whole, once for all callers, and what they answered is remembered for `cache_ttl`. A value in memory
 /// is not waited for while another call reads them again; see `ST_SECRET_STALE`.
 ///
-/// A layer that fails is passed over, and the log is told. If no other layer has the value, the answer is the failure
-/// of the first one, with its layer in `source`; it is never `ST_NOT_FOUND`.
+/// A provider that fails is passed over, and the log is told. If no other provider has the value, the answer is the failure
+/// of the first one, with its provider in `source`; it is never `ST_NOT_FOUND`.
 ///
 /// On success `out` holds the value until `st_bytes_free`.
 #[unsafe(no_mangle)]
@@ -358,7 +358,7 @@ fn describe(secret: &Secret) -> st_secret_info {
         reserved: 0,
         age: secret.age().as_secs_f64(),
         expires_in: secret.expires_in().as_secs_f64(),
-        layer: [0; 32],
+        provider: [0; 32],
         version: [0; 64],
     };
     let flags = [
@@ -369,7 +369,7 @@ fn describe(secret: &Secret) -> st_secret_info {
     for (is_so, flag) in flags {
         info.flags |= if is_so { flag } else { 0 };
     }
-    copy_text(&mut info.layer, secret.layer());
+    copy_text(&mut info.provider, secret.provider());
     copy_text(&mut info.version, secret.version().unwrap_or_default());
     info
 }

@@ -1,4 +1,4 @@
-//! Changing secrets, the layers, and what the manager tells about itself.
+//! Changing secrets, the providers, and what the manager tells about itself.
 
 use std::ffi::{c_char, c_void};
 use std::os::unix::ffi::OsStrExt;
@@ -17,8 +17,8 @@ use crate::secrets::{Found, Manager};
 /// layout, is replaced as a whole, and has mode 0600 from its first byte. Writers in several processes wait for each
 /// other. The chain still decides what the next get returns: a variable of the same name goes before the file.
 ///
-/// `ST_PROTOCOL`: the file cannot be parsed, or its layout cannot be changed safely; `ST_READ_ONLY`: it is a folder of
-/// secrets; `ST_BUSY`: another process did not finish in time; `ST_CONFIG`: there is no file layer, or no home. In each
+/// `ST_PROTOCOL`: the file cannot be parsed, or its layout cannot be changed safely; `ST_READ_ONLY`: it is a directory of
+/// secrets; `ST_BUSY`: another process did not finish in time; `ST_CONFIG`: there is no file provider, or no home. In each
 /// case the file is as it was.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_secrets_set(
@@ -75,7 +75,7 @@ pub unsafe extern "C" fn st_secrets_delete(
     })
 }
 
-/// Adds a layer of the program's own. `name` (1 to 31 bytes of UTF-8) is what errors, logs and `st_secret_info` call it;
+/// Adds a provider of the program's own. `name` (1 to 31 bytes of UTF-8) is what errors, logs and `st_secret_info` call it;
 /// `position` is its place in the order, 0 being first and `ST_LAST` last. It stays until the manager is freed.
 ///
 /// Its answers are remembered. While one call asks it again, other calls get its last answer, with `ST_SECRET_STALE` if
@@ -84,7 +84,7 @@ pub unsafe extern "C" fn st_secrets_delete(
 /// `context` is taken over in any case: `drop` (may be NULL) is called with it once, when the manager is freed or when
 /// this call fails.
 ///
-/// `ST_INVALID_ARGUMENT`: the name is taken or unusable, or the position is beyond the layers that there are.
+/// `ST_INVALID_ARGUMENT`: the name is taken or unusable, or the position is beyond the providers that there are.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_secrets_add_provider(
     secrets: *const st_secrets,
@@ -115,7 +115,7 @@ pub unsafe extern "C" fn st_secrets_add_provider(
 }
 
 /// Looks at every source now, within `timeout` seconds (`ST_TIMEOUT_DEFAULT`: that of the configuration). The error is
-/// that of the first layer that failed, in whole or in part; the others were looked at all the same.
+/// that of the first provider that failed, in whole or in part; the others were looked at all the same.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_secrets_refresh(
     secrets: *const st_secrets,
@@ -139,8 +139,8 @@ pub unsafe extern "C" fn st_secrets_clear_cache(secrets: *const st_secrets, erro
     })
 }
 
-/// The settings and layers in their order, as JSON without any value:
-/// `{"timeout": 10.0, "layers": [{"name": "env", "prefix": null}, {"name": "file", "path": …, "entries": 3}]}`.
+/// The settings and providers in their order, as JSON without any value:
+/// `{"timeout": 10.0, "providers": [{"name": "env", "prefix": null}, {"name": "file", "path": …, "entries": 3}]}`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_secrets_describe(
     secrets: *const st_secrets,
@@ -151,10 +151,10 @@ pub unsafe extern "C" fn st_secrets_describe(
     unsafe { tell(secrets, "json", json, error, |manager| SecretBytes::copy_from(manager.describe().as_bytes())) }
 }
 
-/// How every layer is, and the memory that holds secrets, as JSON without any value:
-/// `{"ok": true, "layers": [{"name": "env", "state": "ok", "detail": …}], "memory": {"state": "ok", …}}`. A state is
+/// How every provider is, and the memory that holds secrets, as JSON without any value:
+/// `{"ok": true, "providers": [{"name": "env", "state": "ok", "detail": …}], "memory": {"state": "ok", …}}`. A state is
 /// `ok`, `absent` (there is nothing to ask), `warning` or `failed`; `advice`, where present, says what to do; `ok` is
-/// false if a layer failed.
+/// false if a provider failed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_secrets_check(
     secrets: *const st_secrets,
@@ -165,10 +165,10 @@ pub unsafe extern "C" fn st_secrets_check(
     unsafe { tell(secrets, "json", json, error, |manager| SecretBytes::copy_from(manager.check().as_bytes())) }
 }
 
-/// The file or folder that the file layer reads; where there is none yet, the file that `st_secrets_set` creates. The
+/// The file or directory that the file provider reads; where there is none yet, the file that `st_secrets_set` creates. The
 /// bytes are those of the path, which need not be UTF-8.
 ///
-/// `ST_CONFIG`: there is no file layer, or no home directory.
+/// `ST_CONFIG`: there is no file provider, or no home directory.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_secrets_file_path(
     secrets: *const st_secrets,

@@ -13,8 +13,8 @@ pub type st_status = i32;
 
 /// Success.
 pub const ST_OK: st_status = 0;
-/// Every configured layer was asked, and each answered that it has no such value. A layer that could not be asked never
-/// leads to this status. What to do: provide the value in a layer that the message names.
+/// Every configured provider was asked, and each answered that it has no such value. A provider that could not be asked never
+/// leads to this status. What to do: provide the value in a provider that the message names.
 pub const ST_NOT_FOUND: st_status = -1;
 /// An argument is NULL, too long, not UTF-8 or out of range. What to do: mend the calling program.
 pub const ST_INVALID_ARGUMENT: st_status = -2;
@@ -53,17 +53,17 @@ pub const ST_ABANDONED: st_status = -18;
 /// A bug: the library panicked. The call had no result; the library stays usable.
 pub const ST_PANIC: st_status = -99;
 
-/// No layer: the call itself, its arguments, or the configuration.
+/// No provider: the call itself, its arguments, or the configuration.
 pub const ST_SOURCE_NONE: i32 = 0;
 /// Environment variables.
 pub const ST_SOURCE_ENV: i32 = 1;
-/// The secrets file or folder.
+/// The secrets file or directory.
 pub const ST_SOURCE_FILE: i32 = 2;
 /// AWS Secrets Manager.
 pub const ST_SOURCE_AWS: i32 = 3;
 /// HashiCorp Vault or OpenBao.
 pub const ST_SOURCE_VAULT: i32 = 4;
-/// A layer added with `st_secrets_add_provider`.
+/// A provider added with `st_secrets_add_provider`.
 pub const ST_SOURCE_CUSTOM: i32 = 5;
 /// The databases of the store.
 pub const ST_SOURCE_STORE: i32 = 6;
@@ -83,7 +83,7 @@ pub struct st_error {
     pub size: u32,
     /// The status that the call returned.
     pub status: st_status,
-    /// The layer that failed, one of `ST_SOURCE_…`.
+    /// The provider that failed, one of `ST_SOURCE_…`.
     pub source: i32,
     /// The HTTP status or `errno`; 0 if there is none.
     pub detail: i32,
@@ -137,7 +137,7 @@ pub(super) unsafe fn report_failure(error: *mut st_error, failure: &Error) {
         let size = ((*error).size as usize).min(size_of::<st_error>());
         let numbers = [
             (&raw mut (*error).status, failure.status() as i32),
-            (&raw mut (*error).source, failure.source_layer() as i32),
+            (&raw mut (*error).source, failure.source_provider() as i32),
             (&raw mut (*error).detail, failure.detail()),
             ((&raw mut (*error).flags).cast(), if failure.is_retryable() { ST_ERROR_RETRYABLE as i32 } else { 0 }),
         ];

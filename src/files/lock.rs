@@ -10,7 +10,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::Path;
 use std::time::Duration;
 
-use super::{beside, folder_of};
+use super::{beside, directory_of};
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Status};
 use crate::fork;
@@ -80,8 +80,9 @@ fn is_at(file: &OwnFile, path: &Path) -> bool {
 
 /// What root creates beside a user's file has to be that user's, who could not lock it otherwise.
 fn give_to_owner_of(path: &Path, lock: &OwnFile) {
-    let folder = folder_of(path);
-    let owner = fs::metadata(path).or_else(|_| fs::metadata(folder)).map(|metadata| (metadata.uid(), metadata.gid()));
+    let directory = directory_of(path);
+    let owner =
+        fs::metadata(path).or_else(|_| fs::metadata(directory)).map(|metadata| (metadata.uid(), metadata.gid()));
     if let (Ok((user, group)), Ok(metadata)) = (owner, lock.metadata())
         && metadata.uid() != user
     {

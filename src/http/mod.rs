@@ -75,7 +75,7 @@ pub(crate) enum Roots {
     /// The certificates of this PEM file alone.
     File(PathBuf),
     /// Those of all PEM files in this directory and the directories in it; the path may also be that of one file.
-    Folder(PathBuf),
+    Directory(PathBuf),
     /// These, as PEM.
     Pem(String),
 }

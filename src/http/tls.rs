@@ -60,7 +60,7 @@ fn roots(roots: &Roots) -> Result<RootCertStore> {
             let contents = read(path, "CA certificates")?;
             store(certificates(&contents.bytes), &path.display().to_string())
         }
-        Roots::Folder(path) => folder_roots(path),
+        Roots::Directory(path) => directory_roots(path),
         Roots::Pem(pem) => store(certificates(pem.as_bytes()), "the PEM text of CA certificates"),
     }
 }
@@ -82,7 +82,7 @@ fn platform_roots() -> Result<RootCertStore> {
 }
 
 /// The certificates of a directory and of those in it. Links to directories are not followed: they may lead round.
-fn folder_roots(root: &Path) -> Result<RootCertStore> {
+fn directory_roots(root: &Path) -> Result<RootCertStore> {
     if root.is_file() {
         return roots(&Roots::File(root.to_owned()));
     }

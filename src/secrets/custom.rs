@@ -1,4 +1,4 @@
-//! A layer that the program itself provides.
+//! A provider that the program itself provides.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::layer::{Finding, Found, Held, Layer, Origin, Request, State};
 use super::memory::{CAPACITY, CLEANUP, Times};
+use super::provider::{Finding, Found, Held, Origin, Provider, Request, State};
 use super::single_flight::{SingleFlight, caught};
 use crate::cache::TtlCache;
 use crate::clock::{Deadline, Instant};
@@ -20,7 +20,7 @@ pub(crate) type Ask = Box<dyn Fn(&str, Duration) -> Result<Option<Found>> + Send
 
 /// In the last fifth of the time of an answer, and for `max_stale` after it, one call asks again, and the others get the
 /// answer that there is, without waiting. What the program gave a time of its own is not used past that time.
-pub(crate) struct CustomLayer {
+pub(crate) struct CustomProvider {
     name: String,
     ask: Ask,
     /// Its answers, also that it has none.
@@ -32,11 +32,11 @@ pub(crate) struct CustomLayer {
     times: Times,
 }
 
-impl CustomLayer {
-    pub(super) fn new(name: &str, ask: Ask, times: Times) -> Result<CustomLayer> {
+impl CustomProvider {
+    pub(super) fn new(name: &str, ask: Ask, times: Times) -> Result<CustomProvider> {
         let answers = TtlCache::new(times.cache_ttl, CAPACITY, CLEANUP)?;
         let asks = SingleFlight::new()?;
-        Ok(CustomLayer { name: name.to_owned(), ask, answers, asks, forgotten: AtomicU64::new(0), times })
+        Ok(CustomProvider { name: name.to_owned(), ask, answers, asks, forgotten: AtomicU64::new(0), times })
     }
 
     /// Asks, and remembers the answer. No other call asks for this key now.
@@ -102,7 +102,7 @@ impl CustomLayer {
     }
 }
 
-impl Layer for CustomLayer {
+impl Provider for CustomProvider {
     fn name(&self) -> &str {
         &self.name
     }
@@ -169,7 +169,7 @@ impl Layer for CustomLayer {
     }
 
     fn check(&self, _: &Request) -> Finding {
-        Finding::new(State::Ok, "a layer of this program")
+        Finding::new(State::Ok, "a provider of this program")
     }
 }
 
@@ -181,32 +181,32 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(60);
 
-    /// A layer that fails in this way and has an answer that is due to be asked for again.
-    fn failing(status: Status) -> CustomLayer {
+    /// A provider that fails in this way and has an answer that is due to be asked for again.
+    fn failing(status: Status) -> CustomProvider {
         let ask: Ask = Box::new(move |_, _| Err(Error::new(status, "it fails")));
-        let layer = CustomLayer::new("mine", ask, Times::of(&Config::new())).unwrap();
+        let provider = CustomProvider::new("mine", ask, Times::of(&Config::new())).unwrap();
         let origin = Origin { superseded: Some(Arc::default()), ..Origin::of(Instant::now(), LONG) };
         let held = Held { origin: Some(Arc::new(origin)), ..Held::now(SecretBytes::copy_from(b"old").unwrap()) };
-        layer.answers.set_soft(b"A", Some(held), Some(LONG), Some(Duration::ZERO)).unwrap();
-        layer
+        provider.answers.set_soft(b"A", Some(held), Some(LONG), Some(Duration::ZERO)).unwrap();
+        provider
     }
 
     #[test]
     fn a_failure_before_the_time_of_an_answer_is_over_changes_nothing() {
-        let layer = failing(Status::Unavailable);
-        let held = layer.find("A", &Request::new(LONG, false)).unwrap().unwrap();
+        let provider = failing(Status::Unavailable);
+        let held = provider.find("A", &Request::new(LONG, false)).unwrap().unwrap();
         assert!(&*held.value == b"old" && !held.stale);
-        assert!(layer.at_hand("A").is_some());
+        assert!(provider.at_hand("A").is_some());
         assert!(!held.origin.unwrap().is_superseded());
     }
 
     #[test]
     fn a_denial_ends_the_use_of_an_answer() {
-        let layer = failing(Status::AccessDenied);
-        let held = layer.at_hand("A").unwrap().unwrap();
-        let error = layer.find("A", &Request::new(LONG, false)).err().unwrap();
+        let provider = failing(Status::AccessDenied);
+        let held = provider.at_hand("A").unwrap().unwrap();
+        let error = provider.find("A", &Request::new(LONG, false)).err().unwrap();
         assert_eq!(error.status(), Status::AccessDenied);
-        assert!(layer.at_hand("A").is_none());
+        assert!(provider.at_hand("A").is_none());
         assert!(held.origin.unwrap().is_superseded(), "a caller that got it meanwhile must not remember it");
     }
 
@@ -214,9 +214,9 @@ mod tests {
     fn a_new_answer_ends_the_use_of_the_one_before() {
         for has_value in [true, false] {
             let value = move || has_value.then(|| Found::new(SecretBytes::copy_from(b"new").unwrap()));
-            let layer = CustomLayer { ask: Box::new(move |_, _| Ok(value())), ..failing(Status::Unavailable) };
-            let old = layer.at_hand("A").unwrap().unwrap();
-            let new = layer.find("A", &Request::new(LONG, false)).unwrap();
+            let provider = CustomProvider { ask: Box::new(move |_, _| Ok(value())), ..failing(Status::Unavailable) };
+            let old = provider.at_hand("A").unwrap().unwrap();
+            let new = provider.find("A", &Request::new(LONG, false)).unwrap();
             assert_eq!(new.is_some(), has_value);
             assert!(new.is_none_or(|held| !held.origin.unwrap().is_superseded()));
             assert!(old.origin.unwrap().is_superseded());

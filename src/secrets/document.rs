@@ -8,14 +8,14 @@ use foldhash::fast::RandomState;
 use serde_json::{Map, Value};
 
 use super::entries::Entries;
-use super::layer::Finding;
+use super::provider::Finding;
 use crate::bytes::SecretBytes;
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Source};
 
 /// Where documents come from. One load is under way at a time.
 pub(crate) trait DocumentSource: Send + Sync {
-    /// The name of the layer: `aws`, `vault`.
+    /// The name of the provider: `aws`, `vault`.
     fn name(&self) -> &'static str;
 
     fn source(&self) -> Source;

@@ -1,11 +1,11 @@
-//! The environment layer: `hf-token` is the variable `HF_TOKEN`, behind an optional prefix.
+//! The environment provider: `hf-token` is the variable `HF_TOKEN`, behind an optional prefix.
 
 use std::ffi::CString;
 
 use serde_json::{Map, Value, json};
 
-use super::layer::{Finding, Held, Layer, Request, State};
 use super::peek::{Known, Peeked};
+use super::provider::{Finding, Held, Provider, Request, State};
 use crate::bytes::SecretBytes;
 use crate::clock::Tick;
 use crate::config::Config;
@@ -35,17 +35,17 @@ fn in_name(word: u64) -> u64 {
     (word ^ lower >> 2) & !joint | repeated(b'_') & joint
 }
 
-pub(crate) struct EnvLayer {
+pub(crate) struct EnvProvider {
     prefix: Option<String>,
 }
 
-impl EnvLayer {
-    pub(crate) fn open(config: &Config) -> Result<EnvLayer> {
+impl EnvProvider {
+    pub(crate) fn open(config: &Config) -> Result<EnvProvider> {
         let prefix = config.text("env_prefix").map(str::to_owned);
         if prefix.as_deref().is_some_and(|prefix| prefix.contains('=')) {
             return Err(Error::new(Status::Config, "the configuration key `env_prefix` must not contain `=`"));
         }
-        Ok(EnvLayer { prefix })
+        Ok(EnvProvider { prefix })
     }
 
     /// Upper case, `-` and `.` as `_`, and `PREFIX_` in front.
@@ -100,7 +100,7 @@ impl EnvLayer {
     }
 }
 
-impl Layer for EnvLayer {
+impl Provider for EnvProvider {
     fn name(&self) -> &str {
         "env"
     }
@@ -146,25 +146,25 @@ mod tests {
 
     #[test]
     fn every_byte_is_the_same_alone_and_in_a_word() {
-        let layer = EnvLayer { prefix: None };
+        let provider = EnvProvider { prefix: None };
         for byte in 1..128 {
             for len in 1..20 {
                 let key: String = (0..len).map(|at| char::from(if at % 3 == 0 { byte } else { b'z' })).collect();
                 let mut place: Place = [0; SHORT + WORD];
-                let name = layer.short_variable(&key, &mut place).unwrap();
-                assert_eq!(name, format!("{}\0", layer.variable(&key)).as_bytes());
+                let name = provider.short_variable(&key, &mut place).unwrap();
+                assert_eq!(name, format!("{}\0", provider.variable(&key)).as_bytes());
             }
         }
     }
 
     #[test]
     fn keys_are_normalised() {
-        let plain = EnvLayer { prefix: None };
+        let plain = EnvProvider { prefix: None };
         assert_eq!(plain.variable("replicate-api-token"), "REPLICATE_API_TOKEN");
         assert_eq!(plain.variable("a.b-c_d"), "A_B_C_D");
-        let prefixed = EnvLayer { prefix: Some("SIMPLETUNER".to_owned()) };
+        let prefixed = EnvProvider { prefix: Some("SIMPLETUNER".to_owned()) };
         assert_eq!(prefixed.variable("replicate-api-token"), "SIMPLETUNER_REPLICATE_API_TOKEN");
-        for (layer, key) in [
+        for (provider, key) in [
             (&plain, "a.b-c_d"),
             (&plain, "é"),
             (&plain, &"a-".repeat(60)),
@@ -172,8 +172,8 @@ mod tests {
             (&prefixed, &"x".repeat(200)),
         ] {
             let mut place: Place = [0; SHORT + WORD];
-            if let Some(name) = layer.short_variable(key, &mut place) {
-                assert_eq!(name, format!("{}\0", layer.variable(key)).as_bytes());
+            if let Some(name) = provider.short_variable(key, &mut place) {
+                assert_eq!(name, format!("{}\0", provider.variable(key)).as_bytes());
             } else {
                 assert!(!key.is_ascii() || key.len() > 100);
             }

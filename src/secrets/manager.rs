@@ -1,4 +1,4 @@
-//! The chain of layers, and what is asked of it.
+//! The chain of providers, and what is asked of it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,14 +7,14 @@ use std::time::Duration;
 use parking_lot::RwLock;
 
 use super::aws::AwsSource;
-use super::custom::CustomLayer;
+use super::custom::CustomProvider;
 use super::document::DocumentSource;
-use super::document_layer::DocumentLayer;
-use super::env::EnvLayer;
-use super::file::FileLayer;
-use super::layer::{Found, Layer, Request};
+use super::document_provider::DocumentProvider;
+use super::env::EnvProvider;
+use super::file::FileProvider;
 use super::memory::{self, AtHand, Memory, Run, Times};
 use super::peek::is_plain;
+use super::provider::{Found, Provider, Request};
 use super::secret::Secret;
 use super::unconfigured::{Lack, Unconfigured};
 use super::vault::VaultSource;
@@ -45,20 +45,20 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_KEY: usize = 2048;
 /// The longest value that can be written, in bytes.
 const MAX_VALUE: usize = 1 << 20;
-/// The longest name of a layer, in bytes: it has to fit into `st_secret_info`.
+/// The longest name of a provider, in bytes: it has to fit into `st_secret_info`.
 const MAX_NAME: usize = 31;
 
 /// Finds secrets. It may be shared by any number of threads.
 pub struct Manager {
-    layers: RwLock<Arc<Layers>>,
-    /// The same; changed with the lock of `layers` held.
-    pub(super) current: Published<Layers>,
-    file: Option<Arc<FileLayer>>,
+    providers: RwLock<Arc<Providers>>,
+    /// The same; changed with the lock of `providers` held.
+    pub(super) current: Published<Providers>,
+    file: Option<Arc<FileProvider>>,
     memory: Memory,
     timeout: Duration,
 }
 
-pub(super) type Layers = Vec<Arc<dyn Layer>>;
+pub(super) type Providers = Vec<Arc<dyn Provider>>;
 
 /// How one get differs from the usual.
 #[derive(Clone, Copy, Debug, Default)]
@@ -67,7 +67,7 @@ pub struct Options {
     pub timeout: Option<Duration>,
     /// Look at each source now, whatever is remembered.
     pub refresh: bool,
-    /// Ask no layer that may take long.
+    /// Ask no provider that may take long.
     pub cached_only: bool,
 }
 
@@ -83,31 +83,31 @@ impl Manager {
         let names = config.list("providers").unwrap_or(&default);
         let timeout = config.time("timeout", DEFAULT_TIMEOUT);
         let times = Times::of(config);
-        let mut layers = Layers::new();
+        let mut providers = Providers::new();
         let mut file = None;
         for name in names {
-            if layers.iter().any(|layer| layer.name() == name) {
+            if providers.iter().any(|provider| provider.name() == name) {
                 return Err(Error::new(Status::Config, format!("`providers` names {name:?} twice")));
             }
             match name.as_str() {
-                "env" => layers.push(Arc::new(EnvLayer::open(config)?)),
+                "env" => providers.push(Arc::new(EnvProvider::open(config)?)),
                 "file" => {
-                    let layer = Arc::new(FileLayer::open(config)?);
-                    file = Some(layer.clone());
-                    layers.push(layer);
+                    let provider = Arc::new(FileProvider::open(config)?);
+                    file = Some(provider.clone());
+                    providers.push(provider);
                 }
                 "aws" => {
                     let why = "no secret is named; set `aws_secret_name` or SIMPLETUNER_AWS_SECRET_NAME".to_owned();
                     let lack = Lack { why, is_wanted: false };
-                    layers.push(remote("aws", Source::Aws, AwsSource::open(config)?.ok_or(lack), times)?);
+                    providers.push(remote("aws", Source::Aws, AwsSource::open(config)?.ok_or(lack), times)?);
                 }
-                "vault" => layers.push(remote("vault", Source::Vault, VaultSource::open(config)?, times)?),
+                "vault" => providers.push(remote("vault", Source::Vault, VaultSource::open(config)?, times)?),
                 _ => return Err(unknown_provider(name)),
             }
         }
-        let (memory, layers) = (Memory::new(times)?, Arc::new(layers));
-        let current = Published::new(Some(layers.clone()));
-        Ok(Manager { layers: RwLock::new(layers), current, file, memory, timeout })
+        let (memory, providers) = (Memory::new(times)?, Arc::new(providers));
+        let current = Published::new(Some(providers.clone()));
+        Ok(Manager { providers: RwLock::new(providers), current, file, memory, timeout })
     }
 
     /// The manager of the whole process, made on first use with no settings but the environment's.
@@ -137,14 +137,14 @@ impl Manager {
         Ok(())
     }
 
-    /// The value of `key` in the first layer that has it.
+    /// The value of `key` in the first provider that has it.
     pub fn get(&self, key: &str) -> Result<Secret> {
         self.get_with(key, &Options::default())
     }
 
-    /// The value of `key` in the first layer that has it, found in this way.
+    /// The value of `key` in the first provider that has it, found in this way.
     ///
-    /// A layer that fails is passed over: if a lower one has the value, that is returned and is marked as degraded; if
+    /// A provider that fails is passed over: if a lower one has the value, that is returned and is marked as degraded; if
     /// none has, the answer is the failure, never [`Status::NotFound`].
     pub fn get_with(&self, key: &str, options: &Options) -> Result<Secret> {
         check_key(key)?;
@@ -154,25 +154,25 @@ impl Manager {
         }
     }
 
-    /// The same, asking each layer.
+    /// The same, asking each provider.
     pub(super) fn look_up(&self, key: &str, options: &Options) -> Result<Secret> {
         let _inside = fork::enter();
         let request = self.request(options.timeout, options.refresh);
-        let layers = self.layers();
+        let providers = self.providers();
         let mut failure: Option<Error> = None;
         let mut not_asked: Vec<String> = Vec::new();
         let (mut at, mut runs) = (0, 0);
-        while at < layers.len() {
+        while at < providers.len() {
             let first = at;
-            let answer = match layers[first].is_remote() {
+            let answer = match providers[first].is_remote() {
                 false => {
                     at += 1;
-                    local(&layers[first], key, &request)
+                    local(&providers[first], key, &request)
                 }
                 true => {
-                    at += layers[first..].iter().take_while(|layer| layer.is_remote()).count();
-                    let others_behind = layers[at..].iter().any(|layer| layer.is_remote());
-                    let run = Run { layers: &layers[first..at], number: runs, others_behind };
+                    at += providers[first..].iter().take_while(|provider| provider.is_remote()).count();
+                    let others_behind = providers[at..].iter().any(|provider| provider.is_remote());
+                    let run = Run { providers: &providers[first..at], number: runs, others_behind };
                     runs += 1;
                     match options.cached_only {
                         false => self.memory.ask(&run, key, &request),
@@ -189,7 +189,7 @@ impl Manager {
             };
             match answer {
                 Ok(Some(mut secret)) => {
-                    log::emit(Level::Debug, "secrets", || format!("{key:?} comes from layer {}", secret.layer()));
+                    log::emit(Level::Debug, "secrets", || format!("{key:?} comes from provider {}", secret.provider()));
                     secret.degraded |= failure.is_some() || !not_asked.is_empty();
                     return Ok(secret);
                 }
@@ -205,7 +205,7 @@ impl Manager {
                 Status::Unavailable,
                 format!("secret {key:?} is not at hand, and {} may not be asked by this call", not_asked.join(", ")),
             ),
-            None => not_found(key, &layers),
+            None => not_found(key, &providers),
         })
     }
 
@@ -237,10 +237,10 @@ impl Manager {
         self.file()?.delete(key, Deadline::after(self.timeout))
     }
 
-    /// Adds a layer of the program's own at this place in the order, 0 being first; `None` adds it last.
+    /// Adds a provider of the program's own at this place in the order, 0 being first; `None` adds it last.
     ///
     /// `ask` is called with a key and the time it may take, on the thread that asks, with no lock held; it may use this
-    /// manager. `Ok(None)` is "I have none"; an error is a failure of the layer.
+    /// manager. `Ok(None)` is "I have none"; an error is a failure of the provider.
     pub fn add_provider(
         &self,
         name: &str,
@@ -249,47 +249,47 @@ impl Manager {
     ) -> Result<()> {
         let _inside = fork::enter();
         if name.is_empty() || name.len() > MAX_NAME || name.contains(char::is_control) {
-            let message = format!("the name of a layer has 1 to {MAX_NAME} bytes and no control characters");
+            let message = format!("the name of a provider has 1 to {MAX_NAME} bytes and no control characters");
             return Err(Error::invalid_argument(message));
         }
-        let new: Arc<dyn Layer> = Arc::new(CustomLayer::new(name, Box::new(ask), self.memory.times)?);
-        let mut layers = self.layers.write();
-        let refused = if layers.iter().any(|layer| layer.name() == name) {
-            Some(format!("there is a layer named {name:?} already"))
-        } else if position.is_some_and(|position| position > layers.len()) {
-            Some(format!("position is beyond the {} layers that there are", layers.len()))
+        let new: Arc<dyn Provider> = Arc::new(CustomProvider::new(name, Box::new(ask), self.memory.times)?);
+        let mut providers = self.providers.write();
+        let refused = if providers.iter().any(|provider| provider.name() == name) {
+            Some(format!("there is a provider named {name:?} already"))
+        } else if position.is_some_and(|position| position > providers.len()) {
+            Some(format!("position is beyond the {} providers that there are", providers.len()))
         } else {
             None
         };
         if let Some(message) = refused {
             // The callback's own clean-up may use this manager.
-            drop(layers);
+            drop(providers);
             fork::outside(|| drop(new));
             return Err(Error::invalid_argument(message));
         }
-        let mut changed = layers.to_vec();
+        let mut changed = providers.to_vec();
         changed.insert(position.unwrap_or(changed.len()), new);
-        *layers = Arc::new(changed);
-        let before = self.current.replace(Some(layers.clone()));
-        drop(layers);
+        *providers = Arc::new(changed);
+        let before = self.current.replace(Some(providers.clone()));
+        drop(providers);
         drop(before);
-        // What was answered was so by the layers that there were.
+        // What was answered was so by the providers that there were.
         self.memory.clear();
         Ok(())
     }
 
-    /// Looks at every source now, and forgets what other layers answered; the error is that of the first layer that failed.
+    /// Looks at every source now, and forgets what other providers answered; the error is that of the first provider that failed.
     pub fn refresh(&self, timeout: Option<Duration>) -> Result<()> {
         let _inside = fork::enter();
         let request = self.request(timeout, true);
         let mut result = Ok(());
-        let layers = self.layers();
-        for (at, layer) in layers.iter().enumerate() {
-            let share = request.share(layers[at + 1..].iter().any(|other| other.is_remote()));
-            let refreshed = layer.refresh(&share).map_err(|error| {
+        let providers = self.providers();
+        for (at, provider) in providers.iter().enumerate() {
+            let share = request.share(providers[at + 1..].iter().any(|other| other.is_remote()));
+            let refreshed = provider.refresh(&share).map_err(|error| {
                 error
-                    .with_source(layer.source())
-                    .map_message(|message| format!("the layer {} failed: {message}", layer.name()))
+                    .with_source(provider.source())
+                    .map_message(|message| format!("the provider {} failed: {message}", provider.name()))
             });
             result = result.and(refreshed);
         }
@@ -301,11 +301,11 @@ impl Manager {
     /// Forgets, and so wipes, every value that no caller holds.
     pub fn clear_cache(&self) {
         let _inside = fork::enter();
-        self.layers().iter().for_each(|layer| layer.forget());
+        self.providers().iter().for_each(|provider| provider.forget());
         self.memory.clear();
     }
 
-    /// The file or folder that the file layer reads; where there is none yet, the file that [`Manager::set`] creates.
+    /// The file or directory that the file provider reads; where there is none yet, the file that [`Manager::set`] creates.
     pub fn file_path(&self) -> Result<PathBuf> {
         let _inside = fork::enter();
         self.file()?.file_path()
@@ -331,8 +331,8 @@ impl Manager {
         self.set(well_known::REPLICATE_API_TOKEN, value)
     }
 
-    pub(super) fn layers(&self) -> Arc<Layers> {
-        self.layers.read().clone()
+    pub(super) fn providers(&self) -> Arc<Providers> {
+        self.providers.read().clone()
     }
 
     pub(super) fn request(&self, timeout: Option<Duration>, refresh: bool) -> Request {
@@ -347,30 +347,30 @@ impl Manager {
         &self.memory
     }
 
-    fn file(&self) -> Result<&FileLayer> {
+    fn file(&self) -> Result<&FileProvider> {
         self.file.as_deref().ok_or_else(|| {
-            Error::new(Status::Config, "there is no file layer: `providers` in the configuration leaves it out")
+            Error::new(Status::Config, "there is no file provider: `providers` in the configuration leaves it out")
         })
     }
 }
 
 impl Drop for Manager {
     fn drop(&mut self) {
-        let layers = (std::mem::take(self.layers.get_mut()), self.current.replace(None));
-        // Layers of the program have clean-up of their own, which may use the library.
-        fork::outside(|| drop(layers));
+        let providers = (std::mem::take(self.providers.get_mut()), self.current.replace(None));
+        // Providers of the program have clean-up of their own, which may use the library.
+        fork::outside(|| drop(providers));
     }
 }
 
-/// A layer over this source or, where there is none, one that says why.
+/// A provider over this source or, where there is none, one that says why.
 fn remote<S: DocumentSource + 'static>(
     name: &'static str,
     source: Source,
     opened: std::result::Result<S, Lack>,
     times: Times,
-) -> Result<Arc<dyn Layer>> {
+) -> Result<Arc<dyn Provider>> {
     Ok(match opened {
-        Ok(opened) => Arc::new(DocumentLayer::new(opened, times)?),
+        Ok(opened) => Arc::new(DocumentProvider::new(opened, times)?),
         Err(lack) => Arc::new(Unconfigured { name, source, lack }),
     })
 }
@@ -388,16 +388,17 @@ fn check_key_exactly(key: &str) -> Result<()> {
     Ok(())
 }
 
-fn not_found(key: &str, layers: &[Arc<dyn Layer>]) -> Error {
-    let tried: Vec<String> = layers.iter().map(|layer| format!("{} ({})", layer.name(), layer.place(key))).collect();
-    let tried = if tried.is_empty() { "no layers".to_owned() } else { tried.join(", ") };
+fn not_found(key: &str, providers: &[Arc<dyn Provider>]) -> Error {
+    let tried: Vec<String> =
+        providers.iter().map(|provider| format!("{} ({})", provider.name(), provider.place(key))).collect();
+    let tried = if tried.is_empty() { "no providers".to_owned() } else { tried.join(", ") };
     Error::new(Status::NotFound, format!("secret {key:?} was not found; tried: {tried}"))
 }
 
-fn local(layer: &Arc<dyn Layer>, key: &str, request: &Request) -> Result<Option<Secret>> {
-    match layer.find(key, request) {
-        Ok(held) => Ok(held.map(|held| Secret { held, layer: layer.clone(), degraded: false })),
-        Err(error) => Err(memory::failed(&**layer, key, error)),
+fn local(provider: &Arc<dyn Provider>, key: &str, request: &Request) -> Result<Option<Secret>> {
+    match provider.find(key, request) {
+        Ok(held) => Ok(held.map(|held| Secret { held, provider: provider.clone(), degraded: false })),
+        Err(error) => Err(memory::failed(&**provider, key, error)),
     }
 }
 
@@ -408,5 +409,5 @@ fn unknown_provider(name: &str) -> Error {
         Some(known) => format!("did you mean {known:?}?"),
         None => format!("the known ones are {}", known.join(", ")),
     };
-    Error::new(Status::Config, format!("`providers` names an unknown layer {shown:?}; {hint}"))
+    Error::new(Status::Config, format!("`providers` names an unknown provider {shown:?}; {hint}"))
 }

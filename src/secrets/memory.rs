@@ -1,9 +1,9 @@
-//! What remote layers had, remembered per key for `cache_ttl`, so that a value in a lower layer does not need the layers
-//! before it asked again and again. That there is none is remembered by each layer itself, as are stale values: a layer
+//! What remote providers had, remembered per key for `cache_ttl`, so that a value in a lower provider does not need the providers
+//! before it asked again and again. That there is none is remembered by each provider itself, as are stale values: a provider
 //! hands out what it has while another call asks its source.
 //!
-//! Remote layers that stand next to each other in the order are one run of the chain, which is asked as a whole; the first
-//! value in it is what is remembered. A value that is found behind a layer that failed is kept for `miss_ttl`; a stale
+//! Remote providers that stand next to each other in the order are one run of the chain, which is asked as a whole; the first
+//! value in it is what is remembered. A value that is found behind a provider that failed is kept for `miss_ttl`; a stale
 //! one, and a failure, not at all. A value from a document goes with the document.
 //!
 //! A get that finds its value in a document which counts does not come here: see `peek.rs`.
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
-use super::layer::{Layer, Origin, Request};
+use super::provider::{Origin, Provider, Request};
 use super::secret::Secret;
 use crate::cache::TtlCache;
 use crate::config::Config;
@@ -30,7 +30,7 @@ pub(super) struct Memory {
     pub(super) times: Times,
 }
 
-/// How long what layers answer is remembered.
+/// How long what providers answer is remembered.
 #[derive(Clone, Copy)]
 pub(super) struct Times {
     pub(super) cache_ttl: Duration,
@@ -53,20 +53,20 @@ impl Times {
     }
 }
 
-/// A secret that a run of remote layers had.
+/// A secret that a run of remote providers had.
 #[derive(Clone)]
 struct Answer {
     secret: Secret,
-    /// How often all was forgotten before the layers were asked.
+    /// How often all was forgotten before the providers were asked.
     cleared: u64,
 }
 
-/// Remote layers next to each other.
+/// Remote providers next to each other.
 pub(super) struct Run<'a> {
-    pub(super) layers: &'a [Arc<dyn Layer>],
+    pub(super) providers: &'a [Arc<dyn Provider>],
     /// How many runs go before it.
     pub(super) number: usize,
-    /// Whether remote layers come behind it.
+    /// Whether remote providers come behind it.
     pub(super) others_behind: bool,
 }
 
@@ -74,7 +74,7 @@ pub(super) struct Run<'a> {
 pub(super) enum AtHand {
     Found(Secret),
     None,
-    /// These layers may not be asked by such a call.
+    /// These providers may not be asked by such a call.
     NotAsked(Vec<String>),
 }
 
@@ -83,7 +83,7 @@ impl Memory {
         Ok(Memory { answers: TtlCache::new(times.cache_ttl, CAPACITY, CLEANUP)?, cleared: AtomicU64::new(0), times })
     }
 
-    /// What the run answers to this key, remembered or asked for now; the error is that of its first layer that failed,
+    /// What the run answers to this key, remembered or asked for now; the error is that of its first provider that failed,
     /// where none has the key.
     pub(super) fn ask(&self, run: &Run<'_>, key: &str, request: &Request) -> Result<Option<Secret>> {
         let entry = entry(run, key);
@@ -96,25 +96,25 @@ impl Memory {
         let answer = walk(run, key, request);
         match &answer {
             Ok(Some(secret)) => self.remember(&entry, secret.clone(), cleared)?,
-            // What was remembered is not so any more, or was by layers that now fail.
+            // What was remembered is not so any more, or was by providers that now fail.
             Ok(None) | Err(_) => drop(self.answers.delete(&entry)),
         }
         answer
     }
 
-    /// What is remembered, and what layers have at hand.
+    /// What is remembered, and what providers have at hand.
     pub(super) fn at_hand(&self, run: &Run<'_>, key: &str) -> AtHand {
         if let Some(answer) = self.answers.get(&entry(run, key)).filter(|answer| self.counts(answer)) {
             return AtHand::Found(answer.secret);
         }
         let mut not_asked = Vec::new();
-        for layer in run.layers {
-            match layer.at_hand(key) {
+        for provider in run.providers {
+            match provider.at_hand(key) {
                 Some(Some(held)) => {
-                    return AtHand::Found(Secret { held, layer: layer.clone(), degraded: !not_asked.is_empty() });
+                    return AtHand::Found(Secret { held, provider: provider.clone(), degraded: !not_asked.is_empty() });
                 }
                 Some(None) => {}
-                None => not_asked.push(layer.name().to_owned()),
+                None => not_asked.push(provider.name().to_owned()),
             }
         }
         if not_asked.is_empty() { AtHand::None } else { AtHand::NotAsked(not_asked) }
@@ -153,16 +153,18 @@ impl Memory {
     }
 }
 
-/// Asks the layers of a run one after the other.
+/// Asks the providers of a run one after the other.
 fn walk(run: &Run<'_>, key: &str, request: &Request) -> Result<Option<Secret>> {
     let mut failure: Option<Error> = None;
-    for (at, layer) in run.layers.iter().enumerate() {
-        let share = request.share(run.others_behind || at + 1 < run.layers.len());
-        match layer.find(key, &share) {
-            Ok(Some(held)) => return Ok(Some(Secret { held, layer: layer.clone(), degraded: failure.is_some() })),
+    for (at, provider) in run.providers.iter().enumerate() {
+        let share = request.share(run.others_behind || at + 1 < run.providers.len());
+        match provider.find(key, &share) {
+            Ok(Some(held)) => {
+                return Ok(Some(Secret { held, provider: provider.clone(), degraded: failure.is_some() }));
+            }
             Ok(None) => {}
             Err(error) => {
-                let error = failed(&**layer, key, error);
+                let error = failed(&**provider, key, error);
                 failure = Some(first_of(failure, error));
             }
         }
@@ -170,13 +172,15 @@ fn walk(run: &Run<'_>, key: &str, request: &Request) -> Result<Option<Secret>> {
     failure.map_or(Ok(None), Err)
 }
 
-/// A layer's failure as what a caller sees; the log is told.
-pub(super) fn failed(layer: &dyn Layer, key: &str, error: Error) -> Error {
-    log::emit(Level::Warn, "secrets", || format!("{key:?}: the layer {} failed: {error}", layer.name()));
-    error.with_source(layer.source()).map_message(|message| format!("the layer {} failed: {message}", layer.name()))
+/// A provider's failure as what a caller sees; the log is told.
+pub(super) fn failed(provider: &dyn Provider, key: &str, error: Error) -> Error {
+    log::emit(Level::Warn, "secrets", || format!("{key:?}: the provider {} failed: {error}", provider.name()));
+    error
+        .with_source(provider.source())
+        .map_message(|message| format!("the provider {} failed: {message}", provider.name()))
 }
 
-/// The failure that a caller sees where several layers failed: the first, which tells of the others.
+/// The failure that a caller sees where several providers failed: the first, which tells of the others.
 pub(super) fn first_of(first: Option<Error>, next: Error) -> Error {
     match first {
         Some(first) => first.map_message(|message| format!("{message}; and {}", next.message())),

@@ -1,9 +1,9 @@
-//! How a secret is found: layers, asked in order, and the first that has the key answers.
+//! How a secret is found: providers, asked in order, and the first that has the key answers.
 //!
-//! | layer | asks | writable |
+//! | provider | asks | writable |
 //! |---|---|---|
 //! | `env` | environment variables, on every get | no |
-//! | `file` | a JSON or YAML file, or a folder of files, looked at for changes at most once a second | a file is |
+//! | `file` | a JSON or YAML file, or a directory of files, looked at for changes at most once a second | a file is |
 //! | `aws` | AWS Secrets Manager: all keys of a secret at once, remembered for `cache_ttl` | no |
 //! | `vault` | HashiCorp Vault or OpenBao, in the same way | no |
 //! | custom | a function of the program; what it answers is remembered for `cache_ttl` | no |
@@ -17,7 +17,7 @@
 //! config.set("env_prefix", "MYAPP")?;
 //! let secrets = Manager::open(&config)?;
 //! match secrets.get("hf-token") {
-//!     Ok(secret) => println!("{} bytes from {}", secret.value().len(), secret.layer()),
+//!     Ok(secret) => println!("{} bytes from {}", secret.value().len(), secret.provider()),
 //!     Err(error) if error.status() == Status::NotFound => println!("{error}"),
 //!     Err(error) => return Err(error),
 //! }
@@ -28,22 +28,22 @@
 mod aws;
 mod custom;
 mod document;
-mod document_layer;
+mod document_provider;
 mod entries;
 mod env;
 mod file;
 mod json;
-mod layer;
 mod manager;
 mod memory;
 mod peek;
+mod provider;
 mod report;
 mod secret;
 mod single_flight;
 mod unconfigured;
 mod vault;
 
-pub use layer::Found;
 pub use manager::{Manager, Options, WELL_KNOWN, well_known};
 pub(crate) use peek::is_plain;
+pub use provider::Found;
 pub use secret::Secret;

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use super::layer::{Held, Layer};
 use super::manager::{CURRENT_DEFAULT, Manager, Options, check_key};
+use super::provider::{Held, Provider};
 use super::secret::Secret;
 use crate::bytes::SecretBytes;
 use crate::clock::Tick;
@@ -12,14 +12,14 @@ use crate::error::Result;
 use crate::fork::{self, Reading};
 use crate::log::{self, Level};
 
-/// What a layer knows of a key without waiting, locking, or asking anybody.
+/// What a provider knows of a key without waiting, locking, or asking anybody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Known {
     /// The value was handed over.
     Found,
     /// It has none.
     Absent,
-    /// [`Layer::find`] has to be called.
+    /// [`Provider::find`] has to be called.
     Unknown,
 }
 
@@ -27,7 +27,7 @@ pub(crate) enum Known {
 pub(crate) enum Peeked<'a> {
     /// It is in memory of the program.
     Foreign(&'a [u8]),
-    /// It is of a layer that is asked on every get.
+    /// It is of a provider that is asked on every get.
     Local(&'a SecretBytes),
     /// It is remembered; with what else is known of it.
     Remembered(&'a SecretBytes, &'a dyn Fn() -> Held),
@@ -94,28 +94,28 @@ impl Manager {
         }
     }
 
-    /// The secret, if layers know it without waiting; an error if there is no memory for it.
+    /// The secret, if providers know it without waiting; an error if there is no memory for it.
     pub(super) fn peek(&self, key: &str) -> Option<Result<Secret>> {
         let reading = fork::read()?;
-        self.peek_at(key, &reading, |layer, value| {
-            Ok(Secret { held: value.to_held()?, layer: layer.clone(), degraded: false })
+        self.peek_at(key, &reading, |provider, value| {
+            Ok(Secret { held: value.to_held()?, provider: provider.clone(), degraded: false })
         })
     }
 
-    /// Hands the value of `key` to `take` if it is in a layer that knows that without waiting, and so do those before it.
+    /// Hands the value of `key` to `take` if it is in a provider that knows that without waiting, and so do those before it.
     fn peek_at<R>(
         &self,
         key: &str,
         reading: &Reading,
-        mut take: impl FnMut(&Arc<dyn Layer>, Peeked<'_>) -> R,
+        mut take: impl FnMut(&Arc<dyn Provider>, Peeked<'_>) -> R,
     ) -> Option<R> {
         if log::enabled(Level::Debug) {
             // Each answer is reported, which is not done while reading.
             return None;
         }
         let (mut taken, now) = (None, Tick::now());
-        for layer in self.current.get(reading)? {
-            match layer.peek(key, reading, now, &mut |value| taken = Some(take(layer, value))) {
+        for provider in self.current.get(reading)? {
+            match provider.peek(key, reading, now, &mut |value| taken = Some(take(provider, value))) {
                 Known::Found => return taken,
                 Known::Absent => {}
                 Known::Unknown => return None,

@@ -2,23 +2,23 @@
 
 use serde_json::{Map, Value, json};
 
-use super::layer::{Finding, State};
 use super::manager::Manager;
+use super::provider::{Finding, State};
 use crate::bytes::arena;
 use crate::fork;
 
 impl Manager {
-    /// Settings and layers in their order, as JSON. It asks no remote source.
+    /// Settings and providers in their order, as JSON. It asks no remote source.
     ///
-    /// `{"timeout": 10.0, "layers": [{"name": "env", "prefix": null}, {"name": "file", "path": …}]}`
+    /// `{"timeout": 10.0, "providers": [{"name": "env", "prefix": null}, {"name": "file", "path": …}]}`
     pub fn describe(&self) -> String {
         let _inside = fork::enter();
-        let layers: Vec<Value> = self
-            .layers()
+        let providers: Vec<Value> = self
+            .providers()
             .iter()
-            .map(|layer| {
-                let mut fields = Map::from_iter([("name".to_owned(), json!(layer.name()))]);
-                fields.extend(layer.describe());
+            .map(|provider| {
+                let mut fields = Map::from_iter([("name".to_owned(), json!(provider.name()))]);
+                fields.extend(provider.describe());
                 Value::Object(fields)
             })
             .collect();
@@ -30,29 +30,29 @@ impl Manager {
             "max_stale": times.max_stale.as_secs_f64(),
             "max_backoff": times.max_backoff.as_secs_f64(),
             "remembered": memory.size(),
-            "layers": layers,
+            "providers": providers,
         }))
     }
 
-    /// Asks every layer how it is, and looks at the memory that holds secrets, as JSON.
+    /// Asks every provider how it is, and looks at the memory that holds secrets, as JSON.
     ///
-    /// `{"ok": true, "layers": [{"name": "env", "state": "ok", "detail": …}], "memory": {"state": "ok", …}}`. A state
+    /// `{"ok": true, "providers": [{"name": "env", "state": "ok", "detail": …}], "memory": {"state": "ok", …}}`. A state
     /// is `ok`, `absent` (there is nothing to ask), `warning` or `failed`; `advice` says what to do; `ok` is false if
-    /// any layer failed.
+    /// any provider failed.
     pub fn check(&self) -> String {
         let _inside = fork::enter();
         let request = self.request(None, true);
         let mut worst = State::Ok;
-        let mut layers = Vec::new();
-        let all = self.layers();
-        for (at, layer) in all.iter().enumerate() {
-            let finding = layer.check(&request.share(all[at + 1..].iter().any(|other| other.is_remote())));
+        let mut providers = Vec::new();
+        let all = self.providers();
+        for (at, provider) in all.iter().enumerate() {
+            let finding = provider.check(&request.share(all[at + 1..].iter().any(|other| other.is_remote())));
             worst = worst.max(finding.state);
-            let mut fields = Map::from_iter([("name".to_owned(), json!(layer.name()))]);
+            let mut fields = Map::from_iter([("name".to_owned(), json!(provider.name()))]);
             fields.extend(as_fields(&finding));
-            layers.push(Value::Object(fields));
+            providers.push(Value::Object(fields));
         }
-        pretty(&json!({"ok": worst != State::Failed, "layers": layers, "memory": memory()}))
+        pretty(&json!({"ok": worst != State::Failed, "providers": providers, "memory": memory()}))
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::layer::{Held, Layer, Origin};
+use super::provider::{Held, Origin, Provider};
 use crate::bytes::SecretBytes;
 use crate::error::Source;
 
@@ -12,7 +12,7 @@ use crate::error::Source;
 #[derive(Clone)]
 pub struct Secret {
     pub(super) held: Held,
-    pub(super) layer: Arc<dyn Layer>,
+    pub(super) provider: Arc<dyn Provider>,
     pub(super) degraded: bool,
 }
 
@@ -27,17 +27,17 @@ impl Secret {
         self.held.value
     }
 
-    /// The name of the layer that had it.
-    pub fn layer(&self) -> &str {
-        self.layer.name()
+    /// The name of the provider that had it.
+    pub fn provider(&self) -> &str {
+        self.provider.name()
     }
 
-    /// The kind of the layer that had it.
+    /// The kind of the provider that had it.
     pub fn source(&self) -> Source {
-        self.layer.source()
+        self.provider.source()
     }
 
-    /// The layer's own name of this version of the secret, where it has one.
+    /// The provider's own name of this version of the secret, where it has one.
     pub fn version(&self) -> Option<&str> {
         self.held.origin.as_ref().and_then(|origin| origin.version.as_deref())
     }
@@ -47,24 +47,24 @@ impl Secret {
         self.held.cached
     }
 
-    /// Whether the value is older than `cache_ttl`, or could not be refreshed as was asked for: the layer does not answer
+    /// Whether the value is older than `cache_ttl`, or could not be refreshed as was asked for: the provider does not answer
     /// now, or another call is asking it.
     pub fn is_stale(&self) -> bool {
         self.held.stale
     }
 
-    /// The time since the layer was asked; zero for layers that are asked on every get.
+    /// The time since the provider was asked; zero for providers that are asked on every get.
     pub fn age(&self) -> Duration {
         self.held.origin.as_ref().map_or(Duration::ZERO, |origin| origin.asked.elapsed())
     }
 
-    /// The time until the layer is asked again; zero for layers that are asked on every get, and for stale values.
+    /// The time until the provider is asked again; zero for providers that are asked on every get, and for stale values.
     pub fn expires_in(&self) -> Duration {
         let left = |origin: &Arc<Origin>| origin.ttl.saturating_sub(origin.asked.elapsed());
         self.held.origin.as_ref().filter(|_| !self.held.stale).map_or(Duration::ZERO, left)
     }
 
-    /// Whether a layer that goes before this one failed, so that the value may not be the one that counts.
+    /// Whether a provider that goes before this one failed, so that the value may not be the one that counts.
     pub fn is_degraded(&self) -> bool {
         self.degraded
     }
@@ -72,6 +72,6 @@ impl Secret {
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Secret").field("layer", &self.layer()).field("value", self.value()).finish()
+        f.debug_struct("Secret").field("provider", &self.provider()).field("value", self.value()).finish()
     }
 }

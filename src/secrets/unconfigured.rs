@@ -1,9 +1,9 @@
-//! A remote layer that nothing was configured for: it has no secret, and says what it would need.
+//! A remote provider that nothing was configured for: it has no secret, and says what it would need.
 
 use serde_json::{Map, Value, json};
 
-use super::layer::{Finding, Held, Layer, Request, State};
 use super::peek::{Known, Peeked};
+use super::provider::{Finding, Held, Provider, Request, State};
 use crate::clock::Tick;
 use crate::error::{Result, Source};
 use crate::fork::Reading;
@@ -18,11 +18,11 @@ pub(crate) struct Unconfigured {
 #[derive(Debug)]
 pub(crate) struct Lack {
     pub(crate) why: String,
-    /// Something was set, so that somebody wants this layer: a secret that is not found is told why it was not asked.
+    /// Something was set, so that somebody wants this provider: a secret that is not found is told why it was not asked.
     pub(crate) is_wanted: bool,
 }
 
-impl Layer for Unconfigured {
+impl Provider for Unconfigured {
     fn name(&self) -> &str {
         self.name
     }

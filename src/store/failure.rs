@@ -7,7 +7,7 @@ use rusqlite::{Connection, ErrorCode, ffi};
 use crate::error::{Error, Result, Source, Status};
 use crate::sys::sqlite;
 
-/// An error at this layer.
+/// An error at this provider.
 pub(super) fn error(status: Status, message: impl Into<String>) -> Error {
     Error::new(status, message).with_source(Source::Store)
 }
@@ -49,7 +49,7 @@ fn explain(path: &Path, connection: Option<&Connection>, failure: &rusqlite::Err
             error(Status::Busy, message).with_retryable(true)
         }
         ErrorCode::ReadOnly => {
-            let message = format!("{shown} cannot be changed: it, or its folder, is read-only ({words})");
+            let message = format!("{shown} cannot be changed: it, or its directory, is read-only ({words})");
             error(Status::ReadOnly, message).with_detail(errno)
         }
         ErrorCode::DiskFull => {

@@ -16,9 +16,9 @@
 //! use st_secrets::{Config, Store};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # let folder = tempfile::tempdir()?;
+//! # let directory = tempfile::tempdir()?;
 //! let mut config = Config::new();
-//! # let state_dir = folder.path().to_str().ok_or("no UTF-8")?;
+//! # let state_dir = directory.path().to_str().ok_or("no UTF-8")?;
 //! config.set("state_dir", state_dir)?;
 //! let store = Store::open(&config)?;
 //! store.provider_save("replicate", r#"{"cost_limit_amount": 25.0}"#)?;

@@ -55,13 +55,13 @@ impl Files {
 
 /// SimpleTuner's state directory.
 fn state_dir() -> Result<PathBuf> {
-    if let Some(folder) = STATE_VARIABLES.into_iter().find_map(variable) {
-        return Ok(paths::expand_home(Path::new(&folder)));
+    if let Some(directory) = STATE_VARIABLES.into_iter().find_map(variable) {
+        return Ok(paths::expand_home(Path::new(&directory)));
     }
     let mut candidates: Vec<PathBuf> = Vec::new();
     candidates.extend(["/workspace", "/notebooks"].map(Path::new).into_iter().filter_map(mounted));
     candidates.extend(paths::home().map(|home| home.join(".simpletuner")));
-    let used = candidates.iter().position(|folder| folder.join("cloud").exists()).unwrap_or(0);
+    let used = candidates.iter().position(|directory| directory.join("cloud").exists()).unwrap_or(0);
     if candidates.is_empty() {
         let message = "there is no home directory to keep databases in: set SIMPLETUNER_STATE_DIR, HOME, or state_dir \
                        in the configuration";
@@ -70,8 +70,8 @@ fn state_dir() -> Result<PathBuf> {
     Ok(candidates.swap_remove(used))
 }
 
-fn mounted(folder: &Path) -> Option<PathBuf> {
-    folder.exists().then(|| folder.join("simpletuner"))
+fn mounted(directory: &Path) -> Option<PathBuf> {
+    directory.exists().then(|| directory.join("simpletuner"))
 }
 
 /// An empty variable is not set.
@@ -79,7 +79,7 @@ fn variable(name: &str) -> Option<OsString> {
     env::var_os(name).filter(|value| !value.is_empty())
 }
 
-/// The program may change its folder later.
+/// The program may change its directory later.
 fn absolute(path: PathBuf) -> Result<PathBuf> {
     std::path::absolute(&path)
         .map_err(|failure| error(Status::Config, format!("{} is no usable path: {failure}", path.display())))

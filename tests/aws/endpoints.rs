@@ -66,8 +66,8 @@ fn a_container_has_an_endpoint_with_a_token() {
     alone!(|| secret_and(&[("SESSION", moto().assume(&moto().role(READ)))]), || {
         let container = Proxy::to("127.0.0.1:1");
         container.always(container_answer(&key("SESSION"), in_seconds(3600)));
-        let folder = temp();
-        let file = write(&folder.path().join("token"), "CANARY/one\n");
+        let directory = temp();
+        let file = write(&directory.path().join("token"), "CANARY/one\n");
         set_variables([
             ("AWS_CONTAINER_CREDENTIALS_FULL_URI", &*format!("{}/v2/CANARY", container.url())),
             ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", file.to_str().unwrap()),

@@ -60,7 +60,7 @@ fn a_fault_ends_in_time_as_what_it_is() {
             let start = Instant::now();
             let error = secrets.get("A").unwrap_err();
             assert!(start.elapsed() < PATIENCE, "{fault:?}: {:?}", start.elapsed());
-            assert_eq!((error.status(), error.source_layer()), (status, Source::Aws), "{fault:?}: {error}");
+            assert_eq!((error.status(), error.source_provider()), (status, Source::Aws), "{fault:?}: {error}");
             assert!(error.message().contains(words), "{fault:?}: {error}");
             let outage = matches!(status, Status::Unavailable | Status::Timeout);
             assert_eq!(error.is_retryable(), outage, "{fault:?}: {error}");

@@ -31,10 +31,10 @@ fn a_login_becomes_the_keys_of_a_role() {
         let remedy = "aws sso login --profile default";
         refused(Status::AccessDenied, &["there is no login; run: ", remedy]);
         // The name of the file is the SHA-1 of the session's name, `corp`.
-        let folder = Path::new(&variable("HOME")).join(".aws/sso/cache");
-        fs::create_dir_all(&folder).unwrap();
+        let directory = Path::new(&variable("HOME")).join(".aws/sso/cache");
+        fs::create_dir_all(&directory).unwrap();
         let sum = std::process::Command::new("sh").args(["-c", "printf corp | sha1sum | cut -c-40"]).output().unwrap();
-        let cache = folder.join(String::from_utf8(sum.stdout).unwrap().trim().to_owned() + ".json");
+        let cache = directory.join(String::from_utf8(sum.stdout).unwrap().trim().to_owned() + ".json");
         write(&cache, &json!({"accessToken": "CANARYTOKEN", "expiresAt": iso(in_seconds(3600))}).to_string());
         reads();
         let request = &portal.requests()[0];
@@ -91,9 +91,9 @@ fn a_login_that_aws_has_ended_ends_the_use_of_a_value() {
         let keys = json!({"roleCredentials": {"accessKeyId": session.id, "secretAccessKey": session.secret,
                 "sessionToken": session.token, "expiration": ends}});
         portal.always(Reply::new(200).body(keys.to_string()));
-        let folder = Path::new(&variable("HOME")).join(".aws/sso/cache");
-        fs::create_dir_all(&folder).unwrap();
-        let cache = folder.join("ee0bfd2552fbd840c02cc48b6e823320543c450f.json");
+        let directory = Path::new(&variable("HOME")).join(".aws/sso/cache");
+        fs::create_dir_all(&directory).unwrap();
+        let cache = directory.join("ee0bfd2552fbd840c02cc48b6e823320543c450f.json");
         let login = |ends: &str| {
             let renewable = json!({"accessToken": "t", "expiresAt": ends, "clientId": "id", "clientSecret": "secret",
                 "refreshToken": "refresh"});

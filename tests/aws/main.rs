@@ -1,4 +1,4 @@
-//! The AWS layer on moto, which checks signatures and permissions.
+//! The AWS provider on moto, which checks signatures and permissions.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -86,9 +86,9 @@ fn key(name: &str) -> Key {
 
 /// `~/.aws/{name}` with this text.
 fn aws_file(name: &str, text: &str) -> PathBuf {
-    let folder = Path::new(&variable("HOME")).join(".aws");
-    fs::create_dir_all(&folder).unwrap();
-    write(&folder.join(name), text)
+    let directory = Path::new(&variable("HOME")).join(".aws");
+    fs::create_dir_all(&directory).unwrap();
+    write(&directory.join(name), text)
 }
 
 /// A manager that asks AWS alone.
@@ -100,7 +100,7 @@ fn aws() -> Manager {
 fn refused_by(secrets: &Manager, status: Status, words: &[&str]) -> Error {
     let error = secrets.get_with("A", &REFRESH).unwrap_err();
     assert_eq!(error.status(), status, "{error}");
-    assert_eq!(error.source_layer(), Source::Aws, "{error}");
+    assert_eq!(error.source_provider(), Source::Aws, "{error}");
     for word in words {
         assert!(error.message().contains(word), "{word:?} in: {error}");
     }

@@ -55,8 +55,8 @@ fn cases() -> Vec<(&'static str, Value)> {
 #[test]
 fn keys_in_files_are_those_that_botocore_takes() {
     alone!(Vec::new, || {
-        let folder = temp();
-        let root = folder.path().to_str().unwrap();
+        let directory = temp();
+        let root = directory.path().to_str().unwrap();
         let cases = cases();
         let asked: Vec<&Value> = cases.iter().map(|(_, case)| case).collect();
         let theirs = python_script_with("credentials.py", &[root], &json!(asked));

@@ -43,7 +43,7 @@ fn the_host_is_the_one_that_botocore_chooses() {
             ]);
             let secrets = open(&[("providers", r#"["aws"]"#), ("aws_secret_name", "x")]).unwrap();
             let told: Value = serde_json::from_str(&secrets.describe()).unwrap();
-            assert_eq!(told["layers"][0]["endpoint"], format!("{}/", url.as_str().unwrap()), "{asked}");
+            assert_eq!(told["providers"][0]["endpoint"], format!("{}/", url.as_str().unwrap()), "{asked}");
         }
     });
 }
@@ -140,7 +140,7 @@ fn what_cannot_be_right_is_refused_before_a_byte_is_sent() {
 }
 
 #[test]
-fn a_variable_that_cannot_be_used_fails_this_layer_alone() {
+fn a_variable_that_cannot_be_used_fails_this_provider_alone() {
     alone!(|| user_and_secret(READ, r#"{"A": "1"}"#), || {
         for (name, value) in [("SIMPLETUNER_AWS_SECRET_NAME", "a b"), ("AWS_MAX_ATTEMPTS", "none")] {
             let before = std::env::var(name).unwrap_or_default();
@@ -180,13 +180,14 @@ fn a_check_tells_who_we_are_and_what_to_do() {
             variables
         },
         || {
-            let layer = |secrets: &Manager| -> Value {
+            let provider = |secrets: &Manager| -> Value {
                 let told: Value = serde_json::from_str(&secrets.check()).unwrap();
-                let found = told["layers"].as_array().unwrap().iter().find(|layer| layer["name"] == "aws").cloned();
+                let found =
+                    told["providers"].as_array().unwrap().iter().find(|provider| provider["name"] == "aws").cloned();
                 found.unwrap()
             };
             let name = variable("SIMPLETUNER_AWS_SECRET_NAME");
-            let good = layer(&aws());
+            let good = provider(&aws());
             assert_eq!(good["state"], "ok", "{good}");
             let detail = good["detail"].as_str().unwrap();
             assert!(detail.starts_with(&format!("secret {name:?} in us-east-1 can be read (as arn:aws:")), "{detail}");
@@ -194,18 +195,18 @@ fn a_check_tells_who_we_are_and_what_to_do() {
             for word in [&name, "us-east-1", &moto().url(), "the variables AWS_ACCESS_KEY_ID"] {
                 assert!(described.contains(word), "{word} in {described}");
             }
-            let missing = layer(&open(&[("providers", r#"["aws"]"#), ("aws_secret_name", "no/such")]).unwrap());
+            let missing = provider(&open(&[("providers", r#"["aws"]"#), ("aws_secret_name", "no/such")]).unwrap());
             assert_eq!(missing["state"], "warning", "{missing}");
             assert!(missing["advice"].as_str().unwrap().contains("create-secret"), "{missing}");
             set_variables([
                 ("AWS_ACCESS_KEY_ID", variable("NOBODY_ID")),
                 ("AWS_SECRET_ACCESS_KEY", variable("NOBODY_SECRET")),
             ]);
-            let denied = layer(&aws());
+            let denied = provider(&aws());
             assert_eq!(denied["state"], "failed", "{denied}");
             assert!(denied["detail"].as_str().unwrap().contains("allow secretsmanager:GetSecretValue"), "{denied}");
             set_variables([("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:1")]);
-            let unreached = layer(&aws());
+            let unreached = provider(&aws());
             assert!(unreached["detail"].as_str().unwrap().contains("STS could not be asked"), "{unreached}");
             for told in [good.to_string(), described, denied.to_string()] {
                 assert!(!told.contains("CANARY") && !told.contains(&variable("NOBODY_SECRET")), "{told}");

@@ -246,7 +246,7 @@ fn a_secret_that_is_no_json_object_is_located_and_not_quoted() {
             let get = |name: &str| {
                 let secrets = open(&[("providers", r#"["aws"]"#), ("aws_secret_name", name)]).unwrap();
                 let error = secrets.get("A").unwrap_err();
-                assert_eq!((error.status(), error.source_layer()), (Status::Protocol, Source::Aws), "{error}");
+                assert_eq!((error.status(), error.source_provider()), (Status::Protocol, Source::Aws), "{error}");
                 assert!(error.message().contains(&format!("secret {name:?} in us-east-1: ")), "{error}");
                 assert!(!error.message().contains("CANARY"), "{error}");
                 error
@@ -285,7 +285,7 @@ fn a_broken_secret_of_several_fails_only_the_keys_that_may_be_in_it() {
                 assert_eq!(text(&secrets, "A").as_deref(), Some("1"));
                 for key in ["B", "C", "D"] {
                     let error = secrets.get(key).unwrap_err();
-                    assert_eq!((error.status(), error.source_layer()), (Status::Protocol, Source::Aws), "{error}");
+                    assert_eq!((error.status(), error.source_provider()), (Status::Protocol, Source::Aws), "{error}");
                     assert!(error.message().contains(&format!("secret {broken:?} in us-east-1: ")), "{error}");
                     assert!(!error.message().contains("CANARY"), "{error}");
                 }
@@ -326,7 +326,7 @@ fn an_entry_that_cannot_be_used_fails_alone() {
             ("LIST", "line 1, column 62: NaN and Infinity are not JSON"),
         ] {
             let error = secrets.get(key).unwrap_err();
-            assert_eq!((error.status(), error.source_layer()), (Status::Protocol, Source::Aws), "{error}");
+            assert_eq!((error.status(), error.source_provider()), (Status::Protocol, Source::Aws), "{error}");
             assert!(error.message().contains(place), "{key}: {error}");
         }
         assert_eq!(secrets.get("C").unwrap_err().status(), Status::NotFound);

@@ -112,7 +112,7 @@ static inline void check_failure(const char *file, int line, const char *call, s
     }
 }
 
-/* A temporary folder of this process, removed when it ends. */
+/* A temporary directory of this process, removed when it ends. */
 static char check_scratch[] = "/tmp/st_secrets_test.XXXXXX";
 static pid_t check_owner;
 
@@ -138,7 +138,7 @@ static inline void begin(void) {
     unsetenv("CLOUD_WEBHOOK_SECRET");
 }
 
-/* The path of `name` in the temporary folder. What it returned is overwritten by the fourth call after it. */
+/* The path of `name` in the temporary directory. What it returned is overwritten by the fourth call after it. */
 static inline const char *path_of(const char *name) {
     static char paths[4][PATH_MAX];
     static unsigned next;
@@ -147,7 +147,7 @@ static inline const char *path_of(const char *name) {
     return path;
 }
 
-/* Writes a file with mode 0600 into the temporary folder, and returns its path. */
+/* Writes a file with mode 0600 into the temporary directory, and returns its path. */
 static inline const char *write_file(const char *name, const char *text) {
     const char *path = path_of(name);
     FILE *file = fopen(path, "w");
@@ -158,7 +158,7 @@ static inline const char *write_file(const char *name, const char *text) {
     return path;
 }
 
-/* Whether a file in the temporary folder holds exactly this text. */
+/* Whether a file in the temporary directory holds exactly this text. */
 static inline int file_is(const char *name, const char *text) {
     static char found[1 << 16];
     FILE *file = fopen(path_of(name), "r");

@@ -16,12 +16,12 @@ use std::process::Command;
 
 use st_secrets::{Config, Manager, Result};
 
-/// A folder that goes when the test ends.
+/// A directory that goes when the test ends.
 pub fn temp() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
 }
 
-/// A manager that asks nothing but this file or folder.
+/// A manager that asks nothing but this file or directory.
 pub fn with_file(path: &Path) -> Manager {
     open(&[("providers", r#"["file"]"#), ("file_path", path.to_str().unwrap())]).unwrap()
 }

@@ -1,4 +1,4 @@
-//! The real servers that the layers of AWS and Vault are tested on: moto and OpenBao, out of `build/venv`.
+//! The real servers that the providers of AWS and Vault are tested on: moto and OpenBao, out of `build/venv`.
 //!
 //! [`moto()`] and [`bao()`] are the servers that all tests of one file share; each test gives its secrets, users, mounts
 //! and policies names of its own ([`unique`]). A test that stops, seals, resets or switches a server starts one for
@@ -49,7 +49,7 @@ pub use tls::Tls;
 /// Variables of a process: names and values.
 pub type Variables = Vec<(String, String)>;
 
-/// Runs `body` as [`super::in_environment`] does, as the test `name` of this file, with an empty folder as `HOME` and
+/// Runs `body` as [`super::in_environment`] does, as the test `name` of this file, with an empty directory as `HOME` and
 /// with the variables that `prepare` gives. A panic of either fails the test.
 pub fn in_clean_environment(name: &str, prepare: impl FnOnce() -> Variables, body: impl FnOnce()) {
     if super::is_test_body() {

@@ -5,20 +5,20 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use st_secrets::{Cipher, Config, Result, Store};
 
-/// A store in this folder whose calls wait longer for each other than a busy machine makes them.
-pub fn open(folder: &Path) -> Store {
-    open_with(folder, &[("timeout", "600")]).unwrap()
+/// A store in this directory whose calls wait longer for each other than a busy machine makes them.
+pub fn open(directory: &Path) -> Store {
+    open_with(directory, &[("timeout", "600")]).unwrap()
 }
 
-pub fn open_with(folder: &Path, settings: &[(&str, &str)]) -> Result<Store> {
+pub fn open_with(directory: &Path, settings: &[(&str, &str)]) -> Result<Store> {
     let mut config = Config::new();
-    config.set("state_dir", folder.to_str().unwrap())?;
+    config.set("state_dir", directory.to_str().unwrap())?;
     settings.iter().try_for_each(|(key, value)| config.set(key, value))?;
     Store::open(&config)
 }
 
-pub fn jobs(folder: &Path) -> PathBuf {
-    folder.join("cloud/jobs.db")
+pub fn jobs(directory: &Path) -> PathBuf {
+    directory.join("cloud/jobs.db")
 }
 
 pub fn config(store: &Store, provider: &str) -> String {

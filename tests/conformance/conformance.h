@@ -1,5 +1,5 @@
 /*
- * What the runners in C and C++ have in common: the table that table.py makes of tests/vectors/conformance.json, the folder
+ * What the runners in C and C++ have in common: the table that table.py makes of tests/vectors/conformance.json, the directory
  * of a case, and the comparison of what came out with what has to.
  *
  * A runner defines `run_case`, which does the steps of one case in a process of its own.
@@ -35,11 +35,11 @@ typedef struct expectation {
     /* Any failure will do. */
     int fails;
     text value;
-    text layer;
+    text provider;
     fields facts;
 } expectation;
 
-/* What a layer or loader answers for a key, or for all. */
+/* What a provider or loader answers for a key, or for all. */
 typedef struct answer {
     text key;
     text value;
@@ -83,7 +83,7 @@ typedef struct outcome {
     st_status status;
     char value[1 << 14];
     size_t len;
-    char layer[32];
+    char provider[32];
     field facts[8];
     size_t fact_count;
 } outcome;
@@ -93,7 +93,7 @@ static void run_case(const example *example);
 static inline void clear_outcome(outcome *out) {
     out->status = ST_OK;
     out->len = 0;
-    out->layer[0] = 0;
+    out->provider[0] = 0;
     out->fact_count = 0;
 }
 
@@ -162,7 +162,7 @@ static inline void put_ids(outcome *out, const char *json) {
     }
 }
 
-/* A path in the folder of the case, unless it says where it is. */
+/* A path in the directory of the case, unless it says where it is. */
 static inline const char *located(text path) {
     return path.data[0] == '/' ? path.data : path_of(path.data);
 }
@@ -226,8 +226,8 @@ static inline void check_outcome(const char *where, const char *action, const ex
         check_failed(__FILE__, __LINE__, "%s: %s gave \"%.*s\", not \"%.*s\"", where, action, (int)out->len, out->value,
                      (int)value.len, value.data);
     }
-    if (expect->layer.data != NULL && strcmp(expect->layer.data, out->layer) != 0) {
-        check_failed(__FILE__, __LINE__, "%s: %s found it in %s, not %s", where, action, out->layer, expect->layer.data);
+    if (expect->provider.data != NULL && strcmp(expect->provider.data, out->provider) != 0) {
+        check_failed(__FILE__, __LINE__, "%s: %s found it in %s, not %s", where, action, out->provider, expect->provider.data);
     }
     check_facts(where, action, expect->facts, out);
 }

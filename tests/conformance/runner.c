@@ -31,7 +31,7 @@ static void secrets_get_with(const step *step, outcome *out) {
          st_secrets_get_with(secrets, GIVEN("key"), ST_TIMEOUT_DEFAULT, (uint32_t)given_number(step, "flags", 0), &value, &info, &error),
          &value);
     if (out->status == ST_OK) {
-        snprintf(out->layer, sizeof out->layer, "%s", info.layer);
+        snprintf(out->provider, sizeof out->provider, "%s", info.provider);
         tell(out, "source", info.source);
         tell(out, "info", info.flags);
     }

@@ -33,7 +33,7 @@ void put_cached(outcome &out, const std::optional<st::Bytes> &value) {
 
 st::Seconds ttl_of(const step &step) { return st::Seconds(number(step, "ttl", ST_TTL_DEFAULT)); }
 
-// What a layer or loader of a step answers.
+// What a provider or loader of a step answers.
 void answer_for(const step &step, std::string_view key, st::Reply &reply) {
     for (const answer *each = step.answers; each != step.answers + step.answer_count; each++) {
         if (each->key.data == nullptr || view(each->key) == key) {
@@ -50,7 +50,7 @@ void get_with(Fixture &on, const step &step, outcome &out) {
     options.cached_only = (flags & ST_GET_CACHED_ONLY) != 0;
     st::Found found = on.secrets.get_with(view(step, "key"), options);
     put(out, found.value.view());
-    snprintf(out.layer, sizeof out.layer, "%s", found.layer.c_str());
+    snprintf(out.provider, sizeof out.provider, "%s", found.provider.c_str());
     tell(&out, "source", static_cast<int>(found.source));
     tell(&out, "info", (found.stale ? ST_SECRET_STALE : 0) + (found.cached ? ST_SECRET_CACHED : 0) +
                       (found.degraded ? ST_SECRET_DEGRADED : 0));

@@ -60,11 +60,11 @@ class Tables:
         value = bytes.fromhex(given.pop("hex")) if "hex" in given else given.pop("value", None)
         if "ids" in given:
             value = " ".join(str(each) for each in given.pop("ids"))
-        layer, info = given.pop("layer", None), given.pop("info", None)
+        provider, info = given.pop("provider", None), given.pop("info", None)
         given.update(given.pop("stats", {}))
         facts = [f"{{{name('info')}, {{NULL, 0}}, (double)({bits(info, INFO)})}}"] if info is not None else []
         facts += [f"{{{name(key)}, {{NULL, 0}}, {float(told)!r}}}" for key, told in given.items()]
-        return f"{{{status}, {int(fails)}, {text(value)}, {text(layer)}, {self.fields(facts)}}}"
+        return f"{{{status}, {int(fails)}, {text(value)}, {text(provider)}, {self.fields(facts)}}}"
 
     def step(self, given):
         given = dict(given)

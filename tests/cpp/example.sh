@@ -17,7 +17,7 @@ build "$root/examples/cpp/service.cpp"
 "$work/program" >"$work/out"
 diff - "$work/out" <<'OUT'
 HF_TOKEN has 9 bytes
-WEBHOOK_PATH is /hooks/replicate, from layer program
+WEBHOOK_PATH is /hooks/replicate, from provider program
 REPLICATE_API_TOKEN is nowhere
 ST_NOT_FOUND, provide it
 user 123 was looked up 1 time, under service:get_user:123

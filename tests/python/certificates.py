@@ -1,4 +1,4 @@
-"""Certificates for tests of TLS. usage: certificates.py FOLDER [NAME…]
+"""Certificates for tests of TLS. usage: certificates.py DIRECTORY [NAME…]
 
 Writes, as PEM, ca.pem and other-ca.pem (which signed nothing here), and each with its .key: server (127.0.0.1, localhost and
 the names given), elsewhere (elsewhere.test alone), expired (as server, until yesterday), client (for a client to show).
@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import serialization as form
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-FOLDER = sys.argv[1]
+DIRECTORY = sys.argv[1]
 NOW = datetime.datetime.now(datetime.timezone.utc)
 DAY = datetime.timedelta(days=1)
 
@@ -25,7 +25,7 @@ def name(text):
 
 
 def write(file, data):
-    with open(os.path.join(FOLDER, file), "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as out:
+    with open(os.path.join(DIRECTORY, file), "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as out:
         out.write(data)
 
 

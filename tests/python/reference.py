@@ -80,9 +80,9 @@ def decrypt(request):
         return None
 
 
-def check_vectors(folder):
+def check_vectors(directory):
     """The reference itself against the vectors of the specification."""
-    for vector in json.load(open(os.path.join(folder, "generate.json"), encoding="utf-8")):
+    for vector in json.load(open(os.path.join(directory, "generate.json"), encoding="utf-8")):
         key = base64.urlsafe_b64decode(vector["secret"])
         now = 499162800
         assert reference_encrypt(key, vector["src"].encode(), bytes(vector["iv"]), now).decode() == vector["token"]

@@ -1,6 +1,6 @@
 """Two copies of SQLite in one process: this library's, through ctypes, and Python's own, on the same files.
 
-usage: two_sqlites.py LIBRARY FOLDER
+usage: two_sqlites.py LIBRARY DIRECTORY
 """
 
 import ctypes
@@ -13,8 +13,8 @@ import threading
 import time
 
 library = ctypes.CDLL(sys.argv[1])
-folder = sys.argv[2]
-DATABASE = os.path.join(folder, "cloud", "jobs.db")
+directory = sys.argv[2]
+DATABASE = os.path.join(directory, "cloud", "jobs.db")
 NUL = ctypes.c_size_t(-1)
 
 
@@ -40,7 +40,7 @@ def text(value):
 
 library.st_config_new.restype = ctypes.c_void_p
 config = ctypes.c_void_p(library.st_config_new())
-call("st_config_set", config, *text("state_dir"), *text(folder))
+call("st_config_set", config, *text("state_dir"), *text(directory))
 store = ctypes.c_void_p()
 call("st_store_open", config, ctypes.byref(store))
 

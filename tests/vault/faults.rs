@@ -382,10 +382,10 @@ fn a_check_tells_server_token_and_secret() {
         let told = check(&secrets);
         assert!(told["detail"].as_str().unwrap().contains("is not one that Vault gives"), "{told:#}");
         let told: Value = serde_json::from_str(&secrets.describe()).unwrap();
-        let layer = &told["layers"][0];
-        assert_eq!((&layer["url"], &layer["path"]), (&json!(proxy.url()), &json!(path)));
+        let provider = &told["providers"][0];
+        assert_eq!((&provider["url"], &provider["path"]), (&json!(proxy.url()), &json!(path)));
         assert_eq!(
-            (&layer["mount"], &layer["kv_version"], &layer["auth"]),
+            (&provider["mount"], &provider["kv_version"], &provider["auth"]),
             (&json!("secret"), &json!(2), &json!("token"))
         );
     });

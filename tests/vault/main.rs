@@ -1,4 +1,4 @@
-//! The Vault layer on a real OpenBao.
+//! The Vault provider on a real OpenBao.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -44,8 +44,8 @@ fn refreshed(secrets: &Manager, key: &str) -> Result<Secret> {
     secrets.get_with(key, &Options { refresh: true, ..Options::default() })
 }
 
-/// What `check` says of the layer.
+/// What `check` says of the provider.
 fn check(secrets: &Manager) -> Value {
     let told: Value = serde_json::from_str(&secrets.check()).unwrap();
-    told["layers"][0].clone()
+    told["providers"][0].clone()
 }

@@ -72,7 +72,7 @@ fn reader(proxy: &Proxy, path: &str, more: &[(&str, &str)]) -> Manager {
 
 fn described(secrets: &Manager) -> Value {
     let told: Value = serde_json::from_str(&secrets.describe()).unwrap();
-    told["layers"][0].clone()
+    told["providers"][0].clone()
 }
 
 fn secret_behind_a_proxy() -> (Proxy, String) {
@@ -189,8 +189,8 @@ fn a_denial_stands_where_there_is_no_other_token() {
         let (proxy, path) = secret_behind_a_proxy();
         let policy = bao().policy(&[&format!("secret/data/{path}")], &["read"]);
         let token = bao().token(&[&policy], "1h");
-        let folder = temp();
-        let file = write(&folder.path().join("token"), &token);
+        let directory = temp();
+        let file = write(&directory.path().join("token"), &token);
         let settings = [("vault_path", &*path), ("max_attempts", "1")];
         let of_file = at(&proxy.url(), &[&settings[..], &[("vault_token_file", file.to_str().unwrap())]].concat());
         let (role, secret_id) = bao().approle(&[&policy], "1h");

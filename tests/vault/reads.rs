@@ -18,7 +18,7 @@ fn a_secret_of_kv_version_2_is_found_with_its_version() {
         bao().put("secret", &path, &json!({"HF_TOKEN": "hf_2", "EMPTY": "", "NULL": null}));
         let secrets = at(&bao().url(), &[("vault_token", bao().root()), ("vault_path", &path)]);
         let secret = secrets.get("HF_TOKEN").unwrap();
-        assert_eq!((&**secret.value(), secret.version(), secret.layer()), (&b"hf_2"[..], Some("2"), "vault"));
+        assert_eq!((&**secret.value(), secret.version(), secret.provider()), (&b"hf_2"[..], Some("2"), "vault"));
         assert_eq!(text(&secrets, "EMPTY").as_deref(), Some(""));
         let error = secrets.get("NULL").unwrap_err();
         assert_eq!(error.status(), Status::NotFound);
@@ -41,7 +41,7 @@ fn a_secret_of_kv_version_1_is_found() {
         assert_eq!(text(&secrets, "ttl").as_deref(), Some("90s"));
         assert_eq!(check(&secrets)["state"], "ok", "{:#}", check(&secrets));
         let told: Value = serde_json::from_str(&secrets.describe()).unwrap();
-        assert_eq!(told["layers"][0]["kv_version"], 1);
+        assert_eq!(told["providers"][0]["kv_version"], 1);
     });
 }
 
@@ -228,7 +228,7 @@ fn the_variables_of_the_tools_are_enough() {
     in_clean_environment(name, prepare, || {
         let secrets = open(&[]).unwrap();
         let secret = secrets.get("A").unwrap();
-        assert_eq!((&**secret.value(), secret.layer()), (&b"value"[..], "vault"));
+        assert_eq!((&**secret.value(), secret.provider()), (&b"value"[..], "vault"));
         assert_eq!(secrets.get("B").unwrap_err().status(), Status::NotFound);
     });
 }

@@ -62,9 +62,9 @@ fn the_variables_of_tls_are_read() {
         set_variables([("VAULT_CACERT_BYTES", pem)]);
         assert_eq!(value(&at(&bao.tls_url(), &token)).unwrap(), b"value");
         set_variables([("VAULT_CACERT_BYTES", "")]);
-        let folder = crate::common::temp();
-        std::fs::copy(bao.certificate("ca.pem"), folder.path().join("ca.pem")).unwrap();
-        for place in [folder.path().to_owned(), folder.path().join("ca.pem")] {
+        let directory = crate::common::temp();
+        std::fs::copy(bao.certificate("ca.pem"), directory.path().join("ca.pem")).unwrap();
+        for place in [directory.path().to_owned(), directory.path().join("ca.pem")] {
             set_variables([("VAULT_CAPATH", place.to_str().unwrap())]);
             assert_eq!(value(&at(&bao.tls_url(), &token)).unwrap(), b"value");
         }

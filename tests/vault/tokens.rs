@@ -35,8 +35,8 @@ fn an_app_role_logs_in() {
     alone!(|| {
         let (path, policy) = secret_and_policy();
         let (role, secret) = bao().approle(&[&policy], "1h");
-        let folder = temp();
-        let file = write(&folder.path().join("secret-id"), &format!("{secret}\n"));
+        let directory = temp();
+        let file = write(&directory.path().join("secret-id"), &format!("{secret}\n"));
         let common = [("vault_auth", "approle"), ("vault_role_id", &role), ("vault_path", &path)];
         for own in [("vault_secret_id", &*secret), ("vault_secret_id_file", file.to_str().unwrap())] {
             let secrets = at(&bao().url(), &[&common[..], &[own]].concat());
@@ -69,8 +69,8 @@ fn a_wrapped_secret_id_is_unwrapped_once() {
             let made: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
             made["wrap_info"]["token"].as_str().unwrap().to_owned()
         };
-        let folder = temp();
-        let file = write(&folder.path().join("wrapped"), &wrap(&format!("{role}/secret-id"), "{}"));
+        let directory = temp();
+        let file = write(&directory.path().join("wrapped"), &wrap(&format!("{role}/secret-id"), "{}"));
         let settings = [
             ("vault_auth", "approle"),
             ("vault_role_id", id.as_str().unwrap()),
@@ -97,8 +97,8 @@ fn a_jwt_logs_in_and_its_file_is_read_anew() {
         let (path, policy) = secret_and_policy();
         let mount = unique("jwt");
         let (role, issuer) = bao().jwt(&mount, &[&policy], "1h");
-        let folder = temp();
-        let file = write(&folder.path().join("jwt"), &issuer.token(3600));
+        let directory = temp();
+        let file = write(&directory.path().join("jwt"), &issuer.token(3600));
         for method in ["jwt", "kubernetes"] {
             let settings = [
                 ("vault_auth", method),
@@ -158,13 +158,13 @@ fn a_token_file_may_be_replaced() {
     alone!(|| {
         let (path, policy) = secret_and_policy();
         let (first, second) = (bao().token(&[&policy], "1h"), bao().token(&[&policy], "1h"));
-        let folder = temp();
-        let file = write(&folder.path().join("token"), &first);
+        let directory = temp();
+        let file = write(&directory.path().join("token"), &first);
         let proxy = Proxy::to(bao().address());
         let secrets = at(&proxy.url(), &[("vault_token_file", file.to_str().unwrap()), ("vault_path", &path)]);
         assert!(secrets.get("A").is_ok());
-        write(&folder.path().join("new"), &format!("{second}\n"));
-        std::fs::rename(folder.path().join("new"), &file).unwrap();
+        write(&directory.path().join("new"), &format!("{second}\n"));
+        std::fs::rename(directory.path().join("new"), &file).unwrap();
         proxy.forget();
         assert_eq!(&**refreshed(&secrets, "A").unwrap().value(), b"value");
         assert_eq!(proxy.requests()[0].header("X-Vault-Token"), Some(&*second), "the old one was not even tried");
@@ -232,7 +232,7 @@ fn a_login_after_the_manager_was_opened_is_seen() {
         assert_eq!(check(&secrets)["state"], "absent", "{:#}", check(&secrets));
         let configured = || {
             let told: serde_json::Value = serde_json::from_str(&secrets.describe()).unwrap();
-            told["layers"][0]["configured"].as_bool()
+            told["providers"][0]["configured"].as_bool()
         };
         assert_eq!(configured(), Some(false));
         write(&file, &bao().token(&[&policy], "1h"));

@@ -30,7 +30,7 @@ export class StSecretsError extends Error {
   readonly status: number;
   /** The status by name: "ST_NOT_FOUND". */
   readonly code: string;
-  /** The layer that failed. */
+  /** The provider that failed. */
   readonly source: Source;
   /** The HTTP status or `errno`; 0 if there is none. */
   readonly detail: number;
@@ -46,18 +46,18 @@ export class AbortError extends Error {
 }
 
 export interface SecretInfo {
-  /** "env", "file", "aws", "vault", or the name of a layer of the program. */
-  readonly layer: string;
-  /** The layer's own name of this version of the secret. */
+  /** "env", "file", "aws", "vault", or the name of a provider of the program. */
+  readonly provider: string;
+  /** The provider's own name of this version of the secret. */
   readonly version: string | null;
   readonly source: Source;
-  /** The layer does not answer now; this is what it answered before. */
+  /** The provider does not answer now; this is what it answered before. */
   readonly stale: boolean;
   /** The value comes from memory. */
   readonly cached: boolean;
-  /** A layer that goes before this one failed, so another value may be the one that counts. */
+  /** A provider that goes before this one failed, so another value may be the one that counts. */
   readonly degraded: boolean;
-  /** Seconds since the layer was asked, and until it is asked again. */
+  /** Seconds since the provider was asked, and until it is asked again. */
   readonly age: number;
   readonly expiresIn: number;
 }
@@ -93,17 +93,17 @@ export interface GetSyncOptions {
   timeout?: number;
   /** Look at each source now, whatever is remembered of it. */
   refresh?: boolean;
-  /** Ask no layer that may take long. */
+  /** Ask no provider that may take long. */
   cachedOnly?: boolean;
 }
 export interface GetOptions extends GetSyncOptions, CallOptions {}
 export interface Default<T> {
-  /** In place of an error where no layer has the secret. */
+  /** In place of an error where no provider has the secret. */
   default: T;
 }
 
 export type ProviderValue = Value | { value: Value; ttl?: number } | null | undefined;
-/** A layer in JavaScript: finds a secret within `timeout` seconds, after which the signal is aborted. */
+/** A provider in JavaScript: finds a secret within `timeout` seconds, after which the signal is aborted. */
 export type Provider = (
   key: string,
   request: { timeout: number; signal: AbortSignal | undefined },
@@ -111,16 +111,16 @@ export type Provider = (
 
 export interface Description {
   timeout: number;
-  layers: { name: string; [detail: string]: unknown }[];
+  providers: { name: string; [detail: string]: unknown }[];
   [detail: string]: unknown;
 }
 export interface Check {
   ok: boolean;
-  layers: { name: string; state: 'ok' | 'absent' | 'warning' | 'failed'; detail: string; advice?: string }[];
+  providers: { name: string; state: 'ok' | 'absent' | 'warning' | 'failed'; detail: string; advice?: string }[];
   memory: { state: string; [detail: string]: unknown };
 }
 
-/** A chain of layers in which secrets are found. */
+/** A chain of providers in which secrets are found. */
 export class Secrets extends Handle {
   constructor(settings?: Settings);
   /** The manager of the whole process, made from the environment on first use. */
@@ -128,10 +128,10 @@ export class Secrets extends Handle {
   /** Replaces the manager of the whole process. */
   static reset(settings?: Settings): void;
 
-  /** Finds a secret in the first layer that has it. */
+  /** Finds a secret in the first provider that has it. */
   get(key: string, options?: GetOptions): Promise<Secret>;
   get<T>(key: string, options: GetOptions & Default<T>): Promise<Secret | T>;
-  /** As `get`, on this thread. A layer in JavaScript that answers with a promise counts as failed. */
+  /** As `get`, on this thread. A provider in JavaScript that answers with a promise counts as failed. */
   getSync(key: string, options?: GetSyncOptions): Secret;
   getSync<T>(key: string, options: GetSyncOptions & Default<T>): Secret | T;
   /** Finds several secrets under one deadline; results as of `Promise.allSettled`, in the order of the keys. */
@@ -149,7 +149,7 @@ export class Secrets extends Handle {
   delete(key: string, options?: CallOptions): Promise<boolean>;
   deleteSync(key: string): boolean;
 
-  /** Adds a layer of the program's own, at the end or at a position from 0. */
+  /** Adds a provider of the program's own, at the end or at a position from 0. */
   addProvider(name: string, get: Provider, options?: { position?: number }): void;
   /** Looks at every source now. */
   refresh(options?: CallOptions & { timeout?: number }): Promise<void>;

@@ -10,8 +10,8 @@ const DEFAULT_TTL = -1;
 const THROWN = 5;
 
 /**
- * The layers of a manager that are written in JavaScript. They are asked before the call of the library that wants their
- * answers, once for all who ask at the same time. An answer is [layer, key, status, value or message, ttl, thrown].
+ * The providers of a manager that are written in JavaScript. They are asked before the call of the library that wants their
+ * answers, once for all who ask at the same time. An answer is [provider, key, status, value or message, ttl, thrown].
  */
 class Providers {
   #all = [];
@@ -34,7 +34,7 @@ class Providers {
     return this.#all.map((provider) => answerOfSync(provider, key, limit(provider, timeout)));
   }
 
-  /** The error with, as its cause, what a layer threw. */
+  /** The error with, as its cause, what a provider threw. */
   explain(error, answers) {
     if (error instanceof StSecretsError && error.source === 'custom' && error.cause === undefined) {
       error.cause = answers?.map((answer) => answer[THROWN]).find((thrown) => thrown !== undefined);

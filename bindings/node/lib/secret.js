@@ -77,9 +77,9 @@ if (Symbol.dispose) {
   Object.defineProperty(Secret.prototype, Symbol.dispose, { value: Secret.prototype.dispose });
 }
 
-function infoOf(layer, version, source, flags, age, expiresIn) {
+function infoOf(provider, version, source, flags, age, expiresIn) {
   return {
-    layer,
+    provider,
     version: version === '' ? null : version,
     source: SOURCES[source] ?? `source ${source}`,
     stale: (flags & FLAGS.STALE) !== 0,

@@ -20,7 +20,7 @@ const WELL_KNOWN = Object.freeze({
 
 let ofProcess;
 
-/** A chain of layers in which secrets are found. */
+/** A chain of providers in which secrets are found. */
 class Secrets extends Handle {
   #providers = new Providers();
 
@@ -39,7 +39,7 @@ class Secrets extends Handle {
     native.secretsReset(settingsText(settings));
   }
 
-  /** Finds a secret in the first layer that has it. */
+  /** Finds a secret in the first provider that has it. */
   async get(key, options = {}) {
     const { signal, timeout = DEFAULT_TIMEOUT } = options;
     throwIfAborted(signal);
@@ -57,7 +57,7 @@ class Secrets extends Handle {
     }
   }
 
-  /** As `get`, on this thread. A layer in JavaScript that answers with a promise counts as failed. */
+  /** As `get`, on this thread. A provider in JavaScript that answers with a promise counts as failed. */
   getSync(key, options = {}) {
     const { timeout = DEFAULT_TIMEOUT } = options;
     const handle = handleOf(this);
@@ -106,13 +106,13 @@ class Secrets extends Handle {
   }
 
   /**
-   * Adds a layer of the program's own: `get(key, {timeout, signal})` answers with a string, bytes, a `Secret`, `{value, ttl}`,
+   * Adds a provider of the program's own: `get(key, {timeout, signal})` answers with a string, bytes, a `Secret`, `{value, ttl}`,
    * null for "I have none", or a promise of one of these. Its answers are remembered for `cache_ttl`.
    */
   addProvider(name, get, { position = -1 } = {}) {
     if (typeof get !== 'function') throw new TypeError('get must be a function');
     if (handleOf(this) === null) {
-      throw new TypeError('a layer is added to a manager of your own: all threads share that of the process');
+      throw new TypeError('a provider is added to a manager of your own: all threads share that of the process');
     }
     const { timeout } = this.describeSync();
     this.#providers.add(get, timeout, (id) => native.secretsAddProvider(handleOf(this), name, position, id));
@@ -123,7 +123,7 @@ class Secrets extends Handle {
     native.secretsClearCache(handleOf(this));
   }
 
-  /** What layers in JavaScript have to say to a key that the library is about to look for. */
+  /** What providers in JavaScript have to say to a key that the library is about to look for. */
   static async answersFor(secrets, key, signal) {
     const atHand = secrets.#providers.isEmpty || (await secrets.#atHand(key, { signal }).then(isFinal, () => true));
     return atHand ? [] : secrets.#providers.ask(key, DEFAULT_TIMEOUT, signal);
@@ -139,7 +139,7 @@ class Secrets extends Handle {
     return secrets.#providers.askSync(key, DEFAULT_TIMEOUT);
   }
 
-  /** Results of several keys, each a secret or an error, with what layers in JavaScript answered to each. */
+  /** Results of several keys, each a secret or an error, with what providers in JavaScript answered to each. */
   #settled(items, asked) {
     return items.map((item, at) => {
       if (item instanceof StSecretsError) return { status: 'rejected', reason: this.#providers.explain(item, asked[at]) };
@@ -147,7 +147,7 @@ class Secrets extends Handle {
     });
   }
 
-  /** The secret, if it is found without asking a layer in JavaScript. */
+  /** The secret, if it is found without asking a provider in JavaScript. */
   async #atHand(key, { timeout = DEFAULT_TIMEOUT, signal }) {
     try {
       return certain(await start(signal, 'secretsGet', handleOf(this), key, timeout, CACHED_ONLY, null));
@@ -177,7 +177,7 @@ function flagsOf({ refresh, cachedOnly }) {
   return (refresh ? REFRESH : 0) | (cachedOnly ? CACHED_ONLY : 0);
 }
 
-/** A value that no layer which was not asked could have a better one for. */
+/** A value that no provider which was not asked could have a better one for. */
 function certain(external) {
   const secret = secretOf(external);
   return secret.info.degraded ? undefined : secret;

@@ -130,7 +130,7 @@ napi_value throw_type(napi_env env, const char *name, const char *must);
 
 enum { MOST_PARAMETERS = 10, MOST_HANDLES = 3, MOST_INPUTS = 5, MOST_NUMBERS = 3 };
 
-/* What a JavaScript layer answered to a key. */
+/* What a JavaScript provider answered to a key. */
 typedef struct answer {
     struct answer *next;
     uint32_t provider;

@@ -125,14 +125,14 @@ static napi_value secret_length(napi_env env, napi_callback_info info) {
     return held ? make_number(env, (double)held->bytes.len) : NULL;
 }
 
-/* [layer, version, source, flags, age, expiresIn], or nothing for a value that comes from no layer. It outlives the value. */
+/* [provider, version, source, flags, age, expiresIn], or nothing for a value that comes from no provider. It outlives the value. */
 static napi_value secret_info(napi_env env, napi_callback_info info) {
     void *data = NULL;
     if (napi_get_value_external(env, only_argument(env, info), &data) != napi_ok) return NULL;
     const st_secret_info *from = &((handle *)data)->is.secret->info;
-    if (from->layer[0] == 0) return NULL;
+    if (from->provider[0] == 0) return NULL;
     napi_value items[] = {
-        make_text(env, from->layer, strlen(from->layer)), make_text(env, from->version, strlen(from->version)),
+        make_text(env, from->provider, strlen(from->provider)), make_text(env, from->version, strlen(from->version)),
         make_number(env, from->source),                   make_number(env, from->flags),
         make_number(env, from->age),                      make_number(env, from->expires_in),
     };

@@ -109,10 +109,10 @@ static st_status file_path(call *call) {
     return st_secrets_file_path(HANDLE(call, 0, secrets), &call->bytes, &call->error);
 }
 
-/* --- layers in JavaScript ---------------------------------------------------------------------------------------- */
+/* --- providers in JavaScript ---------------------------------------------------------------------------------------- */
 
 /*
- * A layer in JavaScript is asked before the call, by JavaScript itself, and the call brings its answers along. If the
+ * A provider in JavaScript is asked before the call, by JavaScript itself, and the call brings its answers along. If the
  * library called it instead, from a thread that waits for the event loop, and the event loop waited in a call with
  * `Sync` for what that thread is loading, neither would go on.
  */

@@ -133,14 +133,14 @@ test('one signal serves any number of calls, and keeps nothing of them', async (
 });
 
 test('calls that wait for servers do not hold up those that do not', async (t) => {
-  const { folder } = world(t);
+  const { directory } = world(t);
   const secrets = await silentVault(t, { timeout: 60 });
   const controller = new AbortController();
   const { signal } = controller;
   const ended = [];
   const calls = Array.from({ length: 100 }, (_, at) => secrets.get(`KEY_${at}`, { signal }).catch(({ name }) => ended.push(name)));
   const cipher = await st.Cipher.open({ key: 'k' });
-  await new st.Store({ state_dir: folder }).setHardwareInfo({});
+  await new st.Store({ state_dir: directory }).setHardwareInfo({});
   assert.equal((await cipher.decrypt(await cipher.encrypt('x'))).text(), 'x');
   assert.deepEqual(ended, []);
   controller.abort();

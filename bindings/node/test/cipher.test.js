@@ -8,11 +8,11 @@ const { st, status, world } = require('./support.js');
 const { Cipher } = st;
 
 test('what is encrypted can be decrypted, and is redacted', async (t) => {
-  const { folder } = world(t);
+  const { directory } = world(t);
   Cipher.reset();
   t.after(() => Cipher.reset());
   const token = await Cipher.default.encrypt('r8_my_api_token');
-  assert.equal(fs.statSync(`${folder}/.simpletuner/credential.key`).mode & 0o777, 0o600);
+  assert.equal(fs.statSync(`${directory}/.simpletuner/credential.key`).mode & 0o777, 0o600);
   const plaintext = Cipher.default.decryptSync(token);
   assert.deepEqual([plaintext.text(), String(plaintext), plaintext.info], ['r8_my_api_token', 'Secret(redacted)', null]);
   assert.deepEqual((await Cipher.default.decrypt(Cipher.default.encryptSync(plaintext))).bytes(), Buffer.from('r8_my_api_token'));

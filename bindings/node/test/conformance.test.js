@@ -25,10 +25,10 @@ const orNotFound = (value) => {
   return { value };
 };
 
-/** What one case works on: a folder, and what is opened in it. */
+/** What one case works on: a directory, and what is opened in it. */
 class World {
-  constructor(folder, isSync) {
-    this.folder = folder;
+  constructor(directory, isSync) {
+    this.directory = directory;
     this.isSync = isSync;
     this.provider_cache = st.Cache.providerConfig;
     this.user_cache = st.Cache.userPermission;
@@ -44,12 +44,12 @@ class World {
 
   place(text) {
     if (typeof text !== 'string') return text;
-    const names = { DIR: this.folder, HOME: path.join(this.folder, 'home'), ...SERVERS };
+    const names = { DIR: this.directory, HOME: path.join(this.directory, 'home'), ...SERVERS };
     return text.replace(/^\$([A-Z_]+)/, (whole, name) => names[name] ?? whole);
   }
 
   path(name) {
-    return path.resolve(this.folder, this.place(name));
+    return path.resolve(this.directory, this.place(name));
   }
 
   write({ path: name, text, mode }) {
@@ -66,9 +66,9 @@ class World {
 
   async secret(method, ...args) {
     const secret = await this.call(this.secrets, method, ...args);
-    const { layer, source, ...flags } = secret.info;
+    const { provider, source, ...flags } = secret.info;
     const info = ['stale', 'cached', 'degraded'].filter((name) => flags[name]);
-    return { value: secret.bytes(), layer, source: SOURCES.indexOf(source), info };
+    return { value: secret.bytes(), provider, source: SOURCES.indexOf(source), info };
   }
 
   async doInStore(step) {
@@ -203,10 +203,10 @@ for (const isSync of [false, true]) {
   for (const { name, env, files, open, steps, servers } of JSON.parse(fs.readFileSync(`${VECTORS}/conformance.json`)).cases) {
     const skip = servers && Object.keys(SERVERS).length === 0 ? 'run it by test.sh, which starts the servers' : false;
     test(`${name} (${isSync ? 'at once' : 'with promises'})`, { skip }, async (t) => {
-      const { folder } = world(t);
-      process.env.HOME = path.join(folder, 'home');
+      const { directory } = world(t);
+      process.env.HOME = path.join(directory, 'home');
       fs.mkdirSync(process.env.HOME);
-      const place = new World(folder, isSync);
+      const place = new World(directory, isSync);
       for (const [variable, value] of Object.entries(env ?? {})) process.env[variable] = place.place(value);
       for (const [file, how] of Object.entries(files ?? {})) place.write({ path: file, ...how });
       const { expect = {}, ...opened } = open;

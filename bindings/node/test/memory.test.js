@@ -22,7 +22,7 @@ const KINDS = {
   'an aborted call': "const c = new AbortController(); const p = secrets.get('HF_TOKEN', { signal: c.signal }).catch(() => {}); c.abort(); await p; if (at % 100 === 0) await turn()",
   'a secret that is not there': "try { secrets.getSync('NOTHING') } catch {}",
   'several secrets': "secrets.getManySync(['HF_TOKEN', 'NOTHING']); if (at % 1000 === 0) await turn()",
-  'a layer in JavaScript': "await layered.get('KEY_' + (at % 3000))",
+  'a provider in JavaScript': "await layered.get('KEY_' + (at % 3000))",
   'a cache': "cache.set('key ' + (at % 2000), 'value'); cache.get('key ' + at); cache.getBytes('key ' + (at % 2000)); cache.delete('key 7')",
   'a long key and value': "cache.set('k'.repeat(2000), 'v'.repeat(5000)); cache.get('k'.repeat(2000))",
   'objects in a cache': "cache.setObject('object ' + at, { at }); cache.getObject('object ' + at); if (at % 1000 === 0) await turn()",

@@ -67,8 +67,8 @@ test('a value that is not UTF-8 has bytes, and no text', async (t) => {
 });
 
 test('huge values are taken or refused, and nothing breaks', async (t) => {
-  const { folder } = world(t);
-  const secrets = new Secrets({ providers: ['file'], file_path: `${folder}/s.json` });
+  const { directory } = world(t);
+  const secrets = new Secrets({ providers: ['file'], file_path: `${directory}/s.json` });
   await assert.rejects(secrets.set('A', 'v'.repeat((1 << 20) + 1)), status('ST_INVALID_ARGUMENT'));
   await assert.rejects(new Cipher({ key: 'k' }).encrypt(Buffer.alloc((16 << 20) + 1)), status('ST_INVALID_ARGUMENT'));
   const cache = new Cache();
@@ -86,8 +86,8 @@ test('methods called on something else are a TypeError', async () => {
 });
 
 test('everything that is closed is an error, and may be closed again', async (t) => {
-  const { folder } = world(t);
-  const handles = [new Secrets(), new Cipher({ key: 'k' }), new Store({ state_dir: folder }), new Cache()];
+  const { directory } = world(t);
+  const handles = [new Secrets(), new Cipher({ key: 'k' }), new Store({ state_dir: directory }), new Cache()];
   for (const handle of handles) {
     handle.close();
     handle.close();
@@ -135,13 +135,13 @@ test('an `External` of somebody else is never taken for ours', () => {
 });
 
 test('a secret where text is wanted is refused: its redacted form would be taken for the value', async (t) => {
-  const { folder } = world(t, { A: 'the key' });
+  const { directory } = world(t, { A: 'the key' });
   const secret = new Secrets({ providers: ['env'] }).getSync('A');
   const message = 'key must not be a Secret: give its text()';
   assert.throws(() => new Cipher({ key: secret }), { name: 'TypeError', message });
   await assert.rejects(Cipher.open({ key: secret }), { name: 'TypeError', message });
   assert.throws(() => new Secrets({ vault_token: secret }), /vault_token must not be a Secret/);
-  const store = new Store({ state_dir: folder });
+  const store = new Store({ state_dir: directory });
   await assert.rejects(store.saveProviderConfig('p', { nested: [{ token: secret }] }), /token must not be a Secret/);
   assert.throws(() => store.saveProviderConfigSync('p', secret), TypeError);
   assert.throws(() => store.setHardwareInfoSync({ gpu: { name: secret } }), TypeError);
@@ -150,8 +150,8 @@ test('a secret where text is wanted is refused: its redacted form would be taken
 });
 
 test('a document that JSON has no form for is refused, not changed', async (t) => {
-  const { folder } = world(t);
-  const store = new Store({ state_dir: folder });
+  const { directory } = world(t);
+  const store = new Store({ state_dir: directory });
   assert.throws(() => store.saveProviderConfigSync('p', { limit: NaN }), { message: 'limit must be a finite number' });
   for (const wrong of [() => {}, 5, true, Symbol('x'), 5n]) {
     assert.throws(() => store.saveProviderConfigSync('p', wrong), TypeError);

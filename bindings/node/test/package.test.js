@@ -1,6 +1,6 @@
 'use strict';
 
-// The package as its users get it: installed from the tarball into an empty folder, without network or compiler.
+// The package as its users get it: installed from the tarball into an empty directory, without network or compiler.
 
 const assert = require('node:assert/strict');
 const { execFileSync, spawnSync } = require('node:child_process');
@@ -15,12 +15,12 @@ const TARBALL = path.join(ROOT, 'build/dist', `st-secrets-${version}.tgz`);
 
 /** An empty project with the package in it. */
 function project(t) {
-  const { folder, write } = world(t, { HF_TOKEN: 'hf_from_the_environment' });
+  const { directory, write } = world(t, { HF_TOKEN: 'hf_from_the_environment' });
   write('package.json', '{"name": "consumer", "private": true}');
   const offline = { ...process.env, npm_config_offline: 'true', CC: '/bin/false' };
-  execFileSync('npm', ['install', '--no-audit', '--no-fund', '--silent', TARBALL], { cwd: folder, env: offline });
-  const run = (...args) => execFileSync(process.execPath, args, { cwd: folder, encoding: 'utf8' });
-  return { folder, write, run };
+  execFileSync('npm', ['install', '--no-audit', '--no-fund', '--silent', TARBALL], { cwd: directory, env: offline });
+  const run = (...args) => execFileSync(process.execPath, args, { cwd: directory, encoding: 'utf8' });
+  return { directory, write, run };
 }
 
 test('the package works from CommonJS and from modules, and is one and the same in both', (t) => {
@@ -40,10 +40,10 @@ test('the package works from CommonJS and from modules, and is one and the same 
 });
 
 test('the package has what it needs, and no more', (t) => {
-  const { folder } = project(t);
-  const root = path.join(folder, 'node_modules/st-secrets');
+  const { directory } = project(t);
+  const root = path.join(directory, 'node_modules/st-secrets');
   assert.deepEqual(fs.readdirSync(root).sort(), ['LICENSE-APACHE', 'LICENSE-MIT', 'README.md', 'lib', 'package.json', 'prebuilt']);
-  assert.deepEqual(fs.readdirSync(path.join(folder, 'node_modules')).filter((name) => name !== '.package-lock.json'), ['st-secrets']);
+  assert.deepEqual(fs.readdirSync(path.join(directory, 'node_modules')).filter((name) => name !== '.package-lock.json'), ['st-secrets']);
   const { dependencies, peerDependenciesMeta, scripts } = require('../package.json');
   assert.deepEqual([dependencies, scripts], [undefined, undefined]);
   // The types refer to those of Node, which TypeScript's users install themselves.
@@ -51,12 +51,12 @@ test('the package has what it needs, and no more', (t) => {
 });
 
 test('the types are right, and refuse what is wrong', (t) => {
-  const { folder, write } = project(t);
-  fs.symlinkSync(path.join(__dirname, 'node_modules/@types'), path.join(folder, 'node_modules/@types'));
+  const { directory, write } = project(t);
+  fs.symlinkSync(path.join(__dirname, 'node_modules/@types'), path.join(directory, 'node_modules/@types'));
   for (const file of ['types.mts', 'types_wrong.cts']) write(file, fs.readFileSync(path.join(__dirname, file)));
   const tsc = path.join(__dirname, 'node_modules/typescript/bin/tsc');
   const options = ['--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2022', '--types', 'node', '--lib', 'es2022'];
-  const { status, stdout } = spawnSync(process.execPath, [tsc, ...options, 'types.mts', 'types_wrong.cts'], { cwd: folder, encoding: 'utf8' });
+  const { status, stdout } = spawnSync(process.execPath, [tsc, ...options, 'types.mts', 'types_wrong.cts'], { cwd: directory, encoding: 'utf8' });
   assert.deepEqual([status, stdout], [0, '']);
 });
 
@@ -96,6 +96,6 @@ test('the example finds its secrets', (t) => {
   fs.copyFileSync(file, copy);
   const { status, stdout, stderr } = spawnSync(process.execPath, [copy], { encoding: 'utf8' });
   assert.equal(status, 0, stderr);
-  assert.match(stdout, /HF_TOKEN: 10 bytes from layer env/);
+  assert.match(stdout, /HF_TOKEN: 10 bytes from provider env/);
   assert.equal(stdout.includes('hf_example'), false);
 });

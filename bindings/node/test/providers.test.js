@@ -4,14 +4,14 @@ const assert = require('node:assert/strict');
 const test = require('node:test');
 const { sleep, st, status, world } = require('./support.js');
 
-/** A manager over the environment and these layers behind it. */
+/** A manager over the environment and these providers behind it. */
 function manager(providers, settings = {}) {
   const secrets = new st.Secrets({ providers: ['env'], timeout: 60, ...settings });
   for (const [name, get] of Object.entries(providers)) secrets.addProvider(name, get);
   return secrets;
 }
 
-test('a layer that answers with promises is awaited, asked once for all who ask, and remembered', async (t) => {
+test('a provider that answers with promises is awaited, asked once for all who ask, and remembered', async (t) => {
   world(t);
   let asked = 0;
   const secrets = manager({
@@ -23,7 +23,7 @@ test('a layer that answers with promises is awaited, asked once for all who ask,
   });
   const values = await Promise.all(Array.from({ length: 100 }, () => secrets.get('A')));
   assert.deepEqual(new Set(values.map((value) => value.text())), new Set(['value of A']));
-  assert.deepEqual([values[0].info.layer, values[0].info.source], ['remote', 'custom']);
+  assert.deepEqual([values[0].info.provider, values[0].info.source], ['remote', 'custom']);
   assert.equal(secrets.getSync('A').text(), 'value of A');
   assert.equal((await secrets.get('A', { cachedOnly: true })).text(), 'value of A');
   assert.equal(asked, 1);
@@ -32,18 +32,18 @@ test('a layer that answers with promises is awaited, asked once for all who ask,
   assert.equal(asked, 3);
 });
 
-test('a layer is not asked for what a layer before it has', async (t) => {
+test('a provider is not asked for what a provider before it has', async (t) => {
   world(t, { A: 'from the environment' });
   const secrets = manager({ mine: () => assert.fail('it was asked') });
   assert.equal((await secrets.get('A')).text(), 'from the environment');
   assert.equal(secrets.getSync('A').text(), 'from the environment');
 });
 
-test('a layer can go before the others', async (t) => {
+test('a provider can go before the others', async (t) => {
   world(t, { A: 'from the environment' });
   const secrets = new st.Secrets({ providers: ['env'] });
   secrets.addProvider('first', (key) => (key === 'A' ? 'mine' : undefined), { position: 0 });
-  assert.deepEqual(secrets.describeSync().layers.map(({ name }) => name), ['first', 'env']);
+  assert.deepEqual(secrets.describeSync().providers.map(({ name }) => name), ['first', 'env']);
   await assert.rejects(async () => secrets.addProvider('first', () => null), status('ST_INVALID_ARGUMENT'));
   assert.equal((await secrets.get('A', { refresh: true })).text(), 'mine');
 });
@@ -61,7 +61,7 @@ test('answers are strings, bytes, secrets, or values with a time', async (t) => 
   assert.equal((await secrets.get('TIMED')).text(), 'later');
 });
 
-test('a call that cannot wait counts a layer with promises as failed', (t) => {
+test('a call that cannot wait counts a provider with promises as failed', (t) => {
   world(t);
   const secrets = manager({ remote: async () => 'value', local: (key) => (key === 'A' ? 'found behind it' : null) });
   assert.throws(() => secrets.getSync('B'), status('ST_UNAVAILABLE', { source: 'custom', retryable: true }));
@@ -69,7 +69,7 @@ test('a call that cannot wait counts a layer with promises as failed', (t) => {
   assert.deepEqual([secret.text(), secret.info.degraded], ['found behind it', true]);
 });
 
-test('what a layer throws is the cause of the error, and not part of its message', async (t) => {
+test('what a provider throws is the cause of the error, and not part of its message', async (t) => {
   world(t);
   const secrets = manager({
     mine: async () => {
@@ -83,7 +83,7 @@ test('what a layer throws is the cause of the error, and not part of its message
   await assert.rejects(manager({ odd: () => 17 }).get('A'), status('ST_CALLBACK'));
 });
 
-test('a layer that takes too long ends with the timeout', async (t) => {
+test('a provider that takes too long ends with the timeout', async (t) => {
   world(t);
   let signal;
   const secrets = manager({
@@ -114,19 +114,19 @@ test('calls with and without promises at the same time do not wait for each othe
   assert.deepEqual(values.map((value) => value.text()), values.map((_, at) => `value of KEY_${Math.floor(at / 20)}`));
 });
 
-test('several secrets and resolved credentials ask layers in JavaScript too', async (t) => {
-  const { folder } = world(t, { E: 'env' });
+test('several secrets and resolved credentials ask providers in JavaScript too', async (t) => {
+  const { directory } = world(t, { E: 'env' });
   const secrets = manager({ mine: async (key) => (key === 'A' ? 'mine' : null) });
   const results = await secrets.getMany(['E', 'A', 'B']);
   assert.deepEqual(results.map(({ value, reason }) => value?.text() ?? reason.code), ['env', 'mine', 'ST_NOT_FOUND']);
-  const store = new st.Store({ state_dir: folder });
+  const store = new st.Store({ state_dir: directory });
   const cipher = new st.Cipher({ key: 'k' });
   const which = { userId: 1, provider: 'replicate', name: 'api_token', globalKey: 'A' };
   const { source, secret } = await store.resolveCredential(which, { secrets: manager({ mine: async () => 'mine' }), cipher });
   assert.deepEqual([source, secret.text()], ['global', 'mine']);
 });
 
-test('the manager of the process has no layers of one thread', () => {
+test('the manager of the process has no providers of one thread', () => {
   assert.throws(() => st.Secrets.default.addProvider('mine', () => null), TypeError);
 });
 
@@ -138,7 +138,7 @@ test('a timeout may be any part of a second', async (t) => {
   assert.equal((await secrets.get('C')).text(), 'value of C');
 });
 
-test('a layer that never answered is asked again after its time', async (t) => {
+test('a provider that never answered is asked again after its time', async (t) => {
   world(t);
   let asked = 0;
   const secrets = manager({ mine: () => (asked++ === 0 ? new Promise(() => {}) : 'value') });

@@ -64,7 +64,7 @@ test('a secret that was disposed of cannot be read any more', async (t) => {
   for (const read of [() => secret.text(), () => secret.bytes(), () => secret.byteLength]) {
     assert.throws(read, status('ST_INVALID_ARGUMENT'));
   }
-  assert.equal(secret.info.layer, 'env');
+  assert.equal(secret.info.provider, 'env');
   assert.equal(String(secret), 'Secret(redacted)');
 });
 

@@ -16,7 +16,7 @@ test('a secret comes from the environment before the file, now and as a promise'
   assert.equal((await secrets.get('HF_TOKEN')).text(), 'from the environment');
   assert.equal(secrets.getSync('hf-token').text(), 'from the environment');
   const other = await secrets.get('OTHER');
-  assert.deepEqual([other.text(), other.byteLength, other.info.layer, other.info.source], ['other', 5, 'file', 'file']);
+  assert.deepEqual([other.text(), other.byteLength, other.info.provider, other.info.source], ['other', 5, 'file', 'file']);
   assert.equal(other.info.degraded, false);
 });
 
@@ -57,15 +57,15 @@ test('of several secrets, each that fails says why', async (t) => {
   for (const [found, failed] of await results(custom, ['HF_TOKEN', 'Z'])) {
     assert.equal(found.value.text(), 'hf');
     assert.ok(status('ST_CALLBACK', { source: 'custom' })(failed.reason));
-    assert.match(failed.reason.message, /^secret "Z": the layer mine failed: its function threw Error/);
+    assert.match(failed.reason.message, /^secret "Z": the provider mine failed: its function threw Error/);
     assert.equal(failed.reason.cause, thrown);
   }
 });
 
 test('a secret is written into the file and removed from it', async (t) => {
-  const { folder } = world(t);
+  const { directory } = world(t);
   const secrets = new Secrets({ providers: ['file'] });
-  assert.equal(await secrets.filePath(), `${folder}/.simpletuner/secrets.json`);
+  assert.equal(await secrets.filePath(), `${directory}/.simpletuner/secrets.json`);
   await secrets.set('MY_KEY', 'größe');
   await secrets.setReplicateToken(Buffer.from('r8_x'));
   assert.equal((await secrets.getReplicateToken()).text(), 'r8_x');
@@ -76,7 +76,7 @@ test('a secret is written into the file and removed from it', async (t) => {
   assert.equal(secrets.deleteSync('MY_KEY'), false);
 });
 
-test('a broken file is an error of the file layer, never a secret that is not there', async (t) => {
+test('a broken file is an error of the file provider, never a secret that is not there', async (t) => {
   const { write } = world(t);
   const secrets = new Secrets({ providers: ['file'], file_path: write('s.json', '{"A": ,}') });
   await assert.rejects(secrets.get('A'), status('ST_PROTOCOL', { source: 'file' }));
@@ -101,10 +101,10 @@ test('an unknown setting is named together with the nearest known one', () => {
   assert.throws(() => new Secrets({ timeout: Infinity }), TypeError);
 });
 
-test('a manager tells its layers and how they are, without any value', async (t) => {
+test('a manager tells its providers and how they are, without any value', async (t) => {
   world(t, { HF_TOKEN: 'CANARY' });
   const secrets = new Secrets({ providers: ['env'] });
-  assert.deepEqual((await secrets.describe()).layers, [{ name: 'env', prefix: null }]);
+  assert.deepEqual((await secrets.describe()).providers, [{ name: 'env', prefix: null }]);
   const check = secrets.checkSync();
   assert.equal(check.ok, true);
   assert.equal(JSON.stringify(check).includes('CANARY'), false);

@@ -7,8 +7,8 @@ const { st, status, world } = require('./support.js');
 const { Cipher, Secrets, Store } = st;
 
 test('the configuration of a provider is saved, updated, listed and removed', async (t) => {
-  const { folder } = world(t);
-  const store = new Store({ state_dir: folder });
+  const { directory } = world(t);
+  const store = new Store({ state_dir: directory });
   assert.deepEqual(await store.getProviderConfig('replicate'), {});
   await store.saveProviderConfig('replicate', { webhook_url: 'https://x', nested: { a: [1] } });
   store.updateProviderConfigSync('replicate', { cost_limit_enabled: true });
@@ -21,8 +21,8 @@ test('the configuration of a provider is saved, updated, listed and removed', as
 });
 
 test('hardware has prices', async (t) => {
-  const { folder } = world(t);
-  const store = new Store({ state_dir: folder });
+  const { directory } = world(t);
+  const store = new Store({ state_dir: directory });
   assert.equal((await store.getHardwareInfo())['gpu-l40s'].name, 'L40S (48GB)');
   assert.equal(await store.hardwareCostPerHour('gpu-l40s'), 3.51);
   await store.setHardwareInfo({ mine: { name: 'Mine', cost_per_second: 1 } });
@@ -32,9 +32,9 @@ test('hardware has prices', async (t) => {
 });
 
 test('a credential is stored encrypted, and resolves before the secret that all share', async (t) => {
-  const { folder } = world(t, { REPLICATE_API_TOKEN: 'shared' });
-  const store = new Store({ state_dir: folder });
-  const cipher = new Cipher({ key_file: `${folder}/credential.key` });
+  const { directory } = world(t, { REPLICATE_API_TOKEN: 'shared' });
+  const store = new Store({ state_dir: directory });
+  const cipher = new Cipher({ key_file: `${directory}/credential.key` });
   const secrets = new Secrets({ providers: ['env'] });
   const which = { userId: 7, provider: 'replicate', name: 'api_token', globalKey: 'REPLICATE_API_TOKEN' };
 
@@ -56,8 +56,8 @@ test('a credential is stored encrypted, and resolves before the secret that all 
 });
 
 test('every change is in the audit trail, with its actor', async (t) => {
-  const { folder } = world(t);
-  const store = new Store({ state_dir: folder });
+  const { directory } = world(t);
+  const store = new Store({ state_dir: directory });
   const admin = store.as({ userId: 7, username: 'ada', ip: '127.0.0.1' });
   await admin.saveProviderConfig('replicate', { a: 1 });
   const id = await admin.logAudit({ eventType: 'config.changed', action: 'tested', targetType: 'test', targetId: '1', details: { n: 1 } });
@@ -69,8 +69,8 @@ test('every change is in the audit trail, with its actor', async (t) => {
 });
 
 test('what Python writes as NaN is read as NaN, and text stays as it is', async (t) => {
-  const { folder } = world(t);
-  const store = new Store({ state_dir: folder });
+  const { directory } = world(t);
+  const store = new Store({ state_dir: directory });
   const text = '{"a": NaN, "b": [-Infinity, 1.50], "c": "NaN \\" Infinity", "d": 12345678901234567890}';
   await store.saveProviderConfig('p', text);
   const { a, b, c } = await store.getProviderConfig('p');

@@ -8,23 +8,23 @@ const { Worker } = require('node:worker_threads');
 // The package by its name, as its users have it.
 const st = require('st-secrets');
 
-/** A folder of its own for a test, which is its home too; no variable of the machine is a secret. */
+/** A directory of its own for a test, which is its home too; no variable of the machine is a secret. */
 function world(t, env = {}) {
   const before = { ...process.env };
-  const folder = fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(), 'st-secrets-')));
+  const directory = fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(), 'st-secrets-')));
   t.after(() => {
     for (const name of Object.keys(process.env)) if (!(name in before)) delete process.env[name];
     Object.assign(process.env, before);
-    fs.rmSync(folder, { recursive: true, force: true });
+    fs.rmSync(directory, { recursive: true, force: true });
   });
   for (const name of Object.keys(process.env)) {
     if (/^(HF_|REPLICATE_|CLOUD_|SIMPLETUNER_|AWS_|VAULT_)/.test(name)) delete process.env[name];
   }
-  Object.assign(process.env, { HOME: folder, ...env });
+  Object.assign(process.env, { HOME: directory, ...env });
   return {
-    folder,
+    directory,
     write(name, text, mode = 0o600) {
-      const file = path.join(folder, name);
+      const file = path.join(directory, name);
       fs.mkdirSync(path.dirname(file), { recursive: true });
       fs.writeFileSync(file, text, { mode });
       fs.chmodSync(file, mode);
@@ -41,7 +41,7 @@ function status(code, more = {}) {
   };
 }
 
-/** Runs a module of this folder in a worker thread; what it posts last. */
+/** Runs a module of this directory in a worker thread; what it posts last. */
 function inWorker(file, workerData) {
   return new Promise((resolve, reject) => {
     let answer;

@@ -7,7 +7,7 @@ const text: string = secret.text();
 const bytes: Buffer = secret.bytes();
 const size: number = secret.byteLength;
 const either: Secret | null = await secrets.get('HF_TOKEN', { default: null });
-const layer: string | undefined = secret.info?.layer;
+const provider: string | undefined = secret.info?.provider;
 secrets.addProvider('mine', async (key, { timeout, signal }) => (key === 'A' ? { value: `${timeout}`, ttl: 1 } : null));
 for (const result of await secrets.getMany(['A', 'B'])) {
   if (result.status === 'fulfilled') result.value.dispose();
@@ -40,4 +40,4 @@ try {
 } catch (error) {
   if (error instanceof StSecretsError && error.code === 'ST_BAD_TOKEN' && error.retryable) console.error(error.status);
 }
-export const all = { text, bytes, size, either, layer, hit, object, loaded, user, config, source, version, key: functionKey('p', 'f', [1]) };
+export const all = { text, bytes, size, either, provider, hit, object, loaded, user, config, source, version, key: functionKey('p', 'f', [1]) };

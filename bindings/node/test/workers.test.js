@@ -146,8 +146,8 @@ test('the failure of another thread is told to who waits for it', async (t) => {
 });
 
 test('calls that a terminated thread had not begun are not made', async (t) => {
-  const { folder } = world(t);
-  const file_path = path.join(folder, 's.json');
+  const { directory } = world(t);
+  const file_path = path.join(directory, 's.json');
   const code = `
     const { parentPort, workerData } = require('node:worker_threads');
     const st = require(workerData.module);

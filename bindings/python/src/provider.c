@@ -1,4 +1,4 @@
-/* Layers that are written in Python. */
+/* Providers that are written in Python. */
 #include "native.h"
 
 #include <string.h>

@@ -74,7 +74,7 @@ static PyObject *leave(secret_object *self, PyObject *args) {
 }
 
 static PyObject *show(secret_object *self) {
-    return PyUnicode_FromFormat("Secret(***, layer='%s')", self->info.layer);
+    return PyUnicode_FromFormat("Secret(***, provider='%s')", self->info.provider);
 }
 
 /* A format such as f"{secret:>10}" gives what str() does. */
@@ -104,9 +104,9 @@ static PyObject *compare(PyObject *self, PyObject *other, int operation) {
     return PyBool_FromLong(same_value((secret_object *)self, (secret_object *)other) == (operation == Py_EQ));
 }
 
-static PyObject *layer(secret_object *self, void *unused) {
+static PyObject *provider(secret_object *self, void *unused) {
     (void)unused;
-    return PyUnicode_FromString(self->info.layer);
+    return PyUnicode_FromString(self->info.provider);
 }
 
 static PyObject *version(secret_object *self, void *unused) {
@@ -132,19 +132,19 @@ static PyMethodDef methods[] = {
 };
 
 static PyMemberDef members[] = {
-    {"source", T_INT, offsetof(secret_object, info.source), READONLY, "The kind of the layer, one of SOURCE_…."},
-    {"age", T_DOUBLE, offsetof(secret_object, info.age), READONLY, "Seconds since the layer was asked."},
+    {"source", T_INT, offsetof(secret_object, info.source), READONLY, "The kind of the provider, one of SOURCE_…."},
+    {"age", T_DOUBLE, offsetof(secret_object, info.age), READONLY, "Seconds since the provider was asked."},
     {"expires_in", T_DOUBLE, offsetof(secret_object, info.expires_in), READONLY, "Seconds until it is asked again."},
     {NULL, 0, 0, 0, NULL},
 };
 
 static PyGetSetDef properties[] = {
-    {"layer", (getter)layer, NULL, "The name of the layer: 'env', 'file', 'aws', 'vault', or that of a provider.", NULL},
-    {"version", (getter)version, NULL, "The layer's own name of this version; empty if it has none.", NULL},
-    {"stale", (getter)flag, NULL, "The layer does not answer now; this is what it answered before.",
+    {"provider", (getter)provider, NULL, "The name of the provider: 'env', 'file', 'aws', 'vault', or that of a provider.", NULL},
+    {"version", (getter)version, NULL, "The provider's own name of this version; empty if it has none.", NULL},
+    {"stale", (getter)flag, NULL, "The provider does not answer now; this is what it answered before.",
      (void *)(uintptr_t)ST_SECRET_STALE},
     {"cached", (getter)flag, NULL, "The value comes from memory.", (void *)(uintptr_t)ST_SECRET_CACHED},
-    {"degraded", (getter)flag, NULL, "A layer that goes before this one failed.", (void *)(uintptr_t)ST_SECRET_DEGRADED},
+    {"degraded", (getter)flag, NULL, "A provider that goes before this one failed.", (void *)(uintptr_t)ST_SECRET_DEGRADED},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -65,7 +65,7 @@ static PyObject *get_as(secrets_object *self, PyObject *key, PyObject *fallback,
     info.size = sizeof info;
     st_status status =
         st_secrets_get_with(secrets, text, (size_t)len, ST_TIMEOUT_DEFAULT, ST_GET_CACHED_ONLY, &value, &info, NULL);
-    /* Anything else can be because a layer was left out. */
+    /* Anything else can be because a provider was left out. */
     if (status == ST_OK ? (info.flags & ST_SECRET_DEGRADED) != 0 : status != ST_NOT_FOUND) {
         st_bytes_free(&value);
         WITHOUT_GIL(status = st_secrets_get(secrets, text, (size_t)len, &value, &error));
@@ -160,8 +160,8 @@ bool secrets_of(PyObject *object, handle **out) {
 
 static PyMethodDef methods[] = {
     {"get", (PyCFunction)(void (*)(void))get, METH_FASTCALL | METH_KEYWORDS,
-     "get($self, key, default=None)\n--\n\nThe value as str; `default` if every layer was asked and has none.\n\n"
-     "Error: a layer failed, and no other has the key. WrongTypeError: the value is not UTF-8."},
+     "get($self, key, default=None)\n--\n\nThe value as str; `default` if every provider was asked and has none.\n\n"
+     "Error: a provider failed, and no other has the key. WrongTypeError: the value is not UTF-8."},
     {"get_bytes", (PyCFunction)(void (*)(void))get_bytes, METH_FASTCALL | METH_KEYWORDS,
      "get_bytes($self, key, default=None)\n--\n\nAs get(), as bytes, which need not be UTF-8."},
     {"find", (PyCFunction)(void (*)(void))find, METH_FASTCALL | METH_KEYWORDS,
@@ -169,8 +169,8 @@ static PyMethodDef methods[] = {
      "The value as a Secret, which says where it came from.\n\n"
      "timeout: seconds; None is the setting `timeout`, math.inf no limit.\n"
      "refresh: look at each source now, whatever is remembered of it.\n"
-     "cached_only: ask no layer that may take long; UnavailableError if one that was left out may have the value.\n\n"
-     "NotFoundError: every layer was asked and has none. DeadlineError: the time is over. Error: a layer failed, and no\n"
+     "cached_only: ask no provider that may take long; UnavailableError if one that was left out may have the value.\n\n"
+     "NotFoundError: every provider was asked and has none. DeadlineError: the time is over. Error: a provider failed, and no\n"
      "other has the key."},
     {"get_replicate_token", (PyCFunction)get_replicate_token, METH_NOARGS,
      "get_replicate_token($self)\n--\n\nThe value of REPLICATE_API_TOKEN, or None."},
@@ -183,14 +183,14 @@ static PyMethodDef methods[] = {
     {"set_secret", (PyCFunction)(void (*)(void))secrets_set, METH_FASTCALL | METH_KEYWORDS,
      "set_secret($self, key, value)\n--\n\nWrites it into the secrets file, which is created where there is none.\n\n"
      "ProtocolError: the file cannot be parsed. AccessDeniedError, ReadOnlyError: it cannot be written. BusyError: another\n"
-     "process did not finish in time. ConfigError: there is no file layer."},
+     "process did not finish in time. ConfigError: there is no file provider."},
     {"set_replicate_token", (PyCFunction)(void (*)(void))secrets_set_replicate_token, METH_FASTCALL | METH_KEYWORDS,
      "set_replicate_token($self, token)\n--\n\nWrites REPLICATE_API_TOKEN into the secrets file."},
     {"delete_secret", (PyCFunction)(void (*)(void))secrets_delete, METH_FASTCALL | METH_KEYWORDS,
      "delete_secret($self, key)\n--\n\nRemoves it from the secrets file. Returns whether it was there. Errors are those of set_secret()."},
     {"refresh", (PyCFunction)(void (*)(void))secrets_refresh, METH_FASTCALL | METH_KEYWORDS,
      "refresh($self, timeout=None)\n--\n\nLooks at every source now, within `timeout` seconds (None: the setting).\n\n"
-     "Error: that of the first layer that failed."},
+     "Error: that of the first provider that failed."},
     {"clear_cache", (PyCFunction)secrets_clear_cache, METH_NOARGS,
      "clear_cache($self)\n--\n\nForgets, and so wipes, every value that is remembered."},
     {"_describe", (PyCFunction)secrets_describe, METH_NOARGS, NULL},

@@ -13,7 +13,7 @@ class Error(Exception):
     status: int = 0
     """The number of the status, such as -1."""
     source: int = 0
-    """The layer that failed, one of `st_secrets.SOURCE_…`."""
+    """The provider that failed, one of `st_secrets.SOURCE_…`."""
     detail: int = 0
     """The HTTP status or `errno`; 0 if there is none."""
     retryable: bool = False
@@ -36,7 +36,7 @@ class Error(Exception):
 
 
 class NotFoundError(Error, LookupError):
-    """Every configured layer was asked, and each answered that it has no such value."""
+    """Every configured provider was asked, and each answered that it has no such value."""
 
     status = -1
 

@@ -29,50 +29,50 @@ __all__ = [
 
 
 class SecretProvider(ABC):
-    """A layer in which secrets are looked for. Programs write their own as subclasses, or as any object with these
-    methods. What `get_secret` raises is that layer's failure: the next layers are asked, and the log is told."""
+    """A provider in which secrets are looked for. Programs write their own as subclasses, or as any object with these
+    methods. What `get_secret` raises is that provider's failure: the next providers are asked, and the log is told."""
 
     @abstractmethod
     def get_secret(self, key: str) -> str | None:
-        """The value, or None if this layer has none."""
+        """The value, or None if this provider has none."""
 
     @abstractmethod
     def is_available(self) -> bool:
         """Whether there is something to ask."""
 
 
-class _Layer(SecretProvider):
-    """One of the library's own layers, alone."""
+class _Provider(SecretProvider):
+    """One of the library's own providers, alone."""
 
-    _layer: ClassVar[str]
+    _provider: ClassVar[str]
 
     def __init__(self, kept: Kept) -> None:
         self._kept = Kept({key: value for key, value in kept.settings.items() if value is not None})
-        self._secrets = _native.Secrets(Kept({**kept.settings, "providers": [self._layer]}).json())
+        self._secrets = _native.Secrets(Kept({**kept.settings, "providers": [self._provider]}).json())
 
     def get_secret(self, key: str) -> str | None:
-        """The value, or None if this layer has none. Error: the layer failed."""
+        """The value, or None if this provider has none. Error: the provider failed."""
         return self._secrets.get(key)
 
     def is_available(self) -> bool:
         """Whether there is something to ask, and it can be asked. AWS and Vault are asked over the network for that."""
-        layers = json.loads(self._secrets._check())["layers"]
-        return layers[0]["state"] in ("ok", "warning")
+        providers = json.loads(self._secrets._check())["providers"]
+        return providers[0]["state"] in ("ok", "warning")
 
 
-class EnvironmentSecretProvider(_Layer):
+class EnvironmentSecretProvider(_Provider):
     """Environment variables: `hf-token` is HF_TOKEN, or with a prefix PREFIX_HF_TOKEN."""
 
-    _layer = "env"
+    _provider = "env"
 
     def __init__(self, prefix: str = "") -> None:
         super().__init__(Kept({"env_prefix": prefix or None}))
 
 
-class FileSecretProvider(_Layer):
-    """A JSON or YAML file, or a folder with one file for each secret."""
+class FileSecretProvider(_Provider):
+    """A JSON or YAML file, or a directory with one file for each secret."""
 
-    _layer = "file"
+    _provider = "file"
 
     def __init__(self, file_path: str | Path | None = None) -> None:
         super().__init__(Kept({"file_path": file_path}))
@@ -89,23 +89,23 @@ class FileSecretProvider(_Layer):
         return self._secrets.delete_secret(key)
 
     def get_file_path(self) -> Path:
-        """The file or folder; where there is none yet, the file that `set_secret` creates."""
+        """The file or directory; where there is none yet, the file that `set_secret` creates."""
         return Path(self._secrets._file_path())
 
 
-class AWSSecretsManagerProvider(_Layer):
+class AWSSecretsManagerProvider(_Provider):
     """AWS Secrets Manager."""
 
-    _layer = "aws"
+    _provider = "aws"
 
     def __init__(self, secret_name: str | None = None, region_name: str | None = None) -> None:
         super().__init__(Kept({"aws_secret_name": secret_name, "aws_region": region_name}))
 
 
-class HashiCorpVaultProvider(_Layer):
+class HashiCorpVaultProvider(_Provider):
     """HashiCorp Vault or OpenBao."""
 
-    _layer = "vault"
+    _provider = "vault"
 
     def __init__(
         self,
@@ -119,14 +119,14 @@ class HashiCorpVaultProvider(_Layer):
         super().__init__(kept)
 
 
-_LAYERS: dict[str, type[_Layer]] = {
-    kind._layer: kind
+_PROVIDERS: dict[str, type[_Provider]] = {
+    kind._provider: kind
     for kind in (EnvironmentSecretProvider, FileSecretProvider, AWSSecretsManagerProvider, HashiCorpVaultProvider)
 }
 
 
 class SecretsManager(_native.Secrets):
-    """The layers in their order. There is one in a process: each call of the class gives the same, until `reset`."""
+    """The providers in their order. There is one in a process: each call of the class gives the same, until `reset`."""
 
     REPLICATE_API_TOKEN: ClassVar[str] = "REPLICATE_API_TOKEN"
     HF_TOKEN: ClassVar[str] = "HF_TOKEN"
@@ -143,7 +143,7 @@ class SecretsManager(_native.Secrets):
         """Makes the manager of the process with the settings in `config`, or gives the one that there is.
 
         `providers` are objects such as EnvironmentSecretProvider() or the program's own, in their order; without them,
-        the library's own layers are asked: environment, file, AWS, Vault. The first of each kind is a layer of the
+        the library's own providers are asked: environment, file, AWS, Vault. The first of each kind is a provider of the
         library; a second one, or a subclass with a `get_secret` of its own, is asked as the program's own are.
         """
         try:
@@ -169,14 +169,14 @@ class SecretsManager(_native.Secrets):
 
     @property
     def _providers(self) -> list[Any]:
-        """The layers in their order, each an object with `is_available` and `get_secret`."""
+        """The providers in their order, each an object with `is_available` and `get_secret`."""
         return [
-            self._own[name] if name in self._own else _layer_of(name, self._kept)
+            self._own[name] if name in self._own else _provider_of(name, self._kept)
             for name in self._names()
         ]
 
     def _names(self) -> list[str]:
-        return [layer["name"] for layer in self.describe()["layers"]]
+        return [provider["name"] for provider in self.describe()["providers"]]
 
     def close(self) -> None:
         """Frees the manager; further calls raise ValueError. The next call of the class makes a new one."""
@@ -186,7 +186,7 @@ class SecretsManager(_native.Secrets):
         super().close()
 
     def add_provider(self, provider: Any, position: int | None = None, name: str | None = None) -> None:
-        """Adds a layer of the program's own: an object with `get_secret` and, if it likes, `is_available` and `name`.
+        """Adds a provider of the program's own: an object with `get_secret` and, if it likes, `is_available` and `name`.
         `position` is its place in the order, 0 being first and None last. Its answers are remembered for `cache_ttl`."""
         asking = _asking(provider)
         name = name or getattr(provider, "name", None) or _free_name(type(provider).__name__, self._names())
@@ -194,17 +194,17 @@ class SecretsManager(_native.Secrets):
         self._own[name] = provider
 
     def describe(self) -> dict[str, Any]:
-        """The settings and the layers in their order, without any value."""
+        """The settings and the providers in their order, without any value."""
         description: dict[str, Any] = json.loads(self._describe())
         return description
 
     def check(self) -> dict[str, Any]:
-        """How every layer is, and what to do about it."""
+        """How every provider is, and what to do about it."""
         report: dict[str, Any] = json.loads(self._check())
         return report
 
     def get_secrets_file_path(self) -> Path:
-        """The file or folder of the file layer; where there is none yet, the file that `set_secret` creates."""
+        """The file or directory of the file provider; where there is none yet, the file that `set_secret` creates."""
         return Path(self._file_path())
 
     def __repr__(self) -> str:
@@ -212,7 +212,7 @@ class SecretsManager(_native.Secrets):
             names = self._names()
         except ValueError:
             return "<SecretsManager, closed>"
-        kinds = (type(self._own[name]) if name in self._own else _LAYERS[name] for name in names)
+        kinds = (type(self._own[name]) if name in self._own else _PROVIDERS[name] for name in names)
         return f"<SecretsManager of {', '.join(kind.__name__ for kind in kinds)}>"
 
 
@@ -227,8 +227,8 @@ os.register_at_fork(after_in_child=_after_fork)
 def _open(cls: type[SecretsManager], providers: Sequence[Any], kept: Kept) -> SecretsManager:
     built_in: dict[str, Any] = {}
     for provider in providers:
-        if isinstance(provider, _Layer) and type(provider).get_secret is _Layer.get_secret:
-            built_in.setdefault(provider._layer, provider)
+        if isinstance(provider, _Provider) and type(provider).get_secret is _Provider.get_secret:
+            built_in.setdefault(provider._provider, provider)
     for provider in built_in.values():
         kept.settings.update(provider._kept.settings)
     if providers:
@@ -237,13 +237,13 @@ def _open(cls: type[SecretsManager], providers: Sequence[Any], kept: Kept) -> Se
     manager._kept = kept
     manager._own = built_in
     for position, provider in enumerate(providers):
-        if not any(provider is layer for layer in built_in.values()):
+        if not any(provider is known for known in built_in.values()):
             manager.add_provider(provider, position)
     return manager
 
 
 def _free_name(kind: str, taken: list[str]) -> str:
-    """A name for a layer, of 31 bytes at most, after its class, of which there may be several."""
+    """A name for a provider, of 31 bytes at most, after its class, of which there may be several."""
     name, number = kind.encode()[:31].decode(errors="ignore"), 1
     while name in taken:
         number += 1
@@ -252,11 +252,11 @@ def _free_name(kind: str, taken: list[str]) -> str:
     return name
 
 
-def _layer_of(name: str, kept: Kept) -> _Layer:
-    """The library's layer of this name, alone, with the settings of a manager."""
-    layer = _LAYERS[name].__new__(_LAYERS[name])
-    _Layer.__init__(layer, kept)
-    return layer
+def _provider_of(name: str, kept: Kept) -> _Provider:
+    """The library's provider of this name, alone, with the settings of a manager."""
+    provider = _PROVIDERS[name].__new__(_PROVIDERS[name])
+    _Provider.__init__(provider, kept)
+    return provider
 
 
 def _asking(provider: Any) -> Callable[[str], str | None]:
@@ -264,7 +264,7 @@ def _asking(provider: Any) -> Callable[[str], str | None]:
         what = f"the class {provider.__name__}" if isinstance(provider, type) else f"a {type(provider).__name__}"
         raise TypeError(f"a provider must be an object with get_secret(key), not {what}")
     is_available = getattr(provider, "is_available", None)
-    if isinstance(provider, _Layer) and type(provider).is_available is _Layer.is_available:
+    if isinstance(provider, _Provider) and type(provider).is_available is _Provider.is_available:
         is_available = None  # the answer to get_secret tells as much
 
     def get_secret(key: str) -> str | None:

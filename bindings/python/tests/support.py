@@ -17,9 +17,9 @@ class Case(unittest.TestCase):
     """Each test has a home and a state directory of its own, and an environment without anybody's secrets."""
 
     def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.home = Path(folder.name).resolve()
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.home = Path(directory.name).resolve()
         kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "LD_PRELOAD") if name in os.environ}
         self.environment = {**kept, "HOME": str(self.home), "SIMPLETUNER_STATE_DIR": str(self.home / "state")}
         patch = mock.patch.dict(os.environ, self.environment, clear=True)

@@ -43,10 +43,10 @@ def error_with(name):
 
 
 class World:
-    """What one case works on: a folder, and what is opened in it."""
+    """What one case works on: a directory, and what is opened in it."""
 
-    def __init__(self, folder, opened):
-        self.folder = folder
+    def __init__(self, directory, opened):
+        self.directory = directory
         for kind, settings in opened.items():
             settings = {key: self.place(value) for key, value in settings.items()} if isinstance(settings, dict) else None
             if kind == "secrets":
@@ -62,13 +62,13 @@ class World:
         self.user_cache = st_secrets.get_user_permission_cache()
 
     def place(self, text):
-        for name, value in {"DIR": self.folder, "HOME": self.folder / "home", **SERVERS}.items():
+        for name, value in {"DIR": self.directory, "HOME": self.directory / "home", **SERVERS}.items():
             if isinstance(text, str) and text.startswith(f"${name}"):
                 return str(value) + text[len(name) + 1:]
         return text
 
     def path(self, name):
-        return self.folder / self.place(name)
+        return self.directory / self.place(name)
 
     def do(self, step):
         kind, _, name = step["do"].partition(".")
@@ -88,7 +88,7 @@ class World:
     def secrets_get_with(self, step):
         with self.secrets.find(step["key"], **{flag: True for flag in step["flags"]}) as secret:
             info = [flag for flag in ("stale", "cached", "degraded") if getattr(secret, flag)]
-            return {"value": secret.reveal(), "layer": secret.layer, "source": secret.source, "info": info}
+            return {"value": secret.reveal(), "provider": secret.provider, "source": secret.source, "info": info}
 
     def secrets_get_many(self, step):
         found = self.secrets.get_many(step["keys"])
@@ -296,14 +296,14 @@ class Conformance(unittest.TestCase):
                     value = value.encode()
             self.assertEqual(got, value, name)
 
-    def run_case(self, case, folder):
-        (folder / "home").mkdir()
+    def run_case(self, case, directory):
+        (directory / "home").mkdir()
         for name, file in case.get("files", {}).items():
-            write(folder / name, file)
+            write(directory / name, file)
         expected = dict(case["open"])
-        world = World(folder, {})
+        world = World(directory, {})
         opening = expected.pop("expect", {})
-        answer = run(lambda: world.__init__(folder, expected))
+        answer = run(lambda: world.__init__(directory, expected))
         self.check(world, answer, opening)
         for number, step in enumerate(case["steps"], 1):
             with self.subTest(step=number, do=step["do"]):
@@ -314,13 +314,13 @@ class Conformance(unittest.TestCase):
         for case in cases:
             if "servers" in case and not SERVERS:
                 continue
-            with self.subTest(case["name"]), tempfile.TemporaryDirectory() as folder:
-                folder = Path(folder).resolve()
-                place = World(folder, {}).place
+            with self.subTest(case["name"]), tempfile.TemporaryDirectory() as directory:
+                directory = Path(directory).resolve()
+                place = World(directory, {}).place
                 env = {name: place(value) for name, value in case.get("env", {}).items()}
-                env.update(PATH=os.environ["PATH"], HOME=str(folder / "home"))
+                env.update(PATH=os.environ["PATH"], HOME=str(directory / "home"))
                 with mock.patch.dict(os.environ, env, clear=True):
-                    self.run_case(case, folder)
+                    self.run_case(case, directory)
         SecretsManager.reset()
 
     def test_every_call_has_the_key_that_all_languages_build_for_it(self):

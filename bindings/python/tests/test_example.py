@@ -46,9 +46,9 @@ class Launcher(Case):
 
 class Package(unittest.TestCase):
     def test_what_is_in_it(self):
-        folder = Path(st_secrets.__file__).parent
-        self.assertTrue((folder / "py.typed").exists())
-        self.assertTrue((folder / "_native.pyi").exists())
+        directory = Path(st_secrets.__file__).parent
+        self.assertTrue((directory / "py.typed").exists())
+        self.assertTrue((directory / "_native.pyi").exists())
         for name in st_secrets.__all__:
             self.assertTrue(hasattr(st_secrets, name), name)
         self.assertRegex(st_secrets.__version__, r"^\d+\.\d+\.\d+$")

@@ -109,7 +109,7 @@ class Secrets(Case):
     def test_it_tells_where_it_comes_from(self):
         os.environ["TOKEN"] = CANARY
         secret = SecretsManager().find("TOKEN")
-        self.assertEqual((secret.layer, secret.source, secret.version), ("env", st_secrets.SOURCE_ENV, ""))
+        self.assertEqual((secret.provider, secret.source, secret.version), ("env", st_secrets.SOURCE_ENV, ""))
         self.assertEqual((secret.stale, secret.cached, secret.degraded, secret.age), (False, False, False, 0.0))
         self.assertEqual((secret.reveal(), secret.reveal_bytes()), (CANARY, CANARY.encode()))
 
@@ -221,7 +221,7 @@ class Providers(Case):
         self.assertEqual(provider.calls, ["A", "C"])
         self.assertEqual(manager.get_bytes("B"), b"bytes")
         secret = manager.find("A")
-        self.assertEqual((secret.layer, secret.cached), ("dictionary", True))
+        self.assertEqual((secret.provider, secret.cached), ("dictionary", True))
         manager.clear_cache()
         manager.get("A")
         self.assertEqual(provider.calls, ["A", "C", "B", "A"])
@@ -254,11 +254,11 @@ class Providers(Case):
         manager = SecretsManager([*files, *map(KeyringOfTheWholeCompanyAndItsGuests, "CD")])
         self.assertEqual([manager.get(key) for key in "ABCDE"], ["value of A", "value of B", "guest", "guest", None])
         self.assertEqual([manager._providers[place] for place in (0, 1)], files)
-        layers = [layer["name"] for layer in manager.describe()["layers"]]
-        self.assertEqual(layers[:2], ["file", "FileSecretProvider"])
-        self.assertEqual(layers[2:], ["KeyringOfTheWholeCompanyAndItsG", "KeyringOfTheWholeCompanyAndIt-2"])
+        providers = [provider["name"] for provider in manager.describe()["providers"]]
+        self.assertEqual(providers[:2], ["file", "FileSecretProvider"])
+        self.assertEqual(providers[2:], ["KeyringOfTheWholeCompanyAndItsG", "KeyringOfTheWholeCompanyAndIt-2"])
 
-    def test_a_subclass_of_a_layer_is_asked_by_its_own_method(self):
+    def test_a_subclass_of_a_provider_is_asked_by_its_own_method(self):
         class Loud(EnvironmentSecretProvider):
             def get_secret(self, key):
                 value = super().get_secret(key)
@@ -421,7 +421,7 @@ class Redaction(Case):
                                 self.assertNotIn(CANARY, repr(frame.f_locals), frame)
                         error = error.__context__
 
-    def test_the_log_tells_of_layers_that_failed_and_can_be_turned_up(self):
+    def test_the_log_tells_of_providers_that_failed_and_can_be_turned_up(self):
         self.write(".simpletuner/secrets.json", '{"A": "' + CANARY + '"}', 0o644)
         with self.assertLogs("st_secrets", logging.WARNING) as logs:
             self.assertEqual(SecretsManager().get("A"), CANARY)

@@ -15,7 +15,7 @@ use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 use super::peer::Peer;
 
-/// A certificate authority in a folder of its own.
+/// A certificate authority in a directory of its own.
 pub(super) struct Authority(tempfile::TempDir);
 
 impl Authority {
@@ -54,7 +54,7 @@ impl Authority {
         ));
     }
 
-    /// Runs one of the commands of `openssl` in the folder.
+    /// Runs one of the commands of `openssl` in the directory.
     pub(super) fn openssl(&self, arguments: &str) {
         let mut command = Command::new("openssl");
         let done = command.args(arguments.split_whitespace()).current_dir(self.0.path()).output().unwrap();

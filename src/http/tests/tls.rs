@@ -30,9 +30,9 @@ fn a_server_is_trusted_whose_authority_is() {
     authority.issue("server", HERE);
     let server = authority.serve("server", "");
     let pem = fs::read_to_string(authority.path("ca.pem")).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("other.txt"), "not a certificate").unwrap();
-    fs::write(folder.path().join("ca.crt"), &pem).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("other.txt"), "not a certificate").unwrap();
+    fs::write(directory.path().join("ca.crt"), &pem).unwrap();
     let tree = tempfile::tempdir().unwrap();
     fs::create_dir_all(tree.path().join("team/own")).unwrap();
     fs::write(tree.path().join("team/own/ca.crt"), &pem).unwrap();
@@ -40,9 +40,9 @@ fn a_server_is_trusted_whose_authority_is() {
     for roots in [
         Roots::File(authority.path("ca.pem")),
         Roots::Pem(pem),
-        Roots::Folder(folder.path().to_owned()),
-        Roots::Folder(folder.path().join("ca.crt")),
-        Roots::Folder(tree.path().to_owned()),
+        Roots::Directory(directory.path().to_owned()),
+        Roots::Directory(directory.path().join("ca.crt")),
+        Roots::Directory(tree.path().to_owned()),
     ] {
         let answer = get(&trusting(roots), &server.url()).unwrap();
         assert_eq!(answer.status, 200);
@@ -180,18 +180,18 @@ fn a_server_that_refuses_while_the_request_is_being_sent_is_heard() {
 fn unusable_roots_are_refused_before_anything_is_sent() {
     let peer = Peer::answering(|_| ok(""));
     let url = format!("https://{}/", peer.address);
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &str| {
-        fs::write(folder.path().join(name), text).unwrap();
-        folder.path().join(name)
+        fs::write(directory.path().join(name), text).unwrap();
+        directory.path().join(name)
     };
-    let shown = folder.path().display();
+    let shown = directory.path().display();
     let damaged = "-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n";
     let no_certificate = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     let empty = tempfile::tempdir().unwrap();
     for (roots, why) in [
         (
-            Roots::File(folder.path().join("none.pem")),
+            Roots::File(directory.path().join("none.pem")),
             format!("the CA certificates cannot be read: cannot open {shown}/none.pem: No such file"),
         ),
         (Roots::File(file("empty.pem", "")), format!("{shown}/empty.pem cannot be used: it holds no certificate")),
@@ -200,8 +200,11 @@ fn unusable_roots_are_refused_before_anything_is_sent() {
             Roots::File(file("no.pem", no_certificate)),
             format!("{shown}/no.pem cannot be used: its certificate 1 is not"),
         ),
-        (Roots::Folder(empty.path().to_owned()), format!("{} cannot be used: it holds no", empty.path().display())),
-        (Roots::Folder(folder.path().join("none")), format!("cannot read the directory {shown}/none: No such file")),
+        (Roots::Directory(empty.path().to_owned()), format!("{} cannot be used: it holds no", empty.path().display())),
+        (
+            Roots::Directory(directory.path().join("none")),
+            format!("cannot read the directory {shown}/none: No such file"),
+        ),
         (Roots::Pem("x".to_owned()), "the PEM text of CA certificates cannot be used: it holds no".to_owned()),
     ] {
         let error = get(&trusting(roots), &url).err().unwrap();

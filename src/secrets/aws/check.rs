@@ -1,4 +1,4 @@
-//! How the layer is doing: who we are there, and whether the secrets can be read.
+//! How the provider is doing: who we are there, and whether the secrets can be read.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::watch::Watch;
 use super::wire::Fault;
 use crate::clock::Deadline;
 use crate::error::{Error, Result};
-use crate::secrets::layer::{Finding, State};
+use crate::secrets::provider::{Finding, State};
 
 /// STS need not be reachable where secrets are, behind a VPC endpoint.
 const PATIENCE: Duration = Duration::from_secs(3);

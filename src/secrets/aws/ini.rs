@@ -209,8 +209,8 @@ mod tests {
     use super::*;
 
     fn file(text: &str) -> Result<Ini> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("config");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("config");
         std::fs::write(&path, text).unwrap();
         match Ini::read(&path)? {
             Found::File(ini) => Ok(ini),
@@ -285,8 +285,8 @@ mod tests {
 
     #[test]
     fn a_path_without_a_readable_file_counts_as_empty() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("file");
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("file");
         std::fs::write(&file, "").unwrap();
         let kind = |path: &Path| match Ini::read(path).unwrap() {
             Found::File(_) => "file",
@@ -294,10 +294,10 @@ mod tests {
             Found::Unreadable(_) => "unreadable",
         };
         assert_eq!(kind(&file), "file");
-        assert_eq!(kind(&folder.path().join("missing")), "nothing");
+        assert_eq!(kind(&directory.path().join("missing")), "nothing");
         assert_eq!(kind(Path::new("/dev/null")), "nothing");
         assert_eq!(kind(Path::new("/dev/zero")), "unreadable");
-        assert_eq!(kind(folder.path()), "unreadable");
+        assert_eq!(kind(directory.path()), "unreadable");
         assert_eq!(kind(&file.join("config")), "unreadable");
     }
 

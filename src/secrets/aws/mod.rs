@@ -1,4 +1,4 @@
-//! The AWS layer: secrets of AWS Secrets Manager, each a JSON object of names and values.
+//! The AWS provider: secrets of AWS Secrets Manager, each a JSON object of names and values.
 //!
 //! | part | does |
 //! |---|---|
@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
 use super::document::{Document, DocumentSource};
-use super::layer::Finding;
+use super::provider::Finding;
 use crate::clock::Deadline;
 use crate::config::Config;
 use crate::error::{Result, Source};
@@ -56,7 +56,7 @@ const HALF_WRITTEN: Duration = Duration::from_millis(20);
 
 /// Secrets Manager as a source of one document.
 pub(crate) struct AwsSource {
-    /// The error is of a variable that cannot be used: the layer fails, and the others work.
+    /// The error is of a variable that cannot be used: the provider fails, and the others work.
     aws: Result<Aws>,
 }
 
@@ -233,8 +233,8 @@ mod tests {
     use super::*;
 
     /// A source with these variables besides those that name a secret and a region.
-    fn source(folder: &Path, variables: &[(&str, &str)]) -> Aws {
-        let home = folder.to_str().unwrap();
+    fn source(directory: &Path, variables: &[(&str, &str)]) -> Aws {
+        let home = directory.to_str().unwrap();
         let fixed = [("HOME", home), ("AWS_REGION", "us-east-1"), ("SIMPLETUNER_AWS_SECRET_NAME", "app")];
         let environment = Environment::fixed(&[&fixed, variables].concat());
         let own = Own::read(&Config::new(), &environment).unwrap().unwrap();
@@ -243,9 +243,9 @@ mod tests {
 
     #[test]
     fn a_file_that_is_half_written_is_not_used_yet() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("credentials");
-        let aws = source(folder.path(), &[("AWS_SHARED_CREDENTIALS_FILE", path.to_str().unwrap())]);
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("credentials");
+        let aws = source(directory.path(), &[("AWS_SHARED_CREDENTIALS_FILE", path.to_str().unwrap())]);
         let place = || aws.settings().and_then(|settings| Ok(credentials::plan(&settings)?.place().to_owned()));
         let whole = "[default]\naws_access_key_id = AKIA\naws_secret_access_key = x\n";
         let halves = ["", "[defau", "[default]\n", "[default]\naws_access_key_id = AKIA\naws_secr"];
@@ -270,9 +270,9 @@ mod tests {
 
     #[test]
     fn files_that_change_after_a_failure_are_new_credentials() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("credentials");
-        let token = folder.path().join("token");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("credentials");
+        let token = directory.path().join("token");
         std::fs::write(&token, "").unwrap();
         let identity = [
             ("AWS_WEB_IDENTITY_TOKEN_FILE", token.to_str().unwrap()),
@@ -280,7 +280,7 @@ mod tests {
         ];
         let file = [("AWS_SHARED_CREDENTIALS_FILE", path.to_str().unwrap()), ("AWS_EC2_METADATA_DISABLED", "true")];
         for (variables, path) in [(&file, &path), (&identity, &token)] {
-            let source = AwsSource { aws: Ok(source(folder.path(), variables)) };
+            let source = AwsSource { aws: Ok(source(directory.path(), variables)) };
             assert!(!source.has_new_credentials(), "nothing has failed");
             assert!(source.load(Deadline::after(Duration::from_secs(30))).is_err());
             assert!(!source.has_new_credentials());

@@ -191,8 +191,8 @@ mod tests {
     use super::*;
 
     fn read(config: &str, credentials: &str, test: impl FnOnce(&Profiles)) {
-        let folder = tempfile::tempdir().unwrap();
-        let paths = ["config", "credentials"].map(|name| folder.path().join(name));
+        let directory = tempfile::tempdir().unwrap();
+        let paths = ["config", "credentials"].map(|name| directory.path().join(name));
         std::fs::write(&paths[0], config).unwrap();
         std::fs::write(&paths[1], credentials).unwrap();
         let [config, credentials] = paths.map(|path| path.to_str().unwrap().to_owned());

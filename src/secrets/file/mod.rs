@@ -1,4 +1,4 @@
-//! The file layer: one JSON or YAML file, or a folder of one-secret files.
+//! The file provider: one JSON or YAML file, or a directory of one-secret files.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,8 +7,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
-use super::layer::{Finding, Held, Layer, Request, State};
 use super::peek::{Known, Peeked};
+use super::provider::{Finding, Held, Provider, Request, State};
 use crate::cache::TtlCache;
 use crate::clock::{Deadline, Tick};
 use crate::config::Config;
@@ -17,14 +17,14 @@ use crate::fork::{self, Reading};
 use crate::paths;
 use crate::sys::Published;
 
+mod directory;
 mod document;
-mod folder;
 mod save;
 mod view;
 mod yaml;
 
+use directory::Directory;
 use document::Change;
-use folder::Folder;
 use view::{Located, NO_HOME, Place, View, no_home};
 
 /// How long the file is taken to be as it was when it was last looked at.
@@ -32,7 +32,7 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a report waits for a look at the file.
 const REPORT_TIME: Duration = Duration::from_secs(10);
 
-pub(crate) struct FileLayer {
+pub(crate) struct FileProvider {
     place: Place,
     memory: Mutex<Memory>,
     /// The look that counts; changed with the lock of `memory` held.
@@ -58,9 +58,9 @@ struct Look {
     view: Arc<View>,
 }
 
-impl FileLayer {
-    pub(crate) fn open(config: &Config) -> Result<FileLayer> {
-        Ok(FileLayer {
+impl FileProvider {
+    pub(crate) fn open(config: &Config) -> Result<FileProvider> {
+        Ok(FileProvider {
             place: Place {
                 path: config.text("file_path").map(|path| paths::expand_home(Path::new(path))),
                 strict: config.flag("strict_permissions").unwrap_or(false),
@@ -81,10 +81,10 @@ impl FileLayer {
         self.change(key, &Change::Delete, deadline)
     }
 
-    /// The file or folder that is read, or the file that `set` would create.
+    /// The file or directory that is read, or the file that `set` would create.
     pub(crate) fn file_path(&self) -> Result<PathBuf> {
         match self.place.locate()? {
-            Located::File(path, _) | Located::Folder(path) | Located::Missing(path) => Ok(path),
+            Located::File(path, _) | Located::Directory(path) | Located::Missing(path) => Ok(path),
             Located::NoHome(reason) => Err(no_home(reason.as_deref())),
         }
     }
@@ -92,9 +92,11 @@ impl FileLayer {
     fn change(&self, key: &str, change: &Change<'_>, deadline: Deadline) -> Result<bool> {
         let path = match self.place.locate()? {
             Located::File(path, _) | Located::Missing(path) => path,
-            Located::Folder(path) => {
-                let message =
-                    format!("{} is a folder of secrets, which is read-only; set file_path to a file", path.display());
+            Located::Directory(path) => {
+                let message = format!(
+                    "{} is a directory of secrets, which is read-only; set file_path to a file",
+                    path.display()
+                );
                 return Err(Error::new(Status::ReadOnly, message).with_source(Source::File));
             }
             Located::NoHome(reason) => return Err(no_home(reason.as_deref())),
@@ -184,7 +186,7 @@ impl FileLayer {
     }
 }
 
-impl Layer for FileLayer {
+impl Provider for FileProvider {
     fn name(&self) -> &str {
         "file"
     }
@@ -198,7 +200,7 @@ impl Layer for FileLayer {
         let value = match &*self.view(request.refresh, request.deadline())? {
             View::NoHome(_) | View::Missing(_) => None,
             View::Document(document) => document.entries.get(key).cloned().flatten(),
-            View::Folder(folder) => folder.find(key, fresh, self.place.strict)?,
+            View::Directory(directory) => directory.find(key, fresh, self.place.strict)?,
             View::Failed(_, _, error) => return Err(error.clone()),
         };
         Ok(value.map(Held::now))
@@ -216,7 +218,7 @@ impl Layer for FileLayer {
                 }
                 Some(None) | None => Known::Absent,
             },
-            View::Folder(folder) => match folder.peek(key, reading, now, LOOK_INTERVAL) {
+            View::Directory(directory) => match directory.peek(key, reading, now, LOOK_INTERVAL) {
                 Some(Some(value)) => {
                     take(Peeked::Local(value));
                     Known::Found
@@ -236,10 +238,10 @@ impl Layer for FileLayer {
         match &*view {
             View::NoHome(reason) => reason.as_deref().unwrap_or(NO_HOME).to_owned(),
             View::Missing(path) => format!("{} does not exist", path.display()),
-            View::Folder(folder) if !Folder::may_have(key) => {
-                format!("{} is a folder, in which no such name is looked for", folder.path.display())
+            View::Directory(directory) if !Directory::may_have(key) => {
+                format!("{} is a directory, in which no such name is looked for", directory.path.display())
             }
-            View::Folder(folder) => format!("{} does not exist", folder.path.join(key).display()),
+            View::Directory(directory) => format!("{} does not exist", directory.path.join(key).display()),
             View::Document(document) => format!("{} has no such key", document.path.display()),
             View::Failed(_, _, error) => error.message().to_owned(),
         }
@@ -248,8 +250,8 @@ impl Layer for FileLayer {
     fn refresh(&self, request: &Request) -> Result<()> {
         match &*self.view(true, request.deadline())? {
             View::Failed(_, _, error) => Err(error.clone()),
-            View::Folder(folder) => {
-                folder.forget();
+            View::Directory(directory) => {
+                directory.forget();
                 Ok(())
             }
             _ => Ok(()),
@@ -295,12 +297,12 @@ mod tests {
         std::fs::write(&path, r#"{"A": "1"}"#).unwrap();
         let mut config = Config::new();
         config.set("file_path", path.to_str().unwrap()).unwrap();
-        let layer = FileLayer::open(&config).unwrap();
-        let look = || layer.view(true, Deadline::after(Duration::from_secs(60))).unwrap();
+        let provider = FileProvider::open(&config).unwrap();
+        let look = || provider.view(true, Deadline::after(Duration::from_secs(60))).unwrap();
         let first = look();
         assert!(Arc::ptr_eq(&first, &look()), "nothing was changed");
         // The file seems to be as it was.
-        layer.outdate();
+        provider.outdate();
         assert!(!Arc::ptr_eq(&first, &look()));
     }
 }

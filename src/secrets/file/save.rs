@@ -10,7 +10,7 @@ use crate::clock::Deadline;
 use crate::error::{Error, Result};
 use crate::files::{self, Exposure};
 
-/// Makes `change` in the file at `path`, creating it and its folder for a new entry where they are missing. `false`
+/// Makes `change` in the file at `path`, creating it and its directory for a new entry where they are missing. `false`
 /// means that there was nothing to delete. Called outside the fork gate.
 pub(super) fn change(path: &Path, key: &str, change: &Change<'_>, strict: bool, deadline: Deadline) -> Result<bool> {
     // A link stays a link: what it leads to is changed.

@@ -1,4 +1,4 @@
-//! What is there in place of the secrets file: the document, a folder, nothing, or a reason why it cannot be read.
+//! What is there in place of the secrets file: the document, a directory, nothing, or a reason why it cannot be read.
 
 use std::fs;
 use std::io;
@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::directory::Directory;
 use super::document::{self, ByName, Format};
-use super::folder::Folder;
-use crate::secrets::layer::{Finding, State};
+use crate::secrets::provider::{Finding, State};
 use serde_json::{Value, json};
 
 use crate::clock::Deadline;
@@ -35,7 +35,7 @@ pub(super) enum View {
     /// There is no home directory that could hold the default file; why the one that is named cannot.
     NoHome(Option<String>),
     Missing(PathBuf),
-    Folder(Folder),
+    Directory(Directory),
     Document(Document),
     /// Reading failed, in a state of the file that has this fingerprint.
     Failed(PathBuf, Option<Fingerprint>, Error),
@@ -53,7 +53,7 @@ pub(super) enum Located {
     NoHome(Option<String>),
     Missing(PathBuf),
     File(PathBuf, Fingerprint),
-    Folder(PathBuf),
+    Directory(PathBuf),
 }
 
 impl Place {
@@ -69,7 +69,7 @@ impl Place {
         Ok(Arc::new(match located {
             Located::NoHome(reason) => View::NoHome(reason),
             Located::Missing(path) => View::Missing(path),
-            Located::Folder(path) => View::Folder(Folder::new(path)),
+            Located::Directory(path) => View::Directory(Directory::new(path)),
             Located::File(path, state) => match self.load(&path, deadline) {
                 Ok(document) => View::Document(document),
                 Err(error) if error.status() == Status::Timeout => return Err(error),
@@ -105,25 +105,25 @@ impl Place {
             return Ok(look_at(path)?.unwrap_or_else(|| Located::Missing(path.clone())));
         }
         let Some(home) = paths::home() else { return Ok(Located::NoHome(None)) };
-        let folder = home.join(".simpletuner");
+        let directory = home.join(".simpletuner");
         // A home that is not a directory, or that this user may not enter, holds nothing of this user's.
-        if let Err(error) = fs::metadata(&folder)
+        if let Err(error) = fs::metadata(&directory)
             && let io::ErrorKind::NotADirectory | io::ErrorKind::PermissionDenied = error.kind()
         {
             return Ok(Located::NoHome(Some(Error::io("use the home directory", &home, &error).message().to_owned())));
         }
         for candidate in CANDIDATES {
-            if let Some(located) = look_at(&folder.join(candidate))? {
+            if let Some(located) = look_at(&directory.join(candidate))? {
                 return Ok(located);
             }
         }
-        Ok(Located::Missing(folder.join(CANDIDATES[0])))
+        Ok(Located::Missing(directory.join(CANDIDATES[0])))
     }
 }
 
 fn look_at(path: &Path) -> Result<Option<Located>> {
     match fs::metadata(path) {
-        Ok(metadata) if metadata.is_dir() => Ok(Some(Located::Folder(path.to_owned()))),
+        Ok(metadata) if metadata.is_dir() => Ok(Some(Located::Directory(path.to_owned()))),
         Ok(metadata) => Ok(Some(Located::File(path.to_owned(), Fingerprint::of(&metadata)))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(look_error(path, &error)),
@@ -146,7 +146,7 @@ impl View {
         match (located, self) {
             (Located::NoHome(reason), View::NoHome(known)) => reason == known,
             (Located::Missing(path), View::Missing(known)) => path == known,
-            (Located::Folder(path), View::Folder(known)) => *path == known.path,
+            (Located::Directory(path), View::Directory(known)) => *path == known.path,
             (Located::File(path, state), View::Document(known)) => *path == known.path && *state == known.fingerprint,
             (Located::File(path, state), View::Failed(known, Some(at), _)) => path == known && state == at,
             _ => false,
@@ -177,8 +177,8 @@ impl View {
                 json!({"path": null, "exists": false, "reason": reason.as_deref().unwrap_or(NO_HOME)})
             }
             View::Missing(path) => json!({"path": path.to_string_lossy(), "exists": false}),
-            View::Folder(folder) => {
-                json!({"path": folder.path.to_string_lossy(), "exists": true, "format": "folder"})
+            View::Directory(directory) => {
+                json!({"path": directory.path.to_string_lossy(), "exists": true, "format": "directory"})
             }
             View::Document(document) => json!({
                 "path": document.path.to_string_lossy(),
@@ -199,7 +199,7 @@ impl View {
                 Finding::new(State::Warning, format!("no secrets file is read: {reason}")).with_advice(HOME_ADVICE)
             }
             View::Missing(path) => Finding::new(State::Absent, format!("{} does not exist", path.display())),
-            View::Folder(folder) => Finding::new(State::Ok, format!("the files in {}", folder.path.display())),
+            View::Directory(directory) => Finding::new(State::Ok, format!("the files in {}", directory.path.display())),
             View::Document(Document { exposure: Some(exposure), .. }) => {
                 Finding::new(State::Warning, exposure.detail.clone()).with_advice(exposure.remedy.clone())
             }

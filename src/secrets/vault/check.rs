@@ -1,4 +1,4 @@
-//! What the layer tells about itself, and whether it works.
+//! What the provider tells about itself, and whether it works.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use super::token::is_refusal;
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Status};
 use crate::secrets::document::Document;
-use crate::secrets::layer::{Finding, State};
+use crate::secrets::provider::{Finding, State};
 
 /// A token with less than this left, in seconds, and no way to renew it, is worth a warning.
 const SOON: u64 = 24 * 3600;
@@ -188,7 +188,10 @@ impl TokenState {
 
     fn report(&self, can_log_in: bool, report: &mut Report) {
         if self.ttl > 0 && self.ttl < SOON && !self.renewable && !can_log_in {
-            report.warn(&self.to_string(), "replace the token before it expires, or let the layer log in (vault_auth)");
+            report.warn(
+                &self.to_string(),
+                "replace the token before it expires, or let the provider log in (vault_auth)",
+            );
         } else {
             report.say(self.to_string());
         }

@@ -287,14 +287,14 @@ mod tests {
 
     #[test]
     fn a_secret_in_a_file_loses_the_white_space_around_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("token");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("token");
         std::fs::write(&path, " s.token\r\n").unwrap();
         assert_eq!(&*secret_in(&path, "token").unwrap().0, b"s.token");
         for text in ["", " \n", "CANARY one", "CANARY\nX-Other: 1", "CANARY\u{7f}", "CANARYé"] {
             std::fs::write(&path, text).unwrap();
             let error = secret_in(&path, "token").unwrap_err();
-            assert_eq!((error.status(), error.source_layer()), (Status::Config, Source::Vault));
+            assert_eq!((error.status(), error.source_provider()), (Status::Config, Source::Vault));
             assert!(error.message().contains("token") && !error.message().contains("CANARY"), "{error}");
         }
     }

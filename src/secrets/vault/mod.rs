@@ -1,4 +1,4 @@
-//! HashiCorp Vault and OpenBao: the fourth layer. One secret of a KV engine is the document that answers every key.
+//! HashiCorp Vault and OpenBao: the fourth provider. One secret of a KV engine is the document that answers every key.
 
 mod address;
 mod answer;
@@ -32,7 +32,7 @@ use self::settings::{Settings, Without};
 use self::token::{Token, is_refusal};
 use self::variables::Inputs;
 use super::document::{Document, DocumentSource};
-use super::layer::Finding;
+use super::provider::Finding;
 use super::unconfigured::Lack;
 use crate::clock::Deadline;
 use crate::config::Config;
@@ -43,7 +43,7 @@ use crate::http::retry::{Backoff, Retry};
 
 /// Reads documents from a Vault server.
 pub(crate) struct VaultSource {
-    /// The error where the environment holds a setting that cannot be used: a failure of this layer, not of the chain.
+    /// The error where the environment holds a setting that cannot be used: a failure of this provider, not of the chain.
     vault: Result<Vault>,
 }
 

@@ -58,7 +58,7 @@ pub(super) struct Settings {
 
 /// Why there are no settings.
 pub(super) enum Without {
-    /// Nobody wants this layer, or not enough is known to ask it.
+    /// Nobody wants this provider, or not enough is known to ask it.
     NotConfigured(Lack),
     Refused(Refused),
 }
@@ -257,7 +257,7 @@ fn roots(inputs: &Inputs<'_>) -> Result<Roots, Refused> {
         }
         return Ok(Roots::Pem(given.value.as_str().to_owned()));
     }
-    Ok(inputs.tool("CAPATH")?.map_or(Roots::Platform, |given| Roots::Folder(file(&given))))
+    Ok(inputs.tool("CAPATH")?.map_or(Roots::Platform, |given| Roots::Directory(file(&given))))
 }
 
 /// The path of a file, `~` expanded.

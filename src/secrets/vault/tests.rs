@@ -42,7 +42,7 @@ fn with(variables: &[(&str, &str)]) -> Settings {
 fn refused_with(variables: &[(&str, &str)]) -> String {
     let refused = refused(&[], &[&[("VAULT_ADDR", "https://vault:8200"), ("VAULT_TOKEN", "t")], variables].concat());
     assert!(!refused.in_config);
-    assert_eq!((refused.error.status(), refused.error.source_layer()), (Status::Config, Source::Vault));
+    assert_eq!((refused.error.status(), refused.error.source_provider()), (Status::Config, Source::Vault));
     refused.error.message().to_owned()
 }
 
@@ -137,10 +137,10 @@ fn the_variables_of_both_tools_are_read() {
 #[test]
 fn cas_and_proxies_have_an_order() {
     let pem = "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n";
-    let all = [("VAULT_CACERT", "/file"), ("VAULT_CACERT_BYTES", pem), ("VAULT_CAPATH", "/folder")];
+    let all = [("VAULT_CACERT", "/file"), ("VAULT_CACERT_BYTES", pem), ("VAULT_CAPATH", "/directory")];
     assert!(matches!(with(&all).transport.roots, Roots::File(path) if path == Path::new("/file")));
     assert!(matches!(with(&all[1..]).transport.roots, Roots::Pem(text) if text == pem));
-    assert!(matches!(with(&all[2..]).transport.roots, Roots::Folder(path) if path == Path::new("/folder")));
+    assert!(matches!(with(&all[2..]).transport.roots, Roots::Directory(path) if path == Path::new("/directory")));
     let all = [("VAULT_PROXY_ADDR", "http://first:1"), ("VAULT_HTTP_PROXY", "http://second:2")];
     assert!(matches!(with(&all).transport.proxy, Proxy::Always(proxy) if proxy == "http://first:1"));
     assert!(matches!(with(&all[1..]).transport.proxy, Proxy::Always(proxy) if proxy == "http://second:2"));
@@ -254,7 +254,7 @@ fn no_setting_can_hold_a_line_break() {
 }
 
 #[test]
-fn what_is_wrong_in_the_environment_fails_the_layer_and_not_the_chain() {
+fn what_is_wrong_in_the_environment_fails_the_provider_and_not_the_chain() {
     let variable = |name: &str| match name {
         "VAULT_ADDR" => Some(OsString::from("vault:8200")),
         "VAULT_TOKEN" => Some(OsString::from("t")),
@@ -262,7 +262,7 @@ fn what_is_wrong_in_the_environment_fails_the_layer_and_not_the_chain() {
     };
     let source = VaultSource::open_in(&Config::new(), &variable).unwrap().unwrap();
     let error = source.load(Deadline::after(std::time::Duration::from_secs(1))).err().unwrap();
-    assert_eq!((error.status(), error.source_layer()), (Status::Config, Source::Vault));
+    assert_eq!((error.status(), error.source_provider()), (Status::Config, Source::Vault));
     assert_eq!(source.check(Deadline::after(std::time::Duration::ZERO)).state.name(), "failed");
     assert!(source.describe()["error"].as_str().unwrap().contains("VAULT_ADDR"));
     let mut config = Config::new();

@@ -33,7 +33,7 @@ impl fmt::Display for Origin {
 pub(super) struct Refused {
     pub(super) error: Error,
     /// Whether it stands in the configuration: that is the program's mistake, and the manager does not open. What is
-    /// wrong in the environment is a failure of this layer alone.
+    /// wrong in the environment is a failure of this provider alone.
     pub(super) in_config: bool,
 }
 

@@ -1,4 +1,4 @@
-// The header from C++: a secret from the environment, and a layer of the program's own that is a lambda.
+// The header from C++: a secret from the environment, and a provider of the program's own that is a lambda.
 #include <memory>
 #include <string>
 
@@ -44,7 +44,7 @@ int main() {
     st_secret_info info = ST_SECRET_INFO_INIT;
     st_bytes value = {};
     CHECK_OK(st_secrets_get_with(secrets.get(), "X", ST_NUL, 1.0, 0, &value, &info, &error));
-    CHECK(std::string(info.layer) == "lambda");
+    CHECK(std::string(info.provider) == "lambda");
     st_bytes_free(&value);
     CHECK_FAILS(st_secrets_get(secrets.get(), "", 0, &value, &error), ST_INVALID_ARGUMENT, "name of a secret");
     return 0;

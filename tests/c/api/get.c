@@ -35,13 +35,13 @@ static void with_an_account(const st_secrets *secrets) {
         CHECK_OK(st_secrets_get_with(secrets, "HF_TOKEN", ST_NUL, 5.0, flags[i], &value, &info, &error));
         CHECK_TEXT(value, "CANARY-file");
         CHECK(info.size == sizeof info && info.flags == 0 && info.source == ST_SOURCE_FILE && info.reserved == 0);
-        CHECK(strcmp(info.layer, "file") == 0 && info.version[0] == 0);
+        CHECK(strcmp(info.provider, "file") == 0 && info.version[0] == 0);
         CHECK(fpclassify(info.age) == FP_ZERO && fpclassify(info.expires_in) == FP_ZERO);
         st_bytes_free(&value);
     }
     setenv("HF_TOKEN", "CANARY-env", 1);
     CHECK_OK(st_secrets_get_with(secrets, "HF_TOKEN", ST_NUL, INFINITY, 0, &value, &info, &error));
-    CHECK(info.source == ST_SOURCE_ENV && strcmp(info.layer, "env") == 0);
+    CHECK(info.source == ST_SOURCE_ENV && strcmp(info.provider, "env") == 0);
     st_bytes_free(&value);
     unsetenv("HF_TOKEN");
     CHECK_OK(st_secrets_get_with(secrets, "HF_TOKEN", ST_NUL, ST_TIMEOUT_DEFAULT, 0, &value, NULL, &error));
@@ -111,14 +111,14 @@ static void well_known(const st_secrets *secrets) {
     st_bytes_free(&value);
 }
 
-/* "Not found" says what was tried, layer by layer. */
+/* "Not found" says what was tried, provider by provider. */
 static void not_found(const st_secrets *secrets) {
     st_error error = ST_ERROR_INIT;
     st_bytes value = {0};
     CHECK_FAILS(st_secrets_get(secrets, "no-such", ST_NUL, &value, &error), ST_NOT_FOUND, "env (variable NO_SUCH is");
     CHECK_FAILS(st_secrets_get(secrets, "no-such", ST_NUL, &value, &error), ST_NOT_FOUND, "file (");
     st_secrets *nothing = open_with("providers", "[]");
-    CHECK_FAILS(st_secrets_get(nothing, "HF_TOKEN", ST_NUL, &value, &error), ST_NOT_FOUND, "no layers");
+    CHECK_FAILS(st_secrets_get(nothing, "HF_TOKEN", ST_NUL, &value, &error), ST_NOT_FOUND, "no providers");
     st_secrets_free(nothing);
 }
 

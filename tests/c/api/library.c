@@ -38,7 +38,7 @@ static void status_names(void) {
 /* The layout is part of the binary interface too. */
 static void layouts(void) {
     CHECK(sizeof(st_error) == 532 && offsetof(st_error, message) == 20);
-    CHECK(sizeof(st_secret_info) == 128 && offsetof(st_secret_info, layer) == 32);
+    CHECK(sizeof(st_secret_info) == 128 && offsetof(st_secret_info, provider) == 32);
     CHECK(sizeof(st_bytes) == 24);
 }
 

@@ -28,7 +28,7 @@ static void drop(void *context) {
     ((struct journal *)context)->drops++;
 }
 
-/* What makes a message of each kind: a file that others may read, a layer that fails, a value that is found. */
+/* What makes a message of each kind: a file that others may read, a provider that fails, a value that is found. */
 static void make_noise(void) {
     st_error error = ST_ERROR_INIT;
     st_bytes value = {0};

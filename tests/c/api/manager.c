@@ -88,7 +88,7 @@ static void reports(void) {
     CHECK(strstr((const char *)json.data, "CANARY") == NULL);
     st_bytes_free(&json);
 
-    /* A broken file is a failed layer of a check that itself succeeds. */
+    /* A broken file is a failed provider of a check that itself succeeds. */
     write_file("report.json", "{\"A\": CANARY}");
     CHECK_OK(st_secrets_check(secrets, &json, &error));
     CHECK_HAS(json, "\"ok\": false");
@@ -106,12 +106,12 @@ static void reports(void) {
     st_secrets_free(secrets);
 }
 
-static void no_file_layer(void) {
+static void no_file_provider(void) {
     st_error error = ST_ERROR_INIT;
     st_bytes path;
     memset(&path, 0x5A, sizeof path);
     st_secrets *secrets = open_with("providers", "[\"env\"]");
-    CHECK_FAILS(st_secrets_file_path(secrets, &path, &error), ST_CONFIG, "file layer");
+    CHECK_FAILS(st_secrets_file_path(secrets, &path, &error), ST_CONFIG, "file provider");
     CHECK_EMPTY(path);
     CHECK_OK(st_secrets_refresh(secrets, 1.0, &error));
     st_secrets_free(secrets);
@@ -140,7 +140,7 @@ int main(void) {
     the_default_one();
     clear_cache();
     reports();
-    no_file_layer();
+    no_file_provider();
     any_path();
     return 0;
 }

@@ -1,9 +1,9 @@
-/* Layers of the program's own. */
+/* Providers of the program's own. */
 #include <math.h>
 
 #include "check.h"
 
-struct layer {
+struct provider {
     const char *value;   /* answered, if not NULL */
     st_status failure;   /* else failed with, if not 0 */
     const char *message; /* and with this message, if not NULL */
@@ -15,39 +15,39 @@ struct layer {
 };
 
 static st_status load(void *context, const char *key, size_t key_len, double timeout, st_reply *reply) {
-    struct layer *layer = context;
-    layer->calls++;
-    layer->timeout = timeout;
+    struct provider *provider = context;
+    provider->calls++;
+    provider->timeout = timeout;
     CHECK(strlen(key) == key_len);
-    if (layer->ask != NULL && strcmp(key, "OTHER") != 0) {
+    if (provider->ask != NULL && strcmp(key, "OTHER") != 0) {
         st_error error = ST_ERROR_INIT;
         st_bytes value = {0};
-        CHECK_OK(st_secrets_get(layer->ask, "OTHER", ST_NUL, &value, &error));
-        layer->replied = st_reply_bytes(reply, value.data, value.len, 60.0);
+        CHECK_OK(st_secrets_get(provider->ask, "OTHER", ST_NUL, &value, &error));
+        provider->replied = st_reply_bytes(reply, value.data, value.len, 60.0);
         st_bytes_free(&value);
-    } else if (layer->value != NULL) {
-        layer->replied = st_reply_bytes(reply, layer->value, ST_NUL, ST_TTL_DEFAULT);
-    } else if (layer->failure != 0) {
-        layer->replied = st_reply_error(reply, layer->failure, layer->message, layer->message ? ST_NUL : 0);
+    } else if (provider->value != NULL) {
+        provider->replied = st_reply_bytes(reply, provider->value, ST_NUL, ST_TTL_DEFAULT);
+    } else if (provider->failure != 0) {
+        provider->replied = st_reply_error(reply, provider->failure, provider->message, provider->message ? ST_NUL : 0);
     }
-    return layer->returned;
+    return provider->returned;
 }
 
 static void drop(void *context) {
-    ((struct layer *)context)->drops++;
+    ((struct provider *)context)->drops++;
 }
 
-/* A manager with this layer behind an empty environment and no file. */
-static st_secrets *open_layer(struct layer *layer) {
+/* A manager with this provider behind an empty environment and no file. */
+static st_secrets *open_provider(struct provider *provider) {
     st_error error = ST_ERROR_INIT;
     st_secrets *secrets = open_with("file_path", path_of("none.json"));
-    CHECK_OK(st_secrets_add_provider(secrets, "mine", ST_NUL, ST_LAST, load, drop, layer, &error));
+    CHECK_OK(st_secrets_add_provider(secrets, "mine", ST_NUL, ST_LAST, load, drop, provider, &error));
     return secrets;
 }
 
 static void answers(void) {
     static const struct {
-        struct layer layer;
+        struct provider provider;
         st_status expected;
         const char *word;
     } table[] = {
@@ -69,87 +69,87 @@ static void answers(void) {
     };
     st_error error = ST_ERROR_INIT;
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
-        struct layer layer = table[i].layer;
+        struct provider provider = table[i].provider;
         st_bytes value = {0};
         st_secret_info info = ST_SECRET_INFO_INIT;
-        st_secrets *secrets = open_layer(&layer);
+        st_secrets *secrets = open_provider(&provider);
         if (table[i].expected == ST_OK) {
             CHECK_OK(st_secrets_get_with(secrets, "KEY", ST_NUL, 3.0, 0, &value, &info, &error));
-            CHECK_TEXT(value, layer.value);
-            CHECK(info.source == ST_SOURCE_CUSTOM && strcmp(info.layer, "mine") == 0);
+            CHECK_TEXT(value, provider.value);
+            CHECK(info.source == ST_SOURCE_CUSTOM && strcmp(info.provider, "mine") == 0);
         } else {
             CHECK_FAILS(st_secrets_get_with(secrets, "KEY", ST_NUL, 3.0, 0, &value, &info, &error), table[i].expected,
                         table[i].word);
             CHECK_EMPTY(value);
             CHECK(table[i].expected == ST_NOT_FOUND || error.source == ST_SOURCE_CUSTOM);
-            int retry = layer.returned == ST_UNAVAILABLE || layer.returned == ST_TIMEOUT || layer.returned == ST_BUSY;
+            int retry = provider.returned == ST_UNAVAILABLE || provider.returned == ST_TIMEOUT || provider.returned == ST_BUSY;
             CHECK((error.flags & ST_ERROR_RETRYABLE) == (retry ? ST_ERROR_RETRYABLE : 0u));
         }
-        CHECK(layer.calls == 1 && layer.drops == 0 && layer.replied == ST_OK);
-        CHECK(layer.timeout > 0 && layer.timeout <= 3.0);
+        CHECK(provider.calls == 1 && provider.drops == 0 && provider.replied == ST_OK);
+        CHECK(provider.timeout > 0 && provider.timeout <= 3.0);
         st_bytes_free(&value);
         st_secrets_free(secrets);
-        CHECK(layer.drops == 1);
+        CHECK(provider.drops == 1);
     }
 }
 
 static void no_limit_of_time(void) {
     st_error error = ST_ERROR_INIT;
-    struct layer layer = {.value = "CANARY", .returned = ST_OK};
+    struct provider provider = {.value = "CANARY", .returned = ST_OK};
     st_bytes value = {0};
     st_secret_info info = ST_SECRET_INFO_INIT;
-    st_secrets *secrets = open_layer(&layer);
+    st_secrets *secrets = open_provider(&provider);
     CHECK_OK(st_secrets_get_with(secrets, "KEY", ST_NUL, INFINITY, 0, &value, NULL, &error));
-    CHECK(isinf(layer.timeout));
+    CHECK(isinf(provider.timeout));
     st_bytes_free(&value);
     /* What was answered is remembered; what was not takes time. */
     CHECK_OK(st_secrets_get_with(secrets, "KEY", ST_NUL, 0.0, ST_GET_CACHED_ONLY, &value, &info, &error));
-    CHECK(info.flags == ST_SECRET_CACHED && info.expires_in > 0.0 && layer.calls == 1);
+    CHECK(info.flags == ST_SECRET_CACHED && info.expires_in > 0.0 && provider.calls == 1);
     st_bytes_free(&value);
     CHECK_FAILS(st_secrets_get_with(secrets, "ANOTHER", ST_NUL, 0.0, 0, &value, NULL, &error), ST_TIMEOUT, "mine");
-    /* Such a layer may take long, so a call that wants what is at hand does not ask it. */
+    /* Such a provider may take long, so a call that wants what is at hand does not ask it. */
     CHECK_FAILS(st_secrets_get_with(secrets, "ANOTHER", ST_NUL, 3.0, ST_GET_CACHED_ONLY, &value, NULL, &error),
                 ST_UNAVAILABLE, "mine");
-    CHECK(layer.calls == 1);
+    CHECK(provider.calls == 1);
     st_secrets_free(secrets);
 }
 
-/* A layer that fails is passed over and reported, and never turns into "not found". */
-static void a_failing_layer_before_others(void) {
+/* A provider that fails is passed over and reported, and never turns into "not found". */
+static void a_failing_provider_before_others(void) {
     st_error error = ST_ERROR_INIT;
-    struct layer broken = {.failure = ST_UNAVAILABLE, .message = "out of order", .returned = ST_UNAVAILABLE};
-    struct layer working = {.value = "CANARY-second", .returned = ST_OK};
+    struct provider broken = {.failure = ST_UNAVAILABLE, .message = "out of order", .returned = ST_UNAVAILABLE};
+    struct provider working = {.value = "CANARY-second", .returned = ST_OK};
     st_bytes value = {0};
     st_secret_info info = ST_SECRET_INFO_INIT;
-    st_secrets *secrets = open_layer(&broken);
-    CHECK_FAILS(st_secrets_get(secrets, "KEY", ST_NUL, &value, &error), ST_UNAVAILABLE, "the layer mine failed: out of");
+    st_secrets *secrets = open_provider(&broken);
+    CHECK_FAILS(st_secrets_get(secrets, "KEY", ST_NUL, &value, &error), ST_UNAVAILABLE, "the provider mine failed: out of");
     CHECK_OK(st_secrets_add_provider(secrets, "second", ST_NUL, ST_LAST, load, drop, &working, &error));
     CHECK_OK(st_secrets_get_with(secrets, "KEY", ST_NUL, 3.0, 0, &value, &info, &error));
     CHECK_TEXT(value, "CANARY-second");
-    CHECK(info.flags == ST_SECRET_DEGRADED && strcmp(info.layer, "second") == 0);
+    CHECK(info.flags == ST_SECRET_DEGRADED && strcmp(info.provider, "second") == 0);
     st_bytes_free(&value);
     st_secrets_free(secrets);
     CHECK(broken.drops == 1 && working.drops == 1);
 }
 
-/* A value past its time is there for calls that do not ask the layer, and says so. */
+/* A value past its time is there for calls that do not ask the provider, and says so. */
 static void a_value_past_its_time(void) {
     st_error error = ST_ERROR_INIT;
-    struct layer layer = {.value = "CANARY", .returned = ST_OK};
+    struct provider provider = {.value = "CANARY", .returned = ST_OK};
     st_bytes value = {0};
     st_secret_info info = ST_SECRET_INFO_INIT;
     st_secrets *secrets = open_with("cache_ttl", "0.000001");
-    CHECK_OK(st_secrets_add_provider(secrets, "mine", ST_NUL, ST_LAST, load, drop, &layer, &error));
+    CHECK_OK(st_secrets_add_provider(secrets, "mine", ST_NUL, ST_LAST, load, drop, &provider, &error));
     CHECK_OK(st_secrets_get_with(secrets, "KEY", ST_NUL, 3.0, 0, &value, &info, &error));
     CHECK(info.flags == 0);
     st_bytes_free(&value);
     CHECK_OK(st_secrets_get_with(secrets, "KEY", ST_NUL, 3.0, ST_GET_CACHED_ONLY, &value, &info, &error));
     CHECK_TEXT(value, "CANARY");
     CHECK(info.flags == (ST_SECRET_STALE | ST_SECRET_CACHED) && fpclassify(info.expires_in) == FP_ZERO);
-    CHECK(layer.calls == 1);
+    CHECK(provider.calls == 1);
     st_bytes_free(&value);
-    /* Not after the layer denied it. */
-    layer = (struct layer){.returned = ST_ACCESS_DENIED, .drops = layer.drops};
+    /* Not after the provider denied it. */
+    provider = (struct provider){.returned = ST_ACCESS_DENIED, .drops = provider.drops};
     CHECK_FAILS(st_secrets_get(secrets, "KEY", ST_NUL, &value, &error), ST_ACCESS_DENIED, "mine");
     CHECK_FAILS(st_secrets_get_with(secrets, "KEY", ST_NUL, 3.0, ST_GET_CACHED_ONLY, &value, &info, &error),
                 ST_UNAVAILABLE, "mine");
@@ -158,7 +158,7 @@ static void a_value_past_its_time(void) {
 
 static void positions(void) {
     st_error error = ST_ERROR_INIT;
-    struct layer first = {.value = "CANARY-first", .returned = ST_OK}, refused = {0};
+    struct provider first = {.value = "CANARY-first", .returned = ST_OK}, refused = {0};
     setenv("HF_TOKEN", "CANARY-env", 1);
     st_bytes value = {0}, json = {0};
     st_secrets *secrets = open_with("providers", "[\"env\"]");
@@ -198,29 +198,29 @@ static void positions(void) {
     CHECK(first.drops == 1);
 }
 
-static void a_layer_that_asks_the_library(void) {
+static void a_provider_that_asks_the_library(void) {
     st_error error = ST_ERROR_INIT;
-    struct layer layer = {.returned = ST_OK, .value = "CANARY-other"};
+    struct provider provider = {.returned = ST_OK, .value = "CANARY-other"};
     st_bytes value = {0};
-    st_secrets *secrets = open_layer(&layer);
-    layer.ask = secrets;
+    st_secrets *secrets = open_provider(&provider);
+    provider.ask = secrets;
     CHECK_OK(st_secrets_get(secrets, "KEY", ST_NUL, &value, &error));
     CHECK_TEXT(value, "CANARY-other");
-    CHECK(layer.calls == 2);
+    CHECK(provider.calls == 2);
     st_bytes_free(&value);
     st_secrets_free(secrets);
 }
 
-/* A layer of the default manager goes with it. */
-static void a_layer_of_the_default_manager(void) {
+/* A provider of the default manager goes with it. */
+static void a_provider_of_the_default_manager(void) {
     st_error error = ST_ERROR_INIT;
-    struct layer layer = {.returned = ST_OK, .value = "CANARY-default"};
+    struct provider provider = {.returned = ST_OK, .value = "CANARY-default"};
     st_bytes value = {0};
-    CHECK_OK(st_secrets_add_provider(NULL, "mine", ST_NUL, 0, load, drop, &layer, &error));
+    CHECK_OK(st_secrets_add_provider(NULL, "mine", ST_NUL, 0, load, drop, &provider, &error));
     CHECK_OK(st_secrets_get(NULL, "KEY", ST_NUL, &value, &error));
     CHECK_TEXT(value, "CANARY-default");
     CHECK_OK(st_secrets_reset(NULL, &error));
-    CHECK(layer.drops == 1);
+    CHECK(provider.drops == 1);
     CHECK_TEXT(value, "CANARY-default");
     st_bytes_free(&value);
     CHECK_FAILS(st_secrets_get(NULL, "KEY", ST_NUL, &value, &error), ST_NOT_FOUND, "KEY");
@@ -230,10 +230,10 @@ int main(void) {
     begin();
     answers();
     no_limit_of_time();
-    a_failing_layer_before_others();
+    a_failing_provider_before_others();
     a_value_past_its_time();
     positions();
-    a_layer_that_asks_the_library();
-    a_layer_of_the_default_manager();
+    a_provider_that_asks_the_library();
+    a_provider_of_the_default_manager();
     return 0;
 }

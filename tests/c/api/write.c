@@ -99,9 +99,9 @@ static void impossible(void) {
     st_error error = ST_ERROR_INIT;
     bool existed = true;
     st_secrets *secrets = open_with("providers", "[\"env\"]");
-    CHECK_FAILS(st_secrets_set(secrets, "A", ST_NUL, "CANARY", ST_NUL, &error), ST_CONFIG, "file layer");
-    CHECK_FAILS(st_secrets_set_replicate_token(secrets, "CANARY", ST_NUL, &error), ST_CONFIG, "file layer");
-    CHECK_FAILS(st_secrets_delete(secrets, "A", ST_NUL, &existed, &error), ST_CONFIG, "file layer");
+    CHECK_FAILS(st_secrets_set(secrets, "A", ST_NUL, "CANARY", ST_NUL, &error), ST_CONFIG, "file provider");
+    CHECK_FAILS(st_secrets_set_replicate_token(secrets, "CANARY", ST_NUL, &error), ST_CONFIG, "file provider");
+    CHECK_FAILS(st_secrets_delete(secrets, "A", ST_NUL, &existed, &error), ST_CONFIG, "file provider");
     CHECK(!existed);
     st_secrets_free(secrets);
 
@@ -112,7 +112,7 @@ static void impossible(void) {
     CHECK(!existed && access(path_of("nowhere"), F_OK) != 0);
     st_secrets_free(secrets);
 
-    /* A file in the place of the folder. */
+    /* A file in the place of the directory. */
     write_file("blocked", "x");
     secrets = open_with("file_path", path_of("blocked/s.json"));
     CHECK_FAILS(st_secrets_set(secrets, "A", ST_NUL, "CANARY", ST_NUL, &error), ST_IO, "blocked");

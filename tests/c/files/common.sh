@@ -1,4 +1,4 @@
-# For the scripts of this folder: a temporary folder, and checks that say what was expected.
+# For the scripts of this directory: a temporary directory, and checks that say what was expected.
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -7,13 +7,13 @@ set -eu
 secret=$1
 . "$(dirname "$0")/common.sh"
 
-# prepare FOLDER: the file as it is before the write, or none.
+# prepare DIRECTORY: the file as it is before the write, or none.
 prepare() {
     rm -rf "$1"
     mkdir "$1"
     [ "$before" = none ] || cp -p "$before" "$1/s.$format"
 }
-# write FOLDER COMMAND…: the write, run by this command.
+# write DIRECTORY COMMAND…: the write, run by this command.
 write() {
     file=$1/s.$format
     shift
@@ -41,14 +41,14 @@ for format in json yaml; do
             "$work/calls" >"$work/list"
         old=0 new=0
         while read -r name number; do
-            folder=$work/run
-            prepare "$folder"
+            directory=$work/run
+            prepare "$directory"
             code=0
-            write "$folder" strace -o "$work/killed" -e "inject=$name:signal=SIGKILL:when=$number" >"$work/out" 2>&1 ||
+            write "$directory" strace -o "$work/killed" -e "inject=$name:signal=SIGKILL:when=$number" >"$work/out" 2>&1 ||
                 code=$?
             at="$format, $what, killed at $name number $number ($(tail -n 2 "$work/killed" | head -n 1))"
             grep -q 'killed by SIGKILL' "$work/killed" || fail "$at: it was not killed (exit code $code)"
-            file=$folder/s.$format
+            file=$directory/s.$format
             if [ -e "$file" ]; then
                 [ "$(mode_of "$file")" = 600 ] || fail "$at: the mode is $(mode_of "$file")"
             fi
@@ -61,13 +61,13 @@ for format in json yaml; do
             else
                 fail "$at: the file is neither the old nor the new one: $(cat "$file" 2>&1)"
             fi
-            for left in "$folder"/.s.*; do
+            for left in "$directory"/.s.*; do
                 [ ! -e "$left" ] || [ "$(mode_of "$left")" = 600 ] || fail "$at: $left has mode $(mode_of "$left")"
             done
-            write "$folder" env >"$work/out" 2>&1 || fail "$at: the next write failed: $(cat "$work/out")"
+            write "$directory" env >"$work/out" 2>&1 || fail "$at: the next write failed: $(cat "$work/out")"
             cmp -s "$file" "$after" || fail "$at: the next write made: $(cat "$file")"
             [ "$(mode_of "$file")" = 600 ] || fail "$at: the next write made mode $(mode_of "$file")"
-            [ ! -e "$folder/.s.$format.tmp" ] || fail "$at: the next write left its temporary file behind"
+            [ ! -e "$directory/.s.$format.tmp" ] || fail "$at: the next write left its temporary file behind"
         done <"$work/list"
         # Both kinds of outcome were seen, so the kills were where they should be.
         [ $old -gt 5 ] && [ $new -gt 0 ] || fail "$format, $what: $old times the old file, $new times the new one"

@@ -21,11 +21,11 @@ own() {
 }
 
 for format in json yaml; do
-    folder=$work/home/$format file=$work/home/$format/s.$format
-    mkdir "$folder"
+    directory=$work/home/$format file=$work/home/$format/s.$format
+    mkdir "$directory"
     document $format token >"$file"
     chmod 600 "$file"
-    own "$folder" "$file"
+    own "$directory" "$file"
     gives token $secret "$file" get HF_TOKEN
 
     # A file that may not be read, wherever one looks from.
@@ -35,26 +35,26 @@ for format in json yaml; do
     fails ST_ACCESS_DENIED "$file" $secret "$file" set HF_TOKEN x
     $secret "$file" check | grep -q '"ok": false' || fail "check finds nothing wrong"
     chmod 600 "$file"
-    # A folder that may not be entered.
-    chmod 000 "$folder"
+    # A directory that may not be entered.
+    chmod 000 "$directory"
     fails ST_ACCESS_DENIED "$file" $secret "$file" get HF_TOKEN
     fails ST_ACCESS_DENIED "$file" $secret "$file" set HF_TOKEN x
-    # A folder that may not be changed.
-    chmod 555 "$folder"
+    # A directory that may not be changed.
+    chmod 555 "$directory"
     cp "$file" "$work/before"
     fails ST_ACCESS_DENIED "(13)" $secret "$file" set HF_TOKEN x
     fails ST_ACCESS_DENIED "(13)" $secret "$file" delete HF_TOKEN
-    fails ST_ACCESS_DENIED "(13)" $secret "$folder/new.$format" set HF_TOKEN x
-    fails ST_ACCESS_DENIED "(13)" $secret "$folder/new/new.$format" set HF_TOKEN x
+    fails ST_ACCESS_DENIED "(13)" $secret "$directory/new.$format" set HF_TOKEN x
+    fails ST_ACCESS_DENIED "(13)" $secret "$directory/new/new.$format" set HF_TOKEN x
     cmp -s "$file" "$work/before" || fail "the file is not as it was"
-    [ "$(find "$folder" -type f ! -name '.*.lock' | wc -l)" -eq 1 ] || fail "something was left behind in $folder"
+    [ "$(find "$directory" -type f ! -name '.*.lock' | wc -l)" -eq 1 ] || fail "something was left behind in $directory"
     gives token $secret "$file" get HF_TOKEN
-    chmod 755 "$folder"
+    chmod 755 "$directory"
     gives "" $secret "$file" set HF_TOKEN x
     gives x $secret "$file" get HF_TOKEN
 done
 
-# One file of a folder.
+# One file of a directory.
 mkdir "$work/home/mount"
 echo value >"$work/home/mount/OPEN"
 echo value >"$work/home/mount/CLOSED"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# `make install` into a folder that is then moved, and the tarball of `make dist`, unpacked into an empty one: they hold what
+# `make install` into a directory that is then moved, and the tarball of `make dist`, unpacked into an empty one: they hold what
 # they should, know no path of this machine, and programs build against them.
 #
 # usage: install.sh ROOT C_COMPILER C++_COMPILER
@@ -51,7 +51,7 @@ make -s -C "$root" dist >"$work/log" 2>&1 || { cat "$work/log" && exit 1; }
 name=st_secrets-$version-linux-$(uname -m)
 mkdir "$work/unpacked"
 tar -C "$work/unpacked" -xzf "$root/build/dist/$name.tar.gz"
-[ "$(ls "$work/unpacked")" = "$name" ] || { echo "the tarball holds more than a folder $name" && exit 1; }
+[ "$(ls "$work/unpacked")" = "$name" ] || { echo "the tarball holds more than a directory $name" && exit 1; }
 same_files "$work/unpacked/$name" <<'LIST'
 ./ARCHITECTURE.md
 ./CHANGELOG.md
@@ -81,7 +81,7 @@ for document in $(find "$work/unpacked/$name" -name '*.md'); do
         [ -e "$(dirname "$document")/$link" ] || { echo "${document#"$work/unpacked/"} links to $link, which is missing" && exit 1; }
     done
 done
-# In an environment that knows nothing of the folder it was built in.
+# In an environment that knows nothing of the directory it was built in.
 env -i PATH="$PATH" HOME="$work" sh "$here/tree.sh" "$work/unpacked/$name" "$version" "$cc" "$cxx"
 cp "$root/build/dist/$name.tar.gz" "$work/first.tar.gz"
 make -s -C "$root" dist >"$work/log" 2>&1 || { cat "$work/log" && exit 1; }

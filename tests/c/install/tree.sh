@@ -47,7 +47,7 @@ for language in c cpp; do
     runs static "$work/static_$language"
 done
 
-# configured FOLDER OPTION…
+# configured DIRECTORY OPTION…
 configured() {
     cmake -S "$here/consumer" -B "$@" -DCMAKE_PREFIX_PATH="$tree" -DCMAKE_C_COMPILER="$cc" -DCMAKE_CXX_COMPILER="$cxx" \
         >"$work/log" 2>&1 && cmake --build "$1" >>"$work/log" 2>&1 || { cat "$work/log" && exit 1; }

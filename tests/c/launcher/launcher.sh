@@ -47,11 +47,11 @@ hides_values
 run 0 --from HF_TOKEN REPLICATE_API_TOKEN
 hides_values
 shows "HF_TOKEN"
-shows "layer file"
+shows "provider file"
 set_also=HF_TOKEN=CANARY-env
 run 0 --from HF_TOKEN
 hides_values
-shows "layer env"
+shows "provider env"
 run 0 HF_TOKEN -- sh -c 'echo "$HF_TOKEN"'
 [ "$output" = CANARY-env ] || fail "the command got: $output"
 set_also=

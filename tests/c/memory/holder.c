@@ -1,8 +1,8 @@
 /*
- * Holds secrets from a JSON file, a YAML file, a folder, a layer of its own and a cipher, frees others, and then waits: a core
+ * Holds secrets from a JSON file, a YAML file, a directory, a provider of its own and a cipher, frees others, and then waits: a core
  * file of it must not have them in clear. It never knows a value: names and files come from a script.
  *
- * usage: holder FOLDER [leak]     says "ready" when it is; "leak" copies a secret into ordinary memory, once freed
+ * usage: holder DIRECTORY [leak]     says "ready" when it is; "leak" copies a secret into ordinary memory, once freed
  */
 #include <fcntl.h>
 
@@ -44,9 +44,9 @@ static st_status load(void *context, const char *key, size_t key_len, double tim
 }
 
 /* The keys HELD, FREED and NESTED are in each file. */
-static void use(const char *folder, const char *file, st_secrets **secrets) {
+static void use(const char *directory, const char *file, st_secrets **secrets) {
     char path[PATH_MAX];
-    snprintf(path, sizeof path, "%s/%s", folder, file);
+    snprintf(path, sizeof path, "%s/%s", directory, file);
     *secrets = open_with("file_path", path);
     keep(*secrets, "HELD", 1);
     keep(*secrets, "FREED", 0);
@@ -55,17 +55,17 @@ static void use(const char *folder, const char *file, st_secrets **secrets) {
 }
 
 /* Encrypts what is in a file with a key that is in another, keeps one decrypted copy and frees a second one. */
-static void use_cipher(const char *folder) {
+static void use_cipher(const char *directory) {
     static volatile char text[256];
     char path[PATH_MAX];
     st_cipher *cipher;
     st_bytes token = {0}, copy = {0};
     st_config *config = st_config_new();
-    snprintf(path, sizeof path, "%s/credential.key", folder);
+    snprintf(path, sizeof path, "%s/credential.key", directory);
     CHECK_OK(st_config_set(config, "key_file", ST_NUL, path, ST_NUL, &error));
     CHECK_OK(st_cipher_open(config, &cipher, &error));
     st_config_free(config);
-    snprintf(path, sizeof path, "%s/credential", folder);
+    snprintf(path, sizeof path, "%s/credential", directory);
     int file = open(path, O_RDONLY);
     ssize_t len = read(file, (char *)text, sizeof text);
     CHECK(len > 16);

@@ -17,7 +17,7 @@ static void keep_a_secret(void) {
     CHECK_OK(st_secrets_get(secrets, "HF_TOKEN", ST_NUL, &kept[count++], &error));
 }
 
-/* The state of the memory is this, and the report has this text. The layers are all fine. */
+/* The state of the memory is this, and the report has this text. The providers are all fine. */
 static void memory_is(const char *state, const char *text) {
     st_bytes json = {0};
     CHECK_OK(st_secrets_check(secrets, &json, &error));

@@ -21,7 +21,7 @@ static const char *work;
 static atomic_bool stop;
 static atomic_long calls, failures;
 
-/* A layer that takes a moment, is asked from several threads at once, and calls the library. */
+/* A provider that takes a moment, is asked from several threads at once, and calls the library. */
 static st_status load(void *context, const char *key, size_t key_len, double timeout, st_reply *reply) {
     (void)context, (void)timeout;
     if (key_len < 5 || memcmp(key, "slow-", 5) != 0) {

@@ -12,7 +12,7 @@ static void panics(void) {
     CHECK(st_test_panic(NULL) == ST_PANIC);
 }
 
-/* Inside a layer's callback. */
+/* Inside a provider's callback. */
 static st_status load(void *context, const char *key, size_t key_len, double timeout, st_reply *reply) {
     (void)context, (void)key, (void)key_len, (void)timeout;
     panics();

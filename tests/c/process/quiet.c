@@ -1,4 +1,4 @@
-/* What the library leaves alone: output, threads, signals, the working folder, and the file descriptors. */
+/* What the library leaves alone: output, threads, signals, the working directory, and the file descriptors. */
 #include <dirent.h>
 #include <signal.h>
 
@@ -6,12 +6,12 @@
 
 static int entries(const char *path) {
     int count = 0;
-    DIR *folder = opendir(path);
-    CHECK(folder != NULL);
-    while (readdir(folder) != NULL) {
+    DIR *directory = opendir(path);
+    CHECK(directory != NULL);
+    while (readdir(directory) != NULL) {
         count++;
     }
-    closedir(folder);
+    closedir(directory);
     return count;
 }
 
@@ -19,7 +19,7 @@ struct process {
     struct sigaction actions[65];
     sigset_t blocked;
     int threads, files;
-    char folder[PATH_MAX];
+    char directory[PATH_MAX];
     mode_t mask;
 };
 
@@ -31,7 +31,7 @@ static void look(struct process *process) {
     sigprocmask(SIG_SETMASK, NULL, &process->blocked);
     process->threads = entries("/proc/self/task");
     process->files = entries("/proc/self/fd");
-    CHECK(getcwd(process->folder, sizeof process->folder) != NULL);
+    CHECK(getcwd(process->directory, sizeof process->directory) != NULL);
     process->mask = umask(0);
     umask(process->mask);
 }
@@ -82,6 +82,6 @@ int main(void) {
     }
     CHECK(memcmp(&after.blocked, &before.blocked, sizeof(sigset_t)) == 0);
     CHECK(after.files == before.files);
-    CHECK(strcmp(after.folder, before.folder) == 0 && after.mask == before.mask);
+    CHECK(strcmp(after.directory, before.directory) == 0 && after.mask == before.mask);
     return 0;
 }

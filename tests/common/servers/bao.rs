@@ -33,7 +33,7 @@ pub struct Bao {
     root: String,
     unseal_key: String,
     tls: Vec<(&'static str, u16)>,
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
     server: Mutex<Option<Process>>,
 }
 
@@ -68,11 +68,11 @@ impl Bao {
             command.args(["server", "-dev", "-dev-root-token-id=root", "-dev-no-store-token"]);
             command.arg(format!("-dev-listen-address={}", bao.address));
             if !certificates.is_empty() {
-                let folder = bao.folder.path().to_str().unwrap();
-                python_script("certificates.py", &[folder]);
+                let directory = bao.directory.path().to_str().unwrap();
+                python_script("certificates.py", &[directory]);
                 bao.tls = certificates.iter().map(|name| (*name, process::free_port())).collect();
-                let listeners: String = bao.tls.iter().map(|(name, port)| listener(folder, name, *port)).collect();
-                let config = bao.folder.path().join("listeners.hcl");
+                let listeners: String = bao.tls.iter().map(|(name, port)| listener(directory, name, *port)).collect();
+                let config = bao.directory.path().join("listeners.hcl");
                 fs::write(&config, listeners).unwrap();
                 command.arg("-config").arg(config);
             }
@@ -89,22 +89,22 @@ impl Bao {
 
     fn at(address: String, root: &str) -> Bao {
         let (root, unseal_key) = (root.to_owned(), String::new());
-        Bao { address, root, unseal_key, tls: Vec::new(), folder: crate::common::temp(), server: Mutex::default() }
+        Bao { address, root, unseal_key, tls: Vec::new(), directory: crate::common::temp(), server: Mutex::default() }
     }
 
     /// A server with its data on disk, initialised, unsealed, and with KV v2 at `secret/`.
     pub fn start_stored() -> Bao {
         let mut bao = Bao::at(format!("127.0.0.1:{}", process::free_port()), "");
-        fs::create_dir(bao.folder.path().join("data")).unwrap();
+        fs::create_dir(bao.directory.path().join("data")).unwrap();
         let cluster = process::free_port();
         let config = format!(
             "storage \"raft\" {{\n  path = \"{}\"\n  node_id = \"one\"\n}}\n\
              listener \"tcp\" {{\n  address = \"{}\"\n  tls_disable = true\n}}\n\
              api_addr = \"http://{1}\"\ncluster_addr = \"http://127.0.0.1:{cluster}\"\n",
-            bao.folder.path().join("data").display(),
+            bao.directory.path().join("data").display(),
             bao.address,
         );
-        fs::write(bao.folder.path().join("bao.hcl"), config).unwrap();
+        fs::write(bao.directory.path().join("bao.hcl"), config).unwrap();
         bao.run_stored();
         let (status, made) = bao.call("PUT", "sys/init", &json!({"secret_shares": 1, "secret_threshold": 1}), "");
         assert_eq!(status, 200, "{made}");
@@ -117,13 +117,13 @@ impl Bao {
 
     fn run_stored(&self) {
         let mut command = program();
-        command.arg("server").arg("-config").arg(self.folder.path().join("bao.hcl"));
+        command.arg("server").arg("-config").arg(self.directory.path().join("bao.hcl"));
         assert!(self.run(command, "server started!"), "OpenBao does not start:\n{}", self.log());
     }
 
     /// Whether the server says that it is ready; if not, it has ended.
     fn run(&self, command: Command, ready: &str) -> bool {
-        let log = self.folder.path().join("bao.log");
+        let log = self.directory.path().join("bao.log");
         let _ = fs::remove_file(&log);
         let mut server = Process::start(command, &log);
         let is_ready = server.wait(|log| log.contains(ready));
@@ -133,7 +133,7 @@ impl Bao {
 
     /// What the server has logged.
     pub fn log(&self) -> String {
-        fs::read_to_string(self.folder.path().join("bao.log")).unwrap()
+        fs::read_to_string(self.directory.path().join("bao.log")).unwrap()
     }
 
     /// host:port
@@ -177,7 +177,7 @@ impl Bao {
 
     /// The path of a file that `tests/python/certificates.py` made.
     pub fn certificate(&self, file: &str) -> String {
-        self.folder.path().join(file).to_str().unwrap().to_owned()
+        self.directory.path().join(file).to_str().unwrap().to_owned()
     }
 
     /// A request as root that has to succeed; what it answers, null where that is nothing.
@@ -257,16 +257,16 @@ fn program() -> Command {
 }
 
 /// A listener with TLS, in the language of OpenBao's configuration. The one for clients wants a certificate.
-fn listener(folder: &str, name: &str, port: u16) -> String {
+fn listener(directory: &str, name: &str, port: u16) -> String {
     let (certificate, more) = match name {
         "client" => (
             "server",
-            format!("  tls_require_and_verify_client_cert = true\n  tls_client_ca_file = \"{folder}/ca.pem\"\n"),
+            format!("  tls_require_and_verify_client_cert = true\n  tls_client_ca_file = \"{directory}/ca.pem\"\n"),
         ),
         other => (other, String::new()),
     };
     format!(
-        "listener \"tcp\" {{\n  address = \"127.0.0.1:{port}\"\n  tls_cert_file = \"{folder}/{certificate}.pem\"\n  \
-         tls_key_file = \"{folder}/{certificate}.key\"\n{more}}}\n"
+        "listener \"tcp\" {{\n  address = \"127.0.0.1:{port}\"\n  tls_cert_file = \"{directory}/{certificate}.pem\"\n  \
+         tls_key_file = \"{directory}/{certificate}.key\"\n{more}}}\n"
     )
 }

@@ -96,8 +96,8 @@ pub(super) fn shared_variable() -> Option<(String, String)> {
 
 impl Moto {
     pub fn start() -> Moto {
-        let folder = crate::common::temp();
-        let log = folder.path().join("moto.log");
+        let directory = crate::common::temp();
+        let log = directory.path().join("moto.log");
         for _ in 0..5 {
             let port = process::free_port();
             let address = format!("127.0.0.1:{port}");
@@ -106,7 +106,7 @@ impl Moto {
             let mut server = Process::start(command, &log);
             // Its own word, not the port: another program may have taken that in between.
             if server.wait(|log| log.contains("Running on http://")) {
-                let server = Some((server, folder));
+                let server = Some((server, directory));
                 return Moto { address, admin: Mutex::default(), boto: Mutex::default(), server };
             }
         }

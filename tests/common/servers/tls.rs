@@ -9,7 +9,7 @@ use super::{python, python_script, root};
 
 pub struct Tls {
     port: String,
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
     _server: Process,
 }
 
@@ -21,16 +21,16 @@ impl Tls {
 
     /// With another certificate of `tests/python/certificates.py`: `elsewhere` or `expired`.
     pub fn showing(certificate: &str, upstream: &str, names: &[&str]) -> Tls {
-        let folder = crate::common::temp();
-        python_script("certificates.py", &[&[folder.path().to_str().unwrap()], names].concat());
+        let directory = crate::common::temp();
+        python_script("certificates.py", &[&[directory.path().to_str().unwrap()], names].concat());
         let mut command = python();
         command.arg(root().join("tests/python/tls.py")).arg(upstream);
-        command.arg(folder.path().join(format!("{certificate}.pem")));
-        command.arg(folder.path().join(format!("{certificate}.key")));
-        let mut server = Process::start(command, &folder.path().join("tls.log"));
+        command.arg(directory.path().join(format!("{certificate}.pem")));
+        command.arg(directory.path().join(format!("{certificate}.key")));
+        let mut server = Process::start(command, &directory.path().join("tls.log"));
         assert!(server.wait(|log| log.contains('.')), "{}", server.log());
         let port = server.log().trim().trim_start_matches("port ").trim_end_matches('.').to_owned();
-        Tls { port, folder, _server: server }
+        Tls { port, directory, _server: server }
     }
 
     /// host:port
@@ -44,6 +44,6 @@ impl Tls {
 
     /// The path of a file that `tests/python/certificates.py` made.
     pub fn certificate(&self, file: &str) -> String {
-        self.folder.path().join(file).to_str().unwrap().to_owned()
+        self.directory.path().join(file).to_str().unwrap().to_owned()
     }
 }

@@ -16,8 +16,8 @@ static void settings_reach_the_library() {
     CHECK(describes(st::Config().set("env_prefix", "MYAPP"), "\"prefix\": \"MYAPP\""));
     CHECK(describes(st::Config().parse(R"({"timeout": 7})"), "\"timeout\": 7.0"));
     CHECK(!describes(st::Config().providers({"env"}), "\"name\": \"file\""));
-    std::vector<std::string> layers = {"file", "env"};
-    CHECK(describes(st::Config().set_list("providers", layers), "\"name\": \"file\""));
+    std::vector<std::string> providers = {"file", "env"};
+    CHECK(describes(st::Config().set_list("providers", providers), "\"name\": \"file\""));
 }
 
 static void every_typed_setting_is_known() {

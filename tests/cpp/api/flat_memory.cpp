@@ -53,7 +53,7 @@ int main(int argc, char **) {
     int n = 0;
 
     stays_flat("get", [&] { (void)secrets.get("HF_TOKEN").clone(); });
-    stays_flat("get of a layer", [&] { (void)secrets.get("GOOD"); });
+    stays_flat("get of a provider", [&] { (void)secrets.get("GOOD"); });
     stays_flat("find", [&] { CHECK(!secrets.find("NOWHERE")); });
     stays_flat("a failure", [&] { CHECK(throws([&] { (void)secrets.get("NOWHERE"); })); });
     stays_flat("get_with", [&] { (void)secrets.get_with("HF_TOKEN", {}); });

@@ -1,4 +1,4 @@
-// Layers of the program's own, as lambdas.
+// Providers of the program's own, as lambdas.
 #include "check.hpp"
 
 #include <stdexcept>
@@ -7,15 +7,15 @@ using namespace std::chrono_literals;
 
 static st::Secrets chain() { return st::Secrets::open(st::Config().providers({"env"})); }
 
-// A chain whose only other layer answers with what this function returns.
+// A chain whose only other provider answers with what this function returns.
 template <class F>
-static st::Secrets with(F &&layer) {
+static st::Secrets with(F &&provider) {
     st::Secrets secrets = chain();
-    secrets.add_provider("mine", std::forward<F>(layer));
+    secrets.add_provider("mine", std::forward<F>(provider));
     return secrets;
 }
 
-static void what_a_layer_may_return() {
+static void what_a_provider_may_return() {
     CHECK(with([](std::string_view key) { return "CANARY-" + std::string(key); }).get("X").view() == "CANARY-X");
     CHECK(with([](std::string_view) { return "CANARY"; }).get("X").view() == "CANARY");
     CHECK(with([](std::string_view) { return std::string_view("CANARY", 3); }).get("X").view() == "CAN");
@@ -32,7 +32,7 @@ static void what_a_layer_may_return() {
           st::Status::invalid_argument, "name of a secret");
 }
 
-static void a_layer_that_answers_through_a_reply() {
+static void a_provider_that_answers_through_a_reply() {
     double timeout = 0;
     st::Secrets secrets = with([&](std::string_view key, st::Reply &reply) {
         timeout = reply.timeout().count();
@@ -43,7 +43,7 @@ static void a_layer_that_answers_through_a_reply() {
         }
     });
     st::Found found = secrets.get_with("GOOD", {60s, false, false});
-    CHECK(found.value.view() == "CANARY" && found.layer == "mine" && found.source == st::Source::custom);
+    CHECK(found.value.view() == "CANARY" && found.provider == "mine" && found.source == st::Source::custom);
     CHECK(timeout > 10 && timeout <= 60);
     CHECK(secrets.get_with("GOOD", {0s, false, true}).cached);
     auto failed = secrets.try_get("BAD");
@@ -52,7 +52,7 @@ static void a_layer_that_answers_through_a_reply() {
     CHECK(!secrets.find("NEITHER"));
 }
 
-static void what_a_layer_throws_is_its_failure() {
+static void what_a_provider_throws_is_its_failure() {
     FAILS(with([](std::string_view) -> std::string { throw st::Error(st::Status::access_denied, "not you"); }).try_get("X"),
           st::Status::access_denied, "not you");
     // The text of an exception may hold anything.
@@ -67,24 +67,24 @@ static void what_a_layer_throws_is_its_failure() {
           st::Status::callback, "threw");
 }
 
-// A layer with a state that goes with its last owner.
-static void a_layer_is_released_once() {
+// A provider with a state that goes with its last owner.
+static void a_provider_is_released_once() {
     auto state = std::make_shared<int>(0);
-    auto layer = [state](std::string_view) mutable {
+    auto provider = [state](std::string_view) mutable {
         ++*state;
         return std::string("CANARY");
     };
     st::Secrets secrets = chain();
-    secrets.add_provider("mine", layer);
+    secrets.add_provider("mine", provider);
     CHECK(state.use_count() == 3);
-    FAILS(secrets.try_add_provider("mine", layer), st::Status::invalid_argument, "already");
-    FAILS(secrets.try_add_provider("other", layer, 7), st::Status::invalid_argument, "position");
+    FAILS(secrets.try_add_provider("mine", provider), st::Status::invalid_argument, "already");
+    FAILS(secrets.try_add_provider("other", provider, 7), st::Status::invalid_argument, "position");
     CHECK(state.use_count() == 3);
     secrets.add_provider("first", [](std::string_view) { return "CANARY-first"; }, 0);
     CHECK(secrets.get("X").view() == "CANARY-first" && *state == 0);
     secrets.close();
     CHECK(state.use_count() == 2);
-    FAILS(secrets.try_add_provider("mine", layer), st::Status::invalid_argument, "closed");
+    FAILS(secrets.try_add_provider("mine", provider), st::Status::invalid_argument, "closed");
     CHECK(state.use_count() == 2);
 }
 
@@ -102,10 +102,10 @@ static void any_callable_will_do() {
 
 int main() {
     begin();
-    what_a_layer_may_return();
-    a_layer_that_answers_through_a_reply();
-    what_a_layer_throws_is_its_failure();
-    a_layer_is_released_once();
+    what_a_provider_may_return();
+    a_provider_that_answers_through_a_reply();
+    what_a_provider_throws_is_its_failure();
+    a_provider_is_released_once();
     any_callable_will_do();
     return 0;
 }

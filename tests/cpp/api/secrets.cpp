@@ -40,7 +40,7 @@ static void a_file() {
     CHECK(secrets.file_path() == path);
 
     st::Found found = secrets.get_with("A", {});
-    CHECK(found.layer == "file" && found.source == st::Source::file && found.version.empty());
+    CHECK(found.provider == "file" && found.source == st::Source::file && found.version.empty());
     CHECK(!found.stale && !found.cached && !found.degraded && found.age == 0s && found.expires_in == 0s);
     CHECK(secrets.get_with("A", {60s, true, false}).value.view() == "CANARY-A");
     FAILS(secrets.try_get_with("X", {}), st::Status::not_found, "X");

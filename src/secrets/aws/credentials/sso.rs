@@ -81,13 +81,13 @@ impl Login {
         };
         let setting = format!("{}, line {}: `sso_region`", region.path.display(), region.line);
         let home = settings.environment.home();
-        let folder = home.ok_or_else(|| config(format!("{place}: there is no home directory with the login")))?;
+        let directory = home.ok_or_else(|| config(format!("{place}: there is no home directory with the login")))?;
         let digest = Sha1::digest(start.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         Ok(Some(Login {
             region: names::region(region.text, &setting)?,
             account: profile.need("sso_account_id", first)?.text.to_owned(),
             role: profile.need("sso_role_name", first)?.text.to_owned(),
-            cache: folder.join(".aws/sso/cache").join(format!("{digest}.json")),
+            cache: directory.join(".aws/sso/cache").join(format!("{digest}.json")),
             profile: profile.name.clone(),
             place,
         }))

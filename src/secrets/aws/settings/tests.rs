@@ -7,8 +7,8 @@ fn with<T>(
     text: &str,
     test: impl FnOnce(Result<Settings<'_>>) -> T,
 ) -> T {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("config");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("config");
     std::fs::write(&path, text).unwrap();
     let mut variables = variables.to_vec();
     variables.push(("AWS_CONFIG_FILE", path.to_str().unwrap()));

@@ -115,7 +115,7 @@ impl Bao {
     /// A new role at `auth/{path}` for tokens of the issuer, with these policies and this life: its name, and the issuer.
     pub fn jwt(&self, path: &str, policies: &[&str], ttl: &str) -> (String, Issuer) {
         self.auth("jwt", path);
-        let key = self.folder.path().join(format!("{}.key", path.replace('/', "-")));
+        let key = self.directory.path().join(format!("{}.key", path.replace('/', "-")));
         let issuer = Issuer { key, subject: unique("subject") };
         let made = python_script("jwt.py", &[issuer.key.to_str().unwrap(), &issuer.subject, "tests", "1"]);
         self.ask("POST", &format!("auth/{path}/config"), json!({"jwt_validation_pubkeys": [made["public"]]}));

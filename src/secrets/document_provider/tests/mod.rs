@@ -1,4 +1,4 @@
-//! The memory of remote layers, over a source that does what the test says. Real servers are asked in `tests/aws` and
+//! The memory of remote providers, over a source that does what the test says. Real servers are asked in `tests/aws` and
 //! `tests/vault`. Time passes by [`age`]; nothing sleeps.
 
 mod memory;
@@ -182,52 +182,52 @@ impl DocumentSource for Scripted {
     }
 }
 
-fn layer(times: Times) -> (Scripted, DocumentLayer<Scripted>) {
+fn provider(times: Times) -> (Scripted, DocumentProvider<Scripted>) {
     let source = Scripted::default();
-    (source.clone(), DocumentLayer::new(source, times).unwrap())
+    (source.clone(), DocumentProvider::new(source, times).unwrap())
 }
 
-/// A layer that has loaded this document.
-fn warm(pairs: Pairs) -> (Scripted, DocumentLayer<Scripted>) {
-    let (source, layer) = layer(TIMES);
+/// A provider that has loaded this document.
+fn warm(pairs: Pairs) -> (Scripted, DocumentProvider<Scripted>) {
+    let (source, provider) = provider(TIMES);
     source.has(pairs);
-    layer.refresh(&within(LONG)).unwrap();
-    (source, layer)
+    provider.refresh(&within(LONG)).unwrap();
+    (source, provider)
 }
 
 fn within(time: Duration) -> Request {
     Request::new(time, false)
 }
 
-/// What [`Layer::find`] answers. What [`Layer::peek`] knows is the same, and needs nobody to be asked.
-fn ask(layer: &DocumentLayer<Scripted>, key: &str) -> Result<Option<Held>> {
-    let (asked, known) = (layer.source.asked(), peek(layer, key));
-    let answer = layer.find(key, &within(LONG));
+/// What [`Provider::find`] answers. What [`Provider::peek`] knows is the same, and needs nobody to be asked.
+fn ask(provider: &DocumentProvider<Scripted>, key: &str) -> Result<Option<Held>> {
+    let (asked, known) = (provider.source.asked(), peek(provider, key));
+    let answer = provider.find(key, &within(LONG));
     if let Some(known) = known {
         let found = answer.as_ref().unwrap().as_ref();
         assert!(found.is_none_or(|held| !held.stale));
         assert_eq!(found.map(|held| held.value.to_vec()), known);
-        assert_eq!(layer.source.asked(), asked);
+        assert_eq!(provider.source.asked(), asked);
     }
     answer
 }
 
 /// What is known without asking: the value, or that there is none.
-fn peek(layer: &DocumentLayer<Scripted>, key: &str) -> Option<Option<Vec<u8>>> {
+fn peek(provider: &DocumentProvider<Scripted>, key: &str) -> Option<Option<Vec<u8>>> {
     let (mut value, reading) = (None, fork::read().unwrap());
-    match layer.peek(key, &reading, Tick::now(), &mut |peeked| value = Some(peeked.bytes().to_vec())) {
+    match provider.peek(key, &reading, Tick::now(), &mut |peeked| value = Some(peeked.bytes().to_vec())) {
         Known::Found => Some(Some(value.unwrap())),
         Known::Absent => Some(None),
         Known::Unknown => None,
     }
 }
 
-fn ask_now(layer: &DocumentLayer<Scripted>, key: &str) -> Result<Option<Held>> {
-    layer.find(key, &Request::new(LONG, true))
+fn ask_now(provider: &DocumentProvider<Scripted>, key: &str) -> Result<Option<Held>> {
+    provider.find(key, &Request::new(LONG, true))
 }
 
-fn refresh(layer: &DocumentLayer<Scripted>) -> Result<()> {
-    layer.refresh(&Request::new(LONG, true))
+fn refresh(provider: &DocumentProvider<Scripted>) -> Result<()> {
+    provider.refresh(&Request::new(LONG, true))
 }
 
 fn status(answer: Result<Option<Held>>) -> Status {
@@ -249,23 +249,23 @@ fn stale(text: &str) -> (String, bool) {
 }
 
 /// Makes the document older by this much.
-fn age(layer: &DocumentLayer<Scripted>, time: Duration) {
-    let mut state = layer.state.lock();
+fn age(provider: &DocumentProvider<Scripted>, time: Duration) {
+    let mut state = provider.state.lock();
     state.document = state.document.take().map(|loaded| Arc::new(loaded.aged(time)));
-    layer.current.replace(state.document.clone().filter(|_| state.failing.is_none()));
+    provider.current.replace(state.document.clone().filter(|_| state.failing.is_none()));
 }
 
-fn set_rest(layer: &DocumentLayer<Scripted>, rest: Duration, look: Duration) {
-    let mut state = layer.state.lock();
+fn set_rest(provider: &DocumentProvider<Scripted>, rest: Duration, look: Duration) {
+    let mut state = provider.state.lock();
     state.failing = state.failing.take().map(|failing| Arc::new(failing.with(rest, look)));
 }
 
 /// Lets the rest of a failing source last.
-fn hold_rest(layer: &DocumentLayer<Scripted>) {
-    set_rest(layer, LONG, LONG);
+fn hold_rest(provider: &DocumentProvider<Scripted>) {
+    set_rest(provider, LONG, LONG);
 }
 
 /// Lets the rest of a failing source end.
-fn end_rest(layer: &DocumentLayer<Scripted>) {
-    set_rest(layer, Duration::ZERO, LONG);
+fn end_rest(provider: &DocumentProvider<Scripted>) {
+    set_rest(provider, Duration::ZERO, LONG);
 }

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::super::document::Document;
-use super::super::layer::{Held, Origin};
 use super::super::memory::Times;
+use super::super::provider::{Held, Origin};
 use crate::bytes::SecretBytes;
 use crate::clock::{CoarseAge, Instant, Tick};
 use crate::error::Result;

@@ -6,34 +6,34 @@ use super::*;
 
 #[test]
 fn one_caller_asks_early_and_the_others_keep_the_old_value() {
-    let (source, layer) = warm(&[("A", "old")]);
-    age(&layer, SOFT);
+    let (source, provider) = warm(&[("A", "old")]);
+    age(&provider, SOFT);
     source.has(&[("A", "new")]);
     let gate = source.holds_load();
     thread::scope(|scope| {
-        let leader = scope.spawn(|| ask(&layer, "A"));
+        let leader = scope.spawn(|| ask(&provider, "A"));
         gate.wait_until_entered();
         for _ in 0..20 {
-            assert_eq!(text(ask(&layer, "A")), fresh("old"));
+            assert_eq!(text(ask(&provider, "A")), fresh("old"));
         }
         gate.open();
         assert_eq!(text(leader.join().unwrap()), fresh("new"));
     });
-    assert_eq!(text(ask(&layer, "A")), fresh("new"));
+    assert_eq!(text(ask(&provider, "A")), fresh("new"));
     assert_eq!(source.asked(), 2);
 }
 
 #[test]
 fn a_stale_value_is_not_waited_for_while_another_call_asks() {
-    let (source, layer) = warm(&[("A", "old")]);
+    let (source, provider) = warm(&[("A", "old")]);
     source.has(&[("A", "new")]);
-    age(&layer, TIMES.cache_ttl);
+    age(&provider, TIMES.cache_ttl);
     let gate = source.holds_load();
     thread::scope(|scope| {
-        let leader = scope.spawn(|| ask(&layer, "A"));
+        let leader = scope.spawn(|| ask(&provider, "A"));
         gate.wait_until_entered();
         for _ in 0..20 {
-            let held = ask(&layer, "A").unwrap().unwrap();
+            let held = ask(&provider, "A").unwrap().unwrap();
             assert!(held.stale && held.cached);
             assert_eq!(&*held.value, b"old");
         }
@@ -45,14 +45,14 @@ fn a_stale_value_is_not_waited_for_while_another_call_asks() {
 
 #[test]
 fn a_key_that_a_stale_document_lacks_waits_for_the_source() {
-    let (source, layer) = warm(&[("A", "old")]);
+    let (source, provider) = warm(&[("A", "old")]);
     source.has(&[("B", "new")]);
-    age(&layer, TIMES.cache_ttl);
+    age(&provider, TIMES.cache_ttl);
     let gate = source.holds_load();
     thread::scope(|scope| {
-        let leader = scope.spawn(|| ask(&layer, "A"));
+        let leader = scope.spawn(|| ask(&provider, "A"));
         gate.wait_until_entered();
-        let follower = scope.spawn(|| ask(&layer, "B"));
+        let follower = scope.spawn(|| ask(&provider, "B"));
         gate.open();
         assert!(leader.join().unwrap().unwrap().is_none());
         assert_eq!(text(follower.join().unwrap()), fresh("new"));
@@ -62,48 +62,48 @@ fn a_key_that_a_stale_document_lacks_waits_for_the_source() {
 
 #[test]
 fn without_a_cache_ttl_every_caller_waits_for_the_source() {
-    let (source, layer) = layer(Times { cache_ttl: Duration::ZERO, ..TIMES });
+    let (source, provider) = provider(Times { cache_ttl: Duration::ZERO, ..TIMES });
     source.has(&[("A", "old")]);
-    assert_eq!(text(ask(&layer, "A")), fresh("old"));
+    assert_eq!(text(ask(&provider, "A")), fresh("old"));
     source.has(&[("A", "new")]);
-    assert_eq!(text(ask(&layer, "A")), fresh("new"));
+    assert_eq!(text(ask(&provider, "A")), fresh("new"));
     source.fails(Status::Unavailable);
-    assert_eq!(text(ask(&layer, "A")), stale("new"));
+    assert_eq!(text(ask(&provider, "A")), stale("new"));
     assert_eq!(source.asked(), 3);
 }
 
 #[test]
 fn one_call_at_a_time_waits_for_a_source_that_is_known_to_fail() {
-    let (source, layer) = layer(TIMES);
+    let (source, provider) = provider(TIMES);
     source.fails(Status::Timeout);
-    assert_eq!(status(ask(&layer, "A")), Status::Timeout);
-    end_rest(&layer);
+    assert_eq!(status(ask(&provider, "A")), Status::Timeout);
+    end_rest(&provider);
     source.has(&[("A", "back")]);
     let gate = source.holds_load();
     thread::scope(|scope| {
-        let leader = scope.spawn(|| ask(&layer, "A"));
+        let leader = scope.spawn(|| ask(&provider, "A"));
         gate.wait_until_entered();
-        let error = ask(&layer, "A").err().unwrap();
+        let error = ask(&provider, "A").err().unwrap();
         assert_eq!(error.status(), Status::Timeout);
         assert!(error.message().contains("another call asks it again now"), "{error}");
         gate.open();
         assert_eq!(text(leader.join().unwrap()), fresh("back"));
     });
-    assert_eq!(text(ask(&layer, "A")), fresh("back"));
+    assert_eq!(text(ask(&provider, "A")), fresh("back"));
 }
 
 #[test]
-fn a_load_that_asks_its_own_layer_does_not_wait_for_itself() {
+fn a_load_that_asks_its_own_provider_does_not_wait_for_itself() {
     for is_warm in [false, true] {
-        let (source, layer) = warm(&[("A", "1")]);
-        let layer = Arc::new(layer);
+        let (source, provider) = warm(&[("A", "1")]);
+        let provider = Arc::new(provider);
         match is_warm {
-            true => age(&layer, TIMES.cache_ttl),
-            false => layer.forget(),
+            true => age(&provider, TIMES.cache_ttl),
+            false => provider.forget(),
         }
-        let (inner, (tell, told)) = (layer.clone(), channel());
+        let (inner, (tell, told)) = (provider.clone(), channel());
         *source.0.in_load.lock() = Some(Box::new(move || tell.send(ask(&inner, "A")).unwrap()));
-        assert_eq!(text(ask(&layer, "A")), fresh("1"));
+        assert_eq!(text(ask(&provider, "A")), fresh("1"));
         let answer = told.recv_timeout(LONG).unwrap();
         match is_warm {
             true => assert_eq!(text(answer), stale("1")),
@@ -114,34 +114,34 @@ fn a_load_that_asks_its_own_layer_does_not_wait_for_itself() {
 
 #[test]
 fn upkeep_delays_no_caller() {
-    let (source, layer) = layer(TIMES);
+    let (source, provider) = provider(TIMES);
     source.has(&[("A", "1")]);
     let gate = source.holds_upkeep();
     thread::scope(|scope| {
-        let leader = scope.spawn(|| ask(&layer, "A"));
+        let leader = scope.spawn(|| ask(&provider, "A"));
         gate.wait_until_entered();
-        assert_eq!(text(ask(&layer, "A")), fresh("1"));
-        assert_eq!(text(ask_now(&layer, "A")), fresh("1"));
+        assert_eq!(text(ask(&provider, "A")), fresh("1"));
+        assert_eq!(text(ask_now(&provider, "A")), fresh("1"));
         assert_eq!((source.asked(), source.0.upkeeps.load(SeqCst)), (2, 1), "one upkeep at a time");
         gate.open();
         assert_eq!(text(leader.join().unwrap()), fresh("1"));
     });
-    refresh(&layer).unwrap();
+    refresh(&provider).unwrap();
     assert_eq!(source.0.upkeeps.load(SeqCst), 2);
     source.fails(Status::Unavailable);
-    refresh(&layer).unwrap_err();
+    refresh(&provider).unwrap_err();
     assert_eq!(source.0.upkeeps.load(SeqCst), 2);
 }
 
 #[test]
 fn a_panic_of_the_source_reaches_no_caller() {
-    let (source, layer) = warm(&[("A", "1")]);
+    let (source, provider) = warm(&[("A", "1")]);
     *source.0.in_upkeep.lock() = Some(Box::new(|| panic!("CANARY")));
-    assert_eq!(text(ask_now(&layer, "A")), fresh("1"));
-    layer.forget();
+    assert_eq!(text(ask_now(&provider, "A")), fresh("1"));
+    provider.forget();
     *source.0.in_load.lock() = Some(Box::new(|| panic!("CANARY")));
-    let error = ask(&layer, "A").err().unwrap();
+    let error = ask(&provider, "A").err().unwrap();
     assert_eq!(error.status(), Status::Panic);
     assert!(!error.message().contains("CANARY"), "{error}");
-    assert_eq!(text(ask(&layer, "A")), fresh("1"));
+    assert_eq!(text(ask(&provider, "A")), fresh("1"));
 }

@@ -1,10 +1,10 @@
-/* A folder of one-secret files, as Kubernetes, Docker and systemd provide them. */
+/* A directory of one-secret files, as Kubernetes, Docker and systemd provide them. */
 #include "check.h"
 
-static st_secrets *open_folder(void) {
+static st_secrets *open_directory(void) {
     CHECK(mkdir(path_of("mount"), 0700) == 0);
     CHECK(mkdir(path_of("mount/..2024_01"), 0700) == 0);
-    CHECK(mkdir(path_of("mount/a-folder"), 0700) == 0);
+    CHECK(mkdir(path_of("mount/a-directory"), 0700) == 0);
     write_file("outside", "CANARY-outside");
     write_file("mount/..2024_01/hf-token", "CANARY-linked\n");
     write_file("mount/two-lines", "CANARY-a\nCANARY-b\n\n");
@@ -31,9 +31,9 @@ static void values(const st_secrets *secrets) {
         CHECK_TEXT(value, expected[i].value);
         st_bytes_free(&value);
     }
-    /* Neither what is missing, nor folders, nor what lies outside. For the environment `.` is `_`, which shells set. */
+    /* Neither what is missing, nor directories, nor what lies outside. For the environment `.` is `_`, which shells set. */
     unsetenv("_");
-    static const char *const none[] = {"missing", "a-folder", "../outside", "..data/hf-token", "..data", ".", ".."};
+    static const char *const none[] = {"missing", "a-directory", "../outside", "..data/hf-token", "..data", ".", ".."};
     for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
         CHECK_FAILS(st_secrets_get(secrets, none[i], ST_NUL, &value, &error), ST_NOT_FOUND, none[i]);
     }
@@ -47,7 +47,7 @@ static void is_read_only(const st_secrets *secrets) {
     CHECK(file_is("mount/bare", "CANARY-bare"));
 }
 
-/* Kubernetes renews a mount by turning the link `..data` to another folder. */
+/* Kubernetes renews a mount by turning the link `..data` to another directory. */
 static void renewal(const st_secrets *secrets) {
     st_error error = ST_ERROR_INIT;
     st_bytes value = {0};
@@ -65,7 +65,7 @@ static void reports(const st_secrets *secrets) {
     st_error error = ST_ERROR_INIT;
     st_bytes json = {0}, path = {0};
     CHECK_OK(st_secrets_describe(secrets, &json, &error));
-    CHECK_HAS(json, "\"format\": \"folder\"");
+    CHECK_HAS(json, "\"format\": \"directory\"");
     st_bytes_free(&json);
     CHECK_OK(st_secrets_check(secrets, &json, &error));
     CHECK_HAS(json, "\"ok\": true");
@@ -78,7 +78,7 @@ static void reports(const st_secrets *secrets) {
 
 int main(void) {
     begin();
-    st_secrets *secrets = open_folder();
+    st_secrets *secrets = open_directory();
     values(secrets);
     is_read_only(secrets);
     renewal(secrets);

@@ -1,4 +1,4 @@
-//! What every layer of the chain can do.
+//! What every provider of the chain can do.
 
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use crate::clock::{Deadline, Instant, Tick};
 use crate::error::{Result, Source};
 use crate::fork::Reading;
 
-/// A value that a layer of the program gives.
+/// A value that a provider of the program gives.
 #[derive(Clone, Debug)]
 pub struct Found {
     /// The value.
     pub value: SecretBytes,
-    /// The layer's own name of this state of the value, where it has one.
+    /// The provider's own name of this state of the value, where it has one.
     pub version: Option<String>,
-    /// How long it may be remembered; `cache_ttl` of the configuration if the layer does not say.
+    /// How long it may be remembered; `cache_ttl` of the configuration if the provider does not say.
     pub ttl: Option<Duration>,
 }
 
@@ -31,7 +31,7 @@ impl Found {
     }
 }
 
-/// A value as a layer holds it.
+/// A value as a provider holds it.
 #[derive(Clone)]
 pub(crate) struct Held {
     pub(crate) value: SecretBytes,
@@ -39,14 +39,14 @@ pub(crate) struct Held {
     pub(crate) stale: bool,
     /// It was asked for by an earlier call.
     pub(crate) cached: bool,
-    /// `None` for layers that are asked on every get.
+    /// `None` for providers that are asked on every get.
     pub(crate) origin: Option<Arc<Origin>>,
 }
 
 /// Where a remembered answer is from, and how long it counts.
 #[derive(Clone, Debug)]
 pub(crate) struct Origin {
-    /// The layer's own name of this state of the value.
+    /// The provider's own name of this state of the value.
     pub(crate) version: Option<Arc<str>>,
     /// When its source was asked.
     pub(crate) asked: Instant,
@@ -54,7 +54,7 @@ pub(crate) struct Origin {
     pub(crate) ttl: Duration,
     /// From which age on one caller asks again while the others still get it.
     pub(crate) soft: Option<Duration>,
-    /// Set once the document that it is from is no longer that of its layer.
+    /// Set once the document that it is from is no longer that of its provider.
     pub(crate) superseded: Option<Arc<AtomicBool>>,
 }
 
@@ -75,7 +75,7 @@ impl Held {
     }
 }
 
-/// How a layer is asked.
+/// How a provider is asked.
 #[derive(Debug)]
 pub(crate) struct Request {
     begun: Tick,
@@ -97,7 +97,7 @@ impl Request {
         *self.deadline.get_or_init(|| Deadline::after(self.timeout.saturating_sub(self.begun.elapsed())))
     }
 
-    /// The share of a remote layer: half of the time that remains where another one waits behind it.
+    /// The share of a remote provider: half of the time that remains where another one waits behind it.
     pub(crate) fn share(&self, others_behind: bool) -> Request {
         let remaining = self.deadline().remaining();
         match others_behind && remaining < Duration::MAX {
@@ -108,28 +108,28 @@ impl Request {
 }
 
 /// One place where secrets are looked for. No method is called with a lock held, and none returns with one.
-pub(crate) trait Layer: Send + Sync {
+pub(crate) trait Provider: Send + Sync {
     fn name(&self) -> &str;
 
     fn source(&self) -> Source;
 
-    /// Whether asking it may take long. What such a layer answers is remembered, and a call that wants what is at hand
+    /// Whether asking it may take long. What such a provider answers is remembered, and a call that wants what is at hand
     /// does not ask it.
     fn is_remote(&self) -> bool {
         false
     }
 
-    /// The value of `key`, `None` if the layer works and has none.
+    /// The value of `key`, `None` if the provider works and has none.
     fn find(&self, key: &str, request: &Request) -> Result<Option<Held>>;
 
-    /// Hands the value of `key` to `take` where it is, if [`Layer::find`] would return it without looking at its source.
+    /// Hands the value of `key` to `take` where it is, if [`Provider::find`] would return it without looking at its source.
     /// Every get begins here, so it is short and writes to no memory that other threads write to. `now` is the current
     /// time.
     fn peek(&self, _key: &str, _reading: &Reading, _now: Tick, _take: &mut dyn FnMut(Peeked<'_>)) -> Known {
         Known::Unknown
     }
 
-    /// What a remote layer knows of `key` without asking anybody; `None` if that is nothing.
+    /// What a remote provider knows of `key` without asking anybody; `None` if that is nothing.
     fn at_hand(&self, _key: &str) -> Option<Option<Held>> {
         None
     }
@@ -152,7 +152,7 @@ pub(crate) trait Layer: Send + Sync {
     fn check(&self, request: &Request) -> Finding;
 }
 
-/// How a layer is doing.
+/// How a provider is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum State {
     Ok,
@@ -174,7 +174,7 @@ impl State {
     }
 }
 
-/// A layer's state in words.
+/// A provider's state in words.
 #[derive(Clone, Debug)]
 pub(crate) struct Finding {
     pub(crate) state: State,

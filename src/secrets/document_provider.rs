@@ -1,4 +1,4 @@
-//! A layer over a [`DocumentSource`]: remembers its document, loads it once for all who need it, lets a failing source
+//! A provider over a [`DocumentSource`]: remembers its document, loads it once for all who need it, lets a failing source
 //! rest, and serves an earlier document over an outage.
 //!
 //! A document counts for `cache_ttl`: its values, and that it lacks all other keys. That there is no document counts for
@@ -16,9 +16,9 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
 use super::document::{Document, DocumentSource};
-use super::layer::{Finding, Held, Layer, Request, State as Health};
 use super::memory::Times;
 use super::peek::{Known, Peeked};
+use super::provider::{Finding, Held, Provider, Request, State as Health};
 use super::single_flight::SingleFlight;
 use crate::bytes::wipe_stack_below;
 use crate::clock::{Deadline, Instant, Tick};
@@ -35,7 +35,7 @@ mod loaded;
 /// How much of the stack a source may use for what it logs in with.
 const STACK: usize = 16 << 10;
 
-pub(super) struct DocumentLayer<S> {
+pub(super) struct DocumentProvider<S> {
     source: S,
     times: Times,
     loads: SingleFlight<Arc<Loaded>>,
@@ -100,11 +100,11 @@ struct Wish<'a> {
     accepts: &'a dyn Fn(&Arc<Loaded>) -> bool,
 }
 
-impl<S: DocumentSource> DocumentLayer<S> {
-    pub(super) fn new(source: S, times: Times) -> Result<DocumentLayer<S>> {
+impl<S: DocumentSource> DocumentProvider<S> {
+    pub(super) fn new(source: S, times: Times) -> Result<DocumentProvider<S>> {
         let (loads, upkeeps) = (SingleFlight::new()?, SingleFlight::new()?);
         let (state, current) = (Mutex::default(), Published::empty());
-        Ok(DocumentLayer { source, times, loads, upkeeps, state, current })
+        Ok(DocumentProvider { source, times, loads, upkeeps, state, current })
     }
 
     fn state(&self) -> State {
@@ -279,7 +279,7 @@ impl<S: DocumentSource> DocumentLayer<S> {
     }
 }
 
-impl<S: DocumentSource> Layer for DocumentLayer<S> {
+impl<S: DocumentSource> Provider for DocumentProvider<S> {
     fn name(&self) -> &str {
         self.source.name()
     }

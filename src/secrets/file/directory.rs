@@ -1,4 +1,4 @@
-//! A folder of one-secret files, as Kubernetes, Docker and systemd provide them: the file's name is the key, its
+//! A directory of one-secret files, as Kubernetes, Docker and systemd provide them: the file's name is the key, its
 //! contents are the value. It is read-only.
 
 use std::collections::HashMap;
@@ -23,7 +23,7 @@ const MAX_SIZE: usize = 1 << 20;
 /// Of how many names at most it is remembered that there is no such file.
 const MOST_ABSENT: usize = 1000;
 
-pub(super) struct Folder {
+pub(super) struct Directory {
     pub(super) path: PathBuf,
     /// What is known of the files. A change makes a new map.
     files: Mutex<Arc<Files>>,
@@ -53,13 +53,13 @@ impl Remembered {
     }
 }
 
-impl Folder {
-    pub(super) fn new(path: PathBuf) -> Folder {
+impl Directory {
+    pub(super) fn new(path: PathBuf) -> Directory {
         let files = Arc::<Files>::default();
-        Folder { path, current: Published::new(Some(files.clone())), files: Mutex::new(files) }
+        Directory { path, current: Published::new(Some(files.clone())), files: Mutex::new(files) }
     }
 
-    /// A key must not lead out of the folder, nor to what Kubernetes keeps for itself (`..data`).
+    /// A key must not lead out of the directory, nor to what Kubernetes keeps for itself (`..data`).
     pub(super) fn may_have(key: &str) -> bool {
         !key.contains('/') && !key.starts_with("..") && key != "."
     }
@@ -79,7 +79,7 @@ impl Folder {
     /// The value of the file named `key`; one final newline is not part of it. A file is looked at again once what is
     /// remembered of it is older than `fresh`.
     pub(super) fn find(&self, key: &str, fresh: Duration, strict: bool) -> Result<Option<SecretBytes>> {
-        if !Folder::may_have(key) {
+        if !Directory::may_have(key) {
             return Ok(None);
         }
         let known = self.files.lock().get(key).cloned();

@@ -1,0 +1,203 @@
+//! What is remembered, for how long, and what ends it.
+
+use std::thread;
+
+use super::*;
+
+#[test]
+fn one_document_answers_every_key_for_its_time() {
+    let (source, provider) = warm(&[("A", "1"), ("B", "2")]);
+    assert_eq!((text(ask(&provider, "A")), text(ask(&provider, "B"))), (fresh("1"), fresh("2")));
+    age(&provider, SOFT - LONG);
+    assert_eq!(text(ask(&provider, "A")), fresh("1"));
+    assert_eq!(source.asked(), 1);
+    age(&provider, TIMES.cache_ttl);
+    let held = ask(&provider, "A").unwrap().unwrap();
+    assert_eq!((held.origin.as_ref().unwrap().version.as_deref(), held.cached, held.stale), (Some("2"), false, false));
+}
+
+#[test]
+fn a_document_is_peeked_at_while_it_counts_and_its_source_does_not_fail() {
+    let (source, provider) = provider(TIMES);
+    assert_eq!(peek(&provider, "A"), None);
+    source.has(&[("A", "1")]);
+    refresh(&provider).unwrap();
+    assert_eq!((peek(&provider, "A"), peek(&provider, "B")), (Some(Some(b"1".to_vec())), Some(None)));
+    age(&provider, SOFT);
+    assert_eq!((peek(&provider, "A"), peek(&provider, "B")), (None, None));
+    assert_eq!(text(ask(&provider, "A")), fresh("1"));
+    assert_eq!(peek(&provider, "A"), Some(Some(b"1".to_vec())));
+    source.fails(Status::Unavailable);
+    refresh(&provider).unwrap_err();
+    assert_eq!(peek(&provider, "A"), None);
+    source.has_part(&[("A", "2")], outage(Status::Unavailable));
+    refresh(&provider).unwrap_err();
+    assert_eq!(peek(&provider, "A"), None);
+    source.has(&[("A", "3")]);
+    refresh(&provider).unwrap();
+    assert_eq!(peek(&provider, "A"), Some(Some(b"3".to_vec())));
+    provider.forget();
+    assert_eq!(peek(&provider, "A"), None);
+}
+
+#[test]
+fn an_entry_that_cannot_be_used_is_not_peeked_at() {
+    let (source, provider) = provider(TIMES);
+    source.answers(|version| {
+        let mut document = document(&[("A", "1")], version)?;
+        document.add_broken("B", outage(Status::Protocol));
+        Ok(document)
+    });
+    refresh(&provider).unwrap();
+    assert_eq!(peek(&provider, "A"), Some(Some(b"1".to_vec())));
+    assert_eq!((peek(&provider, "B"), peek(&provider, "C")), (None, None));
+}
+
+#[test]
+fn a_fresh_document_answers_for_keys_that_it_lacks() {
+    let (source, provider) = warm(&[("A", "1")]);
+    source.has(&[("A", "1"), ("B", "2")]);
+    age(&provider, SOFT - LONG);
+    assert!(ask(&provider, "B").unwrap().is_none());
+    assert!(provider.at_hand("B").unwrap().is_none());
+    assert_eq!(source.asked(), 1);
+    assert_eq!(text(ask_now(&provider, "B")), fresh("2"));
+
+    source.has(&[("C", "3")]);
+    age(&provider, SOFT);
+    assert_eq!(text(ask(&provider, "C")), fresh("3"));
+}
+
+#[test]
+fn a_missing_document_is_looked_for_again_after_the_time_of_a_miss() {
+    let (source, provider) = provider(TIMES);
+    assert!(ask(&provider, "A").unwrap().is_none());
+    source.has(&[("A", "1")]);
+    assert!(ask(&provider, "A").unwrap().is_none());
+    age(&provider, TIMES.miss_ttl);
+    assert_eq!(text(ask(&provider, "A")), fresh("1"));
+}
+
+#[test]
+fn many_callers_of_many_keys_cause_one_request() {
+    let (source, provider) = provider(TIMES);
+    source.has(&[("A", "1"), ("B", "2")]);
+    let gate = source.holds_load();
+    thread::scope(|scope| {
+        for number in 0..200 {
+            let (key, value) = if number % 2 == 0 { ("A", "1") } else { ("B", "2") };
+            let provider = &provider;
+            scope.spawn(move || assert_eq!(text(ask(provider, key)).0, value));
+        }
+        gate.wait_until_entered();
+        gate.open();
+    });
+    assert_eq!(source.asked(), 1);
+}
+
+#[test]
+fn an_early_refresh_that_fails_changes_nothing() {
+    let (source, provider) = warm(&[("A", "1")]);
+    age(&provider, SOFT);
+    source.fails(Status::Unavailable);
+    assert_eq!(text(ask(&provider, "A")), fresh("1"));
+    hold_rest(&provider);
+    assert!(ask(&provider, "B").unwrap().is_none());
+    assert_eq!(source.asked(), 2, "it rests");
+    end_rest(&provider);
+    assert!(ask(&provider, "B").unwrap().is_none());
+    assert_eq!(source.asked(), 3);
+}
+
+#[test]
+fn a_denial_of_an_early_refresh_counts_at_once() {
+    let (source, provider) = warm(&[("A", "1")]);
+    age(&provider, SOFT);
+    source.denies(Status::AccessDenied);
+    assert_eq!(status(ask(&provider, "A")), Status::AccessDenied);
+    hold_rest(&provider);
+    assert_eq!(status(ask(&provider, "A")), Status::AccessDenied);
+    assert_eq!(source.asked(), 2);
+}
+
+#[test]
+fn the_last_document_serves_over_an_outage_for_a_bounded_time() {
+    for reason in [Status::Unavailable, Status::Timeout, Status::Protocol, Status::Config, Status::AccessDenied] {
+        let (source, provider) = warm(&[("A", "1")]);
+        source.fails(reason);
+        age(&provider, TIMES.cache_ttl);
+        assert_eq!(text(ask(&provider, "A")), stale("1"));
+        assert_eq!(text(Ok(provider.at_hand("A").unwrap())), stale("1"));
+        assert_eq!(status(ask(&provider, "B")), reason, "a key that it lacks is not thereby missing");
+        assert!(provider.at_hand("B").is_none());
+        age(&provider, TIMES.max_stale);
+        assert_eq!(status(ask(&provider, "A")), reason);
+        assert!(provider.at_hand("A").is_none());
+    }
+}
+
+#[test]
+fn a_denial_ends_the_use_of_the_last_document() {
+    for reason in [Status::AccessDenied, Status::Protocol, Status::Config] {
+        let (source, provider) = warm(&[("A", "1")]);
+        let held = ask(&provider, "A").unwrap().unwrap();
+        assert!(!held.origin.as_ref().unwrap().is_superseded());
+        source.denies(reason);
+        refresh(&provider).unwrap_err();
+        assert_eq!(status(ask(&provider, "A")), reason);
+        assert!(held.origin.unwrap().is_superseded());
+        source.fails(Status::Unavailable);
+        refresh(&provider).unwrap_err();
+        assert_eq!(status(ask(&provider, "A")), Status::Unavailable, "it must not come back");
+    }
+}
+
+#[test]
+fn a_deleted_document_has_no_keys() {
+    let (source, provider) = warm(&[("A", "1")]);
+    source.is_deleted();
+    refresh(&provider).unwrap();
+    assert!(ask(&provider, "A").unwrap().is_none());
+    assert_eq!(provider.place("A"), "the script: it was deleted");
+}
+
+#[test]
+fn what_it_remembers_can_be_forgotten() {
+    let (source, provider) = warm(&[("A", "1")]);
+    assert!(provider.at_hand("A").unwrap().is_some());
+    provider.forget();
+    assert!(provider.at_hand("A").is_none());
+    source.fails(Status::Unavailable);
+    assert_eq!(status(ask(&provider, "A")), Status::Unavailable);
+}
+
+#[test]
+fn what_was_asked_for_before_all_was_forgotten_is_not_remembered() {
+    let (source, provider) = warm(&[("A", "old")]);
+    age(&provider, SOFT);
+    let gate = source.holds_load();
+    thread::scope(|scope| {
+        let leader = scope.spawn(|| ask(&provider, "A"));
+        gate.wait_until_entered();
+        source.has(&[("A", "new")]);
+        provider.forget();
+        let follower = scope.spawn(|| ask(&provider, "A"));
+        gate.open();
+        assert_eq!(text(leader.join().unwrap()), fresh("old"), "this call began before");
+        assert_eq!(text(follower.join().unwrap()), fresh("new"));
+    });
+    assert_eq!(text(ask(&provider, "A")), fresh("new"));
+    assert_eq!(source.asked(), 3);
+}
+
+#[test]
+fn a_refresh_over_an_outage_returns_the_old_value_as_stale() {
+    let (source, provider) = warm(&[("A", "1")]);
+    source.fails(Status::Unavailable);
+    assert_eq!(text(ask_now(&provider, "A")), stale("1"), "nothing was refreshed");
+    assert_eq!(status(ask_now(&provider, "B")), Status::Unavailable);
+    refresh(&provider).unwrap_err();
+    assert_eq!(text(ask(&provider, "A")), fresh("1"), "it is younger than `cache_ttl`");
+    provider.forget();
+    assert_eq!(status(ask_now(&provider, "A")), Status::Unavailable);
+}

@@ -10,7 +10,7 @@ use crate::bytes::SecretBytes;
 use crate::clock::Tick;
 use crate::config::Config;
 use crate::error::{Error, Result, Source, Status};
-use crate::fork::Reading;
+use crate::fork::ReadGuard;
 use crate::sys;
 
 /// Names shorter than this need no memory of their own: every get begins here.
@@ -114,7 +114,7 @@ impl Provider for EnvProvider {
         Ok(value.map(Held::now))
     }
 
-    fn peek(&self, key: &str, _: &Reading, _: Tick, take: &mut dyn FnMut(Peeked<'_>)) -> Known {
+    fn peek(&self, key: &str, _: &ReadGuard, _: Tick, take: &mut dyn FnMut(Peeked<'_>)) -> Known {
         match self.look_up(key, |value| take(Peeked::Foreign(value))) {
             Some(()) => Known::Found,
             None => Known::Absent,

@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
 use super::document::{Document, DocumentSource};
-use super::provider::Finding;
+use super::provider::Health;
 use crate::clock::Deadline;
 use crate::config::Config;
 use crate::error::{Result, Source};
@@ -144,7 +144,7 @@ impl DocumentSource for AwsSource {
         told
     }
 
-    fn check(&self, deadline: Deadline) -> Finding {
+    fn check(&self, deadline: Deadline) -> Health {
         let _guard = fork::protect();
         match self.aws() {
             Ok(aws) => check::check(aws, deadline),

@@ -9,9 +9,9 @@ use serde_json::{Map, Value};
 
 use super::entries::Entries;
 use super::provider::Finding;
-use crate::bytes::SecretBytes;
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Source};
+use crate::secret_memory::SecretBytes;
 
 /// Where documents come from. One load is under way at a time.
 pub(crate) trait DocumentSource: Send + Sync {

@@ -6,11 +6,11 @@ use serde_json::{Map, Value, json};
 
 use super::peek::{Known, Peeked};
 use super::provider::{Finding, Held, Provider, Request, State};
-use crate::bytes::SecretBytes;
 use crate::clock::Tick;
 use crate::config::Config;
 use crate::error::{Error, Result, Source, Status};
 use crate::fork::Reading;
+use crate::secret_memory::SecretBytes;
 use crate::sys;
 
 /// Names shorter than this need no memory of their own: every get begins here.

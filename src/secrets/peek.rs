@@ -6,11 +6,11 @@ use std::sync::Arc;
 use super::manager::{CURRENT_DEFAULT, Manager, Options, check_key};
 use super::provider::{Held, Provider};
 use super::secret::Secret;
-use crate::bytes::SecretBytes;
 use crate::clock::Tick;
 use crate::error::Result;
 use crate::fork::{self, Reading};
 use crate::log::{self, Level};
+use crate::secret_memory::SecretBytes;
 
 /// What a provider knows of a key without waiting, locking, or asking anybody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,10 +8,10 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::peek::{Known, Peeked};
-use crate::bytes::SecretBytes;
 use crate::clock::{Deadline, Instant, Tick};
 use crate::error::{Result, Source};
 use crate::fork::Reading;
+use crate::secret_memory::SecretBytes;
 
 /// A value that a provider of the program gives.
 #[derive(Clone, Debug)]

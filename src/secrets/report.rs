@@ -4,8 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::manager::Manager;
 use super::provider::{Finding, State};
-use crate::bytes::arena;
 use crate::fork;
+use crate::secret_memory::arena;
 
 impl Manager {
     /// Settings and providers in their order, as JSON. It asks no remote source.

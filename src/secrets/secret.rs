@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::provider::{Held, Origin, Provider};
-use crate::bytes::SecretBytes;
 use crate::error::Source;
+use crate::secret_memory::SecretBytes;
 
 /// A secret with its origin.
 #[derive(Clone)]

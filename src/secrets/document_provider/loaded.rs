@@ -8,9 +8,9 @@ use std::time::Duration;
 use super::super::document::Document;
 use super::super::memory::Times;
 use super::super::provider::{Held, Origin};
-use crate::bytes::SecretBytes;
 use crate::clock::{CoarseAge, Instant, Tick};
 use crate::error::Result;
+use crate::secret_memory::SecretBytes;
 
 pub(super) struct Loaded {
     pub(super) document: Document,

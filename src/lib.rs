@@ -11,7 +11,7 @@
 //! | `ffi` | the C ABI: checks arguments, calls one function of the core, hands back the result |
 //! | [`store`] | SQLite: provider configuration, hardware prices, stored credentials, audit trail |
 //! | [`secrets`] | the chain of providers |
-//! | [`credential`] | encryption of credentials at rest |
+//! | [`encryption`] | encryption of credentials at rest |
 //! | `http` | one HTTP client: deadline, proxies, TLS, retries |
 //! | [`cache`] | one cache for all: exact, loading once, with times to live |
 //! | [`Config`], [`log`], [`SecretBytes`], [`Error`] | the ground: settings, messages, secret memory, failures |
@@ -22,7 +22,7 @@ compile_error!("st-secrets is built and tested on Linux with glibc; on Windows u
 pub mod cache;
 mod clock;
 mod config;
-pub mod credential;
+pub mod encryption;
 mod error;
 pub mod ffi;
 mod files;
@@ -37,7 +37,7 @@ pub mod store;
 mod sys;
 
 pub use config::Config;
-pub use credential::Cipher;
+pub use encryption::Cipher;
 pub use error::{Error, Result, Source, Status};
 pub use secret_memory::{SecretBytes, SharedBytes};
 pub use secrets::{Found, Manager, Options, Secret, well_known};

@@ -10,7 +10,7 @@ use super::audit::{Details, Entry};
 use super::database::Open;
 use super::failure::{corrupt, error, out_of_order};
 use super::{Store, time};
-use crate::credential::Cipher;
+use crate::encryption::Cipher;
 use crate::error::{Result, Status};
 use crate::fork;
 use crate::secret_memory::SecretBytes;

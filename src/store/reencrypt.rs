@@ -11,7 +11,7 @@ use super::database::Open;
 use super::failure::{error, out_of_order};
 use super::{Recorder, Store};
 use crate::clock::Deadline;
-use crate::credential::Cipher;
+use crate::encryption::Cipher;
 use crate::error::{Result, Status};
 use crate::fork;
 use crate::secret_memory::SecretBytes;

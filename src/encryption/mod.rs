@@ -34,15 +34,15 @@ use crate::log::{self, Level};
 use crate::secret_memory::SecretBytes;
 use crate::{fork, sys};
 
-mod key;
-mod ring;
+mod key_source;
+mod keyring;
 mod rotate;
 #[cfg(test)]
 mod tests;
 mod token;
 
-use key::{Place, Sources};
-use ring::{Loading, Opened, Ring, State};
+use key_source::{KeySource, KeySources};
+use keyring::{Keyring, Loading, Opened, State};
 use token::Token;
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -53,10 +53,10 @@ const MAX_PLAINTEXT: usize = 16 << 20;
 
 /// Encrypts and decrypts credentials. It may be shared by any number of threads.
 pub struct Cipher {
-    sources: Sources,
+    sources: KeySources,
     strict: bool,
     timeout: Duration,
-    ring: RwLock<Arc<Ring>>,
+    keyring: RwLock<Arc<Keyring>>,
     /// When the files were last looked at.
     looked: AtomicU64,
 }
@@ -77,14 +77,14 @@ impl Cipher {
     /// `strict_permissions`, `timeout`. It reads the keys, and makes one where there is none and `generate` allows it.
     pub fn open(config: &Config) -> Result<Cipher> {
         let _inside = fork::enter();
-        let sources = Sources::find(config)?;
+        let sources = KeySources::find(config)?;
         let timeout = config.time("timeout", DEFAULT_TIMEOUT);
         let strict = config.flag("strict_permissions").unwrap_or(false);
         let generate = config.flag("generate").unwrap_or(true);
-        let ring = Ring::load(&sources, Loading { strict, generate, deadline: Deadline::after(timeout) }, None)?;
-        ring.warnings.iter().for_each(|warning| warn(warning));
+        let keyring = Keyring::load(&sources, Loading { strict, generate, deadline: Deadline::after(timeout) }, None)?;
+        keyring.warnings.iter().for_each(|warning| warn(warning));
         let looked = AtomicU64::new(sys::coarse_time_awake());
-        Ok(Cipher { sources, strict, timeout, ring: RwLock::new(Arc::new(ring)), looked })
+        Ok(Cipher { sources, strict, timeout, keyring: RwLock::new(Arc::new(keyring)), looked })
     }
 
     /// The cipher of the whole process, made on first use with no settings but the environment's.
@@ -116,14 +116,14 @@ impl Cipher {
     pub fn encrypt_with<T>(&self, plaintext: &[u8], take: impl FnOnce(&[u8]) -> T) -> Result<T> {
         let _inside = fork::enter();
         check_len(plaintext.len())?;
-        let token = token::seal(self.current()?.newest().fernet()?, plaintext);
+        let token = token::encrypt(self.current()?.newest().fernet()?, plaintext);
         Ok(take(token.as_bytes()))
     }
 
     /// How many bytes the token of a plain text of this length has.
     pub fn token_len(plaintext_len: usize) -> Result<usize> {
         check_len(plaintext_len)?;
-        Ok(token::sealed_len(plaintext_len))
+        Ok(token::encrypted_len(plaintext_len))
     }
 
     /// The plain text of a token under any of the keys, in the stored form or bare. For every token that is no good
@@ -136,26 +136,26 @@ impl Cipher {
     /// it is wiped afterwards.
     pub fn decrypt_with<T>(&self, token: &[u8], take: impl FnOnce(&[u8]) -> T) -> Result<T> {
         let _inside = fork::enter();
-        let token = Token::read(token).ok_or_else(|| bad_token(&self.sources))?;
+        let token = Token::parse(token).ok_or_else(|| bad_token(&self.sources))?;
         Ok(take(&self.open_token(&token)?.plaintext))
     }
 
     /// Whether this looks like a token, stored or bare, under whatever key, and be it damaged; not like plain text.
     pub fn is_token(text: &[u8]) -> bool {
-        token::is_like(text)
+        token::looks_like_token(text)
     }
 
     /// The same credential in a token under the newest key; the same token if it is that already.
     pub fn reencrypt(&self, token: &[u8]) -> Result<Reencrypted> {
         let _inside = fork::enter();
-        let read = Token::read(token).ok_or_else(|| bad_token(&self.sources))?;
+        let read = Token::parse(token).ok_or_else(|| bad_token(&self.sources))?;
         // What is the newest key is looked at first.
         self.current()?;
         let opened = self.open_token(&read)?;
         if opened.by_newest && read.stored {
             return Ok(Reencrypted { token: SecretBytes::copy_from(token)?, changed: false });
         }
-        let new = token::seal(self.current()?.newest().fernet()?, &opened.plaintext);
+        let new = token::encrypt(self.current()?.newest().fernet()?, &opened.plaintext);
         Ok(Reencrypted { token: SecretBytes::copy_from(new.as_bytes())?, changed: true })
     }
 
@@ -166,8 +166,10 @@ impl Cipher {
     pub fn rotate_key(&self) -> Result<()> {
         let _inside = fork::enter();
         let place = match (&self.sources.newest, &self.sources.previous_file) {
-            (Place::File(path), Some(previous)) => (path, previous),
-            (Place::Env(_), _) => return Err(not_in_place(key::KEY_VARIABLE, key::PREVIOUS_VARIABLE)),
+            (KeySource::File(path), Some(previous)) => (path, previous),
+            (KeySource::Env(_), _) => {
+                return Err(not_in_place(key_source::KEY_VARIABLE, key_source::PREVIOUS_VARIABLE));
+            }
             _ => return Err(not_in_place("`key` of the configuration", "`previous_keys`")),
         };
         rotate::rotate(place.0, place.1, self.strict, Deadline::after(self.timeout))?;
@@ -176,18 +178,18 @@ impl Cipher {
 
     /// The keys for encrypting. What is encrypted under a key that is no longer stored would be lost with the process,
     /// so a key file that is gone or damaged is an error.
-    fn current(&self) -> Result<Arc<Ring>> {
+    fn current(&self) -> Result<Arc<Keyring>> {
         let now = sys::coarse_time_awake();
         let looked = self.looked.load(Ordering::Relaxed);
         if now.saturating_sub(looked) < LOOK_INTERVAL || !self.has_files() {
-            return Ok(self.ring.read().clone());
+            return Ok(self.keyring.read().clone());
         }
-        let ring = match self.load_if_changed()? {
-            Some(ring) => ring,
-            None => self.ring.read().clone(),
+        let keyring = match self.load_if_changed()? {
+            Some(keyring) => keyring,
+            None => self.keyring.read().clone(),
         };
         self.looked.store(now, Ordering::Relaxed);
-        Ok(ring)
+        Ok(keyring)
     }
 
     /// Looks at the files at once, whenever they were last looked at: what is encrypted from here on is under the key that
@@ -202,13 +204,13 @@ impl Cipher {
     }
 
     fn open_token(&self, token: &Token<'_>) -> Result<Opened> {
-        let ring = self.ring.read().clone();
-        if let Some(opened) = ring.open(token)? {
+        let keyring = self.keyring.read().clone();
+        if let Some(opened) = keyring.open(token)? {
             return Ok(opened);
         }
         if self.has_files() {
             match self.load_if_changed() {
-                Ok(Some(ring)) => return ring.open(token)?.ok_or_else(|| bad_token(&self.sources)),
+                Ok(Some(keyring)) => return keyring.open(token)?.ok_or_else(|| bad_token(&self.sources)),
                 Ok(None) => {}
                 // The token is bad for every key that is known; that another cannot be read is for the log.
                 Err(error) => warn(error.message()),
@@ -218,23 +220,23 @@ impl Cipher {
     }
 
     fn has_files(&self) -> bool {
-        matches!(self.sources.newest, Place::File(_)) || self.sources.previous_file.is_some()
+        matches!(self.sources.newest, KeySource::File(_)) || self.sources.previous_file.is_some()
     }
 
-    fn load_if_changed(&self) -> Result<Option<Arc<Ring>>> {
-        let changed = self.ring.read().state != State::now(&self.sources);
+    fn load_if_changed(&self) -> Result<Option<Arc<Keyring>>> {
+        let changed = self.keyring.read().state != State::now(&self.sources);
         if changed { self.load().map(Some) } else { Ok(None) }
     }
 
-    fn load(&self) -> Result<Arc<Ring>> {
-        let known = self.ring.read().clone();
+    fn load(&self) -> Result<Arc<Keyring>> {
+        let known = self.keyring.read().clone();
         let loading = Loading { strict: self.strict, generate: false, deadline: Deadline::after(self.timeout) };
-        let ring = Arc::new(Ring::load(&self.sources, loading, Some(&known))?);
-        let before = std::mem::replace(&mut *self.ring.write(), ring.clone());
+        let keyring = Arc::new(Keyring::load(&self.sources, loading, Some(&known))?);
+        let before = std::mem::replace(&mut *self.keyring.write(), keyring.clone());
         drop(before);
-        ring.warnings.iter().for_each(|warning| warn(warning));
+        keyring.warnings.iter().for_each(|warning| warn(warning));
         log::emit(Level::Info, "credential", || "the credential keys were read again".to_owned());
-        Ok(ring)
+        Ok(keyring)
     }
 }
 
@@ -242,9 +244,9 @@ impl Cipher {
 impl std::fmt::Debug for Cipher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let place = match &self.sources.newest {
-            Place::Config(_) => "configuration".to_owned(),
-            Place::Env(_) => key::KEY_VARIABLE.to_owned(),
-            Place::File(path) => path.display().to_string(),
+            KeySource::Config(_) => "configuration".to_owned(),
+            KeySource::Env(_) => key_source::KEY_VARIABLE.to_owned(),
+            KeySource::File(path) => path.display().to_string(),
         };
         f.debug_struct("Cipher").field("key", &place).finish()
     }
@@ -262,9 +264,9 @@ fn check_len(plaintext_len: usize) -> Result<()> {
     Ok(())
 }
 
-fn bad_token(sources: &Sources) -> Error {
+fn bad_token(sources: &KeySources) -> Error {
     let place = match (&sources.newest, &sources.previous_file) {
-        (Place::Env(_), _) => key::PREVIOUS_VARIABLE.to_owned(),
+        (KeySource::Env(_), _) => key_source::PREVIOUS_VARIABLE.to_owned(),
         (_, Some(file)) => file.display().to_string(),
         (_, None) => "`previous_keys` of the configuration".to_owned(),
     };

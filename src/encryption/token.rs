@@ -41,7 +41,7 @@ pub(super) fn derive(secret: &[u8]) -> Result<SecretBox<Fernet>> {
 }
 
 /// A token in the stored form.
-pub(super) fn seal(fernet: &Fernet, plaintext: &[u8]) -> String {
+pub(super) fn encrypt(fernet: &Fernet, plaintext: &[u8]) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let token = fernet.encrypt_at_time(plaintext, now);
     wipe_stack();
@@ -49,8 +49,8 @@ pub(super) fn seal(fernet: &Fernet, plaintext: &[u8]) -> String {
 }
 
 /// Whether this looks like a token, stored or bare, whole or damaged: until the year 2106 all of them begin alike. What
-/// [`Token::read`] passes over is passed over here too.
-pub(super) fn is_like(text: &[u8]) -> bool {
+/// [`Token::parse`] passes over is passed over here too.
+pub(super) fn looks_like_token(text: &[u8]) -> bool {
     let begins = |beginning: &[u8]| {
         let kept = text.iter().filter(|byte| !byte.is_ascii() || in_alphabet(**byte).is_some());
         kept.take(beginning.len()).eq(beginning)
@@ -59,19 +59,19 @@ pub(super) fn is_like(text: &[u8]) -> bool {
 }
 
 /// How long the stored form of a plain text of this length is.
-pub(super) fn sealed_len(plaintext_len: usize) -> usize {
+pub(super) fn encrypted_len(plaintext_len: usize) -> usize {
     let blocks = (plaintext_len / 16 + 1) * 16;
     let base64 = |len: usize| len.div_ceil(3) * 4;
     base64(base64(1 + 8 + 16 + blocks + 32))
 }
 
 /// The plain text of a bare token, whatever its time.
-pub(super) fn open(fernet: &Fernet, token: &str) -> Option<Zeroizing<Vec<u8>>> {
-    open_at(fernet, token, None, NO_CLOCK)
+pub(super) fn decrypt(fernet: &Fernet, token: &str) -> Option<Zeroizing<Vec<u8>>> {
+    decrypt_at(fernet, token, None, NO_CLOCK)
 }
 
 /// The plain text of a bare token that is no older than `ttl` seconds at `now`.
-pub(super) fn open_at(fernet: &Fernet, token: &str, ttl: Option<u64>, now: u64) -> Option<Zeroizing<Vec<u8>>> {
+pub(super) fn decrypt_at(fernet: &Fernet, token: &str, ttl: Option<u64>, now: u64) -> Option<Zeroizing<Vec<u8>>> {
     // The crate takes any number of padding characters.
     let padding = token.bytes().rev().take_while(|byte| *byte == b'=').count();
     if padding > 2 || !token.len().is_multiple_of(4) {
@@ -91,7 +91,7 @@ pub(super) struct Token<'a> {
 
 impl<'a> Token<'a> {
     /// `None` for what is no token at all.
-    pub(super) fn read(text: &'a [u8]) -> Option<Token<'a>> {
+    pub(super) fn parse(text: &'a [u8]) -> Option<Token<'a>> {
         let (clean, decoded) = match URL_SAFE.decode(text) {
             Ok(decoded) => (Cow::Borrowed(text), decoded),
             Err(_) => {

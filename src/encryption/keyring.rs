@@ -7,7 +7,7 @@ use fernet::Fernet;
 use once_cell::sync::OnceCell;
 use zeroize::Zeroizing;
 
-use super::key::{self, Place, Read, Sources};
+use super::key_source::{self, KeyFile, KeySource, KeySources};
 use super::token::{self, Token};
 use crate::clock::Deadline;
 use crate::error::Result;
@@ -27,22 +27,22 @@ impl Key {
     }
 }
 
-/// How the files were when a ring was made of them.
+/// How the files were when a keyring was made of them.
 #[derive(PartialEq, Eq)]
 pub(super) struct State([Option<Fingerprint>; 2]);
 
 impl State {
-    pub(super) fn now(sources: &Sources) -> State {
+    pub(super) fn now(sources: &KeySources) -> State {
         let look = |path: &Path| std::fs::metadata(path).ok().map(|metadata| Fingerprint::of(&metadata));
         let newest = match &sources.newest {
-            Place::File(path) => look(path),
-            Place::Config(_) | Place::Env(_) => None,
+            KeySource::File(path) => look(path),
+            KeySource::Config(_) | KeySource::Env(_) => None,
         };
         State([newest, sources.previous_file.as_deref().and_then(look)])
     }
 }
 
-/// How a ring may be made.
+/// How a keyring may be made.
 #[derive(Clone, Copy)]
 pub(super) struct Loading {
     pub(super) strict: bool,
@@ -51,7 +51,7 @@ pub(super) struct Loading {
     pub(super) deadline: Deadline,
 }
 
-pub(super) struct Ring {
+pub(super) struct Keyring {
     newest: Arc<Key>,
     previous: Vec<Arc<Key>>,
     pub(super) state: State,
@@ -65,17 +65,17 @@ pub(super) struct Opened {
     pub(super) by_newest: bool,
 }
 
-impl Ring {
+impl Keyring {
     /// The keys of these sources; those that `known` has are not derived again.
-    pub(super) fn load(sources: &Sources, loading: Loading, known: Option<&Ring>) -> Result<Ring> {
+    pub(super) fn load(sources: &KeySources, loading: Loading, known: Option<&Keyring>) -> Result<Keyring> {
         let Loading { strict, generate, deadline } = loading;
         let mut warnings = Vec::new();
-        let mut warn = |read: &Read| warnings.extend(read.exposure.as_ref().map(|exposure| exposure.warning()));
+        let mut warn = |read: &KeyFile| warnings.extend(read.exposure.as_ref().map(|exposure| exposure.warning()));
         let mut state = State([None, None]);
         let newest = match &sources.newest {
-            Place::Config(secret) | Place::Env(secret) => secret.clone(),
-            Place::File(path) => {
-                let read = key::read_or_create(path, strict, generate, deadline)?;
+            KeySource::Config(secret) | KeySource::Env(secret) => secret.clone(),
+            KeySource::File(path) => {
+                let read = key_source::read_or_create(path, strict, generate, deadline)?;
                 warn(&read);
                 state.0[0] = Some(read.fingerprint);
                 read.secret()?
@@ -83,11 +83,11 @@ impl Ring {
         };
         let mut secrets = sources.previous.clone();
         if let Some(path) = &sources.previous_file
-            && let Some(read) = Read::file(path, strict)?
+            && let Some(read) = KeyFile::file(path, strict)?
         {
             warn(&read);
             state.0[1] = Some(read.fingerprint);
-            secrets.extend(key::lines(read.text())?);
+            secrets.extend(key_source::lines(read.text())?);
         }
         let mut keys: Vec<Arc<Key>> = Vec::new();
         let newest = known_or_new(newest, known);
@@ -97,7 +97,7 @@ impl Ring {
                 keys.push(known_or_new(secret, known));
             }
         }
-        Ok(Ring { newest, previous: keys, state, warnings })
+        Ok(Keyring { newest, previous: keys, state, warnings })
     }
 
     pub(super) fn newest(&self) -> &Key {
@@ -121,7 +121,7 @@ impl Ring {
 
     fn open_bare(&self, token: &str) -> Result<Option<Opened>> {
         for (position, key) in self.keys().enumerate() {
-            if let Some(plaintext) = token::open(key.fernet()?, token) {
+            if let Some(plaintext) = token::decrypt(key.fernet()?, token) {
                 return Ok(Some(Opened { plaintext, by_newest: position == 0 }));
             }
         }
@@ -129,7 +129,7 @@ impl Ring {
     }
 }
 
-fn known_or_new(secret: SecretBytes, known: Option<&Ring>) -> Arc<Key> {
-    let found = known.and_then(|ring| ring.keys().find(|key| *key.secret == *secret));
+fn known_or_new(secret: SecretBytes, known: Option<&Keyring>) -> Arc<Key> {
+    let found = known.and_then(|keyring| keyring.keys().find(|key| *key.secret == *secret));
     found.cloned().unwrap_or_else(|| Arc::new(Key { secret, fernet: OnceCell::new() }))
 }

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::token::{self, Token};
 use super::*;
-use crate::credential::key::Read;
+use crate::encryption::key_source::KeyFile;
 
 #[derive(Deserialize)]
 struct Vector {
@@ -31,7 +31,7 @@ impl Vector {
 
     fn open(&self) -> Option<Vec<u8>> {
         let fernet = Fernet::new(&self.secret).unwrap();
-        token::open_at(&fernet, &self.token, self.ttl_sec, self.now()).map(|plaintext| plaintext.to_vec())
+        token::decrypt_at(&fernet, &self.token, self.ttl_sec, self.now()).map(|plaintext| plaintext.to_vec())
     }
 }
 
@@ -73,8 +73,8 @@ fn the_vectors_of_the_specification_hold() {
 #[test]
 fn a_token_from_a_clock_that_runs_ahead_is_taken() {
     let cipher = with_key("key");
-    let ring = cipher.ring.read().clone();
-    let fernet = ring.newest().fernet().unwrap();
+    let keyring = cipher.keyring.read().clone();
+    let fernet = keyring.newest().fernet().unwrap();
     for time in [0, 4_000_000_000, u64::MAX / 2, u64::MAX - 1, u64::MAX] {
         let bare = fernet.encrypt_at_time(b"plain", time);
         assert_eq!(&*cipher.decrypt(bare.as_bytes()).unwrap(), b"plain", "{time}");
@@ -182,7 +182,7 @@ fn what_is_no_token_is_no_token() {
         let cipher = with_key("key");
         assert_eq!(cipher.decrypt(text).unwrap_err().status(), Status::BadToken, "{text:?}");
     }
-    assert!(Token::read(b"*").is_none_or(|token| token.bare().is_empty()));
+    assert!(Token::parse(b"*").is_none_or(|token| token.bare().is_empty()));
 }
 
 #[test]
@@ -198,7 +198,7 @@ fn a_key_file_is_read_as_python_reads_it() {
         ("käse ☃", "käse ☃"),
     ] {
         std::fs::write(&path, text).unwrap();
-        let read = Read::file(&path, false).unwrap().unwrap();
+        let read = KeyFile::file(&path, false).unwrap().unwrap();
         assert_eq!(std::str::from_utf8(&read.secret().unwrap()).unwrap(), secret);
     }
 }
@@ -209,12 +209,12 @@ fn each_key_is_derived_once() {
     config.set("key", "newest").unwrap();
     config.set("previous_keys", r#"["earlier", "newest", "earlier", ""]"#).unwrap();
     let cipher = Cipher::open(&config).unwrap();
-    let ring = cipher.ring.read().clone();
-    let first: *const Fernet = ring.newest().fernet().unwrap();
-    let again = Ring::load(
+    let keyring = cipher.keyring.read().clone();
+    let first: *const Fernet = keyring.newest().fernet().unwrap();
+    let again = Keyring::load(
         &cipher.sources,
         Loading { strict: false, generate: false, deadline: Deadline::after(DEFAULT_TIMEOUT) },
-        Some(&ring),
+        Some(&keyring),
     );
     assert!(std::ptr::eq(first, again.unwrap().newest().fernet().unwrap()));
     let token = with_key("earlier").encrypt(b"plain").unwrap();

@@ -25,7 +25,7 @@ const TORN_WRITE: Duration = Duration::from_millis(20);
 const TORN_WRITES: u32 = 5;
 
 /// Where the newest secret is.
-pub(super) enum Place {
+pub(super) enum KeySource {
     /// In the configuration.
     Config(SecretBytes),
     /// In the environment.
@@ -35,28 +35,28 @@ pub(super) enum Place {
 }
 
 /// All places that secrets come from.
-pub(super) struct Sources {
-    pub(super) newest: Place,
+pub(super) struct KeySources {
+    pub(super) newest: KeySource,
     /// Earlier secrets from the environment and the configuration.
     pub(super) previous: Vec<SecretBytes>,
     /// The file with earlier ones, which need not exist.
     pub(super) previous_file: Option<PathBuf>,
 }
 
-impl Sources {
+impl KeySources {
     /// What the configuration says or, where it is silent, the environment and the home directory.
-    pub(super) fn find(config: &Config) -> Result<Sources> {
+    pub(super) fn find(config: &Config) -> Result<KeySources> {
         let mut previous = Vec::new();
         let (newest, previous_file) = match (config.text("key"), config.text("key_file")) {
             (Some(_), Some(_)) => {
                 let message = "`key` and `key_file` are both set, and there can be one newest key";
                 return Err(Error::new(Status::Config, message).with_source(Source::Credential));
             }
-            (Some(key), None) => (Place::Config(SecretBytes::copy_from(key.as_bytes())?), None),
+            (Some(key), None) => (KeySource::Config(SecretBytes::copy_from(key.as_bytes())?), None),
             (None, Some(path)) => {
                 let path = paths::expand_home(Path::new(path));
                 let beside = beside(&path);
-                (Place::File(path), Some(beside))
+                (KeySource::File(path), Some(beside))
             }
             (None, None) => {
                 if let Some(text) = variable(PREVIOUS_VARIABLE)? {
@@ -69,17 +69,17 @@ impl Sources {
             previous.push(SecretBytes::copy_from(secret.as_bytes())?);
         }
         previous.retain(|secret| !secret.is_empty());
-        Ok(Sources { newest, previous, previous_file })
+        Ok(KeySources { newest, previous, previous_file })
     }
 }
 
 /// As SimpleTuner looks: the environment, then the file in the home directory.
-fn usual() -> Result<(Place, Option<PathBuf>)> {
+fn usual() -> Result<(KeySource, Option<PathBuf>)> {
     let file = paths::home().map(|home| home.join(".simpletuner/credential.key"));
     let previous = file.as_deref().map(beside);
     match (variable(KEY_VARIABLE)?, file) {
-        (Some(secret), _) => Ok((Place::Env(SecretBytes::copy_from(secret.as_bytes())?), previous)),
-        (None, Some(file)) => Ok((Place::File(file), previous)),
+        (Some(secret), _) => Ok((KeySource::Env(SecretBytes::copy_from(secret.as_bytes())?), previous)),
+        (None, Some(file)) => Ok((KeySource::File(file), previous)),
         (None, None) => Err(bad_key(format!(
             "there is no credential key and no home directory to keep one in: set {KEY_VARIABLE}, HOME, or key_file in \
              the configuration"
@@ -107,7 +107,7 @@ fn variable(name: &str) -> Result<Option<Zeroizing<String>>> {
 }
 
 /// What a file of secrets holds, and how it was when it was read.
-pub(super) struct Read {
+pub(super) struct KeyFile {
     text: SecretBytes,
     pub(super) fingerprint: Fingerprint,
     pub(super) exposure: Option<Exposure>,
@@ -116,9 +116,9 @@ pub(super) struct Read {
     path: PathBuf,
 }
 
-impl Read {
+impl KeyFile {
     /// The text of a file, `None` if there is none.
-    pub(super) fn file(path: &Path, strict: bool) -> Result<Option<Read>> {
+    pub(super) fn file(path: &Path, strict: bool) -> Result<Option<KeyFile>> {
         use std::os::unix::fs::MetadataExt;
         let contents = match files::read(path, MAX_SIZE) {
             Ok(contents) => contents,
@@ -133,7 +133,7 @@ impl Read {
         if std::str::from_utf8(&contents.bytes).is_err() {
             return Err(bad_key(damaged(&format!("{} is not UTF-8", path.display()))));
         }
-        Ok(Some(Read {
+        Ok(Some(KeyFile {
             text: contents.bytes.freeze(),
             fingerprint: Fingerprint::of(&contents.metadata),
             exposure,
@@ -180,9 +180,9 @@ fn strip(text: &str) -> &str {
 }
 
 /// The key file; where there is none and `generate` is set, a new one, or the one that another process has just made.
-pub(super) fn read_or_create(path: &Path, strict: bool, generate: bool, deadline: Deadline) -> Result<Read> {
+pub(super) fn read_or_create(path: &Path, strict: bool, generate: bool, deadline: Deadline) -> Result<KeyFile> {
     for _ in 0..TORN_WRITES {
-        match Read::file(path, strict)? {
+        match KeyFile::file(path, strict)? {
             Some(read) if strip(read.text()).is_empty() && files::is_new(path) => {
                 fork::outside(|| std::thread::sleep(TORN_WRITE));
             }
@@ -191,7 +191,7 @@ pub(super) fn read_or_create(path: &Path, strict: bool, generate: bool, deadline
             None => return Err(gone(path)),
         }
     }
-    Read::file(path, strict)?.ok_or_else(|| gone(path))
+    KeyFile::file(path, strict)?.ok_or_else(|| gone(path))
 }
 
 fn create(path: &Path, deadline: Deadline) -> Result<()> {

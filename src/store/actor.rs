@@ -1,6 +1,6 @@
 //! Who does what is recorded.
 
-use super::failure::error;
+use super::error::error;
 use crate::error::{Result, Status};
 
 const MAX_USERNAME: usize = 255;

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::failure::error;
+use super::Store;
+use super::error::error;
 use super::json::Object;
-use super::{Store, failure};
 use crate::cache::TtlCache;
 use crate::error::{Error, Result, Status};
 use crate::fork;
@@ -74,7 +74,7 @@ impl Store {
         };
         price(device).map(|price| price * 3600.0).ok_or_else(|| {
             let message = format!("the price of {hardware_id:?} is no number: mend cost_per_second in {MEMBER}");
-            failure::error(Status::WrongType, message)
+            error(Status::WrongType, message)
         })
     }
 }

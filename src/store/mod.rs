@@ -65,29 +65,28 @@ use crate::log::Level;
 
 mod actor;
 mod audit;
+mod checkpoint;
+mod connection;
 mod credentials;
 mod database;
-mod failure;
+mod error;
 mod hardware;
 mod json;
-mod pace;
-mod provider;
-mod provider_cache;
-mod reencrypt;
+mod pool;
+mod provider_config;
 mod schema;
-mod slot;
 mod state_dir;
 mod time;
 
 pub use actor::Actor;
-pub use audit::chain::{Break, Verified};
-pub use credentials::{Origin, Resolved};
-pub use reencrypt::Reencryption;
+pub use audit::verify::{Verification, Violation};
+pub use credentials::{CredentialOrigin, Reencryption, ResolvedCredential};
 
-use audit::{Entry, Trail};
-use database::{Database, Open};
+use audit::{AuditLog, Entry};
+use connection::Connection;
+use database::Database;
 use hardware::Prices;
-use provider_cache::ProviderCache;
+use provider_config::ProviderCache;
 use state_dir::Files;
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -102,7 +101,7 @@ pub struct Store {
 struct Shared {
     jobs: Database,
     credentials: Database,
-    trail: Trail,
+    audit: AuditLog,
     configs: ProviderCache,
     prices: Prices,
     timeout: Duration,
@@ -112,7 +111,7 @@ struct Shared {
 impl Drop for Shared {
     fn drop(&mut self) {
         let _inside = fork::enter();
-        for database in [&self.jobs, &self.credentials, self.trail.database()] {
+        for database in [&self.jobs, &self.credentials, self.audit.database()] {
             database.write_back();
         }
     }
@@ -133,7 +132,7 @@ impl Store {
             shared: Arc::new(Shared {
                 jobs: Database::new(files.database, &schema::PROVIDER_CONFIG),
                 credentials: Database::new(files.credentials, &schema::CREDENTIALS),
-                trail: Trail::new(files.audit),
+                audit: AuditLog::new(files.audit),
                 configs: ProviderCache::new(),
                 prices: Prices::new()?,
                 timeout: config.time("timeout", DEFAULT_TIMEOUT),
@@ -200,7 +199,7 @@ impl Store {
             target_id: target.map(|(_, id)| id.to_owned()),
             details,
         };
-        self.shared.trail.append(&self.actor, &entry, self.deadline())
+        self.shared.audit.append(&self.actor, &entry, self.deadline())
     }
 
     /// Entries of the audit trail, newest first, as a JSON array. `filter` is a JSON object, or empty, with any of
@@ -208,14 +207,14 @@ impl Store {
     /// (excluded), `limit` (100 by default) and `offset`.
     pub fn audit_query(&self, filter: &str) -> Result<String> {
         let _inside = fork::enter();
-        self.shared.trail.query(filter, self.deadline())
+        self.shared.audit.query(filter, self.deadline())
     }
 
     /// Checks the chain of the entries `first` to `last`; 0 is the first and the last that there are.
-    pub fn audit_verify(&self, first: i64, last: i64) -> Result<Verified> {
+    pub fn audit_verify(&self, first: i64, last: i64) -> Result<Verification> {
         let _inside = fork::enter();
         let last = if last <= 0 { i64::MAX } else { last };
-        self.shared.trail.verify(first.max(1), last, self.deadline())
+        self.shared.audit.verify(first.max(1), last, self.deadline())
     }
 
     fn deadline(&self) -> Deadline {
@@ -226,12 +225,12 @@ impl Store {
     /// the commit then fails, the record is taken back.
     fn change<T>(
         &self,
-        open: &Open<'_>,
+        db: &Connection<'_>,
         deadline: Deadline,
         change: impl FnOnce(&mut Recorder<'_>) -> Result<T>,
     ) -> Result<T> {
         let mut recorder = Recorder::new(self, deadline);
-        let result = open.immediate(|| change(&mut recorder))?;
+        let result = db.immediate(|| change(&mut recorder))?;
         recorder.keep();
         Ok(result)
     }
@@ -259,7 +258,7 @@ impl Recorder<'_> {
 
     /// Once for each change.
     fn record(&mut self, entry: Entry<'static>) -> Result<()> {
-        let id = self.store.shared.trail.append(&self.store.actor, &entry, self.deadline).map_err(|error: Error| {
+        let id = self.store.shared.audit.append(&self.store.actor, &entry, self.deadline).map_err(|error: Error| {
             error
                 .with_source(Source::Store)
                 .map_message(|message| format!("nothing was changed, as the audit trail cannot record it: {message}"))
@@ -283,9 +282,9 @@ impl Drop for Recorder<'_> {
         }
         // The change may have failed because its time is up; this has its own.
         let deadline = self.store.deadline();
-        if let Err(error) = self.store.shared.trail.append(&self.store.actor, &entry.failed(*id), deadline) {
+        if let Err(error) = self.store.shared.audit.append(&self.store.actor, &entry.failed(*id), deadline) {
             let message = format!("audit entry {id} tells of a change that failed, and cannot be taken back: {error}");
-            slot::tell(Level::Error, message);
+            pool::log_later(Level::Error, message);
         }
     }
 }

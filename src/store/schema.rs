@@ -1,7 +1,7 @@
 //! The tables, as SimpleTuner creates them.
 
-use super::database::Open;
-use super::failure::corrupt;
+use super::connection::Connection;
+use super::error::corrupt;
 use crate::error::Result;
 
 /// One table with its indexes.
@@ -74,10 +74,10 @@ pub(super) static AUDIT_LOG: Schema = Schema {
 
 impl Schema {
     /// Whether the table is there. One of this name with other columns is somebody else's.
-    pub(super) fn is_there(&self, open: &Open<'_>) -> Result<bool> {
+    pub(super) fn is_there(&self, db: &Connection<'_>) -> Result<bool> {
         let mut found: Vec<String> = Vec::new();
-        open.each("SELECT name FROM pragma_table_info(?1)", [self.table], |row| {
-            found.push(open.column(row, 0)?);
+        db.each("SELECT name FROM pragma_table_info(?1)", [self.table], |row| {
+            found.push(db.column(row, 0)?);
             Ok(())
         })?;
         if found.is_empty() {
@@ -87,12 +87,12 @@ impl Schema {
             None => Ok(true),
             Some(column) => {
                 let message = format!("its table {} has no column `{column}`: this is another program's", self.table);
-                Err(corrupt(open.path, message))
+                Err(corrupt(db.path, message))
             }
         }
     }
 
-    pub(super) fn create(&self, open: &Open<'_>) -> Result<()> {
-        open.check(open.taken.execute_batch(self.create))
+    pub(super) fn create(&self, db: &Connection<'_>) -> Result<()> {
+        db.check(db.guard.execute_batch(self.create))
     }
 }

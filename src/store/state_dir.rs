@@ -4,7 +4,7 @@ use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::failure::error;
+use super::error::error;
 use crate::config::Config;
 use crate::error::{Result, Status};
 use crate::paths;

@@ -6,20 +6,21 @@ use parking_lot::RwLock;
 use rusqlite::params;
 
 use super::actor::{Actor, check_text};
-use super::database::{Database, Open};
+use super::connection::Connection;
+use super::database::Database;
+use super::pool::FileId;
 use super::schema::AUDIT_LOG;
-use super::slot::Identity;
 use super::time;
 use crate::clock::Deadline;
 use crate::error::Result;
 
-pub(super) mod chain;
 mod entry;
-mod key;
 mod query;
+mod signing;
+pub(super) mod verify;
 
 pub(super) use entry::{Details, Entry};
-use key::{Key, Link};
+use signing::{SignedFields, SigningKey};
 
 /// What the first entry has in place of a signature before it.
 const GENESIS: &str = "genesis";
@@ -27,17 +28,17 @@ const MAX_NAME: usize = 255;
 /// A credential as a target is its user's number, its provider's name and its own.
 const MAX_TARGET: usize = 3 * MAX_NAME;
 
-pub(super) struct Trail {
+pub(super) struct AuditLog {
     database: Database,
     key_path: PathBuf,
     /// The key, and the file whose entries it signs.
-    key: RwLock<Option<(Identity, Key)>>,
+    key: RwLock<Option<(FileId, SigningKey)>>,
 }
 
-impl Trail {
-    pub(super) fn new(path: PathBuf) -> Trail {
+impl AuditLog {
+    pub(super) fn new(path: PathBuf) -> AuditLog {
         let key_path = path.with_file_name("audit.key");
-        Trail { database: Database::new(path, &AUDIT_LOG), key_path, key: RwLock::new(None) }
+        AuditLog { database: Database::new(path, &AUDIT_LOG), key_path, key: RwLock::new(None) }
     }
 
     pub(super) fn database(&self) -> &Database {
@@ -54,13 +55,13 @@ impl Trail {
         ] {
             text.map_or(Ok(()), |text| check_text(name, text, longest))?;
         }
-        let open = self.database.write(deadline)?;
-        let key = self.key(&open, deadline)?;
-        open.immediate(|| {
+        let db = self.database.write(deadline)?;
+        let key = self.key(&db, deadline)?;
+        db.immediate(|| {
             let last = "SELECT entry_hash FROM audit_log ORDER BY id DESC LIMIT 1";
-            let previous: Option<String> = open.first(last, [], |row| open.column(row, 0))?;
+            let previous: Option<String> = db.first(last, [], |row| db.column(row, 0))?;
             let previous = previous.as_deref().unwrap_or(GENESIS);
-            let link = Link {
+            let fields = SignedFields {
                 timestamp: &time::now(),
                 event_type: entry.event_type,
                 actor_id: actor.user_id,
@@ -68,36 +69,36 @@ impl Trail {
                 details: &entry.details,
                 previous_hash: previous,
             };
-            open.execute(
+            db.execute(
                 "INSERT INTO audit_log (timestamp, event_type, actor_id, actor_username, actor_ip, target_type, target_id,
                  action, details, previous_hash, entry_hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
                 params![
-                    link.timestamp,
-                    link.event_type,
-                    link.actor_id,
+                    fields.timestamp,
+                    fields.event_type,
+                    fields.actor_id,
                     actor.username,
                     actor.ip,
                     entry.target_type,
                     entry.target_id,
-                    link.action,
-                    link.details,
-                    link.previous_hash,
-                    key.sign(&link),
+                    fields.action,
+                    fields.details,
+                    fields.previous_hash,
+                    key.sign(&fields),
                 ],
             )?;
-            Ok(open.taken.last_insert_rowid())
+            Ok(db.guard.last_insert_rowid())
         })
     }
 
     /// The key, which is found, or made for a new trail, once for each file: one that was replaced may have come with
     /// another key, and one that was removed left without its own.
-    fn key(&self, open: &Open<'_>, deadline: Deadline) -> Result<Key> {
-        let file = open.taken.slot.identity;
+    fn key(&self, db: &Connection<'_>, deadline: Deadline) -> Result<SigningKey> {
+        let file = db.guard.entry.identity;
         if let Some((_, key)) = self.key.read().as_ref().filter(|(known, _)| *known == file) {
             return Ok(key.clone());
         }
-        let is_new = || Ok(open.first("SELECT 1 FROM audit_log LIMIT 1", [], |_| Ok(()))?.is_none());
-        let key = Key::find(&self.key_path, is_new, deadline)?;
+        let is_new = || Ok(db.first("SELECT 1 FROM audit_log LIMIT 1", [], |_| Ok(()))?.is_none());
+        let key = SigningKey::find(&self.key_path, is_new, deadline)?;
         *self.key.write() = Some((file, key.clone()));
         Ok(key)
     }

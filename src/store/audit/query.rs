@@ -7,13 +7,13 @@ use rusqlite::types::Value;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value as Json, json};
 
-use super::Trail;
+use super::AuditLog;
 use crate::clock::Deadline;
 use crate::config::nearest;
 use crate::error::{Error, Result, Source, Status};
 use crate::raw_json::{self, Pairs};
-use crate::store::database::Open;
-use crate::store::failure::out_of_order;
+use crate::store::connection::Connection;
+use crate::store::error::out_of_order;
 use crate::store::{json, time};
 
 const DEFAULT_LIMIT: i64 = 100;
@@ -102,34 +102,34 @@ fn unknown(name: &str) -> Error {
     })
 }
 
-impl Trail {
+impl AuditLog {
     /// The entries that a filter leaves, newest first, as a JSON array.
     pub(in crate::store) fn query(&self, filter: &str, deadline: Deadline) -> Result<String> {
         let filter = Filter::parse(filter)?;
         let (mut entries, mut last): (Vec<Box<RawValue>>, Option<i64>) = (Vec::new(), None);
-        let Some(open) = self.database.read(deadline)? else { return Ok("[]".to_owned()) };
-        let mut statement = open.check(open.taken.prepare_cached(&filter.sql()))?;
+        let Some(db) = self.database.read(deadline)? else { return Ok("[]".to_owned()) };
+        let mut statement = db.check(db.guard.prepare_cached(&filter.sql()))?;
         let values = filter.values.into_iter().chain([filter.limit.into(), filter.offset.into()]);
-        let mut rows = open.check(statement.query(rusqlite::params_from_iter(values)))?;
-        while let Some(row) = open.check(rows.next())? {
-            let id: i64 = open.column(row, 0)?;
+        let mut rows = db.check(statement.query(rusqlite::params_from_iter(values)))?;
+        while let Some(row) = db.check(rows.next())? {
+            let id: i64 = db.column(row, 0)?;
             if last.replace(id).is_some_and(|last| last <= id) {
-                return Err(out_of_order(open.path));
+                return Err(out_of_order(db.path));
             }
-            entries.push(shown(&open, row, id)?);
+            entries.push(shown(&db, row, id)?);
         }
         serde_json::to_string(&entries).map_err(unwritable)
     }
 }
 
 /// An entry as JSON.
-fn shown(open: &Open<'_>, row: &Row<'_>, id: i64) -> Result<Box<RawValue>> {
-    let text = |index| open.column::<Option<String>>(row, index);
+fn shown(db: &Connection<'_>, row: &Row<'_>, id: i64) -> Result<Box<RawValue>> {
+    let text = |index| db.column::<Option<String>>(row, index);
     let fields = json!({
         "id": id,
         "timestamp": text(1)?,
         "event_type": text(2)?,
-        "actor_id": open.column::<Option<i64>>(row, 3)?,
+        "actor_id": db.column::<Option<i64>>(row, 3)?,
         "actor_username": text(4)?,
         "actor_ip": text(5)?,
         "target_type": text(6)?,

@@ -17,12 +17,12 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::database::Database;
-use super::slot::{self, Header, Slot};
 use crate::cache::{self, TtlCache, Value};
 use crate::clock::Deadline;
 use crate::error::Result;
 use crate::secret_memory::SharedBytes;
+use crate::store::database::Database;
+use crate::store::pool::{self, PoolEntry, WalIndexHeader};
 use crate::{fork, sys};
 
 const TTL: Duration = Duration::from_secs(300);
@@ -32,7 +32,7 @@ const CLEANUP: Duration = Duration::from_secs(60);
 const LOOK_INTERVAL: u64 = 400_000_000;
 
 /// The longest name of a provider, in bytes.
-pub(super) const MAX_NAME: usize = 128;
+pub(in crate::store) const MAX_NAME: usize = 128;
 const BEFORE: &[u8] = b"provider:";
 const BEHIND: &[u8] = b":config";
 const MAX_KEY: usize = BEFORE.len() + MAX_NAME + BEHIND.len();
@@ -48,7 +48,7 @@ static NEXT_NUMBER: AtomicUsize = AtomicUsize::new(1);
 static WRITES: AtomicU64 = AtomicU64::new(0);
 
 /// The key of a provider's configuration, without a block of the heap.
-pub(super) struct Key {
+pub(in crate::store) struct Key {
     bytes: [u8; MAX_KEY],
     len: usize,
 }
@@ -56,7 +56,7 @@ pub(super) struct Key {
 impl Key {
     /// That of a name which is too long is empty.
     #[inline]
-    pub(super) fn of(provider: &str) -> Key {
+    pub(in crate::store) fn of(provider: &str) -> Key {
         let mut key = Key { bytes: [0; MAX_KEY], len: 0 };
         if provider.len() <= MAX_NAME {
             for part in [BEFORE, provider.as_bytes(), BEHIND] {
@@ -76,7 +76,7 @@ impl Deref for Key {
     }
 }
 
-pub(super) struct ProviderCache {
+pub(in crate::store) struct ProviderCache {
     number: usize,
     own: OnceLock<TtlCache<Value>>,
     /// When changes were last looked for, on the coarse clock.
@@ -88,8 +88,8 @@ pub(super) struct ProviderCache {
 
 /// What is watched for changes.
 struct Watch {
-    slot: Option<Arc<Slot>>,
-    header: Header,
+    entry: Option<Arc<PoolEntry>>,
+    header: WalIndexHeader,
     /// The providers that were loaded since the last change.
     loaded: HashSet<String>,
 }
@@ -98,30 +98,30 @@ struct Watch {
 enum Seen {
     Unchanged,
     /// With the new header.
-    Changed(Header),
+    Changed(WalIndexHeader),
     /// It cannot be told: the database has to be opened first.
     Unknown,
 }
 
 impl ProviderCache {
-    pub(super) fn new() -> ProviderCache {
+    pub(in crate::store) fn new() -> ProviderCache {
         ProviderCache {
             number: NEXT_NUMBER.fetch_add(1, Relaxed),
             own: OnceLock::new(),
             looked: AtomicU64::new(0),
             writes: AtomicU64::new(0),
-            watch: Mutex::new(Watch { slot: None, header: Header::default(), loaded: HashSet::new() }),
+            watch: Mutex::new(Watch { entry: None, header: WalIndexHeader::default(), loaded: HashSet::new() }),
         }
     }
 
     /// A number that is this one's alone.
-    pub(super) fn number(&self) -> usize {
+    pub(in crate::store) fn number(&self) -> usize {
         self.number
     }
 
     /// The cached configuration, if nothing has to be looked at first.
     #[inline]
-    pub(super) fn get(&self, key: &Key) -> Option<SharedBytes> {
+    pub(in crate::store) fn get(&self, key: &Key) -> Option<SharedBytes> {
         if !self.is_fresh() {
             return None;
         }
@@ -130,7 +130,7 @@ impl ProviderCache {
 
     /// The same for whoever has the number alone, and only where that one has the built-in cache.
     #[inline]
-    pub(super) fn get_of(number: usize, key: &Key) -> Option<SharedBytes> {
+    pub(in crate::store) fn get_of(number: usize, key: &Key) -> Option<SharedBytes> {
         if number == 0 || OWNER.load(SeqCst) != number || !is_fresh(&OWNER_LOOKED, &OWNER_WRITES) {
             return None;
         }
@@ -140,7 +140,7 @@ impl ProviderCache {
     }
 
     #[inline]
-    pub(super) fn cache(&self) -> &TtlCache<Value> {
+    pub(in crate::store) fn cache(&self) -> &TtlCache<Value> {
         match OWNER.load(SeqCst) == self.number {
             true => cache::provider_config(),
             false => self.claim(),
@@ -165,13 +165,13 @@ impl ProviderCache {
     }
 
     /// A provider's configuration was changed: forgets all about it, and has every cache of this process look.
-    pub(super) fn changed(&self, provider: &str) {
+    pub(in crate::store) fn changed(&self, provider: &str) {
         self.invalidate(provider);
         WRITES.fetch_add(1, Release);
     }
 
     /// Forgets all about a provider.
-    pub(super) fn invalidate(&self, provider: &str) {
+    pub(in crate::store) fn invalidate(&self, provider: &str) {
         match OWNER.load(SeqCst) == self.number {
             true => drop(cache::invalidate_provider(provider)),
             false => drop(self.cache().invalidate_prefix(format!("provider:{provider}:").as_bytes())),
@@ -179,7 +179,7 @@ impl ProviderCache {
     }
 
     /// A provider is about to be loaded.
-    pub(super) fn note(&self, provider: &str) {
+    pub(in crate::store) fn note(&self, provider: &str) {
         let mut watch = self.watch.lock();
         if !watch.loaded.contains(provider) {
             watch.loaded.insert(provider.to_owned());
@@ -187,7 +187,7 @@ impl ProviderCache {
     }
 
     /// Forgets what others may have changed. The caller is inside the gate and holds no lock.
-    pub(super) fn look(&self, jobs: &Database, deadline: Deadline) -> Result<()> {
+    pub(in crate::store) fn look(&self, jobs: &Database, deadline: Deadline) -> Result<()> {
         let now = sys::coarse_time_awake();
         // Before the look: what is written during it is looked for again.
         let writes = WRITES.load(Acquire);
@@ -219,24 +219,24 @@ impl ProviderCache {
 
     /// Begins to watch, with a connection of this process's own, which keeps the log in its place.
     fn open(&self, jobs: &Database, deadline: Deadline) -> Result<()> {
-        let open = jobs.read(deadline)?;
-        if let Some(open) = &open {
+        let db = jobs.read(deadline)?;
+        if let Some(db) = &db {
             // The first read makes the shared memory.
-            open.first("SELECT 1 FROM provider_config LIMIT 1", [], |_| Ok(()))?;
+            db.first("SELECT 1 FROM provider_config LIMIT 1", [], |_| Ok(()))?;
         }
-        let slot = open.map(|open| open.taken.slot.clone());
-        let header = slot.as_ref().and_then(|slot| slot.log_header());
+        let entry = db.map(|db| db.guard.entry.clone());
+        let header = entry.as_ref().and_then(|entry| entry.wal_index_header());
         let is_same = {
             let watch = self.watch.lock();
-            let identity = |slot: &Option<Arc<Slot>>| slot.as_ref().map(|slot| slot.identity);
-            header.is_some_and(|header| header == watch.header) && identity(&slot) == identity(&watch.slot)
+            let identity = |entry: &Option<Arc<PoolEntry>>| entry.as_ref().map(|entry| entry.identity);
+            header.is_some_and(|header| header == watch.header) && identity(&entry) == identity(&watch.entry)
         };
         if !is_same {
             self.forget();
         }
         let mut watch = self.watch.lock();
         watch.header = header.unwrap_or_default();
-        watch.slot = slot.filter(|_| header.is_some());
+        watch.entry = entry.filter(|_| header.is_some());
         Ok(())
     }
 }
@@ -250,11 +250,11 @@ fn is_fresh(looked: &AtomicU64, writes: &AtomicU64) -> bool {
 impl Watch {
     /// It waits for nobody.
     fn look(&self, path: &Path) -> Result<Seen> {
-        let Some(slot) = self.slot.as_ref().filter(|slot| slot.is_current()) else { return Ok(Seen::Unknown) };
-        if slot::identity(path)? != Some(slot.identity) {
+        let Some(entry) = self.entry.as_ref().filter(|entry| entry.is_current()) else { return Ok(Seen::Unknown) };
+        if pool::file_id(path)? != Some(entry.identity) {
             return Ok(Seen::Unknown);
         }
-        Ok(match slot.log_header() {
+        Ok(match entry.wal_index_header() {
             Some(header) if header == self.header => Seen::Unchanged,
             Some(header) => Seen::Changed(header),
             None => Seen::Unknown,

@@ -14,17 +14,17 @@ use crate::error::{Error, Result, Source, Status};
 use crate::files::{self, Exposure};
 use crate::log::Level;
 use crate::secret_memory::{SecretBox, SecretBytes, wipe_stack};
-use crate::store::slot;
+use crate::store::pool;
 
 const VARIABLE: &str = "SIMPLETUNER_AUDIT_KEY";
 const MAX_SIZE: usize = 1 << 16;
 
 /// The key, in the form in which it signs.
 #[derive(Clone)]
-pub(super) struct Key(Arc<SecretBox<Hmac<Sha256>>>);
+pub(super) struct SigningKey(Arc<SecretBox<Hmac<Sha256>>>);
 
 /// What a signature covers.
-pub(super) struct Link<'a> {
+pub(super) struct SignedFields<'a> {
     pub(super) timestamp: &'a str,
     pub(super) event_type: &'a str,
     pub(super) actor_id: Option<i64>,
@@ -33,14 +33,14 @@ pub(super) struct Link<'a> {
     pub(super) previous_hash: &'a str,
 }
 
-impl Key {
+impl SigningKey {
     /// The key from the environment, else from the file, else a new one, if there is nothing yet that it would not fit.
-    pub(super) fn find(path: &Path, is_new: impl FnOnce() -> Result<bool>, deadline: Deadline) -> Result<Key> {
+    pub(super) fn find(path: &Path, is_new: impl FnOnce() -> Result<bool>, deadline: Deadline) -> Result<SigningKey> {
         if let Some(value) = env::var_os(VARIABLE).filter(|value| !value.is_empty()) {
-            return Key::new(&Zeroizing::new(value.into_encoded_bytes()));
+            return SigningKey::new(&Zeroizing::new(value.into_encoded_bytes()));
         }
         if let Some(key) = read(path)? {
-            return Key::new(&key);
+            return SigningKey::new(&key);
         }
         if !is_new()? {
             let message = format!(
@@ -51,30 +51,30 @@ impl Key {
         }
         create(path, deadline)?;
         match read(path)? {
-            Some(key) => Key::new(&key),
+            Some(key) => SigningKey::new(&key),
             None => Err(bad_key(format!("{} was removed while it was made", path.display()))),
         }
     }
 
-    fn new(key: &[u8]) -> Result<Key> {
+    fn new(key: &[u8]) -> Result<SigningKey> {
         let key = Hmac::<Sha256>::new_from_slice(key).map_err(|_| bad_key("the audit key cannot be used"))?;
         let boxed = SecretBox::new(key);
         wipe_stack();
-        Ok(Key(Arc::new(boxed?)))
+        Ok(SigningKey(Arc::new(boxed?)))
     }
 
     /// The signature of an entry, in hexadecimal.
-    pub(super) fn sign(&self, link: &Link<'_>) -> String {
+    pub(super) fn sign(&self, fields: &SignedFields<'_>) -> String {
         let mut mac = Hmac::clone(&self.0);
         let number;
-        let actor = match link.actor_id {
+        let actor = match fields.actor_id {
             Some(id) => {
                 number = id.to_string();
                 number.as_str()
             }
             None => "None",
         };
-        let parts = [link.timestamp, link.event_type, actor, link.action, link.details, link.previous_hash];
+        let parts = [fields.timestamp, fields.event_type, actor, fields.action, fields.details, fields.previous_hash];
         for (index, part) in parts.iter().enumerate() {
             if index > 0 {
                 mac.update(b"|");
@@ -106,7 +106,7 @@ fn read(path: &Path) -> Result<Option<SecretBytes>> {
         return Err(bad_key(format!("the audit key {} is empty; restore it from a backup", path.display())));
     }
     if let Some(exposure) = Exposure::of(path, &contents.metadata) {
-        slot::tell(Level::Warn, exposure.warning());
+        pool::log_later(Level::Warn, exposure.warning());
     }
     Ok(Some(contents.bytes.freeze()))
 }
@@ -138,8 +138,8 @@ mod tests {
 
     #[test]
     fn a_signature_is_that_of_python() {
-        let key = Key::new(b"audit key").unwrap();
-        let link = |actor_id| Link {
+        let key = SigningKey::new(b"audit key").unwrap();
+        let fields = |actor_id| SignedFields {
             timestamp: "2026-08-22T17:32:24.123456+00:00",
             event_type: "provider.configured",
             actor_id,
@@ -148,7 +148,7 @@ mod tests {
             previous_hash: "genesis",
         };
         // hmac.new(b"audit key", "…|provider.configured|None|save|{…}|genesis".encode(), "sha256").hexdigest()
-        assert_eq!(key.sign(&link(None)), "54b8db1a2f0ffa17ea85d80db5ffaf4ba9767407a73913c8a8dd54b5f8be1418");
-        assert_eq!(key.sign(&link(Some(7))), "c389bd5338ca794dbd5951af05bfd56946161538a5cdd6ff68741990c4454500");
+        assert_eq!(key.sign(&fields(None)), "54b8db1a2f0ffa17ea85d80db5ffaf4ba9767407a73913c8a8dd54b5f8be1418");
+        assert_eq!(key.sign(&fields(Some(7))), "c389bd5338ca794dbd5951af05bfd56946161538a5cdd6ff68741990c4454500");
     }
 }

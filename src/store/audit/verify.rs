@@ -2,22 +2,22 @@
 
 use serde_json::json;
 
-use super::key::{Key, Link};
-use super::{GENESIS, Trail};
+use super::signing::{SignedFields, SigningKey};
+use super::{AuditLog, GENESIS};
 use crate::clock::Deadline;
 use crate::error::Result;
-use crate::store::database::Open;
-use crate::store::failure::out_of_order;
+use crate::store::connection::Connection;
+use crate::store::error::out_of_order;
 
 /// How many entries are read at once; between two such readings others get their turn.
-const PAGE: i64 = 1000;
+const PAGE_SIZE: i64 = 1000;
 /// How many forks a report lists.
 const MAX_FORKS: usize = 1000;
 
 /// What is wrong with an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Break {
+pub enum Violation {
     /// It was changed after it was signed, or signed with another key, or it is a copy of an earlier one.
     Altered,
     /// Entries before it were removed: it follows on one that is not there.
@@ -26,31 +26,31 @@ pub enum Break {
     Fork,
 }
 
-impl Break {
+impl Violation {
     /// As it is called in a report: `altered`, `missing` or `fork`.
     pub fn name(self) -> &'static str {
         match self {
-            Break::Altered => "altered",
-            Break::Missing => "missing",
-            Break::Fork => "fork",
+            Violation::Altered => "altered",
+            Violation::Missing => "missing",
+            Violation::Fork => "fork",
         }
     }
 }
 
 /// The result of [`Store::audit_verify`](crate::Store::audit_verify).
 #[derive(Clone, Debug, Default)]
-pub struct Verified {
+pub struct Verification {
     /// How many entries were checked.
     pub checked: u64,
     /// The first entry that something is wrong with, and what.
-    pub first: Option<(i64, Break)>,
+    pub first: Option<(i64, Violation)>,
     /// The first one that was tampered with: altered, or behind entries that were removed.
-    pub tampered: Option<(i64, Break)>,
+    pub tampered: Option<(i64, Violation)>,
     /// Entries at which the chain forks, up to a thousand of them.
     pub forks: Vec<i64>,
 }
 
-impl Verified {
+impl Verification {
     /// Whether nothing is wrong.
     pub fn is_intact(&self) -> bool {
         self.first.is_none()
@@ -69,12 +69,12 @@ impl Verified {
         .to_string()
     }
 
-    fn note(&mut self, id: i64, kind: Break) {
+    fn note(&mut self, id: i64, kind: Violation) {
         self.first.get_or_insert((id, kind));
         match kind {
-            Break::Fork if self.forks.len() < MAX_FORKS => self.forks.push(id),
-            Break::Fork => {}
-            Break::Altered | Break::Missing => {
+            Violation::Fork if self.forks.len() < MAX_FORKS => self.forks.push(id),
+            Violation::Fork => {}
+            Violation::Altered | Violation::Missing => {
                 self.tampered.get_or_insert((id, kind));
             }
         }
@@ -82,99 +82,99 @@ impl Verified {
 }
 
 /// Where a check has come to.
-struct Walk {
-    key: Key,
+struct Verifier {
+    key: SigningKey,
     /// The last entry seen, and what its signature says.
     last: i64,
     hash: String,
     end: i64,
-    found: Verified,
+    found: Verification,
 }
 
-impl Trail {
+impl AuditLog {
     /// Checks the entries with the numbers `first` to `last`.
-    pub(in crate::store) fn verify(&self, first: i64, last: i64, deadline: Deadline) -> Result<Verified> {
-        let Some(open) = self.database.read(deadline)? else { return Ok(Verified::default()) };
+    pub(in crate::store) fn verify(&self, first: i64, last: i64, deadline: Deadline) -> Result<Verification> {
+        let Some(db) = self.database.read(deadline)? else { return Ok(Verification::default()) };
         let before = "SELECT id, entry_hash FROM audit_log WHERE id < ?1 ORDER BY id DESC LIMIT 1";
-        let before = open.first(before, [first], |row| Ok((open.column(row, 0)?, open.column(row, 1)?)))?;
+        let before = db.first(before, [first], |row| Ok((db.column(row, 0)?, db.column(row, 1)?)))?;
         let (last_seen, hash) = before.unwrap_or((0, GENESIS.to_owned()));
         // What is appended from here on is not checked, so that this ends.
-        let newest: Option<i64> = open.first("SELECT max(id) FROM audit_log", [], |row| open.column(row, 0))?.flatten();
-        let Some(newest) = newest else { return self.all_removed(&open) };
-        let key = self.key(&open, deadline)?;
-        drop(open);
+        let newest: Option<i64> = db.first("SELECT max(id) FROM audit_log", [], |row| db.column(row, 0))?.flatten();
+        let Some(newest) = newest else { return self.all_removed(&db) };
+        let key = self.key(&db, deadline)?;
+        drop(db);
         let start = last_seen.max(first.saturating_sub(1));
-        let mut walk = Walk { key, last: start, hash, end: last.min(newest), found: Verified::default() };
+        let mut verifier = Verifier { key, last: start, hash, end: last.min(newest), found: Verification::default() };
         loop {
-            let Some(open) = self.database.read(deadline)? else { break };
-            if walk.page(&open)? == 0 {
+            let Some(db) = self.database.read(deadline)? else { break };
+            if verifier.page(&db)? == 0 {
                 if last >= newest {
-                    walk.check_end(&open, newest)?;
+                    verifier.verify_end(&db, newest)?;
                 }
                 break;
             }
         }
-        Ok(walk.found)
+        Ok(verifier.found)
     }
 
     /// A trail without any entry, which may have had some.
-    fn all_removed(&self, open: &Open<'_>) -> Result<Verified> {
-        let mut found = Verified::default();
-        if highest(open)? > 0 {
-            found.note(1, Break::Missing);
+    fn all_removed(&self, db: &Connection<'_>) -> Result<Verification> {
+        let mut found = Verification::default();
+        if highest(db)? > 0 {
+            found.note(1, Violation::Missing);
         }
         Ok(found)
     }
 }
 
 /// The highest number that was ever given to an entry.
-fn highest(open: &Open<'_>) -> Result<i64> {
+fn highest(db: &Connection<'_>) -> Result<i64> {
     let sequence = "SELECT seq FROM sqlite_sequence WHERE name = 'audit_log'";
-    Ok(open.first(sequence, [], |row| open.column(row, 0))?.unwrap_or(0))
+    Ok(db.first(sequence, [], |row| db.column(row, 0))?.unwrap_or(0))
 }
 
 /// What is wrong with an intact entry that does not follow on the one before it.
-fn not_in_line(open: &Open<'_>, id: i64, previous: &str, hash: &str) -> Result<Break> {
+fn classify_unlinked(db: &Connection<'_>, id: i64, previous: &str, hash: &str) -> Result<Violation> {
     let parent = match previous == GENESIS {
         true => Some(0),
-        false => open.first(
+        false => db.first(
             "SELECT id FROM audit_log WHERE id < ?1 AND entry_hash = ?2 ORDER BY id DESC LIMIT 1",
             (id, previous),
-            |row| open.column(row, 0),
+            |row| db.column(row, 0),
         )?,
     };
-    let Some(parent) = parent else { return Ok(Break::Missing) };
+    let Some(parent) = parent else { return Ok(Violation::Missing) };
     // A copy of an earlier entry is as well signed as that is, and follows on the same one.
     let copied = "SELECT 1 FROM audit_log WHERE id > ?1 AND id < ?2 AND entry_hash = ?3 LIMIT 1";
-    let is_copy = open.first(copied, (parent, id, hash), |_| Ok(()))?.is_some();
-    Ok(if is_copy { Break::Altered } else { Break::Fork })
+    let is_copy = db.first(copied, (parent, id, hash), |_| Ok(()))?.is_some();
+    Ok(if is_copy { Violation::Altered } else { Violation::Fork })
 }
 
-impl Walk {
+impl Verifier {
     /// Checks the next entries; how many those were.
-    fn page(&mut self, open: &Open<'_>) -> Result<u64> {
+    fn page(&mut self, db: &Connection<'_>) -> Result<u64> {
         let mut count = 0;
         let sql =
             "SELECT id, timestamp, event_type, actor_id, action, details, previous_hash, entry_hash FROM audit_log
                    WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3";
-        open.each(sql, [self.last, self.end, PAGE], |row| {
+        db.each(sql, [self.last, self.end, PAGE_SIZE], |row| {
             count += 1;
-            self.entry(open, row)
+            self.entry(db, row)
         })?;
         Ok(count)
     }
 
-    fn entry(&mut self, open: &Open<'_>, row: &rusqlite::Row<'_>) -> Result<()> {
+    fn entry(&mut self, db: &Connection<'_>, row: &rusqlite::Row<'_>) -> Result<()> {
         let text = |index| row.get_ref(index).ok().and_then(|value| value.as_str().ok()).unwrap_or("");
-        let id = open.column(row, 0)?;
+        let id = db.column(row, 0)?;
         if id <= self.last {
-            return Err(out_of_order(open.path));
+            return Err(out_of_order(db.path));
         }
         // A column of another type is one that was altered.
         let actor_id: Option<Option<i64>> = row.get(3).ok();
         let (previous, hash) = (text(6), text(7));
         let is_signed = actor_id.is_some_and(|actor_id| {
-            let link = Link {
+            let fields = SignedFields {
                 timestamp: text(1),
                 event_type: text(2),
                 actor_id,
@@ -182,16 +182,16 @@ impl Walk {
                 details: text(5),
                 previous_hash: previous,
             };
-            self.key.sign(&link) == hash
+            self.key.sign(&fields) == hash
         });
         // Numbers are not given twice, and none is left out.
         if id > self.last + 1 {
-            self.found.note(id, Break::Missing);
+            self.found.note(id, Violation::Missing);
         }
         if !is_signed {
-            self.found.note(id, Break::Altered);
+            self.found.note(id, Violation::Altered);
         } else if previous != self.hash {
-            let kind = not_in_line(open, id, previous, hash)?;
+            let kind = classify_unlinked(db, id, previous, hash)?;
             self.found.note(id, kind);
         }
         self.found.checked += 1;
@@ -201,10 +201,10 @@ impl Walk {
     }
 
     /// Whether entries were removed at the end: numbers are not given twice.
-    fn check_end(&mut self, open: &Open<'_>, newest: i64) -> Result<()> {
-        let still_newest = open.first("SELECT max(id) FROM audit_log", [], |row| open.column::<i64>(row, 0))?;
-        if still_newest == Some(newest) && highest(open)? > newest {
-            self.found.note(newest + 1, Break::Missing);
+    fn verify_end(&mut self, db: &Connection<'_>, newest: i64) -> Result<()> {
+        let still_newest = db.first("SELECT max(id) FROM audit_log", [], |row| db.column::<i64>(row, 0))?;
+        if still_newest == Some(newest) && highest(db)? > newest {
+            self.found.note(newest + 1, Violation::Missing);
         }
         Ok(())
     }

@@ -5,16 +5,16 @@ use std::time::Duration;
 use rusqlite::params;
 use serde_json::json;
 
-use super::audit::{Details, Entry};
-use super::credentials::stored;
-use super::database::Open;
-use super::failure::{error, out_of_order};
-use super::{Recorder, Store};
+use super::stored;
 use crate::clock::Deadline;
 use crate::encryption::Cipher;
 use crate::error::{Result, Status};
 use crate::fork;
 use crate::secret_memory::SecretBytes;
+use crate::store::audit::{Details, Entry};
+use crate::store::connection::Connection;
+use crate::store::error::{error, out_of_order};
+use crate::store::{Recorder, Store};
 
 /// How long others may keep plain text that was migrated from being removed from the log.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
@@ -68,20 +68,20 @@ impl Store {
         // What there is to log of the keys is logged while no connection is held.
         cipher.look_again()?;
         let deadline = self.deadline();
-        let Some(open) = self.shared.credentials.change(deadline)? else { return Ok(Reencryption::default()) };
-        let report = self.change(&open, deadline, |recorder| {
+        let Some(db) = self.shared.credentials.change(deadline)? else { return Ok(Reencryption::default()) };
+        let report = self.change(&db, deadline, |recorder| {
             // Who rotates has the new key in place before this, or finds these tokens after it.
-            open.taken.call_out(|| cipher.look_again())??;
+            db.guard.unprotected(|| cipher.look_again())??;
             // A table that cannot be walked from end to end is not changed.
-            open.check_table("provider_credentials")?;
+            db.check_table("provider_credentials")?;
             recorder.record(entry("reencrypt", Details::new().flag("plain", plain).end()))?;
-            reencrypt_all(&open, cipher, plain, &mut progress, || self.deadline())
+            reencrypt_all(&db, cipher, plain, &mut progress, || self.deadline())
         })?;
-        drop(open);
+        drop(db);
         if report.migrated > 0
-            && let Ok(Some(open)) = self.shared.credentials.change(Deadline::after(LONGEST_WAIT))
+            && let Ok(Some(db)) = self.shared.credentials.change(Deadline::after(LONGEST_WAIT))
         {
-            open.empty_log();
+            db.empty_log();
         }
         Ok(report)
     }
@@ -108,7 +108,7 @@ fn entry(action: &'static str, details: String) -> Entry<'static> {
 
 /// In a transaction.
 fn reencrypt_all(
-    open: &Open<'_>,
+    db: &Connection<'_>,
     cipher: &Cipher,
     plain: bool,
     progress: &mut impl FnMut(u64, u64) -> bool,
@@ -116,28 +116,28 @@ fn reencrypt_all(
 ) -> Result<Reencryption> {
     // Unlike a count of the whole table, one of a range can be cut short.
     let count = "SELECT count(*) FROM provider_credentials WHERE id >= ?1";
-    let count: Option<i64> = open.first(count, [i64::MIN], |row| open.column(row, 0))?;
+    let count: Option<i64> = db.first(count, [i64::MIN], |row| db.column(row, 0))?;
     let mut report = Reencryption { total: count.unwrap_or(0) as u64, ..Reencryption::default() };
     let (mut last, mut done) = (i64::MIN, 0);
     let next = "SELECT id, credential_value FROM provider_credentials WHERE id > ?1 ORDER BY id LIMIT 1";
     loop {
-        if !open.taken.call_out(|| progress(done, report.total))? {
+        if !db.guard.unprotected(|| progress(done, report.total))? {
             return Err(error(Status::Abandoned, "the callback stopped it; no credential was changed"));
         }
         // However many there are, and however long the callback takes: each has the time of a call.
-        open.taken.renew(deadline());
+        db.guard.renew(deadline());
         let found =
-            open.first(next, [last], |row| Ok((open.column(row, 0)?, SecretBytes::copy_from(stored(open, row, 1)?)?)))?;
+            db.first(next, [last], |row| Ok((db.column(row, 0)?, SecretBytes::copy_from(stored(db, row, 1)?)?)))?;
         let Some((id, value)) = found else { return Ok(report) };
         if (done > 0 && id <= last) || done >= report.total {
-            return Err(out_of_order(open.path));
+            return Err(out_of_order(db.path));
         }
         last = id;
         // Outside of the gate, and with no statement under way, as it may be logged that a key cannot be read.
-        let new = open.taken.call_out(|| new_token(cipher, &value, plain, last, &mut report))??;
+        let new = db.guard.unprotected(|| new_token(cipher, &value, plain, last, &mut report))??;
         if let Some(token) = new {
             let text = std::str::from_utf8(&token).unwrap_or_default();
-            open.execute("UPDATE provider_credentials SET credential_value = ?1 WHERE id = ?2", params![text, last])?;
+            db.execute("UPDATE provider_credentials SET credential_value = ?1 WHERE id = ?2", params![text, last])?;
         }
         done += 1;
     }

@@ -7,10 +7,9 @@ use zeroize::Zeroizing;
 
 use super::actor::check_text;
 use super::audit::{Details, Entry};
-use super::database::Open;
-use super::failure::{corrupt, error, out_of_order};
+use super::connection::Connection;
+use super::error::{corrupt, error, out_of_order};
 use super::json::{self, MAX_SIZE, Object};
-use super::provider_cache::{Key, MAX_NAME, ProviderCache};
 use super::{DEFAULT_CACHE, Store, time};
 use crate::cache::Value;
 use crate::clock::Deadline;
@@ -18,12 +17,17 @@ use crate::error::{Error, Result, Status};
 use crate::fork;
 use crate::secret_memory::SharedBytes;
 
+mod cache;
+
+pub(super) use cache::ProviderCache;
+use cache::{Key, MAX_NAME};
+
 const SELECT: &str = "SELECT config FROM provider_config WHERE provider = ?1";
 const UPSERT: &str = "INSERT INTO provider_config (provider, config, updated_at) VALUES (?1, ?2, ?3)
     ON CONFLICT (provider) DO UPDATE SET config = excluded.config, updated_at = excluded.updated_at";
 
 /// The members of a view, and what stands for one that is not there.
-pub(super) type View = [(&'static str, &'static str)];
+type View = [(&'static str, &'static str)];
 
 const WEBHOOK: &View = &[
     ("webhook_url", "null"),
@@ -108,9 +112,9 @@ impl Store {
         check_name(provider)?;
         json::check(config).map_err(|problem| bad_argument("config", &problem))?;
         let deadline = self.deadline();
-        let open = self.shared.jobs.write(deadline)?;
+        let db = self.shared.jobs.write(deadline)?;
         let after = |_: Option<&str>| Ok(Some(Zeroizing::new(config.to_owned())));
-        self.write(&open, deadline, provider, ("provider.configured", "save"), after).map(drop)
+        self.write(&db, deadline, provider, ("provider.configured", "save"), after).map(drop)
     }
 
     /// Sets the members of this JSON object in the configuration of a provider and leaves its others as they are, in one
@@ -120,16 +124,16 @@ impl Store {
         check_name(provider)?;
         let changes = Object::parse(changes).map_err(|problem| bad_argument("changes", &problem))?;
         let deadline = self.deadline();
-        let open = self.shared.jobs.write(deadline)?;
+        let db = self.shared.jobs.write(deadline)?;
         let after = |before: Option<&str>| {
-            let before = Object::parse(before.unwrap_or("{}")).map_err(|problem| damaged(&open, provider, &problem))?;
+            let before = Object::parse(before.unwrap_or("{}")).map_err(|problem| damaged(&db, provider, &problem))?;
             let merged = before.merged(&changes);
             match merged.len() > MAX_SIZE {
                 true => Err(bad_argument("changes", &format!("with them it would be longer than {MAX_SIZE} bytes"))),
                 false => Ok(Some(merged)),
             }
         };
-        self.write(&open, deadline, provider, ("config.changed", "update"), after).map(drop)
+        self.write(&db, deadline, provider, ("config.changed", "update"), after).map(drop)
     }
 
     /// Removes the configuration of a provider; `false` if it had none.
@@ -137,8 +141,8 @@ impl Store {
         let _inside = fork::enter();
         check_name(provider)?;
         let deadline = self.deadline();
-        let Some(open) = self.shared.jobs.change(deadline)? else { return Ok(false) };
-        self.write(&open, deadline, provider, ("config.changed", "delete"), |_| Ok(None))
+        let Some(db) = self.shared.jobs.change(deadline)? else { return Ok(false) };
+        self.write(&db, deadline, provider, ("config.changed", "delete"), |_| Ok(None))
     }
 
     /// The providers that have a configuration, as a JSON array of `provider` and `updated_at`, in alphabetical order.
@@ -146,11 +150,11 @@ impl Store {
         let _inside = fork::enter();
         let mut providers = Vec::new();
         let mut last: Option<String> = None;
-        if let Some(open) = self.shared.jobs.read(self.deadline())? {
-            open.each("SELECT provider, updated_at FROM provider_config ORDER BY provider", [], |row| {
-                let (name, time): (String, String) = (open.column(row, 0)?, open.column(row, 1)?);
+        if let Some(db) = self.shared.jobs.read(self.deadline())? {
+            db.each("SELECT provider, updated_at FROM provider_config ORDER BY provider", [], |row| {
+                let (name, time): (String, String) = (db.column(row, 0)?, db.column(row, 1)?);
                 if last.as_ref().is_some_and(|last| *last >= name) {
-                    return Err(out_of_order(open.path));
+                    return Err(out_of_order(db.path));
                 }
                 last = Some(name.clone());
                 providers.push(serde_json::json!({"provider": name, "updated_at": time}));
@@ -163,15 +167,15 @@ impl Store {
     /// Writes what `after` makes of the stored text; `None` removes it. Whether there was anything to write.
     fn write(
         &self,
-        open: &Open<'_>,
+        db: &Connection<'_>,
         deadline: Deadline,
         provider: &str,
         (event_type, action): (&'static str, &'static str),
         after: impl FnOnce(Option<&str>) -> Result<Option<Zeroizing<String>>>,
     ) -> Result<bool> {
-        let changed = self.change(open, deadline, |recorder| {
+        let changed = self.change(db, deadline, |recorder| {
             // What is no text is no object either, and may be replaced or removed.
-            let before = open.first(SELECT, [provider], |row| {
+            let before = db.first(SELECT, [provider], |row| {
                 let text = row.get_ref(0).ok().and_then(|config| config.as_str().ok()).unwrap_or_default();
                 Ok(Zeroizing::new(text.to_owned()))
             })?;
@@ -190,8 +194,8 @@ impl Store {
                 details: Details::new().difference(&old, &new).end(),
             })?;
             match after {
-                Some(after) => open.execute(UPSERT, params![provider, after.as_str(), time::now()])?,
-                None => open.execute("DELETE FROM provider_config WHERE provider = ?1", [provider])?,
+                Some(after) => db.execute(UPSERT, params![provider, after.as_str(), time::now()])?,
+                None => db.execute("DELETE FROM provider_config WHERE provider = ?1", [provider])?,
             };
             Ok(true)
         })?;
@@ -201,11 +205,11 @@ impl Store {
 
     fn load(&self, provider: &str, deadline: Deadline) -> Result<SharedBytes> {
         self.shared.configs.note(provider);
-        let Some(open) = self.shared.jobs.read(deadline)? else { return SharedBytes::copy_from(b"{}") };
-        let found = open.first(SELECT, [provider], |row| {
+        let Some(db) = self.shared.jobs.read(deadline)? else { return SharedBytes::copy_from(b"{}") };
+        let found = db.first(SELECT, [provider], |row| {
             let config = row.get_ref(0).ok().and_then(|config| config.as_str().ok());
-            let config = config.ok_or_else(|| damaged(&open, provider, "it is not text"))?;
-            json::check(config).map_err(|problem| damaged(&open, provider, &problem))?;
+            let config = config.ok_or_else(|| damaged(&db, provider, "it is not text"))?;
+            json::check(config).map_err(|problem| damaged(&db, provider, &problem))?;
             SharedBytes::copy_from(config.as_bytes())
         })?;
         found.map_or_else(|| SharedBytes::copy_from(b"{}"), Ok)
@@ -220,7 +224,7 @@ fn bad_argument(name: &str, problem: &str) -> Error {
     error(Status::InvalidArgument, format!("`{name}`: {problem}"))
 }
 
-fn damaged(open: &Open<'_>, provider: &str, problem: &str) -> Error {
+fn damaged(db: &Connection<'_>, provider: &str, problem: &str) -> Error {
     let what = format!("the configuration of {provider:?} is damaged: {problem}; save it anew");
-    corrupt(open.path, what)
+    corrupt(db.path, what)
 }

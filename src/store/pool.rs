@@ -26,8 +26,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags};
 
-use super::failure::{check, error};
-use super::pace::Pace;
+use super::checkpoint::CheckpointThrottle;
+use super::error::{check, error};
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Source, Status};
 use crate::fork;
@@ -47,20 +47,20 @@ const STEPS: c_int = 2000;
 const LONGEST_VALUE: c_int = 16 << 20;
 
 /// Which file it is, whatever it is called.
-pub(super) type Identity = (u64, u64);
+pub(super) type FileId = (u64, u64);
 
 /// The head of the shared memory of a write-ahead log. Every commit changes it.
-pub(super) type Header = [[u8; 24]; 4];
+pub(super) type WalIndexHeader = [[u8; 24]; 4];
 
 /// The one connection of this process to a file.
-pub(super) struct Slot {
-    pub(super) identity: Identity,
+pub(super) struct PoolEntry {
+    pub(super) identity: FileId,
     path: PathBuf,
     generation: u32,
     /// What is known about the file: bits of its user's own.
-    pub(super) known: AtomicU32,
+    flags: AtomicU32,
     /// How often the log is written back.
-    pub(super) pace: Mutex<Pace>,
+    pub(super) checkpoints: Mutex<CheckpointThrottle>,
     /// The shared memory of the log, which is closed no earlier than the connection, for the same reason.
     log: Mutex<Option<File>>,
     state: StdMutex<State>,
@@ -75,46 +75,46 @@ struct State {
     waiting: usize,
 }
 
-struct Registry {
+struct Pool {
     generation: u32,
-    slots: Vec<Arc<Slot>>,
+    entries: Vec<Arc<PoolEntry>>,
     /// Those of the parent: neither used nor closed.
-    inherited: Vec<Arc<Slot>>,
+    inherited: Vec<Arc<PoolEntry>>,
 }
 
-static REGISTRY: Mutex<Registry> = Mutex::new(Registry { generation: 0, slots: Vec::new(), inherited: Vec::new() });
+static POOL: Mutex<Pool> = Mutex::new(Pool { generation: 0, entries: Vec::new(), inherited: Vec::new() });
 
 thread_local! {
     /// Until when the statements of this thread may run and wait for locks of other processes.
     static DEADLINE: Cell<Option<Deadline>> = const { Cell::new(None) };
     /// Whether what runs now is not cut short: a commit, or what undoes a change.
-    static WHOLE: Cell<bool> = const { Cell::new(false) };
+    static IGNORE_DEADLINE: Cell<bool> = const { Cell::new(false) };
     /// How many connections this thread has.
-    static TAKEN: Cell<usize> = const { Cell::new(0) };
+    static HELD: Cell<usize> = const { Cell::new(0) };
     /// What the log is to be told when it has none any more.
-    static TO_TELL: RefCell<Vec<(Level, String)>> = const { RefCell::new(Vec::new()) };
+    static DEFERRED_LOG: RefCell<Vec<(Level, String)>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Tells the log something, as soon as this thread has no connection: the program's sink may use the store, or fork.
-pub(super) fn tell(level: Level, message: String) {
+pub(super) fn log_later(level: Level, message: String) {
     if log::enabled(level) {
         // In the last moments of a thread there is nobody to tell any more.
-        let _ = TO_TELL.try_with(|messages| messages.borrow_mut().push((level, message)));
-        tell_if_free();
+        let _ = DEFERRED_LOG.try_with(|messages| messages.borrow_mut().push((level, message)));
+        flush_deferred_log();
     }
 }
 
-fn tell_if_free() {
-    if TAKEN.get() > 0 {
+fn flush_deferred_log() {
+    if HELD.get() > 0 {
         return;
     }
-    for (level, message) in TO_TELL.try_with(RefCell::take).unwrap_or_default() {
+    for (level, message) in DEFERRED_LOG.try_with(RefCell::take).unwrap_or_default() {
         log::emit(level, "store", || message);
     }
 }
 
 /// Which file is at this path; `None` if there is none.
-pub(super) fn identity(path: &Path) -> Result<Option<Identity>> {
+pub(super) fn file_id(path: &Path) -> Result<Option<FileId>> {
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => Ok(Some((metadata.dev(), metadata.ino()))),
         Ok(_) => Err(error(Status::Io, format!("{} is no file", path.display()))),
@@ -123,48 +123,48 @@ pub(super) fn identity(path: &Path) -> Result<Option<Identity>> {
     }
 }
 
-impl Slot {
-    /// The slot of the file at `path`, which is created if there is none and `create` is set, else `None`.
-    pub(super) fn of(path: &Path, create: bool) -> Result<Option<Arc<Slot>>> {
+impl PoolEntry {
+    /// The entry of the file at `path`, which is created if there is none and `create` is set, else `None`.
+    pub(super) fn of(path: &Path, create: bool) -> Result<Option<Arc<PoolEntry>>> {
         sqlite::install()?;
-        let mut registry = REGISTRY.lock();
-        if registry.generation != fork::generation() {
-            let slots = mem::take(&mut registry.slots);
-            registry.inherited.extend(slots);
-            registry.generation = fork::generation();
+        let mut pool = POOL.lock();
+        if pool.generation != fork::generation() {
+            let entries = mem::take(&mut pool.entries);
+            pool.inherited.extend(entries);
+            pool.generation = fork::generation();
             sqlite::reseed();
         }
-        match identity(path)? {
+        match file_id(path)? {
             Some(identity) => {
-                if let Some(slot) = registry.slots.iter().find(|slot| slot.identity == identity) {
-                    return Ok(Some(slot.clone()));
+                if let Some(entry) = pool.entries.iter().find(|entry| entry.identity == identity) {
+                    return Ok(Some(entry.clone()));
                 }
             }
             None if create => {}
             None => return Ok(None),
         }
         let connection = open(path, create)?;
-        let Some(identity) = identity(path)? else {
+        let Some(identity) = file_id(path)? else {
             return Err(error(Status::Io, format!("{} was removed while it was opened", path.display())));
         };
         // Databases that were removed or replaced, and that nobody uses any more.
-        registry.slots.retain(|slot| Arc::strong_count(slot) > 1 || slot.is_in_place());
-        let slot = Arc::new(Slot {
+        pool.entries.retain(|entry| Arc::strong_count(entry) > 1 || entry.is_current_file());
+        let entry = Arc::new(PoolEntry {
             identity,
             path: path.to_owned(),
-            generation: registry.generation,
-            known: AtomicU32::new(0),
-            pace: Mutex::new(Pace::new()),
+            generation: pool.generation,
+            flags: AtomicU32::new(0),
+            checkpoints: Mutex::new(CheckpointThrottle::new()),
             log: Mutex::new(None),
             state: StdMutex::new(State { connection: Some(connection), holder: None, waiting: 0 }),
             freed: Condvar::new(),
         });
-        registry.slots.push(slot.clone());
-        Ok(Some(slot))
+        pool.entries.push(entry.clone());
+        Ok(Some(entry))
     }
 
     /// Whether the log has anything in it, written back or not.
-    pub(super) fn has_log(&self) -> bool {
+    pub(super) fn has_wal(&self) -> bool {
         self.beside("-wal").is_some_and(|log| fs::metadata(log).is_ok_and(|metadata| metadata.len() > 0))
     }
 
@@ -176,18 +176,18 @@ impl Slot {
     }
 
     /// The header of the log as it is now. `None` where there is no such log; there is one after the first read.
-    pub(super) fn log_header(&self) -> Option<Header> {
+    pub(super) fn wal_index_header(&self) -> Option<WalIndexHeader> {
         let mut log = self.log.lock();
         if log.is_none() {
             *log = Some(File::open(self.beside("-shm")?).ok()?);
         }
-        let mut header = Header::default();
+        let mut header = WalIndexHeader::default();
         log.as_ref()?.read_exact_at(header.as_flattened_mut(), 0).ok()?;
         Some(header)
     }
 
-    fn is_in_place(&self) -> bool {
-        identity(&self.path).is_ok_and(|identity| identity == Some(self.identity))
+    fn is_current_file(&self) -> bool {
+        file_id(&self.path).is_ok_and(|identity| identity == Some(self.identity))
     }
 
     /// Whether it is of this process, not of its parent.
@@ -196,7 +196,7 @@ impl Slot {
     }
 
     /// Takes the connection for this thread. The caller is inside the gate and holds no lock.
-    pub(super) fn take(self: &Arc<Slot>, deadline: Deadline) -> Result<Taken> {
+    pub(super) fn take(self: &Arc<PoolEntry>, deadline: Deadline) -> Result<ConnectionGuard> {
         let me = std::thread::current().id();
         let mut connection = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -215,12 +215,12 @@ impl Slot {
             return Err(error(Status::Timeout, message).with_retryable(true));
         };
         sqlite::take_open_error();
-        Ok(Taken {
-            slot: self.clone(),
+        Ok(ConnectionGuard {
+            entry: self.clone(),
             connection: Some(connection),
             outer_deadline: DEADLINE.replace(Some(deadline)),
             _using: Using::begin(),
-            _holding: Holding::begin(),
+            _holding: LogDeferral::begin(),
         })
     }
 
@@ -258,33 +258,33 @@ fn open(path: &Path, create: bool) -> Result<Connection> {
     flags.set(OpenFlags::SQLITE_OPEN_CREATE, create);
     sqlite::take_open_error();
     let mut connection = check(path, None, Connection::open_with_flags_and_vfs(path, flags, sqlite::VFS))?;
-    check(path, None, connection.busy_handler(Some(wait_for_others)))?;
-    sqlite::limit(&connection, LONGEST_VALUE, STEPS, is_over);
+    check(path, None, connection.busy_handler(Some(busy_handler)))?;
+    sqlite::limit(&connection, LONGEST_VALUE, STEPS, progress_handler);
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
 }
 
 /// Called by SQLite every [`STEPS`] of a statement; whether it is to end. Statements on a damaged database may not end
 /// by themselves, and forks wait no longer than this.
-extern "C" fn is_over(_: *mut c_void) -> c_int {
+extern "C" fn progress_handler(_: *mut c_void) -> c_int {
     fork::outside(|| ());
-    (!WHOLE.get() && DEADLINE.get().is_some_and(Deadline::has_passed)).into()
+    (!IGNORE_DEADLINE.get() && DEADLINE.get().is_some_and(Deadline::has_passed)).into()
 }
 
 /// Runs `body`, whose statements end by themselves, without regard to the deadline.
-pub(super) fn whole<T>(body: impl FnOnce() -> T) -> T {
+pub(super) fn ignoring_deadline<T>(body: impl FnOnce() -> T) -> T {
     struct Restore(bool);
     impl Drop for Restore {
         fn drop(&mut self) {
-            WHOLE.set(self.0);
+            IGNORE_DEADLINE.set(self.0);
         }
     }
-    let _restore = Restore(WHOLE.replace(true));
+    let _restore = Restore(IGNORE_DEADLINE.replace(true));
     body()
 }
 
 /// Called by SQLite while another process is in the way, for the n-th time; whether to try again.
-fn wait_for_others(tries: i32) -> bool {
+fn busy_handler(tries: i32) -> bool {
     let Some(deadline) = DEADLINE.get() else { return false };
     let remaining = deadline.remaining();
     if remaining.is_zero() {
@@ -296,37 +296,37 @@ fn wait_for_others(tries: i32) -> bool {
 }
 
 /// A connection, of this thread alone until it is dropped. What is left of a transaction then is undone.
-pub(super) struct Taken {
-    pub(super) slot: Arc<Slot>,
+pub(super) struct ConnectionGuard {
+    pub(super) entry: Arc<PoolEntry>,
     connection: Option<Connection>,
     outer_deadline: Option<Deadline>,
     _using: Using,
     // The last one to be dropped: what is told then finds all else as if there had been no connection.
-    _holding: Holding,
+    _holding: LogDeferral,
 }
 
 /// While it lives, the log is told nothing. It stays on its thread.
-struct Holding(PhantomData<*const ()>);
+struct LogDeferral(PhantomData<*const ()>);
 
-impl Holding {
-    fn begin() -> Holding {
-        TAKEN.set(TAKEN.get() + 1);
-        Holding(PhantomData)
+impl LogDeferral {
+    fn begin() -> LogDeferral {
+        HELD.set(HELD.get() + 1);
+        LogDeferral(PhantomData)
     }
 }
 
-impl Drop for Holding {
+impl Drop for LogDeferral {
     fn drop(&mut self) {
-        TAKEN.set(TAKEN.get() - 1);
-        tell_if_free();
+        HELD.set(HELD.get() - 1);
+        flush_deferred_log();
     }
 }
 
-impl Taken {
+impl ConnectionGuard {
     /// Runs a callback of the program, outside the gate. An error means that it forked and this is the child.
-    pub(super) fn call_out<T>(&self, body: impl FnOnce() -> T) -> Result<T> {
+    pub(super) fn unprotected<T>(&self, body: impl FnOnce() -> T) -> Result<T> {
         let result = fork::outside(|| Using::pause(body));
-        if self.slot.is_current() {
+        if self.entry.is_current() {
             return Ok(result);
         }
         let message = "the callback forked, and the transaction is the parent's";
@@ -339,16 +339,16 @@ impl Taken {
     }
 
     /// Whether this bit is set in what is known of the file.
-    pub(super) fn knows(&self, bit: u32) -> bool {
-        self.slot.known.load(Relaxed) & bit != 0
+    pub(super) fn has_flag(&self, bit: u32) -> bool {
+        self.entry.flags.load(Relaxed) & bit != 0
     }
 
-    pub(super) fn learn(&self, bit: u32) {
-        self.slot.known.fetch_or(bit, Relaxed);
+    pub(super) fn set_flag(&self, bit: u32) {
+        self.entry.flags.fetch_or(bit, Relaxed);
     }
 }
 
-impl Deref for Taken {
+impl Deref for ConnectionGuard {
     type Target = Connection;
 
     fn deref(&self) -> &Connection {
@@ -359,23 +359,23 @@ impl Deref for Taken {
     }
 }
 
-impl Drop for Taken {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         DEADLINE.set(self.outer_deadline);
         let Some(connection) = self.connection.take() else { return };
-        if !self.slot.is_current() {
+        if !self.entry.is_current() {
             return mem::forget(connection);
         }
         if !connection.is_autocommit() {
-            let _ = whole(|| connection.execute_batch("ROLLBACK"));
+            let _ = ignoring_deadline(|| connection.execute_batch("ROLLBACK"));
         }
-        let mut state = self.slot.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.entry.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.connection = Some(connection);
         state.holder = None;
         let is_wanted = state.waiting > 0;
         drop(state);
         if is_wanted {
-            self.slot.freed.notify_one();
+            self.entry.freed.notify_one();
         }
     }
 }

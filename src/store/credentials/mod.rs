@@ -7,14 +7,18 @@ use serde_json::json;
 
 use super::actor::check_text;
 use super::audit::{Details, Entry};
-use super::database::Open;
-use super::failure::{corrupt, error, out_of_order};
+use super::connection::Connection;
+use super::error::{corrupt, error, out_of_order};
 use super::{Store, time};
 use crate::encryption::Cipher;
 use crate::error::{Result, Status};
 use crate::fork;
 use crate::secret_memory::SecretBytes;
 use crate::secrets::Manager;
+
+mod reencrypt;
+
+pub use reencrypt::Reencryption;
 
 const MAX_NAME: usize = 255;
 /// The longest value, in bytes.
@@ -24,7 +28,7 @@ const MAX_VALUE: usize = 1 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 #[non_exhaustive]
-pub enum Origin {
+pub enum CredentialOrigin {
     /// It is the user's own.
     User = 1,
     /// It is the secret that all users share.
@@ -33,22 +37,22 @@ pub enum Origin {
 
 /// A credential with its origin. `Debug` shows no value.
 #[derive(Clone, Debug)]
-pub struct Resolved {
+pub struct ResolvedCredential {
     /// The value.
     pub value: SecretBytes,
     /// Whose it is.
-    pub origin: Origin,
+    pub origin: CredentialOrigin,
 }
 
 /// Which credential is meant.
 #[derive(Clone, Copy)]
-struct Name<'a> {
+struct CredentialName<'a> {
     user_id: i64,
     provider: &'a str,
     name: &'a str,
 }
 
-impl Name<'_> {
+impl CredentialName<'_> {
     fn check(self) -> Result<()> {
         if self.user_id < 0 {
             let message =
@@ -71,7 +75,7 @@ impl Name<'_> {
     }
 
     fn missing(self) -> crate::error::Error {
-        let Name { user_id, provider, name } = self;
+        let CredentialName { user_id, provider, name } = self;
         error(Status::NotFound, format!("user {user_id} has no active credential {name:?} of {provider:?}"))
     }
 }
@@ -87,7 +91,7 @@ impl Store {
         value: &[u8],
     ) -> Result<()> {
         let _inside = fork::enter();
-        let which = Name { user_id, provider, name };
+        let which = CredentialName { user_id, provider, name };
         which.check()?;
         if value.is_empty() || value.len() > MAX_VALUE {
             return Err(error(Status::InvalidArgument, format!("`value` has 1 to {MAX_VALUE} bytes")));
@@ -95,18 +99,18 @@ impl Store {
         // What there is to log of the keys is logged while no connection is held.
         cipher.look_again()?;
         let deadline = self.deadline();
-        let open = self.shared.credentials.write(deadline)?;
-        self.change(&open, deadline, |recorder| {
+        let db = self.shared.credentials.write(deadline)?;
+        self.change(&db, deadline, |recorder| {
             // Encrypted while nobody else writes: a rotation that comes before this has its new key in place, one that
             // comes after finds this token.
-            let token = open.taken.call_out(|| cipher.look_again().and_then(|()| cipher.encrypt(value)))??;
+            let token = db.guard.unprotected(|| cipher.look_again().and_then(|()| cipher.encrypt(value)))??;
             let token = std::str::from_utf8(&token).unwrap_or_default();
-            check_user(&open, user_id)?;
+            check_user(&db, user_id)?;
             let exists = "SELECT 1 FROM provider_credentials
                 WHERE user_id = ?1 AND provider = ?2 AND credential_name = ?3";
-            let before = open.first(exists, params![user_id, provider, name], |_| Ok(()))?;
+            let before = db.first(exists, params![user_id, provider, name], |_| Ok(()))?;
             recorder.record(which.entry("credential.created", if before.is_some() { "replace" } else { "create" }))?;
-            open.execute(
+            db.execute(
                 "INSERT INTO provider_credentials (user_id, provider, credential_name, credential_value, created_at)
                  VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (user_id, provider, credential_name) DO UPDATE SET
                  credential_value = excluded.credential_value, updated_at = excluded.created_at, is_active = 1",
@@ -119,7 +123,7 @@ impl Store {
     /// The value of a user's active credential. The use is recorded, and its time is noted.
     pub fn credential_get(&self, cipher: &Cipher, user_id: i64, provider: &str, name: &str) -> Result<SecretBytes> {
         let _inside = fork::enter();
-        let which = Name { user_id, provider, name };
+        let which = CredentialName { user_id, provider, name };
         which.check()?;
         self.use_credential(cipher, which)?.ok_or_else(|| which.missing())
     }
@@ -133,33 +137,33 @@ impl Store {
         provider: &str,
         name: &str,
         global_key: &str,
-    ) -> Result<Resolved> {
+    ) -> Result<ResolvedCredential> {
         let _inside = fork::enter();
-        let which = Name { user_id, provider, name };
+        let which = CredentialName { user_id, provider, name };
         which.check()?;
         if let Some(value) = self.use_credential(cipher, which)? {
-            return Ok(Resolved { value, origin: Origin::User });
+            return Ok(ResolvedCredential { value, origin: CredentialOrigin::User });
         }
         let secret = secrets
             .get(global_key)
             .map_err(|error| error.map_message(|message| format!("{}, and {message}", which.missing().message())))?;
-        Ok(Resolved { value: secret.into_value(), origin: Origin::Global })
+        Ok(ResolvedCredential { value: secret.into_value(), origin: CredentialOrigin::Global })
     }
 
-    fn use_credential(&self, cipher: &Cipher, which: Name<'_>) -> Result<Option<SecretBytes>> {
+    fn use_credential(&self, cipher: &Cipher, which: CredentialName<'_>) -> Result<Option<SecretBytes>> {
         let deadline = self.deadline();
-        let Some(open) = self.shared.credentials.read(deadline)? else { return Ok(None) };
-        let Some((id, stored)) = read(&open, which)? else { return Ok(None) };
+        let Some(db) = self.shared.credentials.read(deadline)? else { return Ok(None) };
+        let Some((id, stored)) = read(&db, which)? else { return Ok(None) };
         // Keys may be read now, which is logged.
-        drop(open);
+        drop(db);
         let value = match Cipher::is_token(&stored) {
             true => cipher.decrypt(&stored)?,
             false => stored,
         };
-        let Some(open) = self.shared.credentials.change(deadline)? else { return Ok(None) };
-        self.change(&open, deadline, |recorder| {
+        let Some(db) = self.shared.credentials.change(deadline)? else { return Ok(None) };
+        self.change(&db, deadline, |recorder| {
             recorder.record(which.entry("credential.used", "use"))?;
-            open.execute("UPDATE provider_credentials SET last_used_at = ?1 WHERE id = ?2", params![time::now(), id])
+            db.execute("UPDATE provider_credentials SET last_used_at = ?1 WHERE id = ?2", params![time::now(), id])
         })?;
         Ok(Some(value))
     }
@@ -167,17 +171,17 @@ impl Store {
     /// Removes a credential; `false` if there was none.
     pub fn credential_delete(&self, user_id: i64, provider: &str, name: &str) -> Result<bool> {
         let _inside = fork::enter();
-        let which = Name { user_id, provider, name };
+        let which = CredentialName { user_id, provider, name };
         which.check()?;
         let deadline = self.deadline();
-        let Some(open) = self.shared.credentials.change(deadline)? else { return Ok(false) };
-        self.change(&open, deadline, |recorder| {
+        let Some(db) = self.shared.credentials.change(deadline)? else { return Ok(false) };
+        self.change(&db, deadline, |recorder| {
             let find = "SELECT id FROM provider_credentials
                 WHERE user_id = ?1 AND provider = ?2 AND credential_name = ?3";
-            let id: Option<i64> = open.first(find, params![user_id, provider, name], |row| open.column(row, 0))?;
+            let id: Option<i64> = db.first(find, params![user_id, provider, name], |row| db.column(row, 0))?;
             let Some(id) = id else { return Ok(false) };
             recorder.record(which.entry("credential.deleted", "delete"))?;
-            open.execute("DELETE FROM provider_credentials WHERE id = ?1", [id])?;
+            db.execute("DELETE FROM provider_credentials WHERE id = ?1", [id])?;
             Ok(true)
         })
     }
@@ -186,27 +190,27 @@ impl Store {
     pub fn credential_list(&self, user_id: Option<i64>, provider: Option<&str>) -> Result<String> {
         let _inside = fork::enter();
         let (mut credentials, mut seen) = (Vec::new(), HashSet::new());
-        if let Some(open) = self.shared.credentials.read(self.deadline())? {
+        if let Some(db) = self.shared.credentials.read(self.deadline())? {
             let sql = "SELECT id, user_id, provider, credential_name, created_at, updated_at, last_used_at, is_active,
                 credential_value FROM provider_credentials
                 WHERE (?1 IS NULL OR user_id = ?1) AND (?2 IS NULL OR provider = ?2)
                 ORDER BY user_id, provider, credential_name";
-            open.each(sql, params![user_id, provider], |row| {
-                let text = |index| open.column::<Option<String>>(row, index);
-                let id: i64 = open.column(row, 0)?;
+            db.each(sql, params![user_id, provider], |row| {
+                let text = |index| db.column::<Option<String>>(row, index);
+                let id: i64 = db.column(row, 0)?;
                 if !seen.insert(id) {
-                    return Err(out_of_order(open.path));
+                    return Err(out_of_order(db.path));
                 }
                 credentials.push(json!({
                     "id": id,
-                    "user_id": open.column::<i64>(row, 1)?,
+                    "user_id": db.column::<i64>(row, 1)?,
                     "provider": text(2)?,
                     "name": text(3)?,
                     "created_at": text(4)?,
                     "updated_at": text(5)?,
                     "last_used_at": text(6)?,
-                    "is_active": open.column::<i64>(row, 7)? != 0,
-                    "encrypted": Cipher::is_token(stored(&open, row, 8)?),
+                    "is_active": db.column::<i64>(row, 7)? != 0,
+                    "encrypted": Cipher::is_token(stored(&db, row, 8)?),
                 }));
                 Ok(())
             })?;
@@ -216,27 +220,27 @@ impl Store {
 }
 
 /// The bytes of a stored value. It is not copied: it may be plain text.
-pub(super) fn stored<'a>(open: &Open<'_>, row: &'a Row<'_>, index: usize) -> Result<&'a [u8]> {
+pub(super) fn stored<'a>(db: &Connection<'_>, row: &'a Row<'_>, index: usize) -> Result<&'a [u8]> {
     let value = row.get_ref(index).ok().and_then(|value| value.as_bytes().ok());
-    value.ok_or_else(|| corrupt(open.path, "a credential in it is neither text nor bytes"))
+    value.ok_or_else(|| corrupt(db.path, "a credential in it is neither text nor bytes"))
 }
 
 /// The number of an active credential, and what is stored: a token or, as SimpleTuner writes it, plain text.
-fn read(open: &Open<'_>, which: Name<'_>) -> Result<Option<(i64, SecretBytes)>> {
+fn read(db: &Connection<'_>, which: CredentialName<'_>) -> Result<Option<(i64, SecretBytes)>> {
     let sql = "SELECT id, credential_value FROM provider_credentials
         WHERE user_id = ?1 AND provider = ?2 AND credential_name = ?3 AND is_active <> 0";
-    open.first(sql, params![which.user_id, which.provider, which.name], |row| {
-        Ok((open.column(row, 0)?, SecretBytes::copy_from(stored(open, row, 1)?)?))
+    db.first(sql, params![which.user_id, which.provider, which.name], |row| {
+        Ok((db.column(row, 0)?, SecretBytes::copy_from(stored(db, row, 1)?)?))
     })
 }
 
 /// Where there is a table of users, the user has to be in it.
-fn check_user(open: &Open<'_>, user_id: i64) -> Result<()> {
+fn check_user(db: &Connection<'_>, user_id: i64) -> Result<()> {
     let has_users = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'users'";
-    if open.first(has_users, [], |_| Ok(()))?.is_none()
-        || open.first("SELECT 1 FROM users WHERE id = ?1", [user_id], |_| Ok(()))?.is_some()
+    if db.first(has_users, [], |_| Ok(()))?.is_none()
+        || db.first("SELECT 1 FROM users WHERE id = ?1", [user_id], |_| Ok(()))?.is_some()
     {
         return Ok(());
     }
-    Err(error(Status::InvalidArgument, format!("there is no user {user_id} in {}", open.path.display())))
+    Err(error(Status::InvalidArgument, format!("there is no user {user_id} in {}", db.path.display())))
 }

@@ -14,7 +14,7 @@ const SHARE: u32 = 8;
 /// The most time that can be saved up for it.
 const MOST: Duration = Duration::from_millis(250);
 
-pub(super) struct Pace {
+pub(super) struct CheckpointThrottle {
     first: u32,
     /// The time there is for writing back; where the last time took more, what has to pass first.
     saved: Duration,
@@ -22,9 +22,9 @@ pub(super) struct Pace {
     since: Instant,
 }
 
-impl Pace {
-    pub(super) fn new() -> Pace {
-        Pace { first: FIRST, saved: MOST, owed: Duration::ZERO, since: Instant::now() }
+impl CheckpointThrottle {
+    pub(super) fn new() -> CheckpointThrottle {
+        CheckpointThrottle { first: FIRST, saved: MOST, owed: Duration::ZERO, since: Instant::now() }
     }
 
     /// Whether a commit is written back now.
@@ -61,12 +61,12 @@ mod tests {
 
     #[test]
     fn of_many_in_a_row_some_are_written_back() {
-        let mut pace = Pace::new();
+        let mut throttle = CheckpointThrottle::new();
         let mut written_back = |commits: u32, passed: Duration, took: Duration| {
             let mut count = 0;
             for _ in 0..commits {
-                if pace.allows_after(passed) {
-                    pace.note(took);
+                if throttle.allows_after(passed) {
+                    throttle.note(took);
                     count += 1;
                 }
             }

@@ -127,7 +127,7 @@ fn run_silently<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
 #[cold]
 fn install_hook(hook: &Once) {
     // Nobody else may fork while the hook is being set: the child would wait for it for ever.
-    let _inside = crate::fork::enter();
+    let _guard = crate::fork::protect();
     hook.call_once(|| {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {

@@ -46,7 +46,7 @@ impl CustomProvider {
             return Err(Error::new(Status::Timeout, "no time was left to ask it").with_retryable(true));
         }
         let (asked, forgotten) = (Instant::now(), self.forgotten.load(SeqCst));
-        let answer = fork::outside(|| caught("its callback panicked", || (self.ask)(key, remaining)));
+        let answer = fork::unprotected(|| caught("its callback panicked", || (self.ask)(key, remaining)));
         let found = answer.map_err(|error| match error.status() {
             Status::AccessDenied | Status::NotFound => {
                 self.supersede(key);

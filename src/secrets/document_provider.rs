@@ -22,7 +22,7 @@ use super::provider::{Finding, Held, Provider, Request, State as Health};
 use super::single_flight::SingleFlight;
 use crate::clock::{Deadline, Instant, Tick};
 use crate::error::{Error, Result, Source, Status};
-use crate::fork::{self, Reading};
+use crate::fork::{self, ReadGuard};
 use crate::log::{self, Level};
 use crate::secret_memory::wipe_stack_below;
 use crate::sys::Published;
@@ -108,7 +108,7 @@ impl<S: DocumentSource> DocumentProvider<S> {
     }
 
     fn state(&self) -> State {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         self.state.lock().clone()
     }
 
@@ -143,7 +143,7 @@ impl<S: DocumentSource> DocumentProvider<S> {
 
     /// Asks the source, unless it rests. No other call does so now.
     fn load_now(&self, wish: &Wish) -> Result<Arc<Loaded>> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         match self.state().failing.filter(|failing| failing.rests(wish.remaining)) {
             _ if wish.now => self.source.before_refresh(),
             Some(failing) if !self.has_new_credentials(&failing) => return Err(failing.error()),
@@ -225,7 +225,7 @@ impl<S: DocumentSource> DocumentProvider<S> {
 
     /// Changes the state. Values of the document before are dropped outside of the lock.
     fn change(&self, change: impl FnOnce(&mut State)) {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         let mut state = self.state.lock();
         let before = state.clone();
         change(&mut state);
@@ -317,7 +317,7 @@ impl<S: DocumentSource> Provider for DocumentProvider<S> {
         }
     }
 
-    fn peek(&self, key: &str, reading: &Reading, now: Tick, take: &mut dyn FnMut(Peeked<'_>)) -> Known {
+    fn peek(&self, key: &str, reading: &ReadGuard, now: Tick, take: &mut dyn FnMut(Peeked<'_>)) -> Known {
         let Some(loaded) = self.current.get(reading).filter(|loaded| loaded.is_young(now)) else {
             return Known::Unknown;
         };

@@ -9,7 +9,7 @@ use super::provider::{Finding, Held, Provider, Request, State};
 use crate::clock::Tick;
 use crate::config::Config;
 use crate::error::{Error, Result, Source, Status};
-use crate::fork::Reading;
+use crate::fork::ReadGuard;
 use crate::secret_memory::SecretBytes;
 use crate::sys;
 
@@ -114,7 +114,7 @@ impl Provider for EnvProvider {
         Ok(value.map(Held::now))
     }
 
-    fn peek(&self, key: &str, _: &Reading, _: Tick, take: &mut dyn FnMut(Peeked<'_>)) -> Known {
+    fn peek(&self, key: &str, _: &ReadGuard, _: Tick, take: &mut dyn FnMut(Peeked<'_>)) -> Known {
         match self.look_up(key, |value| take(Peeked::Foreign(value))) {
             Some(()) => Known::Found,
             None => Known::Absent,

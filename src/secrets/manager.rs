@@ -78,7 +78,7 @@ pub(super) static CURRENT_DEFAULT: Published<Manager> = Published::empty();
 impl Manager {
     /// A manager with these settings. It reads nothing yet.
     pub fn open(config: &Config) -> Result<Manager> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         let default: Vec<String> = DEFAULT_PROVIDERS.map(str::to_owned).to_vec();
         let names = config.list("providers").unwrap_or(&default);
         let timeout = config.time("timeout", DEFAULT_TIMEOUT);
@@ -112,7 +112,7 @@ impl Manager {
 
     /// The manager of the whole process, made on first use with no settings but the environment's.
     pub fn default_instance() -> Result<Arc<Manager>> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         if let Some(manager) = &*DEFAULT.read() {
             return Ok(manager.clone());
         }
@@ -127,7 +127,7 @@ impl Manager {
     /// Replaces the manager of the whole process by one with these settings, or, with `None`, by a new one on its next
     /// use. Who holds the old one keeps it.
     pub fn reset_default(config: Option<&Config>) -> Result<()> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         let new = config.map(Manager::open).transpose()?.map(Arc::new);
         let mut default = DEFAULT.write();
         let current = CURRENT_DEFAULT.replace(new.clone());
@@ -156,7 +156,7 @@ impl Manager {
 
     /// The same, asking each provider.
     pub(super) fn look_up(&self, key: &str, options: &Options) -> Result<Secret> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         let request = self.request(options.timeout, options.refresh);
         let providers = self.providers();
         let mut failure: Option<Error> = None;
@@ -220,7 +220,7 @@ impl Manager {
     /// Writes a secret into the secrets file, creating it where it is missing. The chain still decides what the next
     /// get returns: a variable of the same name goes before the file.
     pub fn set(&self, key: &str, value: &[u8]) -> Result<()> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         check_key(key)?;
         if value.len() > MAX_VALUE {
             return Err(Error::invalid_argument(format!("the value of {key:?} is longer than {MAX_VALUE} bytes")));
@@ -232,7 +232,7 @@ impl Manager {
 
     /// Removes a secret from the secrets file; `false` if it was not there.
     pub fn delete(&self, key: &str) -> Result<bool> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         check_key(key)?;
         self.file()?.delete(key, Deadline::after(self.timeout))
     }
@@ -247,7 +247,7 @@ impl Manager {
         position: Option<usize>,
         ask: impl Fn(&str, Duration) -> Result<Option<Found>> + Send + Sync + 'static,
     ) -> Result<()> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         if name.is_empty() || name.len() > MAX_NAME || name.contains(char::is_control) {
             let message = format!("the name of a provider has 1 to {MAX_NAME} bytes and no control characters");
             return Err(Error::invalid_argument(message));
@@ -264,7 +264,7 @@ impl Manager {
         if let Some(message) = refused {
             // The callback's own clean-up may use this manager.
             drop(providers);
-            fork::outside(|| drop(new));
+            fork::unprotected(|| drop(new));
             return Err(Error::invalid_argument(message));
         }
         let mut changed = providers.to_vec();
@@ -280,7 +280,7 @@ impl Manager {
 
     /// Looks at every source now, and forgets what other providers answered; the error is that of the first provider that failed.
     pub fn refresh(&self, timeout: Option<Duration>) -> Result<()> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         let request = self.request(timeout, true);
         let mut result = Ok(());
         let providers = self.providers();
@@ -300,14 +300,14 @@ impl Manager {
 
     /// Forgets, and so wipes, every value that no caller holds.
     pub fn clear_cache(&self) {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         self.providers().iter().for_each(|provider| provider.forget());
         self.memory.clear();
     }
 
     /// The file or directory that the file provider reads; where there is none yet, the file that [`Manager::set`] creates.
     pub fn file_path(&self) -> Result<PathBuf> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         self.file()?.file_path()
     }
 
@@ -358,7 +358,7 @@ impl Drop for Manager {
     fn drop(&mut self) {
         let providers = (std::mem::take(self.providers.get_mut()), self.current.replace(None));
         // Providers of the program have clean-up of their own, which may use the library.
-        fork::outside(|| drop(providers));
+        fork::unprotected(|| drop(providers));
     }
 }
 

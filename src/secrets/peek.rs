@@ -8,7 +8,7 @@ use super::provider::{Held, Provider};
 use super::secret::Secret;
 use crate::clock::Tick;
 use crate::error::Result;
-use crate::fork::{self, Reading};
+use crate::fork::{self, ReadGuard};
 use crate::log::{self, Level};
 use crate::secret_memory::SecretBytes;
 
@@ -106,7 +106,7 @@ impl Manager {
     fn peek_at<R>(
         &self,
         key: &str,
-        reading: &Reading,
+        reading: &ReadGuard,
         mut take: impl FnMut(&Arc<dyn Provider>, Peeked<'_>) -> R,
     ) -> Option<R> {
         if log::enabled(Level::Debug) {

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::peek::{Known, Peeked};
 use crate::clock::{Deadline, Instant, Tick};
 use crate::error::{Result, Source};
-use crate::fork::Reading;
+use crate::fork::ReadGuard;
 use crate::secret_memory::SecretBytes;
 
 /// A value that a provider of the program gives.
@@ -125,7 +125,7 @@ pub(crate) trait Provider: Send + Sync {
     /// Hands the value of `key` to `take` where it is, if [`Provider::find`] would return it without looking at its source.
     /// Every get begins here, so it is short and writes to no memory that other threads write to. `now` is the current
     /// time.
-    fn peek(&self, _key: &str, _reading: &Reading, _now: Tick, _take: &mut dyn FnMut(Peeked<'_>)) -> Known {
+    fn peek(&self, _key: &str, _reading: &ReadGuard, _now: Tick, _take: &mut dyn FnMut(Peeked<'_>)) -> Known {
         Known::Unknown
     }
 

@@ -12,7 +12,7 @@ impl Manager {
     ///
     /// `{"timeout": 10.0, "providers": [{"name": "env", "prefix": null}, {"name": "file", "path": …}]}`
     pub fn describe(&self) -> String {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         let providers: Vec<Value> = self
             .providers()
             .iter()
@@ -40,7 +40,7 @@ impl Manager {
     /// is `ok`, `absent` (there is nothing to ask), `warning` or `failed`; `advice` says what to do; `ok` is false if
     /// any provider failed.
     pub fn check(&self) -> String {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         let request = self.request(None, true);
         let mut worst = State::Ok;
         let mut providers = Vec::new();

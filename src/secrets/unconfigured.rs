@@ -6,7 +6,7 @@ use super::peek::{Known, Peeked};
 use super::provider::{Finding, Held, Provider, Request, State};
 use crate::clock::Tick;
 use crate::error::{Result, Source};
-use crate::fork::Reading;
+use crate::fork::ReadGuard;
 
 pub(crate) struct Unconfigured {
     pub(crate) name: &'static str,
@@ -35,7 +35,7 @@ impl Provider for Unconfigured {
         Ok(None)
     }
 
-    fn peek(&self, _: &str, _: &Reading, _: Tick, _: &mut dyn FnMut(Peeked<'_>)) -> Known {
+    fn peek(&self, _: &str, _: &ReadGuard, _: Tick, _: &mut dyn FnMut(Peeked<'_>)) -> Known {
         Known::Absent
     }
 

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use crate::clock::Tick;
 use crate::error::Result;
 use crate::files::{self, Exposure, Fingerprint};
-use crate::fork::{self, Reading};
+use crate::fork::{self, ReadGuard};
 use crate::log::{self, Level};
 use crate::secret_memory::SecretBytes;
 use crate::sys::Published;
@@ -68,7 +68,7 @@ impl Directory {
     pub(super) fn peek<'r>(
         &'r self,
         key: &str,
-        reading: &'r Reading,
+        reading: &'r ReadGuard,
         now: Tick,
         fresh: Duration,
     ) -> Option<Option<&'r SecretBytes>> {
@@ -101,7 +101,7 @@ impl Directory {
                 self.remember(key, Remembered::new(None));
                 Ok(None)
             }
-            (Some(_), _) => fork::outside(|| self.load(key, &path, strict)).map(Some),
+            (Some(_), _) => fork::unprotected(|| self.load(key, &path, strict)).map(Some),
         }
     }
 
@@ -134,7 +134,7 @@ impl Directory {
     }
 
     fn change(&self, change: impl FnOnce(&mut Files)) {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         let mut files = self.files.lock();
         let mut changed = Files::clone(&files);
         change(&mut changed);

@@ -13,7 +13,7 @@ use crate::cache::TtlCache;
 use crate::clock::{Deadline, Tick};
 use crate::config::Config;
 use crate::error::{Error, Result, Source, Status};
-use crate::fork::{self, Reading};
+use crate::fork::{self, ReadGuard};
 use crate::paths;
 use crate::sys::Published;
 
@@ -101,7 +101,7 @@ impl FileProvider {
             }
             Located::NoHome(reason) => return Err(no_home(reason.as_deref())),
         };
-        let changed = fork::outside(|| save::change(&path, key, change, self.place.strict, deadline));
+        let changed = fork::unprotected(|| save::change(&path, key, change, self.place.strict, deadline));
         self.outdate();
         changed.map_err(|error| error.with_source(Source::File))
     }
@@ -146,7 +146,7 @@ impl FileProvider {
     /// Looks at the file, and whether that found something new. Called outside the fork gate.
     fn look(&self, deadline: Deadline) -> Result<(Look, bool)> {
         let (number, known) = {
-            let _inside = fork::enter();
+            let _guard = fork::protect();
             let mut memory = self.memory.lock();
             memory.begun += 1;
             // What this process has written since may have the inode, size and time of what was read: where the clock of
@@ -158,7 +158,7 @@ impl FileProvider {
         let view = self.place.look(known.clone(), deadline)?;
         let is_new = known.is_none_or(|known| !Arc::ptr_eq(&known, &view));
         let look = Look { number, begun, view };
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         self.publish(&look);
         Ok((look, is_new))
     }
@@ -177,7 +177,7 @@ impl FileProvider {
 
     /// The looks that have begun do not count any more.
     fn outdate(&self) {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         let mut memory = self.memory.lock();
         memory.oldest = memory.begun + 1;
         let current = self.current.replace(None);
@@ -206,7 +206,7 @@ impl Provider for FileProvider {
         Ok(value.map(Held::now))
     }
 
-    fn peek(&self, key: &str, reading: &Reading, now: Tick, take: &mut dyn FnMut(Peeked<'_>)) -> Known {
+    fn peek(&self, key: &str, reading: &ReadGuard, now: Tick, take: &mut dyn FnMut(Peeked<'_>)) -> Known {
         let is_new = |look: &&Look| now.since(look.begun) < LOOK_INTERVAL;
         let Some(look) = self.current.get(reading).filter(is_new) else { return Known::Unknown };
         match &*look.view {
@@ -259,7 +259,7 @@ impl Provider for FileProvider {
     }
 
     fn forget(&self) {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         self.outdate();
         let before = self.memory.lock().look.take();
         drop(before);

@@ -156,7 +156,7 @@ impl Vault {
             _ => return Err(place.refused(&answer, "reading")),
         }
         // A secret may be long, and the gate shut meanwhile.
-        fork::outside(|| {
+        fork::unprotected(|| {
             let object = session.object(&answer)?;
             match mounted.version {
                 Version::V2 => self.version2(session, &answer, &object),

@@ -265,7 +265,7 @@ fn written(path: &Path, what: &str) -> Result<SecretBytes> {
         if !files::is_new(path) {
             break;
         }
-        fork::outside(|| thread::sleep(HALF_WRITTEN));
+        fork::unprotected(|| thread::sleep(HALF_WRITTEN));
         let again = secret_in(path, what)?.0;
         if *again == *secret {
             break;

@@ -95,24 +95,24 @@ impl DocumentSource for VaultSource {
     }
 
     fn load(&self, deadline: Deadline) -> Result<Document> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         self.vault()?.load(deadline).map_err(|error| error.with_source(Source::Vault))
     }
 
     fn upkeep(&self, deadline: Deadline) {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         if let Ok(vault) = &self.vault {
             vault.keep_token(deadline);
         }
     }
 
     fn has_new_credentials(&self) -> bool {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         self.vault.as_ref().is_ok_and(Vault::has_new_credentials)
     }
 
     fn describe(&self) -> Map<String, Value> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         match &self.vault {
             Ok(vault) => vault.describe(),
             Err(error) => Map::from_iter([("error".to_owned(), Value::from(error.message()))]),
@@ -120,7 +120,7 @@ impl DocumentSource for VaultSource {
     }
 
     fn check(&self, deadline: Deadline) -> Finding {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         match &self.vault {
             Ok(vault) => vault.check(deadline),
             Err(error) => check::refused(error),

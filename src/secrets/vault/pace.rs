@@ -54,7 +54,7 @@ impl Pace {
     pub(super) fn wait(&self, deadline: Deadline) -> Result<(), Duration> {
         let wait = self.take(deadline.remaining())?;
         if !wait.is_zero() {
-            fork::outside(|| thread::sleep(wait));
+            fork::unprotected(|| thread::sleep(wait));
         }
         Ok(())
     }

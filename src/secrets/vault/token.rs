@@ -148,7 +148,7 @@ impl Vault {
             // Another program may have been writing the file just now.
             Auth::TokenFile { path, .. } => {
                 if files::is_new(path) {
-                    fork::outside(|| thread::sleep(HALF_WRITTEN));
+                    fork::unprotected(|| thread::sleep(HALF_WRITTEN));
                 }
                 let token = self.obtain(session)?;
                 Ok((token.value.as_deref() != refused.value.as_deref()).then_some(token))

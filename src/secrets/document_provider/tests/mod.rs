@@ -158,14 +158,14 @@ impl DocumentSource for Scripted {
             None => Ok(Document::missing("it does not exist")),
         };
         let action = self.0.in_load.lock().take();
-        fork::outside(|| action.into_iter().for_each(|action| action()));
+        fork::unprotected(|| action.into_iter().for_each(|action| action()));
         answer
     }
 
     fn upkeep(&self, _: Deadline) {
         self.0.upkeeps.fetch_add(1, SeqCst);
         let action = self.0.in_upkeep.lock().take();
-        fork::outside(|| action.into_iter().for_each(|action| action()));
+        fork::unprotected(|| action.into_iter().for_each(|action| action()));
     }
 
     fn has_new_credentials(&self) -> bool {

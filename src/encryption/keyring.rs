@@ -1,4 +1,4 @@
-//! All keys at hand: the newest encrypts, any decrypts.
+//! The keyring: the newest key encrypts, every key decrypts.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,39 +14,40 @@ use crate::error::Result;
 use crate::files::Fingerprint;
 use crate::secret_memory::{SecretBox, SecretBytes};
 
-/// A secret and the key that is derived from it, once, when it is first needed.
+/// A secret and its derived key. The key is derived once, when it is first needed.
 pub(super) struct Key {
     secret: SecretBytes,
     fernet: OnceCell<SecretBox<Fernet>>,
 }
 
 impl Key {
-    /// Called inside the gate: nobody forks while a thread derives a key and others wait for it.
+    /// The caller holds the fork guard: no thread forks while another one derives the key.
     pub(super) fn fernet(&self) -> Result<&Fernet> {
         self.fernet.get_or_try_init(|| token::derive(&self.secret)).map(|fernet| &**fernet)
     }
 }
 
-/// How the files were when a keyring was made of them.
+/// The states of the key file and of the file of previous keys. `None` for a file that does not exist.
 #[derive(PartialEq, Eq)]
-pub(super) struct State([Option<Fingerprint>; 2]);
+pub(super) struct FileStates([Option<Fingerprint>; 2]);
 
-impl State {
-    pub(super) fn now(sources: &KeySources) -> State {
-        let look = |path: &Path| std::fs::metadata(path).ok().map(|metadata| Fingerprint::of(&metadata));
+impl FileStates {
+    pub(super) fn now(sources: &KeySources) -> FileStates {
+        let state = |path: &Path| std::fs::metadata(path).ok().map(|metadata| Fingerprint::of(&metadata));
         let newest = match &sources.newest {
-            KeySource::File(path) => look(path),
+            KeySource::File(path) => state(path),
             KeySource::Config(_) | KeySource::Env(_) => None,
         };
-        State([newest, sources.previous_file.as_deref().and_then(look)])
+        FileStates([newest, sources.previous_file.as_deref().and_then(state)])
     }
 }
 
-/// How a keyring may be made.
+/// How to load a keyring.
 #[derive(Clone, Copy)]
-pub(super) struct Loading {
+pub(super) struct LoadOptions {
+    /// Refuse files that other users can read or change.
     pub(super) strict: bool,
-    /// Make a key file where there is none.
+    /// Create the key file if it does not exist.
     pub(super) generate: bool,
     pub(super) deadline: Deadline,
 }
@@ -54,50 +55,51 @@ pub(super) struct Loading {
 pub(super) struct Keyring {
     newest: Arc<Key>,
     previous: Vec<Arc<Key>>,
-    pub(super) state: State,
-    /// What the log is to be told of the files.
+    /// The files as they were read.
+    pub(super) files: FileStates,
+    /// Warnings about the files, for the log.
     pub(super) warnings: Vec<String>,
 }
 
-/// What a token held, and whether its key was the newest.
-pub(super) struct Opened {
+/// The plaintext of a token, and whether its key is the newest.
+pub(super) struct Decrypted {
     pub(super) plaintext: Zeroizing<Vec<u8>>,
-    pub(super) by_newest: bool,
+    pub(super) with_newest: bool,
 }
 
 impl Keyring {
-    /// The keys of these sources; those that `known` has are not derived again.
-    pub(super) fn load(sources: &KeySources, loading: Loading, known: Option<&Keyring>) -> Result<Keyring> {
-        let Loading { strict, generate, deadline } = loading;
+    /// Loads the keys of these sources. Keys that `old` has are not derived again.
+    pub(super) fn load(sources: &KeySources, options: LoadOptions, old: Option<&Keyring>) -> Result<Keyring> {
+        let LoadOptions { strict, generate, deadline } = options;
         let mut warnings = Vec::new();
-        let mut warn = |read: &KeyFile| warnings.extend(read.exposure.as_ref().map(|exposure| exposure.warning()));
-        let mut state = State([None, None]);
+        let mut warn = |file: &KeyFile| warnings.extend(file.exposure.as_ref().map(|exposure| exposure.warning()));
+        let mut files = FileStates([None, None]);
         let newest = match &sources.newest {
             KeySource::Config(secret) | KeySource::Env(secret) => secret.clone(),
             KeySource::File(path) => {
-                let read = key_source::read_or_create(path, strict, generate, deadline)?;
-                warn(&read);
-                state.0[0] = Some(read.fingerprint);
-                read.secret()?
+                let file = key_source::read_or_create(path, strict, generate, deadline)?;
+                warn(&file);
+                files.0[0] = Some(file.fingerprint);
+                file.secret()?
             }
         };
         let mut secrets = sources.previous.clone();
         if let Some(path) = &sources.previous_file
-            && let Some(read) = KeyFile::file(path, strict)?
+            && let Some(file) = KeyFile::read(path, strict)?
         {
-            warn(&read);
-            state.0[1] = Some(read.fingerprint);
-            secrets.extend(key_source::lines(read.text())?);
+            warn(&file);
+            files.0[1] = Some(file.fingerprint);
+            secrets.extend(key_source::parse_lines(file.text())?);
         }
-        let mut keys: Vec<Arc<Key>> = Vec::new();
-        let newest = known_or_new(newest, known);
+        let newest = reuse_or_new(newest, old);
+        let mut previous: Vec<Arc<Key>> = Vec::new();
         for secret in secrets {
-            let is_there = |key: &Arc<Key>| *key.secret == *secret;
-            if !is_there(&newest) && !keys.iter().any(is_there) {
-                keys.push(known_or_new(secret, known));
+            let is_same = |key: &Arc<Key>| *key.secret == *secret;
+            if !is_same(&newest) && !previous.iter().any(is_same) {
+                previous.push(reuse_or_new(secret, old));
             }
         }
-        Ok(Keyring { newest, previous: keys, state, warnings })
+        Ok(Keyring { newest, previous, files, warnings })
     }
 
     pub(super) fn newest(&self) -> &Key {
@@ -108,28 +110,28 @@ impl Keyring {
         std::iter::once(&self.newest).chain(&self.previous)
     }
 
-    /// `None` if no key opens it.
-    pub(super) fn open(&self, token: &Token<'_>) -> Result<Option<Opened>> {
-        if let Some(opened) = self.open_bare(token.bare())? {
-            return Ok(Some(opened));
+    /// Tries every key. `None` if none of them decrypts the token.
+    pub(super) fn decrypt(&self, token: &Token<'_>) -> Result<Option<Decrypted>> {
+        if let Some(decrypted) = self.decrypt_bare(token.bare())? {
+            return Ok(Some(decrypted));
         }
         match token.without_space() {
-            Some(token) => self.open_bare(&token),
+            Some(token) => self.decrypt_bare(&token),
             None => Ok(None),
         }
     }
 
-    fn open_bare(&self, token: &str) -> Result<Option<Opened>> {
+    fn decrypt_bare(&self, token: &str) -> Result<Option<Decrypted>> {
         for (position, key) in self.keys().enumerate() {
             if let Some(plaintext) = token::decrypt(key.fernet()?, token) {
-                return Ok(Some(Opened { plaintext, by_newest: position == 0 }));
+                return Ok(Some(Decrypted { plaintext, with_newest: position == 0 }));
             }
         }
         Ok(None)
     }
 }
 
-fn known_or_new(secret: SecretBytes, known: Option<&Keyring>) -> Arc<Key> {
-    let found = known.and_then(|keyring| keyring.keys().find(|key| *key.secret == *secret));
+fn reuse_or_new(secret: SecretBytes, old: Option<&Keyring>) -> Arc<Key> {
+    let found = old.and_then(|keyring| keyring.keys().find(|key| *key.secret == *secret));
     found.cloned().unwrap_or_else(|| Arc::new(Key { secret, fernet: OnceCell::new() }))
 }

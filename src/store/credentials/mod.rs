@@ -97,13 +97,13 @@ impl Store {
             return Err(error(Status::InvalidArgument, format!("`value` has 1 to {MAX_VALUE} bytes")));
         }
         // What there is to log of the keys is logged while no connection is held.
-        cipher.look_again()?;
+        cipher.refresh()?;
         let deadline = self.deadline();
         let db = self.shared.credentials.write(deadline)?;
         self.change(&db, deadline, |recorder| {
             // Encrypted while nobody else writes: a rotation that comes before this has its new key in place, one that
             // comes after finds this token.
-            let token = db.guard.unprotected(|| cipher.look_again().and_then(|()| cipher.encrypt(value)))??;
+            let token = db.guard.unprotected(|| cipher.refresh().and_then(|()| cipher.encrypt(value)))??;
             let token = std::str::from_utf8(&token).unwrap_or_default();
             check_user(&db, user_id)?;
             let exists = "SELECT 1 FROM provider_credentials

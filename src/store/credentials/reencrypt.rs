@@ -66,12 +66,12 @@ impl Store {
     ) -> Result<Reencryption> {
         let _guard = fork::protect();
         // What there is to log of the keys is logged while no connection is held.
-        cipher.look_again()?;
+        cipher.refresh()?;
         let deadline = self.deadline();
         let Some(db) = self.shared.credentials.change(deadline)? else { return Ok(Reencryption::default()) };
         let report = self.change(&db, deadline, |recorder| {
             // Who rotates has the new key in place before this, or finds these tokens after it.
-            db.guard.unprotected(|| cipher.look_again())??;
+            db.guard.unprotected(|| cipher.refresh())??;
             // A table that cannot be walked from end to end is not changed.
             db.check_table("provider_credentials")?;
             recorder.record(entry("reencrypt", Details::new().flag("plain", plain).end()))?;

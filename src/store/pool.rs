@@ -1,19 +1,16 @@
-//! The connections of this process: one to each database file, whoever asks for it, each used by one thread at a time.
+//! The connection pool: one SQLite connection per database file and process, used by one thread at a time.
 //!
-//! Locks of SQLite belong to an open file here, so two connections of one process would lock each other out. And a
-//! connection is never closed while its file is there: closing any descriptor of a file takes away the locks that
-//! another copy of SQLite in this process holds on it.
+//! SQLite's locks belong to the open file here (see [`sqlite`]), so two connections of one process would lock each
+//! other out. A connection is never closed while its file exists: closing any descriptor of a file releases the locks
+//! that another copy of SQLite in this process holds on it.
 //!
-//! What SQLite does happens inside the fork gate, so at the moment of a fork none of its own locks is held; only where
-//! it waits for others, the gate is left. A forked child never touches a connection of its parent: it opens its own. Who
-//! waits for a connection does so outside the gate, with std's lock and condition, and a child never looks at those of
-//! its parent either.
+//! SQLite runs fork-protected, so at the moment of a fork none of its own locks is held. Only while it waits for other
+//! processes, or a thread waits for a connection, are forks possible. A forked child never touches a connection of its
+//! parent, nor the lock and condition variable of a pool entry; it opens its own connections.
 
-use std::cell::{Cell, RefCell};
-use std::ffi::{OsString, c_int, c_void};
+use std::ffi::{OsString, c_int};
 use std::fs::{self, File};
 use std::io::ErrorKind;
-use std::marker::PhantomData;
 use std::mem;
 use std::ops::Deref;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -27,44 +24,42 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags};
 
 use super::checkpoint::CheckpointThrottle;
+use super::deferred_log::LogDeferral;
 use super::error::{check, error};
+use super::interrupt::{self, busy_handler, ignoring_deadline, progress_handler};
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Source, Status};
 use crate::fork;
-use crate::log::{self, Level};
 use crate::sys::sqlite::{self, Using};
 
-/// Waits are cut into pieces of this length at most: std's clock stands still while the machine is suspended.
-const NAP: Duration = Duration::from_secs(1);
-const SHORTEST_PAUSE: Duration = Duration::from_micros(100);
-const LONGEST_PAUSE: Duration = Duration::from_millis(5);
-/// How many statements a connection keeps prepared.
-const STATEMENTS: usize = 64;
-/// How many steps of a statement there are between two looks at the deadline: some tens of microseconds.
+/// The longest wait in one piece: std's clock stops while the machine is suspended.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// How many prepared statements a connection keeps.
+const CACHED_STATEMENTS: usize = 64;
+/// How many steps of a statement run between two checks of the deadline: some tens of microseconds.
 const STEPS: c_int = 2000;
-/// The longest value that is read, in bytes: far longer than any that is written, and far shorter than what a damaged
-/// database may claim to have.
+/// The maximum length of a value that is read, in bytes. No value that is written comes close; a damaged database may
+/// claim to contain a longer one.
 const LONGEST_VALUE: c_int = 16 << 20;
 
-/// Which file it is, whatever it is called.
+/// Identifies a file by device and inode, whatever its path.
 pub(super) type FileId = (u64, u64);
 
-/// The head of the shared memory of a write-ahead log. Every commit changes it.
+/// The header of the shared memory of a write-ahead log (the WAL index). Every commit changes it.
 pub(super) type WalIndexHeader = [[u8; 24]; 4];
 
-/// The one connection of this process to a file.
+/// The connection of this process to a file.
 pub(super) struct PoolEntry {
-    pub(super) identity: FileId,
+    pub(super) id: FileId,
     path: PathBuf,
     generation: u32,
-    /// What is known about the file: bits of its user's own.
+    /// Facts about the file that were checked before; the bits are those of `database` and `schema`.
     flags: AtomicU32,
-    /// How often the log is written back.
     pub(super) checkpoints: Mutex<CheckpointThrottle>,
-    /// The shared memory of the log, which is closed no earlier than the connection, for the same reason.
-    log: Mutex<Option<File>>,
+    /// The WAL index. Like the connection, and for the same reason, it stays open.
+    wal_index: Mutex<Option<File>>,
     state: StdMutex<State>,
-    freed: Condvar,
+    released: Condvar,
 }
 
 struct State {
@@ -75,57 +70,30 @@ struct State {
     waiting: usize,
 }
 
-struct Pool {
+struct ConnectionPool {
     generation: u32,
     entries: Vec<Arc<PoolEntry>>,
-    /// Those of the parent: neither used nor closed.
+    /// The parent's entries, which are neither used nor closed.
     inherited: Vec<Arc<PoolEntry>>,
 }
 
-static POOL: Mutex<Pool> = Mutex::new(Pool { generation: 0, entries: Vec::new(), inherited: Vec::new() });
+static POOL: Mutex<ConnectionPool> =
+    Mutex::new(ConnectionPool { generation: 0, entries: Vec::new(), inherited: Vec::new() });
 
-thread_local! {
-    /// Until when the statements of this thread may run and wait for locks of other processes.
-    static DEADLINE: Cell<Option<Deadline>> = const { Cell::new(None) };
-    /// Whether what runs now is not cut short: a commit, or what undoes a change.
-    static IGNORE_DEADLINE: Cell<bool> = const { Cell::new(false) };
-    /// How many connections this thread has.
-    static HELD: Cell<usize> = const { Cell::new(0) };
-    /// What the log is to be told when it has none any more.
-    static DEFERRED_LOG: RefCell<Vec<(Level, String)>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Tells the log something, as soon as this thread has no connection: the program's sink may use the store, or fork.
-pub(super) fn log_later(level: Level, message: String) {
-    if log::enabled(level) {
-        // In the last moments of a thread there is nobody to tell any more.
-        let _ = DEFERRED_LOG.try_with(|messages| messages.borrow_mut().push((level, message)));
-        flush_deferred_log();
-    }
-}
-
-fn flush_deferred_log() {
-    if HELD.get() > 0 {
-        return;
-    }
-    for (level, message) in DEFERRED_LOG.try_with(RefCell::take).unwrap_or_default() {
-        log::emit(level, "store", || message);
-    }
-}
-
-/// Which file is at this path; `None` if there is none.
+/// The file at this path. `None` if there is none.
 pub(super) fn file_id(path: &Path) -> Result<Option<FileId>> {
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => Ok(Some((metadata.dev(), metadata.ino()))),
-        Ok(_) => Err(error(Status::Io, format!("{} is no file", path.display()))),
+        Ok(_) => Err(error(Status::Io, format!("{} is not a file", path.display()))),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::io("look at", path, &error).with_source(Source::Store)),
+        Err(error) => Err(Error::io("access", path, &error).with_source(Source::Store)),
     }
 }
 
 impl PoolEntry {
-    /// The entry of the file at `path`, which is created if there is none and `create` is set, else `None`.
-    pub(super) fn of(path: &Path, create: bool) -> Result<Option<Arc<PoolEntry>>> {
+    /// The entry for the file at `path`. If the file does not exist, creates it if `create` is set, else returns
+    /// `None`.
+    pub(super) fn open(path: &Path, create: bool) -> Result<Option<Arc<PoolEntry>>> {
         sqlite::install()?;
         let mut pool = POOL.lock();
         if pool.generation != fork::generation() {
@@ -135,124 +103,127 @@ impl PoolEntry {
             sqlite::reseed();
         }
         match file_id(path)? {
-            Some(identity) => {
-                if let Some(entry) = pool.entries.iter().find(|entry| entry.identity == identity) {
+            Some(id) => {
+                if let Some(entry) = pool.entries.iter().find(|entry| entry.id == id) {
                     return Ok(Some(entry.clone()));
                 }
             }
             None if create => {}
             None => return Ok(None),
         }
-        let connection = open(path, create)?;
-        let Some(identity) = file_id(path)? else {
-            return Err(error(Status::Io, format!("{} was removed while it was opened", path.display())));
+        let connection = connect(path, create)?;
+        let Some(id) = file_id(path)? else {
+            return Err(error(Status::Io, format!("{} was removed while it was being opened", path.display())));
         };
-        // Databases that were removed or replaced, and that nobody uses any more.
+        // Removes the unused entries of databases that were removed or replaced.
         pool.entries.retain(|entry| Arc::strong_count(entry) > 1 || entry.is_current_file());
         let entry = Arc::new(PoolEntry {
-            identity,
+            id,
             path: path.to_owned(),
             generation: pool.generation,
             flags: AtomicU32::new(0),
             checkpoints: Mutex::new(CheckpointThrottle::new()),
-            log: Mutex::new(None),
+            wal_index: Mutex::new(None),
             state: StdMutex::new(State { connection: Some(connection), holder: None, waiting: 0 }),
-            freed: Condvar::new(),
+            released: Condvar::new(),
         });
         pool.entries.push(entry.clone());
         Ok(Some(entry))
     }
 
-    /// Whether the log has anything in it, written back or not.
+    /// Whether the write-ahead log has any contents, checkpointed or not.
     pub(super) fn has_wal(&self) -> bool {
-        self.beside("-wal").is_some_and(|log| fs::metadata(log).is_ok_and(|metadata| metadata.len() > 0))
+        self.sibling("-wal").is_some_and(|wal| fs::metadata(wal).is_ok_and(|metadata| metadata.len() > 0))
     }
 
-    /// SQLite follows links, and has its files beside what they lead to.
-    fn beside(&self, suffix: &str) -> Option<OsString> {
+    /// SQLite follows symbolic links, and places its files beside their target.
+    fn sibling(&self, suffix: &str) -> Option<OsString> {
         let mut name: OsString = self.path.canonicalize().ok()?.into();
         name.push(suffix);
         Some(name)
     }
 
-    /// The header of the log as it is now. `None` where there is no such log; there is one after the first read.
+    /// The current header of the WAL index. `None` if there is no index; the first read of a database creates it.
     pub(super) fn wal_index_header(&self) -> Option<WalIndexHeader> {
-        let mut log = self.log.lock();
-        if log.is_none() {
-            *log = Some(File::open(self.beside("-shm")?).ok()?);
+        let mut wal_index = self.wal_index.lock();
+        if wal_index.is_none() {
+            *wal_index = Some(File::open(self.sibling("-shm")?).ok()?);
         }
         let mut header = WalIndexHeader::default();
-        log.as_ref()?.read_exact_at(header.as_flattened_mut(), 0).ok()?;
+        wal_index.as_ref()?.read_exact_at(header.as_flattened_mut(), 0).ok()?;
         Some(header)
     }
 
     fn is_current_file(&self) -> bool {
-        file_id(&self.path).is_ok_and(|identity| identity == Some(self.identity))
+        file_id(&self.path).is_ok_and(|id| id == Some(self.id))
     }
 
-    /// Whether it is of this process, not of its parent.
-    pub(super) fn is_current(&self) -> bool {
+    /// Whether the entry belongs to this process, not to its parent.
+    pub(super) fn is_own(&self) -> bool {
         self.generation == fork::generation()
     }
 
-    /// Takes the connection for this thread. The caller is inside the gate and holds no lock.
-    pub(super) fn take(self: &Arc<PoolEntry>, deadline: Deadline) -> Result<ConnectionGuard> {
-        let me = std::thread::current().id();
+    /// Acquires the connection for this thread. The caller is fork-protected and holds no lock.
+    pub(super) fn acquire(self: &Arc<PoolEntry>, deadline: Deadline) -> Result<ConnectionGuard> {
+        let this_thread = std::thread::current().id();
         let mut connection = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            if state.holder == Some(me) {
+            if state.holder == Some(this_thread) {
                 let message =
-                    format!("{} is in use by this very thread: a callback may not use it", self.path.display());
+                    format!("{} is already in use by this thread; a callback must not use it", self.path.display());
                 return Err(error(Status::Busy, message));
             }
-            state.take(me)
+            state.take(this_thread)
         };
         if connection.is_none() {
-            connection = fork::unprotected(|| self.wait(me, deadline));
+            connection = fork::unprotected(|| self.wait(this_thread, deadline));
         }
         let Some(connection) = connection else {
-            let message = format!("{} was in use by another thread for too long; try again", self.path.display());
+            let message = format!(
+                "timed out waiting for another thread to finish with {}; try again or raise \"timeout\"",
+                self.path.display()
+            );
             return Err(error(Status::Timeout, message).with_retryable(true));
         };
         sqlite::take_open_error();
         Ok(ConnectionGuard {
             entry: self.clone(),
             connection: Some(connection),
-            outer_deadline: DEADLINE.replace(Some(deadline)),
+            outer_deadline: interrupt::set_deadline(Some(deadline)),
             _using: Using::begin(),
-            _holding: LogDeferral::begin(),
+            _log_deferral: LogDeferral::begin(),
         })
     }
 
-    /// Outside the gate.
-    fn wait(&self, me: ThreadId, deadline: Deadline) -> Option<Connection> {
+    /// Waits for the connection. The caller is not fork-protected.
+    fn wait(&self, this_thread: ThreadId, deadline: Deadline) -> Option<Connection> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            if let Some(connection) = state.take(me) {
+            if let Some(connection) = state.take(this_thread) {
                 return Some(connection);
             }
             if deadline.has_passed() {
                 return None;
             }
-            let nap = NAP.min(deadline.remaining());
+            let timeout = LONGEST_WAIT.min(deadline.remaining());
             state.waiting += 1;
-            state = self.freed.wait_timeout(state, nap).unwrap_or_else(PoisonError::into_inner).0;
+            state = self.released.wait_timeout(state, timeout).unwrap_or_else(PoisonError::into_inner).0;
             state.waiting -= 1;
         }
     }
 }
 
 impl State {
-    fn take(&mut self, me: ThreadId) -> Option<Connection> {
+    fn take(&mut self, thread: ThreadId) -> Option<Connection> {
         let connection = self.connection.take();
         if connection.is_some() {
-            self.holder = Some(me);
+            self.holder = Some(thread);
         }
         connection
     }
 }
 
-fn open(path: &Path, create: bool) -> Result<Connection> {
+fn connect(path: &Path, create: bool) -> Result<Connection> {
     let _using = Using::begin();
     let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     flags.set(OpenFlags::SQLITE_OPEN_CREATE, create);
@@ -260,91 +231,42 @@ fn open(path: &Path, create: bool) -> Result<Connection> {
     let mut connection = check(path, None, Connection::open_with_flags_and_vfs(path, flags, sqlite::VFS))?;
     check(path, None, connection.busy_handler(Some(busy_handler)))?;
     sqlite::limit(&connection, LONGEST_VALUE, STEPS, progress_handler);
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
     Ok(connection)
 }
 
-/// Called by SQLite every [`STEPS`] of a statement; whether it is to end. Statements on a damaged database may not end
-/// by themselves, and forks wait no longer than this.
-extern "C" fn progress_handler(_: *mut c_void) -> c_int {
-    fork::unprotected(|| ());
-    (!IGNORE_DEADLINE.get() && DEADLINE.get().is_some_and(Deadline::has_passed)).into()
-}
-
-/// Runs `body`, whose statements end by themselves, without regard to the deadline.
-pub(super) fn ignoring_deadline<T>(body: impl FnOnce() -> T) -> T {
-    struct Restore(bool);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            IGNORE_DEADLINE.set(self.0);
-        }
-    }
-    let _restore = Restore(IGNORE_DEADLINE.replace(true));
-    body()
-}
-
-/// Called by SQLite while another process is in the way, for the n-th time; whether to try again.
-fn busy_handler(tries: i32) -> bool {
-    let Some(deadline) = DEADLINE.get() else { return false };
-    let remaining = deadline.remaining();
-    if remaining.is_zero() {
-        return false;
-    }
-    let pause = SHORTEST_PAUSE * (1 << tries.clamp(0, 10));
-    fork::unprotected(|| std::thread::sleep(pause.min(LONGEST_PAUSE).min(remaining)));
-    true
-}
-
-/// A connection, of this thread alone until it is dropped. What is left of a transaction then is undone.
+/// Exclusive use of a connection until it is dropped, which rolls back an open transaction.
 pub(super) struct ConnectionGuard {
     pub(super) entry: Arc<PoolEntry>,
     connection: Option<Connection>,
     outer_deadline: Option<Deadline>,
     _using: Using,
-    // The last one to be dropped: what is told then finds all else as if there had been no connection.
-    _holding: LogDeferral,
-}
-
-/// While it lives, the log is told nothing. It stays on its thread.
-struct LogDeferral(PhantomData<*const ()>);
-
-impl LogDeferral {
-    fn begin() -> LogDeferral {
-        HELD.set(HELD.get() + 1);
-        LogDeferral(PhantomData)
-    }
-}
-
-impl Drop for LogDeferral {
-    fn drop(&mut self) {
-        HELD.set(HELD.get() - 1);
-        flush_deferred_log();
-    }
+    // Dropped last: the log function may then use the store as if this guard had never existed.
+    _log_deferral: LogDeferral,
 }
 
 impl ConnectionGuard {
-    /// Runs a callback of the program, outside the gate. An error means that it forked and this is the child.
+    /// Runs a callback of the program, or something that logs, without fork protection. An error means that the
+    /// callback forked and this is the child.
     pub(super) fn unprotected<T>(&self, body: impl FnOnce() -> T) -> Result<T> {
         let result = fork::unprotected(|| Using::pause(body));
-        if self.entry.is_current() {
+        if self.entry.is_own() {
             return Ok(result);
         }
-        let message = "the callback forked, and the transaction is the parent's";
-        Err(error(Status::Abandoned, message))
+        Err(error(Status::Abandoned, "the callback forked, and the transaction belongs to the parent process"))
     }
 
-    /// Gives what follows this much time.
-    pub(super) fn renew(&self, deadline: Deadline) {
-        DEADLINE.set(Some(deadline));
+    /// Sets a new deadline for the following statements.
+    pub(super) fn extend_deadline(&self, deadline: Deadline) {
+        interrupt::set_deadline(Some(deadline));
     }
 
-    /// Whether this bit is set in what is known of the file.
-    pub(super) fn has_flag(&self, bit: u32) -> bool {
-        self.entry.flags.load(Relaxed) & bit != 0
+    pub(super) fn has_flag(&self, flag: u32) -> bool {
+        self.entry.flags.load(Relaxed) & flag != 0
     }
 
-    pub(super) fn set_flag(&self, bit: u32) {
-        self.entry.flags.fetch_or(bit, Relaxed);
+    pub(super) fn set_flag(&self, flag: u32) {
+        self.entry.flags.fetch_or(flag, Relaxed);
     }
 }
 
@@ -354,16 +276,16 @@ impl Deref for ConnectionGuard {
     fn deref(&self) -> &Connection {
         match &self.connection {
             Some(connection) => connection,
-            None => unreachable!("a connection is taken out by drop alone"),
+            None => unreachable!("only `drop` removes the connection"),
         }
     }
 }
 
 impl Drop for ConnectionGuard {
     fn drop(&mut self) {
-        DEADLINE.set(self.outer_deadline);
+        interrupt::set_deadline(self.outer_deadline);
         let Some(connection) = self.connection.take() else { return };
-        if !self.entry.is_current() {
+        if !self.entry.is_own() {
             return mem::forget(connection);
         }
         if !connection.is_autocommit() {
@@ -372,10 +294,10 @@ impl Drop for ConnectionGuard {
         let mut state = self.entry.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.connection = Some(connection);
         state.holder = None;
-        let is_wanted = state.waiting > 0;
+        let has_waiters = state.waiting > 0;
         drop(state);
-        if is_wanted {
-            self.entry.freed.notify_one();
+        if has_waiters {
+            self.entry.released.notify_one();
         }
     }
 }

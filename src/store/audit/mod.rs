@@ -1,4 +1,4 @@
-//! The audit trail: a chain of entries, each signed together with the signature of the one before it.
+//! The audit trail: a chain of entries, each signed together with the signature of the previous one.
 
 use std::path::PathBuf;
 
@@ -14,24 +14,28 @@ use super::time;
 use crate::clock::Deadline;
 use crate::error::Result;
 
+mod change;
 mod entry;
 mod query;
 mod signing;
-pub(super) mod verify;
+mod verify;
 
+pub(super) use change::{ChangeRecord, recorded};
 pub(super) use entry::{Details, Entry};
+pub use verify::{Verification, Violation};
+
 use signing::{SignedFields, SigningKey};
 
-/// What the first entry has in place of a signature before it.
+/// The previous signature of the first entry.
 const GENESIS: &str = "genesis";
 const MAX_NAME: usize = 255;
-/// A credential as a target is its user's number, its provider's name and its own.
+/// A credential as a target consists of the user's number, the provider's name and the credential's name.
 const MAX_TARGET: usize = 3 * MAX_NAME;
 
 pub(super) struct AuditLog {
     database: Database,
     key_path: PathBuf,
-    /// The key, and the file whose entries it signs.
+    /// The signing key, and the file whose entries it signs.
     key: RwLock<Option<(FileId, SigningKey)>>,
 }
 
@@ -45,29 +49,28 @@ impl AuditLog {
         &self.database
     }
 
-    /// Appends an entry and commits it; its number.
+    /// Appends an entry and commits it. Returns its number.
     pub(super) fn append(&self, actor: &Actor, entry: &Entry, deadline: Deadline) -> Result<i64> {
-        for (name, text, longest) in [
+        for (name, text, max_len) in [
             ("event_type", Some(entry.event_type), MAX_NAME),
             ("action", Some(entry.action), MAX_NAME),
             ("target_type", entry.target_type, MAX_NAME),
             ("target_id", entry.target_id.as_deref(), MAX_TARGET),
         ] {
-            text.map_or(Ok(()), |text| check_text(name, text, longest))?;
+            text.map_or(Ok(()), |text| check_text(name, text, max_len))?;
         }
         let db = self.database.write(deadline)?;
         let key = self.key(&db, deadline)?;
         db.immediate(|| {
             let last = "SELECT entry_hash FROM audit_log ORDER BY id DESC LIMIT 1";
             let previous: Option<String> = db.first(last, [], |row| db.column(row, 0))?;
-            let previous = previous.as_deref().unwrap_or(GENESIS);
             let fields = SignedFields {
                 timestamp: &time::now(),
                 event_type: entry.event_type,
                 actor_id: actor.user_id,
                 action: entry.action,
                 details: &entry.details,
-                previous_hash: previous,
+                previous_hash: previous.as_deref().unwrap_or(GENESIS),
             };
             db.execute(
                 "INSERT INTO audit_log (timestamp, event_type, actor_id, actor_username, actor_ip, target_type, target_id,
@@ -90,15 +93,15 @@ impl AuditLog {
         })
     }
 
-    /// The key, which is found, or made for a new trail, once for each file: one that was replaced may have come with
-    /// another key, and one that was removed left without its own.
+    /// The signing key. It is loaded, or generated for an empty trail, once per file: a file that replaced another one
+    /// may have come with a key of its own, and one that was removed may have left its key behind.
     fn key(&self, db: &Connection<'_>, deadline: Deadline) -> Result<SigningKey> {
-        let file = db.guard.entry.identity;
+        let file = db.guard.entry.id;
         if let Some((_, key)) = self.key.read().as_ref().filter(|(known, _)| *known == file) {
             return Ok(key.clone());
         }
-        let is_new = || Ok(db.first("SELECT 1 FROM audit_log LIMIT 1", [], |_| Ok(()))?.is_none());
-        let key = SigningKey::find(&self.key_path, is_new, deadline)?;
+        let is_empty = || Ok(db.first("SELECT 1 FROM audit_log LIMIT 1", [], |_| Ok(()))?.is_none());
+        let key = SigningKey::load(&self.key_path, is_empty, deadline)?;
         *self.key.write() = Some((file, key.clone()));
         Ok(key)
     }

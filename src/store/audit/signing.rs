@@ -1,4 +1,4 @@
-//! The key that entries are signed with, and the signature.
+//! The signing key of the audit trail, and the signature of an entry.
 
 use std::env;
 use std::fmt::Write;
@@ -14,16 +14,16 @@ use crate::error::{Error, Result, Source, Status};
 use crate::files::{self, Exposure};
 use crate::log::Level;
 use crate::secret_memory::{SecretBox, SecretBytes, wipe_stack};
-use crate::store::pool;
+use crate::store::deferred_log::log_later;
 
 const VARIABLE: &str = "SIMPLETUNER_AUDIT_KEY";
 const MAX_SIZE: usize = 1 << 16;
 
-/// The key, in the form in which it signs.
+/// The signing key, as an initialized HMAC.
 #[derive(Clone)]
 pub(super) struct SigningKey(Arc<SecretBox<Hmac<Sha256>>>);
 
-/// What a signature covers.
+/// The fields that a signature covers.
 pub(super) struct SignedFields<'a> {
     pub(super) timestamp: &'a str,
     pub(super) event_type: &'a str,
@@ -34,17 +34,18 @@ pub(super) struct SignedFields<'a> {
 }
 
 impl SigningKey {
-    /// The key from the environment, else from the file, else a new one, if there is nothing yet that it would not fit.
-    pub(super) fn find(path: &Path, is_new: impl FnOnce() -> Result<bool>, deadline: Deadline) -> Result<SigningKey> {
+    /// Loads the key from the environment, else from the file. If there is neither and `is_empty` says that the trail
+    /// has no entries yet, generates one.
+    pub(super) fn load(path: &Path, is_empty: impl FnOnce() -> Result<bool>, deadline: Deadline) -> Result<SigningKey> {
         if let Some(value) = env::var_os(VARIABLE).filter(|value| !value.is_empty()) {
             return SigningKey::new(&Zeroizing::new(value.into_encoded_bytes()));
         }
         if let Some(key) = read(path)? {
             return SigningKey::new(&key);
         }
-        if !is_new()? {
+        if !is_empty()? {
             let message = format!(
-                "{} does not exist, and there are entries signed with it: restore it from a backup, or set {VARIABLE}",
+                "{} does not exist, but there are entries signed with it; restore it from a backup or set {VARIABLE}",
                 path.display()
             );
             return Err(bad_key(message));
@@ -52,18 +53,18 @@ impl SigningKey {
         create(path, deadline)?;
         match read(path)? {
             Some(key) => SigningKey::new(&key),
-            None => Err(bad_key(format!("{} was removed while it was made", path.display()))),
+            None => Err(bad_key(format!("{} was removed while it was being created", path.display()))),
         }
     }
 
     fn new(key: &[u8]) -> Result<SigningKey> {
-        let key = Hmac::<Sha256>::new_from_slice(key).map_err(|_| bad_key("the audit key cannot be used"))?;
+        let key = Hmac::<Sha256>::new_from_slice(key).map_err(|_| bad_key("the audit key is unusable"))?;
         let boxed = SecretBox::new(key);
         wipe_stack();
         Ok(SigningKey(Arc::new(boxed?)))
     }
 
-    /// The signature of an entry, in hexadecimal.
+    /// Signs an entry. Returns the signature in hexadecimal.
     pub(super) fn sign(&self, fields: &SignedFields<'_>) -> String {
         let mut mac = Hmac::clone(&self.0);
         let number;
@@ -91,14 +92,16 @@ impl SigningKey {
     }
 }
 
-/// The raw bytes of the file, `None` if there is none.
+/// Reads the key file. `None` if it does not exist.
 fn read(path: &Path) -> Result<Option<SecretBytes>> {
     let contents = match files::read(path, MAX_SIZE) {
         Ok(contents) => contents,
         Err(error) if error.detail() == libc::ENOENT => return Ok(None),
         Err(error) if files::is_shortage(&error) => return Err(error),
         Err(error) => {
-            let message = format!("the audit key cannot be read: {error}; it is never replaced");
+            let message = format!(
+                "cannot read the audit key: {error}; correct the file or restore it from a backup, it is never replaced"
+            );
             return Err(bad_key(message).with_detail(error.detail()));
         }
     };
@@ -106,7 +109,7 @@ fn read(path: &Path) -> Result<Option<SecretBytes>> {
         return Err(bad_key(format!("the audit key {} is empty; restore it from a backup", path.display())));
     }
     if let Some(exposure) = Exposure::of(path, &contents.metadata) {
-        pool::log_later(Level::Warn, exposure.warning());
+        log_later(Level::Warn, exposure.warning());
     }
     Ok(Some(contents.bytes.freeze()))
 }
@@ -118,13 +121,13 @@ fn create(path: &Path, deadline: Deadline) -> Result<()> {
         if !place.exists() {
             let mut random = Zeroizing::new([0; 32]);
             getrandom::fill(&mut *random)
-                .map_err(|error| Error::new(Status::Io, format!("the system gives no random bytes: {error}")))?;
+                .map_err(|error| Error::new(Status::Io, format!("cannot get random bytes from the system: {error}")))?;
             files::create(&place, &*random)?;
         }
         Ok(())
     };
     create().map_err(|error: Error| {
-        error.with_source(Source::Store).map_message(|message| format!("no audit key can be made: {message}"))
+        error.with_source(Source::Store).map_message(|message| format!("cannot create an audit key: {message}"))
     })
 }
 
@@ -137,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_signature_is_that_of_python() {
+    fn signature_equals_pythons() {
         let key = SigningKey::new(b"audit key").unwrap();
         let fields = |actor_id| SignedFields {
             timestamp: "2026-08-22T17:32:24.123456+00:00",

@@ -1,4 +1,4 @@
-//! Checking the chain.
+//! Verification of the chain.
 
 use serde_json::json;
 
@@ -9,25 +9,25 @@ use crate::error::Result;
 use crate::store::connection::Connection;
 use crate::store::error::out_of_order;
 
-/// How many entries are read at once; between two such readings others get their turn.
+/// How many entries are read at once. Between two pages, other threads get the connection.
 const PAGE_SIZE: i64 = 1000;
-/// How many forks a report lists.
+/// The maximum number of forks in a report.
 const MAX_FORKS: usize = 1000;
 
 /// What is wrong with an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Violation {
-    /// It was changed after it was signed, or signed with another key, or it is a copy of an earlier one.
+    /// It was changed after it was signed, was signed with another key, or is a copy of an earlier entry.
     Altered,
-    /// Entries before it were removed: it follows on one that is not there.
+    /// Entries before it were removed: it follows an entry that does not exist.
     Missing,
-    /// It is intact, but follows on an entry that another one follows on already: two programs appended at once.
+    /// It is intact, but follows an entry that another one already follows: two programs appended at the same time.
     Fork,
 }
 
 impl Violation {
-    /// As it is called in a report: `altered`, `missing` or `fork`.
+    /// The name in a report: `altered`, `missing` or `fork`.
     pub fn name(self) -> &'static str {
         match self {
             Violation::Altered => "altered",
@@ -42,16 +42,16 @@ impl Violation {
 pub struct Verification {
     /// How many entries were checked.
     pub checked: u64,
-    /// The first entry that something is wrong with, and what.
+    /// The first invalid entry, and what is wrong with it.
     pub first: Option<(i64, Violation)>,
-    /// The first one that was tampered with: altered, or behind entries that were removed.
+    /// The first entry that was tampered with: altered, or after entries that were removed.
     pub tampered: Option<(i64, Violation)>,
-    /// Entries at which the chain forks, up to a thousand of them.
+    /// The entries at which the chain forks, at most 1000.
     pub forks: Vec<i64>,
 }
 
 impl Verification {
-    /// Whether nothing is wrong.
+    /// Whether no entry is invalid.
     pub fn is_intact(&self) -> bool {
         self.first.is_none()
     }
@@ -69,7 +69,7 @@ impl Verification {
         .to_string()
     }
 
-    fn note(&mut self, id: i64, kind: Violation) {
+    fn add(&mut self, id: i64, kind: Violation) {
         self.first.get_or_insert((id, kind));
         match kind {
             Violation::Fork if self.forks.len() < MAX_FORKS => self.forks.push(id),
@@ -81,59 +81,60 @@ impl Verification {
     }
 }
 
-/// Where a check has come to.
+/// The state of a verification.
 struct Verifier {
     key: SigningKey,
-    /// The last entry seen, and what its signature says.
+    /// The last checked entry, and its signature.
     last: i64,
     hash: String,
+    /// The last entry to check.
     end: i64,
-    found: Verification,
+    report: Verification,
 }
 
 impl AuditLog {
-    /// Checks the entries with the numbers `first` to `last`.
+    /// Verifies the entries with the numbers `first` to `last`.
     pub(in crate::store) fn verify(&self, first: i64, last: i64, deadline: Deadline) -> Result<Verification> {
         let Some(db) = self.database.read(deadline)? else { return Ok(Verification::default()) };
         let before = "SELECT id, entry_hash FROM audit_log WHERE id < ?1 ORDER BY id DESC LIMIT 1";
         let before = db.first(before, [first], |row| Ok((db.column(row, 0)?, db.column(row, 1)?)))?;
         let (last_seen, hash) = before.unwrap_or((0, GENESIS.to_owned()));
-        // What is appended from here on is not checked, so that this ends.
+        // Entries appended from here on are not checked, so that this ends.
         let newest: Option<i64> = db.first("SELECT max(id) FROM audit_log", [], |row| db.column(row, 0))?.flatten();
-        let Some(newest) = newest else { return self.all_removed(&db) };
+        let Some(newest) = newest else { return self.verify_empty(&db) };
         let key = self.key(&db, deadline)?;
         drop(db);
         let start = last_seen.max(first.saturating_sub(1));
-        let mut verifier = Verifier { key, last: start, hash, end: last.min(newest), found: Verification::default() };
+        let mut verifier = Verifier { key, last: start, hash, end: last.min(newest), report: Verification::default() };
         loop {
             let Some(db) = self.database.read(deadline)? else { break };
-            if verifier.page(&db)? == 0 {
+            if verifier.verify_page(&db)? == 0 {
                 if last >= newest {
                     verifier.verify_end(&db, newest)?;
                 }
                 break;
             }
         }
-        Ok(verifier.found)
+        Ok(verifier.report)
     }
 
-    /// A trail without any entry, which may have had some.
-    fn all_removed(&self, db: &Connection<'_>) -> Result<Verification> {
-        let mut found = Verification::default();
-        if highest(db)? > 0 {
-            found.note(1, Violation::Missing);
+    /// The report on a trail without entries: it may have had some.
+    fn verify_empty(&self, db: &Connection<'_>) -> Result<Verification> {
+        let mut report = Verification::default();
+        if highest_id(db)? > 0 {
+            report.add(1, Violation::Missing);
         }
-        Ok(found)
+        Ok(report)
     }
 }
 
-/// The highest number that was ever given to an entry.
-fn highest(db: &Connection<'_>) -> Result<i64> {
+/// The highest number that any entry ever had.
+fn highest_id(db: &Connection<'_>) -> Result<i64> {
     let sequence = "SELECT seq FROM sqlite_sequence WHERE name = 'audit_log'";
     Ok(db.first(sequence, [], |row| db.column(row, 0))?.unwrap_or(0))
 }
 
-/// What is wrong with an intact entry that does not follow on the one before it.
+/// Classifies an intact entry that does not follow the one before it.
 fn classify_unlinked(db: &Connection<'_>, id: i64, previous: &str, hash: &str) -> Result<Violation> {
     let parent = match previous == GENESIS {
         true => Some(0),
@@ -144,33 +145,33 @@ fn classify_unlinked(db: &Connection<'_>, id: i64, previous: &str, hash: &str) -
         )?,
     };
     let Some(parent) = parent else { return Ok(Violation::Missing) };
-    // A copy of an earlier entry is as well signed as that is, and follows on the same one.
+    // A copy of an earlier entry has a valid signature too, and follows the same entry.
     let copied = "SELECT 1 FROM audit_log WHERE id > ?1 AND id < ?2 AND entry_hash = ?3 LIMIT 1";
     let is_copy = db.first(copied, (parent, id, hash), |_| Ok(()))?.is_some();
     Ok(if is_copy { Violation::Altered } else { Violation::Fork })
 }
 
 impl Verifier {
-    /// Checks the next entries; how many those were.
-    fn page(&mut self, db: &Connection<'_>) -> Result<u64> {
+    /// Checks the next page of entries. Returns how many there were.
+    fn verify_page(&mut self, db: &Connection<'_>) -> Result<u64> {
         let mut count = 0;
         let sql =
             "SELECT id, timestamp, event_type, actor_id, action, details, previous_hash, entry_hash FROM audit_log
                    WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3";
         db.each(sql, [self.last, self.end, PAGE_SIZE], |row| {
             count += 1;
-            self.entry(db, row)
+            self.verify_entry(db, row)
         })?;
         Ok(count)
     }
 
-    fn entry(&mut self, db: &Connection<'_>, row: &rusqlite::Row<'_>) -> Result<()> {
+    fn verify_entry(&mut self, db: &Connection<'_>, row: &rusqlite::Row<'_>) -> Result<()> {
         let text = |index| row.get_ref(index).ok().and_then(|value| value.as_str().ok()).unwrap_or("");
         let id = db.column(row, 0)?;
         if id <= self.last {
             return Err(out_of_order(db.path));
         }
-        // A column of another type is one that was altered.
+        // A column of another type was altered.
         let actor_id: Option<Option<i64>> = row.get(3).ok();
         let (previous, hash) = (text(6), text(7));
         let is_signed = actor_id.is_some_and(|actor_id| {
@@ -184,27 +185,27 @@ impl Verifier {
             };
             self.key.sign(&fields) == hash
         });
-        // Numbers are not given twice, and none is left out.
+        // Numbers are consecutive and are never reused.
         if id > self.last + 1 {
-            self.found.note(id, Violation::Missing);
+            self.report.add(id, Violation::Missing);
         }
         if !is_signed {
-            self.found.note(id, Violation::Altered);
+            self.report.add(id, Violation::Altered);
         } else if previous != self.hash {
             let kind = classify_unlinked(db, id, previous, hash)?;
-            self.found.note(id, kind);
+            self.report.add(id, kind);
         }
-        self.found.checked += 1;
+        self.report.checked += 1;
         self.last = id;
         hash.clone_into(&mut self.hash);
         Ok(())
     }
 
-    /// Whether entries were removed at the end: numbers are not given twice.
+    /// Checks whether entries were removed at the end: numbers are never reused.
     fn verify_end(&mut self, db: &Connection<'_>, newest: i64) -> Result<()> {
         let still_newest = db.first("SELECT max(id) FROM audit_log", [], |row| db.column::<i64>(row, 0))?;
-        if still_newest == Some(newest) && highest(db)? > newest {
-            self.found.note(newest + 1, Violation::Missing);
+        if still_newest == Some(newest) && highest_id(db)? > newest {
+            self.report.add(newest + 1, Violation::Missing);
         }
         Ok(())
     }

@@ -21,17 +21,17 @@ mod reencrypt;
 pub use reencrypt::Reencryption;
 
 const MAX_NAME: usize = 255;
-/// The longest value, in bytes.
+/// The maximum length of a value, in bytes.
 const MAX_VALUE: usize = 1 << 20;
 
-/// Where a resolved credential came from.
+/// Where a resolved credential comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 #[non_exhaustive]
 pub enum CredentialOrigin {
-    /// It is the user's own.
+    /// It belongs to the user.
     User = 1,
-    /// It is the secret that all users share.
+    /// It is the secret shared by all users.
     Global = 2,
 }
 
@@ -40,11 +40,11 @@ pub enum CredentialOrigin {
 pub struct ResolvedCredential {
     /// The value.
     pub value: SecretBytes,
-    /// Whose it is.
+    /// Where it comes from.
     pub origin: CredentialOrigin,
 }
 
-/// Which credential is meant.
+/// Identifies a credential.
 #[derive(Clone, Copy)]
 struct CredentialName<'a> {
     user_id: i64,
@@ -56,7 +56,7 @@ impl CredentialName<'_> {
     fn check(self) -> Result<()> {
         if self.user_id < 0 {
             let message =
-                format!("`user_id` is {}; a credential belongs to a user, whose number is 0 or more", self.user_id);
+                format!("`user_id` is {}; a credential belongs to a user, whose id is not negative", self.user_id);
             return Err(error(Status::InvalidArgument, message));
         }
         check_text("provider", self.provider, MAX_NAME)?;
@@ -70,7 +70,7 @@ impl CredentialName<'_> {
             action,
             target_type: Some("credential"),
             target_id: Some(format!("{}/{}/{}", self.user_id, self.provider, self.name)),
-            details: details.text("name", self.name).end(),
+            details: details.text("name", self.name).finish(),
         }
     }
 
@@ -81,7 +81,7 @@ impl CredentialName<'_> {
 }
 
 impl Store {
-    /// Stores a credential of a user, encrypted under the newest key, in place of the one of this name, if there is one.
+    /// Stores a credential of a user, encrypted under the newest key. Replaces an existing credential of this name.
     pub fn credential_set(
         &self,
         cipher: &Cipher,
@@ -94,22 +94,25 @@ impl Store {
         let which = CredentialName { user_id, provider, name };
         which.check()?;
         if value.is_empty() || value.len() > MAX_VALUE {
-            return Err(error(Status::InvalidArgument, format!("`value` has 1 to {MAX_VALUE} bytes")));
+            return Err(error(
+                Status::InvalidArgument,
+                format!("`value` must have 1 to {MAX_VALUE} bytes, not {}", value.len()),
+            ));
         }
-        // What there is to log of the keys is logged while no connection is held.
+        // Logs warnings about the keys while no connection is held.
         cipher.refresh()?;
         let deadline = self.deadline();
         let db = self.shared.credentials.write(deadline)?;
-        self.change(&db, deadline, |recorder| {
-            // Encrypted while nobody else writes: a rotation that comes before this has its new key in place, one that
-            // comes after finds this token.
+        self.change(&db, deadline, |record| {
+            // Encrypted with the write lock held: a rotation that comes first has stored its new key; one that comes
+            // later finds this token.
             let token = db.guard.unprotected(|| cipher.refresh().and_then(|()| cipher.encrypt(value)))??;
             let token = std::str::from_utf8(&token).unwrap_or_default();
             check_user(&db, user_id)?;
             let exists = "SELECT 1 FROM provider_credentials
                 WHERE user_id = ?1 AND provider = ?2 AND credential_name = ?3";
             let before = db.first(exists, params![user_id, provider, name], |_| Ok(()))?;
-            recorder.record(which.entry("credential.created", if before.is_some() { "replace" } else { "create" }))?;
+            record.append(which.entry("credential.created", if before.is_some() { "replace" } else { "create" }))?;
             db.execute(
                 "INSERT INTO provider_credentials (user_id, provider, credential_name, credential_value, created_at)
                  VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (user_id, provider, credential_name) DO UPDATE SET
@@ -120,7 +123,7 @@ impl Store {
         })
     }
 
-    /// The value of a user's active credential. The use is recorded, and its time is noted.
+    /// The value of a user's active credential. Records the use and updates its time.
     pub fn credential_get(&self, cipher: &Cipher, user_id: i64, provider: &str, name: &str) -> Result<SecretBytes> {
         let _guard = fork::protect();
         let which = CredentialName { user_id, provider, name };
@@ -128,7 +131,7 @@ impl Store {
         self.use_credential(cipher, which)?.ok_or_else(|| which.missing())
     }
 
-    /// The user's own active credential, else the secret `global_key` of the chain.
+    /// The user's own active credential, else the secret `global_key` of `secrets`.
     pub fn credential_resolve(
         &self,
         cipher: &Cipher,
@@ -154,39 +157,39 @@ impl Store {
         let deadline = self.deadline();
         let Some(db) = self.shared.credentials.read(deadline)? else { return Ok(None) };
         let Some((id, stored)) = read(&db, which)? else { return Ok(None) };
-        // Keys may be read now, which is logged.
+        // Decryption may load keys, which logs.
         drop(db);
         let value = match Cipher::is_token(&stored) {
             true => cipher.decrypt(&stored)?,
             false => stored,
         };
         let Some(db) = self.shared.credentials.change(deadline)? else { return Ok(None) };
-        self.change(&db, deadline, |recorder| {
-            recorder.record(which.entry("credential.used", "use"))?;
+        self.change(&db, deadline, |record| {
+            record.append(which.entry("credential.used", "use"))?;
             db.execute("UPDATE provider_credentials SET last_used_at = ?1 WHERE id = ?2", params![time::now(), id])
         })?;
         Ok(Some(value))
     }
 
-    /// Removes a credential; `false` if there was none.
+    /// Removes a credential. Returns whether it existed.
     pub fn credential_delete(&self, user_id: i64, provider: &str, name: &str) -> Result<bool> {
         let _guard = fork::protect();
         let which = CredentialName { user_id, provider, name };
         which.check()?;
         let deadline = self.deadline();
         let Some(db) = self.shared.credentials.change(deadline)? else { return Ok(false) };
-        self.change(&db, deadline, |recorder| {
+        self.change(&db, deadline, |record| {
             let find = "SELECT id FROM provider_credentials
                 WHERE user_id = ?1 AND provider = ?2 AND credential_name = ?3";
             let id: Option<i64> = db.first(find, params![user_id, provider, name], |row| db.column(row, 0))?;
             let Some(id) = id else { return Ok(false) };
-            recorder.record(which.entry("credential.deleted", "delete"))?;
+            record.append(which.entry("credential.deleted", "delete"))?;
             db.execute("DELETE FROM provider_credentials WHERE id = ?1", [id])?;
             Ok(true)
         })
     }
 
-    /// Credentials without their values, as a JSON array: those of a user, or of all; of a provider, or of all.
+    /// Lists credentials without their values, as a JSON array. `None` stands for every user, or every provider.
     pub fn credential_list(&self, user_id: Option<i64>, provider: Option<&str>) -> Result<String> {
         let _guard = fork::protect();
         let (mut credentials, mut seen) = (Vec::new(), HashSet::new());
@@ -219,13 +222,13 @@ impl Store {
     }
 }
 
-/// The bytes of a stored value. It is not copied: it may be plain text.
+/// The bytes of a stored value. They are not copied: they may be plain text.
 pub(super) fn stored<'a>(db: &Connection<'_>, row: &'a Row<'_>, index: usize) -> Result<&'a [u8]> {
     let value = row.get_ref(index).ok().and_then(|value| value.as_bytes().ok());
     value.ok_or_else(|| corrupt(db.path, "a credential in it is neither text nor bytes"))
 }
 
-/// The number of an active credential, and what is stored: a token or, as SimpleTuner writes it, plain text.
+/// The id of an active credential, and its stored value: a token or, as written by SimpleTuner, plain text.
 fn read(db: &Connection<'_>, which: CredentialName<'_>) -> Result<Option<(i64, SecretBytes)>> {
     let sql = "SELECT id, credential_value FROM provider_credentials
         WHERE user_id = ?1 AND provider = ?2 AND credential_name = ?3 AND is_active <> 0";
@@ -234,7 +237,7 @@ fn read(db: &Connection<'_>, which: CredentialName<'_>) -> Result<Option<(i64, S
     })
 }
 
-/// Where there is a table of users, the user has to be in it.
+/// If there is a table of users, the user must be in it.
 fn check_user(db: &Connection<'_>, user_id: i64) -> Result<()> {
     let has_users = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'users'";
     if db.first(has_users, [], |_| Ok(()))?.is_none()

@@ -1,4 +1,4 @@
-//! Bringing stored credentials under the newest key.
+//! Re-encryption of stored credentials under the newest key.
 
 use std::time::Duration;
 
@@ -11,28 +11,28 @@ use crate::encryption::Cipher;
 use crate::error::{Result, Status};
 use crate::fork;
 use crate::secret_memory::SecretBytes;
-use crate::store::audit::{Details, Entry};
+use crate::store::Store;
+use crate::store::audit::{Details, Entry, recorded};
 use crate::store::connection::Connection;
 use crate::store::error::{error, out_of_order};
-use crate::store::{Recorder, Store};
 
-/// How long others may keep plain text that was migrated from being removed from the log.
-const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// How long the removal of migrated plain text from the write-ahead log waits for other processes.
+const WAL_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What became of the stored credentials.
+/// The result of a re-encryption.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reencryption {
-    /// How many there are.
+    /// How many credentials there are.
     pub total: u64,
-    /// How many were under an earlier key, and are under the newest now.
+    /// How many were under a previous key and are now under the newest.
     pub reencrypted: u64,
-    /// How many were under the newest key already.
+    /// How many were already under the newest key.
     pub unchanged: u64,
-    /// How many were plain text, and are encrypted now.
+    /// How many were plain text and are now encrypted.
     pub migrated: u64,
-    /// How many are plain text, and were left so.
+    /// How many are plain text and were left unchanged.
     pub plain: u64,
-    /// The numbers of those whose key is not at hand; they were left as they are.
+    /// The ids of those that no available key decrypts. They were left unchanged.
     pub unreadable: Vec<i64>,
 }
 
@@ -52,12 +52,12 @@ impl Reencryption {
 }
 
 impl Store {
-    /// Brings every stored credential under the newest key, in one transaction. With `plain`, plain text that
-    /// SimpleTuner left is encrypted too; SimpleTuner itself then finds a token in its place. A table that is damaged is
-    /// not changed. Each credential has the time of a call.
+    /// Re-encrypts every stored credential under the newest key, in one transaction. With `plain`, plain text written
+    /// by SimpleTuner is encrypted too; SimpleTuner itself then finds a token in its place. A damaged table is not
+    /// changed. The `timeout` of the store applies to each credential.
     ///
-    /// `progress` is told how many of how many are done, and stops it all with `false`: nothing is changed then. It is
-    /// called while the database is locked for other writers, and cannot use these credentials itself.
+    /// `progress` gets the number of processed credentials and their total. If it returns `false`, nothing is changed.
+    /// It is called while the database is locked for other writers, and cannot use these credentials itself.
     pub fn credentials_reencrypt(
         &self,
         cipher: &Cipher,
@@ -65,38 +65,38 @@ impl Store {
         mut progress: impl FnMut(u64, u64) -> bool,
     ) -> Result<Reencryption> {
         let _guard = fork::protect();
-        // What there is to log of the keys is logged while no connection is held.
+        // Logs warnings about the keys while no connection is held.
         cipher.refresh()?;
         let deadline = self.deadline();
         let Some(db) = self.shared.credentials.change(deadline)? else { return Ok(Reencryption::default()) };
-        let report = self.change(&db, deadline, |recorder| {
-            // Who rotates has the new key in place before this, or finds these tokens after it.
+        let report = self.change(&db, deadline, |record| {
+            // A rotation that comes first has stored its new key; one that comes later finds these tokens.
             db.guard.unprotected(|| cipher.refresh())??;
-            // A table that cannot be walked from end to end is not changed.
+            // A table that cannot be read completely is not changed.
             db.check_table("provider_credentials")?;
-            recorder.record(entry("reencrypt", Details::new().flag("plain", plain).end()))?;
+            record.append(entry("reencrypt", Details::new().flag("plain", plain).finish()))?;
             reencrypt_all(&db, cipher, plain, &mut progress, || self.deadline())
         })?;
         drop(db);
         if report.migrated > 0
-            && let Ok(Some(db)) = self.shared.credentials.change(Deadline::after(LONGEST_WAIT))
+            && let Ok(Some(db)) = self.shared.credentials.change(Deadline::after(WAL_TIMEOUT))
         {
-            db.empty_log();
+            db.truncate_wal();
         }
         Ok(report)
     }
 
-    /// Makes a new key in place of the newest one, which stays as an earlier one, and brings every stored credential
-    /// under it. If that fails, all stay readable, and [`Store::credentials_reencrypt`] does the rest.
+    /// Generates a new key, keeps the old one as a previous key, and re-encrypts every stored credential. If that
+    /// fails, all credentials remain readable, and [`Store::credentials_reencrypt`] completes the rotation.
     pub fn credentials_rotate(&self, cipher: &Cipher) -> Result<Reencryption> {
         let _guard = fork::protect();
-        let mut recorder = Recorder::new(self, self.deadline());
-        recorder.record(entry("rotate_key", Details::new().end()))?;
-        cipher.rotate_key()?;
-        recorder.keep();
+        recorded(self, self.deadline(), |record| {
+            record.append(entry("rotate_key", Details::new().finish()))?;
+            cipher.rotate_key()
+        })?;
         self.credentials_reencrypt(cipher, false, |_, _| true).map_err(|error| {
             error.map_message(|message| {
-                format!("there is a new key, but the credentials are not under it yet: {message}; re-encrypt them")
+                format!("the key was rotated, but the credentials are not re-encrypted yet: {message}; re-encrypt them")
             })
         })
     }
@@ -106,7 +106,7 @@ fn entry(action: &'static str, details: String) -> Entry<'static> {
     Entry { event_type: "config.changed", action, target_type: Some("credentials"), target_id: None, details }
 }
 
-/// In a transaction.
+/// Called in a transaction.
 fn reencrypt_all(
     db: &Connection<'_>,
     cipher: &Cipher,
@@ -114,7 +114,7 @@ fn reencrypt_all(
     progress: &mut impl FnMut(u64, u64) -> bool,
     deadline: impl Fn() -> Deadline,
 ) -> Result<Reencryption> {
-    // Unlike a count of the whole table, one of a range can be cut short.
+    // Unlike a count of the whole table, a count of a range can be interrupted.
     let count = "SELECT count(*) FROM provider_credentials WHERE id >= ?1";
     let count: Option<i64> = db.first(count, [i64::MIN], |row| db.column(row, 0))?;
     let mut report = Reencryption { total: count.unwrap_or(0) as u64, ..Reencryption::default() };
@@ -122,10 +122,13 @@ fn reencrypt_all(
     let next = "SELECT id, credential_value FROM provider_credentials WHERE id > ?1 ORDER BY id LIMIT 1";
     loop {
         if !db.guard.unprotected(|| progress(done, report.total))? {
-            return Err(error(Status::Abandoned, "the callback stopped it; no credential was changed"));
+            return Err(error(
+                Status::Abandoned,
+                "the progress callback stopped the re-encryption; no credential was changed",
+            ));
         }
-        // However many there are, and however long the callback takes: each has the time of a call.
-        db.guard.renew(deadline());
+        // The timeout applies to each credential, however many there are and however long the callback takes.
+        db.guard.extend_deadline(deadline());
         let found =
             db.first(next, [last], |row| Ok((db.column(row, 0)?, SecretBytes::copy_from(stored(db, row, 1)?)?)))?;
         let Some((id, value)) = found else { return Ok(report) };
@@ -133,7 +136,7 @@ fn reencrypt_all(
             return Err(out_of_order(db.path));
         }
         last = id;
-        // Outside of the gate, and with no statement under way, as it may be logged that a key cannot be read.
+        // Not fork-protected and with no active statement, because an unreadable key is logged.
         let new = db.guard.unprotected(|| new_token(cipher, &value, plain, last, &mut report))??;
         if let Some(token) = new {
             let text = std::str::from_utf8(&token).unwrap_or_default();
@@ -143,7 +146,7 @@ fn reencrypt_all(
     }
 }
 
-/// What is to stand in place of a stored value; `None` if it stays.
+/// The token that replaces a stored value. `None` if the value stays.
 fn new_token(
     cipher: &Cipher,
     value: &[u8],

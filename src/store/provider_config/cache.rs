@@ -1,18 +1,18 @@
-//! The cache in front of provider configuration, and how writes of other processes are noticed.
+//! The cache of provider configuration, and the detection of writes by other processes.
 //!
-//! The built-in cache has one entry for a provider's name, so it serves one database at a time: the first that is used.
-//! Others of the same process have caches of the same kind for themselves.
+//! The built-in cache has one entry per provider name, so it can serve only one database: that of the process's store.
+//! Every other store has a cache of its own.
 //!
-//! Every commit changes the header of the write-ahead log's shared memory, whoever makes it. On a get, that header is
-//! looked at when the last look was some time ago; if it changed, what was loaded since is forgotten.
+//! Every commit, by any process, changes the header of the WAL index. A get checks that header if the last check was
+//! some time ago. If it has changed, everything loaded since the last change is removed from the cache.
 
 use std::collections::HashSet;
 use std::ops::Deref;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{
-    AtomicU64, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::Release, Ordering::SeqCst,
+    AtomicBool, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release, Ordering::SeqCst,
 };
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -23,43 +23,37 @@ use crate::error::Result;
 use crate::secret_memory::SharedBytes;
 use crate::store::database::Database;
 use crate::store::pool::{self, PoolEntry, WalIndexHeader};
-use crate::{fork, sys};
+use crate::sys;
 
 const TTL: Duration = Duration::from_secs(300);
 const CAPACITY: usize = 100;
-const CLEANUP: Duration = Duration::from_secs(60);
-/// How long nothing is taken to have changed, in nanoseconds.
-const LOOK_INTERVAL: u64 = 400_000_000;
+const CLEANUP_INTERVAL: Duration = Duration::from_secs(60);
+/// How long the database is assumed to be unchanged, in nanoseconds.
+const RECHECK_INTERVAL: u64 = 400_000_000;
 
-/// The longest name of a provider, in bytes.
-pub(in crate::store) const MAX_NAME: usize = 128;
-const BEFORE: &[u8] = b"provider:";
-const BEHIND: &[u8] = b":config";
-const MAX_KEY: usize = BEFORE.len() + MAX_NAME + BEHIND.len();
+/// The maximum length of a provider's name, in bytes.
+pub(super) const MAX_NAME: usize = 128;
+const PREFIX: &[u8] = b"provider:";
+const SUFFIX: &[u8] = b":config";
+const MAX_KEY: usize = PREFIX.len() + MAX_NAME + SUFFIX.len();
 
-/// Which database has the built-in cache; 0 is none. A number is never given twice.
-static OWNER: AtomicUsize = AtomicUsize::new(0);
-/// When changes of that database were last looked for; 0 is never.
-static OWNER_LOOKED: AtomicU64 = AtomicU64::new(0);
-/// What `WRITES` was then.
-static OWNER_WRITES: AtomicU64 = AtomicU64::new(0);
-static NEXT_NUMBER: AtomicUsize = AtomicUsize::new(1);
-/// How often this process has changed a configuration, in whatever database and through whatever handle.
-static WRITES: AtomicU64 = AtomicU64::new(0);
+/// How often this process has written provider configuration, to any database. After a write, every cache checks its
+/// database at the next get, so that a write through another store of this process is seen at once.
+static LOCAL_WRITES: AtomicU64 = AtomicU64::new(0);
 
-/// The key of a provider's configuration, without a block of the heap.
-pub(in crate::store) struct Key {
+/// The cache key of a provider's configuration, on the stack.
+pub(super) struct Key {
     bytes: [u8; MAX_KEY],
     len: usize,
 }
 
 impl Key {
-    /// That of a name which is too long is empty.
+    /// The key of this provider. Empty if the name is too long.
     #[inline]
-    pub(in crate::store) fn of(provider: &str) -> Key {
+    pub(super) fn of(provider: &str) -> Key {
         let mut key = Key { bytes: [0; MAX_KEY], len: 0 };
         if provider.len() <= MAX_NAME {
-            for part in [BEFORE, provider.as_bytes(), BEHIND] {
+            for part in [PREFIX, provider.as_bytes(), SUFFIX] {
                 key.bytes[key.len..key.len + part.len()].copy_from_slice(part);
                 key.len += part.len();
             }
@@ -77,162 +71,164 @@ impl Deref for Key {
 }
 
 pub(in crate::store) struct ProviderCache {
-    number: usize,
-    own: OnceLock<TtlCache<Value>>,
-    /// When changes were last looked for, on the coarse clock.
-    looked: AtomicU64,
-    /// What `WRITES` was then.
-    writes: AtomicU64,
+    entries: Entries,
+    /// When the database was last checked for changes, on the coarse clock; 0 is never.
+    checked_at: AtomicU64,
+    /// The value of `LOCAL_WRITES` then.
+    local_writes: AtomicU64,
     watch: Mutex<Watch>,
+}
+
+enum Entries {
+    /// The built-in cache, while this is the cache of the process's store.
+    BuiltIn {
+        is_current: AtomicBool,
+    },
+    Own(TtlCache<Value>),
 }
 
 /// What is watched for changes.
 struct Watch {
     entry: Option<Arc<PoolEntry>>,
     header: WalIndexHeader,
-    /// The providers that were loaded since the last change.
+    /// The providers loaded since the last change.
     loaded: HashSet<String>,
 }
 
-/// What a look found.
-enum Seen {
+/// The result of a check.
+enum Change {
     Unchanged,
     /// With the new header.
     Changed(WalIndexHeader),
-    /// It cannot be told: the database has to be opened first.
+    /// Unknown until the database has been opened.
     Unknown,
 }
 
 impl ProviderCache {
-    pub(in crate::store) fn new() -> ProviderCache {
+    /// The cache of the process's store.
+    pub(in crate::store) fn built_in() -> ProviderCache {
+        ProviderCache::with(Entries::BuiltIn { is_current: AtomicBool::new(true) })
+    }
+
+    /// The cache of any other store.
+    pub(in crate::store) fn own() -> Result<ProviderCache> {
+        Ok(ProviderCache::with(Entries::Own(TtlCache::new(TTL, CAPACITY, CLEANUP_INTERVAL)?)))
+    }
+
+    fn with(entries: Entries) -> ProviderCache {
+        let watch = Watch { entry: None, header: WalIndexHeader::default(), loaded: HashSet::new() };
         ProviderCache {
-            number: NEXT_NUMBER.fetch_add(1, Relaxed),
-            own: OnceLock::new(),
-            looked: AtomicU64::new(0),
-            writes: AtomicU64::new(0),
-            watch: Mutex::new(Watch { entry: None, header: WalIndexHeader::default(), loaded: HashSet::new() }),
+            entries,
+            checked_at: AtomicU64::new(0),
+            local_writes: AtomicU64::new(0),
+            watch: Mutex::new(watch),
         }
     }
 
-    /// A number that is this one's alone.
-    pub(in crate::store) fn number(&self) -> usize {
-        self.number
+    /// Gives up the built-in cache, because the process gets another store. Nothing is cached from now on.
+    pub(in crate::store) fn release_built_in(&self) {
+        if let Entries::BuiltIn { is_current } = &self.entries {
+            // A load that ends later sees this and is not stored; one that has ended is removed here.
+            is_current.store(false, SeqCst);
+            let names = std::mem::take(&mut self.watch.lock().loaded);
+            names.iter().for_each(|name| _ = cache::invalidate_provider(name));
+        }
     }
 
-    /// The cached configuration, if nothing has to be looked at first.
+    /// The cached entries. `None` if the process has another store by now.
     #[inline]
-    pub(in crate::store) fn get(&self, key: &Key) -> Option<SharedBytes> {
+    pub(super) fn entries(&self) -> Option<&TtlCache<Value>> {
+        match &self.entries {
+            Entries::Own(cache) => Some(cache),
+            Entries::BuiltIn { is_current } if is_current.load(SeqCst) => Some(cache::provider_config()),
+            Entries::BuiltIn { .. } => None,
+        }
+    }
+
+    /// The cached configuration, unless the database has to be checked first.
+    #[inline]
+    pub(super) fn get(&self, key: &Key) -> Option<SharedBytes> {
         if !self.is_fresh() {
             return None;
         }
-        self.cache().get_bytes(key).ok()?
+        let config = self.entries()?.get_bytes(key).ok()??;
+        // During the lookup the built-in cache may have passed to another store.
+        self.entries().map(|_| config)
     }
 
-    /// The same for whoever has the number alone, and only where that one has the built-in cache.
+    /// Whether the database need not be checked for changes.
     #[inline]
-    pub(in crate::store) fn get_of(number: usize, key: &Key) -> Option<SharedBytes> {
-        if number == 0 || OWNER.load(SeqCst) != number || !is_fresh(&OWNER_LOOKED, &OWNER_WRITES) {
-            return None;
-        }
-        let config = cache::provider_config().get_bytes(key).ok()?;
-        // While it was looked up, the cache may have gone to another database.
-        if OWNER.load(SeqCst) == number { config } else { None }
+    pub(super) fn is_fresh(&self) -> bool {
+        self.local_writes.load(Acquire) == LOCAL_WRITES.load(Acquire)
+            && sys::coarse_time_awake().saturating_sub(self.checked_at.load(Relaxed)) < RECHECK_INTERVAL
     }
 
-    #[inline]
-    pub(in crate::store) fn cache(&self) -> &TtlCache<Value> {
-        match OWNER.load(SeqCst) == self.number {
-            true => cache::provider_config(),
-            false => self.claim(),
-        }
-    }
-
-    #[cold]
-    fn claim(&self) -> &TtlCache<Value> {
-        if OWNER.compare_exchange(0, self.number, SeqCst, SeqCst).is_ok() {
-            OWNER_WRITES.store(self.writes.load(Acquire), Release);
-            OWNER_LOOKED.store(self.looked.load(Relaxed), Relaxed);
-            return cache::provider_config();
-        }
-        // Inside the gate, so that no child is forked while it is being made.
-        let _guard = fork::protect();
-        self.own.get_or_init(|| TtlCache::new(TTL, CAPACITY, CLEANUP).expect("memory for some hundred entries"))
-    }
-
-    #[inline]
-    fn is_fresh(&self) -> bool {
-        is_fresh(&self.looked, &self.writes)
-    }
-
-    /// A provider's configuration was changed: forgets all about it, and has every cache of this process look.
-    pub(in crate::store) fn changed(&self, provider: &str) {
+    /// Removes everything cached about a provider whose configuration has changed, and makes every cache of this
+    /// process check its database.
+    pub(super) fn changed(&self, provider: &str) {
         self.invalidate(provider);
-        WRITES.fetch_add(1, Release);
+        LOCAL_WRITES.fetch_add(1, Release);
     }
 
-    /// Forgets all about a provider.
+    /// Removes everything cached about a provider.
     pub(in crate::store) fn invalidate(&self, provider: &str) {
-        match OWNER.load(SeqCst) == self.number {
-            true => drop(cache::invalidate_provider(provider)),
-            false => drop(self.cache().invalidate_prefix(format!("provider:{provider}:").as_bytes())),
+        if let Some(entries) = self.entries() {
+            entries.invalidate_prefix(format!("provider:{provider}:").as_bytes());
         }
     }
 
-    /// A provider is about to be loaded.
-    pub(in crate::store) fn note(&self, provider: &str) {
+    /// Called before a provider's configuration is loaded.
+    pub(super) fn note_load(&self, provider: &str) {
         let mut watch = self.watch.lock();
         if !watch.loaded.contains(provider) {
             watch.loaded.insert(provider.to_owned());
         }
     }
 
-    /// Forgets what others may have changed. The caller is inside the gate and holds no lock.
-    pub(in crate::store) fn look(&self, jobs: &Database, deadline: Deadline) -> Result<()> {
+    /// Checks the database for changes, and removes what may be out of date. The caller is fork-protected and holds no
+    /// lock.
+    pub(super) fn check(&self, jobs: &Database, deadline: Deadline) -> Result<()> {
         let now = sys::coarse_time_awake();
-        // Before the look: what is written during it is looked for again.
-        let writes = WRITES.load(Acquire);
+        // Read before the check: a write during the check leads to another one.
+        let local_writes = LOCAL_WRITES.load(Acquire);
         if self.is_fresh() {
             return Ok(());
         }
-        let seen = self.watch.lock().look(jobs.path())?;
-        match seen {
-            Seen::Unchanged => {}
-            Seen::Changed(header) => {
-                self.forget();
+        let change = self.watch.lock().check(jobs.path())?;
+        match change {
+            Change::Unchanged => {}
+            Change::Changed(header) => {
+                self.invalidate_loaded();
                 self.watch.lock().header = header;
             }
-            Seen::Unknown => self.open(jobs, deadline)?,
+            Change::Unknown => self.open(jobs, deadline)?,
         }
-        self.writes.store(writes, Release);
-        self.looked.store(now, Relaxed);
-        if OWNER.load(SeqCst) == self.number {
-            OWNER_WRITES.store(writes, Release);
-            OWNER_LOOKED.store(now, Relaxed);
-        }
+        self.local_writes.store(local_writes, Release);
+        self.checked_at.store(now, Relaxed);
         Ok(())
     }
 
-    fn forget(&self) {
+    fn invalidate_loaded(&self) {
         let names = std::mem::take(&mut self.watch.lock().loaded);
         names.iter().for_each(|name| self.invalidate(name));
     }
 
-    /// Begins to watch, with a connection of this process's own, which keeps the log in its place.
+    /// Starts to watch the database. The open connection of this process keeps the WAL index in place.
     fn open(&self, jobs: &Database, deadline: Deadline) -> Result<()> {
         let db = jobs.read(deadline)?;
         if let Some(db) = &db {
-            // The first read makes the shared memory.
+            // The first read creates the WAL index.
             db.first("SELECT 1 FROM provider_config LIMIT 1", [], |_| Ok(()))?;
         }
         let entry = db.map(|db| db.guard.entry.clone());
         let header = entry.as_ref().and_then(|entry| entry.wal_index_header());
         let is_same = {
             let watch = self.watch.lock();
-            let identity = |entry: &Option<Arc<PoolEntry>>| entry.as_ref().map(|entry| entry.identity);
-            header.is_some_and(|header| header == watch.header) && identity(&entry) == identity(&watch.entry)
+            let id = |entry: &Option<Arc<PoolEntry>>| entry.as_ref().map(|entry| entry.id);
+            header.is_some_and(|header| header == watch.header) && id(&entry) == id(&watch.entry)
         };
         if !is_same {
-            self.forget();
+            self.invalidate_loaded();
         }
         let mut watch = self.watch.lock();
         watch.header = header.unwrap_or_default();
@@ -241,34 +237,17 @@ impl ProviderCache {
     }
 }
 
-#[inline]
-fn is_fresh(looked: &AtomicU64, writes: &AtomicU64) -> bool {
-    writes.load(Acquire) == WRITES.load(Acquire)
-        && sys::coarse_time_awake().saturating_sub(looked.load(Relaxed)) < LOOK_INTERVAL
-}
-
 impl Watch {
-    /// It waits for nobody.
-    fn look(&self, path: &Path) -> Result<Seen> {
-        let Some(entry) = self.entry.as_ref().filter(|entry| entry.is_current()) else { return Ok(Seen::Unknown) };
-        if pool::file_id(path)? != Some(entry.identity) {
-            return Ok(Seen::Unknown);
+    /// Compares the header. Never waits.
+    fn check(&self, path: &Path) -> Result<Change> {
+        let Some(entry) = self.entry.as_ref().filter(|entry| entry.is_own()) else { return Ok(Change::Unknown) };
+        if pool::file_id(path)? != Some(entry.id) {
+            return Ok(Change::Unknown);
         }
         Ok(match entry.wal_index_header() {
-            Some(header) if header == self.header => Seen::Unchanged,
-            Some(header) => Seen::Changed(header),
-            None => Seen::Unknown,
+            Some(header) if header == self.header => Change::Unchanged,
+            Some(header) => Change::Changed(header),
+            None => Change::Unknown,
         })
-    }
-}
-
-impl Drop for ProviderCache {
-    fn drop(&mut self) {
-        let _guard = fork::protect();
-        self.forget();
-        if OWNER.load(SeqCst) == self.number {
-            OWNER_LOOKED.store(0, Relaxed);
-            OWNER.store(0, SeqCst);
-        }
     }
 }

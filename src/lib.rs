@@ -11,7 +11,7 @@
 //! | `ffi` | the C ABI: checks arguments, calls one function of the core, hands back the result |
 //! | [`store`] | SQLite: provider configuration, hardware prices, stored credentials, audit trail |
 //! | [`secrets`] | the chain of providers |
-//! | [`credential`] | encryption of credentials at rest |
+//! | [`encryption`] | encryption of credentials at rest |
 //! | `http` | one HTTP client: deadline, proxies, TLS, retries |
 //! | [`cache`] | one cache for all: exact, loading once, with times to live |
 //! | [`Config`], [`log`], [`SecretBytes`], [`Error`] | the ground: settings, messages, secret memory, failures |
@@ -19,11 +19,10 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("st-secrets is built and tested on Linux with glibc; on Windows use it inside WSL");
 
-mod bytes;
 pub mod cache;
 mod clock;
 mod config;
-pub mod credential;
+pub mod encryption;
 mod error;
 pub mod ffi;
 mod files;
@@ -32,13 +31,14 @@ mod http;
 pub mod log;
 mod paths;
 mod raw_json;
+mod secret_memory;
 pub mod secrets;
 pub mod store;
 mod sys;
 
-pub use bytes::{SecretBytes, SharedBytes};
 pub use config::Config;
-pub use credential::Cipher;
+pub use encryption::Cipher;
 pub use error::{Error, Result, Source, Status};
 pub use secrets::{Manager, Options, Secret, well_known};
+pub use secret_memory::{SecretBytes, SharedBytes};
 pub use store::Store;

@@ -14,7 +14,7 @@ const SOURCES: [&str; 14] = [
     "secrets_admin",
     "cache",
     "cache_load",
-    "credential",
+    "encryption",
     "store",
     "store_hardware",
     "store_credential",

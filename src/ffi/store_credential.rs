@@ -2,7 +2,7 @@
 
 use std::ffi::{c_char, c_void};
 
-use super::credential::{cipher, st_cipher};
+use super::encryption::{cipher, st_cipher};
 use super::secrets::{manager, st_secrets};
 use super::store::{document, optional_text, st_store, with};
 use super::{Out, guard, input, st_bytes, st_error, st_status, text};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::bytes::copy_into;
 use super::{Out, config, guard, guard_quietly, input, null, st_bytes, st_config, st_error, st_status};
-use crate::credential::Cipher;
+use crate::encryption::Cipher;
 use crate::error::Result;
 
 /// Keys with which credentials are encrypted, in the format of SimpleTuner. It may be used from any number of threads at

@@ -14,8 +14,10 @@ use crate::error::{Error, Result, Status};
 use crate::sys::own_file::OwnFile;
 
 mod lock;
+mod settled;
 
 pub(crate) use lock::lock;
+pub(crate) use settled::read_settled;
 
 /// What distinguishes one state of a file from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

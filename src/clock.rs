@@ -43,15 +43,15 @@ impl Instant {
 /// A point in waking time, as of the last tick of the kernel. For short intervals that need not be exact, at a fifth of
 /// the price of [`Instant`].
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Tick(u64);
+pub(crate) struct CoarseInstant(u64);
 
-impl Tick {
-    pub(crate) fn now() -> Tick {
-        Tick(sys::coarse_time_awake())
+impl CoarseInstant {
+    pub(crate) fn now() -> CoarseInstant {
+        CoarseInstant(sys::coarse_time_awake())
     }
 
     pub(crate) fn elapsed(self) -> Duration {
-        Tick::now().since(self)
+        CoarseInstant::now().since(self)
     }
 
     /// For a place that several threads write to.
@@ -59,20 +59,20 @@ impl Tick {
         self.0
     }
 
-    pub(crate) fn from_nanoseconds(time: u64) -> Tick {
-        Tick(time)
+    pub(crate) fn from_nanoseconds(time: u64) -> CoarseInstant {
+        CoarseInstant(time)
     }
 
     /// The time from an earlier tick to this one.
-    pub(crate) fn since(self, earlier: Tick) -> Duration {
+    pub(crate) fn since(self, earlier: CoarseInstant) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 }
 
-/// Whether something is young enough, found out on the exact clock twice a second, and in between on that of [`Tick`].
+/// Whether something is young enough, found out on the exact clock twice a second, and in between on that of [`CoarseInstant`].
 #[derive(Debug, Default)]
 pub(crate) struct CoarseAge {
-    /// On the clock of [`Tick`], in nanoseconds.
+    /// On the clock of [`CoarseInstant`], in nanoseconds.
     young_until: AtomicU64,
 }
 
@@ -84,12 +84,12 @@ const LAG: Duration = Duration::from_millis(25);
 impl CoarseAge {
     /// Whether what began then is for sure younger than `limit`.
     #[inline]
-    pub(crate) fn is_below(&self, limit: impl FnOnce() -> Duration, begun: Instant, now: Tick) -> bool {
+    pub(crate) fn is_below(&self, limit: impl FnOnce() -> Duration, begun: Instant, now: CoarseInstant) -> bool {
         now.0 < self.young_until.load(Relaxed) || self.measure(limit(), begun, now)
     }
 
     #[cold]
-    fn measure(&self, limit: Duration, begun: Instant, now: Tick) -> bool {
+    fn measure(&self, limit: Duration, begun: Instant, now: CoarseInstant) -> bool {
         let left = limit.saturating_sub(begun.elapsed()).saturating_sub(LAG).min(REMEASURE);
         self.young_until.store(now.0.saturating_add(left.as_nanos() as u64), Relaxed);
         !left.is_zero()
@@ -149,12 +149,12 @@ mod tests {
     #[test]
     fn a_coarse_age_is_never_too_young() {
         let (age, limit) = (CoarseAge::default(), Duration::from_secs(60));
-        assert!(age.is_below(|| limit, Instant::now(), Tick::now()));
-        assert!(!CoarseAge::default().is_below(|| limit, Instant::now().before(limit), Tick::now()));
-        assert!(!CoarseAge::default().is_below(|| LAG, Instant::now(), Tick::now()));
+        assert!(age.is_below(|| limit, Instant::now(), CoarseInstant::now()));
+        assert!(!CoarseAge::default().is_below(|| limit, Instant::now().before(limit), CoarseInstant::now()));
+        assert!(!CoarseAge::default().is_below(|| LAG, Instant::now(), CoarseInstant::now()));
         // What was found out is not asked for again for half a second.
-        assert!(age.is_below(|| unreachable!(), Instant::now(), Tick::now()));
-        let later = Tick(Tick::now().0 + REMEASURE.as_nanos() as u64);
+        assert!(age.is_below(|| unreachable!(), Instant::now(), CoarseInstant::now()));
+        let later = CoarseInstant(CoarseInstant::now().0 + REMEASURE.as_nanos() as u64);
         assert!(!age.is_below(|| limit, Instant::now().before(limit), later));
     }
 

@@ -12,7 +12,7 @@
 //!
 //! The slot also says whether the thread is reading what [`Published`](crate::sys::Published) holds: see [`read`].
 //!
-//! Readers that guard themselves by other means are made known with [`stop_around_forks`], and are stopped around the
+//! PauseReaders that guard themselves by other means are made known with [`register_readers`], and are stopped around the
 //! fork once nobody is inside.
 
 use std::cell::Cell;
@@ -28,8 +28,8 @@ use parking_lot::Mutex;
 use crate::sys;
 
 /// States of a thread, in the lowest bits of its slot. The bits above count how often it left.
-const OUT: u64 = 0;
-const INSIDE: u64 = 1;
+const IDLE: u64 = 0;
+const PROTECTED: u64 = 1;
 const READING: u64 = 2;
 const STATE: u64 = 3;
 const LEFT: u64 = 4;
@@ -58,25 +58,25 @@ static FORKING: AtomicU32 = AtomicU32::new(0);
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 
 /// Callers that are not counted as inside. They never wait for anything while others wait for them.
-pub(crate) trait Readers: Send + Sync {
+pub(crate) trait PauseReaders: Send + Sync {
     /// Keeps callers out, and waits until all are.
-    fn stop(&self);
+    fn pause(&self);
     /// Lets them in again.
-    fn go_on(&self);
+    fn resume(&self);
     /// The same in the child, where the threads of the parent do not exist, on whatever step they were.
-    fn go_on_in_child(&self);
+    fn resume_in_child(&self);
 }
 
-static READERS: Mutex<Vec<Arc<dyn Readers>>> = Mutex::new(Vec::new());
+static READERS: Mutex<Vec<Arc<dyn PauseReaders>>> = Mutex::new(Vec::new());
 /// Set while a thread has the readers stopped: forks take turns, so that a child does not inherit another's stop.
-static STOPPING: AtomicBool = AtomicBool::new(false);
+static PAUSING: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
     /// The slot of this thread; `None` before its first call, and between calls once the thread is ending.
     static SLOT: Cell<Option<&'static Slot>> = const { Cell::new(None) };
     static AT_EXIT: GiveBack = const { GiveBack };
     /// Whether this thread has the readers stopped.
-    static STOPPED: Cell<bool> = const { Cell::new(false) };
+    static PAUSED: Cell<bool> = const { Cell::new(false) };
 }
 
 // Registered when the library is loaded, before any thread of the program can use it.
@@ -87,22 +87,22 @@ extern "C" fn at_load() {
 }
 
 /// Being inside; ends when dropped. Nothing where the caller was inside already.
-pub(crate) struct Inside(Option<&'static Slot>);
+pub(crate) struct ForkGuard(Option<&'static Slot>);
 
 /// Waits for a `fork()` under way, then keeps forks out until the returned guard is dropped. Calls may nest.
 #[inline]
-pub(crate) fn enter() -> Inside {
+pub(crate) fn protect() -> ForkGuard {
     let slot = own_slot();
     match slot.state() {
-        OUT => {
-            slot.come_in(INSIDE);
-            Inside(Some(slot))
+        IDLE => {
+            slot.enter_state(PROTECTED);
+            ForkGuard(Some(slot))
         }
-        _ => Inside(None),
+        _ => ForkGuard(None),
     }
 }
 
-impl Drop for Inside {
+impl Drop for ForkGuard {
     #[inline]
     fn drop(&mut self) {
         if let Some(slot) = self.0 {
@@ -112,22 +112,22 @@ impl Drop for Inside {
     }
 }
 
-/// Reading what is [published](crate::sys::Published), and inside; ends when dropped. Who replaces it waits for that: it
+/// ReadGuard what is [published](crate::sys::Published), and inside; ends when dropped. Who replaces it waits for that: it
 /// must be short, wait for nothing and replace nothing.
-pub(crate) struct Reading(&'static Slot, PhantomData<*const ()>);
+pub(crate) struct ReadGuard(&'static Slot, PhantomData<*const ()>);
 
 /// Begins to read; `None` if this thread is inside already.
 #[inline]
-pub(crate) fn read() -> Option<Reading> {
+pub(crate) fn read() -> Option<ReadGuard> {
     let slot = own_slot();
-    if slot.state() != OUT {
+    if slot.state() != IDLE {
         return None;
     }
-    slot.come_in(READING);
-    Some(Reading(slot, PhantomData))
+    slot.enter_state(READING);
+    Some(ReadGuard(slot, PhantomData))
 }
 
-impl Drop for Reading {
+impl Drop for ReadGuard {
     #[inline]
     fn drop(&mut self) {
         self.0.leave();
@@ -137,7 +137,7 @@ impl Drop for Reading {
 
 /// Waits until each thread that reads now has ended that once. The caller is not reading.
 pub(crate) fn wait_for_readers() {
-    // Orders what the caller published before the look at the slots, as the exchange in `come_in` orders a reader's
+    // Orders what the caller published before the look at the slots, as the exchange in `enter_state` orders a reader's
     // state before its look at what is published: of the two at least one sees the other.
     fence(SeqCst);
     debug_assert!(SLOT.get().is_none_or(|slot| slot.state() != READING), "it would wait for itself");
@@ -150,15 +150,15 @@ pub(crate) fn wait_for_readers() {
 }
 
 /// Runs `body` outside, for what may take long or call back into the library. The caller holds no lock.
-pub(crate) fn outside<T>(body: impl FnOnce() -> T) -> T {
+pub(crate) fn unprotected<T>(body: impl FnOnce() -> T) -> T {
     struct Return(&'static Slot, bool);
     impl Drop for Return {
         fn drop(&mut self) {
             self.0.is_for_one_call.store(self.1, Relaxed);
-            self.0.come_in(INSIDE);
+            self.0.enter_state(PROTECTED);
         }
     }
-    let Some(slot) = SLOT.get().filter(|slot| slot.state() != OUT) else { return body() };
+    let Some(slot) = SLOT.get().filter(|slot| slot.state() != IDLE) else { return body() };
     // A call from within `body` must not give the slot back.
     let _return = Return(slot, slot.is_for_one_call.swap(false, Relaxed));
     slot.leave();
@@ -166,14 +166,14 @@ pub(crate) fn outside<T>(body: impl FnOnce() -> T) -> T {
 }
 
 /// Has these readers stopped around every fork from now on.
-pub(crate) fn stop_around_forks(readers: Arc<dyn Readers>) {
-    let _inside = enter();
+pub(crate) fn register_readers(readers: Arc<dyn PauseReaders>) {
+    let _guard = protect();
     READERS.lock().push(readers);
 }
 
-/// Takes back [`stop_around_forks`].
-pub(crate) fn forget<R: Readers>(readers: &Arc<R>) {
-    let _inside = enter();
+/// Takes back [`register_readers`].
+pub(crate) fn unregister_readers<R: PauseReaders>(readers: &Arc<R>) {
+    let _guard = protect();
     READERS.lock().retain(|other| !std::ptr::addr_eq(Arc::as_ptr(other), Arc::as_ptr(readers)));
 }
 
@@ -185,7 +185,7 @@ pub(crate) fn generation() -> u32 {
 
 impl Slot {
     const fn new() -> Slot {
-        Slot { word: AtomicU64::new(OUT), is_taken: AtomicBool::new(false), is_for_one_call: AtomicBool::new(false) }
+        Slot { word: AtomicU64::new(IDLE), is_taken: AtomicBool::new(false), is_for_one_call: AtomicBool::new(false) }
     }
 
     #[inline]
@@ -194,16 +194,16 @@ impl Slot {
     }
 
     #[inline]
-    fn come_in(&self, state: u64) {
+    fn enter_state(&self, state: u64) {
         let word = self.word.load(Relaxed);
         self.word.swap(word | state, SeqCst);
         if FORKING.load(SeqCst) != 0 {
-            self.come_in_after_fork(state);
+            self.enter_after_fork(state);
         }
     }
 
     #[cold]
-    fn come_in_after_fork(&self, state: u64) {
+    fn enter_after_fork(&self, state: u64) {
         while FORKING.load(SeqCst) != 0 {
             self.leave();
             wait_until(|| FORKING.load(SeqCst) == 0);
@@ -228,7 +228,7 @@ impl Slot {
     fn give_back(&self) {
         SLOT.set(None);
         self.is_for_one_call.store(false, Relaxed);
-        if self.state() != OUT {
+        if self.state() != IDLE {
             self.leave();
         }
         self.is_taken.store(false, Release);
@@ -303,52 +303,52 @@ fn others() -> impl Iterator<Item = &'static Slot> {
     ALL.iter().filter(move |slot| own != Some(std::ptr::from_ref(*slot)))
 }
 
-fn is_inside() -> bool {
-    SLOT.get().is_some_and(|slot| slot.state() != OUT)
+fn is_protected() -> bool {
+    SLOT.get().is_some_and(|slot| slot.state() != IDLE)
 }
 
 extern "C" fn prepare() {
     FORKING.fetch_add(1, SeqCst);
     fence(SeqCst);
     for slot in others() {
-        wait_until(|| slot.word.load(SeqCst) & STATE == OUT);
+        wait_until(|| slot.word.load(SeqCst) & STATE == IDLE);
     }
     // A thread that forks from inside (out of a signal handler, say) does not wait for itself. It may hold what others
     // wait for in their forks, so it neither waits for them nor stops readers, and its child may find one that never
     // ends.
-    if !is_inside() {
-        stop_readers();
+    if !is_protected() {
+        pause_readers();
     }
 }
 
 extern "C" fn parent() {
-    let_readers_go_on(|readers| readers.go_on());
+    resume_readers(|readers| readers.resume());
     FORKING.fetch_sub(1, SeqCst);
 }
 
-fn stop_readers() {
-    wait_until(|| !STOPPING.swap(true, SeqCst));
+fn pause_readers() {
+    wait_until(|| !PAUSING.swap(true, SeqCst));
     // Nobody is inside, so nobody else has the list.
-    READERS.lock().iter().for_each(|readers| readers.stop());
-    STOPPED.set(true);
+    READERS.lock().iter().for_each(|readers| readers.pause());
+    PAUSED.set(true);
 }
 
-fn let_readers_go_on(go_on: impl Fn(&dyn Readers)) {
-    if STOPPED.replace(false) {
-        READERS.lock().iter().for_each(|readers| go_on(&**readers));
-        STOPPING.store(false, SeqCst);
+fn resume_readers(resume: impl Fn(&dyn PauseReaders)) {
+    if PAUSED.replace(false) {
+        READERS.lock().iter().for_each(|readers| resume(&**readers));
+        PAUSING.store(false, SeqCst);
     }
 }
 
 /// Only the forking thread exists here: the others have left, and do not come back for their slots.
 extern "C" fn child() {
     for slot in others() {
-        slot.word.store(OUT, SeqCst);
+        slot.word.store(IDLE, SeqCst);
         slot.is_for_one_call.store(false, SeqCst);
         slot.is_taken.store(false, SeqCst);
     }
     GENERATION.fetch_add(1, SeqCst);
-    let_readers_go_on(|readers| readers.go_on_in_child());
+    resume_readers(|readers| readers.resume_in_child());
     FORKING.store(0, SeqCst);
 }
 

@@ -49,10 +49,10 @@ pub fn clear() {
 }
 
 fn replace(max_level: i32, sink: Option<Sink>) {
-    let _inside = fork::enter();
+    let _guard = fork::protect();
     MAX_LEVEL.store(max_level, Ordering::Relaxed);
     let before = std::mem::replace(&mut *SINK.write(), sink);
-    fork::outside(|| drop(before));
+    fork::unprotected(|| drop(before));
 }
 
 /// Whether anybody wants messages of this level.
@@ -65,10 +65,10 @@ pub(crate) fn emit(level: Level, target: &str, message: impl FnOnce() -> String)
     if !enabled(level) || IN_SINK.get() {
         return;
     }
-    let _inside = fork::enter();
+    let _guard = fork::protect();
     let Some(sink) = SINK.read().clone() else { return };
     let message = message();
-    fork::outside(|| {
+    fork::unprotected(|| {
         IN_SINK.set(true);
         // A sink that panics must not take the call down with it, nor may its message be printed by us.
         let _ = catch_unwind(AssertUnwindSafe(|| sink(level, target, &message)));

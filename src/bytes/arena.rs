@@ -106,7 +106,7 @@ pub(super) fn allocate(size: usize) -> Result<NonNull<u8>> {
     if let Some(block) = class.and_then(|class| with_kept(|kept| kept.take(class))).flatten() {
         return Ok(block);
     }
-    let _inside = fork::enter();
+    let _guard = fork::protect();
     let mut arena = ARENA.lock();
     arena.notice_fork();
     arena.lock_after_fork();
@@ -131,7 +131,7 @@ pub(super) unsafe fn release(block: NonNull<u8>, size: usize) {
     if class.and_then(|class| with_kept(|kept| kept.put(class, block))) == Some(true) {
         return;
     }
-    let _inside = fork::enter();
+    let _guard = fork::protect();
     let mut arena = ARENA.lock();
     match class {
         // SAFETY: the block is one of this class, wiped, and nobody uses it.
@@ -142,7 +142,7 @@ pub(super) unsafe fn release(block: NonNull<u8>, size: usize) {
 
 /// What `check` reports.
 pub(crate) fn usage() -> Usage {
-    let _inside = fork::enter();
+    let _guard = fork::protect();
     let mut arena = ARENA.lock();
     arena.notice_fork();
     let mut usage = Usage { lock_error: arena.lock_error, ..Usage::default() };
@@ -156,7 +156,7 @@ pub(crate) fn usage() -> Usage {
 /// Locks the memory again that a forked child inherited, if that was not done yet.
 #[cold]
 fn lock_again() {
-    let _inside = fork::enter();
+    let _guard = fork::protect();
     let mut arena = ARENA.lock();
     arena.notice_fork();
     arena.lock_after_fork();
@@ -198,7 +198,7 @@ impl Kept {
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         let mut arena = ARENA.lock();
         for (class, blocks) in self.blocks.iter().enumerate() {
             for block in blocks[..self.counts[class]].iter().flatten() {

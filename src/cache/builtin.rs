@@ -48,7 +48,7 @@ fn get(cache: &'static OnceLock<TtlCache<Value>>, ttl: Duration, max_size: usize
         Some(cache) => cache,
         None => {
             // Inside the gate, so that no child is forked while it is being made.
-            let _inside = fork::enter();
+            let _guard = fork::protect();
             cache.get_or_init(|| TtlCache::new(ttl, max_size, CLEANUP).expect("memory for some hundred entries"))
         }
     }

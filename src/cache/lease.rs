@@ -126,7 +126,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
             Acquired::Hit(value) => Ok(value),
             Acquired::Busy => Err(Error::new(Status::Busy, "the key is being loaded by another caller")),
             Acquired::Lead(lease, old) => {
-                let result = fork::outside(|| catch_unwind(AssertUnwindSafe(|| load(deadline.remaining()))));
+                let result = fork::unprotected(|| catch_unwind(AssertUnwindSafe(|| load(deadline.remaining()))));
                 let error = match result {
                     Ok(Ok(loaded)) => {
                         let loaded = loaded.into();

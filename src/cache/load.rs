@@ -126,7 +126,7 @@ impl<V: Clone> Load<V> {
     /// Waits for its end; `None` if it waits, over any number of threads, for this very one. The caller holds no lock.
     pub(super) fn wait(&self, deadline: Deadline) -> Option<Waited<V>> {
         let _waiting = waits::begin(&self.work)?;
-        Some(fork::outside(|| {
+        Some(fork::unprotected(|| {
             let mut ending = self.result.lock().unwrap_or_else(PoisonError::into_inner);
             loop {
                 match &ending.result {
@@ -181,7 +181,7 @@ impl<V> Loads<V> {
     /// The load of this key: the one under way, or a new one of the caller's own. Its owner then looks whether a value
     /// has come in the meantime, and says so with [`Loads::begin`] or [`Loads::end`].
     pub(super) fn claim(&self, key: &[u8], owner: Option<ThreadId>, expires: Deadline) -> Claimed<V> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         let mut map = self.map.lock();
         if let Some(load) = map.by_key.get(key) {
             if load.is_open() {
@@ -218,14 +218,14 @@ impl<V> Loads<V> {
 
     /// Counts a load that begins.
     pub(super) fn begin(&self) {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         self.map.lock().begun += 1;
     }
 
     /// The load with this number, unless it has ended or was taken over.
     pub(super) fn find(&self, id: u64) -> Result<Arc<Load<V>>> {
         if self.any() {
-            let _inside = fork::enter();
+            let _guard = fork::protect();
             // One that was begun before a fork is the parent's to end.
             if let Some(load) = self.map.lock().by_id.get(&id).filter(|load| load.generation == fork::generation()) {
                 return Ok(load.clone());
@@ -238,7 +238,7 @@ impl<V> Loads<V> {
     /// is dropped by the caller's `load`, outside of all locks.
     pub(super) fn end(&self, load: &Arc<Load<V>>, result: Result<V>) -> bool {
         let ended = {
-            let _inside = fork::enter();
+            let _guard = fork::protect();
             let mut map = self.map.lock();
             let removed = map.remove(load);
             map.failed += u64::from(removed && result.is_err());
@@ -272,7 +272,7 @@ impl<V> Loads<V> {
         if !self.any() {
             return;
         }
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         let mut map = self.map.lock();
         map.sweep();
         self.underway.store(map.by_id.len(), SeqCst);

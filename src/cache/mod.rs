@@ -237,7 +237,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
 /// Drops what came out of a cache where it may take long or call the library again: with no lock, outside the gate.
 fn release<T>(values: T) {
     if std::mem::needs_drop::<T>() {
-        fork::outside(|| drop(values));
+        fork::unprotected(|| drop(values));
     }
 }
 
@@ -245,6 +245,6 @@ fn release<T>(values: T) {
 #[inline]
 fn release_in_place<T>(value: &mut Option<T>) {
     if value.is_some() && std::mem::needs_drop::<T>() {
-        fork::outside(|| *value = None);
+        fork::unprotected(|| *value = None);
     }
 }

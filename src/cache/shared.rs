@@ -46,7 +46,7 @@ pub(super) struct WriteGuard<'a, R, W>(&'a Shared<R, W>);
 impl<R, W> Shared<R, W> {
     pub(super) fn new(read: R, write: W) -> Shared<R, W> {
         let slots = Arc::new(ReaderSlots::new(slot_count()));
-        fork::stop_around_forks(slots.clone());
+        fork::register_readers(slots.clone());
         Shared { slots, read: UnsafeCell::new(read), write: Apart(UnsafeCell::new(write)) }
     }
 
@@ -105,7 +105,7 @@ impl<R, W> Shared<R, W> {
 
 impl<R, W> Drop for Shared<R, W> {
     fn drop(&mut self) {
-        fork::forget(&self.slots);
+        fork::unregister_readers(&self.slots);
     }
 }
 
@@ -217,27 +217,27 @@ pub(super) fn move_out<T>(place: &mut Option<T>, to: &mut Option<T>) {
 fn slot_count() -> usize {
     static COUNT: OnceLock<usize> = OnceLock::new();
     // Inside the gate, so that no child is forked while it is being counted.
-    let _inside = fork::enter();
+    let _guard = fork::protect();
     *COUNT.get_or_init(|| {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         (processors * 2).next_power_of_two().clamp(4, 64)
     })
 }
 
-impl fork::Readers for ReaderSlots<Reader> {
-    fn stop(&self) {
+impl fork::PauseReaders for ReaderSlots<Reader> {
+    fn pause(&self) {
         self.lock();
         self.drain_readers();
     }
 
-    fn go_on(&self) {
+    fn resume(&self) {
         self.admit_readers();
         self.unlock();
     }
 
-    fn go_on_in_child(&self) {
+    fn resume_in_child(&self) {
         self.free_slots_in_child();
-        self.go_on();
+        self.resume();
     }
 }
 
@@ -248,16 +248,16 @@ mod tests {
     /// A reader that marks its slot when readers are blocked, and is interrupted until the fork is over.
     struct Interrupted(Arc<ReaderSlots<Reader>>);
 
-    impl fork::Readers for Interrupted {
-        fn stop(&self) {
+    impl fork::PauseReaders for Interrupted {
+        fn pause(&self) {
             self.0.mark(2);
         }
 
-        fn go_on(&self) {
+        fn resume(&self) {
             self.0.leave(self.0.slot(2));
         }
 
-        fn go_on_in_child(&self) {}
+        fn resume_in_child(&self) {}
     }
 
     #[test]
@@ -265,7 +265,7 @@ mod tests {
         let shared = Shared::new((), ());
         let reader = Arc::new(Interrupted(shared.slots.clone()));
         // Those that were registered first are stopped first.
-        fork::stop_around_forks(reader.clone());
+        fork::register_readers(reader.clone());
         // SAFETY: the child looks at one slot and ends, without running anything of the parent's.
         let child = unsafe { libc::fork() };
         if child == 0 {
@@ -273,7 +273,7 @@ mod tests {
             // SAFETY: ends this process at once.
             unsafe { libc::_exit(code) };
         }
-        fork::forget(&reader);
+        fork::unregister_readers(&reader);
         let mut status = 0;
         // SAFETY: `child` is a child of this process that was not waited for yet, and `status` is writable.
         assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);

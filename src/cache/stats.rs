@@ -42,7 +42,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
     /// after that, a part at a time, with others going on in between; and entries that [`TtlCache::clear`] removes are counted
     /// when it returns.
     pub fn stats(&self) -> Stats {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         let mut stats = Stats {
             size: 0,
             max_size: self.max_size,

@@ -32,7 +32,7 @@ pub(super) struct Waiting(ThreadId);
 /// The caller holds no lock.
 pub(super) fn begin(work: &Arc<Work>) -> Option<Waiting> {
     let me = std::thread::current().id();
-    let _inside = fork::enter();
+    let _guard = fork::protect();
     let mut waits = WAITS.lock();
     let waits = waits.get_or_insert_default();
     if waits.generation != fork::generation() {
@@ -54,7 +54,7 @@ pub(super) fn begin(work: &Arc<Work>) -> Option<Waiting> {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         if let Some(waits) = WAITS.lock().as_mut() {
             waits.by_thread.remove(&self.0);
         }

@@ -161,7 +161,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         }
         drop(locked);
         // The gate comes before the lock: a fork shuts the one and then takes the other.
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         let locked = shared.lock();
         self.loads.outdate_key(key);
         locked
@@ -171,7 +171,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
     pub(super) fn outdate_unheld(&self, key: &[u8]) {
         fence(SeqCst);
         if self.loads.any() {
-            let _inside = fork::enter();
+            let _guard = fork::protect();
             self.loads.outdate_key(key);
         }
     }

@@ -184,7 +184,7 @@ pub(super) fn read_or_create(path: &Path, strict: bool, generate: bool, deadline
     for _ in 0..TORN_WRITES {
         match Read::file(path, strict)? {
             Some(read) if strip(read.text()).is_empty() && files::is_new(path) => {
-                fork::outside(|| std::thread::sleep(TORN_WRITE));
+                fork::unprotected(|| std::thread::sleep(TORN_WRITE));
             }
             Some(read) => return Ok(read),
             None if generate => create(path, deadline)?,

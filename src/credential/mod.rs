@@ -76,7 +76,7 @@ impl Cipher {
     /// A cipher with these settings: `key` or `key_file` in place of the usual sources, `previous_keys`, `generate`,
     /// `strict_permissions`, `timeout`. It reads the keys, and makes one where there is none and `generate` allows it.
     pub fn open(config: &Config) -> Result<Cipher> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         let sources = Sources::find(config)?;
         let timeout = config.time("timeout", DEFAULT_TIMEOUT);
         let strict = config.flag("strict_permissions").unwrap_or(false);
@@ -89,7 +89,7 @@ impl Cipher {
 
     /// The cipher of the whole process, made on first use with no settings but the environment's.
     pub fn default_instance() -> Result<Arc<Cipher>> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         if let Some(cipher) = &*DEFAULT.read() {
             return Ok(cipher.clone());
         }
@@ -100,7 +100,7 @@ impl Cipher {
     /// Replaces the cipher of the whole process by one with these settings, or, with `None`, by a new one on its next
     /// use. Who holds the old one keeps it.
     pub fn reset_default(config: Option<&Config>) -> Result<()> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         let new = config.map(Cipher::open).transpose()?.map(Arc::new);
         let old = std::mem::replace(&mut *DEFAULT.write(), new);
         drop(old);
@@ -114,7 +114,7 @@ impl Cipher {
 
     /// As [`Cipher::encrypt`], for whoever has a place for the token: `take` gets it for the time of the call.
     pub fn encrypt_with<T>(&self, plaintext: &[u8], take: impl FnOnce(&[u8]) -> T) -> Result<T> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         check_len(plaintext.len())?;
         let token = token::seal(self.current()?.newest().fernet()?, plaintext);
         Ok(take(token.as_bytes()))
@@ -135,7 +135,7 @@ impl Cipher {
     /// As [`Cipher::decrypt`], for whoever has a place for the plain text: `take` gets it for the time of the call, and
     /// it is wiped afterwards.
     pub fn decrypt_with<T>(&self, token: &[u8], take: impl FnOnce(&[u8]) -> T) -> Result<T> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         let token = Token::read(token).ok_or_else(|| bad_token(&self.sources))?;
         Ok(take(&self.open_token(&token)?.plaintext))
     }
@@ -147,7 +147,7 @@ impl Cipher {
 
     /// The same credential in a token under the newest key; the same token if it is that already.
     pub fn reencrypt(&self, token: &[u8]) -> Result<Reencrypted> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         let read = Token::read(token).ok_or_else(|| bad_token(&self.sources))?;
         // What is the newest key is looked at first.
         self.current()?;
@@ -164,7 +164,7 @@ impl Cipher {
     ///
     /// [`Status::ReadOnly`]: the key comes from the environment or the configuration and cannot be changed there.
     pub fn rotate_key(&self) -> Result<()> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         let place = match (&self.sources.newest, &self.sources.previous_file) {
             (Place::File(path), Some(previous)) => (path, previous),
             (Place::Env(_), _) => return Err(not_in_place(key::KEY_VARIABLE, key::PREVIOUS_VARIABLE)),
@@ -193,7 +193,7 @@ impl Cipher {
     /// Looks at the files at once, whenever they were last looked at: what is encrypted from here on is under the key that
     /// is the newest now.
     pub(crate) fn look_again(&self) -> Result<()> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         if self.has_files() {
             self.load_if_changed()?;
             self.looked.store(sys::coarse_time_awake(), Ordering::Relaxed);

@@ -25,7 +25,7 @@ mod config;
 mod credential;
 mod library;
 mod secrets;
-mod secrets_more;
+mod secrets_admin;
 mod sized;
 mod status;
 mod store;
@@ -43,7 +43,7 @@ pub use config::{st_config, st_config_free, st_config_new, st_config_parse, st_c
 pub use credential::*;
 pub use library::*;
 pub use secrets::*;
-pub use secrets_more::*;
+pub use secrets_admin::*;
 pub use status::*;
 pub use store::*;
 pub use store_audit::*;
@@ -127,7 +127,7 @@ fn run_silently<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
 #[cold]
 fn install_hook(hook: &Once) {
     // Nobody else may fork while the hook is being set: the child would wait for it for ever.
-    let _inside = crate::fork::enter();
+    let _guard = crate::fork::protect();
     hook.call_once(|| {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {

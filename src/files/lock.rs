@@ -66,7 +66,7 @@ fn wait_turn(file: OwnFile, lock_path: &Path, deadline: Deadline) -> Result<Opti
         if deadline.has_passed() {
             return Ok(None);
         }
-        fork::outside(|| std::thread::sleep(PAUSE.min(deadline.remaining())));
+        fork::unprotected(|| std::thread::sleep(PAUSE.min(deadline.remaining())));
     }
 }
 

@@ -24,7 +24,7 @@ pub(crate) fn read_settled<T>(
         if is_whole(&value) || !is_new() || deadline.has_passed() {
             break;
         }
-        fork::outside(|| thread::sleep(SETTLE_TIME.min(deadline.remaining())));
+        fork::unprotected(|| thread::sleep(SETTLE_TIME.min(deadline.remaining())));
         value = read();
     }
     value

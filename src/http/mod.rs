@@ -151,7 +151,7 @@ impl Client {
     pub(crate) fn send(&self, request: &Request<'_>, deadline: Deadline) -> Result<Response> {
         let (uri, origin) = url::parse(request.url)?;
         let begin = Instant::now();
-        let result = fork::outside(|| self.exchange(request, &uri, &origin, deadline));
+        let result = fork::unprotected(|| self.exchange(request, &uri, &origin, deadline));
         // Headers and bodies hold tokens, which pass through the frames of the HTTP client and of TLS.
         wipe_stack_below::<STACK_OF_AN_EXCHANGE>();
         log::emit(Level::Debug, "http", || {
@@ -205,7 +205,7 @@ impl Client {
 /// The addresses of a host, looked up outside the fork gate.
 pub(crate) fn look_up(host: &str, deadline: Deadline) -> Result<Vec<IpAddr>> {
     let end = std::time::Instant::now().checked_add(deadline.remaining());
-    let addresses = fork::outside(|| resolver::look_up(host, 0, end)).map_err(|error| match error.kind() {
+    let addresses = fork::unprotected(|| resolver::look_up(host, 0, end)).map_err(|error| match error.kind() {
         std::io::ErrorKind::TimedOut => failure::late(&format!("while the name {host} was looked up")),
         _ => failure::unavailable(error.to_string(), 0),
     })?;

@@ -101,7 +101,7 @@ impl Retry {
         deadline: Deadline,
         attempt: impl FnMut(u32) -> std::result::Result<T, Failed>,
     ) -> Result<T> {
-        let wait = |delay| fork::outside(|| std::thread::sleep(delay));
+        let wait = |delay| fork::unprotected(|| std::thread::sleep(delay));
         self.run_with(max_attempts, deadline, random, wait, attempt)
     }
 

@@ -12,17 +12,17 @@ use super::document::DocumentSource;
 use super::document_provider::DocumentProvider;
 use super::env::EnvProvider;
 use super::file::FileProvider;
-use super::memory::{self, AtHand, Memory, Run, Times};
+use super::lookup::at_provider;
+use super::lookup_cache::{CacheTimes, LookupCache};
+use super::not_configured::{NotConfigured, NotConfiguredProvider};
 use super::peek::is_plain;
-use super::provider::{Found, Provider, Request};
+use super::provider::{Request, SecretProvider};
 use super::secret::Secret;
-use super::unconfigured::{Lack, Unconfigured};
 use super::vault::VaultSource;
 use crate::clock::Deadline;
 use crate::config::{Config, nearest};
 use crate::error::{Error, Result, Source, Status};
 use crate::fork;
-use crate::log::{self, Level};
 use crate::sys::Published;
 
 /// Names of the secrets that SimpleTuner itself uses.
@@ -54,11 +54,11 @@ pub struct Manager {
     /// The same; changed with the lock of `providers` held.
     pub(super) current: Published<Providers>,
     file: Option<Arc<FileProvider>>,
-    memory: Memory,
+    lookup_cache: LookupCache,
     timeout: Duration,
 }
 
-pub(super) type Providers = Vec<Arc<dyn Provider>>;
+pub(super) type Providers = Vec<Arc<dyn SecretProvider>>;
 
 /// How one get differs from the usual.
 #[derive(Clone, Copy, Debug, Default)]
@@ -78,11 +78,11 @@ pub(super) static CURRENT_DEFAULT: Published<Manager> = Published::empty();
 impl Manager {
     /// A manager with these settings. It reads nothing yet.
     pub fn open(config: &Config) -> Result<Manager> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         let default: Vec<String> = DEFAULT_PROVIDERS.map(str::to_owned).to_vec();
         let names = config.list("providers").unwrap_or(&default);
         let timeout = config.time("timeout", DEFAULT_TIMEOUT);
-        let times = Times::of(config);
+        let times = CacheTimes::of(config);
         let mut providers = Providers::new();
         let mut file = None;
         for name in names {
@@ -98,21 +98,21 @@ impl Manager {
                 }
                 "aws" => {
                     let why = "no secret is named; set `aws_secret_name` or SIMPLETUNER_AWS_SECRET_NAME".to_owned();
-                    let lack = Lack { why, is_wanted: false };
-                    providers.push(remote("aws", Source::Aws, AwsSource::open(config)?.ok_or(lack), times)?);
+                    let missing = NotConfigured { why, is_wanted: false };
+                    providers.push(remote("aws", Source::Aws, AwsSource::open(config)?.ok_or(missing), times)?);
                 }
                 "vault" => providers.push(remote("vault", Source::Vault, VaultSource::open(config)?, times)?),
                 _ => return Err(unknown_provider(name)),
             }
         }
-        let (memory, providers) = (Memory::new(times)?, Arc::new(providers));
+        let (lookup_cache, providers) = (LookupCache::new(times)?, Arc::new(providers));
         let current = Published::new(Some(providers.clone()));
-        Ok(Manager { providers: RwLock::new(providers), current, file, memory, timeout })
+        Ok(Manager { providers: RwLock::new(providers), current, file, lookup_cache, timeout })
     }
 
     /// The manager of the whole process, made on first use with no settings but the environment's.
     pub fn default_instance() -> Result<Arc<Manager>> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         if let Some(manager) = &*DEFAULT.read() {
             return Ok(manager.clone());
         }
@@ -127,7 +127,7 @@ impl Manager {
     /// Replaces the manager of the whole process by one with these settings, or, with `None`, by a new one on its next
     /// use. Who holds the old one keeps it.
     pub fn reset_default(config: Option<&Config>) -> Result<()> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         let new = config.map(Manager::open).transpose()?.map(Arc::new);
         let mut default = DEFAULT.write();
         let current = CURRENT_DEFAULT.replace(new.clone());
@@ -154,61 +154,6 @@ impl Manager {
         }
     }
 
-    /// The same, asking each provider.
-    pub(super) fn look_up(&self, key: &str, options: &Options) -> Result<Secret> {
-        let _inside = fork::enter();
-        let request = self.request(options.timeout, options.refresh);
-        let providers = self.providers();
-        let mut failure: Option<Error> = None;
-        let mut not_asked: Vec<String> = Vec::new();
-        let (mut at, mut runs) = (0, 0);
-        while at < providers.len() {
-            let first = at;
-            let answer = match providers[first].is_remote() {
-                false => {
-                    at += 1;
-                    local(&providers[first], key, &request)
-                }
-                true => {
-                    at += providers[first..].iter().take_while(|provider| provider.is_remote()).count();
-                    let others_behind = providers[at..].iter().any(|provider| provider.is_remote());
-                    let run = Run { providers: &providers[first..at], number: runs, others_behind };
-                    runs += 1;
-                    match options.cached_only {
-                        false => self.memory.ask(&run, key, &request),
-                        true => Ok(match self.memory.at_hand(&run, key) {
-                            AtHand::Found(secret) => Some(secret),
-                            AtHand::None => None,
-                            AtHand::NotAsked(names) => {
-                                not_asked.extend(names);
-                                None
-                            }
-                        }),
-                    }
-                }
-            };
-            match answer {
-                Ok(Some(mut secret)) => {
-                    log::emit(Level::Debug, "secrets", || format!("{key:?} comes from provider {}", secret.provider()));
-                    secret.degraded |= failure.is_some() || !not_asked.is_empty();
-                    return Ok(secret);
-                }
-                Ok(None) => {}
-                Err(error) => {
-                    failure = Some(memory::first_of(failure, error));
-                }
-            }
-        }
-        Err(match failure {
-            Some(error) => error.map_message(|message| format!("secret {key:?}: {message}")),
-            None if !not_asked.is_empty() => Error::new(
-                Status::Unavailable,
-                format!("secret {key:?} is not at hand, and {} may not be asked by this call", not_asked.join(", ")),
-            ),
-            None => not_found(key, &providers),
-        })
-    }
-
     /// The values of several keys, each with its own success or failure, under one deadline.
     pub fn get_many(&self, keys: &[&str]) -> Vec<Result<Secret>> {
         let deadline = Deadline::after(self.timeout);
@@ -220,7 +165,7 @@ impl Manager {
     /// Writes a secret into the secrets file, creating it where it is missing. The chain still decides what the next
     /// get returns: a variable of the same name goes before the file.
     pub fn set(&self, key: &str, value: &[u8]) -> Result<()> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         check_key(key)?;
         if value.len() > MAX_VALUE {
             return Err(Error::invalid_argument(format!("the value of {key:?} is longer than {MAX_VALUE} bytes")));
@@ -232,7 +177,7 @@ impl Manager {
 
     /// Removes a secret from the secrets file; `false` if it was not there.
     pub fn delete(&self, key: &str) -> Result<bool> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         check_key(key)?;
         self.file()?.delete(key, Deadline::after(self.timeout))
     }
@@ -245,14 +190,14 @@ impl Manager {
         &self,
         name: &str,
         position: Option<usize>,
-        ask: impl Fn(&str, Duration) -> Result<Option<Found>> + Send + Sync + 'static,
+        ask: impl Fn(&str, Duration) -> Result<Option<Secret>> + Send + Sync + 'static,
     ) -> Result<()> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         if name.is_empty() || name.len() > MAX_NAME || name.contains(char::is_control) {
             let message = format!("the name of a provider has 1 to {MAX_NAME} bytes and no control characters");
             return Err(Error::invalid_argument(message));
         }
-        let new: Arc<dyn Provider> = Arc::new(CustomProvider::new(name, Box::new(ask), self.memory.times)?);
+        let new: Arc<dyn SecretProvider> = Arc::new(CustomProvider::new(name, Box::new(ask), self.lookup_cache.times)?);
         let mut providers = self.providers.write();
         let refused = if providers.iter().any(|provider| provider.name() == name) {
             Some(format!("there is a provider named {name:?} already"))
@@ -264,7 +209,7 @@ impl Manager {
         if let Some(message) = refused {
             // The callback's own clean-up may use this manager.
             drop(providers);
-            fork::outside(|| drop(new));
+            fork::unprotected(|| drop(new));
             return Err(Error::invalid_argument(message));
         }
         let mut changed = providers.to_vec();
@@ -274,40 +219,35 @@ impl Manager {
         drop(providers);
         drop(before);
         // What was answered was so by the providers that there were.
-        self.memory.clear();
+        self.lookup_cache.clear();
         Ok(())
     }
 
     /// Looks at every source now, and forgets what other providers answered; the error is that of the first provider that failed.
     pub fn refresh(&self, timeout: Option<Duration>) -> Result<()> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         let request = self.request(timeout, true);
         let mut result = Ok(());
         let providers = self.providers();
         for (at, provider) in providers.iter().enumerate() {
             let share = request.share(providers[at + 1..].iter().any(|other| other.is_remote()));
-            let refreshed = provider.refresh(&share).map_err(|error| {
-                error
-                    .with_source(provider.source())
-                    .map_message(|message| format!("the provider {} failed: {message}", provider.name()))
-            });
-            result = result.and(refreshed);
+            result = result.and(provider.refresh(&share).map_err(|error| at_provider(&**provider, error)));
         }
         // Last: meanwhile others may have been told what was there before.
-        self.memory.clear();
+        self.lookup_cache.clear();
         result
     }
 
     /// Forgets, and so wipes, every value that no caller holds.
     pub fn clear_cache(&self) {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         self.providers().iter().for_each(|provider| provider.forget());
-        self.memory.clear();
+        self.lookup_cache.clear();
     }
 
     /// The file or directory that the file provider reads; where there is none yet, the file that [`Manager::set`] creates.
     pub fn file_path(&self) -> Result<PathBuf> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         self.file()?.file_path()
     }
 
@@ -343,8 +283,8 @@ impl Manager {
         self.timeout
     }
 
-    pub(super) fn memory(&self) -> &Memory {
-        &self.memory
+    pub(super) fn lookup_cache(&self) -> &LookupCache {
+        &self.lookup_cache
     }
 
     fn file(&self) -> Result<&FileProvider> {
@@ -358,7 +298,7 @@ impl Drop for Manager {
     fn drop(&mut self) {
         let providers = (std::mem::take(self.providers.get_mut()), self.current.replace(None));
         // Providers of the program have clean-up of their own, which may use the library.
-        fork::outside(|| drop(providers));
+        fork::unprotected(|| drop(providers));
     }
 }
 
@@ -366,12 +306,12 @@ impl Drop for Manager {
 fn remote<S: DocumentSource + 'static>(
     name: &'static str,
     source: Source,
-    opened: std::result::Result<S, Lack>,
-    times: Times,
-) -> Result<Arc<dyn Provider>> {
+    opened: std::result::Result<S, NotConfigured>,
+    times: CacheTimes,
+) -> Result<Arc<dyn SecretProvider>> {
     Ok(match opened {
         Ok(opened) => Arc::new(DocumentProvider::new(opened, times)?),
-        Err(lack) => Arc::new(Unconfigured { name, source, lack }),
+        Err(missing) => Arc::new(NotConfiguredProvider { name, source, missing }),
     })
 }
 
@@ -386,20 +326,6 @@ fn check_key_exactly(key: &str) -> Result<()> {
         return Err(Error::invalid_argument(format!("the name of a secret has 1 to {MAX_KEY} bytes and no NUL")));
     }
     Ok(())
-}
-
-fn not_found(key: &str, providers: &[Arc<dyn Provider>]) -> Error {
-    let tried: Vec<String> =
-        providers.iter().map(|provider| format!("{} ({})", provider.name(), provider.place(key))).collect();
-    let tried = if tried.is_empty() { "no providers".to_owned() } else { tried.join(", ") };
-    Error::new(Status::NotFound, format!("secret {key:?} was not found; tried: {tried}"))
-}
-
-fn local(provider: &Arc<dyn Provider>, key: &str, request: &Request) -> Result<Option<Secret>> {
-    match provider.find(key, request) {
-        Ok(held) => Ok(held.map(|held| Secret { held, provider: provider.clone(), degraded: false })),
-        Err(error) => Err(memory::failed(&**provider, key, error)),
-    }
 }
 
 fn unknown_provider(name: &str) -> Error {

@@ -86,7 +86,7 @@ impl Store {
         name: &str,
         value: &[u8],
     ) -> Result<()> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         let which = Name { user_id, provider, name };
         which.check()?;
         if value.is_empty() || value.len() > MAX_VALUE {
@@ -118,7 +118,7 @@ impl Store {
 
     /// The value of a user's active credential. The use is recorded, and its time is noted.
     pub fn credential_get(&self, cipher: &Cipher, user_id: i64, provider: &str, name: &str) -> Result<SecretBytes> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         let which = Name { user_id, provider, name };
         which.check()?;
         self.use_credential(cipher, which)?.ok_or_else(|| which.missing())
@@ -134,7 +134,7 @@ impl Store {
         name: &str,
         global_key: &str,
     ) -> Result<Resolved> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         let which = Name { user_id, provider, name };
         which.check()?;
         if let Some(value) = self.use_credential(cipher, which)? {
@@ -166,7 +166,7 @@ impl Store {
 
     /// Removes a credential; `false` if there was none.
     pub fn credential_delete(&self, user_id: i64, provider: &str, name: &str) -> Result<bool> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         let which = Name { user_id, provider, name };
         which.check()?;
         let deadline = self.deadline();
@@ -184,7 +184,7 @@ impl Store {
 
     /// Credentials without their values, as a JSON array: those of a user, or of all; of a provider, or of all.
     pub fn credential_list(&self, user_id: Option<i64>, provider: Option<&str>) -> Result<String> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         let (mut credentials, mut seen) = (Vec::new(), HashSet::new());
         if let Some(open) = self.shared.credentials.read(self.deadline())? {
             let sql = "SELECT id, user_id, provider, credential_name, created_at, updated_at, last_used_at, is_active,

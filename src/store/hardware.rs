@@ -35,9 +35,9 @@ impl Store {
         if let Some(info) = prices.get(KEY) {
             return Ok(info);
         }
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         prices.get_or_load(KEY, self.shared.timeout, |_| {
-            let _inside = fork::enter();
+            let _guard = fork::protect();
             let config = self.provider_get(PROVIDER)?;
             let info = std::str::from_utf8(&config).ok().and_then(configured).unwrap_or(DEFAULTS);
             SharedBytes::copy_from(info.as_bytes())
@@ -46,7 +46,7 @@ impl Store {
 
     /// Puts this JSON object in place of what is cached, for 300 s. Nothing is stored.
     pub fn hardware_set(&self, info: &str) -> Result<()> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         let object = Object::parse(info).map_err(|problem| bad_info(&problem))?;
         for member in object.members() {
             price(member.value).ok_or_else(|| bad_info(&format!("{:?} has no cost_per_second", member.name)))?;
@@ -56,7 +56,7 @@ impl Store {
 
     /// Forgets what is cached: the next call reads the configuration again.
     pub fn hardware_clear(&self) {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         self.shared.prices.0.clear();
         self.shared.configs.invalidate(PROVIDER);
     }

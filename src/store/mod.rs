@@ -111,7 +111,7 @@ struct Shared {
 /// A copy of the database files alone is complete once the last handle is gone.
 impl Drop for Shared {
     fn drop(&mut self) {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         for database in [&self.jobs, &self.credentials, self.trail.database()] {
             database.write_back();
         }
@@ -127,7 +127,7 @@ impl Store {
     /// `timeout` is how long a call may take, 30 s by default: waiting for others that write, and reading, which on a
     /// damaged database might not end by itself. Nothing is opened or created yet.
     pub fn open(config: &Config) -> Result<Store> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         let files = Files::find(config)?;
         Ok(Store {
             shared: Arc::new(Shared {
@@ -144,7 +144,7 @@ impl Store {
 
     /// The store of the whole process, made on first use with no settings but the environment's.
     pub fn default_instance() -> Result<Arc<Store>> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         if let Some(store) = &*DEFAULT.read() {
             return Ok(store.clone());
         }
@@ -158,7 +158,7 @@ impl Store {
     /// Replaces the store of the whole process by one with these settings, or, with `None`, by a new one on its next
     /// use. Who holds the old one keeps it.
     pub fn reset_default(config: Option<&Config>) -> Result<()> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         let new = config.map(Store::open).transpose()?.map(Arc::new);
         let mut default = DEFAULT.write();
         DEFAULT_CACHE.store(new.as_ref().map_or(0, |store| store.shared.configs.number()), SeqCst);
@@ -170,7 +170,7 @@ impl Store {
 
     /// The same store; what is done with it is recorded as this actor's.
     pub fn as_actor(&self, actor: Actor) -> Result<Store> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         actor.check()?;
         Ok(Store { shared: self.shared.clone(), actor })
     }
@@ -184,7 +184,7 @@ impl Store {
         target: Option<(&str, &str)>,
         details: &str,
     ) -> Result<i64> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         let details = match details.trim().is_empty() {
             true => "{}".to_owned(),
             false => {
@@ -207,13 +207,13 @@ impl Store {
     /// `event_type`, `action`, `actor_id`, `actor_username`, `target_type`, `target_id`, `since` (included), `until`
     /// (excluded), `limit` (100 by default) and `offset`.
     pub fn audit_query(&self, filter: &str) -> Result<String> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         self.shared.trail.query(filter, self.deadline())
     }
 
     /// Checks the chain of the entries `first` to `last`; 0 is the first and the last that there are.
     pub fn audit_verify(&self, first: i64, last: i64) -> Result<Verified> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         let last = if last <= 0 { i64::MAX } else { last };
         self.shared.trail.verify(first.max(1), last, self.deadline())
     }

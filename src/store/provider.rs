@@ -61,12 +61,12 @@ impl Store {
 
     #[cold]
     fn provider_load(&self, provider: &str, key: &Key) -> Result<SharedBytes> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         check_name(provider)?;
         let deadline = self.deadline();
         self.shared.configs.look(&self.shared.jobs, deadline)?;
         let loaded = self.shared.configs.cache().get_or_load(key, deadline.remaining(), |_| {
-            let _inside = fork::enter();
+            let _guard = fork::protect();
             self.load(provider, deadline).map(|config| Value::Bytes(config.into()))
         })?;
         match loaded {
@@ -104,7 +104,7 @@ impl Store {
 
     /// Replaces the configuration of a provider by this JSON object, which is kept as it is written.
     pub fn provider_save(&self, provider: &str, config: &str) -> Result<()> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         check_name(provider)?;
         json::check(config).map_err(|problem| bad_argument("config", &problem))?;
         let deadline = self.deadline();
@@ -116,7 +116,7 @@ impl Store {
     /// Sets the members of this JSON object in the configuration of a provider and leaves its others as they are, in one
     /// transaction: of several that update at once, none is lost.
     pub fn provider_update(&self, provider: &str, changes: &str) -> Result<()> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         check_name(provider)?;
         let changes = Object::parse(changes).map_err(|problem| bad_argument("changes", &problem))?;
         let deadline = self.deadline();
@@ -134,7 +134,7 @@ impl Store {
 
     /// Removes the configuration of a provider; `false` if it had none.
     pub fn provider_delete(&self, provider: &str) -> Result<bool> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         check_name(provider)?;
         let deadline = self.deadline();
         let Some(open) = self.shared.jobs.change(deadline)? else { return Ok(false) };
@@ -143,7 +143,7 @@ impl Store {
 
     /// The providers that have a configuration, as a JSON array of `provider` and `updated_at`, in alphabetical order.
     pub fn provider_list(&self) -> Result<String> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         let mut providers = Vec::new();
         let mut last: Option<String> = None;
         if let Some(open) = self.shared.jobs.read(self.deadline())? {

@@ -155,7 +155,7 @@ impl ProviderCache {
             return cache::provider_config();
         }
         // Inside the gate, so that no child is forked while it is being made.
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         self.own.get_or_init(|| TtlCache::new(TTL, CAPACITY, CLEANUP).expect("memory for some hundred entries"))
     }
 
@@ -264,7 +264,7 @@ impl Watch {
 
 impl Drop for ProviderCache {
     fn drop(&mut self) {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         self.forget();
         if OWNER.load(SeqCst) == self.number {
             OWNER_LOOKED.store(0, Relaxed);

@@ -64,7 +64,7 @@ impl Store {
         plain: bool,
         mut progress: impl FnMut(u64, u64) -> bool,
     ) -> Result<Reencryption> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         // What there is to log of the keys is logged while no connection is held.
         cipher.look_again()?;
         let deadline = self.deadline();
@@ -89,7 +89,7 @@ impl Store {
     /// Makes a new key in place of the newest one, which stays as an earlier one, and brings every stored credential
     /// under it. If that fails, all stay readable, and [`Store::credentials_reencrypt`] does the rest.
     pub fn credentials_rotate(&self, cipher: &Cipher) -> Result<Reencryption> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         let mut recorder = Recorder::new(self, self.deadline());
         recorder.record(entry("rotate_key", Details::new().end()))?;
         cipher.rotate_key()?;

@@ -208,7 +208,7 @@ impl Slot {
             state.take(me)
         };
         if connection.is_none() {
-            connection = fork::outside(|| self.wait(me, deadline));
+            connection = fork::unprotected(|| self.wait(me, deadline));
         }
         let Some(connection) = connection else {
             let message = format!("{} was in use by another thread for too long; try again", self.path.display());
@@ -267,7 +267,7 @@ fn open(path: &Path, create: bool) -> Result<Connection> {
 /// Called by SQLite every [`STEPS`] of a statement; whether it is to end. Statements on a damaged database may not end
 /// by themselves, and forks wait no longer than this.
 extern "C" fn is_over(_: *mut c_void) -> c_int {
-    fork::outside(|| ());
+    fork::unprotected(|| ());
     (!WHOLE.get() && DEADLINE.get().is_some_and(Deadline::has_passed)).into()
 }
 
@@ -291,7 +291,7 @@ fn wait_for_others(tries: i32) -> bool {
         return false;
     }
     let pause = SHORTEST_PAUSE * (1 << tries.clamp(0, 10));
-    fork::outside(|| std::thread::sleep(pause.min(LONGEST_PAUSE).min(remaining)));
+    fork::unprotected(|| std::thread::sleep(pause.min(LONGEST_PAUSE).min(remaining)));
     true
 }
 
@@ -325,7 +325,7 @@ impl Drop for Holding {
 impl Taken {
     /// Runs a callback of the program, outside the gate. An error means that it forked and this is the child.
     pub(super) fn call_out<T>(&self, body: impl FnOnce() -> T) -> Result<T> {
-        let result = fork::outside(|| Using::pause(body));
+        let result = fork::unprotected(|| Using::pause(body));
         if self.slot.is_current() {
             return Ok(result);
         }

@@ -24,7 +24,7 @@ impl OwnFile {
     pub(crate) fn open(options: &OpenOptions, path: &Path) -> io::Result<OwnFile> {
         static AT_FORK: Once = Once::new();
         // Inside the gate, so that no fork falls between opening and adding.
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         AT_FORK.call_once(|| super::at_fork(nothing, nothing, close_inherited));
         let file = options.open(path)?;
         OPEN.add(file.as_raw_fd());
@@ -70,7 +70,7 @@ impl Deref for OwnFile {
 
 impl Drop for OwnFile {
     fn drop(&mut self) {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         if self.generation != fork::generation() {
             // This is a child, which has closed it already.
             return;

@@ -5,7 +5,7 @@ use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, Ordering::SeqCst};
 
-use crate::fork::{self, Reading};
+use crate::fork::{self, ReadGuard};
 
 /// What [`fork::read`] lets any number of threads look at, and any thread replace.
 pub(crate) struct Published<T> {
@@ -25,7 +25,7 @@ impl<T> Published<T> {
 
     /// The current value, for the time that this thread reads.
     #[inline]
-    pub(crate) fn get<'r>(&'r self, _: &'r Reading) -> Option<&'r T> {
+    pub(crate) fn get<'r>(&'r self, _: &'r ReadGuard) -> Option<&'r T> {
         // SAFETY: NULL, or a reference of this object. `replace` gives it up only after it saw that no thread has been
         // reading all the time since it was current: see `fork::wait_for_readers`. This thread reads for `'r`, and it
         // loads the pointer after it began to.

@@ -245,7 +245,7 @@ unsafe extern "C" fn mmap(
 
 /// SQLite sleeps where others are in its way. It holds no lock of the whole process then.
 unsafe extern "C" fn sleep(_: *mut ffi::sqlite3_vfs, microseconds: c_int) -> c_int {
-    fork::outside(|| std::thread::sleep(Duration::from_micros(u64::from(microseconds.unsigned_abs()))));
+    fork::unprotected(|| std::thread::sleep(Duration::from_micros(u64::from(microseconds.unsigned_abs()))));
     microseconds
 }
 

@@ -123,14 +123,14 @@ impl SecretsManager<'_> {
                 Err(Fault::Refused(refusal)) => return self.refused_batch(names, &refusal),
             };
             let page = self.parsed(names[0], &response.body)?;
-            for answer in fork::outside(|| page.objects("SecretValues")) {
+            for answer in fork::unprotected(|| page.objects("SecretValues")) {
                 let arn = answer.text("ARN").unwrap_or_default();
                 let name = answer.text("Name").unwrap_or_default();
                 for (index, asked) in names.iter().enumerate().filter(|(_, asked)| asked.is_of(arn, name)) {
                     found[index] = Some(self.read(asked, &answer).map_err(Trouble::from));
                 }
             }
-            for answer in fork::outside(|| page.objects("Errors")) {
+            for answer in fork::unprotected(|| page.objects("Errors")) {
                 let id = answer.text("SecretId").unwrap_or_default();
                 let Some(index) = names.iter().position(|name| name.text == id) else { continue };
                 let refusal = Refusal::of_part(&answer, response.status);
@@ -146,7 +146,7 @@ impl SecretsManager<'_> {
 
     /// The members of an answer. It may be large, so it is parsed outside the fork gate.
     fn parsed(&self, name: &Name, body: &SecretBytes) -> Result<Fields> {
-        match fork::outside(|| Fields::parse_within(body, || self.deadline.has_passed())) {
+        match fork::unprotected(|| Fields::parse_within(body, || self.deadline.has_passed())) {
             Ok(Some(fields)) => Ok(fields),
             Ok(None) => Err(self.malformed(name, "the answer is not a JSON object; is that Secrets Manager?")),
             Err(()) => Err(self.too_late(name)),
@@ -191,7 +191,7 @@ impl SecretsManager<'_> {
             }
         };
         let text = std::str::from_utf8(bytes).map_err(|_| self.malformed(name, "its value is not text in UTF-8"))?;
-        let read = fork::outside(|| json::parse_each(text, || self.deadline.has_passed()));
+        let read = fork::unprotected(|| json::parse_each(text, || self.deadline.has_passed()));
         let read = read.map_err(|problem| match problem {
             Some(problem) => self.unusable(name, problem),
             None => self.too_late(name),

@@ -82,7 +82,7 @@ impl<'a> Session<'a> {
     fn other_keys(&self, refused: &Lease) -> Result<Option<Arc<Lease>>> {
         // Half of a file may have been read.
         if Profiles::are_new(&self.aws.environment) {
-            fork::outside(|| thread::sleep(HALF_WRITTEN));
+            fork::unprotected(|| thread::sleep(HALF_WRITTEN));
         }
         let settings = self.aws.settings()?;
         let context = Context { settings: &settings, ..self.context() };

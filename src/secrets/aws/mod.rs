@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
 use super::document::{Document, DocumentSource};
-use super::provider::Finding;
+use super::provider::Health;
 use crate::clock::Deadline;
 use crate::config::Config;
 use crate::error::{Result, Source};
@@ -112,7 +112,7 @@ impl DocumentSource for AwsSource {
     }
 
     fn place(&self) -> String {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         match &self.aws {
             Ok(aws) => aws.named(),
             Err(_) => "AWS, whose settings cannot be used".to_owned(),
@@ -120,7 +120,7 @@ impl DocumentSource for AwsSource {
     }
 
     fn load(&self, deadline: Deadline) -> Result<Document> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         let aws = self.aws()?;
         let watch = Watch::default();
         let loaded = load::load(aws, &watch, deadline).map_err(|error| error.with_source(Source::Aws));
@@ -130,13 +130,13 @@ impl DocumentSource for AwsSource {
     }
 
     fn has_new_credentials(&self) -> bool {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         let Ok(aws) = &self.aws else { return false };
         aws.failed_with.lock().as_ref().is_some_and(Watch::has_changed)
     }
 
     fn describe(&self) -> Map<String, Value> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         let mut told = Map::new();
         if let Err(error) = self.aws().and_then(|aws| aws.describe(&mut told)) {
             told.insert("problem".to_owned(), json!(error.message()));
@@ -144,8 +144,8 @@ impl DocumentSource for AwsSource {
         told
     }
 
-    fn check(&self, deadline: Deadline) -> Finding {
-        let _inside = fork::enter();
+    fn check(&self, deadline: Deadline) -> Health {
+        let _guard = fork::protect();
         match self.aws() {
             Ok(aws) => check::check(aws, deadline),
             Err(error) => check::failed(&error),
@@ -177,7 +177,7 @@ impl Aws {
         if is_whole(&settings) || !Profiles::are_new(&self.environment) {
             return self.noted(settings);
         }
-        fork::outside(|| thread::sleep(HALF_WRITTEN));
+        fork::unprotected(|| thread::sleep(HALF_WRITTEN));
         settings = read();
         let before = self.profiles.lock().clone();
         if let Some(before) = before.filter(|_| !is_whole(&settings)) {

@@ -11,10 +11,10 @@ use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 
 use crate::bytes::SecretBytes;
-use crate::clock::Tick;
+use crate::clock::CoarseInstant;
 use crate::error::Result;
 use crate::files::{self, Exposure, Fingerprint};
-use crate::fork::{self, Reading};
+use crate::fork::{self, ReadGuard};
 use crate::log::{self, Level};
 use crate::sys::Published;
 
@@ -41,11 +41,11 @@ struct Remembered {
 
 impl Remembered {
     fn new(file: Option<(Fingerprint, SecretBytes)>) -> Remembered {
-        Remembered { looked: AtomicU64::new(Tick::now().nanoseconds()), file }
+        Remembered { looked: AtomicU64::new(CoarseInstant::now().nanoseconds()), file }
     }
 
-    fn is_new(&self, now: Tick, fresh: Duration) -> bool {
-        now.since(Tick::from_nanoseconds(self.looked.load(Relaxed))) < fresh
+    fn is_new(&self, now: CoarseInstant, fresh: Duration) -> bool {
+        now.since(CoarseInstant::from_nanoseconds(self.looked.load(Relaxed))) < fresh
     }
 
     fn value(&self) -> Option<&SecretBytes> {
@@ -68,8 +68,8 @@ impl Directory {
     pub(super) fn peek<'r>(
         &'r self,
         key: &str,
-        reading: &'r Reading,
-        now: Tick,
+        reading: &'r ReadGuard,
+        now: CoarseInstant,
         fresh: Duration,
     ) -> Option<Option<&'r SecretBytes>> {
         let file = self.current.get(reading)?.get(key).filter(|file| file.is_new(now, fresh))?;
@@ -83,7 +83,7 @@ impl Directory {
             return Ok(None);
         }
         let known = self.files.lock().get(key).cloned();
-        if let Some(known) = known.as_ref().filter(|known| known.is_new(Tick::now(), fresh)) {
+        if let Some(known) = known.as_ref().filter(|known| known.is_new(CoarseInstant::now(), fresh)) {
             return Ok(known.value().cloned());
         }
         let path = self.path.join(key);
@@ -94,14 +94,14 @@ impl Directory {
         };
         match (fingerprint, known) {
             (now, Some(known)) if known.file.as_ref().map(|(before, _)| before) == now.as_ref() => {
-                known.looked.store(Tick::now().nanoseconds(), Relaxed);
+                known.looked.store(CoarseInstant::now().nanoseconds(), Relaxed);
                 Ok(known.value().cloned())
             }
             (None, _) => {
                 self.remember(key, Remembered::new(None));
                 Ok(None)
             }
-            (Some(_), _) => fork::outside(|| self.load(key, &path, strict)).map(Some),
+            (Some(_), _) => fork::unprotected(|| self.load(key, &path, strict)).map(Some),
         }
     }
 
@@ -134,7 +134,7 @@ impl Directory {
     }
 
     fn change(&self, change: impl FnOnce(&mut Files)) {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         let mut files = self.files.lock();
         let mut changed = Files::clone(&files);
         change(&mut changed);

@@ -8,12 +8,13 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
 use super::peek::{Known, Peeked};
-use super::provider::{Finding, Held, Provider, Request, State};
+use super::provider::{Health, HealthState, Request, SecretProvider};
+use super::secret::Secret;
 use crate::cache::TtlCache;
-use crate::clock::{Deadline, Tick};
+use crate::clock::{CoarseInstant, Deadline};
 use crate::config::Config;
 use crate::error::{Error, Result, Source, Status};
-use crate::fork::{self, Reading};
+use crate::fork::{self, ReadGuard};
 use crate::paths;
 use crate::sys::Published;
 
@@ -54,7 +55,7 @@ struct Memory {
 #[derive(Clone)]
 struct Look {
     number: u64,
-    begun: Tick,
+    begun: CoarseInstant,
     view: Arc<View>,
 }
 
@@ -101,7 +102,7 @@ impl FileProvider {
             }
             Located::NoHome(reason) => return Err(no_home(reason.as_deref())),
         };
-        let changed = fork::outside(|| save::change(&path, key, change, self.place.strict, deadline));
+        let changed = fork::unprotected(|| save::change(&path, key, change, self.place.strict, deadline));
         self.outdate();
         changed.map_err(|error| error.with_source(Source::File))
     }
@@ -146,7 +147,7 @@ impl FileProvider {
     /// Looks at the file, and whether that found something new. Called outside the fork gate.
     fn look(&self, deadline: Deadline) -> Result<(Look, bool)> {
         let (number, known) = {
-            let _inside = fork::enter();
+            let _guard = fork::protect();
             let mut memory = self.memory.lock();
             memory.begun += 1;
             // What this process has written since may have the inode, size and time of what was read: where the clock of
@@ -154,11 +155,11 @@ impl FileProvider {
             let counts = |look: &&Look| look.number >= memory.oldest;
             (memory.begun, memory.look.as_ref().filter(counts).map(|look| look.view.clone()))
         };
-        let begun = Tick::now();
+        let begun = CoarseInstant::now();
         let view = self.place.look(known.clone(), deadline)?;
         let is_new = known.is_none_or(|known| !Arc::ptr_eq(&known, &view));
         let look = Look { number, begun, view };
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         self.publish(&look);
         Ok((look, is_new))
     }
@@ -177,7 +178,7 @@ impl FileProvider {
 
     /// The looks that have begun do not count any more.
     fn outdate(&self) {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         let mut memory = self.memory.lock();
         memory.oldest = memory.begun + 1;
         let current = self.current.replace(None);
@@ -186,7 +187,7 @@ impl FileProvider {
     }
 }
 
-impl Provider for FileProvider {
+impl SecretProvider for FileProvider {
     fn name(&self) -> &str {
         "file"
     }
@@ -195,7 +196,7 @@ impl Provider for FileProvider {
         Source::File
     }
 
-    fn find(&self, key: &str, request: &Request) -> Result<Option<Held>> {
+    fn find(&self, key: &str, request: &Request) -> Result<Option<Secret>> {
         let fresh = if request.refresh { Duration::ZERO } else { LOOK_INTERVAL };
         let value = match &*self.view(request.refresh, request.deadline())? {
             View::NoHome(_) | View::Missing(_) => None,
@@ -203,10 +204,10 @@ impl Provider for FileProvider {
             View::Directory(directory) => directory.find(key, fresh, self.place.strict)?,
             View::Failed(_, _, error) => return Err(error.clone()),
         };
-        Ok(value.map(Held::now))
+        Ok(value.map(Secret::new))
     }
 
-    fn peek(&self, key: &str, reading: &Reading, now: Tick, take: &mut dyn FnMut(Peeked<'_>)) -> Known {
+    fn peek(&self, key: &str, reading: &ReadGuard, now: CoarseInstant, take: &mut dyn FnMut(Peeked<'_>)) -> Known {
         let is_new = |look: &&Look| now.since(look.begun) < LOOK_INTERVAL;
         let Some(look) = self.current.get(reading).filter(is_new) else { return Known::Unknown };
         match &*look.view {
@@ -259,7 +260,7 @@ impl Provider for FileProvider {
     }
 
     fn forget(&self) {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         self.outdate();
         let before = self.memory.lock().look.take();
         drop(before);
@@ -278,10 +279,10 @@ impl Provider for FileProvider {
         fields
     }
 
-    fn check(&self, request: &Request) -> Finding {
+    fn check(&self, request: &Request) -> Health {
         match self.view(true, request.deadline()) {
             Ok(view) => view.check(),
-            Err(error) => Finding::new(State::Failed, error.message()),
+            Err(error) => Health::new(HealthState::Failed, error.message()),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::directory::Directory;
 use super::document::{self, ByName, Format};
-use crate::secrets::provider::{Finding, State};
+use crate::secrets::provider::{Health, HealthState};
 use serde_json::{Value, json};
 
 use crate::clock::Deadline;
@@ -192,21 +192,24 @@ impl View {
         }
     }
 
-    pub(super) fn check(&self) -> Finding {
+    pub(super) fn check(&self) -> Health {
         match self {
-            View::NoHome(None) => Finding::new(State::Absent, NO_HOME).with_advice(HOME_ADVICE),
+            View::NoHome(None) => Health::new(HealthState::Absent, NO_HOME).with_advice(HOME_ADVICE),
             View::NoHome(Some(reason)) => {
-                Finding::new(State::Warning, format!("no secrets file is read: {reason}")).with_advice(HOME_ADVICE)
+                Health::new(HealthState::Warning, format!("no secrets file is read: {reason}")).with_advice(HOME_ADVICE)
             }
-            View::Missing(path) => Finding::new(State::Absent, format!("{} does not exist", path.display())),
-            View::Directory(directory) => Finding::new(State::Ok, format!("the files in {}", directory.path.display())),
+            View::Missing(path) => Health::new(HealthState::Absent, format!("{} does not exist", path.display())),
+            View::Directory(directory) => {
+                Health::new(HealthState::Ok, format!("the files in {}", directory.path.display()))
+            }
             View::Document(Document { exposure: Some(exposure), .. }) => {
-                Finding::new(State::Warning, exposure.detail.clone()).with_advice(exposure.remedy.clone())
+                Health::new(HealthState::Warning, exposure.detail.clone()).with_advice(exposure.remedy.clone())
             }
-            View::Document(document) => {
-                Finding::new(State::Ok, format!("{} ({} entries)", document.path.display(), document.entries.len()))
-            }
-            View::Failed(_, _, error) => Finding::new(State::Failed, error.message()),
+            View::Document(document) => Health::new(
+                HealthState::Ok,
+                format!("{} ({} entries)", document.path.display(), document.entries.len()),
+            ),
+            View::Failed(_, _, error) => Health::new(HealthState::Failed, error.message()),
         }
     }
 }

@@ -11,24 +11,24 @@ use super::settings::Settings;
 use super::token::{TokenStore, can_log_in};
 use crate::error::{Error, Result, Status};
 use crate::secrets::document::Document;
-use crate::secrets::provider::{Finding, State};
+use crate::secrets::provider::{Health, HealthState};
 
 /// A token that cannot be renewed and has less than this left, in seconds, is worth a warning.
 const EXPIRES_SOON: u64 = 24 * 3600;
 const CORRECT_SETTING: &str = "correct the setting that is named";
 
 /// Checks the server, the secret and the token.
-pub(super) fn check(session: &Session<'_>, tokens: &TokenStore, kv: &KvReader) -> Finding {
+pub(super) fn check(session: &Session<'_>, tokens: &TokenStore, kv: &KvReader) -> Health {
     let mut report = Report::default();
     match examine(session, tokens, kv, &mut report) {
-        Ok(()) => report.finding(),
-        Err(error) => Finding::new(State::Failed, error.message()).with_advice(advice(session.settings(), &error)),
+        Ok(()) => report.health(),
+        Err(error) => Health::new(HealthState::Failed, error.message()).with_advice(advice(session.settings(), &error)),
     }
 }
 
 /// The result of a check with invalid settings.
-pub(super) fn invalid_settings(error: &Error) -> Finding {
-    Finding::new(State::Failed, error.message()).with_advice(CORRECT_SETTING)
+pub(super) fn invalid_settings(error: &Error) -> Health {
+    Health::new(HealthState::Failed, error.message()).with_advice(CORRECT_SETTING)
 }
 
 /// What to do about a failed check, in addition to the advice in the error.
@@ -130,10 +130,10 @@ impl Report {
         self.advice.push(advice.to_owned());
     }
 
-    fn finding(self) -> Finding {
-        let state = if self.advice.is_empty() { State::Ok } else { State::Warning };
+    fn health(self) -> Health {
+        let state = if self.advice.is_empty() { HealthState::Ok } else { HealthState::Warning };
         let advice = (!self.advice.is_empty()).then(|| self.advice.join("; "));
-        Finding { state, detail: self.details.join("; "), advice }
+        Health { state, detail: self.details.join("; "), advice }
     }
 }
 

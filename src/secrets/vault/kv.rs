@@ -179,7 +179,7 @@ fn read_once(session: &Session<'_>, token: Option<&SecretBytes>, mount: &KvMount
         _ => return Err(errors.rejected(&response, "reading the secret")),
     }
     // A large secret is not parsed inside the fork gate.
-    fork::outside(|| {
+    fork::unprotected(|| {
         let object = session.object(&response)?;
         match mount.version {
             KvVersion::V2 => version2(session, &response, &object),

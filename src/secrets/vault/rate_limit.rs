@@ -59,7 +59,7 @@ impl RateLimiter {
     pub(super) fn wait(&self, deadline: Deadline) -> Result<(), Duration> {
         let wait = self.reserve(deadline.remaining())?;
         if !wait.is_zero() {
-            fork::outside(|| thread::sleep(wait));
+            fork::unprotected(|| thread::sleep(wait));
         }
         Ok(())
     }

@@ -25,7 +25,7 @@ pub(super) struct Response {
 impl Response {
     /// The body as an object; `None` if it is anything else. Parsed outside the fork gate, as it may be large.
     pub(super) fn object(&self) -> Option<Object<'_>> {
-        fork::outside(|| Object::parse(std::str::from_utf8(&self.body).ok()?))
+        fork::unprotected(|| Object::parse(std::str::from_utf8(&self.body).ok()?))
     }
 
     /// The server's errors and warnings.

@@ -24,7 +24,7 @@ pub(super) fn printable(text: &[u8]) -> std::result::Result<&[u8], &'static str>
 /// Reads a secret and the fingerprint of its file. `what` names the secret in the error.
 pub(super) fn read(path: &Path, what: &str) -> Result<(SecretBytes, Fingerprint)> {
     let cannot_read = |message: &str| format!("cannot read the {what} for Vault: {message}");
-    let contents = fork::outside(|| files::read(path, MAX_SIZE))
+    let contents = fork::unprotected(|| files::read(path, MAX_SIZE))
         .map_err(|error| error.with_source(Source::Vault).map_message(cannot_read))?;
     let text = printable(&contents.bytes).map_err(|problem| {
         let invalid = SettingOrigin::File(path.display().to_string()).invalid(problem);

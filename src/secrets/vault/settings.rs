@@ -10,7 +10,7 @@ use super::auth::Auth;
 use super::rate_limit::RateLimit;
 use super::settings_reader::{InvalidSetting, Setting, SettingsReader};
 use crate::http::{self, Proxy, Roots};
-use crate::secrets::unconfigured::Lack;
+use crate::secrets::not_configured::NotConfigured;
 
 const DEFAULT_PATH: &str = "simpletuner";
 const DEFAULT_MOUNT: &str = "secret";
@@ -57,7 +57,7 @@ pub(super) struct Settings {
 /// Why the settings cannot be read.
 pub(super) enum SettingsError {
     /// The address or the way to log in is not set.
-    NotConfigured(Lack),
+    NotConfigured(NotConfigured),
     Invalid(InvalidSetting),
 }
 
@@ -86,7 +86,7 @@ impl Settings {
             (auth, Err(invalid)) if invalid.in_config || auth.as_ref().is_some_and(|auth| !auth.is_absent()) => {
                 Err(invalid.into())
             }
-            _ => Err(SettingsError::NotConfigured(Lack { why: no_login, is_wanted: true })),
+            _ => Err(SettingsError::NotConfigured(NotConfigured { why: no_login, is_wanted: true })),
         }
     }
 
@@ -141,7 +141,7 @@ fn address(reader: &SettingsReader<'_>) -> Result<(Setting, bool), SettingsError
     let setting = reader.tool_variable("ADDR")?.map(|setting| (setting, false));
     setting.ok_or_else(|| {
         let why = "neither vault_url nor VAULT_ADDR is set".to_owned();
-        SettingsError::NotConfigured(Lack { why, is_wanted: false })
+        SettingsError::NotConfigured(NotConfigured { why, is_wanted: false })
     })
 }
 

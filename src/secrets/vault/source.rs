@@ -21,8 +21,8 @@ use crate::error::{Error, Result, Source};
 use crate::files::Fingerprint;
 use crate::fork;
 use crate::secrets::document::{Document, DocumentSource};
-use crate::secrets::provider::{Finding, State};
-use crate::secrets::unconfigured::Lack;
+use crate::secrets::not_configured::NotConfigured;
+use crate::secrets::provider::{Health, HealthState};
 
 /// Reads documents from a Vault server.
 pub(crate) struct VaultSource {
@@ -33,7 +33,7 @@ pub(crate) struct VaultSource {
 impl VaultSource {
     /// The source that configuration and environment describe. The inner error says why there is none: no address, or no
     /// way to log in. The outer error is an invalid setting in the configuration.
-    pub(crate) fn open(config: &Config) -> Result<std::result::Result<VaultSource, Lack>> {
+    pub(crate) fn open(config: &Config) -> Result<std::result::Result<VaultSource, NotConfigured>> {
         VaultSource::open_in(config, &|name| env::var_os(name))
     }
 
@@ -41,10 +41,10 @@ impl VaultSource {
     pub(super) fn open_in(
         config: &Config,
         environment: &dyn Fn(&str) -> Option<OsString>,
-    ) -> Result<std::result::Result<VaultSource, Lack>> {
+    ) -> Result<std::result::Result<VaultSource, NotConfigured>> {
         match Settings::read(&SettingsReader { config, environment }) {
             Ok(settings) => Ok(Ok(VaultSource { vault: Ok(Vault::new(settings)) })),
-            Err(SettingsError::NotConfigured(lack)) => Ok(Err(lack)),
+            Err(SettingsError::NotConfigured(reason)) => Ok(Err(reason)),
             Err(SettingsError::Invalid(invalid)) if invalid.in_config => Err(invalid.error),
             Err(SettingsError::Invalid(invalid)) => Ok(Ok(VaultSource { vault: Err(invalid.error) })),
         }
@@ -74,33 +74,33 @@ impl DocumentSource for VaultSource {
     }
 
     fn load(&self, deadline: Deadline) -> Result<Document> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         let vault = self.vault.as_ref().map_err(Error::clone)?;
         vault.load(deadline).map_err(|error| error.with_source(Source::Vault))
     }
 
     fn upkeep(&self, deadline: Deadline) {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         if let Ok(vault) = &self.vault {
             vault.tokens.renew_token_if_due(&vault.session(deadline, false));
         }
     }
 
     fn has_new_credentials(&self) -> bool {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         self.vault.as_ref().is_ok_and(Vault::has_new_credentials)
     }
 
     fn describe(&self) -> Map<String, Value> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         match &self.vault {
             Ok(vault) => vault.describe(),
             Err(error) => Map::from_iter([("error".to_owned(), Value::from(error.message()))]),
         }
     }
 
-    fn check(&self, deadline: Deadline) -> Finding {
-        let _inside = fork::enter();
+    fn check(&self, deadline: Deadline) -> Health {
+        let _guard = fork::protect();
         match &self.vault {
             Ok(vault) => vault.check(deadline),
             Err(error) => health::invalid_settings(error),
@@ -146,7 +146,7 @@ impl Vault {
         self.tokens.renew_if_expiring(&session);
         let mut read = self.tokens.with_token(&session, |token| self.kv.read(&session, token));
         match &mut read {
-            Ok(document) => document.soft = self.tokens.until_load(&self.settings),
+            Ok(document) => document.refresh_after = self.tokens.until_load(&self.settings),
             // The mount may have been replaced by one of the other version, to which other policies apply.
             Err(error) if is_denial(error) => self.kv.forget_mount(),
             Err(_) => {}
@@ -192,9 +192,9 @@ impl Vault {
         fields
     }
 
-    fn check(&self, deadline: Deadline) -> Finding {
+    fn check(&self, deadline: Deadline) -> Health {
         match self.not_configured() {
-            Some(reason) => Finding::new(State::Absent, reason),
+            Some(reason) => Health::new(HealthState::Absent, reason),
             None => health::check(&self.session(deadline, true), &self.tokens, &self.kv),
         }
     }

@@ -27,7 +27,7 @@ fn read(config: &[(&str, &str)], variables: &[(&str, &str)]) -> std::result::Res
 fn settings(config: &[(&str, &str)], variables: &[(&str, &str)]) -> Settings {
     match read(config, variables) {
         Ok(settings) => settings,
-        Err(SettingsError::NotConfigured(lack)) => panic!("not configured: {}", lack.why),
+        Err(SettingsError::NotConfigured(reason)) => panic!("not configured: {}", reason.why),
         Err(SettingsError::Invalid(invalid)) => panic!("{}", invalid.error),
     }
 }
@@ -35,7 +35,7 @@ fn settings(config: &[(&str, &str)], variables: &[(&str, &str)]) -> Settings {
 fn invalid(config: &[(&str, &str)], variables: &[(&str, &str)]) -> InvalidSetting {
     match read(config, variables) {
         Err(SettingsError::Invalid(invalid)) => invalid,
-        Err(SettingsError::NotConfigured(lack)) => panic!("not configured: {}", lack.why),
+        Err(SettingsError::NotConfigured(reason)) => panic!("not configured: {}", reason.why),
         Ok(_) => panic!("{config:?} {variables:?} are valid"),
     }
 }
@@ -55,7 +55,7 @@ fn invalid_with(variables: &[(&str, &str)]) -> String {
 #[test]
 fn settings_need_an_address_and_a_way_to_log_in() {
     let without = |config: &[(&str, &str)], variables: &[(&str, &str)]| match read(config, variables) {
-        Err(SettingsError::NotConfigured(lack)) => lack.why,
+        Err(SettingsError::NotConfigured(reason)) => reason.why,
         _ => panic!("{config:?} {variables:?} are configured"),
     };
     assert_eq!(without(&[], &[]), "neither vault_url nor VAULT_ADDR is set");

@@ -43,7 +43,7 @@ impl Program {
     /// Runs it until it has printed all and ended, at most until the deadline; then it is killed with the processes
     /// that it started.
     pub(super) fn fetch(&self, deadline: Deadline) -> Result<Fetched> {
-        let output = fork::outside(|| self.run(deadline))?;
+        let output = fork::unprotected(|| self.run(deadline))?;
         self.read(&output)
     }
 

@@ -19,7 +19,6 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("st-secrets is built and tested on Linux with glibc; on Windows use it inside WSL");
 
-mod bytes;
 pub mod cache;
 mod clock;
 mod config;
@@ -32,13 +31,14 @@ mod http;
 pub mod log;
 mod paths;
 mod raw_json;
+mod secret_memory;
 pub mod secrets;
 pub mod store;
 mod sys;
 
-pub use bytes::{SecretBytes, SharedBytes};
 pub use config::Config;
 pub use credential::Cipher;
 pub use error::{Error, Result, Source, Status};
+pub use secret_memory::{SecretBytes, SharedBytes};
 pub use secrets::{Manager, Options, Secret, well_known};
 pub use store::Store;

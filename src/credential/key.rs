@@ -8,11 +8,11 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
-use crate::bytes::{SecretBuffer, SecretBytes};
 use crate::clock::Deadline;
 use crate::config::Config;
 use crate::error::{Error, Result, Source, Status};
 use crate::files::{self, Exposure, Fingerprint};
+use crate::secret_memory::{SecretBuffer, SecretBytes};
 use crate::{fork, paths};
 
 /// The variable with the secret.

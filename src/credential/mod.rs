@@ -27,11 +27,11 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 
-use crate::bytes::SecretBytes;
 use crate::clock::Deadline;
 use crate::config::Config;
 use crate::error::{Error, Result, Source, Status};
 use crate::log::{self, Level};
+use crate::secret_memory::SecretBytes;
 use crate::{fork, sys};
 
 mod key;

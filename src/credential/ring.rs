@@ -9,10 +9,10 @@ use zeroize::Zeroizing;
 
 use super::key::{self, Place, Read, Sources};
 use super::token::{self, Token};
-use crate::bytes::{SecretBox, SecretBytes};
 use crate::clock::Deadline;
 use crate::error::Result;
 use crate::files::Fingerprint;
+use crate::secret_memory::{SecretBox, SecretBytes};
 
 /// A secret and the key that is derived from it, once, when it is first needed.
 pub(super) struct Key {

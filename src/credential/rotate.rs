@@ -8,10 +8,10 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::key::{self, Read};
-use crate::bytes::SecretBuffer;
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Source};
 use crate::files;
+use crate::secret_memory::SecretBuffer;
 
 /// Puts a new secret into the file at `path`, after the old one went into `previous`.
 pub(super) fn rotate(path: &Path, previous: &Path, strict: bool, deadline: Deadline) -> Result<()> {

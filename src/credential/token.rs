@@ -15,8 +15,8 @@ use fernet::Fernet;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use crate::bytes::{SecretBox, wipe_stack};
 use crate::error::{Error, Result, Status};
+use crate::secret_memory::{SecretBox, wipe_stack};
 
 const SALT: &[u8] = b"simpletuner-credential-encryption-v1";
 const ITERATIONS: u32 = 100_000;

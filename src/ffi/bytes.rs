@@ -5,8 +5,8 @@ use std::mem;
 use std::ptr::{self, NonNull};
 
 use super::{Out, guard, guard_quietly, null, st_error, st_status};
-use crate::bytes::{SecretBytes, SharedBytes};
 use crate::error::{Error, Result, Status};
+use crate::secret_memory::{SecretBytes, SharedBytes};
 
 /// Bytes that the library hands out: a counted reference to memory that cannot be changed, is kept out of core files,
 /// and is wiped when its last reference goes. One NUL follows the last byte. They stay valid until `st_bytes_free`,

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::status::status_name;
 use super::{ST_NOT_FOUND, ST_OK, guard, input, null, st_status, text};
-use crate::bytes::SecretBytes;
 use crate::cache::{Object, Value, ttl_from_seconds};
 use crate::error::{Error, Result, Status};
+use crate::secret_memory::SecretBytes;
 
 /// Releases what a callback was given as `context`. A call that takes an `st_drop_fn` takes the context over, whatever
 /// it returns: the function is called exactly once, on any thread, with no lock of the library held. NULL: nothing is

@@ -3,8 +3,8 @@
 use std::ffi::c_char;
 
 use super::{Out, config, guard, guard_quietly, st_bytes, st_config, st_error, st_status, text};
-use crate::bytes::SecretBytes;
 use crate::error::Result;
+use crate::secret_memory::SecretBytes;
 use crate::store::{Actor, Store};
 
 /// The databases of a state directory, SimpleTuner's own: provider configuration, hardware prices, stored credentials and

@@ -10,10 +10,10 @@ use super::audit::{Details, Entry};
 use super::database::Open;
 use super::failure::{corrupt, error, out_of_order};
 use super::{Store, time};
-use crate::bytes::SecretBytes;
 use crate::credential::Cipher;
 use crate::error::{Result, Status};
 use crate::fork;
+use crate::secret_memory::SecretBytes;
 use crate::secrets::Manager;
 
 const MAX_NAME: usize = 255;

@@ -5,10 +5,10 @@ use std::time::Duration;
 use super::failure::error;
 use super::json::Object;
 use super::{Store, failure};
-use crate::bytes::SharedBytes;
 use crate::cache::TtlCache;
 use crate::error::{Error, Result, Status};
 use crate::fork;
+use crate::secret_memory::SharedBytes;
 
 /// Where SimpleTuner keeps the prices.
 const PROVIDER: &str = "replicate";

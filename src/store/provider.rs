@@ -12,11 +12,11 @@ use super::failure::{corrupt, error, out_of_order};
 use super::json::{self, MAX_SIZE, Object};
 use super::provider_cache::{Key, MAX_NAME, ProviderCache};
 use super::{DEFAULT_CACHE, Store, time};
-use crate::bytes::SharedBytes;
 use crate::cache::Value;
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Status};
 use crate::fork;
+use crate::secret_memory::SharedBytes;
 
 const SELECT: &str = "SELECT config FROM provider_config WHERE provider = ?1";
 const UPSERT: &str = "INSERT INTO provider_config (provider, config, updated_at) VALUES (?1, ?2, ?3)

@@ -19,10 +19,10 @@ use parking_lot::Mutex;
 
 use super::database::Database;
 use super::slot::{self, Header, Slot};
-use crate::bytes::SharedBytes;
 use crate::cache::{self, TtlCache, Value};
 use crate::clock::Deadline;
 use crate::error::Result;
+use crate::secret_memory::SharedBytes;
 use crate::{fork, sys};
 
 const TTL: Duration = Duration::from_secs(300);

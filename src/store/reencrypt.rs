@@ -10,11 +10,11 @@ use super::credentials::stored;
 use super::database::Open;
 use super::failure::{error, out_of_order};
 use super::{Recorder, Store};
-use crate::bytes::SecretBytes;
 use crate::clock::Deadline;
 use crate::credential::Cipher;
 use crate::error::{Result, Status};
 use crate::fork;
+use crate::secret_memory::SecretBytes;
 
 /// How long others may keep plain text that was migrated from being removed from the log.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);

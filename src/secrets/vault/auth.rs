@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use super::address;
 use super::secret_file::printable;
 use super::settings_reader::{InvalidSetting, Setting, SettingOrigin, SettingsReader};
-use crate::bytes::SecretBytes;
 use crate::paths;
+use crate::secret_memory::SecretBytes;
 
 /// Where Kubernetes puts the token of a pod's service account.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";

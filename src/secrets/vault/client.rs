@@ -10,11 +10,11 @@ use super::errors::RequestErrors;
 use super::rate_limit::RateLimiter;
 use super::response::{Object, Response};
 use super::settings::Settings;
-use crate::bytes::SecretBytes;
 use crate::clock::Deadline;
 use crate::error::Result;
 use crate::http::retry::{Again, Backoff, Failed, Retry};
 use crate::http::{self, Client, Request};
+use crate::secret_memory::SecretBytes;
 
 /// The longest index that is sent back. Vault's has about 150 bytes.
 const MAX_INDEX: usize = 1 << 10;

@@ -12,9 +12,9 @@ use super::lifetime::Lifetime;
 use super::lockout::LoginAttempt;
 use super::response::ServerMessages;
 use super::secret_file::{self, printable};
-use crate::bytes::SecretBytes;
 use crate::clock::Instant;
 use crate::error::{Result, Status};
+use crate::secret_memory::SecretBytes;
 
 /// Messages of a server that could not reach the issuer of a JWT. It rejects the login as it does for an invalid JWT.
 const ISSUER_UNREACHABLE: [&str; 5] =

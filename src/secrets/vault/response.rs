@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-use crate::bytes::SecretBytes;
 use crate::fork;
+use crate::secret_memory::SecretBytes;
 
 /// The most characters of the server's own text in a message.
 const MAX_QUOTE: usize = 300;

@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use super::settings_reader::SettingOrigin;
-use crate::bytes::SecretBytes;
 use crate::clock::Deadline;
 use crate::error::{Result, Source};
 use crate::files::{self, Fingerprint};
 use crate::fork;
+use crate::secret_memory::SecretBytes;
 
 const MAX_SIZE: usize = 64 << 10;
 

@@ -15,11 +15,11 @@ use super::lifetime::Lifetime;
 use super::login::{self, UnwrappedSecretId};
 use super::secret_file;
 use super::settings::Settings;
-use crate::bytes::SecretBytes;
 use crate::clock::Instant;
 use crate::error::Result;
 use crate::files::Fingerprint;
 use crate::log::{self, Level};
+use crate::secret_memory::SecretBytes;
 
 /// How long a new token that the server denies at once is not replaced: the role lacks a policy, and each login would
 /// leave another token at the server.

@@ -9,11 +9,11 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use crate::bytes::{SecretBox, SecretBytes, wipe_stack};
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Source, Status};
 use crate::files::{self, Exposure};
 use crate::log::Level;
+use crate::secret_memory::{SecretBox, SecretBytes, wipe_stack};
 use crate::store::slot;
 
 const VARIABLE: &str = "SIMPLETUNER_AUDIT_KEY";

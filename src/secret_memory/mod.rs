@@ -9,14 +9,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::error::{Error, Result, Status};
 use crate::sys;
 
-pub(crate) mod arena;
-mod boxed;
-mod heap;
 #[cfg(feature = "wiping-allocator")]
-mod wiping;
+mod allocator;
+pub(crate) mod arena;
+mod secret_box;
+mod shared;
 
-pub(crate) use boxed::SecretBox;
-pub use heap::SharedBytes;
+pub(crate) use secret_box::SecretBox;
+pub use shared::SharedBytes;
 
 /// What stands before the bytes of each block.
 #[repr(C)]

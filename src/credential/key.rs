@@ -2,7 +2,6 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,19 +9,18 @@ use zeroize::Zeroizing;
 
 use crate::clock::Deadline;
 use crate::config::Config;
-use crate::error::{Error, Result, Source, Status};
-use crate::files::{self, Exposure, Fingerprint};
 use crate::secret_memory::{SecretBuffer, SecretBytes};
-use crate::{fork, paths};
+use crate::error::{Error, Result, Source, Status};
+use crate::files::{self, Fingerprint, LoosePermissions};
+use crate::paths;
 
 /// The variable with the secret.
 pub(super) const KEY_VARIABLE: &str = "SIMPLETUNER_CREDENTIAL_KEY";
 /// The variable with earlier ones, one a line.
 pub(super) const PREVIOUS_VARIABLE: &str = "SIMPLETUNER_CREDENTIAL_KEY_PREVIOUS";
 const MAX_SIZE: usize = 1 << 20;
-/// A writer that takes no lock leaves an empty file for a moment; it is given this long, several times.
-const TORN_WRITE: Duration = Duration::from_millis(20);
-const TORN_WRITES: u32 = 5;
+/// How often an empty file is read again: a writer that takes no lock leaves one for a moment.
+const SETTLE_ATTEMPTS: u32 = 5;
 
 /// Where the newest secret is.
 pub(super) enum Place {
@@ -110,7 +108,7 @@ fn variable(name: &str) -> Result<Option<Zeroizing<String>>> {
 pub(super) struct Read {
     text: SecretBytes,
     pub(super) fingerprint: Fingerprint,
-    pub(super) exposure: Option<Exposure>,
+    pub(super) loose_permissions: Option<LoosePermissions>,
     /// User and group.
     pub(super) owner: (u32, u32),
     path: PathBuf,
@@ -126,9 +124,9 @@ impl Read {
             Err(error) if files::is_shortage(&error) => return Err(error),
             Err(error) => return Err(bad_key(damaged(error.message())).with_detail(error.detail())),
         };
-        let exposure = Exposure::of(path, &contents.metadata);
-        if let Some(exposure) = exposure.as_ref().filter(|_| strict) {
-            return Err(exposure.refusal().with_source(Source::Credential));
+        let loose_permissions = LoosePermissions::of(path, &contents.metadata);
+        if let Some(loose_permissions) = loose_permissions.as_ref().filter(|_| strict) {
+            return Err(loose_permissions.refusal().with_source(Source::Credential));
         }
         if std::str::from_utf8(&contents.bytes).is_err() {
             return Err(bad_key(damaged(&format!("{} is not UTF-8", path.display()))));
@@ -136,7 +134,7 @@ impl Read {
         Ok(Some(Read {
             text: contents.bytes.freeze(),
             fingerprint: Fingerprint::of(&contents.metadata),
-            exposure,
+            loose_permissions,
             owner: (contents.metadata.uid(), contents.metadata.gid()),
             path: path.to_owned(),
         }))
@@ -181,10 +179,10 @@ fn strip(text: &str) -> &str {
 
 /// The key file; where there is none and `generate` is set, a new one, or the one that another process has just made.
 pub(super) fn read_or_create(path: &Path, strict: bool, generate: bool, deadline: Deadline) -> Result<Read> {
-    for _ in 0..TORN_WRITES {
+    for _ in 0..SETTLE_ATTEMPTS {
         match Read::file(path, strict)? {
             Some(read) if strip(read.text()).is_empty() && files::is_new(path) => {
-                fork::unprotected(|| std::thread::sleep(TORN_WRITE));
+                files::settle();
             }
             Some(read) => return Ok(read),
             None if generate => create(path, deadline)?,
@@ -196,7 +194,7 @@ pub(super) fn read_or_create(path: &Path, strict: bool, generate: bool, deadline
 
 fn create(path: &Path, deadline: Deadline) -> Result<()> {
     let create = || {
-        let place = files::missing(path)?;
+        let place = files::path_to_create(path)?;
         let _lock = files::lock(&place, deadline)?;
         if !place.exists() {
             files::create(&place, &*generate()?)?;

@@ -70,7 +70,9 @@ impl Ring {
     pub(super) fn load(sources: &Sources, loading: Loading, known: Option<&Ring>) -> Result<Ring> {
         let Loading { strict, generate, deadline } = loading;
         let mut warnings = Vec::new();
-        let mut warn = |read: &Read| warnings.extend(read.exposure.as_ref().map(|exposure| exposure.warning()));
+        let mut warn = |read: &Read| {
+            warnings.extend(read.loose_permissions.as_ref().map(|loose_permissions| loose_permissions.warning()))
+        };
         let mut state = State([None, None]);
         let newest = match &sources.newest {
             Place::Config(secret) | Place::Env(secret) => secret.clone(),

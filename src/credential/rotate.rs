@@ -44,7 +44,7 @@ fn with_previous(current: &Read, previous: &Path, strict: bool) -> Result<Option
     }
     let place = match fs::canonicalize(previous) {
         Ok(place) => place,
-        Err(error) if error.kind() == ErrorKind::NotFound => files::missing(previous)?,
+        Err(error) if error.kind() == ErrorKind::NotFound => files::path_to_create(previous)?,
         Err(error) => return Err(key::bad_key(Error::io("look at", previous, &error).message())),
     };
     let before = Read::file(&place, strict)?;

@@ -1,13 +1,11 @@
 //! Reading files that another program may be writing.
 
 use std::thread;
-use std::time::Duration;
 
+use super::SETTLE_TIME;
 use crate::clock::Deadline;
 use crate::fork;
 
-/// How long a writer that does not rename may leave a file half written.
-const SETTLE_TIME: Duration = Duration::from_millis(20);
 const MAX_READS: u32 = 5;
 
 /// Calls `read` until it returns what `is_whole` accepts, a few times at most. Before each further call it gives the
@@ -33,6 +31,7 @@ pub(crate) fn read_settled<T>(
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
+    use std::time::Duration;
 
     use super::*;
 

@@ -75,7 +75,7 @@ impl Database {
         let slot = match self.slot(false, false)? {
             Some(slot) => slot,
             None => {
-                files::missing(&self.path).map_err(|error| error.with_source(Source::Store))?;
+                files::path_to_create(&self.path).map_err(|error| error.with_source(Source::Store))?;
                 self.slot(true, false)?.ok_or_else(|| {
                     Error::io("create", &self.path, &std::io::ErrorKind::NotFound.into()).with_source(Source::Store)
                 })?

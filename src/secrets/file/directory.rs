@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use crate::clock::CoarseInstant;
 use crate::error::Result;
-use crate::files::{self, Exposure, Fingerprint};
+use crate::files::{self, Fingerprint, LoosePermissions};
 use crate::fork::{self, ReadGuard};
 use crate::log::{self, Level};
 use crate::secret_memory::SecretBytes;
@@ -111,11 +111,11 @@ impl Directory {
 
     fn load(&self, key: &str, path: &Path, strict: bool) -> Result<SecretBytes> {
         let mut contents = files::read(path, MAX_SIZE)?;
-        if let Some(exposure) = Exposure::of(path, &contents.metadata) {
+        if let Some(loose_permissions) = LoosePermissions::of(path, &contents.metadata) {
             if strict {
-                return Err(exposure.refusal());
+                return Err(loose_permissions.refusal());
             }
-            log::emit(Level::Warn, "file", || exposure.warning());
+            log::emit(Level::Warn, "file", || loose_permissions.warning());
         }
         let end = contents.bytes.len() - usize::from(contents.bytes.last() == Some(&b'\n'));
         contents.bytes.truncate(end);

@@ -4,7 +4,6 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::directory::Directory;
 use super::document::{self, ByName, Format};
@@ -13,12 +12,10 @@ use serde_json::{Value, json};
 
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Source, Status};
-use crate::files::{self, Exposure, Fingerprint};
+use crate::files::{self, Fingerprint, LoosePermissions};
 use crate::log::{self, Level};
 use crate::paths;
 
-/// A writer that does not rename leaves a file half written for a moment; it is given this long to finish.
-const TORN_WRITE: Duration = Duration::from_millis(20);
 pub(super) const NO_HOME: &str = "there is no home directory";
 const HOME_ADVICE: &str = "set HOME, or file_path in the configuration";
 const CANDIDATES: [&str; 3] = ["secrets.json", "secrets.yaml", "secrets.yml"];
@@ -44,7 +41,7 @@ pub(super) enum View {
 pub(super) struct Document {
     pub(super) path: PathBuf,
     fingerprint: Fingerprint,
-    pub(super) exposure: Option<Exposure>,
+    pub(super) loose_permissions: Option<LoosePermissions>,
     pub(super) entries: ByName,
 }
 
@@ -82,7 +79,7 @@ impl Place {
         let loaded = self.load_once(path, deadline);
         match &loaded {
             Err(error) if error.status() == Status::Protocol && files::is_new(path) => {
-                std::thread::sleep(TORN_WRITE.min(deadline.remaining()));
+                std::thread::sleep(files::SETTLE_TIME.min(deadline.remaining()));
                 self.load_once(path, deadline)
             }
             _ => loaded,
@@ -91,13 +88,13 @@ impl Place {
 
     fn load_once(&self, path: &Path, deadline: Deadline) -> Result<Document> {
         let contents = files::read(path, document::MAX_SIZE)?;
-        let exposure = Exposure::of(path, &contents.metadata);
-        if let Some(exposure) = exposure.as_ref().filter(|_| self.strict) {
-            return Err(exposure.refusal());
+        let loose_permissions = LoosePermissions::of(path, &contents.metadata);
+        if let Some(loose_permissions) = loose_permissions.as_ref().filter(|_| self.strict) {
+            return Err(loose_permissions.refusal());
         }
         let entries = Format::of(path).parse(&contents.bytes, deadline).map_err(|problem| problem.in_file(path))?;
         let fingerprint = Fingerprint::of(&contents.metadata);
-        Ok(Document { path: path.to_owned(), fingerprint, exposure, entries: document::by_name(entries) })
+        Ok(Document { path: path.to_owned(), fingerprint, loose_permissions, entries: document::by_name(entries) })
     }
 
     pub(super) fn locate(&self) -> Result<Located> {
@@ -160,8 +157,8 @@ impl View {
                 log::emit(Level::Info, "file", || {
                     format!("read {} ({} entries)", document.path.display(), document.entries.len())
                 });
-                if let Some(exposure) = &document.exposure {
-                    log::emit(Level::Warn, "file", || exposure.warning());
+                if let Some(loose_permissions) = &document.loose_permissions {
+                    log::emit(Level::Warn, "file", || loose_permissions.warning());
                 }
             }
             View::NoHome(Some(reason)) => {
@@ -202,8 +199,9 @@ impl View {
             View::Directory(directory) => {
                 Health::new(HealthState::Ok, format!("the files in {}", directory.path.display()))
             }
-            View::Document(Document { exposure: Some(exposure), .. }) => {
-                Health::new(HealthState::Warning, exposure.detail.clone()).with_advice(exposure.remedy.clone())
+            View::Document(Document { loose_permissions: Some(loose_permissions), .. }) => {
+                Health::new(HealthState::Warning, loose_permissions.detail.clone())
+                    .with_advice(loose_permissions.remedy.clone())
             }
             View::Document(document) => Health::new(
                 HealthState::Ok,

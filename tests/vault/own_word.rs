@@ -206,7 +206,7 @@ fn a_denial_stands_where_there_is_no_other_token() {
                 let options = Options { refresh, ..Options::default() };
                 let error = secrets.get_with("A", &options).unwrap_err();
                 assert_eq!(error.status(), Status::AccessDenied, "{error}");
-                assert!(error.message().contains("there is no other token: "), "{error}");
+                assert!(error.message().contains("no other token is available: "), "{error}");
                 assert!(error.message().contains(other), "{error}");
             }
         }

@@ -130,7 +130,7 @@ fn namespaces_are_entered() {
         let secrets = at(&bao().url(), &[("vault_token", bao().root()), ("vault_namespace", "nowhere")]);
         let error = secrets.get("A").unwrap_err();
         assert_eq!(error.status(), Status::Config);
-        assert!(error.message().contains("there is no such namespace"), "{error}");
+        assert!(error.message().contains("the namespace does not exist"), "{error}");
         assert!(error.message().contains("namespace nowhere"), "{error}");
     });
 }

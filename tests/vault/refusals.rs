@@ -97,7 +97,8 @@ fn a_refused_login_is_not_repeated_and_locks_nobody_out() {
             let (began, before) = (Instant::now(), logins(&proxy));
             let error = read_on(&role.at(&proxy, &[way, ("max_backoff", "0.01")]));
             assert_eq!((error.status(), error.detail()), (Status::AccessDenied, 400));
-            for part in ["the approle login at auth/approle was refused", "user_lockout", "sys/locked-users", "for 1"] {
+            for part in ["the approle login at auth/approle was rejected", "user_lockout", "sys/locked-users", "for 1"]
+            {
                 assert!(error.message().contains(part), "{part}: {error}");
             }
             assert!(!error.message().contains("CANARY") && !error.message().contains(&role.id), "{error}");

@@ -45,7 +45,7 @@ fn an_app_role_logs_in() {
         let secrets = at(&bao().url(), &[&common[..], &[("vault_secret_id", "CANARY")]].concat());
         let error = secrets.get("A").unwrap_err();
         assert_eq!((error.status(), error.detail()), (Status::AccessDenied, 400));
-        assert!(error.message().contains("the approle login at auth/approle is refused"), "{error}");
+        assert!(error.message().contains("the approle login at auth/approle was rejected"), "{error}");
         assert!(!error.message().contains("CANARY") && !error.message().contains(&role), "{error}");
         let secrets = at(&bao().url(), &[&common[..], &[("vault_auth_mount", "nowhere")]].concat());
         let error = secrets.get("A").unwrap_err();
@@ -87,7 +87,7 @@ fn a_wrapped_secret_id_is_unwrapped_once() {
         assert!(error.message().contains("was unwrapped before"), "{error}");
         write(&file, &wrap("sys/wrapping/wrap", r#"{"other": "thing"}"#));
         let error = at(&bao().url(), &settings).get("A").unwrap_err();
-        assert!(error.message().contains("what is wrapped is not a secret id"), "{error}");
+        assert!(error.message().contains("does not contain a secret ID"), "{error}");
     });
 }
 
@@ -145,7 +145,7 @@ fn a_token_that_expired_is_told_from_one_that_lacks_a_policy() {
         let secrets = at(&bao().url(), &[("vault_token", &poor)]);
         let told = check(&secrets);
         assert_eq!(told["state"], "failed");
-        assert!(told["detail"].as_str().unwrap().contains("the token itself is good"), "{told:#}");
+        assert!(told["detail"].as_str().unwrap().contains("the token itself is valid"), "{told:#}");
         bao().revoke(&poor);
         let told = check(&secrets);
         assert!(told["detail"].as_str().unwrap().contains("has expired or was revoked"), "{told:#}");

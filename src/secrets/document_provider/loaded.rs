@@ -10,7 +10,6 @@ use super::super::lookup_cache::CacheTimes;
 use super::super::secret::{Secret, SecretInfo};
 use crate::clock::{CoarseAge, CoarseInstant, Instant};
 use crate::error::Result;
-use crate::secret_memory::SecretBytes;
 
 pub(super) struct LoadedDocument {
     pub(super) document: Document,

@@ -1,7 +1,7 @@
-//! What the server answers: JSON, read without copying its values out of the body.
+//! Responses of the server: JSON, whose values are not copied out of the body.
 //!
-//! Only an answer in Vault's own form is the server's word. What a gateway, a captive portal or another program on that
-//! port answers may be JSON too; it is an outage, whatever its status.
+//! Only a response in Vault's own form is an answer of the server. What a gateway, a captive portal or another program at
+//! that address returns may be JSON too, but counts as an outage, whatever its status.
 
 use std::collections::HashMap;
 
@@ -11,53 +11,58 @@ use zeroize::Zeroizing;
 use crate::fork;
 use crate::secret_memory::SecretBytes;
 
-/// The longest text of the server's own that a message quotes.
+/// The most characters of the server's own text in a message.
 const MAX_QUOTE: usize = 300;
-/// The shortest word that may be a secret.
-const SECRET: usize = 20;
+/// The shortest word that could be a secret.
+const MIN_SECRET: usize = 20;
 
-/// An answer that no further attempt would change.
-pub(super) struct Answer {
+/// A final response: another attempt would not change it.
+pub(super) struct Response {
     pub(super) status: u16,
     pub(super) body: SecretBytes,
 }
 
-impl Answer {
-    /// The body as an object, `None` if it is something else. Parsed outside the fork gate: it may be long.
+impl Response {
+    /// The body as an object; `None` if it is anything else. Parsed outside the fork gate, as it may be large.
     pub(super) fn object(&self) -> Option<Object<'_>> {
         fork::unprotected(|| Object::parse(std::str::from_utf8(&self.body).ok()?))
     }
 
     /// The server's errors and warnings.
-    pub(super) fn told(&self) -> Told {
+    pub(super) fn messages(&self) -> ServerMessages {
         let object = self.object();
         let texts = |name| object.as_ref().and_then(|object| object.texts(name));
         let (errors, warnings) = (texts("errors"), texts("warnings"));
-        Told { is_error: errors.is_some(), errors: errors.unwrap_or_default(), warnings: warnings.unwrap_or_default() }
+        ServerMessages {
+            is_vault_error: errors.is_some(),
+            errors: errors.unwrap_or_default(),
+            warnings: warnings.unwrap_or_default(),
+        }
     }
 }
 
-/// What the server says about a request.
+/// The errors and warnings in a response.
 #[derive(Default)]
-pub(super) struct Told {
-    /// Whether the answer has the form of Vault's errors: `errors` is a list of texts, which may be empty.
-    pub(super) is_error: bool,
+pub(super) struct ServerMessages {
+    /// Whether the response has the form of Vault's errors: `errors` is a list of strings, which may be empty.
+    pub(super) is_vault_error: bool,
     pub(super) errors: Vec<String>,
     pub(super) warnings: Vec<String>,
 }
 
-impl Told {
-    /// Whether this is how Vault answers that nothing is there: an error without a text.
-    pub(super) fn is_nothing(&self) -> bool {
-        self.is_error && self.errors.is_empty()
+impl ServerMessages {
+    /// Whether this is Vault's response for a path where nothing is: an error without a message.
+    pub(super) fn is_empty_error(&self) -> bool {
+        self.is_vault_error && self.errors.is_empty()
     }
 
-    pub(super) fn says(&self, part: &str) -> bool {
+    /// Whether one of the messages contains `part`.
+    pub(super) fn contain(&self, part: &str) -> bool {
         self.errors.iter().chain(&self.warnings).any(|text| text.contains(part))
     }
 
-    /// The errors as a part of one sentence, ` (it says: permission denied)`; empty if there are none. What looks like a
-    /// token is left out: a server, or what stands before it, might show what it was sent.
+    /// The errors in a form to append to a sentence, ` (the server says: permission denied)`; empty if there are none.
+    /// Words that look like a token are left out: a server, or a proxy in front of it, could echo what it was sent.
     pub(super) fn quoted(&self) -> String {
         let mut words = String::new();
         for error in &self.errors {
@@ -69,17 +74,18 @@ impl Told {
             }
         }
         let quote: String = words.chars().take(MAX_QUOTE).collect();
-        if quote.is_empty() { quote } else { format!(" (it says: {quote})") }
+        if quote.is_empty() { quote } else { format!(" (the server says: {quote})") }
     }
 }
 
-/// Whether a word has as many letters and digits in a row as a token, a secret id or a JWT, which all have digits.
+/// Whether a word contains a run of letters and digits as long as a token, a secret ID or a JWT, all of which contain
+/// digits.
 fn looks_secret(word: &str) -> bool {
     let mut parts = word.split(|c: char| !c.is_ascii_alphanumeric() && !"._-+=".contains(c));
-    parts.any(|part| part.len() >= SECRET && part.contains(|c: char| c.is_ascii_digit()))
+    parts.any(|part| part.len() >= MIN_SECRET && part.contains(|c: char| c.is_ascii_digit()))
 }
 
-/// The members of a JSON object as they stand in the text. `null` counts as absent.
+/// A JSON object whose values are slices of its text. `null` counts as absent.
 pub(super) struct Object<'a>(HashMap<String, &'a RawValue>);
 
 impl<'a> Object<'a> {
@@ -87,6 +93,7 @@ impl<'a> Object<'a> {
         serde_json::from_str(text).ok().map(Object)
     }
 
+    /// The JSON text of a member.
     pub(super) fn raw(&self, name: &str) -> Option<&'a str> {
         self.0.get(name).map(|raw| raw.get()).filter(|raw| *raw != "null")
     }
@@ -103,7 +110,7 @@ impl<'a> Object<'a> {
         serde_json::from_str(self.raw(name)?).ok()
     }
 
-    /// A text that is wiped.
+    /// A string that is wiped when it is dropped.
     pub(super) fn secret(&self, name: &str) -> Option<Zeroizing<String>> {
         self.text(name).map(Zeroizing::new)
     }
@@ -116,7 +123,7 @@ impl<'a> Object<'a> {
         self.raw(name) == Some("true")
     }
 
-    /// A list of texts; `None` if it is absent or something else.
+    /// A list of strings; `None` if the member is absent or anything else.
     pub(super) fn texts(&self, name: &str) -> Option<Vec<String>> {
         serde_json::from_str(self.raw(name)?).ok()
     }
@@ -126,14 +133,14 @@ impl<'a> Object<'a> {
 mod tests {
     use super::*;
 
-    fn answer(body: &str) -> Answer {
-        Answer { status: 403, body: SecretBytes::copy_from(body.as_bytes()).unwrap() }
+    fn response(body: &str) -> Response {
+        Response { status: 403, body: SecretBytes::copy_from(body.as_bytes()).unwrap() }
     }
 
     #[test]
-    fn members_keep_their_text() {
-        let answer = answer(r#"{"data": {"a": 1.50}, "auth": null, "n": 7, "on": true, "list": ["x"]}"#);
-        let object = answer.object().unwrap();
+    fn object_members_keep_their_text() {
+        let response = response(r#"{"data": {"a": 1.50}, "auth": null, "n": 7, "on": true, "list": ["x"]}"#);
+        let object = response.object().unwrap();
         assert_eq!(object.raw("data"), Some(r#"{"a": 1.50}"#));
         assert_eq!((object.number("n"), object.flag("on"), object.has("auth")), (Some(7), true, false));
         assert_eq!((object.texts("list"), object.texts("n")), (Some(vec!["x".to_owned()]), None));
@@ -141,8 +148,8 @@ mod tests {
     }
 
     #[test]
-    fn only_a_list_of_texts_is_an_error_of_vault() {
-        for (body, is_error, is_nothing) in [
+    fn only_a_list_of_strings_is_a_vault_error() {
+        for (body, is_vault_error, is_empty_error) in [
             (r#"{"errors":[]}"#, true, true),
             (r#"{"errors":["permission denied"]}"#, true, false),
             (r#"{"errors":null}"#, false, false),
@@ -155,22 +162,27 @@ mod tests {
             ("<html>", false, false),
             ("", false, false),
         ] {
-            let told = answer(body).told();
-            assert_eq!((told.is_error, told.is_nothing()), (is_error, is_nothing), "{body}");
+            let messages = response(body).messages();
+            assert_eq!(
+                (messages.is_vault_error, messages.is_empty_error()),
+                (is_vault_error, is_empty_error),
+                "{body}"
+            );
         }
     }
 
     #[test]
-    fn what_the_server_says_is_quoted_on_one_line() {
-        let denied = answer("{\"errors\":[\"1 error occurred:\\n\\t* permission denied\\n\\n\"]}").told();
-        assert_eq!(denied.quoted(), " (it says: permission denied)");
-        assert!(denied.says("permission denied"));
-        assert_eq!(answer(r#"{"errors":[]}"#).told().quoted(), "");
-        assert_eq!(answer("<html>").told().quoted(), "");
+    fn server_messages_are_quoted_on_one_line() {
+        let denied = response("{\"errors\":[\"1 error occurred:\\n\\t* permission denied\\n\\n\"]}").messages();
+        assert_eq!(denied.quoted(), " (the server says: permission denied)");
+        assert!(denied.contain("permission denied"));
+        assert_eq!(response(r#"{"errors":[]}"#).messages().quoted(), "");
+        assert_eq!(response("<html>").messages().quoted(), "");
         let shown =
-            answer(r#"{"errors":["token \"hvs.CAESIJ0123456789abcdef\" in request path \"secret/data/a\""]}"#).told();
-        assert_eq!(shown.quoted(), " (it says: token … in request path \"secret/data/a\")");
-        let long = answer(&format!("{{\"errors\":[\"{}\"]}}", "x ".repeat(5000))).told();
+            response(r#"{"errors":["token \"hvs.CAESIJ0123456789abcdef\" in request path \"secret/data/a\""]}"#)
+                .messages();
+        assert_eq!(shown.quoted(), " (the server says: token … in request path \"secret/data/a\")");
+        let long = response(&format!("{{\"errors\":[\"{}\"]}}", "x ".repeat(5000))).messages();
         assert!(long.quoted().len() < 400);
     }
 }

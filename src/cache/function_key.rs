@@ -1,18 +1,19 @@
 //! The key under which the result of a function call is cached: `prefix:function:argument:argument`.
 //!
-//! Every binding builds the same key from the same call; `tests/vectors/function_keys.json` has examples that all of them
-//! are tested with. Different lists of arguments give different keys:
+//! Every binding builds the same key from the same call; `tests/vectors/function_keys.json` has examples that all of
+//! them are tested with. Different lists of arguments give different keys:
 //!
 //! - The prefix and the name of the function come from the programmer and are written unchanged. An empty prefix is
 //!   omitted together with its `:`.
-//! - Positional arguments follow in their order, then named arguments as `name=value`, in byte order of their names. Each
-//!   is preceded by a `:`.
+//! - Positional arguments follow in their order, then named arguments as `name=value`, in byte order of their names.
+//!   Each is preceded by a `:`.
 //! - An integer is written in decimal, a boolean as `true` or `false`, a null as `null`.
 //! - A floating-point number is written as its shortest decimal digits that read back as the same number, with the
 //!   exponent, always in this form: `1.5e0`, `1e16`, `-2.5e-7`; else `nan`, `inf`, `-inf`.
-//! - Text is written unchanged, unless it is empty, contains `:`, `=`, `\` or `"`, or looks like another type: it is one of
-//!   `true`, `false`, `null`, `nan`, `inf` in any case, or begins with a digit, `+`, `-`, `.`, `[` or `{`. Then it is quoted
-//!   with `"`, and each `\` and `"` in it is preceded by a `\`. Names of arguments are written the same way.
+//! - Text is written unchanged, unless it is empty, contains `:`, `=`, `\` or `"`, or looks like another type: it is
+//!   one of `true`, `false`, `null`, `nan`, `inf` in any case, or begins with a digit, `+`, `-`, `.`, `[` or `{`. Then
+//!   it is quoted with `"`, and each `\` and `"` in it is preceded by a `\`. Names of arguments are written the same
+//!   way.
 //! - Bytes are written as `x"`, two lower-case hexadecimal digits for each byte, and `"`.
 //! - A list is written as `[a,b]`, a mapping as `{k=v,k=v}` in byte order of its keys; text in them is always quoted.
 

@@ -1,7 +1,7 @@
 //! Loading missing values, once for all callers that ask at the same time.
 //!
-//! The first caller that asks for a missing key gets a [`Lease`] to load it. The others wait, each up to its own deadline.
-//! A lease ends with a value, with an error, or by being dropped; in each case all waiting callers return.
+//! The first caller that asks for a missing key gets a [`Lease`] to load it. The others wait, each up to its own
+//! deadline. A lease ends with a value, with an error, or by being dropped; in each case all waiting callers return.
 //!
 //! After an invalidation has returned, no caller gets the result of a load that started before it.
 

@@ -1,8 +1,8 @@
 //! The loads of a cache that are in progress, and the threads that wait for them (single flight).
 //!
 //! Threads wait outside the fork guard, so they use std's mutex and condition variable, which are one word of memory
-//! each. parking_lot keeps sleeping threads in a table of the process, which a forked child could inherit locked. For the
-//! same reason a child never uses the mutex of a load that its parent started.
+//! each. parking_lot keeps sleeping threads in a table of the process, which a forked child could inherit locked. For
+//! the same reason a child never uses the mutex of a load that its parent started.
 //!
 //! A load becomes outdated when its key is written or invalidated. The callers that wait for it already get its result,
 //! which is not stored; the next caller starts another load.

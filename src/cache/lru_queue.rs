@@ -4,10 +4,10 @@
 //! was inserted. Stamps only grow, so an entry is never behind its correct position. The first entry of the queue whose
 //! stamp has not changed is therefore the least recently used one; the entries before it are moved to their positions.
 //!
-//! The queue is a radix heap (Ahuja, Mehlhorn, Orlin and Tarjan, J. ACM 1990; much like the hierarchical timing wheels of
-//! Varghese and Lauck, SOSP 1987): a bucket of a key is given by the highest digit, of 6 bits, in which the key
-//! differs from the time up to which the queue has been emptied. Insertion and removal take constant time. On its way to
-//! the front an entry is moved at most once per digit, in practice once or twice.
+//! The queue is a radix heap (Ahuja, Mehlhorn, Orlin and Tarjan, J. ACM 1990; much like the hierarchical timing wheels
+//! of Varghese and Lauck, SOSP 1987): a bucket of a key is given by the highest digit, of 6 bits, in which the key
+//! differs from the time up to which the queue has been emptied. Insertion and removal take constant time. On its way
+//! to the front an entry is moved at most once per digit, in practice once or twice.
 
 use super::recency::time_of;
 

@@ -2,8 +2,8 @@
 //!
 //! It never holds more than `max_size` entries and evicts the least recently used one. Reads count as use. The order of
 //! use is exact within a thread, and between threads to one tick of the kernel's coarse clock (4 ms on most machines).
-//! Expired entries are never returned. The cache has no thread of its own: calls remove expired entries, a few at a time.
-//! [`TtlCache::get_or_load`] loads a value once for all concurrent callers.
+//! Expired entries are never returned. The cache has no thread of its own: calls remove expired entries, a few at a
+//! time. [`TtlCache::get_or_load`] loads a value once for all concurrent callers.
 //!
 //! A full cache evicts the least recently used entry even if another one has expired and has not been removed yet.
 

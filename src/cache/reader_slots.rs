@@ -1,21 +1,21 @@
 //! A reader-writer lock with one slot per reader, so that readers never write to a cache line that another reader uses.
 //!
-//! Such locks are known as distributed or "big-reader" locks (BRAVO: Dice and Kogan, USENIX ATC 2019). Each reader marks
-//! a slot of its own, then checks whether readers are blocked. A writer blocks readers first, then waits until no slot is
-//! marked. Both steps are sequentially consistent, so at least one of a concurrent reader and writer sees the other: a
-//! reader never reads while a writer that has drained the readers writes.
+//! Such locks are known as distributed or "big-reader" locks (BRAVO: Dice and Kogan, USENIX ATC 2019). Each reader
+//! marks a slot of its own, then checks whether readers are blocked. A writer blocks readers first, then waits until no
+//! slot is marked. Both steps are sequentially consistent, so at least one of a concurrent reader and writer sees the
+//! other: a reader never reads while a writer that has drained the readers writes.
 //!
-//! Writers exclude each other with a lock word on a cache line of its own, so that a thread which holds the lock to read
-//! or to prepare a change does not disturb readers. Waiting threads spin briefly, then sleep in the kernel (futex). The
-//! words are the whole state of the lock. A forked child inherits them, and the kernel has no waiters for the child, so a
-//! wake-up meant for a thread of the parent has no effect. (A table of sleeping threads, as parking_lot has, would be
-//! inherited with the threads of the parent in it.)
+//! Writers exclude each other with a lock word on a cache line of its own, so that a thread which holds the lock to
+//! read or to prepare a change does not disturb readers. Waiting threads spin briefly, then sleep in the kernel
+//! (futex). The words are the whole state of the lock. A forked child inherits them, and the kernel has no waiters for
+//! the child, so a wake-up meant for a thread of the parent has no effect. (A table of sleeping threads, as parking_lot
+//! has, would be inherited with the threads of the parent in it.)
 //!
 //! A writer that others have overtaken for [`PATIENCE`] asks for its turn: each unlock then reserves the lock for the
 //! threads that have asked, in the order in which they asked. So threads that lock again and again let others through.
 //!
-//! Nothing here is unsafe; the data that the protocol protects is in `shared.rs`. The model checker in `tests/model` runs
-//! this file.
+//! Nothing here is unsafe; the data that the protocol protects is in `shared.rs`. The model checker in `tests/model`
+//! runs this file.
 
 #[cfg(loom)]
 use loom::sync::atomic::{AtomicU32, AtomicU64, fence};
@@ -246,8 +246,8 @@ impl<T> ReaderSlots<T> {
             if sys::futex_wake(&self.lock.0, DUE, 1) > 0 {
                 return;
             }
-            // None of the threads that asked sleeps, so none would take the reserved lock. A thread that has gone to sleep
-            // since then did so before the bit was cleared, or not at all.
+            // None of the threads that asked sleeps, so none would take the reserved lock. A thread that has gone to
+            // sleep since then did so before the bit was cleared, or not at all.
             self.lock.0.fetch_and(!DUE, Release);
         }
         if word & WAITING != 0 {

@@ -1,12 +1,12 @@
 //! The time of the last use of each entry, recorded without a cache line that all readers write.
 //!
 //! Each entry has a stamp: the time of its last use and the slot of the thread that used it. The time is that of the
-//! coarse clock, which advances in ticks of some milliseconds, and each slot has a counter within a tick. So the stamps of
-//! one thread are in the exact order of its calls, and those of different threads in the order of their ticks. This is a
-//! hybrid logical clock (Kulkarni et al., OPODIS 2014).
+//! coarse clock, which advances in ticks of some milliseconds, and each slot has a counter within a tick. So the stamps
+//! of one thread are in the exact order of its calls, and those of different threads in the order of their ticks. This
+//! is a hybrid logical clock (Kulkarni et al., OPODIS 2014).
 //!
-//! An entry that two threads use within one tick is marked as shared. It counts as used at the end of that tick, and its
-//! stamp is not written again before: a popular entry is written twice per tick, however many threads read it.
+//! An entry that two threads use within one tick is marked as shared. It counts as used at the end of that tick, and
+//! its stamp is not written again before: a popular entry is written twice per tick, however many threads read it.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 

@@ -1,8 +1,8 @@
 //! Shared access to the entries: readers, the lock, writers. All the unsafe code of the cache is here.
 //!
-//! Many threads read at the same time, each in a slot of its own (see `reader_slots.rs`). A writer takes the lock; with it
-//! it may use the data that only writers use, while readers continue. Before it changes data that readers read it drains
-//! the readers.
+//! Many threads read at the same time, each in a slot of its own (see `reader_slots.rs`). A writer takes the lock; with
+//! it it may use the data that only writers use, while readers continue. Before it changes data that readers read it
+//! drains the readers.
 
 use std::alloc::{Layout, alloc_zeroed};
 use std::cell::UnsafeCell;
@@ -26,8 +26,8 @@ pub(super) struct Shared<R, W> {
 #[repr(align(128))]
 struct Apart<T>(T);
 
-// SAFETY: threads reach `R` together as `&R`, which `Sync` allows, or one alone as `&mut R`, which `Send` allows; `W` is
-// reached by one thread at a time. Which it is, the slots and the lock decide: see the guards.
+// SAFETY: threads reach `R` together as `&R`, which `Sync` allows, or one alone as `&mut R`, which `Send` allows; `W`
+// is reached by one thread at a time. Which it is, the slots and the lock decide: see the guards.
 unsafe impl<R: Send + Sync, W: Send> Sync for Shared<R, W> {}
 
 /// A reader in a slot.
@@ -114,8 +114,8 @@ impl<'a, R, W> ReadGuard<'a, R, W> {
     pub(super) fn data(&self) -> &R {
         // SAFETY: while the slot is marked, no `&mut R` exists: that takes a `WriteGuard`, which exists only between
         // `ReaderSlots::drain_readers`, which returned after it saw no slot marked, and `ReaderSlots::admit_readers`. A
-        // reader that marks its slot in between sees that readers are blocked and does not become a `ReadGuard`. What the
-        // last writer did is visible: it admitted readers with a release that `ReaderSlots::enter` acquired.
+        // reader that marks its slot in between sees that readers are blocked and does not become a `ReadGuard`. What
+        // the last writer did is visible: it admitted readers with a release that `ReaderSlots::enter` acquired.
         unsafe { &*self.shared.read.get() }
     }
 

@@ -1,7 +1,8 @@
 //! A hash table from keys to entries: open addressing with linear probing, and a fixed size.
 //!
-//! It is at most half full, a small one at most a quarter, so searches are short. It is never rehashed, so no caller pays
-//! for a resize. A removal shifts back the entries that follow (backward-shift deletion), so there are no tombstones.
+//! It is at most half full, a small one at most a quarter, so searches are short. It is never rehashed, so no caller
+//! pays for a resize. A removal shifts back the entries that follow (backward-shift deletion), so there are no
+//! tombstones.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
@@ -76,8 +77,8 @@ fn index_of(bucket: Bucket) -> u32 {
 impl Table {
     /// Creates a table for up to `capacity` entries; `None` if there is no memory for it.
     pub(super) fn new(capacity: usize) -> Option<Table> {
-        // Small tables have spare room: if most searches end at the first position, few branches are mispredicted. In large
-        // tables the room would cost more in cache misses than it saves.
+        // Small tables have spare room: if most searches end at the first position, few branches are mispredicted. In
+        // large tables the room would cost more in cache misses than it saves.
         let places = if capacity <= ROOMY { 4 } else { 2 };
         let len = capacity.checked_mul(places)?.max(4);
         // The system provides zeros without touching a page: a large cache that stays nearly empty takes little memory.

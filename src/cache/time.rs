@@ -1,15 +1,15 @@
 //! The clock of a cache: exact near a deadline, cheap otherwise.
 //!
 //! Reading the precise clock costs more than the rest of a hit. So a read uses the coarse clock, which lags by up to a
-//! tick of the kernel, and reads the precise one only near the deadline. Deadlines always come from the precise clock, so
-//! expiry is exact.
+//! tick of the kernel, and reads the precise one only near the deadline. Deadlines always come from the precise clock,
+//! so expiry is exact.
 //!
 //! If the tick of the kernel is late, as in a virtual machine whose processors are stalled, the coarse clock lags more.
-//! Expiry stays exact for a lag of up to [`MARGIN`], 100 ms. Beyond it, an entry is served for as much longer as the lag
-//! exceeds the margin.
+//! Expiry stays exact for a lag of up to [`MARGIN`], 100 ms. Beyond it, an entry is served for as much longer as the
+//! lag exceeds the margin.
 //!
-//! The coarse clock stops while the machine is suspended, the precise one does not. The difference is measured again every
-//! 100 ms of waking time, so for that long after a suspension expired entries may be served.
+//! The coarse clock stops while the machine is suspended, the precise one does not. The difference is measured again
+//! every 100 ms of waking time, so for that long after a suspension expired entries may be served.
 
 #[cfg(test)]
 use std::sync::Arc;

@@ -40,8 +40,8 @@ pub(super) fn begin(work: &Arc<Work>) -> Option<Waiting> {
         *waits = Waits { generation: fork::generation(), by_thread: HashMap::new() };
     }
     let mut next = Some(work);
-    // The chain is finite: no thread was registered that would have closed a cycle. A thread whose load has ended no longer
-    // waits, even if it has not been scheduled since.
+    // The chain is finite: no thread was registered that would have closed a cycle. A thread whose load has ended no
+    // longer waits, even if it has not been scheduled since.
     while let Some(owner) = next.filter(|work| !work.ended.load(SeqCst)).and_then(|work| work.owner) {
         if owner == me {
             return None;

@@ -134,8 +134,8 @@ pub unsafe extern "C" fn st_cache_free(cache: *mut st_cache) {
         if cache.is_null() || cache::is_built_in(cache) {
             return;
         }
-        // SAFETY: the caller gives back what `st_cache_new` or `st_cache_open` made; it is live here, and shared with the
-        // objects that are dropped.
+        // SAFETY: the caller gives back what `st_cache_new` or `st_cache_open` made; it is live here, and shared with
+        // the objects that are dropped.
         unsafe { &*cache }.drain();
         // SAFETY: as above, and nobody uses it any more.
         drop(unsafe { Box::from_raw(cache) });

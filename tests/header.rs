@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// In the order in which the header shows them.
-const SOURCES: [&str; 14] = [
+const SOURCES: [&str; 15] = [
     "status",
     "library",
     "bytes",
@@ -13,6 +13,7 @@ const SOURCES: [&str; 14] = [
     "secrets",
     "secrets_admin",
     "cache",
+    "cache_builtin",
     "cache_load",
     "encryption",
     "store",

@@ -10,11 +10,14 @@ use parking_lot::Mutex;
 
 use super::auth::Auth;
 use super::client::{Call, Session};
-use super::life::Life;
-use super::login::{Login, secret_in};
-use crate::clock::{Deadline, Instant};
-use crate::error::{Error, Result, Status};
-use crate::files::{self, Fingerprint};
+use super::errors::is_denial;
+use super::lifetime::Lifetime;
+use super::login::{self, UnwrappedSecretId};
+use super::secret_file;
+use super::settings::Settings;
+use crate::clock::Instant;
+use crate::error::Result;
+use crate::files::Fingerprint;
 use crate::log::{self, Level};
 use crate::secret_memory::SecretBytes;
 

@@ -32,6 +32,7 @@ mod http;
 pub mod log;
 mod paths;
 mod raw_json;
+pub mod redact;
 pub mod secrets;
 pub mod store;
 mod sys;

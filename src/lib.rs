@@ -32,6 +32,7 @@ pub mod log;
 mod paths;
 mod raw_json;
 mod secret_memory;
+pub mod redact;
 pub mod secrets;
 pub mod store;
 mod sys;

@@ -93,9 +93,8 @@ public:
         return value;
     }
     Result<Bytes> try_get(std::string_view key) const noexcept {
-        return detail::result_of<Bytes>([&](Bytes &value, st_error *error) {
-            ::st_cache_get(raw_, key.data(), key.size(), value.raw(), error);
-        });
+        return detail::result_of<Bytes>(
+            [&](Bytes &value, st_error *error) { ::st_cache_get(raw_, key.data(), key.size(), value.raw(), error); });
     }
     /// Copies the bytes to a buffer and tells how many there are, or nothing if there is no entry. After
     /// `Status::buffer_too_small` the value of the result is the length that is needed; `(nullptr, 0)` asks for it alone.
@@ -193,9 +192,8 @@ public:
     /// Removes an entry, and tells whether there was one.
     bool remove(std::string_view key) const { return try_remove(key).value(); }
     Result<bool> try_remove(std::string_view key) const noexcept {
-        return detail::result_of<bool>([&](bool &existed, st_error *error) {
-            ::st_cache_delete(raw_, key.data(), key.size(), &existed, error);
-        });
+        return detail::result_of<bool>(
+            [&](bool &existed, st_error *error) { ::st_cache_delete(raw_, key.data(), key.size(), &existed, error); });
     }
     /// Removes all entries, and tells how many there were.
     std::size_t clear() const { return try_clear().value(); }

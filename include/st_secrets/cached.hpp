@@ -38,8 +38,8 @@ public:
             static_assert(!std::is_void_v<T>, "a function without a result has nothing to cache");
             static_assert(std::is_void_v<T> || std::is_copy_constructible_v<T>,
                           "each caller gets a copy of the result: return a std::shared_ptr of what cannot be copied");
-            std::shared_ptr<const T> result =
-                cache_.get_or_load_object(key(args...), [&] { return function_(args...); }, default_ttl, options_.timeout);
+            std::shared_ptr<const T> result = cache_.get_or_load_object(
+                key(args...), [&] { return function_(args...); }, default_ttl, options_.timeout);
             return T(*result);
         }
     }

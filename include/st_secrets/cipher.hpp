@@ -50,7 +50,8 @@ public:
     std::size_t encrypt_into(std::string_view plaintext, char *buffer, std::size_t capacity) const {
         return try_encrypt_into(plaintext, buffer, capacity).value();
     }
-    Result<std::size_t> try_encrypt_into(std::string_view plaintext, char *buffer, std::size_t capacity) const noexcept {
+    Result<std::size_t> try_encrypt_into(std::string_view plaintext, char *buffer,
+                                         std::size_t capacity) const noexcept {
         return handle_.call<std::size_t>([&](const st_cipher *cipher, std::size_t &len, st_error *error) {
             ::st_encrypt_into(cipher, detail::data(plaintext), plaintext.size(), buffer, capacity, &len, error);
         });

@@ -47,8 +47,8 @@ public:
     Config &parse(std::string_view json) & { return document(json), *this; }
     Config &&parse(std::string_view json) && { return document(json), std::move(*this); }
 
-#define ST_SETTING(key, Type, kind)                                              \
-    Config &key(Type value) & { return kind(#key, value), *this; }               \
+#define ST_SETTING(key, Type, kind) \
+    Config &key(Type value) & { return kind(#key, value), *this; } \
     Config &&key(Type value) && { return kind(#key, value), std::move(*this); }
 
     // The providers, in the order in which they are asked; what goes for all of them.

@@ -42,7 +42,8 @@ inline constexpr bool is_byte = std::is_same_v<T, std::byte> || std::is_same_v<T
 template <class T, class = void>
 struct IsRange : std::false_type {};
 template <class T>
-struct IsRange<T, std::void_t<decltype(std::begin(std::declval<const T &>())), decltype(std::end(std::declval<const T &>()))>>
+struct IsRange<
+    T, std::void_t<decltype(std::begin(std::declval<const T &>())), decltype(std::end(std::declval<const T &>()))>>
     : std::true_type {};
 template <class T, class = void>
 struct IsMap : std::false_type {};
@@ -209,8 +210,9 @@ void write_argument(std::string &key, const T &value, bool within) {
     } else if constexpr (IsTuple<T>::value) {
         write_tuple(key, value);
     } else {
-        static_assert(NoKey<T>::value, "an argument of this type has no place in a key: pass what stands for it, such as "
-                                       "a number or text");
+        static_assert(NoKey<T>::value,
+                      "an argument of this type has no place in a key: pass what stands for it, such as "
+                      "a number or text");
     }
 }
 

@@ -92,7 +92,9 @@ public:
         return Handle(raw);
     }
 
-    static Failure closed() noexcept { return Failure(Status::invalid_argument, "the handle was closed or moved from"); }
+    static Failure closed() noexcept {
+        return Failure(Status::invalid_argument, "the handle was closed or moved from");
+    }
 
 private:
     T *raw_ = nullptr;

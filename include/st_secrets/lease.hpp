@@ -53,7 +53,8 @@ public:
     void abandon(Status why, std::string_view message = {}) { try_abandon(why, message).value(); }
     Result<void> try_abandon(Status why, std::string_view message = {}) noexcept {
         return ending([&](st_error *error) {
-            ::st_cache_load_abandon(cache_, number_, static_cast<st_status>(why), message.data(), message.size(), error);
+            ::st_cache_load_abandon(cache_, number_, static_cast<st_status>(why), message.data(), message.size(),
+                                    error);
         });
     }
 

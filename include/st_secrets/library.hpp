@@ -30,7 +30,8 @@ template <class F>
 void log(void *context, std::int32_t level, const char *target, const char *message, std::size_t len) noexcept {
 #if ST_SECRETS_EXCEPTIONS
     try {
-        (*static_cast<F *>(context))(static_cast<Level>(level), std::string_view(target), std::string_view(message, len));
+        (*static_cast<F *>(context))(static_cast<Level>(level), std::string_view(target),
+                                     std::string_view(message, len));
     } catch (...) {
         // There is nobody to tell.
     }

@@ -69,7 +69,8 @@ private:
 template <class F>
 Result<Bytes> load_bytes(const st_cache *cache, std::string_view key, Loader<F> &loader, Seconds timeout) {
     return result_of<Bytes>([&](Bytes &value, st_error *error) {
-        ::st_cache_get_or_load(cache, key.data(), key.size(), timeout.count(), Loader<F>::call, &loader, value.raw(), error);
+        ::st_cache_get_or_load(cache, key.data(), key.size(), timeout.count(), Loader<F>::call, &loader, value.raw(),
+                               error);
     });
 }
 

@@ -66,7 +66,8 @@ Result<std::shared_ptr<const T>> get_object(const st_cache *cache, std::string_v
     if (result.ok()) {
         auto *box = static_cast<const BoxBase *>(object.raw()->object);
         if (box == nullptr || box->tag != &type_tag<T>) {
-            Access::failure(result) = Failure(Status::wrong_type, "the value under this key is an object of another type");
+            Access::failure(result) =
+                Failure(Status::wrong_type, "the value under this key is an object of another type");
         } else {
             Access::value(result) = static_cast<const Box<T> *>(box)->value;
         }

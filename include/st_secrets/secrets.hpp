@@ -171,15 +171,12 @@ public:
     /// Looks at every source now.
     void refresh(Seconds timeout = default_timeout) const { try_refresh(timeout).value(); }
     Result<void> try_refresh(Seconds timeout = default_timeout) const noexcept {
-        return handle_.call<void>([&](const st_secrets *secrets, st_error *error) {
-            ::st_secrets_refresh(secrets, timeout.count(), error);
-        });
+        return handle_.call<void>(
+            [&](const st_secrets *secrets, st_error *error) { ::st_secrets_refresh(secrets, timeout.count(), error); });
     }
     /// Forgets, and so wipes, every value that is remembered and that nobody holds.
     void clear_cache() const { try_clear_cache().value(); }
-    Result<void> try_clear_cache() const noexcept {
-        return handle_.call<void>(::st_secrets_clear_cache);
-    }
+    Result<void> try_clear_cache() const noexcept { return handle_.call<void>(::st_secrets_clear_cache); }
     /// The settings and providers in their order, as JSON without any value.
     std::string describe() const { return try_describe().value(); }
     Result<std::string> try_describe() const { return handle_.text(::st_secrets_describe); }
@@ -205,9 +202,8 @@ private:
     };
 
     Result<Bytes> get_known(st_status (*known)(const st_secrets *, st_bytes *, st_error *)) const noexcept {
-        return handle_.call<Bytes>([&](const st_secrets *secrets, Bytes &value, st_error *error) {
-            known(secrets, value.raw(), error);
-        });
+        return handle_.call<Bytes>(
+            [&](const st_secrets *secrets, Bytes &value, st_error *error) { known(secrets, value.raw(), error); });
     }
 
     static void fill(Found &found, const st_secret_info &info) {

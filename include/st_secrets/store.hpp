@@ -99,7 +99,8 @@ public:
     }
     Result<void> try_provider_config_save(std::string_view provider, std::string_view json) const noexcept {
         return handle_.call<void>([&](const st_store *store, st_error *error) {
-            ::st_provider_config_save(store, detail::data(provider), provider.size(), detail::data(json), json.size(), error);
+            ::st_provider_config_save(store, detail::data(provider), provider.size(), detail::data(json), json.size(),
+                                      error);
         });
     }
     /// Sets the members of this JSON object in the configuration of a provider, and leaves the others.
@@ -113,7 +114,9 @@ public:
         });
     }
     /// Removes the configuration of a provider, and tells whether it had one.
-    bool provider_config_delete(std::string_view provider) const { return try_provider_config_delete(provider).value(); }
+    bool provider_config_delete(std::string_view provider) const {
+        return try_provider_config_delete(provider).value();
+    }
     Result<bool> try_provider_config_delete(std::string_view provider) const noexcept {
         return handle_.call<bool>([&](const st_store *store, bool &existed, st_error *error) {
             ::st_provider_config_delete(store, detail::data(provider), provider.size(), &existed, error);
@@ -127,7 +130,9 @@ public:
     Result<Bytes> try_provider_webhook_get(std::string_view provider) const noexcept {
         return get_by_name(::st_provider_webhook_get, provider);
     }
-    Bytes provider_cost_limit_get(std::string_view provider) const { return try_provider_cost_limit_get(provider).value(); }
+    Bytes provider_cost_limit_get(std::string_view provider) const {
+        return try_provider_cost_limit_get(provider).value();
+    }
     Result<Bytes> try_provider_cost_limit_get(std::string_view provider) const noexcept {
         return get_by_name(::st_provider_cost_limit_get, provider);
     }
@@ -146,7 +151,9 @@ public:
     void hardware_info_clear() const { try_hardware_info_clear().value(); }
     Result<void> try_hardware_info_clear() const noexcept { return handle_.call<void>(::st_hardware_info_clear); }
     /// What a device costs in an hour.
-    double hardware_cost_per_hour(std::string_view hardware_id) const { return try_hardware_cost_per_hour(hardware_id).value(); }
+    double hardware_cost_per_hour(std::string_view hardware_id) const {
+        return try_hardware_cost_per_hour(hardware_id).value();
+    }
     Result<double> try_hardware_cost_per_hour(std::string_view hardware_id) const noexcept {
         return handle_.call<double>([&](const st_store *store, double &cost, st_error *error) {
             ::st_hardware_cost_per_hour(store, detail::data(hardware_id), hardware_id.size(), &cost, error);
@@ -154,7 +161,8 @@ public:
     }
 
     /// Stores a credential of a user, encrypted.
-    void credential_set(const CredentialName &of, std::string_view value, const Cipher &cipher = Cipher::process()) const {
+    void credential_set(const CredentialName &of, std::string_view value,
+                        const Cipher &cipher = Cipher::process()) const {
         try_credential_set(of, value, cipher).value();
     }
     Result<void> try_credential_set(const CredentialName &of, std::string_view value,
@@ -168,7 +176,8 @@ public:
     Bytes credential_get(const CredentialName &of, const Cipher &cipher = Cipher::process()) const {
         return try_credential_get(of, cipher).value();
     }
-    Result<Bytes> try_credential_get(const CredentialName &of, const Cipher &cipher = Cipher::process()) const noexcept {
+    Result<Bytes> try_credential_get(const CredentialName &of,
+                                     const Cipher &cipher = Cipher::process()) const noexcept {
         return with<Bytes>(cipher, [&](const st_store *store, Bytes &value, st_error *error) {
             ::st_credential_get(store, cipher.raw(), of.user_id, detail::data(of.provider), of.provider.size(),
                                 detail::data(of.name), of.name.size(), value.raw(), error);
@@ -178,8 +187,8 @@ public:
     bool credential_delete(const CredentialName &of) const { return try_credential_delete(of).value(); }
     Result<bool> try_credential_delete(const CredentialName &of) const noexcept {
         return handle_.call<bool>([&](const st_store *store, bool &existed, st_error *error) {
-            ::st_credential_delete(store, of.user_id, detail::data(of.provider), of.provider.size(), detail::data(of.name),
-                                   of.name.size(), &existed, error);
+            ::st_credential_delete(store, of.user_id, detail::data(of.provider), of.provider.size(),
+                                   detail::data(of.name), of.name.size(), &existed, error);
         });
     }
     /// The credentials of a user (a negative number: of all) and a provider (empty: of all) without their values, as a JSON
@@ -189,7 +198,8 @@ public:
     }
     Result<std::string> try_credential_list(std::int64_t user_id = -1, std::string_view provider = {}) const {
         return handle_.text([&](const st_store *store, st_bytes *json, st_error *error) {
-            ::st_credential_list(store, user_id, provider.empty() ? nullptr : provider.data(), provider.size(), json, error);
+            ::st_credential_list(store, user_id, provider.empty() ? nullptr : provider.data(), provider.size(), json,
+                                 error);
         });
     }
     /// The user's own credential, else the secret `global_key`.
@@ -246,8 +256,9 @@ public:
     Result<std::int64_t> try_audit_log(const AuditEntry &entry) const noexcept {
         return handle_.call<std::int64_t>([&](const st_store *store, std::int64_t &id, st_error *error) {
             ::st_audit_log(store, detail::data(entry.event_type), entry.event_type.size(), detail::data(entry.action),
-                           entry.action.size(), entry.target_type.data(), entry.target_type.size(), entry.target_id.data(),
-                           entry.target_id.size(), entry.details.data(), entry.details.size(), &id, error);
+                           entry.action.size(), entry.target_type.data(), entry.target_type.size(),
+                           entry.target_id.data(), entry.target_id.size(), entry.details.data(), entry.details.size(),
+                           &id, error);
         });
     }
     /// Entries of the audit trail, newest first, as a JSON array; all, or those that match a JSON object.

@@ -13,8 +13,8 @@ static Py_ssize_t place_of(PyObject *keyword, const char *const *names) {
     return -1;
 }
 
-bool arguments(const char *function, const char *const *names, Py_ssize_t required, PyObject *const *args, Py_ssize_t given,
-               PyObject *keywords, PyObject **out) {
+bool arguments(const char *function, const char *const *names, Py_ssize_t required, PyObject *const *args,
+               Py_ssize_t given, PyObject *keywords, PyObject **out) {
     Py_ssize_t places = 0;
     for (; names[places] != NULL; places++) {
         out[places] = places < given ? args[places] : NULL;

@@ -44,7 +44,8 @@ static int init(cache_object *self, PyObject *args, PyObject *keywords) {
     static char *names[] = {"default_ttl", "max_size", "cleanup_interval", NULL};
     double default_ttl = 300.0, cleanup_interval = 60.0;
     Py_ssize_t max_size = 1000;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|dnd:TTLCache", names, &default_ttl, &max_size, &cleanup_interval)) {
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|dnd:TTLCache", names, &default_ttl, &max_size,
+                                     &cleanup_interval)) {
         return -1;
     }
     if (max_size < 0) {
@@ -241,8 +242,8 @@ static PyObject *invalidate_prefix(cache_object *self, PyObject *const *args, Py
     PyObject *out[1];
     const char *prefix;
     Py_ssize_t len;
-    if (!arguments("invalidate_prefix", names, 1, args, given, keywords, out) || !text_of(out[0], "prefix", &prefix, &len) ||
-        !cache_is_open(self)) {
+    if (!arguments("invalidate_prefix", names, 1, args, given, keywords, out) ||
+        !text_of(out[0], "prefix", &prefix, &len) || !cache_is_open(self)) {
         return NULL;
     }
     size_t count = 0;
@@ -268,10 +269,11 @@ static PyObject *stats(cache_object *self, PyObject *unused) {
     if (!count(self, &counts)) {
         return NULL;
     }
-    return Py_BuildValue("{sKsKsKsdsKsKsKsKsKsKsK}", "size", counts.entries, "max_size", counts.max_size, "expired_count",
-                         counts.expired_count, "default_ttl", counts.default_ttl, "hits", counts.hits, "misses", counts.misses,
-                         "evictions", counts.evictions, "expirations", counts.expirations, "invalidations",
-                         counts.invalidations, "loads", counts.loads, "load_failures", counts.load_failures);
+    return Py_BuildValue("{sKsKsKsdsKsKsKsKsKsKsK}", "size", counts.entries, "max_size", counts.max_size,
+                         "expired_count", counts.expired_count, "default_ttl", counts.default_ttl, "hits", counts.hits,
+                         "misses", counts.misses, "evictions", counts.evictions, "expirations", counts.expirations,
+                         "invalidations", counts.invalidations, "loads", counts.loads, "load_failures",
+                         counts.load_failures);
 }
 
 /* Without the entries whose time is over. */
@@ -305,8 +307,10 @@ static PyObject *show(cache_object *self) {
         return PyUnicode_FromString("<TTLCache, closed>");
     }
     PyObject *ttl = count(self, &counts) ? PyFloat_FromDouble(counts.default_ttl) : NULL;
-    PyObject *text = ttl == NULL ? NULL : PyUnicode_FromFormat("<TTLCache, %zd of at most %zd entries, default_ttl=%R>",
-        (Py_ssize_t)(counts.entries - counts.expired_count), (Py_ssize_t)counts.max_size, ttl);
+    PyObject *text = ttl == NULL ? NULL
+                                 : PyUnicode_FromFormat("<TTLCache, %zd of at most %zd entries, default_ttl=%R>",
+                                                        (Py_ssize_t)(counts.entries - counts.expired_count),
+                                                        (Py_ssize_t)counts.max_size, ttl);
     Py_XDECREF(ttl);
     return text;
 }
@@ -351,7 +355,8 @@ static PyMethodDef methods[] = {
 };
 
 static PyType_Slot slots[] = {
-    {Py_tp_doc, "Cache(default_ttl=300.0, max_size=1000, cleanup_interval=60.0)\n--\n\nA cache whose entries live for a time."},
+    {Py_tp_doc,
+     "Cache(default_ttl=300.0, max_size=1000, cleanup_interval=60.0)\n--\n\nA cache whose entries live for a time."},
     {Py_tp_new, new},
     {Py_tp_init, init},
     {Py_tp_dealloc, dealloc},

@@ -4,10 +4,11 @@
 
 #include <math.h>
 
-static st_status begin(cache_object *self, const char *key, Py_ssize_t len, double timeout, int32_t *outcome, uint64_t *lease,
-                       st_error *error) {
+static st_status begin(cache_object *self, const char *key, Py_ssize_t len, double timeout, int32_t *outcome,
+                       uint64_t *lease, st_error *error) {
     st_bytes value = {0};
-    st_status status = st_cache_load_begin(self->cache, key, (size_t)len, timeout, INFINITY, outcome, &value, lease, error);
+    st_status status =
+        st_cache_load_begin(self->cache, key, (size_t)len, timeout, INFINITY, outcome, &value, lease, error);
     st_bytes_free(&value);
     return status;
 }

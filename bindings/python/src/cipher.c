@@ -184,8 +184,8 @@ static PyType_Slot slots[] = {
     {0, NULL},
 };
 
-static PyType_Spec spec = {"st_secrets._native.Cipher", sizeof(cipher_object), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
-                           slots};
+static PyType_Spec spec = {"st_secrets._native.Cipher", sizeof(cipher_object), 0,
+                           Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots};
 
 int cipher_init(PyObject *module) {
     return add_type(module, &spec, &cipher_type);

@@ -205,7 +205,8 @@ static bool put_arg(buffer *key, PyObject *arg, bool within) {
     }
     PyObject *name = PyObject_GetAttrString((PyObject *)Py_TYPE(arg), "__name__");
     if (name != NULL) {
-        PyErr_Format(PyExc_TypeError, "an argument of type %U has no cache key: give @cached a function as `key`", name);
+        PyErr_Format(PyExc_TypeError, "an argument of type %U has no cache key: give @cached a function as `key`",
+                     name);
         Py_DECREF(name);
     }
     return false;

@@ -44,7 +44,8 @@ PyObject *log_set(PyObject *module, PyObject *args) {
     }
     st_status status;
     ST_ERROR(error);
-    WITHOUT_GIL(status = st_log_set(level, held == NULL ? NULL : log_message, held == NULL ? NULL : held_drop, held, &error));
+    WITHOUT_GIL(
+        status = st_log_set(level, held == NULL ? NULL : log_message, held == NULL ? NULL : held_drop, held, &error));
     release_dropped();
     if (failed(status, &error)) {
         return NULL;

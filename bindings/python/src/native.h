@@ -43,8 +43,8 @@ PyObject *result_of(st_status status, const st_error *error, st_bytes *bytes, Py
 /* arguments.c */
 /* Sorts the arguments of a METH_FASTCALL | METH_KEYWORDS method into `out`, one place for each of `names` (NULL at the end);
  * those that are not given are NULL. The first `required` have to be given. False with an exception set. */
-bool arguments(const char *function, const char *const *names, Py_ssize_t required, PyObject *const *args, Py_ssize_t given,
-               PyObject *keywords, PyObject **out);
+bool arguments(const char *function, const char *const *names, Py_ssize_t required, PyObject *const *args,
+               Py_ssize_t given, PyObject *keywords, PyObject **out);
 /* The bytes of a str. They last as long as it. */
 bool text_of(PyObject *object, const char *what, const char **text, Py_ssize_t *len);
 /* As `text_of`, for NULL and None too, which is NULL with 0. */
@@ -135,7 +135,8 @@ typedef struct {
 /* secrets_more.c */
 PyObject *secrets_get_many(secrets_object *self, PyObject *keys);
 PyObject *secrets_set(secrets_object *self, PyObject *const *args, Py_ssize_t given, PyObject *keywords);
-PyObject *secrets_set_replicate_token(secrets_object *self, PyObject *const *args, Py_ssize_t given, PyObject *keywords);
+PyObject *secrets_set_replicate_token(secrets_object *self, PyObject *const *args, Py_ssize_t given,
+                                      PyObject *keywords);
 PyObject *secrets_delete(secrets_object *self, PyObject *const *args, Py_ssize_t given, PyObject *keywords);
 PyObject *secrets_refresh(secrets_object *self, PyObject *const *args, Py_ssize_t given, PyObject *keywords);
 PyObject *secrets_clear_cache(secrets_object *self, PyObject *unused);
@@ -161,7 +162,7 @@ PyObject *cache_finish(cache_object *self, PyObject *args);
 PyObject *cache_abandon(cache_object *self, PyObject *args);
 
 /* The handle of a Cipher or a manager; NULL for None, which is that of the process. */
-bool cipher_of(PyObject *object, handle **out);   /* cipher.c */
+bool cipher_of(PyObject *object, handle **out);  /* cipher.c */
 bool secrets_of(PyObject *object, handle **out); /* secrets.c */
 
 /* store.c */

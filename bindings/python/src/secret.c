@@ -54,7 +54,8 @@ static PyObject *reveal(secret_object *self, PyObject *unused) {
 
 static PyObject *reveal_bytes(secret_object *self, PyObject *unused) {
     (void)unused;
-    return is_open(self) ? PyBytes_FromStringAndSize((const char *)self->bytes.data, (Py_ssize_t)self->bytes.len) : NULL;
+    return is_open(self) ? PyBytes_FromStringAndSize((const char *)self->bytes.data, (Py_ssize_t)self->bytes.len)
+                         : NULL;
 }
 
 static PyObject *close_now(secret_object *self, PyObject *unused) {
@@ -120,7 +121,8 @@ static PyObject *flag(secret_object *self, void *which) {
 
 static PyMethodDef methods[] = {
     {"reveal", (PyCFunction)reveal, METH_NOARGS, "reveal($self)\n--\n\nThe value as str, a copy of it."},
-    {"reveal_bytes", (PyCFunction)reveal_bytes, METH_NOARGS, "reveal_bytes($self)\n--\n\nThe value as bytes, a copy of it."},
+    {"reveal_bytes", (PyCFunction)reveal_bytes, METH_NOARGS,
+     "reveal_bytes($self)\n--\n\nThe value as bytes, a copy of it."},
     {"close", (PyCFunction)close_now, METH_NOARGS,
      "close($self)\n--\n\nLets go of the value; if nobody else has it, it is wiped."},
     {"__enter__", enter, METH_NOARGS, NULL},
@@ -139,21 +141,30 @@ static PyMemberDef members[] = {
 };
 
 static PyGetSetDef properties[] = {
-    {"provider", (getter)provider, NULL, "The name of the provider: 'env', 'file', 'aws', 'vault', or that of a provider.", NULL},
+    {"provider", (getter)provider, NULL,
+     "The name of the provider: 'env', 'file', 'aws', 'vault', or that of a provider.", NULL},
     {"version", (getter)version, NULL, "The provider's own name of this version; empty if it has none.", NULL},
     {"stale", (getter)flag, NULL, "The provider does not answer now; this is what it answered before.",
      (void *)(uintptr_t)ST_SECRET_STALE},
     {"cached", (getter)flag, NULL, "The value comes from memory.", (void *)(uintptr_t)ST_SECRET_CACHED},
-    {"degraded", (getter)flag, NULL, "A provider that goes before this one failed.", (void *)(uintptr_t)ST_SECRET_DEGRADED},
+    {"degraded", (getter)flag, NULL, "A provider that goes before this one failed.",
+     (void *)(uintptr_t)ST_SECRET_DEGRADED},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyType_Slot slots[] = {
-    {Py_tp_doc, "A secret, and where it came from. It is wiped when closed, and never shown: ask with reveal().\n\n"
-                "Two are equal if their values are, compared in constant time. A Secret has no hash, which would reveal the value."},
-    {Py_tp_dealloc, dealloc}, {Py_tp_repr, show},       {Py_tp_str, show}, {Py_tp_methods, methods},
-    {Py_tp_members, members}, {Py_tp_getset, properties}, {Py_tp_richcompare, compare},
-    {Py_tp_hash, PyObject_HashNotImplemented}, {0, NULL},
+    {Py_tp_doc,
+     "A secret, and where it came from. It is wiped when closed, and never shown: ask with reveal().\n\n"
+     "Two are equal if their values are, compared in constant time. A Secret has no hash, which would reveal the value."},
+    {Py_tp_dealloc, dealloc},
+    {Py_tp_repr, show},
+    {Py_tp_str, show},
+    {Py_tp_methods, methods},
+    {Py_tp_members, members},
+    {Py_tp_getset, properties},
+    {Py_tp_richcompare, compare},
+    {Py_tp_hash, PyObject_HashNotImplemented},
+    {0, NULL},
 };
 
 static PyType_Spec spec = {"st_secrets._native.Secret", sizeof(secret_object), 0,

@@ -85,12 +85,14 @@ static const char *const get_names[] = {"key", "default", NULL};
 
 static PyObject *get(secrets_object *self, PyObject *const *args, Py_ssize_t given, PyObject *keywords) {
     PyObject *out[2];
-    return arguments("get", get_names, 1, args, given, keywords, out) ? get_as(self, out[0], out[1], value_as_str) : NULL;
+    return arguments("get", get_names, 1, args, given, keywords, out) ? get_as(self, out[0], out[1], value_as_str)
+                                                                      : NULL;
 }
 
 static PyObject *get_bytes(secrets_object *self, PyObject *const *args, Py_ssize_t given, PyObject *keywords) {
     PyObject *out[2];
-    return arguments("get_bytes", get_names, 1, args, given, keywords, out) ? get_as(self, out[0], out[1], bytes_from) : NULL;
+    return arguments("get_bytes", get_names, 1, args, given, keywords, out) ? get_as(self, out[0], out[1], bytes_from)
+                                                                            : NULL;
 }
 
 static bool flag_of(PyObject *object, uint32_t flag, uint32_t *flags) {
@@ -115,7 +117,8 @@ static PyObject *find(secrets_object *self, PyObject *const *args, Py_ssize_t gi
     st_secret_info info = ST_SECRET_INFO_INIT;
     st_status status;
     ST_ERROR(error);
-    SECRETS_CALL(self, status = st_secrets_get_with(self->handle.pointer, key, (size_t)len, timeout, flags, &value, &info, &error));
+    SECRETS_CALL(self, status = st_secrets_get_with(self->handle.pointer, key, (size_t)len, timeout, flags, &value,
+                                                    &info, &error));
     if (failed(status, &error)) {
         st_bytes_free(&value);
         return NULL;
@@ -174,7 +177,8 @@ static PyMethodDef methods[] = {
      "other has the key."},
     {"get_replicate_token", (PyCFunction)get_replicate_token, METH_NOARGS,
      "get_replicate_token($self)\n--\n\nThe value of REPLICATE_API_TOKEN, or None."},
-    {"get_hf_token", (PyCFunction)get_hf_token, METH_NOARGS, "get_hf_token($self)\n--\n\nThe value of HF_TOKEN, or None."},
+    {"get_hf_token", (PyCFunction)get_hf_token, METH_NOARGS,
+     "get_hf_token($self)\n--\n\nThe value of HF_TOKEN, or None."},
     {"get_webhook_secret", (PyCFunction)get_webhook_secret, METH_NOARGS,
      "get_webhook_secret($self)\n--\n\nThe value of CLOUD_WEBHOOK_SECRET, or None."},
     {"get_many", (PyCFunction)secrets_get_many, METH_O,
@@ -197,7 +201,8 @@ static PyMethodDef methods[] = {
     {"_check", (PyCFunction)secrets_check, METH_NOARGS, NULL},
     {"_file_path", (PyCFunction)secrets_file_path, METH_NOARGS, NULL},
     {"_add_provider", (PyCFunction)secrets_add_provider, METH_VARARGS, NULL},
-    {"close", (PyCFunction)close_now, METH_NOARGS, "close($self)\n--\n\nFrees the manager; further calls raise ValueError."},
+    {"close", (PyCFunction)close_now, METH_NOARGS,
+     "close($self)\n--\n\nFrees the manager; further calls raise ValueError."},
     {"__reduce__", refuse_pickling, METH_NOARGS, NULL},
     {"__reduce_ex__", refuse_pickling, METH_O, NULL},
     {NULL, NULL, 0, NULL},

@@ -70,8 +70,8 @@ static PyObject *as_actor(store_object *self, PyObject *args) {
     st_store *store = NULL;
     st_status status;
     ST_ERROR(error);
-    STORE_CALL(self, status = st_store_as(self->handle.pointer, user_id, username, (size_t)username_len, ip, (size_t)ip_len,
-                                          &store, &error));
+    STORE_CALL(self, status = st_store_as(self->handle.pointer, user_id, username, (size_t)username_len, ip,
+                                          (size_t)ip_len, &store, &error));
     if (failed(status, &error)) {
         st_store_free(store);
         return NULL;
@@ -115,7 +115,8 @@ PyObject *json_text(st_bytes *bytes) {
         const char *provider, *json; \
         Py_ssize_t len, json_len; \
         if (!PyArg_ParseTuple(args, "OO:" #name, &provider_object, &json_object) || \
-            !text_of(provider_object, "provider", &provider, &len) || !text_of(json_object, "config", &json, &json_len)) { \
+            !text_of(provider_object, "provider", &provider, &len) || \
+            !text_of(json_object, "config", &json, &json_len)) { \
             return NULL; \
         } \
         st_status status; \
@@ -246,8 +247,8 @@ static PyType_Slot slots[] = {
     {0, NULL},
 };
 
-static PyType_Spec spec = {"st_secrets._native.Store", sizeof(store_object), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
-                           slots};
+static PyType_Spec spec = {"st_secrets._native.Store", sizeof(store_object), 0,
+                           Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots};
 
 int store_init(PyObject *module) {
     return add_type(module, &spec, &store_type);

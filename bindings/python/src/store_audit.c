@@ -18,8 +18,9 @@ PyObject *audit_log(store_object *self, PyObject *args) {
     int64_t id = 0;
     st_status status;
     ST_ERROR(error);
-    STORE_CALL(self, status = st_audit_log(self->handle.pointer, text[0], (size_t)len[0], text[1], (size_t)len[1], text[2],
-                                           (size_t)len[2], text[3], (size_t)len[3], text[4], (size_t)len[4], &id, &error));
+    STORE_CALL(self,
+               status = st_audit_log(self->handle.pointer, text[0], (size_t)len[0], text[1], (size_t)len[1], text[2],
+                                     (size_t)len[2], text[3], (size_t)len[3], text[4], (size_t)len[4], &id, &error));
     return failed(status, &error) ? NULL : PyLong_FromLongLong(id);
 }
 

@@ -14,7 +14,9 @@ logging.getLogger("st_secrets").addHandler(logging.NullHandler())
 
 
 def _log(level: int, target: str, message: str) -> None:
-    logging.getLogger(f"st_secrets.{target}").log(_LEVELS.get(level, logging.DEBUG), "%s", message, stacklevel=_stacklevel())
+    logging.getLogger(f"st_secrets.{target}").log(
+        _LEVELS.get(level, logging.DEBUG), "%s", message, stacklevel=_stacklevel()
+    )
 
 
 def _stacklevel() -> int:

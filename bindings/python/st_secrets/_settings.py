@@ -33,7 +33,9 @@ class Kept:
 
     def differing(self, other: Kept, providers: object) -> str:
         """The names of the settings that the other one has not, or has another value for, as the end of a phrase."""
-        names = [name for name in {**self.settings, **other.settings} if self.settings.get(name) != other.settings.get(name)]
+        names = [
+            name for name in {**self.settings, **other.settings} if self.settings.get(name) != other.settings.get(name)
+        ]
         names = ["providers"] if providers else names
         return f" ({', '.join(map(str, names))})" if names else ""
 

@@ -36,9 +36,7 @@ class TTLCache(_native.Cache[T]):
 
     __slots__ = ()
 
-    async def get_or_set_async(
-        self, key: str, factory: Callable[[], Awaitable[T]], ttl: float | None = None
-    ) -> T:
+    async def get_or_set_async(self, key: str, factory: Callable[[], Awaitable[T]], ttl: float | None = None) -> T:
         """The value under `key`, or else what `await factory()` gives, which is stored. It is called once, however many
         tasks and threads ask; if its task is cancelled, the next who waits calls its own."""
         value: T = self.get(key, _MISSING)
@@ -153,7 +151,8 @@ def cached(
             load: Any = functools.partial(function, *args, **kwargs)
             return await cache.get_or_set_async(key_of(args, kwargs), load)
 
-        called = getattr(type(function), "__call__", None)  # of an object that is called like a function
+        # An object whose class defines `async def __call__`.
+        called = getattr(type(function), "__call__", None)  # noqa: B004
         is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called)
         result: Any = async_wrapper if is_async else wrapper
         result._cache = cache

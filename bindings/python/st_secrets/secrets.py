@@ -137,9 +137,7 @@ class SecretsManager(_native.Secrets):
     _kept: Kept
     _own: dict[str, Any]
 
-    def __new__(
-        cls, providers: Sequence[Any] | None = None, config: Settings | None = None
-    ) -> SecretsManager:
+    def __new__(cls, providers: Sequence[Any] | None = None, config: Settings | None = None) -> SecretsManager:
         """Makes the manager of the process with the settings in `config`, or gives the one that there is.
 
         `providers` are objects such as EnvironmentSecretProvider() or the program's own, in their order; without them,
@@ -170,10 +168,7 @@ class SecretsManager(_native.Secrets):
     @property
     def _providers(self) -> list[Any]:
         """The providers in their order, each an object with `is_available` and `get_secret`."""
-        return [
-            self._own[name] if name in self._own else _provider_of(name, self._kept)
-            for name in self._names()
-        ]
+        return [self._own[name] if name in self._own else _provider_of(name, self._kept) for name in self._names()]
 
     def _names(self) -> list[str]:
         return [provider["name"] for provider in self.describe()["providers"]]

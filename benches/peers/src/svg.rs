@@ -105,7 +105,7 @@ fn one_panel(kinds: &[Kind], panel: &Panel, left: usize, top: usize) -> String {
     let most = panel.rates.iter().copied().fold(0.0, f64::max);
     for (row, (kind, rate)) in kinds.iter().zip(&panel.rates).enumerate() {
         let (class, note) = match kind.line {
-            Line::Library => ("library", ""),
+            Line::Library => ("own", ""),
             Line::SameHasherAndClock => ("same", ", same"),
             Line::OwnDefaults => ("own", ", own"),
         };

@@ -1,4 +1,4 @@
-/* Providers that are written in Python. */
+/* Providers written in Python. */
 #include "native.h"
 
 #include <string.h>

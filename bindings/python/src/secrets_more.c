@@ -1,10 +1,10 @@
-/* Secrets: several values at once, writing, and what a manager tells of itself. */
+/* Secrets: several values at once, writing, and reports about a manager. */
 #include "native.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* The keys one behind the other, each with its NUL. */
+/* Joins the keys, each followed by a NUL. */
 static char *joined(PyObject *keys, Py_ssize_t count, size_t *len) {
     *len = 0;
     for (int copying = 0;; copying++) {
@@ -34,8 +34,8 @@ static char *joined(PyObject *keys, Py_ssize_t count, size_t *len) {
     }
 }
 
-/* The values by their keys; those that there are none of are left out. The first that failed is asked for alone, as that
- * tells why. */
+/* Returns a dict of the values, without keys that have none. If a lookup failed, the first such key is looked up
+ * alone, to raise an error with a message. */
 static PyObject *collected(secrets_object *self, PyObject *keys, Py_ssize_t count, st_bytes *values,
                            const st_status *statuses) {
     PyObject *all = PyDict_New();
@@ -186,7 +186,7 @@ static PyObject *json_from(st_bytes *bytes) {
     return str_from(bytes, "the answer");
 }
 
-/* A path need not be UTF-8; Python has its own way to write it. */
+/* A path need not be UTF-8; it is decoded as Python decodes paths. */
 static PyObject *path_from(st_bytes *bytes) {
     PyObject *path = PyUnicode_DecodeFSDefaultAndSize((const char *)bytes->data, (Py_ssize_t)bytes->len);
     st_bytes_free(bytes);

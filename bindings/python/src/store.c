@@ -1,5 +1,5 @@
-/* Store: SimpleTuner's databases. Provider configuration and hardware prices; credentials are in store_credential.c, the
- * audit trail is in store_audit.c. Documents are JSON texts. */
+/* Store: SimpleTuner's databases. This file has provider configuration and hardware prices; store_credential.c has
+ * credentials, store_audit.c the audit trail. Documents are JSON texts. */
 #include "native.h"
 
 static PyObject *store_type;
@@ -14,7 +14,7 @@ static PyObject *wrap(PyTypeObject *type, st_store *store) {
     return (PyObject *)self;
 }
 
-/* Store(json, of_process): with `of_process` the store of the process. */
+/* Store(json, of_process): with `of_process` a handle of the store of the process. */
 static PyObject *new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
     (void)keywords;
     PyObject *json = Py_None;
@@ -49,7 +49,7 @@ static void dealloc(store_object *self) {
 
 static PyObject *close_now(store_object *self, PyObject *unused) {
     (void)unused;
-    /* That of the process is everybody's. */
+    /* The store of the process is shared and is not freed. */
     if (self->handle.pointer != NULL) {
         handle_close(&self->handle);
     }
@@ -95,7 +95,7 @@ PyObject *json_text(st_bytes *bytes) {
     return str_from(bytes, "the document");
 }
 
-/* Methods that make a JSON text of the name of a provider, and those that put one into it. */
+/* Methods that return JSON for the name of a provider, and methods that take JSON for it. */
 #define READS(name, function) \
     static PyObject *name(store_object *self, PyObject *provider_object) { \
         const char *provider; \
@@ -211,7 +211,7 @@ PyObject *store_reset(PyObject *module, PyObject *json) {
 
 static PyMethodDef methods[] = {
     {"close", (PyCFunction)close_now, METH_NOARGS,
-     "close($self)\n--\n\nFrees the handle; further calls raise ValueError. The store of the process stays open."},
+     "close($self)\n--\n\nFrees the handle; further calls raise ValueError. Has no effect on the store of the process."},
     {"_as_actor", (PyCFunction)as_actor, METH_VARARGS, NULL},
     {"_config_get", (PyCFunction)config_get, METH_O, NULL},
     {"_config_save", (PyCFunction)config_save, METH_VARARGS, NULL},

@@ -1,7 +1,7 @@
-/* Store: credentials of users. A cipher or a manager that is None is that of the process. */
+/* Store: credentials of users. None as a cipher or manager is that of the process. */
 #include "native.h"
 
-/* The user, provider and name that most calls begin with, and the handles that they use. */
+/* The user, provider and name that most calls take, and the handles they use. */
 typedef struct {
     int64_t user_id;
     const char *provider, *name;
@@ -126,7 +126,7 @@ PyObject *credential_list(store_object *self, PyObject *args) {
     return result_of(status, &error, &json, json_text);
 }
 
-/* _credential_resolve(cipher, secrets, user_id, provider, name, global_key): (where it comes from, the value) */
+/* _credential_resolve(cipher, secrets, user_id, provider, name, global_key): returns (origin, value). */
 PyObject *credential_resolve(store_object *self, PyObject *args) {
     PyObject *cipher, *secrets, *user, *provider, *name, *global_object;
     credential it = {0};
@@ -169,24 +169,24 @@ typedef struct {
     bool go_on;
 } progress;
 
-static void tell(void *context) {
+static void report_progress(void *context) {
     progress *progress = context;
     PyObject *answer = PyObject_CallFunction(progress->function, "KK", (unsigned long long)progress->done,
                                              (unsigned long long)progress->total);
     if (answer == NULL) {
         keep_exception();
     }
-    /* Functions that return nothing go on. */
+    /* None continues. */
     progress->go_on = answer != NULL && answer != Py_False;
     Py_XDECREF(answer);
 }
 
 static bool on_progress(void *context, uint64_t done, uint64_t total) {
     progress progress = {context, done, total, false};
-    return with_gil(tell, &progress) && progress.go_on;
+    return with_gil(report_progress, &progress) && progress.go_on;
 }
 
-/* _credentials_reencrypt(cipher, plain, progress): the report */
+/* _credentials_reencrypt(cipher, plain, progress): returns the report. */
 PyObject *credentials_reencrypt(store_object *self, PyObject *args) {
     PyObject *cipher_object, *function;
     int plain;

@@ -18,9 +18,7 @@ static int ascending(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static inline void sort(double *rounds, size_t count) {
-    qsort(rounds, count, sizeof *rounds, ascending);
-}
+static inline void sort(double *rounds, size_t count) { qsort(rounds, count, sizeof *rounds, ascending); }
 
 static inline long resident_kib(void) {
     char line[128];

@@ -76,11 +76,13 @@ def beside(text, ours, theirs, their_name, rounds, count=1):
 
 
 def report(text, their_name, pairs, factor, unit):
-    own, other = zip(*pairs)
+    own, other = zip(*pairs, strict=True)
     ratios = [b / a for a, b in pairs]
     print(f"{text:44} {min(own) * factor:8.2f} {unit} (median {statistics.median(own) * factor:.2f})")
     print(f"{'  ' + their_name:44} {min(other) * factor:8.2f} {unit} (median {statistics.median(other) * factor:.2f})")
-    print(f"{'  ratio':44} {min(other) / min(own):8.1f} times faster (median of rounds {statistics.median(ratios):.1f})")
+    print(
+        f"{'  ratio':44} {min(other) / min(own):8.1f} times faster (median of rounds {statistics.median(ratios):.1f})"
+    )
 
 
 def cached(environment, client):
@@ -98,7 +100,9 @@ def cached(environment, client):
 
 
 def idle(text, environment):
-    memory, threads, sockets = subprocess.check_output([PROGRAM, "idle", "HF_TOKEN"], env=environment, text=True).split()
+    memory, threads, sockets = subprocess.check_output(
+        [PROGRAM, "idle", "HF_TOKEN"], env=environment, text=True
+    ).split()
     print(f"{text:44} {memory:>8} KiB more, {threads} thread(s), {sockets} socket(s)")
 
 

@@ -56,7 +56,8 @@ class Store:
         if not self.kept:
             connection.close()
 
-    def audit(self, event_type="config.changed", action="test", details={"changed": ["a"]}):
+    def audit(self, event_type="config.changed", action="test", details=None):
+        details = details or {"changed": ["a"]}
         connection = self.open("audit")
         connection.execute("BEGIN IMMEDIATE")
         last = connection.execute("SELECT entry_hash FROM audit_log ORDER BY id DESC LIMIT 1").fetchone()
@@ -165,9 +166,13 @@ for _ in range(3):
 hit = ours["cache_hit"]
 for name, text in (("cached_get", "a store's"), ("cached_get_of_the_process", "the process's")):
     own = ours[name]
-    print(f"{f'provider configuration, cached, {text}':<44} {own:8.1f} ns   {own / hit:6.2f} cache hits"
-          f"   a dict in Python {cached / own:6.1f} x")
+    print(
+        f"{f'provider configuration, cached, {text}':<44} {own:8.1f} ns   {own / hit:6.2f} cache hits"
+        f"   a dict in Python {cached / own:6.1f} x"
+    )
 for name, text in NAMES.items():
     own = ours[name] / 1000
-    print(f"{text:<44} {own:8.2f} us   Python {with_each[name]:8.1f} us {with_each[name] / own:6.1f} x"
-          f"   one connection kept {with_kept[name]:7.1f} us {with_kept[name] / own:5.1f} x")
+    print(
+        f"{text:<44} {own:8.2f} us   Python {with_each[name]:8.1f} us {with_each[name] / own:6.1f} x"
+        f"   one connection kept {with_kept[name]:7.1f} us {with_kept[name] / own:5.1f} x"
+    )

@@ -54,7 +54,8 @@ static void warn(void *context, int32_t level, const char *target, const char *m
 
 static void warn_of_doubt(const char *name, const st_secret_info *info) {
     if (info->flags & ST_SECRET_DEGRADED) {
-        fprintf(stderr, "launcher: warning: %s comes from provider %s, but a provider before it failed\n", name, info->provider);
+        fprintf(stderr, "launcher: warning: %s comes from provider %s, but a provider before it failed\n", name,
+                info->provider);
     }
     if (info->flags & ST_SECRET_STALE) {
         fprintf(stderr, "launcher: warning: %s is the last value of provider %s, which does not answer now\n", name,
@@ -100,7 +101,7 @@ static int parse(char **next, struct arguments *arguments) {
     arguments->command = *next == NULL ? next : next + 1;
     switch (arguments->action) {
     case RUN:
-        return *next == NULL                  ? wrong_use("no command is given: put -- before it", "")
+        return *next == NULL                 ? wrong_use("no command is given: put -- before it", "")
                : *arguments->command == NULL ? wrong_use("no command is given after --", "")
                                              : 0;
     case FROM:

@@ -11,12 +11,12 @@ for name in $(env | sed -nE "s/$disturbing/\\1/p") HF_TOKEN REPLICATE_API_TOKEN 
     unset "$name"
 done
 home=$(mktemp -d)
-aws_server= vault_server=
+aws_server='' vault_server=''
 stop() {
     for server in $aws_server $vault_server; do
         kill -CONT "$server" 2>/dev/null && kill "$server" 2>/dev/null && wait "$server" 2>/dev/null || true
     done
-    aws_server= vault_server=
+    aws_server='' vault_server=''
 }
 trap 'stop; rm -rf "$home"' EXIT
 trap 'exit 130' INT TERM
@@ -39,7 +39,7 @@ wait_for() {
 
 # Sets AWS up as its administrator, with boto3.
 aws() {
-    AWS_ENDPOINT_URL=$aws_url AWS_ACCESS_KEY_ID=$admin_id AWS_SECRET_ACCESS_KEY=$admin_secret "$python" - "$@"
+    AWS_ENDPOINT_URL=$aws_url AWS_ACCESS_KEY_ID=$admin_id AWS_SECRET_ACCESS_KEY=$admin_secret "$python" -
 }
 
 ports=$("$python" -c 'import socket

@@ -43,7 +43,9 @@ static void *must(void *memory) {
     return memory;
 }
 
-st_go_dropped *st_go_dropped_new(void) { return must(calloc(1, sizeof(st_go_dropped))); }
+st_go_dropped *st_go_dropped_new(void) {
+    return must(calloc(1, sizeof(st_go_dropped)));
+}
 
 void st_go_dropped_free(st_go_dropped *dropped) {
     if (dropped) {

@@ -35,7 +35,8 @@ void show_secrets(const st::Secrets &secrets) {
     // Without exceptions:
     auto webhook = secrets.try_get("CLOUD_WEBHOOK_SECRET");
     if (!webhook) {
-        std::cout << st::name(webhook.status()) << (webhook.error().retryable() ? ", try again" : ", provide it") << "\n";
+        std::cout << st::name(webhook.status()) << (webhook.error().retryable() ? ", try again" : ", provide it")
+                  << "\n";
     }
 }
 

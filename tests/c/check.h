@@ -20,61 +20,61 @@
 
 #include "st_secrets.h"
 
-#define CHECK(condition)                                           \
-    do {                                                           \
-        if (!(condition)) {                                        \
-            check_failed(__FILE__, __LINE__, "%s", #condition);    \
-        }                                                          \
+#define CHECK(condition) \
+    do { \
+        if (!(condition)) { \
+            check_failed(__FILE__, __LINE__, "%s", #condition); \
+        } \
     } while (0)
 
 /* What is a matter of time becomes true. The limit is for a program that hangs, not for a machine that is slow. */
-#define CHECK_SOON(condition)                                                                 \
-    do {                                                                                      \
-        time_t check_end = check_seconds() + CHECK_PATIENCE;                                  \
-        while (!(condition)) {                                                                \
-            if (check_seconds() > check_end) {                                                \
+#define CHECK_SOON(condition) \
+    do { \
+        time_t check_end = check_seconds() + CHECK_PATIENCE; \
+        while (!(condition)) { \
+            if (check_seconds() > check_end) { \
                 check_failed(__FILE__, __LINE__, "not within %d seconds: %s", CHECK_PATIENCE, #condition); \
-            }                                                                                 \
-            usleep(5000);                                                                     \
-        }                                                                                     \
+            } \
+            usleep(5000); \
+        } \
     } while (0)
 
-#define CHECK_OK(call)                                                                                              \
-    do {                                                                                                            \
-        st_status check_status = (call);                                                                            \
-        if (check_status != ST_OK) {                                                                                \
+#define CHECK_OK(call) \
+    do { \
+        st_status check_status = (call); \
+        if (check_status != ST_OK) { \
             check_failed(__FILE__, __LINE__, "%s gave %s: %s", #call, st_status_name(check_status), error.message); \
-        }                                                                                                           \
-        if (error.status != ST_OK || error.message[0] != 0) {                                                       \
-            check_failed(__FILE__, __LINE__, "%s succeeded and left an error", #call);                              \
-        }                                                                                                           \
+        } \
+        if (error.status != ST_OK || error.message[0] != 0) { \
+            check_failed(__FILE__, __LINE__, "%s succeeded and left an error", #call); \
+        } \
     } while (0)
 
 /* The call fails with this status, and its message has this word in it. */
-#define CHECK_FAILS(call, expected, word)                                           \
-    do {                                                                            \
-        memset(error.message, 0, sizeof error.message);                             \
-        st_status check_status = (call);                                            \
+#define CHECK_FAILS(call, expected, word) \
+    do { \
+        memset(error.message, 0, sizeof error.message); \
+        st_status check_status = (call); \
         check_failure(__FILE__, __LINE__, #call, check_status, &error, expected, word); \
     } while (0)
 
 /* These st_bytes hold this text, and a NUL follows it. */
-#define CHECK_TEXT(bytes, text)                                                                                 \
-    do {                                                                                                        \
+#define CHECK_TEXT(bytes, text) \
+    do { \
         if ((bytes).data == NULL || (bytes).len != strlen(text) || memcmp((bytes).data, text, (bytes).len + 1)) { \
-            check_failed(__FILE__, __LINE__, "%s holds \"%s\", not \"%s\"", #bytes,                             \
-                         (bytes).data ? (const char *)(bytes).data : "(nothing)", text);                        \
-        }                                                                                                       \
+            check_failed(__FILE__, __LINE__, "%s holds \"%s\", not \"%s\"", #bytes, \
+                         (bytes).data ? (const char *)(bytes).data : "(nothing)", text); \
+        } \
     } while (0)
 
 #define CHECK_EMPTY(bytes) CHECK((bytes).data == NULL && (bytes).len == 0 && (bytes).owner == NULL)
 
 /* JSON that the library gives back has this text in it. */
-#define CHECK_HAS(bytes, text)                                                                                \
-    do {                                                                                                      \
-        if (strstr((const char *)(bytes).data, text) == NULL) {                                               \
+#define CHECK_HAS(bytes, text) \
+    do { \
+        if (strstr((const char *)(bytes).data, text) == NULL) { \
             check_failed(__FILE__, __LINE__, "%s lacks \"%s\": %s", #bytes, text, (const char *)(bytes).data); \
-        }                                                                                                     \
+        } \
     } while (0)
 
 #if defined __GNUC__

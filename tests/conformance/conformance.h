@@ -157,15 +157,13 @@ static inline double given_number(const step *step, const char *name, double oth
 static inline void put_ids(outcome *out, const char *json) {
     out->len = 0;
     for (const char *id = strstr(json, "\"id\":"); id != NULL; id = strstr(id + 1, "\"id\":")) {
-        out->len += (size_t)snprintf(out->value + out->len, sizeof out->value - out->len, out->len == 0 ? "%ld" : " %ld",
-                                     strtol(id + strlen("\"id\":"), NULL, 10));
+        out->len += (size_t)snprintf(out->value + out->len, sizeof out->value - out->len,
+                                     out->len == 0 ? "%ld" : " %ld", strtol(id + strlen("\"id\":"), NULL, 10));
     }
 }
 
 /* A path in the directory of the case, unless it says where it is. */
-static inline const char *located(text path) {
-    return path.data[0] == '/' ? path.data : path_of(path.data);
-}
+static inline const char *located(text path) { return path.data[0] == '/' ? path.data : path_of(path.data); }
 
 static inline void write_case_file(const char *name, text content, unsigned mode) {
     char path[PATH_MAX];
@@ -227,7 +225,8 @@ static inline void check_outcome(const char *where, const char *action, const ex
                      (int)value.len, value.data);
     }
     if (expect->provider.data != NULL && strcmp(expect->provider.data, out->provider) != 0) {
-        check_failed(__FILE__, __LINE__, "%s: %s found it in %s, not %s", where, action, out->provider, expect->provider.data);
+        check_failed(__FILE__, __LINE__, "%s: %s found it in %s, not %s", where, action, out->provider,
+                     expect->provider.data);
     }
     check_facts(where, action, expect->facts, out);
 }

@@ -28,7 +28,8 @@ static void secrets_get_with(const step *step, outcome *out) {
     st_bytes value = {0};
     st_secret_info info = ST_SECRET_INFO_INIT;
     take(out,
-         st_secrets_get_with(secrets, GIVEN("key"), ST_TIMEOUT_DEFAULT, (uint32_t)given_number(step, "flags", 0), &value, &info, &error),
+         st_secrets_get_with(secrets, GIVEN("key"), ST_TIMEOUT_DEFAULT, (uint32_t)given_number(step, "flags", 0),
+                             &value, &info, &error),
          &value);
     if (out->status == ST_OK) {
         snprintf(out->provider, sizeof out->provider, "%s", info.provider);
@@ -106,22 +107,22 @@ static st_status load(void *context, const char *key, size_t key_len, double tim
     for (size_t i = 0; i < step->answer_count; i++) {
         const answer *answer = &step->answers[i];
         if (answer->key.data == NULL || (answer->key.len == key_len && memcmp(answer->key.data, key, key_len) == 0)) {
-            return answer->value.data == NULL ? answer->status
-                                              : st_reply_bytes(reply, answer->value.data, answer->value.len, ST_TTL_DEFAULT);
+            return answer->value.data == NULL
+                       ? answer->status
+                       : st_reply_bytes(reply, answer->value.data, answer->value.len, ST_TTL_DEFAULT);
         }
     }
     return ST_NOT_FOUND;
 }
 
 static void add_provider(const step *step, outcome *out) {
-    size_t position = strcmp(given(step, "position").data, "last") == 0 ? ST_LAST : (size_t)given_number(step, "position", 0);
-    out->status = st_secrets_add_provider(secrets, GIVEN("name"), position, load, NULL, (void *)step,
-                                          &error);
+    size_t position =
+        strcmp(given(step, "position").data, "last") == 0 ? ST_LAST : (size_t)given_number(step, "position", 0);
+    out->status = st_secrets_add_provider(secrets, GIVEN("name"), position, load, NULL, (void *)step, &error);
 }
 
 static void set_in(const st_cache *to, const step *step, outcome *out) {
-    out->status =
-        st_cache_set(to, GIVEN("key"), GIVEN("value"), given_number(step, "ttl", ST_TTL_DEFAULT), &error);
+    out->status = st_cache_set(to, GIVEN("key"), GIVEN("value"), given_number(step, "ttl", ST_TTL_DEFAULT), &error);
 }
 
 static void get_from(const st_cache *from, const step *step, outcome *out) {
@@ -129,12 +130,24 @@ static void get_from(const st_cache *from, const step *step, outcome *out) {
     take(out, st_cache_get(from, GIVEN("key"), &value, &error), &value);
 }
 
-static void cache_set(const step *step, outcome *out) { set_in(cache, step, out); }
-static void cache_get(const step *step, outcome *out) { get_from(cache, step, out); }
-static void provider_cache_set(const step *step, outcome *out) { set_in(st_cache_provider_config(), step, out); }
-static void provider_cache_get(const step *step, outcome *out) { get_from(st_cache_provider_config(), step, out); }
-static void user_cache_set(const step *step, outcome *out) { set_in(st_cache_user_permission(), step, out); }
-static void user_cache_get(const step *step, outcome *out) { get_from(st_cache_user_permission(), step, out); }
+static void cache_set(const step *step, outcome *out) {
+    set_in(cache, step, out);
+}
+static void cache_get(const step *step, outcome *out) {
+    get_from(cache, step, out);
+}
+static void provider_cache_set(const step *step, outcome *out) {
+    set_in(st_cache_provider_config(), step, out);
+}
+static void provider_cache_get(const step *step, outcome *out) {
+    get_from(st_cache_provider_config(), step, out);
+}
+static void user_cache_set(const step *step, outcome *out) {
+    set_in(st_cache_user_permission(), step, out);
+}
+static void user_cache_get(const step *step, outcome *out) {
+    get_from(st_cache_user_permission(), step, out);
+}
 
 static void cache_delete(const step *step, outcome *out) {
     bool existed = false;
@@ -196,8 +209,7 @@ static st_status load_and_tell(void *context, const char *key, size_t key_len, d
 static void cache_get_or_load(const step *step, outcome *out) {
     struct loading loading = {step, 0};
     st_bytes value = {0};
-    take(out, st_cache_get_or_load(cache, GIVEN("key"), INFINITY, load_and_tell, &loading, &value, &error),
-         &value);
+    take(out, st_cache_get_or_load(cache, GIVEN("key"), INFINITY, load_and_tell, &loading, &value, &error), &value);
     tell(out, "loaded", loading.loaded);
 }
 

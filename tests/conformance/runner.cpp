@@ -37,7 +37,8 @@ st::Seconds ttl_of(const step &step) { return st::Seconds(number(step, "ttl", ST
 void answer_for(const step &step, std::string_view key, st::Reply &reply) {
     for (const answer *each = step.answers; each != step.answers + step.answer_count; each++) {
         if (each->key.data == nullptr || view(each->key) == key) {
-            each->value.data != nullptr ? reply.value(view(each->value)) : reply.fail(static_cast<st::Status>(each->status));
+            each->value.data != nullptr ? reply.value(view(each->value))
+                                        : reply.fail(static_cast<st::Status>(each->status));
             return;
         }
     }
@@ -52,8 +53,9 @@ void get_with(Fixture &on, const step &step, outcome &out) {
     put(out, found.value.view());
     snprintf(out.provider, sizeof out.provider, "%s", found.provider.c_str());
     tell(&out, "source", static_cast<int>(found.source));
-    tell(&out, "info", (found.stale ? ST_SECRET_STALE : 0) + (found.cached ? ST_SECRET_CACHED : 0) +
-                      (found.degraded ? ST_SECRET_DEGRADED : 0));
+    tell(&out, "info",
+         (found.stale ? ST_SECRET_STALE : 0) + (found.cached ? ST_SECRET_CACHED : 0) +
+             (found.degraded ? ST_SECRET_DEGRADED : 0));
 }
 
 void get_many(Fixture &on, const step &step, outcome &) {
@@ -131,26 +133,34 @@ const std::map<std::string, Action> &actions() {
         {"secrets.get", [](auto &on, auto &step, auto &out) { put(out, on.secrets.get(view(step, "key")).view()); }},
         {"secrets.get_with", get_with},
         {"secrets.get_many", get_many},
-        {"secrets.get_replicate_token", [](auto &on, auto &, auto &out) { put(out, on.secrets.replicate_token().view()); }},
+        {"secrets.get_replicate_token",
+         [](auto &on, auto &, auto &out) { put(out, on.secrets.replicate_token().view()); }},
         {"secrets.get_hf_token", [](auto &on, auto &, auto &out) { put(out, on.secrets.hf_token().view()); }},
-        {"secrets.get_webhook_secret", [](auto &on, auto &, auto &out) { put(out, on.secrets.webhook_secret().view()); }},
+        {"secrets.get_webhook_secret",
+         [](auto &on, auto &, auto &out) { put(out, on.secrets.webhook_secret().view()); }},
         {"secrets.set", [](auto &on, auto &step, auto &) { on.secrets.set(view(step, "key"), view(step, "value")); }},
-        {"secrets.set_replicate_token", [](auto &on, auto &step, auto &) { on.secrets.set_replicate_token(view(step, "value")); }},
-        {"secrets.delete", [](auto &on, auto &step, auto &out) { tell(&out, "existed", on.secrets.remove(view(step, "key"))); }},
+        {"secrets.set_replicate_token",
+         [](auto &on, auto &step, auto &) { on.secrets.set_replicate_token(view(step, "value")); }},
+        {"secrets.delete",
+         [](auto &on, auto &step, auto &out) { tell(&out, "existed", on.secrets.remove(view(step, "key"))); }},
         {"secrets.refresh", [](auto &on, auto &, auto &) { on.secrets.refresh(); }},
         {"secrets.file_path", [](auto &on, auto &, auto &out) { put(out, on.secrets.file_path()); }},
         {"secrets.add_provider",
          [](auto &on, auto &step, auto &) {
-             std::size_t position = view(step, "position") == "last" ? st::Secrets::last
-                                                                     : static_cast<std::size_t>(number(step, "position"));
+             std::size_t position = view(step, "position") == "last"
+                                        ? st::Secrets::last
+                                        : static_cast<std::size_t>(number(step, "position"));
              on.secrets.add_provider(
-                 view(step, "name"),
-                 [&step](std::string_view key, st::Reply &reply) { answer_for(step, key, reply); }, position);
+                 view(step, "name"), [&step](std::string_view key, st::Reply &reply) { answer_for(step, key, reply); },
+                 position);
          }},
-        {"cache.set", [](auto &on, auto &step, auto &) { on.cache.set(view(step, "key"), view(step, "value"), ttl_of(step)); }},
+        {"cache.set",
+         [](auto &on, auto &step, auto &) { on.cache.set(view(step, "key"), view(step, "value"), ttl_of(step)); }},
         {"cache.get", [](auto &on, auto &step, auto &out) { put_cached(out, on.cache.get(view(step, "key"))); }},
-        {"cache.delete", [](auto &on, auto &step, auto &out) { tell(&out, "existed", on.cache.remove(view(step, "key"))); }},
-        {"cache.clear", [](auto &on, auto &, auto &out) { tell(&out, "count", static_cast<double>(on.cache.clear())); }},
+        {"cache.delete",
+         [](auto &on, auto &step, auto &out) { tell(&out, "existed", on.cache.remove(view(step, "key"))); }},
+        {"cache.clear",
+         [](auto &on, auto &, auto &out) { tell(&out, "count", static_cast<double>(on.cache.clear())); }},
         {"cache.invalidate_prefix",
          [](auto &on, auto &step, auto &out) {
              tell(&out, "count", static_cast<double>(on.cache.invalidate_prefix(view(step, "prefix"))));
@@ -175,26 +185,36 @@ const std::map<std::string, Action> &actions() {
          }},
         {"invalidate_user",
          [](auto &, auto &step, auto &out) {
-             tell(&out, "count", static_cast<double>(st::invalidate_user(static_cast<std::int64_t>(number(step, "user_id")))));
+             tell(&out, "count",
+                  static_cast<double>(st::invalidate_user(static_cast<std::int64_t>(number(step, "user_id")))));
          }},
-        {"cipher.decrypt", [](auto &on, auto &step, auto &out) { put(out, on.cipher.decrypt(view(step, "token")).view()); }},
+        {"cipher.decrypt",
+         [](auto &on, auto &step, auto &out) { put(out, on.cipher.decrypt(view(step, "token")).view()); }},
         {"cipher.round_trip", round_trip},
         {"cipher.reencrypt", reencrypt},
         {"cipher.rotate_key", [](auto &on, auto &, auto &) { on.cipher.rotate_key(); }},
-        {"store.config_get",
-         [](auto &on, auto &step, auto &out) { put(out, on.store.provider_config_get(view(step, "provider")).view()); }},
+        {"store.config_get", [](auto &on, auto &step,
+                                auto &out) { put(out, on.store.provider_config_get(view(step, "provider")).view()); }},
         {"store.config_save",
-         [](auto &on, auto &step, auto &) { on.store.provider_config_save(view(step, "provider"), view(step, "json")); }},
+         [](auto &on, auto &step, auto &) {
+             on.store.provider_config_save(view(step, "provider"), view(step, "json"));
+         }},
         {"store.config_update",
-         [](auto &on, auto &step, auto &) { on.store.provider_config_update(view(step, "provider"), view(step, "json")); }},
+         [](auto &on, auto &step, auto &) {
+             on.store.provider_config_update(view(step, "provider"), view(step, "json"));
+         }},
         {"store.config_delete",
          [](auto &on, auto &step, auto &out) {
              tell(&out, "existed", on.store.provider_config_delete(view(step, "provider")));
          }},
         {"store.webhook_get",
-         [](auto &on, auto &step, auto &out) { put(out, on.store.provider_webhook_get(view(step, "provider")).view()); }},
+         [](auto &on, auto &step, auto &out) {
+             put(out, on.store.provider_webhook_get(view(step, "provider")).view());
+         }},
         {"store.cost_limit_get",
-         [](auto &on, auto &step, auto &out) { put(out, on.store.provider_cost_limit_get(view(step, "provider")).view()); }},
+         [](auto &on, auto &step, auto &out) {
+             put(out, on.store.provider_cost_limit_get(view(step, "provider")).view());
+         }},
         {"store.hardware_get", [](auto &on, auto &, auto &out) { put(out, on.store.hardware_info_get()); }},
         {"store.hardware_set", [](auto &on, auto &step, auto &) { on.store.hardware_info_set(view(step, "json")); }},
         {"store.hardware_clear", [](auto &on, auto &, auto &) { on.store.hardware_info_clear(); }},
@@ -203,9 +223,13 @@ const std::map<std::string, Action> &actions() {
              tell(&out, "number", on.store.hardware_cost_per_hour(view(step, "hardware_id")));
          }},
         {"store.credential_set",
-         [](auto &on, auto &step, auto &) { on.store.credential_set(credential(step), view(step, "value"), on.cipher); }},
+         [](auto &on, auto &step, auto &) {
+             on.store.credential_set(credential(step), view(step, "value"), on.cipher);
+         }},
         {"store.credential_get",
-         [](auto &on, auto &step, auto &out) { put(out, on.store.credential_get(credential(step), on.cipher).view()); }},
+         [](auto &on, auto &step, auto &out) {
+             put(out, on.store.credential_get(credential(step), on.cipher).view());
+         }},
         {"store.credential_delete",
          [](auto &on, auto &step, auto &out) { tell(&out, "existed", on.store.credential_delete(credential(step))); }},
         {"store.credential_resolve", credential_resolve},

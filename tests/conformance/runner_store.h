@@ -52,12 +52,11 @@ static void store_hardware_cost(const step *step, outcome *out) {
     tell(out, "number", cost);
 }
 
-static int64_t user(const step *step) {
-    return (int64_t)given_number(step, "user_id", 0);
-}
+static int64_t user(const step *step) { return (int64_t)given_number(step, "user_id", 0); }
 
 static void store_credential_set(const step *step, outcome *out) {
-    out->status = st_credential_set(store, cipher, user(step), GIVEN("provider"), GIVEN("name"), GIVEN("value"), &error);
+    out->status =
+        st_credential_set(store, cipher, user(step), GIVEN("provider"), GIVEN("name"), GIVEN("value"), &error);
 }
 
 static void store_credential_get(const step *step, outcome *out) {
@@ -75,8 +74,8 @@ static void store_credential_resolve(const step *step, outcome *out) {
     int32_t origin = 0;
     st_bytes value = {0};
     take(out,
-         st_credential_resolve(store, cipher, secrets, user(step), GIVEN("provider"), GIVEN("name"), GIVEN("global_key"),
-                               &origin, &value, &error),
+         st_credential_resolve(store, cipher, secrets, user(step), GIVEN("provider"), GIVEN("name"),
+                               GIVEN("global_key"), &origin, &value, &error),
          &value);
     tell(out, "origin", origin);
 }
@@ -99,8 +98,8 @@ static void store_audit_query(const step *step, outcome *out) {
 
 static void store_audit_verify(const step *step, outcome *out) {
     int64_t broken_id = -1;
-    out->status = st_audit_verify(store, (int64_t)given_number(step, "first", 0), (int64_t)given_number(step, "last", 0),
-                                  &broken_id, NULL, &error);
+    out->status = st_audit_verify(store, (int64_t)given_number(step, "first", 0),
+                                  (int64_t)given_number(step, "last", 0), &broken_id, NULL, &error);
     tell(out, "broken_id", (double)broken_id);
 }
 

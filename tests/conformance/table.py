@@ -2,6 +2,7 @@
 
 usage: table.py conformance.json conformance_table.h
 """
+
 import json
 import sys
 
@@ -71,7 +72,9 @@ class Tables:
         action, expect = given.pop("do"), dict(given.pop("expect", {}))
         keys = [text(each) for each in given.pop("keys", [])]
         answers = {None: given.pop("load")} if "load" in given else given.pop("answers", {})
-        answers = [f"{{{text(key)}, {text(one.get('value'))}, {one.get('status', 'ST_OK')}}}" for key, one in answers.items()]
+        answers = [
+            f"{{{text(key)}, {text(one.get('value'))}, {one.get('status', 'ST_OK')}}}" for key, one in answers.items()
+        ]
         results = [self.expectation(each) for each in expect.pop("results", [])]
         fields = []
         if "flags" in given:
@@ -79,23 +82,31 @@ class Tables:
         if "mode" in given:
             fields.append(f"{{{name('mode')}, {{NULL, 0}}, 0{given.pop('mode')}}}")
         fields += [field(key, value) for key, value in given.items() if value is not None]
-        return (f"{{{name(action)}, {self.fields(fields)}, {self.array('text', keys)}, {len(keys)}, "
-                f"{self.array('answer', answers)}, {len(answers)}, {self.expectation(expect)}, "
-                f"{self.array('expectation', results)}}}")
+        return (
+            f"{{{name(action)}, {self.fields(fields)}, {self.array('text', keys)}, {len(keys)}, "
+            f"{self.array('answer', answers)}, {len(answers)}, {self.expectation(expect)}, "
+            f"{self.array('expectation', results)}}}"
+        )
 
     def case(self, given):
         given = dict(given)
         label, opened = given.pop("name"), dict(given.pop("open", {}))
         expect = self.expectation(opened.pop("expect", {}))
-        opened = [f"{{{name(kind)}, {self.fields([field(key, value) for key, value in settings.items()])}}}"
-                  for kind, settings in opened.items()]
+        opened = [
+            f"{{{name(kind)}, {self.fields([field(key, value) for key, value in settings.items()])}}}"
+            for kind, settings in opened.items()
+        ]
         env = [field(key, value) for key, value in given.pop("env", {}).items()]
-        files = [f"{{{name(path)}, {text(file['text'])}, 0{file['mode']}}}" for path, file in given.pop("files", {}).items()]
+        files = [
+            f"{{{name(path)}, {text(file['text'])}, 0{file['mode']}}}" for path, file in given.pop("files", {}).items()
+        ]
         steps = [self.step(each) for each in given.pop("steps")]
         servers = int(given.pop("servers", False))
         assert not given, f"a case that the table cannot hold: {given}"
-        return (f"{{{name(label)}, {servers}, {self.fields(env)}, {self.fields(files)}, {self.array('opening', opened)}, "
-                f"{len(opened)}, {expect}, {self.array('step', steps)}, {len(steps)}}}")
+        return (
+            f"{{{name(label)}, {servers}, {self.fields(env)}, {self.fields(files)}, {self.array('opening', opened)}, "
+            f"{len(opened)}, {expect}, {self.array('step', steps)}, {len(steps)}}}"
+        )
 
 
 def main():

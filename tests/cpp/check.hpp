@@ -7,27 +7,27 @@
 #include "../c/check.h"
 
 /* This throws an st::Error with this status, whose text has this word in it and no secret. */
-#define THROWS(expression, expected, word)                                                                 \
-    do {                                                                                                   \
-        bool check_thrown = false;                                                                         \
-        try {                                                                                              \
-            (void)(expression);                                                                            \
-        } catch (const st::Error &check_error) {                                                           \
-            check_thrown = true;                                                                           \
-            check_error_is(__FILE__, __LINE__, check_error.status(), check_error.what(), expected, word);  \
-        }                                                                                                  \
-        if (!check_thrown) {                                                                               \
-            check_failed(__FILE__, __LINE__, "%s did not throw", #expression);                             \
-        }                                                                                                  \
+#define THROWS(expression, expected, word) \
+    do { \
+        bool check_thrown = false; \
+        try { \
+            (void)(expression); \
+        } catch (const st::Error &check_error) { \
+            check_thrown = true; \
+            check_error_is(__FILE__, __LINE__, check_error.status(), check_error.what(), expected, word); \
+        } \
+        if (!check_thrown) { \
+            check_failed(__FILE__, __LINE__, "%s did not throw", #expression); \
+        } \
     } while (0)
 
 #define NOTHING_THROWN() check_failed(__FILE__, __LINE__, "nothing was thrown")
 
 /* This gives a result that is a failure with this status, whose message has this word in it and no secret. */
-#define FAILS(expression, expected, word)                                                                      \
-    do {                                                                                                       \
-        const auto &check_result = (expression);                                                               \
-        CHECK(!check_result.ok() && !check_result);                                                            \
+#define FAILS(expression, expected, word) \
+    do { \
+        const auto &check_result = (expression); \
+        CHECK(!check_result.ok() && !check_result); \
         check_error_is(__FILE__, __LINE__, check_result.status(), check_result.error().message(), expected, word); \
     } while (0)
 

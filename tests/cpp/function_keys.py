@@ -2,12 +2,15 @@
 
 usage: function_keys.py function_keys.json function_keys.cpp
 """
+
 import json
 import sys
 
 
 def text(value):
-    return '"' + "".join(chr(b) if 32 <= b < 127 and chr(b) not in '"\\?' else f"\\{b:03o}" for b in value.encode()) + '"'
+    return (
+        '"' + "".join(chr(b) if 32 <= b < 127 and chr(b) not in '"\\?' else f"\\{b:03o}" for b in value.encode()) + '"'
+    )
 
 
 def typed(value):
@@ -27,7 +30,7 @@ def typed(value):
         return tuple_type, f"{tuple_type}({', '.join(typed(item)[1] for item in value)})"
     ((kind, inner),) = value.items()
     if kind == "float":
-        special = {"nan": "std::nan(\"\")", "inf": "HUGE_VAL", "-inf": "-HUGE_VAL"}
+        special = {"nan": 'std::nan("")', "inf": "HUGE_VAL", "-inf": "-HUGE_VAL"}
         return "double", special[inner] if isinstance(inner, str) else repr(inner)
     if kind == "bytes":
         data = bytes.fromhex(inner)
@@ -44,9 +47,13 @@ def main():
     with open(source, encoding="utf-8") as file:
         vectors = json.load(file)["vectors"]
     with open(target, "w", encoding="utf-8") as file:
-        file.write('#include "check.hpp"\n\n#include <cmath>\n#include <map>\n\nusing Bytes = std::vector<unsigned char>;\n\n')
+        file.write(
+            '#include "check.hpp"\n\n#include <cmath>\n#include <map>\n\nusing Bytes = std::vector<unsigned char>;\n\n'
+        )
         file.write("static void same(const std::string &key, const char *expected) {\n    if (key != expected) {\n")
-        file.write('        check_failed(__FILE__, __LINE__, "%s, not %s", key.c_str(), expected);\n    }\n}\n\nint main() {\n')
+        file.write(
+            '        check_failed(__FILE__, __LINE__, "%s, not %s", key.c_str(), expected);\n    }\n}\n\nint main() {\n'
+        )
         for vector in vectors:
             args = [text(vector["prefix"]), text(vector["function"])]
             args += [typed(arg)[1] for arg in vector["args"]]

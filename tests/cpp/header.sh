@@ -11,6 +11,7 @@ trap 'rm -rf "$work"' EXIT
 failed=0
 
 compile() {
+    # shellcheck disable=SC2086
     "$cxx" $warnings -I"$include" -fsyntax-only -xc++ "$@"
 }
 printf '#include <st_secrets.hpp>\n#include <st_secrets.hpp>\n' >"$work/whole.cpp"

@@ -48,8 +48,14 @@ def fill_aws(url, documents):
     """The keys of a user who may read the secrets, and of one who may not."""
 
     def client(service):
-        return boto3.client(service, endpoint_url=url, region_name="us-east-1", aws_access_key_id="admin",
-                            aws_secret_access_key="admin", config=Config(proxies={}))
+        return boto3.client(
+            service,
+            endpoint_url=url,
+            region_name="us-east-1",
+            aws_access_key_id="admin",
+            aws_secret_access_key="admin",
+            config=Config(proxies={}),
+        )
 
     iam = client("iam")
     keys = {}
@@ -92,8 +98,14 @@ def main():
         try:
             aws = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(aws_port)]
             servers.append(start(aws, b"Running on http", Path(directory, "aws.log")))
-            vault = [bao, "server", "-dev", "-dev-root-token-id=root", "-dev-no-store-token",
-                     f"-dev-listen-address=127.0.0.1:{vault_port}"]
+            vault = [
+                bao,
+                "server",
+                "-dev",
+                "-dev-root-token-id=root",
+                "-dev-no-store-token",
+                f"-dev-listen-address=127.0.0.1:{vault_port}",
+            ]
             servers.append(start(vault, b"Root Token", Path(directory, "vault.log")))
             found = {"AWS_URL": f"http://127.0.0.1:{aws_port}", "VAULT_URL": f"http://127.0.0.1:{vault_port}"}
             found.update(fill_aws(found["AWS_URL"], documents["aws"]), VAULT_TOKEN="root")

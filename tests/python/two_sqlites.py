@@ -23,8 +23,14 @@ class Bytes(ctypes.Structure):
 
 
 class Error(ctypes.Structure):
-    _fields_ = [("size", ctypes.c_uint32), ("status", ctypes.c_int32), ("source", ctypes.c_int32),
-                ("detail", ctypes.c_int32), ("flags", ctypes.c_uint32), ("message", ctypes.c_char * 512)]
+    _fields_ = [
+        ("size", ctypes.c_uint32),
+        ("status", ctypes.c_int32),
+        ("source", ctypes.c_int32),
+        ("detail", ctypes.c_int32),
+        ("flags", ctypes.c_uint32),
+        ("message", ctypes.c_char * 512),
+    ]
 
 
 def call(name, *arguments):

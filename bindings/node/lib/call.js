@@ -25,7 +25,7 @@ function onAbort(signal, abort) {
   let all = listeners.get(signal);
   if (all === undefined) {
     const each = new Set();
-    all = { each, listener: () => each.forEach((one) => one()) };
+    all = { each, listener: () => each.forEach((one) => void one()) };
     signal.addEventListener('abort', all.listener, { once: true });
     listeners.set(signal, all);
   }

@@ -107,14 +107,15 @@ NAPI_MODULE_INIT() {
         {"setErrorClass", 0, set_error_class, 0, 0, 0, napi_default, 0},
         {"statusName", 0, status_name, 0, 0, 0, napi_default, 0},
     };
-    bool good = st_abi_version() == ST_ABI_VERSION && open_environment(env) &&
-                napi_define_properties(env, exports, 2, functions) == napi_ok &&
-                napi_create_string_utf8(env, st_version(), NAPI_AUTO_LENGTH, &version) == napi_ok &&
-                napi_set_named_property(env, exports, "version", version) == napi_ok &&
-                napi_set_named_property(env, exports, "versionNumber", make_number(env, st_version_number())) == napi_ok &&
-                define_handles(env, exports) && define_calls(env, exports) && define_secrets(env, exports) &&
-                define_cipher(env, exports) && define_store(env, exports) && define_cache(env, exports) &&
-                define_objects(env, exports) && define_log(env, exports);
+    bool good =
+        st_abi_version() == ST_ABI_VERSION && open_environment(env) &&
+        napi_define_properties(env, exports, 2, functions) == napi_ok &&
+        napi_create_string_utf8(env, st_version(), NAPI_AUTO_LENGTH, &version) == napi_ok &&
+        napi_set_named_property(env, exports, "version", version) == napi_ok &&
+        napi_set_named_property(env, exports, "versionNumber", make_number(env, st_version_number())) == napi_ok &&
+        define_handles(env, exports) && define_calls(env, exports) && define_secrets(env, exports) &&
+        define_cipher(env, exports) && define_store(env, exports) && define_cache(env, exports) &&
+        define_objects(env, exports) && define_log(env, exports);
     if (good) return exports;
     napi_throw_error(env, NULL, "st-secrets cannot be set up");
     return NULL;

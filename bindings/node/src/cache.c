@@ -126,10 +126,10 @@ static napi_value stats(napi_env env, napi_callback_info info) {
     st_error error = ST_ERROR_INIT;
     if (st_cache_stats(held->is.cache, &counts, &error) != ST_OK) return throw_error(env, &error);
     const double numbers[] = {
-        (double)counts.entries,     (double)counts.max_size,      counts.default_ttl,
-        (double)counts.expired_count, (double)counts.hits,        (double)counts.misses,
-        (double)counts.evictions,   (double)counts.expirations,   (double)counts.invalidations,
-        (double)counts.loads,       (double)counts.load_failures,
+        (double)counts.entries,       (double)counts.max_size,      counts.default_ttl,
+        (double)counts.expired_count, (double)counts.hits,          (double)counts.misses,
+        (double)counts.evictions,     (double)counts.expirations,   (double)counts.invalidations,
+        (double)counts.loads,         (double)counts.load_failures,
     };
     napi_value items[sizeof numbers / sizeof *numbers];
     for (size_t at = 0; at < sizeof numbers / sizeof *numbers; at++) items[at] = make_number(env, numbers[at]);

@@ -132,9 +132,12 @@ static napi_value secret_info(napi_env env, napi_callback_info info) {
     const st_secret_info *from = &((handle *)data)->is.secret->info;
     if (from->provider[0] == 0) return NULL;
     napi_value items[] = {
-        make_text(env, from->provider, strlen(from->provider)), make_text(env, from->version, strlen(from->version)),
-        make_number(env, from->source),                   make_number(env, from->flags),
-        make_number(env, from->age),                      make_number(env, from->expires_in),
+        make_text(env, from->provider, strlen(from->provider)),
+        make_text(env, from->version, strlen(from->version)),
+        make_number(env, from->source),
+        make_number(env, from->flags),
+        make_number(env, from->age),
+        make_number(env, from->expires_in),
     };
     return make_array(env, 6, items);
 }

@@ -67,7 +67,8 @@ static void call_log(environment *state, const record *message, unsigned lost) {
     arguments[1] = make_text(env, message->text, message->target_len);
     arguments[2] = make_text(env, message->text + message->target_len, message->len);
     arguments[3] = make_number(env, lost);
-    if (arguments[1] != NULL && arguments[2] != NULL && napi_get_reference_value(env, state->log, &function) == napi_ok) {
+    if (arguments[1] != NULL && arguments[2] != NULL &&
+        napi_get_reference_value(env, state->log, &function) == napi_ok) {
         napi_call_function(env, make_undefined(env), function, 4, arguments, NULL);
     }
     report_exception(env);

@@ -126,8 +126,7 @@ static napi_value finish_object(napi_env env, napi_callback_info info) {
     object *made = object_new(env, arguments[2]);
     if (made == NULL) return NULL;
     st_error error = ST_ERROR_INIT;
-    st_status status =
-        st_cache_load_finish_object(held->is.cache, (uint64_t)lease, made, object_drop, ttl, &error);
+    st_status status = st_cache_load_finish_object(held->is.cache, (uint64_t)lease, made, object_drop, ttl, &error);
     take_dropped_objects(environment_of(env));
     return status == ST_OK ? NULL : throw_error(env, &error);
 }

@@ -50,7 +50,8 @@ static st_status get_many(call *call) {
     st_status *statuses = calloc(count + 1, sizeof *statuses), status = ST_NO_MEMORY;
     if (call->values != NULL && call->errors != NULL && statuses != NULL) {
         call->integer = call->integers[0];
-        status = st_secrets_get_many(HANDLE(call, 0, secrets), TEXT(call, 0), count, call->values, statuses, &call->error);
+        status =
+            st_secrets_get_many(HANDLE(call, 0, secrets), TEXT(call, 0), count, call->values, statuses, &call->error);
     }
     const char *key = call->inputs[0].data;
     for (size_t at = 0; status == ST_OK && at < count; at++, key += strlen(key) + 1) {
@@ -74,7 +75,8 @@ static napi_value many_result(napi_env env, call *call) {
     if (napi_create_array(env, &array) != napi_ok) return NULL;
     for (uint32_t at = 0; at < (uint32_t)call->integer; at++) {
         bool found = call->errors[at].status == ST_OK;
-        napi_value value = found ? make_secret(env, &call->values[at], &call->info) : make_error(env, &call->errors[at]);
+        napi_value value =
+            found ? make_secret(env, &call->values[at], &call->info) : make_error(env, &call->errors[at]);
         if (value == NULL) return NULL;
         napi_set_element(env, array, at, value);
     }

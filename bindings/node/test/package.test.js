@@ -60,7 +60,7 @@ test('the types are right, and refuse what is wrong', (t) => {
   assert.deepEqual([status, stdout], [0, '']);
 });
 
-test('the add-on exports what Node calls, needs the system alone, and is never unloaded', (t) => {
+test('the add-on exports what Node calls, needs the system alone, and is never unloaded', () => {
   const file = path.join(__dirname, '../prebuilt/linux-x64/st_secrets.node');
   const names = execFileSync('nm', ['-D', '--defined-only', file], { encoding: 'utf8' }).match(/\S+$/gm);
   assert.deepEqual(names.sort(), ['napi_register_module_v1', 'node_api_module_get_api_version_v1']);
@@ -81,7 +81,7 @@ test('every method has its types, and every type its method', () => {
   const hidden = ['constructor', 'close', 'answersFor', 'answersForSync', 'length', 'name', 'prototype'];
   for (const name of ['Secrets', 'Cipher', 'Cache', 'Store', 'Secret']) {
     const [, body] = new RegExp(`export class ${name} [^{]*{\n([^]*?)\n}`).exec(types);
-    const declared = new Set([...body.matchAll(/^  (?:static )?(?:readonly )?(\w+)[(<:]/gm)].map(([, member]) => member));
+    const declared = new Set([...body.matchAll(/^ {2}(?:static )?(?:readonly )?(\w+)[(<:]/gm)].map(([, member]) => member));
     const members = [...Object.getOwnPropertyNames(st[name].prototype), ...Object.getOwnPropertyNames(st[name])];
     for (const member of members.filter((each) => !hidden.includes(each))) assert.ok(declared.has(member), `${name}.${member}`);
     for (const member of declared) assert.ok(hidden.includes(member) || members.includes(member), `${name}.${member}`);

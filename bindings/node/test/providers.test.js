@@ -87,7 +87,7 @@ test('a provider that takes too long ends with the timeout', async (t) => {
   world(t);
   let signal;
   const secrets = manager({
-    slow: (key, request) => {
+    slow: (_key, request) => {
       signal = request.signal;
       return new Promise(() => {});
     },

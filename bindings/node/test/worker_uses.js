@@ -12,7 +12,8 @@ async function main() {
   const cipher = new st.Cipher({ key: 'k' });
   const plaintext = (await cipher.decrypt(await cipher.encrypt('plain'))).text();
   const cached = st.cached(async (id) => ({ id }), { name: 'cached' });
-  const same = (await cached(1)) === (await cached(1));
+  const first = await cached(1);
+  const same = first === (await cached(1));
   st.Cache.providerConfig.set('provider:worker:config', 'from a worker');
   st.setLog('debug', () => {});
   // Left as they are: values, objects, and a call under way.

@@ -4,15 +4,15 @@ import asyncio
 import gc
 import inspect
 import math
+import operator
 import threading
 import time
 import unittest
 import weakref
 
-from support import Case, until
-
 import st_secrets
 from st_secrets import BusyError, InvalidArgumentError, TTLCache, _flight, cached
+from support import Case, until
 
 
 class Thing:
@@ -140,7 +140,7 @@ class Values(Case):
         self.assertEqual((len(cache), "a" in cache, "over" in cache), (2, True, False))
         self.assertEqual(repr(cache), "<TTLCache, 2 of at most 10 entries, default_ttl=300.0>")
         with self.assertRaises(TypeError):
-            5 in cache
+            operator.contains(cache, 5)
         self.assertIn("default_ttl=inf", repr(TTLCache(default_ttl=math.inf)))
 
     def test_a_closed_cache(self):
@@ -152,9 +152,18 @@ class Values(Case):
         self.assertIsNone(watched())
         cache.close()
         self.assertEqual(repr(cache), "<TTLCache, closed>")
-        for use in (lambda: cache.get("a"), lambda: cache.set("a", 1), lambda: cache.delete("a"), cache.clear, cache.stats,
-                    lambda: cache.invalidate_prefix("a"), lambda: cache.get_or_set("a", int), lambda: len(cache),
-                    lambda: "a" in cache, lambda: asyncio.run(cache.get_or_set_async("a", self.fail))):
+        for use in (
+            lambda: cache.get("a"),
+            lambda: cache.set("a", 1),
+            lambda: cache.delete("a"),
+            cache.clear,
+            cache.stats,
+            lambda: cache.invalidate_prefix("a"),
+            lambda: cache.get_or_set("a", int),
+            lambda: len(cache),
+            lambda: "a" in cache,
+            lambda: asyncio.run(cache.get_or_set_async("a", self.fail)),
+        ):
             with self.assertRaisesRegex(ValueError, "closed"):
                 use()
         present = st_secrets.get_provider_config_cache()
@@ -169,11 +178,11 @@ class Values(Case):
         def load():
             begun.set()
             go_on.wait()
-            return thing
+            return thing  # noqa: F821 (deleted below)
 
         thing = Thing()
         watched = weakref.ref(thing)
-        thread = threading.Thread(target=lambda: results.append(cache.get_or_set("key", load) is thing))
+        thread = threading.Thread(target=lambda: results.append(cache.get_or_set("key", load) is thing))  # noqa: F821
         thread.start()
         begun.wait()
         cache.close()
@@ -430,8 +439,21 @@ class Decorator(Case):
             calls.append((args, kwargs))
             return len(calls)
 
-        given = [((1,), {}), (("1",), {}), ((True,), {}), ((1.0,), {}), (("a:b",), {}), (("a", "b"), {}), ((None,), {}),
-                 (("None",), {}), ((b"a",), {}), (("k=v",), {}), ((), {"k": "v"}), (([1],), {}), (("[1]",), {})]
+        given = [
+            ((1,), {}),
+            (("1",), {}),
+            ((True,), {}),
+            ((1.0,), {}),
+            (("a:b",), {}),
+            (("a", "b"), {}),
+            ((None,), {}),
+            (("None",), {}),
+            ((b"a",), {}),
+            (("k=v",), {}),
+            ((), {"k": "v"}),
+            (([1],), {}),
+            (("[1]",), {}),
+        ]
         for _ in range(2):
             self.assertEqual([f(*args, **kwargs) for args, kwargs in given], list(range(1, len(given) + 1)))
         self.assertEqual(f._cache.stats()["size"], len(given))

@@ -48,7 +48,9 @@ class World:
     def __init__(self, directory, opened):
         self.directory = directory
         for kind, settings in opened.items():
-            settings = {key: self.place(value) for key, value in settings.items()} if isinstance(settings, dict) else None
+            settings = (
+                {key: self.place(value) for key, value in settings.items()} if isinstance(settings, dict) else None
+            )
             if kind == "secrets":
                 SecretsManager.reset()
                 self.secrets = SecretsManager(config=settings)
@@ -64,7 +66,7 @@ class World:
     def place(self, text):
         for name, value in {"DIR": self.directory, "HOME": self.directory / "home", **SERVERS}.items():
             if isinstance(text, str) and text.startswith(f"${name}"):
-                return str(value) + text[len(name) + 1:]
+                return str(value) + text[len(name) + 1 :]
         return text
 
     def path(self, name):
@@ -86,7 +88,7 @@ class World:
         return self.value(value)
 
     def secrets_get_with(self, step):
-        with self.secrets.find(step["key"], **{flag: True for flag in step["flags"]}) as secret:
+        with self.secrets.find(step["key"], **dict.fromkeys(step["flags"], True)) as secret:
             info = [flag for flag in ("stale", "cached", "degraded") if getattr(secret, flag)]
             return {"value": secret.reveal(), "provider": secret.provider, "source": secret.source, "info": info}
 
@@ -208,7 +210,6 @@ class World:
 
     def cipher_rotate_key(self, step):
         self.cipher.rotate_key()
-
 
     def store_config_get(self, step):
         return {"value": self.store._config_get(step["provider"])}
@@ -346,7 +347,7 @@ class Conformance(unittest.TestCase):
             with self.subTest(vector["key"]):
                 function(*args, **named)
                 self.assertEqual(function._cache.get(vector["key"]), "result")
-                function(*map(lambda value: tuple(value) if isinstance(value, list) else value, args), **named)
+                function(*(tuple(value) if isinstance(value, list) else value for value in args), **named)
                 self.assertEqual(function._cache.stats()["size"], 1)
 
 

@@ -7,9 +7,8 @@ import sys
 import unittest
 from pathlib import Path
 
-from support import Case
-
 import st_secrets
+from support import Case
 
 LAUNCHER = Path(__file__).resolve().parents[3] / "examples" / "python" / "launcher.py"
 
@@ -26,8 +25,10 @@ class Launcher(Case):
         self.write(".simpletuner/secrets.json", '{"REPLICATE_API_TOKEN": "CANARY-r8"}')
         command = ["sh", "-c", "echo ${#HF_TOKEN} ${#REPLICATE_API_TOKEN}; exit 7"]
         self.assertEqual(self.run_it("HF_TOKEN", "REPLICATE_API_TOKEN", "--", *command), (7, "9 9", ""))
-        self.assertEqual(self.run_it("--from", "HF_TOKEN", "REPLICATE_API_TOKEN"),
-                         (0, "HF_TOKEN: env\nREPLICATE_API_TOKEN: file", ""))
+        self.assertEqual(
+            self.run_it("--from", "HF_TOKEN", "REPLICATE_API_TOKEN"),
+            (0, "HF_TOKEN: env\nREPLICATE_API_TOKEN: file", ""),
+        )
         code, out, err = self.run_it("--check")
         self.assertEqual((code, err), (0, ""))
         self.assertIn("env: ok", out)

@@ -8,10 +8,9 @@ import threading
 import time
 import unittest
 
-from support import Case
-
 import st_secrets
 from st_secrets import SecretsManager, TTLCache
+from support import Case
 
 
 def use_everything(tag):
@@ -84,7 +83,9 @@ class Forks(Case):
 
         def child():
             cache.set("own", 1)
-            return manager.get("TOKEN") == "value" and cache.get_or_set("shared", lambda: 5) == 5 and cache.get("own") == 1
+            return (
+                manager.get("TOKEN") == "value" and cache.get_or_set("shared", lambda: 5) == 5 and cache.get("own") == 1
+            )
 
         threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
         for thread in threads:

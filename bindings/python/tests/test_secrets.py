@@ -7,6 +7,7 @@ import inspect
 import json
 import logging
 import math
+import operator
 import os
 import pickle
 import threading
@@ -14,8 +15,6 @@ import time
 import traceback
 import unittest
 import weakref
-
-from support import Case
 
 import st_secrets
 from st_secrets import (
@@ -31,6 +30,7 @@ from st_secrets import (
     UnavailableError,
     WrongTypeError,
 )
+from support import Case
 
 CANARY = "CANARY-of-the-tests"
 
@@ -76,8 +76,13 @@ class Errors(Case):
         self.assertIn("chmod 600", str(raised.exception))
 
     def test_settings_that_cannot_be(self):
-        for config in ({"filepath": "x"}, {"timeout": "soon"}, {"providers": ["enviroment"]}, {"timeout": float("nan")},
-                       {"file_path": object()}):
+        for config in (
+            {"filepath": "x"},
+            {"timeout": "soon"},
+            {"providers": ["enviroment"]},
+            {"timeout": float("nan")},
+            {"file_path": object()},
+        ):
             with self.assertRaises((ConfigError, TypeError)) as raised:
                 SecretsManager(config=config)
             self.assertTrue(str(raised.exception))
@@ -123,7 +128,7 @@ class Secrets(Case):
         with self.assertRaises(TypeError):
             hash(a)
         with self.assertRaises(TypeError):
-            a < b
+            operator.lt(a, b)
         b.close()
         self.assertTrue(b == b and a != b and b != a)
 
@@ -160,20 +165,33 @@ class Secrets(Case):
             SecretsManager([EnvironmentSecretProvider()])
 
     def test_help_shows_parameters_and_exceptions(self):
-        for name, words in {"find": ("timeout: seconds", "cached_only: ", "NotFoundError: "), "get": ("Error: ",),
-                            "set_secret": ("ProtocolError: ",), "get_many": ("Error: ",), "refresh": ("Error: ",)}.items():
+        for name, words in {
+            "find": ("timeout: seconds", "cached_only: ", "NotFoundError: "),
+            "get": ("Error: ",),
+            "set_secret": ("ProtocolError: ",),
+            "get_many": ("Error: ",),
+            "refresh": ("Error: ",),
+        }.items():
             method = getattr(SecretsManager, name)
             self.assertEqual([word for word in words if word not in method.__doc__], [], name)
             self.assertIn("self", inspect.signature(method).parameters)
-        self.assertEqual(list(inspect.signature(SecretsManager.find).parameters),
-                         ["self", "key", "timeout", "refresh", "cached_only"])
+        self.assertEqual(
+            list(inspect.signature(SecretsManager.find).parameters),
+            ["self", "key", "timeout", "refresh", "cached_only"],
+        )
 
     def test_a_closed_manager(self):
         manager = SecretsManager()
         manager.close()
         manager.close()
-        for use in (lambda: manager.get("A"), lambda: manager.find("A"), manager.clear_cache, manager.describe,
-                    lambda: manager.get_many(["A"]), lambda: manager.add_provider(Dictionary({}))):
+        for use in (
+            lambda: manager.get("A"),
+            lambda: manager.find("A"),
+            manager.clear_cache,
+            manager.describe,
+            lambda: manager.get_many(["A"]),
+            lambda: manager.add_provider(Dictionary({})),
+        ):
             with self.assertRaisesRegex(ValueError, "closed"):
                 use()
 
@@ -186,7 +204,9 @@ class Secrets(Case):
         self.assertTrue(manager.set_replicate_token(token="r8"))
         self.assertEqual((manager.get(key="A", default="2"), manager.get_replicate_token()), ("1", "r8"))
         self.assertTrue(manager.delete_secret(key="A"))
-        self.assertTrue(all(inspect.signature(getattr(manager, name)) for name in ("get", "find", "set_secret", "close")))
+        self.assertTrue(
+            all(inspect.signature(getattr(manager, name)) for name in ("get", "find", "set_secret", "close"))
+        )
 
     def test_closing_while_other_threads_are_in_a_call(self):
         begun, go_on, results = threading.Event(), threading.Event(), []
@@ -217,7 +237,9 @@ class Providers(Case):
         provider = Dictionary({"A": "mine", "B": b"bytes"})
         manager = SecretsManager(config={"providers": ["env"]})
         manager.add_provider(provider)
-        self.assertEqual([manager.get("A"), manager.get("A"), manager.get("C"), manager.get("C")], ["mine", "mine", None, None])
+        self.assertEqual(
+            [manager.get("A"), manager.get("A"), manager.get("C"), manager.get("C")], ["mine", "mine", None, None]
+        )
         self.assertEqual(provider.calls, ["A", "C"])
         self.assertEqual(manager.get_bytes("B"), b"bytes")
         secret = manager.find("A")
@@ -233,8 +255,10 @@ class Providers(Case):
         path = self.write("s.json", '{"A": "file", "C": "file"}')
         manager = SecretsManager([first, EnvironmentSecretProvider("MYAPP"), FileSecretProvider(path), last])
         self.assertEqual([manager.get(key) for key in "ABC"], ["first", "first", "file"])
-        self.assertEqual([type(provider).__name__ for provider in manager._providers],
-                         ["Dictionary", "EnvironmentSecretProvider", "FileSecretProvider", "Dictionary"])
+        self.assertEqual(
+            [type(provider).__name__ for provider in manager._providers],
+            ["Dictionary", "EnvironmentSecretProvider", "FileSecretProvider", "Dictionary"],
+        )
         self.assertEqual(last.calls, [])
         self.assertEqual(manager._providers[1].get_secret("A"), "env")
         manager.set_secret("D", "new")
@@ -344,7 +368,11 @@ class Providers(Case):
 
     def test_names_and_places_that_cannot_be(self):
         manager = SecretsManager(config={"providers": ["env"]})
-        for provider, position in ((Dictionary({}, "env"), None), (Dictionary({}, "x" * 40), None), (Dictionary({}), 9)):
+        for provider, position in (
+            (Dictionary({}, "env"), None),
+            (Dictionary({}, "x" * 40), None),
+            (Dictionary({}), 9),
+        ):
             watched = weakref.ref(provider)
             with self.assertRaises(ValueError):
                 manager.add_provider(provider, position)
@@ -371,11 +399,27 @@ class Redaction(Case):
         secret = manager.find("TOKEN")
         cipher = st_secrets.Cipher({"key": CANARY})
         resolved = st_secrets.store.Resolved(1, CANARY)
-        holders = [manager, secret, cipher, resolved, *manager._providers, st_secrets.HashiCorpVaultProvider(token=CANARY)]
+        holders = [
+            manager,
+            secret,
+            cipher,
+            resolved,
+            *manager._providers,
+            st_secrets.HashiCorpVaultProvider(token=CANARY),
+        ]
         for holder in holders:
-            shown = [repr(holder), str(holder), f"{holder}", f"{holder!s:>60}", "%s %r" % (holder, holder),
-                     repr(getattr(holder, "__dict__", {})), repr([holder]), str(dir(holder)), repr(manager.describe()),
-                     repr(manager.check())]
+            shown = [
+                repr(holder),
+                str(holder),
+                f"{holder}",
+                f"{holder!s:>60}",
+                "%s %r" % (holder, holder),  # noqa: UP031
+                repr(getattr(holder, "__dict__", {})),
+                repr([holder]),
+                str(dir(holder)),
+                repr(manager.describe()),
+                repr(manager.check()),
+            ]
             self.assertNotIn(CANARY, "".join(shown))
             if holder is not resolved:
                 for dump in (json.dumps, pickle.dumps, copy.deepcopy):
@@ -387,8 +431,12 @@ class Redaction(Case):
 
     def test_no_exception_holds_what_was_given(self):
         bad = CANARY + "\ud800"
-        for use in (lambda: SecretsManager().set_secret("A", bad), lambda: SecretsManager().get(bad),
-                    lambda: st_secrets.encrypt_credential(bad), lambda: SecretsManager(config={"vault_token": {CANARY}})):
+        for use in (
+            lambda: SecretsManager().set_secret("A", bad),
+            lambda: SecretsManager().get(bad),
+            lambda: st_secrets.encrypt_credential(bad),
+            lambda: SecretsManager(config={"vault_token": {CANARY}}),
+        ):
             with self.assertRaises((ValueError, TypeError)) as raised:
                 use()
             error = raised.exception
@@ -396,16 +444,27 @@ class Redaction(Case):
 
     def test_no_frame_of_ours_in_a_traceback_holds_what_was_given(self):
         configs = st_secrets.storage.ProviderConfigStore()
-        bad, hook, unwritable = CANARY + "\ud800", {"webhook_secret": CANARY}, {"webhook_secret": CANARY, "other": object()}
+        bad, hook, unwritable = (
+            CANARY + "\ud800",
+            {"webhook_secret": CANARY},
+            {"webhook_secret": CANARY, "other": object()},
+        )
         uses = [
-            lambda: SecretsManager(config={"vault_tokn": CANARY}), lambda: SecretsManager(config={"vault_token": bad}),
-            lambda: SecretsManager(config={"vault_token": {CANARY}}), lambda: SecretsManager(config=[CANARY]),
+            lambda: SecretsManager(config={"vault_tokn": CANARY}),
+            lambda: SecretsManager(config={"vault_token": bad}),
+            lambda: SecretsManager(config={"vault_token": {CANARY}}),
+            lambda: SecretsManager(config=[CANARY]),
             lambda: st_secrets.HashiCorpVaultProvider(url=f"http://u:{CANARY}@127.0.0.1:1", token=CANARY),
-            lambda: st_secrets.Cipher({"kei": CANARY}), lambda: st_secrets.reset_cipher({"kei": CANARY}),
-            lambda: st_secrets.encrypt_credential(bad), lambda: st_secrets.decrypt_credential(CANARY),
-            lambda: st_secrets.reencrypt_credential(CANARY), lambda: FileSecretProvider().set_secret("", CANARY),
-            lambda: st_secrets.Store().set_credential(-1, "p", "n", CANARY), lambda: configs.update_sync("", hook),
-            lambda: configs.save_sync("p", unwritable), lambda: asyncio.run(configs.save("", hook)),
+            lambda: st_secrets.Cipher({"kei": CANARY}),
+            lambda: st_secrets.reset_cipher({"kei": CANARY}),
+            lambda: st_secrets.encrypt_credential(bad),
+            lambda: st_secrets.decrypt_credential(CANARY),
+            lambda: st_secrets.reencrypt_credential(CANARY),
+            lambda: FileSecretProvider().set_secret("", CANARY),
+            lambda: st_secrets.Store().set_credential(-1, "p", "n", CANARY),
+            lambda: configs.update_sync("", hook),
+            lambda: configs.save_sync("p", unwritable),
+            lambda: asyncio.run(configs.save("", hook)),
             lambda: asyncio.run(configs.update("p", unwritable)),
         ]
         for number, use in enumerate(uses):

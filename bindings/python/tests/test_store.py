@@ -6,13 +6,12 @@ import os
 import sqlite3
 import unittest
 
-from support import Case
-
 import st_secrets
 from st_secrets import BadTokenError, Cipher, NotFoundError, SecretsManager, Store, get_store
 from st_secrets.audit import AuditEventType, AuditStore, audit_log, get_audit_store
 from st_secrets.storage import ProviderConfigStore, get_provider_config_store
 from st_secrets.store import CREDENTIAL_GLOBAL, CREDENTIAL_USER
+from support import Case
 
 
 class ProviderConfiguration(Case):
@@ -24,8 +23,12 @@ class ProviderConfiguration(Case):
             await store.update("replicate", {"cost_limit_amount": 5.5, "hardware_info": {"a": {"cost_per_second": 1}}})
             self.assertEqual(
                 await store.get_webhook_config("replicate"),
-                {"webhook_url": "https://x", "webhook_secret": None, "webhook_require_signature": True,
-                 "webhook_allowed_ips": []},
+                {
+                    "webhook_url": "https://x",
+                    "webhook_secret": None,
+                    "webhook_require_signature": True,
+                    "webhook_allowed_ips": [],
+                },
             )
             self.assertEqual(
                 await store.get_cost_limit_config("replicate"),
@@ -70,8 +73,10 @@ class Credentials(Case):
         with self.assertRaises(BadTokenError):
             store.credential(7, "replicate", "api_token", Cipher({"key": "another"}))
         (listed,) = store.list_credentials()
-        self.assertEqual((listed["user_id"], listed["provider"], listed["name"], listed["encrypted"]),
-                         (7, "replicate", "api_token", True))
+        self.assertEqual(
+            (listed["user_id"], listed["provider"], listed["name"], listed["encrypted"]),
+            (7, "replicate", "api_token", True),
+        )
         self.assertEqual(store.list_credentials(8), [])
         self.assertEqual([store.delete_credential(7, "replicate", "api_token") for _ in range(2)], [True, False])
 
@@ -85,7 +90,9 @@ class Credentials(Case):
         other = SecretsManager(config={"env_prefix": "MYAPP"})
         os.environ["MYAPP_REPLICATE_API_TOKEN"] = "r8_mine"
         for secrets in (other, None):
-            source, value = store.resolve_credential(2, "replicate", "api_token", "REPLICATE_API_TOKEN", secrets=secrets)
+            source, value = store.resolve_credential(
+                2, "replicate", "api_token", "REPLICATE_API_TOKEN", secrets=secrets
+            )
             self.assertEqual((source, value), (CREDENTIAL_GLOBAL, "r8_mine"))
 
     def test_rotation_and_reencryption(self):
@@ -93,7 +100,9 @@ class Credentials(Case):
         for user in range(5):
             store.set_credential(user, "replicate", "api_token", f"r8_{user}")
         store.rotate_credentials()
-        self.assertEqual([store.credential(user, "replicate", "api_token") for user in range(5)], [f"r8_{user}" for user in range(5)])
+        self.assertEqual(
+            [store.credential(user, "replicate", "api_token") for user in range(5)], [f"r8_{user}" for user in range(5)]
+        )
         seen = []
         report = store.reencrypt_credentials(progress=lambda done, total: seen.append((done, total)))
         self.assertEqual((report["total"], report["unchanged"]), (5, 5))
@@ -113,22 +122,36 @@ class Audit(Case):
         os.environ["SIMPLETUNER_AUDIT_KEY"] = "signing"
 
         async def main():
-            first = await audit_log(AuditEventType.CONFIG_CHANGED, "changed it", actor_id=3, actor_username="ada",
-                                    target_type="config", target_id="replicate", details={"größe": 1.5})
+            first = await audit_log(
+                AuditEventType.CONFIG_CHANGED,
+                "changed it",
+                actor_id=3,
+                actor_username="ada",
+                target_type="config",
+                target_id="replicate",
+                details={"größe": 1.5},
+            )
             second = await get_audit_store().log("job.submitted", "submitted it")
             self.assertEqual(second, first + 1)
             await get_audit_store().log("user.created", "made it")
             store = AuditStore()
             newest, middle, oldest = await store.query()
-            self.assertEqual((oldest.actor_username, oldest.details, oldest.previous_hash), ("ada", {"größe": 1.5}, "genesis"))
+            self.assertEqual(
+                (oldest.actor_username, oldest.details, oldest.previous_hash), ("ada", {"größe": 1.5}, "genesis")
+            )
             self.assertEqual((middle.event_type, middle.actor_id, middle.details), ("job.submitted", None, {}))
             both = await store.query(["user.created", AuditEventType.CONFIG_CHANGED])
             self.assertEqual([entry.id for entry in both], [newest.id, oldest.id])
-            self.assertEqual([entry.id for entry in await store.query(["job.submitted", "user.created"], limit=1, offset=1)], [middle.id])
+            self.assertEqual(
+                [entry.id for entry in await store.query(["job.submitted", "user.created"], limit=1, offset=1)],
+                [middle.id],
+            )
             self.assertEqual([entry.id for entry in await store.query(actor_id=3)], [oldest.id])
             report = await store.verify_chain()
             self.assertEqual((report["valid"], report["entries_checked"]), (True, 3))
-            with contextlib.closing(sqlite3.connect(self.home / "state" / "audit.db", isolation_level=None)) as database:
+            with contextlib.closing(
+                sqlite3.connect(self.home / "state" / "audit.db", isolation_level=None)
+            ) as database:
                 database.execute("UPDATE audit_log SET action = 'forged' WHERE id = ?", (middle.id,))
             report = await store.verify_chain(start_id=middle.id)
             self.assertEqual((report["valid"], report["broken_id"], report["kind"]), (False, middle.id, "altered"))

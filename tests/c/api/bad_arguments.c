@@ -76,10 +76,10 @@ static st_status load(void *context, const char *key, size_t key_len, double tim
     return ST_OK;
 }
 
-#define MISTAKE(name, call)                  \
+#define MISTAKE(name, call) \
     static st_status name(st_reply *reply) { \
-        (void)reply;                         \
-        return call;                         \
+        (void)reply; \
+        return call; \
     }
 MISTAKE(bytes_to_nobody, st_reply_bytes(NULL, "CANARY", ST_NUL, 1.0))
 MISTAKE(null_bytes, st_reply_bytes(reply, NULL, 1, 1.0))
@@ -98,9 +98,20 @@ MISTAKE(absurd_message, st_reply_error(reply, ST_IO, "x", SIZE_MAX - 1))
 
 static void replies(void) {
     static st_status (*const mistakes[])(st_reply *) = {
-        bytes_to_nobody,       null_bytes,      null_text,        absurd_bytes,  more_absurd_bytes, nan_as_time_to_live,
-        negative_time_to_live, error_to_nobody, success_as_error, unknown_error, null_message,      null_message_text,
-        message_that_is_not_text, absurd_message,
+        bytes_to_nobody,
+        null_bytes,
+        null_text,
+        absurd_bytes,
+        more_absurd_bytes,
+        nan_as_time_to_live,
+        negative_time_to_live,
+        error_to_nobody,
+        success_as_error,
+        unknown_error,
+        null_message,
+        null_message_text,
+        message_that_is_not_text,
+        absurd_message,
     };
     st_secrets *secrets = open_with("providers", "[]");
     CHECK_OK(st_secrets_add_provider(secrets, "clumsy", ST_NUL, ST_LAST, load, NULL, NULL, &error));

@@ -47,8 +47,10 @@ static void one_caller(void) {
     CHECK(good.calls == 1);
     /* A failure is not kept. */
     for (int i = 0; i < 2; i++) {
-        CHECK_FAILS(st_cache_get_or_load(cache, "none", ST_NUL, 600.0, load, &none, &value, &error), ST_NOT_FOUND, "key");
-        CHECK_FAILS(st_cache_get_or_load(cache, "down", ST_NUL, 600.0, load, &down, &value, &error), ST_UNAVAILABLE, "");
+        CHECK_FAILS(st_cache_get_or_load(cache, "none", ST_NUL, 600.0, load, &none, &value, &error), ST_NOT_FOUND,
+                    "key");
+        CHECK_FAILS(st_cache_get_or_load(cache, "down", ST_NUL, 600.0, load, &down, &value, &error), ST_UNAVAILABLE,
+                    "");
         CHECK_EMPTY(value);
     }
     CHECK(none.calls == 2 && down.calls == 2);
@@ -94,7 +96,8 @@ static void leases(void) {
     CHECK_EMPTY(value);
     CHECK_OK(st_cache_load_begin(cache, "l", ST_NUL, 0.0, INFINITY, &outcome, &value, &again, &error));
     CHECK(outcome == ST_LOAD_BUSY && again == 0);
-    CHECK_FAILS(st_cache_load_begin(cache, "l", ST_NUL, 0.02, INFINITY, &outcome, &value, &again, &error), ST_TIMEOUT, "");
+    CHECK_FAILS(st_cache_load_begin(cache, "l", ST_NUL, 0.02, INFINITY, &outcome, &value, &again, &error), ST_TIMEOUT,
+                "");
     CHECK(outcome == 0);
     CHECK_OK(st_cache_load_finish(cache, lease, "v", ST_NUL, ST_TTL_DEFAULT, &error));
     CHECK_FAILS(st_cache_load_finish(cache, lease, "v", ST_NUL, ST_TTL_DEFAULT, &error), ST_ABANDONED, "lease");
@@ -130,7 +133,8 @@ static void leases(void) {
     CHECK_OK(st_cache_load_begin(cache, "o", ST_NUL, 0.0, INFINITY, &outcome, &value, &lease, &error));
     CHECK(outcome == ST_LOAD_HIT);
     CHECK_EMPTY(value);
-    CHECK_FAILS(st_cache_load_finish_object(cache, 12345678, &drops, count_drop, ST_TTL_DEFAULT, &error), ST_ABANDONED, "lease");
+    CHECK_FAILS(st_cache_load_finish_object(cache, 12345678, &drops, count_drop, ST_TTL_DEFAULT, &error), ST_ABANDONED,
+                "lease");
     CHECK(drops == 1);
 }
 
@@ -155,7 +159,8 @@ static void objects(void) {
     CHECK_OK(st_cache_get_object(cache, "object", ST_NUL, &object, &error));
     CHECK(object.object == &drops && drops == 0);
     st_object_free(&object);
-    CHECK_FAILS(st_cache_get_or_load(cache, "object", ST_NUL, 600.0, load_object, &drops, &value, &error), ST_WRONG_TYPE, "");
+    CHECK_FAILS(st_cache_get_or_load(cache, "object", ST_NUL, 600.0, load_object, &drops, &value, &error),
+                ST_WRONG_TYPE, "");
     /* A secret is bytes. */
     st_secrets *secrets = open_with("providers", "[]");
     CHECK_OK(st_secrets_add_provider(secrets, "p", ST_NUL, ST_LAST, load_both, NULL, &drops, &error));

@@ -64,15 +64,18 @@ static void what_is_absent_is_remembered(void) {
     size_t len;
     bool existed;
     for (int i = 0; i < 2; i++) {
-        CHECK_FAILS(st_cache_get_or_load(cache, "none", ST_NUL, 600.0, load, &none, &value, &error), ST_NOT_FOUND, "key");
+        CHECK_FAILS(st_cache_get_or_load(cache, "none", ST_NUL, 600.0, load, &none, &value, &error), ST_NOT_FOUND,
+                    "key");
         CHECK_FAILS(st_cache_get_or_load(cache, "none", ST_NUL, 600.0, load, &none, NULL, &error), ST_NOT_FOUND, "key");
-        CHECK_FAILS(st_cache_get_or_load(cache, "down", ST_NUL, 600.0, load, &down, &value, &error), ST_UNAVAILABLE, "");
+        CHECK_FAILS(st_cache_get_or_load(cache, "down", ST_NUL, 600.0, load, &down, &value, &error), ST_UNAVAILABLE,
+                    "");
     }
     CHECK(none.calls == 1 && down.calls == 2);
     CHECK(st_cache_get(cache, "none", ST_NUL, &value, NULL) == ST_NOT_FOUND);
     CHECK(st_cache_get_into(cache, "none", ST_NUL, NULL, 0, &len, NULL) == ST_NOT_FOUND);
     CHECK(st_cache_get_object(cache, "none", ST_NUL, &object, NULL) == ST_NOT_FOUND);
-    CHECK_FAILS(st_cache_load_begin(cache, "none", ST_NUL, 0.0, 600.0, &outcome, &value, &lease, &error), ST_NOT_FOUND, "");
+    CHECK_FAILS(st_cache_load_begin(cache, "none", ST_NUL, 0.0, 600.0, &outcome, &value, &lease, &error), ST_NOT_FOUND,
+                "");
     CHECK(outcome == 0 && lease == 0);
     /* It ends with a value, or when it is deleted. */
     CHECK_OK(st_cache_delete(cache, "none", ST_NUL, &existed, &error));
@@ -80,7 +83,8 @@ static void what_is_absent_is_remembered(void) {
     CHECK_OK(st_cache_load_begin(cache, "none", ST_NUL, 0.0, 600.0, &outcome, &value, &lease, &error));
     CHECK(outcome == ST_LOAD_LEADER);
     CHECK_OK(st_cache_load_abandon(cache, lease, ST_NOT_FOUND, NULL, 0, &error));
-    CHECK_FAILS(st_cache_load_begin(cache, "none", ST_NUL, 0.0, 600.0, &outcome, &value, &lease, &error), ST_NOT_FOUND, "");
+    CHECK_FAILS(st_cache_load_begin(cache, "none", ST_NUL, 0.0, 600.0, &outcome, &value, &lease, &error), ST_NOT_FOUND,
+                "");
     CHECK_OK(st_cache_set(cache, "none", ST_NUL, "some", ST_NUL, ST_TTL_DEFAULT, &error));
     CHECK_OK(st_cache_get(cache, "none", ST_NUL, &value, &error));
     CHECK_TEXT(value, "some");

@@ -49,7 +49,7 @@ static void there_and_back(void) {
 /* Made by Python from the secret "known secret": the format never changes. */
 static void a_known_token(void) {
     st_cipher *cipher = open_cipher("{\"key\": \"known secret\"}");
-    static const char known[] = 
+    static const char known[] =
         "Z0FBQUFBQWR3SjZ3QUFFQ0F3UUZCZ2NJQ1FvTERBME9Eek0zMklKdDBwb0FnRlZ4bHc3N2xkVG9pektfS3NraXZZYjZMeXhMQjds"
         "QWNNWnljdmxlc1FzVTVuNEZCSVIxLWc9PQ==";
     st_bytes plain = {0};

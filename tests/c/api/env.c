@@ -75,7 +75,8 @@ static void changes_seen_by_a_copy(void) {
     size_t len = 0;
     st_error error = ST_ERROR_INIT;
     setenv("COPIED", "CANARY", 1);
-    CHECK_FAILS(st_secrets_get_into(own, "COPIED", ST_NUL, buffer, sizeof buffer, &len, &error), ST_BUFFER_TOO_SMALL, "6");
+    CHECK_FAILS(st_secrets_get_into(own, "COPIED", ST_NUL, buffer, sizeof buffer, &len, &error), ST_BUFFER_TOO_SMALL,
+                "6");
     CHECK(len == 6 && strcmp(buffer, "abc") == 0);
     CHECK_OK(st_secrets_get_into(own, "COPIED", ST_NUL, NULL, 0, &len, &error));
     CHECK(len == 6);

@@ -1,29 +1,32 @@
 /* Secrets in a JSON file. */
 #include "check.h"
 
-static const char document[] =
-    "{\n"
-    "  \"HF_TOKEN\": \"CANARY-plain\",\n"
-    "  \"ESCAPED\": \"CANARY\\n\\u00e9\\ud83d\\ude00\\\"\",\n"
-    "  \"NUMBER\": 1.50,\n"
-    "  \"LARGE\": 12345678901234567890123,\n"
-    "  \"FLAG\": true,\n"
-    "  \"NOTHING\": null,\n"
-    "  \"EMPTY\": \"\",\n"
-    "  \"NESTED\": { \"a b\" : [1, \"x y\", null] },\n"
-    "  \"NUL\": \"a\\u0000b\",\n"
-    "  \"TWICE\": \"first\",\n"
-    "  \"TWICE\": \"last\"\n"
-    "}\n";
+static const char document[] = "{\n"
+                               "  \"HF_TOKEN\": \"CANARY-plain\",\n"
+                               "  \"ESCAPED\": \"CANARY\\n\\u00e9\\ud83d\\ude00\\\"\",\n"
+                               "  \"NUMBER\": 1.50,\n"
+                               "  \"LARGE\": 12345678901234567890123,\n"
+                               "  \"FLAG\": true,\n"
+                               "  \"NOTHING\": null,\n"
+                               "  \"EMPTY\": \"\",\n"
+                               "  \"NESTED\": { \"a b\" : [1, \"x y\", null] },\n"
+                               "  \"NUL\": \"a\\u0000b\",\n"
+                               "  \"TWICE\": \"first\",\n"
+                               "  \"TWICE\": \"last\"\n"
+                               "}\n";
 
 static void values(void) {
     static const struct {
         const char *key, *value;
     } expected[] = {
-        {"HF_TOKEN", "CANARY-plain"}, {"ESCAPED", "CANARY\n\xC3\xA9\xF0\x9F\x98\x80\""},
-        {"NUMBER", "1.50"},           {"LARGE", "12345678901234567890123"},
-        {"FLAG", "true"},             {"EMPTY", ""},
-        {"TWICE", "last"},            {"NESTED", "{\"a b\":[1,\"x y\",null]}"},
+        {"HF_TOKEN", "CANARY-plain"},
+        {"ESCAPED", "CANARY\n\xC3\xA9\xF0\x9F\x98\x80\""},
+        {"NUMBER", "1.50"},
+        {"LARGE", "12345678901234567890123"},
+        {"FLAG", "true"},
+        {"EMPTY", ""},
+        {"TWICE", "last"},
+        {"NESTED", "{\"a b\":[1,\"x y\",null]}"},
     };
     st_error error = ST_ERROR_INIT;
     st_bytes value = {0};

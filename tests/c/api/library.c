@@ -18,12 +18,12 @@ static void status_names(void) {
         const char *name;
     } known[] = {
 #define STATUS(name, number) {name, number, #name}
-        STATUS(ST_OK, 0),           STATUS(ST_NOT_FOUND, -1),    STATUS(ST_INVALID_ARGUMENT, -2),
-        STATUS(ST_CONFIG, -3),      STATUS(ST_IO, -4),           STATUS(ST_ACCESS_DENIED, -5),
-        STATUS(ST_UNAVAILABLE, -6), STATUS(ST_TIMEOUT, -7),      STATUS(ST_PROTOCOL, -8),
-        STATUS(ST_BAD_TOKEN, -9),   STATUS(ST_BAD_KEY, -10),     STATUS(ST_BUFFER_TOO_SMALL, -11),
-        STATUS(ST_CALLBACK, -12),   STATUS(ST_CORRUPT, -13),     STATUS(ST_BUSY, -14),
-        STATUS(ST_WRONG_TYPE, -15), STATUS(ST_READ_ONLY, -16),   STATUS(ST_NO_MEMORY, -17),
+        STATUS(ST_OK, 0),           STATUS(ST_NOT_FOUND, -1),  STATUS(ST_INVALID_ARGUMENT, -2),
+        STATUS(ST_CONFIG, -3),      STATUS(ST_IO, -4),         STATUS(ST_ACCESS_DENIED, -5),
+        STATUS(ST_UNAVAILABLE, -6), STATUS(ST_TIMEOUT, -7),    STATUS(ST_PROTOCOL, -8),
+        STATUS(ST_BAD_TOKEN, -9),   STATUS(ST_BAD_KEY, -10),   STATUS(ST_BUFFER_TOO_SMALL, -11),
+        STATUS(ST_CALLBACK, -12),   STATUS(ST_CORRUPT, -13),   STATUS(ST_BUSY, -14),
+        STATUS(ST_WRONG_TYPE, -15), STATUS(ST_READ_ONLY, -16), STATUS(ST_NO_MEMORY, -17),
         STATUS(ST_ABANDONED, -18),  STATUS(ST_PANIC, -99),
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {

@@ -82,7 +82,8 @@ static void answers(void) {
                         table[i].word);
             CHECK_EMPTY(value);
             CHECK(table[i].expected == ST_NOT_FOUND || error.source == ST_SOURCE_CUSTOM);
-            int retry = provider.returned == ST_UNAVAILABLE || provider.returned == ST_TIMEOUT || provider.returned == ST_BUSY;
+            int retry =
+                provider.returned == ST_UNAVAILABLE || provider.returned == ST_TIMEOUT || provider.returned == ST_BUSY;
             CHECK((error.flags & ST_ERROR_RETRYABLE) == (retry ? ST_ERROR_RETRYABLE : 0u));
         }
         CHECK(provider.calls == 1 && provider.drops == 0 && provider.replied == ST_OK);
@@ -122,7 +123,8 @@ static void a_failing_provider_before_others(void) {
     st_bytes value = {0};
     st_secret_info info = ST_SECRET_INFO_INIT;
     st_secrets *secrets = open_provider(&broken);
-    CHECK_FAILS(st_secrets_get(secrets, "KEY", ST_NUL, &value, &error), ST_UNAVAILABLE, "the provider mine failed: out of");
+    CHECK_FAILS(st_secrets_get(secrets, "KEY", ST_NUL, &value, &error), ST_UNAVAILABLE,
+                "the provider mine failed: out of");
     CHECK_OK(st_secrets_add_provider(secrets, "second", ST_NUL, ST_LAST, load, drop, &working, &error));
     CHECK_OK(st_secrets_get_with(secrets, "KEY", ST_NUL, 3.0, 0, &value, &info, &error));
     CHECK_TEXT(value, "CANARY-second");
@@ -188,12 +190,13 @@ static void positions(void) {
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         refused.drops = 0;
-        CHECK_FAILS(st_secrets_add_provider(secrets, wrong[i].name, ST_NUL, wrong[i].position, load, drop, &refused,
-                                            &error),
-                    ST_INVALID_ARGUMENT, wrong[i].word);
+        CHECK_FAILS(
+            st_secrets_add_provider(secrets, wrong[i].name, ST_NUL, wrong[i].position, load, drop, &refused, &error),
+            ST_INVALID_ARGUMENT, wrong[i].word);
         CHECK(refused.drops == 1 && refused.calls == 0);
     }
-    CHECK_OK(st_secrets_add_provider(secrets, "a name of thirty-one bytes, yes", ST_NUL, 2, load, NULL, &first, &error));
+    CHECK_OK(
+        st_secrets_add_provider(secrets, "a name of thirty-one bytes, yes", ST_NUL, 2, load, NULL, &first, &error));
     st_secrets_free(secrets);
     CHECK(first.drops == 1);
 }

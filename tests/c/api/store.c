@@ -183,8 +183,8 @@ static void audit(void) {
     st_bytes json = {0};
     int64_t id = 0, broken = 9;
     CHECK_OK(st_store_as(store, 7, "ada", ST_NUL, "::1", ST_NUL, &ada, &error));
-    CHECK_OK(st_audit_log(ada, "user.login", ST_NUL, "login", ST_NUL, "user", ST_NUL, "7", ST_NUL, "{\"n\":1}", ST_NUL, &id,
-                          &error));
+    CHECK_OK(st_audit_log(ada, "user.login", ST_NUL, "login", ST_NUL, "user", ST_NUL, "7", ST_NUL, "{\"n\":1}", ST_NUL,
+                          &id, &error));
     CHECK(id > 10);
     CHECK_OK(st_provider_config_save(ada, "by-ada", ST_NUL, "{\"webhook_secret\": \"CANARY\"}", ST_NUL, &error));
     st_store_free(ada);
@@ -223,7 +223,8 @@ static void of_the_process(void) {
 
     pid_t child = fork();
     if (child == 0) {
-        int ok = is_config(NULL, "p", "{\"of\": \"the process\"}") && is_config(store, "p", "{\"webhook_url\": \"https://x\"}") &&
+        int ok = is_config(NULL, "p", "{\"of\": \"the process\"}") &&
+                 is_config(store, "p", "{\"webhook_url\": \"https://x\"}") &&
                  st_provider_config_update(NULL, "p", ST_NUL, "{\"child\": 1}", ST_NUL, NULL) == ST_OK;
         _exit(!ok);
     }

@@ -1,4 +1,5 @@
-# For the scripts of this directory: a temporary directory, and checks that say what was expected.
+# shellcheck shell=sh
+# Sourced by the scripts of this directory: a temporary directory, and checks that report what they expected.
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -2,6 +2,7 @@
 # Root changes a file of somebody else: it stays theirs, and they can still change it. (Only root can try this.)
 #
 # usage: owner.sh SECRET
+# shellcheck disable=SC2086 # $as_owner is a command with its arguments
 set -eu
 secret=$1
 . "$(dirname "$0")/common.sh"

@@ -2,6 +2,7 @@
 # What a user may not read is "access denied" and never "not found"; what cannot be written is left as it was.
 #
 # usage: permissions.sh SECRET
+# shellcheck disable=SC2086 # $secret is a command with its arguments
 set -eu
 secret=$1
 . "$(dirname "$0")/common.sh"

@@ -11,6 +11,7 @@ trap 'rm -rf "$work"' EXIT
 failed=0
 
 compile() {
+    # shellcheck disable=SC2086
     "$@" $warnings -I"$include" -c -o "$work/out.o" || {
         echo "failed: $*"
         failed=1
@@ -35,6 +36,7 @@ fi
 echo 'int st_version(void) { return (char)0 }' >"$work/broken.c"
 printf '#include "st_secrets.h"\nstatic int unused;\n' >"$work/warning.c"
 for source in broken warning; do
+    # shellcheck disable=SC2086
     if "$2" -xc -std=c99 $warnings -I"$include" -c -o "$work/out.o" "$work/$source.c" 2>/dev/null; then
         echo "$source.c was let pass"
         failed=1

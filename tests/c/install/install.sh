@@ -22,7 +22,7 @@ same_files() {
 # What help lists can be made.
 targets=$(make -s -C "$root" help | sed -n 's/^make \([a-z][a-z-]*\).*/\1/p')
 for target in install test wheel header $targets; do
-    case " $(echo $targets) " in *" $target "*) ;; *) echo "make help does not list $target" && exit 1 ;; esac
+    printf '%s\n' "$targets" | grep -qx -- "$target" || { echo "make help does not list $target" && exit 1; }
     make -s -n -C "$root" "$target" >"$work/log" 2>&1 || { cat "$work/log" && exit 1; }
 done
 
@@ -76,10 +76,13 @@ same_files "$work/unpacked/$name" <<'LIST'
 ./lib/pkgconfig/st_secrets.pc
 LIST
 # Every relative link leads to a file of the tarball.
-for document in $(find "$work/unpacked/$name" -name '*.md'); do
-    for link in $(grep -oE '\]\([^)#: ]+\)' "$document" | sed 's/^](//; s/)$//'); do
-        [ -e "$(dirname "$document")/$link" ] || { echo "${document#"$work/unpacked/"} links to $link, which is missing" && exit 1; }
-    done
+find "$work/unpacked/$name" -name '*.md' | while read -r document; do
+    { grep -oE '\]\([^)#: ]+\)' "$document" || true; } | sed 's/^](//; s/)$//' | while read -r link; do
+        [ -e "$(dirname "$document")/$link" ] || {
+            echo "${document#"$work/unpacked/"} links to $link, which is missing"
+            exit 1
+        }
+    done || exit 1
 done
 # In an environment that knows nothing of the directory it was built in.
 env -i PATH="$PATH" HOME="$work" sh "$here/tree.sh" "$work/unpacked/$name" "$version" "$cc" "$cxx"

@@ -41,7 +41,7 @@ for language in c cpp; do
     export LD_LIBRARY_PATH="$tree/lib"
     runs shared "$work/shared_$language"
     unset LD_LIBRARY_PATH
-    # shellcheck disable=SC2046
+    # shellcheck disable=SC2046,SC2086
     built $language "$work/static_$language" \
         $(PKG_CONFIG_LIBDIR=$work/archive_only/lib/pkgconfig pkg-config --static --cflags --libs st_secrets)
     runs static "$work/static_$language"
@@ -50,7 +50,8 @@ done
 # configured DIRECTORY OPTION…
 configured() {
     cmake -S "$here/consumer" -B "$@" -DCMAKE_PREFIX_PATH="$tree" -DCMAKE_C_COMPILER="$cc" -DCMAKE_CXX_COMPILER="$cxx" \
-        >"$work/log" 2>&1 && cmake --build "$1" >>"$work/log" 2>&1 || { cat "$work/log" && exit 1; }
+        >"$work/log" 2>&1 || { cat "$work/log" && exit 1; }
+    cmake --build "$1" >"$work/log" 2>&1 || { cat "$work/log" && exit 1; }
 }
 configured "$work/build"
 configured "$work/build_static" -DBUILD_SHARED_LIBS=OFF

@@ -34,7 +34,7 @@ echo "$dynamic" | grep -q 'FLAGS_1.*NOW' || fail "the shared library is not boun
 # The system's own libraries, and no others.
 others=$(echo "$dynamic" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' |
     grep -Ev '^(libc\.so\.6|libm\.so\.6|libgcc_s\.so\.1|ld-linux.*)$' || true)
-[ -z "$others" ] || fail "the shared library needs" $others
+[ -z "$others" ] || fail "the shared library needs $others"
 
 needed=$(objdump -T "$lib/libst_secrets.so" | sed -n 's/.*(\{0,1\}GLIBC_\([0-9.]*\).*/\1/p' | sort -V | tail -n 1)
 [ -n "$needed" ] || fail "no GLIBC version was found"

@@ -117,12 +117,15 @@ static void a_missing_value_is_loaded() {
         calls++;
         return "CANARY-" + std::string(key);
     };
-    CHECK(cache.get_or_load("k", load).view() == "CANARY-k" && cache.get_or_load("k", load).view() == "CANARY-k" && calls == 1);
-    CHECK(cache.get_or_load("r", [](std::string_view, st::Reply &reply) { reply.value("CANARY", 0s); }).view() == "CANARY");
+    CHECK(cache.get_or_load("k", load).view() == "CANARY-k" && cache.get_or_load("k", load).view() == "CANARY-k" &&
+          calls == 1);
+    CHECK(cache.get_or_load("r", [](std::string_view, st::Reply &reply) { reply.value("CANARY", 0s); }).view() ==
+          "CANARY");
     CHECK(!cache.get("r").has_value());
     FAILS(cache.try_get_or_load("none", [](std::string_view) { return std::optional<std::string>(); }),
           st::Status::not_found, "");
-    FAILS(cache.try_get_or_load("k2", [&](std::string_view key) { return cache.get_or_load(key, load); }), st::Status::busy, "");
+    FAILS(cache.try_get_or_load("k2", [&](std::string_view key) { return cache.get_or_load(key, load); }),
+          st::Status::busy, "");
 }
 
 static void what_a_loader_throws_goes_to_its_caller() {
@@ -167,7 +170,8 @@ static void a_load_in_two_halves() {
     CHECK(other.outcome == st::Load::Outcome::busy && !other.lease);
     FAILS(cache.try_begin_load("k", 10ms), st::Status::timeout, "");
     mine.lease.finish("CANARY", 60s);
-    CHECK(!mine.lease && cache.begin_load("k").outcome == st::Load::Outcome::hit && cache.begin_load("k").value.view() == "CANARY");
+    CHECK(!mine.lease && cache.begin_load("k").outcome == st::Load::Outcome::hit &&
+          cache.begin_load("k").value.view() == "CANARY");
     FAILS(mine.lease.try_finish("again"), st::Status::abandoned, "ended");
 
     cache.begin_load("o").lease.finish_object(User{1, "CANARY"});
@@ -189,7 +193,9 @@ static void a_load_in_two_halves() {
         waiting.join();
     }
     // A lease that goes is abandoned.
-    { st::Load gone = cache.begin_load("g"); }
+    {
+        st::Load gone = cache.begin_load("g");
+    }
     st::Lease moved = std::move(cache.begin_load("g").lease);
     CHECK(moved);
     moved = st::Lease();

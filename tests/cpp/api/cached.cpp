@@ -119,10 +119,12 @@ static void a_function_may_call_itself_for_other_arguments() {
 enum class Colour { red = 3 };
 
 static void arguments_of_many_types() {
-    CHECK(st::function_key("m", "f", Colour::red, 1.5f, std::optional<int>(), std::optional<int>(4)) == "m:f:3:1.5e0:null:4");
+    CHECK(st::function_key("m", "f", Colour::red, 1.5f, std::optional<int>(), std::optional<int>(4)) ==
+          "m:f:3:1.5e0:null:4");
     CHECK(st::function_key("m", "f", std::make_pair(1, "1"), std::make_tuple(), std::array<int, 2>{1, 2}) ==
           "m:f:[1,\"1\"]:[]:[1,2]");
-    CHECK(st::function_key("m", "f", static_cast<const char *>(nullptr), nullptr, std::nullopt) == "m:f:null:null:null");
+    CHECK(st::function_key("m", "f", static_cast<const char *>(nullptr), nullptr, std::nullopt) ==
+          "m:f:null:null:null");
     CHECK(st::function_key("m", "f", std::vector<bool>{true, false}) == "m:f:[true,false]");
     CHECK(st::function_key("m", "f", std::vector<std::byte>{std::byte{0xab}}) == "m:f:x\"ab\"");
     CHECK(st::function_key("m", "f", static_cast<unsigned char>(7), ~0ull) == "m:f:7:18446744073709551615");

@@ -27,7 +27,8 @@ static void every_typed_setting_is_known() {
     config.aws_secret_name("a").aws_region("r").aws_profile("p").aws_endpoint_url("http://localhost:1");
     config.set_list("aws_secret_name", {"a", "b"}).aws_version_id("v").aws_version_stage("s");
     config.vault_url("http://localhost:1").vault_mount("m").vault_path("p").vault_kv_version("2").vault_namespace("n");
-    config.vault_ca_cert("/c.pem").vault_token("CANARY").vault_token_file("/t").vault_auth("token").vault_auth_mount("m");
+    config.vault_ca_cert("/c.pem").vault_token("CANARY").vault_token_file("/t").vault_auth("token").vault_auth_mount(
+        "m");
     config.vault_role_id("i").vault_secret_id("CANARY").vault_secret_id_file("/s").vault_secret_id_wrapped(false);
     config.vault_role("r").vault_jwt_file("/j");
     config.key("CANARY").key_file("/k").previous_keys({"CANARY"}).generate(false);

@@ -69,7 +69,9 @@ int main(int argc, char **) {
         cache.set_object("o", std::string(100, 'x'));
         CHECK(cache.get_object<std::string>("o")->size() == 100);
     });
-    stays_flat("get_or_load", [&] { (void)cache.get_or_load(std::to_string(n++), [](std::string_view key) { return std::string(key); }); });
+    stays_flat("get_or_load", [&] {
+        (void)cache.get_or_load(std::to_string(n++), [](std::string_view key) { return std::string(key); });
+    });
     stays_flat("a loader that throws", [&] {
         CHECK(throws([&] { (void)cache.get_or_load("t", [](std::string_view) -> std::string { throw 5; }); }));
     });

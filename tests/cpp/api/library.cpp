@@ -54,7 +54,8 @@ static void closed_handles() {
     fails_when_closed(st::Secrets::open(), [](const st::Secrets &secrets) { return secrets.try_get("HF_TOKEN"); });
     fails_when_closed(st::Secrets::process(), [](const st::Secrets &secrets) { return secrets.try_get("HF_TOKEN"); });
     fails_when_closed(st::Secrets::process(), [](const st::Secrets &secrets) { return secrets.try_describe(); });
-    fails_when_closed(st::Cipher::open(st::Config().key("k")), [](const st::Cipher &cipher) { return cipher.try_encrypt("x"); });
+    fails_when_closed(st::Cipher::open(st::Config().key("k")),
+                      [](const st::Cipher &cipher) { return cipher.try_encrypt("x"); });
     fails_when_closed(st::Cache::open(), [](const st::Cache &cache) { return cache.try_set("k", "x"); });
     fails_when_closed(st::Cache::provider_config(), [](const st::Cache &cache) { return cache.try_set("k", "x"); });
     CHECK(st::Secrets::process().get("HF_TOKEN").view() == "CANARY");

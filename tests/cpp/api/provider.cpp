@@ -23,7 +23,8 @@ static void what_a_provider_may_return() {
     CHECK(with([](std::string_view) { return std::optional<std::string>("CANARY"); }).get("X").view() == "CANARY");
     setenv("INNER", "CANARY-inner", 1);
     CHECK(with([](std::string_view) { return st::Secrets::process().get("INNER"); }).get("X").view() == "CANARY-inner");
-    CHECK(with([](std::string_view) { return st::Secrets::process().try_get("INNER"); }).get("X").view() == "CANARY-inner");
+    CHECK(with([](std::string_view) { return st::Secrets::process().try_get("INNER"); }).get("X").view() ==
+          "CANARY-inner");
 
     CHECK(!with([](std::string_view) { return std::optional<std::string>(); }).find("X"));
     CHECK(!with([](std::string_view) { return static_cast<const char *>(nullptr); }).find("X"));
@@ -53,13 +54,16 @@ static void a_provider_that_answers_through_a_reply() {
 }
 
 static void what_a_provider_throws_is_its_failure() {
-    FAILS(with([](std::string_view) -> std::string { throw st::Error(st::Status::access_denied, "not you"); }).try_get("X"),
+    FAILS(with([](std::string_view) -> std::string {
+              throw st::Error(st::Status::access_denied, "not you");
+          }).try_get("X"),
           st::Status::access_denied, "not you");
     // The text of an exception may hold anything.
     FAILS(with([](std::string_view) -> std::string { throw std::runtime_error("CANARY"); }).try_get("X"),
           st::Status::callback, "threw");
     FAILS(with([](std::string_view) -> std::string { throw 5; }).try_get("X"), st::Status::callback, "threw");
-    FAILS(with([](std::string_view) -> std::string { throw std::bad_alloc(); }).try_get("X"), st::Status::no_memory, "");
+    FAILS(with([](std::string_view) -> std::string { throw std::bad_alloc(); }).try_get("X"), st::Status::no_memory,
+          "");
     FAILS(with([](std::string_view, st::Reply &reply) {
               reply.value("CANARY");
               throw 5;

@@ -9,8 +9,8 @@ use super::{
     NUL_TERMINATED, Out, guard, input, null, st_bytes, st_drop_fn, st_error, st_load_fn, st_secrets, st_status, text,
 };
 use crate::error::Result;
-use crate::secrets::{Manager, Secret};
 use crate::secret_memory::SecretBytes;
+use crate::secrets::{Manager, Secret};
 
 /// Writes a secret, which is UTF-8, into the secrets file; where there is none, into a new
 /// `~/.simpletuner/secrets.json` or the configured `file_path`. The file keeps its format, its other entries and their

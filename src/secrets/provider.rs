@@ -10,7 +10,6 @@ use super::secret::Secret;
 use crate::clock::{CoarseInstant, Deadline};
 use crate::error::{Result, Source};
 use crate::fork::ReadGuard;
-use crate::secret_memory::SecretBytes;
 
 /// The limits of one lookup.
 #[derive(Debug)]

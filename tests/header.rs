@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use st_secrets::Status;
 
 /// The sources of the header, in its order.
-const SOURCES: [&str; 14] = [
+const SOURCES: [&str; 15] = [
     "status",
     "library",
     "bytes",
@@ -15,6 +15,7 @@ const SOURCES: [&str; 14] = [
     "secrets",
     "secrets_admin",
     "cache",
+    "cache_builtin",
     "cache_load",
     "credential",
     "store",

@@ -19,6 +19,7 @@ use crate::error::{Error, Result, Status};
 
 mod bytes;
 mod cache;
+mod cache_builtin;
 mod cache_load;
 mod callback;
 mod config;
@@ -37,6 +38,7 @@ mod test_panic;
 
 pub use bytes::{st_bytes, st_bytes_clone, st_bytes_free};
 pub use cache::*;
+pub use cache_builtin::*;
 pub use cache_load::*;
 pub use callback::{st_drop_fn, st_load_fn, st_reply, st_reply_bytes, st_reply_error, st_reply_object};
 pub use config::{st_config, st_config_free, st_config_new, st_config_parse, st_config_set};

@@ -10,17 +10,17 @@ use std::time::Duration;
 
 use common::time::{PATIENCE, advance};
 use common::{in_environment, open, temp, text, with_file, write};
-use st_secrets::{Error, Found, Manager, Options, SecretBytes, Source, Status};
+use st_secrets::{Error, Manager, Options, Secret, SecretBytes, Source, Status};
 
 /// The type of what a provider of the program answers.
-type Answer = st_secrets::Result<Option<Found>>;
+type Answer = st_secrets::Result<Option<Secret>>;
 
 fn empty() -> Manager {
     open(&[("providers", "[]")]).unwrap()
 }
 
 fn found(text: &str) -> Answer {
-    Ok(Some(Found::new(SecretBytes::copy_from(text.as_bytes())?)))
+    Ok(Some(Secret::new(SecretBytes::copy_from(text.as_bytes())?)))
 }
 
 fn failing(_: &str, _: Duration) -> Answer {
@@ -365,7 +365,7 @@ fn an_answer_with_a_time_of_its_own_is_not_used_past_it() {
     let secrets = open(&[("providers", "[]")]).unwrap();
     let short = |_: &str, _| {
         let value = SecretBytes::copy_from(b"token")?;
-        Ok(Some(Found { ttl: Some(Duration::from_nanos(1)), ..Found::new(value) }))
+        Ok(Some(Secret::new(value).with_ttl(Duration::from_nanos(1))))
     };
     secrets.add_provider("p", None, short).unwrap();
     assert!(!secrets.get("A").unwrap().is_stale());

@@ -11,7 +11,7 @@ const SOURCES: [&str; 14] = [
     "config",
     "callback",
     "secrets",
-    "secrets_more",
+    "secrets_admin",
     "cache",
     "cache_load",
     "encryption",

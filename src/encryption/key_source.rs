@@ -2,7 +2,6 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,17 +10,16 @@ use zeroize::Zeroizing;
 use crate::clock::Deadline;
 use crate::config::Config;
 use crate::error::{Error, Result, Source, Status};
-use crate::files::{self, Exposure, Fingerprint};
+use crate::files::{self, Fingerprint, LoosePermissions};
+use crate::paths;
 use crate::secret_memory::{SecretBuffer, SecretBytes};
-use crate::{fork, paths};
 
 /// The variable with the newest secret.
 pub(super) const KEY_VARIABLE: &str = "SIMPLETUNER_CREDENTIAL_KEY";
 /// The variable with previous secrets, one per line.
 pub(super) const PREVIOUS_VARIABLE: &str = "SIMPLETUNER_CREDENTIAL_KEY_PREVIOUS";
 const MAX_SIZE: usize = 1 << 20;
-/// A writer that takes no lock leaves an empty file for a moment. It gets this long to finish, this many times.
-const SETTLE_TIME: Duration = Duration::from_millis(20);
+/// How often an empty file is read again: a writer that takes no lock leaves one for a moment.
 const SETTLE_ATTEMPTS: u32 = 5;
 
 /// Where the newest secret comes from.
@@ -110,7 +108,7 @@ fn variable(name: &str) -> Result<Option<Zeroizing<String>>> {
 pub(super) struct KeyFile {
     text: SecretBytes,
     pub(super) fingerprint: Fingerprint,
-    pub(super) exposure: Option<Exposure>,
+    pub(super) loose_permissions: Option<LoosePermissions>,
     /// User and group.
     pub(super) owner: (u32, u32),
     path: PathBuf,
@@ -126,9 +124,9 @@ impl KeyFile {
             Err(error) if files::is_shortage(&error) => return Err(error),
             Err(error) => return Err(unreadable(error.message()).with_detail(error.detail())),
         };
-        let exposure = Exposure::of(path, &contents.metadata);
-        if let Some(exposure) = exposure.as_ref().filter(|_| strict) {
-            return Err(exposure.refusal().with_source(Source::Credential));
+        let loose_permissions = LoosePermissions::of(path, &contents.metadata);
+        if let Some(loose_permissions) = loose_permissions.as_ref().filter(|_| strict) {
+            return Err(loose_permissions.refusal().with_source(Source::Credential));
         }
         if std::str::from_utf8(&contents.bytes).is_err() {
             return Err(unreadable(&format!("{} is not UTF-8", path.display())));
@@ -136,7 +134,7 @@ impl KeyFile {
         Ok(Some(KeyFile {
             text: contents.bytes.freeze(),
             fingerprint: Fingerprint::of(&contents.metadata),
-            exposure,
+            loose_permissions,
             owner: (contents.metadata.uid(), contents.metadata.gid()),
             path: path.to_owned(),
         }))
@@ -185,7 +183,7 @@ pub(super) fn read_or_create(path: &Path, strict: bool, generate: bool, deadline
     for _ in 0..SETTLE_ATTEMPTS {
         match KeyFile::read(path, strict)? {
             Some(file) if trim(file.text()).is_empty() && files::is_new(path) => {
-                fork::unprotected(|| std::thread::sleep(SETTLE_TIME));
+                files::settle();
             }
             Some(file) => return Ok(file),
             None if generate => create(path, deadline)?,
@@ -197,7 +195,7 @@ pub(super) fn read_or_create(path: &Path, strict: bool, generate: bool, deadline
 
 fn create(path: &Path, deadline: Deadline) -> Result<()> {
     let create = || {
-        let place = files::missing(path)?;
+        let place = files::path_to_create(path)?;
         let _lock = files::lock(&place, deadline)?;
         if !place.exists() {
             files::create(&place, &*generate()?)?;

@@ -44,7 +44,7 @@ fn with_previous(current: &KeyFile, previous: &Path, strict: bool) -> Result<Opt
     }
     let target = match fs::canonicalize(previous) {
         Ok(target) => target,
-        Err(error) if error.kind() == ErrorKind::NotFound => files::missing(previous)?,
+        Err(error) if error.kind() == ErrorKind::NotFound => files::path_to_create(previous)?,
         Err(error) => return Err(cannot_resolve(previous, &error)),
     };
     let file = KeyFile::read(&target, strict)?;

@@ -25,7 +25,7 @@ mod config;
 mod encryption;
 mod library;
 mod secrets;
-mod secrets_more;
+mod secrets_admin;
 mod sized;
 mod status;
 mod store;
@@ -43,7 +43,7 @@ pub use config::{st_config, st_config_free, st_config_new, st_config_parse, st_c
 pub use encryption::*;
 pub use library::*;
 pub use secrets::*;
-pub use secrets_more::*;
+pub use secrets_admin::*;
 pub use status::*;
 pub use store::*;
 pub use store_audit::*;

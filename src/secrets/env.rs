@@ -5,8 +5,9 @@ use std::ffi::CString;
 use serde_json::{Map, Value, json};
 
 use super::peek::{Known, Peeked};
-use super::provider::{Finding, Held, Provider, Request, State};
-use crate::clock::Tick;
+use super::provider::{Health, HealthState, Request, SecretProvider};
+use super::secret::Secret;
+use crate::clock::CoarseInstant;
 use crate::config::Config;
 use crate::error::{Error, Result, Source, Status};
 use crate::fork::ReadGuard;
@@ -100,7 +101,7 @@ impl EnvProvider {
     }
 }
 
-impl Provider for EnvProvider {
+impl SecretProvider for EnvProvider {
     fn name(&self) -> &str {
         "env"
     }
@@ -109,12 +110,12 @@ impl Provider for EnvProvider {
         Source::Env
     }
 
-    fn find(&self, key: &str, _: &Request) -> Result<Option<Held>> {
+    fn find(&self, key: &str, _: &Request) -> Result<Option<Secret>> {
         let value = self.look_up(key, SecretBytes::copy_from).transpose()?;
-        Ok(value.map(Held::now))
+        Ok(value.map(Secret::new))
     }
 
-    fn peek(&self, key: &str, _: &ReadGuard, _: Tick, take: &mut dyn FnMut(Peeked<'_>)) -> Known {
+    fn peek(&self, key: &str, _: &ReadGuard, _: CoarseInstant, take: &mut dyn FnMut(Peeked<'_>)) -> Known {
         match self.look_up(key, |value| take(Peeked::Foreign(value))) {
             Some(()) => Known::Found,
             None => Known::Absent,
@@ -129,9 +130,9 @@ impl Provider for EnvProvider {
         Map::from_iter([("prefix".to_owned(), json!(self.prefix))])
     }
 
-    fn check(&self, _: &Request) -> Finding {
-        Finding::new(
-            State::Ok,
+    fn check(&self, _: &Request) -> Health {
+        Health::new(
+            HealthState::Ok,
             match &self.prefix {
                 Some(prefix) => format!("variables that begin with {prefix}_"),
                 None => "variables named like the key in upper case".to_owned(),

@@ -12,17 +12,17 @@ use super::document::DocumentSource;
 use super::document_provider::DocumentProvider;
 use super::env::EnvProvider;
 use super::file::FileProvider;
-use super::memory::{self, AtHand, Memory, Run, Times};
+use super::lookup::at_provider;
+use super::lookup_cache::{CacheTimes, LookupCache};
+use super::not_configured::{NotConfigured, NotConfiguredProvider};
 use super::peek::is_plain;
-use super::provider::{Found, Provider, Request};
+use super::provider::{Request, SecretProvider};
 use super::secret::Secret;
-use super::unconfigured::{Lack, Unconfigured};
 use super::vault::VaultSource;
 use crate::clock::Deadline;
 use crate::config::{Config, nearest};
 use crate::error::{Error, Result, Source, Status};
 use crate::fork;
-use crate::log::{self, Level};
 use crate::sys::Published;
 
 /// Names of the secrets that SimpleTuner itself uses.
@@ -54,11 +54,11 @@ pub struct Manager {
     /// The same; changed with the lock of `providers` held.
     pub(super) current: Published<Providers>,
     file: Option<Arc<FileProvider>>,
-    memory: Memory,
+    lookup_cache: LookupCache,
     timeout: Duration,
 }
 
-pub(super) type Providers = Vec<Arc<dyn Provider>>;
+pub(super) type Providers = Vec<Arc<dyn SecretProvider>>;
 
 /// How one get differs from the usual.
 #[derive(Clone, Copy, Debug, Default)]
@@ -82,7 +82,7 @@ impl Manager {
         let default: Vec<String> = DEFAULT_PROVIDERS.map(str::to_owned).to_vec();
         let names = config.list("providers").unwrap_or(&default);
         let timeout = config.time("timeout", DEFAULT_TIMEOUT);
-        let times = Times::of(config);
+        let times = CacheTimes::of(config);
         let mut providers = Providers::new();
         let mut file = None;
         for name in names {
@@ -98,16 +98,16 @@ impl Manager {
                 }
                 "aws" => {
                     let why = "no secret is named; set `aws_secret_name` or SIMPLETUNER_AWS_SECRET_NAME".to_owned();
-                    let lack = Lack { why, is_wanted: false };
-                    providers.push(remote("aws", Source::Aws, AwsSource::open(config)?.ok_or(lack), times)?);
+                    let missing = NotConfigured { why, is_wanted: false };
+                    providers.push(remote("aws", Source::Aws, AwsSource::open(config)?.ok_or(missing), times)?);
                 }
                 "vault" => providers.push(remote("vault", Source::Vault, VaultSource::open(config)?, times)?),
                 _ => return Err(unknown_provider(name)),
             }
         }
-        let (memory, providers) = (Memory::new(times)?, Arc::new(providers));
+        let (lookup_cache, providers) = (LookupCache::new(times)?, Arc::new(providers));
         let current = Published::new(Some(providers.clone()));
-        Ok(Manager { providers: RwLock::new(providers), current, file, memory, timeout })
+        Ok(Manager { providers: RwLock::new(providers), current, file, lookup_cache, timeout })
     }
 
     /// The manager of the whole process, made on first use with no settings but the environment's.
@@ -154,61 +154,6 @@ impl Manager {
         }
     }
 
-    /// The same, asking each provider.
-    pub(super) fn look_up(&self, key: &str, options: &Options) -> Result<Secret> {
-        let _guard = fork::protect();
-        let request = self.request(options.timeout, options.refresh);
-        let providers = self.providers();
-        let mut failure: Option<Error> = None;
-        let mut not_asked: Vec<String> = Vec::new();
-        let (mut at, mut runs) = (0, 0);
-        while at < providers.len() {
-            let first = at;
-            let answer = match providers[first].is_remote() {
-                false => {
-                    at += 1;
-                    local(&providers[first], key, &request)
-                }
-                true => {
-                    at += providers[first..].iter().take_while(|provider| provider.is_remote()).count();
-                    let others_behind = providers[at..].iter().any(|provider| provider.is_remote());
-                    let run = Run { providers: &providers[first..at], number: runs, others_behind };
-                    runs += 1;
-                    match options.cached_only {
-                        false => self.memory.ask(&run, key, &request),
-                        true => Ok(match self.memory.at_hand(&run, key) {
-                            AtHand::Found(secret) => Some(secret),
-                            AtHand::None => None,
-                            AtHand::NotAsked(names) => {
-                                not_asked.extend(names);
-                                None
-                            }
-                        }),
-                    }
-                }
-            };
-            match answer {
-                Ok(Some(mut secret)) => {
-                    log::emit(Level::Debug, "secrets", || format!("{key:?} comes from provider {}", secret.provider()));
-                    secret.degraded |= failure.is_some() || !not_asked.is_empty();
-                    return Ok(secret);
-                }
-                Ok(None) => {}
-                Err(error) => {
-                    failure = Some(memory::first_of(failure, error));
-                }
-            }
-        }
-        Err(match failure {
-            Some(error) => error.map_message(|message| format!("secret {key:?}: {message}")),
-            None if !not_asked.is_empty() => Error::new(
-                Status::Unavailable,
-                format!("secret {key:?} is not at hand, and {} may not be asked by this call", not_asked.join(", ")),
-            ),
-            None => not_found(key, &providers),
-        })
-    }
-
     /// The values of several keys, each with its own success or failure, under one deadline.
     pub fn get_many(&self, keys: &[&str]) -> Vec<Result<Secret>> {
         let deadline = Deadline::after(self.timeout);
@@ -245,14 +190,14 @@ impl Manager {
         &self,
         name: &str,
         position: Option<usize>,
-        ask: impl Fn(&str, Duration) -> Result<Option<Found>> + Send + Sync + 'static,
+        ask: impl Fn(&str, Duration) -> Result<Option<Secret>> + Send + Sync + 'static,
     ) -> Result<()> {
         let _guard = fork::protect();
         if name.is_empty() || name.len() > MAX_NAME || name.contains(char::is_control) {
             let message = format!("the name of a provider has 1 to {MAX_NAME} bytes and no control characters");
             return Err(Error::invalid_argument(message));
         }
-        let new: Arc<dyn Provider> = Arc::new(CustomProvider::new(name, Box::new(ask), self.memory.times)?);
+        let new: Arc<dyn SecretProvider> = Arc::new(CustomProvider::new(name, Box::new(ask), self.lookup_cache.times)?);
         let mut providers = self.providers.write();
         let refused = if providers.iter().any(|provider| provider.name() == name) {
             Some(format!("there is a provider named {name:?} already"))
@@ -274,7 +219,7 @@ impl Manager {
         drop(providers);
         drop(before);
         // What was answered was so by the providers that there were.
-        self.memory.clear();
+        self.lookup_cache.clear();
         Ok(())
     }
 
@@ -286,15 +231,10 @@ impl Manager {
         let providers = self.providers();
         for (at, provider) in providers.iter().enumerate() {
             let share = request.share(providers[at + 1..].iter().any(|other| other.is_remote()));
-            let refreshed = provider.refresh(&share).map_err(|error| {
-                error
-                    .with_source(provider.source())
-                    .map_message(|message| format!("the provider {} failed: {message}", provider.name()))
-            });
-            result = result.and(refreshed);
+            result = result.and(provider.refresh(&share).map_err(|error| at_provider(&**provider, error)));
         }
         // Last: meanwhile others may have been told what was there before.
-        self.memory.clear();
+        self.lookup_cache.clear();
         result
     }
 
@@ -302,7 +242,7 @@ impl Manager {
     pub fn clear_cache(&self) {
         let _guard = fork::protect();
         self.providers().iter().for_each(|provider| provider.forget());
-        self.memory.clear();
+        self.lookup_cache.clear();
     }
 
     /// The file or directory that the file provider reads; where there is none yet, the file that [`Manager::set`] creates.
@@ -343,8 +283,8 @@ impl Manager {
         self.timeout
     }
 
-    pub(super) fn memory(&self) -> &Memory {
-        &self.memory
+    pub(super) fn lookup_cache(&self) -> &LookupCache {
+        &self.lookup_cache
     }
 
     fn file(&self) -> Result<&FileProvider> {
@@ -366,12 +306,12 @@ impl Drop for Manager {
 fn remote<S: DocumentSource + 'static>(
     name: &'static str,
     source: Source,
-    opened: std::result::Result<S, Lack>,
-    times: Times,
-) -> Result<Arc<dyn Provider>> {
+    opened: std::result::Result<S, NotConfigured>,
+    times: CacheTimes,
+) -> Result<Arc<dyn SecretProvider>> {
     Ok(match opened {
         Ok(opened) => Arc::new(DocumentProvider::new(opened, times)?),
-        Err(lack) => Arc::new(Unconfigured { name, source, lack }),
+        Err(missing) => Arc::new(NotConfiguredProvider { name, source, missing }),
     })
 }
 
@@ -386,20 +326,6 @@ fn check_key_exactly(key: &str) -> Result<()> {
         return Err(Error::invalid_argument(format!("the name of a secret has 1 to {MAX_KEY} bytes and no NUL")));
     }
     Ok(())
-}
-
-fn not_found(key: &str, providers: &[Arc<dyn Provider>]) -> Error {
-    let tried: Vec<String> =
-        providers.iter().map(|provider| format!("{} ({})", provider.name(), provider.place(key))).collect();
-    let tried = if tried.is_empty() { "no providers".to_owned() } else { tried.join(", ") };
-    Error::new(Status::NotFound, format!("secret {key:?} was not found; tried: {tried}"))
-}
-
-fn local(provider: &Arc<dyn Provider>, key: &str, request: &Request) -> Result<Option<Secret>> {
-    match provider.find(key, request) {
-        Ok(held) => Ok(held.map(|held| Secret { held, provider: provider.clone(), degraded: false })),
-        Err(error) => Err(memory::failed(&**provider, key, error)),
-    }
 }
 
 fn unknown_provider(name: &str) -> Error {

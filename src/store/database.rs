@@ -76,7 +76,7 @@ impl Database {
         let entry = match self.entry(false, false)? {
             Some(entry) => entry,
             None => {
-                files::missing(&self.path).map_err(|error| error.with_source(Source::Store))?;
+                files::path_to_create(&self.path).map_err(|error| error.with_source(Source::Store))?;
                 self.entry(true, false)?.ok_or_else(|| {
                     Error::io("create", &self.path, &std::io::ErrorKind::NotFound.into()).with_source(Source::Store)
                 })?

@@ -10,12 +10,12 @@ use super::watch::Watch;
 use super::wire::Fault;
 use crate::clock::Deadline;
 use crate::error::{Error, Result};
-use crate::secrets::provider::{Finding, State};
+use crate::secrets::provider::{Health, HealthState};
 
 /// STS need not be reachable where secrets are, behind a VPC endpoint.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-pub(super) fn check(aws: &Aws, deadline: Deadline) -> Finding {
+pub(super) fn check(aws: &Aws, deadline: Deadline) -> Health {
     let watch = Watch::default();
     let session = match Session::open(aws, &watch, deadline) {
         Ok(session) => session,
@@ -31,11 +31,11 @@ pub(super) fn check(aws: &Aws, deadline: Deadline) -> Finding {
     };
     let document = match load::load(aws, &watch, deadline) {
         Ok(document) => document,
-        Err(error) => return advised(&error, format!("{error} ({caller})"), State::Failed),
+        Err(error) => return advised(&error, format!("{error} ({caller})"), HealthState::Failed),
     };
-    let warning = |what: String| Finding::new(State::Warning, format!("{what} ({caller})"));
+    let warning = |what: String| Health::new(HealthState::Warning, format!("{what} ({caller})"));
     if let Some(error) = document.incomplete() {
-        return advised(error, format!("some keys cannot be read: {error} ({caller})"), State::Warning);
+        return advised(error, format!("some keys cannot be read: {error} ({caller})"), HealthState::Warning);
     }
     if let Some(why) = &document.missing {
         return warning(format!("{}: {why}", aws.named()))
@@ -48,19 +48,19 @@ pub(super) fn check(aws: &Aws, deadline: Deadline) -> Finding {
     match session.settings.profiles.unreadable.first() {
         Some(why) => warning(format!("{can_be_read}, but a file of the AWS tools counts as empty: {why}"))
             .with_advice("make the file readable, or name another with AWS_CONFIG_FILE or AWS_SHARED_CREDENTIALS_FILE"),
-        None => Finding::new(State::Ok, format!("{can_be_read} ({caller})")),
+        None => Health::new(HealthState::Ok, format!("{can_be_read} ({caller})")),
     }
 }
 
-pub(super) fn failed(error: &Error) -> Finding {
-    advised(error, error.message().to_owned(), State::Failed)
+pub(super) fn failed(error: &Error) -> Health {
+    advised(error, error.message().to_owned(), HealthState::Failed)
 }
 
-fn advised(error: &Error, detail: String, state: State) -> Finding {
-    let finding = Finding::new(state, detail);
+fn advised(error: &Error, detail: String, state: HealthState) -> Health {
+    let health = Health::new(state, detail);
     match load::advice(error) {
-        Some(advice) => finding.with_advice(advice),
-        None => finding,
+        Some(advice) => health.with_advice(advice),
+        None => health,
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread;
 
+use super::Aws;
 use super::client::{Answered, Batch, Found, Secret, SecretsManager, Trouble};
 use super::credentials::{self, Context, Lease, Plan};
 use super::endpoint::{Service, is_in_clear};
@@ -13,10 +13,9 @@ use super::profiles::Profiles;
 use super::settings::{Endpoint, Settings};
 use super::watch::Watch;
 use super::wire::Wire;
-use super::{Aws, HALF_WRITTEN};
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Source};
-use crate::fork;
+use crate::files;
 use crate::http::Client;
 use crate::log::{self, Level};
 use crate::secrets::document::Document;
@@ -82,7 +81,7 @@ impl<'a> Session<'a> {
     fn other_keys(&self, refused: &Lease) -> Result<Option<Arc<Lease>>> {
         // Half of a file may have been read.
         if Profiles::are_new(&self.aws.environment) {
-            fork::unprotected(|| thread::sleep(HALF_WRITTEN));
+            files::settle();
         }
         let settings = self.aws.settings()?;
         let context = Context { settings: &settings, ..self.context() };

@@ -13,17 +13,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::thread;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
 use super::document::{Document, DocumentSource};
-use super::provider::Finding;
+use super::provider::Health;
 use crate::clock::Deadline;
 use crate::config::Config;
 use crate::error::{Result, Source};
+use crate::files;
 use crate::fork;
 use crate::http::retry::{Backoff, Retry};
 use crate::log::{self, Level};
@@ -50,9 +49,6 @@ use environment::Environment;
 use profiles::Profiles;
 use settings::{Own, Settings};
 use watch::Watch;
-
-/// For how long a writer that does not rename may need for a file.
-const HALF_WRITTEN: Duration = Duration::from_millis(20);
 
 /// Secrets Manager as a source of one document.
 pub(crate) struct AwsSource {
@@ -144,7 +140,7 @@ impl DocumentSource for AwsSource {
         told
     }
 
-    fn check(&self, deadline: Deadline) -> Finding {
+    fn check(&self, deadline: Deadline) -> Health {
         let _guard = fork::protect();
         match self.aws() {
             Ok(aws) => check::check(aws, deadline),
@@ -177,7 +173,7 @@ impl Aws {
         if is_whole(&settings) || !Profiles::are_new(&self.environment) {
             return self.noted(settings);
         }
-        fork::unprotected(|| thread::sleep(HALF_WRITTEN));
+        files::settle();
         settings = read();
         let before = self.profiles.lock().clone();
         if let Some(before) = before.filter(|_| !is_whole(&settings)) {
@@ -229,6 +225,8 @@ impl Aws {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+
+    use std::time::Duration;
 
     use super::*;
 

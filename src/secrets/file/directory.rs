@@ -10,9 +10,9 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 
-use crate::clock::Tick;
+use crate::clock::CoarseInstant;
 use crate::error::Result;
-use crate::files::{self, Exposure, Fingerprint};
+use crate::files::{self, Fingerprint, LoosePermissions};
 use crate::fork::{self, ReadGuard};
 use crate::log::{self, Level};
 use crate::secret_memory::SecretBytes;
@@ -41,11 +41,11 @@ struct Remembered {
 
 impl Remembered {
     fn new(file: Option<(Fingerprint, SecretBytes)>) -> Remembered {
-        Remembered { looked: AtomicU64::new(Tick::now().nanoseconds()), file }
+        Remembered { looked: AtomicU64::new(CoarseInstant::now().nanoseconds()), file }
     }
 
-    fn is_new(&self, now: Tick, fresh: Duration) -> bool {
-        now.since(Tick::from_nanoseconds(self.looked.load(Relaxed))) < fresh
+    fn is_new(&self, now: CoarseInstant, fresh: Duration) -> bool {
+        now.since(CoarseInstant::from_nanoseconds(self.looked.load(Relaxed))) < fresh
     }
 
     fn value(&self) -> Option<&SecretBytes> {
@@ -69,7 +69,7 @@ impl Directory {
         &'r self,
         key: &str,
         reading: &'r ReadGuard,
-        now: Tick,
+        now: CoarseInstant,
         fresh: Duration,
     ) -> Option<Option<&'r SecretBytes>> {
         let file = self.current.get(reading)?.get(key).filter(|file| file.is_new(now, fresh))?;
@@ -83,7 +83,7 @@ impl Directory {
             return Ok(None);
         }
         let known = self.files.lock().get(key).cloned();
-        if let Some(known) = known.as_ref().filter(|known| known.is_new(Tick::now(), fresh)) {
+        if let Some(known) = known.as_ref().filter(|known| known.is_new(CoarseInstant::now(), fresh)) {
             return Ok(known.value().cloned());
         }
         let path = self.path.join(key);
@@ -94,7 +94,7 @@ impl Directory {
         };
         match (fingerprint, known) {
             (now, Some(known)) if known.file.as_ref().map(|(before, _)| before) == now.as_ref() => {
-                known.looked.store(Tick::now().nanoseconds(), Relaxed);
+                known.looked.store(CoarseInstant::now().nanoseconds(), Relaxed);
                 Ok(known.value().cloned())
             }
             (None, _) => {
@@ -111,11 +111,11 @@ impl Directory {
 
     fn load(&self, key: &str, path: &Path, strict: bool) -> Result<SecretBytes> {
         let mut contents = files::read(path, MAX_SIZE)?;
-        if let Some(exposure) = Exposure::of(path, &contents.metadata) {
+        if let Some(loose_permissions) = LoosePermissions::of(path, &contents.metadata) {
             if strict {
-                return Err(exposure.refusal());
+                return Err(loose_permissions.refusal());
             }
-            log::emit(Level::Warn, "file", || exposure.warning());
+            log::emit(Level::Warn, "file", || loose_permissions.warning());
         }
         let end = contents.bytes.len() - usize::from(contents.bytes.last() == Some(&b'\n'));
         contents.bytes.truncate(end);

@@ -8,9 +8,10 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
 use super::peek::{Known, Peeked};
-use super::provider::{Finding, Held, Provider, Request, State};
+use super::provider::{Health, HealthState, Request, SecretProvider};
+use super::secret::Secret;
 use crate::cache::TtlCache;
-use crate::clock::{Deadline, Tick};
+use crate::clock::{CoarseInstant, Deadline};
 use crate::config::Config;
 use crate::error::{Error, Result, Source, Status};
 use crate::fork::{self, ReadGuard};
@@ -54,7 +55,7 @@ struct Memory {
 #[derive(Clone)]
 struct Look {
     number: u64,
-    begun: Tick,
+    begun: CoarseInstant,
     view: Arc<View>,
 }
 
@@ -154,7 +155,7 @@ impl FileProvider {
             let counts = |look: &&Look| look.number >= memory.oldest;
             (memory.begun, memory.look.as_ref().filter(counts).map(|look| look.view.clone()))
         };
-        let begun = Tick::now();
+        let begun = CoarseInstant::now();
         let view = self.place.look(known.clone(), deadline)?;
         let is_new = known.is_none_or(|known| !Arc::ptr_eq(&known, &view));
         let look = Look { number, begun, view };
@@ -186,7 +187,7 @@ impl FileProvider {
     }
 }
 
-impl Provider for FileProvider {
+impl SecretProvider for FileProvider {
     fn name(&self) -> &str {
         "file"
     }
@@ -195,7 +196,7 @@ impl Provider for FileProvider {
         Source::File
     }
 
-    fn find(&self, key: &str, request: &Request) -> Result<Option<Held>> {
+    fn find(&self, key: &str, request: &Request) -> Result<Option<Secret>> {
         let fresh = if request.refresh { Duration::ZERO } else { LOOK_INTERVAL };
         let value = match &*self.view(request.refresh, request.deadline())? {
             View::NoHome(_) | View::Missing(_) => None,
@@ -203,10 +204,10 @@ impl Provider for FileProvider {
             View::Directory(directory) => directory.find(key, fresh, self.place.strict)?,
             View::Failed(_, _, error) => return Err(error.clone()),
         };
-        Ok(value.map(Held::now))
+        Ok(value.map(Secret::new))
     }
 
-    fn peek(&self, key: &str, reading: &ReadGuard, now: Tick, take: &mut dyn FnMut(Peeked<'_>)) -> Known {
+    fn peek(&self, key: &str, reading: &ReadGuard, now: CoarseInstant, take: &mut dyn FnMut(Peeked<'_>)) -> Known {
         let is_new = |look: &&Look| now.since(look.begun) < LOOK_INTERVAL;
         let Some(look) = self.current.get(reading).filter(is_new) else { return Known::Unknown };
         match &*look.view {
@@ -278,10 +279,10 @@ impl Provider for FileProvider {
         fields
     }
 
-    fn check(&self, request: &Request) -> Finding {
+    fn check(&self, request: &Request) -> Health {
         match self.view(true, request.deadline()) {
             Ok(view) => view.check(),
-            Err(error) => Finding::new(State::Failed, error.message()),
+            Err(error) => Health::new(HealthState::Failed, error.message()),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::document::{Change, Format, MAX_SIZE};
 use crate::clock::Deadline;
 use crate::error::{Error, Result};
-use crate::files::{self, Exposure};
+use crate::files::{self, LoosePermissions};
 
 /// Makes `change` in the file at `path`, creating it and its directory for a new entry where they are missing. `false`
 /// means that there was nothing to delete. Called outside the fork gate.
@@ -18,7 +18,7 @@ pub(super) fn change(path: &Path, key: &str, change: &Change<'_>, strict: bool, 
         Ok(path) => path,
         Err(error) if error.kind() == io::ErrorKind::NotFound => match change {
             Change::Delete => return Ok(false),
-            Change::Set(_) => files::missing(path)?,
+            Change::Set(_) => files::path_to_create(path)?,
         },
         Err(error) => return Err(super::view::look_error(path, &error)),
     };
@@ -29,9 +29,9 @@ pub(super) fn change(path: &Path, key: &str, change: &Change<'_>, strict: bool, 
         Err(error) => return Err(error),
     };
     if let Some(contents) = current.as_ref().filter(|_| strict)
-        && let Some(exposure) = Exposure::of(&path, &contents.metadata)
+        && let Some(loose_permissions) = LoosePermissions::of(&path, &contents.metadata)
     {
-        return Err(exposure.refusal());
+        return Err(loose_permissions.refusal());
     }
     let format = Format::of(&path);
     let before: &[u8] = match &current {

@@ -4,21 +4,18 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::directory::Directory;
 use super::document::{self, ByName, Format};
-use crate::secrets::provider::{Finding, State};
+use crate::secrets::provider::{Health, HealthState};
 use serde_json::{Value, json};
 
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Source, Status};
-use crate::files::{self, Exposure, Fingerprint};
+use crate::files::{self, Fingerprint, LoosePermissions};
 use crate::log::{self, Level};
 use crate::paths;
 
-/// A writer that does not rename leaves a file half written for a moment; it is given this long to finish.
-const TORN_WRITE: Duration = Duration::from_millis(20);
 pub(super) const NO_HOME: &str = "there is no home directory";
 const HOME_ADVICE: &str = "set HOME, or file_path in the configuration";
 const CANDIDATES: [&str; 3] = ["secrets.json", "secrets.yaml", "secrets.yml"];
@@ -44,7 +41,7 @@ pub(super) enum View {
 pub(super) struct Document {
     pub(super) path: PathBuf,
     fingerprint: Fingerprint,
-    pub(super) exposure: Option<Exposure>,
+    pub(super) loose_permissions: Option<LoosePermissions>,
     pub(super) entries: ByName,
 }
 
@@ -82,7 +79,7 @@ impl Place {
         let loaded = self.load_once(path, deadline);
         match &loaded {
             Err(error) if error.status() == Status::Protocol && files::is_new(path) => {
-                std::thread::sleep(TORN_WRITE.min(deadline.remaining()));
+                std::thread::sleep(files::SETTLE_TIME.min(deadline.remaining()));
                 self.load_once(path, deadline)
             }
             _ => loaded,
@@ -91,13 +88,13 @@ impl Place {
 
     fn load_once(&self, path: &Path, deadline: Deadline) -> Result<Document> {
         let contents = files::read(path, document::MAX_SIZE)?;
-        let exposure = Exposure::of(path, &contents.metadata);
-        if let Some(exposure) = exposure.as_ref().filter(|_| self.strict) {
-            return Err(exposure.refusal());
+        let loose_permissions = LoosePermissions::of(path, &contents.metadata);
+        if let Some(loose_permissions) = loose_permissions.as_ref().filter(|_| self.strict) {
+            return Err(loose_permissions.refusal());
         }
         let entries = Format::of(path).parse(&contents.bytes, deadline).map_err(|problem| problem.in_file(path))?;
         let fingerprint = Fingerprint::of(&contents.metadata);
-        Ok(Document { path: path.to_owned(), fingerprint, exposure, entries: document::by_name(entries) })
+        Ok(Document { path: path.to_owned(), fingerprint, loose_permissions, entries: document::by_name(entries) })
     }
 
     pub(super) fn locate(&self) -> Result<Located> {
@@ -160,8 +157,8 @@ impl View {
                 log::emit(Level::Info, "file", || {
                     format!("read {} ({} entries)", document.path.display(), document.entries.len())
                 });
-                if let Some(exposure) = &document.exposure {
-                    log::emit(Level::Warn, "file", || exposure.warning());
+                if let Some(loose_permissions) = &document.loose_permissions {
+                    log::emit(Level::Warn, "file", || loose_permissions.warning());
                 }
             }
             View::NoHome(Some(reason)) => {
@@ -192,21 +189,25 @@ impl View {
         }
     }
 
-    pub(super) fn check(&self) -> Finding {
+    pub(super) fn check(&self) -> Health {
         match self {
-            View::NoHome(None) => Finding::new(State::Absent, NO_HOME).with_advice(HOME_ADVICE),
+            View::NoHome(None) => Health::new(HealthState::Absent, NO_HOME).with_advice(HOME_ADVICE),
             View::NoHome(Some(reason)) => {
-                Finding::new(State::Warning, format!("no secrets file is read: {reason}")).with_advice(HOME_ADVICE)
+                Health::new(HealthState::Warning, format!("no secrets file is read: {reason}")).with_advice(HOME_ADVICE)
             }
-            View::Missing(path) => Finding::new(State::Absent, format!("{} does not exist", path.display())),
-            View::Directory(directory) => Finding::new(State::Ok, format!("the files in {}", directory.path.display())),
-            View::Document(Document { exposure: Some(exposure), .. }) => {
-                Finding::new(State::Warning, exposure.detail.clone()).with_advice(exposure.remedy.clone())
+            View::Missing(path) => Health::new(HealthState::Absent, format!("{} does not exist", path.display())),
+            View::Directory(directory) => {
+                Health::new(HealthState::Ok, format!("the files in {}", directory.path.display()))
             }
-            View::Document(document) => {
-                Finding::new(State::Ok, format!("{} ({} entries)", document.path.display(), document.entries.len()))
+            View::Document(Document { loose_permissions: Some(loose_permissions), .. }) => {
+                Health::new(HealthState::Warning, loose_permissions.detail.clone())
+                    .with_advice(loose_permissions.remedy.clone())
             }
-            View::Failed(_, _, error) => Finding::new(State::Failed, error.message()),
+            View::Document(document) => Health::new(
+                HealthState::Ok,
+                format!("{} ({} entries)", document.path.display(), document.entries.len()),
+            ),
+            View::Failed(_, _, error) => Health::new(HealthState::Failed, error.message()),
         }
     }
 }

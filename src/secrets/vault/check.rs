@@ -12,7 +12,7 @@ use super::token::is_refusal;
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Status};
 use crate::secrets::document::Document;
-use crate::secrets::provider::{Finding, State};
+use crate::secrets::provider::{Health, HealthState};
 
 /// A token with less than this left, in seconds, and no way to renew it, is worth a warning.
 const SOON: u64 = 24 * 3600;
@@ -42,17 +42,17 @@ impl Vault {
     }
 
     /// Asks the server how it is, for the secret, and what the token is worth.
-    pub(super) fn check(&self, deadline: Deadline) -> Finding {
+    pub(super) fn check(&self, deadline: Deadline) -> Health {
         if let Some(reason) = self.not_configured() {
-            return Finding::new(State::Absent, reason);
+            return Health::new(HealthState::Absent, reason);
         }
         let session = Session::new(self, deadline).forced(true);
         let mut report = Report::default();
         match self.examine(&session, &mut report) {
-            Ok(()) => report.finding(),
+            Ok(()) => report.health(),
             Err(error) => {
-                let finding = Finding::new(State::Failed, error.message());
-                finding.with_advice(self.advice(&error))
+                let health = Health::new(HealthState::Failed, error.message());
+                health.with_advice(self.advice(&error))
             }
         }
     }
@@ -164,10 +164,10 @@ impl Report {
         self.advice.push(advice.to_owned());
     }
 
-    fn finding(self) -> Finding {
-        let state = if self.advice.is_empty() { State::Ok } else { State::Warning };
+    fn health(self) -> Health {
+        let state = if self.advice.is_empty() { HealthState::Ok } else { HealthState::Warning };
         let advice = (!self.advice.is_empty()).then(|| self.advice.join("; "));
-        Finding { state, detail: self.details.join("; "), advice }
+        Health { state, detail: self.details.join("; "), advice }
     }
 }
 
@@ -210,6 +210,6 @@ impl fmt::Display for TokenState {
 }
 
 /// The settings cannot be used.
-pub(super) fn refused(error: &Error) -> Finding {
-    Finding::new(State::Failed, error.message()).with_advice(CORRECT)
+pub(super) fn refused(error: &Error) -> Health {
+    Health::new(HealthState::Failed, error.message()).with_advice(CORRECT)
 }

@@ -2,8 +2,6 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use zeroize::Zeroizing;
@@ -18,13 +16,9 @@ use super::variables::Origin;
 use crate::clock::Instant;
 use crate::error::{Result, Source, Status};
 use crate::files::{self, Fingerprint};
-use crate::fork;
 use crate::secret_memory::SecretBytes;
 
 const MAX_FILE: usize = 64 << 10;
-
-/// For how long a writer that does not rename may need for a file.
-pub(super) const HALF_WRITTEN: Duration = Duration::from_millis(20);
 
 /// What a server says that could not reach the issuer of a JWT; it refuses the login in the same way as a bad JWT.
 const ISSUER_OUT_OF_REACH: [&str; 5] =
@@ -265,7 +259,7 @@ fn written(path: &Path, what: &str) -> Result<SecretBytes> {
         if !files::is_new(path) {
             break;
         }
-        fork::unprotected(|| thread::sleep(HALF_WRITTEN));
+        files::settle();
         let again = secret_in(path, what)?.0;
         if *again == *secret {
             break;

@@ -28,12 +28,12 @@ use self::client::Session;
 use self::kv::Mounted;
 use self::pace::Pace;
 use self::place::Place;
-use self::settings::{Settings, Without};
+use self::settings::{Settings, SettingsError};
 use self::token::{Token, is_refusal};
 use self::variables::Inputs;
 use super::document::{Document, DocumentSource};
-use super::provider::Finding;
-use super::unconfigured::Lack;
+use super::not_configured::NotConfigured;
+use super::provider::Health;
 use crate::clock::Deadline;
 use crate::config::Config;
 use crate::error::{Error, Result, Source};
@@ -50,7 +50,7 @@ pub(crate) struct VaultSource {
 impl VaultSource {
     /// The source that configuration and environment describe. The inner error says why there is none: no address, or
     /// no way to log in. The outer one is a setting of the configuration that cannot be used.
-    pub(crate) fn open(config: &Config) -> Result<std::result::Result<VaultSource, Lack>> {
+    pub(crate) fn open(config: &Config) -> Result<std::result::Result<VaultSource, NotConfigured>> {
         VaultSource::open_in(config, &|name| env::var_os(name))
     }
 
@@ -58,12 +58,12 @@ impl VaultSource {
     fn open_in(
         config: &Config,
         variable: &dyn Fn(&str) -> Option<OsString>,
-    ) -> Result<std::result::Result<VaultSource, Lack>> {
+    ) -> Result<std::result::Result<VaultSource, NotConfigured>> {
         match Settings::read(&Inputs { config, variable }) {
             Ok(settings) => Ok(Ok(VaultSource { vault: Ok(Vault::new(settings)) })),
-            Err(Without::NotConfigured(lack)) => Ok(Err(lack)),
-            Err(Without::Refused(refused)) if refused.in_config => Err(refused.error),
-            Err(Without::Refused(refused)) => Ok(Ok(VaultSource { vault: Err(refused.error) })),
+            Err(SettingsError::NotConfigured(lack)) => Ok(Err(lack)),
+            Err(SettingsError::Refused(refused)) if refused.in_config => Err(refused.error),
+            Err(SettingsError::Refused(refused)) => Ok(Ok(VaultSource { vault: Err(refused.error) })),
         }
     }
 
@@ -119,7 +119,7 @@ impl DocumentSource for VaultSource {
         }
     }
 
-    fn check(&self, deadline: Deadline) -> Finding {
+    fn check(&self, deadline: Deadline) -> Health {
         let _guard = fork::protect();
         match &self.vault {
             Ok(vault) => vault.check(deadline),
@@ -174,7 +174,7 @@ impl Vault {
         self.rescue_token(deadline);
         let mut read = self.with_token(&session, |token| self.read(&session, token));
         match &mut read {
-            Ok(document) => document.soft = self.due(),
+            Ok(document) => document.refresh_after = self.due(),
             // A mount may have become one of another version, of which the policies know.
             Err(error) if is_refusal(error) => self.memory.lock().mounted = None,
             Err(_) => {}

@@ -12,7 +12,7 @@ use super::pace::Rate;
 use super::variables::{Given, Inputs, Refused};
 use crate::http::{self, Proxy, Roots};
 use crate::paths;
-use crate::secrets::unconfigured::Lack;
+use crate::secrets::not_configured::NotConfigured;
 
 const DEFAULT_PATH: &str = "simpletuner";
 const DEFAULT_MOUNT: &str = "secret";
@@ -57,20 +57,20 @@ pub(super) struct Settings {
 }
 
 /// Why there are no settings.
-pub(super) enum Without {
+pub(super) enum SettingsError {
     /// Nobody wants this provider, or not enough is known to ask it.
-    NotConfigured(Lack),
+    NotConfigured(NotConfigured),
     Refused(Refused),
 }
 
-impl From<Refused> for Without {
-    fn from(refused: Refused) -> Without {
-        Without::Refused(refused)
+impl From<Refused> for SettingsError {
+    fn from(refused: Refused) -> SettingsError {
+        SettingsError::Refused(refused)
     }
 }
 
 impl Settings {
-    pub(super) fn read(inputs: &Inputs<'_>) -> Result<Settings, Without> {
+    pub(super) fn read(inputs: &Inputs<'_>) -> Result<Settings, SettingsError> {
         let (given, is_agent) = address(inputs)?;
         let auth = Auth::read(inputs, is_agent)?;
         let no_login = format!(
@@ -83,7 +83,7 @@ impl Settings {
             (auth, Err(refused)) if refused.in_config || auth.as_ref().is_some_and(|auth| !auth.is_absent()) => {
                 Err(refused.into())
             }
-            _ => Err(Without::NotConfigured(Lack { why: no_login, is_wanted: true })),
+            _ => Err(SettingsError::NotConfigured(NotConfigured { why: no_login, is_wanted: true })),
         }
     }
 
@@ -126,7 +126,7 @@ impl Settings {
 }
 
 /// The address as it was given, and whether it is an agent's. The tools would fall back on 127.0.0.1.
-fn address(inputs: &Inputs<'_>) -> Result<(Given, bool), Without> {
+fn address(inputs: &Inputs<'_>) -> Result<(Given, bool), SettingsError> {
     if let Some(given) = inputs.config("vault_url")? {
         return Ok((given, false));
     }
@@ -136,7 +136,7 @@ fn address(inputs: &Inputs<'_>) -> Result<(Given, bool), Without> {
     let given = inputs.tool("ADDR")?.map(|given| (given, false));
     given.ok_or_else(|| {
         let why = "neither vault_url nor VAULT_ADDR is set".to_owned();
-        Without::NotConfigured(Lack { why, is_wanted: false })
+        SettingsError::NotConfigured(NotConfigured { why, is_wanted: false })
     })
 }
 

@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::settings::{Settings, Version, Without};
+use super::settings::{Settings, SettingsError, Version};
 use super::variables::{Inputs, Refused};
 use super::*;
 use crate::error::Status;
 use crate::http::{Proxy, Roots};
 
 /// Settings in an environment of these variables, with an empty home.
-fn read(config: &[(&str, &str)], variables: &[(&str, &str)]) -> std::result::Result<Settings, Without> {
+fn read(config: &[(&str, &str)], variables: &[(&str, &str)]) -> std::result::Result<Settings, SettingsError> {
     let mut given = Config::new();
     config.iter().for_each(|(key, value)| given.set(key, value).unwrap());
     let mut all: HashMap<&str, &str> = HashMap::from([("HOME", "/nonexistent")]);
@@ -21,15 +21,15 @@ fn read(config: &[(&str, &str)], variables: &[(&str, &str)]) -> std::result::Res
 fn settings(config: &[(&str, &str)], variables: &[(&str, &str)]) -> Settings {
     match read(config, variables) {
         Ok(settings) => settings,
-        Err(Without::NotConfigured(lack)) => panic!("not configured: {}", lack.why),
-        Err(Without::Refused(refused)) => panic!("{}", refused.error),
+        Err(SettingsError::NotConfigured(lack)) => panic!("not configured: {}", lack.why),
+        Err(SettingsError::Refused(refused)) => panic!("{}", refused.error),
     }
 }
 
 fn refused(config: &[(&str, &str)], variables: &[(&str, &str)]) -> Refused {
     match read(config, variables) {
-        Err(Without::Refused(refused)) => refused,
-        Err(Without::NotConfigured(lack)) => panic!("not configured: {}", lack.why),
+        Err(SettingsError::Refused(refused)) => refused,
+        Err(SettingsError::NotConfigured(lack)) => panic!("not configured: {}", lack.why),
         Ok(_) => panic!("{config:?} {variables:?} are taken"),
     }
 }
@@ -49,7 +49,7 @@ fn refused_with(variables: &[(&str, &str)]) -> String {
 #[test]
 fn an_address_and_a_way_to_log_in_are_needed() {
     let without = |config: &[(&str, &str)], variables: &[(&str, &str)]| match read(config, variables) {
-        Err(Without::NotConfigured(lack)) => lack.why,
+        Err(SettingsError::NotConfigured(lack)) => lack.why,
         _ => panic!("{config:?} {variables:?} are configured"),
     };
     assert_eq!(without(&[], &[]), "neither vault_url nor VAULT_ADDR is set");

@@ -3,18 +3,16 @@
 //! There is no thread for it: the caller that loads the document renews the token after the document is published, and
 //! the document says when the next load is due for it.
 
-use std::thread;
 use std::time::Duration;
 
 use super::Vault;
 use super::auth::Auth;
 use super::client::{Call, Session};
 use super::life::Life;
-use super::login::{HALF_WRITTEN, Login, secret_in};
+use super::login::{Login, secret_in};
 use crate::clock::{Deadline, Instant};
 use crate::error::{Error, Result, Status};
 use crate::files::{self, Fingerprint};
-use crate::fork;
 use crate::log::{self, Level};
 use crate::secret_memory::SecretBytes;
 
@@ -148,7 +146,7 @@ impl Vault {
             // Another program may have been writing the file just now.
             Auth::TokenFile { path, .. } => {
                 if files::is_new(path) {
-                    fork::unprotected(|| thread::sleep(HALF_WRITTEN));
+                    files::settle();
                 }
                 let token = self.obtain(session)?;
                 Ok((token.value.as_deref() != refused.value.as_deref()).then_some(token))

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Source, Status};
-use crate::files::{self, Exposure};
+use crate::files::{self, LoosePermissions};
 use crate::log::Level;
 use crate::secret_memory::{SecretBox, SecretBytes, wipe_stack};
 use crate::store::deferred_log::log_later;
@@ -108,15 +108,15 @@ fn read(path: &Path) -> Result<Option<SecretBytes>> {
     if contents.bytes.is_empty() {
         return Err(bad_key(format!("the audit key {} is empty; restore it from a backup", path.display())));
     }
-    if let Some(exposure) = Exposure::of(path, &contents.metadata) {
-        log_later(Level::Warn, exposure.warning());
+    if let Some(loose_permissions) = LoosePermissions::of(path, &contents.metadata) {
+        log_later(Level::Warn, loose_permissions.warning());
     }
     Ok(Some(contents.bytes.freeze()))
 }
 
 fn create(path: &Path, deadline: Deadline) -> Result<()> {
     let create = || {
-        let place = files::missing(path)?;
+        let place = files::path_to_create(path)?;
         let _lock = files::lock(&place, deadline)?;
         if !place.exists() {
             let mut random = Zeroizing::new([0; 32]);

@@ -53,7 +53,7 @@ static void answers(void) {
     } table[] = {
         {{.value = "CANARY-mine", .returned = ST_OK}, ST_OK, NULL},
         {{.value = "", .returned = ST_OK}, ST_OK, NULL},
-        {{.returned = ST_NOT_FOUND}, ST_NOT_FOUND, "mine (asked, has none)"},
+        {{.returned = ST_NOT_FOUND}, ST_NOT_FOUND, "mine (has no value)"},
         {{.returned = ST_OK}, ST_CALLBACK, "without a value"},
         {{.returned = 1}, ST_CALLBACK, "1, which is no status"},
         {{.returned = -12345}, ST_CALLBACK, "-12345, which is no status"},

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::error::Result;
 use crate::secret_memory::SecretBytes;
-use crate::secrets::{Found, Manager};
+use crate::secrets::{Manager, Secret};
 
 /// Writes a secret, which is UTF-8, into the secrets file; where there is none, into a new
 /// `~/.simpletuner/secrets.json` or the configured `file_path`. The file keeps its format, its other entries and their
@@ -107,7 +107,8 @@ pub unsafe extern "C" fn st_secrets_add_provider(
         manager.add_provider(name, position, move |key, timeout| {
             let answer = callback::ask(get, context.pointer(), key.as_bytes(), timeout, Keep::Secret)?;
             Ok(match answer {
-                Some((Kept::Secret(value), ttl)) => Some(Found { value, version: None, ttl }),
+                Some((Kept::Secret(value), Some(ttl))) => Some(Secret::new(value).with_ttl(ttl)),
+                Some((Kept::Secret(value), None)) => Some(Secret::new(value)),
                 _ => None,
             })
         })

@@ -1,29 +1,32 @@
-//! What is remembered, for how long, and what ends it.
+//! What is cached, for how long, and what invalidates it.
 
 use std::thread;
 
 use super::*;
 
 #[test]
-fn one_document_answers_every_key_for_its_time() {
+fn document_answers_every_key_until_it_expires() {
     let (source, provider) = warm(&[("A", "1"), ("B", "2")]);
     assert_eq!((text(ask(&provider, "A")), text(ask(&provider, "B"))), (fresh("1"), fresh("2")));
-    age(&provider, SOFT - LONG);
+    age(&provider, REFRESH_AFTER - LONG);
     assert_eq!(text(ask(&provider, "A")), fresh("1"));
     assert_eq!(source.asked(), 1);
     age(&provider, TIMES.cache_ttl);
-    let held = ask(&provider, "A").unwrap().unwrap();
-    assert_eq!((held.origin.as_ref().unwrap().version.as_deref(), held.cached, held.stale), (Some("2"), false, false));
+    let secret = ask(&provider, "A").unwrap().unwrap();
+    assert_eq!(
+        (secret.info.as_ref().unwrap().version.as_deref(), secret.cached, secret.stale),
+        (Some("2"), false, false)
+    );
 }
 
 #[test]
-fn a_document_is_peeked_at_while_it_counts_and_its_source_does_not_fail() {
+fn peek_returns_values_while_document_is_current_and_source_works() {
     let (source, provider) = provider(TIMES);
     assert_eq!(peek(&provider, "A"), None);
     source.has(&[("A", "1")]);
     refresh(&provider).unwrap();
     assert_eq!((peek(&provider, "A"), peek(&provider, "B")), (Some(Some(b"1".to_vec())), Some(None)));
-    age(&provider, SOFT);
+    age(&provider, REFRESH_AFTER);
     assert_eq!((peek(&provider, "A"), peek(&provider, "B")), (None, None));
     assert_eq!(text(ask(&provider, "A")), fresh("1"));
     assert_eq!(peek(&provider, "A"), Some(Some(b"1".to_vec())));
@@ -41,7 +44,7 @@ fn a_document_is_peeked_at_while_it_counts_and_its_source_does_not_fail() {
 }
 
 #[test]
-fn an_entry_that_cannot_be_used_is_not_peeked_at() {
+fn peek_does_not_answer_for_unusable_entries() {
     let (source, provider) = provider(TIMES);
     source.answers(|version| {
         let mut document = document(&[("A", "1")], version)?;
@@ -54,22 +57,22 @@ fn an_entry_that_cannot_be_used_is_not_peeked_at() {
 }
 
 #[test]
-fn a_fresh_document_answers_for_keys_that_it_lacks() {
+fn fresh_document_answers_for_keys_that_it_lacks() {
     let (source, provider) = warm(&[("A", "1")]);
     source.has(&[("A", "1"), ("B", "2")]);
-    age(&provider, SOFT - LONG);
+    age(&provider, REFRESH_AFTER - LONG);
     assert!(ask(&provider, "B").unwrap().is_none());
-    assert!(provider.at_hand("B").unwrap().is_none());
+    assert!(provider.cached("B").unwrap().is_none());
     assert_eq!(source.asked(), 1);
     assert_eq!(text(ask_now(&provider, "B")), fresh("2"));
 
     source.has(&[("C", "3")]);
-    age(&provider, SOFT);
+    age(&provider, REFRESH_AFTER);
     assert_eq!(text(ask(&provider, "C")), fresh("3"));
 }
 
 #[test]
-fn a_missing_document_is_looked_for_again_after_the_time_of_a_miss() {
+fn missing_document_is_requested_again_after_miss_ttl() {
     let (source, provider) = provider(TIMES);
     assert!(ask(&provider, "A").unwrap().is_none());
     source.has(&[("A", "1")]);
@@ -96,56 +99,56 @@ fn many_callers_of_many_keys_cause_one_request() {
 }
 
 #[test]
-fn an_early_refresh_that_fails_changes_nothing() {
+fn early_refresh_that_fails_changes_nothing() {
     let (source, provider) = warm(&[("A", "1")]);
-    age(&provider, SOFT);
+    age(&provider, REFRESH_AFTER);
     source.fails(Status::Unavailable);
     assert_eq!(text(ask(&provider, "A")), fresh("1"));
-    hold_rest(&provider);
+    hold_backoff(&provider);
     assert!(ask(&provider, "B").unwrap().is_none());
-    assert_eq!(source.asked(), 2, "it rests");
-    end_rest(&provider);
+    assert_eq!(source.asked(), 2, "it backs off");
+    end_backoff(&provider);
     assert!(ask(&provider, "B").unwrap().is_none());
     assert_eq!(source.asked(), 3);
 }
 
 #[test]
-fn a_denial_of_an_early_refresh_counts_at_once() {
+fn early_refresh_that_is_denied_drops_the_document() {
     let (source, provider) = warm(&[("A", "1")]);
-    age(&provider, SOFT);
+    age(&provider, REFRESH_AFTER);
     source.denies(Status::AccessDenied);
     assert_eq!(status(ask(&provider, "A")), Status::AccessDenied);
-    hold_rest(&provider);
+    hold_backoff(&provider);
     assert_eq!(status(ask(&provider, "A")), Status::AccessDenied);
     assert_eq!(source.asked(), 2);
 }
 
 #[test]
-fn the_last_document_serves_over_an_outage_for_a_bounded_time() {
+fn last_document_is_used_during_an_outage_for_max_stale() {
     for reason in [Status::Unavailable, Status::Timeout, Status::Protocol, Status::Config, Status::AccessDenied] {
         let (source, provider) = warm(&[("A", "1")]);
         source.fails(reason);
         age(&provider, TIMES.cache_ttl);
         assert_eq!(text(ask(&provider, "A")), stale("1"));
-        assert_eq!(text(Ok(provider.at_hand("A").unwrap())), stale("1"));
-        assert_eq!(status(ask(&provider, "B")), reason, "a key that it lacks is not thereby missing");
-        assert!(provider.at_hand("B").is_none());
+        assert_eq!(text(Ok(provider.cached("A").unwrap())), stale("1"));
+        assert_eq!(status(ask(&provider, "B")), reason, "a key that it lacks may still exist");
+        assert!(provider.cached("B").is_none());
         age(&provider, TIMES.max_stale);
         assert_eq!(status(ask(&provider, "A")), reason);
-        assert!(provider.at_hand("A").is_none());
+        assert!(provider.cached("A").is_none());
     }
 }
 
 #[test]
-fn a_denial_ends_the_use_of_the_last_document() {
+fn denial_drops_the_last_document() {
     for reason in [Status::AccessDenied, Status::Protocol, Status::Config] {
         let (source, provider) = warm(&[("A", "1")]);
-        let held = ask(&provider, "A").unwrap().unwrap();
-        assert!(!held.origin.as_ref().unwrap().is_superseded());
+        let secret = ask(&provider, "A").unwrap().unwrap();
+        assert!(!secret.info.as_ref().unwrap().is_superseded());
         source.denies(reason);
         refresh(&provider).unwrap_err();
         assert_eq!(status(ask(&provider, "A")), reason);
-        assert!(held.origin.unwrap().is_superseded());
+        assert!(secret.info.unwrap().is_superseded());
         source.fails(Status::Unavailable);
         refresh(&provider).unwrap_err();
         assert_eq!(status(ask(&provider, "A")), Status::Unavailable, "it must not come back");
@@ -153,7 +156,7 @@ fn a_denial_ends_the_use_of_the_last_document() {
 }
 
 #[test]
-fn a_deleted_document_has_no_keys() {
+fn deleted_document_has_no_keys() {
     let (source, provider) = warm(&[("A", "1")]);
     source.is_deleted();
     refresh(&provider).unwrap();
@@ -162,19 +165,19 @@ fn a_deleted_document_has_no_keys() {
 }
 
 #[test]
-fn what_it_remembers_can_be_forgotten() {
+fn forget_drops_the_document() {
     let (source, provider) = warm(&[("A", "1")]);
-    assert!(provider.at_hand("A").unwrap().is_some());
+    assert!(provider.cached("A").unwrap().is_some());
     provider.forget();
-    assert!(provider.at_hand("A").is_none());
+    assert!(provider.cached("A").is_none());
     source.fails(Status::Unavailable);
     assert_eq!(status(ask(&provider, "A")), Status::Unavailable);
 }
 
 #[test]
-fn what_was_asked_for_before_all_was_forgotten_is_not_remembered() {
+fn document_requested_before_forget_is_not_cached() {
     let (source, provider) = warm(&[("A", "old")]);
-    age(&provider, SOFT);
+    age(&provider, REFRESH_AFTER);
     let gate = source.holds_load();
     thread::scope(|scope| {
         let leader = scope.spawn(|| ask(&provider, "A"));
@@ -191,7 +194,7 @@ fn what_was_asked_for_before_all_was_forgotten_is_not_remembered() {
 }
 
 #[test]
-fn a_refresh_over_an_outage_returns_the_old_value_as_stale() {
+fn refresh_during_an_outage_returns_the_old_value_as_stale() {
     let (source, provider) = warm(&[("A", "1")]);
     source.fails(Status::Unavailable);
     assert_eq!(text(ask_now(&provider, "A")), stale("1"), "nothing was refreshed");

@@ -12,7 +12,7 @@
 //! | `ffi` | the C ABI: checks arguments, calls one function of the core, returns its result |
 //! | [`store`] | SQLite databases: provider configuration, hardware prices, stored credentials, audit log |
 //! | [`secrets`] | secrets and their providers |
-//! | [`credential`] | encryption of credentials at rest |
+//! | [`encryption`] | encryption of credentials at rest |
 //! | `http` | the HTTP client: deadlines, proxies, TLS, retries |
 //! | [`cache`] | the cache: LRU, TTLs, one load per key at a time |
 //! | [`Config`], [`log`], [`SecretBytes`], [`Error`] | settings, logging, secret memory, errors |
@@ -20,11 +20,10 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("st-secrets is built and tested on Linux with glibc; on Windows use it inside WSL");
 
-mod bytes;
 pub mod cache;
 mod clock;
 mod config;
-pub mod credential;
+pub mod encryption;
 mod error;
 pub mod ffi;
 mod files;
@@ -34,13 +33,14 @@ pub mod log;
 mod paths;
 mod process_default;
 mod raw_json;
+mod secret_memory;
 pub mod secrets;
 pub mod store;
 mod sys;
 
-pub use bytes::{SecretBytes, SharedBytes};
 pub use config::Config;
-pub use credential::Cipher;
+pub use encryption::Cipher;
 pub use error::{Error, Result, Source, Status};
+pub use secret_memory::{SecretBytes, SharedBytes};
 pub use secrets::{Manager, Options, Secret, well_known};
 pub use store::Store;

@@ -17,7 +17,7 @@ const SOURCES: [&str; 15] = [
     "cache",
     "cache_builtin",
     "cache_load",
-    "credential",
+    "encryption",
     "store",
     "store_hardware",
     "store_credential",

@@ -11,8 +11,8 @@ use zeroize::Zeroize;
 use super::store::Freshness;
 use super::write::replace;
 use super::{Loaded, TtlCache};
-use crate::bytes::SharedBytes;
 use crate::error::{Error, Result, Status};
+use crate::secret_memory::SharedBytes;
 
 /// Up to this length bytes are copied while the reader holds its slot. Longer ones are referenced for the time of the
 /// copy, so that no writer waits for it.

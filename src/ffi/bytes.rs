@@ -5,8 +5,8 @@ use std::mem;
 use std::ptr::{self, NonNull};
 
 use super::{Out, guard, guard_quietly, null, st_error, st_status};
-use crate::bytes::{SecretBytes, SharedBytes};
 use crate::error::{Error, Result, Status};
+use crate::secret_memory::{SecretBytes, SharedBytes};
 
 /// Bytes that the library returns: a counted reference to immutable memory, which is excluded from core dumps and wiped
 /// when its last reference is freed. A NUL follows the last byte. The bytes are valid until `st_bytes_free`, even after

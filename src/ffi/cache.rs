@@ -11,10 +11,10 @@ use super::config::settings;
 use super::{
     Out, guard, guard_look_up, guard_quietly, input, null, st_bytes, st_config, st_drop_fn, st_error, st_status,
 };
-use crate::bytes::SharedBytes;
 use crate::cache::{self, Copied, Object, TtlCache, Value, ttl_from_seconds};
 use crate::clock;
 use crate::error::{Error, Result, Status};
+use crate::secret_memory::SharedBytes;
 
 /// A cache of keys and values with a time to live (TTL). A cache can be used from any number of threads at once, and
 /// in the child of a `fork()`. The library runs no thread for it.

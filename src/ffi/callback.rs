@@ -4,9 +4,9 @@ use std::ffi::{c_char, c_void};
 use std::time::Duration;
 
 use super::{ST_NOT_FOUND, ST_OK, guard, input, null, st_status, text};
-use crate::bytes::SecretBytes;
 use crate::cache::{Object, Value, ttl_from_seconds};
 use crate::error::{Error, Result, Status};
+use crate::secret_memory::SecretBytes;
 
 /// Releases the `context` of a callback. A function with a parameter of this type takes ownership of the context, even
 /// if it fails. It calls the `st_drop_fn` exactly once, on any thread, with no lock of the library held. NULL means

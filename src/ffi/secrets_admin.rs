@@ -8,8 +8,8 @@ use super::secrets::{manager, time_limit};
 use super::{
     NUL_TERMINATED, Out, guard, input, null, st_bytes, st_drop_fn, st_error, st_load_fn, st_secrets, st_status, text,
 };
-use crate::bytes::SecretBytes;
 use crate::error::Result;
+use crate::secret_memory::SecretBytes;
 use crate::secrets::{Manager, Secret};
 
 /// Writes a secret to the secrets file. Key and value are UTF-8; a value has at most 1 MiB. If the file does not exist,

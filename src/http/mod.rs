@@ -17,13 +17,13 @@ use ureq::unversioned::transport::NextTimeout;
 use ureq::{Agent, AsSendBody};
 use zeroize::Zeroizing;
 
-use crate::bytes::{SecretBuffer, SecretBytes, wipe_stack_below};
 use crate::clock::{Deadline, Instant};
 use crate::error::Result;
 use crate::fork;
 use crate::http::connector::Connector;
 use crate::http::url::Origin;
 use crate::log::{self, Level};
+use crate::secret_memory::{SecretBuffer, SecretBytes, wipe_stack_below};
 
 mod buffers;
 mod connector;

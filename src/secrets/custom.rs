@@ -178,8 +178,8 @@ impl SecretProvider for CustomProvider {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bytes::SecretBytes;
     use crate::config::Config;
+    use crate::secret_memory::SecretBytes;
 
     const LONG: Duration = Duration::from_secs(60);
 

@@ -9,9 +9,9 @@ use serde_json::{Map, Value};
 
 use super::entries::Entries;
 use super::provider::Health;
-use crate::bytes::SecretBytes;
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Source};
+use crate::secret_memory::SecretBytes;
 
 /// A source of documents. One load is under way at a time.
 pub(crate) trait DocumentSource: Send + Sync {

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use crate::bytes::SecretBytes;
 use crate::clock::Deadline;
 use crate::error::{Error, Source, Status};
+use crate::secret_memory::SecretBytes;
 
 /// Names and values in the order of the file; `None` is null.
 pub(super) type Entries = Vec<(String, Option<SecretBytes>)>;

@@ -7,11 +7,11 @@ use serde_json::{Map, Value, json};
 use super::peek::{Known, Peeked};
 use super::provider::{Health, HealthState, Request, SecretProvider};
 use super::secret::Secret;
-use crate::bytes::SecretBytes;
 use crate::clock::CoarseInstant;
 use crate::config::Config;
 use crate::error::{Error, Result, Source, Status};
 use crate::fork::ReadGuard;
+use crate::secret_memory::SecretBytes;
 use crate::sys;
 
 /// Names shorter than this are built on the stack, because every get begins here.

@@ -6,8 +6,8 @@ use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
 use super::entries::{Entries, Problem, position};
-use crate::bytes::{SecretBuffer, SecretBytes};
 use crate::raw_json::{self, RawPairs};
+use crate::secret_memory::{SecretBuffer, SecretBytes};
 
 /// One entry as it stands in the text. The slices lie in that text.
 struct Entry<'a> {

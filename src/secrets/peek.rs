@@ -6,11 +6,11 @@ use std::sync::Arc;
 use super::manager::{DEFAULT, Manager, Options, check_key};
 use super::provider::SecretProvider;
 use super::secret::Secret;
-use crate::bytes::SecretBytes;
 use crate::clock::CoarseInstant;
 use crate::error::Result;
 use crate::fork::{self, ReadGuard};
 use crate::log::{self, Level};
+use crate::secret_memory::SecretBytes;
 
 /// What a provider can say about a key without waiting, locking, or a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

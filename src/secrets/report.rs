@@ -4,8 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::manager::Manager;
 use super::provider::{Health, HealthState};
-use crate::bytes::arena;
 use crate::fork;
+use crate::secret_memory::arena;
 
 impl Manager {
     /// Returns the settings, and the providers in their order, as JSON, without a query to a remote source.

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::provider::SecretProvider;
-use crate::bytes::SecretBytes;
 use crate::clock::Instant;
 use crate::error::Source;
+use crate::secret_memory::SecretBytes;
 
 /// A secret, with the provider it came from and its age.
 ///

@@ -14,11 +14,11 @@ use super::names::{Name, is_usual_region};
 use super::refusal::{Kind, Refusal};
 use super::settings::Endpoint;
 use super::wire::{Answer, Call, Fault, Wire};
-use crate::bytes::SecretBytes;
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Status};
 use crate::fork;
 use crate::http;
+use crate::secret_memory::SecretBytes;
 use crate::secrets::entries::{Entries, Problem};
 use crate::secrets::json;
 

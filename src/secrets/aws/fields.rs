@@ -6,7 +6,7 @@ use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use serde_json::value::RawValue;
 
-use crate::bytes::SecretBytes;
+use crate::secret_memory::SecretBytes;
 use crate::secrets::entries::Entries;
 use crate::secrets::json;
 

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use crate::bytes::SecretBytes;
 use crate::error::{Error, Result, Status};
 use crate::files;
+use crate::secret_memory::SecretBytes;
 
 const MAX_SIZE: usize = 1 << 20;
 

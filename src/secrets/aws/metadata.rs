@@ -7,10 +7,10 @@ use std::time::{Duration, SystemTime};
 use parking_lot::Mutex;
 use zeroize::Zeroizing;
 
-use crate::bytes::SecretBytes;
 use crate::clock::Deadline;
 use crate::error::{Error, Result};
 use crate::http::{self, Client, Proxy, Request, Response};
+use crate::secret_memory::SecretBytes;
 
 /// Credentials and their tokens are small.
 pub(super) const MAX_BODY: usize = 64 << 10;

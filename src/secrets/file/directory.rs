@@ -10,12 +10,12 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 
-use crate::bytes::SecretBytes;
 use crate::clock::CoarseInstant;
 use crate::error::Result;
 use crate::files::{self, Fingerprint, LoosePermissions};
 use crate::fork::{self, ReadGuard};
 use crate::log::{self, Level};
+use crate::secret_memory::SecretBytes;
 use crate::sys::Published;
 
 /// The largest value of one file.

@@ -8,8 +8,8 @@ use foldhash::fast::RandomState;
 use zeroize::Zeroizing;
 
 use super::yaml;
-use crate::bytes::SecretBytes;
 use crate::clock::Deadline;
+use crate::secret_memory::SecretBytes;
 use crate::secrets::entries::{Entries, Problem, position, refusal};
 use crate::secrets::json;
 

@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-use crate::bytes::SecretBytes;
 use crate::fork;
+use crate::secret_memory::SecretBytes;
 
 /// The longest text of the server's own that a message quotes.
 const MAX_QUOTE: usize = 300;

@@ -6,8 +6,8 @@ use super::address;
 use super::login::{Login, Role, SecretId, Wrapping, printable};
 use super::settings::file;
 use super::variables::{Given, Inputs, Origin, Refused};
-use crate::bytes::SecretBytes;
 use crate::paths;
+use crate::secret_memory::SecretBytes;
 
 /// Where Kubernetes puts the token of a pod's service account.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";

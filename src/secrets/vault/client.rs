@@ -9,11 +9,11 @@ use super::Vault;
 use super::answer::{Answer, Object};
 use super::place::Place;
 use super::refused::Attempt;
-use crate::bytes::SecretBytes;
 use crate::clock::Deadline;
 use crate::error::Result;
 use crate::http::retry::{Again, Failed};
 use crate::http::{self, Client, Request, Response};
+use crate::secret_memory::SecretBytes;
 
 /// Vault's own is of some 150 bytes.
 const MAX_INDEX: usize = 1 << 10;

@@ -13,10 +13,10 @@ use super::life::Life;
 use super::refused::Attempt;
 use super::token::Token;
 use super::variables::Origin;
-use crate::bytes::SecretBytes;
 use crate::clock::Instant;
 use crate::error::{Result, Source, Status};
 use crate::files::{self, Fingerprint};
+use crate::secret_memory::SecretBytes;
 
 const MAX_FILE: usize = 64 << 10;
 

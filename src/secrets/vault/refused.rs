@@ -14,9 +14,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
-use crate::bytes::wipe_stack;
 use crate::clock::{Deadline, Instant};
 use crate::error::{Result, Status};
+use crate::secret_memory::wipe_stack;
 use crate::secrets::single_flight::SingleFlight;
 
 /// After this time without a failure the server counts from 0 again; its own default is 15 minutes.

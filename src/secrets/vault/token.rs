@@ -10,11 +10,11 @@ use super::auth::Auth;
 use super::client::{Call, Session};
 use super::life::Life;
 use super::login::{Login, secret_in};
-use crate::bytes::SecretBytes;
 use crate::clock::{Deadline, Instant};
 use crate::error::{Error, Result, Status};
 use crate::files::{self, Fingerprint};
 use crate::log::{self, Level};
+use crate::secret_memory::SecretBytes;
 
 /// A new token that the server refuses at once shows that the role lacks a policy; it is not replaced for this long, so
 /// that a wrong policy does not fill the server with tokens.

@@ -10,10 +10,10 @@ use super::metadata::Metadata;
 use super::names::config;
 use super::settings::Settings;
 use super::wire::Wire;
-use crate::bytes::SecretBytes;
 use crate::clock::{Deadline, Instant};
 use crate::error::{Error, Result, Status};
 use crate::log::{self, Level};
+use crate::secret_memory::SecretBytes;
 
 mod chain;
 mod container;

@@ -8,10 +8,10 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, SystemTime};
 
 use super::{Fetched, Keys, failed};
-use crate::bytes::{SecretBuffer, SecretBytes};
 use crate::clock::{Backoff, Deadline};
 use crate::error::{Error, Result, Status};
 use crate::log::{self, Level};
+use crate::secret_memory::{SecretBuffer, SecretBytes};
 use crate::secrets::aws::fields::Fields;
 use crate::secrets::aws::ini::Value;
 use crate::secrets::aws::names::config;

@@ -13,7 +13,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::super::entries::Entries;
 use super::*;
-use crate::bytes::SecretBytes;
+use crate::secret_memory::SecretBytes;
 
 /// Longer than any step takes; a test that waits this long has failed.
 const LONG: Duration = Duration::from_secs(60);

@@ -9,8 +9,8 @@ use std::collections::{HashMap, HashSet};
 use serde::de::{Deserialize, DeserializeSeed, IgnoredAny};
 use zeroize::Zeroizing;
 
-use crate::bytes::{SecretBuffer, SecretBytes};
 use crate::clock::Deadline;
+use crate::secret_memory::{SecretBuffer, SecretBytes};
 use crate::secrets::entries::{Entries, Problem, position};
 
 mod edit;

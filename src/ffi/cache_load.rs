@@ -4,7 +4,7 @@ use std::ffi::{c_char, c_void};
 use std::time::Duration;
 
 use super::cache::{bytes_of, key_of, live};
-use super::callback::{self, Context, Keep, Kept};
+use super::callback::{self, Context, Storage, Stored};
 use super::{Out, guard, input, null, st_bytes, st_cache, st_drop_fn, st_error, st_load_fn, st_status, text};
 use crate::cache::{Acquired, Loaded, Object, Value, ttl_from_seconds};
 use crate::clock;
@@ -54,8 +54,8 @@ pub unsafe extern "C" fn st_cache_get_or_load(
             return Err(null("load"));
         }
         let timeout = || clock::seconds("timeout", timeout);
-        let ask = |remaining| match callback::ask(load, context, key, remaining, Keep::Cached)? {
-            Some((Kept::Cached(value), ttl)) => Ok(Loaded { value, ttl, soft: None }),
+        let ask = |remaining| match callback::call(load, context, key, remaining, Storage::Cached)? {
+            Some((Stored::Cached(value), ttl)) => Ok(Loaded { value, ttl, soft: None }),
             _ => cache.nothing(),
         };
         match out {

@@ -96,6 +96,7 @@ pub unsafe extern "C" fn st_store_free(store: *mut st_store) {
 
 /// Replaces the store of the process with one that has these settings. With NULL, a new one is opened from the
 /// environment on the next use. Calls in progress finish with the store that they started with. `config` is copied.
+/// Entries under `provider:` are removed from `st_cache_provider_config`.
 ///
 /// `ST_CONFIG`: as for `st_store_open`; the old store stays.
 #[unsafe(no_mangle)]

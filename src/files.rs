@@ -9,9 +9,9 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::secret_memory::SecretBuffer;
 use crate::error::{Error, Result, Status};
 use crate::fork;
+use crate::secret_memory::SecretBuffer;
 use crate::sys::own_file::OwnFile;
 
 mod lock;

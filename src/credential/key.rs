@@ -9,10 +9,10 @@ use zeroize::Zeroizing;
 
 use crate::clock::Deadline;
 use crate::config::Config;
-use crate::secret_memory::{SecretBuffer, SecretBytes};
 use crate::error::{Error, Result, Source, Status};
 use crate::files::{self, Fingerprint, LoosePermissions};
 use crate::paths;
+use crate::secret_memory::{SecretBuffer, SecretBytes};
 
 /// The variable with the secret.
 pub(super) const KEY_VARIABLE: &str = "SIMPLETUNER_CREDENTIAL_KEY";

@@ -24,8 +24,8 @@ pub(super) fn parse(text: &str) -> Result<Entries, Problem> {
 /// A name with its value, or the reason why the value is unusable.
 pub(super) type Each = (String, Result<Option<SecretBytes>, Problem>);
 
-/// Parses a document as [`parse`] does, but an unusable entry (an escape that is not a character, `NaN` as Python writes
-/// it) does not affect the others. Each name comes once, with its last value.
+/// Parses a document as [`parse`] does, but an unusable entry (an escape that is not a character, `NaN` as Python
+/// writes it) does not affect the others. Each name comes once, with its last value.
 pub(super) fn parse_each(text: &str, has_timed_out: impl Fn() -> bool) -> Result<Vec<Each>, Problem> {
     let (edited, replaced) = match pairs(text) {
         Ok(_) => (None, Vec::new()),
@@ -45,9 +45,7 @@ pub(super) fn parse_each(text: &str, has_timed_out: impl Fn() -> bool) -> Result
         let start = offset(text, raw_value);
         let next_nan = replaced.get(replaced.partition_point(|at| *at < start));
         let value = match next_nan.filter(|at| **at < start + raw_value.len()) {
-            Some(at) => {
-                Err(Problem::at(Position::of(text, *at), "the entry contains NaN or Infinity, which are not JSON"))
-            }
+            Some(at) => Err(Problem::at(Position::of(text, *at), "NaN and Infinity are not JSON values")),
             None => value(text, raw_value),
         };
         match indexes.get(&key) {
@@ -111,7 +109,8 @@ pub(super) fn set(text: &str, key: &str, value: &str) -> Result<Zeroizing<String
             let start = offset(text, last.raw_key);
             let before = text[..start].trim_end_matches([' ', '\t', '\r', '\n']).len();
             let colon = &text[start + last.raw_key.len()..offset(text, last.raw_value)];
-            // The new entry has the layout of the last one. Without white space before that, there is none before it either.
+            // The new entry has the layout of the last one. Without white space before that, there is none before it
+            // either.
             let gap = if before < start { &text[before..start] } else { "" };
             push_all(&mut edited, &[&text[..end], ",", gap, &new_key, colon, &new_value, &text[end..]]);
         }
@@ -137,7 +136,8 @@ pub(super) fn delete(text: &str, key: &str) -> Result<Option<Zeroizing<String>>,
     edited.push_str(&text[..start_of(first)]);
     let mut is_first = true;
     for (index, entry) in entries.iter().enumerate().filter(|(_, entry)| entry.key != key) {
-        // The text between two entries, with the comma, belongs to the second one. The first entry that is kept has none.
+        // The text between two entries, with the comma, belongs to the second one. The first entry that is kept has
+        // none.
         let start = if is_first { start_of(entry) } else { end_of(&entries[index - 1]) };
         edited.push_str(&text[start..end_of(entry)]);
         is_first = false;

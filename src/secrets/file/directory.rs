@@ -1,5 +1,5 @@
-//! A directory with one file for each secret, as Kubernetes, Docker and systemd provide them: the name of the file is the
-//! key, its contents are the value. It is read-only.
+//! A directory with one file for each secret, as Kubernetes, Docker and systemd provide them: the name of the file is
+//! the key, its contents are the value. It is read-only.
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
@@ -62,13 +62,14 @@ impl Directory {
         Directory { path, files, current: Published::new(Some(Arc::default())) }
     }
 
-    /// Whether a file of this name could be a secret. A key must not lead out of the directory, or to what Kubernetes keeps
-    /// for itself (`..data`).
+    /// Whether a file of this name could be a secret. A key must not lead out of the directory, or to what Kubernetes
+    /// keeps for itself (`..data`).
     pub(super) fn is_file_name(key: &str) -> bool {
         !key.contains('/') && !key.starts_with("..") && key != "."
     }
 
-    /// The cached value of the file named `key`, or that there is no file; `None` if it was not checked within `max_age`.
+    /// The cached value of the file named `key`, or that there is no file; `None` if it was not checked within
+    /// `max_age`.
     pub(super) fn peek<'r>(
         &'r self,
         key: &str,
@@ -80,8 +81,8 @@ impl Directory {
         Some(file.value())
     }
 
-    /// The value of the file named `key`, without one final newline. The file is checked for changes if that was last done
-    /// longer than `max_age` ago.
+    /// The value of the file named `key`, without one final newline. The file is checked for changes if that was last
+    /// done longer than `max_age` ago.
     pub(super) fn find(&self, key: &str, max_age: Duration, strict: bool) -> Result<Option<SecretBytes>> {
         if !Directory::is_file_name(key) {
             return Ok(None);

@@ -62,8 +62,8 @@ pub(super) enum Change<'a> {
 }
 
 impl Change<'_> {
-    /// Returns the changed text of a document; `None` if there is nothing to delete. The result has been parsed again: it
-    /// contains the old entries with this change and nothing else.
+    /// Returns the changed text of a document; `None` if there is nothing to delete. The result has been parsed again:
+    /// it contains the old entries with this change and nothing else.
     pub(super) fn apply(
         &self,
         format: Format,
@@ -92,7 +92,8 @@ impl Change<'_> {
         Ok(changed)
     }
 
-    /// Whether `after` is `before` with this change. Of several entries of one key the last is set, and all are deleted.
+    /// Whether `after` is `before` with this change. Of several entries of one key the last is set, and all are
+    /// deleted.
     fn accounts_for(&self, before: &Entries, after: &Entries, key: &str) -> bool {
         let mut expected: Vec<(&str, Option<&[u8]>)> =
             before.iter().map(|(name, value)| (name.as_str(), value.as_deref())).collect();

@@ -47,8 +47,8 @@ pub(crate) struct FileProvider {
 struct Snapshots {
     latest: Option<FileSnapshot>,
     started: u64,
-    /// The number of the oldest valid snapshot. Those before it were started before a change by this process, or before a
-    /// call to `forget`.
+    /// The number of the oldest valid snapshot. Those before it were started before a change by this process, or before
+    /// a call to `forget`.
     oldest_valid: u64,
 }
 
@@ -150,8 +150,8 @@ impl FileProvider {
         }
     }
 
-    /// Takes a snapshot, and returns whether the file has changed since the previous one. The file is read outside the fork
-    /// gate and without a lock.
+    /// Takes a snapshot, and returns whether the file has changed since the previous one. The file is read outside the
+    /// fork gate and without a lock.
     fn take_snapshot(&self, deadline: Deadline) -> Result<(FileSnapshot, bool)> {
         let (number, previous) = {
             let _guard = fork::protect();

@@ -105,7 +105,8 @@ impl KvReader {
         })
     }
 
-    /// Reads the secret from a mount whose version the token may not read: version 2 first, version 1 if nothing is found.
+    /// Reads the secret from a mount whose version the token may not read: version 2 first, version 1 if nothing is
+    /// found.
     fn read_unknown(&self, session: &Session<'_>, token: Option<&SecretBytes>) -> Result<Document> {
         for version in [KvVersion::V2, KvVersion::V1] {
             let mount = KvMount::configured(session.settings(), version);

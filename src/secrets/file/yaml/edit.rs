@@ -1,7 +1,7 @@
 //! Edits of a YAML text that keep everything else: comments, order, and the layout of other entries.
 //!
-//! YAML has too many layouts to handle each. The caller (`document::Change::apply`) parses the result, and refuses the edit
-//! unless the result is the old entries with exactly this change.
+//! YAML has too many layouts to handle each. The caller (`document::Change::apply`) parses the result, and refuses the
+//! edit unless the result is the old entries with exactly this change.
 
 use std::fmt::{self, Write};
 use std::ops::Range;
@@ -273,8 +273,8 @@ fn plain_len(text: &str) -> usize {
 /// The length of `[…]` or `{…}`, which only comments may follow.
 fn flow_len(text: &str) -> Option<usize> {
     let len = bracketed_len(text)?;
-    // If a quote were taken for the end of another, the true end could look like a comment, which would keep a part of the
-    // secret.
+    // If a quote were taken for the end of another, the true end could look like a comment, which would keep a part of
+    // the secret.
     let certain = !text[..len].contains(['"', '\'']) || !text[len..].contains([']', '}']);
     certain.then_some(len)
 }

@@ -1,8 +1,8 @@
 //! Secrets files in YAML: scalars are read as written, whatever their YAML type.
 //!
-//! The values of a YAML library do not keep that text (`1.50`, `0123`), and its errors quote it. So a text is parsed three
-//! times: once to check the syntax, once for the shape of each value, and once, with the shapes, for the text of each
-//! scalar.
+//! The values of a YAML library do not keep that text (`1.50`, `0123`), and its errors quote it. So a text is parsed
+//! three times: once to check the syntax, once for the shape of each value, and once, with the shapes, for the text of
+//! each scalar.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};

@@ -10,8 +10,8 @@ use zeroize::Zeroizing;
 
 use crate::clock::Deadline;
 
-// The errors of the visitors here. `problem` in the parent module searches for them in the errors of serde, which adds the
-// position.
+// The errors of the visitors here. `problem` in the parent module searches for them in the errors of serde, which adds
+// the position.
 pub(super) const CUSTOM_TAG: &str = "a value has a custom tag, which a secrets file must not have";
 pub(super) const BAD_KEY: &str = "a key is a list or a map";
 pub(super) const TOO_LARGE: &str = "the aliases make the document too large";

@@ -220,10 +220,10 @@ fn a_denial_names_the_action_the_secret_and_whose_credentials_they_are() {
 #[test]
 fn a_secret_that_is_no_json_object_is_located_and_not_quoted() {
     const BROKEN: &[(&str, &str)] = &[
-        ("CANARY", "line 1, column 1: this must hold a JSON object"),
-        ("", "line 1, column 1: this is empty"),
-        ("\"CANARY\"", "this must hold a JSON object"),
-        ("[\"CANARY\"]", "this must hold a JSON object"),
+        ("CANARY", "line 1, column 1: the document must be a JSON object"),
+        ("", "line 1, column 1: the document is empty"),
+        ("\"CANARY\"", "the document must be a JSON object"),
+        ("[\"CANARY\"]", "the document must be a JSON object"),
         ("{\n  \"A\": \"CANARY\",\n}", "line 3, column 1: "),
         ("{\"A\": \"CANARY\"} CANARY", "line 1, column 17"),
         ("{\"A\": CANARY}", "line 1, column 7"),

@@ -19,7 +19,7 @@ use crate::error::{Error, Result, Status};
 use crate::fork;
 use crate::http;
 use crate::secret_memory::SecretBytes;
-use crate::secrets::entries::{Entries, Problem};
+use crate::secrets::entries::{Entries, Position, Problem};
 use crate::secrets::json;
 
 /// How many secrets one call may name.
@@ -192,10 +192,7 @@ impl SecretsManager<'_> {
         };
         let text = std::str::from_utf8(bytes).map_err(|_| self.malformed(name, "its value is not text in UTF-8"))?;
         let read = fork::unprotected(|| json::parse_each(text, || self.deadline.has_passed()));
-        let read = read.map_err(|problem| match problem {
-            Some(problem) => self.unusable(name, problem),
-            None => self.too_late(name),
-        })?;
+        let read = read.map_err(|problem| self.unusable(name, problem))?;
         let (mut entries, mut broken) = (Entries::new(), Vec::new());
         for (key, value) in read {
             match value {
@@ -273,11 +270,14 @@ impl SecretsManager<'_> {
     }
 
     fn unusable(&self, name: &Name, problem: Problem) -> Error {
-        let place = match problem.line {
-            0 => String::new(),
-            line => format!("line {line}, column {}: ", problem.column),
-        };
-        self.malformed(name, &format!("{place}{}", problem.message))
+        match problem {
+            Problem::Text { position: Some(Position { line, column }), message } => {
+                self.malformed(name, &format!("line {line}, column {column}: {message}"))
+            }
+            Problem::Text { position: None, message } => self.malformed(name, &message),
+            Problem::TimedOut => self.too_late(name),
+            Problem::OutOfMemory(error) => error.map_message(|message| format!("{}: {message}", self.named(name))),
+        }
     }
 
     fn too_late(&self, name: &Name) -> Error {

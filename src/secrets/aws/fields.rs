@@ -7,7 +7,7 @@ use aws_smithy_types::date_time::Format;
 use serde_json::value::RawValue;
 
 use crate::secret_memory::SecretBytes;
-use crate::secrets::entries::Entries;
+use crate::secrets::entries::{Entries, Problem};
 use crate::secrets::json;
 
 const MAX_OBJECTS: usize = 100;
@@ -28,8 +28,8 @@ impl Fields {
             Ok(each) => {
                 Ok(Some(Fields(each.into_iter().filter_map(|(key, value)| Some((key, value.ok()?))).collect())))
             }
-            Err(Some(_)) => Ok(None),
-            Err(None) => Err(()),
+            Err(Problem::TimedOut) => Err(()),
+            Err(_) => Ok(None),
         }
     }
 

@@ -99,8 +99,8 @@ impl Address {
         }
         if !host.eq_ignore_ascii_case(&self.host) {
             return Err(format!(
-                "to another host, {scheme}://{authority}, which must not get the token; if that is the active server, set \
-                 its address"
+                "to another host, {scheme}://{authority}, which must not get the token; if that is the active server, \
+                 set its address"
             ));
         }
         Ok(location.to_owned())

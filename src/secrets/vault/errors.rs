@@ -80,7 +80,8 @@ impl RequestErrors<'_> {
     /// The client's own rate limit allows the request only after the deadline.
     pub(super) fn rate_limited(&self, wait: Duration) -> Error {
         let what = format!(
-            "VAULT_RATE_LIMIT allows the next request in {wait:.1?}, after the deadline of this call; raise it or \"timeout\""
+            "VAULT_RATE_LIMIT allows the next request in {wait:.1?}, after the deadline of this call; raise it or \
+             \"timeout\""
         );
         self.error(Status::Timeout, what).with_retryable(true)
     }
@@ -114,8 +115,8 @@ impl RequestErrors<'_> {
             Auth::Token(_) | Auth::TokenFile { .. } => "the token has expired, was revoked, or lacks a policy",
         };
         let what = format!(
-            "reading the secret was denied{}: {token} with path \"{path}\" {{ capabilities = [\"read\"] }}; or the mount or \
-             the namespace is wrong",
+            "reading the secret was denied{}: {token} with path \"{path}\" {{ capabilities = [\"read\"] }}; or the mount \
+             or the namespace is wrong",
             response.messages().quoted()
         );
         self.with_http_status(Status::AccessDenied, response, what).authoritative()
@@ -124,7 +125,8 @@ impl RequestErrors<'_> {
     /// Nothing is mounted at the mount.
     pub(super) fn no_mount(&self, response: &Response) -> Error {
         let what = format!(
-            "there is no secrets engine at {:?}{}; set vault_mount to the mount of the KV engine (`vault secrets list`)",
+            "there is no secrets engine at {:?}{}; set vault_mount to the mount of the KV engine (`vault \
+             secrets list`)",
             self.0.mount,
             response.messages().quoted()
         );
@@ -175,8 +177,8 @@ impl RequestErrors<'_> {
 
     /// The server rejects the wrapping token, or has done so recently.
     pub(super) fn unwrapping_rejected(&self, rejection: &Rejection) -> Error {
-        let advice = "the wrapping token has expired or was unwrapped before, possibly by another program; deliver a new \
-                      one";
+        let advice = "the wrapping token has expired or was unwrapped before, possibly by another program; deliver a \
+                      new one";
         self.blocked(rejection, "unwrapping the secret ID", advice)
     }
 

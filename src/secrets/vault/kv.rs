@@ -105,7 +105,8 @@ impl KvReader {
         })
     }
 
-    /// Reads the secret from a mount whose version the token may not read: version 2 first, version 1 if nothing is found.
+    /// Reads the secret from a mount whose version the token may not read: version 2 first, version 1 if nothing is
+    /// found.
     fn read_unknown(&self, session: &Session<'_>, token: Option<&SecretBytes>) -> Result<Document> {
         for version in [KvVersion::V2, KvVersion::V1] {
             let mount = KvMount::configured(session.settings(), version);
@@ -233,12 +234,15 @@ fn version1(session: &Session<'_>, response: &Response, object: &Object<'_>) -> 
 /// The entries of a secret. An unusable entry does not affect the others.
 fn document(session: &Session<'_>, raw: &str, version: Option<Arc<str>>) -> Result<Document> {
     let errors = session.errors();
-    let unusable =
-        |problem: Problem| errors.error(Status::Protocol, format!("the secret cannot be read: {}", problem.message));
-    let read = json::parse_each(raw, || session.deadline().has_passed()).map_err(|problem| match problem {
-        Some(problem) => unusable(problem),
-        None => errors.error(Status::Timeout, "timed out while parsing the secret").with_retryable(true),
-    })?;
+    let unusable = |problem: Problem| match problem {
+        // A position would be one in the response, which users do not see.
+        Problem::Text { message, .. } => {
+            errors.error(Status::Protocol, format!("the secret cannot be read: {message}"))
+        }
+        Problem::TimedOut => errors.error(Status::Timeout, "timed out while parsing the secret").with_retryable(true),
+        Problem::OutOfMemory(error) => error.map_message(|message| format!("{errors}: {message}")),
+    };
+    let read = json::parse_each(raw, || session.deadline().has_passed()).map_err(unusable)?;
     let mut document = Document::new(version.clone());
     let mut entries = Entries::new();
     for (key, value) in read {

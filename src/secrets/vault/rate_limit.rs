@@ -17,8 +17,8 @@ pub(super) struct RateLimit {
 }
 
 impl RateLimit {
-    /// Parses `rate` or `rate:burst`. The default burst is the integral part of the rate, as in the tools. A rate of 0 is
-    /// no limit.
+    /// Parses `rate` or `rate:burst`. The default burst is the integral part of the rate, as in the tools. A rate of 0
+    /// is no limit.
     pub(super) fn parse(setting: &Setting) -> Result<Option<RateLimit>, InvalidSetting> {
         let (rate, burst) = match setting.value.split_once(':') {
             Some((rate, burst)) => (rate, Some(burst)),
@@ -54,8 +54,8 @@ impl RateLimiter {
         RateLimiter { limit, bucket: Mutex::new(Bucket { available: limit.burst, updated: Instant::now() }) }
     }
 
-    /// Waits, outside the fork gate, until the next request may be sent. If that is after the deadline, returns the time
-    /// until then at once and reserves nothing.
+    /// Waits, outside the fork gate, until the next request may be sent. If that is after the deadline, returns the
+    /// time until then at once and reserves nothing.
     pub(super) fn wait(&self, deadline: Deadline) -> Result<(), Duration> {
         let wait = self.reserve(deadline.remaining())?;
         if !wait.is_zero() {
@@ -64,8 +64,8 @@ impl RateLimiter {
         Ok(())
     }
 
-    /// Reserves the next request and returns the time until it may be sent; if that is more than `max_wait`, returns the
-    /// time as an error and reserves nothing.
+    /// Reserves the next request and returns the time until it may be sent; if that is more than `max_wait`, returns
+    /// the time as an error and reserves nothing.
     fn reserve(&self, max_wait: Duration) -> Result<Duration, Duration> {
         let mut bucket = self.bucket.lock();
         let refill = bucket.updated.elapsed().as_secs_f64() * self.limit.per_second;

@@ -1,7 +1,7 @@
 //! Responses of the server: JSON, whose values are not copied out of the body.
 //!
-//! Only a response in Vault's own form is an answer of the server. What a gateway, a captive portal or another program at
-//! that address returns may be JSON too, but counts as an outage, whatever its status.
+//! Only a response in Vault's own form is an answer of the server. What a gateway, a captive portal or another program
+//! at that address returns may be JSON too, but counts as an outage, whatever its status.
 
 use std::collections::HashMap;
 

@@ -127,8 +127,8 @@ impl SettingsReader<'_> {
         self.config.text(key).map(setting).transpose()
     }
 
-    /// The value of `BAO_NAME` or, where that is not set, of `VAULT_NAME`, which may have several lines. An empty variable
-    /// counts as not set, but an empty `BAO_NAME` hides `VAULT_NAME`.
+    /// The value of `BAO_NAME` or, where that is not set, of `VAULT_NAME`, which may have several lines. An empty
+    /// variable counts as not set, but an empty `BAO_NAME` hides `VAULT_NAME`.
     pub(super) fn raw_tool_variable(&self, name: &str) -> Result<Option<Setting>, InvalidSetting> {
         for name in [format!("BAO_{name}"), format!("VAULT_{name}")] {
             if let Some(value) = (self.environment)(&name) {

@@ -31,8 +31,8 @@ pub(crate) struct VaultSource {
 }
 
 impl VaultSource {
-    /// The source that configuration and environment describe. The inner error says why there is none: no address, or no
-    /// way to log in. The outer error is an invalid setting in the configuration.
+    /// The source that configuration and environment describe. The inner error says why there is none: no address, or
+    /// no way to log in. The outer error is an invalid setting in the configuration.
     pub(crate) fn open(config: &Config) -> Result<std::result::Result<VaultSource, NotConfigured>> {
         VaultSource::open_in(config, &|name| env::var_os(name))
     }

@@ -1,7 +1,7 @@
 //! The token: obtained once, renewed at two thirds of its TTL, replaced when the server denies it.
 //!
-//! There is no thread for this. The caller that loads the document renews the token after the document is published, and
-//! the document says when the token needs the next load.
+//! There is no thread for this. The caller that loads the document renews the token after the document is published,
+//! and the document says when the token needs the next load.
 
 use std::path::Path;
 use std::time::Duration;

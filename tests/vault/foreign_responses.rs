@@ -1,5 +1,5 @@
-//! Only what has the form of Vault's own answers is the server's word. Everything else that comes from its address, of
-//! whatever status, is an outage: the last document serves, a secret is never "not found", and nothing is learnt.
+//! Only a response in Vault's own form is a denial or a miss. Any other response from its address, of whatever status,
+//! is an outage: the last document is used, a secret is never "not found", and nothing is remembered.
 
 use serde_json::{Value, json};
 use st_secrets::{Manager, Options, Status};
@@ -16,7 +16,7 @@ fn json_reply(status: u16, body: &str) -> Fault {
     Reply::new(status).header("Content-Type", "application/json").body(body).into()
 }
 
-/// Answers of gateways, portals and servers that cannot answer.
+/// Responses of gateways, portals and unavailable servers.
 fn faults() -> Vec<Fault> {
     let spring = r#"{"timestamp":"2026-01-01T00:00:00Z","status":404,"error":"Not Found","path":"/v1/secret"}"#;
     let not_vault = [
@@ -43,7 +43,7 @@ fn faults() -> Vec<Fault> {
         faults.push(json_reply(status, r#"{"message":"a gateway says so"}"#));
         faults.push(Fault::vault(status, &["permission denied"]));
     }
-    // 200 with an object of a secret's form is a secret; of these none is.
+    // With status 200 an object in the form of a secret is a secret. None of these has that form.
     faults.extend(not_vault[..8].iter().chain(&[HTML, ""]).map(|body| json_reply(200, body)));
     faults.extend([
         Fault::status(204),
@@ -71,8 +71,8 @@ fn reader(proxy: &Proxy, path: &str, more: &[(&str, &str)]) -> Manager {
 }
 
 fn described(secrets: &Manager) -> Value {
-    let told: Value = serde_json::from_str(&secrets.describe()).unwrap();
-    told["providers"][0].clone()
+    let report: Value = serde_json::from_str(&secrets.describe()).unwrap();
+    report["providers"][0].clone()
 }
 
 fn secret_behind_a_proxy() -> (Proxy, String) {
@@ -82,7 +82,7 @@ fn secret_behind_a_proxy() -> (Proxy, String) {
 }
 
 #[test]
-fn what_vault_does_not_say_is_an_outage_to_a_warm_reader() {
+fn foreign_response_is_an_outage_to_a_warm_reader() {
     alone!(|| {
         let (proxy, path) = secret_behind_a_proxy();
         let secrets = reader(&proxy, &path, &[]);
@@ -102,7 +102,7 @@ fn what_vault_does_not_say_is_an_outage_to_a_warm_reader() {
 }
 
 #[test]
-fn what_vault_does_not_say_is_an_outage_to_a_cold_reader() {
+fn foreign_response_is_an_outage_to_a_cold_reader() {
     alone!(|| {
         let (proxy, path) = secret_behind_a_proxy();
         for version in ["auto", "1", "2"] {
@@ -129,7 +129,7 @@ fn what_vault_does_not_say_is_an_outage_to_a_cold_reader() {
 }
 
 #[test]
-fn nothing_is_learnt_from_half_an_outage() {
+fn partial_outage_changes_nothing_that_is_remembered() {
     alone!(|| {
         let (proxy, path) = secret_behind_a_proxy();
         let (mounts, data) = (format!("sys/internal/ui/mounts/secret/{path}"), format!("secret/data/{path}"));
@@ -137,7 +137,7 @@ fn nothing_is_learnt_from_half_an_outage() {
             for place in [&mounts, &data] {
                 let secrets = reader(&proxy, &path, &[]);
                 proxy.at(&format!("GET /v1/{place}"), fault.clone());
-                // A server that does not know the question is asked for the secret all the same.
+                // If the server does not have the first path, the secret is read nevertheless.
                 match refreshed(&secrets, "A") {
                     Ok(secret) => assert_eq!((&**secret.value(), place), (&b"value"[..], &mounts), "{fault:?}"),
                     Err(error) => assert_ne!(error.status(), Status::NotFound, "{place}, {fault:?}: {error}"),
@@ -151,7 +151,7 @@ fn nothing_is_learnt_from_half_an_outage() {
 }
 
 #[test]
-fn what_vault_itself_says_ends_the_use_of_the_last_document() {
+fn denial_or_miss_by_vault_ends_the_use_of_the_last_document() {
     alone!(|| {
         let (proxy, path) = secret_behind_a_proxy();
         let decisions = [
@@ -174,7 +174,7 @@ fn what_vault_itself_says_ends_the_use_of_the_last_document() {
                 let error = secrets.get_with("A", &options).unwrap_err();
                 assert_eq!(error.status(), status, "{decision:?}: {error}");
             }
-            // It does not come back over an outage.
+            // It is not used again in an outage.
             proxy.always(Fault::status(503));
             assert_ne!(refreshed(&secrets, "A").unwrap_err().status(), Status::Ok);
             proxy.heal();
@@ -184,7 +184,7 @@ fn what_vault_itself_says_ends_the_use_of_the_last_document() {
 }
 
 #[test]
-fn a_denial_stands_where_there_is_no_other_token() {
+fn denial_is_reported_if_there_is_no_other_token() {
     alone!(|| {
         let (proxy, path) = secret_behind_a_proxy();
         let policy = bao().policy(&[&format!("secret/data/{path}")], &["read"]);
@@ -214,7 +214,7 @@ fn a_denial_stands_where_there_is_no_other_token() {
 }
 
 #[test]
-fn an_expired_certificate_is_an_outage() {
+fn expired_certificate_is_an_outage() {
     alone!(|| {
         let bao = Bao::start_tls();
         bao.put("secret", "simpletuner", &json!({"A": "value"}));

@@ -1,4 +1,4 @@
-//! The client's own limit of requests, `VAULT_RATE_LIMIT`.
+//! `VAULT_RATE_LIMIT`: the client's own limit of requests.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use crate::faults::{behind_a_proxy, fails, root};
 use crate::{alone, refreshed};
 
 #[test]
-fn requests_are_held_back_to_the_rate_of_the_client() {
+fn requests_are_limited_to_the_rate() {
     alone!(|| {
         let (proxy, path) = behind_a_proxy();
         set_variables([("VAULT_RATE_LIMIT", "2:1")]);
@@ -24,7 +24,7 @@ fn requests_are_held_back_to_the_rate_of_the_client() {
 }
 
 #[test]
-fn calls_that_give_up_owe_the_limit_nothing() {
+fn timed_out_calls_do_not_count_towards_the_rate() {
     alone!(|| {
         let (proxy, path) = behind_a_proxy();
         set_variables([("VAULT_RATE_LIMIT", "0.5:1")]);
@@ -34,7 +34,7 @@ fn calls_that_give_up_owe_the_limit_nothing() {
         for _ in 0..60 {
             let _ = secrets.get_with("A", &impatient);
         }
-        // Had each of them taken its turn, it would be that of the next after two minutes.
+        // If each had counted, the next request would be sent after two minutes.
         assert!(!refreshed(&secrets, "A").unwrap().is_cached());
     });
 }

@@ -1,4 +1,4 @@
-//! Logins that the server refuses: never repeated with the same credentials, so that no role is locked.
+//! Rejected logins are not repeated with the same credentials, so that no role is locked.
 
 use std::fs;
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::common::time::advance;
 use crate::common::{temp, text, write};
 use crate::{alone, at, check, refreshed};
 
-/// A secret, a role that may read it, and its good secret id.
+/// A secret, a role that may read it, and its secret ID.
 struct Role {
     path: String,
     id: String,
@@ -36,7 +36,7 @@ impl Role {
         at(&proxy.url(), &[&settings[..], &[("vault_kv_version", "2")], more].concat())
     }
 
-    /// Another process is let in, and no role is locked.
+    /// Asserts that another process can log in, and that no role is locked.
     fn assert_not_locked(&self) {
         let locked = bao().ask("GET", "sys/locked-users", Value::Null);
         assert!(!locked.to_string().contains(&self.id), "{locked:#}");
@@ -54,7 +54,7 @@ fn logins(proxy: &Proxy) -> usize {
     proxy.requests().iter().filter(|request| request.path.ends_with("/login")).count()
 }
 
-/// Reads for a while, with rests of the source that are over at once, as often as a server takes to lock a role.
+/// Reads more often than a server needs to lock the role. The source has hardly any back-off.
 fn read_on(secrets: &Manager) -> Error {
     for round in 0..60 {
         let error = secrets.get_with("A", &Options { refresh: round % 3 == 0, ..Options::default() }).unwrap_err();
@@ -64,7 +64,7 @@ fn read_on(secrets: &Manager) -> Error {
     refreshed(secrets, "A").unwrap_err()
 }
 
-/// Gets it without a refresh, as soon as that is possible.
+/// Waits until a get without a refresh succeeds.
 fn eventually(secrets: &Manager) {
     let end = Instant::now() + Duration::from_secs(60);
     while let Err(error) = secrets.get("A") {
@@ -73,8 +73,8 @@ fn eventually(secrets: &Manager) {
     }
 }
 
-/// Has the source rest for hours.
-fn tire(secrets: &Manager) {
+/// Fails until the back-off of the source is hours long.
+fn exhaust(secrets: &Manager) {
     for _ in 0..14 {
         assert!(refreshed(secrets, "A").is_err());
     }
@@ -87,7 +87,7 @@ fn replace(path: &Path, text: &str) {
 }
 
 #[test]
-fn a_refused_login_is_not_repeated_and_locks_nobody_out() {
+fn rejected_login_is_not_repeated_and_locks_no_role() {
     alone!(|| {
         let (role, proxy) = (Role::new(), Proxy::to(bao().address()));
         let directory = temp();
@@ -102,13 +102,13 @@ fn a_refused_login_is_not_repeated_and_locks_nobody_out() {
                 assert!(error.message().contains(part), "{part}: {error}");
             }
             assert!(!error.message().contains("CANARY") && !error.message().contains(&role.id), "{error}");
-            // Nor by another manager of the process, or by a check.
+            // Neither does another manager of the process, or a check.
             for _ in 0..5 {
                 let other = role.at(&proxy, &[way]);
                 assert_eq!(other.get("A").unwrap_err().status(), Status::AccessDenied);
                 assert_eq!(check(&other)["state"], "failed");
             }
-            // A minute later a refresh may send it once more.
+            // After a minute a refresh may send it once more.
             let most = if began.elapsed() < Duration::from_secs(59) { 1 } else { 2 };
             assert!((1..=most).contains(&(logins(&proxy) - before)), "{}", logins(&proxy) - before);
         }
@@ -119,7 +119,7 @@ fn a_refused_login_is_not_repeated_and_locks_nobody_out() {
 }
 
 #[test]
-fn managers_that_begin_at_once_do_not_lock_a_role() {
+fn concurrent_managers_do_not_lock_a_role() {
     alone!(|| {
         let (role, proxy) = (Role::new(), Proxy::to(bao().address()));
         let managers: Vec<Manager> = (0..8).map(|_| role.at(&proxy, &[("vault_secret_id", "bad")])).collect();
@@ -138,14 +138,14 @@ fn managers_that_begin_at_once_do_not_lock_a_role() {
 }
 
 #[test]
-fn another_secret_id_in_the_file_logs_in_at_once() {
+fn new_secret_id_in_the_file_logs_in_at_once() {
     alone!(|| {
         let (role, proxy) = (Role::new(), Proxy::to(bao().address()));
         let directory = temp();
         let file = write(&directory.path().join("secret-id"), "bad");
         let settings = [("vault_secret_id_file", file.to_str().unwrap()), ("max_backoff", "36000")];
         let secrets = role.at(&proxy, &settings);
-        tire(&secrets);
+        exhaust(&secrets);
         assert_eq!(logins(&proxy), 1);
         replace(&file, &role.secret_id);
         eventually(&secrets);
@@ -155,7 +155,7 @@ fn another_secret_id_in_the_file_logs_in_at_once() {
 }
 
 #[test]
-fn a_role_is_not_locked_by_one_bad_secret_id_after_the_other() {
+fn role_is_not_locked_by_several_bad_secret_ids() {
     alone!(|| {
         let (role, proxy) = (Role::new(), Proxy::to(bao().address()));
         let directory = temp();
@@ -171,7 +171,7 @@ fn a_role_is_not_locked_by_one_bad_secret_id_after_the_other() {
 }
 
 #[test]
-fn credentials_that_are_held_back_for_others_of_the_role_are_not_denied() {
+fn credentials_blocked_because_of_others_of_the_role_are_not_denied() {
     alone!(|| {
         let mut role = Role::new();
         let policy = bao().policy(&[&format!("secret/data/{}", role.path)], &["read"]);
@@ -191,7 +191,7 @@ fn credentials_that_are_held_back_for_others_of_the_role_are_not_denied() {
 }
 
 #[test]
-fn a_refused_jwt_is_not_repeated_and_another_logs_in_at_once() {
+fn rejected_jwt_is_not_repeated_and_a_new_one_logs_in_at_once() {
     alone!(|| {
         let (role, proxy) = (Role::new(), Proxy::to(bao().address()));
         let policy = bao().policy(&[&format!("secret/data/{}", role.path)], &["read"]);
@@ -208,12 +208,12 @@ fn a_refused_jwt_is_not_repeated_and_another_logs_in_at_once() {
             ("max_backoff", "36000"),
         ];
         let secrets = at(&proxy.url(), &settings);
-        tire(&secrets);
+        exhaust(&secrets);
         assert_eq!(logins(&proxy), 1);
         replace(&file, &issuer.token(60));
         eventually(&secrets);
         assert_eq!(logins(&proxy), 2);
-        // A server that cannot reach the issuer says so in the form of a refusal.
+        // A server that cannot reach the issuer reports it like a rejected login.
         let other = at(&proxy.url(), &settings);
         proxy.next(1, Fault::vault(400, &["error verifying token signature: fetching keys oidc: dial tcp: timeout"]));
         let error = refreshed(&other, "A").unwrap_err();
@@ -223,7 +223,7 @@ fn a_refused_jwt_is_not_repeated_and_another_logs_in_at_once() {
 }
 
 #[test]
-fn a_login_that_is_answered_by_another_than_vault_is_repeated() {
+fn login_with_a_foreign_response_is_repeated() {
     alone!(|| {
         let (role, proxy) = (Role::new(), Proxy::to(bao().address()));
         let secrets = role.at(&proxy, &[("vault_secret_id", &role.secret_id), ("max_attempts", "1")]);
@@ -236,7 +236,7 @@ fn a_login_that_is_answered_by_another_than_vault_is_repeated() {
 }
 
 #[test]
-fn another_token_in_the_file_is_seen_while_the_server_is_left_alone() {
+fn new_token_in_the_file_ends_the_back_off() {
     alone!(|| {
         let (role, proxy) = (Role::new(), Proxy::to(bao().address()));
         let policy = bao().policy(&[&format!("secret/data/{}", role.path)], &["read"]);
@@ -249,7 +249,7 @@ fn another_token_in_the_file_is_seen_while_the_server_is_left_alone() {
             ("max_backoff", "36000"),
         ];
         let secrets = at(&proxy.url(), &settings);
-        tire(&secrets);
+        exhaust(&secrets);
         replace(&file, &bao().token(&[&policy], "1h"));
         eventually(&secrets);
     });

@@ -2,13 +2,10 @@
 
 use std::fmt;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use ureq::http::Uri;
 
 use super::variables::{Given, Origin, Refused};
-
-/// What stays as it is in a segment of a path: RFC 3986's unreserved characters.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+use crate::http::url::{Url, UrlError, is_loopback_host, percent_encode};
 
 /// The address of a server: `https://vault.example.com:8200`, maybe with a path in front of `/v1`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,33 +38,26 @@ impl Address {
                  here",
             ));
         }
-        let lower = text.get(..8).unwrap_or(text).to_ascii_lowercase();
-        if !lower.starts_with("http://") && !lower.starts_with("https://") {
-            return Err(origin.refuse("must begin with https:// or http://, as in https://vault.example.com:8200"));
-        }
-        // A path with `..` or an empty segment would be cleaned by the server with a redirect.
-        let unusable = || origin.refuse("is not a URL such as https://vault.example.com:8200");
-        let uri: Uri = text.parse().map_err(|_| unusable())?;
-        let authority = uri.authority().ok_or_else(unusable)?;
-        if authority.as_str().contains('@') {
-            return Err(origin.refuse("has a user or password in it, which Vault does not take; remove them"));
-        }
-        if uri.query().is_some() || text.contains('#') {
+        let Url { uri, origin: server } = Url::parse(text).map_err(|error| {
+            origin.refuse(match error {
+                UrlError::Scheme => "must begin with https:// or http://, as in https://vault.example.com:8200",
+                UrlError::UserInfo => "has a user or password in it, which Vault does not take; remove them",
+                UrlError::Fragment => "has a `?` or `#` in it; it must end with host, port or path",
+                UrlError::HostOrPort => "has no valid host or port",
+                UrlError::Character(_) | UrlError::Malformed => "is not a URL such as https://vault.example.com:8200",
+            })
+        })?;
+        if uri.query().is_some() {
             return Err(origin.refuse("has a `?` or `#` in it; it must end with host, port or path"));
         }
-        let port = match authority.as_str().rsplit_once(':') {
-            Some((_, port)) if !port.ends_with(']') => {
-                Some(port.parse().ok().filter(|port| *port > 0).ok_or_else(|| origin.refuse("has no valid port"))?)
-            }
-            _ => None,
-        };
+        // A path with `..` or an empty segment would be cleaned by the server with a redirect.
         let base = uri.path().trim_end_matches('/');
         if base == "/v1" || base.ends_with("/v1") || base.contains("/v1/") {
             return Err(origin.refuse("must be the address alone: remove /v1 and what follows"));
         }
         check_segments(origin, base.trim_start_matches('/'), true)?;
-        let https = uri.scheme_str() == Some("https");
-        Ok(Address { https, host: authority.host().to_ascii_lowercase(), port, base: base.to_owned() })
+        let host = uri.host().unwrap_or_default().to_ascii_lowercase();
+        Ok(Address { https: server.tls, host, port: uri.port_u16(), base: base.to_owned() })
     }
 
     /// The URL of a path of the API, whose segments are encoded.
@@ -77,8 +67,7 @@ impl Address {
 
     /// Whether what is sent there stays on this machine.
     pub(super) fn is_local(&self) -> bool {
-        let host = self.host.trim_matches(['[', ']']);
-        host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+        is_loopback_host(self.host.trim_matches(['[', ']']))
     }
 
     /// The URL that a redirect from here leads to, or why it is not followed.
@@ -131,7 +120,7 @@ fn check_segments(origin: &Origin, text: &str, may_be_empty: bool) -> Result<(),
 
 /// The path with each segment percent-encoded.
 pub(super) fn encoded(path: &str) -> String {
-    path.split('/').map(|segment| utf8_percent_encode(segment, SEGMENT).to_string()).collect::<Vec<_>>().join("/")
+    path.split('/').map(|segment| percent_encode(segment).to_string()).collect::<Vec<_>>().join("/")
 }
 
 #[cfg(test)]
@@ -181,8 +170,8 @@ mod tests {
             ("https://vault:8200?x=CANARY", "has a `?` or `#` in it"),
             ("https://vault:8200/v1/secret/data/x", "remove /v1 and what follows"),
             ("https://vault:8200/v1", "remove /v1 and what follows"),
-            ("https://vault:0", "has no valid port"),
-            ("https://vault:99999", "has no valid port"),
+            ("https://vault:0", "has no valid host or port"),
+            ("https://vault:99999", "has no valid host or port"),
             ("https://vault/a/../b", "has `.` or `..`"),
             ("https://vault/a//b", "has `//`"),
         ] {

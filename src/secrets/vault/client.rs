@@ -12,7 +12,7 @@ use super::refused::Attempt;
 use crate::bytes::SecretBytes;
 use crate::clock::Deadline;
 use crate::error::Result;
-use crate::http::retry::{Again, Failed};
+use crate::http::retry::{FailedAttempt, RetryClass};
 use crate::http::{self, Client, Request, Response};
 
 /// Vault's own is of some 150 bytes.
@@ -121,29 +121,31 @@ impl<'a> Session<'a> {
         Ok(read(&data))
     }
 
-    fn classified(&self, call: &Call<'_>) -> std::result::Result<Answer, Failed> {
+    fn classified(&self, call: &Call<'_>) -> std::result::Result<Answer, FailedAttempt> {
         let response = self.exchange(call)?;
-        let after = http::retry_after(&response).filter(|_| matches!(response.status, 429 | 503));
+        let retry_after = http::retry_after(&response).filter(|_| matches!(response.status, 429 | 503));
         let answer = Answer { status: response.status, body: response.body };
-        let again = match answer.status {
-            429 => Again::Throttled,
-            472 | 501 => Again::Never,
-            412 | 500..=599 => Again::Transient,
-            400 if answer.told().says("Upgrading from non-versioned") => Again::Transient,
-            _ if answer.object().is_none() => return Err(Failed::finally(self.place().not_vault(answer.status))),
+        let class = match answer.status {
+            429 => RetryClass::Throttled,
+            472 | 501 => RetryClass::Never,
+            412 | 500..=599 => RetryClass::Transient,
+            400 if answer.told().says("Upgrading from non-versioned") => RetryClass::Transient,
+            _ if answer.object().is_none() => {
+                return Err(FailedAttempt::permanent(self.place().not_vault(answer.status)));
+            }
             _ => return Ok(answer),
         };
-        Err(Failed { error: self.place().unavailable(&answer), again, after })
+        Err(FailedAttempt { error: self.place().unavailable(&answer), class, retry_after })
     }
 
     /// One request, and the one redirect that may follow.
-    fn exchange(&self, call: &Call<'_>) -> std::result::Result<Response, Failed> {
+    fn exchange(&self, call: &Call<'_>) -> std::result::Result<Response, FailedAttempt> {
         let settings = &self.vault.settings;
         let response = self.send(call, &settings.address.url(call.path))?;
         if !is_redirect(response.status) {
             return Ok(response);
         }
-        let refuse = |why: &str| Failed::finally(self.place().redirected(response.status, why));
+        let refuse = |why: &str| FailedAttempt::permanent(self.place().redirected(response.status, why));
         if !settings.follow_redirects {
             return Err(refuse("and VAULT_DISABLE_REDIRECTS is set: make the active server the address"));
         }
@@ -159,10 +161,10 @@ impl<'a> Session<'a> {
         Ok(response)
     }
 
-    fn send(&self, call: &Call<'_>, url: &str) -> std::result::Result<Response, Failed> {
+    fn send(&self, call: &Call<'_>, url: &str) -> std::result::Result<Response, FailedAttempt> {
         let (vault, settings) = (self.vault, &self.vault.settings);
         if let Some(pace) = &vault.pace {
-            pace.wait(self.deadline).map_err(|wait| Failed::finally(self.place().held_back(wait)))?;
+            pace.wait(self.deadline).map_err(|wait| FailedAttempt::permanent(self.place().held_back(wait)))?;
         }
         let headers = self.headers(call);
         let request = Request {
@@ -174,7 +176,7 @@ impl<'a> Session<'a> {
         };
         let deadline = Deadline::after(self.deadline.remaining().min(settings.request_timeout));
         let response = self.http.send(&request, deadline);
-        let response = response.map_err(|error| Failed::as_marked(self.place().unreachable(error)))?;
+        let response = response.map_err(|error| FailedAttempt::from_error(self.place().unreachable(error)))?;
         if let Some(index) = response.header("x-vault-index").filter(|index| can_be_sent_back(index)) {
             vault.memory.lock().index = Some(index.to_owned());
         }

@@ -79,7 +79,8 @@ impl Proxies {
     }
 }
 
-/// Parses the URL of a proxy. `source` names the setting for messages. The URL may contain a password and is never shown.
+/// Parses the URL of a proxy. `source` names the setting for messages. The URL may contain a password and is never
+/// shown.
 fn parse(url: &str, source: &str) -> Result<Option<ProxyTarget>> {
     let invalid = |why: &str| Error::new(Status::Config, format!("invalid {source}: {why}"));
     let url = url.trim();

@@ -41,8 +41,8 @@ const READ: &[&str] = &["secretsmanager:GetSecretValue"];
 
 const REFRESH: Options = Options { timeout: None, refresh: true, cached_only: false };
 
-/// Creates a user with these permissions, and a secret with this text. Returns variables with the keys of the user and the
-/// name of the secret.
+/// Creates a user with these permissions, and a secret with this text. Returns variables with the keys of the user and
+/// the name of the secret.
 fn user_and_secret(actions: &[&str], text: &str) -> Variables {
     let name = unique("app/prod");
     moto().secret(&name, text);

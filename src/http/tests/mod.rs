@@ -40,8 +40,8 @@ fn get(client: &Client, url: &str) -> Result<Response> {
     get_within(client, url, patience())
 }
 
-/// Returns the error of a request that gets no response, and checks that it ends when its time, [`SHORT`], is up and not
-/// by what the peer does later.
+/// Returns the error of a request that gets no response, and checks that it ends when its time, [`SHORT`], is up and
+/// not by what the peer does later.
 fn fails_in_time(send: impl FnOnce(Deadline) -> Result<Response>) -> Error {
     let start = Instant::now();
     let error = send(Deadline::after(SHORT)).err().unwrap();

@@ -1,8 +1,8 @@
 //! DNS lookups with a deadline.
 //!
 //! `getaddrinfo` has no timeout. It runs on a thread of its own, which is abandoned when the deadline passes and ends
-//! when `getaddrinfo` returns. The thread uses only its own channel and one counter, so it holds no lock of this library
-//! when the program forks.
+//! when `getaddrinfo` returns. The thread uses only its own channel and one counter, so it holds no lock of this
+//! library when the program forks.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};

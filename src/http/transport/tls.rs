@@ -92,8 +92,8 @@ fn directory_roots(root: &Path) -> Result<RootCertStore> {
         let failed = |error| Error::io("read the directory", &directory, &error);
         let entries = fs::read_dir(&directory).map_err(failed)?.collect::<std::result::Result<Vec<_>, _>>();
         let mut entries = entries.map_err(failed)?;
-        // OpenSSL's links to the same certificates under other names are harmless: the store then contains a certificate
-        // twice.
+        // OpenSSL's links to the same certificates under other names are harmless: the store then contains a
+        // certificate twice.
         entries.sort_by_key(|entry| entry.file_name());
         for entry in entries {
             let path = entry.path();

@@ -86,8 +86,8 @@ const PARTITIONS: [Partition; 8] = [
 pub(super) fn default_url(service: Service, region: &str, variant: Variant) -> String {
     let [.., fallback] = &PARTITIONS;
     let partition = PARTITIONS.iter().find(|one| region.starts_with(one.region_prefix)).unwrap_or(fallback);
-    // In these partitions the usual host of Secrets Manager is dual-stack. In the second one, the usual host of the other
-    // services is their FIPS host.
+    // In these partitions the usual host of Secrets Manager is dual-stack. In the second one, the usual host of the
+    // other services is their FIPS host.
     let usual_is_dual = match partition.name {
         "aws" | "aws-us-gov" => service == Service::SecretsManager,
         "aws-cn" => service == Service::SecretsManager && !variant.fips,

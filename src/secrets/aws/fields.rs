@@ -66,8 +66,8 @@ impl Fields {
     }
 }
 
-/// Converts other common forms of a time to RFC 3339: `20261121T024945Z`, `2026-11-21 02:49:45+0000`, and `UTC` for `Z`,
-/// as older versions of botocore write it to their cache of logins.
+/// Converts other common forms of a time to RFC 3339: `20261121T024945Z`, `2026-11-21 02:49:45+0000`, and `UTC` for
+/// `Z`, as older versions of botocore write it to their cache of logins.
 fn to_rfc3339(text: &str) -> String {
     let mut text = text.replace("UTC", "Z");
     if !text.is_ascii() {

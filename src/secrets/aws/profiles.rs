@@ -73,8 +73,8 @@ impl Profiles {
         Ok([path("AWS_CONFIG_FILE", ".aws/config")?, path("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials")?])
     }
 
-    /// Returns the profile: `[profile X]` in the config file and `[X]` in the credentials file. `[default]` in the config
-    /// file counts if there is no `[profile default]`.
+    /// Returns the profile: `[profile X]` in the config file and `[X]` in the credentials file. `[default]` in the
+    /// config file counts if there is no `[profile default]`.
     pub(super) fn find(&self, name: &str) -> Option<Profile<'_>> {
         let mut sections = self.config_sections("profile", name);
         if sections.is_empty() && name == "default" {

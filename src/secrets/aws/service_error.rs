@@ -15,8 +15,8 @@ pub(super) struct ServiceError {
     pub(super) status: u16,
     /// The error code, empty if the response has none.
     pub(super) code: String,
-    /// Whether the code has the form that AWS uses. The errors of proxies, firewalls, load balancers and captive portals
-    /// have other forms, and are not decisions of AWS.
+    /// Whether the code has the form that AWS uses. The errors of proxies, firewalls, load balancers and captive
+    /// portals have other forms, and are not decisions of AWS.
     pub(super) from_aws: bool,
     /// The message, empty if it may contain a secret.
     pub(super) message: String,
@@ -153,7 +153,8 @@ impl ServiceError {
             "InvalidRequestException" if ["delet", "Delet"].iter().any(|word| self.message.contains(word)) => {
                 ErrorKind::NotFound
             }
-            // If STS cannot reach the identity provider, the message says that it could not retrieve the verification key.
+            // If STS cannot reach the identity provider, the message says that it could not retrieve the verification
+            // key.
             "InvalidIdentityToken" if !self.message.contains("verification key") => ErrorKind::AccessDenied,
             "DecryptionFailure" => ErrorKind::Decryption,
             _ if named(EXPIRED_CREDENTIALS) => ErrorKind::ExpiredCredentials,

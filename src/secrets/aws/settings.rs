@@ -202,8 +202,8 @@ impl<'a> Settings<'a> {
         attempts.ok_or_else(|| config_error(format!("{setting} must be a whole number of 1 or more")))
     }
 
-    /// Returns the region that is set, else that of the first ARN if all secrets have ARNs. If there is none, the instance
-    /// may know its region.
+    /// Returns the region that is set, else that of the first ARN if all secrets have ARNs. If there is none, the
+    /// instance may know its region.
     pub(super) fn region(&self) -> Result<Option<String>> {
         Ok(self.configured_region()?.map(|region| without_fips(&region)))
     }

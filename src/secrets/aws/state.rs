@@ -102,7 +102,8 @@ impl AwsState {
         settings
     }
 
-    /// Returns `secret "app/prod" in us-east-1`. The region is left out if it is not known yet, or all secrets have ARNs.
+    /// Returns `secret "app/prod" in us-east-1`. The region is left out if it is not known yet, or all secrets have
+    /// ARNs.
     pub(super) fn secrets(&self) -> String {
         let ids = &self.provider_settings.secret_ids;
         let texts: Vec<String> = ids.iter().map(|id| format!("{:?}", id.text)).collect();

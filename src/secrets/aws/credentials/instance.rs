@@ -211,8 +211,8 @@ pub(in crate::secrets::aws) fn region(
     Ok(region)
 }
 
-/// Returns 10 to 15 minutes at random, so that instances do not all refresh at the same time. Without a random source it
-/// is the middle.
+/// Returns 10 to 15 minutes at random, so that instances do not all refresh at the same time. Without a random source
+/// it is the middle.
 fn extension() -> Duration {
     let random = getrandom::u32().map_or(0.5, |number| f64::from(number) / f64::from(u32::MAX));
     Duration::from_secs(600) + Duration::from_secs(300).mul_f64(random)

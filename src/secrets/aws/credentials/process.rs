@@ -160,8 +160,8 @@ struct Running {
 }
 
 impl Running {
-    /// Waits for its status; `None` if the host program took the status first. The program has closed its output, so it ends
-    /// soon.
+    /// Waits for its status; `None` if the host program took the status first. The program has closed its output, so it
+    /// ends soon.
     fn wait(&mut self, deadline: Deadline) -> std::result::Result<Option<ExitStatus>, ()> {
         let mut pause = Duration::from_micros(200);
         loop {

@@ -152,8 +152,8 @@ impl SsoLogin {
         Ok(Token { access, text: Zeroizing::new(text.to_owned()) })
     }
 
-    /// Refreshes the login; `None` if it has no refresh token. The file is updated, because a refresh token may be valid for
-    /// one use only.
+    /// Refreshes the login; `None` if it has no refresh token. The file is updated, because a refresh token may be
+    /// valid for one use only.
     fn refresh(&self, fields: &Fields, token: &Token, context: &Context<'_>) -> Result<Option<Token>> {
         let [Some(id), Some(secret), Some(refresh)] =
             ["clientId", "clientSecret", "refreshToken"].map(|name| fields.text(name))

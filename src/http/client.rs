@@ -11,7 +11,7 @@ use ureq::{Agent, AsSendBody};
 
 use crate::bytes::{SecretBuffer, wipe_stack_below};
 use crate::clock::{Deadline, Instant};
-use crate::error::Result;
+use crate::error::{Result, Status};
 use crate::fork;
 use crate::http::limits::MAX_HEADER;
 use crate::http::message::{Request, Response, USER_AGENT};
@@ -60,7 +60,12 @@ impl Client {
     pub(crate) fn send(&self, request: &Request<'_>, deadline: Deadline) -> Result<Response> {
         let (uri, origin) = url::parse_request_url(request.url)?;
         let start = Instant::now();
-        let result = fork::outside(|| self.exchange(request, &uri, &origin, deadline));
+        let result = fork::outside(|| self.exchange(request, &uri, &origin, deadline)).map_err(|error| {
+            if error.status() != Status::Timeout {
+                return error;
+            }
+            error.map_message(|message| format!("{message} (after {:.1} s)", start.elapsed().as_secs_f64()))
+        });
         // Headers and bodies contain tokens, which pass through stack frames of ureq and rustls.
         wipe_stack_below::<EXCHANGE_STACK>();
         log::emit(Level::Debug, "http", || {

@@ -51,6 +51,13 @@ fn fails_in_time(send: impl FnOnce(Deadline) -> Result<Response>) -> Error {
     error
 }
 
+/// Checks the message of a timeout: the step, and how long the request took.
+fn assert_timed_out(error: &Error, step: &str) {
+    let rest =
+        error.message().strip_prefix(&format!("timed out {step} (after ")).and_then(|rest| rest.strip_suffix(" s)"));
+    assert!(rest.is_some_and(|seconds| seconds.parse::<f64>().unwrap() >= SHORT.as_secs_f64()), "{error}");
+}
+
 fn get_within(client: &Client, url: &str, deadline: Deadline) -> Result<Response> {
     let headers = [("X-Vault-Token", Zeroizing::new("hvs.SECRET".to_owned()))];
     client.send(&Request { method: "GET", url, headers: &headers, body: b"", connect_timeout: None }, deadline)

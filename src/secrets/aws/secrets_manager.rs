@@ -272,6 +272,8 @@ impl SecretsManager<'_> {
     fn unreachable(&self, id: &SecretId, error: Error) -> Error {
         let hint = if http::is_untrusted_certificate(&error) {
             "; set AWS_CA_BUNDLE to a file with the authorities to trust".to_owned()
+        } else if error.status() == Status::Timeout {
+            "; check the network path or raise `timeout`".to_owned()
         } else if let Some(setting) = &self.endpoint.setting {
             match error.status() {
                 Status::Unavailable => format!(" (the endpoint is set by {setting})"),

@@ -53,7 +53,10 @@ impl Profiles {
             return error;
         }
         error.map_message(|message| {
-            format!("{message}; it may be in a file that cannot be read: {}", self.unreadable.join("; "))
+            format!(
+                "{message}; the missing setting may be in a file that cannot be read: {}",
+                self.unreadable.join("; ")
+            )
         })
     }
 

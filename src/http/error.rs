@@ -1,4 +1,4 @@
-//! What went wrong on the way, in the words of this library.
+//! Errors of connections, TLS and ureq as errors of this library.
 
 use std::io;
 use std::time::Duration;
@@ -6,97 +6,100 @@ use std::time::Duration;
 use rustls::{AlertDescription, CertificateError, InvalidMessage};
 
 use crate::error::{Error, Status};
-use crate::http::buffers::LONGEST_HEAD;
+use crate::http::limits::MAX_HEADER;
 use crate::http::url::Origin;
 
-/// A step that the system, the peer or TLS made fail: `doing` is "connecting to" and the like. `limit` is the time that
-/// the step had, if it had less than the deadline allows.
-pub(super) fn of_io(error: io::Error, doing: &str, origin: &Origin, limit: Option<Duration>) -> Error {
-    if is_late(&error) {
+/// Converts the error of one step of a connection. `doing` is the step: "connecting to" and the like. `limit` is the
+/// time limit of the step, if it is shorter than the deadline.
+pub(super) fn from_io(error: io::Error, doing: &str, origin: &Origin, limit: Option<Duration>) -> Error {
+    if is_timeout(&error) {
         return match limit {
             Some(limit) => unavailable(format!("{doing} {origin} took longer than {limit:?}"), 0),
-            None => late(&format!("while {doing} {origin}")),
+            None => timed_out(&format!("while {doing} {origin}")),
         };
     }
     let cause = error.get_ref();
     if let Some(error) = cause.and_then(|cause| cause.downcast_ref::<rustls::Error>()) {
-        return of_tls(error, origin);
+        return from_tls(error, origin);
     }
     if let Some(error) = cause.and_then(|cause| cause.downcast_ref::<Error>()) {
         return error.clone();
     }
     let message = match error.kind() {
-        io::ErrorKind::UnexpectedEof => format!("{doing} {origin} failed: it closed the connection too early"),
+        io::ErrorKind::UnexpectedEof => format!("{doing} {origin} failed: the server closed the connection too early"),
         _ => format!("{doing} {origin} failed: {error}"),
     };
     unavailable(message, error.raw_os_error().unwrap_or(0))
 }
 
-/// Whether our own time was up. The system too says "timed out", with a number, when a peer was silent for minutes.
-pub(super) fn is_late(error: &io::Error) -> bool {
+/// Whether our own deadline passed. The system also reports "timed out", with an error number, for a peer that was
+/// silent for minutes.
+pub(super) fn is_timeout(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_none()
 }
 
-/// What ureq says when neither of us knew better.
-pub(super) fn of_ureq(error: ureq::Error, origin: &Origin) -> Error {
+/// Converts an error of ureq. An error of this library that went through ureq is returned as it was.
+pub(super) fn from_ureq(error: ureq::Error, origin: &Origin) -> Error {
     match error {
         ureq::Error::Other(error) => match error.downcast::<Error>() {
             Ok(error) => *error,
             Err(_) => protocol(format!("the request to {origin} failed")),
         },
-        ureq::Error::Timeout(_) => late(&format!("while waiting for {origin}")),
-        ureq::Error::Io(error) => of_io(error, "reading the answer of", origin, None),
+        ureq::Error::Timeout(_) => timed_out(&format!("while waiting for {origin}")),
+        ureq::Error::Io(error) => from_io(error, "reading the response from", origin, None),
         ureq::Error::LargeResponseHeader(..) => {
-            protocol(format!("the head of the answer of {origin} is longer than {LONGEST_HEAD} bytes"))
+            protocol(format!("the header of the response from {origin} is longer than {MAX_HEADER} bytes"))
         }
-        // Its details may hold parts of the answer, and so are not shown.
+        // Its details may contain parts of the response, so they are not shown.
         ureq::Error::Protocol(error) if error.to_string().contains("too many") => {
-            protocol(format!("the answer of {origin} has too many headers"))
+            protocol(format!("the response from {origin} has too many headers"))
         }
         ureq::Error::Protocol(_) => {
-            let hint = if origin.tls { "" } else { "; does it want https?" };
-            protocol(format!("what {origin} answers is not HTTP/1.1{hint}"))
+            let hint = if origin.tls { "" } else { "; if the server expects TLS, use https://" };
+            protocol(format!("the response from {origin} is not HTTP/1.1{hint}"))
         }
-        // It ended within the line before a chunk.
-        ureq::Error::BodyStalled => of_io(io::ErrorKind::UnexpectedEof.into(), "reading the answer of", origin, None),
+        // The connection ended within the line before a chunk.
+        ureq::Error::BodyStalled => {
+            from_io(io::ErrorKind::UnexpectedEof.into(), "reading the response from", origin, None)
+        }
         error @ (ureq::Error::Http(_) | ureq::Error::BadUri(_)) => {
             Error::new(Status::Config, format!("the request to {origin} cannot be sent: {error}"))
         }
-        error => protocol(format!("the answer of {origin} cannot be read: {error}")),
+        error => protocol(format!("the response from {origin} cannot be read: {error}")),
     }
 }
 
-/// How the message of an error begins whose cause is the certificate of the peer.
+/// The start of the message of every error that the peer's certificate causes.
 const UNTRUSTED: &str = "the certificate of";
 
-/// Whether the peer's certificate was not accepted, so that other trusted authorities may be the remedy.
+/// Whether the peer's certificate was not accepted, so that trusting another authority may be the remedy.
 pub(crate) fn is_untrusted_certificate(error: &Error) -> bool {
     error.status() == Status::AccessDenied && error.message().starts_with(UNTRUSTED)
 }
 
-fn of_tls(error: &rustls::Error, origin: &Origin) -> Error {
+fn from_tls(error: &rustls::Error, origin: &Origin) -> Error {
     let denied = |why: String| Error::new(Status::AccessDenied, format!("{UNTRUSTED} {origin} {why}"));
     match error {
-        rustls::Error::InvalidCertificate(error) => denied(of_certificate(error)),
+        rustls::Error::InvalidCertificate(error) => denied(certificate_problem(error)),
         rustls::Error::NoCertificatesPresented => denied("is missing".to_owned()),
-        rustls::Error::AlertReceived(alert) => of_alert(*alert, origin),
+        rustls::Error::AlertReceived(alert) => from_alert(*alert, origin),
         rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
-            protocol(format!("{origin} does not speak TLS; does it want http?"))
+            protocol(format!("{origin} does not speak TLS; if it is a plain HTTP server, use http://"))
         }
         rustls::Error::PeerIncompatible(error) => {
-            protocol(format!("{origin} speaks no TLS that is safe (1.2 or newer): {error:?}"))
+            protocol(format!("{origin} does not support TLS 1.2 or newer with safe ciphers: {error:?}"))
         }
         error => protocol(format!("TLS with {origin} failed: {error}")),
     }
 }
 
-fn of_certificate(error: &CertificateError) -> String {
+fn certificate_problem(error: &CertificateError) -> String {
     match error {
         CertificateError::UnknownIssuer => "is signed by an authority that is not trusted here".to_owned(),
-        // Often an authority that was made anew under its old name.
+        // Often an authority that was created again under the same name.
         CertificateError::BadSignature => {
-            "has a signature that the trusted authority of that name does not confirm: it is of another authority, or of \
-             a key that is too short (RSA needs 2048 bits)"
+            "has a signature that does not match the trusted authority of that name: another authority signed it, or \
+             with a key that is too short (RSA needs 2048 bits)"
                 .to_owned()
         }
         CertificateError::NotValidForName => "is for another name".to_owned(),
@@ -117,10 +120,10 @@ fn of_certificate(error: &CertificateError) -> String {
     }
 }
 
-fn of_alert(alert: AlertDescription, origin: &Origin) -> Error {
+fn from_alert(alert: AlertDescription, origin: &Origin) -> Error {
     match alert {
         AlertDescription::CertificateRequired => {
-            Error::new(Status::AccessDenied, format!("{origin} wants a client certificate, and none is set"))
+            Error::new(Status::AccessDenied, format!("{origin} requires a client certificate, and none is configured"))
         }
         AlertDescription::BadCertificate
         | AlertDescription::UnsupportedCertificate
@@ -130,11 +133,12 @@ fn of_alert(alert: AlertDescription, origin: &Origin) -> Error {
         | AlertDescription::UnknownCA
         | AlertDescription::AccessDenied => Error::new(
             Status::AccessDenied,
-            format!("{origin} does not accept our client certificate (or its absence): TLS alert {alert:?}"),
+            format!("{origin} rejects our client certificate (or its absence): TLS alert {alert:?}"),
         ),
-        AlertDescription::ProtocolVersion => protocol(format!("{origin} speaks no TLS that is safe (1.2 or newer)")),
+        AlertDescription::ProtocolVersion => protocol(format!("{origin} does not support TLS 1.2 or newer")),
         AlertDescription::HandshakeFailure => protocol(format!(
-            "{origin} refuses TLS (alert HandshakeFailure): it may want a client certificate, or ciphers that are not safe"
+            "{origin} rejects the TLS handshake (alert HandshakeFailure): it may require a client certificate, or only \
+             unsafe ciphers"
         )),
         alert => protocol(format!("{origin} ended TLS with the alert {alert:?}")),
     }
@@ -149,6 +153,6 @@ pub(super) fn protocol(message: String) -> Error {
 }
 
 /// The deadline passed.
-pub(super) fn late(when: &str) -> Error {
-    Error::new(Status::Timeout, format!("the time was up {when}")).with_retryable(true)
+pub(super) fn timed_out(when: &str) -> Error {
+    Error::new(Status::Timeout, format!("timed out {when}")).with_retryable(true)
 }

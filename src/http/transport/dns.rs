@@ -1,8 +1,8 @@
-//! Names to addresses, within a point in time.
+//! DNS lookups with a deadline.
 //!
-//! The C library's look-up takes no time-out. So it runs on a thread of its own, which is left behind when the time is
-//! up and ends when the C library lets it. It touches nothing of this library but its own channel and one counter, so
-//! that a `fork()` finds no lock held by it.
+//! `getaddrinfo` has no timeout. It runs on a thread of its own, which is abandoned when the deadline passes and ends
+//! when `getaddrinfo` returns. The thread uses only its own channel and one counter, so it holds no lock of this
+//! library when the program forks.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -10,67 +10,68 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
+use std::time::Instant;
 
 use crate::fork;
-use crate::http::wire::{End, time_left};
+use crate::http::transport::stream::time_left;
 use crate::sys;
 
-/// How many look-ups may be left behind at a time.
-const MOST_STUCK: u64 = 16;
-/// The C library reads its configuration and loads plugins on this stack, and puts the thread's share of the program's
-/// thread-local variables there.
+/// The limit of abandoned lookups that are still running.
+const MAX_STUCK: u64 = 16;
+/// On this stack the C library reads its configuration, loads plugins, and stores the thread-local variables of the
+/// program.
 const STACK: usize = 1 << 20;
 
-/// What debuggers show.
-const THREAD: &str = "st-look-up";
+/// The name of the thread, which debuggers show.
+const THREAD: &str = "st-dns";
 
-/// The number of look-ups that were left behind and have not ended; in the upper half, the process they belong to:
-/// threads do not survive a fork.
+/// The number of abandoned lookups that are still running. The upper half is the fork generation of the process they
+/// belong to: threads do not survive a fork.
 static STUCK: AtomicU64 = AtomicU64::new(0);
 
-/// The addresses of a host. An error of kind [`io::ErrorKind::TimedOut`] means that the time was up.
-pub(super) fn look_up(host: &str, port: u16, end: End) -> io::Result<Vec<SocketAddr>> {
-    look_up_with(|name, port| (name, port).to_socket_addrs().map(Vec::from_iter), host, port, end)
+/// Returns the addresses of a host. If the deadline passes, the error is of kind [`io::ErrorKind::TimedOut`].
+pub(in crate::http) fn look_up(host: &str, port: u16, deadline: Option<Instant>) -> io::Result<Vec<SocketAddr>> {
+    look_up_with(|name, port| (name, port).to_socket_addrs().map(Vec::from_iter), host, port, deadline)
 }
 
-/// With this way to look up a name that is no address.
+/// As [`look_up`], with the function that resolves a name.
 fn look_up_with(
-    find: impl FnOnce(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + 'static,
+    resolve: impl FnOnce(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + 'static,
     host: &str,
     port: u16,
-    end: End,
+    deadline: Option<Instant>,
 ) -> io::Result<Vec<SocketAddr>> {
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, port)]);
     }
-    if stuck() >= MOST_STUCK {
-        return Err(io::Error::other(format!("{MOST_STUCK} look-ups of names are stuck; is the name server well?")));
+    if stuck() >= MAX_STUCK {
+        return Err(io::Error::other(format!("{MAX_STUCK} DNS lookups are stuck; check the name server")));
     }
-    let left = time_left(end)?;
+    let left = time_left(deadline)?;
     let (sender, receiver) = mpsc::sync_channel(1);
-    let given_up = Arc::new(AtomicBool::new(false));
-    let (name, was_given_up) = (host.to_owned(), given_up.clone());
-    let helper = move || {
-        let _ = sender.send(find(&name, port));
-        if was_given_up.swap(true, SeqCst) {
+    let abandoned = Arc::new(AtomicBool::new(false));
+    let (name, is_abandoned) = (host.to_owned(), abandoned.clone());
+    let lookup = move || {
+        let _ = sender.send(resolve(&name, port));
+        if is_abandoned.swap(true, SeqCst) {
             count(-1);
         }
     };
-    // Signals of the program are none of this thread's business.
-    sys::with_signals_blocked(|| thread::Builder::new().name(THREAD.to_owned()).stack_size(STACK).spawn(helper))
-        .map_err(|error| io::Error::other(format!("no thread could be started to look up {host}: {error}")))?;
-    let answer = match left {
+    // The thread must not run the program's signal handlers.
+    sys::with_signals_blocked(|| thread::Builder::new().name(THREAD.to_owned()).stack_size(STACK).spawn(lookup))
+        .map_err(|error| io::Error::other(format!("cannot start a thread to resolve {host}: {error}")))?;
+    let result = match left {
         Some(left) => receiver.recv_timeout(left),
         None => receiver.recv().map_err(RecvTimeoutError::from),
     };
-    match answer {
+    match result {
         Ok(Ok(addresses)) if !addresses.is_empty() => Ok(addresses),
-        Ok(Ok(_)) => Err(io::Error::other(format!("the name {host} has no address"))),
-        Ok(Err(error)) => Err(io::Error::other(format!("the name {host} cannot be looked up: {error}"))),
+        Ok(Ok(_)) => Err(io::Error::other(format!("{host} has no address"))),
+        Ok(Err(error)) => Err(io::Error::other(format!("cannot resolve {host}: {error}"))),
         Err(_) => {
-            // Counted before it is said, so that the helper cannot count itself out first.
+            // Counted first, so that the thread cannot decrement the counter before it is incremented.
             count(1);
-            if given_up.swap(true, SeqCst) {
+            if abandoned.swap(true, SeqCst) {
                 count(-1);
             }
             Err(io::ErrorKind::TimedOut.into())
@@ -86,7 +87,7 @@ fn in_this_process(count: u64) -> u64 {
     if count >> 32 == u64::from(fork::generation()) { count & 0xffff_ffff } else { 0 }
 }
 
-/// Adds to the number of those left behind.
+/// Adds to the number of abandoned lookups.
 fn count(change: i64) {
     let process = u64::from(fork::generation()) << 32;
     let add = |now| Some(process | in_this_process(now).saturating_add_signed(change));
@@ -95,33 +96,33 @@ fn count(change: i64) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
     use super::*;
 
-    /// The helpers of this process, each by its state as the system tells it.
-    fn helpers() -> Vec<String> {
+    /// The lookup threads of this process, each with its status file.
+    fn lookup_threads() -> Vec<String> {
         let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
         let states = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("status")).ok());
         states.filter(|state| state.starts_with(&format!("Name:\t{THREAD}\n"))).collect()
     }
 
-    /// How long a test waits for what must happen.
+    /// How long a test waits for something that must happen.
     const PATIENCE: Duration = Duration::from_secs(120);
 
-    fn soon() -> End {
+    fn soon() -> Option<Instant> {
         Some(Instant::now() + Duration::from_millis(50))
     }
 
     #[test]
-    fn an_address_needs_no_look_up() {
+    fn address_needs_no_lookup() {
         let never = |_: &str, _| -> io::Result<Vec<SocketAddr>> { panic!("looked up") };
         assert_eq!(look_up_with(never, "10.0.0.1", 80, None).unwrap(), ["10.0.0.1:80".parse().unwrap()]);
         assert_eq!(look_up_with(never, "::1", 443, None).unwrap(), ["[::1]:443".parse().unwrap()]);
     }
 
     #[test]
-    fn a_name_has_addresses_and_our_signals_stay_as_they_are() {
+    fn lookup_returns_addresses_and_keeps_the_signal_mask() {
         let mask = || {
             let state = std::fs::read_to_string("/proc/thread-self/status").unwrap();
             state.lines().find(|line| line.starts_with("SigBlk:")).unwrap().to_owned()
@@ -133,19 +134,19 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_names_the_host() {
+    fn failure_names_the_host() {
         let failing = |_: &str, _| Err(io::Error::other("no such name"));
         let error = look_up_with(failing, "vault.invalid", 80, None).unwrap_err();
-        assert_eq!(error.to_string(), "the name vault.invalid cannot be looked up: no such name");
+        assert_eq!(error.to_string(), "cannot resolve vault.invalid: no such name");
         let error = look_up_with(|_, _| Ok(Vec::new()), "vault.invalid", 80, None).unwrap_err();
-        assert_eq!(error.to_string(), "the name vault.invalid has no address");
+        assert_eq!(error.to_string(), "vault.invalid has no address");
     }
 
     #[test]
-    fn stuck_look_ups_end_in_time_and_do_not_pile_up() {
-        // In a process of its own: other tests look names up too, and would find too many stuck.
+    fn stuck_lookups_time_out_and_are_limited() {
+        // In a process of its own: lookups of other tests would fail because too many are stuck.
         if std::env::var_os("ST_TEST_ALONE").is_none() {
-            let name = "http::resolver::tests::stuck_look_ups_end_in_time_and_do_not_pile_up";
+            let name = "http::transport::dns::tests::stuck_lookups_time_out_and_are_limited";
             let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
             let done = alone.args(["--exact", name]).env("ST_TEST_ALONE", "1").output().unwrap();
             assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
@@ -160,15 +161,15 @@ mod tests {
                 Ok(Vec::new())
             }
         };
-        for _ in 0..MOST_STUCK {
+        for _ in 0..MAX_STUCK {
             let error = look_up_with(hang(), "vault.invalid", 80, soon()).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         }
         let error = look_up_with(hang(), "vault.invalid", 80, soon()).unwrap_err();
-        assert_eq!(error.to_string(), "16 look-ups of names are stuck; is the name server well?");
-        let helpers = helpers();
-        assert_eq!(helpers.len(), MOST_STUCK as usize, "{helpers:?}");
-        let blocked = helpers[0].lines().find_map(|line| line.strip_prefix("SigBlk:\t")).unwrap();
+        assert_eq!(error.to_string(), "16 DNS lookups are stuck; check the name server");
+        let threads = lookup_threads();
+        assert_eq!(threads.len(), MAX_STUCK as usize, "{threads:?}");
+        let blocked = threads[0].lines().find_map(|line| line.strip_prefix("SigBlk:\t")).unwrap();
         let all_of_the_program =
             (1 << libc::SIGTERM | 1 << libc::SIGINT | 1 << libc::SIGPROF | 1 << libc::SIGUSR1) >> 1;
         assert_eq!(u64::from_str_radix(blocked, 16).unwrap() & all_of_the_program, all_of_the_program);
@@ -176,7 +177,7 @@ mod tests {
         while stuck() > 0 {
             thread::sleep(Duration::from_millis(1));
         }
-        let end = Some(Instant::now() + PATIENCE);
-        look_up_with(|_, _| Ok(vec!["10.0.0.1:80".parse().unwrap()]), "vault.invalid", 80, end).unwrap();
+        let deadline = Some(Instant::now() + PATIENCE);
+        look_up_with(|_, _| Ok(vec!["10.0.0.1:80".parse().unwrap()]), "vault.invalid", 80, deadline).unwrap();
     }
 }

@@ -1,4 +1,4 @@
-//! Trusting whatever certificate a server shows, for those who ask for it.
+//! A certificate verifier that accepts any certificate, for `skip_verify`.
 
 use std::sync::Arc;
 
@@ -7,17 +7,17 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, Error, SignatureScheme};
 
-/// Looks at no certificate, but at whether the server has its key, as Go's `InsecureSkipVerify` does.
+/// Accepts any certificate, and only checks that the server has its key, as Go's `InsecureSkipVerify` does.
 #[derive(Debug)]
-pub(super) struct Unverified(Arc<CryptoProvider>);
+pub(super) struct InsecureVerifier(Arc<CryptoProvider>);
 
-impl Unverified {
-    pub(super) fn new(provider: Arc<CryptoProvider>) -> Unverified {
-        Unverified(provider)
+impl InsecureVerifier {
+    pub(super) fn new(provider: Arc<CryptoProvider>) -> InsecureVerifier {
+        InsecureVerifier(provider)
     }
 }
 
-impl ServerCertVerifier for Unverified {
+impl ServerCertVerifier for InsecureVerifier {
     fn verify_server_cert(
         &self,
         _certificate: &CertificateDer<'_>,

@@ -1,4 +1,4 @@
-//! Bytes to and from a server, each step within a point in time: a socket, or TLS over another wire.
+//! A byte stream with a deadline: TCP, or TLS over another stream.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -11,40 +11,37 @@ use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use crate::sys::{self, Until};
 
-/// When a step has to end; `None` is never.
-pub(super) type End = Option<Instant>;
+/// A two-way byte stream. An operation that reaches the deadline fails with [`io::ErrorKind::TimedOut`].
+pub(super) trait Stream: Read + Write + Send + Sync {
+    /// Sets the deadline of all further operations; `None` is no deadline.
+    fn set_deadline(&mut self, deadline: Option<Instant>);
 
-/// A two-way stream of bytes. An operation that reaches the end of its time fails with [`io::ErrorKind::TimedOut`].
-pub(super) trait Wire: Read + Write + Send + Sync {
-    /// From now on, everything has to be done by then.
-    fn end_by(&mut self, end: End);
-
-    /// Whether it can be used for another request: the peer neither closed it nor sent what nobody asked for.
+    /// Whether the stream can be used for another request: the peer neither closed it nor sent unexpected data.
     fn is_open(&mut self) -> bool;
 }
 
-/// The time left; too late is an error.
-pub(super) fn time_left(end: End) -> io::Result<Option<Duration>> {
-    let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+/// Returns the time until the deadline, or an error if it has passed.
+pub(super) fn time_left(deadline: Option<Instant>) -> io::Result<Option<Duration>> {
+    let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
     match left {
         Some(Duration::ZERO) => Err(io::ErrorKind::TimedOut.into()),
         left => Ok(left),
     }
 }
 
-/// A TCP connection. It never blocks: the time-outs that sockets have are up to an eighth late.
-pub(super) struct Socket {
+/// A TCP connection in non-blocking mode. The timeouts of blocking sockets are up to an eighth late.
+pub(in crate::http) struct TcpSocket {
     stream: TcpStream,
-    end: End,
+    deadline: Option<Instant>,
 }
 
-impl Socket {
-    /// Connects to the first address that answers. While others wait behind it, an address gets half of the time.
-    pub(super) fn connect(addresses: &[SocketAddr], end: End) -> io::Result<Socket> {
+impl TcpSocket {
+    /// Connects to the first address that accepts. Each address but the last gets half of the time that is left.
+    pub(in crate::http) fn connect(addresses: &[SocketAddr], deadline: Option<Instant>) -> io::Result<TcpSocket> {
         let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
         for (index, address) in addresses.iter().enumerate() {
             let is_last = index + 1 == addresses.len();
-            let connected = match time_left(end)? {
+            let connected = match time_left(deadline)? {
                 Some(left) => TcpStream::connect_timeout(address, if is_last { left } else { left / 2 }),
                 None => TcpStream::connect(address),
             };
@@ -52,7 +49,7 @@ impl Socket {
                 Ok(stream) => {
                     stream.set_nodelay(true)?;
                     stream.set_nonblocking(true)?;
-                    return Ok(Socket { stream, end });
+                    return Ok(TcpSocket { stream, deadline });
                 }
                 Err(error) => failure = error,
             }
@@ -60,11 +57,15 @@ impl Socket {
         Err(failure)
     }
 
-    /// Repeats a step until it need not wait any more.
-    fn within_time(&self, until: Until, mut step: impl FnMut(&TcpStream) -> io::Result<usize>) -> io::Result<usize> {
+    /// Repeats an operation until it does not block, or the deadline passes.
+    fn until_ready(
+        &self,
+        until: Until,
+        mut operation: impl FnMut(&TcpStream) -> io::Result<usize>,
+    ) -> io::Result<usize> {
         loop {
-            let left = time_left(self.end)?.unwrap_or(Duration::MAX);
-            match step(&self.stream) {
+            let left = time_left(self.deadline)?.unwrap_or(Duration::MAX);
+            match operation(&self.stream) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     sys::wait(self.stream.as_fd(), until, left)?;
@@ -75,15 +76,15 @@ impl Socket {
     }
 }
 
-impl Read for Socket {
+impl Read for TcpSocket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.within_time(Until::Readable, |mut stream| stream.read(buffer))
+        self.until_ready(Until::Readable, |mut stream| stream.read(buffer))
     }
 }
 
-impl Write for Socket {
+impl Write for TcpSocket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.within_time(Until::Writable, |mut stream| stream.write(bytes))
+        self.until_ready(Until::Writable, |mut stream| stream.write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -91,9 +92,9 @@ impl Write for Socket {
     }
 }
 
-impl Wire for Socket {
-    fn end_by(&mut self, end: End) {
-        self.end = end;
+impl Stream for TcpSocket {
+    fn set_deadline(&mut self, deadline: Option<Instant>) {
+        self.deadline = deadline;
     }
 
     fn is_open(&mut self) -> bool {
@@ -101,44 +102,44 @@ impl Wire for Socket {
     }
 }
 
-impl Drop for Socket {
+impl Drop for TcpSocket {
     fn drop(&mut self) {
-        // A child that was forked meanwhile holds the socket too; the peer shall see the end all the same.
+        // Closing is not enough: a child that was forked in the meantime also holds the socket.
         let _ = self.stream.shutdown(Shutdown::Both);
     }
 }
 
-/// TLS over another wire.
-pub(super) struct Tls(StreamOwned<ClientConnection, Box<dyn Wire>>);
+/// TLS over another stream.
+pub(super) struct TlsStream(StreamOwned<ClientConnection, Box<dyn Stream>>);
 
-impl Tls {
-    /// Shakes hands with the server of this name.
+impl TlsStream {
+    /// Performs the TLS handshake with the server of this name.
     pub(super) fn connect(
         config: Arc<ClientConfig>,
         name: ServerName<'static>,
-        mut wire: Box<dyn Wire>,
-    ) -> io::Result<Tls> {
+        mut stream: Box<dyn Stream>,
+    ) -> io::Result<TlsStream> {
         let mut connection = ClientConnection::new(config, name).map_err(io::Error::other)?;
         while connection.is_handshaking() {
-            if let Err(error) = connection.complete_io(&mut wire) {
-                return Err(last_words(&mut connection, wire.as_mut(), error));
+            if let Err(error) = connection.complete_io(&mut stream) {
+                return Err(alert_or(&mut connection, stream.as_mut(), error));
             }
         }
-        Ok(Tls(StreamOwned::new(connection, wire)))
+        Ok(TlsStream(StreamOwned::new(connection, stream)))
     }
 
-    fn explained(&mut self, error: io::Error) -> io::Error {
-        last_words(&mut self.0.conn, self.0.sock.as_mut(), error)
+    fn alert_or(&mut self, error: io::Error) -> io::Error {
+        alert_or(&mut self.0.conn, self.0.sock.as_mut(), error)
     }
 }
 
-/// Why the peer closed the connection while we were sending: a server that refuses our certificate says so with an
-/// alert that nobody has read yet. Else the error as it is.
-fn last_words(connection: &mut ClientConnection, mut wire: &mut dyn Wire, error: io::Error) -> io::Error {
+/// Returns the TLS alert with which the peer closed the connection while we were sending, else `error`. A server that
+/// rejects our certificate sends such an alert, which is still unread.
+fn alert_or(connection: &mut ClientConnection, mut stream: &mut dyn Stream, error: io::Error) -> io::Error {
     if !matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) {
         return error;
     }
-    while let Ok(1..) = connection.read_tls(&mut wire) {
+    while let Ok(1..) = connection.read_tls(&mut stream) {
         if let Err(alert) = connection.process_new_packets() {
             return io::Error::other(alert);
         }
@@ -146,25 +147,25 @@ fn last_words(connection: &mut ClientConnection, mut wire: &mut dyn Wire, error:
     error
 }
 
-impl Read for Tls {
+impl Read for TlsStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.0.read(buffer)
     }
 }
 
-impl Write for Tls {
+impl Write for TlsStream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes).map_err(|error| self.explained(error))
+        self.0.write(bytes).map_err(|error| self.alert_or(error))
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush().map_err(|error| self.explained(error))
+        self.0.flush().map_err(|error| self.alert_or(error))
     }
 }
 
-impl Wire for Tls {
-    fn end_by(&mut self, end: End) {
-        self.0.sock.end_by(end);
+impl Stream for TlsStream {
+    fn set_deadline(&mut self, deadline: Option<Instant>) {
+        self.0.sock.set_deadline(deadline);
     }
 
     fn is_open(&mut self) -> bool {
@@ -179,7 +180,7 @@ mod tests {
 
     use super::*;
 
-    /// Whether the file never blocks, as the system tells it.
+    /// Whether the file is in non-blocking mode, as the system reports it.
     fn is_nonblocking(file: &impl AsRawFd) -> bool {
         let state = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd())).unwrap();
         let flags = state.lines().find_map(|line| line.strip_prefix("flags:")).unwrap();
@@ -187,20 +188,20 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_leaves_no_waiting_to_the_late_timers_of_the_system() {
+    fn socket_is_nonblocking_and_has_no_system_timeouts() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let soon = || Some(Instant::now() + Duration::from_millis(100));
-        for end in [None, Some(Instant::now() + Duration::from_secs(3600))] {
-            let mut socket = Socket::connect(&[listener.local_addr().unwrap()], end).unwrap();
+        for deadline in [None, Some(Instant::now() + Duration::from_secs(3600))] {
+            let mut socket = TcpSocket::connect(&[listener.local_addr().unwrap()], deadline).unwrap();
             let (mut peer, _) = listener.accept().unwrap();
             assert!(is_nonblocking(&socket.stream));
-            socket.end_by(soon());
+            socket.set_deadline(soon());
             assert_eq!(socket.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::TimedOut);
-            socket.end_by(soon());
+            socket.set_deadline(soon());
             while socket.write(&[0; 100_000]).is_ok() {}
             assert!(socket.is_open());
             peer.write_all(b"x").unwrap();
-            socket.end_by(None);
+            socket.set_deadline(None);
             assert_eq!(socket.read(&mut [0]).unwrap(), 1);
             assert!(is_nonblocking(&socket.stream));
             assert_eq!(socket.stream.read_timeout().unwrap(), None);

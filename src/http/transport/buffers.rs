@@ -1,38 +1,35 @@
-//! The bytes of a connection on their way, in memory that is wiped.
+//! Input and output buffers of a connection, which are wiped.
 
 use ureq::unversioned::transport::Buffers;
 use zeroize::Zeroizing;
 
-/// The longest head of an answer that is read.
-pub(super) const LONGEST_HEAD: usize = 64 * 1024;
-/// The longest line of the head of a request: one has to fit into the output as a whole.
-pub(super) const LONGEST_LINE: usize = OUTPUT - 1024;
-/// A head has to fit as a whole, with one byte more to see that it is too long.
-const INPUT: usize = LONGEST_HEAD + 8 * 1024;
-const OUTPUT: usize = 32 * 1024;
+use crate::http::limits::{MAX_HEADER, OUTPUT_BUFFER};
 
-/// One buffer for each direction, of fixed sizes: one that grows would leave copies behind.
+/// A whole response header must fit, and at least one byte more, which shows that a header is too long.
+const INPUT_BUFFER: usize = MAX_HEADER + 8 * 1024;
+
+/// One buffer for each direction. Their sizes are fixed, because a buffer that grows leaves copies behind.
 pub(super) struct WipedBuffers {
     input: Zeroizing<Vec<u8>>,
     consumed: usize,
     filled: usize,
     output: Zeroizing<Vec<u8>>,
-    /// Whether the last look at the input took something out of it.
+    /// Whether the last call of `input_consume` consumed something.
     progress: bool,
 }
 
 impl WipedBuffers {
     pub(super) fn new() -> WipedBuffers {
         WipedBuffers {
-            input: Zeroizing::new(vec![0; INPUT]),
+            input: Zeroizing::new(vec![0; INPUT_BUFFER]),
             consumed: 0,
             filled: 0,
-            output: Zeroizing::new(vec![0; OUTPUT]),
+            output: Zeroizing::new(vec![0; OUTPUT_BUFFER]),
             progress: false,
         }
     }
 
-    /// Moves what is not consumed to the front.
+    /// Moves the unconsumed input to the front.
     fn make_room(&mut self) {
         if self.consumed > 0 {
             self.input.copy_within(self.consumed..self.filled, 0);

@@ -121,7 +121,6 @@ def examples(path, work):
     global count
     printed = None
     for block in blocks(path):
-        expected, printed = printed, None
         for value in block.marks.get("file", []):
             name, mode = value.split()
             target = work / name.removeprefix("~/")
@@ -129,12 +128,15 @@ def examples(path, work):
             target.write_text(block.text, encoding="utf-8")
             target.chmod(int(mode, 8))
         if block.language == "text":
-            if expected is not None and expected != block.text:
-                problem(path, block.line, f"the program prints this instead:\n{expected}")
+            if printed is not None and printed != block.text:
+                problem(path, block.line, f"the program prints this instead:\n{printed}")
+            printed = None
         elif block.language in ("c", "cpp"):
             printed = compiled(path, block, work)
             count += 1
         elif block.language in PARSERS:
+            # The commands that build a program may be between it and what it prints.
+            printed = printed if block.language == "sh" else None
             try:
                 PARSERS[block.language](path, block, work)
             except (ValueError, SyntaxError, yaml.YAMLError, configparser.Error) as error:

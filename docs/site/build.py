@@ -19,6 +19,7 @@ from markdown import ROOT, documents, slug
 
 SITE, VERSION = Path(sys.argv[1]), sys.argv[2]
 C_REFERENCE = "c/st__secrets_8h.html"
+C_CONVENTIONS = "c/index.html"
 RUST_REFERENCE = "rust/st_secrets/index.html"
 
 # The order of the navigation; what is not named here follows at the end of its group.
@@ -120,7 +121,7 @@ def navigation(current):
     groups = [
         ("Guide", [(PAGES[p], titles[p]) for p in ordered if p.parent == ROOT / "docs" or p == ROOT / "README.md"]),
         ("Languages", [(PAGES[p], titles[p].removeprefix("st-secrets for ")) for p in ordered if p.parent.parent == ROOT / "bindings"]),
-        ("Reference", [(Path(C_REFERENCE), "st_secrets.h"), (Path(RUST_REFERENCE), "Rust")]),
+        ("Reference", [(Path(C_CONVENTIONS), "C conventions"), (Path(C_REFERENCE), "st_secrets.h"), (Path(RUST_REFERENCE), "Rust")]),
         ("Project", [(PAGES[p], titles[p]) for p in ordered if p.parent == ROOT and p.name != "README.md"]),
     ]
     return "".join(f"<h2>{name}</h2><ul>{''.join(entry(*item) for item in items)}</ul>" for name, items in groups)

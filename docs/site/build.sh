@@ -47,7 +47,15 @@ fi
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 rm -rf "$site"
 mkdir -p "$site/c" "$site/rust"
+# The first comment of the header: what holds for every function.
+{
+    echo '# Conventions'
+    echo
+    echo '<a href="../index.html">Back to the guide</a>. All functions: @ref st_secrets.h.'
+    sed -n '/^\/\*$/,/^ \*\/$/{ /^\/\*$/d; /^ \*\/$/q; s/^ \* \{0,1\}//; p; }' include/st_secrets.h
+} >"$tools/conventions.md"
 (cat docs/site/Doxyfile && echo "PROJECT_NUMBER = $version") | doxygen -
+rm -rf target/doc
 cargo doc --quiet --locked --no-deps --lib
 cp -r target/doc/. "$site/rust/"
 cp "$tools/$mermaid.js" "$site/mermaid.js"

@@ -9,22 +9,21 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
 
+from documents import ROOT, documents, slug
 from markdown_it import MarkdownIt
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 from pygments.util import ClassNotFound
 
-from markdown import ROOT, documents, slug
-
 SITE, VERSION = Path(sys.argv[1]), sys.argv[2]
 C_REFERENCE = "c/st__secrets_8h.html"
 C_CONVENTIONS = "c/index.html"
 RUST_REFERENCE = "rust/st_secrets/index.html"
 
-# The order of the navigation; what is not named here follows at the end of its group.
-ORDER = """README providers aws vault cache encryption store audit errors linking deployment testing simpletuner faq dependencies
-    ARCHITECTURE CONTRIBUTING SECURITY RELEASING CHANGELOG""".split()
+# The order of the navigation; others follow at the end of their group.
+ORDER = """README providers aws vault cache encryption store audit errors linking deployment testing simpletuner faq
+    dependencies ARCHITECTURE CONTRIBUTING SECURITY RELEASING CHANGELOG""".split()
 FORMATTER = HtmlFormatter(nowrap=True)
 
 
@@ -55,7 +54,7 @@ def relative(to, page):
 
 
 def resolved(target, path):
-    """A link of a document as one of its page. Files that are no documents come along."""
+    """A link of a document as one of its page. Other files are copied into the site."""
     if re.match(r"[a-z]+:|#", target):
         return target
     name, hash_, anchor = target.partition("#")
@@ -87,7 +86,7 @@ def code(text, language):
         body = highlight(text, get_lexer_by_name(language), FORMATTER)
     except ClassNotFound:
         body = html.escape(text)
-    return f'<pre><code>{body}</code></pre>'
+    return f"<pre><code>{body}</code></pre>"
 
 
 def body_of(path):
@@ -120,8 +119,22 @@ def navigation(current):
     titles = {path: names.get(str(path.relative_to(ROOT)), title_of(path)) for path in ordered}
     groups = [
         ("Guide", [(PAGES[p], titles[p]) for p in ordered if p.parent == ROOT / "docs" or p == ROOT / "README.md"]),
-        ("Languages", [(PAGES[p], titles[p].removeprefix("st-secrets for ")) for p in ordered if p.parent.parent == ROOT / "bindings"]),
-        ("Reference", [(Path(C_CONVENTIONS), "C conventions"), (Path(C_REFERENCE), "st_secrets.h"), (Path(RUST_REFERENCE), "Rust")]),
+        (
+            "Languages",
+            [
+                (PAGES[p], titles[p].removeprefix("st-secrets for "))
+                for p in ordered
+                if p.parent.parent == ROOT / "bindings"
+            ],
+        ),
+        (
+            "Reference",
+            [
+                (Path(C_CONVENTIONS), "C conventions"),
+                (Path(C_REFERENCE), "st_secrets.h"),
+                (Path(RUST_REFERENCE), "Rust"),
+            ],
+        ),
         ("Project", [(PAGES[p], titles[p]) for p in ordered if p.parent == ROOT and p.name != "README.md"]),
     ]
     return "".join(f"<h2>{name}</h2><ul>{''.join(entry(*item) for item in items)}</ul>" for name, items in groups)
@@ -131,7 +144,9 @@ def page(path, place, title, body):
     root = relative(Path("."), place)
     diagrams = ""
     if 'class="mermaid"' in body:
-        diagrams = f'<script src="{root}/mermaid.js"></script><script>mermaid.initialize({{startOnLoad: true}})</script>'
+        diagrams = (
+            f'<script src="{root}/mermaid.js"></script><script>mermaid.initialize({{startOnLoad: true}})</script>'
+        )
     return f"""<!doctype html>
 <html lang="en">
 <head>

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Builds the documentation into build/docs: the documents, the C reference (Doxygen) and the Rust reference (rustdoc). What is
-# missing is installed, or the message says how to get it. Open build/docs/index.html; no server is needed.
+# Builds the documentation into build/docs: the documents, the C reference (Doxygen) and the Rust reference (rustdoc).
+# Missing tools are installed, or a message says how to get them. Open build/docs/index.html; no server is needed.
 set -eu
 cd "$(dirname "$0")/../.."
 site=build/docs
 tools=build/docs-tools
-mermaid=mermaid-11.17.2
+mermaid=11.17.2
 mermaid_sha256=581ed7d74bd9048d0e3a91363927d72ef22942d7722546b27f7cc29e35390eb8
 
 fail() {
@@ -34,14 +34,14 @@ if ! cmp -s docs/site/requirements.txt "$tools/installed.txt"; then
         fail "cannot install the Python packages of docs/site/requirements.txt (the message of pip is above); try again: make docs"
     cp docs/site/requirements.txt "$tools/installed.txt"
 fi
-if [ ! -e "$tools/$mermaid.js" ]; then
-    echo "installing into $tools: $mermaid" >&2
-    (cd "$tools" && npm pack --silent "mermaid@${mermaid#mermaid-}" >/dev/null) ||
-        fail "cannot fetch $mermaid from the npm registry; try again: make docs"
-    tar -xzOf "$tools/$mermaid.tgz" package/dist/mermaid.min.js >"$tools/mermaid.js"
-    rm "$tools/$mermaid.tgz"
-    echo "$mermaid_sha256  $tools/mermaid.js" | sha256sum --check --quiet || fail "$mermaid is not the file that is expected"
-    mv "$tools/mermaid.js" "$tools/$mermaid.js"
+if [ ! -e "$tools/mermaid-$mermaid.js" ]; then
+    echo "installing into $tools: mermaid $mermaid" >&2
+    (cd "$tools" && npm pack --silent "mermaid@$mermaid" >/dev/null) ||
+        fail "cannot fetch mermaid $mermaid from the npm registry; try again: make docs"
+    tar -xzOf "$tools/mermaid-$mermaid.tgz" package/dist/mermaid.min.js >"$tools/mermaid.js"
+    rm "$tools/mermaid-$mermaid.tgz"
+    echo "$mermaid_sha256  $tools/mermaid.js" | sha256sum --check --quiet || fail "mermaid $mermaid is not the file that is expected"
+    mv "$tools/mermaid.js" "$tools/mermaid-$mermaid.js"
 fi
 
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
@@ -58,7 +58,7 @@ mkdir -p "$site/c" "$site/rust"
 rm -rf target/doc
 cargo doc --quiet --locked --no-deps --lib
 cp -r target/doc/. "$site/rust/"
-cp "$tools/$mermaid.js" "$site/mermaid.js"
+cp "$tools/mermaid-$mermaid.js" "$site/mermaid.js"
 cp docs/site/style.css "$site/style.css"
 PYTHONPATH=tests/docs PYTHONDONTWRITEBYTECODE=1 "$tools/venv/bin/python" docs/site/build.py "$site" "$version"
 echo "$PWD/$site/index.html"

@@ -1,5 +1,5 @@
-"""The documents are true as far as a machine can tell: examples are compiled and run, or parsed; links lead somewhere; files,
-functions, statuses and settings that they name exist.
+"""Checks the documents: compiles and runs their examples, or parses them; checks that links lead somewhere, and that
+the files, functions, statuses, settings, crates and messages that they name exist.
 
 usage: run.py [C_COMPILER [C++_COMPILER]]    needs build/lib, PyYAML
 """
@@ -16,8 +16,7 @@ import tempfile
 from pathlib import Path
 
 import yaml
-
-from markdown import ROOT, anchors, blocks, documents, links, prose
+from documents import ROOT, anchors, blocks, documents, links, prose
 
 CC, CXX = (sys.argv[1:] + ["cc", "c++"][len(sys.argv) - 1 :])[:2]
 # The bindings' own pages are tested with the bindings.
@@ -75,7 +74,9 @@ def cmake(path, block, work):
     source.mkdir()
     (source / "CMakeLists.txt").write_text(block.text, encoding="utf-8")
     for name in block.marks.get("cmake", []):
-        (source / name).write_text("#include <st_secrets.h>\nint main(void) { return st_abi_version() != ST_ABI_VERSION; }\n")
+        (source / name).write_text(
+            "#include <st_secrets.h>\nint main(void) { return st_abi_version() != ST_ABI_VERSION; }\n"
+        )
     for command in (
         ["make", "-q", "-C", ROOT, "all"],  # nothing is built here
         ["make", "-s", "-C", ROOT, "install", f"PREFIX={prefix}"],
@@ -184,6 +185,32 @@ def check_tables():
     for setting in settings:
         if f"`{setting}`" not in pages:
             problem(ROOT / "docs/providers.md", 1, f"the setting {setting} is documented nowhere")
+    check_dependencies()
+    check_messages(source)
+
+
+def check_dependencies():
+    """The crates of the tables are those of Cargo.toml."""
+    path = ROOT / "docs/dependencies.md"
+    manifest = (ROOT / "Cargo.toml").read_text(encoding="utf-8")
+    sections = "".join(re.findall(r"^\[(?:dev-)?dependencies\]\n(.*?)(?=^\[)", manifest, re.MULTILINE | re.DOTALL))
+    entries = re.findall(r'^([\w-]+) = (?:.*?package = "([^"]+)")?', sections, re.MULTILINE)
+    used = {package or name for name, package in entries}
+    cells = re.findall(r"^\| ([a-z][^|]*) \|", path.read_text(encoding="utf-8"), re.MULTILINE)
+    names = {name for cell in cells for name in re.sub(r"\([^)]*\)", "", cell).replace(" ", "").split(",")}
+    # The model checker is a dependency of tests/model.
+    for name in sorted(used ^ (names - {"crate", "loom"})):
+        problem(path, 1, f"{name} is in this table or in Cargo.toml, but not in both")
+
+
+def check_messages(source):
+    """Messages that a table quotes are written somewhere in the sources."""
+    for path in OURS:
+        for line, text in prose(path):
+            cell = text.split(" | ")[0]
+            for message in re.findall(r'"([^"…]+)[^"]*"', cell) if cell.startswith("| `ST_") else []:
+                if message.strip() not in source and not re.search(r"\d", message):
+                    problem(path, line, f"no message has {message!r}")
 
 
 HEADER = (ROOT / "include/st_secrets.h").read_text(encoding="utf-8")

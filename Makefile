@@ -13,6 +13,7 @@
 # make wheel           build the Python package into build/dist
 # make dist-node       pack the Node package into build/dist
 # make go-module       pack the Go module into build/dist/go, laid out as a module proxy
+# make docs            build the documentation as a web site, build/docs/index.html
 # make header          generate include/st_secrets.h from src/ffi
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
@@ -83,6 +84,11 @@ install: all
 
 dist: all
 	sh packaging/dist.sh $(VERSION) $(BUILD)/dist
+
+# The documents, the C reference and the Rust reference.
+.PHONY: docs
+docs:
+	@sh docs/site/build.sh
 
 header:
 	ST_SECRETS_WRITE_HEADER=1 $(CARGO) test --locked --test header the_header_is_up_to_date -- --exact

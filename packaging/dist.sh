@@ -12,8 +12,9 @@ trap 'rm -rf "$work"' EXIT
 umask 022
 
 "${MAKE:-make}" -s install PREFIX="/$name" DESTDIR="$work" >/dev/null
-install -m 644 LICENSE-MIT LICENSE-APACHE README.md ARCHITECTURE.md CHANGELOG.md "$work/$name/"
-for file in docs/bench-cache.svg bindings/*/README.md examples/launcher.c examples/cpp/service.cpp; do
+install -m 644 LICENSE-MIT LICENSE-APACHE README.md ARCHITECTURE.md CHANGELOG.md CONTRIBUTING.md RELEASING.md SECURITY.md \
+    "$work/$name/"
+for file in docs/*.md docs/*.svg bindings/*/README.md examples/launcher.c examples/cpp/service.cpp; do
     install -D -m 644 "$file" "$work/$name/$file"
 done
 mkdir -p "$to"

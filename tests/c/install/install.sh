@@ -55,14 +55,32 @@ tar -C "$work/unpacked" -xzf "$root/build/dist/$name.tar.gz"
 same_files "$work/unpacked/$name" <<'LIST'
 ./ARCHITECTURE.md
 ./CHANGELOG.md
+./CONTRIBUTING.md
 ./LICENSE-APACHE
 ./LICENSE-MIT
 ./README.md
+./RELEASING.md
+./SECURITY.md
 ./bindings/cpp/README.md
 ./bindings/go/README.md
 ./bindings/node/README.md
 ./bindings/python/README.md
+./docs/audit.md
+./docs/aws.md
 ./docs/bench-cache.svg
+./docs/cache.md
+./docs/dependencies.md
+./docs/deployment.md
+./docs/encryption.md
+./docs/errors.md
+./docs/faq.md
+./docs/linking.md
+./docs/providers.md
+./docs/providers.svg
+./docs/simpletuner.md
+./docs/store.md
+./docs/testing.md
+./docs/vault.md
 ./examples/cpp/service.cpp
 ./examples/launcher.c
 ./include/st_secrets.h
@@ -77,7 +95,7 @@ same_files "$work/unpacked/$name" <<'LIST'
 LIST
 # Every relative link leads to a file of the tarball.
 find "$work/unpacked/$name" -name '*.md' | while read -r document; do
-    { grep -oE '\]\([^)#: ]+\)' "$document" || true; } | sed 's/^](//; s/)$//' | while read -r link; do
+    { grep -oE '\]\([^)#: ]+(#[^) ]*)?\)' "$document" || true; } | sed 's/^](//; s/)$//; s/#.*//' | while read -r link; do
         [ -e "$(dirname "$document")/$link" ] || {
             echo "${document#"$work/unpacked/"} links to $link, which is missing"
             exit 1

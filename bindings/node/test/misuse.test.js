@@ -137,7 +137,7 @@ test('an `External` of somebody else is never taken for ours', () => {
 test('a secret where text is wanted is refused: its redacted form would be taken for the value', async (t) => {
   const { directory } = world(t, { A: 'the key' });
   const secret = new Secrets({ providers: ['env'] }).getSync('A');
-  const message = 'key must not be a Secret: give its text()';
+  const message = 'key must not be a Secret: pass its text()';
   assert.throws(() => new Cipher({ key: secret }), { name: 'TypeError', message });
   await assert.rejects(Cipher.open({ key: secret }), { name: 'TypeError', message });
   assert.throws(() => new Secrets({ vault_token: secret }), /vault_token must not be a Secret/);

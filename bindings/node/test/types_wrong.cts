@@ -5,7 +5,7 @@ import st = require('st-secrets');
 void st.Secrets.default.get(1);
 // @ts-expect-error: a Secret is no string
 const text: string = st.Secrets.default.getSync('HF_TOKEN');
-// @ts-expect-error: secrets come from the library alone
+// @ts-expect-error: a Secret cannot be constructed
 new st.Secret();
 // @ts-expect-error: a secret is not redacted text for settings
 new st.Cipher({ key: st.Secrets.default.getSync('KEY') });

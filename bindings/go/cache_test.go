@@ -47,9 +47,9 @@ func TestAValueIsReadInThreeWays(t *testing.T) {
 	equal(t, n, 4)
 	_, err = cache.GetSecret("b")
 	expect(t, err, ErrNotFound)
-	equal(t, err.Error(), "stsecrets: there is no such value (ST_NOT_FOUND)")
+	equal(t, err.Error(), "stsecrets: not found (ST_NOT_FOUND)")
 	_, err = cache.Get("b")
-	equal(t, err.Error(), "there is no such value (ST_NOT_FOUND)")
+	equal(t, err.Error(), "not found (ST_NOT_FOUND)")
 }
 
 func TestASecretOutlivesItsCache(t *testing.T) {

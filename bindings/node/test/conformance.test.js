@@ -218,7 +218,7 @@ for (const isSync of [false, true]) {
   }
 }
 
-test('every call has the key that all languages build for it', () => {
+test('function key vectors', () => {
   const argument = (value) => {
     if (Array.isArray(value)) return value.map(argument);
     if (typeof value !== 'object' || value === null) return value;

@@ -68,7 +68,7 @@ const program = (body) => `
   })();`;
 
 for (const [kind, body] of Object.entries(KINDS)) {
-  test(`memory stays as it is: ${kind}`, (t) => {
+  test(`memory is constant: ${kind}`, (t) => {
     world(t);
     const options = { cwd: __dirname, encoding: 'utf8' };
     const { stdout, stderr } = spawnSync(process.execPath, ['--expose-gc', '--max-semi-space-size=1', '-e', program(body)], options);

@@ -310,7 +310,7 @@ class Conformance(unittest.TestCase):
             with self.subTest(step=number, do=step["do"]):
                 self.check(world, run(lambda step=step: world.do(step)), step.get("expect", {}))
 
-    def test_every_case_of_the_shared_table(self):
+    def test_shared_table(self):
         cases = json.loads((VECTORS / "conformance.json").read_text(encoding="utf-8"))["cases"]
         for case in cases:
             if "servers" in case and not SERVERS:
@@ -324,7 +324,7 @@ class Conformance(unittest.TestCase):
                     self.run_case(case, directory)
         SecretsManager.reset()
 
-    def test_every_call_has_the_key_that_all_languages_build_for_it(self):
+    def test_function_key_vectors(self):
         def argument(value):
             if isinstance(value, list):
                 return [argument(item) for item in value]

@@ -16,7 +16,7 @@ README = Path(__file__).resolve().parent.parent / "README.md"
 
 
 class Readme(Case):
-    def test_every_example_runs_as_it_is_written(self):
+    def test_examples_run(self):
         os.environ["HF_TOKEN"] = "hf_value"
         examples = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
         self.assertGreater(len(examples), 4)

@@ -80,11 +80,11 @@ func TestStoreCredentialsAndRotation(t *testing.T) {
 	must(t, cipher.RotateKey())
 	var reports []uint64
 	report, err := store.ReencryptCredentials(cipher, true, func(done, total uint64) bool {
-		reports = append(told, done)
+		reports = append(reports, done)
 		return true
 	})
 	equal(t, decoded[struct{ Reencrypted int }](t, report, err).Reencrypted, 3)
-	equal(t, len(reports) > 0 && told[len(told)-1] == 3, true)
+	equal(t, len(reports) > 0 && reports[len(reports)-1] == 3, true)
 	report, err = store.ReencryptCredentials(cipher, false, nil)
 	equal(t, decoded[struct{ Unchanged int }](t, report, err).Unchanged, 3)
 

@@ -24,7 +24,7 @@ ROOT = HERE.parent.parent
 LIBRARY = ROOT / "build" / "lib" / "libst_secrets.a"
 STATIC_LIBS = "-lgcc_s -lutil -lrt -lpthread -lm -ldl -lc".split()
 FLAGS = "-std=c11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -fPIC -fvisibility=hidden".split()
-# Exports only the module's entry. The module is never unloaded, because the library's thread-local destructors are in it.
+# Exports only the module's entry. The module is never unloaded, because it has the library's thread-local destructors.
 LINK_FLAGS = "-shared -Wl,-Bsymbolic -Wl,-z,nodelete -Wl,-z,now".split()
 
 

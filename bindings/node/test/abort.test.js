@@ -8,7 +8,7 @@ const net = require('node:net');
 const test = require('node:test');
 const { sleep, st, world } = require('./support.js');
 
-/** A manager of a Vault that takes connections and never answers. */
+/** Returns a manager whose Vault accepts connections and never answers. */
 async function silentVault(t, settings = {}) {
   const sockets = new Set();
   const server = net.createServer((socket) => sockets.add(socket.on('error', () => {})));
@@ -41,7 +41,7 @@ test('a timeout includes the wait for a thread', async (t) => {
   world(t);
   const secrets = await silentVault(t);
   const begun = performance.now();
-  // 64 at a time: if the wait for a thread did not count, they would take 80 s.
+  // 64 at a time: if the timeout did not include the wait for a thread, this would take 80 s.
   const calls = Array.from({ length: 80 * 64 }, (_, at) => secrets.get(`KEY_${at}`, { timeout: 1 }));
   for (const { reason } of await Promise.allSettled(calls)) {
     assert.equal(reason.code, 'ST_TIMEOUT', reason);
@@ -105,7 +105,7 @@ test('a call with an aborted or invalid signal does not begin', async (t) => {
   ];
   for (const call of calls) {
     await assert.rejects(call(AbortSignal.abort()), { name: 'AbortError' });
-    // Whatever the call itself would have ended with, nobody is left to take it.
+    // The result of the call itself would be unhandled.
     for (const wrong of [{}, 5, 'x', true, { aborted: false }, new Proxy({}, {})]) {
       await assert.rejects(call(wrong), { name: 'TypeError', message: 'signal must be an AbortSignal' });
     }

@@ -239,7 +239,7 @@ test('the lease of an abandoned load is released', async () => {
   const external = native.cacheNew(300, 10, 60);
   const outcome = () => native.cacheLoadBeginSync(external, 'a', 0, 600)[0];
   const [LEADER, BUSY] = [2, 3];
-  // Somebody leads, and does not come back in time; meanwhile one who waits for it gives up.
+  // A caller takes the lease and does not finish in time; meanwhile a waiting caller gives up.
   assert.equal(native.cacheLoadBeginSync(external, 'a', 0, 0.1)[0], LEADER);
   void native.cacheLoadBegin(external, 'a', Infinity, 600);
   const id = native.lastCall();

@@ -126,7 +126,7 @@ test('an `External` of another add-on is rejected', () => {
       try {
         new Class(foreign).close();
       } catch {
-        // It has no settings.
+        // It takes no settings.
       }
     }
     console.log('alive');`;
@@ -145,7 +145,7 @@ test('a secret instead of text is rejected: its redacted form would be used as t
   await assert.rejects(store.saveProviderConfig('p', { nested: [{ token: secret }] }), /token must not be a Secret/);
   assert.throws(() => store.saveProviderConfigSync('p', secret), TypeError);
   assert.throws(() => store.setHardwareInfoSync({ gpu: { name: secret } }), TypeError);
-  // Not as many zeros as it has bytes.
+  // Must not return as many zeros as the secret has bytes.
   assert.throws(() => Buffer.from(secret), TypeError);
 });
 

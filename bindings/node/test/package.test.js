@@ -1,6 +1,6 @@
 'use strict';
 
-// The package as its users get it: installed from the tarball into an empty directory, without network or compiler.
+// The package as users get it: installed from the tarball into an empty directory, without network or compiler.
 
 const assert = require('node:assert/strict');
 const { execFileSync, spawnSync } = require('node:child_process');
@@ -13,7 +13,7 @@ const ROOT = path.join(__dirname, '../../..');
 const { version } = require('../package.json');
 const TARBALL = path.join(ROOT, 'build/dist', `st-secrets-${version}.tgz`);
 
-/** An empty project with the package in it. */
+/** An empty project with the package installed. */
 function project(t) {
   const { directory, write } = world(t, { HF_TOKEN: 'hf_from_the_environment' });
   write('package.json', '{"name": "consumer", "private": true}');
@@ -46,7 +46,7 @@ test('the package contains the required files and no others', (t) => {
   assert.deepEqual(fs.readdirSync(path.join(directory, 'node_modules')).filter((name) => name !== '.package-lock.json'), ['st-secrets']);
   const { dependencies, peerDependenciesMeta, scripts } = require('../package.json');
   assert.deepEqual([dependencies, scripts], [undefined, undefined]);
-  // The types refer to those of Node, which TypeScript's users install themselves.
+  // The types refer to Node's, which TypeScript users install themselves.
   assert.deepEqual(peerDependenciesMeta, { '@types/node': { optional: true } });
 });
 
@@ -60,7 +60,7 @@ test('the types accept correct code and reject errors', (t) => {
   assert.deepEqual([status, stdout], [0, '']);
 });
 
-test('the add-on exports only Node's entry, needs only system libraries, and is never unloaded', () => {
+test('the add-on exports only the entry for Node, needs only system libraries, and is never unloaded', () => {
   const file = path.join(__dirname, '../prebuilt/linux-x64/st_secrets.node');
   const names = execFileSync('nm', ['-D', '--defined-only', file], { encoding: 'utf8' }).match(/\S+$/gm);
   assert.deepEqual(names.sort(), ['napi_register_module_v1', 'node_api_module_get_api_version_v1']);

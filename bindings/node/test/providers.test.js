@@ -4,7 +4,7 @@ const assert = require('node:assert/strict');
 const test = require('node:test');
 const { sleep, st, status, world } = require('./support.js');
 
-/** A manager over the environment and these providers behind it. */
+/** Returns a manager with the environment followed by these providers. */
 function manager(providers, settings = {}) {
   const secrets = new st.Secrets({ providers: ['env'], timeout: 60, ...settings });
   for (const [name, get] of Object.entries(providers)) secrets.addProvider(name, get);

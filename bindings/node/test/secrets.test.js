@@ -80,9 +80,9 @@ test('a broken file is an error of the file provider, not a missing secret', asy
   const { write } = world(t);
   const secrets = new Secrets({ providers: ['file'], file_path: write('s.json', '{"A": ,}') });
   await assert.rejects(secrets.get('A'), status('ST_PROTOCOL', { source: 'file' }));
-  write('s.json', '{"A": "mended"}');
+  write('s.json', '{"A": "fixed"}');
   await secrets.refresh();
-  assert.equal(secrets.getSync('A').text(), 'mended');
+  assert.equal(secrets.getSync('A').text(), 'fixed');
 });
 
 test('the manager of the process is shared and can be replaced', async (t) => {

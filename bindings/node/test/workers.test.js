@@ -55,7 +55,7 @@ test('a worker thread can be terminated during its calls', async (t) => {
     if (number % 3 === 0) await sleep(0.02);
     await worker.terminate();
   }
-  // What the threads had begun ends after they are gone.
+  // The calls that the threads began finish after they have ended.
   await sleep(0.6);
   assert.equal(await new st.Secrets({ providers: [] }).get('A', { default: 'alive' }), 'alive');
 });
@@ -76,7 +76,7 @@ test('a process can end during calls', (t) => {
   }
 });
 
-/** A worker thread that loads these keys of a cache of the process, until it is told to go on. */
+/** Starts a worker thread that loads these keys of a built-in cache and finishes on a message. */
 async function loader(t, workerData) {
   const worker = new Worker(path.join(__dirname, 'worker_loads.js'), { workerData });
   t.after(() => worker.terminate());
@@ -160,7 +160,7 @@ test('calls that a terminated thread has not begun are cancelled', async (t) => 
   await new Promise((resolve, reject) => worker.once('message', resolve).once('error', reject));
   await worker.terminate();
   const count = () => (fs.existsSync(file_path) ? Object.keys(JSON.parse(fs.readFileSync(file_path, 'utf8'))).length : 0);
-  // Those that were begun end one after another.
+  // The calls in progress finish one after another.
   for (let before = -1; before !== count(); await sleep(0.5)) before = count();
   assert.ok(count() < 3000, String(count()));
 });

@@ -1,4 +1,4 @@
-"""TTLCache and @cached: values by reference, loads that happen once, garbage."""
+"""TTLCache and @cached: values by reference, shared loads, garbage collection."""
 
 import asyncio
 import gc
@@ -16,7 +16,7 @@ from support import Case, until
 
 
 class Thing:
-    """A value that can be watched."""
+    """A value that supports weak references."""
 
 
 class Values(Case):
@@ -125,7 +125,7 @@ class Values(Case):
         things = [[number] for number in range(50)]
         for number, thing in enumerate(things):
             other.set(str(number), thing)
-        del other  # as when the module is loaded again, or at the end of the interpreter
+        del other  # as when the module is reloaded, or at exit
         gc.collect()
         cache = st_secrets.get_provider_config_cache()
         self.assertTrue(all(cache.get(str(number)) is thing for number, thing in enumerate(things)))
@@ -394,12 +394,12 @@ class AsyncLoads(Case):
     def test_next_waiter_loads_after_the_event_loop_is_closed(self):
         cache = TTLCache()
 
-        async def for_ever():
+        async def forever():
             await asyncio.Event().wait()
 
         loop = asyncio.new_event_loop()
-        loop.set_exception_handler(lambda loop, context: None)  # it would tell of the task
-        task = loop.create_task(cache.get_or_set_async("key", for_ever))
+        loop.set_exception_handler(lambda loop, context: None)  # it would report the task
+        task = loop.create_task(cache.get_or_set_async("key", forever))
         loop.run_until_complete(asyncio.sleep(0))
         loop.close()
         del task, loop

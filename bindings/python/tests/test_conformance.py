@@ -1,4 +1,4 @@
-"""What every binding has to answer: tests/vectors/conformance.json, and the keys of function calls."""
+"""The results that every binding must return: tests/vectors/conformance.json, and the keys of function calls."""
 
 import json
 import math
@@ -23,7 +23,7 @@ SERVERS = {
 
 
 class Answers:
-    """A provider that knows a fixed set of answers."""
+    """A provider with a fixed set of answers."""
 
     def __init__(self, name, answers):
         self.name, self.answers = name, answers
@@ -43,7 +43,7 @@ def error_with(name):
 
 
 class World:
-    """What one case works on: a directory, and what is opened in it."""
+    """The state of a case: its directory and open handles."""
 
     def __init__(self, directory, opened):
         self.directory = directory
@@ -277,7 +277,7 @@ def write(path, file):
 
 
 def run(action):
-    """What came of it, with status and source."""
+    """Returns the result with status and source."""
     try:
         return {"status": "ST_OK", **(action() or {})}
     except st_secrets.Error as error:

@@ -1,5 +1,6 @@
-"""The examples of SimpleTuner's description of secrets and cache, in its order; only the line of the import is changed:
-`simpletuner.simpletuner_sdk.server.services.cloud` is `st_secrets`."""
+"""The examples of SimpleTuner's documentation of secrets and cache, in its order. Only the imports are changed, from
+`simpletuner.simpletuner_sdk.server.services.cloud` to `st_secrets`.
+"""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""The example in examples/python, and the package as it is installed."""
+"""The example in examples/python, and the installed package."""
 
 import importlib.metadata
 import os

@@ -1,4 +1,4 @@
-"""What a program does wrong: Python's own exceptions, never a crash; and memory that stays as it is."""
+"""Wrong usage raises Python's own exceptions and never crashes; memory stays constant."""
 
 import asyncio
 import gc

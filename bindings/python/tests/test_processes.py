@@ -1,4 +1,4 @@
-"""Threads, forks, other processes, and the end of the interpreter."""
+"""Threads, forks, other processes, and exit."""
 
 import logging
 import multiprocessing
@@ -14,7 +14,7 @@ from support import Case
 
 
 def use_everything(tag):
-    """What a child does with what it has: its parent's handles (fork), or its own (spawn)."""
+    """What a child does with its parent's handles (fork) or its own (spawn)."""
     cache = st_secrets.get_user_permission_cache()
     cache.set(f"user:{tag}:permissions", [tag])
     token = st_secrets.encrypt_credential(tag)
@@ -52,7 +52,7 @@ class Forks(Case):
         self.use_in_children("spawn")
 
     def fork(self, child):
-        """Runs `child` in a fork, which ends with 0 if it returns True within a minute."""
+        """Runs `child` in a fork, which exits with 0 if it returns True within a minute."""
         pid = os.fork()
         if pid == 0:
             code = 1
@@ -144,11 +144,11 @@ class Forks(Case):
             pid = os.fork()
             return ("child" if pid == 0 else "parent", pid)
 
-        who, pid = cache.get_or_set("key", forks)
+        process, pid = cache.get_or_set("key", forks)
         if os.getpid() != parent:
-            os._exit(0 if who == "child" and cache.get_or_set("other", lambda: 1) == 1 else 1)
+            os._exit(0 if process == "child" and cache.get_or_set("other", lambda: 1) == 1 else 1)
         self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 0)
-        self.assertEqual(cache.get("key"), (who, pid))
+        self.assertEqual(cache.get("key"), (process, pid))
 
 
 class Ends(Case):
@@ -258,7 +258,7 @@ class Alarm(Exception):
 def alarm(number, frame):
     raise Alarm
 signal.signal(signal.SIGALRM, alarm)
-signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs this may ignore it
+signal.signal(signal.SIGINT, signal.default_int_handler)  # the parent process may ignore it
 server = socket.create_server(("127.0.0.1", 0))
 signals = []
 def hang_up():

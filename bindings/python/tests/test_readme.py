@@ -1,4 +1,4 @@
-"""README.md, word for word."""
+"""Runs the examples of README.md."""
 
 import ast
 import asyncio

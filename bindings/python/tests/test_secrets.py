@@ -1,4 +1,4 @@
-"""The manager beyond the description: errors, Secret, providers of the program's own, what is shown of it all."""
+"""The manager beyond SimpleTuner's documentation: errors, Secret, custom providers, redaction."""
 
 import asyncio
 import copy
@@ -486,7 +486,7 @@ class Redaction(Case):
             self.assertEqual(SecretsManager().get("A"), CANARY)
         self.assertIn("secrets.json", str(logs.output))
         place = inspect.currentframe().f_code
-        for record in logs.records:  # where the program called the library, also through code of the package
+        for record in logs.records:  # the program's call of the library, even through code of the package
             self.assertEqual((record.funcName, record.pathname), (place.co_name, place.co_filename))
         with self.assertLogs("st_secrets", logging.WARNING) as logs:
             FileSecretProvider(self.home / ".simpletuner/secrets.json").is_available()

@@ -1,4 +1,4 @@
-"""The databases: credentials of users, the audit trail, and SimpleTuner's classes on top of them."""
+"""The databases: users' credentials, the audit trail, and SimpleTuner's classes on top of them."""
 
 import asyncio
 import contextlib

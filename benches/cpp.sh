@@ -1,5 +1,5 @@
 #!/bin/sh
-# Measures the C++ wrapper beside the C functions that it calls. usage: cpp.sh
+# Compares the C++ wrapper with the C functions that it calls. usage: cpp.sh
 set -eu
 cd "$(dirname "$0")/.."
 work=$(mktemp -d)

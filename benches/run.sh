@@ -1,5 +1,6 @@
 #!/bin/sh
-# Prints what `make bench` measures. Ratios within one run count; single times move with the machine.
+# Prints the measurements of `make bench`. Compare ratios within one run; absolute times vary with the load of the
+# machine.
 set -eu
 cd "$(dirname "$0")/.."
 command -v python3 >/dev/null || { echo "python3, the peer of these measurements, is missing" >&2; exit 1; }

@@ -1,7 +1,5 @@
-/*
- * Times of the store's calls, the best of several rounds each, one "name nanoseconds" a line.
- * usage: store DIRECTORY
- */
+/* Times of the store's calls: the minimum of several rounds each, one "name nanoseconds" per line.
+ * usage: store DIRECTORY */
 #include <string.h>
 
 #include "measure.h"

@@ -23,7 +23,7 @@ warns() {
 
 with_vault HF_TOKEN -- sh -c 'echo "$HF_TOKEN"'
 [ "$output" = hf_vault ] || fail "the command got: $output"
-warns "launcher: warning: HF_TOKEN comes from provider vault, but a provider before it failed"
+warns "launcher: warning: HF_TOKEN comes from provider vault, but an earlier provider failed"
 warns "$work/broken.json"
 with_vault --from HF_TOKEN
-[ "$output" = "HF_TOKEN                 8 bytes from provider vault (a provider before it failed)" ] || fail "got: $output"
+[ "$output" = "HF_TOKEN                 8 bytes from provider vault (an earlier provider failed)" ] || fail "got: $output"

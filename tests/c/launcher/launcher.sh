@@ -113,7 +113,7 @@ wrong() {
     shows "$expected"
     shows "usage: launcher"
 }
-wrong "no secret is named"
+wrong "no secret is given"
 wrong "put -- before it" HF_TOKEN
 wrong "no command is given after --" HF_TOKEN --
 wrong "--bogus" --bogus

@@ -1,5 +1,7 @@
-/* Times of encrypting and decrypting credentials: medians over rounds, one "name nanoseconds" per line.
- * usage: credential */
+/*
+ * Times of encrypting and decrypting credentials: medians over rounds, one "name nanoseconds" per line.
+ * usage: credential
+ */
 #include <string.h>
 
 #include "measure.h"

@@ -1,7 +1,9 @@
-/* Prints the time of one call for an available value, the minimum of many rounds, with 50 environment variables; and
+/*
+ * Prints the time of one call for an available value, the minimum of many rounds, with 50 environment variables; and
  * the memory of a process that has a manager.
  *   get FILE FILE_KEY ENV_KEY AWS_KEY
- *   get once N FILE KEY    gets one key N times, for a profiler */
+ *   get once N FILE KEY    gets one key N times, for a profiler
+ */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>

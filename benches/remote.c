@@ -1,7 +1,9 @@
-/* A program with a secret from AWS or Vault, configured by the environment.
+/*
+ * A program with a secret from AWS or Vault, configured by the environment.
  *   remote first KEY    gets the secret and ends
  *   remote cached KEY   prints the time of a cached get: minimum and median of rounds, in ns
- *   remote idle KEY     prints what the process keeps while it waits: additional memory in KiB, threads, sockets */
+ *   remote idle KEY     prints what the process keeps while it waits: additional memory in KiB, threads, sockets
+ */
 #include <dirent.h>
 #include <string.h>
 #include <unistd.h>

@@ -1,5 +1,7 @@
-/* Times of the store's calls: the minimum of several rounds each, one "name nanoseconds" per line.
- * usage: store DIRECTORY */
+/*
+ * Times of the store's calls: the minimum of several rounds each, one "name nanoseconds" per line.
+ * usage: store DIRECTORY
+ */
 #include <string.h>
 
 #include "measure.h"

@@ -1,4 +1,5 @@
-/* A training launcher: fetches the named secrets, sets them in the environment of a command and runs it in this
+/*
+ * A training launcher: fetches the named secrets, sets them in the environment of a command and runs it in this
  * process.
  *
  *   launcher HF_TOKEN REPLICATE_API_TOKEN -- python train.py
@@ -10,7 +11,8 @@
  * Warnings go to stderr: those of the library, and one for each value that may not be the current one.
  *
  * Exit codes: that of the command; 2 for wrong usage; 3 if a secret is missing; 4 if one could not be fetched; 126
- * if the command cannot be run, 127 if it does not exist. */
+ * if the command cannot be run, 127 if it does not exist.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,5 @@
-/* The Node-API add-on of st-secrets: shared declarations.
+/*
+ * The Node-API add-on of st-secrets: shared declarations.
  *
  * `values.c` converts values between JavaScript and C, `handles.c` has the handles that JavaScript holds, `call.c`
  * makes calls of the library, at once or on a thread of `pool.c`; `secrets.c`, `cipher.c`, `store.c` and `cache.c` have
@@ -6,7 +7,8 @@
  * add-on.
  *
  * Only the pool and the receiver of the log are global. The state of a thread's JavaScript is in its `environment`,
- * because any number of worker threads may load the add-on. */
+ * because any number of worker threads may load the add-on.
+ */
 #ifndef ADDON_H
 #define ADDON_H
 

@@ -1,9 +1,11 @@
-/* The threads for calls with a promise. libuv has four threads for the whole process: four calls that wait for a server
+/*
+ * The threads for calls with a promise. libuv has four threads for the whole process: four calls that wait for a server
  * would block file access, name resolution and cryptography. These threads start as needed and end after some idle
  * seconds.
  *
  * Local calls do not wait for threads that servers keep busy, and a call that waits for a load by another thread's
- * JavaScript does not block calls that this load needs. */
+ * JavaScript does not block calls that this load needs.
+ */
 #include <signal.h>
 #include <time.h>
 

@@ -1,6 +1,6 @@
 /*
- * Bad arguments of the functions for bytes, logs, settings and callbacks: each is refused with its status and a message
- * that names it, and all outputs are zero afterwards. The other half is bad_arguments_secrets.c.
+ * Bad arguments of the functions for bytes, logs, settings and callbacks: each is rejected with its status and a
+ * message that names it, and all outputs are zero afterwards. See also bad_arguments_secrets.c.
  */
 #include <math.h>
 
@@ -57,7 +57,7 @@ static void settings(void) {
         BAD(st_config_set(config, "timeout", ST_NUL, "1", len, &error), "`value`");
         BAD(st_config_parse(config, "{}", len, &error), "json");
     }
-    /* Unknown keys and values of the wrong type are the settings' own kind of error. */
+    /* Unknown keys and values of the wrong type have the status of settings. */
     CHECK_FAILS(st_config_set(config, "timeout", 0, "1", ST_NUL, &error), ST_CONFIG, "unknown configuration key");
     CHECK_FAILS(st_config_set(config, "timeouts", ST_NUL, "1", ST_NUL, &error), ST_CONFIG, "`timeout`");
     CHECK_FAILS(st_config_set(config, "timeout", ST_NUL, "1", 0, &error), ST_CONFIG, "`timeout`");
@@ -66,7 +66,7 @@ static void settings(void) {
     st_config_free(config);
 }
 
-/* What a callback does wrong, one mistake per call; the reply itself has no message. */
+/* The mistakes of a callback, one per call; the reply itself has no message. */
 static st_status (*mistake)(st_reply *reply);
 static st_status refused;
 
@@ -119,7 +119,7 @@ static void replies(void) {
         st_bytes out = {0};
         mistake = mistakes[i];
         refused = ST_OK;
-        /* Nothing was answered, so the callback broke its contract when it returned ST_OK. */
+        /* The callback broke its contract: it returned ST_OK without an answer. */
         CHECK_FAILS(st_secrets_get(secrets, "KEY", ST_NUL, &out, &error), ST_CALLBACK, "clumsy");
         CHECK(refused == ST_INVALID_ARGUMENT);
         CHECK_EMPTY(out);

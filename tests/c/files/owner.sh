@@ -1,5 +1,5 @@
 #!/bin/sh
-# Root changes a file of somebody else: it stays theirs, and they can still change it. (Only root can try this.)
+# Root changes another user's file: the owner stays the same and can still change it. (Only root can try this.)
 #
 # usage: owner.sh SECRET
 # shellcheck disable=SC2086 # $as_owner is a command with its arguments

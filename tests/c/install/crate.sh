@@ -1,5 +1,6 @@
 #!/bin/sh
-# The Rust package holds the library with what builds and installs it, and nothing of the bindings, tests and benchmarks.
+# Checks that the Rust package contains the library and the files that build and install it, but no bindings, tests or
+# benchmarks.
 #
 # usage: crate.sh ROOT
 set -eu

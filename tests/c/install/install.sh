@@ -1,6 +1,6 @@
 #!/bin/sh
-# `make install` into a directory that is then moved, and the tarball of `make dist`, unpacked into an empty one: they hold what
-# they should, know no path of this machine, and programs build against them.
+# Checks `make install` into a directory that is then moved, and the tarball of `make dist` unpacked elsewhere: both
+# contain the right files and no path of this machine, and programs build with them.
 #
 # usage: install.sh ROOT C_COMPILER C++_COMPILER
 set -eu
@@ -12,14 +12,14 @@ unset MAKEFLAGS MAKELEVEL || true
 umask 022
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$root/Cargo.toml" | head -n 1)
 
-# same_files TREE: besides the parts of the C++ header, of which each is there.
+# same_files TREE: compares the list of files; the parts of the C++ header are checked separately.
 same_files() {
     (cd "$1" && find . \( -type f -o -type l \) ! -path './include/st_secrets/*' | sort) >"$work/files"
     diff - "$work/files" || { echo "the list of files of $1 is another one" && exit 1; }
     diff -r "$root/include/st_secrets" "$1/include/st_secrets"
 }
 
-# What help lists can be made.
+# `make help` lists the targets, and they exist.
 targets=$(make -s -C "$root" help | sed -n 's/^make \([a-z][a-z-]*\).*/\1/p')
 for target in install test wheel header $targets; do
     printf '%s\n' "$targets" | grep -qx -- "$target" || { echo "make help does not list $target" && exit 1; }
@@ -84,7 +84,7 @@ find "$work/unpacked/$name" -name '*.md' | while read -r document; do
         }
     done || exit 1
 done
-# In an environment that knows nothing of the directory it was built in.
+# With an environment that does not refer to the build directory.
 env -i PATH="$PATH" HOME="$work" sh "$here/tree.sh" "$work/unpacked/$name" "$version" "$cc" "$cxx"
 cp "$root/build/dist/$name.tar.gz" "$work/first.tar.gz"
 make -s -C "$root" dist >"$work/log" 2>&1 || { cat "$work/log" && exit 1; }

@@ -1,6 +1,6 @@
 #!/bin/sh
-# A core file of a program that holds secrets does not have them in clear, nor any freed copy; a copy that the program
-# itself made is found.
+# A core file of a program that holds secrets contains neither them nor freed copies in clear; a copy that the program
+# itself makes is found.
 #
 # usage: core_file.sh HOLDER FIND_PIECES
 set -eu
@@ -10,7 +10,7 @@ pid=
 trap '[ -z "$pid" ] || kill "$pid"; rm -rf "$work"' EXIT
 umask 077
 
-# 48 random letters, written down for the search.
+# 48 random letters, written to a file for the search.
 random() {
     value=$(head -c 400 /dev/urandom | base64 -w0 | tr -dc 'A-Za-z0-9' | head -c 48)
     echo "$value" >>"$work/values"
@@ -18,7 +18,7 @@ random() {
 document() { # json|yaml
     random && held=$value && random && freed=$value && random && nested=$value && random && escaped=$value
     random && gone=$value
-    # As the file has it: in the middle of the text stands an escape.
+    # As in the file: the text contains an escape.
     raw="$(echo "$escaped" | cut -c1-24)\\u0041$(echo "$escaped" | cut -c25-)"
     case $1 in
     json) printf '{\n"HELD": "%s", "FREED": "%s",\n"NESTED": {"a": ["%s"]}, "ESCAPED": "%s", "GONE": "%s"}\n' \

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs a program that makes a mistake under a memory tool, which must fail the run and name the mistake.
+# Runs a program with a mistake under a memory tool, which must fail and name the mistake.
 #
 # usage: tool.sh MISTAKE asan|valgrind COMMAND…
 set -u

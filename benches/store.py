@@ -103,8 +103,8 @@ class Store:
         changed = [name for name in CONFIG if before.get(name) != CONFIG[name]]
         self.audit("provider.configured", "save", {"added": [], "changed": changed, "removed": []})
         connection.execute(
-            "INSERT INTO provider_config (provider, config, updated_at) VALUES (?, ?, ?) ON CONFLICT(provider) DO UPDATE"
-            " SET config = excluded.config, updated_at = excluded.updated_at",
+            "INSERT INTO provider_config (provider, config, updated_at) VALUES (?, ?, ?)"
+            " ON CONFLICT(provider) DO UPDATE SET config = excluded.config, updated_at = excluded.updated_at",
             ("replicate", json.dumps(CONFIG), now()),
         )
         connection.execute("COMMIT")

@@ -184,7 +184,7 @@ func TestManagerCloseDuringCalls(t *testing.T) {
 				}
 			}()
 		}
-		soon(t, "somebody found it", func() bool { return found.Load() > 4 })
+		soon(t, "several calls found it", func() bool { return found.Load() > 4 })
 		must(t, secrets.Close())
 		group.Wait()
 	}

@@ -45,10 +45,10 @@ func TestStoreRecordsTheActor(t *testing.T) {
 	_, err = ada.Audit(AuditEntry{EventType: "job.submitted", Action: "submitted it", Details: json.RawMessage(`{"gpus": 8}`)})
 	must(t, err)
 	must(t, ada.Close())
-	nobody, err := store.As(Actor{UserID: Unknown})
+	unknown, err := store.As(Actor{UserID: Unknown})
 	must(t, err)
-	defer nobody.Close()
-	must(t, nobody.SaveProviderConfig("replicate", []byte(`{"a": 1}`)))
+	defer unknown.Close()
+	must(t, unknown.SaveProviderConfig("replicate", []byte(`{"a": 1}`)))
 
 	found, err := store.AuditEntries(nil)
 	entries := decoded[[]entry](t, found, err)

@@ -81,14 +81,14 @@ static st_status load(void *context, const char *key, size_t key_len, double tim
         (void)reply; \
         return call; \
     }
-MISTAKE(bytes_to_nobody, st_reply_bytes(NULL, "CANARY", ST_NUL, 1.0))
+MISTAKE(bytes_without_reply, st_reply_bytes(NULL, "CANARY", ST_NUL, 1.0))
 MISTAKE(null_bytes, st_reply_bytes(reply, NULL, 1, 1.0))
 MISTAKE(null_text, st_reply_bytes(reply, NULL, ST_NUL, 1.0))
 MISTAKE(absurd_bytes, st_reply_bytes(reply, "CANARY", SIZE_MAX - 1, 1.0))
 MISTAKE(more_absurd_bytes, st_reply_bytes(reply, "CANARY", SIZE_MAX / 2 + 1, 1.0))
 MISTAKE(nan_as_time_to_live, st_reply_bytes(reply, "CANARY", ST_NUL, NAN))
 MISTAKE(negative_time_to_live, st_reply_bytes(reply, "CANARY", ST_NUL, -2.0))
-MISTAKE(error_to_nobody, st_reply_error(NULL, ST_IO, "x", ST_NUL))
+MISTAKE(error_without_reply, st_reply_error(NULL, ST_IO, "x", ST_NUL))
 MISTAKE(success_as_error, st_reply_error(reply, ST_OK, "x", ST_NUL))
 MISTAKE(unknown_error, st_reply_error(reply, -77, "x", ST_NUL))
 MISTAKE(null_message, st_reply_error(reply, ST_IO, NULL, 1))
@@ -98,14 +98,14 @@ MISTAKE(absurd_message, st_reply_error(reply, ST_IO, "x", SIZE_MAX - 1))
 
 static void replies(void) {
     static st_status (*const mistakes[])(st_reply *) = {
-        bytes_to_nobody,
+        bytes_without_reply,
         null_bytes,
         null_text,
         absurd_bytes,
         more_absurd_bytes,
         nan_as_time_to_live,
         negative_time_to_live,
-        error_to_nobody,
+        error_without_reply,
         success_as_error,
         unknown_error,
         null_message,

@@ -24,7 +24,7 @@ user 123 was looked up 1 time, under service:get_user:123
 a token of 136 characters holds 12 bytes
 OUT
 if HF_TOKEN='' "$work/program" >"$work/out" 2>"$work/log"; then
-    echo "it does without HF_TOKEN" && exit 1
+    echo "it succeeded without HF_TOKEN" && exit 1
 fi
 grep -q 'secret "HF_TOKEN" was not found.*(ST_NOT_FOUND)' "$work/log" || { cat "$work/log" && exit 1; }
 

@@ -40,17 +40,17 @@ program() {
 }
 refused() {
     if program "$1"; then
-        echo "this was let pass: $1"
+        echo "this was not rejected: $1"
         failed=1
     elif ! grep -q "$2" "$work/log"; then
-        echo "the compiler does not say \"$2\" about: $1"
+        echo "the error does not contain \"$2\": $1"
         cat "$work/log"
         failed=1
     fi
 }
 program 'std::cout << secrets.get("A").view();' || {
     cat "$work/log"
-    echo "what is to compile does not"
+    echo "code that must compile does not"
     failed=1
 }
 # Secrets cannot be printed by mistake, and handles cannot be copied.

@@ -19,7 +19,7 @@ fails() {
     status=$1 word=$2
     shift 2
     if output=$("$@" 2>&1); then
-        fail "it succeeded: $(short "$*")"
+        fail "unexpected success: $(short "$*")"
     fi
     case $output in
     *" $status "*"$word"*) ;;
@@ -31,7 +31,7 @@ fails() {
 gives() {
     expected=$1
     shift
-    output=$("$@" 2>&1) || fail "it failed: $*: $output"
+    output=$("$@" 2>&1) || fail "failed: $*: $output"
     [ "$output" = "$expected" ] || fail "$*: expected '$expected', got: $output"
 }
 

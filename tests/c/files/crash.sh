@@ -34,7 +34,7 @@ for format in json yaml; do
         after=$work/whole/s.$format
         first=$(grep -n '^getppid' "$work/calls" | sed -n '1s/:.*//p')
         last=$(grep -n '^getppid' "$work/calls" | sed -n '2s/:.*//p')
-        [ "$((last - first))" -gt 12 ] || { cat "$work/calls" && fail "this is too short to be a write"; }
+        [ "$((last - first))" -gt 12 ] || { cat "$work/calls" && fail "there are too few calls for a write"; }
 
         # Lists every call from the first marker to the second, as its name and the number of earlier calls of that
         # name.
@@ -66,8 +66,8 @@ for format in json yaml; do
                 [ ! -e "$left" ] || [ "$(mode_of "$left")" = 600 ] || fail "$at: $left has mode $(mode_of "$left")"
             done
             write "$directory" env >"$work/out" 2>&1 || fail "$at: the next write failed: $(cat "$work/out")"
-            cmp -s "$file" "$after" || fail "$at: the next write made: $(cat "$file")"
-            [ "$(mode_of "$file")" = 600 ] || fail "$at: the next write made mode $(mode_of "$file")"
+            cmp -s "$file" "$after" || fail "$at: the next write produced: $(cat "$file")"
+            [ "$(mode_of "$file")" = 600 ] || fail "$at: the next write produced mode $(mode_of "$file")"
             [ ! -e "$directory/.s.$format.tmp" ] || fail "$at: the next write left its temporary file behind"
         done <"$work/list"
         # Both kinds of outcome occurred, so the kills hit the right calls.

@@ -34,7 +34,7 @@ for format in json yaml; do
     fails ST_ACCESS_DENIED "$file" $secret "$file" get HF_TOKEN
     fails ST_ACCESS_DENIED "(13)" $secret "$file" get NOT_THERE
     fails ST_ACCESS_DENIED "$file" $secret "$file" set HF_TOKEN x
-    $secret "$file" check | grep -q '"ok": false' || fail "check finds nothing wrong"
+    $secret "$file" check | grep -q '"ok": false' || fail "check reports no failure"
     chmod 600 "$file"
     # A directory that may not be entered.
     chmod 000 "$directory"
@@ -47,8 +47,8 @@ for format in json yaml; do
     fails ST_ACCESS_DENIED "(13)" $secret "$file" delete HF_TOKEN
     fails ST_ACCESS_DENIED "(13)" $secret "$directory/new.$format" set HF_TOKEN x
     fails ST_ACCESS_DENIED "(13)" $secret "$directory/new/new.$format" set HF_TOKEN x
-    cmp -s "$file" "$work/before" || fail "the file is not as it was"
-    [ "$(find "$directory" -type f ! -name '.*.lock' | wc -l)" -eq 1 ] || fail "something was left behind in $directory"
+    cmp -s "$file" "$work/before" || fail "the file has changed"
+    [ "$(find "$directory" -type f ! -name '.*.lock' | wc -l)" -eq 1 ] || fail "there are other files in $directory"
     gives token $secret "$file" get HF_TOKEN
     chmod 755 "$directory"
     gives "" $secret "$file" set HF_TOKEN x
@@ -77,7 +77,7 @@ if [ "$(id -u)" -eq 0 ]; then
     secret="env -i setpriv --reuid=54321 --regid=54321 --clear-groups $work/secret"
     fails ST_NOT_FOUND home $secret - get HF_TOKEN
     fails ST_CONFIG HOME $secret - set HF_TOKEN x
-    $secret - check | grep -q 'no home' || fail "check does not say that there is no home"
+    $secret - check | grep -q 'no home' || fail "check does not report the missing home"
 
     # A home directory of another user counts as none.
     mkdir "$work/closed" && chmod 700 "$work/closed"

@@ -38,7 +38,7 @@ printf '#include "st_secrets.h"\nstatic int unused;\n' >"$work/warning.c"
 for source in broken warning; do
     # shellcheck disable=SC2086
     if "$2" -xc -std=c99 $warnings -I"$include" -c -o "$work/out.o" "$work/$source.c" 2>/dev/null; then
-        echo "$source.c was let pass"
+        echo "$source.c was not rejected"
         failed=1
     fi
 done

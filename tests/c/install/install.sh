@@ -15,7 +15,7 @@ version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$root/Cargo.toml" | head -n 1)
 # same_files TREE: compares the list of files; the parts of the C++ header are checked separately.
 same_files() {
     (cd "$1" && find . \( -type f -o -type l \) ! -path './include/st_secrets/*' | sort) >"$work/files"
-    diff - "$work/files" || { echo "the list of files of $1 is another one" && exit 1; }
+    diff - "$work/files" || { echo "the list of files of $1 differs" && exit 1; }
     diff -r "$root/include/st_secrets" "$1/include/st_secrets"
 }
 
@@ -30,9 +30,9 @@ make -s -C "$root" install PREFIX=/opt/st DESTDIR="$work/stage" >"$work/log" 2>&
 mkdir "$work/moved"
 moved=$work/moved/tree
 mv "$work/stage/opt/st" "$moved"
-rmdir "$work/stage/opt" "$work/stage" || { echo "more was installed than the prefix" && exit 1; }
+rmdir "$work/stage/opt" "$work/stage" || { echo "files were installed outside of the prefix" && exit 1; }
 if grep -rIl -e "$work/stage" -e /opt/st -e "$root" -e '@[A-Z_]*@' "$moved"; then
-    echo "these files know where they were installed, or were not filled in" && exit 1
+    echo "these files contain the installation directory or placeholders" && exit 1
 fi
 same_files "$moved" <<'LIST'
 ./include/st_secrets.h
@@ -51,7 +51,7 @@ make -s -C "$root" dist >"$work/log" 2>&1 || { cat "$work/log" && exit 1; }
 name=st_secrets-$version-linux-$(uname -m)
 mkdir "$work/unpacked"
 tar -C "$work/unpacked" -xzf "$root/build/dist/$name.tar.gz"
-[ "$(ls "$work/unpacked")" = "$name" ] || { echo "the tarball holds more than a directory $name" && exit 1; }
+[ "$(ls "$work/unpacked")" = "$name" ] || { echo "the tarball contains more than the directory $name" && exit 1; }
 same_files "$work/unpacked/$name" <<'LIST'
 ./ARCHITECTURE.md
 ./CHANGELOG.md
@@ -88,4 +88,4 @@ done
 env -i PATH="$PATH" HOME="$work" sh "$here/tree.sh" "$work/unpacked/$name" "$version" "$cc" "$cxx"
 cp "$root/build/dist/$name.tar.gz" "$work/first.tar.gz"
 make -s -C "$root" dist >"$work/log" 2>&1 || { cat "$work/log" && exit 1; }
-cmp "$work/first.tar.gz" "$root/build/dist/$name.tar.gz" || { echo "the same files give another tarball" && exit 1; }
+cmp "$work/first.tar.gz" "$root/build/dist/$name.tar.gz" || { echo "the tarball is not reproducible" && exit 1; }

@@ -38,7 +38,7 @@ run 3 HF_TOKEN NO_SUCH_TOKEN -- sh -c 'echo started'
 hides_values
 shows NO_SUCH_TOKEN
 shows "$file has no such key"
-case $output in *started*) fail "the command ran in spite of a missing secret" ;; esac
+case $output in *started*) fail "the command ran despite a missing secret" ;; esac
 run 127 HF_TOKEN -- "$work/no-such-command"
 hides_values
 run 126 HF_TOKEN -- "$file"
@@ -85,7 +85,7 @@ output=$(env -i PATH="$PATH" HOME="$work" "$launcher" HF_TOKEN -- sh -c 'echo "$
 [ "$code.$output" = 0.CANARY-hf ] || fail "stdout has more than the command's output: $output"
 set_also=HF_TOKEN=CANARY-env
 run 0 HF_TOKEN -- true
-[ -z "$output" ] || fail "a file that is not consulted is mentioned: $output"
+[ -z "$output" ] || fail "a file that is not read is mentioned: $output"
 set_also=
 chmod 600 "$file"
 run 0 HF_TOKEN -- true

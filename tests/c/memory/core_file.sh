@@ -49,7 +49,7 @@ core_of() { # FILE ARGUMENT…
     pid=$!
     read -r answer <"$work/say" || answer="nothing"
     rm "$work/say"
-    [ "$answer" = ready ] || { echo "the program said $answer" && exit 1; }
+    [ "$answer" = ready ] || { echo "the program printed $answer" && exit 1; }
     gcore -o "$core" "$pid" >"$work/gcore" 2>&1 || { cat "$work/gcore" && exit 1; }
     kill "$pid"
     wait "$pid" || true
@@ -61,6 +61,6 @@ core_of "$work/core"
 "$find_pieces" "$work/core" "$work/values" || { echo "a secret is in the core file" && exit 1; }
 core_of "$work/core_with_leak" leak
 if "$find_pieces" "$work/core_with_leak" "$work/values" >"$work/found"; then
-    echo "the copy that the program made was not found, so the search is worth nothing" && exit 1
+    echo "the copy that the program made was not found, so the search does not work" && exit 1
 fi
 [ "$(wc -l <"$work/found")" -eq 1 ] || { cat "$work/found" && exit 1; }

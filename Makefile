@@ -4,7 +4,7 @@
 # make demo-servers    the same with AWS Secrets Manager and Vault, on servers it starts
 # make test            install what the tests need, run all of them, two suites side by side
 # make lint            check formatting, wording and common mistakes in all languages
-# make test-LANG       test one of rust, c, cpp, python, node and go; TEST=… selects tests, see below
+# make test-c          test one language: also -rust, -cpp, -python, -node, -go; TEST=… selects tests, see below
 # make soak            run the tests that take ten minutes and more
 # make tsan            run the thread tests of the cache under ThreadSanitizer, with a nightly compiler
 # make bench           measure, next to other libraries

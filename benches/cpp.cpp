@@ -1,4 +1,4 @@
-// What the C++ wrapper costs on top of the C functions: each call in both ways, in turn, as the least of many rounds.
+// Measures the cost of the C++ wrapper: each call in C and C++ alternately, the minimum of many rounds.
 // usage: cpp (with IN_ENVIRONMENT set)
 #include <st_secrets.hpp>
 

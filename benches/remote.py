@@ -1,6 +1,9 @@
-"""Secrets of AWS (moto) and Vault (OpenBao), beside boto3, hvac and aws-secretsmanager-caching on the same servers: from
-process start to first secret, 16 processes at once, cached, and what a process keeps while it waits.
-usage: remote.py PROGRAM (benches/remote.c)"""
+"""Compares secrets of AWS (moto) and Vault (OpenBao) with boto3, hvac and aws-secretsmanager-caching on the same
+servers: from process start to the first secret, 16 processes at once, cached lookups, and the resources of an idle
+process.
+
+usage: remote.py PROGRAM (benches/remote.c)
+"""
 
 import json
 import os
@@ -59,7 +62,7 @@ def free_ports(count):
 
 
 def seconds(command, environment, count=1):
-    """From the start of so many processes at once to the end of the last."""
+    """Returns the time from starting this many processes at once to the end of the last one."""
     begin = time.perf_counter()
     running = [subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) for _ in range(count)]
     codes = [process.wait() for process in running]
@@ -70,7 +73,7 @@ def seconds(command, environment, count=1):
 
 
 def beside(text, ours, theirs, their_name, rounds, count=1):
-    """Both in turn; smallest and median of each, and of their ratios within a round."""
+    """Alternates both commands. Returns minimum and median of each, and of their ratios within a round."""
     pairs = [(seconds(*ours, count), seconds(*theirs, count)) for _ in range(rounds + 1)][1:]
     report(text, their_name, pairs, 1e3, "ms")
 
@@ -86,7 +89,7 @@ def report(text, their_name, pairs, factor, unit):
 
 
 def cached(environment, client):
-    """aws-secretsmanager-caching hands out the whole document; here it is one key of it."""
+    """aws-secretsmanager-caching returns the whole document; this extracts one key."""
     cache = SecretCache(client=client)
     cache.get_secret_string("training")
     calls, pairs = 20_000, []

@@ -1,4 +1,4 @@
-"""Times two commands as whole processes, in turn, and prints medians and their ratio."""
+"""Times two commands as whole processes, alternately, and prints the medians and their ratio."""
 
 import shlex
 import statistics

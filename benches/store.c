@@ -1,5 +1,5 @@
 /*
- * Times of the store's calls, the best of several rounds each, one "name nanoseconds" a line.
+ * Times of the store's calls: the minimum of several rounds each, one "name nanoseconds" per line.
  * usage: store DIRECTORY
  */
 #include <string.h>

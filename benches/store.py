@@ -1,5 +1,8 @@
-"""The store beside the same in Python: as SimpleTuner does it, with a connection for each call, and with one connection
-kept. usage: store.py PROGRAM DIRECTORY"""
+"""Compares the store with the same in Python: as SimpleTuner does it, with a connection for each call, and with one
+kept connection.
+
+usage: store.py PROGRAM DIRECTORY
+"""
 
 import base64
 import hashlib
@@ -92,7 +95,7 @@ class Store:
         return config
 
     def save(self):
-        """Recorded first, as ours is; the names that changed are found out as ours are."""
+        """Records the change first and determines the changed names, as the store does."""
         connection = self.open("jobs")
         connection.execute("BEGIN IMMEDIATE")
         row = connection.execute("SELECT config FROM provider_config WHERE provider = ?", ("replicate",)).fetchone()
@@ -100,8 +103,8 @@ class Store:
         changed = [name for name in CONFIG if before.get(name) != CONFIG[name]]
         self.audit("provider.configured", "save", {"added": [], "changed": changed, "removed": []})
         connection.execute(
-            "INSERT INTO provider_config (provider, config, updated_at) VALUES (?, ?, ?) ON CONFLICT(provider) DO UPDATE"
-            " SET config = excluded.config, updated_at = excluded.updated_at",
+            "INSERT INTO provider_config (provider, config, updated_at) VALUES (?, ?, ?)"
+            " ON CONFLICT(provider) DO UPDATE SET config = excluded.config, updated_at = excluded.updated_at",
             ("replicate", json.dumps(CONFIG), now()),
         )
         connection.execute("COMMIT")
@@ -150,11 +153,11 @@ def run():
     return {name: float(time) for name, time in map(str.split, lines)}
 
 
-# In turns, as the machine has better and worse moments.
+# Alternates, because the load of the machine varies.
 ours, with_each, with_kept = {}, {}, {}
 for _ in range(3):
     ours = least(ours, run())
-    # Without another connection, the end of each is also the end of the log, as it is for SimpleTuner alone.
+    # Without another open connection, closing each one also closes the log, as for SimpleTuner alone.
     each = Store(directory, keep=False)
     with_each = least(with_each, {name: best(getattr(each, name), 10) / 1000 for name in NAMES})
     kept = Store(directory, keep=True)

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Checks that each binding calls each function that the library exports (packaging/exports.txt). Functions that a binding
-# leaves out are listed in its left-out.txt, one per line: `function: reason`.
+# Checks that each binding calls each function that the library exports (packaging/exports.txt). Functions that a
+# binding leaves out are listed in its left-out.txt, one per line: `function: reason`.
 #
 # usage: coverage.sh [BINDING…] (default: all)
 set -eu

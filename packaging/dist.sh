@@ -1,6 +1,6 @@
 #!/bin/sh
-# Packs the installed tree, the licences, and the documents with all that they link to into
-# TO/st_secrets-VERSION-linux-x86_64.tar.gz, which may be unpacked anywhere. The same files give the same tarball.
+# Packs the installed tree, the licences, and the documents with all files they link to into
+# TO/st_secrets-VERSION-linux-x86_64.tar.gz, which may be unpacked anywhere. The tarball is reproducible.
 #
 # usage: dist.sh VERSION TO
 set -eu

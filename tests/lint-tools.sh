@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs the linters that tests/lint pins into build/lint: clang-format, ruff and shellcheck from PyPI, Biome from npm.
-# Does nothing if they are already installed.
+# Installs the linters that tests/lint pins into build/lint: clang-format, ruff and shellcheck from PyPI, Biome from
+# npm. Does nothing if they are already installed.
 set -eu
 cd "$(dirname "$0")/.."
 target=build/lint

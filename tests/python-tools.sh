@@ -1,6 +1,6 @@
 #!/bin/sh
-# Creates build/venv, a Python environment with the packages of tests/python/requirements.txt and OpenBao. Does nothing if
-# it is complete. Several processes may run it at once.
+# Creates build/venv, a Python environment with the packages of tests/python/requirements.txt and OpenBao. Does nothing
+# if it is complete. Several processes may run it at once.
 set -eu
 cd "$(dirname "$0")/.."
 venv=build/venv

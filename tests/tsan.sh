@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs the thread tests of the cache under ThreadSanitizer. The standard library is instrumented too, because the sanitizer
-# does not see the synchronization in an uninstrumented one. That needs a nightly compiler and rust-src.
+# Runs the thread tests of the cache under ThreadSanitizer. The standard library is instrumented too, because the
+# sanitizer does not see the synchronization in an uninstrumented one. That needs a nightly compiler and rust-src.
 set -eu
 cd "$(dirname "$0")/.."
 toolchain=${ST_TEST_NIGHTLY:-nightly}

@@ -68,7 +68,7 @@ runs() {
         { cat "$work/said" && exit 1; }
     diff - "$work/said" <<'SAID' || { echo "$2 printed something else" && exit 1; }
 found Secret(***) of 10 bytes
-looking user 123 up
+loading user 123
 user 123 is Ada
 user 123 is Ada
 user 123 is Ada

@@ -1,10 +1,11 @@
 #!/bin/sh
-# Builds the wheel, installs it into an empty environment of each Python that is installed, and runs the tests there. Then
-# checks the shared table of cases with AWS and Vault, the types, and the tests under AddressSanitizer. Needs build/lib and
-# build/venv.
+# Builds the wheel, installs it into an empty environment of each Python that is installed, and runs the tests there.
+# Then checks the shared table of cases with AWS and Vault, the types, and the tests under AddressSanitizer. Needs
+# build/lib and build/venv.
 #
 # usage: test.sh [ARGUMENT OF UNITTEST…]
-# With arguments, such as `test_cache` or `-k clear test_cache`, only runs these tests, in build/venv and without a wheel.
+# With arguments, such as `test_cache` or `-k clear test_cache`, only runs these tests, in build/venv and without a
+# wheel.
 set -eu
 cd "$(dirname "$0")/../.."
 root=$PWD

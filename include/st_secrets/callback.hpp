@@ -87,7 +87,7 @@ inline void fail_with_exception(Reply &reply) noexcept {
     } catch (const Error &error) {
         reply.fail(error.status() == Status::ok ? Status::callback : error.status(), error.what());
     } catch (const std::bad_alloc &) {
-        reply.fail(Status::no_memory, "it found no memory");
+        reply.fail(Status::no_memory, "out of memory");
     } catch (...) {
         reply.fail(Status::callback, "it threw an exception");
     }

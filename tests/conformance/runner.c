@@ -10,7 +10,7 @@ static st_cipher *cipher;
 static st_cache *cache;
 static st_store *store;
 
-/* Hands the bytes of a call to the outcome. */
+/* Moves the bytes of a call to the outcome. */
 static void take(outcome *out, st_status status, st_bytes *bytes) {
     out->status = status;
     if (status == ST_OK) {
@@ -33,8 +33,8 @@ static void secrets_get_with(const step *step, outcome *out) {
          &value);
     if (out->status == ST_OK) {
         snprintf(out->provider, sizeof out->provider, "%s", info.provider);
-        tell(out, "source", info.source);
-        tell(out, "info", info.flags);
+        add_fact(out, "source", info.source);
+        add_fact(out, "info", info.flags);
     }
 }
 
@@ -87,7 +87,7 @@ static void set_replicate_token(const step *step, outcome *out) {
 static void secrets_delete(const step *step, outcome *out) {
     bool existed = false;
     out->status = st_secrets_delete(secrets, GIVEN("key"), &existed, &error);
-    tell(out, "existed", existed);
+    add_fact(out, "existed", existed);
 }
 
 static void secrets_refresh(const step *step, outcome *out) {
@@ -152,12 +152,12 @@ static void user_cache_get(const step *step, outcome *out) {
 static void cache_delete(const step *step, outcome *out) {
     bool existed = false;
     out->status = st_cache_delete(cache, GIVEN("key"), &existed, &error);
-    tell(out, "existed", existed);
+    add_fact(out, "existed", existed);
 }
 
 static void counted(outcome *out, st_status status, size_t count) {
     out->status = status;
-    tell(out, "count", (double)count);
+    add_fact(out, "count", (double)count);
 }
 
 static void cache_clear(const step *step, outcome *out) {
@@ -189,10 +189,10 @@ static void cache_stats(const step *step, outcome *out) {
     st_cache_counts counts = ST_CACHE_COUNTS_INIT;
     (void)step;
     out->status = st_cache_stats(cache, &counts, &error);
-    tell(out, "entries", (double)counts.entries);
-    tell(out, "max_size", (double)counts.max_size);
-    tell(out, "evictions", (double)counts.evictions);
-    tell(out, "default_ttl", counts.default_ttl);
+    add_fact(out, "entries", (double)counts.entries);
+    add_fact(out, "max_size", (double)counts.max_size);
+    add_fact(out, "evictions", (double)counts.evictions);
+    add_fact(out, "default_ttl", counts.default_ttl);
 }
 
 struct loading {
@@ -200,7 +200,7 @@ struct loading {
     int loaded;
 };
 
-static st_status load_and_tell(void *context, const char *key, size_t key_len, double timeout, st_reply *reply) {
+static st_status load_with_facts(void *context, const char *key, size_t key_len, double timeout, st_reply *reply) {
     struct loading *loading = context;
     loading->loaded = 1;
     return load((void *)loading->step, key, key_len, timeout, reply);
@@ -209,8 +209,8 @@ static st_status load_and_tell(void *context, const char *key, size_t key_len, d
 static void cache_get_or_load(const step *step, outcome *out) {
     struct loading loading = {step, 0};
     st_bytes value = {0};
-    take(out, st_cache_get_or_load(cache, GIVEN("key"), INFINITY, load_and_tell, &loading, &value, &error), &value);
-    tell(out, "loaded", loading.loaded);
+    take(out, st_cache_get_or_load(cache, GIVEN("key"), INFINITY, load_with_facts, &loading, &value, &error), &value);
+    add_fact(out, "loaded", loading.loaded);
 }
 
 static void cipher_decrypt(const step *step, outcome *out) {
@@ -222,7 +222,7 @@ static void cipher_round_trip(const step *step, outcome *out) {
     st_bytes token = {0}, plaintext = {0};
     out->status = st_encrypt(cipher, GIVEN("value"), &token, &error);
     if (out->status == ST_OK) {
-        tell(out, "length", (double)token.len);
+        add_fact(out, "length", (double)token.len);
         take(out, st_decrypt(cipher, (const char *)token.data, token.len, &plaintext, &error), &plaintext);
     }
     st_bytes_free(&token);
@@ -233,7 +233,7 @@ static void cipher_reencrypt(const step *step, outcome *out) {
     bool changed = false;
     out->status = st_reencrypt(cipher, GIVEN("token"), &token, &changed, &error);
     if (out->status == ST_OK) {
-        tell(out, "changed", changed);
+        add_fact(out, "changed", changed);
         take(out, st_decrypt(cipher, (const char *)token.data, token.len, &plaintext, &error), &plaintext);
     }
     st_bytes_free(&token);
@@ -335,7 +335,7 @@ static void do_step(const step *step, outcome *out) {
 
 static void check_against(const char *where, const char *action, const expectation *expect, outcome *out) {
     if (out->status != ST_OK) {
-        tell(out, "source", error.source);
+        add_fact(out, "source", error.source);
     }
     check_outcome(where, action, expect, out);
 }

@@ -1,4 +1,5 @@
-"""Turns tests/vectors/conformance.json into the tables of conformance.h, so that the runners in C and C++ need no JSON.
+"""Converts tests/vectors/conformance.json to the tables of conformance.h, so that the runners in C and C++ need no
+JSON.
 
 usage: table.py conformance.json conformance_table.h
 """
@@ -30,7 +31,7 @@ def bits(names, table):
 
 
 def field(key, value):
-    """A text, or a number. What is neither is given to the library as JSON."""
+    """Returns a text or a number. Other values are passed to the library as JSON."""
     if value == "inf":
         return f"{{{name(key)}, {text(value)}, INFINITY}}"
     if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -44,7 +45,7 @@ class Tables:
         self.count = 0
 
     def array(self, kind, items):
-        """An array of these initializers; its name."""
+        """Defines an array of these initializers and returns its name."""
         if not items:
             return "NULL"
         self.count += 1
@@ -64,7 +65,7 @@ class Tables:
         provider, info = given.pop("provider", None), given.pop("info", None)
         given.update(given.pop("stats", {}))
         facts = [f"{{{name('info')}, {{NULL, 0}}, (double)({bits(info, INFO)})}}"] if info is not None else []
-        facts += [f"{{{name(key)}, {{NULL, 0}}, {float(told)!r}}}" for key, told in given.items()]
+        facts += [f"{{{name(key)}, {{NULL, 0}}, {float(number)!r}}}" for key, number in given.items()]
         return f"{{{status}, {int(fails)}, {text(value)}, {text(provider)}, {self.fields(facts)}}}"
 
     def step(self, given):

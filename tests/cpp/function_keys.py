@@ -1,4 +1,4 @@
-"""Turns tests/vectors/function_keys.json into C++: a call of st::function_key for each vector, and the key it has to give.
+"""Converts tests/vectors/function_keys.json to C++: a call of st::function_key for each vector, and the expected key.
 
 usage: function_keys.py function_keys.json function_keys.cpp
 """
@@ -14,13 +14,13 @@ def text(value):
 
 
 def typed(value):
-    """The type of an argument, and the argument."""
+    """Returns the type of an argument, and the argument."""
     if value is None:
         return "std::nullptr_t", "nullptr"
     if isinstance(value, bool):
         return "bool", "true" if value else "false"
     if isinstance(value, int):
-        # The least one has no literal of its own.
+        # The smallest integer has no literal.
         return "long long", f"({value + 1}LL - 1)" if value < 0 else f"{value}LL"
     if isinstance(value, str):
         return "std::string", f"std::string({text(value)})"

@@ -9,7 +9,7 @@ for file in build/lib/libst_secrets.so build/lib/libst_secrets.a; do
     [ -e "$file" ] || { echo "$file is missing: run make first, or make test-cpp" >&2 && exit 1; }
 done
 
-# run COMPILER_OF_C COMPILER_OF_C++ STANDARD VARIANTS [CTEST_ARGUMENT…]
+# run C_COMPILER C++_COMPILER STANDARD VARIANTS [CTEST_ARGUMENT…]
 run() {
     build=build/tests-cpp/$2
     mkdir -p "$build"

@@ -1,4 +1,4 @@
-// What the types let through; it is compiled, and not run.
+// Code that the types must accept. Compiled, not run.
 import { Cache, Cipher, type Secret, Secrets, StSecretsError, Store, cached, functionKey, setLog, version } from 'st-secrets';
 
 const secrets = new Secrets({ providers: ['env', 'file'], timeout: 2.5, strict_permissions: true });

@@ -85,15 +85,15 @@ void release_dropped_now(void) {
 }
 
 void held_leave(held **list) {
-    static held *nobodys;
+    static held *unowned;
     for (held *this = *list; this != NULL;) {
         held *next = this->next;
-        this->next = nobodys;
-        if (nobodys != NULL) {
-            nobodys->link = &this->next;
+        this->next = unowned;
+        if (unowned != NULL) {
+            unowned->link = &this->next;
         }
-        nobodys = this;
-        this->link = &nobodys;
+        unowned = this;
+        this->link = &unowned;
         this = next;
     }
     *list = NULL;

@@ -172,7 +172,7 @@ PyObject *secrets_clear_cache(secrets_object *self, PyObject *unused) {
     Py_RETURN_NONE;
 }
 
-#define TELLS_BYTES(name, function, convert) \
+#define RETURNS_BYTES(name, function, convert) \
     PyObject *name(secrets_object *self, PyObject *unused) { \
         (void)unused; \
         st_bytes bytes = {0}; \
@@ -193,6 +193,6 @@ static PyObject *path_from(st_bytes *bytes) {
     return path;
 }
 
-TELLS_BYTES(secrets_describe, st_secrets_describe, json_from)
-TELLS_BYTES(secrets_check, st_secrets_check, json_from)
-TELLS_BYTES(secrets_file_path, st_secrets_file_path, path_from)
+RETURNS_BYTES(secrets_describe, st_secrets_describe, json_from)
+RETURNS_BYTES(secrets_check, st_secrets_check, json_from)
+RETURNS_BYTES(secrets_file_path, st_secrets_file_path, path_from)

@@ -93,7 +93,7 @@ class Flight:
             raise self._waits_for_itself()
 
     def _waits_for_itself(self) -> BusyError:
-        return BusyError(f"the load of {self._key!r} waits for itself: it asks for the key that it loads")
+        return BusyError(f"the load of {self._key!r} waits for itself: it requests the key that it loads")
 
     def result(self, otherwise: Any) -> Any:
         """Returns the loaded value, raises the failure, or returns `otherwise` if the load was cancelled."""

@@ -1,4 +1,4 @@
-"""What every binding has to answer: tests/vectors/conformance.json, and the keys of function calls."""
+"""The results that every binding must return: tests/vectors/conformance.json, and the keys of function calls."""
 
 import json
 import math
@@ -23,7 +23,7 @@ SERVERS = {
 
 
 class Answers:
-    """A provider that knows a fixed set of answers."""
+    """A provider with a fixed set of answers."""
 
     def __init__(self, name, answers):
         self.name, self.answers = name, answers
@@ -43,7 +43,7 @@ def error_with(name):
 
 
 class World:
-    """What one case works on: a directory, and what is opened in it."""
+    """The state of a case: its directory and open handles."""
 
     def __init__(self, directory, opened):
         self.directory = directory
@@ -277,7 +277,7 @@ def write(path, file):
 
 
 def run(action):
-    """What came of it, with status and source."""
+    """Returns the result with status and source."""
     try:
         return {"status": "ST_OK", **(action() or {})}
     except st_secrets.Error as error:
@@ -310,7 +310,7 @@ class Conformance(unittest.TestCase):
             with self.subTest(step=number, do=step["do"]):
                 self.check(world, run(lambda step=step: world.do(step)), step.get("expect", {}))
 
-    def test_every_case_of_the_shared_table(self):
+    def test_shared_table(self):
         cases = json.loads((VECTORS / "conformance.json").read_text(encoding="utf-8"))["cases"]
         for case in cases:
             if "servers" in case and not SERVERS:
@@ -324,7 +324,7 @@ class Conformance(unittest.TestCase):
                     self.run_case(case, directory)
         SecretsManager.reset()
 
-    def test_every_call_has_the_key_that_all_languages_build_for_it(self):
+    def test_function_key_vectors(self):
         def argument(value):
             if isinstance(value, list):
                 return [argument(item) for item in value]

@@ -1,5 +1,6 @@
-"""The examples of SimpleTuner's description of secrets and cache, in its order; only the line of the import is changed:
-`simpletuner.simpletuner_sdk.server.services.cloud` is `st_secrets`."""
+"""The examples of SimpleTuner's documentation of secrets and cache, in its order. Only the imports are changed, from
+`simpletuner.simpletuner_sdk.server.services.cloud` to `st_secrets`.
+"""
 
 import asyncio
 import contextlib
@@ -49,14 +50,14 @@ class SecretsProviders(Case):
         self.write(".simpletuner/secrets.json", json.dumps(document))
         self.assertTrue(FileSecretProvider().is_available())
 
-    def test_aws_and_vault_that_are_not_configured(self):
+    def test_aws_and_vault_not_configured(self):
         from st_secrets.secrets import AWSSecretsManagerProvider, HashiCorpVaultProvider
 
         self.assertFalse(AWSSecretsManagerProvider().is_available())
         self.assertFalse(HashiCorpVaultProvider().is_available())
         self.assertIsNone(AWSSecretsManagerProvider().get_secret("HF_TOKEN"))
 
-    def test_aws_and_vault_that_do_not_answer(self):
+    def test_aws_and_vault_unavailable(self):
         from st_secrets import Error
         from st_secrets.secrets import AWSSecretsManagerProvider, HashiCorpVaultProvider
 
@@ -370,7 +371,7 @@ class CredentialEncryption(Case):
         with self.assertRaises(ValueError):
             decrypt_credential(encrypted[:-4])
 
-    def test_the_key_from_the_environment(self):
+    def test_key_from_the_environment(self):
         from st_secrets.auth.credential_encryption import decrypt_credential, encrypt_credential, reset_cipher
 
         os.environ["SIMPLETUNER_CREDENTIAL_KEY"] = "a secret"

@@ -1,4 +1,4 @@
-"""What a program does wrong: Python's own exceptions, never a crash; and memory that stays as it is."""
+"""Wrong usage raises Python's own exceptions and never crashes; memory stays constant."""
 
 import asyncio
 import gc
@@ -71,7 +71,7 @@ class Misuse(Case):
             with self.subTest(number), self.assertRaises(TypeError):
                 use()
 
-    def test_values_that_cannot_be(self):
+    def test_invalid_values(self):
         manager, cache = SecretsManager(), TTLCache()
         wrong = [
             lambda: manager.get(""),
@@ -108,7 +108,7 @@ class Misuse(Case):
         with self.assertRaises(ValueError):
             st_secrets.encrypt_credential("x" * (17 << 20))
 
-    def test_keys_of_arguments_without_an_end(self):
+    def test_keys_of_recursive_arguments(self):
         endless = []
         endless.append(endless)
         with self.assertRaises(RecursionError):
@@ -117,7 +117,7 @@ class Misuse(Case):
             cached()(lambda x: x)({1: 2})
         self.assertEqual(_native.function_key("f", (10**40, "x" * 1000), {}), f"f:{10**40}:{'x' * 1000}")
 
-    def test_a_list_that_changes_the_dict_that_it_is_in(self):
+    def test_list_that_changes_the_dict_containing_it(self):
         class Emptying(list):
             def __getitem__(self, place):
                 arguments.clear()
@@ -129,7 +129,7 @@ class Misuse(Case):
 
 
 class Memory(Case):
-    def test_it_stays_flat_over_100_000_calls_of_each_kind(self):
+    def test_memory_is_constant_over_100_000_calls_of_each_kind(self):
         os.environ["TOKEN"] = "value"
         path = self.write("s.json", '{"FILE": "value"}')
         manager = SecretsManager(config={"providers": ["env", "file"], "file_path": path})

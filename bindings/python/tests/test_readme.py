@@ -1,4 +1,4 @@
-"""The Python examples of README.md and of docs, as they are written."""
+"""Runs the Python examples of README.md and of docs."""
 
 import ast
 import asyncio
@@ -19,7 +19,7 @@ EXAMPLE = re.compile(r"(<!-- python: check only -->\n)?```python\n(.*?)```(?:\n\
 
 
 class Readme(Case):
-    def test_every_example_runs_as_it_is_written(self):
+    def test_examples_run(self):
         os.environ["HF_TOKEN"] = "hf_value"
         examples = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
         self.assertGreater(len(examples), 4)

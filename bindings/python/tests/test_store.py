@@ -1,4 +1,4 @@
-"""The databases: credentials of users, the audit trail, and SimpleTuner's classes on top of them."""
+"""The databases: users' credentials, the audit trail, and SimpleTuner's classes on top of them."""
 
 import asyncio
 import contextlib
@@ -42,7 +42,7 @@ class ProviderConfiguration(Case):
 
         asyncio.run(main())
 
-    def test_a_database_of_its_own(self):
+    def test_own_database(self):
         path = self.home / "own.db"
         store = ProviderConfigStore(path)
         store.save_sync("replicate", {"a": float("nan"), "größe": [1.5, None]})
@@ -52,7 +52,7 @@ class ProviderConfiguration(Case):
         self.assertEqual(store.get_sync("replicate")["größe"], [1.5, None])
         self.assertFalse((self.home / "state").exists())
 
-    def test_what_python_itself_writes_is_seen(self):
+    def test_changes_by_python_are_seen(self):
         store = ProviderConfigStore()
         store.save_sync("replicate", {"a": 1})
         database = sqlite3.connect(self.home / "state" / "cloud" / "jobs.db")
@@ -64,7 +64,7 @@ class ProviderConfiguration(Case):
 
 
 class Credentials(Case):
-    def test_a_credential_of_a_user(self):
+    def test_user_credential(self):
         store, cipher = get_store(), Cipher({"key": "a secret"})
         with self.assertRaises(NotFoundError):
             store.credential(7, "replicate", "api_token", cipher)
@@ -80,7 +80,7 @@ class Credentials(Case):
         self.assertEqual(store.list_credentials(8), [])
         self.assertEqual([store.delete_credential(7, "replicate", "api_token") for _ in range(2)], [True, False])
 
-    def test_the_users_own_goes_before_the_shared_one(self):
+    def test_user_credential_precedes_the_shared_one(self):
         os.environ["REPLICATE_API_TOKEN"] = "r8_shared"
         store = get_store()
         store.set_credential(1, "replicate", "api_token", "r8_own")
@@ -118,7 +118,7 @@ class Credentials(Case):
 
 
 class Audit(Case):
-    def test_the_trail(self):
+    def test_trail(self):
         os.environ["SIMPLETUNER_AUDIT_KEY"] = "signing"
 
         async def main():
@@ -158,7 +158,7 @@ class Audit(Case):
 
         asyncio.run(main())
 
-    def test_changes_are_recorded_as_those_of_an_actor(self):
+    def test_changes_are_recorded_under_the_actor(self):
         store = get_store().as_actor(7, "ada", "::1")
         store.save_provider_config("replicate", {"webhook_secret": "CANARY"})
         store.as_actor().delete_provider_config("replicate")
@@ -171,7 +171,7 @@ class Audit(Case):
 
 
 class Handles(Case):
-    def test_a_closed_store(self):
+    def test_closed_store_raises(self):
         store = Store({"state_dir": self.home / "other"})
         store.save_provider_config("a", {})
         store.close()
@@ -179,11 +179,11 @@ class Handles(Case):
         with self.assertRaisesRegex(ValueError, "closed"):
             store.provider_config("a")
 
-    def test_the_store_of_the_process_stays_open(self):
+    def test_process_store_stays_open(self):
         get_store().close()
         self.assertEqual(get_store().provider_config("a"), {})
 
-    def test_the_store_of_the_process_can_have_settings(self):
+    def test_process_store_settings(self):
         st_secrets.reset_store({"database": self.home / "one.db"})
         get_store().save_provider_config("a", {"b": 1})
         self.assertTrue((self.home / "one.db").exists())

@@ -1,4 +1,4 @@
-/* Bad arguments of the functions for caches: each is refused with its status and a message that names it. */
+/* Bad arguments of the cache functions: each is rejected with its status and a message that names it. */
 #include <math.h>
 
 #include "check.h"

@@ -1,5 +1,5 @@
 /*
- * Bad arguments of the functions for secrets: each is refused with its status and a message that names it, and all
+ * Bad arguments of the functions for secrets: each is rejected with its status and a message that names it, and all
  * outputs are zero afterwards.
  */
 #include <math.h>
@@ -11,7 +11,7 @@ static const size_t absurd[] = {SIZE_MAX - 1, SIZE_MAX / 2 + 1};
 
 #define BAD(call, word) CHECK_FAILS(call, ST_INVALID_ARGUMENT, word)
 
-/* The same, with an output that must be zero afterwards. */
+/* As above, with an output that must be zero afterwards. */
 #define BAD_OUT(out, call, word) \
     do { \
         memset(&(out), 0x5A, sizeof(out)); \
@@ -196,7 +196,7 @@ int main(void) {
     times_and_flags();
     several();
     providers();
-    /* After all that, it works. */
+    /* The manager still works after all that. */
     st_bytes out = {0};
     CHECK_OK(st_secrets_get(secrets, "A", ST_NUL, &out, &error));
     CHECK_TEXT(out, "CANARY");

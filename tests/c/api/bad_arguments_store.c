@@ -1,4 +1,4 @@
-/* Bad arguments of the functions of the store: each is refused with its status and a message that names it. */
+/* Bad arguments of the store functions: each is rejected with its status and a message that names it. */
 #include "check.h"
 
 #define BAD(call, word) CHECK_FAILS(call, ST_INVALID_ARGUMENT, word)

@@ -1,4 +1,4 @@
-/* Loading what a cache has not, once however many ask for it. */
+/* Loads of missing values, one for all callers. */
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -45,7 +45,7 @@ static void one_caller(void) {
         st_bytes_free(&value);
     }
     CHECK(good.calls == 1);
-    /* A failure is not kept. */
+    /* A failure is not stored. */
     for (int i = 0; i < 2; i++) {
         CHECK_FAILS(st_cache_get_or_load(cache, "none", ST_NUL, 600.0, load, &none, &value, &error), ST_NOT_FOUND,
                     "key");
@@ -106,20 +106,20 @@ static void leases(void) {
     CHECK_TEXT(value, "v");
     st_bytes_free(&value);
 
-    /* What is invalidated during its load is not stored. */
+    /* A value invalidated during its load is not stored. */
     CHECK_OK(st_cache_load_begin(cache, "m", ST_NUL, 0.0, INFINITY, &outcome, &value, &lease, &error));
     CHECK_OK(st_cache_invalidate_prefix(cache, "m", 1, NULL, &error));
     CHECK_OK(st_cache_load_finish(cache, lease, "old", ST_NUL, ST_TTL_DEFAULT, &error));
     CHECK(st_cache_get_into(cache, "m", ST_NUL, NULL, 0, &len, NULL) == ST_NOT_FOUND);
 
-    /* A lease that is not ended goes to the next. */
+    /* A lease that has expired passes to the next caller. */
     CHECK_OK(st_cache_load_begin(cache, "n", ST_NUL, 0.0, 0.01, &outcome, &value, &lease, &error));
     CHECK_OK(st_cache_load_begin(cache, "n", ST_NUL, 600.0, INFINITY, &outcome, &value, &again, &error));
     CHECK(outcome == ST_LOAD_LEADER && again != lease);
     CHECK_OK(st_cache_load_abandon(cache, again, ST_UNAVAILABLE, "down", ST_NUL, &error));
     CHECK_FAILS(st_cache_load_abandon(cache, again, ST_UNAVAILABLE, NULL, 0, &error), ST_ABANDONED, "lease");
 
-    /* Nor one whose owner cannot say what went wrong. */
+    /* Likewise for an owner that abandons the lease without a reason. */
     CHECK_OK(st_cache_load_begin(cache, "p", ST_NUL, 0.0, INFINITY, &outcome, &value, &lease, &error));
     CHECK_FAILS(st_cache_load_abandon(cache, lease, ST_IO, "\xFF", 1, &error), ST_INVALID_ARGUMENT, "`message`");
     CHECK_OK(st_cache_load_begin(cache, "p", ST_NUL, 0.0, INFINITY, &outcome, &value, &lease, &error));
@@ -169,7 +169,7 @@ static void objects(void) {
     st_secrets_free(secrets);
 }
 
-/* In a forked child the parent's leases are void: nobody there would end them. */
+/* In a forked child the parent's leases are void, because nothing there would end them. */
 static void forked_child(void) {
     st_error error = ST_ERROR_INIT;
     int32_t outcome;

@@ -147,7 +147,7 @@ static void credentials(void) {
     CHECK_TEXT(json, "[]");
     st_bytes_free(&json);
 
-    /* Under a new key: stopped, then whole, then once more. */
+    /* With a new key: a stopped call, a complete one, and another one. */
     st_cipher *newer = open_cipher("{\"key\": \"newer\", \"previous_keys\": [\"CANARY secret\"]}");
     struct seen seen = {9, 9, 1};
     CHECK_FAILS(st_credentials_reencrypt(store, newer, 0, progress, &seen, &json, &error), ST_ABANDONED, "stopped");
@@ -204,7 +204,7 @@ static void audit(void) {
     CHECK_OK(st_audit_verify(store, id, id, NULL, NULL, &error));
 }
 
-static void of_the_process(void) {
+static void process_wide(void) {
     st_config *config = st_config_new();
     st_bytes json = {0};
     setenv("SIMPLETUNER_STATE_DIR", path_of("of the process"), 1);
@@ -248,7 +248,7 @@ int main(void) {
     prices();
     credentials();
     audit();
-    of_the_process();
+    process_wide();
     st_cipher_free(cipher);
     st_store_free(store);
     st_store_free(NULL);

@@ -70,7 +70,7 @@ static void broken_files(void) {
     }
 }
 
-/* An edit keeps the comments and the order; what was set is found, whatever characters it has. */
+/* An edit preserves comments and order; a written value is found, whatever characters it has. */
 static void edits(void) {
     st_error error = ST_ERROR_INIT;
     st_bytes value = {0};
@@ -112,7 +112,7 @@ static void edits(void) {
     st_secrets_free(secrets);
 }
 
-/* A file that is not there yet is created in the format that its name says. */
+/* A new file has the format of its name. */
 static void new_files(void) {
     st_error error = ST_ERROR_INIT;
     st_bytes value = {0}, json = {0};

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The Rust package holds the library, what builds and installs it, and its documents; nothing of the bindings, tests and
+# Checks that the Rust package contains the library and the files that build and install it, but no bindings, tests or
 # benchmarks.
 #
 # usage: crate.sh ROOT
@@ -16,4 +16,4 @@ for file in src/lib.rs include/st_secrets.h packaging/exports.txt build.rs cbind
     grep -qxF "$file" "$work/files" || { echo "$file is missing from the package" && exit 1; }
 done
 git ls-files src >"$work/sources"
-grep '^src/' "$work/files" | sort | diff - "$work/sources" || { echo "not every source is in the package" && exit 1; }
+grep '^src/' "$work/files" | sort | diff - "$work/sources" || { echo "some sources are not in the package" && exit 1; }

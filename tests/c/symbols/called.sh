@@ -1,5 +1,5 @@
 #!/bin/sh
-# Each exported function is called by at least one of these programs.
+# Checks that each exported function is called by at least one of these programs.
 #
 # usage: called.sh EXPORTS.txt PROGRAM…
 set -eu

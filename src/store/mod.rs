@@ -60,6 +60,7 @@ use crate::clock::Deadline;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::fork;
+use crate::raw_json::python;
 use crate::sys::Published;
 
 mod actor;
@@ -207,7 +208,7 @@ impl Store {
             false => {
                 let details = json::Object::parse(details)
                     .map_err(|problem| Error::invalid_argument(format!("`details`: {problem}")))?;
-                json::to_python(&details.merged(&json::Object::default()))
+                python::to_python(&details.merged(&json::Object::default()))
             }
         };
         let entry = Entry {

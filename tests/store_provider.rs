@@ -204,8 +204,12 @@ fn built_in_cache_belongs_to_the_store_of_the_process() {
             Store::reset_default(Some(&settings)).unwrap();
             Store::default_instance().unwrap()
         };
-        let cached =
-            || cache::provider_config().unwrap().get(b"provider:p:config").map(|value| value.into_bytes().unwrap().to_vec());
+        let cached = || {
+            cache::provider_config()
+                .unwrap()
+                .get(b"provider:p:config")
+                .map(|value| value.into_bytes().unwrap().to_vec())
+        };
         let default_config = || String::from_utf8(Store::default_provider_get("p").unwrap().to_vec()).unwrap();
 
         let other = open(other.path());
@@ -220,7 +224,10 @@ fn built_in_cache_belongs_to_the_store_of_the_process() {
             assert_eq!(config(&other, "p"), r#"{"of": "other"}"#);
         }
         assert_eq!(cached().as_deref(), Some(&br#"{"of": 1}"#[..]));
-        cache::provider_config().unwrap().set(b"provider:p:derived", cache::Value::copy_from(b"x").unwrap(), None).unwrap();
+        cache::provider_config()
+            .unwrap()
+            .set(b"provider:p:derived", cache::Value::copy_from(b"x").unwrap(), None)
+            .unwrap();
         other.provider_save("p", "{}").unwrap();
         assert!(cached().is_some(), "a write to the database of another store does not concern this one");
         old.provider_update("p", "{}").unwrap();

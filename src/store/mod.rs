@@ -59,6 +59,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::fork;
 use crate::process_default::ProcessDefault;
+use crate::raw_json::python;
 
 mod actor;
 mod audit;
@@ -188,7 +189,7 @@ impl Store {
             false => {
                 let details = json::Object::parse(details)
                     .map_err(|problem| Error::invalid_argument(format!("`details`: {problem}")))?;
-                json::to_python(&details.merged(&json::Object::default()))
+                python::to_python(&details.merged(&json::Object::default()))
             }
         };
         let entry = Entry {

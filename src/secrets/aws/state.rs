@@ -155,7 +155,7 @@ mod tests {
             assert_eq!(origin().unwrap(), good, "{half:?}");
         }
         // After a minute its writer has finished.
-        let earlier = std::time::SystemTime::now() - Duration::from_secs(60);
+        let earlier = std::time::SystemTime::now() - std::time::Duration::from_secs(60);
         std::fs::File::options().write(true).open(&path).unwrap().set_modified(earlier).unwrap();
         assert!(origin().is_err());
         std::fs::write(&path, "").unwrap();

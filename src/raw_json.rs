@@ -1,7 +1,7 @@
-//! JSON objects as they are written: each key and value as a slice of the text.
+//! JSON objects as slices of their text: each key and value as it is written.
 //!
-//! One rule holds for names everywhere: one with half of a surrogate pair (`"\ud800"`) is a name like others, as it is
-//! for Python. No UTF-8 text is equal to it, so nobody can ask for that member; it is kept, and hides no other.
+//! A name with an unpaired surrogate (`"\ud800"`) is valid everywhere, as it is in Python. No UTF-8 text equals it, so
+//! that member cannot be looked up; it is kept, and hides no other member.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,7 +10,7 @@ use std::marker::PhantomData;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// The members of an object in their order, also where a name comes twice: each name as a slice of the text.
+/// The members of an object in their order, including duplicates. Each name is a slice of the text.
 pub(crate) struct Pairs<'a, V>(pub(crate) Vec<(&'a RawValue, V)>);
 
 /// Names and values as slices of the text.
@@ -38,8 +38,8 @@ impl<'de, V: Deserialize<'de>> Deserialize<'de> for Pairs<'de, V> {
     }
 }
 
-/// The name that a string of JSON stands for. One with half of a surrogate pair is the string as Python writes it,
-/// quotes included, however it is written here.
+/// Decodes a JSON string. If it has an unpaired surrogate, the result is the string as Python writes it, including the
+/// quotes.
 pub(crate) fn name(quoted: &str) -> Cow<'_, str> {
     if !quoted.contains('\\') {
         return Cow::Borrowed(&quoted[1..quoted.len() - 1]);
@@ -51,7 +51,7 @@ pub(crate) fn name(quoted: &str) -> Cow<'_, str> {
     }))
 }
 
-/// Appends a string as Python's `json.dumps` writes it: what is not ASCII is escaped.
+/// Appends a string as Python's `json.dumps` writes it, which escapes all characters that are not ASCII.
 pub(crate) fn push_quoted(to: &mut String, text: &str) {
     to.push('"');
     text.chars().for_each(|c| push_char(to, c));
@@ -72,7 +72,7 @@ fn push_char(to: &mut String, c: char) {
     }
 }
 
-/// Appends a string that is written with half of a surrogate pair: Python keeps that, and no text of Rust can hold it.
+/// Appends a string with an unpaired surrogate. Python keeps the surrogate, which a Rust string cannot hold.
 pub(crate) fn push_broken(to: &mut String, quoted: &str) {
     let mut rest = &quoted[1..quoted.len() - 1];
     let mut units: Vec<u16> = Vec::with_capacity(rest.len());
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn half_of_a_surrogate_pair_is_part_of_a_name() {
+    fn name_keeps_an_unpaired_surrogate() {
         for (quoted, expected) in [
             (r#""a""#, "a"),
             (r#""\u00e9\n""#, "é\n"),

@@ -10,7 +10,7 @@ use common::store::{entries, open};
 use common::{mode, temp, write};
 use serde_json::{Value, json};
 use st_secrets::Status;
-use st_secrets::store::{Actor, Break};
+use st_secrets::store::{Actor, Violation};
 
 struct Simpletuner {
     python: Python,
@@ -87,28 +87,28 @@ fn tampering_is_told_from_a_fork() {
         (store.audit_verify(0, 0).unwrap(), directory)
     };
     for (sql, first) in [
-        ("UPDATE audit_log SET action = 'other' WHERE id = 4", (4, Break::Altered)),
-        ("UPDATE audit_log SET details = '{}  ' WHERE id = 1", (1, Break::Altered)),
-        ("UPDATE audit_log SET timestamp = timestamp || '0' WHERE id = 6", (6, Break::Altered)),
-        ("UPDATE audit_log SET actor_id = 1 WHERE id = 2", (2, Break::Altered)),
-        ("UPDATE audit_log SET actor_id = 'None' WHERE id = 2", (2, Break::Altered)),
-        ("UPDATE audit_log SET entry_hash = 'x' WHERE id = 2", (2, Break::Altered)),
-        ("DELETE FROM audit_log WHERE id = 3", (4, Break::Missing)),
-        ("DELETE FROM audit_log WHERE id < 3", (3, Break::Missing)),
-        ("DELETE FROM audit_log WHERE id > 4", (5, Break::Missing)),
-        ("DELETE FROM audit_log", (1, Break::Missing)),
-        ("UPDATE audit_log SET id = 9 WHERE id = 2", (3, Break::Missing)),
+        ("UPDATE audit_log SET action = 'other' WHERE id = 4", (4, Violation::Altered)),
+        ("UPDATE audit_log SET details = '{}  ' WHERE id = 1", (1, Violation::Altered)),
+        ("UPDATE audit_log SET timestamp = timestamp || '0' WHERE id = 6", (6, Violation::Altered)),
+        ("UPDATE audit_log SET actor_id = 1 WHERE id = 2", (2, Violation::Altered)),
+        ("UPDATE audit_log SET actor_id = 'None' WHERE id = 2", (2, Violation::Altered)),
+        ("UPDATE audit_log SET entry_hash = 'x' WHERE id = 2", (2, Violation::Altered)),
+        ("DELETE FROM audit_log WHERE id = 3", (4, Violation::Missing)),
+        ("DELETE FROM audit_log WHERE id < 3", (3, Violation::Missing)),
+        ("DELETE FROM audit_log WHERE id > 4", (5, Violation::Missing)),
+        ("DELETE FROM audit_log", (1, Violation::Missing)),
+        ("UPDATE audit_log SET id = 9 WHERE id = 2", (3, Violation::Missing)),
     ] {
         let (verified, _directory) = tamper(sql);
         assert_eq!((verified.first, verified.tampered), (Some(first), Some(first)), "{sql}");
     }
     // An entry that was removed behind a fork, and one that was copied.
     for (sql, first) in [
-        ("DELETE FROM audit_log WHERE id = 4", (5, Break::Missing)),
+        ("DELETE FROM audit_log WHERE id = 4", (5, Violation::Missing)),
         (
             "INSERT INTO audit_log (timestamp, event_type, actor_id, action, details, previous_hash, entry_hash)
              SELECT timestamp, event_type, actor_id, action, details, previous_hash, entry_hash FROM audit_log WHERE id = 2",
-            (6, Break::Altered),
+            (6, Violation::Altered),
         ),
     ] {
         let directory = temp();
@@ -130,13 +130,13 @@ fn tampering_is_told_from_a_fork() {
     other.append(Some(&hash(2)));
     other.append(Some("genesis"));
     let verified = store.audit_verify(0, 0).unwrap();
-    assert_eq!((verified.first, verified.tampered), (Some((4, Break::Fork)), None));
+    assert_eq!((verified.first, verified.tampered), (Some((4, Violation::Fork)), None));
     assert_eq!(verified.forks, [4, 5]);
     assert_eq!(other.bad(), json!([4, 5]));
     other.run("UPDATE audit_log SET action = 'x' WHERE id = 5");
     store.audit_log("config.changed", "test", None, "").unwrap();
     let verified = store.audit_verify(0, 0).unwrap();
-    assert_eq!((verified.first, verified.tampered), (Some((4, Break::Fork)), Some((5, Break::Altered))));
+    assert_eq!((verified.first, verified.tampered), (Some((4, Violation::Fork)), Some((5, Violation::Altered))));
     let report: Value = serde_json::from_str(&verified.to_json()).unwrap();
     let expected =
         json!({"checked": 6, "intact": false, "broken_id": 4, "kind": "fork", "tampered_id": 5, "forks": [4]});
@@ -199,7 +199,7 @@ fn a_lost_audit_key_is_never_replaced() {
     assert_eq!(open(directory.path()).audit_log("a", "b", None, "").unwrap_err().status(), Status::BadKey);
     write(&path, "another key");
     let store = open(directory.path());
-    assert_eq!(store.audit_verify(0, 0).unwrap().first, Some((1, Break::Altered)));
+    assert_eq!(store.audit_verify(0, 0).unwrap().first, Some((1, Violation::Altered)));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use common::store::{cipher, entries, jobs, open, open_with};
 use common::time::advance;
 use common::{temp, with_file, write};
 use serde_json::{Value, json};
-use st_secrets::store::{Origin, Reencryption};
+use st_secrets::store::{CredentialOrigin, Reencryption};
 use st_secrets::{Cipher, Config, Status, Store};
 
 fn value(store: &Store, cipher: &Cipher, user: i64, name: &str) -> String {
@@ -95,12 +95,12 @@ fn the_users_own_comes_before_the_global_one() {
     let resolve =
         |user, key_name: &str| store.credential_resolve(&key, &secrets, user, "replicate", "api_token", key_name);
     let resolved = resolve(1, "REPLICATE_API_TOKEN").unwrap();
-    assert_eq!((&*resolved.value, resolved.origin), (&b"global"[..], Origin::Global));
+    assert_eq!((&*resolved.value, resolved.origin), (&b"global"[..], CredentialOrigin::Global));
     assert!(!jobs(directory.path()).exists(), "resolving created a database");
     store.credential_set(&key, 1, "replicate", "api_token", b"own").unwrap();
     let resolved = resolve(1, "REPLICATE_API_TOKEN").unwrap();
-    assert_eq!((&*resolved.value, resolved.origin), (&b"own"[..], Origin::User));
-    assert_eq!(resolve(2, "REPLICATE_API_TOKEN").unwrap().origin, Origin::Global);
+    assert_eq!((&*resolved.value, resolved.origin), (&b"own"[..], CredentialOrigin::User));
+    assert_eq!(resolve(2, "REPLICATE_API_TOKEN").unwrap().origin, CredentialOrigin::Global);
     let error = resolve(2, "NOT_THERE").unwrap_err();
     assert_eq!(error.status(), Status::NotFound);
     assert!(error.message().contains("user 2") && error.message().contains("NOT_THERE"), "{error}");
@@ -108,7 +108,7 @@ fn the_users_own_comes_before_the_global_one() {
     let mut python = Python::start("simpletuner_store.py", &[]);
     let off = "UPDATE provider_credentials SET is_active = 0";
     python.ask(&json!({"do": "script", "db": jobs(directory.path()), "sql": off}));
-    assert_eq!(resolve(1, "REPLICATE_API_TOKEN").unwrap().origin, Origin::Global);
+    assert_eq!(resolve(1, "REPLICATE_API_TOKEN").unwrap().origin, CredentialOrigin::Global);
     store.credential_set(&key, 1, "replicate", "api_token", b"on again").unwrap();
     let other = cipher("another", &[]);
     let error = store.credential_resolve(&other, &secrets, 1, "replicate", "api_token", "X").unwrap_err();
@@ -369,7 +369,7 @@ fn no_log_and_no_error_shows_a_value() {
             store.audit_log("e", "a", None, "CANARY").unwrap_err(),
             store.audit_query("{\"since\": \"CANARY\"}").unwrap_err(),
         ];
-        let resolved = st_secrets::store::Resolved { value, origin: Origin::User };
+        let resolved = st_secrets::store::ResolvedCredential { value, origin: CredentialOrigin::User };
         let shown = format!("{errors:?} {store:?} {key:?} {resolved:?} {}", store.audit_query("").unwrap());
         let logged = seen.lock().unwrap().clone();
         assert!(logged.contains("audit.key can be read"), "{logged}");

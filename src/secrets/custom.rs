@@ -20,7 +20,8 @@ use crate::fork;
 pub(crate) type Callback = Box<dyn Fn(&str, Duration) -> Result<Option<Secret>> + Send + Sync>;
 
 /// In the last fifth of an answer's TTL, and for `max_stale` after it, one call queries the callback again while the
-/// others get the cached answer without waiting. An answer to which the program gave a TTL is never used after that TTL.
+/// others get the cached answer without waiting. An answer to which the program gave a TTL is never used after that
+/// TTL.
 pub(crate) struct CustomProvider {
     name: String,
     callback: Callback,

@@ -57,9 +57,9 @@ pub(crate) trait SecretProvider: Send + Sync {
     /// Returns the value of `key`; `None` if the provider works and has no value.
     fn find(&self, key: &str, request: &Request) -> Result<Option<Secret>>;
 
-    /// Passes the value of `key` to `take`, in place, if [`SecretProvider::find`] would return it without a query to the
-    /// source. Every get begins here, so it is short and writes to no memory that other threads write to. `now` is the
-    /// current time.
+    /// Passes the value of `key` to `take`, in place, if [`SecretProvider::find`] would return it without a query to
+    /// the source. Every get begins here, so it is short and writes to no memory that other threads write to. `now` is
+    /// the current time.
     fn peek(&self, _key: &str, _reading: &ReadGuard, _now: CoarseInstant, _take: &mut dyn FnMut(Peeked<'_>)) -> Known {
         Known::Unknown
     }

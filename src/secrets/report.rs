@@ -36,9 +36,9 @@ impl Manager {
 
     /// Checks every provider, and the memory that holds secrets, and returns the result as JSON.
     ///
-    /// `{"ok": true, "providers": [{"name": "env", "state": "ok", "detail": …}], "memory": {"state": "ok", …}}`. A state
-    /// is `ok`, `absent` (not configured, or no file), `warning` or `failed`. `advice`, where present, says what to do.
-    /// `ok` is false if any provider failed.
+    /// `{"ok": true, "providers": [{"name": "env", "state": "ok", "detail": …}], "memory": {"state": "ok", …}}`. A
+    /// state is `ok`, `absent` (not configured, or no file), `warning` or `failed`. `advice`, where present, says what
+    /// to do. `ok` is false if any provider failed.
     pub fn check(&self) -> String {
         let _guard = fork::protect();
         let request = self.request(None, true);

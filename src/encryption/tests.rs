@@ -1,11 +1,14 @@
-//! Tokens at a given time, and what damage does to them.
+//! Tokens at a given time, damaged tokens, and key files.
 
 use fernet::Fernet;
 use serde::Deserialize;
 
+use super::cipher::{DEFAULT_TIMEOUT, MAX_PLAINTEXT, bad_token};
+use super::key_source::KeyFile;
+use super::keyring::{Keyring, LoadOptions};
 use super::token::{self, Token};
-use super::*;
-use crate::credential::key::Read;
+use crate::clock::Deadline;
+use crate::{Cipher, Config, Status};
 
 #[derive(Deserialize)]
 struct Vector {
@@ -22,7 +25,7 @@ struct Vector {
 }
 
 impl Vector {
-    /// `now` is a point in October 1985, seven hours behind UTC.
+    /// `now` is a time on 26 October 1985, seven hours behind UTC.
     fn now(&self) -> u64 {
         let time: Vec<u64> = self.now[11..19].split(':').map(|part| part.parse().unwrap()).collect();
         assert!(self.now.starts_with("1985-10-26T") && self.now.ends_with("-07:00"));
@@ -31,7 +34,7 @@ impl Vector {
 
     fn open(&self) -> Option<Vec<u8>> {
         let fernet = Fernet::new(&self.secret).unwrap();
-        token::open_at(&fernet, &self.token, self.ttl_sec, self.now()).map(|plaintext| plaintext.to_vec())
+        token::decrypt_at(&fernet, &self.token, self.ttl_sec, self.now()).map(|plaintext| plaintext.to_vec())
     }
 }
 
@@ -53,7 +56,7 @@ fn with_key(secret: &str) -> Cipher {
 #[test]
 fn the_vectors_of_the_specification_hold() {
     for vector in vectors(include_str!("../../tests/vectors/fernet/generate.json")) {
-        // The vector in all but the initialisation vector, which is random here, and what follows from it.
+        // Everything but the initialisation vector, which is random here, and what depends on it.
         let made = raw(&Fernet::new(&vector.secret).unwrap().encrypt_at_time(vector.src.as_bytes(), vector.now()));
         let expected = raw(&vector.token);
         assert_eq!((made.len(), &made[..9]), (expected.len(), &expected[..9]));
@@ -71,10 +74,10 @@ fn the_vectors_of_the_specification_hold() {
 }
 
 #[test]
-fn a_token_from_a_clock_that_runs_ahead_is_taken() {
+fn decrypt_accepts_tokens_from_the_future() {
     let cipher = with_key("key");
-    let ring = cipher.ring.read().clone();
-    let fernet = ring.newest().fernet().unwrap();
+    let keyring = cipher.keyring.read().clone();
+    let fernet = keyring.newest().fernet().unwrap();
     for time in [0, 4_000_000_000, u64::MAX / 2, u64::MAX - 1, u64::MAX] {
         let bare = fernet.encrypt_at_time(b"plain", time);
         assert_eq!(&*cipher.decrypt(bare.as_bytes()).unwrap(), b"plain", "{time}");
@@ -82,7 +85,7 @@ fn a_token_from_a_clock_that_runs_ahead_is_taken() {
 }
 
 #[test]
-fn tokens_have_the_length_that_is_foretold() {
+fn token_len_is_the_length_of_the_token() {
     let cipher = with_key("key");
     for len in (0..100).chain([4095, 4096, 4097]) {
         let plaintext = vec![b'x'; len];
@@ -94,14 +97,14 @@ fn tokens_have_the_length_that_is_foretold() {
 }
 
 #[test]
-fn every_damaged_token_is_refused_with_one_answer() {
+fn decrypt_rejects_every_damaged_token_with_the_same_error() {
     let cipher = with_key("key");
-    let answer = bad_token(&cipher.sources);
-    let mut refused = 0;
-    let mut refuse = |token: &[u8]| {
-        let error = cipher.decrypt(token).expect_err("a damaged token was taken");
-        assert_eq!((error.status(), error.message()), (answer.status(), answer.message()));
-        refused += 1;
+    let expected = bad_token(&cipher.sources);
+    let mut rejected = 0;
+    let mut reject = |token: &[u8]| {
+        let error = cipher.decrypt(token).expect_err("a damaged token was accepted");
+        assert_eq!((error.status(), error.message()), (expected.status(), expected.message()));
+        rejected += 1;
     };
     let mut len = 0;
     for round in 0.. {
@@ -112,25 +115,25 @@ fn every_damaged_token_is_refused_with_one_answer() {
             for bit in 0..form.len() * 8 {
                 let mut damaged = form.clone();
                 damaged[bit / 8] ^= 1 << (bit % 8);
-                refuse(&damaged);
+                reject(&damaged);
             }
             for end in 0..form.len() {
-                refuse(&form[..end]);
+                reject(&form[..end]);
             }
             for more in [&b"A"[..], b"AA", b"AAAA", b"=", b"==", b"====", b"gAAAAA==", form] {
-                refuse(&[form, more].concat());
-                refuse(&[more, form].concat());
+                reject(&[form, more].concat());
+                reject(&[more, form].concat());
             }
         }
         if round >= 35 {
             break;
         }
     }
-    assert!(refused >= 100_000, "{refused}");
+    assert!(rejected >= 100_000, "{rejected}");
 }
 
 #[test]
-fn what_is_outside_the_alphabet_is_passed_over() {
+fn decrypt_skips_characters_outside_the_alphabet() {
     let cipher = with_key("key");
     let stored = cipher.encrypt(b"plain").unwrap().to_vec();
     let bare = raw(std::str::from_utf8(&stored).unwrap());
@@ -148,15 +151,15 @@ fn what_is_outside_the_alphabet_is_passed_over() {
     assert_eq!(&*cipher.decrypt(given.as_bytes()).unwrap(), b"plain");
 }
 
-/// Every function that reads a token agrees on whether a text is one.
+/// Every function that reads a token accepts the same texts.
 #[test]
-fn all_functions_read_a_token_alike() {
+fn all_functions_accept_the_same_tokens() {
     let cipher = with_key("key");
     let stored = String::from_utf8(cipher.encrypt(b"plain").unwrap().to_vec()).unwrap();
     let bare = String::from_utf8(raw(&stored)).unwrap();
     for form in [&stored, &bare] {
         let (begin, end) = form.split_at(3);
-        for (given, is_good, is_like) in [
+        for (given, is_valid, looks_valid) in [
             (form.clone(), true, true),
             (format!("\t\r\n {form}"), true, true),
             (format!("*{begin}.\n{end}\0"), true, true),
@@ -166,9 +169,9 @@ fn all_functions_read_a_token_alike() {
             (format!("={form}"), false, false),
         ] {
             let given = given.as_bytes();
-            assert_eq!(cipher.decrypt(given).is_ok(), is_good, "{given:?}");
-            assert_eq!(cipher.reencrypt(given).is_ok(), is_good, "{given:?}");
-            assert_eq!(Cipher::is_token(given), is_like, "{given:?}");
+            assert_eq!(cipher.decrypt(given).is_ok(), is_valid, "{given:?}");
+            assert_eq!(cipher.reencrypt(given).is_ok(), is_valid, "{given:?}");
+            assert_eq!(Cipher::is_token(given), looks_valid, "{given:?}");
         }
         let damaged = [begin.as_bytes(), b"\xFF", end.as_bytes()].concat();
         assert_eq!(cipher.decrypt(&damaged).unwrap_err().status(), Status::BadToken);
@@ -177,16 +180,16 @@ fn all_functions_read_a_token_alike() {
 }
 
 #[test]
-fn what_is_no_token_is_no_token() {
+fn decrypt_rejects_texts_that_are_not_tokens() {
     for text in [&b""[..], b"=", b"====", b"gA", b"\xFF\xFF", b"gAAAAA=="] {
         let cipher = with_key("key");
         assert_eq!(cipher.decrypt(text).unwrap_err().status(), Status::BadToken, "{text:?}");
     }
-    assert!(Token::read(b"*").is_none_or(|token| token.bare().is_empty()));
+    assert!(Token::parse(b"*").is_none_or(|token| token.bare().is_empty()));
 }
 
 #[test]
-fn a_key_file_is_read_as_python_reads_it() {
+fn key_files_are_read_like_in_python() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("key");
     for (text, secret) in [
@@ -198,23 +201,23 @@ fn a_key_file_is_read_as_python_reads_it() {
         ("käse ☃", "käse ☃"),
     ] {
         std::fs::write(&path, text).unwrap();
-        let read = Read::file(&path, false).unwrap().unwrap();
+        let read = KeyFile::read(&path, false).unwrap().unwrap();
         assert_eq!(std::str::from_utf8(&read.secret().unwrap()).unwrap(), secret);
     }
 }
 
 #[test]
-fn each_key_is_derived_once() {
+fn keyring_derives_each_key_once() {
     let mut config = Config::new();
     config.set("key", "newest").unwrap();
     config.set("previous_keys", r#"["earlier", "newest", "earlier", ""]"#).unwrap();
     let cipher = Cipher::open(&config).unwrap();
-    let ring = cipher.ring.read().clone();
-    let first: *const Fernet = ring.newest().fernet().unwrap();
-    let again = Ring::load(
+    let keyring = cipher.keyring.read().clone();
+    let first: *const Fernet = keyring.newest().fernet().unwrap();
+    let again = Keyring::load(
         &cipher.sources,
-        Loading { strict: false, generate: false, deadline: Deadline::after(DEFAULT_TIMEOUT) },
-        Some(&ring),
+        LoadOptions { strict: false, generate: false, deadline: Deadline::after(DEFAULT_TIMEOUT) },
+        Some(&keyring),
     );
     assert!(std::ptr::eq(first, again.unwrap().newest().fernet().unwrap()));
     let token = with_key("earlier").encrypt(b"plain").unwrap();

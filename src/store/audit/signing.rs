@@ -1,4 +1,4 @@
-//! The key that entries are signed with, and the signature.
+//! The signing key of the audit trail, and the signature of an entry.
 
 use std::env;
 use std::fmt::Write;
@@ -14,17 +14,17 @@ use crate::error::{Error, Result, Source, Status};
 use crate::files::{self, LoosePermissions};
 use crate::log::Level;
 use crate::secret_memory::{SecretBox, SecretBytes, wipe_stack};
-use crate::store::slot;
+use crate::store::deferred_log::log_later;
 
 const VARIABLE: &str = "SIMPLETUNER_AUDIT_KEY";
 const MAX_SIZE: usize = 1 << 16;
 
-/// The key, in the form in which it signs.
+/// The signing key, as an initialized HMAC.
 #[derive(Clone)]
-pub(super) struct Key(Arc<SecretBox<Hmac<Sha256>>>);
+pub(super) struct SigningKey(Arc<SecretBox<Hmac<Sha256>>>);
 
-/// What a signature covers.
-pub(super) struct Link<'a> {
+/// The fields that a signature covers.
+pub(super) struct SignedFields<'a> {
     pub(super) timestamp: &'a str,
     pub(super) event_type: &'a str,
     pub(super) actor_id: Option<i64>,
@@ -33,48 +33,49 @@ pub(super) struct Link<'a> {
     pub(super) previous_hash: &'a str,
 }
 
-impl Key {
-    /// The key from the environment, else from the file, else a new one, if there is nothing yet that it would not fit.
-    pub(super) fn find(path: &Path, is_new: impl FnOnce() -> Result<bool>, deadline: Deadline) -> Result<Key> {
+impl SigningKey {
+    /// Loads the key from the environment, else from the file. If there is neither and `is_empty` says that the trail
+    /// has no entries yet, generates one.
+    pub(super) fn load(path: &Path, is_empty: impl FnOnce() -> Result<bool>, deadline: Deadline) -> Result<SigningKey> {
         if let Some(value) = env::var_os(VARIABLE).filter(|value| !value.is_empty()) {
-            return Key::new(&Zeroizing::new(value.into_encoded_bytes()));
+            return SigningKey::new(&Zeroizing::new(value.into_encoded_bytes()));
         }
         if let Some(key) = read(path)? {
-            return Key::new(&key);
+            return SigningKey::new(&key);
         }
-        if !is_new()? {
+        if !is_empty()? {
             let message = format!(
-                "{} does not exist, and there are entries signed with it: restore it from a backup, or set {VARIABLE}",
+                "{} does not exist, but there are entries signed with it; restore it from a backup or set {VARIABLE}",
                 path.display()
             );
             return Err(bad_key(message));
         }
         create(path, deadline)?;
         match read(path)? {
-            Some(key) => Key::new(&key),
-            None => Err(bad_key(format!("{} was removed while it was made", path.display()))),
+            Some(key) => SigningKey::new(&key),
+            None => Err(bad_key(format!("{} was removed while it was being created", path.display()))),
         }
     }
 
-    fn new(key: &[u8]) -> Result<Key> {
-        let key = Hmac::<Sha256>::new_from_slice(key).map_err(|_| bad_key("the audit key cannot be used"))?;
+    fn new(key: &[u8]) -> Result<SigningKey> {
+        let key = Hmac::<Sha256>::new_from_slice(key).map_err(|_| bad_key("the audit key is unusable"))?;
         let boxed = SecretBox::new(key);
         wipe_stack();
-        Ok(Key(Arc::new(boxed?)))
+        Ok(SigningKey(Arc::new(boxed?)))
     }
 
-    /// The signature of an entry, in hexadecimal.
-    pub(super) fn sign(&self, link: &Link<'_>) -> String {
+    /// Signs an entry. Returns the signature in hexadecimal.
+    pub(super) fn sign(&self, fields: &SignedFields<'_>) -> String {
         let mut mac = Hmac::clone(&self.0);
         let number;
-        let actor = match link.actor_id {
+        let actor = match fields.actor_id {
             Some(id) => {
                 number = id.to_string();
                 number.as_str()
             }
             None => "None",
         };
-        let parts = [link.timestamp, link.event_type, actor, link.action, link.details, link.previous_hash];
+        let parts = [fields.timestamp, fields.event_type, actor, fields.action, fields.details, fields.previous_hash];
         for (index, part) in parts.iter().enumerate() {
             if index > 0 {
                 mac.update(b"|");
@@ -91,14 +92,16 @@ impl Key {
     }
 }
 
-/// The raw bytes of the file, `None` if there is none.
+/// Reads the key file. `None` if it does not exist.
 fn read(path: &Path) -> Result<Option<SecretBytes>> {
     let contents = match files::read(path, MAX_SIZE) {
         Ok(contents) => contents,
         Err(error) if error.detail() == libc::ENOENT => return Ok(None),
         Err(error) if files::is_shortage(&error) => return Err(error),
         Err(error) => {
-            let message = format!("the audit key cannot be read: {error}; it is never replaced");
+            let message = format!(
+                "cannot read the audit key: {error}; correct the file or restore it from a backup, it is never replaced"
+            );
             return Err(bad_key(message).with_detail(error.detail()));
         }
     };
@@ -106,7 +109,7 @@ fn read(path: &Path) -> Result<Option<SecretBytes>> {
         return Err(bad_key(format!("the audit key {} is empty; restore it from a backup", path.display())));
     }
     if let Some(loose_permissions) = LoosePermissions::of(path, &contents.metadata) {
-        slot::tell(Level::Warn, loose_permissions.warning());
+        log_later(Level::Warn, loose_permissions.warning());
     }
     Ok(Some(contents.bytes.freeze()))
 }
@@ -118,13 +121,13 @@ fn create(path: &Path, deadline: Deadline) -> Result<()> {
         if !place.exists() {
             let mut random = Zeroizing::new([0; 32]);
             getrandom::fill(&mut *random)
-                .map_err(|error| Error::new(Status::Io, format!("the system gives no random bytes: {error}")))?;
+                .map_err(|error| Error::new(Status::Io, format!("cannot get random bytes from the system: {error}")))?;
             files::create(&place, &*random)?;
         }
         Ok(())
     };
     create().map_err(|error: Error| {
-        error.with_source(Source::Store).map_message(|message| format!("no audit key can be made: {message}"))
+        error.with_source(Source::Store).map_message(|message| format!("cannot create an audit key: {message}"))
     })
 }
 
@@ -137,9 +140,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_signature_is_that_of_python() {
-        let key = Key::new(b"audit key").unwrap();
-        let link = |actor_id| Link {
+    fn signature_equals_pythons() {
+        let key = SigningKey::new(b"audit key").unwrap();
+        let fields = |actor_id| SignedFields {
             timestamp: "2026-08-22T17:32:24.123456+00:00",
             event_type: "provider.configured",
             actor_id,
@@ -148,7 +151,7 @@ mod tests {
             previous_hash: "genesis",
         };
         // hmac.new(b"audit key", "…|provider.configured|None|save|{…}|genesis".encode(), "sha256").hexdigest()
-        assert_eq!(key.sign(&link(None)), "54b8db1a2f0ffa17ea85d80db5ffaf4ba9767407a73913c8a8dd54b5f8be1418");
-        assert_eq!(key.sign(&link(Some(7))), "c389bd5338ca794dbd5951af05bfd56946161538a5cdd6ff68741990c4454500");
+        assert_eq!(key.sign(&fields(None)), "54b8db1a2f0ffa17ea85d80db5ffaf4ba9767407a73913c8a8dd54b5f8be1418");
+        assert_eq!(key.sign(&fields(Some(7))), "c389bd5338ca794dbd5951af05bfd56946161538a5cdd6ff68741990c4454500");
     }
 }

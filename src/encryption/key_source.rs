@@ -1,4 +1,4 @@
-//! Where the secret comes from that keys are derived from, and how a new one is made.
+//! The sources of the secrets that keys are derived from, and the generation of new secrets.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -14,85 +14,85 @@ use crate::files::{self, Fingerprint, LoosePermissions};
 use crate::paths;
 use crate::secret_memory::{SecretBuffer, SecretBytes};
 
-/// The variable with the secret.
+/// The variable with the newest secret.
 pub(super) const KEY_VARIABLE: &str = "SIMPLETUNER_CREDENTIAL_KEY";
-/// The variable with earlier ones, one a line.
+/// The variable with previous secrets, one per line.
 pub(super) const PREVIOUS_VARIABLE: &str = "SIMPLETUNER_CREDENTIAL_KEY_PREVIOUS";
 const MAX_SIZE: usize = 1 << 20;
 /// How often an empty file is read again: a writer that takes no lock leaves one for a moment.
 const SETTLE_ATTEMPTS: u32 = 5;
 
-/// Where the newest secret is.
-pub(super) enum Place {
-    /// In the configuration.
+/// Where the newest secret comes from.
+pub(super) enum KeySource {
+    /// The configuration.
     Config(SecretBytes),
-    /// In the environment.
+    /// The environment.
     Env(SecretBytes),
-    /// In a file.
+    /// A file.
     File(PathBuf),
 }
 
-/// All places that secrets come from.
-pub(super) struct Sources {
-    pub(super) newest: Place,
-    /// Earlier secrets from the environment and the configuration.
+/// All sources of secrets.
+pub(super) struct KeySources {
+    pub(super) newest: KeySource,
+    /// Previous secrets from the environment and the configuration.
     pub(super) previous: Vec<SecretBytes>,
-    /// The file with earlier ones, which need not exist.
+    /// The file with previous secrets, which need not exist.
     pub(super) previous_file: Option<PathBuf>,
 }
 
-impl Sources {
-    /// What the configuration says or, where it is silent, the environment and the home directory.
-    pub(super) fn find(config: &Config) -> Result<Sources> {
+impl KeySources {
+    /// The sources in the configuration. What it leaves open comes from the environment and the home directory.
+    pub(super) fn find(config: &Config) -> Result<KeySources> {
         let mut previous = Vec::new();
         let (newest, previous_file) = match (config.text("key"), config.text("key_file")) {
             (Some(_), Some(_)) => {
-                let message = "`key` and `key_file` are both set, and there can be one newest key";
+                let message = "`key` and `key_file` are mutually exclusive; set only one of them";
                 return Err(Error::new(Status::Config, message).with_source(Source::Credential));
             }
-            (Some(key), None) => (Place::Config(SecretBytes::copy_from(key.as_bytes())?), None),
+            (Some(key), None) => (KeySource::Config(SecretBytes::copy_from(key.as_bytes())?), None),
             (None, Some(path)) => {
                 let path = paths::expand_home(Path::new(path));
-                let beside = beside(&path);
-                (Place::File(path), Some(beside))
+                let previous_file = previous_file_of(&path);
+                (KeySource::File(path), Some(previous_file))
             }
             (None, None) => {
                 if let Some(text) = variable(PREVIOUS_VARIABLE)? {
-                    previous = lines(&text)?;
+                    previous = parse_lines(&text)?;
                 }
-                usual()?
+                default_source()?
             }
         };
         for secret in config.list("previous_keys").unwrap_or_default() {
             previous.push(SecretBytes::copy_from(secret.as_bytes())?);
         }
         previous.retain(|secret| !secret.is_empty());
-        Ok(Sources { newest, previous, previous_file })
+        Ok(KeySources { newest, previous, previous_file })
     }
 }
 
-/// As SimpleTuner looks: the environment, then the file in the home directory.
-fn usual() -> Result<(Place, Option<PathBuf>)> {
+/// SimpleTuner's own lookup: the environment, then the file in the home directory.
+fn default_source() -> Result<(KeySource, Option<PathBuf>)> {
     let file = paths::home().map(|home| home.join(".simpletuner/credential.key"));
-    let previous = file.as_deref().map(beside);
+    let previous = file.as_deref().map(previous_file_of);
     match (variable(KEY_VARIABLE)?, file) {
-        (Some(secret), _) => Ok((Place::Env(SecretBytes::copy_from(secret.as_bytes())?), previous)),
-        (None, Some(file)) => Ok((Place::File(file), previous)),
+        (Some(secret), _) => Ok((KeySource::Env(SecretBytes::copy_from(secret.as_bytes())?), previous)),
+        (None, Some(file)) => Ok((KeySource::File(file), previous)),
         (None, None) => Err(bad_key(format!(
-            "there is no credential key and no home directory to keep one in: set {KEY_VARIABLE}, HOME, or key_file in \
-             the configuration"
+            "no credential key is set, and there is no home directory to store one in; set {KEY_VARIABLE}, HOME, or \
+             key_file in the configuration"
         ))),
     }
 }
 
-/// The file with earlier secrets that belongs to a key file.
-fn beside(path: &Path) -> PathBuf {
+/// The file with previous secrets that belongs to a key file.
+fn previous_file_of(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".previous");
     name.into()
 }
 
-/// An empty variable is not set.
+/// The value of a variable. An empty variable counts as not set.
 fn variable(name: &str) -> Result<Option<Zeroizing<String>>> {
     match env::var_os(name).filter(|value| !value.is_empty()).map(|value| value.into_string()) {
         None => Ok(None),
@@ -104,8 +104,8 @@ fn variable(name: &str) -> Result<Option<Zeroizing<String>>> {
     }
 }
 
-/// What a file of secrets holds, and how it was when it was read.
-pub(super) struct Read {
+/// The contents of a file of secrets, and its state when it was read.
+pub(super) struct KeyFile {
     text: SecretBytes,
     pub(super) fingerprint: Fingerprint,
     pub(super) loose_permissions: Option<LoosePermissions>,
@@ -114,24 +114,24 @@ pub(super) struct Read {
     path: PathBuf,
 }
 
-impl Read {
-    /// The text of a file, `None` if there is none.
-    pub(super) fn file(path: &Path, strict: bool) -> Result<Option<Read>> {
+impl KeyFile {
+    /// Reads a file. `None` if it does not exist.
+    pub(super) fn read(path: &Path, strict: bool) -> Result<Option<KeyFile>> {
         use std::os::unix::fs::MetadataExt;
         let contents = match files::read(path, MAX_SIZE) {
             Ok(contents) => contents,
             Err(error) if error.detail() == libc::ENOENT => return Ok(None),
             Err(error) if files::is_shortage(&error) => return Err(error),
-            Err(error) => return Err(bad_key(damaged(error.message())).with_detail(error.detail())),
+            Err(error) => return Err(unreadable(error.message()).with_detail(error.detail())),
         };
         let loose_permissions = LoosePermissions::of(path, &contents.metadata);
         if let Some(loose_permissions) = loose_permissions.as_ref().filter(|_| strict) {
             return Err(loose_permissions.refusal().with_source(Source::Credential));
         }
         if std::str::from_utf8(&contents.bytes).is_err() {
-            return Err(bad_key(damaged(&format!("{} is not UTF-8", path.display()))));
+            return Err(unreadable(&format!("{} is not UTF-8", path.display())));
         }
-        Ok(Some(Read {
+        Ok(Some(KeyFile {
             text: contents.bytes.freeze(),
             fingerprint: Fingerprint::of(&contents.metadata),
             loose_permissions,
@@ -144,11 +144,12 @@ impl Read {
         std::str::from_utf8(&self.text).unwrap_or_default()
     }
 
-    /// The one secret of a key file, read as Python's text files are: white space around it does not count.
+    /// The single secret of a key file, read as Python reads a text file: line ends become `\n`, and surrounding white
+    /// space is removed.
     pub(super) fn secret(&self) -> Result<SecretBytes> {
-        let text = strip(self.text());
+        let text = trim(self.text());
         if text.is_empty() {
-            return Err(bad_key(damaged(&format!("{} is empty", self.path.display()))));
+            return Err(unreadable(&format!("{} is empty", self.path.display())));
         }
         if !text.contains('\r') {
             return SecretBytes::copy_from(text.as_bytes());
@@ -166,30 +167,30 @@ impl Read {
     }
 }
 
-/// The secrets of a text with one on each line.
-pub(super) fn lines(text: &str) -> Result<Vec<SecretBytes>> {
-    let secrets = text.split(['\n', '\r']).map(strip).filter(|line| !line.is_empty());
+/// The secrets of a text with one per line.
+pub(super) fn parse_lines(text: &str) -> Result<Vec<SecretBytes>> {
+    let secrets = text.split(['\n', '\r']).map(trim).filter(|line| !line.is_empty());
     secrets.map(|line| SecretBytes::copy_from(line.as_bytes())).collect()
 }
 
-/// As Python's `str.strip`, to which four control characters are white space too.
-fn strip(text: &str) -> &str {
+/// Like Python's `str.strip`, which also strips four control characters.
+fn trim(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_whitespace() || ('\x1c'..='\x1f').contains(&c))
 }
 
-/// The key file; where there is none and `generate` is set, a new one, or the one that another process has just made.
-pub(super) fn read_or_create(path: &Path, strict: bool, generate: bool, deadline: Deadline) -> Result<Read> {
+/// Reads the key file. If it does not exist and `generate` is set, creates it, unless another process creates it first.
+pub(super) fn read_or_create(path: &Path, strict: bool, generate: bool, deadline: Deadline) -> Result<KeyFile> {
     for _ in 0..SETTLE_ATTEMPTS {
-        match Read::file(path, strict)? {
-            Some(read) if strip(read.text()).is_empty() && files::is_new(path) => {
+        match KeyFile::read(path, strict)? {
+            Some(file) if trim(file.text()).is_empty() && files::is_new(path) => {
                 files::settle();
             }
-            Some(read) => return Ok(read),
+            Some(file) => return Ok(file),
             None if generate => create(path, deadline)?,
-            None => return Err(gone(path)),
+            None => return Err(missing(path)),
         }
     }
-    Read::file(path, strict)?.ok_or_else(|| gone(path))
+    KeyFile::read(path, strict)?.ok_or_else(|| missing(path))
 }
 
 fn create(path: &Path, deadline: Deadline) -> Result<()> {
@@ -203,18 +204,18 @@ fn create(path: &Path, deadline: Deadline) -> Result<()> {
     };
     create().map_err(|error: Error| {
         error.with_source(Source::Credential).map_message(|message| {
-            format!("no credential key can be made: {message}; where none can be stored, set {KEY_VARIABLE}")
+            format!("cannot create a credential key: {message}; if none can be stored here, set {KEY_VARIABLE}")
         })
     })
 }
 
-/// A new secret, as Python's `secrets.token_urlsafe(32)` makes them.
+/// A new secret, in the form of Python's `secrets.token_urlsafe(32)`.
 pub(super) fn generate() -> Result<Zeroizing<[u8; 43]>> {
     let mut random = Zeroizing::new([0; 32]);
     getrandom::fill(&mut *random)
-        .map_err(|error| Error::new(Status::Io, format!("the system gives no random bytes: {error}")))?;
+        .map_err(|error| Error::new(Status::Io, format!("cannot get random bytes from the system: {error}")))?;
     let mut text = Zeroizing::new([0; 43]);
-    // 32 bytes are 43 characters, always.
+    // The encoding of 32 bytes always has 43 characters.
     let _ = URL_SAFE_NO_PAD.encode_slice(*random, &mut *text);
     Ok(text)
 }
@@ -223,12 +224,15 @@ pub(super) fn bad_key(message: impl Into<String>) -> Error {
     Error::new(Status::BadKey, message).with_source(Source::Credential)
 }
 
-pub(super) fn gone(path: &Path) -> Error {
+pub(super) fn missing(path: &Path) -> Error {
     let path = path.display();
-    bad_key(format!("{path} does not exist; restore it from a backup, as what it encrypted cannot be read without it"))
-        .with_detail(libc::ENOENT)
+    let message =
+        format!("{path} does not exist; restore it from a backup, what it encrypted is unreadable without it");
+    bad_key(message).with_detail(libc::ENOENT)
 }
 
-fn damaged(what: &str) -> String {
-    format!("the credential key cannot be read: {what}; mend it or restore it from a backup, it is never replaced")
+fn unreadable(problem: &str) -> Error {
+    bad_key(format!(
+        "cannot read the credential key: {problem}; correct the file or restore it from a backup, it is never replaced"
+    ))
 }

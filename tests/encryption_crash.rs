@@ -19,13 +19,13 @@ fn main() {
     match std::env::var(TASK) {
         Ok(what) => work(&what),
         Err(_) => {
-            a_creation_leaves_no_key_or_a_whole_one();
-            a_rotation_loses_no_key();
+            interrupted_creation_leaves_no_key_or_a_complete_one();
+            interrupted_rotation_loses_no_key();
         }
     }
 }
 
-/// What is killed, between two markers.
+/// The work of the process that is killed, between two markers.
 fn work(what: &str) {
     let path = PathBuf::from(std::env::var_os("HOME").unwrap()).join(".simpletuner/credential.key");
     if what == "create" {
@@ -49,7 +49,7 @@ fn previous(path: &Path) -> PathBuf {
     path.with_file_name("credential.key.previous")
 }
 
-/// This program as a process under strace, with `what` as its task.
+/// Runs this program under strace with the task `what`.
 fn worker(strace: &[&str], what: &str, home: &Path) -> ExitStatus {
     let mut command = Command::new("strace");
     command.args(strace).arg(std::env::current_exe().unwrap()).env(TASK, what).env("HOME", home);
@@ -57,7 +57,7 @@ fn worker(strace: &[&str], what: &str, home: &Path) -> ExitStatus {
     command.status().expect("strace is needed: make tools")
 }
 
-/// The calls of the system between two markers of a process, as their names and how often each was called before.
+/// The system calls between the two markers: the name of each, and its number among the calls of that name.
 fn calls(trace: &str) -> Vec<(String, usize)> {
     let mut count = HashMap::new();
     let (mut markers, mut list) = (0, Vec::new());
@@ -74,8 +74,8 @@ fn calls(trace: &str) -> Vec<(String, usize)> {
     list
 }
 
-/// Kills the work of `what` at each of its calls in turn; `check` is told the key file each time, and tells
-/// whether the work was done.
+/// Kills the task `what` at each of its system calls in turn. `check` gets the path of the key file each time and returns
+/// whether the task had taken effect.
 fn kill_at_each_call(what: &str, prepare: impl Fn(&Path), check: impl Fn(&Path, &str) -> bool) {
     let whole = temp();
     prepare(whole.path());
@@ -100,7 +100,7 @@ fn kill_at_each_call(what: &str, prepare: impl Fn(&Path), check: impl Fn(&Path, 
         }
         assert!(!directory.join(".credential.key.tmp").exists() || what == "create", "{at}");
     }
-    // Both outcomes were seen, so the kills were where they should be.
+    // Both outcomes occurred, so the kills hit the intended range.
     assert!(before > 5 && after > 0, "{what}: {before} times before, {after} times after");
 }
 
@@ -108,7 +108,7 @@ fn is_a_new_key(text: &str) -> bool {
     text.len() == 43 && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
 }
 
-fn a_creation_leaves_no_key_or_a_whole_one() {
+fn interrupted_creation_leaves_no_key_or_a_complete_one() {
     kill_at_each_call(
         "create",
         |_| {},
@@ -123,7 +123,7 @@ fn a_creation_leaves_no_key_or_a_whole_one() {
     );
 }
 
-fn a_rotation_loses_no_key() {
+fn interrupted_rotation_loses_no_key() {
     let prepare = |home: &Path| {
         fs::create_dir(home.join(".simpletuner")).unwrap();
         write(&home.join(".simpletuner/credential.key"), "newest");

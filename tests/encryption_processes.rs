@@ -1,4 +1,4 @@
-//! Many processes at once, and disks that are full: no key is ever lost.
+//! Concurrent processes and full disks: no key is ever lost.
 
 mod common;
 
@@ -22,13 +22,13 @@ fn previous(path: &Path) -> PathBuf {
     path.with_file_name("credential.key.previous")
 }
 
-/// Set in the processes that do the work: what to do, and where.
+/// The task of a worker process: what to do, and the path of the key file. `None` in the test itself.
 fn task() -> Option<(String, PathBuf)> {
     let what = std::env::var(BODY).ok()?;
     Some((what, PathBuf::from(std::env::var_os("HOME").unwrap()).join(".simpletuner/credential.key")))
 }
 
-/// The test `name` of this file as a process of its own, which finds `what` as its task.
+/// The test `name` of this file as a process with the task `what`.
 fn worker(wrapper: &[&str], name: &str, what: &str, home: &Path) -> Command {
     let program = std::env::current_exe().unwrap();
     let mut words = wrapper.iter().map(|word| word.to_string()).chain([program.to_str().unwrap().to_owned()]);
@@ -40,8 +40,8 @@ fn worker(wrapper: &[&str], name: &str, what: &str, home: &Path) -> Command {
 }
 
 #[test]
-fn processes_that_start_at_once_agree_on_one_key() {
-    let name = "processes_that_start_at_once_agree_on_one_key";
+fn concurrent_processes_agree_on_one_generated_key() {
+    let name = "concurrent_processes_agree_on_one_generated_key";
     if let Some((what, path)) = task() {
         let cipher = Cipher::default_instance().unwrap();
         let token = cipher.encrypt(b"plain").unwrap();
@@ -66,8 +66,8 @@ fn processes_that_start_at_once_agree_on_one_key() {
 }
 
 #[test]
-fn processes_that_rotate_at_once_lose_no_key() {
-    let name = "processes_that_rotate_at_once_lose_no_key";
+fn concurrent_rotations_lose_no_key() {
+    let name = "concurrent_rotations_lose_no_key";
     if let Some((_, path)) = task() {
         let cipher = with_file(&path).unwrap();
         (0..10).for_each(|_| cipher.rotate_key().unwrap());
@@ -86,8 +86,8 @@ fn processes_that_rotate_at_once_lose_no_key() {
 }
 
 #[test]
-fn a_full_or_read_only_disk_changes_nothing() {
-    let name = "a_full_or_read_only_disk_changes_nothing";
+fn full_or_read_only_disk_changes_nothing() {
+    let name = "full_or_read_only_disk_changes_nothing";
     if let Some((what, path)) = task() {
         let fresh = path.with_file_name("fresh");
         let (io, errno) = if what == "full" { (Status::Io, 28) } else { (Status::ReadOnly, 30) };
@@ -100,7 +100,7 @@ fn a_full_or_read_only_disk_changes_nothing() {
         assert!(cipher.encrypt(b"plain").is_ok());
         return;
     }
-    // A small disk of one's own, in a namespace that goes with the process.
+    // A small private disk, in a mount namespace that ends with the process.
     let home = temp();
     let script = r#"set -e; mkdir -p "$HOME/.simpletuner"; mount -t tmpfs -o size=16k,mode=700 tmpfs "$HOME/.simpletuner"
         cd "$HOME/.simpletuner"; printf secret >credential.key; chmod 600 credential.key
@@ -111,7 +111,7 @@ fn a_full_or_read_only_disk_changes_nothing() {
         let wrapper = ["unshare", "--map-root-user", "--mount", "sh", "-c", script, "sh"];
         let output = worker(&wrapper, name, what, home.path()).stdout(Stdio::piped()).stderr(Stdio::piped()).output();
         let output = output.unwrap();
-        let told = [output.stdout, output.stderr].concat();
-        assert!(output.status.success(), "{what}: {}", String::from_utf8_lossy(&told));
+        let printed = [output.stdout, output.stderr].concat();
+        assert!(output.status.success(), "{what}: {}", String::from_utf8_lossy(&printed));
     }
 }

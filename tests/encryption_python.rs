@@ -1,4 +1,4 @@
-//! Both directions with Python: its `cryptography` package, and a reference implementation of the format.
+//! Compatibility in both directions with Python: its `cryptography` package, and a reference implementation.
 
 mod common;
 
@@ -39,7 +39,7 @@ fn with_key(secret: &str) -> Cipher {
 const SIDES: [&str; 2] = ["reference", "cryptography"];
 
 #[test]
-fn tokens_are_read_on_both_sides() {
+fn tokens_are_readable_on_both_sides() {
     let mut python = Python::start();
     for secret in ["a secret", "käse ☃ 🔑", "dGVzdA==", " with space "] {
         let cipher = with_key(secret);
@@ -58,7 +58,7 @@ fn tokens_are_read_on_both_sides() {
 }
 
 #[test]
-fn tokens_of_any_time_are_read() {
+fn tokens_of_any_time_are_readable() {
     let mut python = Python::start();
     let cipher = with_key("secret");
     for time in [0, 1, 499_162_800, 4_102_444_800_u64, u64::MAX / 2] {
@@ -69,9 +69,9 @@ fn tokens_of_any_time_are_read() {
     }
 }
 
-/// What Python refuses is refused here; what it takes is taken with the same result, save where it does not notice damage.
+/// Python accepts every token that is accepted here, with the same plaintext. It may accept more: it overlooks some damage.
 #[test]
-fn nothing_is_taken_that_python_refuses() {
+fn decrypt_accepts_nothing_that_python_rejects() {
     let mut python = Python::start();
     let cipher = with_key("secret");
     let token = String::from_utf8(cipher.encrypt(b"some plain text").unwrap().to_vec()).unwrap();
@@ -83,18 +83,18 @@ fn nothing_is_taken_that_python_refuses() {
         format!("{}{new}{}", &token[..at], &token[at + 1..])
     }));
     given.extend((0..token.len()).map(|at| format!("{}\n*{}", &token[..at], &token[at..])));
-    let (mut taken, mut refused) = (0, 0);
+    let (mut accepted, mut rejected) = (0, 0);
     for text in &given {
         match (cipher.decrypt(text.as_bytes()), python.decrypt("cryptography", "secret", text)) {
             (Ok(plain), theirs) => {
                 assert_eq!(Some(hex(&plain)), theirs, "{text:?}");
-                taken += 1;
+                accepted += 1;
             }
             (Err(error), _) => {
                 assert_eq!(error.status(), Status::BadToken);
-                refused += 1;
+                rejected += 1;
             }
         }
     }
-    assert!(taken >= token.len() && refused >= token.len(), "{taken} {refused}");
+    assert!(accepted >= token.len() && rejected >= token.len(), "{accepted} {rejected}");
 }

@@ -1,4 +1,4 @@
-//! Where the keys of credentials come from, and what becomes of them.
+//! The sources of encryption keys, key files, and rotation.
 
 mod common;
 
@@ -35,14 +35,14 @@ fn previous(path: &Path) -> PathBuf {
     PathBuf::from(format!("{}.previous", path.display()))
 }
 
-/// Whether a cipher of this secret alone can read the token.
+/// Whether a cipher with only this secret can decrypt the token.
 fn is_under(secret: &str, token: &[u8]) -> bool {
     with_key(secret).decrypt(token).is_ok()
 }
 
 #[test]
-fn the_variable_goes_before_the_file_and_an_empty_one_is_not_set() {
-    let name = "the_variable_goes_before_the_file_and_an_empty_one_is_not_set";
+fn key_variable_takes_precedence_over_the_file() {
+    let name = "key_variable_takes_precedence_over_the_file";
     let home = temp();
     fs::create_dir(home.path().join(".simpletuner")).unwrap();
     write(&home.path().join(".simpletuner/credential.key"), "from the file\n");
@@ -62,13 +62,13 @@ fn the_variable_goes_before_the_file_and_an_empty_one_is_not_set() {
 }
 
 #[test]
-fn without_a_variable_the_file_in_the_home_counts() {
+fn key_file_in_the_home_directory_is_used_without_a_variable() {
     let home = temp();
     fs::create_dir(home.path().join(".simpletuner")).unwrap();
     write(&home.path().join(".simpletuner/credential.key"), "\n from the file\n");
     write(&home.path().join(".simpletuner/credential.key.previous"), "earlier\r\n\n");
     let environment = [("HOME", home.path().to_str()), (KEY, Some("")), (PREVIOUS, Some(""))];
-    in_environment("without_a_variable_the_file_in_the_home_counts", &environment, || {
+    in_environment("key_file_in_the_home_directory_is_used_without_a_variable", &environment, || {
         let cipher = open(&[]).unwrap();
         assert!(is_under("from the file", &cipher.encrypt(b"plain").unwrap()));
         assert_eq!(&*cipher.decrypt(&with_key("earlier").encrypt(b"plain").unwrap()).unwrap(), b"plain");
@@ -76,10 +76,10 @@ fn without_a_variable_the_file_in_the_home_counts() {
 }
 
 #[test]
-fn a_key_is_made_where_there_is_none() {
+fn missing_key_is_generated() {
     let home = temp();
     let environment = [&[("HOME", home.path().to_str())], &UNSET[..]].concat();
-    in_environment("a_key_is_made_where_there_is_none", &environment, || {
+    in_environment("missing_key_is_generated", &environment, || {
         let home = PathBuf::from(std::env::var_os("HOME").unwrap());
         let path = home.join(".simpletuner/credential.key");
         let error = open(&[("generate", "false")]).unwrap_err();
@@ -102,7 +102,7 @@ fn a_key_is_made_where_there_is_none() {
 }
 
 #[test]
-fn a_key_that_cannot_be_read_is_an_error_and_stays() {
+fn unreadable_key_is_an_error_and_is_never_replaced() {
     let directory = temp();
     let path = directory.path().join("key");
     for bytes in [&b""[..], b" \n\n", b"\xFF\xFE", b"k\xC3"] {
@@ -118,22 +118,22 @@ fn a_key_that_cannot_be_read_is_an_error_and_stays() {
     assert_eq!(error.status(), Status::BadKey);
     assert!(error.message().contains("is a directory, not a file"), "{error}");
     fs::remove_dir(&path).unwrap();
-    // Earlier keys that cannot be read are one as well: without them tokens would be lost in silence.
+    // Unreadable previous keys are an error too: without them, tokens would silently become unreadable.
     write(&path, "newest");
     fs::create_dir(previous(&path)).unwrap();
     assert_eq!(with_file(&path).unwrap_err().status(), Status::BadKey);
 }
 
 #[test]
-fn that_no_file_can_be_opened_says_nothing_of_the_key() {
-    in_environment("that_no_file_can_be_opened_says_nothing_of_the_key", &UNSET, || {
+fn file_descriptor_shortage_is_not_blamed_on_the_key() {
+    in_environment("file_descriptor_shortage_is_not_blamed_on_the_key", &UNSET, || {
         let directory = temp();
         let path = write(&directory.path().join("key"), "a secret");
         let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-        // SAFETY: it writes to the struct that it is given.
+        // SAFETY: writes to a valid struct.
         assert_eq!(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) }, 0);
         let none = libc::rlimit { rlim_cur: 3, ..limit };
-        // SAFETY: it reads the structs; this process is for this test alone.
+        // SAFETY: reads a valid struct; this process runs only this test.
         assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &none) }, 0);
         let error = with_file(&path).err().unwrap();
         // SAFETY: as above.
@@ -145,7 +145,7 @@ fn that_no_file_can_be_opened_says_nothing_of_the_key() {
 }
 
 #[test]
-fn a_name_that_ends_like_that_of_a_directory_is_no_key_file() {
+fn key_file_with_a_trailing_slash_is_rejected() {
     let directory = temp();
     let error = open(&[("key_file", &format!("{}/key/", directory.path().display()))]).err().unwrap();
     assert!(error.message().contains("names a directory"), "{error}");
@@ -153,10 +153,10 @@ fn a_name_that_ends_like_that_of_a_directory_is_no_key_file() {
 }
 
 #[test]
-fn a_key_is_made_where_a_link_without_a_directory_points() {
+fn missing_key_is_generated_where_a_relative_link_points() {
     let directory = temp();
     let environment = [("HOME", directory.path().to_str())];
-    in_environment("a_key_is_made_where_a_link_without_a_directory_points", &environment, || {
+    in_environment("missing_key_is_generated_where_a_relative_link_points", &environment, || {
         std::env::set_current_dir(std::env::var_os("HOME").unwrap()).unwrap();
         std::os::unix::fs::symlink("target", "link").unwrap();
         let token = open(&[("key_file", "link")]).unwrap().encrypt(b"plain").unwrap();
@@ -166,69 +166,69 @@ fn a_key_is_made_where_a_link_without_a_directory_points() {
 }
 
 #[test]
-fn a_token_of_another_key_is_told_where_that_key_belongs() {
+fn bad_token_error_names_where_to_add_the_previous_key() {
     let directory = temp();
     let path = write(&directory.path().join("key"), "newest");
     let token = with_key("another").encrypt(b"plain").unwrap();
-    let refused = |cipher: &Cipher| cipher.decrypt(&token).unwrap_err().message().to_owned();
-    let file = refused(&with_file(&path).unwrap());
-    assert!(file.ends_with(&format!("add the one from before to {}", previous(&path).display())), "{file}");
-    let key = refused(&with_key("newest"));
+    let message_of = |cipher: &Cipher| cipher.decrypt(&token).unwrap_err().message().to_owned();
+    let file = message_of(&with_file(&path).unwrap());
+    assert!(file.ends_with(&format!("add the previous key to {}", previous(&path).display())), "{file}");
+    let key = message_of(&with_key("newest"));
     assert!(key.ends_with("to `previous_keys` of the configuration"), "{key}");
-    in_environment("a_token_of_another_key_is_told_where_that_key_belongs", &[(KEY, Some("newest"))], || {
-        let variable = refused(&open(&[]).unwrap());
+    in_environment("bad_token_error_names_where_to_add_the_previous_key", &[(KEY, Some("newest"))], || {
+        let variable = message_of(&open(&[]).unwrap());
         assert!(variable.ends_with(&format!("to {PREVIOUS}")), "{variable}");
     });
 }
 
 #[test]
-fn a_file_without_permission_and_a_missing_home_are_errors() {
+fn missing_permission_and_missing_home_are_errors() {
     let directory = temp();
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let path = write(&directory.path().join("key"), "secret");
-    let name = "a_file_without_permission_and_a_missing_home_are_errors";
+    let name = "missing_permission_and_missing_home_are_errors";
     let environment = [&[("KEY_FILE", path.to_str())], &UNSET[..]].concat();
     without_home(name, &environment, || {
         let path = PathBuf::from(std::env::var_os("KEY_FILE").unwrap());
         let error = with_file(&path).unwrap_err();
         assert_eq!((error.status(), error.detail()), (Status::BadKey, 13), "{error}");
-        // A directory that cannot be written to.
+        // A directory that is not writable.
         let error = with_file(&path.with_file_name("other")).unwrap_err();
         assert_eq!((error.status(), error.detail()), (Status::AccessDenied, 13), "{error}");
         assert!(error.message().contains(KEY), "{error}");
         let error = open(&[]).unwrap_err();
         assert_eq!(error.status(), Status::BadKey);
         assert!(error.message().contains("HOME") && error.message().contains(KEY), "{error}");
-        // With a key from elsewhere, no home is needed.
+        // With a key from the configuration, no home directory is needed.
         assert!(with_key("k").encrypt(b"plain").is_ok());
     });
 }
 
 #[test]
-fn a_key_that_others_can_read_is_a_warning_or_refused() {
+fn key_readable_by_others_is_a_warning_or_an_error() {
     let directory = temp();
     let path = write(&directory.path().join("key"), "secret");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-    let told = Arc::new(Mutex::new(String::new()));
-    let sink = told.clone();
+    let logged = Arc::new(Mutex::new(String::new()));
+    let sink = logged.clone();
     log::set(log::Level::Warn, move |_, _, message| sink.lock().unwrap().push_str(message));
     with_file(&path).unwrap();
     let strict = open(&[("key_file", path.to_str().unwrap()), ("strict_permissions", "true")]);
     log::clear();
-    assert!(told.lock().unwrap().contains(&format!("chmod 600 {}", path.display())));
+    assert!(logged.lock().unwrap().contains(&format!("chmod 600 {}", path.display())));
     let error = strict.unwrap_err();
     assert_eq!(error.status(), Status::AccessDenied);
     assert!(error.message().contains("chmod 600"), "{error}");
 }
 
 #[test]
-fn settings_that_exclude_each_other_are_refused() {
+fn key_and_key_file_are_mutually_exclusive() {
     let error = open(&[("key", "a"), ("key_file", "/b")]).unwrap_err();
     assert_eq!(error.status(), Status::Config);
 }
 
 #[test]
-fn a_rotation_keeps_every_token_readable() {
+fn rotate_key_keeps_every_token_readable() {
     let directory = temp();
     let path = write(&directory.path().join("key"), "first\n");
     let cipher = with_file(&path).unwrap();
@@ -245,7 +245,7 @@ fn a_rotation_keeps_every_token_readable() {
     assert_eq!((mode(&path), mode(&previous(&path))), (0o600, 0o600));
     let newest = fs::read_to_string(&path).unwrap();
     assert!(!kept.contains(&newest));
-    // The one that rotated, one that was open before, and a new one.
+    // The cipher that rotated, one that was open before, and a new one.
     for cipher in [&cipher, &other, &with_file(&path).unwrap()] {
         for (n, token) in tokens.iter().enumerate() {
             assert_eq!(&*cipher.decrypt(token).unwrap(), [n as u8]);
@@ -258,7 +258,7 @@ fn a_rotation_keeps_every_token_readable() {
 }
 
 #[test]
-fn a_rotation_elsewhere_is_taken_up_for_encrypting() {
+fn encrypt_uses_a_key_rotated_elsewhere() {
     let directory = temp();
     let path = directory.path().join("key");
     let (cipher, other) = (with_file(&path).unwrap(), with_file(&path).unwrap());
@@ -268,7 +268,7 @@ fn a_rotation_elsewhere_is_taken_up_for_encrypting() {
 }
 
 #[test]
-fn nothing_is_encrypted_under_a_key_that_is_gone() {
+fn encrypt_fails_when_the_key_file_is_gone() {
     let directory = temp();
     let path = write(&directory.path().join("key"), "secret");
     let cipher = with_file(&path).unwrap();
@@ -284,7 +284,7 @@ fn nothing_is_encrypted_under_a_key_that_is_gone() {
 }
 
 #[test]
-fn a_bare_token_becomes_a_stored_one() {
+fn reencrypt_turns_a_bare_token_into_a_stored_one() {
     let cipher = with_key("secret");
     let stored = String::from_utf8(cipher.encrypt(b"plain").unwrap().to_vec()).unwrap();
     let directory = temp();
@@ -299,7 +299,7 @@ fn a_bare_token_becomes_a_stored_one() {
 }
 
 #[test]
-fn a_key_of_several_lines_is_not_rotated() {
+fn rotate_key_rejects_a_key_with_several_lines() {
     let directory = temp();
     let path = write(&directory.path().join("key"), "a\nb");
     let cipher = with_file(&path).unwrap();
@@ -309,7 +309,7 @@ fn a_key_of_several_lines_is_not_rotated() {
 }
 
 #[test]
-fn links_stay_links() {
+fn rotate_key_preserves_symbolic_links() {
     let directory = temp();
     fs::create_dir(directory.path().join("store")).unwrap();
     let path = directory.path().join("key");
@@ -322,7 +322,7 @@ fn links_stay_links() {
 }
 
 #[test]
-fn no_message_shows_a_key_or_a_token() {
+fn messages_show_no_key_and_no_token() {
     let directory = temp();
     let path = write(&directory.path().join("key"), "CANARY\nCANARY");
     let cipher = with_file(&path).unwrap();

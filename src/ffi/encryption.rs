@@ -1,29 +1,35 @@
-//! Encrypting credentials that are stored.
+//! Encryption of credentials.
 
 use std::ffi::{c_char, c_void};
 use std::sync::Arc;
 
 use super::bytes::copy_into;
 use super::{Out, config, guard, guard_quietly, input, null, st_bytes, st_config, st_error, st_status};
-use crate::credential::Cipher;
+use crate::encryption::Cipher;
 use crate::error::Result;
 
-/// Keys with which credentials are encrypted, in the format of SimpleTuner. It may be used from any number of threads at
-/// once, and in the child of a `fork()`. Where a function takes one, NULL stands for the cipher of the whole process,
-/// which is made on first use and replaced by `st_cipher_reset`.
+/// The keys that encrypt credentials, in SimpleTuner's format. A cipher may be used from any number of threads at once,
+/// and in the child of a `fork()`. Where a function takes a cipher, NULL stands for the cipher of the process, which is
+/// opened on first use with the settings of the environment, and is replaced by `st_cipher_reset`.
 ///
-/// The newest key encrypts: `SIMPLETUNER_CREDENTIAL_KEY`, else that in `~/.simpletuner/credential.key`, else a new one
-/// that is saved there with mode 0600. Earlier ones, from `SIMPLETUNER_CREDENTIAL_KEY_PREVIOUS` (one a line) and
-/// `~/.simpletuner/credential.key.previous`, decrypt too. Key files are looked at again at most once a second.
+/// The newest key encrypts. It comes from `SIMPLETUNER_CREDENTIAL_KEY`, else from `~/.simpletuner/credential.key`; if
+/// there is neither, a new key is generated and saved there with mode 0600. Previous keys decrypt too. They come from
+/// `SIMPLETUNER_CREDENTIAL_KEY_PREVIOUS` (one per line) and `~/.simpletuner/credential.key.previous`. Key files are
+/// checked for changes at most once a second.
 ///
-/// Any function that uses one may return `ST_BAD_KEY`: a key file is empty, unreadable or gone. It is never replaced.
-/// `ST_ACCESS_DENIED`: others can read a key file, and `strict_permissions` is set; else the log is warned.
+/// Every function that uses a cipher may return:
+///
+/// - `ST_BAD_KEY`: a key file is empty, unreadable or missing. It is never replaced.
+/// - `ST_ACCESS_DENIED`: other users can read a key file, and `strict_permissions` is set. Without it, a warning is
+///   logged.
 pub struct st_cipher(Arc<Cipher>);
 
-/// Opens a cipher. `config` may be NULL and is copied; its keys `key`, `key_file`, `previous_keys` and `generate` say
-/// where keys come from. Keys are read, and made where there are none, now. Free the cipher with `st_cipher_free`.
+/// Opens a cipher. `config` may be NULL and is copied. Its settings `key`, `key_file`, `previous_keys` and `generate`
+/// say where the keys come from; `timeout` limits the wait for other processes that write a key file, in seconds
+/// (default 10). The keys are read now, and one is generated if there is none. Free the cipher with `st_cipher_free`.
 ///
-/// `ST_CONFIG`: settings that exclude each other; `ST_IO`, `ST_READ_ONLY`, `ST_ACCESS_DENIED`: a new key cannot be saved.
+/// `ST_CONFIG`: settings are mutually exclusive. `ST_IO`, `ST_READ_ONLY`, `ST_ACCESS_DENIED`: a new key cannot be
+/// saved.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_cipher_open(
     config: *const st_config,
@@ -40,8 +46,7 @@ pub unsafe extern "C" fn st_cipher_open(
     })
 }
 
-/// Frees a cipher and wipes its keys. No other thread may be using it. NULL is fine and leaves the cipher of the process
-/// alone.
+/// Frees a cipher and wipes its keys. No other thread may be using it. NULL is allowed and does nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_cipher_free(cipher: *mut st_cipher) {
     guard_quietly(|| {
@@ -52,8 +57,8 @@ pub unsafe extern "C" fn st_cipher_free(cipher: *mut st_cipher) {
     });
 }
 
-/// Replaces the cipher of the whole process by one with these settings or, with NULL, by a new one on its next use.
-/// Calls under way end with the one they began with.
+/// Replaces the cipher of the process with one that has these settings. With NULL, a new one is opened from the
+/// environment on the next use. Calls in progress finish with the cipher that they started with. `config` is copied.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_cipher_reset(config: *const st_config, error: *mut st_error) -> st_status {
     guard(error, || match config.is_null() {
@@ -63,8 +68,8 @@ pub unsafe extern "C" fn st_cipher_reset(config: *const st_config, error: *mut s
     })
 }
 
-/// Encrypts any bytes, up to 16 MiB, under the newest key. `token` is text, as SimpleTuner stores it, until
-/// `st_bytes_free`.
+/// Encrypts up to 16 MiB of bytes under the newest key. `token` receives text in the form in which SimpleTuner stores
+/// it. Free it with `st_bytes_free`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_encrypt(
     cipher: *const st_cipher,
@@ -83,11 +88,11 @@ pub unsafe extern "C" fn st_encrypt(
     })
 }
 
-/// As `st_encrypt`, but copies the token into the caller's buffer, without a NUL, and writes its length to `len`.
-/// `(NULL, 0)` asks for the length alone, which follows from that of the plain text.
+/// Like `st_encrypt`, but copies the token, without a NUL, into the caller's buffer of `capacity` bytes and its length
+/// into `len`. With `buffer` NULL and `capacity` 0, only `len` is set; it depends on nothing but `plaintext_len`.
 ///
-/// `ST_BUFFER_TOO_SMALL`: the token is longer than `capacity`; `len` has the length that is needed, the buffer is as it
-/// was.
+/// `ST_BUFFER_TOO_SMALL`: the token is longer than `capacity`. `len` receives the required length; the buffer is
+/// unchanged.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_encrypt_into(
     cipher: *const st_cipher,
@@ -112,10 +117,11 @@ pub unsafe extern "C" fn st_encrypt_into(
     })
 }
 
-/// Decrypts a token under any of the keys, in the form in which SimpleTuner stores it or as a bare Fernet token; white
-/// space in it does not count, nor does its age. `plaintext` holds the bytes until `st_bytes_free`, which wipes them.
+/// Decrypts a token made with any of the keys, in the form in which SimpleTuner stores it or as a bare Fernet token.
+/// White space in it is ignored, and so is its age. Free `plaintext` with `st_bytes_free`, which wipes it.
 ///
-/// `ST_BAD_TOKEN`: the token is damaged, or was made with a key that is not at hand; which of the two is not told.
+/// `ST_BAD_TOKEN`: the token is damaged, or was made with a key that is not available; the two cases are not
+/// distinguished.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_decrypt(
     cipher: *const st_cipher,
@@ -128,18 +134,18 @@ pub unsafe extern "C" fn st_decrypt(
         // SAFETY: the caller gives NULL or a place for an `st_bytes`.
         let out = unsafe { Out::new(plaintext, "plaintext") }?;
         // SAFETY: the caller gives readable bytes of this length, and NULL or a live cipher.
-        let (token, cipher) = unsafe { (given("token", token, token_len)?, self::cipher(cipher)?) };
+        let (token, cipher) = unsafe { (token_bytes("token", token, token_len)?, self::cipher(cipher)?) };
         out.set(cipher.decrypt(token)?.into());
         Ok(())
     })
 }
 
-/// As `st_decrypt`, but copies the plain text into the caller's buffer, without a NUL, and writes its length to `len`.
-/// `(NULL, 0)` asks for the length alone. The copy is the caller's to wipe. For many rows this is the cheapest way: a
-/// buffer of the token's own length is always large enough.
+/// Like `st_decrypt`, but copies the plaintext, without a NUL, into the caller's buffer of `capacity` bytes and its
+/// length into `len`. With `buffer` NULL and `capacity` 0, only `len` is set. The caller wipes the buffer. This is the
+/// fastest way to decrypt many rows; a buffer as long as the token is always large enough.
 ///
-/// `ST_BUFFER_TOO_SMALL`: the plain text is longer than `capacity`; `len` has the length that is needed, the buffer is as
-/// it was.
+/// `ST_BUFFER_TOO_SMALL`: the plaintext is longer than `capacity`. `len` receives the required length; the buffer is
+/// unchanged.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_decrypt_into(
     cipher: *const st_cipher,
@@ -154,18 +160,19 @@ pub unsafe extern "C" fn st_decrypt_into(
         // SAFETY: the caller gives NULL or a place for a length.
         let len = unsafe { Out::new(len, "len") }?;
         // SAFETY: the caller gives readable bytes of this length, and NULL or a live cipher.
-        let (token, cipher) = unsafe { (given("token", token, token_len)?, self::cipher(cipher)?) };
+        let (token, cipher) = unsafe { (token_bytes("token", token, token_len)?, self::cipher(cipher)?) };
         // SAFETY: the caller gives NULL or a buffer of this capacity.
         cipher.decrypt_with(token, |plaintext| unsafe { copy_into(plaintext, buffer, capacity, &len) })?
     })
 }
 
-/// Puts a new key into the key file, after the old one went into the file of earlier keys (`.previous`), so that what it
-/// encrypted stays readable. Both files are replaced as a whole: killed at any moment, no key is lost. Other processes
-/// take the new key up within a second. SimpleTuner reads `credential.key` alone: re-encrypt what it has to read.
+/// Generates a new key in the key file, after saving the old one in the file of previous keys (`.previous`), so that
+/// existing tokens remain readable. Both files are replaced atomically: no key is lost, even if the process is killed
+/// at any moment. Other processes pick up the new key within a second. SimpleTuner reads only `credential.key`:
+/// re-encrypt what it has to read.
 ///
-/// `ST_READ_ONLY`: the key comes from a variable or from `key`, or the place cannot be written to; `ST_BUSY`: another
-/// process did not finish in time.
+/// `ST_READ_ONLY`: the key comes from a variable or from the setting `key`, or the file cannot be written to.
+/// `ST_BUSY`: another process kept the key file locked until the timeout.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_rotate_key(cipher: *const st_cipher, error: *mut st_error) -> st_status {
     guard(error, || {
@@ -174,8 +181,9 @@ pub unsafe extern "C" fn st_rotate_key(cipher: *const st_cipher, error: *mut st_
     })
 }
 
-/// Makes of a token one under the newest key, in the form in which SimpleTuner stores it. `changed` (may be NULL) tells
-/// whether it differs from the one that was given, which may have been that already. Errors are as for `st_decrypt`.
+/// Re-encrypts a token under the newest key. `out` receives the new token in the form in which SimpleTuner stores it,
+/// to be freed with `st_bytes_free`. If the token is already in this form and under this key, it is returned unchanged.
+/// `changed` (may be NULL) receives whether the tokens differ. Errors are as for `st_decrypt`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_reencrypt(
     cipher: *const st_cipher,
@@ -190,7 +198,7 @@ pub unsafe extern "C" fn st_reencrypt(
         let (out, changed) = unsafe { (Out::new(out, "out"), Out::optional(changed)) };
         let out = out?;
         // SAFETY: the caller gives readable bytes of this length, and NULL or a live cipher.
-        let (token, cipher) = unsafe { (given("token", token, token_len)?, self::cipher(cipher)?) };
+        let (token, cipher) = unsafe { (token_bytes("token", token, token_len)?, self::cipher(cipher)?) };
         let new = cipher.reencrypt(token)?;
         if let Some(changed) = changed {
             changed.set(new.changed);
@@ -200,7 +208,7 @@ pub unsafe extern "C" fn st_reencrypt(
     })
 }
 
-/// The cipher behind a handle; NULL is that of the process.
+/// The cipher behind a handle. NULL stands for the cipher of the process.
 ///
 /// # Safety
 /// `cipher` is NULL or a live cipher.
@@ -212,11 +220,11 @@ pub(super) unsafe fn cipher(cipher: *const st_cipher) -> Result<Arc<Cipher>> {
     }
 }
 
-/// The bytes of a token, which need not be UTF-8: one that is not is a bad token.
+/// The bytes of a token. They need not be UTF-8: other bytes are a bad token.
 ///
 /// # Safety
 /// As for [`input`].
-unsafe fn given<'a>(name: &str, data: *const c_char, len: usize) -> Result<&'a [u8]> {
+unsafe fn token_bytes<'a>(name: &str, data: *const c_char, len: usize) -> Result<&'a [u8]> {
     if data.is_null() {
         return Err(null(name));
     }

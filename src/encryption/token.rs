@@ -1,10 +1,11 @@
-//! Tokens: the key that encrypts, the two forms of a token, and how leniently they are read.
+//! Tokens: key derivation, the two forms of a token, and which malformations are tolerated.
 //!
-//! SimpleTuner stores the URL-safe base64 of a Fernet token, which is base64 itself. Both that and the bare token are
-//! accepted. As with Python's decoders, ASCII characters outside the alphabet are passed over, `+/` stand for `-_`, and
-//! a text that is not ASCII is refused. Unlike there, nothing may follow the padding, no bit may be left over, and within
-//! the outer encoding white space alone is passed over: a token that was cut, extended or changed in any bit is refused,
-//! also where Python would not notice. All functions that read a token read it like this.
+//! SimpleTuner stores the URL-safe base64 of a Fernet token, which is itself base64. Both this stored form and the bare
+//! token are accepted. Like Python's decoders, the parser skips ASCII characters outside the alphabet, accepts `+/` for
+//! `-_`, and rejects text that is not ASCII. It is stricter than Python in three points: nothing may follow the padding,
+//! no bits may be left over, and inside the outer encoding only white space is skipped. So a token that was truncated,
+//! extended, or changed in any bit is rejected, even where Python would not notice. All functions that read a token use
+//! this parser.
 
 use std::borrow::Cow;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -22,11 +23,11 @@ const SALT: &[u8] = b"simpletuner-credential-encryption-v1";
 const ITERATIONS: u32 = 100_000;
 /// The first byte of every Fernet token.
 const VERSION: u8 = 0x80;
-/// The crate refuses tokens from a clock over 60 s ahead, Python without a time to live does not. The crate adds those
-/// 60 s to this.
-const NO_CLOCK: u64 = u64::MAX - 60;
+/// A time at which the crate accepts every token. It rejects tokens that are more than 60 s in the future; Python, without
+/// a time to live, does not. The crate adds those 60 s to this number.
+const ANY_TIME: u64 = u64::MAX - 60;
 
-/// The Fernet key of a secret: slow, as it is meant to be.
+/// Derives the Fernet key from a secret. Slow by design.
 pub(super) fn derive(secret: &[u8]) -> Result<SecretBox<Fernet>> {
     let fernet = {
         let mut key = Zeroizing::new([0; 32]);
@@ -37,42 +38,42 @@ pub(super) fn derive(secret: &[u8]) -> Result<SecretBox<Fernet>> {
         fernet.map(SecretBox::new)
     };
     wipe_stack();
-    fernet.unwrap_or_else(|| Err(Error::new(Status::BadKey, "the key cannot be used")))
+    fernet.unwrap_or_else(|| Err(Error::new(Status::BadKey, "cannot derive a key from the secret")))
 }
 
-/// A token in the stored form.
-pub(super) fn seal(fernet: &Fernet, plaintext: &[u8]) -> String {
+/// Encrypts a plaintext. Returns the token in the stored form.
+pub(super) fn encrypt(fernet: &Fernet, plaintext: &[u8]) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let token = fernet.encrypt_at_time(plaintext, now);
     wipe_stack();
     URL_SAFE.encode(token)
 }
 
-/// Whether this looks like a token, stored or bare, whole or damaged: until the year 2106 all of them begin alike. What
-/// [`Token::read`] passes over is passed over here too.
-pub(super) fn is_like(text: &[u8]) -> bool {
-    let begins = |beginning: &[u8]| {
+/// Whether this looks like a token, stored or bare, intact or damaged: until the year 2106 all tokens have the same first
+/// characters. Skips the characters that [`Token::parse`] skips.
+pub(super) fn looks_like_token(text: &[u8]) -> bool {
+    let starts_with = |prefix: &[u8]| {
         let kept = text.iter().filter(|byte| !byte.is_ascii() || in_alphabet(**byte).is_some());
-        kept.take(beginning.len()).eq(beginning)
+        kept.take(prefix.len()).eq(prefix)
     };
-    begins(b"gAAAAA") || begins(b"Z0FBQUFB")
+    starts_with(b"gAAAAA") || starts_with(b"Z0FBQUFB")
 }
 
-/// How long the stored form of a plain text of this length is.
-pub(super) fn sealed_len(plaintext_len: usize) -> usize {
+/// The length of the stored token for a plaintext of this length.
+pub(super) fn encrypted_len(plaintext_len: usize) -> usize {
     let blocks = (plaintext_len / 16 + 1) * 16;
     let base64 = |len: usize| len.div_ceil(3) * 4;
     base64(base64(1 + 8 + 16 + blocks + 32))
 }
 
-/// The plain text of a bare token, whatever its time.
-pub(super) fn open(fernet: &Fernet, token: &str) -> Option<Zeroizing<Vec<u8>>> {
-    open_at(fernet, token, None, NO_CLOCK)
+/// Decrypts a bare token, whatever its time.
+pub(super) fn decrypt(fernet: &Fernet, token: &str) -> Option<Zeroizing<Vec<u8>>> {
+    decrypt_at(fernet, token, None, ANY_TIME)
 }
 
-/// The plain text of a bare token that is no older than `ttl` seconds at `now`.
-pub(super) fn open_at(fernet: &Fernet, token: &str, ttl: Option<u64>, now: u64) -> Option<Zeroizing<Vec<u8>>> {
-    // The crate takes any number of padding characters.
+/// Decrypts a bare token that is at most `ttl` seconds old at `now`.
+pub(super) fn decrypt_at(fernet: &Fernet, token: &str, ttl: Option<u64>, now: u64) -> Option<Zeroizing<Vec<u8>>> {
+    // The crate accepts any number of padding characters.
     let padding = token.bytes().rev().take_while(|byte| *byte == b'=').count();
     if padding > 2 || !token.len().is_multiple_of(4) {
         return None;
@@ -82,16 +83,16 @@ pub(super) fn open_at(fernet: &Fernet, token: &str, ttl: Option<u64>, now: u64) 
     plaintext
 }
 
-/// A token as it was given, down to the bare one.
+/// A parsed token.
 pub(super) struct Token<'a> {
     bare: Cow<'a, str>,
-    /// Whether it was in the form in which SimpleTuner stores it.
+    /// Whether it had the form in which SimpleTuner stores it.
     pub(super) stored: bool,
 }
 
 impl<'a> Token<'a> {
-    /// `None` for what is no token at all.
-    pub(super) fn read(text: &'a [u8]) -> Option<Token<'a>> {
+    /// `None` if the text cannot be a token.
+    pub(super) fn parse(text: &'a [u8]) -> Option<Token<'a>> {
         let (clean, decoded) = match URL_SAFE.decode(text) {
             Ok(decoded) => (Cow::Borrowed(text), decoded),
             Err(_) => {
@@ -114,19 +115,19 @@ impl<'a> Token<'a> {
         &self.bare
     }
 
-    /// The same without white space, `None` if there is none in it.
+    /// The bare token without white space. `None` if it contains none.
     pub(super) fn without_space(&self) -> Option<String> {
         let is_space = |c: char| c.is_ascii_whitespace() || c == '\x0b';
         self.bare.contains(is_space).then(|| self.bare.replace(is_space, ""))
     }
 }
 
-/// The text without what is passed over; `None` if it is not ASCII.
+/// The text without the characters to skip. `None` if it is not ASCII.
 fn cleaned(text: &[u8]) -> Option<Vec<u8>> {
     text.is_ascii().then(|| text.iter().filter_map(|byte| in_alphabet(*byte)).collect())
 }
 
-/// A character of the URL-safe alphabet, or the one that stands for it.
+/// The character of the URL-safe alphabet that this byte stands for.
 fn in_alphabet(byte: u8) -> Option<u8> {
     match byte {
         b'+' => Some(b'-'),

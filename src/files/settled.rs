@@ -6,7 +6,7 @@ use super::SETTLE_TIME;
 use crate::clock::Deadline;
 use crate::fork;
 
-const MAX_READS: u32 = 5;
+const MAX_READS: u32 = 6;
 
 /// Calls `read` until it returns what `is_whole` accepts, a few times at most. Before each further call it gives the
 /// writer some time to finish; it makes none if `is_new` denies that the file was changed just now (see

@@ -259,14 +259,14 @@ impl SecretProvider for FileProvider {
         match &*self.state(true, request.deadline())? {
             FileState::Failed(_, _, error) => Err(error.clone()),
             FileState::Directory(directory) => {
-                directory.forget();
+                directory.clear_cache();
                 Ok(())
             }
             _ => Ok(()),
         }
     }
 
-    fn forget(&self) {
+    fn clear_cache(&self) {
         let _guard = fork::protect();
         self.invalidate();
         let latest = self.snapshots.lock().latest.take();

@@ -49,8 +49,8 @@ type answer struct {
 	err   error
 }
 
-// callBack calls a callback on a goroutine of its own. Whatever it does, even runtime.Goexit, the C code that waits for it
-// continues, at the latest at the deadline.
+// callBack calls a callback on a goroutine of its own. Whatever it does, even runtime.Goexit, the C code that waits for
+// it continues, at the latest at the deadline.
 func callBack(ctx context.Context, load Load, key string) answer {
 	done := make(chan answer, 1)
 	go func() {

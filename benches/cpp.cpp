@@ -86,7 +86,7 @@ void compare_cache(const st::Cache &cache) {
         [&] { cache.set(key, value); });
     auto square = st::cached([](int n) { return n * n; }, {"square", "bench"});
     compare(
-        "a cached function, beside the function itself", [] { sink = 49; },
+        "a cached function, and the function itself", [] { sink = 49; },
         [&] { sink = static_cast<unsigned char>(square(7)); });
 }
 

@@ -72,7 +72,7 @@ def seconds(command, environment, count=1):
     return took
 
 
-def beside(text, ours, theirs, their_name, rounds, count=1):
+def compare(text, ours, theirs, their_name, rounds, count=1):
     """Alternates both commands. Returns minimum and median of each, and of their ratios within a round."""
     pairs = [(seconds(*ours, count), seconds(*theirs, count)) for _ in range(rounds + 1)][1:]
     report(text, their_name, pairs, 1e3, "ms")
@@ -132,10 +132,10 @@ def measure(environment, aws_url, vault_url):
     ours, boto = [PROGRAM, "first", "HF_TOKEN"], [sys.executable, "-c", BOTO3]
     names = ("boto3", "hvac", "aws-secretsmanager-caching")
     print("Peers: " + ", ".join(f"{name} {version(name)}" for name in names))
-    beside("process start to first secret, AWS, C", (ours, aws), (boto, aws), "boto3", ROUNDS)
+    compare("process start to first secret, AWS, C", (ours, aws), (boto, aws), "boto3", ROUNDS)
     hvac_command = [sys.executable, "-c", HVAC]
-    beside("process start to first secret, Vault, C", (ours, vault), (hvac_command, vault), "hvac", ROUNDS)
-    beside(f"{AT_ONCE} processes at once, AWS, C", (ours, aws), (boto, aws), "boto3", AT_ONCE_ROUNDS, AT_ONCE)
+    compare("process start to first secret, Vault, C", (ours, vault), (hvac_command, vault), "hvac", ROUNDS)
+    compare(f"{AT_ONCE} processes at once, AWS, C", (ours, aws), (boto, aws), "boto3", AT_ONCE_ROUNDS, AT_ONCE)
     cached(aws, client)
     idle("waiting with a secret from AWS", aws)
     idle("waiting with a secret from Vault", vault)

@@ -34,9 +34,9 @@ function measure(body, calls, ...given) {
 }
 
 const times = {};
-function line(name, time, beside) {
+function line(name, time, peer) {
   times[name] = time;
-  const ratio = beside ? `   ${(time / times[beside]).toFixed(2)} x ${beside}` : '';
+  const ratio = peer ? `   ${(time / times[peer]).toFixed(2)} x ${peer}` : '';
   console.log(`${name.padEnd(52)} ${time.toFixed(0).padStart(7)} ns${ratio}`);
 }
 

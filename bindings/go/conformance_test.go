@@ -60,7 +60,7 @@ func TestConformanceTable(t *testing.T) {
 	for _, each := range table.Cases {
 		t.Run(each.Name, func(t *testing.T) {
 			if each.Servers && len(servers()) == 0 {
-				t.Skip("tests/python/conformance_servers.py starts what this case asks")
+				t.Skip("tests/python/conformance_servers.py starts the servers of this case")
 			}
 			w := &world{t: t, directory: t.TempDir()}
 			home := filepath.Join(w.directory, "home")

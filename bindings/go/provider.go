@@ -49,9 +49,9 @@ type answer struct {
 	err   error
 }
 
-// ask calls a callback on a goroutine of its own. Whatever it does, even runtime.Goexit, the C code that waits for it
-// continues, at the latest at the deadline.
-func ask(ctx context.Context, load Load, key string) answer {
+// callBack calls a callback on a goroutine of its own. Whatever it does, even runtime.Goexit, the C code that waits for
+// it continues, at the latest at the deadline.
+func callBack(ctx context.Context, load Load, key string) answer {
 	done := make(chan answer, 1)
 	go func() {
 		result := answer{err: &Error{Status: ErrCallback, Message: "the function panicked or ended its goroutine"}}
@@ -79,7 +79,7 @@ func st_go_provider(context_ unsafe.Pointer, key *C.char, keyLen C.size_t, timeo
 		ctx, cancel = context.WithTimeout(ctx, duration(timeout))
 	}
 	defer cancel()
-	result := ask(ctx, get, C.GoStringN(key, C.int(keyLen)))
+	result := callBack(ctx, get, C.GoStringN(key, C.int(keyLen)))
 	if result.err != nil {
 		status, message := passedOn(result.err)
 		address, size := text(message)

@@ -14,9 +14,9 @@ import (
 )
 
 func TestProviderIsCalledOnceForConcurrentCallers(t *testing.T) {
-	var asked atomic.Int64
+	var calls atomic.Int64
 	secrets := provided(t, func(ctx context.Context, key string) ([]byte, time.Duration, error) {
-		asked.Add(1)
+		calls.Add(1)
 		time.Sleep(50 * time.Millisecond)
 		return []byte("the value of " + key), DefaultTTL, nil
 	})
@@ -30,17 +30,17 @@ func TestProviderIsCalledOnceForConcurrentCallers(t *testing.T) {
 		}()
 	}
 	group.Wait()
-	equal(t, asked.Load(), 1)
+	equal(t, calls.Load(), 1)
 }
 
 func TestProviderChoosesTheTTL(t *testing.T) {
-	var asked atomic.Int64
+	var calls atomic.Int64
 	secrets := provided(t, func(context.Context, string) ([]byte, time.Duration, error) {
-		asked.Add(1)
+		calls.Add(1)
 		return []byte("x"), 20 * time.Millisecond, nil
 	})
 	valueOfKey(t, secrets, "A")
-	soon(t, "it is asked again", func() bool { valueOfKey(t, secrets, "A"); return asked.Load() > 1 })
+	soon(t, "it is called again", func() bool { valueOfKey(t, secrets, "A"); return calls.Load() > 1 })
 }
 
 func TestProviderFailures(t *testing.T) {

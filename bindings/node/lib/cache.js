@@ -145,7 +145,7 @@ class Cache extends Handle {
 
   async #join(name, timeout, signal) {
     const load = this.#loads.get(name);
-    if (load === null) throw failure(STATUS.BUSY, 'the load asks for the very value that it is to bring');
+    if (load === null) throw failure(STATUS.BUSY, 'the load requests the value that it loads');
     load.callers++;
     try {
       return await waitFor(load.promise, timeout, signal);
@@ -207,7 +207,7 @@ class Cache extends Handle {
     if (outcome !== LEADER) {
       const pending = this.#pending.get(key);
       if (pending) return pending;
-      throw failure(STATUS.BUSY, 'the function asks for the very result that it is to find');
+      throw failure(STATUS.BUSY, 'the function requests its own result');
     }
     const store = (value, isPromised) =>
       this.#finish(() => native.cacheLoadFinishObject(this.#external, lease, [value, isPromised], DEFAULT_TTL));

@@ -26,11 +26,11 @@ class Providers {
     this.#all.push({ id, get, timeout, underWay: new Map() });
   }
 
-  ask(key, timeout, signal) {
+  call(key, timeout, signal) {
     return Promise.all(this.#all.map((provider) => answerOf(provider, key, limit(provider, timeout), signal)));
   }
 
-  askSync(key, timeout) {
+  callSync(key, timeout) {
     return this.#all.map((provider) => answerOfSync(provider, key, limit(provider, timeout)));
   }
 

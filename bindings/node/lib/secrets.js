@@ -48,7 +48,7 @@ class Secrets extends Handle {
       if (!this.#providers.isEmpty && !options.cachedOnly) {
         const available = options.refresh ? undefined : await this.#lookUpWithoutProviders(key, options);
         if (available) return available;
-        answers = await this.#providers.ask(key, timeout, signal);
+        answers = await this.#providers.call(key, timeout, signal);
       }
       const call = start(signal, 'secretsGet', handleOf(this), key, timeout, flagsOf(options), answers);
       return secretOf(await call.catch((error) => Promise.reject(this.#providers.explain(error, answers))));
@@ -66,7 +66,7 @@ class Secrets extends Handle {
       if (!this.#providers.isEmpty && !options.cachedOnly) {
         const available = options.refresh ? undefined : this.#lookUpWithoutProvidersSync(key, timeout);
         if (available) return available;
-        answers = this.#providers.askSync(key, timeout);
+        answers = this.#providers.callSync(key, timeout);
       }
       return secretOf(native.secretsGetSync(handle, key, timeout, flagsOf(options), answers));
     } catch (error) {
@@ -78,15 +78,15 @@ class Secrets extends Handle {
   async getMany(keys, { signal } = {}) {
     throwIfAborted(signal);
     const text = keysText(keys);
-    const asked = await Promise.all(keys.map((key) => Secrets.answersFor(this, key, signal)));
-    const items = await start(signal, 'secretsGetMany', handleOf(this), text, keys.length, asked.flat());
-    return this.#settled(items, asked);
+    const answers = await Promise.all(keys.map((key) => Secrets.answersFor(this, key, signal)));
+    const items = await start(signal, 'secretsGetMany', handleOf(this), text, keys.length, answers.flat());
+    return this.#settled(items, answers);
   }
 
   getManySync(keys) {
     const text = keysText(keys);
-    const asked = keys.map((key) => Secrets.answersForSync(this, key));
-    return this.#settled(native.secretsGetManySync(handleOf(this), text, keys.length, asked.flat()), asked);
+    const answers = keys.map((key) => Secrets.answersForSync(this, key));
+    return this.#settled(native.secretsGetManySync(handleOf(this), text, keys.length, answers.flat()), answers);
   }
 
   getReplicateToken(options) {
@@ -126,7 +126,7 @@ class Secrets extends Handle {
   /** Returns the answers of JavaScript providers for a key that the library is about to look up. */
   static async answersFor(secrets, key, signal) {
     const available = secrets.#providers.isEmpty || (await secrets.#lookUpWithoutProviders(key, { signal }).then(isFinal, () => true));
-    return available ? [] : secrets.#providers.ask(key, DEFAULT_TIMEOUT, signal);
+    return available ? [] : secrets.#providers.call(key, DEFAULT_TIMEOUT, signal);
   }
 
   static answersForSync(secrets, key) {
@@ -136,13 +136,13 @@ class Secrets extends Handle {
       // The library reports the failure itself.
       return [];
     }
-    return secrets.#providers.askSync(key, DEFAULT_TIMEOUT);
+    return secrets.#providers.callSync(key, DEFAULT_TIMEOUT);
   }
 
   /** Returns the results of several keys, each a secret or an error, with the answers of JavaScript providers. */
-  #settled(items, asked) {
+  #settled(items, answers) {
     return items.map((item, at) => {
-      if (item instanceof StSecretsError) return { status: 'rejected', reason: this.#providers.explain(item, asked[at]) };
+      if (item instanceof StSecretsError) return { status: 'rejected', reason: this.#providers.explain(item, answers[at]) };
       return { status: 'fulfilled', value: secretOf(item) };
     });
   }

@@ -13,10 +13,10 @@ function manager(providers, settings = {}) {
 
 test('an async provider is called once for all callers, and its answer is cached', async (t) => {
   world(t);
-  let asked = 0;
+  let calls = 0;
   const secrets = manager({
     remote: async (key) => {
-      asked++;
+      calls++;
       await sleep(0.05);
       return key === 'A' ? 'value of A' : null;
     },
@@ -26,15 +26,15 @@ test('an async provider is called once for all callers, and its answer is cached
   assert.deepEqual([values[0].info.provider, values[0].info.source], ['remote', 'custom']);
   assert.equal(secrets.getSync('A').text(), 'value of A');
   assert.equal((await secrets.get('A', { cachedOnly: true })).text(), 'value of A');
-  assert.equal(asked, 1);
+  assert.equal(calls, 1);
   await assert.rejects(secrets.get('B'), status('ST_NOT_FOUND'));
   assert.equal((await secrets.get('A', { refresh: true })).text(), 'value of A');
-  assert.equal(asked, 3);
+  assert.equal(calls, 3);
 });
 
 test('a provider is not called if an earlier one has the key', async (t) => {
   world(t, { A: 'from the environment' });
-  const secrets = manager({ mine: () => assert.fail('it was asked') });
+  const secrets = manager({ mine: () => assert.fail('it was called') });
   assert.equal((await secrets.get('A')).text(), 'from the environment');
   assert.equal(secrets.getSync('A').text(), 'from the environment');
 });
@@ -63,10 +63,10 @@ test('answers are strings, bytes, secrets, or values with a TTL', async (t) => {
 
 test('an async provider counts as failed in a synchronous call', (t) => {
   world(t);
-  const secrets = manager({ remote: async () => 'value', local: (key) => (key === 'A' ? 'found behind it' : null) });
+  const secrets = manager({ remote: async () => 'value', local: (key) => (key === 'A' ? 'found after it' : null) });
   assert.throws(() => secrets.getSync('B'), status('ST_UNAVAILABLE', { source: 'custom', retryable: true }));
   const secret = secrets.getSync('A');
-  assert.deepEqual([secret.text(), secret.info.degraded], ['found behind it', true]);
+  assert.deepEqual([secret.text(), secret.info.degraded], ['found after it', true]);
 });
 
 test('an exception of a provider is the cause of the error, but not in its message', async (t) => {
@@ -140,10 +140,10 @@ test('a timeout may be a fraction of a second', async (t) => {
 
 test('a provider that never answered is called again after its timeout', async (t) => {
   world(t);
-  let asked = 0;
-  const secrets = manager({ mine: () => (asked++ === 0 ? new Promise(() => {}) : 'value') });
+  let calls = 0;
+  const secrets = manager({ mine: () => (calls++ === 0 ? new Promise(() => {}) : 'value') });
   await assert.rejects(secrets.get('A', { timeout: 0.02 }), status('ST_TIMEOUT'));
-  assert.equal(asked, 1);
+  assert.equal(calls, 1);
   await sleep(0.02);
   assert.equal((await secrets.get('A', { refresh: true })).text(), 'value');
 });

@@ -8,7 +8,7 @@ const bytes: Buffer = secret.bytes();
 const size: number = secret.byteLength;
 const either: Secret | null = await secrets.get('HF_TOKEN', { default: null });
 const provider: string | undefined = secret.info?.provider;
-secrets.addProvider('mine', async (key, { timeout, signal }) => (!signal.aborted && key === 'A' ? { value: `${timeout}`, ttl: 1 } : null));
+secrets.addProvider('mine', async (key, { timeout, signal }) => (!signal?.aborted && key === 'A' ? { value: `${timeout}`, ttl: 1 } : null));
 for (const result of await secrets.getMany(['A', 'B'])) {
   if (result.status === 'fulfilled') result.value.dispose();
 }

@@ -187,9 +187,9 @@ class SecretsManager(_native.Secrets):
         """Adds a custom provider: an object with `get_secret` and, optionally, `is_available` and `name`. `position` is
         its index in the chain, 0 for the first and None for the last. Its answers are cached for `cache_ttl`.
         """
-        asking = _asking(provider)
+        getter = _getter(provider)
         name = name or getattr(provider, "name", None) or _free_name(type(provider).__name__, self._names())
-        self._add_provider(name, asking, position)
+        self._add_provider(name, getter, position)
         self._own[name] = provider
 
     def describe(self) -> dict[str, Any]:
@@ -258,7 +258,7 @@ def _provider_of(name: str, kept: Kept) -> _Provider:
     return provider
 
 
-def _asking(provider: Any) -> Callable[[str], str | None]:
+def _getter(provider: Any) -> Callable[[str], str | None]:
     if isinstance(provider, type) or not callable(getattr(provider, "get_secret", None)):
         what = f"the class {provider.__name__}" if isinstance(provider, type) else f"a {type(provider).__name__}"
         raise TypeError(f"a provider must be an object with get_secret(key), not {what}")

@@ -239,13 +239,13 @@ class Loads(Case):
             others_wait(4)
             raise KeyError("no such row")
 
-        def ask():
+        def call():
             try:
                 cache.get_or_set("key", compute)
             except KeyError as error:
                 errors.append(error)
 
-        run_all([ask] * 5)
+        run_all([call] * 5)
         self.assertEqual((len(calls), len(errors)), (1, 5))
         self.assertEqual(cache.get_or_set("key", lambda: 7), 7)
 

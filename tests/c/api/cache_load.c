@@ -57,7 +57,7 @@ static void one_caller(void) {
     CHECK_OK(st_cache_get_or_load(cache, "wild", ST_NUL, 600.0, load, &wild, NULL, &error));
 }
 
-static void *ask(void *context) {
+static void *get_slow(void *context) {
     st_error error = ST_ERROR_INIT;
     st_bytes value = {0};
     CHECK_OK(st_cache_get_or_load(cache, "shared", ST_NUL, 600.0, load, context, &value, &error));
@@ -70,7 +70,7 @@ static void many_callers(void) {
     struct source slow = {.value = "loaded", .pause_ms = 50};
     pthread_t threads[32];
     for (int i = 0; i < 32; i++) {
-        CHECK(pthread_create(&threads[i], NULL, ask, &slow) == 0);
+        CHECK(pthread_create(&threads[i], NULL, get_slow, &slow) == 0);
     }
     for (int i = 0; i < 32; i++) {
         CHECK(pthread_join(threads[i], NULL) == 0);

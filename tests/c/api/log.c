@@ -4,7 +4,7 @@
 struct journal {
     int count, drops, most;
     char all[1 << 16];
-    st_secrets *ask; /* the log callback may call the library */
+    st_secrets *manager; /* the log callback may call the library */
 };
 
 static void note(void *context, int32_t level, const char *target, const char *message, size_t len) {
@@ -16,10 +16,10 @@ static void note(void *context, int32_t level, const char *target, const char *m
     strcat(strcat(journal->all, message), "\n");
     journal->count++;
     journal->most = level > journal->most ? level : journal->most;
-    if (journal->ask != NULL) {
+    if (journal->manager != NULL) {
         st_error error = ST_ERROR_INIT;
         st_bytes value = {0};
-        CHECK_OK(st_secrets_get(journal->ask, "HF_TOKEN", ST_NUL, &value, &error));
+        CHECK_OK(st_secrets_get(journal->manager, "HF_TOKEN", ST_NUL, &value, &error));
         st_bytes_free(&value);
     }
 }
@@ -85,7 +85,7 @@ static void log_callback_calls_the_library(void) {
     st_error error = ST_ERROR_INIT;
     setenv("HF_TOKEN", "CANARY-asked-by-the-log", 1);
     struct journal *journal = &journals[6];
-    journal->ask = open_with(NULL, NULL);
+    journal->manager = open_with(NULL, NULL);
     CHECK_OK(st_log_set(ST_LOG_TRACE, note, drop, journal, &error));
     st_bytes value = {0};
     CHECK_OK(st_secrets_get(NULL, "HF_TOKEN", ST_NUL, &value, &error));
@@ -93,7 +93,7 @@ static void log_callback_calls_the_library(void) {
     CHECK(journal->count == 1);
     CHECK_OK(st_log_set(ST_LOG_OFF, NULL, NULL, NULL, &error));
     CHECK(journal->drops == 1);
-    st_secrets_free(journal->ask);
+    st_secrets_free(journal->manager);
     unsetenv("HF_TOKEN");
 }
 

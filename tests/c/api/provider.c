@@ -8,7 +8,7 @@ struct provider {
     st_status failure;   /* otherwise the failure, if not 0 */
     const char *message; /* and its message, if not NULL */
     st_status returned;
-    const st_secrets *ask; /* gets another key from it, if not NULL */
+    const st_secrets *manager; /* gets another key from it, if not NULL */
     int calls, drops;
     double timeout;
     st_status replied;
@@ -19,10 +19,10 @@ static st_status load(void *context, const char *key, size_t key_len, double tim
     provider->calls++;
     provider->timeout = timeout;
     CHECK(strlen(key) == key_len);
-    if (provider->ask != NULL && strcmp(key, "OTHER") != 0) {
+    if (provider->manager != NULL && strcmp(key, "OTHER") != 0) {
         st_error error = ST_ERROR_INIT;
         st_bytes value = {0};
-        CHECK_OK(st_secrets_get(provider->ask, "OTHER", ST_NUL, &value, &error));
+        CHECK_OK(st_secrets_get(provider->manager, "OTHER", ST_NUL, &value, &error));
         provider->replied = st_reply_bytes(reply, value.data, value.len, 60.0);
         st_bytes_free(&value);
     } else if (provider->value != NULL) {
@@ -206,7 +206,7 @@ static void provider_that_calls_the_library(void) {
     struct provider provider = {.returned = ST_OK, .value = "CANARY-other"};
     st_bytes value = {0};
     st_secrets *secrets = open_provider(&provider);
-    provider.ask = secrets;
+    provider.manager = secrets;
     CHECK_OK(st_secrets_get(secrets, "KEY", ST_NUL, &value, &error));
     CHECK_TEXT(value, "CANARY-other");
     CHECK(provider.calls == 2);

@@ -85,9 +85,9 @@ static void results() {
 
 static void handle_in_many_threads() {
     st::Secrets secrets = st::Secrets::open(st::Config().providers({"env"}));
-    std::atomic<int> asked{0};
+    std::atomic<int> calls{0};
     secrets.add_provider("mine", [&](std::string_view key) {
-        asked++;
+        calls++;
         std::this_thread::sleep_for(20ms);
         return "CANARY-" + std::string(key);
     });
@@ -102,7 +102,7 @@ static void handle_in_many_threads() {
     for (std::thread &thread : threads) {
         thread.join();
     }
-    CHECK(asked == 1);
+    CHECK(calls == 1);
 }
 
 static void child_uses_handles_of_its_parent() {

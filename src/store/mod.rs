@@ -175,7 +175,7 @@ impl Store {
                 old.shared.configs.release_built_in();
             }
             let mut default = DEFAULT.write();
-            // Else another thread has replaced it in the meantime.
+            // Otherwise another thread has replaced it in the meantime.
             if default.as_ref().map(Arc::as_ptr) == old.as_ref().map(Arc::as_ptr) {
                 let published = CURRENT_DEFAULT.replace(new.clone());
                 *default = new;
@@ -229,7 +229,7 @@ impl Store {
         self.shared.audit.query(filter, self.deadline())
     }
 
-    /// Verifies the chain of the entries `first` to `last`. 0 stands for the first, or the last, entry.
+    /// Verifies the chain of the entries `first` to `last`. 0 means the first, or the last, entry.
     pub fn audit_verify(&self, first: i64, last: i64) -> Result<Verification> {
         let _guard = fork::protect();
         let last = if last <= 0 { i64::MAX } else { last };

@@ -210,7 +210,7 @@ impl Store {
         self.shared.audit.query(filter, self.deadline())
     }
 
-    /// Verifies the chain of the entries `first` to `last`. 0 stands for the first, or the last, entry.
+    /// Verifies the chain of the entries `first` to `last`. 0 means the first, or the last, entry.
     pub fn audit_verify(&self, first: i64, last: i64) -> Result<Verification> {
         let _guard = fork::protect();
         let last = if last <= 0 { i64::MAX } else { last };

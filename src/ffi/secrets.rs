@@ -12,8 +12,8 @@ use crate::error::{Error, Result};
 use crate::secrets::{Manager, Options, Secret, is_plain};
 
 /// A secrets manager: an ordered list of providers. Any number of threads may use it at once, as may the child of a
-/// `fork()`. Wherever a function takes a manager, NULL means the manager of the process. It is opened on first use, with
-/// default settings and those of the environment, and replaced by `st_secrets_reset`.
+/// `fork()`. Wherever a function takes a manager, NULL means the manager of the process. It is opened on first use,
+/// with default settings and those of the environment, and replaced by `st_secrets_reset`.
 pub struct st_secrets(Arc<Manager>);
 
 /// For `st_secrets_get_with`: query each source now, whatever is cached. If AWS or Vault is unavailable, the result is

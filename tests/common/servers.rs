@@ -25,8 +25,8 @@
 //! }
 //! ```
 //!
-//! What `body` itself starts (a proxy, a server of its own) has an address that the other process does not have: it passes it as a setting
-//! (`aws_endpoint_url`, `vault_url`), or by [`set_variables`] before it uses the library.
+//! What `body` itself starts (a proxy, a server of its own) has an address that the other process does not have: it
+//! passes it as a setting (`aws_endpoint_url`, `vault_url`), or by [`set_variables`] before it uses the library.
 
 pub mod bao;
 pub mod http;

@@ -134,7 +134,10 @@ fn one_call_reads_twenty_secrets_in_pages() {
             pages(&[json!({"SecretValues": [value("two")], "Errors": [error("ResourceNotFoundException")]})]);
             assert_eq!(&**two.get_with("A", &REFRESH).unwrap().value(), b"two", "a missing secret is skipped");
             pages(&[json!({"SecretValues": [value("two")], "Errors": [error("AccessDeniedException")]})]);
-            let words = ["secret \"one\" in us-east-1: AccessDeniedException: denied by policy", "secretsmanager:GetSecretValue"];
+            let words = [
+                "secret \"one\" in us-east-1: AccessDeniedException: denied by policy",
+                "secretsmanager:GetSecretValue",
+            ];
             refused_by(&two, Status::AccessDenied, &words);
         },
     );
@@ -303,7 +306,8 @@ fn broken_secret_of_several_fails_only_the_keys_that_may_be_in_it() {
             let settings = [("aws_endpoint_url", &*proxy.url()), ("aws_secret_name", r#"["one", "two"]"#)];
             let two = open(&[&[("providers", r#"["aws"]"#)], &settings[..]].concat()).unwrap();
             let one = json!({"ARN": "arn", "Name": "one", "SecretString": r#"{"A": "1"}"#});
-            let denied = json!({"SecretId": "two", "ErrorCode": "AccessDeniedException", "Message": "denied by policy"});
+            let denied =
+                json!({"SecretId": "two", "ErrorCode": "AccessDeniedException", "Message": "denied by policy"});
             proxy.always(Reply::new(200).body(json!({"SecretValues": [one], "Errors": [denied]}).to_string()));
             assert_eq!(text(&two, "A").as_deref(), Some("1"));
             let error = two.get("B").unwrap_err();

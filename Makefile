@@ -2,7 +2,7 @@
 # make help            list what make can do
 # make demo            build everything and show a launcher at work, offline
 # make demo-servers    the same with AWS Secrets Manager and Vault, on servers that it starts
-# make test            install what the tests need, run all of them
+# make test            install what the tests need, run all of them, two suites side by side
 # make soak            tests that take ten minutes and more
 # make tsan            the thread tests of the cache under ThreadSanitizer, on a nightly compiler
 # make bench           measure, beside peers
@@ -137,7 +137,9 @@ go-module:
 coverage:
 	sh bindings/coverage.sh
 
-test: tools lint coverage test-rust test-model test-c test-cpp test-python test-node test-go
+# The longest suites first.
+test: tools lint coverage all
+	@python3 tests/all.py test-rust test-c test-python test-node test-go test-cpp test-model
 
 # What takes more than some minutes.
 soak: tools

@@ -124,8 +124,44 @@ impl Deadline {
     }
 }
 
-/// Converts seconds of the C ABI, which are 0 or more; `INFINITY` is [`Duration::MAX`]. `name` is the argument or setting
-/// that an error names.
+/// The pauses of a thread that polls: they double from the first to the longest. Threads pause unprotected, so that
+/// other threads can fork meanwhile.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Backoff {
+    first: Duration,
+    longest: Duration,
+    /// How often the thread only yields, before the first pause.
+    yields: u32,
+    attempts: u32,
+}
+
+impl Backoff {
+    pub(crate) const fn new(first: Duration, longest: Duration) -> Backoff {
+        Backoff { first, longest, yields: 0, attempts: 0 }
+    }
+
+    /// The same pauses, after this many attempts that only yield.
+    pub(crate) const fn after_yields(self, yields: u32) -> Backoff {
+        Backoff { yields, ..self }
+    }
+
+    /// Returns the pause after this many attempts.
+    pub(crate) fn pause_after(&self, attempts: u32) -> Duration {
+        self.first.saturating_mul(1 << attempts.min(20)).min(self.longest)
+    }
+
+    /// Pauses once, at most for `limit`.
+    pub(crate) fn wait(&mut self, limit: Duration) {
+        match self.attempts.checked_sub(self.yields) {
+            None => std::thread::yield_now(),
+            Some(pauses) => std::thread::sleep(self.pause_after(pauses).min(limit)),
+        }
+        self.attempts = self.attempts.saturating_add(1);
+    }
+}
+
+/// Converts seconds of the C ABI, which are 0 or more; `INFINITY` is [`Duration::MAX`]. `name` is the argument or
+/// setting that an error names.
 pub(crate) fn seconds(name: &str, seconds: f64) -> Result<Duration> {
     if seconds.is_nan() || seconds < 0.0 {
         return Err(Error::invalid_argument(format!("`{name}` is {seconds} seconds; it must be 0 or more")));
@@ -156,6 +192,16 @@ mod tests {
         assert!(age.is_below(|| unreachable!(), Instant::now(), CoarseInstant::now()));
         let later = CoarseInstant(CoarseInstant::now().0 + RECHECK_INTERVAL.as_nanos() as u64);
         assert!(!age.is_below(|| limit, Instant::now().before(limit), later));
+    }
+
+    #[test]
+    fn backoff_doubles_up_to_the_longest_pause() {
+        let backoff = Backoff::new(Duration::from_micros(200), Duration::from_millis(5));
+        let pauses = [0, 1, 4, 5, u32::MAX].map(|attempts| backoff.pause_after(attempts).as_micros());
+        assert_eq!(pauses, [200, 400, 3200, 5000, 5000]);
+        let mut yielding = Backoff::new(Duration::MAX, Duration::MAX).after_yields(3);
+        (0..3).for_each(|_| yielding.wait(Duration::MAX));
+        yielding.wait(Duration::ZERO);
     }
 
     #[test]

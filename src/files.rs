@@ -1,5 +1,5 @@
-//! Files that hold secrets. They are read into secret memory, checked for changes and for loose permissions, and written
-//! by one writer at a time. At every instant a reader sees either the old file or the new one, complete.
+//! Files that hold secrets. They are read into secret memory, checked for changes and for loose permissions, and
+//! written by one writer at a time. At every instant a reader sees either the old file or the new one, complete.
 //!
 //! Errors carry no source; the caller adds it.
 

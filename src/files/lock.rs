@@ -1,7 +1,7 @@
 //! A fair lock between the writers of a file.
 //!
-//! The lock is `flock` on a lock file. A writer first takes the queue lock, a lock on one byte of the same file, and keeps
-//! it until it has the `flock`. So a writer that has just finished cannot overtake one that waits.
+//! The lock is `flock` on a lock file. A writer first takes the queue lock, a lock on one byte of the same file, and
+//! keeps it until it has the `flock`. So a writer that has just finished cannot overtake one that waits.
 
 use std::fs::{self, OpenOptions, TryLockError};
 use std::io;
@@ -10,21 +10,21 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{directory_of, sibling};
-use crate::clock::Deadline;
+use crate::clock::{Backoff, Deadline};
 use crate::error::{Error, Result, Status};
 use crate::fork;
 use crate::sys::own_file::OwnFile;
 
 /// The byte of the queue lock. The lock file is and stays empty.
 const QUEUE: u32 = 1;
-/// How often a writer that waits tries again. It sleeps outside the fork gate.
+/// The time between two attempts of a writer that waits.
 const PAUSE: Duration = Duration::from_micros(500);
 
 /// Excludes other writers until it is dropped.
 pub(crate) struct Lock(OwnFile);
 
-/// Waits until no other writer holds the lock of the file at `path`, and takes it. The empty lock file is never removed:
-/// otherwise two writers could hold locks on two files of the same name.
+/// Waits until no other writer holds the lock of the file at `path`, and takes it. The empty lock file is never
+/// removed: otherwise two writers could hold locks on two files of the same name.
 pub(crate) fn lock(path: &Path, deadline: Deadline) -> Result<Lock> {
     let lock_path = sibling(path, ".lock");
     let mut options = OpenOptions::new();
@@ -49,7 +49,7 @@ pub(crate) fn lock(path: &Path, deadline: Deadline) -> Result<Lock> {
 /// Returns the lock, or `None` when the deadline passes.
 fn wait_turn(file: OwnFile, lock_path: &Path, deadline: Deadline) -> Result<Option<Lock>> {
     let failed = |error| Error::io("lock", lock_path, &error);
-    let mut is_next = false;
+    let (mut is_next, mut backoff) = (false, Backoff::new(PAUSE, PAUSE));
     loop {
         is_next = is_next || file.try_lock_byte(QUEUE).map_err(failed)?;
         if is_next {
@@ -65,7 +65,7 @@ fn wait_turn(file: OwnFile, lock_path: &Path, deadline: Deadline) -> Result<Opti
         if deadline.has_passed() {
             return Ok(None);
         }
-        fork::unprotected(|| std::thread::sleep(PAUSE.min(deadline.remaining())));
+        fork::unprotected(|| backoff.wait(deadline.remaining()));
     }
 }
 

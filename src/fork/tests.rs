@@ -1,4 +1,4 @@
-//! Slots of threads, and what a fork waits for.
+//! Slots of threads, and what forks wait for.
 
 use std::sync::mpsc;
 use std::thread;
@@ -15,7 +15,7 @@ fn address_of_slot() -> usize {
 }
 
 #[test]
-fn calls_nest_and_leave() {
+fn protect_nests() {
     let outer = protect();
     let inner = protect();
     assert_eq!(state(), PROTECTED);
@@ -37,7 +37,7 @@ fn calls_nest_and_leave() {
 }
 
 #[test]
-fn a_fork_keeps_callers_out_until_it_is_over() {
+fn fork_blocks_callers_until_it_is_complete() {
     thread::spawn(|| {
         prepare();
         let callers = [thread::spawn(|| drop(protect())), thread::spawn(|| drop(read()))];
@@ -51,7 +51,7 @@ fn a_fork_keeps_callers_out_until_it_is_over() {
 }
 
 #[test]
-fn a_fork_waits_for_callers_and_readers() {
+fn fork_waits_for_callers_and_readers() {
     let (entered, is_protected) = mpsc::channel();
     let (leave, may_leave) = mpsc::channel::<()>();
     let caller = thread::spawn(move || {
@@ -73,7 +73,7 @@ fn a_fork_waits_for_callers_and_readers() {
 }
 
 #[test]
-fn a_thread_gives_its_slot_back_when_it_ends() {
+fn thread_returns_its_slot_when_it_ends() {
     let slots: std::collections::HashSet<usize> =
         (0..1000).map(|_| thread::spawn(address_of_slot).join().unwrap()).collect();
     // Other tests have threads too, but not that many.
@@ -95,8 +95,8 @@ fn any_number_of_threads_have_slots_of_their_own() {
 }
 
 #[test]
-fn a_thread_that_ends_has_a_slot_for_each_call() {
-    /// Dropped after the slot was given back, as it was registered before.
+fn ending_thread_has_a_slot_for_each_call() {
+    /// Dropped after the slot was returned, because it was registered first.
     struct Late(mpsc::Sender<(u64, u64, bool)>);
     impl Drop for Late {
         fn drop(&mut self) {
@@ -120,7 +120,7 @@ fn a_thread_that_ends_has_a_slot_for_each_call() {
 }
 
 #[test]
-fn a_child_has_the_slots_of_the_threads_of_its_parent() {
+fn child_reuses_the_slots_of_the_threads_of_its_parent() {
     let (entered, are_guard) = mpsc::channel();
     let barrier = Arc::new(std::sync::Barrier::new(4));
     let threads = [(); 3].map(|()| {
@@ -133,7 +133,7 @@ fn a_child_has_the_slots_of_the_threads_of_its_parent() {
     });
     are_guard.iter().take(3).for_each(drop);
     drop(protect());
-    // SAFETY: the child looks at atomics and ends, without running anything of the parent's.
+    // SAFETY: the child reads atomics and exits, without running destructors of the parent.
     let child = unsafe { libc::fork() };
     if child == 0 {
         let taken = ALL.iter().filter(|slot| slot.is_taken.load(SeqCst)).count();

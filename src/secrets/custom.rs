@@ -20,7 +20,8 @@ use crate::fork;
 pub(crate) type Callback = Box<dyn Fn(&str, Duration) -> Result<Option<Secret>> + Send + Sync>;
 
 /// In the last fifth of an answer's TTL, and for `max_stale` after it, one call queries the callback again while the
-/// others get the cached answer without waiting. An answer to which the program gave a TTL is never used after that TTL.
+/// others get the cached answer without waiting. An answer to which the program gave a TTL is never used after that
+/// TTL.
 pub(crate) struct CustomProvider {
     name: String,
     callback: Callback,
@@ -151,11 +152,11 @@ impl SecretProvider for CustomProvider {
     }
 
     fn refresh(&self, _: &Request) -> Result<()> {
-        self.forget();
+        self.clear_cache();
         Ok(())
     }
 
-    fn forget(&self) {
+    fn clear_cache(&self) {
         // First, so that the answer of a query under way is not kept.
         self.generation.fetch_add(1, SeqCst);
         self.answers.clear();

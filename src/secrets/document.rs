@@ -32,14 +32,14 @@ pub(crate) trait DocumentSource: Send + Sync {
     /// error is an outage, during which it may be.
     fn load(&self, deadline: Deadline) -> Result<Document>;
 
-    /// Does work that must not delay readers, such as renewing a token. The loading thread calls it when the document is
-    /// published and no caller waits for it any more. Its failures are logged, not returned. One call is under way at a
-    /// time, but a [`load`](DocumentSource::load) may run concurrently.
+    /// Does work that must not delay readers, such as renewing a token. The loading thread calls it when the document
+    /// is published and no caller waits for it any more. Its failures are logged, not returned. One call is under way
+    /// at a time, but a [`load`](DocumentSource::load) may run concurrently.
     fn upkeep(&self, _deadline: Deadline) {}
 
     /// Whether the credentials have changed since the last load failed. If so, the back-off ends and the document is
-    /// loaded at once. It reads at most local files. During a back-off, calls that need the document call it about once a
-    /// second.
+    /// loaded at once. It reads at most local files. During a back-off, calls that need the document call it about once
+    /// a second.
     fn has_new_credentials(&self) -> bool {
         false
     }
@@ -67,8 +67,8 @@ pub(crate) struct Document {
     pub(crate) version: Option<Arc<str>>,
     /// How long it may be cached, if the source says so; never longer than `cache_ttl`.
     pub(crate) ttl: Option<Duration>,
-    /// The age from which it is loaded again while it is still fresh, if the source says so: the load renews a token that
-    /// is due then.
+    /// The age from which it is loaded again while it is still fresh, if the source says so: the load renews a token
+    /// that is due then.
     pub(crate) refresh_after: Option<Duration>,
     /// Why there is no document: `it does not exist`, `version 3 was deleted on …`.
     pub(crate) missing: Option<String>,

@@ -1,14 +1,14 @@
-//! A provider over a [`DocumentSource`]. It caches the document, loads it once for all callers, backs off from a failing
-//! source, and uses an earlier document during an outage.
+//! A provider over a [`DocumentSource`]. It caches the document, loads it once for all callers, backs off from a
+//! failing source, and uses an earlier document during an outage.
 //!
-//! A document is fresh for `cache_ttl`: its values, and the absence of all other keys. The absence of the document itself
-//! is cached for `miss_ttl`. In the last fifth of that time one call loads the document again while the others get
-//! the cached values without waiting. An expired value is returned for another `max_stale`, flagged as stale. A call waits
-//! only for a key of which nothing is cached.
+//! A document is fresh for `cache_ttl`: its values, and the absence of all other keys. The absence of the document
+//! itself is cached for `miss_ttl`. In the last fifth of that time one call loads the document again while the others
+//! get the cached values without waiting. An expired value is returned for another `max_stale`, flagged as stale. A
+//! call waits only for a key of which nothing is cached.
 //!
-//! After a failure the source is not queried for 1 s, then 2 s, 4 s, … up to `max_backoff`, unless a refresh is requested
-//! or the source has new credentials; see [`Outage`]. From the first failure until a load succeeds, at most one call at a
-//! time waits for the source. Only an authoritative failure drops the document at once.
+//! After a failure the source is not queried for 1 s, then 2 s, 4 s, … up to `max_backoff`, unless a refresh is
+//! requested or the source has new credentials; see [`Outage`]. From the first failure until a load succeeds, at most
+//! one call at a time waits for the source. Only an authoritative failure drops the document at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -218,7 +218,7 @@ impl<S: DocumentSource> DocumentProvider<S> {
         let drop_document = error.is_authoritative();
         if !drop_document && document.is_some_and(|loaded| loaded.is_usable()) {
             let name = self.source.name();
-            log::emit(Level::Warn, "secrets", || format!("{name} failed, and its last document is used: {error}"));
+            log::emit(Level::Warn, "secrets", || format!("{name} failed; its last document is still used: {error}"));
         }
         self.change(|state| {
             state.outage = Some(Arc::new(outage));
@@ -356,7 +356,7 @@ impl<S: DocumentSource> SecretProvider for DocumentProvider<S> {
         }
     }
 
-    fn forget(&self) {
+    fn clear_cache(&self) {
         self.change(|state| {
             state.document = None;
             state.cleared_at = Some(Instant::now());

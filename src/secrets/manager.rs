@@ -1,4 +1,4 @@
-//! The chain of providers, and what is asked of it.
+//! The secrets manager: its providers and operations. The lookup itself is in `lookup.rs`.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,6 +23,7 @@ use crate::clock::Deadline;
 use crate::config::{Config, nearest};
 use crate::error::{Error, Result, Source, Status};
 use crate::fork;
+use crate::process_default::ProcessDefault;
 use crate::sys::Published;
 
 /// Names of the secrets that SimpleTuner itself uses.
@@ -31,27 +32,27 @@ pub mod well_known {
     pub const REPLICATE_API_TOKEN: &str = "REPLICATE_API_TOKEN";
     /// Hugging Face Hub token.
     pub const HF_TOKEN: &str = "HF_TOKEN";
-    /// The secret that webhooks are signed with.
+    /// The secret that signs webhooks.
     pub const CLOUD_WEBHOOK_SECRET: &str = "CLOUD_WEBHOOK_SECRET";
 }
 
-/// All names of [`well_known`].
+/// All names in [`well_known`].
 pub const WELL_KNOWN: [&str; 3] =
     [well_known::REPLICATE_API_TOKEN, well_known::HF_TOKEN, well_known::CLOUD_WEBHOOK_SECRET];
 
 const DEFAULT_PROVIDERS: [&str; 4] = ["env", "file", "aws", "vault"];
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest name of a secret, in bytes.
+/// The maximum length of a key, in bytes.
 const MAX_KEY: usize = 2048;
-/// The longest value that can be written, in bytes.
+/// The maximum length of a value that is written, in bytes.
 const MAX_VALUE: usize = 1 << 20;
-/// The longest name of a provider, in bytes: it has to fit into `st_secret_info`.
+/// The maximum length of the name of a provider, in bytes. It must fit into `st_secret_info`.
 const MAX_NAME: usize = 31;
 
-/// Finds secrets. It may be shared by any number of threads.
+/// A secrets manager. Any number of threads may share it.
 pub struct Manager {
     providers: RwLock<Arc<Providers>>,
-    /// The same; changed with the lock of `providers` held.
+    /// The same, readable without a lock. It is replaced with the lock of `providers` held.
     pub(super) current: Published<Providers>,
     file: Option<Arc<FileProvider>>,
     lookup_cache: LookupCache,
@@ -60,23 +61,22 @@ pub struct Manager {
 
 pub(super) type Providers = Vec<Arc<dyn SecretProvider>>;
 
-/// How one get differs from the usual.
+/// Options of a get.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
-    /// Over everything; the `timeout` of the configuration if not given.
+    /// The timeout of the whole call; `None` uses that of the configuration.
     pub timeout: Option<Duration>,
-    /// Look at each source now, whatever is remembered.
+    /// Query each source now, whatever is cached.
     pub refresh: bool,
-    /// Ask no provider that may take long.
+    /// Do not query remote and custom providers; use what they have cached.
     pub cached_only: bool,
 }
 
-static DEFAULT: RwLock<Option<Arc<Manager>>> = RwLock::new(None);
-/// The same; changed with the lock of `DEFAULT` held.
-pub(super) static CURRENT_DEFAULT: Published<Manager> = Published::empty();
+/// The manager of the process.
+pub(super) static DEFAULT: ProcessDefault<Manager> = ProcessDefault::new();
 
 impl Manager {
-    /// A manager with these settings. It reads nothing yet.
+    /// Opens a manager with these settings. It reads no file and sends no request yet.
     pub fn open(config: &Config) -> Result<Manager> {
         let _guard = fork::protect();
         let default: Vec<String> = DEFAULT_PROVIDERS.map(str::to_owned).to_vec();
@@ -87,7 +87,7 @@ impl Manager {
         let mut file = None;
         for name in names {
             if providers.iter().any(|provider| provider.name() == name) {
-                return Err(Error::new(Status::Config, format!("`providers` names {name:?} twice")));
+                return Err(Error::new(Status::Config, format!("`providers` lists {name:?} twice")));
             }
             match name.as_str() {
                 "env" => providers.push(Arc::new(EnvProvider::open(config)?)),
@@ -110,42 +110,28 @@ impl Manager {
         Ok(Manager { providers: RwLock::new(providers), current, file, lookup_cache, timeout })
     }
 
-    /// The manager of the whole process, made on first use with no settings but the environment's.
+    /// Returns the manager of the process, which is opened with default settings on first use.
     pub fn default_instance() -> Result<Arc<Manager>> {
-        let _guard = fork::protect();
-        if let Some(manager) = &*DEFAULT.read() {
-            return Ok(manager.clone());
-        }
-        let new = Arc::new(Manager::open(&Config::new())?);
-        let mut default = DEFAULT.write();
-        let manager = default.get_or_insert(new).clone();
-        // Another call may have made this very one.
-        drop(CURRENT_DEFAULT.replace(Some(manager.clone())));
-        Ok(manager)
+        DEFAULT.get_or_open(|| Manager::open(&Config::new()))
     }
 
-    /// Replaces the manager of the whole process by one with these settings, or, with `None`, by a new one on its next
-    /// use. Who holds the old one keeps it.
+    /// Replaces the manager of the process with one with these settings. With `None`, one with default settings is
+    /// opened on next use. References to the old manager remain valid.
     pub fn reset_default(config: Option<&Config>) -> Result<()> {
         let _guard = fork::protect();
-        let new = config.map(Manager::open).transpose()?.map(Arc::new);
-        let mut default = DEFAULT.write();
-        let current = CURRENT_DEFAULT.replace(new.clone());
-        let old = std::mem::replace(&mut *default, new);
-        drop(default);
-        drop((old, current));
+        DEFAULT.replace(config.map(Manager::open).transpose()?.map(Arc::new));
         Ok(())
     }
 
-    /// The value of `key` in the first provider that has it.
+    /// Returns the value of `key` from the first provider that has it.
     pub fn get(&self, key: &str) -> Result<Secret> {
         self.get_with(key, &Options::default())
     }
 
-    /// The value of `key` in the first provider that has it, found in this way.
+    /// Returns the value of `key` from the first provider that has it, with options.
     ///
-    /// A provider that fails is passed over: if a lower one has the value, that is returned and is marked as degraded; if
-    /// none has, the answer is the failure, never [`Status::NotFound`].
+    /// A provider that fails is skipped. If a later one has the value, the result is marked as degraded. If none has
+    /// it, the result is the failure, never [`Status::NotFound`].
     pub fn get_with(&self, key: &str, options: &Options) -> Result<Secret> {
         check_key(key)?;
         match (!options.refresh).then(|| self.peek(key)).flatten() {
@@ -154,7 +140,7 @@ impl Manager {
         }
     }
 
-    /// The values of several keys, each with its own success or failure, under one deadline.
+    /// Returns the values of several keys, each with its own result, within one timeout.
     pub fn get_many(&self, keys: &[&str]) -> Vec<Result<Secret>> {
         let deadline = Deadline::after(self.timeout);
         let get =
@@ -162,52 +148,54 @@ impl Manager {
         keys.iter().map(get).collect()
     }
 
-    /// Writes a secret into the secrets file, creating it where it is missing. The chain still decides what the next
-    /// get returns: a variable of the same name goes before the file.
+    /// Writes a secret to the secrets file, and creates the file if it does not exist. The next get still queries the
+    /// providers in order: an environment variable of the same name takes precedence over the file.
     pub fn set(&self, key: &str, value: &[u8]) -> Result<()> {
         let _guard = fork::protect();
         check_key(key)?;
         if value.len() > MAX_VALUE {
             return Err(Error::invalid_argument(format!("the value of {key:?} is longer than {MAX_VALUE} bytes")));
         }
-        let value = std::str::from_utf8(value)
-            .map_err(|_| Error::invalid_argument(format!("the value of {key:?} is not UTF-8, as a file needs")))?;
+        let value = std::str::from_utf8(value).map_err(|_| {
+            Error::invalid_argument(format!("the value of {key:?} is not UTF-8, which a secrets file requires"))
+        })?;
         self.file()?.set(key, value, Deadline::after(self.timeout))
     }
 
-    /// Removes a secret from the secrets file; `false` if it was not there.
+    /// Removes a secret from the secrets file. Returns whether the file had it.
     pub fn delete(&self, key: &str) -> Result<bool> {
         let _guard = fork::protect();
         check_key(key)?;
         self.file()?.delete(key, Deadline::after(self.timeout))
     }
 
-    /// Adds a provider of the program's own at this place in the order, 0 being first; `None` adds it last.
+    /// Adds a custom provider at this position in the order: 0 is first, `None` is last.
     ///
-    /// `ask` is called with a key and the time it may take, on the thread that asks, with no lock held; it may use this
-    /// manager. `Ok(None)` is "I have none"; an error is a failure of the provider.
+    /// `callback` is called with a key and a time limit, on the thread of the caller, with no lock held. It may use
+    /// this manager. It returns `Ok(None)` if it has no value; an error is a failure of the provider.
     pub fn add_provider(
         &self,
         name: &str,
         position: Option<usize>,
-        ask: impl Fn(&str, Duration) -> Result<Option<Secret>> + Send + Sync + 'static,
+        callback: impl Fn(&str, Duration) -> Result<Option<Secret>> + Send + Sync + 'static,
     ) -> Result<()> {
         let _guard = fork::protect();
         if name.is_empty() || name.len() > MAX_NAME || name.contains(char::is_control) {
-            let message = format!("the name of a provider has 1 to {MAX_NAME} bytes and no control characters");
+            let message = format!("the name of a provider must have 1 to {MAX_NAME} bytes and no control characters");
             return Err(Error::invalid_argument(message));
         }
-        let new: Arc<dyn SecretProvider> = Arc::new(CustomProvider::new(name, Box::new(ask), self.lookup_cache.times)?);
+        let new: Arc<dyn SecretProvider> =
+            Arc::new(CustomProvider::new(name, Box::new(callback), self.lookup_cache.times)?);
         let mut providers = self.providers.write();
-        let refused = if providers.iter().any(|provider| provider.name() == name) {
-            Some(format!("there is a provider named {name:?} already"))
+        let problem = if providers.iter().any(|provider| provider.name() == name) {
+            Some(format!("a provider named {name:?} already exists"))
         } else if position.is_some_and(|position| position > providers.len()) {
-            Some(format!("position is beyond the {} providers that there are", providers.len()))
+            Some(format!("the position is greater than the number of providers, {}", providers.len()))
         } else {
             None
         };
-        if let Some(message) = refused {
-            // The callback's own clean-up may use this manager.
+        if let Some(message) = problem {
+            // The destructor of the callback may use this manager.
             drop(providers);
             fork::unprotected(|| drop(new));
             return Err(Error::invalid_argument(message));
@@ -218,12 +206,12 @@ impl Manager {
         let before = self.current.replace(Some(providers.clone()));
         drop(providers);
         drop(before);
-        // What was answered was so by the providers that there were.
+        // Cached values were found without the new provider.
         self.lookup_cache.clear();
         Ok(())
     }
 
-    /// Looks at every source now, and forgets what other providers answered; the error is that of the first provider that failed.
+    /// Refreshes all providers now. The error is that of the first provider that failed.
     pub fn refresh(&self, timeout: Option<Duration>) -> Result<()> {
         let _guard = fork::protect();
         let request = self.request(timeout, true);
@@ -233,40 +221,41 @@ impl Manager {
             let share = request.share(providers[at + 1..].iter().any(|other| other.is_remote()));
             result = result.and(provider.refresh(&share).map_err(|error| at_provider(&**provider, error)));
         }
-        // Last: meanwhile others may have been told what was there before.
+        // Last, because other calls may have cached old values meanwhile.
         self.lookup_cache.clear();
         result
     }
 
-    /// Forgets, and so wipes, every value that no caller holds.
+    /// Drops all cached values, and wipes those that no caller holds.
     pub fn clear_cache(&self) {
         let _guard = fork::protect();
-        self.providers().iter().for_each(|provider| provider.forget());
+        self.providers().iter().for_each(|provider| provider.clear_cache());
         self.lookup_cache.clear();
     }
 
-    /// The file or directory that the file provider reads; where there is none yet, the file that [`Manager::set`] creates.
+    /// Returns the path of the file or directory that the file provider reads; if there is none, the path of the file
+    /// that [`Manager::set`] would create.
     pub fn file_path(&self) -> Result<PathBuf> {
         let _guard = fork::protect();
         self.file()?.file_path()
     }
 
-    /// The Replicate API token.
+    /// Returns the Replicate API token.
     pub fn replicate_token(&self) -> Result<Secret> {
         self.get(well_known::REPLICATE_API_TOKEN)
     }
 
-    /// The Hugging Face Hub token.
+    /// Returns the Hugging Face Hub token.
     pub fn hf_token(&self) -> Result<Secret> {
         self.get(well_known::HF_TOKEN)
     }
 
-    /// The secret that webhooks are signed with.
+    /// Returns the secret that signs webhooks.
     pub fn webhook_secret(&self) -> Result<Secret> {
         self.get(well_known::CLOUD_WEBHOOK_SECRET)
     }
 
-    /// Writes the Replicate API token into the secrets file.
+    /// Writes the Replicate API token to the secrets file.
     pub fn set_replicate_token(&self, value: &[u8]) -> Result<()> {
         self.set(well_known::REPLICATE_API_TOKEN, value)
     }
@@ -289,7 +278,7 @@ impl Manager {
 
     fn file(&self) -> Result<&FileProvider> {
         self.file.as_deref().ok_or_else(|| {
-            Error::new(Status::Config, "there is no file provider: `providers` in the configuration leaves it out")
+            Error::new(Status::Config, "there is no file provider; add \"file\" to `providers` in the configuration")
         })
     }
 }
@@ -297,12 +286,12 @@ impl Manager {
 impl Drop for Manager {
     fn drop(&mut self) {
         let providers = (std::mem::take(self.providers.get_mut()), self.current.replace(None));
-        // Providers of the program have clean-up of their own, which may use the library.
+        // The destructors of custom providers may use the library.
         fork::unprotected(|| drop(providers));
     }
 }
 
-/// A provider over this source or, where there is none, one that says why.
+/// Returns a provider over this source or, if it is not configured, one that says why.
 fn remote<S: DocumentSource + 'static>(
     name: &'static str,
     source: Source,
@@ -323,7 +312,7 @@ pub(super) fn check_key(key: &str) -> Result<()> {
 #[cold]
 fn check_key_exactly(key: &str) -> Result<()> {
     if key.is_empty() || key.len() > MAX_KEY || key.contains('\0') {
-        return Err(Error::invalid_argument(format!("the name of a secret has 1 to {MAX_KEY} bytes and no NUL")));
+        return Err(Error::invalid_argument(format!("the name of a secret must have 1 to {MAX_KEY} bytes and no NUL")));
     }
     Ok(())
 }
@@ -335,5 +324,5 @@ fn unknown_provider(name: &str) -> Error {
         Some(known) => format!("did you mean {known:?}?"),
         None => format!("the known ones are {}", known.join(", ")),
     };
-    Error::new(Status::Config, format!("`providers` names an unknown provider {shown:?}; {hint}"))
+    Error::new(Status::Config, format!("`providers` lists an unknown provider {shown:?}; {hint}"))
 }

@@ -1,4 +1,5 @@
-//! Secrets and their providers. A [`Manager`] queries its providers in order; the first that has the key returns the value.
+//! Secrets and their providers. A [`Manager`] queries its providers in order; the first that has the key returns the
+//! value.
 //!
 //! | provider | reads | writable |
 //! |---|---|---|

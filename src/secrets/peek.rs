@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::manager::{CURRENT_DEFAULT, Manager, Options, check_key};
+use super::manager::{DEFAULT, Manager, Options, check_key};
 use super::provider::SecretProvider;
 use super::secret::Secret;
 use crate::clock::CoarseInstant;
@@ -125,7 +125,7 @@ impl Manager {
 
 fn peek_at_default<R>(key: &str, mut take: impl FnMut(Peeked<'_>) -> R) -> Option<R> {
     let reading = fork::read()?;
-    CURRENT_DEFAULT.get(&reading)?.peek_at(key, &reading, |_, value| take(value))
+    DEFAULT.peek(&reading)?.peek_at(key, &reading, |_, value| take(value))
 }
 
 /// Whether all bytes are ASCII and none is NUL, as in nearly all keys.

@@ -57,9 +57,9 @@ pub(crate) trait SecretProvider: Send + Sync {
     /// Returns the value of `key`; `None` if the provider works and has no value.
     fn find(&self, key: &str, request: &Request) -> Result<Option<Secret>>;
 
-    /// Passes the value of `key` to `take`, in place, if [`SecretProvider::find`] would return it without a query to the
-    /// source. Every get begins here, so it is short and writes to no memory that other threads write to. `now` is the
-    /// current time.
+    /// Passes the value of `key` to `take`, in place, if [`SecretProvider::find`] would return it without a query to
+    /// the source. Every get begins here, so it is short and writes to no memory that other threads write to. `now` is
+    /// the current time.
     fn peek(&self, _key: &str, _reading: &ReadGuard, _now: CoarseInstant, _take: &mut dyn FnMut(Peeked<'_>)) -> Known {
         Known::Unknown
     }
@@ -78,7 +78,7 @@ pub(crate) trait SecretProvider: Send + Sync {
     }
 
     /// Drops, and so wipes, the values that the provider itself has cached.
-    fn forget(&self) {}
+    fn clear_cache(&self) {}
 
     /// Returns its settings and what is known of its source, without a query.
     fn describe(&self) -> Map<String, Value>;

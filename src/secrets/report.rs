@@ -36,9 +36,9 @@ impl Manager {
 
     /// Checks every provider, and the memory that holds secrets, and returns the result as JSON.
     ///
-    /// `{"ok": true, "providers": [{"name": "env", "state": "ok", "detail": …}], "memory": {"state": "ok", …}}`. A state
-    /// is `ok`, `absent` (not configured, or no file), `warning` or `failed`. `advice`, where present, says what to do.
-    /// `ok` is false if any provider failed.
+    /// `{"ok": true, "providers": [{"name": "env", "state": "ok", "detail": …}], "memory": {"state": "ok", …}}`. A
+    /// state is `ok`, `absent` (not configured, or no file), `warning` or `failed`. `advice`, where present, says what
+    /// to do. `ok` is false if any provider failed.
     pub fn check(&self) -> String {
         let _guard = fork::protect();
         let request = self.request(None, true);
@@ -62,7 +62,7 @@ fn memory() -> Map<String, Value> {
         as_fields(&Health::new(HealthState::Ok, "no secret can be written to swap"))
     } else {
         let why = match usage.lock_error {
-            0 => "a forked child does not inherit memory locks".to_owned(),
+            0 => "memory locks are not inherited by a forked child".to_owned(),
             error => std::io::Error::from_raw_os_error(error).to_string(),
         };
         let health = Health::new(

@@ -20,8 +20,8 @@ struct Outcome<T> {
     time_limit: Duration,
 }
 
-/// Whether a call with this much time left may succeed where a call that had `time_limit` failed. The factor keeps calls
-/// with nearly equal limits from trying one after the other.
+/// Whether a call with this much time left may succeed where a call that had `time_limit` failed. The factor keeps
+/// calls with nearly equal limits from trying one after the other.
 pub(super) fn has_much_more_time(remaining: Duration, time_limit: Duration) -> bool {
     remaining / 2 >= time_limit
 }

@@ -104,8 +104,8 @@ impl Outage {
     }
 }
 
-/// The back-off after `failures` earlier failures: 1 s, 2 s, 4 s, … up to `max_backoff`. A load that times out costs its
-/// caller the time `lost`, so the back-off after it begins with that and goes up to four times `max_backoff`.
+/// The back-off after `failures` earlier failures: 1 s, 2 s, 4 s, … up to `max_backoff`. A load that times out costs
+/// its caller the time `lost`, so the back-off after it begins with that and goes up to four times `max_backoff`.
 fn backoff_after(failures: u32, lost: Duration, max_backoff: Duration) -> Duration {
     let doubled = |first: Duration| first.saturating_mul(1 << failures.min(16));
     let usual = doubled(FIRST_BACKOFF).min(max_backoff);

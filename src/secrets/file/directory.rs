@@ -105,7 +105,7 @@ impl Directory {
         }
     }
 
-    pub(super) fn forget(&self) {
+    pub(super) fn clear_cache(&self) {
         self.change(|files| files.clear());
     }
 

@@ -252,14 +252,14 @@ impl SecretProvider for FileProvider {
         match &*self.view(true, request.deadline())? {
             View::Failed(_, _, error) => Err(error.clone()),
             View::Directory(directory) => {
-                directory.forget();
+                directory.clear_cache();
                 Ok(())
             }
             _ => Ok(()),
         }
     }
 
-    fn forget(&self) {
+    fn clear_cache(&self) {
         let _guard = fork::protect();
         self.outdate();
         let before = self.memory.lock().look.take();

@@ -131,16 +131,18 @@ impl ProviderCache {
         if let Entries::BuiltIn { is_current } = &self.entries {
             // A load that ends later sees this and is not stored; what was stored, or is about to be, is removed here.
             is_current.store(false, SeqCst);
-            cache::provider_config().invalidate_prefix(PREFIX);
+            if let Ok(entries) = cache::provider_config() {
+                entries.invalidate_prefix(PREFIX);
+            }
         }
     }
 
-    /// The cached entries. `None` if the process has another store by now.
+    /// The cached entries. `None` if the process has another store by now, or the built-in cache cannot be allocated.
     #[inline]
     pub(super) fn entries(&self) -> Option<&TtlCache<Value>> {
         match &self.entries {
             Entries::Own(cache) => Some(cache),
-            Entries::BuiltIn { is_current } if is_current.load(SeqCst) => Some(cache::provider_config()),
+            Entries::BuiltIn { is_current } if is_current.load(SeqCst) => cache::provider_config().ok(),
             Entries::BuiltIn { .. } => None,
         }
     }

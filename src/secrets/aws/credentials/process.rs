@@ -8,7 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, SystemTime};
 
 use super::{Fetched, Keys, failed};
-use crate::clock::Deadline;
+use crate::clock::{Backoff, Deadline};
 use crate::error::{Error, Result, Status};
 use crate::log::{self, Level};
 use crate::secret_memory::{SecretBuffer, SecretBytes};
@@ -157,7 +157,7 @@ struct Running {
 impl Running {
     /// Its status; `None` where the host program took it first. It has closed its output, so this is short.
     fn wait(&mut self, deadline: Deadline) -> std::result::Result<Option<ExitStatus>, ()> {
-        let mut pause = Duration::from_micros(200);
+        let mut backoff = Backoff::new(Duration::from_micros(200), Duration::from_millis(5));
         loop {
             match self.child.try_wait() {
                 Ok(Some(status)) => {
@@ -165,13 +165,12 @@ impl Running {
                     return Ok(Some(status));
                 }
                 Ok(None) if deadline.has_passed() => return Err(()),
-                Ok(None) => std::thread::sleep(pause.min(deadline.remaining())),
+                Ok(None) => backoff.wait(deadline.remaining()),
                 Err(_) => {
                     self.ended = true;
                     return Ok(None);
                 }
             }
-            pause = (pause * 2).min(Duration::from_millis(5));
         }
     }
 }

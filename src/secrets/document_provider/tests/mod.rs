@@ -1,5 +1,5 @@
-//! The cache of remote providers, with a scripted source. `tests/aws` and `tests/vault` use real servers. Time passes by
-//! [`age`]; nothing sleeps.
+//! The cache of remote providers, with a scripted source. `tests/aws` and `tests/vault` use real servers. Time passes
+//! by [`age`]; nothing sleeps.
 
 mod backoff;
 mod caching;

@@ -15,8 +15,10 @@ use crate::secret_memory::SecretBuffer;
 use crate::sys::close_on_fork::CloseOnForkFile;
 
 mod lock;
+mod settled;
 
 pub(crate) use lock::lock;
+pub(crate) use settled::read_settled;
 
 /// Distinguishes one state of a file from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -19,8 +19,6 @@ pub(super) const KEY_VARIABLE: &str = "SIMPLETUNER_CREDENTIAL_KEY";
 /// The variable with previous secrets, one per line.
 pub(super) const PREVIOUS_VARIABLE: &str = "SIMPLETUNER_CREDENTIAL_KEY_PREVIOUS";
 const MAX_SIZE: usize = 1 << 20;
-/// How often an empty file is read again: a writer that takes no lock leaves one for a moment.
-const SETTLE_ATTEMPTS: u32 = 5;
 
 /// Where the newest secret comes from.
 pub(super) enum KeySource {
@@ -180,17 +178,16 @@ fn trim(text: &str) -> &str {
 
 /// Reads the key file. If it does not exist and `generate` is set, creates it, unless another process creates it first.
 pub(super) fn read_or_create(path: &Path, strict: bool, generate: bool, deadline: Deadline) -> Result<KeyFile> {
-    for _ in 0..SETTLE_ATTEMPTS {
-        match KeyFile::read(path, strict)? {
-            Some(file) if trim(file.text()).is_empty() && files::is_new(path) => {
-                files::settle();
-            }
-            Some(file) => return Ok(file),
-            None if generate => create(path, deadline)?,
-            None => return Err(missing(path)),
+    let read = || match KeyFile::read(path, strict)? {
+        None if generate => {
+            create(path, deadline)?;
+            KeyFile::read(path, strict)
         }
-    }
-    KeyFile::read(path, strict)?.ok_or_else(|| missing(path))
+        file => Ok(file),
+    };
+    // A writer that takes no lock leaves an empty file for a moment.
+    let is_whole = |read: &Result<Option<KeyFile>>| !matches!(read, Ok(Some(file)) if trim(file.text()).is_empty());
+    files::read_settled(|| files::is_new(path), deadline, read, is_whole)?.ok_or_else(|| missing(path))
 }
 
 fn create(path: &Path, deadline: Deadline) -> Result<()> {

@@ -161,7 +161,6 @@ impl Store {
             if let Some(old) = &old {
                 old.shared.configs.release_built_in();
             }
-            // Otherwise another thread has replaced it in the meantime.
             if DEFAULT.replace_if(old.as_ref(), new.clone()) {
                 return Ok(());
             }

@@ -131,8 +131,8 @@ impl ProviderCache {
         if let Entries::BuiltIn { is_current } = &self.entries {
             // A load that ends later sees this and is not stored; what was stored, or is about to be, is removed here.
             is_current.store(false, SeqCst);
-            if let Ok(entries) = cache::provider_config() {
-                entries.invalidate_prefix(PREFIX);
+            if let Ok(cache) = cache::provider_config() {
+                cache.invalidate_prefix(PREFIX);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use parking_lot::RwLock;
+use parking_lot::{RwLock, RwLockWriteGuard};
 
 use crate::error::Result;
 use crate::fork::{self, ReadGuard};
@@ -52,7 +52,22 @@ impl<T> ProcessDefault<T> {
     /// Replaces the instance. With `None`, one is opened on next use.
     pub(crate) fn replace(&self, new: Option<Arc<T>>) {
         let _guard = fork::protect();
-        let mut current = self.current.write();
+        self.replace_locked(self.current.write(), new);
+    }
+
+    /// Replaces the instance if it is still `expected`. Returns `false` if another thread has replaced it.
+    pub(crate) fn replace_if(&self, expected: Option<&Arc<T>>, new: Option<Arc<T>>) -> bool {
+        let _guard = fork::protect();
+        let current = self.current.write();
+        let is_expected = current.as_ref().map(Arc::as_ptr) == expected.map(Arc::as_ptr);
+        if is_expected {
+            self.replace_locked(current, new);
+        }
+        is_expected
+    }
+
+    /// The old instance is dropped after the lock is released.
+    fn replace_locked(&self, mut current: RwLockWriteGuard<'_, Option<Arc<T>>>, new: Option<Arc<T>>) {
         let published = self.published.replace(new.clone());
         let old = std::mem::replace(&mut *current, new);
         drop(current);
@@ -73,7 +88,8 @@ mod tests {
         assert_eq!(shared.peek(&fork::read().unwrap()), Some(&1));
         shared.replace(Some(Arc::new(2)));
         assert_eq!((*first, shared.get().as_deref(), shared.peek(&fork::read().unwrap())), (1, Some(&2), Some(&2)));
-        shared.replace(None);
+        assert!(!shared.replace_if(Some(&first), None));
+        assert!(shared.replace_if(shared.get().as_ref(), None));
         assert!(shared.get().is_none() && shared.peek(&fork::read().unwrap()).is_none());
         assert_eq!(*shared.get_or_open(|| Ok(3)).unwrap(), 3);
     }

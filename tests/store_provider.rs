@@ -109,7 +109,7 @@ fn what_another_process_writes_is_seen_soon() {
         fs::remove_file(directory.path().join(left)).unwrap();
     }
     soon(|| {
-        cache::invalidate_provider("replicate");
+        cache::invalidate_provider("replicate").unwrap();
         config(&store, "replicate") == r#"{"n": "replaced"}"#
     });
     store.provider_update("replicate", r#"{"m": 1}"#).unwrap();
@@ -201,14 +201,21 @@ fn the_first_database_has_the_built_in_cache() {
         for _ in 0..2 {
             assert_eq!((config(&one, "p"), config(&two, "p")), (r#"{"of": 1}"#.to_owned(), r#"{"of": 2}"#.to_owned()));
         }
-        let cached =
-            || cache::provider_config().get(b"provider:p:config").map(|value| value.into_bytes().unwrap().to_vec());
+        let cached = || {
+            cache::provider_config()
+                .unwrap()
+                .get(b"provider:p:config")
+                .map(|value| value.into_bytes().unwrap().to_vec())
+        };
         assert_eq!(cached().as_deref(), Some(&br#"{"of": 1}"#[..]));
-        cache::provider_config().set(b"provider:p:derived", cache::Value::copy_from(b"x").unwrap(), None).unwrap();
+        cache::provider_config()
+            .unwrap()
+            .set(b"provider:p:derived", cache::Value::copy_from(b"x").unwrap(), None)
+            .unwrap();
         two.provider_save("p", "{}").unwrap();
         assert!(cached().is_some(), "a write to the other database is none to this one");
         one.provider_update("p", "{}").unwrap();
-        assert!(cached().is_none() && cache::provider_config().get(b"provider:p:derived").is_none());
+        assert!(cached().is_none() && cache::provider_config().unwrap().get(b"provider:p:derived").is_none());
         config(&one, "p");
         drop(one);
         assert!(cached().is_none());

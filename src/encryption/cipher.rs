@@ -14,6 +14,7 @@ use crate::clock::Deadline;
 use crate::config::Config;
 use crate::error::{Error, Result, Source, Status};
 use crate::log::{self, Level};
+use crate::process_default::ProcessDefault;
 use crate::secret_memory::SecretBytes;
 use crate::{fork, sys};
 
@@ -42,7 +43,7 @@ pub struct Reencrypted {
     pub changed: bool,
 }
 
-static DEFAULT: RwLock<Option<Arc<Cipher>>> = RwLock::new(None);
+static DEFAULT: ProcessDefault<Cipher> = ProcessDefault::new();
 
 impl Cipher {
     /// Opens a cipher with these settings: `key` or `key_file` instead of the default sources, `previous_keys`,
@@ -63,21 +64,14 @@ impl Cipher {
 
     /// The cipher of the process, opened on first use with the settings of the environment.
     pub fn default_instance() -> Result<Arc<Cipher>> {
-        let _guard = fork::protect();
-        if let Some(cipher) = &*DEFAULT.read() {
-            return Ok(cipher.clone());
-        }
-        let new = Arc::new(Cipher::open(&Config::new())?);
-        Ok(DEFAULT.write().get_or_insert(new).clone())
+        DEFAULT.get_or_open(|| Cipher::open(&Config::new()))
     }
 
     /// Replaces the cipher of the process with one with these settings. With `None`, a new one is opened on the next
     /// use. References to the old one remain valid.
     pub fn reset_default(config: Option<&Config>) -> Result<()> {
         let _guard = fork::protect();
-        let new = config.map(Cipher::open).transpose()?.map(Arc::new);
-        let old = std::mem::replace(&mut *DEFAULT.write(), new);
-        drop(old);
+        DEFAULT.replace(config.map(Cipher::open).transpose()?.map(Arc::new));
         Ok(())
     }
 

@@ -152,11 +152,11 @@ impl SecretProvider for CustomProvider {
     }
 
     fn refresh(&self, _: &Request) -> Result<()> {
-        self.forget();
+        self.clear_cache();
         Ok(())
     }
 
-    fn forget(&self) {
+    fn clear_cache(&self) {
         // First, so that the answer of a query under way is not kept.
         self.generation.fetch_add(1, SeqCst);
         self.answers.clear();

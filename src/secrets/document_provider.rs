@@ -218,7 +218,7 @@ impl<S: DocumentSource> DocumentProvider<S> {
         let drop_document = error.is_authoritative();
         if !drop_document && document.is_some_and(|loaded| loaded.is_usable()) {
             let name = self.source.name();
-            log::emit(Level::Warn, "secrets", || format!("{name} failed, and its last document is used: {error}"));
+            log::emit(Level::Warn, "secrets", || format!("{name} failed; its last document is still used: {error}"));
         }
         self.change(|state| {
             state.outage = Some(Arc::new(outage));
@@ -356,7 +356,7 @@ impl<S: DocumentSource> SecretProvider for DocumentProvider<S> {
         }
     }
 
-    fn forget(&self) {
+    fn clear_cache(&self) {
         self.change(|state| {
             state.document = None;
             state.cleared_at = Some(Instant::now());

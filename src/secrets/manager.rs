@@ -229,7 +229,7 @@ impl Manager {
     /// Drops all cached values, and wipes those that no caller holds.
     pub fn clear_cache(&self) {
         let _guard = fork::protect();
-        self.providers().iter().for_each(|provider| provider.forget());
+        self.providers().iter().for_each(|provider| provider.clear_cache());
         self.lookup_cache.clear();
     }
 

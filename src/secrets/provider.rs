@@ -78,7 +78,7 @@ pub(crate) trait SecretProvider: Send + Sync {
     }
 
     /// Drops, and so wipes, the values that the provider itself has cached.
-    fn forget(&self) {}
+    fn clear_cache(&self) {}
 
     /// Returns its settings and what is known of its source, without a query.
     fn describe(&self) -> Map<String, Value>;

@@ -62,7 +62,7 @@ fn memory() -> Map<String, Value> {
         as_fields(&Health::new(HealthState::Ok, "no secret can be written to swap"))
     } else {
         let why = match usage.lock_error {
-            0 => "a forked child does not inherit memory locks".to_owned(),
+            0 => "memory locks are not inherited by a forked child".to_owned(),
             error => std::io::Error::from_raw_os_error(error).to_string(),
         };
         let health = Health::new(

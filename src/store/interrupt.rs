@@ -5,11 +5,10 @@ use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 use std::time::Duration;
 
-use crate::clock::Deadline;
+use crate::clock::{Backoff, Deadline};
 use crate::fork;
 
-const SHORTEST_PAUSE: Duration = Duration::from_micros(100);
-const LONGEST_PAUSE: Duration = Duration::from_millis(5);
+const BACKOFF: Backoff = Backoff::new(Duration::from_micros(100), Duration::from_millis(5));
 
 thread_local! {
     /// The deadline of the statements of this thread.
@@ -50,7 +49,7 @@ pub(super) fn busy_handler(tries: i32) -> bool {
     if remaining.is_zero() {
         return false;
     }
-    let pause = SHORTEST_PAUSE * (1 << tries.clamp(0, 10));
-    fork::unprotected(|| std::thread::sleep(pause.min(LONGEST_PAUSE).min(remaining)));
+    let pause = BACKOFF.pause_after(tries.unsigned_abs());
+    fork::unprotected(|| std::thread::sleep(pause.min(remaining)));
     true
 }

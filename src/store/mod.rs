@@ -54,13 +54,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::RwLock;
-
 use crate::clock::Deadline;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::fork;
-use crate::sys::Published;
+use crate::process_default::ProcessDefault;
 
 mod actor;
 mod audit;
@@ -118,9 +116,7 @@ impl Drop for Shared {
     }
 }
 
-static DEFAULT: RwLock<Option<Arc<Store>>> = RwLock::new(None);
-/// The same, readable without a lock. Replaced with the lock of `DEFAULT` held.
-static CURRENT_DEFAULT: Published<Store> = Published::empty();
+static DEFAULT: ProcessDefault<Store> = ProcessDefault::new();
 
 impl Store {
     /// A store on the databases in `state_dir`, or on `database` and `audit_database`; by default on SimpleTuner's own.
@@ -149,16 +145,7 @@ impl Store {
     /// The store of the process, opened on first use with the settings of the environment. It is the one that uses the
     /// built-in cache of provider configuration.
     pub fn default_instance() -> Result<Arc<Store>> {
-        let _guard = fork::protect();
-        if let Some(store) = &*DEFAULT.read() {
-            return Ok(store.clone());
-        }
-        let new = Arc::new(Store::with_cache(&Config::new(), ProviderCache::built_in())?);
-        let mut default = DEFAULT.write();
-        let store = default.get_or_insert(new).clone();
-        // Another thread may have published this store already.
-        drop(CURRENT_DEFAULT.replace(Some(store.clone())));
-        Ok(store)
+        DEFAULT.get_or_open(|| Store::with_cache(&Config::new(), ProviderCache::built_in()))
     }
 
     /// Replaces the store of the process with one with these settings. With `None`, a new one is opened on the next
@@ -168,18 +155,12 @@ impl Store {
         let open = |config| Store::with_cache(config, ProviderCache::built_in());
         let new = config.map(open).transpose()?.map(Arc::new);
         loop {
-            let old = DEFAULT.read().clone();
+            let old = DEFAULT.get();
             // Before the next store uses the built-in cache, and without a lock.
             if let Some(old) = &old {
                 old.shared.configs.release_built_in();
             }
-            let mut default = DEFAULT.write();
-            // Else another thread has replaced it in the meantime.
-            if default.as_ref().map(Arc::as_ptr) == old.as_ref().map(Arc::as_ptr) {
-                let published = CURRENT_DEFAULT.replace(new.clone());
-                *default = new;
-                drop(default);
-                drop((published, old));
+            if DEFAULT.replace_if(old.as_ref(), new.clone()) {
                 return Ok(());
             }
         }

@@ -97,7 +97,7 @@ impl Directory {
         fork::unprotected(|| self.check(key, cached.as_deref(), strict))
     }
 
-    pub(super) fn forget(&self) {
+    pub(super) fn clear_cache(&self) {
         self.change(LruCache::clear);
     }
 
@@ -183,7 +183,7 @@ mod tests {
             assert_eq!((map.len(), map.contains_key("1")), (MAX_FILES.get(), false));
         }
         assert_eq!(find("1").as_deref(), Some(&b"value"[..]));
-        directory.forget();
+        directory.clear_cache();
         assert!(directory.files.lock().is_empty());
     }
 }

@@ -48,7 +48,7 @@ struct Snapshots {
     latest: Option<FileSnapshot>,
     started: u64,
     /// The number of the oldest valid snapshot. Those before it were started before a change by this process, or before
-    /// a call to `forget`.
+    /// a call to `clear_cache`.
     oldest_valid: u64,
 }
 
@@ -259,14 +259,14 @@ impl SecretProvider for FileProvider {
         match &*self.state(true, request.deadline())? {
             FileState::Failed(_, _, error) => Err(error.clone()),
             FileState::Directory(directory) => {
-                directory.forget();
+                directory.clear_cache();
                 Ok(())
             }
             _ => Ok(()),
         }
     }
 
-    fn forget(&self) {
+    fn clear_cache(&self) {
         let _guard = fork::protect();
         self.invalidate();
         let latest = self.snapshots.lock().latest.take();

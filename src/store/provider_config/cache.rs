@@ -135,12 +135,12 @@ impl ProviderCache {
         }
     }
 
-    /// The cached entries. `None` if the process has another store by now.
+    /// The cached entries. `None` if the process has another store by now, or the built-in cache cannot be allocated.
     #[inline]
     pub(super) fn entries(&self) -> Option<&TtlCache<Value>> {
         match &self.entries {
             Entries::Own(cache) => Some(cache),
-            Entries::BuiltIn { is_current } if is_current.load(SeqCst) => Some(cache::provider_config()),
+            Entries::BuiltIn { is_current } if is_current.load(SeqCst) => cache::provider_config().ok(),
             Entries::BuiltIn { .. } => None,
         }
     }

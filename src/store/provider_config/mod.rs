@@ -45,11 +45,10 @@ impl Store {
     /// to the store being taken.
     #[inline]
     pub fn default_provider_get(provider: &str) -> Result<SharedBytes> {
-        let is_fresh = fork::read().is_some_and(|reading| {
-            super::CURRENT_DEFAULT.get(&reading).is_some_and(|store| store.shared.configs.is_fresh())
-        });
+        let is_fresh = fork::read()
+            .is_some_and(|reading| super::DEFAULT.peek(&reading).is_some_and(|store| store.shared.configs.is_fresh()));
         // The built-in cache belongs to the store of the process, also if that was replaced in the meantime.
-        if is_fresh && let Ok(Some(config)) = provider_config().get_bytes(&Key::of(provider)) {
+        if is_fresh && let Ok(Some(config)) = provider_config().and_then(|cache| cache.get_bytes(&Key::of(provider))) {
             return Ok(config);
         }
         Store::default_instance()?.provider_get(provider)

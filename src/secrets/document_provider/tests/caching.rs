@@ -39,7 +39,7 @@ fn peek_returns_values_while_document_is_current_and_source_works() {
     source.has(&[("A", "3")]);
     refresh(&provider).unwrap();
     assert_eq!(peek(&provider, "A"), Some(Some(b"3".to_vec())));
-    provider.forget();
+    provider.clear_cache();
     assert_eq!(peek(&provider, "A"), None);
 }
 
@@ -165,17 +165,17 @@ fn deleted_document_has_no_keys() {
 }
 
 #[test]
-fn forget_drops_the_document() {
+fn clear_cache_drops_the_document() {
     let (source, provider) = warm(&[("A", "1")]);
     assert!(provider.cached("A").unwrap().is_some());
-    provider.forget();
+    provider.clear_cache();
     assert!(provider.cached("A").is_none());
     source.fails(Status::Unavailable);
     assert_eq!(status(ask(&provider, "A")), Status::Unavailable);
 }
 
 #[test]
-fn document_requested_before_forget_is_not_cached() {
+fn document_requested_before_clear_cache_is_not_cached() {
     let (source, provider) = warm(&[("A", "old")]);
     age(&provider, REFRESH_AFTER);
     let gate = source.holds_load();
@@ -183,7 +183,7 @@ fn document_requested_before_forget_is_not_cached() {
         let leader = scope.spawn(|| ask(&provider, "A"));
         gate.wait_until_entered();
         source.has(&[("A", "new")]);
-        provider.forget();
+        provider.clear_cache();
         let follower = scope.spawn(|| ask(&provider, "A"));
         gate.open();
         assert_eq!(text(leader.join().unwrap()), fresh("old"), "this call began before");
@@ -201,6 +201,6 @@ fn refresh_during_an_outage_returns_the_old_value_as_stale() {
     assert_eq!(status(ask_now(&provider, "B")), Status::Unavailable);
     refresh(&provider).unwrap_err();
     assert_eq!(text(ask(&provider, "A")), fresh("1"), "it is younger than `cache_ttl`");
-    provider.forget();
+    provider.clear_cache();
     assert_eq!(status(ask_now(&provider, "A")), Status::Unavailable);
 }

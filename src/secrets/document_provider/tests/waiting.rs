@@ -99,7 +99,7 @@ fn load_that_uses_its_own_provider_does_not_wait_for_itself() {
         let provider = Arc::new(provider);
         match is_warm {
             true => age(&provider, TIMES.cache_ttl),
-            false => provider.forget(),
+            false => provider.clear_cache(),
         }
         let (inner, (send, receive)) = (provider.clone(), channel());
         *source.0.in_load.lock() = Some(Box::new(move || send.send(ask(&inner, "A")).unwrap()));
@@ -138,7 +138,7 @@ fn panic_of_the_source_reaches_no_caller() {
     let (source, provider) = warm(&[("A", "1")]);
     *source.0.in_upkeep.lock() = Some(Box::new(|| panic!("CANARY")));
     assert_eq!(text(ask_now(&provider, "A")), fresh("1"));
-    provider.forget();
+    provider.clear_cache();
     *source.0.in_load.lock() = Some(Box::new(|| panic!("CANARY")));
     let error = ask(&provider, "A").err().unwrap();
     assert_eq!(error.status(), Status::Panic);

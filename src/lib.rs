@@ -33,6 +33,7 @@ pub mod log;
 mod paths;
 mod process_default;
 mod raw_json;
+pub mod redact;
 mod secret_memory;
 pub mod secrets;
 pub mod store;

@@ -74,8 +74,8 @@ fn calls(trace: &str) -> Vec<(String, usize)> {
     list
 }
 
-/// Kills the task `what` at each of its system calls in turn. `check` gets the path of the key file each time and returns
-/// whether the task had taken effect.
+/// Kills the task `what` at each of its system calls in turn. `check` gets the path of the key file each time and
+/// returns whether the task had taken effect.
 fn kill_at_each_call(what: &str, prepare: impl Fn(&Path), check: impl Fn(&Path, &str) -> bool) {
     let whole = temp();
     prepare(whole.path());

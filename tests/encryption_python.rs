@@ -69,7 +69,8 @@ fn tokens_of_any_time_are_readable() {
     }
 }
 
-/// Python accepts every token that is accepted here, with the same plaintext. It may accept more: it overlooks some damage.
+/// Python accepts every token that is accepted here, with the same plaintext. It may accept more: it overlooks some
+/// damage.
 #[test]
 fn decrypt_accepts_nothing_that_python_rejects() {
     let mut python = Python::start();

@@ -47,8 +47,8 @@ static DEFAULT: ProcessDefault<Cipher> = ProcessDefault::new();
 
 impl Cipher {
     /// Opens a cipher with these settings: `key` or `key_file` instead of the default sources, `previous_keys`,
-    /// `generate`, `strict_permissions`, `timeout`. Reads the keys. If there is none and `generate` allows it, generates
-    /// one.
+    /// `generate`, `strict_permissions`, `timeout`. Reads the keys. If there is none and `generate` allows it,
+    /// generates one.
     pub fn open(config: &Config) -> Result<Cipher> {
         let _guard = fork::protect();
         let sources = KeySources::find(config)?;
@@ -94,14 +94,14 @@ impl Cipher {
         Ok(token::encrypted_len(plaintext_len))
     }
 
-    /// Decrypts a token made with any of the keys, in the stored form or bare. Every token that cannot be decrypted gives
-    /// the same error, [`Status::BadToken`].
+    /// Decrypts a token made with any of the keys, in the stored form or bare. Every token that cannot be decrypted
+    /// gives the same error, [`Status::BadToken`].
     pub fn decrypt(&self, token: &[u8]) -> Result<SecretBytes> {
         self.decrypt_with(token, SecretBytes::copy_from)?
     }
 
-    /// Like [`Cipher::decrypt`], but lends the plaintext to `take`, so that the caller can write it to its own memory. The
-    /// lent copy is wiped afterwards.
+    /// Like [`Cipher::decrypt`], but lends the plaintext to `take`, so that the caller can write it to its own memory.
+    /// The lent copy is wiped afterwards.
     pub fn decrypt_with<T>(&self, token: &[u8], take: impl FnOnce(&[u8]) -> T) -> Result<T> {
         let _guard = fork::protect();
         let token = Token::parse(token).ok_or_else(|| bad_token(&self.sources))?;
@@ -144,8 +144,8 @@ impl Cipher {
         self.reload().map(drop)
     }
 
-    /// The keys for encrypting. A missing or damaged key file is an error: what is encrypted under a key that is no longer
-    /// stored cannot be read after this process ends.
+    /// The keys for encrypting. A missing or damaged key file is an error: what is encrypted under a key that is no
+    /// longer stored cannot be read after this process ends.
     fn current(&self) -> Result<Arc<Keyring>> {
         let now = sys::coarse_time_awake();
         let checked_at = self.checked_at.load(Ordering::Relaxed);

@@ -72,9 +72,7 @@ impl Keyring {
     pub(super) fn load(sources: &KeySources, options: LoadOptions, old: Option<&Keyring>) -> Result<Keyring> {
         let LoadOptions { strict, generate, deadline } = options;
         let mut warnings = Vec::new();
-        let mut warn = |file: &KeyFile| {
-            warnings.extend(file.loose_permissions.as_ref().map(|loose_permissions| loose_permissions.warning()))
-        };
+        let mut warn = |file: &KeyFile| warnings.extend(file.loose_permissions.as_ref().map(|loose| loose.warning()));
         let mut files = FileStates([None, None]);
         let newest = match &sources.newest {
             KeySource::Config(secret) | KeySource::Env(secret) => secret.clone(),

@@ -5,8 +5,8 @@
 //! | the key | `SIMPLETUNER_CREDENTIAL_KEY`, else `~/.simpletuner/credential.key`, else a new key that is saved there |
 //! | previous keys | `SIMPLETUNER_CREDENTIAL_KEY_PREVIOUS`, one per line, and `~/.simpletuner/credential.key.previous` |
 //!
-//! The newest key encrypts; every key decrypts. Key files are checked for changes at most once a second, and whenever no
-//! key decrypts a token, so that a key rotated by another process is picked up.
+//! The newest key encrypts; every key decrypts. Key files are checked for changes at most once a second, and whenever
+//! no key decrypts a token, so that a key rotated by another process is picked up.
 //!
 //! ```
 //! use st_secrets::{Cipher, Config};

@@ -1,7 +1,8 @@
 //! Key rotation.
 //!
 //! The order of the writes makes it safe to be killed at any moment: the old secret is on disk in the file of previous
-//! secrets before the key file changes. Until then the old key is the newest; from then on both keys are in the keyring.
+//! secrets before the key file changes. Until then the old key is the newest; from then on both keys are in the
+//! keyring.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -33,8 +34,8 @@ pub(super) fn rotate(path: &Path, previous: &Path, strict: bool, deadline: Deadl
     files::replace(&target, &*key_source::generate()?, Some(current.owner)).map_err(write_failed)
 }
 
-/// The path of the file of previous secrets, and its contents with the current secret in front. `None` if it contains the
-/// secret already, as after an interrupted rotation.
+/// The path of the file of previous secrets, and its contents with the current secret in front. `None` if it contains
+/// the secret already, as after an interrupted rotation.
 fn with_previous(current: &KeyFile, previous: &Path, strict: bool) -> Result<Option<(PathBuf, SecretBuffer)>> {
     let secret = current.secret()?;
     if secret.contains(&b'\n') {

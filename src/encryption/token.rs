@@ -2,10 +2,10 @@
 //!
 //! SimpleTuner stores the URL-safe base64 of a Fernet token, which is itself base64. Both this stored form and the bare
 //! token are accepted. Like Python's decoders, the parser skips ASCII characters outside the alphabet, accepts `+/` for
-//! `-_`, and rejects text that is not ASCII. It is stricter than Python in three points: nothing may follow the padding,
-//! no bits may be left over, and inside the outer encoding only white space is skipped. So a token that was truncated,
-//! extended, or changed in any bit is rejected, even where Python would not notice. All functions that read a token use
-//! this parser.
+//! `-_`, and rejects text that is not ASCII. It is stricter than Python in three points: nothing may follow the
+//! padding, no bits may be left over, and inside the outer encoding only white space is skipped. So a token that was
+//! truncated, extended, or changed in any bit is rejected, even where Python would not notice. All functions that read
+//! a token use this parser.
 
 use std::borrow::Cow;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -23,8 +23,8 @@ const SALT: &[u8] = b"simpletuner-credential-encryption-v1";
 const ITERATIONS: u32 = 100_000;
 /// The first byte of every Fernet token.
 const VERSION: u8 = 0x80;
-/// A time at which the crate accepts every token. It rejects tokens that are more than 60 s in the future; Python, without
-/// a time to live, does not. The crate adds those 60 s to this number.
+/// A time at which the crate accepts every token. It rejects tokens that are more than 60 s in the future; Python,
+/// without a time to live, does not. The crate adds those 60 s to this number.
 const ANY_TIME: u64 = u64::MAX - 60;
 
 /// Derives the Fernet key from a secret. Slow by design.
@@ -49,8 +49,8 @@ pub(super) fn encrypt(fernet: &Fernet, plaintext: &[u8]) -> String {
     URL_SAFE.encode(token)
 }
 
-/// Whether this looks like a token, stored or bare, intact or damaged: until the year 2106 all tokens have the same first
-/// characters. Skips the characters that [`Token::parse`] skips.
+/// Whether this looks like a token, stored or bare, intact or damaged: until the year 2106 all tokens have the same
+/// first characters. Skips the characters that [`Token::parse`] skips.
 pub(super) fn looks_like_token(text: &[u8]) -> bool {
     let starts_with = |prefix: &[u8]| {
         let kept = text.iter().filter(|byte| !byte.is_ascii() || in_alphabet(**byte).is_some());

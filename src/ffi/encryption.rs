@@ -9,13 +9,13 @@ use crate::encryption::Cipher;
 use crate::error::Result;
 
 /// The keys that encrypt credentials, in SimpleTuner's format. A cipher may be used from any number of threads at once,
-/// and in the child of a `fork()`. Where a function takes a cipher, NULL stands for the cipher of the process, which is
+/// and in the child of a `fork()`. Where a function takes a cipher, NULL means the cipher of the process, which is
 /// opened on first use with the settings of the environment, and is replaced by `st_cipher_reset`.
 ///
-/// The newest key encrypts. It comes from `SIMPLETUNER_CREDENTIAL_KEY`, else from `~/.simpletuner/credential.key`; if
-/// there is neither, a new key is generated and saved there with mode 0600. Previous keys decrypt too. They come from
-/// `SIMPLETUNER_CREDENTIAL_KEY_PREVIOUS` (one per line) and `~/.simpletuner/credential.key.previous`. Key files are
-/// checked for changes at most once a second.
+/// The newest key encrypts. It comes from `SIMPLETUNER_CREDENTIAL_KEY`, otherwise from `~/.simpletuner/credential.key`;
+/// if there is neither, a new key is generated and saved there with mode 0600. Previous keys decrypt too. They come
+/// from `SIMPLETUNER_CREDENTIAL_KEY_PREVIOUS` (one per line) and `~/.simpletuner/credential.key.previous`. Key files
+/// are checked for changes at most once a second.
 ///
 /// Every function that uses a cipher may return:
 ///
@@ -208,7 +208,7 @@ pub unsafe extern "C" fn st_reencrypt(
     })
 }
 
-/// The cipher behind a handle. NULL stands for the cipher of the process.
+/// The cipher behind a handle. NULL means the cipher of the process.
 ///
 /// # Safety
 /// `cipher` is NULL or a live cipher.

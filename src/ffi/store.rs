@@ -12,7 +12,7 @@ use crate::store::{Actor, Store};
 /// even within one process.
 ///
 /// A store may be used from any number of threads at once, and in the child of a `fork()`. Where a function takes a
-/// store, NULL stands for the store of the process, which is opened on first use with the settings of the environment,
+/// store, NULL means the store of the process, which is opened on first use with the settings of the environment,
 /// and is replaced by `st_store_reset`.
 ///
 /// Reading creates nothing; the first write creates the files and tables that are missing. Each change is recorded in
@@ -49,8 +49,8 @@ pub unsafe extern "C" fn st_store_open(
     })
 }
 
-/// Creates another handle of the same store, whose changes are recorded with this actor. A negative `user_id` stands
-/// for an unknown user; `username` and `ip` may be NULL with length 0 if they are unknown. Both are copied, have at
+/// Creates another handle of the same store, whose changes are recorded with this actor. A negative `user_id` means
+/// an unknown user; `username` and `ip` may be NULL with length 0 if they are unknown. Both are copied, have at
 /// most 255 and 64 bytes, and contain no control characters. Free the handle with `st_store_free`, before or after the
 /// original.
 #[unsafe(no_mangle)]
@@ -96,6 +96,7 @@ pub unsafe extern "C" fn st_store_free(store: *mut st_store) {
 
 /// Replaces the store of the process with one that has these settings. With NULL, a new one is opened from the
 /// environment on the next use. Calls in progress finish with the store that they started with. `config` is copied.
+/// Entries under `provider:` are removed from `st_cache_provider_config`.
 ///
 /// `ST_CONFIG`: as for `st_store_open`; the old store stays.
 #[unsafe(no_mangle)]
@@ -265,7 +266,7 @@ pub unsafe extern "C" fn st_provider_cost_limit_get(
     })
 }
 
-/// Runs `body` with the store behind a handle. NULL stands for the store of the process.
+/// Runs `body` with the store behind a handle. NULL means the store of the process.
 ///
 /// # Safety
 /// `store` is NULL or a live store.

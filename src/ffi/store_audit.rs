@@ -84,7 +84,7 @@ pub unsafe extern "C" fn st_audit_query(
     })
 }
 
-/// Verifies the chain of the entries `first` to `last`. 0 stands for the first entry, or the last. A broken chain is
+/// Verifies the chain of the entries `first` to `last`. 0 means the first entry, or the last. A broken chain is
 /// not a failure of this call. `broken_id` (may be NULL) receives the number of the first invalid entry, or 0 if there
 /// is none. `report` (may be NULL) receives a JSON object, to be freed with `st_bytes_free`, of
 ///

@@ -140,7 +140,7 @@ pub unsafe extern "C" fn st_credential_list(
     })
 }
 
-/// Finds a credential for a user: the user's own active credential, as `st_credential_get` does, else the secret
+/// Finds a credential for a user: the user's own active credential, as `st_credential_get` does, otherwise the secret
 /// `global_key` of the manager `secrets` (NULL: the manager of the process). `source` (may be NULL) receives which one
 /// it is, `ST_CREDENTIAL_…`. Free `value` with `st_bytes_free`, which wipes it.
 ///

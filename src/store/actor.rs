@@ -6,7 +6,7 @@ use crate::error::{Result, Status};
 const MAX_USERNAME: usize = 255;
 const MAX_IP: usize = 64;
 
-/// The actor in entries of the audit trail. `None` stands for unknown.
+/// The actor in entries of the audit trail. `None` means unknown.
 #[derive(Clone, Debug, Default)]
 pub struct Actor {
     /// The id of a user.

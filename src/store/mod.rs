@@ -59,6 +59,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::fork;
 use crate::process_default::ProcessDefault;
+use crate::raw_json::python;
 
 mod actor;
 mod audit;
@@ -188,7 +189,7 @@ impl Store {
             false => {
                 let details = json::Object::parse(details)
                     .map_err(|problem| Error::invalid_argument(format!("`details`: {problem}")))?;
-                json::to_python(&details.merged(&json::Object::default()))
+                python::to_python(&details.merged(&json::Object::default()))
             }
         };
         let entry = Entry {
@@ -209,7 +210,7 @@ impl Store {
         self.shared.audit.query(filter, self.deadline())
     }
 
-    /// Verifies the chain of the entries `first` to `last`. 0 stands for the first, or the last, entry.
+    /// Verifies the chain of the entries `first` to `last`. 0 means the first, or the last, entry.
     pub fn audit_verify(&self, first: i64, last: i64) -> Result<Verification> {
         let _guard = fork::protect();
         let last = if last <= 0 { i64::MAX } else { last };

@@ -80,7 +80,7 @@ fn block_may_be_freed_by_another_thread_while_that_ends() {
 #[test]
 fn cached_blocks_are_wiped() {
     let blocks: Vec<_> = (0..CACHED_BLOCKS).map(|_| allocate_filled(512)).collect();
-    // SAFETY: the blocks are from `allocate`, and nobody uses them.
+    // SAFETY: the blocks are from `allocate`, and are no longer used.
     unsafe { release_all(blocks.clone(), 512) };
     for block in blocks {
         // SAFETY: blocks stay mapped, and a freed one belongs to this thread as long as it allocates nothing.

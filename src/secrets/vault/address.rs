@@ -2,13 +2,10 @@
 
 use std::fmt;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use ureq::http::Uri;
 
 use super::settings_reader::{InvalidSetting, Setting, SettingOrigin};
-
-/// The characters that are encoded in a path segment: all but RFC 3986's unreserved ones.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+use crate::http::url::{Url, UrlError, is_loopback_host, percent_encode};
 
 /// The address of a server: `https://vault.example.com:8200`, optionally with a path before `/v1`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,33 +37,26 @@ impl Address {
                 "is a Unix socket, which is not supported; give the agent a TCP listener and set its address",
             ));
         }
-        let lower = text.get(..8).unwrap_or(text).to_ascii_lowercase();
-        if !lower.starts_with("http://") && !lower.starts_with("https://") {
-            return Err(origin.invalid("must begin with https:// or http://, as in https://vault.example.com:8200"));
-        }
-        let unusable = || origin.invalid("is not a URL such as https://vault.example.com:8200");
-        let uri: Uri = text.parse().map_err(|_| unusable())?;
-        let authority = uri.authority().ok_or_else(unusable)?;
-        if authority.as_str().contains('@') {
-            return Err(origin.invalid("contains a user or password, which Vault does not accept; remove it"));
-        }
-        if uri.query().is_some() || text.contains('#') {
+        let Url { uri, origin: server } = Url::parse(text).map_err(|error| {
+            origin.invalid(match error {
+                UrlError::Scheme => "must begin with https:// or http://, as in https://vault.example.com:8200",
+                UrlError::UserInfo => "contains a user or password, which Vault does not accept; remove it",
+                UrlError::Fragment => "contains `?` or `#`; it must end with the host, port or path",
+                UrlError::HostOrPort => "has an invalid host or port",
+                UrlError::Character(_) | UrlError::Malformed => "is not a URL such as https://vault.example.com:8200",
+            })
+        })?;
+        if uri.query().is_some() {
             return Err(origin.invalid("contains `?` or `#`; it must end with the host, port or path"));
         }
-        let port = match authority.as_str().rsplit_once(':') {
-            Some((_, port)) if !port.ends_with(']') => {
-                Some(port.parse().ok().filter(|port| *port > 0).ok_or_else(|| origin.invalid("has an invalid port"))?)
-            }
-            _ => None,
-        };
         let base = uri.path().trim_end_matches('/');
         if base == "/v1" || base.ends_with("/v1") || base.contains("/v1/") {
             return Err(origin.invalid("must be the address only: remove /v1 and what follows"));
         }
         // The server would answer a path with `..` or an empty segment with a redirect to the normalized one.
         check_segments(origin, base.trim_start_matches('/'))?;
-        let https = uri.scheme_str() == Some("https");
-        Ok(Address { https, host: authority.host().to_ascii_lowercase(), port, base: base.to_owned() })
+        let host = uri.host().unwrap_or_default().to_ascii_lowercase();
+        Ok(Address { https: server.tls, host, port: uri.port_u16(), base: base.to_owned() })
     }
 
     /// The URL of an API path whose segments are encoded.
@@ -76,8 +66,7 @@ impl Address {
 
     /// Whether the host is this machine.
     pub(super) fn is_local(&self) -> bool {
-        let host = self.host.trim_matches(['[', ']']);
-        host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+        is_loopback_host(self.host.trim_matches(['[', ']']))
     }
 
     /// The target URL of a redirect from this server, or the reason not to follow it.
@@ -130,7 +119,7 @@ fn check_segments(origin: &SettingOrigin, text: &str) -> Result<(), InvalidSetti
 
 /// The path with its segments percent-encoded.
 pub(super) fn encoded(path: &str) -> String {
-    path.split('/').map(|segment| utf8_percent_encode(segment, SEGMENT).to_string()).collect::<Vec<_>>().join("/")
+    path.split('/').map(|segment| percent_encode(segment).to_string()).collect::<Vec<_>>().join("/")
 }
 
 #[cfg(test)]
@@ -180,8 +169,8 @@ mod tests {
             ("https://vault:8200?x=CANARY", "contains `?` or `#`"),
             ("https://vault:8200/v1/secret/data/x", "remove /v1 and what follows"),
             ("https://vault:8200/v1", "remove /v1 and what follows"),
-            ("https://vault:0", "has an invalid port"),
-            ("https://vault:99999", "has an invalid port"),
+            ("https://vault:0", "has an invalid host or port"),
+            ("https://vault:99999", "has an invalid host or port"),
             ("https://vault/a/../b", "contains `.` or `..`"),
             ("https://vault/a//b", "contains `//`"),
         ] {

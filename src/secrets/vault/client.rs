@@ -12,7 +12,7 @@ use super::response::{Object, Response};
 use super::settings::Settings;
 use crate::clock::Deadline;
 use crate::error::Result;
-use crate::http::retry::{Again, Backoff, Failed, Retry};
+use crate::http::retry::{Backoff, FailedAttempt, Retry, RetryClass};
 use crate::http::{self, Client, Request};
 use crate::secret_memory::SecretBytes;
 
@@ -148,30 +148,30 @@ impl<'a> Session<'a> {
     }
 
     /// Sends a request once. Responses that another attempt may change are errors.
-    fn attempt(&self, call: &Call<'_>) -> std::result::Result<Response, Failed> {
+    fn attempt(&self, call: &Call<'_>) -> std::result::Result<Response, FailedAttempt> {
         let response = self.send_and_redirect(call)?;
-        let after = http::retry_after(&response).filter(|_| matches!(response.status, 429 | 503));
+        let retry_after = http::retry_after(&response).filter(|_| matches!(response.status, 429 | 503));
         let response = Response { status: response.status, body: response.body };
-        let again = match response.status {
-            429 => Again::Throttled,
-            472 | 501 => Again::Never,
-            412 | 500..=599 => Again::Transient,
-            400 if response.messages().contain("Upgrading from non-versioned") => Again::Transient,
+        let class = match response.status {
+            429 => RetryClass::Throttled,
+            472 | 501 => RetryClass::Never,
+            412 | 500..=599 => RetryClass::Transient,
+            400 if response.messages().contain("Upgrading from non-versioned") => RetryClass::Transient,
             _ if response.object().is_none() => {
-                return Err(Failed::finally(self.errors().not_vault(response.status)));
+                return Err(FailedAttempt::permanent(self.errors().not_vault(response.status)));
             }
             _ => return Ok(response),
         };
-        Err(Failed { error: self.errors().unavailable(&response), again, after })
+        Err(FailedAttempt { error: self.errors().unavailable(&response), class, retry_after })
     }
 
     /// Sends a request and follows at most one redirect.
-    fn send_and_redirect(&self, call: &Call<'_>) -> std::result::Result<http::Response, Failed> {
+    fn send_and_redirect(&self, call: &Call<'_>) -> std::result::Result<http::Response, FailedAttempt> {
         let response = self.send_to(&self.settings.address.url(call.path), call)?;
         if !is_redirect(response.status) {
             return Ok(response);
         }
-        let not_followed = |why: &str| Failed::finally(self.errors().redirected(response.status, why));
+        let not_followed = |why: &str| FailedAttempt::permanent(self.errors().redirected(response.status, why));
         if !self.settings.follow_redirects {
             return Err(not_followed("and VAULT_DISABLE_REDIRECTS is set; set the address of the active server"));
         }
@@ -187,9 +187,11 @@ impl<'a> Session<'a> {
         Ok(response)
     }
 
-    fn send_to(&self, url: &str, call: &Call<'_>) -> std::result::Result<http::Response, Failed> {
+    fn send_to(&self, url: &str, call: &Call<'_>) -> std::result::Result<http::Response, FailedAttempt> {
         if let Some(rate_limiter) = &self.state.rate_limiter {
-            rate_limiter.wait(self.deadline).map_err(|wait| Failed::finally(self.errors().rate_limited(wait)))?;
+            rate_limiter
+                .wait(self.deadline)
+                .map_err(|wait| FailedAttempt::permanent(self.errors().rate_limited(wait)))?;
         }
         let headers = self.headers(call);
         let request = Request {
@@ -201,7 +203,7 @@ impl<'a> Session<'a> {
         };
         let deadline = Deadline::after(self.deadline.remaining().min(self.settings.request_timeout));
         let response = self.http.send(&request, deadline);
-        let response = response.map_err(|error| Failed::as_marked(self.errors().no_response(error)))?;
+        let response = response.map_err(|error| FailedAttempt::from_error(self.errors().no_response(error)))?;
         if let Some(index) = response.header("x-vault-index").filter(|index| is_valid_index(index)) {
             *self.state.index.lock() = Some(index.to_owned());
         }

@@ -1,6 +1,7 @@
 //! The contents of an entry. It never contains a value, only the names of what changed.
 
-use crate::store::json::{Object, push_quoted};
+use crate::raw_json::python::push_quoted;
+use crate::store::json::Object;
 
 /// The maximum number of names in a list of an entry, and the maximum length of each in bytes.
 const MAX_NAMES: usize = 100;

@@ -131,7 +131,7 @@ impl Store {
         self.use_credential(cipher, which)?.ok_or_else(|| which.missing())
     }
 
-    /// The user's own active credential, else the secret `global_key` of `secrets`.
+    /// The user's own active credential, otherwise the secret `global_key` of `secrets`.
     pub fn credential_resolve(
         &self,
         cipher: &Cipher,
@@ -189,7 +189,7 @@ impl Store {
         })
     }
 
-    /// Lists credentials without their values, as a JSON array. `None` stands for every user, or every provider.
+    /// Lists credentials without their values, as a JSON array. `None` means every user, or every provider.
     pub fn credential_list(&self, user_id: Option<i64>, provider: Option<&str>) -> Result<String> {
         let _guard = fork::protect();
         let (mut credentials, mut seen) = (Vec::new(), HashSet::new());

@@ -125,13 +125,15 @@ impl ProviderCache {
         }
     }
 
-    /// Gives up the built-in cache, because the process gets another store. Nothing is cached from now on.
+    /// Gives up the built-in cache, because the process gets another store. Nothing is cached from now on. The caller
+    /// holds no lock.
     pub(in crate::store) fn release_built_in(&self) {
         if let Entries::BuiltIn { is_current } = &self.entries {
-            // A load that ends later sees this and is not stored; one that has ended is removed here.
+            // A load that ends later sees this and is not stored; what was stored, or is about to be, is removed here.
             is_current.store(false, SeqCst);
-            let names = std::mem::take(&mut self.watch.lock().loaded);
-            names.iter().for_each(|name| _ = cache::invalidate_provider(name));
+            if let Ok(cache) = cache::provider_config() {
+                cache.invalidate_prefix(PREFIX);
+            }
         }
     }
 

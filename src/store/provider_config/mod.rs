@@ -24,6 +24,9 @@ const SELECT: &str = "SELECT config FROM provider_config WHERE provider = ?1";
 const UPSERT: &str = "INSERT INTO provider_config (provider, config, updated_at) VALUES (?1, ?2, ?3)
     ON CONFLICT (provider) DO UPDATE SET config = excluded.config, updated_at = excluded.updated_at";
 
+/// A stored configuration, or why it is not an object.
+type Parsed<'a> = std::result::Result<Object<'a>, String>;
+
 /// The members of a view and their defaults.
 type View = [(&'static str, &'static str)];
 
@@ -124,7 +127,7 @@ impl Store {
         json::check(config).map_err(|problem| bad_argument("config", &problem))?;
         let deadline = self.deadline();
         let db = self.shared.jobs.write(deadline)?;
-        let after = |_: Option<&str>| Ok(Some(Zeroizing::new(config.to_owned())));
+        let after = |_: Option<&Parsed<'_>>| Ok(Some(Zeroizing::new(config.to_owned())));
         self.write(&db, deadline, provider, ("provider.configured", "save"), after).map(drop)
     }
 
@@ -136,9 +139,12 @@ impl Store {
         let changes = Object::parse(changes).map_err(|problem| bad_argument("changes", &problem))?;
         let deadline = self.deadline();
         let db = self.shared.jobs.write(deadline)?;
-        let after = |before: Option<&str>| {
-            let before = Object::parse(before.unwrap_or("{}")).map_err(|problem| damaged(&db, provider, &problem))?;
-            let merged = before.merged(&changes);
+        let after = |before: Option<&Parsed<'_>>| {
+            let merged = match before {
+                Some(Ok(before)) => before.merged(&changes),
+                Some(Err(problem)) => return Err(damaged(&db, provider, problem)),
+                None => Object::default().merged(&changes),
+            };
             match merged.len() > MAX_SIZE {
                 true => Err(bad_argument("changes", &format!("the result would be longer than {MAX_SIZE} bytes"))),
                 false => Ok(Some(merged)),
@@ -184,7 +190,7 @@ impl Store {
         deadline: Deadline,
         provider: &str,
         (event_type, action): (&'static str, &'static str),
-        after: impl FnOnce(Option<&str>) -> Result<Option<Zeroizing<String>>>,
+        after: impl FnOnce(Option<&Parsed<'_>>) -> Result<Option<Zeroizing<String>>>,
     ) -> Result<bool> {
         let changed = self.change(db, deadline, |record| {
             // A stored value that is not text is not an object either; it may be replaced or removed.
@@ -192,12 +198,13 @@ impl Store {
                 let text = row.get_ref(0).ok().and_then(|config| config.as_str().ok()).unwrap_or_default();
                 Ok(Zeroizing::new(text.to_owned()))
             })?;
-            let after = after(before.as_ref().map(|before| before.as_str()))?;
+            let before = before.as_ref().map(|text| Object::parse(text));
+            let after = after(before.as_ref())?;
             if before.is_none() && after.is_none() {
                 return Ok(false);
             }
             // If the stored text is not an object, it counts as empty.
-            let old = before.as_ref().and_then(|text| Object::parse(text).ok()).unwrap_or_default();
+            let old = before.and_then(Parsed::ok).unwrap_or_default();
             let new = after.as_ref().and_then(|text| Object::parse(text).ok()).unwrap_or_default();
             record.append(Entry {
                 event_type,

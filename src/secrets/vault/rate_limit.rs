@@ -18,7 +18,7 @@ pub(super) struct RateLimit {
 
 impl RateLimit {
     /// Parses `rate` or `rate:burst`. The default burst is the integral part of the rate, as in the tools. A rate of 0
-    /// is no limit.
+    /// means no limit.
     pub(super) fn parse(setting: &Setting) -> Result<Option<RateLimit>, InvalidSetting> {
         let (rate, burst) = match setting.value.split_once(':') {
             Some((rate, burst)) => (rate, Some(burst)),

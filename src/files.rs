@@ -81,7 +81,7 @@ pub(crate) fn is_new(path: &Path) -> bool {
 }
 
 /// The time that a writer that does not rename may need to complete a file.
-pub(crate) const SETTLE_TIME: Duration = Duration::from_millis(20);
+const SETTLE_TIME: Duration = Duration::from_millis(20);
 
 /// Waits for [`SETTLE_TIME`], so that a file read in the middle of a write can be read again. The caller holds no lock.
 pub(crate) fn settle() {

@@ -48,7 +48,7 @@ struct Snapshots {
     latest: Option<FileSnapshot>,
     started: u64,
     /// The number of the oldest valid snapshot. Those before it were started before a change by this process, or before
-    /// a call to `forget`.
+    /// a call to `clear_cache`.
     oldest_valid: u64,
 }
 

@@ -106,7 +106,7 @@ export interface Default<T> {
   default: T;
 }
 
-/** The result of a JavaScript provider: a value, optionally with its TTL in seconds; null if it does not have the key. */
+/** The result of a JavaScript provider: a value, optionally with a TTL in seconds; null if it lacks the key. */
 export type ProviderValue = Value | { value: Value; ttl?: number } | null | undefined;
 /** A JavaScript provider: returns a secret within `timeout` seconds, after which the signal is aborted. */
 export type Provider = (

@@ -290,7 +290,7 @@ fn token_and_secret_id_appear_in_no_text() {
         texts.push(logged.lock().unwrap().clone());
         for text in texts {
             for canary in [&*token, &secret_id, role[1].1, "value"] {
-                assert!(!text.replace("\"value\"", "").contains(canary), "{text}");
+                assert!(!text.replace("\"value\"", "").replace("cached_values", "").contains(canary), "{text}");
             }
         }
     });

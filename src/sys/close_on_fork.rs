@@ -85,7 +85,7 @@ impl Drop for CloseOnForkFile {
 extern "C" fn nothing() {}
 
 extern "C" fn close_inherited() {
-    // SAFETY: only the forking thread exists here, and it holds no `CloseOnForkFile`: none is held while a callback of the
-    // program runs.
+    // SAFETY: only the forking thread exists here, and it holds no `CloseOnForkFile`: none is held while a callback of
+    // the program runs.
     unsafe { OPEN.close_all() };
 }

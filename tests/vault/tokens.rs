@@ -270,6 +270,7 @@ fn agent_adds_the_token() {
 fn token_and_secret_id_appear_in_no_text() {
     alone!(|| {
         let (path, policy) = secret_and_policy();
+        bao().put("secret", &path, &json!({"A": "CANARY"}));
         let (role, secret_id) = bao().approle(&[&policy], "1h");
         let proxy = Proxy::to(bao().address());
         let logged = Arc::new(Mutex::new(String::new()));
@@ -289,8 +290,8 @@ fn token_and_secret_id_appear_in_no_text() {
         }
         texts.push(logged.lock().unwrap().clone());
         for text in texts {
-            for canary in [&*token, &secret_id, role[1].1, "value"] {
-                assert!(!text.replace("\"value\"", "").replace("cached_values", "").contains(canary), "{text}");
+            for canary in [&*token, &secret_id, role[1].1, "CANARY"] {
+                assert!(!text.contains(canary), "{text}");
             }
         }
     });

@@ -82,7 +82,7 @@ impl FileLocation {
             // It may be half written, unless it has not changed since the previous read.
             Err(error) if error.status() == Status::Protocol => {
                 let fingerprint = fs::metadata(path).ok().map(|metadata| Fingerprint::of(&metadata));
-                std::mem::replace(&mut previous, Some(fingerprint)) == Some(fingerprint)
+                previous.replace(fingerprint) == Some(fingerprint)
             }
             _ => true,
         };

@@ -18,7 +18,7 @@ pub(super) struct RateLimit {
 
 impl RateLimit {
     /// Parses `rate` or `rate:burst`. The default burst is the integral part of the rate, as in the tools. A rate of 0
-    /// is no limit.
+    /// means no limit.
     pub(super) fn parse(setting: &Setting) -> Result<Option<RateLimit>, InvalidSetting> {
         let (rate, burst) = match setting.value.split_once(':') {
             Some((rate, burst)) => (rate, Some(burst)),
@@ -54,7 +54,7 @@ impl RateLimiter {
         RateLimiter { limit, bucket: Mutex::new(Bucket { available: limit.burst, updated: Instant::now() }) }
     }
 
-    /// Waits, outside the fork gate, until the next request may be sent. If that is after the deadline, returns the
+    /// Waits while forks are allowed, until the next request may be sent. If that is after the deadline, returns the
     /// time until then at once and reserves nothing.
     pub(super) fn wait(&self, deadline: Deadline) -> Result<(), Duration> {
         let wait = self.reserve(deadline.remaining())?;

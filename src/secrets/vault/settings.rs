@@ -193,7 +193,7 @@ fn attempts(reader: &SettingsReader<'_>) -> Result<u32, InvalidSetting> {
     Ok(reader.config.count("max_attempts", retries.map_or(DEFAULT_ATTEMPTS, |retries| retries.saturating_add(1))))
 }
 
-/// Reads a duration. Zero is no limit.
+/// Reads a duration. Zero means no limit.
 fn duration(reader: &SettingsReader<'_>, name: &str) -> Result<Option<Duration>, InvalidSetting> {
     let duration = reader.tool_variable(name)?.map(|setting| setting.duration()).transpose()?;
     Ok(duration.map(|duration| if duration.is_zero() { Duration::MAX } else { duration }))

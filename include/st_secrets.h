@@ -142,7 +142,7 @@
 
 /**
  * For `st_secrets_get_with`: query each source now, whatever is cached. If AWS or Vault is unavailable, the result is
- * the last value, with `ST_SECRET_STALE` whatever its age.
+ * the last value, flagged with `ST_SECRET_STALE` even if it is younger than `cache_ttl`.
  */
 #define ST_GET_REFRESH 1
 
@@ -271,6 +271,7 @@ typedef struct st_cipher st_cipher;
  * - `ttl_jitter`: 0 to 1, the fraction of its lifetime by which an entry may expire early, so that entries stored
  *   together do not expire together; default 0
  * - `absent_ttl`: seconds for which it is cached that a load found no value; default 0, not at all
+ * - `keyed_hash`: true or false, hash the keys with SipHash-1-3, for keys that untrusted users choose; default false
  *
  * Keys of a cipher, in addition to `strict_permissions` and `timeout`:
  *
@@ -300,8 +301,8 @@ typedef struct st_reply st_reply;
 
 /**
  * A secrets manager: an ordered list of providers. Any number of threads may use it at once, as may the child of a
- * `fork()`. Wherever a function takes a manager, NULL means the manager of the process. It is opened on first use, with
- * default settings and those of the environment, and replaced by `st_secrets_reset`.
+ * `fork()`. Wherever a function takes a manager, NULL means the manager of the process. It is opened on first use,
+ * with default settings and those of the environment, and replaced by `st_secrets_reset`.
  */
 typedef struct st_secrets st_secrets;
 
@@ -337,7 +338,7 @@ typedef int32_t st_status;
 /**
  * Receives a log message: its `level` (`ST_LOG_…`), the part of the library that logs it (`target`, NUL-terminated),
  * and its text (`message`, `len` bytes of UTF-8, followed by a NUL). Both texts are valid until the function returns.
- * They never contain a value, key, or token of a secret.
+ * They never contain a secret value, an encryption key, or a token.
  *
  * The function is called on the thread whose call is being logged, and so on several threads at once, with no lock of
  * the library held. It may call the library; messages that the library would log meanwhile are dropped. It must not
@@ -382,7 +383,7 @@ typedef struct st_error {
     uint32_t flags;
     /**
      * What failed, where, and the remedy, in English. NUL-terminated UTF-8, truncated at a character boundary if it is
-     * too long. It never contains a value, key, or token of a secret.
+     * too long. It never contains a secret value, an encryption key, or a token.
      */
     char message[512];
 } st_error;
@@ -390,7 +391,7 @@ typedef struct st_error {
 /**
  * Bytes that the library returns: a counted reference to immutable memory, which is excluded from core dumps and wiped
  * when its last reference is freed. A NUL follows the last byte. The bytes are valid until `st_bytes_free`, even after
- * the handle that they came from was freed, and any thread may read them.
+ * the handle that they came from was freed. Any thread may read, clone, and free them.
  *
  * The caller allocates the struct, and frees the reference with `st_bytes_free`. The struct must not be copied: a copy
  * is not another reference. `st_bytes_clone` makes one.
@@ -558,8 +559,8 @@ typedef bool (*st_progress_fn)(void *context, uint64_t done, uint64_t total);
 #define ST_OK 0
 
 /**
- * No provider has the value. All of them were queried and work; if one could not be queried, the status is
- * another. What to do: add the value to a provider that the message names.
+ * The value was not found. For a secret: all providers were queried, and none has it; the failure of a provider is
+ * never reported as this status. What to do: add the value to a provider that the message names.
  */
 #define ST_NOT_FOUND -1
 
@@ -782,7 +783,8 @@ st_status st_reply_error(struct st_reply *reply,
 
 /**
  * Opens a manager with a copy of `config`; NULL uses the defaults. The caller frees the manager with
- * `st_secrets_free`. This call reads no file and sends no request: their errors are those of the calls that need them.
+ * `st_secrets_free`. This call reads no file and sends no request. An error in a file is reported by the calls that
+ * need the file.
  *
  * `ST_CONFIG`: a setting is invalid.
  */
@@ -797,8 +799,8 @@ st_status st_secrets_open(const struct st_config *config,
 void st_secrets_free(struct st_secrets *secrets);
 
 /**
- * Replaces the manager of the process by a new one with these settings. With NULL, a manager with default settings is
- * opened on next use. Calls under way complete with the old manager.
+ * Replaces the manager of the process with a new one with these settings. With NULL, a manager with default settings
+ * is opened on next use. Calls under way complete with the old manager.
  *
  * `ST_CONFIG`: a setting is invalid; the manager is not replaced.
  */
@@ -860,9 +862,10 @@ st_status st_secrets_get_with(const struct st_secrets *secrets,
                               struct st_error *error);
 
 /**
- * Returns several values, as `st_secrets_get` does, within one timeout. `keys` has `count` consecutive names, each
- * ending with a NUL, in `keys_len` bytes. `values` and `statuses` have `count` elements. The result for the i-th name
- * is written to `values[i]`, which the caller frees with `st_bytes_free`, and to `statuses[i]`.
+ * Returns several values, as `st_secrets_get` does, within the `timeout` of the configuration in total. `keys` has
+ * `count` consecutive names, each ending with a NUL, in `keys_len` bytes. `values` and `statuses` have `count`
+ * elements. The result for the i-th name is written to `values[i]`, which the caller frees with `st_bytes_free`, and
+ * to `statuses[i]`.
  *
  * The call succeeds even if it fails for a key: check `statuses`. To get the error message of a key, call
  * `st_secrets_get` with it.

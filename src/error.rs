@@ -60,8 +60,8 @@ macro_rules! statuses {
 statuses! {
     /// Success.
     Ok = 0, ST_OK;
-    /// No provider has the value. All of them were queried and work; if one could not be queried, the status is
-    /// another. What to do: add the value to a provider that the message names.
+    /// The value was not found. For a secret: all providers were queried, and none has it; the failure of a provider is
+    /// never reported as this status. What to do: add the value to a provider that the message names.
     NotFound = -1, ST_NOT_FOUND;
     /// An argument is NULL, too long, not UTF-8, or out of range. What to do: fix the calling program.
     InvalidArgument = -2, ST_INVALID_ARGUMENT;
@@ -133,7 +133,8 @@ pub enum Source {
     Credential = 7,
 }
 
-/// An error: its status, its source, and a message. It never contains a value, key, or token of a secret.
+/// An error: its status, its source, and a message. It never contains a secret value, an encryption key, or
+/// a token.
 #[derive(Clone)]
 pub struct Error(Box<Inner>);
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::error::{Error, Result, Status};
 use crate::fork;
 use crate::secret_memory::SecretBuffer;
-use crate::sys::own_file::OwnFile;
+use crate::sys::close_on_fork::CloseOnForkFile;
 
 mod lock;
 mod settled;
@@ -54,7 +54,7 @@ pub(crate) fn read(path: &Path, limit: usize) -> Result<Contents> {
     // Opening a pipe would block until another process writes to it. Non-blocking, it is opened and then rejected.
     let mut options = OpenOptions::new();
     options.read(true).custom_flags(libc::O_NONBLOCK);
-    let file = OwnFile::open(&options, path).map_err(|error| failed("open", error))?;
+    let file = CloseOnForkFile::open(&options, path).map_err(|error| failed("open", error))?;
     let metadata = file.metadata().map_err(|error| failed("read the metadata of", error))?;
     if !metadata.is_file() {
         let what = if metadata.is_dir() { "is a directory, not a file" } else { "is not a regular file" };
@@ -200,13 +200,13 @@ fn write_atomically(
         return written;
     }
     let directory = directory_of(path);
-    OwnFile::open(OpenOptions::new().read(true), directory)
+    CloseOnForkFile::open(OpenOptions::new().read(true), directory)
         .and_then(|directory| directory.sync_all())
         .map_err(|error| Error::io("sync", directory, &error))
 }
 
 fn write_new(path: &Path, contents: &[u8], owner: Option<(u32, u32)>) -> io::Result<()> {
-    let file = OwnFile::open(OpenOptions::new().write(true).create_new(true).mode(0o600), path)?;
+    let file = CloseOnForkFile::open(OpenOptions::new().write(true).create_new(true).mode(0o600), path)?;
     // A strict umask may have removed the owner's own permissions.
     file.set_permissions(fs::Permissions::from_mode(0o600))?;
     if let Some((user, group)) = owner

@@ -35,11 +35,12 @@ impl<T> ProcessDefault<T> {
         }
         let new = Arc::new(open()?);
         let mut current = self.current.write();
-        let instance = current.get_or_insert(new).clone();
+        let instance = current.get_or_insert_with(|| new.clone()).clone();
         // Another thread may have published this instance already.
         let published = self.published.replace(Some(instance.clone()));
         drop(current);
-        drop(published);
+        // After the lock is released: if another thread was first, this drops the new instance.
+        drop((new, published));
         Ok(instance)
     }
 

@@ -5,9 +5,9 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
+pub(crate) mod close_on_fork;
 mod descriptors;
 mod environment;
-pub(crate) mod own_file;
 mod published;
 mod registers;
 pub(crate) mod sqlite;

@@ -25,7 +25,12 @@ def run(suite: str) -> tuple[str, int, float]:
     start = time.monotonic()
     with open(LOGS / f"{suite}.log", "wb") as log:
         status = subprocess.run(
-            ["make", "--no-print-directory", suite], cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT, check=False
+            ["make", "--no-print-directory", suite],
+            cwd=ROOT,
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            check=False,
         ).returncode
     duration = time.monotonic() - start
     print(f"{suite}: {'passed' if status == 0 else 'FAILED'} in {duration:.0f} s", flush=True)

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 #[rustfmt::skip]
+#[allow(clippy::print_stdout)]
 fn readme() -> st_secrets::Result<()> {
     let secrets = st_secrets::Manager::open(&st_secrets::Config::new())?;
     let token = secrets.get("HF_TOKEN")?;

@@ -149,8 +149,8 @@ fn audit_query_filters_entries() {
     let store = open(directory.path());
     let ada = store.as_actor(Actor { user_id: Some(1), username: Some("ada".into()), ip: None }).unwrap();
     for n in 0..5 {
-        let (kind, who) = if n % 2 == 0 { ("config.changed", &store) } else { ("user.login", &ada) };
-        who.audit_log(kind, "test", Some(("thing", &n.to_string())), "").unwrap();
+        let (kind, actor) = if n % 2 == 0 { ("config.changed", &store) } else { ("user.login", &ada) };
+        actor.audit_log(kind, "test", Some(("thing", &n.to_string())), "").unwrap();
     }
     let ids = |filter: &str| -> Vec<i64> {
         let found: Vec<Value> = serde_json::from_str(&store.audit_query(filter).unwrap()).unwrap();

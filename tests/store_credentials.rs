@@ -291,7 +291,7 @@ fn failed_reencryption_is_revoked_after_a_panic_and_a_timeout() {
     }));
     assert!(panicked.is_err());
     is_revoked();
-    // The audit trail is locked for a while after the call's time is up.
+    // The audit trail stays locked for a while after the call has timed out.
     let audit = rusqlite::Connection::open(directory.path().join("audit.db")).unwrap();
     let locked = std::sync::Barrier::new(2);
     std::thread::scope(|scope| {

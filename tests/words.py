@@ -25,7 +25,7 @@ WIDTH = 120
 BANNED = {
     r"mend(s|ed|ing)?": "fix",
     r"anew": "again",
-    r"who(ever|m)?": "the caller, the user, that",
+    r"who(ever|m)": "the caller, the user",
     r"(be|been|is|are|was|were) had": "obtained, available",
     r"lies": "is",
     r"stands(?! for)|stood(?! for)|stand (in|on|at|there|still|behind|before|meanwhile)": "is, waits",
@@ -59,7 +59,8 @@ SKIPPED = ["include/st_secrets.h", "*/requirements.txt", "*/openbao.txt", "packa
 PATTERNS = {text: re.compile(rf"(?<![a-z0-9])(?:{text})(?![a-z0-9])") for text in BANNED}
 COMMENT = re.compile(r"\s*(///?!?|//!|/?\*+(?!\w)|#+!?(?!\w)|--|\"\"\")")
 MARKER = re.compile(r"^\s*(//[/!]?|/\*+|\*+/?|#+(?=\s|$)|\"\"\")?\s*")
-TRAILING = re.compile(r"\s(//|#|/\*)\s")
+TRAILING = re.compile(r"\s(//|#|/\*)\s[^\"]*$")
+TABLE = re.compile(r"\s*//[/!]? \|")
 
 
 def files(paths):
@@ -105,7 +106,7 @@ def wide_comments(name, lines):
             # Tables and links cannot be wrapped.
             if not fenced and not line.startswith("|") and " " in line[WIDTH:].strip():
                 yield number
-        elif COMMENT.match(line) or TRAILING.search(line):
+        elif (COMMENT.match(line) or TRAILING.search(line)) and not TABLE.match(line):
             yield number
 
 

@@ -11,6 +11,7 @@ namespace st {
 /// The size of a cache and its counters since it was created.
 using CacheCounts = st_cache_counts;
 
+/// The settings of `Cache::open`.
 struct CacheOptions {
     Seconds default_ttl{300.0};
     std::size_t max_size = 1000;
@@ -63,6 +64,7 @@ public:
     Cache(const Cache &) = delete;
     Cache &operator=(const Cache &) = delete;
     ~Cache() { close(); }
+    /// Removes all entries and frees the cache. May be called again.
     void close() noexcept {
         if (raw_ != nullptr) {
             ::st_cache_free(const_cast<st_cache *>(std::exchange(raw_, nullptr)));
@@ -211,6 +213,7 @@ public:
             ::st_cache_invalidate_prefix(raw_, prefix.data(), prefix.size(), &count, error);
         });
     }
+    /// Returns a consistent snapshot of the counters.
     CacheCounts stats() const { return try_stats().value(); }
     Result<CacheCounts> try_stats() const noexcept {
         return detail::result_of<CacheCounts>([&](CacheCounts &counts, st_error *error) {

@@ -7,6 +7,7 @@
 
 namespace st {
 
+/// The options of `cached`.
 struct CachedOptions {
     /// The function's name in the cache key.
     std::string name{};

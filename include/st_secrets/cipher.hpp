@@ -6,6 +6,7 @@
 
 namespace st {
 
+/// Encrypts and decrypts credentials. All const members may be called from any number of threads.
 class Cipher {
 public:
     /// The result of `reencrypt`: a token under the newest key.
@@ -35,6 +36,7 @@ public:
         return detail::result_of<void>([](st_error *error) { ::st_cipher_reset(nullptr, error); });
     }
 
+    /// Frees the cipher and wipes its keys. May be called again.
     void close() noexcept { handle_.close(); }
     [[nodiscard]] bool is_open() const noexcept { return handle_.is_open(); }
 

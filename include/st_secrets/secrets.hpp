@@ -38,6 +38,7 @@ struct Found {
     Seconds expires_in{};
 };
 
+/// A chain of providers. All const members may be called from any number of threads.
 class Secrets {
 public:
     using Names = std::initializer_list<std::string_view>;
@@ -65,6 +66,7 @@ public:
         return detail::result_of<void>([](st_error *error) { ::st_secrets_reset(nullptr, error); });
     }
 
+    /// Frees the chain and wipes its caches. Values that were returned stay valid. May be called again.
     void close() noexcept { handle_.close(); }
     [[nodiscard]] bool is_open() const noexcept { return handle_.is_open(); }
 

@@ -86,6 +86,7 @@ public:
         return made ? Result<Store>(Store(Handle(raw))) : Result<Store>(made.error());
     }
 
+    /// Frees the handle. May be called again.
     void close() noexcept { handle_.close(); }
     [[nodiscard]] bool is_open() const noexcept { return handle_.is_open(); }
 

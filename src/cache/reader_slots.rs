@@ -264,7 +264,7 @@ impl<T> ReaderSlots<T> {
         loop {
             let word = self.lock.0.load(Relaxed);
             if word & LOCKED == 0 && (is_its_turn || word & DUE == 0) {
-                // A thread that was woken cannot tell whether it was the only one, nor whether others have asked too.
+                // A thread that was woken cannot know whether it was the only one, nor whether others have asked too.
                 let sleepers = word & (WAITING | DUE) | if slept { WAITING } else { 0 };
                 if self.lock.0.compare_exchange(word, LOCKED | sleepers, SeqCst, Relaxed).is_ok() {
                     return;

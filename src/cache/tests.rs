@@ -211,7 +211,7 @@ fn an_answer_of_the_source_ends_a_stale_entry() {
 fn a_load_that_began_before_a_set_does_not_undo_it() {
     let (cache, set) = (TtlCache::new(MINUTE, 10, MINUTE).unwrap(), std::sync::Barrier::new(2));
     std::thread::scope(|scope| {
-        // Both of them meet the lock, however far they have come by then.
+        // Both of them meet the lock, however far they have come.
         let held = cache.shared.as_ref().unwrap().lock();
         scope.spawn(|| {
             cache.set(b"key", 2u64, None).unwrap();

@@ -10,7 +10,7 @@ use crate::secret_memory::{SecretBytes, SharedBytes};
 
 /// Bytes that the library returns: a counted reference to immutable memory, which is excluded from core dumps and wiped
 /// when its last reference is freed. A NUL follows the last byte. The bytes are valid until `st_bytes_free`, even after
-/// the handle that they came from was freed, and any thread may read them.
+/// the handle that they came from was freed. Any thread may read, clone, and free them.
 ///
 /// The caller allocates the struct, and frees the reference with `st_bytes_free`. The struct must not be copied: a copy
 /// is not another reference. `st_bytes_clone` makes one.

@@ -9,7 +9,8 @@ use super::bytes::{copy_if_fits, not_copied};
 use super::callback::Context;
 use super::config::settings;
 use super::{
-    Out, guard, guard_look_up, guard_quietly, input, null, st_bytes, st_config, st_drop_fn, st_error, st_status,
+    Out, guard, guard_look_up, guard_quietly, input, into_handle, null, st_bytes, st_config, st_drop_fn, st_error,
+    st_status,
 };
 use crate::cache::{self, Copied, Object, TtlCache, Value, ttl_from_seconds};
 use crate::clock;
@@ -95,7 +96,7 @@ pub unsafe extern "C" fn st_cache_new(
         let ttl = clock::seconds("default_ttl", default_ttl)?;
         let interval = clock::seconds("cleanup_interval", cleanup_interval)?;
         let cache: TtlCache<Value> = TtlCache::new(ttl, max_size, interval)?;
-        out.set(Box::into_raw(Box::new(cache)).cast());
+        out.set(into_handle(cache)?.cast());
         Ok(())
     })
 }
@@ -119,7 +120,7 @@ pub unsafe extern "C" fn st_cache_open(
         // SAFETY: the caller gives NULL or a configuration that no other thread changes now.
         let options = cache::Options::from(&unsafe { settings(config) });
         let cache: TtlCache<Value> = TtlCache::with_options(options)?;
-        out.set(Box::into_raw(Box::new(cache)).cast());
+        out.set(into_handle(cache)?.cast());
         Ok(())
     })
 }

@@ -44,6 +44,7 @@ use crate::config::Config;
 /// - `ttl_jitter`: 0 to 1, the fraction of its lifetime by which an entry may expire early, so that entries stored
 ///   together do not expire together; default 0
 /// - `absent_ttl`: seconds for which it is cached that a load found no value; default 0, not at all
+/// - `keyed_hash`: true or false, hash the keys with SipHash-1-3, for keys that untrusted users choose; default false
 ///
 /// Keys of a cipher, in addition to `strict_permissions` and `timeout`:
 ///

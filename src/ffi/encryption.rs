@@ -4,7 +4,7 @@ use std::ffi::{c_char, c_void};
 use std::sync::Arc;
 
 use super::bytes::copy_into;
-use super::{Out, config, guard, guard_quietly, input, null, st_bytes, st_config, st_error, st_status};
+use super::{Out, config, guard, guard_quietly, input, into_handle, null, st_bytes, st_config, st_error, st_status};
 use crate::encryption::Cipher;
 use crate::error::Result;
 
@@ -41,7 +41,7 @@ pub unsafe extern "C" fn st_cipher_open(
         let out = unsafe { Out::new(out, "out") }?;
         // SAFETY: the caller gives NULL or a configuration that no other thread changes now.
         let cipher = Cipher::open(&unsafe { config::settings(config) })?;
-        out.set(Box::into_raw(Box::new(st_cipher(Arc::new(cipher)))));
+        out.set(into_handle(st_cipher(Arc::new(cipher)))?);
         Ok(())
     })
 }

@@ -22,7 +22,7 @@ pub const ST_LOG_TRACE: i32 = 5;
 
 /// Receives a log message: its `level` (`ST_LOG_…`), the part of the library that logs it (`target`, NUL-terminated),
 /// and its text (`message`, `len` bytes of UTF-8, followed by a NUL). Both texts are valid until the function returns.
-/// They never contain a value, key, or token of a secret.
+/// They never contain a secret value, an encryption key, or a token.
 ///
 /// The function is called on the thread whose call is being logged, and so on several threads at once, with no lock of
 /// the library held. It may call the library; messages that the library would log meanwhile are dropped. It must not

@@ -12,12 +12,12 @@ use crate::error::{Error, Result};
 use crate::secrets::{Manager, Options, Secret, is_plain};
 
 /// A secrets manager: an ordered list of providers. Any number of threads may use it at once, as may the child of a
-/// `fork()`. Wherever a function takes a manager, NULL means the manager of the process. It is opened on first use, with
-/// default settings and those of the environment, and replaced by `st_secrets_reset`.
+/// `fork()`. Wherever a function takes a manager, NULL means the manager of the process. It is opened on first use,
+/// with default settings and those of the environment, and replaced by `st_secrets_reset`.
 pub struct st_secrets(Arc<Manager>);
 
 /// For `st_secrets_get_with`: query each source now, whatever is cached. If AWS or Vault is unavailable, the result is
-/// the last value, with `ST_SECRET_STALE` whatever its age.
+/// the last value, flagged with `ST_SECRET_STALE` even if it is younger than `cache_ttl`.
 pub const ST_GET_REFRESH: u32 = 1;
 /// For `st_secrets_get_with`: do not query AWS, Vault, or custom providers, but use what they have cached, possibly
 /// with `ST_SECRET_STALE`. If the value is not cached and one of them may have it, the result is `ST_UNAVAILABLE`.
@@ -55,7 +55,8 @@ pub struct st_secret_info {
 }
 
 /// Opens a manager with a copy of `config`; NULL uses the defaults. The caller frees the manager with
-/// `st_secrets_free`. This call reads no file and sends no request: their errors are those of the calls that need them.
+/// `st_secrets_free`. This call reads no file and sends no request. An error in a file is reported by the calls that
+/// need the file.
 ///
 /// `ST_CONFIG`: a setting is invalid.
 #[unsafe(no_mangle)]
@@ -86,8 +87,8 @@ pub unsafe extern "C" fn st_secrets_free(secrets: *mut st_secrets) {
     });
 }
 
-/// Replaces the manager of the process by a new one with these settings. With NULL, a manager with default settings is
-/// opened on next use. Calls under way complete with the old manager.
+/// Replaces the manager of the process with a new one with these settings. With NULL, a manager with default settings
+/// is opened on next use. Calls under way complete with the old manager.
 ///
 /// `ST_CONFIG`: a setting is invalid; the manager is not replaced.
 #[unsafe(no_mangle)]
@@ -199,9 +200,10 @@ pub unsafe extern "C" fn st_secrets_get_with(
     })
 }
 
-/// Returns several values, as `st_secrets_get` does, within one timeout. `keys` has `count` consecutive names, each
-/// ending with a NUL, in `keys_len` bytes. `values` and `statuses` have `count` elements. The result for the i-th name
-/// is written to `values[i]`, which the caller frees with `st_bytes_free`, and to `statuses[i]`.
+/// Returns several values, as `st_secrets_get` does, within the `timeout` of the configuration in total. `keys` has
+/// `count` consecutive names, each ending with a NUL, in `keys_len` bytes. `values` and `statuses` have `count`
+/// elements. The result for the i-th name is written to `values[i]`, which the caller frees with `st_bytes_free`, and
+/// to `statuses[i]`.
 ///
 /// The call succeeds even if it fails for a key: check `statuses`. To get the error message of a key, call
 /// `st_secrets_get` with it.
@@ -354,7 +356,7 @@ fn options(timeout: f64, flags: u32) -> Result<Options> {
         return Err(Error::invalid_argument(format!("unknown bits in `flags`: {unknown:#x}")));
     }
     if flags == ST_GET_REFRESH | ST_GET_CACHED_ONLY {
-        return Err(Error::invalid_argument("ST_GET_REFRESH and ST_GET_CACHED_ONLY are mutually exclusive"));
+        return Err(Error::invalid_argument("`flags`: ST_GET_REFRESH and ST_GET_CACHED_ONLY are mutually exclusive"));
     }
     Ok(Options {
         timeout: time_limit(timeout)?,

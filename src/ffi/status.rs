@@ -51,7 +51,7 @@ pub struct st_error {
     /// A combination of `ST_ERROR_…` bits.
     pub flags: u32,
     /// What failed, where, and the remedy, in English. NUL-terminated UTF-8, truncated at a character boundary if it is
-    /// too long. It never contains a value, key, or token of a secret.
+    /// too long. It never contains a secret value, an encryption key, or a token.
     pub message: [c_char; 512],
 }
 

@@ -2,7 +2,7 @@
 
 use std::ffi::c_char;
 
-use super::{Out, config, guard, guard_quietly, st_bytes, st_config, st_error, st_status, text};
+use super::{Out, config, guard, guard_quietly, into_handle, st_bytes, st_config, st_error, st_status, text};
 use crate::error::Result;
 use crate::secret_memory::SecretBytes;
 use crate::store::{Actor, Store};
@@ -44,7 +44,7 @@ pub unsafe extern "C" fn st_store_open(
         let out = unsafe { Out::new(out, "out") }?;
         // SAFETY: the caller gives NULL or a configuration that no other thread changes now.
         let store = Store::open(&unsafe { config::settings(config) })?;
-        out.set(Box::into_raw(Box::new(st_store(store))));
+        out.set(into_handle(st_store(store))?);
         Ok(())
     })
 }
@@ -77,7 +77,7 @@ pub unsafe extern "C" fn st_store_as(
         };
         // SAFETY: the caller gives NULL or a live store.
         let store = unsafe { with(store, |store| store.as_actor(actor)) }?;
-        out.set(Box::into_raw(Box::new(st_store(store))));
+        out.set(into_handle(st_store(store))?);
         Ok(())
     })
 }

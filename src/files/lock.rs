@@ -13,7 +13,7 @@ use super::{directory_of, sibling};
 use crate::clock::{Backoff, Deadline};
 use crate::error::{Error, Result, Status};
 use crate::fork;
-use crate::sys::own_file::OwnFile;
+use crate::sys::close_on_fork::CloseOnForkFile;
 
 /// The byte of the queue lock. The lock file is and stays empty.
 const QUEUE: u32 = 1;
@@ -21,7 +21,7 @@ const QUEUE: u32 = 1;
 const PAUSE: Duration = Duration::from_micros(500);
 
 /// Excludes other writers until it is dropped.
-pub(crate) struct Lock(OwnFile);
+pub(crate) struct Lock(CloseOnForkFile);
 
 /// Waits until no other writer holds the lock of the file at `path`, and takes it. The empty lock file is never
 /// removed: otherwise two writers could hold locks on two files of the same name.
@@ -30,7 +30,7 @@ pub(crate) fn lock(path: &Path, deadline: Deadline) -> Result<Lock> {
     let mut options = OpenOptions::new();
     options.create(true).write(true).truncate(false).mode(0o600).custom_flags(libc::O_NOFOLLOW);
     loop {
-        let file = OwnFile::open(&options, &lock_path)
+        let file = CloseOnForkFile::open(&options, &lock_path)
             .map_err(|error| Error::io("create the lock file", &lock_path, &error))?;
         give_to_owner_of(path, &file);
         let lock = wait_turn(file, &lock_path, deadline)?;
@@ -47,7 +47,7 @@ pub(crate) fn lock(path: &Path, deadline: Deadline) -> Result<Lock> {
 }
 
 /// Returns the lock, or `None` when the deadline passes.
-fn wait_turn(file: OwnFile, lock_path: &Path, deadline: Deadline) -> Result<Option<Lock>> {
+fn wait_turn(file: CloseOnForkFile, lock_path: &Path, deadline: Deadline) -> Result<Option<Lock>> {
     let failed = |error| Error::io("lock", lock_path, &error);
     let (mut is_next, mut backoff) = (false, Backoff::new(PAUSE, PAUSE));
     loop {
@@ -69,7 +69,7 @@ fn wait_turn(file: OwnFile, lock_path: &Path, deadline: Deadline) -> Result<Opti
     }
 }
 
-fn is_at(file: &OwnFile, path: &Path) -> bool {
+fn is_at(file: &CloseOnForkFile, path: &Path) -> bool {
     match (file.metadata(), fs::symlink_metadata(path)) {
         (Ok(locked), Ok(there)) => (locked.dev(), locked.ino()) == (there.dev(), there.ino()),
         (_, Err(error)) => error.kind() != io::ErrorKind::NotFound,
@@ -78,7 +78,7 @@ fn is_at(file: &OwnFile, path: &Path) -> bool {
 }
 
 /// Gives a lock file that root creates for a user's file to that user, who could not open it otherwise.
-fn give_to_owner_of(path: &Path, lock: &OwnFile) {
+fn give_to_owner_of(path: &Path, lock: &CloseOnForkFile) {
     let directory = directory_of(path);
     let owner =
         fs::metadata(path).or_else(|_| fs::metadata(directory)).map(|metadata| (metadata.uid(), metadata.gid()));

@@ -10,7 +10,7 @@ const MAX_READS: u32 = 6;
 
 /// Calls `read` until it returns what `is_whole` accepts, a few times at most. Before each further call it gives the
 /// writer some time to finish; it makes none if `is_new` denies that the file was changed just now (see
-/// [`is_new`](super::is_new)), or after the deadline. Sleeps outside the fork gate, so the caller holds no lock.
+/// [`is_new`](super::is_new)), or after the deadline. The caller holds no lock, because forks are allowed meanwhile.
 pub(crate) fn read_settled<T>(
     is_new: impl Fn() -> bool,
     deadline: Deadline,

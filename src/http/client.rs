@@ -51,7 +51,7 @@ impl Client {
         Client { agent: Agent::with_parts(config, Connector::new(settings), NoResolver), max_body, secret_paths }
     }
 
-    /// Sends one request and reads the whole response, outside the fork gate. Redirects are returned, not followed.
+    /// Sends one request and reads the whole response while forks are allowed. Redirects are returned, not followed.
     ///
     /// Errors: `Timeout` if the deadline passes; `Unavailable` (marked as retryable) if no connection can be
     /// established or it breaks; `Config` for what no retry fixes (a URL, a certificate file, a header with CR or LF);
@@ -115,7 +115,7 @@ impl Client {
     }
 }
 
-/// Resolves a host name, outside the fork gate.
+/// Resolves a host name while forks are allowed.
 pub(crate) fn look_up(host: &str, deadline: Deadline) -> Result<Vec<IpAddr>> {
     let end = std::time::Instant::now().checked_add(deadline.remaining());
     let addresses = fork::unprotected(|| transport::look_up(host, 0, end)).map_err(|error| match error.kind() {

@@ -87,7 +87,7 @@ impl Retry {
     }
 
     /// Calls `attempt` with 1, 2, … until it succeeds, is not to be retried, or the next attempt would start after the
-    /// deadline; then returns the last error. Waits outside the fork gate.
+    /// deadline; then returns the last error. Waits while forks are allowed.
     pub(crate) fn run<T>(
         &self,
         deadline: Deadline,

@@ -1,16 +1,16 @@
 //! Redaction: removes secret values from text that is printed or logged.
 //!
-//! A [`Redactor`] replaces each occurrence of a value with a mask, in the forms in which programs print values: raw, escaped
-//! (JSON, Python's `repr`, shells), percent-encoded, hexadecimal, base64 and base64url at any alignment, UTF-16LE. For a
-//! value of several lines, each line that is long enough is replaced too. Where occurrences overlap, all of them are
-//! replaced, by one mask.
+//! A [`Redactor`] replaces each occurrence of a value with a mask, in the forms in which programs print values: raw,
+//! escaped (JSON, Python's `repr`, shells), percent-encoded, hexadecimal, base64 and base64url at any alignment,
+//! UTF-16LE. For a value of several lines, each line that is long enough is replaced too. Where occurrences overlap,
+//! all of them are replaced, by one mask.
 //!
 //! [`Redactor::stream`] redacts text that arrives in pieces, with the same result however the text is divided.
 //!
 //! Values shorter than [`Options::shortest`] are not replaced: they would match ordinary text.
 //!
-//! The search uses Aho-Corasick automatons (Aho and Corasick, CACM 1975), which hold copies of the values on the heap. The
-//! C library wipes them when they are freed.
+//! The search uses Aho-Corasick automatons (Aho and Corasick, CACM 1975), which hold copies of the values on the heap.
+//! The C library wipes them when they are freed.
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -97,8 +97,8 @@ fn replace(value: &[u8], with: impl Fn(u8) -> Option<&'static [u8]>) -> Vec<u8> 
     replaced
 }
 
-/// The inside of a JSON string. `ascii`: characters beyond ASCII are escaped; `slash`: `/` is; `html`: `<`, `>`, `&`, U+2028
-/// and U+2029 are, as Go does.
+/// The inside of a JSON string. `ascii`: characters beyond ASCII are escaped; `slash`: `/` is; `html`: `<`, `>`, `&`,
+/// U+2028 and U+2029 are, as Go does.
 fn json(text: &str, ascii: bool, slash: bool, html: bool, unit: impl Fn(&mut String, u16)) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
@@ -123,8 +123,8 @@ fn json(text: &str, ascii: bool, slash: bool, html: bool, unit: impl Fn(&mut Str
     out
 }
 
-/// The inside of what Python's `repr` writes for a `str`, or, if the characters are bytes, for `bytes`. `quotes`: single
-/// quotes are escaped; `ascii`: characters beyond ASCII are.
+/// The inside of what Python's `repr` writes for a `str`, or, if the characters are bytes, for `bytes`. `quotes`:
+/// single quotes are escaped; `ascii`: characters beyond ASCII are.
 fn python(characters: impl Iterator<Item = u32>, quotes: bool, ascii: bool) -> Vec<u8> {
     let mut out = String::new();
     for code in characters {

@@ -46,8 +46,9 @@ impl<'a> Stream<'a> {
         held.zeroize();
     }
 
-    /// Returns how many bytes are held back. A caller whose input pauses may call [`Stream::end`], so that a prompt that
-    /// happens to look like the beginning of a value is seen. A value that is split by such a pause is then not replaced.
+    /// Returns how many bytes are held back. A caller whose input pauses may call [`Stream::end`], so that a prompt
+    /// that happens to look like the beginning of a value is seen. A value that is split by such a pause is then not
+    /// replaced.
     pub fn held(&self) -> usize {
         self.held.len()
     }

@@ -256,7 +256,7 @@ impl Arena {
             self.unused_from = 0;
         }
         let chunk = self.chunks.last()?;
-        // SAFETY: `unused_from + size` is at most the size of the chunk, so the result lies inside it.
+        // SAFETY: `unused_from + size` is at most the size of the chunk, so the result is inside it.
         let block = unsafe { chunk.start.add(self.unused_from) };
         self.unused_from += size;
         Some(block)

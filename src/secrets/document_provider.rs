@@ -30,9 +30,11 @@ use crate::secret_memory::wipe_stack_below;
 use crate::sys::Published;
 use loaded::LoadedDocument;
 use outage::Outage;
+use state::State;
 
 mod loaded;
 mod outage;
+mod state;
 
 /// The depth of stack that is wiped after a load: a source may leave credentials there.
 const STACK: usize = 16 << 10;
@@ -45,53 +47,6 @@ pub(super) struct DocumentProvider<S> {
     state: Mutex<State>,
     /// The document, unless its source fails.
     current: Published<LoadedDocument>,
-}
-
-#[derive(Clone, Default)]
-struct State {
-    document: Option<Arc<LoadedDocument>>,
-    outage: Option<Arc<Outage>>,
-    /// When the cache was last cleared. A document requested before that is not cached.
-    cleared_at: Option<Instant>,
-}
-
-impl State {
-    /// Whether a document requested then may be cached.
-    fn may_cache(&self, requested_at: Instant) -> bool {
-        self.cleared_at.is_none_or(|cleared_at| requested_at >= cleared_at)
-    }
-
-    /// The cached answer for `key`; `None` if the source has to be queried.
-    fn cached(&self, key: &str) -> Option<Result<Option<Secret>>> {
-        let loaded = self.document.as_ref()?;
-        if loaded.is_fresh() {
-            return Some(loaded.look_up(key, true));
-        }
-        // With a `cache_ttl` of 0 every call queries the source, unless it fails.
-        let is_usable = loaded.is_usable() && (!loaded.ttl.is_zero() || self.outage.is_some());
-        // An expired document says nothing about keys that it lacks.
-        let secret = loaded.look_up(key, true).ok().flatten().filter(|_| is_usable)?;
-        Some(Ok(Some(secret)))
-    }
-
-    /// The failure of the source, for a call whose key is not cached; `None` if this call may query the source.
-    fn known_failure(&self, request: &Request) -> Option<Result<Option<Secret>>> {
-        let outage = self.outage.as_ref().filter(|outage| outage.applies_to(request.deadline().remaining()))?;
-        Some(Err(outage.error()))
-    }
-
-    /// Whether this call should query the source for `key`, unless another call does.
-    fn is_due(&self, key: &str, request: &Request, times: &CacheTimes) -> bool {
-        let wanted = self.document.as_ref().is_none_or(|loaded| {
-            let age = loaded.requested_at.elapsed();
-            let is_retry_due = self.outage.is_some() || age >= times.miss_ttl;
-            age >= loaded.refresh_after() || (loaded.is_unreadable(key) && is_retry_due)
-        });
-        let may_query = |outage: &Arc<Outage>| {
-            !outage.is_backing_off(request.deadline().remaining()) || outage.is_credential_check_due()
-        };
-        wanted && self.outage.as_ref().is_none_or(may_query)
-    }
 }
 
 /// The need of one call for a newer document.

@@ -94,7 +94,7 @@ pub(super) fn lookup(group: &RemoteGroup<'_>, key: &str, request: &Request) -> R
 /// The provider's answer. A failure names the provider and is logged.
 fn find(provider: &Arc<dyn SecretProvider>, key: &str, request: &Request) -> Result<Option<Secret>> {
     match provider.find(key, request) {
-        Ok(secret) => Ok(secret.map(|secret| secret.from_provider(provider))),
+        Ok(secret) => Ok(secret.map(|secret| secret.with_provider(provider))),
         Err(error) => {
             log::emit(Level::Warn, "secrets", || format!("{key:?}: the provider {} failed: {error}", provider.name()));
             Err(at_provider(&**provider, error))

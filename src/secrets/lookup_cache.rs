@@ -98,7 +98,7 @@ impl LookupCache {
         for provider in group.providers {
             match provider.cached(key) {
                 Some(Some(secret)) => {
-                    let secret = secret.from_provider(provider);
+                    let secret = secret.with_provider(provider);
                     return CachedLookup::Found(Secret { degraded: !unknown.is_empty(), ..secret });
                 }
                 Some(None) => {}

@@ -97,7 +97,7 @@ impl Manager {
     /// Returns the secret if it is in memory; an error if the result cannot be allocated.
     pub(super) fn peek(&self, key: &str) -> Option<Result<Secret>> {
         let reading = fork::read()?;
-        self.peek_at(key, &reading, |provider, value| Ok(value.to_secret()?.from_provider(provider)))
+        self.peek_at(key, &reading, |provider, value| Ok(value.to_secret()?.with_provider(provider)))
     }
 
     /// Passes the value of `key` to `take` if it is in memory, and no provider before it needs a query.

@@ -94,7 +94,7 @@ impl Secret {
     }
 
     /// The same secret, returned by this provider.
-    pub(super) fn from_provider(mut self, provider: &Arc<dyn SecretProvider>) -> Secret {
+    pub(super) fn with_provider(mut self, provider: &Arc<dyn SecretProvider>) -> Secret {
         self.provider = Some(provider.clone());
         self
     }

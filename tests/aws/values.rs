@@ -118,7 +118,7 @@ fn one_call_reads_twenty_secrets_in_pages() {
             let two = open(&[("providers", r#"["aws"]"#), ("aws_secret_name", r#"["one", "two"]"#)]).unwrap();
             let value =
                 |name: &str| json!({"ARN": "arn", "Name": name, "SecretString": format!(r#"{{"A": "{name}"}}"#)});
-            let error = |code: &str| json!({"SecretId": "one", "ErrorCode": code, "Message": "told"});
+            let error = |code: &str| json!({"SecretId": "one", "ErrorCode": code, "Message": "denied by policy"});
             let pages = |pages: &[Value]| {
                 proxy.forget();
                 pages.iter().for_each(|page| proxy.next(1, Reply::new(200).body(page.to_string())));
@@ -134,7 +134,10 @@ fn one_call_reads_twenty_secrets_in_pages() {
             pages(&[json!({"SecretValues": [value("two")], "Errors": [error("ResourceNotFoundException")]})]);
             assert_eq!(&**two.get_with("A", &REFRESH).unwrap().value(), b"two", "a missing secret is skipped");
             pages(&[json!({"SecretValues": [value("two")], "Errors": [error("AccessDeniedException")]})]);
-            let words = ["secret \"one\" in us-east-1: AccessDeniedException: told", "secretsmanager:GetSecretValue"];
+            let words = [
+                "secret \"one\" in us-east-1: AccessDeniedException: denied by policy",
+                "secretsmanager:GetSecretValue",
+            ];
             refused_by(&two, Status::AccessDenied, &words);
         },
     );
@@ -303,7 +306,8 @@ fn broken_secret_of_several_fails_only_the_keys_that_may_be_in_it() {
             let settings = [("aws_endpoint_url", &*proxy.url()), ("aws_secret_name", r#"["one", "two"]"#)];
             let two = open(&[&[("providers", r#"["aws"]"#)], &settings[..]].concat()).unwrap();
             let one = json!({"ARN": "arn", "Name": "one", "SecretString": r#"{"A": "1"}"#});
-            let denied = json!({"SecretId": "two", "ErrorCode": "AccessDeniedException", "Message": "told"});
+            let denied =
+                json!({"SecretId": "two", "ErrorCode": "AccessDeniedException", "Message": "denied by policy"});
             proxy.always(Reply::new(200).body(json!({"SecretValues": [one], "Errors": [denied]}).to_string()));
             assert_eq!(text(&two, "A").as_deref(), Some("1"));
             let error = two.get("B").unwrap_err();

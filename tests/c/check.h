@@ -178,6 +178,8 @@ static inline st_secrets *open_with(const char *key, const char *value) {
     st_config *config = st_config_new();
     st_secrets *secrets = NULL;
     CHECK(config != NULL);
+    /* More than any call takes on a machine that is busy with other things too. */
+    CHECK_OK(st_config_set(config, "timeout", ST_NUL, "600", ST_NUL, &error));
     if (key != NULL) {
         CHECK_OK(st_config_set(config, key, ST_NUL, value, ST_NUL, &error));
     }

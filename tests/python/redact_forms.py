@@ -1,7 +1,9 @@
 """Writes texts in which Python's own encoders put random values, as JSON lines.
 
-Each line has a value, and texts as pairs: the text, and the same text with the value replaced by `***`, both in base64. usage:
-redact_forms.py COUNT SEED"""
+Each line has a value, and texts as pairs: the text, and the same text with the value replaced by `***`, both in base64.
+
+usage: redact_forms.py COUNT SEED
+"""
 
 import base64
 import json

@@ -16,10 +16,12 @@ export interface CallOptions {
 export const version: string;
 export const versionNumber: number;
 
+/** The names of the secrets that SimpleTuner itself uses. */
 export const WELL_KNOWN: Readonly<
   Record<'REPLICATE_API_TOKEN' | 'HF_TOKEN' | 'CLOUD_WEBHOOK_SECRET', string>
 >;
 
+/** The kind of provider, or the part of the library, that failed or that a value comes from. */
 export type Source = 'none' | 'env' | 'file' | 'aws' | 'vault' | 'custom' | 'store' | 'credential' | (string & {});
 
 /** A failure of the library. It never contains a value, key or token. */
@@ -45,11 +47,13 @@ export class AbortError extends Error {
   readonly code: 'ABORT_ERR';
 }
 
+/** The origin of a secret. */
 export interface SecretInfo {
   /** "env", "file", "aws", "vault", or the name of a custom provider. */
   readonly provider: string;
   /** The provider's identifier of this version of the secret. */
   readonly version: string | null;
+  /** The kind of the provider. */
   readonly source: Source;
   /** The provider is failing; this is its last known value. */
   readonly stale: boolean;
@@ -102,6 +106,7 @@ export interface Default<T> {
   default: T;
 }
 
+/** The result of a JavaScript provider: a value, optionally with a TTL in seconds; null if it lacks the key. */
 export type ProviderValue = Value | { value: Value; ttl?: number } | null | undefined;
 /** A JavaScript provider: returns a secret within `timeout` seconds, after which the signal is aborted. */
 export type Provider = (
@@ -109,11 +114,13 @@ export type Provider = (
   request: { timeout: number; signal: AbortSignal | undefined },
 ) => ProviderValue | Promise<ProviderValue>;
 
+/** The settings and providers of a manager, without any secret. */
 export interface Description {
   timeout: number;
   providers: { name: string; [detail: string]: unknown }[];
   [detail: string]: unknown;
 }
+/** The health of the providers of a manager, with remedies (`advice`) and without any secret. */
 export interface Check {
   ok: boolean;
   providers: { name: string; state: 'ok' | 'absent' | 'warning' | 'failed'; detail: string; advice?: string }[];
@@ -122,6 +129,7 @@ export interface Check {
 
 /** A chain of providers. */
 export class Secrets extends Handle {
+  /** Opens a manager; missing settings come from the environment. */
   constructor(settings?: Settings);
   /** The manager of the whole process, configured from the environment on first use. */
   static readonly default: Secrets;
@@ -136,14 +144,19 @@ export class Secrets extends Handle {
   getSync<T>(key: string, options: GetSyncOptions & Default<T>): Secret | T;
   /** Returns several secrets within one timeout; results as of `Promise.allSettled`, in the order of the keys. */
   getMany(keys: readonly string[], options?: CallOptions): Promise<PromiseSettledResult<Secret>[]>;
+  /** As `getMany`, on this thread. */
   getManySync(keys: readonly string[]): PromiseSettledResult<Secret>[];
+  /** As `get('REPLICATE_API_TOKEN')`. */
   getReplicateToken(options?: GetOptions): Promise<Secret>;
+  /** As `get('HF_TOKEN')`. */
   getHfToken(options?: GetOptions): Promise<Secret>;
+  /** As `get('CLOUD_WEBHOOK_SECRET')`. */
   getWebhookSecret(options?: GetOptions): Promise<Secret>;
 
   /** Writes a secret to the secrets file. */
   set(key: string, value: Value, options?: CallOptions): Promise<void>;
   setSync(key: string, value: Value): void;
+  /** As `set('REPLICATE_API_TOKEN', value)`. */
   setReplicateToken(value: Value, options?: CallOptions): Promise<void>;
   /** Removes a secret from the secrets file; returns whether it existed. */
   delete(key: string, options?: CallOptions): Promise<boolean>;
@@ -154,11 +167,15 @@ export class Secrets extends Handle {
   /** Reads every provider again. */
   refresh(options?: CallOptions & { timeout?: number }): Promise<void>;
   refreshSync(options?: { timeout?: number }): void;
+  /** Removes all cached values. A value is wiped when its last reference is released. */
   clearCache(): void;
+  /** Returns the settings and the providers in order, without any secret. */
   describe(options?: CallOptions): Promise<Description>;
   describeSync(): Description;
+  /** Returns the health of every provider, with remedies. */
   check(options?: CallOptions): Promise<Check>;
   checkSync(): Check;
+  /** Returns the path of the file or directory that the file provider reads, or of the file that `set` creates. */
   filePath(options?: CallOptions): Promise<string>;
   filePathSync(): string;
 }
@@ -167,22 +184,28 @@ export class Secrets extends Handle {
 export class Cipher extends Handle {
   /** Reads the keys, or creates a key if there is none. Blocks; `Cipher.open` does not. */
   constructor(settings?: Settings);
+  /** Opens a cipher on another thread. Settings: `key`, `key_file`, `previous_keys`, `generate`. */
   static open(settings?: Settings, options?: CallOptions): Promise<Cipher>;
   /** The cipher of the whole process, opened on first use. */
   static readonly default: Cipher;
+  /** Replaces the cipher of the whole process. */
   static reset(settings?: Settings): void;
 
+  /** Encrypts a value under the newest key and returns the token. */
   encrypt(plaintext: Value, options?: CallOptions): Promise<string>;
   encryptSync(plaintext: Value): string;
+  /** Decrypts a token made under any of the keys. */
   decrypt(token: string, options?: CallOptions): Promise<Secret>;
   decryptSync(token: string): Secret;
   /** Re-encrypts a token under the newest key; `changed` is whether it differs from the argument. */
   reencrypt(token: string, options?: CallOptions): Promise<{ token: string; changed: boolean }>;
   reencryptSync(token: string): { token: string; changed: boolean };
+  /** Writes a new key to the key file. Tokens of the old key can still be decrypted. */
   rotateKey(options?: CallOptions): Promise<void>;
   rotateKeySync(): void;
 }
 
+/** The size of a cache and its counters since it was created. */
 export interface CacheStats {
   size: number;
   maxSize: number;
@@ -202,30 +225,43 @@ export interface LoadOptions extends CallOptions {
   /** Seconds to wait for the value; the load continues. */
   timeout?: number;
 }
+/** Computes a missing value of a cache, now or as a promise. */
 export type Load<T> = (key: Key) => T | Promise<T>;
 
 /** A cache whose entries expire. When it is full, it evicts the least recently used entry. Times are in seconds. */
 export class Cache extends Handle {
+  /** Defaults: 300 s, 1000 entries, 60 s. */
   constructor(options?: { defaultTtl?: number; maxSize?: number; cleanupInterval?: number });
   /** The built-in cache for provider configuration, shared by all threads. It only stores strings and bytes. */
   static readonly providerConfig: Cache;
   /** The built-in cache for user permissions, shared by all threads. It only stores strings and bytes. */
   static readonly userPermission: Cache;
+  /** Removes the entries of a provider from the built-in cache and returns their number. */
   static invalidateProvider(provider: string): number;
+  /** Removes the entries of a user from the built-in cache and returns their number. */
   static invalidateUser(userId: number | bigint): number;
 
+  /** Returns the value as a string, or undefined if there is none. */
   get(key: Key): string | undefined;
+  /** Returns the value as a new Buffer, or undefined if there is none. */
   getBytes(key: Key): Buffer | undefined;
+  /** Stores a copy of the value for `ttl` seconds; default: the cache's `defaultTtl`. */
   set(key: Key, value: Value, ttl?: number): void;
   /** Returns the value that `setObject` stored, by reference. */
   getObject<T = unknown>(key: Key): T | undefined;
+  /** Stores any JavaScript value by reference. Not for the built-in caches. */
   setObject(key: Key, value: unknown, ttl?: number): void;
+  /** Removes an entry and returns whether it existed. */
   delete(key: Key): boolean;
+  /** Removes all entries and returns their number. */
   clear(): number;
+  /** Removes the entries whose keys begin with `prefix` and returns their number. */
   invalidatePrefix(prefix: Key): number;
+  /** Returns the counters of the cache. */
   stats(): CacheStats;
   /** Returns the value, or stores and returns the result of `load`, which is called once for all callers. */
   getOrLoad(key: Key, load: Load<string | Uint8Array>, options?: LoadOptions): Promise<string>;
+  /** As `getOrLoad`, but returns the value as a new Buffer. */
   getOrLoadBytes(key: Key, load: Load<string | Uint8Array>, options?: LoadOptions): Promise<Buffer>;
 }
 
@@ -260,6 +296,7 @@ export function functionKey(
   named?: { readonly [name: string]: unknown },
 ): string;
 
+/** Identifies a credential of a user. */
 export interface CredentialName {
   userId: number | bigint;
   provider: string;
@@ -273,10 +310,12 @@ export interface ResolveOptions extends CipherOptions {
   /** Default: the manager of the process. */
   secrets?: Secrets;
 }
+/** A credential and its origin: the user's own, or the secret shared by all users. */
 export interface Resolved {
   source: 'user' | 'global';
   secret: Secret;
 }
+/** A stored credential, without its value. */
 export interface StoredCredential {
   id: number;
   user_id: number;
@@ -288,6 +327,7 @@ export interface StoredCredential {
   is_active: boolean;
   encrypted: boolean;
 }
+/** The result of `reencryptCredentials`: numbers of credentials, and the ids of the unreadable ones. */
 export interface ReencryptReport {
   total: number;
   reencrypted: number;
@@ -296,6 +336,7 @@ export interface ReencryptReport {
   plain: number;
   unreadable: number[];
 }
+/** An audit entry of the program. It must not contain a secret. */
 export interface AuditEntry {
   eventType: string;
   action: string;
@@ -303,6 +344,7 @@ export interface AuditEntry {
   targetId?: string;
   details?: Document;
 }
+/** Restricts the entries that `queryAudit` returns; times are ISO 8601. */
 export interface AuditFilter {
   event_type?: string;
   action?: string;
@@ -315,6 +357,7 @@ export interface AuditFilter {
   limit?: number;
   offset?: number;
 }
+/** The result of verifying the audit trail. */
 export interface AuditReport {
   checked: number;
   intact: boolean;
@@ -340,45 +383,59 @@ export class Store extends Handle {
   /** Returns the same store; its changes are recorded under this actor. */
   as(actor: { userId?: number | bigint; username?: string | null; ip?: string | null }): Store;
 
+  /** Returns the configuration of a provider, {} if there is none. */
   getProviderConfig(provider: string, options: CallOptions & AsText): Promise<string>;
   getProviderConfig(provider: string, options?: CallOptions): Promise<Json>;
   getProviderConfigSync(provider: string, options: AsText): string;
   getProviderConfigSync(provider: string): Json;
+  /** Replaces the configuration of a provider. */
   saveProviderConfig(provider: string, config: Document, options?: CallOptions): Promise<void>;
   saveProviderConfigSync(provider: string, config: Document): void;
   /** Merges these members into the configuration. */
   updateProviderConfig(provider: string, members: Document, options?: CallOptions): Promise<void>;
   updateProviderConfigSync(provider: string, members: Document): void;
+  /** Removes the configuration of a provider and returns whether it existed. */
   deleteProviderConfig(provider: string, options?: CallOptions): Promise<boolean>;
   deleteProviderConfigSync(provider: string): boolean;
+  /** Returns the configured providers, with the time of their last change. */
   listProviderConfigs(options?: CallOptions): Promise<{ provider: string; updated_at: string }[]>;
   listProviderConfigsSync(): { provider: string; updated_at: string }[];
+  /** Returns the webhook settings of a provider, with defaults. */
   getProviderWebhook(provider: string, options: CallOptions & AsText): Promise<string>;
   getProviderWebhook(provider: string, options?: CallOptions): Promise<Json>;
   getProviderWebhookSync(provider: string, options: AsText): string;
   getProviderWebhookSync(provider: string): Json;
+  /** Returns the cost limit of a provider, with defaults. */
   getProviderCostLimit(provider: string, options: CallOptions & AsText): Promise<string>;
   getProviderCostLimit(provider: string, options?: CallOptions): Promise<Json>;
   getProviderCostLimitSync(provider: string, options: AsText): string;
   getProviderCostLimitSync(provider: string): Json;
 
+  /** Returns the hardware prices: the configured ones or the defaults. */
   getHardwareInfo(options: CallOptions & AsText): Promise<string>;
   getHardwareInfo(options?: CallOptions): Promise<Json>;
   getHardwareInfoSync(options: AsText): string;
   getHardwareInfoSync(): Json;
+  /** Replaces the cached prices for 300 s. */
   setHardwareInfo(info: Document, options?: CallOptions): Promise<void>;
   setHardwareInfoSync(info: Document): void;
+  /** Removes the cached prices. */
   clearHardwareInfo(options?: CallOptions): Promise<void>;
   clearHardwareInfoSync(): void;
+  /** Returns the hourly price of a device. */
   hardwareCostPerHour(hardwareId: string, options?: CallOptions): Promise<number>;
   hardwareCostPerHourSync(hardwareId: string): number;
 
+  /** Encrypts and stores a credential of a user. */
   setCredential(which: CredentialName, value: Value, options?: CipherOptions): Promise<void>;
   setCredentialSync(which: CredentialName, value: Value, options?: CipherOptions): void;
+  /** Returns the value of a user's active credential. */
   getCredential(which: CredentialName, options?: CipherOptions): Promise<Secret>;
   getCredentialSync(which: CredentialName, options?: CipherOptions): Secret;
+  /** Removes a credential of a user and returns whether it existed. */
   deleteCredential(which: CredentialName, options?: CallOptions): Promise<boolean>;
   deleteCredentialSync(which: CredentialName): boolean;
+  /** Returns credentials without their values, of a user and a provider; default: all. */
   listCredentials(of?: { userId?: number | bigint; provider?: string }, options?: CallOptions): Promise<StoredCredential[]>;
   listCredentialsSync(of?: { userId?: number | bigint; provider?: string }): StoredCredential[];
   /** Returns the user's own credential, or else the secret `globalKey` of a manager. */
@@ -394,8 +451,10 @@ export class Store extends Handle {
   /** Appends an entry to the audit trail and returns its id. */
   logAudit(entry: AuditEntry, options?: CallOptions): Promise<number>;
   logAuditSync(entry: AuditEntry): number;
+  /** Returns the entries of the audit trail that match the filter, newest first. */
   queryAudit(filter?: AuditFilter | string, options?: CallOptions): Promise<Json[]>;
   queryAuditSync(filter?: AuditFilter | string): Json[];
+  /** Verifies the chain from entry `first` to `last`; default: the whole trail. */
   verifyAudit(range?: { first?: number; last?: number }, options?: CallOptions): Promise<AuditReport>;
   verifyAuditSync(range?: { first?: number; last?: number }): AuditReport;
 }

@@ -318,7 +318,7 @@ fn request_after_its_deadline_is_not_sent() {
     let error = get_within(&client(), &peer.url("/"), Deadline::after(Duration::ZERO)).err().unwrap();
     assert_eq!(error.status(), Status::Timeout);
     assert_eq!(peer.connections(), 0);
-    // A deadline that is too far away to be represented is no deadline.
+    // A deadline that cannot be represented never passes.
     get_within(&client(), &peer.url("/"), Deadline::after(Duration::MAX)).unwrap();
 }
 

@@ -13,7 +13,7 @@ use crate::sys::{self, Until};
 
 /// A two-way byte stream. An operation that reaches the deadline fails with [`io::ErrorKind::TimedOut`].
 pub(super) trait Stream: Read + Write + Send + Sync {
-    /// Sets the deadline of all further operations; `None` is no deadline.
+    /// Sets the deadline of all further operations; `None` means none.
     fn set_deadline(&mut self, deadline: Option<Instant>);
 
     /// Whether the stream can be used for another request: the peer neither closed it nor sent unexpected data.

@@ -138,7 +138,7 @@ mod tests {
             ("arn:aws:secretsmanager::123456789012:secret:x", "\"\" is not a region"),
             ("arn:aws:secretsmanager:eu.evil.org/:123456789012:secret:x", "is not a region"),
             ("arn:aws:secretsmanager:eu-west-1:12:secret:x", "12 digits"),
-            ("arn:aws:secretsmanager:eu-west-1:123456789012:secret:a b", "its name must have"),
+            ("arn:aws:secretsmanager:eu-west-1:123456789012:secret:a b", "its name must consist of"),
         ] {
             let error = SecretId::parse(name, "`aws_secret_name`").unwrap_err();
             assert_eq!(error.status(), Status::Config);

@@ -149,7 +149,7 @@ impl SecretsManager<'_> {
         Err(self.malformed(ids[0], &format!("the response has more than {MAX_PAGES} pages")).into())
     }
 
-    /// Parses a response outside the fork gate, because it may be large.
+    /// Parses a response while forks are allowed, because it may be large.
     fn parse(&self, id: &SecretId, body: &SecretBytes) -> Result<Fields> {
         match fork::unprotected(|| Fields::parse_within(body, || self.deadline.has_passed())) {
             Ok(Some(fields)) => Ok(fields),

@@ -101,7 +101,7 @@ impl Directory {
         self.change(LruCache::clear);
     }
 
-    /// Reads the file named `key`, unless it is as in `cached`. Called outside the fork gate.
+    /// Reads the file named `key`, unless it is as in `cached`. Called while forks are allowed.
     fn check(&self, key: &str, cached: Option<&CachedFile>, strict: bool) -> Result<Option<SecretBytes>> {
         let path = self.path.join(key);
         let fingerprint = match std::fs::metadata(&path) {

@@ -150,8 +150,8 @@ impl FileProvider {
         }
     }
 
-    /// Takes a snapshot, and returns whether the file has changed since the previous one. The file is read outside the
-    /// fork gate and without a lock.
+    /// Takes a snapshot, and returns whether the file has changed since the previous one. The file is read while forks
+    /// are allowed, without a lock.
     fn take_snapshot(&self, deadline: Deadline) -> Result<(FileSnapshot, bool)> {
         let (number, previous) = {
             let _guard = fork::protect();

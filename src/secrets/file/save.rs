@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::files::{self, LoosePermissions};
 
 /// Makes `change` in the file at `path`. For a new entry it creates the file and its directory if they do not exist.
-/// Returns `false` if there is nothing to delete. Called outside the fork gate.
+/// Returns `false` if there is nothing to delete. Called while forks are allowed.
 pub(super) fn change(path: &Path, key: &str, change: &Change<'_>, strict: bool, deadline: Deadline) -> Result<bool> {
     // A link stays a link: its target is changed.
     let path = match fs::canonicalize(path) {

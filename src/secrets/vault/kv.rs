@@ -179,7 +179,7 @@ fn read_once(session: &Session<'_>, token: Option<&SecretBytes>, mount: &KvMount
         404 if messages.contain("unsupported path") => return Err(errors.not_kv(&response)),
         _ => return Err(errors.rejected(&response, "reading the secret")),
     }
-    // A large secret is not parsed inside the fork gate.
+    // A large secret is not parsed while forks are blocked.
     fork::unprotected(|| {
         let object = session.object(&response)?;
         match mount.version {

@@ -54,7 +54,7 @@ impl RateLimiter {
         RateLimiter { limit, bucket: Mutex::new(Bucket { available: limit.burst, updated: Instant::now() }) }
     }
 
-    /// Waits, outside the fork gate, until the next request may be sent. If that is after the deadline, returns the
+    /// Waits while forks are allowed, until the next request may be sent. If that is after the deadline, returns the
     /// time until then at once and reserves nothing.
     pub(super) fn wait(&self, deadline: Deadline) -> Result<(), Duration> {
         let wait = self.reserve(deadline.remaining())?;

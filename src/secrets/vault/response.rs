@@ -23,7 +23,7 @@ pub(super) struct Response {
 }
 
 impl Response {
-    /// The body as an object; `None` if it is anything else. Parsed outside the fork gate, as it may be large.
+    /// The body as an object; `None` if it is anything else. Parsed while forks are allowed, as it may be large.
     pub(super) fn object(&self) -> Option<Object<'_>> {
         fork::unprotected(|| Object::parse(std::str::from_utf8(&self.body).ok()?))
     }

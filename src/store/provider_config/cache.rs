@@ -84,7 +84,7 @@ enum Entries {
     BuiltIn {
         is_current: AtomicBool,
     },
-    Own(TtlCache<Value>),
+    Own(Box<TtlCache<Value>>),
 }
 
 /// What is watched for changes.
@@ -112,7 +112,7 @@ impl ProviderCache {
 
     /// The cache of any other store.
     pub(in crate::store) fn own() -> Result<ProviderCache> {
-        Ok(ProviderCache::with(Entries::Own(TtlCache::new(TTL, CAPACITY, CLEANUP_INTERVAL)?)))
+        Ok(ProviderCache::with(Entries::Own(Box::new(TtlCache::new(TTL, CAPACITY, CLEANUP_INTERVAL)?))))
     }
 
     fn with(entries: Entries) -> ProviderCache {

@@ -8,7 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, SystemTime};
 
 use super::context::{Fetched, failed};
-use crate::clock::Deadline;
+use crate::clock::{Backoff, Deadline};
 use crate::error::{Error, Result, Status};
 use crate::log::{self, Level};
 use crate::secret_memory::{SecretBuffer, SecretBytes};
@@ -163,7 +163,7 @@ impl Running {
     /// Waits for its status; `None` if the host program took the status first. The program has closed its output, so it
     /// ends soon.
     fn wait(&mut self, deadline: Deadline) -> std::result::Result<Option<ExitStatus>, ()> {
-        let mut pause = Duration::from_micros(200);
+        let mut backoff = Backoff::new(Duration::from_micros(200), Duration::from_millis(5));
         loop {
             match self.child.try_wait() {
                 Ok(Some(status)) => {
@@ -171,13 +171,12 @@ impl Running {
                     return Ok(Some(status));
                 }
                 Ok(None) if deadline.has_passed() => return Err(()),
-                Ok(None) => std::thread::sleep(pause.min(deadline.remaining())),
+                Ok(None) => backoff.wait(deadline.remaining()),
                 Err(_) => {
                     self.ended = true;
                     return Ok(None);
                 }
             }
-            pause = (pause * 2).min(Duration::from_millis(5));
         }
     }
 }

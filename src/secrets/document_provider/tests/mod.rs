@@ -40,7 +40,7 @@ struct Scripted(Arc<Script>);
 struct Script {
     answer: Mutex<Option<Answer>>,
     asked: AtomicUsize,
-    /// RemoteGroup in the middle of the next load, and of the next upkeep, outside the gate.
+    /// Called during the next load, and during the next upkeep, while forks are allowed.
     in_load: Mutex<Option<Action>>,
     in_upkeep: Mutex<Option<Action>>,
     upkeeps: AtomicUsize,

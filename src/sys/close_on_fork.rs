@@ -1,4 +1,4 @@
-//! Files that are closed in forked children.
+//! Files that are closed in forked children, like those opened with `O_CLOFORK` of POSIX.1-2024, which Linux lacks.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -15,20 +15,20 @@ static OPEN: DescriptorSet = DescriptorSet::new();
 
 /// An open file that belongs to this process only: a forked child closes its copy before it runs anything else. So
 /// locks on the file end with this process, and no descriptor leaks into the child.
-pub(crate) struct OwnFile {
+pub(crate) struct CloseOnForkFile {
     file: ManuallyDrop<File>,
     generation: u32,
 }
 
-impl OwnFile {
-    pub(crate) fn open(options: &OpenOptions, path: &Path) -> io::Result<OwnFile> {
+impl CloseOnForkFile {
+    pub(crate) fn open(options: &OpenOptions, path: &Path) -> io::Result<CloseOnForkFile> {
         static AT_FORK: Once = Once::new();
         // Fork-protected, so that no fork happens between opening the file and adding its descriptor.
         let _guard = fork::protect();
         AT_FORK.call_once(|| super::at_fork(nothing, nothing, close_inherited));
         let file = options.open(path)?;
         OPEN.add(file.as_raw_fd());
-        Ok(OwnFile { file: ManuallyDrop::new(file), generation: fork::generation() })
+        Ok(CloseOnForkFile { file: ManuallyDrop::new(file), generation: fork::generation() })
     }
 
     /// Tries to lock one byte of the file, which may lie beyond its end. Returns `false` if another open file has
@@ -61,7 +61,7 @@ impl OwnFile {
     }
 }
 
-impl Deref for OwnFile {
+impl Deref for CloseOnForkFile {
     type Target = File;
 
     fn deref(&self) -> &File {
@@ -69,7 +69,7 @@ impl Deref for OwnFile {
     }
 }
 
-impl Drop for OwnFile {
+impl Drop for CloseOnForkFile {
     fn drop(&mut self) {
         let _guard = fork::protect();
         if self.generation != fork::generation() {
@@ -85,7 +85,7 @@ impl Drop for OwnFile {
 extern "C" fn nothing() {}
 
 extern "C" fn close_inherited() {
-    // SAFETY: only the forking thread exists here, and it holds no `OwnFile`: none is held while a callback of the
-    // program runs.
+    // SAFETY: only the forking thread exists here, and it holds no `CloseOnForkFile`: none is held while a callback of
+    // the program runs.
     unsafe { OPEN.close_all() };
 }

@@ -182,7 +182,7 @@ func TestStatusMessages(t *testing.T) {
 	}
 	equal(t, strings.HasSuffix(ErrPanic.Error(), " (ST_PANIC)"), true)
 	equal(t, Status(-1000).Error(), "ST_UNKNOWN")
-	equal(t, (&Error{Status: ErrBusy}).Error(), "stsecrets: another caller holds what is needed (ST_BUSY)")
+	equal(t, (&Error{Status: ErrBusy}).Error(), "stsecrets: another caller holds the resource (ST_BUSY)")
 }
 
 func TestErrClosedIsOsErrClosed(t *testing.T) {

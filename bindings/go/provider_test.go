@@ -61,7 +61,7 @@ func TestProviderFailures(t *testing.T) {
 		"runtime.Goexit": {func(context.Context, string) ([]byte, time.Duration, error) {
 			runtime.Goexit()
 			return nil, 0, nil
-		}, ErrCallback, "goroutine ended"},
+		}, ErrCallback, "ended its goroutine"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := provided(t, each.get).Get(background, "A")

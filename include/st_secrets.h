@@ -259,7 +259,7 @@ typedef struct st_cipher st_cipher;
  * - `vault_url`, `vault_mount`, `vault_path`, `vault_kv_version` (`"1"`, `"2"` or `"auto"`), `vault_namespace`,
  *   `vault_ca_cert`, `vault_token`, `vault_token_file`, `vault_auth`, `vault_auth_mount`, `vault_role_id`,
  *   `vault_secret_id`, `vault_secret_id_file`, `vault_secret_id_wrapped` (true or false), `vault_role`,
- *   `vault_jwt_file`: HashiCorp Vault or OpenBao; text, described in the README
+ *   `vault_jwt_file`: HashiCorp Vault or OpenBao; text, described in `docs/vault.md`
  *
  * Keys of a cache (`st_cache_open`):
  *

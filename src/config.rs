@@ -118,7 +118,8 @@ impl Drop for Setting {
     }
 }
 
-/// The settings of a secrets manager, a cipher, a store, or a cache. Each has a default, which `docs/providers.md` lists.
+/// The settings of a secrets manager, a cipher, a store, or a cache. Each has a default, which `docs/providers.md`
+/// lists.
 #[derive(Clone, Default)]
 pub struct Config {
     settings: BTreeMap<&'static str, Setting>,

@@ -124,7 +124,7 @@ impl Deadline {
     }
 }
 
-/// The pauses of a thread that polls: they double from the first to the longest. Threads pause unprotected, so that
+/// The pauses of a thread that polls: they double from the first to the longest. The caller pauses unprotected, so that
 /// other threads can fork meanwhile.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Backoff {

@@ -185,6 +185,20 @@ fn answers_of_custom_providers_are_cached() {
 }
 
 #[test]
+fn secret_of_another_manager_is_cached_for_the_rest_of_its_time() {
+    let inner = Arc::new(open(&[("providers", "[]"), ("cache_ttl", "3600")]).unwrap());
+    inner.add_provider("p", None, |_, _| found("value")).unwrap();
+    let outer = open(&[("providers", "[]"), ("cache_ttl", "3600")]).unwrap();
+    let secrets = inner.clone();
+    outer.add_provider("inner", None, move |key, _| secrets.get(key).map(Some)).unwrap();
+
+    inner.get("A").unwrap();
+    advance(Duration::from_secs(2000));
+    let secret = outer.get("A").unwrap();
+    assert!(secret.expires_in() <= Duration::from_secs(1600), "{:?}", secret.expires_in());
+}
+
+#[test]
 fn many_callers_cause_one_query() {
     let asked = Arc::new(AtomicUsize::new(0));
     let secrets = empty();

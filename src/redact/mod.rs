@@ -9,15 +9,15 @@
 //!
 //! Values shorter than [`Options::shortest`] are not replaced: they would match ordinary text.
 //!
-//! The search uses Aho-Corasick automatons (Aho and Corasick, CACM 1975), which hold copies of the values on the heap.
-//! The C library wipes them when they are freed.
+//! Values cannot be removed again. The search uses Aho-Corasick automatons (Aho and Corasick, CACM 1975). Their tables are
+//! copies of the values on the heap; only a program whose allocator wipes memory wipes these when they are freed. All other
+//! copies that are kept are wiped.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use parking_lot::Mutex;
-use zeroize::Zeroize;
+use zeroize::Zeroizing;
 
 use crate::error::{Error, Result, Status};
 use crate::fork;
@@ -27,8 +27,9 @@ mod stream;
 
 pub use stream::Stream;
 
-/// Up to this size of all patterns of an automaton it is a table of all transitions, which is faster.
-const DENSE: usize = 128 * 1024;
+/// Up to this size of all patterns, in bytes, an automaton is a table of all transitions: faster, and up to 512 bytes of
+/// memory for each byte of a pattern. Above it the automaton takes about 30.
+const DENSE: usize = 16 * 1024;
 
 /// The settings of a [`Redactor`].
 #[derive(Clone, Debug)]
@@ -60,17 +61,14 @@ struct Automaton {
     sorted: Arc<Patterns>,
 }
 
+/// One form of a value.
+type Pattern = Zeroizing<Vec<u8>>;
+
 struct Patterns {
-    sorted: Vec<Vec<u8>>,
+    sorted: Vec<Pattern>,
     longest: usize,
     /// Whether a pattern begins with this byte.
     first: [bool; 256],
-}
-
-impl Drop for Patterns {
-    fn drop(&mut self) {
-        self.sorted.iter_mut().for_each(Zeroize::zeroize);
-    }
 }
 
 /// A range of a text that is replaced.
@@ -94,28 +92,35 @@ impl Redactor {
     ///
     /// An error of status [`Status::NoMemory`] means that the values are too many or too long for an automaton.
     pub fn add<'a>(&self, values: impl IntoIterator<Item = &'a [u8]>) -> Result<usize> {
-        let (mut added, mut forms) = (0, HashSet::new());
+        let (mut added, mut forms) = (0, Vec::new());
         for value in values {
             if value.len() >= self.options.shortest {
                 added += 1;
                 forms.extend(patterns::patterns(value, self.options.shortest));
             }
         }
+        forms.sort_unstable_by(|a, b| a.as_slice().cmp(b));
+        forms.dedup();
+        // Automatons are built without the lock, as that takes long.
+        loop {
+            let current = self.automatons();
+            let Some(extended) = extended(&current, &forms)? else { return Ok(added) };
+            if self.replace(&current, extended) {
+                return Ok(added);
+            }
+        }
+    }
+
+    /// Replaces the automatons, unless another thread did so first.
+    fn replace(&self, expected: &Arc<Vec<Automaton>>, new: Vec<Automaton>) -> bool {
         let _guard = fork::protect();
         let mut current = self.automatons.lock();
-        forms.retain(|form| !current.iter().any(|automaton| automaton.sorted.contains(form)));
-        if forms.is_empty() {
-            return Ok(added);
+        let is_expected = Arc::ptr_eq(&current, expected);
+        if is_expected {
+            // The caller drops the old ones.
+            *current = Arc::new(new);
         }
-        // Sizes grow by a factor of two at least from the last to the first (Bentley and Saxe's logarithmic method), so
-        // adding values one by one costs each pattern a few rebuilds.
-        let mut automatons = (**current).clone();
-        while let Some(last) = automatons.pop_if(|last| last.sorted.sorted.len() < 2 * forms.len()) {
-            forms.extend(last.sorted.sorted.iter().cloned());
-        }
-        automatons.push(Automaton::new(forms)?);
-        *current = Arc::new(automatons);
-        Ok(added)
+        is_expected
     }
 
     /// Returns the text with every value replaced.
@@ -138,18 +143,39 @@ impl Redactor {
     }
 }
 
+/// Returns automatons for these patterns too; `None` if the present ones have all of them. The patterns are sorted.
+///
+/// Sizes grow by a factor of two at least from the last automaton to the first (the logarithmic method of Bentley and
+/// Saxe), so adding values one by one rebuilds each pattern only a few times.
+fn extended(current: &[Automaton], forms: &[Pattern]) -> Result<Option<Vec<Automaton>>> {
+    let is_new = |form: &&Pattern| !current.iter().any(|automaton| automaton.sorted.contains(form));
+    let mut sorted: Vec<Pattern> = forms.iter().filter(is_new).cloned().collect();
+    if sorted.is_empty() {
+        return Ok(None);
+    }
+    let mut automatons = current.to_vec();
+    while let Some(last) = automatons.pop_if(|last| last.sorted.sorted.len() < 2 * sorted.len()) {
+        sorted.extend(last.sorted.sorted.iter().cloned());
+    }
+    sorted.sort_unstable_by(|a, b| a.as_slice().cmp(b));
+    automatons.push(Automaton::new(sorted)?);
+    Ok(Some(automatons))
+}
+
 impl Automaton {
-    fn new(forms: HashSet<Vec<u8>>) -> Result<Automaton> {
-        let mut sorted: Vec<Vec<u8>> = forms.into_iter().collect();
-        sorted.sort_unstable();
+    /// `sorted` is sorted and has no duplicates.
+    fn new(sorted: Vec<Pattern>) -> Result<Automaton> {
         let mut first = [false; 256];
         sorted.iter().for_each(|pattern| first[usize::from(pattern[0])] = true);
-        let size: usize = sorted.iter().map(Vec::len).sum();
+        let size: usize = sorted.iter().map(|pattern| pattern.len()).sum();
         let kind = if size <= DENSE { AhoCorasickKind::DFA } else { AhoCorasickKind::ContiguousNFA };
-        let search = AhoCorasick::builder().match_kind(MatchKind::Standard).kind(Some(kind)).build(&sorted);
+        let search = AhoCorasick::builder()
+            .match_kind(MatchKind::Standard)
+            .kind(Some(kind))
+            .build(sorted.iter().map(|pattern| pattern.as_slice()));
         let search =
             search.map_err(|_| Error::new(Status::NoMemory, "the values to redact are too many or too long"))?;
-        let longest = sorted.iter().map(Vec::len).max().unwrap_or(0);
+        let longest = sorted.iter().map(|pattern| pattern.len()).max().unwrap_or(0);
         Ok(Automaton { search, sorted: Arc::new(Patterns { sorted, longest, first }) })
     }
 

@@ -5,6 +5,9 @@ use std::fmt::Write;
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use zeroize::Zeroizing;
+
+use super::Pattern;
 
 /// The length of the lines in which MIME and PEM wrap base64 (RFC 2045).
 const BASE64_LINE: usize = 76;
@@ -27,12 +30,13 @@ const PERCENT_ENCODERS: [(&[u8], bool); 10] = [
     (b"-._~", true),
 ];
 
-/// Returns the forms of a value, and of each of its lines, that are at least `shortest` bytes long.
-pub(super) fn patterns(value: &[u8], shortest: usize) -> HashSet<Vec<u8>> {
-    let mut forms = HashSet::new();
+/// Returns the forms of a value, and of each of its lines, that are at least `shortest` bytes long. Some are the same.
+pub(super) fn patterns(value: &[u8], shortest: usize) -> Vec<Pattern> {
+    let mut forms = Vec::new();
     let mut add = |form: Vec<u8>| {
+        let form = Zeroizing::new(form);
         if form.len() >= shortest {
-            forms.insert(form);
+            forms.push(form);
         }
     };
     let lines = value.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));

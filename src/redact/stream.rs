@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use zeroize::Zeroize;
+use zeroize::Zeroizing;
 
 use super::{Automaton, Range, Redactor};
 
@@ -12,20 +12,14 @@ use super::{Automaton, Range, Redactor};
 pub struct Stream<'a> {
     redactor: &'a Redactor,
     /// The end of the text so far that may be the beginning of a value.
-    held: Vec<u8>,
+    held: Zeroizing<Vec<u8>>,
     /// How many bytes of it belong to an occurrence whose mask was written.
     masked: usize,
 }
 
-impl Drop for Stream<'_> {
-    fn drop(&mut self) {
-        self.held.zeroize();
-    }
-}
-
 impl<'a> Stream<'a> {
     pub(super) fn new(redactor: &'a Redactor) -> Stream<'a> {
-        Stream { redactor, held: Vec::new(), masked: 0 }
+        Stream { redactor, held: Zeroizing::default(), masked: 0 }
     }
 
     /// Takes the next piece of the text, and appends what is certain to `redacted`.
@@ -35,15 +29,16 @@ impl<'a> Stream<'a> {
         if self.held.is_empty() {
             let end = beginning(text).unwrap_or(text.len());
             self.pass(&automatons, text, end, redacted);
-            self.held.extend_from_slice(&text[end..]);
+            self.held = Zeroizing::new(text[end..].to_vec());
             return;
         }
-        let mut held = std::mem::take(&mut self.held);
-        held.extend_from_slice(text);
-        let end = beginning(&held).unwrap_or(held.len());
-        self.pass(&automatons, &held, end, redacted);
-        self.held.extend_from_slice(&held[end..]);
-        held.zeroize();
+        // At their final size, as a vector that grows leaves a copy behind.
+        let mut joined = Zeroizing::new(Vec::with_capacity(self.held.len() + text.len()));
+        joined.extend_from_slice(&self.held);
+        joined.extend_from_slice(text);
+        let end = beginning(&joined).unwrap_or(joined.len());
+        self.pass(&automatons, &joined, end, redacted);
+        self.held = Zeroizing::new(joined[end..].to_vec());
     }
 
     /// Returns how many bytes are held back. A caller whose input pauses may call [`Stream::end`], so that a prompt
@@ -55,9 +50,8 @@ impl<'a> Stream<'a> {
 
     /// Ends the text: appends what was held back to `redacted`. The stream can be used for another text.
     pub fn end(&mut self, redacted: &mut Vec<u8>) {
-        let mut held = std::mem::take(&mut self.held);
+        let held = std::mem::take(&mut self.held);
         self.pass(&self.redactor.automatons(), &held, held.len(), redacted);
-        held.zeroize();
     }
 
     /// Redacts the text up to `end`. No occurrence that is not complete begins before it.

@@ -104,6 +104,26 @@ fn added_values_are_replaced_at_once() {
     assert!(redactor.automatons().len() <= 10, "{}", redactor.automatons().len());
 }
 
+#[test]
+fn values_added_by_several_threads_are_all_replaced() {
+    let redactor = Redactor::new(Options::default()).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let redactor = &redactor;
+            scope.spawn(move || {
+                for number in 0..20 {
+                    let value = format!("value-{thread}-{number:08}");
+                    assert_eq!(redactor.add([value.as_bytes()]).unwrap(), 1);
+                    assert_eq!(redactor.redact(value.as_bytes()), b"***");
+                }
+            });
+        }
+    });
+    for (thread, number) in (0..4).flat_map(|thread| (0..20).map(move |number| (thread, number))) {
+        assert_eq!(redactor.redact(format!("value-{thread}-{number:08}").as_bytes()), b"***");
+    }
+}
+
 /// A random number below `limit`.
 fn random(state: &mut u64, limit: usize) -> usize {
     *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

@@ -57,7 +57,12 @@ impl CustomProvider {
             }
             _ => error,
         })?;
-        let own_ttl = answer.as_ref().and_then(|secret| secret.info.as_ref()?.ttl);
+        // A secret that another manager returned is valid for the rest of its time only.
+        let own_ttl = answer.as_ref().and_then(|secret| match &secret.provider {
+            Some(_) if secret.stale => Some(Duration::ZERO),
+            Some(_) => secret.info.is_some().then(|| secret.expires_in()),
+            None => secret.info.as_ref()?.ttl,
+        });
         let secret = answer.map(|secret| {
             let ttl = own_ttl.unwrap_or(self.times.cache_ttl);
             let info = SecretInfo {
@@ -67,7 +72,7 @@ impl CustomProvider {
                 refresh_after: Some(ttl - ttl / 5),
                 superseded: Some(Arc::default()),
             };
-            Secret { info: Some(Arc::new(info)), ..Secret::new(secret.value) }
+            Secret { info: Some(Arc::new(info)), degraded: secret.degraded, ..Secret::new(secret.value) }
         });
         self.supersede(key);
         self.insert(key, secret.clone(), own_ttl)?;

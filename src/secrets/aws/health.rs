@@ -78,6 +78,8 @@ fn describe_caller(session: &Session<'_>, deadline: Deadline) -> Result<String> 
         Err(CallError::Service(service_error)) => {
             format!("with the credentials of {origin}; STS responds with {}", service_error.describe())
         }
-        Err(CallError::Transport(_)) => format!("with the credentials of {origin}; STS did not respond"),
+        Err(CallError::Transport(error)) => {
+            format!("with the credentials of {origin}; the call of STS failed: {}", error.message())
+        }
     })
 }

@@ -267,20 +267,18 @@ impl SecretsManager<'_> {
 
     /// The error for a secret without a response, with a remedy.
     fn unreachable(&self, id: &SecretId, error: Error) -> Error {
-        let hint = if http::is_untrusted_certificate(&error) {
-            "; set AWS_CA_BUNDLE to a file with the authorities to trust".to_owned()
-        } else if error.status() == Status::Timeout {
-            "; check the network path or raise `timeout`".to_owned()
-        } else if let Some(setting) = &self.endpoint.setting {
-            match error.status() {
-                Status::Unavailable => format!(" (the endpoint is set by {setting})"),
-                _ => String::new(),
+        let mut hint = match &self.endpoint.setting {
+            Some(setting) if matches!(error.status(), Status::Unavailable | Status::Timeout) => {
+                format!(" (the endpoint is set by {setting})")
             }
-        } else if is_aws_region(self.region) {
-            String::new()
-        } else {
-            format!(" ({:?} does not look like an AWS region)", self.region)
+            None if !is_aws_region(self.region) => format!(" ({:?} does not look like an AWS region)", self.region),
+            _ => String::new(),
         };
+        if http::is_untrusted_certificate(&error) {
+            hint = "; set AWS_CA_BUNDLE to a file with the authorities to trust".to_owned();
+        } else if error.status() == Status::Timeout {
+            hint.push_str("; check the network path or raise `timeout`");
+        }
         error.map_message(|message| format!("{}: {message}{hint}", self.describe(id)))
     }
 

@@ -22,19 +22,49 @@ use crate::sys::Published;
 
 /// The maximum size of one file.
 const MAX_SIZE: usize = 1 << 20;
-/// The most files that are cached, including names for which there is no file.
-const MAX_FILES: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
+/// The most names for which it is cached that there is no file. Files that exist are as many as the directory has.
+const MAX_ABSENT: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
 
 pub(super) struct Directory {
     pub(super) path: PathBuf,
-    /// The cached files. A lookup counts as use if it checks the file, which every [`find`](Directory::find) does about
-    /// once a second.
-    files: Mutex<LruCache<Arc<str>, Arc<CachedFile>, RandomState>>,
+    files: Mutex<CachedFiles>,
     /// A copy for readers, which take no lock; changed with the lock of `files` held.
     current: Published<FileMap>,
 }
 
 type FileMap = HashMap<Arc<str>, Arc<CachedFile>, RandomState>;
+
+struct CachedFiles {
+    present: FileMap,
+    /// Names without a file. A lookup counts as use if it checks the name, which every [`find`](Directory::find) does
+    /// about once a second.
+    absent: LruCache<Arc<str>, Arc<CachedFile>, RandomState>,
+}
+
+impl CachedFiles {
+    fn get(&mut self, key: &str) -> Option<Arc<CachedFile>> {
+        self.present.get(key).or_else(|| self.absent.get(key)).cloned()
+    }
+
+    fn put(&mut self, key: Arc<str>, file: Arc<CachedFile>) {
+        if file.file.is_some() {
+            self.absent.pop(&key);
+            self.present.insert(key, file);
+        } else {
+            self.present.remove(&key);
+            self.absent.put(key, file);
+        }
+    }
+
+    fn clear(&mut self) {
+        self.present.clear();
+        self.absent.clear();
+    }
+
+    fn to_map(&self) -> FileMap {
+        self.present.iter().chain(self.absent.iter()).map(|(key, file)| (key.clone(), file.clone())).collect()
+    }
+}
 
 struct CachedFile {
     checked_at: AtomicU64,
@@ -58,7 +88,8 @@ impl CachedFile {
 
 impl Directory {
     pub(super) fn new(path: PathBuf) -> Directory {
-        let files = Mutex::new(LruCache::with_hasher(MAX_FILES, RandomState::default()));
+        let absent = LruCache::with_hasher(MAX_ABSENT, RandomState::default());
+        let files = Mutex::new(CachedFiles { present: FileMap::default(), absent });
         Directory { path, files, current: Published::new(Some(Arc::default())) }
     }
 
@@ -89,7 +120,7 @@ impl Directory {
         }
         let cached = {
             let _guard = fork::protect();
-            self.files.lock().get(key).cloned()
+            self.files.lock().get(key)
         };
         if let Some(cached) = cached.as_ref().filter(|cached| cached.is_fresh(CoarseInstant::now(), max_age)) {
             return Ok(cached.value().cloned());
@@ -98,7 +129,7 @@ impl Directory {
     }
 
     pub(super) fn clear_cache(&self) {
-        self.change(LruCache::clear);
+        self.change(CachedFiles::clear);
     }
 
     /// Reads the file named `key`, unless it is as in `cached`. Called while forks are allowed.
@@ -138,17 +169,14 @@ impl Directory {
     }
 
     fn store(&self, key: &str, file: CachedFile) {
-        self.change(|files| {
-            files.put(key.into(), Arc::new(file));
-        });
+        self.change(|files| files.put(key.into(), Arc::new(file)));
     }
 
-    fn change(&self, change: impl FnOnce(&mut LruCache<Arc<str>, Arc<CachedFile>, RandomState>)) {
+    fn change(&self, change: impl FnOnce(&mut CachedFiles)) {
         let _guard = fork::protect();
         let mut files = self.files.lock();
         change(&mut files);
-        let map: FileMap = files.iter().map(|(key, file)| (key.clone(), file.clone())).collect();
-        let previous = self.current.replace(Some(Arc::new(map)));
+        let previous = self.current.replace(Some(Arc::new(files.to_map())));
         // The previous map is dropped without the lock.
         drop(files);
         drop(previous);
@@ -160,30 +188,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn directory_caches_the_most_recently_used_files() {
+    fn cached_names_without_a_file_are_bounded_and_evict_no_value() {
         let place = tempfile::tempdir().unwrap();
-        for number in 0..MAX_FILES.get() {
-            std::fs::write(place.path().join(number.to_string()), "value").unwrap();
-        }
+        std::fs::write(place.path().join("present"), "value").unwrap();
         let directory = Directory::new(place.path().to_owned());
         let find = |key: &str| directory.find(key, Duration::MAX, false).unwrap();
-        let is_cached = |key: &str| directory.files.lock().contains(key);
-        for number in 0..MAX_FILES.get() {
-            assert_eq!(find(&number.to_string()).as_deref(), Some(&b"value"[..]));
+        let is_cached = |key: &str| directory.files.lock().to_map().contains_key(key);
+        assert_eq!(find("present").as_deref(), Some(&b"value"[..]));
+        for number in 0..MAX_ABSENT.get() {
+            assert!(find(&number.to_string()).is_none());
         }
-        assert!(is_cached("0") && is_cached("1"));
         // The lookup of "0" makes "1" the least recently used.
         find("0");
-        assert!(find("missing").is_none());
-        assert_eq!(directory.files.lock().len(), MAX_FILES.get());
-        assert!(is_cached("0") && is_cached("missing") && !is_cached("1"));
+        assert!(find("another").is_none());
+        assert!(is_cached("present") && is_cached("0") && is_cached("another") && !is_cached("1"));
         {
             let reading = fork::read().unwrap();
             let map = directory.current.get(&reading).unwrap();
-            assert_eq!((map.len(), map.contains_key("1")), (MAX_FILES.get(), false));
+            assert_eq!((map.len(), map.contains_key("1")), (MAX_ABSENT.get() + 1, false));
         }
-        assert_eq!(find("1").as_deref(), Some(&b"value"[..]));
+        // A file that appears or disappears moves between the two.
+        std::fs::write(place.path().join("0"), "new").unwrap();
+        assert_eq!(directory.find("0", Duration::ZERO, false).unwrap().as_deref(), Some(&b"new"[..]));
+        std::fs::remove_file(place.path().join("present")).unwrap();
+        assert!(directory.find("present", Duration::ZERO, false).unwrap().is_none());
+        let files = directory.files.lock();
+        assert_eq!((files.present.len(), files.present.contains_key("0")), (1, true));
+        assert!(files.absent.contains("present") && !files.absent.contains("0"));
+        drop(files);
         directory.clear_cache();
-        assert!(directory.files.lock().is_empty());
+        assert!(directory.files.lock().to_map().is_empty());
     }
 }

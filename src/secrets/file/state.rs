@@ -71,6 +71,10 @@ impl FileLocation {
             Located::File(path, fingerprint) => match self.load(&path, deadline) {
                 Ok(document) => FileState::Document(document),
                 Err(error) if error.status() == Status::Timeout => return Err(error),
+                // A shortage of memory or descriptors may end without a change of the file.
+                Err(error) if error.status() == Status::NoMemory || files::is_shortage(&error) => {
+                    FileState::Failed(path, None, error)
+                }
                 Err(error) => FileState::Failed(path, Some(fingerprint), error),
             },
         }))

@@ -49,8 +49,8 @@ public:
         return Cache(raw);
     }
     /// The built-in caches of the process: 300 s and 100 entries, with keys such as `provider:replicate:config`; 60 s
-    /// and 500 entries, with keys such as `user:123:permissions`. `close()` does not close them. A cache for which there
-    /// is no memory is not open.
+    /// and 500 entries, with keys such as `user:123:permissions`. `close()` does not close them. The result is not open
+    /// if there is no memory for the cache.
     static Cache provider_config() noexcept { return Cache(::st_cache_provider_config()); }
     static Cache user_permission() noexcept { return Cache(::st_cache_user_permission()); }
 

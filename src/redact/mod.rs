@@ -9,9 +9,9 @@
 //!
 //! Values shorter than [`Options::shortest`] are not replaced: they would match ordinary text.
 //!
-//! Values cannot be removed again. The search uses Aho-Corasick automatons (Aho and Corasick, CACM 1975). Their tables are
-//! copies of the values on the heap; only a program whose allocator wipes memory wipes these when they are freed. All other
-//! copies that are kept are wiped.
+//! Values cannot be removed again. The search uses Aho-Corasick automatons (Aho and Corasick, CACM 1975). Their tables
+//! are copies of the values on the heap; only a program whose allocator wipes memory wipes these when they are freed.
+//! All other copies that are kept are wiped.
 
 use std::sync::Arc;
 
@@ -27,8 +27,8 @@ mod stream;
 
 pub use stream::Stream;
 
-/// Up to this size of all patterns, in bytes, an automaton is a table of all transitions: faster, and up to 512 bytes of
-/// memory for each byte of a pattern. Above it the automaton takes about 30.
+/// Up to this size of all patterns, in bytes, an automaton is a table of all transitions: faster, and up to 512 bytes
+/// of memory for each byte of a pattern. Above it the automaton takes about 30.
 const DENSE: usize = 16 * 1024;
 
 /// The settings of a [`Redactor`].

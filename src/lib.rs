@@ -40,5 +40,5 @@ pub use bytes::{SecretBytes, SharedBytes};
 pub use config::Config;
 pub use credential::Cipher;
 pub use error::{Error, Result, Source, Status};
-pub use secrets::{Found, Manager, Options, Secret, well_known};
+pub use secrets::{Found, Manager, Options, ProviderNames, Secret, well_known};
 pub use store::Store;

@@ -17,6 +17,7 @@ use serde_json::{Map, Value, json};
 
 use super::document::{Document, DocumentSource};
 use super::memory::Times;
+use super::names::Names;
 use super::peek::{Known, Peeked};
 use super::provider::{Finding, Held, Provider, Request, State as Health};
 use super::single_flight::SingleFlight;
@@ -377,6 +378,31 @@ impl<S: DocumentSource> Provider for DocumentProvider<S> {
             fields.insert("asked_again_in".to_owned(), json!(failing.rest().as_secs_f64()));
         }
         fields
+    }
+
+    fn names(&self, request: &Request) -> Option<Names> {
+        let names_of = |loaded: &Loaded, error: Option<Error>| {
+            let names = loaded.document.names().map(str::to_owned).collect();
+            Names { names, error: error.or_else(|| loaded.document.incomplete().cloned()) }
+        };
+        let deadline = request.deadline();
+        let is_fresh = |loaded: &Arc<Loaded>| !request.refresh && loaded.is_fresh();
+        let before = self.state().document;
+        if let Some(loaded) = before.as_ref().filter(|loaded| is_fresh(loaded)) {
+            return Some(names_of(loaded, None));
+        }
+        let loaded = match request.refresh {
+            true => self.refreshed(request),
+            false => {
+                let remaining = deadline.remaining();
+                self.load(&Wish { deadline, remaining, now: false, accepts: &is_fresh })
+            }
+        };
+        Some(match (loaded, self.state().document.filter(|loaded| loaded.is_usable())) {
+            (Ok(loaded), _) => names_of(&loaded, None),
+            (Err(error), Some(loaded)) => names_of(&loaded, Some(error)),
+            (Err(error), None) => Names { names: Vec::new(), error: Some(error) },
+        })
     }
 
     fn check(&self, request: &Request) -> Finding {

@@ -154,9 +154,28 @@ impl Manager {
         }
     }
 
-    /// The same, asking each provider.
+    /// The value that the first provider with any of these keys has; of several that it has, that of the earlier key.
+    /// `aws`, `vault` and providers of the program that are next to each other in the order count as one.
+    ///
+    /// For names that are written in several ways, such as `HF_TOKEN` and `hf-token`. Failures are as for
+    /// [`Manager::get_with`], and name the first key.
+    pub fn get_any(&self, keys: &[&str], options: &Options) -> Result<Secret> {
+        keys.iter().try_for_each(|key| check_key(key))?;
+        match keys {
+            [] => Err(Error::invalid_argument("no name of a secret is given")),
+            [key] => self.get_with(key, options),
+            _ => self.look_up_any(keys, options),
+        }
+    }
+
+    /// The same as [`Manager::get_with`], asking each provider.
     pub(super) fn look_up(&self, key: &str, options: &Options) -> Result<Secret> {
+        self.look_up_any(&[key], options)
+    }
+
+    fn look_up_any(&self, keys: &[&str], options: &Options) -> Result<Secret> {
         let _inside = fork::enter();
+        let key = keys[0];
         let request = self.request(options.timeout, options.refresh);
         let providers = self.providers();
         let mut failure: Option<Error> = None;
@@ -167,7 +186,7 @@ impl Manager {
             let answer = match providers[first].is_remote() {
                 false => {
                     at += 1;
-                    local(&providers[first], key, &request)
+                    first_value(keys, |key| local(&providers[first], key, &request))
                 }
                 true => {
                     at += providers[first..].iter().take_while(|provider| provider.is_remote()).count();
@@ -175,14 +194,16 @@ impl Manager {
                     let run = Run { providers: &providers[first..at], number: runs, others_behind };
                     runs += 1;
                     match options.cached_only {
-                        false => self.memory.ask(&run, key, &request),
-                        true => Ok(match self.memory.at_hand(&run, key) {
-                            AtHand::Found(secret) => Some(secret),
-                            AtHand::None => None,
-                            AtHand::NotAsked(names) => {
-                                not_asked.extend(names);
-                                None
-                            }
+                        false => first_value(keys, |key| self.memory.ask(&run, key, &request)),
+                        true => first_value(keys, |key| {
+                            Ok(match self.memory.at_hand(&run, key) {
+                                AtHand::Found(secret) => Some(secret),
+                                AtHand::None => None,
+                                AtHand::NotAsked(names) => {
+                                    add_new(&mut not_asked, names);
+                                    None
+                                }
+                            })
                         }),
                     }
                 }
@@ -393,6 +414,20 @@ fn not_found(key: &str, providers: &[Arc<dyn Provider>]) -> Error {
         providers.iter().map(|provider| format!("{} ({})", provider.name(), provider.place(key))).collect();
     let tried = if tried.is_empty() { "no providers".to_owned() } else { tried.join(", ") };
     Error::new(Status::NotFound, format!("secret {key:?} was not found; tried: {tried}"))
+}
+
+/// Adds the names that are not in the list yet.
+fn add_new(list: &mut Vec<String>, names: Vec<String>) {
+    for name in names {
+        if !list.contains(&name) {
+            list.push(name);
+        }
+    }
+}
+
+/// The value of the first of these keys that has one; the first failure ends the search.
+fn first_value(keys: &[&str], mut find: impl FnMut(&str) -> Result<Option<Secret>>) -> Result<Option<Secret>> {
+    keys.iter().find_map(|key| find(key).transpose()).transpose()
 }
 
 fn local(provider: &Arc<dyn Provider>, key: &str, request: &Request) -> Result<Option<Secret>> {

@@ -35,6 +35,7 @@ mod file;
 mod json;
 mod manager;
 mod memory;
+mod names;
 mod peek;
 mod provider;
 mod report;
@@ -44,6 +45,7 @@ mod unconfigured;
 mod vault;
 
 pub use manager::{Manager, Options, WELL_KNOWN, well_known};
+pub use names::ProviderNames;
 pub(crate) use peek::is_plain;
 pub use provider::Found;
 pub use secret::Secret;

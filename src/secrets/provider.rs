@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::names::Names;
 use super::peek::{Known, Peeked};
 use crate::bytes::SecretBytes;
 use crate::clock::{Deadline, Instant, Tick};
@@ -147,6 +148,11 @@ pub(crate) trait Provider: Send + Sync {
 
     /// Its settings and what it knows of its source, without asking it.
     fn describe(&self) -> Map<String, Value>;
+
+    /// The names of the secrets that it holds; `None` if it cannot list them.
+    fn names(&self, _: &Request) -> Option<Names> {
+        None
+    }
 
     /// Asks its source whether it works.
     fn check(&self, request: &Request) -> Finding;

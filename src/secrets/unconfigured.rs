@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::names::Names;
 use super::peek::{Known, Peeked};
 use super::provider::{Finding, Held, Provider, Request, State};
 use crate::clock::Tick;
@@ -45,6 +46,10 @@ impl Provider for Unconfigured {
 
     fn describe(&self) -> Map<String, Value> {
         Map::from_iter([("configured".to_owned(), json!(false))])
+    }
+
+    fn names(&self, _: &Request) -> Option<Names> {
+        Some(Names::default())
     }
 
     fn check(&self, _: &Request) -> Finding {

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use crate::bytes::SecretBytes;
 use crate::clock::Tick;
-use crate::error::Result;
+use crate::error::{Error, Result, Source};
 use crate::files::{self, Exposure, Fingerprint};
 use crate::fork::{self, Reading};
 use crate::log::{self, Level};
@@ -103,6 +103,22 @@ impl Directory {
             }
             (Some(_), _) => fork::outside(|| self.load(key, &path, strict)).map(Some),
         }
+    }
+
+    /// The names of the files in it. What is hidden, and names that are not UTF-8, do not count.
+    pub(super) fn names(&self) -> Result<Vec<String>> {
+        let failed = |error: &std::io::Error| Error::io("list", &self.path, error).with_source(Source::File);
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(&self.path).map_err(|error| failed(&error))? {
+            let entry = entry.map_err(|error| failed(&error))?;
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            // Kubernetes makes the files links to others.
+            let is_directory = std::fs::metadata(entry.path()).is_ok_and(|metadata| metadata.is_dir());
+            if !name.starts_with('.') && !is_directory {
+                names.push(name);
+            }
+        }
+        Ok(names)
     }
 
     pub(super) fn forget(&self) {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
+use super::names::Names;
 use super::peek::{Known, Peeked};
 use super::provider::{Finding, Held, Provider, Request, State};
 use crate::cache::TtlCache;
@@ -276,6 +277,19 @@ impl Provider for FileProvider {
         };
         fields.insert("strict_permissions".to_owned(), json!(self.place.strict));
         fields
+    }
+
+    fn names(&self, request: &Request) -> Option<Names> {
+        let listed = self.view(request.refresh, request.deadline()).and_then(|view| match &*view {
+            View::NoHome(_) | View::Missing(_) => Ok(Vec::new()),
+            View::Document(document) => Ok(document.names().map(str::to_owned).collect()),
+            View::Directory(directory) => directory.names(),
+            View::Failed(_, _, error) => Err(error.clone()),
+        });
+        Some(match listed {
+            Ok(names) => Names { names, error: None },
+            Err(error) => Names { names: Vec::new(), error: Some(error) },
+        })
     }
 
     fn check(&self, request: &Request) -> Finding {

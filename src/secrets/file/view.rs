@@ -48,6 +48,13 @@ pub(super) struct Document {
     pub(super) entries: ByName,
 }
 
+impl Document {
+    /// The names that have a value.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().filter(|(_, value)| value.is_some()).map(|(name, _)| name.as_str())
+    }
+}
+
 /// What a path leads to now.
 pub(super) enum Located {
     NoHome(Option<String>),

@@ -425,9 +425,20 @@ fn add_new(list: &mut Vec<String>, names: Vec<String>) {
     }
 }
 
-/// The value of the first of these keys that has one; the first failure ends the search.
+/// The value of the first of these keys that has one; if none has, the first failure.
 fn first_value(keys: &[&str], mut find: impl FnMut(&str) -> Result<Option<Secret>>) -> Result<Option<Secret>> {
-    keys.iter().find_map(|key| find(key).transpose()).transpose()
+    let mut failure = None;
+    for key in keys {
+        match find(key) {
+            Ok(Some(mut secret)) => {
+                secret.degraded |= failure.is_some();
+                return Ok(Some(secret));
+            }
+            Ok(None) => {}
+            Err(error) => failure = failure.or(Some(error)),
+        }
+    }
+    failure.map_or(Ok(None), Err)
 }
 
 fn local(provider: &Arc<dyn Provider>, key: &str, request: &Request) -> Result<Option<Secret>> {

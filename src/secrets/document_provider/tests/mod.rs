@@ -2,6 +2,7 @@
 //! `tests/vault`. Time passes by [`age`]; nothing sleeps.
 
 mod memory;
+mod names;
 mod partial;
 mod patience;
 mod resting;

@@ -9,4 +9,5 @@ mod report;
 mod run;
 mod store;
 mod terminal;
+mod tree;
 mod value;

@@ -1,5 +1,6 @@
 //! `list`, `where` and `check`: what there is, where it comes from, and how the providers are.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use serde_json::{Map, Value, json};
@@ -10,20 +11,35 @@ use crate::secrets::{Secret, Secrets};
 use crate::{names, terminal};
 
 /// A name, and the providers that have it, in their order.
-struct Listed {
-    name: String,
-    providers: Vec<String>,
-}
+type Listed = (String, Vec<String>);
 
 pub(crate) fn list(common: &Common, list: &List) -> Outcome {
-    let secrets = Secrets::open(common)?;
-    let (mut listed, mut failures): (Vec<Listed>, Vec<Failure>) = (Vec::new(), Vec::new());
-    for provider in secrets.names() {
+    let (listed, failures) = listed(&Secrets::open(common)?)?;
+    if list.json {
+        let all: Vec<Value> =
+            listed.iter().map(|(name, providers)| json!({"name": name, "providers": providers})).collect();
+        terminal::print(&format!("{:#}", Value::Array(all)))?;
+    } else if listed.is_empty() && failures.is_empty() {
+        terminal::note("no provider lists a secret; variables of the environment are not listed");
+    } else if !listed.is_empty() {
+        let rows: Vec<Vec<String>> =
+            listed.into_iter().map(|(name, providers)| vec![name, providers.join(", ")]).collect();
+        terminal::table(&["NAME", "PROVIDERS"], &rows, None)?;
+    }
+    Failure::of_all(failures)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Every name that a provider lists, once, however it is spelled.
+fn listed(secrets: &Secrets) -> Result<(Vec<Listed>, Vec<Failure>), Failure> {
+    let (mut by_name, mut failures): (BTreeMap<String, Listed>, Vec<Failure>) = Default::default();
+    let all = secrets.names();
+    let order: Vec<String> = all.iter().map(|provider| provider.provider.clone()).collect();
+    for provider in all {
         for name in provider.names.into_iter().flatten() {
-            match listed.iter_mut().find(|known| names::are_same(&known.name, &name)) {
-                Some(known) if known.providers.contains(&provider.provider) => {}
-                Some(known) => known.providers.push(provider.provider.clone()),
-                None => listed.push(Listed { name, providers: vec![provider.provider.clone()] }),
+            let (_, providers) = by_name.entry(names::canonical(&name)).or_insert((name, Vec::new()));
+            if !providers.contains(&provider.provider) {
+                providers.push(provider.provider.clone());
             }
         }
         if let Some(error) = provider.error {
@@ -31,25 +47,15 @@ pub(crate) fn list(common: &Common, list: &List) -> Outcome {
             failures.push(Failure::failed(message));
         }
     }
-    listed.sort_by(|one, other| one.name.cmp(&other.name));
-    for known in &mut listed {
-        if secrets.is_in_environment(&known.name) {
-            known.providers.insert(0, "env".to_owned());
+    if let Some(place) = order.iter().position(|provider| provider == "env") {
+        let environment = secrets.environment()?;
+        for (_, providers) in by_name.values_mut().filter(|(name, _)| environment.has(name)) {
+            let is_before = |provider: &&String| order.iter().position(|other| other == *provider) < Some(place);
+            let before = providers.iter().filter(is_before).count();
+            providers.insert(before, "env".to_owned());
         }
     }
-    if list.json {
-        let all: Vec<Value> =
-            listed.iter().map(|known| json!({"name": known.name, "providers": known.providers})).collect();
-        terminal::print(&format!("{:#}", Value::Array(all)))?;
-    } else if listed.is_empty() && failures.is_empty() {
-        terminal::note("no provider lists a secret; variables of the environment are not listed");
-    } else if !listed.is_empty() {
-        let rows: Vec<Vec<String>> =
-            listed.into_iter().map(|known| vec![known.name, known.providers.join(", ")]).collect();
-        terminal::table(&["NAME", "PROVIDERS"], &rows, None)?;
-    }
-    Failure::of_all(failures)?;
-    Ok(ExitCode::SUCCESS)
+    Ok((by_name.into_values().collect(), failures))
 }
 
 pub(crate) fn places(common: &Common, places: &Where) -> Outcome {

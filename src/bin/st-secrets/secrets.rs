@@ -57,9 +57,14 @@ impl Secrets {
         self.manager.names(self.remaining())
     }
 
-    /// Whether the environment has this secret.
-    pub(crate) fn is_in_environment(&self, name: &str) -> bool {
-        self.alone("env").is_ok_and(|env| env.get(name).is_ok())
+    /// The environment alone.
+    pub(crate) fn environment(&self) -> Result<Secrets, Failure> {
+        self.alone("env")
+    }
+
+    /// Whether there is such a secret.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.look_up(name, false).is_ok()
     }
 
     /// Stores a value under the spelling that the secrets file has already, and warns if another value goes before it.

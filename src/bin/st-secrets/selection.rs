@@ -1,6 +1,6 @@
 //! The secrets that `run` and `export` are to get, and the variables that they become.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::arguments::Selection;
 use crate::failure::{Failure, MISSING};
@@ -14,7 +14,6 @@ pub(crate) struct Variable {
 }
 
 /// A secret that is to be found.
-#[derive(Debug, PartialEq)]
 struct Wanted {
     name: String,
     /// Empty: that of its name.
@@ -31,15 +30,34 @@ impl Wanted {
     }
 }
 
+/// Secrets in the order in which they were named, each once, however it is spelled.
+#[derive(Default)]
+struct WantedList {
+    all: Vec<Wanted>,
+    /// Where each one is, by its canonical name.
+    places: HashMap<String, usize>,
+}
+
+impl WantedList {
+    /// The entry of this name, which is added if there is none.
+    fn add(&mut self, name: &str, required: bool) -> &mut Wanted {
+        let at = *self.places.entry(names::canonical(name)).or_insert_with(|| {
+            self.all.push(Wanted { name: name.to_owned(), variables: Vec::new(), required });
+            self.all.len() - 1
+        });
+        &mut self.all[at]
+    }
+}
+
 /// Gets all of them, or says of each that is missing or failed why.
 pub(crate) fn get(selection: &Selection, secrets: &Secrets) -> Result<Vec<Variable>, Failure> {
     let mut wanted = named(selection)?;
     if selection.all || selection.only.iter().any(|pattern| names::is_pattern(pattern)) {
         add_all(&mut wanted, selection, secrets)?;
     }
-    refuse_clashes(&wanted)?;
+    refuse_clashes(&wanted.all)?;
     let (mut variables, mut failures) = (Vec::new(), Vec::new());
-    for wanted in &wanted {
+    for wanted in &wanted.all {
         let found = match wanted.required {
             true => secrets.get(&wanted.name).map(Some),
             false => secrets.find(&wanted.name),
@@ -60,8 +78,8 @@ pub(crate) fn get(selection: &Selection, secrets: &Secrets) -> Result<Vec<Variab
 }
 
 /// What the command line names.
-fn named(selection: &Selection) -> Result<Vec<Wanted>, Failure> {
-    let mut wanted: Vec<Wanted> = Vec::new();
+fn named(selection: &Selection) -> Result<WantedList, Failure> {
+    let mut wanted = WantedList::default();
     for rename in &selection.rename {
         let (name, variable) = rename.split_once('=').unwrap_or_default();
         if name.is_empty() || !names::is_variable(variable) {
@@ -70,37 +88,28 @@ fn named(selection: &Selection) -> Result<Vec<Wanted>, Failure> {
                  digits and _ alone",
             ));
         }
-        add(&mut wanted, name, true).variables.push(variable.to_owned());
+        wanted.add(name, true).variables.push(variable.to_owned());
     }
     for name in &selection.names {
-        add(&mut wanted, name, true);
+        wanted.add(name, true);
     }
     for name in selection.only.iter().filter(|pattern| !names::is_pattern(pattern)) {
-        add(&mut wanted, name, true);
+        wanted.add(name, true);
     }
     for name in &selection.optional {
         // That of a rename is optional too.
-        let is_named = selection.names.iter().any(|other| names::are_same(other, name));
-        add(&mut wanted, name, false).required = is_named;
+        let is_named = selection.names.iter().any(|other| names::canonical(other) == names::canonical(name));
+        wanted.add(name, false).required = is_named;
     }
-    if wanted.is_empty() && selection.only.is_empty() && !selection.all {
+    if wanted.all.is_empty() && selection.only.is_empty() && !selection.all {
         return Err(Failure::usage("no secret is named; write their names, or --all"));
     }
     Ok(wanted)
 }
 
-/// The entry of this name, which is added if there is none.
-fn add<'w>(wanted: &'w mut Vec<Wanted>, name: &str, required: bool) -> &'w mut Wanted {
-    let at = wanted.iter().position(|known| names::are_same(&known.name, name)).unwrap_or_else(|| {
-        wanted.push(Wanted { name: name.to_owned(), variables: Vec::new(), required });
-        wanted.len() - 1
-    });
-    &mut wanted[at]
-}
-
 /// Adds the secrets that providers list, of which `--only` leaves some. A provider that cannot be listed is an error, as
 /// a secret of its own would be missing without a word.
-fn add_all(wanted: &mut Vec<Wanted>, selection: &Selection, secrets: &Secrets) -> Result<(), Failure> {
+fn add_all(wanted: &mut WantedList, selection: &Selection, secrets: &Secrets) -> Result<(), Failure> {
     let mut listed = BTreeMap::new();
     let mut failures = Vec::new();
     for provider in secrets.names() {
@@ -124,7 +133,7 @@ fn add_all(wanted: &mut Vec<Wanted>, selection: &Selection, secrets: &Secrets) -
     for (variable, name) in &listed {
         let only = &selection.only;
         if only.is_empty() || only.iter().any(|pattern| is_wanted(pattern, variable, name)) {
-            add(wanted, name, true);
+            wanted.add(name, true);
         }
     }
     Ok(())
@@ -162,7 +171,7 @@ mod tests {
     }
 
     fn summary(selection: &Selection) -> Vec<(String, Vec<String>, bool)> {
-        let wanted = named(selection).unwrap();
+        let wanted = named(selection).unwrap().all;
         wanted.iter().map(|wanted| (wanted.name.clone(), wanted.variables(), wanted.required)).collect()
     }
 
@@ -185,9 +194,9 @@ mod tests {
 
     #[test]
     fn two_secrets_are_not_one_variable() {
-        let wanted = named(&selection(&["a/b", "a_b"], &[], &[])).unwrap();
+        let wanted = named(&selection(&["a/b", "a_b"], &[], &[])).unwrap().all;
         let failure = refuse_clashes(&wanted).unwrap_err();
         assert!(failure.lines[0].contains("would both be the variable A_B"), "{failure:?}");
-        refuse_clashes(&named(&selection(&["a/b", "a_b"], &[], &["a_b=C"])).unwrap()).unwrap();
+        refuse_clashes(&named(&selection(&["a/b", "a_b"], &[], &["a_b=C"])).unwrap().all).unwrap();
     }
 }

@@ -1,16 +1,19 @@
 # make                 build the libraries into build/lib
 # make help            list what make can do
-# make demo            build everything and show a launcher at work, offline
-# make demo-servers    the same with AWS Secrets Manager and Vault, on servers that it starts
-# make test            install what the tests need, run all of them
-# make soak            tests that take ten minutes and more
-# make tsan            the thread tests of the cache under ThreadSanitizer, on a nightly compiler
-# make bench           measure, beside peers
+# make demo            build everything and run the example launcher, offline
+# make demo-servers    the same with AWS Secrets Manager and Vault, on servers it starts
+# make test            install what the tests need, run all of them, two suites side by side
+# make lint            check formatting, wording and common mistakes in all languages
+# make test-c          test one language: also -rust, -cpp, -python, -node, -go; TEST=… selects tests, see below
+# make soak            run the tests that take ten minutes and more
+# make tsan            run the thread tests of the cache under ThreadSanitizer, with a nightly compiler
+# make bench           measure, next to other libraries
 # make install         install into PREFIX, under DESTDIR
 # make dist            pack the C and C++ library into build/dist, as a tarball to unpack anywhere
 # make wheel           build the Python package into build/dist
 # make dist-node       pack the Node package into build/dist
-# make go-module       pack the Go module into build/dist/go, as module proxies have it
+# make go-module       pack the Go module into build/dist/go, laid out as a module proxy
+# make docs            build the documentation as a web site, build/docs/index.html
 # make header          generate include/st_secrets.h from src/ffi
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
@@ -33,7 +36,7 @@ SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock build.rs
 
 all: $(BUILD)/lib/libst_secrets.so $(BUILD)/lib/libst_secrets.a
 
-# The list at the top of this file.
+# Prints the list at the top of this file.
 help:
 	@sed -n '/^# make/s/^# //p' $(firstword $(MAKEFILE_LIST))
 
@@ -82,70 +85,87 @@ install: all
 dist: all
 	sh packaging/dist.sh $(VERSION) $(BUILD)/dist
 
+# The documents, the C reference and the Rust reference.
+.PHONY: docs
+docs:
+	@sh docs/site/build.sh
+
 header:
 	ST_SECRETS_WRITE_HEADER=1 $(CARGO) test --locked --test header the_header_is_up_to_date -- --exact
 
 tools:
 	@sh tests/tools.sh
 	@sh tests/python-tools.sh
+	@sh tests/lint-tools.sh
 
 lint:
+	@sh tests/lint-tools.sh
+	sh tests/lint.sh
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --features wiping-allocator,test-panic -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
 
-# The search through a core file needs the library as C programs have it.
-test-rust: all
-	$(CARGO) test --locked
+# TEST selects tests in the way of each runner, and nothing is packed or installed first:
+#   make test-rust TEST=cache::             names; also arguments of cargo test: TEST='--test chain'
+#   make test-c TEST=memory                 a regular expression over the names of ctest; test-cpp too
+#   make test-python TEST=test_cache        arguments of unittest: TEST=test_cache.Loads, TEST='-k clear test_cache'
+#   make test-node TEST=cache               test/cache.test.js, or else a pattern over the names of tests
+#   make test-go TEST=TestCache             a regular expression, as of go test -run
 
-# Every interleaving of readers and writers at the lock of a cache.
+# One test searches the core file of a C program, which loads the library that `all` builds.
+test-rust: $(if $(TEST),,all)
+	$(CARGO) test --locked $(TEST)
+
+# Checks every interleaving of readers and writers at the lock of a cache.
 test-model:
 	RUSTFLAGS="--cfg loom" $(CARGO) test --release --locked --manifest-path tests/model/Cargo.toml --target-dir $(BUILD)/model
 
 test-c: all $(BUILD)/launcher
 	sh tests/python-tools.sh
-	sh tests/c/run.sh
+	sh tests/c/run.sh $(if $(TEST),-R '$(TEST)')
 
 test-cpp: all
 	sh tests/python-tools.sh
-	sh tests/cpp/run.sh
+	sh tests/cpp/run.sh $(if $(TEST),-R '$(TEST)')
 
 wheel: $(BUILD)/lib/libst_secrets.a
 	python3 bindings/python/build.py $(BUILD)/python $(BUILD)/dist
 
 test-python: all
 	sh tests/python-tools.sh
-	sh bindings/python/test.sh
+	sh bindings/python/test.sh $(TEST)
 
-# The binding for Node: its add-on, its npm package in build/dist, its tests.
+# Builds the add-on and the npm package (in build/dist), then runs the tests.
 test-node: all
 	sh tests/python-tools.sh
-	sh bindings/node/test.sh
+	sh bindings/node/test.sh $(if $(TEST),'$(TEST)')
 
 dist-node: all
 	sh bindings/node/pack.sh
 
 test-go: all
 	sh tests/python-tools.sh
-	sh bindings/go/test.sh
+	sh bindings/go/test.sh $(if $(TEST),'$(TEST)')
 
 go-module:
 	cd bindings/go && go run package.go $(VERSION) $(CURDIR)/$(BUILD)/dist/go
 
-# Every binding covers every function, or says why it does not.
+# Checks that every binding covers every function or gives a reason.
 coverage:
 	sh bindings/coverage.sh
 
-test: tools lint coverage test-rust test-model test-c test-cpp test-python test-node test-go
+# The longest suites first.
+test: tools lint coverage all
+	@python3 tests/all.py test-rust test-c test-python test-node test-go test-cpp test-model
 
-# What takes more than some minutes.
+# Runs the tests that take more than a few minutes.
 soak: tools
 	$(CARGO) test --locked --test soak -- --nocapture
 	ST_TEST_KILLS=2000 ST_TEST_FORKS=1000 $(CARGO) test --locked --test store_processes --test store_fork
 	ST_TEST_OPERATIONS=10000000 $(CARGO) test --release --locked --lib cache::model_tests
 
-# Data races in the cache.
+# Looks for data races in the cache.
 tsan:
 	sh tests/tsan.sh
 

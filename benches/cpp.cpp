@@ -1,4 +1,4 @@
-// What the C++ wrapper costs on top of the C functions: each call in both ways, in turn, as the least of many rounds.
+// Measures the cost of the C++ wrapper: each call in C and C++ alternately, the minimum of many rounds.
 // usage: cpp (with IN_ENVIRONMENT set)
 #include <st_secrets.hpp>
 
@@ -80,11 +80,14 @@ void compare_cache(const st::Cache &cache) {
     compare(
         "a cache set",
         [&] {
-            check(st_cache_set(raw, key.data(), key.size(), value.data(), value.size(), ST_TTL_DEFAULT, nullptr) == ST_OK);
+            check(st_cache_set(raw, key.data(), key.size(), value.data(), value.size(), ST_TTL_DEFAULT, nullptr) ==
+                  ST_OK);
         },
         [&] { cache.set(key, value); });
     auto square = st::cached([](int n) { return n * n; }, {"square", "bench"});
-    compare("a cached function, beside the function itself", [] { sink = 49; }, [&] { sink = static_cast<unsigned char>(square(7)); });
+    compare(
+        "a cached function, and the function itself", [] { sink = 49; },
+        [&] { sink = static_cast<unsigned char>(square(7)); });
 }
 
 } // namespace
@@ -94,7 +97,8 @@ int main() {
     secrets.add_provider("mine", [](std::string_view) { return "a value of a provider that is remembered"; });
     const char *in_environment = "IN_ENVIRONMENT";
     compare(
-        "an empty call", [] { check(st_abi_version() == ST_ABI_VERSION); }, [] { check(st::abi_version() == ST_ABI_VERSION); });
+        "an empty call", [] { check(st_abi_version() == ST_ABI_VERSION); },
+        [] { check(st::abi_version() == ST_ABI_VERSION); });
     for (const char *key : {in_environment, "REMEMBERED"}) {
         compare(
             key == in_environment ? "a secret from the environment" : "a secret that is cached",

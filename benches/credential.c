@@ -1,5 +1,5 @@
 /*
- * Times of encrypting and decrypting credentials, as medians over rounds, one "name nanoseconds" a line.
+ * Times of encrypting and decrypting credentials: medians over rounds, one "name nanoseconds" per line.
  * usage: credential
  */
 #include <string.h>
@@ -61,7 +61,7 @@ static void sizes(const st_cipher *cipher, size_t size, int calls) {
     printf("decrypt_bytes_%zu %.1f\n", size, median(decrypt_bytes));
 }
 
-/* Rows of their own, one after another, as a service reads them out of its database. */
+/* Different rows one after another, as a service reads them from its database. */
 static void rows(const st_cipher *cipher) {
     st_error error = ST_ERROR_INIT;
     static char tokens[ROWS][256];

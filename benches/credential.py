@@ -1,5 +1,6 @@
-"""Encrypting and decrypting credentials beside Python's `cryptography`, used as SimpleTuner uses it, and deriving a key
-beside `hashlib`. usage: credential.py PROGRAM"""
+"""Compares encryption and decryption with Python's `cryptography`, used as SimpleTuner uses it, and key derivation with
+`hashlib`. usage: credential.py PROGRAM
+"""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-/* The smallest program that has a secret: opens a manager for a file and gets one key. usage: first_secret FILE KEY */
+/* The smallest program with a secret: opens a manager for a file and gets one key. usage: first_secret FILE KEY */
 #include <stdio.h>
 
 #include "st_secrets.h"

@@ -1,4 +1,4 @@
-"""What a Python program does for the same: the environment, else the file."""
+"""The same lookup in Python: the environment, then the file."""
 
 import json
 import os

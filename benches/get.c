@@ -1,8 +1,8 @@
 /*
- * Time of one call once a value is there, the smallest of many rounds, with 50 variables in the environment; and memory
- * of a process that holds a manager.
+ * Prints the time of one call for an available value, the minimum of many rounds, with 50 environment variables; and
+ * the memory of a process that has a manager.
  *   get FILE FILE_KEY ENV_KEY AWS_KEY
- *   get once N FILE KEY    N copies of one key, for a profiler
+ *   get once N FILE KEY    gets one key N times, for a profiler
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -65,7 +65,7 @@ static void empty_call(const char *key, size_t len) {
     (void)st_abi_version();
 }
 
-/* What threads that measure together share, and when each began and ended each round. */
+/* Shared by threads that measure together: the beginning and end of each thread's rounds. */
 struct together {
     void (*call)(const char *, size_t);
     const char *key;
@@ -79,7 +79,7 @@ static void *measure_rounds(void *argument) {
     unsigned number = together->numbered++;
     size_t len = strlen(together->key);
     for (unsigned round = 0; round < ROUNDS; round++) {
-        /* Sleeping threads would begin one after the other. */
+        /* Spins, because sleeping threads would start one after the other. */
         for (together->arrived++; together->arrived < (round + 1) * together->threads;) {
         }
         together->begun[number][round] = now();
@@ -91,7 +91,7 @@ static void *measure_rounds(void *argument) {
     return NULL;
 }
 
-/* The smallest time of one call while so many threads make it at once: other programs only make it longer. */
+/* Returns the minimum time of one call made by this many threads at once; other programs only increase it. */
 static double smallest(void (*call)(const char *, size_t), const char *key, unsigned threads) {
     static struct together together;
     pthread_t running[MOST_THREADS];
@@ -121,7 +121,7 @@ static void measure(const char *name, void (*call)(const char *, size_t), const 
     printf("%-44s %8.1f ns (two threads at once %.1f; %.1f cache hits)\n", name, one, two, one / hit);
 }
 
-/* The environment as it is for the time of this program, but with so many variables; the key is in the middle. */
+/* Extends the environment to this many variables, with the key in the middle. */
 static void fill_environment(const char *key) {
     char name[32], *value = getenv(key);
     value = value == NULL ? NULL : strdup(value);

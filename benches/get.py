@@ -1,5 +1,8 @@
-"""Runs benches/get.c with a secrets file and, on moto, AWS Secrets Manager.
-usage: get.py PROGRAM [ARGUMENT…]; FILE in an argument is the file. Without arguments it measures everything."""
+"""Runs benches/get.c with a secrets file and with AWS Secrets Manager (moto).
+
+usage: get.py PROGRAM [ARGUMENT…]
+FILE in an argument is the path of the file. Without arguments it measures everything.
+"""
 
 import json
 import os

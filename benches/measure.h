@@ -1,4 +1,4 @@
-/* What the measuring programs share: a clock, the order of rounds, the memory that is in use. */
+/* Shared by the benchmarks: a clock, sorting, the memory in use. */
 #ifndef MEASURE_H
 #define MEASURE_H
 
@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-/* Nanoseconds on a clock that setting the date does not change. */
+/* The time in nanoseconds, on a monotonic clock. */
 static inline double now(void) {
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
@@ -18,9 +18,7 @@ static int ascending(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static inline void sort(double *rounds, size_t count) {
-    qsort(rounds, count, sizeof *rounds, ascending);
-}
+static inline void sort(double *rounds, size_t count) { qsort(rounds, count, sizeof *rounds, ascending); }
 
 static inline long resident_kib(void) {
     char line[128];

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Prints how fast the binding for Node is, beside its peers. It needs what `make test-node` installs.
+# Measures the Node binding, next to other packages. Needs what `make test-node` installs.
 set -eu
 cd "$(dirname "$0")/.."
 work=$(mktemp -d)

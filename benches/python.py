@@ -1,7 +1,8 @@
-"""What a call costs from Python: nothing, a secret, a cache hit; beside SimpleTuner's algorithm, cachebox and cachetools.
+"""Measures calls from Python: an empty call, a secret, a cache hit; next to SimpleTuner's algorithm, cachebox and
+cachetools.
 
-The peers take turns in every round, and the best round of each counts: single times move with the machine, ratios in one
-run do not. Called by benches/python.sh.
+The peers alternate in every round, and the minimum over all rounds counts: absolute times vary with the load of the
+machine, ratios within a run do not. Called by benches/python.sh.
 """
 
 import os
@@ -17,7 +18,7 @@ from typing import Any
 import cachebox
 import cachetools
 import st_secrets
-from st_secrets import SecretsManager, TTLCache, _native, cached
+from st_secrets import SecretsManager, TTLCache, _native, cached  # noqa: F401 (timed code uses _native)
 
 ROUNDS, NUMBER, ENTRIES = 60, 20_000, 500
 
@@ -29,8 +30,9 @@ class Entry:
 
 
 class InPython:
-    """The algorithm of SimpleTuner's cache: a dict behind a re-entrant lock, deadlines on the wall clock, expired entries
-    cleared away every `cleanup_interval` seconds."""
+    """The algorithm of SimpleTuner's cache: a dict behind a reentrant lock, deadlines on the wall clock, removal of
+    expired entries every `cleanup_interval` seconds.
+    """
 
     def __init__(self, default_ttl=300.0, cleanup_interval=60.0):
         self.default_ttl, self.cleanup_interval = default_ttl, cleanup_interval
@@ -64,7 +66,7 @@ class InPython:
 
 
 def measure(subjects):
-    """The best time of each, in nanoseconds."""
+    """Returns the minimum time of each, in nanoseconds."""
     timers = {name: timeit.Timer(statement, globals=space) for name, (statement, space) in subjects.items()}
     best = dict.fromkeys(timers, float("inf"))
     for _ in range(ROUNDS):
@@ -74,7 +76,7 @@ def measure(subjects):
 
 
 def under_load(statement, space):
-    """The mean time of a call while another thread computes without a pause, in nanoseconds."""
+    """Returns the mean time of a call while another thread computes continuously, in nanoseconds."""
     over = threading.Event()
 
     def compute():
@@ -91,7 +93,7 @@ def under_load(statement, space):
 
 
 def main():
-    # A prefix keeps the secrets of whoever measures out of this.
+    # The prefix excludes secrets of the user's own environment.
     os.environ["BENCH_TOKEN"] = "r8_0123456789abcdef0123456789abcdef"
     path = Path(tempfile.mkdtemp()) / "secrets.json"
     path.write_text('{"FILE_TOKEN": "r8_0123456789abcdef0123456789abcdef"}')
@@ -103,9 +105,9 @@ def main():
         def get_secret(self, key):
             return "remembered" if key == "MINE" else None
 
-    secrets = SecretsManager([
-        st_secrets.EnvironmentSecretProvider("BENCH"), st_secrets.FileSecretProvider(path), Provider()
-    ])
+    secrets = SecretsManager(
+        [st_secrets.EnvironmentSecretProvider("BENCH"), st_secrets.FileSecretProvider(path), Provider()]
+    )
     secrets.get("MINE")
     keys = [f"provider:replicate:{number:06}:config" for number in range(ENTRIES)]
     value, key = "x" * 64, keys[ENTRIES // 2]
@@ -147,10 +149,14 @@ def main():
     hit = best["cache hit"]
     for peer, bar in (("SimpleTuner's algorithm", 0.3), ("cachebox", 1.5)):
         ratio = hit / best[f"cache hit, {peer}"]
-        print(f"  cache hit / {peer:32} {ratio:8.2f}    (bar: at most {bar}: {'reached' if ratio <= bar else 'MISSED'})")
+        print(
+            f"  cache hit / {peer:32} {ratio:8.2f}    (bar: at most {bar}: {'reached' if ratio <= bar else 'MISSED'})"
+        )
     print("  while another thread computes:")
-    for what, statement in (("secrets.get, which keeps the GIL", "secrets.get(name)"),
-                            ("secrets.find, which lets others run", "secrets.find(name)")):
+    for what, statement in (
+        ("secrets.get, which keeps the GIL", "secrets.get(name)"),
+        ("secrets.find, which lets others run", "secrets.find(name)"),
+    ):
         print(f"  {what:44} {under_load(statement, space):8.1f} ns")
 
 

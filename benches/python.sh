@@ -1,5 +1,5 @@
 #!/bin/sh
-# Prints what calls cost from Python, beside peers. build/lib must be there.
+# Measures calls from Python, next to other packages. Needs build/lib.
 set -eu
 cd "$(dirname "$0")/.."
 sh tests/python-tools.sh

@@ -1,8 +1,8 @@
 /*
- * A program with a secret from AWS or Vault, as the environment tells.
- *   remote first KEY    gets it and ends
- *   remote cached KEY   the time of a get once it is there: smallest and median of rounds, in ns
- *   remote idle KEY     what a process that has it and waits keeps: memory more than before in KiB, threads, sockets
+ * A program with a secret from AWS or Vault, configured by the environment.
+ *   remote first KEY    gets the secret and ends
+ *   remote cached KEY   prints the time of a cached get: minimum and median of rounds, in ns
+ *   remote idle KEY     prints what the process keeps while it waits: additional memory in KiB, threads, sockets
  */
 #include <dirent.h>
 #include <string.h>
@@ -38,7 +38,7 @@ static void cached(const char *key) {
     printf("%.1f %.1f\n", rounds[0], rounds[ROUNDS / 2]);
 }
 
-/* How many entries a directory has whose target, for a link, begins so. */
+/* Counts the entries of a directory that are links to a target with this prefix. */
 static int entries(const char *directory, const char *start) {
     int count = 0;
     DIR *open = opendir(directory);
@@ -59,7 +59,7 @@ static int entries(const char *directory, const char *start) {
 static void idle(const char *key) {
     long before = resident_kib();
     get(key, ST_NUL);
-    /* What serves a load has ended by then. */
+    /* Everything that serves the load has ended after this. */
     sleep(1);
     long after = resident_kib();
     printf("%ld %d %d\n", after - before, entries("/proc/self/task", ""), entries("/proc/self/fd", "socket:"));

@@ -1,6 +1,9 @@
-"""Secrets of AWS (moto) and Vault (OpenBao), beside boto3, hvac and aws-secretsmanager-caching on the same servers: from
-process start to first secret, 16 processes at once, cached, and what a process keeps while it waits.
-usage: remote.py PROGRAM (benches/remote.c)"""
+"""Compares secrets of AWS (moto) and Vault (OpenBao) with boto3, hvac and aws-secretsmanager-caching on the same
+servers: from process start to the first secret, 16 processes at once, cached lookups, and the resources of an idle
+process.
+
+usage: remote.py PROGRAM (benches/remote.c)
+"""
 
 import json
 import os
@@ -59,7 +62,7 @@ def free_ports(count):
 
 
 def seconds(command, environment, count=1):
-    """From the start of so many processes at once to the end of the last."""
+    """Returns the time from starting this many processes at once to the end of the last one."""
     begin = time.perf_counter()
     running = [subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) for _ in range(count)]
     codes = [process.wait() for process in running]
@@ -69,22 +72,24 @@ def seconds(command, environment, count=1):
     return took
 
 
-def beside(text, ours, theirs, their_name, rounds, count=1):
-    """Both in turn; smallest and median of each, and of their ratios within a round."""
+def compare(text, ours, theirs, their_name, rounds, count=1):
+    """Alternates both commands. Returns minimum and median of each, and of their ratios within a round."""
     pairs = [(seconds(*ours, count), seconds(*theirs, count)) for _ in range(rounds + 1)][1:]
     report(text, their_name, pairs, 1e3, "ms")
 
 
 def report(text, their_name, pairs, factor, unit):
-    own, other = zip(*pairs)
+    own, other = zip(*pairs, strict=True)
     ratios = [b / a for a, b in pairs]
     print(f"{text:44} {min(own) * factor:8.2f} {unit} (median {statistics.median(own) * factor:.2f})")
     print(f"{'  ' + their_name:44} {min(other) * factor:8.2f} {unit} (median {statistics.median(other) * factor:.2f})")
-    print(f"{'  ratio':44} {min(other) / min(own):8.1f} times faster (median of rounds {statistics.median(ratios):.1f})")
+    print(
+        f"{'  ratio':44} {min(other) / min(own):8.1f} times faster (median of rounds {statistics.median(ratios):.1f})"
+    )
 
 
 def cached(environment, client):
-    """aws-secretsmanager-caching hands out the whole document; here it is one key of it."""
+    """aws-secretsmanager-caching returns the whole document; this extracts one key."""
     cache = SecretCache(client=client)
     cache.get_secret_string("training")
     calls, pairs = 20_000, []
@@ -98,7 +103,9 @@ def cached(environment, client):
 
 
 def idle(text, environment):
-    memory, threads, sockets = subprocess.check_output([PROGRAM, "idle", "HF_TOKEN"], env=environment, text=True).split()
+    memory, threads, sockets = subprocess.check_output(
+        [PROGRAM, "idle", "HF_TOKEN"], env=environment, text=True
+    ).split()
     print(f"{text:44} {memory:>8} KiB more, {threads} thread(s), {sockets} socket(s)")
 
 
@@ -125,10 +132,10 @@ def measure(environment, aws_url, vault_url):
     ours, boto = [PROGRAM, "first", "HF_TOKEN"], [sys.executable, "-c", BOTO3]
     names = ("boto3", "hvac", "aws-secretsmanager-caching")
     print("Peers: " + ", ".join(f"{name} {version(name)}" for name in names))
-    beside("process start to first secret, AWS, C", (ours, aws), (boto, aws), "boto3", ROUNDS)
+    compare("process start to first secret, AWS, C", (ours, aws), (boto, aws), "boto3", ROUNDS)
     hvac_command = [sys.executable, "-c", HVAC]
-    beside("process start to first secret, Vault, C", (ours, vault), (hvac_command, vault), "hvac", ROUNDS)
-    beside(f"{AT_ONCE} processes at once, AWS, C", (ours, aws), (boto, aws), "boto3", AT_ONCE_ROUNDS, AT_ONCE)
+    compare("process start to first secret, Vault, C", (ours, vault), (hvac_command, vault), "hvac", ROUNDS)
+    compare(f"{AT_ONCE} processes at once, AWS, C", (ours, aws), (boto, aws), "boto3", AT_ONCE_ROUNDS, AT_ONCE)
     cached(aws, client)
     idle("waiting with a secret from AWS", aws)
     idle("waiting with a secret from Vault", vault)

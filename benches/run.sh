@@ -1,8 +1,9 @@
 #!/bin/sh
-# Prints what `make bench` measures. Ratios within one run count; single times move with the machine.
+# Prints the measurements of `make bench`. Compare ratios within one run; absolute times vary with the load of the
+# machine.
 set -eu
 cd "$(dirname "$0")/.."
-command -v python3 >/dev/null || { echo "python3, the peer of these measurements, is missing" >&2; exit 1; }
+command -v python3 >/dev/null || { echo "python3 is missing; the benchmarks compare with it" >&2; exit 1; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 unset HF_TOKEN
@@ -32,7 +33,7 @@ printf '%-44s %8s KiB\n' "size of the stripped shared library" \
     "$(($(stat -Lc %s build/lib/libst_secrets.so) / 1024))"
 
 echo
-echo "The cache, through the C ABI, beside peers:"
+echo "The cache, through the C ABI, next to other caches:"
 cargo run --quiet --release --locked --manifest-path benches/peers/Cargo.toml --target-dir build/peers -- \
     --quick --instructions
 

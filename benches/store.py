@@ -1,5 +1,8 @@
-"""The store beside the same in Python: as SimpleTuner does it, with a connection for each call, and with one connection
-kept. usage: store.py PROGRAM DIRECTORY"""
+"""Compares the store with the same in Python: as SimpleTuner does it, with a connection for each call, and with one
+kept connection.
+
+usage: store.py PROGRAM DIRECTORY
+"""
 
 import base64
 import hashlib
@@ -56,7 +59,8 @@ class Store:
         if not self.kept:
             connection.close()
 
-    def audit(self, event_type="config.changed", action="test", details={"changed": ["a"]}):
+    def audit(self, event_type="config.changed", action="test", details=None):
+        details = details or {"changed": ["a"]}
         connection = self.open("audit")
         connection.execute("BEGIN IMMEDIATE")
         last = connection.execute("SELECT entry_hash FROM audit_log ORDER BY id DESC LIMIT 1").fetchone()
@@ -91,7 +95,7 @@ class Store:
         return config
 
     def save(self):
-        """Recorded first, as ours is; the names that changed are found out as ours are."""
+        """Records the change first and determines the changed names, as the store does."""
         connection = self.open("jobs")
         connection.execute("BEGIN IMMEDIATE")
         row = connection.execute("SELECT config FROM provider_config WHERE provider = ?", ("replicate",)).fetchone()
@@ -99,8 +103,8 @@ class Store:
         changed = [name for name in CONFIG if before.get(name) != CONFIG[name]]
         self.audit("provider.configured", "save", {"added": [], "changed": changed, "removed": []})
         connection.execute(
-            "INSERT INTO provider_config (provider, config, updated_at) VALUES (?, ?, ?) ON CONFLICT(provider) DO UPDATE"
-            " SET config = excluded.config, updated_at = excluded.updated_at",
+            "INSERT INTO provider_config (provider, config, updated_at) VALUES (?, ?, ?)"
+            " ON CONFLICT(provider) DO UPDATE SET config = excluded.config, updated_at = excluded.updated_at",
             ("replicate", json.dumps(CONFIG), now()),
         )
         connection.execute("COMMIT")
@@ -149,11 +153,11 @@ def run():
     return {name: float(time) for name, time in map(str.split, lines)}
 
 
-# In turns, as the machine has better and worse moments.
+# Alternates, because the load of the machine varies.
 ours, with_each, with_kept = {}, {}, {}
 for _ in range(3):
     ours = least(ours, run())
-    # Without another connection, the end of each is also the end of the log, as it is for SimpleTuner alone.
+    # Without another open connection, closing each one also closes the log, as for SimpleTuner alone.
     each = Store(directory, keep=False)
     with_each = least(with_each, {name: best(getattr(each, name), 10) / 1000 for name in NAMES})
     kept = Store(directory, keep=True)
@@ -165,9 +169,13 @@ for _ in range(3):
 hit = ours["cache_hit"]
 for name, text in (("cached_get", "a store's"), ("cached_get_of_the_process", "the process's")):
     own = ours[name]
-    print(f"{f'provider configuration, cached, {text}':<44} {own:8.1f} ns   {own / hit:6.2f} cache hits"
-          f"   a dict in Python {cached / own:6.1f} x")
+    print(
+        f"{f'provider configuration, cached, {text}':<44} {own:8.1f} ns   {own / hit:6.2f} cache hits"
+        f"   a dict in Python {cached / own:6.1f} x"
+    )
 for name, text in NAMES.items():
     own = ours[name] / 1000
-    print(f"{text:<44} {own:8.2f} us   Python {with_each[name]:8.1f} us {with_each[name] / own:6.1f} x"
-          f"   one connection kept {with_kept[name]:7.1f} us {with_kept[name] / own:5.1f} x")
+    print(
+        f"{text:<44} {own:8.2f} us   Python {with_each[name]:8.1f} us {with_each[name] / own:6.1f} x"
+        f"   one connection kept {with_kept[name]:7.1f} us {with_kept[name] / own:5.1f} x"
+    )

@@ -1,10 +1,12 @@
 #!/bin/sh
-# Whether each binding covers each function that the library exports (packaging/exports.txt). What a binding does without
-# stands in its left-out.txt, a line each: `function: reason`. Arguments: bindings to look at; without any, all that there are.
+# Checks that each binding calls each function that the library exports (packaging/exports.txt). Functions that a
+# binding leaves out are listed in its left-out.txt, one per line: `function: reason`.
+#
+# usage: coverage.sh [BINDING…] (default: all)
 set -eu
 cd "$(dirname "$0")/.."
 
-# The files in which a binding calls the library.
+# Prints the source files of a binding that call the library.
 sources() {
     case $1 in
     cpp) find include -name '*.hpp' ;;
@@ -45,7 +47,7 @@ for binding; do
     sort -u "$work/called" "$work/left-out" | comm -23 "$work/exports" - | sed "s/^/$binding: neither called nor left out: /" \
         >"$work/wrong"
     comm -12 "$work/called" "$work/left-out" | sed "s/^/$binding: left out, but called: /" >>"$work/wrong"
-    comm -23 "$work/left-out" "$work/exports" | sed "s/^/$binding: left out, but the library has no such function: /" >>"$work/wrong"
+    comm -23 "$work/left-out" "$work/exports" | sed "s/^/$binding: left out, but not exported by the library: /" >>"$work/wrong"
     if [ -s "$work/wrong" ]; then
         cat "$work/wrong" >&2
         failed=1

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Shows the launcher with a secrets file, then with an override from the environment. Everything lies in a temporary
+# Runs the launcher with a secrets file, then with an override in the environment. All files are in a temporary
 # directory; no value is printed.
 set -eu
 launcher=$1
@@ -25,7 +25,7 @@ echo "A secrets file in $home/.simpletuner/secrets.json:"
 run --from HF_TOKEN REPLICATE_API_TOKEN
 
 echo
-echo "The same with HF_TOKEN in the environment, which goes first:"
+echo "The same with HF_TOKEN in the environment, which takes precedence:"
 export HF_TOKEN=hf_demo
 run --from HF_TOKEN REPLICATE_API_TOKEN
 unset HF_TOKEN
@@ -35,10 +35,10 @@ echo "A command that gets the secrets in its environment:"
 run HF_TOKEN REPLICATE_API_TOKEN -- sh -c 'echo "training with tokens of ${#HF_TOKEN} and ${#REPLICATE_API_TOKEN} characters"'
 
 echo
-echo "A secret that is nowhere:"
+echo "A missing secret:"
 run CLOUD_WEBHOOK_SECRET -- true
 
 echo
-echo "How each provider is:"
+echo "The health of each provider:"
 chmod 644 "$home/.simpletuner/secrets.json"
 run --check

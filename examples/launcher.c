@@ -1,16 +1,17 @@
 /*
- * A training launcher: fetches the named secrets, puts them into the environment of a command and becomes it.
+ * A training launcher: fetches the named secrets, sets them in the environment of a command and runs it in this
+ * process.
  *
  *   launcher HF_TOKEN REPLICATE_API_TOKEN -- python train.py
- *   launcher --from HF_TOKEN REPLICATE_API_TOKEN      where each secret comes from, never its value
- *   launcher --check                                  how each provider is
+ *   launcher --from HF_TOKEN REPLICATE_API_TOKEN      prints the origin of each secret, never its value
+ *   launcher --check                                  prints the health of each provider
  *
- *   --file PATH before all that names the secrets file (or directory) to use
+ *   --file PATH, as the first option, selects the secrets file or directory
  *
- * Warnings of the library, and of values that may not be the current ones, go to stderr.
+ * Warnings go to stderr: those of the library, and one for each value that may not be the current one.
  *
- * Exit codes: that of the command; 2 for wrong use; 3 if a secret is missing; 4 if one could not be fetched;
- * 126 if the command cannot be run, 127 if it does not exist.
+ * Exit codes: that of the command; 2 for wrong usage; 3 if a secret is missing; 4 if one could not be fetched; 126
+ * if the command cannot be run, 127 if it does not exist.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -46,7 +47,7 @@ static int report(const st_error *error) {
     return error->status == ST_NOT_FOUND ? MISSING : FAILED;
 }
 
-/* The messages of the library never hold a value. */
+/* The library's messages never contain a value. */
 static void warn(void *context, int32_t level, const char *target, const char *message, size_t len) {
     (void)context, (void)level, (void)target;
     fprintf(stderr, "launcher: warning: %.*s\n", (int)len, message);
@@ -54,15 +55,16 @@ static void warn(void *context, int32_t level, const char *target, const char *m
 
 static void warn_of_doubt(const char *name, const st_secret_info *info) {
     if (info->flags & ST_SECRET_DEGRADED) {
-        fprintf(stderr, "launcher: warning: %s comes from provider %s, but a provider before it failed\n", name, info->provider);
+        fprintf(stderr, "launcher: warning: %s comes from provider %s, but an earlier provider failed\n", name,
+                info->provider);
     }
     if (info->flags & ST_SECRET_STALE) {
-        fprintf(stderr, "launcher: warning: %s is the last value of provider %s, which does not answer now\n", name,
+        fprintf(stderr, "launcher: warning: %s is the last value of provider %s, which is failing\n", name,
                 info->provider);
     }
 }
 
-/* The action; its option ends the options. */
+/* Returns the action of an option, which must be the last one. */
 static enum action action_of(const char *option) {
     static const struct {
         const char *option;
@@ -76,7 +78,7 @@ static enum action action_of(const char *option) {
     return RUN;
 }
 
-/* 0, or the exit code for wrong use. */
+/* Returns 0 or the exit code for wrong usage. */
 static int parse(char **next, struct arguments *arguments) {
     if (*next != NULL && strcmp(*next, "--file") == 0) {
         if (next[1] == NULL) {
@@ -86,7 +88,7 @@ static int parse(char **next, struct arguments *arguments) {
         next += 2;
     }
     if (*next == NULL) {
-        return wrong_use("no secret is named", "");
+        return wrong_use("no secret is given", "");
     }
     arguments->action = action_of(*next);
     next += arguments->action != RUN;
@@ -100,7 +102,7 @@ static int parse(char **next, struct arguments *arguments) {
     arguments->command = *next == NULL ? next : next + 1;
     switch (arguments->action) {
     case RUN:
-        return *next == NULL                  ? wrong_use("no command is given: put -- before it", "")
+        return *next == NULL                 ? wrong_use("no command is given: put -- before it", "")
                : *arguments->command == NULL ? wrong_use("no command is given after --", "")
                                              : 0;
     case FROM:
@@ -112,7 +114,7 @@ static int parse(char **next, struct arguments *arguments) {
     }
 }
 
-/* A manager for this file, or for the default location. */
+/* Opens a manager for this file, or for the default location. */
 static int open_secrets(const char *file, st_secrets **secrets) {
     st_error error = ST_ERROR_INIT;
     st_config *config = st_config_new();
@@ -122,7 +124,7 @@ static int open_secrets(const char *file, st_secrets **secrets) {
     return failed ? report(&error) : 0;
 }
 
-/* Whether the member "ok" of this JSON object is true; those of objects within it do not count. */
+/* Whether the member "ok" of this JSON object is true. Ignores nested objects. */
 static int is_ok(const char *json) {
     int depth = 0;
     for (; *json != 0; json++) {
@@ -153,7 +155,7 @@ static int check(const st_secrets *secrets) {
     return ok ? 0 : FAILED;
 }
 
-/* Every secret is looked for, so that one run names all that are missing. */
+/* Looks every secret up, so that one run reports all missing ones. */
 static int show_origins(const st_secrets *secrets, char **names) {
     int result = 0;
     for (; *names != NULL; names++) {
@@ -165,14 +167,14 @@ static int show_origins(const st_secrets *secrets, char **names) {
             continue;
         }
         printf("%-24s %zu bytes from provider %s%s%s\n", *names, value.len, info.provider,
-               info.flags & ST_SECRET_DEGRADED ? " (a provider before it failed)" : "",
-               info.flags & ST_SECRET_STALE ? " (its last value; it does not answer now)" : "");
+               info.flags & ST_SECRET_DEGRADED ? " (an earlier provider failed)" : "",
+               info.flags & ST_SECRET_STALE ? " (the last value of a failing provider)" : "");
         st_bytes_free(&value);
     }
     return result;
 }
 
-/* Reads all secrets before it sets the first: what is set must not change where the next one is found. */
+/* Reads all secrets before setting the first, because the environment affects later lookups. */
 static int provide(const st_secrets *secrets, char **names, size_t count) {
     st_bytes *values = calloc(count + 1, sizeof *values);
     int result = values == NULL ? FAILED : 0;
@@ -182,7 +184,7 @@ static int provide(const st_secrets *secrets, char **names, size_t count) {
         if (st_secrets_get_with(secrets, names[i], ST_NUL, ST_TIMEOUT_DEFAULT, 0, &values[i], &info, &error) != ST_OK) {
             result = report(&error);
         } else if (memchr(values[i].data, 0, values[i].len) != NULL) {
-            fprintf(stderr, "launcher: %s holds a NUL byte, which no environment variable can\n", names[i]);
+            fprintf(stderr, "launcher: %s contains a NUL byte, which an environment variable cannot\n", names[i]);
             result = FAILED;
         }
         warn_of_doubt(names[i], &info);
@@ -204,9 +206,9 @@ static int run(char **command) {
     return errno == ENOENT ? NO_COMMAND : CANNOT_RUN;
 }
 
-/* With the secrets: 0 if the command is to be run, else as an exit code. */
+/* Runs the action with the secrets. Returns 0 if the command is to be run, or else an exit code. */
 static int act(const struct arguments *arguments) {
-    /* --check reports all that the log would. */
+    /* --check reports everything that the log would. */
     st_error error = ST_ERROR_INIT;
     if (arguments->action != CHECK && st_log_set(ST_LOG_WARN, warn, NULL, NULL, &error) != ST_OK) {
         return report(&error);

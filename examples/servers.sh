@@ -1,6 +1,6 @@
 #!/bin/sh
-# Shows the launcher with AWS Secrets Manager (moto) and Vault (OpenBao), both started here on free ports and ended at the end.
-# Everything lies in a temporary directory; no value is printed. Needs build/venv (tests/python-tools.sh).
+# Runs the launcher with AWS Secrets Manager (moto) and Vault (OpenBao), which it starts on free ports and stops at the
+# end. All files are in a temporary directory; no value is printed. Needs build/venv (tests/python-tools.sh).
 set -eu
 launcher=$1
 venv=build/venv
@@ -11,12 +11,12 @@ for name in $(env | sed -nE "s/$disturbing/\\1/p") HF_TOKEN REPLICATE_API_TOKEN 
     unset "$name"
 done
 home=$(mktemp -d)
-aws_server= vault_server=
+aws_server='' vault_server=''
 stop() {
     for server in $aws_server $vault_server; do
         kill -CONT "$server" 2>/dev/null && kill "$server" 2>/dev/null && wait "$server" 2>/dev/null || true
     done
-    aws_server= vault_server=
+    aws_server='' vault_server=''
 }
 trap 'stop; rm -rf "$home"' EXIT
 trap 'exit 130' INT TERM
@@ -32,14 +32,14 @@ wait_for() {
         grep -q "$1" "$2" && return
         sleep 0.1
     done
-    echo "a server does not start:" >&2
+    echo "a server did not start:" >&2
     cat "$2" >&2
     exit 1
 }
 
-# Sets AWS up as its administrator, with boto3.
+# Runs a boto3 program on standard input as the administrator of AWS.
 aws() {
-    AWS_ENDPOINT_URL=$aws_url AWS_ACCESS_KEY_ID=$admin_id AWS_SECRET_ACCESS_KEY=$admin_secret "$python" - "$@"
+    AWS_ENDPOINT_URL=$aws_url AWS_ACCESS_KEY_ID=$admin_id AWS_SECRET_ACCESS_KEY=$admin_secret "$python" -
 }
 
 ports=$("$python" -c 'import socket
@@ -73,7 +73,7 @@ for user, action in (("admin", "*"), ("launcher", "secretsmanager:GetSecretValue
     print(key["AccessKeyId"], key["SecretAccessKey"])
 document = {"HF_TOKEN": "hf_demo_token_in_aws", "REPLICATE_API_TOKEN": "r8_demo_token_in_aws"}
 boto3.client("secretsmanager").create_secret(Name="training", SecretString=json.dumps(document))
-# From here on moto checks signatures and permissions.
+# From now on moto checks signatures and permissions.
 url = os.environ["AWS_ENDPOINT_URL"] + "/moto-api/reset-auth"
 urllib.request.urlopen(urllib.request.Request(url, b"0", {"content-type": "text/plain"}))
 PYTHON
@@ -94,11 +94,11 @@ export AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_EC2_METADATA_DISABLED=true
 export AWS_ENDPOINT_URL_SECRETS_MANAGER="$aws_url" AWS_ENDPOINT_URL_STS="$aws_url"
 
 echo
-echo "HF_TOKEN is in AWS alone, REPLICATE_API_TOKEN in both, CLOUD_WEBHOOK_SECRET in Vault alone:"
+echo "HF_TOKEN is only in AWS, REPLICATE_API_TOKEN in both, CLOUD_WEBHOOK_SECRET only in Vault:"
 run --from HF_TOKEN REPLICATE_API_TOKEN CLOUD_WEBHOOK_SECRET
 
 echo
-echo "With HF_TOKEN in the environment, which goes first:"
+echo "With HF_TOKEN in the environment, which takes precedence:"
 HF_TOKEN=hf_demo
 export HF_TOKEN
 run --from HF_TOKEN REPLICATE_API_TOKEN
@@ -118,11 +118,11 @@ PYTHON
 run HF_TOKEN -- sh -c "$say"
 
 echo
-echo "How each provider is:"
+echo "The health of each provider:"
 run --check
 
 echo
-echo "A key that AWS does not know. Vault has what it has; what AWS alone has is an error, not 'not found':"
+echo "An access key that AWS rejects. Secrets of Vault are found; one that is only in AWS is an error, not 'not found':"
 (
     AWS_SECRET_ACCESS_KEY=wrong
     export AWS_SECRET_ACCESS_KEY
@@ -130,13 +130,13 @@ echo "A key that AWS does not know. Vault has what it has; what AWS alone has is
 )
 
 echo
-echo "AWS is stopped. The same, and check says what to do:"
+echo "AWS is stopped. The result is the same, and the check prints the remedy:"
 kill "$aws_server" && wait "$aws_server" 2>/dev/null || true
 aws_server=
 run --from HF_TOKEN REPLICATE_API_TOKEN CLOUD_WEBHOOK_SECRET
 run --check
 
 echo
-echo "Vault is sealed too:"
+echo "Vault is sealed as well:"
 VAULT_TOKEN=root "$bao" operator seal >"$home/log"
 run --from CLOUD_WEBHOOK_SECRET

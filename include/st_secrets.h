@@ -1,30 +1,36 @@
 /*
- * st_secrets: secrets for training stacks, out of the environment and files, encryption of credentials, and SimpleTuner's
- * databases.
+ * st_secrets: secrets from the environment, files, AWS Secrets Manager and Vault, caches, encryption of credentials,
+ * and SimpleTuner's databases.
  *
- * This header is generated from src/ffi; `make header` writes it anew.
+ * This header is generated from src/ffi by `make header`.
  *
- * CONVENTIONS, which hold for every function unless it says otherwise
+ * CONVENTIONS. They apply to every function unless its documentation says otherwise.
  *
- * Results. A function that can fail returns an `st_status` (`ST_OK` is 0, failures are negative) and takes as its last
- * argument an `st_error *`, which may be NULL. When it fails, all its outputs are zero, save `*len` with
- * `ST_BUFFER_TOO_SMALL`. Besides what is listed, every such function may return `ST_INVALID_ARGUMENT`, `ST_NO_MEMORY`
- * and `ST_PANIC`. `ST_NO_MEMORY` is about values; where the system has not even a few bytes left, the process ends.
+ * Results. A function that can fail returns an `st_status`: `ST_OK` is 0, failures are negative. Its last argument is
+ * an `st_error *`, which may be NULL. If the function fails, all its outputs are zero, except `*len` with
+ * `ST_BUFFER_TOO_SMALL`. In addition to the statuses that its documentation lists, every such function may return
+ * `ST_INVALID_ARGUMENT`, `ST_NO_MEMORY` and `ST_PANIC`. `ST_NO_MEMORY` means that a value could not be allocated; if
+ * even a few bytes cannot be allocated, the process is aborted.
  *
- * Text and bytes come in as pointer and length; `ST_NUL` as the length means that a NUL ends them. Names of secrets,
- * providers and settings are UTF-8. Inputs are copied where they are kept; they must not change during the call.
+ * Inputs. Text and bytes are passed as a pointer and a length in bytes. `ST_NUL` as the length means that the input
+ * ends with a NUL. Names of secrets, providers and settings are UTF-8. The library copies every input that it keeps. An
+ * input must not change during the call.
  *
- * Bytes go out as `st_bytes`, to be freed with `st_bytes_free` and nothing else, or into the caller's buffer.
+ * Outputs. Bytes are returned in an `st_bytes`, which the caller frees with `st_bytes_free` and by no other means, or
+ * are copied into a buffer of the caller.
  *
- * Handles are opaque. `_open` or `_new` makes one and `_free` frees it; freeing NULL is fine. No call consumes one.
- * A handle passed as pointer to `const` may be used from any number of threads at once, while nobody frees it.
+ * Handles are opaque. A function whose name ends in `_open` or `_new` creates a handle, and one whose name ends in
+ * `_free` frees it; passing NULL to it does nothing. No other function consumes a handle. If a function takes a handle
+ * as a pointer to `const`, any number of threads may call it with the same handle at once, as long as no thread frees
+ * the handle.
  *
- * Times are seconds.
+ * Times are in seconds.
  *
- * Callbacks are called with no lock held and may call the library. They must not throw or longjmp out.
+ * Callbacks are called with no lock of the library held and may call the library. They must return: no exception and no
+ * longjmp may leave them.
  *
- * Processes. The library keeps no thread, prints nothing, and installs no signal handler. After fork() without exec the
- * child may use what the parent had. fork() is not to be called from a signal handler. Linux with glibc.
+ * Processes. The library starts no thread, prints nothing, and installs no signal handler. After fork(), the child may
+ * use all handles and values of its parent. fork() must not be called from a signal handler. Linux with glibc.
  */
 
 #ifndef ST_SECRETS_H
@@ -34,310 +40,328 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** The version of this header, as text and as `major * 1000000 + minor * 1000 + patch`. */
+/** The version of this header, as text and as the number `major * 1000000 + minor * 1000 + patch`. */
 #define ST_VERSION "0.1.0"
 #define ST_VERSION_NUMBER 1000
 /** The version of the binary interface that this header describes. */
 #define ST_ABI_VERSION 0
 
-/** As a length: the text ends with a NUL. */
+/** As a length: the input ends with a NUL. */
 #define ST_NUL SIZE_MAX
-/** As a position: behind all others. */
+/** As a position: after all others. */
 #define ST_LAST SIZE_MAX
-/** As a timeout: that of the configuration. */
+/** As a timeout: the `timeout` of the configuration. */
 #define ST_TIMEOUT_DEFAULT (-1.0)
 /** As a time to live: that of the configuration. */
 #define ST_TTL_DEFAULT (-1.0)
 
-/** What structs that begin with their size are set up with: `st_error error = ST_ERROR_INIT;`. */
+/** Initializers of the structs that begin with their size: `st_error error = ST_ERROR_INIT;`. */
 #define ST_ERROR_INIT {sizeof(st_error), 0, 0, 0, 0, {0}}
 #define ST_SECRET_INFO_INIT {sizeof(st_secret_info), 0, 0, 0, 0.0, 0.0, {0}, {0}}
 #define ST_CACHE_COUNTS_INIT {sizeof(st_cache_counts), 0, 0, 0, 0, 0.0, 0, 0, 0, 0, 0, 0, 0}
 
-/** Names of the secrets that SimpleTuner itself uses. */
+/** The names of the secrets that SimpleTuner itself uses. */
 #define ST_KEY_REPLICATE_API_TOKEN "REPLICATE_API_TOKEN"
 #define ST_KEY_HF_TOKEN "HF_TOKEN"
 #define ST_KEY_CLOUD_WEBHOOK_SECRET "CLOUD_WEBHOOK_SECRET"
 
 /**
- * No provider: the call itself, its arguments, or the configuration.
+ * In `st_error.source`: the call itself, its arguments, or the configuration.
  */
 #define ST_SOURCE_NONE 0
 
 /**
- * Environment variables.
+ * In `source`: environment variables.
  */
 #define ST_SOURCE_ENV 1
 
 /**
- * The secrets file or directory.
+ * In `source`: the secrets file or directory.
  */
 #define ST_SOURCE_FILE 2
 
 /**
- * AWS Secrets Manager.
+ * In `source`: AWS Secrets Manager.
  */
 #define ST_SOURCE_AWS 3
 
 /**
- * HashiCorp Vault or OpenBao.
+ * In `source`: HashiCorp Vault or OpenBao.
  */
 #define ST_SOURCE_VAULT 4
 
 /**
- * A provider added with `st_secrets_add_provider`.
+ * In `source`: a provider added with `st_secrets_add_provider`.
  */
 #define ST_SOURCE_CUSTOM 5
 
 /**
- * The databases of the store.
+ * In `source`: the databases of a store.
  */
 #define ST_SOURCE_STORE 6
 
 /**
- * The keys that credentials are encrypted with.
+ * In `source`: the keys that encrypt credentials.
  */
 #define ST_SOURCE_CREDENTIAL 7
 
 /**
- * In `st_error.flags`: the same call may succeed later without anybody changing anything.
+ * In `st_error.flags`: the same call may succeed later without any change by the user.
  */
 #define ST_ERROR_RETRYABLE 1
 
 /**
- * Nothing is logged.
+ * Log level: nothing is logged.
  */
 #define ST_LOG_OFF 0
 
 /**
- * Something that was asked for could not be done.
+ * Log level: an operation failed.
  */
 #define ST_LOG_ERROR 1
 
 /**
- * Something works, but not as it should: a provider was skipped, a file is readable by others.
+ * Log level: something is wrong but was worked around: a provider was skipped, a file is readable by other users.
  */
 #define ST_LOG_WARN 2
 
 /**
- * Something changed that later calls see: a file was read again.
+ * Log level: something changed that later calls see: a file was read again.
  */
 #define ST_LOG_INFO 3
 
 /**
- * Where a value was looked for.
+ * Log level: which provider a value came from.
  */
 #define ST_LOG_DEBUG 4
 
 /**
- * Everything else.
+ * Log level: everything else.
  */
 #define ST_LOG_TRACE 5
 
 /**
- * For `st_secrets_get_with`: look at each source now, whatever is remembered of it. If AWS or Vault does not answer, the
- * last value is returned with `ST_SECRET_STALE`, however young it is.
+ * For `st_secrets_get_with`: query each source now, whatever is cached. If AWS or Vault is unavailable, the result is
+ * the last value, with `ST_SECRET_STALE` whatever its age.
  */
 #define ST_GET_REFRESH 1
 
 /**
- * For `st_secrets_get_with`: ask no provider that may take long. The value may come with `ST_SECRET_STALE`. If it is not
- * cached and such a provider was left out, the answer is `ST_UNAVAILABLE`.
+ * For `st_secrets_get_with`: do not query AWS, Vault, or custom providers, but use what they have cached, possibly
+ * with `ST_SECRET_STALE`. If the value is not cached and one of them may have it, the result is `ST_UNAVAILABLE`.
  */
 #define ST_GET_CACHED_ONLY 2
 
 /**
- * In `st_secret_info.flags`: the value is older than `cache_ttl`, or could not be refreshed as was asked for; the provider
- * does not answer now, or another call is asking it.
+ * In `st_secret_info.flags`: the value is older than `cache_ttl`, or the refresh that was requested failed. The
+ * provider is unavailable, or another call is querying it.
  */
 #define ST_SECRET_STALE 1
 
 /**
- * In `st_secret_info.flags`: the value comes from memory.
+ * In `st_secret_info.flags`: the value was cached by an earlier call.
  */
 #define ST_SECRET_CACHED 2
 
 /**
- * In `st_secret_info.flags`: a provider that goes before this one failed, so another value may be the one that counts.
+ * In `st_secret_info.flags`: a provider of higher precedence failed, so it may have another value.
  */
 #define ST_SECRET_DEGRADED 4
 
 /**
- * For `st_cache_load_begin`: the value is there.
+ * Outcome of `st_cache_load_begin`: the value is cached.
  */
 #define ST_LOAD_HIT 1
 
 /**
- * For `st_cache_load_begin`: the caller is the one to load it, and has a lease to end.
+ * Outcome of `st_cache_load_begin`: the caller must load the value and end its lease.
  */
 #define ST_LOAD_LEADER 2
 
 /**
- * For `st_cache_load_begin`: another caller loads it, and this one did not want to wait.
+ * Outcome of `st_cache_load_begin`: another caller is loading the value, and `timeout` is 0.
  */
 #define ST_LOAD_BUSY 3
 
 /**
- * From `st_credential_resolve`: the credential is the user's own.
+ * `st_credential_resolve` found the user's own credential.
  */
 #define ST_CREDENTIAL_USER 1
 
 /**
- * From `st_credential_resolve`: the credential is the secret that all users share.
+ * `st_credential_resolve` found the secret that all users share.
  */
 #define ST_CREDENTIAL_GLOBAL 2
 
 /**
- * For `st_credentials_reencrypt`: encrypt plain text too.
+ * For `st_credentials_reencrypt`: also encrypts credentials that are stored as plain text.
  */
 #define ST_REENCRYPT_PLAIN 1
 
 /**
- * A cache whose entries live for a time. It keeps no thread. It may be used from any number of threads at once, and in
- * the child of a `fork()`.
+ * A cache of keys and values with a time to live (TTL). A cache can be used from any number of threads at once, and
+ * in the child of a `fork()`. The library runs no thread for it.
  *
- * It never holds more than its capacity, and evicts the least recently used entry; reading counts as use. The order is
- * exact within a thread. Between threads it is exact to a tick of the kernel's coarse clock (`clock_getres` of
- * `CLOCK_MONOTONIC_COARSE`, mostly 1 to 10 ms): an entry that several threads read within a tick counts as used at its
- * end.
+ * A cache never holds more than `max_size` entries. A full cache evicts the least recently used entry; reads count
+ * as use. The order of use is exact within a thread. Between threads it is exact to one tick of the kernel's coarse
+ * clock (`clock_getres` of `CLOCK_MONOTONIC_COARSE`, usually 1 to 10 ms): an entry that several threads read within
+ * one tick counts as used at the end of that tick.
  *
- * An entry whose time is over is not found any more. Times are of `CLOCK_BOOTTIME`, which setting the date does not
- * change and which goes on while the machine sleeps. There are two exceptions: for 100 ms after the machine has slept,
- * entries that expired meanwhile may still be found; and where the kernel updates its coarse clock more than 100 ms
- * late, as on an overloaded virtual machine, an entry may be found for as much longer.
+ * An expired entry is not returned. Times are measured with `CLOCK_BOOTTIME`: setting the date does not change it,
+ * and it advances while the machine is suspended. There are two exceptions. For 100 ms after the machine resumes,
+ * entries that expired while it was suspended may still be returned. If the kernel updates its coarse clock more
+ * than 100 ms late, as on an overloaded virtual machine, an entry may be returned for that much longer.
  */
 typedef struct st_cache st_cache;
 
 /**
- * Keys with which credentials are encrypted, in the format of SimpleTuner. It may be used from any number of threads at
- * once, and in the child of a `fork()`. Where a function takes one, NULL stands for the cipher of the whole process,
- * which is made on first use and replaced by `st_cipher_reset`.
+ * The keys that encrypt credentials, in SimpleTuner's format. A cipher may be used from any number of threads at once,
+ * and in the child of a `fork()`. Where a function takes a cipher, NULL means the cipher of the process, which is
+ * opened on first use with the settings of the environment, and is replaced by `st_cipher_reset`.
  *
- * The newest key encrypts: `SIMPLETUNER_CREDENTIAL_KEY`, else that in `~/.simpletuner/credential.key`, else a new one
- * that is saved there with mode 0600. Earlier ones, from `SIMPLETUNER_CREDENTIAL_KEY_PREVIOUS` (one a line) and
- * `~/.simpletuner/credential.key.previous`, decrypt too. Key files are looked at again at most once a second.
+ * The newest key encrypts. It comes from `SIMPLETUNER_CREDENTIAL_KEY`, otherwise from `~/.simpletuner/credential.key`;
+ * if there is neither, a new key is generated and saved there with mode 0600. Previous keys decrypt too. They come
+ * from `SIMPLETUNER_CREDENTIAL_KEY_PREVIOUS` (one per line) and `~/.simpletuner/credential.key.previous`. Key files
+ * are checked for changes at most once a second.
  *
- * Any function that uses one may return `ST_BAD_KEY`: a key file is empty, unreadable or gone. It is never replaced.
- * `ST_ACCESS_DENIED`: others can read a key file, and `strict_permissions` is set; else the log is warned.
+ * Every function that uses a cipher may return:
+ *
+ * - `ST_BAD_KEY`: a key file is empty, unreadable or missing. It is never replaced.
+ * - `ST_ACCESS_DENIED`: other users can read a key file, and `strict_permissions` is set. Without it, a warning is
+ *   logged.
  */
 typedef struct st_cipher st_cipher;
 
 /**
- * Settings by name, each with a default. It may be used by one thread at a time; what was opened with it has a copy.
+ * A configuration: settings by name, each with a default. One thread at a time may use it. Whatever is opened with it
+ * copies it.
  *
  * Keys of the secrets manager:
  *
- * - `providers`: JSON array, the providers in the order in which they are asked; default `["env","file","aws","vault"]`
- * - `env_prefix`: text; `MYAPP` makes the key `hf-token` the variable `MYAPP_HF_TOKEN`; default none
- * - `file_path`: text, a JSON or YAML file or a directory of one-secret files, `~` being the home directory; default the
- *   first that exists of `~/.simpletuner/secrets.json`, `.yaml`, `.yml`
- * - `strict_permissions`: true or false, refuse a file that other users can read or change; default false
+ * - `providers`: JSON array, the providers in the order in which they are queried; default
+ *   `["env","file","aws","vault"]`
+ * - `env_prefix`: text; with `MYAPP` the key `hf-token` is the variable `MYAPP_HF_TOKEN`; default none
+ * - `file_path`: text, a JSON or YAML file, or a directory with one file per secret; `~` is the home directory;
+ *   default the first of `~/.simpletuner/secrets.json`, `.yaml` and `.yml` that exists
+ * - `strict_permissions`: true or false, reject a file that other users can read or change; default false
  * - `timeout`: seconds above 0 for one call; default 10
- * - `cache_ttl`: seconds for which a document of AWS or Vault, or an answer of a provider of the program, is remembered;
- *   default 300. Environment and file are asked on every get.
- * - `miss_ttl`: seconds for which it is remembered that AWS or Vault has no document, or that a provider of the program has
- *   no value; default 5
- * - `max_stale`: seconds after `cache_ttl` for which the last document of AWS or Vault serves over an outage; default 3600
- * - `max_backoff`: seconds that AWS or Vault rests at most when it fails, up to four times as many after a timeout;
- *   default 15
- * - `max_attempts`: whole number, how often one request is sent at most; default 3
- * - `aws_secret_name`, `aws_region`, `aws_profile`, `aws_endpoint_url`, `aws_version_id`, `aws_version_stage`: AWS Secrets
- *   Manager; text, `aws_secret_name` also a JSON array of texts
+ * - `cache_ttl`: seconds for which a document of AWS or Vault, or an answer of a custom provider, is cached; default
+ *   300. The environment and the file are read on every get.
+ * - `miss_ttl`: seconds for which it is cached that AWS or Vault has no document, or that a custom provider has no
+ *   value; default 5
+ * - `max_stale`: seconds after `cache_ttl` for which the last document of AWS or Vault is used during an outage;
+ *   default 3600
+ * - `max_backoff`: seconds, the longest back-off from AWS or Vault after a failure; after a timeout, up to four times
+ *   as long; default 15
+ * - `max_attempts`: whole number, how often a request is sent at most; default 3
+ * - `aws_secret_name`, `aws_region`, `aws_profile`, `aws_endpoint_url`, `aws_version_id`, `aws_version_stage`: AWS
+ *   Secrets Manager; text, `aws_secret_name` also a JSON array of texts
  * - `vault_url`, `vault_mount`, `vault_path`, `vault_kv_version` (`"1"`, `"2"` or `"auto"`), `vault_namespace`,
  *   `vault_ca_cert`, `vault_token`, `vault_token_file`, `vault_auth`, `vault_auth_mount`, `vault_role_id`,
- *   `vault_secret_id`, `vault_secret_id_file`, `vault_secret_id_wrapped` (true or false), `vault_role`, `vault_jwt_file`:
- *   HashiCorp Vault or OpenBao; text, as the README's tables explain
+ *   `vault_secret_id`, `vault_secret_id_file`, `vault_secret_id_wrapped` (true or false), `vault_role`,
+ *   `vault_jwt_file`: HashiCorp Vault or OpenBao; text, described in the README
  *
- * Keys of a cache of the program's own (`st_cache_open`):
+ * Keys of a cache (`st_cache_open`):
  *
- * - `default_ttl`: seconds for which an entry lives unless it is stored with another time; default 300
- * - `max_size`: a whole number, the entries that are held at most, 0 for none; default 1000
- * - `cleanup_interval`: seconds above 0, how often expired entries are cleared away; default 60
- * - `soft_ttl`: seconds after which the first caller of `st_cache_get_or_load` or `st_cache_load_begin` is to load an entry anew,
- *   while the others still get the old value; default never
- * - `ttl_jitter`: 0 to 1, by which part of its times an entry may expire earlier, so that what was stored together does not
- *   expire together; default 0
- * - `absent_ttl`: seconds for which it is remembered that a load found no value; default 0, not at all
+ * - `default_ttl`: seconds, the lifetime of an entry that is stored without one; default 300
+ * - `max_size`: a whole number, the maximum number of entries, 0 for none; default 1000
+ * - `cleanup_interval`: seconds above 0 between removals of expired entries; default 60
+ * - `soft_ttl`: seconds after which the first caller of `st_cache_get_or_load` or `st_cache_load_begin` reloads an
+ *   entry while the others still get the old value; default never
+ * - `ttl_jitter`: 0 to 1, the fraction of its lifetime by which an entry may expire early, so that entries stored
+ *   together do not expire together; default 0
+ * - `absent_ttl`: seconds for which it is cached that a load found no value; default 0, not at all
  *
- * Keys of a cipher, beside `strict_permissions` and `timeout`:
+ * Keys of a cipher, in addition to `strict_permissions` and `timeout`:
  *
- * - `key`: text, the secret that the key is derived from, in place of any file or variable
- * - `key_file`: text, a file with that secret, in place of `SIMPLETUNER_CREDENTIAL_KEY` and
- *   `~/.simpletuner/credential.key`. Earlier secrets are in the file of the same name with `.previous` behind it.
- * - `previous_keys`: JSON array of earlier secrets, with which to decrypt too
- * - `generate`: true or false, make the key file where there is none; default true
+ * - `key`: text, the secret that the key is derived from, instead of any file or variable
+ * - `key_file`: text, a file with that secret, instead of `SIMPLETUNER_CREDENTIAL_KEY` and
+ *   `~/.simpletuner/credential.key`. The file with the same name and `.previous` appended has the earlier secrets.
+ * - `previous_keys`: JSON array of earlier secrets, which are used for decryption only
+ * - `generate`: true or false, create the key file if it does not exist; default true
  *
- * Keys of a store, beside `timeout` (seconds above 0 for one call; default 30):
+ * Keys of a store, in addition to `timeout` (seconds above 0 for one call; default 30):
  *
- * - `state_dir`: text, a directory in place of SimpleTuner's own, which is `SIMPLETUNER_STATE_DIR`,
- *   `SIMPLETUNER_CONFIG_DIR`, or that of `/workspace/simpletuner`, `/notebooks/simpletuner` and `~/.simpletuner` which is
- *   in use; in it are `cloud/jobs.db` and `audit.db`. Credentials are in `SIMPLETUNER_AUTH_DB_PATH`, if that is set.
- * - `database`: text, a file in place of `cloud/jobs.db`, for credentials too; `audit.db` is then beside it
- * - `audit_database`: text, a file in place of `audit.db`; the file `audit.key` beside it, or
- *   `SIMPLETUNER_AUDIT_KEY`, has the key that entries are signed with
+ * - `state_dir`: text, a directory instead of SimpleTuner's own, which is `SIMPLETUNER_STATE_DIR`,
+ *   `SIMPLETUNER_CONFIG_DIR`, or the one of `/workspace/simpletuner`, `/notebooks/simpletuner` and `~/.simpletuner`
+ *   that is in use. It contains `cloud/jobs.db` and `audit.db`. Credentials are in `SIMPLETUNER_AUTH_DB_PATH` if that
+ *   is set.
+ * - `database`: text, a file instead of `cloud/jobs.db`, also for credentials; `audit.db` is then in the same
+ *   directory
+ * - `audit_database`: text, a file instead of `audit.db`. The file `audit.key` in the same directory, or
+ *   `SIMPLETUNER_AUDIT_KEY`, has the key that signs entries.
  */
 typedef struct st_config st_config;
 
 /**
- * Where a callback puts its answer, valid until it returns.
+ * Receives the result of a callback. It is valid until the callback returns, and only on its thread.
  */
 typedef struct st_reply st_reply;
 
 /**
- * A chain of providers in which secrets are found. It may be used from any number of threads at once, and in the child of
- * a `fork()`. Where a function takes one, NULL stands for the manager of the whole process, which is made from the
- * environment on first use and replaced by `st_secrets_reset`.
+ * A secrets manager: an ordered list of providers. Any number of threads may use it at once, as may the child of a
+ * `fork()`. Wherever a function takes a manager, NULL means the manager of the process. It is opened on first use, with
+ * default settings and those of the environment, and replaced by `st_secrets_reset`.
  */
 typedef struct st_secrets st_secrets;
 
 /**
- * The databases of a state directory, SimpleTuner's own: provider configuration, hardware prices, stored credentials and
- * an audit trail of every change. Both programs may use them at the same time, also within one process. It may be used
- * from any number of threads at once, and in the child of a `fork()`. Where a function takes one, NULL stands for the
- * store of the whole process, which is made from the environment on first use and replaced by `st_store_reset`.
+ * A handle of a store: SimpleTuner's databases of a state directory, with provider configuration, hardware prices,
+ * stored credentials, and an audit trail of every change. This library and SimpleTuner may use them at the same time,
+ * even within one process.
  *
- * Reading creates nothing; the first write creates what is missing. Each change is recorded in the audit trail before it
- * is made; a change that cannot be recorded is not made.
+ * A store may be used from any number of threads at once, and in the child of a `fork()`. Where a function takes a
+ * store, NULL means the store of the process, which is opened on first use with the settings of the environment,
+ * and is replaced by `st_store_reset`.
  *
- * Any function that uses one may return, beside `ST_IO` and `ST_ACCESS_DENIED`: `ST_BUSY`: another process kept the
- * database locked for too long; `ST_TIMEOUT`: another thread did, or a statement took longer than the call may take, as
- * on a damaged database; `ST_READ_ONLY`: the database cannot be written to; `ST_CORRUPT`: it is damaged, or its tables
- * are another program's; `ST_BAD_KEY`: the audit key is unreadable, or gone.
+ * Reading creates nothing; the first write creates the files and tables that are missing. Each change is recorded in
+ * the audit trail before it is made. A change that cannot be recorded is not made.
+ *
+ * Besides `ST_IO` and `ST_ACCESS_DENIED`, every function that uses a store may return:
+ *
+ * - `ST_BUSY`: another process kept the database locked until the timeout; try again.
+ * - `ST_TIMEOUT`: another thread used the database until the timeout, or a statement took longer, as on a damaged
+ *   database.
+ * - `ST_READ_ONLY`: the database cannot be written to.
+ * - `ST_CORRUPT`: the database is damaged, or its tables belong to another program.
+ * - `ST_BAD_KEY`: the key of the audit trail is missing or unreadable.
  */
 typedef struct st_store st_store;
 
 /**
- * The result of a call: `ST_OK`, or one of the negative numbers below. A number is never given another meaning, and
- * a later version may return numbers that this header does not list.
+ * The result of a call: `ST_OK`, or one of the negative numbers below. A number never changes its meaning. A later
+ * version may return numbers that this header does not list.
  */
 typedef int32_t st_status;
 
 /**
- * Receives one log message: its level, the part of the library it comes from (NUL-terminated) and its text, `len`
- * bytes of UTF-8 with a NUL behind them. Both texts end with the call. The text never holds a value, key or token.
+ * Receives a log message: its `level` (`ST_LOG_…`), the part of the library that logs it (`target`, NUL-terminated),
+ * and its text (`message`, `len` bytes of UTF-8, followed by a NUL). Both texts are valid until the function returns.
+ * They never contain a value, key, or token of a secret.
  *
- * It is called on the thread that made the call being logged, from several threads at once if several make calls, with
- * no lock of the library held. It may call the library; what the library would log meanwhile is dropped. It must
- * not throw.
+ * The function is called on the thread whose call is being logged, and so on several threads at once, with no lock of
+ * the library held. It may call the library; messages that the library would log meanwhile are dropped. It must not
+ * throw.
  */
 typedef void (*st_log_fn)(void *context, int32_t level, const char *target, const char *message, size_t len);
 
 /**
- * Releases what a callback was given as `context`. A call that takes an `st_drop_fn` takes the context over, whatever
- * it returns: the function is called exactly once, on any thread, with no lock of the library held. NULL: nothing is
- * to be released.
+ * Releases the `context` of a callback. A function with a parameter of this type takes ownership of the context, even
+ * if it fails. It calls the `st_drop_fn` exactly once, on any thread, with no lock of the library held. NULL means
+ * that nothing has to be released.
  */
 typedef void (*st_drop_fn)(void *context);
 
 /**
- * What went wrong. The caller allocates it, sets it up with `ST_ERROR_INIT` and passes it as the last argument; NULL
- * is fine for callers that need only the status. One `st_error` may serve any number of calls, one at a time.
+ * The details of a failure. The caller allocates the struct, initializes it with `ST_ERROR_INIT`, and passes it as the
+ * last argument; a caller that needs only the status passes NULL. The same struct may be passed to any number of
+ * calls, one at a time. It owns no memory and need not be freed.
  *
- * A failing call writes all fields that lie within `size`; a successful one writes `status` and `message[0]` only.
+ * A call that fails writes all fields within `size`. A call that succeeds writes only `status` and `message[0]`.
  */
 typedef struct st_error {
     /**
-     * The size of this struct in the caller's version of the header: `sizeof(st_error)`.
+     * The size of the struct in the caller's version of this header: `sizeof(st_error)`.
      */
     uint32_t size;
     /**
@@ -345,11 +369,11 @@ typedef struct st_error {
      */
     st_status status;
     /**
-     * The provider that failed, one of `ST_SOURCE_…`.
+     * The kind of the provider, or the part of the library, that failed: one of `ST_SOURCE_…`.
      */
     int32_t source;
     /**
-     * The HTTP status or `errno`; 0 if there is none.
+     * The HTTP status or `errno`; 0 if there is neither.
      */
     int32_t detail;
     /**
@@ -357,41 +381,41 @@ typedef struct st_error {
      */
     uint32_t flags;
     /**
-     * What happened, where, and what to do about it, in English, as NUL-terminated UTF-8, cut off at a whole character
-     * where it is too long. It never holds a value, key or token.
+     * What failed, where, and the remedy, in English. NUL-terminated UTF-8, truncated at a character boundary if it is
+     * too long. It never contains a value, key, or token of a secret.
      */
     char message[512];
 } st_error;
 
 /**
- * Bytes that the library hands out: a counted reference to memory that cannot be changed, is kept out of core files,
- * and is wiped when its last reference goes. One NUL follows the last byte. They stay valid until `st_bytes_free`,
- * whatever becomes of the handle they came from, and may be read from any thread.
+ * Bytes that the library returns: a counted reference to immutable memory, which is excluded from core dumps and wiped
+ * when its last reference is freed. A NUL follows the last byte. The bytes are valid until `st_bytes_free`, even after
+ * the handle that they came from was freed, and any thread may read them.
  *
- * The struct itself belongs to the caller and is not to be copied: a copy is not a reference. Take further references
- * with `st_bytes_clone`.
+ * The caller allocates the struct, and frees the reference with `st_bytes_free`. The struct must not be copied: a copy
+ * is not another reference. `st_bytes_clone` makes one.
  */
 typedef struct st_bytes {
     /**
-     * The first byte; NULL if this holds nothing.
+     * The first byte; NULL if the struct holds no bytes.
      */
     const uint8_t *data;
     /**
-     * How many bytes there are, without the NUL.
+     * The number of bytes, without the NUL.
      */
     size_t len;
     /**
-     * For the library.
+     * Reserved for the library.
      */
     void *owner;
 } st_bytes;
 
 /**
- * Where a value came from. The caller allocates it and sets it up with `ST_SECRET_INFO_INIT`.
+ * Where a value came from, and its age. The caller allocates the struct and initializes it with `ST_SECRET_INFO_INIT`.
  */
 typedef struct st_secret_info {
     /**
-     * The size of this struct in the caller's version of the header: `sizeof(st_secret_info)`.
+     * The size of the struct in the caller's version of this header: `sizeof(st_secret_info)`.
      */
     uint32_t size;
     /**
@@ -407,30 +431,35 @@ typedef struct st_secret_info {
      */
     uint32_t reserved;
     /**
-     * Seconds since the provider was asked; 0 for providers that are asked on every get.
+     * Seconds since the request to the provider; 0 for a provider that is read on every get.
      */
     double age;
     /**
-     * Seconds until the provider is asked again; 0 for providers that are asked on every get, and for stale values.
+     * Seconds until the value expires; 0 for a stale value, and for a provider that is read on every get.
      */
     double expires_in;
     /**
-     * The name of the provider, NUL-terminated: "env", "file", "aws", "vault", or that of a provider of the program.
+     * The name of the provider, NUL-terminated: "env", "file", "aws", "vault", or that of a custom provider.
      */
     char provider[32];
     /**
-     * The provider's own name of this version of the secret, NUL-terminated; empty if it has none.
+     * The provider's own name of this version of the secret, NUL-terminated and truncated if it is too long; empty if
+     * it has none.
      */
     char version[64];
 } st_secret_info;
 
 /**
- * Finds the value of `key`, `key_len` bytes with a NUL behind them (for a cache any bytes, else UTF-8), within `timeout` seconds (`INFINITY`: no limit).
+ * Returns the value of `key` within `timeout` seconds (`INFINITY`: no limit). The key has `key_len` bytes, followed by
+ * a NUL; it is UTF-8, except for a cache, whose keys are any bytes. Key and reply are valid until the callback
+ * returns.
  *
- * It answers in one of three ways: with a value (`st_reply_bytes`, then return `ST_OK`), with "I have none" (return
- * `ST_NOT_FOUND`), or with a failure (`st_reply_error` if there is something to say, then return its status). It may be
- * called from several threads at once, with no lock of the library held, and may call the library, the handle that
- * it serves included. It must return; it must not throw.
+ * The callback has three results: a value (it calls `st_reply_bytes` or `st_reply_object` and returns `ST_OK`), no
+ * value (it returns `ST_NOT_FOUND`), or a failure (it returns another status, after a call of `st_reply_error` if it
+ * has a message). A number that is not a status, or `ST_OK` without a value, is reported as `ST_CALLBACK`.
+ *
+ * It is called on the thread of the caller that needs the value, and so on several threads at once, with no lock of
+ * the library held. It may call the library, even with the handle that called it. It must return, and must not throw.
  */
 typedef st_status (*st_load_fn)(void *context,
                                 const char *key,
@@ -439,23 +468,23 @@ typedef st_status (*st_load_fn)(void *context,
                                 struct st_reply *reply);
 
 /**
- * An object that the library hands out: a counted reference. Give it back with `st_object_free`. The struct itself
- * belongs to the caller and is not to be copied.
+ * A counted reference to an object in a cache. Free it with `st_object_free`. The caller owns the struct and must
+ * not copy it.
  */
 typedef struct st_object {
     /**
-     * What was stored; NULL if this holds nothing (or NULL was stored).
+     * The stored pointer. NULL if this struct holds no object, or if NULL was stored.
      */
     void *object;
     /**
-     * For the library.
+     * Used by the library.
      */
     void *owner;
 } st_object;
 
 /**
- * The state of a cache, and what happened to it since it was made. The caller allocates it and sets it up with
- * `ST_CACHE_COUNTS_INIT`.
+ * The state of a cache and its counters since it was created. The caller allocates the struct and initializes it
+ * with `ST_CACHE_COUNTS_INIT`.
  */
 typedef struct st_cache_counts {
     /**
@@ -467,43 +496,43 @@ typedef struct st_cache_counts {
      */
     uint32_t reserved;
     /**
-     * Entries that are held, with those that have expired and were not cleared away yet.
+     * The number of entries, including expired entries that have not been removed yet.
      */
     uint64_t entries;
     /**
-     * Entries that are held at most.
+     * The largest number of entries.
      */
     uint64_t max_size;
     /**
-     * Entries that are held but have expired.
+     * The number of expired entries that have not been removed yet.
      */
     uint64_t expired_count;
     /**
-     * Seconds that an entry lives unless it is stored with another time.
+     * The time to live, in seconds, of an entry that is stored without one.
      */
     double default_ttl;
     /**
-     * Reads that found a value, or that it is remembered that there is none.
+     * Lookups that returned a value or a cached absence.
      */
     uint64_t hits;
     /**
-     * Reads that found none.
+     * Lookups that found no entry.
      */
     uint64_t misses;
     /**
-     * Entries that had to make room before their time was over.
+     * Entries that were removed before they expired, to make room.
      */
     uint64_t evictions;
     /**
-     * Entries that went because their time was over.
+     * Entries that were removed because they had expired.
      */
     uint64_t expirations;
     /**
-     * Entries that were deleted before their time was over.
+     * Entries that were deleted before they expired.
      */
     uint64_t invalidations;
     /**
-     * Loads that were begun.
+     * Loads that were started.
      */
     uint64_t loads;
     /**
@@ -513,10 +542,13 @@ typedef struct st_cache_counts {
 } st_cache_counts;
 
 /**
- * Is told how many of how many credentials are done; `false` stops it all, and nothing is changed. It is called on the
- * calling thread while the database is locked for other writers, with no lock of the library held. It may use the
- * library, but nothing in the same database file, through whatever store: neither credentials nor, where both are in one
- * file, provider configuration and hardware prices that are not cached. Such a call gets `ST_BUSY`.
+ * Receives the number of processed credentials and their total. If it returns `false`, the re-encryption stops and
+ * nothing is changed.
+ *
+ * It is called on the calling thread, while the database is locked for other writers and with no lock of the library
+ * held. It may call the library, except for functions that need the same database file, through any store: those of
+ * credentials and, if both are in one file, uncached provider configuration and hardware prices. Such a call returns
+ * `ST_BUSY`. It must not throw.
  */
 typedef bool (*st_progress_fn)(void *context, uint64_t done, uint64_t total);
 
@@ -526,63 +558,64 @@ typedef bool (*st_progress_fn)(void *context, uint64_t done, uint64_t total);
 #define ST_OK 0
 
 /**
- * Every configured provider was asked, and each answered that it has no such value. A provider that could not be asked never
- * leads to this status. What to do: provide the value in a provider that the message names.
+ * No provider has the value. All of them were queried and work; if one could not be queried, the status is
+ * another. What to do: add the value to a provider that the message names.
  */
 #define ST_NOT_FOUND -1
 
 /**
- * An argument is NULL, too long, not UTF-8 or out of range. What to do: mend the calling program.
+ * An argument is NULL, too long, not UTF-8, or out of range. What to do: fix the calling program.
  */
 #define ST_INVALID_ARGUMENT -2
 
 /**
- * A setting is unknown, missing or of the wrong type. What to do: mend the setting that the message names.
+ * A setting is unknown, missing, or of the wrong type. What to do: correct the setting that the message names.
  */
 #define ST_CONFIG -3
 
 /**
- * The operating system refused a file operation; `detail` is `errno`.
+ * A file operation failed; `detail` is `errno`.
  */
 #define ST_IO -4
 
 /**
- * Permissions or a policy forbid it; `detail` is `errno` where the system refused.
+ * Permissions or a policy forbid the operation; `detail` is `errno` or the HTTP status, if there is one.
  */
 #define ST_ACCESS_DENIED -5
 
 /**
- * Something that is needed does not answer now. What to do: try again later.
+ * A service or a resource is unavailable. What to do: try again later.
  */
 #define ST_UNAVAILABLE -6
 
 /**
- * The deadline passed. What to do: try again, or allow more time.
+ * The deadline passed. What to do: try again, or raise the timeout.
  */
 #define ST_TIMEOUT -7
 
 /**
- * A document or an answer is not in the form that it must have. What to do: mend it at the line that is named.
+ * A document or a response is malformed. What to do: correct it at the place that the message names.
  */
 #define ST_PROTOCOL -8
 
 /**
- * An encrypted token is damaged, or was made with another key. What to do: bring back the key that it was made with.
+ * An encrypted token is damaged, or was encrypted under another key. What to do: restore that key.
  */
 #define ST_BAD_TOKEN -9
 
 /**
- * An encryption key is missing, empty or unreadable. What to do: mend the file or variable that the message names.
+ * An encryption key is missing, empty, or unreadable. What to do: correct the file or variable that the message
+ * names.
  */
 #define ST_BAD_KEY -10
 
 /**
- * The caller's buffer is too small; the size that is needed was written to `*len`.
+ * The caller's buffer is too small; `*len` is the size that is needed.
  */
 #define ST_BUFFER_TOO_SMALL -11
 
 /**
- * A callback broke its contract, for example by answering `ST_OK` without a value.
+ * A callback broke its contract, for example by returning `ST_OK` without a value.
  */
 #define ST_CALLBACK -12
 
@@ -592,32 +625,32 @@ typedef bool (*st_progress_fn)(void *context, uint64_t done, uint64_t total);
 #define ST_CORRUPT -13
 
 /**
- * Somebody else holds what is needed. What to do: try again.
+ * Another thread or process is using the resource. What to do: try again.
  */
 #define ST_BUSY -14
 
 /**
- * The value is there, but it is of another type.
+ * The value exists but has another type.
  */
 #define ST_WRONG_TYPE -15
 
 /**
- * The place cannot be written to.
+ * The destination cannot be written to.
  */
 #define ST_READ_ONLY -16
 
 /**
- * Memory could not be had.
+ * Out of memory.
  */
 #define ST_NO_MEMORY -17
 
 /**
- * The load that was waited for was given up by its owner.
+ * The load that this call waited for was abandoned.
  */
 #define ST_ABANDONED -18
 
 /**
- * A bug: the library panicked. The call had no result; the library stays usable.
+ * The library panicked, which is a bug. The call has no result; the library remains usable.
  */
 #define ST_PANIC -99
 
@@ -626,33 +659,36 @@ extern "C" {
 #endif // __cplusplus
 
 /**
- * The version of the library that runs, as text: "0.1.0". Static, never NULL.
+ * Returns the version of the library at run time, such as "0.1.0". The text is static and never NULL.
  */
 const char *st_version(void);
 
 /**
- * The version of the library that runs, as a number: `major * 1000000 + minor * 1000 + patch`. Compare it with
- * `ST_VERSION_NUMBER`, the version of the header.
+ * Returns the version of the library at run time as a number: `major * 1000000 + minor * 1000 + patch`.
+ * `ST_VERSION_NUMBER` is that of this header.
  */
 uint32_t st_version_number(void);
 
 /**
- * The version of the binary interface, the number in the library's soname. It goes up when a program has to be
- * compiled again; new functions alone do not raise it. Compare it with `ST_ABI_VERSION`.
+ * Returns the version of the binary interface, which is the number in the soname of the library. `ST_ABI_VERSION` is
+ * that of this header; if the two differ, the program must be recompiled. New functions alone do not change it.
  */
 uint32_t st_abi_version(void);
 
 /**
- * The name of a status: "ST_NOT_FOUND"; "ST_UNKNOWN" for a number that this version does not know. Static, never NULL.
+ * Returns the name of a status, such as "ST_NOT_FOUND"; "ST_UNKNOWN" for a number that this version does not define.
+ * The text is static and never NULL.
  */
 const char *st_status_name(st_status status);
 
 /**
- * Sends log messages up to `max_level` (`ST_LOG_…`) to `log` from now on, for the whole process. NULL as `log` stops
- * logging.
+ * Sets the log function of the process: from now on `log` receives the messages up to `max_level` (`ST_LOG_…`). It
+ * replaces the function that was set before. NULL as `log`, or `ST_LOG_OFF`, stops logging.
  *
- * `drop`, if not NULL, is called once with `context` when the library is done with it: after another call of this
- * function has replaced it and no message is on its way, or before this one returns with an error.
+ * The library takes ownership of `context`, even if the call fails. It calls `drop` (may be NULL) with it exactly
+ * once: when the function has been replaced and no call of it is under way.
+ *
+ * `ST_INVALID_ARGUMENT`: `max_level` is not a log level.
  */
 st_status st_log_set(int32_t max_level,
                      st_log_fn log,
@@ -661,34 +697,37 @@ st_status st_log_set(int32_t max_level,
                      struct st_error *error);
 
 /**
- * Takes another reference to the same bytes and writes it to `out`, which then needs an `st_bytes_free` of its own.
- * `bytes` must hold some, and `out` must be another place.
+ * Writes another reference to the same bytes to `out`. The caller frees both references, each with `st_bytes_free`.
+ *
+ * `ST_INVALID_ARGUMENT`: `bytes` holds no bytes, or `out` is `bytes` itself.
  */
 st_status st_bytes_clone(const struct st_bytes *bytes,
                          struct st_bytes *out,
                          struct st_error *error);
 
 /**
- * Gives a reference back and zeroes the struct. The only way to free an `st_bytes`. NULL, or one that holds nothing
- * (because its call failed, or because it was freed before), is fine.
+ * Frees a reference and zeroes the struct. Freeing NULL, or a struct that holds no bytes because its call failed or
+ * because it was freed before, does nothing.
  */
 void st_bytes_free(struct st_bytes *bytes);
 
 /**
- * A configuration in which everything has its default. Never NULL. Free it with `st_config_free`.
+ * Creates a configuration in which every setting has its default. The caller frees it with `st_config_free`. Returns
+ * NULL if it runs out of memory.
  */
 struct st_config *st_config_new(void);
 
 /**
- * Frees a configuration. NULL is fine.
+ * Frees a configuration. Freeing NULL does nothing.
  */
 void st_config_free(struct st_config *config);
 
 /**
- * Sets one key from text: `true`, `2.5`, `/path/to/file`, `["env","file"]`. Key and value are UTF-8 and are copied.
+ * Sets a key from text: `true`, `2.5`, `/path/to/file`, `["env","file"]`. Key and value are UTF-8 and are copied. A
+ * key that is set again has the new value.
  *
- * `ST_CONFIG`: the key is unknown (the message names the nearest known one) or the value is of the wrong type; nothing
- * was set.
+ * `ST_CONFIG`: the key is unknown (the message names the most similar known key), or the value has the wrong type. The
+ * configuration is unchanged.
  */
 st_status st_config_set(struct st_config *config,
                         const char *key,
@@ -698,8 +737,11 @@ st_status st_config_set(struct st_config *config,
                         struct st_error *error);
 
 /**
- * Adds the settings of a JSON object: `{"file_path": "~/s.json", "strict_permissions": true}`. `null` gives a key its
- * default again. Either all of them are taken or, with an error as for `st_config_set`, none.
+ * Sets all keys of a JSON object: `{"file_path": "~/s.json", "strict_permissions": true}`. `null` restores the default
+ * of a key.
+ *
+ * `ST_CONFIG`: as for `st_config_set`; or the text is not a JSON object, or has a key twice. The configuration is
+ * unchanged.
  */
 st_status st_config_parse(struct st_config *config,
                           const char *json,
@@ -707,8 +749,9 @@ st_status st_config_parse(struct st_config *config,
                           struct st_error *error);
 
 /**
- * Answers with `len` bytes, which are copied. They may be kept for `ttl` seconds; `ST_TTL_DEFAULT` leaves that to the
- * configuration.
+ * Sets the result of a callback to a value of `len` bytes, which are copied. `ttl` is the time in seconds for which it
+ * may be cached; `ST_TTL_DEFAULT` uses that of the configuration. Another call of an `st_reply_…` function replaces
+ * the result.
  */
 st_status st_reply_bytes(struct st_reply *reply,
                          const void *data,
@@ -716,10 +759,11 @@ st_status st_reply_bytes(struct st_reply *reply,
                          double ttl);
 
 /**
- * Answers with an object of the program's own, to be kept for `ttl` seconds as for `st_reply_bytes`. It is taken over in
- * any case: `drop` (may be NULL) is called with it once, when nobody holds it any more or when this call fails.
+ * Sets the result of a callback to an object of the program, with `ttl` as for `st_reply_bytes`. The library takes
+ * ownership of the object, even if the call fails: it calls `drop` (may be NULL) with it exactly once, when the last
+ * reference to it is freed or when this call fails.
  *
- * `ST_WRONG_TYPE`: the value of a secret was asked for, which is bytes.
+ * `ST_WRONG_TYPE`: the callback returns the value of a secret, which is bytes.
  */
 st_status st_reply_object(struct st_reply *reply,
                           void *object,
@@ -727,8 +771,9 @@ st_status st_reply_object(struct st_reply *reply,
                           double ttl);
 
 /**
- * Answers with a failure (`ST_NOT_FOUND`: "I have none"): a status other than `ST_OK`, and a message (UTF-8, copied; NULL with 0 is none), which must
- * not hold a secret.
+ * Sets the result of a callback to a failure: a status other than `ST_OK` (`ST_NOT_FOUND`: it has no value), and a
+ * message of `len` bytes. The message is UTF-8 and is copied; `(NULL, 0)` means that there is none. It must not
+ * contain a secret.
  */
 st_status st_reply_error(struct st_reply *reply,
                          st_status status,
@@ -736,37 +781,45 @@ st_status st_reply_error(struct st_reply *reply,
                          size_t len);
 
 /**
- * Opens a manager. `config` may be NULL and is copied. It reads nothing yet: what is wrong with a file is the error of
- * the call that needs it. Free the manager with `st_secrets_free`.
+ * Opens a manager with a copy of `config`; NULL uses the defaults. The caller frees the manager with
+ * `st_secrets_free`. This call reads no file and sends no request: their errors are those of the calls that need them.
  *
- * `ST_CONFIG`: a setting cannot be used.
+ * `ST_CONFIG`: a setting is invalid.
  */
 st_status st_secrets_open(const struct st_config *config,
                           struct st_secrets **out,
                           struct st_error *error);
 
 /**
- * Frees a manager. No other thread may be using it. NULL is fine and leaves the manager of the process alone.
+ * Frees a manager. No other thread may be using it. Values that it returned stay valid. Freeing NULL does nothing: the
+ * manager of the process is not freed.
  */
 void st_secrets_free(struct st_secrets *secrets);
 
 /**
- * Replaces the manager of the whole process by one with these settings or, with NULL, by a new one on its next use.
- * Calls under way end with the one they began with.
+ * Replaces the manager of the process by a new one with these settings. With NULL, a manager with default settings is
+ * opened on next use. Calls under way complete with the old manager.
+ *
+ * `ST_CONFIG`: a setting is invalid; the manager is not replaced.
  */
 st_status st_secrets_reset(const struct st_config *config,
                            struct st_error *error);
 
 /**
- * Finds the value of `key`, which is UTF-8, in the first provider that has it. The environment and the file are asked on
- * every call, so an override works at once; a file is looked at for changes at most once a second. AWS Secrets Manager
- * and Vault are read whole, once for all callers, and what they answered is remembered for `cache_ttl`. A value in memory
- * is not waited for while another call reads them again; see `ST_SECRET_STALE`.
+ * Returns the value of `key` from the first provider that has it. The key is UTF-8, 1 to 2048 bytes, without a NUL.
  *
- * A provider that fails is passed over, and the log is told. If no other provider has the value, the answer is the failure
- * of the first one, with its provider in `source`; it is never `ST_NOT_FOUND`.
+ * The environment and the file are read on every call, so an override takes effect at once; a file is checked for
+ * changes at most once a second. AWS Secrets Manager and Vault are read as a whole, once for all callers, and cached
+ * for `cache_ttl`. While another call reads them again, a cached value is returned without waiting; see
+ * `ST_SECRET_STALE`. The call takes at most the `timeout` of the configuration.
  *
- * On success `out` holds the value until `st_bytes_free`.
+ * A provider that fails is skipped, and the failure is logged. If no other provider has the value, the result is the
+ * failure of the first such provider, with its kind in `source`, and never `ST_NOT_FOUND`.
+ *
+ * The caller frees `out` with `st_bytes_free`.
+ *
+ * `ST_NOT_FOUND`: no provider has the value. Any other status is that of a provider: `ST_TIMEOUT`, `ST_UNAVAILABLE`,
+ * `ST_ACCESS_DENIED`, `ST_PROTOCOL`, `ST_IO`, `ST_CONFIG`, `ST_CALLBACK`, or one that a custom provider returned.
  */
 st_status st_secrets_get(const struct st_secrets *secrets,
                          const char *key,
@@ -775,11 +828,12 @@ st_status st_secrets_get(const struct st_secrets *secrets,
                          struct st_error *error);
 
 /**
- * As `st_secrets_get`, but copies the value into the caller's buffer, without a NUL, and writes its length to `len`.
- * `(NULL, 0)` asks for the length alone. The copy is the caller's to wipe.
+ * As `st_secrets_get`, but copies the value into the caller's buffer of `capacity` bytes, without a NUL, and writes
+ * its length to `len`. With `(NULL, 0)` as the buffer it only writes the length. The caller is responsible for wiping
+ * the copy.
  *
- * `ST_BUFFER_TOO_SMALL`: the value is longer than `capacity`; `len` has the length that is needed, the buffer is as it
- * was.
+ * `ST_BUFFER_TOO_SMALL`: the value is longer than `capacity`; `len` is the length that is needed, and the buffer is
+ * unchanged.
  */
 st_status st_secrets_get_into(const struct st_secrets *secrets,
                               const char *key,
@@ -790,9 +844,11 @@ st_status st_secrets_get_into(const struct st_secrets *secrets,
                               struct st_error *error);
 
 /**
- * As `st_secrets_get`, within `timeout` seconds (`ST_TIMEOUT_DEFAULT`: that of the configuration; `INFINITY`: no
- * limit), in the way that `flags` say (`ST_GET_…`, 0 for the usual), and with an account of where the value came from
- * (`info` may be NULL).
+ * As `st_secrets_get`, with a timeout, flags, and information about the value.
+ *
+ * `timeout` is in seconds; `ST_TIMEOUT_DEFAULT` uses that of the configuration, `INFINITY` sets no limit. `flags` is
+ * 0, or one of `ST_GET_REFRESH` and `ST_GET_CACHED_ONLY`. `info` may be NULL; otherwise it receives where the value
+ * came from.
  */
 st_status st_secrets_get_with(const struct st_secrets *secrets,
                               const char *key,
@@ -804,10 +860,12 @@ st_status st_secrets_get_with(const struct st_secrets *secrets,
                               struct st_error *error);
 
 /**
- * Finds several values under one deadline. `keys` are `count` names, each ending with a NUL, one behind the other,
- * `keys_len` bytes in all. The i-th result goes to `values[i]`, which is then the caller's to free, and `statuses[i]`.
+ * Returns several values, as `st_secrets_get` does, within one timeout. `keys` has `count` consecutive names, each
+ * ending with a NUL, in `keys_len` bytes. `values` and `statuses` have `count` elements. The result for the i-th name
+ * is written to `values[i]`, which the caller frees with `st_bytes_free`, and to `statuses[i]`.
  *
- * The call itself succeeds also where a key fails: look at `statuses`. Ask for that key alone to learn why.
+ * The call succeeds even if it fails for a key: check `statuses`. To get the error message of a key, call
+ * `st_secrets_get` with it.
  */
 st_status st_secrets_get_many(const struct st_secrets *secrets,
                               const char *keys,
@@ -818,35 +876,38 @@ st_status st_secrets_get_many(const struct st_secrets *secrets,
                               struct st_error *error);
 
 /**
- * Finds `REPLICATE_API_TOKEN`, as `st_secrets_get` does.
+ * Returns the secret `REPLICATE_API_TOKEN`, as `st_secrets_get` does.
  */
 st_status st_secrets_get_replicate_token(const struct st_secrets *secrets,
                                          struct st_bytes *out,
                                          struct st_error *error);
 
 /**
- * Finds `HF_TOKEN`, as `st_secrets_get` does.
+ * Returns the secret `HF_TOKEN`, as `st_secrets_get` does.
  */
 st_status st_secrets_get_hf_token(const struct st_secrets *secrets,
                                   struct st_bytes *out,
                                   struct st_error *error);
 
 /**
- * Finds `CLOUD_WEBHOOK_SECRET`, as `st_secrets_get` does.
+ * Returns the secret `CLOUD_WEBHOOK_SECRET`, as `st_secrets_get` does.
  */
 st_status st_secrets_get_webhook_secret(const struct st_secrets *secrets,
                                         struct st_bytes *out,
                                         struct st_error *error);
 
 /**
- * Writes a secret, which is UTF-8, into the secrets file; where there is none, into a new
- * `~/.simpletuner/secrets.json` or the configured `file_path`. The file keeps its format, its other entries and their
- * layout, is replaced as a whole, and has mode 0600 from its first byte. Writers in several processes wait for each
- * other. The chain still decides what the next get returns: a variable of the same name goes before the file.
+ * Writes a secret to the secrets file. Key and value are UTF-8; a value has at most 1 MiB. If the file does not exist,
+ * it is created at `file_path` or, by default, as `~/.simpletuner/secrets.json`.
  *
- * `ST_PROTOCOL`: the file cannot be parsed, or its layout cannot be changed safely; `ST_READ_ONLY`: it is a directory of
- * secrets; `ST_BUSY`: another process did not finish in time; `ST_CONFIG`: there is no file provider, or no home. In each
- * case the file is as it was.
+ * The file keeps its format, its other entries, and their layout. It is replaced atomically and has mode 0600 from the
+ * start. Writers in several processes wait for each other. The next get still queries the providers in order: an
+ * environment variable of the same name takes precedence over the file.
+ *
+ * If the call fails, the file is unchanged. `ST_PROTOCOL`: the file cannot be parsed, or its layout cannot be changed
+ * safely. `ST_READ_ONLY`: the path is a directory of secrets. `ST_BUSY`: another process did not finish within the
+ * `timeout` of the configuration. `ST_CONFIG`: there is no file provider, or no home directory. `ST_IO` or
+ * `ST_ACCESS_DENIED`: the file cannot be written.
  */
 st_status st_secrets_set(const struct st_secrets *secrets,
                          const char *key,
@@ -856,7 +917,7 @@ st_status st_secrets_set(const struct st_secrets *secrets,
                          struct st_error *error);
 
 /**
- * Writes `REPLICATE_API_TOKEN` into the secrets file, as `st_secrets_set` does.
+ * Writes the secret `REPLICATE_API_TOKEN` to the secrets file, as `st_secrets_set` does.
  */
 st_status st_secrets_set_replicate_token(const struct st_secrets *secrets,
                                          const void *value,
@@ -864,8 +925,8 @@ st_status st_secrets_set_replicate_token(const struct st_secrets *secrets,
                                          struct st_error *error);
 
 /**
- * Removes a secret from the secrets file, with errors as for `st_secrets_set`. `existed` (may be NULL) tells whether it
- * was there; that it was not is no failure.
+ * Removes a secret from the secrets file. `existed` (may be NULL) receives whether the file had it; if it did not, the
+ * call succeeds too. Errors are those of `st_secrets_set`.
  */
 st_status st_secrets_delete(const struct st_secrets *secrets,
                             const char *key,
@@ -874,16 +935,18 @@ st_status st_secrets_delete(const struct st_secrets *secrets,
                             struct st_error *error);
 
 /**
- * Adds a provider of the program's own. `name` (1 to 31 bytes of UTF-8) is what errors, logs and `st_secret_info` call it;
- * `position` is its place in the order, 0 being first and `ST_LAST` last. It stays until the manager is freed.
+ * Adds a custom provider, which is the callback `get`. `name` (1 to 31 bytes of UTF-8, no control characters)
+ * identifies it in errors, logs and `st_secret_info`. `position` is its place in the order of the providers: 0 is
+ * first, `ST_LAST` is last. A provider cannot be removed.
  *
- * Its answers are remembered. While one call asks it again, other calls get its last answer, with `ST_SECRET_STALE` if
- * `cache_ttl` is over; not past a time that it gave with the answer, and not after it replied `ST_ACCESS_DENIED`.
+ * Its values are cached for `cache_ttl` or the TTL that it set, and the absence of a value for `miss_ttl`. While one
+ * call queries it again, other calls get its last value, with `ST_SECRET_STALE` after `cache_ttl`. A value is never
+ * used after the TTL that the provider set, nor after the provider returned `ST_ACCESS_DENIED` for its key.
  *
- * `context` is taken over in any case: `drop` (may be NULL) is called with it once, when the manager is freed or when
- * this call fails.
+ * The library takes ownership of `context`, even if the call fails. It calls `drop` (may be NULL) with it exactly
+ * once: when the manager is freed, or when this call fails.
  *
- * `ST_INVALID_ARGUMENT`: the name is taken or unusable, or the position is beyond the providers that there are.
+ * `ST_INVALID_ARGUMENT`: the name is invalid or in use, or `position` is greater than the number of providers.
  */
 st_status st_secrets_add_provider(const struct st_secrets *secrets,
                                   const char *name,
@@ -895,20 +958,26 @@ st_status st_secrets_add_provider(const struct st_secrets *secrets,
                                   struct st_error *error);
 
 /**
- * Looks at every source now, within `timeout` seconds (`ST_TIMEOUT_DEFAULT`: that of the configuration). The error is
- * that of the first provider that failed, in whole or in part; the others were looked at all the same.
+ * Refreshes all providers: reads the file, AWS and Vault now, and drops the cached values of custom providers. The
+ * call takes at most `timeout` seconds (`ST_TIMEOUT_DEFAULT`: that of the configuration; `INFINITY`: no limit).
+ *
+ * The error is that of the first provider that failed, in whole or in part. The other providers are refreshed even
+ * then.
  */
 st_status st_secrets_refresh(const struct st_secrets *secrets,
                              double timeout,
                              struct st_error *error);
 
 /**
- * Forgets, and so wipes, every value that the manager remembers and no caller holds.
+ * Drops all values that the manager has cached, and wipes those that no caller holds. The next get queries the
+ * sources.
  */
-st_status st_secrets_clear_cache(const struct st_secrets *secrets, struct st_error *error);
+st_status st_secrets_clear_cache(const struct st_secrets *secrets,
+                                 struct st_error *error);
 
 /**
- * The settings and providers in their order, as JSON without any value:
+ * Returns the settings, and the providers in their order, as JSON. It contains no value of a secret, and no source is
+ * queried. The caller frees `json` with `st_bytes_free`. An example:
  * `{"timeout": 10.0, "providers": [{"name": "env", "prefix": null}, {"name": "file", "path": …, "entries": 3}]}`.
  */
 st_status st_secrets_describe(const struct st_secrets *secrets,
@@ -916,18 +985,21 @@ st_status st_secrets_describe(const struct st_secrets *secrets,
                               struct st_error *error);
 
 /**
- * How every provider is, and the memory that holds secrets, as JSON without any value:
- * `{"ok": true, "providers": [{"name": "env", "state": "ok", "detail": …}], "memory": {"state": "ok", …}}`. A state is
- * `ok`, `absent` (there is nothing to ask), `warning` or `failed`; `advice`, where present, says what to do; `ok` is
- * false if a provider failed.
+ * Checks all providers, and the memory that holds secrets, and returns the result as JSON. It contains no value of a
+ * secret. The caller frees `json` with `st_bytes_free`. An example:
+ * `{"ok": true, "providers": [{"name": "env", "state": "ok", "detail": …}], "memory": {"state": "ok", …}}`.
+ *
+ * A state is `ok`, `absent` (not configured, or no file), `warning` or `failed`. `advice`, where present, says what to
+ * do. `ok` is false if a provider failed; the call itself succeeds. It takes at most the `timeout` of the
+ * configuration.
  */
 st_status st_secrets_check(const struct st_secrets *secrets,
                            struct st_bytes *json,
                            struct st_error *error);
 
 /**
- * The file or directory that the file provider reads; where there is none yet, the file that `st_secrets_set` creates. The
- * bytes are those of the path, which need not be UTF-8.
+ * Returns the path of the file or directory that the file provider reads; if there is none, the path of the file that
+ * `st_secrets_set` would create. A path is not necessarily UTF-8. The caller frees `path` with `st_bytes_free`.
  *
  * `ST_CONFIG`: there is no file provider, or no home directory.
  */
@@ -936,9 +1008,12 @@ st_status st_secrets_file_path(const struct st_secrets *secrets,
                                struct st_error *error);
 
 /**
- * Makes a cache of at most `max_size` entries (0 holds nothing and still loads once) that live for `default_ttl` seconds
- * (`INFINITY`: forever; 0: over at once), clearing expired ones away every `cleanup_interval` seconds (above 0;
- * `INFINITY`: never), a few in each call that comes then. Free it with `st_cache_free`.
+ * Creates a cache of at most `max_size` entries. A cache of size 0 stores nothing, but concurrent loads of one key
+ * still share one load. Entries live for `default_ttl` seconds (`INFINITY`: they never expire; 0: they expire at
+ * once). Expired entries are removed every `cleanup_interval` seconds (greater than 0; `INFINITY`: never), a few in
+ * each call that follows. Free the cache with `st_cache_free`.
+ *
+ * `ST_NO_MEMORY`: there is not enough memory for `max_size` entries.
  */
 st_status st_cache_new(double default_ttl,
                        size_t max_size,
@@ -947,26 +1022,29 @@ st_status st_cache_new(double default_ttl,
                        struct st_error *error);
 
 /**
- * Makes a cache as `st_cache_new` does, with settings: the keys `default_ttl`, `max_size`, `cleanup_interval`,
- * `soft_ttl`, `ttl_jitter`, `absent_ttl` and `keyed_hash` of `config`, which is copied and may be NULL for every default.
- * `keyed_hash` (default `false`) is for caches whose keys are chosen by strangers: SipHash-1-3 instead of a faster hash
- * that does not hide its seed from somebody who measures many calls. Free the cache with `st_cache_free`.
+ * Creates a cache as `st_cache_new` does, from the keys `default_ttl`, `max_size`, `cleanup_interval`, `soft_ttl`,
+ * `ttl_jitter`, `absent_ttl` and `keyed_hash` of `config`. `config` is copied; NULL selects every default. Set
+ * `keyed_hash` (default `false`) if untrusted users choose the keys: the cache then uses SipHash-1-3. The default
+ * hash is faster, but an attacker who can time many calls may find keys that collide. Free the cache with
+ * `st_cache_free`.
+ *
+ * `ST_NO_MEMORY`: there is not enough memory for `max_size` entries.
  */
 st_status st_cache_open(const struct st_config *config,
                         struct st_cache **out,
                         struct st_error *error);
 
 /**
- * Frees a cache with all that it holds; what callers hold of it stays. No other thread may be using it. The `drop`
- * functions of its objects are called before it goes and may use it; what they store in it is dropped too. NULL and the
- * built-in caches are fine, and stay.
+ * Frees a cache and its entries. No other thread may be using it. Values that callers hold stay valid. The `drop`
+ * functions of its objects are called before the cache is freed and may use it; what they store in it is dropped
+ * too. NULL and the built-in caches are ignored.
  */
 void st_cache_free(struct st_cache *cache);
 
 /**
- * Stores a copy of `value_len` bytes under `key`, which is any bytes, for `ttl` seconds (`ST_TTL_DEFAULT`: the cache's;
- * `INFINITY`: forever; 0: over at once). A load of this key that is under way is not stored any more, and callers that
- * ask from now on do not wait for it.
+ * Stores a copy of `value_len` bytes under `key`, which can be any bytes, for `ttl` seconds (`ST_TTL_DEFAULT`: the
+ * default of the cache; `INFINITY`: never expires; 0: expires at once). The result of a load of this key that is in
+ * progress is not stored, and later callers do not wait for that load.
  */
 st_status st_cache_set(const struct st_cache *cache,
                        const void *key,
@@ -977,8 +1055,9 @@ st_status st_cache_set(const struct st_cache *cache,
                        struct st_error *error);
 
 /**
- * Stores an object of the program's own, with times as for `st_cache_set`. It is taken over in any case: `drop` (may be
- * NULL) is called with it once, with no lock held, when nobody holds it any more or when this call fails.
+ * Stores an object of the program. `ttl` is as for `st_cache_set`. The cache always takes ownership: it calls `drop`
+ * (may be NULL) with `object` exactly once, with no lock held, when the last reference is freed or when this call
+ * fails.
  */
 st_status st_cache_set_object(const struct st_cache *cache,
                               const void *key,
@@ -989,9 +1068,10 @@ st_status st_cache_set_object(const struct st_cache *cache,
                               struct st_error *error);
 
 /**
- * Finds the bytes under `key`. On success `out` holds them until `st_bytes_free`.
+ * Returns the bytes under `key` in `out`. Free them with `st_bytes_free`.
  *
- * `ST_NOT_FOUND`: there is no entry, or its time is over; no message is written. `ST_WRONG_TYPE`: it is an object.
+ * `ST_NOT_FOUND`: there is no entry, or it has expired; no message is written. `ST_WRONG_TYPE`: the value is an
+ * object.
  */
 st_status st_cache_get(const struct st_cache *cache,
                        const void *key,
@@ -1000,10 +1080,11 @@ st_status st_cache_get(const struct st_cache *cache,
                        struct st_error *error);
 
 /**
- * As `st_cache_get`, but copies the bytes into the caller's buffer, without a NUL, and writes their number to `len`.
- * `(NULL, 0)` asks for the number alone.
+ * Copies the bytes under `key` into `buffer`, without a terminating NUL, and writes their number to `len`. `(NULL,
+ * 0)` as the buffer returns the number only.
  *
- * `ST_BUFFER_TOO_SMALL`: `len` has the number that is needed; the buffer is as it was.
+ * `ST_NOT_FOUND` and `ST_WRONG_TYPE`: as for `st_cache_get`. `ST_BUFFER_TOO_SMALL`: `len` is the size that is
+ * needed; the buffer is unchanged.
  */
 st_status st_cache_get_into(const struct st_cache *cache,
                             const void *key,
@@ -1014,9 +1095,9 @@ st_status st_cache_get_into(const struct st_cache *cache,
                             struct st_error *error);
 
 /**
- * Finds the object under `key`. On success `out` holds it until `st_object_free`.
+ * Returns a reference to the object under `key` in `out`. Free it with `st_object_free`.
  *
- * `ST_NOT_FOUND`: there is no entry, or its time is over; no message is written. `ST_WRONG_TYPE`: it is bytes.
+ * `ST_NOT_FOUND`: there is no entry, or it has expired; no message is written. `ST_WRONG_TYPE`: the value is bytes.
  */
 st_status st_cache_get_object(const struct st_cache *cache,
                               const void *key,
@@ -1025,15 +1106,15 @@ st_status st_cache_get_object(const struct st_cache *cache,
                               struct st_error *error);
 
 /**
- * Gives an object back and zeroes the struct. NULL, or one that holds nothing, is fine. If nobody else holds the object,
- * its `drop` is called before this returns.
+ * Frees a reference to an object and zeroes the struct. If it is the last reference, `drop` is called before this
+ * function returns. NULL, and a struct that holds no object, are ignored.
  */
 void st_object_free(struct st_object *object);
 
 /**
- * Removes an entry. `existed` (may be NULL) says whether there was one whose time was not over; that there was none is
- * not a failure. A load of this key that is under way is not stored any more, and callers that ask from now on do not
- * wait for it: what they get was loaded after this call began.
+ * Removes an entry. `existed` (may be NULL) reports whether there was an entry that had not expired; a missing entry
+ * is not an error. The result of a load of this key that is in progress is not stored. Callers that ask from now on
+ * do not wait for that load; they get a value that was loaded after this call began.
  */
 st_status st_cache_delete(const struct st_cache *cache,
                           const void *key,
@@ -1042,16 +1123,17 @@ st_status st_cache_delete(const struct st_cache *cache,
                           struct st_error *error);
 
 /**
- * Removes all entries at once and gives their memory back. `count` (may be NULL) says how many of them were not over
- * yet. Loads are treated as by `st_cache_delete`.
+ * Removes all entries and returns their memory to the system. `count` (may be NULL) is the number of removed entries
+ * that had not expired. Loads are treated as by `st_cache_delete`.
  */
 st_status st_cache_clear(const struct st_cache *cache,
                          size_t *count,
                          struct st_error *error);
 
 /**
- * Removes the entries whose keys begin with these bytes; none (NULL, 0) is `st_cache_clear`. `count` and loads are as
- * for that. Other callers see the entries go part by part, and what they store meanwhile may stay.
+ * Removes the entries whose keys begin with these bytes. An empty prefix (NULL, 0) is `st_cache_clear`. `count` and
+ * loads are as for `st_cache_clear`. The search runs in steps: other callers can see some of the entries removed
+ * before others, and entries that they store meanwhile may stay.
  */
 st_status st_cache_invalidate_prefix(const struct st_cache *cache,
                                      const void *prefix,
@@ -1060,28 +1142,28 @@ st_status st_cache_invalidate_prefix(const struct st_cache *cache,
                                      struct st_error *error);
 
 /**
- * Reports the state of a cache. All numbers are of one moment, save `expired_count`: entries that have expired are
- * counted one by one after that, some milliseconds for a million, and other callers go on meanwhile.
+ * Reports the state of a cache. All numbers are from one moment except `expired_count`: expired entries are counted
+ * after that, one by one (some milliseconds for a million entries), while other callers go on.
  */
 st_status st_cache_stats(const struct st_cache *cache,
                          struct st_cache_counts *out,
                          struct st_error *error);
 
 /**
- * The process's cache for provider configuration, under keys like `provider:replicate:config`: 300 s, 100 entries. Never
- * NULL, not to be freed.
+ * Returns the process-wide cache for provider configuration, with keys such as `provider:replicate:config`: 100
+ * entries, 300 seconds. The result must not be freed. NULL if it cannot be allocated.
  */
 const struct st_cache *st_cache_provider_config(void);
 
 /**
- * The process's cache for permissions of users, under keys like `user:123:permissions`: 60 s, 500 entries. Never NULL,
- * not to be freed.
+ * Returns the process-wide cache for user permissions, with keys such as `user:123:permissions`: 500 entries, 60
+ * seconds. The result must not be freed. NULL if it cannot be allocated.
  */
 const struct st_cache *st_cache_user_permission(void);
 
 /**
- * Forgets all that the built-in cache holds about a provider: the keys that begin with `provider:{provider}:`. `count`
- * as for `st_cache_clear`.
+ * Removes everything that the built-in cache holds about a provider: the keys that begin with
+ * `provider:{provider}:`. `count` is as for `st_cache_clear`.
  */
 st_status st_cache_invalidate_provider(const char *provider,
                                        size_t len,
@@ -1089,30 +1171,31 @@ st_status st_cache_invalidate_provider(const char *provider,
                                        struct st_error *error);
 
 /**
- * Forgets all that the built-in cache holds about a user: the keys that begin with `user:{user_id}:`. `count` as for
- * `st_cache_clear`.
+ * Removes everything that the built-in cache holds about a user: the keys that begin with `user:{user_id}:`. `count`
+ * is as for `st_cache_clear`.
  */
 st_status st_cache_invalidate_user(int64_t user_id,
                                    size_t *count,
                                    struct st_error *error);
 
 /**
- * Finds the value under `key`, or else has `load` find it and stores that. Other callers that ask for the key meanwhile
- * wait for this load, each for `timeout` seconds at most (`INFINITY`: forever). `load` is called with `context` on this
- * thread before this function returns, with no lock held; it answers as `st_load_fn` says. A failure is handed to all
- * that wait, and is not stored, save that an `absent_ttl` of the cache has it remembered that there is no value. If the
- * key is written or invalidated meanwhile, the callers that asked before get the value, but it is not stored, and those
- * that ask later have it loaded again.
+ * Returns the value under `key`. If there is none, calls `load` and stores the value that it returns. Other callers
+ * that ask for the key meanwhile wait for this load, each for at most `timeout` seconds (`INFINITY`: no limit).
+ * `load` is called with `context` on the calling thread, before this function returns, with no lock held; it replies
+ * as described for `st_load_fn`. If `load` fails, all callers that wait get the error. The failure is not stored,
+ * unless the cache has an `absent_ttl` and the status is `ST_NOT_FOUND`. If the key is written or invalidated during
+ * the load, the callers that wait already get the loaded value, but it is not stored, and later callers load again.
  *
- * Where an entry past its `soft_ttl` is loaded again, `ST_NOT_FOUND` and `ST_ACCESS_DENIED` are believed: the entry is
- * removed, and that is the answer. After any other failure the old value is served, here and for a second to all
- * callers; then the next one loads again.
+ * If an entry past its `soft_ttl` is reloaded and `load` fails with `ST_NOT_FOUND` or `ST_ACCESS_DENIED`, the entry
+ * is removed and the error is returned. After any other failure all callers get the old value for one more second;
+ * then the next caller loads again.
  *
- * `out` may be NULL for a caller that only wants the value to be in the cache, as for objects.
+ * `out` may be NULL if the caller only wants the value to be in the cache, as for objects.
  *
- * `ST_TIMEOUT`: another caller's load did not end in time, or `timeout` is over. `ST_BUSY`: `load` asks for the very key
- * that it loads, or for one whose load waits, over any number of threads and caches, for this one; or another caller
- * loads, and `timeout` is 0. `ST_NOT_FOUND`: `load` has no value. `ST_WRONG_TYPE`: the value is an object.
+ * `ST_TIMEOUT`: the load of another caller did not end in time, or `timeout` elapsed. `ST_BUSY`: `load` asks for the
+ * key that it is loading, or for a key whose load waits for this one, across any number of threads and caches; or
+ * another caller is loading and `timeout` is 0. `ST_NOT_FOUND`: `load` has no value. `ST_WRONG_TYPE`: the value is
+ * an object.
  */
 st_status st_cache_get_or_load(const struct st_cache *cache,
                                const void *key,
@@ -1124,23 +1207,24 @@ st_status st_cache_get_or_load(const struct st_cache *cache,
                                struct st_error *error);
 
 /**
- * Finds the value under `key`, or else gives out the lease to load it: `st_cache_get_or_load` in two halves, for
- * callers that cannot load within a call. `outcome` says which:
+ * Returns the value under `key`, or else a lease to load it. This is `st_cache_get_or_load` in two steps, for
+ * callers that cannot load within a callback. `outcome` is one of:
  *
- * - `ST_LOAD_HIT`: `value` holds it; if it is an object, `value` is empty, and `st_cache_get_object` has it
- * - `ST_LOAD_LEADER`: `lease` is a number with which this caller has to call `st_cache_load_finish`,
- *   `st_cache_load_finish_object` or `st_cache_load_abandon`, from any thread; `value` holds the old value if there is one that may
- *   still be served
- * - `ST_LOAD_BUSY`: another caller has the lease, and `timeout` is 0
+ * - `ST_LOAD_HIT`: `value` is the cached value. If it is an object, `value` is empty; get the object with
+ *   `st_cache_get_object`.
+ * - `ST_LOAD_LEADER`: the caller must load the value and then end the lease with this number by
+ *   `st_cache_load_finish`, `st_cache_load_finish_object` or `st_cache_load_abandon`, from any thread. `value` is
+ *   the old value if there is one that may still be served.
+ * - `ST_LOAD_BUSY`: another caller has the lease, and `timeout` is 0.
  *
- * While another caller has the lease, this one waits up to `timeout` seconds; with 0 it does not wait. A lease that is
- * not ended within `lease_ttl` seconds (`INFINITY`: no limit) goes to the next caller that asks. If the key is written or
- * invalidated, the next caller that asks gets a lease of its own, and the earlier one can still be ended. In a forked
- * child all leases of the parent are void.
+ * If another caller has the lease, this call waits for up to `timeout` seconds; with 0 it does not wait. A lease
+ * that is not ended within `lease_ttl` seconds (`INFINITY`: no limit) passes to the next caller that asks. If the
+ * key is written or invalidated, the next caller gets a lease of its own, and the earlier lease can still be ended.
+ * In a forked child, the leases of the parent are void.
  *
- * `ST_TIMEOUT`: the other caller did not end in time. If it ended with a failure, that is the error here. `ST_BUSY`: the
- * call comes from a `load` of `st_cache_get_or_load` that loads this key, or that the load of this key waits for.
- * `ST_NOT_FOUND`: it is remembered that there is no value.
+ * `ST_TIMEOUT`: the other caller did not end its lease in time. If it ended its lease with an error, this call
+ * returns that error. `ST_BUSY`: the call comes from a `load` of `st_cache_get_or_load` for this key, or from one
+ * that the load of this key waits for. `ST_NOT_FOUND`: the absence of the value is cached.
  */
 st_status st_cache_load_begin(const struct st_cache *cache,
                               const void *key,
@@ -1153,10 +1237,11 @@ st_status st_cache_load_begin(const struct st_cache *cache,
                               struct st_error *error);
 
 /**
- * Ends a lease with a copy of `len` bytes: they are stored for `ttl` seconds (`ST_TTL_DEFAULT`: the cache's) and handed
- * to all that wait; or, if the key was written or invalidated meanwhile, handed to these alone.
+ * Ends a lease with a copy of `len` bytes. They are stored for `ttl` seconds (`ST_TTL_DEFAULT`: the default of the
+ * cache) and returned to all callers that wait. If the key was written or invalidated meanwhile, they are returned
+ * to these callers but not stored.
  *
- * `ST_ABANDONED`: the lease has ended, or its time was over. `ST_INVALID_ARGUMENT`: nothing was ended.
+ * `ST_ABANDONED`: the lease has ended or expired. `ST_INVALID_ARGUMENT`: the lease has not been ended.
  */
 st_status st_cache_load_finish(const struct st_cache *cache,
                                uint64_t lease,
@@ -1166,7 +1251,8 @@ st_status st_cache_load_finish(const struct st_cache *cache,
                                struct st_error *error);
 
 /**
- * As `st_cache_load_finish`, with an object, which is taken over as by `st_cache_set_object`.
+ * Ends a lease with an object. The cache takes ownership of it as `st_cache_set_object` does. Otherwise as
+ * `st_cache_load_finish`.
  */
 st_status st_cache_load_finish_object(const struct st_cache *cache,
                                       uint64_t lease,
@@ -1176,12 +1262,13 @@ st_status st_cache_load_finish_object(const struct st_cache *cache,
                                       struct st_error *error);
 
 /**
- * Ends a lease without a value: all that wait get the status `why` (not `ST_OK`) and the message (UTF-8, copied; NULL
- * with 0 is none), which must not hold a secret. Nothing is stored, save that an `absent_ttl` of the cache has an
- * `ST_NOT_FOUND` remembered. An old value that may still be served is treated as by `st_cache_get_or_load`.
+ * Ends a lease without a value. All callers that wait get the status `why` (not `ST_OK`) and the message (UTF-8,
+ * copied; NULL and 0 for none), which must not contain a secret. Nothing is stored, unless the cache has an
+ * `absent_ttl` and `why` is `ST_NOT_FOUND`. An old value that may still be served is treated as by
+ * `st_cache_get_or_load`.
  *
- * `ST_ABANDONED`: the lease has ended, or its time was over. `ST_INVALID_ARGUMENT`: `why` is not a failure, or the
- * message not text; the lease is ended all the same, with `ST_CALLBACK`, so that nobody waits in vain.
+ * `ST_ABANDONED`: the lease has ended or expired. `ST_INVALID_ARGUMENT`: `why` is not an error, or the message is
+ * not UTF-8; the lease is ended nevertheless, with `ST_CALLBACK`, so that no caller waits for it.
  */
 st_status st_cache_load_abandon(const struct st_cache *cache,
                                 uint64_t lease,
@@ -1191,31 +1278,32 @@ st_status st_cache_load_abandon(const struct st_cache *cache,
                                 struct st_error *error);
 
 /**
- * Opens a cipher. `config` may be NULL and is copied; its keys `key`, `key_file`, `previous_keys` and `generate` say
- * where keys come from. Keys are read, and made where there are none, now. Free the cipher with `st_cipher_free`.
+ * Opens a cipher. `config` may be NULL and is copied. Its settings `key`, `key_file`, `previous_keys` and `generate`
+ * say where the keys come from; `timeout` limits the wait for other processes that write a key file, in seconds
+ * (default 10). The keys are read now, and one is generated if there is none. Free the cipher with `st_cipher_free`.
  *
- * `ST_CONFIG`: settings that exclude each other; `ST_IO`, `ST_READ_ONLY`, `ST_ACCESS_DENIED`: a new key cannot be saved.
+ * `ST_CONFIG`: settings are mutually exclusive. `ST_IO`, `ST_READ_ONLY`, `ST_ACCESS_DENIED`: a new key cannot be
+ * saved.
  */
 st_status st_cipher_open(const struct st_config *config,
                          struct st_cipher **out,
                          struct st_error *error);
 
 /**
- * Frees a cipher and wipes its keys. No other thread may be using it. NULL is fine and leaves the cipher of the process
- * alone.
+ * Frees a cipher and wipes its keys. No other thread may be using it. NULL is allowed and does nothing.
  */
 void st_cipher_free(struct st_cipher *cipher);
 
 /**
- * Replaces the cipher of the whole process by one with these settings or, with NULL, by a new one on its next use.
- * Calls under way end with the one they began with.
+ * Replaces the cipher of the process with one that has these settings. With NULL, a new one is opened from the
+ * environment on the next use. Calls in progress finish with the cipher that they started with. `config` is copied.
  */
 st_status st_cipher_reset(const struct st_config *config,
                           struct st_error *error);
 
 /**
- * Encrypts any bytes, up to 16 MiB, under the newest key. `token` is text, as SimpleTuner stores it, until
- * `st_bytes_free`.
+ * Encrypts up to 16 MiB of bytes under the newest key. `token` receives text in the form in which SimpleTuner stores
+ * it. Free it with `st_bytes_free`.
  */
 st_status st_encrypt(const struct st_cipher *cipher,
                      const void *plaintext,
@@ -1224,11 +1312,11 @@ st_status st_encrypt(const struct st_cipher *cipher,
                      struct st_error *error);
 
 /**
- * As `st_encrypt`, but copies the token into the caller's buffer, without a NUL, and writes its length to `len`.
- * `(NULL, 0)` asks for the length alone, which follows from that of the plain text.
+ * Like `st_encrypt`, but copies the token, without a NUL, into the caller's buffer of `capacity` bytes and its length
+ * into `len`. With `buffer` NULL and `capacity` 0, only `len` is set; it depends on nothing but `plaintext_len`.
  *
- * `ST_BUFFER_TOO_SMALL`: the token is longer than `capacity`; `len` has the length that is needed, the buffer is as it
- * was.
+ * `ST_BUFFER_TOO_SMALL`: the token is longer than `capacity`. `len` receives the required length; the buffer is
+ * unchanged.
  */
 st_status st_encrypt_into(const struct st_cipher *cipher,
                           const void *plaintext,
@@ -1239,10 +1327,11 @@ st_status st_encrypt_into(const struct st_cipher *cipher,
                           struct st_error *error);
 
 /**
- * Decrypts a token under any of the keys, in the form in which SimpleTuner stores it or as a bare Fernet token; white
- * space in it does not count, nor does its age. `plaintext` holds the bytes until `st_bytes_free`, which wipes them.
+ * Decrypts a token made with any of the keys, in the form in which SimpleTuner stores it or as a bare Fernet token.
+ * White space in it is ignored, and so is its age. Free `plaintext` with `st_bytes_free`, which wipes it.
  *
- * `ST_BAD_TOKEN`: the token is damaged, or was made with a key that is not at hand; which of the two is not told.
+ * `ST_BAD_TOKEN`: the token is damaged, or was made with a key that is not available; the two cases are not
+ * distinguished.
  */
 st_status st_decrypt(const struct st_cipher *cipher,
                      const char *token,
@@ -1251,12 +1340,12 @@ st_status st_decrypt(const struct st_cipher *cipher,
                      struct st_error *error);
 
 /**
- * As `st_decrypt`, but copies the plain text into the caller's buffer, without a NUL, and writes its length to `len`.
- * `(NULL, 0)` asks for the length alone. The copy is the caller's to wipe. For many rows this is the cheapest way: a
- * buffer of the token's own length is always large enough.
+ * Like `st_decrypt`, but copies the plaintext, without a NUL, into the caller's buffer of `capacity` bytes and its
+ * length into `len`. With `buffer` NULL and `capacity` 0, only `len` is set. The caller wipes the buffer. This is the
+ * fastest way to decrypt many rows; a buffer as long as the token is always large enough.
  *
- * `ST_BUFFER_TOO_SMALL`: the plain text is longer than `capacity`; `len` has the length that is needed, the buffer is as
- * it was.
+ * `ST_BUFFER_TOO_SMALL`: the plaintext is longer than `capacity`. `len` receives the required length; the buffer is
+ * unchanged.
  */
 st_status st_decrypt_into(const struct st_cipher *cipher,
                           const char *token,
@@ -1267,19 +1356,21 @@ st_status st_decrypt_into(const struct st_cipher *cipher,
                           struct st_error *error);
 
 /**
- * Puts a new key into the key file, after the old one went into the file of earlier keys (`.previous`), so that what it
- * encrypted stays readable. Both files are replaced as a whole: killed at any moment, no key is lost. Other processes
- * take the new key up within a second. SimpleTuner reads `credential.key` alone: re-encrypt what it has to read.
+ * Generates a new key in the key file, after saving the old one in the file of previous keys (`.previous`), so that
+ * existing tokens remain readable. Both files are replaced atomically: no key is lost, even if the process is killed
+ * at any moment. Other processes pick up the new key within a second. SimpleTuner reads only `credential.key`:
+ * re-encrypt what it has to read.
  *
- * `ST_READ_ONLY`: the key comes from a variable or from `key`, or the place cannot be written to; `ST_BUSY`: another
- * process did not finish in time.
+ * `ST_READ_ONLY`: the key comes from a variable or from the setting `key`, or the file cannot be written to.
+ * `ST_BUSY`: another process kept the key file locked until the timeout.
  */
 st_status st_rotate_key(const struct st_cipher *cipher,
                         struct st_error *error);
 
 /**
- * Makes of a token one under the newest key, in the form in which SimpleTuner stores it. `changed` (may be NULL) tells
- * whether it differs from the one that was given, which may have been that already. Errors are as for `st_decrypt`.
+ * Re-encrypts a token under the newest key. `out` receives the new token in the form in which SimpleTuner stores it,
+ * to be freed with `st_bytes_free`. If the token is already in this form and under this key, it is returned unchanged.
+ * `changed` (may be NULL) receives whether the tokens differ. Errors are as for `st_decrypt`.
  */
 st_status st_reencrypt(const struct st_cipher *cipher,
                        const char *token,
@@ -1289,18 +1380,21 @@ st_status st_reencrypt(const struct st_cipher *cipher,
                        struct st_error *error);
 
 /**
- * Opens a store. `config` may be NULL and is copied; its keys `state_dir`, `database` and `audit_database` say where the
- * databases are. Nothing is opened or created yet. Free it with `st_store_free`.
+ * Opens a store. `config` may be NULL and is copied. Its settings `state_dir`, `database` and `audit_database` say
+ * where the databases are; `timeout` limits each call, in seconds (default 30). No file is opened or created yet. Free
+ * the store with `st_store_free`.
  *
- * `ST_CONFIG`: a setting cannot be used, or there is no home directory and none of the settings.
+ * `ST_CONFIG`: a setting is invalid, or no setting names a directory and there is no home directory.
  */
 st_status st_store_open(const struct st_config *config,
                         struct st_store **out,
                         struct st_error *error);
 
 /**
- * Makes another handle of the same store: what is done with it is recorded as this actor's. A negative `user_id`, and
- * NULL with 0 as `username` or `ip`, are "not known". Free it with `st_store_free`.
+ * Creates another handle of the same store, whose changes are recorded with this actor. A negative `user_id` means
+ * an unknown user; `username` and `ip` may be NULL with length 0 if they are unknown. Both are copied, have at
+ * most 255 and 64 bytes, and contain no control characters. Free the handle with `st_store_free`, before or after the
+ * original.
  */
 st_status st_store_as(const struct st_store *store,
                       int64_t user_id,
@@ -1312,25 +1406,30 @@ st_status st_store_as(const struct st_store *store,
                       struct st_error *error);
 
 /**
- * Frees a handle. No other thread may be using it. NULL is fine and leaves the store of the process alone. With the last
- * handle of a store, its databases' write-ahead logs are written back, so that the database files alone are complete.
+ * Frees a handle. No other thread may be using it. NULL is allowed and does nothing. When the last handle of a store
+ * is freed, the write-ahead logs are checkpointed, so that the database files alone are complete.
  */
 void st_store_free(struct st_store *store);
 
 /**
- * Replaces the store of the whole process by one with these settings or, with NULL, by a new one on its next use. Calls
- * under way end with the one they began with.
+ * Replaces the store of the process with one that has these settings. With NULL, a new one is opened from the
+ * environment on the next use. Calls in progress finish with the store that they started with. `config` is copied.
+ * Entries under `provider:` are removed from `st_cache_provider_config`.
+ *
+ * `ST_CONFIG`: as for `st_store_open`; the old store stays.
  */
 st_status st_store_reset(const struct st_config *config,
                          struct st_error *error);
 
 /**
- * Reads the configuration of a provider: a JSON object as it was written (Python's `NaN` and `Infinity` included), `{}`
- * for one that has none. It is cached in `st_cache_provider_config` under `provider:{provider}:config`; what another
- * process writes is seen within a second all the same. (Of several stores of a process the first one used has that
- * cache, the others have their own.)
+ * Reads the configuration of a provider: a JSON object exactly as it was written, including Python's `NaN` and
+ * `Infinity`; `{}` if there is none. Free `json` with `st_bytes_free`.
  *
- * `ST_CORRUPT`: what is stored is no JSON object.
+ * The configuration is cached for up to 300 s; a write by another process is seen within a second. The store of the
+ * process (NULL) caches it in `st_cache_provider_config` under `provider:{provider}:config`. Every other store has a
+ * cache of its own.
+ *
+ * `ST_CORRUPT`: the stored configuration is not a JSON object.
  */
 st_status st_provider_config_get(const struct st_store *store,
                                  const char *provider,
@@ -1339,8 +1438,9 @@ st_status st_provider_config_get(const struct st_store *store,
                                  struct st_error *error);
 
 /**
- * Replaces the configuration of a provider by a JSON object of up to 1 MiB, nested up to 100 deep, which is kept as it
- * is written. What is cached about the provider is forgotten.
+ * Replaces the configuration of a provider with a JSON object, which is stored verbatim. The object has at most 1 MiB
+ * and 100 levels of nesting. `provider` has 1 to 128 bytes and no control characters. Everything cached about the
+ * provider is removed.
  */
 st_status st_provider_config_save(const struct st_store *store,
                                   const char *provider,
@@ -1350,8 +1450,11 @@ st_status st_provider_config_save(const struct st_store *store,
                                   struct st_error *error);
 
 /**
- * Sets the members of this JSON object in the configuration of a provider and leaves its other members as they are, in
- * one transaction: of several processes that update at once, none loses anything.
+ * Sets the members of a JSON object in the configuration of a provider. Its other members are unchanged. The update is
+ * one transaction, so concurrent updates by several processes are not lost. Creates the configuration if there is
+ * none.
+ *
+ * `ST_CORRUPT`: the stored configuration is not a JSON object; replace it with `st_provider_config_save`.
  */
 st_status st_provider_config_update(const struct st_store *store,
                                     const char *provider,
@@ -1361,8 +1464,8 @@ st_status st_provider_config_update(const struct st_store *store,
                                     struct st_error *error);
 
 /**
- * Removes the configuration of a provider. `existed` (may be NULL) tells whether it had one; that it had none is no
- * failure.
+ * Removes the configuration of a provider. If there is none, the call succeeds. `existed` (may be NULL) receives
+ * whether there was one.
  */
 st_status st_provider_config_delete(const struct st_store *store,
                                     const char *provider,
@@ -1371,15 +1474,17 @@ st_status st_provider_config_delete(const struct st_store *store,
                                     struct st_error *error);
 
 /**
- * Lists the providers that have a configuration: a JSON array of objects with `provider` and `updated_at`.
+ * Lists the providers that have a configuration, in alphabetical order: a JSON array of objects with `provider` and
+ * `updated_at` (ISO 8601, UTC). Free `json` with `st_bytes_free`.
  */
 st_status st_provider_config_list(const struct st_store *store,
                                   struct st_bytes *json,
                                   struct st_error *error);
 
 /**
- * Reads the webhook settings of a provider, with defaults: a JSON object of `webhook_url` (null), `webhook_secret`
- * (null), `webhook_require_signature` (true) and `webhook_allowed_ips` ([]).
+ * Reads the webhook settings of a provider: a JSON object of `webhook_url` (default null), `webhook_secret` (null),
+ * `webhook_require_signature` (true) and `webhook_allowed_ips` ([]). Caching and errors are as for
+ * `st_provider_config_get`. Free `json` with `st_bytes_free`.
  */
 st_status st_provider_webhook_get(const struct st_store *store,
                                   const char *provider,
@@ -1388,8 +1493,9 @@ st_status st_provider_webhook_get(const struct st_store *store,
                                   struct st_error *error);
 
 /**
- * Reads the cost limit of a provider, with defaults: a JSON object of `cost_limit_enabled` (false), `cost_limit_amount`
- * (0.0), `cost_limit_period` ("daily") and `cost_limit_action` ("warn").
+ * Reads the cost limit of a provider: a JSON object of `cost_limit_enabled` (default false), `cost_limit_amount`
+ * (0.0), `cost_limit_period` ("daily") and `cost_limit_action` ("warn"). Caching and errors are as for
+ * `st_provider_config_get`. Free `json` with `st_bytes_free`.
  */
 st_status st_provider_cost_limit_get(const struct st_store *store,
                                      const char *provider,
@@ -1398,17 +1504,19 @@ st_status st_provider_cost_limit_get(const struct st_store *store,
                                      struct st_error *error);
 
 /**
- * Reads the prices of hardware: a JSON object `{id: {"name": …, "cost_per_second": …}}`, from `hardware_info` in the
- * configuration of the provider `replicate`, or the defaults (`gpu-l40s`, `gpu-a100-large`) where that is not an object
- * with members. It is cached for 300 s, apart from the configuration. No database is created.
+ * Reads the prices of hardware: a JSON object `{id: {"name": …, "cost_per_second": …}}`, in US dollars. They come from
+ * `hardware_info` in the configuration of the provider `replicate`. If that is not an object with members,
+ * SimpleTuner's defaults are returned (`gpu-l40s`, `gpu-a100-large`). The prices are cached for 300 s, separately from
+ * the configuration. No database is created. Free `json` with `st_bytes_free`.
  */
 st_status st_hardware_info_get(const struct st_store *store,
                                struct st_bytes *json,
                                struct st_error *error);
 
 /**
- * Puts this JSON object in place of the cached prices, for 300 s. Nothing is stored: to change the prices for all
- * processes, set `hardware_info` in the configuration of `replicate`.
+ * Replaces the cached prices of this store with a JSON object, for 300 s. Each member needs a `cost_per_second` of 0
+ * or more. Nothing is stored: to change the prices for all processes, set `hardware_info` in the configuration of
+ * `replicate`.
  */
 st_status st_hardware_info_set(const struct st_store *store,
                                const char *json,
@@ -1416,14 +1524,14 @@ st_status st_hardware_info_set(const struct st_store *store,
                                struct st_error *error);
 
 /**
- * Forgets the cached prices, so that the next call reads the configuration again.
+ * Clears the cached prices, so that the next call reads the configuration again.
  */
 st_status st_hardware_info_clear(const struct st_store *store, struct st_error *error);
 
 /**
- * Tells what a device costs in an hour.
+ * Returns the hourly price of a device in `cost`, in US dollars: its `cost_per_second` times 3600.
  *
- * `ST_NOT_FOUND`: there is no price for it; `ST_WRONG_TYPE`: its price is no number.
+ * `ST_NOT_FOUND`: no price is known for the device. `ST_WRONG_TYPE`: its price is not a valid number.
  */
 st_status st_hardware_cost_per_hour(const struct st_store *store,
                                     const char *hardware_id,
@@ -1432,11 +1540,12 @@ st_status st_hardware_cost_per_hour(const struct st_store *store,
                                     struct st_error *error);
 
 /**
- * Stores a credential of a user, encrypted under the newest key, in place of the one of this name, if there is one.
- * NULL as the cipher is that of the process. `value` is 1 byte to 1 MiB.
+ * Stores a credential of a user, encrypted under the newest key. Replaces an existing credential of this name. If
+ * `cipher` is NULL, the cipher of the process is used. `value` has 1 byte to 1 MiB; `provider` and `name` have 1 to
+ * 255 bytes and no control characters.
  *
- * `ST_INVALID_ARGUMENT`: there is a table of users, and this one is not in it. Errors of the cipher are as for
- * `st_encrypt`.
+ * `ST_INVALID_ARGUMENT`: the database has a table of users that does not contain this one. Errors of the cipher are as
+ * for `st_encrypt`.
  */
 st_status st_credential_set(const struct st_store *store,
                             const struct st_cipher *cipher,
@@ -1450,10 +1559,11 @@ st_status st_credential_set(const struct st_store *store,
                             struct st_error *error);
 
 /**
- * Reads the value of a user's active credential, encrypted or, as SimpleTuner leaves it, plain. The use is recorded, and
- * its time is noted in `last_used_at`. `value` holds the bytes until `st_bytes_free`, which wipes them.
+ * Reads the value of a user's active credential, whether it is encrypted or, as SimpleTuner stores it, plain text. The
+ * use is recorded in the audit trail, and `last_used_at` is updated, so the databases must be writable. Free `value`
+ * with `st_bytes_free`, which wipes it.
  *
- * `ST_NOT_FOUND`: the user has none of this name; `ST_BAD_TOKEN`: as for `st_decrypt`.
+ * `ST_NOT_FOUND`: the user has no active credential of this name. `ST_BAD_TOKEN`: as for `st_decrypt`.
  */
 st_status st_credential_get(const struct st_store *store,
                             const struct st_cipher *cipher,
@@ -1466,7 +1576,8 @@ st_status st_credential_get(const struct st_store *store,
                             struct st_error *error);
 
 /**
- * Removes a credential of a user. `existed` (may be NULL) tells whether there was one; that there was none is no failure.
+ * Removes a credential of a user. If there is none, the call succeeds. `existed` (may be NULL) receives whether there
+ * was one.
  */
 st_status st_credential_delete(const struct st_store *store,
                                int64_t user_id,
@@ -1478,9 +1589,9 @@ st_status st_credential_delete(const struct st_store *store,
                                struct st_error *error);
 
 /**
- * Lists credentials without their values: those of a user (a negative `user_id`: of all) and a provider (NULL with 0: of
- * all), as a JSON array of objects with `id`, `user_id`, `provider`, `name`, `created_at`, `updated_at`, `last_used_at`,
- * `is_active` and `encrypted`.
+ * Lists credentials without their values: a JSON array of objects with `id`, `user_id`, `provider`, `name`,
+ * `created_at`, `updated_at`, `last_used_at`, `is_active` and `encrypted`. A negative `user_id` selects all users;
+ * NULL with length 0 as `provider` selects all providers. Free `json` with `st_bytes_free`.
  */
 st_status st_credential_list(const struct st_store *store,
                              int64_t user_id,
@@ -1490,10 +1601,11 @@ st_status st_credential_list(const struct st_store *store,
                              struct st_error *error);
 
 /**
- * Finds a credential for a user: the user's own active one, as `st_credential_get` does, else the secret `global_key` of
- * the chain `secrets` (NULL: that of the process). `source` (may be NULL) tells which, `ST_CREDENTIAL_…`.
+ * Finds a credential for a user: the user's own active credential, as `st_credential_get` does, otherwise the secret
+ * `global_key` of the manager `secrets` (NULL: the manager of the process). `source` (may be NULL) receives which one
+ * it is, `ST_CREDENTIAL_…`. Free `value` with `st_bytes_free`, which wipes it.
  *
- * If the user's own is there but cannot be decrypted, that is the error; the global one does not take its place.
+ * If the user's own credential exists but cannot be decrypted, the call fails; the global secret is not used instead.
  */
 st_status st_credential_resolve(const struct st_store *store,
                                 const struct st_cipher *cipher,
@@ -1510,21 +1622,22 @@ st_status st_credential_resolve(const struct st_store *store,
                                 struct st_error *error);
 
 /**
- * Puts a new key in place of the newest one, as `st_rotate_key` does, and brings every stored credential under it. If
- * that fails or is cut short, all of them stay readable, and `st_credentials_reencrypt` does the rest.
+ * Generates a new key, as `st_rotate_key` does, and re-encrypts every stored credential under it. If that fails or is
+ * interrupted, all credentials remain readable, and `st_credentials_reencrypt` completes the rotation.
  */
 st_status st_credentials_rotate(const struct st_store *store,
                                 const struct st_cipher *cipher,
                                 struct st_error *error);
 
 /**
- * Brings every stored credential under the newest key, in one transaction: all or, with an error, none. It may be
- * repeated. With `ST_REENCRYPT_PLAIN` plain text is encrypted too; SimpleTuner itself, which reads the column as it is,
- * then finds a token in its place.
+ * Re-encrypts every stored credential under the newest key, in one transaction: on an error, none is changed. May be
+ * repeated.
  *
- * `progress` (may be NULL) is called with `context` as it goes. `report` (may be NULL) is a JSON object of `total`,
- * `reencrypted`, `unchanged`, `migrated`, `plain` (left as they are) and `unreadable` (an array: the numbers of those
- * whose key is not at hand, which are left as they are too).
+ * `flags` is 0 or `ST_REENCRYPT_PLAIN`, with which plain text is encrypted too. SimpleTuner itself, which reads the
+ * column verbatim, then finds a token there. `progress` (may be NULL) is called with `context` before each credential
+ * and at the end. `report` (may be NULL) receives a JSON object, to be freed with `st_bytes_free`, of `total`,
+ * `reencrypted`, `unchanged`, `migrated` (plain text that is now encrypted), `plain` (plain text that was left
+ * unchanged) and `unreadable` (an array of the ids that no available key decrypts; they were left unchanged).
  *
  * `ST_ABANDONED`: `progress` returned `false`.
  */
@@ -1537,9 +1650,11 @@ st_status st_credentials_reencrypt(const struct st_store *store,
                                    struct st_error *error);
 
 /**
- * Appends an entry of the program's own to the audit trail, by the actor of `st_store_as`; what the library does itself
- * is recorded without this. `target_type` and `target_id` may both be NULL with 0. `details` is a JSON object, NULL with
- * 0 for none; it must not hold a secret. `id` (may be NULL) is the number of the entry.
+ * Appends an entry of the program's own to the audit trail, with the actor of `st_store_as`. Changes made by this
+ * library are recorded without this call.
+ *
+ * `target_type` and `target_id` are given together, or are both NULL with length 0. `details` is a JSON object, or
+ * NULL with length 0 for none; it must not contain a secret. `id` (may be NULL) receives the number of the entry.
  */
 st_status st_audit_log(const struct st_store *store,
                        const char *event_type,
@@ -1556,10 +1671,15 @@ st_status st_audit_log(const struct st_store *store,
                        struct st_error *error);
 
 /**
- * Looks entries of the audit trail up, newest first: a JSON array of objects with the names of the columns.
- * `filter_json` is a JSON object, NULL with 0 for none, with any of `event_type`, `action`, `actor_id`, `actor_username`,
- * `target_type`, `target_id`, `since` and `until` (times such as `2026-08-22T17:32:24Z`; `until` itself is left out),
- * `limit` (100 if not given, 10000 at most) and `offset`. An unknown one is an error that names the nearest known one.
+ * Queries the audit trail. Returns entries, newest first, as a JSON array of objects with the names of the columns.
+ * Free `json` with `st_bytes_free`.
+ *
+ * `filter_json` is a JSON object, or NULL with length 0 for no filter. Its members are `event_type`, `action`,
+ * `actor_id`, `actor_username`, `target_type`, `target_id`, `since` (inclusive) and `until` (exclusive), which are
+ * times such as `2026-08-22T17:32:24Z`, `limit` (default 100, at most 10000), and `offset`.
+ *
+ * `ST_INVALID_ARGUMENT`: a filter is unknown, in which case the message suggests the nearest known one, or has an
+ * invalid value.
  */
 st_status st_audit_query(const struct st_store *store,
                          const char *filter_json,
@@ -1568,19 +1688,21 @@ st_status st_audit_query(const struct st_store *store,
                          struct st_error *error);
 
 /**
- * Checks the chain of the entries `first` to `last` (0: from the first, to the last that there is). `broken_id` (may be
- * NULL) is the number of the first entry that something is wrong with, 0 if all is well: a broken chain is no failure of
- * this call. `report` (may be NULL) is a JSON object of
+ * Verifies the chain of the entries `first` to `last`. 0 means the first entry, or the last. A broken chain is
+ * not a failure of this call. `broken_id` (may be NULL) receives the number of the first invalid entry, or 0 if there
+ * is none. `report` (may be NULL) receives a JSON object, to be freed with `st_bytes_free`, of
  *
- * - `checked`: how many entries were checked, and `intact`: whether all is well
- * - `broken_id`, and `kind`: what is wrong with it: `altered` (changed after it was signed, or signed with another key),
+ * - `checked`: how many entries were checked
+ * - `intact`: whether all of them are valid
+ * - `broken_id`: the number of the first invalid entry, or null
+ * - `kind`: what is wrong with it: `altered` (it was changed after it was signed, or was signed with another key),
  *   `missing` (entries before it were removed), `fork` (it is intact, but two programs appended to the same entry, as
  *   SimpleTuner can)
- * - `tampered_id`: the first one that is altered, or behind entries that were removed; null if there are forks at most
- * - `forks`: an array of up to 1000 entries at which the chain forks
+ * - `tampered_id`: the first entry that is altered or follows removed entries; null if there are only forks
+ * - `forks`: an array of the entries at which the chain forks, at most 1000
  *
- * The signature covers time, event type, the actor's number, action, details and the signature before; not the actor's
- * name and address, nor the target.
+ * The signature covers the time, event type, actor id, action, details and the previous signature. It does not cover
+ * the actor's name and address, nor the target.
  */
 st_status st_audit_verify(const struct st_store *store,
                           int64_t first,

@@ -1,22 +1,22 @@
 /*
- * st_secrets for C++17 and later: the functions of st_secrets.h as types. Header-only; link the library as from C.
+ * st_secrets for C++17 and later: the functions of st_secrets.h as types. Header-only; link the library as for C.
  *
  *     st::Bytes token = st::Secrets::process().get("HF_TOKEN");
- *     use(token.view());                                            // wiped when `token` goes
+ *     use(token.view());                                            // `token` is wiped when it is destroyed
  *
- * CONVENTIONS, beside those of st_secrets.h, which says what each call does
+ * CONVENTIONS, in addition to those of st_secrets.h, which documents what each call does
  *
- * Failures. Each call that can fail comes in two forms: `get` throws an `st::Error`, `try_get` returns an `st::Result`.
- * In a program without exceptions (-fno-exceptions) a form that would throw calls std::terminate instead: use the other.
- * All parts of a program are to be compiled alike in this.
+ * Failures. Each call that can fail has two forms: `get` throws an `st::Error`, `try_get` returns an `st::Result`. In a
+ * program without exceptions (-fno-exceptions) the throwing form calls std::terminate instead: use the other one.
+ * Compile all parts of a program with the same exception setting.
  *
- * Handles (`Secrets`, `Cache`, `Cipher`, `Store`) are moved, not copied, and freed by their destructor or `close()`, which
- * may be repeated. A call on a handle that was closed or moved from fails with `Status::invalid_argument`. Calls that are
- * `const` may be made from any number of threads at once.
+ * Handles (`Secrets`, `Cache`, `Cipher`, `Store`) are moved, not copied. The destructor or `close()` frees them;
+ * `close()` may be called again. A call on a closed or moved-from handle fails with `Status::invalid_argument`. `const`
+ * member functions may be called from any number of threads at once.
  *
- * Text and bytes go in as std::string_view. Times are of any type of std::chrono.
+ * Text and bytes are passed as std::string_view, times as any std::chrono duration.
  *
- * Functions of the program that the library calls may throw: no exception crosses the library.
+ * Callbacks of the program may throw; no exception crosses the library.
  */
 #ifndef ST_SECRETS_HPP
 #define ST_SECRETS_HPP

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Packs the installed tree, the licences, and the documents with all that they link to into
-# TO/st_secrets-VERSION-linux-x86_64.tar.gz, which may be unpacked anywhere. The same files give the same tarball.
+# Packs the installed tree, the licences, and the documents with all files they link to into
+# TO/st_secrets-VERSION-linux-x86_64.tar.gz, which may be unpacked anywhere. The tarball is reproducible.
 #
 # usage: dist.sh VERSION TO
 set -eu
@@ -12,8 +12,9 @@ trap 'rm -rf "$work"' EXIT
 umask 022
 
 "${MAKE:-make}" -s install PREFIX="/$name" DESTDIR="$work" >/dev/null
-install -m 644 LICENSE-MIT LICENSE-APACHE README.md ARCHITECTURE.md CHANGELOG.md "$work/$name/"
-for file in docs/bench-cache.svg bindings/*/README.md examples/launcher.c examples/cpp/service.cpp; do
+install -m 644 LICENSE-MIT LICENSE-APACHE README.md ARCHITECTURE.md CHANGELOG.md CONTRIBUTING.md RELEASING.md SECURITY.md \
+    "$work/$name/"
+for file in docs/*.md docs/*.svg bindings/*/README.md examples/launcher.c examples/cpp/service.cpp; do
     install -D -m 644 "$file" "$work/$name/$file"
 done
 mkdir -p "$to"

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Makes the static archive that is installed: one object whose only global symbols are the listed exports, so that it
-# links beside other archives with Rust in them.
+# Creates the installed static archive: a single object whose only global symbols are the listed exports, so that it can
+# be linked with other archives that contain Rust code.
 #
 # usage: static-archive.sh FROM.a TO.a EXPORTS.txt
 #
-# --force-group-allocation: without it, the unwind tables of two such archives get mixed up, and a panic crashes.
-# .llvmbc and .llvmcmd: bitcode that another compiler's link-time optimisation would trip over.
+# Without --force-group-allocation, the unwind tables of two such archives are mixed up, and a panic crashes.
+# .llvmbc and .llvmcmd contain bitcode, which the link-time optimization of another compiler version rejects.
 set -eu
 from=$1 to=$2 exports=$3
 work=$(mktemp -d)

@@ -1,4 +1,4 @@
-//! Time: monotonic, and counting the time that the machine was suspended.
+//! Monotonic time that includes the time during which the machine was suspended.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -6,11 +6,11 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::sys;
 
-/// A point in time on a clock that setting the date does not change and that goes on while the machine sleeps.
+/// A point in time on a clock that is not affected by setting the date and continues while the machine is suspended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Instant(Duration);
 
-/// Unit tests need points in time that lie before the start of the machine.
+/// Unit tests need points in time before the machine was started.
 const ORIGIN: Duration = Duration::from_secs(if cfg!(test) { 1_000_000_000 } else { 0 });
 
 impl Instant {
@@ -18,13 +18,13 @@ impl Instant {
         Instant(sys::time_since_boot().saturating_add(ORIGIN))
     }
 
-    /// The point in time that lies this much earlier.
+    /// The point in time this much earlier.
     #[cfg(test)]
     pub(crate) fn before(self, time: Duration) -> Instant {
         Instant(self.0.saturating_sub(time))
     }
 
-    /// The point in time that lies this much later.
+    /// The point in time this much later.
     #[cfg(test)]
     pub(crate) fn after(self, time: Duration) -> Instant {
         Instant(self.0.saturating_add(time))
@@ -40,73 +40,73 @@ impl Instant {
     }
 }
 
-/// A point in waking time, as of the last tick of the kernel. For short intervals that need not be exact, at a fifth of
-/// the price of [`Instant`].
+/// A point in time as of the last kernel tick, on a clock that stops while the machine is suspended. It is for short
+/// intervals that need not be exact, and costs a fifth of [`Instant`].
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Tick(u64);
+pub(crate) struct CoarseInstant(u64);
 
-impl Tick {
-    pub(crate) fn now() -> Tick {
-        Tick(sys::coarse_time_awake())
+impl CoarseInstant {
+    pub(crate) fn now() -> CoarseInstant {
+        CoarseInstant(sys::coarse_time_awake())
     }
 
     pub(crate) fn elapsed(self) -> Duration {
-        Tick::now().since(self)
+        CoarseInstant::now().since(self)
     }
 
-    /// For a place that several threads write to.
+    /// The number of nanoseconds, for an atomic.
     pub(crate) fn nanoseconds(self) -> u64 {
         self.0
     }
 
-    pub(crate) fn from_nanoseconds(time: u64) -> Tick {
-        Tick(time)
+    pub(crate) fn from_nanoseconds(time: u64) -> CoarseInstant {
+        CoarseInstant(time)
     }
 
-    /// The time from an earlier tick to this one.
-    pub(crate) fn since(self, earlier: Tick) -> Duration {
+    /// The time from an earlier point to this one.
+    pub(crate) fn since(self, earlier: CoarseInstant) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 }
 
-/// Whether something is young enough, found out on the exact clock twice a second, and in between on that of [`Tick`].
+/// Checks an age against a limit: twice a second on the exact clock, in between on that of [`CoarseInstant`].
 #[derive(Debug, Default)]
 pub(crate) struct CoarseAge {
-    /// On the clock of [`Tick`], in nanoseconds.
-    young_until: AtomicU64,
+    /// Until when the age is below the limit for certain, in nanoseconds of [`CoarseInstant`].
+    below_until: AtomicU64,
 }
 
-/// Within this time it is noticed that the machine was suspended.
-const REMEASURE: Duration = Duration::from_millis(500);
-/// How far a tick may lie behind, and more.
+/// The time within which a suspension of the machine is noticed.
+const RECHECK_INTERVAL: Duration = Duration::from_millis(500);
+/// More than the coarse clock may lag.
 const LAG: Duration = Duration::from_millis(25);
 
 impl CoarseAge {
-    /// Whether what began then is for sure younger than `limit`.
+    /// Whether the time since `begun` is certainly below `limit`.
     #[inline]
-    pub(crate) fn is_below(&self, limit: impl FnOnce() -> Duration, begun: Instant, now: Tick) -> bool {
-        now.0 < self.young_until.load(Relaxed) || self.measure(limit(), begun, now)
+    pub(crate) fn is_below(&self, limit: impl FnOnce() -> Duration, begun: Instant, now: CoarseInstant) -> bool {
+        now.0 < self.below_until.load(Relaxed) || self.check_exactly(limit(), begun, now)
     }
 
     #[cold]
-    fn measure(&self, limit: Duration, begun: Instant, now: Tick) -> bool {
-        let left = limit.saturating_sub(begun.elapsed()).saturating_sub(LAG).min(REMEASURE);
-        self.young_until.store(now.0.saturating_add(left.as_nanos() as u64), Relaxed);
+    fn check_exactly(&self, limit: Duration, begun: Instant, now: CoarseInstant) -> bool {
+        let left = limit.saturating_sub(begun.elapsed()).saturating_sub(LAG).min(RECHECK_INTERVAL);
+        self.below_until.store(now.0.saturating_add(left.as_nanos() as u64), Relaxed);
         !left.is_zero()
     }
 }
 
-/// The absolute time by which a whole call has to end, whatever it does on its way.
+/// The point in time by which a whole call must end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deadline(Option<Duration>);
 
 impl Deadline {
-    /// This much time from now; a time too far away to be written down never comes.
+    /// A deadline this much time from now. A time too long to be represented never passes.
     pub(crate) fn after(time: Duration) -> Deadline {
         Deadline(sys::time_since_boot().checked_add(time))
     }
 
-    /// The time left, zero once it has passed.
+    /// The time left; zero when it has passed.
     pub(crate) fn remaining(self) -> Duration {
         match self.0 {
             Some(end) => end.saturating_sub(sys::time_since_boot()),
@@ -114,7 +114,7 @@ impl Deadline {
         }
     }
 
-    /// The time left to wait for somebody else: never zero, which is "do not wait" to a cache.
+    /// The time left to wait for another caller: never zero, which a cache takes as "do not wait".
     pub(crate) fn wait(self) -> Duration {
         self.remaining().max(Duration::from_nanos(1))
     }
@@ -124,7 +124,43 @@ impl Deadline {
     }
 }
 
-/// Seconds as they come in over the C ABI: not negative, not NaN; `INFINITY` is "for ever". `name` is the argument or
+/// The pauses of a thread that polls: they double from the first to the longest. Threads pause unprotected, so that
+/// other threads can fork meanwhile.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Backoff {
+    first: Duration,
+    longest: Duration,
+    /// How often the thread only yields, before the first pause.
+    yields: u32,
+    attempts: u32,
+}
+
+impl Backoff {
+    pub(crate) const fn new(first: Duration, longest: Duration) -> Backoff {
+        Backoff { first, longest, yields: 0, attempts: 0 }
+    }
+
+    /// The same pauses, after this many attempts that only yield.
+    pub(crate) const fn after_yields(self, yields: u32) -> Backoff {
+        Backoff { yields, ..self }
+    }
+
+    /// Returns the pause after this many attempts.
+    pub(crate) fn pause_after(&self, attempts: u32) -> Duration {
+        self.first.saturating_mul(1 << attempts.min(20)).min(self.longest)
+    }
+
+    /// Pauses once, at most for `limit`.
+    pub(crate) fn wait(&mut self, limit: Duration) {
+        match self.attempts.checked_sub(self.yields) {
+            None => std::thread::yield_now(),
+            Some(pauses) => std::thread::sleep(self.pause_after(pauses).min(limit)),
+        }
+        self.attempts = self.attempts.saturating_add(1);
+    }
+}
+
+/// Converts seconds of the C ABI, which are 0 or more; `INFINITY` is [`Duration::MAX`]. `name` is the argument or
 /// setting that an error names.
 pub(crate) fn seconds(name: &str, seconds: f64) -> Result<Duration> {
     if seconds.is_nan() || seconds < 0.0 {
@@ -138,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn seconds_are_checked() {
+    fn seconds_rejects_negative_and_nan() {
         assert_eq!(seconds("timeout", 1.5).unwrap(), Duration::from_millis(1500));
         assert_eq!(seconds("timeout", f64::INFINITY).unwrap(), Duration::MAX);
         assert!(seconds("timeout", f64::NAN).is_err());
@@ -147,19 +183,29 @@ mod tests {
     }
 
     #[test]
-    fn a_coarse_age_is_never_too_young() {
+    fn coarse_age_never_reports_too_young_an_age() {
         let (age, limit) = (CoarseAge::default(), Duration::from_secs(60));
-        assert!(age.is_below(|| limit, Instant::now(), Tick::now()));
-        assert!(!CoarseAge::default().is_below(|| limit, Instant::now().before(limit), Tick::now()));
-        assert!(!CoarseAge::default().is_below(|| LAG, Instant::now(), Tick::now()));
-        // What was found out is not asked for again for half a second.
-        assert!(age.is_below(|| unreachable!(), Instant::now(), Tick::now()));
-        let later = Tick(Tick::now().0 + REMEASURE.as_nanos() as u64);
+        assert!(age.is_below(|| limit, Instant::now(), CoarseInstant::now()));
+        assert!(!CoarseAge::default().is_below(|| limit, Instant::now().before(limit), CoarseInstant::now()));
+        assert!(!CoarseAge::default().is_below(|| LAG, Instant::now(), CoarseInstant::now()));
+        // The result of the exact check is used for half a second.
+        assert!(age.is_below(|| unreachable!(), Instant::now(), CoarseInstant::now()));
+        let later = CoarseInstant(CoarseInstant::now().0 + RECHECK_INTERVAL.as_nanos() as u64);
         assert!(!age.is_below(|| limit, Instant::now().before(limit), later));
     }
 
     #[test]
-    fn a_deadline_passes() {
+    fn backoff_doubles_up_to_the_longest_pause() {
+        let backoff = Backoff::new(Duration::from_micros(200), Duration::from_millis(5));
+        let pauses = [0, 1, 4, 5, u32::MAX].map(|attempts| backoff.pause_after(attempts).as_micros());
+        assert_eq!(pauses, [200, 400, 3200, 5000, 5000]);
+        let mut yielding = Backoff::new(Duration::MAX, Duration::MAX).after_yields(3);
+        (0..3).for_each(|_| yielding.wait(Duration::MAX));
+        yielding.wait(Duration::ZERO);
+    }
+
+    #[test]
+    fn deadline_passes() {
         assert!(Deadline::after(Duration::ZERO).has_passed());
         assert!(!Deadline::after(Duration::from_secs(60)).has_passed());
         assert_eq!(Deadline::after(Duration::MAX).remaining(), Duration::MAX);

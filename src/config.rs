@@ -1,7 +1,7 @@
-//! Settings by name, checked when they are given.
+//! Settings by name, checked when they are set.
 //!
-//! One table lists every key that any part of the library knows. A part reads its own keys and ignores the others', so
-//! one configuration can serve several of them.
+//! One table lists the keys of all parts of the library. Each part reads its own keys and ignores the others, so that
+//! several parts can share a configuration.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,19 +13,19 @@ use zeroize::Zeroize;
 use crate::error::{Error, Result, Status};
 use crate::raw_json::{self, Pairs};
 
-/// What a setting holds.
+/// The type of a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Text,
     Flag,
     Seconds,
-    /// Seconds, of which 0 is none.
+    /// Seconds, or 0.
     Lifetime,
     List,
-    /// One text, or a list of them.
+    /// A text or a list of texts.
     Texts,
     Count,
-    /// A count of which 0 is none.
+    /// A count, or 0.
     Size,
     /// From 0 to 1.
     Fraction,
@@ -107,7 +107,7 @@ enum Setting {
     Fraction(f64),
 }
 
-/// Some settings are secrets.
+/// Wipes the value: some settings are secrets.
 impl Drop for Setting {
     fn drop(&mut self) {
         match self {
@@ -118,19 +118,20 @@ impl Drop for Setting {
     }
 }
 
-/// Settings for a secrets manager, a cipher, a store or a cache. What is not set has its default, as the README's table lists them.
+/// The settings of a secrets manager, a cipher, a store, or a cache. Each has a default, which the README lists.
 #[derive(Clone, Default)]
 pub struct Config {
     settings: BTreeMap<&'static str, Setting>,
 }
 
 impl Config {
-    /// No settings: every default.
+    /// Creates a configuration in which every setting has its default.
     pub fn new() -> Config {
         Config::default()
     }
 
-    /// Sets one key from text: `true`, `2.5`, `/path/to/file`, `["env","file"]`. A key set again has its new value.
+    /// Sets a key from text: `true`, `2.5`, `/path/to/file`, `["env","file"]`. A key that is set again has the new
+    /// value.
     pub fn set(&mut self, key: &str, value: &str) -> Result<()> {
         let (name, kind) = known_key(key)?;
         let setting = match kind {
@@ -151,8 +152,8 @@ impl Config {
         Ok(())
     }
 
-    /// Adds the settings of a JSON object: `{"file_path": "~/s.json", "strict_permissions": true}`. `null` unsets a
-    /// key. Either all of them are taken or, with an error, none.
+    /// Sets all keys of a JSON object: `{"file_path": "~/s.json", "strict_permissions": true}`. `null` restores the
+    /// default of a key. If it fails, the configuration is unchanged.
     pub fn parse(&mut self, json: &str) -> Result<()> {
         let pairs: Pairs<'_, Value> = serde_json::from_str(json).map_err(|error| not_an_object(json, &error))?;
         let mut settings = self.settings.clone();
@@ -161,7 +162,7 @@ impl Config {
             let key = raw_json::name(key.get()).into_owned();
             let (name, kind) = known_key(&key)?;
             if seen.contains(&key) {
-                return Err(Error::new(Status::Config, format!("the configuration key `{name}` is given twice")));
+                return Err(Error::new(Status::Config, format!("the configuration key `{name}` is set twice")));
             }
             seen.push(key);
             if value.is_null() {
@@ -187,7 +188,7 @@ impl Config {
         Ok(())
     }
 
-    /// The text of this key; an empty one counts as not given.
+    /// Returns the text of this key. An empty text counts as not set.
     pub(crate) fn text(&self, key: &str) -> Option<&str> {
         match self.settings.get(key) {
             Some(Setting::Text(text)) if !text.is_empty() => Some(text),
@@ -202,7 +203,7 @@ impl Config {
         }
     }
 
-    /// The time of this key; one too long to be written down is for ever.
+    /// Returns the time of this key. One too long to be represented is [`Duration::MAX`].
     pub(crate) fn time(&self, key: &str, default: Duration) -> Duration {
         match self.settings.get(key) {
             Some(Setting::Seconds(seconds)) => Duration::try_from_secs_f64(*seconds).unwrap_or(Duration::MAX),
@@ -232,14 +233,14 @@ impl Config {
     }
 }
 
-/// Names of the keys that are set; a value may be a secret.
+/// Shows only the keys that are set: a value may be a secret.
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.settings.keys()).finish()
     }
 }
 
-/// The known name that is most like `given`, if any is near enough to be what was meant.
+/// Returns the known name that is most similar to `given`, if it is similar enough to be what was meant.
 pub(crate) fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let given: String = given.chars().take(64).flat_map(char::to_lowercase).collect();
     let distance = |name: &str| strsim::damerau_levenshtein(&given, name);
@@ -268,7 +269,7 @@ fn text_setting(text: &str) -> Option<Setting> {
     (!text.contains(['\0', '\r', '\n'])).then(|| Setting::Text(text.to_owned()))
 }
 
-/// Texts that are all usable; empty ones count as not given.
+/// A list of texts, without the empty ones.
 fn texts_setting(mut texts: Vec<String>) -> Option<Setting> {
     texts.retain(|text| !text.is_empty());
     (!texts.iter().any(|text| text.contains(['\0', '\r', '\n']))).then_some(Setting::List(texts))
@@ -298,11 +299,11 @@ fn wrong_type(name: &str, kind: Kind) -> Error {
     Error::new(Status::Config, format!("the configuration key `{name}` must be {}", kind.expected()))
 }
 
-/// serde's own words may quote a value where the text is JSON of another type; those of a syntax error do not.
+/// The message of serde is used only for an object: for JSON of another type it may quote a value.
 fn not_an_object(json: &str, error: &serde_json::Error) -> Error {
     let what =
         if json.trim_start().starts_with('{') { error.to_string() } else { "it must be a JSON object".to_owned() };
-    Error::new(Status::Config, format!("the configuration cannot be read: {what}"))
+    Error::new(Status::Config, format!("invalid configuration: {what}"))
 }
 
 #[cfg(test)]
@@ -310,7 +311,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn settings_come_from_text_and_from_json() {
+    fn set_and_parse_agree() {
         let mut config = Config::new();
         config.set("timeout", "2.5").unwrap();
         config.set("providers", r#"["env"]"#).unwrap();
@@ -324,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_key_names_the_nearest_known_one() {
+    fn set_unknown_key_suggests_the_nearest() {
         let error = Config::new().set("file_pat", "x").unwrap_err();
         assert_eq!(error.message(), "unknown configuration key \"file_pat\"; did you mean `file_path`?");
         let error = Config::new().set("zzzzzzzzzzzzzzzz", "x").unwrap_err();
@@ -335,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_type_names_the_key_and_not_the_value() {
+    fn wrong_type_names_the_key_and_not_the_value() {
         for json in [r#"{"timeout": "SECRET"}"#, r#"{"file_path": 5}"#, r#"{"providers": ["env", 3]}"#, "\"SECRET\""] {
             let error = Config::new().parse(json).unwrap_err();
             assert_eq!(error.status(), Status::Config);
@@ -348,12 +349,12 @@ mod tests {
     }
 
     #[test]
-    fn json_is_taken_whole_or_not_at_all() {
+    fn parse_failure_changes_nothing() {
         let mut config = Config::new();
         assert!(config.parse(r#"{"timeout": 3, "unknown": 1}"#).is_err());
         assert_eq!(config.time("timeout", Duration::ZERO), Duration::ZERO);
         let error = config.parse("{\"timeout\": 3,\n \"timeout\": 4}").unwrap_err();
-        assert_eq!(error.message(), "the configuration key `timeout` is given twice");
+        assert_eq!(error.message(), "the configuration key `timeout` is set twice");
         let error = config.parse("{\"timeout\": 3,\n oops}").unwrap_err();
         assert!(error.message().contains("line 2 column 2"), "{error}");
     }

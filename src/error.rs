@@ -1,99 +1,121 @@
-//! What went wrong, where, and what to do about it.
+//! Errors: what failed, where, and the remedy.
 //!
-//! An [`Error`] carries the numbers that the C ABI hands out ([`Status`], [`Source`], the HTTP status or `errno`) and
-//! one sentence for a person. The sentence names the field, file, line, URL or provider at fault; it never holds a secret.
+//! An [`Error`] has the numbers of the C ABI ([`Status`], [`Source`], the HTTP status or `errno`) and a message. The
+//! message names the field, file, line, URL, or provider that failed. It never contains a secret.
 
+use std::ffi::c_char;
 use std::fmt;
 use std::io;
 use std::path::Path;
 
-/// The result of every fallible call of this crate.
+/// The result of a fallible call of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// The kind of a failure. The numbers are those of `st_status` in the C ABI and are never reused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(i32)]
-#[non_exhaustive]
-pub enum Status {
-    /// Success; only the C ABI uses it as a value.
-    Ok = 0,
-    /// Every configured provider was asked, and each answered that it has no such value.
-    NotFound = -1,
-    /// An argument is NULL, too long, not UTF-8, or out of range.
-    InvalidArgument = -2,
-    /// A setting is unknown, has the wrong type, or is missing.
-    Config = -3,
-    /// The operating system refused a file operation.
-    Io = -4,
-    /// Permissions, a policy or strict checking forbid it.
-    AccessDenied = -5,
-    /// Something that is needed does not answer now.
-    Unavailable = -6,
-    /// The deadline passed.
-    Timeout = -7,
-    /// A document or an answer is not in the form that it must have.
-    Protocol = -8,
-    /// An encrypted token is damaged, or was made with another key.
-    BadToken = -9,
-    /// An encryption key is missing, empty or unreadable.
-    BadKey = -10,
-    /// The caller's buffer is too small; the needed size is reported.
-    BufferTooSmall = -11,
-    /// A callback broke its contract.
-    Callback = -12,
+/// One table for the statuses: the enum, the constants of the C ABI, their names, and the text of the C header.
+macro_rules! statuses {
+    ($($(#[doc = $doc:literal])+ $name:ident = $code:literal, $constant:ident;)+) => {
+        /// The kind of a failure. The numbers are those of `st_status` in the C ABI. A number is never reused.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(i32)]
+        #[non_exhaustive]
+        pub enum Status {
+            $($(#[doc = $doc])+ $name = $code,)+
+        }
+
+        impl Status {
+            /// Every status, in the order of the C header.
+            pub const ALL: [Status; [$($code),+].len()] = [$(Status::$name),+];
+
+            /// Returns the name of the constant in the C header: `ST_NOT_FOUND`.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Status::$name => stringify!($constant),)+
+                }
+            }
+
+            /// The same, ending with a NUL.
+            pub(crate) fn c_name(self) -> *const c_char {
+                let name = match self {
+                    $(Status::$name => concat!(stringify!($constant), "\0"),)+
+                };
+                name.as_ptr().cast()
+            }
+
+            /// The text of the C header.
+            #[doc(hidden)]
+            pub fn documentation(self) -> &'static str {
+                match self {
+                    $(Status::$name => concat!($($doc, "\n"),+),)+
+                }
+            }
+        }
+
+        /// The constants of the C ABI.
+        pub(crate) mod codes {
+            $($(#[doc = $doc])+ pub const $constant: i32 = $code;)+
+        }
+    };
+}
+
+statuses! {
+    /// Success.
+    Ok = 0, ST_OK;
+    /// No provider has the value. All of them were queried and work; if one could not be queried, the status is
+    /// another. What to do: add the value to a provider that the message names.
+    NotFound = -1, ST_NOT_FOUND;
+    /// An argument is NULL, too long, not UTF-8, or out of range. What to do: fix the calling program.
+    InvalidArgument = -2, ST_INVALID_ARGUMENT;
+    /// A setting is unknown, missing, or of the wrong type. What to do: correct the setting that the message names.
+    Config = -3, ST_CONFIG;
+    /// A file operation failed; `detail` is `errno`.
+    Io = -4, ST_IO;
+    /// Permissions or a policy forbid the operation; `detail` is `errno` or the HTTP status, if there is one.
+    AccessDenied = -5, ST_ACCESS_DENIED;
+    /// A service or a resource is unavailable. What to do: try again later.
+    Unavailable = -6, ST_UNAVAILABLE;
+    /// The deadline passed. What to do: try again, or raise the timeout.
+    Timeout = -7, ST_TIMEOUT;
+    /// A document or a response is malformed. What to do: correct it at the place that the message names.
+    Protocol = -8, ST_PROTOCOL;
+    /// An encrypted token is damaged, or was encrypted under another key. What to do: restore that key.
+    BadToken = -9, ST_BAD_TOKEN;
+    /// An encryption key is missing, empty, or unreadable. What to do: correct the file or variable that the message
+    /// names.
+    BadKey = -10, ST_BAD_KEY;
+    /// The caller's buffer is too small; `*len` is the size that is needed.
+    BufferTooSmall = -11, ST_BUFFER_TOO_SMALL;
+    /// A callback broke its contract, for example by returning `ST_OK` without a value.
+    Callback = -12, ST_CALLBACK;
     /// A database or a hash chain is damaged.
-    Corrupt = -13,
-    /// Somebody else holds what is needed.
-    Busy = -14,
-    /// The value is there, but it is of another type.
-    WrongType = -15,
-    /// The place cannot be written to.
-    ReadOnly = -16,
-    /// Memory could not be had.
-    NoMemory = -17,
-    /// The load that was waited for was given up by its owner.
-    Abandoned = -18,
-    /// A bug: the library or a callback panicked.
-    Panic = -99,
+    Corrupt = -13, ST_CORRUPT;
+    /// Another thread or process is using the resource. What to do: try again.
+    Busy = -14, ST_BUSY;
+    /// The value exists but has another type.
+    WrongType = -15, ST_WRONG_TYPE;
+    /// The destination cannot be written to.
+    ReadOnly = -16, ST_READ_ONLY;
+    /// Out of memory.
+    NoMemory = -17, ST_NO_MEMORY;
+    /// The load that this call waited for was abandoned.
+    Abandoned = -18, ST_ABANDONED;
+    /// The library panicked, which is a bug. The call has no result; the library remains usable.
+    Panic = -99, ST_PANIC;
 }
 
 impl Status {
-    /// Every status, in the order of the table in the C header.
-    pub const ALL: [Status; 20] = [
-        Status::Ok,
-        Status::NotFound,
-        Status::InvalidArgument,
-        Status::Config,
-        Status::Io,
-        Status::AccessDenied,
-        Status::Unavailable,
-        Status::Timeout,
-        Status::Protocol,
-        Status::BadToken,
-        Status::BadKey,
-        Status::BufferTooSmall,
-        Status::Callback,
-        Status::Corrupt,
-        Status::Busy,
-        Status::WrongType,
-        Status::ReadOnly,
-        Status::NoMemory,
-        Status::Abandoned,
-        Status::Panic,
-    ];
-
-    /// The status with this number, if there is one.
+    /// Returns the status with this number, if there is one.
     pub fn from_code(code: i32) -> Option<Status> {
         Status::ALL.into_iter().find(|status| *status as i32 == code)
     }
 }
 
-/// The provider that failed, or that gave a value. The numbers are those of `ST_SOURCE_…` in the C ABI.
+/// The kind of the provider, or the part of the library, that an error or a value comes from. The numbers are those of
+/// `ST_SOURCE_…` in the C ABI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(i32)]
 #[non_exhaustive]
 pub enum Source {
-    /// No provider: the call itself, its arguments or the configuration.
+    /// None of these: the call itself, its arguments, or the configuration.
     None = 0,
     /// Environment variables.
     Env = 1,
@@ -103,15 +125,15 @@ pub enum Source {
     Aws = 3,
     /// HashiCorp Vault or OpenBao.
     Vault = 4,
-    /// A provider that the program added.
+    /// A custom provider, added with [`Manager::add_provider`](crate::Manager::add_provider).
     Custom = 5,
     /// The databases of the store.
     Store = 6,
-    /// The keys that credentials are encrypted with.
+    /// The keys that encrypt credentials.
     Credential = 7,
 }
 
-/// A failure: its kind, its place, and a sentence for a person. It never holds a value, key or token.
+/// An error: its status, its source, and a message. It never contains a value, key, or token of a secret.
 #[derive(Clone)]
 pub struct Error(Box<Inner>);
 
@@ -126,7 +148,7 @@ struct Inner {
 }
 
 impl Error {
-    /// An error of this kind with this message.
+    /// Creates an error with this status and message.
     pub fn new(status: Status, message: impl Into<String>) -> Error {
         Error(Box::new(Inner {
             status,
@@ -138,12 +160,12 @@ impl Error {
         }))
     }
 
-    /// An argument of a call is unusable.
+    /// Creates an [`Status::InvalidArgument`] error.
     pub fn invalid_argument(message: impl Into<String>) -> Error {
         Error::new(Status::InvalidArgument, message)
     }
 
-    /// The operating system refused `action` ("read", "create") on `path`.
+    /// Creates the error of a failed `action` ("read", "create") on `path`.
     pub fn io(action: &str, path: &Path, error: &io::Error) -> Error {
         let status = match error.kind() {
             io::ErrorKind::PermissionDenied => Status::AccessDenied,
@@ -155,7 +177,7 @@ impl Error {
             .with_detail(error.raw_os_error().unwrap_or(0))
     }
 
-    /// The same error, at this provider.
+    /// The same error from this source.
     pub fn with_source(mut self, source: Source) -> Error {
         self.0.source = source;
         self
@@ -167,52 +189,51 @@ impl Error {
         self
     }
 
-    /// The same error, marked as worth retrying or not.
+    /// The same error, marked as retryable or not.
     pub fn with_retryable(mut self, retryable: bool) -> Error {
         self.0.retryable = retryable;
         self
     }
 
-    /// The same error, marked as the source's own decision: a denial or a deletion in the form that the source itself
-    /// writes. An earlier answer of that source must not be used any more. Every other error of a remote source counts
-    /// as an outage, over which an earlier answer may serve.
+    /// The same error, marked as authoritative: the source itself reported a denial or a deletion, and earlier answers
+    /// of it must not be used any more. Every other error of a remote source is an outage, during which they may be.
     pub(crate) fn authoritative(mut self) -> Error {
         self.0.authoritative = true;
         self
     }
 
-    /// Whether the source itself decided this; see [`Error::authoritative`].
+    /// Whether the source itself reported this; see [`Error::authoritative`].
     pub(crate) fn is_authoritative(&self) -> bool {
         self.0.authoritative
     }
 
-    /// The same error with its message put into a context, as in `format!("provider `file`: {message}")`.
+    /// The same error with a changed message, as in `format!("the provider file failed: {message}")`.
     pub fn map_message(mut self, change: impl FnOnce(&str) -> String) -> Error {
         self.0.message = change(&self.0.message);
         self
     }
 
-    /// The kind of the failure.
+    /// Returns the kind of the failure.
     pub fn status(&self) -> Status {
         self.0.status
     }
 
-    /// The provider that failed.
+    /// Returns the kind of the provider that failed.
     pub fn source_provider(&self) -> Source {
         self.0.source
     }
 
-    /// The HTTP status or `errno`, 0 if there is none.
+    /// Returns the HTTP status or `errno`; 0 if there is neither.
     pub fn detail(&self) -> i32 {
         self.0.detail
     }
 
-    /// Whether the same call may succeed later without anybody changing anything.
+    /// Whether the same call may succeed later without any change by the user.
     pub fn is_retryable(&self) -> bool {
         self.0.retryable
     }
 
-    /// The sentence for a person.
+    /// Returns the message.
     pub fn message(&self) -> &str {
         &self.0.message
     }
@@ -243,7 +264,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_status_is_found_by_its_number() {
+    fn from_code_finds_every_status() {
         for status in Status::ALL {
             assert_eq!(Status::from_code(status as i32), Some(status));
         }
@@ -251,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_of_the_system_keeps_its_number_and_names_the_path() {
+    fn io_error_has_errno_and_names_the_path() {
         let error = Error::io("read", Path::new("/x/secrets.json"), &io::Error::from_raw_os_error(libc::EACCES));
         assert_eq!(error.status(), Status::AccessDenied);
         assert_eq!(error.detail(), libc::EACCES);

@@ -1,7 +1,7 @@
-//! Files that hold secrets: reading them into secret memory, telling whether they changed or whether others can read
-//! them, and writing them with one writer at a time and either the old file or the new one, whole, at every instant.
+//! Files that hold secrets. They are read into secret memory, checked for changes and for loose permissions, and
+//! written by one writer at a time. At every instant a reader sees either the old file or the new one, complete.
 //!
-//! Errors carry no source: whoever calls knows which provider it is.
+//! Errors carry no source; the caller adds it.
 
 use std::fs::{self, DirBuilder, Metadata, OpenOptions};
 use std::io::{self, Write};
@@ -9,15 +9,18 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::bytes::SecretBuffer;
 use crate::error::{Error, Result, Status};
+use crate::fork;
+use crate::secret_memory::SecretBuffer;
 use crate::sys::own_file::OwnFile;
 
 mod lock;
+mod settled;
 
 pub(crate) use lock::lock;
+pub(crate) use settled::read_settled;
 
-/// What distinguishes one state of a file from another.
+/// Distinguishes one state of a file from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fingerprint {
     device: u64,
@@ -39,7 +42,7 @@ impl Fingerprint {
     }
 }
 
-/// A file's bytes with the state in which they were read.
+/// The bytes of a file, and its metadata at the time of reading.
 pub(crate) struct Contents {
     pub(crate) bytes: SecretBuffer,
     pub(crate) metadata: Metadata,
@@ -48,11 +51,11 @@ pub(crate) struct Contents {
 /// Reads a regular file of at most `limit` bytes.
 pub(crate) fn read(path: &Path, limit: usize) -> Result<Contents> {
     let failed = |action, error| Error::io(action, path, &error);
-    // Opening a pipe would wait for somebody to write to it; without waiting it is opened, seen and refused.
+    // Opening a pipe would block until another process writes to it. Non-blocking, it is opened and then rejected.
     let mut options = OpenOptions::new();
     options.read(true).custom_flags(libc::O_NONBLOCK);
     let file = OwnFile::open(&options, path).map_err(|error| failed("open", error))?;
-    let metadata = file.metadata().map_err(|error| failed("look at", error))?;
+    let metadata = file.metadata().map_err(|error| failed("read the metadata of", error))?;
     if !metadata.is_file() {
         let what = if metadata.is_dir() { "is a directory, not a file" } else { "is not a regular file" };
         return Err(Error::new(Status::Io, format!("{} {what}", path.display())));
@@ -66,30 +69,38 @@ pub(crate) fn read(path: &Path, limit: usize) -> Result<Contents> {
     Ok(Contents { bytes, metadata })
 }
 
-/// Whether reading failed for want of memory or open files: that says nothing of the file.
+/// Whether reading failed because memory or file descriptors ran out. That says nothing about the file.
 pub(crate) fn is_shortage(error: &Error) -> bool {
     error.status() == Status::NoMemory || [libc::ENOMEM, libc::EMFILE, libc::ENFILE].contains(&error.detail())
 }
 
-/// Whether the file was changed within the last second: a writer that does not rename may not be done with it.
+/// Whether the file was changed within the last second, so that a writer that does not rename may still be writing.
 pub(crate) fn is_new(path: &Path) -> bool {
     let modified = fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
     modified.and_then(|modified| modified.elapsed().ok()).is_some_and(|age| age < Duration::from_secs(1))
 }
 
+/// The time that a writer that does not rename may need to complete a file.
+pub(crate) const SETTLE_TIME: Duration = Duration::from_millis(20);
+
+/// Waits for [`SETTLE_TIME`], so that a file read in the middle of a write can be read again. The caller holds no lock.
+pub(crate) fn settle() {
+    fork::unprotected(|| std::thread::sleep(SETTLE_TIME));
+}
+
 /// A file that other users can read or change.
 #[derive(Clone, Debug)]
-pub(crate) struct Exposure {
+pub(crate) struct LoosePermissions {
     pub(crate) detail: String,
-    /// The command that mends it.
+    /// The command that fixes it.
     pub(crate) remedy: String,
 }
 
-impl Exposure {
-    /// `None` for a file that its owner alone can read and change.
-    pub(crate) fn of(path: &Path, metadata: &Metadata) -> Option<Exposure> {
+impl LoosePermissions {
+    /// Returns `None` for a file that only its owner can read and change.
+    pub(crate) fn of(path: &Path, metadata: &Metadata) -> Option<LoosePermissions> {
         let mode = metadata.mode() & 0o777;
-        (mode & 0o066 != 0).then(|| Exposure {
+        (mode & 0o066 != 0).then(|| LoosePermissions {
             detail: format!("{} can be read or changed by other users (mode {mode:04o})", path.display()),
             remedy: format!("chmod 600 {}", path.display()),
         })
@@ -101,17 +112,17 @@ impl Exposure {
 
     /// The error under `strict_permissions`.
     pub(crate) fn refusal(&self) -> Error {
-        let message = format!("refused, as strict_permissions is set: {}", self.warning());
+        let message = format!("rejected because strict_permissions is set: {}", self.warning());
         Error::new(Status::AccessDenied, message)
     }
 }
 
-/// The place of a file that is to be created; its directory is there afterwards.
-pub(crate) fn missing(path: &Path) -> Result<PathBuf> {
+/// Returns the path at which to create a file, and creates its directory.
+pub(crate) fn path_to_create(path: &Path) -> Result<PathBuf> {
     if path.as_os_str().as_encoded_bytes().ends_with(b"/") {
         return Err(Error::new(Status::Io, format!("{} names a directory; name a file", path.display())));
     }
-    // A link to a file that is not there yet: the file is created where it points.
+    // A link to a file that does not exist yet: the file is created at its target.
     if let Ok(target) = fs::read_link(path) {
         return Ok(directory_of(path).join(target));
     }
@@ -125,7 +136,7 @@ pub(crate) fn missing(path: &Path) -> Result<PathBuf> {
         .map(|directory| directory.join(path.file_name().unwrap_or_default()))
 }
 
-/// The directory that a file lies in: that of a bare name is the current one.
+/// The directory of a file; the current directory for a bare name.
 fn directory_of(path: &Path) -> &Path {
     match path.parent() {
         Some(directory) if !directory.as_os_str().is_empty() => directory,
@@ -133,21 +144,21 @@ fn directory_of(path: &Path) -> &Path {
     }
 }
 
-/// Writes a new file beside the old one and moves it into place. It has mode 0600 from its first byte. The caller holds
-/// the lock.
+/// Replaces a file atomically: writes a new file in the same directory and renames it. The new file has mode 0600 from
+/// the start. The caller holds the lock.
 pub(crate) fn replace(path: &Path, contents: &[u8], owner: Option<(u32, u32)>) -> Result<()> {
-    written(path, contents, owner, |new_path| {
+    write_atomically(path, contents, owner, |new_path| {
         fs::rename(new_path, path).map_err(|error| Error::io("replace", path, &error))
     })
 }
 
-/// Writes a file where there is none: `false` means that there is one by now, which stays as it is. Else as
-/// [`replace`]. A program that takes no lock cannot be overwritten either: a link, unlike a rename, replaces nothing.
+/// Creates a file atomically. Returns `false`, and changes nothing, if the file exists. A link, unlike a rename, never
+/// replaces a file, so a file of a program that takes no lock is not overwritten either.
 pub(crate) fn create(path: &Path, contents: &[u8]) -> Result<bool> {
     let mut created = true;
-    written(path, contents, None, |new_path| {
+    write_atomically(path, contents, None, |new_path| {
         let linked = match fs::hard_link(new_path, path) {
-            // File systems without links: the lock alone keeps others out.
+            // On file systems without hard links only the lock excludes other writers.
             Err(error) if !path.exists() && has_no_links(&error) => return rename(new_path, path),
             linked => linked,
         };
@@ -168,15 +179,15 @@ fn rename(from: &Path, to: &Path) -> Result<()> {
     fs::rename(from, to).map_err(|error| Error::io("create", to, &error))
 }
 
-/// Writes a temporary file beside `path`, which `place` then moves, and sees to it that both are on the disk.
-fn written(
+/// Writes a temporary file next to `path`, moves it with `place`, and syncs the file and its directory to disk.
+fn write_atomically(
     path: &Path,
     contents: &[u8],
     owner: Option<(u32, u32)>,
     place: impl FnOnce(&Path) -> Result<()>,
 ) -> Result<()> {
-    let new_path = beside(path, ".tmp");
-    // A writer that was killed may have left one; the lock makes sure that nobody is writing it.
+    let new_path = sibling(path, ".tmp");
+    // A writer that was killed may have left one. The lock ensures that no other writer is using it.
     match fs::remove_file(&new_path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Error::io("remove", &new_path, &error)),
         _ => {}
@@ -196,20 +207,20 @@ fn written(
 
 fn write_new(path: &Path, contents: &[u8], owner: Option<(u32, u32)>) -> io::Result<()> {
     let file = OwnFile::open(OpenOptions::new().write(true).create_new(true).mode(0o600), path)?;
-    // A strict umask may have taken away the owner's own rights.
+    // A strict umask may have removed the owner's own permissions.
     file.set_permissions(fs::Permissions::from_mode(0o600))?;
     if let Some((user, group)) = owner
         && owner != file.metadata().map(|metadata| (metadata.uid(), metadata.gid())).ok()
     {
-        // Only root can give a file away; for others it becomes theirs, as with every program that renames.
+        // Only root can change the owner. For other users the new file is theirs, as with every program that renames.
         let _ = fchown(&*file, Some(user), Some(group));
     }
     (&*file).write_all(contents)?;
     file.sync_all()
 }
 
-/// `.secrets.json.lock` for `secrets.json`: hidden, in the same directory.
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+/// The path `.secrets.json.lock` for `secrets.json`: hidden, in the same directory.
+fn sibling(path: &Path, suffix: &str) -> PathBuf {
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
     name.push(suffix);
@@ -221,7 +232,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bare_name_lies_in_the_current_directory() {
+    fn directory_of_a_bare_name_is_the_current_one() {
         for (path, directory) in [("name", "."), ("a/name", "a"), ("/name", "/"), ("./name", ".")] {
             assert_eq!(directory_of(Path::new(path)), Path::new(directory), "{path}");
         }

@@ -1,19 +1,19 @@
 //! Makes `fork()` safe: a child never inherits a lock that another thread of its parent held.
 //!
-//! Every call that takes a lock is inside, which begins with [`enter`]; before a `fork()` the C library calls
-//! [`prepare`], which keeps new calls out and waits until nobody is inside. So at the moment of the fork no lock of this
-//! library is held by another thread, and the child can use all of them.
+//! Every call that takes a lock is protected, which begins with [`protect`]. Before a `fork()` the C library calls
+//! [`prepare`], which blocks new calls and waits until no thread is protected. So at the moment of the fork no other
+//! thread holds a lock of this library, and the child can use all of them.
 //!
-//! A thread that waits for something outside this library (a callback, another process) does it in [`outside`], which
-//! leaves for that time; no lock may be held there.
+//! A thread that waits for something outside this library (a callback, another process) does so in [`unprotected`],
+//! which allows forks during that time. No lock may be held there.
 //!
-//! Each thread has a slot of its own on a cache line of its own, where it writes whether it is inside. So callers do not
-//! slow each other down, and entering takes one atomic exchange. A slot goes back when its thread ends.
+//! Each thread marks its state in a slot of its own, on a cache line of its own. So callers do not slow each other
+//! down, and protecting a call takes one atomic exchange. A thread returns its slot when it ends.
 //!
 //! The slot also says whether the thread is reading what [`Published`](crate::sys::Published) holds: see [`read`].
 //!
-//! Readers that guard themselves by other means are made known with [`stop_around_forks`], and are stopped around the
-//! fork once nobody is inside.
+//! Readers with a lock of their own are registered with [`register_readers`]. They are paused around each fork, when no
+//! thread is protected any more.
 
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -25,16 +25,17 @@ use std::time::Duration;
 use once_cell::race::OnceBox;
 use parking_lot::Mutex;
 
+use crate::clock::Backoff;
 use crate::sys;
 
-/// States of a thread, in the lowest bits of its slot. The bits above count how often it left.
-const OUT: u64 = 0;
-const INSIDE: u64 = 1;
+/// States of a thread, in the lowest bits of its slot. The bits above count how often it became idle.
+const IDLE: u64 = 0;
+const PROTECTED: u64 = 1;
 const READING: u64 = 2;
 const STATE: u64 = 3;
-const LEFT: u64 = 4;
+const COUNT: u64 = 4;
 
-/// How many slots are made at once. No slot is ever freed.
+/// The number of slots that are allocated at once. They are never freed.
 const SLOTS: usize = 64;
 
 #[repr(align(128))]
@@ -42,7 +43,7 @@ struct Slot {
     /// Written by its thread alone.
     word: AtomicU64,
     is_taken: AtomicBool,
-    /// Its thread is ending, and leaves the slot with the call.
+    /// Its thread is ending and returns the slot after the call.
     is_for_one_call: AtomicBool,
 }
 
@@ -52,31 +53,31 @@ struct Slots {
 }
 
 static ALL: Slots = Slots::new();
-/// How many threads are in a `fork()` now; calls wait while it is not 0.
+/// The number of threads that are in a `fork()` now. Calls wait while it is not 0.
 static FORKING: AtomicU32 = AtomicU32::new(0);
-/// How many forks lie between this process and the one that loaded the library.
+/// The number of forks between the process that loaded the library and this one.
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 
-/// Callers that are not counted as inside. They never wait for anything while others wait for them.
-pub(crate) trait Readers: Send + Sync {
-    /// Keeps callers out, and waits until all are.
-    fn stop(&self);
-    /// Lets them in again.
-    fn go_on(&self);
-    /// The same in the child, where the threads of the parent do not exist, on whatever step they were.
-    fn go_on_in_child(&self);
+/// Readers that do not use [`protect`]. They never wait for anything while other threads wait for them.
+pub(crate) trait PauseReaders: Send + Sync {
+    /// Blocks new readers, and waits until no thread is reading.
+    fn pause(&self);
+    /// Admits readers again.
+    fn resume(&self);
+    /// As `resume`, in the child, where the threads of the parent do not exist, whatever they were doing.
+    fn resume_in_child(&self);
 }
 
-static READERS: Mutex<Vec<Arc<dyn Readers>>> = Mutex::new(Vec::new());
-/// Set while a thread has the readers stopped: forks take turns, so that a child does not inherit another's stop.
-static STOPPING: AtomicBool = AtomicBool::new(false);
+static READERS: Mutex<Vec<Arc<dyn PauseReaders>>> = Mutex::new(Vec::new());
+/// Set while a thread has paused the readers. Forks take turns, so that a child does not inherit the pause of another.
+static PAUSING: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
-    /// The slot of this thread; `None` before its first call, and between calls once the thread is ending.
+    /// The slot of this thread; `None` before its first call, and between calls when the thread is ending.
     static SLOT: Cell<Option<&'static Slot>> = const { Cell::new(None) };
-    static AT_EXIT: GiveBack = const { GiveBack };
-    /// Whether this thread has the readers stopped.
-    static STOPPED: Cell<bool> = const { Cell::new(false) };
+    static AT_EXIT: ReturnSlot = const { ReturnSlot };
+    /// Whether this thread has paused the readers.
+    static PAUSED: Cell<bool> = const { Cell::new(false) };
 }
 
 // Registered when the library is loaded, before any thread of the program can use it.
@@ -86,59 +87,59 @@ extern "C" fn at_load() {
     sys::at_fork(prepare, parent, child);
 }
 
-/// Being inside; ends when dropped. Nothing where the caller was inside already.
-pub(crate) struct Inside(Option<&'static Slot>);
+/// Protects its thread until it is dropped. Does nothing if the thread was protected already.
+pub(crate) struct ForkGuard(Option<&'static Slot>);
 
-/// Waits for a `fork()` under way, then keeps forks out until the returned guard is dropped. Calls may nest.
+/// Waits for a `fork()` under way, then blocks forks until the guard is dropped. Calls may nest.
 #[inline]
-pub(crate) fn enter() -> Inside {
+pub(crate) fn protect() -> ForkGuard {
     let slot = own_slot();
     match slot.state() {
-        OUT => {
-            slot.come_in(INSIDE);
-            Inside(Some(slot))
+        IDLE => {
+            slot.enter_state(PROTECTED);
+            ForkGuard(Some(slot))
         }
-        _ => Inside(None),
+        _ => ForkGuard(None),
     }
 }
 
-impl Drop for Inside {
+impl Drop for ForkGuard {
     #[inline]
     fn drop(&mut self) {
         if let Some(slot) = self.0 {
             slot.leave();
-            slot.give_back_if_for_one_call();
+            slot.return_if_for_one_call();
         }
     }
 }
 
-/// Reading what is [published](crate::sys::Published), and inside; ends when dropped. Who replaces it waits for that: it
-/// must be short, wait for nothing and replace nothing.
-pub(crate) struct Reading(&'static Slot, PhantomData<*const ()>);
+/// Lets its thread read what is [published](crate::sys::Published), and protects it, until dropped. A thread that
+/// replaces what is published waits for all readers, so reading must be short, and must not wait or replace anything.
+pub(crate) struct ReadGuard(&'static Slot, PhantomData<*const ()>);
 
-/// Begins to read; `None` if this thread is inside already.
+/// Begins to read. Returns `None` if this thread is protected or reading already.
 #[inline]
-pub(crate) fn read() -> Option<Reading> {
+pub(crate) fn read() -> Option<ReadGuard> {
     let slot = own_slot();
-    if slot.state() != OUT {
+    if slot.state() != IDLE {
         return None;
     }
-    slot.come_in(READING);
-    Some(Reading(slot, PhantomData))
+    slot.enter_state(READING);
+    Some(ReadGuard(slot, PhantomData))
 }
 
-impl Drop for Reading {
+impl Drop for ReadGuard {
     #[inline]
     fn drop(&mut self) {
         self.0.leave();
-        self.0.give_back_if_for_one_call();
+        self.0.return_if_for_one_call();
     }
 }
 
-/// Waits until each thread that reads now has ended that once. The caller is not reading.
+/// Waits until each thread that is reading now has finished. The caller is not reading.
 pub(crate) fn wait_for_readers() {
-    // Orders what the caller published before the look at the slots, as the exchange in `come_in` orders a reader's
-    // state before its look at what is published: of the two at least one sees the other.
+    // Orders the publication before the check of the slots, as the exchange in `enter_state` orders the state of a
+    // reader before its read of what is published: at least one of the two threads sees the other.
     fence(SeqCst);
     debug_assert!(SLOT.get().is_none_or(|slot| slot.state() != READING), "it would wait for itself");
     for slot in ALL.iter() {
@@ -149,35 +150,35 @@ pub(crate) fn wait_for_readers() {
     }
 }
 
-/// Runs `body` outside, for what may take long or call back into the library. The caller holds no lock.
-pub(crate) fn outside<T>(body: impl FnOnce() -> T) -> T {
-    struct Return(&'static Slot, bool);
-    impl Drop for Return {
+/// Runs `body` unprotected, because it may take long or call into the library. The caller holds no lock.
+pub(crate) fn unprotected<T>(body: impl FnOnce() -> T) -> T {
+    struct Reenter(&'static Slot, bool);
+    impl Drop for Reenter {
         fn drop(&mut self) {
             self.0.is_for_one_call.store(self.1, Relaxed);
-            self.0.come_in(INSIDE);
+            self.0.enter_state(PROTECTED);
         }
     }
-    let Some(slot) = SLOT.get().filter(|slot| slot.state() != OUT) else { return body() };
-    // A call from within `body` must not give the slot back.
-    let _return = Return(slot, slot.is_for_one_call.swap(false, Relaxed));
+    let Some(slot) = SLOT.get().filter(|slot| slot.state() != IDLE) else { return body() };
+    // A nested call in `body` must not return the slot.
+    let _reenter = Reenter(slot, slot.is_for_one_call.swap(false, Relaxed));
     slot.leave();
     body()
 }
 
-/// Has these readers stopped around every fork from now on.
-pub(crate) fn stop_around_forks(readers: Arc<dyn Readers>) {
-    let _inside = enter();
+/// Pauses these readers around every fork from now on.
+pub(crate) fn register_readers(readers: Arc<dyn PauseReaders>) {
+    let _guard = protect();
     READERS.lock().push(readers);
 }
 
-/// Takes back [`stop_around_forks`].
-pub(crate) fn forget<R: Readers>(readers: &Arc<R>) {
-    let _inside = enter();
+/// Reverts [`register_readers`].
+pub(crate) fn unregister_readers<R: PauseReaders>(readers: &Arc<R>) {
+    let _guard = protect();
     READERS.lock().retain(|other| !std::ptr::addr_eq(Arc::as_ptr(other), Arc::as_ptr(readers)));
 }
 
-/// A number that differs between a process and its forked children.
+/// Returns a number that differs between a process and its forked children.
 #[inline]
 pub(crate) fn generation() -> u32 {
     GENERATION.load(SeqCst)
@@ -185,7 +186,7 @@ pub(crate) fn generation() -> u32 {
 
 impl Slot {
     const fn new() -> Slot {
-        Slot { word: AtomicU64::new(OUT), is_taken: AtomicBool::new(false), is_for_one_call: AtomicBool::new(false) }
+        Slot { word: AtomicU64::new(IDLE), is_taken: AtomicBool::new(false), is_for_one_call: AtomicBool::new(false) }
     }
 
     #[inline]
@@ -194,16 +195,16 @@ impl Slot {
     }
 
     #[inline]
-    fn come_in(&self, state: u64) {
+    fn enter_state(&self, state: u64) {
         let word = self.word.load(Relaxed);
         self.word.swap(word | state, SeqCst);
         if FORKING.load(SeqCst) != 0 {
-            self.come_in_after_fork(state);
+            self.enter_after_fork(state);
         }
     }
 
     #[cold]
-    fn come_in_after_fork(&self, state: u64) {
+    fn enter_after_fork(&self, state: u64) {
         while FORKING.load(SeqCst) != 0 {
             self.leave();
             wait_until(|| FORKING.load(SeqCst) == 0);
@@ -214,21 +215,21 @@ impl Slot {
     #[inline]
     fn leave(&self) {
         let word = self.word.load(Relaxed);
-        self.word.store((word & !STATE).wrapping_add(LEFT), Release);
+        self.word.store((word & !STATE).wrapping_add(COUNT), Release);
     }
 
     #[inline]
-    fn give_back_if_for_one_call(&self) {
+    fn return_if_for_one_call(&self) {
         if self.is_for_one_call.load(Relaxed) {
-            self.give_back();
+            self.return_slot();
         }
     }
 
     #[cold]
-    fn give_back(&self) {
+    fn return_slot(&self) {
         SLOT.set(None);
         self.is_for_one_call.store(false, Relaxed);
-        if self.state() != OUT {
+        if self.state() != IDLE {
             self.leave();
         }
         self.is_taken.store(false, Release);
@@ -263,92 +264,88 @@ fn take_slot() -> &'static Slot {
         }
         slots = slots.more.get_or_init(|| Box::new(Slots::new()));
     };
-    // A fork that did not see these slots is seen by the thread, before it is inside.
+    // If a fork does not see these slots, this thread sees the fork before it is protected.
     fence(SeqCst);
     SLOT.set(Some(slot));
-    // This thread is ending, and nothing more is run at its end.
+    // This thread is ending, and no more destructors run for it.
     if AT_EXIT.try_with(|_| ()).is_err() {
         slot.is_for_one_call.store(true, Relaxed);
     }
     slot
 }
 
-/// Gives the slot back when its thread ends.
-struct GiveBack;
+/// Returns the slot when its thread ends.
+struct ReturnSlot;
 
-impl Drop for GiveBack {
+impl Drop for ReturnSlot {
     fn drop(&mut self) {
         if let Some(slot) = SLOT.get() {
-            slot.give_back();
+            slot.return_slot();
         }
     }
 }
 
-/// Forks, calls and reading are all short: a few turns of giving way nearly always suffice.
+/// Forks, calls and reads are short: yielding a few times nearly always suffices.
 fn wait_until(done: impl Fn() -> bool) {
-    for _ in 0..64 {
-        if done() {
-            return;
-        }
-        std::thread::yield_now();
-    }
+    let pause = Duration::from_micros(100);
+    let mut backoff = Backoff::new(pause, pause).after_yields(64);
     while !done() {
-        std::thread::sleep(Duration::from_micros(100));
+        backoff.wait(Duration::MAX);
     }
 }
 
-/// The slots of other threads.
+/// Returns the slots of other threads.
 fn others() -> impl Iterator<Item = &'static Slot> {
     let own = SLOT.get().map(std::ptr::from_ref);
     ALL.iter().filter(move |slot| own != Some(std::ptr::from_ref(*slot)))
 }
 
-fn is_inside() -> bool {
-    SLOT.get().is_some_and(|slot| slot.state() != OUT)
+fn is_protected() -> bool {
+    SLOT.get().is_some_and(|slot| slot.state() != IDLE)
 }
 
 extern "C" fn prepare() {
     FORKING.fetch_add(1, SeqCst);
     fence(SeqCst);
     for slot in others() {
-        wait_until(|| slot.word.load(SeqCst) & STATE == OUT);
+        wait_until(|| slot.word.load(SeqCst) & STATE == IDLE);
     }
-    // A thread that forks from inside (out of a signal handler, say) does not wait for itself. It may hold what others
-    // wait for in their forks, so it neither waits for them nor stops readers, and its child may find one that never
-    // ends.
-    if !is_inside() {
-        stop_readers();
+    // A thread that forks while it is protected (from a signal handler, for example) does not wait for itself. It may
+    // hold a lock that other forking threads wait for, so it neither waits for them nor pauses readers, and its child
+    // may inherit a reader that never finishes.
+    if !is_protected() {
+        pause_readers();
     }
 }
 
 extern "C" fn parent() {
-    let_readers_go_on(|readers| readers.go_on());
+    resume_readers(|readers| readers.resume());
     FORKING.fetch_sub(1, SeqCst);
 }
 
-fn stop_readers() {
-    wait_until(|| !STOPPING.swap(true, SeqCst));
-    // Nobody is inside, so nobody else has the list.
-    READERS.lock().iter().for_each(|readers| readers.stop());
-    STOPPED.set(true);
+fn pause_readers() {
+    wait_until(|| !PAUSING.swap(true, SeqCst));
+    // No thread is protected, so no other thread holds the lock of the list.
+    READERS.lock().iter().for_each(|readers| readers.pause());
+    PAUSED.set(true);
 }
 
-fn let_readers_go_on(go_on: impl Fn(&dyn Readers)) {
-    if STOPPED.replace(false) {
-        READERS.lock().iter().for_each(|readers| go_on(&**readers));
-        STOPPING.store(false, SeqCst);
+fn resume_readers(resume: impl Fn(&dyn PauseReaders)) {
+    if PAUSED.replace(false) {
+        READERS.lock().iter().for_each(|readers| resume(&**readers));
+        PAUSING.store(false, SeqCst);
     }
 }
 
-/// Only the forking thread exists here: the others have left, and do not come back for their slots.
+/// Only the forking thread exists in the child. The other threads do not return their slots.
 extern "C" fn child() {
     for slot in others() {
-        slot.word.store(OUT, SeqCst);
+        slot.word.store(IDLE, SeqCst);
         slot.is_for_one_call.store(false, SeqCst);
         slot.is_taken.store(false, SeqCst);
     }
     GENERATION.fetch_add(1, SeqCst);
-    let_readers_go_on(|readers| readers.go_on_in_child());
+    resume_readers(|readers| readers.resume_in_child());
     FORKING.store(0, SeqCst);
 }
 

@@ -1,29 +1,29 @@
-//! One native core for the secrets of a training stack: the same answers from the same environment, files, AWS Secrets
-//! Manager and Vault for every program that links it, in C, C++ or Rust. Blocking, without a runtime or a thread of its own.
+//! Secrets for a training stack, from environment variables, files, AWS Secrets Manager and Vault; caches, encryption
+//! of credentials, and SimpleTuner's databases. The calls block; the library has no runtime and starts no thread.
 //!
-//! The C ABI is in the header `st_secrets.h`; this crate is the same library for Rust. Begin with [`Manager`].
+//! This crate is the Rust interface of the library. Start with [`Manager`]. The C interface is the header
+//! `st_secrets.h`.
 //!
-//! # Where things are
-//! Calls come in at the top and data flows down; nothing imports upward.
+//! # Modules
+//! Each module uses only those below it.
 //!
-//! | part | does |
+//! | module | contents |
 //! |---|---|
-//! | `ffi` | the C ABI: checks arguments, calls one function of the core, hands back the result |
-//! | [`store`] | SQLite: provider configuration, hardware prices, stored credentials, audit trail |
-//! | [`secrets`] | the chain of providers |
-//! | [`credential`] | encryption of credentials at rest |
-//! | `http` | one HTTP client: deadline, proxies, TLS, retries |
-//! | [`cache`] | one cache for all: exact, loading once, with times to live |
-//! | [`Config`], [`log`], [`SecretBytes`], [`Error`] | the ground: settings, messages, secret memory, failures |
+//! | `ffi` | the C ABI: checks arguments, calls one function of the core, returns its result |
+//! | [`store`] | SQLite databases: provider configuration, hardware prices, stored credentials, audit log |
+//! | [`secrets`] | secrets and their providers |
+//! | [`encryption`] | encryption of credentials at rest |
+//! | `http` | the HTTP client: deadlines, proxies, TLS, retries |
+//! | [`cache`] | the cache: LRU, TTLs, one load per key at a time |
+//! | [`Config`], [`log`], [`SecretBytes`], [`Error`] | settings, logging, secret memory, errors |
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("st-secrets is built and tested on Linux with glibc; on Windows use it inside WSL");
 
-mod bytes;
 pub mod cache;
 mod clock;
 mod config;
-pub mod credential;
+pub mod encryption;
 mod error;
 pub mod ffi;
 mod files;
@@ -31,14 +31,17 @@ mod fork;
 mod http;
 pub mod log;
 mod paths;
+mod process_default;
 mod raw_json;
+pub mod redact;
+mod secret_memory;
 pub mod secrets;
 pub mod store;
 mod sys;
 
-pub use bytes::{SecretBytes, SharedBytes};
 pub use config::Config;
-pub use credential::Cipher;
+pub use encryption::Cipher;
 pub use error::{Error, Result, Source, Status};
-pub use secrets::{Found, Manager, Options, ProviderNames, Secret, well_known};
+pub use secret_memory::{SecretBytes, SharedBytes};
+pub use secrets::{Manager, Options, ProviderNames, Secret, well_known};
 pub use store::Store;

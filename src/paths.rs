@@ -1,15 +1,15 @@
-//! Where things lie: the home directory, and `~` in paths.
+//! The home directory, and `~` in paths.
 
 use std::env;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-/// The user's home directory: `HOME`, or the system's user table where that variable is not set or empty.
+/// Returns the home directory of the user: `HOME`, or that of the user database if the variable is unset or empty.
 pub(crate) fn home() -> Option<PathBuf> {
     env::home_dir().filter(|home| !home.as_os_str().is_empty())
 }
 
-/// The path with a leading `~` replaced by the home directory. `~user` is not expanded.
+/// Replaces a leading `~` with the home directory. `~user` is not expanded.
 pub(crate) fn expand_home(path: &Path) -> PathBuf {
     let mut parts = path.components();
     if parts.next().is_some_and(|first| first.as_os_str() == OsStr::new("~"))
@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_leading_tilde_is_the_home() {
+    fn expand_home_replaces_only_a_leading_tilde() {
         let home = home().unwrap();
         assert_eq!(expand_home(Path::new("~/a/b.json")), home.join("a/b.json"));
         assert_eq!(expand_home(Path::new("~")), home);

@@ -1,7 +1,7 @@
-//! JSON objects as they are written: each key and value as a slice of the text.
+//! JSON objects whose names and values are verbatim slices of the text.
 //!
-//! One rule holds for names everywhere: one with half of a surrogate pair (`"\ud800"`) is a name like others, as it is
-//! for Python. No UTF-8 text is equal to it, so nobody can ask for that member; it is kept, and hides no other.
+//! A name with a lone surrogate (`"\ud800"`) is valid, as in Python. No UTF-8 text equals it, so that member cannot be
+//! looked up; it is kept, and does not hide another one.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,7 +10,9 @@ use std::marker::PhantomData;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// The members of an object in their order, also where a name comes twice: each name as a slice of the text.
+pub(crate) mod python;
+
+/// The members of an object in order, including duplicate names. Each name is a slice of the text.
 pub(crate) struct Pairs<'a, V>(pub(crate) Vec<(&'a RawValue, V)>);
 
 /// Names and values as slices of the text.
@@ -38,67 +40,17 @@ impl<'de, V: Deserialize<'de>> Deserialize<'de> for Pairs<'de, V> {
     }
 }
 
-/// The name that a string of JSON stands for. One with half of a surrogate pair is the string as Python writes it,
-/// quotes included, however it is written here.
+/// Decodes a name. A name with a lone surrogate becomes the string in Python's notation, including its quotes, whatever
+/// its notation here.
 pub(crate) fn name(quoted: &str) -> Cow<'_, str> {
     if !quoted.contains('\\') {
         return Cow::Borrowed(&quoted[1..quoted.len() - 1]);
     }
     Cow::Owned(serde_json::from_str(quoted).unwrap_or_else(|_| {
         let mut name = String::with_capacity(quoted.len());
-        push_broken(&mut name, quoted);
+        python::push_broken(&mut name, quoted);
         name
     }))
-}
-
-/// Appends a string as Python's `json.dumps` writes it: what is not ASCII is escaped.
-pub(crate) fn push_quoted(to: &mut String, text: &str) {
-    to.push('"');
-    text.chars().for_each(|c| push_char(to, c));
-    to.push('"');
-}
-
-fn push_char(to: &mut String, c: char) {
-    match c {
-        '"' => to.push_str("\\\""),
-        '\\' => to.push_str("\\\\"),
-        '\n' => to.push_str("\\n"),
-        '\r' => to.push_str("\\r"),
-        '\t' => to.push_str("\\t"),
-        '\x08' => to.push_str("\\b"),
-        '\x0c' => to.push_str("\\f"),
-        ' '..='~' => to.push(c),
-        _ => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| to.push_str(&format!("\\u{unit:04x}"))),
-    }
-}
-
-/// Appends a string that is written with half of a surrogate pair: Python keeps that, and no text of Rust can hold it.
-pub(crate) fn push_broken(to: &mut String, quoted: &str) {
-    let mut rest = &quoted[1..quoted.len() - 1];
-    let mut units: Vec<u16> = Vec::with_capacity(rest.len());
-    while let Some(c) = rest.chars().next() {
-        let hex = rest.strip_prefix("\\u").and_then(|rest| rest.get(..4));
-        let (unit, len) = match hex.and_then(|hex| u16::from_str_radix(hex, 16).ok()) {
-            Some(unit) => (Some(unit), 6),
-            None if c == '\\' => (None, 2),
-            None => (None, c.len_utf8()),
-        };
-        let piece = rest.get(..len).unwrap_or(rest);
-        match (unit, serde_json::from_str::<String>(&format!("\"{piece}\""))) {
-            (Some(unit), _) => units.push(unit),
-            (None, Ok(decoded)) => units.extend(decoded.encode_utf16()),
-            (None, Err(_)) => units.extend(piece.encode_utf16()),
-        }
-        rest = &rest[piece.len()..];
-    }
-    to.push('"');
-    for c in char::decode_utf16(units) {
-        match c {
-            Ok(c) => push_char(to, c),
-            Err(half) => to.push_str(&format!("\\u{:04x}", half.unpaired_surrogate())),
-        }
-    }
-    to.push('"');
 }
 
 #[cfg(test)]
@@ -106,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn half_of_a_surrogate_pair_is_part_of_a_name() {
+    fn name_keeps_lone_surrogates() {
         for (quoted, expected) in [
             (r#""a""#, "a"),
             (r#""\u00e9\n""#, "é\n"),

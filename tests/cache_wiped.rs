@@ -15,7 +15,8 @@ fn masked() -> Vec<u8> {
     (0..60u8).map(|place| place.wrapping_mul(37) ^ 0xc3).collect()
 }
 
-/// How often the end of the secret is in the memory of this process. The beginning may be overwritten by something else.
+/// How often the end of the secret is in the memory of this process. The beginning may be overwritten by something
+/// else.
 fn occurrences() -> usize {
     // Always at one place, so that it is not found itself.
     static CHUNK: Mutex<[u8; 1 << 16]> = Mutex::new([0; 1 << 16]);

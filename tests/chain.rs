@@ -1,4 +1,4 @@
-//! The chain: order, failures, providers of the program.
+//! The lookup: the order of the providers, failures, custom providers.
 
 mod common;
 
@@ -10,17 +10,17 @@ use std::time::Duration;
 
 use common::time::{PATIENCE, advance};
 use common::{in_environment, open, temp, text, with_file, write};
-use st_secrets::{Error, Found, Manager, Options, SecretBytes, Source, Status};
+use st_secrets::{Error, Manager, Options, Secret, SecretBytes, Source, Status};
 
-/// The type of what a provider of the program answers.
-type Answer = st_secrets::Result<Option<Found>>;
+/// The result of the callback of a custom provider.
+type Answer = st_secrets::Result<Option<Secret>>;
 
 fn empty() -> Manager {
     open(&[("providers", "[]")]).unwrap()
 }
 
 fn found(text: &str) -> Answer {
-    Ok(Some(Found::new(SecretBytes::copy_from(text.as_bytes())?)))
+    Ok(Some(Secret::new(SecretBytes::copy_from(text.as_bytes())?)))
 }
 
 fn failing(_: &str, _: Duration) -> Answer {
@@ -28,7 +28,7 @@ fn failing(_: &str, _: Duration) -> Answer {
 }
 
 #[test]
-fn the_first_provider_that_has_the_key_answers() {
+fn get_returns_the_value_of_the_first_provider_that_has_it() {
     let secrets = empty();
     secrets.add_provider("last", None, |_, _| found("from last")).unwrap();
     secrets.add_provider("first", Some(0), |key, _| if key == "A" { found("from first") } else { Ok(None) }).unwrap();
@@ -39,11 +39,11 @@ fn the_first_provider_that_has_the_key_answers() {
 }
 
 #[test]
-fn what_changes_the_chain_counts_for_the_next_get() {
+fn get_sees_changes_of_values_and_providers_at_once() {
     let directory = temp();
     let secrets = with_file(&write(&directory.path().join("s.json"), r#"{"A": "1", "B": "2"}"#));
     let both = || ["A", "B"].map(|key| text(&secrets, key).unwrap());
-    // Twice, as the second time nothing has to be looked at.
+    // Twice: the second time everything is cached.
     assert_eq!((both(), both()), (["1", "2"].map(str::to_owned), ["1", "2"].map(str::to_owned)));
     secrets.set("A", b"3").unwrap();
     assert_eq!((both(), both()), (["3", "2"].map(str::to_owned), ["3", "2"].map(str::to_owned)));
@@ -56,7 +56,7 @@ fn what_changes_the_chain_counts_for_the_next_get() {
 }
 
 #[test]
-fn values_are_whole_while_others_change_and_forget_them() {
+fn get_returns_whole_values_during_changes_and_clear_cache() {
     let directory = temp();
     let secrets = with_file(&write(&directory.path().join("s.json"), r#"{"A": "1111111111111111"}"#));
     let done = AtomicUsize::new(0);
@@ -81,7 +81,7 @@ fn values_are_whole_while_others_change_and_forget_them() {
 }
 
 #[test]
-fn a_failure_never_becomes_not_found() {
+fn failure_never_becomes_not_found() {
     let secrets = empty();
     secrets.add_provider("broken", None, failing).unwrap();
     secrets.add_provider("empty", None, |_, _| Ok(None)).unwrap();
@@ -97,7 +97,7 @@ fn a_failure_never_becomes_not_found() {
 }
 
 #[test]
-fn a_provider_that_panics_has_failed() {
+fn provider_that_panics_has_failed() {
     let secrets = empty();
     secrets.add_provider("wild", None, |_, _| panic!("CANARY")).unwrap();
     let error = secrets.get("A").unwrap_err();
@@ -107,7 +107,7 @@ fn a_provider_that_panics_has_failed() {
 }
 
 #[test]
-fn a_provider_may_use_the_manager_that_asks_it() {
+fn provider_may_use_the_manager_that_calls_it() {
     let secrets = Arc::new(empty());
     secrets.add_provider("base", None, |key, _| if key == "BASE" { found("b") } else { Ok(None) }).unwrap();
     let inner = Arc::downgrade(&secrets);
@@ -120,7 +120,7 @@ fn a_provider_may_use_the_manager_that_asks_it() {
 }
 
 #[test]
-fn a_provider_is_told_how_much_time_is_left() {
+fn provider_receives_the_remaining_time() {
     let secrets = open(&[("providers", "[]"), ("timeout", "3000")]).unwrap();
     secrets
         .add_provider("clock", None, |_, left| {
@@ -134,18 +134,18 @@ fn a_provider_is_told_how_much_time_is_left() {
 }
 
 #[test]
-fn what_is_at_hand_does_not_ask_providers_that_may_take_long() {
+fn cached_only_does_not_query_custom_providers() {
     let directory = temp();
     let secrets = with_file(&write(&directory.path().join("s.json"), r#"{"IN_FILE": "x"}"#));
-    secrets.add_provider("slow", None, |_, _| panic!("asked")).unwrap();
-    let at_hand = Options { cached_only: true, ..Options::default() };
-    assert_eq!(&**secrets.get_with("IN_FILE", &at_hand).unwrap().value(), b"x");
-    let error = secrets.get_with("NOWHERE", &at_hand).unwrap_err();
+    secrets.add_provider("slow", None, |_, _| panic!("queried")).unwrap();
+    let cached_only = Options { cached_only: true, ..Options::default() };
+    assert_eq!(&**secrets.get_with("IN_FILE", &cached_only).unwrap().value(), b"x");
+    let error = secrets.get_with("NOWHERE", &cached_only).unwrap_err();
     assert_eq!(error.status(), Status::Unavailable);
-    assert!(error.message().contains("slow may not be asked"), "{error}");
+    assert!(error.message().contains("does not query slow"), "{error}");
 }
 
-/// A provider that counts how often it is asked and knows `A` alone.
+/// A provider that counts its queries and has only `A`.
 fn counting(count: &Arc<AtomicUsize>) -> impl Fn(&str, Duration) -> Answer + Send + Sync + 'static {
     let count = count.clone();
     move |key, _| {
@@ -156,15 +156,15 @@ fn counting(count: &Arc<AtomicUsize>) -> impl Fn(&str, Duration) -> Answer + Sen
 }
 
 #[test]
-fn answers_of_the_programs_own_providers_are_remembered() {
+fn answers_of_custom_providers_are_cached() {
     let asked = Arc::new(AtomicUsize::new(0));
     let secrets = open(&[("providers", "[]"), ("miss_ttl", "600"), ("cache_ttl", "3600")]).unwrap();
     secrets.add_provider("p", None, counting(&asked)).unwrap();
     let refresh = Options { refresh: true, ..Options::default() };
-    let at_hand = Options { cached_only: true, ..Options::default() };
+    let cached_only = Options { cached_only: true, ..Options::default() };
 
     assert!(!secrets.get("A").unwrap().is_cached());
-    let secret = secrets.get_with("A", &at_hand).unwrap();
+    let secret = secrets.get_with("A", &cached_only).unwrap();
     assert!(secret.is_cached());
     assert!(secret.age() > Duration::ZERO && secret.expires_in() > Duration::from_secs(3000));
     assert_eq!(asked.load(Ordering::SeqCst), 1);
@@ -174,7 +174,7 @@ fn answers_of_the_programs_own_providers_are_remembered() {
     secrets.get("A").unwrap();
     assert_eq!(asked.load(Ordering::SeqCst), 3);
 
-    // That there is none is remembered too, for a shorter time.
+    // The absence of a value is cached too, for a shorter time.
     assert_eq!(secrets.get("B").unwrap_err().status(), Status::NotFound);
     assert_eq!(secrets.get("B").unwrap_err().status(), Status::NotFound);
     assert_eq!(asked.load(Ordering::SeqCst), 4);
@@ -185,7 +185,7 @@ fn answers_of_the_programs_own_providers_are_remembered() {
 }
 
 #[test]
-fn however_many_callers_ask_the_provider_is_asked_once() {
+fn many_callers_cause_one_query() {
     let asked = Arc::new(AtomicUsize::new(0));
     let secrets = empty();
     secrets.add_provider("p", None, counting(&asked)).unwrap();
@@ -198,7 +198,7 @@ fn however_many_callers_ask_the_provider_is_asked_once() {
 }
 
 #[test]
-fn a_failure_is_not_remembered() {
+fn failure_of_a_custom_provider_is_not_cached() {
     let down = Arc::new(std::sync::atomic::AtomicBool::new(true));
     let secrets = empty();
     let state = down.clone();
@@ -217,7 +217,7 @@ fn a_failure_is_not_remembered() {
 }
 
 #[test]
-fn get_many_answers_each_key_for_itself() {
+fn get_many_has_a_result_for_each_key() {
     let secrets = empty();
     secrets.add_provider("p", None, |key, _| if key == "A" { found("a") } else { Ok(None) }).unwrap();
     let answers = secrets.get_many(&["A", "B", ""]);
@@ -227,7 +227,7 @@ fn get_many_answers_each_key_for_itself() {
 }
 
 #[test]
-fn of_several_names_the_first_provider_with_any_of_them_answers() {
+fn get_any_returns_the_value_of_the_first_provider_with_any_key() {
     let secrets = empty();
     let has = |name: &'static str| {
         move |key: &str, _: Duration| if key == name { found(&format!("value of {name}")) } else { Ok(None) }
@@ -239,7 +239,7 @@ fn of_several_names_the_first_provider_with_any_of_them_answers() {
     let names = ["HF_TOKEN", "hf_token", "hf-token"];
     let secret = both.get_any(&names, &Options::default()).unwrap();
     assert_eq!((&**secret.value(), secret.provider()), (&b"2"[..], "file"));
-    // What no call waits for is found in the same way.
+    // Without a query to remote providers, the result is the same.
     let cached = both.get_any(&names, &Options { cached_only: true, ..Options::default() }).unwrap();
     assert_eq!((&**cached.value(), cached.provider()), (&b"2"[..], "file"));
 
@@ -254,7 +254,7 @@ fn of_several_names_the_first_provider_with_any_of_them_answers() {
 }
 
 #[test]
-fn names_are_listed_for_each_provider() {
+fn names_lists_the_keys_of_each_provider() {
     let directory = temp();
     let file = write(&directory.path().join("s.json"), r#"{"B": "1", "A": "2", "GONE": null}"#);
     let secrets = open(&[("providers", r#"["env", "file", "aws"]"#), ("file_path", file.to_str().unwrap())]).unwrap();
@@ -275,7 +275,7 @@ fn names_are_listed_for_each_provider() {
 }
 
 #[test]
-fn the_files_of_a_directory_are_names() {
+fn names_of_a_directory_are_its_files() {
     let directory = temp();
     let path = |name: &str| directory.path().join(name);
     std::fs::create_dir(path("..2026_01")).unwrap();
@@ -291,18 +291,18 @@ fn the_files_of_a_directory_are_names() {
 }
 
 #[test]
-fn a_provider_that_is_half_configured_says_what_it_lacks() {
+fn provider_that_is_partly_configured_says_what_is_missing() {
     let home = temp();
     let environment =
         [("HOME", home.path().to_str()), ("VAULT_TOKEN", None), ("BAO_TOKEN", None), ("VAULT_ADDR", None)];
-    in_environment("a_provider_that_is_half_configured_says_what_it_lacks", &environment, || {
+    in_environment("provider_that_is_partly_configured_says_what_is_missing", &environment, || {
         let not_found = |settings: &[(&str, &str)]| {
             let error = open(&[&[("providers", r#"["vault"]"#)], settings].concat()).unwrap().get("A").unwrap_err();
             assert_eq!(error.status(), Status::NotFound);
             error.message().to_owned()
         };
-        let half = not_found(&[("vault_url", "https://localhost:1")]);
-        assert!(half.contains("`vault_url` is set, but there is no way to log in: set VAULT_TOKEN"), "{half}");
+        let partly = not_found(&[("vault_url", "https://localhost:1")]);
+        assert!(partly.contains("`vault_url` is set, but there is no way to log in: set VAULT_TOKEN"), "{partly}");
         assert!(not_found(&[]).ends_with("vault (not configured)"));
     });
 }
@@ -310,9 +310,9 @@ fn a_provider_that_is_half_configured_says_what_it_lacks() {
 #[test]
 fn providers_are_configured_by_name() {
     let error = open(&[("providers", r#"["env", "fil"]"#)]).err().unwrap();
-    assert_eq!(error.message(), "`providers` names an unknown provider \"fil\"; did you mean \"file\"?");
+    assert_eq!(error.message(), "`providers` lists an unknown provider \"fil\"; did you mean \"file\"?");
     let error = open(&[("providers", r#"["env", "env"]"#)]).err().unwrap();
-    assert_eq!(error.message(), "`providers` names \"env\" twice");
+    assert_eq!(error.message(), "`providers` lists \"env\" twice");
     let error = open(&[("providers", r#"["env"]"#)]).unwrap().set("A", b"x").unwrap_err();
     assert_eq!(error.status(), Status::Config);
     let secrets = empty();
@@ -324,7 +324,7 @@ fn providers_are_configured_by_name() {
 }
 
 #[test]
-fn nothing_that_is_printed_holds_a_value() {
+fn debug_describe_and_check_contain_no_value() {
     let directory = temp();
     let secrets = with_file(&write(&directory.path().join("s.json"), r#"{"A": "CANARY", "B": {"x": "CANARY"}}"#));
     let secret = secrets.get("A").unwrap();
@@ -336,7 +336,7 @@ fn nothing_that_is_printed_holds_a_value() {
 }
 
 #[test]
-fn the_default_manager_is_shared_and_replaced() {
+fn default_instance_is_shared_until_reset() {
     let first = Manager::default_instance().unwrap();
     assert!(Arc::ptr_eq(&first, &Manager::default_instance().unwrap()));
     let mut config = st_secrets::Config::new();
@@ -350,7 +350,7 @@ fn the_default_manager_is_shared_and_replaced() {
 }
 
 #[test]
-fn the_log_tells_of_failures_without_holding_a_lock() {
+fn failures_are_logged_without_a_lock_held() {
     let messages = Arc::new(AtomicUsize::new(0));
     let secrets = Arc::new(empty());
     secrets.add_provider("broken", None, failing).unwrap();
@@ -358,7 +358,7 @@ fn the_log_tells_of_failures_without_holding_a_lock() {
     st_secrets::log::set(st_secrets::log::Level::Warn, move |_, _, message| {
         if message.contains("LOGGED_KEY") {
             seen.fetch_add(1, Ordering::SeqCst);
-            // Would hang if the library held a lock here, and recurse without end if it logged this.
+            // It would deadlock if the library held a lock here, and recurse forever if the library logged this.
             inner.get("LOGGED_KEY").unwrap_err();
             inner.add_provider("added by the log", None, |_, _| Ok(None)).ok();
         }
@@ -370,13 +370,13 @@ fn the_log_tells_of_failures_without_holding_a_lock() {
     assert_eq!(messages.load(Ordering::SeqCst), 1);
 }
 
-/// A provider that answers `old`, then stays in the middle of its second answer until the test says what that is.
-struct Asked {
+/// A provider that returns `old`, and whose second query waits until the test sends its result.
+struct WaitingProvider {
     entered: Receiver<()>,
     answer: Sender<Answer>,
 }
 
-fn held_up(secrets: &Manager) -> Asked {
+fn waiting_provider(secrets: &Manager) -> WaitingProvider {
     let ((enter, entered), (answer, answers)) = (channel(), channel::<Answer>());
     let (answers, calls) = (Mutex::new(answers), AtomicUsize::new(0));
     secrets
@@ -388,16 +388,16 @@ fn held_up(secrets: &Manager) -> Asked {
             }
         })
         .unwrap();
-    Asked { entered, answer }
+    WaitingProvider { entered, answer }
 }
 
 #[test]
-fn the_last_answer_of_a_provider_serves_while_it_is_asked_again() {
+fn last_value_is_returned_while_the_provider_is_queried_again() {
     let secrets = open(&[("providers", "[]"), ("cache_ttl", "0.000001")]).unwrap();
-    let at_hand = Options { cached_only: true, ..Options::default() };
-    let asked = held_up(&secrets);
+    let cached_only = Options { cached_only: true, ..Options::default() };
+    let provider = waiting_provider(&secrets);
     assert!(!secrets.get("A").unwrap().is_stale());
-    // The clock of a cache lags on a machine that is busy, so the time of an answer may seem to last a little longer.
+    // The coarse clock of the cache lags on a busy machine, so a value may be fresh a little longer.
     let get_instead_of = |last: &[u8]| loop {
         match secrets.get("A") {
             Ok(secret) if &**secret.value() == last => thread::yield_now(),
@@ -406,51 +406,51 @@ fn the_last_answer_of_a_provider_serves_while_it_is_asked_again() {
     };
     thread::scope(|scope| {
         let leader = scope.spawn(|| get_instead_of(b"old"));
-        asked.entered.recv_timeout(PATIENCE).unwrap();
-        for options in [Options::default(), at_hand] {
+        provider.entered.recv_timeout(PATIENCE).unwrap();
+        for options in [Options::default(), cached_only] {
             let secret = secrets.get_with("A", &options).unwrap();
             assert_eq!(&**secret.value(), b"old");
             assert!(secret.is_stale() && secret.is_cached() && secret.expires_in().is_zero());
         }
-        asked.answer.send(found("new")).unwrap();
+        provider.answer.send(found("new")).unwrap();
         let secret = leader.join().unwrap().unwrap();
         assert_eq!((&**secret.value(), secret.is_stale()), (&b"new"[..], false));
     });
-    // An outage is that call's error; the answer before still serves others. A denial ends that.
+    // A call reports an outage, but others still get the last value. A denial drops that value.
     for (status, is_cached) in [(Status::Unavailable, true), (Status::AccessDenied, false)] {
-        asked.answer.send(Err(Error::new(status, "it fails"))).unwrap();
+        provider.answer.send(Err(Error::new(status, "it fails"))).unwrap();
         assert_eq!(get_instead_of(b"new").unwrap_err().status(), status);
-        assert_eq!(secrets.get_with("A", &at_hand).is_ok(), is_cached, "{status:?}");
+        assert_eq!(secrets.get_with("A", &cached_only).is_ok(), is_cached, "{status:?}");
     }
 }
 
 #[test]
-fn an_answer_with_a_time_of_its_own_is_not_used_past_it() {
+fn value_with_its_own_ttl_is_not_used_after_it() {
     let secrets = open(&[("providers", "[]")]).unwrap();
     let short = |_: &str, _| {
         let value = SecretBytes::copy_from(b"token")?;
-        Ok(Some(Found { ttl: Some(Duration::from_nanos(1)), ..Found::new(value) }))
+        Ok(Some(Secret::new(value).with_ttl(Duration::from_nanos(1))))
     };
     secrets.add_provider("p", None, short).unwrap();
     assert!(!secrets.get("A").unwrap().is_stale());
-    let at_hand = Options { cached_only: true, ..Options::default() };
-    assert_eq!(secrets.get_with("A", &at_hand).unwrap_err().status(), Status::Unavailable);
+    let cached_only = Options { cached_only: true, ..Options::default() };
+    assert_eq!(secrets.get_with("A", &cached_only).unwrap_err().status(), Status::Unavailable);
 }
 
 #[test]
-fn what_is_answered_while_the_memory_is_cleared_is_not_remembered() {
+fn value_requested_before_clear_cache_is_not_cached() {
     let secrets = open(&[("providers", "[]")]).unwrap();
-    let asked = held_up(&secrets);
+    let provider = waiting_provider(&secrets);
     let refresh = Options { refresh: true, ..Options::default() };
     secrets.get("A").unwrap();
     thread::scope(|scope| {
         let leader = scope.spawn(|| secrets.get_with("A", &refresh));
-        asked.entered.recv_timeout(PATIENCE).unwrap();
+        provider.entered.recv_timeout(PATIENCE).unwrap();
         assert_eq!(text(&secrets, "A").as_deref(), Some("old"));
         secrets.clear_cache();
-        asked.answer.send(found("before the clearing")).unwrap();
+        provider.answer.send(found("before clear_cache")).unwrap();
         assert!(leader.join().unwrap().is_ok());
     });
-    asked.answer.send(found("after it")).unwrap();
-    assert_eq!(text(&secrets, "A").as_deref(), Some("after it"));
+    provider.answer.send(found("after clear_cache")).unwrap();
+    assert_eq!(text(&secrets, "A").as_deref(), Some("after clear_cache"));
 }

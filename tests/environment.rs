@@ -8,9 +8,9 @@ use st_secrets::{Source, Status};
 const ENV_ONLY: (&str, &str) = ("providers", r#"["env"]"#);
 
 #[test]
-fn keys_become_variables() {
+fn get_reads_the_variable_of_a_key() {
     in_environment(
-        "keys_become_variables",
+        "get_reads_the_variable_of_a_key",
         &[("MY_HF_TOKEN", Some("hf_1")), ("APP_MY_HF_TOKEN", Some("hf_2"))],
         || {
             let secrets = open(&[ENV_ONLY]).unwrap();
@@ -26,8 +26,8 @@ fn keys_become_variables() {
 }
 
 #[test]
-fn an_empty_variable_is_not_set() {
-    in_environment("an_empty_variable_is_not_set", &[("EMPTY_TOKEN", Some(""))], || {
+fn empty_variable_counts_as_not_set() {
+    in_environment("empty_variable_counts_as_not_set", &[("EMPTY_TOKEN", Some(""))], || {
         let error = open(&[ENV_ONLY]).unwrap().get("empty-token").unwrap_err();
         assert_eq!(error.status(), Status::NotFound);
         assert_eq!(
@@ -38,14 +38,14 @@ fn an_empty_variable_is_not_set() {
 }
 
 #[test]
-fn the_home_directory_holds_the_default_files() {
+fn default_files_are_in_the_home_directory() {
     let home = common::temp();
     let directory = home.path().join(".simpletuner");
     let home_variable = [("HOME", home.path().to_str()), ("A_TOKEN", None)];
     std::fs::create_dir(&directory).unwrap();
     common::write(&directory.join("secrets.yml"), "A_TOKEN: yml\n");
     common::write(&directory.join("secrets.yaml"), "A_TOKEN: yaml\n");
-    in_environment("the_home_directory_holds_the_default_files", &home_variable, || {
+    in_environment("default_files_are_in_the_home_directory", &home_variable, || {
         let secrets = open(&[]).unwrap();
         let directory = std::env::home_dir().unwrap().join(".simpletuner");
         assert_eq!(text(&secrets, "A_TOKEN").as_deref(), Some("yaml"));
@@ -58,9 +58,9 @@ fn the_home_directory_holds_the_default_files() {
 }
 
 #[test]
-fn without_a_home_the_environment_still_answers() {
+fn get_reads_the_environment_without_a_home() {
     common::without_home(
-        "without_a_home_the_environment_still_answers",
+        "get_reads_the_environment_without_a_home",
         &[("A_TOKEN", Some("a")), ("B_TOKEN", None)],
         || {
             let secrets = open(&[]).unwrap();
@@ -74,9 +74,9 @@ fn without_a_home_the_environment_still_answers() {
 }
 
 #[test]
-fn a_first_secret_makes_the_default_file() {
+fn set_creates_the_default_file() {
     let home = common::temp();
-    in_environment("a_first_secret_makes_the_default_file", &[("HOME", home.path().to_str())], || {
+    in_environment("set_creates_the_default_file", &[("HOME", home.path().to_str())], || {
         let secrets = open(&[]).unwrap();
         secrets.set_replicate_token(b"r8_new").unwrap();
         let path = std::env::home_dir().unwrap().join(".simpletuner/secrets.json");

@@ -17,7 +17,7 @@ use st_secrets::{Config, Manager, Options, Source, Status};
 const REFRESH: Options = Options { timeout: None, refresh: true, cached_only: false };
 
 #[test]
-fn json_and_yaml_answer_alike() {
+fn json_and_yaml_give_the_same_values() {
     let directory = temp();
     let json = write(
         &directory.path().join("s.json"),
@@ -35,13 +35,13 @@ fn json_and_yaml_answer_alike() {
             assert_eq!(text(&secrets, key).as_deref(), Some(value), "{key} in {path:?}");
         }
         assert_eq!(secrets.get("NULL").unwrap_err().status(), Status::NotFound, "{path:?}");
-        // Names are taken as they are: only the environment has rules of its own.
+        // Names are case-sensitive; only the environment has rules for names.
         assert_eq!(secrets.get("text").unwrap_err().status(), Status::NotFound, "{path:?}");
     }
 }
 
 #[test]
-fn a_change_of_the_file_is_seen_soon_and_at_once_on_demand() {
+fn file_change_is_noticed_soon_and_by_a_refresh_at_once() {
     let directory = temp();
     let path = write(&directory.path().join("s.json"), r#"{"A": "1"}"#);
     let secrets = with_file(&path);
@@ -55,14 +55,18 @@ fn a_change_of_the_file_is_seen_soon_and_at_once_on_demand() {
 }
 
 #[test]
-fn a_broken_file_is_an_error_that_names_the_line_and_not_the_value() {
+fn invalid_file_is_an_error_with_the_line_and_without_the_value() {
     let directory = temp();
     for (name, contents, place) in [
         ("s.json", "{\n  \"A\": \"CANARY\",\n  \"B\" \"CANARY\"\n}", "s.json, line 3, column 7: "),
         ("s.yaml", "A: CANARY\nB: [CANARY\nC: 1\n", "s.yaml, line 3, column "),
-        ("t.json", "[\"CANARY\"]", "t.json, line 1, column 1: this must hold a JSON object"),
+        ("t.json", "[\"CANARY\"]", "t.json, line 1, column 1: the document must be a JSON object"),
         ("t.yaml", "- CANARY\n", "t.yaml"),
-        ("b.json", "\u{feff}{\"A\": \"CANARY\"}", "b.json, line 1, column 1: it begins with a byte order mark"),
+        (
+            "b.json",
+            "\u{feff}{\"A\": \"CANARY\"}",
+            "b.json, line 1, column 1: the document begins with a byte order mark",
+        ),
     ] {
         let path = write(&directory.path().join(name), contents);
         let secrets = with_file(&path);
@@ -99,7 +103,7 @@ fn set_and_delete_keep_the_rest_of_the_file() {
 }
 
 #[test]
-fn a_link_to_the_file_stays_a_link() {
+fn link_to_the_file_stays_a_link() {
     let directory = temp();
     let target = write(&directory.path().join("target.json"), "{}");
     let link = directory.path().join("link.json");
@@ -110,10 +114,10 @@ fn a_link_to_the_file_stays_a_link() {
 }
 
 #[test]
-fn nothing_but_the_file_and_its_lock_is_left() {
+fn only_the_file_and_its_lock_remain() {
     let directory = temp();
     let path = directory.path().join("new/directory/s.json");
-    // What a killed writer left behind is cleared away.
+    // The temporary file of a killed writer is removed.
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     write(&path.with_file_name(".s.json.tmp"), "half");
     with_file(&path).set("A", b"1").unwrap();
@@ -125,7 +129,7 @@ fn nothing_but_the_file_and_its_lock_is_left() {
 }
 
 #[test]
-fn threads_that_write_lose_nothing() {
+fn concurrent_writes_lose_nothing() {
     let directory = temp();
     let path = directory.path().join("s.json");
     thread::scope(|scope| {
@@ -144,7 +148,7 @@ fn threads_that_write_lose_nothing() {
 }
 
 #[test]
-fn a_writer_that_does_not_finish_is_not_waited_for_beyond_the_timeout() {
+fn wait_for_another_writer_ends_at_the_timeout() {
     let directory = temp();
     let path = write(&directory.path().join("s.json"), "{}");
     let lock = fs::File::create(directory.path().join(".s.json.lock")).unwrap();
@@ -158,7 +162,7 @@ fn a_writer_that_does_not_finish_is_not_waited_for_beyond_the_timeout() {
 }
 
 #[test]
-fn a_readable_file_is_refused_when_strict() {
+fn strict_permissions_refuses_a_readable_file() {
     let directory = temp();
     let path = write(&directory.path().join("s.json"), r#"{"A": "1"}"#);
     fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
@@ -173,7 +177,7 @@ fn a_readable_file_is_refused_when_strict() {
 }
 
 #[test]
-fn a_file_that_appears_in_a_directory_or_vanishes_is_noticed() {
+fn directory_notices_new_and_removed_files() {
     let directory = temp();
     let secrets = with_file(directory.path());
     assert_eq!(secrets.get("A").unwrap_err().status(), Status::NotFound);
@@ -190,7 +194,7 @@ fn a_file_that_appears_in_a_directory_or_vanishes_is_noticed() {
     write(&directory.path().join("A"), "2");
     assert_eq!(&**secrets.get_with("A", &REFRESH).unwrap().value(), b"2");
     assert_eq!(text(&secrets, "A").as_deref(), Some("2"));
-    // However many names are asked for.
+    // However many names are looked up.
     for number in 0..2500 {
         assert_eq!(secrets.get(&format!("missing-{number}")).unwrap_err().status(), Status::NotFound);
     }
@@ -198,9 +202,9 @@ fn a_file_that_appears_in_a_directory_or_vanishes_is_noticed() {
 }
 
 #[test]
-fn a_directory_holds_one_secret_in_each_file() {
+fn directory_has_one_secret_in_each_file() {
     let directory = temp();
-    // As Kubernetes lays out a secret: links to a directory that is swapped as a whole.
+    // As in Kubernetes: links to a directory that is replaced as a whole.
     let data = directory.path().join("..2026_11_21");
     fs::create_dir(&data).unwrap();
     write(&data.join("HF_TOKEN"), "hf_1\n");
@@ -216,9 +220,9 @@ fn a_directory_holds_one_secret_in_each_file() {
         assert_eq!(secrets.get(key).unwrap_err().status(), Status::NotFound, "{key}");
     }
     let error = secrets.get("..data/HF_TOKEN").unwrap_err();
-    assert!(error.message().contains("no such name is looked for"), "{error}");
+    assert!(error.message().contains("not a valid name of a file in it"), "{error}");
     assert_eq!(secrets.set("HF_TOKEN", b"x").unwrap_err().status(), Status::ReadOnly);
-    // The swap is seen.
+    // The replacement is noticed.
     let next = directory.path().join("..2026_11_22");
     fs::create_dir(&next).unwrap();
     write(&next.join("HF_TOKEN"), "hf_2\n");
@@ -229,7 +233,7 @@ fn a_directory_holds_one_secret_in_each_file() {
 }
 
 #[test]
-fn what_is_no_file_is_refused_and_does_not_hang() {
+fn special_or_large_file_is_refused_and_does_not_hang() {
     let directory = temp();
     let pipe = directory.path().join("pipe");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
@@ -243,7 +247,7 @@ fn what_is_no_file_is_refused_and_does_not_hang() {
     assert!(error.message().contains("is larger than"), "{error}");
 }
 
-/// A document that takes some seconds to read in a build for tests.
+/// A document that takes some seconds to parse in a debug build.
 fn large_yaml(value: &str) -> String {
     let mut text = format!("A: {value}\n");
     for n in 0..60_000 {
@@ -253,7 +257,7 @@ fn large_yaml(value: &str) -> String {
 }
 
 #[test]
-fn forks_and_other_gets_do_not_wait_while_a_changed_file_is_read() {
+fn forks_and_other_gets_do_not_wait_for_a_file_being_read() {
     let directory = temp();
     let path = write(&directory.path().join("s.yaml"), "A: 1\n");
     let secrets = open(&[("file_path", path.to_str().unwrap()), ("timeout", "300")]).unwrap();
@@ -267,7 +271,7 @@ fn forks_and_other_gets_do_not_wait_while_a_changed_file_is_read() {
             done.store(true, SeqCst);
             assert_eq!(&**value.unwrap().value(), b"2");
         });
-        // More than the few that may fall before the reading begins or after it ends.
+        // More than the few that may happen before the read starts or after it ends.
         let mut meanwhile = 0;
         while !done.load(SeqCst) {
             assert!(said_yes(fork(|| true)));
@@ -277,13 +281,13 @@ fn forks_and_other_gets_do_not_wait_while_a_changed_file_is_read() {
         }
         assert!(meanwhile >= 5, "{meanwhile} forks and gets while the file was read");
     });
-    // After a change of its own, nobody gets what was there before.
+    // After a change by this process, no caller gets the previous value.
     secrets.set("A", b"3").unwrap();
     assert_eq!(text(&secrets, "A").as_deref(), Some("3"));
 }
 
 #[test]
-fn reading_and_changing_a_large_file_ends_with_the_time_of_the_call() {
+fn reading_or_changing_a_large_file_ends_at_the_timeout() {
     let directory = temp();
     let json: Vec<String> = (0..100_000).map(|n| format!("\"KEY_{n}\": \"a value\"")).collect();
     for (name, contents) in [("s.yaml", large_yaml("1")), ("s.json", format!("{{{}}}", json.join(", ")))] {
@@ -297,7 +301,7 @@ fn reading_and_changing_a_large_file_ends_with_the_time_of_the_call() {
     }
 }
 
-/// Whether some writer has the right to be the next one to get this lock file.
+/// Whether a writer has the right to be the next owner of this lock file.
 fn has_next(lock: &fs::File) -> bool {
     // SAFETY: the struct consists of numbers, for which zeros are a value.
     let mut asked: libc::flock = unsafe { std::mem::zeroed() };
@@ -308,7 +312,7 @@ fn has_next(lock: &fs::File) -> bool {
 }
 
 #[test]
-fn a_writer_that_waits_is_not_overtaken() {
+fn waiting_writer_is_not_overtaken() {
     let directory = temp();
     let path = write(&directory.path().join("s.json"), "{}");
     for turn in 0..5 {
@@ -343,9 +347,9 @@ fn a_writer_that_waits_is_not_overtaken() {
     }
 }
 
-/// A child that lives on keeps no lock of a parent that died while it held, or waited for, a lock.
+/// A child keeps no lock of a parent that ends while it holds, or waits for, a lock.
 #[test]
-fn a_forked_child_keeps_no_lock() {
+fn forked_child_keeps_no_lock() {
     let directory = temp();
     let path = write(&directory.path().join("s.json"), "{}");
     let lock = fs::File::create(directory.path().join(".s.json.lock")).unwrap();
@@ -370,8 +374,8 @@ fn a_forked_child_keeps_no_lock() {
 }
 
 #[test]
-fn a_home_that_cannot_be_used_counts_as_no_file() {
-    let name = "a_home_that_cannot_be_used_counts_as_no_file";
+fn unusable_home_counts_as_no_file() {
+    let name = "unusable_home_counts_as_no_file";
     common::in_environment(name, &[("HOME", Some("/dev/null")), ("ST_SECRETS_TEST_ONLY_HERE", Some("found"))], || {
         let secrets = Manager::open(&Config::new()).unwrap();
         assert_eq!(text(&secrets, "ST_SECRETS_TEST_ONLY_HERE").as_deref(), Some("found"));
@@ -384,7 +388,7 @@ fn a_home_that_cannot_be_used_counts_as_no_file() {
         let check: serde_json::Value = serde_json::from_str(&secrets.check()).unwrap();
         let file = check["providers"].as_array().unwrap().iter().find(|provider| provider["name"] == "file").unwrap();
         assert_eq!(file["state"], "warning", "{check}");
-        // A path that is configured is meant.
+        // A configured path must be usable.
         let secrets = with_file(std::path::Path::new("/dev/null/s.json"));
         assert_eq!(secrets.get("A").unwrap_err().status(), Status::Io);
     });

@@ -1,4 +1,4 @@
-//! Each fault of the proxy of the tests, as a plain client sees it.
+//! The faults of the test proxy, as a plain client sees them.
 
 mod common;
 
@@ -12,7 +12,7 @@ use common::servers::{Tls, bao, moto, peers, unique};
 use serde_json::json;
 
 const HEALTH: &str = "/v1/sys/health";
-/// So long a client here waits for what never comes.
+/// How long a client waits for a response that never comes.
 const SHORT: Duration = Duration::from_millis(300);
 const LONG: Duration = common::time::PATIENCE;
 
@@ -25,7 +25,7 @@ fn kind(answer: io::Result<Answer>) -> ErrorKind {
 }
 
 #[test]
-fn requests_pass_and_are_told() {
+fn requests_are_forwarded_and_recorded() {
     let proxy = Proxy::to(bao().address());
     assert_eq!(ask(&proxy, LONG).unwrap().status, 200);
     let requests = proxy.requests();
@@ -37,7 +37,7 @@ fn requests_pass_and_are_told() {
 }
 
 #[test]
-fn a_connection_is_kept_for_more_requests() {
+fn connection_is_reused() {
     let proxy = Proxy::to(bao().address());
     let stream = TcpStream::connect(proxy.address()).unwrap();
     let mut from = io::BufReader::new(&stream);
@@ -52,7 +52,7 @@ fn a_connection_is_kept_for_more_requests() {
 }
 
 #[test]
-fn signed_requests_pass_unharmed() {
+fn signed_requests_are_forwarded_unchanged() {
     let name = unique("signed");
     moto().secret(&name, r#"{"HF_TOKEN":"hf_1","n":1.50}"#);
     let key = moto().user(&["secretsmanager:GetSecretValue"]);
@@ -67,7 +67,7 @@ fn signed_requests_pass_unharmed() {
 }
 
 #[test]
-fn faults_are_counted_or_stay() {
+fn faults_are_for_some_requests_or_all() {
     let proxy = Proxy::to(bao().address());
     let status = || ask(&proxy, LONG).unwrap().status;
     proxy.next(2, Fault::status(500));
@@ -80,7 +80,7 @@ fn faults_are_counted_or_stay() {
 }
 
 #[test]
-fn answers_are_made() {
+fn responses_are_generated() {
     let proxy = Proxy::to(bao().address());
     proxy.next(1, Fault::aws(400, "ThrottlingException"));
     let answer = ask(&proxy, LONG).unwrap();
@@ -100,7 +100,7 @@ fn answers_are_made() {
 }
 
 #[test]
-fn places_have_answers_of_their_own() {
+fn paths_have_their_own_responses() {
     let endpoint = Proxy::alone();
     endpoint.at("GET /credentials", Reply::new(200).body(r#"{"AccessKeyId":"a"}"#));
     endpoint.next(1, Fault::status(500));
@@ -133,7 +133,7 @@ fn connections_break() {
 }
 
 #[test]
-fn bytes_come_one_a_second() {
+fn slow_response_sends_one_byte_a_second() {
     let proxy = Proxy::to(bao().address());
     proxy.next(1, Fault::Slow);
     let mut stream = TcpStream::connect(proxy.address()).unwrap();
@@ -146,7 +146,7 @@ fn bytes_come_one_a_second() {
 }
 
 #[test]
-fn a_body_without_end_goes_on() {
+fn endless_body_continues() {
     let proxy = Proxy::to(bao().address());
     proxy.next(1, Fault::Endless);
     let mut stream = TcpStream::connect(proxy.address()).unwrap();
@@ -157,7 +157,7 @@ fn a_body_without_end_goes_on() {
 }
 
 #[test]
-fn a_client_that_gives_up_leaves_nothing_open() {
+fn client_that_disconnects_leaves_nothing_open() {
     let own = common::servers::Bao::start();
     let proxy = Proxy::to(own.address());
     own.pause();
@@ -168,7 +168,7 @@ fn a_client_that_gives_up_leaves_nothing_open() {
 }
 
 #[test]
-fn clocks_differ() {
+fn clock_offset_is_simulated() {
     let proxy = Proxy::to(bao().address());
     let ask = |date: &str| {
         let headers = [("x-amz-date", date)];
@@ -187,7 +187,7 @@ fn clocks_differ() {
 }
 
 #[test]
-fn bytes_pass_with_faults_of_their_own() {
+fn tcp_proxy_has_its_own_faults() {
     let proxy = Proxy::tcp(bao().address());
     assert_eq!(ask(&proxy, LONG).unwrap().status, 200);
     for (fault, seen) in [
@@ -204,7 +204,7 @@ fn bytes_pass_with_faults_of_their_own() {
 }
 
 #[test]
-fn a_forward_proxy_tells_where_clients_go() {
+fn forward_proxy_records_where_clients_connect() {
     let proxy = Proxy::forward();
     proxy.route("vault.example:80", bao().address());
     proxy.route("vault.example:443", bao().address());
@@ -224,7 +224,7 @@ fn a_forward_proxy_tells_where_clients_go() {
 }
 
 #[test]
-fn nobody_answers_in_a_black_hole() {
+fn black_hole_accepts_no_connection() {
     let hole = BlackHole::open();
     let address = hole.address().parse().unwrap();
     assert_eq!(TcpStream::connect_timeout(&address, SHORT).unwrap_err().kind(), ErrorKind::TimedOut);

@@ -1,13 +1,13 @@
 #!/bin/sh
-# Makes build/venv, a Python with what the tests compare with and stand on: tests/python/requirements.txt, and OpenBao. It does
-# nothing where all is there, and may be called by several at once.
+# Creates build/venv, a Python environment with the packages of tests/python/requirements.txt and OpenBao. Does nothing
+# if it is complete. Several processes may run it at once.
 set -eu
 cd "$(dirname "$0")/.."
 venv=build/venv
 wanted="tests/python/requirements.txt tests/python/openbao.txt"
 installed=$venv/installed.txt
 
-# The stamp is written last: an installation that was cut off is taken up again.
+# The stamp is written last, so that an interrupted installation is repeated.
 is_there() {
     # shellcheck disable=SC2086
     cat $wanted | cmp -s - "$installed" && "$venv/bin/python" -c '' 2>/dev/null
@@ -23,11 +23,13 @@ if is_there; then
     exit 0
 fi
 echo "installing for the tests, into $venv: moto, OpenBao, boto3, hvac, cryptography, mypy, cachebox, cachetools" >&2
-[ -x "$venv/bin/pip" ] && "$venv/bin/python" -c '' 2>/dev/null || python3 -m venv --clear "$venv"
+if ! { [ -x "$venv/bin/pip" ] && "$venv/bin/python" -c '' 2>/dev/null; }; then
+    python3 -m venv --clear "$venv"
+fi
 pip() {
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --retries 5 "$@" || {
-        echo "cannot install the Python packages of $wanted: the package index is out of reach or slow, lacks a version," >&2
-        echo "or gave a file with another hash (the message of pip is above); then try again: sh tests/python-tools.sh" >&2
+        echo "cannot install the Python packages of $wanted (pip's message is above): the package index is unreachable," >&2
+        echo "lacks a version, or served a file with another hash; when that is fixed, run: sh tests/python-tools.sh" >&2
         exit 1
     }
 }

@@ -1,5 +1,5 @@
-//! The whole chain, with AWS (moto, which checks signatures and permissions) and Vault (OpenBao) behind proxies that make
-//! faults.
+//! All providers together: AWS (moto, which checks signatures and permissions) and Vault (OpenBao), behind proxies that
+//! inject faults.
 
 mod common;
 
@@ -17,7 +17,7 @@ use st_secrets::{Manager, Options, Source, Status, log};
 
 const REFRESH: Options = Options { timeout: None, refresh: true, cached_only: false };
 
-/// AWS and Vault, each behind a proxy, with a document each.
+/// AWS and Vault, each with a document, behind a proxy.
 struct Both {
     aws: Proxy,
     vault: Proxy,
@@ -56,7 +56,7 @@ impl Both {
     }
 }
 
-/// Runs `body` in a process of its own in which no variable disturbs.
+/// Runs `body` in a process of its own with a clean environment.
 fn with_both(name: &str, body: impl FnOnce(&Both)) {
     let servers = || {
         moto();
@@ -74,8 +74,8 @@ fn sockets_and_threads() -> (usize, usize) {
 }
 
 #[test]
-fn the_first_provider_that_has_the_key_answers() {
-    with_both("the_first_provider_that_has_the_key_answers", |both| {
+fn get_returns_the_value_of_the_first_provider_that_has_it() {
+    with_both("get_returns_the_value_of_the_first_provider_that_has_it", |both| {
         let secrets = both.open(&[]);
         let secret = secrets.get("BOTH").unwrap();
         assert_eq!((&**secret.value(), secret.provider(), secret.source()), (&b"aws-both"[..], "aws", Source::Aws));
@@ -96,8 +96,8 @@ fn the_first_provider_that_has_the_key_answers() {
 }
 
 #[test]
-fn a_thousand_callers_of_a_cold_document_cause_one_request() {
-    with_both("a_thousand_callers_of_a_cold_document_cause_one_request", |both| {
+fn thousand_callers_of_an_uncached_document_cause_one_request() {
+    with_both("thousand_callers_of_an_uncached_document_cause_one_request", |both| {
         both.aws.always(Fault::Delay(Duration::from_millis(300)));
         let secrets = both.open(&[]);
         thread::scope(|scope| {
@@ -113,23 +113,23 @@ fn a_thousand_callers_of_a_cold_document_cause_one_request() {
 }
 
 #[test]
-fn nothing_stays_open_between_requests() {
-    with_both("nothing_stays_open_between_requests", |both| {
+fn no_connection_stays_open_between_requests() {
+    with_both("no_connection_stays_open_between_requests", |both| {
         let secrets = both.open(&[]);
         let own = sockets_and_threads();
         for _ in 0..5 {
             secrets.refresh(None).unwrap();
             both.aws.wait_until_closed();
             both.vault.wait_until_closed();
-            // The proxies need a moment to end their own threads.
+            // The proxies need a moment to end their threads.
             soon(|| sockets_and_threads() == own);
         }
     });
 }
 
 #[test]
-fn a_hung_provider_leaves_the_next_its_half_of_the_deadline() {
-    with_both("a_hung_provider_leaves_the_next_its_half_of_the_deadline", |both| {
+fn hung_provider_leaves_half_of_the_time_to_the_next() {
+    with_both("hung_provider_leaves_half_of_the_time_to_the_next", |both| {
         both.aws.always(Fault::Hang);
         let secrets = both.open(&[("timeout", "10")]);
         let begin = Instant::now();
@@ -138,13 +138,13 @@ fn a_hung_provider_leaves_the_next_its_half_of_the_deadline() {
         assert_eq!((&**secret.value(), secret.provider()), (&b"vault-both"[..], "vault"));
         assert!(secret.is_degraded());
         assert!((Duration::from_millis(4900)..PATIENCE).contains(&time), "{time:?}");
-        // It rests then, and costs the next caller nothing. Each rest is longer than the one before, should this one be over.
-        let is_not_asked = |_| {
+        // It then backs off and costs the next caller no time. If the back-off is over by now, the next one is longer.
+        let is_not_queried = |_| {
             let before = both.aws.connections();
             assert_eq!(secrets.get("IN_AWS").unwrap_err().status(), Status::Timeout);
             both.aws.connections() == before
         };
-        assert!((0..5).any(is_not_asked));
+        assert!((0..5).any(is_not_queried));
     });
 }
 
@@ -178,7 +178,7 @@ fn every_fault_ends_within_the_deadline_and_is_never_not_found() {
             let secrets = both.open(&[("timeout", "1.5")]);
             let begin = Instant::now();
             let error = secrets.get("BOTH").unwrap_err();
-            // Some of the faults would go on for longer than this.
+            // Some of the faults would last longer than this.
             assert!(begin.elapsed() < PATIENCE, "{fault}: {:?}", begin.elapsed());
             assert_ne!(error.status(), Status::NotFound, "{fault}: {error}");
             assert_eq!(error.source_provider(), Source::Aws, "{fault}: {error}");
@@ -192,8 +192,8 @@ fn every_fault_ends_within_the_deadline_and_is_never_not_found() {
 }
 
 #[test]
-fn an_outage_is_bridged_by_stale_values_and_ends_by_itself() {
-    with_both("an_outage_is_bridged_by_stale_values_and_ends_by_itself", |both| {
+fn outage_returns_stale_values_until_the_source_recovers() {
+    with_both("outage_returns_stale_values_until_the_source_recovers", |both| {
         let secrets =
             both.open(&[("cache_ttl", "300"), ("max_stale", "3600"), ("max_backoff", "15"), ("timeout", "10")]);
         secrets.get("BOTH").unwrap();
@@ -209,7 +209,7 @@ fn an_outage_is_bridged_by_stale_values_and_ends_by_itself() {
             advance(Duration::from_secs(16));
             assert!(!secrets.get("BOTH").unwrap().is_stale(), "{}", secrets.describe());
         }
-        // For a bounded time: after that Vault's value is all there is.
+        // After `max_stale` only the value of Vault is left.
         both.aws.always(Fault::Refuse);
         advance(Duration::from_secs(4000));
         let secret = secrets.get("BOTH").unwrap();
@@ -222,8 +222,8 @@ fn an_outage_is_bridged_by_stale_values_and_ends_by_itself() {
 }
 
 #[test]
-fn a_refresh_that_an_outage_prevents_is_seen_by_its_caller() {
-    with_both("a_refresh_that_an_outage_prevents_is_seen_by_its_caller", |both| {
+fn refresh_during_an_outage_returns_a_stale_value() {
+    with_both("refresh_during_an_outage_returns_a_stale_value", |both| {
         let secrets = both.open(&[]);
         secrets.get("IN_AWS").unwrap();
         both.aws.always(Fault::Refuse);
@@ -238,8 +238,8 @@ fn a_refresh_that_an_outage_prevents_is_seen_by_its_caller() {
 }
 
 #[test]
-fn a_document_answers_for_keys_that_it_lacks() {
-    with_both("a_document_answers_for_keys_that_it_lacks", |both| {
+fn document_answers_for_keys_that_it_lacks() {
+    with_both("document_answers_for_keys_that_it_lacks", |both| {
         let secrets = both.open(&[("miss_ttl", "0")]);
         for _ in 0..3 {
             assert_eq!(secrets.get("NOWHERE").unwrap_err().status(), Status::NotFound);
@@ -251,8 +251,8 @@ fn a_document_answers_for_keys_that_it_lacks() {
 }
 
 #[test]
-fn a_denial_and_a_deletion_end_stale_values_at_once() {
-    with_both("a_denial_and_a_deletion_end_stale_values_at_once", |both| {
+fn denial_and_deletion_drop_stale_values_at_once() {
+    with_both("denial_and_deletion_drop_stale_values_at_once", |both| {
         let secrets = both.open(&[("miss_ttl", "0"), ("max_backoff", "0")]);
         assert_eq!(text(&secrets, "IN_AWS").as_deref(), Some("aws-only"));
         both.aws.always(Fault::aws(400, "AccessDeniedException"));
@@ -271,8 +271,8 @@ fn a_denial_and_a_deletion_end_stale_values_at_once() {
 }
 
 #[test]
-fn keys_of_one_document_are_of_one_version_while_it_rotates() {
-    with_both("keys_of_one_document_are_of_one_version_while_it_rotates", |both| {
+fn keys_of_a_document_have_one_version_during_rotation() {
+    with_both("keys_of_a_document_have_one_version_during_rotation", |both| {
         let pair = |number: usize| json!({"USER": format!("u{number}"), "PASSWORD": format!("u{number}")}).to_string();
         both.set_in_aws(&pair(0));
         let secrets = both.open(&[("cache_ttl", "0.05")]);
@@ -301,23 +301,23 @@ fn keys_of_one_document_are_of_one_version_while_it_rotates() {
 }
 
 #[test]
-fn nothing_that_is_printed_holds_a_value_a_key_or_a_token() {
-    with_both("nothing_that_is_printed_holds_a_value_a_key_or_a_token", |both| {
+fn logs_and_reports_contain_no_value_key_or_token() {
+    with_both("logs_and_reports_contain_no_value_key_or_token", |both| {
         let printed = Arc::new(Mutex::new(String::new()));
         let sink = printed.clone();
         log::set(log::Level::Trace, move |_, target, message| {
             sink.lock().unwrap().push_str(&format!("{target}: {message}\n"));
         });
-        let say = |text: String| printed.lock().unwrap().push_str(&text);
+        let print = |text: String| printed.lock().unwrap().push_str(&text);
         for fault in [Fault::Pass, Fault::Half, Fault::aws(400, "AccessDeniedException"), Fault::status(500)] {
             both.aws.always(fault.clone());
             both.vault.always(fault);
             let secrets = both.open(&[]);
             for key in ["BOTH", "IN_AWS", "IN_VAULT", "NOWHERE"] {
-                say(format!("{:?}\n", secrets.get(key)));
+                print(format!("{:?}\n", secrets.get(key)));
             }
-            say(secrets.describe());
-            say(secrets.check());
+            print(secrets.describe());
+            print(secrets.check());
         }
         log::clear();
         let printed = printed.lock().unwrap();

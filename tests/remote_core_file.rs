@@ -1,5 +1,6 @@
-//! A core file of a C program that holds secrets of AWS and Vault has none of them in clear, nor the keys and tokens it
-//! logged in with. It is linked with the shared library in `build/lib`, which wipes what it frees.
+//! The core file of a C program with secrets of AWS and Vault contains neither the secrets nor the credentials of the
+//! logins in plain text. The program is linked with the shared library in `build/lib`, which wipes memory that it
+//! frees.
 
 mod common;
 
@@ -11,7 +12,7 @@ use common::servers::{bao, in_clean_environment, moto, process, unique};
 use common::{temp, write};
 use serde_json::json;
 
-/// Letters that occur nowhere else.
+/// Returns a text that occurs nowhere else.
 fn random() -> String {
     let mut bytes = [0; 24];
     getrandom::fill(&mut bytes).unwrap();
@@ -32,7 +33,7 @@ fn compiled(directory: &Path) -> PathBuf {
     program
 }
 
-/// The core file of the program, once it says that it is ready.
+/// Returns the core file of the program at the time when it reports that it is ready.
 fn core_of(program: &Path, variables: &[(&str, String)], arguments: &[&str], directory: &Path) -> Vec<u8> {
     let mut command = Command::new(program);
     command.args(arguments).env_clear().envs(variables.iter().map(|(name, value)| (name, value)));
@@ -49,7 +50,7 @@ fn core_of(program: &Path, variables: &[(&str, String)], arguments: &[&str], dir
     std::fs::read(directory.join(format!("core.{id}"))).unwrap()
 }
 
-/// Which of these are in the core file, or any 16 bytes of them.
+/// Returns the names of the secrets of which the core file contains any 16 bytes.
 fn found_in<'a>(core: &[u8], secrets: &[(&'a str, String)]) -> Vec<&'a str> {
     let windows: std::collections::HashMap<&[u8], &str> =
         secrets.iter().flat_map(|(name, secret)| secret.as_bytes().windows(16).map(|piece| (piece, *name))).collect();
@@ -60,15 +61,15 @@ fn found_in<'a>(core: &[u8], secrets: &[(&'a str, String)]) -> Vec<&'a str> {
 }
 
 #[test]
-fn a_core_file_holds_no_secret_of_a_server_and_nothing_to_log_in_with() {
-    in_clean_environment("a_core_file_holds_no_secret_of_a_server_and_nothing_to_log_in_with", Vec::new, || {
+fn core_file_contains_no_remote_secret_and_no_credential() {
+    in_clean_environment("core_file_contains_no_remote_secret_and_no_credential", Vec::new, || {
         let directory = temp();
         let program = compiled(directory.path());
         let values = [random(), random(), random(), random()];
         let (name, path) = (unique("core"), unique("core"));
         moto().secret(&name, &json!({"AWS_KEPT": values[0], "AWS_FREED": values[1]}).to_string());
         bao().put("secret", &path, &json!({"VAULT_KEPT": values[2], "VAULT_FREED": values[3]}));
-        // The keys of a session, in a file; a role whose secret id is in a file.
+        // Session credentials in a file; a role whose secret ID is in a file.
         let key = moto().assume(&moto().role(&["secretsmanager:GetSecretValue"]));
         let token = key.token.clone().unwrap();
         let policy = bao().policy(&[&format!("secret/data/{path}")], &["read"]);
@@ -106,6 +107,6 @@ fn a_core_file_holds_no_secret_of_a_server_and_nothing_to_log_in_with() {
             assert_eq!(found_in(&core, &secrets), [""; 0], "{settings}");
         }
         let core = core_of(&program, &variables, &["{}", "leak"], directory.path());
-        assert_eq!(found_in(&core, &secrets), ["AWS_KEPT"], "a copy that the program made itself must be found");
+        assert_eq!(found_in(&core, &secrets), ["AWS_KEPT"], "a copy that the program itself made must be found");
     });
 }

@@ -75,7 +75,7 @@ fn credentials_of_a_minute_serve_eight_threads_without_a_gap() {
                     thread::sleep(Duration::from_secs(1));
                     for request in aws.requests() {
                         let age = issued[request.header("x-amz-security-token").unwrap()].elapsed();
-                        assert!(age < LIFE, "credentials were used {age:?} after they were had");
+                        assert!(age < LIFE, "credentials were used {age:?} after they were obtained");
                         loads += 1;
                     }
                     fetches += container.requests().len();

@@ -1,4 +1,4 @@
-//! The audit trail: chained on both sides, checked on both sides.
+//! The audit trail, written and verified by this library and by SimpleTuner's code.
 
 mod common;
 
@@ -10,7 +10,7 @@ use common::store::{entries, open};
 use common::{mode, temp, write};
 use serde_json::{Value, json};
 use st_secrets::Status;
-use st_secrets::store::{Actor, Break};
+use st_secrets::store::{Actor, Violation};
 
 struct Simpletuner {
     python: Python,
@@ -55,7 +55,7 @@ fn fill(directory: &Path, count: usize) -> st_secrets::Store {
 }
 
 #[test]
-fn both_sides_append_to_one_chain_and_verify_it() {
+fn simpletuner_and_library_share_one_valid_chain() {
     let directory = temp();
     let store = open(directory.path());
     let id = store
@@ -79,7 +79,7 @@ fn both_sides_append_to_one_chain_and_verify_it() {
 }
 
 #[test]
-fn tampering_is_told_from_a_fork() {
+fn audit_verify_distinguishes_tampering_from_forks() {
     let tamper = |sql: &str| {
         let directory = temp();
         let store = fill(directory.path(), 6);
@@ -87,28 +87,28 @@ fn tampering_is_told_from_a_fork() {
         (store.audit_verify(0, 0).unwrap(), directory)
     };
     for (sql, first) in [
-        ("UPDATE audit_log SET action = 'other' WHERE id = 4", (4, Break::Altered)),
-        ("UPDATE audit_log SET details = '{}  ' WHERE id = 1", (1, Break::Altered)),
-        ("UPDATE audit_log SET timestamp = timestamp || '0' WHERE id = 6", (6, Break::Altered)),
-        ("UPDATE audit_log SET actor_id = 1 WHERE id = 2", (2, Break::Altered)),
-        ("UPDATE audit_log SET actor_id = 'None' WHERE id = 2", (2, Break::Altered)),
-        ("UPDATE audit_log SET entry_hash = 'x' WHERE id = 2", (2, Break::Altered)),
-        ("DELETE FROM audit_log WHERE id = 3", (4, Break::Missing)),
-        ("DELETE FROM audit_log WHERE id < 3", (3, Break::Missing)),
-        ("DELETE FROM audit_log WHERE id > 4", (5, Break::Missing)),
-        ("DELETE FROM audit_log", (1, Break::Missing)),
-        ("UPDATE audit_log SET id = 9 WHERE id = 2", (3, Break::Missing)),
+        ("UPDATE audit_log SET action = 'other' WHERE id = 4", (4, Violation::Altered)),
+        ("UPDATE audit_log SET details = '{}  ' WHERE id = 1", (1, Violation::Altered)),
+        ("UPDATE audit_log SET timestamp = timestamp || '0' WHERE id = 6", (6, Violation::Altered)),
+        ("UPDATE audit_log SET actor_id = 1 WHERE id = 2", (2, Violation::Altered)),
+        ("UPDATE audit_log SET actor_id = 'None' WHERE id = 2", (2, Violation::Altered)),
+        ("UPDATE audit_log SET entry_hash = 'x' WHERE id = 2", (2, Violation::Altered)),
+        ("DELETE FROM audit_log WHERE id = 3", (4, Violation::Missing)),
+        ("DELETE FROM audit_log WHERE id < 3", (3, Violation::Missing)),
+        ("DELETE FROM audit_log WHERE id > 4", (5, Violation::Missing)),
+        ("DELETE FROM audit_log", (1, Violation::Missing)),
+        ("UPDATE audit_log SET id = 9 WHERE id = 2", (3, Violation::Missing)),
     ] {
         let (verified, _directory) = tamper(sql);
         assert_eq!((verified.first, verified.tampered), (Some(first), Some(first)), "{sql}");
     }
     // An entry that was removed behind a fork, and one that was copied.
     for (sql, first) in [
-        ("DELETE FROM audit_log WHERE id = 4", (5, Break::Missing)),
+        ("DELETE FROM audit_log WHERE id = 4", (5, Violation::Missing)),
         (
             "INSERT INTO audit_log (timestamp, event_type, actor_id, action, details, previous_hash, entry_hash)
              SELECT timestamp, event_type, actor_id, action, details, previous_hash, entry_hash FROM audit_log WHERE id = 2",
-            (6, Break::Altered),
+            (6, Violation::Altered),
         ),
     ] {
         let directory = temp();
@@ -130,13 +130,13 @@ fn tampering_is_told_from_a_fork() {
     other.append(Some(&hash(2)));
     other.append(Some("genesis"));
     let verified = store.audit_verify(0, 0).unwrap();
-    assert_eq!((verified.first, verified.tampered), (Some((4, Break::Fork)), None));
+    assert_eq!((verified.first, verified.tampered), (Some((4, Violation::Fork)), None));
     assert_eq!(verified.forks, [4, 5]);
     assert_eq!(other.bad(), json!([4, 5]));
     other.run("UPDATE audit_log SET action = 'x' WHERE id = 5");
     store.audit_log("config.changed", "test", None, "").unwrap();
     let verified = store.audit_verify(0, 0).unwrap();
-    assert_eq!((verified.first, verified.tampered), (Some((4, Break::Fork)), Some((5, Break::Altered))));
+    assert_eq!((verified.first, verified.tampered), (Some((4, Violation::Fork)), Some((5, Violation::Altered))));
     let report: Value = serde_json::from_str(&verified.to_json()).unwrap();
     let expected =
         json!({"checked": 6, "intact": false, "broken_id": 4, "kind": "fork", "tampered_id": 5, "forks": [4]});
@@ -144,13 +144,13 @@ fn tampering_is_told_from_a_fork() {
 }
 
 #[test]
-fn entries_are_found_by_filters() {
+fn audit_query_filters_entries() {
     let directory = temp();
     let store = open(directory.path());
     let ada = store.as_actor(Actor { user_id: Some(1), username: Some("ada".into()), ip: None }).unwrap();
     for n in 0..5 {
-        let (kind, who) = if n % 2 == 0 { ("config.changed", &store) } else { ("user.login", &ada) };
-        who.audit_log(kind, "test", Some(("thing", &n.to_string())), "").unwrap();
+        let (kind, actor) = if n % 2 == 0 { ("config.changed", &store) } else { ("user.login", &ada) };
+        actor.audit_log(kind, "test", Some(("thing", &n.to_string())), "").unwrap();
     }
     let ids = |filter: &str| -> Vec<i64> {
         let found: Vec<Value> = serde_json::from_str(&store.audit_query(filter).unwrap()).unwrap();
@@ -185,7 +185,7 @@ fn entries_are_found_by_filters() {
 }
 
 #[test]
-fn a_lost_audit_key_is_never_replaced() {
+fn lost_audit_key_is_never_replaced() {
     let directory = temp();
     let path = directory.path().join("audit.key");
     fill(directory.path(), 2);
@@ -199,12 +199,12 @@ fn a_lost_audit_key_is_never_replaced() {
     assert_eq!(open(directory.path()).audit_log("a", "b", None, "").unwrap_err().status(), Status::BadKey);
     write(&path, "another key");
     let store = open(directory.path());
-    assert_eq!(store.audit_verify(0, 0).unwrap().first, Some((1, Break::Altered)));
+    assert_eq!(store.audit_verify(0, 0).unwrap().first, Some((1, Violation::Altered)));
 }
 
 #[test]
-fn the_key_may_come_from_the_environment() {
-    let name = "the_key_may_come_from_the_environment";
+fn audit_key_may_come_from_the_environment() {
+    let name = "audit_key_may_come_from_the_environment";
     common::in_environment(name, &[("SIMPLETUNER_AUDIT_KEY", Some("schlüssel"))], || {
         let directory = temp();
         let store = fill(directory.path(), 2);
@@ -217,12 +217,12 @@ fn the_key_may_come_from_the_environment() {
 }
 
 #[test]
-fn what_cannot_be_recorded_is_not_done() {
+fn change_that_cannot_be_recorded_is_not_made() {
     let directory = temp();
     let store = open(directory.path());
     store.provider_save("p", r#"{"a": 1}"#).unwrap();
     fill(directory.path(), 1);
-    // Another program's table of this name.
+    // A table of this name that belongs to another program.
     let mut other = Simpletuner::of(directory.path());
     other.run("ALTER TABLE audit_log RENAME TO audit_log_2; CREATE TABLE audit_log (id INTEGER PRIMARY KEY)");
     let error = store.provider_update("p", r#"{"a": 2}"#).unwrap_err();
@@ -232,7 +232,7 @@ fn what_cannot_be_recorded_is_not_done() {
 }
 
 #[test]
-fn of_a_name_that_details_have_twice_the_last_counts_as_in_python() {
+fn audit_log_keeps_the_last_of_duplicate_names() {
     let directory = temp();
     let store = open(directory.path());
     store.audit_log("e", "a", None, r#"{"a": 1, "b": -0, "\u0061": 2}"#).unwrap();
@@ -242,7 +242,7 @@ fn of_a_name_that_details_have_twice_the_last_counts_as_in_python() {
 }
 
 #[test]
-fn bad_entries_are_refused() {
+fn audit_log_rejects_invalid_entries() {
     let directory = temp();
     let store = open(directory.path());
     for (event, action, target, details) in [
@@ -263,7 +263,7 @@ fn bad_entries_are_refused() {
 }
 
 #[test]
-fn a_trail_that_was_removed_begins_anew_with_a_key_of_its_own() {
+fn removed_trail_starts_again_with_its_own_key() {
     let directory = temp();
     let store = fill(directory.path(), 2);
     for file in ["audit.db", "audit.db-wal", "audit.db-shm", "audit.key"] {
@@ -277,7 +277,7 @@ fn a_trail_that_was_removed_begins_anew_with_a_key_of_its_own() {
 }
 
 #[test]
-fn a_trail_put_in_place_of_another_brings_its_own_key() {
+fn replaced_trail_uses_its_own_key() {
     let (directory, backup) = (temp(), temp());
     let store = fill(directory.path(), 2);
     fill(backup.path(), 3);
@@ -293,9 +293,9 @@ fn a_trail_put_in_place_of_another_brings_its_own_key() {
     assert!(verified.is_intact() && verified.checked == 4, "{verified:?}");
 }
 
-/// Half of a surrogate pair in a name is read alike wherever a JSON text is taken or given.
+/// A lone surrogate in a name is preserved wherever JSON is accepted or returned.
 #[test]
-fn names_with_half_of_a_surrogate_pair_are_kept_everywhere() {
+fn lone_surrogates_in_names_are_preserved() {
     let directory = temp();
     let store = open(directory.path());
     let text = r#"{"\ud800": {"cost_per_second": 1}, "a": {"cost_per_second": 2}}"#;
@@ -307,8 +307,8 @@ fn names_with_half_of_a_surrogate_pair_are_kept_everywhere() {
     store.hardware_set(text).unwrap();
     assert_eq!(store.hardware_cost_per_hour("a").unwrap(), 7200.0);
     store.audit_log("test", "test", None, r#"{"\uD800": "\udc00"}"#).unwrap();
-    let told = store.audit_query(r#"{"event_type": "test"}"#).unwrap();
-    assert!(told.contains(r#""details":{"\ud800": "\udc00"}"#), "{told}");
+    let trail = store.audit_query(r#"{"event_type": "test"}"#).unwrap();
+    assert!(trail.contains(r#""details":{"\ud800": "\udc00"}"#), "{trail}");
     let error = store.audit_query(r#"{"\ud800": 1}"#).unwrap_err();
     assert!(error.message().starts_with("unknown filter"), "{error}");
     assert!(store.audit_verify(0, 0).unwrap().is_intact());

@@ -1,4 +1,5 @@
-//! A copy of the database files alone, without their logs, is complete once the store is closed or its process has ended.
+//! A copy of the database files without their write-ahead logs is complete once the store is closed or its process has
+//! ended.
 
 mod common;
 
@@ -18,7 +19,8 @@ for path, table in [('jobs.db', 'provider_config'), ('jobs.db', 'provider_creden
     print(connection.execute('SELECT count(*) FROM ' + table).fetchone()[0])
 ";
 
-/// How many provider configurations, credentials and audit entries Python finds in copies of the files alone.
+/// The numbers of provider configurations, credentials and audit entries that Python finds in copies of the database
+/// files.
 fn counted(directory: &Path) -> Vec<usize> {
     let copy = temp();
     fs::copy(jobs(directory), copy.path().join("jobs.db")).unwrap();
@@ -41,7 +43,7 @@ fn write(directory: &Path, count: usize) {
 }
 
 #[test]
-fn after_closing_a_copy_is_complete() {
+fn copy_is_complete_after_closing() {
     for count in [1, 150] {
         let directory = temp();
         write(directory.path(), count);
@@ -50,7 +52,7 @@ fn after_closing_a_copy_is_complete() {
 }
 
 #[test]
-fn what_another_process_left_in_the_log_is_written_back_too() {
+fn log_left_by_another_process_is_checkpointed() {
     let directory = temp();
     write(directory.path(), 1);
     let store = open(directory.path());
@@ -63,8 +65,8 @@ fn what_another_process_left_in_the_log_is_written_back_too() {
 }
 
 #[test]
-fn after_a_few_writes_and_no_closing_a_copy_is_complete() {
-    let name = "after_a_few_writes_and_no_closing_a_copy_is_complete";
+fn copy_is_complete_after_a_few_writes() {
+    let name = "copy_is_complete_after_a_few_writes";
     if let Some(directory) = std::env::var_os(DIRECTORY) {
         return write(Path::new(&directory), 5);
     }

@@ -1,4 +1,4 @@
-//! Stored credentials: encrypted without being asked, resolved, rotated, migrated.
+//! Stored credentials: encryption, resolution, rotation, migration.
 
 mod common;
 
@@ -10,7 +10,7 @@ use common::store::{cipher, entries, jobs, open, open_with};
 use common::time::advance;
 use common::{temp, with_file, write};
 use serde_json::{Value, json};
-use st_secrets::store::{Origin, Reencryption};
+use st_secrets::store::{CredentialOrigin, Reencryption};
 use st_secrets::{Cipher, Config, Status, Store};
 
 fn value(store: &Store, cipher: &Cipher, user: i64, name: &str) -> String {
@@ -21,7 +21,7 @@ fn list(store: &Store) -> Vec<Value> {
     serde_json::from_str(&store.credential_list(None, None).unwrap()).unwrap()
 }
 
-/// What stands in the column.
+/// The raw contents of the column.
 fn raw(directory: &std::path::Path, python: &mut Python) -> Vec<String> {
     let sql = "SELECT credential_value FROM provider_credentials ORDER BY id";
     let rows = python.ask(&json!({"do": "sql", "db": jobs(directory), "sql": sql}));
@@ -29,7 +29,7 @@ fn raw(directory: &std::path::Path, python: &mut Python) -> Vec<String> {
 }
 
 #[test]
-fn a_credential_is_stored_as_a_token_and_read_on_both_sides() {
+fn credential_is_stored_as_a_token_readable_on_both_sides() {
     let directory = temp();
     let mut python = Python::start("simpletuner_store.py", &[]);
     let store = open(directory.path());
@@ -59,7 +59,7 @@ fn a_credential_is_stored_as_a_token_and_read_on_both_sides() {
 }
 
 #[test]
-fn each_use_and_change_is_recorded() {
+fn each_use_and_change_of_a_credential_is_recorded() {
     let directory = temp();
     let store = open(directory.path());
     let key = cipher("a secret", &[]);
@@ -69,7 +69,7 @@ fn each_use_and_change_is_recorded() {
     assert!(store.credential_delete(1, "replicate", "token").unwrap());
     assert!(!store.credential_delete(1, "replicate", "token").unwrap());
     assert_eq!(store.credential_get(&key, 1, "replicate", "token").unwrap_err().status(), Status::NotFound);
-    let told: Vec<_> = entries(&store)
+    let trail: Vec<_> = entries(&store)
         .into_iter()
         .map(|entry| {
             assert_eq!(entry["details"], json!({"user_id": 1, "provider": "replicate", "name": "token"}));
@@ -81,13 +81,13 @@ fn each_use_and_change_is_recorded() {
         })
         .collect();
     assert_eq!(
-        told,
+        trail,
         ["credential.created create", "credential.created replace", "credential.used use", "credential.deleted delete"]
     );
 }
 
 #[test]
-fn the_users_own_comes_before_the_global_one() {
+fn credential_resolve_prefers_the_users_own() {
     let directory = temp();
     let store = open(directory.path());
     let key = cipher("a secret", &[]);
@@ -95,12 +95,12 @@ fn the_users_own_comes_before_the_global_one() {
     let resolve =
         |user, key_name: &str| store.credential_resolve(&key, &secrets, user, "replicate", "api_token", key_name);
     let resolved = resolve(1, "REPLICATE_API_TOKEN").unwrap();
-    assert_eq!((&*resolved.value, resolved.origin), (&b"global"[..], Origin::Global));
+    assert_eq!((&*resolved.value, resolved.origin), (&b"global"[..], CredentialOrigin::Global));
     assert!(!jobs(directory.path()).exists(), "resolving created a database");
     store.credential_set(&key, 1, "replicate", "api_token", b"own").unwrap();
     let resolved = resolve(1, "REPLICATE_API_TOKEN").unwrap();
-    assert_eq!((&*resolved.value, resolved.origin), (&b"own"[..], Origin::User));
-    assert_eq!(resolve(2, "REPLICATE_API_TOKEN").unwrap().origin, Origin::Global);
+    assert_eq!((&*resolved.value, resolved.origin), (&b"own"[..], CredentialOrigin::User));
+    assert_eq!(resolve(2, "REPLICATE_API_TOKEN").unwrap().origin, CredentialOrigin::Global);
     let error = resolve(2, "NOT_THERE").unwrap_err();
     assert_eq!(error.status(), Status::NotFound);
     assert!(error.message().contains("user 2") && error.message().contains("NOT_THERE"), "{error}");
@@ -108,7 +108,7 @@ fn the_users_own_comes_before_the_global_one() {
     let mut python = Python::start("simpletuner_store.py", &[]);
     let off = "UPDATE provider_credentials SET is_active = 0";
     python.ask(&json!({"do": "script", "db": jobs(directory.path()), "sql": off}));
-    assert_eq!(resolve(1, "REPLICATE_API_TOKEN").unwrap().origin, Origin::Global);
+    assert_eq!(resolve(1, "REPLICATE_API_TOKEN").unwrap().origin, CredentialOrigin::Global);
     store.credential_set(&key, 1, "replicate", "api_token", b"on again").unwrap();
     let other = cipher("another", &[]);
     let error = store.credential_resolve(&other, &secrets, 1, "replicate", "api_token", "X").unwrap_err();
@@ -116,7 +116,7 @@ fn the_users_own_comes_before_the_global_one() {
 }
 
 #[test]
-fn a_user_has_to_be_known_where_there_are_users() {
+fn credential_set_requires_an_existing_user() {
     let directory = temp();
     let store = open(directory.path());
     let key = cipher("a secret", &[]);
@@ -131,7 +131,7 @@ fn a_user_has_to_be_known_where_there_are_users() {
 }
 
 #[test]
-fn rotation_brings_every_credential_under_a_new_key() {
+fn credentials_rotate_reencrypts_every_credential() {
     let directory = temp();
     let store = open(directory.path());
     let path = directory.path().join("credential.key");
@@ -154,21 +154,21 @@ fn rotation_brings_every_credential_under_a_new_key() {
     }
     let report = store.credentials_reencrypt(&second, false, |_, _| true).unwrap();
     assert_eq!(report, Reencryption { total: 50, unchanged: 50, ..Reencryption::default() });
-    let told = entries(&store);
-    assert!(told[50]["action"] == "rotate_key" && told[51]["action"] == "reencrypt", "{:?}", &told[50..52]);
+    let trail = entries(&store);
+    assert!(trail[50]["action"] == "rotate_key" && trail[51]["action"] == "reencrypt", "{:?}", &trail[50..52]);
 
-    // A key that cannot be rotated: the entry is taken back.
+    // A key that cannot be rotated: the entry is revoked.
     let error = store.credentials_rotate(&cipher("fixed", &[])).unwrap_err();
     assert_eq!(error.status(), Status::ReadOnly);
-    let told = entries(&store);
-    let (entry, after) = (&told[told.len() - 2], &told[told.len() - 1]);
+    let trail = entries(&store);
+    let (entry, after) = (&trail[trail.len() - 2], &trail[trail.len() - 1]);
     assert!(entry["action"] == "rotate_key" && after["action"] == "failed", "{after}");
     assert_eq!(after["details"]["entry"], entry["id"]);
     assert!(store.audit_verify(0, 0).unwrap().is_intact());
 }
 
 #[test]
-fn plain_text_is_migrated_when_asked_and_simpletuner_then_sees_a_token() {
+fn reencrypt_migrates_plain_text_on_request() {
     let directory = temp();
     let store = open(directory.path());
     let mut python = Python::start("simpletuner_store.py", &[]);
@@ -241,8 +241,8 @@ fn no_token_of_an_old_key_is_written_after_a_rotation() {
 }
 
 #[test]
-fn a_log_sink_may_use_the_store_and_fork() {
-    common::in_environment("a_log_sink_may_use_the_store_and_fork", &[], || {
+fn log_sink_may_use_the_store_and_fork() {
+    common::in_environment("log_sink_may_use_the_store_and_fork", &[], || {
         let directory = temp();
         let store = open(directory.path());
         let path = directory.path().join("credential.key");
@@ -268,21 +268,21 @@ fn a_log_sink_may_use_the_store_and_fork() {
         assert_eq!(&*store.credential_get(&key, 1, "p", "token").unwrap(), b"v2");
         st_secrets::log::clear();
         let seen = seen.lock().unwrap();
-        let told = |file| seen.iter().any(|(message, ..)| message.contains(file));
-        assert!(told("audit.key") && told("credential.key"), "{seen:?}");
+        let warned = |file| seen.iter().any(|(message, ..)| message.contains(file));
+        assert!(warned("audit.key") && warned("credential.key"), "{seen:?}");
         assert!(seen.iter().all(|(_, saved, listed, works)| saved.is_ok() && listed.is_ok() && *works), "{seen:?}");
     });
 }
 
 #[test]
-fn a_callback_that_panics_or_takes_too_long_leaves_no_entry_of_what_did_not_happen() {
+fn failed_reencryption_is_revoked_after_a_panic_and_a_timeout() {
     let directory = temp();
     let store = open(directory.path());
     let key = cipher("a secret", &[]);
     store.credential_set(&key, 1, "replicate", "token", b"v").unwrap();
-    let is_taken_back = || {
-        let told = entries(&store);
-        let (entry, after) = (&told[told.len() - 2], &told[told.len() - 1]);
+    let is_revoked = || {
+        let trail = entries(&store);
+        let (entry, after) = (&trail[trail.len() - 2], &trail[trail.len() - 1]);
         assert!(entry["action"] == "reencrypt" && after["action"] == "failed", "{after}");
         assert_eq!(after["details"]["entry"], entry["id"]);
     };
@@ -290,8 +290,8 @@ fn a_callback_that_panics_or_takes_too_long_leaves_no_entry_of_what_did_not_happ
         store.credentials_reencrypt(&key, false, |_, _| std::panic::panic_any("a panic of the program's"))
     }));
     assert!(panicked.is_err());
-    is_taken_back();
-    // The audit trail is locked for a while after the call's time is up.
+    is_revoked();
+    // The audit trail stays locked for a while after the call has timed out.
     let audit = rusqlite::Connection::open(directory.path().join("audit.db")).unwrap();
     let locked = std::sync::Barrier::new(2);
     std::thread::scope(|scope| {
@@ -310,11 +310,11 @@ fn a_callback_that_panics_or_takes_too_long_leaves_no_entry_of_what_did_not_happ
         audit.execute_batch("ROLLBACK").unwrap();
         assert_eq!(slow.join().unwrap().unwrap_err().status(), Status::Abandoned);
     });
-    is_taken_back();
+    is_revoked();
 }
 
 #[test]
-fn names_as_long_as_may_be_are_recorded_whole() {
+fn names_of_maximum_length_are_recorded_completely() {
     let directory = temp();
     let store = open(directory.path());
     let key = cipher("a secret", &[]);
@@ -324,25 +324,25 @@ fn names_as_long_as_may_be_are_recorded_whole() {
 }
 
 #[test]
-fn a_callback_that_uses_the_credentials_is_told_so() {
+fn callback_that_uses_the_credentials_gets_busy() {
     let directory = temp();
     let store = open(directory.path());
     let key = cipher("a secret", &[]);
     store.credential_set(&key, 1, "replicate", "token", b"v").unwrap();
-    let mut told = None;
+    let mut status = None;
     store
         .credentials_reencrypt(&key, false, |_, _| {
-            told = Some(store.credential_get(&key, 1, "replicate", "token").unwrap_err().status());
+            status = Some(store.credential_get(&key, 1, "replicate", "token").unwrap_err().status());
             // The audit trail is another database.
             store.audit_query("").is_ok()
         })
         .unwrap();
-    assert_eq!(told, Some(Status::Busy));
+    assert_eq!(status, Some(Status::Busy));
 }
 
 #[test]
-fn no_log_and_no_error_shows_a_value() {
-    let name = "no_log_and_no_error_shows_a_value";
+fn logs_and_errors_show_no_value() {
+    let name = "logs_and_errors_show_no_value";
     common::in_environment(name, &[], || {
         let seen = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
         let sink = seen.clone();
@@ -369,7 +369,7 @@ fn no_log_and_no_error_shows_a_value() {
             store.audit_log("e", "a", None, "CANARY").unwrap_err(),
             store.audit_query("{\"since\": \"CANARY\"}").unwrap_err(),
         ];
-        let resolved = st_secrets::store::Resolved { value, origin: Origin::User };
+        let resolved = st_secrets::store::ResolvedCredential { value, origin: CredentialOrigin::User };
         let shown = format!("{errors:?} {store:?} {key:?} {resolved:?} {}", store.audit_query("").unwrap());
         let logged = seen.lock().unwrap().clone();
         assert!(logged.contains("audit.key can be read"), "{logged}");
@@ -378,8 +378,8 @@ fn no_log_and_no_error_shows_a_value() {
 }
 
 #[test]
-fn credentials_may_have_a_database_of_their_own() {
-    let name = "credentials_may_have_a_database_of_their_own";
+fn credentials_may_have_a_separate_database() {
+    let name = "credentials_may_have_a_separate_database";
     let directory = temp();
     let path = directory.path().join("auth.db");
     common::in_environment(name, &[("SIMPLETUNER_AUTH_DB_PATH", path.to_str())], || {

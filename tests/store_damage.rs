@@ -1,4 +1,4 @@
-//! Damaged databases: every function of the store returns, with a result or an error, and never with the same row twice.
+//! Damaged databases: every function of the store returns a result or an error, and no row twice.
 
 mod common;
 
@@ -16,7 +16,7 @@ use st_secrets::{Cipher, Result, Status, Store};
 const PAGE: usize = 4096;
 /// The deadline of each call.
 const TIMEOUT: &str = "0.1";
-/// A call that takes longer hangs, however busy the machine is.
+/// A call that takes longer counts as hanging, however busy the machine is.
 const LIMIT: Duration = Duration::from_secs(120);
 
 fn keys() -> &'static Cipher {
@@ -24,7 +24,7 @@ fn keys() -> &'static Cipher {
     &KEYS
 }
 
-/// A state directory with something in each table, all of it in the databases themselves.
+/// A state directory with rows in each table, all of them checkpointed.
 fn made(large: bool) -> tempfile::TempDir {
     let directory = temp();
     let store = open(directory.path());
@@ -42,7 +42,7 @@ fn made(large: bool) -> tempfile::TempDir {
     directory
 }
 
-/// A copy of a state directory; the databases have other names for the process than those that were opened before.
+/// A copy of a state directory, whose databases are new files to this process.
 fn copied(from: &Path) -> tempfile::TempDir {
     let directory = temp();
     fs::create_dir(directory.path().join("cloud")).unwrap();
@@ -81,7 +81,7 @@ const CALLS: &[Call] = &[
     ("audit_log", |store| store.audit_log("test", "test", None, "").map(drop)),
 ];
 
-/// Calls every function on the databases of this directory, and says what became of each.
+/// Calls every function on the databases of this directory. Returns the result of each.
 fn use_everything(directory: &Path, what: &str) -> Vec<(&'static str, Result<()>)> {
     let mut results = Vec::new();
     for (name, call) in CALLS {
@@ -108,7 +108,7 @@ fn root_of(path: &Path, table: &str) -> usize {
     root as usize
 }
 
-/// An inner page of a table, all of whose entries lead to the same page.
+/// An inner page of a table, all of whose entries point to the same page.
 fn inner_page(child: usize, entries: usize) -> Vec<u8> {
     let mut page = vec![0; PAGE];
     let child = (child as u32).to_be_bytes();
@@ -127,7 +127,7 @@ fn inner_page(child: usize, entries: usize) -> Vec<u8> {
     page
 }
 
-/// Puts `depth` inner pages between the root of a table and its one leaf, each with many ways to the next one.
+/// Inserts `depth` inner pages between the root of a table and its only leaf, each with many pointers to the next one.
 fn braid(path: &Path, table: &str, depth: usize, entries: usize) {
     let root = root_of(path, table);
     let mut file = fs::read(path).unwrap();
@@ -145,9 +145,9 @@ fn braid(path: &Path, table: &str, depth: usize, entries: usize) {
     fs::write(path, file).unwrap();
 }
 
-/// Each row is found again and again: by two ways, and by more than could be walked in the age of the universe.
+/// Each row is reached on two paths, or on more than could be followed in the age of the universe.
 #[test]
-fn a_table_whose_pages_are_reached_by_many_ways_is_damaged() {
+fn table_with_pages_reached_on_many_paths_is_damaged() {
     let made = made(false);
     for (depth, entries) in [(1, 1), (17, 400)] {
         for table in ["provider_credentials", "provider_config", "audit_log"] {
@@ -173,7 +173,7 @@ fn a_table_whose_pages_are_reached_by_many_ways_is_damaged() {
 }
 
 #[test]
-fn damaged_bytes_anywhere_keep_nothing_from_returning() {
+fn every_call_returns_whatever_bytes_are_damaged() {
     let made = made(true);
     let mut state = 0x9E37_79B9_7F4A_7C15_u64;
     let mut random = move |below: usize| {

@@ -1,4 +1,4 @@
-//! Children forked while other threads read and write: none hangs, each has what was cached, and locks hold between
+//! Children forked while other threads read and write: none hangs, each inherits the cache, and locks work between
 //! parent and child.
 
 mod common;
@@ -68,7 +68,7 @@ fn no_child_hangs_while_eight_threads_read_and_write() {
 }
 
 #[test]
-fn a_lock_of_the_parent_keeps_the_child_out_and_ends_with_the_parent() {
+fn lock_of_the_parent_excludes_the_child_and_ends_with_the_parent() {
     let directory = temp();
     let store = open(directory.path());
     let key = cipher("a secret", &[]);
@@ -106,7 +106,7 @@ fn a_lock_of_the_parent_keeps_the_child_out_and_ends_with_the_parent() {
 }
 
 #[test]
-fn a_child_of_a_process_that_waits_for_a_lock_does_not_wait_for_that() {
+fn child_of_a_process_waiting_for_a_lock_does_not_wait() {
     let directory = temp();
     let store = open(directory.path());
     store.provider_save("kept", "{\"kept\": 1}").unwrap();
@@ -130,7 +130,7 @@ fn a_child_of_a_process_that_waits_for_a_lock_does_not_wait_for_that() {
 }
 
 #[test]
-fn a_callback_that_forks_has_its_transaction_in_the_parent() {
+fn transaction_stays_in_the_parent_when_a_callback_forks() {
     let directory = temp();
     let store = open(directory.path());
     let key = cipher("old", &[]);
@@ -160,7 +160,7 @@ fn a_callback_that_forks_has_its_transaction_in_the_parent() {
 }
 
 #[test]
-fn a_child_sees_what_was_written_since() {
+fn child_sees_later_writes() {
     let directory = temp();
     let store = open(directory.path());
     store.provider_save("replicate", "{\"n\": 1}").unwrap();
@@ -183,7 +183,7 @@ fn a_child_sees_what_was_written_since() {
 }
 
 #[test]
-fn a_standard_descriptor_that_was_closed_is_not_taken_for_a_database() {
+fn closed_standard_descriptor_is_not_used_for_a_database() {
     let directory = temp();
     let child = fork(|| {
         // SAFETY: nothing in this process reads from it.

@@ -1,6 +1,6 @@
-//! Many processes at one store: nothing is lost, whoever writes, and whoever is killed.
+//! Many processes use one store: nothing is lost, also when processes are killed.
 //!
-//! A process that is to be one of many is this program again, with its task in the environment.
+//! Each process runs this program with its task in the environment.
 
 mod common;
 
@@ -21,7 +21,7 @@ const DIRECTORY: &str = "ST_SECRETS_TEST_DIRECTORY";
 const PROCESSES: usize = 8;
 const UPDATES: usize = 500;
 
-/// What this process is to do, if it is one of many: its number and the directory.
+/// The task of a worker process: its number and the directory. `None` in the test itself.
 fn task() -> Option<(usize, PathBuf)> {
     let number = std::env::var(TASK).ok()?.parse().ok()?;
     Some((number, std::env::var_os(DIRECTORY)?.into()))
@@ -37,7 +37,7 @@ fn worker(test: &str, number: usize, directory: &Path) -> Child {
         .unwrap()
 }
 
-/// SQLite's own check, out of another process: closing a file here would take locks away.
+/// Runs SQLite's integrity check in another process: closing a file here would release locks.
 fn check_integrity(directory: &Path) {
     let mut python = Python::start("simpletuner_store.py", &[]);
     for database in [jobs(directory), directory.join("audit.db")] {
@@ -46,9 +46,9 @@ fn check_integrity(directory: &Path) {
     }
 }
 
-/// The names of members that the audit trail tells of.
-fn recorded(told: &[Value]) -> HashSet<String> {
-    let names = told.iter().flat_map(|entry| entry["details"]["added"].as_array().cloned().unwrap_or_default());
+/// The names of members that the audit trail records.
+fn recorded(trail: &[Value]) -> HashSet<String> {
+    let names = trail.iter().flat_map(|entry| entry["details"]["added"].as_array().cloned().unwrap_or_default());
     names.map(|name| name.as_str().unwrap().to_owned()).collect()
 }
 
@@ -82,7 +82,7 @@ fn eight_processes_lose_no_update() {
 }
 
 #[test]
-fn updates_of_simpletuner_and_ours_are_all_kept() {
+fn concurrent_updates_with_simpletuner_are_all_kept() {
     let directory = temp();
     let store = open(directory.path());
     store.provider_save("replicate", "{}").unwrap();
@@ -109,14 +109,14 @@ fn updates_of_simpletuner_and_ours_are_all_kept() {
     check_integrity(directory.path());
 }
 
-/// What is stored, not what is cached.
+/// The stored configuration, bypassing the cache.
 fn open_config(directory: &Path) -> String {
     config(&open(directory), "replicate")
 }
 
 #[test]
-fn a_killed_process_leaves_no_change_without_an_entry() {
-    let name = "a_killed_process_leaves_no_change_without_an_entry";
+fn killed_process_leaves_no_change_without_an_entry() {
+    let name = "killed_process_leaves_no_change_without_an_entry";
     if let Some((number, directory)) = task() {
         let store = open(&directory);
         let key = cipher("a secret", &[]);
@@ -134,12 +134,12 @@ fn a_killed_process_leaves_no_change_without_an_entry() {
     let mut random = 12345_u64;
     for round in 0..rounds {
         let mut victim = worker(name, round, directory.path());
-        let mut told = BufReader::new(victim.stdout.take().unwrap()).lines().map(Result::unwrap);
-        assert!(told.any(|line| line == "ready"), "it ended by itself");
+        let mut lines = BufReader::new(victim.stdout.take().unwrap()).lines().map(Result::unwrap);
+        assert!(lines.any(|line| line == "ready"), "the process ended by itself");
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         // After some writes, in the midst of the next.
         for _ in 0..=(random >> 50) % 3 {
-            assert!(told.any(|line| line == "written"), "it ended by itself");
+            assert!(lines.any(|line| line == "written"), "the process ended by itself");
         }
         std::thread::sleep(Duration::from_micros((random >> 33) % 5_000));
         victim.kill().unwrap();
@@ -157,20 +157,20 @@ fn a_killed_process_leaves_no_change_without_an_entry() {
     assert!(members(&config(&store, "replicate")).len() > rounds, "hardly anything was written before the kills");
 }
 
-/// Each member and each credential that is there was announced.
+/// Every stored member and credential has an audit entry.
 fn check_entries(store: &st_secrets::Store) {
-    let mut told = Vec::new();
+    let mut trail = Vec::new();
     loop {
-        let filter = json!({"limit": 10_000, "offset": told.len()}).to_string();
+        let filter = json!({"limit": 10_000, "offset": trail.len()}).to_string();
         let page: Vec<Value> = serde_json::from_str(&store.audit_query(&filter).unwrap()).unwrap();
         if page.is_empty() {
             break;
         }
-        told.extend(page);
+        trail.extend(page);
     }
-    let recorded = recorded(&told);
+    let recorded = recorded(&trail);
     assert!(members(&config(store, "replicate")).is_subset(&recorded), "a change has no entry");
-    let names: HashSet<&str> = told
+    let names: HashSet<&str> = trail
         .iter()
         .filter(|entry| entry["event_type"] == "credential.created")
         .map(|entry| entry["details"]["name"].as_str().unwrap())
@@ -179,9 +179,9 @@ fn check_entries(store: &st_secrets::Store) {
     assert!(listed.iter().all(|row| names.contains(row["name"].as_str().unwrap())), "a credential has no entry");
 }
 
-/// Python's sqlite3 opens, reads and closes the file in the middle of a transaction of ours, in this very process.
+/// Python's sqlite3 opens, reads and closes the file during a transaction of this library, in the same process.
 #[test]
-fn another_sqlite_in_the_process_takes_no_lock_away() {
+fn another_sqlite_in_the_process_releases_no_lock() {
     let directory = temp();
     let library = std::env::var_os("ST_SECRETS_LIBRARY").map(PathBuf::from).unwrap_or_else(shared_library);
     let status = Command::new(interpreter())
@@ -192,7 +192,7 @@ fn another_sqlite_in_the_process_takes_no_lock_away() {
     assert!(status.success());
 }
 
-/// The shared library that cargo builds with the tests.
+/// The shared library built with the tests.
 fn shared_library() -> PathBuf {
     let tests = std::env::current_exe().unwrap();
     let library = tests.parent().unwrap().join("libst_secrets.so");
@@ -200,9 +200,9 @@ fn shared_library() -> PathBuf {
     library
 }
 
-/// The same copy of SQLite, used by the program itself, is as it always was.
+/// A program that uses the same copy of SQLite itself finds its behavior unchanged.
 #[test]
-fn other_users_of_sqlite_in_the_program_are_left_alone() {
+fn other_sqlite_connections_of_the_program_are_unaffected() {
     let directory = temp();
     let store = open(directory.path());
     store.provider_save("replicate", "{}").unwrap();

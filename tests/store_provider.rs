@@ -4,6 +4,8 @@ mod common;
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::thread;
 
 use common::python::Python;
 use common::store::{config, entries, jobs, open};
@@ -11,20 +13,20 @@ use common::time::soon;
 use common::{mode, temp};
 use rusqlite::Connection;
 use serde_json::{Value, json};
-use st_secrets::{SharedBytes, Status, cache};
+use st_secrets::{Config, SharedBytes, Status, Store, cache};
 
-/// What SimpleTuner does, in a process of its own.
+/// Runs SQL as SimpleTuner does, in a separate process.
 fn python(directory: &Path, sql: &str) {
     let mut python = Python::start("simpletuner_store.py", &[]);
     python.ask(&json!({"do": "script", "db": jobs(directory), "sql": sql}));
 }
 
 #[test]
-fn what_is_saved_is_read_back_as_it_was_written() {
+fn saved_configuration_is_read_back_verbatim() {
     let directory = temp();
     let store = open(directory.path());
     assert_eq!(config(&store, "replicate"), "{}");
-    assert!(!directory.path().join("cloud").exists(), "reading created something");
+    assert!(!directory.path().join("cloud").exists(), "reading created a file");
 
     let text = r#"{ "cost" : 1.50, "big":12345678901234567890123, "nan": NaN, "ä": "\u00e9" }"#;
     store.provider_save("replicate", text).unwrap();
@@ -48,7 +50,7 @@ fn what_is_saved_is_read_back_as_it_was_written() {
 }
 
 #[test]
-fn each_change_is_recorded_without_a_value() {
+fn each_change_is_recorded_without_values() {
     let directory = temp();
     let store = open(directory.path());
     let actor = st_secrets::store::Actor { user_id: Some(7), username: Some("ada".into()), ip: Some("::1".into()) };
@@ -57,10 +59,10 @@ fn each_change_is_recorded_without_a_value() {
     store.provider_update("replicate", r#"{"webhook_url": "CANARY2", "webhook_secret": "CANARY2", "b": 1}"#).unwrap();
     store.provider_delete("replicate").unwrap();
     let entries = entries(&store);
-    let told: Vec<_> =
+    let trail: Vec<_> =
         entries.iter().map(|entry| (&entry["event_type"], &entry["action"], &entry["details"])).collect();
     assert_eq!(
-        told,
+        trail,
         [
             (
                 &json!("provider.configured"),
@@ -90,7 +92,7 @@ fn each_change_is_recorded_without_a_value() {
 }
 
 #[test]
-fn what_another_process_writes_is_seen_soon() {
+fn write_of_another_process_is_seen_soon() {
     let directory = temp();
     let store = open(directory.path());
     store.provider_save("replicate", r#"{"n": 0}"#).unwrap();
@@ -99,7 +101,7 @@ fn what_another_process_writes_is_seen_soon() {
         python(directory.path(), &format!("UPDATE provider_config SET config = '{{\"n\": {n}}}'"));
         soon(|| config(&store, "replicate") == format!("{{\"n\": {n}}}"));
     }
-    // Also when the database is replaced as a whole.
+    // Also when the database file is replaced.
     let new = temp();
     let other = open(new.path());
     other.provider_save("replicate", r#"{"n": "replaced"}"#).unwrap();
@@ -109,7 +111,7 @@ fn what_another_process_writes_is_seen_soon() {
         fs::remove_file(directory.path().join(left)).unwrap();
     }
     soon(|| {
-        cache::invalidate_provider("replicate");
+        cache::invalidate_provider("replicate").unwrap();
         config(&store, "replicate") == r#"{"n": "replaced"}"#
     });
     store.provider_update("replicate", r#"{"m": 1}"#).unwrap();
@@ -136,7 +138,7 @@ fn views_have_defaults() {
 }
 
 #[test]
-fn prices_come_from_the_configuration_or_are_the_defaults() {
+fn prices_come_from_the_configuration_or_the_defaults() {
     let directory = temp();
     let store = open(directory.path());
     assert!((store.hardware_cost_per_hour("gpu-l40s").unwrap() - 3.51).abs() < 1e-9);
@@ -146,7 +148,7 @@ fn prices_come_from_the_configuration_or_are_the_defaults() {
     assert!(error.status() == Status::NotFound && error.message().contains("gpu-l40s"), "{error}");
 
     store.provider_save("replicate", r#"{"hardware_info": {"gpu": {"name": "G", "cost_per_second": 0.001}}}"#).unwrap();
-    assert!(store.hardware_cost_per_hour("gpu").is_err(), "the prices are cached apart");
+    assert!(store.hardware_cost_per_hour("gpu").is_err(), "the prices are cached separately");
     store.hardware_clear();
     assert!((store.hardware_cost_per_hour("gpu").unwrap() - 3.6).abs() < 1e-9);
     store.hardware_set(r#"{"set": {"name": "S", "cost_per_second": 1}}"#).unwrap();
@@ -164,7 +166,7 @@ fn prices_come_from_the_configuration_or_are_the_defaults() {
 }
 
 #[test]
-fn what_is_no_configuration_is_refused() {
+fn invalid_configuration_is_rejected() {
     let directory = temp();
     let store = open(directory.path());
     for bad in ["", "[]", "CANARY", r#"{"a": CANARY}"#, "{\"a\": 1"] {
@@ -178,7 +180,7 @@ fn what_is_no_configuration_is_refused() {
         assert_eq!(store.provider_get(name).unwrap_err().status(), Status::InvalidArgument);
         assert_eq!(store.provider_save(name, "{}").unwrap_err().status(), Status::InvalidArgument);
     }
-    // What another program stored that is no object.
+    // A value stored by another program that is not an object.
     store.provider_save("replicate", "{}").unwrap();
     python(directory.path(), "UPDATE provider_config SET config = '[\"CANARY\"]'");
     soon(|| store.provider_get("replicate").is_err());
@@ -190,29 +192,92 @@ fn what_is_no_configuration_is_refused() {
     assert_eq!(config(&store, "replicate"), r#"{"a": 1}"#);
 }
 
+/// Whatever the order in which stores are opened and used.
 #[test]
-fn the_first_database_has_the_built_in_cache() {
-    let name = "the_first_database_has_the_built_in_cache";
+fn built_in_cache_belongs_to_the_store_of_the_process() {
+    let name = "built_in_cache_belongs_to_the_store_of_the_process";
     common::in_environment(name, &[], || {
-        let (first, second) = (temp(), temp());
-        let (one, two) = (open(first.path()), open(second.path()));
-        one.provider_save("p", r#"{"of": 1}"#).unwrap();
-        two.provider_save("p", r#"{"of": 2}"#).unwrap();
+        let (first, second, other) = (temp(), temp(), temp());
+        let reset = |directory: &Path| {
+            let mut settings = Config::new();
+            settings.set("state_dir", directory.to_str().unwrap()).unwrap();
+            Store::reset_default(Some(&settings)).unwrap();
+            Store::default_instance().unwrap()
+        };
+        let cached = || {
+            cache::provider_config()
+                .unwrap()
+                .get(b"provider:p:config")
+                .map(|value| value.into_bytes().unwrap().to_vec())
+        };
+        let default_config = || String::from_utf8(Store::default_provider_get("p").unwrap().to_vec()).unwrap();
+
+        let other = open(other.path());
+        other.provider_save("p", r#"{"of": "other"}"#).unwrap();
+        assert_eq!(config(&other, "p"), r#"{"of": "other"}"#);
+        assert!(cached().is_none(), "another store uses the built-in cache");
+
+        let old = reset(first.path());
+        old.provider_save("p", r#"{"of": 1}"#).unwrap();
         for _ in 0..2 {
-            assert_eq!((config(&one, "p"), config(&two, "p")), (r#"{"of": 1}"#.to_owned(), r#"{"of": 2}"#.to_owned()));
+            assert_eq!((config(&old, "p"), default_config()), (r#"{"of": 1}"#.to_owned(), r#"{"of": 1}"#.to_owned()));
+            assert_eq!(config(&other, "p"), r#"{"of": "other"}"#);
         }
-        let cached =
-            || cache::provider_config().get(b"provider:p:config").map(|value| value.into_bytes().unwrap().to_vec());
         assert_eq!(cached().as_deref(), Some(&br#"{"of": 1}"#[..]));
-        cache::provider_config().set(b"provider:p:derived", cache::Value::copy_from(b"x").unwrap(), None).unwrap();
-        two.provider_save("p", "{}").unwrap();
-        assert!(cached().is_some(), "a write to the other database is none to this one");
-        one.provider_update("p", "{}").unwrap();
-        assert!(cached().is_none() && cache::provider_config().get(b"provider:p:derived").is_none());
-        config(&one, "p");
-        drop(one);
+        cache::provider_config()
+            .unwrap()
+            .set(b"provider:p:derived", cache::Value::copy_from(b"x").unwrap(), None)
+            .unwrap();
+        other.provider_save("p", "{}").unwrap();
+        assert!(cached().is_some(), "a write to the database of another store does not concern this one");
+        old.provider_update("p", "{}").unwrap();
+        assert!(cached().is_none() && cache::provider_config().unwrap().get(b"provider:p:derived").is_none());
+
+        // The next store of the process takes the cache over; the old one goes on without.
+        assert_eq!(config(&old, "p"), r#"{"of": 1}"#);
+        let new = reset(second.path());
         assert!(cached().is_none());
-        assert_eq!(config(&two, "p"), "{}");
+        new.provider_save("p", r#"{"of": 2}"#).unwrap();
+        for _ in 0..2 {
+            assert_eq!((config(&new, "p"), default_config()), (r#"{"of": 2}"#.to_owned(), r#"{"of": 2}"#.to_owned()));
+            assert_eq!(config(&old, "p"), r#"{"of": 1}"#);
+            assert_eq!(cached().as_deref(), Some(&br#"{"of": 2}"#[..]));
+        }
+        old.provider_save("p", r#"{"of": "old"}"#).unwrap();
+        assert_eq!((config(&old, "p"), config(&new, "p")), (r#"{"of": "old"}"#.to_owned(), r#"{"of": 2}"#.to_owned()));
+    });
+}
+
+/// Readers of the process's store never see the configuration of a store that was replaced before they asked.
+#[test]
+fn reset_leaves_nothing_of_the_old_store_in_the_built_in_cache() {
+    let name = "reset_leaves_nothing_of_the_old_store_in_the_built_in_cache";
+    common::in_environment(name, &[], || {
+        let directories = [temp(), temp()];
+        for (number, directory) in directories.iter().enumerate() {
+            open(directory.path()).provider_save("p", &format!("{{\"of\": {number}}}")).unwrap();
+        }
+        let stop = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    while !stop.load(SeqCst) {
+                        let text = Store::default_provider_get("p").unwrap();
+                        assert!(text.starts_with(b"{\"of\": "), "{text:?}");
+                    }
+                });
+            }
+            for round in 0..100 {
+                let mut settings = Config::new();
+                settings.set("state_dir", directories[round % 2].path().to_str().unwrap()).unwrap();
+                Store::reset_default(Some(&settings)).unwrap();
+                for _ in 0..5 {
+                    let text = Store::default_provider_get("p").unwrap();
+                    assert_eq!(&*text, format!("{{\"of\": {}}}", round % 2).as_bytes());
+                }
+            }
+            stop.store(true, SeqCst);
+        });
     });
 }
 
@@ -233,10 +298,10 @@ fn ten_thousand_providers_are_kept() {
 }
 
 #[test]
-fn the_tables_are_those_of_simpletuner() {
+fn tables_are_simpletuners() {
     let directory = temp();
     open(directory.path()).provider_save("replicate", "{}").unwrap();
-    // Read through a copy, so that no descriptor of the file closes in this process.
+    // Read from a copy, so that this process closes no descriptor of the file.
     let copy = directory.path().join("copy");
     fs::create_dir(&copy).unwrap();
     for name in ["jobs.db", "jobs.db-wal"] {
@@ -250,7 +315,7 @@ fn the_tables_are_those_of_simpletuner() {
 }
 
 #[test]
-fn what_is_saved_through_another_handle_of_this_process_is_seen_at_once() {
+fn write_through_another_store_of_this_process_is_seen_at_once() {
     let directory = temp();
     let (one, two) = (open(directory.path()), open(directory.path()));
     one.provider_save("p", r#"{"n": 0}"#).unwrap();
@@ -266,7 +331,7 @@ fn what_is_saved_through_another_handle_of_this_process_is_seen_at_once() {
 }
 
 #[test]
-fn a_configuration_that_is_no_text_may_be_saved_anew_or_removed() {
+fn configuration_that_is_not_text_may_be_replaced_or_removed() {
     for what in ["x'ff00'", "CAST(x'ff' AS TEXT)", "7", "'no JSON'"] {
         let directory = temp();
         let store = open(directory.path());
@@ -277,7 +342,7 @@ fn a_configuration_that_is_no_text_may_be_saved_anew_or_removed() {
         };
         damage();
         let error = store.provider_update("p", r#"{"n": 1}"#).unwrap_err();
-        assert!(error.status() == Status::Corrupt && error.message().contains("save it anew"), "{what}: {error}");
+        assert!(error.status() == Status::Corrupt && error.message().contains("save it again"), "{what}: {error}");
         store.provider_save("p", r#"{"n": 2}"#).unwrap();
         assert_eq!(config(&store, "p"), r#"{"n": 2}"#);
         damage();
@@ -287,7 +352,7 @@ fn a_configuration_that_is_no_text_may_be_saved_anew_or_removed() {
 }
 
 #[test]
-fn a_database_that_was_replaced_just_now_is_the_one_that_is_changed() {
+fn change_applies_to_a_database_that_was_just_replaced() {
     let directory = temp();
     let store = open(directory.path());
     store.provider_save("p", "{}").unwrap();

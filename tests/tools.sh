@@ -1,9 +1,9 @@
 #!/bin/sh
-# Installs what the tests need and this machine lacks. As root on Debian and its kin with apt-get; elsewhere it says what
-# to get. It does nothing where all is there.
+# Installs the programs that the tests need and that are missing: as root on Debian and its derivatives with apt-get.
+# Elsewhere it prints which packages to install. Does nothing if all programs are there.
 set -eu
 
-# The command, and the package that has it.
+# need COMMAND PACKAGE
 missing=
 need() {
     command -v "$1" >/dev/null 2>&1 || missing="$missing $2"
@@ -35,6 +35,7 @@ case $missing in
     exit 1
     ;;
 esac
+# shellcheck disable=SC2086
 missing=$(printf '%s\n' $missing | sort -u | tr '\n' ' ')
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
     echo "the tests need these packages (by their names in Debian): $missing" >&2

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs the thread tests of the cache under ThreadSanitizer. The standard library is built with it too, since a lock or a
-# channel of an ordinary one would order nothing in its eyes; so this needs a nightly compiler and rust-src.
+# Runs the thread tests of the cache under ThreadSanitizer. The standard library is instrumented too, because the
+# sanitizer does not see the synchronization in an uninstrumented one. That needs a nightly compiler and rust-src.
 set -eu
 cd "$(dirname "$0")/.."
 toolchain=${ST_TEST_NIGHTLY:-nightly}
@@ -18,10 +18,10 @@ if [ ! -e "$sysroot/lib/rustlib/src/rust/library/Cargo.lock" ]; then
 fi
 target=$(rustup run "$toolchain" rustc --print host-tuple)
 
-# Unoptimized, the tests would take several times as long.
+# Without optimization the tests take several times as long.
 export CARGO_PROFILE_DEV_OPT_LEVEL=1
 export RUSTFLAGS=-Zsanitizer=thread
-# One test asks for more memory than there is, which is an error that the cache reports.
+# One test requests more memory than exists; the cache reports that as an error.
 export TSAN_OPTIONS="halt_on_error=1 allocator_may_return_null=1 ${TSAN_OPTIONS:-}"
 run() {
     rustup run "$toolchain" cargo test -Zbuild-std --locked --target "$target" --target-dir "$target_dir" "$@"

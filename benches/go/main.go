@@ -1,4 +1,4 @@
-// Times of single calls of the Go binding, beside caches written in Go, in one run: 500 entries of 64 bytes under keys of 32.
+// Times of single calls of the Go binding, next to caches written in Go: 500 entries of 64 bytes with keys of 32 bytes.
 package main
 
 import (
@@ -25,7 +25,7 @@ var (
 	value = []byte("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef")
 )
 
-// subject is one kind of call: it makes n of them.
+// subject is a kind of call; it makes n of them.
 type subject struct {
 	name string
 	make func(n int)
@@ -36,7 +36,7 @@ func main() {
 		keys[i] = fmt.Sprintf("user:%08d:permissions:region:", i)[:32]
 	}
 	subjects := slices.Concat(library(), peers(), loops())
-	// In turn, so that what else the machine does falls upon all of them alike; the fastest round counts.
+	// Alternates the subjects, so that other load on the machine affects all alike; the fastest round counts.
 	fastest := make([]time.Duration, len(subjects))
 	for round := range rounds {
 		for i, subject := range subjects {
@@ -55,7 +55,7 @@ func main() {
 	two(subjects)
 }
 
-// two goroutines at once, for what many threads do.
+// two runs each subject on two goroutines at once.
 func two(subjects []subject) {
 	for _, subject := range subjects {
 		if subject.name != hitInto && subject.name != hitExpirable && subject.name != hitOtter {
@@ -193,7 +193,7 @@ func peers() []subject {
 	}
 }
 
-// loops is what the measuring itself costs.
+// loops measures the overhead of measuring.
 func loops() []subject {
 	return []subject{{"a map of Go, hit and copy (no time to live)", func() func(int) {
 		plain := map[string][]byte{}

@@ -1,6 +1,6 @@
 'use strict';
 
-// Single calls of the binding for Node, beside empty calls of Node-API and lru-cache. The least of many rounds counts.
+// Measures single calls of the Node binding, next to empty Node-API calls and lru-cache; the minimum of many rounds.
 //
 // usage: bench.js EMPTY.node SECRETS.json
 
@@ -18,7 +18,9 @@ const ENTRIES = 500;
 const keys = Array.from({ length: ENTRIES }, (_, at) => `user:${at}:`.padEnd(32, 'k'));
 const value = '0123456789abcdef'.repeat(4);
 
-/** Nanoseconds for one call. Each has a function of its own, so that none is compiled with another's types. */
+/**
+ * Returns the nanoseconds of one call. Each body is compiled separately, so that the types of others do not affect it.
+ */
 function measure(body, calls, ...given) {
   const names = ['a', 'keys', 'b'];
   const loop = new Function(...names, `for (let i = 0, k = 0; i < ${calls}; i++) { ${body}; if (++k === ${ENTRIES}) k = 0; }`);
@@ -32,9 +34,9 @@ function measure(body, calls, ...given) {
 }
 
 const times = {};
-function line(name, time, beside) {
+function line(name, time, peer) {
   times[name] = time;
-  const ratio = beside ? `   ${(time / times[beside]).toFixed(2)} x ${beside}` : '';
+  const ratio = peer ? `   ${(time / times[peer]).toFixed(2)} x ${peer}` : '';
   console.log(`${name.padEnd(52)} ${time.toFixed(0).padStart(7)} ns${ratio}`);
 }
 

@@ -1,15 +1,15 @@
-/* Calls into an add-on that do nothing: what no binding can be faster than. */
+/* Add-on calls that do nothing: a lower bound for every binding. */
 #define NAPI_VERSION 8
 #include <node_api.h>
 
-/* Takes nothing and gives nothing. */
+/* Takes and returns nothing. */
 static napi_value bare(napi_env env, napi_callback_info info) {
     (void)env;
     (void)info;
     return NULL;
 }
 
-/* Takes a handle and a key, and gives a string of 64 characters: a cache without the cache. */
+/* Takes a handle and a key and returns a string of 64 characters: a cache hit without the cache. */
 static napi_value passing(napi_env env, napi_callback_info info) {
     static const char value[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
     napi_value arguments[2], result = NULL;

@@ -5,7 +5,7 @@ import "C"
 
 import "encoding/json"
 
-// AuditEntry is an entry of the program's own. The target may be left out; the details are a JSON object, without a secret, or
+// AuditEntry is an audit entry of the program. The target is optional. Details is a JSON object without secrets, or
 // nil.
 type AuditEntry struct {
 	EventType, Action    string
@@ -13,8 +13,8 @@ type AuditEntry struct {
 	Details              json.RawMessage
 }
 
-// Audit appends an entry to the audit trail, by the actor of [Store.As], and returns its number. What the library does itself is
-// recorded without this.
+// Audit appends an entry to the audit trail, under the actor of [Store.As], and returns its id. The library's own
+// changes are recorded without it.
 func (s *Store) Audit(entry AuditEntry) (id int64, err error) {
 	c, err := s.begin()
 	if err != nil {
@@ -31,7 +31,8 @@ func (s *Store) Audit(entry AuditEntry) (id int64, err error) {
 	return int64(c.id), err
 }
 
-// AuditEntries looks entries up, newest first. The filter is a JSON object, or nil for none.
+// AuditEntries returns the entries that match the filter, newest first. The filter is a JSON object, or nil for all
+// entries.
 func (s *Store) AuditEntries(filter []byte) (json.RawMessage, error) {
 	c, err := s.begin()
 	if err != nil {
@@ -42,8 +43,8 @@ func (s *Store) AuditEntries(filter []byte) (json.RawMessage, error) {
 	return c.copied(C.st_audit_query(s.native(), address, size, &c.bytes, &c.err))
 }
 
-// VerifyAudit checks the chain of the entries `first` to `last` (0: from the first, to the last that there is). The number is that
-// of the first entry that something is wrong with, 0 if all is well; the report, a JSON object, tells what.
+// VerifyAudit verifies the chain from entry first to last; 0 is the first or last entry of the trail. It returns the id
+// of the first invalid entry, 0 if the trail is intact, and a report as a JSON object.
 func (s *Store) VerifyAudit(first, last int64) (brokenID int64, report json.RawMessage, err error) {
 	c, err := s.begin()
 	if err != nil {

@@ -12,25 +12,25 @@ import (
 	"unsafe"
 )
 
-// Cache is a cache of bytes whose entries live for a time. It never holds more than its capacity, evicts exactly the least
-// recently used entry, and never shows one past its time. Keys are any bytes.
+// Cache is a cache of bytes whose entries expire. It holds at most its capacity, evicts exactly the least recently used
+// entry, and never returns an expired one. Keys are arbitrary bytes.
 type Cache struct{ owned atomic.Pointer[nativeCache] }
 
-// nativeCache is freed when nothing refers to it any more: neither its Cache, which lets go of it at Close, nor a call under
-// way. That costs a hit nothing, where counting the calls would cost a fifth of it.
+// nativeCache is freed when it is unreachable: from its Cache, which releases it at Close, and from calls in progress.
+// That costs a hit nothing; counting calls would cost a fifth of it.
 type nativeCache struct {
 	cache *C.st_cache
-	// The list of what a cache of Go's values let go of; nil for others.
+	// The values that a cache of Go values has dropped; nil for other caches.
 	dropped *C.st_go_dropped
-	// Whether an entry may have to be loaded anew while it is still served, or may be known to be absent.
+	// Whether entries may be reloaded while they are still served, or cached as absent.
 	refreshes bool
 }
 
-// address is where the cache is, as a number.
+// address returns the address of the cache as a number.
 func (n *nativeCache) address() C.uintptr_t { return C.uintptr_t(uintptr(unsafe.Pointer(n.cache))) }
 
-// closedCaches are those that were closed and not freed yet. Go does not know what memory they have, so when there are many it
-// is told to look for them.
+// closedCaches counts the caches that are closed but not freed. Go does not count their memory, so many of them trigger
+// a garbage collection.
 var closedCaches atomic.Int64
 
 const manyClosedCaches = 32
@@ -40,8 +40,8 @@ func (n nativeCache) free() {
 	C.st_go_dropped_free(n.dropped)
 }
 
-// NewCache makes a cache of at most `maxSize` entries (0 holds nothing) that live for `defaultTTL` ([Forever]: for ever; 0:
-// over at once), clearing expired ones away every `cleanupInterval`, a few in each call that comes then.
+// NewCache returns a cache of at most maxSize entries (0 stores nothing) that expire after defaultTTL ([Forever]:
+// never; 0: at once). Every cleanupInterval it removes expired entries, a few in each of the following calls.
 func NewCache(defaultTTL time.Duration, maxSize int, cleanupInterval time.Duration) (*Cache, error) {
 	return newCache(defaultTTL, maxSize, cleanupInterval, false)
 }
@@ -64,9 +64,9 @@ func newCache(defaultTTL time.Duration, maxSize int, cleanupInterval time.Durati
 	return ownedCache(owned), nil
 }
 
-// OpenCache makes a cache with settings; those that [NewCache] has no place for are "soft_ttl", after which the first to
-// [Cache.GetOrLoad] a value loads it anew while the others still get the old one, "absent_ttl", for which a load's
-// [ErrNotFound] is remembered, and "ttl_jitter".
+// OpenCache returns a cache with settings, including those that [NewCache] lacks: after "soft_ttl", the first caller of
+// [Cache.GetOrLoad] reloads a value while the others still get the old one; "absent_ttl" is how long the [ErrNotFound]
+// of a load is cached; "ttl_jitter" spreads expiry.
 func OpenCache(settings Settings) (*Cache, error) {
 	c := newCall()
 	defer c.end()
@@ -93,15 +93,15 @@ var (
 	userPermission = cacheOf(&nativeCache{cache: C.st_cache_user_permission()})
 )
 
-// ProviderConfigCache is the process's cache for provider configuration: keys like `provider:replicate:config`, 300 s, 100
-// entries. It is not to be closed.
+// ProviderConfigCache returns the built-in cache for provider configuration: keys such as provider:replicate:config,
+// 300 s, 100 entries. Do not close it.
 func ProviderConfigCache() *Cache { return providerConfig }
 
-// UserPermissionCache is the process's cache for permissions of users: keys like `user:123:permissions`, 60 s, 500 entries.
-// It is not to be closed.
+// UserPermissionCache returns the built-in cache for user permissions: keys such as user:123:permissions, 60 s, 500
+// entries. Do not close it.
 func UserPermissionCache() *Cache { return userPermission }
 
-// Close wipes all entries at once; the cache itself is freed some time after. The built-in ones stay as they are.
+// Close wipes all entries at once; the cache itself is freed later. It has no effect on the built-in caches.
 func (c *Cache) Close() error {
 	if c == providerConfig || c == userPermission {
 		return nil
@@ -117,7 +117,7 @@ func (c *Cache) Close() error {
 	return nil
 }
 
-// begin makes sure that the cache stays until end.
+// begin keeps the cache alive until end.
 func (c *Cache) begin() (*nativeCache, *call, error) {
 	owned := c.owned.Load()
 	if owned == nil {
@@ -131,10 +131,10 @@ func (n *nativeCache) end(call *call) {
 	runtime.KeepAlive(n)
 }
 
-// GetInto copies the bytes under the key into the buffer and returns their number. If the buffer is too small, the error is
-// [ErrBufferTooSmall], and the number is the size that is needed.
+// GetInto copies the value of a key into buf and returns its length. If buf is too small, it returns the length needed
+// and [ErrBufferTooSmall].
 //
-// A hit needs no memory, and costs little more than an empty call of C.
+// A hit does not allocate, and costs little more than an empty cgo call.
 func (c *Cache) GetInto(key string, buf []byte) (int, error) {
 	owned := c.owned.Load()
 	if owned == nil {
@@ -148,7 +148,7 @@ func (c *Cache) GetInto(key string, buf []byte) (int, error) {
 	n := int(result)
 	switch {
 	case n == C.ST_NOT_FOUND:
-		return 0, ErrNotFound // as a constant, which needs no memory either
+		return 0, ErrNotFound // a constant, so a miss does not allocate either
 	case n < 0:
 		return 0, Status(n)
 	case n > len(buf):
@@ -157,7 +157,7 @@ func (c *Cache) GetInto(key string, buf []byte) (int, error) {
 	return n, nil
 }
 
-// Get is a copy of the bytes under the key. It is in Go's memory, which nobody wipes: for secrets there is GetSecret.
+// Get returns a copy of the value of a key. Go's memory is not wiped: use GetSecret for secrets.
 func (c *Cache) Get(key string) ([]byte, error) {
 	var small [512]byte
 	n, err := c.GetInto(key, small[:])
@@ -175,7 +175,7 @@ func (c *Cache) Get(key string) ([]byte, error) {
 	return nil, err
 }
 
-// GetSecret is the value under the key itself, without a copy.
+// GetSecret returns the value of a key without copying it.
 func (c *Cache) GetSecret(key string) (*Secret, error) {
 	owned, call, err := c.begin()
 	if err != nil {
@@ -186,7 +186,7 @@ func (c *Cache) GetSecret(key string) (*Secret, error) {
 	return call.secret(C.st_cache_get(owned.cache, unsafe.Pointer(name), nameLen, &call.bytes, &call.err))
 }
 
-// Set stores a copy of the value for a time: [DefaultTTL] is that of the cache, [Forever] never ends, 0 is over at once.
+// Set stores a copy of value for ttl: [DefaultTTL] is the cache's default, [Forever] never expires, 0 expires at once.
 func (c *Cache) Set(key string, value []byte, ttl time.Duration) error {
 	owned, call, err := c.begin()
 	if err != nil {
@@ -198,7 +198,7 @@ func (c *Cache) Set(key string, value []byte, ttl time.Duration) error {
 	return call.error(C.st_cache_set(owned.cache, unsafe.Pointer(name), nameLen, address, size, seconds(ttl), &call.err))
 }
 
-// Delete removes an entry, and tells whether there was one whose time was not over.
+// Delete removes an entry and reports whether it existed and had not expired.
 func (c *Cache) Delete(key string) (existed bool, err error) {
 	owned, call, err := c.begin()
 	if err != nil {
@@ -209,7 +209,7 @@ func (c *Cache) Delete(key string) (existed bool, err error) {
 	return call.existed(C.st_cache_delete(owned.cache, unsafe.Pointer(name), nameLen, &call.flag, &call.err))
 }
 
-// Clear removes all entries, and tells how many of them were not over yet.
+// Clear removes all entries and returns the number of those that had not expired.
 func (c *Cache) Clear() (count int, err error) {
 	owned, call, err := c.begin()
 	if err != nil {
@@ -219,7 +219,8 @@ func (c *Cache) Clear() (count int, err error) {
 	return call.counted(C.st_cache_clear(owned.cache, &call.size, &call.err))
 }
 
-// InvalidatePrefix removes the entries whose keys begin with these bytes, and tells how many were not over yet.
+// InvalidatePrefix removes the entries whose keys begin with prefix and returns the number of those that had not
+// expired.
 func (c *Cache) InvalidatePrefix(prefix string) (count int, err error) {
 	owned, call, err := c.begin()
 	if err != nil {
@@ -230,7 +231,7 @@ func (c *Cache) InvalidatePrefix(prefix string) (count int, err error) {
 	return call.counted(C.st_cache_invalidate_prefix(owned.cache, unsafe.Pointer(name), nameLen, &call.size, &call.err))
 }
 
-// InvalidateProvider forgets all that the built-in cache holds about a provider.
+// InvalidateProvider removes the entries of a provider from the built-in cache and returns their number.
 func InvalidateProvider(provider string) (count int, err error) {
 	c := newCall()
 	defer c.end()
@@ -238,28 +239,28 @@ func InvalidateProvider(provider string) (count int, err error) {
 	return c.counted(C.st_cache_invalidate_provider(name, nameLen, &c.size, &c.err))
 }
 
-// InvalidateUser forgets all that the built-in cache holds about a user.
+// InvalidateUser removes the entries of a user from the built-in cache and returns their number.
 func InvalidateUser(userID int64) (count int, err error) {
 	c := newCall()
 	defer c.end()
 	return c.counted(C.st_cache_invalidate_user(C.int64_t(userID), &c.size, &c.err))
 }
 
-// CacheStats is the state of a cache, and what happened to it since it was made.
+// CacheStats is the size of a cache and its counters since it was created.
 type CacheStats struct {
-	// Entries that are held, those at most, and those of them that have expired.
+	// The number of entries, its maximum, and how many of the entries have expired.
 	Entries, MaxSize, Expired uint64
-	// DefaultTTL is how long an entry lives unless it is stored with another time.
+	// DefaultTTL is the time to live of entries stored without one.
 	DefaultTTL time.Duration
-	// Reads that found a value, and that found none.
+	// Reads that found a value, and reads that did not.
 	Hits, Misses uint64
-	// Entries that had to make room, whose time was over, and that were deleted before.
+	// Entries evicted to make room, removed after they expired, and deleted before.
 	Evictions, Expirations, Removals uint64
-	// Loads that were begun, and those that ended without a value.
+	// Loads that were begun, and loads that ended without a value.
 	Loads, LoadFailures uint64
 }
 
-// Stats tells the state of the cache. All numbers are of one moment.
+// Stats returns a consistent snapshot of the counters.
 func (c *Cache) Stats() (CacheStats, error) {
 	owned, call, err := c.begin()
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"unsafe"
 )
 
-// loading is what the context of a load holds: the key that is loaded, and the context of the load that asked for it.
+// loading is stored in the context of a load: its key, and the context of the enclosing load.
 type loading struct {
 	cache *nativeCache
 	key   string
@@ -20,7 +20,7 @@ type loading struct {
 
 type loadingKey struct{}
 
-// loads tells whether this context is that of a load of this very key.
+// loads reports whether ctx is the context of a load of this key.
 func (n *nativeCache) loads(ctx context.Context, key string) bool {
 	for {
 		load, ok := ctx.Value(loadingKey{}).(loading)
@@ -34,17 +34,17 @@ func (n *nativeCache) loads(ctx context.Context, key string) bool {
 	}
 }
 
-// lease is what begins a load: a value that is there, or the duty to load it.
+// lease is the beginning of a load: a value, or the duty to load it.
 type lease struct {
 	owned   *nativeCache
 	outcome C.int32_t
 	number  C.uint64_t
 	value   []byte
-	// Whether the value is there, though there is a lease to load it anew.
+	// Whether there is a value although there is a lease to reload it.
 	isOld bool
 }
 
-// lease asks for the value or the lease. With 0 seconds it does not wait for another's load.
+// lease returns the value or the lease. With a timeout of 0 it does not wait for the load of another caller.
 func (n *nativeCache) lease(key string, timeout float64) (lease, error) {
 	call := newCall()
 	defer n.end(call)
@@ -56,10 +56,11 @@ func (n *nativeCache) lease(key string, timeout float64) (lease, error) {
 	return lease{n, call.outcome, call.number, value, isOld}, err
 }
 
-// longestWait is for how long a goroutine waits for another's load if its caller has gone and named no deadline.
+// longestWait limits how long a goroutine waits for the load of another caller after its own caller has gone without
+// naming a deadline.
 const longestWait = 10 * time.Second
 
-// begin waits for the bytes, or for the lease to load them, as long as the context allows.
+// begin waits for the value, or for the lease to load it, until ctx is done.
 func (n *nativeCache) begin(ctx context.Context, key string) (lease, error) {
 	given, loaded, err := n.beginOrShare(ctx, key)
 	if bytes, ok := loaded.([]byte); ok {
@@ -68,14 +69,14 @@ func (n *nativeCache) begin(ctx context.Context, key string) (lease, error) {
 	return given, err
 }
 
-// beginOrShare is begin for values of any kind: one that a load of another goroutine found comes as it is, with a lease that is a
-// hit.
+// beginOrShare is begin for values of any type: a value that the load of another goroutine found is returned as it is,
+// with a lease that is a hit.
 func (n *nativeCache) beginOrShare(ctx context.Context, key string) (given lease, loaded any, err error) {
 	for {
 		given, err = n.lease(key, 0)
 		if err == nil && given.outcome == C.ST_LOAD_BUSY {
 			if n.loads(ctx, key) {
-				return lease{}, nil, &Error{Status: ErrBusy, Message: "the load of this key asks for the very key that it loads"}
+				return lease{}, nil, &Error{Status: ErrBusy, Message: "the load of this key requests the key that it loads"}
 			}
 			if other := n.underWay(key); other != nil {
 				loaded, err = other.wait(ctx)
@@ -84,14 +85,14 @@ func (n *nativeCache) beginOrShare(ctx context.Context, key string) (given lease
 				continue
 			}
 		}
-		// The owner of a load that was abandoned knows nothing of the value: somebody else has to load it.
+		// An abandoned load says nothing about the value: another caller has to load it.
 		if !errors.Is(err, ErrAbandoned) {
 			return given, loaded, err
 		}
 	}
 }
 
-// waitInC waits for a load that is not this binding's.
+// waitInC waits for a load outside of this binding.
 func (n *nativeCache) waitInC(ctx context.Context, key string) (lease, error) {
 	start := time.Now()
 	given, err := within(ctx, func(timeout float64) (lease, error) {
@@ -99,9 +100,9 @@ func (n *nativeCache) waitInC(ctx context.Context, key string) (lease, error) {
 			timeout = longestWait.Seconds()
 		}
 		given, err := n.lease(key, timeout)
-		// With no time left, it does not wait, which is no failure to the library.
+		// With no time left the library does not wait, and reports no error.
 		if err == nil && given.outcome == C.ST_LOAD_BUSY {
-			err = &Error{Status: ErrTimeout, Retryable: true, Message: "the deadline of the context passed"}
+			err = &Error{Status: ErrTimeout, Retryable: true, Message: "the context's deadline was exceeded"}
 		}
 		return given, err
 	}, func(late lease) { late.abandon(nil) })
@@ -111,8 +112,8 @@ func (n *nativeCache) waitInC(ctx context.Context, key string) (lease, error) {
 	return given, err
 }
 
-// abandon ends the lease, if it is one, without a value. Whoever waits is told why, which is the result; nil lets the next of them
-// load it.
+// abandon ends a lease without a value. Waiting callers get the error that it returns; with nil, one of them loads the
+// value.
 func (l lease) abandon(why error) error {
 	status, message := C.st_status(C.ST_ABANDONED), ""
 	if why != nil {
@@ -125,16 +126,16 @@ func (l lease) abandon(why error) error {
 	defer l.owned.end(call)
 	address, size := text(message)
 	if C.st_cache_load_abandon(l.owned.cache, l.number, status, address, size, &call.err) == C.ST_INVALID_ARGUMENT {
-		// It is a status that the library does not know, and this is what it told those who wait.
+		// The library does not accept this status, and has reported this one to the waiting callers.
 		status = C.ST_CALLBACK
 	}
 	return &Error{Status: Status(status), Message: message}
 }
 
-// load calls the function under a context that knows of the load, and ends the lease, whatever the function does. The function
-// puts the value that it found into the flight, for those who wait.
+// load calls the function with a context that marks the load, and ends the lease in any case. The function stores the
+// value in the flight for the waiting callers.
 func (l lease) load(ctx context.Context, key string, function func(ctx context.Context, begun *flight) error) error {
-	err := error(&Error{Status: ErrCallback, Message: "the function that loads the value did not return"})
+	err := error(&Error{Status: ErrCallback, Message: "the function that loads the value panicked or ended its goroutine"})
 	begun := l.owned.takeOff(key)
 	defer func() {
 		switch {
@@ -150,10 +151,10 @@ func (l lease) load(ctx context.Context, key string, function func(ctx context.C
 	return err
 }
 
-// GetOrLoad is a copy of the bytes under the key or else has the function find them, and stores them. However many ask for
-// the key meanwhile, the function is called once, with the context of the first; the others wait, each as long as its own
-// context allows. A failure is handed to all who wait and not stored; if the first one is cancelled, the next one loads.
-// Where an old value may still be served, that comes before a failure.
+// GetOrLoad returns a copy of the value of a key, or calls load and stores its result. For concurrent callers load is
+// called once, with the context of the first; the others wait, each until its own context is done. An error is returned
+// to all waiting callers and not stored; if the first caller is cancelled, the next one loads. A stale value that may
+// still be served is returned instead of an error.
 func (c *Cache) GetOrLoad(ctx context.Context, key string, load Load) ([]byte, error) {
 	owned := c.owned.Load()
 	if owned == nil {
@@ -172,7 +173,7 @@ func (c *Cache) GetOrLoad(ctx context.Context, key string, load Load) ([]byte, e
 	err = given.load(ctx, key, func(ctx context.Context, begun *flight) error {
 		loaded, ttl, err := load(ctx, key)
 		if err == nil {
-			begun.value = append(make([]byte, 0, len(loaded)), loaded...) // the other one may be changed by the caller
+			begun.value = append(make([]byte, 0, len(loaded)), loaded...) // the caller may change the original
 			err = given.finish(loaded, ttl)
 		}
 		value = loaded
@@ -187,7 +188,7 @@ func (c *Cache) GetOrLoad(ctx context.Context, key string, load Load) ([]byte, e
 	return nil, err
 }
 
-// finish ends the lease with a value. That its time was over is no failure: the value is as good as it was.
+// finish ends the lease with a value. It is not an error if the lease has expired: the value is valid.
 func (l lease) finish(value []byte, ttl time.Duration) error {
 	call := newCall()
 	defer l.owned.end(call)

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// A load that ends with any kind of error leaves the key to the next one.
-func TestNoErrorOfALoadKeepsTheLease(t *testing.T) {
+// Every kind of failed load releases the lease.
+func TestLoadFailureOfAnyKindReleasesTheLease(t *testing.T) {
 	for name, failure := range map[string]error{
 		"not UTF-8":            errors.New("cannot read \xff"),
 		"an unknown status":    Status(-1000),
@@ -45,7 +45,7 @@ type panicking struct{}
 func (panicking) Error() string   { panic(hidden) }
 func (panicking) Is(_ error) bool { panic(hidden) }
 
-// heldByOthers is a load of this key that is not this binding's, as one of C.
+// heldByOthers begins a load outside of this binding, as C code would.
 func heldByOthers(t *testing.T, cache *Cache, key string) lease {
 	t.Helper()
 	given, err := cache.owned.Load().lease(key, 0)
@@ -53,12 +53,12 @@ func heldByOthers(t *testing.T, cache *Cache, key string) lease {
 	return given
 }
 
-// overdue is a context in the moment between its deadline and its being done.
+// overdue is a context between its deadline and its being done.
 type overdue struct{ context.Context }
 
 func (overdue) Deadline() (time.Time, bool) { return time.Now().Add(-time.Millisecond), true }
 
-func TestWithNoTimeLeftNobodyLoadsBesideTheOneWhoDoes(t *testing.T) {
+func TestLoadWithNoTimeLeftDoesNotLoadTwice(t *testing.T) {
 	cache := newTestCache(t, 10)
 	held := heldByOthers(t, cache, "a")
 	_, err := cache.GetOrLoad(overdue{background}, "a", func(context.Context, string) ([]byte, time.Duration, error) {
@@ -70,7 +70,7 @@ func TestWithNoTimeLeftNobodyLoadsBesideTheOneWhoDoes(t *testing.T) {
 	must(t, held.finish([]byte("x"), DefaultTTL))
 }
 
-func TestALoadOfOthersIsWaitedForToo(t *testing.T) {
+func TestLoadWaitsForLoadOutsideOfGo(t *testing.T) {
 	cache := newTestCache(t, 10)
 	held := heldByOthers(t, cache, "a")
 	cancelled, cancel := context.WithCancel(background)
@@ -83,7 +83,7 @@ func TestALoadOfOthersIsWaitedForToo(t *testing.T) {
 	equal(t, string(value), "x")
 }
 
-func TestThoseWhoWaitHoldNoThread(t *testing.T) {
+func TestLoadWaitersOccupyNoThread(t *testing.T) {
 	const many = 2000
 	release := make(chan struct{})
 	cache := newTestCache(t, 10)
@@ -102,7 +102,7 @@ func TestThoseWhoWaitHoldNoThread(t *testing.T) {
 			})
 			must(t, err)
 			equal(t, string(value), "x")
-			value[0] = 'y' // each has its own
+			value[0] = 'y' // each caller has its own copy
 		}()
 		go func() {
 			defer group.Done()
@@ -111,13 +111,13 @@ func TestThoseWhoWaitHoldNoThread(t *testing.T) {
 			equal(t, found.ID, 1)
 		}()
 	}
-	// In Go, where only a goroutine waits: all but the two that load.
+	// All but the two loading goroutines wait in Go, without a thread.
 	othersWait(t, 2*many-2)
 	close(release)
 	group.Wait()
 }
 
-func TestWhoeverWaitsGetsTheValueThoughItIsNotKept(t *testing.T) {
+func TestLoadWaitersGetAValueThatIsNotStored(t *testing.T) {
 	begun, release := make(chan struct{}), make(chan struct{})
 	var calls atomic.Int64
 	var users *Cached[int, *user]
@@ -150,7 +150,7 @@ func TestWhoeverWaitsGetsTheValueThoughItIsNotKept(t *testing.T) {
 	equal(t, stats.Entries, 0)
 }
 
-func TestThoseWhoWaitLearnTheStatusAndTheText(t *testing.T) {
+func TestLoadWaitersGetStatusAndMessage(t *testing.T) {
 	cache := newTestCache(t, 10)
 	begun, release := make(chan struct{}), make(chan struct{})
 	go cache.GetOrLoad(background, "a", func(context.Context, string) ([]byte, time.Duration, error) {

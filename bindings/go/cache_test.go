@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-func TestAHitNeedsNoMemoryOfGo(t *testing.T) {
+func TestCacheHitDoesNotAllocate(t *testing.T) {
 	cache := newTestCache(t, 10)
 	must(t, cache.Set("a", []byte("12345"), DefaultTTL))
 	buffer := make([]byte, 64)
@@ -27,7 +27,7 @@ func TestAHitNeedsNoMemoryOfGo(t *testing.T) {
 	}
 }
 
-func TestAValueIsReadInThreeWays(t *testing.T) {
+func TestCacheReadsInThreeWays(t *testing.T) {
 	cache := newTestCache(t, 10)
 	large := strings.Repeat("x", 100_000)
 	for _, value := range []string{"", "small", large, "a\x00b\xff"} {
@@ -47,12 +47,12 @@ func TestAValueIsReadInThreeWays(t *testing.T) {
 	equal(t, n, 4)
 	_, err = cache.GetSecret("b")
 	expect(t, err, ErrNotFound)
-	equal(t, err.Error(), "stsecrets: there is no such value (ST_NOT_FOUND)")
+	equal(t, err.Error(), "stsecrets: not found (ST_NOT_FOUND)")
 	_, err = cache.Get("b")
-	equal(t, err.Error(), "there is no such value (ST_NOT_FOUND)")
+	equal(t, err.Error(), "not found (ST_NOT_FOUND)")
 }
 
-func TestASecretOutlivesItsCache(t *testing.T) {
+func TestSecretOutlivesItsCache(t *testing.T) {
 	cache := newTestCache(t, 10)
 	must(t, cache.Set("a", []byte(hidden), DefaultTTL))
 	secret, err := cache.GetSecret("a")
@@ -62,7 +62,7 @@ func TestASecretOutlivesItsCache(t *testing.T) {
 	equal(t, valueOf(t, secret, nil), hidden)
 }
 
-func TestAClosedCacheIsAnErrorForEveryCall(t *testing.T) {
+func TestCacheClosedFailsEveryCall(t *testing.T) {
 	cache := newTestCache(t, 10)
 	must(t, cache.Close())
 	must(t, cache.Close())
@@ -81,7 +81,7 @@ func TestAClosedCacheIsAnErrorForEveryCall(t *testing.T) {
 	}
 }
 
-func TestTheBuiltInCachesAreNeverClosed(t *testing.T) {
+func TestCacheBuiltInsAreNeverClosed(t *testing.T) {
 	for _, cache := range []*Cache{ProviderConfigCache(), UserPermissionCache()} {
 		must(t, cache.Close())
 		must(t, cache.Set("go:a", []byte("x"), DefaultTTL))
@@ -90,7 +90,7 @@ func TestTheBuiltInCachesAreNeverClosed(t *testing.T) {
 	}
 }
 
-func TestACacheMayBeClosedWhileOthersUseIt(t *testing.T) {
+func TestCacheCloseDuringCalls(t *testing.T) {
 	for range 100 {
 		cache := newTestCache(t, 10)
 		must(t, cache.Set("a", []byte(hidden), DefaultTTL))
@@ -114,7 +114,7 @@ func TestACacheMayBeClosedWhileOthersUseIt(t *testing.T) {
 	}
 }
 
-func TestManyLoadOnceAndAllGetTheValue(t *testing.T) {
+func TestGetOrLoadConcurrentCallersShareOneLoad(t *testing.T) {
 	cache := newTestCache(t, 10)
 	var loads atomic.Int64
 	var group sync.WaitGroup
@@ -141,7 +141,7 @@ func TestManyLoadOnceAndAllGetTheValue(t *testing.T) {
 	equal(t, loads.Load(), 1)
 }
 
-func TestAFailureReachesAllWhoWaitAndIsNotKept(t *testing.T) {
+func TestGetOrLoadFailureReachesAllWaitersAndIsNotStored(t *testing.T) {
 	cache := newTestCache(t, 10)
 	cause := errors.New("the database is away")
 	begun, release := make(chan struct{}), make(chan struct{})
@@ -175,7 +175,7 @@ func TestAFailureReachesAllWhoWaitAndIsNotKept(t *testing.T) {
 	equal(t, string(value), "now")
 }
 
-func TestAnOldValueComesBeforeAFailure(t *testing.T) {
+func TestGetOrLoadPrefersStaleValueToFailure(t *testing.T) {
 	cache, err := OpenCache(Settings{"soft_ttl": 0.01, "absent_ttl": time.Minute, "ttl_jitter": 0.5, "max_size": 10})
 	must(t, err)
 	defer cache.Close()
@@ -193,7 +193,7 @@ func TestAnOldValueComesBeforeAFailure(t *testing.T) {
 		equal(t, string(value), old)
 	}
 	equal(t, loads, 2)
-	// A second later the next caller loads it again.
+	// After a second the next caller reloads it.
 	for value := "old"; value == "old"; time.Sleep(10 * time.Millisecond) {
 		loaded, err := cache.GetOrLoad(background, "a", load(object{"value": "new"}, new(bool)))
 		must(t, err)
@@ -213,7 +213,7 @@ func TestAnOldValueComesBeforeAFailure(t *testing.T) {
 	expect(t, err, ErrConfig)
 }
 
-func TestIfTheFirstIsCancelledTheNextOneLoads(t *testing.T) {
+func TestGetOrLoadNextCallerLoadsAfterCancellation(t *testing.T) {
 	cache := newTestCache(t, 10)
 	ctx, cancel := context.WithCancel(background)
 	begun := make(chan struct{})
@@ -235,7 +235,7 @@ func TestIfTheFirstIsCancelledTheNextOneLoads(t *testing.T) {
 	equal(t, string(value), "the next one's")
 }
 
-func TestWhoeverWaitsDoesSoForTheirOwnTime(t *testing.T) {
+func TestGetOrLoadWaitersHaveTheirOwnDeadline(t *testing.T) {
 	cache := newTestCache(t, 10)
 	begun, release := make(chan struct{}), make(chan struct{})
 	go cache.GetOrLoad(background, "a", func(context.Context, string) ([]byte, time.Duration, error) {
@@ -256,7 +256,7 @@ func TestWhoeverWaitsDoesSoForTheirOwnTime(t *testing.T) {
 	soon(t, "the value is there", func() bool { value, _ := cache.Get("a"); return string(value) == "late" })
 }
 
-func TestALoadThatAsksForItsOwnKeyIsAnError(t *testing.T) {
+func TestGetOrLoadOfItsOwnKeyIsBusy(t *testing.T) {
 	cache := newTestCache(t, 10)
 	type value struct{}
 	_, err := cache.GetOrLoad(background, "a", func(ctx context.Context, _ string) ([]byte, time.Duration, error) {
@@ -272,7 +272,7 @@ func TestALoadThatAsksForItsOwnKeyIsAnError(t *testing.T) {
 	equal(t, string(got), "x")
 }
 
-func TestALoadThatPanicsOrEndsItsGoroutineGivesTheLeaseBack(t *testing.T) {
+func TestGetOrLoadPanicReleasesTheLease(t *testing.T) {
 	cache := newTestCache(t, 10)
 	for name, does := range map[string]func(){"panic": func() { panic("no") }, "Goexit": runtime.Goexit} {
 		ended := make(chan any)
@@ -292,7 +292,7 @@ func TestALoadThatPanicsOrEndsItsGoroutineGivesTheLeaseBack(t *testing.T) {
 	}
 }
 
-func TestWhatIsForgottenDuringALoadIsNotStored(t *testing.T) {
+func TestGetOrLoadKeyDeletedDuringLoadIsNotStored(t *testing.T) {
 	cache := newTestCache(t, 10)
 	value, err := cache.GetOrLoad(background, "a", func(context.Context, string) ([]byte, time.Duration, error) {
 		_, err := cache.Delete("a")

@@ -14,8 +14,8 @@ import (
 	"unsafe"
 )
 
-// Cached is a function whose results are kept in a cache of its own: values of Go, as they are. Their keys are those of
-// [FunctionKey], so an argument is whatever may be part of one.
+// Cached is a function whose results are kept in a cache of its own, as Go values. The keys are those of [FunctionKey],
+// so arguments must be of a type that it supports.
 type Cached[K comparable, V any] struct {
 	cache    *Cache
 	values   cachedValues
@@ -24,17 +24,17 @@ type Cached[K comparable, V any] struct {
 	function string
 }
 
-// CachedOptions say how the results of a function are kept.
+// CachedOptions are the options of [NewCached].
 type CachedOptions struct {
-	// Prefix and Function are the beginning of each key: `prefix:function:argument`.
+	// Prefix and Function are the beginning of each key: prefix:function:argument.
 	Prefix, Function string
-	// TTL is how long a result is kept; 0 stands for 5 minutes.
+	// TTL is how long a result is kept; 0 means 5 minutes.
 	TTL time.Duration
-	// MaxSize is how many results are kept at most; 0 stands for 1000.
+	// MaxSize is the maximum number of results; 0 means 1000.
 	MaxSize int
 }
 
-// NewCached gives a function a cache.
+// NewCached returns a cached version of a function.
 func NewCached[K comparable, V any](load func(ctx context.Context, argument K) (V, error), options CachedOptions) (*Cached[K, V], error) {
 	if options.TTL == 0 {
 		options.TTL = 5 * time.Minute
@@ -49,8 +49,8 @@ func NewCached[K comparable, V any](load func(ctx context.Context, argument K) (
 	return &Cached[K, V]{cache: cache, load: load, prefix: options.Prefix, function: options.Function}, nil
 }
 
-// Get is the result for an argument, from the cache or else from the function. However many ask for it meanwhile, the function
-// is called once, as [Cache.GetOrLoad] says.
+// Get returns the result for an argument, from the cache or from the function. Concurrent callers share one call, as in
+// [Cache.GetOrLoad].
 func (c *Cached[K, V]) Get(ctx context.Context, argument K) (V, error) {
 	var value V
 	key, err := FunctionKey(c.prefix, c.function, []any{argument}, nil)
@@ -87,7 +87,7 @@ func (c *Cached[K, V]) Get(ctx context.Context, argument K) (V, error) {
 	}
 }
 
-// Delete forgets the result for an argument, and tells whether there was one.
+// Delete removes the result for an argument and reports whether it existed.
 func (c *Cached[K, V]) Delete(argument K) (existed bool, err error) {
 	key, err := FunctionKey(c.prefix, c.function, []any{argument}, nil)
 	if err != nil {
@@ -97,29 +97,29 @@ func (c *Cached[K, V]) Delete(argument K) (existed bool, err error) {
 	return c.cache.Delete(key)
 }
 
-// Clear forgets all results, and tells how many there were.
+// Clear removes all results and returns their number.
 func (c *Cached[K, V]) Clear() (count int, err error) {
 	defer c.values.collect(c.cache.owned.Load())
 	return c.cache.Clear()
 }
 
-// Stats tells the state of the cache.
+// Stats returns the counters of the cache.
 func (c *Cached[K, V]) Stats() (CacheStats, error) { return c.cache.Stats() }
 
-// Close forgets all results.
+// Close removes all results and closes the cache.
 func (c *Cached[K, V]) Close() error {
 	defer c.values.collect(c.cache.owned.Load())
 	return c.cache.Close()
 }
 
-// cachedValues are values of Go that a cache holds. The cache itself holds their numbers, and puts those that it let go of on
-// a list, which is looked at after each call: so it never has to call Go.
+// cachedValues are the Go values of a cache. The cache stores their numbers, and lists the numbers it drops; the list
+// is processed after each call, so that the cache never calls Go.
 type cachedValues struct {
 	byNumber sync.Map
 	last     atomic.Uint64
 }
 
-// get is the value under the key; nil if there is none, or if it was let go of at this moment.
+// get returns the value of a key, or nil if there is none or it is being dropped.
 func (v *cachedValues) get(owned *nativeCache, key string) any {
 	name, nameLen := text(key)
 	number := C.st_go_cache_number(owned.address(), name, nameLen)
@@ -142,7 +142,7 @@ func (v *cachedValues) finish(given lease, value any) error {
 	return call.error(status)
 }
 
-// collect lets go of the values that the cache let go of.
+// collect releases the values that the cache has dropped.
 func (v *cachedValues) collect(owned *nativeCache) {
 	if owned == nil {
 		return

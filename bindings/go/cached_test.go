@@ -25,7 +25,7 @@ func newCachedUsers(t *testing.T, options CachedOptions, load func(context.Conte
 	return users
 }
 
-func TestAFunctionIsCalledOnceForEachArgument(t *testing.T) {
+func TestCachedCallsOnceForEachArgument(t *testing.T) {
 	calls := 0
 	users := newCachedUsers(t, CachedOptions{Prefix: "mymodule", Function: "get_user"}, func(_ context.Context, id int) (*user, error) {
 		calls++
@@ -35,7 +35,7 @@ func TestAFunctionIsCalledOnceForEachArgument(t *testing.T) {
 	must(t, err)
 	second, err := users.Get(background, 123)
 	must(t, err)
-	equal(t, first, second) // the very same value
+	equal(t, first, second) // the same value
 	_, err = users.Get(background, 124)
 	must(t, err)
 	equal(t, calls, 2)
@@ -53,7 +53,7 @@ func TestAFunctionIsCalledOnceForEachArgument(t *testing.T) {
 	equal(t, stats.DefaultTTL, 5*time.Minute)
 }
 
-func TestTheKeysOfCachedResultsAreThoseOfAllLanguages(t *testing.T) {
+func TestCachedKeysAreThoseOfAllLanguages(t *testing.T) {
 	type arguments struct {
 		User   int
 		Region string
@@ -73,7 +73,7 @@ func TestTheKeysOfCachedResultsAreThoseOfAllLanguages(t *testing.T) {
 	expect(t, err, ErrInvalidArgument)
 }
 
-func TestArgumentsOfManyTypes(t *testing.T) {
+func TestCachedArgumentTypes(t *testing.T) {
 	var none *user
 	number, text := 7, "x:y"
 	for wanted, arg := range map[string]any{
@@ -100,7 +100,7 @@ func TestArgumentsOfManyTypes(t *testing.T) {
 	}
 }
 
-func TestManyCallersOfACachedFunctionShareOneCall(t *testing.T) {
+func TestCachedConcurrentCallersShareOneCall(t *testing.T) {
 	var calls atomic.Int64
 	users := newCachedUsers(t, CachedOptions{Function: "f"}, func(_ context.Context, id int) (*user, error) {
 		calls.Add(1)
@@ -121,7 +121,7 @@ func TestManyCallersOfACachedFunctionShareOneCall(t *testing.T) {
 	equal(t, calls.Load(), 1)
 }
 
-func TestAFailureAndANilAreResultsOfTheirOwn(t *testing.T) {
+func TestCachedFailureAndNil(t *testing.T) {
 	cause := errors.New("no such user")
 	users := newCachedUsers(t, CachedOptions{Function: "f"}, func(_ context.Context, id int) (*user, error) {
 		if id == 0 {
@@ -137,7 +137,7 @@ func TestAFailureAndANilAreResultsOfTheirOwn(t *testing.T) {
 	}
 	stats, err := users.Stats()
 	must(t, err)
-	equal(t, stats.Loads, 3) // the failure twice, nil once
+	equal(t, stats.Loads, 3) // two failures, one nil
 	equal(t, stats.LoadFailures, 2)
 
 	any, err := NewCached(func(context.Context, int) (any, error) { return nil, nil }, CachedOptions{})
@@ -149,7 +149,7 @@ func TestAFailureAndANilAreResultsOfTheirOwn(t *testing.T) {
 	}
 }
 
-func TestResultsEndWithTheirTime(t *testing.T) {
+func TestCachedResultsExpire(t *testing.T) {
 	calls := 0
 	users := newCachedUsers(t, CachedOptions{TTL: 20 * time.Millisecond}, func(context.Context, int) (*user, error) {
 		calls++
@@ -158,7 +158,7 @@ func TestResultsEndWithTheirTime(t *testing.T) {
 	soon(t, "it is called again", func() bool { _, err := users.Get(background, 1); must(t, err); return calls > 1 })
 }
 
-func TestValuesThatTheCacheLetsGoOfAreFreed(t *testing.T) {
+func TestCachedDroppedValuesAreFreed(t *testing.T) {
 	var alive atomic.Int64
 	users := newCachedUsers(t, CachedOptions{MaxSize: 3}, func(_ context.Context, id int) (*user, error) {
 		alive.Add(1)
@@ -182,7 +182,7 @@ func TestValuesThatTheCacheLetsGoOfAreFreed(t *testing.T) {
 	must(t, users.Close())
 }
 
-func TestManyUseACachedFunctionAndForgetItsResults(t *testing.T) {
+func TestCachedConcurrentCallsAndDeletes(t *testing.T) {
 	users := newCachedUsers(t, CachedOptions{MaxSize: 4}, func(_ context.Context, id int) (*user, error) { return &user{ID: id}, nil })
 	var group sync.WaitGroup
 	for worker := range 6 {

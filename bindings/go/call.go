@@ -10,8 +10,8 @@ import (
 	"unsafe"
 )
 
-// call is the memory in which one call of the library gets its results. What C writes to has to be on the heap, so it is
-// kept for the next call.
+// call is the memory for the results of one call of the library. C can only write to the heap, so it is reused by later
+// calls.
 type call struct {
 	err     C.st_error
 	bytes   C.st_bytes
@@ -36,7 +36,7 @@ func newCall() *call { return calls.Get().(*call) }
 
 func (c *call) end() { calls.Put(c) }
 
-// error is what became of the call that returned this status.
+// error returns the error of a call that returned status.
 func (c *call) error(status C.st_status) error {
 	if status == C.ST_OK {
 		return nil
@@ -50,7 +50,7 @@ func (c *call) error(status C.st_status) error {
 	}
 }
 
-// secret is what the call returned.
+// secret returns the result of a call as a Secret.
 func (c *call) secret(status C.st_status) (*Secret, error) {
 	if status != C.ST_OK {
 		return nil, c.error(status)
@@ -58,7 +58,7 @@ func (c *call) secret(status C.st_status) (*Secret, error) {
 	return newSecret(&c.bytes), nil
 }
 
-// copied is a copy of what the call returned, which then is no more.
+// copied returns a copy of the result of a call and frees the result.
 func (c *call) copied(status C.st_status) ([]byte, error) {
 	if status != C.ST_OK {
 		return nil, c.error(status)
@@ -68,18 +68,18 @@ func (c *call) copied(status C.st_status) ([]byte, error) {
 	return value, nil
 }
 
-// counted is a number that the call returned.
+// counted returns the result of a call as a number.
 func (c *call) counted(status C.st_status) (int, error) { return int(c.size), c.error(status) }
 
-// existed is a truth that the call returned.
+// existed returns the result of a call as a bool.
 func (c *call) existed(status C.st_status) (bool, error) { return bool(c.flag), c.error(status) }
 
-// viewOf is the memory of the library itself.
+// viewOf returns the library's own memory.
 func viewOf(bytes *C.st_bytes) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(bytes.data)), int(bytes.len))
 }
 
-// An empty text or slice may have no address, which the library takes for a missing argument.
+// An empty string or slice may have no address, which the library rejects as a missing argument.
 var nothing [1]byte
 
 func text(s string) (*C.char, C.size_t) {
@@ -96,7 +96,7 @@ func data(b []byte) (unsafe.Pointer, C.size_t) {
 	return unsafe.Pointer(unsafe.SliceData(b)), C.size_t(len(b))
 }
 
-// buffer is where a call copies to. An empty one asks for the size alone.
+// buffer returns the arguments for a destination buffer. An empty one queries the length.
 func buffer(b []byte) (unsafe.Pointer, C.size_t) {
 	if len(b) == 0 {
 		return nil, 0
@@ -105,13 +105,13 @@ func buffer(b []byte) (unsafe.Pointer, C.size_t) {
 }
 
 const (
-	// DefaultTTL as a time to live is that of the cache or of the configuration.
+	// DefaultTTL, as a time to live, is the default of the cache or of the configuration.
 	DefaultTTL time.Duration = -1
-	// Forever as a time is one that never ends.
+	// Forever, as a duration, is unlimited.
 	Forever time.Duration = math.MaxInt64
 )
 
-// seconds is a time as the library takes it.
+// seconds converts a duration for the library.
 func seconds(d time.Duration) C.double {
 	switch d {
 	case DefaultTTL:
@@ -120,7 +120,7 @@ func seconds(d time.Duration) C.double {
 		return C.double(math.Inf(1))
 	}
 	if d < 0 {
-		return -2 // which the library refuses, with a message
+		return -2 // rejected by the library with a message
 	}
 	return C.double(d.Seconds())
 }

@@ -8,15 +8,15 @@ import (
 	"unsafe"
 )
 
-// Cipher has the keys with which credentials are encrypted, in the format of SimpleTuner.
+// Cipher encrypts and decrypts credentials, in SimpleTuner's format.
 type Cipher struct{ handle *handle }
 
 var defaultCipher = &Cipher{newHandle(nil, func(unsafe.Pointer) {})}
 
-// DefaultCipher is the cipher of the whole process, which is made on first use. It stays when it is closed.
+// DefaultCipher returns the cipher of the whole process, which is opened on first use. Closing it has no effect.
 func DefaultCipher() *Cipher { return defaultCipher }
 
-// OpenCipher makes a cipher with these settings. Keys are read, and made where there are none, now.
+// OpenCipher opens a cipher with settings. It reads the keys at once, and creates a key if there is none.
 func OpenCipher(settings Settings) (*Cipher, error) {
 	c := newCall()
 	defer c.end()
@@ -38,7 +38,7 @@ func ResetCipher(settings Settings) error {
 	return settings.open(c, func(config *C.st_config) C.st_status { return C.st_cipher_reset(config, &c.err) })
 }
 
-// Close frees the cipher when no call uses it any more, and wipes its keys.
+// Close frees the cipher and wipes its keys once no call uses it.
 func (c *Cipher) Close() error {
 	if c != defaultCipher {
 		c.handle.close()
@@ -48,7 +48,7 @@ func (c *Cipher) Close() error {
 
 func (c *Cipher) native() *C.st_cipher { return (*C.st_cipher)(c.handle.native) }
 
-// begin makes sure that the cipher stays until end.
+// begin keeps the cipher alive until end.
 func (c *Cipher) begin() (*call, error) {
 	if err := c.handle.acquire(); err != nil {
 		return nil, err
@@ -61,7 +61,7 @@ func (c *Cipher) end(call *call) {
 	c.handle.release()
 }
 
-// Encrypt encrypts any bytes under the newest key, into the text that SimpleTuner stores.
+// Encrypt encrypts plaintext under the newest key and returns the token that SimpleTuner stores.
 func (c *Cipher) Encrypt(plaintext []byte) (token string, err error) {
 	call, err := c.begin()
 	if err != nil {
@@ -73,8 +73,8 @@ func (c *Cipher) Encrypt(plaintext []byte) (token string, err error) {
 	return string(encrypted), err
 }
 
-// EncryptInto is Encrypt into a buffer. If that is too small, the error is [ErrBufferTooSmall], and the number is the size
-// that is needed.
+// EncryptInto is like Encrypt, but writes the token to buf. If buf is too small, it returns the length needed and
+// [ErrBufferTooSmall].
 func (c *Cipher) EncryptInto(plaintext, buf []byte) (int, error) {
 	call, err := c.begin()
 	if err != nil {
@@ -86,7 +86,7 @@ func (c *Cipher) EncryptInto(plaintext, buf []byte) (int, error) {
 	return call.copiedInto(C.st_encrypt_into(c.native(), address, size, to, capacity, &call.size, &call.err), len(buf))
 }
 
-// Decrypt decrypts a token under any of the keys.
+// Decrypt decrypts a token made under any of the keys.
 func (c *Cipher) Decrypt(token string) (*Secret, error) {
 	call, err := c.begin()
 	if err != nil {
@@ -97,8 +97,8 @@ func (c *Cipher) Decrypt(token string) (*Secret, error) {
 	return call.secret(C.st_decrypt(c.native(), address, size, &call.bytes, &call.err))
 }
 
-// DecryptInto is Decrypt into a buffer, which is the caller's to wipe; one of the token's length is large enough. Else it is
-// as EncryptInto.
+// DecryptInto is like Decrypt, but writes to buf, which the caller wipes; a buffer as long as the token is large
+// enough. If buf is too small, it returns the length needed and [ErrBufferTooSmall].
 func (c *Cipher) DecryptInto(token string, buf []byte) (int, error) {
 	call, err := c.begin()
 	if err != nil {
@@ -110,7 +110,7 @@ func (c *Cipher) DecryptInto(token string, buf []byte) (int, error) {
 	return call.copiedInto(C.st_decrypt_into(c.native(), address, size, to, capacity, &call.size, &call.err), len(buf))
 }
 
-// RotateKey puts a new key into the key file. What the old one encrypted stays readable.
+// RotateKey writes a new key to the key file. Tokens of the old key can still be decrypted.
 func (c *Cipher) RotateKey() error {
 	call, err := c.begin()
 	if err != nil {
@@ -120,7 +120,7 @@ func (c *Cipher) RotateKey() error {
 	return call.error(C.st_rotate_key(c.native(), &call.err))
 }
 
-// Reencrypt makes of a token one under the newest key, and tells whether it differs from the one that was given.
+// Reencrypt re-encrypts a token under the newest key and reports whether the result differs.
 func (c *Cipher) Reencrypt(token string) (renewed string, changed bool, err error) {
 	call, err := c.begin()
 	if err != nil {

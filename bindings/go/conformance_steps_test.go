@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// do does one step of the shared table.
+// do runs one step of the shared table.
 func (w *world) do(step object) (object, error) {
 	key, _ := step["key"].(string)
 	text, _ := step["value"].(string)
@@ -90,7 +90,7 @@ func (w *world) stats(step object) (object, error) {
 	return object{"stats": wanted}, err
 }
 
-// revealed is what is in a secret, which then is closed.
+// revealed returns the value of a secret, and closes it.
 func revealed(secret *Secret, err error) (object, error) {
 	if err != nil {
 		return nil, err

@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// keep does one step of the shared table with the store.
+// keep runs one step of the shared table on the store.
 func (w *world) keep(step object, value string) (object, error) {
 	given := func(name string) string {
 		text, _ := step[name].(string)

@@ -21,7 +21,7 @@ const vectors = "../../tests/vectors/"
 
 type object = map[string]any
 
-// world is what one case works on: a directory, and what is opened in it.
+// world is the state of a case: its directory and open handles.
 type world struct {
 	t         *testing.T
 	directory string
@@ -31,7 +31,7 @@ type world struct {
 	store     *Store
 }
 
-// servers are the variables of tests/python/conformance_servers.py.
+// servers returns the variables of tests/python/conformance_servers.py.
 func servers() map[string]string {
 	found := map[string]string{}
 	for _, variable := range os.Environ() {
@@ -42,7 +42,7 @@ func servers() map[string]string {
 	return found
 }
 
-func TestEveryCaseOfTheSharedTable(t *testing.T) {
+func TestConformanceTable(t *testing.T) {
 	var table struct {
 		Cases []struct {
 			Name    string
@@ -60,7 +60,7 @@ func TestEveryCaseOfTheSharedTable(t *testing.T) {
 	for _, each := range table.Cases {
 		t.Run(each.Name, func(t *testing.T) {
 			if each.Servers && len(servers()) == 0 {
-				t.Skip("tests/python/conformance_servers.py starts what this case asks")
+				t.Skip("tests/python/conformance_servers.py starts the servers of this case")
 			}
 			w := &world{t: t, directory: t.TempDir()}
 			home := filepath.Join(w.directory, "home")
@@ -133,7 +133,7 @@ func (w *world) close() {
 	}
 }
 
-// place puts the directory of the case in.
+// place inserts the directory of the case.
 func (w *world) place(value any) any {
 	if text, ok := value.(string); ok {
 		names := servers()
@@ -173,7 +173,7 @@ func ttl(value any) time.Duration {
 	return DefaultTTL
 }
 
-// outcome is what came of it, with status and source.
+// outcome returns the result with status and source.
 func outcome(answer object, err error) object {
 	if answer == nil {
 		answer = object{}
@@ -192,7 +192,7 @@ func outcome(answer object, err error) object {
 	return answer
 }
 
-// check compares what is expected, each as JSON.
+// check compares the answer with the expected one, as JSON.
 func (w *world) check(what string, answer, expected object) {
 	w.t.Helper()
 	wanted := object{"status": "ST_OK"}
@@ -220,7 +220,7 @@ func encoded(value any) string {
 	return string(text)
 }
 
-// load is a loader that answers as the table says.
+// load returns a loader that answers as the table specifies.
 func load(answer object, called *bool) Load {
 	return func(context.Context, string) ([]byte, time.Duration, error) {
 		*called = true
@@ -244,7 +244,7 @@ func statusNamed(name any) error {
 	panic(name)
 }
 
-func TestEveryCallHasTheKeyThatAllLanguagesBuildForIt(t *testing.T) {
+func TestFunctionKeyVectors(t *testing.T) {
 	var table struct {
 		Vectors []struct {
 			Prefix, Function, Key string
@@ -276,7 +276,7 @@ func TestEveryCallHasTheKeyThatAllLanguagesBuildForIt(t *testing.T) {
 	}
 }
 
-// argument is a value as the table of keys writes it.
+// argument decodes an argument of the table of keys.
 func argument(value any) any {
 	switch value := value.(type) {
 	case json.Number:

@@ -9,13 +9,13 @@ import (
 	"unsafe"
 )
 
-// CredentialID names a credential of a user.
+// CredentialID identifies a credential of a user.
 type CredentialID struct {
 	UserID         int64
 	Provider, Name string
 }
 
-// beginWith is begin for calls that use a cipher too; nil is that of the process.
+// beginWith is begin for calls that also use a cipher; nil is that of the process.
 func (s *Store) beginWith(cipher **Cipher) (*call, error) {
 	if *cipher == nil {
 		*cipher = defaultCipher
@@ -35,7 +35,7 @@ func (s *Store) endWith(cipher *Cipher, c *call) {
 	cipher.handle.release()
 }
 
-// SetCredential stores a credential, encrypted by the cipher (nil: that of the process).
+// SetCredential encrypts a credential with the cipher (nil: that of the process) and stores it.
 func (s *Store) SetCredential(cipher *Cipher, id CredentialID, value []byte) error {
 	c, err := s.beginWith(&cipher)
 	if err != nil {
@@ -49,7 +49,7 @@ func (s *Store) SetCredential(cipher *Cipher, id CredentialID, value []byte) err
 		address, size, &c.err))
 }
 
-// Credential is the value of a user's active credential. The use is recorded.
+// Credential returns the value of a user's active credential and records its use.
 func (s *Store) Credential(cipher *Cipher, id CredentialID) (*Secret, error) {
 	c, err := s.beginWith(&cipher)
 	if err != nil {
@@ -62,7 +62,7 @@ func (s *Store) Credential(cipher *Cipher, id CredentialID) (*Secret, error) {
 		&c.bytes, &c.err))
 }
 
-// DeleteCredential removes a credential, and tells whether there was one.
+// DeleteCredential removes a credential and reports whether it existed.
 func (s *Store) DeleteCredential(id CredentialID) (existed bool, err error) {
 	c, err := s.begin()
 	if err != nil {
@@ -74,7 +74,7 @@ func (s *Store) DeleteCredential(id CredentialID) (existed bool, err error) {
 	return c.existed(C.st_credential_delete(s.native(), C.int64_t(id.UserID), provider, providerLen, name, nameLen, &c.flag, &c.err))
 }
 
-// Credentials lists credentials without their values: those of a user ([Unknown]: of all) and a provider (empty: of all).
+// Credentials lists credentials without their values, of a user ([Unknown]: all users) and a provider (empty: all).
 func (s *Store) Credentials(userID int64, provider string) (json.RawMessage, error) {
 	c, err := s.begin()
 	if err != nil {
@@ -85,17 +85,17 @@ func (s *Store) Credentials(userID int64, provider string) (json.RawMessage, err
 	return c.copied(C.st_credential_list(s.native(), C.int64_t(userID), name, nameLen, &c.bytes, &c.err))
 }
 
-// Origin is where [Store.ResolveCredential] found a credential.
+// Origin is the origin of a credential that [Store.ResolveCredential] returns.
 type Origin int32
 
 const (
-	// OriginUser: it is the user's own.
+	// OriginUser is the user's own credential.
 	OriginUser Origin = C.ST_CREDENTIAL_USER
-	// OriginGlobal: it is the secret that all users share.
+	// OriginGlobal is the secret shared by all users.
 	OriginGlobal Origin = C.ST_CREDENTIAL_GLOBAL
 )
 
-// ResolveCredential finds a credential for a user: the user's own, else the secret `globalKey` of the manager. A nil cipher or
+// ResolveCredential returns the user's own credential, or else the secret globalKey of the manager. A nil cipher or
 // manager is that of the process.
 func (s *Store) ResolveCredential(cipher *Cipher, secrets *Secrets, id CredentialID, globalKey string) (*Secret, Origin, error) {
 	if secrets == nil {
@@ -118,7 +118,7 @@ func (s *Store) ResolveCredential(cipher *Cipher, secrets *Secrets, id Credentia
 	return secret, Origin(c.outcome), err
 }
 
-// RotateCredentials puts a new key in place of the newest one, and brings every stored credential under it.
+// RotateCredentials creates a new key and re-encrypts every stored credential under it.
 func (s *Store) RotateCredentials(cipher *Cipher) error {
 	c, err := s.beginWith(&cipher)
 	if err != nil {
@@ -128,9 +128,9 @@ func (s *Store) RotateCredentials(cipher *Cipher) error {
 	return c.error(C.st_credentials_rotate(s.native(), cipher.native(), &c.err))
 }
 
-// ReencryptCredentials brings every stored credential under the newest key, with `plain` those too that are not encrypted, all
-// or none. It tells `progress` (which may be nil) how far it is, and is given up, with [ErrAbandoned], when that returns false.
-// The report is a JSON object: how many there were, and the numbers of those that are unreadable.
+// ReencryptCredentials re-encrypts every stored credential under the newest key, with plain unencrypted ones too, in
+// one transaction. It calls progress (which may be nil); if that returns false, it changes nothing and returns
+// [ErrAbandoned]. The report is a JSON object with the number of credentials and the ids of the unreadable ones.
 func (s *Store) ReencryptCredentials(cipher *Cipher, plain bool, progress func(done, total uint64) bool) (json.RawMessage, error) {
 	c, err := s.beginWith(&cipher)
 	if err != nil {
@@ -143,17 +143,17 @@ func (s *Store) ReencryptCredentials(cipher *Cipher, plain bool, progress func(d
 	}
 	function := C.uintptr_t(0)
 	if progress != nil {
-		told := cgo.NewHandle(progress)
-		defer told.Delete()
-		function = C.uintptr_t(told)
+		handle := cgo.NewHandle(progress)
+		defer handle.Delete()
+		function = C.uintptr_t(handle)
 	}
 	return c.copied(C.st_go_credentials_reencrypt(s.native(), cipher.native(), flags, function, &c.bytes, &c.err))
 }
 
 //export st_go_progress
 func st_go_progress(progress unsafe.Pointer, done, total C.uint64_t) (goOn C.bool) {
-	told := cgo.Handle(uintptr(progress)).Value().(func(done, total uint64) bool)
-	// On a goroutine of its own, as a panic or runtime.Goexit must not pass through C code: they are a "no".
+	report := cgo.Handle(uintptr(progress)).Value().(func(done, total uint64) bool)
+	// A panic or runtime.Goexit must not pass through C code, so this runs on a goroutine of its own; they mean false.
 	answer := make(chan bool, 1)
 	go func() {
 		result := false
@@ -161,7 +161,7 @@ func st_go_progress(progress unsafe.Pointer, done, total C.uint64_t) (goOn C.boo
 			_ = recover()
 			answer <- result
 		}()
-		result = told(uint64(done), uint64(total))
+		result = report(uint64(done), uint64(total))
 	}()
 	return C.bool(<-answer)
 }

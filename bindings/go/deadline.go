@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// within does what may take long, for no longer than the context allows. A context that may be cancelled leaves it to a
-// goroutine of its own: when nobody waits for it any more, its result goes to `drop`.
+// within calls do, which may take long, until ctx is done. If ctx can be cancelled, do runs on a goroutine of its own,
+// and its result goes to drop if the caller no longer waits.
 func within[T any](ctx context.Context, do func(timeout float64) (T, error), drop func(T)) (T, error) {
 	var none T
 	if ctx.Err() != nil {
@@ -45,11 +45,11 @@ func within[T any](ctx context.Context, do func(timeout float64) (T, error), dro
 	}
 }
 
-// ended is the error of a call whose context is over.
+// ended returns the error of a call whose context is done.
 func ended(ctx context.Context) error {
 	cause := context.Cause(ctx)
 	if ctx.Err() == context.DeadlineExceeded {
-		return &Error{Status: ErrTimeout, Retryable: true, Message: "the deadline of the context passed", cause: cause}
+		return &Error{Status: ErrTimeout, Retryable: true, Message: "the context's deadline was exceeded", cause: cause}
 	}
 	return cause
 }

@@ -6,11 +6,11 @@ import (
 	"sync"
 )
 
-// flight is a load of this program that is under way. Goroutines wait for it here: in C each of them would hold a thread, of which
-// a Go program may have 10 000 before it is ended.
+// flight is a load of this program in progress. Goroutines wait for it in Go: in C each would occupy a thread, and Go
+// programs are limited to 10 000 threads.
 type flight struct {
 	ended chan struct{}
-	// What came of it, once it has ended.
+	// The result, once the load has ended.
 	value any
 	err   error
 }
@@ -20,7 +20,7 @@ type flightKey struct {
 	key   string
 }
 
-// flights are those under way, each from after its lease is given until after that is ended.
+// flights are the loads in progress, each from after its lease is issued until after the lease has ended.
 var flights sync.Map
 
 func (n *nativeCache) takeOff(key string) *flight {
@@ -34,18 +34,18 @@ func (n *nativeCache) land(key string, begun *flight) {
 	close(begun.ended)
 }
 
-// underWay is the flight that loads this key; nil if it is not this binding that does.
+// underWay returns the flight that loads this key, or nil if the load is not of this binding.
 func (n *nativeCache) underWay(key string) *flight {
 	for range 2 {
 		if found, ok := flights.Load(flightKey{n, key}); ok {
 			return found.(*flight)
 		}
-		runtime.Gosched() // whoever was given the lease just now is about to take off
+		runtime.Gosched() // the new holder of the lease is about to register its flight
 	}
 	return nil
 }
 
-// wait is what came of the flight, or the end of the context.
+// wait returns the result of the flight, or the error of ctx if that is done first.
 func (f *flight) wait(ctx context.Context) (any, error) {
 	select {
 	case <-f.ended:

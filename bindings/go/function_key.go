@@ -11,9 +11,9 @@ import (
 	"strings"
 )
 
-// FunctionKey is the key under which the result of a function call is cached, the same in every language:
-// `prefix:function:argument:argument`. Arguments may be nil, booleans, numbers, texts, bytes, and lists, maps and pointers of
-// these; of a struct the exported fields are the items of a list.
+// FunctionKey returns the key under which the result of a function call is cached, the same in every language:
+// prefix:function:argument:argument. Arguments may be nil, booleans, numbers, strings, bytes, and lists, maps and
+// pointers of these; a struct is a list of its exported fields.
 func FunctionKey(prefix, function string, args []any, named map[string]any) (string, error) {
 	var key []byte
 	if prefix != "" {
@@ -35,7 +35,7 @@ func FunctionKey(prefix, function string, args []any, named map[string]any) (str
 	return string(key), nil
 }
 
-// deepest is how far into an argument its items may be: one that holds itself has no end.
+// deepest limits the nesting of an argument, because one that contains itself is unlimited.
 const deepest = 100
 
 func appendArg(key []byte, arg reflect.Value, depth int) ([]byte, error) {
@@ -78,10 +78,10 @@ func appendArg(key []byte, arg reflect.Value, depth int) ([]byte, error) {
 }
 
 func tooDeep(arg reflect.Value) error {
-	return &Error{Status: ErrInvalidArgument, Message: fmt.Sprintf("a %s cannot be part of a key: it holds itself, or is nested too deep", arg.Type())}
+	return &Error{Status: ErrInvalidArgument, Message: fmt.Sprintf("a %s cannot be part of a key: it contains itself or is nested too deeply", arg.Type())}
 }
 
-// The exponent of Go is of two digits at least and has a sign, that of a key has neither.
+// Go's exponent has a sign and at least two digits; the exponent in a key has neither.
 func appendFloat(key []byte, value float64) []byte {
 	switch {
 	case math.IsNaN(value):
@@ -128,7 +128,7 @@ func appendStruct(key []byte, arg reflect.Value, depth int) ([]byte, error) {
 
 func appendMap(key []byte, arg reflect.Value, depth int) ([]byte, error) {
 	if arg.Type().Key().Kind() != reflect.String {
-		return nil, &Error{Status: ErrInvalidArgument, Message: fmt.Sprintf("a %s cannot be part of a key: its keys are no texts", arg.Type())}
+		return nil, &Error{Status: ErrInvalidArgument, Message: fmt.Sprintf("a %s cannot be part of a key: its keys are not strings", arg.Type())}
 	}
 	items := make(map[string]reflect.Value, arg.Len())
 	for _, name := range arg.MapKeys() {
@@ -162,7 +162,7 @@ func appendText(key []byte, text string, quotes bool) []byte {
 	return append(key, '"')
 }
 
-// needsQuotes tells whether a text would be taken for something else.
+// needsQuotes reports whether text would be read as something else.
 func needsQuotes(text string) bool {
 	if text == "" || strings.ContainsRune("0123456789+-.[{", rune(text[0])) || strings.ContainsAny(text, `:=\"`) {
 		return true

@@ -5,9 +5,9 @@ import (
 	"unsafe"
 )
 
-// handle owns something that the library made. It is freed when it was closed and no call uses it any more.
+// handle owns an object of the library. It is freed once it is closed and no call uses it.
 type handle struct {
-	// One for each call under way, and one for the owner until it closes.
+	// One for each call in progress, and one for the owner until it closes.
 	users  atomic.Int64
 	closed atomic.Bool
 	native unsafe.Pointer
@@ -20,7 +20,7 @@ func newHandle(native unsafe.Pointer, free func(native unsafe.Pointer)) *handle 
 	return h
 }
 
-// acquire makes sure that it stays until release.
+// acquire keeps the object alive until release.
 func (h *handle) acquire() error {
 	for users := h.users.Load(); users > 0 && !h.closed.Load(); users = h.users.Load() {
 		if h.users.CompareAndSwap(users, users+1) {

@@ -13,7 +13,7 @@ import (
 
 var background = context.Background()
 
-// opened is a manager of these settings.
+// opened returns a manager with these settings.
 func opened(t testing.TB, settings Settings) *Secrets {
 	t.Helper()
 	secrets, err := Open(settings)
@@ -24,7 +24,7 @@ func opened(t testing.TB, settings Settings) *Secrets {
 	return secrets
 }
 
-// provided is a manager that asks this function alone.
+// provided returns a manager with this function as its only provider.
 func provided(t testing.TB, get Load) *Secrets {
 	t.Helper()
 	secrets := opened(t, Settings{"providers": []string{}})
@@ -44,7 +44,7 @@ func newTestCache(t testing.TB, size int) *Cache {
 	return cache
 }
 
-// fileWith is a secrets file with this text.
+// fileWith returns a secrets file with this text.
 func fileWith(t testing.TB, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "secrets.json")
@@ -81,7 +81,7 @@ func equal[T comparable](t testing.TB, got, wanted T) {
 	}
 }
 
-// soon waits until something is so.
+// soon waits until a condition holds.
 func soon(t testing.TB, what string, so func() bool) {
 	t.Helper()
 	for end := time.Now().Add(time.Minute); !so(); time.Sleep(time.Millisecond) {
@@ -91,7 +91,7 @@ func soon(t testing.TB, what string, so func() bool) {
 	}
 }
 
-// othersWait waits until this many goroutines wait for a load of another.
+// othersWait waits until this many goroutines wait for the load of another.
 func othersWait(t testing.TB, count int) {
 	t.Helper()
 	soon(t, "they wait", func() bool {

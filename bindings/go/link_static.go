@@ -1,6 +1,6 @@
 //go:build st_secrets_static
 
-// The archive goes first and leaves nothing to do for the shared library of the same directory, so that is not linked.
+// The archive comes first and resolves all symbols, so the shared library of the same directory is not linked.
 
 package stsecrets
 

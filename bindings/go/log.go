@@ -10,11 +10,11 @@ import (
 	"unsafe"
 )
 
-// LevelTrace is the level of what the library tells beyond slog.LevelDebug.
+// LevelTrace is the level of messages below slog.LevelDebug.
 const LevelTrace = slog.LevelDebug - 4
 
-// SetLogger sends what the library has to say, from this level on, to the logger, for the whole process; nil stops that. The
-// part of the library is the attribute `target`. No message holds a value, key or token.
+// SetLogger sends the log messages of the library, from this level on, to logger, for the whole process; nil stops
+// that. The attribute target is the part of the library. Messages never contain a value, key or token.
 func SetLogger(logger *slog.Logger, level slog.Level) error {
 	c := newCall()
 	defer c.end()
@@ -56,7 +56,7 @@ func levelOf(native C.int32_t) slog.Level {
 func st_go_log(logger unsafe.Pointer, level C.int32_t, target, message *C.char, size C.size_t) {
 	to := cgo.Handle(uintptr(logger)).Value().(*slog.Logger)
 	part, said := C.GoString(target), C.GoStringN(message, C.int(size))
-	// On a goroutine of its own, as a panic or runtime.Goexit must not pass through C code.
+	// A panic or runtime.Goexit must not pass through C code, so this runs on a goroutine of its own.
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

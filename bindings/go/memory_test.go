@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// Each call is made 100 000 times, and must leave nothing behind. A leak grows in every round; pools, arenas and the stacks of new
-// threads grow in some.
-func TestMemoryStaysFlatOverManyCalls(t *testing.T) {
+// Makes each call 100 000 times and checks that memory does not grow. A leak grows in every round; pools, arenas and
+// thread stacks only in some.
+func TestMemoryStaysConstantOverManyCalls(t *testing.T) {
 	if testing.Short() {
 		t.Skip("short")
 	}
@@ -94,7 +94,7 @@ func TestMemoryStaysFlatOverManyCalls(t *testing.T) {
 					}
 				}
 				debug.FreeOSMemory()
-				time.Sleep(10 * time.Millisecond) // what runs after a collection
+				time.Sleep(10 * time.Millisecond) // for finalizers and cleanups
 				debug.FreeOSMemory()
 				return resident(t)
 			}
@@ -120,7 +120,7 @@ func closed(secret *Secret, err error) error {
 	return secret.Close()
 }
 
-// wanted is nil if the error is nil or this one.
+// wanted returns nil if the error is nil or of this status.
 func wanted(status, err error) error {
 	if errors.Is(err, status) {
 		return nil
@@ -128,7 +128,7 @@ func wanted(status, err error) error {
 	return err
 }
 
-// resident is the memory of the process, in bytes.
+// resident returns the resident memory of the process, in bytes.
 func resident(t *testing.T) int {
 	text, err := os.ReadFile("/proc/self/statm")
 	must(t, err)

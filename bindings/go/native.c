@@ -26,7 +26,7 @@ st_status st_go_credentials_reencrypt(const st_store *store, const st_cipher *ci
                                     error);
 }
 
-/* An st_drop_fn: puts the entry on the list of those that were let go of, from any thread. */
+/* An st_drop_fn: adds the entry to the list of dropped ones, from any thread. */
 static void entry_drop(void *object) {
     st_go_entry *entry = object;
     entry->next = __atomic_load_n(&entry->dropped->first, __ATOMIC_RELAXED);
@@ -35,7 +35,7 @@ static void entry_drop(void *object) {
     }
 }
 
-/* Where there is no memory for a few bytes, the process ends, as it does in Go and in the library. */
+/* Ends the process if a few bytes cannot be allocated, as Go and the library do. */
 static void *must(void *memory) {
     if (!memory) {
         abort();
@@ -43,7 +43,9 @@ static void *must(void *memory) {
     return memory;
 }
 
-st_go_dropped *st_go_dropped_new(void) { return must(calloc(1, sizeof(st_go_dropped))); }
+st_go_dropped *st_go_dropped_new(void) {
+    return must(calloc(1, sizeof(st_go_dropped)));
+}
 
 void st_go_dropped_free(st_go_dropped *dropped) {
     if (dropped) {

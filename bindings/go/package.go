@@ -1,7 +1,7 @@
 //go:build ignore
 
-// Makes the Go module a file tree as module proxies have it (GOPROXY=file://DIRECTORY), and as it goes to one.
-// usage, in this directory: go run package.go VERSION DIRECTORY
+// Packs the Go module into a file tree laid out as a module proxy (GOPROXY=file://DIRECTORY). Usage, in this directory:
+// go run package.go VERSION DIRECTORY
 package main
 
 import (
@@ -46,7 +46,7 @@ func pack(version, directory string) error {
 	return archive(filepath.Join(directory, version+".zip"), module+"@"+version+"/")
 }
 
-// archive packs what users need, and the licences of the whole.
+// archive packs the files that users need, and the licences.
 func archive(path, prefix string) error {
 	names, err := filepath.Glob("*")
 	if err != nil {

@@ -13,17 +13,17 @@ import (
 	"unsafe"
 )
 
-// Load finds the value of a key, and how long it may be kept: [DefaultTTL] leaves that to the cache or the configuration.
-// [ErrNotFound] says that it has none; another [Status] or an [*Error] passes on as it is. The text of an error goes to
-// whoever asks, and must not hold a secret.
+// Load returns the value of a key and how long it may be kept; [DefaultTTL] is the default of the cache or
+// configuration. [ErrNotFound] means that there is no value; another [Status] or an [*Error] is passed on. The message
+// of an error is reported to callers and must not contain a secret.
 type Load func(ctx context.Context, key string) (value []byte, ttl time.Duration, err error)
 
-// Last as a position is behind all other providers.
+// Last is the position after all other providers.
 const Last = -1
 
-// AddProvider adds a provider of the program's own, for as long as the manager lives. Its name is what errors, logs and [Info]
-// call it; the position is its place in the order, 0 being first and [Last] last. The function is called on a goroutine of
-// its own, from several at once if several ask, under a context with the deadline of the call that needs it.
+// AddProvider adds a custom provider for the lifetime of the manager. Errors, logs and [Info] use its name; position is
+// its index in the chain, 0 for the first and [Last] for the last. The function is called on a goroutine of its own,
+// concurrently for concurrent callers, with the deadline of the call that needs it.
 func (s *Secrets) AddProvider(name string, position int, get Load) error {
 	if get == nil {
 		return &Error{Status: ErrInvalidArgument, Message: "the function of a provider is nil"}
@@ -42,21 +42,21 @@ func (s *Secrets) AddProvider(name string, position int, get Load) error {
 	return c.error(C.st_go_secrets_add_provider(s.native(), address, size, place, provider, &c.err))
 }
 
-// answer is what a function of the program returned.
+// answer is the result of a callback.
 type answer struct {
 	value []byte
 	ttl   time.Duration
 	err   error
 }
 
-// ask calls a function of the program. It runs on a goroutine of its own: whatever it does, be it runtime.Goexit, C code that
-// waits for it goes on, at the latest at the deadline.
-func ask(ctx context.Context, load Load, key string) answer {
+// callBack calls a callback on a goroutine of its own. Whatever it does, even runtime.Goexit, the C code that waits for
+// it continues, at the latest at the deadline.
+func callBack(ctx context.Context, load Load, key string) answer {
 	done := make(chan answer, 1)
 	go func() {
-		result := answer{err: &Error{Status: ErrCallback, Message: "the function ended without an answer: it panicked, or its goroutine ended"}}
+		result := answer{err: &Error{Status: ErrCallback, Message: "the function panicked or ended its goroutine"}}
 		defer func() {
-			// What it panicked with may hold a secret.
+			// The panic value may contain a secret.
 			_ = recover()
 			done <- result
 		}()
@@ -79,7 +79,7 @@ func st_go_provider(context_ unsafe.Pointer, key *C.char, keyLen C.size_t, timeo
 		ctx, cancel = context.WithTimeout(ctx, duration(timeout))
 	}
 	defer cancel()
-	result := ask(ctx, get, C.GoStringN(key, C.int(keyLen)))
+	result := callBack(ctx, get, C.GoStringN(key, C.int(keyLen)))
 	if result.err != nil {
 		status, message := passedOn(result.err)
 		address, size := text(message)
@@ -93,8 +93,8 @@ func st_go_provider(context_ unsafe.Pointer, key *C.char, keyLen C.size_t, timeo
 //export st_go_drop
 func st_go_drop(context unsafe.Pointer) { cgo.Handle(uintptr(context)).Delete() }
 
-// passedOn is an error of the program as the library passes it on. Where looking at it panics, as at a nil pointer in it, it is
-// one of no text: a panic must neither pass through C code nor keep a lease.
+// passedOn converts an error of the program for the library. If a method of the error panics, as for a nil pointer, the
+// message is empty: a panic must neither pass through C code nor keep a lease.
 func passedOn(err error) (code C.st_status, message string) {
 	defer func() {
 		if recover() != nil {

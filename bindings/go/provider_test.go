@@ -13,10 +13,10 @@ import (
 	"time"
 )
 
-func TestAProviderIsAskedOnceHoweverManyWantAKey(t *testing.T) {
-	var asked atomic.Int64
+func TestProviderIsCalledOnceForConcurrentCallers(t *testing.T) {
+	var calls atomic.Int64
 	secrets := provided(t, func(ctx context.Context, key string) ([]byte, time.Duration, error) {
-		asked.Add(1)
+		calls.Add(1)
 		time.Sleep(50 * time.Millisecond)
 		return []byte("the value of " + key), DefaultTTL, nil
 	})
@@ -30,20 +30,20 @@ func TestAProviderIsAskedOnceHoweverManyWantAKey(t *testing.T) {
 		}()
 	}
 	group.Wait()
-	equal(t, asked.Load(), 1)
+	equal(t, calls.Load(), 1)
 }
 
-func TestAProviderSaysHowLongItsAnswerIsKept(t *testing.T) {
-	var asked atomic.Int64
+func TestProviderChoosesTheTTL(t *testing.T) {
+	var calls atomic.Int64
 	secrets := provided(t, func(context.Context, string) ([]byte, time.Duration, error) {
-		asked.Add(1)
+		calls.Add(1)
 		return []byte("x"), 20 * time.Millisecond, nil
 	})
 	valueOfKey(t, secrets, "A")
-	soon(t, "it is asked again", func() bool { valueOfKey(t, secrets, "A"); return asked.Load() > 1 })
+	soon(t, "it is called again", func() bool { valueOfKey(t, secrets, "A"); return calls.Load() > 1 })
 }
 
-func TestWhatAProviderReturnsInsteadOfAValue(t *testing.T) {
+func TestProviderFailures(t *testing.T) {
 	for name, each := range map[string]struct {
 		get     Load
 		status  Status
@@ -73,7 +73,7 @@ func TestWhatAProviderReturnsInsteadOfAValue(t *testing.T) {
 	}
 }
 
-func TestAProviderMayUseTheManagerThatAsksIt(t *testing.T) {
+func TestProviderMayUseItsManager(t *testing.T) {
 	t.Setenv("INNER", "the inner value")
 	secrets := opened(t, Settings{"providers": []string{"env"}})
 	must(t, secrets.AddProvider("mine", Last, func(ctx context.Context, key string) ([]byte, time.Duration, error) {
@@ -91,8 +91,8 @@ func TestAProviderMayUseTheManagerThatAsksIt(t *testing.T) {
 	equal(t, valueOfKey(t, secrets, "OUTER"), "the inner value")
 }
 
-func TestAProviderIsReleasedWithItsManager(t *testing.T) {
-	for _, name := range []string{"mine", ""} { // the second name is refused, and the function released at once
+func TestProviderIsReleasedWithItsManager(t *testing.T) {
+	for _, name := range []string{"mine", ""} { // the second name is invalid: the function is released at once
 		var released atomic.Bool
 		func() {
 			holder := new([64]byte)
@@ -107,7 +107,7 @@ func TestAProviderIsReleasedWithItsManager(t *testing.T) {
 	}
 }
 
-func TestAForgottenManagerIsFreed(t *testing.T) {
+func TestManagerUnreachableIsFreed(t *testing.T) {
 	var released atomic.Bool
 	func() {
 		holder := new([64]byte)
@@ -119,7 +119,7 @@ func TestAForgottenManagerIsFreed(t *testing.T) {
 	soon(t, "the manager was freed", func() bool { runtime.GC(); return released.Load() })
 }
 
-// slow is a provider that takes its time, whatever the context says.
+// slow returns a provider that ignores its context.
 func slow(t *testing.T, takes time.Duration) *Secrets {
 	return provided(t, func(context.Context, string) ([]byte, time.Duration, error) {
 		time.Sleep(takes)
@@ -127,7 +127,7 @@ func slow(t *testing.T, takes time.Duration) *Secrets {
 	})
 }
 
-func TestADeadlineEndsACall(t *testing.T) {
+func TestContextDeadlineEndsACall(t *testing.T) {
 	release := make(chan struct{})
 	defer close(release)
 	var answered atomic.Bool
@@ -151,7 +151,7 @@ func TestADeadlineEndsACall(t *testing.T) {
 	expect(t, secrets.Refresh(ctx), ErrTimeout)
 }
 
-func TestADeadlineTakesThePlaceOfTheTimeout(t *testing.T) {
+func TestContextDeadlineReplacesTheTimeout(t *testing.T) {
 	var left atomic.Int64
 	secrets := provided(t, func(ctx context.Context, key string) ([]byte, time.Duration, error) {
 		deadline, _ := ctx.Deadline()
@@ -167,7 +167,7 @@ func TestADeadlineTakesThePlaceOfTheTimeout(t *testing.T) {
 	}
 }
 
-func TestCancellingLeavesTheCallToItself(t *testing.T) {
+func TestContextCancellationDetachesTheCall(t *testing.T) {
 	release := make(chan struct{})
 	var answered atomic.Bool
 	ctx, cancel := context.WithCancelCause(background)
@@ -182,13 +182,13 @@ func TestCancellingLeavesTheCallToItself(t *testing.T) {
 	expect(t, err, why)
 	_, _, err = secrets.GetWith(ctx, "A", 0)
 	expect(t, err, why)
-	// The manager is closed while the worker is in it, which goes on until it has its answer.
+	// Closes the manager while the worker is in a call, which finishes normally.
 	must(t, secrets.Close())
 	close(release)
 	soon(t, "the worker got its answer", answered.Load)
 }
 
-func TestWhatComesTooLateIsGivenBack(t *testing.T) {
+func TestContextLateResultIsReleased(t *testing.T) {
 	ctx, cancel := context.WithCancel(background)
 	release, dropped := make(chan struct{}), make(chan string, 1)
 	_, err := within(ctx, func(float64) (string, error) {
@@ -201,7 +201,7 @@ func TestWhatComesTooLateIsGivenBack(t *testing.T) {
 	equal(t, <-dropped, "a value")
 }
 
-func TestNothingIsLeftOfCallsThatWereCancelled(t *testing.T) {
+func TestContextCancelledCallsLeaveNothingBehind(t *testing.T) {
 	secrets := slow(t, 5*time.Millisecond)
 	before := runtime.NumGoroutine()
 	for i := range 200 {
@@ -215,7 +215,7 @@ func TestNothingIsLeftOfCallsThatWereCancelled(t *testing.T) {
 	soon(t, "all goroutines ended", func() bool { return runtime.NumGoroutine() <= before })
 }
 
-func TestWhatTheLibraryHasToSayGoesToALogger(t *testing.T) {
+func TestSetLogger(t *testing.T) {
 	var log lockedBuffer
 	must(t, SetLogger(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: LevelTrace})), LevelTrace))
 	path := fileWith(t, "[]")
@@ -235,7 +235,7 @@ func TestWhatTheLibraryHasToSayGoesToALogger(t *testing.T) {
 	equal(t, log.String(), said)
 }
 
-func TestALoggerThatPanicsOrEndsItsGoroutineDoesNoHarm(t *testing.T) {
+func TestSetLoggerPanicIsIgnored(t *testing.T) {
 	defer SetLogger(nil, 0)
 	for _, does := range []func(){func() { panic("the disk is full") }, runtime.Goexit} {
 		must(t, SetLogger(slog.New(handlerFunc(does)), slog.LevelDebug))

@@ -2,5 +2,5 @@
 
 package stsecrets
 
-// With the race detector, calls need memory that they do not need else.
+// With the race detector, calls allocate memory that they do not need otherwise.
 const raceEnabled = true

@@ -10,14 +10,14 @@ import (
 	"unsafe"
 )
 
-// Redacted is what a Secret looks like wherever it is printed, logged or serialised.
+// Redacted is the text of a Secret wherever it is printed, logged or serialized.
 const Redacted = "Secret(***)"
 
-// Secret is a value in the memory of the library, which is kept out of core files and wiped when the last reference goes:
-// here at Close, or some time after the Secret was forgotten. It shows itself as [Redacted].
+// Secret is a value in the library's memory, which is excluded from core files and wiped when the last reference is
+// released: at Close, or when the Secret is garbage-collected. It prints as [Redacted].
 type Secret struct{ value *secretValue }
 
-// secretValue is where the value is. Its addresses are kept such that nothing that looks through structs follows them.
+// secretValue holds the value. Its addresses are stored so that code that walks structs does not follow them.
 type secretValue struct {
 	handle  *handle
 	data    unsafe.Pointer
@@ -25,7 +25,7 @@ type secretValue struct {
 	cleanup runtime.Cleanup
 }
 
-// newSecret takes over the bytes.
+// newSecret takes ownership of the bytes.
 func newSecret(bytes *C.st_bytes) *Secret {
 	value := &secretValue{data: unsafe.Pointer(bytes.data), len: int(bytes.len)}
 	owner := *bytes
@@ -42,7 +42,7 @@ func freeBytes(bytes C.st_bytes) {
 	c.end()
 }
 
-// Close gives the value back. Whoever uses it at this time may go on until they have done so.
+// Close releases the value. Calls that use it finish normally.
 func (s *Secret) Close() error {
 	if s != nil && s.value != nil {
 		s.value.cleanup.Stop()
@@ -51,7 +51,7 @@ func (s *Secret) Close() error {
 	return nil
 }
 
-// Use calls the function with the value itself, which must be neither changed nor kept.
+// Use calls the function with the value itself, which it must not change or keep.
 func (s *Secret) Use(function func(value []byte)) error {
 	if s == nil || s.value == nil {
 		return ErrClosed
@@ -64,14 +64,14 @@ func (s *Secret) Use(function func(value []byte)) error {
 	return nil
 }
 
-// Bytes is a copy of the value in Go's memory, which nobody wipes.
+// Bytes returns a copy of the value in Go's memory, which is not wiped.
 func (s *Secret) Bytes() ([]byte, error) {
 	var value []byte
 	err := s.Use(func(view []byte) { value = append(make([]byte, 0, len(view)), view...) })
 	return value, err
 }
 
-// Len is the number of bytes of the value.
+// Len returns the length of the value in bytes.
 func (s *Secret) Len() int {
 	if s == nil || s.value == nil {
 		return 0
@@ -79,20 +79,20 @@ func (s *Secret) Len() int {
 	return s.value.len
 }
 
-// String is [Redacted].
+// String returns [Redacted].
 func (Secret) String() string { return Redacted }
 
-// GoString is [Redacted].
+// GoString returns [Redacted].
 func (Secret) GoString() string { return Redacted }
 
-// Format writes [Redacted], whatever the verb.
+// Format writes [Redacted] for every verb.
 func (Secret) Format(state fmt.State, _ rune) { _, _ = state.Write([]byte(Redacted)) }
 
-// MarshalJSON is [Redacted].
+// MarshalJSON returns [Redacted].
 func (Secret) MarshalJSON() ([]byte, error) { return []byte(`"` + Redacted + `"`), nil }
 
-// MarshalText is [Redacted].
+// MarshalText returns [Redacted].
 func (Secret) MarshalText() ([]byte, error) { return []byte(Redacted), nil }
 
-// LogValue is [Redacted].
+// LogValue returns [Redacted].
 func (Secret) LogValue() slog.Value { return slog.StringValue(Redacted) }

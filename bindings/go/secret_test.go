@@ -24,7 +24,7 @@ func hiddenSecret(t testing.TB) *Secret {
 	return secret
 }
 
-func TestASecretIsRedactedWhereverItIsShown(t *testing.T) {
+func TestSecretIsRedacted(t *testing.T) {
 	secret := hiddenSecret(t)
 	within := struct {
 		Pointer *Secret
@@ -52,7 +52,7 @@ func TestASecretIsRedactedWhereverItIsShown(t *testing.T) {
 	must(t, err)
 	shown = append(shown, string(text))
 	var encoded bytes.Buffer
-	_ = gob.NewEncoder(&encoded).Encode(secret) // which refuses
+	_ = gob.NewEncoder(&encoded).Encode(secret) // fails
 	shown = append(shown, encoded.String(), fmt.Sprint(reachable(reflect.ValueOf(secret), 0)))
 	for _, text := range shown {
 		for _, form := range []string{hidden, fmt.Sprintf("%x", hidden), fmt.Sprintf("%X", hidden), fmt.Sprint([]byte(hidden))} {
@@ -67,7 +67,7 @@ func TestASecretIsRedactedWhereverItIsShown(t *testing.T) {
 	}
 }
 
-// reachable is all that something finds which follows every pointer of a value, as printers of debuggers do.
+// reachable returns everything that following all pointers of a value finds, as debug printers do.
 func reachable(value reflect.Value, depth int) string {
 	if !value.IsValid() || depth > 20 {
 		return ""
@@ -92,7 +92,7 @@ func reachable(value reflect.Value, depth int) string {
 	return text
 }
 
-func TestASecretCanBeUsedAndCopied(t *testing.T) {
+func TestSecretUseAndBytes(t *testing.T) {
 	secret := hiddenSecret(t)
 	must(t, secret.Use(func(value []byte) { equal(t, string(value), hidden) }))
 	copied, err := secret.Bytes()
@@ -102,7 +102,7 @@ func TestASecretCanBeUsedAndCopied(t *testing.T) {
 	equal(t, secret.Len(), len(hidden))
 }
 
-func TestAClosedSecretIsAnError(t *testing.T) {
+func TestSecretClosedFails(t *testing.T) {
 	secret := hiddenSecret(t)
 	must(t, secret.Close())
 	must(t, secret.Close())
@@ -116,7 +116,7 @@ func TestAClosedSecretIsAnError(t *testing.T) {
 	}
 }
 
-func TestASecretMayBeClosedWhileItIsUsed(t *testing.T) {
+func TestSecretCloseDuringUse(t *testing.T) {
 	for range 200 {
 		secret := hiddenSecret(t)
 		var group sync.WaitGroup

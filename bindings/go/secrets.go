@@ -17,39 +17,41 @@ const (
 	KeyCloudWebhookSecret = C.ST_KEY_CLOUD_WEBHOOK_SECRET
 )
 
-// GetFlags say how [Secrets.GetWith] looks for a value.
+// GetFlags are options of [Secrets.GetWith].
 type GetFlags uint32
 
 const (
-	// Refresh looks at each source now, whatever is remembered of it.
+	// Refresh bypasses all caches and asks every provider.
 	Refresh GetFlags = C.ST_GET_REFRESH
-	// CachedOnly asks no provider that may take long.
+	// CachedOnly only uses cached and local values and does not wait for a remote provider.
 	CachedOnly GetFlags = C.ST_GET_CACHED_ONLY
 )
 
-// Info says where a value came from.
+// Info is the origin of a value.
 type Info struct {
 	// Source is the kind of the provider, and Provider its name.
 	Source   Source
 	Provider string
-	// Version is the provider's own name of this version of the secret, if it has one.
+	// Version is the provider's identifier of this version of the secret, if it has one.
 	Version string
-	// Age is the time since the provider was asked, ExpiresIn that until it is asked again; 0 for providers that are always asked.
+	// Age is the time since the value was fetched, and ExpiresIn that until it is fetched again; 0 for providers that are
+	// not cached.
 	Age, ExpiresIn time.Duration
-	// Stale: the value is older than cache_ttl, or could not be refreshed as was asked for. Cached: the value comes from memory. Degraded: a
-	// provider that goes before this one failed.
+	// Stale: the value is older than cache_ttl, or a requested refresh failed. Cached: the value comes from a cache.
+	// Degraded: an earlier provider failed.
 	Stale, Cached, Degraded bool
 }
 
-// Secrets is a chain of providers in which secrets are found.
+// Secrets is a chain of providers.
 type Secrets struct{ handle *handle }
 
 var defaultSecrets = &Secrets{newHandle(nil, func(unsafe.Pointer) {})}
 
-// Default is the manager of the whole process, which is made from the environment on first use. It stays when it is closed.
+// Default returns the manager of the whole process, which is configured from the environment on first use. Closing it
+// has no effect.
 func Default() *Secrets { return defaultSecrets }
 
-// Open makes a manager with these settings, or with those of the environment where there are none.
+// Open returns a manager with settings; the environment provides those that are missing.
 func Open(settings Settings) (*Secrets, error) {
 	c := newCall()
 	defer c.end()
@@ -71,7 +73,7 @@ func Reset(settings Settings) error {
 	return settings.open(c, func(config *C.st_config) C.st_status { return C.st_secrets_reset(config, &c.err) })
 }
 
-// Close frees the manager when no call uses it any more, and wipes what it remembers.
+// Close frees the manager and wipes its caches once no call uses it.
 func (s *Secrets) Close() error {
 	if s != defaultSecrets {
 		s.handle.close()
@@ -81,7 +83,7 @@ func (s *Secrets) Close() error {
 
 func (s *Secrets) native() *C.st_secrets { return (*C.st_secrets)(s.handle.native) }
 
-// begin makes sure that the manager stays until end.
+// begin keeps the manager alive until end.
 func (s *Secrets) begin() (*call, error) {
 	if err := s.handle.acquire(); err != nil {
 		return nil, err
@@ -94,8 +96,8 @@ func (s *Secrets) end(c *call) {
 	s.handle.release()
 }
 
-// Get finds the value of a key in the first provider that has it. A deadline of the context takes the place of the setting
-// `timeout`; cancelling leaves the search to a goroutine of its own, which ends at the deadline or the timeout.
+// Get returns the value of a key from the first provider that has it. A deadline of ctx replaces the setting timeout.
+// If ctx is cancelled, the lookup continues on a goroutine of its own until the deadline or timeout.
 func (s *Secrets) Get(ctx context.Context, key string) (*Secret, error) {
 	if ctx.Done() == nil {
 		c, err := s.begin()
@@ -110,7 +112,7 @@ func (s *Secrets) Get(ctx context.Context, key string) (*Secret, error) {
 	return secret, err
 }
 
-// GetWith is Get in the way that the flags say, with an account of where the value came from.
+// GetWith is like Get with flags, and also returns the origin of the value.
 func (s *Secrets) GetWith(ctx context.Context, key string, flags GetFlags) (*Secret, Info, error) {
 	type found struct {
 		secret *Secret
@@ -144,8 +146,8 @@ func (c *call) account() Info {
 	}
 }
 
-// GetInto copies the value of a key into the buffer, which is the caller's to wipe. If the buffer is too small, the error is
-// [ErrBufferTooSmall], and the number is the size that is needed. The setting `timeout` applies.
+// GetInto copies the value of a key into buf, which the caller wipes, and returns its length. If buf is too small, it
+// returns the length needed and [ErrBufferTooSmall]. The setting timeout applies.
 func (s *Secrets) GetInto(key string, buf []byte) (int, error) {
 	c, err := s.begin()
 	if err != nil {
@@ -158,14 +160,14 @@ func (s *Secrets) GetInto(key string, buf []byte) (int, error) {
 	return c.copiedInto(status, len(buf))
 }
 
-// Result is what [Secrets.GetMany] found for one key.
+// Result is the result of [Secrets.GetMany] for one key.
 type Result struct {
 	Secret *Secret
-	// Err is a [Status]: ask for the key alone to learn more.
+	// Err is a [Status]; Get the key alone for a message.
 	Err error
 }
 
-// GetMany finds several values under one deadline, that of the setting `timeout`. The results are in the order of the keys.
+// GetMany returns several values within one timeout, that of the setting timeout, in the order of the keys.
 func (s *Secrets) GetMany(keys ...string) ([]Result, error) {
 	c, err := s.begin()
 	if err != nil {

@@ -10,20 +10,20 @@ import (
 	"time"
 )
 
-// ReplicateToken finds REPLICATE_API_TOKEN.
+// ReplicateToken returns REPLICATE_API_TOKEN.
 func (s *Secrets) ReplicateToken(ctx context.Context) (*Secret, error) {
 	return s.Get(ctx, KeyReplicateAPIToken)
 }
 
-// HFToken finds HF_TOKEN.
+// HFToken returns HF_TOKEN.
 func (s *Secrets) HFToken(ctx context.Context) (*Secret, error) { return s.Get(ctx, KeyHFToken) }
 
-// WebhookSecret finds CLOUD_WEBHOOK_SECRET.
+// WebhookSecret returns CLOUD_WEBHOOK_SECRET.
 func (s *Secrets) WebhookSecret(ctx context.Context) (*Secret, error) {
 	return s.Get(ctx, KeyCloudWebhookSecret)
 }
 
-// Set writes a secret, which is UTF-8, into the secrets file.
+// Set writes a secret, which must be UTF-8, to the secrets file.
 func (s *Secrets) Set(key string, value []byte) error {
 	c, err := s.begin()
 	if err != nil {
@@ -35,10 +35,10 @@ func (s *Secrets) Set(key string, value []byte) error {
 	return c.error(C.st_secrets_set(s.native(), name, nameLen, address, size, &c.err))
 }
 
-// SetReplicateToken writes REPLICATE_API_TOKEN into the secrets file.
+// SetReplicateToken writes REPLICATE_API_TOKEN to the secrets file.
 func (s *Secrets) SetReplicateToken(value []byte) error { return s.Set(KeyReplicateAPIToken, value) }
 
-// Delete removes a secret from the secrets file, and tells whether it was there.
+// Delete removes a secret from the secrets file and reports whether it existed.
 func (s *Secrets) Delete(key string) (existed bool, err error) {
 	c, err := s.begin()
 	if err != nil {
@@ -49,7 +49,7 @@ func (s *Secrets) Delete(key string) (existed bool, err error) {
 	return c.existed(C.st_secrets_delete(s.native(), name, nameLen, &c.flag, &c.err))
 }
 
-// Refresh looks at every source now. The error is that of the first provider that failed. The context is as for Get.
+// Refresh reads every provider again. It returns the error of the first provider that failed. ctx is used as in Get.
 func (s *Secrets) Refresh(ctx context.Context) error {
 	_, err := within(ctx, func(timeout float64) (struct{}, error) {
 		c, err := s.begin()
@@ -62,7 +62,7 @@ func (s *Secrets) Refresh(ctx context.Context) error {
 	return err
 }
 
-// ClearCache forgets, and so wipes, every value that the manager remembers and no caller holds.
+// ClearCache removes all cached values. A value is wiped when its last reference is released.
 func (s *Secrets) ClearCache() error {
 	c, err := s.begin()
 	if err != nil {
@@ -72,7 +72,7 @@ func (s *Secrets) ClearCache() error {
 	return c.error(C.st_secrets_clear_cache(s.native(), &c.err))
 }
 
-// Describe is the settings and providers in their order, without any value.
+// Describe returns the settings and the providers in order, without any secret.
 func (s *Secrets) Describe() (json.RawMessage, error) {
 	c, err := s.begin()
 	if err != nil {
@@ -82,7 +82,7 @@ func (s *Secrets) Describe() (json.RawMessage, error) {
 	return c.copied(C.st_secrets_describe(s.native(), &c.bytes, &c.err))
 }
 
-// Check is how every provider is, and what to do about it, without any value.
+// Check returns the health of every provider, with remedies and without any secret.
 func (s *Secrets) Check() (json.RawMessage, error) {
 	c, err := s.begin()
 	if err != nil {
@@ -92,7 +92,7 @@ func (s *Secrets) Check() (json.RawMessage, error) {
 	return c.copied(C.st_secrets_check(s.native(), &c.bytes, &c.err))
 }
 
-// FilePath is the file or directory that the file provider reads; where there is none yet, the file that Set creates.
+// FilePath returns the file or directory that the file provider reads, or the file that Set creates.
 func (s *Secrets) FilePath() (string, error) {
 	c, err := s.begin()
 	if err != nil {
@@ -103,8 +103,8 @@ func (s *Secrets) FilePath() (string, error) {
 	return string(path), err
 }
 
-// copiedInto is how many bytes were copied to a buffer of this size. Asking an empty one for a value that has any is an
-// error here too, though not to the library.
+// copiedInto returns the number of bytes copied to a buffer of this size. An empty buffer for a non-empty value is an
+// error here, though not in the library.
 func (c *call) copiedInto(status C.st_status, capacity int) (int, error) {
 	size := int(c.size)
 	if status == C.ST_OK && size > capacity {
@@ -113,7 +113,7 @@ func (c *call) copiedInto(status C.st_status, capacity int) (int, error) {
 	return size, c.error(status)
 }
 
-// duration is a time of the library.
+// duration converts a time of the library.
 func duration(seconds C.double) time.Duration {
 	if float64(seconds) >= math.MaxInt64/float64(time.Second) {
 		return Forever

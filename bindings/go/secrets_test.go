@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-func TestAnErrorSaysWhatFailedAndWhere(t *testing.T) {
+func TestErrorFields(t *testing.T) {
 	path := fileWith(t, "{\"A\": \"x\",\n,}")
 	_, err := opened(t, Settings{"providers": []string{"file"}, "file_path": path}).Get(background, "A")
 	expect(t, err, ErrProtocol)
@@ -32,7 +32,7 @@ func TestAnErrorSaysWhatFailedAndWhere(t *testing.T) {
 	}
 }
 
-func TestTheErrorOfTheSystemIsTold(t *testing.T) {
+func TestErrorReportsErrno(t *testing.T) {
 	secrets := opened(t, Settings{"providers": []string{"file"}, "file_path": fileWith(t, "{}") + "/not/there"})
 	err := secrets.Set("A", []byte("x"))
 	var failure *Error
@@ -41,7 +41,7 @@ func TestTheErrorOfTheSystemIsTold(t *testing.T) {
 	}
 }
 
-func TestSettingsMayHaveTheTypesOfGo(t *testing.T) {
+func TestSettingsOfGoTypes(t *testing.T) {
 	secrets := opened(t, Settings{"timeout": 1500 * time.Millisecond, "miss_ttl": 2, "providers": []string{"env"}, "env_prefix": "P",
 		"strict_permissions": true, "file_path": nil})
 	text, err := secrets.Describe()
@@ -64,7 +64,7 @@ func TestSettingsMayHaveTheTypesOfGo(t *testing.T) {
 	}
 }
 
-func TestATextMayComeInAnyType(t *testing.T) {
+func TestSettingsTextTypes(t *testing.T) {
 	type named string
 	secret := hiddenSecret(t)
 	token := hidden
@@ -83,7 +83,7 @@ func TestATextMayComeInAnyType(t *testing.T) {
 	_, err = opened(t, Settings{"timeout": (*string)(nil)}).Describe()
 	must(t, err)
 
-	// What would become another text than the one that is meant is refused.
+	// Settings that would become another text are rejected.
 	for _, keys := range []any{[]*Secret{secret}, [][]byte{[]byte(hidden)}} {
 		_, err := OpenCipher(Settings{"key": "a key", "previous_keys": keys})
 		expect(t, err, ErrConfig)
@@ -93,7 +93,7 @@ func TestATextMayComeInAnyType(t *testing.T) {
 	expect(t, err, ErrClosed)
 }
 
-func TestTheManagerOfTheProcessIsReplacedAndNeverClosed(t *testing.T) {
+func TestDefaultManagerIsReplacedAndNeverClosed(t *testing.T) {
 	t.Setenv("GO_OF_THE_PROCESS", "1")
 	equal(t, valueOfKey(t, Default(), "GO_OF_THE_PROCESS"), "1")
 	must(t, Default().Close())
@@ -108,7 +108,7 @@ func valueOfKey(t *testing.T, secrets *Secrets, key string) string {
 	return valueOf(t, secret, err)
 }
 
-func TestCheckTellsHowTheProvidersAre(t *testing.T) {
+func TestCheckReportsProviders(t *testing.T) {
 	report, err := opened(t, Settings{"providers": []string{"env"}}).Check()
 	must(t, err)
 	var checked struct {
@@ -120,7 +120,7 @@ func TestCheckTellsHowTheProvidersAre(t *testing.T) {
 	equal(t, checked.Providers[0].Name, "env")
 }
 
-func TestAValueIsCopiedIntoABuffer(t *testing.T) {
+func TestGetInto(t *testing.T) {
 	secrets := opened(t, Settings{"providers": []string{"file"}, "file_path": fileWith(t, `{"A": "12345", "EMPTY": ""}`)})
 	buffer := make([]byte, 8)
 	n, err := secrets.GetInto("A", buffer)
@@ -138,7 +138,7 @@ func TestAValueIsCopiedIntoABuffer(t *testing.T) {
 	expect(t, err, ErrNotFound)
 }
 
-func TestAClosedManagerIsAnErrorForEveryCall(t *testing.T) {
+func TestManagerClosedFailsEveryCall(t *testing.T) {
 	secrets := opened(t, nil)
 	must(t, secrets.Close())
 	must(t, secrets.Close())
@@ -163,7 +163,7 @@ func TestAClosedManagerIsAnErrorForEveryCall(t *testing.T) {
 	}
 }
 
-func TestAManagerMayBeClosedWhileOthersUseIt(t *testing.T) {
+func TestManagerCloseDuringCalls(t *testing.T) {
 	path := fileWith(t, `{"A": "x"}`)
 	for range 50 {
 		secrets := opened(t, Settings{"providers": []string{"file"}, "file_path": path})
@@ -184,13 +184,13 @@ func TestAManagerMayBeClosedWhileOthersUseIt(t *testing.T) {
 				}
 			}()
 		}
-		soon(t, "somebody found it", func() bool { return found.Load() > 4 })
+		soon(t, "several calls found it", func() bool { return found.Load() > 4 })
 		must(t, secrets.Close())
 		group.Wait()
 	}
 }
 
-func TestKeysThatCannotBeAreErrors(t *testing.T) {
+func TestInvalidKeysFail(t *testing.T) {
 	secrets := opened(t, Settings{"providers": []string{"env"}})
 	for _, key := range []string{"", "a\x00b", "\xff", strings.Repeat("x", 1<<20)} {
 		_, err := secrets.Get(background, key)

@@ -12,13 +12,13 @@ import (
 	"unsafe"
 )
 
-// Settings are settings by name, as the library's header lists them. Texts are a string, []byte or a [Secret], times are a
-// time.Duration or a number of seconds, lists are slices of strings; nil leaves the default:
+// Settings are settings by name, documented in the library's header. Text is a string, []byte or a [Secret], a time is
+// a time.Duration or a number of seconds, a list is a slice of strings; nil selects the default:
 //
 //	stsecrets.Settings{"file_path": "~/secrets.json", "timeout": 5 * time.Second, "providers": []string{"env", "file"}}
 type Settings map[string]any
 
-// open calls the function with a configuration that has these settings. Nil settings are no configuration.
+// open calls the function with a configuration of these settings, or nil for nil settings.
 func (s Settings) open(c *call, function func(config *C.st_config) C.st_status) error {
 	if s == nil {
 		return c.error(function(nil))
@@ -65,7 +65,7 @@ func setJSON(c *call, config *C.st_config, name string, value any) error {
 		return &Error{Status: ErrConfig, Message: name + ": a value of this type cannot be a setting", cause: err}
 	case string(encoded) == "null":
 		return nil
-	case encoded[0] == '"' && json.Unmarshal(encoded, &text) == nil: // the quotes are not part of a text
+	case encoded[0] == '"' && json.Unmarshal(encoded, &text) == nil: // the quotes are not part of the text
 		return set(c, config, name, text)
 	}
 	return setting(c, config, name, encoded)

@@ -8,85 +8,85 @@ import (
 	"os"
 )
 
-// Status says how a call failed. The statuses are errors, to be compared with: errors.Is(err, stsecrets.ErrNotFound).
+// Status is the kind of a failure. Statuses are errors to compare with: errors.Is(err, stsecrets.ErrNotFound).
 type Status int32
 
-// The statuses of the library. Later versions of it may return others.
+// The statuses of the library. Later versions may return others.
 const (
-	// ErrNotFound: every provider was asked and has no such secret; the cache has no such entry.
+	// ErrNotFound: no provider has the secret, although all of them answered; or the cache has no such entry.
 	ErrNotFound Status = C.ST_NOT_FOUND
 	// ErrInvalidArgument: an argument is too long, not UTF-8 or out of range.
 	ErrInvalidArgument Status = C.ST_INVALID_ARGUMENT
 	// ErrConfig: a setting is unknown, missing or of the wrong type.
 	ErrConfig Status = C.ST_CONFIG
-	// ErrIO: the system refused a file operation; Detail is errno.
+	// ErrIO: a file operation failed; Detail is errno.
 	ErrIO Status = C.ST_IO
-	// ErrAccessDenied: permissions or a policy forbid it.
+	// ErrAccessDenied: permissions or a policy deny the operation.
 	ErrAccessDenied Status = C.ST_ACCESS_DENIED
-	// ErrUnavailable: something that is needed does not answer now.
+	// ErrUnavailable: a server or another resource is unavailable.
 	ErrUnavailable Status = C.ST_UNAVAILABLE
-	// ErrTimeout: the deadline passed. Such an error also is a context.DeadlineExceeded and an os.ErrDeadlineExceeded.
+	// ErrTimeout: the call timed out. Such an error is also a context.DeadlineExceeded and an os.ErrDeadlineExceeded.
 	ErrTimeout Status = C.ST_TIMEOUT
-	// ErrProtocol: a document or an answer is not in the form that it must have.
+	// ErrProtocol: a document or response is malformed.
 	ErrProtocol Status = C.ST_PROTOCOL
 	// ErrBadToken: an encrypted token is damaged, or was made with another key.
 	ErrBadToken Status = C.ST_BAD_TOKEN
 	// ErrBadKey: an encryption key is missing, empty or unreadable.
 	ErrBadKey Status = C.ST_BAD_KEY
-	// ErrBufferTooSmall: the buffer is too small; the call returned the size that is needed.
+	// ErrBufferTooSmall: the buffer is too small; the call returns the length needed.
 	ErrBufferTooSmall Status = C.ST_BUFFER_TOO_SMALL
-	// ErrCallback: a function of the program broke its contract: it panicked, or returned an error of its own.
+	// ErrCallback: a callback panicked or returned an error of its own.
 	ErrCallback Status = C.ST_CALLBACK
 	// ErrCorrupt: a database or a hash chain is damaged.
 	ErrCorrupt Status = C.ST_CORRUPT
-	// ErrBusy: somebody else holds what is needed.
+	// ErrBusy: another process or goroutine holds the resource.
 	ErrBusy Status = C.ST_BUSY
-	// ErrWrongType: the value is there, but it is of another type.
+	// ErrWrongType: the value exists, but has another type.
 	ErrWrongType Status = C.ST_WRONG_TYPE
-	// ErrReadOnly: the place cannot be written to.
+	// ErrReadOnly: the file or database is read-only.
 	ErrReadOnly Status = C.ST_READ_ONLY
-	// ErrNoMemory: memory could not be had.
+	// ErrNoMemory: out of memory.
 	ErrNoMemory Status = C.ST_NO_MEMORY
-	// ErrAbandoned: the load that was waited for was given up by its owner.
+	// ErrAbandoned: the load that the call waited for was abandoned.
 	ErrAbandoned Status = C.ST_ABANDONED
-	// ErrPanic: a bug in the library, which stays usable.
+	// ErrPanic: a bug in the library, which remains usable.
 	ErrPanic Status = C.ST_PANIC
 )
 
-// ErrClosed is the error of calls of what was closed. It also is an [os.ErrClosed].
+// ErrClosed is the error of calls on closed objects. It is also an [os.ErrClosed].
 var ErrClosed error = &Error{
 	Status:  ErrInvalidArgument,
-	Message: "this was closed, and cannot be used any more",
+	Message: "it is closed",
 	cause:   os.ErrClosed,
 }
 
-// What the statuses say where there is no message.
+// The messages of statuses for errors without their own.
 var meanings = map[Status]string{
-	ErrNotFound:        "there is no such value",
+	ErrNotFound:        "not found",
 	ErrInvalidArgument: "an argument is too long, not UTF-8 or out of range",
 	ErrConfig:          "a setting is unknown, missing or of the wrong type",
-	ErrIO:              "the system refused a file operation",
-	ErrAccessDenied:    "permissions or a policy forbid it",
-	ErrUnavailable:     "something that is needed does not answer now",
-	ErrTimeout:         "the deadline passed",
-	ErrProtocol:        "a document or an answer is not in the required form",
+	ErrIO:              "a file operation failed",
+	ErrAccessDenied:    "permissions or a policy deny the operation",
+	ErrUnavailable:     "a server or another resource is unavailable",
+	ErrTimeout:         "timed out",
+	ErrProtocol:        "a document or response is malformed",
 	ErrBadToken:        "the encrypted token is damaged, or was made with another key",
 	ErrBadKey:          "an encryption key is missing, empty or unreadable",
 	ErrBufferTooSmall:  "the buffer is too small",
 	ErrCallback:        "a function of the program panicked or returned an error",
 	ErrCorrupt:         "a database or a hash chain is damaged",
-	ErrBusy:            "another caller holds what is needed",
+	ErrBusy:            "another caller holds the resource",
 	ErrWrongType:       "the value is of another type",
-	ErrReadOnly:        "the location cannot be written to",
-	ErrNoMemory:        "there is not enough memory",
-	ErrAbandoned:       "the load that was waited for was abandoned",
+	ErrReadOnly:        "the file or database is read-only",
+	ErrNoMemory:        "out of memory",
+	ErrAbandoned:       "the load that the call waited for was abandoned",
 	ErrPanic:           "a bug in the library",
 }
 
-// String is the name of the status, such as ST_NOT_FOUND.
+// String returns the name of the status, such as ST_NOT_FOUND.
 func (s Status) String() string { return C.GoString(C.st_status_name(C.st_status(s))) }
 
-// Error is what the status says, with its name.
+// Error returns the meaning of the status, with its name.
 func (s Status) Error() string {
 	if meaning, ok := meanings[s]; ok {
 		return meaning + " (" + s.String() + ")"
@@ -94,15 +94,15 @@ func (s Status) Error() string {
 	return s.String()
 }
 
-// Is tells whether the target is what ErrTimeout also is.
+// Is reports whether target is an error of the standard library that ErrTimeout matches.
 func (s Status) Is(target error) bool {
 	return s.Timeout() && (target == context.DeadlineExceeded || target == os.ErrDeadlineExceeded)
 }
 
-// Timeout tells whether the deadline passed.
+// Timeout reports whether the call timed out.
 func (s Status) Timeout() bool { return s == ErrTimeout }
 
-// Source says which provider failed, or where a value came from.
+// Source is the provider or part of the library that failed, or that a value comes from.
 type Source int32
 
 // The sources.
@@ -117,23 +117,23 @@ const (
 	SourceCredential Source = C.ST_SOURCE_CREDENTIAL
 )
 
-// Error is how calls of the library fail. It never holds a value, a key or a token.
+// Error is a failure of the library. It never contains a value, key or token.
 type Error struct {
-	// Status says what kind of failure it is.
+	// Status is the kind of the failure.
 	Status Status
 	// Source is the provider that failed.
 	Source Source
 	// Detail is the HTTP status or errno; 0 if there is none.
 	Detail int
-	// Retryable says that the same call may succeed later without anybody changing anything.
+	// Retryable is whether the same call may succeed later without any change by the user.
 	Retryable bool
-	// Message says what happened, where, and what to do about it.
+	// Message says what failed, where, and the remedy.
 	Message string
 
 	cause error
 }
 
-// Error is the message or, where there is none, what the status says.
+// Error returns the message or, if there is none, the meaning of the status.
 func (e *Error) Error() string {
 	if e.Message == "" {
 		return "stsecrets: " + e.Status.Error()
@@ -141,13 +141,13 @@ func (e *Error) Error() string {
 	return "stsecrets: " + e.Message
 }
 
-// Is tells whether the target is the status of this error.
+// Is reports whether target is the status of this error.
 func (e *Error) Is(target error) bool {
 	return target == e.Status || e.Status.Is(target)
 }
 
-// Unwrap is the error of the program's own function, or of the context, that this one stems from.
+// Unwrap returns the error of a callback or of the context that caused this one.
 func (e *Error) Unwrap() error { return e.cause }
 
-// Timeout tells whether the deadline passed.
+// Timeout reports whether the call timed out.
 func (e *Error) Timeout() bool { return e.Status.Timeout() }

@@ -9,17 +9,17 @@ import (
 	"unsafe"
 )
 
-// Store is the databases of a state directory, SimpleTuner's own: provider configuration, hardware prices, stored
-// credentials, and an audit trail of every change.
+// Store gives access to the databases of a state directory, SimpleTuner's own: provider configuration, hardware prices,
+// stored credentials, and an audit trail of all changes.
 type Store struct{ handle *handle }
 
 var defaultStore = &Store{newHandle(nil, func(unsafe.Pointer) {})}
 
-// DefaultStore is the store of the whole process, which is made from the environment on first use. It stays when it is
-// closed.
+// DefaultStore returns the store of the whole process, which is configured from the environment on first use. Closing
+// it has no effect.
 func DefaultStore() *Store { return defaultStore }
 
-// OpenStore makes a store with these settings. Nothing is opened or created yet.
+// OpenStore returns a store with settings. It does not open or create any file yet.
 func OpenStore(settings Settings) (*Store, error) {
 	c := newCall()
 	defer c.end()
@@ -32,7 +32,7 @@ func OpenStore(settings Settings) (*Store, error) {
 	return storeOf(c), nil
 }
 
-// storeOf is the store that a call made.
+// storeOf returns the store that a call has created.
 func storeOf(c *call) *Store {
 	store := &Store{newHandle(c.handle, func(native unsafe.Pointer) { C.st_store_free((*C.st_store)(native)) })}
 	runtime.AddCleanup(store, (*handle).close, store.handle)
@@ -46,17 +46,17 @@ func ResetStore(settings Settings) error {
 	return settings.open(c, func(config *C.st_config) C.st_status { return C.st_store_reset(config, &c.err) })
 }
 
-// Unknown is a user who is not known, or all users.
+// Unknown stands for an unknown user, or all users.
 const Unknown = -1
 
-// Actor is who does something, for the audit trail. An empty name or address is one that is not known.
+// Actor is the actor that the audit trail records. An empty name or address is unknown.
 type Actor struct {
 	UserID   int64
 	Username string
 	IP       string
 }
 
-// As is the same store: what is done with it is recorded as this actor's. It is to be closed by itself.
+// As returns a handle of the same store whose changes are recorded under this actor. It must be closed separately.
 func (s *Store) As(actor Actor) (*Store, error) {
 	c, err := s.begin()
 	if err != nil {
@@ -73,7 +73,7 @@ func (s *Store) As(actor Actor) (*Store, error) {
 	return storeOf(c), nil
 }
 
-// Close frees the store when no call uses it any more.
+// Close frees the store once no call uses it.
 func (s *Store) Close() error {
 	if s != defaultStore {
 		s.handle.close()
@@ -83,7 +83,7 @@ func (s *Store) Close() error {
 
 func (s *Store) native() *C.st_store { return (*C.st_store)(s.handle.native) }
 
-// begin makes sure that the store stays until end.
+// begin keeps the store alive until end.
 func (s *Store) begin() (*call, error) {
 	if err := s.handle.acquire(); err != nil {
 		return nil, err
@@ -96,7 +96,7 @@ func (s *Store) end(c *call) {
 	s.handle.release()
 }
 
-// optional is a text that may be left out.
+// optional converts a text that may be missing.
 func optional(s string) (*C.char, C.size_t) {
 	if s == "" {
 		return nil, 0
@@ -104,7 +104,7 @@ func optional(s string) (*C.char, C.size_t) {
 	return text(s)
 }
 
-// json is the JSON that a function answers about a name.
+// json returns the JSON of a call that takes a name.
 func (s *Store) json(name string, get func(*C.st_store, *C.char, C.size_t, *C.st_bytes, *C.st_error) C.st_status) (json.RawMessage, error) {
 	c, err := s.begin()
 	if err != nil {
@@ -115,29 +115,29 @@ func (s *Store) json(name string, get func(*C.st_store, *C.char, C.size_t, *C.st
 	return c.copied(get(s.native(), address, size, &c.bytes, &c.err))
 }
 
-// ProviderConfig is the configuration of a provider: a JSON object as it was written, `{}` for one that has none. SimpleTuner
-// may have written NaN or Infinity into it, which encoding/json does not read; and it may hold a webhook's secret.
+// ProviderConfig returns the configuration of a provider: a JSON object as it was written, {} if there is none.
+// SimpleTuner may have written NaN or Infinity, which encoding/json rejects; and it may contain a webhook's secret.
 func (s *Store) ProviderConfig(provider string) (json.RawMessage, error) {
 	return s.json(provider, func(s *C.st_store, name *C.char, size C.size_t, out *C.st_bytes, err *C.st_error) C.st_status {
 		return C.st_provider_config_get(s, name, size, out, err)
 	})
 }
 
-// WebhookConfig is the webhook settings of a provider, with defaults. It may hold the webhook's secret.
+// WebhookConfig returns the webhook settings of a provider, with defaults. They may contain the webhook's secret.
 func (s *Store) WebhookConfig(provider string) (json.RawMessage, error) {
 	return s.json(provider, func(s *C.st_store, name *C.char, size C.size_t, out *C.st_bytes, err *C.st_error) C.st_status {
 		return C.st_provider_webhook_get(s, name, size, out, err)
 	})
 }
 
-// CostLimit is the cost limit of a provider, with defaults.
+// CostLimit returns the cost limit of a provider, with defaults.
 func (s *Store) CostLimit(provider string) (json.RawMessage, error) {
 	return s.json(provider, func(s *C.st_store, name *C.char, size C.size_t, out *C.st_bytes, err *C.st_error) C.st_status {
 		return C.st_provider_cost_limit_get(s, name, size, out, err)
 	})
 }
 
-// SaveProviderConfig replaces the configuration of a provider by a JSON object, which is kept as it is written.
+// SaveProviderConfig replaces the configuration of a provider with a JSON object, which is stored as it is written.
 func (s *Store) SaveProviderConfig(provider string, config []byte) error {
 	c, err := s.begin()
 	if err != nil {
@@ -149,7 +149,7 @@ func (s *Store) SaveProviderConfig(provider string, config []byte) error {
 	return c.error(C.st_provider_config_save(s.native(), name, nameLen, (*C.char)(address), size, &c.err))
 }
 
-// UpdateProviderConfig sets the members of this JSON object, and leaves the others as they are.
+// UpdateProviderConfig merges the members of a JSON object into the configuration of a provider.
 func (s *Store) UpdateProviderConfig(provider string, members []byte) error {
 	c, err := s.begin()
 	if err != nil {
@@ -161,7 +161,7 @@ func (s *Store) UpdateProviderConfig(provider string, members []byte) error {
 	return c.error(C.st_provider_config_update(s.native(), name, nameLen, (*C.char)(address), size, &c.err))
 }
 
-// DeleteProviderConfig removes the configuration of a provider, and tells whether it had one.
+// DeleteProviderConfig removes the configuration of a provider and reports whether it existed.
 func (s *Store) DeleteProviderConfig(provider string) (existed bool, err error) {
 	c, err := s.begin()
 	if err != nil {
@@ -172,7 +172,7 @@ func (s *Store) DeleteProviderConfig(provider string) (existed bool, err error) 
 	return c.existed(C.st_provider_config_delete(s.native(), name, nameLen, &c.flag, &c.err))
 }
 
-// ProviderConfigs lists the providers that have a configuration: objects with `provider` and `updated_at`.
+// ProviderConfigs lists the configured providers: objects with provider and updated_at.
 func (s *Store) ProviderConfigs() (json.RawMessage, error) {
 	c, err := s.begin()
 	if err != nil {
@@ -182,7 +182,7 @@ func (s *Store) ProviderConfigs() (json.RawMessage, error) {
 	return c.copied(C.st_provider_config_list(s.native(), &c.bytes, &c.err))
 }
 
-// HardwareInfo is the prices of hardware: `{id: {"name": …, "cost_per_second": …}}`.
+// HardwareInfo returns the hardware prices: {id: {"name": …, "cost_per_second": …}}.
 func (s *Store) HardwareInfo() (json.RawMessage, error) {
 	c, err := s.begin()
 	if err != nil {
@@ -192,7 +192,7 @@ func (s *Store) HardwareInfo() (json.RawMessage, error) {
 	return c.copied(C.st_hardware_info_get(s.native(), &c.bytes, &c.err))
 }
 
-// SetHardwareInfo puts this JSON object in place of the cached prices, for 300 s. Nothing is stored.
+// SetHardwareInfo replaces the cached prices with a JSON object for 300 s. Nothing is stored.
 func (s *Store) SetHardwareInfo(info []byte) error {
 	c, err := s.begin()
 	if err != nil {
@@ -203,7 +203,7 @@ func (s *Store) SetHardwareInfo(info []byte) error {
 	return c.error(C.st_hardware_info_set(s.native(), (*C.char)(address), size, &c.err))
 }
 
-// ClearHardwareInfo forgets the cached prices, so that the next call reads the configuration again.
+// ClearHardwareInfo removes the cached prices, so that the next call reads the configuration again.
 func (s *Store) ClearHardwareInfo() error {
 	c, err := s.begin()
 	if err != nil {
@@ -213,7 +213,7 @@ func (s *Store) ClearHardwareInfo() error {
 	return c.error(C.st_hardware_info_clear(s.native(), &c.err))
 }
 
-// HardwareCostPerHour is what a device costs in an hour.
+// HardwareCostPerHour returns the hourly price of a device.
 func (s *Store) HardwareCostPerHour(id string) (float64, error) {
 	c, err := s.begin()
 	if err != nil {

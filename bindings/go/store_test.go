@@ -22,7 +22,7 @@ func newTestStore(t *testing.T) (*Store, *Cipher, string) {
 	return store, cipher, directory
 }
 
-// decoded is JSON that the store answered.
+// decoded decodes JSON of the store.
 func decoded[T any](t *testing.T, text json.RawMessage, err error) T {
 	t.Helper()
 	must(t, err)
@@ -38,17 +38,17 @@ type entry struct {
 	Action        string
 }
 
-func TestWhatIsDoneIsRecordedAsTheActors(t *testing.T) {
+func TestStoreRecordsTheActor(t *testing.T) {
 	store, _, _ := newTestStore(t)
 	ada, err := store.As(Actor{7, "ada", "10.0.0.7"})
 	must(t, err)
 	_, err = ada.Audit(AuditEntry{EventType: "job.submitted", Action: "submitted it", Details: json.RawMessage(`{"gpus": 8}`)})
 	must(t, err)
 	must(t, ada.Close())
-	nobody, err := store.As(Actor{UserID: Unknown})
+	unknown, err := store.As(Actor{UserID: Unknown})
 	must(t, err)
-	defer nobody.Close()
-	must(t, nobody.SaveProviderConfig("replicate", []byte(`{"a": 1}`)))
+	defer unknown.Close()
+	must(t, unknown.SaveProviderConfig("replicate", []byte(`{"a": 1}`)))
 
 	found, err := store.AuditEntries(nil)
 	entries := decoded[[]entry](t, found, err)
@@ -64,7 +64,7 @@ func TestWhatIsDoneIsRecordedAsTheActors(t *testing.T) {
 	equal(t, len(decoded[[]any](t, listed, err)), 1)
 }
 
-func TestCredentialsAreKeptAndChangeTheirKey(t *testing.T) {
+func TestStoreCredentialsAndRotation(t *testing.T) {
 	store, cipher, _ := newTestStore(t)
 	for user := range int64(3) {
 		must(t, store.SetCredential(cipher, CredentialID{user, "replicate", "api_token"}, fmt.Appendf(nil, "token of %d", user)))
@@ -78,13 +78,13 @@ func TestCredentialsAreKeptAndChangeTheirKey(t *testing.T) {
 	equal(t, len(decoded[[]any](t, listed, err)), 1)
 
 	must(t, cipher.RotateKey())
-	var told []uint64
+	var reports []uint64
 	report, err := store.ReencryptCredentials(cipher, true, func(done, total uint64) bool {
-		told = append(told, done)
+		reports = append(reports, done)
 		return true
 	})
 	equal(t, decoded[struct{ Reencrypted int }](t, report, err).Reencrypted, 3)
-	equal(t, len(told) > 0 && told[len(told)-1] == 3, true)
+	equal(t, len(reports) > 0 && reports[len(reports)-1] == 3, true)
 	report, err = store.ReencryptCredentials(cipher, false, nil)
 	equal(t, decoded[struct{ Unchanged int }](t, report, err).Unchanged, 3)
 
@@ -100,7 +100,7 @@ func TestCredentialsAreKeptAndChangeTheirKey(t *testing.T) {
 	equal(t, valueOf(t, secret, err), "token of 0")
 }
 
-func TestTheStoreAndTheCipherOfTheProcessAreUsedWhereNoneIsGiven(t *testing.T) {
+func TestStoreAndCipherDefaults(t *testing.T) {
 	t.Setenv("SHARED_TOKEN", "shared")
 	t.Setenv("HOME", t.TempDir())
 	must(t, Reset(nil))
@@ -120,7 +120,7 @@ func TestTheStoreAndTheCipherOfTheProcessAreUsedWhereNoneIsGiven(t *testing.T) {
 	equal(t, origin, OriginUser)
 }
 
-func TestAClosedStoreAndAClosedCipherAreErrors(t *testing.T) {
+func TestStoreAndCipherClosedFail(t *testing.T) {
 	store, cipher, directory := newTestStore(t)
 	id := CredentialID{7, "replicate", "api_token"}
 	must(t, cipher.Close())
@@ -150,7 +150,7 @@ func TestAClosedStoreAndAClosedCipherAreErrors(t *testing.T) {
 	equal(t, os.IsNotExist(err), true)
 }
 
-func TestCredentialsGoIntoBuffers(t *testing.T) {
+func TestEncryptIntoAndDecryptInto(t *testing.T) {
 	_, cipher, _ := newTestStore(t)
 	buffer := make([]byte, 1000)
 	n, err := cipher.EncryptInto([]byte(hidden), buffer)
@@ -169,14 +169,14 @@ func TestCredentialsGoIntoBuffers(t *testing.T) {
 	expect(t, err, ErrBadToken)
 }
 
-func TestTheLibraryTellsItsVersion(t *testing.T) {
+func TestVersion(t *testing.T) {
 	equal(t, VersionNumber() > 0 && Version() != "", true)
 	equal(t, ABIVersion(), 0)
 	equal(t, Status(-1000).String(), "ST_UNKNOWN")
 	equal(t, ErrNotFound.String(), "ST_NOT_FOUND")
 }
 
-func TestAStatusSaysWhatItMeans(t *testing.T) {
+func TestStatusMessages(t *testing.T) {
 	for status := Status(-1); status.String() != "ST_UNKNOWN"; status-- {
 		equal(t, strings.HasSuffix(status.Error(), " ("+status.String()+")"), true)
 	}
@@ -185,7 +185,7 @@ func TestAStatusSaysWhatItMeans(t *testing.T) {
 	equal(t, (&Error{Status: ErrBusy}).Error(), "stsecrets: another caller holds what is needed (ST_BUSY)")
 }
 
-func TestWhatWasClosedIsClosedToTheStandardLibraryToo(t *testing.T) {
+func TestErrClosedIsOsErrClosed(t *testing.T) {
 	cache := newTestCache(t, 1)
 	must(t, cache.Close())
 	_, err := cache.Get("a")
@@ -194,7 +194,7 @@ func TestWhatWasClosedIsClosedToTheStandardLibraryToo(t *testing.T) {
 	expect(t, err, os.ErrClosed)
 }
 
-func TestATimeoutIsOneToAllWhoAsk(t *testing.T) {
+func TestErrTimeoutIsDeadlineExceeded(t *testing.T) {
 	for _, err := range []error{ErrTimeout, &Error{Status: ErrTimeout}, fmt.Errorf("looking: %w", ErrTimeout)} {
 		expect(t, err, ErrTimeout)
 		expect(t, err, context.DeadlineExceeded)

@@ -1,5 +1,8 @@
 #!/bin/sh
-# Tests the Go binding on an installed library, and its module in an empty environment. usage: test.sh
+# Tests the Go binding with an installed library, and the packed module in an empty environment.
+#
+# usage: test.sh [REGEXP]
+# With REGEXP, only runs `go test -run REGEXP`, with the library of build/lib.
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$root"
@@ -8,34 +11,45 @@ command -v go >/dev/null || {
     echo "go is missing: install Go 1.24 or newer from https://go.dev/dl" >&2
     exit 1
 }
+if [ $# -gt 0 ]; then
+    header=$(cksum <include/st_secrets.h | cut -d ' ' -f 1)
+    export CGO_CFLAGS="-O2 -g -I$root/include -DST_HEADER=$header"
+    export CGO_LDFLAGS="-L$root/build/lib" LD_LIBRARY_PATH="$root/build/lib" PKG_CONFIG_PATH="$root/build/go"
+    export GOTOOLCHAIN=local GOPROXY=off
+    # pkg-config finds the library where `make` built it.
+    mkdir -p build/go
+    printf 'Name: st_secrets\nDescription: st_secrets\nVersion: %s\nLibs: -lst_secrets\n' "$version" >build/go/st_secrets.pc
+    cd bindings/go
+    exec go test -count=1 -run "$1" .
+fi
 work=$(mktemp -d)
-# The module cache is read-only.
+# Go's module cache is read-only.
 trap 'chmod -R u+w "$work" && rm -rf "$work"' EXIT
 unset MAKEFLAGS MAKELEVEL LD_LIBRARY_PATH PKG_CONFIG_PATH || true
 
 make -s install PREFIX="$work/prefix" >"$work/log" 2>&1 || { cat "$work/log" && exit 1; }
 export PKG_CONFIG_PATH="$work/prefix/lib/pkgconfig" GOTOOLCHAIN=local GOPROXY=off
-# Go's build cache does not look at what pkg-config says, nor at the header: it has to be told that this prefix is a new one.
+# Go's build cache ignores changes of the header and of pkg-config's output. The flag names the prefix, which is new.
 export CGO_CFLAGS="-O2 -g -DST_PREFIX=$work"
 export LD_LIBRARY_PATH="$work/prefix/lib"
 
 sh bindings/coverage.sh go
 cd bindings/go
 unformatted=$(gofmt -l . ../../examples/go ../../benches/go)
-[ -z "$unformatted" ] || { echo "these files are not as gofmt writes them: $unformatted" >&2 && exit 1; }
+[ -z "$unformatted" ] || { echo "these files need gofmt: $unformatted" >&2 && exit 1; }
 go vet ./...
 go vet -tags st_secrets_static ./...
-echo "beside AWS and Vault:"
+echo "with AWS and Vault:"
 "$root/build/venv/bin/python" ../../tests/python/conformance_servers.py go test -count=1 .
 echo "with the race detector:"
 go test -race -short -count=1 .
-echo "with every pointer that C gets checked, and a collection at every chance:"
+echo "with checks of all pointers passed to C, and frequent garbage collection:"
 GODEBUG=cgocheck=1 GOGC=1 go test -short -count=1 .
 GOEXPERIMENT=cgocheck2 go test -short -count=1 .
 echo "with the static archive:"
 LD_LIBRARY_PATH='' go test -tags st_secrets_static -short -count=1 .
 
-# needs WHAT PROGRAM: whether it uses the shared library.
+# needs shared|static PROGRAM: fails unless PROGRAM is linked so.
 needs() {
     case $1.$(ldd "$2") in
     shared.*"$work/prefix/lib/libst_secrets.so.0"* | static.*) ;;
@@ -46,22 +60,22 @@ needs() {
     esac
 }
 
-# runs WHAT PROGRAM: the example does what it says.
+# runs shared|static PROGRAM: checks the output of the example.
 runs() {
     needs "$1" "$2"
     mkdir -p "$work/home"
     env -i HOME="$work/home" LD_LIBRARY_PATH="$LD_LIBRARY_PATH" HF_TOKEN=hf_example "$2" HF_TOKEN >"$work/said" 2>&1 ||
         { cat "$work/said" && exit 1; }
-    diff - "$work/said" <<'SAID' || { echo "$2 says something else" && exit 1; }
+    diff - "$work/said" <<'SAID' || { echo "$2 printed something else" && exit 1; }
 found Secret(***) of 10 bytes
-looking user 123 up
+loading user 123
 user 123 is Ada
 user 123 is Ada
 user 123 is Ada
 encrypted and decrypted 10 bytes
 SAID
     if env -i HOME="$work/home" LD_LIBRARY_PATH="$LD_LIBRARY_PATH" "$2" HF_TOKEN >"$work/said" 2>&1; then
-        echo "$2 found what is not there" && exit 1
+        echo "$2 found a secret that does not exist" && exit 1
     fi
     grep -q "provide HF_TOKEN first" "$work/said" || { cat "$work/said" && exit 1; }
 }
@@ -75,7 +89,7 @@ go run package.go "$version" "$work/proxy"
 mkdir "$work/app"
 cp ../../examples/go/main.go "$work/app/"
 cd "$work/app"
-# empty COMMAND…: with nothing of this machine but the compilers.
+# empty COMMAND…: runs it with nothing from this machine but the compilers.
 empty() {
     env -i PATH="$PATH" HOME="$work/nobody" PKG_CONFIG_PATH="$PKG_CONFIG_PATH" GOTOOLCHAIN=local GOPROXY="file://$work/proxy" \
         GONOSUMDB='*' GOFLAGS=-mod=mod "$@"

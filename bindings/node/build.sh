@@ -1,9 +1,9 @@
 #!/bin/sh
-# Builds the add-on into prebuilt/linux-x64/st_secrets.node, with the static archive of the library in it.
+# Builds the add-on prebuilt/linux-x64/st_secrets.node, linked with the static library.
 #
-# ST_SECRETS_INCLUDE and ST_SECRETS_LIB are the directories of st_secrets.h and libst_secrets.a; without them, those of this
-# repository after `make`. The headers of Node-API are those of the node that runs or, where it came without, of
-# the npm package node-api-headers, which test/package-lock.json pins.
+# ST_SECRETS_INCLUDE and ST_SECRETS_LIB are the directories of st_secrets.h and libst_secrets.a; the default is this
+# repository after `make`. The headers of Node-API come from the installation of `node` or, if it has none, from the npm
+# package node-api-headers that test/package-lock.json pins.
 set -eu
 cd "$(dirname "$0")"
 include=${ST_SECRETS_INCLUDE:-../../include}
@@ -17,7 +17,7 @@ out=prebuilt/linux-x64/st_secrets.node
     exit 1
 }
 mkdir -p "$(dirname "$out")"
-# --exclude-libs: the functions of the library are not for other add-ons. nodelete: unloading it would crash workers.
+# --exclude-libs hides the library's functions from other add-ons. nodelete: unloading the add-on would crash workers.
 ${CC:-cc} -std=gnu11 -D_GNU_SOURCE -O3 -g0 -Wall -Wextra -Werror -fPIC -shared -fvisibility=hidden -fno-plt \
     -I"$include" -I"$node_include" -o "$out" src/*.c "$lib/libst_secrets.a" \
     -Wl,--exclude-libs,ALL -Wl,-z,nodelete -Wl,-z,now -Wl,-z,relro -Wl,--gc-sections -Wl,-s \

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes the npm package: build/dist/st-secrets-VERSION.tgz, with the built add-on in it. Its installation needs no network
-# and no compiler.
+# Packs the npm package build/dist/st-secrets-VERSION.tgz with the built add-on. Installing it needs neither network nor
+# compiler.
 set -eu
 cd "$(dirname "$0")"
 dist=$PWD/../../build/dist

@@ -1,6 +1,9 @@
 #!/bin/sh
-# Runs the tests of the binding. They need the library (`make`), Node 20 or newer, a C compiler, and the npm packages that
-# test/package-lock.json pins, which are installed once. AWS and Vault are those that tests/python-tools.sh installs.
+# Runs the tests of the Node binding. They need the library (`make`), Node 20 or newer, a C compiler, the servers that
+# tests/python-tools.sh installs, and the npm packages pinned in test/package-lock.json, which are installed once.
+#
+# usage: test.sh [TEST]
+# With TEST, nothing is packed. TEST is a file (`cache` is test/cache.test.js) or a pattern over the names of tests.
 set -eu
 cd "$(dirname "$0")"
 for command in node npm cc; do
@@ -11,5 +14,12 @@ cmp -s test/package-lock.json test/node_modules/.installed || {
     (cd test && npm ci --silent --no-audit --no-fund)
     cp test/package-lock.json test/node_modules/.installed
 }
+if [ $# -gt 0 ]; then
+    sh build.sh
+    if [ -e "test/$1.test.js" ]; then
+        exec node --test "test/$1.test.js"
+    fi
+    exec node --test --test-name-pattern="$1" test/*.test.js
+fi
 sh pack.sh >/dev/null
 exec ../../build/venv/bin/python ../../tests/python/conformance_servers.py node --test test/*.test.js

@@ -1,10 +1,10 @@
-"""Builds the Python package: the extension module with the library in it, and a wheel of it all.
+"""Builds the Python package with the extension module, which contains the library, and optionally a wheel.
 
-    python3 build.py ROOT/build/python        the package, to be put on PYTHONPATH
-    python3 build.py ROOT/build/python WHEELS the same, and the wheel in the directory WHEELS
+    python3 build.py ROOT/build/python        builds the package, for PYTHONPATH
+    python3 build.py ROOT/build/python WHEELS also builds the wheel in the directory WHEELS
 
-One wheel serves all versions of Python from 3.10 (stable ABI). It needs a C compiler, Python's headers, and
-build/lib/libst_secrets.a; nothing has to be installed for it.
+One wheel supports all versions of Python from 3.10 (stable ABI). The build needs a C compiler, Python's headers and
+build/lib/libst_secrets.a, but no Python packages.
 """
 
 import base64
@@ -24,7 +24,7 @@ ROOT = HERE.parent.parent
 LIBRARY = ROOT / "build" / "lib" / "libst_secrets.a"
 STATIC_LIBS = "-lgcc_s -lutil -lrt -lpthread -lm -ldl -lc".split()
 FLAGS = "-std=c11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -fPIC -fvisibility=hidden".split()
-# Only the module's entry is exported, and it is never unloaded: the library's thread-local destructors stay in it.
+# Exports only the module's entry. The module is never unloaded, because it has the library's thread-local destructors.
 LINK_FLAGS = "-shared -Wl,-Bsymbolic -Wl,-z,nodelete -Wl,-z,now".split()
 
 
@@ -51,7 +51,7 @@ def is_newer(target, sources):
 
 
 def compile_module(target, work):
-    """Compiles and links what has changed. Nothing of Python is linked: the interpreter that loads the module has it."""
+    """Compiles and links what has changed. Does not link Python: the interpreter provides its symbols."""
     if not LIBRARY.exists():
         sys.exit(f"{LIBRARY} is missing: run make")
     compiler = shlex.split(os.environ.get("CC", "cc"))
@@ -124,7 +124,7 @@ Description-Content-Type: text/markdown
 
 
 def wheel(package, target):
-    """The same files give the same wheel, byte for byte."""
+    """Writes the wheel. The build is reproducible: the same files give the same bytes."""
     tag = f"cp310-abi3-{platform(package / '_native.abi3.so')}"
     info = f"st_secrets-{version()}.dist-info"
     files = {}

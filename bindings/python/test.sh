@@ -1,10 +1,20 @@
 #!/bin/sh
-# Builds the wheel, installs it into an empty environment of each version of Python that is here, and runs the tests there.
-# Then the shared
-# table beside AWS and Vault, the types, and the tests once more under AddressSanitizer. build/lib and build/venv must be there.
+# Builds the wheel, installs it into an empty environment of each Python that is installed, and runs the tests there.
+# Then checks the shared table of cases with AWS and Vault, the types, and the tests under AddressSanitizer. Needs
+# build/lib and build/venv.
+#
+# usage: test.sh [ARGUMENT OF UNITTEST…]
+# With arguments, such as `test_cache` or `-k clear test_cache`, only runs these tests, in build/venv and without a
+# wheel.
 set -eu
 cd "$(dirname "$0")/../.."
 root=$PWD
+
+if [ $# -gt 0 ]; then
+    build/venv/bin/python bindings/python/build.py build/python >/dev/null
+    cd bindings/python/tests
+    PYTHONPATH=$root/build/python exec "$root/build/venv/bin/python" -X dev -m unittest "$@"
+fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -12,7 +22,7 @@ wheel=$(build/venv/bin/python bindings/python/build.py build/python build/dist)
 echo "built $wheel"
 sh bindings/coverage.sh python
 
-# Those on the path, and those of pyenv.
+# Prints the interpreters on PATH and those of pyenv, one for each version.
 interpreters() {
     for minor in 10 11 12 13 14 15; do
         for python in "$(command -v "python3.$minor" || :)" "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3."$minor".*/bin/python3; do
@@ -24,7 +34,7 @@ interpreters() {
     done
 }
 
-# Runs tests in an environment: tests PYTHON TEST…
+# tests PYTHON TEST…
 tests() {
     python=$1
     shift
@@ -43,7 +53,7 @@ for python in $found; do
     tests "$work/$version/bin/python" $all
 done
 
-echo "The shared table beside AWS and Vault:"
+echo "The shared table of cases, with AWS and Vault:"
 PYTHONPATH="$root/build/python:$root/bindings/python/tests" build/venv/bin/python tests/python/conformance_servers.py \
     build/venv/bin/python -m unittest test_conformance
 

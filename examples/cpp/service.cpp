@@ -1,4 +1,4 @@
-// A service that works for users of a training stack: its secrets, what it caches, and the credentials that it keeps.
+// A service for users of a training stack: reads secrets, caches results and stores encrypted credentials.
 //
 //   c++ -std=c++17 service.cpp $(pkg-config --cflags --libs st_secrets) -o service
 //   HF_TOKEN=hf_… ./service
@@ -13,7 +13,7 @@ struct User {
     std::string name;
 };
 
-// A provider of the program's own, behind environment and file: here a table, else a key chain or a metadata service.
+// A custom provider, after environment and file: a table here; usually a key chain or a metadata service.
 std::optional<std::string> from_the_program(std::string_view key) {
     if (key == "WEBHOOK_PATH") {
         return "/hooks/replicate";
@@ -22,7 +22,7 @@ std::optional<std::string> from_the_program(std::string_view key) {
 }
 
 void show_secrets(const st::Secrets &secrets) {
-    // `token` is wiped when it goes; `std::cout << token` would not compile.
+    // `token` is wiped when it is destroyed; `std::cout << token` does not compile.
     st::Bytes token = secrets.get("HF_TOKEN");
     std::cout << "HF_TOKEN has " << token.size() << " bytes\n";
 
@@ -35,7 +35,8 @@ void show_secrets(const st::Secrets &secrets) {
     // Without exceptions:
     auto webhook = secrets.try_get("CLOUD_WEBHOOK_SECRET");
     if (!webhook) {
-        std::cout << st::name(webhook.status()) << (webhook.error().retryable() ? ", try again" : ", provide it") << "\n";
+        std::cout << st::name(webhook.status()) << (webhook.error().retryable() ? ", try again" : ", provide it")
+                  << "\n";
     }
 }
 

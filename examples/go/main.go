@@ -1,5 +1,5 @@
-// A scheduler's way with secrets: it finds the token of a job within a deadline, keeps what it looks up about users, and stores
-// a credential encrypted. usage: example KEY
+// A scheduler: gets the token of a job within a deadline, caches lookups of users, and stores an encrypted credential.
+// usage: example KEY
 package main
 
 import (
@@ -39,7 +39,7 @@ func run(key string) error {
 		return err
 	}
 	defer token.Close()
-	fmt.Println("found", token, "of", token.Len(), "bytes") // which does not show it
+	fmt.Println("found", token, "of", token.Len(), "bytes") // prints Secret(***)
 
 	users, err := stsecrets.NewCached(loadUser, stsecrets.CachedOptions{Prefix: "example", Function: "load_user", TTL: time.Minute})
 	if err != nil {
@@ -57,11 +57,11 @@ func run(key string) error {
 }
 
 func loadUser(_ context.Context, id int) (string, error) {
-	fmt.Println("looking user", id, "up")
+	fmt.Println("loading user", id)
 	return "Ada", nil
 }
 
-// store encrypts the token as SimpleTuner does, and reads it again.
+// store encrypts the token in SimpleTuner's format, and decrypts it again.
 func store(token *stsecrets.Secret) error {
 	var encrypted string
 	var failed error

@@ -1,11 +1,12 @@
-"""A training launcher: fetches the named secrets, puts them into the environment of a command and becomes it.
+"""A training launcher: fetches the named secrets, sets them in the environment of a command and runs it in this
+process.
 
     python launcher.py HF_TOKEN REPLICATE_API_TOKEN -- python train.py
-    python launcher.py --from HF_TOKEN                where each secret comes from, never its value
-    python launcher.py --check                        how each provider is
+    python launcher.py --from HF_TOKEN                prints the origin of each secret, never its value
+    python launcher.py --check                        prints the health of each provider
 
-Exit codes: that of the command; 2 for wrong use; 3 if a secret is missing; 4 if one could not be had; 127 if there is no
-such command.
+Exit codes: that of the command; 2 for wrong usage; 3 if a secret is missing; 4 if one could not be fetched; 127 if the
+command does not exist.
 """
 
 import logging
@@ -17,7 +18,7 @@ from st_secrets import Error, NotFoundError, SecretsManager, cached
 
 @cached(ttl=60, key_prefix="launcher")
 def origin(key: str) -> str:
-    """The provider that has a secret. A second question within a minute is answered from the cache."""
+    """Returns the provider of a secret, which is cached for a minute."""
     with SecretsManager().find(key) as secret:
         return secret.provider + (" (an earlier provider failed)" if secret.degraded else "")
 
@@ -32,7 +33,7 @@ def check() -> int:
 
 
 def main(arguments: list[str]) -> int:
-    logging.basicConfig(format="launcher: %(message)s")  # where the library's warnings go
+    logging.basicConfig(format="launcher: %(message)s")  # prints the library's warnings
     if arguments == ["--check"]:
         return check()
     if len(arguments) > 1 and arguments[0] == "--from":

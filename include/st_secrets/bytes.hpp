@@ -1,4 +1,4 @@
-/* Bytes that the library hands out, and times. */
+/* Bytes returned by the library, and durations. */
 #ifndef ST_SECRETS_BYTES_HPP
 #define ST_SECRETS_BYTES_HPP
 
@@ -10,21 +10,21 @@
 
 namespace st {
 
-/// Times, which every type of std::chrono turns into.
+/// A duration in seconds. Every std::chrono duration converts to it.
 using Seconds = std::chrono::duration<double>;
 
-/// As a time to live: that of the cache, or of the configuration.
+/// As a time to live: the default of the cache or of the configuration.
 inline constexpr Seconds default_ttl{ST_TTL_DEFAULT};
 /// As a timeout: that of the configuration.
 inline constexpr Seconds default_timeout{ST_TIMEOUT_DEFAULT};
-/// As a time to live or a timeout: no end.
+/// As a time to live or a timeout: unlimited.
 inline constexpr Seconds forever{std::numeric_limits<double>::infinity()};
 
-/// The value of a secret, or of an entry of a cache: a counted reference to memory that cannot be changed and is wiped
-/// when its last reference goes. It may be read from any thread.
+/// The value of a secret or of a cache entry: a counted reference to immutable memory, which is wiped when the last
+/// reference is released. It may be read from any thread.
 class Bytes {
 public:
-    /// Holds nothing.
+    /// An empty value.
     Bytes() noexcept = default;
     Bytes(Bytes &&other) noexcept : raw_(std::exchange(other.raw_, st_bytes{})) {}
     Bytes &operator=(Bytes &&other) noexcept {
@@ -38,9 +38,9 @@ public:
     Bytes &operator=(const Bytes &) = delete;
     ~Bytes() { reset(); }
 
-    /// The bytes, as long as this object lives. A copy, such as a std::string of it, is the caller's to wipe.
+    /// The bytes, valid as long as this object. Copies, such as a std::string, are the caller's to wipe.
     [[nodiscard]] std::string_view view() const noexcept { return {c_str(), raw_.len}; }
-    /// The bytes with a NUL behind them.
+    /// The bytes, NUL-terminated.
     [[nodiscard]] const char *c_str() const noexcept {
         return raw_.data == nullptr ? "" : reinterpret_cast<const char *>(raw_.data);
     }
@@ -48,7 +48,7 @@ public:
     [[nodiscard]] std::size_t size() const noexcept { return raw_.len; }
     [[nodiscard]] bool empty() const noexcept { return raw_.len == 0; }
 
-    /// Another reference to the same bytes.
+    /// Returns another reference to the same bytes.
     [[nodiscard]] Bytes clone() const {
         Bytes other;
         if (raw_.data != nullptr) {
@@ -60,27 +60,27 @@ public:
         return other;
     }
 
-    /// Gives the reference back.
+    /// Releases the reference.
     void reset() noexcept {
         if (raw_.data != nullptr) {
             ::st_bytes_free(&raw_);
         }
     }
 
-    /// For calls of the C functions: a place for bytes, which must hold none.
+    /// The `st_bytes` to pass to the C functions; it must be empty.
     [[nodiscard]] st_bytes *raw() noexcept { return &raw_; }
 
 private:
     st_bytes raw_{};
 };
 
-/// What may be a secret is not printed by mistake: print its `view()` on purpose.
+/// Deleted, so that a secret is not printed by mistake: print its `view()` explicitly.
 template <class Char, class Traits>
 std::basic_ostream<Char, Traits> &operator<<(std::basic_ostream<Char, Traits> &, const Bytes &) = delete;
 
 namespace detail {
 
-/// Text that the library hands out and that is no secret.
+/// Converts text that is not secret from `st_bytes` to std::string.
 template <class Call>
 Result<std::string> text_of(Call &&call) {
     Result<std::string> result;

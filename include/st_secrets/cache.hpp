@@ -1,4 +1,4 @@
-/* Caches of bytes and of objects of any type, whose entries live for a time. */
+/* Caches of bytes and of objects of any type, whose entries expire. */
 #ifndef ST_SECRETS_CACHE_HPP
 #define ST_SECRETS_CACHE_HPP
 
@@ -8,7 +8,7 @@
 
 namespace st {
 
-/// The state of a cache, and what happened to it since it was made.
+/// The size of a cache and its counters since it was created.
 using CacheCounts = st_cache_counts;
 
 struct CacheOptions {
@@ -17,10 +17,10 @@ struct CacheOptions {
     Seconds cleanup_interval{60.0};
 };
 
-/// A cache that never holds more than `max_size` entries and evicts the least recently used one. Keys are any bytes.
+/// A cache of at most `max_size` entries that evicts the least recently used one. Keys are arbitrary bytes.
 class Cache {
 public:
-    /// A closed one; see `open`.
+    /// A closed handle; see `open`.
     Cache() noexcept = default;
 
     static Cache open(const CacheOptions &options = CacheOptions()) { return try_open(options).value(); }
@@ -33,7 +33,8 @@ public:
         }
         return Cache(raw);
     }
-    /// With settings, those among them that a `CacheOptions` has not: `st::Config().max_size(100).soft_ttl(30s).absent_ttl(5s)`.
+    /// Opens a cache with settings, including those that `CacheOptions` lacks:
+    /// `st::Config().max_size(100).soft_ttl(30s).absent_ttl(5s)`.
     static Cache open_with(const Config &config) { return try_open_with(config).value(); }
     static Result<Cache> try_open_with(const Config &config) noexcept {
         if (config.error().status() != Status::ok) {
@@ -46,8 +47,8 @@ public:
         }
         return Cache(raw);
     }
-    /// The caches that every process has: 300 s and 100 entries, with keys like `provider:replicate:config`; 60 s and 500
-    /// entries, with keys like `user:123:permissions`. Closing one leaves it alone.
+    /// The built-in caches of the process: 300 s and 100 entries, with keys such as `provider:replicate:config`; 60 s
+    /// and 500 entries, with keys such as `user:123:permissions`. `close()` does not close them.
     static Cache provider_config() noexcept { return Cache(::st_cache_provider_config()); }
     static Cache user_permission() noexcept { return Cache(::st_cache_user_permission()); }
 
@@ -69,7 +70,7 @@ public:
     }
     [[nodiscard]] bool is_open() const noexcept { return raw_ != nullptr; }
 
-    /// Stores a copy of these bytes.
+    /// Stores a copy of `value`.
     void set(std::string_view key, std::string_view value, Seconds ttl = default_ttl) const {
         try_set(key, value, ttl).value();
     }
@@ -78,9 +79,9 @@ public:
             ::st_cache_set(raw_, key.data(), key.size(), value.data(), value.size(), ttl.count(), error);
         });
     }
-    /// The bytes under a key, or nothing.
+    /// Returns the bytes stored under a key, or nothing.
     std::optional<Bytes> get(std::string_view key) const {
-        // Written where it is returned, not moved there: the copy would wait for what the library has just written.
+        // Constructed where it is returned: moving it would stall on the store that has just written it.
         std::optional<Bytes> value(std::in_place);
         Failure failure;
         st_status status = ::st_cache_get(raw_, key.data(), key.size(), value->raw(), failure.raw());
@@ -93,12 +94,12 @@ public:
         return value;
     }
     Result<Bytes> try_get(std::string_view key) const noexcept {
-        return detail::result_of<Bytes>([&](Bytes &value, st_error *error) {
-            ::st_cache_get(raw_, key.data(), key.size(), value.raw(), error);
-        });
+        return detail::result_of<Bytes>(
+            [&](Bytes &value, st_error *error) { ::st_cache_get(raw_, key.data(), key.size(), value.raw(), error); });
     }
-    /// Copies the bytes to a buffer and tells how many there are, or nothing if there is no entry. After
-    /// `Status::buffer_too_small` the value of the result is the length that is needed; `(nullptr, 0)` asks for it alone.
+    /// Copies the value to `buffer` and returns its length, or nothing if there is no entry. If the buffer is too
+    /// small, the call fails with `Status::buffer_too_small` and the result's value is the length needed; `(nullptr,
+    /// 0)` queries it.
     std::optional<std::size_t> get_into(std::string_view key, char *buffer, std::size_t capacity) const {
         Result<std::size_t> len = try_get_into(key, buffer, capacity);
         if (len.status() == Status::not_found) {
@@ -112,7 +113,7 @@ public:
         });
     }
 
-    /// Stores a value of any type, which all who get it share.
+    /// Stores a value of any type. All callers that get it share it.
     template <class T>
     void set_object(std::string_view key, T &&value, Seconds ttl = default_ttl) const {
         try_set_object(key, std::forward<T>(value), ttl).value();
@@ -124,7 +125,8 @@ public:
             ::st_cache_set_object(raw_, key.data(), key.size(), box.release(), detail::drop_box, ttl.count(), error);
         });
     }
-    /// The value of this type under a key, or nullptr. Of another type, it is `Status::wrong_type`.
+    /// Returns the value of type T stored under a key, or nullptr. Fails with `Status::wrong_type` if it has another
+    /// type.
     template <class T>
     std::shared_ptr<const T> get_object(std::string_view key) const {
         auto value = try_get_object<T>(key);
@@ -135,10 +137,10 @@ public:
         return detail::get_object<T>(raw_, key);
     }
 
-    /// The bytes under a key; or else what `load(key)` or `load(key, st::Reply &)` answers, as for a provider of `Secrets`,
-    /// which is stored. It is called once, however many threads ask; the others wait, each up to its own timeout. What it
-    /// throws goes to the caller whose `load` it was, unless there is an old value that may still be served; the others get the
-    /// failure. No failure is stored.
+    /// Returns the bytes stored under a key, or stores and returns the result of `load(key)` or `load(key, st::Reply
+    /// &)`, which answer like a provider of `Secrets`. Only one caller loads; the others wait for the result, each up
+    /// to its own timeout. An exception of `load` is thrown to its own caller, unless a stale value may still be
+    /// served; the other callers get the failure. Failures are not stored.
     template <class F>
     Bytes get_or_load(std::string_view key, F &&load, Seconds timeout = forever) const {
         detail::Loader<F> loader(load);
@@ -153,7 +155,7 @@ public:
         detail::Loader<F> loader(load);
         return detail::load_bytes(raw_, key, loader, timeout);
     }
-    /// The same for a value of any type, which `load()` returns.
+    /// As `get_or_load`, for a value of any type, which `load()` returns.
     template <class F>
     detail::Loaded<F> get_or_load_object(std::string_view key, F &&load, Seconds ttl = default_ttl,
                                          Seconds timeout = forever) const {
@@ -171,8 +173,8 @@ public:
         return detail::load_object(raw_, key, loader, timeout);
     }
 
-    /// `get_or_load` in two halves, for callers that cannot load within a call: the value, or a lease to load it. While
-    /// another caller has the lease, this one waits up to `timeout`; with zero it never blocks.
+    /// `get_or_load` in two steps, for callers that cannot load within the call: returns the value or a lease to load
+    /// it. While another caller has the lease, this call waits up to `timeout`; with zero it never blocks.
     Load begin_load(std::string_view key, Seconds timeout = Seconds::zero(), Seconds lease_ttl = forever) const {
         return try_begin_load(key, timeout, lease_ttl).value();
     }
@@ -190,20 +192,19 @@ public:
         });
     }
 
-    /// Removes an entry, and tells whether there was one.
+    /// Removes an entry and returns whether it existed.
     bool remove(std::string_view key) const { return try_remove(key).value(); }
     Result<bool> try_remove(std::string_view key) const noexcept {
-        return detail::result_of<bool>([&](bool &existed, st_error *error) {
-            ::st_cache_delete(raw_, key.data(), key.size(), &existed, error);
-        });
+        return detail::result_of<bool>(
+            [&](bool &existed, st_error *error) { ::st_cache_delete(raw_, key.data(), key.size(), &existed, error); });
     }
-    /// Removes all entries, and tells how many there were.
+    /// Removes all entries and returns their number.
     std::size_t clear() const { return try_clear().value(); }
     Result<std::size_t> try_clear() const noexcept {
         return detail::result_of<std::size_t>(
             [&](std::size_t &count, st_error *error) { ::st_cache_clear(raw_, &count, error); });
     }
-    /// Removes the entries whose keys begin with these bytes, and tells how many there were.
+    /// Removes the entries whose keys begin with `prefix` and returns their number.
     std::size_t invalidate_prefix(std::string_view prefix) const { return try_invalidate_prefix(prefix).value(); }
     Result<std::size_t> try_invalidate_prefix(std::string_view prefix) const noexcept {
         return detail::result_of<std::size_t>([&](std::size_t &count, st_error *error) {
@@ -218,7 +219,7 @@ public:
         });
     }
 
-    /// For calls of the C functions; NULL if it is closed.
+    /// The handle for calls of the C functions; NULL if it is closed.
     [[nodiscard]] const st_cache *raw() const noexcept { return raw_; }
 
 private:
@@ -226,7 +227,7 @@ private:
     const st_cache *raw_ = nullptr;
 };
 
-/// Forgets all that the built-in cache holds about a provider, and tells how many entries there were.
+/// Removes the entries of a provider from the built-in cache and returns their number.
 inline Result<std::size_t> try_invalidate_provider(std::string_view provider) noexcept {
     return detail::result_of<std::size_t>([&](std::size_t &count, st_error *error) {
         ::st_cache_invalidate_provider(detail::data(provider), provider.size(), &count, error);
@@ -234,7 +235,7 @@ inline Result<std::size_t> try_invalidate_provider(std::string_view provider) no
 }
 inline std::size_t invalidate_provider(std::string_view provider) { return try_invalidate_provider(provider).value(); }
 
-/// Forgets all that the built-in cache holds about a user, and tells how many entries there were.
+/// Removes the entries of a user from the built-in cache and returns their number.
 inline Result<std::size_t> try_invalidate_user(std::int64_t user_id) noexcept {
     return detail::result_of<std::size_t>(
         [&](std::size_t &count, st_error *error) { ::st_cache_invalidate_user(user_id, &count, error); });

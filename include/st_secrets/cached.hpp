@@ -8,18 +8,18 @@
 namespace st {
 
 struct CachedOptions {
-    /// What the function is called in the key.
+    /// The function's name in the cache key.
     std::string name{};
-    /// What goes before it.
+    /// The first part of the cache key.
     std::string key_prefix{};
     Seconds ttl{60.0};
     std::size_t max_size = 1000;
-    /// How long to wait for another caller's call.
+    /// How long a call waits for the same call in another thread.
     Seconds timeout = forever;
 };
 
-/// A function whose results are cached, in a cache of its own. It may be called from any number of threads at once: for
-/// each list of arguments there is one call under way, and the others wait for its result.
+/// A function whose results are stored in a cache of its own. It may be called from any number of threads at once: for
+/// each list of arguments one thread calls the function, and the others wait for its result.
 template <class F>
 class Cached {
 public:
@@ -28,7 +28,8 @@ public:
           options_(std::move(options)),
           cache_(Cache::open({options_.ttl, options_.max_size, Seconds(60.0)})) {}
 
-    /// The result for these arguments, which `function_key` has to know how to write.
+    /// Returns the result for these arguments, from the cache or by calling the function. `function_key` must support
+    /// their types.
     template <class... Args>
     auto operator()(const Args &...args) const {
         static_assert(std::is_invocable_v<const F &, const Args &...>,
@@ -38,18 +39,18 @@ public:
             static_assert(!std::is_void_v<T>, "a function without a result has nothing to cache");
             static_assert(std::is_void_v<T> || std::is_copy_constructible_v<T>,
                           "each caller gets a copy of the result: return a std::shared_ptr of what cannot be copied");
-            std::shared_ptr<const T> result =
-                cache_.get_or_load_object(key(args...), [&] { return function_(args...); }, default_ttl, options_.timeout);
+            std::shared_ptr<const T> result = cache_.get_or_load_object(
+                key(args...), [&] { return function_(args...); }, default_ttl, options_.timeout);
             return T(*result);
         }
     }
 
-    /// The key of the result for these arguments: `mymodule:get_user:123`.
+    /// Returns the cache key of these arguments, such as `mymodule:get_user:123`.
     template <class... Args>
     [[nodiscard]] std::string key(const Args &...args) const {
         return function_key(options_.key_prefix, options_.name, args...);
     }
-    /// Where the results are, to forget them: `get_user.cache().clear()`.
+    /// The cache of the results; `get_user.cache().clear()` removes them.
     [[nodiscard]] const Cache &cache() const noexcept { return cache_; }
 
 private:
@@ -58,7 +59,7 @@ private:
     Cache cache_;
 };
 
-/// Caches the results of a function: `auto get_user = st::cached(load_user, {"get_user", "mymodule", 120s});`.
+/// Returns a cached version of a function: `auto get_user = st::cached(load_user, {"get_user", "mymodule", 120s});`.
 template <class F>
 Cached<std::decay_t<F>> cached(F &&function, CachedOptions options) {
     return Cached<std::decay_t<F>>(std::forward<F>(function), std::move(options));

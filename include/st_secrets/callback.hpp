@@ -1,4 +1,4 @@
-/* Functions of the program that the library calls: providers of secrets, loaders of a cache. */
+/* Callbacks that the library calls: providers of secrets, loaders of a cache. */
 #ifndef ST_SECRETS_CALLBACK_HPP
 #define ST_SECRETS_CALLBACK_HPP
 
@@ -9,30 +9,30 @@
 
 namespace st {
 
-/// Where a provider or loader that takes one puts its answer. Without an answer it has none: `Status::not_found`.
+/// Receives the answer of a provider or loader. A callback that sets nothing answers `Status::not_found`.
 class Reply {
 public:
     Reply(st_reply *raw, double timeout) noexcept : raw_(raw), timeout_(timeout) {}
     Reply(const Reply &) = delete;
     Reply &operator=(const Reply &) = delete;
 
-    /// The time within which to answer.
+    /// The time left to answer.
     [[nodiscard]] Seconds timeout() const noexcept { return Seconds(timeout_); }
-    /// Answers with these bytes, which are copied, to be kept for `ttl`.
+    /// Answers with a copy of `bytes`, to be cached for `ttl`.
     void value(std::string_view bytes, Seconds ttl = default_ttl) noexcept {
         status_ = ::st_reply_bytes(raw_, detail::data(bytes), bytes.size(), ttl.count());
     }
-    /// Answers with a failure. The message must not hold a secret.
+    /// Answers with a failure. The message must not contain a secret.
     void fail(Status status, std::string_view message = {}) noexcept {
         ::st_reply_error(raw_, static_cast<st_status>(status), detail::data(message), message.size());
         status_ = static_cast<st_status>(status);
     }
-    /// Answers with an object, which is taken over.
+    /// Answers with an object and transfers its ownership.
     void object(void *object, st_drop_fn drop, Seconds ttl) noexcept {
         status_ = ::st_reply_object(raw_, object, drop, ttl.count());
     }
 
-    /// What the callback has to return.
+    /// The value for the C callback to return.
     [[nodiscard]] st_status status() const noexcept { return status_; }
 
 private:
@@ -52,7 +52,7 @@ struct IsResult : std::false_type {};
 template <class T>
 struct IsResult<Result<T>> : std::true_type {};
 
-/// What a function returned, as an answer.
+/// Converts the return value of a callback into an answer.
 template <class T>
 void answer(Reply &reply, const T &value) {
     if constexpr (IsOptional<T>::value) {
@@ -79,22 +79,22 @@ void answer(Reply &reply, const T &value) {
 }
 
 #if ST_SECRETS_EXCEPTIONS
-/// Makes a failure of the exception that is being handled. Of exceptions that are not this library's the text is left out:
-/// it may hold anything.
+/// Answers with the exception that is being handled. The message of an exception other than `Error` is dropped, because
+/// it may contain a secret.
 inline void fail_with_exception(Reply &reply) noexcept {
     try {
         throw;
     } catch (const Error &error) {
         reply.fail(error.status() == Status::ok ? Status::callback : error.status(), error.what());
     } catch (const std::bad_alloc &) {
-        reply.fail(Status::no_memory, "it found no memory");
+        reply.fail(Status::no_memory, "out of memory");
     } catch (...) {
         reply.fail(Status::callback, "it threw an exception");
     }
 }
 #endif
 
-/// Runs `body`, and makes of an exception a failure.
+/// Runs `body` and answers with a failure if it throws.
 template <class Body>
 void answer_safely(Reply &reply, Body &&body) noexcept {
 #if ST_SECRETS_EXCEPTIONS
@@ -109,7 +109,7 @@ void answer_safely(Reply &reply, Body &&body) noexcept {
 #endif
 }
 
-/// Asks `function(key)` or `function(key, reply)`.
+/// Calls `function(key)` or `function(key, reply)`.
 template <class F>
 void ask(F &function, std::string_view key, Reply &reply) {
     if constexpr (std::is_invocable_v<F &, std::string_view, Reply &>) {
@@ -121,7 +121,7 @@ void ask(F &function, std::string_view key, Reply &reply) {
     }
 }
 
-/// The provider whose context is an F.
+/// The C provider callback; its context is an F.
 template <class F>
 st_status provider(void *context, const char *key, std::size_t len, double timeout, st_reply *raw) noexcept {
     Reply reply(raw, timeout);

@@ -11,8 +11,9 @@
 
 namespace st {
 
-/// Settings for `Secrets`, `Cipher`, `Store` and `Cache`: `st::Config().file_path("~/s.json").timeout(5s)`. The README lists what
-/// they mean. A setting that is refused is the failure of the `open` that the configuration goes to; the first one counts.
+/// Settings for `Secrets`, `Cipher`, `Store` and `Cache`: `st::Config().file_path("~/s.json").timeout(5s)`. The README
+/// documents them. The setters do not fail: the first invalid setting is reported by the `open` that receives the
+/// configuration.
 class Config {
 public:
     using Texts = std::initializer_list<std::string_view>;
@@ -34,7 +35,7 @@ public:
     /// Sets a key from text: `true`, `2.5`, `/path/to/file`, `["env","file"]`.
     Config &set(std::string_view key, std::string_view value) & { return text(key, value), *this; }
     Config &&set(std::string_view key, std::string_view value) && { return text(key, value), std::move(*this); }
-    /// Sets a key that takes a list, from a container of texts.
+    /// Sets a key that takes a list, from a container of strings.
     template <class Range = Texts>
     Config &set_list(std::string_view key, const Range &values) & {
         return list(key, values), *this;
@@ -43,15 +44,15 @@ public:
     Config &&set_list(std::string_view key, const Range &values) && {
         return list(key, values), std::move(*this);
     }
-    /// Adds the settings of a JSON object.
+    /// Sets the members of a JSON object.
     Config &parse(std::string_view json) & { return document(json), *this; }
     Config &&parse(std::string_view json) && { return document(json), std::move(*this); }
 
-#define ST_SETTING(key, Type, kind)                                              \
-    Config &key(Type value) & { return kind(#key, value), *this; }               \
+#define ST_SETTING(key, Type, kind) \
+    Config &key(Type value) & { return kind(#key, value), *this; } \
     Config &&key(Type value) && { return kind(#key, value), std::move(*this); }
 
-    // The providers, in the order in which they are asked; what goes for all of them.
+    // The order of the providers, and settings common to all of them.
     ST_SETTING(providers, Texts, list)
     ST_SETTING(env_prefix, std::string_view, text)
     ST_SETTING(file_path, std::string_view, text)
@@ -63,7 +64,7 @@ public:
     ST_SETTING(max_backoff, Seconds, time)
     ST_SETTING(max_attempts, unsigned, number)
 
-    // AWS Secrets Manager. Several names: `set_list("aws_secret_name", {…})`.
+    // AWS Secrets Manager. For several names: `set_list("aws_secret_name", {…})`.
     ST_SETTING(aws_secret_name, std::string_view, text)
     ST_SETTING(aws_region, std::string_view, text)
     ST_SETTING(aws_profile, std::string_view, text)
@@ -89,13 +90,13 @@ public:
     ST_SETTING(vault_role, std::string_view, text)
     ST_SETTING(vault_jwt_file, std::string_view, text)
 
-    // Keys of a cipher.
+    // Settings of a cipher.
     ST_SETTING(key, std::string_view, text)
     ST_SETTING(key_file, std::string_view, text)
     ST_SETTING(previous_keys, Texts, list)
     ST_SETTING(generate, bool, flag)
 
-    // Keys of a cache.
+    // Settings of a cache.
     ST_SETTING(default_ttl, Seconds, time)
     ST_SETTING(max_size, unsigned, number)
     ST_SETTING(cleanup_interval, Seconds, time)
@@ -103,15 +104,15 @@ public:
     ST_SETTING(ttl_jitter, double, fraction)
     ST_SETTING(absent_ttl, Seconds, time)
 
-    // Where the databases of a store are.
+    // Settings of a store.
     ST_SETTING(state_dir, std::string_view, text)
     ST_SETTING(database, std::string_view, text)
     ST_SETTING(audit_database, std::string_view, text)
 #undef ST_SETTING
 
-    /// What was refused, with `Status::ok` where nothing was.
+    /// The first invalid setting; `Status::ok` if there is none.
     [[nodiscard]] const Failure &error() const noexcept { return failure_; }
-    /// For calls of the C functions.
+    /// The handle for calls of the C functions.
     [[nodiscard]] const st_config *raw() const noexcept { return raw_; }
 
 private:
@@ -129,7 +130,7 @@ private:
     void number(std::string_view name, unsigned value) { text(name, std::to_string(value)); }
     void fraction(std::string_view name, double value) noexcept { time(name, Seconds(value)); }
 
-    /// Not with "%f" for fractions: its point is a comma in some locales.
+    /// Does not use "%f" for fractions, because some locales print a comma.
     void time(std::string_view name, Seconds value) noexcept {
         constexpr double whole = 1e9, most = 1e18;
         double seconds = value.count(), magnitude = std::fabs(seconds);
@@ -145,10 +146,10 @@ private:
         text(name, digits);
     }
 
-    /// It may be a list of keys: one buffer, which is wiped.
+    /// The values may be keys, so they are joined in a single buffer, which is wiped.
     template <class Range>
     void list(std::string_view name, const Range &values) {
-        // `const auto &`, as a range may make each text anew.
+        // `const auto &`: the range may create each string on the fly.
         std::size_t most = 2;
         for (const auto &value : values) {
             most += 6 * std::string_view(value).size() + 3;

@@ -1,4 +1,4 @@
-/* What calls return: a `Result`, or an `Error` that is thrown. */
+/* The outcome of calls: a `Result`, or an `Error` that is thrown. */
 #ifndef ST_SECRETS_ERROR_HPP
 #define ST_SECRETS_ERROR_HPP
 
@@ -20,7 +20,7 @@
 
 namespace st {
 
-/// The result of a call: `ST_OK` and its kin. A later version of the library may return other numbers.
+/// The status of a call (`ST_OK`, …). Later versions of the library may return other numbers.
 enum class Status : st_status {
     ok = ST_OK,
     not_found = ST_NOT_FOUND,
@@ -44,10 +44,10 @@ enum class Status : st_status {
     panic = ST_PANIC,
 };
 
-/// The name of a status: "ST_NOT_FOUND".
+/// Returns the name of a status, such as "ST_NOT_FOUND".
 inline const char *name(Status status) noexcept { return ::st_status_name(static_cast<st_status>(status)); }
 
-/// The provider that failed, or that a value comes from: `ST_SOURCE_NONE` and its kin.
+/// The origin of a failure or value (`ST_SOURCE_NONE`, …).
 enum class Source : std::int32_t {
     none = ST_SOURCE_NONE,
     env = ST_SOURCE_ENV,
@@ -61,15 +61,15 @@ enum class Source : std::int32_t {
 
 #if defined(__GNUC__)
 #pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Weffc++" // the message stays as it is, see below
+#pragma GCC diagnostic ignored "-Weffc++" // only the used part of the message is initialized, see below
 #endif
 
-/// What went wrong: an `st_error`.
+/// The description of a failure: an `st_error`.
 class Failure {
 public:
-    /// Nothing did.
+    /// No failure.
     Failure() noexcept {
-        // Not the whole message: this is on the way of each call.
+        // Leaves the rest of the message uninitialized: every call constructs a Failure.
         raw_.size = sizeof raw_;
         raw_.status = ST_OK;
         raw_.source = ST_SOURCE_NONE;
@@ -78,11 +78,11 @@ public:
         raw_.message[0] = 0;
     }
 
-    /// A failure of the program's own. A message that is too long is cut off.
+    /// A failure raised by the program. A message that is too long is truncated.
     Failure(Status status, std::string_view message) noexcept : Failure() {
         raw_.status = static_cast<st_status>(status);
         std::size_t len = message.size() < sizeof raw_.message ? message.size() : sizeof raw_.message - 1;
-        // Not within a character.
+        // Not in the middle of a UTF-8 character.
         while (len < message.size() && len > 0 && (static_cast<unsigned char>(message[len]) & 0xC0u) == 0x80u) {
             len--;
         }
@@ -109,12 +109,12 @@ public:
     [[nodiscard]] Source source() const noexcept { return static_cast<Source>(raw_.source); }
     /// The HTTP status or `errno`; 0 if there is none.
     [[nodiscard]] int detail() const noexcept { return raw_.detail; }
-    /// Whether the same call may succeed later without anybody changing anything.
+    /// Whether the same call may succeed later without any change by the user.
     [[nodiscard]] bool retryable() const noexcept { return (raw_.flags & ST_ERROR_RETRYABLE) != 0; }
-    /// What happened, where, and what to do about it. It never holds a value, key or token.
+    /// What failed, where, and the remedy. Never contains a value, key or token.
     [[nodiscard]] const char *message() const noexcept { return raw_.message; }
 
-    /// For calls of the C functions.
+    /// The `st_error` to pass to the C functions.
     [[nodiscard]] st_error *raw() noexcept { return &raw_; }
 
 private:
@@ -125,7 +125,7 @@ private:
 #pragma GCC diagnostic pop
 #endif
 
-/// The exception for a failure. A program's own providers and loaders may throw it too.
+/// The exception thrown for a failure. Custom providers and loaders may throw it too.
 class Error : public std::runtime_error {
 public:
     explicit Error(const Failure &failure)
@@ -140,7 +140,7 @@ public:
     [[nodiscard]] Source source() const noexcept { return source_; }
     /// The HTTP status or `errno`; 0 if there is none.
     [[nodiscard]] int detail() const noexcept { return detail_; }
-    /// Whether the same call may succeed later without anybody changing anything.
+    /// Whether the same call may succeed later without any change by the user.
     [[nodiscard]] bool retryable() const noexcept { return retryable_; }
 
 private:
@@ -165,7 +165,7 @@ struct Access;
 
 } // namespace detail
 
-/// What a call gives: a value, or the failure that came instead.
+/// The result of a call: a value or a failure.
 template <class T>
 class [[nodiscard]] Result {
 public:
@@ -176,16 +176,16 @@ public:
     [[nodiscard]] bool ok() const noexcept { return failure_.status() == Status::ok; }
     explicit operator bool() const noexcept { return ok(); }
     [[nodiscard]] Status status() const noexcept { return failure_.status(); }
-    /// What went wrong, with `Status::ok` where nothing did.
+    /// The failure; `Status::ok` if there is none.
     [[nodiscard]] const Failure &error() const noexcept { return failure_; }
 
-    /// The value; after a failure an empty one.
+    /// The value, or an empty one after a failure.
     T &operator*() noexcept { return value_; }
     const T &operator*() const noexcept { return value_; }
     T *operator->() noexcept { return &value_; }
     const T *operator->() const noexcept { return &value_; }
 
-    /// The value; after a failure, throws it.
+    /// Returns the value, or throws the failure.
     T &value() & {
         check();
         return value_;
@@ -198,7 +198,7 @@ public:
         check();
         return std::move(value_);
     }
-    /// The value, or else this one.
+    /// Returns the value, or `other` after a failure.
     template <class U>
     T value_or(U &&other) && {
         return ok() ? std::move(value_) : static_cast<T>(std::forward<U>(other));
@@ -215,7 +215,7 @@ private:
     Failure failure_{};
 };
 
-/// The same for calls that give nothing.
+/// The result of a call without a value.
 template <>
 class [[nodiscard]] Result<void> {
 public:
@@ -226,7 +226,7 @@ public:
     explicit operator bool() const noexcept { return ok(); }
     [[nodiscard]] Status status() const noexcept { return failure_.status(); }
     [[nodiscard]] const Failure &error() const noexcept { return failure_; }
-    /// After a failure, throws it.
+    /// Throws the failure, if any.
     void value() const {
         if (!ok()) {
             detail::raise(failure_);
@@ -240,7 +240,7 @@ private:
 
 namespace detail {
 
-/// Lets calls write straight into the result that they return.
+/// Lets calls write directly into the result that they return.
 struct Access {
     template <class T>
     static T &value(Result<T> &result) noexcept {
@@ -252,7 +252,7 @@ struct Access {
     }
 };
 
-/// A result that `call(place of the value, st_error *)` writes.
+/// Returns the result that `call(value *, st_error *)` fills in.
 template <class T, class Call>
 Result<T> result_of(Call &&call) {
     Result<T> result;
@@ -264,7 +264,7 @@ Result<T> result_of(Call &&call) {
     return result;
 }
 
-/// NULL is no text to the library, not even an empty one.
+/// The library rejects NULL as text, even if it is empty.
 inline const char *data(std::string_view text) noexcept { return text.data() == nullptr ? "" : text.data(); }
 
 } // namespace detail

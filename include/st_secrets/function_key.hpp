@@ -1,5 +1,5 @@
-/* The key under which the result of a function call is cached: `prefix:function:argument:argument`. All bindings build the
- * same key from the same call. */
+/* The key under which the result of a function call is cached: `prefix:function:argument:argument`. All bindings
+ * build the same key for the same call. */
 #ifndef ST_SECRETS_FUNCTION_KEY_HPP
 #define ST_SECRETS_FUNCTION_KEY_HPP
 
@@ -16,7 +16,7 @@
 
 namespace st {
 
-/// An argument by name, behind all those by position.
+/// A named argument. Named arguments follow the positional ones.
 template <class T>
 struct Named {
     std::string_view name;
@@ -38,11 +38,12 @@ struct IsNamed<Named<T>> : std::true_type {};
 template <class T>
 inline constexpr bool is_byte = std::is_same_v<T, std::byte> || std::is_same_v<T, unsigned char>;
 
-// What kind of argument a type is, by what it offers.
+// Classifies argument types by the operations they support.
 template <class T, class = void>
 struct IsRange : std::false_type {};
 template <class T>
-struct IsRange<T, std::void_t<decltype(std::begin(std::declval<const T &>())), decltype(std::end(std::declval<const T &>()))>>
+struct IsRange<
+    T, std::void_t<decltype(std::begin(std::declval<const T &>())), decltype(std::end(std::declval<const T &>()))>>
     : std::true_type {};
 template <class T, class = void>
 struct IsMap : std::false_type {};
@@ -93,7 +94,7 @@ inline void write_text(std::string &key, std::string_view text, bool quotes) {
     key += '"';
 }
 
-/// A template, so that standard libraries without std::to_chars for floating point fail only where one is an argument.
+/// A template, so that standard libraries without std::to_chars for floating point fail only if it is used.
 template <class Double>
 void write_float(std::string &key, Double value) {
     if (std::isnan(value)) {
@@ -104,7 +105,7 @@ void write_float(std::string &key, Double value) {
         key += value < 0 ? "-inf" : "inf";
         return;
     }
-    // Shortest digits, with the exponent as `e-07` or `e+16`, which becomes `e-7` or `e16`.
+    // Shortest digits. The exponent `e-07` or `e+16` becomes `e-7` or `e16`.
     char text[40];
     std::to_chars_result end = std::to_chars(text, text + sizeof text, value, std::chars_format::scientific);
     std::string_view digits(text, static_cast<std::size_t>(end.ptr - text));
@@ -209,17 +210,19 @@ void write_argument(std::string &key, const T &value, bool within) {
     } else if constexpr (IsTuple<T>::value) {
         write_tuple(key, value);
     } else {
-        static_assert(NoKey<T>::value, "an argument of this type has no place in a key: pass what stands for it, such as "
-                                       "a number or text");
+        static_assert(NoKey<T>::value,
+                      "an argument of this type has no place in a key: pass what stands for it, such as "
+                      "a number or text");
     }
 }
 
 } // namespace detail
 
-/// The key of a call with these arguments: booleans, numbers, text, bytes (ranges of std::byte or unsigned char), lists
-/// (other ranges, tuples), maps with text as keys, std::optional, std::variant and nullptr; `st::named(name, value)` is one by name.
+/// Returns the key of a call with these arguments. Supported are booleans, numbers, text, bytes (ranges of std::byte or
+/// unsigned char), lists (other ranges, tuples), maps with text keys, std::optional, std::variant and nullptr;
+/// `st::named(name, value)` is a named argument.
 ///
-/// A `float` counts as the `double` that it converts to.
+/// A `float` is converted to `double`.
 template <class... Args>
 std::string function_key(std::string_view prefix, std::string_view function, const Args &...args) {
     std::string key(prefix);

@@ -1,4 +1,4 @@
-/* What `Secrets`, `Cipher` and `Store` have in common: a handle of their own, or that of the process, which is NULL. */
+/* The base of `Secrets`, `Cipher` and `Store`: a handle of their own, or NULL for that of the process. */
 #ifndef ST_SECRETS_HANDLE_HPP
 #define ST_SECRETS_HANDLE_HPP
 
@@ -9,9 +9,9 @@ namespace st::detail {
 template <class T, void (*Free)(T *)>
 class Handle {
 public:
-    /// A closed one.
+    /// A closed handle.
     Handle() noexcept = default;
-    /// NULL: that of the process.
+    /// NULL is the handle of the process.
     explicit Handle(T *raw) noexcept : raw_(raw), open_(true) {}
     Handle(Handle &&other) noexcept
         : raw_(std::exchange(other.raw_, nullptr)), open_(std::exchange(other.open_, false)) {}
@@ -36,8 +36,8 @@ public:
     [[nodiscard]] bool is_open() const noexcept { return open_; }
     [[nodiscard]] const T *raw() const noexcept { return raw_; }
 
-    /// What `call(handle, place of the value, st_error *)` gives, for `void` without the place. A closed handle is not
-    /// passed on: it would be that of the process.
+    /// Calls `call(handle, value *, st_error *)`, without the second argument for `void`, and returns its result. A
+    /// closed handle is not passed on, because NULL is the handle of the process.
     template <class R, class Call>
     Result<R> call(Call &&call) const {
         if (!open_) {
@@ -52,8 +52,8 @@ public:
         return result;
     }
 
-    /// The same for a call whose failure is thrown, and whose value is written where it is returned: to move it there would
-    /// wait for what the library has just written.
+    /// As above, but throws a failure. The value is written where it is returned: moving it would stall on the store
+    /// that has just written it.
     template <class R, class Call>
     R must(Call &&call) const {
         R value{};
@@ -69,7 +69,7 @@ public:
         return value;
     }
 
-    /// The same for a call that takes a place for bytes and gives text that is no secret.
+    /// As above, for calls that return text that is not secret as `st_bytes`.
     template <class Call>
     Result<std::string> text(Call &&call) const {
         if (!open_) {
@@ -78,7 +78,7 @@ public:
         return text_of([&](st_bytes *out, st_error *error) { call(raw_, out, error); });
     }
 
-    /// A handle with these settings, by `open(config, place of the handle, st_error *)`.
+    /// Opens a handle with `open(config, handle *, st_error *)`.
     template <class Open>
     static Result<Handle> open(const Config &config, Open &&open) {
         if (config.error().status() != Status::ok) {
@@ -92,14 +92,16 @@ public:
         return Handle(raw);
     }
 
-    static Failure closed() noexcept { return Failure(Status::invalid_argument, "the handle was closed or moved from"); }
+    static Failure closed() noexcept {
+        return Failure(Status::invalid_argument, "the handle was closed or moved from");
+    }
 
 private:
     T *raw_ = nullptr;
     bool open_ = false;
 };
 
-/// Replaces what the process has, by `reset(config, st_error *)`.
+/// Replaces the handle of the process with `reset(config, st_error *)`.
 template <class Reset>
 Result<void> reset(const Config &config, Reset &&reset) {
     if (config.error().status() != Status::ok) {

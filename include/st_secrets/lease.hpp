@@ -1,4 +1,4 @@
-/* A load of a cache in two halves. */
+/* Loading a value of a cache in two steps. */
 #ifndef ST_SECRETS_LEASE_HPP
 #define ST_SECRETS_LEASE_HPP
 
@@ -6,11 +6,11 @@
 
 namespace st {
 
-/// The right, and the duty, to load a value. It is ended by `finish`, `finish_object` or `abandon`, from any thread, else by
-/// its destructor, which abandons it; all before the cache is closed.
+/// The right and duty to load a value. `finish`, `finish_object` or `abandon` ends it, from any thread; the destructor
+/// abandons it. It must end before the cache is closed.
 class Lease {
 public:
-    /// None.
+    /// An empty lease.
     Lease() noexcept = default;
     Lease(const st_cache *cache, std::uint64_t number) noexcept : cache_(cache), number_(number) {}
     Lease(Lease &&other) noexcept
@@ -27,17 +27,17 @@ public:
     Lease &operator=(const Lease &) = delete;
     ~Lease() { end(); }
 
-    /// Whether it is still to be ended.
+    /// Whether the lease has not ended yet.
     explicit operator bool() const noexcept { return cache_ != nullptr; }
 
-    /// Stores a copy of these bytes and hands them to all who wait.
+    /// Stores a copy of `value` and returns it to all waiting callers.
     void finish(std::string_view value, Seconds ttl = default_ttl) { try_finish(value, ttl).value(); }
     Result<void> try_finish(std::string_view value, Seconds ttl = default_ttl) noexcept {
         return ending([&](st_error *error) {
             ::st_cache_load_finish(cache_, number_, value.data(), value.size(), ttl.count(), error);
         });
     }
-    /// The same with a value of any type.
+    /// As `finish`, with a value of any type.
     template <class T>
     void finish_object(T &&value, Seconds ttl = default_ttl) {
         try_finish_object(std::forward<T>(value), ttl).value();
@@ -49,11 +49,13 @@ public:
             ::st_cache_load_finish_object(cache_, number_, box.release(), detail::drop_box, ttl.count(), error);
         });
     }
-    /// Ends it without a value: all who wait get this failure. The message must not hold a secret.
+    /// Ends the lease without a value; all waiting callers fail with this status. The message must not contain a
+    /// secret.
     void abandon(Status why, std::string_view message = {}) { try_abandon(why, message).value(); }
     Result<void> try_abandon(Status why, std::string_view message = {}) noexcept {
         return ending([&](st_error *error) {
-            ::st_cache_load_abandon(cache_, number_, static_cast<st_status>(why), message.data(), message.size(), error);
+            ::st_cache_load_abandon(cache_, number_, static_cast<st_status>(why), message.data(), message.size(),
+                                    error);
         });
     }
 
@@ -79,15 +81,15 @@ private:
     std::uint64_t number_ = 0;
 };
 
-/// How a load begins.
+/// The result of `begin_load`.
 struct Load {
     enum class Outcome : std::int32_t {
         none = 0,
-        /// The value is there. If it is an object, `value` is empty.
+        /// The value was found. For an object, `value` is empty.
         hit = ST_LOAD_HIT,
-        /// The caller has the lease. `value` holds the old value, if there is one that may still be served.
+        /// The caller has the lease. `value` is the stale value that may still be served, if any.
         leader = ST_LOAD_LEADER,
-        /// Another caller has it.
+        /// Another caller has the lease.
         busy = ST_LOAD_BUSY,
     };
     Outcome outcome = Outcome::none;

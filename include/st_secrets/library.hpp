@@ -1,4 +1,4 @@
-/* The library itself: its version, its log. */
+/* The library's version and log. */
 #ifndef ST_SECRETS_LIBRARY_HPP
 #define ST_SECRETS_LIBRARY_HPP
 
@@ -8,13 +8,13 @@
 
 namespace st {
 
-/// The version of the library that runs: "0.1.0", and as a number to compare with `ST_VERSION_NUMBER`.
+/// The version of the loaded library, as text ("0.1.0") and as a number to compare with `ST_VERSION_NUMBER`.
 inline const char *version() noexcept { return ::st_version(); }
 inline std::uint32_t version_number() noexcept { return ::st_version_number(); }
-/// The version of its binary interface, to compare with `ST_ABI_VERSION`.
+/// The version of the loaded library's ABI, to compare with `ST_ABI_VERSION`.
 inline std::uint32_t abi_version() noexcept { return ::st_abi_version(); }
 
-/// How much a log message matters.
+/// The severity of a log message.
 enum class Level : std::int32_t {
     off = ST_LOG_OFF,
     error = ST_LOG_ERROR,
@@ -30,9 +30,10 @@ template <class F>
 void log(void *context, std::int32_t level, const char *target, const char *message, std::size_t len) noexcept {
 #if ST_SECRETS_EXCEPTIONS
     try {
-        (*static_cast<F *>(context))(static_cast<Level>(level), std::string_view(target), std::string_view(message, len));
+        (*static_cast<F *>(context))(static_cast<Level>(level), std::string_view(target),
+                                     std::string_view(message, len));
     } catch (...) {
-        // There is nobody to tell.
+        // There is nowhere to report it.
     }
 #else
     (*static_cast<F *>(context))(static_cast<Level>(level), std::string_view(target), std::string_view(message, len));
@@ -41,8 +42,8 @@ void log(void *context, std::int32_t level, const char *target, const char *mess
 
 } // namespace detail
 
-/// Sends log messages up to this level to `log(Level, std::string_view target, std::string_view message)` from now on, for
-/// the whole process, from several threads at once. What it throws is dropped.
+/// Sends log messages of the whole process up to `level` to `log(Level, std::string_view target, std::string_view
+/// message)`. `log` is called from several threads at once; exceptions it throws are ignored.
 template <class F>
 Result<void> try_log_to(Level most, F &&log) {
     using Log = std::decay_t<F>;

@@ -1,4 +1,4 @@
-/* Functions that find what a cache lacks. */
+/* Loaders: functions that compute a value missing from a cache. */
 #ifndef ST_SECRETS_LOADER_HPP
 #define ST_SECRETS_LOADER_HPP
 
@@ -7,7 +7,7 @@
 
 namespace st::detail {
 
-/// The exception of a loader, on its way past the library to the caller whose loader it is.
+/// Carries the exception of a loader across the library to its caller.
 class Thrown {
 public:
     void rethrow() const {
@@ -19,7 +19,7 @@ public:
     }
 
 protected:
-    /// Whether `body` ended without an exception.
+    /// Runs `body`; returns whether it ended without an exception.
     template <class Body>
     bool catching(Body &&body) noexcept {
 #if ST_SECRETS_EXCEPTIONS
@@ -35,7 +35,7 @@ protected:
         return true;
     }
 
-    /// The same for a loader, which makes of an exception a failure.
+    /// As above, for a loader: an exception becomes a failure.
     template <class Body>
     void run(Reply &reply, Body &&body) noexcept {
         if (!catching(body)) {
@@ -69,14 +69,15 @@ private:
 template <class F>
 Result<Bytes> load_bytes(const st_cache *cache, std::string_view key, Loader<F> &loader, Seconds timeout) {
     return result_of<Bytes>([&](Bytes &value, st_error *error) {
-        ::st_cache_get_or_load(cache, key.data(), key.size(), timeout.count(), Loader<F>::call, &loader, value.raw(), error);
+        ::st_cache_get_or_load(cache, key.data(), key.size(), timeout.count(), Loader<F>::call, &loader, value.raw(),
+                               error);
     });
 }
 
 template <class F>
 using Loaded = std::shared_ptr<const std::decay_t<std::invoke_result_t<F &>>>;
 
-/// A loader of a value of any type, which it keeps for its caller: the cache may have let go of it by then.
+/// A loader of a value of any type. It keeps the value for its caller, because the cache may evict it at once.
 template <class F>
 class ObjectLoader : public Thrown {
 public:
@@ -110,7 +111,7 @@ Result<Loaded<F>> load_object(const st_cache *cache, std::string_view key, Objec
     }
     using Clock = std::chrono::steady_clock;
     Clock::time_point begun = Clock::now();
-    // Once, unless another caller's value is gone again before this one gets it.
+    // One iteration, unless the value of another caller is evicted before this one gets it.
     for (;;) {
         Seconds left = timeout - Seconds(Clock::now() - begun);
         if (left.count() < 0.0 && timeout.count() >= 0.0) {

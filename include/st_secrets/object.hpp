@@ -8,12 +8,12 @@
 
 namespace st::detail {
 
-/// Its address stands for the type. Not constant, so that no linker makes one of two.
+/// Its address identifies the type. Not constant, so that the linker does not merge two of them.
 template <class T>
 inline char type_tag = 0;
 
-/// What a cache holds for a value: its type, and a reference to it. (An object of another language has something else at
-/// its beginning, and so is of another type.)
+/// What a cache stores for an object: its type and a reference to it. Objects of other languages begin with something
+/// else, so their type differs.
 struct BoxBase {
     explicit BoxBase(const void *of) noexcept : tag(of) {}
     BoxBase(const BoxBase &) = delete;
@@ -45,7 +45,7 @@ AnyBox boxed(std::shared_ptr<const T> value) {
     return AnyBox(new Box<T>(std::move(value)));
 }
 
-/// A reference to an object of a cache, held for a moment.
+/// A temporary reference to an object of a cache.
 class Object {
 public:
     Object() noexcept = default;
@@ -66,7 +66,8 @@ Result<std::shared_ptr<const T>> get_object(const st_cache *cache, std::string_v
     if (result.ok()) {
         auto *box = static_cast<const BoxBase *>(object.raw()->object);
         if (box == nullptr || box->tag != &type_tag<T>) {
-            Access::failure(result) = Failure(Status::wrong_type, "the value under this key is an object of another type");
+            Access::failure(result) =
+                Failure(Status::wrong_type, "the value under this key is an object of another type");
         } else {
             Access::value(result) = static_cast<const Box<T> *>(box)->value;
         }

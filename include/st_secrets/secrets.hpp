@@ -1,4 +1,4 @@
-/* Secrets: a chain of providers in which they are found. */
+/* Secrets, looked up in a chain of providers. */
 #ifndef ST_SECRETS_SECRETS_HPP
 #define ST_SECRETS_SECRETS_HPP
 
@@ -10,30 +10,30 @@
 
 namespace st {
 
-/// How to look for a secret.
+/// Options of a lookup.
 struct GetOptions {
     Seconds timeout = default_timeout;
-    /// Look at each source now, whatever is remembered of it.
+    /// Bypass all caches and ask every provider.
     bool refresh = false;
-    /// Ask no provider that may take long.
+    /// Only use cached and local values; do not wait for a remote provider.
     bool cached_only = false;
 };
 
-/// A secret, and where it came from.
+/// A secret and its origin.
 struct Found {
     Bytes value;
-    /// The name of the provider: "env", "file", "aws", "vault", or that of a provider of the program.
+    /// The provider's name: "env", "file", "aws", "vault", or that of a custom provider.
     std::string provider;
-    /// The provider's own name of this version; empty if it has none.
+    /// The provider's identifier of this version; empty if it has none.
     std::string version;
     Source source = Source::none;
-    /// The provider does not answer now; this is what it answered before.
+    /// The provider is failing; this is its last known value.
     bool stale = false;
-    /// The value comes from memory.
+    /// The value comes from a cache.
     bool cached = false;
-    /// A provider that goes before this one failed, so another value may be the one that counts.
+    /// An earlier provider failed; it might have returned another value.
     bool degraded = false;
-    /// The time since the provider was asked, and until it is asked again; zero for providers that are asked on every get.
+    /// The time since the value was fetched, and until it is fetched again; zero for providers that are not cached.
     Seconds age{};
     Seconds expires_in{};
 };
@@ -41,24 +41,25 @@ struct Found {
 class Secrets {
 public:
     using Names = std::initializer_list<std::string_view>;
-    /// A position behind all others.
+    /// The position after all other providers.
     static constexpr std::size_t last = ST_LAST;
 
-    /// A closed one; see `open` and `process`.
+    /// A closed handle; see `open` and `process`.
     Secrets() noexcept = default;
 
-    /// A chain with these settings.
+    /// Opens a chain with these settings.
     static Secrets open(const Config &config = Config()) { return try_open(config).value(); }
     static Result<Secrets> try_open(const Config &config = Config()) {
         auto handle = Handle::open(config, ::st_secrets_open);
         return handle ? Result<Secrets>(Secrets(std::move(*handle))) : Result<Secrets>(handle.error());
     }
-    /// The chain of the whole process, made from the environment on first use. Closing it leaves it alone.
+    /// The chain shared by the whole process, configured from the environment on first use. `close()` does not close
+    /// it.
     static Secrets process() noexcept { return Secrets(Handle(nullptr)); }
-    /// Replaces the chain of the whole process by one with these settings.
+    /// Replaces the process-wide chain by one with these settings.
     static void reset(const Config &config) { try_reset(config).value(); }
     static Result<void> try_reset(const Config &config) { return detail::reset(config, ::st_secrets_reset); }
-    /// Replaces it by a new one on its next use.
+    /// Closes the process-wide chain; its next use opens a new one.
     static void reset() { try_reset().value(); }
     static Result<void> try_reset() {
         return detail::result_of<void>([](st_error *error) { ::st_secrets_reset(nullptr, error); });
@@ -67,10 +68,10 @@ public:
     void close() noexcept { handle_.close(); }
     [[nodiscard]] bool is_open() const noexcept { return handle_.is_open(); }
 
-    /// The value of a secret.
+    /// Returns the value of a secret.
     Bytes get(std::string_view key) const { return handle_.must<Bytes>(Getting{key}); }
     Result<Bytes> try_get(std::string_view key) const noexcept { return handle_.call<Bytes>(Getting{key}); }
-    /// The value of a secret, or nothing if no provider has it; other failures are thrown.
+    /// Returns the value of a secret, or nothing if no provider has it. Other failures are thrown.
     std::optional<Bytes> find(std::string_view key) const {
         Result<Bytes> value = try_get(key);
         if (value.status() == Status::not_found) {
@@ -78,8 +79,9 @@ public:
         }
         return std::move(value).value();
     }
-    /// Copies the value to a buffer, without a NUL, and tells its length. After `Status::buffer_too_small` the value of the
-    /// result is the length that is needed; `(nullptr, 0)` asks for it alone. The copy is the caller's to wipe.
+    /// Copies the value to `buffer`, without a NUL, and returns its length. If the buffer is too small, the call fails
+    /// with `Status::buffer_too_small` and the result's value is the length needed; `(nullptr, 0)` queries it. The
+    /// caller wipes the copy.
     std::size_t get_into(std::string_view key, char *buffer, std::size_t capacity) const {
         return try_get_into(key, buffer, capacity).value();
     }
@@ -88,7 +90,7 @@ public:
             ::st_secrets_get_into(secrets, detail::data(key), key.size(), buffer, capacity, &len, error);
         });
     }
-    /// The value of a secret, looked for in this way, and where it came from.
+    /// Returns a secret, looked up with these options, and its origin.
     Found get_with(std::string_view key, const GetOptions &options) const { return try_get_with(key, options).value(); }
     Result<Found> try_get_with(std::string_view key, const GetOptions &options) const {
         return handle_.call<Found>([&](const st_secrets *secrets, Found &found, st_error *error) {
@@ -101,7 +103,8 @@ public:
             }
         });
     }
-    /// Several values under one deadline, each with a status of its own and no message: ask for a key alone to learn why.
+    /// Returns several values within one timeout. A failure has a status but no message: `get` the key alone for the
+    /// reason.
     std::vector<Result<Bytes>> get_many(Names keys) const { return try_get_many(keys).value(); }
     Result<std::vector<Result<Bytes>>> try_get_many(Names keys) const { return try_get_many<Names>(keys); }
     template <class Range>
@@ -112,7 +115,7 @@ public:
     Result<std::vector<Result<Bytes>>> try_get_many(const Range &keys) const {
         std::string names;
         std::size_t count = 0;
-        for (const auto &key : keys) { // which the range may make anew
+        for (const auto &key : keys) { // the range may create it on the fly
             names.append(std::string_view(key));
             names += '\0';
             count++;
@@ -130,7 +133,7 @@ public:
     Result<Bytes> try_hf_token() const noexcept { return get_known(::st_secrets_get_hf_token); }
     Result<Bytes> try_webhook_secret() const noexcept { return get_known(::st_secrets_get_webhook_secret); }
 
-    /// Writes a secret into the secrets file.
+    /// Writes a secret to the secrets file.
     void set(std::string_view key, std::string_view value) const { try_set(key, value).value(); }
     Result<void> try_set(std::string_view key, std::string_view value) const noexcept {
         return handle_.call<void>([&](const st_secrets *secrets, st_error *error) {
@@ -143,7 +146,7 @@ public:
             ::st_secrets_set_replicate_token(secrets, detail::data(value), value.size(), error);
         });
     }
-    /// Removes a secret from the secrets file, and tells whether it was there.
+    /// Removes a secret from the secrets file and returns whether it existed.
     bool remove(std::string_view key) const { return try_remove(key).value(); }
     Result<bool> try_remove(std::string_view key) const noexcept {
         return handle_.call<bool>([&](const st_secrets *secrets, bool &existed, st_error *error) {
@@ -151,9 +154,9 @@ public:
         });
     }
 
-    /// Adds a provider of the program's own: `get(key)` returns text, st::Bytes, or std::optional or st::Result of these;
-    /// `get(key, st::Reply &)` answers through the reply. Its answers are remembered. It may be called from several
-    /// threads at once, and lives until the chain is freed.
+    /// Adds a custom provider: `get(key)` returns text, st::Bytes, or std::optional or st::Result of these; `get(key,
+    /// st::Reply &)` answers through the reply. Its answers are cached. It may be called from several threads at once
+    /// and is destroyed with the chain.
     template <class F>
     void add_provider(std::string_view name, F &&get, std::size_t position = last) const {
         try_add_provider(name, std::forward<F>(get), position).value();
@@ -168,29 +171,26 @@ public:
         });
     }
 
-    /// Looks at every source now.
+    /// Reads every provider again.
     void refresh(Seconds timeout = default_timeout) const { try_refresh(timeout).value(); }
     Result<void> try_refresh(Seconds timeout = default_timeout) const noexcept {
-        return handle_.call<void>([&](const st_secrets *secrets, st_error *error) {
-            ::st_secrets_refresh(secrets, timeout.count(), error);
-        });
+        return handle_.call<void>(
+            [&](const st_secrets *secrets, st_error *error) { ::st_secrets_refresh(secrets, timeout.count(), error); });
     }
-    /// Forgets, and so wipes, every value that is remembered and that nobody holds.
+    /// Removes all cached values. A value is wiped when its last reference is released.
     void clear_cache() const { try_clear_cache().value(); }
-    Result<void> try_clear_cache() const noexcept {
-        return handle_.call<void>(::st_secrets_clear_cache);
-    }
-    /// The settings and providers in their order, as JSON without any value.
+    Result<void> try_clear_cache() const noexcept { return handle_.call<void>(::st_secrets_clear_cache); }
+    /// Returns the settings and the providers in order, as JSON without any secret.
     std::string describe() const { return try_describe().value(); }
     Result<std::string> try_describe() const { return handle_.text(::st_secrets_describe); }
-    /// How every provider is, as JSON without any value.
+    /// Returns the health of every provider, as JSON without any secret.
     std::string check() const { return try_check().value(); }
     Result<std::string> try_check() const { return handle_.text(::st_secrets_check); }
-    /// The path of the file or directory that the file provider reads, or of the file that `set` creates.
+    /// Returns the path of the file or directory that the file provider reads, or of the file that `set` creates.
     std::string file_path() const { return try_file_path().value(); }
     Result<std::string> try_file_path() const { return handle_.text(::st_secrets_file_path); }
 
-    /// For calls of the C functions; NULL is the chain of the process, or a closed one.
+    /// The handle for calls of the C functions; NULL for the chain of the process and for a closed one.
     [[nodiscard]] const st_secrets *raw() const noexcept { return handle_.raw(); }
 
 private:
@@ -205,9 +205,8 @@ private:
     };
 
     Result<Bytes> get_known(st_status (*known)(const st_secrets *, st_bytes *, st_error *)) const noexcept {
-        return handle_.call<Bytes>([&](const st_secrets *secrets, Bytes &value, st_error *error) {
-            known(secrets, value.raw(), error);
-        });
+        return handle_.call<Bytes>(
+            [&](const st_secrets *secrets, Bytes &value, st_error *error) { known(secrets, value.raw(), error); });
     }
 
     static void fill(Found &found, const st_secret_info &info) {

@@ -8,34 +8,34 @@
 
 namespace st {
 
-/// Who does what is recorded. What is not given is not known.
+/// The actor that the audit trail records. Unset members are recorded as unknown.
 struct Actor {
     std::int64_t user_id = -1;
     std::string_view username{};
     std::string_view ip{};
 };
 
-/// A credential of a user.
+/// Identifies a credential of a user.
 struct CredentialName {
     std::int64_t user_id = 0;
     std::string_view provider{};
     std::string_view name{};
 };
 
-/// A credential for a user, and where it is from.
+/// A credential for a user, and its origin.
 struct ResolvedCredential {
     enum class Origin : std::int32_t {
         none = 0,
-        /// The user's own.
+        /// The user's own credential.
         user = ST_CREDENTIAL_USER,
-        /// The secret that all users share.
+        /// The secret shared by all users.
         global = ST_CREDENTIAL_GLOBAL,
     };
     Bytes value;
     Origin origin = Origin::none;
 };
 
-/// An entry of the program's own. The target may be left out, and the details, which are a JSON object.
+/// An audit entry of the program. The target is optional, and so are the details, which are a JSON object.
 struct AuditEntry {
     std::string_view event_type{};
     std::string_view action{};
@@ -44,37 +44,38 @@ struct AuditEntry {
     std::string_view details{};
 };
 
-/// What a check of the audit trail found.
+/// The result of verifying the audit trail.
 struct AuditVerdict {
-    /// The number of the first entry that something is wrong with; 0 if all is well.
+    /// The id of the first invalid entry; 0 if the trail is intact.
     std::int64_t broken_id = 0;
-    /// A JSON object that says what.
+    /// A JSON object that describes the violation.
     std::string report;
 };
 
-/// The databases of a state directory. JSON goes in and comes out as text; where it may hold a secret, as `Bytes`.
+/// The databases of a state directory. JSON is passed and returned as text, or as `Bytes` where it may contain a
+/// secret.
 class Store {
 public:
-    /// A closed one; see `open` and `process`.
+    /// A closed handle; see `open` and `process`.
     Store() noexcept = default;
 
-    /// A store with these settings: `state_dir`, `database`, `audit_database`, `timeout`.
+    /// Opens a store. Settings: `state_dir`, `database`, `audit_database`, `timeout`.
     static Store open(const Config &config = Config()) { return try_open(config).value(); }
     static Result<Store> try_open(const Config &config = Config()) {
         auto handle = Handle::open(config, ::st_store_open);
         return handle ? Result<Store>(Store(std::move(*handle))) : Result<Store>(handle.error());
     }
-    /// The store of the whole process, made on first use. Closing it leaves it alone.
+    /// The store shared by the whole process, opened on first use. `close()` does not close it.
     static Store process() noexcept { return Store(Handle(nullptr)); }
-    /// Replaces the store of the whole process by one with these settings.
+    /// Replaces the process-wide store by one with these settings.
     static void reset(const Config &config) { try_reset(config).value(); }
     static Result<void> try_reset(const Config &config) { return detail::reset(config, ::st_store_reset); }
-    /// Replaces it by a new one on its next use.
+    /// Closes the process-wide store; its next use opens a new one.
     static void reset() { try_reset().value(); }
     static Result<void> try_reset() {
         return detail::result_of<void>([](st_error *error) { ::st_store_reset(nullptr, error); });
     }
-    /// Another handle of the same store: what is done with it is recorded as this actor's.
+    /// Returns another handle of the same store, whose changes are recorded under this actor.
     Store as(const Actor &actor) const { return try_as(actor).value(); }
     Result<Store> try_as(const Actor &actor) const noexcept {
         st_store *raw = nullptr;
@@ -88,21 +89,22 @@ public:
     void close() noexcept { handle_.close(); }
     [[nodiscard]] bool is_open() const noexcept { return handle_.is_open(); }
 
-    /// The configuration of a provider, as it was written; `{}` if it has none.
+    /// Returns the configuration of a provider as it was written; `{}` if it has none.
     Bytes provider_config_get(std::string_view provider) const { return try_provider_config_get(provider).value(); }
     Result<Bytes> try_provider_config_get(std::string_view provider) const noexcept {
         return get_by_name(::st_provider_config_get, provider);
     }
-    /// Replaces the configuration of a provider by a JSON object.
+    /// Replaces the configuration of a provider with a JSON object.
     void provider_config_save(std::string_view provider, std::string_view json) const {
         try_provider_config_save(provider, json).value();
     }
     Result<void> try_provider_config_save(std::string_view provider, std::string_view json) const noexcept {
         return handle_.call<void>([&](const st_store *store, st_error *error) {
-            ::st_provider_config_save(store, detail::data(provider), provider.size(), detail::data(json), json.size(), error);
+            ::st_provider_config_save(store, detail::data(provider), provider.size(), detail::data(json), json.size(),
+                                      error);
         });
     }
-    /// Sets the members of this JSON object in the configuration of a provider, and leaves the others.
+    /// Merges the members of a JSON object into the configuration of a provider.
     void provider_config_update(std::string_view provider, std::string_view json) const {
         try_provider_config_update(provider, json).value();
     }
@@ -112,49 +114,56 @@ public:
                                         error);
         });
     }
-    /// Removes the configuration of a provider, and tells whether it had one.
-    bool provider_config_delete(std::string_view provider) const { return try_provider_config_delete(provider).value(); }
+    /// Removes the configuration of a provider and returns whether it existed.
+    bool provider_config_delete(std::string_view provider) const {
+        return try_provider_config_delete(provider).value();
+    }
     Result<bool> try_provider_config_delete(std::string_view provider) const noexcept {
         return handle_.call<bool>([&](const st_store *store, bool &existed, st_error *error) {
             ::st_provider_config_delete(store, detail::data(provider), provider.size(), &existed, error);
         });
     }
-    /// The providers that have a configuration, as a JSON array.
+    /// Returns the names of the configured providers, as a JSON array.
     std::string provider_config_list() const { return try_provider_config_list().value(); }
     Result<std::string> try_provider_config_list() const { return handle_.text(::st_provider_config_list); }
-    /// The webhook settings of a provider, and its cost limit, as JSON objects, with defaults.
+    /// Return the webhook settings and the cost limit of a provider as JSON objects, with defaults filled in.
     Bytes provider_webhook_get(std::string_view provider) const { return try_provider_webhook_get(provider).value(); }
     Result<Bytes> try_provider_webhook_get(std::string_view provider) const noexcept {
         return get_by_name(::st_provider_webhook_get, provider);
     }
-    Bytes provider_cost_limit_get(std::string_view provider) const { return try_provider_cost_limit_get(provider).value(); }
+    Bytes provider_cost_limit_get(std::string_view provider) const {
+        return try_provider_cost_limit_get(provider).value();
+    }
     Result<Bytes> try_provider_cost_limit_get(std::string_view provider) const noexcept {
         return get_by_name(::st_provider_cost_limit_get, provider);
     }
 
-    /// The prices of hardware, as a JSON object.
+    /// Returns the hardware prices, as a JSON object.
     std::string hardware_info_get() const { return try_hardware_info_get().value(); }
     Result<std::string> try_hardware_info_get() const { return handle_.text(::st_hardware_info_get); }
-    /// Puts this JSON object in place of the cached prices.
+    /// Replaces the cached prices with a JSON object.
     void hardware_info_set(std::string_view json) const { try_hardware_info_set(json).value(); }
     Result<void> try_hardware_info_set(std::string_view json) const noexcept {
         return handle_.call<void>([&](const st_store *store, st_error *error) {
             ::st_hardware_info_set(store, detail::data(json), json.size(), error);
         });
     }
-    /// Forgets the cached prices.
+    /// Removes the cached prices.
     void hardware_info_clear() const { try_hardware_info_clear().value(); }
     Result<void> try_hardware_info_clear() const noexcept { return handle_.call<void>(::st_hardware_info_clear); }
-    /// What a device costs in an hour.
-    double hardware_cost_per_hour(std::string_view hardware_id) const { return try_hardware_cost_per_hour(hardware_id).value(); }
+    /// Returns the hourly price of a device.
+    double hardware_cost_per_hour(std::string_view hardware_id) const {
+        return try_hardware_cost_per_hour(hardware_id).value();
+    }
     Result<double> try_hardware_cost_per_hour(std::string_view hardware_id) const noexcept {
         return handle_.call<double>([&](const st_store *store, double &cost, st_error *error) {
             ::st_hardware_cost_per_hour(store, detail::data(hardware_id), hardware_id.size(), &cost, error);
         });
     }
 
-    /// Stores a credential of a user, encrypted.
-    void credential_set(const CredentialName &of, std::string_view value, const Cipher &cipher = Cipher::process()) const {
+    /// Encrypts and stores a credential of a user.
+    void credential_set(const CredentialName &of, std::string_view value,
+                        const Cipher &cipher = Cipher::process()) const {
         try_credential_set(of, value, cipher).value();
     }
     Result<void> try_credential_set(const CredentialName &of, std::string_view value,
@@ -164,35 +173,37 @@ public:
                                 detail::data(of.name), of.name.size(), detail::data(value), value.size(), error);
         });
     }
-    /// The value of a user's active credential.
+    /// Returns the value of a user's active credential.
     Bytes credential_get(const CredentialName &of, const Cipher &cipher = Cipher::process()) const {
         return try_credential_get(of, cipher).value();
     }
-    Result<Bytes> try_credential_get(const CredentialName &of, const Cipher &cipher = Cipher::process()) const noexcept {
+    Result<Bytes> try_credential_get(const CredentialName &of,
+                                     const Cipher &cipher = Cipher::process()) const noexcept {
         return with<Bytes>(cipher, [&](const st_store *store, Bytes &value, st_error *error) {
             ::st_credential_get(store, cipher.raw(), of.user_id, detail::data(of.provider), of.provider.size(),
                                 detail::data(of.name), of.name.size(), value.raw(), error);
         });
     }
-    /// Removes a credential of a user, and tells whether there was one.
+    /// Removes a credential of a user and returns whether it existed.
     bool credential_delete(const CredentialName &of) const { return try_credential_delete(of).value(); }
     Result<bool> try_credential_delete(const CredentialName &of) const noexcept {
         return handle_.call<bool>([&](const st_store *store, bool &existed, st_error *error) {
-            ::st_credential_delete(store, of.user_id, detail::data(of.provider), of.provider.size(), detail::data(of.name),
-                                   of.name.size(), &existed, error);
+            ::st_credential_delete(store, of.user_id, detail::data(of.provider), of.provider.size(),
+                                   detail::data(of.name), of.name.size(), &existed, error);
         });
     }
-    /// The credentials of a user (a negative number: of all) and a provider (empty: of all) without their values, as a JSON
-    /// array.
+    /// Returns the credentials of a user (negative: all users) and a provider (empty: all providers) as a JSON array,
+    /// without their values.
     std::string credential_list(std::int64_t user_id = -1, std::string_view provider = {}) const {
         return try_credential_list(user_id, provider).value();
     }
     Result<std::string> try_credential_list(std::int64_t user_id = -1, std::string_view provider = {}) const {
         return handle_.text([&](const st_store *store, st_bytes *json, st_error *error) {
-            ::st_credential_list(store, user_id, provider.empty() ? nullptr : provider.data(), provider.size(), json, error);
+            ::st_credential_list(store, user_id, provider.empty() ? nullptr : provider.data(), provider.size(), json,
+                                 error);
         });
     }
-    /// The user's own credential, else the secret `global_key`.
+    /// Returns the user's own credential, or else the secret `global_key`.
     ResolvedCredential credential_resolve(const CredentialName &of, std::string_view global_key,
                                           const Cipher &cipher = Cipher::process(),
                                           const Secrets &secrets = Secrets::process()) const {
@@ -212,22 +223,23 @@ public:
             found.origin = static_cast<ResolvedCredential::Origin>(origin);
         });
     }
-    /// Makes a new key and brings every stored credential under it.
+    /// Creates a new key and re-encrypts every stored credential under it.
     void credentials_rotate(const Cipher &cipher = Cipher::process()) const { try_credentials_rotate(cipher).value(); }
     Result<void> try_credentials_rotate(const Cipher &cipher = Cipher::process()) const noexcept {
         return with<void>(cipher, [&](const st_store *store, st_error *error) {
             ::st_credentials_rotate(store, cipher.raw(), error);
         });
     }
-    /// Brings every stored credential under the newest key, plain ones too if `plain`, and reports as a JSON object.
+    /// Re-encrypts every stored credential under the newest key, with `plain` unencrypted ones too, and returns a JSON
+    /// report.
     std::string credentials_reencrypt(const Cipher &cipher = Cipher::process(), bool plain = false) const {
         return try_credentials_reencrypt(cipher, plain).value();
     }
     Result<std::string> try_credentials_reencrypt(const Cipher &cipher = Cipher::process(), bool plain = false) const {
         return reencrypt(cipher, plain, nullptr, nullptr);
     }
-    /// The same with `bool progress(std::uint64_t done, std::uint64_t total)`. If it returns `false` or throws, nothing is
-    /// changed.
+    /// As above, with `bool progress(std::uint64_t done, std::uint64_t total)`. If it returns `false` or throws,
+    /// nothing is changed.
     template <class F>
     std::string credentials_reencrypt(const Cipher &cipher, bool plain, F &&progress) const {
         Progress<F> context(progress);
@@ -241,23 +253,25 @@ public:
         return reencrypt(cipher, plain, Progress<F>::call, &context);
     }
 
-    /// Appends an entry to the audit trail, and tells its number.
+    /// Appends an entry to the audit trail and returns its id.
     std::int64_t audit_log(const AuditEntry &entry) const { return try_audit_log(entry).value(); }
     Result<std::int64_t> try_audit_log(const AuditEntry &entry) const noexcept {
         return handle_.call<std::int64_t>([&](const st_store *store, std::int64_t &id, st_error *error) {
             ::st_audit_log(store, detail::data(entry.event_type), entry.event_type.size(), detail::data(entry.action),
-                           entry.action.size(), entry.target_type.data(), entry.target_type.size(), entry.target_id.data(),
-                           entry.target_id.size(), entry.details.data(), entry.details.size(), &id, error);
+                           entry.action.size(), entry.target_type.data(), entry.target_type.size(),
+                           entry.target_id.data(), entry.target_id.size(), entry.details.data(), entry.details.size(),
+                           &id, error);
         });
     }
-    /// Entries of the audit trail, newest first, as a JSON array; all, or those that match a JSON object.
+    /// Returns the entries of the audit trail, newest first, as a JSON array: all, or those that match the filter, a
+    /// JSON object.
     std::string audit_query(std::string_view filter = {}) const { return try_audit_query(filter).value(); }
     Result<std::string> try_audit_query(std::string_view filter = {}) const {
         return handle_.text([&](const st_store *store, st_bytes *json, st_error *error) {
             ::st_audit_query(store, filter.data(), filter.size(), json, error);
         });
     }
-    /// Checks the chain of these entries; 0 is the first, or the last.
+    /// Verifies the chain from entry `first` to `last`; 0 is the first or the last entry of the trail.
     AuditVerdict audit_verify(std::int64_t first = 0, std::int64_t last = 0) const {
         return try_audit_verify(first, last).value();
     }
@@ -269,7 +283,7 @@ public:
         });
     }
 
-    /// For calls of the C functions; NULL is the store of the process, or a closed one.
+    /// The handle for calls of the C functions; NULL for the store of the process and for a closed one.
     [[nodiscard]] const st_store *raw() const noexcept { return handle_.raw(); }
 
 private:
@@ -291,7 +305,7 @@ private:
         F &progress_;
     };
 
-    /// A call that takes a cipher: NULL in place of a closed one would be that of the process.
+    /// A call that takes a cipher. A closed one is not passed on, because NULL is the cipher of the process.
     template <class R, class Call>
     Result<R> with(const Cipher &cipher, Call &&call) const {
         if (!cipher.is_open()) {

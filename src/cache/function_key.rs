@@ -1,28 +1,28 @@
 //! The key under which the result of a function call is cached: `prefix:function:argument:argument`.
 //!
-//! Every binding builds the same key from the same call; `tests/vectors/function_keys.json` holds examples for all of
-//! them. No two lists of arguments give the same key:
+//! Every binding builds the same key from the same call; `tests/vectors/function_keys.json` has examples that all of
+//! them are tested with. Different lists of arguments give different keys:
 //!
-//! - The prefix and the function's name are the programmer's and stand as they are. An empty prefix is left out
-//!   together with its `:`.
-//! - Arguments by position follow in their order, then those by name as `name=value`, in the order of the bytes of
-//!   their names. Each has a `:` before it.
-//! - An integer is written in decimal, a boolean as `true` or `false`, nothing as `null`.
+//! - The prefix and the name of the function come from the programmer and are written unchanged. An empty prefix is
+//!   omitted together with its `:`.
+//! - Positional arguments follow in their order, then named arguments as `name=value`, in byte order of their names.
+//!   Each is preceded by a `:`.
+//! - An integer is written in decimal, a boolean as `true` or `false`, a null as `null`.
 //! - A floating-point number is written as its shortest decimal digits that read back as the same number, with the
 //!   exponent, always in this form: `1.5e0`, `1e16`, `-2.5e-7`; else `nan`, `inf`, `-inf`.
-//! - Text stands as it is, unless it is empty, contains `:`, `=`, `\` or `"`, or looks like another type: it is one of
-//!   `true`, `false`, `null`, `nan`, `inf` in upper or lower case, or begins with a digit, `+`, `-`, `.`, `[` or `{`. Then it
-//!   stands in `"`, with a `\` before each `\` and `"` in it. Names of arguments are written the same way.
-//! - Bytes are written as `x"` with two lower-case hexadecimal digits each, and `"`.
-//! - A list is written as `[a,b]`, a mapping as `{k=v,k=v}` in the order of the bytes of its keys; text within them is
-//!   always in `"`.
+//! - Text is written unchanged, unless it is empty, contains `:`, `=`, `\` or `"`, or looks like another type: it is
+//!   one of `true`, `false`, `null`, `nan`, `inf` in any case, or begins with a digit, `+`, `-`, `.`, `[` or `{`. Then
+//!   it is quoted with `"`, and each `\` and `"` in it is preceded by a `\`. Names of arguments are written the same
+//!   way.
+//! - Bytes are written as `x"`, two lower-case hexadecimal digits for each byte, and `"`.
+//! - A list is written as `[a,b]`, a mapping as `{k=v,k=v}` in byte order of its keys; text in them is always quoted.
 
 use std::fmt::Write;
 
 /// One argument of a function call.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Arg<'a> {
-    /// Nothing: `None`, `nil`, `undefined`.
+    /// A null: `None`, `nil`, `undefined`.
     Null,
     /// A boolean.
     Bool(bool),
@@ -40,7 +40,7 @@ pub enum Arg<'a> {
     Map(Vec<(&'a str, Arg<'a>)>),
 }
 
-/// The key of a call with these arguments by position and by name. See the top of this page for its form.
+/// Returns the key of a call with these positional and named arguments, in the form that the module describes.
 pub fn function_key(prefix: &str, function: &str, positional: &[Arg<'_>], named: &[(&str, Arg<'_>)]) -> String {
     let mut key = String::new();
     if !prefix.is_empty() {

@@ -1,14 +1,14 @@
-//! A key as an entry keeps it.
+//! The key of an entry.
 
 use crate::error::{Error, Result, Status};
 
-/// As many bytes as make an entry fill exactly one cache line.
+/// The length that makes the header of an entry fill exactly one cache line.
 const SHORT: usize = 38;
 
-/// How much of every key stands beside the others, for the search by prefix.
+/// The length of the key prefixes that are stored side by side, for the search by prefix.
 pub(super) const PREFIX: usize = 16;
 
-/// Short keys lie within their entry, so that comparing them costs no further access to memory.
+/// A stored key. Short keys are stored in their entry, so that comparing them needs no further memory access.
 pub(super) enum Key {
     Short { len: u8, bytes: [u8; SHORT] },
     Long(Box<[u8]>),
@@ -17,7 +17,7 @@ pub(super) enum Key {
 impl Key {
     pub(super) const EMPTY: Key = Key::Short { len: 0, bytes: [0; SHORT] };
 
-    /// Puts another key in this one's place.
+    /// Replaces this key.
     pub(super) fn set(&mut self, new: NewKey<'_>) {
         if let Some(copy) = new.copy {
             *self = Key::Long(copy);
@@ -26,7 +26,7 @@ impl Key {
         if let Key::Long(_) = self {
             *self = Key::EMPTY;
         }
-        // Written where it stays: a short key that was moved there would be read back while still being written.
+        // Written in place: a short key that is moved there would be loaded while its stores are still in flight.
         if let Key::Short { len, bytes } = self {
             *len = new.bytes.len() as u8;
             bytes[..new.bytes.len()].copy_from_slice(new.bytes);
@@ -48,10 +48,10 @@ impl Key {
     }
 }
 
-/// A key that is about to be stored, with the memory that this takes.
+/// A key to be stored, with the memory that it needs.
 pub(super) struct NewKey<'a> {
     pub(super) bytes: &'a [u8],
-    /// Nothing if it is short.
+    /// `None` if the key is short.
     copy: Option<Box<[u8]>>,
 }
 
@@ -62,7 +62,7 @@ impl<'a> NewKey<'a> {
         Ok(NewKey { bytes, copy })
     }
 
-    /// The first bytes, followed by zeros where it is shorter.
+    /// Returns the first bytes, padded with zeros.
     #[inline]
     pub(super) fn prefix(&self) -> [u8; PREFIX] {
         if let Some(prefix) = self.bytes.first_chunk() {
@@ -81,8 +81,8 @@ fn copy_of(key: &[u8]) -> Result<Box<[u8]>> {
     Ok(copy.into_boxed_slice())
 }
 
-/// Whether the bytes are the same; there are as many on both sides. Of the usual lengths two halves that may overlap are
-/// compared: a few instructions, where `==` would be a call.
+/// Whether the bytes are equal; both slices have the same length. Keys of the usual lengths are compared as two
+/// halves that may overlap: a few instructions, where `==` would be a call.
 #[inline(always)]
 fn same(some: &[u8], others: &[u8]) -> bool {
     match some.len() {
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_no_other_of_its_length() {
+    fn key_differs_from_others_of_its_length() {
         let mut kept = Key::EMPTY;
         // Long, then short again, in the same place.
         for len in (0..=64).chain((0..=64).rev()) {

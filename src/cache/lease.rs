@@ -1,9 +1,9 @@
-//! Loading what is not in the cache, once however many ask for it.
+//! Loading missing values, once for all callers that ask at the same time.
 //!
-//! The first to ask for a missing key gets a [`Lease`] to load it; the others wait for it, each up to a deadline of its
-//! own. A lease ends with a value, with an error, or by being dropped; in no case is anybody left waiting.
+//! The first caller that asks for a missing key gets a [`Lease`] to load it. The others wait, each up to its own
+//! deadline. A lease ends with a value, with an error, or by being dropped; in each case all waiting callers return.
 //!
-//! A caller never gets what a load brings that began before an invalidation which had returned when the caller asked.
+//! After an invalidation has returned, no caller gets the result of a load that started before it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -18,17 +18,18 @@ use crate::clock::Deadline;
 use crate::error::{Error, Result, Status};
 use crate::fork;
 
-/// How long an old value is served after a failed load, in nanoseconds, before the next caller is to load it.
+/// How long an old value is served after a failed load, in nanoseconds, before the next caller loads it again.
 const RETRY_AFTER: u64 = 1_000_000_000;
 
-/// What a load brought, and for how long it is good: `None` is the cache's default.
+/// A loaded value and how long it is valid.
 #[derive(Clone, Debug)]
 pub struct Loaded<V> {
     /// The value.
     pub value: V,
-    /// How long it lives.
+    /// The time to live; `None` is the default of the cache.
     pub ttl: Option<Duration>,
-    /// After what time it should be loaded again, while the old value is still served; `None` is the cache's default.
+    /// The time after which the value is stale: it is still served, but should be reloaded. `None` is the default of
+    /// the cache.
     pub soft: Option<Duration>,
 }
 
@@ -38,31 +39,32 @@ impl<V> From<V> for Loaded<V> {
     }
 }
 
-/// What a caller that wants a value, or else to load it, gets.
+/// The result of [`TtlCache::acquire`].
 pub enum Acquired<'a, V: Clone + Send + Sync> {
-    /// The value.
+    /// The cached value.
     Hit(V),
-    /// There is none, or it should be refreshed, and it is the caller's to load: the lease, and the old value if one
-    /// may still be served.
+    /// There is no value, or it should be reloaded, and the caller must load it. The old value is included if it may
+    /// still be served.
     Lead(Lease<'a, V>, Option<V>),
-    /// Another caller loads it, and this one did not want to wait.
+    /// Another caller is loading the value, and this caller does not wait.
     Busy,
 }
 
-/// The duty to load a key. Dropping it unfinished gives up: those that wait get the error [`Status::Abandoned`].
+/// The obligation to load a key. If it is dropped unfinished, the callers that wait get an error of status
+/// [`Status::Abandoned`].
 pub struct Lease<'a, V: Clone + Send + Sync> {
     cache: &'a TtlCache<V>,
     load: Option<Arc<Load<V>>>,
 }
 
 impl<V: Clone + Send + Sync> Lease<'_, V> {
-    /// The key that is to be loaded.
+    /// Returns the key to load.
     pub fn key(&self) -> &[u8] {
         self.load.as_ref().map_or(b"", |load| &load.key)
     }
 
-    /// Stores the value and hands it to all that wait. If the key was written or invalidated meanwhile, those that asked
-    /// before get it, but it is not stored.
+    /// Stores the value and returns it to all callers that wait. If the key was written or invalidated meanwhile,
+    /// they get the value, but it is not stored.
     pub fn finish(mut self, loaded: impl Into<Loaded<V>>) -> Result<()> {
         let Some(load) = &self.load else { return Ok(()) };
         let result = self.cache.finish(load, loaded.into());
@@ -71,9 +73,9 @@ impl<V: Clone + Send + Sync> Lease<'_, V> {
         result
     }
 
-    /// Hands the error to all that wait. Nothing is stored. An old value that may still be served is removed where the
-    /// error says that there is no value ([`Status::NotFound`]) or that the caller may not have it
-    /// ([`Status::AccessDenied`]); after any other it is served for a second before the next caller is to load it.
+    /// Returns the error to all callers that wait. Nothing is stored. If there is an old value that may still be
+    /// served, it is removed if the error is [`Status::NotFound`] or [`Status::AccessDenied`]; after any other error
+    /// it is served for one more second before the next caller loads again.
     pub fn fail(mut self, error: Error) {
         if let Some(load) = &self.load {
             self.cache.fail(load, error);
@@ -81,7 +83,7 @@ impl<V: Clone + Send + Sync> Lease<'_, V> {
         self.load = None;
     }
 
-    /// Turns it into a number, with which [`TtlCache::load_finish`] or [`TtlCache::load_abandon`] end it.
+    /// Turns the lease into a number, to be ended with [`TtlCache::load_finish`] or [`TtlCache::load_abandon`].
     pub fn into_number(mut self) -> u64 {
         self.load.take().map_or(0, |load| load.id())
     }
@@ -90,17 +92,18 @@ impl<V: Clone + Send + Sync> Lease<'_, V> {
 impl<V: Clone + Send + Sync> Drop for Lease<'_, V> {
     fn drop(&mut self) {
         if let Some(load) = self.load.take() {
-            self.cache.fail(&load, Error::new(Status::Abandoned, "the load was given up by its owner"));
+            self.cache.fail(&load, Error::new(Status::Abandoned, "the owner abandoned the load"));
         }
     }
 }
 
 impl<V: Clone + Send + Sync> TtlCache<V> {
-    /// The value under this key, or else what `load` brings, which is called with the time that remains. Callers that
-    /// ask meanwhile wait for it, for `timeout` at most. An error is handed to all that wait and not stored; it ends or
-    /// prolongs the use of an old value as with [`Lease::fail`], which comes before the error if it may still be served.
+    /// Returns the value under this key, or else the value that `load` returns. `load` is called with the time that
+    /// remains. Other callers that ask meanwhile wait for it, for at most `timeout`. An error is returned to all
+    /// callers that wait and is not stored. If there is an old value that may still be served, the error affects it
+    /// as in [`Lease::fail`], and the old value is returned instead of the error.
     ///
-    /// Loads that wait for each other, over any number of threads and caches, end with [`Status::Busy`].
+    /// Loads that wait for each other, across any number of threads and caches, fail with [`Status::Busy`].
     pub fn get_or_load<L: Into<Loaded<V>>>(
         &self,
         key: &[u8],
@@ -113,7 +116,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         self.load_missing(key, timeout, load)
     }
 
-    /// The same after a look-up that found nothing fresh.
+    /// Does the same after a lookup that found no fresh value.
     pub(super) fn load_missing<L: Into<Loaded<V>>>(
         &self,
         key: &[u8],
@@ -124,9 +127,9 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         let me = std::thread::current().id();
         match self.acquire_missing(key, deadline, !timeout.is_zero(), Duration::MAX, Some(me))? {
             Acquired::Hit(value) => Ok(value),
-            Acquired::Busy => Err(Error::new(Status::Busy, "the key is being loaded by another caller")),
+            Acquired::Busy => Err(Error::new(Status::Busy, "another caller is loading the key")),
             Acquired::Lead(lease, old) => {
-                let result = fork::outside(|| catch_unwind(AssertUnwindSafe(|| load(deadline.remaining()))));
+                let result = fork::unprotected(|| catch_unwind(AssertUnwindSafe(|| load(deadline.remaining()))));
                 let error = match result {
                     Ok(Ok(loaded)) => {
                         let loaded = loaded.into();
@@ -136,7 +139,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
                     }
                     Ok(Err(error)) => error,
                     Err(panic) => {
-                        // What it was is not ours to show: it can hold a secret.
+                        // The message of the panic can contain a secret.
                         release(panic);
                         Error::new(Status::Panic, "the load panicked")
                     }
@@ -148,9 +151,9 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         }
     }
 
-    /// The value under this key, or else the lease to load it. While somebody else has that, waits for `timeout` at
-    /// most; with 0 it answers [`Acquired::Busy`] at once. A lease that is not finished within `lease_ttl` goes to the
-    /// next caller that asks.
+    /// Returns the value under this key, or else the lease to load it. If another caller has the lease, waits for at
+    /// most `timeout`; with 0 it returns [`Acquired::Busy`] at once. A lease that is not ended within `lease_ttl`
+    /// passes to the next caller that asks.
     pub fn acquire(&self, key: &[u8], timeout: Duration, lease_ttl: Duration) -> Result<Acquired<'_, V>> {
         if let Some((value, Freshness::Fresh)) = self.look_up(key, V::clone) {
             return Ok(Acquired::Hit(value));
@@ -158,8 +161,8 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         self.acquire_missing(key, Deadline::after(timeout), !timeout.is_zero(), lease_ttl, None)
     }
 
-    /// The same with a lease that this thread ends itself: if it asks for the key again on its way, that is an error
-    /// instead of a wait for itself.
+    /// Does the same with a lease that this thread ends itself: if it asks for the key again before that, it gets an
+    /// error instead of waiting for itself.
     pub(crate) fn acquire_on_this_thread(&self, key: &[u8], timeout: Duration) -> Result<Acquired<'_, V>> {
         let me = std::thread::current().id();
         self.acquire_missing(key, Deadline::after(timeout), !timeout.is_zero(), Duration::MAX, Some(me))
@@ -185,22 +188,23 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
                 return Ok(Acquired::Busy);
             }
             let Some(waited) = load.wait(deadline) else {
-                let message = "the key is asked for by a load that it waits for itself";
+                let message = "the load of the key waits for this call, which asks for the same key";
                 return Err(Error::new(Status::Busy, message));
             };
             match waited {
                 Waited::Value(value) => return Ok(Acquired::Hit(value)),
                 Waited::Failed(error) => return Err(error),
                 Waited::TooLong => {
-                    return Err(Error::new(Status::Timeout, "the key was not loaded in time by another caller")
-                        .with_retryable(true));
+                    return Err(
+                        Error::new(Status::Timeout, "another caller did not load the key in time").with_retryable(true)
+                    );
                 }
                 Waited::Again => {}
             }
         }
     }
 
-    /// The lease of a load that was just claimed, unless another load of the key ended before that.
+    /// Returns the lease of a load that was just claimed, unless another load of the key ended before that.
     fn lead(&self, load: Arc<Load<V>>) -> Acquired<'_, V> {
         let lease = Lease { cache: self, load: Some(load.clone()) };
         match self.peek_locked(&load.key) {
@@ -233,7 +237,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
     }
 
     fn finish(&self, load: &Arc<Load<V>>, loaded: Loaded<V>) -> Result<()> {
-        // First it can be found, then the load is over: at no moment would somebody load it again.
+        // The value is stored before the load ends, so that no caller in between starts another load.
         let value = loaded.value.clone();
         let write = |place: &mut _, displaced: &mut _| replace(place, value, displaced);
         let stored = self.store(&load.key, (loaded.ttl, loaded.soft), Some(load), write);
@@ -252,7 +256,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         self.loads.end(load, Err(error));
     }
 
-    /// What a failed load means for the old value, if there is one and the load is not outdated itself.
+    /// Applies a failed load to the old value, if there is one and the load is not outdated.
     fn fail_old(&self, load: &Load<V>, error: &Error) {
         let Some(shared) = &self.shared else { return };
         let mut locked = shared.lock();
@@ -273,7 +277,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
     }
 }
 
-/// Whether an error says what the source decided, so that an old value is not served after it.
+/// Whether an error is an answer of the source, after which an old value must not be served.
 fn is_answer(error: &Error) -> bool {
     matches!(error.status(), Status::NotFound | Status::AccessDenied)
 }

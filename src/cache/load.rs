@@ -1,13 +1,13 @@
-//! The loads of a cache that are under way, and the threads that wait for them.
+//! The loads of a cache that are in progress, and the threads that wait for them (single flight).
 //!
-//! Waiting happens outside the fork gate, so it uses std's lock and condition, which are one word of memory each:
-//! parking_lot keeps its sleepers in a table shared by the whole process, which a forked child could inherit locked.
-//! For the same reason a child never touches the lock of a load that its parent began.
+//! Threads wait outside the fork guard, so they use std's mutex and condition variable, which are one word of memory
+//! each. parking_lot keeps sleeping threads in a table of the process, which a forked child could inherit locked. For
+//! the same reason a child never uses the mutex of a load that its parent started.
 //!
-//! A load becomes outdated when its key is written or invalidated. It is left to those that wait for it already: what it
-//! brings is not stored, and the next caller begins another.
+//! A load becomes outdated when its key is written or invalidated. The callers that wait for it already get its result,
+//! which is not stored; the next caller starts another load.
 //!
-//! A thread may take the lock of the map with the lock of the entries held, never the other way round.
+//! Lock order: the entries of the cache first, then the map of loads.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst, fence};
@@ -22,47 +22,47 @@ use crate::clock::Deadline;
 use crate::error::{Error, Result, Status};
 use crate::fork;
 
-/// Waits are cut into pieces of this length at most: std's clock stands still while the machine is suspended.
+/// The longest single wait. The clock of std's condition variables stops while the machine is suspended.
 const NAP: Duration = Duration::from_secs(1);
-/// So many loads may be under way before those are looked for that nobody ended.
+/// The number of loads in progress above which abandoned ones are searched for.
 const FEW: usize = 64;
 
-/// One load: of one key, by one owner.
+/// One load of one key by one owner.
 pub(super) struct Load<V> {
     pub(super) key: Box<[u8]>,
     id: u64,
     work: Arc<Work>,
-    /// Which process began it, as in [`fork::generation`].
+    /// The process that started it, see [`fork::generation`].
     generation: u32,
-    /// When others may take it over.
+    /// When other callers may take over.
     expires: Deadline,
-    /// Set when its key was written or invalidated meanwhile: what it brings is old.
+    /// Set when the key is written or invalidated during the load: the result must not be stored.
     outdated: AtomicBool,
     result: StdMutex<Ending<V>>,
     ended: Condvar,
 }
 
-/// How a load ended, `None` while it has not, and how many wait for that.
+/// The result, `None` while the load is in progress, and the number of threads that wait for it.
 struct Ending<V> {
     result: Option<Result<V>>,
     waiting: usize,
 }
 
-/// What a caller that waited for a load gets.
+/// The result of waiting for a load.
 pub(super) enum Waited<V> {
     Value(V),
     Failed(Error),
-    /// The deadline passed.
+    /// The deadline of the caller passed.
     TooLong,
-    /// The owner took too long: it is to be asked for again.
+    /// The owner took too long; the caller should ask for the load again.
     Again,
 }
 
-/// What a caller that asks for a load of a key gets.
+/// The result of asking for the load of a key.
 pub(super) enum Claimed<V> {
-    /// A load of its own.
+    /// A new load, owned by the caller.
     Own(Arc<Load<V>>),
-    /// The one under way.
+    /// The load in progress.
     Other(Arc<Load<V>>),
 }
 
@@ -72,7 +72,7 @@ struct Map<V> {
     /// All of them.
     by_id: HashMap<u64, Arc<Load<V>>>,
     last_id: u64,
-    /// At how many loads those that nobody ended are looked for.
+    /// The number of loads at which abandoned ones are searched for.
     sweep_at: usize,
     begun: u64,
     failed: u64,
@@ -93,7 +93,7 @@ impl<V> Load<V> {
         self.outdated.load(SeqCst)
     }
 
-    /// Whether this very thread is in the middle of this load.
+    /// Whether the calling thread is executing this load.
     pub(super) fn is_own(&self) -> bool {
         self.work.owner == Some(std::thread::current().id())
     }
@@ -103,8 +103,8 @@ impl<V> Load<V> {
         self.expires.has_passed() || (self.generation != fork::generation() && !self.is_own())
     }
 
-    /// Whether callers may still join it. A load that asks for its own key is not to begin another, and so on without
-    /// end.
+    /// Whether callers may still join it. A load that asks for its own key must not start another one, which would
+    /// recurse without end.
     fn is_open(&self) -> bool {
         !self.is_void() && (!self.is_outdated() || self.is_own())
     }
@@ -114,7 +114,7 @@ impl<V> Load<V> {
         if self.generation == fork::generation() {
             let mut ending = self.result.lock().unwrap_or_else(PoisonError::into_inner);
             ending.result = Some(result);
-            // With no waiter this would be a call to the system for nothing.
+            // Without a waiter this would be a needless system call.
             if ending.waiting > 0 {
                 self.ended.notify_all();
             }
@@ -123,10 +123,11 @@ impl<V> Load<V> {
 }
 
 impl<V: Clone> Load<V> {
-    /// Waits for its end; `None` if it waits, over any number of threads, for this very one. The caller holds no lock.
+    /// Waits for its end. `None` if it waits, across any number of threads, for the calling thread. The caller holds
+    /// no lock.
     pub(super) fn wait(&self, deadline: Deadline) -> Option<Waited<V>> {
         let _waiting = waits::begin(&self.work)?;
-        Some(fork::outside(|| {
+        Some(fork::unprotected(|| {
             let mut ending = self.result.lock().unwrap_or_else(PoisonError::into_inner);
             loop {
                 match &ending.result {
@@ -154,7 +155,7 @@ impl<V> Map<V> {
         removed
     }
 
-    /// Takes out the loads that nobody will end.
+    /// Removes the abandoned loads.
     fn sweep(&mut self) {
         let void: Vec<_> = self.by_id.values().filter(|load| load.is_void()).cloned().collect();
         for load in void {
@@ -172,16 +173,16 @@ impl<V> Loads<V> {
         Loads { underway: AtomicUsize::new(0), map: Mutex::new(map) }
     }
 
-    /// How many were begun, and how many of them ended without a value. The caller is inside the fork gate.
+    /// Returns the number of loads that were started, and of those that failed. The caller is inside the fork guard.
     pub(super) fn counts(&self) -> (u64, u64) {
         let map = self.map.lock();
         (map.begun, map.failed)
     }
 
-    /// The load of this key: the one under way, or a new one of the caller's own. Its owner then looks whether a value
-    /// has come in the meantime, and says so with [`Loads::begin`] or [`Loads::end`].
+    /// Returns the load of this key: the one in progress, or a new one owned by the caller. The owner then checks
+    /// whether a value was stored in the meantime, and calls [`Loads::begin`] or [`Loads::end`].
     pub(super) fn claim(&self, key: &[u8], owner: Option<ThreadId>, expires: Deadline) -> Claimed<V> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         let mut map = self.map.lock();
         if let Some(load) = map.by_key.get(key) {
             if load.is_open() {
@@ -211,34 +212,34 @@ impl<V> Loads<V> {
         map.by_key.insert(key.into(), load.clone());
         map.by_id.insert(load.id, load.clone());
         self.underway.store(map.by_id.len(), SeqCst);
-        // What this load reads comes after that, so a writer that does not see the load has its write seen.
+        // The load reads after this fence: it sees the write of any writer that does not see the load.
         fence(SeqCst);
         Claimed::Own(load)
     }
 
-    /// Counts a load that begins.
+    /// Counts a load that starts.
     pub(super) fn begin(&self) {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         self.map.lock().begun += 1;
     }
 
-    /// The load with this number, unless it has ended or was taken over.
+    /// Returns the load with this number, unless it has ended or was taken over.
     pub(super) fn find(&self, id: u64) -> Result<Arc<Load<V>>> {
         if self.any() {
-            let _inside = fork::enter();
-            // One that was begun before a fork is the parent's to end.
+            let _guard = fork::protect();
+            // The parent ends the loads that it started before a fork.
             if let Some(load) = self.map.lock().by_id.get(&id).filter(|load| load.generation == fork::generation()) {
                 return Ok(load.clone());
             }
         }
-        Err(Error::new(Status::Abandoned, format!("lease {id} has ended, or its time was over")))
+        Err(Error::new(Status::Abandoned, format!("lease {id} has ended or expired")))
     }
 
-    /// Ends a load; `false` if it had ended already or was taken over. The result, and what waiters do not take of it,
-    /// is dropped by the caller's `load`, outside of all locks.
+    /// Ends a load. Returns `false` if it had ended already or was taken over. Results that no waiter takes are
+    /// dropped by the caller's `load`, outside of all locks.
     pub(super) fn end(&self, load: &Arc<Load<V>>, result: Result<V>) -> bool {
         let ended = {
-            let _inside = fork::enter();
+            let _guard = fork::protect();
             let mut map = self.map.lock();
             let removed = map.remove(load);
             map.failed += u64::from(removed && result.is_err());
@@ -251,28 +252,28 @@ impl<V> Loads<V> {
         ended
     }
 
-    /// Whether loads are under way. What the caller did before is seen by all that it does not see, if it has taken the
-    /// lock of the entries in between, as the owner of each load does, or has gone past a fence.
+    /// Whether loads are in progress. A load that this call does not see will see all that the caller did before, if
+    /// the caller took the lock of the entries in between, as the owner of each load does, or executed a fence.
     #[inline]
     pub(super) fn any(&self) -> bool {
         self.underway.load(SeqCst) > 0
     }
 
-    /// What the load of this key brings is not to be stored any more, nor to be waited for. The caller is inside the fork
-    /// gate.
+    /// Marks the load of this key as outdated: its result is not stored, and new callers do not join it. The caller
+    /// is inside the fork guard.
     pub(super) fn outdate_key(&self, key: &[u8]) {
         if let Some(load) = self.map.lock().by_key.get(key) {
             load.outdated.store(true, SeqCst);
         }
     }
 
-    /// The same for all keys that begin with these bytes, from anywhere.
+    /// Does the same for all keys that begin with these bytes. It can be called anywhere.
     pub(super) fn outdate_prefix(&self, prefix: &[u8]) {
         fence(SeqCst);
         if !self.any() {
             return;
         }
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         let mut map = self.map.lock();
         map.sweep();
         self.underway.store(map.by_id.len(), SeqCst);

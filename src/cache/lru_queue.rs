@@ -1,30 +1,30 @@
-//! The entries in the order of their last use, brought up to date only as far as somebody asks for the oldest.
+//! The entries in the order of their last use, updated only as far as an eviction needs.
 //!
-//! Reading an entry changes its stamp and nothing here. The queue holds each entry where its stamp was when it was put
-//! there, and as stamps only grow, that is never behind where it belongs. So the first entry of the queue whose stamp has
-//! not changed is the least recently used one; those before it are put where they belong now.
+//! A read changes the stamp of an entry and nothing here. The queue orders each entry by the stamp that it had when it
+//! was inserted. Stamps only grow, so an entry is never behind its correct position. The first entry of the queue whose
+//! stamp has not changed is therefore the least recently used one; the entries before it are moved to their positions.
 //!
-//! The queue is a radix heap (Ahuja, Mehlhorn, Orlin and Tarjan, J. ACM 1990; much like the hierarchical timing wheels of
-//! Varghese and Lauck, SOSP 1987): a key lies in a bucket by the highest digit, of 6 bits, in which it differs from the
-//! time up to which the queue has been emptied. To put an entry somewhere, or to take it out, takes a constant time; on
-//! its way to the front an entry is moved at most once for each digit, in practice once or twice.
+//! The queue is a radix heap (Ahuja, Mehlhorn, Orlin and Tarjan, J. ACM 1990; much like the hierarchical timing wheels
+//! of Varghese and Lauck, SOSP 1987): a bucket of a key is given by the highest digit, of 6 bits, in which the key
+//! differs from the time up to which the queue has been emptied. Insertion and removal take constant time. On its way
+//! to the front an entry is moved at most once per digit, in practice once or twice.
 
 use super::recency::time_of;
 
 const NONE: u32 = u32::MAX;
-/// In `previous` of the first entry of a bucket: the rest is the bucket's number.
+/// Set in `previous` of the first entry of a bucket; the other bits are the number of the bucket.
 const FIRST: u32 = 1 << 31;
 
 const DIGIT: u32 = 6;
 /// Times have 57 bits.
 const LEVELS: usize = 10;
 const SLOTS: usize = 1 << DIGIT;
-/// The bucket of entries that are to be put where they belong before anything else.
+/// The bucket of entries that are moved before anything else.
 const PENDING: usize = LEVELS * SLOTS;
 
 #[derive(Clone, Copy)]
 struct Link {
-    /// Also chains the indices that are free.
+    /// Also links the free indices.
     next: u32,
     previous: u32,
 }
@@ -32,15 +32,15 @@ struct Link {
 pub(super) struct LruQueue {
     links: Vec<Link>,
     free: u32,
-    /// All times in the queue are at least this.
+    /// A lower bound of all times in the queue.
     base: u64,
-    /// Which levels, and which of their buckets, hold entries.
+    /// The levels, and the buckets of each level, that hold entries.
     levels: u32,
     occupied: [u64; LEVELS],
     first: [u32; PENDING + 1],
 }
 
-/// The least recently used entry, or that more had to be moved than the caller allowed.
+/// The least recently used entry, or the fact that more entries had to be moved than the caller allowed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Oldest {
     Found(u32),
@@ -48,7 +48,7 @@ pub(super) enum Oldest {
 }
 
 impl LruQueue {
-    /// `None` if there is no memory for this many entries.
+    /// Creates a queue; `None` if there is no memory for this many entries.
     pub(super) fn new(capacity: usize) -> Option<LruQueue> {
         let mut links = Vec::new();
         links.try_reserve_exact(capacity).ok()?;
@@ -56,7 +56,7 @@ impl LruQueue {
         Some(LruQueue { links, free: NONE, base: 0, levels: 0, occupied, first })
     }
 
-    /// An index that is not in use: one that was freed, or else the next number. It is not in the queue yet.
+    /// Returns an index that is not in use: a freed one, or else the next number. It is not in the queue yet.
     pub(super) fn allocate(&mut self) -> u32 {
         let index = self.free;
         if index == NONE {
@@ -67,13 +67,13 @@ impl LruQueue {
         index
     }
 
-    /// Takes back an index that is not in the queue.
+    /// Frees an index that is not in the queue.
     pub(super) fn release(&mut self, index: u32) {
         self.links[index as usize].next = self.free;
         self.free = index;
     }
 
-    /// Puts an index that is not in the queue where its stamp belongs.
+    /// Inserts an index that is not in the queue, ordered by its stamp.
     #[inline]
     pub(super) fn insert(&mut self, index: u32, stamp: u64) {
         let time = time_of(stamp).max(self.base);
@@ -90,7 +90,7 @@ impl LruQueue {
         self.links[index as usize] = Link { next, previous: FIRST | bucket as u32 };
     }
 
-    /// Takes an index out.
+    /// Removes an index.
     pub(super) fn remove(&mut self, index: u32) {
         let Link { next, previous } = self.links[index as usize];
         if next != NONE {
@@ -114,8 +114,8 @@ impl LruQueue {
         }
     }
 
-    /// The least recently used entry, which stays in the queue. `moves` is how many entries may be moved to find it, and
-    /// counts down. The queue is not empty.
+    /// Returns the least recently used entry, which stays in the queue. `moves` is the number of entries that may be
+    /// moved to find it, and is decremented. The queue is not empty.
     pub(super) fn oldest(&mut self, moves: &mut usize, stamp_of: impl Fn(u32) -> u64) -> Oldest {
         loop {
             while self.first[PENDING] != NONE {
@@ -146,7 +146,7 @@ impl LruQueue {
         }
     }
 
-    /// Puts the first entry of a bucket where it belongs now, unless no move is left.
+    /// Moves the first entry of a bucket to where its stamp belongs, unless no move is left.
     fn move_first(&mut self, bucket: usize, moves: &mut usize, stamp_of: impl Fn(u32) -> u64) -> bool {
         if *moves == 0 {
             return false;

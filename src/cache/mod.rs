@@ -1,12 +1,11 @@
-//! A cache whose entries live for a time: exact in what it keeps, and read by many threads without a line of memory that
-//! they share.
+//! A cache with a time to live (TTL) and exact LRU eviction, whose readers share no cache line that they write.
 //!
-//! It never holds more than `max_size` entries and evicts the least recently used one: reading counts as use, and the
-//! order is exact within a thread, and between threads to a tick of the kernel's coarse clock (4 ms on most machines).
-//! It never shows an entry past its time. It keeps no thread: expired entries are cleared away by callers, a few at a
-//! time. [`TtlCache::get_or_load`] loads a value once however many ask for it.
+//! It never holds more than `max_size` entries and evicts the least recently used one. Reads count as use. The order of
+//! use is exact within a thread, and between threads to one tick of the kernel's coarse clock (4 ms on most machines).
+//! Expired entries are never returned. The cache has no thread of its own: calls remove expired entries, a few at a
+//! time. [`TtlCache::get_or_load`] loads a value once for all concurrent callers.
 //!
-//! A full cache evicts the least recently used entry even where another one has expired and was not cleared away yet.
+//! A full cache evicts the least recently used entry even if another one has expired and has not been removed yet.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -54,24 +53,24 @@ use store::{Freshness, LARGEST, Ledger, Store};
 use table::Hash;
 use time::Clock;
 
-/// How many entries a reader that helps puts in order.
+/// The number of entries that a helping reader moves in the queue.
 const HELP: usize = 32;
 
 /// The lock of the entries, with what only writers use.
 type Locked<'a, V> = UpgradableGuard<'a, Store<V>, Ledger>;
 
-/// A cache from keys, which are any bytes, to values. It may be shared between threads, and used in a forked child.
+/// A cache from keys, which can be any bytes, to values. It can be shared between threads and used in a forked child.
 ///
-/// A hit clones the value while writers wait for it. So `V::clone` must be short, as that of an [`Arc`] or a number is,
-/// and must not use a cache: that would wait for itself, or for a fork that waits for it, without end.
+/// A hit clones the value while writers wait. So `V::clone` must be short, as for an [`Arc`] or a number, and must
+/// not use a cache: it would wait for itself, or deadlock with a fork.
 ///
 /// [`Arc`]: std::sync::Arc
 pub struct TtlCache<V> {
-    /// `None` where the capacity is 0.
+    /// `None` if the capacity is 0.
     shared: Option<Shared<Store<V>, Ledger>>,
     hash: Hash,
     clock: Clock,
-    /// When expired entries are due to be cleared away; changed with the lock held.
+    /// When expired entries are removed the next time; written with the lock held.
     next_sweep: AtomicU64,
     default_ttl: Duration,
     max_size: usize,
@@ -79,24 +78,25 @@ pub struct TtlCache<V> {
     jitter: f64,
     soft_ttl: Duration,
     absent_ttl: Duration,
-    /// Misses of a cache that holds nothing.
+    /// Misses of a cache with capacity 0.
     misses: AtomicU64,
     loads: Loads<V>,
 }
 
-/// Seconds as they come in over the C ABI: -1 is the cache's default (`None`), `INFINITY` is forever, 0 is over at once.
+/// Converts seconds as the C ABI passes them: -1 is the default of the cache (`None`), `INFINITY` never expires, 0
+/// expires at once.
 #[inline]
 pub fn ttl_from_seconds(seconds: f64) -> Result<Option<Duration>> {
     if seconds == -1.0 { Ok(None) } else { clock::seconds("ttl", seconds).map(Some) }
 }
 
 impl<V: Clone + Send + Sync> TtlCache<V> {
-    /// An empty cache. See [`Options`] for what the arguments mean.
+    /// Creates an empty cache. See [`Options`] for the arguments.
     pub fn new(default_ttl: Duration, max_size: usize, cleanup_interval: Duration) -> Result<TtlCache<V>> {
         TtlCache::with_options(Options { default_ttl, max_size, cleanup_interval, ..Options::default() })
     }
 
-    /// An empty cache.
+    /// Creates an empty cache.
     pub fn with_options(options: Options) -> Result<TtlCache<V>> {
         TtlCache::with_clock(options, Clock::Machine)
     }
@@ -137,19 +137,19 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         })
     }
 
-    /// The value under this key, if there is one whose time is not over.
+    /// Returns the value under this key, if there is one that has not expired.
     #[inline]
     pub fn get(&self, key: &[u8]) -> Option<V> {
         self.look_up(key, V::clone).map(|(value, _)| value)
     }
 
-    /// The same, unless it should be loaded again while it is still served.
+    /// Returns the value under this key, if there is one that is neither expired nor stale.
     #[inline]
     pub(crate) fn get_fresh(&self, key: &[u8]) -> Option<V> {
         self.look_up(key, V::clone).and_then(|(value, freshness)| (freshness == Freshness::Fresh).then_some(value))
     }
 
-    /// Hands the value to `take` in its place. `take` must be short, and must not call this cache.
+    /// Passes the value in its place to `take`, which must be short and must not use this cache.
     #[inline(always)]
     fn look_up<R>(&self, key: &[u8], take: impl FnOnce(&V) -> R) -> Option<(R, Freshness)> {
         let Some(shared) = &self.shared else {
@@ -184,14 +184,15 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         taken
     }
 
-    /// The same without counting as use, hit or miss.
+    /// Looks a key up without counting a use, a hit or a miss.
     fn peek(&self, key: &[u8]) -> Option<(V, Freshness)> {
         let about = self.clock.about();
         let guard = self.shared.as_ref()?.read();
         self.peek_in(guard.data(), key, about)
     }
 
-    /// The same with the lock, so that a load which was claimed before sees what writers did that did not see it.
+    /// Does the same with the lock held, so that a load which was claimed before sees the writes of writers that did
+    /// not see the load.
     fn peek_locked(&self, key: &[u8]) -> Option<(V, Freshness)> {
         let mut locked = self.shared.as_ref()?.lock();
         self.peek_in(locked.parts().0, key, self.clock.about())
@@ -218,8 +219,8 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         }
     }
 
-    /// Keeps the queue of entries up to date, a little at a time, so that an eviction which comes after many hits need
-    /// not. Several threads leave that to each other, as they would pull its memory from core to core.
+    /// Updates the queue of entries a little, so that an eviction after many hits has less to do. If several threads
+    /// hit, none of them helps: they would move the memory of the queue between their cores.
     fn help(&self, shared: &Shared<Store<V>, Ledger>, reader: &Reader, number: usize) {
         let mut moves = HELP;
         let mut was_last = false;
@@ -234,17 +235,17 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
     }
 }
 
-/// Drops what came out of a cache where it may take long or call the library again: with no lock, outside the gate.
+/// Drops values of the cache, which may take long or call the library: with no lock held, outside the fork guard.
 fn release<T>(values: T) {
     if std::mem::needs_drop::<T>() {
-        fork::outside(|| drop(values));
+        fork::unprotected(|| drop(values));
     }
 }
 
-/// The same in its place, as a copy that is left behind would not be wiped.
+/// Does the same for a value that is not moved, as a moved-from copy would not be wiped.
 #[inline]
 fn release_in_place<T>(value: &mut Option<T>) {
     if value.is_some() && std::mem::needs_drop::<T>() {
-        fork::outside(|| *value = None);
+        fork::unprotected(|| *value = None);
     }
 }

@@ -1,33 +1,34 @@
-//! How a cache is set up.
+//! The settings of a cache.
 
 use std::time::Duration;
 
 use crate::config::Config;
 
-/// How a cache is set up.
+/// The settings of a cache.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How long an entry lives unless it is stored with another time; [`Duration::MAX`] is forever.
+    /// The time to live of an entry that is stored without one; [`Duration::MAX`] means that it never expires.
     pub default_ttl: Duration,
-    /// How many entries there are at most; 0 keeps none. Address space for all of them is reserved at once, memory is
-    /// taken as they come.
+    /// The largest number of entries; a cache of size 0 stores nothing. Address space for all entries is reserved
+    /// when the cache is created; memory is used as entries are stored.
     pub max_size: usize,
-    /// How often expired entries are cleared away, above 0; [`Duration::MAX`] is never.
+    /// How often expired entries are removed, greater than 0; [`Duration::MAX`] means never.
     pub cleanup_interval: Duration,
-    /// By which part of its times an entry may expire earlier, so that what was stored together does not expire
-    /// together: 0 is not at all, 1 is anything down to nothing.
+    /// The largest fraction by which the times of an entry are shortened at random, so that entries stored together
+    /// do not expire together: 0 shortens nothing, 1 shortens to any time down to 0.
     pub jitter: f64,
-    /// After what time an entry that lives longer is to be loaded again while it is still served, unless it is stored
-    /// with another; [`Duration::MAX`] is never.
+    /// The time after which an entry is stale: it is still served, but the next caller that can load reloads it.
+    /// [`Duration::MAX`] means never.
     pub soft_ttl: Duration,
-    /// How long a cache whose values can say so remembers that a load found none; zero is not at all.
+    /// How long the cache remembers that a load found no value, if its value type can represent that; 0 means not at
+    /// all.
     pub absent_ttl: Duration,
-    /// Whether keys are hashed so that strangers who choose them cannot make many of them collide (SipHash-1-3, about 10
-    /// ns more for each call); else only such keys are safe from that as are chosen without watching the process.
+    /// Whether the hash of the keys withstands an attacker who chooses keys (SipHash-1-3, about 10 ns slower per
+    /// call). The default hash is only safe if the attacker cannot observe the process.
     pub keyed_hash: bool,
 }
 
-/// 1000 entries that live for 300 s, cleared away every 60 s.
+/// 1000 entries that live for 300 s; expired entries are removed every 60 s.
 impl Default for Options {
     fn default() -> Options {
         Options {
@@ -42,7 +43,8 @@ impl Default for Options {
     }
 }
 
-/// The keys `default_ttl`, `max_size`, `cleanup_interval`, `soft_ttl`, `ttl_jitter`, `absent_ttl` and `keyed_hash`.
+/// Reads the keys `default_ttl`, `max_size`, `cleanup_interval`, `soft_ttl`, `ttl_jitter`, `absent_ttl` and
+/// `keyed_hash`.
 impl From<&Config> for Options {
     fn from(config: &Config) -> Options {
         let default = Options::default();

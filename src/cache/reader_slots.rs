@@ -1,22 +1,21 @@
 //! A reader-writer lock with one slot per reader, so that readers never write to a cache line that another reader uses.
 //!
-//! Such locks are known as distributed or "big-reader" locks (BRAVO: Dice and Kogan, USENIX ATC 2019). Each reader marks
-//! a slot of its own, then looks whether readers are blocked. A writer blocks readers first, then waits until no slot is
-//! marked. Both steps are sequentially consistent, so of a reader and a writer at the same moment at least one sees the
-//! other: never does a reader read while a writer that has drained the readers writes.
+//! Such locks are known as distributed or "big-reader" locks (BRAVO: Dice and Kogan, USENIX ATC 2019). Each reader
+//! marks a slot of its own, then checks whether readers are blocked. A writer blocks readers first, then waits until no
+//! slot is marked. Both steps are sequentially consistent, so at least one of a concurrent reader and writer sees the
+//! other: a reader never reads while a writer that has drained the readers writes.
 //!
-//! Writers exclude each other with a lock word on a cache line of its own, so that a thread which only holds the lock, to
-//! look at something or to prepare a change, does not disturb readers. Waiters spin for a moment, then sleep in the
-//! kernel (futex). The words are all there is to the lock: a forked child has them, and the kernel knows no waiters
-//! there, so a wake-up meant for a thread of the parent has no effect. (A table of sleeping threads, as parking_lot has,
-//! would be inherited with the parent's threads in it.)
+//! Writers exclude each other with a lock word on a cache line of its own, so that a thread which holds the lock to
+//! read or to prepare a change does not disturb readers. Waiting threads spin briefly, then sleep in the kernel
+//! (futex). The words are the whole state of the lock. A forked child inherits them, and the kernel has no waiters for
+//! the child, so a wake-up meant for a thread of the parent has no effect. (A table of sleeping threads, as parking_lot
+//! has, would be inherited with the threads of the parent in it.)
 //!
-//! A writer that others have overtaken for [`PATIENCE`] asks for its turn: each unlock leaves the lock to those that have
-//! asked, the first to ask first, and to nobody else. So threads that lock again and again let others through, however
-//! many they are.
+//! A writer that others have overtaken for [`PATIENCE`] asks for its turn: each unlock then reserves the lock for the
+//! threads that have asked, in the order in which they asked. So threads that lock again and again let others through.
 //!
-//! Nothing here is unsafe; what the protocol protects is in `shared.rs`. The model checker in `tests/model` runs this
-//! very file.
+//! Nothing here is unsafe; the data that the protocol protects is in `shared.rs`. The model checker in `tests/model`
+//! runs this file.
 
 #[cfg(loom)]
 use loom::sync::atomic::{AtomicU32, AtomicU64, fence};
@@ -27,37 +26,37 @@ use std::time::{Duration, Instant};
 
 use crate::sys;
 
-/// Bits of the lock word: a writer has the lock; threads may be asleep until they have it.
+/// Bits of the lock word: a writer holds the lock; threads may be sleeping until they get it.
 const LOCKED: u32 = 1;
 const WAITING: u32 = 2;
-/// The lock, once it is free, is for those that have asked for their turn. They sleep in a futex class of their own, with
-/// this number, and count among those that wait.
+/// When the lock is released it is reserved for the threads that asked for their turn. They sleep in a futex class of
+/// their own, with this number, and count among the waiting threads.
 const DUE: u32 = 4;
 
-/// Bits of the state: readers are blocked; readers may be asleep until they are admitted; the writer may be asleep until
-/// a reader has left.
+/// Bits of the state: readers are blocked; readers may be sleeping until they are admitted; the writer may be sleeping
+/// until a reader leaves.
 const BLOCKED: u32 = 1;
 const ASLEEP: u32 = 2;
 const DRAINING: u32 = 4;
 
-/// States of a slot: no thread has used it yet (writers do not look at it), no thread uses it, a reader is inside.
+/// States of a slot: no thread has used it yet (writers skip it), no thread uses it, a reader is in it.
 const UNUSED: u32 = 0;
 const FREE: u32 = 1;
 const READING: u32 = 2;
 
-/// The bits of [`ReaderSlots::used`].
+/// The number of bits of [`ReaderSlots::used`].
 const MOST_SLOTS: usize = 64;
 
-/// How often a waiter looks before it sleeps. What it waits for takes some nanoseconds, unless a thread was
-/// interrupted: then that thread's processor is the best help.
+/// How often a waiting thread checks before it sleeps. What it waits for takes some nanoseconds, unless a thread was
+/// interrupted; then the processor is better left to that thread.
 const SPINS: u32 = if cfg!(loom) { 0 } else { 100 };
-/// How long others may overtake a writer.
+/// How long other threads may overtake a writer.
 const PATIENCE: Duration = if cfg!(loom) { Duration::ZERO } else { Duration::from_micros(500) };
-/// The longest sleep until a reader has left. A reader does not order its leaving and its look at the state, which would
-/// cost each of them a fence; so a wake-up can be missed by a thread that goes to sleep within the same nanoseconds.
+/// The longest sleep until a reader has left. A reader does not order its leaving and its check of the state, which
+/// would cost it a fence; so a thread that goes to sleep within the same nanoseconds can miss the wake-up.
 const NAP: Duration = Duration::from_millis(1);
 
-/// On cache lines of its own (processors fetch them in pairs), so that its reader disturbs nobody.
+/// Aligned to cache lines of its own (processors fetch them in pairs), so that its reader disturbs no other thread.
 #[repr(align(128))]
 pub(crate) struct Slot<T> {
     state: AtomicU32,
@@ -67,11 +66,11 @@ pub(crate) struct Slot<T> {
 #[repr(align(128))]
 struct LockWord(AtomicU32);
 
-/// The slots, each with `T` for the reader that is in it, and the lock of the writers.
+/// The slots, each with a `T` for the reader in it, and the lock of the writers.
 #[repr(align(128))]
 pub(crate) struct ReaderSlots<T> {
     state: AtomicU32,
-    /// The slots that were ever used, a bit each.
+    /// The slots that were ever used, one bit each.
     used: AtomicU64,
     slots: Box<[Slot<T>]>,
     lock: LockWord,
@@ -105,7 +104,7 @@ impl<T> ReaderSlots<T> {
         self.slots.len()
     }
 
-    /// A slot. Nothing keeps the reader in it from using its data at the same time.
+    /// Returns a slot. A reader in it may be using its data at the same time.
     #[inline(always)]
     pub(crate) fn slot(&self, number: usize) -> &Slot<T> {
         &self.slots[number]
@@ -123,7 +122,7 @@ impl<T> ReaderSlots<T> {
 
     #[inline(always)]
     fn check_admitted<'a>(&self, slot: &'a Slot<T>) -> Result<&'a Slot<T>, Refused> {
-        // The checker takes sequentially consistent accesses for weaker ones and knows the fence alone.
+        // The model checker treats sequentially consistent accesses as weaker ones; it supports the fence.
         #[cfg(loom)]
         fence(SeqCst);
         if self.state.load(SeqCst) & BLOCKED == 0 {
@@ -146,7 +145,7 @@ impl<T> ReaderSlots<T> {
         if marked { self.check_admitted(slot) } else { Err(Refused::Taken) }
     }
 
-    /// Leaves again.
+    /// Leaves the slot.
     #[inline(always)]
     pub(crate) fn leave(&self, slot: &Slot<T>) {
         slot.state.store(FREE, Release);
@@ -155,8 +154,8 @@ impl<T> ReaderSlots<T> {
         }
     }
 
-    /// Returns when readers were seen to be admitted, or when a reader has waited so long that it should take the lock,
-    /// with which they stay admitted.
+    /// Returns when readers are admitted, or when the reader has waited so long that it should take the lock, with
+    /// which readers stay admitted.
     pub(crate) fn wait_until_admitted(&self) {
         let is_admitted = || self.state.load(Relaxed) & BLOCKED == 0;
         if spin_until(is_admitted) {
@@ -174,7 +173,7 @@ impl<T> ReaderSlots<T> {
         }
     }
 
-    /// Takes the lock. Readers go on.
+    /// Takes the lock. Readers continue.
     #[inline]
     pub(crate) fn lock(&self) {
         if self.lock.0.compare_exchange(0, LOCKED, SeqCst, Relaxed).is_err() {
@@ -182,13 +181,13 @@ impl<T> ReaderSlots<T> {
         }
     }
 
-    /// The same, unless another thread has it or waits for it.
+    /// Takes the lock, unless another thread holds it or waits for it.
     #[inline]
     pub(crate) fn try_lock(&self) -> bool {
         self.lock.0.load(Relaxed) == 0 && self.lock.0.compare_exchange(0, LOCKED, SeqCst, Relaxed).is_ok()
     }
 
-    /// Gives the lock back. Readers are admitted.
+    /// Releases the lock. Readers are admitted.
     #[inline]
     pub(crate) fn unlock(&self) {
         if self.lock.0.compare_exchange(LOCKED, 0, Release, Relaxed).is_err() {
@@ -196,7 +195,7 @@ impl<T> ReaderSlots<T> {
         }
     }
 
-    /// Blocks readers, with the lock held, and waits until none is left.
+    /// Blocks readers, with the lock held, and waits until no slot is in use.
     #[inline]
     pub(crate) fn drain_readers(&self) {
         self.state.fetch_or(BLOCKED, SeqCst);
@@ -220,8 +219,9 @@ impl<T> ReaderSlots<T> {
         }
     }
 
-    /// Frees the slots in a child that was forked with the readers drained. A reader of the parent may just have marked
-    /// its slot, to find that it is blocked; it does not exist here, so nobody would free it.
+    /// Frees the slots in a child that was forked with the readers drained. A reader of the parent may just have
+    /// marked its slot, before seeing that it is blocked. It does not exist in the child, so no thread would free the
+    /// slot.
     pub(crate) fn free_slots_in_child(&self) {
         for slot in &self.slots {
             if slot.state.load(Relaxed) == READING {
@@ -230,8 +230,8 @@ impl<T> ReaderSlots<T> {
         }
     }
 
-    /// Bits that say that threads sleep are cleared before these are woken, so a thread that goes to sleep meanwhile
-    /// either sets its bit again or finds the word changed.
+    /// The bits of sleeping threads are cleared before these are woken, so a thread that goes to sleep meanwhile either
+    /// sets its bit again or finds the word changed.
     #[cold]
     fn unlock_and_wake(&self) {
         let mut word = self.lock.0.load(Relaxed);
@@ -246,8 +246,8 @@ impl<T> ReaderSlots<T> {
             if sys::futex_wake(&self.lock.0, DUE, 1) > 0 {
                 return;
             }
-            // None of those that asked sleeps, so nobody would take what is kept for them. One that has gone to sleep
-            // since then did so before the bit was cleared, or not at all.
+            // None of the threads that asked sleeps, so none would take the reserved lock. A thread that has gone to
+            // sleep since then did so before the bit was cleared, or not at all.
             self.lock.0.fetch_and(!DUE, Release);
         }
         if word & WAITING != 0 {
@@ -257,14 +257,14 @@ impl<T> ReaderSlots<T> {
 
     #[cold]
     fn lock_slowly(&self) {
-        // Looks before it tries, so as not to take the line away from the thread that has the lock.
+        // Reads before it tries, to leave the cache line with the thread that holds the lock.
         spin_until(|| self.lock.0.load(Relaxed) & (LOCKED | WAITING) != LOCKED);
         let since = Instant::now();
         let (mut slept, mut is_its_turn) = (false, false);
         loop {
             let word = self.lock.0.load(Relaxed);
             if word & LOCKED == 0 && (is_its_turn || word & DUE == 0) {
-                // One that was woken does not know whether it was alone, nor whether others have asked too.
+                // A thread that was woken cannot know whether it was the only one, nor whether others have asked too.
                 let sleepers = word & (WAITING | DUE) | if slept { WAITING } else { 0 };
                 if self.lock.0.compare_exchange(word, LOCKED | sleepers, SeqCst, Relaxed).is_ok() {
                     return;
@@ -279,7 +279,7 @@ impl<T> ReaderSlots<T> {
         }
     }
 
-    /// Returns when no reader was seen in this slot. The caller has the lock.
+    /// Returns when no reader was seen in this slot. The caller holds the lock.
     #[cold]
     pub(crate) fn wait_until_left(&self, number: usize) {
         let slot = &self.slots[number].state;
@@ -296,15 +296,15 @@ impl<T> ReaderSlots<T> {
 
 #[cfg(all(test, not(loom)))]
 impl<T> ReaderSlots<T> {
-    /// The first step of [`ReaderSlots::enter`].
+    /// Does the first step of [`ReaderSlots::enter`].
     pub(crate) fn mark(&self, number: usize) {
         self.used.fetch_or(1 << number, SeqCst);
         self.slots[number].state.store(READING, SeqCst);
     }
 }
 
-/// Sleeps in this class while `word` is `seen`, with these bits added. Whether it was woken; else the caller has to look
-/// again.
+/// Sets these bits and sleeps while `word` is unchanged. Returns whether the thread was woken; if not, the caller
+/// checks the word again.
 fn sleep(word: &AtomicU32, seen: u32, bits: u32, class: u32) -> bool {
     let wanted = seen | bits;
     let is_set = seen == wanted || word.compare_exchange(seen, wanted, Relaxed, Relaxed).is_ok();

@@ -1,12 +1,12 @@
-//! When an entry was last used, written down without a line of memory that all readers write.
+//! The time of the last use of each entry, recorded without a cache line that all readers write.
 //!
 //! Each entry has a stamp: the time of its last use and the slot of the thread that used it. The time is that of the
-//! coarse clock, which moves in ticks of some milliseconds, and each slot counts on within a tick. So the stamps of one
-//! thread are in the exact order of its calls, and those of different threads in the order of their ticks. (A hybrid
-//! logical clock: Kulkarni et al., OPODIS 2014.)
+//! coarse clock, which advances in ticks of some milliseconds, and each slot has a counter within a tick. So the stamps
+//! of one thread are in the exact order of its calls, and those of different threads in the order of their ticks. This
+//! is a hybrid logical clock (Kulkarni et al., OPODIS 2014).
 //!
 //! An entry that two threads use within one tick is marked as shared. It counts as used at the end of that tick, and
-//! nobody writes its stamp again before: a popular entry is written twice in a tick, however many threads read it.
+//! its stamp is not written again before: a popular entry is written twice per tick, however many threads read it.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -16,26 +16,27 @@ use crate::sys;
 const SLOT_BITS: u32 = 7;
 const SLOT: u64 = (1 << SLOT_BITS) - 1;
 const ONE: u64 = 1 << SLOT_BITS;
-/// The time within a stamp counts 16 ns, so that it lasts for 73 years, and a tick has more of them than a thread has
-/// calls.
+/// The unit of time in a stamp is 16 ns: stamps last for 73 years, and a tick has more units than a thread can make
+/// calls in it.
 const NANOSECOND_BITS: u32 = 4;
 
-/// After how many hits a reader brings the queue of entries up to date, at least and at most.
+/// The lowest number of hits after which a reader updates the queue of entries.
 const OFTEN: u64 = 64;
+/// The highest number of hits after which a reader updates the queue of entries.
 const RARELY: u64 = 4096;
 
-/// What belongs to a slot. The thread in the slot alone writes it, so plain loads and stores do.
+/// The state of a slot. Only the thread in the slot writes it, with plain loads and stores.
 #[derive(Default)]
 pub(super) struct Reader {
     stamp: AtomicU64,
     hits: AtomicU64,
     misses: AtomicU64,
-    /// At how many hits the reader is to help the next time, and after how many more then.
+    /// The number of hits at which the reader helps the next time, and the distance to the time after that.
     help_at: AtomicU64,
     help_every: AtomicU64,
 }
 
-/// The time of a stamp alone, which orders entries.
+/// Returns the time of a stamp without the slot. It orders entries.
 #[inline]
 pub(super) fn time_of(stamp: u64) -> u64 {
     stamp >> SLOT_BITS
@@ -46,12 +47,12 @@ fn tick(nanoseconds: u64) -> u64 {
     (nanoseconds >> NANOSECOND_BITS) << SLOT_BITS
 }
 
-/// Has an entry count as used at the end of a tick, unless it was used after that: the caller may have been interrupted
-/// since it asked the clock.
+/// Makes an entry count as used at the end of a tick, unless it was used after that: the caller may have been
+/// interrupted since it read the clock.
 #[cold]
 fn mark_shared(entry: &AtomicU64, before: u64, tick: u64) {
     let resolution = sys::coarse_resolution();
-    // Less what adjustments of the clock can take from a tick, so that it is not taken for the next one.
+    // Less what adjustments of the clock can take from a tick, so that it does not reach into the next one.
     let end = (tick + self::tick(resolution - resolution / 64)) | SLOT;
     if before < end {
         entry.store(end, Relaxed);
@@ -72,7 +73,8 @@ impl Reader {
         entry.store(self.next(number, tick), Relaxed);
     }
 
-    /// The stamp of an entry that the thread in slot `number` writes now: later than `newest`, the last one so far.
+    /// Returns the stamp of an entry that the thread in slot `number` writes now. It is later than `newest`, the last
+    /// one so far.
     #[inline]
     pub(super) fn stamp(&self, number: usize, now: u64, newest: u64) -> u64 {
         self.next(number, tick(now).max((newest | SLOT) + 1))
@@ -85,7 +87,7 @@ impl Reader {
         time | number as u64
     }
 
-    /// Counts a hit; whether the reader should help to keep the queue up to date.
+    /// Counts a hit. Returns whether the reader should help to update the queue.
     #[inline]
     pub(super) fn count_hit(&self) -> bool {
         let hits = self.hits.load(Relaxed) + 1;
@@ -106,7 +108,7 @@ impl Reader {
         self.help_at.store(self.hits.load(Relaxed) + every, Relaxed);
     }
 
-    /// Has stamps of this slot come after those of another one.
+    /// Makes the stamps of this slot follow those of another one.
     pub(super) fn continue_from(&self, other: &Reader) {
         self.stamp.store(self.stamp.load(Relaxed).max(other.stamp.load(Relaxed)), Relaxed);
     }
@@ -134,8 +136,8 @@ mod tests {
     }
 
     #[test]
-    fn delayed_reader_does_not_turn_an_entry_older() {
-        // The reader in slot 1 has asked the clock, and is interrupted while others use the entry.
+    fn delayed_reader_does_not_make_an_entry_older() {
+        // The reader in slot 1 has read the clock, and is interrupted while others use the entry.
         let (readers, entry) = ([(); 3].map(|()| Reader::default()), AtomicU64::new(0));
         let delayed = 40_000_000;
         for now in [delayed, 80_000_000, 120_000_000] {

@@ -6,15 +6,16 @@ use super::shared::Shared;
 use super::store::{Freshness, Ledger, Store};
 use super::{Locked, TtlCache, release};
 
-/// How many entries one call looks at when expired ones are due to be cleared away.
+/// The number of entries that one call checks when expired entries are due to be removed.
 pub(super) const SWEEP: usize = 256;
-/// How many entries a search looks at before others get a turn, and how many are removed while readers wait.
+/// The number of entries that a search checks before it lets other callers through.
 pub(super) const SCAN: usize = 16_384;
+/// The number of entries that are removed while readers wait.
 const REMOVE: usize = 32;
 
 impl<V: Clone + Send + Sync> TtlCache<V> {
-    /// Removes an entry; whether there was one whose time was not over. A load of this key that is under way is not
-    /// stored any more, and callers that ask from now on do not wait for it.
+    /// Removes an entry, and returns whether there was one that had not expired. The result of a load of this key
+    /// that is in progress is not stored, and later callers do not wait for that load.
     pub fn delete(&self, key: &[u8]) -> bool {
         let Some(shared) = &self.shared else {
             self.outdate_unheld(key);
@@ -28,13 +29,13 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         existed == 1
     }
 
-    /// Removes all entries at once; how many of them were not over yet.
+    /// Removes all entries, and returns how many of them had not expired.
     pub fn clear(&self) -> usize {
         self.loads.outdate_prefix(b"");
         let Some(shared) = &self.shared else { return 0 };
         let with_soft = self.soft_ttl < std::time::Duration::MAX;
         let Ok((mut store, mut ledger)) = Store::new(self.max_size, with_soft) else {
-            // There is no memory for a second store.
+            // No memory for a second store.
             return self.remove_prefix(shared, b"");
         };
         let mut locked = shared.lock();
@@ -58,9 +59,9 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         existed
     }
 
-    /// Removes the entries whose keys begin with these bytes; how many of them were not over yet. Others see them go part
-    /// by part. Loads of such keys that are under way are not stored any more, and callers that ask from now on do not
-    /// wait for them.
+    /// Removes the entries whose keys begin with these bytes, and returns how many of them had not expired. It runs
+    /// in steps: other callers can see some of the entries removed before others. The results of loads of such keys
+    /// that are in progress are not stored, and later callers do not wait for those loads.
     pub fn invalidate_prefix(&self, prefix: &[u8]) -> usize {
         if prefix.is_empty() {
             return self.clear();
@@ -85,7 +86,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         count
     }
 
-    /// Removes entries until there is none left, so also those that the values store while they are dropped.
+    /// Removes entries until the cache is empty, including those that values store while they are dropped.
     pub(crate) fn drain(&self) {
         let Some(shared) = &self.shared else { return };
         while shared.lock().parts().1.len() > 0 {
@@ -93,7 +94,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         }
     }
 
-    /// Takes out these entries; how many were not over yet. The values are to be dropped outside the lock.
+    /// Removes these entries, and returns how many had not expired. The caller drops the values outside the lock.
     pub(super) fn invalidate(&self, locked: &mut Locked<'_, V>, indices: &[u32]) -> (Vec<Option<V>>, usize) {
         let (store, ledger) = locked.parts();
         let about = self.clock.about();
@@ -106,7 +107,8 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         (removed, existed)
     }
 
-    /// Clears away expired entries: a part of the cache, the next call the next part, until all of it has been seen.
+    /// Removes expired entries in one part of the cache. The next call continues with the next part, until the whole
+    /// cache is checked.
     #[cold]
     pub(super) fn sweep(&self, shared: &Shared<Store<V>, Ledger>) {
         let now = self.clock.exact();
@@ -131,14 +133,14 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
     }
 }
 
-/// Places for values that are taken out.
+/// Returns room for values that are removed.
 fn places<V>(count: usize) -> Vec<Option<V>> {
     let mut places = Vec::new();
     places.resize_with(count, || None);
     places
 }
 
-/// Takes out these entries, of which there are few. The values are to be dropped outside the lock.
+/// Removes these entries, of which there are few. The caller drops the values outside the lock.
 fn take_out<V>(locked: &mut Locked<'_, V>, indices: &[u32], places: &mut [Option<V>]) {
     if indices.is_empty() {
         return;

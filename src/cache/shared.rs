@@ -1,8 +1,8 @@
-//! Who may read the entries, and who may change them. All the unsafe code of the cache is here.
+//! Shared access to the entries: readers, the lock, writers. All the unsafe code of the cache is here.
 //!
-//! Many threads read at once, each in a slot of its own (see `reader_slots.rs`). A thread that changes something takes
-//! the lock; with it alone it may use what only writers use, while readers go on. Before it changes what readers read it
-//! drains them.
+//! Many threads read at the same time, each in a slot of its own (see `reader_slots.rs`). A writer takes the lock; with
+//! it it may use the data that only writers use, while readers continue. Before it changes data that readers read it
+//! drains the readers.
 
 use std::alloc::{Layout, alloc_zeroed};
 use std::cell::UnsafeCell;
@@ -15,42 +15,42 @@ use super::recency::Reader;
 use super::thread;
 use crate::fork;
 
-/// Data `R` that many read and one writes, and data `W` that only writers use.
+/// Data `R` that many threads read and one writes, and data `W` that only writers use.
 pub(super) struct Shared<R, W> {
     slots: Arc<ReaderSlots<Reader>>,
     read: UnsafeCell<R>,
     write: Apart<UnsafeCell<W>>,
 }
 
-/// On cache lines of its own, so that writers do not disturb what every reader reads.
+/// Aligned to cache lines of its own, so that writers do not disturb readers of the other data.
 #[repr(align(128))]
 struct Apart<T>(T);
 
-// SAFETY: threads reach `R` together as `&R`, which `Sync` allows, or one alone as `&mut R`, which `Send` allows; `W` is
-// reached by one thread at a time. Which it is, the slots and the lock decide: see the guards.
+// SAFETY: threads reach `R` together as `&R`, which `Sync` allows, or one alone as `&mut R`, which `Send` allows; `W`
+// is reached by one thread at a time. Which it is, the slots and the lock decide: see the guards.
 unsafe impl<R: Send + Sync, W: Send> Sync for Shared<R, W> {}
 
-/// A reader, inside in a slot, which has this number.
+/// A reader in a slot.
 pub(super) struct ReadGuard<'a, R, W> {
     shared: &'a Shared<R, W>,
     slot: &'a Slot<Reader>,
     number: usize,
 }
 
-/// The lock. Readers go on meanwhile.
+/// The lock. Readers continue.
 pub(super) struct UpgradableGuard<'a, R, W>(&'a Shared<R, W>);
 
-/// Everything, for this writer alone: it has the lock, and no reader is inside.
+/// Exclusive access to everything: the lock is held and no reader is in a slot.
 pub(super) struct WriteGuard<'a, R, W>(&'a Shared<R, W>);
 
 impl<R, W> Shared<R, W> {
     pub(super) fn new(read: R, write: W) -> Shared<R, W> {
         let slots = Arc::new(ReaderSlots::new(slot_count()));
-        fork::stop_around_forks(slots.clone());
+        fork::register_readers(slots.clone());
         Shared { slots, read: UnsafeCell::new(read), write: Apart(UnsafeCell::new(write)) }
     }
 
-    /// Enters to read, for a short time; the thread must not use this data in another way meanwhile.
+    /// Enters as a reader, for a short time. The thread must not use this data in another way meanwhile.
     #[inline(always)]
     pub(super) fn read(&self) -> ReadGuard<'_, R, W> {
         let number = thread::slot() as usize & (self.slots.count() - 1);
@@ -69,8 +69,8 @@ impl<R, W> Shared<R, W> {
                 Err(again) => refused = again,
             }
         }
-        // Either writers block the readers again and again, so this one waits for its turn among them: with the lock
-        // held readers stay admitted. Or another thread uses the slot, and this one moves to the next, for good.
+        // Either writers block the readers again and again; then this one waits for the lock, with which readers stay
+        // admitted. Or another thread uses the slot; then this one moves to the next slot and stays there.
         let _locked = self.lock();
         if refused == Refused::Blocked
             && let Ok(slot) = self.slots.enter(number)
@@ -82,7 +82,7 @@ impl<R, W> Shared<R, W> {
                 let next = (number + step) & (self.slots.count() - 1);
                 if let Ok(slot) = self.slots.enter(next) {
                     thread::use_slot(next as u32);
-                    // The order of use within this thread goes on.
+                    // Keeps the order of use within this thread.
                     slot.data.continue_from(&self.slots.slot(number).data);
                     return ReadGuard { shared: self, slot, number: next };
                 }
@@ -97,7 +97,7 @@ impl<R, W> Shared<R, W> {
         UpgradableGuard(self)
     }
 
-    /// The same, unless another thread has the lock or waits for it.
+    /// Takes the lock, unless another thread holds it or waits for it.
     pub(super) fn try_lock(&self) -> Option<UpgradableGuard<'_, R, W>> {
         self.slots.try_lock().then(|| UpgradableGuard(self))
     }
@@ -105,7 +105,7 @@ impl<R, W> Shared<R, W> {
 
 impl<R, W> Drop for Shared<R, W> {
     fn drop(&mut self) {
-        fork::forget(&self.slots);
+        fork::unregister_readers(&self.slots);
     }
 }
 
@@ -114,8 +114,8 @@ impl<'a, R, W> ReadGuard<'a, R, W> {
     pub(super) fn data(&self) -> &R {
         // SAFETY: while the slot is marked, no `&mut R` exists: that takes a `WriteGuard`, which exists only between
         // `ReaderSlots::drain_readers`, which returned after it saw no slot marked, and `ReaderSlots::admit_readers`. A
-        // reader that marks its slot in between sees that readers are blocked and does not become a `ReadGuard`. What the
-        // last writer did is visible: it admitted readers with a release that `ReaderSlots::enter` acquired.
+        // reader that marks its slot in between sees that readers are blocked and does not become a `ReadGuard`. What
+        // the last writer did is visible: it admitted readers with a release that `ReaderSlots::enter` acquired.
         unsafe { &*self.shared.read.get() }
     }
 
@@ -178,7 +178,7 @@ impl<'a, R, W> WriteGuard<'a, R, W> {
 }
 
 impl<R, W> WriteGuard<'_, R, W> {
-    /// Those of all readers, of which none is inside.
+    /// Returns the sums over all slots, none of which has a reader in it.
     pub(super) fn hits_and_misses(&self) -> (u64, u64) {
         let slots = (0..self.0.slots.count()).map(|number| self.0.slots.slot(number).data.hits_and_misses());
         slots.fold((0, 0), |sum, slot| (sum.0 + slot.0, sum.1 + slot.1))
@@ -192,7 +192,7 @@ impl<R, W> Drop for WriteGuard<'_, R, W> {
     }
 }
 
-/// So many zeros, above 0; `None` if there is no memory for them. (`vec!` would end the process.)
+/// Allocates this many zeros, at least 1; `None` if there is no memory. (`vec!` would abort.)
 pub(super) fn zeros(len: usize) -> Option<Vec<u64>> {
     let layout = Layout::array::<u64>(len).ok()?;
     // SAFETY: the layout is not empty.
@@ -201,7 +201,7 @@ pub(super) fn zeros(len: usize) -> Option<Vec<u64>> {
     Some(unsafe { Vec::from_raw_parts(zeros.as_ptr().cast(), len, len) })
 }
 
-/// Moves a value out of its place, where nothing of it is left, and leaves no copy on the stack either.
+/// Moves a value out of its place and wipes the place. No copy is left on the stack.
 pub(super) fn move_out<T>(place: &mut Option<T>, to: &mut Option<T>) {
     *to = None;
     // SAFETY: both are valid and differ, as they are borrowed for writing. `to` holds `None`, which needs no drop, and
@@ -213,31 +213,31 @@ pub(super) fn move_out<T>(place: &mut Option<T>, to: &mut Option<T>) {
     }
 }
 
-/// Twice as many as there are processors, so that threads rarely meet in one; a power of two between 4 and 64.
+/// Returns twice the number of processors, so that threads rarely share a slot: a power of two between 4 and 64.
 fn slot_count() -> usize {
     static COUNT: OnceLock<usize> = OnceLock::new();
-    // Inside the gate, so that no child is forked while it is being counted.
-    let _inside = fork::enter();
+    // Inside the fork guard, so that no child is forked during the initialization.
+    let _guard = fork::protect();
     *COUNT.get_or_init(|| {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         (processors * 2).next_power_of_two().clamp(4, 64)
     })
 }
 
-impl fork::Readers for ReaderSlots<Reader> {
-    fn stop(&self) {
+impl fork::PauseReaders for ReaderSlots<Reader> {
+    fn pause(&self) {
         self.lock();
         self.drain_readers();
     }
 
-    fn go_on(&self) {
+    fn resume(&self) {
         self.admit_readers();
         self.unlock();
     }
 
-    fn go_on_in_child(&self) {
+    fn resume_in_child(&self) {
         self.free_slots_in_child();
-        self.go_on();
+        self.resume();
     }
 }
 
@@ -248,16 +248,16 @@ mod tests {
     /// A reader that marks its slot when readers are blocked, and is interrupted until the fork is over.
     struct Interrupted(Arc<ReaderSlots<Reader>>);
 
-    impl fork::Readers for Interrupted {
-        fn stop(&self) {
+    impl fork::PauseReaders for Interrupted {
+        fn pause(&self) {
             self.0.mark(2);
         }
 
-        fn go_on(&self) {
+        fn resume(&self) {
             self.0.leave(self.0.slot(2));
         }
 
-        fn go_on_in_child(&self) {}
+        fn resume_in_child(&self) {}
     }
 
     #[test]
@@ -265,7 +265,7 @@ mod tests {
         let shared = Shared::new((), ());
         let reader = Arc::new(Interrupted(shared.slots.clone()));
         // Those that were registered first are stopped first.
-        fork::stop_around_forks(reader.clone());
+        fork::register_readers(reader.clone());
         // SAFETY: the child looks at one slot and ends, without running anything of the parent's.
         let child = unsafe { libc::fork() };
         if child == 0 {
@@ -273,7 +273,7 @@ mod tests {
             // SAFETY: ends this process at once.
             unsafe { libc::_exit(code) };
         }
-        fork::forget(&reader);
+        fork::unregister_readers(&reader);
         let mut status = 0;
         // SAFETY: `child` is a child of this process that was not waited for yet, and `status` is writable.
         assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);

@@ -1,4 +1,4 @@
-//! How a cache is doing.
+//! The counters of a cache.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -9,40 +9,40 @@ use super::shared::Shared;
 use super::store::{Counts, Ledger, Store};
 use crate::fork;
 
-/// The state of a cache, and what happened to it since it was made.
+/// The state of a cache and its counters since it was created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Entries that are held, with those that have expired and were not cleared away yet.
+    /// The number of entries, including expired entries that have not been removed yet.
     pub size: usize,
-    /// Entries that are held at most.
+    /// The largest number of entries.
     pub max_size: usize,
-    /// Entries that are held but have expired.
+    /// The number of expired entries that have not been removed yet.
     pub expired_count: usize,
-    /// How long an entry lives unless it is stored with another time; [`Duration::MAX`] is for ever.
+    /// The time to live of an entry that is stored without one; [`Duration::MAX`] means that it never expires.
     pub default_ttl: Duration,
-    /// Reads that found a value.
+    /// Lookups that returned a value or a cached absence.
     pub hits: u64,
-    /// Reads that found none.
+    /// Lookups that found no entry.
     pub misses: u64,
-    /// Entries that had to make room before their time was over.
+    /// Entries that were removed before they expired, to make room.
     pub evictions: u64,
-    /// Entries that went because their time was over.
+    /// Entries that were removed because they had expired.
     pub expirations: u64,
-    /// Entries that were deleted before their time was over.
+    /// Entries that were deleted before they expired.
     pub invalidations: u64,
-    /// Loads that were begun.
+    /// Loads that were started.
     pub loads: u64,
     /// Loads that ended without a value.
     pub load_failures: u64,
 }
 
 impl<V: Clone + Send + Sync> TtlCache<V> {
-    /// The state of the cache. The numbers are of one moment, save `expired_count`: entries that have expired are counted
-    /// after that, a part at a time, with others going on in between; and entries that [`TtlCache::clear`] removes are counted
-    /// when it returns.
+    /// Returns the state of the cache. All numbers are from one moment except `expired_count`: expired entries are
+    /// counted after that, in steps between which other callers go on. Entries that [`TtlCache::clear`] removes are
+    /// counted when it returns.
     pub fn stats(&self) -> Stats {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         let mut stats = Stats {
             size: 0,
             max_size: self.max_size,

@@ -1,4 +1,4 @@
-//! The entries and their table, which readers read, and what only writers use.
+//! The entries and their hash table, which readers read, and the ledger, which only writers use.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -13,35 +13,35 @@ use crate::error::{Error, Result, Status};
 /// Indices have 31 bits.
 pub(super) const LARGEST: usize = (1 << 31) - 1;
 
-/// One entry: two cache lines side by side where a value takes up to 72 bytes.
+/// One entry: two adjacent cache lines if a value takes up to 72 bytes.
 #[repr(align(128))]
 pub(super) struct Entry<V> {
-    /// When a reader has to look closer: the soft deadline if there is one, else the hard one.
+    /// When a reader must check further: the soft deadline if there is one, else the hard deadline.
     deadline: u64,
-    /// When it was last used, see `recency.rs`.
+    /// The last use, see `recency.rs`.
     pub(super) stamp: AtomicU64,
     key: Key,
-    /// `None` where the index is free.
+    /// `None` if the index is free.
     value: Option<V>,
 }
 
-/// What is left of an entry's life.
+/// Whether an entry may be served.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Freshness {
     Fresh,
-    /// Past its soft deadline: still served, but somebody should load it again.
+    /// Past its soft deadline: still served, but a caller should reload it.
     Stale,
     Expired,
 }
 
-/// When an entry expires, and from when on it should be loaded again.
+/// When an entry becomes stale, and when it expires.
 #[derive(Clone, Copy)]
 pub(super) struct Deadlines {
     pub(super) soft: Option<u64>,
     pub(super) hard: u64,
 }
 
-/// What happened to entries so far. The names are those of [`Stats`](super::Stats).
+/// The counters. The names are those of [`Stats`](super::Stats).
 #[derive(Clone, Copy, Default)]
 pub(super) struct Counts {
     pub(super) evictions: u64,
@@ -53,7 +53,7 @@ pub(super) struct Counts {
 pub(super) struct Store<V> {
     table: Table,
     entries: Vec<Entry<V>>,
-    /// The hard deadlines of the entries that also have a soft one, 0 for others; as long as it has to be for these.
+    /// The hard deadlines of the entries that also have a soft one, 0 for others; only as long as these need.
     hard: Vec<u64>,
 }
 
@@ -62,26 +62,26 @@ pub(super) struct Ledger {
     capacity: usize,
     len: usize,
     pub(super) queue: LruQueue,
-    /// The beginnings of all keys side by side, so that a search by prefix reads little memory.
+    /// The first bytes of all keys side by side, so that a search by prefix reads little memory.
     prefixes: Vec<[u8; PREFIX]>,
-    /// The hashes of all keys, so that a removal need not hash the key again.
+    /// The hashes of all keys, so that a removal does not hash the key again.
     tags: Vec<u32>,
     pub(super) counts: Counts,
     /// The stamp of the entry that was written last.
     pub(super) newest: u64,
-    /// How far expired entries have been cleared away.
+    /// The index up to which expired entries have been removed.
     pub(super) swept: usize,
-    /// The slot of the reader that last brought the queue up to date.
+    /// The slot of the reader that updated the queue last.
     pub(super) helper: usize,
 }
 
 impl<V> Store<V> {
-    /// An empty store, and its ledger. `capacity` is at least 1. Room for soft deadlines is reserved if it is asked for.
+    /// Creates an empty store and its ledger. `capacity` is at least 1. `with_soft` reserves room for soft deadlines.
     pub(super) fn new(capacity: usize, with_soft: bool) -> Result<(Store<V>, Ledger)> {
         let no_memory = || no_memory(capacity);
         let mut entries = Vec::new();
         let (mut prefixes, mut tags) = (Vec::new(), Vec::new());
-        // All room is reserved now, so nothing is ever moved; pages that are not used take no memory.
+        // All room is reserved now, so that nothing is ever moved. Pages that are not used take no memory.
         entries.try_reserve_exact(capacity).map_err(|_| no_memory())?;
         prefixes.try_reserve_exact(capacity).map_err(|_| no_memory())?;
         tags.try_reserve_exact(capacity).map_err(|_| no_memory())?;
@@ -104,7 +104,7 @@ impl<V> Store<V> {
         self.hard.capacity() > 0
     }
 
-    /// One more than the highest index that was ever in use.
+    /// Returns one more than the highest index that was ever in use.
     pub(super) fn indices(&self) -> usize {
         self.entries.len()
     }
@@ -114,7 +114,7 @@ impl<V> Store<V> {
         self.find_entry(tag, key).map(|(index, _)| index)
     }
 
-    /// The same, with the entry.
+    /// Returns the index and the entry of a key.
     #[inline(always)]
     pub(super) fn find_entry(&self, tag: u32, key: &[u8]) -> Option<(u32, &Entry<V>)> {
         self.table.find(tag, |index| {
@@ -138,20 +138,20 @@ impl<V> Store<V> {
         self.entry(index).freshness(self, index, clock, about)
     }
 
-    /// Whether there is an entry at this index whose time is over.
+    /// Whether there is an expired entry at this index.
     fn is_expired(&self, index: u32, clock: &Clock, about: u64) -> bool {
         self.entry(index).value.is_some() && self.freshness(index, clock, about) == Freshness::Expired
     }
 
-    /// The key at an index, unless that is free.
+    /// Returns the key at an index, unless the index is free.
     pub(super) fn key(&self, index: u32) -> Option<&[u8]> {
         let entry = self.entry(index);
         entry.value.is_some().then(|| entry.key.bytes())
     }
 
-    /// Stores a value under a key, at an index that is free or whose entry is to go. `write` changes the value in its
-    /// place and moves out what it displaces, to be dropped outside the lock. If there is a soft deadline, room for it
-    /// was reserved.
+    /// Stores a value under a key, at an index that is free or whose entry is evicted. `write` changes the value in
+    /// its place and moves out the value that it displaces, to be dropped outside the lock. If there is a soft
+    /// deadline, room for it was reserved.
     pub(super) fn put(
         &mut self,
         ledger: &mut Ledger,
@@ -210,7 +210,7 @@ impl<V> Store<V> {
         }
     }
 
-    /// Takes out the entry at an index that is in use. The value is to be dropped outside the lock.
+    /// Removes the entry at an index that is in use. The caller drops the value outside the lock.
     pub(super) fn remove(&mut self, ledger: &mut Ledger, index: u32, value: &mut Option<V>) {
         let entry = &mut self.entries[index as usize];
         move_out(&mut entry.value, value);
@@ -222,13 +222,14 @@ impl<V> Store<V> {
         ledger.len -= 1;
     }
 
-    /// Has a stale entry count as fresh until then, or to its end if that comes first.
+    /// Makes a stale entry fresh until then, or until its hard deadline if that is earlier.
     pub(super) fn postpone(&mut self, index: u32, until: u64) {
         let hard = self.hard.get(index as usize).copied().unwrap_or(0);
         self.entries[index as usize].deadline = until.min(hard);
     }
 
-    /// The indices from `from` up to `to` whose keys begin with `prefix`, at most `limit` of them, and where to go on.
+    /// Returns the indices from `from` up to `to` whose keys begin with `prefix`, at most `limit` of them, and the
+    /// index to continue from.
     pub(super) fn indices_with_prefix(
         &self,
         ledger: &Ledger,
@@ -256,13 +257,13 @@ impl<V> Store<V> {
         (found, to)
     }
 
-    /// The indices from `from` up to `to` whose entries have expired, and where to go on.
+    /// Returns the indices from `from` up to `to` whose entries have expired, and the index to continue from.
     pub(super) fn indices_expired(&self, from: usize, to: usize, (clock, now): (&Clock, u64)) -> (Vec<u32>, usize) {
         let indices = (from..to.min(self.entries.len())).map(|index| index as u32);
         (indices.filter(|index| self.is_expired(*index, clock, now)).collect(), to)
     }
 
-    /// How many entries from `from` up to `to` have expired.
+    /// Returns the number of expired entries from `from` up to `to`.
     pub(super) fn count_expired(&self, from: usize, to: usize, clock: &Clock, now: u64) -> usize {
         (from..to.min(self.entries.len())).filter(|index| self.is_expired(*index as u32, clock, now)).count()
     }

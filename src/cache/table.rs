@@ -1,7 +1,8 @@
-//! Where an entry lies, found by the hash of its key: open addressing in a table whose size never changes.
+//! A hash table from keys to entries: open addressing with linear probing, and a fixed size.
 //!
-//! It is at most half full, a small one at most a quarter, so a search is short; nothing is ever rehashed, so no caller
-//! pays for all the others. A removal closes the gap it leaves (backward shift), so no marks of removed entries pile up.
+//! It is at most half full, a small one at most a quarter, so searches are short. It is never rehashed, so no caller
+//! pays for a resize. A removal shifts back the entries that follow (backward-shift deletion), so there are no
+//! tombstones.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
@@ -10,12 +11,12 @@ use foldhash::quality::FoldHasher;
 
 use super::shared::zeros;
 
-/// Hashes keys. Each cache has random seeds of its own.
+/// Hashes keys. Each cache has its own random seeds.
 pub(super) enum Hash {
-    /// foldhash: keys that collide cannot be chosen in advance, but the hash is not made to hide its seeds from an
-    /// attacker that measures a long-running process. How much colliding keys cost is bounded by the capacity.
+    /// foldhash: colliding keys cannot be computed in advance, but the hash is not designed to hide its seeds from an
+    /// attacker who measures a long-running process. The cost of colliding keys is bounded by the capacity.
     Fast(u64, SharedSeed),
-    /// SipHash-1-3, for keys that strangers choose.
+    /// SipHash-1-3, for keys that untrusted users choose.
     Keyed(RandomState),
 }
 
@@ -24,19 +25,19 @@ impl Hash {
         if keyed {
             return Hash::Keyed(RandomState::new());
         }
-        // Where the system has no random numbers, addresses and the time have to do.
+        // If the system has no random numbers, addresses and the time are used.
         let random = || getrandom::u64().unwrap_or_else(|_| foldhash::fast::RandomState::default().hash_one(0u8));
         Hash::Fast(random(), SharedSeed::from_u64(random()))
     }
 
-    /// The upper half of a key's hash.
+    /// Returns the upper half of the hash of a key.
     #[inline(always)]
     pub(super) fn tag(&self, key: &[u8]) -> u32 {
         let hash = match self {
             Hash::Fast(seed, shared) => {
                 let mut hasher = FoldHasher::with_seed(*seed ^ key.len() as u64, shared);
                 match (key.first_chunk::<16>(), key.last_chunk::<16>()) {
-                    // Two halves that may overlap, each a few instructions, where the whole would be a call.
+                    // Two halves that may overlap take a few instructions each, where the whole would be a call.
                     (Some(first), Some(last)) if (17..=32).contains(&key.len()) => {
                         hasher.write(first);
                         hasher.write(last);
@@ -55,10 +56,10 @@ impl Hash {
     }
 }
 
-/// A bucket: the tag of the key in the upper half, the entry's index plus 1 in the lower; 0 is empty.
+/// The tag of the key in the upper half, the index of the entry plus 1 in the lower half; 0 is empty.
 type Bucket = u64;
 
-/// Up to this capacity a quarter of the table is filled, above it a half.
+/// Up to this capacity a quarter of the table is used, above it a half.
 const ROOMY: usize = 2048;
 
 pub(super) struct Table {
@@ -74,18 +75,18 @@ fn index_of(bucket: Bucket) -> u32 {
 }
 
 impl Table {
-    /// A table for up to `capacity` entries; `None` if there is no memory for it.
+    /// Creates a table for up to `capacity` entries; `None` if there is no memory for it.
     pub(super) fn new(capacity: usize) -> Option<Table> {
-        // Small ones have room to spare: where each search ends at the first place, none is mispredicted. In large ones
-        // the room would cost more, in misses of the processor's cache, than it saves.
+        // Small tables have spare room: if most searches end at the first position, few branches are mispredicted. In
+        // large tables the room would cost more in cache misses than it saves.
         let places = if capacity <= ROOMY { 4 } else { 2 };
         let len = capacity.checked_mul(places)?.max(4);
-        // The system hands zeros out without touching a page: a large cache that stays nearly empty takes next to nothing.
+        // The system provides zeros without touching a page: a large cache that stays nearly empty takes little memory.
         Some(Table { buckets: zeros(len)? })
     }
 
-    /// Tags are spread evenly, so the place is the tag's share of the table. It follows from the tag alone, so a shift
-    /// needs no keys.
+    /// Returns the first position for a tag. Tags are uniformly distributed, so it is the tag scaled to the size of
+    /// the table. It depends on the tag alone, so a shift needs no keys.
     #[inline]
     fn home(&self, tag: u32) -> usize {
         ((u64::from(tag) * self.buckets.len() as u64) >> 32) as usize
@@ -96,7 +97,7 @@ impl Table {
         if at + 1 == self.buckets.len() { 0 } else { at + 1 }
     }
 
-    /// What `is_it` makes of the first index stored under `tag` for which it makes something.
+    /// Returns the first result of `is_it` over the indices stored under `tag`.
     #[inline(always)]
     pub(super) fn find<T>(&self, tag: u32, is_it: impl Fn(u32) -> Option<T>) -> Option<T> {
         let mut at = self.home(tag);
@@ -114,7 +115,8 @@ impl Table {
         }
     }
 
-    /// Adds an index that is not in the table. There is room: the table holds at least twice the capacity.
+    /// Inserts an index that is not in the table. There is room: the table is at least twice as large as the
+    /// capacity.
     pub(super) fn insert(&mut self, tag: u32, index: u32) {
         let mut at = self.home(tag);
         while self.buckets[at] != 0 {
@@ -133,7 +135,7 @@ impl Table {
         }
         let mut at = self.next(gap);
         while self.buckets[at] != 0 {
-            // What stands at `at` may move into the gap unless its home lies between the two.
+            // The bucket at `at` may move into the gap unless its home is between the two.
             if self.distance(self.home(tag_of(self.buckets[at])), at) >= self.distance(gap, at) {
                 self.buckets[gap] = self.buckets[at];
                 gap = at;

@@ -211,7 +211,7 @@ fn an_answer_of_the_source_ends_a_stale_entry() {
 fn a_load_that_began_before_a_set_does_not_undo_it() {
     let (cache, set) = (TtlCache::new(MINUTE, 10, MINUTE).unwrap(), std::sync::Barrier::new(2));
     std::thread::scope(|scope| {
-        // Both of them meet the lock, however far they have come by then.
+        // Both of them meet the lock, however far they have come.
         let held = cache.shared.as_ref().unwrap().lock();
         scope.spawn(|| {
             cache.set(b"key", 2u64, None).unwrap();
@@ -342,17 +342,17 @@ fn a_value_is_copied_whole_or_not_at_all() {
 fn the_built_in_caches_forget_by_name() {
     let value = || Value::copy_from(b"{}").unwrap();
     for key in ["provider:replicate:config", "provider:replicate:limits", "provider:replicate2:config"] {
-        provider_config().set(key.as_bytes(), value(), None).unwrap();
+        provider_config().unwrap().set(key.as_bytes(), value(), None).unwrap();
     }
-    assert_eq!(invalidate_provider("replicate"), 2);
-    assert!(provider_config().get(b"provider:replicate2:config").is_some());
+    assert_eq!(invalidate_provider("replicate").unwrap(), 2);
+    assert!(provider_config().unwrap().get(b"provider:replicate2:config").is_some());
     for key in ["user:12:permissions", "user:123:permissions", "user:-1:permissions"] {
-        user_permission().set(key.as_bytes(), value(), None).unwrap();
+        user_permission().unwrap().set(key.as_bytes(), value(), None).unwrap();
     }
-    assert_eq!((invalidate_user(12), invalidate_user(12), invalidate_user(-1)), (1, 0, 1));
-    let stats = provider_config().stats();
+    assert_eq!([12, 12, -1].map(|id| invalidate_user(id).unwrap()), [1, 0, 1]);
+    let stats = provider_config().unwrap().stats();
     assert_eq!((stats.max_size, stats.default_ttl), (100, Duration::from_secs(300)));
-    let stats = user_permission().stats();
+    let stats = user_permission().unwrap().stats();
     assert_eq!((stats.max_size, stats.default_ttl, stats.size), (500, Duration::from_secs(60), 1));
 }
 

@@ -1,4 +1,4 @@
-//! Which reader slot a thread uses.
+//! The reader slot of each thread.
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
@@ -23,7 +23,7 @@ fn first_slot() -> u32 {
     slot
 }
 
-/// Has this thread use another slot from now on.
+/// Makes this thread use another slot from now on.
 pub(super) fn use_slot(slot: u32) {
     thread_word::set(slot + 1);
 }

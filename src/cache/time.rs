@@ -1,15 +1,15 @@
-//! The clock of a cache: exact where it matters, cheap everywhere else.
+//! The clock of a cache: exact near a deadline, cheap otherwise.
 //!
-//! To read the precise clock costs more than all the rest of a hit. So a read uses the coarse clock, which lags by up to
-//! a tick of the kernel, and turns to the precise one only where the deadline is near. Deadlines always come from the
-//! precise clock, so expiry is exact.
+//! Reading the precise clock costs more than the rest of a hit. So a read uses the coarse clock, which lags by up to a
+//! tick of the kernel, and reads the precise one only near the deadline. Deadlines always come from the precise clock,
+//! so expiry is exact.
 //!
-//! Where the kernel's tick itself is late, as in a virtual machine whose processors are stalled, the coarse clock lags
-//! more. [`MARGIN`] covers that up to 100 ms: within it expiry stays exact. Beyond, an entry is served for as much
-//! longer as the lag exceeds the margin.
+//! If the tick of the kernel is late, as in a virtual machine whose processors are stalled, the coarse clock lags more.
+//! Expiry stays exact for a lag of up to [`MARGIN`], 100 ms. Beyond it, an entry is served for as much longer as the
+//! lag exceeds the margin.
 //!
-//! The coarse clock stands still while the machine is suspended, the precise one does not. The difference is measured
-//! again every 100 ms of waking time, so for that long after a suspension expired entries may be served.
+//! The coarse clock stops while the machine is suspended, the precise one does not. The difference is measured again
+//! every 100 ms of waking time, so for that long after a suspension expired entries may be served.
 
 #[cfg(test)]
 use std::sync::Arc;
@@ -18,16 +18,16 @@ use std::time::Duration;
 
 use crate::sys;
 
-/// A point in time that never comes.
+/// A deadline that never passes.
 pub(super) const NEVER: u64 = u64::MAX;
 
-/// How near a deadline has to be for the precise clock to decide.
+/// The distance to a deadline within which the precise clock decides.
 const MARGIN: u64 = 100_000_000;
-/// How long what is known of suspensions is taken to be true.
+/// How long the measured time of suspension is used before it is measured again.
 const REMEASURE: u64 = 100_000_000;
 
-/// How long the machine has been suspended since it started, in nanoseconds, and until when (on the coarse clock) that
-/// is taken to be true.
+/// How long the machine has been suspended since it booted, in nanoseconds, and until when (on the coarse clock) that
+/// value is used.
 struct Suspended {
     time: AtomicU64,
     until: AtomicU64,
@@ -35,17 +35,17 @@ struct Suspended {
 
 static SUSPENDED: Suspended = Suspended { time: AtomicU64::new(0), until: AtomicU64::new(0) };
 
-/// Where a cache takes the time from, in nanoseconds since the machine started.
+/// The source of the time, in nanoseconds since the machine booted.
 pub(super) enum Clock {
-    /// The machine's clocks.
+    /// The clocks of the machine.
     Machine,
-    /// A clock that a test moves, and how far the coarse one lags.
+    /// A clock that a test controls, and the lag of the coarse one.
     #[cfg(test)]
     Steered(Arc<AtomicU64>, u64),
 }
 
 impl Clock {
-    /// Roughly now: never later than [`Clock::exact`] would say, and behind it by a tick, see the module.
+    /// Returns the coarse time: never later than [`Clock::exact`], and behind it by up to a tick, see the module.
     #[inline]
     pub(super) fn about(&self) -> u64 {
         match self {
@@ -70,13 +70,13 @@ impl Clock {
         }
     }
 
-    /// Whether `deadline` is still to come. `about` is what [`Clock::about`] said just now.
+    /// Whether `deadline` has not passed. `about` is the current value of [`Clock::about`].
     #[inline]
     pub(super) fn is_ahead(&self, deadline: u64, about: u64) -> bool {
         deadline > about && (deadline - about > MARGIN || deadline > self.exact())
     }
 
-    /// The point in time this far from now; one too far away to be written down never comes.
+    /// Returns the deadline this far from now; [`NEVER`] if it cannot be represented.
     pub(super) fn after(&self, time: Duration) -> u64 {
         if time == Duration::MAX { NEVER } else { self.exact().saturating_add(nanoseconds(time)) }
     }
@@ -89,7 +89,7 @@ pub(super) fn nanoseconds(time: Duration) -> u64 {
 
 #[cold]
 fn measure_suspension(awake: u64) -> u64 {
-    // Asked in this order, the difference is never too large, so the coarse time never runs ahead.
+    // Read in this order, the difference is never too large, so the coarse time never runs ahead.
     let since_boot = sys::nanoseconds_since_boot();
     let suspended = since_boot.saturating_sub(sys::time_awake());
     SUSPENDED.time.fetch_max(suspended, Relaxed);
@@ -121,7 +121,7 @@ mod tests {
                 let is_ahead = clock.is_ahead(deadline, about);
                 let after = clock.exact();
                 // Between these two moments it may be either.
-                assert!(is_ahead || deadline <= after, "over {} ns early", deadline - after);
+                assert!(is_ahead || deadline <= after, "expired {} ns early", deadline - after);
                 assert!(!is_ahead || before < deadline || before - about > MARGIN, "{} ns late", before - deadline);
                 if !is_ahead {
                     break;

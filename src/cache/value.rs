@@ -1,4 +1,4 @@
-//! What the caches of the C ABI hold: bytes, or an object of the program's own.
+//! The values of the caches of the C ABI: bytes, or objects of the program.
 
 use std::any::Any;
 use std::fmt;
@@ -11,31 +11,30 @@ use zeroize::Zeroize;
 use super::store::Freshness;
 use super::write::replace;
 use super::{Loaded, TtlCache};
-use crate::bytes::SharedBytes;
 use crate::error::{Error, Result, Status};
+use crate::secret_memory::SharedBytes;
 
-/// Up to this length bytes are copied while the reader is inside; longer ones are held for the time of the copy, so that
-/// no writer waits for it.
+/// Up to this length bytes are copied while the reader holds its slot. Longer ones are referenced for the time of the
+/// copy, so that no writer waits for it.
 const SHORT: usize = 4096;
-/// Up to this length a caller that wants to keep bytes gets a copy: a count of references would be a line of memory that
-/// all readers write.
+/// Up to this length a caller that keeps bytes gets a copy: a reference count would be a cache line that all readers
+/// write.
 const COPIED: usize = 256;
-/// Up to this length bytes lie within their entry, and make it fill exactly two cache lines.
+/// Up to this length bytes are stored in their entry, which then fills exactly two cache lines.
 const INLINE: usize = 70;
 
-/// A cached value. Cloning it copies short bytes and shares what else it holds.
+/// A cached value. A clone copies short bytes and shares everything else.
 #[derive(Clone)]
 pub enum Value {
-    /// Bytes, wiped when the last holder drops them.
+    /// Bytes, wiped when the last reference is dropped.
     Bytes(Bytes),
-    /// Anything else. It is dropped by the last holder, with no lock of the cache held.
+    /// An object of the program. It is dropped with the last reference, with no lock of the cache held.
     Object(Object),
-    /// The knowledge that there is none.
+    /// The cached absence of a value.
     Absent,
 }
 
-/// Bytes that cannot be changed: short ones are held in place, and a copy of them is the holder's to keep off the stack;
-/// longer ones are shared.
+/// Immutable bytes. Short ones are stored inline: the holder must keep copies off the stack. Longer ones are shared.
 #[derive(Clone)]
 pub struct Bytes(Kept);
 
@@ -79,7 +78,7 @@ impl Inline {
 }
 
 impl Bytes {
-    /// A copy of these bytes. The original is the caller's to wipe.
+    /// Copies these bytes. The caller wipes the original.
     pub fn copy_from(bytes: &[u8]) -> Result<Bytes> {
         if bytes.len() > INLINE {
             return SharedBytes::copy_from(bytes).map(Bytes::from);
@@ -89,7 +88,7 @@ impl Bytes {
         Ok(Bytes(Kept::Inline(inline)))
     }
 
-    /// The same bytes for a holder that keeps them.
+    /// Returns the same bytes for a caller that keeps them.
     fn to_shared(&self) -> Result<SharedBytes> {
         match &self.0 {
             Kept::Shared(bytes) if bytes.len() > COPIED => Ok(bytes.clone()),
@@ -116,16 +115,16 @@ impl Deref for Bytes {
     }
 }
 
-/// An object that several holders share.
+/// An object with a reference count.
 #[derive(Clone)]
 pub struct Object(Arc<Box<dyn Any + Send + Sync>>);
 
-/// What [`TtlCache::get_into`] did.
+/// The result of [`TtlCache::get_into`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Copied {
     /// The value has this length and is in the buffer.
     Whole(usize),
-    /// The value has this length, which the buffer has not; nothing was copied.
+    /// The value has this length, which is more than the buffer has; nothing was copied.
     TooLong(usize),
     /// There is no value under this key.
     Missing,
@@ -134,35 +133,35 @@ pub enum Copied {
 }
 
 impl Object {
-    /// Takes an object over.
+    /// Takes ownership of an object.
     pub fn new<T: Any + Send + Sync>(object: T) -> Object {
-        // Boxed twice, so that a value takes two words within its entry and not three.
+        // Boxed twice, so that a value takes two words in its entry instead of three.
         Object(Arc::new(Box::new(object)))
     }
 
-    /// The object, if it is one of this type.
+    /// Returns the object if it is of this type.
     pub fn downcast_ref<T: Any>(&self) -> Option<&T> {
         (**self.0).downcast_ref()
     }
 }
 
 impl Value {
-    /// A copy of these bytes.
+    /// Copies these bytes.
     pub fn copy_from(bytes: &[u8]) -> Result<Value> {
         Bytes::copy_from(bytes).map(Value::Bytes)
     }
 
-    /// Whether it is anything but the knowledge that there is none.
+    /// Whether this is a value, and not the cached absence of one.
     pub fn is_present(&self) -> bool {
         !matches!(self, Value::Absent)
     }
 
-    /// An error of status [`Status::NotFound`] where it is the knowledge that there is none.
+    /// Returns an error of status [`Status::NotFound`] if this is the cached absence of a value.
     pub fn must_be_present(&self) -> Result<()> {
         if self.is_present() { Ok(()) } else { Err(absent()) }
     }
 
-    /// The bytes; an error if it is an object.
+    /// Returns the bytes, or an error if this is an object.
     pub fn into_bytes(self) -> Result<SharedBytes> {
         match self {
             Value::Bytes(Bytes(Kept::Shared(bytes))) => Ok(bytes),
@@ -172,7 +171,7 @@ impl Value {
         }
     }
 
-    /// The object; an error if it is bytes.
+    /// Returns the object, or an error if this is bytes.
     pub fn into_object(self) -> Result<Object> {
         match self {
             Value::Object(object) => Ok(object),
@@ -189,11 +188,11 @@ impl From<Loaded<SharedBytes>> for Loaded<Value> {
 }
 
 impl TtlCache<Value> {
-    /// What a load that found nothing brings: the knowledge of that, if the cache remembers it, or else a failure.
+    /// Returns what a load that found no value stores: the absence, if the cache remembers it, or else an error.
     pub fn nothing(&self) -> Result<Loaded<Value>> {
         match self.absent_ttl {
             Duration::ZERO => Err(absent()),
-            // It has no old value to serve, so it is not loaded anew before its time is over.
+            // There is no old value to serve, so it is not reloaded before it expires.
             ttl => Ok(Loaded { value: Value::Absent, ttl: Some(ttl), soft: Some(ttl) }),
         }
     }
@@ -203,7 +202,7 @@ impl TtlCache<Value> {
         if bytes.len() > INLINE {
             return self.set(key, Value::copy_from(bytes)?, ttl);
         }
-        // Written where they stay, so that no copy is left behind on a stack.
+        // Written in place, so that no copy is left on the stack.
         self.store(key, (ttl, None), None, |place, displaced| {
             if !matches!(place, Some(Value::Bytes(Bytes(Kept::Inline(_))))) {
                 replace(place, Value::Bytes(Bytes(Kept::Inline(Inline::EMPTY))), displaced);
@@ -214,7 +213,7 @@ impl TtlCache<Value> {
         })
     }
 
-    /// The bytes under this key; an error if it is an object.
+    /// Returns the bytes under this key, or an error if the value is an object.
     #[inline]
     pub fn get_bytes(&self, key: &[u8]) -> Result<Option<SharedBytes>> {
         let found = self.look_up(key, |value| match value {
@@ -225,7 +224,7 @@ impl TtlCache<Value> {
         found.map_or(Ok(None), |(bytes, _)| bytes)
     }
 
-    /// [`TtlCache::get_or_load`] for bytes, with a `timeout` that is needed only where there is something to load.
+    /// [`TtlCache::get_or_load`] for bytes. `timeout` is evaluated only if the value has to be loaded.
     #[inline]
     pub(crate) fn get_bytes_or_load(
         &self,
@@ -255,11 +254,11 @@ impl TtlCache<Value> {
         })
     }
 
-    /// The same with a function that copies, which must be short, must not panic and must not call this cache.
+    /// Does the same with a function that copies. It must be short, must not panic and must not use this cache.
     #[inline(always)]
     pub(crate) fn copy_with(&self, key: &[u8], mut copy: impl FnMut(&[u8]) -> Copied) -> Copied {
         let found = self.look_up(key, |value| {
-            // The usual case first, and alone: that is one comparison.
+            // The usual case first: one comparison.
             if let Value::Bytes(Bytes(Kept::Inline(inline))) = value {
                 return Found::Copied(copy(inline.bytes()));
             }
@@ -278,7 +277,7 @@ impl TtlCache<Value> {
     }
 }
 
-/// What [`TtlCache::copy_with`] finds.
+/// The result of the lookup in [`TtlCache::copy_with`].
 enum Found {
     Copied(Copied),
     Long(SharedBytes),

@@ -1,4 +1,4 @@
-//! Which thread waits for which load, over all caches of the process: a ring of loads is an error, not a hang.
+//! Deadlock detection: which thread waits for which load, across all caches of the process.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use crate::fork;
 
-/// What others have to know of a load, whatever it loads.
+/// The part of a load that does not depend on the type of its value.
 pub(super) struct Work {
     /// The thread that runs a callback for it; `None` where the owner may move between threads.
     pub(super) owner: Option<ThreadId>,
@@ -25,14 +25,14 @@ struct Waits {
 
 static WAITS: Mutex<Option<Waits>> = Mutex::new(None);
 
-/// The calling thread waits; ends when dropped.
+/// Registers the calling thread as waiting until it is dropped.
 pub(super) struct Waiting(ThreadId);
 
-/// Notes that the calling thread waits for a load; `None` if that waits, over any number of threads, for this very one.
-/// The caller holds no lock.
+/// Registers that the calling thread waits for a load. `None` if that load waits, across any number of threads, for the
+/// calling thread. The caller holds no lock.
 pub(super) fn begin(work: &Arc<Work>) -> Option<Waiting> {
     let me = std::thread::current().id();
-    let _inside = fork::enter();
+    let _guard = fork::protect();
     let mut waits = WAITS.lock();
     let waits = waits.get_or_insert_default();
     if waits.generation != fork::generation() {
@@ -40,8 +40,8 @@ pub(super) fn begin(work: &Arc<Work>) -> Option<Waiting> {
         *waits = Waits { generation: fork::generation(), by_thread: HashMap::new() };
     }
     let mut next = Some(work);
-    // The chain ends: nobody was let in that would have closed it to a ring. A thread whose load has ended waits no more,
-    // even if it has not noticed yet.
+    // The chain is finite: no thread was registered that would have closed a cycle. A thread whose load has ended no
+    // longer waits, even if it has not been scheduled since.
     while let Some(owner) = next.filter(|work| !work.ended.load(SeqCst)).and_then(|work| work.owner) {
         if owner == me {
             return None;
@@ -54,7 +54,7 @@ pub(super) fn begin(work: &Arc<Work>) -> Option<Waiting> {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         if let Some(waits) = WAITS.lock().as_mut() {
             waits.by_thread.remove(&self.0);
         }

@@ -14,33 +14,33 @@ use super::{Locked, TtlCache, release, release_in_place};
 use crate::error::Result;
 use crate::fork;
 
-/// How many entries are put in order before other writers get a turn.
+/// The number of entries that are moved in the queue before other writers get the lock.
 const MOVES: usize = 1024;
 
-/// Where a value goes.
+/// Where a value is stored.
 #[derive(Clone, Copy)]
 enum Place {
-    /// The entry of its key.
+    /// In the entry of its key.
     Same(u32),
-    /// An index that is not in the queue.
+    /// At an index that is not in the queue.
     New(u32),
 }
 
 impl<V: Clone + Send + Sync> TtlCache<V> {
-    /// Stores a value for this long; `None` is the default time, [`Duration::MAX`] forever. Loads of this key that
-    /// are under way are not stored any more, and callers that ask from now on do not wait for them.
+    /// Stores a value for this long; `None` is the default of the cache, [`Duration::MAX`] never expires. The results
+    /// of loads of this key that are in progress are not stored, and later callers do not wait for them.
     pub fn set(&self, key: &[u8], value: V, ttl: Option<Duration>) -> Result<()> {
         self.set_soft(key, value, ttl, None)
     }
 
-    /// The same; after the time `soft` (`None`: the cache's) the value is still served, but the next caller of
-    /// [`TtlCache::get_or_load`] or [`TtlCache::acquire`] is the one to load it again.
+    /// Does the same. After the time `soft` (`None`: the default of the cache) the value is stale: it is still
+    /// served, but the next caller of [`TtlCache::get_or_load`] or [`TtlCache::acquire`] reloads it.
     pub fn set_soft(&self, key: &[u8], value: V, ttl: Option<Duration>, soft: Option<Duration>) -> Result<()> {
         self.store(key, (ttl, soft), None, |place, displaced| replace(place, value, displaced))
     }
 
-    /// Stores a value, unless it comes from a load that is outdated. `write` puts it in its place and moves what that
-    /// displaces to the other one.
+    /// Stores a value, unless it comes from an outdated load. `write` writes it into the first place and moves the
+    /// value that it displaces into the second one.
     #[inline]
     pub(super) fn store(
         &self,
@@ -74,7 +74,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
             }
             match self.place_of(&mut locked, (tag, key), now) {
                 Some(place) => break Ok(Some(place)),
-                // Others get a turn, and may change what was seen.
+                // Other writers get the lock, and may change what was seen.
                 None => {
                     drop(locked);
                     locked = self.lock_to_store(shared, key, from);
@@ -102,7 +102,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         if self.jitter > 0.0 {
             (ttl, soft) = self.jittered(tag, now, ttl, soft);
         }
-        // What is too far away to be written down, as `Duration::MAX` is, never comes.
+        // A deadline that cannot be represented, such as `Duration::MAX` from now, never passes.
         let hard = now.saturating_add(time::nanoseconds(ttl));
         let soft = now.saturating_add(time::nanoseconds(soft));
         Deadlines { soft: (soft < hard).then_some(soft), hard }
@@ -110,7 +110,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
 
     #[cold]
     fn jittered(&self, tag: u32, now: u64, ttl: Duration, soft: Duration) -> (Duration, Duration) {
-        // Differs from entry to entry and from time to time; nothing more is asked of it.
+        // It only has to differ between entries and between calls.
         let random = (u64::from(tag) << 32 ^ now).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40;
         let part = 1.0 - self.jitter * (random as f64 / (1u64 << 24) as f64);
         let shortened = |time: Duration| if time == Duration::MAX { time } else { time.mul_f64(part) };
@@ -122,7 +122,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         locked.upgrade().parts().0.reserve_soft(self.max_size)
     }
 
-    /// Where a value of this key goes. `None` if too many entries have to be put in order first to say that.
+    /// Returns where a value of this key is stored. `None` if too many entries have to be moved in the queue first.
     #[inline]
     fn place_of(&self, locked: &mut Locked<'_, V>, (tag, key): (u32, &[u8]), now: u64) -> Option<Place> {
         let (store, ledger) = locked.parts();
@@ -145,8 +145,8 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         Some(Place::New(index))
     }
 
-    /// Takes the lock. For a value that comes from no load the load of the key is outdated: of what it brings and what
-    /// the caller writes, the latter is the newer in any case.
+    /// Takes the lock. A value that does not come from a load outdates the load of its key: it is newer than the
+    /// result of that load.
     #[inline]
     pub(super) fn lock_to_store<'a>(
         &self,
@@ -155,35 +155,35 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         from: Option<&Load<V>>,
     ) -> Locked<'a, V> {
         let locked = shared.lock();
-        // A load that begins now waits for this lock before it reads anything.
+        // A load that starts now waits for this lock before it reads anything.
         if from.is_some() || !self.loads.any() {
             return locked;
         }
         drop(locked);
-        // The gate comes before the lock: a fork shuts the one and then takes the other.
-        let _inside = fork::enter();
+        // The fork guard comes before the lock: a fork waits for the guards, then takes the lock.
+        let _guard = fork::protect();
         let locked = shared.lock();
         self.loads.outdate_key(key);
         locked
     }
 
-    /// Outdates the load of a key, for a cache that holds nothing.
+    /// Outdates the load of a key in a cache with capacity 0.
     pub(super) fn outdate_unheld(&self, key: &[u8]) {
         fence(SeqCst);
         if self.loads.any() {
-            let _inside = fork::enter();
+            let _guard = fork::protect();
             self.loads.outdate_key(key);
         }
     }
 }
 
-/// Puts a value in the place of another one, which is moved out.
+/// Stores a value and moves the one that it displaces out.
 pub(super) fn replace<V>(place: &mut Option<V>, value: V, displaced: &mut Option<V>) {
     move_out(place, displaced);
     *place = Some(value);
 }
 
-/// Stores a value in its place.
+/// Stores a value at its place.
 #[inline]
 fn put<V>(
     locked: &mut Locked<'_, V>,

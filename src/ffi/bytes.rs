@@ -1,26 +1,26 @@
-//! Bytes on their way out.
+//! Bytes as results.
 
 use std::ffi::c_void;
 use std::mem;
 use std::ptr::{self, NonNull};
 
 use super::{Out, guard, guard_quietly, null, st_error, st_status};
-use crate::bytes::{SecretBytes, SharedBytes};
 use crate::error::{Error, Result, Status};
+use crate::secret_memory::{SecretBytes, SharedBytes};
 
-/// Bytes that the library hands out: a counted reference to memory that cannot be changed, is kept out of core files,
-/// and is wiped when its last reference goes. One NUL follows the last byte. They stay valid until `st_bytes_free`,
-/// whatever becomes of the handle they came from, and may be read from any thread.
+/// Bytes that the library returns: a counted reference to immutable memory, which is excluded from core dumps and wiped
+/// when its last reference is freed. A NUL follows the last byte. The bytes are valid until `st_bytes_free`, even after
+/// the handle that they came from was freed, and any thread may read them.
 ///
-/// The struct itself belongs to the caller and is not to be copied: a copy is not a reference. Take further references
-/// with `st_bytes_clone`.
+/// The caller allocates the struct, and frees the reference with `st_bytes_free`. The struct must not be copied: a copy
+/// is not another reference. `st_bytes_clone` makes one.
 #[repr(C)]
 pub struct st_bytes {
-    /// The first byte; NULL if this holds nothing.
+    /// The first byte; NULL if the struct holds no bytes.
     pub data: *const u8,
-    /// How many bytes there are, without the NUL.
+    /// The number of bytes, without the NUL.
     pub len: usize,
-    /// For the library.
+    /// Reserved for the library.
     pub owner: *mut c_void,
 }
 
@@ -39,10 +39,11 @@ impl From<SharedBytes> for st_bytes {
     }
 }
 
-/// Set in an owner that is of the heap, not of the arena for secrets. Both kinds of block are aligned to 8 at least.
+/// Set in an owner whose bytes are on the heap, not in the arena for secrets. Both kinds of block are aligned to at
+/// least 8 bytes.
 const SHARED: usize = 1;
 
-/// What an owner stands for.
+/// The reference that an owner represents.
 enum Owner {
     Secret(SecretBytes),
     Shared(SharedBytes),
@@ -50,7 +51,7 @@ enum Owner {
 
 impl Owner {
     /// # Safety
-    /// `raw` is the owner of an `st_bytes`, and this takes its reference over.
+    /// `raw` is the owner of an `st_bytes`. The result takes ownership of its reference.
     unsafe fn take(raw: NonNull<c_void>) -> Owner {
         if raw.addr().get() & SHARED == 0 {
             // SAFETY: an address without the bit was made from `SecretBytes`.
@@ -62,21 +63,21 @@ impl Owner {
     }
 }
 
-/// Takes another reference to the same bytes and writes it to `out`, which then needs an `st_bytes_free` of its own.
-/// `bytes` must hold some, and `out` must be another place.
+/// Writes another reference to the same bytes to `out`. The caller frees both references, each with `st_bytes_free`.
+///
+/// `ST_INVALID_ARGUMENT`: `bytes` holds no bytes, or `out` is `bytes` itself.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_bytes_clone(bytes: *const st_bytes, out: *mut st_bytes, error: *mut st_error) -> st_status {
     guard(error, || {
         if ptr::eq(bytes, out) && !out.is_null() {
             return Err(Error::invalid_argument("`out` is `bytes` itself"));
         }
-        // SAFETY: the caller gives NULL or a place for an `st_bytes`.
+        // SAFETY: the caller passes NULL or a pointer to an `st_bytes`.
         let out = unsafe { Out::new(out, "out") }?;
-        // SAFETY: the caller gives NULL or an `st_bytes` that nobody changes during the call.
+        // SAFETY: the caller passes NULL or an `st_bytes` that no thread changes during the call.
         let bytes = unsafe { bytes.as_ref() }.ok_or_else(|| null("bytes"))?;
-        let owner = NonNull::new(bytes.owner).ok_or_else(|| Error::invalid_argument("`bytes` holds nothing"))?;
-        // SAFETY: `owner` is a reference that the caller still has; taking it back and giving it away again leaves the
-        // count as it was.
+        let owner = NonNull::new(bytes.owner).ok_or_else(|| Error::invalid_argument("`bytes` holds no bytes"))?;
+        // SAFETY: `owner` is a reference that the caller keeps: `ManuallyDrop` leaves its count unchanged.
         out.set(match &*mem::ManuallyDrop::new(unsafe { Owner::take(owner) }) {
             Owner::Secret(bytes) => bytes.clone().into(),
             Owner::Shared(bytes) => bytes.clone().into(),
@@ -85,30 +86,31 @@ pub unsafe extern "C" fn st_bytes_clone(bytes: *const st_bytes, out: *mut st_byt
     })
 }
 
-/// Gives a reference back and zeroes the struct. The only way to free an `st_bytes`. NULL, or one that holds nothing
-/// (because its call failed, or because it was freed before), is fine.
+/// Frees a reference and zeroes the struct. Freeing NULL, or a struct that holds no bytes because its call failed or
+/// because it was freed before, does nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_bytes_free(bytes: *mut st_bytes) {
     guard_quietly(|| {
-        // SAFETY: the caller gives NULL or an `st_bytes` of its own.
+        // SAFETY: the caller passes NULL or an `st_bytes` of its own.
         let Some(bytes) = (unsafe { bytes.as_mut() }) else { return };
         let owner = mem::replace(&mut bytes.owner, ptr::null_mut());
         bytes.data = ptr::null();
         bytes.len = 0;
         if let Some(owner) = NonNull::new(owner) {
-            // SAFETY: `owner` came from `into_raw`, and the zeroes above make sure that it is taken back only once.
+            // SAFETY: `owner` came from `into_raw`, and the zeroes above ensure that it is freed only once.
             drop(unsafe { Owner::take(owner) });
         }
     });
 }
 
-/// Copies bytes into the caller's buffer and writes their number to `len`; `(NULL, 0)` asks for the number alone.
+/// Copies bytes into the caller's buffer and writes their number to `len`. With `(NULL, 0)` as the buffer it only
+/// writes the number.
 ///
 /// # Safety
-/// `buffer` is NULL or leads to `capacity` writable bytes.
+/// `buffer` is NULL or points to `capacity` writable bytes.
 #[inline(always)]
 pub(super) unsafe fn copy_into(bytes: &[u8], buffer: *mut c_void, capacity: usize, len: &Out<usize>) -> Result<()> {
-    // SAFETY: passed on.
+    // SAFETY: the caller's promise.
     if unsafe { !copy_if_fits(bytes, buffer, capacity) } {
         return not_copied(bytes.len(), buffer.is_null(), capacity, len);
     }
@@ -116,7 +118,7 @@ pub(super) unsafe fn copy_into(bytes: &[u8], buffer: *mut c_void, capacity: usiz
     Ok(())
 }
 
-/// Copies bytes into the caller's buffer; `false` if it is NULL or they do not fit.
+/// Copies bytes into the caller's buffer. Returns `false` if it is NULL or too small.
 ///
 /// # Safety
 /// As for [`copy_into`].
@@ -131,11 +133,11 @@ pub(super) unsafe fn copy_if_fits(bytes: &[u8], buffer: *mut c_void, capacity: u
     true
 }
 
-/// Copies bytes, which may overlap with their copy. Of the usual lengths two or four parts that may overlap are loaded and
-/// then stored: a few instructions, where a copy of any length would be a call.
+/// Copies bytes, which may overlap with their copy. Bytes of the usual lengths are loaded and then stored in two or
+/// four overlapping parts, which takes a few instructions; a copy of any length would be a call.
 ///
 /// # Safety
-/// There is room for all bytes at `to`.
+/// All bytes fit at `to`.
 #[inline(always)]
 unsafe fn copy(bytes: &[u8], to: *mut u8) {
     type Part = [u8; 16];
@@ -162,14 +164,14 @@ unsafe fn copy(bytes: &[u8], to: *mut u8) {
     }
 }
 
-/// What becomes of a copy that cannot be made, or was not asked for.
+/// The result when bytes do not fit, or only their number is wanted.
 #[cold]
 pub(super) fn not_copied(size: usize, no_buffer: bool, capacity: usize, len: &Out<usize>) -> Result<()> {
     if no_buffer && capacity > 0 {
         return Err(null("buffer"));
     }
     if isize::try_from(capacity).is_err() {
-        return Err(Error::invalid_argument(format!("`capacity` is {capacity}, more than there is memory")));
+        return Err(Error::invalid_argument(format!("`capacity` is {capacity}, more than the address space")));
     }
     len.set(size);
     if no_buffer {
@@ -183,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_of_any_length_are_copied_whole() {
+    fn copy_if_fits_copies_all_lengths() {
         let bytes: Vec<u8> = (0..=255).collect();
         for len in 0..=bytes.len() {
             let mut buffer = [0; 300];
@@ -197,11 +199,11 @@ mod tests {
     }
 
     #[test]
-    fn bytes_may_overlap_with_their_copy() {
+    fn copy_allows_overlap() {
         for (len, shift) in [(16, 3), (20, 7), (40, 1), (64, 63), (100, 50)] {
             let mut bytes: Vec<u8> = (0..200).collect();
             let start = bytes.as_mut_ptr();
-            // SAFETY: both ranges are within the vector, which nobody else uses meanwhile.
+            // SAFETY: both ranges are within the vector, which nothing else uses.
             unsafe { copy(std::slice::from_raw_parts(start, len), start.add(shift)) };
             assert!((0..len).all(|at| usize::from(bytes[at + shift]) == at), "{len} by {shift}");
         }

@@ -1,6 +1,6 @@
-//! Caches: storing, looking up, invalidating.
+//! Caches: creating them; storing, looking up and removing entries.
 
-use std::ffi::{c_char, c_void};
+use std::ffi::c_void;
 use std::mem;
 use std::ptr;
 use std::time::Duration;
@@ -9,41 +9,41 @@ use super::bytes::{copy_if_fits, not_copied};
 use super::callback::Context;
 use super::config::settings;
 use super::{
-    Out, guard, guard_look_up, guard_quietly, input, null, st_bytes, st_config, st_drop_fn, st_error, st_status, text,
+    Out, guard, guard_look_up, guard_quietly, input, null, st_bytes, st_config, st_drop_fn, st_error, st_status,
 };
-use crate::bytes::SharedBytes;
 use crate::cache::{self, Copied, Object, TtlCache, Value, ttl_from_seconds};
 use crate::clock;
 use crate::error::{Error, Result, Status};
+use crate::secret_memory::SharedBytes;
 
-/// A cache whose entries live for a time. It keeps no thread. It may be used from any number of threads at once, and in
-/// the child of a `fork()`.
+/// A cache of keys and values with a time to live (TTL). A cache can be used from any number of threads at once, and
+/// in the child of a `fork()`. The library runs no thread for it.
 ///
-/// It never holds more than its capacity, and evicts the least recently used entry; reading counts as use. The order is
-/// exact within a thread. Between threads it is exact to a tick of the kernel's coarse clock (`clock_getres` of
-/// `CLOCK_MONOTONIC_COARSE`, mostly 1 to 10 ms): an entry that several threads read within a tick counts as used at its
-/// end.
+/// A cache never holds more than `max_size` entries. A full cache evicts the least recently used entry; reads count
+/// as use. The order of use is exact within a thread. Between threads it is exact to one tick of the kernel's coarse
+/// clock (`clock_getres` of `CLOCK_MONOTONIC_COARSE`, usually 1 to 10 ms): an entry that several threads read within
+/// one tick counts as used at the end of that tick.
 ///
-/// An entry whose time is over is not found any more. Times are of `CLOCK_BOOTTIME`, which setting the date does not
-/// change and which goes on while the machine sleeps. There are two exceptions: for 100 ms after the machine has slept,
-/// entries that expired meanwhile may still be found; and where the kernel updates its coarse clock more than 100 ms
-/// late, as on an overloaded virtual machine, an entry may be found for as much longer.
+/// An expired entry is not returned. Times are measured with `CLOCK_BOOTTIME`: setting the date does not change it,
+/// and it advances while the machine is suspended. There are two exceptions. For 100 ms after the machine resumes,
+/// entries that expired while it was suspended may still be returned. If the kernel updates its coarse clock more
+/// than 100 ms late, as on an overloaded virtual machine, an entry may be returned for that much longer.
 pub struct st_cache {
     _opaque: (),
 }
 
-/// An object that the library hands out: a counted reference. Give it back with `st_object_free`. The struct itself
-/// belongs to the caller and is not to be copied.
+/// A counted reference to an object in a cache. Free it with `st_object_free`. The caller owns the struct and must
+/// not copy it.
 #[repr(C)]
 pub struct st_object {
-    /// What was stored; NULL if this holds nothing (or NULL was stored).
+    /// The stored pointer. NULL if this struct holds no object, or if NULL was stored.
     pub object: *mut c_void,
-    /// For the library.
+    /// Used by the library.
     pub owner: *mut c_void,
 }
 
-/// The state of a cache, and what happened to it since it was made. The caller allocates it and sets it up with
-/// `ST_CACHE_COUNTS_INIT`.
+/// The state of a cache and its counters since it was created. The caller allocates the struct and initializes it
+/// with `ST_CACHE_COUNTS_INIT`.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct st_cache_counts {
@@ -51,33 +51,36 @@ pub struct st_cache_counts {
     pub size: u32,
     /// Zero.
     pub reserved: u32,
-    /// Entries that are held, with those that have expired and were not cleared away yet.
+    /// The number of entries, including expired entries that have not been removed yet.
     pub entries: u64,
-    /// Entries that are held at most.
+    /// The largest number of entries.
     pub max_size: u64,
-    /// Entries that are held but have expired.
+    /// The number of expired entries that have not been removed yet.
     pub expired_count: u64,
-    /// Seconds that an entry lives unless it is stored with another time.
+    /// The time to live, in seconds, of an entry that is stored without one.
     pub default_ttl: f64,
-    /// Reads that found a value, or that it is remembered that there is none.
+    /// Lookups that returned a value or a cached absence.
     pub hits: u64,
-    /// Reads that found none.
+    /// Lookups that found no entry.
     pub misses: u64,
-    /// Entries that had to make room before their time was over.
+    /// Entries that were removed before they expired, to make room.
     pub evictions: u64,
-    /// Entries that went because their time was over.
+    /// Entries that were removed because they had expired.
     pub expirations: u64,
-    /// Entries that were deleted before their time was over.
+    /// Entries that were deleted before they expired.
     pub invalidations: u64,
-    /// Loads that were begun.
+    /// Loads that were started.
     pub loads: u64,
     /// Loads that ended without a value.
     pub load_failures: u64,
 }
 
-/// Makes a cache of at most `max_size` entries (0 holds nothing and still loads once) that live for `default_ttl` seconds
-/// (`INFINITY`: forever; 0: over at once), clearing expired ones away every `cleanup_interval` seconds (above 0;
-/// `INFINITY`: never), a few in each call that comes then. Free it with `st_cache_free`.
+/// Creates a cache of at most `max_size` entries. A cache of size 0 stores nothing, but concurrent loads of one key
+/// still share one load. Entries live for `default_ttl` seconds (`INFINITY`: they never expire; 0: they expire at
+/// once). Expired entries are removed every `cleanup_interval` seconds (greater than 0; `INFINITY`: never), a few in
+/// each call that follows. Free the cache with `st_cache_free`.
+///
+/// `ST_NO_MEMORY`: there is not enough memory for `max_size` entries.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_cache_new(
     default_ttl: f64,
@@ -97,10 +100,13 @@ pub unsafe extern "C" fn st_cache_new(
     })
 }
 
-/// Makes a cache as `st_cache_new` does, with settings: the keys `default_ttl`, `max_size`, `cleanup_interval`,
-/// `soft_ttl`, `ttl_jitter`, `absent_ttl` and `keyed_hash` of `config`, which is copied and may be NULL for every default.
-/// `keyed_hash` (default `false`) is for caches whose keys are chosen by strangers: SipHash-1-3 instead of a faster hash
-/// that does not hide its seed from somebody who measures many calls. Free the cache with `st_cache_free`.
+/// Creates a cache as `st_cache_new` does, from the keys `default_ttl`, `max_size`, `cleanup_interval`, `soft_ttl`,
+/// `ttl_jitter`, `absent_ttl` and `keyed_hash` of `config`. `config` is copied; NULL selects every default. Set
+/// `keyed_hash` (default `false`) if untrusted users choose the keys: the cache then uses SipHash-1-3. The default
+/// hash is faster, but an attacker who can time many calls may find keys that collide. Free the cache with
+/// `st_cache_free`.
+///
+/// `ST_NO_MEMORY`: there is not enough memory for `max_size` entries.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_cache_open(
     config: *const st_config,
@@ -118,9 +124,9 @@ pub unsafe extern "C" fn st_cache_open(
     })
 }
 
-/// Frees a cache with all that it holds; what callers hold of it stays. No other thread may be using it. The `drop`
-/// functions of its objects are called before it goes and may use it; what they store in it is dropped too. NULL and the
-/// built-in caches are fine, and stay.
+/// Frees a cache and its entries. No other thread may be using it. Values that callers hold stay valid. The `drop`
+/// functions of its objects are called before the cache is freed and may use it; what they store in it is dropped
+/// too. NULL and the built-in caches are ignored.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_cache_free(cache: *mut st_cache) {
     guard_quietly(|| {
@@ -128,17 +134,17 @@ pub unsafe extern "C" fn st_cache_free(cache: *mut st_cache) {
         if cache.is_null() || cache::is_built_in(cache) {
             return;
         }
-        // SAFETY: the caller gives back what `st_cache_new` or `st_cache_open` made; it is live here, and shared with the
-        // objects that are dropped.
+        // SAFETY: the caller gives back what `st_cache_new` or `st_cache_open` made; it is live here, and shared with
+        // the objects that are dropped.
         unsafe { &*cache }.drain();
         // SAFETY: as above, and nobody uses it any more.
         drop(unsafe { Box::from_raw(cache) });
     });
 }
 
-/// Stores a copy of `value_len` bytes under `key`, which is any bytes, for `ttl` seconds (`ST_TTL_DEFAULT`: the cache's;
-/// `INFINITY`: forever; 0: over at once). A load of this key that is under way is not stored any more, and callers that
-/// ask from now on do not wait for it.
+/// Stores a copy of `value_len` bytes under `key`, which can be any bytes, for `ttl` seconds (`ST_TTL_DEFAULT`: the
+/// default of the cache; `INFINITY`: never expires; 0: expires at once). The result of a load of this key that is in
+/// progress is not stored, and later callers do not wait for that load.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_cache_set(
     cache: *const st_cache,
@@ -156,8 +162,9 @@ pub unsafe extern "C" fn st_cache_set(
     })
 }
 
-/// Stores an object of the program's own, with times as for `st_cache_set`. It is taken over in any case: `drop` (may be
-/// NULL) is called with it once, with no lock held, when nobody holds it any more or when this call fails.
+/// Stores an object of the program. `ttl` is as for `st_cache_set`. The cache always takes ownership: it calls `drop`
+/// (may be NULL) with `object` exactly once, with no lock held, when the last reference is freed or when this call
+/// fails.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_cache_set_object(
     cache: *const st_cache,
@@ -176,9 +183,10 @@ pub unsafe extern "C" fn st_cache_set_object(
     })
 }
 
-/// Finds the bytes under `key`. On success `out` holds them until `st_bytes_free`.
+/// Returns the bytes under `key` in `out`. Free them with `st_bytes_free`.
 ///
-/// `ST_NOT_FOUND`: there is no entry, or its time is over; no message is written. `ST_WRONG_TYPE`: it is an object.
+/// `ST_NOT_FOUND`: there is no entry, or it has expired; no message is written. `ST_WRONG_TYPE`: the value is an
+/// object.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_cache_get(
     cache: *const st_cache,
@@ -198,10 +206,11 @@ pub unsafe extern "C" fn st_cache_get(
     })
 }
 
-/// As `st_cache_get`, but copies the bytes into the caller's buffer, without a NUL, and writes their number to `len`.
-/// `(NULL, 0)` asks for the number alone.
+/// Copies the bytes under `key` into `buffer`, without a terminating NUL, and writes their number to `len`. `(NULL,
+/// 0)` as the buffer returns the number only.
 ///
-/// `ST_BUFFER_TOO_SMALL`: `len` has the number that is needed; the buffer is as it was.
+/// `ST_NOT_FOUND` and `ST_WRONG_TYPE`: as for `st_cache_get`. `ST_BUFFER_TOO_SMALL`: `len` is the size that is
+/// needed; the buffer is unchanged.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_cache_get_into(
     cache: *const st_cache,
@@ -237,9 +246,9 @@ fn not_bytes() -> Error {
     Error::new(Status::WrongType, "the value under this key is an object, not bytes")
 }
 
-/// Finds the object under `key`. On success `out` holds it until `st_object_free`.
+/// Returns a reference to the object under `key` in `out`. Free it with `st_object_free`.
 ///
-/// `ST_NOT_FOUND`: there is no entry, or its time is over; no message is written. `ST_WRONG_TYPE`: it is bytes.
+/// `ST_NOT_FOUND`: there is no entry, or it has expired; no message is written. `ST_WRONG_TYPE`: the value is bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_cache_get_object(
     cache: *const st_cache,
@@ -261,8 +270,8 @@ pub unsafe extern "C" fn st_cache_get_object(
     })
 }
 
-/// Gives an object back and zeroes the struct. NULL, or one that holds nothing, is fine. If nobody else holds the object,
-/// its `drop` is called before this returns.
+/// Frees a reference to an object and zeroes the struct. If it is the last reference, `drop` is called before this
+/// function returns. NULL, and a struct that holds no object, are ignored.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_object_free(object: *mut st_object) {
     guard_quietly(|| {
@@ -277,9 +286,9 @@ pub unsafe extern "C" fn st_object_free(object: *mut st_object) {
     });
 }
 
-/// Removes an entry. `existed` (may be NULL) says whether there was one whose time was not over; that there was none is
-/// not a failure. A load of this key that is under way is not stored any more, and callers that ask from now on do not
-/// wait for it: what they get was loaded after this call began.
+/// Removes an entry. `existed` (may be NULL) reports whether there was an entry that had not expired; a missing entry
+/// is not an error. The result of a load of this key that is in progress is not stored. Callers that ask from now on
+/// do not wait for that load; they get a value that was loaded after this call began.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_cache_delete(
     cache: *const st_cache,
@@ -300,16 +309,17 @@ pub unsafe extern "C" fn st_cache_delete(
     })
 }
 
-/// Removes all entries at once and gives their memory back. `count` (may be NULL) says how many of them were not over
-/// yet. Loads are treated as by `st_cache_delete`.
+/// Removes all entries and returns their memory to the system. `count` (may be NULL) is the number of removed entries
+/// that had not expired. Loads are treated as by `st_cache_delete`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_cache_clear(cache: *const st_cache, count: *mut usize, error: *mut st_error) -> st_status {
     // SAFETY: the caller gives NULL or a place for a number, and a live cache.
     guard(error, || unsafe { counted(count, || Ok(live(cache)?.clear())) })
 }
 
-/// Removes the entries whose keys begin with these bytes; none (NULL, 0) is `st_cache_clear`. `count` and loads are as
-/// for that. Other callers see the entries go part by part, and what they store meanwhile may stay.
+/// Removes the entries whose keys begin with these bytes. An empty prefix (NULL, 0) is `st_cache_clear`. `count` and
+/// loads are as for `st_cache_clear`. The search runs in steps: other callers can see some of the entries removed
+/// before others, and entries that they store meanwhile may stay.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_cache_invalidate_prefix(
     cache: *const st_cache,
@@ -324,8 +334,8 @@ pub unsafe extern "C" fn st_cache_invalidate_prefix(
     })
 }
 
-/// Reports the state of a cache. All numbers are of one moment, save `expired_count`: entries that have expired are
-/// counted one by one after that, some milliseconds for a million, and other callers go on meanwhile.
+/// Reports the state of a cache. All numbers are from one moment except `expired_count`: expired entries are counted
+/// after that, one by one (some milliseconds for a million entries), while other callers go on.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_cache_stats(
     cache: *const st_cache,
@@ -357,45 +367,9 @@ pub unsafe extern "C" fn st_cache_stats(
     })
 }
 
-/// The process's cache for provider configuration, under keys like `provider:replicate:config`: 300 s, 100 entries. Never
-/// NULL, not to be freed.
-#[unsafe(no_mangle)]
-pub extern "C" fn st_cache_provider_config() -> *const st_cache {
-    ptr::from_ref(cache::provider_config()).cast()
-}
-
-/// The process's cache for permissions of users, under keys like `user:123:permissions`: 60 s, 500 entries. Never NULL,
-/// not to be freed.
-#[unsafe(no_mangle)]
-pub extern "C" fn st_cache_user_permission() -> *const st_cache {
-    ptr::from_ref(cache::user_permission()).cast()
-}
-
-/// Forgets all that the built-in cache holds about a provider: the keys that begin with `provider:{provider}:`. `count`
-/// as for `st_cache_clear`.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn st_cache_invalidate_provider(
-    provider: *const c_char,
-    len: usize,
-    count: *mut usize,
-    error: *mut st_error,
-) -> st_status {
-    // SAFETY: the caller gives NULL or a place for a number, and readable text of this length.
-    guard(error, || unsafe { counted(count, || Ok(cache::invalidate_provider(text("provider", provider, len)?))) })
-}
-
-/// Forgets all that the built-in cache holds about a user: the keys that begin with `user:{user_id}:`. `count` as for
-/// `st_cache_clear`.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn st_cache_invalidate_user(user_id: i64, count: *mut usize, error: *mut st_error) -> st_status {
-    // SAFETY: the caller gives NULL or a place for a number.
-    guard(error, || unsafe { counted(count, || Ok(cache::invalidate_user(user_id))) })
-}
-
-/// The cache behind a handle.
+/// Returns the cache behind a handle.
 ///
-/// # Safety
-/// `cache` is NULL or a live cache.
+/// # Safety `cache` is NULL or a live cache.
 #[inline]
 pub(super) unsafe fn live<'a>(cache: *const st_cache) -> Result<&'a TtlCache<Value>> {
     // SAFETY: a handle is a pointer to this type, given out as an opaque one.
@@ -412,7 +386,7 @@ pub(super) unsafe fn key_of<'a>(key: *const c_void, len: usize) -> Result<&'a [u
 
 /// # Safety
 /// `count` is NULL or a place for a number.
-unsafe fn counted(count: *mut usize, remove: impl FnOnce() -> Result<usize>) -> Result<()> {
+pub(super) unsafe fn counted(count: *mut usize, remove: impl FnOnce() -> Result<usize>) -> Result<()> {
     // SAFETY: passed on.
     let count = unsafe { Out::optional(count) };
     let removed = remove()?;
@@ -422,7 +396,7 @@ unsafe fn counted(count: *mut usize, remove: impl FnOnce() -> Result<usize>) -> 
     Ok(())
 }
 
-/// What a value is for C, if it is bytes.
+/// Returns the bytes of a value, if it is bytes.
 pub(super) fn bytes_of(value: Value) -> Option<SharedBytes> {
     value.into_bytes().ok()
 }

@@ -4,35 +4,36 @@ use std::ffi::{c_char, c_void};
 use std::time::Duration;
 
 use super::cache::{bytes_of, key_of, live};
-use super::callback::{self, Context, Keep, Kept};
+use super::callback::{self, Context, Storage, Stored};
 use super::{Out, guard, input, null, st_bytes, st_cache, st_drop_fn, st_error, st_load_fn, st_status, text};
 use crate::cache::{Acquired, Loaded, Object, Value, ttl_from_seconds};
 use crate::clock;
 use crate::error::{Error, Result, Status};
 
-/// For `st_cache_load_begin`: the value is there.
+/// Outcome of `st_cache_load_begin`: the value is cached.
 pub const ST_LOAD_HIT: i32 = 1;
-/// For `st_cache_load_begin`: the caller is the one to load it, and has a lease to end.
+/// Outcome of `st_cache_load_begin`: the caller must load the value and end its lease.
 pub const ST_LOAD_LEADER: i32 = 2;
-/// For `st_cache_load_begin`: another caller loads it, and this one did not want to wait.
+/// Outcome of `st_cache_load_begin`: another caller is loading the value, and `timeout` is 0.
 pub const ST_LOAD_BUSY: i32 = 3;
 
-/// Finds the value under `key`, or else has `load` find it and stores that. Other callers that ask for the key meanwhile
-/// wait for this load, each for `timeout` seconds at most (`INFINITY`: forever). `load` is called with `context` on this
-/// thread before this function returns, with no lock held; it answers as `st_load_fn` says. A failure is handed to all
-/// that wait, and is not stored, save that an `absent_ttl` of the cache has it remembered that there is no value. If the
-/// key is written or invalidated meanwhile, the callers that asked before get the value, but it is not stored, and those
-/// that ask later have it loaded again.
+/// Returns the value under `key`. If there is none, calls `load` and stores the value that it returns. Other callers
+/// that ask for the key meanwhile wait for this load, each for at most `timeout` seconds (`INFINITY`: no limit).
+/// `load` is called with `context` on the calling thread, before this function returns, with no lock held; it replies
+/// as described for `st_load_fn`. If `load` fails, all callers that wait get the error. The failure is not stored,
+/// unless the cache has an `absent_ttl` and the status is `ST_NOT_FOUND`. If the key is written or invalidated during
+/// the load, the callers that wait already get the loaded value, but it is not stored, and later callers load again.
 ///
-/// Where an entry past its `soft_ttl` is loaded again, `ST_NOT_FOUND` and `ST_ACCESS_DENIED` are believed: the entry is
-/// removed, and that is the answer. After any other failure the old value is served, here and for a second to all
-/// callers; then the next one loads again.
+/// If an entry past its `soft_ttl` is reloaded and `load` fails with `ST_NOT_FOUND` or `ST_ACCESS_DENIED`, the entry
+/// is removed and the error is returned. After any other failure all callers get the old value for one more second;
+/// then the next caller loads again.
 ///
-/// `out` may be NULL for a caller that only wants the value to be in the cache, as for objects.
+/// `out` may be NULL if the caller only wants the value to be in the cache, as for objects.
 ///
-/// `ST_TIMEOUT`: another caller's load did not end in time, or `timeout` is over. `ST_BUSY`: `load` asks for the very key
-/// that it loads, or for one whose load waits, over any number of threads and caches, for this one; or another caller
-/// loads, and `timeout` is 0. `ST_NOT_FOUND`: `load` has no value. `ST_WRONG_TYPE`: the value is an object.
+/// `ST_TIMEOUT`: the load of another caller did not end in time, or `timeout` elapsed. `ST_BUSY`: `load` asks for the
+/// key that it is loading, or for a key whose load waits for this one, across any number of threads and caches; or
+/// another caller is loading and `timeout` is 0. `ST_NOT_FOUND`: `load` has no value. `ST_WRONG_TYPE`: the value is
+/// an object.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_cache_get_or_load(
     cache: *const st_cache,
@@ -53,8 +54,8 @@ pub unsafe extern "C" fn st_cache_get_or_load(
             return Err(null("load"));
         }
         let timeout = || clock::seconds("timeout", timeout);
-        let ask = |remaining| match callback::ask(load, context, key, remaining, Keep::Cached)? {
-            Some((Kept::Cached(value), ttl)) => Ok(Loaded { value, ttl, soft: None }),
+        let ask = |remaining| match callback::call(load, context, key, remaining, Storage::Cached)? {
+            Some((Stored::Cached(value), ttl)) => Ok(Loaded { value, ttl, soft: None }),
             _ => cache.nothing(),
         };
         match out {
@@ -65,23 +66,24 @@ pub unsafe extern "C" fn st_cache_get_or_load(
     })
 }
 
-/// Finds the value under `key`, or else gives out the lease to load it: `st_cache_get_or_load` in two halves, for
-/// callers that cannot load within a call. `outcome` says which:
+/// Returns the value under `key`, or else a lease to load it. This is `st_cache_get_or_load` in two steps, for
+/// callers that cannot load within a callback. `outcome` is one of:
 ///
-/// - `ST_LOAD_HIT`: `value` holds it; if it is an object, `value` is empty, and `st_cache_get_object` has it
-/// - `ST_LOAD_LEADER`: `lease` is a number with which this caller has to call `st_cache_load_finish`,
-///   `st_cache_load_finish_object` or `st_cache_load_abandon`, from any thread; `value` holds the old value if there is one that may
-///   still be served
-/// - `ST_LOAD_BUSY`: another caller has the lease, and `timeout` is 0
+/// - `ST_LOAD_HIT`: `value` is the cached value. If it is an object, `value` is empty; get the object with
+///   `st_cache_get_object`.
+/// - `ST_LOAD_LEADER`: the caller must load the value and then end the lease with this number by
+///   `st_cache_load_finish`, `st_cache_load_finish_object` or `st_cache_load_abandon`, from any thread. `value` is
+///   the old value if there is one that may still be served.
+/// - `ST_LOAD_BUSY`: another caller has the lease, and `timeout` is 0.
 ///
-/// While another caller has the lease, this one waits up to `timeout` seconds; with 0 it does not wait. A lease that is
-/// not ended within `lease_ttl` seconds (`INFINITY`: no limit) goes to the next caller that asks. If the key is written or
-/// invalidated, the next caller that asks gets a lease of its own, and the earlier one can still be ended. In a forked
-/// child all leases of the parent are void.
+/// If another caller has the lease, this call waits for up to `timeout` seconds; with 0 it does not wait. A lease
+/// that is not ended within `lease_ttl` seconds (`INFINITY`: no limit) passes to the next caller that asks. If the
+/// key is written or invalidated, the next caller gets a lease of its own, and the earlier lease can still be ended.
+/// In a forked child, the leases of the parent are void.
 ///
-/// `ST_TIMEOUT`: the other caller did not end in time. If it ended with a failure, that is the error here. `ST_BUSY`: the
-/// call comes from a `load` of `st_cache_get_or_load` that loads this key, or that the load of this key waits for.
-/// `ST_NOT_FOUND`: it is remembered that there is no value.
+/// `ST_TIMEOUT`: the other caller did not end its lease in time. If it ended its lease with an error, this call
+/// returns that error. `ST_BUSY`: the call comes from a `load` of `st_cache_get_or_load` for this key, or from one
+/// that the load of this key waits for. `ST_NOT_FOUND`: the absence of the value is cached.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_cache_load_begin(
     cache: *const st_cache,
@@ -121,10 +123,11 @@ pub unsafe extern "C" fn st_cache_load_begin(
     })
 }
 
-/// Ends a lease with a copy of `len` bytes: they are stored for `ttl` seconds (`ST_TTL_DEFAULT`: the cache's) and handed
-/// to all that wait; or, if the key was written or invalidated meanwhile, handed to these alone.
+/// Ends a lease with a copy of `len` bytes. They are stored for `ttl` seconds (`ST_TTL_DEFAULT`: the default of the
+/// cache) and returned to all callers that wait. If the key was written or invalidated meanwhile, they are returned
+/// to these callers but not stored.
 ///
-/// `ST_ABANDONED`: the lease has ended, or its time was over. `ST_INVALID_ARGUMENT`: nothing was ended.
+/// `ST_ABANDONED`: the lease has ended or expired. `ST_INVALID_ARGUMENT`: the lease has not been ended.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_cache_load_finish(
     cache: *const st_cache,
@@ -141,7 +144,8 @@ pub unsafe extern "C" fn st_cache_load_finish(
     })
 }
 
-/// As `st_cache_load_finish`, with an object, which is taken over as by `st_cache_set_object`.
+/// Ends a lease with an object. The cache takes ownership of it as `st_cache_set_object` does. Otherwise as
+/// `st_cache_load_finish`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_cache_load_finish_object(
     cache: *const st_cache,
@@ -159,12 +163,13 @@ pub unsafe extern "C" fn st_cache_load_finish_object(
     })
 }
 
-/// Ends a lease without a value: all that wait get the status `why` (not `ST_OK`) and the message (UTF-8, copied; NULL
-/// with 0 is none), which must not hold a secret. Nothing is stored, save that an `absent_ttl` of the cache has an
-/// `ST_NOT_FOUND` remembered. An old value that may still be served is treated as by `st_cache_get_or_load`.
+/// Ends a lease without a value. All callers that wait get the status `why` (not `ST_OK`) and the message (UTF-8,
+/// copied; NULL and 0 for none), which must not contain a secret. Nothing is stored, unless the cache has an
+/// `absent_ttl` and `why` is `ST_NOT_FOUND`. An old value that may still be served is treated as by
+/// `st_cache_get_or_load`.
 ///
-/// `ST_ABANDONED`: the lease has ended, or its time was over. `ST_INVALID_ARGUMENT`: `why` is not a failure, or the
-/// message not text; the lease is ended all the same, with `ST_CALLBACK`, so that nobody waits in vain.
+/// `ST_ABANDONED`: the lease has ended or expired. `ST_INVALID_ARGUMENT`: `why` is not an error, or the message is
+/// not UTF-8; the lease is ended nevertheless, with `ST_CALLBACK`, so that no caller waits for it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_cache_load_abandon(
     cache: *const st_cache,
@@ -178,15 +183,15 @@ pub unsafe extern "C" fn st_cache_load_abandon(
         // SAFETY: the caller gives a live cache.
         let cache = unsafe { live(cache) }?;
         let message = match message.is_null() && len == 0 {
-            true => Ok("the load was given up by its owner"),
+            true => Ok("the owner abandoned the load"),
             // SAFETY: the caller gives readable text of this length.
             false => unsafe { text("message", message, len) },
         };
         let (status, message) = match (callback::failing(why, "why"), message) {
             (Ok(status), Ok(message)) => (status, message),
             (Err(wrong), _) | (_, Err(wrong)) => {
-                let why = "the load failed, and its owner could not say how";
-                // That there is no such lease is less than that the arguments are wrong.
+                let why = "the load failed, and its owner passed an invalid status or message";
+                // The invalid argument is reported even if there is no such lease.
                 drop(cache.load_abandon(lease, Error::new(Status::Callback, why)));
                 return Err(wrong);
             }

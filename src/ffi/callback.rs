@@ -1,49 +1,52 @@
-//! Callbacks: the context that goes with them, and how they answer.
+//! Callbacks: their context and their replies.
 
 use std::ffi::{c_char, c_void};
 use std::time::Duration;
 
-use super::status::status_name;
 use super::{ST_NOT_FOUND, ST_OK, guard, input, null, st_status, text};
-use crate::bytes::SecretBytes;
 use crate::cache::{Object, Value, ttl_from_seconds};
 use crate::error::{Error, Result, Status};
+use crate::secret_memory::SecretBytes;
 
-/// Releases what a callback was given as `context`. A call that takes an `st_drop_fn` takes the context over, whatever
-/// it returns: the function is called exactly once, on any thread, with no lock of the library held. NULL: nothing is
-/// to be released.
+/// Releases the `context` of a callback. A function with a parameter of this type takes ownership of the context, even
+/// if it fails. It calls the `st_drop_fn` exactly once, on any thread, with no lock of the library held. NULL means
+/// that nothing has to be released.
 pub type st_drop_fn = Option<unsafe extern "C" fn(context: *mut c_void)>;
 
-/// Where a callback puts its answer, valid until it returns.
+/// Receives the result of a callback. It is valid until the callback returns, and only on its thread.
 pub struct st_reply {
-    keep: Keep,
+    storage: Storage,
     answer: Option<Answer>,
 }
 
-/// For whom a callback is asked, and so in which memory its answer is kept.
+/// The memory in which a value is stored: that for secrets, or that of a cache.
 #[derive(Clone, Copy)]
-pub(super) enum Keep {
+pub(super) enum Storage {
     Secret,
     Cached,
 }
 
 enum Answer {
-    Value(Kept, Option<Duration>),
+    Value(Stored, Option<Duration>),
     Failure(Status, String),
 }
 
-/// The value that a callback answered with.
-pub(super) enum Kept {
+/// The value that a callback returned.
+pub(super) enum Stored {
     Secret(SecretBytes),
     Cached(Value),
 }
 
-/// Finds the value of `key`, `key_len` bytes with a NUL behind them (for a cache any bytes, else UTF-8), within `timeout` seconds (`INFINITY`: no limit).
+/// Returns the value of `key` within `timeout` seconds (`INFINITY`: no limit). The key has `key_len` bytes, followed by
+/// a NUL; it is UTF-8, except for a cache, whose keys are any bytes. Key and reply are valid until the callback
+/// returns.
 ///
-/// It answers in one of three ways: with a value (`st_reply_bytes`, then return `ST_OK`), with "I have none" (return
-/// `ST_NOT_FOUND`), or with a failure (`st_reply_error` if there is something to say, then return its status). It may be
-/// called from several threads at once, with no lock of the library held, and may call the library, the handle that
-/// it serves included. It must return; it must not throw.
+/// The callback has three results: a value (it calls `st_reply_bytes` or `st_reply_object` and returns `ST_OK`), no
+/// value (it returns `ST_NOT_FOUND`), or a failure (it returns another status, after a call of `st_reply_error` if it
+/// has a message). A number that is not a status, or `ST_OK` without a value, is reported as `ST_CALLBACK`.
+///
+/// It is called on the thread of the caller that needs the value, and so on several threads at once, with no lock of
+/// the library held. It may call the library, even with the handle that called it. It must return, and must not throw.
 pub type st_load_fn = Option<
     unsafe extern "C-unwind" fn(
         context: *mut c_void,
@@ -54,29 +57,31 @@ pub type st_load_fn = Option<
     ) -> st_status,
 >;
 
-/// Answers with `len` bytes, which are copied. They may be kept for `ttl` seconds; `ST_TTL_DEFAULT` leaves that to the
-/// configuration.
+/// Sets the result of a callback to a value of `len` bytes, which are copied. `ttl` is the time in seconds for which it
+/// may be cached; `ST_TTL_DEFAULT` uses that of the configuration. Another call of an `st_reply_…` function replaces
+/// the result.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_reply_bytes(reply: *mut st_reply, data: *const c_void, len: usize, ttl: f64) -> st_status {
     guard(std::ptr::null_mut(), || {
-        // SAFETY: a callback passes on the reply that it was given, and uses it on its own thread.
+        // SAFETY: a callback passes the reply that it received, on its own thread.
         let reply = unsafe { reply.as_mut() }.ok_or_else(|| null("reply"))?;
-        // SAFETY: the caller gives `len` readable bytes, or a NUL-terminated text with `ST_NUL`.
+        // SAFETY: the caller passes `len` readable bytes, or a NUL-terminated text with `ST_NUL`.
         let bytes = unsafe { input("data", data, len) }?;
         let ttl = ttl_from_seconds(ttl)?;
-        let value = match reply.keep {
-            Keep::Secret => Kept::Secret(SecretBytes::copy_from(bytes)?),
-            Keep::Cached => Kept::Cached(Value::copy_from(bytes)?),
+        let value = match reply.storage {
+            Storage::Secret => Stored::Secret(SecretBytes::copy_from(bytes)?),
+            Storage::Cached => Stored::Cached(Value::copy_from(bytes)?),
         };
         reply.answer = Some(Answer::Value(value, ttl));
         Ok(())
     })
 }
 
-/// Answers with an object of the program's own, to be kept for `ttl` seconds as for `st_reply_bytes`. It is taken over in
-/// any case: `drop` (may be NULL) is called with it once, when nobody holds it any more or when this call fails.
+/// Sets the result of a callback to an object of the program, with `ttl` as for `st_reply_bytes`. The library takes
+/// ownership of the object, even if the call fails: it calls `drop` (may be NULL) with it exactly once, when the last
+/// reference to it is freed or when this call fails.
 ///
-/// `ST_WRONG_TYPE`: the value of a secret was asked for, which is bytes.
+/// `ST_WRONG_TYPE`: the callback returns the value of a secret, which is bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_reply_object(
     reply: *mut st_reply,
@@ -86,19 +91,20 @@ pub unsafe extern "C" fn st_reply_object(
 ) -> st_status {
     let object = Context::new(object, drop);
     guard(std::ptr::null_mut(), || {
-        // SAFETY: a callback passes on the reply that it was given, and uses it on its own thread.
+        // SAFETY: a callback passes the reply that it received, on its own thread.
         let reply = unsafe { reply.as_mut() }.ok_or_else(|| null("reply"))?;
         let ttl = ttl_from_seconds(ttl)?;
-        if let Keep::Secret = reply.keep {
+        if let Storage::Secret = reply.storage {
             return Err(Error::new(Status::WrongType, "the value of a secret is bytes, not an object"));
         }
-        reply.answer = Some(Answer::Value(Kept::Cached(Value::Object(Object::new(object))), ttl));
+        reply.answer = Some(Answer::Value(Stored::Cached(Value::Object(Object::new(object))), ttl));
         Ok(())
     })
 }
 
-/// Answers with a failure (`ST_NOT_FOUND`: "I have none"): a status other than `ST_OK`, and a message (UTF-8, copied; NULL with 0 is none), which must
-/// not hold a secret.
+/// Sets the result of a callback to a failure: a status other than `ST_OK` (`ST_NOT_FOUND`: it has no value), and a
+/// message of `len` bytes. The message is UTF-8 and is copied; `(NULL, 0)` means that there is none. It must not
+/// contain a secret.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_reply_error(
     reply: *mut st_reply,
@@ -107,12 +113,12 @@ pub unsafe extern "C" fn st_reply_error(
     len: usize,
 ) -> st_status {
     guard(std::ptr::null_mut(), || {
-        // SAFETY: a callback passes on the reply that it was given, and uses it on its own thread.
+        // SAFETY: a callback passes the reply that it received, on its own thread.
         let reply = unsafe { reply.as_mut() }.ok_or_else(|| null("reply"))?;
         let status = failing(status, "status")?;
         let message = match message.is_null() && len == 0 {
-            true => format!("it answered {}", status_name(status)),
-            // SAFETY: the caller gives `len` readable bytes, or a NUL-terminated text with `ST_NUL`.
+            true => format!("it returned {}", status.name()),
+            // SAFETY: the caller passes `len` readable bytes, or a NUL-terminated text with `ST_NUL`.
             false => unsafe { text("message", message, len) }?.to_owned(),
         };
         reply.answer = Some(Answer::Failure(status, message));
@@ -120,11 +126,11 @@ pub unsafe extern "C" fn st_reply_error(
     })
 }
 
-/// A status that stands for a failure.
+/// Converts the status of a failure.
 pub(super) fn failing(status: st_status, name: &str) -> Result<Status> {
     Status::from_code(status)
         .filter(|status| *status != Status::Ok)
-        .ok_or_else(|| Error::invalid_argument(format!("`{name}` is {status}, which is no failure")))
+        .ok_or_else(|| Error::invalid_argument(format!("`{name}` is {status}; it must be the status of a failure")))
 }
 
 /// A callback's context, released once when this is dropped.
@@ -133,7 +139,7 @@ pub(super) struct Context {
     drop: st_drop_fn,
 }
 
-// SAFETY: the header tells callers that callbacks and their drop functions are called from any thread.
+// SAFETY: the header says that callbacks and their drop functions are called on any thread.
 unsafe impl Send for Context {}
 // SAFETY: as above.
 unsafe impl Sync for Context {}
@@ -151,26 +157,26 @@ impl Context {
 impl Drop for Context {
     fn drop(&mut self) {
         if let Some(drop) = self.drop {
-            // SAFETY: the caller gave this function for this context, and it is called only here, once.
+            // SAFETY: the caller passed this function for this context, and it is called only here, once.
             unsafe { drop(self.pointer) };
         }
     }
 }
 
-/// Asks a callback for a key and puts its answer into the core's terms: a value with the time it may be kept, or "I have
-/// none".
-pub(super) fn ask(
+/// Calls a callback with a key. Returns its value and the time for which it may be cached, or `None` if it has no
+/// value.
+pub(super) fn call(
     load: st_load_fn,
     context: *mut c_void,
     key: &[u8],
     timeout: Duration,
-    keep: Keep,
-) -> Result<Option<(Kept, Option<Duration>)>> {
+    storage: Storage,
+) -> Result<Option<(Stored, Option<Duration>)>> {
     let load = load.ok_or_else(|| null("load"))?;
-    let mut reply = st_reply { keep, answer: None };
+    let mut reply = st_reply { storage, answer: None };
     let text = [key, b"\0"].concat();
     let timeout = if timeout == Duration::MAX { f64::INFINITY } else { timeout.as_secs_f64() };
-    // SAFETY: the function goes with this context and may be called from any thread, as the header says; the key ends
+    // SAFETY: the function belongs to this context and may be called on any thread, as the header says. The key ends
     // with a NUL and outlives the call, as does the reply.
     let returned = unsafe { load(context, text.as_ptr().cast(), key.len(), timeout, &mut reply) };
     match (returned, reply.answer) {
@@ -179,8 +185,8 @@ pub(super) fn ask(
         (_, Some(Answer::Failure(Status::NotFound, _))) | (ST_NOT_FOUND, None | Some(Answer::Value(..))) => Ok(None),
         (_, Some(Answer::Failure(status, message))) => Err(failure(status, message)),
         (returned, _) => Err(match Status::from_code(returned) {
-            Some(status) => failure(status, format!("its callback returned {}", status_name(status))),
-            None => Error::new(Status::Callback, format!("its callback returned {returned}, which is no status")),
+            Some(status) => failure(status, format!("its callback returned {}", status.name())),
+            None => Error::new(Status::Callback, format!("its callback returned {returned}, which is not a status")),
         }),
     }
 }

@@ -1,4 +1,4 @@
-//! The library itself: versions, names of statuses, the log.
+//! The library itself: versions, names of statuses, logging.
 
 use std::ffi::{c_char, c_void};
 
@@ -7,25 +7,26 @@ use super::{guard, st_drop_fn, st_error, st_status};
 use crate::error::{Error, Status};
 use crate::log::{self, Level};
 
-/// Nothing is logged.
+/// Log level: nothing is logged.
 pub const ST_LOG_OFF: i32 = 0;
-/// Something that was asked for could not be done.
+/// Log level: an operation failed.
 pub const ST_LOG_ERROR: i32 = 1;
-/// Something works, but not as it should: a provider was skipped, a file is readable by others.
+/// Log level: something is wrong but was worked around: a provider was skipped, a file is readable by other users.
 pub const ST_LOG_WARN: i32 = 2;
-/// Something changed that later calls see: a file was read again.
+/// Log level: something changed that later calls see: a file was read again.
 pub const ST_LOG_INFO: i32 = 3;
-/// Where a value was looked for.
+/// Log level: which provider a value came from.
 pub const ST_LOG_DEBUG: i32 = 4;
-/// Everything else.
+/// Log level: everything else.
 pub const ST_LOG_TRACE: i32 = 5;
 
-/// Receives one log message: its level, the part of the library it comes from (NUL-terminated) and its text, `len`
-/// bytes of UTF-8 with a NUL behind them. Both texts end with the call. The text never holds a value, key or token.
+/// Receives a log message: its `level` (`ST_LOG_…`), the part of the library that logs it (`target`, NUL-terminated),
+/// and its text (`message`, `len` bytes of UTF-8, followed by a NUL). Both texts are valid until the function returns.
+/// They never contain a value, key, or token of a secret.
 ///
-/// It is called on the thread that made the call being logged, from several threads at once if several make calls, with
-/// no lock of the library held. It may call the library; what the library would log meanwhile is dropped. It must
-/// not throw.
+/// The function is called on the thread whose call is being logged, and so on several threads at once, with no lock of
+/// the library held. It may call the library; messages that the library would log meanwhile are dropped. It must not
+/// throw.
 pub type st_log_fn = Option<
     unsafe extern "C-unwind" fn(
         context: *mut c_void,
@@ -36,14 +37,14 @@ pub type st_log_fn = Option<
     ),
 >;
 
-/// The version of the library that runs, as text: "0.1.0". Static, never NULL.
+/// Returns the version of the library at run time, such as "0.1.0". The text is static and never NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn st_version() -> *const c_char {
     concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast()
 }
 
-/// The version of the library that runs, as a number: `major * 1000000 + minor * 1000 + patch`. Compare it with
-/// `ST_VERSION_NUMBER`, the version of the header.
+/// Returns the version of the library at run time as a number: `major * 1000000 + minor * 1000 + patch`.
+/// `ST_VERSION_NUMBER` is that of this header.
 #[unsafe(no_mangle)]
 pub extern "C" fn st_version_number() -> u32 {
     let part = |text: &str| text.parse().unwrap_or(0);
@@ -52,47 +53,27 @@ pub extern "C" fn st_version_number() -> u32 {
         + part(env!("CARGO_PKG_VERSION_PATCH"))
 }
 
-/// The version of the binary interface, the number in the library's soname. It goes up when a program has to be
-/// compiled again; new functions alone do not raise it. Compare it with `ST_ABI_VERSION`.
+/// Returns the version of the binary interface, which is the number in the soname of the library. `ST_ABI_VERSION` is
+/// that of this header; if the two differ, the program must be recompiled. New functions alone do not change it.
 #[unsafe(no_mangle)]
 pub extern "C" fn st_abi_version() -> u32 {
     0
 }
 
-/// The name of a status: "ST_NOT_FOUND"; "ST_UNKNOWN" for a number that this version does not know. Static, never NULL.
+/// Returns the name of a status, such as "ST_NOT_FOUND"; "ST_UNKNOWN" for a number that this version does not define.
+/// The text is static and never NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn st_status_name(status: st_status) -> *const c_char {
-    let name = match Status::from_code(status) {
-        Some(Status::Ok) => c"ST_OK",
-        Some(Status::NotFound) => c"ST_NOT_FOUND",
-        Some(Status::InvalidArgument) => c"ST_INVALID_ARGUMENT",
-        Some(Status::Config) => c"ST_CONFIG",
-        Some(Status::Io) => c"ST_IO",
-        Some(Status::AccessDenied) => c"ST_ACCESS_DENIED",
-        Some(Status::Unavailable) => c"ST_UNAVAILABLE",
-        Some(Status::Timeout) => c"ST_TIMEOUT",
-        Some(Status::Protocol) => c"ST_PROTOCOL",
-        Some(Status::BadToken) => c"ST_BAD_TOKEN",
-        Some(Status::BadKey) => c"ST_BAD_KEY",
-        Some(Status::BufferTooSmall) => c"ST_BUFFER_TOO_SMALL",
-        Some(Status::Callback) => c"ST_CALLBACK",
-        Some(Status::Corrupt) => c"ST_CORRUPT",
-        Some(Status::Busy) => c"ST_BUSY",
-        Some(Status::WrongType) => c"ST_WRONG_TYPE",
-        Some(Status::ReadOnly) => c"ST_READ_ONLY",
-        Some(Status::NoMemory) => c"ST_NO_MEMORY",
-        Some(Status::Abandoned) => c"ST_ABANDONED",
-        Some(Status::Panic) => c"ST_PANIC",
-        None => c"ST_UNKNOWN",
-    };
-    name.as_ptr()
+    Status::from_code(status).map_or(c"ST_UNKNOWN".as_ptr(), Status::c_name)
 }
 
-/// Sends log messages up to `max_level` (`ST_LOG_…`) to `log` from now on, for the whole process. NULL as `log` stops
-/// logging.
+/// Sets the log function of the process: from now on `log` receives the messages up to `max_level` (`ST_LOG_…`). It
+/// replaces the function that was set before. NULL as `log`, or `ST_LOG_OFF`, stops logging.
 ///
-/// `drop`, if not NULL, is called once with `context` when the library is done with it: after another call of this
-/// function has replaced it and no message is on its way, or before this one returns with an error.
+/// The library takes ownership of `context`, even if the call fails. It calls `drop` (may be NULL) with it exactly
+/// once: when the function has been replaced and no call of it is under way.
+///
+/// `ST_INVALID_ARGUMENT`: `max_level` is not a log level.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_log_set(
     max_level: i32,
@@ -110,7 +91,7 @@ pub unsafe extern "C" fn st_log_set(
             ST_LOG_INFO => Some(Level::Info),
             ST_LOG_DEBUG => Some(Level::Debug),
             ST_LOG_TRACE => Some(Level::Trace),
-            _ => return Err(Error::invalid_argument(format!("`max_level` is {max_level}; levels go from 0 to 5"))),
+            _ => return Err(Error::invalid_argument(format!("`max_level` is {max_level}; log levels are 0 to 5"))),
         };
         let (Some(level), Some(log)) = (level, log) else {
             log::clear();

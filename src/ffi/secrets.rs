@@ -1,4 +1,4 @@
-//! Finding secrets.
+//! Reading secrets.
 
 use std::ffi::{c_char, c_void};
 use std::sync::Arc;
@@ -6,36 +6,36 @@ use std::time::Duration;
 
 use super::bytes::copy_into;
 use super::sized::SizedOut;
-use super::{Out, config, guard, guard_quietly, input, st_bytes, st_config, st_error, st_status, text};
+use super::{Out, config, guard, guard_quietly, input, into_handle, st_bytes, st_config, st_error, st_status, text};
 use crate::clock;
-use crate::error::{Error, Result, Status};
+use crate::error::{Error, Result};
 use crate::secrets::{Manager, Options, Secret, is_plain};
 
-/// A chain of providers in which secrets are found. It may be used from any number of threads at once, and in the child of
-/// a `fork()`. Where a function takes one, NULL stands for the manager of the whole process, which is made from the
-/// environment on first use and replaced by `st_secrets_reset`.
+/// A secrets manager: an ordered list of providers. Any number of threads may use it at once, as may the child of a
+/// `fork()`. Wherever a function takes a manager, NULL means the manager of the process. It is opened on first use,
+/// with default settings and those of the environment, and replaced by `st_secrets_reset`.
 pub struct st_secrets(Arc<Manager>);
 
-/// For `st_secrets_get_with`: look at each source now, whatever is remembered of it. If AWS or Vault does not answer, the
-/// last value is returned with `ST_SECRET_STALE`, however young it is.
+/// For `st_secrets_get_with`: query each source now, whatever is cached. If AWS or Vault is unavailable, the result is
+/// the last value, with `ST_SECRET_STALE` whatever its age.
 pub const ST_GET_REFRESH: u32 = 1;
-/// For `st_secrets_get_with`: ask no provider that may take long. The value may come with `ST_SECRET_STALE`. If it is not
-/// cached and such a provider was left out, the answer is `ST_UNAVAILABLE`.
+/// For `st_secrets_get_with`: do not query AWS, Vault, or custom providers, but use what they have cached, possibly
+/// with `ST_SECRET_STALE`. If the value is not cached and one of them may have it, the result is `ST_UNAVAILABLE`.
 pub const ST_GET_CACHED_ONLY: u32 = 2;
 
-/// In `st_secret_info.flags`: the value is older than `cache_ttl`, or could not be refreshed as was asked for; the provider
-/// does not answer now, or another call is asking it.
+/// In `st_secret_info.flags`: the value is older than `cache_ttl`, or the refresh that was requested failed. The
+/// provider is unavailable, or another call is querying it.
 pub const ST_SECRET_STALE: u32 = 1;
-/// In `st_secret_info.flags`: the value comes from memory.
+/// In `st_secret_info.flags`: the value was cached by an earlier call.
 pub const ST_SECRET_CACHED: u32 = 2;
-/// In `st_secret_info.flags`: a provider that goes before this one failed, so another value may be the one that counts.
+/// In `st_secret_info.flags`: a provider of higher precedence failed, so it may have another value.
 pub const ST_SECRET_DEGRADED: u32 = 4;
 
-/// Where a value came from. The caller allocates it and sets it up with `ST_SECRET_INFO_INIT`.
+/// Where a value came from, and its age. The caller allocates the struct and initializes it with `ST_SECRET_INFO_INIT`.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct st_secret_info {
-    /// The size of this struct in the caller's version of the header: `sizeof(st_secret_info)`.
+    /// The size of the struct in the caller's version of this header: `sizeof(st_secret_info)`.
     pub size: u32,
     /// A combination of `ST_SECRET_…` bits.
     pub flags: u32,
@@ -43,20 +43,21 @@ pub struct st_secret_info {
     pub source: i32,
     /// Zero.
     pub reserved: u32,
-    /// Seconds since the provider was asked; 0 for providers that are asked on every get.
+    /// Seconds since the request to the provider; 0 for a provider that is read on every get.
     pub age: f64,
-    /// Seconds until the provider is asked again; 0 for providers that are asked on every get, and for stale values.
+    /// Seconds until the value expires; 0 for a stale value, and for a provider that is read on every get.
     pub expires_in: f64,
-    /// The name of the provider, NUL-terminated: "env", "file", "aws", "vault", or that of a provider of the program.
+    /// The name of the provider, NUL-terminated: "env", "file", "aws", "vault", or that of a custom provider.
     pub provider: [c_char; 32],
-    /// The provider's own name of this version of the secret, NUL-terminated; empty if it has none.
+    /// The provider's own name of this version of the secret, NUL-terminated and truncated if it is too long; empty if
+    /// it has none.
     pub version: [c_char; 64],
 }
 
-/// Opens a manager. `config` may be NULL and is copied. It reads nothing yet: what is wrong with a file is the error of
-/// the call that needs it. Free the manager with `st_secrets_free`.
+/// Opens a manager with a copy of `config`; NULL uses the defaults. The caller frees the manager with
+/// `st_secrets_free`. This call reads no file and sends no request: their errors are those of the calls that need them.
 ///
-/// `ST_CONFIG`: a setting cannot be used.
+/// `ST_CONFIG`: a setting is invalid.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_secrets_open(
     config: *const st_config,
@@ -64,46 +65,54 @@ pub unsafe extern "C" fn st_secrets_open(
     error: *mut st_error,
 ) -> st_status {
     guard(error, || {
-        // SAFETY: the caller gives NULL or a place for a pointer.
+        // SAFETY: the caller passes NULL or a pointer to a pointer.
         let out = unsafe { Out::new(out, "out") }?;
-        // SAFETY: the caller gives NULL or a configuration that no other thread changes now.
+        // SAFETY: the caller passes NULL or a configuration that no other thread changes now.
         let manager = Manager::open(&unsafe { config::settings(config) })?;
-        out.set(Box::into_raw(Box::new(st_secrets(Arc::new(manager)))));
+        out.set(into_handle(st_secrets(Arc::new(manager)))?);
         Ok(())
     })
 }
 
-/// Frees a manager. No other thread may be using it. NULL is fine and leaves the manager of the process alone.
+/// Frees a manager. No other thread may be using it. Values that it returned stay valid. Freeing NULL does nothing: the
+/// manager of the process is not freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_secrets_free(secrets: *mut st_secrets) {
     guard_quietly(|| {
         if !secrets.is_null() {
-            // SAFETY: the caller gives back what `st_secrets_open` made, once.
+            // SAFETY: the caller frees, once, what `st_secrets_open` returned.
             drop(unsafe { Box::from_raw(secrets) });
         }
     });
 }
 
-/// Replaces the manager of the whole process by one with these settings or, with NULL, by a new one on its next use.
-/// Calls under way end with the one they began with.
+/// Replaces the manager of the process by a new one with these settings. With NULL, a manager with default settings is
+/// opened on next use. Calls under way complete with the old manager.
+///
+/// `ST_CONFIG`: a setting is invalid; the manager is not replaced.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_secrets_reset(config: *const st_config, error: *mut st_error) -> st_status {
     guard(error, || match config.is_null() {
         true => Manager::reset_default(None),
-        // SAFETY: the caller gives a configuration that no other thread changes now.
+        // SAFETY: the caller passes a configuration that no other thread changes now.
         false => Manager::reset_default(Some(&unsafe { config::settings(config) })),
     })
 }
 
-/// Finds the value of `key`, which is UTF-8, in the first provider that has it. The environment and the file are asked on
-/// every call, so an override works at once; a file is looked at for changes at most once a second. AWS Secrets Manager
-/// and Vault are read whole, once for all callers, and what they answered is remembered for `cache_ttl`. A value in memory
-/// is not waited for while another call reads them again; see `ST_SECRET_STALE`.
+/// Returns the value of `key` from the first provider that has it. The key is UTF-8, 1 to 2048 bytes, without a NUL.
 ///
-/// A provider that fails is passed over, and the log is told. If no other provider has the value, the answer is the failure
-/// of the first one, with its provider in `source`; it is never `ST_NOT_FOUND`.
+/// The environment and the file are read on every call, so an override takes effect at once; a file is checked for
+/// changes at most once a second. AWS Secrets Manager and Vault are read as a whole, once for all callers, and cached
+/// for `cache_ttl`. While another call reads them again, a cached value is returned without waiting; see
+/// `ST_SECRET_STALE`. The call takes at most the `timeout` of the configuration.
 ///
-/// On success `out` holds the value until `st_bytes_free`.
+/// A provider that fails is skipped, and the failure is logged. If no other provider has the value, the result is the
+/// failure of the first such provider, with its kind in `source`, and never `ST_NOT_FOUND`.
+///
+/// The caller frees `out` with `st_bytes_free`.
+///
+/// `ST_NOT_FOUND`: no provider has the value. Any other status is that of a provider: `ST_TIMEOUT`, `ST_UNAVAILABLE`,
+/// `ST_ACCESS_DENIED`, `ST_PROTOCOL`, `ST_IO`, `ST_CONFIG`, `ST_CALLBACK`, or one that a custom provider returned.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_secrets_get(
     secrets: *const st_secrets,
@@ -113,9 +122,9 @@ pub unsafe extern "C" fn st_secrets_get(
     error: *mut st_error,
 ) -> st_status {
     guard(error, || {
-        // SAFETY: the caller gives NULL or a place for an `st_bytes`.
+        // SAFETY: the caller passes NULL or a pointer to an `st_bytes`.
         let out = unsafe { Out::new(out, "out") }?;
-        // SAFETY: the caller gives readable text of this length, and NULL or a live manager.
+        // SAFETY: the caller passes readable text of this length, and NULL or a live manager.
         let (secrets, key) = unsafe { (secrets.as_ref(), name_of(key, key_len)?) };
         let value = match secrets {
             Some(secrets) => secrets.0.value(key),
@@ -126,11 +135,12 @@ pub unsafe extern "C" fn st_secrets_get(
     })
 }
 
-/// As `st_secrets_get`, but copies the value into the caller's buffer, without a NUL, and writes its length to `len`.
-/// `(NULL, 0)` asks for the length alone. The copy is the caller's to wipe.
+/// As `st_secrets_get`, but copies the value into the caller's buffer of `capacity` bytes, without a NUL, and writes
+/// its length to `len`. With `(NULL, 0)` as the buffer it only writes the length. The caller is responsible for wiping
+/// the copy.
 ///
-/// `ST_BUFFER_TOO_SMALL`: the value is longer than `capacity`; `len` has the length that is needed, the buffer is as it
-/// was.
+/// `ST_BUFFER_TOO_SMALL`: the value is longer than `capacity`; `len` is the length that is needed, and the buffer is
+/// unchanged.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_secrets_get_into(
     secrets: *const st_secrets,
@@ -142,11 +152,11 @@ pub unsafe extern "C" fn st_secrets_get_into(
     error: *mut st_error,
 ) -> st_status {
     guard(error, || {
-        // SAFETY: the caller gives NULL or a place for a length.
+        // SAFETY: the caller passes NULL or a pointer to a length.
         let len = unsafe { Out::new(len, "len") }?;
-        // SAFETY: the caller gives readable text of this length, and NULL or a live manager.
+        // SAFETY: the caller passes readable text of this length, and NULL or a live manager.
         let (secrets, key) = unsafe { (secrets.as_ref(), name_of(key, key_len)?) };
-        // SAFETY: the caller gives NULL or a buffer of this capacity.
+        // SAFETY: the caller passes NULL or a buffer of this capacity.
         let copy = |value: &[u8]| unsafe { copy_into(value, buffer, capacity, &len) };
         match secrets {
             Some(secrets) => secrets.0.with_value(key, copy),
@@ -155,9 +165,11 @@ pub unsafe extern "C" fn st_secrets_get_into(
     })
 }
 
-/// As `st_secrets_get`, within `timeout` seconds (`ST_TIMEOUT_DEFAULT`: that of the configuration; `INFINITY`: no
-/// limit), in the way that `flags` say (`ST_GET_…`, 0 for the usual), and with an account of where the value came from
-/// (`info` may be NULL).
+/// As `st_secrets_get`, with a timeout, flags, and information about the value.
+///
+/// `timeout` is in seconds; `ST_TIMEOUT_DEFAULT` uses that of the configuration, `INFINITY` sets no limit. `flags` is
+/// 0, or one of `ST_GET_REFRESH` and `ST_GET_CACHED_ONLY`. `info` may be NULL; otherwise it receives where the value
+/// came from.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_secrets_get_with(
     secrets: *const st_secrets,
@@ -170,13 +182,13 @@ pub unsafe extern "C" fn st_secrets_get_with(
     error: *mut st_error,
 ) -> st_status {
     guard(error, || {
-        // SAFETY: the caller gives NULL or a place for an `st_bytes`, and NULL or an info of the size it says.
+        // SAFETY: the caller passes NULL or a pointer to an `st_bytes`, and NULL or an info of the size that it states.
         let (out, info) = unsafe {
             let info = (!info.is_null()).then(|| SizedOut::new(info, "info->size", "ST_SECRET_INFO_INIT"));
             (Out::new(out, "out"), info.transpose())
         };
         let (out, info) = (out?, info?);
-        // SAFETY: the caller gives readable text of this length, and NULL or a live manager.
+        // SAFETY: the caller passes readable text of this length, and NULL or a live manager.
         let (manager, key) = unsafe { (manager(secrets)?, text("key", key, key_len)?) };
         let secret = manager.get_with(key, &options(timeout, flags)?)?;
         if let Some(info) = info {
@@ -187,10 +199,12 @@ pub unsafe extern "C" fn st_secrets_get_with(
     })
 }
 
-/// Finds several values under one deadline. `keys` are `count` names, each ending with a NUL, one behind the other,
-/// `keys_len` bytes in all. The i-th result goes to `values[i]`, which is then the caller's to free, and `statuses[i]`.
+/// Returns several values, as `st_secrets_get` does, within one timeout. `keys` has `count` consecutive names, each
+/// ending with a NUL, in `keys_len` bytes. `values` and `statuses` have `count` elements. The result for the i-th name
+/// is written to `values[i]`, which the caller frees with `st_bytes_free`, and to `statuses[i]`.
 ///
-/// The call itself succeeds also where a key fails: look at `statuses`. Ask for that key alone to learn why.
+/// The call succeeds even if it fails for a key: check `statuses`. To get the error message of a key, call
+/// `st_secrets_get` with it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_secrets_get_many(
     secrets: *const st_secrets,
@@ -203,16 +217,16 @@ pub unsafe extern "C" fn st_secrets_get_many(
 ) -> st_status {
     guard(error, || {
         if count > isize::MAX as usize / size_of::<st_bytes>() {
-            return Err(Error::invalid_argument(format!("`count` is {count}, more than there is memory")));
+            return Err(Error::invalid_argument(format!("`count` is {count}, more than the address space")));
         }
-        // SAFETY: the caller gives NULL or `count` places in each array, and every index below is less than that.
+        // SAFETY: the caller passes NULL or `count` elements in each array, and every index is below that.
         let (values, statuses): (Result<Vec<_>>, Result<Vec<_>>) = unsafe {
             let values = (0..count).map(|index| Out::new(at(values, index), "values")).collect();
             let statuses = (0..count).map(|index| Out::new(at(statuses, index), "statuses")).collect();
             (values, statuses)
         };
         let (values, statuses) = (values?, statuses?);
-        // SAFETY: the caller gives `keys_len` readable bytes, and NULL or a live manager.
+        // SAFETY: the caller passes `keys_len` readable bytes, and NULL or a live manager.
         let (manager, keys) = unsafe { (manager(secrets)?, input("keys", keys.cast(), keys_len)?) };
         let keys = split_keys(keys, keys_len, count)?;
         for ((result, value), status) in manager.get_many(&keys).into_iter().zip(values).zip(statuses) {
@@ -225,7 +239,7 @@ pub unsafe extern "C" fn st_secrets_get_many(
     })
 }
 
-/// The place of the element `index`, NULL in a NULL array.
+/// Returns a pointer to the element `index`; NULL for a NULL array.
 fn at<T>(array: *mut T, index: usize) -> *mut T {
     if array.is_null() { array } else { array.wrapping_add(index) }
 }
@@ -233,7 +247,7 @@ fn at<T>(array: *mut T, index: usize) -> *mut T {
 fn split_keys(keys: &[u8], keys_len: usize, count: usize) -> Result<Vec<&str>> {
     if keys_len == super::NUL_TERMINATED {
         return Err(Error::invalid_argument(
-            "the length of `keys` must be a number of bytes, as each key ends with a NUL",
+            "the length of `keys` must be a number of bytes, because each key ends with a NUL",
         ));
     }
     let text = std::str::from_utf8(keys).map_err(|_| Error::invalid_argument("`keys` is not UTF-8"))?;
@@ -243,24 +257,24 @@ fn split_keys(keys: &[u8], keys_len: usize, count: usize) -> Result<Vec<&str>> {
         None => return Err(Error::invalid_argument("`keys` does not end with a NUL")),
     };
     if keys.len() != count {
-        let message = format!("`keys` holds {} names, and `count` is {count}", keys.len());
+        let message = format!("`keys` has {} names, but `count` is {count}", keys.len());
         return Err(Error::invalid_argument(message));
     }
     Ok(keys)
 }
 
-/// Finds `REPLICATE_API_TOKEN`, as `st_secrets_get` does.
+/// Returns the secret `REPLICATE_API_TOKEN`, as `st_secrets_get` does.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_secrets_get_replicate_token(
     secrets: *const st_secrets,
     out: *mut st_bytes,
     error: *mut st_error,
 ) -> st_status {
-    // SAFETY: the arguments are this function's own, under the same conditions.
+    // SAFETY: the same arguments, under the same conditions.
     unsafe { get_well_known(secrets, Manager::replicate_token, out, error) }
 }
 
-/// Finds `HF_TOKEN`, as `st_secrets_get` does.
+/// Returns the secret `HF_TOKEN`, as `st_secrets_get` does.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_secrets_get_hf_token(
     secrets: *const st_secrets,
@@ -271,7 +285,7 @@ pub unsafe extern "C" fn st_secrets_get_hf_token(
     unsafe { get_well_known(secrets, Manager::hf_token, out, error) }
 }
 
-/// Finds `CLOUD_WEBHOOK_SECRET`, as `st_secrets_get` does.
+/// Returns the secret `CLOUD_WEBHOOK_SECRET`, as `st_secrets_get` does.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_secrets_get_webhook_secret(
     secrets: *const st_secrets,
@@ -291,45 +305,45 @@ unsafe fn get_well_known(
     error: *mut st_error,
 ) -> st_status {
     guard(error, || {
-        // SAFETY: the caller gives NULL or a place for an `st_bytes`.
+        // SAFETY: the caller passes NULL or a pointer to an `st_bytes`.
         let out = unsafe { Out::new(out, "out") }?;
-        // SAFETY: the caller gives NULL or a live manager.
+        // SAFETY: the caller passes NULL or a live manager.
         out.set(get(&*unsafe { manager(secrets) }?)?.into_value().into());
         Ok(())
     })
 }
 
-/// The name of a secret.
+/// Checks and returns the name of a secret.
 ///
 /// # Safety
 /// As for `text`.
 #[inline]
 unsafe fn name_of<'a>(key: *const c_char, key_len: usize) -> Result<&'a str> {
     if !key.is_null() {
-        // SAFETY: passed on.
+        // SAFETY: the caller's promise.
         let bytes = unsafe { input("key", key.cast(), key_len) }?;
         if is_plain(bytes) {
             // SAFETY: ASCII is UTF-8.
             return Ok(unsafe { std::str::from_utf8_unchecked(bytes) });
         }
     }
-    // SAFETY: passed on.
+    // SAFETY: the caller's promise.
     unsafe { text("key", key, key_len) }
 }
 
-/// The manager behind a handle; NULL is that of the process.
+/// Returns the manager of a handle; that of the process for NULL.
 ///
 /// # Safety
 /// `secrets` is NULL or a live manager.
 pub(super) unsafe fn manager(secrets: *const st_secrets) -> Result<Arc<Manager>> {
-    // SAFETY: passed on.
+    // SAFETY: the caller's promise.
     match unsafe { secrets.as_ref() } {
         Some(secrets) => Ok(secrets.0.clone()),
         None => Manager::default_instance(),
     }
 }
 
-/// `timeout` as the C ABI gives it: -1 is "as configured".
+/// Converts the timeout of a call; `None` is that of the configuration.
 pub(super) fn time_limit(timeout: f64) -> Result<Option<Duration>> {
     if timeout == -1.0 { Ok(None) } else { clock::seconds("timeout", timeout).map(Some) }
 }
@@ -337,11 +351,10 @@ pub(super) fn time_limit(timeout: f64) -> Result<Option<Duration>> {
 fn options(timeout: f64, flags: u32) -> Result<Options> {
     let unknown = flags & !(ST_GET_REFRESH | ST_GET_CACHED_ONLY);
     if unknown != 0 {
-        return Err(Error::invalid_argument(format!("`flags` has bits that mean nothing: {unknown:#x}")));
+        return Err(Error::invalid_argument(format!("unknown bits in `flags`: {unknown:#x}")));
     }
     if flags == ST_GET_REFRESH | ST_GET_CACHED_ONLY {
-        let message = "`flags` asks to look at the sources and not to look at them";
-        return Err(Error::new(Status::InvalidArgument, message));
+        return Err(Error::invalid_argument("ST_GET_REFRESH and ST_GET_CACHED_ONLY are mutually exclusive"));
     }
     Ok(Options {
         timeout: time_limit(timeout)?,
@@ -374,7 +387,7 @@ fn describe(secret: &Secret) -> st_secret_info {
     info
 }
 
-/// Copies as much of a text as fits before the final NUL, whole characters only.
+/// Copies as many whole characters of a text as fit before the final NUL.
 fn copy_text(place: &mut [c_char], text: &str) {
     let fits = text.floor_char_boundary(place.len() - 1);
     for (to, from) in place.iter_mut().zip(&text.as_bytes()[..fits]) {

@@ -1,30 +1,38 @@
-//! The store: opening it, and provider configuration.
+//! Stores and provider configuration.
 
 use std::ffi::c_char;
 
 use super::{Out, config, guard, guard_quietly, st_bytes, st_config, st_error, st_status, text};
-use crate::bytes::SecretBytes;
 use crate::error::Result;
+use crate::secret_memory::SecretBytes;
 use crate::store::{Actor, Store};
 
-/// The databases of a state directory, SimpleTuner's own: provider configuration, hardware prices, stored credentials and
-/// an audit trail of every change. Both programs may use them at the same time, also within one process. It may be used
-/// from any number of threads at once, and in the child of a `fork()`. Where a function takes one, NULL stands for the
-/// store of the whole process, which is made from the environment on first use and replaced by `st_store_reset`.
+/// A handle of a store: SimpleTuner's databases of a state directory, with provider configuration, hardware prices,
+/// stored credentials, and an audit trail of every change. This library and SimpleTuner may use them at the same time,
+/// even within one process.
 ///
-/// Reading creates nothing; the first write creates what is missing. Each change is recorded in the audit trail before it
-/// is made; a change that cannot be recorded is not made.
+/// A store may be used from any number of threads at once, and in the child of a `fork()`. Where a function takes a
+/// store, NULL means the store of the process, which is opened on first use with the settings of the environment,
+/// and is replaced by `st_store_reset`.
 ///
-/// Any function that uses one may return, beside `ST_IO` and `ST_ACCESS_DENIED`: `ST_BUSY`: another process kept the
-/// database locked for too long; `ST_TIMEOUT`: another thread did, or a statement took longer than the call may take, as
-/// on a damaged database; `ST_READ_ONLY`: the database cannot be written to; `ST_CORRUPT`: it is damaged, or its tables
-/// are another program's; `ST_BAD_KEY`: the audit key is unreadable, or gone.
+/// Reading creates nothing; the first write creates the files and tables that are missing. Each change is recorded in
+/// the audit trail before it is made. A change that cannot be recorded is not made.
+///
+/// Besides `ST_IO` and `ST_ACCESS_DENIED`, every function that uses a store may return:
+///
+/// - `ST_BUSY`: another process kept the database locked until the timeout; try again.
+/// - `ST_TIMEOUT`: another thread used the database until the timeout, or a statement took longer, as on a damaged
+///   database.
+/// - `ST_READ_ONLY`: the database cannot be written to.
+/// - `ST_CORRUPT`: the database is damaged, or its tables belong to another program.
+/// - `ST_BAD_KEY`: the key of the audit trail is missing or unreadable.
 pub struct st_store(Store);
 
-/// Opens a store. `config` may be NULL and is copied; its keys `state_dir`, `database` and `audit_database` say where the
-/// databases are. Nothing is opened or created yet. Free it with `st_store_free`.
+/// Opens a store. `config` may be NULL and is copied. Its settings `state_dir`, `database` and `audit_database` say
+/// where the databases are; `timeout` limits each call, in seconds (default 30). No file is opened or created yet. Free
+/// the store with `st_store_free`.
 ///
-/// `ST_CONFIG`: a setting cannot be used, or there is no home directory and none of the settings.
+/// `ST_CONFIG`: a setting is invalid, or no setting names a directory and there is no home directory.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_store_open(
     config: *const st_config,
@@ -41,8 +49,10 @@ pub unsafe extern "C" fn st_store_open(
     })
 }
 
-/// Makes another handle of the same store: what is done with it is recorded as this actor's. A negative `user_id`, and
-/// NULL with 0 as `username` or `ip`, are "not known". Free it with `st_store_free`.
+/// Creates another handle of the same store, whose changes are recorded with this actor. A negative `user_id` means
+/// an unknown user; `username` and `ip` may be NULL with length 0 if they are unknown. Both are copied, have at
+/// most 255 and 64 bytes, and contain no control characters. Free the handle with `st_store_free`, before or after the
+/// original.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_store_as(
     store: *const st_store,
@@ -72,8 +82,8 @@ pub unsafe extern "C" fn st_store_as(
     })
 }
 
-/// Frees a handle. No other thread may be using it. NULL is fine and leaves the store of the process alone. With the last
-/// handle of a store, its databases' write-ahead logs are written back, so that the database files alone are complete.
+/// Frees a handle. No other thread may be using it. NULL is allowed and does nothing. When the last handle of a store
+/// is freed, the write-ahead logs are checkpointed, so that the database files alone are complete.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_store_free(store: *mut st_store) {
     guard_quietly(|| {
@@ -84,8 +94,11 @@ pub unsafe extern "C" fn st_store_free(store: *mut st_store) {
     });
 }
 
-/// Replaces the store of the whole process by one with these settings or, with NULL, by a new one on its next use. Calls
-/// under way end with the one they began with.
+/// Replaces the store of the process with one that has these settings. With NULL, a new one is opened from the
+/// environment on the next use. Calls in progress finish with the store that they started with. `config` is copied.
+/// Entries under `provider:` are removed from `st_cache_provider_config`.
+///
+/// `ST_CONFIG`: as for `st_store_open`; the old store stays.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_store_reset(config: *const st_config, error: *mut st_error) -> st_status {
     guard(error, || match config.is_null() {
@@ -95,12 +108,14 @@ pub unsafe extern "C" fn st_store_reset(config: *const st_config, error: *mut st
     })
 }
 
-/// Reads the configuration of a provider: a JSON object as it was written (Python's `NaN` and `Infinity` included), `{}`
-/// for one that has none. It is cached in `st_cache_provider_config` under `provider:{provider}:config`; what another
-/// process writes is seen within a second all the same. (Of several stores of a process the first one used has that
-/// cache, the others have their own.)
+/// Reads the configuration of a provider: a JSON object exactly as it was written, including Python's `NaN` and
+/// `Infinity`; `{}` if there is none. Free `json` with `st_bytes_free`.
 ///
-/// `ST_CORRUPT`: what is stored is no JSON object.
+/// The configuration is cached for up to 300 s; a write by another process is seen within a second. The store of the
+/// process (NULL) caches it in `st_cache_provider_config` under `provider:{provider}:config`. Every other store has a
+/// cache of its own.
+///
+/// `ST_CORRUPT`: the stored configuration is not a JSON object.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_provider_config_get(
     store: *const st_store,
@@ -124,8 +139,9 @@ pub unsafe extern "C" fn st_provider_config_get(
     })
 }
 
-/// Replaces the configuration of a provider by a JSON object of up to 1 MiB, nested up to 100 deep, which is kept as it
-/// is written. What is cached about the provider is forgotten.
+/// Replaces the configuration of a provider with a JSON object, which is stored verbatim. The object has at most 1 MiB
+/// and 100 levels of nesting. `provider` has 1 to 128 bytes and no control characters. Everything cached about the
+/// provider is removed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_provider_config_save(
     store: *const st_store,
@@ -143,8 +159,11 @@ pub unsafe extern "C" fn st_provider_config_save(
     })
 }
 
-/// Sets the members of this JSON object in the configuration of a provider and leaves its other members as they are, in
-/// one transaction: of several processes that update at once, none loses anything.
+/// Sets the members of a JSON object in the configuration of a provider. Its other members are unchanged. The update is
+/// one transaction, so concurrent updates by several processes are not lost. Creates the configuration if there is
+/// none.
+///
+/// `ST_CORRUPT`: the stored configuration is not a JSON object; replace it with `st_provider_config_save`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_provider_config_update(
     store: *const st_store,
@@ -162,8 +181,8 @@ pub unsafe extern "C" fn st_provider_config_update(
     })
 }
 
-/// Removes the configuration of a provider. `existed` (may be NULL) tells whether it had one; that it had none is no
-/// failure.
+/// Removes the configuration of a provider. If there is none, the call succeeds. `existed` (may be NULL) receives
+/// whether there was one.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_provider_config_delete(
     store: *const st_store,
@@ -186,7 +205,8 @@ pub unsafe extern "C" fn st_provider_config_delete(
     })
 }
 
-/// Lists the providers that have a configuration: a JSON array of objects with `provider` and `updated_at`.
+/// Lists the providers that have a configuration, in alphabetical order: a JSON array of objects with `provider` and
+/// `updated_at` (ISO 8601, UTC). Free `json` with `st_bytes_free`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_provider_config_list(
     store: *const st_store,
@@ -202,8 +222,9 @@ pub unsafe extern "C" fn st_provider_config_list(
     })
 }
 
-/// Reads the webhook settings of a provider, with defaults: a JSON object of `webhook_url` (null), `webhook_secret`
-/// (null), `webhook_require_signature` (true) and `webhook_allowed_ips` ([]).
+/// Reads the webhook settings of a provider: a JSON object of `webhook_url` (default null), `webhook_secret` (null),
+/// `webhook_require_signature` (true) and `webhook_allowed_ips` ([]). Caching and errors are as for
+/// `st_provider_config_get`. Free `json` with `st_bytes_free`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_provider_webhook_get(
     store: *const st_store,
@@ -223,8 +244,9 @@ pub unsafe extern "C" fn st_provider_webhook_get(
     })
 }
 
-/// Reads the cost limit of a provider, with defaults: a JSON object of `cost_limit_enabled` (false), `cost_limit_amount`
-/// (0.0), `cost_limit_period` ("daily") and `cost_limit_action` ("warn").
+/// Reads the cost limit of a provider: a JSON object of `cost_limit_enabled` (default false), `cost_limit_amount`
+/// (0.0), `cost_limit_period` ("daily") and `cost_limit_action` ("warn"). Caching and errors are as for
+/// `st_provider_config_get`. Free `json` with `st_bytes_free`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_provider_cost_limit_get(
     store: *const st_store,
@@ -244,7 +266,7 @@ pub unsafe extern "C" fn st_provider_cost_limit_get(
     })
 }
 
-/// Runs `body` with the store behind a handle; NULL is that of the process.
+/// Runs `body` with the store behind a handle. NULL means the store of the process.
 ///
 /// # Safety
 /// `store` is NULL or a live store.
@@ -257,12 +279,12 @@ pub(super) unsafe fn with<T>(store: *const st_store, body: impl FnOnce(&Store) -
     }
 }
 
-/// A document on its way out.
+/// A document as output.
 pub(super) fn document(json: &str) -> Result<st_bytes> {
     SecretBytes::copy_from(json.as_bytes()).map(st_bytes::from)
 }
 
-/// The text of an input; NULL with 0 is none.
+/// The text of an optional input. NULL with length 0 is `None`.
 ///
 /// # Safety
 /// As for [`text`].

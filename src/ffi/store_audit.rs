@@ -6,9 +6,11 @@ use super::store::{document, optional_text, st_store, with};
 use super::{Out, guard, st_bytes, st_error, st_status, text};
 use crate::error::Error;
 
-/// Appends an entry of the program's own to the audit trail, by the actor of `st_store_as`; what the library does itself
-/// is recorded without this. `target_type` and `target_id` may both be NULL with 0. `details` is a JSON object, NULL with
-/// 0 for none; it must not hold a secret. `id` (may be NULL) is the number of the entry.
+/// Appends an entry of the program's own to the audit trail, with the actor of `st_store_as`. Changes made by this
+/// library are recorded without this call.
+///
+/// `target_type` and `target_id` are given together, or are both NULL with length 0. `details` is a JSON object, or
+/// NULL with length 0 for none; it must not contain a secret. `id` (may be NULL) receives the number of the entry.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_audit_log(
     store: *const st_store,
@@ -54,10 +56,15 @@ pub unsafe extern "C" fn st_audit_log(
     })
 }
 
-/// Looks entries of the audit trail up, newest first: a JSON array of objects with the names of the columns.
-/// `filter_json` is a JSON object, NULL with 0 for none, with any of `event_type`, `action`, `actor_id`, `actor_username`,
-/// `target_type`, `target_id`, `since` and `until` (times such as `2026-08-22T17:32:24Z`; `until` itself is left out),
-/// `limit` (100 if not given, 10000 at most) and `offset`. An unknown one is an error that names the nearest known one.
+/// Queries the audit trail. Returns entries, newest first, as a JSON array of objects with the names of the columns.
+/// Free `json` with `st_bytes_free`.
+///
+/// `filter_json` is a JSON object, or NULL with length 0 for no filter. Its members are `event_type`, `action`,
+/// `actor_id`, `actor_username`, `target_type`, `target_id`, `since` (inclusive) and `until` (exclusive), which are
+/// times such as `2026-08-22T17:32:24Z`, `limit` (default 100, at most 10000), and `offset`.
+///
+/// `ST_INVALID_ARGUMENT`: a filter is unknown, in which case the message suggests the nearest known one, or has an
+/// invalid value.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_audit_query(
     store: *const st_store,
@@ -77,19 +84,21 @@ pub unsafe extern "C" fn st_audit_query(
     })
 }
 
-/// Checks the chain of the entries `first` to `last` (0: from the first, to the last that there is). `broken_id` (may be
-/// NULL) is the number of the first entry that something is wrong with, 0 if all is well: a broken chain is no failure of
-/// this call. `report` (may be NULL) is a JSON object of
+/// Verifies the chain of the entries `first` to `last`. 0 means the first entry, or the last. A broken chain is
+/// not a failure of this call. `broken_id` (may be NULL) receives the number of the first invalid entry, or 0 if there
+/// is none. `report` (may be NULL) receives a JSON object, to be freed with `st_bytes_free`, of
 ///
-/// - `checked`: how many entries were checked, and `intact`: whether all is well
-/// - `broken_id`, and `kind`: what is wrong with it: `altered` (changed after it was signed, or signed with another key),
+/// - `checked`: how many entries were checked
+/// - `intact`: whether all of them are valid
+/// - `broken_id`: the number of the first invalid entry, or null
+/// - `kind`: what is wrong with it: `altered` (it was changed after it was signed, or was signed with another key),
 ///   `missing` (entries before it were removed), `fork` (it is intact, but two programs appended to the same entry, as
 ///   SimpleTuner can)
-/// - `tampered_id`: the first one that is altered, or behind entries that were removed; null if there are forks at most
-/// - `forks`: an array of up to 1000 entries at which the chain forks
+/// - `tampered_id`: the first entry that is altered or follows removed entries; null if there are only forks
+/// - `forks`: an array of the entries at which the chain forks, at most 1000
 ///
-/// The signature covers time, event type, the actor's number, action, details and the signature before; not the actor's
-/// name and address, nor the target.
+/// The signature covers the time, event type, actor id, action, details and the previous signature. It does not cover
+/// the actor's name and address, nor the target.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_audit_verify(
     store: *const st_store,

@@ -2,31 +2,35 @@
 
 use std::ffi::{c_char, c_void};
 
-use super::credential::{cipher, st_cipher};
+use super::encryption::{cipher, st_cipher};
 use super::secrets::{manager, st_secrets};
 use super::store::{document, optional_text, st_store, with};
 use super::{Out, guard, input, st_bytes, st_error, st_status, text};
 use crate::error::{Error, Result};
 
-/// From `st_credential_resolve`: the credential is the user's own.
+/// `st_credential_resolve` found the user's own credential.
 pub const ST_CREDENTIAL_USER: i32 = 1;
-/// From `st_credential_resolve`: the credential is the secret that all users share.
+/// `st_credential_resolve` found the secret that all users share.
 pub const ST_CREDENTIAL_GLOBAL: i32 = 2;
 
-/// For `st_credentials_reencrypt`: encrypt plain text too.
+/// For `st_credentials_reencrypt`: also encrypts credentials that are stored as plain text.
 pub const ST_REENCRYPT_PLAIN: u32 = 1;
 
-/// Is told how many of how many credentials are done; `false` stops it all, and nothing is changed. It is called on the
-/// calling thread while the database is locked for other writers, with no lock of the library held. It may use the
-/// library, but nothing in the same database file, through whatever store: neither credentials nor, where both are in one
-/// file, provider configuration and hardware prices that are not cached. Such a call gets `ST_BUSY`.
+/// Receives the number of processed credentials and their total. If it returns `false`, the re-encryption stops and
+/// nothing is changed.
+///
+/// It is called on the calling thread, while the database is locked for other writers and with no lock of the library
+/// held. It may call the library, except for functions that need the same database file, through any store: those of
+/// credentials and, if both are in one file, uncached provider configuration and hardware prices. Such a call returns
+/// `ST_BUSY`. It must not throw.
 pub type st_progress_fn = Option<unsafe extern "C-unwind" fn(context: *mut c_void, done: u64, total: u64) -> bool>;
 
-/// Stores a credential of a user, encrypted under the newest key, in place of the one of this name, if there is one.
-/// NULL as the cipher is that of the process. `value` is 1 byte to 1 MiB.
+/// Stores a credential of a user, encrypted under the newest key. Replaces an existing credential of this name. If
+/// `cipher` is NULL, the cipher of the process is used. `value` has 1 byte to 1 MiB; `provider` and `name` have 1 to
+/// 255 bytes and no control characters.
 ///
-/// `ST_INVALID_ARGUMENT`: there is a table of users, and this one is not in it. Errors of the cipher are as for
-/// `st_encrypt`.
+/// `ST_INVALID_ARGUMENT`: the database has a table of users that does not contain this one. Errors of the cipher are as
+/// for `st_encrypt`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_credential_set(
     store: *const st_store,
@@ -55,10 +59,11 @@ pub unsafe extern "C" fn st_credential_set(
     })
 }
 
-/// Reads the value of a user's active credential, encrypted or, as SimpleTuner leaves it, plain. The use is recorded, and
-/// its time is noted in `last_used_at`. `value` holds the bytes until `st_bytes_free`, which wipes them.
+/// Reads the value of a user's active credential, whether it is encrypted or, as SimpleTuner stores it, plain text. The
+/// use is recorded in the audit trail, and `last_used_at` is updated, so the databases must be writable. Free `value`
+/// with `st_bytes_free`, which wipes it.
 ///
-/// `ST_NOT_FOUND`: the user has none of this name; `ST_BAD_TOKEN`: as for `st_decrypt`.
+/// `ST_NOT_FOUND`: the user has no active credential of this name. `ST_BAD_TOKEN`: as for `st_decrypt`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_credential_get(
     store: *const st_store,
@@ -84,7 +89,8 @@ pub unsafe extern "C" fn st_credential_get(
     })
 }
 
-/// Removes a credential of a user. `existed` (may be NULL) tells whether there was one; that there was none is no failure.
+/// Removes a credential of a user. If there is none, the call succeeds. `existed` (may be NULL) receives whether there
+/// was one.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_credential_delete(
     store: *const st_store,
@@ -110,9 +116,9 @@ pub unsafe extern "C" fn st_credential_delete(
     })
 }
 
-/// Lists credentials without their values: those of a user (a negative `user_id`: of all) and a provider (NULL with 0: of
-/// all), as a JSON array of objects with `id`, `user_id`, `provider`, `name`, `created_at`, `updated_at`, `last_used_at`,
-/// `is_active` and `encrypted`.
+/// Lists credentials without their values: a JSON array of objects with `id`, `user_id`, `provider`, `name`,
+/// `created_at`, `updated_at`, `last_used_at`, `is_active` and `encrypted`. A negative `user_id` selects all users;
+/// NULL with length 0 as `provider` selects all providers. Free `json` with `st_bytes_free`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_credential_list(
     store: *const st_store,
@@ -134,10 +140,11 @@ pub unsafe extern "C" fn st_credential_list(
     })
 }
 
-/// Finds a credential for a user: the user's own active one, as `st_credential_get` does, else the secret `global_key` of
-/// the chain `secrets` (NULL: that of the process). `source` (may be NULL) tells which, `ST_CREDENTIAL_…`.
+/// Finds a credential for a user: the user's own active credential, as `st_credential_get` does, otherwise the secret
+/// `global_key` of the manager `secrets` (NULL: the manager of the process). `source` (may be NULL) receives which one
+/// it is, `ST_CREDENTIAL_…`. Free `value` with `st_bytes_free`, which wipes it.
 ///
-/// If the user's own is there but cannot be decrypted, that is the error; the global one does not take its place.
+/// If the user's own credential exists but cannot be decrypted, the call fails; the global secret is not used instead.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_credential_resolve(
     store: *const st_store,
@@ -179,8 +186,8 @@ pub unsafe extern "C" fn st_credential_resolve(
     })
 }
 
-/// Puts a new key in place of the newest one, as `st_rotate_key` does, and brings every stored credential under it. If
-/// that fails or is cut short, all of them stay readable, and `st_credentials_reencrypt` does the rest.
+/// Generates a new key, as `st_rotate_key` does, and re-encrypts every stored credential under it. If that fails or is
+/// interrupted, all credentials remain readable, and `st_credentials_reencrypt` completes the rotation.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_credentials_rotate(
     store: *const st_store,
@@ -195,13 +202,14 @@ pub unsafe extern "C" fn st_credentials_rotate(
     })
 }
 
-/// Brings every stored credential under the newest key, in one transaction: all or, with an error, none. It may be
-/// repeated. With `ST_REENCRYPT_PLAIN` plain text is encrypted too; SimpleTuner itself, which reads the column as it is,
-/// then finds a token in its place.
+/// Re-encrypts every stored credential under the newest key, in one transaction: on an error, none is changed. May be
+/// repeated.
 ///
-/// `progress` (may be NULL) is called with `context` as it goes. `report` (may be NULL) is a JSON object of `total`,
-/// `reencrypted`, `unchanged`, `migrated`, `plain` (left as they are) and `unreadable` (an array: the numbers of those
-/// whose key is not at hand, which are left as they are too).
+/// `flags` is 0 or `ST_REENCRYPT_PLAIN`, with which plain text is encrypted too. SimpleTuner itself, which reads the
+/// column verbatim, then finds a token there. `progress` (may be NULL) is called with `context` before each credential
+/// and at the end. `report` (may be NULL) receives a JSON object, to be freed with `st_bytes_free`, of `total`,
+/// `reencrypted`, `unchanged`, `migrated` (plain text that is now encrypted), `plain` (plain text that was left
+/// unchanged) and `unreadable` (an array of the ids that no available key decrypts; they were left unchanged).
 ///
 /// `ST_ABANDONED`: `progress` returned `false`.
 #[unsafe(no_mangle)]
@@ -234,7 +242,7 @@ pub unsafe extern "C" fn st_credentials_reencrypt(
 fn plain(flags: u32) -> Result<bool> {
     let unknown = flags & !ST_REENCRYPT_PLAIN;
     if unknown != 0 {
-        return Err(Error::invalid_argument(format!("`flags` has bits that mean nothing: {unknown:#x}")));
+        return Err(Error::invalid_argument(format!("unknown bits in `flags`: {unknown:#x}")));
     }
     Ok(flags & ST_REENCRYPT_PLAIN != 0)
 }

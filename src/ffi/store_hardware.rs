@@ -6,9 +6,10 @@ use super::store::{st_store, with};
 use super::{Out, guard, st_bytes, st_error, st_status, text};
 use crate::store::Store;
 
-/// Reads the prices of hardware: a JSON object `{id: {"name": …, "cost_per_second": …}}`, from `hardware_info` in the
-/// configuration of the provider `replicate`, or the defaults (`gpu-l40s`, `gpu-a100-large`) where that is not an object
-/// with members. It is cached for 300 s, apart from the configuration. No database is created.
+/// Reads the prices of hardware: a JSON object `{id: {"name": …, "cost_per_second": …}}`, in US dollars. They come from
+/// `hardware_info` in the configuration of the provider `replicate`. If that is not an object with members,
+/// SimpleTuner's defaults are returned (`gpu-l40s`, `gpu-a100-large`). The prices are cached for 300 s, separately from
+/// the configuration. No database is created. Free `json` with `st_bytes_free`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_hardware_info_get(
     store: *const st_store,
@@ -24,8 +25,9 @@ pub unsafe extern "C" fn st_hardware_info_get(
     })
 }
 
-/// Puts this JSON object in place of the cached prices, for 300 s. Nothing is stored: to change the prices for all
-/// processes, set `hardware_info` in the configuration of `replicate`.
+/// Replaces the cached prices of this store with a JSON object, for 300 s. Each member needs a `cost_per_second` of 0
+/// or more. Nothing is stored: to change the prices for all processes, set `hardware_info` in the configuration of
+/// `replicate`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_hardware_info_set(
     store: *const st_store,
@@ -41,7 +43,7 @@ pub unsafe extern "C" fn st_hardware_info_set(
     })
 }
 
-/// Forgets the cached prices, so that the next call reads the configuration again.
+/// Clears the cached prices, so that the next call reads the configuration again.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_hardware_info_clear(store: *const st_store, error: *mut st_error) -> st_status {
     guard(error, || {
@@ -55,9 +57,9 @@ pub unsafe extern "C" fn st_hardware_info_clear(store: *const st_store, error: *
     })
 }
 
-/// Tells what a device costs in an hour.
+/// Returns the hourly price of a device in `cost`, in US dollars: its `cost_per_second` times 3600.
 ///
-/// `ST_NOT_FOUND`: there is no price for it; `ST_WRONG_TYPE`: its price is no number.
+/// `ST_NOT_FOUND`: no price is known for the device. `ST_WRONG_TYPE`: its price is not a valid number.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_hardware_cost_per_hour(
     store: *const st_store,

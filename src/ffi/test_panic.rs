@@ -1,4 +1,4 @@
-//! Shows what becomes of a panic. Only in builds for tests, and not in the header.
+//! A function that panics, for tests. It is only in builds for tests, and not in the header.
 
 use super::{guard, st_error, st_status};
 

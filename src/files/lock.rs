@@ -1,8 +1,7 @@
-//! One writer of a file at a time, each in its turn.
+//! A fair lock between the writers of a file.
 //!
-//! The lock is that of the whole lock file (`flock`). Before a writer tries it, it gets the right to be next: a lock on
-//! one byte of the same file, which it keeps until it has the other. So a writer that has just finished cannot overtake
-//! the one that waits, however often it comes back.
+//! The lock is `flock` on a lock file. A writer first takes the queue lock, a lock on one byte of the same file, and
+//! keeps it until it has the `flock`. So a writer that has just finished cannot overtake one that waits.
 
 use std::fs::{self, OpenOptions, TryLockError};
 use std::io;
@@ -10,29 +9,29 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::Path;
 use std::time::Duration;
 
-use super::{beside, directory_of};
-use crate::clock::Deadline;
+use super::{directory_of, sibling};
+use crate::clock::{Backoff, Deadline};
 use crate::error::{Error, Result, Status};
 use crate::fork;
 use crate::sys::own_file::OwnFile;
 
-/// The byte whose lock is the right to be next. Files of this name are empty, and stay so.
-const NEXT: u32 = 1;
-/// How often a writer that waits tries again. It sleeps outside the fork gate.
+/// The byte of the queue lock. The lock file is and stays empty.
+const QUEUE: u32 = 1;
+/// The time between two attempts of a writer that waits.
 const PAUSE: Duration = Duration::from_micros(500);
 
-/// Keeps other writers out until it is dropped.
+/// Excludes other writers until it is dropped.
 pub(crate) struct Lock(OwnFile);
 
-/// Waits until no other writer of the file at `path` is at work. The empty lock file stays: removing it would let two
-/// writers hold locks on two files of the same name.
+/// Waits until no other writer holds the lock of the file at `path`, and takes it. The empty lock file is never
+/// removed: otherwise two writers could hold locks on two files of the same name.
 pub(crate) fn lock(path: &Path, deadline: Deadline) -> Result<Lock> {
-    let lock_path = beside(path, ".lock");
+    let lock_path = sibling(path, ".lock");
     let mut options = OpenOptions::new();
     options.create(true).write(true).truncate(false).mode(0o600).custom_flags(libc::O_NOFOLLOW);
     loop {
-        let file =
-            OwnFile::open(&options, &lock_path).map_err(|error| Error::io("create the lock", &lock_path, &error))?;
+        let file = OwnFile::open(&options, &lock_path)
+            .map_err(|error| Error::io("create the lock file", &lock_path, &error))?;
         give_to_owner_of(path, &file);
         let lock = wait_turn(file, &lock_path, deadline)?;
         match lock {
@@ -40,23 +39,23 @@ pub(crate) fn lock(path: &Path, deadline: Deadline) -> Result<Lock> {
                 let message = format!("{} is being changed by another process; try again", path.display());
                 return Err(Error::new(Status::Busy, message).with_retryable(true));
             }
-            // Somebody may have removed the lock file meanwhile: others lock a new one.
+            // If the lock file was removed meanwhile, other writers lock a new one.
             Some(lock) if is_at(&lock.0, &lock_path) => return Ok(lock),
             Some(_) => {}
         }
     }
 }
 
-/// The lock; `None` if it was not to be had in time.
+/// Returns the lock, or `None` when the deadline passes.
 fn wait_turn(file: OwnFile, lock_path: &Path, deadline: Deadline) -> Result<Option<Lock>> {
     let failed = |error| Error::io("lock", lock_path, &error);
-    let mut is_next = false;
+    let (mut is_next, mut backoff) = (false, Backoff::new(PAUSE, PAUSE));
     loop {
-        is_next = is_next || file.try_lock_byte(NEXT).map_err(failed)?;
+        is_next = is_next || file.try_lock_byte(QUEUE).map_err(failed)?;
         if is_next {
             match file.try_lock() {
                 Ok(()) => {
-                    file.unlock_byte(NEXT);
+                    file.unlock_byte(QUEUE);
                     return Ok(Some(Lock(file)));
                 }
                 Err(TryLockError::Error(error)) => return Err(failed(error)),
@@ -66,7 +65,7 @@ fn wait_turn(file: OwnFile, lock_path: &Path, deadline: Deadline) -> Result<Opti
         if deadline.has_passed() {
             return Ok(None);
         }
-        fork::outside(|| std::thread::sleep(PAUSE.min(deadline.remaining())));
+        fork::unprotected(|| backoff.wait(deadline.remaining()));
     }
 }
 
@@ -78,7 +77,7 @@ fn is_at(file: &OwnFile, path: &Path) -> bool {
     }
 }
 
-/// What root creates beside a user's file has to be that user's, who could not lock it otherwise.
+/// Gives a lock file that root creates for a user's file to that user, who could not open it otherwise.
 fn give_to_owner_of(path: &Path, lock: &OwnFile) {
     let directory = directory_of(path);
     let owner =
@@ -86,7 +85,7 @@ fn give_to_owner_of(path: &Path, lock: &OwnFile) {
     if let (Ok((user, group)), Ok(metadata)) = (owner, lock.metadata())
         && metadata.uid() != user
     {
-        // Others than root may not do this, and need not: the lock is theirs.
+        // Other users may not do this, and need not: the lock file is theirs.
         let _ = fchown(&**lock, Some(user), Some(group));
     }
 }

@@ -1,4 +1,4 @@
-//! Slots of threads, and what a fork waits for.
+//! Slots of threads, and what forks wait for.
 
 use std::sync::mpsc;
 use std::thread;
@@ -6,41 +6,41 @@ use std::thread;
 use super::*;
 
 fn state() -> u64 {
-    SLOT.get().map_or(OUT, Slot::state)
+    SLOT.get().map_or(IDLE, Slot::state)
 }
 
 fn address_of_slot() -> usize {
-    drop(enter());
+    drop(protect());
     SLOT.get().map_or(0, |slot| std::ptr::from_ref(slot).addr())
 }
 
 #[test]
-fn calls_nest_and_leave() {
-    let outer = enter();
-    let inner = enter();
-    assert_eq!(state(), INSIDE);
-    outside(|| {
-        assert_eq!(state(), OUT);
-        let _callback = enter();
-        assert_eq!(state(), INSIDE);
+fn protect_nests() {
+    let outer = protect();
+    let inner = protect();
+    assert_eq!(state(), PROTECTED);
+    unprotected(|| {
+        assert_eq!(state(), IDLE);
+        let _callback = protect();
+        assert_eq!(state(), PROTECTED);
     });
-    assert_eq!(state(), INSIDE);
+    assert_eq!(state(), PROTECTED);
     drop(inner);
-    assert_eq!(state(), INSIDE);
+    assert_eq!(state(), PROTECTED);
     assert!(read().is_none());
     drop(outer);
-    assert_eq!(state(), OUT);
+    assert_eq!(state(), IDLE);
     let reading = read();
     assert_eq!(state(), READING);
     drop(reading);
-    assert_eq!(state(), OUT);
+    assert_eq!(state(), IDLE);
 }
 
 #[test]
-fn a_fork_keeps_callers_out_until_it_is_over() {
+fn fork_blocks_callers_until_it_is_complete() {
     thread::spawn(|| {
         prepare();
-        let callers = [thread::spawn(|| drop(enter())), thread::spawn(|| drop(read()))];
+        let callers = [thread::spawn(|| drop(protect())), thread::spawn(|| drop(read()))];
         thread::sleep(Duration::from_millis(20));
         assert!(callers.iter().all(|caller| !caller.is_finished()));
         parent();
@@ -51,8 +51,8 @@ fn a_fork_keeps_callers_out_until_it_is_over() {
 }
 
 #[test]
-fn a_fork_waits_for_callers_and_readers() {
-    let (entered, is_inside) = mpsc::channel();
+fn fork_waits_for_callers_and_readers() {
+    let (entered, is_protected) = mpsc::channel();
     let (leave, may_leave) = mpsc::channel::<()>();
     let caller = thread::spawn(move || {
         let reading = read();
@@ -60,7 +60,7 @@ fn a_fork_waits_for_callers_and_readers() {
         may_leave.recv().unwrap();
         drop(reading);
     });
-    is_inside.recv().unwrap();
+    is_protected.recv().unwrap();
     let forking = thread::spawn(|| {
         prepare();
         parent();
@@ -73,7 +73,7 @@ fn a_fork_waits_for_callers_and_readers() {
 }
 
 #[test]
-fn a_thread_gives_its_slot_back_when_it_ends() {
+fn thread_returns_its_slot_when_it_ends() {
     let slots: std::collections::HashSet<usize> =
         (0..1000).map(|_| thread::spawn(address_of_slot).join().unwrap()).collect();
     // Other tests have threads too, but not that many.
@@ -95,14 +95,14 @@ fn any_number_of_threads_have_slots_of_their_own() {
 }
 
 #[test]
-fn a_thread_that_ends_has_a_slot_for_each_call() {
-    /// Dropped after the slot was given back, as it was registered before.
+fn ending_thread_has_a_slot_for_each_call() {
+    /// Dropped after the slot was returned, because it was registered first.
     struct Late(mpsc::Sender<(u64, u64, bool)>);
     impl Drop for Late {
         fn drop(&mut self) {
-            let inside = enter();
-            let nested = enter();
-            let (before, within) = (state(), outside(|| (state(), drop(enter())).0));
+            let inside = protect();
+            let nested = protect();
+            let (before, within) = (state(), unprotected(|| (state(), drop(protect())).0));
             drop(nested);
             drop(inside);
             self.0.send((before, within, SLOT.get().is_none())).unwrap();
@@ -112,32 +112,32 @@ fn a_thread_that_ends_has_a_slot_for_each_call() {
     let (send, receive) = mpsc::channel();
     thread::spawn(move || {
         LATE.set(Some(Late(send)));
-        drop(enter());
+        drop(protect());
     })
     .join()
     .unwrap();
-    assert_eq!(receive.recv().unwrap(), (INSIDE, OUT, true));
+    assert_eq!(receive.recv().unwrap(), (PROTECTED, IDLE, true));
 }
 
 #[test]
-fn a_child_has_the_slots_of_the_threads_of_its_parent() {
-    let (entered, are_inside) = mpsc::channel();
+fn child_reuses_the_slots_of_the_threads_of_its_parent() {
+    let (entered, are_guard) = mpsc::channel();
     let barrier = Arc::new(std::sync::Barrier::new(4));
     let threads = [(); 3].map(|()| {
         let (entered, barrier) = (entered.clone(), barrier.clone());
         thread::spawn(move || {
-            drop(enter());
+            drop(protect());
             entered.send(()).unwrap();
             barrier.wait();
         })
     });
-    are_inside.iter().take(3).for_each(drop);
-    drop(enter());
-    // SAFETY: the child looks at atomics and ends, without running anything of the parent's.
+    are_guard.iter().take(3).for_each(drop);
+    drop(protect());
+    // SAFETY: the child reads atomics and exits, without running destructors of the parent.
     let child = unsafe { libc::fork() };
     if child == 0 {
         let taken = ALL.iter().filter(|slot| slot.is_taken.load(SeqCst)).count();
-        let inside = ALL.iter().filter(|slot| slot.state() != OUT).count();
+        let inside = ALL.iter().filter(|slot| slot.state() != IDLE).count();
         // SAFETY: ends this process at once.
         unsafe { libc::_exit(i32::from((taken, inside) != (1, 0))) };
     }

@@ -1,37 +1,37 @@
-//! Headers of requests and answers.
+//! Headers that are checked or parsed.
 
 use std::time::{Duration, SystemTime};
 
-use aws_smithy_types::DateTime;
-use aws_smithy_types::date_time::Format;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
 use ureq::http::{HeaderName, HeaderValue};
 
 use crate::error::{Error, Result, Status};
-use crate::http::Response;
-use crate::http::buffers::LONGEST_LINE;
+use crate::http::limits::MAX_LINE;
+use crate::http::message::Response;
 
-/// A header as it is sent. One that would break out of its line, or that servers read in different ways, is refused.
+/// Returns a request header. One that would end its line, or that servers interpret differently, is refused.
 pub(super) fn checked(name: &str, value: &str) -> Result<(HeaderName, HeaderValue)> {
-    let refused = |why: String| Error::new(Status::Config, why);
-    let checked_name = HeaderName::from_bytes(name.as_bytes())
-        .map_err(|_| refused(format!("{name:?} cannot be the name of a header")))?;
+    let invalid = |why: String| Error::new(Status::Config, why);
+    let checked_name =
+        HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid(format!("{name:?} is not a valid header name")))?;
     if let Some(position) = value.bytes().position(|byte| !matches!(byte, b' '..=b'~')) {
         let why = format!(
-            "the value of header {name} cannot be sent: byte {} is a line break, a control character or not ASCII",
+            "invalid value of header {name}: byte {} is a line break, a control character or not ASCII",
             position + 1
         );
-        return Err(refused(why));
+        return Err(invalid(why));
     }
-    if name.len() + value.len() > LONGEST_LINE {
-        return Err(refused(format!("header {name} is longer than {LONGEST_LINE} bytes")));
+    if name.len() + value.len() > MAX_LINE {
+        return Err(invalid(format!("header {name} is longer than {MAX_LINE} bytes")));
     }
-    let mut value =
-        HeaderValue::from_str(value).map_err(|_| refused(format!("the value of header {name} cannot be sent")))?;
+    let mut value = HeaderValue::from_str(value).map_err(|_| invalid(format!("invalid value of header {name}")))?;
     value.set_sensitive(true);
     Ok((checked_name, value))
 }
 
-/// The time that the server asks to wait: `x-amz-retry-after` in milliseconds, or `Retry-After` in seconds or as a date.
+/// Returns how long the server asks to wait: `x-amz-retry-after` in milliseconds, or `Retry-After` in seconds or as a
+/// date.
 pub(crate) fn retry_after(response: &Response) -> Option<Duration> {
     if let Some(milliseconds) = response.header("x-amz-retry-after").and_then(|text| text.trim().parse().ok()) {
         return Some(Duration::from_millis(milliseconds));
@@ -40,19 +40,19 @@ pub(crate) fn retry_after(response: &Response) -> Option<Duration> {
     match text.parse() {
         Ok(seconds) => Some(Duration::from_secs(seconds)),
         Err(_) => {
-            // The difference between two times of the server does not depend on our clock.
-            let now = response.header("date").and_then(date).unwrap_or_else(SystemTime::now);
-            Some(date(text)?.duration_since(now).unwrap_or_default())
+            // The difference of two times of the server does not depend on our clock.
+            let now = response.header("date").and_then(parse_date).unwrap_or_else(SystemTime::now);
+            Some(parse_date(text)?.duration_since(now).unwrap_or_default())
         }
     }
 }
 
-/// The time in a header such as `Date`.
-pub(crate) fn date(text: &str) -> Option<SystemTime> {
-    DateTime::from_str(text.trim(), Format::HttpDate).ok().and_then(|time| SystemTime::try_from(time).ok())
+/// Parses an HTTP date, as in the header `Date`.
+pub(crate) fn parse_date(text: &str) -> Option<SystemTime> {
+    OffsetDateTime::parse(text.trim(), &Rfc2822).ok().map(SystemTime::from)
 }
 
-/// Whether an answer with this status may be followed by a better one: the server, or one on the way to it, is ill.
+/// Whether this status reports a failure of the server, or of a gateway in front of it, that may pass.
 pub(crate) fn is_transient_status(status: u16) -> bool {
     matches!(status, 500 | 502 | 503 | 504)
 }
@@ -60,15 +60,15 @@ pub(crate) fn is_transient_status(status: u16) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bytes::SecretBytes;
+    use crate::secret_memory::SecretBytes;
 
-    fn answer(headers: &[(&str, &str)]) -> Response {
+    fn response(headers: &[(&str, &str)]) -> Response {
         let headers = headers.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
         Response { status: 503, headers, body: SecretBytes::copy_from(b"").unwrap() }
     }
 
     #[test]
-    fn a_server_says_how_long_to_wait_in_several_ways() {
+    fn retry_after_is_seconds_milliseconds_or_a_date() {
         let now = ("Date", "Sat, 21 Nov 2026 07:00:00 GMT");
         for (headers, wait) in [
             (&[][..], None),
@@ -85,16 +85,16 @@ mod tests {
             (&[("Retry-After", "later")], None),
             (&[("Retry-After", "99999999999999999999")], None),
         ] {
-            assert_eq!(retry_after(&answer(headers)), wait.map(Duration::from_millis), "{headers:?}");
+            assert_eq!(retry_after(&response(headers)), wait.map(Duration::from_millis), "{headers:?}");
         }
     }
 
     #[test]
-    fn a_date_is_read() {
-        let time = date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
+    fn date_is_parsed() {
+        let time = parse_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
         assert_eq!(time.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs(), 784_111_777);
         for text in ["", "now", "Sun, 06 Nov 1994", "Sun, 99 Nov 1994 08:49:37 GMT"] {
-            assert_eq!(date(text), None, "{text}");
+            assert_eq!(parse_date(text), None, "{text}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `NO_PROXY`: hosts that are reached without a proxy.
+//! Parses `NO_PROXY`: the hosts that are reached without a proxy.
 
 use std::net::IpAddr;
 
@@ -6,29 +6,31 @@ use std::net::IpAddr;
 #[derive(Debug, PartialEq, Eq)]
 enum Rule {
     /// `*`
-    Everything,
-    /// `10.0.0.0/8`, or an address with all its bits.
+    All,
+    /// `10.0.0.0/8`, or a single address.
     Network { address: IpAddr, bits: u32 },
-    /// `example.com`, `.example.com` and `*.example.com` alike: that name and all below it.
+    /// `example.com`, `.example.com` or `*.example.com`: that name and its subdomains.
     Domain(String),
 }
 
-/// The list, as Go, curl and Python read it: names with what is below them, addresses, networks, each with a port or for
-/// all. What they read differently, counts as a match.
+/// The list, as Go, curl and Python read it: domains with their subdomains, addresses and networks, for one port or for
+/// all. An entry that they interpret differently matches if it does for one of them.
 #[derive(Debug, Default)]
 pub(super) struct NoProxy(Vec<(Rule, Option<u16>)>);
 
 impl NoProxy {
     pub(super) fn parse(list: &str) -> NoProxy {
-        NoProxy(list.split([',', ' ', '\t']).filter(|entry| !entry.is_empty()).filter_map(entry).collect())
+        NoProxy(list.split([',', ' ', '\t']).filter(|entry| !entry.is_empty()).filter_map(parse_entry).collect())
     }
 
     pub(super) fn covers(&self, host: &str, port: u16) -> bool {
         let host = host.trim_end_matches('.').to_ascii_lowercase();
         let address = host.parse().map(|address: IpAddr| address.to_canonical()).ok();
         self.0.iter().filter(|(_, only)| only.is_none_or(|only| only == port)).any(|(rule, _)| match rule {
-            Rule::Everything => true,
-            Rule::Network { address: network, bits } => address.is_some_and(|address| is_in(address, *network, *bits)),
+            Rule::All => true,
+            Rule::Network { address: network, bits } => {
+                address.is_some_and(|address| is_in_network(address, *network, *bits))
+            }
             Rule::Domain(name) => {
                 host.strip_suffix(name.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
             }
@@ -36,40 +38,40 @@ impl NoProxy {
     }
 }
 
-/// `None` for what cannot match any host.
-fn entry(text: &str) -> Option<(Rule, Option<u16>)> {
+/// Parses an entry; `None` if it cannot match any host.
+fn parse_entry(text: &str) -> Option<(Rule, Option<u16>)> {
     if text == "*" {
-        return Some((Rule::Everything, None));
+        return Some((Rule::All, None));
     }
     if let Some((address, bits)) = text.split_once('/') {
-        let (address, bits) = (literal(address)?, bits.parse().ok()?);
-        let most = if address.is_ipv4() { 32 } else { 128 };
-        return (bits <= most).then_some((Rule::Network { address, bits }, None));
+        let (address, bits) = (parse_address(address)?, bits.parse().ok()?);
+        let max = if address.is_ipv4() { 32 } else { 128 };
+        return (bits <= max).then_some((Rule::Network { address, bits }, None));
     }
-    if let Some(address) = literal(text) {
-        return Some((network_of_one(address), None));
+    if let Some(address) = parse_address(text) {
+        return Some((single_address(address), None));
     }
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) => (host, Some(port.parse().ok()?)),
         None => (text, None),
     };
-    if let Some(address) = literal(host) {
-        return Some((network_of_one(address), port));
+    if let Some(address) = parse_address(host) {
+        return Some((single_address(address), port));
     }
     let name = host.strip_prefix('*').unwrap_or(host).trim_start_matches('.').trim_end_matches('.');
     (!name.is_empty()).then(|| (Rule::Domain(name.to_ascii_lowercase()), port))
 }
 
-fn literal(text: &str) -> Option<IpAddr> {
+fn parse_address(text: &str) -> Option<IpAddr> {
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     bare.parse().map(|address: IpAddr| address.to_canonical()).ok()
 }
 
-fn network_of_one(address: IpAddr) -> Rule {
+fn single_address(address: IpAddr) -> Rule {
     Rule::Network { address, bits: if address.is_ipv4() { 32 } else { 128 } }
 }
 
-fn is_in(address: IpAddr, network: IpAddr, bits: u32) -> bool {
+fn is_in_network(address: IpAddr, network: IpAddr, bits: u32) -> bool {
     match (address, network) {
         (IpAddr::V4(address), IpAddr::V4(network)) => {
             (address.to_bits() ^ network.to_bits()).checked_shr(32 - bits).unwrap_or(0) == 0
@@ -86,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn entries_cover_what_they_name() {
+    fn entry_covers_the_hosts_it_names() {
         for (list, host, port, covered) in [
             ("", "example.com", 443, false),
             ("*", "example.com", 443, true),

@@ -1,21 +1,20 @@
-//! Which proxy a request goes through: one that the caller names, or that of the environment.
+//! Which proxy a request goes through: the one in the settings, or that of the environment.
 
 use std::env;
 use std::fmt::Write;
-use std::net::IpAddr;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use ureq::http::Uri;
 use zeroize::Zeroizing;
 
 use crate::error::{Error, Result, Status};
+use crate::http::message::USER_AGENT;
 use crate::http::no_proxy::NoProxy;
-use crate::http::url::Origin;
-use crate::http::{Proxy, USER_AGENT};
+use crate::http::settings::Proxy;
+use crate::http::url::{Origin, Url};
 
-/// A proxy and what it is told about us.
-pub(super) struct Gateway {
+/// A proxy, and how to authenticate to it.
+pub(super) struct ProxyTarget {
     pub(super) origin: Origin,
     /// The value of `Proxy-Authorization`.
     pub(super) authorization: Option<Zeroizing<String>>,
@@ -23,11 +22,11 @@ pub(super) struct Gateway {
 
 /// The proxies for both kinds of URL.
 pub(super) struct Proxies {
-    /// An error is of a URL that cannot be used; it matters to those requests alone that would go there.
-    https: Result<Option<Gateway>>,
-    http: Result<Option<Gateway>>,
+    /// An error is that of an invalid proxy URL. Only the requests that would go through this proxy fail.
+    https: Result<Option<ProxyTarget>>,
+    http: Result<Option<ProxyTarget>>,
     except: NoProxy,
-    /// Whether `except`, and the rule that this machine's own addresses need no proxy, do not count.
+    /// Whether `except`, and the rule that addresses of this machine need no proxy, are ignored.
     always: bool,
 }
 
@@ -36,8 +35,8 @@ impl Proxies {
         match proxy {
             Proxy::None => Proxies { https: Ok(None), http: Ok(None), except: NoProxy::default(), always: false },
             Proxy::Always(url) => Proxies {
-                https: gateway(url, "the proxy's URL"),
-                http: gateway(url, "the proxy's URL"),
+                https: parse(url, "proxy URL"),
+                http: parse(url, "proxy URL"),
                 except: NoProxy::default(),
                 always: true,
             },
@@ -51,11 +50,11 @@ impl Proxies {
         let first = |names: &[&'static str]| {
             names.iter().find_map(|name| variable(name).filter(|value| !value.is_empty()).map(|value| (*name, value)))
         };
-        let gateway_in = |names: &[&'static str]| match first(names) {
-            Some((name, url)) => gateway(&Zeroizing::new(url), name),
+        let target_in = |names: &[&'static str]| match first(names) {
+            Some((name, url)) => parse(&Zeroizing::new(url), name),
             None => Ok(None),
         };
-        // In a CGI program HTTP_PROXY is the header `Proxy` of whoever sent the request.
+        // In a CGI program HTTP_PROXY is the header `Proxy` of the request, which its sender controls.
         let is_cgi = variable("REQUEST_METHOD").is_some();
         let http: &[_] = if is_cgi {
             &["http_proxy", "all_proxy", "ALL_PROXY"]
@@ -63,77 +62,62 @@ impl Proxies {
             &["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"]
         };
         Proxies {
-            https: gateway_in(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]),
-            http: gateway_in(http),
+            https: target_in(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]),
+            http: target_in(http),
             except: first(&["no_proxy", "NO_PROXY"]).map(|(_, list)| NoProxy::parse(&list)).unwrap_or_default(),
             always: false,
         }
     }
 
-    /// The proxy for requests to this server; `None` is straight to it.
-    pub(super) fn between(&self, server: &Origin) -> Result<Option<&Gateway>> {
-        if !self.always && (is_local(&server.host) || self.except.covers(&server.host, server.port)) {
+    /// Returns the proxy for requests to this server; `None` for a direct connection.
+    pub(super) fn proxy_for(&self, server: &Origin) -> Result<Option<&ProxyTarget>> {
+        if !self.always && (server.is_machine_local() || self.except.covers(&server.host, server.port)) {
             return Ok(None);
         }
-        let gateway = if server.tls { &self.https } else { &self.http };
-        gateway.as_ref().map(Option::as_ref).map_err(Error::clone)
+        let target = if server.tls { &self.https } else { &self.http };
+        target.as_ref().map(Option::as_ref).map_err(Error::clone)
     }
 }
 
-/// Whether a host means something else on every machine, so that no proxy can reach it for us: this machine itself, its
-/// link, and the metadata services of clouds.
-fn is_local(host: &str) -> bool {
-    if host.trim_end_matches('.').eq_ignore_ascii_case("localhost") {
-        return true;
-    }
-    match host.parse::<IpAddr>().map(|address| address.to_canonical()) {
-        Ok(IpAddr::V4(address)) => address.is_loopback() || address.is_link_local(),
-        Ok(IpAddr::V6(address)) => {
-            let is_metadata = address.segments()[..2] == [0xfd00, 0x0ec2];
-            address.is_loopback() || address.is_unicast_link_local() || is_metadata
-        }
-        Err(_) => false,
-    }
-}
-
-/// Reads the URL of a proxy. `source` is where it stands; its value may hold a password and is never shown.
-fn gateway(url: &str, source: &str) -> Result<Option<Gateway>> {
-    let refused = |why: &str| Error::new(Status::Config, format!("{source} cannot be used: {why}"));
+/// Parses the URL of a proxy. `source` names the setting for messages. The URL may contain a password and is never
+/// shown.
+fn parse(url: &str, source: &str) -> Result<Option<ProxyTarget>> {
+    let invalid = |why: &str| Error::new(Status::Config, format!("invalid {source}: {why}"));
     let url = url.trim();
     if url.is_empty() {
         return Ok(None);
     }
-    // A scheme may be missing; then it is http, as everywhere.
+    // Without a scheme it is http, as for other tools.
     let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
     if !["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
-        return Err(refused("its scheme is not supported; only http:// and https:// proxies are"));
+        return Err(invalid("its scheme is not supported; only http:// and https:// are"));
     }
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let (user, address) = match authority.rsplit_once('@') {
         Some((user, address)) => (Some(user), address),
         None => (None, authority),
     };
-    let uri = format!("{scheme}://{address}/").parse::<Uri>().ok();
-    let origin = uri.as_ref().and_then(Origin::of);
-    let origin = origin.ok_or_else(|| refused("it is not in the form http://user:password@host:port"))?;
-    let authorization =
-        user.map(|user| authorization(user).ok_or_else(|| refused("its user or password is malformed")));
-    Ok(Some(Gateway { origin, authorization: authorization.transpose()? }))
+    let url = Url::parse(&format!("{scheme}://{address}/"));
+    let origin = url.map_err(|_| invalid("it is not of the form http://user:password@host:port"))?.origin;
+    let authorization = user.map(|user| {
+        authorization(user).ok_or_else(|| invalid("its user or password is not percent-encoded correctly"))
+    });
+    Ok(Some(ProxyTarget { origin, authorization: authorization.transpose()? }))
 }
 
-/// `Basic` and the two halves, which are percent-encoded in a URL.
+/// Returns the value of `Proxy-Authorization` for the `user:password` part of a URL, which is percent-encoded.
 fn authorization(user: &str) -> Option<Zeroizing<String>> {
     let (name, password) = user.split_once(':').unwrap_or((user, ""));
-    let mut pair = Zeroizing::new(percent_decoded(name)?.to_vec());
+    let mut pair = Zeroizing::new(percent_decode(name)?.to_vec());
     pair.push(b':');
-    pair.extend_from_slice(&percent_decoded(password)?);
+    pair.extend_from_slice(&percent_decode(password)?);
     let mut value = Zeroizing::new(String::with_capacity(16 + pair.len() * 4 / 3));
     value.push_str("Basic ");
     STANDARD.encode_string(&*pair, &mut value);
     Some(value)
 }
 
-fn percent_decoded(text: &str) -> Option<Zeroizing<Vec<u8>>> {
+fn percent_decode(text: &str) -> Option<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(text.len()));
     let mut rest = text.as_bytes();
     while let Some((first, after)) = rest.split_first() {
@@ -143,7 +127,7 @@ fn percent_decoded(text: &str) -> Option<Zeroizing<Vec<u8>>> {
             continue;
         }
         let digits = std::str::from_utf8(rest.get(..2)?).ok()?;
-        // `from_str_radix` would take a sign.
+        // `from_str_radix` accepts a sign.
         if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
             return None;
         }
@@ -153,8 +137,8 @@ fn percent_decoded(text: &str) -> Option<Zeroizing<Vec<u8>>> {
     Some(bytes)
 }
 
-impl Gateway {
-    /// The lines that make the proxy connect us with a server.
+impl ProxyTarget {
+    /// Returns the request that makes the proxy open a tunnel to a server.
     pub(super) fn connect_request(&self, server: &Origin) -> Zeroizing<String> {
         let authority = server.authority();
         let credentials = self.authorization.as_ref().map_or(0, |value| value.len());
@@ -173,19 +157,19 @@ mod tests {
     use super::*;
     use crate::http::url;
 
-    /// The proxy for a URL under these variables: its address, `""` for none, or the error.
+    /// The proxy for a URL with these variables: its origin, `""` for none, or the error.
     fn proxy(variables: &[(&str, &str)], url: &str) -> String {
         let find = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.to_string());
         let proxies = Proxies::from_environment(find);
-        let (_, server) = url::parse(url).unwrap();
-        match proxies.between(&server) {
-            Ok(gateway) => gateway.map(|gateway| gateway.origin.to_string()).unwrap_or_default(),
+        let (_, server) = url::parse_request_url(url).unwrap();
+        match proxies.proxy_for(&server) {
+            Ok(target) => target.map(|target| target.origin.to_string()).unwrap_or_default(),
             Err(error) => error.message().to_owned(),
         }
     }
 
     #[test]
-    fn the_environment_names_proxies_by_scheme() {
+    fn environment_names_proxies_by_scheme() {
         let all = [
             ("HTTPS_PROXY", "http://secure:3128"),
             ("HTTP_PROXY", "plain:3128/"),
@@ -202,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn lower_case_comes_first_and_empty_is_unset() {
+    fn lower_case_variable_comes_first_and_empty_is_unset() {
         let both = [("https_proxy", "http://lower"), ("HTTPS_PROXY", "http://upper")];
         assert_eq!(proxy(&both, "https://example.com"), "http://lower");
         let empty = [("https_proxy", ""), ("HTTPS_PROXY", "http://upper"), ("no_proxy", ""), ("NO_PROXY", "*")];
@@ -211,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cgi_program_takes_no_proxy_from_a_header() {
+    fn cgi_program_ignores_http_proxy() {
         let cgi = [("REQUEST_METHOD", "GET"), ("HTTP_PROXY", "http://evil"), ("HTTPS_PROXY", "http://good")];
         assert_eq!(proxy(&cgi, "http://example.com"), "");
         assert_eq!(proxy(&cgi, "https://example.com"), "http://good");
@@ -222,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_this_machine_reaches_is_not_asked_of_a_proxy() {
+    fn machine_local_address_needs_no_proxy() {
         let all = [("ALL_PROXY", "http://any")];
         for url in [
             "http://localhost:8200",
@@ -243,20 +227,20 @@ mod tests {
     }
 
     #[test]
-    fn an_unusable_url_is_named_by_its_variable_and_not_shown() {
+    fn invalid_proxy_url_is_named_by_its_variable_and_not_shown() {
         for (url, why) in [
-            ("socks5://ann:SECRET@host", "its scheme is not supported; only http:// and https:// proxies are"),
-            ("http://ann:SECRET@", "it is not in the form http://user:password@host:port"),
-            ("http://ann:SECRET@host:SECRET", "it is not in the form http://user:password@host:port"),
-            ("http://ann:SECRET@host:70000", "it is not in the form http://user:password@host:port"),
-            ("http://ann:SECRET%4@host", "its user or password is malformed"),
-            ("http://ann:SECRET%+4@host", "its user or password is malformed"),
-            ("http://ho st", "it is not in the form http://user:password@host:port"),
-            ("http://host\r\nX-Evil: 1", "it is not in the form http://user:password@host:port"),
+            ("socks5://ann:SECRET@host", "its scheme is not supported; only http:// and https:// are"),
+            ("http://ann:SECRET@", "it is not of the form http://user:password@host:port"),
+            ("http://ann:SECRET@host:SECRET", "it is not of the form http://user:password@host:port"),
+            ("http://ann:SECRET@host:70000", "it is not of the form http://user:password@host:port"),
+            ("http://ann:SECRET%4@host", "its user or password is not percent-encoded correctly"),
+            ("http://ann:SECRET%+4@host", "its user or password is not percent-encoded correctly"),
+            ("http://ho st", "it is not of the form http://user:password@host:port"),
+            ("http://host\r\nX-Evil: 1", "it is not of the form http://user:password@host:port"),
         ] {
             let shown = proxy(&[("HTTPS_PROXY", url)], "https://example.com");
-            assert_eq!(shown, format!("HTTPS_PROXY cannot be used: {why}"));
-            // It does not matter where no proxy is used.
+            assert_eq!(shown, format!("invalid HTTPS_PROXY: {why}"));
+            // Requests that do not go through it succeed.
             assert_eq!(proxy(&[("HTTPS_PROXY", url)], "http://example.com"), "");
             assert_eq!(proxy(&[("HTTPS_PROXY", url), ("NO_PROXY", "example.com")], "https://example.com"), "");
         }

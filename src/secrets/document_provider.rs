@@ -1,13 +1,14 @@
-//! A provider over a [`DocumentSource`]: remembers its document, loads it once for all who need it, lets a failing source
-//! rest, and serves an earlier document over an outage.
+//! A provider over a [`DocumentSource`]. It caches the document, loads it once for all callers, backs off from a
+//! failing source, and uses an earlier document during an outage.
 //!
-//! A document counts for `cache_ttl`: its values, and that it lacks all other keys. That there is no document counts for
-//! `miss_ttl`. From the last fifth of that time on one call loads it again, and the others get what is in memory without
-//! waiting: values past their time for `max_stale`, flagged as stale. Only a key that memory says nothing about waits.
+//! A document is fresh for `cache_ttl`: its values, and the absence of all other keys. The absence of the document
+//! itself is cached for `miss_ttl`. In the last fifth of that time one call loads the document again while the others
+//! get the cached values without waiting. An expired value is returned for another `max_stale`, flagged as stale. A
+//! call waits only for a key of which nothing is cached.
 //!
-//! A source that fails rests for 1 s, then 2 s, 4 s, … up to `max_backoff`, unless a refresh is asked for or it has new
-//! credentials; see [`Failing`]. From the first failure on, until a load succeeds, at most one call at a time waits for
-//! the source. A failure that is the source's own decision ends the use of its document at once; so does nothing else.
+//! After a failure the source is not queried for 1 s, then 2 s, 4 s, … up to `max_backoff`, unless a refresh is
+//! requested or the source has new credentials; see [`Outage`]. From the first failure until a load succeeds, at most
+//! one call at a time waits for the source. Only an authoritative failure drops the document at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,183 +17,187 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
 use super::document::{Document, DocumentSource};
-use super::memory::Times;
+use super::lookup_cache::CacheTimes;
 use super::names::Names;
 use super::peek::{Known, Peeked};
-use super::provider::{Finding, Held, Provider, Request, State as Health};
+use super::provider::{Health, HealthState, Request, SecretProvider};
+use super::secret::Secret;
 use super::single_flight::SingleFlight;
-use crate::bytes::wipe_stack_below;
-use crate::clock::{Deadline, Instant, Tick};
+use crate::clock::{CoarseInstant, Deadline, Instant};
 use crate::error::{Error, Result, Source, Status};
-use crate::fork::{self, Reading};
+use crate::fork::{self, ReadGuard};
 use crate::log::{self, Level};
+use crate::secret_memory::wipe_stack_below;
 use crate::sys::Published;
-use failing::Failing;
-use loaded::Loaded;
+use loaded::LoadedDocument;
+use outage::Outage;
 
-mod failing;
 mod loaded;
+mod outage;
 
-/// How much of the stack a source may use for what it logs in with.
+/// The depth of stack that is wiped after a load: a source may leave credentials there.
 const STACK: usize = 16 << 10;
 
 pub(super) struct DocumentProvider<S> {
     source: S,
-    times: Times,
-    loads: SingleFlight<Arc<Loaded>>,
+    times: CacheTimes,
+    loads: SingleFlight<Arc<LoadedDocument>>,
     upkeeps: SingleFlight<()>,
     state: Mutex<State>,
-    /// The document, while its source does not fail.
-    current: Published<Loaded>,
+    /// The document, unless its source fails.
+    current: Published<LoadedDocument>,
 }
 
 #[derive(Clone, Default)]
 struct State {
-    document: Option<Arc<Loaded>>,
-    failing: Option<Arc<Failing>>,
-    /// When all was forgotten last. What was asked for before does not count for later calls.
-    forgotten: Option<Instant>,
+    document: Option<Arc<LoadedDocument>>,
+    outage: Option<Arc<Outage>>,
+    /// When the cache was last cleared. A document requested before that is not cached.
+    cleared_at: Option<Instant>,
 }
 
 impl State {
-    /// Whether what was asked for then may be remembered.
-    fn counts(&self, asked: Instant) -> bool {
-        self.forgotten.is_none_or(|forgotten| asked >= forgotten)
+    /// Whether a document requested then may be cached.
+    fn may_cache(&self, requested_at: Instant) -> bool {
+        self.cleared_at.is_none_or(|cleared_at| requested_at >= cleared_at)
     }
 
-    /// What memory says about `key`; `None` is nothing, so that the source has to be asked.
-    fn remembered(&self, key: &str) -> Option<Result<Option<Held>>> {
+    /// The cached answer for `key`; `None` if the source has to be queried.
+    fn cached(&self, key: &str) -> Option<Result<Option<Secret>>> {
         let loaded = self.document.as_ref()?;
         if loaded.is_fresh() {
             return Some(loaded.look_up(key, true));
         }
-        // With a `cache_ttl` of 0 every call asks, as long as the source answers.
-        let serves = loaded.is_usable() && (!loaded.ttl.is_zero() || self.failing.is_some());
-        // A document past its time says nothing about keys that it lacks.
-        let held = loaded.look_up(key, true).ok().flatten().filter(|_| serves)?;
-        Some(Ok(Some(held)))
+        // With a `cache_ttl` of 0 every call queries the source, unless it fails.
+        let is_usable = loaded.is_usable() && (!loaded.ttl.is_zero() || self.outage.is_some());
+        // An expired document says nothing about keys that it lacks.
+        let secret = loaded.look_up(key, true).ok().flatten().filter(|_| is_usable)?;
+        Some(Ok(Some(secret)))
     }
 
-    /// The failure of the source, for a call about whose key memory says nothing; `None` if it does not bind this call.
-    fn known_failure(&self, request: &Request) -> Option<Result<Option<Held>>> {
-        let failing = self.failing.as_ref().filter(|failing| failing.binds(request.deadline().remaining()))?;
-        Some(Err(failing.error()))
+    /// The failure of the source, for a call whose key is not cached; `None` if this call may query the source.
+    fn known_failure(&self, request: &Request) -> Option<Result<Option<Secret>>> {
+        let outage = self.outage.as_ref().filter(|outage| outage.applies_to(request.deadline().remaining()))?;
+        Some(Err(outage.error()))
     }
 
-    /// Whether this call is to ask the source again for `key`, if no other call does.
-    fn is_due(&self, key: &str, request: &Request, times: &Times) -> bool {
+    /// Whether this call should query the source for `key`, unless another call does.
+    fn is_due(&self, key: &str, request: &Request, times: &CacheTimes) -> bool {
         let wanted = self.document.as_ref().is_none_or(|loaded| {
-            let age = loaded.asked.elapsed();
-            age >= loaded.soft() || (loaded.lacks(key) && (self.failing.is_some() || age >= times.miss_ttl))
+            let age = loaded.requested_at.elapsed();
+            let is_retry_due = self.outage.is_some() || age >= times.miss_ttl;
+            age >= loaded.refresh_after() || (loaded.is_unreadable(key) && is_retry_due)
         });
-        let may_ask = |failing: &Arc<Failing>| !failing.rests(request.deadline().remaining()) || failing.is_look_due();
-        wanted && self.failing.as_ref().is_none_or(may_ask)
+        let may_query = |outage: &Arc<Outage>| {
+            !outage.is_backing_off(request.deadline().remaining()) || outage.is_credential_check_due()
+        };
+        wanted && self.outage.as_ref().is_none_or(may_query)
     }
 }
 
-/// One wish for a newer document.
-struct Wish<'a> {
+/// The need of one call for a newer document.
+struct LoadRequest<'a> {
     deadline: Deadline,
-    /// How much time the whole call has left.
+    /// The time that the whole call has left.
     remaining: Duration,
-    /// Ask the source even if it rests.
-    now: bool,
+    /// Query the source even during its back-off.
+    forced: bool,
     /// Whether this document is new enough.
-    accepts: &'a dyn Fn(&Arc<Loaded>) -> bool,
+    accepts: &'a dyn Fn(&Arc<LoadedDocument>) -> bool,
 }
 
 impl<S: DocumentSource> DocumentProvider<S> {
-    pub(super) fn new(source: S, times: Times) -> Result<DocumentProvider<S>> {
+    pub(super) fn new(source: S, times: CacheTimes) -> Result<DocumentProvider<S>> {
         let (loads, upkeeps) = (SingleFlight::new()?, SingleFlight::new()?);
         let (state, current) = (Mutex::default(), Published::empty());
         Ok(DocumentProvider { source, times, loads, upkeeps, state, current })
     }
 
     fn state(&self) -> State {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         self.state.lock().clone()
     }
 
-    /// A new document, waiting for the call that loads one already.
-    fn load(&self, wish: &Wish) -> Result<Arc<Loaded>> {
+    /// Loads a new document, or waits for the call that is loading one.
+    fn load(&self, request: &LoadRequest) -> Result<Arc<LoadedDocument>> {
         let mut own = false;
-        let work = || self.load_unless_done(wish, &mut own);
-        let result = self.loads.run(b"", wish.deadline, wish.accepts, work);
-        self.keep_up(own && result.is_ok(), wish.deadline);
+        let work = || self.load_unless_done(request, &mut own);
+        let result = self.loads.run(b"", request.deadline, request.accepts, work);
+        self.run_upkeep(own && result.is_ok(), request.deadline);
         result
     }
 
-    /// A new document; `None` if another call loads one.
-    fn try_load(&self, wish: &Wish) -> Option<Result<Arc<Loaded>>> {
+    /// Loads a new document; `None` if another call is loading one.
+    fn try_load(&self, request: &LoadRequest) -> Option<Result<Arc<LoadedDocument>>> {
         let mut own = false;
-        let work = || self.load_unless_done(wish, &mut own);
-        let result = self.loads.try_run(b"", wish.deadline, work)?;
-        self.keep_up(own && result.is_ok(), wish.deadline);
+        let work = || self.load_unless_done(request, &mut own);
+        let result = self.loads.try_run(b"", request.deadline, work)?;
+        self.run_upkeep(own && result.is_ok(), request.deadline);
         Some(result)
     }
 
-    /// Another call may have loaded one before this call got its turn.
-    fn load_unless_done(&self, wish: &Wish, own: &mut bool) -> Result<Arc<Loaded>> {
-        match self.state().document.filter(wish.accepts) {
+    /// Loads a new document, unless another call did before this call's turn.
+    fn load_unless_done(&self, request: &LoadRequest, own: &mut bool) -> Result<Arc<LoadedDocument>> {
+        match self.state().document.filter(request.accepts) {
             Some(loaded) => Ok(loaded),
             None => {
                 *own = true;
-                self.load_now(wish)
+                self.load_now(request)
             }
         }
     }
 
-    /// Asks the source, unless it rests. No other call does so now.
-    fn load_now(&self, wish: &Wish) -> Result<Arc<Loaded>> {
-        let _inside = fork::enter();
-        match self.state().failing.filter(|failing| failing.rests(wish.remaining)) {
-            _ if wish.now => self.source.before_refresh(),
-            Some(failing) if !self.has_new_credentials(&failing) => return Err(failing.error()),
+    /// Queries the source, except during its back-off. No other call does so now.
+    fn load_now(&self, request: &LoadRequest) -> Result<Arc<LoadedDocument>> {
+        let _guard = fork::protect();
+        match self.state().outage.filter(|outage| outage.is_backing_off(request.remaining)) {
+            _ if request.forced => self.source.before_refresh(),
+            Some(outage) if !self.has_new_credentials(&outage) => return Err(outage.error()),
             _ => {}
         }
-        if wish.deadline.has_passed() {
-            return Err(Error::new(Status::Timeout, "no time was left to ask it").with_retryable(true));
+        if request.deadline.has_passed() {
+            return Err(Error::new(Status::Timeout, "no time was left to query it").with_retryable(true));
         }
-        let asked = Instant::now();
-        let result = self.source.load(wish.deadline);
+        let requested_at = Instant::now();
+        let result = self.source.load(request.deadline);
         wipe_stack_below::<STACK>();
         match result {
-            Ok(document) => Ok(self.publish(document, asked, wish.remaining)),
+            Ok(document) => Ok(self.publish(document, requested_at, request.remaining)),
             Err(error) => {
-                self.note_failure(&error, asked, wish.remaining);
+                self.note_failure(&error, requested_at, request.remaining);
                 Err(error)
             }
         }
     }
 
-    /// Asks a resting source whether it has new credentials, about once a second.
-    fn has_new_credentials(&self, failing: &Failing) -> bool {
-        if !failing.is_look_due() {
+    /// Checks, about once a second, whether a source that is backing off has new credentials.
+    fn has_new_credentials(&self, outage: &Outage) -> bool {
+        if !outage.is_credential_check_due() {
             return false;
         }
-        self.change(|state| state.failing = Some(Arc::new(failing.looked_now())));
+        self.change(|state| state.outage = Some(Arc::new(outage.with_credentials_checked_now())));
         self.source.has_new_credentials()
     }
 
-    fn publish(&self, document: Document, asked: Instant, given: Duration) -> Arc<Loaded> {
-        self.report(&document, asked.elapsed());
+    fn publish(&self, document: Document, requested_at: Instant, time_limit: Duration) -> Arc<LoadedDocument> {
+        self.log_load(&document, requested_at.elapsed());
         let before = self.state();
-        let failing = document.incomplete().map(|error| {
-            // Only a part failed: the load did not take all of its time for nothing.
+        let outage = document.incomplete().map(|error| {
+            // Only a part failed, so the time of the load was not lost.
             let taken = Duration::ZERO;
-            Arc::new(Failing::after(before.failing.as_deref(), error.clone(), given, taken, self.times.max_backoff))
+            Arc::new(Outage::after(before.outage.as_deref(), error.clone(), time_limit, taken, self.times.max_backoff))
         });
-        let loaded = Arc::new(Loaded::new(document, asked, &self.times, before.document.as_deref()));
+        let loaded = Arc::new(LoadedDocument::new(document, requested_at, &self.times, before.document.as_deref()));
         self.change(|state| {
-            state.failing = failing;
-            if state.counts(asked) {
+            state.outage = outage;
+            if state.may_cache(requested_at) {
                 state.document = Some(loaded.clone());
             }
         });
         loaded
     }
 
-    fn report(&self, document: &Document, time: Duration) {
+    fn log_load(&self, document: &Document, time: Duration) {
         let (name, place) = (self.source.name(), self.source.place());
         if let Some(error) = document.incomplete() {
             log::emit(Level::Warn, "secrets", || format!("{name}: {place}: a part could not be read: {error}"));
@@ -207,26 +212,26 @@ impl<S: DocumentSource> DocumentProvider<S> {
         });
     }
 
-    fn note_failure(&self, error: &Error, asked: Instant, given: Duration) {
-        let State { document, failing, .. } = self.state();
-        let taken = asked.elapsed();
-        let failing = Failing::after(failing.as_deref(), error.clone(), given, taken, self.times.max_backoff);
-        let ends = error.is_authoritative();
-        if !ends && document.is_some_and(|loaded| loaded.is_usable()) {
+    fn note_failure(&self, error: &Error, requested_at: Instant, time_limit: Duration) {
+        let State { document, outage, .. } = self.state();
+        let taken = requested_at.elapsed();
+        let outage = Outage::after(outage.as_deref(), error.clone(), time_limit, taken, self.times.max_backoff);
+        let drop_document = error.is_authoritative();
+        if !drop_document && document.is_some_and(|loaded| loaded.is_usable()) {
             let name = self.source.name();
-            log::emit(Level::Warn, "secrets", || format!("{name} failed, and its last document is used: {error}"));
+            log::emit(Level::Warn, "secrets", || format!("{name} failed; its last document is still used: {error}"));
         }
         self.change(|state| {
-            state.failing = Some(Arc::new(failing));
-            if ends {
+            state.outage = Some(Arc::new(outage));
+            if drop_document {
                 state.document = None;
             }
         });
     }
 
-    /// Changes the state. Values of the document before are dropped outside of the lock.
+    /// Changes the state. Values of the earlier document are dropped after the lock is released.
     fn change(&self, change: impl FnOnce(&mut State)) {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         let mut state = self.state.lock();
         let before = state.clone();
         change(&mut state);
@@ -235,13 +240,13 @@ impl<S: DocumentSource> DocumentProvider<S> {
         {
             old.supersede();
         }
-        let current = self.current.replace(state.document.clone().filter(|_| state.failing.is_none()));
+        let current = self.current.replace(state.document.clone().filter(|_| state.outage.is_none()));
         drop(state);
         drop((before, current));
     }
 
-    /// After a load of this call's own; nothing waits for it.
-    fn keep_up(&self, wanted: bool, deadline: Deadline) {
+    /// Runs the source's upkeep after a load that this call made. No other call waits for it.
+    fn run_upkeep(&self, wanted: bool, deadline: Deadline) {
         if !wanted || deadline.has_passed() {
             return;
         }
@@ -255,32 +260,32 @@ impl<S: DocumentSource> DocumentProvider<S> {
         }
     }
 
-    /// What memory says after a load has failed.
-    fn after_failure(&self, key: &str, error: Error, refresh: bool) -> Result<Option<Held>> {
-        match self.state().remembered(key) {
-            Some(Ok(Some(held))) => Ok(Some(Held { stale: held.stale || refresh, ..held })),
+    /// The cached answer after a load that failed, or the failure.
+    fn after_failure(&self, key: &str, error: Error, refresh: bool) -> Result<Option<Secret>> {
+        match self.state().cached(key) {
+            Some(Ok(Some(secret))) => Ok(Some(Secret { stale: secret.stale || refresh, ..secret })),
             Some(Ok(None)) if !refresh => Ok(None),
             _ => Err(error),
         }
     }
 
-    /// The answer of a call that asked the source, alone or with others.
-    fn answer(&self, key: &str, loaded: Result<Arc<Loaded>>, refresh: bool) -> Result<Option<Held>> {
+    /// The answer of a call that queried the source, or waited for a call that did.
+    fn answer(&self, key: &str, loaded: Result<Arc<LoadedDocument>>, refresh: bool) -> Result<Option<Secret>> {
         match loaded {
             Ok(loaded) => loaded.look_up(key, false),
             Err(error) => self.after_failure(key, error, refresh),
         }
     }
 
-    /// A document whose load began after this call.
-    fn refreshed(&self, request: &Request) -> Result<Arc<Loaded>> {
+    /// Returns a document whose load began after this call.
+    fn refreshed(&self, request: &Request) -> Result<Arc<LoadedDocument>> {
         let (since, deadline) = (Instant::now(), request.deadline());
-        let accepts = |loaded: &Arc<Loaded>| loaded.asked >= since;
-        self.load(&Wish { deadline, remaining: deadline.remaining(), now: true, accepts: &accepts })
+        let accepts = |loaded: &Arc<LoadedDocument>| loaded.requested_at >= since;
+        self.load(&LoadRequest { deadline, remaining: deadline.remaining(), forced: true, accepts: &accepts })
     }
 }
 
-impl<S: DocumentSource> Provider for DocumentProvider<S> {
+impl<S: DocumentSource> SecretProvider for DocumentProvider<S> {
     fn name(&self) -> &str {
         self.source.name()
     }
@@ -293,38 +298,39 @@ impl<S: DocumentSource> Provider for DocumentProvider<S> {
         true
     }
 
-    fn find(&self, key: &str, request: &Request) -> Result<Option<Held>> {
+    fn find(&self, key: &str, request: &Request) -> Result<Option<Secret>> {
         if request.refresh {
             return self.answer(key, self.refreshed(request), true);
         }
         let state = self.state();
-        let known = state.remembered(key).or_else(|| state.known_failure(request));
+        let known = state.cached(key).or_else(|| state.known_failure(request));
         if let Some(known) = known.as_ref().filter(|_| !state.is_due(key, request, &self.times)) {
             return known.clone();
         }
         let is_fresh = state.document.as_ref().is_some_and(|loaded| loaded.is_fresh());
-        let wish = Wish {
-            // While the document counts, half of the time is enough for a newer one.
+        let load = LoadRequest {
+            // While the document is fresh, half of the time is enough for a newer one.
             deadline: request.share(is_fresh).deadline(),
             remaining: request.deadline().remaining(),
-            now: false,
+            forced: false,
             accepts: &|loaded| {
-                state.counts(loaded.asked) && !state.document.as_ref().is_some_and(|old| Arc::ptr_eq(old, loaded))
+                state.may_cache(loaded.requested_at)
+                    && !state.document.as_ref().is_some_and(|old| Arc::ptr_eq(old, loaded))
             },
         };
         match known {
-            Some(known) => self.try_load(&wish).map_or(known, |loaded| self.answer(key, loaded, false)),
-            None => self.answer(key, self.load(&wish), false),
+            Some(known) => self.try_load(&load).map_or(known, |loaded| self.answer(key, loaded, false)),
+            None => self.answer(key, self.load(&load), false),
         }
     }
 
-    fn peek(&self, key: &str, reading: &Reading, now: Tick, take: &mut dyn FnMut(Peeked<'_>)) -> Known {
-        let Some(loaded) = self.current.get(reading).filter(|loaded| loaded.is_young(now)) else {
+    fn peek(&self, key: &str, reading: &ReadGuard, now: CoarseInstant, take: &mut dyn FnMut(Peeked<'_>)) -> Known {
+        let Some(loaded) = self.current.get(reading).filter(|loaded| loaded.is_current(now)) else {
             return Known::Unknown;
         };
         match loaded.document.peek(key) {
             Some(Some(entry)) => {
-                take(Peeked::Remembered(&entry.0, &|| loaded.held(entry, false, true)));
+                take(Peeked::Cached(&entry.0, &|| loaded.secret(entry, false, true)));
                 Known::Found
             }
             Some(None) => Known::Absent,
@@ -332,8 +338,8 @@ impl<S: DocumentSource> Provider for DocumentProvider<S> {
         }
     }
 
-    fn at_hand(&self, key: &str) -> Option<Option<Held>> {
-        self.state().remembered(key)?.ok()
+    fn cached(&self, key: &str) -> Option<Option<Secret>> {
+        self.state().cached(key)?.ok()
     }
 
     fn place(&self, _: &str) -> String {
@@ -351,70 +357,65 @@ impl<S: DocumentSource> Provider for DocumentProvider<S> {
         }
     }
 
-    fn forget(&self) {
+    fn clear_cache(&self) {
         self.change(|state| {
             state.document = None;
-            state.forgotten = Some(Instant::now());
+            state.cleared_at = Some(Instant::now());
         });
     }
 
     fn describe(&self) -> Map<String, Value> {
         let mut fields = Map::from_iter([("configured".to_owned(), json!(true))]);
         fields.extend(self.source.describe());
-        let State { document, failing, .. } = self.state();
+        let State { document, outage, .. } = self.state();
         fields.insert("loaded".to_owned(), json!(document.is_some()));
         if let Some(loaded) = document {
-            let age = loaded.asked.elapsed();
+            let age = loaded.requested_at.elapsed();
             fields.insert("entries".to_owned(), json!(loaded.document.len()));
             fields.insert("version".to_owned(), json!(loaded.document.version.as_deref()));
             fields.insert("missing".to_owned(), json!(loaded.document.missing));
             fields.insert("incomplete".to_owned(), json!(loaded.document.incomplete().map(Error::message)));
             fields.insert("age".to_owned(), json!(age.as_secs_f64()));
             fields.insert("expires_in".to_owned(), json!(loaded.ttl.saturating_sub(age).as_secs_f64()));
-            fields.insert("stale".to_owned(), json!(!loaded.is_fresh() && failing.is_some()));
+            fields.insert("stale".to_owned(), json!(!loaded.is_fresh() && outage.is_some()));
         }
-        if let Some(failing) = failing {
-            fields.insert("failing".to_owned(), json!(failing.message()));
-            fields.insert("asked_again_in".to_owned(), json!(failing.rest().as_secs_f64()));
+        if let Some(outage) = outage {
+            fields.insert("failing".to_owned(), json!(outage.message()));
+            fields.insert("retry_in".to_owned(), json!(outage.backoff().as_secs_f64()));
         }
         fields
     }
 
     fn names(&self, request: &Request) -> Option<Names> {
-        let names_of = |loaded: &Loaded, error: Option<Error>| {
+        let names_of = |loaded: &LoadedDocument, error: Option<Error>| {
             let names = loaded.document.names().map(str::to_owned).collect();
             Names { names, error: error.or_else(|| loaded.document.incomplete().cloned()) }
         };
-        let deadline = request.deadline();
-        let is_fresh = |loaded: &Arc<Loaded>| !request.refresh && loaded.is_fresh();
-        let before = self.state().document;
-        if let Some(loaded) = before.as_ref().filter(|loaded| is_fresh(loaded)) {
-            return Some(names_of(loaded, None));
+        let is_fresh = |loaded: &Arc<LoadedDocument>| loaded.is_fresh();
+        if let Some(loaded) = self.state().document.filter(is_fresh) {
+            return Some(names_of(&loaded, None));
         }
-        let loaded = match request.refresh {
-            true => self.refreshed(request),
-            false => {
-                let remaining = deadline.remaining();
-                self.load(&Wish { deadline, remaining, now: false, accepts: &is_fresh })
-            }
-        };
-        Some(match (loaded, self.state().document.filter(|loaded| loaded.is_usable())) {
-            (Ok(loaded), _) => names_of(&loaded, None),
-            (Err(error), Some(loaded)) => names_of(&loaded, Some(error)),
-            (Err(error), None) => Names { names: Vec::new(), error: Some(error) },
+        let deadline = request.deadline();
+        let load = LoadRequest { deadline, remaining: deadline.remaining(), forced: false, accepts: &is_fresh };
+        Some(match self.load(&load) {
+            Ok(loaded) => names_of(&loaded, None),
+            Err(error) => match self.state().document.filter(|loaded| loaded.is_usable()) {
+                Some(loaded) => names_of(&loaded, Some(error)),
+                None => Names { names: Vec::new(), error: Some(error) },
+            },
         })
     }
 
-    fn check(&self, request: &Request) -> Finding {
-        let finding = self.source.check(request.deadline());
+    fn check(&self, request: &Request) -> Health {
+        let health = self.source.check(request.deadline());
         wipe_stack_below::<STACK>();
         let state = self.state();
         match state.document.as_ref().and_then(|loaded| loaded.document.incomplete()) {
-            Some(error) if finding.state == Health::Ok => {
-                let detail = format!("{}; a part of the document in memory is missing: {error}", finding.detail);
-                Finding { state: Health::Warning, detail, advice: finding.advice }
+            Some(error) if health.state == HealthState::Ok => {
+                let detail = format!("{}; a part of the cached document is missing: {error}", health.detail);
+                Health { state: HealthState::Warning, detail, advice: health.advice }
             }
-            _ => finding,
+            _ => health,
         }
     }
 }

@@ -1,22 +1,23 @@
-//! The environment provider: `hf-token` is the variable `HF_TOKEN`, behind an optional prefix.
+//! The environment provider. The key `hf-token` is the variable `HF_TOKEN`, with an optional prefix.
 
 use std::ffi::CString;
 
 use serde_json::{Map, Value, json};
 
 use super::peek::{Known, Peeked};
-use super::provider::{Finding, Held, Provider, Request, State};
-use crate::bytes::SecretBytes;
-use crate::clock::Tick;
+use super::provider::{Health, HealthState, Request, SecretProvider};
+use super::secret::Secret;
+use crate::clock::CoarseInstant;
 use crate::config::Config;
 use crate::error::{Error, Result, Source, Status};
-use crate::fork::Reading;
+use crate::fork::ReadGuard;
+use crate::secret_memory::SecretBytes;
 use crate::sys;
 
-/// Names shorter than this need no memory of their own: every get begins here.
+/// Names shorter than this are built on the stack, because every get begins here.
 const SHORT: usize = 128;
 const WORD: usize = size_of::<u64>();
-type Place = [u8; SHORT + WORD];
+type Buffer = [u8; SHORT + WORD];
 
 /// The highest bit of each byte of a word.
 const HIGHEST: u64 = repeated(0x80);
@@ -25,9 +26,9 @@ const fn repeated(byte: u8) -> u64 {
     u64::from_ne_bytes([byte; WORD])
 }
 
-/// The bytes of a word in upper case, with `_` for `-` and `.`; all are ASCII.
+/// Converts the bytes of a word, all ASCII, to upper case, and `-` and `.` to `_`.
 fn in_name(word: u64) -> u64 {
-    // The highest bit of each byte that is at least this one. A sum of two such bytes stays within its byte.
+    // Sets the highest bit of each byte that is at least `byte`. The sum does not overflow its byte.
     let at_least = |byte: u8| word.wrapping_add(repeated(0x80 - byte));
     let lower = (at_least(b'a') ^ at_least(b'z' + 1)) & HIGHEST;
     let joint = (at_least(b'-') ^ at_least(b'.' + 1)) & HIGHEST;
@@ -48,7 +49,7 @@ impl EnvProvider {
         Ok(EnvProvider { prefix })
     }
 
-    /// Upper case, `-` and `.` as `_`, and `PREFIX_` in front.
+    /// Returns the name of the variable: `PREFIX_` and the key in upper case, with `-` and `.` as `_`.
     fn variable(&self, key: &str) -> String {
         let prefix = self.prefix.as_deref().unwrap_or_default();
         let mut name = String::with_capacity(prefix.len() + 1 + key.len());
@@ -65,8 +66,8 @@ impl EnvProvider {
         name
     }
 
-    /// The same with a NUL at the end, put together in `place`; `None` where the key is not ASCII or too long for it.
-    fn short_variable<'p>(&self, key: &str, place: &'p mut Place) -> Option<&'p [u8]> {
+    /// Builds the same name in `buffer`, followed by a NUL. Returns `None` if the key is not ASCII or too long.
+    fn short_variable<'p>(&self, key: &str, buffer: &'p mut Buffer) -> Option<&'p [u8]> {
         let prefix = self.prefix.as_deref().unwrap_or_default();
         let start = if prefix.is_empty() { 0 } else { prefix.len() + 1 };
         let end = start + key.len();
@@ -74,25 +75,25 @@ impl EnvProvider {
             return None;
         }
         if start > 0 {
-            place[..start - 1].copy_from_slice(prefix.as_bytes());
-            place[start - 1] = b'_';
+            buffer[..start - 1].copy_from_slice(prefix.as_bytes());
+            buffer[start - 1] = b'_';
         }
         let (words, rest) = key.as_bytes().as_chunks::<WORD>();
         let rest = rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
         let words = words.iter().map(|word| u64::from_le_bytes(*word)).chain([rest]);
         let mut all = 0;
-        for (to, word) in place[start..].as_chunks_mut::<WORD>().0.iter_mut().zip(words) {
+        for (to, word) in buffer[start..].as_chunks_mut::<WORD>().0.iter_mut().zip(words) {
             all |= word;
             *to = in_name(word).to_le_bytes();
         }
-        (all & HIGHEST == 0).then(|| &place[..=end])
+        (all & HIGHEST == 0).then(|| &buffer[..=end])
     }
 
-    /// Hands the value to `take`, unless it is empty.
+    /// Passes the value to `take`, unless it is empty.
     fn look_up<R>(&self, key: &str, take: impl FnOnce(&[u8]) -> R) -> Option<R> {
-        let mut place: Place = [0; SHORT + WORD];
+        let mut buffer: Buffer = [0; SHORT + WORD];
         let take = |value: &[u8]| (!value.is_empty()).then(|| take(value));
-        match self.short_variable(key, &mut place) {
+        match self.short_variable(key, &mut buffer) {
             Some(name) => sys::with_variable(name, take),
             None => sys::with_variable(CString::new(self.variable(key)).ok()?.as_bytes_with_nul(), take),
         }
@@ -100,7 +101,7 @@ impl EnvProvider {
     }
 }
 
-impl Provider for EnvProvider {
+impl SecretProvider for EnvProvider {
     fn name(&self) -> &str {
         "env"
     }
@@ -109,12 +110,12 @@ impl Provider for EnvProvider {
         Source::Env
     }
 
-    fn find(&self, key: &str, _: &Request) -> Result<Option<Held>> {
+    fn find(&self, key: &str, _: &Request) -> Result<Option<Secret>> {
         let value = self.look_up(key, SecretBytes::copy_from).transpose()?;
-        Ok(value.map(Held::now))
+        Ok(value.map(Secret::new))
     }
 
-    fn peek(&self, key: &str, _: &Reading, _: Tick, take: &mut dyn FnMut(Peeked<'_>)) -> Known {
+    fn peek(&self, key: &str, _: &ReadGuard, _: CoarseInstant, take: &mut dyn FnMut(Peeked<'_>)) -> Known {
         match self.look_up(key, |value| take(Peeked::Foreign(value))) {
             Some(()) => Known::Found,
             None => Known::Absent,
@@ -129,12 +130,12 @@ impl Provider for EnvProvider {
         Map::from_iter([("prefix".to_owned(), json!(self.prefix))])
     }
 
-    fn check(&self, _: &Request) -> Finding {
-        Finding::new(
-            State::Ok,
+    fn check(&self, _: &Request) -> Health {
+        Health::new(
+            HealthState::Ok,
             match &self.prefix {
-                Some(prefix) => format!("variables that begin with {prefix}_"),
-                None => "variables named like the key in upper case".to_owned(),
+                Some(prefix) => format!("variables with the prefix {prefix}_"),
+                None => "variables without a prefix".to_owned(),
             },
         )
     }
@@ -145,20 +146,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_byte_is_the_same_alone_and_in_a_word() {
+    fn short_variable_agrees_with_variable() {
         let provider = EnvProvider { prefix: None };
         for byte in 1..128 {
             for len in 1..20 {
                 let key: String = (0..len).map(|at| char::from(if at % 3 == 0 { byte } else { b'z' })).collect();
-                let mut place: Place = [0; SHORT + WORD];
-                let name = provider.short_variable(&key, &mut place).unwrap();
+                let mut buffer: Buffer = [0; SHORT + WORD];
+                let name = provider.short_variable(&key, &mut buffer).unwrap();
                 assert_eq!(name, format!("{}\0", provider.variable(&key)).as_bytes());
             }
         }
     }
 
     #[test]
-    fn keys_are_normalised() {
+    fn variable_normalizes_keys() {
         let plain = EnvProvider { prefix: None };
         assert_eq!(plain.variable("replicate-api-token"), "REPLICATE_API_TOKEN");
         assert_eq!(plain.variable("a.b-c_d"), "A_B_C_D");
@@ -171,8 +172,8 @@ mod tests {
             (&prefixed, "hf-token"),
             (&prefixed, &"x".repeat(200)),
         ] {
-            let mut place: Place = [0; SHORT + WORD];
-            if let Some(name) = provider.short_variable(key, &mut place) {
+            let mut buffer: Buffer = [0; SHORT + WORD];
+            if let Some(name) = provider.short_variable(key, &mut buffer) {
                 assert_eq!(name, format!("{}\0", provider.variable(key)).as_bytes());
             } else {
                 assert!(!key.is_ascii() || key.len() > 100);

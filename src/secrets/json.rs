@@ -1,55 +1,51 @@
-//! Documents of secrets in JSON: values exactly as written, and edits that touch nothing else.
+//! Documents of secrets in JSON: values are read as written, and edits keep every other byte.
 
 use std::collections::HashMap;
 
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-use super::entries::{Entries, Problem, position};
-use crate::bytes::{SecretBuffer, SecretBytes};
+use super::entries::{Entries, Position, Problem};
 use crate::raw_json::{self, RawPairs};
+use crate::secret_memory::{SecretBuffer, SecretBytes};
 
-/// One entry as it stands in the text. The slices lie in that text.
+/// One entry. The slices are parts of the text.
 struct Entry<'a> {
     raw_key: &'a str,
     raw_value: &'a str,
     key: String,
 }
 
-/// Reads a document: one object of names and values.
+/// Parses a document: one object of names and values.
 pub(super) fn parse(text: &str) -> Result<Entries, Problem> {
     entries(text)?.into_iter().map(|entry| Ok((entry.key, value(text, entry.raw_value)?))).collect()
 }
 
-/// An entry with its value, or why that cannot be used.
+/// A name with its value, or the reason why the value is unusable.
 pub(super) type Each = (String, Result<Option<SecretBytes>, Problem>);
 
-/// Reads a document as [`parse`] does, but an entry that cannot be used (an escape that stands for no character, `NaN`
-/// as Python writes it) does not spoil the others. Each name comes once; of two the last counts. The error is `None` where `is_late` said so.
-pub(super) fn parse_each(text: &str, is_late: impl Fn() -> bool) -> Result<Vec<Each>, Option<Problem>> {
+/// Parses a document as [`parse`] does, but an unusable entry (an escape that is not a character, `NaN` as Python
+/// writes it) does not affect the others. Each name comes once, with its last value.
+pub(super) fn parse_each(text: &str, has_timed_out: impl Fn() -> bool) -> Result<Vec<Each>, Problem> {
     let (edited, replaced) = match pairs(text) {
         Ok(_) => (None, Vec::new()),
         Err(problem) => match without_nan(text) {
             (Some(edited), replaced) => (Some(edited), replaced),
-            (None, _) => return Err(Some(problem)),
+            (None, _) => return Err(problem),
         },
     };
     let text = edited.as_ref().map_or(text, |edited| edited.as_str());
     let mut indexes: HashMap<String, usize> = HashMap::new();
     let mut found: Vec<Each> = Vec::new();
     for (raw_key, raw_value) in pairs(text)?.0 {
-        if is_late() {
-            return Err(None);
+        if has_timed_out() {
+            return Err(Problem::TimedOut);
         }
         let Entry { raw_value, key, .. } = entry(raw_key, raw_value);
         let start = offset(text, raw_value);
         let next_nan = replaced.get(replaced.partition_point(|at| *at < start));
         let value = match next_nan.filter(|at| **at < start + raw_value.len()) {
-            Some(at) => {
-                let (line, column) = position(text, *at);
-                let message = "NaN and Infinity are not JSON, and this entry holds one".to_owned();
-                Err(Problem { line, column, message })
-            }
+            Some(at) => Err(Problem::at(Position::of(text, *at), "NaN and Infinity are not JSON values")),
             None => value(text, raw_value),
         };
         match indexes.get(&key) {
@@ -63,7 +59,8 @@ pub(super) fn parse_each(text: &str, is_late: impl Fn() -> bool) -> Result<Vec<E
     Ok(found)
 }
 
-/// The text with texts of the same length for `NaN`, `Infinity` and `-Infinity`, and where these are.
+/// The text with `NaN`, `Infinity` and `-Infinity` replaced by strings of the same length, and their offsets. `None` if
+/// there are none.
 fn without_nan(text: &str) -> (Option<Zeroizing<String>>, Vec<usize>) {
     const WORDS: [(&str, &str); 3] = [("NaN", "\"N\""), ("-Infinity", "\"-Infini\""), ("Infinity", "\"Infini\"")];
     let mut edited = Zeroizing::new(String::with_capacity(text.len()));
@@ -91,7 +88,7 @@ fn without_nan(text: &str) -> (Option<Zeroizing<String>>, Vec<usize>) {
     (Some(edited).filter(|_| !replaced.is_empty()), replaced)
 }
 
-/// The text with `key` set to `value`; every other byte is kept. An empty text becomes a new document.
+/// Returns the text with `key` set to `value` and every other byte kept. An empty text becomes a new document.
 pub(super) fn set(text: &str, key: &str, value: &str) -> Result<Zeroizing<String>, Problem> {
     let new_key = quote(key);
     let new_value = quote(value);
@@ -112,7 +109,8 @@ pub(super) fn set(text: &str, key: &str, value: &str) -> Result<Zeroizing<String
             let start = offset(text, last.raw_key);
             let before = text[..start].trim_end_matches([' ', '\t', '\r', '\n']).len();
             let colon = &text[start + last.raw_key.len()..offset(text, last.raw_value)];
-            // The new entry is laid out like the last one; the first of a line has the brace before it.
+            // The new entry has the layout of the last one. Without white space before that, there is none before it
+            // either.
             let gap = if before < start { &text[before..start] } else { "" };
             push_all(&mut edited, &[&text[..end], ",", gap, &new_key, colon, &new_value, &text[end..]]);
         }
@@ -125,7 +123,7 @@ pub(super) fn set(text: &str, key: &str, value: &str) -> Result<Zeroizing<String
     Ok(edited)
 }
 
-/// The text without `key`, `None` if it has no such entry. Where the key stands twice, both go.
+/// Returns the text without the entries of `key`; `None` if there are none.
 pub(super) fn delete(text: &str, key: &str) -> Result<Option<Zeroizing<String>>, Problem> {
     let entries = entries(text)?;
     let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return Ok(None) };
@@ -138,7 +136,8 @@ pub(super) fn delete(text: &str, key: &str) -> Result<Option<Zeroizing<String>>,
     edited.push_str(&text[..start_of(first)]);
     let mut is_first = true;
     for (index, entry) in entries.iter().enumerate().filter(|(_, entry)| entry.key != key) {
-        // The gap before an entry goes with it, its comma included; the first one that stays needs none.
+        // The text between two entries, with the comma, belongs to the second one. The first entry that is kept has
+        // none.
         let start = if is_first { start_of(entry) } else { end_of(&entries[index - 1]) };
         edited.push_str(&text[start..end_of(entry)]);
         is_first = false;
@@ -151,27 +150,28 @@ fn push_all(text: &mut String, parts: &[&str]) {
     parts.iter().for_each(|part| text.push_str(part));
 }
 
-/// Where `part`, a slice of `text`, begins in it.
+/// The offset in `text` of `part`, a slice of it.
 fn offset(text: &str, part: &str) -> usize {
     part.as_ptr().addr() - text.as_ptr().addr()
 }
 
 fn quote(text: &str) -> Zeroizing<String> {
-    // Six bytes are the most that one byte becomes (`\u0001`), so the text never moves to a larger place.
+    // One byte becomes at most six (`\u0001`), so the buffer is never reallocated, which would leave a copy.
     let mut quoted = Vec::with_capacity(text.len() * 6 + 2);
     // Writing a string to memory cannot fail.
     let _ = serde_json::to_writer(&mut quoted, text);
     Zeroizing::new(String::from_utf8(quoted).unwrap_or_default())
 }
 
-/// Text, numbers and booleans as written, lists and objects without their white space; `None` for null.
+/// The value of an entry: strings, numbers and booleans as written, lists and objects without white space; `None` for
+/// null.
 fn value(text: &str, raw: &str) -> Result<Option<SecretBytes>, Problem> {
     let bytes = match raw.as_bytes().first() {
         Some(b'n') => return Ok(None),
         Some(b'"') if raw.contains('\\') => {
             let unescaped: Zeroizing<String> = Zeroizing::new(serde_json::from_str(raw).map_err(|_| {
-                let (line, column) = position(text, offset(text, raw));
-                Problem { line, column, message: "the text has an escape that stands for no character".to_owned() }
+                let position = Position::of(text, offset(text, raw));
+                Problem::at(position, "the string contains an escape that is not a character")
             })?);
             SecretBytes::copy_from(unescaped.as_bytes())
         }
@@ -179,10 +179,10 @@ fn value(text: &str, raw: &str) -> Result<Option<SecretBytes>, Problem> {
         Some(b'{' | b'[') => compact(raw),
         _ => SecretBytes::copy_from(raw.as_bytes()),
     };
-    bytes.map(Some).map_err(|error| Problem { line: 0, column: 0, message: error.message().to_owned() })
+    bytes.map(Some).map_err(Problem::OutOfMemory)
 }
 
-/// The JSON text without white space between its parts.
+/// The JSON text without the white space between its tokens.
 fn compact(raw: &str) -> crate::error::Result<SecretBytes> {
     let mut buffer = SecretBuffer::with_capacity(raw.len())?;
     let (mut in_text, mut escaped, mut start) = (false, false, 0);
@@ -203,24 +203,24 @@ fn entries(text: &str) -> Result<Vec<Entry<'_>>, Problem> {
     Ok(pairs(text)?.0.into_iter().map(|(raw_key, raw_value)| entry(raw_key, raw_value)).collect())
 }
 
-/// The names and values of the object that the text is.
+/// The names and values of an object.
 fn pairs(text: &str) -> Result<RawPairs<'_>, Problem> {
     if !text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{') {
-        // serde would quote what is there instead.
+        // The error of serde would quote the text.
         let message = if text.starts_with('\u{feff}') {
-            // As for Python; editors do not show it.
-            "it begins with a byte order mark, which JSON cannot have; save it as UTF-8 without one".to_owned()
+            // Python refuses it too, and editors do not show it.
+            "the document begins with a byte order mark, which JSON does not allow; save it as UTF-8 without one"
         } else if text.trim().is_empty() {
-            "this is empty; it must hold a JSON object such as {}".to_owned()
+            "the document is empty; it must be a JSON object such as {}"
         } else {
-            "this must hold a JSON object of names and values".to_owned()
+            "the document must be a JSON object of names and values"
         };
-        return Err(Problem { line: 1, column: 1, message });
+        return Err(Problem::at(Position::START, message));
     }
     serde_json::from_str(text).map_err(|error| {
         let message = error.to_string();
-        let words = message.rsplit_once(" at line ").map_or(message.as_str(), |(words, _)| words);
-        Problem { line: error.line(), column: error.column(), message: words.to_owned() }
+        let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(message, _)| message);
+        Problem::at(Position { line: error.line(), column: error.column() }, message.to_owned())
     })
 }
 
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn values_come_back_as_written() {
+    fn values_are_read_as_written() {
         for (written, expected) in [
             (r#""r8_token""#, Some("r8_token")),
             (r#""""#, Some("")),
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_that_cannot_be_used_does_not_spoil_the_others() {
+    fn unusable_entry_does_not_affect_the_others() {
         let text = "{\"A\": \"\\ud800\", \"B\": \"1\", \"N\": NaN, \"L\": [1, -Infinity], \"\\ud800\": 1,\n\
             \"B\": \"NaN\", \"D\": NaN, \"D\": 2, \"A2\": 1, \"A2\": \"\\udc00\"}";
         let found = parse_each(text, || false).unwrap();
@@ -277,13 +277,14 @@ mod tests {
         ];
         assert_eq!(shown, expected);
         let problem = found[2].1.as_ref().unwrap_err();
-        assert_eq!((problem.line, problem.column), (1, 32), "{}", problem.message);
-        assert!(parse_each("{\"A\": NaN, }", || false).unwrap_err().is_some());
-        assert!(parse_each("{\"A\": 1}", || true).unwrap_err().is_none());
+        let expected = Position { line: 1, column: 32 };
+        assert!(matches!(problem, Problem::Text { position: Some(at), .. } if *at == expected), "{problem:?}");
+        assert!(matches!(parse_each("{\"A\": NaN, }", || false), Err(Problem::Text { .. })));
+        assert!(matches!(parse_each("{\"A\": 1}", || true), Err(Problem::TimedOut)));
     }
 
     #[test]
-    fn an_edit_keeps_every_other_byte() {
+    fn edit_keeps_every_other_byte() {
         for (before, after) in [
             ("{\n  \"A\": 1.50,\n  \"B\": \"x\"\n}\n", "{\n  \"A\": 1.50,\n  \"B\": \"x\",\n  \"NEW\": \"v\"\n}\n"),
             ("{\"A\":1}", "{\"A\":1,\"NEW\":\"v\"}"),
@@ -298,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_with_half_of_a_surrogate_pair_is_passed_over() {
+    fn name_with_half_of_a_surrogate_pair_is_kept() {
         let text = r#"{"\ud800": 1, "A": "x"}"#;
         assert_eq!(read(text)[1], ("A".to_owned(), Some("x".to_owned())));
         assert_eq!(*set(text, "A", "v").unwrap(), r#"{"\ud800": 1, "A": "v"}"#);
@@ -306,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deleted_entry_takes_its_comma_along() {
+    fn deleted_entry_takes_its_comma() {
         for (before, after) in [
             ("{\n  \"A\": 1,\n  \"B\": 2\n}", Some("{\n  \"B\": 2\n}")),
             ("{\n  \"B\": 2,\n  \"A\": 1\n}", Some("{\n  \"B\": 2\n}")),
@@ -320,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_document_is_located_and_not_quoted() {
+    fn invalid_document_is_located_and_not_quoted() {
         for (text, line, column) in [
             ("{\n  \"A\": \"CANARY\",\n}", 3, 1),
             ("{\n  \"A\": \"CANARY\" \"B\": 2}", 2, 17),
@@ -332,8 +333,9 @@ mod tests {
             ("{\"A\": \"CANARY", 1, 13),
         ] {
             let problem = parse(text).unwrap_err();
-            assert_eq!((problem.line, problem.column), (line, column), "{text}: {}", problem.message);
-            assert!(!problem.message.contains("CANARY"), "{}", problem.message);
+            let Problem::Text { position, message } = problem else { panic!("{text}: {problem:?}") };
+            assert_eq!(position, Some(Position { line, column }), "{text}: {message}");
+            assert!(!message.contains("CANARY"), "{message}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The chain of providers, and what is asked of it.
+//! The secrets manager: its providers and operations. The lookup itself is in `lookup.rs`.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,17 +12,18 @@ use super::document::DocumentSource;
 use super::document_provider::DocumentProvider;
 use super::env::EnvProvider;
 use super::file::FileProvider;
-use super::memory::{self, AtHand, Memory, Run, Times};
+use super::lookup::at_provider;
+use super::lookup_cache::{CacheTimes, LookupCache};
+use super::not_configured::{NotConfigured, NotConfiguredProvider};
 use super::peek::is_plain;
-use super::provider::{Found, Provider, Request};
+use super::provider::{Request, SecretProvider};
 use super::secret::Secret;
-use super::unconfigured::{Lack, Unconfigured};
 use super::vault::VaultSource;
 use crate::clock::Deadline;
 use crate::config::{Config, nearest};
 use crate::error::{Error, Result, Source, Status};
 use crate::fork;
-use crate::log::{self, Level};
+use crate::process_default::ProcessDefault;
 use crate::sys::Published;
 
 /// Names of the secrets that SimpleTuner itself uses.
@@ -31,63 +32,62 @@ pub mod well_known {
     pub const REPLICATE_API_TOKEN: &str = "REPLICATE_API_TOKEN";
     /// Hugging Face Hub token.
     pub const HF_TOKEN: &str = "HF_TOKEN";
-    /// The secret that webhooks are signed with.
+    /// The secret that signs webhooks.
     pub const CLOUD_WEBHOOK_SECRET: &str = "CLOUD_WEBHOOK_SECRET";
 }
 
-/// All names of [`well_known`].
+/// All names in [`well_known`].
 pub const WELL_KNOWN: [&str; 3] =
     [well_known::REPLICATE_API_TOKEN, well_known::HF_TOKEN, well_known::CLOUD_WEBHOOK_SECRET];
 
 const DEFAULT_PROVIDERS: [&str; 4] = ["env", "file", "aws", "vault"];
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest name of a secret, in bytes.
+/// The maximum length of a key, in bytes.
 const MAX_KEY: usize = 2048;
-/// The longest value that can be written, in bytes.
+/// The maximum length of a value that is written, in bytes.
 const MAX_VALUE: usize = 1 << 20;
-/// The longest name of a provider, in bytes: it has to fit into `st_secret_info`.
+/// The maximum length of the name of a provider, in bytes. It must fit into `st_secret_info`.
 const MAX_NAME: usize = 31;
 
-/// Finds secrets. It may be shared by any number of threads.
+/// A secrets manager. Any number of threads may share it.
 pub struct Manager {
     providers: RwLock<Arc<Providers>>,
-    /// The same; changed with the lock of `providers` held.
+    /// The same, readable without a lock. It is replaced with the lock of `providers` held.
     pub(super) current: Published<Providers>,
     file: Option<Arc<FileProvider>>,
-    memory: Memory,
+    lookup_cache: LookupCache,
     timeout: Duration,
 }
 
-pub(super) type Providers = Vec<Arc<dyn Provider>>;
+pub(super) type Providers = Vec<Arc<dyn SecretProvider>>;
 
-/// How one get differs from the usual.
+/// Options of a get.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
-    /// Over everything; the `timeout` of the configuration if not given.
+    /// The timeout of the whole call; `None` uses that of the configuration.
     pub timeout: Option<Duration>,
-    /// Look at each source now, whatever is remembered.
+    /// Query each source now, whatever is cached.
     pub refresh: bool,
-    /// Ask no provider that may take long.
+    /// Do not query remote and custom providers; use what they have cached.
     pub cached_only: bool,
 }
 
-static DEFAULT: RwLock<Option<Arc<Manager>>> = RwLock::new(None);
-/// The same; changed with the lock of `DEFAULT` held.
-pub(super) static CURRENT_DEFAULT: Published<Manager> = Published::empty();
+/// The manager of the process.
+pub(super) static DEFAULT: ProcessDefault<Manager> = ProcessDefault::new();
 
 impl Manager {
-    /// A manager with these settings. It reads nothing yet.
+    /// Opens a manager with these settings. It reads no file and sends no request yet.
     pub fn open(config: &Config) -> Result<Manager> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         let default: Vec<String> = DEFAULT_PROVIDERS.map(str::to_owned).to_vec();
         let names = config.list("providers").unwrap_or(&default);
         let timeout = config.time("timeout", DEFAULT_TIMEOUT);
-        let times = Times::of(config);
+        let times = CacheTimes::of(config);
         let mut providers = Providers::new();
         let mut file = None;
         for name in names {
             if providers.iter().any(|provider| provider.name() == name) {
-                return Err(Error::new(Status::Config, format!("`providers` names {name:?} twice")));
+                return Err(Error::new(Status::Config, format!("`providers` lists {name:?} twice")));
             }
             match name.as_str() {
                 "env" => providers.push(Arc::new(EnvProvider::open(config)?)),
@@ -98,54 +98,40 @@ impl Manager {
                 }
                 "aws" => {
                     let why = "no secret is named; set `aws_secret_name` or SIMPLETUNER_AWS_SECRET_NAME".to_owned();
-                    let lack = Lack { why, is_wanted: false };
-                    providers.push(remote("aws", Source::Aws, AwsSource::open(config)?.ok_or(lack), times)?);
+                    let missing = NotConfigured { why, is_wanted: false };
+                    providers.push(remote("aws", Source::Aws, AwsSource::open(config)?.ok_or(missing), times)?);
                 }
                 "vault" => providers.push(remote("vault", Source::Vault, VaultSource::open(config)?, times)?),
                 _ => return Err(unknown_provider(name)),
             }
         }
-        let (memory, providers) = (Memory::new(times)?, Arc::new(providers));
+        let (lookup_cache, providers) = (LookupCache::new(times)?, Arc::new(providers));
         let current = Published::new(Some(providers.clone()));
-        Ok(Manager { providers: RwLock::new(providers), current, file, memory, timeout })
+        Ok(Manager { providers: RwLock::new(providers), current, file, lookup_cache, timeout })
     }
 
-    /// The manager of the whole process, made on first use with no settings but the environment's.
+    /// Returns the manager of the process, which is opened with default settings on first use.
     pub fn default_instance() -> Result<Arc<Manager>> {
-        let _inside = fork::enter();
-        if let Some(manager) = &*DEFAULT.read() {
-            return Ok(manager.clone());
-        }
-        let new = Arc::new(Manager::open(&Config::new())?);
-        let mut default = DEFAULT.write();
-        let manager = default.get_or_insert(new).clone();
-        // Another call may have made this very one.
-        drop(CURRENT_DEFAULT.replace(Some(manager.clone())));
-        Ok(manager)
+        DEFAULT.get_or_open(|| Manager::open(&Config::new()))
     }
 
-    /// Replaces the manager of the whole process by one with these settings, or, with `None`, by a new one on its next
-    /// use. Who holds the old one keeps it.
+    /// Replaces the manager of the process with one with these settings. With `None`, one with default settings is
+    /// opened on next use. References to the old manager remain valid.
     pub fn reset_default(config: Option<&Config>) -> Result<()> {
-        let _inside = fork::enter();
-        let new = config.map(Manager::open).transpose()?.map(Arc::new);
-        let mut default = DEFAULT.write();
-        let current = CURRENT_DEFAULT.replace(new.clone());
-        let old = std::mem::replace(&mut *default, new);
-        drop(default);
-        drop((old, current));
+        let _guard = fork::protect();
+        DEFAULT.replace(config.map(Manager::open).transpose()?.map(Arc::new));
         Ok(())
     }
 
-    /// The value of `key` in the first provider that has it.
+    /// Returns the value of `key` from the first provider that has it.
     pub fn get(&self, key: &str) -> Result<Secret> {
         self.get_with(key, &Options::default())
     }
 
-    /// The value of `key` in the first provider that has it, found in this way.
+    /// Returns the value of `key` from the first provider that has it, with options.
     ///
-    /// A provider that fails is passed over: if a lower one has the value, that is returned and is marked as degraded; if
-    /// none has, the answer is the failure, never [`Status::NotFound`].
+    /// A provider that fails is skipped. If a later one has the value, the result is marked as degraded. If none has
+    /// it, the result is the failure, never [`Status::NotFound`].
     pub fn get_with(&self, key: &str, options: &Options) -> Result<Secret> {
         check_key(key)?;
         match (!options.refresh).then(|| self.peek(key)).flatten() {
@@ -154,83 +140,21 @@ impl Manager {
         }
     }
 
-    /// The value that the first provider with any of these keys has; of several that it has, that of the earlier key.
-    /// `aws`, `vault` and providers of the program that are next to each other in the order count as one.
+    /// Returns the value of the first provider that has any of these keys. If a provider has several of them, the
+    /// earlier key counts. `aws`, `vault` and custom providers that follow each other count as one provider.
     ///
-    /// For names that are written in several ways, such as `HF_TOKEN` and `hf-token`. Failures are as for
-    /// [`Manager::get_with`], and name the first key.
+    /// This is for names that are spelled in several ways, such as `HF_TOKEN` and `hf-token`. Failures are those of
+    /// [`Manager::get_with`]; their messages name the first key.
     pub fn get_any(&self, keys: &[&str], options: &Options) -> Result<Secret> {
         keys.iter().try_for_each(|key| check_key(key))?;
         match keys {
-            [] => Err(Error::invalid_argument("no name of a secret is given")),
+            [] => Err(Error::invalid_argument("no key is given")),
             [key] => self.get_with(key, options),
             _ => self.look_up_any(keys, options),
         }
     }
 
-    /// The same as [`Manager::get_with`], asking each provider.
-    pub(super) fn look_up(&self, key: &str, options: &Options) -> Result<Secret> {
-        self.look_up_any(&[key], options)
-    }
-
-    fn look_up_any(&self, keys: &[&str], options: &Options) -> Result<Secret> {
-        let _inside = fork::enter();
-        let key = keys[0];
-        let request = self.request(options.timeout, options.refresh);
-        let providers = self.providers();
-        let mut failure: Option<Error> = None;
-        let mut not_asked: Vec<String> = Vec::new();
-        let (mut at, mut runs) = (0, 0);
-        while at < providers.len() {
-            let first = at;
-            let answer = match providers[first].is_remote() {
-                false => {
-                    at += 1;
-                    first_value(keys, |key| local(&providers[first], key, &request))
-                }
-                true => {
-                    at += providers[first..].iter().take_while(|provider| provider.is_remote()).count();
-                    let others_behind = providers[at..].iter().any(|provider| provider.is_remote());
-                    let run = Run { providers: &providers[first..at], number: runs, others_behind };
-                    runs += 1;
-                    match options.cached_only {
-                        false => first_value(keys, |key| self.memory.ask(&run, key, &request)),
-                        true => first_value(keys, |key| {
-                            Ok(match self.memory.at_hand(&run, key) {
-                                AtHand::Found(secret) => Some(secret),
-                                AtHand::None => None,
-                                AtHand::NotAsked(names) => {
-                                    add_new(&mut not_asked, names);
-                                    None
-                                }
-                            })
-                        }),
-                    }
-                }
-            };
-            match answer {
-                Ok(Some(mut secret)) => {
-                    log::emit(Level::Debug, "secrets", || format!("{key:?} comes from provider {}", secret.provider()));
-                    secret.degraded |= failure.is_some() || !not_asked.is_empty();
-                    return Ok(secret);
-                }
-                Ok(None) => {}
-                Err(error) => {
-                    failure = Some(memory::first_of(failure, error));
-                }
-            }
-        }
-        Err(match failure {
-            Some(error) => error.map_message(|message| format!("secret {key:?}: {message}")),
-            None if !not_asked.is_empty() => Error::new(
-                Status::Unavailable,
-                format!("secret {key:?} is not at hand, and {} may not be asked by this call", not_asked.join(", ")),
-            ),
-            None => not_found(key, &providers),
-        })
-    }
-
-    /// The values of several keys, each with its own success or failure, under one deadline.
+    /// Returns the values of several keys, each with its own result, within one timeout.
     pub fn get_many(&self, keys: &[&str]) -> Vec<Result<Secret>> {
         let deadline = Deadline::after(self.timeout);
         let get =
@@ -238,54 +162,56 @@ impl Manager {
         keys.iter().map(get).collect()
     }
 
-    /// Writes a secret into the secrets file, creating it where it is missing. The chain still decides what the next
-    /// get returns: a variable of the same name goes before the file.
+    /// Writes a secret to the secrets file, and creates the file if it does not exist. The next get still queries the
+    /// providers in order: an environment variable of the same name takes precedence over the file.
     pub fn set(&self, key: &str, value: &[u8]) -> Result<()> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         check_key(key)?;
         if value.len() > MAX_VALUE {
             return Err(Error::invalid_argument(format!("the value of {key:?} is longer than {MAX_VALUE} bytes")));
         }
-        let value = std::str::from_utf8(value)
-            .map_err(|_| Error::invalid_argument(format!("the value of {key:?} is not UTF-8, as a file needs")))?;
+        let value = std::str::from_utf8(value).map_err(|_| {
+            Error::invalid_argument(format!("the value of {key:?} is not UTF-8, which a secrets file requires"))
+        })?;
         self.file()?.set(key, value, Deadline::after(self.timeout))
     }
 
-    /// Removes a secret from the secrets file; `false` if it was not there.
+    /// Removes a secret from the secrets file. Returns whether the file had it.
     pub fn delete(&self, key: &str) -> Result<bool> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         check_key(key)?;
         self.file()?.delete(key, Deadline::after(self.timeout))
     }
 
-    /// Adds a provider of the program's own at this place in the order, 0 being first; `None` adds it last.
+    /// Adds a custom provider at this position in the order: 0 is first, `None` is last.
     ///
-    /// `ask` is called with a key and the time it may take, on the thread that asks, with no lock held; it may use this
-    /// manager. `Ok(None)` is "I have none"; an error is a failure of the provider.
+    /// `callback` is called with a key and a time limit, on the thread of the caller, with no lock held. It may use
+    /// this manager. It returns `Ok(None)` if it has no value; an error is a failure of the provider.
     pub fn add_provider(
         &self,
         name: &str,
         position: Option<usize>,
-        ask: impl Fn(&str, Duration) -> Result<Option<Found>> + Send + Sync + 'static,
+        callback: impl Fn(&str, Duration) -> Result<Option<Secret>> + Send + Sync + 'static,
     ) -> Result<()> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         if name.is_empty() || name.len() > MAX_NAME || name.contains(char::is_control) {
-            let message = format!("the name of a provider has 1 to {MAX_NAME} bytes and no control characters");
+            let message = format!("the name of a provider must have 1 to {MAX_NAME} bytes and no control characters");
             return Err(Error::invalid_argument(message));
         }
-        let new: Arc<dyn Provider> = Arc::new(CustomProvider::new(name, Box::new(ask), self.memory.times)?);
+        let new: Arc<dyn SecretProvider> =
+            Arc::new(CustomProvider::new(name, Box::new(callback), self.lookup_cache.times)?);
         let mut providers = self.providers.write();
-        let refused = if providers.iter().any(|provider| provider.name() == name) {
-            Some(format!("there is a provider named {name:?} already"))
+        let problem = if providers.iter().any(|provider| provider.name() == name) {
+            Some(format!("a provider named {name:?} already exists"))
         } else if position.is_some_and(|position| position > providers.len()) {
-            Some(format!("position is beyond the {} providers that there are", providers.len()))
+            Some(format!("the position is greater than the number of providers, {}", providers.len()))
         } else {
             None
         };
-        if let Some(message) = refused {
-            // The callback's own clean-up may use this manager.
+        if let Some(message) = problem {
+            // The destructor of the callback may use this manager.
             drop(providers);
-            fork::outside(|| drop(new));
+            fork::unprotected(|| drop(new));
             return Err(Error::invalid_argument(message));
         }
         let mut changed = providers.to_vec();
@@ -294,60 +220,56 @@ impl Manager {
         let before = self.current.replace(Some(providers.clone()));
         drop(providers);
         drop(before);
-        // What was answered was so by the providers that there were.
-        self.memory.clear();
+        // Cached values were found without the new provider.
+        self.lookup_cache.clear();
         Ok(())
     }
 
-    /// Looks at every source now, and forgets what other providers answered; the error is that of the first provider that failed.
+    /// Refreshes all providers now. The error is that of the first provider that failed.
     pub fn refresh(&self, timeout: Option<Duration>) -> Result<()> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         let request = self.request(timeout, true);
         let mut result = Ok(());
         let providers = self.providers();
         for (at, provider) in providers.iter().enumerate() {
             let share = request.share(providers[at + 1..].iter().any(|other| other.is_remote()));
-            let refreshed = provider.refresh(&share).map_err(|error| {
-                error
-                    .with_source(provider.source())
-                    .map_message(|message| format!("the provider {} failed: {message}", provider.name()))
-            });
-            result = result.and(refreshed);
+            result = result.and(provider.refresh(&share).map_err(|error| at_provider(&**provider, error)));
         }
-        // Last: meanwhile others may have been told what was there before.
-        self.memory.clear();
+        // Last, because other calls may have cached old values meanwhile.
+        self.lookup_cache.clear();
         result
     }
 
-    /// Forgets, and so wipes, every value that no caller holds.
+    /// Drops all cached values, and wipes those that no caller holds.
     pub fn clear_cache(&self) {
-        let _inside = fork::enter();
-        self.providers().iter().for_each(|provider| provider.forget());
-        self.memory.clear();
+        let _guard = fork::protect();
+        self.providers().iter().for_each(|provider| provider.clear_cache());
+        self.lookup_cache.clear();
     }
 
-    /// The file or directory that the file provider reads; where there is none yet, the file that [`Manager::set`] creates.
+    /// Returns the path of the file or directory that the file provider reads; if there is none, the path of the file
+    /// that [`Manager::set`] would create.
     pub fn file_path(&self) -> Result<PathBuf> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         self.file()?.file_path()
     }
 
-    /// The Replicate API token.
+    /// Returns the Replicate API token.
     pub fn replicate_token(&self) -> Result<Secret> {
         self.get(well_known::REPLICATE_API_TOKEN)
     }
 
-    /// The Hugging Face Hub token.
+    /// Returns the Hugging Face Hub token.
     pub fn hf_token(&self) -> Result<Secret> {
         self.get(well_known::HF_TOKEN)
     }
 
-    /// The secret that webhooks are signed with.
+    /// Returns the secret that signs webhooks.
     pub fn webhook_secret(&self) -> Result<Secret> {
         self.get(well_known::CLOUD_WEBHOOK_SECRET)
     }
 
-    /// Writes the Replicate API token into the secrets file.
+    /// Writes the Replicate API token to the secrets file.
     pub fn set_replicate_token(&self, value: &[u8]) -> Result<()> {
         self.set(well_known::REPLICATE_API_TOKEN, value)
     }
@@ -364,13 +286,13 @@ impl Manager {
         self.timeout
     }
 
-    pub(super) fn memory(&self) -> &Memory {
-        &self.memory
+    pub(super) fn lookup_cache(&self) -> &LookupCache {
+        &self.lookup_cache
     }
 
     fn file(&self) -> Result<&FileProvider> {
         self.file.as_deref().ok_or_else(|| {
-            Error::new(Status::Config, "there is no file provider: `providers` in the configuration leaves it out")
+            Error::new(Status::Config, "there is no file provider; add \"file\" to `providers` in the configuration")
         })
     }
 }
@@ -378,21 +300,21 @@ impl Manager {
 impl Drop for Manager {
     fn drop(&mut self) {
         let providers = (std::mem::take(self.providers.get_mut()), self.current.replace(None));
-        // Providers of the program have clean-up of their own, which may use the library.
-        fork::outside(|| drop(providers));
+        // The destructors of custom providers may use the library.
+        fork::unprotected(|| drop(providers));
     }
 }
 
-/// A provider over this source or, where there is none, one that says why.
+/// Returns a provider over this source or, if it is not configured, one that says why.
 fn remote<S: DocumentSource + 'static>(
     name: &'static str,
     source: Source,
-    opened: std::result::Result<S, Lack>,
-    times: Times,
-) -> Result<Arc<dyn Provider>> {
+    opened: std::result::Result<S, NotConfigured>,
+    times: CacheTimes,
+) -> Result<Arc<dyn SecretProvider>> {
     Ok(match opened {
         Ok(opened) => Arc::new(DocumentProvider::new(opened, times)?),
-        Err(lack) => Arc::new(Unconfigured { name, source, lack }),
+        Err(missing) => Arc::new(NotConfiguredProvider { name, source, missing }),
     })
 }
 
@@ -404,48 +326,9 @@ pub(super) fn check_key(key: &str) -> Result<()> {
 #[cold]
 fn check_key_exactly(key: &str) -> Result<()> {
     if key.is_empty() || key.len() > MAX_KEY || key.contains('\0') {
-        return Err(Error::invalid_argument(format!("the name of a secret has 1 to {MAX_KEY} bytes and no NUL")));
+        return Err(Error::invalid_argument(format!("the name of a secret must have 1 to {MAX_KEY} bytes and no NUL")));
     }
     Ok(())
-}
-
-fn not_found(key: &str, providers: &[Arc<dyn Provider>]) -> Error {
-    let tried: Vec<String> =
-        providers.iter().map(|provider| format!("{} ({})", provider.name(), provider.place(key))).collect();
-    let tried = if tried.is_empty() { "no providers".to_owned() } else { tried.join(", ") };
-    Error::new(Status::NotFound, format!("secret {key:?} was not found; tried: {tried}"))
-}
-
-/// Adds the names that are not in the list yet.
-fn add_new(list: &mut Vec<String>, names: Vec<String>) {
-    for name in names {
-        if !list.contains(&name) {
-            list.push(name);
-        }
-    }
-}
-
-/// The value of the first of these keys that has one; if none has, the first failure.
-fn first_value(keys: &[&str], mut find: impl FnMut(&str) -> Result<Option<Secret>>) -> Result<Option<Secret>> {
-    let mut failure = None;
-    for key in keys {
-        match find(key) {
-            Ok(Some(mut secret)) => {
-                secret.degraded |= failure.is_some();
-                return Ok(Some(secret));
-            }
-            Ok(None) => {}
-            Err(error) => failure = failure.or(Some(error)),
-        }
-    }
-    failure.map_or(Ok(None), Err)
-}
-
-fn local(provider: &Arc<dyn Provider>, key: &str, request: &Request) -> Result<Option<Secret>> {
-    match provider.find(key, request) {
-        Ok(held) => Ok(held.map(|held| Secret { held, provider: provider.clone(), degraded: false })),
-        Err(error) => Err(memory::failed(&**provider, key, error)),
-    }
 }
 
 fn unknown_provider(name: &str) -> Error {
@@ -455,5 +338,5 @@ fn unknown_provider(name: &str) -> Error {
         Some(known) => format!("did you mean {known:?}?"),
         None => format!("the known ones are {}", known.join(", ")),
     };
-    Error::new(Status::Config, format!("`providers` names an unknown provider {shown:?}; {hint}"))
+    Error::new(Status::Config, format!("`providers` lists an unknown provider {shown:?}; {hint}"))
 }

@@ -1,12 +1,13 @@
-//! How a secret is found: providers, asked in order, and the first that has the key answers.
+//! Secrets and their providers. A [`Manager`] queries its providers in order; the first that has the key returns the
+//! value.
 //!
-//! | provider | asks | writable |
+//! | provider | reads | writable |
 //! |---|---|---|
 //! | `env` | environment variables, on every get | no |
-//! | `file` | a JSON or YAML file, or a directory of files, looked at for changes at most once a second | a file is |
-//! | `aws` | AWS Secrets Manager: all keys of a secret at once, remembered for `cache_ttl` | no |
+//! | `file` | a JSON or YAML file, or a directory of files, checked for changes at most once a second | if it is a file |
+//! | `aws` | AWS Secrets Manager: all keys of a secret at once, cached for `cache_ttl` | no |
 //! | `vault` | HashiCorp Vault or OpenBao, in the same way | no |
-//! | custom | a function of the program; what it answers is remembered for `cache_ttl` | no |
+//! | custom | a callback of the program, whose answers are cached for `cache_ttl` | no |
 //!
 //! ```
 //! use st_secrets::{Config, Manager, Status};
@@ -33,19 +34,19 @@ mod entries;
 mod env;
 mod file;
 mod json;
+mod lookup;
+mod lookup_cache;
 mod manager;
-mod memory;
 mod names;
+mod not_configured;
 mod peek;
 mod provider;
 mod report;
 mod secret;
 mod single_flight;
-mod unconfigured;
 mod vault;
 
 pub use manager::{Manager, Options, WELL_KNOWN, well_known};
 pub use names::ProviderNames;
 pub(crate) use peek::is_plain;
-pub use provider::Found;
 pub use secret::Secret;

@@ -1,26 +1,26 @@
-//! The names of the secrets that providers hold.
+//! The names of the secrets of providers.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::manager::Manager;
-use super::provider::Provider;
+use super::provider::SecretProvider;
 use crate::error::Error;
 use crate::fork;
 
-/// The names of the secrets that one provider holds; never a value.
+/// The names of the secrets of one provider, without their values.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ProviderNames {
     /// The name of the provider.
     pub provider: String,
-    /// In alphabetical order; `None` if the provider cannot list them, as `env` and providers of the program.
+    /// In alphabetical order; `None` if the provider cannot list them, like `env` and custom providers.
     pub names: Option<Vec<String>>,
     /// Why names may be missing.
     pub error: Option<Error>,
 }
 
-/// What a provider answers. With an error there may be more names than these.
+/// The names that a provider returns. With an error, names may be missing.
 #[derive(Default)]
 pub(crate) struct Names {
     pub(crate) names: Vec<String>,
@@ -28,13 +28,13 @@ pub(crate) struct Names {
 }
 
 impl Manager {
-    /// The names of the secrets that each provider holds, in the order of the providers. What is remembered of AWS and
-    /// Vault serves as for [`Manager::get`]; `timeout` is over everything.
+    /// Returns the names of the secrets of each provider, in the order of the providers. Documents of AWS and Vault that
+    /// are cached are used as by [`Manager::get`]. `timeout` is that of the whole call.
     pub fn names(&self, timeout: Option<Duration>) -> Vec<ProviderNames> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         let request = self.request(timeout, false);
         let providers = self.providers();
-        let names_of = |(at, provider): (usize, &Arc<dyn Provider>)| {
+        let names_of = |(at, provider): (usize, &Arc<dyn SecretProvider>)| {
             let others_behind = providers[at + 1..].iter().any(|other| other.is_remote());
             let listed = match provider.is_remote() {
                 true => provider.names(&request.share(others_behind)),

@@ -1,63 +1,63 @@
-//! The first attempt of every get: most values are in memory, and are handed out where they are, without a lock and without
-//! counting, so that threads do not slow each other down.
+//! The fast path of every get. Most values are in memory and are passed on in place, without a lock and without a
+//! reference count, so that threads do not slow each other down.
 
 use std::sync::Arc;
 
-use super::manager::{CURRENT_DEFAULT, Manager, Options, check_key};
-use super::provider::{Held, Provider};
+use super::manager::{DEFAULT, Manager, Options, check_key};
+use super::provider::SecretProvider;
 use super::secret::Secret;
-use crate::bytes::SecretBytes;
-use crate::clock::Tick;
+use crate::clock::CoarseInstant;
 use crate::error::Result;
-use crate::fork::{self, Reading};
+use crate::fork::{self, ReadGuard};
 use crate::log::{self, Level};
+use crate::secret_memory::SecretBytes;
 
-/// What a provider knows of a key without waiting, locking, or asking anybody.
+/// What a provider can say about a key without waiting, locking, or a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Known {
-    /// The value was handed over.
+    /// It has a value, and has passed it on.
     Found,
-    /// It has none.
+    /// It has no value.
     Absent,
-    /// [`Provider::find`] has to be called.
+    /// [`SecretProvider::find`] has to be called.
     Unknown,
 }
 
-/// A value that is handed over where it is.
+/// A value that is passed on in place.
 pub(crate) enum Peeked<'a> {
-    /// It is in memory of the program.
+    /// It is in memory of the program: the environment.
     Foreign(&'a [u8]),
-    /// It is of a provider that is asked on every get.
+    /// It is from a provider that is read on every get.
     Local(&'a SecretBytes),
-    /// It is remembered; with what else is known of it.
-    Remembered(&'a SecretBytes, &'a dyn Fn() -> Held),
+    /// It is cached. The function returns it with its version and age.
+    Cached(&'a SecretBytes, &'a dyn Fn() -> Secret),
 }
 
 impl Peeked<'_> {
     pub(crate) fn bytes(&self) -> &[u8] {
         match self {
             Peeked::Foreign(bytes) => bytes,
-            Peeked::Local(bytes) | Peeked::Remembered(bytes, _) => bytes,
+            Peeked::Local(bytes) | Peeked::Cached(bytes, _) => bytes,
         }
     }
 
     fn to_bytes(&self) -> Result<SecretBytes> {
         match *self {
             Peeked::Foreign(bytes) => SecretBytes::copy_from(bytes),
-            Peeked::Local(bytes) | Peeked::Remembered(bytes, _) => Ok(bytes.clone()),
+            Peeked::Local(bytes) | Peeked::Cached(bytes, _) => Ok(bytes.clone()),
         }
     }
 
-    fn to_held(&self) -> Result<Held> {
+    fn to_secret(&self) -> Result<Secret> {
         match *self {
-            Peeked::Remembered(_, held) => Ok(held()),
-            Peeked::Foreign(_) | Peeked::Local(_) => self.to_bytes().map(Held::now),
+            Peeked::Cached(_, secret) => Ok(secret()),
+            Peeked::Foreign(_) | Peeked::Local(_) => self.to_bytes().map(Secret::new),
         }
     }
 }
 
 impl Manager {
-    /// Hands the value of `key` to `take`, which must be short; found as by [`Manager::get`].
+    /// Passes the value of `key`, looked up as by [`Manager::get`], to `take`, which must be short.
     pub(crate) fn with_value<R>(&self, key: &str, mut take: impl FnMut(&[u8]) -> R) -> Result<R> {
         check_key(key)?;
         let peeked = fork::read().and_then(|reading| self.peek_at(key, &reading, |_, value| take(value.bytes())));
@@ -67,7 +67,7 @@ impl Manager {
         }
     }
 
-    /// The same of the manager of the whole process.
+    /// As [`Manager::with_value`], with the manager of the process.
     pub(crate) fn with_default_value<R>(key: &str, mut take: impl FnMut(&[u8]) -> R) -> Result<R> {
         check_key(key)?;
         match peek_at_default(key, |value| take(value.bytes())) {
@@ -76,7 +76,7 @@ impl Manager {
         }
     }
 
-    /// The value of `key`; found as by [`Manager::get`].
+    /// Returns the value of `key`, looked up as by [`Manager::get`].
     pub(crate) fn value(&self, key: &str) -> Result<SecretBytes> {
         check_key(key)?;
         match fork::read().and_then(|reading| self.peek_at(key, &reading, |_, value| value.to_bytes())) {
@@ -85,7 +85,7 @@ impl Manager {
         }
     }
 
-    /// The same of the manager of the whole process.
+    /// As [`Manager::value`], with the manager of the process.
     pub(crate) fn default_value(key: &str) -> Result<SecretBytes> {
         check_key(key)?;
         match peek_at_default(key, |value| value.to_bytes()) {
@@ -94,26 +94,24 @@ impl Manager {
         }
     }
 
-    /// The secret, if providers know it without waiting; an error if there is no memory for it.
+    /// Returns the secret if it is in memory; an error if the result cannot be allocated.
     pub(super) fn peek(&self, key: &str) -> Option<Result<Secret>> {
         let reading = fork::read()?;
-        self.peek_at(key, &reading, |provider, value| {
-            Ok(Secret { held: value.to_held()?, provider: provider.clone(), degraded: false })
-        })
+        self.peek_at(key, &reading, |provider, value| Ok(value.to_secret()?.from_provider(provider)))
     }
 
-    /// Hands the value of `key` to `take` if it is in a provider that knows that without waiting, and so do those before it.
+    /// Passes the value of `key` to `take` if it is in memory, and no provider before it needs a query.
     fn peek_at<R>(
         &self,
         key: &str,
-        reading: &Reading,
-        mut take: impl FnMut(&Arc<dyn Provider>, Peeked<'_>) -> R,
+        reading: &ReadGuard,
+        mut take: impl FnMut(&Arc<dyn SecretProvider>, Peeked<'_>) -> R,
     ) -> Option<R> {
         if log::enabled(Level::Debug) {
-            // Each answer is reported, which is not done while reading.
+            // Each lookup is logged, which must not happen while reading.
             return None;
         }
-        let (mut taken, now) = (None, Tick::now());
+        let (mut taken, now) = (None, CoarseInstant::now());
         for provider in self.current.get(reading)? {
             match provider.peek(key, reading, now, &mut |value| taken = Some(take(provider, value))) {
                 Known::Found => return taken,
@@ -127,10 +125,10 @@ impl Manager {
 
 fn peek_at_default<R>(key: &str, mut take: impl FnMut(Peeked<'_>) -> R) -> Option<R> {
     let reading = fork::read()?;
-    CURRENT_DEFAULT.get(&reading)?.peek_at(key, &reading, |_, value| take(value))
+    DEFAULT.peek(&reading)?.peek_at(key, &reading, |_, value| take(value))
 }
 
-/// Whether all bytes are ASCII and none is NUL, as in nearly all names.
+/// Whether all bytes are ASCII and none is NUL, as in nearly all keys.
 #[inline]
 pub(crate) fn is_plain(key: &[u8]) -> bool {
     /// Not 0 if a byte is not plain.

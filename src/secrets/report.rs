@@ -1,18 +1,18 @@
-//! What a manager tells about itself, as JSON without any value in it.
+//! What a manager reports about itself, as JSON without any value of a secret.
 
 use serde_json::{Map, Value, json};
 
 use super::manager::Manager;
-use super::provider::{Finding, State};
-use crate::bytes::arena;
+use super::provider::{Health, HealthState};
 use crate::fork;
+use crate::secret_memory::arena;
 
 impl Manager {
-    /// Settings and providers in their order, as JSON. It asks no remote source.
+    /// Returns the settings, and the providers in their order, as JSON, without a query to a remote source.
     ///
     /// `{"timeout": 10.0, "providers": [{"name": "env", "prefix": null}, {"name": "file", "path": …}]}`
     pub fn describe(&self) -> String {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         let providers: Vec<Value> = self
             .providers()
             .iter()
@@ -22,63 +22,64 @@ impl Manager {
                 Value::Object(fields)
             })
             .collect();
-        let (memory, times) = (self.memory(), self.memory().times);
+        let (lookup_cache, times) = (self.lookup_cache(), self.lookup_cache().times);
         pretty(&json!({
             "timeout": self.timeout().as_secs_f64(),
             "cache_ttl": times.cache_ttl.as_secs_f64(),
             "miss_ttl": times.miss_ttl.as_secs_f64(),
             "max_stale": times.max_stale.as_secs_f64(),
             "max_backoff": times.max_backoff.as_secs_f64(),
-            "remembered": memory.size(),
+            "cached_values": lookup_cache.size(),
             "providers": providers,
         }))
     }
 
-    /// Asks every provider how it is, and looks at the memory that holds secrets, as JSON.
+    /// Checks every provider, and the memory that holds secrets, and returns the result as JSON.
     ///
-    /// `{"ok": true, "providers": [{"name": "env", "state": "ok", "detail": …}], "memory": {"state": "ok", …}}`. A state
-    /// is `ok`, `absent` (there is nothing to ask), `warning` or `failed`; `advice` says what to do; `ok` is false if
-    /// any provider failed.
+    /// `{"ok": true, "providers": [{"name": "env", "state": "ok", "detail": …}], "memory": {"state": "ok", …}}`. A
+    /// state is `ok`, `absent` (not configured, or no file), `warning` or `failed`. `advice`, where present, says what
+    /// to do. `ok` is false if any provider failed.
     pub fn check(&self) -> String {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         let request = self.request(None, true);
-        let mut worst = State::Ok;
+        let mut worst = HealthState::Ok;
         let mut providers = Vec::new();
         let all = self.providers();
         for (at, provider) in all.iter().enumerate() {
-            let finding = provider.check(&request.share(all[at + 1..].iter().any(|other| other.is_remote())));
-            worst = worst.max(finding.state);
+            let health = provider.check(&request.share(all[at + 1..].iter().any(|other| other.is_remote())));
+            worst = worst.max(health.state);
             let mut fields = Map::from_iter([("name".to_owned(), json!(provider.name()))]);
-            fields.extend(as_fields(&finding));
+            fields.extend(as_fields(&health));
             providers.push(Value::Object(fields));
         }
-        pretty(&json!({"ok": worst != State::Failed, "providers": providers, "memory": memory()}))
+        pretty(&json!({"ok": worst != HealthState::Failed, "providers": providers, "memory": memory()}))
     }
 }
 
 fn memory() -> Map<String, Value> {
     let usage = arena::usage();
     let mut fields = if usage.unlocked == 0 {
-        as_fields(&Finding::new(State::Ok, "no secret can be written to swap"))
+        as_fields(&Health::new(HealthState::Ok, "no secret can be written to swap"))
     } else {
         let why = match usage.lock_error {
-            0 => "locks are not inherited by a forked child".to_owned(),
+            0 => "memory locks are not inherited by a forked child".to_owned(),
             error => std::io::Error::from_raw_os_error(error).to_string(),
         };
-        let finding = Finding::new(State::Warning, format!("some memory for secrets could be swapped out: {why}"));
-        as_fields(&finding.with_advice("raise the limit on locked memory (ulimit -l), or switch swap off"))
+        let health = Health::new(
+            HealthState::Warning,
+            format!("some memory for secrets is not locked and may be swapped out: {why}"),
+        );
+        as_fields(&health.with_advice("raise the limit on locked memory (ulimit -l), or disable swap"))
     };
     fields.insert("mapped_bytes".to_owned(), json!(usage.mapped));
     fields.insert("unlocked_bytes".to_owned(), json!(usage.unlocked));
     fields
 }
 
-fn as_fields(finding: &Finding) -> Map<String, Value> {
-    let mut fields = Map::from_iter([
-        ("state".to_owned(), json!(finding.state.name())),
-        ("detail".to_owned(), json!(finding.detail)),
-    ]);
-    if let Some(advice) = &finding.advice {
+fn as_fields(health: &Health) -> Map<String, Value> {
+    let mut fields =
+        Map::from_iter([("state".to_owned(), json!(health.state.name())), ("detail".to_owned(), json!(health.detail))]);
+    if let Some(advice) = &health.advice {
         fields.insert("advice".to_owned(), json!(advice));
     }
     fields

@@ -1,77 +1,160 @@
-//! A secret that was found, with its origin.
+//! A secret and where it came from.
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use super::provider::{Held, Origin, Provider};
-use crate::bytes::SecretBytes;
+use super::provider::SecretProvider;
+use crate::clock::Instant;
 use crate::error::Source;
+use crate::secret_memory::SecretBytes;
 
-/// A secret with its origin.
+/// A secret, with the provider it came from and its age.
+///
+/// [`Manager::get`](crate::Manager::get) returns one. A [custom provider](crate::Manager::add_provider) makes one with
+/// [`Secret::new`].
 #[derive(Clone)]
 pub struct Secret {
-    pub(super) held: Held,
-    pub(super) provider: Arc<dyn Provider>,
+    pub(super) value: SecretBytes,
+    /// `None` for providers that are read on every get.
+    pub(super) info: Option<Arc<SecretInfo>>,
+    /// The provider that returned it. The lookup sets it.
+    pub(super) provider: Option<Arc<dyn SecretProvider>>,
+    pub(super) cached: bool,
+    pub(super) stale: bool,
     pub(super) degraded: bool,
 }
 
+/// The version of a value, and how long it is valid.
+#[derive(Clone, Debug)]
+pub(super) struct SecretInfo {
+    /// The provider's own name of this version of the value.
+    pub(super) version: Option<Arc<str>>,
+    /// When the request for it began.
+    pub(super) requested_at: Instant,
+    /// How long it is valid, counted from the request. `None`: for `cache_ttl`.
+    pub(super) ttl: Option<Duration>,
+    /// The age from which one caller refreshes it while the others still get it.
+    pub(super) refresh_after: Option<Duration>,
+    /// Set when a newer answer of the provider has replaced it.
+    pub(super) superseded: Option<Arc<AtomicBool>>,
+}
+
+impl SecretInfo {
+    /// That of a value without a version.
+    pub(super) fn new(requested_at: Instant, ttl: Option<Duration>) -> SecretInfo {
+        SecretInfo { version: None, requested_at, ttl, refresh_after: None, superseded: None }
+    }
+
+    pub(super) fn age(&self) -> Duration {
+        self.requested_at.elapsed()
+    }
+
+    pub(super) fn ttl(&self) -> Duration {
+        self.ttl.unwrap_or_default()
+    }
+
+    pub(super) fn is_expired(&self) -> bool {
+        self.age() >= self.ttl()
+    }
+
+    pub(super) fn is_superseded(&self) -> bool {
+        self.superseded.as_ref().is_some_and(|superseded| superseded.load(Relaxed))
+    }
+
+    /// Keeps later calls from using the value from a cache.
+    pub(super) fn supersede(&self) {
+        if let Some(superseded) = &self.superseded {
+            superseded.store(true, Relaxed);
+        }
+    }
+}
+
 impl Secret {
+    /// A value without version or TTL.
+    pub fn new(value: SecretBytes) -> Secret {
+        Secret { value, info: None, provider: None, cached: false, stale: false, degraded: false }
+    }
+
+    /// The same secret with the provider's own name of its version.
+    pub fn with_version(mut self, version: &str) -> Secret {
+        self.info_mut().version = Some(version.into());
+        self
+    }
+
+    /// The same secret with a time to live; `cache_ttl` of the configuration applies without one.
+    pub fn with_ttl(mut self, ttl: Duration) -> Secret {
+        self.info_mut().ttl = Some(ttl);
+        self
+    }
+
+    fn info_mut(&mut self) -> &mut SecretInfo {
+        Arc::make_mut(self.info.get_or_insert_with(|| Arc::new(SecretInfo::new(Instant::now(), None))))
+    }
+
+    /// The same secret, returned by this provider.
+    pub(super) fn from_provider(mut self, provider: &Arc<dyn SecretProvider>) -> Secret {
+        self.provider = Some(provider.clone());
+        self
+    }
+
     /// The bytes of the secret.
     pub fn value(&self) -> &SecretBytes {
-        &self.held.value
+        &self.value
     }
 
-    /// The same bytes, taken out.
+    /// Consumes the secret and returns its bytes.
     pub fn into_value(self) -> SecretBytes {
-        self.held.value
+        self.value
     }
 
-    /// The name of the provider that had it.
+    /// The name of the provider that returned it; empty if it did not come from a lookup.
     pub fn provider(&self) -> &str {
-        self.provider.name()
+        self.provider.as_ref().map_or("", |provider| provider.name())
     }
 
-    /// The kind of the provider that had it.
+    /// The kind of the provider that returned it.
     pub fn source(&self) -> Source {
-        self.provider.source()
+        self.provider.as_ref().map_or(Source::None, |provider| provider.source())
     }
 
-    /// The provider's own name of this version of the secret, where it has one.
+    /// The provider's own name of this version of the secret, if it has one.
     pub fn version(&self) -> Option<&str> {
-        self.held.origin.as_ref().and_then(|origin| origin.version.as_deref())
+        self.info.as_ref().and_then(|info| info.version.as_deref())
     }
 
-    /// Whether the value comes from memory.
+    /// Whether the value was cached by an earlier call.
     pub fn is_cached(&self) -> bool {
-        self.held.cached
+        self.cached
     }
 
-    /// Whether the value is older than `cache_ttl`, or could not be refreshed as was asked for: the provider does not answer
-    /// now, or another call is asking it.
+    /// Whether the value is older than `cache_ttl`, or the refresh that was requested failed: the provider is
+    /// unavailable, or another call is loading from it.
     pub fn is_stale(&self) -> bool {
-        self.held.stale
+        self.stale
     }
 
-    /// The time since the provider was asked; zero for providers that are asked on every get.
+    /// The time since the request to the provider; zero for providers that are read on every get.
     pub fn age(&self) -> Duration {
-        self.held.origin.as_ref().map_or(Duration::ZERO, |origin| origin.asked.elapsed())
+        self.info.as_ref().map_or(Duration::ZERO, |info| info.age())
     }
 
-    /// The time until the provider is asked again; zero for providers that are asked on every get, and for stale values.
+    /// The time until the value expires; zero for stale values and for providers that are read on every get.
     pub fn expires_in(&self) -> Duration {
-        let left = |origin: &Arc<Origin>| origin.ttl.saturating_sub(origin.asked.elapsed());
-        self.held.origin.as_ref().filter(|_| !self.held.stale).map_or(Duration::ZERO, left)
+        let remaining = |info: &Arc<SecretInfo>| info.ttl().saturating_sub(info.age());
+        self.info.as_ref().filter(|_| !self.stale).map_or(Duration::ZERO, remaining)
     }
 
-    /// Whether a provider that goes before this one failed, so that the value may not be the one that counts.
+    /// Whether a provider of higher precedence failed, so that it may have another value.
     pub fn is_degraded(&self) -> bool {
         self.degraded
     }
 }
 
+/// Omits the value.
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Secret").field("provider", &self.provider()).field("value", self.value()).finish()
+        f.debug_struct("Secret").field("provider", &self.provider()).field("value", &self.value).finish()
     }
 }

@@ -1,4 +1,4 @@
-//! Work that one caller does for all callers that want its result.
+//! Work that one caller does for all callers that wait for its result.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -7,23 +7,23 @@ use crate::cache::{Acquired, Lease, TtlCache};
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Status};
 
-/// Work by key; at most one caller at a time does that of a key.
+/// Work by key. At most one caller at a time does the work of a key.
 pub(super) struct SingleFlight<T> {
-    /// Stores nothing: its leases decide which caller does the work, and bring the outcome to the others.
+    /// Stores nothing. Its leases decide which caller does the work, and pass the outcome to the others.
     leases: TtlCache<Outcome<T>>,
 }
 
-/// How the work ended, and how much time its caller had for it.
+/// The result of the work, and how much time the caller had that did it.
 #[derive(Clone)]
 struct Outcome<T> {
     result: Result<T>,
-    given: Duration,
+    time_limit: Duration,
 }
 
-/// Whether a call with this much time left is much more patient than one that had `given`: what that one failed at is
-/// worth another attempt. The factor keeps calls with nearly equal limits from trying one after the other.
-pub(super) fn is_more_patient(remaining: Duration, given: Duration) -> bool {
-    remaining / 2 >= given
+/// Whether a call with this much time left may succeed where a call that had `time_limit` failed. The factor keeps
+/// calls with nearly equal limits from trying one after the other.
+pub(super) fn has_much_more_time(remaining: Duration, time_limit: Duration) -> bool {
+    remaining / 2 >= time_limit
 }
 
 impl<T: Clone + Send + Sync> SingleFlight<T> {
@@ -31,10 +31,10 @@ impl<T: Clone + Send + Sync> SingleFlight<T> {
         Ok(SingleFlight { leases: TtlCache::new(Duration::ZERO, 0, Duration::MAX)? })
     }
 
-    /// The result of `work`, or that of the caller that is doing it, unless `accepts` refuses that one.
+    /// Returns the result of `work`, or that of the caller that is doing it if `accepts` agrees.
     ///
-    /// A failure is handed to the callers that wait, except to those that are much more patient than the one that
-    /// failed: they try in their turn. An authoritative failure is handed to all.
+    /// The callers that wait get a failure too, except those that have much more time than the caller that failed: they
+    /// try in turn. All get an authoritative failure.
     pub(super) fn run(
         &self,
         key: &[u8],
@@ -46,12 +46,14 @@ impl<T: Clone + Send + Sync> SingleFlight<T> {
             let outcome = match self.leases.acquire_on_this_thread(key, deadline.wait())? {
                 Acquired::Lead(lease, _) => return lead(lease, deadline, work),
                 Acquired::Hit(outcome) => outcome,
-                Acquired::Busy => return Err(Error::new(Status::Busy, "another call asks it now")),
+                Acquired::Busy => return Err(Error::new(Status::Busy, "another call queries it now; try again")),
             };
             match outcome.result {
                 Ok(value) if accepts(&value) => return Ok(value),
                 Ok(_) => {}
-                Err(error) if error.is_authoritative() || !is_more_patient(deadline.remaining(), outcome.given) => {
+                Err(error)
+                    if error.is_authoritative() || !has_much_more_time(deadline.remaining(), outcome.time_limit) =>
+                {
                     return Err(error);
                 }
                 Err(_) => {}
@@ -59,7 +61,7 @@ impl<T: Clone + Send + Sync> SingleFlight<T> {
         }
     }
 
-    /// The result of `work`; `None`, at once, if another caller is doing it.
+    /// Returns the result of `work`, or `None` at once if another caller is doing it.
     pub(super) fn try_run(
         &self,
         key: &[u8],
@@ -68,7 +70,7 @@ impl<T: Clone + Send + Sync> SingleFlight<T> {
     ) -> Option<Result<T>> {
         match self.leases.acquire_on_this_thread(key, Duration::ZERO) {
             Ok(Acquired::Lead(lease, _)) => Some(lead(lease, deadline, work)),
-            // The error is that this very thread is doing it.
+            // The error means that this very thread is doing it.
             Ok(Acquired::Hit(_) | Acquired::Busy) | Err(_) => None,
         }
     }
@@ -79,15 +81,15 @@ fn lead<T: Clone + Send + Sync>(
     deadline: Deadline,
     work: impl FnOnce() -> Result<T>,
 ) -> Result<T> {
-    let given = deadline.remaining();
-    let result = caught("it panicked, which is a bug", work);
-    lease.finish(Outcome { result: result.clone(), given })?;
+    let time_limit = deadline.remaining();
+    let result = catch_panic("it panicked, which is a bug", work);
+    lease.finish(Outcome { result: result.clone(), time_limit })?;
     result
 }
 
-/// Runs `body`; a panic in it becomes an error with this message. What it panicked with may hold a secret: it is neither
-/// shown nor dropped, as dropping it might panic again.
-pub(super) fn caught<T>(message: &str, body: impl FnOnce() -> Result<T>) -> Result<T> {
+/// Runs `body` and turns a panic into an error with this message. The panic's payload may hold a secret, so it is not
+/// shown; dropping it might panic again, so it is leaked.
+pub(super) fn catch_panic<T>(message: &str, body: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
         std::mem::forget(panic);
         Err(Error::new(Status::Panic, message))

@@ -1,37 +1,37 @@
-//! Who does what is recorded.
+//! The actor of recorded changes.
 
-use super::failure::error;
+use super::error::error;
 use crate::error::{Result, Status};
 
 const MAX_USERNAME: usize = 255;
 const MAX_IP: usize = 64;
 
-/// Who acts, as the audit trail names them. What is not known is `None`.
+/// The actor in entries of the audit trail. `None` means unknown.
 #[derive(Clone, Debug, Default)]
 pub struct Actor {
-    /// The number of a user.
+    /// The id of a user.
     pub user_id: Option<i64>,
     /// The name of a user or of a service.
     pub username: Option<String>,
-    /// The address that a request came from.
+    /// The address from which a request came.
     pub ip: Option<String>,
 }
 
 impl Actor {
     pub(super) fn check(&self) -> Result<()> {
-        for (name, text, longest) in [("username", &self.username, MAX_USERNAME), ("ip", &self.ip, MAX_IP)] {
+        for (name, text, max_len) in [("username", &self.username, MAX_USERNAME), ("ip", &self.ip, MAX_IP)] {
             if let Some(text) = text {
-                check_text(name, text, longest)?;
+                check_text(name, text, max_len)?;
             }
         }
         Ok(())
     }
 }
 
-/// Text that goes into the databases as a name.
-pub(super) fn check_text(name: &str, text: &str, longest: usize) -> Result<()> {
-    if text.is_empty() || text.len() > longest || text.contains(char::is_control) {
-        let message = format!("`{name}` has 1 to {longest} bytes and no control characters");
+/// Checks text that is stored as a name.
+pub(super) fn check_text(name: &str, text: &str, max_len: usize) -> Result<()> {
+    if text.is_empty() || text.len() > max_len || text.contains(char::is_control) {
+        let message = format!("`{name}` must have 1 to {max_len} bytes and no control characters");
         return Err(error(Status::InvalidArgument, message));
     }
     Ok(())

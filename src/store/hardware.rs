@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use super::failure::error;
+use super::Store;
+use super::error::error;
 use super::json::Object;
-use super::{Store, failure};
-use crate::bytes::SharedBytes;
 use crate::cache::TtlCache;
 use crate::error::{Error, Result, Status};
 use crate::fork;
+use crate::secret_memory::SharedBytes;
 
-/// Where SimpleTuner keeps the prices.
+/// Where SimpleTuner stores the prices.
 const PROVIDER: &str = "replicate";
 const MEMBER: &str = "hardware_info";
 const DEFAULTS: &str = r#"{"gpu-l40s": {"name": "L40S (48GB)", "cost_per_second": 0.000975}, "gpu-a100-large": {"name": "A100 (80GB)", "cost_per_second": 0.001400}}"#;
@@ -18,7 +18,7 @@ const DEFAULTS: &str = r#"{"gpu-l40s": {"name": "L40S (48GB)", "cost_per_second"
 const TTL: Duration = Duration::from_secs(300);
 const KEY: &[u8] = b"hardware_info";
 
-/// The prices, cached apart from the configuration that they are in.
+/// The prices, cached separately from the configuration that contains them.
 pub(super) struct Prices(TtlCache<SharedBytes>);
 
 impl Prices {
@@ -29,39 +29,40 @@ impl Prices {
 
 impl Store {
     /// The prices of hardware: a JSON object `{id: {"name": …, "cost_per_second": …}}`, from `hardware_info` in the
-    /// configuration of `replicate`, else SimpleTuner's defaults. Cached for 300 s. No database is created.
+    /// configuration of `replicate`, else SimpleTuner's defaults. Prices are in US dollars. They are cached for 300 s.
+    /// No database is created.
     pub fn hardware_info(&self) -> Result<SharedBytes> {
         let prices = &self.shared.prices.0;
         if let Some(info) = prices.get(KEY) {
             return Ok(info);
         }
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         prices.get_or_load(KEY, self.shared.timeout, |_| {
-            let _inside = fork::enter();
+            let _guard = fork::protect();
             let config = self.provider_get(PROVIDER)?;
             let info = std::str::from_utf8(&config).ok().and_then(configured).unwrap_or(DEFAULTS);
             SharedBytes::copy_from(info.as_bytes())
         })
     }
 
-    /// Puts this JSON object in place of what is cached, for 300 s. Nothing is stored.
+    /// Replaces the cached prices with this JSON object, for 300 s. Stores nothing.
     pub fn hardware_set(&self, info: &str) -> Result<()> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         let object = Object::parse(info).map_err(|problem| bad_info(&problem))?;
         for member in object.members() {
-            price(member.value).ok_or_else(|| bad_info(&format!("{:?} has no cost_per_second", member.name)))?;
+            price(member.value).ok_or_else(|| bad_info(&format!("{:?} has no valid cost_per_second", member.name)))?;
         }
         self.shared.prices.0.set(KEY, SharedBytes::copy_from(info.as_bytes())?, None)
     }
 
-    /// Forgets what is cached: the next call reads the configuration again.
+    /// Clears the cached prices, so that the next call reads the configuration again.
     pub fn hardware_clear(&self) {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         self.shared.prices.0.clear();
         self.shared.configs.invalidate(PROVIDER);
     }
 
-    /// What a device costs in an hour.
+    /// The hourly price of a device.
     pub fn hardware_cost_per_hour(&self, hardware_id: &str) -> Result<f64> {
         let info = self.hardware_info()?;
         let text = std::str::from_utf8(&info).unwrap_or_default();
@@ -69,17 +70,18 @@ impl Store {
         let Some(device) = object.get(hardware_id) else {
             let known: Vec<&str> = object.members().iter().take(20).map(|member| &*member.name).collect();
             let shown: String = hardware_id.chars().take(64).collect();
-            let message = format!("there is no price for {shown:?}; there are prices for {}", known.join(", "));
+            let message = format!("no price is known for {shown:?}; known devices: {}", known.join(", "));
             return Err(error(Status::NotFound, message));
         };
         price(device).map(|price| price * 3600.0).ok_or_else(|| {
-            let message = format!("the price of {hardware_id:?} is no number: mend cost_per_second in {MEMBER}");
-            failure::error(Status::WrongType, message)
+            let message =
+                format!("the price of {hardware_id:?} is not a valid number; correct `cost_per_second` in `{MEMBER}`");
+            error(Status::WrongType, message)
         })
     }
 }
 
-/// The prices in a configuration: only an object that is not empty counts.
+/// The prices in a configuration. `None` unless they are an object with members.
 fn configured(config: &str) -> Option<&str> {
     let info = Object::parse(config).ok()?.get(MEMBER)?;
     let is_used = Object::parse(info).is_ok_and(|info| !info.members().is_empty());

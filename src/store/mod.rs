@@ -1,5 +1,5 @@
-//! The databases: provider configuration with a cache in front of it, hardware prices, stored credentials, and an audit
-//! trail of every change, in SimpleTuner's own files and formats, so that both programs can work on them at the same time.
+//! The databases: provider configuration with a cache, hardware prices, stored credentials, and an audit trail of every
+//! change. They are SimpleTuner's own files and formats, so that both programs can use them at the same time.
 //!
 //! | what | file | table |
 //! |---|---|---|
@@ -9,8 +9,8 @@
 //!
 //! Reading creates nothing; the first write creates what is missing. Other tables are never touched.
 //!
-//! The write-ahead logs are written back into the databases when the last handle of a store is dropped, and after each
-//! write, but of many in a row only after some: then a copy of the database files alone is complete.
+//! The write-ahead logs are checkpointed when the last handle of a store is dropped, and after each write; in a long
+//! series of writes, only after some of them. After a checkpoint, a copy of the database files alone is complete.
 //!
 //! ```
 //! use st_secrets::{Config, Store};
@@ -18,7 +18,7 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let directory = tempfile::tempdir()?;
 //! let mut config = Config::new();
-//! # let state_dir = directory.path().to_str().ok_or("no UTF-8")?;
+//! # let state_dir = directory.path().to_str().ok_or("not UTF-8")?;
 //! config.set("state_dir", state_dir)?;
 //! let store = Store::open(&config)?;
 //! store.provider_save("replicate", r#"{"cost_limit_amount": 25.0}"#)?;
@@ -31,8 +31,8 @@
 //! ```
 //!
 //! # What is recorded
-//! An entry is committed before the change that it tells of. If the change then fails, a second entry takes it back
-//! (action `failed`, target `audit_entry` with its number); a process that is killed between the two leaves an entry
+//! An entry is committed before the change that it announces. If the change then fails, a second entry revokes it
+//! (action `failed`, target `audit_entry` with its number). A process that is killed between the two leaves an entry
 //! without a change, never a change without an entry.
 //!
 //! | call | event type | action | target | details |
@@ -47,48 +47,47 @@
 //! | [`Store::credentials_rotate`] | `config.changed` | `rotate_key` | `credentials` | none |
 //! | [`Store::audit_log`] | as given | as given | as given | as given |
 //!
-//! Of members whose names look like those of secrets (`secret`, `token`, `key`, `password`, `credential`) it is only
-//! told that they changed. The signature covers time, event type, the actor's number, action, details and the signature
-//! before; it does not cover the actor's name and address, nor the target.
+//! Members whose names look like those of secrets (`secret`, `token`, `key`, `password`, `credential`) are always
+//! listed as `changed`. The signature covers the time, event type, actor id, action, details and the previous
+//! signature; it does not cover the actor's name and address, nor the target.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
-
-use parking_lot::RwLock;
 
 use crate::clock::Deadline;
 use crate::config::Config;
-use crate::error::{Error, Result, Source};
+use crate::error::{Error, Result};
 use crate::fork;
-use crate::log::Level;
+use crate::process_default::ProcessDefault;
+use crate::raw_json::python;
 
 mod actor;
 mod audit;
+mod checkpoint;
+mod connection;
 mod credentials;
 mod database;
-mod failure;
+mod deferred_log;
+mod error;
 mod hardware;
+mod interrupt;
 mod json;
-mod pace;
-mod provider;
-mod provider_cache;
-mod reencrypt;
+mod pool;
+mod provider_config;
 mod schema;
-mod slot;
 mod state_dir;
 mod time;
 
 pub use actor::Actor;
-pub use audit::chain::{Break, Verified};
-pub use credentials::{Origin, Resolved};
-pub use reencrypt::Reencryption;
+pub use audit::{Verification, Violation};
+pub use credentials::{CredentialOrigin, Reencryption, ResolvedCredential};
 
-use audit::{Entry, Trail};
-use database::{Database, Open};
+use audit::{AuditLog, ChangeRecord, Entry, recorded};
+use connection::Connection;
+use database::Database;
 use hardware::Prices;
-use provider_cache::ProviderCache;
-use state_dir::Files;
+use provider_config::ProviderCache;
+use state_dir::StorePaths;
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -102,39 +101,41 @@ pub struct Store {
 struct Shared {
     jobs: Database,
     credentials: Database,
-    trail: Trail,
+    audit: AuditLog,
     configs: ProviderCache,
     prices: Prices,
     timeout: Duration,
 }
 
-/// A copy of the database files alone is complete once the last handle is gone.
+/// Checkpoints, so that a copy of the database files alone is complete once the last handle is dropped.
 impl Drop for Shared {
     fn drop(&mut self) {
-        let _inside = fork::enter();
-        for database in [&self.jobs, &self.credentials, self.trail.database()] {
-            database.write_back();
+        let _guard = fork::protect();
+        for database in [&self.jobs, &self.credentials, self.audit.database()] {
+            database.checkpoint();
         }
     }
 }
 
-static DEFAULT: RwLock<Option<Arc<Store>>> = RwLock::new(None);
-/// The number of that one's cache, for whoever needs no more; 0 while there is none.
-static DEFAULT_CACHE: AtomicUsize = AtomicUsize::new(0);
+static DEFAULT: ProcessDefault<Store> = ProcessDefault::new();
 
 impl Store {
-    /// The databases that these settings name: `state_dir`, or `database` and `audit_database`; else SimpleTuner's own.
-    /// `timeout` is how long a call may take, 30 s by default: waiting for others that write, and reading, which on a
-    /// damaged database might not end by itself. Nothing is opened or created yet.
+    /// A store on the databases in `state_dir`, or on `database` and `audit_database`; by default on SimpleTuner's own.
+    /// `timeout` limits each call, 30 s by default: waiting for locks, and reading, which might not end by itself on a
+    /// damaged database. No file is opened or created yet.
     pub fn open(config: &Config) -> Result<Store> {
-        let _inside = fork::enter();
-        let files = Files::find(config)?;
+        let _guard = fork::protect();
+        Store::with_cache(config, ProviderCache::own()?)
+    }
+
+    fn with_cache(config: &Config, configs: ProviderCache) -> Result<Store> {
+        let files = StorePaths::find(config)?;
         Ok(Store {
             shared: Arc::new(Shared {
                 jobs: Database::new(files.database, &schema::PROVIDER_CONFIG),
                 credentials: Database::new(files.credentials, &schema::CREDENTIALS),
-                trail: Trail::new(files.audit),
-                configs: ProviderCache::new(),
+                audit: AuditLog::new(files.audit),
+                configs,
                 prices: Prices::new()?,
                 timeout: config.time("timeout", DEFAULT_TIMEOUT),
             }),
@@ -142,41 +143,39 @@ impl Store {
         })
     }
 
-    /// The store of the whole process, made on first use with no settings but the environment's.
+    /// The store of the process, opened on first use with the settings of the environment. It is the one that uses the
+    /// built-in cache of provider configuration.
     pub fn default_instance() -> Result<Arc<Store>> {
-        let _inside = fork::enter();
-        if let Some(store) = &*DEFAULT.read() {
-            return Ok(store.clone());
-        }
-        let new = Arc::new(Store::open(&Config::new())?);
-        let mut default = DEFAULT.write();
-        let store = default.get_or_insert(new);
-        DEFAULT_CACHE.store(store.shared.configs.number(), SeqCst);
-        Ok(store.clone())
+        DEFAULT.get_or_open(|| Store::with_cache(&Config::new(), ProviderCache::built_in()))
     }
 
-    /// Replaces the store of the whole process by one with these settings, or, with `None`, by a new one on its next
-    /// use. Who holds the old one keeps it.
+    /// Replaces the store of the process with one with these settings. With `None`, a new one is opened on the next
+    /// use. References to the old one remain valid, but no longer cache provider configuration.
     pub fn reset_default(config: Option<&Config>) -> Result<()> {
-        let _inside = fork::enter();
-        let new = config.map(Store::open).transpose()?.map(Arc::new);
-        let mut default = DEFAULT.write();
-        DEFAULT_CACHE.store(new.as_ref().map_or(0, |store| store.shared.configs.number()), SeqCst);
-        let old = std::mem::replace(&mut *default, new);
-        drop(default);
-        drop(old);
-        Ok(())
+        let _guard = fork::protect();
+        let open = |config| Store::with_cache(config, ProviderCache::built_in());
+        let new = config.map(open).transpose()?.map(Arc::new);
+        loop {
+            let old = DEFAULT.get();
+            // Before the next store uses the built-in cache, and without a lock.
+            if let Some(old) = &old {
+                old.shared.configs.release_built_in();
+            }
+            if DEFAULT.replace_if(old.as_ref(), new.clone()) {
+                return Ok(());
+            }
+        }
     }
 
-    /// The same store; what is done with it is recorded as this actor's.
+    /// Another handle of the same store, whose changes are recorded as this actor's.
     pub fn as_actor(&self, actor: Actor) -> Result<Store> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         actor.check()?;
         Ok(Store { shared: self.shared.clone(), actor })
     }
 
-    /// Appends an entry of the program's own to the audit trail; its number. `details` is a JSON object, or empty, and
-    /// must not hold a secret.
+    /// Appends an entry of the program's own to the audit trail. Returns its number. `details` is a JSON object or
+    /// empty; it must not contain a secret.
     pub fn audit_log(
         &self,
         event_type: &str,
@@ -184,13 +183,13 @@ impl Store {
         target: Option<(&str, &str)>,
         details: &str,
     ) -> Result<i64> {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         let details = match details.trim().is_empty() {
             true => "{}".to_owned(),
             false => {
                 let details = json::Object::parse(details)
                     .map_err(|problem| Error::invalid_argument(format!("`details`: {problem}")))?;
-                json::as_python(&details.merged(&json::Object::default()))
+                python::to_python(&details.merged(&json::Object::default()))
             }
         };
         let entry = Entry {
@@ -200,92 +199,43 @@ impl Store {
             target_id: target.map(|(_, id)| id.to_owned()),
             details,
         };
-        self.shared.trail.append(&self.actor, &entry, self.deadline())
+        self.shared.audit.append(&self.actor, &entry, self.deadline())
     }
 
-    /// Entries of the audit trail, newest first, as a JSON array. `filter` is a JSON object, or empty, with any of
+    /// Queries the audit trail. Returns entries, newest first, as a JSON array. `filter` is a JSON object with any of
     /// `event_type`, `action`, `actor_id`, `actor_username`, `target_type`, `target_id`, `since` (included), `until`
-    /// (excluded), `limit` (100 by default) and `offset`.
+    /// (excluded), `limit` (100 by default) and `offset`; empty matches everything.
     pub fn audit_query(&self, filter: &str) -> Result<String> {
-        let _inside = fork::enter();
-        self.shared.trail.query(filter, self.deadline())
+        let _guard = fork::protect();
+        self.shared.audit.query(filter, self.deadline())
     }
 
-    /// Checks the chain of the entries `first` to `last`; 0 is the first and the last that there are.
-    pub fn audit_verify(&self, first: i64, last: i64) -> Result<Verified> {
-        let _inside = fork::enter();
+    /// Verifies the chain of the entries `first` to `last`. 0 means the first, or the last, entry.
+    pub fn audit_verify(&self, first: i64, last: i64) -> Result<Verification> {
+        let _guard = fork::protect();
         let last = if last <= 0 { i64::MAX } else { last };
-        self.shared.trail.verify(first.max(1), last, self.deadline())
+        self.shared.audit.verify(first.max(1), last, self.deadline())
     }
 
     fn deadline(&self) -> Deadline {
         Deadline::after(self.shared.timeout)
     }
 
-    /// Makes a change in one transaction of `open`. `change` records what it is about to do before it does it; if it or
-    /// the commit then fails, the record is taken back.
+    /// Makes a change in one transaction of `db`. `change` records what it is about to do before it does it. If it or
+    /// the commit fails, the record is revoked.
     fn change<T>(
         &self,
-        open: &Open<'_>,
+        db: &Connection<'_>,
         deadline: Deadline,
-        change: impl FnOnce(&mut Recorder<'_>) -> Result<T>,
+        change: impl FnOnce(&mut ChangeRecord<'_>) -> Result<T>,
     ) -> Result<T> {
-        let mut recorder = Recorder::new(self, deadline);
-        let result = open.immediate(|| change(&mut recorder))?;
-        recorder.keep();
-        Ok(result)
+        recorded(self, deadline, |record| db.immediate(|| change(record)))
     }
 }
 
-/// Where the files are.
+/// Shows the path of the database.
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Store").field("database", &self.shared.jobs.path()).field("actor", &self.actor).finish()
-    }
-}
-
-/// Records a change before it is made. Dropped without [`Recorder::keep`], it takes the record back.
-struct Recorder<'a> {
-    store: &'a Store,
-    deadline: Deadline,
-    entry: Option<(i64, Entry<'static>)>,
-    generation: u32,
-}
-
-impl Recorder<'_> {
-    fn new(store: &Store, deadline: Deadline) -> Recorder<'_> {
-        Recorder { store, deadline, entry: None, generation: fork::generation() }
-    }
-
-    /// Once for each change.
-    fn record(&mut self, entry: Entry<'static>) -> Result<()> {
-        let id = self.store.shared.trail.append(&self.store.actor, &entry, self.deadline).map_err(|error: Error| {
-            error
-                .with_source(Source::Store)
-                .map_message(|message| format!("nothing was changed, as the audit trail cannot record it: {message}"))
-        })?;
-        self.entry = Some((id, entry));
-        Ok(())
-    }
-
-    /// The change was made.
-    fn keep(mut self) {
-        self.entry = None;
-    }
-}
-
-impl Drop for Recorder<'_> {
-    fn drop(&mut self) {
-        let Some((id, entry)) = &self.entry else { return };
-        if self.generation != fork::generation() {
-            // A callback forked, and this is the child: the change is the parent's.
-            return;
-        }
-        // The change may have failed because its time is up; this has its own.
-        let deadline = self.store.deadline();
-        if let Err(error) = self.store.shared.trail.append(&self.store.actor, &entry.failed(*id), deadline) {
-            let message = format!("audit entry {id} tells of a change that failed, and cannot be taken back: {error}");
-            slot::tell(Level::Error, message);
-        }
     }
 }

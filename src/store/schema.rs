@@ -1,16 +1,16 @@
-//! The tables, as SimpleTuner creates them.
+//! The tables, in SimpleTuner's schema.
 
-use super::database::Open;
-use super::failure::corrupt;
+use super::connection::Connection;
+use super::error::corrupt;
 use crate::error::Result;
 
-/// One table with its indexes.
+/// A table with its indexes.
 pub(super) struct Schema {
     table: &'static str,
     columns: &'static [&'static str],
     create: &'static str,
-    /// Set in what is known of a file once the table was seen there.
-    pub(super) bit: u32,
+    /// The flag of a pool entry that says that the table exists.
+    pub(super) flag: u32,
 }
 
 pub(super) static PROVIDER_CONFIG: Schema = Schema {
@@ -18,7 +18,7 @@ pub(super) static PROVIDER_CONFIG: Schema = Schema {
     columns: &["provider", "config", "updated_at"],
     create: "CREATE TABLE IF NOT EXISTS provider_config (
         provider TEXT PRIMARY KEY, config TEXT NOT NULL DEFAULT '{}', updated_at TEXT NOT NULL);",
-    bit: 1,
+    flag: 1,
 };
 
 pub(super) static CREDENTIALS: Schema = Schema {
@@ -42,7 +42,7 @@ pub(super) static CREDENTIALS: Schema = Schema {
         UNIQUE(user_id, provider, credential_name));
       CREATE INDEX IF NOT EXISTS idx_provider_creds_user ON provider_credentials(user_id);
       CREATE INDEX IF NOT EXISTS idx_provider_creds_provider ON provider_credentials(provider);",
-    bit: 2,
+    flag: 2,
 };
 
 pub(super) static AUDIT_LOG: Schema = Schema {
@@ -69,15 +69,15 @@ pub(super) static AUDIT_LOG: Schema = Schema {
       CREATE INDEX IF NOT EXISTS idx_audit_event_type ON audit_log(event_type);
       CREATE INDEX IF NOT EXISTS idx_audit_actor ON audit_log(actor_id);
       CREATE INDEX IF NOT EXISTS idx_audit_target ON audit_log(target_type, target_id);",
-    bit: 4,
+    flag: 4,
 };
 
 impl Schema {
-    /// Whether the table is there. One of this name with other columns is somebody else's.
-    pub(super) fn is_there(&self, open: &Open<'_>) -> Result<bool> {
+    /// Whether the table exists. A table of this name with other columns is an error: it belongs to another program.
+    pub(super) fn exists(&self, db: &Connection<'_>) -> Result<bool> {
         let mut found: Vec<String> = Vec::new();
-        open.each("SELECT name FROM pragma_table_info(?1)", [self.table], |row| {
-            found.push(open.column(row, 0)?);
+        db.each("SELECT name FROM pragma_table_info(?1)", [self.table], |row| {
+            found.push(db.column(row, 0)?);
             Ok(())
         })?;
         if found.is_empty() {
@@ -86,13 +86,16 @@ impl Schema {
         match self.columns.iter().find(|column| !found.iter().any(|name| name == *column)) {
             None => Ok(true),
             Some(column) => {
-                let message = format!("its table {} has no column `{column}`: this is another program's", self.table);
-                Err(corrupt(open.path, message))
+                let message = format!(
+                    "its table {} has no column `{column}`; it belongs to another program, use another file",
+                    self.table
+                );
+                Err(corrupt(db.path, message))
             }
         }
     }
 
-    pub(super) fn create(&self, open: &Open<'_>) -> Result<()> {
-        open.check(open.taken.execute_batch(self.create))
+    pub(super) fn create(&self, db: &Connection<'_>) -> Result<()> {
+        db.check(db.guard.execute_batch(self.create))
     }
 }

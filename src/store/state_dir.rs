@@ -1,10 +1,10 @@
-//! Where the databases are.
+//! The paths of the databases.
 
 use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::failure::error;
+use super::error::error;
 use crate::config::Config;
 use crate::error::{Result, Status};
 use crate::paths;
@@ -12,20 +12,20 @@ use crate::paths;
 const STATE_VARIABLES: [&str; 2] = ["SIMPLETUNER_STATE_DIR", "SIMPLETUNER_CONFIG_DIR"];
 const CREDENTIALS_VARIABLE: &str = "SIMPLETUNER_AUTH_DB_PATH";
 
-/// The files of a store. None of them need exist.
-pub(super) struct Files {
+/// The files of a store, which need not exist.
+pub(super) struct StorePaths {
     pub(super) database: PathBuf,
     pub(super) credentials: PathBuf,
     pub(super) audit: PathBuf,
 }
 
-impl Files {
-    /// What the configuration says or, where it is silent, the environment and SimpleTuner's own places.
-    pub(super) fn find(config: &Config) -> Result<Files> {
+impl StorePaths {
+    /// The paths in the configuration. What it leaves open comes from the environment and SimpleTuner's defaults.
+    pub(super) fn find(config: &Config) -> Result<StorePaths> {
         let given = |key| config.text(key).map(|path| absolute(paths::expand_home(Path::new(path)))).transpose();
         let audit = given("audit_database")?;
         let files = match given("database")? {
-            Some(database) => Files {
+            Some(database) => StorePaths {
                 credentials: database.clone(),
                 audit: audit.unwrap_or_else(|| database.with_file_name("audit.db")),
                 database,
@@ -40,12 +40,13 @@ impl Files {
                     Some(path) => absolute(paths::expand_home(Path::new(&path)))?,
                     None => database.clone(),
                 };
-                Files { credentials, audit: audit.unwrap_or_else(|| state.join("audit.db")), database }
+                StorePaths { credentials, audit: audit.unwrap_or_else(|| state.join("audit.db")), database }
             }
         };
         for other in [&files.database, &files.credentials] {
             if *other == files.audit {
-                let message = format!("{} cannot be the audit trail's database too", other.display());
+                let message =
+                    format!("{} cannot also be the database of the audit trail; use separate files", other.display());
                 return Err(error(Status::Config, message));
             }
         }
@@ -63,7 +64,7 @@ fn state_dir() -> Result<PathBuf> {
     candidates.extend(paths::home().map(|home| home.join(".simpletuner")));
     let used = candidates.iter().position(|directory| directory.join("cloud").exists()).unwrap_or(0);
     if candidates.is_empty() {
-        let message = "there is no home directory to keep databases in: set SIMPLETUNER_STATE_DIR, HOME, or state_dir \
+        let message = "there is no home directory to store databases in; set SIMPLETUNER_STATE_DIR, HOME, or state_dir \
                        in the configuration";
         return Err(error(Status::Config, message));
     }
@@ -74,13 +75,13 @@ fn mounted(directory: &Path) -> Option<PathBuf> {
     directory.exists().then(|| directory.join("simpletuner"))
 }
 
-/// An empty variable is not set.
+/// The value of a variable. An empty variable counts as not set.
 fn variable(name: &str) -> Option<OsString> {
     env::var_os(name).filter(|value| !value.is_empty())
 }
 
-/// The program may change its directory later.
+/// Makes a path absolute, because the program may change its working directory later.
 fn absolute(path: PathBuf) -> Result<PathBuf> {
     std::path::absolute(&path)
-        .map_err(|failure| error(Status::Config, format!("{} is no usable path: {failure}", path.display())))
+        .map_err(|failure| error(Status::Config, format!("{} is not a valid path: {failure}", path.display())))
 }

@@ -1,15 +1,15 @@
-//! Times as Python's `datetime.isoformat` writes them, in UTC.
+//! Times in the format of Python's `datetime.isoformat`, in UTC.
 
 use time::format_description::well_known::Rfc3339;
 use time::{OffsetDateTime, UtcOffset};
 
-/// Now.
+/// The current time.
 pub(super) fn now() -> String {
     iso(OffsetDateTime::now_utc())
 }
 
-/// The same time as it stands in the databases: `2026-08-22T17:32:24.123456+00:00`, without a fraction where that is 0.
-/// `None` for what is no time with an offset, as RFC 3339 writes them.
+/// Converts a time in RFC 3339 format to the format of the databases: `2026-08-22T17:32:24.123456+00:00`, without the
+/// fraction if it is 0. `None` if the text is not a time with an offset.
 pub(super) fn normalize(text: &str) -> Option<String> {
     OffsetDateTime::parse(text, &Rfc3339).ok().map(|time| iso(time.to_offset(UtcOffset::UTC)))
 }
@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_written_as_python_writes_them() {
+    fn times_have_pythons_format() {
         for (given, expected) in [
             ("2026-08-22T17:32:24.123456Z", "2026-08-22T17:32:24.123456+00:00"),
             ("2026-08-22T17:32:24.000001+00:00", "2026-08-22T17:32:24.000001+00:00"),
@@ -42,7 +42,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_of_texts_is_that_of_times() {
+    fn texts_sort_like_times() {
         let mut times = ["2026-08-22T17:32:24+00:00", "2026-08-22T17:32:24.000001+00:00", "2026-08-22T17:32:25+00:00"];
         let sorted = times;
         times.reverse();

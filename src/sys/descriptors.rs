@@ -1,18 +1,18 @@
-//! Sets of file descriptors that a forked child closes, so that what its parent has locked ends with the parent.
+//! Sets of file descriptors that a forked child closes, so that its parent's locks end with the parent.
 
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
-/// One bit for each descriptor. Higher ones have no place in it.
-pub(crate) struct Descriptors([AtomicU64; 1024]);
+/// A set of file descriptors below 65536, one bit each.
+pub(crate) struct DescriptorSet([AtomicU64; 1024]);
 
-impl Descriptors {
-    pub(crate) const fn new() -> Descriptors {
-        Descriptors([const { AtomicU64::new(0) }; 1024])
+impl DescriptorSet {
+    pub(crate) const fn new() -> DescriptorSet {
+        DescriptorSet([const { AtomicU64::new(0) }; 1024])
     }
 
-    /// Whether there is a place for this number.
-    pub(crate) fn may_have(&self, fd: c_int) -> bool {
+    /// Whether the descriptor is small enough for the set.
+    pub(crate) fn can_contain(&self, fd: c_int) -> bool {
         self.bit(fd).is_some()
     }
 
@@ -28,21 +28,21 @@ impl Descriptors {
         }
     }
 
-    pub(crate) fn has(&self, fd: c_int) -> bool {
+    pub(crate) fn contains(&self, fd: c_int) -> bool {
         self.bit(fd).is_some_and(|(word, bit)| word.load(SeqCst) & bit != 0)
     }
 
-    /// Closes all of them, in a forked child.
+    /// Closes all descriptors in the set. Called in a forked child.
     ///
     /// # Safety
-    /// Nothing in this process uses them any more.
+    /// No code of this process uses these descriptors any longer.
     pub(crate) unsafe fn close_all(&self) {
         for (word, bits) in self.0.iter().enumerate() {
             let mut bits = bits.swap(0, SeqCst);
             while bits != 0 {
                 let fd = word as c_int * 64 + bits.trailing_zeros() as c_int;
-                // SAFETY: the descriptor is open, as it is removed before it is closed, and by the caller's promise
-                // nothing uses it.
+                // SAFETY: the descriptor is open, because descriptors are removed before they are closed, and by the
+                // caller's promise it is no longer used.
                 unsafe { libc::close(fd) };
                 bits &= bits - 1;
             }

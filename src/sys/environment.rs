@@ -1,18 +1,17 @@
-//! Variables of the environment.
+//! Environment variables.
 
-/// Hands the value of a variable to `take`, which must be short; `None` if it is not set. The name is what comes before
-/// the NUL at its end.
+/// Passes the value of a variable to `take`, which must be short. `None` if it is not set. `name` ends with a NUL.
 ///
-/// In the C library the value is looked at where it is. There nothing of this library changes the environment, and what
-/// keeps `getenv` apart from the program's `setenv` is the C library's alone. In a Rust program std has a lock for that,
-/// so std makes a copy.
+/// In the C library the value is read in place. This library never changes the environment there, and as for every
+/// caller of `getenv`, the program must not change it at the same time. In a Rust program, std protects the environment
+/// with a lock, and makes a copy.
 #[inline]
 pub(crate) fn with_variable<R>(name: &[u8], take: impl FnOnce(&[u8]) -> R) -> Option<R> {
     let (b'\0', before) = name.split_last()? else { return None };
     #[cfg(feature = "wiping-allocator")]
     {
-        // SAFETY: there is a NUL within the name, at its end at the latest. The result is NULL or leads to a text that
-        // ends with one, and that stays as it is while no thread changes the environment, as for every caller of `getenv`.
+        // SAFETY: the name contains a NUL, at its end at the latest. The result is NULL or points to a NUL-terminated
+        // string, which is unchanged as long as no thread changes the environment.
         let value = unsafe {
             let value = libc::getenv(before.as_ptr().cast());
             (!value.is_null()).then(|| std::ffi::CStr::from_ptr(value))

@@ -1,4 +1,4 @@
-//! Files that may be open while another thread forks: the child does not keep them.
+//! Files that are closed in forked children.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -8,13 +8,13 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::Once;
 
-use super::descriptors::Descriptors;
+use super::descriptors::DescriptorSet;
 use crate::fork;
 
-static OPEN: Descriptors = Descriptors::new();
+static OPEN: DescriptorSet = DescriptorSet::new();
 
-/// An open file. A forked child closes its copy before it runs anything else, so locks of the file end with this
-/// process, and no descriptor is left in the child.
+/// An open file that belongs to this process only: a forked child closes its copy before it runs anything else. So
+/// locks on the file end with this process, and no descriptor leaks into the child.
 pub(crate) struct OwnFile {
     file: ManuallyDrop<File>,
     generation: u32,
@@ -23,15 +23,16 @@ pub(crate) struct OwnFile {
 impl OwnFile {
     pub(crate) fn open(options: &OpenOptions, path: &Path) -> io::Result<OwnFile> {
         static AT_FORK: Once = Once::new();
-        // Inside the gate, so that no fork falls between opening and adding.
-        let _inside = fork::enter();
+        // Fork-protected, so that no fork happens between opening the file and adding its descriptor.
+        let _guard = fork::protect();
         AT_FORK.call_once(|| super::at_fork(nothing, nothing, close_inherited));
         let file = options.open(path)?;
         OPEN.add(file.as_raw_fd());
         Ok(OwnFile { file: ManuallyDrop::new(file), generation: fork::generation() })
     }
 
-    /// Tries to lock one byte of the file, whether it has that byte or not; `false` if another open file has it locked.
+    /// Tries to lock one byte of the file, which may lie beyond its end. Returns `false` if another open file has
+    /// locked it.
     pub(crate) fn try_lock_byte(&self, at: u32) -> io::Result<bool> {
         match self.set_lock(libc::F_WRLCK, at) {
             Ok(()) => Ok(true),
@@ -41,18 +42,18 @@ impl OwnFile {
     }
 
     pub(crate) fn unlock_byte(&self, at: u32) {
-        // Closing the file does the same.
+        // If this fails, closing the file unlocks it.
         let _ = self.set_lock(libc::F_UNLCK, at);
     }
 
     fn set_lock(&self, kind: libc::c_int, at: u32) -> io::Result<()> {
-        // SAFETY: the struct consists of numbers, for which zeros are a value; the system wants 0 as the process.
+        // SAFETY: the struct consists of integers, for which zero is valid; the system requires 0 as the process id.
         let mut lock: libc::flock = unsafe { std::mem::zeroed() };
         lock.l_type = kind as libc::c_short;
         lock.l_whence = libc::SEEK_SET as libc::c_short;
         lock.l_start = libc::off_t::from(at);
         lock.l_len = 1;
-        // SAFETY: the descriptor is open, and the system reads the lock during the call only.
+        // SAFETY: the descriptor is open, and the system only reads the lock during the call.
         match unsafe { libc::fcntl(self.file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) } {
             0 => Ok(()),
             _ => Err(io::Error::last_os_error()),
@@ -70,13 +71,13 @@ impl Deref for OwnFile {
 
 impl Drop for OwnFile {
     fn drop(&mut self) {
-        let _inside = fork::enter();
+        let _guard = fork::protect();
         if self.generation != fork::generation() {
-            // This is a child, which has closed it already.
+            // This is a child, which has already closed the file.
             return;
         }
         OPEN.remove(self.file.as_raw_fd());
-        // SAFETY: the file is not used again.
+        // SAFETY: the file is not used afterwards.
         unsafe { ManuallyDrop::drop(&mut self.file) };
     }
 }
@@ -84,7 +85,7 @@ impl Drop for OwnFile {
 extern "C" fn nothing() {}
 
 extern "C" fn close_inherited() {
-    // SAFETY: only the thread that forked exists here, and an `OwnFile` that it has is neither closed nor used in a
-    // child: none is held while a callback of the program runs.
+    // SAFETY: only the forking thread exists here, and it holds no `OwnFile`: none is held while a callback of the
+    // program runs.
     unsafe { OPEN.close_all() };
 }

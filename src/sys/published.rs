@@ -1,15 +1,15 @@
-//! A value that is read without writing to memory that other readers write to, and without counting.
+//! A shared value with lock-free reads (RCU): readers write only to their own slot and count no references.
 
 use std::marker::PhantomData;
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, Ordering::SeqCst};
 
-use crate::fork::{self, Reading};
+use crate::fork::{self, ReadGuard};
 
-/// What [`fork::read`] lets any number of threads look at, and any thread replace.
+/// A value that any number of threads can read with a [`ReadGuard`], and that any thread can replace.
 pub(crate) struct Published<T> {
-    /// NULL, or what `Arc::into_raw` gave.
+    /// NULL, or a result of `Arc::into_raw`.
     current: AtomicPtr<T>,
     owned: PhantomData<Arc<T>>,
 }
@@ -23,23 +23,23 @@ impl<T> Published<T> {
         Published { current: AtomicPtr::new(into_raw(value)), owned: PhantomData }
     }
 
-    /// The current value, for the time that this thread reads.
+    /// The current value, as long as the guard lives.
     #[inline]
-    pub(crate) fn get<'r>(&'r self, _: &'r Reading) -> Option<&'r T> {
-        // SAFETY: NULL, or a reference of this object. `replace` gives it up only after it saw that no thread has been
-        // reading all the time since it was current: see `fork::wait_for_readers`. This thread reads for `'r`, and it
-        // loads the pointer after it began to.
+    pub(crate) fn get<'r>(&'r self, _: &'r ReadGuard) -> Option<&'r T> {
+        // SAFETY: the pointer is NULL or a reference of this object. `replace` releases it only after every thread that
+        // was reading at that time has ended its read: see `fork::wait_for_readers`. This thread reads for `'r`, and
+        // loads the pointer after it started to.
         unsafe { self.current.load(SeqCst).as_ref() }
     }
 
-    /// Makes this the current value. Returns the one before, which no reader has any more.
+    /// Replaces the current value. Returns the previous one, which no reader uses any longer.
     pub(crate) fn replace(&self, value: Option<Arc<T>>) -> Option<Arc<T>> {
         let before = self.current.swap(into_raw(value), SeqCst);
         if before.is_null() {
             return None;
         }
         fork::wait_for_readers();
-        // SAFETY: the pointer came from `Arc::into_raw`, and the exchange took it out for this call alone.
+        // SAFETY: the pointer came from `Arc::into_raw`, and the exchange removed it for this call only.
         Some(unsafe { Arc::from_raw(before) })
     }
 }
@@ -48,7 +48,7 @@ impl<T> Drop for Published<T> {
     fn drop(&mut self) {
         let current = *self.current.get_mut();
         if !current.is_null() {
-            // SAFETY: as in `replace`; nobody else has this object, so nobody reads it.
+            // SAFETY: as in `replace`; this object is exclusively ours, so nothing reads it.
             drop(unsafe { Arc::from_raw(current) });
         }
     }
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_is_kept_until_its_readers_have_ended() {
+    fn replace_waits_for_readers_of_the_old_value() {
         let published = Arc::new(Published::new(Some(Arc::new(1))));
         let (begun, is_reading) = mpsc::channel();
         let (end, may_end) = mpsc::channel::<()>();
@@ -89,7 +89,7 @@ mod tests {
         assert_eq!(writer.join().unwrap(), (Some(Arc::new(1)), Some(Arc::new(2))));
     }
 
-    /// Counts how many there are, and is wrong once it was dropped.
+    /// Counts its live instances. Its value becomes invalid when it is dropped.
     struct Counted(u64, Arc<AtomicUsize>);
 
     impl Drop for Counted {
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn readers_and_writers_at_once_see_whole_values_alone() {
+    fn concurrent_readers_see_only_live_values() {
         let (count, stop) = (Arc::new(AtomicUsize::new(0)), AtomicBool::new(false));
         let published = Published::new(None);
         thread::scope(|scope| {

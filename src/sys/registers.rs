@@ -1,12 +1,12 @@
-//! Registers that may hold text after a copy.
+//! Registers that may contain text after a copy.
 
-/// Clears the vector registers that a function may change.
+/// Clears the caller-saved vector registers.
 #[cfg(target_arch = "x86_64")]
 pub(crate) fn clear_vector_registers() {
     use std::arch::asm;
     let (has_avx, has_avx512) =
         (std::arch::is_x86_feature_detected!("avx"), std::arch::is_x86_feature_detected!("avx512f"));
-    // SAFETY: only instructions that the processor has are executed, and all registers that they change are named.
+    // SAFETY: only instructions that the processor supports are executed, and all changed registers are declared.
     unsafe {
         match has_avx {
             true => asm!("vzeroall", clobber_abi("C"), options(nomem, nostack, preserves_flags)),
@@ -30,6 +30,6 @@ pub(crate) fn clear_vector_registers() {
     }
 }
 
-/// Not implemented for this architecture: what a copy left in registers stays there until the next one.
+/// Not implemented for this architecture: text remains in registers until the next copy.
 #[cfg(not(target_arch = "x86_64"))]
 pub(crate) fn clear_vector_registers() {}

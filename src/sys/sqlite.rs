@@ -1,16 +1,18 @@
-//! What SQLite lacks for living beside a second copy of itself in one process, and for processes that fork.
+//! An SQLite VFS with open file description locks, which are safe beside another copy of SQLite in the process, and
+//! with fork safety.
 //!
-//! A Python program that uses SQLite itself has a copy of its own, and POSIX record locks belong to the process: they
-//! vanish when any descriptor of the file closes, whoever opened it. So for the files of this library
+//! A Python program that uses SQLite has its own copy of it. POSIX record locks belong to the process: they are
+//! released when any descriptor of the file is closed, by any code. So for the files of this library
 //!
-//! - locks belong to the open file (`F_OFD_SETLK`), and no other descriptor's end takes them away;
-//! - a forked child closes the descriptors that it inherited, and does not inherit the shared memory of the
-//!   write-ahead log, so that a lock of its parent does not live on in it;
-//! - `fstat` tells a device number that differs between this library, other users of this copy of SQLite, and each
-//!   generation of forked processes: SQLite finds what it knows about a file by device and inode, and so begins anew.
+//! - locks belong to the open file description (`F_OFD_SETLK`), and closing another descriptor does not release them;
+//! - a forked child closes the descriptors that it inherited, and does not inherit the shared memory of the write-ahead
+//!   log, so that its parent's locks do not live on in the child;
+//! - `fstat` reports a device number that differs between this library, other users of this copy of SQLite, and each
+//!   generation of forked processes: SQLite looks up its state of a file by device and inode, and so starts with new
+//!   state.
 //!
-//! All of this holds for descriptors that are opened while a [`Using`] lives on the thread. Whoever else uses this copy
-//! of SQLite finds it as it always was.
+//! All of this applies to descriptors that are opened while a [`Using`] exists on the thread. Other users of this copy
+//! of SQLite find its behavior unchanged.
 
 use std::cell::Cell;
 use std::ffi::{CStr, c_char, c_int, c_void};
@@ -21,24 +23,24 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ffi};
 
-use super::descriptors::Descriptors;
+use super::descriptors::DescriptorSet;
 use crate::error::{Error, Result, Status};
 use crate::fork;
 
-/// The name under which connections of this library are opened.
+/// The name of the VFS for connections of this library.
 pub(crate) const VFS: &CStr = c"st_secrets";
 
-/// The descriptors of this library, one bit each. One with a higher number is refused. The three standard ones are never
-/// among them: where the program has closed one, SQLite puts `/dev/null` there and takes another.
-static OURS: Descriptors = Descriptors::new();
+/// The descriptors of this library. Opening a file fails if its descriptor is too large for the set. The three standard
+/// descriptors are never in it: if the program has closed one, SQLite opens `/dev/null` there and uses another.
+static OURS: DescriptorSet = DescriptorSet::new();
 
 thread_local! {
     static USING: Cell<u32> = const { Cell::new(0) };
-    /// `errno` of the last file that is there, or should be made, and could not be opened.
+    /// `errno` of the last failure to open a file that exists or was to be created.
     static OPEN_ERROR: Cell<i32> = const { Cell::new(0) };
 }
 
-/// While it lives, what SQLite opens on this thread is this library's. It stays on its thread.
+/// While this exists, files that SQLite opens on this thread belong to this library. It stays on its thread.
 pub(crate) struct Using(PhantomData<*const ()>);
 
 impl Using {
@@ -47,7 +49,7 @@ impl Using {
         Using(PhantomData)
     }
 
-    /// Runs `body` as if there were none.
+    /// Runs `body` as if no [`Using`] existed.
     pub(crate) fn pause<T>(body: impl FnOnce() -> T) -> T {
         struct Restore(u32);
         impl Drop for Restore {
@@ -66,26 +68,26 @@ impl Drop for Using {
     }
 }
 
-/// `errno` of the last file that SQLite could not open for this thread.
+/// Returns and clears `errno` of the last file that SQLite could not open on this thread.
 pub(crate) fn take_open_error() -> i32 {
     OPEN_ERROR.replace(0)
 }
 
 /// `errno` of the last failure of this connection.
 pub(crate) fn system_error(connection: &Connection) -> i32 {
-    // SAFETY: the handle is that of a live connection, which is not closed by this.
+    // SAFETY: the handle belongs to a live connection, which is not closed here.
     unsafe { ffi::sqlite3_system_errno(connection.handle()) }
 }
 
-/// Has this connection refuse longer values, and call `is_over` every so many steps of a statement, which ends with
-/// `SQLITE_INTERRUPT` once that is not 0.
+/// Limits the length of values on this connection, and makes it call `is_over` every `steps` steps of a statement. The
+/// statement ends with `SQLITE_INTERRUPT` when `is_over` does not return 0.
 pub(crate) fn limit(
     connection: &Connection,
     longest_value: c_int,
     steps: c_int,
     is_over: extern "C" fn(*mut c_void) -> c_int,
 ) {
-    // SAFETY: the handle is that of a live connection, and the function needs no argument and lives as long as the
+    // SAFETY: the handle belongs to a live connection, and the function uses no argument and lives as long as the
     // library.
     unsafe {
         ffi::sqlite3_limit(connection.handle(), ffi::SQLITE_LIMIT_LENGTH, longest_value);
@@ -93,32 +95,33 @@ pub(crate) fn limit(
     }
 }
 
-/// Has SQLite's random numbers begin anew, which a forked child would share with its parent.
+/// Reseeds SQLite's random numbers, which a forked child would otherwise share with its parent.
 pub(crate) fn reseed() {
-    // SAFETY: a length of 0 resets the generator and writes nothing.
+    // SAFETY: a length of 0 resets the generator and writes no memory.
     unsafe { ffi::sqlite3_randomness(0, std::ptr::null_mut()) };
 }
 
-/// Sets all of this up, once in a process. The caller is inside the fork gate.
+/// Installs the VFS, once per process. The caller is fork-protected.
 pub(crate) fn install() -> Result<()> {
     static INSTALLED: OnceLock<bool> = OnceLock::new();
-    // SAFETY: nobody else replaces system calls while this runs: the once sees to it for this library.
+    // SAFETY: runs once, and no other code replaces system calls at the same time.
     match INSTALLED.get_or_init(|| unsafe { install_once() }) {
         true => Ok(()),
-        false => Err(Error::new(Status::Panic, "a bug in st_secrets: SQLite does not take its settings")),
+        false => Err(Error::new(Status::Panic, "a bug in st_secrets: SQLite rejects its settings")),
     }
 }
 
 /// # Safety
-/// It runs once.
+/// Called at most once.
 unsafe fn install_once() -> bool {
     #[cfg(feature = "wiping-allocator")]
-    // SAFETY: in the C library nobody else uses this copy of SQLite, so it is not in use yet; else it would be refused.
+    // SAFETY: in the C library only this library uses this copy of SQLite, so it is not in use yet; otherwise SQLite
+    // would reject the settings.
     unsafe {
         memory::install();
     }
-    // SAFETY: SQLite's own functions, called as its documentation asks: the VFS that is found lives as long as the
-    // process, as does the copy of it, and each function that takes the place of a system call has its signature.
+    // SAFETY: SQLite's functions are called as documented: the original VFS and its copy live as long as the process,
+    // and each replacement of a system call has its signature.
     unsafe {
         if ffi::sqlite3_initialize() != ffi::SQLITE_OK {
             return false;
@@ -152,9 +155,9 @@ unsafe fn install_once() -> bool {
 
 extern "C" fn nothing() {}
 
-/// In a forked child: closes what it inherited, so that locks of the parent end with the parent.
+/// In a forked child: closes the inherited descriptors, so that the parent's locks end with the parent.
 extern "C" fn close_inherited() {
-    // SAFETY: the child uses none of the parent's connections, so nothing uses their descriptors.
+    // SAFETY: the child uses none of the parent's connections, so their descriptors are unused.
     unsafe { OURS.close_all() };
 }
 
@@ -163,13 +166,13 @@ unsafe extern "C" fn open(path: *const c_char, flags: c_int, mode: c_int) -> c_i
         // SAFETY: SQLite's arguments are passed on.
         return unsafe { libc::open(path, flags, mode) };
     }
-    // SQLite's default; a file beside a database gets the mode of that afterwards, in any case.
+    // 0644 is SQLite's default for databases; files beside a database get the database's mode afterwards.
     let mode = if mode == 0o644 { 0o600 } else { mode };
-    // SAFETY: SQLite's arguments, with another mode.
+    // SAFETY: SQLite's arguments are passed on, with another mode.
     let fd = unsafe { libc::open(path, flags | libc::O_CLOEXEC, mode) };
-    let refused = fd >= 0 && !OURS.may_have(fd);
+    let refused = fd >= 0 && !OURS.can_contain(fd);
     if refused {
-        // SAFETY: the descriptor was opened just now; `errno` belongs to this thread.
+        // SAFETY: the descriptor was just opened; `errno` belongs to this thread.
         unsafe {
             libc::close(fd);
             *libc::__errno_location() = libc::EMFILE;
@@ -182,7 +185,7 @@ unsafe extern "C" fn open(path: *const c_char, flags: c_int, mode: c_int) -> c_i
         return fd;
     }
     match std::io::Error::last_os_error().raw_os_error() {
-        // SQLite asks for files that need not be there.
+        // SQLite opens files that need not exist.
         None | Some(libc::ENOENT) => {}
         Some(error) => OPEN_ERROR.set(error),
     }
@@ -198,15 +201,15 @@ unsafe extern "C" fn close(fd: c_int) -> c_int {
 unsafe extern "C" fn fstat(fd: c_int, state: *mut libc::stat) -> c_int {
     // SAFETY: SQLite's arguments are passed on.
     let result = unsafe { libc::fstat(fd, state) };
-    if result == 0 && OURS.has(fd) {
+    if result == 0 && OURS.contains(fd) {
         let own = (u64::from(fork::generation()) + 1) << 32;
-        // SAFETY: `fstat` succeeded, so the place is there and filled.
+        // SAFETY: `fstat` succeeded, so `state` is valid and initialized.
         unsafe { (*state).st_dev ^= own };
     }
     result
 }
 
-/// In C the third argument is variadic. On the platforms of this library such an argument is passed like any other.
+/// In C the third argument is variadic. On the supported platforms such an argument is passed like any other.
 unsafe extern "C" fn fcntl(fd: c_int, command: c_int, argument: *mut c_void) -> c_int {
     let of_file = match command {
         libc::F_SETLK => libc::F_OFD_SETLK,
@@ -214,11 +217,11 @@ unsafe extern "C" fn fcntl(fd: c_int, command: c_int, argument: *mut c_void) -> 
         libc::F_GETLK => libc::F_OFD_GETLK,
         _ => command,
     };
-    if of_file == command || !OURS.has(fd) {
+    if of_file == command || !OURS.contains(fd) {
         // SAFETY: SQLite's arguments are passed on.
         return unsafe { libc::fcntl(fd, command, argument) };
     }
-    // SAFETY: with these commands SQLite passes a lock of its own, and the system wants 0 as its process.
+    // SAFETY: with these commands SQLite passes its own lock struct, and the system requires 0 as its process id.
     unsafe {
         (*argument.cast::<libc::flock>()).l_pid = 0;
         libc::fcntl(fd, of_file, argument)
@@ -235,27 +238,27 @@ unsafe extern "C" fn mmap(
 ) -> *mut c_void {
     // SAFETY: SQLite's arguments are passed on.
     let start = unsafe { libc::mmap(address, len, protection, flags, fd, offset) };
-    if start != libc::MAP_FAILED && OURS.has(fd) {
-        // SAFETY: the range was mapped just now. A forked child does not get it, and does not use it: a mapping would
-        // keep the open file, and so the parent's locks, alive in the child.
+    if start != libc::MAP_FAILED && OURS.contains(fd) {
+        // SAFETY: the range was just mapped. A forked child does not inherit it, and does not use it: the mapping would
+        // keep the open file description, and with it the parent's locks, alive in the child.
         unsafe { libc::madvise(start, len, libc::MADV_DONTFORK) };
     }
     start
 }
 
-/// SQLite sleeps where others are in its way. It holds no lock of the whole process then.
+/// SQLite sleeps while another connection holds a lock. It holds no process-wide lock then.
 unsafe extern "C" fn sleep(_: *mut ffi::sqlite3_vfs, microseconds: c_int) -> c_int {
-    fork::outside(|| std::thread::sleep(Duration::from_micros(u64::from(microseconds.unsigned_abs()))));
+    fork::unprotected(|| std::thread::sleep(Duration::from_micros(u64::from(microseconds.unsigned_abs()))));
     microseconds
 }
 
-/// SQLite's memory in the C library, which wipes every block that it frees.
+/// SQLite's memory allocator in the C library, which wipes every block before freeing it.
 #[cfg(feature = "wiping-allocator")]
 mod memory {
     use super::*;
 
     /// # Safety
-    /// Nobody changes SQLite's settings at the same time.
+    /// No other code changes SQLite's settings at the same time.
     pub(super) unsafe fn install() {
         let methods = ffi::sqlite3_mem_methods {
             xMalloc: Some(allocate),
@@ -263,11 +266,11 @@ mod memory {
             xRealloc: Some(resize),
             xSize: Some(size),
             xRoundup: Some(round_up),
-            xInit: Some(begin),
-            xShutdown: Some(end),
+            xInit: Some(initialize),
+            xShutdown: Some(shut_down),
             pAppData: std::ptr::null_mut(),
         };
-        // SAFETY: SQLite copies the struct. It refuses both where it is in use already, which harms nothing.
+        // SAFETY: SQLite copies the struct. If it is already in use, it rejects both settings, which is harmless.
         unsafe {
             ffi::sqlite3_config(ffi::SQLITE_CONFIG_MALLOC, &raw const methods);
             ffi::sqlite3_config(ffi::SQLITE_CONFIG_MEMSTATUS, 0 as c_int);
@@ -275,7 +278,7 @@ mod memory {
     }
 
     unsafe extern "C" fn allocate(size: c_int) -> *mut c_void {
-        // SAFETY: any size may be asked for.
+        // SAFETY: malloc accepts any size.
         unsafe { libc::malloc(usize::try_from(size).unwrap_or(usize::MAX)) }
     }
 
@@ -283,18 +286,18 @@ mod memory {
         if block.is_null() {
             return;
         }
-        // SAFETY: SQLite gives up a block that `allocate` made, which has as many bytes as `malloc` says.
+        // SAFETY: SQLite frees a block that `allocate` returned, which has as many bytes as `malloc` reports.
         unsafe {
             let size = libc::malloc_usable_size(block);
             block.cast::<u8>().write_bytes(0, size);
-            // Keeps the compiler from dropping writes to memory that is about to be freed.
+            // Keeps the compiler from removing writes to memory that is about to be freed.
             std::hint::black_box(block);
             libc::free(block);
         }
     }
 
     unsafe extern "C" fn resize(block: *mut c_void, new: c_int) -> *mut c_void {
-        // SAFETY: `block` was made by `allocate`; both blocks have at least as many bytes as are copied.
+        // SAFETY: `block` came from `allocate`; both blocks have at least as many bytes as are copied.
         unsafe {
             let old = libc::malloc_usable_size(block);
             let new = usize::try_from(new).unwrap_or(usize::MAX);
@@ -311,7 +314,7 @@ mod memory {
     }
 
     unsafe extern "C" fn size(block: *mut c_void) -> c_int {
-        // SAFETY: SQLite asks about a block that `allocate` made.
+        // SAFETY: SQLite passes a block that `allocate` returned.
         c_int::try_from(unsafe { libc::malloc_usable_size(block) }).unwrap_or(c_int::MAX)
     }
 
@@ -319,9 +322,9 @@ mod memory {
         size.checked_add(7).map_or(c_int::MAX, |size| size & !7)
     }
 
-    unsafe extern "C" fn begin(_: *mut c_void) -> c_int {
+    unsafe extern "C" fn initialize(_: *mut c_void) -> c_int {
         ffi::SQLITE_OK
     }
 
-    unsafe extern "C" fn end(_: *mut c_void) {}
+    unsafe extern "C" fn shut_down(_: *mut c_void) {}
 }

@@ -1,11 +1,12 @@
-//! A word of each thread, for what is needed in a few nanoseconds.
+//! A thread-local word that is read in a few nanoseconds.
 //!
-//! In a shared library `thread_local!` asks the dynamic linker for the variable's address in every use (the "general
-//! dynamic" model). A TLS descriptor is a function that the dynamic linker chooses once: where there is room in the
-//! memory that each thread has from the start, it only returns the distance from the thread pointer. (Drepper, "ELF
-//! Handling For Thread-Local Storage"; Oliva and Araujo, "Speeding Up Thread-Local Storage Access in Dynamic Libraries",
-//! GCC Summit 2006.) The "initial exec" model is as fast, but a library that uses it takes that room for all its
-//! variables, and cannot be loaded where other libraries have used it up. Rust has no stable way to name the model.
+//! In a shared library, `thread_local!` calls the dynamic linker for the variable's address at every use (the "general
+//! dynamic" model). A TLS descriptor is a function that the dynamic linker chooses once: if there is room in the static
+//! TLS block, which each thread has from the start, it only returns the offset from the thread pointer. (Drepper, "ELF
+//! Handling For Thread-Local Storage"; Oliva and Araujo, "Speeding Up Thread-Local Storage Access in Dynamic
+//! Libraries", GCC Summit 2006.) The "initial exec" model is as fast, but a library that uses it needs static TLS for
+//! all its variables, and cannot be loaded after other libraries have used it up. Rust has no stable way to select the
+//! model.
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod descriptor {
@@ -23,32 +24,32 @@ mod descriptor {
         ".popsection",
     );
 
-    /// Where the word is, as its distance from the thread pointer.
+    /// The offset of the word from the thread pointer.
     #[inline(always)]
-    fn distance() -> usize {
-        let distance;
-        // SAFETY: the sequence of instructions that the linker expects for a TLS descriptor. The function that is called
-        // changes no more than any C function may, and its stack is aligned for it by the compiler, as nothing here says
-        // that the stack is not used.
+    fn offset() -> usize {
+        let offset;
+        // SAFETY: this is the instruction sequence that the linker expects for a TLS descriptor. The called function
+        // changes no more than any C function may. The compiler aligns the stack for it, because `nostack` is not
+        // given.
         unsafe {
             asm!(
                 "lea rax, [rip + st_secrets_thread_word@TLSDESC]",
                 "call [rax + st_secrets_thread_word@TLSCALL]",
-                out("rax") distance,
+                out("rax") offset,
                 clobber_abi("sysv64"),
             );
         }
-        distance
+        offset
     }
 
     #[inline(always)]
     pub(crate) fn get() -> u32 {
         let word;
-        // SAFETY: reads four bytes of this thread that `global_asm!` above defines, and changes nothing else.
+        // SAFETY: reads four bytes of this thread, defined by `global_asm!` above, and changes nothing else.
         unsafe {
             asm!(
                 "mov {word:e}, dword ptr fs:[{at}]",
-                at = in(reg) distance(),
+                at = in(reg) offset(),
                 word = out(reg) word,
                 options(nostack, preserves_flags, readonly),
             );
@@ -57,11 +58,11 @@ mod descriptor {
     }
 
     pub(crate) fn set(word: u32) {
-        // SAFETY: writes four bytes of this thread that `global_asm!` above defines, which only `get` reads.
+        // SAFETY: writes four bytes of this thread, defined by `global_asm!` above, which only `get` reads.
         unsafe {
             asm!(
                 "mov dword ptr fs:[{at}], {word:e}",
-                at = in(reg) distance(),
+                at = in(reg) offset(),
                 word = in(reg) word,
                 options(nostack, preserves_flags),
             );
@@ -98,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_thread_has_its_own_word() {
+    fn word_is_separate_for_each_thread() {
         std::thread::scope(|scope| {
             for number in 1..20 {
                 scope.spawn(move || {

@@ -1,4 +1,4 @@
-//! Credentials from outside of files: a web identity, a container, an instance.
+//! Credentials that are not in files: a web identity, a container, an instance.
 
 use std::time::{Duration, Instant};
 
@@ -10,13 +10,14 @@ use crate::common::servers::{Moto, moto, set_variables};
 use crate::common::time::{PATIENCE, advance};
 use crate::common::{open, temp, text, write};
 use crate::{
-    READ, REFRESH, alone, aws, container_answer, in_seconds, iso, key, logged, reads, refused, secret_alone, secret_and,
+    READ, REFRESH, alone, aws, container_response, in_seconds, iso, key, logged, reads, refused, secret_alone,
+    secret_and,
 };
 
 #[test]
-fn a_web_identity_becomes_a_role() {
+fn web_identity_assumes_a_role() {
     alone!(Vec::new, || {
-        // moto cannot check a web identity; so this one checks nothing.
+        // moto cannot check a web identity, so this server checks nothing.
         let moto = Moto::start();
         moto.secret("training", r#"{"A": "1"}"#);
         let role = moto.role(READ);
@@ -33,12 +34,12 @@ fn a_web_identity_becomes_a_role() {
         ]);
         reads();
         let request = &proxy.requests()[0];
-        assert_eq!(request.header("authorization"), None, "it is not signed");
+        assert_eq!(request.header("authorization"), None, "the request is not signed");
         let form = String::from_utf8(request.body.clone()).unwrap();
         assert!(form.contains("&WebIdentityToken=first.CANARY.token"), "{form}");
-        // As AWS may repeat what it was sent.
-        let told = "<ErrorResponse><Error><Code>InvalidIdentityToken</Code><Message>first.CANARY.token is bad</Message></Error></ErrorResponse>";
-        proxy.always(Reply::new(400).body(told));
+        // AWS may repeat the token in its message.
+        let body = "<ErrorResponse><Error><Code>InvalidIdentityToken</Code><Message>first.CANARY.token is bad</Message></Error></ErrorResponse>";
+        proxy.always(Reply::new(400).body(body));
         let lines = logged();
         let error = refused(Status::AccessDenied, &["web identity", &role, "InvalidIdentityToken"]);
         assert!(!error.message().contains("CANARY"), "{error}");
@@ -48,30 +49,30 @@ fn a_web_identity_becomes_a_role() {
         proxy.next(1, Fault::aws_xml(400, "IDPCommunicationError"));
         write(&token_file, "second");
         reads();
-        assert_eq!(proxy.requests().len(), 2, "tried again");
-        assert!(proxy.requests()[1].body.ends_with(b"&WebIdentityToken=second"), "the file is read anew");
-        for (token, words) in [("", "holds no token"), ("a\r\nX-Evil: 1", "holds no token")] {
+        assert_eq!(proxy.requests().len(), 2, "it is retried");
+        assert!(proxy.requests()[1].body.ends_with(b"&WebIdentityToken=second"), "the file is read again");
+        for (token, words) in [("", "contains no token"), ("a\r\nX-Evil: 1", "contains no token")] {
             write(&token_file, token);
             refused(Status::Config, &[words]);
         }
         set_variables([("AWS_ROLE_SESSION_NAME", "a b")]);
-        refused(Status::Config, &["AWS_ROLE_SESSION_NAME: \"a b\" cannot name a session"]);
+        refused(Status::Config, &["AWS_ROLE_SESSION_NAME: \"a b\" is not a valid session name"]);
         set_variables([("AWS_ROLE_SESSION_NAME", ""), ("AWS_ROLE_ARN", "")]);
         refused(Status::Config, &["AWS_ROLE_ARN is not"]);
     });
 }
 
 #[test]
-fn a_container_has_an_endpoint_with_a_token() {
+fn container_endpoint_requires_a_token() {
     alone!(|| secret_and(&[("SESSION", moto().assume(&moto().role(READ)))]), || {
         let container = Proxy::to("127.0.0.1:1");
-        container.always(container_answer(&key("SESSION"), in_seconds(3600)));
+        container.always(container_response(&key("SESSION"), in_seconds(3600)));
         let directory = temp();
         let file = write(&directory.path().join("token"), "CANARY/one\n");
         set_variables([
             ("AWS_CONTAINER_CREDENTIALS_FULL_URI", &*format!("{}/v2/CANARY", container.url())),
             ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", file.to_str().unwrap()),
-            // It is not asked for these.
+            // The proxy is not used for the endpoint.
             ("HTTP_PROXY", "http://127.0.0.1:1"),
             ("NO_PROXY", moto().address().split(':').next().unwrap()),
         ]);
@@ -79,26 +80,26 @@ fn a_container_has_an_endpoint_with_a_token() {
         reads();
         let request = &container.requests()[0];
         assert_eq!((request.method.as_str(), request.path.as_str()), ("GET", "/v2/CANARY"));
-        assert_eq!(request.header("authorization"), Some("CANARY/one"), "without the line's end");
+        assert_eq!(request.header("authorization"), Some("CANARY/one"), "without the line break");
         write(&file, "CANARY/two");
         reads();
-        assert_eq!(container.requests()[1].header("authorization"), Some("CANARY/two"), "read anew");
+        assert_eq!(container.requests()[1].header("authorization"), Some("CANARY/two"), "the file is read again");
         container.forget();
         container.next(1, Fault::status(503));
         reads();
-        assert_eq!(container.requests().len(), 2, "tried again");
-        let told = r#"{"code": "AccessDenied", "message": "CANARY/two is bad"}"#;
+        assert_eq!(container.requests().len(), 2, "it is retried");
+        let body = r#"{"code": "AccessDenied", "message": "CANARY/two is bad"}"#;
         for (fault, status, words) in [
             (
-                Reply::new(401).body(told).into(),
+                Reply::new(401).body(body).into(),
                 Status::AccessDenied,
-                "without an error of AWS (AccessDenied); check its token",
+                "without an AWS error (AccessDenied); check its token",
             ),
-            (Fault::redirect(302, &moto().url()), Status::AccessDenied, "a redirect is not followed"),
+            (Fault::redirect(302, &moto().url()), Status::AccessDenied, "redirects are not followed"),
             (Reply::new(200).body("{}").into(), Status::Protocol, "has no AccessKeyId"),
             (Reply::new(200).body("CANARY").into(), Status::Protocol, "has no AccessKeyId"),
             (Fault::Endless, Status::Protocol, "longer than 65536 bytes"),
-            (Fault::Refuse, Status::Unavailable, "no AWS credentials from the container's endpoint 127.0.0.1"),
+            (Fault::Refuse, Status::Unavailable, "no AWS credentials from the container endpoint 127.0.0.1"),
         ] {
             container.always(fault);
             let error = refused(status, &[words]);
@@ -108,12 +109,12 @@ fn a_container_has_an_endpoint_with_a_token() {
         assert!(lines.contains(&format!("GET {}: 200", container.url())), "{lines}");
         assert!(!lines.contains("CANARY"), "{lines}");
         write(&file, "CANARY\r\nX-Evil: 1");
-        refused(Status::Config, &["holds no token"]);
+        refused(Status::Config, &["contains no token"]);
         container.forget();
         for (url, status, words) in [
-            ("http://10.0.0.1/x", Status::Config, "http:// is for loopback"),
-            ("http://169.254.169.254/x", Status::Config, "http:// is for loopback"),
-            ("http://example.invalid/x", Status::Unavailable, "example.invalid cannot be looked up"),
+            ("http://10.0.0.1/x", Status::Config, "http:// is allowed only for loopback"),
+            ("http://169.254.169.254/x", Status::Config, "http:// is allowed only for loopback"),
+            ("http://example.invalid/x", Status::Unavailable, "cannot resolve example.invalid"),
         ] {
             set_variables([("AWS_CONTAINER_CREDENTIALS_FULL_URI", url)]);
             refused(status, &[words]);
@@ -123,7 +124,7 @@ fn a_container_has_an_endpoint_with_a_token() {
 }
 
 #[test]
-fn an_instance_gives_the_keys_of_its_role_and_its_region() {
+fn instance_provides_the_keys_of_its_role_and_its_region() {
     alone!(Vec::new, || {
         let moto = Moto::start();
         moto.secret("training", r#"{"A": "1"}"#);
@@ -158,7 +159,7 @@ fn an_instance_gives_the_keys_of_its_role_and_its_region() {
         let list = || Reply::new(200).body("a-role\nanother").into();
         let denied = r#"{"Code": "AssumeRoleUnauthorizedAccess", "Message": "EC2 cannot assume the role"}"#;
         for (answers, status, words) in [
-            (vec![Fault::status(403)], Status::Config, "it is switched off"),
+            (vec![Fault::status(403)], Status::Config, "it is disabled"),
             (vec![Fault::status(400)], Status::AccessDenied, "HTTP status 400"),
             (vec![token(), Fault::status(404)], Status::Config, "the instance has no role"),
             (
@@ -166,7 +167,7 @@ fn an_instance_gives_the_keys_of_its_role_and_its_region() {
                 Status::AccessDenied,
                 "AssumeRoleUnauthorizedAccess",
             ),
-            (vec![token(), list(), Reply::new(200).body("[]").into()], Status::Protocol, "no JSON object"),
+            (vec![token(), list(), Reply::new(200).body("[]").into()], Status::Protocol, "not a JSON object"),
             (vec![token(), list(), Fault::status(500), Fault::status(500)], Status::Unavailable, "HTTP status 500"),
             (vec![Fault::redirect(302, &moto.url())], Status::AccessDenied, "HTTP status 302"),
         ] {
@@ -184,7 +185,7 @@ fn an_instance_gives_the_keys_of_its_role_and_its_region() {
 }
 
 #[test]
-fn old_keys_of_an_instance_serve_while_there_are_no_new_ones() {
+fn expired_instance_keys_are_used_until_there_are_new_ones() {
     alone!(|| secret_and(&[("SESSION", moto().assume(&moto().role(READ)))]), || {
         let metadata = Proxy::to("127.0.0.1:1");
         let session = key("SESSION");
@@ -195,13 +196,13 @@ fn old_keys_of_an_instance_serve_while_there_are_no_new_ones() {
             metadata.next(1, Reply::new(200).body(keys.to_string()));
         };
         set_variables([("AWS_EC2_METADATA_SERVICE_ENDPOINT", &*metadata.url()), ("AWS_EC2_METADATA_DISABLED", "")]);
-        // Expired when they come: as an instance gives them whose service cannot get new ones.
+        // An instance whose service cannot get new keys provides expired ones.
         answer(in_seconds(-60));
         let secrets = aws();
         secrets.refresh(None).unwrap();
         secrets.refresh(None).unwrap();
-        assert_eq!(metadata.requests().len(), 3, "they serve for some minutes");
-        // They end, and there are no new ones.
+        assert_eq!(metadata.requests().len(), 3, "they are used for some minutes");
+        // They expire, and there are no new ones.
         answer(in_seconds(600));
         let secrets = aws();
         secrets.refresh(None).unwrap();
@@ -212,19 +213,23 @@ fn old_keys_of_an_instance_serve_while_there_are_no_new_ones() {
 }
 
 #[test]
-fn an_absent_instance_is_asked_twice_and_again_by_the_next_load() {
+fn absent_instance_is_tried_twice_and_again_by_the_next_load() {
     alone!(secret_alone, || {
-        let nobody = BlackHole::open();
-        set_variables([("AWS_EC2_METADATA_SERVICE_ENDPOINT", &*nobody.url()), ("AWS_EC2_METADATA_DISABLED", "")]);
+        let unreachable = BlackHole::open();
+        set_variables([("AWS_EC2_METADATA_SERVICE_ENDPOINT", &*unreachable.url()), ("AWS_EC2_METADATA_DISABLED", "")]);
         let secrets = open(&[("providers", r#"["aws"]"#), ("timeout", "3600")]).unwrap();
         let start = Instant::now();
         let error = secrets.get("A").unwrap_err();
-        // Left to itself, the system tries to connect for two minutes.
+        // The timeout of the system is two minutes.
         assert!(start.elapsed() < PATIENCE / 2, "{:?}", start.elapsed());
         assert_eq!(error.status(), Status::Config, "{error}");
         assert!(error.is_retryable(), "{error}");
-        let words =
-            ["there are no AWS credentials", "AWS_ACCESS_KEY_ID", &nobody.url(), "does not answer (2 attempts of 1s"];
+        let words = [
+            "there are no AWS credentials",
+            "AWS_ACCESS_KEY_ID",
+            &unreachable.url(),
+            "does not respond (2 attempts of 1s",
+        ];
         for word in words {
             assert!(error.message().contains(word), "{error}");
         }
@@ -232,14 +237,14 @@ fn an_absent_instance_is_asked_twice_and_again_by_the_next_load() {
         metadata.always(Fault::status(403));
         set_variables([("AWS_EC2_METADATA_SERVICE_ENDPOINT", &*metadata.url())]);
         let error = secrets.get_with("A", &REFRESH).unwrap_err();
-        assert!(error.message().contains("it is switched off"), "{error}");
+        assert!(error.message().contains("it is disabled"), "{error}");
         assert_eq!(metadata.requests().len(), 1);
-        // Nor is a proxy asked for it, which would be another machine.
+        // A proxy is not used for it: the proxy would reach another instance.
         let proxy = Proxy::forward();
         set_variables([("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://10.255.255.1"), ("HTTP_PROXY", &proxy.url())]);
         assert!(aws().get("A").is_err());
         assert_eq!(proxy.connections(), 0);
         set_variables([("AWS_EC2_METADATA_DISABLED", "true")]);
-        refused(Status::Config, &["AWS_EC2_METADATA_DISABLED says not to ask"]);
+        refused(Status::Config, &["AWS_EC2_METADATA_DISABLED disables the instance metadata"]);
     });
 }

@@ -1,4 +1,4 @@
-//! Behind a proxy that makes faults: each ends in time, as what it is, and leaves nothing open.
+//! Faults between client and server: each is reported in time, with the right status, and closes its connections.
 
 use std::time::{Duration, Instant};
 
@@ -19,15 +19,15 @@ fn behind(proxy: &Proxy, timeout: &str) -> Manager {
 }
 
 #[test]
-fn a_fault_ends_in_time_as_what_it_is() {
+fn fault_is_reported_in_time_with_its_status() {
     alone!(prepare, || {
         let proxy = Proxy::to(moto().address());
         let elsewhere = Proxy::to(moto().address());
         let short = Duration::from_millis(800);
         for (fault, status, words) in [
-            (Fault::Hang, Status::Timeout, "the time was up"),
-            (Fault::Slow, Status::Timeout, "the time was up"),
-            (Fault::SlowBody, Status::Timeout, "the time was up"),
+            (Fault::Hang, Status::Timeout, "timed out"),
+            (Fault::Slow, Status::Timeout, "timed out"),
+            (Fault::SlowBody, Status::Timeout, "timed out"),
             (Fault::Half, Status::Unavailable, "closed the connection"),
             (Fault::Refuse, Status::Unavailable, "failed"),
             (Fault::ResetBefore, Status::Unavailable, "failed"),
@@ -47,14 +47,14 @@ fn a_fault_ends_in_time_as_what_it_is() {
             (Fault::aws(400, "ExpiredTokenException"), Status::AccessDenied, "have expired"),
             (Fault::aws(400, "InvalidSignatureException"), Status::AccessDenied, "clock"),
             (Fault::aws(400, "InvalidParameterException"), Status::Protocol, "InvalidParameterException"),
-            (Fault::status(404), Status::Protocol, "HTTP status 404 without an error of AWS"),
+            (Fault::status(404), Status::Protocol, "HTTP status 404 without an AWS error"),
             (Reply::new(200).body("<html>").into(), Status::Protocol, "not a JSON object"),
             (Reply::new(200).body("{}").into(), Status::Protocol, "has neither SecretString nor SecretBinary"),
-            (Fault::redirect(307, &elsewhere.url()), Status::Protocol, "a redirect is not followed"),
-            (Fault::RedirectForever, Status::Protocol, "a redirect is not followed"),
+            (Fault::redirect(307, &elsewhere.url()), Status::Protocol, "redirects are not followed"),
+            (Fault::RedirectForever, Status::Protocol, "redirects are not followed"),
         ] {
             proxy.always(fault.clone());
-            // What ends with the call's time would go on for longer than the test waits.
+            // A fault that ends with the timeout would otherwise last longer than the test waits.
             let timeout = if status == Status::Timeout { short } else { PATIENCE };
             let secrets = behind(&proxy, &timeout.as_secs_f64().to_string());
             let start = Instant::now();
@@ -73,7 +73,7 @@ fn a_fault_ends_in_time_as_what_it_is() {
 }
 
 #[test]
-fn what_passes_is_tried_again() {
+fn transient_failure_is_retried() {
     alone!(prepare, || {
         let proxy = Proxy::to(moto().address());
         for (fault, attempts) in [
@@ -99,7 +99,7 @@ fn what_passes_is_tried_again() {
             proxy.requests().iter().map(|request| request.header("x-amz-date").unwrap().to_owned()).collect()
         };
         assert_eq!(signatures.len(), 3);
-        assert!(signatures[0] < signatures[2], "signed anew for each attempt: {signatures:?}");
+        assert!(signatures[0] < signatures[2], "each attempt has its own signature: {signatures:?}");
         proxy.forget();
         proxy.always(Fault::status(500));
         set_variables([("AWS_MAX_ATTEMPTS", "2")]);
@@ -112,7 +112,7 @@ fn what_passes_is_tried_again() {
 }
 
 #[test]
-fn a_wrong_clock_costs_one_request_and_once() {
+fn clock_skew_costs_one_request_once() {
     alone!(prepare, || {
         for offset in [7200, -86_400] {
             let proxy = Proxy::to(moto().address());
@@ -122,8 +122,8 @@ fn a_wrong_clock_costs_one_request_and_once() {
             assert!(got.is_ok(), "{}", got.unwrap_err());
             assert_eq!(proxy.requests().len(), 2);
             secrets.refresh(None).unwrap();
-            assert_eq!(proxy.requests().len(), 3, "it is remembered");
-            // Somebody sets the clock right.
+            assert_eq!(proxy.requests().len(), 3, "the offset is remembered");
+            // The clock is corrected.
             proxy.heal();
             proxy.always(Fault::Clock(0));
             secrets.refresh(None).unwrap();
@@ -140,7 +140,7 @@ fn a_wrong_clock_costs_one_request_and_once() {
 }
 
 #[test]
-fn a_denial_with_the_right_time_is_not_tried_again() {
+fn denial_without_clock_skew_is_not_retried() {
     alone!(prepare, || {
         let proxy = Proxy::to(moto().address());
         proxy.next(2, Fault::aws(400, "AccessDeniedException"));
@@ -150,27 +150,27 @@ fn a_denial_with_the_right_time_is_not_tried_again() {
 }
 
 #[test]
-fn nobody_there_ends_in_time() {
+fn unreachable_server_times_out() {
     alone!(prepare, || {
-        let nobody = BlackHole::open();
-        let secrets = open(&[("providers", r#"["aws"]"#), ("aws_endpoint_url", &nobody.url())]).unwrap();
+        let unreachable = BlackHole::open();
+        let secrets = open(&[("providers", r#"["aws"]"#), ("aws_endpoint_url", &unreachable.url())]).unwrap();
         let (start, limit) = (Instant::now(), Duration::from_millis(700));
         let error = secrets.get_with("A", &Options { timeout: Some(limit), ..Options::default() }).unwrap_err();
         assert_eq!(error.status(), Status::Timeout, "{error}");
-        // Left to itself, the system tries to connect for two minutes.
+        // The timeout of the system is two minutes.
         assert!((limit..PATIENCE / 2).contains(&start.elapsed()), "{:?}", start.elapsed());
     });
 }
 
 #[test]
-fn an_outage_is_bridged_and_a_denial_is_not() {
+fn cached_value_is_used_during_an_outage_and_not_after_a_denial() {
     alone!(prepare, || {
         let proxy = Proxy::to(moto().address());
         let secrets = behind(&proxy, "120");
         assert!(secrets.get("A").is_ok());
         for fault in [Fault::status(503), Fault::aws(400, "ThrottlingException"), Fault::Hang, Fault::Refuse] {
             proxy.always(fault.clone());
-            // Enough for a server that answers, and short for one that does not.
+            // Long enough for a server that responds, and short for one that does not.
             let hasty = Options { timeout: Some(Duration::from_secs(5)), ..REFRESH };
             let got = secrets.get_with("A", if matches!(fault, Fault::Hang) { &hasty } else { &REFRESH });
             assert!(got.is_ok(), "{fault:?}: {}", got.unwrap_err());
@@ -180,14 +180,14 @@ fn an_outage_is_bridged_and_a_denial_is_not() {
         proxy.always(Fault::aws(400, "AccessDeniedException"));
         assert_eq!(secrets.get_with("A", &REFRESH).unwrap_err().status(), Status::AccessDenied);
         proxy.always(Fault::status(503));
-        assert_eq!(secrets.get_with("A", &REFRESH).unwrap_err().status(), Status::Unavailable, "nothing is left");
+        assert_eq!(secrets.get_with("A", &REFRESH).unwrap_err().status(), Status::Unavailable, "no value is left");
         proxy.always(Fault::aws(400, "ResourceNotFoundException"));
         assert_eq!(secrets.get_with("A", &REFRESH).unwrap_err().status(), Status::NotFound);
     });
 }
 
 #[test]
-fn a_message_that_repeats_a_secret_is_not_passed_on() {
+fn message_that_contains_a_secret_is_dropped() {
     alone!(prepare, || {
         let proxy = Proxy::to(moto().address());
         let secret = variable("AWS_SECRET_ACCESS_KEY");
@@ -202,7 +202,7 @@ fn a_message_that_repeats_a_secret_is_not_passed_on() {
     });
 }
 
-/// Answers that are not of AWS, whatever they say.
+/// Responses that are not decisions of AWS, whatever they contain.
 fn others() -> Vec<Fault> {
     let html = "<html><head><title>403 Forbidden</title><br><Code>AccessDenied</Code></html>";
     let page = |status| Reply::new(status).header("Content-Type", "text/html").body(html);
@@ -225,7 +225,7 @@ fn others() -> Vec<Fault> {
 }
 
 #[test]
-fn only_what_aws_itself_says_ends_the_use_of_a_value() {
+fn only_a_decision_of_aws_ends_the_use_of_a_value() {
     alone!(prepare, || {
         let proxy = Proxy::to(moto().address());
         let secrets = behind(&proxy, "20");
@@ -262,7 +262,7 @@ fn only_what_aws_itself_says_ends_the_use_of_a_value() {
 }
 
 #[test]
-fn what_others_say_of_a_call_for_many_is_not_learnt() {
+fn batch_call_denied_by_a_gateway_is_tried_again() {
     alone!(
         || {
             let names = ["first", "second"].map(unique);
@@ -286,7 +286,7 @@ fn what_others_say_of_a_call_for_many_is_not_learnt() {
 }
 
 #[test]
-fn a_broken_file_or_program_is_an_outage() {
+fn broken_file_or_program_is_an_outage() {
     alone!(|| secret_and(&[("GOOD", moto().user(READ))]), || {
         let good = key("GOOD");
         let whole = format!("[default]\naws_access_key_id = {}\naws_secret_access_key = {}\n", good.id, good.secret);
@@ -331,7 +331,7 @@ fn a_broken_file_or_program_is_an_outage() {
 }
 
 #[test]
-fn a_role_that_sts_itself_denies_ends_the_use_of_a_value() {
+fn role_denied_by_sts_ends_the_use_of_a_value() {
     alone!(
         || {
             let mut variables = secret_and(&[("USER", moto().user(&["sts:AssumeRole"]))]);
@@ -341,7 +341,7 @@ fn a_role_that_sts_itself_denies_ends_the_use_of_a_value() {
         || {
             let (user, reader) = (key("USER"), variable("READER"));
             let keys = format!("aws_access_key_id = {}\naws_secret_access_key = {}\n", user.id, user.secret);
-            // Another name of the session needs other keys.
+            // Another session name requires new keys.
             let use_session = |name: &str| {
                 let role = format!("role_arn = {reader}\nrole_session_name = {name}\nsource_profile = base\n");
                 aws_file("config", &format!("[default]\n{role}[profile base]\n{keys}"));
@@ -372,7 +372,7 @@ fn a_role_that_sts_itself_denies_ends_the_use_of_a_value() {
 }
 
 #[test]
-fn a_large_error_in_xml_takes_no_longer_than_its_transfer() {
+fn large_xml_error_takes_no_longer_than_its_transfer() {
     alone!(prepare, || {
         let attributes: String = (0..200_000).map(|number| format!(" a{number}=\"\"")).collect();
         let proxy = Proxy::to(moto().address());

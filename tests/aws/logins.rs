@@ -1,4 +1,4 @@
-//! IAM Identity Center: what `aws sso login` leaves behind.
+//! IAM Identity Center: the logins of `aws sso login`.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::common::{text, write};
 use crate::{READ, alone, aws, aws_file, in_seconds, iso, key, logged, reads, refused, secret_and, variable};
 
 #[test]
-fn a_login_becomes_the_keys_of_a_role() {
+fn login_is_exchanged_for_the_keys_of_a_role() {
     alone!(|| secret_and(&[("SESSION", moto().assume(&moto().role(READ)))]), || {
         aws_file(
             "config",
@@ -30,7 +30,7 @@ fn a_login_becomes_the_keys_of_a_role() {
         set_variables([("AWS_ENDPOINT_URL_SSO", portal.url()), ("AWS_ENDPOINT_URL_SSO_OIDC", oidc.url())]);
         let remedy = "aws sso login --profile default";
         refused(Status::AccessDenied, &["there is no login; run: ", remedy]);
-        // The name of the file is the SHA-1 of the session's name, `corp`.
+        // The file name is the SHA-1 of the session name, `corp`.
         let directory = Path::new(&variable("HOME")).join(".aws/sso/cache");
         fs::create_dir_all(&directory).unwrap();
         let sum = std::process::Command::new("sh").args(["-c", "printf corp | sha1sum | cut -c-40"]).output().unwrap();
@@ -47,7 +47,7 @@ fn a_login_becomes_the_keys_of_a_role() {
         write(&cache, &json!({"accessToken": "CANARYTOKEN", "expiresAt": iso(in_seconds(-5))}).to_string());
         refused(Status::AccessDenied, &["the login has expired; run: ", remedy]);
         assert_eq!(oidc.requests().len(), 0);
-        // One that may be renewed is, and the tools of AWS find the new one.
+        // A login with a refresh token is refreshed, and stored for the AWS tools.
         write(
             &cache,
             &json!({"startUrl": "kept", "accessToken": "CANARYTOKEN", "expiresAt": iso(in_seconds(-5)),
@@ -64,21 +64,21 @@ fn a_login_becomes_the_keys_of_a_role() {
             json!({"clientId": "id", "clientSecret": "CANARYCLIENT", "grantType": "refresh_token",
                 "refreshToken": "CANARYREFRESH"})
         );
-        let kept: Value = serde_json::from_str(&fs::read_to_string(&cache).unwrap()).unwrap();
-        assert_eq!((&kept["accessToken"], &kept["refreshToken"]), (&json!("CANARYSECOND"), &json!("CANARYNEXT")));
-        assert_eq!(kept["startUrl"], "kept");
-        assert!(kept["expiresAt"].as_str().unwrap() > iso(in_seconds(3000)).as_str());
+        let stored: Value = serde_json::from_str(&fs::read_to_string(&cache).unwrap()).unwrap();
+        assert_eq!((&stored["accessToken"], &stored["refreshToken"]), (&json!("CANARYSECOND"), &json!("CANARYNEXT")));
+        assert_eq!(stored["startUrl"], "kept");
+        assert!(stored["expiresAt"].as_str().unwrap() > iso(in_seconds(3000)).as_str());
         assert!(!lines.lock().unwrap().contains("CANARY"), "{lines:?}");
         write(&cache, "CANARY");
-        let error = refused(Status::Protocol, &["holds no login"]);
+        let error = refused(Status::Protocol, &["contains no login"]);
         assert!(!error.message().contains("CANARY"), "{error}");
     });
 }
 
 #[test]
-fn a_login_that_aws_has_ended_ends_the_use_of_a_value() {
+fn login_revoked_by_aws_ends_the_use_of_a_value() {
     alone!(|| secret_and(&[("SESSION", moto().assume(&moto().role(READ)))]), || {
-        // Another role needs other keys.
+        // Another role requires new keys.
         let use_role = |name: &str| {
             let profile = format!("sso_session = corp\nsso_account_id = 123456789012\nsso_role_name = {name}\n");
             let session = "[sso-session corp]\nsso_start_url = https://portal.example/start\nsso_region = us-east-1\n";
@@ -106,8 +106,8 @@ fn a_login_that_aws_has_ended_ends_the_use_of_a_value() {
         login(&iso(in_seconds(-5)));
         let refused = Reply::new(400).header("x-amzn-errortype", "InvalidGrantException");
         let refused = refused.body(r#"{"error":"invalid_grant","error_description":"Invalid refresh token provided"}"#);
-        let of_a_gateway = Reply::new(400).body(r#"{"error":"invalid_grant"}"#);
-        for (role, answer, is_denied) in [("second", of_a_gateway, false), ("third", refused, true)] {
+        let from_gateway = Reply::new(400).body(r#"{"error":"invalid_grant"}"#);
+        for (role, answer, is_denied) in [("second", from_gateway, false), ("third", refused, true)] {
             oidc.always(answer);
             use_role(role);
             let got = secrets.get_with("A", &Options { refresh: true, ..Options::default() });

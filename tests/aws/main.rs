@@ -1,4 +1,4 @@
-//! The AWS provider on moto, which checks signatures and permissions.
+//! The AWS provider against moto, which checks signatures and permissions.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -32,7 +32,7 @@ macro_rules! alone {
 }
 use alone;
 
-/// The name of the test that a function stands in.
+/// Returns the name of the test that contains a function.
 fn name_of<T>(here: &T) -> &'static str {
     std::any::type_name_of_val(here).trim_start_matches("aws::").trim_end_matches("::here")
 }
@@ -41,7 +41,8 @@ const READ: &[&str] = &["secretsmanager:GetSecretValue"];
 
 const REFRESH: Options = Options { timeout: None, refresh: true, cached_only: false };
 
-/// A user with these permissions, and a secret with this text, whose name is in `SIMPLETUNER_AWS_SECRET_NAME`.
+/// Creates a user with these permissions, and a secret with this text. Returns variables with the keys of the user and
+/// the name of the secret.
 fn user_and_secret(actions: &[&str], text: &str) -> Variables {
     let name = unique("app/prod");
     moto().secret(&name, text);
@@ -50,7 +51,7 @@ fn user_and_secret(actions: &[&str], text: &str) -> Variables {
     variables
 }
 
-/// A secret, and where moto is. There are no credentials.
+/// Creates a secret. Returns variables with its name and the endpoint of moto, without credentials.
 fn secret_alone() -> Variables {
     let name = unique("secret");
     moto().secret(&name, r#"{"A": "1"}"#);
@@ -62,7 +63,7 @@ fn secret_alone() -> Variables {
     ]
 }
 
-/// The same, with keys in variables that the library does not read.
+/// As [`secret_alone`], with keys in variables that the library does not read.
 fn secret_and(keys: &[(&str, Key)]) -> Variables {
     let mut variables = secret_alone();
     for (name, key) in keys {
@@ -73,46 +74,46 @@ fn secret_and(keys: &[(&str, Key)]) -> Variables {
     variables
 }
 
-/// A variable of this process.
+/// Returns a variable of this process.
 fn variable(name: &str) -> String {
     std::env::var(name).unwrap()
 }
 
-/// The key that [`secret_and`] has put under this name.
+/// Returns the key that [`secret_and`] stored under this name.
 fn key(name: &str) -> Key {
     let token = Some(variable(&format!("{name}_TOKEN"))).filter(|token| !token.is_empty());
     Key::new(&variable(&format!("{name}_ID")), &variable(&format!("{name}_SECRET")), token.as_deref())
 }
 
-/// `~/.aws/{name}` with this text.
+/// Writes `~/.aws/{name}` and returns its path.
 fn aws_file(name: &str, text: &str) -> PathBuf {
     let directory = Path::new(&variable("HOME")).join(".aws");
     fs::create_dir_all(&directory).unwrap();
     write(&directory.join(name), text)
 }
 
-/// A manager that asks AWS alone.
+/// Opens a manager with only the AWS provider.
 fn aws() -> Manager {
     open(&[("providers", r#"["aws"]"#), ("timeout", "120")]).unwrap()
 }
 
-/// The refusal of a manager that looks at AWS now.
-fn refused_by(secrets: &Manager, status: Status, words: &[&str]) -> Error {
+/// Refreshes a secret, which must fail with this status and a message with these parts.
+fn refused_by(secrets: &Manager, status: Status, parts: &[&str]) -> Error {
     let error = secrets.get_with("A", &REFRESH).unwrap_err();
     assert_eq!(error.status(), status, "{error}");
     assert_eq!(error.source_provider(), Source::Aws, "{error}");
-    for word in words {
-        assert!(error.message().contains(word), "{word:?} in: {error}");
+    for part in parts {
+        assert!(error.message().contains(part), "{part:?} in: {error}");
     }
     error
 }
 
-/// The refusal of a new manager.
-fn refused(status: Status, words: &[&str]) -> Error {
-    refused_by(&aws(), status, words)
+/// As [`refused_by`], with a new manager.
+fn refused(status: Status, parts: &[&str]) -> Error {
+    refused_by(&aws(), status, parts)
 }
 
-/// A new manager has the secret.
+/// Checks that a new manager reads the secret.
 fn reads() {
     let secrets = aws();
     let got = secrets.get("A");
@@ -120,7 +121,7 @@ fn reads() {
     assert_eq!(text(&secrets, "A").as_deref(), Some("1"));
 }
 
-/// What the library logs from now on, at its finest level.
+/// Collects what the library logs from now on, at the finest level.
 fn logged() -> Arc<Mutex<String>> {
     let lines: Arc<Mutex<String>> = Arc::default();
     let kept = lines.clone();
@@ -148,7 +149,8 @@ fn iso(time: SystemTime) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-fn container_answer(key: &Key, expires: SystemTime) -> Fault {
+/// The response of a container endpoint.
+fn container_response(key: &Key, expires: SystemTime) -> Fault {
     let body =
         json!({"AccessKeyId": key.id, "SecretAccessKey": key.secret, "Token": key.token, "Expiration": iso(expires)});
     Reply::new(200).body(body.to_string()).into()

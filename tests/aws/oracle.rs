@@ -1,4 +1,4 @@
-//! The keys that are found in files, beside those that botocore finds in the same files.
+//! Compares the keys found in files with those that botocore finds in the same files.
 
 use serde_json::{Value, json};
 use st_secrets::Status;
@@ -10,7 +10,7 @@ use crate::{alone, aws};
 
 const PAIR: &str = "aws_access_key_id = ID\naws_secret_access_key = x\n";
 
-/// What each case is, with the config file, the credentials file and variables.
+/// The cases: a description, and the config file, the credentials file and variables.
 fn cases() -> Vec<(&'static str, Value)> {
     let files = |config: &str, credentials: &str| json!({"config": config, "credentials": credentials});
     let of_config = |text: &str| files(&format!("[default]\n{text}"), "");
@@ -48,12 +48,12 @@ fn cases() -> Vec<(&'static str, Value)> {
             json!({"credentials": format!("[default]\n{PAIR}"),
                 "env": {"PLACE": "HOME", "AWS_SHARED_CREDENTIALS_FILE": "$PLACE/credentials"}}),
         ),
-        ("nothing", files("", "")),
+        ("no credentials", files("", "")),
     ]
 }
 
 #[test]
-fn keys_in_files_are_those_that_botocore_takes() {
+fn keys_in_files_are_those_that_botocore_uses() {
     alone!(Vec::new, || {
         let directory = temp();
         let root = directory.path().to_str().unwrap();

@@ -1,4 +1,4 @@
-//! Keys and roles of profiles.
+//! Keys and roles in profiles.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::common::{open, text};
 use crate::{READ, REFRESH, alone, aws, aws_file, key, reads, refused, secret_alone, secret_and, variable};
 
 #[test]
-fn keys_stand_in_the_credentials_file_or_the_config_file() {
+fn keys_are_in_the_credentials_file_or_the_config_file() {
     alone!(|| secret_and(&[("GOOD", moto().user(READ)), ("BAD", moto().user(&[]))]), || {
         let section = |header: &str, key: &Key| {
             format!("[{header}]\naws_access_key_id = {}\naws_secret_access_key={} # c\n", key.id, key.secret)
@@ -27,7 +27,7 @@ fn keys_stand_in_the_credentials_file_or_the_config_file() {
         aws_file("credentials", &(section("default", &bad) + &section("work", &good)));
         set_variables([("AWS_DEFAULT_PROFILE", "work")]);
         reads();
-        // The profile of own settings goes before keys in variables; that of a variable does not.
+        // A profile in the configuration takes precedence over keys in variables; a profile in a variable does not.
         set_variables(bad.variables());
         refused(Status::AccessDenied, &["the variables AWS_ACCESS_KEY_ID"]);
         let secrets = open(&[("providers", r#"["aws"]"#), ("aws_profile", "work")]).unwrap();
@@ -36,7 +36,7 @@ fn keys_stand_in_the_credentials_file_or_the_config_file() {
 }
 
 #[test]
-fn a_credentials_file_that_is_replaced_serves_from_the_next_load_on() {
+fn replaced_credentials_file_is_used_by_the_next_load() {
     alone!(|| secret_and(&[("GOOD", moto().user(READ)), ("BAD", moto().user(&[]))]), || {
         let put = |key: &Key| {
             let text = format!("[default]\naws_access_key_id={}\naws_secret_access_key={}\n", key.id, key.secret);
@@ -54,7 +54,7 @@ fn a_credentials_file_that_is_replaced_serves_from_the_next_load_on() {
 }
 
 #[test]
-fn a_role_is_assumed_through_other_profiles() {
+fn role_is_assumed_through_other_profiles() {
     alone!(
         || {
             let mut variables = secret_and(&[("USER", moto().user(&["sts:AssumeRole"]))]);
@@ -95,7 +95,7 @@ fn a_role_is_assumed_through_other_profiles() {
                 assert!(forms[1].contains(part), "{}", forms[1]);
             }
             secrets.refresh(None).unwrap();
-            assert_eq!(proxy.requests().len(), 2, "the session serves the second load");
+            assert_eq!(proxy.requests().len(), 2, "the session is used by the second load");
             set_variables([("AWS_PROFILE", "self")]);
             reads();
             set_variables([("AWS_PROFILE", "environment")]);
@@ -103,7 +103,7 @@ fn a_role_is_assumed_through_other_profiles() {
                 Status::Config,
                 &["profile `environment`", "`credential_source`: Environment has no credentials here"],
             );
-            // Keys in variables go before the profile of a variable, so own settings name it.
+            // Keys in variables take precedence over a profile in a variable, so the configuration names the profile.
             set_variables(user.variables());
             let own = [("providers", r#"["aws"]"#), ("aws_profile", "environment")];
             assert_eq!(text(&open(&own).unwrap(), "A").as_deref(), Some("1"));
@@ -112,7 +112,7 @@ fn a_role_is_assumed_through_other_profiles() {
 }
 
 #[test]
-fn a_role_that_sts_refuses_names_the_profile_and_the_role() {
+fn role_denied_by_sts_names_the_profile_and_the_role() {
     alone!(
         || {
             let mut variables = secret_and(&[("USER", moto().user(&[]))]);
@@ -140,7 +140,7 @@ fn a_role_that_sts_refuses_names_the_profile_and_the_role() {
     );
 }
 
-/// So many profiles, each with a role and the next as its source.
+/// A chain of profiles, each with a role and the next as its source.
 fn chain(length: usize) -> String {
     let role = "role_arn = arn:aws:iam::123456789012:role/reader";
     let profile = |number: usize| format!("[profile p{number}]\n{role}\nsource_profile = p{}\n", number + 1);
@@ -149,7 +149,7 @@ fn chain(length: usize) -> String {
 }
 
 #[test]
-fn the_keys_of_a_source_count_before_its_role() {
+fn keys_of_a_source_profile_take_precedence_over_its_role() {
     alone!(
         || {
             let mut variables = secret_and(&[("USER", moto().user(&["sts:AssumeRole"]))]);
@@ -180,7 +180,7 @@ fn the_keys_of_a_source_count_before_its_role() {
 }
 
 #[test]
-fn a_file_that_cannot_be_opened_matters_where_it_is_needed() {
+fn unreadable_file_fails_only_if_it_is_needed() {
     alone!(|| secret_and(&[("GOOD", moto().user(READ))]), || {
         let file = aws_file("file", "");
         let home = variable("HOME");
@@ -189,22 +189,22 @@ fn a_file_that_cannot_be_opened_matters_where_it_is_needed() {
             set_variables(key("GOOD").variables());
             reads();
             let check = aws().check();
-            assert!(check.contains("counts as empty") && check.contains(why), "{check}");
+            assert!(check.contains("treated as empty") && check.contains(why), "{check}");
             set_variables([("AWS_ACCESS_KEY_ID", "")]);
             refused(Status::Config, &["there are no AWS credentials", path, why]);
             set_variables([("AWS_PROFILE", "work")]);
             refused(Status::Config, &["there is no profile \"work\"", path, why]);
-            // The profile is there, and its keys may be in the file that cannot be read.
+            // The profile exists, and its keys may be in the file that cannot be read.
             set_variables([("AWS_CONFIG_FILE", ""), ("AWS_SHARED_CREDENTIALS_FILE", path)]);
             aws_file("config", "[profile work]\nregion = us-east-1\n");
-            refused(Status::Config, &["the profile `work` has no credentials", path, why]);
+            refused(Status::Config, &["there are no credentials in the profile `work`", path, why]);
             set_variables([("AWS_PROFILE", ""), ("AWS_SHARED_CREDENTIALS_FILE", "")]);
         }
     });
 }
 
 #[test]
-fn a_web_identity_of_a_profile_takes_the_session_name_of_the_variable() {
+fn web_identity_of_a_profile_uses_the_session_name_of_the_variable() {
     alone!(secret_alone, || {
         let token = aws_file("token", "TOKEN");
         let role = "arn:aws:iam::123456789012:role/reader";
@@ -213,7 +213,7 @@ fn a_web_identity_of_a_profile_takes_the_session_name_of_the_variable() {
             aws_file("config", &format!("{identity}{own}"));
             let sts = Proxy::alone();
             set_variables([("AWS_ENDPOINT_URL_STS", &*sts.url()), ("AWS_ROLE_SESSION_NAME", "by-variable")]);
-            refused(Status::Protocol, &["AssumeRoleWithWebIdentity", "HTTP status 404 without an error of AWS"]);
+            refused(Status::Protocol, &["AssumeRoleWithWebIdentity", "HTTP status 404 without an AWS error"]);
             let form = String::from_utf8(sts.requests()[0].body.clone()).unwrap();
             assert!(form.contains(&format!("&RoleSessionName={name}&")), "{form}");
         }
@@ -221,7 +221,7 @@ fn a_web_identity_of_a_profile_takes_the_session_name_of_the_variable() {
 }
 
 #[test]
-fn profiles_that_cannot_work_are_refused_with_their_place() {
+fn invalid_profile_is_refused_with_its_location() {
     const ROLE: &str = "arn:aws:iam::123456789012:role/reader";
     alone!(secret_alone, || {
         let proxy = Proxy::to(moto().address());
@@ -241,13 +241,13 @@ fn profiles_that_cannot_work_are_refused_with_their_place() {
                 format!(
                     "[default]\nrole_arn = {ROLE}\nsource_profile = b\n[profile b]\nrole_arn = {ROLE}\nsource_profile = default\n"
                 ),
-                "the profiles name each other as sources: default -> b -> default",
+                "the profiles are sources of each other: default -> b -> default",
             ),
             (
                 format!("[default]\nrole_arn = {ROLE}\nsource_profile = b\n[profile b]\nregion = x\n"),
                 "has no credentials",
             ),
-            (format!("[default]\nrole_arn = {ROLE}\ncredential_source = Nowhere\n"), "\"Nowhere\" is none of"),
+            (format!("[default]\nrole_arn = {ROLE}\ncredential_source = Nowhere\n"), "is \"Nowhere\"; it must be"),
             (
                 format!("[default]\nrole_arn = {ROLE}\nmfa_serial = arn:aws:iam::1:mfa/x\nsource_profile = b\n"),
                 "`mfa_serial`",
@@ -256,12 +256,12 @@ fn profiles_that_cannot_work_are_refused_with_their_place() {
             (format!("[default]\nrole_arn = {ROLE}\nsource_profile = b\nduration_seconds = 60\n"), "from 900 to 43200"),
             (
                 format!("[default]\nrole_arn = {ROLE}\nsource_profile = b\nrole_session_name = a b\n"),
-                "cannot name a session",
+                "is not a valid session name",
             ),
             ("[default]\naws_access_key_id = AKIA\n".to_owned(), "`aws_secret_access_key` is missing"),
             (
                 "[default]\naws_access_key_id = AKIA\naws_secret_access_key = CANARY CANARY\n".to_owned(),
-                "secret access key is empty, or holds",
+                "secret access key is empty, or contains",
             ),
             (
                 "[default]\nsso_session = s\nsso_account_id = 1\nsso_role_name = r\n".to_owned(),
@@ -272,11 +272,11 @@ fn profiles_that_cannot_work_are_refused_with_their_place() {
                 "`sso_account_id` is missing",
             ),
             ("[default]\nweb_identity_token_file = /token\n".to_owned(), "`web_identity_token_file` needs `role_arn`"),
-            (chain(6000), "more than 32 profiles name each other as sources"),
+            (chain(6000), "the chain of source profiles is longer than 32"),
             ("[default]\nlogin_session = arn:aws:iam::1:user/x\n".to_owned(), "`login_session`"),
             ("[default]\ncredential_process = \"/bin/x\n".to_owned(), "a quotation mark is not closed"),
             ("[default]\nservices = s\naws_access_key_id = AKIA\n".to_owned(), "`aws_secret_access_key` is missing"),
-            ("[default\naws_access_key_id = CANARY\n".to_owned(), "config, line 1: the section's name has no closing"),
+            ("[default\naws_access_key_id = CANARY\n".to_owned(), "config, line 1: the section name has no closing"),
             ("[default]\nCANARY\n".to_owned(), "config, line 2: this is not of the form `name = value`"),
         ] {
             aws_file("config", &config);

@@ -1,4 +1,4 @@
-//! `credential_process`.
+//! Credentials from a `credential_process`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -13,7 +13,7 @@ use crate::common::time::{PATIENCE, soon};
 use crate::common::{open, text};
 use crate::{READ, alone, aws, aws_file, in_seconds, iso, key, logged, refused, secret_alone, secret_and, variable};
 
-/// A program that runs this shell script.
+/// A profile whose program runs this shell script.
 fn program(script: &str) -> String {
     let path = aws_file(&unique("program"), &format!("#!/bin/sh\n{script}\n"));
     fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
@@ -21,7 +21,7 @@ fn program(script: &str) -> String {
 }
 
 #[test]
-fn a_program_prints_credentials() {
+fn program_prints_credentials() {
     alone!(|| secret_and(&[("USER", moto().user(READ))]), || {
         let user = key("USER");
         let lines = logged();
@@ -37,26 +37,23 @@ fn a_program_prints_credentials() {
         let secrets = aws();
         assert_eq!(text(&secrets, "A").as_deref(), Some("1"));
         secrets.refresh(None).unwrap();
-        assert_eq!(fs::read_to_string(&count).unwrap(), "x\n", "its credentials serve the second load");
+        assert_eq!(fs::read_to_string(&count).unwrap(), "x\n", "its credentials are used by the second load");
         let lines = lines.lock().unwrap();
-        let complaint = "a word\n".len() + user.secret.len() + 1;
-        assert!(
-            lines.contains(&format!("`credential_process` writes {complaint} bytes to its standard error")),
-            "{lines}"
-        );
+        let size = "a word\n".len() + user.secret.len() + 1;
+        assert!(lines.contains(&format!("`credential_process` writes {size} bytes to its standard error")), "{lines}");
         assert!(!lines.contains(&user.secret), "{lines}");
     });
 }
 
 #[test]
-fn a_program_that_fails_is_named_and_its_output_is_not_shown() {
+fn failing_program_is_named_and_its_output_is_not_shown() {
     alone!(secret_alone, || {
         let keys = r#""AccessKeyId": "AKIACANARY", "SecretAccessKey": "CANARY""#;
         let lines = logged();
         for (script, status, words) in [
-            ("echo CANARY >&2; exit 7".to_owned(), Status::Unavailable, "ended with exit status: 7"),
+            ("echo CANARY >&2; exit 7".to_owned(), Status::Unavailable, "failed with exit status: 7"),
             ("kill -9 $$".to_owned(), Status::Unavailable, "signal: 9"),
-            ("echo CANARY".to_owned(), Status::Protocol, "is no JSON object"),
+            ("echo CANARY".to_owned(), Status::Protocol, "is not a JSON object"),
             (format!("echo '{{{keys}}}'"), Status::Protocol, "no `\"Version\": 1`"),
             (format!("echo '{{\"Version\": 2, {keys}}}'"), Status::Protocol, "no `\"Version\": 1`"),
             ("echo '{\"Version\": 1, \"AccessKeyId\": \"CANARY\"}'".to_owned(), Status::Protocol, "lacks"),
@@ -68,10 +65,10 @@ fn a_program_that_fails_is_named_and_its_output_is_not_shown() {
             (
                 format!("echo '{{\"Version\": 1, \"Expiration\": \"2020-01-01T00:00:00Z\", {keys}}}'"),
                 Status::AccessDenied,
-                "has expired",
+                "have expired",
             ),
             ("yes CANARY".to_owned(), Status::Protocol, "prints more than 65536 bytes"),
-            ("yes CANARY >&2".to_owned(), Status::Timeout, "did not end in time"),
+            ("yes CANARY >&2".to_owned(), Status::Timeout, "timed out"),
         ] {
             aws_file("config", &program(&script));
             let timeout = if status == Status::Timeout { "1.5" } else { "120" };
@@ -88,7 +85,7 @@ fn a_program_that_fails_is_named_and_its_output_is_not_shown() {
 }
 
 #[test]
-fn a_program_that_hangs_is_killed_with_all_that_it_started() {
+fn hanging_program_is_killed_with_its_descendants() {
     alone!(secret_alone, || {
         let file = Path::new(&variable("HOME")).join("pids");
         let hang = format!("sleep 1000 &\necho $$ $! >{}\nwait", file.display());
@@ -100,7 +97,7 @@ fn a_program_that_hangs_is_killed_with_all_that_it_started() {
             let secrets = open(&[("providers", r#"["aws"]"#)]).unwrap();
             let open_files = fs::read_dir("/proc/self/fd").unwrap().count();
             let _ = fs::remove_file(&file);
-            // On a busy machine, its time may be up before it has started anything.
+            // On a busy machine it may time out before it has started its child.
             for limit in [1, 4, 16, 64].map(Duration::from_secs) {
                 let start = Instant::now();
                 let error = secrets.get_with("A", &Options { timeout: Some(limit), ..Options::default() }).unwrap_err();
@@ -111,14 +108,14 @@ fn a_program_that_hangs_is_killed_with_all_that_it_started() {
                 }
             }
             for pid in fs::read_to_string(&file).unwrap().split_whitespace() {
-                // A grandchild needs a moment to die, and somebody else takes its status.
+                // A grandchild ends after a moment, and another process reaps it.
                 let state = || fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
                 let killed = || state().is_empty() || state().contains(") Z ");
                 soon(killed);
             }
             assert_eq!(fs::read_dir("/proc/self/fd").unwrap().count(), open_files);
             let children = fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
-            assert_eq!(children, "", "nothing is left to wait for");
+            assert_eq!(children, "", "no child is left");
         }
     });
 }

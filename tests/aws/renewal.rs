@@ -1,14 +1,14 @@
-//! Credentials that end.
+//! Credentials that expire.
 
 use std::time::Duration;
 
 use crate::common::proxy::{Fault, Proxy};
 use crate::common::servers::{moto, set_variables};
 use crate::common::time::advance;
-use crate::{READ, alone, aws, container_answer, in_seconds, key, secret_and};
+use crate::{READ, alone, aws, container_response, in_seconds, key, secret_and};
 
 #[test]
-fn keys_that_aws_refuses_as_expired_are_fetched_anew_once() {
+fn keys_rejected_by_aws_are_replaced_once() {
     alone!(
         || {
             let role = moto().role(READ);
@@ -19,17 +19,17 @@ fn keys_that_aws_refuses_as_expired_are_fetched_anew_once() {
             let proxy = Proxy::to(moto().address());
             set_variables([("AWS_CONTAINER_CREDENTIALS_FULL_URI", container.url()), ("AWS_ENDPOINT_URL", proxy.url())]);
             let later = in_seconds(3600);
-            container.always(container_answer(&key("SECOND"), later));
+            container.always(container_response(&key("SECOND"), later));
             for refusal in ["ExpiredTokenException", "InvalidSignatureException"] {
                 container.forget();
-                container.next(1, container_answer(&key("FIRST"), later));
+                container.next(1, container_response(&key("FIRST"), later));
                 let secrets = aws();
                 secrets.refresh(None).unwrap();
                 for code in [refusal, "UnrecognizedClientException"] {
                     proxy.forget();
                     proxy.next(1, Fault::aws(400, code));
                     let refreshed = secrets.refresh(None);
-                    // The second time there are no others, so that the refusal stands.
+                    // The second time there are no others, so the error of AWS is returned.
                     assert_eq!(refreshed.is_ok(), code == refusal, "{refreshed:?}");
                 }
                 assert_eq!(container.requests().len(), 3);
@@ -40,12 +40,12 @@ fn keys_that_aws_refuses_as_expired_are_fetched_anew_once() {
 }
 
 #[test]
-fn a_refusal_stands_where_there_are_no_other_keys() {
+fn rejection_is_reported_if_there_are_no_other_keys() {
     alone!(|| secret_and(&[("GOOD", moto().user(READ))]), || {
         let container = Proxy::to("127.0.0.1:1");
         let proxy = Proxy::to(moto().address());
         set_variables([("AWS_CONTAINER_CREDENTIALS_FULL_URI", container.url()), ("AWS_ENDPOINT_URL", proxy.url())]);
-        container.next(1, container_answer(&key("GOOD"), in_seconds(3600)));
+        container.next(1, container_response(&key("GOOD"), in_seconds(3600)));
         let secrets = aws();
         assert!(secrets.get("A").is_ok());
         container.always(Fault::status(400));
@@ -53,39 +53,39 @@ fn a_refusal_stands_where_there_are_no_other_keys() {
         let options = st_secrets::Options { refresh: true, ..Default::default() };
         let error = secrets.get_with("A", &options).unwrap_err();
         assert_eq!(error.status(), st_secrets::Status::AccessDenied, "{error}");
-        for part in ["UnrecognizedClientException", "there are no other credentials", "the container's endpoint"] {
+        for part in ["UnrecognizedClientException", "there are no other credentials", "the container endpoint"] {
             assert!(error.message().contains(part), "{error}");
         }
     });
 }
 
 #[test]
-fn keys_are_renewed_before_they_end() {
+fn keys_are_refreshed_before_they_expire() {
     alone!(|| secret_and(&[("SESSION", moto().assume(&moto().role(READ)))]), || {
         let container = Proxy::to("127.0.0.1:1");
         set_variables([("AWS_CONTAINER_CREDENTIALS_FULL_URI", container.url())]);
         let session = key("SESSION");
-        container.next(1, container_answer(&session, in_seconds(900)));
+        container.next(1, container_response(&session, in_seconds(900)));
         let secrets = aws();
         secrets.refresh(None).unwrap();
         secrets.refresh(None).unwrap();
         assert_eq!(container.requests().len(), 1, "they are fresh");
         advance(Duration::from_secs(700));
-        // In their last third new ones are asked for, and the old ones serve if there are none.
+        // In the last third of their lifetime a refresh is tried; if it fails, the old keys are used.
         container.next(1, Fault::status(400));
         secrets.refresh(None).unwrap();
         assert_eq!(container.requests().len(), 2);
-        container.next(1, container_answer(&session, in_seconds(3600)));
+        container.next(1, container_response(&session, in_seconds(3600)));
         secrets.refresh(None).unwrap();
         secrets.refresh(None).unwrap();
         assert_eq!(container.requests().len(), 3);
-        // At their very end there have to be new ones.
-        container.next(1, container_answer(&session, in_seconds(900)));
+        // Shortly before they expire, a refresh is necessary.
+        container.next(1, container_response(&session, in_seconds(900)));
         let secrets = aws();
         secrets.refresh(None).unwrap();
         advance(Duration::from_secs(901));
         container.always(Fault::status(400));
         let error = secrets.refresh(None).unwrap_err();
-        assert!(error.message().contains("no AWS credentials from the container's endpoint"), "{error}");
+        assert!(error.message().contains("no AWS credentials from the container endpoint"), "{error}");
     });
 }

@@ -1,4 +1,4 @@
-//! Which host is asked, what is refused before that, and what is told of it.
+//! The endpoint, invalid settings, and the reports about them.
 
 use serde_json::{Value, json};
 use st_secrets::{Manager, Status};
@@ -9,7 +9,7 @@ use crate::common::{open, text};
 use crate::{READ, REFRESH, alone, aws, refused_by, user_and_secret, variable};
 
 #[test]
-fn an_arn_is_asked_for_in_its_own_region() {
+fn arn_is_read_in_its_own_region() {
     alone!(|| user_and_secret(READ, "{}"), || {
         let proxy = Proxy::to(moto().address());
         let arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:app/prod-a1B2c3";
@@ -29,7 +29,7 @@ fn an_arn_is_asked_for_in_its_own_region() {
 }
 
 #[test]
-fn the_host_is_the_one_that_botocore_chooses() {
+fn endpoint_is_the_one_that_botocore_chooses() {
     alone!(Vec::new, || {
         let theirs = python_script("endpoints.py", &[]);
         let theirs = theirs.as_object().unwrap();
@@ -42,14 +42,14 @@ fn the_host_is_the_one_that_botocore_chooses() {
                 ("AWS_USE_DUALSTACK_ENDPOINT", words[2]),
             ]);
             let secrets = open(&[("providers", r#"["aws"]"#), ("aws_secret_name", "x")]).unwrap();
-            let told: Value = serde_json::from_str(&secrets.describe()).unwrap();
-            assert_eq!(told["providers"][0]["endpoint"], format!("{}/", url.as_str().unwrap()), "{asked}");
+            let described: Value = serde_json::from_str(&secrets.describe()).unwrap();
+            assert_eq!(described["providers"][0]["endpoint"], format!("{}/", url.as_str().unwrap()), "{asked}");
         }
     });
 }
 
 #[test]
-fn a_host_of_aws_is_asked_with_tls_through_a_proxy() {
+fn aws_endpoint_is_reached_with_tls_through_a_proxy() {
     alone!(
         || {
             let mut variables = user_and_secret(READ, r#"{"A": "1"}"#);
@@ -69,7 +69,7 @@ fn a_host_of_aws_is_asked_with_tls_through_a_proxy() {
             proxy.route(&format!("{host}:443"), &other.address());
             set_variables([("AWS_CA_BUNDLE", other.certificate("ca.pem"))]);
             refused_by(&aws(), Status::AccessDenied, &["is for localhost", "AWS_CA_BUNDLE"]);
-            // Neither a certificate nor a proxy on the way ends the use of a value.
+            // Neither a certificate nor a proxy ends the use of a value.
             set_variables([("AWS_CA_BUNDLE", tls.certificate("ca.pem"))]);
             proxy.route(&format!("{host}:443"), &tls.address());
             let secrets = aws();
@@ -87,18 +87,18 @@ fn a_host_of_aws_is_asked_with_tls_through_a_proxy() {
 }
 
 #[test]
-fn what_cannot_be_right_is_refused_before_a_byte_is_sent() {
+fn invalid_setting_is_refused_before_anything_is_sent() {
     alone!(|| user_and_secret(READ, r#"{"A": "1"}"#), || {
         let proxy = Proxy::to(moto().address());
         set_variables([("AWS_ENDPOINT_URL", proxy.url())]);
         let at_open = |settings: &[(&str, &str)]| open(settings).map(drop).unwrap_err();
         for (key, value, word) in [
-            ("aws_secret_name", "my secret", "holds ' '"),
+            ("aws_secret_name", "my secret", "contains ' '"),
             ("aws_secret_name", "a\r\nX-Evil: 1", "`aws_secret_name` must be text without NUL, CR or LF"),
             ("aws_secret_name", "arn:aws:secretsmanager:eu-west-1:12:secret:x", "12 digits"),
             ("aws_region", "us_west_2", "did you mean \"us-west-2\"?"),
             ("aws_endpoint_url", "localhost:5000", "an endpoint is like https://host:port"),
-            ("aws_endpoint_url", "http://user:CANARY@localhost", "a user or a password"),
+            ("aws_endpoint_url", "http://user:CANARY@localhost", "a user name or password"),
         ] {
             let error = at_open(&[("providers", r#"["aws"]"#), (key, value)]);
             assert_eq!(error.status(), Status::Config, "{error}");
@@ -109,18 +109,18 @@ fn what_cannot_be_right_is_refused_before_a_byte_is_sent() {
         refused_by(&unknown, Status::Config, &["`aws_profile`: there is no profile \"prod\"", "there are none"]);
         for (name, value, word) in [
             ("AWS_DEFAULT_REGION", "us-east-1/x", "the variable AWS_DEFAULT_REGION: \"us-east-1/x\" is not a region"),
-            ("AWS_SESSION_TOKEN", "CANARY\r\nX-Evil: 1", "the variable AWS_SESSION_TOKEN holds a line break"),
-            ("AWS_ACCESS_KEY_ID", "CANARY\nCANARY", "the variable AWS_ACCESS_KEY_ID holds a line break"),
+            ("AWS_SESSION_TOKEN", "CANARY\r\nX-Evil: 1", "the variable AWS_SESSION_TOKEN contains a line break"),
+            ("AWS_ACCESS_KEY_ID", "CANARY\nCANARY", "the variable AWS_ACCESS_KEY_ID contains a line break"),
             ("AWS_SECRET_ACCESS_KEY", "", "AWS_SECRET_ACCESS_KEY is not"),
             ("AWS_CREDENTIAL_EXPIRATION", "soon", "AWS_CREDENTIAL_EXPIRATION must be a time"),
             ("AWS_CREDENTIAL_EXPIRATION", "2020-01-01T00:00:00Z", "have expired"),
             (
                 "AWS_ENDPOINT_URL_SECRETS_MANAGER",
                 "http://x\r\ny",
-                "AWS_ENDPOINT_URL_SECRETS_MANAGER holds a line break",
+                "AWS_ENDPOINT_URL_SECRETS_MANAGER contains a line break",
             ),
             ("AWS_USE_FIPS_ENDPOINT", "yes", "AWS_USE_FIPS_ENDPOINT must be true or false"),
-            ("AWS_USE_FIPS_ENDPOINT", "true", "goes with neither FIPS nor dual-stack"),
+            ("AWS_USE_FIPS_ENDPOINT", "true", "cannot be combined with FIPS or dual-stack"),
             ("AWS_PROFILE", "prod\r\n", "the variable AWS_PROFILE: there is no profile \"prod\""),
             ("AWS_CA_BUNDLE", "/no/such.pem", ""),
         ] {
@@ -135,12 +135,12 @@ fn what_cannot_be_right_is_refused_before_a_byte_is_sent() {
             set_variables([(name, before)]);
         }
         assert_eq!(proxy.requests().len(), 0);
-        assert_eq!(text(&aws(), "A").as_deref(), Some("1"), "all of it was mended");
+        assert_eq!(text(&aws(), "A").as_deref(), Some("1"), "the settings are valid again");
     });
 }
 
 #[test]
-fn a_variable_that_cannot_be_used_fails_this_provider_alone() {
+fn invalid_variable_fails_only_this_provider() {
     alone!(|| user_and_secret(READ, r#"{"A": "1"}"#), || {
         for (name, value) in [("SIMPLETUNER_AWS_SECRET_NAME", "a b"), ("AWS_MAX_ATTEMPTS", "none")] {
             let before = std::env::var(name).unwrap_or_default();
@@ -155,9 +155,9 @@ fn a_variable_that_cannot_be_used_fails_this_provider_alone() {
 }
 
 #[test]
-fn without_a_name_nothing_is_asked() {
+fn provider_without_a_secret_name_sends_nothing() {
     alone!(Vec::new, || {
-        // Whatever is sent to any server in the environment would be seen.
+        // The proxy would see a request to any endpoint in the environment.
         let proxy = Proxy::to("127.0.0.1:1");
         set_variables([
             ("AWS_ENDPOINT_URL", proxy.url()),
@@ -171,7 +171,7 @@ fn without_a_name_nothing_is_asked() {
 }
 
 #[test]
-fn a_check_tells_who_we_are_and_what_to_do() {
+fn check_reports_the_caller_and_what_to_do() {
     alone!(
         || {
             let mut variables = user_and_secret(READ, r#"{"A": "CANARY"}"#);
@@ -181,9 +181,9 @@ fn a_check_tells_who_we_are_and_what_to_do() {
         },
         || {
             let provider = |secrets: &Manager| -> Value {
-                let told: Value = serde_json::from_str(&secrets.check()).unwrap();
+                let report: Value = serde_json::from_str(&secrets.check()).unwrap();
                 let found =
-                    told["providers"].as_array().unwrap().iter().find(|provider| provider["name"] == "aws").cloned();
+                    report["providers"].as_array().unwrap().iter().find(|provider| provider["name"] == "aws").cloned();
                 found.unwrap()
             };
             let name = variable("SIMPLETUNER_AWS_SECRET_NAME");
@@ -207,9 +207,9 @@ fn a_check_tells_who_we_are_and_what_to_do() {
             assert!(denied["detail"].as_str().unwrap().contains("allow secretsmanager:GetSecretValue"), "{denied}");
             set_variables([("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:1")]);
             let unreached = provider(&aws());
-            assert!(unreached["detail"].as_str().unwrap().contains("STS could not be asked"), "{unreached}");
-            for told in [good.to_string(), described, denied.to_string()] {
-                assert!(!told.contains("CANARY") && !told.contains(&variable("NOBODY_SECRET")), "{told}");
+            assert!(unreached["detail"].as_str().unwrap().contains("STS did not respond"), "{unreached}");
+            for text in [good.to_string(), described, denied.to_string()] {
+                assert!(!text.contains("CANARY") && !text.contains(&variable("NOBODY_SECRET")), "{text}");
             }
         },
     );

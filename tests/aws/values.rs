@@ -1,4 +1,4 @@
-//! What secrets hold, and what is said where they hold nothing.
+//! The values of secrets, and the errors for missing and broken ones.
 
 use serde_json::{Value, json};
 use st_secrets::{Manager, Source, Status};
@@ -13,7 +13,7 @@ fn own_key() -> Key {
 }
 
 #[test]
-fn a_secret_answers_every_key_as_boto3_reads_it() {
+fn secret_has_the_values_that_boto3_reads() {
     let document = r#"{"HF_TOKEN": "hf_1", "pi": 1.50, "big": 12345678901234567890, "on": true, "none": null,
         "escaped": "a\"\\\u00e9\ud83d\ude00\n/\/", "empty": "", "list": [true, "two", {"three": null}], "name with spaces": "x"}"#;
     alone!(
@@ -47,7 +47,7 @@ fn a_secret_answers_every_key_as_boto3_reads_it() {
 }
 
 #[test]
-fn several_secrets_come_in_one_call_where_that_is_allowed() {
+fn several_secrets_are_read_in_one_call_if_allowed() {
     alone!(
         || {
             let names = ["first", "second", "third"].map(unique);
@@ -87,7 +87,7 @@ fn several_secrets_come_in_one_call_where_that_is_allowed() {
             assert_eq!(actions(), [&["BatchGetSecretValue"][..], &one_by_one].concat());
             proxy.forget();
             secrets.refresh(None).unwrap();
-            assert_eq!(actions(), one_by_one, "it is not asked for again");
+            assert_eq!(actions(), one_by_one, "it is not tried again");
             assert_eq!(proxy.connections(), 3, "requests of one load share a connection");
             proxy.wait_until_closed();
         },
@@ -95,7 +95,7 @@ fn several_secrets_come_in_one_call_where_that_is_allowed() {
 }
 
 #[test]
-fn one_call_is_for_twenty_secrets_and_its_answers_may_come_in_pages() {
+fn one_call_reads_twenty_secrets_in_pages() {
     alone!(
         || {
             let names: Vec<String> = (0..25).map(|_| unique("many")).collect();
@@ -118,7 +118,7 @@ fn one_call_is_for_twenty_secrets_and_its_answers_may_come_in_pages() {
             let two = open(&[("providers", r#"["aws"]"#), ("aws_secret_name", r#"["one", "two"]"#)]).unwrap();
             let value =
                 |name: &str| json!({"ARN": "arn", "Name": name, "SecretString": format!(r#"{{"A": "{name}"}}"#)});
-            let error = |code: &str| json!({"SecretId": "one", "ErrorCode": code, "Message": "told"});
+            let error = |code: &str| json!({"SecretId": "one", "ErrorCode": code, "Message": "denied by policy"});
             let pages = |pages: &[Value]| {
                 proxy.forget();
                 pages.iter().for_each(|page| proxy.next(1, Reply::new(200).body(page.to_string())));
@@ -132,16 +132,19 @@ fn one_call_is_for_twenty_secrets_and_its_answers_may_come_in_pages() {
             let asked: Value = serde_json::from_slice(&proxy.requests()[2].body).unwrap();
             assert_eq!(asked, json!({"SecretIdList": ["one", "two"], "NextToken": "second"}));
             pages(&[json!({"SecretValues": [value("two")], "Errors": [error("ResourceNotFoundException")]})]);
-            assert_eq!(&**two.get_with("A", &REFRESH).unwrap().value(), b"two", "one that is missing is passed over");
+            assert_eq!(&**two.get_with("A", &REFRESH).unwrap().value(), b"two", "a missing secret is skipped");
             pages(&[json!({"SecretValues": [value("two")], "Errors": [error("AccessDeniedException")]})]);
-            let words = ["secret \"one\" in us-east-1: AccessDeniedException: told", "secretsmanager:GetSecretValue"];
+            let words = [
+                "secret \"one\" in us-east-1: AccessDeniedException: denied by policy",
+                "secretsmanager:GetSecretValue",
+            ];
             refused_by(&two, Status::AccessDenied, &words);
         },
     );
 }
 
 #[test]
-fn a_version_is_chosen_by_id_or_stage() {
+fn version_is_selected_by_id_or_stage() {
     alone!(
         || {
             let mut variables = user_and_secret(READ, r#"{"A": "old"}"#);
@@ -169,7 +172,7 @@ fn a_version_is_chosen_by_id_or_stage() {
 }
 
 #[test]
-fn a_missing_and_a_deleted_secret_are_answers_that_say_so() {
+fn missing_and_deleted_secret_are_not_found() {
     alone!(
         || {
             let mut variables = user_and_secret(READ, r#"{"A": "1"}"#);
@@ -192,13 +195,13 @@ fn a_missing_and_a_deleted_secret_are_answers_that_say_so() {
             assert!(error.message().contains("secret \"no/such\" in us-east-1: it does not exist"), "{error}");
             let list = json!(["no/such", variable("EXISTS")]).to_string();
             let some = open(&[("providers", r#"["aws"]"#), ("aws_secret_name", &list)]).unwrap();
-            assert_eq!(text(&some, "B").as_deref(), Some("1"), "the others of a list serve");
+            assert_eq!(text(&some, "B").as_deref(), Some("1"), "the other secrets of a list are used");
         },
     );
 }
 
 #[test]
-fn a_denial_names_the_action_the_secret_and_whose_credentials_they_are() {
+fn denial_names_the_action_the_secret_and_the_credentials() {
     alone!(|| user_and_secret(&["secretsmanager:ListSecrets"], r#"{"A": "1"}"#), || {
         let name = variable("SIMPLETUNER_AWS_SECRET_NAME");
         let holder = "the variables AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
@@ -218,12 +221,12 @@ fn a_denial_names_the_action_the_secret_and_whose_credentials_they_are() {
 }
 
 #[test]
-fn a_secret_that_is_no_json_object_is_located_and_not_quoted() {
+fn secret_that_is_not_a_json_object_is_located_and_not_quoted() {
     const BROKEN: &[(&str, &str)] = &[
-        ("CANARY", "line 1, column 1: this must hold a JSON object"),
-        ("", "line 1, column 1: this is empty"),
-        ("\"CANARY\"", "this must hold a JSON object"),
-        ("[\"CANARY\"]", "this must hold a JSON object"),
+        ("CANARY", "line 1, column 1: the document must be a JSON object"),
+        ("", "line 1, column 1: the document is empty"),
+        ("\"CANARY\"", "the document must be a JSON object"),
+        ("[\"CANARY\"]", "the document must be a JSON object"),
         ("{\n  \"A\": \"CANARY\",\n}", "line 3, column 1: "),
         ("{\"A\": \"CANARY\"} CANARY", "line 1, column 17"),
         ("{\"A\": CANARY}", "line 1, column 7"),
@@ -262,7 +265,7 @@ fn a_secret_that_is_no_json_object_is_located_and_not_quoted() {
 }
 
 #[test]
-fn a_broken_secret_of_several_fails_only_the_keys_that_may_be_in_it() {
+fn broken_secret_of_several_fails_only_the_keys_that_may_be_in_it() {
     alone!(
         || {
             let names = ["good", "broken", "last"].map(unique);
@@ -293,7 +296,7 @@ fn a_broken_secret_of_several_fails_only_the_keys_that_may_be_in_it() {
                 let reversed = variable("REVERSED");
                 let first = open(&[("providers", r#"["aws"]"#), ("aws_secret_name", &reversed)]).unwrap();
                 refused_by(&first, Status::Protocol, &[&broken]);
-                // The same one by one.
+                // The same, reading them one by one.
                 set_variables([
                     ("AWS_ACCESS_KEY_ID", variable("SINGLE_ID")),
                     ("AWS_SECRET_ACCESS_KEY", variable("SINGLE_SECRET")),
@@ -303,7 +306,8 @@ fn a_broken_secret_of_several_fails_only_the_keys_that_may_be_in_it() {
             let settings = [("aws_endpoint_url", &*proxy.url()), ("aws_secret_name", r#"["one", "two"]"#)];
             let two = open(&[&[("providers", r#"["aws"]"#)], &settings[..]].concat()).unwrap();
             let one = json!({"ARN": "arn", "Name": "one", "SecretString": r#"{"A": "1"}"#});
-            let denied = json!({"SecretId": "two", "ErrorCode": "AccessDeniedException", "Message": "told"});
+            let denied =
+                json!({"SecretId": "two", "ErrorCode": "AccessDeniedException", "Message": "denied by policy"});
             proxy.always(Reply::new(200).body(json!({"SecretValues": [one], "Errors": [denied]}).to_string()));
             assert_eq!(text(&two, "A").as_deref(), Some("1"));
             let error = two.get("B").unwrap_err();
@@ -313,7 +317,7 @@ fn a_broken_secret_of_several_fails_only_the_keys_that_may_be_in_it() {
 }
 
 #[test]
-fn an_entry_that_cannot_be_used_fails_alone() {
+fn invalid_entry_fails_alone() {
     let document = r#"{"A": "1", "SURROGATE": "\ud800", "NUMBER": NaN, "LIST": [1, Infinity],
         "\udc00": 1, "B": "2"}"#;
     alone!(|| user_and_secret(READ, document), || {

@@ -1,8 +1,8 @@
 /*
- * Checks for the tests: the first one that fails says where and why, and ends the program.
+ * Checks for the tests: the first one that fails prints where and why, and ends the program.
  *
- * CHECK_OK and CHECK_FAILS look at a variable `error`, an `st_error`, which the checked call gets as its last argument.
- * Every value of a secret in these tests has the word CANARY in it, which no message may ever show.
+ * CHECK_OK and CHECK_FAILS use a variable `error`, an `st_error`, which is the last argument of the checked call.
+ * Every secret in these tests contains the word CANARY, which must not appear in any message.
  */
 #ifndef CHECK_H
 #define CHECK_H
@@ -20,61 +20,61 @@
 
 #include "st_secrets.h"
 
-#define CHECK(condition)                                           \
-    do {                                                           \
-        if (!(condition)) {                                        \
-            check_failed(__FILE__, __LINE__, "%s", #condition);    \
-        }                                                          \
+#define CHECK(condition) \
+    do { \
+        if (!(condition)) { \
+            check_failed(__FILE__, __LINE__, "%s", #condition); \
+        } \
     } while (0)
 
-/* What is a matter of time becomes true. The limit is for a program that hangs, not for a machine that is slow. */
-#define CHECK_SOON(condition)                                                                 \
-    do {                                                                                      \
-        time_t check_end = check_seconds() + CHECK_PATIENCE;                                  \
-        while (!(condition)) {                                                                \
-            if (check_seconds() > check_end) {                                                \
+/* Waits until the condition is true. The limit is for a program that hangs, not for a slow machine. */
+#define CHECK_SOON(condition) \
+    do { \
+        time_t check_end = check_seconds() + CHECK_PATIENCE; \
+        while (!(condition)) { \
+            if (check_seconds() > check_end) { \
                 check_failed(__FILE__, __LINE__, "not within %d seconds: %s", CHECK_PATIENCE, #condition); \
-            }                                                                                 \
-            usleep(5000);                                                                     \
-        }                                                                                     \
+            } \
+            usleep(5000); \
+        } \
     } while (0)
 
-#define CHECK_OK(call)                                                                                              \
-    do {                                                                                                            \
-        st_status check_status = (call);                                                                            \
-        if (check_status != ST_OK) {                                                                                \
+#define CHECK_OK(call) \
+    do { \
+        st_status check_status = (call); \
+        if (check_status != ST_OK) { \
             check_failed(__FILE__, __LINE__, "%s gave %s: %s", #call, st_status_name(check_status), error.message); \
-        }                                                                                                           \
-        if (error.status != ST_OK || error.message[0] != 0) {                                                       \
-            check_failed(__FILE__, __LINE__, "%s succeeded and left an error", #call);                              \
-        }                                                                                                           \
+        } \
+        if (error.status != ST_OK || error.message[0] != 0) { \
+            check_failed(__FILE__, __LINE__, "%s succeeded and left an error", #call); \
+        } \
     } while (0)
 
-/* The call fails with this status, and its message has this word in it. */
-#define CHECK_FAILS(call, expected, word)                                           \
-    do {                                                                            \
-        memset(error.message, 0, sizeof error.message);                             \
-        st_status check_status = (call);                                            \
+/* The call fails with this status, and its message contains this word. */
+#define CHECK_FAILS(call, expected, word) \
+    do { \
+        memset(error.message, 0, sizeof error.message); \
+        st_status check_status = (call); \
         check_failure(__FILE__, __LINE__, #call, check_status, &error, expected, word); \
     } while (0)
 
-/* These st_bytes hold this text, and a NUL follows it. */
-#define CHECK_TEXT(bytes, text)                                                                                 \
-    do {                                                                                                        \
+/* These st_bytes contain this text, followed by a NUL. */
+#define CHECK_TEXT(bytes, text) \
+    do { \
         if ((bytes).data == NULL || (bytes).len != strlen(text) || memcmp((bytes).data, text, (bytes).len + 1)) { \
-            check_failed(__FILE__, __LINE__, "%s holds \"%s\", not \"%s\"", #bytes,                             \
-                         (bytes).data ? (const char *)(bytes).data : "(nothing)", text);                        \
-        }                                                                                                       \
+            check_failed(__FILE__, __LINE__, "%s holds \"%s\", not \"%s\"", #bytes, \
+                         (bytes).data ? (const char *)(bytes).data : "(nothing)", text); \
+        } \
     } while (0)
 
 #define CHECK_EMPTY(bytes) CHECK((bytes).data == NULL && (bytes).len == 0 && (bytes).owner == NULL)
 
-/* JSON that the library gives back has this text in it. */
-#define CHECK_HAS(bytes, text)                                                                                \
-    do {                                                                                                      \
-        if (strstr((const char *)(bytes).data, text) == NULL) {                                               \
+/* JSON of the library contains this text. */
+#define CHECK_HAS(bytes, text) \
+    do { \
+        if (strstr((const char *)(bytes).data, text) == NULL) { \
             check_failed(__FILE__, __LINE__, "%s lacks \"%s\": %s", #bytes, text, (const char *)(bytes).data); \
-        }                                                                                                     \
+        } \
     } while (0)
 
 #if defined __GNUC__
@@ -127,7 +127,7 @@ static inline void check_remove_all(void) {
     }
 }
 
-/* Begins a test: an empty home, and none of the variables that matter. */
+/* Begins a test: an empty home, and none of the variables that affect the library. */
 static inline void begin(void) {
     CHECK(mkdtemp(check_scratch) != NULL);
     check_owner = getpid();
@@ -138,7 +138,7 @@ static inline void begin(void) {
     unsetenv("CLOUD_WEBHOOK_SECRET");
 }
 
-/* The path of `name` in the temporary directory. What it returned is overwritten by the fourth call after it. */
+/* Returns the path of `name` in the temporary directory. The fourth call after it overwrites the result. */
 static inline const char *path_of(const char *name) {
     static char paths[4][PATH_MAX];
     static unsigned next;
@@ -147,7 +147,7 @@ static inline const char *path_of(const char *name) {
     return path;
 }
 
-/* Writes a file with mode 0600 into the temporary directory, and returns its path. */
+/* Writes a file with mode 0600 to the temporary directory and returns its path. */
 static inline const char *write_file(const char *name, const char *text) {
     const char *path = path_of(name);
     FILE *file = fopen(path, "w");
@@ -158,7 +158,7 @@ static inline const char *write_file(const char *name, const char *text) {
     return path;
 }
 
-/* Whether a file in the temporary directory holds exactly this text. */
+/* Whether a file in the temporary directory contains exactly this text. */
 static inline int file_is(const char *name, const char *text) {
     static char found[1 << 16];
     FILE *file = fopen(path_of(name), "r");
@@ -172,12 +172,14 @@ static inline int file_is(const char *name, const char *text) {
     return strcmp(found, text) == 0;
 }
 
-/* A manager with this one setting ("file_path", …) or, with NULL, without any. */
+/* Opens a manager with this one setting ("file_path", …) or, with NULL, without any. */
 static inline st_secrets *open_with(const char *key, const char *value) {
     st_error error = ST_ERROR_INIT;
     st_config *config = st_config_new();
     st_secrets *secrets = NULL;
     CHECK(config != NULL);
+    /* More than any call takes on a machine that is busy with other things too. */
+    CHECK_OK(st_config_set(config, "timeout", ST_NUL, "600", ST_NUL, &error));
     if (key != NULL) {
         CHECK_OK(st_config_set(config, key, ST_NUL, value, ST_NUL, &error));
     }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds the C tests and what they need, and runs them all. Arguments go to ctest: sh tests/c/run.sh -R memory
+# Builds and runs the C tests. Arguments are passed to ctest: sh tests/c/run.sh -R memory
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 build=$root/build/tests-c
@@ -15,13 +15,13 @@ cd "$root"
 mkdir -p "$build"
 
 echo "The library under AddressSanitizer, with an export that panics, and another Rust archive:"
-# The sanitizer's option is one of nightly compilers only, unless they are asked in this way.
+# RUSTC_BOOTSTRAP lets a stable compiler use the sanitizer, which is a nightly option.
 RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address $cargo build --locked --features wiping-allocator --target "$target" \
     --target-dir build/asan
 $cargo build --release --locked --features wiping-allocator,test-panic --target-dir build/test-panic
 $cargo build --release --manifest-path tests/c/other-archive/Cargo.toml --target-dir "$build/other-archive"
 
-# Programs look for the libraries by their soname.
+# The dynamic linker looks libraries up by their soname.
 ln -sf libst_secrets.so "build/asan/$target/debug/libst_secrets.so.0"
 ln -sf libst_secrets.so build/test-panic/release/libst_secrets.so.0
 

@@ -52,7 +52,7 @@ pub fn text(manager: &Manager, key: &str) -> Option<String> {
     manager.get(key).ok().map(|secret| String::from_utf8(secret.value().to_vec()).unwrap())
 }
 
-/// Runs `body` as [`in_environment`] does, without `HOME`, as a user whom the system does not know.
+/// Runs `body` as [`in_environment`] does, without `HOME`, as a user that is not in the system's database.
 pub fn without_home(name: &str, variables: &[(&str, Option<&str>)], body: impl FnOnce()) {
     let program = ["setpriv", "--reuid=54321", "--regid=54321", "--clear-groups"];
     let variables: Vec<_> = [("HOME", None)].iter().chain(variables).copied().collect();
@@ -99,6 +99,6 @@ fn run_body(wrapper: &[&str], name: &str, variables: &[(&str, Option<&str>)], bo
         };
     }
     let output = command.output().unwrap();
-    let told = [output.stdout, output.stderr].concat();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&told));
+    let printed = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&printed));
 }

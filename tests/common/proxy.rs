@@ -1,10 +1,10 @@
-//! A proxy of the tests' own, which stands in front of a real server, tells what was asked and makes faults.
+//! A test proxy in front of a real server, which records requests and injects faults.
 //!
 //! ```ignore
 //! let proxy = Proxy::to(moto().address());           // HTTP; the client's URL is proxy.url()
 //! proxy.next(2, Fault::status(503));                 // for the next two requests, then as before
-//! proxy.always(Fault::Hang);                         // until told otherwise
-//! proxy.at("GET /v1/app", Reply::new(200).body("{}")); // for one place, until told otherwise
+//! proxy.always(Fault::Hang);                         // until it is changed
+//! proxy.at("GET /v1/app", Reply::new(200).body("{}")); // for one path, until it is changed
 //! proxy.heal();                                      // everything passes again
 //! assert_eq!(proxy.requests()[0].header("x-vault-token"), None);
 //! assert_eq!(proxy.connections(), 1);                // requests share a connection where the client keeps it
@@ -14,7 +14,7 @@
 //! | proxy | passes on |
 //! |---|---|
 //! | [`Proxy::to`] | HTTP requests to one server, with one fault each |
-//! | [`Proxy::alone`] | nothing: it answers as told by [`Proxy::at`], and 404 |
+//! | [`Proxy::alone`] | nothing: it answers as set by [`Proxy::at`], and 404 |
 //! | [`Proxy::tcp`] | bytes, so TLS too, with one fault for each connection: `Pass`, `Hang`, `Refuse`, `ResetBefore`, `Delay`, `Slow`, `Cut` |
 //! | [`Proxy::forward`] | whatever the client names, by CONNECT or with a whole URL, as `HTTPS_PROXY` and `HTTP_PROXY` do; [`Proxy::route`] leads a host elsewhere |
 //!
@@ -153,8 +153,8 @@ impl Proxy {
         assert!(self.shared.kind != Kind::Http || !matches!(fault, Fault::Cut(_)), "Cut is a fault of a connection");
     }
 
-    /// This fault for every request to one place, `"GET /latest/meta-data/"` say, that no [`Proxy::next`] speaks of. With
-    /// [`Fault::Answer`] it stands in for what no real server here offers, the endpoint for containers say.
+    /// This fault for every request to one place, `"GET /latest/meta-data/"` say, that no [`Proxy::next`] speaks of.
+    /// With [`Fault::Answer`] it replaces what no real server here offers, such as the endpoint for containers.
     pub fn at(&self, place: &str, fault: impl Into<Fault>) {
         let fault = fault.into();
         self.check(&fault);
@@ -296,7 +296,7 @@ impl Shared {
         state.routes.get(target).or_else(|| state.routes.get("*")).cloned().unwrap_or_else(|| target.to_owned())
     }
 
-    /// Remembers a socket for as long as it serves, so that the proxy's end ends who waits for it.
+    /// Keeps a socket for as long as it serves, so that clients that wait for it end with the proxy.
     fn keep(&self, socket: &TcpStream) -> io::Result<Kept<'_>> {
         let mut state = self.lock();
         if state.ended {

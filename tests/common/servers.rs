@@ -1,13 +1,13 @@
 //! The real servers that the providers of AWS and Vault are tested on: moto and OpenBao, out of `build/venv`.
 //!
-//! [`moto()`] and [`bao()`] are the servers that all tests of one file share; each test gives its secrets, users, mounts
-//! and policies names of its own ([`unique`]). A test that stops, seals, resets or switches a server starts one for
-//! itself: [`Moto::start`], [`Bao::start`], [`Bao::start_tls`], [`Bao::start_stored`]. A server ends when its value is
-//! dropped and when the test process ends, however it ends.
+//! [`moto()`] and [`bao()`] are the servers that all tests of one file share; each test gives its secrets, users,
+//! mounts and policies names of its own ([`unique`]). A test that stops, seals, resets or switches a server starts one
+//! for itself: [`Moto::start`], [`Bao::start`], [`Bao::start_tls`], [`Bao::start_stored`]. A server ends when its value
+//! is dropped and when the test process ends, however it ends.
 //!
 //! Settings of the library that are variables are given to a process of the test's own, in which no variable of AWS,
-//! Vault or a proxy is set and `HOME` is empty. What stands in front of the two functions runs in both processes, `prepare`
-//! in the first alone, `body` in the second alone; the shared servers are the same ones in both:
+//! Vault or a proxy is set and `HOME` is empty. What comes before the two functions runs in both processes,
+//! `prepare` in the first alone, `body` in the second alone; the shared servers are the same ones in both:
 //!
 //! ```ignore
 //! #[test]
@@ -25,8 +25,8 @@
 //! }
 //! ```
 //!
-//! What `body` itself starts (a proxy, a server of its own) has an address that only it knows: it gives it as a setting
-//! (`aws_endpoint_url`, `vault_url`), or by [`set_variables`] before it uses the library.
+//! What `body` itself starts (a proxy, a server of its own) has an address that the other process does not have: it
+//! passes it as a setting (`aws_endpoint_url`, `vault_url`), or by [`set_variables`] before it uses the library.
 
 pub mod bao;
 pub mod http;
@@ -49,8 +49,8 @@ pub use tls::Tls;
 /// Variables of a process: names and values.
 pub type Variables = Vec<(String, String)>;
 
-/// Runs `body` as [`super::in_environment`] does, as the test `name` of this file, with an empty directory as `HOME` and
-/// with the variables that `prepare` gives. A panic of either fails the test.
+/// Runs `body` as [`super::in_environment`] does, as the test `name` of this file, with an empty directory as `HOME`
+/// and with the variables that `prepare` gives. A panic of either fails the test.
 pub fn in_clean_environment(name: &str, prepare: impl FnOnce() -> Variables, body: impl FnOnce()) {
     if super::is_test_body() {
         return body();
@@ -97,7 +97,7 @@ pub fn python_script(script: &str, arguments: &[&str]) -> Value {
     python_script_with(script, arguments, &Value::Null)
 }
 
-/// What boto3 and hvac read: `tests/python/peers.py` tells what is asked and what is answered.
+/// What boto3 and hvac read: `tests/python/peers.py` documents the requests and answers.
 pub fn peers(asked: &Value) -> Value {
     python_script_with("peers.py", &[], asked)
 }

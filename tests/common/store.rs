@@ -1,11 +1,11 @@
-//! Stores of the tests.
+//! Stores for the tests.
 
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use st_secrets::{Cipher, Config, Result, Store};
 
-/// A store in this directory whose calls wait longer for each other than a busy machine makes them.
+/// Opens a store in this directory, with a timeout that is long enough for a busy machine.
 pub fn open(directory: &Path) -> Store {
     open_with(directory, &[("timeout", "600")]).unwrap()
 }

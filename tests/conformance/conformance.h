@@ -1,8 +1,8 @@
 /*
- * What the runners in C and C++ have in common: the table that table.py makes of tests/vectors/conformance.json, the directory
- * of a case, and the comparison of what came out with what has to.
+ * Shared by the runners in C and C++: the table that table.py generates from tests/vectors/conformance.json, the
+ * directory of a case, and the comparison of results with the expected ones.
  *
- * A runner defines `run_case`, which does the steps of one case in a process of its own.
+ * A runner defines `run_case`, which runs the steps of one case in its own process.
  */
 #ifndef CONFORMANCE_H
 #define CONFORMANCE_H
@@ -12,13 +12,13 @@
 
 #include "../c/check.h"
 
-/* Any bytes; NULL where the table has none. */
+/* Arbitrary bytes; NULL if the table has none. */
 typedef struct text {
     const char *data;
     size_t len;
 } text;
 
-/* Something that is given or told, by its name: a text or a number. */
+/* A named argument or result: a text or a number. */
 typedef struct field {
     const char *name;
     text value;
@@ -32,14 +32,14 @@ typedef struct fields {
 
 typedef struct expectation {
     st_status status;
-    /* Any failure will do. */
+    /* Any failure is accepted. */
     int fails;
     text value;
     text provider;
     fields facts;
 } expectation;
 
-/* What a provider or loader answers for a key, or for all. */
+/* The answer of a provider or loader for a key, or for all keys. */
 typedef struct answer {
     text key;
     text value;
@@ -57,7 +57,7 @@ typedef struct step {
     const expectation *results;
 } step;
 
-/* Something to open, with its settings. */
+/* An object to open, with its settings. */
 typedef struct opening {
     const char *kind;
     fields settings;
@@ -78,7 +78,7 @@ typedef struct example {
 
 #include "conformance_table.h"
 
-/* What came out of a step. */
+/* The result of a step. */
 typedef struct outcome {
     st_status status;
     char value[1 << 14];
@@ -105,7 +105,7 @@ static inline void put_value(outcome *out, const void *data, size_t len) {
     out->len = len;
 }
 
-static inline void tell(outcome *out, const char *name, double number) {
+static inline void add_fact(outcome *out, const char *name, double number) {
     CHECK(out->fact_count < sizeof out->facts / sizeof *out->facts);
     field fact = {name, {NULL, 0}, number};
     out->facts[out->fact_count++] = fact;
@@ -120,7 +120,7 @@ static inline const field *look_up(fields in, const char *name) {
     return NULL;
 }
 
-/* `$DIR`, `$HOME` and the names of what the servers are at the beginning of a text. */
+/* Replaces `$DIR`, `$HOME` and the names of the servers' variables at the start of a text. */
 static inline text expanded(text given) {
     static char places[8][PATH_MAX];
     static unsigned next;
@@ -141,7 +141,7 @@ static inline text expanded(text given) {
     return result;
 }
 
-/* A text or a number that a step is given; NULL or the other number if it is not. */
+/* Returns a text or a number that a step is given; NULL or the other number if it is missing. */
 static inline text given(const step *step, const char *name) {
     static const text none = {NULL, 0};
     const field *found = look_up(step->given, name);
@@ -153,19 +153,17 @@ static inline double given_number(const step *step, const char *name, double oth
     return found == NULL ? otherwise : found->number;
 }
 
-/* The numbers of the entries in an answer of the audit trail, as text. */
+/* Writes the ids of the entries in an answer of the audit trail, as text. */
 static inline void put_ids(outcome *out, const char *json) {
     out->len = 0;
     for (const char *id = strstr(json, "\"id\":"); id != NULL; id = strstr(id + 1, "\"id\":")) {
-        out->len += (size_t)snprintf(out->value + out->len, sizeof out->value - out->len, out->len == 0 ? "%ld" : " %ld",
-                                     strtol(id + strlen("\"id\":"), NULL, 10));
+        out->len += (size_t)snprintf(out->value + out->len, sizeof out->value - out->len,
+                                     out->len == 0 ? "%ld" : " %ld", strtol(id + strlen("\"id\":"), NULL, 10));
     }
 }
 
-/* A path in the directory of the case, unless it says where it is. */
-static inline const char *located(text path) {
-    return path.data[0] == '/' ? path.data : path_of(path.data);
-}
+/* A path in the directory of the case, unless it is absolute. */
+static inline const char *located(text path) { return path.data[0] == '/' ? path.data : path_of(path.data); }
 
 static inline void write_case_file(const char *name, text content, unsigned mode) {
     char path[PATH_MAX];
@@ -180,7 +178,7 @@ static inline void write_case_file(const char *name, text content, unsigned mode
     CHECK(fwrite(content.data, 1, content.len, opened) == content.len && fclose(opened) == 0);
 }
 
-/* Steps that have nothing to do with the library; 0 if this is not one of them. */
+/* Steps that do not use the library; 0 if this is not one of them. */
 static inline int plain_step(const step *step, outcome *out) {
     if (strcmp(step->action, "env.set") == 0) {
         text value = given(step, "value");
@@ -206,9 +204,9 @@ static inline int plain_step(const step *step, outcome *out) {
 }
 
 static inline void check_facts(const char *where, const char *action, fields expected, const outcome *out) {
-    fields told = {out->facts, out->fact_count};
+    fields facts = {out->facts, out->fact_count};
     for (size_t i = 0; i < expected.count; i++) {
-        const field *fact = look_up(told, expected.first[i].name);
+        const field *fact = look_up(facts, expected.first[i].name);
         if (fact == NULL || fabs(fact->number - expected.first[i].number) > 1e-9) {
             check_failed(__FILE__, __LINE__, "%s: %s: %s is %g, not %g", where, action, expected.first[i].name,
                          fact == NULL ? NAN : fact->number, expected.first[i].number);
@@ -227,7 +225,8 @@ static inline void check_outcome(const char *where, const char *action, const ex
                      (int)value.len, value.data);
     }
     if (expect->provider.data != NULL && strcmp(expect->provider.data, out->provider) != 0) {
-        check_failed(__FILE__, __LINE__, "%s: %s found it in %s, not %s", where, action, out->provider, expect->provider.data);
+        check_failed(__FILE__, __LINE__, "%s: %s found it in %s, not %s", where, action, out->provider,
+                     expect->provider.data);
     }
     check_facts(where, action, expect->facts, out);
 }
@@ -258,7 +257,7 @@ static inline int run_in_a_child(const example *example) {
     return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-/* Cases that need servers are run where tests/python/conformance_servers.py has started them, and then alone. */
+/* Cases that need servers run only under tests/python/conformance_servers.py, and the others only without it. */
 int main(void) {
     int with_servers = getenv("CONFORMANCE_AWS_URL") != NULL;
     size_t failed = 0, count = 0;

@@ -10,7 +10,7 @@ static st_cipher *cipher;
 static st_cache *cache;
 static st_store *store;
 
-/* Hands the bytes of a call to the outcome. */
+/* Moves the bytes of a call to the outcome. */
 static void take(outcome *out, st_status status, st_bytes *bytes) {
     out->status = status;
     if (status == ST_OK) {
@@ -28,12 +28,13 @@ static void secrets_get_with(const step *step, outcome *out) {
     st_bytes value = {0};
     st_secret_info info = ST_SECRET_INFO_INIT;
     take(out,
-         st_secrets_get_with(secrets, GIVEN("key"), ST_TIMEOUT_DEFAULT, (uint32_t)given_number(step, "flags", 0), &value, &info, &error),
+         st_secrets_get_with(secrets, GIVEN("key"), ST_TIMEOUT_DEFAULT, (uint32_t)given_number(step, "flags", 0),
+                             &value, &info, &error),
          &value);
     if (out->status == ST_OK) {
         snprintf(out->provider, sizeof out->provider, "%s", info.provider);
-        tell(out, "source", info.source);
-        tell(out, "info", info.flags);
+        add_fact(out, "source", info.source);
+        add_fact(out, "info", info.flags);
     }
 }
 
@@ -86,7 +87,7 @@ static void set_replicate_token(const step *step, outcome *out) {
 static void secrets_delete(const step *step, outcome *out) {
     bool existed = false;
     out->status = st_secrets_delete(secrets, GIVEN("key"), &existed, &error);
-    tell(out, "existed", existed);
+    add_fact(out, "existed", existed);
 }
 
 static void secrets_refresh(const step *step, outcome *out) {
@@ -106,22 +107,22 @@ static st_status load(void *context, const char *key, size_t key_len, double tim
     for (size_t i = 0; i < step->answer_count; i++) {
         const answer *answer = &step->answers[i];
         if (answer->key.data == NULL || (answer->key.len == key_len && memcmp(answer->key.data, key, key_len) == 0)) {
-            return answer->value.data == NULL ? answer->status
-                                              : st_reply_bytes(reply, answer->value.data, answer->value.len, ST_TTL_DEFAULT);
+            return answer->value.data == NULL
+                       ? answer->status
+                       : st_reply_bytes(reply, answer->value.data, answer->value.len, ST_TTL_DEFAULT);
         }
     }
     return ST_NOT_FOUND;
 }
 
 static void add_provider(const step *step, outcome *out) {
-    size_t position = strcmp(given(step, "position").data, "last") == 0 ? ST_LAST : (size_t)given_number(step, "position", 0);
-    out->status = st_secrets_add_provider(secrets, GIVEN("name"), position, load, NULL, (void *)step,
-                                          &error);
+    size_t position =
+        strcmp(given(step, "position").data, "last") == 0 ? ST_LAST : (size_t)given_number(step, "position", 0);
+    out->status = st_secrets_add_provider(secrets, GIVEN("name"), position, load, NULL, (void *)step, &error);
 }
 
 static void set_in(const st_cache *to, const step *step, outcome *out) {
-    out->status =
-        st_cache_set(to, GIVEN("key"), GIVEN("value"), given_number(step, "ttl", ST_TTL_DEFAULT), &error);
+    out->status = st_cache_set(to, GIVEN("key"), GIVEN("value"), given_number(step, "ttl", ST_TTL_DEFAULT), &error);
 }
 
 static void get_from(const st_cache *from, const step *step, outcome *out) {
@@ -129,22 +130,34 @@ static void get_from(const st_cache *from, const step *step, outcome *out) {
     take(out, st_cache_get(from, GIVEN("key"), &value, &error), &value);
 }
 
-static void cache_set(const step *step, outcome *out) { set_in(cache, step, out); }
-static void cache_get(const step *step, outcome *out) { get_from(cache, step, out); }
-static void provider_cache_set(const step *step, outcome *out) { set_in(st_cache_provider_config(), step, out); }
-static void provider_cache_get(const step *step, outcome *out) { get_from(st_cache_provider_config(), step, out); }
-static void user_cache_set(const step *step, outcome *out) { set_in(st_cache_user_permission(), step, out); }
-static void user_cache_get(const step *step, outcome *out) { get_from(st_cache_user_permission(), step, out); }
+static void cache_set(const step *step, outcome *out) {
+    set_in(cache, step, out);
+}
+static void cache_get(const step *step, outcome *out) {
+    get_from(cache, step, out);
+}
+static void provider_cache_set(const step *step, outcome *out) {
+    set_in(st_cache_provider_config(), step, out);
+}
+static void provider_cache_get(const step *step, outcome *out) {
+    get_from(st_cache_provider_config(), step, out);
+}
+static void user_cache_set(const step *step, outcome *out) {
+    set_in(st_cache_user_permission(), step, out);
+}
+static void user_cache_get(const step *step, outcome *out) {
+    get_from(st_cache_user_permission(), step, out);
+}
 
 static void cache_delete(const step *step, outcome *out) {
     bool existed = false;
     out->status = st_cache_delete(cache, GIVEN("key"), &existed, &error);
-    tell(out, "existed", existed);
+    add_fact(out, "existed", existed);
 }
 
 static void counted(outcome *out, st_status status, size_t count) {
     out->status = status;
-    tell(out, "count", (double)count);
+    add_fact(out, "count", (double)count);
 }
 
 static void cache_clear(const step *step, outcome *out) {
@@ -176,10 +189,10 @@ static void cache_stats(const step *step, outcome *out) {
     st_cache_counts counts = ST_CACHE_COUNTS_INIT;
     (void)step;
     out->status = st_cache_stats(cache, &counts, &error);
-    tell(out, "entries", (double)counts.entries);
-    tell(out, "max_size", (double)counts.max_size);
-    tell(out, "evictions", (double)counts.evictions);
-    tell(out, "default_ttl", counts.default_ttl);
+    add_fact(out, "entries", (double)counts.entries);
+    add_fact(out, "max_size", (double)counts.max_size);
+    add_fact(out, "evictions", (double)counts.evictions);
+    add_fact(out, "default_ttl", counts.default_ttl);
 }
 
 struct loading {
@@ -187,7 +200,7 @@ struct loading {
     int loaded;
 };
 
-static st_status load_and_tell(void *context, const char *key, size_t key_len, double timeout, st_reply *reply) {
+static st_status load_with_facts(void *context, const char *key, size_t key_len, double timeout, st_reply *reply) {
     struct loading *loading = context;
     loading->loaded = 1;
     return load((void *)loading->step, key, key_len, timeout, reply);
@@ -196,9 +209,8 @@ static st_status load_and_tell(void *context, const char *key, size_t key_len, d
 static void cache_get_or_load(const step *step, outcome *out) {
     struct loading loading = {step, 0};
     st_bytes value = {0};
-    take(out, st_cache_get_or_load(cache, GIVEN("key"), INFINITY, load_and_tell, &loading, &value, &error),
-         &value);
-    tell(out, "loaded", loading.loaded);
+    take(out, st_cache_get_or_load(cache, GIVEN("key"), INFINITY, load_with_facts, &loading, &value, &error), &value);
+    add_fact(out, "loaded", loading.loaded);
 }
 
 static void cipher_decrypt(const step *step, outcome *out) {
@@ -210,7 +222,7 @@ static void cipher_round_trip(const step *step, outcome *out) {
     st_bytes token = {0}, plaintext = {0};
     out->status = st_encrypt(cipher, GIVEN("value"), &token, &error);
     if (out->status == ST_OK) {
-        tell(out, "length", (double)token.len);
+        add_fact(out, "length", (double)token.len);
         take(out, st_decrypt(cipher, (const char *)token.data, token.len, &plaintext, &error), &plaintext);
     }
     st_bytes_free(&token);
@@ -221,7 +233,7 @@ static void cipher_reencrypt(const step *step, outcome *out) {
     bool changed = false;
     out->status = st_reencrypt(cipher, GIVEN("token"), &token, &changed, &error);
     if (out->status == ST_OK) {
-        tell(out, "changed", changed);
+        add_fact(out, "changed", changed);
         take(out, st_decrypt(cipher, (const char *)token.data, token.len, &plaintext, &error), &plaintext);
     }
     st_bytes_free(&token);
@@ -323,7 +335,7 @@ static void do_step(const step *step, outcome *out) {
 
 static void check_against(const char *where, const char *action, const expectation *expect, outcome *out) {
     if (out->status != ST_OK) {
-        tell(out, "source", error.source);
+        add_fact(out, "source", error.source);
     }
     check_outcome(where, action, expect, out);
 }

@@ -33,11 +33,12 @@ void put_cached(outcome &out, const std::optional<st::Bytes> &value) {
 
 st::Seconds ttl_of(const step &step) { return st::Seconds(number(step, "ttl", ST_TTL_DEFAULT)); }
 
-// What a provider or loader of a step answers.
+// Answers like the provider or loader of a step.
 void answer_for(const step &step, std::string_view key, st::Reply &reply) {
     for (const answer *each = step.answers; each != step.answers + step.answer_count; each++) {
         if (each->key.data == nullptr || view(each->key) == key) {
-            each->value.data != nullptr ? reply.value(view(each->value)) : reply.fail(static_cast<st::Status>(each->status));
+            each->value.data != nullptr ? reply.value(view(each->value))
+                                        : reply.fail(static_cast<st::Status>(each->status));
             return;
         }
     }
@@ -51,9 +52,10 @@ void get_with(Fixture &on, const step &step, outcome &out) {
     st::Found found = on.secrets.get_with(view(step, "key"), options);
     put(out, found.value.view());
     snprintf(out.provider, sizeof out.provider, "%s", found.provider.c_str());
-    tell(&out, "source", static_cast<int>(found.source));
-    tell(&out, "info", (found.stale ? ST_SECRET_STALE : 0) + (found.cached ? ST_SECRET_CACHED : 0) +
-                      (found.degraded ? ST_SECRET_DEGRADED : 0));
+    add_fact(&out, "source", static_cast<int>(found.source));
+    add_fact(&out, "info",
+             (found.stale ? ST_SECRET_STALE : 0) + (found.cached ? ST_SECRET_CACHED : 0) +
+                 (found.degraded ? ST_SECRET_DEGRADED : 0));
 }
 
 void get_many(Fixture &on, const step &step, outcome &) {
@@ -73,10 +75,10 @@ void get_many(Fixture &on, const step &step, outcome &) {
 
 void stats(Fixture &on, const step &, outcome &out) {
     st::CacheCounts counts = on.cache.stats();
-    tell(&out, "entries", static_cast<double>(counts.entries));
-    tell(&out, "max_size", static_cast<double>(counts.max_size));
-    tell(&out, "evictions", static_cast<double>(counts.evictions));
-    tell(&out, "default_ttl", counts.default_ttl);
+    add_fact(&out, "entries", static_cast<double>(counts.entries));
+    add_fact(&out, "max_size", static_cast<double>(counts.max_size));
+    add_fact(&out, "evictions", static_cast<double>(counts.evictions));
+    add_fact(&out, "default_ttl", counts.default_ttl);
 }
 
 void get_or_load(Fixture &on, const step &step, outcome &out) {
@@ -86,19 +88,19 @@ void get_or_load(Fixture &on, const step &step, outcome &out) {
         answer_for(step, key, reply);
     };
     st::Result<st::Bytes> value = on.cache.try_get_or_load(view(step, "key"), load);
-    tell(&out, "loaded", loaded);
+    add_fact(&out, "loaded", loaded);
     put(out, value.value().view());
 }
 
 void reencrypt(Fixture &on, const step &step, outcome &out) {
     st::Cipher::Reencrypted fresh = on.cipher.reencrypt(view(step, "token"));
-    tell(&out, "changed", fresh.changed);
+    add_fact(&out, "changed", fresh.changed);
     put(out, on.cipher.decrypt(fresh.token).view());
 }
 
 void round_trip(Fixture &on, const step &step, outcome &out) {
     std::string token = on.cipher.encrypt(view(step, "value"));
-    tell(&out, "length", static_cast<double>(token.size()));
+    add_fact(&out, "length", static_cast<double>(token.size()));
     put(out, on.cipher.decrypt(token).view());
 }
 
@@ -108,20 +110,20 @@ st::CredentialName credential(const step &step) {
 
 void credential_resolve(Fixture &on, const step &step, outcome &out) {
     auto found = on.store.credential_resolve(credential(step), view(step, "global_key"), on.cipher, on.secrets);
-    tell(&out, "origin", static_cast<int>(found.origin));
+    add_fact(&out, "origin", static_cast<int>(found.origin));
     put(out, found.value.view());
 }
 
 void audit_log(Fixture &on, const step &step, outcome &out) {
     std::int64_t id = on.store.audit_log({view(step, "event_type"), view(step, "action"), view(step, "target_type"),
                                           view(step, "target_id"), view(step, "details")});
-    tell(&out, "id", static_cast<double>(id));
+    add_fact(&out, "id", static_cast<double>(id));
 }
 
 void audit_verify(Fixture &on, const step &step, outcome &out) {
     st::AuditVerdict verdict = on.store.audit_verify(static_cast<std::int64_t>(number(step, "first")),
                                                      static_cast<std::int64_t>(number(step, "last")));
-    tell(&out, "broken_id", static_cast<double>(verdict.broken_id));
+    add_fact(&out, "broken_id", static_cast<double>(verdict.broken_id));
 }
 
 using Action = std::function<void(Fixture &, const step &, outcome &)>;
@@ -131,29 +133,37 @@ const std::map<std::string, Action> &actions() {
         {"secrets.get", [](auto &on, auto &step, auto &out) { put(out, on.secrets.get(view(step, "key")).view()); }},
         {"secrets.get_with", get_with},
         {"secrets.get_many", get_many},
-        {"secrets.get_replicate_token", [](auto &on, auto &, auto &out) { put(out, on.secrets.replicate_token().view()); }},
+        {"secrets.get_replicate_token",
+         [](auto &on, auto &, auto &out) { put(out, on.secrets.replicate_token().view()); }},
         {"secrets.get_hf_token", [](auto &on, auto &, auto &out) { put(out, on.secrets.hf_token().view()); }},
-        {"secrets.get_webhook_secret", [](auto &on, auto &, auto &out) { put(out, on.secrets.webhook_secret().view()); }},
+        {"secrets.get_webhook_secret",
+         [](auto &on, auto &, auto &out) { put(out, on.secrets.webhook_secret().view()); }},
         {"secrets.set", [](auto &on, auto &step, auto &) { on.secrets.set(view(step, "key"), view(step, "value")); }},
-        {"secrets.set_replicate_token", [](auto &on, auto &step, auto &) { on.secrets.set_replicate_token(view(step, "value")); }},
-        {"secrets.delete", [](auto &on, auto &step, auto &out) { tell(&out, "existed", on.secrets.remove(view(step, "key"))); }},
+        {"secrets.set_replicate_token",
+         [](auto &on, auto &step, auto &) { on.secrets.set_replicate_token(view(step, "value")); }},
+        {"secrets.delete",
+         [](auto &on, auto &step, auto &out) { add_fact(&out, "existed", on.secrets.remove(view(step, "key"))); }},
         {"secrets.refresh", [](auto &on, auto &, auto &) { on.secrets.refresh(); }},
         {"secrets.file_path", [](auto &on, auto &, auto &out) { put(out, on.secrets.file_path()); }},
         {"secrets.add_provider",
          [](auto &on, auto &step, auto &) {
-             std::size_t position = view(step, "position") == "last" ? st::Secrets::last
-                                                                     : static_cast<std::size_t>(number(step, "position"));
+             std::size_t position = view(step, "position") == "last"
+                                        ? st::Secrets::last
+                                        : static_cast<std::size_t>(number(step, "position"));
              on.secrets.add_provider(
-                 view(step, "name"),
-                 [&step](std::string_view key, st::Reply &reply) { answer_for(step, key, reply); }, position);
+                 view(step, "name"), [&step](std::string_view key, st::Reply &reply) { answer_for(step, key, reply); },
+                 position);
          }},
-        {"cache.set", [](auto &on, auto &step, auto &) { on.cache.set(view(step, "key"), view(step, "value"), ttl_of(step)); }},
+        {"cache.set",
+         [](auto &on, auto &step, auto &) { on.cache.set(view(step, "key"), view(step, "value"), ttl_of(step)); }},
         {"cache.get", [](auto &on, auto &step, auto &out) { put_cached(out, on.cache.get(view(step, "key"))); }},
-        {"cache.delete", [](auto &on, auto &step, auto &out) { tell(&out, "existed", on.cache.remove(view(step, "key"))); }},
-        {"cache.clear", [](auto &on, auto &, auto &out) { tell(&out, "count", static_cast<double>(on.cache.clear())); }},
+        {"cache.delete",
+         [](auto &on, auto &step, auto &out) { add_fact(&out, "existed", on.cache.remove(view(step, "key"))); }},
+        {"cache.clear",
+         [](auto &on, auto &, auto &out) { add_fact(&out, "count", static_cast<double>(on.cache.clear())); }},
         {"cache.invalidate_prefix",
          [](auto &on, auto &step, auto &out) {
-             tell(&out, "count", static_cast<double>(on.cache.invalidate_prefix(view(step, "prefix"))));
+             add_fact(&out, "count", static_cast<double>(on.cache.invalidate_prefix(view(step, "prefix"))));
          }},
         {"cache.stats", stats},
         {"cache.get_or_load", get_or_load},
@@ -171,43 +181,59 @@ const std::map<std::string, Action> &actions() {
          [](auto &, auto &step, auto &out) { put_cached(out, st::Cache::user_permission().get(view(step, "key"))); }},
         {"invalidate_provider",
          [](auto &, auto &step, auto &out) {
-             tell(&out, "count", static_cast<double>(st::invalidate_provider(view(step, "provider"))));
+             add_fact(&out, "count", static_cast<double>(st::invalidate_provider(view(step, "provider"))));
          }},
         {"invalidate_user",
          [](auto &, auto &step, auto &out) {
-             tell(&out, "count", static_cast<double>(st::invalidate_user(static_cast<std::int64_t>(number(step, "user_id")))));
+             add_fact(&out, "count",
+                      static_cast<double>(st::invalidate_user(static_cast<std::int64_t>(number(step, "user_id")))));
          }},
-        {"cipher.decrypt", [](auto &on, auto &step, auto &out) { put(out, on.cipher.decrypt(view(step, "token")).view()); }},
+        {"cipher.decrypt",
+         [](auto &on, auto &step, auto &out) { put(out, on.cipher.decrypt(view(step, "token")).view()); }},
         {"cipher.round_trip", round_trip},
         {"cipher.reencrypt", reencrypt},
         {"cipher.rotate_key", [](auto &on, auto &, auto &) { on.cipher.rotate_key(); }},
-        {"store.config_get",
-         [](auto &on, auto &step, auto &out) { put(out, on.store.provider_config_get(view(step, "provider")).view()); }},
+        {"store.config_get", [](auto &on, auto &step,
+                                auto &out) { put(out, on.store.provider_config_get(view(step, "provider")).view()); }},
         {"store.config_save",
-         [](auto &on, auto &step, auto &) { on.store.provider_config_save(view(step, "provider"), view(step, "json")); }},
+         [](auto &on, auto &step, auto &) {
+             on.store.provider_config_save(view(step, "provider"), view(step, "json"));
+         }},
         {"store.config_update",
-         [](auto &on, auto &step, auto &) { on.store.provider_config_update(view(step, "provider"), view(step, "json")); }},
+         [](auto &on, auto &step, auto &) {
+             on.store.provider_config_update(view(step, "provider"), view(step, "json"));
+         }},
         {"store.config_delete",
          [](auto &on, auto &step, auto &out) {
-             tell(&out, "existed", on.store.provider_config_delete(view(step, "provider")));
+             add_fact(&out, "existed", on.store.provider_config_delete(view(step, "provider")));
          }},
         {"store.webhook_get",
-         [](auto &on, auto &step, auto &out) { put(out, on.store.provider_webhook_get(view(step, "provider")).view()); }},
+         [](auto &on, auto &step, auto &out) {
+             put(out, on.store.provider_webhook_get(view(step, "provider")).view());
+         }},
         {"store.cost_limit_get",
-         [](auto &on, auto &step, auto &out) { put(out, on.store.provider_cost_limit_get(view(step, "provider")).view()); }},
+         [](auto &on, auto &step, auto &out) {
+             put(out, on.store.provider_cost_limit_get(view(step, "provider")).view());
+         }},
         {"store.hardware_get", [](auto &on, auto &, auto &out) { put(out, on.store.hardware_info_get()); }},
         {"store.hardware_set", [](auto &on, auto &step, auto &) { on.store.hardware_info_set(view(step, "json")); }},
         {"store.hardware_clear", [](auto &on, auto &, auto &) { on.store.hardware_info_clear(); }},
         {"store.hardware_cost",
          [](auto &on, auto &step, auto &out) {
-             tell(&out, "number", on.store.hardware_cost_per_hour(view(step, "hardware_id")));
+             add_fact(&out, "number", on.store.hardware_cost_per_hour(view(step, "hardware_id")));
          }},
         {"store.credential_set",
-         [](auto &on, auto &step, auto &) { on.store.credential_set(credential(step), view(step, "value"), on.cipher); }},
+         [](auto &on, auto &step, auto &) {
+             on.store.credential_set(credential(step), view(step, "value"), on.cipher);
+         }},
         {"store.credential_get",
-         [](auto &on, auto &step, auto &out) { put(out, on.store.credential_get(credential(step), on.cipher).view()); }},
+         [](auto &on, auto &step, auto &out) {
+             put(out, on.store.credential_get(credential(step), on.cipher).view());
+         }},
         {"store.credential_delete",
-         [](auto &on, auto &step, auto &out) { tell(&out, "existed", on.store.credential_delete(credential(step))); }},
+         [](auto &on, auto &step, auto &out) {
+             add_fact(&out, "existed", on.store.credential_delete(credential(step)));
+         }},
         {"store.credential_resolve", credential_resolve},
         {"store.audit_log", audit_log},
         {"store.audit_query",
@@ -239,7 +265,7 @@ void open(Fixture &on, const opening &opening) {
     }
 }
 
-// Does something, and notes what it throws.
+// Runs the body and records what it throws.
 template <class Body>
 void noting(outcome &out, Body &&body) {
     clear_outcome(&out);
@@ -247,7 +273,7 @@ void noting(outcome &out, Body &&body) {
         body();
     } catch (const st::Error &error) {
         out.status = static_cast<st_status>(error.status());
-        tell(&out, "source", static_cast<int>(error.source()));
+        add_fact(&out, "source", static_cast<int>(error.source()));
     }
 }
 

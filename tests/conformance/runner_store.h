@@ -1,4 +1,4 @@
-/* The steps of the store, a part of runner.c. */
+/* The steps of the store; included by runner.c. */
 #ifndef RUNNER_STORE_H
 #define RUNNER_STORE_H
 
@@ -18,7 +18,7 @@ static void store_config_update(const step *step, outcome *out) {
 static void store_config_delete(const step *step, outcome *out) {
     bool existed = false;
     out->status = st_provider_config_delete(store, GIVEN("provider"), &existed, &error);
-    tell(out, "existed", existed);
+    add_fact(out, "existed", existed);
 }
 
 static void store_webhook_get(const step *step, outcome *out) {
@@ -49,15 +49,14 @@ static void store_hardware_clear(const step *step, outcome *out) {
 static void store_hardware_cost(const step *step, outcome *out) {
     double cost = 0;
     out->status = st_hardware_cost_per_hour(store, GIVEN("hardware_id"), &cost, &error);
-    tell(out, "number", cost);
+    add_fact(out, "number", cost);
 }
 
-static int64_t user(const step *step) {
-    return (int64_t)given_number(step, "user_id", 0);
-}
+static int64_t user(const step *step) { return (int64_t)given_number(step, "user_id", 0); }
 
 static void store_credential_set(const step *step, outcome *out) {
-    out->status = st_credential_set(store, cipher, user(step), GIVEN("provider"), GIVEN("name"), GIVEN("value"), &error);
+    out->status =
+        st_credential_set(store, cipher, user(step), GIVEN("provider"), GIVEN("name"), GIVEN("value"), &error);
 }
 
 static void store_credential_get(const step *step, outcome *out) {
@@ -68,24 +67,24 @@ static void store_credential_get(const step *step, outcome *out) {
 static void store_credential_delete(const step *step, outcome *out) {
     bool existed = false;
     out->status = st_credential_delete(store, user(step), GIVEN("provider"), GIVEN("name"), &existed, &error);
-    tell(out, "existed", existed);
+    add_fact(out, "existed", existed);
 }
 
 static void store_credential_resolve(const step *step, outcome *out) {
     int32_t origin = 0;
     st_bytes value = {0};
     take(out,
-         st_credential_resolve(store, cipher, secrets, user(step), GIVEN("provider"), GIVEN("name"), GIVEN("global_key"),
-                               &origin, &value, &error),
+         st_credential_resolve(store, cipher, secrets, user(step), GIVEN("provider"), GIVEN("name"),
+                               GIVEN("global_key"), &origin, &value, &error),
          &value);
-    tell(out, "origin", origin);
+    add_fact(out, "origin", origin);
 }
 
 static void store_audit_log(const step *step, outcome *out) {
     int64_t id = 0;
     out->status = st_audit_log(store, GIVEN("event_type"), GIVEN("action"), GIVEN("target_type"), GIVEN("target_id"),
                                GIVEN("details"), &id, &error);
-    tell(out, "id", (double)id);
+    add_fact(out, "id", (double)id);
 }
 
 static void store_audit_query(const step *step, outcome *out) {
@@ -99,9 +98,9 @@ static void store_audit_query(const step *step, outcome *out) {
 
 static void store_audit_verify(const step *step, outcome *out) {
     int64_t broken_id = -1;
-    out->status = st_audit_verify(store, (int64_t)given_number(step, "first", 0), (int64_t)given_number(step, "last", 0),
-                                  &broken_id, NULL, &error);
-    tell(out, "broken_id", (double)broken_id);
+    out->status = st_audit_verify(store, (int64_t)given_number(step, "first", 0),
+                                  (int64_t)given_number(step, "last", 0), &broken_id, NULL, &error);
+    add_fact(out, "broken_id", (double)broken_id);
 }
 
 #endif

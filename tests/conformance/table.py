@@ -1,7 +1,9 @@
-"""Turns tests/vectors/conformance.json into the tables of conformance.h, so that the runners in C and C++ need no JSON.
+"""Converts tests/vectors/conformance.json to the tables of conformance.h, so that the runners in C and C++ need no
+JSON.
 
 usage: table.py conformance.json conformance_table.h
 """
+
 import json
 import sys
 
@@ -29,7 +31,7 @@ def bits(names, table):
 
 
 def field(key, value):
-    """A text, or a number. What is neither is given to the library as JSON."""
+    """Returns a text or a number. Other values are passed to the library as JSON."""
     if value == "inf":
         return f"{{{name(key)}, {text(value)}, INFINITY}}"
     if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -43,7 +45,7 @@ class Tables:
         self.count = 0
 
     def array(self, kind, items):
-        """An array of these initializers; its name."""
+        """Defines an array of these initializers and returns its name."""
         if not items:
             return "NULL"
         self.count += 1
@@ -63,7 +65,7 @@ class Tables:
         provider, info = given.pop("provider", None), given.pop("info", None)
         given.update(given.pop("stats", {}))
         facts = [f"{{{name('info')}, {{NULL, 0}}, (double)({bits(info, INFO)})}}"] if info is not None else []
-        facts += [f"{{{name(key)}, {{NULL, 0}}, {float(told)!r}}}" for key, told in given.items()]
+        facts += [f"{{{name(key)}, {{NULL, 0}}, {float(number)!r}}}" for key, number in given.items()]
         return f"{{{status}, {int(fails)}, {text(value)}, {text(provider)}, {self.fields(facts)}}}"
 
     def step(self, given):
@@ -71,7 +73,9 @@ class Tables:
         action, expect = given.pop("do"), dict(given.pop("expect", {}))
         keys = [text(each) for each in given.pop("keys", [])]
         answers = {None: given.pop("load")} if "load" in given else given.pop("answers", {})
-        answers = [f"{{{text(key)}, {text(one.get('value'))}, {one.get('status', 'ST_OK')}}}" for key, one in answers.items()]
+        answers = [
+            f"{{{text(key)}, {text(one.get('value'))}, {one.get('status', 'ST_OK')}}}" for key, one in answers.items()
+        ]
         results = [self.expectation(each) for each in expect.pop("results", [])]
         fields = []
         if "flags" in given:
@@ -79,23 +83,31 @@ class Tables:
         if "mode" in given:
             fields.append(f"{{{name('mode')}, {{NULL, 0}}, 0{given.pop('mode')}}}")
         fields += [field(key, value) for key, value in given.items() if value is not None]
-        return (f"{{{name(action)}, {self.fields(fields)}, {self.array('text', keys)}, {len(keys)}, "
-                f"{self.array('answer', answers)}, {len(answers)}, {self.expectation(expect)}, "
-                f"{self.array('expectation', results)}}}")
+        return (
+            f"{{{name(action)}, {self.fields(fields)}, {self.array('text', keys)}, {len(keys)}, "
+            f"{self.array('answer', answers)}, {len(answers)}, {self.expectation(expect)}, "
+            f"{self.array('expectation', results)}}}"
+        )
 
     def case(self, given):
         given = dict(given)
         label, opened = given.pop("name"), dict(given.pop("open", {}))
         expect = self.expectation(opened.pop("expect", {}))
-        opened = [f"{{{name(kind)}, {self.fields([field(key, value) for key, value in settings.items()])}}}"
-                  for kind, settings in opened.items()]
+        opened = [
+            f"{{{name(kind)}, {self.fields([field(key, value) for key, value in settings.items()])}}}"
+            for kind, settings in opened.items()
+        ]
         env = [field(key, value) for key, value in given.pop("env", {}).items()]
-        files = [f"{{{name(path)}, {text(file['text'])}, 0{file['mode']}}}" for path, file in given.pop("files", {}).items()]
+        files = [
+            f"{{{name(path)}, {text(file['text'])}, 0{file['mode']}}}" for path, file in given.pop("files", {}).items()
+        ]
         steps = [self.step(each) for each in given.pop("steps")]
         servers = int(given.pop("servers", False))
         assert not given, f"a case that the table cannot hold: {given}"
-        return (f"{{{name(label)}, {servers}, {self.fields(env)}, {self.fields(files)}, {self.array('opening', opened)}, "
-                f"{len(opened)}, {expect}, {self.array('step', steps)}, {len(steps)}}}")
+        return (
+            f"{{{name(label)}, {servers}, {self.fields(env)}, {self.fields(files)}, {self.array('opening', opened)}, "
+            f"{len(opened)}, {expect}, {self.array('step', steps)}, {len(steps)}}}"
+        )
 
 
 def main():

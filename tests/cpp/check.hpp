@@ -1,4 +1,4 @@
-/* Checks of the C++ tests, over those of the C tests. */
+/* Checks of the C++ tests, in addition to those of the C tests. */
 #ifndef CHECK_HPP
 #define CHECK_HPP
 
@@ -6,28 +6,28 @@
 
 #include "../c/check.h"
 
-/* This throws an st::Error with this status, whose text has this word in it and no secret. */
-#define THROWS(expression, expected, word)                                                                 \
-    do {                                                                                                   \
-        bool check_thrown = false;                                                                         \
-        try {                                                                                              \
-            (void)(expression);                                                                            \
-        } catch (const st::Error &check_error) {                                                           \
-            check_thrown = true;                                                                           \
-            check_error_is(__FILE__, __LINE__, check_error.status(), check_error.what(), expected, word);  \
-        }                                                                                                  \
-        if (!check_thrown) {                                                                               \
-            check_failed(__FILE__, __LINE__, "%s did not throw", #expression);                             \
-        }                                                                                                  \
+/* The expression throws an st::Error with this status, whose message contains this word and no secret. */
+#define THROWS(expression, expected, word) \
+    do { \
+        bool check_thrown = false; \
+        try { \
+            (void)(expression); \
+        } catch (const st::Error &check_error) { \
+            check_thrown = true; \
+            check_error_is(__FILE__, __LINE__, check_error.status(), check_error.what(), expected, word); \
+        } \
+        if (!check_thrown) { \
+            check_failed(__FILE__, __LINE__, "%s did not throw", #expression); \
+        } \
     } while (0)
 
 #define NOTHING_THROWN() check_failed(__FILE__, __LINE__, "nothing was thrown")
 
-/* This gives a result that is a failure with this status, whose message has this word in it and no secret. */
-#define FAILS(expression, expected, word)                                                                      \
-    do {                                                                                                       \
-        const auto &check_result = (expression);                                                               \
-        CHECK(!check_result.ok() && !check_result);                                                            \
+/* The expression returns a failure with this status, whose message contains this word and no secret. */
+#define FAILS(expression, expected, word) \
+    do { \
+        const auto &check_result = (expression); \
+        CHECK(!check_result.ok() && !check_result); \
         check_error_is(__FILE__, __LINE__, check_result.status(), check_result.error().message(), expected, word); \
     } while (0)
 
@@ -38,7 +38,8 @@ inline void check_error_is(const char *file, int line, st::Status status, const 
     }
 }
 
-/* A range that makes each of its texts when it is asked for, as views of C++20 do. They are too long to lie in the string. */
+/* A range that creates each string on the fly, as C++20 views do. The strings are too long for the small-string
+ * optimization. */
 struct MadeTexts {
     struct Iterator {
         int number;

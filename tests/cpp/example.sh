@@ -1,5 +1,5 @@
 #!/bin/sh
-# The example of examples/cpp, and the first program of the README, say what they should.
+# Checks the output of examples/cpp and of the first program in the README.
 #
 # usage: example.sh ROOT C++_COMPILER
 set -eu
@@ -24,11 +24,11 @@ user 123 was looked up 1 time, under service:get_user:123
 a token of 136 characters holds 12 bytes
 OUT
 if HF_TOKEN='' "$work/program" >"$work/out" 2>"$work/log"; then
-    echo "it does without HF_TOKEN" && exit 1
+    echo "it succeeded without HF_TOKEN" && exit 1
 fi
 grep -q 'secret "HF_TOKEN" was not found.*(ST_NOT_FOUND)' "$work/log" || { cat "$work/log" && exit 1; }
 
-# Each C++ block of the README that is a whole program.
+# Compiles each C++ block of the README that is a whole program.
 sed -n '/^```cpp$/,/^```$/p' "$root/bindings/cpp/README.md" | awk -v out="$work/block" '
     /^```cpp$/ { n++; next } /^```$/ { next } { print > (out n ".cpp") }'
 count=0

@@ -1,23 +1,26 @@
-"""Turns tests/vectors/function_keys.json into C++: a call of st::function_key for each vector, and the key it has to give.
+"""Converts tests/vectors/function_keys.json to C++: a call of st::function_key for each vector, and the expected key.
 
 usage: function_keys.py function_keys.json function_keys.cpp
 """
+
 import json
 import sys
 
 
 def text(value):
-    return '"' + "".join(chr(b) if 32 <= b < 127 and chr(b) not in '"\\?' else f"\\{b:03o}" for b in value.encode()) + '"'
+    return (
+        '"' + "".join(chr(b) if 32 <= b < 127 and chr(b) not in '"\\?' else f"\\{b:03o}" for b in value.encode()) + '"'
+    )
 
 
 def typed(value):
-    """The type of an argument, and the argument."""
+    """Returns the type of an argument, and the argument."""
     if value is None:
         return "std::nullptr_t", "nullptr"
     if isinstance(value, bool):
         return "bool", "true" if value else "false"
     if isinstance(value, int):
-        # The least one has no literal of its own.
+        # The smallest integer has no literal.
         return "long long", f"({value + 1}LL - 1)" if value < 0 else f"{value}LL"
     if isinstance(value, str):
         return "std::string", f"std::string({text(value)})"
@@ -27,7 +30,7 @@ def typed(value):
         return tuple_type, f"{tuple_type}({', '.join(typed(item)[1] for item in value)})"
     ((kind, inner),) = value.items()
     if kind == "float":
-        special = {"nan": "std::nan(\"\")", "inf": "HUGE_VAL", "-inf": "-HUGE_VAL"}
+        special = {"nan": 'std::nan("")', "inf": "HUGE_VAL", "-inf": "-HUGE_VAL"}
         return "double", special[inner] if isinstance(inner, str) else repr(inner)
     if kind == "bytes":
         data = bytes.fromhex(inner)
@@ -44,9 +47,13 @@ def main():
     with open(source, encoding="utf-8") as file:
         vectors = json.load(file)["vectors"]
     with open(target, "w", encoding="utf-8") as file:
-        file.write('#include "check.hpp"\n\n#include <cmath>\n#include <map>\n\nusing Bytes = std::vector<unsigned char>;\n\n')
+        file.write(
+            '#include "check.hpp"\n\n#include <cmath>\n#include <map>\n\nusing Bytes = std::vector<unsigned char>;\n\n'
+        )
         file.write("static void same(const std::string &key, const char *expected) {\n    if (key != expected) {\n")
-        file.write('        check_failed(__FILE__, __LINE__, "%s, not %s", key.c_str(), expected);\n    }\n}\n\nint main() {\n')
+        file.write(
+            '        check_failed(__FILE__, __LINE__, "%s, not %s", key.c_str(), expected);\n    }\n}\n\nint main() {\n'
+        )
         for vector in vectors:
             args = [text(vector["prefix"]), text(vector["function"])]
             args += [typed(arg)[1] for arg in vector["args"]]

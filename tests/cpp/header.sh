@@ -1,6 +1,6 @@
 #!/bin/sh
-# The wrapper compiles alone, in every version of C++ from 17 on, with and without exceptions, with all warnings as errors,
-# and so does each of its parts; and what must not compile does not.
+# Checks that the wrapper and each of its parts compile alone, in every version of C++ from 17 on, with and without
+# exceptions, with all warnings as errors; and that what must not compile does not.
 #
 # usage: header.sh INCLUDE_DIR C++_COMPILER
 set -eu
@@ -11,6 +11,7 @@ trap 'rm -rf "$work"' EXIT
 failed=0
 
 compile() {
+    # shellcheck disable=SC2086
     "$cxx" $warnings -I"$include" -fsyntax-only -xc++ "$@"
 }
 printf '#include <st_secrets.hpp>\n#include <st_secrets.hpp>\n' >"$work/whole.cpp"
@@ -31,7 +32,7 @@ for part in "$include"/st_secrets/*.hpp; do
     }
 done
 
-# program CODE: whether a function with this in it compiles.
+# program CODE: compiles a function that contains CODE.
 program() {
     printf '#include <st_secrets.hpp>\n#include <iostream>\nstruct Own {};\nvoid f(st::Secrets &secrets, st::Cache &cache);\n' >"$work/it.cpp"
     printf 'void f(st::Secrets &secrets, st::Cache &cache) {\n    %s\n    (void)secrets, (void)cache;\n}\n' "$1" >>"$work/it.cpp"
@@ -39,29 +40,29 @@ program() {
 }
 refused() {
     if program "$1"; then
-        echo "this was let pass: $1"
+        echo "this was not rejected: $1"
         failed=1
     elif ! grep -q "$2" "$work/log"; then
-        echo "the compiler does not say \"$2\" about: $1"
+        echo "the error does not contain \"$2\": $1"
         cat "$work/log"
         failed=1
     fi
 }
 program 'std::cout << secrets.get("A").view();' || {
     cat "$work/log"
-    echo "what is to compile does not"
+    echo "code that must compile does not"
     failed=1
 }
-# A secret is not printed by mistake, nor a handle copied.
+# Secrets cannot be printed by mistake, and handles cannot be copied.
 refused 'std::cout << secrets.get("A");' 'delete'
 refused 'std::wcout << secrets.get("A");' 'delete'
 refused 'std::string text = secrets.get("A");' 'Bytes'
 refused 'st::Bytes a = secrets.get("A"); st::Bytes b = a;' 'delete'
 refused 'st::Secrets other = secrets;' 'delete'
 refused 'st::Cache other = cache;' 'delete'
-# A result is looked at.
+# Results cannot be ignored.
 refused 'secrets.try_get("A");' 'nodiscard'
-# Mistakes are named in words.
+# Errors have readable messages.
 refused '(void)st::function_key("m", "f", Own());' 'pass what stands for it'
 refused "(void)st::function_key(\"m\", \"f\", 'c');" 'text or a number'
 refused 'secrets.add_provider("mine", [](std::string_view) { return 5; });' 'returns text'

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds the C++ tests with g++ and with clang++ and runs them. Arguments go to ctest: sh tests/cpp/run.sh -R cache
+# Builds and runs the C++ tests with g++ and clang++. Arguments are passed to ctest: sh tests/cpp/run.sh -R cache
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 jobs=$(nproc)
@@ -9,11 +9,11 @@ for file in build/lib/libst_secrets.so build/lib/libst_secrets.a; do
     [ -e "$file" ] || { echo "$file is missing: run make first, or make test-cpp" >&2 && exit 1; }
 done
 
-# run COMPILER_OF_C COMPILER_OF_C++ STANDARD VARIANTS [CTEST_ARGUMENT…]
+# run C_COMPILER C++_COMPILER STANDARD VARIANTS [CTEST_ARGUMENT…]
 run() {
     build=build/tests-cpp/$2
     mkdir -p "$build"
-    echo "With $2, C++$3:"
+    echo "$2, C++$3:"
     cmake -S tests/cpp -B "$build" -DCMAKE_C_COMPILER="$1" -DCMAKE_CXX_COMPILER="$2" -DCMAKE_CXX_STANDARD="$3" \
         -DVARIANTS="$4" >"$build/configure.log" || { cat "$build/configure.log" && exit 1; }
     cmake --build "$build" -j "$jobs" >"$build/build.log" 2>&1 || { cat "$build/build.log" && exit 1; }

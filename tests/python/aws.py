@@ -1,9 +1,9 @@
-"""boto3 as a servant of the Rust tests: sets moto up, and asks as any user. usage: aws.py URL
+"""Runs boto3 calls for the Rust tests: sets up moto, and sends requests as any user. usage: aws.py URL
 
-Commands come on standard input, one JSON object a line, and so do the answers:
+Reads commands from standard input and writes responses to standard output, one JSON object per line:
   {"service": "iam", "operation": "create_user", "arguments": {…}, "key": {"id", "secret", "token"?}}
   ->  {"ok": …} or {"error": code, "message": text, "status": HTTP status}
-Bytes are {"$bytes": base64} both ways; a time comes as ISO 8601.
+Bytes are {"$bytes": base64} in both directions; times are ISO 8601.
 """
 
 import base64
@@ -54,9 +54,9 @@ def answer(url, request):
     try:
         result = getattr(service, request["operation"])(**from_json(request["arguments"]))
     except ClientError as error:
-        told = error.response
-        status = told["ResponseMetadata"]["HTTPStatusCode"]
-        return {"error": told["Error"]["Code"], "message": told["Error"].get("Message", ""), "status": status}
+        response = error.response
+        status = response["ResponseMetadata"]["HTTPStatusCode"]
+        return {"error": response["Error"]["Code"], "message": response["Error"].get("Message", ""), "status": status}
     except BotoCoreError as error:
         return {"error": type(error).__name__, "message": str(error), "status": 0}
     result.pop("ResponseMetadata", None)

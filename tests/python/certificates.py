@@ -1,7 +1,8 @@
-"""Certificates for tests of TLS. usage: certificates.py DIRECTORY [NAME…]
+"""Creates certificates for tests of TLS. usage: certificates.py DIRECTORY [NAME…]
 
-Writes, as PEM, ca.pem and other-ca.pem (which signed nothing here), and each with its .key: server (127.0.0.1, localhost and
-the names given), elsewhere (elsewhere.test alone), expired (as server, until yesterday), client (for a client to show).
+Writes, as PEM, ca.pem and other-ca.pem (which signed none of the others), and with a .key each: server (127.0.0.1,
+localhost and the given names), elsewhere (elsewhere.test only), expired (as server, until yesterday), client (a client
+certificate).
 """
 
 import datetime
@@ -30,7 +31,7 @@ def write(file, data):
 
 
 def certificate(subject, issuer, signer, until=NOW + 30 * DAY, names=(), usage=None):
-    """Signed by `signer`; by itself where that is None."""
+    """Signed by `signer`, or self-signed if that is None."""
     key = ec.generate_private_key(ec.SECP256R1())
     builder = (
         x509.CertificateBuilder()

@@ -1,8 +1,8 @@
-"""Runs a command beside AWS (moto, which checks signatures and permissions) and Vault (OpenBao) that hold the documents of
-tests/vectors/conformance.json. usage: conformance_servers.py COMMAND [ARGUMENT…]
+"""Runs a command with AWS (moto, which checks signatures and permissions) and Vault (OpenBao) that contain the
+documents of tests/vectors/conformance.json. usage: conformance_servers.py COMMAND [ARGUMENT…]
 
-The command gets CONFORMANCE_AWS_URL, _AWS_KEY_ID and _AWS_SECRET (and _NOBODY_KEY_ID and _NOBODY_SECRET of a user who may read
-nothing), CONFORMANCE_VAULT_URL and _VAULT_TOKEN. Its exit code is that of this.
+The command's environment has CONFORMANCE_AWS_URL, _AWS_KEY_ID and _AWS_SECRET (and _NOBODY_KEY_ID and _NOBODY_SECRET of
+a user without permissions), CONFORMANCE_VAULT_URL and _VAULT_TOKEN. Exits with the exit code of the command.
 """
 
 import json
@@ -19,7 +19,7 @@ import boto3
 from botocore.config import Config
 
 VECTORS = Path(__file__).resolve().parent.parent / "vectors" / "conformance.json"
-# What would lead the servers, or those who ask them, somewhere else.
+# Removed from the environment, because they would redirect the servers or their clients.
 OTHERS = ("AWS_", "VAULT_", "BAO_", "SIMPLETUNER_", "CONFORMANCE_")
 ENVIRONMENT = {
     name: value
@@ -29,7 +29,7 @@ ENVIRONMENT = {
 
 
 def start(command, sign, log):
-    """A server whose log has shown this sign."""
+    """Starts a server and waits for this text in its log."""
     with open(log, "wb") as file:
         server = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, env=ENVIRONMENT)
     end = time.monotonic() + 60
@@ -45,11 +45,17 @@ def post(url, body, headers):
 
 
 def fill_aws(url, documents):
-    """The keys of a user who may read the secrets, and of one who may not."""
+    """Returns the keys of a user with permission to read the secrets, and of one without."""
 
     def client(service):
-        return boto3.client(service, endpoint_url=url, region_name="us-east-1", aws_access_key_id="admin",
-                            aws_secret_access_key="admin", config=Config(proxies={}))
+        return boto3.client(
+            service,
+            endpoint_url=url,
+            region_name="us-east-1",
+            aws_access_key_id="admin",
+            aws_secret_access_key="admin",
+            config=Config(proxies={}),
+        )
 
     iam = client("iam")
     keys = {}
@@ -61,7 +67,7 @@ def fill_aws(url, documents):
         keys[user] = iam.create_access_key(UserName=user)["AccessKey"]
     for name, document in documents.items():
         client("secretsmanager").create_secret(Name=name, SecretString=document)
-    # From here on it checks signatures and permissions.
+    # From now on it checks signatures and permissions.
     post(f"{url}/moto-api/reset-auth", b"0", {"content-type": "text/plain"})
     return {
         "AWS_KEY_ID": keys["reader"]["AccessKeyId"],
@@ -92,8 +98,14 @@ def main():
         try:
             aws = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(aws_port)]
             servers.append(start(aws, b"Running on http", Path(directory, "aws.log")))
-            vault = [bao, "server", "-dev", "-dev-root-token-id=root", "-dev-no-store-token",
-                     f"-dev-listen-address=127.0.0.1:{vault_port}"]
+            vault = [
+                bao,
+                "server",
+                "-dev",
+                "-dev-root-token-id=root",
+                "-dev-no-store-token",
+                f"-dev-listen-address=127.0.0.1:{vault_port}",
+            ]
             servers.append(start(vault, b"Root Token", Path(directory, "vault.log")))
             found = {"AWS_URL": f"http://127.0.0.1:{aws_port}", "VAULT_URL": f"http://127.0.0.1:{vault_port}"}
             found.update(fill_aws(found["AWS_URL"], documents["aws"]), VAULT_TOKEN="root")

@@ -1,8 +1,9 @@
-"""Which keys botocore takes from the files of the AWS tools.
+"""Prints the keys that botocore takes from the files of the AWS tools.
 
-One JSON list on standard input: [{"config"?: text, "credentials"?: text, "env"?: {name: value}}]; in the texts and values HOME
-stands for the directory of the case, `argv[1]/N`, where the files are written, and `keys`, which a program can print.
-The answers come on standard output in the same order: {"id", "secret", "token"}, {"error": text}, or null for none.
+Reads one JSON list from standard input: [{"config"?: text, "credentials"?: text, "env"?: {name: value}}]. In texts and
+values HOME stands for the directory of the case, `argv[1]/N`, which contains these files and `keys`, for a program to
+print. Writes the results to standard output in the same order: {"id", "secret", "token"}, {"error": text}, or null for
+none.
 """
 
 import json

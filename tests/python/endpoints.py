@@ -1,4 +1,4 @@
-"""The hosts of Secrets Manager by the rules of botocore, one region of each partition: {"region fips dual": url}."""
+"""Prints the hosts of Secrets Manager by botocore's rules, one region per partition: {"region fips dual": url}."""
 
 import json
 

@@ -1,6 +1,6 @@
-"""A key that signs JSON Web Tokens, and a token. usage: jwt.py KEY_FILE SUBJECT AUDIENCE SECONDS
+"""Prints a JSON Web Token and the public key that verifies it. usage: jwt.py KEY_FILE SUBJECT AUDIENCE SECONDS
 
-Makes KEY_FILE (Ed25519) where it is not there, and prints {"public": PEM, "token": text}.
+Creates KEY_FILE (Ed25519) if it does not exist, and prints {"public": PEM, "token": text}.
 """
 
 import base64

@@ -1,13 +1,15 @@
-"""What boto3 and hvac read from the servers that a test asks, to compare value by value.
+"""Prints what boto3 and hvac read from the servers of a test, for comparison.
 
-One JSON object on standard input; each part may be left out:
-  {"aws": {"endpoint", "region"?, "key": {"id", "secret", "token"?}, "ca"?, "secrets": [{"SecretId", "VersionStage"?, "VersionId"?}]},
-   "vault": {"url", "token", "namespace"?, "ca"?, "cert"?: [file, key file], "reads": [{"mount", "path", "kv": 1 or 2, "version"?}]}}
-The answers come on standard output in the same order, bytes as base64:
+Reads one JSON object from standard input; each part is optional:
+  {"aws": {"endpoint", "region"?, "key": {"id", "secret", "token"?}, "ca"?,
+           "secrets": [{"SecretId", "VersionStage"?, "VersionId"?}]},
+   "vault": {"url", "token", "namespace"?, "ca"?, "cert"?: [file, key file],
+             "reads": [{"mount", "path", "kv": 1 or 2, "version"?}]}}
+Writes the results to standard output in the same order, bytes as base64:
   {"aws": [{"name", "version", "stages", "bytes", "values": {key: bytes}}],
    "vault": [{"version": number or null, "values": {key: bytes}}]}
-or {"error": code} in the place of one. A value that is not a string is its JSON: from AWS as the secret has it written,
-from Vault as hvac understood it.
+or {"error": code} instead of one. A value that is not a string is returned as JSON: from AWS as it is written in the
+secret, from Vault as hvac parses it.
 """
 
 import base64
@@ -38,7 +40,7 @@ def encode(value):
 
 
 def document(data):
-    """The values of a JSON object; none of anything else."""
+    """Returns the members of a JSON object; nothing for other values."""
     try:
         parsed = json.loads(data, parse_float=Written, parse_int=Written)
     except ValueError:

@@ -1,7 +1,7 @@
-"""The format of stored credentials in Python: Fernet as the specification has it, out of the primitives of
-`cryptography` and the standard library, and beside it `cryptography.fernet`, the other side of the comparison.
+"""The format of stored credentials in Python: Fernet as specified, built from primitives of `cryptography` and the
+standard library, and `cryptography.fernet` for comparison.
 
-Commands come on standard input, one JSON object a line, and so do the answers:
+Reads commands from standard input and writes responses to standard output, one JSON object per line:
   {"do": "encrypt", "by": "reference" | "cryptography", "secret": text, "plain": hex, "iv": hex?, "time": seconds?}
   {"do": "decrypt", "by": …, "secret": text, "token": text}  ->  {"plain": hex} or {"plain": null}
 """
@@ -81,7 +81,7 @@ def decrypt(request):
 
 
 def check_vectors(directory):
-    """The reference itself against the vectors of the specification."""
+    """Checks the reference itself with the vectors of the specification."""
     for vector in json.load(open(os.path.join(directory, "generate.json"), encoding="utf-8")):
         key = base64.urlsafe_b64decode(vector["secret"])
         now = 499162800

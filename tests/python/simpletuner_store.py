@@ -1,12 +1,13 @@
-"""SimpleTuner's side of the databases: its statements and its formats, with Python's own sqlite3 and `cryptography`.
+"""SimpleTuner's side of the databases: its statements and formats, with Python's own sqlite3 and `cryptography`.
 
-Commands come on standard input, one JSON object a line, and so do the answers. Each command opens a connection of its own,
-as SimpleTuner does:
+Reads commands from standard input and writes responses to standard output, one JSON object per line. Each command opens
+its own connection, as SimpleTuner does:
   {"do": "get" | "save" | "update", "db": path, "provider": text, "config": object?}
   {"do": "sql", "db": path, "sql": text}                     ->  {"rows": [[…]]}
   {"do": "script", "db": path, "sql": text}
   {"do": "encrypt" | "decrypt", "secret": text, "text": text}
-  {"do": "audit", "db": path, "key": hex, "event_type": …, "action": …, "actor_id": …, "details": object, "parent": hash?}
+  {"do": "audit", "db": path, "key": hex, "event_type": …, "action": …, "actor_id": …, "details": object,
+   "parent": hash?}
   {"do": "verify", "db": path, "key": hex}                   ->  {"bad": [id], "count": n}
 """
 
@@ -41,8 +42,8 @@ def get(connection, provider):
 
 def save(connection, provider, config):
     connection.execute(
-        "INSERT INTO provider_config (provider, config, updated_at) VALUES (?, ?, ?) ON CONFLICT(provider) DO UPDATE SET"
-        " config = excluded.config, updated_at = excluded.updated_at",
+        "INSERT INTO provider_config (provider, config, updated_at) VALUES (?, ?, ?)"
+        " ON CONFLICT(provider) DO UPDATE SET config = excluded.config, updated_at = excluded.updated_at",
         (provider, json.dumps(config), now()),
     )
 
@@ -79,11 +80,12 @@ def audit(connection, key, request):
 def verify(connection, key):
     previous, bad, count = "genesis", [], 0
     rows = connection.execute(
-        "SELECT id, timestamp, event_type, actor_id, action, details, previous_hash, entry_hash FROM audit_log ORDER BY id"
+        "SELECT id, timestamp, event_type, actor_id, action, details, previous_hash, entry_hash"
+        " FROM audit_log ORDER BY id"
     )
     for row in rows:
         count += 1
-        # The details are written exactly as json.dumps writes them.
+        # The details must be exactly what json.dumps writes.
         if row[6] != previous or sign(key, row[1:7]) != row[7] or json.dumps(json.loads(row[5])) != row[5]:
             bad.append(row[0])
         previous = row[7]

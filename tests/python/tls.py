@@ -1,6 +1,6 @@
-"""TLS in front of a plain server. usage: tls.py HOST:PORT CERTIFICATE KEY
+"""A TLS proxy for a plain server. usage: tls.py HOST:PORT CERTIFICATE KEY
 
-Listens on a free port of 127.0.0.1, which it prints first, and passes bytes on.
+Listens on a free port of 127.0.0.1, which it prints first, and forwards bytes.
 """
 
 import socket
@@ -17,7 +17,7 @@ def copy(source, target):
     except OSError:
         pass
     finally:
-        # A reset or an end on one side is one on the other.
+        # A reset or end on one side is passed to the other.
         for one in (source, target):
             try:
                 one.shutdown(socket.SHUT_RDWR)

@@ -23,8 +23,14 @@ class Bytes(ctypes.Structure):
 
 
 class Error(ctypes.Structure):
-    _fields_ = [("size", ctypes.c_uint32), ("status", ctypes.c_int32), ("source", ctypes.c_int32),
-                ("detail", ctypes.c_int32), ("flags", ctypes.c_uint32), ("message", ctypes.c_char * 512)]
+    _fields_ = [
+        ("size", ctypes.c_uint32),
+        ("status", ctypes.c_int32),
+        ("source", ctypes.c_int32),
+        ("detail", ctypes.c_int32),
+        ("flags", ctypes.c_uint32),
+        ("message", ctypes.c_char * 512),
+    ]
 
 
 def call(name, *arguments):
@@ -65,13 +71,13 @@ def stored():
 
 
 def try_to_write():
-    """Whether another process could get the write lock now."""
+    """Returns whether another process can get the write lock now."""
     code = "import sqlite3, sys\nc = sqlite3.connect(sys.argv[1], timeout=0)\nc.execute('BEGIN IMMEDIATE')"
     return subprocess.run([sys.executable, "-c", code, DATABASE], stderr=subprocess.DEVNULL).returncode == 0
 
 
 def transaction_open():
-    """Python opens, reads and closes the file while a transaction of ours is open: its lock stays."""
+    """Python opens, reads and closes the file during a transaction of this library, which keeps its lock."""
     key = ctypes.c_void_p()
     call("st_config_set", config, *text("key"), *text("a secret"))
     call("st_cipher_open", config, ctypes.byref(key))
@@ -95,7 +101,7 @@ def transaction_open():
 
 
 def lock_of_python_stays():
-    """What this library opens and closes takes no lock of Python's away."""
+    """This library opens and closes the file without releasing Python's lock."""
     connection = sqlite3.connect(DATABASE, timeout=30, isolation_level=None)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("BEGIN IMMEDIATE")
@@ -115,7 +121,7 @@ def lock_of_python_stays():
 
 
 def side_by_side():
-    """Threads of both write at once, with connections that come and go: nothing is lost."""
+    """Threads of both write concurrently, opening and closing connections: no write is lost."""
     failures = []
 
     def ours(number):
@@ -147,7 +153,7 @@ def side_by_side():
         thread.join()
     assert not failures, failures
     kept = stored()
-    expected = {f"{who}{number}-{n}" for who in ("ours", "python") for number in range(3) for n in range(100)}
+    expected = {f"{writer}{number}-{n}" for writer in ("ours", "python") for number in range(3) for n in range(100)}
     assert expected <= kept.keys(), f"lost: {sorted(expected - kept.keys())[:10]}"
     time.sleep(1)
     assert get() == kept

@@ -1,4 +1,4 @@
-//! What is asked, how often, and what becomes of it when servers and networks fail.
+//! Which requests are sent, how often, and what happens when servers and networks fail.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -14,25 +14,25 @@ use crate::common::text;
 use crate::common::time::PATIENCE;
 use crate::{alone, at, check, refreshed};
 
-/// A secret of its own at the shared server, behind a proxy.
+/// A new secret at the shared server, behind a proxy.
 pub(crate) fn behind_a_proxy() -> (Proxy, String) {
     let path = unique("app");
     bao().put("secret", &path, &json!({"A": "value"}));
     (Proxy::to(bao().address()), path)
 }
 
-/// What was asked since the last time, without `/v1/`; except about the token, after the secret is there.
-fn asked(proxy: &Proxy) -> Vec<String> {
-    let asked = proxy.requests().iter().map(|request| request.path.replace("/v1/", "")).collect::<Vec<_>>();
+/// The paths of the requests since the last call, without `/v1/` and without those about the token.
+fn requested(proxy: &Proxy) -> Vec<String> {
+    let paths = proxy.requests().iter().map(|request| request.path.replace("/v1/", "")).collect::<Vec<_>>();
     proxy.forget();
-    asked.into_iter().filter(|path| !path.starts_with("auth/token/")).collect()
+    paths.into_iter().filter(|path| !path.starts_with("auth/token/")).collect()
 }
 
 pub(crate) fn root(proxy: &Proxy, path: &str, more: &[(&str, &str)]) -> Manager {
     at(&proxy.url(), &[&[("vault_token", bao().root()), ("vault_path", path)], more].concat())
 }
 
-/// A failure that ends in time, leaves nothing open, and does not tell the token.
+/// Asserts that a read fails in time, leaves no connection open, and does not reveal the token.
 pub(crate) fn fails(proxy: &Proxy, secrets: &Manager) -> Error {
     let began = Instant::now();
     let error = refreshed(secrets, "A").unwrap_err();
@@ -43,7 +43,7 @@ pub(crate) fn fails(proxy: &Proxy, secrets: &Manager) -> Error {
 }
 
 #[test]
-fn a_cold_read_takes_two_requests_and_a_warm_one_takes_one() {
+fn cold_read_takes_two_requests_and_warm_read_one() {
     alone!(|| {
         let (proxy, path) = behind_a_proxy();
         let (mounts, data) = (format!("sys/internal/ui/mounts/secret/{path}"), format!("secret/data/{path}"));
@@ -51,15 +51,15 @@ fn a_cold_read_takes_two_requests_and_a_warm_one_takes_one() {
         assert_eq!(text(&secrets, "A").as_deref(), Some("value"));
         let requests = proxy.requests();
         assert_eq!(requests[0].connection, requests[1].connection, "requests of one load share a connection");
-        assert_eq!(requests[2].path, "/v1/auth/token/lookup-self", "once, when the secret is there");
-        assert_eq!(asked(&proxy), [&*mounts, &*data]);
+        assert_eq!(requests[2].path, "/v1/auth/token/lookup-self", "once, after the secret is read");
+        assert_eq!(requested(&proxy), [&*mounts, &*data]);
         refreshed(&secrets, "A").unwrap();
-        assert_eq!(asked(&proxy), [&*data]);
+        assert_eq!(requested(&proxy), [&*data]);
         proxy.wait_until_closed();
 
         let secrets = root(&proxy, &path, &[("vault_kv_version", "2")]);
         assert!(secrets.get("A").is_ok());
-        assert_eq!(asked(&proxy), [&*data]);
+        assert_eq!(requested(&proxy), [&*data]);
 
         let old = unique("old");
         bao().mount(&old, 1);
@@ -68,19 +68,19 @@ fn a_cold_read_takes_two_requests_and_a_warm_one_takes_one() {
         assert!(secrets.get("A").is_ok());
         assert!(refreshed(&secrets, "A").is_ok());
         let secret = format!("{old}/{path}");
-        assert_eq!(asked(&proxy), [&*format!("sys/internal/ui/mounts/{secret}"), &*secret, &*secret]);
+        assert_eq!(requested(&proxy), [&*format!("sys/internal/ui/mounts/{secret}"), &*secret, &*secret]);
     });
 }
 
 #[test]
-fn every_request_has_the_headers_of_vault() {
+fn every_request_has_vault_headers() {
     alone!(|| {
         let (proxy, path) = behind_a_proxy();
         set_variables([("VAULT_HEADERS", r#"{"X-Team": "blue"}"#)]);
         let secrets = root(&proxy, &path, &[("vault_namespace", "root")]);
         let state = Reply::new(503).header("X-Vault-Index", "v1:state").header("Retry-After", "0");
         proxy.next(1, state);
-        // Such an index could not be sent back.
+        // An index that cannot be sent back.
         for odd in ["v1:\u{e9}".to_owned(), "v".repeat(1025)] {
             proxy.next(1, Reply::new(503).header("X-Vault-Index", &odd).header("Retry-After", "0"));
         }
@@ -99,7 +99,7 @@ fn every_request_has_the_headers_of_vault() {
 }
 
 #[test]
-fn what_passes_is_asked_again() {
+fn transient_failure_is_retried() {
     alone!(|| {
         let upgrading =
             "Upgrading from non-versioned to versioned data. This backend will be unavailable for a brief period";
@@ -129,7 +129,7 @@ fn what_passes_is_asked_again() {
 }
 
 #[test]
-fn an_ill_server_is_asked_three_times_and_never_for_version_1() {
+fn unavailable_server_gets_three_attempts_and_none_for_version_1() {
     alone!(|| {
         let faults = [(500, "look at its log"), (503, "overloaded"), (429, "rate limit"), (412, "lags behind")];
         std::thread::scope(|scope| {
@@ -138,12 +138,12 @@ fn an_ill_server_is_asked_three_times_and_never_for_version_1() {
                     let (proxy, path) = behind_a_proxy();
                     let secrets = root(&proxy, &path, &[]);
                     assert!(secrets.get("A").is_ok());
-                    asked(&proxy);
+                    requested(&proxy);
                     proxy.always(Fault::status(status));
                     let error = refreshed(&secrets, "B").unwrap_err();
                     assert_eq!((error.status(), error.detail()), (Status::Unavailable, i32::from(status)), "{error}");
                     assert!(error.is_retryable() && error.message().contains(what), "{error}");
-                    assert_eq!(asked(&proxy), [(); 3].map(|()| format!("secret/data/{path}")));
+                    assert_eq!(requested(&proxy), [(); 3].map(|()| format!("secret/data/{path}")));
                 });
             }
         });
@@ -151,22 +151,22 @@ fn an_ill_server_is_asked_three_times_and_never_for_version_1() {
 }
 
 #[test]
-fn a_denial_is_final() {
+fn denial_is_not_retried() {
     alone!(|| {
         let (proxy, path) = behind_a_proxy();
         let secrets = root(&proxy, &path, &[]);
         proxy.always(Fault::vault(403, &["1 error occurred:\n\t* permission denied\n\n"]));
         let error = secrets.get("A").unwrap_err();
         assert_eq!((error.status(), error.detail()), (Status::AccessDenied, 403));
-        assert!(error.message().contains("(it says: permission denied)"), "{error}");
+        assert!(error.message().contains("(the server says: permission denied)"), "{error}");
         assert!(error.message().contains(&format!("path \"secret/data/{path}\"")), "{error}");
         let (mounts, data) = (format!("sys/internal/ui/mounts/secret/{path}"), format!("secret/data/{path}"));
-        assert_eq!(asked(&proxy), [mounts, data]);
+        assert_eq!(requested(&proxy), [mounts, data]);
     });
 }
 
 #[test]
-fn faults_of_the_network_end_in_time() {
+fn network_faults_end_in_time() {
     alone!(|| {
         let faults = [
             (Fault::Hang, Status::Timeout),
@@ -187,7 +187,7 @@ fn faults_of_the_network_end_in_time() {
             for (fault, status) in faults {
                 scope.spawn(move || {
                     let (proxy, path) = behind_a_proxy();
-                    // What ends with the call's time would go on for longer than the test waits.
+                    // A fault that lasts until the timeout would last longer than the test waits.
                     let timeout = if status == Status::Timeout { "2" } else { "120" };
                     let secrets = root(&proxy, &path, &[("timeout", timeout), ("max_attempts", "1")]);
                     proxy.always(fault.clone());
@@ -204,7 +204,7 @@ fn faults_of_the_network_end_in_time() {
 }
 
 #[test]
-fn an_address_where_nobody_is_ends_in_time() {
+fn address_without_a_server_ends_in_time() {
     alone!(|| {
         let hole = BlackHole::open();
         let closed = format!("http://{}", closed_address());
@@ -213,16 +213,16 @@ fn an_address_where_nobody_is_ends_in_time() {
             let secrets = at(&url, &[("vault_token", "t"), ("timeout", timeout)]);
             let began = Instant::now();
             let error = secrets.get("A").unwrap_err();
-            // Left to itself, the system tries to connect for two minutes.
+            // Without a timeout the system tries to connect for two minutes.
             assert!(began.elapsed() < PATIENCE / 2, "{:?}", began.elapsed());
             assert_eq!(error.status(), status, "{error}");
-            assert!(error.message().contains("check that the server runs"), "{error}");
+            assert!(error.message().contains("check that the server is running"), "{error}");
         }
     });
 }
 
 #[test]
-fn a_redirect_is_followed_once_and_on_the_same_host() {
+fn redirect_is_followed_once_and_on_the_same_host() {
     alone!(|| {
         let (proxy, path) = behind_a_proxy();
         let active = Proxy::to(bao().address());
@@ -237,12 +237,12 @@ fn a_redirect_is_followed_once_and_on_the_same_host() {
         let other = active.url().replace("127.0.0.1", "localhost");
         for (fault, what) in [
             (Fault::redirect(307, &format!("{other}/v1/secret/data/{path}")), "to another host, http://localhost:"),
-            (Fault::redirect(307, "//localhost/v1/x"), "with a Location that is no"),
-            (Fault::redirect(302, "ftp://127.0.0.1/v1/x"), "to something other"),
-            (Fault::status(307), "with a Location that is no"),
+            (Fault::redirect(307, "//localhost/v1/x"), "with a Location that is not"),
+            (Fault::redirect(302, "ftp://127.0.0.1/v1/x"), "to a URL on"),
+            (Fault::status(307), "with a Location that is not"),
             (Fault::redirect(307, "/login"), "to another path"),
             (Fault::RedirectForever, "to another path"),
-            (Fault::redirect(307, &format!("/v1/secret/data/{path}")), "to where it redirects again"),
+            (Fault::redirect(307, &format!("/v1/secret/data/{path}")), "to a server that redirects again"),
         ] {
             proxy.always(fault);
             proxy.forget();
@@ -262,7 +262,7 @@ fn a_redirect_is_followed_once_and_on_the_same_host() {
 }
 
 #[test]
-fn a_sealed_server_is_an_outage_until_it_is_unsealed() {
+fn sealed_server_is_an_outage_until_it_is_unsealed() {
     alone!(|| {
         let bao = Bao::start();
         bao.put("secret", "simpletuner", &json!({"A": "value"}));
@@ -271,18 +271,18 @@ fn a_sealed_server_is_an_outage_until_it_is_unsealed() {
         bao.seal();
         let error = refreshed(&secrets, "B").unwrap_err();
         assert_eq!((error.status(), error.detail()), (Status::Unavailable, 503));
-        assert!(error.message().contains("it is sealed: unseal it"), "{error}");
+        assert!(error.message().contains("the server is sealed; unseal it"), "{error}");
         assert!(refreshed(&secrets, "A").unwrap().is_cached(), "an outage, over which the last document serves");
-        let told = check(&secrets);
-        assert_eq!(told["state"], "failed");
-        assert!(told["detail"].as_str().unwrap().contains("it is sealed: unseal it"), "{told:#}");
+        let report = check(&secrets);
+        assert_eq!(report["state"], "failed");
+        assert!(report["detail"].as_str().unwrap().contains("the server is sealed; unseal it"), "{report:#}");
         bao.unseal();
         assert!(!refreshed(&secrets, "A").unwrap().is_cached());
     });
 }
 
 #[test]
-fn a_quota_is_an_outage_and_is_named() {
+fn exceeded_quota_is_an_outage_and_is_named() {
     alone!(|| {
         let bao = Bao::start();
         bao.put("secret", "simpletuner", &json!({"A": "value"}));
@@ -299,19 +299,19 @@ fn a_quota_is_an_outage_and_is_named() {
 }
 
 #[test]
-fn a_slow_request_is_given_up_after_the_client_timeout() {
+fn slow_request_ends_after_the_client_timeout() {
     alone!(|| {
         let (proxy, path) = behind_a_proxy();
         set_variables([("VAULT_CLIENT_TIMEOUT", "5s"), ("VAULT_MAX_RETRIES", "1")]);
         let secrets = root(&proxy, &path, &[("vault_kv_version", "2")]);
         proxy.next(1, Fault::Hang);
         assert_eq!(text(&secrets, "A").as_deref(), Some("value"));
-        assert_eq!(asked(&proxy).len(), 2);
+        assert_eq!(requested(&proxy).len(), 2);
     });
 }
 
 #[test]
-fn a_login_is_redirected_with_its_body() {
+fn login_is_redirected_with_its_body() {
     alone!(|| {
         let (proxy, path) = behind_a_proxy();
         let policy = bao().policy(&[&format!("secret/data/{path}")], &["read"]);
@@ -324,7 +324,7 @@ fn a_login_is_redirected_with_its_body() {
 }
 
 #[test]
-fn a_forked_child_reads_while_threads_of_its_parent_did() {
+fn forked_child_reads_while_its_parent_reads() {
     alone!(|| {
         let (proxy, path) = behind_a_proxy();
         let policy = bao().policy(&[&format!("secret/data/{path}")], &["read"]);
@@ -353,7 +353,7 @@ fn a_forked_child_reads_while_threads_of_its_parent_did() {
 }
 
 #[test]
-fn a_proxy_may_stand_in_between() {
+fn requests_go_through_the_proxy() {
     alone!(|| {
         let path = unique("app");
         bao().put("secret", &path, &json!({"A": "value"}));
@@ -367,22 +367,22 @@ fn a_proxy_may_stand_in_between() {
 }
 
 #[test]
-fn a_check_tells_server_token_and_secret() {
+fn check_reports_server_token_and_secret() {
     alone!(|| {
         let (proxy, path) = behind_a_proxy();
         let secrets = root(&proxy, &path, &[]);
-        let told = check(&secrets);
-        assert_eq!(told["state"], "ok", "{told:#}");
-        let detail = told["detail"].as_str().unwrap();
+        let report = check(&secrets);
+        assert_eq!(report["state"], "ok", "{report:#}");
+        let detail = report["detail"].as_str().unwrap();
         for part in ["is version 2.", "active", "policies root, which never expires", "is readable, version 1"] {
             assert!(detail.contains(part), "{part}: {detail}");
         }
         assert!(proxy.requests()[0].header("X-Vault-Token").is_none(), "health needs no token");
         proxy.always(Fault::Answer(Reply::new(200).body("<html>a page</html>")));
-        let told = check(&secrets);
-        assert!(told["detail"].as_str().unwrap().contains("is not one that Vault gives"), "{told:#}");
-        let told: Value = serde_json::from_str(&secrets.describe()).unwrap();
-        let provider = &told["providers"][0];
+        let report = check(&secrets);
+        assert!(report["detail"].as_str().unwrap().contains("is not from Vault"), "{report:#}");
+        let report: Value = serde_json::from_str(&secrets.describe()).unwrap();
+        let provider = &report["providers"][0];
         assert_eq!((&provider["url"], &provider["path"]), (&json!(proxy.url()), &json!(path)));
         assert_eq!(
             (&provider["mount"], &provider["kv_version"], &provider["auth"]),

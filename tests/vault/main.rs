@@ -3,10 +3,10 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod faults;
-mod limits;
-mod own_word;
+mod foreign_responses;
+mod lockout;
+mod rate_limit;
 mod reads;
-mod refusals;
 mod renewal;
 mod tls;
 mod tokens;
@@ -16,7 +16,7 @@ use st_secrets::{Manager, Options, Result, Secret};
 
 use common::servers::{bao, in_clean_environment};
 
-/// Runs the body of a test in a process of its own, where nothing of the machine's settings is seen.
+/// Runs the body of a test in a process of its own, isolated from the settings of the machine.
 macro_rules! alone {
     ($body:expr) => {{
         fn here() {}
@@ -25,27 +25,27 @@ macro_rules! alone {
 }
 use alone;
 
-/// `place` is that of a function within the test.
+/// `place` is the path of a function within the test.
 fn alone_as(place: &str, body: impl FnOnce()) {
     let name = place.trim_start_matches("vault::").trim_end_matches("::here");
     bao();
     in_clean_environment(name, Vec::new, body);
 }
 
-/// A manager that asks the server at this URL alone.
+/// A manager whose only provider is the server at this URL.
 fn at(url: &str, settings: &[(&str, &str)]) -> Manager {
     let mut all = vec![("providers", r#"["vault"]"#), ("vault_url", url)];
     all.extend(settings);
     common::open(&all).unwrap()
 }
 
-/// The value now, whatever is remembered.
+/// The value now, whatever is cached.
 fn refreshed(secrets: &Manager, key: &str) -> Result<Secret> {
     secrets.get_with(key, &Options { refresh: true, ..Options::default() })
 }
 
-/// What `check` says of the provider.
+/// The result of `check` for the provider.
 fn check(secrets: &Manager) -> Value {
-    let told: Value = serde_json::from_str(&secrets.check()).unwrap();
-    told["providers"][0].clone()
+    let report: Value = serde_json::from_str(&secrets.check()).unwrap();
+    report["providers"][0].clone()
 }

@@ -1,4 +1,4 @@
-//! What is read: both versions of KV, least privilege, mounts, namespaces, secrets that are gone.
+//! Reading secrets: both versions of KV, least privilege, mounts, namespaces, deleted secrets.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::common::{open, text};
 use crate::{alone, at, check, refreshed};
 
 #[test]
-fn a_secret_of_kv_version_2_is_found_with_its_version() {
+fn secret_of_kv_version_2_is_found_with_its_version() {
     alone!(|| {
         let path = unique("app");
         bao().put("secret", &path, &json!({"HF_TOKEN": "hf_1"}));
@@ -27,7 +27,7 @@ fn a_secret_of_kv_version_2_is_found_with_its_version() {
 }
 
 #[test]
-fn a_secret_of_kv_version_1_is_found() {
+fn secret_of_kv_version_1_is_found() {
     alone!(|| {
         let mount = unique("old");
         bao().mount(&mount, 1);
@@ -36,17 +36,17 @@ fn a_secret_of_kv_version_1_is_found() {
         let secrets = at(&bao().url(), &settings);
         let secret = secrets.get("A").unwrap();
         assert_eq!((&**secret.value(), secret.version()), (&b"1.5"[..], None));
-        // Its own `ttl` says how long it is good.
+        // It is valid for its own `ttl`.
         assert!(secret.expires_in() <= Duration::from_secs(90), "{:?}", secret.expires_in());
         assert_eq!(text(&secrets, "ttl").as_deref(), Some("90s"));
         assert_eq!(check(&secrets)["state"], "ok", "{:#}", check(&secrets));
-        let told: Value = serde_json::from_str(&secrets.describe()).unwrap();
-        assert_eq!(told["providers"][0]["kv_version"], 1);
+        let report: Value = serde_json::from_str(&secrets.describe()).unwrap();
+        assert_eq!(report["providers"][0]["kv_version"], 1);
     });
 }
 
 #[test]
-fn a_token_that_may_only_read_the_secret_is_enough() {
+fn token_that_may_only_read_the_secret_suffices() {
     alone!(|| {
         for version in [1, 2] {
             let (mount, path) = (unique("kv"), "team a/app%2f");
@@ -74,7 +74,7 @@ fn a_token_that_may_only_read_the_secret_is_enough() {
 }
 
 #[test]
-fn a_mount_may_be_longer_or_shorter_than_said() {
+fn mount_may_be_longer_or_shorter_than_configured() {
     alone!(|| {
         let (outer, inner) = (unique("kv"), "team/prod");
         let mount = format!("{outer}/{inner}");
@@ -90,15 +90,15 @@ fn a_mount_may_be_longer_or_shorter_than_said() {
 }
 
 #[test]
-fn deleted_destroyed_and_missing_are_told_apart() {
+fn deleted_destroyed_and_missing_secrets_are_distinguished() {
     alone!(|| {
         let path = unique("app");
         let secrets = at(&bao().url(), &[("vault_token", bao().root()), ("vault_path", &path)]);
         let state = |part: &str| {
             assert_eq!(refreshed(&secrets, "A").unwrap_err().status(), Status::NotFound);
-            let told = check(&secrets);
-            assert_eq!(told["state"], "warning");
-            assert!(told["detail"].as_str().unwrap().contains(part), "{told:#}");
+            let report = check(&secrets);
+            assert_eq!(report["state"], "warning");
+            assert!(report["detail"].as_str().unwrap().contains(part), "{report:#}");
         };
         state("it does not exist");
         let version = bao().put("secret", &path, &json!({"A": "value"}));
@@ -118,7 +118,7 @@ fn deleted_destroyed_and_missing_are_told_apart() {
 }
 
 #[test]
-fn namespaces_are_entered() {
+fn namespace_is_used() {
     alone!(|| {
         let namespace = bao().namespace();
         let engine = json!({"type": "kv", "options": {"version": "2"}});
@@ -130,13 +130,13 @@ fn namespaces_are_entered() {
         let secrets = at(&bao().url(), &[("vault_token", bao().root()), ("vault_namespace", "nowhere")]);
         let error = secrets.get("A").unwrap_err();
         assert_eq!(error.status(), Status::Config);
-        assert!(error.message().contains("there is no such namespace"), "{error}");
+        assert!(error.message().contains("the namespace does not exist"), "{error}");
         assert!(error.message().contains("namespace nowhere"), "{error}");
     });
 }
 
 #[test]
-fn an_unknown_mount_is_named() {
+fn unknown_mount_is_named() {
     alone!(|| {
         let secrets = at(&bao().url(), &[("vault_token", bao().root()), ("vault_mount", "nowhere")]);
         let error = secrets.get("A").unwrap_err();
@@ -148,7 +148,7 @@ fn an_unknown_mount_is_named() {
 }
 
 #[test]
-fn a_wrong_version_in_the_settings_is_told() {
+fn wrong_version_in_the_settings_is_reported() {
     alone!(|| {
         let settings = [("vault_token", bao().root()), ("vault_kv_version", "1")];
         let error = at(&bao().url(), &settings).get("A").unwrap_err();
@@ -157,9 +157,9 @@ fn a_wrong_version_in_the_settings_is_told() {
         bao().mount(&mount, 1);
         bao().put_v1(&mount, "simpletuner", &json!({"A": "value"}));
         let settings = [("vault_token", bao().root()), ("vault_kv_version", "2"), ("vault_mount", &mount)];
-        let told = check(&at(&bao().url(), &settings));
+        let report = check(&at(&bao().url(), &settings));
         let hint = format!("is {mount:?} the mount of a KV engine of that version?");
-        assert!(told["detail"].as_str().unwrap().contains(&hint), "{told:#}");
+        assert!(report["detail"].as_str().unwrap().contains(&hint), "{report:#}");
         let other = unique("transit");
         bao().ask("POST", &format!("sys/mounts/{other}"), json!({"type": "transit"}));
         for version in ["1", "2", "auto"] {
@@ -175,7 +175,7 @@ fn a_wrong_version_in_the_settings_is_told() {
 }
 
 #[test]
-fn a_mount_that_is_upgraded_is_read_on() {
+fn mount_is_read_during_its_upgrade() {
     alone!(|| {
         let mount = unique("old");
         bao().mount(&mount, 1);
@@ -190,7 +190,7 @@ fn a_mount_that_is_upgraded_is_read_on() {
 }
 
 #[test]
-fn values_are_those_that_hvac_reads() {
+fn values_equal_those_of_hvac() {
     alone!(|| {
         let path = unique("app");
         let document = json!({
@@ -219,8 +219,8 @@ fn values_are_those_that_hvac_reads() {
 }
 
 #[test]
-fn the_variables_of_the_tools_are_enough() {
-    let name = "reads::the_variables_of_the_tools_are_enough";
+fn variables_of_the_tools_suffice() {
+    let name = "reads::variables_of_the_tools_suffice";
     let prepare = || {
         bao().put("secret", "simpletuner", &json!({"A": "value"}));
         vec![("VAULT_ADDR".into(), bao().url()), ("BAO_TOKEN".into(), bao().root().into())]

@@ -1,4 +1,4 @@
-//! Tokens that live for seconds, read without a pause over several of their lives.
+//! Tokens with a TTL of seconds, used without a pause for several TTLs.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use crate::common::text;
 use crate::faults::{behind_a_proxy, root};
 use crate::{alone, at};
 
-/// How long each test reads.
+/// How long each test reads the secret.
 const LONG: Duration = Duration::from_secs(50);
 
 /// A secret, and a policy to read it.
@@ -23,7 +23,8 @@ fn secret_and_policy() -> (String, String) {
     (path, policy)
 }
 
-/// A new role whose tokens have the default policy too, which lets them look at themselves. Its id and a secret id.
+/// A new role whose tokens also have the default policy, with which they may look themselves up. Returns its ID and a
+/// secret ID.
 fn role(settings: Value) -> (String, String) {
     bao().auth("approle", "approle");
     let role = format!("auth/approle/role/{}", unique("role"));
@@ -37,7 +38,7 @@ fn count(proxy: &Proxy, end: &str) -> usize {
     proxy.requests().iter().filter(|request| request.path.ends_with(end)).count()
 }
 
-/// Reads all the time; every read has to succeed, and not over an outage.
+/// Reads without a pause. Every read must succeed, and not with a stale value.
 fn read_on(secrets: &[Manager]) {
     let end = Instant::now() + LONG;
     while Instant::now() < end {
@@ -50,14 +51,14 @@ fn read_on(secrets: &[Manager]) {
 }
 
 #[test]
-fn a_token_of_any_period_does_not_expire_while_it_is_used() {
+fn token_of_any_period_does_not_expire_while_it_is_used() {
     alone!(|| {
         let (path, policy) = secret_and_policy();
         let proxy = Proxy::to(bao().address());
         let tokens = ["10s", "13s", "17s", "20s", "24s"].map(|period| {
             bao().token_with(json!({"policies": [policy, "default"], "period": period, "renewable": true}))
         });
-        // Some are not new when they are first used.
+        // The tokens are not new when they are first used.
         thread::sleep(Duration::from_secs(4));
         let open = |token: &String| {
             at(&proxy.url(), &[("vault_token", token), ("vault_path", &path), ("vault_kv_version", "2")])
@@ -70,7 +71,7 @@ fn a_token_of_any_period_does_not_expire_while_it_is_used() {
 }
 
 #[test]
-fn a_secret_id_for_one_login_is_enough() {
+fn secret_id_for_one_login_suffices() {
     alone!(|| {
         let (path, policy) = secret_and_policy();
         let proxy = Proxy::to(bao().address());
@@ -87,7 +88,7 @@ fn a_secret_id_for_one_login_is_enough() {
 }
 
 #[test]
-fn a_token_at_its_maximum_is_replaced_before_it_expires() {
+fn token_at_its_maximum_ttl_is_replaced_before_it_expires() {
     alone!(|| {
         let (path, policy) = secret_and_policy();
         let proxy = Proxy::to(bao().address());
@@ -98,12 +99,12 @@ fn a_token_at_its_maximum_is_replaced_before_it_expires() {
         read_on(&[at(&proxy.url(), &settings)]);
         let (logins, renewals) = (count(&proxy, "/login"), count(&proxy, "/renew-self"));
         assert!((3..8).contains(&logins) && renewals <= 2 * logins, "{logins} logins, {renewals} renewals");
-        assert_eq!(refused(&proxy), 0);
+        assert_eq!(denied(&proxy), 0);
     });
 }
 
 #[test]
-fn a_token_that_cannot_be_renewed_is_replaced() {
+fn token_that_cannot_be_renewed_is_replaced() {
     alone!(|| {
         let (path, policy) = secret_and_policy();
         let (role_id, secret_id) = role(json!({"token_policies": [policy], "token_ttl": "12s"}));
@@ -127,7 +128,7 @@ fn a_token_that_cannot_be_renewed_is_replaced() {
 }
 
 #[test]
-fn a_renewal_that_fails_is_tried_again_in_time() {
+fn failed_renewal_is_retried_in_time() {
     alone!(|| {
         let (path, policy) = secret_and_policy();
         let proxy = Proxy::to(bao().address());
@@ -147,7 +148,7 @@ fn a_renewal_that_fails_is_tried_again_in_time() {
 }
 
 #[test]
-fn nobody_waits_for_a_look_up_of_the_token() {
+fn reads_do_not_wait_for_a_lookup_of_the_token() {
     alone!(|| {
         let (proxy, path) = behind_a_proxy();
         let secrets = root(&proxy, &path, &[("vault_kv_version", "2"), ("timeout", "60")]);
@@ -159,16 +160,16 @@ fn nobody_waits_for_a_look_up_of_the_token() {
                 assert_eq!(text(&secrets, "A").as_deref(), Some("value"));
                 std::thread::sleep(Duration::from_millis(50));
             }
-            // It is given 5 s.
+            // The lookup may take 5 s.
             assert!(!loader.is_finished(), "the reads waited for the token");
             assert!(loader.join().unwrap());
         });
     });
 }
 
-/// How often the token was refused at a read.
-fn refused(proxy: &Proxy) -> usize {
-    // A refused read is followed by a login and a second read on the same connection.
+/// How often the server denied the token at a read.
+fn denied(proxy: &Proxy) -> usize {
+    // A denied read is followed by a login and a second read on the same connection.
     let requests = proxy.requests();
     let reads = |login: &usize| {
         let on_one = |request: &&crate::common::proxy::Request| request.connection == requests[*login].connection;

@@ -1,4 +1,4 @@
-//! TLS: what is trusted, which name is expected, our own certificate.
+//! TLS: trusted certificates, the expected name, the client certificate.
 
 use serde_json::json;
 use st_secrets::{Manager, Status};
@@ -11,7 +11,7 @@ fn value(secrets: &Manager) -> st_secrets::Result<Vec<u8>> {
     secrets.get("A").map(|secret| secret.value().to_vec())
 }
 
-/// The one kind of error of a server that cannot be trusted; it says which settings there are.
+/// Asserts the error for a server that is not trusted, which names the settings.
 fn assert_untrusted(secrets: &Manager, what: &str) {
     let error = value(secrets).unwrap_err();
     assert_eq!(error.status(), Status::AccessDenied, "{error}");
@@ -20,7 +20,7 @@ fn assert_untrusted(secrets: &Manager, what: &str) {
 }
 
 #[test]
-fn servers_are_trusted_by_their_ca_and_name() {
+fn server_is_trusted_by_its_ca_and_name() {
     alone!(|| {
         let bao = Bao::start_tls();
         bao.put("secret", "simpletuner", &json!({"A": "value"}));
@@ -40,7 +40,7 @@ fn servers_are_trusted_by_their_ca_and_name() {
 }
 
 #[test]
-fn the_variables_of_tls_are_read() {
+fn tls_variables_are_read() {
     alone!(|| {
         let bao = Bao::start_tls();
         bao.put("secret", "simpletuner", &json!({"A": "value"}));
@@ -71,8 +71,8 @@ fn the_variables_of_tls_are_read() {
         set_variables([("VAULT_CAPATH", ""), ("VAULT_SKIP_VERIFY", "true")]);
         let unverified = at(&bao.expired_url(), &token);
         assert_eq!(value(&unverified).unwrap(), b"value");
-        let told = crate::check(&unverified);
-        assert_eq!(told["state"], "warning");
-        assert!(told["advice"].as_str().unwrap().contains("VAULT_SKIP_VERIFY"), "{told:#}");
+        let report = crate::check(&unverified);
+        assert_eq!(report["state"], "warning");
+        assert!(report["advice"].as_str().unwrap().contains("VAULT_SKIP_VERIFY"), "{report:#}");
     });
 }

@@ -1,4 +1,4 @@
-//! Ways to log in, and the life of tokens.
+//! Login methods and the lifetime of tokens.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -23,15 +23,15 @@ fn secret_and_policy() -> (String, String) {
     (path, policy)
 }
 
-/// The paths that were asked since the last time, without `/v1/`.
-fn asked(proxy: &Proxy) -> Vec<String> {
-    let asked = proxy.requests().iter().map(|request| request.path.replace("/v1/", "")).collect();
+/// The paths of the requests since the last call, without `/v1/`.
+fn requested(proxy: &Proxy) -> Vec<String> {
+    let paths = proxy.requests().iter().map(|request| request.path.replace("/v1/", "")).collect();
     proxy.forget();
-    asked
+    paths
 }
 
 #[test]
-fn an_app_role_logs_in() {
+fn approle_logs_in() {
     alone!(|| {
         let (path, policy) = secret_and_policy();
         let (role, secret) = bao().approle(&[&policy], "1h");
@@ -45,7 +45,7 @@ fn an_app_role_logs_in() {
         let secrets = at(&bao().url(), &[&common[..], &[("vault_secret_id", "CANARY")]].concat());
         let error = secrets.get("A").unwrap_err();
         assert_eq!((error.status(), error.detail()), (Status::AccessDenied, 400));
-        assert!(error.message().contains("the approle login at auth/approle is refused"), "{error}");
+        assert!(error.message().contains("the approle login at auth/approle was rejected"), "{error}");
         assert!(!error.message().contains("CANARY") && !error.message().contains(&role), "{error}");
         let secrets = at(&bao().url(), &[&common[..], &[("vault_auth_mount", "nowhere")]].concat());
         let error = secrets.get("A").unwrap_err();
@@ -54,7 +54,7 @@ fn an_app_role_logs_in() {
 }
 
 #[test]
-fn a_wrapped_secret_id_is_unwrapped_once() {
+fn wrapped_secret_id_is_unwrapped_once() {
     alone!(|| {
         let (path, policy) = secret_and_policy();
         bao().auth("approle", "approle");
@@ -87,12 +87,12 @@ fn a_wrapped_secret_id_is_unwrapped_once() {
         assert!(error.message().contains("was unwrapped before"), "{error}");
         write(&file, &wrap("sys/wrapping/wrap", r#"{"other": "thing"}"#));
         let error = at(&bao().url(), &settings).get("A").unwrap_err();
-        assert!(error.message().contains("what is wrapped is not a secret id"), "{error}");
+        assert!(error.message().contains("does not contain a secret ID"), "{error}");
     });
 }
 
 #[test]
-fn a_jwt_logs_in_and_its_file_is_read_anew() {
+fn jwt_logs_in_and_its_file_is_read_again() {
     alone!(|| {
         let (path, policy) = secret_and_policy();
         let mount = unique("jwt");
@@ -123,7 +123,7 @@ fn a_jwt_logs_in_and_its_file_is_read_anew() {
 }
 
 #[test]
-fn a_token_of_seconds_is_followed_by_another() {
+fn token_with_a_ttl_of_seconds_is_replaced() {
     alone!(|| {
         let (path, policy) = secret_and_policy();
         let (role, secret) = bao().approle(&[&policy], "6s");
@@ -139,22 +139,22 @@ fn a_token_of_seconds_is_followed_by_another() {
 }
 
 #[test]
-fn a_token_that_expired_is_told_from_one_that_lacks_a_policy() {
+fn check_distinguishes_an_expired_token_from_a_missing_policy() {
     alone!(|| {
         let poor = bao().token(&["default"], "1h");
         let secrets = at(&bao().url(), &[("vault_token", &poor)]);
-        let told = check(&secrets);
-        assert_eq!(told["state"], "failed");
-        assert!(told["detail"].as_str().unwrap().contains("the token itself is good"), "{told:#}");
+        let report = check(&secrets);
+        assert_eq!(report["state"], "failed");
+        assert!(report["detail"].as_str().unwrap().contains("the token itself is valid"), "{report:#}");
         bao().revoke(&poor);
-        let told = check(&secrets);
-        assert!(told["detail"].as_str().unwrap().contains("has expired or was revoked"), "{told:#}");
-        assert!(!told.to_string().contains(&poor), "{told:#}");
+        let report = check(&secrets);
+        assert!(report["detail"].as_str().unwrap().contains("has expired or was revoked"), "{report:#}");
+        assert!(!report.to_string().contains(&poor), "{report:#}");
     });
 }
 
 #[test]
-fn a_token_file_may_be_replaced() {
+fn token_file_may_be_replaced() {
     alone!(|| {
         let (path, policy) = secret_and_policy();
         let (first, second) = (bao().token(&[&policy], "1h"), bao().token(&[&policy], "1h"));
@@ -168,7 +168,7 @@ fn a_token_file_may_be_replaced() {
         proxy.forget();
         assert_eq!(&**refreshed(&secrets, "A").unwrap().value(), b"value");
         assert_eq!(proxy.requests()[0].header("X-Vault-Token"), Some(&*second), "the old one was not even tried");
-        // Whoever writes it may be in the midst of that.
+        // Another program may be writing it.
         write(&file, "");
         assert!(refreshed(&secrets, "A").is_ok());
         write(&file, "half of");
@@ -185,7 +185,7 @@ fn a_token_file_may_be_replaced() {
 }
 
 #[test]
-fn a_revoked_login_is_made_again_once() {
+fn revoked_token_causes_one_login() {
     alone!(|| {
         let (path, policy) = secret_and_policy();
         let (role, secret) = bao().approle(&[&policy], "1h");
@@ -195,15 +195,15 @@ fn a_revoked_login_is_made_again_once() {
         assert!(secrets.get("A").is_ok());
         let used = proxy.requests()[1].header("X-Vault-Token").unwrap().to_owned();
         bao().revoke(&used);
-        asked(&proxy);
+        requested(&proxy);
         let data = format!("secret/data/{path}");
         assert_eq!(&**refreshed(&secrets, "A").unwrap().value(), b"value");
-        assert_eq!(asked(&proxy), [&*data, "auth/approle/login", &data]);
+        assert_eq!(requested(&proxy), [&*data, "auth/approle/login", &data]);
     });
 }
 
 #[test]
-fn a_role_without_the_policy_does_not_log_in_again_and_again() {
+fn role_without_the_policy_does_not_log_in_repeatedly() {
     alone!(|| {
         let (path, _) = secret_and_policy();
         let (role, secret) = bao().approle(&["default"], "1h");
@@ -213,14 +213,14 @@ fn a_role_without_the_policy_does_not_log_in_again_and_again() {
         let data = format!("secret/data/{path}");
         let error = secrets.get("A").unwrap_err();
         assert!(error.message().contains("the role lacks a policy"), "{error}");
-        assert_eq!(asked(&proxy), ["auth/approle/login", &data]);
+        assert_eq!(requested(&proxy), ["auth/approle/login", &data]);
         assert_eq!(refreshed(&secrets, "A").unwrap_err().status(), Status::AccessDenied);
-        assert_eq!(asked(&proxy), [&*data]);
+        assert_eq!(requested(&proxy), [&*data]);
     });
 }
 
 #[test]
-fn a_login_after_the_manager_was_opened_is_seen() {
+fn login_after_the_manager_was_opened_is_noticed() {
     alone!(|| {
         let (path, policy) = secret_and_policy();
         let file = Path::new(&std::env::var("HOME").unwrap()).join(".vault-token");
@@ -231,18 +231,18 @@ fn a_login_after_the_manager_was_opened_is_seen() {
         }
         assert_eq!(check(&secrets)["state"], "absent", "{:#}", check(&secrets));
         let configured = || {
-            let told: serde_json::Value = serde_json::from_str(&secrets.describe()).unwrap();
-            told["providers"][0]["configured"].as_bool()
+            let report: serde_json::Value = serde_json::from_str(&secrets.describe()).unwrap();
+            report["providers"][0]["configured"].as_bool()
         };
         assert_eq!(configured(), Some(false));
         write(&file, &bao().token(&[&policy], "1h"));
         assert_eq!(&**refreshed(&secrets, "A").unwrap().value(), b"value");
         assert_eq!((configured(), &check(&secrets)["state"]), (Some(true), &json!("ok")));
-        // One that is gone again was known before.
+        // A token whose file was removed is still known.
         std::fs::remove_file(&file).unwrap();
         assert!(refreshed(&secrets, "A").is_ok());
 
-        // Without a refresh it is seen when the miss is over.
+        // Without a refresh it is noticed when the cached miss expires.
         let secrets = at(&bao().url(), &[("vault_path", &path), ("miss_ttl", "0.2")]);
         assert_eq!(secrets.get("A").unwrap_err().status(), Status::NotFound);
         write(&file, &bao().token(&[&policy], "1h"));
@@ -255,7 +255,7 @@ fn a_login_after_the_manager_was_opened_is_seen() {
 }
 
 #[test]
-fn an_agent_adds_the_token() {
+fn agent_adds_the_token() {
     alone!(|| {
         let proxy = Proxy::to(bao().address());
         proxy.always(Fault::vault(403, &["permission denied"]));
@@ -267,27 +267,27 @@ fn an_agent_adds_the_token() {
 }
 
 #[test]
-fn no_token_or_secret_id_is_told_anywhere() {
+fn token_and_secret_id_appear_in_no_text() {
     alone!(|| {
         let (path, policy) = secret_and_policy();
         let (role, secret_id) = bao().approle(&[&policy], "1h");
         let proxy = Proxy::to(bao().address());
-        let told = Arc::new(Mutex::new(String::new()));
-        let sink = told.clone();
+        let logged = Arc::new(Mutex::new(String::new()));
+        let sink = logged.clone();
         log::set(Level::Trace, move |_, _, message| sink.lock().unwrap().push_str(message));
         let role = [("vault_auth", "approle"), ("vault_role_id", &*role), ("vault_secret_id", &secret_id)];
         let secrets = at(&proxy.url(), &[&role[..], &[("vault_path", &path)]].concat());
         assert!(secrets.get("A").is_ok());
         let token = proxy.requests().iter().find_map(|request| request.header("X-Vault-Token").map(str::to_owned));
         let token = token.unwrap();
-        // Whatever the server says, it is not passed on with the token in it.
+        // Whatever the server says, no text contains the token.
         let mut texts = vec![secrets.describe(), secrets.check()];
         for fault in [Fault::vault(403, &["permission denied"]), Fault::vault(400, &["odd"]), Fault::status(500)] {
             proxy.always(fault);
             texts.push(format!("{:?}", refreshed(&secrets, "B").unwrap_err()));
             texts.push(secrets.check());
         }
-        texts.push(told.lock().unwrap().clone());
+        texts.push(logged.lock().unwrap().clone());
         for text in texts {
             for canary in [&*token, &secret_id, role[1].1, "value"] {
                 assert!(!text.replace("\"value\"", "").contains(canary), "{text}");

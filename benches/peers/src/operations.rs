@@ -68,7 +68,7 @@ impl Operation {
     }
 }
 
-/// A peer that is no LRU may have thrown out just the key that is to be hot.
+/// A peer that is not an LRU cache may have evicted just the key that is to be hot.
 pub fn hold_key(subject: &Subject, key: &Key, value: &[u8]) {
     let mut buffer = Buffer { value: [0; 1024] };
     let held = (0..1000).any(|_| {

@@ -41,8 +41,8 @@ impl Table {
     }
 }
 
-/// Prints timings, a list of subjects for each column; the unit is nanoseconds for one thread, else million operations a
-/// second. The number behind it is how many times slower than the first subject, the library, it is.
+/// Prints timings, with a list of subjects for each column: nanoseconds for one thread, otherwise million operations
+/// per second. The number after each is how many times slower than the first subject, the library, it is.
 pub fn print_timings(title: &str, kinds: &[Kind], threads: usize, columns: &[String], timings: &[Vec<Option<Timing>>]) {
     let unit = if threads == 1 { "ns" } else { "million operations a second" };
     let plural = if threads == 1 { "" } else { "s" };

@@ -75,14 +75,14 @@ fn head(height: usize) -> String {
   .panel {{ font-size: 13px; font-weight: 600; }}
   .small {{ font-size: 12px; fill: #59636e; }}
   .name {{ text-anchor: end; }}
-  .library {{ fill: #0969da; }}
+  .st-cache {{ fill: #0969da; }}
   .same {{ fill: #818b98; }}
   .own {{ fill: #c8d1da; }}
   .axis {{ stroke: #d1d9e0; }}
   @media (prefers-color-scheme: dark) {{
     text {{ fill: #f0f6fc; }}
     .small {{ fill: #9198a1; }}
-    .library {{ fill: #4493f8; }}
+    .st-cache {{ fill: #4493f8; }}
     .same {{ fill: #818b98; }}
     .own {{ fill: #4a525b; }}
     .axis {{ stroke: #3d444d; }}
@@ -90,7 +90,7 @@ fn head(height: usize) -> String {
 </style>
 <text class="title" x="10" y="24">Throughput beside other caches, million operations a second</text>
 <text class="small" x="10" y="45">99 % hits, 1 % overwrites, keys of 32 bytes in uniform random order, values of 64 bytes. Longer is better.</text>
-<rect class="library" x="10" y="57" width="12" height="12" rx="2"/><text x="28" y="67">st_cache</text>
+<rect class="st-cache" x="10" y="57" width="12" height="12" rx="2"/><text x="28" y="67">st_cache</text>
 <rect class="same" x="110" y="57" width="12" height="12" rx="2"/><text x="128" y="67">with st_cache's hasher and clock</text>
 <rect class="own" x="360" y="57" width="12" height="12" rx="2"/><text x="378" y="67">with its own defaults</text>
 "##
@@ -105,7 +105,7 @@ fn one_panel(kinds: &[Kind], panel: &Panel, left: usize, top: usize) -> String {
     let most = panel.rates.iter().copied().fold(0.0, f64::max);
     for (row, (kind, rate)) in kinds.iter().zip(&panel.rates).enumerate() {
         let (class, note) = match kind.line {
-            Line::Library => ("library", ""),
+            Line::Library => ("st-cache", ""),
             Line::SameHasherAndClock => ("same", ", same"),
             Line::OwnDefaults => ("own", ", own"),
         };

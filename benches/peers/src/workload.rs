@@ -138,7 +138,7 @@ pub fn fill(subject: &Subject, keys: &[Key], value: &[u8]) {
     }
 }
 
-/// The part of the items that is found. Peers that are no LRU do not hold all the keys they were filled with.
+/// The part of the items that is found. Peers that are not LRU caches do not keep all their keys.
 pub fn share_found(subject: &Subject, keys: &[Key], sequence: &[u32]) -> f64 {
     let mut buffer = [0; VALUE_MAX];
     let checked = &sequence[..sequence.len().min(1 << 16)];

@@ -8,7 +8,9 @@ const { Handle, Opened, handleOf } = require('./handle.js');
 const { input } = require('./secret.js');
 
 const DEFAULT_TTL = -1;
-/** After so many seconds a load that a worker thread began goes to the next who asks: the thread may be gone. */
+/**
+ * Seconds after which a load that a worker thread began passes to the next caller, because the thread may have ended.
+ */
 const LEASE_TTL = 60;
 const HIT = 1;
 const LEADER = 2;
@@ -19,14 +21,14 @@ const { cacheGet, cacheGetBytes, cacheGetObject } = native;
 const builtins = [];
 let loadObject;
 
-/** A cache whose entries live for a time, with the least recently used one going first. */
+/** A cache whose entries expire. When it is full, it evicts the least recently used entry. */
 class Cache extends Handle {
   #external;
-  /** The loads that this thread makes or waits for, by key; null for one that cannot be waited for yet. */
+  /** The loads that this thread runs or waits for, by key; null for one that cannot be awaited yet. */
   #loads = new Map();
-  /** The promises of cached functions that are pending, by key. */
+  /** The pending promises of cached functions, by key. */
   #pending = new Map();
-  /** How often a load was begun after a miss that counts already. */
+  /** The number of loads begun after a miss that is already counted. */
   #missedTwice = 0;
 
   constructor(options = {}) {
@@ -35,12 +37,12 @@ class Cache extends Handle {
     this.#external = handleOf(this);
   }
 
-  /** The process's cache for provider configuration, which all threads share. */
+  /** The built-in cache for provider configuration, shared by all threads. */
   static get providerConfig() {
     return builtin(PROVIDER_CONFIG);
   }
 
-  /** The process's cache for permissions of users, which all threads share. */
+  /** The built-in cache for user permissions, shared by all threads. */
   static get userPermission() {
     return builtin(USER_PERMISSION);
   }
@@ -53,22 +55,22 @@ class Cache extends Handle {
     return native.cacheInvalidateUser(userId);
   }
 
-  /** The value as a string; undefined for what is not there. */
+  /** Returns the value as a string, or undefined if there is none. */
   get(key) {
     return cacheGet(this.#external, key);
   }
 
-  /** The value as a new Buffer. */
+  /** Returns the value as a new Buffer, or undefined if there is none. */
   getBytes(key) {
     return cacheGetBytes(this.#external, key);
   }
 
-  /** Stores a copy of a string or bytes, for `ttl` seconds. */
+  /** Stores a copy of a string or bytes for `ttl` seconds. */
   set(key, value, ttl = DEFAULT_TTL) {
     native.cacheSet(this.#external, key, input(value), ttl);
   }
 
-  /** The JavaScript value that `setObject` stored: itself, not a copy. */
+  /** Returns the JavaScript value that `setObject` stored, by reference. */
   getObject(key) {
     return cacheGetObject(this.#external, key)?.[0];
   }
@@ -98,20 +100,20 @@ class Cache extends Handle {
   }
 
   /**
-   * The value as a string, or else what `load(key)` brings, now or as a promise: once, however many ask, in all threads
-   * that share the cache.
+   * Returns the value as a string. If there is none, stores and returns the result of `load(key)`, which may be a
+   * promise. It is called once for all callers, in all threads that share the cache.
    */
   async getOrLoad(key, load, options = {}) {
     const bytes = await this.#load(key, load, options);
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
   }
 
-  /** As `getOrLoad`, with the value as a new Buffer. */
+  /** As `getOrLoad`, but returns the value as a new Buffer. */
   async getOrLoadBytes(key, load, options = {}) {
     return Buffer.from(await this.#load(key, load, options));
   }
 
-  /** The bytes, which several callers may get. */
+  /** Returns the bytes, which several callers may receive. */
   async #load(key, load, { ttl = DEFAULT_TTL, timeout = Infinity, signal }) {
     throwIfAborted(signal);
     checkLoad(load, ttl, timeout);
@@ -128,7 +130,7 @@ class Cache extends Handle {
     return this.#join(name, timeout, signal);
   }
 
-  /** The load of another thread; if that gives up, one of this thread. */
+  /** Waits for the load of another thread; if that is abandoned, loads in this thread. */
   #waitForOther(key, lead) {
     const controller = new AbortController();
     const load = { promise: null, callers: 0, controller };
@@ -143,14 +145,14 @@ class Cache extends Handle {
 
   async #join(name, timeout, signal) {
     const load = this.#loads.get(name);
-    if (load === null) throw failure(STATUS.BUSY, 'the load asks for the very value that it is to bring');
+    if (load === null) throw failure(STATUS.BUSY, 'the load requests the value that it loads');
     load.callers++;
     try {
       return await waitFor(load.promise, timeout, signal);
     } finally {
       load.callers--;
       if (load.callers === 0 && load.controller !== null) {
-        // Nobody waits for the other thread any more.
+        // No caller waits for the other thread any more.
         this.#forget(name, load);
         load.controller.abort();
       }
@@ -168,7 +170,7 @@ class Cache extends Handle {
     }
   }
 
-  /** For who asks in this thread meanwhile. */
+  /** Registers the load for other callers in this thread. */
   #remember(name, load) {
     this.#loads.set(name, load);
     const end = () => this.#forget(name, load);
@@ -183,7 +185,7 @@ class Cache extends Handle {
     try {
       call();
     } catch (error) {
-      // It took too long, or the cache was closed: the value is good, but nobody else gets it.
+      // The load took too long or the cache was closed: the value is valid, but is not stored.
       if (error.status !== STATUS.ABANDONED && error.status !== STATUS.INVALID_ARGUMENT) throw error;
     }
   }
@@ -193,7 +195,7 @@ class Cache extends Handle {
     try {
       native.cacheLoadAbandon(this.#external, lease, status, null);
     } catch {
-      // It has ended already.
+      // The lease has already ended.
     }
   }
 
@@ -205,7 +207,7 @@ class Cache extends Handle {
     if (outcome !== LEADER) {
       const pending = this.#pending.get(key);
       if (pending) return pending;
-      throw failure(STATUS.BUSY, 'the function asks for the very result that it is to find');
+      throw failure(STATUS.BUSY, 'the function requests its own result');
     }
     const store = (value, isPromised) =>
       this.#finish(() => native.cacheLoadFinishObject(this.#external, lease, [value, isPromised], DEFAULT_TTL));
@@ -226,7 +228,7 @@ class Cache extends Handle {
     return this.#await(key, Promise.resolve(result).then((value) => (store(value, true), value)).catch(fail));
   }
 
-  /** The same promise for who asks while it is pending. */
+  /** Shares a promise with other callers while it is pending. */
   #await(key, promise) {
     this.#pending.set(key, promise);
     const end = () => {
@@ -254,7 +256,7 @@ function checkLoad(load, ttl, timeout) {
   if (!(timeout >= 0)) throw failure(STATUS.INVALID_ARGUMENT, 'timeout must be 0 or more');
 }
 
-/** Strings and bytes that are the same key have the same name. */
+/** Returns the same name for strings and bytes that are the same key. */
 function nameOf(key) {
   return Buffer.from(key).toString('latin1');
 }
@@ -262,7 +264,7 @@ function nameOf(key) {
 function toBytes(value) {
   if (typeof value === 'string' || types.isUint8Array(value)) return Buffer.from(value);
   if (value === null || value === undefined) throw failure(STATUS.NOT_FOUND, 'the load brought no value');
-  throw new TypeError('a load must bring a string or a Uint8Array');
+  throw new TypeError('a load must return a string or a Uint8Array');
 }
 
 module.exports = { Cache, loadObject };

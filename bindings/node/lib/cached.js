@@ -4,8 +4,8 @@ const { Cache, loadObject } = require('./cache.js');
 const { functionKey } = require('./function_key.js');
 
 /**
- * The function with its results cached for `ttl` seconds, by its arguments: `mymodule:get_user:123`. Calls with the same
- * arguments while a promise is pending get that promise; what fails is not kept. Results are kept by reference.
+ * Caches the results of a function for `ttl` seconds, by its arguments: `mymodule:get_user:123`. Calls with the same
+ * arguments share a pending promise. Results are stored by reference; failures are not stored.
  */
 function cached(fn, { ttl = 300, keyPrefix = '', name = fn?.name, maxSize = 1000 } = {}) {
   if (typeof fn !== 'function') throw new TypeError('fn must be a function');

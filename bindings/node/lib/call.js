@@ -4,7 +4,7 @@ const native = require('./native.js');
 const { AbortError, STATUS, failure } = require('./errors.js');
 const { handleOf } = require('./handle.js');
 
-/** Refuses what is no signal, before anything is begun; true where nobody waits for anything any more. */
+/** Throws a TypeError for an invalid signal, before the call begins. Returns whether the signal is aborted. */
 function isAborted(signal) {
   if (signal === undefined || signal === null) return false;
   if (typeof signal !== 'object' || typeof signal.aborted !== 'boolean' || typeof signal.addEventListener !== 'function') {
@@ -17,15 +17,17 @@ function throwIfAborted(signal) {
   if (isAborted(signal)) throw new AbortError(signal.reason);
 }
 
-/** What to call for each signal. It has one listener of ours, as Node warns of a leak where there are more than ten. */
+/**
+ * The callbacks of each signal. Each signal has a single listener of ours, because Node warns of a leak from eleven on.
+ */
 const listeners = new WeakMap();
 
-/** Calls `abort` with the signal; what it gives back calls that off. */
+/** Calls `abort` when the signal is aborted. Returns a function that cancels that. */
 function onAbort(signal, abort) {
   let all = listeners.get(signal);
   if (all === undefined) {
     const each = new Set();
-    all = { each, listener: () => each.forEach((one) => one()) };
+    all = { each, listener: () => each.forEach((one) => void one()) };
     signal.addEventListener('abort', all.listener, { once: true });
     listeners.set(signal, all);
   }
@@ -38,14 +40,17 @@ function onAbort(signal, abort) {
   };
 }
 
-/** Makes a call on another thread. With the signal the promise ends at once; a thread that is at it ends by its timeout. */
+/**
+ * Makes a call on another thread. If the signal is aborted, the promise is rejected at once; a call that is being made
+ * ends by its timeout.
+ */
 function start(signal, name, ...args) {
   throwIfAborted(signal);
   if (!signal) return native[name](...args);
   const promise = native[name](...args);
   const id = native.lastCall();
   return new Promise((resolve, reject) => {
-    // Whatever the signal does, there is somebody who takes what the call ends with.
+    // Handles the result in any case, so that a rejection after an abort is not unhandled.
     promise.then(resolve, reject);
     const callOff = onAbort(signal, () => {
       native.abandon(id);
@@ -55,12 +60,12 @@ function start(signal, name, ...args) {
   });
 }
 
-/** Waits for what others wait for too: not longer than `timeout` seconds, and not after the signal. */
+/** Waits for a shared promise, up to `timeout` seconds and until the signal is aborted. */
 function waitFor(promise, timeout, signal) {
   if (!(timeout < Infinity) && !signal) return promise;
   if (signal?.aborted) return Promise.reject(new AbortError(signal.reason));
   return new Promise((resolve, reject) => {
-    // A timer holds 2^31 ms at most.
+    // A timer is limited to 2^31 ms.
     const milliseconds = Math.min(timeout * 1000, 0x7fffffff);
     const timer =
       timeout < Infinity &&
@@ -79,9 +84,9 @@ function waitFor(promise, timeout, signal) {
 }
 
 /**
- * Gives a class the methods `name` and `nameSync` over a function of the add-on. `arity` is how many parameters they have
- * before the options; `prepare(handle, args, options)` makes the add-on's arguments of them, `finish(result, options)` the
- * result of its.
+ * Adds the methods `name` and `nameSync` to a class, which call a function of the add-on. `arity` is the number of
+ * parameters before the options; `prepare(handle, args, options)` returns the add-on's arguments, and `finish(result,
+ * options)` converts its result.
  */
 function method(Class, name, nativeName, arity, prepare, finish = (result) => result) {
   const methods = {
@@ -99,7 +104,7 @@ function method(Class, name, nativeName, arity, prepare, finish = (result) => re
   }
 }
 
-/** Whether it is to be awaited: a promise of whichever library. */
+/** Whether a value is a promise, of any library. */
 function isThenable(value) {
   return (typeof value === 'object' || typeof value === 'function') && value !== null && typeof value.then === 'function';
 }

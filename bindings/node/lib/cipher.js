@@ -7,9 +7,9 @@ const { input, secretOf } = require('./secret.js');
 
 let ofProcess;
 
-/** Keys with which credentials are encrypted, as SimpleTuner does. */
+/** Encrypts and decrypts credentials, in SimpleTuner's format. */
 class Cipher extends Handle {
-  /** Reads the keys, and makes them where there are none; `Cipher.open` does so without blocking. */
+  /** Reads the keys, or creates a key if there is none. Blocks; `Cipher.open` does not. */
   constructor(settings) {
     super(settings, () => native.cipherOpenSync(settingsText(settings)));
   }
@@ -18,7 +18,7 @@ class Cipher extends Handle {
     return new Cipher(new Opened(await start(signal, 'cipherOpen', settingsText(settings))));
   }
 
-  /** The cipher of the whole process. */
+  /** The cipher of the whole process, opened on first use. */
   static get default() {
     ofProcess ??= new Cipher(PROCESS);
     return ofProcess;

@@ -4,7 +4,7 @@ const native = require('./native.js');
 
 const SOURCES = ['none', 'env', 'file', 'aws', 'vault', 'custom', 'store', 'credential'];
 
-/** The statuses of the library, by name, as far as the binding itself needs them. */
+/** The library's statuses that the binding itself uses. */
 const STATUS = {
   OK: 0,
   NOT_FOUND: -1,
@@ -16,7 +16,7 @@ const STATUS = {
   ABANDONED: -18,
 };
 
-/** What went wrong in the library. It never holds a value, key or token. */
+/** A failure of the library. It never contains a value, key or token. */
 class StSecretsError extends Error {
   constructor(status, code, message, source = 0, detail = 0, retryable = false) {
     super(message);
@@ -29,7 +29,7 @@ class StSecretsError extends Error {
 }
 Object.defineProperty(StSecretsError.prototype, 'name', { value: 'StSecretsError', configurable: true, writable: true });
 
-/** What a call ends with whose `signal` was aborted, as in Node's own functions. */
+/** The error of a call whose `signal` was aborted, as in Node's own functions. */
 class AbortError extends Error {
   constructor(reason) {
     super('The operation was aborted', { cause: reason });
@@ -40,7 +40,7 @@ Object.defineProperty(AbortError.prototype, 'name', { value: 'AbortError', confi
 
 native.setErrorClass(StSecretsError);
 
-/** An error of the binding's own. */
+/** Returns an error of the binding itself. */
 function failure(status, message) {
   const retryable = status === STATUS.TIMEOUT || status === STATUS.BUSY || status === STATUS.UNAVAILABLE;
   return new StSecretsError(status, native.statusName(status), message, 0, 0, retryable);

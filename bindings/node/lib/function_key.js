@@ -2,7 +2,7 @@
 
 const { types } = require('node:util');
 
-/** A number that other languages have as a floating-point one, though it is whole: the key of 1.0 is not that of 1. */
+/** A whole number that other languages represent as floating-point: the key of 1.0 differs from that of 1. */
 class Float {
   constructor(value) {
     if (typeof value !== 'number') throw new TypeError('a Float must be a number');
@@ -11,8 +11,8 @@ class Float {
 }
 
 /**
- * The key under which the result of a function call is cached: `prefix:function:argument:argument`, the same as every
- * other language builds. Whole numbers up to 2^53 and bigints are integers; `undefined` is `null`.
+ * Returns the key under which the result of a function call is cached: `prefix:function:argument:argument`, the same in
+ * every language. Whole numbers up to 2^53 and bigints are integers; `undefined` is `null`.
  */
 function functionKey(prefix, name, args = [], named = {}) {
   let key = prefix === '' ? name : `${prefix}:${name}`;
@@ -52,7 +52,7 @@ function object(arg) {
   return `{${members.join(',')}}`;
 }
 
-/** In the order of the bytes of their names in UTF-8. */
+/** Sorts members by the UTF-8 bytes of their names. */
 function sorted(members) {
   const entries = types.isMap(members) ? [...members] : Object.entries(members);
   for (const [name] of entries) {

@@ -3,20 +3,20 @@
 const native = require('./native.js');
 const { Secret } = require('./secret.js');
 
-/** What the add-on opened. Users have no such thing: any other `External` in its place would be read as a handle of ours. */
+/** Wraps a handle of the add-on. Users cannot create one: any other `External` would be misread as a handle. */
 class Opened {
   constructor(external) {
     this.external = external;
   }
 }
 
-/** In place of settings: the one of the process. */
+/** Passed instead of settings: the handle of the process. */
 const PROCESS = new Opened(null);
 
-/** The `External` behind an object. */
+/** Returns the `External` of an object. */
 let handleOf;
 
-/** Something of the library that is opened and closed. */
+/** A handle of the library that can be closed. */
 class Handle {
   #external;
 
@@ -28,13 +28,15 @@ class Handle {
     handleOf = (object) => object.#external;
   }
 
-  /** Calls under way end as if it were open; closing again does nothing. What belongs to the process stays open. */
+  /**
+   * Frees the handle. Calls in progress finish normally; closing again has no effect. Handles of the process stay open.
+   */
   close() {
     if (this.#external !== null) native.close(this.#external);
   }
 }
 
-// Where the language has it (`using`), leaving the block closes it.
+// With `using`, leaving the block closes the handle.
 if (Symbol.dispose) {
   Object.defineProperty(Handle.prototype, Symbol.dispose, {
     value: function dispose() {
@@ -43,18 +45,18 @@ if (Symbol.dispose) {
   });
 }
 
-/** Settings as the library takes them. */
+/** Converts settings to the JSON text that the library reads. */
 function settingsText(settings) {
   if (settings === undefined || settings === null) return null;
   if (typeof settings !== 'object') throw new TypeError('the settings must be an object');
   return jsonText(settings);
 }
 
-/** A value as JSON. What JSON has no form for, and would become something else without a word, is refused. */
+/** Converts a value to JSON. Throws for values that JSON cannot represent and would silently change. */
 function jsonText(value) {
   return JSON.stringify(value, function check(name, written) {
-    // A secret is redacted by now: behind `this` it is itself.
-    if (this[name] instanceof Secret) throw new TypeError(`${name || 'the value'} must not be a Secret: give its text()`);
+    // `written` is already redacted; `this` has the secret itself.
+    if (this[name] instanceof Secret) throw new TypeError(`${name || 'the value'} must not be a Secret: pass its text()`);
     if (typeof written === 'number' && !Number.isFinite(written)) throw new TypeError(`${name} must be a finite number`);
     return written;
   });

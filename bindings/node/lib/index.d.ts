@@ -1,18 +1,18 @@
 /// <reference types="node" />
 
-/** Text or bytes; a `Secret` is taken as it is, without a copy in JavaScript. */
+/** Text or bytes. A `Secret` is passed without a copy in JavaScript. */
 export type Value = string | Uint8Array | Secret;
-/** A key of a cache: text, or any bytes. */
+/** A cache key: text or arbitrary bytes. */
 export type Key = string | Uint8Array;
-/** Settings by the names that the library has for them: `file_path`, `vault_url`, `cache_ttl`. Times are seconds. */
+/** The library's settings by name: `file_path`, `vault_url`, `cache_ttl`. Times are in seconds. */
 export type Settings = { readonly [name: string]: string | number | boolean | readonly string[] | null | undefined };
 
 export interface CallOptions {
-  /** Ends the promise at once with an `AbortError`. */
+  /** Rejects the promise at once with an `AbortError`. */
   signal?: AbortSignal | null;
 }
 
-/** The library's version: "0.1.0", and as `major * 1000000 + minor * 1000 + patch`. */
+/** The library's version: "0.1.0", and as a number, `major * 1000000 + minor * 1000 + patch`. */
 export const version: string;
 export const versionNumber: number;
 
@@ -22,23 +22,23 @@ export const WELL_KNOWN: Readonly<
 
 export type Source = 'none' | 'env' | 'file' | 'aws' | 'vault' | 'custom' | 'store' | 'credential' | (string & {});
 
-/** What went wrong in the library. It never holds a value, key or token. */
+/** A failure of the library. It never contains a value, key or token. */
 export class StSecretsError extends Error {
   private constructor();
   readonly name: 'StSecretsError';
-  /** The status as a number: -1. */
+  /** The status as a number, such as -1. */
   readonly status: number;
-  /** The status by name: "ST_NOT_FOUND". */
+  /** The status by name, such as "ST_NOT_FOUND". */
   readonly code: string;
   /** The provider that failed. */
   readonly source: Source;
   /** The HTTP status or `errno`; 0 if there is none. */
   readonly detail: number;
-  /** The same call may succeed later without anybody changing anything. */
+  /** Whether the same call may succeed later without any change by the user. */
   readonly retryable: boolean;
 }
 
-/** What a call ends with whose signal was aborted; `cause` is the signal's reason. */
+/** The error of a call whose signal was aborted; `cause` is the signal's reason. */
 export class AbortError extends Error {
   private constructor();
   readonly name: 'AbortError';
@@ -46,34 +46,34 @@ export class AbortError extends Error {
 }
 
 export interface SecretInfo {
-  /** "env", "file", "aws", "vault", or the name of a provider of the program. */
+  /** "env", "file", "aws", "vault", or the name of a custom provider. */
   readonly provider: string;
-  /** The provider's own name of this version of the secret. */
+  /** The provider's identifier of this version of the secret. */
   readonly version: string | null;
   readonly source: Source;
-  /** The provider does not answer now; this is what it answered before. */
+  /** The provider is failing; this is its last known value. */
   readonly stale: boolean;
-  /** The value comes from memory. */
+  /** The value comes from a cache. */
   readonly cached: boolean;
-  /** A provider that goes before this one failed, so another value may be the one that counts. */
+  /** An earlier provider failed; it might have returned another value. */
   readonly degraded: boolean;
-  /** Seconds since the provider was asked, and until it is asked again. */
+  /** Seconds since the value was fetched, and until it is fetched again. */
   readonly age: number;
   readonly expiresIn: number;
 }
 
-/** A value that is redacted wherever it is printed, logged, inspected or serialised. */
+/** A value that is redacted wherever it is printed, logged, inspected or serialized. */
 export class Secret {
   private constructor();
-  /** The value as a string. Throws a `TypeError` where it is not UTF-8. */
+  /** Returns the value as a string. Throws a `TypeError` if it is not UTF-8. */
   text(): string;
-  /** The value as a new Buffer, which is yours to wipe: `fill(0)`. */
+  /** Returns the value as a new Buffer, which the caller wipes: `fill(0)`. */
   bytes(): Buffer;
-  /** How many bytes it has. */
+  /** The length in bytes. */
   readonly byteLength: number;
-  /** Where it came from; null for what was decrypted. */
+  /** The origin of the value; null for a decrypted value. */
   readonly info: SecretInfo | null;
-  /** Wipes the value now, unless others hold it too. It cannot be read any more. */
+  /** Releases the value, which is wiped with its last reference. It cannot be read any more. */
   dispose(): void;
   /** For `using`. */
   [Symbol.dispose](): void;
@@ -82,28 +82,28 @@ export class Secret {
 }
 
 declare abstract class Handle {
-  /** Calls under way end as if it were open; closing again does nothing. */
+  /** Frees the handle. Calls in progress finish normally; closing again has no effect. */
   close(): void;
   /** For `using`. */
   [Symbol.dispose](): void;
 }
 
 export interface GetSyncOptions {
-  /** Seconds; -1, the default, is that of the settings. */
+  /** Seconds; -1, the default, is the setting `timeout`. */
   timeout?: number;
-  /** Look at each source now, whatever is remembered of it. */
+  /** Bypass all caches and ask every provider. */
   refresh?: boolean;
-  /** Ask no provider that may take long. */
+  /** Only use cached and local values; do not wait for a remote provider. */
   cachedOnly?: boolean;
 }
 export interface GetOptions extends GetSyncOptions, CallOptions {}
 export interface Default<T> {
-  /** In place of an error where no provider has the secret. */
+  /** Returned instead of an error if no provider has the secret. */
   default: T;
 }
 
 export type ProviderValue = Value | { value: Value; ttl?: number } | null | undefined;
-/** A provider in JavaScript: finds a secret within `timeout` seconds, after which the signal is aborted. */
+/** A JavaScript provider: returns a secret within `timeout` seconds, after which the signal is aborted. */
 export type Provider = (
   key: string,
   request: { timeout: number; signal: AbortSignal | undefined },
@@ -120,38 +120,38 @@ export interface Check {
   memory: { state: string; [detail: string]: unknown };
 }
 
-/** A chain of providers in which secrets are found. */
+/** A chain of providers. */
 export class Secrets extends Handle {
   constructor(settings?: Settings);
-  /** The manager of the whole process, made from the environment on first use. */
+  /** The manager of the whole process, configured from the environment on first use. */
   static readonly default: Secrets;
   /** Replaces the manager of the whole process. */
   static reset(settings?: Settings): void;
 
-  /** Finds a secret in the first provider that has it. */
+  /** Returns a secret from the first provider that has it. */
   get(key: string, options?: GetOptions): Promise<Secret>;
   get<T>(key: string, options: GetOptions & Default<T>): Promise<Secret | T>;
-  /** As `get`, on this thread. A provider in JavaScript that answers with a promise counts as failed. */
+  /** As `get`, on this thread. A JavaScript provider that returns a promise counts as failed. */
   getSync(key: string, options?: GetSyncOptions): Secret;
   getSync<T>(key: string, options: GetSyncOptions & Default<T>): Secret | T;
-  /** Finds several secrets under one deadline; results as of `Promise.allSettled`, in the order of the keys. */
+  /** Returns several secrets within one timeout; results as of `Promise.allSettled`, in the order of the keys. */
   getMany(keys: readonly string[], options?: CallOptions): Promise<PromiseSettledResult<Secret>[]>;
   getManySync(keys: readonly string[]): PromiseSettledResult<Secret>[];
   getReplicateToken(options?: GetOptions): Promise<Secret>;
   getHfToken(options?: GetOptions): Promise<Secret>;
   getWebhookSecret(options?: GetOptions): Promise<Secret>;
 
-  /** Writes a secret into the secrets file. */
+  /** Writes a secret to the secrets file. */
   set(key: string, value: Value, options?: CallOptions): Promise<void>;
   setSync(key: string, value: Value): void;
   setReplicateToken(value: Value, options?: CallOptions): Promise<void>;
-  /** Removes a secret from the secrets file; false if it was not there. */
+  /** Removes a secret from the secrets file; returns whether it existed. */
   delete(key: string, options?: CallOptions): Promise<boolean>;
   deleteSync(key: string): boolean;
 
-  /** Adds a provider of the program's own, at the end or at a position from 0. */
+  /** Adds a custom provider, at the end or at a position from 0. */
   addProvider(name: string, get: Provider, options?: { position?: number }): void;
-  /** Looks at every source now. */
+  /** Reads every provider again. */
   refresh(options?: CallOptions & { timeout?: number }): Promise<void>;
   refreshSync(options?: { timeout?: number }): void;
   clearCache(): void;
@@ -163,12 +163,12 @@ export class Secrets extends Handle {
   filePathSync(): string;
 }
 
-/** Keys with which credentials are encrypted, as SimpleTuner does. */
+/** Encrypts and decrypts credentials, in SimpleTuner's format. */
 export class Cipher extends Handle {
-  /** Reads the keys, and makes them where there are none; `Cipher.open` does so without blocking. */
+  /** Reads the keys, or creates a key if there is none. Blocks; `Cipher.open` does not. */
   constructor(settings?: Settings);
   static open(settings?: Settings, options?: CallOptions): Promise<Cipher>;
-  /** The cipher of the whole process. */
+  /** The cipher of the whole process, opened on first use. */
   static readonly default: Cipher;
   static reset(settings?: Settings): void;
 
@@ -176,7 +176,7 @@ export class Cipher extends Handle {
   encryptSync(plaintext: Value): string;
   decrypt(token: string, options?: CallOptions): Promise<Secret>;
   decryptSync(token: string): Secret;
-  /** The token under the newest key, and whether it differs from the one given. */
+  /** Re-encrypts a token under the newest key; `changed` is whether it differs from the argument. */
   reencrypt(token: string, options?: CallOptions): Promise<{ token: string; changed: boolean }>;
   reencryptSync(token: string): { token: string; changed: boolean };
   rotateKey(options?: CallOptions): Promise<void>;
@@ -197,19 +197,19 @@ export interface CacheStats {
   loadFailures: number;
 }
 export interface LoadOptions extends CallOptions {
-  /** Seconds to keep it; the cache's own if not given. */
+  /** Seconds to keep the value; default: the cache's `defaultTtl`. */
   ttl?: number;
-  /** Seconds to wait for it; the load goes on. */
+  /** Seconds to wait for the value; the load continues. */
   timeout?: number;
 }
 export type Load<T> = (key: Key) => T | Promise<T>;
 
-/** A cache whose entries live for a time, with the least recently used one going first. Times are seconds. */
+/** A cache whose entries expire. When it is full, it evicts the least recently used entry. Times are in seconds. */
 export class Cache extends Handle {
   constructor(options?: { defaultTtl?: number; maxSize?: number; cleanupInterval?: number });
-  /** The process's cache for provider configuration, which all threads share: strings and bytes alone. */
+  /** The built-in cache for provider configuration, shared by all threads. It only stores strings and bytes. */
   static readonly providerConfig: Cache;
-  /** The process's cache for permissions of users, which all threads share: strings and bytes alone. */
+  /** The built-in cache for user permissions, shared by all threads. It only stores strings and bytes. */
   static readonly userPermission: Cache;
   static invalidateProvider(provider: string): number;
   static invalidateUser(userId: number | bigint): number;
@@ -217,42 +217,42 @@ export class Cache extends Handle {
   get(key: Key): string | undefined;
   getBytes(key: Key): Buffer | undefined;
   set(key: Key, value: Value, ttl?: number): void;
-  /** What `setObject` stored: itself, not a copy. */
+  /** Returns the value that `setObject` stored, by reference. */
   getObject<T = unknown>(key: Key): T | undefined;
   setObject(key: Key, value: unknown, ttl?: number): void;
   delete(key: Key): boolean;
   clear(): number;
   invalidatePrefix(prefix: Key): number;
   stats(): CacheStats;
-  /** The value, or else what `load` brings: once, however many ask. */
+  /** Returns the value, or stores and returns the result of `load`, which is called once for all callers. */
   getOrLoad(key: Key, load: Load<string | Uint8Array>, options?: LoadOptions): Promise<string>;
   getOrLoadBytes(key: Key, load: Load<string | Uint8Array>, options?: LoadOptions): Promise<Buffer>;
 }
 
 export interface CachedOptions {
-  /** Seconds; 300 if not given. */
+  /** Seconds; default: 300. */
   ttl?: number;
   keyPrefix?: string;
-  /** In place of the function's own. */
+  /** Default: the function's own name. */
   name?: string;
-  /** 1000 if not given. */
+  /** Default: 1000. */
   maxSize?: number;
 }
 export type Cached<F extends (...args: never[]) => unknown> = F & {
   /** For invalidation: `clear()`, `delete(fn.key(123))`. */
   readonly cache: Cache;
-  /** The key of a call with these arguments. */
+  /** Returns the key of a call with these arguments. */
   key(...args: Parameters<F>): string;
 };
-/** The function with its results cached by its arguments. Results are kept by reference; what fails is not kept. */
+/** Caches the results of a function by its arguments. Results are stored by reference; failures are not stored. */
 export function cached<F extends (...args: never[]) => unknown>(fn: F, options?: CachedOptions): Cached<F>;
 
-/** A number that other languages have as a floating-point one, though it is whole. */
+/** A whole number that other languages represent as floating-point. */
 export class Float {
   constructor(value: number);
   readonly value: number;
 }
-/** The key under which the result of a function call is cached, the same in every language. */
+/** Returns the key under which the result of a function call is cached, the same in every language. */
 export function functionKey(
   prefix: string,
   name: string,
@@ -266,11 +266,11 @@ export interface CredentialName {
   name: string;
 }
 export interface CipherOptions extends CallOptions {
-  /** That of the process if not given. */
+  /** Default: the cipher of the process. */
   cipher?: Cipher;
 }
 export interface ResolveOptions extends CipherOptions {
-  /** That of the process if not given. */
+  /** Default: the manager of the process. */
   secrets?: Secrets;
 }
 export interface Resolved {
@@ -324,20 +324,20 @@ export interface AuditReport {
   forks: number[];
 }
 export type Json = { [name: string]: any };
-/** A JSON object, or its text, which is kept as it is written: `1.50`, `NaN`, integers of any size. */
+/** A JSON object, or its text, which is stored as it is written: `1.50`, `NaN`, integers of any size. */
 export type Document = object | string;
 export interface AsText {
-  /** The JSON text, as it is written. */
+  /** Return the JSON text as it was written. */
   text: true;
 }
 
-/** SimpleTuner's databases: provider configuration, hardware prices, stored credentials and an audit trail. */
+/** SimpleTuner's databases: provider configuration, hardware prices, stored credentials and the audit trail. */
 export class Store extends Handle {
   constructor(settings?: Settings);
-  /** The store of the whole process, made from the environment on first use. */
+  /** The store of the whole process, opened on first use. */
   static readonly default: Store;
   static reset(settings?: Settings): void;
-  /** The same store: what is done with it is recorded as this actor's. */
+  /** Returns the same store; its changes are recorded under this actor. */
   as(actor: { userId?: number | bigint; username?: string | null; ip?: string | null }): Store;
 
   getProviderConfig(provider: string, options: CallOptions & AsText): Promise<string>;
@@ -346,7 +346,7 @@ export class Store extends Handle {
   getProviderConfigSync(provider: string): Json;
   saveProviderConfig(provider: string, config: Document, options?: CallOptions): Promise<void>;
   saveProviderConfigSync(provider: string, config: Document): void;
-  /** Sets these members, and leaves the others as they are. */
+  /** Merges these members into the configuration. */
   updateProviderConfig(provider: string, members: Document, options?: CallOptions): Promise<void>;
   updateProviderConfigSync(provider: string, members: Document): void;
   deleteProviderConfig(provider: string, options?: CallOptions): Promise<boolean>;
@@ -381,17 +381,17 @@ export class Store extends Handle {
   deleteCredentialSync(which: CredentialName): boolean;
   listCredentials(of?: { userId?: number | bigint; provider?: string }, options?: CallOptions): Promise<StoredCredential[]>;
   listCredentialsSync(of?: { userId?: number | bigint; provider?: string }): StoredCredential[];
-  /** The user's own credential, else the secret `globalKey` of a manager. */
+  /** Returns the user's own credential, or else the secret `globalKey` of a manager. */
   resolveCredential(which: CredentialName & { globalKey: string }, options?: ResolveOptions): Promise<Resolved>;
   resolveCredentialSync(which: CredentialName & { globalKey: string }, options?: ResolveOptions): Resolved;
-  /** A new key, and every stored credential under it. */
+  /** Creates a new key and re-encrypts every stored credential under it. */
   rotateCredentials(options?: CipherOptions): Promise<void>;
   rotateCredentialsSync(options?: CipherOptions): void;
-  /** Every stored credential under the newest key; with `plain`, plain text is encrypted too. */
+  /** Re-encrypts every stored credential under the newest key; with `plain`, unencrypted ones too. */
   reencryptCredentials(options?: CipherOptions & { plain?: boolean }): Promise<ReencryptReport>;
   reencryptCredentialsSync(options?: CipherOptions & { plain?: boolean }): ReencryptReport;
 
-  /** Appends an entry of the program's own; gives its number. */
+  /** Appends an entry to the audit trail and returns its id. */
   logAudit(entry: AuditEntry, options?: CallOptions): Promise<number>;
   logAuditSync(entry: AuditEntry): number;
   queryAudit(filter?: AuditFilter | string, options?: CallOptions): Promise<Json[]>;
@@ -403,9 +403,12 @@ export class Store extends Handle {
 export type LogLevel = 'off' | 'error' | 'warn' | 'info' | 'debug' | 'trace';
 export interface LogRecord {
   level: LogLevel;
-  /** The part of the library that it comes from. */
+  /** The part of the library that logs. */
   target: string;
   message: string;
 }
-/** Sends the messages of the whole process up to this level to a function, in place of the one before; null stops it. */
+/**
+ * Sends the log messages of the whole process up to this level to a function, which replaces the previous one; null
+ * stops the log.
+ */
 export function setLog(level: LogLevel, log: ((record: LogRecord) => void) | null): void;

@@ -5,8 +5,8 @@ const native = require('./native.js');
 const LEVELS = ['off', 'error', 'warn', 'info', 'debug', 'trace'];
 
 /**
- * Sends the messages of the whole process up to this level to a function, in place of the one before; null stops it. They
- * are handed over by the event loop, after the calls that they are about.
+ * Sends the log messages of the whole process up to this level to a function, which replaces the previous one; null
+ * stops the log. The event loop delivers messages after the calls that caused them.
  */
 function setLog(level, log) {
   const number = LEVELS.indexOf(level);

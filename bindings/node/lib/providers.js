@@ -6,12 +6,12 @@ const { AbortError, STATUS, StSecretsError } = require('./errors.js');
 const { Secret, input } = require('./secret.js');
 
 const DEFAULT_TTL = -1;
-/** Where an answer has what was thrown; the add-on reads what goes before. */
+/** The index of the exception in an answer; the add-on reads the elements before it. */
 const THROWN = 5;
 
 /**
- * The providers of a manager that are written in JavaScript. They are asked before the call of the library that wants their
- * answers, once for all who ask at the same time. An answer is [provider, key, status, value or message, ttl, thrown].
+ * The JavaScript providers of a manager. They are called before the library's call that uses their answers, once for
+ * all concurrent callers. An answer is [provider, key, status, value or message, ttl, exception].
  */
 class Providers {
   #all = [];
@@ -26,15 +26,15 @@ class Providers {
     this.#all.push({ id, get, timeout, underWay: new Map() });
   }
 
-  ask(key, timeout, signal) {
+  call(key, timeout, signal) {
     return Promise.all(this.#all.map((provider) => answerOf(provider, key, limit(provider, timeout), signal)));
   }
 
-  askSync(key, timeout) {
+  callSync(key, timeout) {
     return this.#all.map((provider) => answerOfSync(provider, key, limit(provider, timeout)));
   }
 
-  /** The error with, as its cause, what a provider threw. */
+  /** Sets the exception of a provider as the cause of an error. */
   explain(error, answers) {
     if (error instanceof StSecretsError && error.source === 'custom' && error.cause === undefined) {
       error.cause = answers?.map((answer) => answer[THROWN]).find((thrown) => thrown !== undefined);
@@ -49,7 +49,7 @@ function limit(provider, timeout) {
 
 async function answerOf(provider, key, timeout, signal) {
   let load = provider.underWay.get(key);
-  // What is under way for longer than it was given is not waited for: it may never end.
+  // Does not wait for a load that is over its time limit: it may never end.
   if (load === undefined || load.until <= performance.now()) load = begin(provider, key, timeout);
   try {
     return answer(provider, key, await waitFor(load.promise, timeout, signal));
@@ -102,7 +102,7 @@ function failed(provider, key, error) {
     return [provider.id, key, error.status, error.message, 0, error];
   }
   if (error?.name === 'TimeoutError') return [provider.id, key, STATUS.TIMEOUT, 'its function timed out', 0, error];
-  // What other errors say is not known to be free of secrets: it stays in the cause.
+  // The messages of other errors may contain secrets: they are only in the cause.
   return [provider.id, key, STATUS.CALLBACK, `its function threw ${error?.name ?? typeof error}: see the cause`, 0, error];
 }
 

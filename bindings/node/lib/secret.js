@@ -7,23 +7,23 @@ const REDACTED = 'Secret(redacted)';
 const FLAGS = { STALE: 1, CACHED: 2, DEGRADED: 4 };
 const SOURCES = ['none', 'env', 'file', 'aws', 'vault', 'custom'];
 
-/** For the constructor, which nobody else calls: any other `External` would be read as a value of ours. */
+/** Required by the constructor, so that users cannot call it: any other `External` would be misread as a value. */
 const OWN = Symbol('own');
 
 let externalOf;
 
 /**
- * A value that is shown to nobody who does not ask for it by `text()` or `bytes()`: those copy it into JavaScript's
- * memory, which cannot be wiped reliably; until then it is in the library's, which is wiped.
+ * A value that only `text()` and `bytes()` reveal. These copy it to JavaScript's memory, which cannot be wiped
+ * reliably; the library's own memory is wiped.
  */
 class Secret {
   #external;
   #info;
 
   constructor(own, external) {
-    if (own !== OWN) throw new TypeError('a Secret comes from the library alone');
+    if (own !== OWN) throw new TypeError('a Secret cannot be constructed');
     this.#external = external;
-    // A function as a property of its own: a Secret cannot be cloned or posted, which would make an empty object of it.
+    // A function as an own property prevents cloning and posting, which would create an empty object.
     this.toJSON = Secret.prototype.toJSON;
   }
 
@@ -31,22 +31,22 @@ class Secret {
     externalOf = (secret) => secret.#external;
   }
 
-  /** The value as a string. */
+  /** Returns the value as a string. */
   text() {
     return native.secretText(this.#external);
   }
 
-  /** The value as a new Buffer, which is yours to wipe (`fill(0)`). */
+  /** Returns the value as a new Buffer, which the caller wipes (`fill(0)`). */
   bytes() {
     return native.secretBytes(this.#external);
   }
 
-  /** How many bytes it has. Were it called `length`, `Buffer.from` would make as many zeros of a secret. */
+  /** The length in bytes. Not named `length`, because `Buffer.from` would then create a Buffer of zeros. */
   get byteLength() {
     return native.secretLength(this.#external);
   }
 
-  /** Where it came from; null for what was decrypted. */
+  /** The origin of the value; null for a decrypted value. */
   get info() {
     if (this.#info === undefined) {
       const items = native.secretInfo(this.#external);
@@ -55,7 +55,7 @@ class Secret {
     return this.#info;
   }
 
-  /** Wipes the value now, unless others hold it too. It cannot be read any more. */
+  /** Releases the value, which is wiped with its last reference. It cannot be read any more. */
   dispose() {
     native.close(this.#external);
   }
@@ -90,14 +90,14 @@ function infoOf(provider, version, source, flags, age, expiresIn) {
   };
 }
 
-/** What the add-on takes as a value: of a secret, the library's own bytes. */
+/** Converts a value for the add-on; a Secret passes the library's own bytes. */
 function input(value) {
   if (value instanceof Secret) return externalOf(value);
   if (types.isExternal(value)) throw new TypeError('value must be a string or a Uint8Array');
   return value;
 }
 
-/** A secret of what the add-on gave, which is nothing for a call that was aborted. */
+/** Returns a Secret for a result of the add-on, which is undefined after an abort. */
 function secretOf(external) {
   return external === undefined ? undefined : new Secret(OWN, external);
 }

@@ -11,7 +11,7 @@ const REFRESH = 1;
 const CACHED_ONLY = 2;
 const DEFAULT_TIMEOUT = -1;
 
-/** Names of the secrets that SimpleTuner itself uses. */
+/** The names of the secrets that SimpleTuner itself uses. */
 const WELL_KNOWN = Object.freeze({
   REPLICATE_API_TOKEN: 'REPLICATE_API_TOKEN',
   HF_TOKEN: 'HF_TOKEN',
@@ -20,7 +20,7 @@ const WELL_KNOWN = Object.freeze({
 
 let ofProcess;
 
-/** A chain of providers in which secrets are found. */
+/** A chain of providers. */
 class Secrets extends Handle {
   #providers = new Providers();
 
@@ -28,7 +28,7 @@ class Secrets extends Handle {
     super(settings, () => native.secretsOpen(settingsText(settings)));
   }
 
-  /** The manager of the whole process, made from the environment on first use. */
+  /** The manager of the whole process, configured from the environment on first use. */
   static get default() {
     ofProcess ??= new Secrets(PROCESS);
     return ofProcess;
@@ -39,16 +39,16 @@ class Secrets extends Handle {
     native.secretsReset(settingsText(settings));
   }
 
-  /** Finds a secret in the first provider that has it. */
+  /** Returns a secret from the first provider that has it. */
   async get(key, options = {}) {
     const { signal, timeout = DEFAULT_TIMEOUT } = options;
     throwIfAborted(signal);
     try {
       let answers = null;
       if (!this.#providers.isEmpty && !options.cachedOnly) {
-        const atHand = options.refresh ? undefined : await this.#atHand(key, options);
-        if (atHand) return atHand;
-        answers = await this.#providers.ask(key, timeout, signal);
+        const available = options.refresh ? undefined : await this.#lookUpWithoutProviders(key, options);
+        if (available) return available;
+        answers = await this.#providers.call(key, timeout, signal);
       }
       const call = start(signal, 'secretsGet', handleOf(this), key, timeout, flagsOf(options), answers);
       return secretOf(await call.catch((error) => Promise.reject(this.#providers.explain(error, answers))));
@@ -57,16 +57,16 @@ class Secrets extends Handle {
     }
   }
 
-  /** As `get`, on this thread. A provider in JavaScript that answers with a promise counts as failed. */
+  /** As `get`, on this thread. A JavaScript provider that returns a promise counts as failed. */
   getSync(key, options = {}) {
     const { timeout = DEFAULT_TIMEOUT } = options;
     const handle = handleOf(this);
     let answers = null;
     try {
       if (!this.#providers.isEmpty && !options.cachedOnly) {
-        const atHand = options.refresh ? undefined : this.#atHandSync(key, timeout);
-        if (atHand) return atHand;
-        answers = this.#providers.askSync(key, timeout);
+        const available = options.refresh ? undefined : this.#lookUpWithoutProvidersSync(key, timeout);
+        if (available) return available;
+        answers = this.#providers.callSync(key, timeout);
       }
       return secretOf(native.secretsGetSync(handle, key, timeout, flagsOf(options), answers));
     } catch (error) {
@@ -74,19 +74,19 @@ class Secrets extends Handle {
     }
   }
 
-  /** Finds several secrets; the results are those of `Promise.allSettled`, in the order of the keys. */
+  /** Returns several secrets; the results are those of `Promise.allSettled`, in the order of the keys. */
   async getMany(keys, { signal } = {}) {
     throwIfAborted(signal);
     const text = keysText(keys);
-    const asked = await Promise.all(keys.map((key) => Secrets.answersFor(this, key, signal)));
-    const items = await start(signal, 'secretsGetMany', handleOf(this), text, keys.length, asked.flat());
-    return this.#settled(items, asked);
+    const answers = await Promise.all(keys.map((key) => Secrets.answersFor(this, key, signal)));
+    const items = await start(signal, 'secretsGetMany', handleOf(this), text, keys.length, answers.flat());
+    return this.#settled(items, answers);
   }
 
   getManySync(keys) {
     const text = keysText(keys);
-    const asked = keys.map((key) => Secrets.answersForSync(this, key));
-    return this.#settled(native.secretsGetManySync(handleOf(this), text, keys.length, asked.flat()), asked);
+    const answers = keys.map((key) => Secrets.answersForSync(this, key));
+    return this.#settled(native.secretsGetManySync(handleOf(this), text, keys.length, answers.flat()), answers);
   }
 
   getReplicateToken(options) {
@@ -106,49 +106,49 @@ class Secrets extends Handle {
   }
 
   /**
-   * Adds a provider of the program's own: `get(key, {timeout, signal})` answers with a string, bytes, a `Secret`, `{value, ttl}`,
-   * null for "I have none", or a promise of one of these. Its answers are remembered for `cache_ttl`.
+   * Adds a custom provider: `get(key, {timeout, signal})` returns a string, bytes, a `Secret`, `{value, ttl}`, null if
+   * it does not have the key, or a promise of one of these. Its answers are cached for `cache_ttl`.
    */
   addProvider(name, get, { position = -1 } = {}) {
     if (typeof get !== 'function') throw new TypeError('get must be a function');
     if (handleOf(this) === null) {
-      throw new TypeError('a provider is added to a manager of your own: all threads share that of the process');
+      throw new TypeError('cannot add a provider to the manager of the process, which all threads share: create a manager');
     }
     const { timeout } = this.describeSync();
     this.#providers.add(get, timeout, (id) => native.secretsAddProvider(handleOf(this), name, position, id));
   }
 
-  /** Forgets every value that the manager remembers. */
+  /** Removes all cached values of the manager. */
   clearCache() {
     native.secretsClearCache(handleOf(this));
   }
 
-  /** What providers in JavaScript have to say to a key that the library is about to look for. */
+  /** Returns the answers of JavaScript providers for a key that the library is about to look up. */
   static async answersFor(secrets, key, signal) {
-    const atHand = secrets.#providers.isEmpty || (await secrets.#atHand(key, { signal }).then(isFinal, () => true));
-    return atHand ? [] : secrets.#providers.ask(key, DEFAULT_TIMEOUT, signal);
+    const available = secrets.#providers.isEmpty || (await secrets.#lookUpWithoutProviders(key, { signal }).then(isFinal, () => true));
+    return available ? [] : secrets.#providers.call(key, DEFAULT_TIMEOUT, signal);
   }
 
   static answersForSync(secrets, key) {
     try {
-      if (secrets.#providers.isEmpty || isFinal(secrets.#atHandSync(key, DEFAULT_TIMEOUT))) return [];
+      if (secrets.#providers.isEmpty || isFinal(secrets.#lookUpWithoutProvidersSync(key, DEFAULT_TIMEOUT))) return [];
     } catch {
-      // The library will say so itself.
+      // The library reports the failure itself.
       return [];
     }
-    return secrets.#providers.askSync(key, DEFAULT_TIMEOUT);
+    return secrets.#providers.callSync(key, DEFAULT_TIMEOUT);
   }
 
-  /** Results of several keys, each a secret or an error, with what providers in JavaScript answered to each. */
-  #settled(items, asked) {
+  /** Returns the results of several keys, each a secret or an error, with the answers of JavaScript providers. */
+  #settled(items, answers) {
     return items.map((item, at) => {
-      if (item instanceof StSecretsError) return { status: 'rejected', reason: this.#providers.explain(item, asked[at]) };
+      if (item instanceof StSecretsError) return { status: 'rejected', reason: this.#providers.explain(item, answers[at]) };
       return { status: 'fulfilled', value: secretOf(item) };
     });
   }
 
-  /** The secret, if it is found without asking a provider in JavaScript. */
-  async #atHand(key, { timeout = DEFAULT_TIMEOUT, signal }) {
+  /** Returns the secret if it can be found without calling a JavaScript provider. */
+  async #lookUpWithoutProviders(key, { timeout = DEFAULT_TIMEOUT, signal }) {
     try {
       return certain(await start(signal, 'secretsGet', handleOf(this), key, timeout, CACHED_ONLY, null));
     } catch (error) {
@@ -156,7 +156,7 @@ class Secrets extends Handle {
     }
   }
 
-  #atHandSync(key, timeout) {
+  #lookUpWithoutProvidersSync(key, timeout) {
     try {
       return certain(native.secretsGetSync(handleOf(this), key, timeout, CACHED_ONLY, null));
     } catch (error) {
@@ -177,7 +177,7 @@ function flagsOf({ refresh, cachedOnly }) {
   return (refresh ? REFRESH : 0) | (cachedOnly ? CACHED_ONLY : 0);
 }
 
-/** A value that no provider which was not asked could have a better one for. */
+/** Whether no provider that was skipped could have a value of higher precedence. */
 function certain(external) {
   const secret = secretOf(external);
   return secret.info.degraded ? undefined : secret;
@@ -188,8 +188,8 @@ function uncertain(error) {
   return undefined;
 }
 
-function isFinal(atHand) {
-  return atHand !== undefined;
+function isFinal(available) {
+  return available !== undefined;
 }
 
 function orDefault(error, options) {

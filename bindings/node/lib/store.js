@@ -8,18 +8,18 @@ const { input, secretOf } = require('./secret.js');
 
 const PLAIN = 1;
 const SOURCES = { 1: 'user', 2: 'global' };
-/** What stands for "not known" and "of all". */
+/** Stands for an unknown user, or all users. */
 const NOBODY = -1;
 
 let ofProcess;
 
-/** SimpleTuner's databases: provider configuration, hardware prices, stored credentials and an audit trail. */
+/** SimpleTuner's databases: provider configuration, hardware prices, stored credentials and the audit trail. */
 class Store extends Handle {
   constructor(settings) {
     super(settings, () => native.storeOpen(settingsText(settings)));
   }
 
-  /** The store of the whole process, made from the environment on first use. */
+  /** The store of the whole process, opened on first use. */
   static get default() {
     ofProcess ??= new Store(PROCESS);
     return ofProcess;
@@ -30,12 +30,12 @@ class Store extends Handle {
     native.storeReset(settingsText(settings));
   }
 
-  /** The same store: what is done with it is recorded as this actor's. */
+  /** Returns the same store; its changes are recorded under this actor. */
   as({ userId = NOBODY, username = null, ip = null } = {}) {
     return new Store(new Opened(native.storeAs(handleOf(this), userId, username, ip)));
   }
 
-  /** The user's own credential, else the secret `globalKey` of a manager. */
+  /** Returns the user's own credential, or else the secret `globalKey` of a manager. */
   async resolveCredential(which, options = {}) {
     const { signal } = options;
     throwIfAborted(signal);
@@ -61,7 +61,7 @@ function cipherOf(cipher) {
   return cipher ? handleOf(cipher) : null;
 }
 
-/** A document as a value or, with `text`, as it is written. JSON is as Python writes it too, with names for what is no number. */
+/** Returns a document as a value or, with `text`, as it was written. Accepts NaN and Infinity, which Python writes. */
 function parse(text, options) {
   if (options.text) return text;
   try {
@@ -75,10 +75,10 @@ function parse(text, options) {
   }
 }
 
-/** A document as text: a string is taken as it is. Left out, it is none. */
+/** Returns a document as text. A string is used as it is; undefined gives null. */
 function json(value) {
   if (value === undefined || value === null || typeof value === 'string') return value ?? null;
-  if (typeof value !== 'object') throw new TypeError('a document must be an object, or its text');
+  if (typeof value !== 'object') throw new TypeError('a document must be an object or JSON text');
   return jsonText(value);
 }
 

@@ -1,4 +1,4 @@
-/* Sets the add-on up for one thread's JavaScript, and takes it down. */
+/* Initializes the add-on for the JavaScript of one thread, and shuts it down. */
 #include <stdlib.h>
 
 #include "addon.h"
@@ -40,7 +40,7 @@ static void finalize(napi_env env, void *state, void *hint) {
     environment_release(state);
 }
 
-/* The thread's JavaScript ends. It comes before Node takes `wake` down, as what was set up last goes first. */
+/* Called when the thread's JavaScript ends; before Node closes `wake`, because cleanup runs in reverse order. */
 static void close_environment(void *context) {
     environment *state = context;
     log_closed(state);
@@ -82,7 +82,7 @@ static bool open_environment(napi_env env) {
            napi_add_env_cleanup_hook(env, close_environment, state) == napi_ok;
 }
 
-/* Takes the class of errors, which is written in JavaScript. */
+/* Receives the class of errors, which is written in JavaScript. */
 static napi_value set_error_class(napi_env env, napi_callback_info info) {
     napi_value class;
     size_t count = 1;
@@ -107,15 +107,16 @@ NAPI_MODULE_INIT() {
         {"setErrorClass", 0, set_error_class, 0, 0, 0, napi_default, 0},
         {"statusName", 0, status_name, 0, 0, 0, napi_default, 0},
     };
-    bool good = st_abi_version() == ST_ABI_VERSION && open_environment(env) &&
-                napi_define_properties(env, exports, 2, functions) == napi_ok &&
-                napi_create_string_utf8(env, st_version(), NAPI_AUTO_LENGTH, &version) == napi_ok &&
-                napi_set_named_property(env, exports, "version", version) == napi_ok &&
-                napi_set_named_property(env, exports, "versionNumber", make_number(env, st_version_number())) == napi_ok &&
-                define_handles(env, exports) && define_calls(env, exports) && define_secrets(env, exports) &&
-                define_cipher(env, exports) && define_store(env, exports) && define_cache(env, exports) &&
-                define_objects(env, exports) && define_log(env, exports);
+    bool good =
+        st_abi_version() == ST_ABI_VERSION && open_environment(env) &&
+        napi_define_properties(env, exports, 2, functions) == napi_ok &&
+        napi_create_string_utf8(env, st_version(), NAPI_AUTO_LENGTH, &version) == napi_ok &&
+        napi_set_named_property(env, exports, "version", version) == napi_ok &&
+        napi_set_named_property(env, exports, "versionNumber", make_number(env, st_version_number())) == napi_ok &&
+        define_handles(env, exports) && define_calls(env, exports) && define_secrets(env, exports) &&
+        define_cipher(env, exports) && define_store(env, exports) && define_cache(env, exports) &&
+        define_objects(env, exports) && define_log(env, exports);
     if (good) return exports;
-    napi_throw_error(env, NULL, "st-secrets cannot be set up");
+    napi_throw_error(env, NULL, "cannot initialize st-secrets");
     return NULL;
 }

@@ -1,12 +1,13 @@
 /*
- * The Node-API add-on of st-secrets: what its files share.
+ * The Node-API add-on of st-secrets: shared declarations.
  *
- * `values.c` turns JavaScript's values into C's and back, `handles.c` has what JavaScript holds of the library, `call.c`
- * makes a call of it, now or on a thread of `pool.c`; `secrets.c`, `cipher.c`, `store.c` and `cache.c` have the calls;
- * `objects.c` keeps JavaScript values in a cache, `log.c` hands messages on, `addon.c` sets it all up.
+ * `values.c` converts values between JavaScript and C, `handles.c` has the handles that JavaScript holds, `call.c`
+ * makes calls of the library, at once or on a thread of `pool.c`; `secrets.c`, `cipher.c`, `store.c` and `cache.c` have
+ * the calls; `objects.c` stores JavaScript values in a cache, `log.c` delivers log messages, `addon.c` initializes the
+ * add-on.
  *
- * Nothing here is global but the pool and the receiver of the log: what belongs to a thread's JavaScript is in its
- * `environment`, as the add-on is loaded by any number of worker threads.
+ * Only the pool and the receiver of the log are global. The state of a thread's JavaScript is in its `environment`,
+ * because any number of worker threads may load the add-on.
  */
 #ifndef ADDON_H
 #define ADDON_H
@@ -25,16 +26,15 @@ typedef struct call call;
 typedef struct object object;
 typedef struct record record;
 
-/*
- * The JavaScript of one thread. Counted: it lives as long as a call of it is under way somewhere, or a cache has an
- * object of it. The fields from `lock` on are for every thread, under the lock; the others for the thread itself.
- */
+/* The JavaScript of one thread. Reference-counted: it lives as long as one of its calls is in progress or a cache
+ * holds one of its objects. The fields from `lock` on are shared by all threads, under the lock; the others belong
+ * to the thread itself. */
 typedef struct environment {
     atomic_int references;
     napi_env env;
     napi_ref error_class;
     napi_ref log;
-    /* Calls that are under way, newest first; and how many of them keep the event loop alive. */
+    /* Calls in progress, newest first, and the number of those that keep the event loop alive. */
     call *calls;
     uint32_t last_id;
     uint32_t awaited;
@@ -54,27 +54,27 @@ environment *environment_of(napi_env env);
 void environment_release(environment *state);
 /* The caller holds the lock. */
 void wake_up(environment *state);
-/* On the thread of the environment: what other threads have left for it. */
+/* Called on the thread of the environment: handle what other threads left for it. */
 void take_done_calls(environment *state);
 void take_records(environment *state);
 void take_dropped_objects(environment *state);
 
-/* --- handles ----------------------------------------------------------------------------------------------------- */
+/* --- handles --- */
 
 typedef enum { SECRETS = 1, CIPHER, STORE, CACHE, SECRET } handle_kind;
 
-/* A value that the library handed out, and where it came from. */
+/* A value of the library and its origin. */
 typedef struct {
     st_bytes bytes;
     st_secret_info info;
 } secret;
 
-/* What JavaScript holds as an `External`. Counted: a call that is under way keeps it, whoever closes it meanwhile. */
+/* Held by JavaScript as an `External`. Reference-counted: a call in progress keeps it if it is closed meanwhile. */
 typedef struct handle {
     atomic_int references;
     handle_kind kind;
     bool closed;
-    /* Not ours to free: one of the caches that the process has. */
+    /* Not ours to free: one of the built-in caches. */
     bool builtin;
     union {
         st_secrets *secrets;
@@ -87,16 +87,16 @@ typedef struct handle {
 } handle;
 
 handle *new_handle(handle_kind kind, void *pointer, bool builtin);
-/* Takes the handle over. */
+/* Takes ownership of the handle. */
 napi_value make_handle(napi_env env, handle *held);
 napi_value make_secret(napi_env env, st_bytes *bytes, const st_secret_info *info);
 void handle_release(handle *held);
-/* NULL, with an exception pending, for anything but an open handle of this kind. */
+/* Returns NULL, with an exception pending, for anything but an open handle of this kind. */
 handle *open_handle(napi_env env, napi_value value, handle_kind kind, const char *name);
 
-/* --- values ------------------------------------------------------------------------------------------------------ */
+/* --- values --- */
 
-/* Bytes that JavaScript gave, with a NUL behind them. Wiped when freed. `data` is NULL for an optional one left out. */
+/* Bytes from JavaScript, NUL-terminated, wiped when freed. `data` is NULL for an omitted optional argument. */
 typedef struct {
     char *data;
     size_t len;
@@ -106,15 +106,15 @@ typedef struct {
 
 bool read_text(napi_env env, napi_value value, const char *name, input *out);
 bool read_bytes(napi_env env, napi_value value, const char *name, input *out);
-/* Bytes, or those of a secret. JavaScript sees to it that an `External` is one of ours. */
+/* Bytes, or those of a secret. The JavaScript code ensures that an `External` is ours. */
 bool read_value(napi_env env, napi_value value, const char *name, input *out);
-/* ASCII text into a buffer: its length, or -1 where it does not fit or is anything else. */
+/* Copies ASCII text to a buffer. Returns its length, or -1 if it does not fit or is anything else. */
 enum { SHORT_KEY = 256 };
 ptrdiff_t read_short(napi_env env, napi_value value, char *buffer, size_t capacity);
 void input_free(input *in);
 bool is_nothing(napi_env env, napi_value value);
 
-/* A string; throws where the bytes are no UTF-8. */
+/* Returns a string; throws if the bytes are not UTF-8. */
 napi_value make_text(napi_env env, const void *data, size_t len);
 napi_value make_copy(napi_env env, const void *data, size_t len);
 napi_value make_number(napi_env env, double value);
@@ -126,11 +126,11 @@ napi_value make_error(napi_env env, const st_error *error);
 napi_value throw_error(napi_env env, const st_error *error);
 napi_value throw_type(napi_env env, const char *name, const char *must);
 
-/* --- calls ------------------------------------------------------------------------------------------------------- */
+/* --- calls --- */
 
 enum { MOST_PARAMETERS = 10, MOST_HANDLES = 3, MOST_INPUTS = 5, MOST_NUMBERS = 3 };
 
-/* What a JavaScript provider answered to a key. */
+/* The answer of a JavaScript provider for a key. */
 typedef struct answer {
     struct answer *next;
     uint32_t provider;
@@ -139,7 +139,7 @@ typedef struct answer {
     input key, value;
 } answer;
 
-/* A call of the library: what goes in, what comes out. */
+/* A call of the library: its arguments and results. */
 struct call {
     const struct operation *operation;
     environment *state;
@@ -150,7 +150,7 @@ struct call {
     int64_t integers[MOST_NUMBERS];
     answer *answers;
 
-    /* A new handle, and the lease of a load, until JavaScript has them. */
+    /* A new handle and the lease of a load, until JavaScript receives them. */
     handle *made;
     uint64_t lease;
     st_bytes bytes;
@@ -162,7 +162,7 @@ struct call {
     st_error *errors;
     st_error error;
 
-    /* Of a call that is made on another thread. */
+    /* For a call on another thread. */
     napi_deferred deferred;
     uint32_t id;
     bool abandoned;
@@ -170,20 +170,17 @@ struct call {
     call *next, *previous, *next_queued;
 };
 
-/*
- * What a call may wait for: nothing, so that it has no form on another thread; this machine; servers; or the load of
- * another thread's JavaScript. Each of the last three has threads of its own.
- */
+/* What a call may wait for: nothing, so that it has no asynchronous form; the local machine; servers; or a load by
+ * another thread's JavaScript. Each of the last three has its own threads. */
 typedef enum { QUICK, LOCAL, REMOTE, WAITS } pace;
 enum { PACES = WAITS + 1 };
 
-/*
- * A function of the library as JavaScript sees it: `name` with `Sync` makes the call at once, `name` alone on another
- * thread. Each letter of `types` is a parameter, each word of `names` its name:
+/* A function of the library as JavaScript sees it: `name` with `Sync` makes the call at once, `name` alone on another
+ * thread. Each letter of `types` is a parameter; `names` lists their names:
  *
- * S, C, T, K: secrets, cipher, store, cache (null for the first three: that of the process); s: text; o: text or null;
- * b: bytes or text; v: these, or a secret; d: number; t: number, a timeout that the wait for a thread counts against; i: integer; A: answers
- */
+ * S, C, T, K: secrets, cipher, store, cache (null for the first three: that of the process); s: text; o: text or
+ * null; b: bytes or text; v: these, or a secret; d: number; t: number, a timeout that includes the wait for a
+ * thread; i: integer; A: answers */
 typedef struct operation {
     const char *name;
     const char *types, *names;
@@ -194,7 +191,7 @@ typedef struct operation {
 
 bool define_operations(napi_env env, napi_value exports, const operation *operations, size_t count);
 void call_free(call *finished);
-/* The environment ends: its calls that no thread has begun are not made. */
+/* The environment ends: cancels its calls that no thread has begun. */
 void withdraw_calls(environment *state);
 /* The call that this thread is making. */
 extern _Thread_local call *current_call;
@@ -211,17 +208,17 @@ napi_value integer_result(napi_env env, call *call);
 napi_value secret_result(napi_env env, call *call);
 napi_value handle_result(napi_env env, call *call);
 
-/* Hands a call to a thread of the pool; false where none can be started. */
+/* Passes a call to a thread of the pool. Returns false if no thread can be started. */
 bool pool_submit(call *call);
-/* Takes a call back that no thread has begun. */
+/* Removes a call that no thread has begun. */
 bool pool_withdraw(call *call);
 double seconds_now(void);
-/* On a thread of the pool: makes the call, and hands it back. */
+/* On a thread of the pool: makes the call and returns it to the environment. */
 void call_make(call *call);
-/* On any thread: it has its result. */
+/* On any thread: the call has its result. */
 void call_done(call *call);
 
-/* --- the parts ---------------------------------------------------------------------------------------------------- */
+/* --- the parts --- */
 
 bool define_handles(napi_env env, napi_value exports);
 bool define_calls(napi_env env, napi_value exports);
@@ -235,7 +232,7 @@ void objects_free(object *dropped);
 void records_free(record *records);
 void log_closed(environment *state);
 
-/* A configuration from JSON text that JavaScript gave, or NULL where it gave none. */
+/* Parses the JSON settings of JavaScript. `*out` is NULL if there are none. */
 st_status config_from(const input *json, st_config **out, st_error *error);
 
 #endif

@@ -3,13 +3,13 @@
 
 #include "addon.h"
 
-/* --- hits, which are worth a way of their own -------------------------------------------------------------------- */
+/* --- hits, on a fast path --- */
 
 enum { SHORT_VALUE = 1024 };
 
 typedef napi_value (*make_value)(napi_env env, const void *data, size_t len);
 
-/* Undefined for what is not there. */
+/* Returns undefined for a missing entry. */
 static napi_value found(napi_env env, st_status status, const st_error *error) {
     return status == ST_NOT_FOUND ? NULL : throw_error(env, error);
 }
@@ -57,7 +57,7 @@ static napi_value get_copy(napi_env env, napi_callback_info info) {
     return get(env, info, make_copy);
 }
 
-/* --- everything else --------------------------------------------------------------------------------------------- */
+/* --- everything else --- */
 
 static st_status open(call *call) {
     st_cache *made = NULL;
@@ -71,7 +71,7 @@ static st_status open(call *call) {
     return status;
 }
 
-/* 0 is the cache of provider configuration, 1 that of permissions of users. */
+/* 0 is the cache for provider configuration, 1 that for user permissions. */
 static st_status builtin(call *call) {
     const st_cache *cache = call->integers[0] == 0 ? st_cache_provider_config() : st_cache_user_permission();
     call->made = new_handle(CACHE, (void *)cache, true);
@@ -115,7 +115,7 @@ static st_status invalidate_user(call *call) {
     return counted(call, status, count);
 }
 
-/* The numbers in the order of the header. */
+/* The counters in the order of the header. */
 static napi_value stats(napi_env env, napi_callback_info info) {
     napi_value argument;
     size_t count = 1;
@@ -126,17 +126,17 @@ static napi_value stats(napi_env env, napi_callback_info info) {
     st_error error = ST_ERROR_INIT;
     if (st_cache_stats(held->is.cache, &counts, &error) != ST_OK) return throw_error(env, &error);
     const double numbers[] = {
-        (double)counts.entries,     (double)counts.max_size,      counts.default_ttl,
-        (double)counts.expired_count, (double)counts.hits,        (double)counts.misses,
-        (double)counts.evictions,   (double)counts.expirations,   (double)counts.invalidations,
-        (double)counts.loads,       (double)counts.load_failures,
+        (double)counts.entries,       (double)counts.max_size,      counts.default_ttl,
+        (double)counts.expired_count, (double)counts.hits,          (double)counts.misses,
+        (double)counts.evictions,     (double)counts.expirations,   (double)counts.invalidations,
+        (double)counts.loads,         (double)counts.load_failures,
     };
     napi_value items[sizeof numbers / sizeof *numbers];
     for (size_t at = 0; at < sizeof numbers / sizeof *numbers; at++) items[at] = make_number(env, numbers[at]);
     return make_array(env, sizeof numbers / sizeof *numbers, items);
 }
 
-/* --- loads -------------------------------------------------------------------------------------------------------- */
+/* --- loads --- */
 
 static st_status load_begin(call *call) {
     int32_t outcome = 0;

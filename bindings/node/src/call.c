@@ -1,4 +1,4 @@
-/* Calls of the library: now, with `Sync` in their names, or on a thread of the pool, with a promise. */
+/* Calls of the library: synchronous, with `Sync` in their names, or on a thread of the pool, with a promise. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,9 +8,9 @@
 
 _Thread_local call *current_call;
 
-/* --- arguments --------------------------------------------------------------------------------------------------- */
+/* --- arguments --- */
 
-/* The name of a parameter, for errors. */
+/* Returns the name of a parameter, for errors. */
 static const char *name_of(const operation *operation, size_t parameter, char *name, size_t capacity) {
     const char *from = operation->names;
     for (; parameter > 0; parameter--) from = strchr(from, ' ') + 1;
@@ -37,7 +37,7 @@ static napi_value element(napi_env env, napi_value array, uint32_t at) {
     return value;
 }
 
-/* [provider, key, status, value, ttl]; the value is the message where the status is a failure. */
+/* [provider, key, status, value, ttl]; for a failure the value is the message. */
 static bool read_answer(napi_env env, napi_value array, answer *out) {
     int64_t provider, status;
     napi_value value = element(env, array, 3);
@@ -120,9 +120,9 @@ static void call_begin(call *call, const operation *operation) {
     call->info.size = sizeof call->info;
 }
 
-/* Nobody is there any more who would load: the next who asks does. */
+/* The caller that would load is gone: the next caller loads. */
 static void give_lease_back(call *call) {
-    static const char message[] = "the thread that was to load it does not wait any more";
+    static const char message[] = "the thread with the lease stopped waiting";
     if (call->lease == 0) return;
     st_cache_load_abandon(HANDLE(call, 0, cache), call->lease, ST_ABANDONED, message, sizeof message - 1, NULL);
 }
@@ -159,7 +159,7 @@ static void run(call *call) {
     current_call = NULL;
 }
 
-/* --- now --------------------------------------------------------------------------------------------------------- */
+/* --- now --- */
 
 static napi_value call_now(napi_env env, napi_callback_info info) {
     napi_value values[MOST_PARAMETERS], result = NULL;
@@ -176,7 +176,7 @@ static napi_value call_now(napi_env env, napi_callback_info info) {
     return result;
 }
 
-/* --- on another thread ------------------------------------------------------------------------------------------- */
+/* --- on another thread --- */
 
 static void no_longer_awaited(environment *state) {
     state->awaited--;
@@ -212,13 +212,13 @@ static napi_value call_later(napi_env env, napi_callback_info info) {
     if (state->awaited++ == 0) napi_ref_threadsafe_function(env, state->wake);
     if (!pool_submit(call)) {
         call->error.status = ST_NO_MEMORY;
-        strcpy(call->error.message, "no thread can be started for the call");
+        strcpy(call->error.message, "cannot start a thread for the call");
         call_done(call);
     }
     return promise;
 }
 
-/* The timeout is for the caller, who has been waiting for a thread too. */
+/* The timeout includes the wait for a thread. */
 static bool has_time(call *call) {
     for (size_t at = 0, number = 0; call->operation->types[at]; at++) {
         char type = call->operation->types[at];
@@ -238,7 +238,7 @@ void call_make(call *call) {
     } else {
         call->error.status = ST_TIMEOUT;
         call->error.flags = ST_ERROR_RETRYABLE;
-        strcpy(call->error.message, "no thread was free in time: too many calls are under way");
+        strcpy(call->error.message, "timed out waiting for a thread: too many calls are in progress");
     }
     call_done(call);
 }
@@ -264,7 +264,7 @@ static void settle(napi_env env, call *call) {
     bool failed = call->error.status != ST_OK;
     napi_value result = failed ? make_error(env, &call->error) : call->operation->result(env, call);
     if (result == NULL) {
-        /* The result cannot be had as JavaScript wants it, which is an exception by now. */
+        /* The result cannot be converted: an exception is pending. */
         failed = true;
         napi_get_and_clear_last_exception(env, &result);
     }
@@ -290,14 +290,14 @@ void take_done_calls(environment *state) {
     }
 }
 
-/* --- for JavaScript ---------------------------------------------------------------------------------------------- */
+/* --- for JavaScript --- */
 
 static napi_value last_call(napi_env env, napi_callback_info info) {
     (void)info;
     return make_number(env, environment_of(env)->last_id);
 }
 
-/* Nobody waits for this call any more: it does not keep the process alive and, if no thread has begun it, is not made. */
+/* The promise is settled: the call does not keep the process alive and, if no thread has begun it, is cancelled. */
 static napi_value abandon(napi_env env, napi_callback_info info) {
     napi_value value;
     size_t count = 1;
@@ -308,7 +308,7 @@ static napi_value abandon(napi_env env, napi_callback_info info) {
     for (call *call = state->calls; call != NULL; call = call->next) {
         if (call->id != id || call->abandoned) continue;
         call->abandoned = true;
-        /* A promise is freed by settling it. */
+        /* Settling a promise frees it. */
         napi_resolve_deferred(env, call->deferred, make_undefined(env));
         no_longer_awaited(state);
         if (pool_withdraw(call)) {
@@ -320,7 +320,7 @@ static napi_value abandon(napi_env env, napi_callback_info info) {
     return NULL;
 }
 
-/* Until then every call that a thread has made comes back here, and none is freed elsewhere. */
+/* Every call that a thread has made returns to its environment until then; none is freed elsewhere. */
 void withdraw_calls(environment *state) {
     for (call *each = state->calls, *next; each != NULL; each = next) {
         next = each->next;

@@ -31,7 +31,7 @@ static st_status reencrypt(call *call) {
     return st_reencrypt(HANDLE(call, 0, cipher), TEXT(call, 0), &call->bytes, &call->flag, &call->error);
 }
 
-/* [token, whether it differs] */
+/* [token, whether it changed] */
 static napi_value reencrypt_result(napi_env env, call *call) {
     const napi_value items[] = {text_result(env, call), flag_result(env, call)};
     return make_array(env, 2, items);

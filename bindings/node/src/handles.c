@@ -1,10 +1,10 @@
-/* What JavaScript holds of the library. */
+/* Handles of the library that JavaScript holds. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "addon.h"
 
-/* What a secret costs beside its bytes, for V8 to know when to collect. */
+/* The memory that a secret takes in addition to its bytes, reported to V8's garbage collector. */
 enum { SECRET_OVERHEAD = 512 };
 
 void handle_release(handle *held) {
@@ -27,7 +27,7 @@ void handle_release(handle *held) {
 static void handle_close(handle *held) {
     if (held->closed) return;
     held->closed = true;
-    /* A value goes now; the others when the last call that uses them has ended. */
+    /* A value is released now, the others when the last call that uses them has ended. */
     if (held->kind == SECRET) st_bytes_free(&held->is.secret->bytes);
     handle_release(held);
 }
@@ -58,7 +58,7 @@ napi_value make_handle(napi_env env, handle *held) {
         handle_close(held);
         return NULL;
     }
-    /* Until now one, until it is closed; now one more, for the `External`. */
+    /* The first reference is for the open handle, this one for the `External`. */
     atomic_fetch_add(&held->references, 1);
     if (weight > 0) napi_adjust_external_memory(env, (int64_t)weight, &now);
     return external;
@@ -83,14 +83,14 @@ handle *open_handle(napi_env env, napi_value value, handle_kind kind, const char
     if (held->closed) {
         st_error error = ST_ERROR_INIT;
         error.status = ST_INVALID_ARGUMENT;
-        strcpy(error.message, "it is closed, and cannot be used any more");
+        strcpy(error.message, "it is closed");
         throw_error(env, &error);
         return NULL;
     }
     return held;
 }
 
-/* --- for JavaScript ---------------------------------------------------------------------------------------------- */
+/* --- for JavaScript --- */
 
 static napi_value only_argument(napi_env env, napi_callback_info info) {
     napi_value value = NULL;
@@ -125,16 +125,20 @@ static napi_value secret_length(napi_env env, napi_callback_info info) {
     return held ? make_number(env, (double)held->bytes.len) : NULL;
 }
 
-/* [provider, version, source, flags, age, expiresIn], or nothing for a value that comes from no provider. It outlives the value. */
+/* [provider, version, source, flags, age, expiresIn], or undefined for a value without a provider. Remains readable
+ * after the value is released. */
 static napi_value secret_info(napi_env env, napi_callback_info info) {
     void *data = NULL;
     if (napi_get_value_external(env, only_argument(env, info), &data) != napi_ok) return NULL;
     const st_secret_info *from = &((handle *)data)->is.secret->info;
     if (from->provider[0] == 0) return NULL;
     napi_value items[] = {
-        make_text(env, from->provider, strlen(from->provider)), make_text(env, from->version, strlen(from->version)),
-        make_number(env, from->source),                   make_number(env, from->flags),
-        make_number(env, from->age),                      make_number(env, from->expires_in),
+        make_text(env, from->provider, strlen(from->provider)),
+        make_text(env, from->version, strlen(from->version)),
+        make_number(env, from->source),
+        make_number(env, from->flags),
+        make_number(env, from->age),
+        make_number(env, from->expires_in),
     };
     return make_array(env, 6, items);
 }

@@ -1,4 +1,4 @@
-/* Messages of the log, for a function in JavaScript. They come from any thread, and wait for the event loop. */
+/* Delivers log messages of any thread to a JavaScript function, in the event loop. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,11 +10,11 @@ struct record {
     record *next;
     int32_t level;
     size_t target_len, len;
-    /* The part of the library, and the message behind it. */
+    /* The part of the library, followed by the message. */
     char text[];
 };
 
-/* Whose function the process's log goes to. */
+/* The environment that receives the log of the process. */
 static pthread_mutex_t receiver_lock = PTHREAD_MUTEX_INITIALIZER;
 static environment *receiver;
 
@@ -50,7 +50,7 @@ void records_free(record *records) {
     }
 }
 
-/* What the function throws is an uncaught exception: Node itself would keep it for itself. */
+/* Reports an exception of the function as uncaught, because Node would ignore it. */
 static void report_exception(napi_env env) {
     bool pending = false;
     napi_value thrown;
@@ -67,14 +67,16 @@ static void call_log(environment *state, const record *message, unsigned lost) {
     arguments[1] = make_text(env, message->text, message->target_len);
     arguments[2] = make_text(env, message->text + message->target_len, message->len);
     arguments[3] = make_number(env, lost);
-    if (arguments[1] != NULL && arguments[2] != NULL && napi_get_reference_value(env, state->log, &function) == napi_ok) {
+    if (arguments[1] != NULL && arguments[2] != NULL &&
+        napi_get_reference_value(env, state->log, &function) == napi_ok) {
         napi_call_function(env, make_undefined(env), function, 4, arguments, NULL);
     }
     report_exception(env);
     napi_close_handle_scope(env, scope);
 }
 
-/* Those that are there by now: a function whose own calls log something does not keep the event loop from going on. */
+/* Only takes the messages present now, so that a function whose own calls log something does not block the event
+ * loop. */
 void take_records(environment *state) {
     pthread_mutex_lock(&state->lock);
     unsigned count = state->records_waiting;
@@ -112,7 +114,7 @@ static st_status receive_from_now_on(environment *state, int32_t level, st_error
     return status;
 }
 
-/* The environment ends: the log goes nowhere, unless it goes to another one by now. */
+/* The environment ends: stops the log, unless another environment receives it. */
 void log_closed(environment *state) {
     pthread_mutex_lock(&receiver_lock);
     if (receiver == state) {

@@ -1,7 +1,5 @@
-/*
- * JavaScript values in a cache. A cache of this environment has them by reference; its own thread lets go of them, on
- * whichever thread the cache did.
- */
+/* JavaScript values in a cache. A cache of this environment stores them by reference; only its own thread releases
+ * them, whichever thread evicts them. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,7 +11,7 @@ struct object {
     object *next;
 };
 
-/* The end of an object, on any thread. */
+/* Called by the cache on any thread when it drops an object. */
 static void object_drop(void *context) {
     object *dropped = context;
     environment *state = dropped->state;
@@ -29,7 +27,7 @@ static void object_drop(void *context) {
     objects_free(dropped);
 }
 
-/* With their environment go their references too. */
+/* Their references end with the environment. */
 void objects_free(object *dropped) {
     while (dropped != NULL) {
         object *first = dropped;
@@ -62,11 +60,11 @@ static object *object_new(napi_env env, napi_value holder) {
     return made;
 }
 
-/* A cache that other threads use too would hand them what only this one can read. */
+/* Rejects a cache shared by other threads, which could not use this thread's values. */
 static handle *own_cache(napi_env env, napi_value value) {
     handle *held = open_handle(env, value, CACHE, "cache");
     if (held == NULL || !held->builtin) return held;
-    throw_type(env, "cache", "one of your own: those of the process, which all threads share, hold strings and bytes");
+    throw_type(env, "cache", "your own: the built-in caches, which all threads share, only store strings and bytes");
     return NULL;
 }
 
@@ -90,7 +88,7 @@ static napi_value set_object(napi_env env, napi_callback_info info) {
     return status == ST_OK ? NULL : throw_error(env, &error);
 }
 
-/* (cache, key): the holder, or undefined */
+/* (cache, key): returns the holder or undefined */
 static napi_value get_object(napi_env env, napi_callback_info info) {
     napi_value arguments[2], holder = NULL;
     size_t count = 2;
@@ -126,8 +124,7 @@ static napi_value finish_object(napi_env env, napi_callback_info info) {
     object *made = object_new(env, arguments[2]);
     if (made == NULL) return NULL;
     st_error error = ST_ERROR_INIT;
-    st_status status =
-        st_cache_load_finish_object(held->is.cache, (uint64_t)lease, made, object_drop, ttl, &error);
+    st_status status = st_cache_load_finish_object(held->is.cache, (uint64_t)lease, made, object_drop, ttl, &error);
     take_dropped_objects(environment_of(env));
     return status == ST_OK ? NULL : throw_error(env, &error);
 }

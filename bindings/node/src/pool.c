@@ -1,10 +1,10 @@
 /*
- * The threads on which calls with a promise are made. Those of libuv are four, for the whole process: four calls that
- * wait for a server would stop its files, its name look-ups and its cryptography. Ours come as they are needed and go
- * after some seconds without work.
+ * The threads for calls with a promise. libuv has four threads for the whole process: four calls that wait for a server
+ * would block file access, name resolution and cryptography. These threads start as needed and end after some idle
+ * seconds.
  *
- * What waits for this machine does not wait for a thread that a server holds up; and the load of another thread's
- * JavaScript, for which a call waits, may need a call itself.
+ * Local calls do not wait for threads that servers keep busy, and a call that waits for a load by another thread's
+ * JavaScript does not block calls that this load needs.
  */
 #include <signal.h>
 #include <time.h>

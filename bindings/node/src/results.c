@@ -1,4 +1,4 @@
-/* What a call of the library gives JavaScript. */
+/* Converts results of the library for JavaScript. */
 #include "addon.h"
 
 napi_value nothing_result(napi_env env, call *call) {

@@ -39,10 +39,8 @@ static st_status get(call *call) {
                                &call->bytes, &call->info, &call->error);
 }
 
-/*
- * The keys end with a NUL each. Only a call for one key says why it fails, so a key that failed is asked for again, which
- * the library answers from what it remembers; all but one whose time is over.
- */
+/* The keys end with a NUL each. Only a call for one key returns an error message, so a failed key is looked up
+ * again, which the library answers from its caches, except after a timeout. */
 static st_status get_many(call *call) {
     size_t count = (size_t)call->integers[0];
     call->values = calloc(count + 1, sizeof *call->values);
@@ -50,7 +48,8 @@ static st_status get_many(call *call) {
     st_status *statuses = calloc(count + 1, sizeof *statuses), status = ST_NO_MEMORY;
     if (call->values != NULL && call->errors != NULL && statuses != NULL) {
         call->integer = call->integers[0];
-        status = st_secrets_get_many(HANDLE(call, 0, secrets), TEXT(call, 0), count, call->values, statuses, &call->error);
+        status =
+            st_secrets_get_many(HANDLE(call, 0, secrets), TEXT(call, 0), count, call->values, statuses, &call->error);
     }
     const char *key = call->inputs[0].data;
     for (size_t at = 0; status == ST_OK && at < count; at++, key += strlen(key) + 1) {
@@ -59,7 +58,7 @@ static st_status get_many(call *call) {
         if (statuses[at] == ST_TIMEOUT) {
             error->status = ST_TIMEOUT;
             error->flags = ST_ERROR_RETRYABLE;
-            snprintf(error->message, sizeof error->message, "the deadline passed before this secret was found");
+            snprintf(error->message, sizeof error->message, "timed out before this secret was found");
         } else if (statuses[at] != ST_OK) {
             st_secrets_get(HANDLE(call, 0, secrets), key, ST_NUL, &call->values[at], error);
         }
@@ -74,7 +73,8 @@ static napi_value many_result(napi_env env, call *call) {
     if (napi_create_array(env, &array) != napi_ok) return NULL;
     for (uint32_t at = 0; at < (uint32_t)call->integer; at++) {
         bool found = call->errors[at].status == ST_OK;
-        napi_value value = found ? make_secret(env, &call->values[at], &call->info) : make_error(env, &call->errors[at]);
+        napi_value value =
+            found ? make_secret(env, &call->values[at], &call->info) : make_error(env, &call->errors[at]);
         if (value == NULL) return NULL;
         napi_set_element(env, array, at, value);
     }
@@ -109,13 +109,11 @@ static st_status file_path(call *call) {
     return st_secrets_file_path(HANDLE(call, 0, secrets), &call->bytes, &call->error);
 }
 
-/* --- providers in JavaScript ---------------------------------------------------------------------------------------- */
+/* --- providers in JavaScript --- */
 
-/*
- * A provider in JavaScript is asked before the call, by JavaScript itself, and the call brings its answers along. If the
- * library called it instead, from a thread that waits for the event loop, and the event loop waited in a call with
- * `Sync` for what that thread is loading, neither would go on.
- */
+/* A JavaScript provider is called before the call of the library, by JavaScript itself, and its answers are passed
+ * with the call. If the library called it from a thread that waits for the event loop while the event loop waits in
+ * a `Sync` call for what that thread loads, both would deadlock. */
 static st_status get_answer(void *context, const char *key, size_t key_len, double timeout, st_reply *reply) {
     (void)timeout;
     for (const answer *each = current_call ? current_call->answers : NULL; each != NULL; each = each->next) {
@@ -125,7 +123,7 @@ static st_status get_answer(void *context, const char *key, size_t key_len, doub
         if (each->value.data != NULL) st_reply_error(reply, each->status, each->value.data, each->value.len);
         return each->status;
     }
-    static const char message[] = "it was not asked, as this call cannot wait for JavaScript";
+    static const char message[] = "not called, because this call cannot wait for JavaScript";
     st_reply_error(reply, ST_UNAVAILABLE, message, sizeof message - 1);
     return ST_UNAVAILABLE;
 }

@@ -1,4 +1,4 @@
-/* Stores: SimpleTuner's databases. What is a JSON document in C is its text here, and a value in `lib/store.js`. */
+/* Stores: SimpleTuner's databases. JSON documents are text here and values in `lib/store.js`. */
 #include "addon.h"
 
 static st_status open(call *call) {
@@ -27,7 +27,7 @@ static st_status as(call *call) {
     return status;
 }
 
-/* --- configuration of providers, prices of hardware --------------------------------------------------------------- */
+/* --- configuration of providers, prices of hardware --- */
 
 static st_status config_get(call *call) {
     return st_provider_config_get(HANDLE(call, 0, store), TEXT(call, 0), &call->bytes, &call->error);
@@ -73,7 +73,7 @@ static st_status hardware_cost(call *call) {
     return st_hardware_cost_per_hour(HANDLE(call, 0, store), TEXT(call, 0), &call->number, &call->error);
 }
 
-/* --- credentials -------------------------------------------------------------------------------------------------- */
+/* --- credentials --- */
 
 static st_status credential_set(call *call) {
     return st_credential_set(HANDLE(call, 0, store), HANDLE(call, 1, cipher), call->integers[0], TEXT(call, 0),
@@ -118,7 +118,7 @@ static st_status credentials_reencrypt(call *call) {
                                     NULL, &call->bytes, &call->error);
 }
 
-/* --- audit trail --------------------------------------------------------------------------------------------------- */
+/* --- audit trail --- */
 
 static st_status audit_log(call *call) {
     return st_audit_log(HANDLE(call, 0, store), TEXT(call, 0), TEXT(call, 1), TEXT(call, 2), TEXT(call, 3),

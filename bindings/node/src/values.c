@@ -1,4 +1,4 @@
-/* JavaScript's values as C's, and the other way round. */
+/* Conversion of values between JavaScript and C. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +16,7 @@ napi_value throw_type(napi_env env, const char *name, const char *must) {
 }
 
 static bool out_of_memory(napi_env env) {
-    napi_throw_range_error(env, "ERR_MEMORY_ALLOCATION_FAILED", "no memory for an argument of this size");
+    napi_throw_range_error(env, "ERR_MEMORY_ALLOCATION_FAILED", "out of memory for an argument of this size");
     return false;
 }
 
@@ -25,7 +25,7 @@ bool is_nothing(napi_env env, napi_value value) {
     return napi_typeof(env, value, &type) == napi_ok && (type == napi_undefined || type == napi_null);
 }
 
-/* --- into C ------------------------------------------------------------------------------------------------------ */
+/* --- into C --- */
 
 static bool reserve(napi_env env, input *out, size_t len) {
     out->is_small = len < sizeof out->small;
@@ -43,7 +43,7 @@ void input_free(input *in) {
     in->data = NULL;
 }
 
-/* V8 writes half a surrogate pair as U+FFFD, so that two strings would become one. */
+/* V8 writes an unpaired surrogate as U+FFFD, so that different strings would become equal. */
 static bool has_half_a_pair(napi_env env, napi_value value, const input *text) {
     if (memmem(text->data, text->len, "\xEF\xBF\xBD", 3) == NULL) return false;
     size_t len = 0;
@@ -75,7 +75,7 @@ bool read_text(napi_env env, napi_value value, const char *name, input *out) {
         return false;
     }
     out->len = len;
-    /* It stops before a character that does not fit: up to three bytes and the NUL may be left. */
+    /* The copy stops before a character that does not fit, so up to three bytes and the NUL may be unused. */
     if (len + 4 >= sizeof out->small) {
         if (napi_get_value_string_utf8(env, value, NULL, 0, &len) != napi_ok || !reserve(env, out, len)) return false;
         napi_get_value_string_utf8(env, value, out->data, len + 1, &out->len);
@@ -88,7 +88,7 @@ bool read_text(napi_env env, napi_value value, const char *name, input *out) {
     return true;
 }
 
-/* V8 copies its own units much faster than it makes UTF-8 of them. */
+/* V8 copies one-byte strings much faster than it encodes them as UTF-8. */
 ptrdiff_t read_short(napi_env env, napi_value value, char *buffer, size_t capacity) {
     char16_t units[SHORT_KEY];
     size_t len = 0;
@@ -129,7 +129,7 @@ bool read_value(napi_env env, napi_value value, const char *name, input *out) {
     return true;
 }
 
-/* --- into JavaScript --------------------------------------------------------------------------------------------- */
+/* --- into JavaScript --- */
 
 static bool is_ascii(const unsigned char *data, size_t len) {
     size_t at = 0;
@@ -144,12 +144,12 @@ static bool is_ascii(const unsigned char *data, size_t len) {
     return true;
 }
 
-/* How many bytes the character at the beginning has; 0 if it is none. */
+/* Returns the length of the UTF-8 character at the start; 0 if it is invalid. */
 static size_t character(const unsigned char *data, size_t len) {
     if (data[0] < 0x80) return 1;
     size_t size = data[0] >= 0xF0 ? 4 : data[0] >= 0xE0 ? 3 : 2;
     if (data[0] < 0xC2 || data[0] > 0xF4 || size > len) return 0;
-    /* What the second byte must be: too long forms, surrogates and what is beyond Unicode are left out. */
+    /* The range of the second byte excludes overlong forms, surrogates and code points beyond Unicode. */
     unsigned char low = data[0] == 0xE0 ? 0xA0 : data[0] == 0xF0 ? 0x90 : 0x80;
     unsigned char high = data[0] == 0xED ? 0x9F : data[0] == 0xF4 ? 0x8F : 0xBF;
     if (data[1] < low || data[1] > high) return 0;
@@ -223,7 +223,7 @@ napi_value make_array(napi_env env, size_t count, const napi_value *items) {
 napi_value make_error(napi_env env, const st_error *error) {
     napi_value class, made = NULL, arguments[6];
     const char *name = st_status_name(error->status);
-    /* A call without a message of its own has its status to tell. */
+    /* An error without a message is described by its status. */
     const char *message = error->message[0] ? error->message : name;
     arguments[0] = make_number(env, error->status);
     napi_create_string_utf8(env, name, NAPI_AUTO_LENGTH, &arguments[1]);

@@ -8,7 +8,7 @@ const net = require('node:net');
 const test = require('node:test');
 const { sleep, st, world } = require('./support.js');
 
-/** A manager of a Vault that takes connections and never answers. */
+/** Returns a manager whose Vault accepts connections and never answers. */
 async function silentVault(t, settings = {}) {
   const sockets = new Set();
   const server = net.createServer((socket) => sockets.add(socket.on('error', () => {})));
@@ -21,7 +21,7 @@ async function silentVault(t, settings = {}) {
   return new st.Secrets({ providers: ['vault'], vault_url, vault_token: 't', vault_path: 'p', ...settings });
 }
 
-test('an aborted call ends at once', async (t) => {
+test('an aborted call is rejected at once', async (t) => {
   world(t);
   const secrets = await silentVault(t, { timeout: 120 });
   const reason = new Error('enough');
@@ -37,11 +37,11 @@ test('an aborted call ends at once', async (t) => {
   await assert.rejects(secrets.refresh({ signal: AbortSignal.timeout(10) }), { name: 'AbortError' });
 });
 
-test('a timeout is over everything, the wait for a thread too', async (t) => {
+test('a timeout includes the wait for a thread', async (t) => {
   world(t);
   const secrets = await silentVault(t);
   const begun = performance.now();
-  // 64 at a time: if the wait for a thread did not count, they would take 80 s.
+  // 64 at a time: if the timeout did not include the wait for a thread, this would take 80 s.
   const calls = Array.from({ length: 80 * 64 }, (_, at) => secrets.get(`KEY_${at}`, { timeout: 1 }));
   for (const { reason } of await Promise.allSettled(calls)) {
     assert.equal(reason.code, 'ST_TIMEOUT', reason);
@@ -49,7 +49,7 @@ test('a timeout is over everything, the wait for a thread too', async (t) => {
   assert.ok(performance.now() - begun < 60_000);
 });
 
-test('a hundred calls that wait do not stop the files and timers of Node', async (t) => {
+test('a hundred waiting calls do not block the files and timers of Node', async (t) => {
   world(t);
   const secrets = await silentVault(t);
   const controller = new AbortController();
@@ -63,7 +63,7 @@ test('a hundred calls that wait do not stop the files and timers of Node', async
   for (const { reason } of await Promise.allSettled(calls)) assert.equal(reason.name, 'AbortError');
 });
 
-test('a process does not stay for calls that were aborted, and does for others', (t) => {
+test('a process exits despite aborted calls, but waits for others', (t) => {
   world(t);
   const code = (options) => `
     const net = require('node:net');
@@ -88,7 +88,7 @@ test('a process does not stay for calls that were aborted, and does for others',
   assert.ok(failed === 'StSecretsError' && later > 1000, `${failed} after ${later} ms`);
 });
 
-test('what is aborted already, or has no signal for a signal, is not begun', async (t) => {
+test('a call with an aborted or invalid signal does not begin', async (t) => {
   world(t);
   const begun = [];
   const load = (key) => (begun.push(key), 'value');
@@ -105,7 +105,7 @@ test('what is aborted already, or has no signal for a signal, is not begun', asy
   ];
   for (const call of calls) {
     await assert.rejects(call(AbortSignal.abort()), { name: 'AbortError' });
-    // Whatever the call itself would have ended with, nobody is left to take it.
+    // The result of the call itself would be unhandled.
     for (const wrong of [{}, 5, 'x', true, { aborted: false }, new Proxy({}, {})]) {
       await assert.rejects(call(wrong), { name: 'TypeError', message: 'signal must be an AbortSignal' });
     }
@@ -113,7 +113,7 @@ test('what is aborted already, or has no signal for a signal, is not begun', asy
   assert.deepEqual(begun, []);
 });
 
-test('one signal serves any number of calls, and keeps nothing of them', async (t) => {
+test('a signal may be used for any number of calls, and does not retain them', async (t) => {
   world(t, { A: 'a' });
   const warnings = [];
   const warned = (warning) => warnings.push(warning.message);
@@ -132,7 +132,7 @@ test('one signal serves any number of calls, and keeps nothing of them', async (
   assert.deepEqual([warnings, getEventListeners(signal, 'abort').length], [[], 0]);
 });
 
-test('calls that wait for servers do not hold up those that do not', async (t) => {
+test('calls that wait for servers do not delay local ones', async (t) => {
   const { directory } = world(t);
   const secrets = await silentVault(t, { timeout: 60 });
   const controller = new AbortController();

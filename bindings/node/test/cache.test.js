@@ -7,7 +7,7 @@ const { sleep, st, status, until } = require('./support.js');
 
 const { Cache, cached } = st;
 
-test('a cache holds strings and bytes for their time', async () => {
+test('a cache stores strings and bytes until they expire', async () => {
   const cache = new Cache({ defaultTtl: 300, maxSize: 10 });
   cache.set('text', 'größe ✓');
   cache.set(Buffer.from([0, 255]), Buffer.from([1, 2]));
@@ -23,7 +23,7 @@ test('a cache holds strings and bytes for their time', async () => {
   assert.deepEqual({ maxSize, defaultTtl, hits, misses }, { maxSize: 10, defaultTtl: 300, hits: 2, misses: 2 });
 });
 
-test('a key is the same as text and as bytes, short or long, plain or not', () => {
+test('text and bytes give the same key, short or long, ASCII or not', () => {
   const cache = new Cache();
   for (const key of ['a', 'ä', '鍵'.repeat(100), 'k'.repeat(253), 'k'.repeat(256), 'k'.repeat(5000), 'a\0b', '\u{1F511}']) {
     cache.set(key, `value of ${key}`);
@@ -37,7 +37,7 @@ test('a key is the same as text and as bytes, short or long, plain or not', () =
   }
 });
 
-test('the least recently used entry makes room', () => {
+test('the least recently used entry is evicted', () => {
   const cache = new Cache({ maxSize: 2 });
   cache.set('a', '1');
   cache.set('b', '2');
@@ -48,7 +48,7 @@ test('the least recently used entry makes room', () => {
   assert.equal(cache.clear(), 0);
 });
 
-test('any value is kept by reference', () => {
+test('any value is stored by reference', () => {
   const cache = new Cache();
   const value = { list: [1, 2] };
   cache.setObject('object', value);
@@ -60,7 +60,7 @@ test('any value is kept by reference', () => {
   assert.throws(() => cache.getObject('text'), status('ST_WRONG_TYPE'));
 });
 
-test('a missing value is loaded once, however many ask', async () => {
+test('a missing value is loaded once for all callers', async () => {
   const cache = new Cache();
   let loads = 0;
   const load = async (key) => {
@@ -75,7 +75,7 @@ test('a missing value is loaded once, however many ask', async () => {
   assert.deepEqual([loads, cache.stats().loads], [1, 1]);
 });
 
-test('a failed load is told to all who wait, and not kept', async () => {
+test('a failed load rejects all waiting callers and is not stored', async () => {
   const cache = new Cache();
   const fail = async () => {
     await sleep(0.01);
@@ -88,7 +88,7 @@ test('a failed load is told to all who wait, and not kept', async () => {
   assert.equal(await cache.getOrLoad('a', () => 'now'), 'now');
 });
 
-test('an invalidation during a load keeps the old value out', async () => {
+test('a value invalidated during its load is not stored', async () => {
   const cache = new Cache();
   const loading = cache.getOrLoad('a', async () => (await sleep(0.02), 'old'));
   cache.invalidatePrefix('a');
@@ -96,7 +96,7 @@ test('an invalidation during a load keeps the old value out', async () => {
   assert.equal(cache.get('a'), undefined);
 });
 
-test('who does not want to wait any more leaves the load to the others', async () => {
+test('an aborted wait does not affect the other callers', async () => {
   const cache = new Cache();
   let resolve;
   const promise = new Promise((settle) => (resolve = settle));
@@ -110,7 +110,7 @@ test('who does not want to wait any more leaves the load to the others', async (
   assert.equal(await first, 'value');
 });
 
-test('the caches of the process forget what belongs to a provider or a user', () => {
+test('the built-in caches can be invalidated by provider and user', () => {
   const { providerConfig, userPermission } = Cache;
   assert.equal(providerConfig, Cache.providerConfig);
   providerConfig.set('provider:replicate:config', '{}');
@@ -150,7 +150,7 @@ test('the results of a function are cached by its arguments', async () => {
   assert.equal(get_user.name, 'get_user');
 });
 
-test('a function with promises is called once while one is pending, and its failures are not kept', async () => {
+test('an async function is called once while a promise is pending, and its failures are not stored', async () => {
   let calls = 0;
   const fetchData = cached(async (fail) => {
     calls++;
@@ -168,7 +168,7 @@ test('a function with promises is called once while one is pending, and its fail
   assert.equal(calls, 3);
 });
 
-test('results of every type are cached, also none', () => {
+test('results of every type are cached, including undefined', () => {
   for (const value of [undefined, null, 0, '', false, NaN, Symbol('x'), () => {}, 10n]) {
     let calls = 0;
     const fn = cached(() => (calls++, value), { name: 'fn' });
@@ -177,7 +177,7 @@ test('results of every type are cached, also none', () => {
   }
 });
 
-test('a function that needs its own result is an error, not a hang', () => {
+test('a function that needs its own result throws', () => {
   const own = cached(() => own(), { name: 'own' });
   assert.throws(own, status('ST_BUSY'));
   const thrown = cached((id) => { throw new RangeError(`no ${id}`); }, { name: 'thrown' });
@@ -185,14 +185,14 @@ test('a function that needs its own result is an error, not a hang', () => {
   assert.throws(() => thrown(1), RangeError);
 });
 
-test('functions without a name, and arguments without a key, are refused', () => {
+test('functions without a name and arguments without a key throw', () => {
   assert.throws(() => cached(() => 1), TypeError);
   assert.throws(() => cached('x'), TypeError);
   const fn = cached((x) => x, { name: 'fn' });
   for (const arg of [() => 1, Symbol('x'), new Date(), '\uD800', new Map([[1, 2]])]) assert.throws(() => fn(arg), TypeError);
 });
 
-test('a load with a time or a function that is none is refused, and keeps nobody waiting', async () => {
+test('a load with an invalid time or function throws and blocks no other caller', async () => {
   const cache = new Cache();
   const load = () => 'value';
   for (const [options, refused] of [
@@ -210,13 +210,13 @@ test('a load with a time or a function that is none is refused, and keeps nobody
   assert.equal(await cache.getOrLoad('b', load, { ttl: Infinity, timeout: 60.5 }), 'value');
 });
 
-test('a load that asks for its own value at once is an error, not a hang', async () => {
+test('a load that synchronously requests its own value is rejected', async () => {
   const cache = new Cache();
   await assert.rejects(cache.getOrLoad('a', (key) => cache.getOrLoad(key, () => 'x')), status('ST_BUSY'));
   assert.equal(await cache.getOrLoad('a', () => 'value'), 'value');
 });
 
-test('what has a `then` is a promise, whoever made it', async () => {
+test('any object with a `then` method is a promise', async () => {
   let calls = 0;
   const then = (resolve, reject) => (calls === 1 ? reject(new Error('no')) : resolve('value'));
   const fn = cached(() => (calls++, { then }), { name: 'fn' });
@@ -224,7 +224,7 @@ test('what has a `then` is a promise, whoever made it', async () => {
   assert.deepEqual([await fn(), await fn(), calls], ['value', 'value', 2]);
 });
 
-test('bytes and maps of another realm are bytes and maps', async () => {
+test('bytes and maps of another realm are accepted', async () => {
   const { bytes, map } = vm.runInNewContext('({ bytes: new Uint8Array([65, 66]), map: new Map([["a", 1]]) })');
   const cache = new Cache();
   assert.equal(await cache.getOrLoad('a', () => bytes), 'AB');
@@ -234,12 +234,12 @@ test('bytes and maps of another realm are bytes and maps', async () => {
   assert.equal(secrets.getSync('A').text(), 'AB');
 });
 
-test('the lease of a load that nobody waits for any more is given back', async () => {
+test('the lease of an abandoned load is released', async () => {
   const native = require('../lib/native.js');
   const external = native.cacheNew(300, 10, 60);
   const outcome = () => native.cacheLoadBeginSync(external, 'a', 0, 600)[0];
   const [LEADER, BUSY] = [2, 3];
-  // Somebody leads, and does not come back in time; meanwhile one who waits for it gives up.
+  // A caller takes the lease and does not finish in time; meanwhile a waiting caller gives up.
   assert.equal(native.cacheLoadBeginSync(external, 'a', 0, 0.1)[0], LEADER);
   void native.cacheLoadBegin(external, 'a', Infinity, 600);
   const id = native.lastCall();

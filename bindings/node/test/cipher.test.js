@@ -7,7 +7,7 @@ const { st, status, world } = require('./support.js');
 
 const { Cipher } = st;
 
-test('what is encrypted can be decrypted, and is redacted', async (t) => {
+test('encrypted values can be decrypted, and are redacted', async (t) => {
   const { directory } = world(t);
   Cipher.reset();
   t.after(() => Cipher.reset());
@@ -18,14 +18,14 @@ test('what is encrypted can be decrypted, and is redacted', async (t) => {
   assert.deepEqual((await Cipher.default.decrypt(Cipher.default.encryptSync(plaintext))).bytes(), Buffer.from('r8_my_api_token'));
 });
 
-test('a damaged token and a missing key are errors that can be told apart', async (t) => {
+test('a damaged token and a missing key are different errors', async (t) => {
   const { write } = world(t);
   await assert.rejects((await Cipher.open({ key: 'k' })).decrypt('not a token'), status('ST_BAD_TOKEN'));
   await assert.rejects(Cipher.open({ key_file: write('credential.key', '') }), status('ST_BAD_KEY', { source: 'credential' }));
   assert.throws(() => new Cipher({ key_file: write('credential.key', '') }), status('ST_BAD_KEY'));
 });
 
-test('after a rotation old tokens decrypt, and can be brought under the new key', async (t) => {
+test('after a rotation old tokens can be decrypted and re-encrypted', async (t) => {
   const { write } = world(t);
   const cipher = new Cipher({ key_file: write('credential.key', 'a secret') });
   const old = await cipher.encrypt('value');

@@ -1,6 +1,6 @@
 'use strict';
 
-// What every binding has to answer: tests/vectors/conformance.json, once with promises and once without.
+// The results that every binding must return: tests/vectors/conformance.json, with and without promises.
 
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
@@ -12,7 +12,7 @@ const VECTORS = path.join(__dirname, '../../../tests/vectors');
 const SOURCES = ['none', 'env', 'file', 'aws', 'vault', 'custom', 'store', 'credential'];
 const STATUSES = ['ST_NOT_FOUND', 'ST_INVALID_ARGUMENT', 'ST_CONFIG', 'ST_IO', 'ST_ACCESS_DENIED', 'ST_UNAVAILABLE', 'ST_TIMEOUT'];
 
-/** What tests/python/conformance_servers.py tells of AWS and Vault. */
+/** The variables of AWS and Vault that tests/python/conformance_servers.py sets. */
 const SERVERS = Object.fromEntries(
   Object.entries(process.env)
     .filter(([name]) => name.startsWith('CONFORMANCE_'))
@@ -25,7 +25,7 @@ const orNotFound = (value) => {
   return { value };
 };
 
-/** What one case works on: a directory, and what is opened in it. */
+/** The state of a case: its directory and open handles. */
 class World {
   constructor(directory, isSync) {
     this.directory = directory;
@@ -218,7 +218,7 @@ for (const isSync of [false, true]) {
   }
 }
 
-test('every call has the key that all languages build for it', () => {
+test('function key vectors', () => {
   const argument = (value) => {
     if (Array.isArray(value)) return value.map(argument);
     if (typeof value !== 'object' || value === null) return value;
@@ -226,7 +226,7 @@ test('every call has the key that all languages build for it', () => {
     if ('bytes' in value) return Buffer.from(value.bytes, 'hex');
     return Object.fromEntries(Object.entries(value.map).map(([name, each]) => [name, argument(each)]));
   };
-  // Integers beyond 2^53 come as bigints; JSON.parse would round them.
+  // Integers beyond 2^53 are converted to bigints; JSON.parse would round them.
   const text = fs.readFileSync(`${VECTORS}/function_keys.json`, 'utf8').replace(/(?<=[[,] ?)-?\d{17,}(?=[,\]])/g, '{"big": "$&"}');
   const read = (_, value) => (typeof value?.big === 'string' ? BigInt(value.big) : value);
   for (const { prefix, function: name, args, named, key } of JSON.parse(text, read).vectors) {

@@ -1,7 +1,7 @@
 'use strict';
 
-// The memory of the process is flat over 100 000 calls of each kind, after as many. (What a loop without a pause gives up,
-// Node hands back when the loop is over: it calls finalizers from its event loop.)
+// The memory of the process stays constant over 100 000 calls of each kind, after as many to warm up. (Node only frees
+// the memory of a loop without a pause after the loop, because it calls finalizers from its event loop.)
 
 const assert = require('node:assert/strict');
 const { spawnSync } = require('node:child_process');
@@ -9,11 +9,14 @@ const test = require('node:test');
 const { world } = require('./support.js');
 
 const CALLS = 100_000;
-/** In KiB, for one of a few rounds: V8's heap settles in steps, a leak grows in every round. This is 40 bytes a call. */
+/**
+ * In KiB, for one of a few rounds: V8's heap settles in steps, but a leak grows in every round. This is 40 bytes a
+ * call.
+ */
 const SLACK = 4 * 1024;
 const ROUNDS = 5;
 
-/** Each is a body that is run for every `at`; `await` is allowed. */
+/** Each is a body that is run for every `at`; it may use `await`. */
 const KINDS = {
   'a secret at once': "secrets.getSync('HF_TOKEN').dispose()",
   'a secret at once, left to the collector': "secrets.getSync('HF_TOKEN').text(); if (at % 1000 === 0) await turn()",
@@ -68,7 +71,7 @@ const program = (body) => `
   })();`;
 
 for (const [kind, body] of Object.entries(KINDS)) {
-  test(`memory stays as it is: ${kind}`, (t) => {
+  test(`memory is constant: ${kind}`, (t) => {
     world(t);
     const options = { cwd: __dirname, encoding: 'utf8' };
     const { stdout, stderr } = spawnSync(process.execPath, ['--expose-gc', '--max-semi-space-size=1', '-e', program(body)], options);

@@ -7,7 +7,7 @@ const { st, status, world } = require('./support.js');
 
 const { Cache, Cipher, Secret, Secrets, Store } = st;
 
-test('arguments of the wrong type are a TypeError that names them', async () => {
+test('arguments of the wrong type throw a TypeError that names them', async () => {
   const secrets = new Secrets({ providers: ['env'] });
   for (const key of [undefined, null, 1, {}, [], Symbol('x'), Buffer.from('x')]) {
     await assert.rejects(secrets.get(key), { name: 'TypeError', message: 'key must be a string' });
@@ -43,7 +43,7 @@ test('values out of range are an error of the library', async () => {
   }
 });
 
-test('half a surrogate pair is refused: it would become another key', () => {
+test('an unpaired surrogate is rejected: it would become another key', () => {
   const cache = new Cache();
   cache.set('a\uFFFD', 'a replacement character is a character');
   assert.equal(cache.get('a\uFFFD'), 'a replacement character is a character');
@@ -53,7 +53,7 @@ test('half a surrogate pair is refused: it would become another key', () => {
   }
 });
 
-test('a value that is not UTF-8 has bytes, and no text', async (t) => {
+test('a value that is not UTF-8 has bytes but no text', async (t) => {
   world(t);
   const cipher = new Cipher({ key: 'k' });
   for (const bytes of [[0xff], [0xc3], [0xc0, 0x80], [0xed, 0xa0, 0x80], [0xf4, 0x90, 0x80, 0x80], [0xe2, 0x82]]) {
@@ -66,7 +66,7 @@ test('a value that is not UTF-8 has bytes, and no text', async (t) => {
   }
 });
 
-test('huge values are taken or refused, and nothing breaks', async (t) => {
+test('huge values are accepted or rejected', async (t) => {
   const { directory } = world(t);
   const secrets = new Secrets({ providers: ['file'], file_path: `${directory}/s.json` });
   await assert.rejects(secrets.set('A', 'v'.repeat((1 << 20) + 1)), status('ST_INVALID_ARGUMENT'));
@@ -76,7 +76,7 @@ test('huge values are taken or refused, and nothing breaks', async (t) => {
   assert.equal(cache.get('large').length, 64 << 20);
 });
 
-test('methods called on something else are a TypeError', async () => {
+test('methods called on other objects throw a TypeError', async () => {
   assert.throws(() => Secrets.prototype.getSync.call({}, 'A'), TypeError);
   await assert.rejects(Secrets.prototype.get.call({}, 'A'), TypeError);
   assert.throws(() => Cache.prototype.get.call(new Secrets(), 'A'), TypeError);
@@ -85,7 +85,7 @@ test('methods called on something else are a TypeError', async () => {
   assert.throws(() => new Secret().text(), TypeError);
 });
 
-test('everything that is closed is an error, and may be closed again', async (t) => {
+test('closed objects throw, and may be closed again', async (t) => {
   const { directory } = world(t);
   const handles = [new Secrets(), new Cipher({ key: 'k' }), new Store({ state_dir: directory }), new Cache()];
   for (const handle of handles) {
@@ -101,14 +101,14 @@ test('everything that is closed is an error, and may be closed again', async (t)
   await assert.rejects(cache.getOrLoad('x', () => 'y'), status('ST_INVALID_ARGUMENT'));
 });
 
-test('a cache that is closed during a load gives the value to who asked for it', async () => {
+test('a cache closed during a load still returns the value to its caller', async () => {
   const cache = new Cache();
   const loading = cache.getOrLoad('a', async () => (await new Promise((resolve) => setTimeout(resolve, 10)), 'value'));
   cache.close();
   assert.equal(await loading, 'value');
 });
 
-test('an `External` of somebody else is never taken for ours', () => {
+test('an `External` of another add-on is rejected', () => {
   const code = `
     const assert = require('node:assert/strict');
     const { types } = require('node:util');
@@ -126,7 +126,7 @@ test('an `External` of somebody else is never taken for ours', () => {
       try {
         new Class(foreign).close();
       } catch {
-        // It has no settings.
+        // It takes no settings.
       }
     }
     console.log('alive');`;
@@ -134,10 +134,10 @@ test('an `External` of somebody else is never taken for ours', () => {
   assert.deepEqual([stdout, stderr, signal], ['alive\n', '', null]);
 });
 
-test('a secret where text is wanted is refused: its redacted form would be taken for the value', async (t) => {
+test('a secret instead of text is rejected: its redacted form would be used as the value', async (t) => {
   const { directory } = world(t, { A: 'the key' });
   const secret = new Secrets({ providers: ['env'] }).getSync('A');
-  const message = 'key must not be a Secret: give its text()';
+  const message = 'key must not be a Secret: pass its text()';
   assert.throws(() => new Cipher({ key: secret }), { name: 'TypeError', message });
   await assert.rejects(Cipher.open({ key: secret }), { name: 'TypeError', message });
   assert.throws(() => new Secrets({ vault_token: secret }), /vault_token must not be a Secret/);
@@ -145,11 +145,11 @@ test('a secret where text is wanted is refused: its redacted form would be taken
   await assert.rejects(store.saveProviderConfig('p', { nested: [{ token: secret }] }), /token must not be a Secret/);
   assert.throws(() => store.saveProviderConfigSync('p', secret), TypeError);
   assert.throws(() => store.setHardwareInfoSync({ gpu: { name: secret } }), TypeError);
-  // Not as many zeros as it has bytes.
+  // Must not return as many zeros as the secret has bytes.
   assert.throws(() => Buffer.from(secret), TypeError);
 });
 
-test('a document that JSON has no form for is refused, not changed', async (t) => {
+test('a document that JSON cannot represent is rejected, not changed', async (t) => {
   const { directory } = world(t);
   const store = new Store({ state_dir: directory });
   assert.throws(() => store.saveProviderConfigSync('p', { limit: NaN }), { message: 'limit must be a finite number' });

@@ -1,6 +1,6 @@
 'use strict';
 
-// The package as its users get it: installed from the tarball into an empty directory, without network or compiler.
+// The package as users get it: installed from the tarball into an empty directory, without network or compiler.
 
 const assert = require('node:assert/strict');
 const { execFileSync, spawnSync } = require('node:child_process');
@@ -13,7 +13,7 @@ const ROOT = path.join(__dirname, '../../..');
 const { version } = require('../package.json');
 const TARBALL = path.join(ROOT, 'build/dist', `st-secrets-${version}.tgz`);
 
-/** An empty project with the package in it. */
+/** An empty project with the package installed. */
 function project(t) {
   const { directory, write } = world(t, { HF_TOKEN: 'hf_from_the_environment' });
   write('package.json', '{"name": "consumer", "private": true}');
@@ -23,7 +23,7 @@ function project(t) {
   return { directory, write, run };
 }
 
-test('the package works from CommonJS and from modules, and is one and the same in both', (t) => {
+test('the package works from CommonJS and from modules, which share one instance', (t) => {
   const { write, run } = project(t);
   write('a.cjs', "const { Secrets } = require('st-secrets'); console.log(Secrets.default.getSync('HF_TOKEN').text())");
   write(
@@ -39,18 +39,18 @@ test('the package works from CommonJS and from modules, and is one and the same 
   assert.equal(run('b.mjs'), `hf_from_the_environment ${version} true\n`);
 });
 
-test('the package has what it needs, and no more', (t) => {
+test('the package contains the required files and no others', (t) => {
   const { directory } = project(t);
   const root = path.join(directory, 'node_modules/st-secrets');
   assert.deepEqual(fs.readdirSync(root).sort(), ['LICENSE-APACHE', 'LICENSE-MIT', 'README.md', 'lib', 'package.json', 'prebuilt']);
   assert.deepEqual(fs.readdirSync(path.join(directory, 'node_modules')).filter((name) => name !== '.package-lock.json'), ['st-secrets']);
   const { dependencies, peerDependenciesMeta, scripts } = require('../package.json');
   assert.deepEqual([dependencies, scripts], [undefined, undefined]);
-  // The types refer to those of Node, which TypeScript's users install themselves.
+  // The types refer to Node's, which TypeScript users install themselves.
   assert.deepEqual(peerDependenciesMeta, { '@types/node': { optional: true } });
 });
 
-test('the types are right, and refuse what is wrong', (t) => {
+test('the types accept correct code and reject errors', (t) => {
   const { directory, write } = project(t);
   fs.symlinkSync(path.join(__dirname, 'node_modules/@types'), path.join(directory, 'node_modules/@types'));
   for (const file of ['types.mts', 'types_wrong.cts']) write(file, fs.readFileSync(path.join(__dirname, file)));
@@ -60,7 +60,7 @@ test('the types are right, and refuse what is wrong', (t) => {
   assert.deepEqual([status, stdout], [0, '']);
 });
 
-test('the add-on exports what Node calls, needs the system alone, and is never unloaded', (t) => {
+test('the add-on exports only the entry for Node, needs only system libraries, and is never unloaded', () => {
   const file = path.join(__dirname, '../prebuilt/linux-x64/st_secrets.node');
   const names = execFileSync('nm', ['-D', '--defined-only', file], { encoding: 'utf8' }).match(/\S+$/gm);
   assert.deepEqual(names.sort(), ['napi_register_module_v1', 'node_api_module_get_api_version_v1']);
@@ -75,13 +75,13 @@ test('the add-on exports what Node calls, needs the system alone, and is never u
   }
 });
 
-test('every method has its types, and every type its method', () => {
+test('every method has types, and every typed method exists', () => {
   const st = require('st-secrets');
   const types = fs.readFileSync(path.join(__dirname, '../lib/index.d.ts'), 'utf8');
   const hidden = ['constructor', 'close', 'answersFor', 'answersForSync', 'length', 'name', 'prototype'];
   for (const name of ['Secrets', 'Cipher', 'Cache', 'Store', 'Secret']) {
     const [, body] = new RegExp(`export class ${name} [^{]*{\n([^]*?)\n}`).exec(types);
-    const declared = new Set([...body.matchAll(/^  (?:static )?(?:readonly )?(\w+)[(<:]/gm)].map(([, member]) => member));
+    const declared = new Set([...body.matchAll(/^ {2}(?:static )?(?:readonly )?(\w+)[(<:]/gm)].map(([, member]) => member));
     const members = [...Object.getOwnPropertyNames(st[name].prototype), ...Object.getOwnPropertyNames(st[name])];
     for (const member of members.filter((each) => !hidden.includes(each))) assert.ok(declared.has(member), `${name}.${member}`);
     for (const member of declared) assert.ok(hidden.includes(member) || members.includes(member), `${name}.${member}`);

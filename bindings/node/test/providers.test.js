@@ -4,19 +4,19 @@ const assert = require('node:assert/strict');
 const test = require('node:test');
 const { sleep, st, status, world } = require('./support.js');
 
-/** A manager over the environment and these providers behind it. */
+/** Returns a manager with the environment followed by these providers. */
 function manager(providers, settings = {}) {
   const secrets = new st.Secrets({ providers: ['env'], timeout: 60, ...settings });
   for (const [name, get] of Object.entries(providers)) secrets.addProvider(name, get);
   return secrets;
 }
 
-test('a provider that answers with promises is awaited, asked once for all who ask, and remembered', async (t) => {
+test('an async provider is called once for all callers, and its answer is cached', async (t) => {
   world(t);
-  let asked = 0;
+  let calls = 0;
   const secrets = manager({
     remote: async (key) => {
-      asked++;
+      calls++;
       await sleep(0.05);
       return key === 'A' ? 'value of A' : null;
     },
@@ -26,20 +26,20 @@ test('a provider that answers with promises is awaited, asked once for all who a
   assert.deepEqual([values[0].info.provider, values[0].info.source], ['remote', 'custom']);
   assert.equal(secrets.getSync('A').text(), 'value of A');
   assert.equal((await secrets.get('A', { cachedOnly: true })).text(), 'value of A');
-  assert.equal(asked, 1);
+  assert.equal(calls, 1);
   await assert.rejects(secrets.get('B'), status('ST_NOT_FOUND'));
   assert.equal((await secrets.get('A', { refresh: true })).text(), 'value of A');
-  assert.equal(asked, 3);
+  assert.equal(calls, 3);
 });
 
-test('a provider is not asked for what a provider before it has', async (t) => {
+test('a provider is not called if an earlier one has the key', async (t) => {
   world(t, { A: 'from the environment' });
-  const secrets = manager({ mine: () => assert.fail('it was asked') });
+  const secrets = manager({ mine: () => assert.fail('it was called') });
   assert.equal((await secrets.get('A')).text(), 'from the environment');
   assert.equal(secrets.getSync('A').text(), 'from the environment');
 });
 
-test('a provider can go before the others', async (t) => {
+test('a provider can be the first', async (t) => {
   world(t, { A: 'from the environment' });
   const secrets = new st.Secrets({ providers: ['env'] });
   secrets.addProvider('first', (key) => (key === 'A' ? 'mine' : undefined), { position: 0 });
@@ -48,7 +48,7 @@ test('a provider can go before the others', async (t) => {
   assert.equal((await secrets.get('A', { refresh: true })).text(), 'mine');
 });
 
-test('answers are strings, bytes, secrets, or values with a time', async (t) => {
+test('answers are strings, bytes, secrets, or values with a TTL', async (t) => {
   world(t, { A: 'a' });
   const answers = { TEXT: 'text', BYTES: Buffer.from([1, 0, 255]), TIMED: { value: 'timed', ttl: 0.05 } };
   const secrets = manager({ mine: (key) => (key === 'SECRET' ? secrets.getSync('A') : answers[key]) });
@@ -61,15 +61,15 @@ test('answers are strings, bytes, secrets, or values with a time', async (t) => 
   assert.equal((await secrets.get('TIMED')).text(), 'later');
 });
 
-test('a call that cannot wait counts a provider with promises as failed', (t) => {
+test('an async provider counts as failed in a synchronous call', (t) => {
   world(t);
-  const secrets = manager({ remote: async () => 'value', local: (key) => (key === 'A' ? 'found behind it' : null) });
+  const secrets = manager({ remote: async () => 'value', local: (key) => (key === 'A' ? 'found after it' : null) });
   assert.throws(() => secrets.getSync('B'), status('ST_UNAVAILABLE', { source: 'custom', retryable: true }));
   const secret = secrets.getSync('A');
-  assert.deepEqual([secret.text(), secret.info.degraded], ['found behind it', true]);
+  assert.deepEqual([secret.text(), secret.info.degraded], ['found after it', true]);
 });
 
-test('what a provider throws is the cause of the error, and not part of its message', async (t) => {
+test('an exception of a provider is the cause of the error, but not in its message', async (t) => {
   world(t);
   const secrets = manager({
     mine: async () => {
@@ -83,11 +83,11 @@ test('what a provider throws is the cause of the error, and not part of its mess
   await assert.rejects(manager({ odd: () => 17 }).get('A'), status('ST_CALLBACK'));
 });
 
-test('a provider that takes too long ends with the timeout', async (t) => {
+test('a provider that takes too long times out', async (t) => {
   world(t);
   let signal;
   const secrets = manager({
-    slow: (key, request) => {
+    slow: (_key, request) => {
       signal = request.signal;
       return new Promise(() => {});
     },
@@ -97,7 +97,7 @@ test('a provider that takes too long ends with the timeout', async (t) => {
   assert.equal(signal.aborted, true);
 });
 
-test('calls with and without promises at the same time do not wait for each other', async (t) => {
+test('concurrent synchronous and asynchronous calls do not block each other', async (t) => {
   world(t);
   const secrets = manager({ remote: async (key) => (await sleep(0.001), `value of ${key}`) });
   const pending = [];
@@ -114,7 +114,7 @@ test('calls with and without promises at the same time do not wait for each othe
   assert.deepEqual(values.map((value) => value.text()), values.map((_, at) => `value of KEY_${Math.floor(at / 20)}`));
 });
 
-test('several secrets and resolved credentials ask providers in JavaScript too', async (t) => {
+test('getMany and resolveCredential call JavaScript providers', async (t) => {
   const { directory } = world(t, { E: 'env' });
   const secrets = manager({ mine: async (key) => (key === 'A' ? 'mine' : null) });
   const results = await secrets.getMany(['E', 'A', 'B']);
@@ -126,11 +126,11 @@ test('several secrets and resolved credentials ask providers in JavaScript too',
   assert.deepEqual([source, secret.text()], ['global', 'mine']);
 });
 
-test('the manager of the process has no providers of one thread', () => {
+test('the manager of the process rejects JavaScript providers', () => {
   assert.throws(() => st.Secrets.default.addProvider('mine', () => null), TypeError);
 });
 
-test('a timeout may be any part of a second', async (t) => {
+test('a timeout may be a fraction of a second', async (t) => {
   world(t);
   const secrets = manager({ mine: (key, { signal }) => (signal.aborted ? null : `value of ${key}`) }, { timeout: 62.0005 });
   assert.equal((await secrets.get('A', { timeout: 61.2345 })).text(), 'value of A');
@@ -138,12 +138,12 @@ test('a timeout may be any part of a second', async (t) => {
   assert.equal((await secrets.get('C')).text(), 'value of C');
 });
 
-test('a provider that never answered is asked again after its time', async (t) => {
+test('a provider that never answered is called again after its timeout', async (t) => {
   world(t);
-  let asked = 0;
-  const secrets = manager({ mine: () => (asked++ === 0 ? new Promise(() => {}) : 'value') });
+  let calls = 0;
+  const secrets = manager({ mine: () => (calls++ === 0 ? new Promise(() => {}) : 'value') });
   await assert.rejects(secrets.get('A', { timeout: 0.02 }), status('ST_TIMEOUT'));
-  assert.equal(asked, 1);
+  assert.equal(calls, 1);
   await sleep(0.02);
   assert.equal((await secrets.get('A', { refresh: true })).text(), 'value');
 });

@@ -8,7 +8,7 @@ const { st, status, world } = require('./support.js');
 
 const CANARY = 'CANARY-7f3a';
 
-test('a secret is in no printed, logged, inspected or serialised form', async (t) => {
+test('a secret does not appear in printed, logged, inspected or serialized form', async (t) => {
   world(t, { HF_TOKEN: CANARY });
   const secret = await new st.Secrets({ providers: ['env'] }).get('HF_TOKEN');
   const inside = { secret, list: [secret], map: new Map([['key', secret]]), error: new Error('x', { cause: secret }) };
@@ -31,7 +31,7 @@ test('a secret is in no printed, logged, inspected or serialised form', async (t
   assert.equal(secret.text(), CANARY);
 });
 
-test('a secret cannot be cloned, nor posted to another thread', (t) => {
+test('a secret cannot be cloned or posted to another thread', (t) => {
   world(t, { HF_TOKEN: CANARY });
   const secret = new st.Secrets({ providers: ['env'] }).getSync('HF_TOKEN');
   const { port1, port2 } = new MessageChannel();
@@ -56,7 +56,7 @@ test('a failed assertion about a secret does not show it', async (t) => {
   }
 });
 
-test('a secret that was disposed of cannot be read any more', async (t) => {
+test('a disposed secret cannot be read', async (t) => {
   world(t, { HF_TOKEN: CANARY });
   const secret = new st.Secrets({ providers: ['env'] }).getSync('HF_TOKEN');
   secret.dispose();
@@ -68,7 +68,7 @@ test('a secret that was disposed of cannot be read any more', async (t) => {
   assert.equal(String(secret), 'Secret(redacted)');
 });
 
-test('errors hold no value', async (t) => {
+test('errors do not contain values', async (t) => {
   const { write } = world(t);
   const secrets = new st.Secrets({ providers: ['file'], file_path: write('s.json', `{"A": "${CANARY}" "B"}`) });
   const error = await secrets.get('A').catch((error) => error);

@@ -8,7 +8,7 @@ const { st, status, until, world } = require('./support.js');
 
 const { Secrets } = st;
 
-test('a secret comes from the environment before the file, now and as a promise', async (t) => {
+test('the environment precedes the file, synchronously and asynchronously', async (t) => {
   const { write } = world(t, { HF_TOKEN: 'from the environment' });
   const file_path = write('s.json', '{"HF_TOKEN": "from the file", "OTHER": "other"}');
   const secrets = new Secrets({ providers: ['env', 'file'], file_path });
@@ -20,7 +20,7 @@ test('a secret comes from the environment before the file, now and as a promise'
   assert.equal(other.info.degraded, false);
 });
 
-test('what is not there is an error that says where it was looked for, or a default', async (t) => {
+test('a missing secret is an error that lists the providers, or the default', async (t) => {
   world(t);
   const secrets = new Secrets({ providers: ['env'] });
   await assert.rejects(secrets.get('NOTHING'), status('ST_NOT_FOUND', { status: -1, source: 'none', retryable: false }));
@@ -30,7 +30,7 @@ test('what is not there is an error that says where it was looked for, or a defa
   assert.equal(secrets.getSync('NOTHING', { default: 'none' }), 'none');
 });
 
-test('several secrets are found at once, each with its own result', async (t) => {
+test('getMany returns a result for each key', async (t) => {
   world(t, { HF_TOKEN: 'hf', REPLICATE_API_TOKEN: 'r8' });
   const secrets = new Secrets({ providers: ['env'] });
   const keys = ['HF_TOKEN', 'NOTHING', 'REPLICATE_API_TOKEN'];
@@ -40,7 +40,7 @@ test('several secrets are found at once, each with its own result', async (t) =>
   assert.deepEqual(await secrets.getMany([]), []);
 });
 
-test('of several secrets, each that fails says why', async (t) => {
+test('getMany returns an error message for each failed key', async (t) => {
   const { write } = world(t, { HF_TOKEN: 'hf' });
   const file_path = write('s.json', '{"A": ,}');
   const secrets = new Secrets({ providers: ['env', 'file'], file_path });
@@ -62,7 +62,7 @@ test('of several secrets, each that fails says why', async (t) => {
   }
 });
 
-test('a secret is written into the file and removed from it', async (t) => {
+test('a secret can be written to the file and removed', async (t) => {
   const { directory } = world(t);
   const secrets = new Secrets({ providers: ['file'] });
   assert.equal(await secrets.filePath(), `${directory}/.simpletuner/secrets.json`);
@@ -76,16 +76,16 @@ test('a secret is written into the file and removed from it', async (t) => {
   assert.equal(secrets.deleteSync('MY_KEY'), false);
 });
 
-test('a broken file is an error of the file provider, never a secret that is not there', async (t) => {
+test('a broken file is an error of the file provider, not a missing secret', async (t) => {
   const { write } = world(t);
   const secrets = new Secrets({ providers: ['file'], file_path: write('s.json', '{"A": ,}') });
   await assert.rejects(secrets.get('A'), status('ST_PROTOCOL', { source: 'file' }));
-  write('s.json', '{"A": "mended"}');
+  write('s.json', '{"A": "fixed"}');
   await secrets.refresh();
-  assert.equal(secrets.getSync('A').text(), 'mended');
+  assert.equal(secrets.getSync('A').text(), 'fixed');
 });
 
-test('the manager of the process is one for all, and can be replaced', async (t) => {
+test('the manager of the process is shared and can be replaced', async (t) => {
   const { write } = world(t, { HF_TOKEN: 'of the process' });
   t.after(() => Secrets.reset());
   Secrets.reset();
@@ -95,13 +95,13 @@ test('the manager of the process is one for all, and can be replaced', async (t)
   assert.equal((await Secrets.default.get(st.WELL_KNOWN.HF_TOKEN)).text(), 'of the file');
 });
 
-test('an unknown setting is named together with the nearest known one', () => {
+test('the error of an unknown setting suggests the nearest known one', () => {
   assert.throws(() => new Secrets({ filepath: 'x' }), status('ST_CONFIG'));
   assert.throws(() => new Secrets({ filepath: 'x' }), /`file_path`/);
   assert.throws(() => new Secrets({ timeout: Infinity }), TypeError);
 });
 
-test('a manager tells its providers and how they are, without any value', async (t) => {
+test('describe and check report the providers without any value', async (t) => {
   world(t, { HF_TOKEN: 'CANARY' });
   const secrets = new Secrets({ providers: ['env'] });
   assert.deepEqual((await secrets.describe()).providers, [{ name: 'env', prefix: null }]);
@@ -110,7 +110,7 @@ test('a manager tells its providers and how they are, without any value', async 
   assert.equal(JSON.stringify(check).includes('CANARY'), false);
 });
 
-test('a closed manager is an error, and closing it again does nothing', async (t) => {
+test('a closed manager throws, and closing it again has no effect', async (t) => {
   world(t, { HF_TOKEN: 'hf' });
   const secrets = new Secrets({ providers: ['env'] });
   const underWay = secrets.get('HF_TOKEN');
@@ -121,7 +121,7 @@ test('a closed manager is an error, and closing it again does nothing', async (t
   assert.throws(() => secrets.getSync('HF_TOKEN'), /closed/);
 });
 
-test('log messages come to a function, without any value', async (t) => {
+test('log messages are passed to a function, without any value', async (t) => {
   const { write } = world(t);
   const records = [];
   st.setLog('debug', (record) => records.push(record));
@@ -132,7 +132,7 @@ test('log messages come to a function, without any value', async (t) => {
   assert.equal(JSON.stringify(records).includes('CANARY'), false);
 });
 
-test('what the function for log messages throws is an uncaught exception, and the next messages come', (t) => {
+test('an exception of the log function is uncaught, and later messages are delivered', (t) => {
   world(t, { HF_TOKEN: 'hf' });
   const code = `
     const { Secrets, setLog } = require('st-secrets');
@@ -150,7 +150,7 @@ test('what the function for log messages throws is an uncaught exception, and th
   assert.deepEqual([stdout, stderr], ['5\n', '']);
 });
 
-test('a function for log messages may cause messages itself, and the event loop goes on', (t) => {
+test('a log function that causes messages does not block the event loop', (t) => {
   world(t, { HF_TOKEN: 'hf' });
   const code = `
     const { Secrets, setLog } = require('st-secrets');

@@ -20,7 +20,7 @@ test('the configuration of a provider is saved, updated, listed and removed', as
   assert.equal(store.deleteProviderConfigSync('replicate'), false);
 });
 
-test('hardware has prices', async (t) => {
+test('hardware prices can be set and cleared', async (t) => {
   const { directory } = world(t);
   const store = new Store({ state_dir: directory });
   assert.equal((await store.getHardwareInfo())['gpu-l40s'].name, 'L40S (48GB)');
@@ -31,7 +31,7 @@ test('hardware has prices', async (t) => {
   await assert.rejects(store.hardwareCostPerHour('mine'), status('ST_NOT_FOUND'));
 });
 
-test('a credential is stored encrypted, and resolves before the secret that all share', async (t) => {
+test('a credential is stored encrypted and precedes the shared secret', async (t) => {
   const { directory } = world(t, { REPLICATE_API_TOKEN: 'shared' });
   const store = new Store({ state_dir: directory });
   const cipher = new Cipher({ key_file: `${directory}/credential.key` });
@@ -68,7 +68,7 @@ test('every change is in the audit trail, with its actor', async (t) => {
   await assert.rejects(store.queryAudit({ acton: 'x' }), /action/);
 });
 
-test('what Python writes as NaN is read as NaN, and text stays as it is', async (t) => {
+test('NaN as written by Python is read, and text is unchanged', async (t) => {
   const { directory } = world(t);
   const store = new Store({ state_dir: directory });
   const text = '{"a": NaN, "b": [-Infinity, 1.50], "c": "NaN \\" Infinity", "d": 12345678901234567890}';

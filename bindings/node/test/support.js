@@ -5,10 +5,10 @@ const os = require('node:os');
 const path = require('node:path');
 const { Worker } = require('node:worker_threads');
 
-// The package by its name, as its users have it.
+// The package under its own name, as users import it.
 const st = require('st-secrets');
 
-/** A directory of its own for a test, which is its home too; no variable of the machine is a secret. */
+/** Creates a directory for a test, which is also its home, and removes all secrets from the environment. */
 function world(t, env = {}) {
   const before = { ...process.env };
   const directory = fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(), 'st-secrets-')));
@@ -33,7 +33,7 @@ function world(t, env = {}) {
   };
 }
 
-/** Whether an error is the library's, with this status. */
+/** Returns a check that an error is the library's, with this status. */
 function status(code, more = {}) {
   return (error) => {
     if (!(error instanceof st.StSecretsError)) return false;
@@ -41,7 +41,7 @@ function status(code, more = {}) {
   };
 }
 
-/** Runs a module of this directory in a worker thread; what it posts last. */
+/** Runs a module of this directory in a worker thread and returns its last message. */
 function inWorker(file, workerData) {
   return new Promise((resolve, reject) => {
     let answer;
@@ -55,14 +55,14 @@ function inWorker(file, workerData) {
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
 
-/** Waits for something that must come to be. */
+/** Waits until a condition holds. */
 async function until(so, seconds = 60) {
   for (const end = performance.now() + seconds * 1000; !so(); await sleep(0.001)) {
     if (performance.now() > end) throw new Error('it does not come to be');
   }
 }
 
-/** The memory that the process has, in KiB. */
+/** The resident memory of the process, in KiB. */
 function resident() {
   return Number(/^VmRSS:\s+(\d+)/m.exec(fs.readFileSync('/proc/self/status', 'utf8'))[1]);
 }

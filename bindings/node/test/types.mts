@@ -1,5 +1,5 @@
-// What the types let through; it is compiled, and not run.
-import { Cache, Cipher, Secret, Secrets, StSecretsError, Store, cached, functionKey, setLog, version } from 'st-secrets';
+// Code that the types must accept. Compiled, not run.
+import { Cache, Cipher, type Secret, Secrets, StSecretsError, Store, cached, functionKey, setLog, version } from 'st-secrets';
 
 const secrets = new Secrets({ providers: ['env', 'file'], timeout: 2.5, strict_permissions: true });
 const secret: Secret = await secrets.get('HF_TOKEN', { timeout: 1, signal: AbortSignal.timeout(100) });
@@ -8,7 +8,7 @@ const bytes: Buffer = secret.bytes();
 const size: number = secret.byteLength;
 const either: Secret | null = await secrets.get('HF_TOKEN', { default: null });
 const provider: string | undefined = secret.info?.provider;
-secrets.addProvider('mine', async (key, { timeout, signal }) => (key === 'A' ? { value: `${timeout}`, ttl: 1 } : null));
+secrets.addProvider('mine', async (key, { timeout, signal }) => (!signal?.aborted && key === 'A' ? { value: `${timeout}`, ttl: 1 } : null));
 for (const result of await secrets.getMany(['A', 'B'])) {
   if (result.status === 'fulfilled') result.value.dispose();
 }

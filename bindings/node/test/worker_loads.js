@@ -1,6 +1,6 @@
 'use strict';
 
-// A worker thread that loads what another thread waits for: its loads make calls themselves.
+// A worker thread that loads values for another thread; its loads make calls themselves.
 const { parentPort, workerData } = require('node:worker_threads');
 const st = require('st-secrets');
 

@@ -1,6 +1,6 @@
 'use strict';
 
-// A worker thread that does some of everything. The add-on is loaded in worker threads alone.
+// A worker thread that uses every part. The add-on may be loaded in worker threads only.
 const { parentPort, workerData } = require('node:worker_threads');
 const st = require('st-secrets');
 
@@ -12,10 +12,11 @@ async function main() {
   const cipher = new st.Cipher({ key: 'k' });
   const plaintext = (await cipher.decrypt(await cipher.encrypt('plain'))).text();
   const cached = st.cached(async (id) => ({ id }), { name: 'cached' });
-  const same = (await cached(1)) === (await cached(1));
+  const first = await cached(1);
+  const same = first === (await cached(1));
   st.Cache.providerConfig.set('provider:worker:config', 'from a worker');
   st.setLog('debug', () => {});
-  // Left as they are: values, objects, and a call under way.
+  // Left as they are: values, objects, and a call in progress.
   const cache = new st.Cache();
   for (let at = 0; at < 100; at++) cache.setObject(`key ${at}`, { at });
   void secrets.describe();

@@ -1,6 +1,6 @@
 'use strict';
 
-// A worker thread in the middle of calls that take long, of loads, and of callbacks.
+// A worker thread in the middle of long calls, loads and callbacks.
 const { parentPort, workerData } = require('node:worker_threads');
 const st = require('st-secrets');
 

@@ -11,7 +11,7 @@ const { inWorker, sleep, st, world } = require('./support.js');
 
 const ANSWER = 'hf_xhf_x,mine,plain,true,from a worker';
 
-test('worker threads use it, eight at once', async (t) => {
+test('eight concurrent worker threads', async (t) => {
   const { write } = world(t);
   const file = write('s.json', '{"HF_TOKEN": "hf_x"}');
   const answers = await Promise.all(Array.from({ length: 8 }, () => inWorker('worker_uses.js', { file })));
@@ -19,7 +19,7 @@ test('worker threads use it, eight at once', async (t) => {
   assert.equal(st.Cache.providerConfig.get('provider:worker:config'), 'from a worker');
 });
 
-test('worker threads alone use it, fifty one after another', (t) => {
+test('fifty worker threads one after another, without the main thread', (t) => {
   const { write } = world(t);
   const file = write('s.json', '{"HF_TOKEN": "hf_x"}');
   const code = `
@@ -39,7 +39,7 @@ test('worker threads alone use it, fifty one after another', (t) => {
   assert.deepEqual([stdout, stderr, signal], ['all ended well\n', '', null]);
 });
 
-test('a worker thread can be terminated in the middle of its calls', async (t) => {
+test('a worker thread can be terminated during its calls', async (t) => {
   world(t);
   const sockets = new Set();
   const server = net.createServer((socket) => sockets.add(socket.on('error', () => {})));
@@ -55,12 +55,12 @@ test('a worker thread can be terminated in the middle of its calls', async (t) =
     if (number % 3 === 0) await sleep(0.02);
     await worker.terminate();
   }
-  // What the threads had begun ends after they are gone.
+  // The calls that the threads began finish after they have ended.
   await sleep(0.6);
   assert.equal(await new st.Secrets({ providers: [] }).get('A', { default: 'alive' }), 'alive');
 });
 
-test('a process that ends in the middle of calls ends as it should', (t) => {
+test('a process can end during calls', (t) => {
   world(t);
   const code = `
     const { Cache, Secrets, Store, setLog } = require('st-secrets');
@@ -76,7 +76,7 @@ test('a process that ends in the middle of calls ends as it should', (t) => {
   }
 });
 
-/** A worker thread that loads these keys of a cache of the process, until it is told to go on. */
+/** Starts a worker thread that loads these keys of a built-in cache and finishes on a message. */
 async function loader(t, workerData) {
   const worker = new Worker(path.join(__dirname, 'worker_loads.js'), { workerData });
   t.after(() => worker.terminate());
@@ -87,7 +87,7 @@ async function loader(t, workerData) {
 const { providerConfig } = st.Cache;
 const keysOf = (name, count) => Array.from({ length: count }, (_, at) => `provider:${name}:${at}`);
 
-test('who waits for the loads of another thread does not take its threads away', async (t) => {
+test('waiting for loads of another thread does not occupy its threads', async (t) => {
   world(t);
   const keys = keysOf('waited', 90);
   const worker = await loader(t, { keys });
@@ -98,7 +98,7 @@ test('who waits for the loads of another thread does not take its threads away',
   assert.deepEqual(await Promise.all(calls), [...keys, ...keys].map((key) => `value of ${key}`));
 });
 
-test('who does not want to wait for another thread any more leaves it to the others', async (t) => {
+test('an aborted wait for another thread does not affect other callers', async (t) => {
   world(t);
   const [key] = keysOf('left', 1);
   const worker = await loader(t, { keys: [key] });
@@ -113,7 +113,7 @@ test('who does not want to wait for another thread any more leaves it to the oth
   assert.equal(await other, `value of ${key}`);
 });
 
-test('the last who waits may leave, and another come in the same moment', async (t) => {
+test('the last waiting caller may leave as another arrives', async (t) => {
   world(t);
   const [key] = keysOf('again', 1);
   const worker = await loader(t, { keys: [key] });
@@ -128,7 +128,7 @@ test('the last who waits may leave, and another come in the same moment', async 
   assert.deepEqual(await Promise.all([second, third]), [`value of ${key}`, `value of ${key}`]);
 });
 
-test('the failure of another thread is told to who waits for it', async (t) => {
+test('the failure of a load in another thread rejects waiting callers', async (t) => {
   world(t);
   let reported;
   // A call that came too late to wait for the other thread loads the value itself.
@@ -145,7 +145,7 @@ test('the failure of another thread is told to who waits for it', async (t) => {
   assert.equal(reported, 'ST_CALLBACK');
 });
 
-test('calls that a terminated thread had not begun are not made', async (t) => {
+test('calls that a terminated thread has not begun are cancelled', async (t) => {
   const { directory } = world(t);
   const file_path = path.join(directory, 's.json');
   const code = `
@@ -160,7 +160,7 @@ test('calls that a terminated thread had not begun are not made', async (t) => {
   await new Promise((resolve, reject) => worker.once('message', resolve).once('error', reject));
   await worker.terminate();
   const count = () => (fs.existsSync(file_path) ? Object.keys(JSON.parse(fs.readFileSync(file_path, 'utf8'))).length : 0);
-  // Those that were begun end one after another.
+  // The calls in progress finish one after another.
   for (let before = -1; before !== count(); await sleep(0.5)) before = count();
   assert.ok(count() < 3000, String(count()));
 });

@@ -1,4 +1,4 @@
-/* Arguments and results: between Python's objects and the library's. */
+/* Conversion of arguments and results between Python and the library. */
 #include "native.h"
 
 #include <math.h>
@@ -13,8 +13,8 @@ static Py_ssize_t place_of(PyObject *keyword, const char *const *names) {
     return -1;
 }
 
-bool arguments(const char *function, const char *const *names, Py_ssize_t required, PyObject *const *args, Py_ssize_t given,
-               PyObject *keywords, PyObject **out) {
+bool arguments(const char *function, const char *const *names, Py_ssize_t required, PyObject *const *args,
+               Py_ssize_t given, PyObject *keywords, PyObject **out) {
     Py_ssize_t places = 0;
     for (; names[places] != NULL; places++) {
         out[places] = places < given ? args[places] : NULL;
@@ -61,9 +61,9 @@ bool text_of(PyObject *object, const char *what, const char **text, Py_ssize_t *
     }
     *text = PyUnicode_AsUTF8AndSize(object, len);
     if (*text == NULL && PyErr_ExceptionMatches(PyExc_UnicodeEncodeError)) {
-        /* The exception itself would hold the text. */
+        /* The exception itself would contain the text. */
         PyErr_Clear();
-        PyErr_Format(PyExc_ValueError, "%s has a lone surrogate, so it is no text", what);
+        PyErr_Format(PyExc_ValueError, "%s is not valid text: it contains a lone surrogate", what);
     }
     return *text != NULL;
 }
@@ -125,7 +125,7 @@ PyObject *str_from(st_bytes *bytes, const char *what) {
     PyObject *text = PyUnicode_DecodeUTF8((const char *)bytes->data, (Py_ssize_t)bytes->len, NULL);
     st_bytes_free(bytes);
     if (text == NULL && PyErr_ExceptionMatches(PyExc_UnicodeDecodeError)) {
-        /* The exception itself would hold the bytes. */
+        /* The exception itself would contain the bytes. */
         PyErr_Clear();
         char message[100];
         snprintf(message, sizeof message, "%s is not UTF-8: ask for it as bytes", what);
@@ -144,7 +144,7 @@ PyObject *refuse_pickling(PyObject *self, PyObject *unused) {
     (void)unused;
     PyObject *name = PyObject_GetAttrString((PyObject *)Py_TYPE(self), "__name__");
     if (name != NULL) {
-        PyErr_Format(PyExc_TypeError, "cannot pickle a %U: make one in the other process", name);
+        PyErr_Format(PyExc_TypeError, "cannot pickle a %U: create one in the other process", name);
         Py_DECREF(name);
     }
     return NULL;

@@ -1,4 +1,4 @@
-/* Cache: objects of Python under text keys, by reference. Loading what is missing is in cache_load.c. */
+/* Cache: Python objects stored by reference under text keys. cache_load.c loads missing values. */
 #include "native.h"
 
 #include <structmember.h>
@@ -32,7 +32,7 @@ static const st_cache *made(double default_ttl, size_t max_size, double cleanup_
     return cache;
 }
 
-/* A subclass may have arguments of its own, and gives ours to `__init__`. Until then it is a cache with the defaults. */
+/* A subclass may take its own arguments and pass ours to `__init__`. Until then the cache has the defaults. */
 static PyObject *new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
     (void)args;
     (void)keywords;
@@ -44,7 +44,8 @@ static int init(cache_object *self, PyObject *args, PyObject *keywords) {
     static char *names[] = {"default_ttl", "max_size", "cleanup_interval", NULL};
     double default_ttl = 300.0, cleanup_interval = 60.0;
     Py_ssize_t max_size = 1000;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|dnd:TTLCache", names, &default_ttl, &max_size, &cleanup_interval)) {
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|dnd:TTLCache", names, &default_ttl, &max_size,
+                                     &cleanup_interval)) {
         return -1;
     }
     if (max_size < 0) {
@@ -52,7 +53,7 @@ static int init(cache_object *self, PyObject *args, PyObject *keywords) {
         return -1;
     }
     if (self->initialised) {
-        PyErr_SetString(PyExc_RuntimeError, "this cache has its settings: make another one");
+        PyErr_SetString(PyExc_RuntimeError, "the settings of a cache cannot be changed: create another one");
         return -1;
     }
     const st_cache *cache = made(default_ttl, (size_t)max_size, cleanup_interval);
@@ -67,7 +68,7 @@ static int init(cache_object *self, PyObject *args, PyObject *keywords) {
     return 0;
 }
 
-/* _built_in(user: bool): one of the two caches of the process. They are never freed. */
+/* _built_in(user: bool): one of the built-in caches of the process, which are never freed. */
 static PyObject *built_in(PyObject *type, PyObject *user) {
     const st_cache *cache = PyObject_IsTrue(user) ? st_cache_user_permission() : st_cache_provider_config();
     return (PyObject *)allocate((PyTypeObject *)type, cache, true);
@@ -108,7 +109,7 @@ bool cache_is_open(const cache_object *self) {
     return !self->closed;
 }
 
-/* What the library itself put into a built-in cache: JSON. */
+/* Parses JSON that the library itself stored in a built-in cache. */
 static PyObject *parsed(cache_object *self, const char *key, Py_ssize_t len) {
     st_bytes bytes = {0};
     ST_ERROR(error);
@@ -123,7 +124,7 @@ static PyObject *parsed(cache_object *self, const char *key, Py_ssize_t len) {
     return value;
 }
 
-/* A new reference: the value, or `missing`. A hit lets no other thread run. */
+/* Returns a new reference: the value, or `missing`. A hit does not release the GIL. */
 static PyObject *look_up(cache_object *self, const char *key, Py_ssize_t len) {
     if (!cache_is_open(self)) {
         return NULL;
@@ -241,8 +242,8 @@ static PyObject *invalidate_prefix(cache_object *self, PyObject *const *args, Py
     PyObject *out[1];
     const char *prefix;
     Py_ssize_t len;
-    if (!arguments("invalidate_prefix", names, 1, args, given, keywords, out) || !text_of(out[0], "prefix", &prefix, &len) ||
-        !cache_is_open(self)) {
+    if (!arguments("invalidate_prefix", names, 1, args, given, keywords, out) ||
+        !text_of(out[0], "prefix", &prefix, &len) || !cache_is_open(self)) {
         return NULL;
     }
     size_t count = 0;
@@ -268,25 +269,26 @@ static PyObject *stats(cache_object *self, PyObject *unused) {
     if (!count(self, &counts)) {
         return NULL;
     }
-    return Py_BuildValue("{sKsKsKsdsKsKsKsKsKsKsK}", "size", counts.entries, "max_size", counts.max_size, "expired_count",
-                         counts.expired_count, "default_ttl", counts.default_ttl, "hits", counts.hits, "misses", counts.misses,
-                         "evictions", counts.evictions, "expirations", counts.expirations, "invalidations",
-                         counts.invalidations, "loads", counts.loads, "load_failures", counts.load_failures);
+    return Py_BuildValue("{sKsKsKsdsKsKsKsKsKsKsK}", "size", counts.entries, "max_size", counts.max_size,
+                         "expired_count", counts.expired_count, "default_ttl", counts.default_ttl, "hits", counts.hits,
+                         "misses", counts.misses, "evictions", counts.evictions, "expirations", counts.expirations,
+                         "invalidations", counts.invalidations, "loads", counts.loads, "load_failures",
+                         counts.load_failures);
 }
 
-/* Without the entries whose time is over. */
+/* Does not count expired entries. */
 static Py_ssize_t length(cache_object *self) {
     st_cache_counts counts = ST_CACHE_COUNTS_INIT;
     return count(self, &counts) ? (Py_ssize_t)(counts.entries - counts.expired_count) : -1;
 }
 
-/* `cache or other` is the cache, though it is empty: what is in it changes by itself. */
+/* An empty cache is true, so that `cache or other` does not depend on its entries. */
 static int is_true(cache_object *self) {
     (void)self;
     return 1;
 }
 
-/* To the library this is a read of the entry. */
+/* The library counts this as a read of the entry. */
 static int contains(cache_object *self, PyObject *key_object) {
     const char *key;
     Py_ssize_t len;
@@ -305,13 +307,15 @@ static PyObject *show(cache_object *self) {
         return PyUnicode_FromString("<TTLCache, closed>");
     }
     PyObject *ttl = count(self, &counts) ? PyFloat_FromDouble(counts.default_ttl) : NULL;
-    PyObject *text = ttl == NULL ? NULL : PyUnicode_FromFormat("<TTLCache, %zd of at most %zd entries, default_ttl=%R>",
-        (Py_ssize_t)(counts.entries - counts.expired_count), (Py_ssize_t)counts.max_size, ttl);
+    PyObject *text = ttl == NULL ? NULL
+                                 : PyUnicode_FromFormat("<TTLCache, %zd of at most %zd entries, default_ttl=%R>",
+                                                        (Py_ssize_t)(counts.entries - counts.expired_count),
+                                                        (Py_ssize_t)counts.max_size, ttl);
     Py_XDECREF(ttl);
     return text;
 }
 
-/* A thread may be waiting in the library, so the cache itself is freed with this object. */
+/* Another thread may be waiting in the library, so the cache is only freed with this object. */
 static PyObject *close_now(cache_object *self, PyObject *unused) {
     (void)unused;
     if (!self->built_in && !self->closed) {
@@ -324,21 +328,24 @@ static PyObject *close_now(cache_object *self, PyObject *unused) {
 
 static PyMethodDef methods[] = {
     {"get", (PyCFunction)(void (*)(void))get, METH_FASTCALL | METH_KEYWORDS,
-     "get($self, key, default=None)\n--\n\nThe value under `key`; `default` if there is none or its time is over."},
+     "get($self, key, default=None)\n--\n\nReturns the value under `key`, or `default` if there is none or it has expired."},
     {"set", (PyCFunction)(void (*)(void))set, METH_FASTCALL | METH_KEYWORDS,
-     "set($self, key, value, ttl=None)\n--\n\nStores `value` for `ttl` seconds (None: those of the cache; math.inf: for ever)."},
+     "set($self, key, value, ttl=None)\n--\n\nStores `value` for `ttl` seconds (None: the cache's default;\n"
+     "math.inf: forever)."},
     {"get_or_set", (PyCFunction)(void (*)(void))get_or_set, METH_FASTCALL | METH_KEYWORDS,
-     "get_or_set($self, key, factory, ttl=None)\n--\n\nThe value under `key`, or else what `factory()` returns, which is stored. "
-     "It is called once, however many threads ask."},
+     "get_or_set($self, key, factory, ttl=None)\n--\n\nReturns the value under `key`, or stores and returns the "
+     "result of `factory()`.\n\n"
+     "It is called once for all threads that wait for the key."},
     {"delete", (PyCFunction)(void (*)(void))delete, METH_FASTCALL | METH_KEYWORDS,
-     "delete($self, key)\n--\n\nRemoves an entry. Tells whether there was one."},
-    {"clear", (PyCFunction)clear, METH_NOARGS, "clear($self)\n--\n\nRemoves all entries. Tells how many there were."},
+     "delete($self, key)\n--\n\nRemoves an entry. Returns whether it existed."},
+    {"clear", (PyCFunction)clear, METH_NOARGS, "clear($self)\n--\n\nRemoves all entries. Returns their number."},
     {"invalidate_prefix", (PyCFunction)(void (*)(void))invalidate_prefix, METH_FASTCALL | METH_KEYWORDS,
-     "invalidate_prefix($self, prefix)\n--\n\nRemoves the entries whose keys begin with this. Tells how many there were."},
+     "invalidate_prefix($self, prefix)\n--\n\nRemoves the entries whose keys begin with `prefix`. Returns\n"
+     "their number."},
     {"stats", (PyCFunction)stats, METH_NOARGS,
-     "stats($self)\n--\n\nThe state of the cache, and what happened to it since it was made."},
+     "stats($self)\n--\n\nReturns the size of the cache and its counters since it was created."},
     {"close", (PyCFunction)close_now, METH_NOARGS,
-     "close($self)\n--\n\nRemoves all entries; further calls raise ValueError. The caches of the process stay as they are."},
+     "close($self)\n--\n\nRemoves all entries; further calls raise ValueError. Has no effect on the built-in caches."},
     {"_begin", (PyCFunction)cache_begin, METH_VARARGS, NULL},
     {"_wait", (PyCFunction)cache_wait, METH_VARARGS, NULL},
     {"_finish", (PyCFunction)cache_finish, METH_VARARGS, NULL},
@@ -351,7 +358,7 @@ static PyMethodDef methods[] = {
 };
 
 static PyType_Slot slots[] = {
-    {Py_tp_doc, "Cache(default_ttl=300.0, max_size=1000, cleanup_interval=60.0)\n--\n\nA cache whose entries live for a time."},
+    {Py_tp_doc, "Cache(default_ttl=300.0, max_size=1000, cleanup_interval=60.0)\n--\n\nA cache whose entries expire."},
     {Py_tp_new, new},
     {Py_tp_init, init},
     {Py_tp_dealloc, dealloc},

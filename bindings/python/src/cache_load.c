@@ -1,19 +1,20 @@
-/* Cache: the lease to load what is missing. Who in this process has it stands in `flights` under the key, so that others can
- * get from there what comes of it: an object that is not stored any more has no other way to them. */
+/* Cache: the lease to load a missing value. The holder in this process is registered in `flights` under the key, so
+ * that waiting callers get its result, which they need if the object is evicted before they look it up. */
 #include "native.h"
 
 #include <math.h>
 
-static st_status begin(cache_object *self, const char *key, Py_ssize_t len, double timeout, int32_t *outcome, uint64_t *lease,
-                       st_error *error) {
+static st_status begin(cache_object *self, const char *key, Py_ssize_t len, double timeout, int32_t *outcome,
+                       uint64_t *lease, st_error *error) {
     st_bytes value = {0};
-    st_status status = st_cache_load_begin(self->cache, key, (size_t)len, timeout, INFINITY, outcome, &value, lease, error);
+    st_status status =
+        st_cache_load_begin(self->cache, key, (size_t)len, timeout, INFINITY, outcome, &value, lease, error);
     st_bytes_free(&value);
     return status;
 }
 
-/* _begin(key, flight): the number of the lease, with `flight` in its place; or the flight of who has it; or None: the value
- * is there; or False: somebody outside of Python has it. It never waits, and no other thread runs meanwhile. */
+/* _begin(key, flight): returns the number of the lease and registers `flight`; or the flight of the holder; or None
+ * if the value exists; or False if a caller outside of Python holds the lease. Never waits, and keeps the GIL. */
 PyObject *cache_begin(cache_object *self, PyObject *args) {
     PyObject *key_object, *flight;
     const char *key;
@@ -49,7 +50,7 @@ PyObject *cache_begin(cache_object *self, PyObject *args) {
     return Py_NewRef(other == NULL ? Py_False : other);
 }
 
-/* _wait(key, seconds): waits for a load outside of Python. If the lease falls to this caller it is given back at once. */
+/* _wait(key, seconds): waits for a load outside of Python. If this caller gets the lease, it is returned at once. */
 PyObject *cache_wait(cache_object *self, PyObject *args) {
     PyObject *key_object;
     const char *key;
@@ -73,13 +74,14 @@ PyObject *cache_wait(cache_object *self, PyObject *args) {
     Py_RETURN_NONE;
 }
 
-/* Takes the flight of a lease that ends out of its place, unless another one is there by now. */
+/* Removes the flight of a lease that ends, unless another one has replaced it. */
 static bool leave(cache_object *self, PyObject *key, PyObject *flight) {
     PyObject *present = self->flights == NULL ? NULL : PyDict_GetItemWithError(self->flights, key);
     return present == flight ? PyDict_DelItem(self->flights, key) == 0 : !PyErr_Occurred();
 }
 
-/* _finish(key, flight, lease, value, ttl). That others took the load over, or a fork ended it, is no failure. */
+/* _finish(key, flight, lease, value, ttl). It is not an error if another caller took the load over, or a fork ended
+ * it. */
 PyObject *cache_finish(cache_object *self, PyObject *args) {
     PyObject *key, *flight, *value, *ttl_object;
     unsigned long long lease;

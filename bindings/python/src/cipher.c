@@ -3,12 +3,12 @@
 
 typedef struct {
     PyObject_HEAD
-    handle handle; /* no pointer: the cipher of the process */
+    handle handle; /* NULL: the cipher of the process */
 } cipher_object;
 
 static PyObject *cipher_type;
 
-/* Cipher(json), or with json=None the defaults; Cipher.default() has no cipher of its own. */
+/* Cipher(json), or with json=None the defaults; Cipher.default() is a handle of the cipher of the process. */
 static PyObject *new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
     (void)keywords;
     PyObject *json = Py_None;
@@ -161,14 +161,14 @@ PyObject *cipher_reset(PyObject *module, PyObject *json) {
 
 static PyMethodDef methods[] = {
     {"encrypt", (PyCFunction)encrypt, METH_O,
-     "encrypt($self, plaintext, /)\n--\n\nEncrypts text or bytes under the newest key: a token, as SimpleTuner stores it."},
+     "encrypt($self, plaintext, /)\n--\n\nEncrypts text or bytes under the newest key. Returns the token, in SimpleTuner's format."},
     {"decrypt", (PyCFunction)decrypt, METH_O,
-     "decrypt($self, token, /)\n--\n\nThe bytes that a token holds, whichever of the keys it was made with."},
+     "decrypt($self, token, /)\n--\n\nDecrypts a token made under any of the keys. Returns bytes."},
     {"decrypt_text", (PyCFunction)decrypt_text, METH_O, "decrypt_text($self, token, /)\n--\n\nAs decrypt(), as str."},
     {"reencrypt", (PyCFunction)reencrypt, METH_O,
-     "reencrypt($self, token, /)\n--\n\n(a token of the same under the newest key, whether it is another one)."},
+     "reencrypt($self, token, /)\n--\n\nRe-encrypts a token under the newest key. Returns (token, whether it changed)."},
     {"rotate_key", (PyCFunction)rotate_key, METH_NOARGS,
-     "rotate_key($self)\n--\n\nPuts a new key into the key file; the old one still decrypts."},
+     "rotate_key($self)\n--\n\nWrites a new key to the key file. Tokens of the old key can still be decrypted."},
     {"close", (PyCFunction)close_now, METH_NOARGS,
      "close($self)\n--\n\nFrees the cipher and wipes its keys; further calls raise ValueError."},
     {"__reduce__", refuse_pickling, METH_NOARGS, NULL},
@@ -184,8 +184,8 @@ static PyType_Slot slots[] = {
     {0, NULL},
 };
 
-static PyType_Spec spec = {"st_secrets._native.Cipher", sizeof(cipher_object), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
-                           slots};
+static PyType_Spec spec = {"st_secrets._native.Cipher", sizeof(cipher_object), 0,
+                           Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots};
 
 int cipher_init(PyObject *module) {
     return add_type(module, &spec, &cipher_type);

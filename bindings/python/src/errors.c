@@ -1,11 +1,11 @@
-/* Errors of the library as exceptions. */
+/* Raises errors of the library as exceptions. */
 #include "native.h"
 
 #include <string.h>
 
 static PyObject *make;  /* st_secrets.errors.make */
 static PyObject *error; /* st_secrets.errors.Error */
-/* What interrupted a callback on this thread. */
+/* The exception that interrupted a callback on this thread. */
 static __thread PyObject *interrupt;
 
 int errors_init(void) {
@@ -90,7 +90,7 @@ bool signals_seen(void) {
     return false;
 }
 
-/* The text of an exception is the provider's and may hold a secret; the name of its type is told. */
+/* Copies the name of the exception's type, not its message, which may contain a secret. */
 static void name_of(PyObject *type, char *message, size_t size) {
     PyObject *name = PyObject_GetAttrString(type, "__name__");
     const char *text = name == NULL ? NULL : PyUnicode_AsUTF8AndSize(name, NULL);

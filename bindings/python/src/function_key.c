@@ -1,4 +1,4 @@
-/* The key under which the result of a function call is cached, as src/cache/function_key.rs has it. */
+/* The cache key of a function call, in the format of src/cache/function_key.rs. */
 #include "native.h"
 
 #include <math.h>
@@ -8,7 +8,7 @@
 typedef struct {
     char *text;
     size_t len, capacity;
-    char start[256]; /* most keys fit in here */
+    char start[256]; /* long enough for most keys */
 } buffer;
 
 static bool put(buffer *key, const char *text, size_t len) {
@@ -85,7 +85,7 @@ static bool put_int(buffer *key, PyObject *object) {
     return done;
 }
 
-/* The shortest digits that read back as the same number, as `d.ddde±n`. */
+/* Writes the shortest digits that read back as the same number, as `d.ddde±n`. */
 static bool put_float(buffer *key, double value) {
     if (isnan(value) || isinf(value)) {
         return put_text(key, isnan(value) ? "nan" : value > 0 ? "inf" : "-inf");
@@ -147,7 +147,7 @@ static bool put_sequence(buffer *key, PyObject *sequence) {
     return done && put(key, "]", 1);
 }
 
-/* The names in the order of their bytes, which is that of Python's own order of text. */
+/* Sorts names by their bytes, which is the order of Python's str. */
 static PyObject *sorted_names(PyObject *map) {
     PyObject *names = PyDict_Keys(map);
     for (Py_ssize_t i = 0; names != NULL && i < PyList_Size(names); i++) {
@@ -167,7 +167,8 @@ static bool put_map(buffer *key, PyObject *map, bool named) {
     bool done = names != NULL && (named || put(key, "{", 1));
     for (Py_ssize_t i = 0; done && i < PyList_Size(names); i++) {
         PyObject *name = PyList_GetItem(names, i);
-        PyObject *value = Py_XNewRef(PyDict_GetItemWithError(map, name)); /* subclasses can change the dict meanwhile */
+        PyObject *value =
+            Py_XNewRef(PyDict_GetItemWithError(map, name)); /* a subclass may change the dict concurrently */
         if (value == NULL && !PyErr_Occurred()) {
             PyErr_SetString(PyExc_RuntimeError, "a dict changed while its cache key was made");
         }
@@ -205,13 +206,14 @@ static bool put_arg(buffer *key, PyObject *arg, bool within) {
     }
     PyObject *name = PyObject_GetAttrString((PyObject *)Py_TYPE(arg), "__name__");
     if (name != NULL) {
-        PyErr_Format(PyExc_TypeError, "an argument of type %U has no cache key: give @cached a function as `key`", name);
+        PyErr_Format(PyExc_TypeError, "an argument of type %U has no cache key: pass @cached a function as `key`",
+                     name);
         Py_DECREF(name);
     }
     return false;
 }
 
-/* function_key(head, args, kwargs): `head` is the prefix and the name. */
+/* function_key(head, args, kwargs): `head` is the prefix and the name of the function. */
 PyObject *function_key(PyObject *module, PyObject *const *args, Py_ssize_t given) {
     (void)module;
     const char *head;

@@ -1,11 +1,11 @@
-/* Between the threads of Python and the library: the GIL, and who holds what. */
+/* The GIL, and references that the library holds to Python objects. */
 #include "native.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Set when the interpreter is gone. */
+/* Set when the interpreter has ended. */
 static atomic_bool ended;
 
 _Atomic(held *) dropped;
@@ -16,14 +16,14 @@ static void python_ended(void) {
 
 int gil_init(void) {
     if (Py_AtExit(python_ended) != 0) {
-        PyErr_SetString(PyExc_ImportError, "st_secrets: no place is left for a function to be called at exit");
+        PyErr_SetString(PyExc_ImportError, "st_secrets: cannot register a function to be called at exit");
         return -1;
     }
     return 0;
 }
 
-/* While the interpreter ends, it unwinds (pthread_exit) the stack of any other thread that wants the GIL. No frame of the
- * library may be unwound: such a thread rests here until the process is over, as newer versions of Python have it. */
+/* At exit, the interpreter unwinds (pthread_exit) the stack of other threads that want the GIL. Frames of the
+ * library must not be unwound, so such a thread sleeps here until the process ends, as in newer versions of Python. */
 static void rest(void *unused) {
     (void)unused;
     for (;;) {
@@ -68,7 +68,7 @@ void release_dropped_now(void) {
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
     held *first = atomic_exchange(&dropped, NULL);
-    /* Before any code of Python's can run, which might free what the lists belong to. */
+    /* Before any Python code can run, because it might free the owners of the lists. */
     for (held *this = first; this != NULL; this = this->next_dropped) {
         *this->link = this->next;
         if (this->next != NULL) {
@@ -85,15 +85,15 @@ void release_dropped_now(void) {
 }
 
 void held_leave(held **list) {
-    static held *nobodys;
+    static held *unowned;
     for (held *this = *list; this != NULL;) {
         held *next = this->next;
-        this->next = nobodys;
-        if (nobodys != NULL) {
-            nobodys->link = &this->next;
+        this->next = unowned;
+        if (unowned != NULL) {
+            unowned->link = &this->next;
         }
-        nobodys = this;
-        this->link = &nobodys;
+        unowned = this;
+        this->link = &unowned;
         this = next;
     }
     *list = NULL;

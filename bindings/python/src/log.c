@@ -1,4 +1,4 @@
-/* The library's log as calls of a function in Python. */
+/* Forwards the library's log to a Python function. */
 #include "native.h"
 
 typedef struct {
@@ -8,7 +8,7 @@ typedef struct {
     size_t len;
 } entry;
 
-static void tell(void *context) {
+static void forward(void *context) {
     entry *entry = context;
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
@@ -26,10 +26,10 @@ static void tell(void *context) {
 
 static void log_message(void *context, int32_t level, const char *target, const char *message, size_t len) {
     entry entry = {((held *)context)->object, level, target, message, len};
-    with_gil(tell, &entry);
+    with_gil(forward, &entry);
 }
 
-/* log_set(level, log): log(level, target, message) is called with what the library logs; None stops that. */
+/* log_set(level, log): calls log(level, target, message) for each message of the library; None stops that. */
 PyObject *log_set(PyObject *module, PyObject *args) {
     static held *list;
     (void)module;
@@ -44,7 +44,8 @@ PyObject *log_set(PyObject *module, PyObject *args) {
     }
     st_status status;
     ST_ERROR(error);
-    WITHOUT_GIL(status = st_log_set(level, held == NULL ? NULL : log_message, held == NULL ? NULL : held_drop, held, &error));
+    WITHOUT_GIL(
+        status = st_log_set(level, held == NULL ? NULL : log_message, held == NULL ? NULL : held_drop, held, &error));
     release_dropped();
     if (failed(status, &error)) {
         return NULL;

@@ -1,4 +1,4 @@
-/* The module: its functions, its types, and how it is loaded. */
+/* The module: its functions, types and initialization. */
 #include "native.h"
 
 PyObject *missing;
@@ -18,7 +18,7 @@ static PyObject *status_name(PyObject *module, PyObject *number) {
     return PyUnicode_FromString(st_status_name((st_status)status));
 }
 
-/* The price of a call, for measurements. */
+/* An empty call, for measurements. */
 static PyObject *nothing(PyObject *module, PyObject *const *args, Py_ssize_t given) {
     (void)module;
     (void)args;
@@ -71,7 +71,7 @@ int add_type(PyObject *module, PyType_Spec *spec, PyObject **type) {
     return *type == NULL ? -1 : PyModule_AddType(module, (PyTypeObject *)*type);
 }
 
-/* The one module of this process, which has what is looked up once; another import of it gets the same. */
+/* The only module object of this process; importing it again returns the same one. */
 static PyObject *only;
 
 static PyObject *create(PyObject *spec, PyModuleDef *definition) {
@@ -98,8 +98,7 @@ static int execute(PyObject *module) {
         return -1;
     }
     if (gil_init() != 0 || errors_init() != 0 || secret_init(module) != 0 || secrets_init(module) != 0 ||
-        cache_init(module) != 0 || cipher_init(module) != 0 ||
-        store_init(module) != 0) {
+        cache_init(module) != 0 || cipher_init(module) != 0 || store_init(module) != 0) {
         return -1;
     }
     done = true;

@@ -1,5 +1,5 @@
-/* What the parts of the extension module share. The module mirrors st_secrets.h; what Python programs import is built on it
- * in the package's Python files. */
+/* Shared by the files of the extension module. The module mirrors st_secrets.h; the package's Python files build the
+ * public interface on it. */
 #ifndef ST_SECRETS_NATIVE_H
 #define ST_SECRETS_NATIVE_H
 
@@ -10,79 +10,82 @@
 #include <stdbool.h>
 #include <st_secrets.h>
 
-/* An error that a call can fill in. Only its size has to be set: a failing call writes the rest, and nobody reads it else. */
+/* An error for a call to fill in. Only its size is set: a failing call writes the rest, which is not read otherwise. */
 #define ST_ERROR(name) \
     st_error name; \
     name.size = sizeof name
 
-/* module.c: what is looked up once. The module is loaded once in a process, by its main interpreter. */
-extern PyObject *missing; /* what tells "no argument" from None */
+/* module.c: objects looked up once. A process loads the module once, in its main interpreter. */
+extern PyObject *missing; /* distinguishes "no argument" from None */
 
 /* errors.c */
 int errors_init(void);
-/* Raises what a failed call tells, or what interrupted a callback of this thread. Always NULL. */
+/* Raises the error of a failed call, or the exception that interrupted a callback of this thread. Always returns
+ * NULL. */
 PyObject *raise_error(const st_error *error);
-/* Raises an error of the binding's own. Always NULL. */
+/* Raises an error of the binding itself. Always returns NULL. */
 PyObject *raise_status(st_status status, const char *message);
-/* What a callback answers for the exception that is set, which is cleared: a status, and the name of its type. What is no
- * `Exception` (KeyboardInterrupt) is kept, and raised when the call that led to the callback returns. */
+/* Converts the exception that is set into the status and message of a callback, the message being the name of its
+ * type, and clears it. An exception that is not an `Exception`, such as KeyboardInterrupt, is kept and raised when
+ * the call that led to the callback returns. */
 st_status status_of_exception(char *message, size_t size);
-/* Keeps any exception in this way. */
+/* Keeps the exception that is set, to be raised like that. */
 void keep_exception(void);
-/* Runs the handlers of the signals that came while the library waited, before a callback runs any Python, to which an exception
- * of theirs would seem to belong: that is kept. False if there was one. */
+/* Runs pending signal handlers before a callback runs any Python code. An exception of a handler, which would
+ * otherwise appear to come from the callback, is kept. Returns false if there was one. */
 bool signals_seen(void);
-/* Whether an interrupt was kept for this thread; it is set as the exception. */
+/* Returns whether an exception was kept for this thread, and sets it. */
 bool interrupted(void);
-/* Whether a call failed, or a callback in it was interrupted; the exception is set. */
+/* Returns whether a call failed or a callback in it was interrupted, and sets the exception. */
 bool failed(st_status status, const st_error *error);
 
-/* What a call handed out, as `convert` makes it, or NULL with an exception as by `failed`. */
+/* Returns the bytes of a call, converted by `convert`, or NULL with an exception as set by `failed`. */
 PyObject *result_of(st_status status, const st_error *error, st_bytes *bytes, PyObject *(*convert)(st_bytes *));
 
 /* arguments.c */
-/* Sorts the arguments of a METH_FASTCALL | METH_KEYWORDS method into `out`, one place for each of `names` (NULL at the end);
- * those that are not given are NULL. The first `required` have to be given. False with an exception set. */
-bool arguments(const char *function, const char *const *names, Py_ssize_t required, PyObject *const *args, Py_ssize_t given,
-               PyObject *keywords, PyObject **out);
-/* The bytes of a str. They last as long as it. */
+/* Sorts the arguments of a METH_FASTCALL | METH_KEYWORDS method into `out`, one slot for each of `names`
+ * (NULL-terminated). Missing ones are NULL; the first `required` must be present. Returns false with an exception
+ * set. */
+bool arguments(const char *function, const char *const *names, Py_ssize_t required, PyObject *const *args,
+               Py_ssize_t given, PyObject *keywords, PyObject **out);
+/* The bytes of a str, valid as long as it is. */
 bool text_of(PyObject *object, const char *what, const char **text, Py_ssize_t *len);
-/* As `text_of`, for NULL and None too, which is NULL with 0. */
+/* As `text_of`; NULL and None give NULL with length 0. */
 bool text_or_none(PyObject *object, const char *what, const char **text, Py_ssize_t *len);
 /* The bytes of a str or bytes. */
 bool bytes_of(PyObject *object, const char *what, const char **data, Py_ssize_t *len);
-/* A number of seconds; `fallback` for NULL and None. Negative ones are refused. */
+/* A number of seconds; `fallback` for NULL and None. Rejects negative numbers. */
 bool seconds_of(PyObject *object, const char *what, double fallback, double *seconds);
-/* The settings in a JSON text, or all defaults for NULL and None. */
+/* The settings of a JSON text; the defaults for NULL and None. */
 st_config *config_of(PyObject *json);
-/* A new str or bytes of what the library handed out, which is freed. */
+/* Returns a new str or bytes with the bytes of the library, and frees these. */
 PyObject *str_from(st_bytes *bytes, const char *what);
 PyObject *bytes_from(st_bytes *bytes);
-/* __reduce__ of everything that cannot go to another process. */
+/* __reduce__ of types that cannot be sent to another process. */
 PyObject *refuse_pickling(PyObject *self, PyObject *unused);
 
 /* gil.c */
 int gil_init(void);
-/* Runs a statement that may take long while other threads of Python run. */
+/* Releases the GIL while a statement runs that may take long. */
 #define WITHOUT_GIL(statement) \
     do { \
         Py_BEGIN_ALLOW_THREADS statement; \
         Py_END_ALLOW_THREADS \
     } while (0)
-/* For callbacks: runs `work` with the GIL. False, without having run it, if Python has ended. */
+/* For callbacks: runs `work` with the GIL. Returns false, without running it, if Python has ended. */
 bool with_gil(void (*work)(void *), void *context);
 
-/* A reference to a Python object that the library holds, in the list of whom it holds it for, so that the garbage collector
- * sees it. What the library drops is put aside, and released when nothing of the library is on the stack. */
+/* A reference that the library holds to a Python object, in a list of its owner, so that the garbage collector sees
+ * it. References that the library drops are set aside and released when no frame of the library is on the stack. */
 typedef struct held {
     PyObject *object;
     struct held *next, **link;
     struct held *next_dropped;
 } held;
 held *held_new(held **list, PyObject *object);
-/* The st_drop_fn of a `held`. Needs no GIL. */
+/* The st_drop_fn of a `held`. Does not need the GIL. */
 void held_drop(void *held);
-/* Releases what was dropped. To be called with the GIL, after every call of the library that can drop. */
+/* Releases dropped references. Call it with the GIL after every call of the library that can drop one. */
 void release_dropped_now(void);
 extern _Atomic(held *) dropped;
 static inline void release_dropped(void) {
@@ -91,11 +94,11 @@ static inline void release_dropped(void) {
     }
 }
 int held_visit(held *list, visitproc visit, void *arg);
-/* Takes a list from its owner, which ends before the library drops what is in it. It is nobody's then. */
+/* Detaches a list from its owner, which is freed before the library drops the list's entries. */
 void held_leave(held **list);
 
-/* A handle of the library that may be closed while other threads are in a call with it: the last of them frees it. Changed
- * with the GIL only. */
+/* A handle of the library that may be closed while other threads use it: the last of them frees it. Only changed
+ * with the GIL. */
 typedef struct {
     void *pointer;
     size_t users;
@@ -114,7 +117,7 @@ int cache_init(PyObject *module);
 int cipher_init(PyObject *module);
 int store_init(PyObject *module);
 
-/* secret.c: takes the bytes over. */
+/* secret.c: takes ownership of the bytes. */
 PyObject *secret_new(st_bytes *bytes, const st_secret_info *info);
 
 /* secrets.c */
@@ -135,7 +138,8 @@ typedef struct {
 /* secrets_more.c */
 PyObject *secrets_get_many(secrets_object *self, PyObject *keys);
 PyObject *secrets_set(secrets_object *self, PyObject *const *args, Py_ssize_t given, PyObject *keywords);
-PyObject *secrets_set_replicate_token(secrets_object *self, PyObject *const *args, Py_ssize_t given, PyObject *keywords);
+PyObject *secrets_set_replicate_token(secrets_object *self, PyObject *const *args, Py_ssize_t given,
+                                      PyObject *keywords);
 PyObject *secrets_delete(secrets_object *self, PyObject *const *args, Py_ssize_t given, PyObject *keywords);
 PyObject *secrets_refresh(secrets_object *self, PyObject *const *args, Py_ssize_t given, PyObject *keywords);
 PyObject *secrets_clear_cache(secrets_object *self, PyObject *unused);
@@ -151,7 +155,7 @@ typedef struct {
     const st_cache *cache;
     bool built_in, initialised, closed;
     held *objects;
-    PyObject *flights; /* dict: key -> whoever in this process loads it */
+    PyObject *flights; /* dict: key -> the load in progress in this process */
 } cache_object;
 bool cache_is_open(const cache_object *self);
 /* cache_load.c */
@@ -160,14 +164,14 @@ PyObject *cache_wait(cache_object *self, PyObject *args);
 PyObject *cache_finish(cache_object *self, PyObject *args);
 PyObject *cache_abandon(cache_object *self, PyObject *args);
 
-/* The handle of a Cipher or a manager; NULL for None, which is that of the process. */
-bool cipher_of(PyObject *object, handle **out);   /* cipher.c */
+/* The handle of a Cipher or a manager; NULL for None, which selects that of the process. */
+bool cipher_of(PyObject *object, handle **out);  /* cipher.c */
 bool secrets_of(PyObject *object, handle **out); /* secrets.c */
 
 /* store.c */
 typedef struct {
     PyObject_HEAD
-    handle handle; /* no pointer: the store of the process */
+    handle handle; /* NULL: the store of the process */
 } store_object;
 #define STORE_CALL(self, call) \
     do { \
@@ -178,7 +182,7 @@ typedef struct {
         handle_leave(&(self)->handle); \
         release_dropped(); \
     } while (0)
-/* The number of a user; -1 for None. */
+/* The id of a user; -1 for None. */
 bool user_of(PyObject *object, int64_t *user_id);
 PyObject *json_text(st_bytes *bytes);
 /* store_credential.c */

@@ -1,4 +1,4 @@
-/* Providers that are written in Python. */
+/* Providers written in Python. */
 #include "native.h"
 
 #include <string.h>
@@ -77,7 +77,8 @@ PyObject *secrets_add_provider(secrets_object *self, PyObject *args) {
         release_dropped();
         return NULL;
     }
-    WITHOUT_GIL(status = st_secrets_add_provider(self->handle.pointer, name, (size_t)len, position, load, held_drop, held, &error));
+    WITHOUT_GIL(status = st_secrets_add_provider(self->handle.pointer, name, (size_t)len, position, load, held_drop,
+                                                 held, &error));
     handle_leave(&self->handle);
     release_dropped();
     if (failed(status, &error)) {

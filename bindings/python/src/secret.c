@@ -1,4 +1,4 @@
-/* Secret: a value as the library hands it out, wiped when it is closed or freed, and shown nowhere. */
+/* Secret: a value of the library, wiped when it is closed or freed, and never printed. */
 #include "native.h"
 
 #include <math.h>
@@ -54,7 +54,8 @@ static PyObject *reveal(secret_object *self, PyObject *unused) {
 
 static PyObject *reveal_bytes(secret_object *self, PyObject *unused) {
     (void)unused;
-    return is_open(self) ? PyBytes_FromStringAndSize((const char *)self->bytes.data, (Py_ssize_t)self->bytes.len) : NULL;
+    return is_open(self) ? PyBytes_FromStringAndSize((const char *)self->bytes.data, (Py_ssize_t)self->bytes.len)
+                         : NULL;
 }
 
 static PyObject *close_now(secret_object *self, PyObject *unused) {
@@ -77,7 +78,7 @@ static PyObject *show(secret_object *self) {
     return PyUnicode_FromFormat("Secret(***, provider='%s')", self->info.provider);
 }
 
-/* A format such as f"{secret:>10}" gives what str() does. */
+/* Formats str(self), for f"{secret:>10}". */
 static PyObject *format(PyObject *self, PyObject *spec) {
     PyObject *text = PyObject_Str(self);
     PyObject *formatted = text == NULL ? NULL : PyObject_Format(text, spec);
@@ -85,7 +86,7 @@ static PyObject *format(PyObject *self, PyObject *spec) {
     return formatted;
 }
 
-/* In constant time for values of one length. A closed one has no value: it equals itself alone. */
+/* Compares in constant time for values of equal length. A closed secret only equals itself. */
 static bool same_value(const secret_object *one, const secret_object *other) {
     if (one->bytes.data == NULL || other->bytes.data == NULL || one->bytes.len != other->bytes.len) {
         return one == other;
@@ -119,10 +120,11 @@ static PyObject *flag(secret_object *self, void *which) {
 }
 
 static PyMethodDef methods[] = {
-    {"reveal", (PyCFunction)reveal, METH_NOARGS, "reveal($self)\n--\n\nThe value as str, a copy of it."},
-    {"reveal_bytes", (PyCFunction)reveal_bytes, METH_NOARGS, "reveal_bytes($self)\n--\n\nThe value as bytes, a copy of it."},
+    {"reveal", (PyCFunction)reveal, METH_NOARGS, "reveal($self)\n--\n\nReturns a copy of the value as str."},
+    {"reveal_bytes", (PyCFunction)reveal_bytes, METH_NOARGS,
+     "reveal_bytes($self)\n--\n\nReturns a copy of the value as bytes."},
     {"close", (PyCFunction)close_now, METH_NOARGS,
-     "close($self)\n--\n\nLets go of the value; if nobody else has it, it is wiped."},
+     "close($self)\n--\n\nReleases the value, which is wiped with its last reference."},
     {"__enter__", enter, METH_NOARGS, NULL},
     {"__exit__", (PyCFunction)leave, METH_VARARGS, NULL},
     {"__format__", format, METH_O, NULL},
@@ -133,27 +135,37 @@ static PyMethodDef methods[] = {
 
 static PyMemberDef members[] = {
     {"source", T_INT, offsetof(secret_object, info.source), READONLY, "The kind of the provider, one of SOURCE_…."},
-    {"age", T_DOUBLE, offsetof(secret_object, info.age), READONLY, "Seconds since the provider was asked."},
-    {"expires_in", T_DOUBLE, offsetof(secret_object, info.expires_in), READONLY, "Seconds until it is asked again."},
+    {"age", T_DOUBLE, offsetof(secret_object, info.age), READONLY, "Seconds since the value was fetched."},
+    {"expires_in", T_DOUBLE, offsetof(secret_object, info.expires_in), READONLY, "Seconds until it is fetched again."},
     {NULL, 0, 0, 0, NULL},
 };
 
 static PyGetSetDef properties[] = {
-    {"provider", (getter)provider, NULL, "The name of the provider: 'env', 'file', 'aws', 'vault', or that of a provider.", NULL},
-    {"version", (getter)version, NULL, "The provider's own name of this version; empty if it has none.", NULL},
-    {"stale", (getter)flag, NULL, "The provider does not answer now; this is what it answered before.",
+    {"provider", (getter)provider, NULL,
+     "The provider's name: 'env', 'file', 'aws', 'vault', or that of a custom provider.", NULL},
+    {"version", (getter)version, NULL, "The provider's identifier of this version; empty if it has none.", NULL},
+    {"stale", (getter)flag, NULL, "The provider is failing; this is its last known value.",
      (void *)(uintptr_t)ST_SECRET_STALE},
-    {"cached", (getter)flag, NULL, "The value comes from memory.", (void *)(uintptr_t)ST_SECRET_CACHED},
-    {"degraded", (getter)flag, NULL, "A provider that goes before this one failed.", (void *)(uintptr_t)ST_SECRET_DEGRADED},
+    {"cached", (getter)flag, NULL, "The value comes from a cache.", (void *)(uintptr_t)ST_SECRET_CACHED},
+    {"degraded", (getter)flag, NULL, "An earlier provider failed; it might have returned another value.",
+     (void *)(uintptr_t)ST_SECRET_DEGRADED},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyType_Slot slots[] = {
-    {Py_tp_doc, "A secret, and where it came from. It is wiped when closed, and never shown: ask with reveal().\n\n"
-                "Two are equal if their values are, compared in constant time. A Secret has no hash, which would reveal the value."},
-    {Py_tp_dealloc, dealloc}, {Py_tp_repr, show},       {Py_tp_str, show}, {Py_tp_methods, methods},
-    {Py_tp_members, members}, {Py_tp_getset, properties}, {Py_tp_richcompare, compare},
-    {Py_tp_hash, PyObject_HashNotImplemented}, {0, NULL},
+    {Py_tp_doc,
+     "A secret and its origin. It is wiped when closed, and never printed: read it with reveal().\n\n"
+     "Secrets are equal if their values are, which are compared in constant time. A hash would reveal the value, so a\n"
+     "Secret has none."},
+    {Py_tp_dealloc, dealloc},
+    {Py_tp_repr, show},
+    {Py_tp_str, show},
+    {Py_tp_methods, methods},
+    {Py_tp_members, members},
+    {Py_tp_getset, properties},
+    {Py_tp_richcompare, compare},
+    {Py_tp_hash, PyObject_HashNotImplemented},
+    {0, NULL},
 };
 
 static PyType_Spec spec = {"st_secrets._native.Secret", sizeof(secret_object), 0,

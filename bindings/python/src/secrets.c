@@ -1,4 +1,4 @@
-/* Secrets: a manager, and how values are found in it. What else it can do is in secrets_more.c. */
+/* Secrets: a manager and its lookups. secrets_more.c has the other methods. */
 #include "native.h"
 
 #include <string.h>
@@ -51,7 +51,7 @@ static void dealloc(secrets_object *self) {
     Py_DECREF(type);
 }
 
-/* What needs no waiting is found at once; only for the rest other threads are let run. */
+/* Values that need no waiting are looked up with the GIL held; only the rest releases it. */
 static PyObject *get_as(secrets_object *self, PyObject *key, PyObject *fallback, PyObject *(*convert)(st_bytes *)) {
     const char *text;
     Py_ssize_t len;
@@ -65,7 +65,7 @@ static PyObject *get_as(secrets_object *self, PyObject *key, PyObject *fallback,
     info.size = sizeof info;
     st_status status =
         st_secrets_get_with(secrets, text, (size_t)len, ST_TIMEOUT_DEFAULT, ST_GET_CACHED_ONLY, &value, &info, NULL);
-    /* Anything else can be because a provider was left out. */
+    /* Any other outcome may be due to a provider that was left out. */
     if (status == ST_OK ? (info.flags & ST_SECRET_DEGRADED) != 0 : status != ST_NOT_FOUND) {
         st_bytes_free(&value);
         WITHOUT_GIL(status = st_secrets_get(secrets, text, (size_t)len, &value, &error));
@@ -85,12 +85,14 @@ static const char *const get_names[] = {"key", "default", NULL};
 
 static PyObject *get(secrets_object *self, PyObject *const *args, Py_ssize_t given, PyObject *keywords) {
     PyObject *out[2];
-    return arguments("get", get_names, 1, args, given, keywords, out) ? get_as(self, out[0], out[1], value_as_str) : NULL;
+    return arguments("get", get_names, 1, args, given, keywords, out) ? get_as(self, out[0], out[1], value_as_str)
+                                                                      : NULL;
 }
 
 static PyObject *get_bytes(secrets_object *self, PyObject *const *args, Py_ssize_t given, PyObject *keywords) {
     PyObject *out[2];
-    return arguments("get_bytes", get_names, 1, args, given, keywords, out) ? get_as(self, out[0], out[1], bytes_from) : NULL;
+    return arguments("get_bytes", get_names, 1, args, given, keywords, out) ? get_as(self, out[0], out[1], bytes_from)
+                                                                            : NULL;
 }
 
 static bool flag_of(PyObject *object, uint32_t flag, uint32_t *flags) {
@@ -115,7 +117,8 @@ static PyObject *find(secrets_object *self, PyObject *const *args, Py_ssize_t gi
     st_secret_info info = ST_SECRET_INFO_INIT;
     st_status status;
     ST_ERROR(error);
-    SECRETS_CALL(self, status = st_secrets_get_with(self->handle.pointer, key, (size_t)len, timeout, flags, &value, &info, &error));
+    SECRETS_CALL(self, status = st_secrets_get_with(self->handle.pointer, key, (size_t)len, timeout, flags, &value,
+                                                    &info, &error));
     if (failed(status, &error)) {
         st_bytes_free(&value);
         return NULL;
@@ -160,44 +163,47 @@ bool secrets_of(PyObject *object, handle **out) {
 
 static PyMethodDef methods[] = {
     {"get", (PyCFunction)(void (*)(void))get, METH_FASTCALL | METH_KEYWORDS,
-     "get($self, key, default=None)\n--\n\nThe value as str; `default` if every provider was asked and has none.\n\n"
-     "Error: a provider failed, and no other has the key. WrongTypeError: the value is not UTF-8."},
+     "get($self, key, default=None)\n--\n\nReturns the value as str, or `default` if no provider has it.\n\n"
+     "Error: a provider failed and no other has the key. WrongTypeError: the value is not UTF-8."},
     {"get_bytes", (PyCFunction)(void (*)(void))get_bytes, METH_FASTCALL | METH_KEYWORDS,
-     "get_bytes($self, key, default=None)\n--\n\nAs get(), as bytes, which need not be UTF-8."},
+     "get_bytes($self, key, default=None)\n--\n\nAs get(), but returns bytes, which need not be UTF-8."},
     {"find", (PyCFunction)(void (*)(void))find, METH_FASTCALL | METH_KEYWORDS,
      "find($self, key, timeout=None, refresh=False, cached_only=False)\n--\n\n"
-     "The value as a Secret, which says where it came from.\n\n"
-     "timeout: seconds; None is the setting `timeout`, math.inf no limit.\n"
-     "refresh: look at each source now, whatever is remembered of it.\n"
-     "cached_only: ask no provider that may take long; UnavailableError if one that was left out may have the value.\n\n"
-     "NotFoundError: every provider was asked and has none. DeadlineError: the time is over. Error: a provider failed, and no\n"
-     "other has the key."},
+     "Returns the value as a Secret with its origin.\n\n"
+     "timeout: seconds; None for the setting `timeout`, math.inf for no limit.\n"
+     "refresh: bypass all caches and ask every provider.\n"
+     "cached_only: do not wait for remote providers; UnavailableError if one of them may have the value.\n\n"
+     "NotFoundError: no provider has the key. DeadlineError: the call timed out. Error: a provider failed and no other has\n"
+     "the key."},
     {"get_replicate_token", (PyCFunction)get_replicate_token, METH_NOARGS,
-     "get_replicate_token($self)\n--\n\nThe value of REPLICATE_API_TOKEN, or None."},
-    {"get_hf_token", (PyCFunction)get_hf_token, METH_NOARGS, "get_hf_token($self)\n--\n\nThe value of HF_TOKEN, or None."},
+     "get_replicate_token($self)\n--\n\nReturns the value of REPLICATE_API_TOKEN, or None."},
+    {"get_hf_token", (PyCFunction)get_hf_token, METH_NOARGS,
+     "get_hf_token($self)\n--\n\nReturns the value of HF_TOKEN, or None."},
     {"get_webhook_secret", (PyCFunction)get_webhook_secret, METH_NOARGS,
-     "get_webhook_secret($self)\n--\n\nThe value of CLOUD_WEBHOOK_SECRET, or None."},
+     "get_webhook_secret($self)\n--\n\nReturns the value of CLOUD_WEBHOOK_SECRET, or None."},
     {"get_many", (PyCFunction)secrets_get_many, METH_O,
-     "get_many($self, keys, /)\n--\n\nA dict of those of these keys that have a value, as str.\n\n"
-     "Error: what failed for one of them."},
+     "get_many($self, keys, /)\n--\n\nReturns a dict of the keys that have a value, as str.\n\n"
+     "Error: a lookup failed; the first failure is raised."},
     {"set_secret", (PyCFunction)(void (*)(void))secrets_set, METH_FASTCALL | METH_KEYWORDS,
-     "set_secret($self, key, value)\n--\n\nWrites it into the secrets file, which is created where there is none.\n\n"
+     "set_secret($self, key, value)\n--\n\nWrites a secret to the secrets file, which is created if it does not exist.\n\n"
      "ProtocolError: the file cannot be parsed. AccessDeniedError, ReadOnlyError: it cannot be written. BusyError: another\n"
-     "process did not finish in time. ConfigError: there is no file provider."},
+     "process holds the lock of the file. ConfigError: there is no file provider."},
     {"set_replicate_token", (PyCFunction)(void (*)(void))secrets_set_replicate_token, METH_FASTCALL | METH_KEYWORDS,
-     "set_replicate_token($self, token)\n--\n\nWrites REPLICATE_API_TOKEN into the secrets file."},
+     "set_replicate_token($self, token)\n--\n\nWrites REPLICATE_API_TOKEN to the secrets file."},
     {"delete_secret", (PyCFunction)(void (*)(void))secrets_delete, METH_FASTCALL | METH_KEYWORDS,
-     "delete_secret($self, key)\n--\n\nRemoves it from the secrets file. Returns whether it was there. Errors are those of set_secret()."},
+     "delete_secret($self, key)\n--\n\nRemoves a secret from the secrets file. Returns whether it existed. Raises the\n"
+     "errors of set_secret()."},
     {"refresh", (PyCFunction)(void (*)(void))secrets_refresh, METH_FASTCALL | METH_KEYWORDS,
-     "refresh($self, timeout=None)\n--\n\nLooks at every source now, within `timeout` seconds (None: the setting).\n\n"
-     "Error: that of the first provider that failed."},
+     "refresh($self, timeout=None)\n--\n\nReads every provider again, within `timeout` seconds (None: the setting).\n\n"
+     "Error: a provider failed; the first failure is raised."},
     {"clear_cache", (PyCFunction)secrets_clear_cache, METH_NOARGS,
-     "clear_cache($self)\n--\n\nForgets, and so wipes, every value that is remembered."},
+     "clear_cache($self)\n--\n\nRemoves all cached values, which wipes them."},
     {"_describe", (PyCFunction)secrets_describe, METH_NOARGS, NULL},
     {"_check", (PyCFunction)secrets_check, METH_NOARGS, NULL},
     {"_file_path", (PyCFunction)secrets_file_path, METH_NOARGS, NULL},
     {"_add_provider", (PyCFunction)secrets_add_provider, METH_VARARGS, NULL},
-    {"close", (PyCFunction)close_now, METH_NOARGS, "close($self)\n--\n\nFrees the manager; further calls raise ValueError."},
+    {"close", (PyCFunction)close_now, METH_NOARGS,
+     "close($self)\n--\n\nFrees the manager; further calls raise ValueError."},
     {"__reduce__", refuse_pickling, METH_NOARGS, NULL},
     {"__reduce_ex__", refuse_pickling, METH_O, NULL},
     {NULL, NULL, 0, NULL},

@@ -1,10 +1,10 @@
-/* Secrets: several values at once, writing, and what a manager tells of itself. */
+/* Secrets: several values at once, writing, and reports about a manager. */
 #include "native.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* The keys one behind the other, each with its NUL. */
+/* Joins the keys, each followed by a NUL. */
 static char *joined(PyObject *keys, Py_ssize_t count, size_t *len) {
     *len = 0;
     for (int copying = 0;; copying++) {
@@ -34,9 +34,10 @@ static char *joined(PyObject *keys, Py_ssize_t count, size_t *len) {
     }
 }
 
-/* The values by their keys; those that there are none of are left out. The first that failed is asked for alone, as that
- * tells why. */
-static PyObject *collected(secrets_object *self, PyObject *keys, Py_ssize_t count, st_bytes *values, const st_status *statuses) {
+/* Returns a dict of the values, without keys that have none. If a lookup failed, the first such key is looked up
+ * alone, to raise an error with a message. */
+static PyObject *collected(secrets_object *self, PyObject *keys, Py_ssize_t count, st_bytes *values,
+                           const st_status *statuses) {
     PyObject *all = PyDict_New();
     for (Py_ssize_t i = 0; all != NULL && i < count; i++) {
         PyObject *key = PyList_GetItem(keys, i), *value = NULL;
@@ -75,7 +76,8 @@ PyObject *secrets_get_many(secrets_object *self, PyObject *keys) {
     } else if (all != NULL && handle_enter(&self->handle, "SecretsManager")) {
         st_status status;
         ST_ERROR(error);
-        WITHOUT_GIL(status = st_secrets_get_many(self->handle.pointer, all, len, (size_t)count, values, statuses, &error));
+        WITHOUT_GIL(status =
+                        st_secrets_get_many(self->handle.pointer, all, len, (size_t)count, values, statuses, &error));
         handle_leave(&self->handle);
         result = failed(status, &error) ? NULL : collected(self, list, count, values, statuses);
     }
@@ -100,19 +102,22 @@ PyObject *secrets_set(secrets_object *self, PyObject *const *args, Py_ssize_t gi
     }
     st_status status;
     ST_ERROR(error);
-    SECRETS_CALL(self, status = st_secrets_set(self->handle.pointer, key, (size_t)key_len, value, (size_t)value_len, &error));
+    SECRETS_CALL(self,
+                 status = st_secrets_set(self->handle.pointer, key, (size_t)key_len, value, (size_t)value_len, &error));
     if (failed(status, &error)) {
         return NULL;
     }
     Py_RETURN_TRUE;
 }
 
-PyObject *secrets_set_replicate_token(secrets_object *self, PyObject *const *args, Py_ssize_t given, PyObject *keywords) {
+PyObject *secrets_set_replicate_token(secrets_object *self, PyObject *const *args, Py_ssize_t given,
+                                      PyObject *keywords) {
     static const char *const names[] = {"token", NULL};
     PyObject *out[1];
     const char *value;
     Py_ssize_t len;
-    if (!arguments("set_replicate_token", names, 1, args, given, keywords, out) || !text_of(out[0], "token", &value, &len)) {
+    if (!arguments("set_replicate_token", names, 1, args, given, keywords, out) ||
+        !text_of(out[0], "token", &value, &len)) {
         return NULL;
     }
     st_status status;
@@ -167,7 +172,7 @@ PyObject *secrets_clear_cache(secrets_object *self, PyObject *unused) {
     Py_RETURN_NONE;
 }
 
-#define TELLS_BYTES(name, function, convert) \
+#define RETURNS_BYTES(name, function, convert) \
     PyObject *name(secrets_object *self, PyObject *unused) { \
         (void)unused; \
         st_bytes bytes = {0}; \
@@ -181,13 +186,13 @@ static PyObject *json_from(st_bytes *bytes) {
     return str_from(bytes, "the answer");
 }
 
-/* A path need not be UTF-8; Python has its own way to write it. */
+/* A path need not be UTF-8; it is decoded as Python decodes paths. */
 static PyObject *path_from(st_bytes *bytes) {
     PyObject *path = PyUnicode_DecodeFSDefaultAndSize((const char *)bytes->data, (Py_ssize_t)bytes->len);
     st_bytes_free(bytes);
     return path;
 }
 
-TELLS_BYTES(secrets_describe, st_secrets_describe, json_from)
-TELLS_BYTES(secrets_check, st_secrets_check, json_from)
-TELLS_BYTES(secrets_file_path, st_secrets_file_path, path_from)
+RETURNS_BYTES(secrets_describe, st_secrets_describe, json_from)
+RETURNS_BYTES(secrets_check, st_secrets_check, json_from)
+RETURNS_BYTES(secrets_file_path, st_secrets_file_path, path_from)

@@ -1,5 +1,5 @@
-/* Store: SimpleTuner's databases. Provider configuration and hardware prices; credentials are in store_credential.c, the
- * audit trail is in store_audit.c. Documents are JSON texts. */
+/* Store: SimpleTuner's databases. This file has provider configuration and hardware prices; store_credential.c has
+ * credentials, store_audit.c the audit trail. Documents are JSON texts. */
 #include "native.h"
 
 static PyObject *store_type;
@@ -14,7 +14,7 @@ static PyObject *wrap(PyTypeObject *type, st_store *store) {
     return (PyObject *)self;
 }
 
-/* Store(json, of_process): with `of_process` the store of the process. */
+/* Store(json, of_process): with `of_process` a handle of the store of the process. */
 static PyObject *new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
     (void)keywords;
     PyObject *json = Py_None;
@@ -49,7 +49,7 @@ static void dealloc(store_object *self) {
 
 static PyObject *close_now(store_object *self, PyObject *unused) {
     (void)unused;
-    /* That of the process is everybody's. */
+    /* The store of the process is shared and is not freed. */
     if (self->handle.pointer != NULL) {
         handle_close(&self->handle);
     }
@@ -70,8 +70,8 @@ static PyObject *as_actor(store_object *self, PyObject *args) {
     st_store *store = NULL;
     st_status status;
     ST_ERROR(error);
-    STORE_CALL(self, status = st_store_as(self->handle.pointer, user_id, username, (size_t)username_len, ip, (size_t)ip_len,
-                                          &store, &error));
+    STORE_CALL(self, status = st_store_as(self->handle.pointer, user_id, username, (size_t)username_len, ip,
+                                          (size_t)ip_len, &store, &error));
     if (failed(status, &error)) {
         st_store_free(store);
         return NULL;
@@ -95,7 +95,7 @@ PyObject *json_text(st_bytes *bytes) {
     return str_from(bytes, "the document");
 }
 
-/* Methods that make a JSON text of the name of a provider, and those that put one into it. */
+/* Methods that return JSON for the name of a provider, and methods that take JSON for it. */
 #define READS(name, function) \
     static PyObject *name(store_object *self, PyObject *provider_object) { \
         const char *provider; \
@@ -115,7 +115,8 @@ PyObject *json_text(st_bytes *bytes) {
         const char *provider, *json; \
         Py_ssize_t len, json_len; \
         if (!PyArg_ParseTuple(args, "OO:" #name, &provider_object, &json_object) || \
-            !text_of(provider_object, "provider", &provider, &len) || !text_of(json_object, "config", &json, &json_len)) { \
+            !text_of(provider_object, "provider", &provider, &len) || \
+            !text_of(json_object, "config", &json, &json_len)) { \
             return NULL; \
         } \
         st_status status; \
@@ -210,7 +211,7 @@ PyObject *store_reset(PyObject *module, PyObject *json) {
 
 static PyMethodDef methods[] = {
     {"close", (PyCFunction)close_now, METH_NOARGS,
-     "close($self)\n--\n\nFrees the handle; further calls raise ValueError. The store of the process stays open."},
+     "close($self)\n--\n\nFrees the handle; further calls raise ValueError. Has no effect on the store of the process."},
     {"_as_actor", (PyCFunction)as_actor, METH_VARARGS, NULL},
     {"_config_get", (PyCFunction)config_get, METH_O, NULL},
     {"_config_save", (PyCFunction)config_save, METH_VARARGS, NULL},
@@ -246,8 +247,8 @@ static PyType_Slot slots[] = {
     {0, NULL},
 };
 
-static PyType_Spec spec = {"st_secrets._native.Store", sizeof(store_object), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
-                           slots};
+static PyType_Spec spec = {"st_secrets._native.Store", sizeof(store_object), 0,
+                           Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots};
 
 int store_init(PyObject *module) {
     return add_type(module, &spec, &store_type);

@@ -1,7 +1,7 @@
 /* Store: the audit trail. */
 #include "native.h"
 
-/* _audit_log(event_type, action, target_type, target_id, details): the number of the entry */
+/* _audit_log(event_type, action, target_type, target_id, details): returns the id of the entry. */
 PyObject *audit_log(store_object *self, PyObject *args) {
     static const char *const names[5] = {"event_type", "action", "target_type", "target_id", "details"};
     PyObject *given[5];
@@ -18,8 +18,9 @@ PyObject *audit_log(store_object *self, PyObject *args) {
     int64_t id = 0;
     st_status status;
     ST_ERROR(error);
-    STORE_CALL(self, status = st_audit_log(self->handle.pointer, text[0], (size_t)len[0], text[1], (size_t)len[1], text[2],
-                                           (size_t)len[2], text[3], (size_t)len[3], text[4], (size_t)len[4], &id, &error));
+    STORE_CALL(self,
+               status = st_audit_log(self->handle.pointer, text[0], (size_t)len[0], text[1], (size_t)len[1], text[2],
+                                     (size_t)len[2], text[3], (size_t)len[3], text[4], (size_t)len[4], &id, &error));
     return failed(status, &error) ? NULL : PyLong_FromLongLong(id);
 }
 
@@ -36,7 +37,7 @@ PyObject *audit_query(store_object *self, PyObject *filter_object) {
     return result_of(status, &error, &json, json_text);
 }
 
-/* _audit_verify(first, last): the report */
+/* _audit_verify(first, last): returns the report. */
 PyObject *audit_verify(store_object *self, PyObject *args) {
     long long first, last;
     if (!PyArg_ParseTuple(args, "LL:_audit_verify", &first, &last)) {

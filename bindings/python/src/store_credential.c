@@ -1,7 +1,7 @@
-/* Store: credentials of users. A cipher or a manager that is None is that of the process. */
+/* Store: credentials of users. None as a cipher or manager is that of the process. */
 #include "native.h"
 
-/* The user, provider and name that most calls begin with, and the handles that they use. */
+/* The user, provider and name that most calls take, and the handles they use. */
 typedef struct {
     int64_t user_id;
     const char *provider, *name;
@@ -65,7 +65,8 @@ PyObject *credential_set(store_object *self, PyObject *args) {
     st_status status;
     ST_ERROR(error);
     WITHOUT_GIL(status = st_credential_set(self->handle.pointer, pointer_of(it.cipher), it.user_id, it.provider,
-                                           (size_t)it.provider_len, it.name, (size_t)it.name_len, value, (size_t)len, &error));
+                                           (size_t)it.provider_len, it.name, (size_t)it.name_len, value, (size_t)len,
+                                           &error));
     leave(self, it.cipher, NULL);
     return failed(status, &error) ? NULL : Py_NewRef(Py_None);
 }
@@ -78,8 +79,8 @@ static PyObject *credential_from(st_bytes *bytes) {
 PyObject *credential_get(store_object *self, PyObject *args) {
     PyObject *cipher, *user, *provider, *name;
     credential it = {0};
-    if (!PyArg_ParseTuple(args, "OOOO:_credential_get", &cipher, &user, &provider, &name) || !cipher_of(cipher, &it.cipher) ||
-        !credential_of(user, provider, name, &it) || !enter(self, it.cipher, NULL)) {
+    if (!PyArg_ParseTuple(args, "OOOO:_credential_get", &cipher, &user, &provider, &name) ||
+        !cipher_of(cipher, &it.cipher) || !credential_of(user, provider, name, &it) || !enter(self, it.cipher, NULL)) {
         return NULL;
     }
     st_bytes value = {0};
@@ -102,8 +103,9 @@ PyObject *credential_delete(store_object *self, PyObject *args) {
     bool existed = false;
     st_status status;
     ST_ERROR(error);
-    STORE_CALL(self, status = st_credential_delete(self->handle.pointer, it.user_id, it.provider, (size_t)it.provider_len,
-                                                   it.name, (size_t)it.name_len, &existed, &error));
+    STORE_CALL(self,
+               status = st_credential_delete(self->handle.pointer, it.user_id, it.provider, (size_t)it.provider_len,
+                                             it.name, (size_t)it.name_len, &existed, &error));
     return failed(status, &error) ? NULL : PyBool_FromLong(existed);
 }
 
@@ -124,24 +126,26 @@ PyObject *credential_list(store_object *self, PyObject *args) {
     return result_of(status, &error, &json, json_text);
 }
 
-/* _credential_resolve(cipher, secrets, user_id, provider, name, global_key): (where it comes from, the value) */
+/* _credential_resolve(cipher, secrets, user_id, provider, name, global_key): returns (origin, value). */
 PyObject *credential_resolve(store_object *self, PyObject *args) {
     PyObject *cipher, *secrets, *user, *provider, *name, *global_object;
     credential it = {0};
     const char *global;
     Py_ssize_t len;
-    if (!PyArg_ParseTuple(args, "OOOOOO:_credential_resolve", &cipher, &secrets, &user, &provider, &name, &global_object) ||
-        !cipher_of(cipher, &it.cipher) || !secrets_of(secrets, &it.secrets) || !credential_of(user, provider, name, &it) ||
-        !text_of(global_object, "global_key", &global, &len) || !enter(self, it.cipher, it.secrets)) {
+    if (!PyArg_ParseTuple(args, "OOOOOO:_credential_resolve", &cipher, &secrets, &user, &provider, &name,
+                          &global_object) ||
+        !cipher_of(cipher, &it.cipher) || !secrets_of(secrets, &it.secrets) ||
+        !credential_of(user, provider, name, &it) || !text_of(global_object, "global_key", &global, &len) ||
+        !enter(self, it.cipher, it.secrets)) {
         return NULL;
     }
     st_bytes value = {0};
     int32_t source = 0;
     st_status status;
     ST_ERROR(error);
-    WITHOUT_GIL(status = st_credential_resolve(self->handle.pointer, pointer_of(it.cipher), pointer_of(it.secrets), it.user_id,
-                                               it.provider, (size_t)it.provider_len, it.name, (size_t)it.name_len, global,
-                                               (size_t)len, &source, &value, &error));
+    WITHOUT_GIL(status = st_credential_resolve(self->handle.pointer, pointer_of(it.cipher), pointer_of(it.secrets),
+                                               it.user_id, it.provider, (size_t)it.provider_len, it.name,
+                                               (size_t)it.name_len, global, (size_t)len, &source, &value, &error));
     leave(self, it.cipher, it.secrets);
     PyObject *text = result_of(status, &error, &value, credential_from);
     return text == NULL ? NULL : Py_BuildValue("(iN)", (int)source, text);
@@ -165,24 +169,24 @@ typedef struct {
     bool go_on;
 } progress;
 
-static void tell(void *context) {
+static void report_progress(void *context) {
     progress *progress = context;
     PyObject *answer = PyObject_CallFunction(progress->function, "KK", (unsigned long long)progress->done,
                                              (unsigned long long)progress->total);
     if (answer == NULL) {
         keep_exception();
     }
-    /* Functions that return nothing go on. */
+    /* None continues. */
     progress->go_on = answer != NULL && answer != Py_False;
     Py_XDECREF(answer);
 }
 
 static bool on_progress(void *context, uint64_t done, uint64_t total) {
     progress progress = {context, done, total, false};
-    return with_gil(tell, &progress) && progress.go_on;
+    return with_gil(report_progress, &progress) && progress.go_on;
 }
 
-/* _credentials_reencrypt(cipher, plain, progress): the report */
+/* _credentials_reencrypt(cipher, plain, progress): returns the report. */
 PyObject *credentials_reencrypt(store_object *self, PyObject *args) {
     PyObject *cipher_object, *function;
     int plain;
@@ -194,8 +198,9 @@ PyObject *credentials_reencrypt(store_object *self, PyObject *args) {
     st_bytes report = {0};
     st_status status;
     ST_ERROR(error);
-    WITHOUT_GIL(status = st_credentials_reencrypt(self->handle.pointer, pointer_of(cipher), plain ? ST_REENCRYPT_PLAIN : 0,
-                                                  function == Py_None ? NULL : on_progress, function, &report, &error));
+    WITHOUT_GIL(status =
+                    st_credentials_reencrypt(self->handle.pointer, pointer_of(cipher), plain ? ST_REENCRYPT_PLAIN : 0,
+                                             function == Py_None ? NULL : on_progress, function, &report, &error));
     leave(self, cipher, NULL);
     return result_of(status, &error, &report, json_text);
 }

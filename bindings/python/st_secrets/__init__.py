@@ -3,8 +3,8 @@
     from st_secrets import get_secrets_manager
     token = get_secrets_manager().get("HF_TOKEN")
 
-Programs that use SimpleTuner's own modules change `simpletuner.simpletuner_sdk.server.services.cloud` to `st_secrets` in
-their imports: `st_secrets.secrets`, `st_secrets.cache`, `st_secrets.auth.credential_encryption` and so on.
+Programs that import SimpleTuner's modules replace `simpletuner.simpletuner_sdk.server.services.cloud` with
+`st_secrets`: `st_secrets.secrets`, `st_secrets.cache`, `st_secrets.auth.credential_encryption` and so on.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A load of a cache that is under way in this process, and who waits for it.
+"""A load in progress in this process, and the threads and tasks that wait for it.
 
-The library gives out one lease for each key; whoever has it stands in the cache's `_flights`. Others wait here, as threads
-or as tasks of any event loop, and get from here what comes of it.
+The library issues one lease for each key. The holder of the lease is registered in the cache's `_flights`; other
+threads, and tasks of any event loop, wait for the flight and take its result.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import Any
 from ._native import MISSING
 from .errors import BusyError
 
-# Which flight each waiting thread waits for, so that a ring of threads which wait for each other is noticed.
+# The flight that each waiting thread waits for, to detect threads that wait for each other in a circle.
 _waiting: dict[int, Flight] = {}
 os.register_at_fork(after_in_child=_waiting.clear)
 
 
 class Flight:
-    """One load."""
+    """A load in progress."""
 
     __slots__ = ("_ended", "_error", "_futures", "_key", "_task", "_thread", "_value")
 
@@ -29,7 +29,7 @@ class Flight:
         self._key = key
         self._thread = threading.get_ident()
         task = _current_task()
-        # Not held: if its event loop is gone, so goes the task, and what it loads falls to others.
+        # A weak reference: if the task's event loop is dropped, so is the task, and a waiting caller loads instead.
         self._task = None if task is None else weakref.ref(task)
         self._ended = threading.Event()
         self._futures: list[asyncio.Future[None]] = []
@@ -38,24 +38,27 @@ class Flight:
 
     @staticmethod
     def enter(cache: Any, key: str) -> tuple[Any, int | None]:
-        """(a new flight, its lease) if the caller is to load the key; (the flight to wait for, None); or (None, None):
-        the value may be there by now."""
+        """Returns (new flight, its lease) if the caller is to load the key, (the flight to wait for, None), or (None,
+        None) if the value may have been stored in the meantime.
+        """
         own = Flight(key)
         given = cache._begin(key, own)
         if type(given) is int:
             return own, given
         if given is False:
-            # Somebody outside of Python loads it. Short waits, so that signals are seen.
+            # A caller outside of Python loads the key. Waits are short, so that signals are handled.
             cache._wait(key, 0.1)
         return given or None, None
 
     def wait(self) -> bool:
-        """Lets this thread wait for the end. False, at once: it would wait for a task that only this thread can run."""
+        """Waits in this thread for the end of the load. Returns False at once if a task of this thread loads the key,
+        because that task could not run.
+        """
         me = threading.get_ident()
         if self._task is not None and self._thread == me and not self._ended.is_set():
             self._refuse_itself()
             return False
-        before = _waiting.get(me)  # a signal handler may wait within another wait
+        before = _waiting.get(me)  # a signal handler may interrupt another wait
         _waiting[me] = self
         try:
             following: Flight | None = self
@@ -72,7 +75,7 @@ class Flight:
                 _waiting[me] = before
 
     async def wait_async(self) -> None:
-        """Lets this task wait for the end."""
+        """Waits in this task for the end of the load."""
         self._refuse_itself()
         future = asyncio.get_running_loop().create_future()
         self._futures.append(future)
@@ -80,7 +83,7 @@ class Flight:
             await future
 
     def _refuse_itself(self) -> None:
-        """Raises if whoever asks is who loads."""
+        """Raises BusyError if the waiting task is the one that loads."""
         if self._task is None:
             itself = self._thread == threading.get_ident()
         else:
@@ -90,19 +93,19 @@ class Flight:
             raise self._waits_for_itself()
 
     def _waits_for_itself(self) -> BusyError:
-        return BusyError(f"the load of {self._key!r} waits for itself: it asks for the key that it loads")
+        return BusyError(f"the load of {self._key!r} waits for itself: it requests the key that it loads")
 
     def result(self, otherwise: Any) -> Any:
-        """What came of it; `otherwise` if the owner was cancelled."""
+        """Returns the loaded value, raises the failure, or returns `otherwise` if the load was cancelled."""
         if self._error is not None:
             try:
                 raise self._error
             finally:
-                self = None  # type: ignore[assignment]  # else the error would hold itself, through its traceback
+                self = None  # type: ignore[assignment]  # avoids a reference cycle through the traceback
         return otherwise if self._value is MISSING else self._value
 
     def finish(self, cache: Any, key: str, lease: int, value: Any, ttl: float | None) -> None:
-        """Stores the value and gives it to all who wait."""
+        """Stores the value and wakes the waiting callers."""
         self._value = value
         try:
             cache._finish(key, self, lease, value, ttl)
@@ -112,8 +115,9 @@ class Flight:
         self._end()
 
     def abandon(self, cache: Any, key: str, lease: int, error: BaseException) -> None:
-        """Ends it without a value. A failure is handed to all who wait; if the owner was interrupted or cancelled, they
-        load it themselves."""
+        """Ends the load without a value. All waiting callers get an exception; after an interruption or cancellation
+        one of them loads the value instead.
+        """
         if isinstance(error, Exception):
             self._error = error
         cache._abandon(key, self, lease)
@@ -125,7 +129,7 @@ class Flight:
             try:
                 future.get_loop().call_soon_threadsafe(_wake, future)
             except RuntimeError:
-                pass  # its event loop is closed, so nobody waits
+                pass  # its event loop is closed: no task waits
 
 
 def _wake(future: asyncio.Future[None]) -> None:

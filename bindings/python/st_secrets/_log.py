@@ -1,4 +1,4 @@
-"""What the library has to say, as messages of Python's `logging`: loggers `st_secrets.…`."""
+"""Forwards log messages of the library to Python's `logging`, loggers `st_secrets.…`."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ logging.getLogger("st_secrets").addHandler(logging.NullHandler())
 
 
 def _log(level: int, target: str, message: str) -> None:
-    logging.getLogger(f"st_secrets.{target}").log(_LEVELS.get(level, logging.DEBUG), "%s", message, stacklevel=_stacklevel())
+    logging.getLogger(f"st_secrets.{target}").log(
+        _LEVELS.get(level, logging.DEBUG), "%s", message, stacklevel=_stacklevel()
+    )
 
 
 def _stacklevel() -> int:
-    """For `_log`: makes a record name the place in the program that called the library."""
+    """Returns the `stacklevel` at which a record names the program's line that called the library."""
     frame, level = sys._getframe(1), 1
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "st_secrets":
         frame, level = frame.f_back, level + 1
@@ -26,8 +28,9 @@ def _stacklevel() -> int:
 
 
 def set_log_level(level: int) -> None:
-    """Hands on what the library logs from this level of `logging` on; it is WARNING at first. Messages that are not
-    handed on cost nothing."""
+    """Forwards log messages of the library from this `logging` level on; the default is WARNING. Other messages cost
+    nothing.
+    """
     number = max((number for name, number in _NUMBERS.items() if name >= level), default=0)
     _native.log_set(number, _log if number else None)
 

@@ -1,5 +1,8 @@
-"""Settings and documents, as the library takes them: JSON. They may hold a token, and programs show tracebacks together with
-the local variables of each frame; so a frame that an exception can leave lets go of them before."""
+"""Converts settings and documents to the JSON text that the library reads.
+
+They may contain a token, and some tools print tracebacks with the local variables of each frame. So every frame that an
+exception can leave deletes its references first.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ Settings = Mapping[str, Any]
 
 
 class Kept:
-    """Settings that may hold a token: not shown."""
+    """Settings that may contain a token; `repr` does not show them."""
 
     __slots__ = ("settings",)
 
@@ -24,21 +27,23 @@ class Kept:
             raise TypeError("settings must be a dict")
 
     def json(self) -> str | None:
-        """The JSON text of them; a path is written as text. `None` as a value is the setting's default."""
+        """Returns the settings as JSON text, with paths as strings. `None` selects a setting's default."""
         try:
             return json.dumps(self.settings, default=os.fspath, allow_nan=False) if self.settings else None
         except (TypeError, ValueError):
-            pass  # the exception would show the value
+            pass  # the exception would contain the value
         raise TypeError(f"{self._unfit()} must be text, a number, a boolean, None, a path, or a list of these")
 
     def differing(self, other: Kept, providers: object) -> str:
-        """The names of the settings that the other one has not, or has another value for, as the end of a phrase."""
-        names = [name for name in {**self.settings, **other.settings} if self.settings.get(name) != other.settings.get(name)]
+        """Returns the names of the settings that differ from `other`, as the end of a sentence."""
+        names = [
+            name for name in {**self.settings, **other.settings} if self.settings.get(name) != other.settings.get(name)
+        ]
         names = ["providers"] if providers else names
         return f" ({', '.join(map(str, names))})" if names else ""
 
     def _unfit(self) -> str:
-        """The setting that JSON has no form for."""
+        """Returns a description of the setting that cannot be converted to JSON."""
         for name, value in self.settings.items():
             try:
                 json.dumps({name: value}, default=os.fspath, allow_nan=False)
@@ -54,7 +59,7 @@ class Kept:
 
 
 def document_json(document: Any) -> str:
-    """The JSON text of a document. What cannot be written is a TypeError or ValueError, as of `json.dumps`."""
+    """Returns the JSON text of a document. Raises TypeError or ValueError as `json.dumps` does."""
     try:
         return json.dumps(document)
     except (TypeError, ValueError) as error:

@@ -15,7 +15,7 @@ __all__ = ["AuditEntry", "AuditEventType", "AuditStore", "audit_log", "get_audit
 
 
 class AuditEventType(str, Enum):
-    """What this library records itself. Programs may give any text, or an enumeration of their own."""
+    """The event types that this library records. Programs may pass any text or their own enumeration."""
 
     PROVIDER_CONFIGURED = "provider.configured"
     CONFIG_CHANGED = "config.changed"
@@ -26,7 +26,7 @@ class AuditEventType(str, Enum):
 
 @dataclass
 class AuditEntry:
-    """An entry, with the names of the columns."""
+    """An entry; the attributes are the columns of the table."""
 
     id: int
     timestamp: str
@@ -43,7 +43,7 @@ class AuditEntry:
 
 
 class AuditStore:
-    """The audit trail of the state directory or of `db_path`. The coroutines do their work on another thread."""
+    """The audit trail of the state directory or of `db_path`. The coroutines run in another thread."""
 
     def __init__(self, db_path: str | Path | None = None) -> None:
         self._store = get_store() if db_path is None else Store({"audit_database": db_path})
@@ -59,7 +59,7 @@ class AuditStore:
         target_id: str | None = None,
         details: Mapping[str, Any] | None = None,
     ) -> int:
-        """Appends an entry, and gives its number."""
+        """Appends an entry and returns its id."""
 
         def log() -> int:
             store = self._store.as_actor(actor_id, actor_username, actor_ip)
@@ -78,7 +78,7 @@ class AuditStore:
         limit: int = 100,
         offset: int = 0,
     ) -> list[AuditEntry]:
-        """Entries, newest first."""
+        """Returns the matching entries, newest first."""
         filters = {
             "actor_id": actor_id,
             "target_type": target_type,
@@ -91,7 +91,7 @@ class AuditStore:
             if not event_types:
                 found = self._store.query_audit(limit=limit, offset=offset, **filters)
                 return [AuditEntry(**entry) for entry in found]
-            # Of each type as many as may be wanted; then the newest of them all.
+            # Queries each type up to the limit, then takes the newest entries of all.
             every = [
                 entry
                 for kind in dict.fromkeys(map(_text, event_types))
@@ -103,7 +103,7 @@ class AuditStore:
         return await asyncio.to_thread(query)
 
     async def verify_chain(self, start_id: int | None = None, end_id: int | None = None) -> dict[str, Any]:
-        """Checks the chain: `valid`, `entries_checked`, and what `Store.verify_audit` tells."""
+        """Verifies the chain. Returns `valid`, `entries_checked` and the report of `Store.verify_audit`."""
         report = await asyncio.to_thread(self._store.verify_audit, start_id or 0, end_id or 0)
         return {"valid": report["intact"], "entries_checked": report["checked"], **report}
 
@@ -116,7 +116,7 @@ _store: AuditStore | None = None
 
 
 def get_audit_store() -> AuditStore:
-    """That of the process."""
+    """Returns the audit trail of the process."""
     global _store
     if _store is None:
         _store = AuditStore()
@@ -124,5 +124,5 @@ def get_audit_store() -> AuditStore:
 
 
 async def audit_log(event_type: str, action: str, **kwargs: Any) -> int:
-    """Appends an entry to the audit trail of the process, and gives its number."""
+    """Appends an entry to the audit trail of the process and returns its id."""
     return await get_audit_store().log(event_type, action, **kwargs)

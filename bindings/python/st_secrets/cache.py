@@ -1,7 +1,7 @@
-"""A cache whose entries live for a time, the two that every process has, and `@cached`.
+"""A cache whose entries expire, the two built-in caches of the process, and `@cached`.
 
-The names are those of SimpleTuner's `cloud.cache`. A value is kept by reference: what `get` returns is the object that was
-stored. The cache never holds more than `max_size` entries and evicts the least recently used one.
+The names are those of SimpleTuner's `cloud.cache`. Values are stored by reference: `get` returns the object that was
+stored. A cache holds at most `max_size` entries and evicts the least recently used one.
 """
 
 from __future__ import annotations
@@ -30,17 +30,19 @@ _MISSING: Any = _native.MISSING
 
 
 class TTLCache(_native.Cache[T]):
-    """A cache whose entries live for `default_ttl` seconds, unless they are set with another time.
+    """A cache whose entries expire after `default_ttl` seconds, unless they are set with another TTL.
 
-    It may be used from any number of threads and event loops at once, and in the child of a fork."""
+    It may be used from any number of threads and event loops at once, and in the child of a fork.
+    """
 
     __slots__ = ()
 
-    async def get_or_set_async(
-        self, key: str, factory: Callable[[], Awaitable[T]], ttl: float | None = None
-    ) -> T:
-        """The value under `key`, or else what `await factory()` gives, which is stored. It is called once, however many
-        tasks and threads ask; if its task is cancelled, the next who waits calls its own."""
+    async def get_or_set_async(self, key: str, factory: Callable[[], Awaitable[T]], ttl: float | None = None) -> T:
+        """Returns the value under `key`, or stores and returns the result of `await factory()`.
+
+        It is called once for all tasks and threads that wait for the key. If its task is cancelled, one of the waiting
+        callers calls its own factory.
+        """
         value: T = self.get(key, _MISSING)
         while value is _MISSING:
             flight, lease = Flight.enter(self, key)
@@ -56,12 +58,12 @@ class TTLCache(_native.Cache[T]):
                 flight.finish(self, key, lease, value, ttl)
             except BaseException as error:
                 flight.abandon(self, key, lease, error)
-                flight = None  # else the error would hold itself, through its traceback
+                flight = None  # avoids a reference cycle through the traceback
                 raise
         return value
 
     def _load(self, key: str, factory: Callable[[], T], ttl: float | None) -> T:
-        """What `get_or_set` does about a value that is not there."""
+        """Loads a missing value for `get_or_set`."""
         value: T = _MISSING
         while value is _MISSING:
             flight, lease = Flight.enter(self, key)
@@ -71,14 +73,14 @@ class TTLCache(_native.Cache[T]):
                 elif flight.wait():
                     value = flight.result(_MISSING)
                 else:
-                    return factory()  # a task of this thread's loads it, and will store what it gets
+                    return factory()  # a task of this thread loads it and will store its own result
                 continue
             try:
                 value = factory()
                 flight.finish(self, key, lease, value, ttl)
             except BaseException as error:
                 flight.abandon(self, key, lease, error)
-                flight = None  # else the error would hold itself, through its traceback
+                flight = None  # avoids a reference cycle through the traceback
                 raise
         return value
 
@@ -88,28 +90,29 @@ _user_permission_cache: TTLCache[Any] = TTLCache._built_in(True)
 
 
 def get_provider_config_cache() -> TTLCache[dict[str, Any]]:
-    """The process's cache for provider configuration, under keys like `provider:replicate:config`: 300 s, 100 entries.
-    `ProviderConfigStore` keeps there what it reads."""
+    """Returns the built-in cache for provider configuration: 300 s, 100 entries, keys such as
+    `provider:replicate:config`. `ProviderConfigStore` reads through it.
+    """
     return _provider_config_cache
 
 
 def get_user_permission_cache() -> TTLCache[Any]:
-    """The process's cache for permissions of users, under keys like `user:123:permissions`: 60 s, 500 entries."""
+    """Returns the built-in cache for user permissions: 60 s, 500 entries, keys such as `user:123:permissions`."""
     return _user_permission_cache
 
 
 def invalidate_provider_cache(provider: str) -> int:
-    """Forgets all that is cached about a provider. Tells how many entries there were."""
+    """Removes the cached entries of a provider and returns their number."""
     return _native.invalidate_provider(provider)
 
 
 def invalidate_user_cache(user_id: int) -> int:
-    """Forgets all that is cached about a user. Tells how many entries there were."""
+    """Removes the cached entries of a user and returns their number."""
     return _native.invalidate_user(user_id)
 
 
 class Cached(Protocol[P, R]):
-    """A function whose results are cached, in `_cache`."""
+    """A function whose results are cached in `_cache`."""
 
     _cache: TTLCache[Any]
 
@@ -125,9 +128,9 @@ def cached(
 ) -> Callable[[Callable[P, R]], Cached[P, R]]:
     """Caches the results of a function or coroutine function for `ttl` seconds, in a cache of its own.
 
-    The cache key is `key_prefix:name:argument:…`, such as `mymodule:get_user:123`. Arguments may be None, bool, int, float,
-    str, bytes, and lists, tuples and dicts of these. For others, `key` gets the arguments of the call and returns a
-    tuple of what stands for them: `key=lambda self, user_id: (self.name, user_id)`.
+    The cache key is `key_prefix:name:argument:…`, such as `mymodule:get_user:123`. Arguments may be None, bool, int,
+    float, str, bytes, and lists, tuples and dicts of these. For other types pass `key`, which receives the arguments of
+    the call and returns a tuple that identifies them: `key=lambda self, user_id: (self.name, user_id)`.
     """
 
     def decorate(function: Callable[P, R]) -> Cached[P, R]:
@@ -153,7 +156,8 @@ def cached(
             load: Any = functools.partial(function, *args, **kwargs)
             return await cache.get_or_set_async(key_of(args, kwargs), load)
 
-        called = getattr(type(function), "__call__", None)  # of an object that is called like a function
+        # An object whose class defines `async def __call__`.
+        called = getattr(type(function), "__call__", None)  # noqa: B004
         is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called)
         result: Any = async_wrapper if is_async else wrapper
         result._cache = cache

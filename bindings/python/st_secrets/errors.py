@@ -1,4 +1,4 @@
-"""What can go wrong. One class for each status of the library; each is also the built-in exception that it is like."""
+"""The exceptions: one class for each status of the library, each also a subclass of the closest built-in exception."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ RETRYABLE: Final = 1
 
 
 class Error(Exception):
-    """A call of the library failed. Its message says what happened, where, and what to do; it never holds a value."""
+    """The base class of all failures of the library. The message says what failed, where, and the remedy; it never
+    contains a secret.
+    """
 
     status: int = 0
     """The number of the status, such as -1."""
@@ -17,18 +19,18 @@ class Error(Exception):
     detail: int = 0
     """The HTTP status or `errno`; 0 if there is none."""
     retryable: bool = False
-    """Whether the same call may succeed later without anybody changing anything."""
+    """Whether the same call may succeed later without any change by the user."""
 
     @property
     def name(self) -> str:
         """The name of the status, such as "ST_NOT_FOUND"."""
-        from ._native import status_name  # which is made with the classes of this file
+        from ._native import status_name  # imported here, because it uses the classes of this file
 
         return status_name(self.status)
 
     @property
     def message(self) -> str:
-        """What happened, where, and what to do about it."""
+        """What failed, where, and the remedy."""
         return str(self.args[0]) if self.args else ""
 
     def __str__(self) -> str:
@@ -36,7 +38,7 @@ class Error(Exception):
 
 
 class NotFoundError(Error, LookupError):
-    """Every configured provider was asked, and each answered that it has no such value."""
+    """No provider has the value. All configured providers answered."""
 
     status = -1
 
@@ -54,31 +56,31 @@ class ConfigError(Error, ValueError):
 
 
 class FileError(Error, OSError):
-    """The operating system refused a file operation; `detail` is `errno`."""
+    """A file operation failed; `detail` is `errno`."""
 
     status = -4
 
 
 class AccessDeniedError(Error, PermissionError):
-    """Permissions or a policy forbid it."""
+    """Permissions or a policy deny the operation."""
 
     status = -5
 
 
 class UnavailableError(Error, ConnectionError):
-    """Something that is needed does not answer now."""
+    """A server or another resource is unavailable."""
 
     status = -6
 
 
 class DeadlineError(Error, TimeoutError):
-    """The deadline passed."""
+    """The call timed out."""
 
     status = -7
 
 
 class ProtocolError(Error, ValueError):
-    """A document or an answer is not in the form that it must have."""
+    """A document or response is malformed."""
 
     status = -8
 
@@ -102,7 +104,7 @@ class BufferTooSmallError(Error):
 
 
 class CallbackError(Error):
-    """A provider or a factory of the program's own failed."""
+    """A custom provider or a factory failed."""
 
     status = -12
 
@@ -114,37 +116,37 @@ class CorruptError(Error):
 
 
 class BusyError(Error):
-    """Somebody else holds what is needed."""
+    """Another process or thread holds the resource."""
 
     status = -14
 
 
 class WrongTypeError(Error, TypeError):
-    """The value is there, but it is of another type."""
+    """The value exists, but has another type."""
 
     status = -15
 
 
 class ReadOnlyError(Error, PermissionError):
-    """The place cannot be written to."""
+    """The file or database is read-only."""
 
     status = -16
 
 
 class NoMemoryError(Error, MemoryError):
-    """Memory could not be had. (What the library itself cannot get is a plain MemoryError.)"""
+    """Out of memory on a server or in a provider. (If the library itself runs out of memory, it raises MemoryError.)"""
 
     status = -17
 
 
 class AbandonedError(Error):
-    """The load that was waited for was given up by its owner."""
+    """The load that the call waited for was abandoned."""
 
     status = -18
 
 
 class PanicError(Error):
-    """A bug in the library, which stays usable."""
+    """A bug in the library. It remains usable."""
 
     status = -99
 
@@ -153,7 +155,7 @@ _CLASSES: dict[int, type[Error]] = {kind.status: kind for kind in Error.__subcla
 
 
 def make(status: int, source: int, detail: int, flags: int, message: str) -> Error:
-    """The exception for what a call told."""
+    """Returns the exception for the outcome of a call."""
     error = _CLASSES.get(status, Error)(message)
     error.status = status
     error.source = source

@@ -22,30 +22,30 @@ DEFAULT_HARDWARE_INFO: Final[dict[str, dict[str, Any]]] = {
     "gpu-l40s": {"name": "L40S (48GB)", "cost_per_second": 0.000975},
     "gpu-a100-large": {"name": "A100 (80GB)", "cost_per_second": 0.001400},
 }
-"""The prices where none are configured. Changing this changes nothing: use `set_hardware_info`."""
+"""The default prices. Changing this dict has no effect: use `set_hardware_info`."""
 
 
 def get_hardware_info() -> dict[str, dict[str, Any]]:
-    """The prices of hardware: cached, as configured for the provider `replicate`, or the defaults."""
+    """Returns the hardware prices: cached, configured for the provider `replicate`, or the defaults."""
     return get_store().hardware_info()
 
 
 async def get_hardware_info_async(store: ProviderConfigStore | Store | None = None) -> dict[str, dict[str, Any]]:
-    """The prices of hardware, with those that `store` has configured, read on another thread."""
+    """Returns the hardware prices, with those configured in `store`; reads them in another thread."""
     used = store._store if isinstance(store, ProviderConfigStore) else store
     return await asyncio.to_thread((used or get_store()).hardware_info)
 
 
 def set_hardware_info(info: Mapping[str, Any]) -> None:
-    """Puts these prices in place of the cached ones, for 300 s."""
+    """Replaces the cached prices for 300 s."""
     get_store().set_hardware_info(info)
 
 
 def clear_hardware_info_cache() -> None:
-    """Forgets the cached prices, so that the next call reads the configuration again."""
+    """Removes the cached prices, so that the next call reads the configuration again."""
     get_store().clear_hardware_info()
 
 
 def get_hardware_cost_per_hour(hardware_id: str) -> float:
-    """What a device costs in an hour."""
+    """Returns the hourly price of a device."""
     return get_store().hardware_cost_per_hour(hardware_id)

@@ -1,4 +1,4 @@
-"""Secrets, from the environment, files, AWS Secrets Manager, Vault and providers of the program's own.
+"""Secrets from the environment, files, AWS Secrets Manager, Vault and custom providers.
 
 The names are those of SimpleTuner's `cloud.secrets`.
 """
@@ -29,20 +29,23 @@ __all__ = [
 
 
 class SecretProvider(ABC):
-    """A provider in which secrets are looked for. Programs write their own as subclasses, or as any object with these
-    methods. What `get_secret` raises is that provider's failure: the next providers are asked, and the log is told."""
+    """A provider of secrets.
+
+    Custom providers are subclasses, or any object with these methods. If `get_secret` raises, the provider failed: that
+    is logged, and the following providers are used.
+    """
 
     @abstractmethod
     def get_secret(self, key: str) -> str | None:
-        """The value, or None if this provider has none."""
+        """Returns the value, or None if this provider does not have it."""
 
     @abstractmethod
     def is_available(self) -> bool:
-        """Whether there is something to ask."""
+        """Returns whether the provider is configured."""
 
 
 class _Provider(SecretProvider):
-    """One of the library's own providers, alone."""
+    """One of the library's own providers, used alone."""
 
     _provider: ClassVar[str]
 
@@ -51,17 +54,17 @@ class _Provider(SecretProvider):
         self._secrets = _native.Secrets(Kept({**kept.settings, "providers": [self._provider]}).json())
 
     def get_secret(self, key: str) -> str | None:
-        """The value, or None if this provider has none. Error: the provider failed."""
+        """Returns the value, or None if this provider does not have it. Raises Error if the provider fails."""
         return self._secrets.get(key)
 
     def is_available(self) -> bool:
-        """Whether there is something to ask, and it can be asked. AWS and Vault are asked over the network for that."""
+        """Returns whether the provider is configured and healthy. For AWS and Vault this sends a request."""
         providers = json.loads(self._secrets._check())["providers"]
         return providers[0]["state"] in ("ok", "warning")
 
 
 class EnvironmentSecretProvider(_Provider):
-    """Environment variables: `hf-token` is HF_TOKEN, or with a prefix PREFIX_HF_TOKEN."""
+    """Environment variables: `hf-token` is read from HF_TOKEN, or with a prefix from PREFIX_HF_TOKEN."""
 
     _provider = "env"
 
@@ -78,18 +81,18 @@ class FileSecretProvider(_Provider):
         super().__init__(Kept({"file_path": file_path}))
 
     def set_secret(self, key: str, value: str) -> bool:
-        """Writes a secret into the file."""
+        """Writes a secret to the file."""
         try:
             return self._secrets.set_secret(key, value)
         finally:
             del value
 
     def delete_secret(self, key: str) -> bool:
-        """Removes a secret from the file. Tells whether it was there."""
+        """Removes a secret from the file and returns whether it existed."""
         return self._secrets.delete_secret(key)
 
     def get_file_path(self) -> Path:
-        """The file or directory; where there is none yet, the file that `set_secret` creates."""
+        """Returns the file or directory, or the file that `set_secret` creates."""
         return Path(self._secrets._file_path())
 
 
@@ -126,7 +129,7 @@ _PROVIDERS: dict[str, type[_Provider]] = {
 
 
 class SecretsManager(_native.Secrets):
-    """The providers in their order. There is one in a process: each call of the class gives the same, until `reset`."""
+    """The provider chain of the process: every call of the class returns the same object, until `reset`."""
 
     REPLICATE_API_TOKEN: ClassVar[str] = "REPLICATE_API_TOKEN"
     HF_TOKEN: ClassVar[str] = "HF_TOKEN"
@@ -137,14 +140,12 @@ class SecretsManager(_native.Secrets):
     _kept: Kept
     _own: dict[str, Any]
 
-    def __new__(
-        cls, providers: Sequence[Any] | None = None, config: Settings | None = None
-    ) -> SecretsManager:
-        """Makes the manager of the process with the settings in `config`, or gives the one that there is.
+    def __new__(cls, providers: Sequence[Any] | None = None, config: Settings | None = None) -> SecretsManager:
+        """Creates the manager of the process with the settings in `config`, or returns the existing one.
 
-        `providers` are objects such as EnvironmentSecretProvider() or the program's own, in their order; without them,
-        the library's own providers are asked: environment, file, AWS, Vault. The first of each kind is a provider of the
-        library; a second one, or a subclass with a `get_secret` of its own, is asked as the program's own are.
+        `providers` are instances such as EnvironmentSecretProvider() or custom ones, in order; the default is
+        environment, file, AWS, Vault. The library itself runs the first one of each kind. A second one, or a subclass
+        that overrides `get_secret`, is called like a custom provider.
         """
         try:
             kept = Kept(config)
@@ -163,48 +164,46 @@ class SecretsManager(_native.Secrets):
 
     @classmethod
     def reset(cls) -> None:
-        """Has the next call make a new manager. Who holds the old one may go on with it."""
+        """Makes the next call create a new manager. References to the old one remain valid."""
         with SecretsManager._lock:
             SecretsManager._instance = None
 
     @property
     def _providers(self) -> list[Any]:
-        """The providers in their order, each an object with `is_available` and `get_secret`."""
-        return [
-            self._own[name] if name in self._own else _provider_of(name, self._kept)
-            for name in self._names()
-        ]
+        """The providers in order, each an object with `is_available` and `get_secret`."""
+        return [self._own[name] if name in self._own else _provider_of(name, self._kept) for name in self._names()]
 
     def _names(self) -> list[str]:
         return [provider["name"] for provider in self.describe()["providers"]]
 
     def close(self) -> None:
-        """Frees the manager; further calls raise ValueError. The next call of the class makes a new one."""
+        """Frees the manager; further calls raise ValueError. The next call of the class creates a new one."""
         with SecretsManager._lock:
             if SecretsManager._instance is self:
                 SecretsManager._instance = None
         super().close()
 
     def add_provider(self, provider: Any, position: int | None = None, name: str | None = None) -> None:
-        """Adds a provider of the program's own: an object with `get_secret` and, if it likes, `is_available` and `name`.
-        `position` is its place in the order, 0 being first and None last. Its answers are remembered for `cache_ttl`."""
-        asking = _asking(provider)
+        """Adds a custom provider: an object with `get_secret` and, optionally, `is_available` and `name`. `position` is
+        its index in the chain, 0 for the first and None for the last. Its answers are cached for `cache_ttl`.
+        """
+        getter = _getter(provider)
         name = name or getattr(provider, "name", None) or _free_name(type(provider).__name__, self._names())
-        self._add_provider(name, asking, position)
+        self._add_provider(name, getter, position)
         self._own[name] = provider
 
     def describe(self) -> dict[str, Any]:
-        """The settings and the providers in their order, without any value."""
+        """Returns the settings and the providers in order, without any secret."""
         description: dict[str, Any] = json.loads(self._describe())
         return description
 
     def check(self) -> dict[str, Any]:
-        """How every provider is, and what to do about it."""
+        """Returns the health of every provider, with remedies."""
         report: dict[str, Any] = json.loads(self._check())
         return report
 
     def get_secrets_file_path(self) -> Path:
-        """The file or directory of the file provider; where there is none yet, the file that `set_secret` creates."""
+        """Returns the file or directory of the file provider, or the file that `set_secret` creates."""
         return Path(self._file_path())
 
     def __repr__(self) -> str:
@@ -217,7 +216,7 @@ class SecretsManager(_native.Secrets):
 
 
 def _after_fork() -> None:
-    # Another thread of the parent may have held it.
+    # Another thread of the parent may have held the lock.
     SecretsManager._lock = threading.RLock()
 
 
@@ -243,7 +242,7 @@ def _open(cls: type[SecretsManager], providers: Sequence[Any], kept: Kept) -> Se
 
 
 def _free_name(kind: str, taken: list[str]) -> str:
-    """A name for a provider, of 31 bytes at most, after its class, of which there may be several."""
+    """Returns an unused name of at most 31 bytes for a provider, derived from its class."""
     name, number = kind.encode()[:31].decode(errors="ignore"), 1
     while name in taken:
         number += 1
@@ -253,19 +252,19 @@ def _free_name(kind: str, taken: list[str]) -> str:
 
 
 def _provider_of(name: str, kept: Kept) -> _Provider:
-    """The library's provider of this name, alone, with the settings of a manager."""
+    """Returns the library's provider of this name, with the settings of a manager."""
     provider = _PROVIDERS[name].__new__(_PROVIDERS[name])
     _Provider.__init__(provider, kept)
     return provider
 
 
-def _asking(provider: Any) -> Callable[[str], str | None]:
+def _getter(provider: Any) -> Callable[[str], str | None]:
     if isinstance(provider, type) or not callable(getattr(provider, "get_secret", None)):
         what = f"the class {provider.__name__}" if isinstance(provider, type) else f"a {type(provider).__name__}"
         raise TypeError(f"a provider must be an object with get_secret(key), not {what}")
     is_available = getattr(provider, "is_available", None)
     if isinstance(provider, _Provider) and type(provider).is_available is _Provider.is_available:
-        is_available = None  # the answer to get_secret tells as much
+        is_available = None  # get_secret reports the same
 
     def get_secret(key: str) -> str | None:
         if is_available is not None and not is_available():
@@ -277,5 +276,5 @@ def _asking(provider: Any) -> Callable[[str], str | None]:
 
 
 def get_secrets_manager() -> SecretsManager:
-    """The manager of the process; it is made from the environment on first use."""
+    """Returns the manager of the process, configured from the environment on first use."""
     return SecretsManager()

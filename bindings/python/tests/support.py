@@ -1,4 +1,4 @@
-"""What the tests share."""
+"""Shared by the tests."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ from st_secrets.secrets import SecretsManager
 
 
 class Case(unittest.TestCase):
-    """Each test has a home and a state directory of its own, and an environment without anybody's secrets."""
+    """Gives each test its own home and state directories, and an environment without secrets."""
 
     def setUp(self):
         directory = tempfile.TemporaryDirectory()
@@ -39,7 +39,7 @@ class Case(unittest.TestCase):
         return path
 
     def run_python(self, code, *args, timeout=120):
-        """Another process with this program; its standard output."""
+        """Runs this code in another process and returns its standard output."""
         result = subprocess.run(
             [sys.executable, "-c", code, *map(str, args)], capture_output=True, text=True, timeout=timeout, check=False
         )
@@ -48,7 +48,7 @@ class Case(unittest.TestCase):
 
 
 def until(so, seconds=60):
-    """Waits for something that must come to be."""
+    """Waits until a condition holds."""
     end = time.monotonic() + seconds
     while not so():
         if time.monotonic() > end:
@@ -57,7 +57,7 @@ def until(so, seconds=60):
 
 
 def resident():
-    """The memory that this process has, in KiB."""
+    """The resident memory of this process, in KiB."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1])

@@ -1,26 +1,26 @@
-"""TTLCache and @cached: values by reference, loads that happen once, garbage."""
+"""TTLCache and @cached: values by reference, shared loads, garbage collection."""
 
 import asyncio
 import gc
 import inspect
 import math
+import operator
 import threading
 import time
 import unittest
 import weakref
 
-from support import Case, until
-
 import st_secrets
 from st_secrets import BusyError, InvalidArgumentError, TTLCache, _flight, cached
+from support import Case, until
 
 
 class Thing:
-    """A value that can be watched."""
+    """A value that supports weak references."""
 
 
 class Values(Case):
-    def test_any_object_is_kept_by_reference_until_it_leaves_the_cache(self):
+    def test_objects_are_stored_by_reference_until_they_leave_the_cache(self):
         cache = TTLCache(max_size=2)
         thing = Thing()
         watched = weakref.ref(thing)
@@ -54,7 +54,7 @@ class Values(Case):
             self.assertIsNone(cache.get_or_set("c", lambda: calls.append(1)))
         self.assertEqual(calls, [1])
 
-    def test_times_to_live(self):
+    def test_ttl(self):
         cache = TTLCache(default_ttl=0.05)
         begun = time.monotonic()
         cache.set("short", 1)
@@ -71,7 +71,7 @@ class Values(Case):
                 cache.get_or_set("short", int, ttl=bad)
         self.assertEqual(TTLCache(max_size=0).get_or_set("a", lambda: 5), 5)
 
-    def test_a_value_whose_end_runs_code_that_uses_the_cache(self):
+    def test_value_whose_finalizer_uses_the_cache(self):
         cache = TTLCache(max_size=1)
         seen = []
 
@@ -86,7 +86,7 @@ class Values(Case):
         self.assertEqual(seen, ["value"])
         self.assertEqual(cache.stats()["size"], 0)
 
-    def test_a_cache_in_a_ring_of_references_is_freed(self):
+    def test_cache_in_a_reference_cycle_is_freed(self):
         cache = TTLCache()
         thing = Thing()
         thing.cache = cache
@@ -97,7 +97,7 @@ class Values(Case):
         gc.collect()
         self.assertIsNone(watched())
 
-    def test_a_subclass(self):
+    def test_subclass(self):
         class Named(TTLCache):
             name = "mine"
 
@@ -106,7 +106,7 @@ class Values(Case):
         self.assertEqual((cache.get("a"), cache.name, cache.stats()["default_ttl"]), (1, "mine", 5.0))
         self.assertEqual(TTLCache[int]().get_or_set("a", lambda: 1), 1)
 
-    def test_a_subclass_with_arguments_of_its_own(self):
+    def test_subclass_with_its_own_arguments(self):
         class Named(TTLCache):
             def __init__(self, name, seconds=5.0):
                 super().__init__(default_ttl=seconds, max_size=7)
@@ -120,18 +120,18 @@ class Values(Case):
                 TTLCache.__init__(present)
         self.assertEqual(cache.get("a"), 1)
 
-    def test_what_the_caches_of_the_process_hold_outlives_who_put_it_there(self):
+    def test_values_of_built_in_caches_outlive_their_creator(self):
         other = TTLCache._built_in(False)
         things = [[number] for number in range(50)]
         for number, thing in enumerate(things):
             other.set(str(number), thing)
-        del other  # as when the module is loaded again, or at the end of the interpreter
+        del other  # as when the module is reloaded, or at exit
         gc.collect()
         cache = st_secrets.get_provider_config_cache()
         self.assertTrue(all(cache.get(str(number)) is thing for number, thing in enumerate(things)))
         self.assertEqual(cache.clear(), 50)
 
-    def test_it_is_a_container_of_what_has_not_expired(self):
+    def test_container_protocol_ignores_expired_entries(self):
         cache = TTLCache(default_ttl=300.0, max_size=10)
         self.assertEqual((len(cache), "a" in cache, bool(cache)), (0, False, True))
         cache.set("a", None)
@@ -140,10 +140,10 @@ class Values(Case):
         self.assertEqual((len(cache), "a" in cache, "over" in cache), (2, True, False))
         self.assertEqual(repr(cache), "<TTLCache, 2 of at most 10 entries, default_ttl=300.0>")
         with self.assertRaises(TypeError):
-            5 in cache
+            operator.contains(cache, 5)
         self.assertIn("default_ttl=inf", repr(TTLCache(default_ttl=math.inf)))
 
-    def test_a_closed_cache(self):
+    def test_closed_cache_raises(self):
         cache, thing = TTLCache(), Thing()
         watched = weakref.ref(thing)
         cache.set("a", thing)
@@ -152,9 +152,18 @@ class Values(Case):
         self.assertIsNone(watched())
         cache.close()
         self.assertEqual(repr(cache), "<TTLCache, closed>")
-        for use in (lambda: cache.get("a"), lambda: cache.set("a", 1), lambda: cache.delete("a"), cache.clear, cache.stats,
-                    lambda: cache.invalidate_prefix("a"), lambda: cache.get_or_set("a", int), lambda: len(cache),
-                    lambda: "a" in cache, lambda: asyncio.run(cache.get_or_set_async("a", self.fail))):
+        for use in (
+            lambda: cache.get("a"),
+            lambda: cache.set("a", 1),
+            lambda: cache.delete("a"),
+            cache.clear,
+            cache.stats,
+            lambda: cache.invalidate_prefix("a"),
+            lambda: cache.get_or_set("a", int),
+            lambda: len(cache),
+            lambda: "a" in cache,
+            lambda: asyncio.run(cache.get_or_set_async("a", self.fail)),
+        ):
             with self.assertRaisesRegex(ValueError, "closed"):
                 use()
         present = st_secrets.get_provider_config_cache()
@@ -162,18 +171,18 @@ class Values(Case):
         present.set("a", 1)
         self.assertEqual(present.get("a"), 1)
 
-    def test_a_load_that_is_under_way_when_the_cache_is_closed(self):
+    def test_load_in_progress_when_the_cache_is_closed(self):
         cache, results = TTLCache(), []
         begun, go_on = threading.Event(), threading.Event()
 
         def load():
             begun.set()
             go_on.wait()
-            return thing
+            return thing  # noqa: F821 (deleted below)
 
         thing = Thing()
         watched = weakref.ref(thing)
-        thread = threading.Thread(target=lambda: results.append(cache.get_or_set("key", load) is thing))
+        thread = threading.Thread(target=lambda: results.append(cache.get_or_set("key", load) is thing))  # noqa: F821
         thread.start()
         begun.wait()
         cache.close()
@@ -184,7 +193,7 @@ class Values(Case):
         gc.collect()
         self.assertIsNone(watched())
 
-    def test_arguments_can_be_given_by_their_names(self):
+    def test_keyword_arguments(self):
         self.assertEqual(list(inspect.signature(TTLCache).parameters), ["default_ttl", "max_size", "cleanup_interval"])
         cache = TTLCache()
         cache.set(key="a", value=1, ttl=5)
@@ -196,7 +205,7 @@ class Values(Case):
 
 
 class Loads(Case):
-    def test_one_computation_however_many_threads(self):
+    def test_threads_share_one_load(self):
         cache, calls, results = TTLCache(), [], []
 
         def compute():
@@ -208,7 +217,7 @@ class Loads(Case):
         self.assertEqual(len(calls), 1)
         self.assertEqual(len(set(map(id, results))), 1)
 
-    def test_those_who_wait_get_the_value_although_it_is_not_stored(self):
+    def test_waiters_get_a_value_that_is_not_stored(self):
         for cache, ttl in ((TTLCache(max_size=0), None), (TTLCache(), 0), (TTLCache(), None)):
             calls, results = [], []
 
@@ -222,7 +231,7 @@ class Loads(Case):
             self.assertEqual((len(calls), len(set(map(id, results)))), (1, 1))
             self.assertIsNone(cache.get("key"))
 
-    def test_a_failure_is_handed_to_all_and_not_kept(self):
+    def test_failure_reaches_all_waiters_and_is_not_stored(self):
         cache, calls, errors = TTLCache(), [], []
 
         def compute():
@@ -230,17 +239,17 @@ class Loads(Case):
             others_wait(4)
             raise KeyError("no such row")
 
-        def ask():
+        def call():
             try:
                 cache.get_or_set("key", compute)
             except KeyError as error:
                 errors.append(error)
 
-        run_all([ask] * 5)
+        run_all([call] * 5)
         self.assertEqual((len(calls), len(errors)), (1, 5))
         self.assertEqual(cache.get_or_set("key", lambda: 7), 7)
 
-    def test_an_interrupted_owner_leaves_the_load_to_the_next(self):
+    def test_next_waiter_loads_after_an_interruption(self):
         cache, results = TTLCache(), []
         begun = threading.Event()
 
@@ -260,13 +269,13 @@ class Loads(Case):
         run_all([owner, other])
         self.assertEqual(results, ["mine"])
 
-    def test_a_load_that_asks_for_its_own_key_is_an_error_not_a_hang(self):
+    def test_load_of_its_own_key_raises(self):
         cache = TTLCache()
         with self.assertRaises(BusyError):
             cache.get_or_set("key", lambda: cache.get_or_set("key", int))
         self.assertEqual(cache.get_or_set("key", lambda: 1), 1)
 
-    def test_two_threads_that_wait_for_each_other_get_an_error_not_a_hang(self):
+    def test_threads_that_wait_for_each_other_raise(self):
         cache, outcomes = TTLCache(), []
         both = threading.Barrier(2)
 
@@ -284,7 +293,7 @@ class Loads(Case):
         self.assertIn("busy", outcomes)
         self.assertEqual(len(outcomes), 2)
 
-    def test_a_failed_load_leaves_no_ring_of_references(self):
+    def test_failed_load_leaves_no_reference_cycle(self):
         cache = TTLCache()
         thing = Thing()
         watched = weakref.ref(thing)
@@ -301,7 +310,7 @@ class Loads(Case):
 
 
 class AsyncLoads(Case):
-    def test_one_computation_however_many_tasks_and_event_loops(self):
+    def test_tasks_of_several_event_loops_share_one_load(self):
         cache, calls, results = TTLCache(), [], []
 
         async def compute():
@@ -321,7 +330,7 @@ class AsyncLoads(Case):
         self.assertEqual(len(calls), 1)
         self.assertEqual((len(results), len(set(map(id, results)))), (33, 1))
 
-    def test_the_event_loop_goes_on_while_a_thread_loads(self):
+    def test_event_loop_runs_while_a_thread_loads(self):
         cache, released = TTLCache(), []
         begun, go_on = threading.Event(), threading.Event()
 
@@ -345,7 +354,7 @@ class AsyncLoads(Case):
         self.assertEqual(asyncio.run(main()), "from the thread")
         self.assertEqual(released, [True])
 
-    def test_a_cancelled_owner_leaves_the_load_to_the_next(self):
+    def test_next_waiter_loads_after_a_cancellation(self):
         cache = TTLCache()
 
         async def slow():
@@ -367,7 +376,7 @@ class AsyncLoads(Case):
 
         self.assertEqual(asyncio.run(main()), "quick")
 
-    def test_a_plain_call_does_not_wait_for_a_task_of_its_own_event_loop(self):
+    def test_plain_call_does_not_wait_for_a_task_of_its_own_event_loop(self):
         cache = TTLCache()
 
         async def slow():
@@ -382,15 +391,15 @@ class AsyncLoads(Case):
         self.assertEqual(asyncio.run(main()), ("plain", "task"))
         self.assertEqual(cache.get("key"), "task")
 
-    def test_a_task_of_an_event_loop_that_is_gone_leaves_the_load_to_the_next(self):
+    def test_next_waiter_loads_after_the_event_loop_is_closed(self):
         cache = TTLCache()
 
-        async def for_ever():
+        async def forever():
             await asyncio.Event().wait()
 
         loop = asyncio.new_event_loop()
-        loop.set_exception_handler(lambda loop, context: None)  # it would tell of the task
-        task = loop.create_task(cache.get_or_set_async("key", for_ever))
+        loop.set_exception_handler(lambda loop, context: None)  # it would report the task
+        task = loop.create_task(cache.get_or_set_async("key", forever))
         loop.run_until_complete(asyncio.sleep(0))
         loop.close()
         del task, loop
@@ -399,7 +408,7 @@ class AsyncLoads(Case):
         run_all([lambda: results.append(cache.get_or_set("key", lambda: "next"))])
         self.assertEqual(results, ["next"])
 
-    def test_a_task_that_waits_for_itself_gets_an_error(self):
+    def test_task_that_waits_for_itself_raises(self):
         cache = TTLCache()
 
         async def nested():
@@ -422,7 +431,7 @@ class AsyncLoads(Case):
 
 
 class Decorator(Case):
-    def test_arguments_that_look_alike_have_keys_of_their_own(self):
+    def test_similar_arguments_have_different_keys(self):
         calls = []
 
         @cached(key_prefix="m")
@@ -430,8 +439,21 @@ class Decorator(Case):
             calls.append((args, kwargs))
             return len(calls)
 
-        given = [((1,), {}), (("1",), {}), ((True,), {}), ((1.0,), {}), (("a:b",), {}), (("a", "b"), {}), ((None,), {}),
-                 (("None",), {}), ((b"a",), {}), (("k=v",), {}), ((), {"k": "v"}), (([1],), {}), (("[1]",), {})]
+        given = [
+            ((1,), {}),
+            (("1",), {}),
+            ((True,), {}),
+            ((1.0,), {}),
+            (("a:b",), {}),
+            (("a", "b"), {}),
+            ((None,), {}),
+            (("None",), {}),
+            ((b"a",), {}),
+            (("k=v",), {}),
+            ((), {"k": "v"}),
+            (([1],), {}),
+            (("[1]",), {}),
+        ]
         for _ in range(2):
             self.assertEqual([f(*args, **kwargs) for args, kwargs in given], list(range(1, len(given) + 1)))
         self.assertEqual(f._cache.stats()["size"], len(given))
@@ -453,7 +475,7 @@ class Decorator(Case):
         self.assertIs(Users().find(1), Users().find(1))
         self.assertEqual(Users().find.__name__, "find")
 
-    def test_one_computation_of_coroutine_functions(self):
+    def test_coroutine_functions_share_one_load(self):
         calls = []
 
         @cached(ttl=60, key_prefix="m")

@@ -1,4 +1,4 @@
-"""What every binding has to answer: tests/vectors/conformance.json, and the keys of function calls."""
+"""The results that every binding must return: tests/vectors/conformance.json, and the keys of function calls."""
 
 import json
 import math
@@ -23,7 +23,7 @@ SERVERS = {
 
 
 class Answers:
-    """A provider that knows a fixed set of answers."""
+    """A provider with a fixed set of answers."""
 
     def __init__(self, name, answers):
         self.name, self.answers = name, answers
@@ -43,12 +43,14 @@ def error_with(name):
 
 
 class World:
-    """What one case works on: a directory, and what is opened in it."""
+    """The state of a case: its directory and open handles."""
 
     def __init__(self, directory, opened):
         self.directory = directory
         for kind, settings in opened.items():
-            settings = {key: self.place(value) for key, value in settings.items()} if isinstance(settings, dict) else None
+            settings = (
+                {key: self.place(value) for key, value in settings.items()} if isinstance(settings, dict) else None
+            )
             if kind == "secrets":
                 SecretsManager.reset()
                 self.secrets = SecretsManager(config=settings)
@@ -64,7 +66,7 @@ class World:
     def place(self, text):
         for name, value in {"DIR": self.directory, "HOME": self.directory / "home", **SERVERS}.items():
             if isinstance(text, str) and text.startswith(f"${name}"):
-                return str(value) + text[len(name) + 1:]
+                return str(value) + text[len(name) + 1 :]
         return text
 
     def path(self, name):
@@ -86,7 +88,7 @@ class World:
         return self.value(value)
 
     def secrets_get_with(self, step):
-        with self.secrets.find(step["key"], **{flag: True for flag in step["flags"]}) as secret:
+        with self.secrets.find(step["key"], **dict.fromkeys(step["flags"], True)) as secret:
             info = [flag for flag in ("stale", "cached", "degraded") if getattr(secret, flag)]
             return {"value": secret.reveal(), "provider": secret.provider, "source": secret.source, "info": info}
 
@@ -209,7 +211,6 @@ class World:
     def cipher_rotate_key(self, step):
         self.cipher.rotate_key()
 
-
     def store_config_get(self, step):
         return {"value": self.store._config_get(step["provider"])}
 
@@ -276,7 +277,7 @@ def write(path, file):
 
 
 def run(action):
-    """What came of it, with status and source."""
+    """Returns the result with status and source."""
     try:
         return {"status": "ST_OK", **(action() or {})}
     except st_secrets.Error as error:
@@ -309,7 +310,7 @@ class Conformance(unittest.TestCase):
             with self.subTest(step=number, do=step["do"]):
                 self.check(world, run(lambda step=step: world.do(step)), step.get("expect", {}))
 
-    def test_every_case_of_the_shared_table(self):
+    def test_shared_table(self):
         cases = json.loads((VECTORS / "conformance.json").read_text(encoding="utf-8"))["cases"]
         for case in cases:
             if "servers" in case and not SERVERS:
@@ -323,7 +324,7 @@ class Conformance(unittest.TestCase):
                     self.run_case(case, directory)
         SecretsManager.reset()
 
-    def test_every_call_has_the_key_that_all_languages_build_for_it(self):
+    def test_function_key_vectors(self):
         def argument(value):
             if isinstance(value, list):
                 return [argument(item) for item in value]
@@ -346,7 +347,7 @@ class Conformance(unittest.TestCase):
             with self.subTest(vector["key"]):
                 function(*args, **named)
                 self.assertEqual(function._cache.get(vector["key"]), "result")
-                function(*map(lambda value: tuple(value) if isinstance(value, list) else value, args), **named)
+                function(*(tuple(value) if isinstance(value, list) else value for value in args), **named)
                 self.assertEqual(function._cache.stats()["size"], 1)
 
 

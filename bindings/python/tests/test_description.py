@@ -1,5 +1,6 @@
-"""The examples of SimpleTuner's description of secrets and cache, in its order; only the line of the import is changed:
-`simpletuner.simpletuner_sdk.server.services.cloud` is `st_secrets`."""
+"""The examples of SimpleTuner's documentation of secrets and cache, in its order. Only the imports are changed, from
+`simpletuner.simpletuner_sdk.server.services.cloud` to `st_secrets`.
+"""
 
 import asyncio
 import contextlib
@@ -49,14 +50,14 @@ class SecretsProviders(Case):
         self.write(".simpletuner/secrets.json", json.dumps(document))
         self.assertTrue(FileSecretProvider().is_available())
 
-    def test_aws_and_vault_that_are_not_configured(self):
+    def test_aws_and_vault_not_configured(self):
         from st_secrets.secrets import AWSSecretsManagerProvider, HashiCorpVaultProvider
 
         self.assertFalse(AWSSecretsManagerProvider().is_available())
         self.assertFalse(HashiCorpVaultProvider().is_available())
         self.assertIsNone(AWSSecretsManagerProvider().get_secret("HF_TOKEN"))
 
-    def test_aws_and_vault_that_do_not_answer(self):
+    def test_aws_and_vault_unavailable(self):
         from st_secrets import Error
         from st_secrets.secrets import AWSSecretsManagerProvider, HashiCorpVaultProvider
 
@@ -118,7 +119,9 @@ class UsingTheSecretsManager(Case):
 
         # Convenience method for Replicate token
         secrets.set_replicate_token("r8_new_token")
-        self.assertEqual(json.loads(path.read_text()), {"MY_CUSTOM_KEY": "my_value", "REPLICATE_API_TOKEN": "r8_new_token"})
+        self.assertEqual(
+            json.loads(path.read_text()), {"MY_CUSTOM_KEY": "my_value", "REPLICATE_API_TOKEN": "r8_new_token"}
+        )
 
         # Delete a secret
         secrets.delete_secret("MY_CUSTOM_KEY")
@@ -134,14 +137,16 @@ class UsingTheSecretsManager(Case):
         SecretsManager.reset()
 
         # Create with custom config
-        secrets = SecretsManager(config={
-            "file_path": str(custom),
-            "aws_secret_name": "myapp/secrets",
-            "aws_region": "eu-west-1",
-            "vault_url": "https://vault.internal:8200",
-            "vault_token": "s.token",
-            "vault_path": "myapp/simpletuner"
-        })
+        secrets = SecretsManager(
+            config={
+                "file_path": str(custom),
+                "aws_secret_name": "myapp/secrets",
+                "aws_region": "eu-west-1",
+                "vault_url": "https://vault.internal:8200",
+                "vault_token": "s.token",
+                "vault_path": "myapp/simpletuner",
+            }
+        )
         self.assertEqual(secrets.get("HF_TOKEN"), "hf_custom")
         self.assertIs(secrets, get_secrets_manager())
         self.assertIs(secrets, SecretsManager())
@@ -153,18 +158,15 @@ class CacheSystem(Case):
         from st_secrets.cache import TTLCache
 
         cache = TTLCache[str](
-            default_ttl=300.0,      # 5 minutes default TTL
-            max_size=1000,          # Maximum entries before eviction
-            cleanup_interval=60.0   # Cleanup expired entries every 60s
+            default_ttl=300.0,  # 5 minutes default TTL
+            max_size=1000,  # Maximum entries before eviction
+            cleanup_interval=60.0,  # Cleanup expired entries every 60s
         )
         self.assertIsInstance(cache, TTLCache)
         self.assertEqual(cache.stats()["max_size"], 1000)
 
     def test_global_caches(self):
-        from st_secrets.cache import (
-            get_provider_config_cache,
-            get_user_permission_cache
-        )
+        from st_secrets.cache import get_provider_config_cache, get_user_permission_cache
 
         # Access global caches
         provider_cache = get_provider_config_cache()
@@ -240,10 +242,11 @@ class CacheSystem(Case):
 
     def test_invalidation(self):
         from st_secrets.cache import (
+            get_provider_config_cache,
+            get_user_permission_cache,
             invalidate_provider_cache,
-            invalidate_user_cache
+            invalidate_user_cache,
         )
-        from st_secrets.cache import get_provider_config_cache, get_user_permission_cache
 
         get_provider_config_cache().set("provider:replicate:config", {})
         get_user_permission_cache().set("user:123:permissions", ["a"])
@@ -272,7 +275,7 @@ class CacheSystem(Case):
             get_hardware_cost_per_hour,
             get_hardware_info,
             get_hardware_info_async,
-            set_hardware_info
+            set_hardware_info,
         )
         from st_secrets.storage import ProviderConfigStore
 
@@ -292,17 +295,18 @@ class CacheSystem(Case):
             self.assertEqual(get_hardware_info(), {"gpu-x": {"name": "X", "cost_per_second": 0.5}})
 
             # Manually set hardware info (updates cache)
-            set_hardware_info({
-                "gpu-l40s": {"name": "L40S (48GB)", "cost_per_second": 0.000975}
-            })
+            set_hardware_info({"gpu-l40s": {"name": "L40S (48GB)", "cost_per_second": 0.000975}})
             self.assertEqual(list(get_hardware_info()), ["gpu-l40s"])
             self.assertEqual(get_hardware_cost_per_hour("gpu-l40s"), 3.51)
 
         asyncio.run(main())
-        self.assertEqual(DEFAULT_HARDWARE_INFO, {
-            "gpu-l40s": {"name": "L40S (48GB)", "cost_per_second": 0.000975},
-            "gpu-a100-large": {"name": "A100 (80GB)", "cost_per_second": 0.001400},
-        })
+        self.assertEqual(
+            DEFAULT_HARDWARE_INFO,
+            {
+                "gpu-l40s": {"name": "L40S (48GB)", "cost_per_second": 0.000975},
+                "gpu-a100-large": {"name": "A100 (80GB)", "cost_per_second": 0.001400},
+            },
+        )
 
     def test_cached_decorator(self):
         class api_client:
@@ -350,8 +354,8 @@ class CacheSystem(Case):
 class CredentialEncryption(Case):
     def test_encryption(self):
         from st_secrets.auth.credential_encryption import (
-            encrypt_credential,
             decrypt_credential,
+            encrypt_credential,
         )
 
         # Encrypt a token
@@ -367,7 +371,7 @@ class CredentialEncryption(Case):
         with self.assertRaises(ValueError):
             decrypt_credential(encrypted[:-4])
 
-    def test_the_key_from_the_environment(self):
+    def test_key_from_the_environment(self):
         from st_secrets.auth.credential_encryption import decrypt_credential, encrypt_credential, reset_cipher
 
         os.environ["SIMPLETUNER_CREDENTIAL_KEY"] = "a secret"
@@ -401,10 +405,7 @@ class Troubleshooting(Case):
         )
 
     def test_cache_not_updating(self):
-        from st_secrets.cache import (
-            get_provider_config_cache,
-            invalidate_provider_cache
-        )
+        from st_secrets.cache import get_provider_config_cache, invalidate_provider_cache
 
         get_provider_config_cache().set("provider:replicate:config", {})
         # Option 1: Invalidate specific provider

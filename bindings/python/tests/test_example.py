@@ -1,4 +1,4 @@
-"""The example in examples/python, and the package as it is installed."""
+"""The example in examples/python, and the installed package."""
 
 import importlib.metadata
 import os
@@ -7,9 +7,8 @@ import sys
 import unittest
 from pathlib import Path
 
-from support import Case
-
 import st_secrets
+from support import Case
 
 LAUNCHER = Path(__file__).resolve().parents[3] / "examples" / "python" / "launcher.py"
 
@@ -21,19 +20,21 @@ class Launcher(Case):
         )
         return result.returncode, result.stdout.strip(), result.stderr
 
-    def test_a_command_gets_the_secrets(self):
+    def test_command_gets_the_secrets(self):
         os.environ["HF_TOKEN"] = "CANARY-hf"
         self.write(".simpletuner/secrets.json", '{"REPLICATE_API_TOKEN": "CANARY-r8"}')
         command = ["sh", "-c", "echo ${#HF_TOKEN} ${#REPLICATE_API_TOKEN}; exit 7"]
         self.assertEqual(self.run_it("HF_TOKEN", "REPLICATE_API_TOKEN", "--", *command), (7, "9 9", ""))
-        self.assertEqual(self.run_it("--from", "HF_TOKEN", "REPLICATE_API_TOKEN"),
-                         (0, "HF_TOKEN: env\nREPLICATE_API_TOKEN: file", ""))
+        self.assertEqual(
+            self.run_it("--from", "HF_TOKEN", "REPLICATE_API_TOKEN"),
+            (0, "HF_TOKEN: env\nREPLICATE_API_TOKEN: file", ""),
+        )
         code, out, err = self.run_it("--check")
         self.assertEqual((code, err), (0, ""))
         self.assertIn("env: ok", out)
         self.assertNotIn("CANARY", out)
 
-    def test_what_goes_wrong(self):
+    def test_failures(self):
         code, out, err = self.run_it("NOTHING", "--", "true")
         self.assertEqual((code, out), (3, ""))
         self.assertIn("NOTHING", err)
@@ -45,7 +46,7 @@ class Launcher(Case):
 
 
 class Package(unittest.TestCase):
-    def test_what_is_in_it(self):
+    def test_contents(self):
         directory = Path(st_secrets.__file__).parent
         self.assertTrue((directory / "py.typed").exists())
         self.assertTrue((directory / "_native.pyi").exists())
@@ -53,7 +54,7 @@ class Package(unittest.TestCase):
             self.assertTrue(hasattr(st_secrets, name), name)
         self.assertRegex(st_secrets.__version__, r"^\d+\.\d+\.\d+$")
 
-    def test_its_metadata(self):
+    def test_metadata(self):
         distribution = importlib.metadata.distribution("st-secrets")
         metadata = distribution.metadata
         self.assertEqual(metadata["Metadata-Version"], "2.4")
@@ -66,7 +67,7 @@ class Package(unittest.TestCase):
         for name in metadata.get_all("License-File"):
             self.assertTrue(distribution.read_text(f"licenses/{name}"), name)
 
-    def test_the_module_needs_the_c_library_alone(self):
+    def test_module_only_needs_the_c_library(self):
         module = Path(st_secrets._native.__file__)
         maps = Path("/proc/self/maps").read_text()
         self.assertIn(str(module.resolve()), maps)

@@ -1,4 +1,4 @@
-"""What a program does wrong: Python's own exceptions, never a crash; and memory that stays as it is."""
+"""Wrong usage raises Python's own exceptions and never crashes; memory stays constant."""
 
 import asyncio
 import gc
@@ -6,10 +6,9 @@ import math
 import os
 import unittest
 
-from support import Case, resident
-
 import st_secrets
 from st_secrets import Cipher, SecretsManager, Store, TTLCache, _native, cached
+from support import Case, resident
 
 
 class Misuse(Case):
@@ -17,38 +16,80 @@ class Misuse(Case):
         os.environ["A"] = "x"
         cache, manager, cipher, store = TTLCache(), SecretsManager(), Cipher({"key": "k"}), Store()
         wrong = [
-            lambda: cache.get(1), lambda: cache.get(b"a"), lambda: cache.get(None), lambda: cache.get(), lambda: cache.get("a", 1, 2),
-            lambda: cache.get(kei="a"), lambda: cache.get("a", key="a"), lambda: cache.set("a"), lambda: cache.set(1, 2),
-            lambda: cache.set("a", 1, ttl="soon"), lambda: cache.get_or_set("a"), lambda: cache.get_or_set("a", 5),
-            lambda: cache.delete(1), lambda: cache.invalidate_prefix(None), lambda: TTLCache("x"), lambda: TTLCache(1, 2.5),
-            lambda: manager.get(None), lambda: manager.get(b"A"), lambda: manager.find("A", timeout="x"),
-            lambda: manager.find("A", nothing=1), lambda: manager.get_many(5), lambda: manager.get_many([1]),
-            lambda: manager.get_many("A"), lambda: manager.add_provider(object()), lambda: manager.add_provider(None),
-            lambda: manager.add_provider(st_secrets.EnvironmentSecretProvider), lambda: SecretsManager(config=["file_path"]),
-            lambda: manager.set_secret("A", 1), lambda: manager.set_secret("A"), lambda: manager.delete_secret(None),
-            lambda: manager.add_provider(object(), "first"), lambda: st_secrets.FileSecretProvider({1}),
-            lambda: cipher.encrypt(None), lambda: cipher.encrypt(bytearray(b"x")), lambda: cipher.decrypt(5),
-            lambda: st_secrets.encrypt_credential(5), lambda: _native.Secrets(5), lambda: _native.Secret(),
-            lambda: _native.function_key(1, (), {}), lambda: _native.function_key("a", [], {}), lambda: _native.function_key(),
-            lambda: store.provider_config(5), lambda: store.set_credential("1", "p", "n", "v"),
-            lambda: store.set_credential(None, "p", "n", "v"), lambda: store.credential(None, "p", "n"),
-            lambda: store.credential(1, "p", "n", cipher="x"), lambda: store.resolve_credential(1, "p", "n", "k", secrets=cipher),
-            lambda: st_secrets.invalidate_user_cache("1"), lambda: st_secrets.invalidate_provider_cache(1),
+            lambda: cache.get(1),
+            lambda: cache.get(b"a"),
+            lambda: cache.get(None),
+            lambda: cache.get(),
+            lambda: cache.get("a", 1, 2),
+            lambda: cache.get(kei="a"),
+            lambda: cache.get("a", key="a"),
+            lambda: cache.set("a"),
+            lambda: cache.set(1, 2),
+            lambda: cache.set("a", 1, ttl="soon"),
+            lambda: cache.get_or_set("a"),
+            lambda: cache.get_or_set("a", 5),
+            lambda: cache.delete(1),
+            lambda: cache.invalidate_prefix(None),
+            lambda: TTLCache("x"),
+            lambda: TTLCache(1, 2.5),
+            lambda: manager.get(None),
+            lambda: manager.get(b"A"),
+            lambda: manager.find("A", timeout="x"),
+            lambda: manager.find("A", nothing=1),
+            lambda: manager.get_many(5),
+            lambda: manager.get_many([1]),
+            lambda: manager.get_many("A"),
+            lambda: manager.add_provider(object()),
+            lambda: manager.add_provider(None),
+            lambda: manager.add_provider(st_secrets.EnvironmentSecretProvider),
+            lambda: SecretsManager(config=["file_path"]),
+            lambda: manager.set_secret("A", 1),
+            lambda: manager.set_secret("A"),
+            lambda: manager.delete_secret(None),
+            lambda: manager.add_provider(object(), "first"),
+            lambda: st_secrets.FileSecretProvider({1}),
+            lambda: cipher.encrypt(None),
+            lambda: cipher.encrypt(bytearray(b"x")),
+            lambda: cipher.decrypt(5),
+            lambda: st_secrets.encrypt_credential(5),
+            lambda: _native.Secrets(5),
+            lambda: _native.Secret(),
+            lambda: _native.function_key(1, (), {}),
+            lambda: _native.function_key("a", [], {}),
+            lambda: _native.function_key(),
+            lambda: store.provider_config(5),
+            lambda: store.set_credential("1", "p", "n", "v"),
+            lambda: store.set_credential(None, "p", "n", "v"),
+            lambda: store.credential(None, "p", "n"),
+            lambda: store.credential(1, "p", "n", cipher="x"),
+            lambda: store.resolve_credential(1, "p", "n", "k", secrets=cipher),
+            lambda: st_secrets.invalidate_user_cache("1"),
+            lambda: st_secrets.invalidate_provider_cache(1),
             lambda: _native.log_set("x", None),
         ]
         for number, use in enumerate(wrong):
             with self.subTest(number), self.assertRaises(TypeError):
                 use()
 
-    def test_values_that_cannot_be(self):
+    def test_invalid_values(self):
         manager, cache = SecretsManager(), TTLCache()
         wrong = [
-            lambda: manager.get(""), lambda: manager.get("a\0b"), lambda: manager.get("\ud800"), lambda: manager.get("x" * 100_000),
-            lambda: manager.get_many(["a\0b"]), lambda: manager.find("A", timeout=-1), lambda: manager.find("A", timeout=math.nan),
-            lambda: manager.find("A", refresh=True, cached_only=True), lambda: cache.get("\udfff"), lambda: TTLCache(max_size=-1),
-            lambda: TTLCache(default_ttl=math.nan), lambda: TTLCache(-1),
-            lambda: Store().set_credential(-5, "p", "n", "v"), lambda: Store().provider_config("x" * 1000),
-            lambda: st_secrets.decrypt_credential("größe"), lambda: st_secrets.decrypt_credential(""),
+            lambda: manager.get(""),
+            lambda: manager.get("a\0b"),
+            lambda: manager.get("\ud800"),
+            lambda: manager.get("x" * 100_000),
+            lambda: manager.get_many(["a\0b"]),
+            lambda: manager.find("A", timeout=-1),
+            lambda: manager.find("A", timeout=math.nan),
+            lambda: manager.find("A", refresh=True, cached_only=True),
+            lambda: cache.get("\udfff"),
+            lambda: TTLCache(max_size=-1),
+            lambda: TTLCache(default_ttl=math.nan),
+            lambda: TTLCache(-1),
+            lambda: Store().set_credential(-5, "p", "n", "v"),
+            lambda: Store().provider_config("x" * 1000),
+            lambda: st_secrets.decrypt_credential("größe"),
+            lambda: st_secrets.decrypt_credential(""),
         ]
         for number, use in enumerate(wrong):
             with self.subTest(number), self.assertRaises(ValueError):
@@ -67,7 +108,7 @@ class Misuse(Case):
         with self.assertRaises(ValueError):
             st_secrets.encrypt_credential("x" * (17 << 20))
 
-    def test_keys_of_arguments_without_an_end(self):
+    def test_keys_of_recursive_arguments(self):
         endless = []
         endless.append(endless)
         with self.assertRaises(RecursionError):
@@ -76,8 +117,7 @@ class Misuse(Case):
             cached()(lambda x: x)({1: 2})
         self.assertEqual(_native.function_key("f", (10**40, "x" * 1000), {}), f"f:{10**40}:{'x' * 1000}")
 
-
-    def test_a_list_that_changes_the_dict_that_it_is_in(self):
+    def test_list_that_changes_the_dict_containing_it(self):
         class Emptying(list):
             def __getitem__(self, place):
                 arguments.clear()
@@ -89,7 +129,7 @@ class Misuse(Case):
 
 
 class Memory(Case):
-    def test_it_stays_flat_over_100_000_calls_of_each_kind(self):
+    def test_memory_is_constant_over_100_000_calls_of_each_kind(self):
         os.environ["TOKEN"] = "value"
         path = self.write("s.json", '{"FILE": "value"}')
         manager = SecretsManager(config={"providers": ["env", "file"], "file_path": path})

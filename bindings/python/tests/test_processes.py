@@ -1,4 +1,4 @@
-"""Threads, forks, other processes, and the end of the interpreter."""
+"""Threads, forks, other processes, and exit."""
 
 import logging
 import multiprocessing
@@ -8,14 +8,13 @@ import threading
 import time
 import unittest
 
-from support import Case
-
 import st_secrets
 from st_secrets import SecretsManager, TTLCache
+from support import Case
 
 
 def use_everything(tag):
-    """What a child does with what it has: its parent's handles (fork), or its own (spawn)."""
+    """What a child does with its parent's handles (fork) or its own (spawn)."""
     cache = st_secrets.get_user_permission_cache()
     cache.set(f"user:{tag}:permissions", [tag])
     token = st_secrets.encrypt_credential(tag)
@@ -53,7 +52,7 @@ class Forks(Case):
         self.use_in_children("spawn")
 
     def fork(self, child):
-        """Runs `child` in a fork, which ends with 0 if it returns True within a minute."""
+        """Runs `child` in a fork, which exits with 0 if it returns True within a minute."""
         pid = os.fork()
         if pid == 0:
             code = 1
@@ -71,7 +70,7 @@ class Forks(Case):
         os.waitpid(pid, 0)
         self.fail("the child hangs")
 
-    def test_forks_while_other_threads_are_in_calls(self):
+    def test_fork_during_calls_of_other_threads(self):
         os.environ["TOKEN"] = "value"
         manager, cache = SecretsManager(), TTLCache(max_size=50)
         over = threading.Event()
@@ -84,7 +83,9 @@ class Forks(Case):
 
         def child():
             cache.set("own", 1)
-            return manager.get("TOKEN") == "value" and cache.get_or_set("shared", lambda: 5) == 5 and cache.get("own") == 1
+            return (
+                manager.get("TOKEN") == "value" and cache.get_or_set("shared", lambda: 5) == 5 and cache.get("own") == 1
+            )
 
         threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
         for thread in threads:
@@ -97,7 +98,7 @@ class Forks(Case):
             for thread in threads:
                 thread.join()
 
-    def test_forks_while_another_thread_makes_the_manager_and_logs(self):
+    def test_fork_while_another_thread_creates_the_manager_and_logs(self):
         os.environ["TOKEN"] = "value"
         self.write(".simpletuner/secrets.json", "{}", 0o644)
         st_secrets.set_log_level(logging.DEBUG)
@@ -120,7 +121,7 @@ class Forks(Case):
             for thread in threads:
                 thread.join()
 
-    def test_a_load_of_the_parent_is_no_load_of_the_child(self):
+    def test_fork_does_not_inherit_loads(self):
         begun, over = threading.Event(), threading.Event()
 
         def slow():
@@ -136,22 +137,22 @@ class Forks(Case):
         thread.join()
         self.assertEqual(CACHE.get("key"), "of the parent")
 
-    def test_a_child_that_is_born_within_a_load_goes_on_with_it(self):
+    def test_fork_within_a_load_continues_it(self):
         cache, parent = TTLCache(), os.getpid()
 
         def forks():
             pid = os.fork()
             return ("child" if pid == 0 else "parent", pid)
 
-        who, pid = cache.get_or_set("key", forks)
+        process, pid = cache.get_or_set("key", forks)
         if os.getpid() != parent:
-            os._exit(0 if who == "child" and cache.get_or_set("other", lambda: 1) == 1 else 1)
+            os._exit(0 if process == "child" and cache.get_or_set("other", lambda: 1) == 1 else 1)
         self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 0)
-        self.assertEqual(cache.get("key"), (who, pid))
+        self.assertEqual(cache.get("key"), (process, pid))
 
 
 class Ends(Case):
-    def test_daemon_threads_at_the_end_of_the_interpreter(self):
+    def test_daemon_threads_at_exit(self):
         code = """
 import os, sys, threading, time
 import st_secrets
@@ -186,7 +187,7 @@ print("done")
         for number in range(15):
             self.assertEqual(self.run_python(code, 0.02 + number * 0.003), "done")
 
-    def test_objects_that_are_in_a_cache_at_the_end(self):
+    def test_cached_objects_at_exit(self):
         code = """
 import atexit, st_secrets
 from st_secrets import TTLCache
@@ -202,7 +203,7 @@ print("done")
 """
         self.assertEqual(self.run_python(code), "done")
 
-    def test_a_subinterpreter_is_refused(self):
+    def test_subinterpreter_is_rejected(self):
         code = """
 try:
     import _xxsubinterpreters as sub
@@ -221,7 +222,7 @@ print("main")
 """
         self.assertEqual(self.run_python(code).split(), ["refused", "main"])
 
-    def test_the_package_can_be_imported_anew(self):
+    def test_package_can_be_imported_again(self):
         code = """
 import sys
 import st_secrets
@@ -237,7 +238,7 @@ except new.NotFoundError:
 """
         self.assertEqual(self.run_python(code), "None 1")
 
-    def test_nothing_is_printed_and_no_thread_is_kept(self):
+    def test_import_prints_nothing_and_starts_no_thread(self):
         code = """
 import os, st_secrets
 st_secrets.SecretsManager().get("NOTHING")
@@ -248,7 +249,7 @@ print(len(os.listdir("/proc/self/task")))
 
 
 class Signals(Case):
-    def test_an_exception_of_a_signal_that_comes_while_the_library_waits_reaches_the_caller(self):
+    def test_signal_exception_during_a_wait_reaches_the_caller(self):
         code = """
 import os, signal, socket, sys, threading
 import st_secrets
@@ -257,7 +258,7 @@ class Alarm(Exception):
 def alarm(number, frame):
     raise Alarm
 signal.signal(signal.SIGALRM, alarm)
-signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs this may ignore it
+signal.signal(signal.SIGINT, signal.default_int_handler)  # the parent process may ignore it
 server = socket.create_server(("127.0.0.1", 0))
 signals = []
 def hang_up():
@@ -312,7 +313,7 @@ class Threads(Case):
             thread.join()
         self.assertEqual((released, results), ([True], ["late"] * 2))
 
-    def test_values_are_whole_under_many_threads(self):
+    def test_values_are_consistent_under_many_threads(self):
         old = sys.getswitchinterval()
         sys.setswitchinterval(1e-5)
         self.addCleanup(sys.setswitchinterval, old)

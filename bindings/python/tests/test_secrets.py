@@ -1,4 +1,4 @@
-"""The manager beyond the description: errors, Secret, providers of the program's own, what is shown of it all."""
+"""The manager beyond SimpleTuner's documentation: errors, Secret, custom providers, redaction."""
 
 import asyncio
 import copy
@@ -7,6 +7,7 @@ import inspect
 import json
 import logging
 import math
+import operator
 import os
 import pickle
 import threading
@@ -14,8 +15,6 @@ import time
 import traceback
 import unittest
 import weakref
-
-from support import Case
 
 import st_secrets
 from st_secrets import (
@@ -31,6 +30,7 @@ from st_secrets import (
     UnavailableError,
     WrongTypeError,
 )
+from support import Case
 
 CANARY = "CANARY-of-the-tests"
 
@@ -53,7 +53,7 @@ class Dictionary(SecretProvider):
 
 
 class Errors(Case):
-    def test_an_error_tells_status_source_and_what_to_do(self):
+    def test_error_attributes(self):
         path = self.write("s.json", '{"A": "' + CANARY + '",,}')
         manager = SecretsManager(config={"file_path": path})
         with self.assertRaises(ProtocolError) as raised:
@@ -67,7 +67,7 @@ class Errors(Case):
         copied = pickle.loads(pickle.dumps(error))
         self.assertEqual((type(copied), copied.status, copied.source, str(copied)), (ProtocolError, -8, 2, str(error)))
 
-    def test_a_system_error_has_its_number(self):
+    def test_system_error_has_errno(self):
         path = self.write("s.json", '{"A": "x"}', 0o644)
         manager = SecretsManager(config={"file_path": path, "strict_permissions": True})
         with self.assertRaises(PermissionError) as raised:
@@ -75,28 +75,33 @@ class Errors(Case):
         self.assertIsInstance(raised.exception, AccessDeniedError)
         self.assertIn("chmod 600", str(raised.exception))
 
-    def test_settings_that_cannot_be(self):
-        for config in ({"filepath": "x"}, {"timeout": "soon"}, {"providers": ["enviroment"]}, {"timeout": float("nan")},
-                       {"file_path": object()}):
+    def test_invalid_settings(self):
+        for config in (
+            {"filepath": "x"},
+            {"timeout": "soon"},
+            {"providers": ["enviroment"]},
+            {"timeout": float("nan")},
+            {"file_path": object()},
+        ):
             with self.assertRaises((ConfigError, TypeError)) as raised:
                 SecretsManager(config=config)
             self.assertTrue(str(raised.exception))
         with self.assertRaisesRegex(ConfigError, "file_path"):
             SecretsManager(config={"filepath": CANARY})
 
-    def test_other_settings_than_those_of_the_manager_that_there_is(self):
+    def test_settings_that_differ_from_the_existing_manager(self):
         manager = SecretsManager(config={"env_prefix": "MYAPP"})
         self.assertIs(SecretsManager(config={"env_prefix": "MYAPP"}), manager)
         with self.assertRaisesRegex(ConfigError, "reset"):
             SecretsManager(config={"env_prefix": "OTHER"})
 
-    def test_find_raises_where_get_gives_the_default(self):
+    def test_find_raises_where_get_returns_the_default(self):
         with self.assertRaises(NotFoundError) as raised:
             SecretsManager().find("NOTHING")
         self.assertIsInstance(raised.exception, LookupError)
         self.assertIn("NOTHING", str(raised.exception))
 
-    def test_a_value_that_is_no_text(self):
+    def test_value_that_is_not_text(self):
         os.environb[b"BYTES"] = b"\xff\x00"[:1] + b"\xfe"
         manager = SecretsManager()
         self.assertEqual(manager.get_bytes("BYTES"), b"\xff\xfe")
@@ -106,14 +111,14 @@ class Errors(Case):
 
 
 class Secrets(Case):
-    def test_it_tells_where_it_comes_from(self):
+    def test_secret_has_its_origin(self):
         os.environ["TOKEN"] = CANARY
         secret = SecretsManager().find("TOKEN")
         self.assertEqual((secret.provider, secret.source, secret.version), ("env", st_secrets.SOURCE_ENV, ""))
         self.assertEqual((secret.stale, secret.cached, secret.degraded, secret.age), (False, False, False, 0.0))
         self.assertEqual((secret.reveal(), secret.reveal_bytes()), (CANARY, CANARY.encode()))
 
-    def test_two_are_equal_if_their_values_are(self):
+    def test_secrets_are_equal_if_their_values_are(self):
         os.environ.update(A=CANARY, B=CANARY, SHORT=CANARY[:-1], LAST=CANARY[:-1] + "~", EMPTY="")
         manager = SecretsManager()
         a, b, short, last = (manager.find(key) for key in ("A", "B", "SHORT", "LAST"))
@@ -123,11 +128,11 @@ class Secrets(Case):
         with self.assertRaises(TypeError):
             hash(a)
         with self.assertRaises(TypeError):
-            a < b
+            operator.lt(a, b)
         b.close()
         self.assertTrue(b == b and a != b and b != a)
 
-    def test_it_can_be_closed_any_number_of_times(self):
+    def test_secret_can_be_closed_repeatedly(self):
         os.environ["TOKEN"] = CANARY
         with SecretsManager().find("TOKEN") as secret:
             secret.reveal()
@@ -136,7 +141,7 @@ class Secrets(Case):
             with self.assertRaisesRegex(ValueError, "closed"):
                 use()
 
-    def test_several_at_once(self):
+    def test_get_many(self):
         os.environ.update(A="1", B="2")
         manager = SecretsManager()
         self.assertEqual(manager.get_many(["B", "NOTHING", "A"]), {"B": "2", "A": "1"})
@@ -146,7 +151,7 @@ class Secrets(Case):
         with self.assertRaises(ProtocolError):
             SecretsManager().get_many(["A", "NOTHING"])
 
-    def test_what_is_wrong_with_the_settings_is_named(self):
+    def test_errors_name_the_invalid_setting(self):
         for value in (object(), math.nan, {1, 2}, b"bytes"):
             with self.assertRaisesRegex(TypeError, "the setting 'timeout' must be"):
                 SecretsManager(config={"providers": ["env"], "timeout": value})
@@ -160,35 +165,50 @@ class Secrets(Case):
             SecretsManager([EnvironmentSecretProvider()])
 
     def test_help_shows_parameters_and_exceptions(self):
-        for name, words in {"find": ("timeout: seconds", "cached_only: ", "NotFoundError: "), "get": ("Error: ",),
-                            "set_secret": ("ProtocolError: ",), "get_many": ("Error: ",), "refresh": ("Error: ",)}.items():
+        for name, words in {
+            "find": ("timeout: seconds", "cached_only: ", "NotFoundError: "),
+            "get": ("Error: ",),
+            "set_secret": ("ProtocolError: ",),
+            "get_many": ("Error: ",),
+            "refresh": ("Error: ",),
+        }.items():
             method = getattr(SecretsManager, name)
             self.assertEqual([word for word in words if word not in method.__doc__], [], name)
             self.assertIn("self", inspect.signature(method).parameters)
-        self.assertEqual(list(inspect.signature(SecretsManager.find).parameters),
-                         ["self", "key", "timeout", "refresh", "cached_only"])
+        self.assertEqual(
+            list(inspect.signature(SecretsManager.find).parameters),
+            ["self", "key", "timeout", "refresh", "cached_only"],
+        )
 
-    def test_a_closed_manager(self):
+    def test_closed_manager_raises(self):
         manager = SecretsManager()
         manager.close()
         manager.close()
-        for use in (lambda: manager.get("A"), lambda: manager.find("A"), manager.clear_cache, manager.describe,
-                    lambda: manager.get_many(["A"]), lambda: manager.add_provider(Dictionary({}))):
+        for use in (
+            lambda: manager.get("A"),
+            lambda: manager.find("A"),
+            manager.clear_cache,
+            manager.describe,
+            lambda: manager.get_many(["A"]),
+            lambda: manager.add_provider(Dictionary({})),
+        ):
             with self.assertRaisesRegex(ValueError, "closed"):
                 use()
 
         self.assertEqual(repr(manager), "<SecretsManager, closed>")
         self.assertIsNone(st_secrets.get_secrets_manager().get("A"))
 
-    def test_arguments_can_be_given_by_their_names(self):
+    def test_keyword_arguments(self):
         manager = SecretsManager()
         self.assertTrue(manager.set_secret(key="A", value="1"))
         self.assertTrue(manager.set_replicate_token(token="r8"))
         self.assertEqual((manager.get(key="A", default="2"), manager.get_replicate_token()), ("1", "r8"))
         self.assertTrue(manager.delete_secret(key="A"))
-        self.assertTrue(all(inspect.signature(getattr(manager, name)) for name in ("get", "find", "set_secret", "close")))
+        self.assertTrue(
+            all(inspect.signature(getattr(manager, name)) for name in ("get", "find", "set_secret", "close"))
+        )
 
-    def test_closing_while_other_threads_are_in_a_call(self):
+    def test_close_during_calls_of_other_threads(self):
         begun, go_on, results = threading.Event(), threading.Event(), []
 
         class Slow:
@@ -213,11 +233,13 @@ class Secrets(Case):
 
 
 class Providers(Case):
-    def test_its_answers_are_remembered(self):
+    def test_provider_answers_are_cached(self):
         provider = Dictionary({"A": "mine", "B": b"bytes"})
         manager = SecretsManager(config={"providers": ["env"]})
         manager.add_provider(provider)
-        self.assertEqual([manager.get("A"), manager.get("A"), manager.get("C"), manager.get("C")], ["mine", "mine", None, None])
+        self.assertEqual(
+            [manager.get("A"), manager.get("A"), manager.get("C"), manager.get("C")], ["mine", "mine", None, None]
+        )
         self.assertEqual(provider.calls, ["A", "C"])
         self.assertEqual(manager.get_bytes("B"), b"bytes")
         secret = manager.find("A")
@@ -227,20 +249,22 @@ class Providers(Case):
         self.assertEqual(provider.calls, ["A", "C", "B", "A"])
         self.assertIs(manager._providers[1], provider)
 
-    def test_a_list_of_providers_in_their_order(self):
+    def test_providers_are_used_in_order(self):
         os.environ["MYAPP_A"] = "env"
         first, last = Dictionary({"A": "first", "B": "first"}, "first"), Dictionary({"C": "last"}, "last")
         path = self.write("s.json", '{"A": "file", "C": "file"}')
         manager = SecretsManager([first, EnvironmentSecretProvider("MYAPP"), FileSecretProvider(path), last])
         self.assertEqual([manager.get(key) for key in "ABC"], ["first", "first", "file"])
-        self.assertEqual([type(provider).__name__ for provider in manager._providers],
-                         ["Dictionary", "EnvironmentSecretProvider", "FileSecretProvider", "Dictionary"])
+        self.assertEqual(
+            [type(provider).__name__ for provider in manager._providers],
+            ["Dictionary", "EnvironmentSecretProvider", "FileSecretProvider", "Dictionary"],
+        )
         self.assertEqual(last.calls, [])
         self.assertEqual(manager._providers[1].get_secret("A"), "env")
         manager.set_secret("D", "new")
         self.assertEqual(json.loads(path.read_text())["D"], "new")
 
-    def test_several_of_a_kind(self):
+    def test_several_providers_of_a_kind(self):
         paths = [self.write(f"{name}.json", f'{{"{name}": "value of {name}"}}') for name in ("A", "B")]
         files = [FileSecretProvider(path) for path in paths]
 
@@ -258,7 +282,7 @@ class Providers(Case):
         self.assertEqual(providers[:2], ["file", "FileSecretProvider"])
         self.assertEqual(providers[2:], ["KeyringOfTheWholeCompanyAndItsG", "KeyringOfTheWholeCompanyAndIt-2"])
 
-    def test_a_subclass_of_a_provider_is_asked_by_its_own_method(self):
+    def test_subclass_overrides_get_secret(self):
         class Loud(EnvironmentSecretProvider):
             def get_secret(self, key):
                 value = super().get_secret(key)
@@ -269,18 +293,18 @@ class Providers(Case):
         self.assertEqual(manager.get("A"), "VALUE")
         self.assertEqual(repr(manager), "<SecretsManager of Loud>")
 
-    def test_an_empty_list_is_as_none(self):
+    def test_empty_list_of_providers_is_the_default(self):
         os.environ["A"] = "value"
         self.assertEqual(SecretsManager(providers=[]).get("A"), "value")
 
-    def test_one_that_is_not_available_is_not_asked(self):
+    def test_unavailable_provider_is_skipped(self):
         provider = Dictionary({"A": "x"})
         provider.is_available = lambda: False
         manager = SecretsManager([EnvironmentSecretProvider(), provider])
         self.assertIsNone(manager.get("A"))
         self.assertEqual(provider.calls, [])
 
-    def test_what_it_raises_is_its_failure_without_its_words(self):
+    def test_provider_exception_is_reported_without_its_message(self):
         failures = {
             "VALUE": (ValueError(CANARY), "ST_CALLBACK", "ValueError"),
             "TIME": (TimeoutError(CANARY), "ST_TIMEOUT", "TimeoutError"),
@@ -305,7 +329,7 @@ class Providers(Case):
             self.assertTrue(manager.find("BEHIND").degraded)
         self.assertNotIn(CANARY, str(logs.output))
 
-    def test_an_interrupt_in_it_reaches_the_caller(self):
+    def test_interrupt_in_a_provider_reaches_the_caller(self):
         os.environ["A"] = "behind"
         manager = SecretsManager([Dictionary({"A": KeyboardInterrupt()}), EnvironmentSecretProvider()])
         with self.assertRaises(KeyboardInterrupt):
@@ -313,7 +337,7 @@ class Providers(Case):
         manager.clear_cache()
         self.assertEqual(SecretsManager().get("PATH"), os.environ["PATH"])
 
-    def test_it_may_use_the_manager(self):
+    def test_provider_may_use_the_manager(self):
         os.environ["REAL"] = "value"
         manager = SecretsManager(config={"providers": ["env"]})
 
@@ -326,7 +350,7 @@ class Providers(Case):
         manager.add_provider(Alias(), 0)
         self.assertEqual(manager.get("ALIAS"), "value")
 
-    def test_many_threads_ask_it_once(self):
+    def test_provider_is_called_once_for_many_threads(self):
         class Slow(Dictionary):
             def get_secret(self, key):
                 time.sleep(0.05)
@@ -342,9 +366,13 @@ class Providers(Case):
             thread.join(60)
         self.assertEqual((results, provider.calls), (["slow"] * 10, ["A"]))
 
-    def test_names_and_places_that_cannot_be(self):
+    def test_invalid_names_and_positions(self):
         manager = SecretsManager(config={"providers": ["env"]})
-        for provider, position in ((Dictionary({}, "env"), None), (Dictionary({}, "x" * 40), None), (Dictionary({}), 9)):
+        for provider, position in (
+            (Dictionary({}, "env"), None),
+            (Dictionary({}, "x" * 40), None),
+            (Dictionary({}), 9),
+        ):
             watched = weakref.ref(provider)
             with self.assertRaises(ValueError):
                 manager.add_provider(provider, position)
@@ -353,7 +381,7 @@ class Providers(Case):
         gc.collect()
         self.assertIsNone(watched())
 
-    def test_a_manager_in_a_ring_with_its_provider_is_freed(self):
+    def test_manager_in_a_reference_cycle_with_its_provider_is_freed(self):
         provider = Dictionary({})
         watched = weakref.ref(provider)
         manager = SecretsManager([provider])
@@ -365,17 +393,33 @@ class Providers(Case):
 
 
 class Redaction(Case):
-    def test_what_holds_a_secret_shows_nothing_of_it(self):
+    def test_objects_with_secrets_do_not_show_them(self):
         os.environ["TOKEN"] = CANARY
         manager = SecretsManager([EnvironmentSecretProvider()], {"vault_token": CANARY})
         secret = manager.find("TOKEN")
         cipher = st_secrets.Cipher({"key": CANARY})
         resolved = st_secrets.store.Resolved(1, CANARY)
-        holders = [manager, secret, cipher, resolved, *manager._providers, st_secrets.HashiCorpVaultProvider(token=CANARY)]
+        holders = [
+            manager,
+            secret,
+            cipher,
+            resolved,
+            *manager._providers,
+            st_secrets.HashiCorpVaultProvider(token=CANARY),
+        ]
         for holder in holders:
-            shown = [repr(holder), str(holder), f"{holder}", f"{holder!s:>60}", "%s %r" % (holder, holder),
-                     repr(getattr(holder, "__dict__", {})), repr([holder]), str(dir(holder)), repr(manager.describe()),
-                     repr(manager.check())]
+            shown = [
+                repr(holder),
+                str(holder),
+                f"{holder}",
+                f"{holder!s:>60}",
+                "%s %r" % (holder, holder),  # noqa: UP031
+                repr(getattr(holder, "__dict__", {})),
+                repr([holder]),
+                str(dir(holder)),
+                repr(manager.describe()),
+                repr(manager.check()),
+            ]
             self.assertNotIn(CANARY, "".join(shown))
             if holder is not resolved:
                 for dump in (json.dumps, pickle.dumps, copy.deepcopy):
@@ -385,27 +429,42 @@ class Redaction(Case):
             logging.info("%s %r", secret, manager)
         self.assertNotIn(CANARY, str(logs.output))
 
-    def test_no_exception_holds_what_was_given(self):
+    def test_exceptions_do_not_contain_arguments(self):
         bad = CANARY + "\ud800"
-        for use in (lambda: SecretsManager().set_secret("A", bad), lambda: SecretsManager().get(bad),
-                    lambda: st_secrets.encrypt_credential(bad), lambda: SecretsManager(config={"vault_token": {CANARY}})):
+        for use in (
+            lambda: SecretsManager().set_secret("A", bad),
+            lambda: SecretsManager().get(bad),
+            lambda: st_secrets.encrypt_credential(bad),
+            lambda: SecretsManager(config={"vault_token": {CANARY}}),
+        ):
             with self.assertRaises((ValueError, TypeError)) as raised:
                 use()
             error = raised.exception
             self.assertNotIn(CANARY, f"{error!r} {error.__context__!r} {vars(error)!r}")
 
-    def test_no_frame_of_ours_in_a_traceback_holds_what_was_given(self):
+    def test_traceback_frames_do_not_contain_arguments(self):
         configs = st_secrets.storage.ProviderConfigStore()
-        bad, hook, unwritable = CANARY + "\ud800", {"webhook_secret": CANARY}, {"webhook_secret": CANARY, "other": object()}
+        bad, hook, unwritable = (
+            CANARY + "\ud800",
+            {"webhook_secret": CANARY},
+            {"webhook_secret": CANARY, "other": object()},
+        )
         uses = [
-            lambda: SecretsManager(config={"vault_tokn": CANARY}), lambda: SecretsManager(config={"vault_token": bad}),
-            lambda: SecretsManager(config={"vault_token": {CANARY}}), lambda: SecretsManager(config=[CANARY]),
+            lambda: SecretsManager(config={"vault_tokn": CANARY}),
+            lambda: SecretsManager(config={"vault_token": bad}),
+            lambda: SecretsManager(config={"vault_token": {CANARY}}),
+            lambda: SecretsManager(config=[CANARY]),
             lambda: st_secrets.HashiCorpVaultProvider(url=f"http://u:{CANARY}@127.0.0.1:1", token=CANARY),
-            lambda: st_secrets.Cipher({"kei": CANARY}), lambda: st_secrets.reset_cipher({"kei": CANARY}),
-            lambda: st_secrets.encrypt_credential(bad), lambda: st_secrets.decrypt_credential(CANARY),
-            lambda: st_secrets.reencrypt_credential(CANARY), lambda: FileSecretProvider().set_secret("", CANARY),
-            lambda: st_secrets.Store().set_credential(-1, "p", "n", CANARY), lambda: configs.update_sync("", hook),
-            lambda: configs.save_sync("p", unwritable), lambda: asyncio.run(configs.save("", hook)),
+            lambda: st_secrets.Cipher({"kei": CANARY}),
+            lambda: st_secrets.reset_cipher({"kei": CANARY}),
+            lambda: st_secrets.encrypt_credential(bad),
+            lambda: st_secrets.decrypt_credential(CANARY),
+            lambda: st_secrets.reencrypt_credential(CANARY),
+            lambda: FileSecretProvider().set_secret("", CANARY),
+            lambda: st_secrets.Store().set_credential(-1, "p", "n", CANARY),
+            lambda: configs.update_sync("", hook),
+            lambda: configs.save_sync("p", unwritable),
+            lambda: asyncio.run(configs.save("", hook)),
             lambda: asyncio.run(configs.update("p", unwritable)),
         ]
         for number, use in enumerate(uses):
@@ -421,13 +480,13 @@ class Redaction(Case):
                                 self.assertNotIn(CANARY, repr(frame.f_locals), frame)
                         error = error.__context__
 
-    def test_the_log_tells_of_providers_that_failed_and_can_be_turned_up(self):
+    def test_log_reports_failed_providers_and_its_level_can_be_raised(self):
         self.write(".simpletuner/secrets.json", '{"A": "' + CANARY + '"}', 0o644)
         with self.assertLogs("st_secrets", logging.WARNING) as logs:
             self.assertEqual(SecretsManager().get("A"), CANARY)
         self.assertIn("secrets.json", str(logs.output))
         place = inspect.currentframe().f_code
-        for record in logs.records:  # where the program called the library, also through code of the package
+        for record in logs.records:  # the program's call of the library, even through code of the package
             self.assertEqual((record.funcName, record.pathname), (place.co_name, place.co_filename))
         with self.assertLogs("st_secrets", logging.WARNING) as logs:
             FileSecretProvider(self.home / ".simpletuner/secrets.json").is_available()

@@ -1,4 +1,4 @@
-"""The databases: credentials of users, the audit trail, and SimpleTuner's classes on top of them."""
+"""The databases: users' credentials, the audit trail, and SimpleTuner's classes on top of them."""
 
 import asyncio
 import contextlib
@@ -6,13 +6,12 @@ import os
 import sqlite3
 import unittest
 
-from support import Case
-
 import st_secrets
 from st_secrets import BadTokenError, Cipher, NotFoundError, SecretsManager, Store, get_store
 from st_secrets.audit import AuditEventType, AuditStore, audit_log, get_audit_store
 from st_secrets.storage import ProviderConfigStore, get_provider_config_store
 from st_secrets.store import CREDENTIAL_GLOBAL, CREDENTIAL_USER
+from support import Case
 
 
 class ProviderConfiguration(Case):
@@ -24,8 +23,12 @@ class ProviderConfiguration(Case):
             await store.update("replicate", {"cost_limit_amount": 5.5, "hardware_info": {"a": {"cost_per_second": 1}}})
             self.assertEqual(
                 await store.get_webhook_config("replicate"),
-                {"webhook_url": "https://x", "webhook_secret": None, "webhook_require_signature": True,
-                 "webhook_allowed_ips": []},
+                {
+                    "webhook_url": "https://x",
+                    "webhook_secret": None,
+                    "webhook_require_signature": True,
+                    "webhook_allowed_ips": [],
+                },
             )
             self.assertEqual(
                 await store.get_cost_limit_config("replicate"),
@@ -39,7 +42,7 @@ class ProviderConfiguration(Case):
 
         asyncio.run(main())
 
-    def test_a_database_of_its_own(self):
+    def test_own_database(self):
         path = self.home / "own.db"
         store = ProviderConfigStore(path)
         store.save_sync("replicate", {"a": float("nan"), "größe": [1.5, None]})
@@ -49,7 +52,7 @@ class ProviderConfiguration(Case):
         self.assertEqual(store.get_sync("replicate")["größe"], [1.5, None])
         self.assertFalse((self.home / "state").exists())
 
-    def test_what_python_itself_writes_is_seen(self):
+    def test_changes_by_python_are_seen(self):
         store = ProviderConfigStore()
         store.save_sync("replicate", {"a": 1})
         database = sqlite3.connect(self.home / "state" / "cloud" / "jobs.db")
@@ -61,7 +64,7 @@ class ProviderConfiguration(Case):
 
 
 class Credentials(Case):
-    def test_a_credential_of_a_user(self):
+    def test_user_credential(self):
         store, cipher = get_store(), Cipher({"key": "a secret"})
         with self.assertRaises(NotFoundError):
             store.credential(7, "replicate", "api_token", cipher)
@@ -70,12 +73,14 @@ class Credentials(Case):
         with self.assertRaises(BadTokenError):
             store.credential(7, "replicate", "api_token", Cipher({"key": "another"}))
         (listed,) = store.list_credentials()
-        self.assertEqual((listed["user_id"], listed["provider"], listed["name"], listed["encrypted"]),
-                         (7, "replicate", "api_token", True))
+        self.assertEqual(
+            (listed["user_id"], listed["provider"], listed["name"], listed["encrypted"]),
+            (7, "replicate", "api_token", True),
+        )
         self.assertEqual(store.list_credentials(8), [])
         self.assertEqual([store.delete_credential(7, "replicate", "api_token") for _ in range(2)], [True, False])
 
-    def test_the_users_own_goes_before_the_shared_one(self):
+    def test_user_credential_precedes_the_shared_one(self):
         os.environ["REPLICATE_API_TOKEN"] = "r8_shared"
         store = get_store()
         store.set_credential(1, "replicate", "api_token", "r8_own")
@@ -85,7 +90,9 @@ class Credentials(Case):
         other = SecretsManager(config={"env_prefix": "MYAPP"})
         os.environ["MYAPP_REPLICATE_API_TOKEN"] = "r8_mine"
         for secrets in (other, None):
-            source, value = store.resolve_credential(2, "replicate", "api_token", "REPLICATE_API_TOKEN", secrets=secrets)
+            source, value = store.resolve_credential(
+                2, "replicate", "api_token", "REPLICATE_API_TOKEN", secrets=secrets
+            )
             self.assertEqual((source, value), (CREDENTIAL_GLOBAL, "r8_mine"))
 
     def test_rotation_and_reencryption(self):
@@ -93,7 +100,9 @@ class Credentials(Case):
         for user in range(5):
             store.set_credential(user, "replicate", "api_token", f"r8_{user}")
         store.rotate_credentials()
-        self.assertEqual([store.credential(user, "replicate", "api_token") for user in range(5)], [f"r8_{user}" for user in range(5)])
+        self.assertEqual(
+            [store.credential(user, "replicate", "api_token") for user in range(5)], [f"r8_{user}" for user in range(5)]
+        )
         seen = []
         report = store.reencrypt_credentials(progress=lambda done, total: seen.append((done, total)))
         self.assertEqual((report["total"], report["unchanged"]), (5, 5))
@@ -109,33 +118,47 @@ class Credentials(Case):
 
 
 class Audit(Case):
-    def test_the_trail(self):
+    def test_trail(self):
         os.environ["SIMPLETUNER_AUDIT_KEY"] = "signing"
 
         async def main():
-            first = await audit_log(AuditEventType.CONFIG_CHANGED, "changed it", actor_id=3, actor_username="ada",
-                                    target_type="config", target_id="replicate", details={"größe": 1.5})
+            first = await audit_log(
+                AuditEventType.CONFIG_CHANGED,
+                "changed it",
+                actor_id=3,
+                actor_username="ada",
+                target_type="config",
+                target_id="replicate",
+                details={"größe": 1.5},
+            )
             second = await get_audit_store().log("job.submitted", "submitted it")
             self.assertEqual(second, first + 1)
             await get_audit_store().log("user.created", "made it")
             store = AuditStore()
             newest, middle, oldest = await store.query()
-            self.assertEqual((oldest.actor_username, oldest.details, oldest.previous_hash), ("ada", {"größe": 1.5}, "genesis"))
+            self.assertEqual(
+                (oldest.actor_username, oldest.details, oldest.previous_hash), ("ada", {"größe": 1.5}, "genesis")
+            )
             self.assertEqual((middle.event_type, middle.actor_id, middle.details), ("job.submitted", None, {}))
             both = await store.query(["user.created", AuditEventType.CONFIG_CHANGED])
             self.assertEqual([entry.id for entry in both], [newest.id, oldest.id])
-            self.assertEqual([entry.id for entry in await store.query(["job.submitted", "user.created"], limit=1, offset=1)], [middle.id])
+            self.assertEqual(
+                [entry.id for entry in await store.query(["job.submitted", "user.created"], limit=1, offset=1)],
+                [middle.id],
+            )
             self.assertEqual([entry.id for entry in await store.query(actor_id=3)], [oldest.id])
             report = await store.verify_chain()
             self.assertEqual((report["valid"], report["entries_checked"]), (True, 3))
-            with contextlib.closing(sqlite3.connect(self.home / "state" / "audit.db", isolation_level=None)) as database:
+            with contextlib.closing(
+                sqlite3.connect(self.home / "state" / "audit.db", isolation_level=None)
+            ) as database:
                 database.execute("UPDATE audit_log SET action = 'forged' WHERE id = ?", (middle.id,))
             report = await store.verify_chain(start_id=middle.id)
             self.assertEqual((report["valid"], report["broken_id"], report["kind"]), (False, middle.id, "altered"))
 
         asyncio.run(main())
 
-    def test_changes_are_recorded_as_those_of_an_actor(self):
+    def test_changes_are_recorded_under_the_actor(self):
         store = get_store().as_actor(7, "ada", "::1")
         store.save_provider_config("replicate", {"webhook_secret": "CANARY"})
         store.as_actor().delete_provider_config("replicate")
@@ -148,7 +171,7 @@ class Audit(Case):
 
 
 class Handles(Case):
-    def test_a_closed_store(self):
+    def test_closed_store_raises(self):
         store = Store({"state_dir": self.home / "other"})
         store.save_provider_config("a", {})
         store.close()
@@ -156,11 +179,11 @@ class Handles(Case):
         with self.assertRaisesRegex(ValueError, "closed"):
             store.provider_config("a")
 
-    def test_the_store_of_the_process_stays_open(self):
+    def test_process_store_stays_open(self):
         get_store().close()
         self.assertEqual(get_store().provider_config("a"), {})
 
-    def test_the_store_of_the_process_can_have_settings(self):
+    def test_process_store_settings(self):
         st_secrets.reset_store({"database": self.home / "one.db"})
         get_store().save_provider_config("a", {"b": 1})
         self.assertTrue((self.home / "one.db").exists())

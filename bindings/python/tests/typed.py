@@ -1,4 +1,4 @@
-"""How programs use the package, for `mypy --strict`: types come out of it as they should. It is not run."""
+"""Typical uses of the package, for `mypy --strict` to check its types. Not run."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-//! Certificates made by `openssl`, and servers that show them.
+//! Certificates created with `openssl`, and servers that use them.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -37,7 +37,7 @@ impl Authority {
         authority
     }
 
-    /// Makes `NAME.pem` and `NAME.key` for these hosts (`DNS:localhost,IP:127.0.0.1`).
+    /// Creates `NAME.pem` and `NAME.key` for these hosts (`DNS:localhost,IP:127.0.0.1`).
     pub(super) fn issue(&self, name: &str, hosts: &str) {
         self.issue_until(name, hosts, "20990101000000Z");
     }
@@ -54,7 +54,7 @@ impl Authority {
         ));
     }
 
-    /// Runs one of the commands of `openssl` in the directory.
+    /// Runs a command of `openssl` in the directory.
     pub(super) fn openssl(&self, arguments: &str) {
         let mut command = Command::new("openssl");
         let done = command.args(arguments.split_whitespace()).current_dir(self.0.path()).output().unwrap();
@@ -65,7 +65,7 @@ impl Authority {
         self.0.path().join(name)
     }
 
-    /// A server of ours with the certificate of this name: it shakes hands, then does as it is told.
+    /// A server in this process with the certificate of this name. It calls `serve` with each TLS stream.
     pub(super) fn peer(&self, name: &str, serve: impl Fn(TlsStream<TcpStream>) + Send + Sync + 'static) -> Peer {
         let config = self.server_config(name);
         Peer::new(move |stream| serve(secured(&config, stream)))
@@ -75,7 +75,7 @@ impl Authority {
         self.server_config_with(name, Arc::new(NoClientAuth))
     }
 
-    /// Of a server that wants client certificates of this authority.
+    /// The configuration of a server that requires client certificates of this authority.
     pub(super) fn strict_server_config(&self, name: &str) -> Arc<ServerConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(self.path("ca.pem")).unwrap()).unwrap();
@@ -96,7 +96,7 @@ impl Authority {
         Arc::new(config.with_single_cert(vec![certificate], key).unwrap())
     }
 
-    /// `openssl s_server` with the certificate of this name and these further arguments. It answers every GET.
+    /// Starts `openssl s_server` with the certificate of this name and further arguments. It responds to every GET.
     pub(super) fn serve(&self, name: &str, arguments: &str) -> Server {
         let mut command = Command::new("openssl");
         command.args(
@@ -107,7 +107,7 @@ impl Authority {
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let port = lines.find_map(|line| line.unwrap().strip_prefix("ACCEPT 127.0.0.1:")?.parse().ok()).unwrap();
-        // Its later words have to go somewhere.
+        // Its further output must be read, or it blocks.
         std::thread::spawn(move || lines.for_each(drop));
         Server { child, port }
     }

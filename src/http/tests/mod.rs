@@ -1,4 +1,4 @@
-//! The client against servers that behave, and against those that do not.
+//! The client against well-behaved and misbehaving servers.
 
 use std::time::{Duration, Instant};
 
@@ -25,28 +25,37 @@ fn client() -> Client {
     Client::new(settings())
 }
 
-/// How long a test waits for what must happen. It is there for what hangs: a busy machine needs a small part of it.
+/// How long a test waits for something that must happen. It ends a test that hangs; a busy machine needs a small part
+/// of it.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// The time of a request that nobody answers.
+/// The time limit of a request that gets no response.
 const SHORT: Duration = Duration::from_millis(500);
 
 fn patience() -> Deadline {
     Deadline::after(PATIENCE)
 }
 
-/// A GET of this URL.
+/// Sends a GET request.
 fn get(client: &Client, url: &str) -> Result<Response> {
     get_within(client, url, patience())
 }
 
-/// The failure of a request that is not answered: when its time, [`SHORT`], is up, and not by what its peer does later.
+/// Returns the error of a request that gets no response, and checks that it ends when its time, [`SHORT`], is up and
+/// not by what the peer does later.
 fn fails_in_time(send: impl FnOnce(Deadline) -> Result<Response>) -> Error {
-    let begin = Instant::now();
+    let start = Instant::now();
     let error = send(Deadline::after(SHORT)).err().unwrap();
-    let taken = begin.elapsed();
+    let taken = start.elapsed();
     assert_eq!(error.status(), Status::Timeout, "{error}");
     assert!((SHORT..PATIENCE / 2).contains(&taken), "{taken:?}: {error}");
     error
+}
+
+/// Checks the message of a timeout: the step, and how long the request took.
+fn assert_timed_out(error: &Error, step: &str) {
+    let rest =
+        error.message().strip_prefix(&format!("timed out {step} (after ")).and_then(|rest| rest.strip_suffix(" s)"));
+    assert!(rest.is_some_and(|seconds| seconds.parse::<f64>().unwrap() >= SHORT.as_secs_f64()), "{error}");
 }
 
 fn get_within(client: &Client, url: &str, deadline: Deadline) -> Result<Response> {

@@ -1,4 +1,4 @@
-//! Servers for the tests: each a thread that does with its connections what it is told.
+//! Test servers: threads that run a closure for each connection.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
 
-/// A server on this machine. It goes on until the program ends.
+/// A server on this machine. It runs until the program ends.
 pub(super) struct Peer {
     pub(super) address: SocketAddr,
     connections: Arc<AtomicUsize>,
@@ -29,19 +29,19 @@ impl Peer {
         Peer { address, connections }
     }
 
-    /// Answers each request with what `answer` makes of its head and body, as often as it is asked.
-    pub(super) fn answering(answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> Peer {
+    /// Responds to each request with what `respond` returns for its header and body.
+    pub(super) fn responding(respond: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> Peer {
         Peer::new(move |stream| {
             let mut reader = BufReader::new(stream.try_clone().unwrap());
             while let Some(request) = read_request(&mut reader) {
-                if (&stream).write_all(&answer(&request)).is_err() {
+                if (&stream).write_all(&respond(&request)).is_err() {
                     return;
                 }
             }
         })
     }
 
-    /// Reads one request, then does as it is told.
+    /// Reads one request, then calls `serve`.
     pub(super) fn after_request(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Peer {
         Peer::new(move |stream| {
             if read_request(&mut BufReader::new(stream.try_clone().unwrap())).is_some() {
@@ -54,21 +54,21 @@ impl Peer {
         format!("http://{}{path}", self.address)
     }
 
-    /// How many connections there were so far.
+    /// Returns how many connections were accepted so far.
     pub(super) fn connections(&self) -> usize {
         self.connections.load(SeqCst)
     }
 }
 
-/// Head and body of the next request.
+/// Returns header and body of the next request.
 pub(super) fn read_request(reader: &mut impl BufRead) -> Option<String> {
     let mut request = String::new();
     loop {
-        let begin = request.len();
+        let start = request.len();
         if reader.read_line(&mut request).ok()? == 0 {
             return None;
         }
-        if request[begin..].trim_end().is_empty() {
+        if request[start..].trim_end().is_empty() {
             break;
         }
     }
@@ -80,7 +80,7 @@ pub(super) fn read_request(reader: &mut impl BufRead) -> Option<String> {
     Some(request)
 }
 
-/// An answer with this body.
+/// A response with this body.
 pub(super) fn ok(body: &str) -> Vec<u8> {
     format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
 }

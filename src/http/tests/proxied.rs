@@ -10,23 +10,23 @@ use super::peer::{Peer, ok, read_request};
 use super::*;
 use crate::http::Roots;
 
-/// The heads of the requests that a proxy got.
+/// The headers of the requests that a proxy received.
 type Seen = Arc<Mutex<Vec<String>>>;
 
 fn through(url: String) -> Settings {
     Settings { proxy: Proxy::Always(url), ..settings() }
 }
 
-/// A proxy that answers `CONNECT` with `answer` and, if that is a success, connects to what it was asked for.
-fn connecting(answer: &'static str) -> (Peer, Seen) {
+/// A proxy that responds to `CONNECT` with `response` and, if that is a success, opens the tunnel.
+fn connecting(response: &'static str) -> (Peer, Seen) {
     let seen = Seen::default();
     let log = seen.clone();
     let proxy = Peer::new(move |mut client| {
-        // One byte at a time, as what follows is not for the proxy.
+        // One byte at a time: what follows the header is not for the proxy.
         let Some(head) = read_request(&mut BufReader::with_capacity(1, client.try_clone().unwrap())) else { return };
         log.lock().unwrap().push(head.clone());
-        client.write_all(answer.as_bytes()).unwrap();
-        if !answer.contains(" 200 ") {
+        client.write_all(response.as_bytes()).unwrap();
+        if !response.contains(" 200 ") {
             return;
         }
         let mut server = TcpStream::connect(head.split(' ').nth(1).unwrap()).unwrap();
@@ -42,15 +42,15 @@ fn connecting(answer: &'static str) -> (Peer, Seen) {
 }
 
 #[test]
-fn https_goes_through_a_tunnel_that_is_asked_for_with_the_credentials_of_the_proxy() {
+fn https_goes_through_a_tunnel_with_the_credentials_of_the_proxy() {
     let authority = Authority::new();
     authority.issue("server", "DNS:localhost,IP:127.0.0.1");
     let server = authority.serve("server", "");
     let (proxy, seen) = connecting("HTTP/1.1 200 Connection established\r\nVia: test\r\n\r\n");
     let settings = through(format!("http://ann:p%40ss%3a@{}", proxy.address));
     let client = Client::new(Settings { roots: Roots::File(authority.path("ca.pem")), ..settings });
-    let answer = get(&client, &server.url()).unwrap();
-    assert_eq!(answer.status, 200);
+    let response = get(&client, &server.url()).unwrap();
+    assert_eq!(response.status, 200);
     let heads = seen.lock().unwrap();
     let [head] = &heads[..] else { panic!("{heads:?}") };
     assert!(head.starts_with(&format!("CONNECT localhost:{} HTTP/1.1\r\n", server.port)), "{head}");
@@ -60,8 +60,8 @@ fn https_goes_through_a_tunnel_that_is_asked_for_with_the_credentials_of_the_pro
 }
 
 #[test]
-fn http_is_passed_on_with_the_whole_url() {
-    let proxy = Peer::answering(ok);
+fn http_is_forwarded_with_the_absolute_url() {
+    let proxy = Peer::responding(ok);
     let client = Client::new(through(format!("http://ann:pass@{}", proxy.address)));
     for _ in 0..2 {
         let request = Request {
@@ -83,16 +83,16 @@ fn http_is_passed_on_with_the_whole_url() {
 }
 
 #[test]
-fn a_proxy_that_refuses_is_named() {
+fn proxy_that_refuses_is_named() {
     let authority = Authority::new();
-    for (answer, status, retryable) in [
+    for (response, status, retryable) in [
         ("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", Status::AccessDenied, false),
         ("HTTP/1.1 403 Forbidden\r\n\r\n", Status::AccessDenied, false),
         ("HTTP/1.1 502 Bad Gateway\r\n\r\n", Status::Unavailable, true),
         ("SSH-2.0\r\n\r\n", Status::Unavailable, true),
         ("HTTP/1.1 200\r\n", Status::Unavailable, true),
     ] {
-        let (proxy, _) = connecting(answer);
+        let (proxy, _) = connecting(response);
         let settings = through(format!("ann:SECRET@{}", proxy.address));
         let client = Client::new(Settings { roots: Roots::File(authority.path("ca.pem")), ..settings });
         let error = get(&client, "https://vault.example.com/").err().unwrap();
@@ -103,10 +103,10 @@ fn a_proxy_that_refuses_is_named() {
 }
 
 #[test]
-fn a_proxy_that_cannot_be_reached_is_told_from_a_server() {
+fn unreachable_proxy_is_distinguished_from_an_unreachable_server() {
     for (address, message) in [
         ("127.0.0.1:1", "connecting to the proxy http://127.0.0.1:1 failed: "),
-        ("no-such.invalid:3128", "looking up the host of the proxy http://no-such.invalid:3128 failed: "),
+        ("no-such.invalid:3128", "resolving the host of the proxy http://no-such.invalid:3128 failed: "),
     ] {
         let client = Client::new(through(format!("http://ann:SECRET@{address}")));
         let error = get(&client, "http://vault.example.com/").err().unwrap();
@@ -116,7 +116,7 @@ fn a_proxy_that_cannot_be_reached_is_told_from_a_server() {
 }
 
 #[test]
-fn a_slow_proxy_keeps_nobody_beyond_the_deadline() {
+fn slow_proxy_does_not_delay_a_request_past_its_deadline() {
     let authority = Authority::new();
     let proxy = Peer::after_request(|mut stream| {
         let _ = stream.write_all(b"HTTP/1.1 200 ");
@@ -127,22 +127,19 @@ fn a_slow_proxy_keeps_nobody_beyond_the_deadline() {
     let settings = through(format!("http://{}", proxy.address));
     let client = Client::new(Settings { roots: Roots::File(authority.path("ca.pem")), ..settings });
     let error = fails_in_time(|deadline| get_within(&client, "https://vault.example.com/", deadline));
-    assert_eq!(error.message(), format!("the time was up while asking the proxy http://{}", proxy.address));
+    assert_timed_out(&error, &format!("while requesting a tunnel from the proxy http://{}", proxy.address));
 }
 
 #[test]
-fn an_unusable_proxy_is_an_error_for_what_would_go_there() {
+fn invalid_proxy_url_fails_the_requests_that_would_go_there() {
     let client = Client::new(through("socks5://ann:SECRET@10.0.0.1:1080".to_owned()));
     let error = get(&client, "http://vault.example.com/").err().unwrap();
     assert_eq!(error.status(), Status::Config);
-    assert_eq!(
-        error.message(),
-        "the proxy's URL cannot be used: its scheme is not supported; only http:// and https:// proxies are"
-    );
+    assert_eq!(error.message(), "invalid proxy URL: its scheme is not supported; only http:// and https:// are");
 }
 
 #[test]
-fn a_proxy_may_want_tls_itself() {
+fn proxy_may_use_tls() {
     let authority = Authority::new();
     authority.issue("server", "DNS:localhost,IP:127.0.0.1");
     let proxy = tls_proxy(&authority);
@@ -154,7 +151,7 @@ fn a_proxy_may_want_tls_itself() {
     assert!(body.starts_with(b"GET http://vault.example.com/ HTTP/1.1\r\n"));
 }
 
-/// A proxy behind TLS that is, for the client's comfort, the server too.
+/// A proxy behind TLS that is also the server.
 fn tls_proxy(authority: &Authority) -> Peer {
     let config = authority.server_config("server");
     authority.peer("server", move |stream| {

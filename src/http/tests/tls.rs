@@ -1,4 +1,4 @@
-//! With TLS: whom the client trusts, what it shows of itself, and peers that do not behave.
+//! With TLS: trusted authorities, client certificates, and misbehaving peers.
 
 use std::fs;
 use std::io::{BufReader, Read, Write};
@@ -25,7 +25,7 @@ fn trusting_with(authority: &Authority, change: impl FnOnce(&mut Settings)) -> C
 }
 
 #[test]
-fn a_server_is_trusted_whose_authority_is() {
+fn server_of_a_trusted_authority_is_accepted() {
     let authority = Authority::new();
     authority.issue("server", HERE);
     let server = authority.serve("server", "");
@@ -44,16 +44,16 @@ fn a_server_is_trusted_whose_authority_is() {
         Roots::Directory(directory.path().join("ca.crt")),
         Roots::Directory(tree.path().to_owned()),
     ] {
-        let answer = get(&trusting(roots), &server.url()).unwrap();
-        assert_eq!(answer.status, 200);
-        assert!(answer.body.starts_with(b"<HTML>"));
+        let response = get(&trusting(roots), &server.url()).unwrap();
+        assert_eq!(response.status, 200);
+        assert!(response.body.starts_with(b"<HTML>"));
     }
     let by_address = format!("https://127.0.0.1:{}/", server.port);
     get(&trusting(Roots::File(authority.path("ca.pem"))), &by_address).unwrap();
 }
 
 #[test]
-fn tls_1_2_is_good_enough_and_tls_1_1_is_not() {
+fn tls_1_2_is_accepted_and_tls_1_1_is_refused() {
     let authority = Authority::new();
     authority.issue("server", HERE);
     let client = trusting_with(&authority, |_| ());
@@ -61,11 +61,11 @@ fn tls_1_2_is_good_enough_and_tls_1_1_is_not() {
     let old = authority.serve("server", "-tls1_1 -cipher ALL:@SECLEVEL=0");
     let error = get(&client, &old.url()).err().unwrap();
     assert_eq!(error.status(), Status::Protocol, "{error}");
-    assert_eq!(error.message(), format!("https://localhost:{} speaks no TLS that is safe (1.2 or newer)", old.port));
+    assert_eq!(error.message(), format!("https://localhost:{} does not support TLS 1.2 or newer", old.port));
 }
 
 #[test]
-fn a_certificate_that_is_not_trusted_is_said_to_be_so() {
+fn untrusted_certificate_is_reported_with_the_reason() {
     let authority = Authority::new();
     authority.issue("server", HERE);
     authority.issue("other", "DNS:vault.example.com");
@@ -77,7 +77,7 @@ fn a_certificate_that_is_not_trusted_is_said_to_be_so() {
         (
             authority.serve("server", ""),
             &namesake,
-            "has a signature that the trusted authority of that name does not confirm",
+            "has a signature that does not match the trusted authority of that name",
         ),
         (authority.serve("other", ""), &authority, "is for vault.example.com, not for localhost"),
         (authority.serve("expired", ""), &authority, "has expired (or the clock of this machine is wrong)"),
@@ -87,7 +87,7 @@ fn a_certificate_that_is_not_trusted_is_said_to_be_so() {
         assert!(!error.is_retryable());
         let begin = format!("the certificate of https://localhost:{} {why}", server.port);
         assert!(error.message().starts_with(&begin), "{error}");
-        // Whoever wants to, can go on.
+        // It is accepted with `skip_verify`.
         let careless = trusting_with(trusted, |settings| settings.skip_verify = true);
         assert_eq!(get(&careless, &server.url()).unwrap().status, 200);
         let server_on_1_2 = authority.serve("server", "-tls1_2");
@@ -96,7 +96,7 @@ fn a_certificate_that_is_not_trusted_is_said_to_be_so() {
 }
 
 #[test]
-fn a_server_may_have_another_name_than_its_host() {
+fn server_name_may_differ_from_the_host() {
     let authority = Authority::new();
     authority.issue("vault", "DNS:vault.example.com");
     let server =
@@ -105,11 +105,11 @@ fn a_server_may_have_another_name_than_its_host() {
     get(&named("vault.example.com"), &server.url()).unwrap();
     let error = get(&named("not a name"), &server.url()).err().unwrap();
     assert_eq!(error.status(), Status::Config);
-    assert_eq!(error.message(), "\"not a name\" can be the name of no TLS server");
+    assert_eq!(error.message(), "\"not a name\" is not a valid TLS server name");
 }
 
 #[test]
-fn a_client_certificate_is_shown_whatever_the_form_of_its_key() {
+fn client_certificate_is_sent_whatever_the_form_of_its_key() {
     let authority = Authority::new();
     authority.issue("server", HERE);
     authority.issue("client", "DNS:client");
@@ -132,7 +132,7 @@ fn a_client_certificate_is_shown_whatever_the_form_of_its_key() {
         }
         for _ in 0..3 {
             let error = get(&trusting_with(&authority, |_| ()), &strict.url()).err().unwrap();
-            // TLS 1.2 has no words of its own for it.
+            // TLS 1.2 has no alert of its own for it.
             let status = if version == "-tls1_3" { Status::AccessDenied } else { Status::Protocol };
             assert_eq!(error.status(), status, "{error}");
             assert!(error.message().contains("client certificate"), "{error}");
@@ -143,14 +143,10 @@ fn a_client_certificate_is_shown_whatever_the_form_of_its_key() {
         (
             "client.pem",
             "client.locked",
-            "client.locked cannot be used for a client certificate: it holds no private key as PEM, or one under a password",
+            "client.locked for a client certificate: it contains no private key in PEM, or an encrypted one",
         ),
-        ("client.pem", "rsa.key", "it is not the key of "),
-        (
-            "client.key",
-            "client.key",
-            "client.key cannot be used for a client certificate: it holds no certificate as PEM",
-        ),
+        ("client.pem", "rsa.key", "it is not the private key of "),
+        ("client.key", "client.key", "client.key for a client certificate: it contains no certificate in PEM"),
         ("client.pem", "none.key", "none.key: No such file"),
     ] {
         let error = get(&shown(chain, key), &server.url()).err().unwrap();
@@ -160,11 +156,11 @@ fn a_client_certificate_is_shown_whatever_the_form_of_its_key() {
 }
 
 #[test]
-fn a_server_that_refuses_while_the_request_is_being_sent_is_heard() {
+fn alert_during_a_request_is_reported() {
     let authority = Authority::new();
     authority.issue("server", HERE);
     let config = authority.strict_server_config("server");
-    // Says why, and closes the connection although there is more to read: that resets it.
+    // Sends an alert, and closes the connection although there is more to read, which resets it.
     let peer = Peer::new(move |stream| drop(secured(&config, stream).flush()));
     let body = vec![b'x'; 16 * MIB];
     let url = format!("https://{}/", peer.address);
@@ -172,13 +168,16 @@ fn a_server_that_refuses_while_the_request_is_being_sent_is_heard() {
     for _ in 0..10 {
         let error = trusting_with(&authority, |_| ()).send(&request, patience()).err().unwrap();
         assert_eq!(error.status(), Status::AccessDenied, "{error}");
-        assert_eq!(error.message(), format!("https://{} wants a client certificate, and none is set", peer.address));
+        assert_eq!(
+            error.message(),
+            format!("https://{} requires a client certificate, and none is configured", peer.address)
+        );
     }
 }
 
 #[test]
-fn unusable_roots_are_refused_before_anything_is_sent() {
-    let peer = Peer::answering(|_| ok(""));
+fn invalid_roots_are_refused_before_anything_is_sent() {
+    let peer = Peer::responding(|_| ok(""));
     let url = format!("https://{}/", peer.address);
     let directory = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &str| {
@@ -192,20 +191,20 @@ fn unusable_roots_are_refused_before_anything_is_sent() {
     for (roots, why) in [
         (
             Roots::File(directory.path().join("none.pem")),
-            format!("the CA certificates cannot be read: cannot open {shown}/none.pem: No such file"),
+            format!("cannot read the CA certificates: cannot open {shown}/none.pem: No such file"),
         ),
-        (Roots::File(file("empty.pem", "")), format!("{shown}/empty.pem cannot be used: it holds no certificate")),
-        (Roots::File(file("damaged.pem", damaged)), format!("{shown}/damaged.pem cannot be used: it is not PEM")),
+        (Roots::File(file("empty.pem", "")), format!("cannot use {shown}/empty.pem: it contains no certificate")),
+        (Roots::File(file("damaged.pem", damaged)), format!("cannot use {shown}/damaged.pem: it is not valid PEM")),
         (
             Roots::File(file("no.pem", no_certificate)),
-            format!("{shown}/no.pem cannot be used: its certificate 1 is not"),
+            format!("cannot use {shown}/no.pem: its certificate 1 is invalid"),
         ),
-        (Roots::Directory(empty.path().to_owned()), format!("{} cannot be used: it holds no", empty.path().display())),
+        (Roots::Directory(empty.path().to_owned()), format!("cannot use {}: it contains no", empty.path().display())),
         (
             Roots::Directory(directory.path().join("none")),
             format!("cannot read the directory {shown}/none: No such file"),
         ),
-        (Roots::Pem("x".to_owned()), "the PEM text of CA certificates cannot be used: it holds no".to_owned()),
+        (Roots::Pem("x".to_owned()), "cannot use the CA certificates in PEM: it contains no".to_owned()),
     ] {
         let error = get(&trusting(roots), &url).err().unwrap();
         assert!(error.message().starts_with(&why), "{error}");
@@ -214,12 +213,12 @@ fn unusable_roots_are_refused_before_anything_is_sent() {
     assert_eq!(peer.connections(), 0);
 }
 
-/// The system's roots can be told by the environment alone, which a test cannot change: so it runs itself again.
+/// The roots of the system depend on the environment, which a test must not change, so the test runs itself again.
 #[test]
-fn ssl_cert_file_stands_for_the_roots_of_the_system() {
+fn ssl_cert_file_replaces_the_roots_of_the_system() {
     if let Ok(url) = std::env::var("ST_TEST_URL") {
         match get(&trusting(Roots::Platform), &url) {
-            Ok(answer) => assert_eq!(answer.status, 200),
+            Ok(response) => assert_eq!(response.status, 200),
             Err(error) => panic!("{:?}: {error}", error.status()),
         }
         return;
@@ -229,7 +228,7 @@ fn ssl_cert_file_stands_for_the_roots_of_the_system() {
     let server = authority.serve("server", "");
     let with = |file: &str| {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "http::tests::tls::ssl_cert_file_stands_for_the_roots_of_the_system"]);
+        command.args(["--exact", "http::tests::tls::ssl_cert_file_replaces_the_roots_of_the_system"]);
         command.env("ST_TEST_URL", server.url()).env("SSL_CERT_FILE", authority.path(file)).env_remove("SSL_CERT_DIR");
         let done = command.output().unwrap();
         (
@@ -240,45 +239,48 @@ fn ssl_cert_file_stands_for_the_roots_of_the_system() {
     let (passed, text) = with("ca.pem");
     assert!(passed, "{text}");
     let (passed, text) = with("none.pem");
-    assert!(!passed && text.contains("Config: no CA certificate can be read on this system"), "{text}");
+    assert!(!passed && text.contains("Config: cannot read any CA certificate on this system"), "{text}");
     let (passed, text) = with("server.key");
-    assert!(!passed && text.contains("Config: no CA certificate was found on this system"), "{text}");
+    assert!(!passed && text.contains("Config: there is no CA certificate on this system"), "{text}");
 }
 
 #[test]
-fn a_server_without_tls_is_said_to_be_so() {
+fn server_without_tls_is_reported() {
     let peer = Peer::new(|mut stream| {
         let _ = stream.read(&mut [0; 10]);
         let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
-        // To close it with bytes unread would reset it.
+        // Closing it with unread bytes would reset it.
         let _ = std::io::copy(&mut stream, &mut std::io::sink());
     });
     let authority = Authority::new();
     let error = get(&trusting_with(&authority, |_| ()), &format!("https://{}/", peer.address)).err().unwrap();
     assert_eq!(error.status(), Status::Protocol);
-    assert_eq!(error.message(), format!("https://{} does not speak TLS; does it want http?", peer.address));
+    assert_eq!(
+        error.message(),
+        format!("https://{} does not speak TLS; if it is a plain HTTP server, use http://", peer.address)
+    );
 }
 
 #[test]
-fn a_handshake_that_does_not_end_ends_with_the_deadline() {
+fn endless_handshake_ends_with_the_deadline() {
     let authority = Authority::new();
-    for again in ["", "\x16"] {
+    for class in ["", "\x16"] {
         let peer = Peer::new(move |mut stream| {
             let _ = stream.read(&mut [0; 10]);
             let _ = stream.write_all(b"\x16\x03\x03\x40\x00");
-            while stream.write_all(again.as_bytes()).is_ok() {
+            while stream.write_all(class.as_bytes()).is_ok() {
                 thread::sleep(Duration::from_millis(50));
             }
         });
         let client = trusting_with(&authority, |_| ());
         let url = format!("https://{}/", peer.address);
         let error = fails_in_time(|deadline| get_within(&client, &url, deadline));
-        assert_eq!(error.message(), format!("the time was up while setting up TLS with https://{}", peer.address));
+        assert_timed_out(&error, &format!("while setting up TLS with https://{}", peer.address));
     }
 }
 
 #[test]
-fn a_peer_that_is_slow_within_tls_keeps_nobody_beyond_the_deadline() {
+fn slow_tls_peer_does_not_delay_a_request_past_its_deadline() {
     let authority = Authority::new();
     authority.issue("server", HERE);
     let silent = authority.peer("server", |mut stream| {
@@ -319,16 +321,16 @@ fn tls_connections_are_reused_and_closed_with_the_client() {
         get(&client, &format!("https://{}/", peer.address)).unwrap();
     }
     assert_eq!(peer.connections(), 1);
-    assert!(closes.try_recv().is_err(), "closed while the client lives");
+    assert!(closes.try_recv().is_err(), "closed while the client exists");
     drop(client);
     closes.recv_timeout(PATIENCE).unwrap();
 }
 
 #[test]
-fn a_body_that_is_cut_off_is_not_taken_for_a_whole_one() {
+fn truncated_body_is_an_error() {
     let authority = Authority::new();
     authority.issue("server", HERE);
-    // Without a length, TLS alone says where the body ends.
+    // Without a length, only TLS marks the end of the body.
     for is_whole in [true, false] {
         let peer = authority.peer("server", move |mut stream| {
             let _ = stream.read(&mut [0; 1000]);
@@ -338,9 +340,9 @@ fn a_body_that_is_cut_off_is_not_taken_for_a_whole_one() {
                 stream.flush().unwrap();
             }
         });
-        let answer = get(&trusting_with(&authority, |_| ()), &format!("https://{}/", peer.address));
-        match answer {
-            Ok(answer) => assert!(is_whole && &*answer.body == b"{\"half\":"),
+        let response = get(&trusting_with(&authority, |_| ()), &format!("https://{}/", peer.address));
+        match response {
+            Ok(response) => assert!(is_whole && &*response.body == b"{\"half\":"),
             Err(error) => assert!(!is_whole && error.status() == Status::Unavailable, "{error}"),
         }
     }

@@ -1,25 +1,22 @@
-//! Where the services of AWS are: a host for each region, in partitions with domains of their own.
+//! Endpoints of AWS services: a host for each region, in partitions with their own domains.
 
-use std::net::IpAddr;
-
-use ureq::http::Uri;
-
-use super::names::{config, shown};
+use super::errors::{config_error, excerpt};
 use crate::error::Result;
+use crate::http::url::{Origin, Url};
 
-/// The services that are called.
+/// The services that this provider calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Service {
     SecretsManager,
     Sts,
-    /// Where a login becomes the keys of a role.
+    /// Returns the credentials of a role for a login.
     Sso,
-    /// Where a login is renewed.
+    /// Renews a login.
     SsoOidc,
 }
 
 impl Service {
-    /// In the host's name.
+    /// The name in host names.
     fn host(self) -> &'static str {
         match self {
             Service::SecretsManager => "secretsmanager",
@@ -29,7 +26,7 @@ impl Service {
         }
     }
 
-    /// In signatures.
+    /// The name in signatures.
     pub(super) fn signing_name(self) -> &'static str {
         match self {
             Service::SecretsManager => "secretsmanager",
@@ -39,7 +36,7 @@ impl Service {
         }
     }
 
-    /// In a `[services X]` section; in capital letters behind `AWS_ENDPOINT_URL_`.
+    /// The name in a `[services X]` section and, in upper case, after `AWS_ENDPOINT_URL_`.
     pub(super) fn id(self) -> &'static str {
         match self {
             Service::SecretsManager => "secrets_manager",
@@ -50,7 +47,7 @@ impl Service {
     }
 }
 
-/// Which of a region's hosts.
+/// Which of the hosts of a region.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Variant {
     pub(super) fips: bool,
@@ -73,7 +70,7 @@ const fn partition(
     Partition { name, region_prefix, domain, dual_stack_domain }
 }
 
-/// The last is for every other region.
+/// The last one is the default.
 const PARTITIONS: [Partition; 8] = [
     partition("aws-cn", "cn-", "amazonaws.com.cn", "api.amazonwebservices.com.cn"),
     partition("aws-us-gov", "us-gov-", "amazonaws.com", "api.aws"),
@@ -85,12 +82,12 @@ const PARTITIONS: [Partition; 8] = [
     partition("aws", "", "amazonaws.com", "api.aws"),
 ];
 
-/// The URL of a service's own host in this region.
+/// Returns the default URL of a service in this region.
 pub(super) fn default_url(service: Service, region: &str, variant: Variant) -> String {
     let [.., fallback] = &PARTITIONS;
     let partition = PARTITIONS.iter().find(|one| region.starts_with(one.region_prefix)).unwrap_or(fallback);
-    // Secrets Manager has both protocols at its usual name in these partitions; the others have their FIPS host in the
-    // second at their usual name.
+    // In these partitions the usual host of Secrets Manager is dual-stack. In the second one, the usual host of the
+    // other services is their FIPS host.
     let usual_is_dual = match partition.name {
         "aws" | "aws-us-gov" => service == Service::SecretsManager,
         "aws-cn" => service == Service::SecretsManager && !variant.fips,
@@ -103,47 +100,38 @@ pub(super) fn default_url(service: Service, region: &str, variant: Variant) -> S
     format!("https://{}{fips}.{region}.{domain}/", service.host())
 }
 
-/// A URL that somebody gave, with `/` at its end. `setting` is where it was given.
-pub(super) fn checked_url(url: &str, setting: &str) -> Result<String> {
-    let refused = |why: &str| config(format!("{setting}: {why}; an endpoint is like https://host:port"));
-    let uri: Uri = url.trim().parse().map_err(|_| refused("this is not a URL"))?;
-    let authority = uri.authority().ok_or_else(|| refused("this is not a URL with a host"))?;
-    if authority.as_str().contains('@') {
-        return Err(refused("the URL has a user or a password in it"));
+/// Where a service is called.
+#[derive(Clone, Debug)]
+pub(super) struct Endpoint {
+    /// Ends with `/`.
+    pub(super) url: String,
+    /// The setting that names it; `None` for the service's default endpoint.
+    pub(super) setting: Option<String>,
+}
+
+/// Checks a URL in a setting and returns it with `/` at its end. `setting` names the setting for messages.
+pub(super) fn checked_url(text: &str, setting: &str) -> Result<String> {
+    let invalid = |why: String| config_error(format!("{setting}: {why}; an endpoint is like https://host:port"));
+    let Url { uri, .. } = Url::parse(text.trim()).map_err(|error| invalid(format!("invalid URL: {error}")))?;
+    if uri.query().is_some() {
+        return Err(invalid("invalid URL: it has a query (`?`)".to_owned()));
     }
-    if !matches!(uri.scheme_str(), Some("http" | "https")) {
-        return Err(refused("the URL begins with neither https:// nor http://"));
-    }
-    if uri.host().is_none_or(str::is_empty) {
-        return Err(refused("the URL has no host"));
-    }
-    if authority.as_str().rsplit_once(']').map_or(authority.as_str(), |(_, rest)| rest).contains(':')
-        && authority.port_u16().is_none_or(|port| port == 0)
-    {
-        return Err(refused("the URL has no usable port"));
-    }
-    if uri.query().is_some() || url.contains('#') {
-        return Err(refused("the URL has something behind its path"));
-    }
-    let scheme = uri.scheme_str().unwrap_or("https");
+    let (scheme, authority) = (uri.scheme_str().unwrap_or("https"), uri.authority().map_or("", |it| it.as_str()));
     Ok(format!("{scheme}://{authority}{}/", uri.path().trim_end_matches('/')))
 }
 
-/// Whether what is sent to this URL could be read on its way.
-pub(super) fn is_in_clear(url: &str) -> bool {
-    let Some(uri) = url.parse::<Uri>().ok().filter(|uri| uri.scheme_str() == Some("http")) else { return false };
-    let host = uri.host().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    !host.eq_ignore_ascii_case("localhost") && !address.is_ok_and(|address| address.is_loopback())
+/// Whether others can read on the network what is sent to this URL.
+pub(super) fn is_cleartext(url: &str) -> bool {
+    origin(url).is_some_and(|origin| origin.is_cleartext())
 }
 
-/// The host and port of a URL, for messages.
-pub(super) fn place(url: &str) -> String {
-    let uri: Option<Uri> = url.parse().ok();
-    match uri.as_ref().and_then(|uri| Some((uri.scheme_str()?, uri.authority()?))) {
-        Some((scheme, authority)) => shown(&format!("{scheme}://{authority}")),
-        None => "its endpoint".to_owned(),
-    }
+/// Returns scheme, host and port of a URL, for messages.
+pub(super) fn displayed_origin(url: &str) -> String {
+    origin(url).map_or_else(|| "its endpoint".to_owned(), |origin| excerpt(&origin.to_string()))
+}
+
+fn origin(url: &str) -> Option<Origin> {
+    Url::parse(url).ok().map(|url| url.origin)
 }
 
 #[cfg(test)]
@@ -151,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_partition_has_its_hosts() {
+    fn partitions_have_their_own_hosts() {
         // Region; usual, FIPS, dual-stack, both.
         let table = [
             (
@@ -213,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn other_services_have_theirs() {
+    fn other_services_have_their_own_hosts() {
         let usual = Variant::default();
         let fips = Variant { fips: true, dual_stack: false };
         let dual_stack = Variant { fips: false, dual_stack: true };
@@ -232,8 +220,8 @@ mod tests {
     }
 
     #[test]
-    fn a_given_url_is_checked() {
-        for (given, url) in [
+    fn endpoint_url_is_checked() {
+        for (text, url) in [
             ("http://127.0.0.1:5000", "http://127.0.0.1:5000/"),
             (
                 "https://vpce-1.secretsmanager.eu-west-1.vpce.amazonaws.com/",
@@ -241,9 +229,9 @@ mod tests {
             ),
             ("https://proxy.internal/aws", "https://proxy.internal/aws/"),
         ] {
-            assert_eq!(checked_url(given, "x").unwrap(), url);
+            assert_eq!(checked_url(text, "x").unwrap(), url);
         }
-        for given in [
+        for text in [
             "",
             "CANARY",
             "/CANARY",
@@ -256,20 +244,9 @@ mod tests {
             "https://[::1]:0",
             "https://host\r\nX: CANARY",
         ] {
-            let error = checked_url(given, "AWS_ENDPOINT_URL").unwrap_err();
+            let error = checked_url(text, "AWS_ENDPOINT_URL").unwrap_err();
             assert!(error.message().starts_with("AWS_ENDPOINT_URL: "), "{error}");
             assert!(!error.message().contains("CANARY"), "{error}");
-        }
-    }
-
-    #[test]
-    fn what_leaves_the_machine_unencrypted_is_in_clear() {
-        for url in ["http://10.0.0.1/", "http://127.evil.com/", "http://localhost.evil.com:80/", "http://[::2]/"] {
-            assert!(is_in_clear(url), "{url}");
-        }
-        for url in ["https://x/", "http://127.0.0.1:1/", "http://127.9.9.9/", "http://Localhost:1/", "http://[::1]:1/"]
-        {
-            assert!(!is_in_clear(url), "{url}");
         }
     }
 }

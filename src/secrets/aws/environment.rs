@@ -6,11 +6,11 @@ use std::path::PathBuf;
 
 use zeroize::Zeroizing;
 
-use super::names::config;
+use super::errors::config_error;
 use crate::error::Result;
 use crate::paths;
 
-/// Where variables come from. They are read when they are needed, so a change counts from the next load on.
+/// The environment variables. They are read when they are needed, so a change takes effect with the next load.
 pub(super) enum Environment {
     Process,
     #[cfg(test)]
@@ -23,22 +23,22 @@ impl Environment {
         Environment::Fixed(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
     }
 
-    /// The variable without white space around it; an empty one counts as not set.
+    /// Returns a variable without the white space around it; `None` if it is empty.
     pub(super) fn text(&self, name: &str) -> Result<Option<Zeroizing<String>>> {
         let Some(value) = self.raw(name) else { return Ok(None) };
         let value = value.into_string().map(Zeroizing::new).map_err(|value| {
             drop(Zeroizing::new(value.into_encoded_bytes()));
-            config(format!("the variable {name} is not UTF-8"))
+            config_error(format!("the variable {name} is not UTF-8"))
         })?;
         let trimmed = value.trim();
         if trimmed.contains(['\r', '\n', '\0']) {
-            return Err(config(format!("the variable {name} holds a line break")));
+            return Err(config_error(format!("the variable {name} contains a line break")));
         }
         Ok((!trimmed.is_empty()).then(|| Zeroizing::new(trimmed.to_owned())))
     }
 
     pub(super) fn flag(&self, name: &str) -> Result<Option<bool>> {
-        self.text(name)?.map(|text| flag(&text, &format!("the variable {name}"))).transpose()
+        self.text(name)?.map(|text| parse_flag(&text, &format!("the variable {name}"))).transpose()
     }
 
     pub(super) fn home(&self) -> Option<PathBuf> {
@@ -49,14 +49,14 @@ impl Environment {
         }
     }
 
-    /// The text with `$NAME` and `${NAME}` replaced by these variables; one that is not set stays as it is.
-    pub(super) fn expanded(&self, text: &str) -> String {
+    /// Replaces `$NAME` and `${NAME}` with the variables. A variable that is not set is left as it is.
+    pub(super) fn expand(&self, text: &str) -> String {
         let mut expanded = String::new();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once('$') {
             expanded.push_str(before);
             let (name, behind) = match after.strip_prefix('{').and_then(|after| after.split_once('}')) {
-                Some(found) => found,
+                Some(parts) => parts,
                 None => after.split_at(after.find(|one| !is_name_character(one)).unwrap_or(after.len())),
             };
             match self.raw(name).filter(|_| !name.is_empty()).and_then(|value| value.into_string().ok()) {
@@ -86,12 +86,12 @@ fn is_name_character(character: char) -> bool {
     character.is_ascii_alphanumeric() || character == '_'
 }
 
-/// `true` or `false` in any case; `setting` is where it was given.
-pub(super) fn flag(text: &str, setting: &str) -> Result<bool> {
+/// Parses `true` or `false`, in any case. `setting` names the setting for messages.
+pub(super) fn parse_flag(text: &str, setting: &str) -> Result<bool> {
     match text.to_ascii_lowercase().as_str() {
         "true" => Ok(true),
         "false" => Ok(false),
-        _ => Err(config(format!("{setting} must be true or false"))),
+        _ => Err(config_error(format!("{setting} must be true or false"))),
     }
 }
 
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn variables_in_a_path_are_replaced() {
+    fn variables_are_replaced() {
         let environment = Environment::fixed(&[("HOME", "/home/me"), ("A_1", "x")]);
         for (text, expanded) in [
             ("$HOME/.aws/config", "/home/me/.aws/config"),
@@ -108,7 +108,7 @@ mod tests {
             ("/a/$NONE/${NONE}/$/${A_1", "/a/$NONE/${NONE}/$/${A_1"),
             ("/plain", "/plain"),
         ] {
-            assert_eq!(environment.expanded(text), expanded);
+            assert_eq!(environment.expand(text), expanded);
         }
     }
 }

@@ -1,44 +1,45 @@
-//! Answers in JSON that may hold secrets: every value goes straight to secret memory.
+//! JSON objects with secrets: every value is copied to secret memory.
 
 use std::time::{Duration, SystemTime};
 
-use aws_smithy_types::DateTime;
-use aws_smithy_types::date_time::Format;
 use serde_json::value::RawValue;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
-use crate::bytes::SecretBytes;
-use crate::secrets::entries::Entries;
+use crate::secret_memory::SecretBytes;
+use crate::secrets::entries::{Entries, Problem};
 use crate::secrets::json;
 
+/// More objects than a list of AWS has.
 const MAX_OBJECTS: usize = 100;
 
 /// The members of one JSON object.
 pub(super) struct Fields(Entries);
 
 impl Fields {
-    /// `None` for what is no JSON object.
+    /// Parses an object; `None` if the text is not a JSON object.
     pub(super) fn parse(bytes: &[u8]) -> Option<Fields> {
         json::parse(std::str::from_utf8(bytes).ok()?).ok().map(Fields)
     }
 
-    /// As [`parse`](Fields::parse), for answers that may be large. `Err` where `is_late` said so.
+    /// As [`parse`](Fields::parse), for texts that may be large. `Err` if `is_late` returned true.
     pub(super) fn parse_within(bytes: &[u8], is_late: impl Fn() -> bool) -> std::result::Result<Option<Fields>, ()> {
         let Ok(text) = std::str::from_utf8(bytes) else { return Ok(None) };
         match json::parse_each(text, is_late) {
             Ok(each) => {
                 Ok(Some(Fields(each.into_iter().filter_map(|(key, value)| Some((key, value.ok()?))).collect())))
             }
-            Err(Some(_)) => Ok(None),
-            Err(None) => Err(()),
+            Err(Problem::TimedOut) => Err(()),
+            Err(_) => Ok(None),
         }
     }
 
-    /// The value as text, exactly as written; null counts as not there.
+    /// Returns a value as text, exactly as written; `None` for null.
     pub(super) fn get(&self, name: &str) -> Option<&SecretBytes> {
         self.0.iter().rfind(|(key, _)| key == name).and_then(|(_, value)| value.as_ref())
     }
 
-    /// As [`get`](Fields::get); an empty text counts as not there.
+    /// As [`get`](Fields::get); `None` for an empty text.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.get(name).and_then(|value| std::str::from_utf8(value).ok()).filter(|text| !text.is_empty())
     }
@@ -47,27 +48,27 @@ impl Fields {
         Fields::parse(self.get(name)?)
     }
 
-    /// The objects of a list; what is none is passed over, as is what comes after more than AWS ever sends.
+    /// Returns the objects of a list, at most [`MAX_OBJECTS`]. Other items are skipped.
     pub(super) fn objects(&self, name: &str) -> Vec<Fields> {
         let items: Option<Vec<&RawValue>> = self.text(name).and_then(|text| serde_json::from_str(text).ok());
         items.iter().flatten().take(MAX_OBJECTS).filter_map(|item| Fields::parse(item.get().as_bytes())).collect()
     }
 
-    /// A time as the AWS tools write it: `2026-11-21T02:49:45.949991Z`.
+    /// Returns a time as the AWS tools write it: `2026-11-21T02:49:45.949991Z`.
     pub(super) fn time(&self, name: &str) -> Option<SystemTime> {
-        self.text(name).and_then(time)
+        self.text(name).and_then(parse_time)
     }
 
-    /// A time in milliseconds since 1970.
+    /// Returns a time in milliseconds since 1970.
     pub(super) fn milliseconds(&self, name: &str) -> Option<SystemTime> {
         let milliseconds = self.text(name)?.parse().ok()?;
         SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(milliseconds))
     }
 }
 
-/// The form of RFC 3339 of a time in another usual one: `20261121T024945Z`, `2026-11-21 02:49:45+0000`, and `UTC` for
-/// `Z`, which botocore wrote in its cache of logins once.
-fn extended(text: &str) -> String {
+/// Converts other common forms of a time to RFC 3339: `20261121T024945Z`, `2026-11-21 02:49:45+0000`, and `UTC` for
+/// `Z`, as older versions of botocore write it to their cache of logins.
+fn to_rfc3339(text: &str) -> String {
     let mut text = text.replace("UTC", "Z");
     if !text.is_ascii() {
         return text;
@@ -91,9 +92,9 @@ fn extended(text: &str) -> String {
     }
 }
 
-pub(super) fn time(text: &str) -> Option<SystemTime> {
-    let text = extended(text.trim());
-    SystemTime::try_from(DateTime::from_str(&text, Format::DateTimeWithOffset).ok()?).ok()
+/// Parses a time in RFC 3339 or one of the other forms that the AWS tools use.
+pub(super) fn parse_time(text: &str) -> Option<SystemTime> {
+    OffsetDateTime::parse(&to_rfc3339(text.trim()), &Rfc3339).ok().map(SystemTime::from)
 }
 
 #[cfg(test)]
@@ -112,7 +113,7 @@ mod tests {
         assert!(fields.get("E").is_some() && fields.get("N").is_none());
         let since = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap();
         assert_eq!(since(fields.time("T").unwrap()), Duration::from_nanos(1_795_229_385_949_991_000));
-        assert_eq!(since(time("2026-11-21T03:49:45+01:00").unwrap()), Duration::from_secs(1_795_229_385));
+        assert_eq!(since(parse_time("2026-11-21T03:49:45+01:00").unwrap()), Duration::from_secs(1_795_229_385));
         for text in [
             "2026-11-21T02:49:45UTC",
             "2026-11-21T02:49:45+0000",
@@ -122,10 +123,10 @@ mod tests {
             "20261121T024945Z",
             "20261121T014945-0100",
         ] {
-            assert_eq!(time(text).map(since), Some(Duration::from_secs(1_795_229_385)), "{text}");
+            assert_eq!(parse_time(text).map(since), Some(Duration::from_secs(1_795_229_385)), "{text}");
         }
         for text in ["", "soon", "+0000", "20261121T024945", "2026-11-21T02:49:45\u{e9}0000", "2026-11-21"] {
-            assert_eq!(time(text), None, "{text}");
+            assert_eq!(parse_time(text), None, "{text}");
         }
         assert_eq!(since(fields.object("O").unwrap().milliseconds("M").unwrap()), Duration::from_secs(1));
         let listed: Vec<_> = fields.objects("L").iter().map(|item| item.text("A").unwrap().to_owned()).collect();

@@ -1,4 +1,4 @@
-//! The syntax of the files that the AWS tools share: sections, properties, and properties of a property.
+//! Parses the INI files of the AWS tools: sections, properties, and nested properties.
 
 use std::fs;
 use std::ops::Range;
@@ -7,22 +7,22 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use crate::bytes::SecretBytes;
 use crate::error::{Error, Result, Status};
 use crate::files;
+use crate::secret_memory::SecretBytes;
 
 const MAX_SIZE: usize = 1 << 20;
 
-/// One file. Values are secrets, so they stay in the file's own bytes and are kept as places in them.
+/// One file. Values may be secrets, so they are kept as ranges of the file's bytes, which are in secret memory.
 pub(super) struct Ini {
     pub(super) path: PathBuf,
     bytes: SecretBytes,
     pub(super) sections: Vec<Section>,
 }
 
-/// What stands under one `[header]`.
+/// The properties under one `[header]`.
 pub(super) struct Section {
-    /// As written between the brackets, white space made one space.
+    /// The text between the brackets, with single spaces.
     pub(super) header: String,
     properties: Vec<Property>,
 }
@@ -32,15 +32,15 @@ struct Property {
     name: String,
     value: Range<usize>,
     line: usize,
-    /// How far its line is indented.
+    /// The indentation of its line.
     indent: usize,
-    /// The lines below it that are indented further and continue its value.
+    /// The following lines with a larger indentation, which continue its value.
     continued: Vec<Range<usize>>,
-    /// The same lines of a property without a value of its own, which are properties of it.
+    /// The same lines, if the property has no value of its own: nested properties.
     nested: Vec<Property>,
 }
 
-/// A value and its place.
+/// A value and its location.
 #[derive(Clone, Copy)]
 pub(super) struct Value<'a> {
     pub(super) text: &'a str,
@@ -51,7 +51,7 @@ pub(super) struct Value<'a> {
 }
 
 impl Value<'_> {
-    /// The value with the lines that continue it.
+    /// Returns the value with the lines that continue it.
     pub(super) fn lines(&self) -> Zeroizing<String> {
         let more: Vec<&str> = self.continued.iter().filter_map(|range| text_in(self.bytes, range)).collect();
         let size: usize = more.iter().map(|line| line.len() + 1).sum();
@@ -65,62 +65,62 @@ impl Value<'_> {
     }
 }
 
-/// What there is at the place of a file.
-pub(super) enum Found {
+/// The result of reading a file.
+pub(super) enum ReadResult {
     File(Ini),
-    Nothing,
-    /// Something that is not a file, or a file that may not be read. The AWS tools go on as if it were empty.
+    Missing,
+    /// Not a regular file, or a file without read permission. The AWS tools treat it as empty.
     Unreadable(Error),
 }
 
-/// The device `/dev/null`, a usual way to say that there is no file.
+/// The device `/dev/null`, which users set as path to have no file.
 const NULL_DEVICE: u64 = libc::makedev(1, 3);
 
 impl Ini {
-    pub(super) fn read(path: &Path) -> Result<Found> {
+    pub(super) fn read(path: &Path) -> Result<ReadResult> {
         let contents = match files::read(path, MAX_SIZE) {
             Ok(contents) => contents,
-            Err(error) if error.detail() == libc::ENOENT => return Ok(Found::Nothing),
+            Err(error) if error.detail() == libc::ENOENT => return Ok(ReadResult::Missing),
             Err(error) => return if is_not_a_file(&error) { Ok(Ini::unreadable(path, error)) } else { Err(error) },
         };
         let bytes = contents.bytes.freeze();
         let sections = parse(&bytes)
             .map_err(|(line, what)| Error::new(Status::Config, format!("{}, line {line}: {what}", path.display())))?;
-        Ok(Found::File(Ini { path: path.to_owned(), bytes, sections }))
+        Ok(ReadResult::File(Ini { path: path.to_owned(), bytes, sections }))
     }
 
-    fn unreadable(path: &Path, error: Error) -> Found {
+    fn unreadable(path: &Path, error: Error) -> ReadResult {
         match fs::metadata(path) {
-            Ok(metadata) if metadata.rdev() == NULL_DEVICE => Found::Nothing,
-            _ => Found::Unreadable(error),
+            Ok(metadata) if metadata.rdev() == NULL_DEVICE => ReadResult::Missing,
+            _ => ReadResult::Unreadable(error),
         }
     }
 
-    /// The last value of this name in these sections; an empty one counts as not given.
+    /// Returns the last value with this name in these sections; `None` if it is empty.
     pub(super) fn value<'a>(&'a self, sections: &[&'a Section], name: &str) -> Option<Value<'a>> {
         let properties = sections.iter().rev().flat_map(|section| section.properties.iter().rev());
-        properties.filter(|property| property.name == name).find_map(|property| self.shown(property))
+        properties.filter(|property| property.name == name).find_map(|property| self.to_value(property))
     }
 
-    /// The value of this name in the lines below the property `parent`.
+    /// Returns the value with this name that is nested in the property `parent`.
     pub(super) fn nested<'a>(&'a self, sections: &[&'a Section], parent: &str, name: &str) -> Option<Value<'a>> {
         let properties = sections.iter().rev().flat_map(|section| section.properties.iter().rev());
         let nested =
             properties.filter(|property| property.name == parent).flat_map(|parent| parent.nested.iter().rev());
-        nested.filter(|property| property.name == name).find_map(|property| self.shown(property))
+        nested.filter(|property| property.name == name).find_map(|property| self.to_value(property))
     }
 
-    fn shown<'a>(&'a self, property: &'a Property) -> Option<Value<'a>> {
+    fn to_value<'a>(&'a self, property: &'a Property) -> Option<Value<'a>> {
         let text = text_in(&self.bytes, &property.value)?;
         let (continued, bytes) = (&*property.continued, &*self.bytes);
         (!text.is_empty()).then_some(Value { text, path: &self.path, line: property.line, continued, bytes })
     }
 }
 
-/// Whether the path leads to no file that this process may read, which says nothing of what a file would hold.
+/// Whether the path is not a file that this process may read.
 fn is_not_a_file(error: &Error) -> bool {
     const NUMBERS: [i32; 5] = [libc::EACCES, libc::EPERM, libc::ENOTDIR, libc::ELOOP, libc::ENXIO];
-    // Without a number it was opened and is not a regular file.
+    // Without an error number it was opened, and is not a regular file.
     NUMBERS.contains(&error.detail()) || (error.status() == Status::Io && error.detail() == 0)
 }
 
@@ -130,7 +130,7 @@ fn text_in<'a>(bytes: &'a [u8], range: &Range<usize>) -> Option<&'a str> {
 
 const BLANK: [char; 2] = [' ', '\t'];
 
-/// The sections, or the line that is wrong and what is wrong with it, without what stands there.
+/// Parses the sections. An error is the number of a line and what is wrong with it, without its text.
 fn parse(bytes: &[u8]) -> std::result::Result<Vec<Section>, (usize, &'static str)> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
@@ -145,35 +145,35 @@ fn parse(bytes: &[u8]) -> std::result::Result<Vec<Section>, (usize, &'static str
             continue;
         }
         if content.contains(['\0', '\r']) {
-            return Err((number, "this holds a control character"));
+            return Err((number, "this contains a control character"));
         }
         let indent = line.len() - content.len();
         let above = sections.last_mut().and_then(|section| section.properties.last_mut());
         if let Some(above) = above.filter(|above| above.indent < indent) {
             match above.value.is_empty() {
-                true => above.nested.extend(property(text, content, number, indent)),
+                true => above.nested.extend(parse_property(text, content, number, indent)),
                 false => above.continued.push(range_of(text, without_comment(&above.name, content))),
             }
             continue;
         }
         if let Some(header) = content.strip_prefix('[') {
-            let (header, rest) = header.split_once(']').ok_or((number, "the section's name has no closing `]`"))?;
+            let (header, rest) = header.split_once(']').ok_or((number, "the section name has no closing `]`"))?;
             if !rest.trim_start_matches(BLANK).is_empty() && !rest.trim_start_matches(BLANK).starts_with(['#', ';']) {
-                return Err((number, "there is something behind the section's name"));
+                return Err((number, "there is text after the section name"));
             }
             let header: Vec<&str> = header.split(BLANK).filter(|word| !word.is_empty()).collect();
             sections.push(Section { header: header.join(" "), properties: Vec::new() });
             continue;
         }
         let section = sections.last_mut().ok_or((number, "this is before the first [section]"))?;
-        let property = property(text, content, number, indent);
+        let property = parse_property(text, content, number, indent);
         section.properties.push(property.ok_or((number, "this is not of the form `name = value`"))?);
     }
     Ok(sections)
 }
 
-/// `name = value`.
-fn property(text: &str, content: &str, line: usize, indent: usize) -> Option<Property> {
+/// Parses `name = value`.
+fn parse_property(text: &str, content: &str, line: usize, indent: usize) -> Option<Property> {
     let (name, value) = content.split_once('=')?;
     let name = name.trim_matches(BLANK).to_ascii_lowercase();
     let value = range_of(text, without_comment(&name, value));
@@ -181,7 +181,7 @@ fn property(text: &str, content: &str, line: usize, indent: usize) -> Option<Pro
     (!name.is_empty()).then_some(Property { name, value, line, indent, continued, nested })
 }
 
-/// ` #` and ` ;` begin a comment, but not within the quotation marks of a command line.
+/// Removes a comment. It starts with ` #` or ` ;`, but not within the quotation marks of a command line.
 fn without_comment<'a>(name: &str, value: &'a str) -> &'a str {
     let is_command = name == "credential_process";
     let mut quote = None;
@@ -198,7 +198,7 @@ fn without_comment<'a>(name: &str, value: &'a str) -> &'a str {
     value.trim_matches(BLANK)
 }
 
-/// Where `part`, a slice of `text`, is in it.
+/// Returns the range of `part`, a slice of `text`.
 fn range_of(text: &str, part: &str) -> Range<usize> {
     let start = part.as_ptr().addr() - text.as_ptr().addr();
     start..start + part.len()
@@ -213,13 +213,13 @@ mod tests {
         let path = directory.path().join("config");
         std::fs::write(&path, text).unwrap();
         match Ini::read(&path)? {
-            Found::File(ini) => Ok(ini),
-            _ => panic!("the file was written"),
+            ReadResult::File(ini) => Ok(ini),
+            _ => panic!("the file exists"),
         }
     }
 
     #[test]
-    fn values_comments_and_white_space() {
+    fn value_ends_before_comment_and_white_space() {
         for (line, value) in [
             ("key = value", Some("value")),
             ("key=value", Some("value")),
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn indented_lines_belong_to_the_property_above() {
+    fn indented_lines_are_nested_properties() {
         let ini = file(
             "[services  x]  # comment\ns3 =\n  endpoint_url = https://s3\nsecrets_manager =\n\tendpoint_url = https://sm ; c\n  # c\n",
         )
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_keeps_what_is_quoted_and_what_continues_it() {
+    fn command_keeps_quoted_text_and_continuation_lines() {
         for (text, command) in [
             ("sh -c 'true ; cat x' # c", "sh -c 'true ; cat x'"),
             ("a \"b # c\" d ; e", "a \"b # c\" d"),
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_sections_may_be_indented() {
+    fn whole_section_may_be_indented() {
         let ini = file(" [a]\n  x = 1\n  y =\n    z = 2\n  w = 3\n  [b]\n  x = 4\n").unwrap();
         let get = |index: usize, name| ini.value(&[&ini.sections[index]], name).map(|value| value.text.to_owned());
         let found = [get(0, "x"), get(0, "w"), get(0, "z"), get(1, "x")];
@@ -284,25 +284,25 @@ mod tests {
     }
 
     #[test]
-    fn a_path_without_a_readable_file_counts_as_empty() {
+    fn path_without_a_readable_file_is_missing_or_unreadable() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("file");
         std::fs::write(&file, "").unwrap();
         let kind = |path: &Path| match Ini::read(path).unwrap() {
-            Found::File(_) => "file",
-            Found::Nothing => "nothing",
-            Found::Unreadable(_) => "unreadable",
+            ReadResult::File(_) => "file",
+            ReadResult::Missing => "missing",
+            ReadResult::Unreadable(_) => "unreadable",
         };
         assert_eq!(kind(&file), "file");
-        assert_eq!(kind(&directory.path().join("missing")), "nothing");
-        assert_eq!(kind(Path::new("/dev/null")), "nothing");
+        assert_eq!(kind(&directory.path().join("missing")), "missing");
+        assert_eq!(kind(Path::new("/dev/null")), "missing");
         assert_eq!(kind(Path::new("/dev/zero")), "unreadable");
         assert_eq!(kind(directory.path()), "unreadable");
         assert_eq!(kind(&file.join("config")), "unreadable");
     }
 
     #[test]
-    fn a_broken_file_is_located_and_not_quoted() {
+    fn invalid_line_is_located_and_not_quoted() {
         for (text, line) in [
             ("key = CANARY\n", 1),
             ("[s\nkey = CANARY\n", 1),

@@ -2,214 +2,218 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread;
 
-use super::client::{Answered, Batch, Found, Secret, SecretsManager, Trouble};
-use super::credentials::{self, Context, Lease, Plan};
-use super::endpoint::{Service, is_in_clear};
-use super::metadata::Metadata;
-use super::names::{Name, config};
+use super::client::AwsClient;
+use super::credentials::{self, CachedCredentials, Context, CredentialProvider, MetadataClient};
+use super::endpoint::{Endpoint, Service, is_cleartext};
+use super::errors::config_error;
+use super::identifiers::SecretId;
 use super::profiles::Profiles;
-use super::settings::{Endpoint, Settings};
-use super::watch::Watch;
-use super::wire::Wire;
-use super::{Aws, HALF_WRITTEN};
+use super::secrets_manager::{Batch, Lookup, LookupResult, SecretDocument, SecretError, SecretsManager};
+use super::settings::Settings;
+use super::state::{AwsState, wait_for_writers};
+use super::watched_files::WatchedFiles;
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Source};
-use crate::fork;
 use crate::http::Client;
 use crate::log::{self, Level};
 use crate::secrets::document::Document;
 
-/// What one load, or one check, works with.
+/// The settings, connections and credentials of one load or one health check.
 pub(super) struct Session<'a> {
-    aws: &'a Aws,
+    state: &'a AwsState,
     pub(super) settings: Settings<'a>,
-    /// Where secrets without a region of their own are, and STS.
+    /// The region of STS, and of secrets without a region of their own.
     pub(super) region: String,
-    pub(super) wire: Wire<'a>,
-    metadata: Metadata<'a>,
-    watch: &'a Watch,
+    pub(super) client: AwsClient<'a>,
+    metadata: MetadataClient<'a>,
+    files: &'a WatchedFiles,
     deadline: Deadline,
 }
 
-/// Answers for secrets in the order of their names: up to the first that is an error, none is `None`.
-type Answers = Vec<Option<Result<Secret>>>;
+/// The results in the order of the secret ids, up to the first error. What comes after it is `None`.
+type Results = Vec<Option<Result<Lookup>>>;
 
 impl<'a> Session<'a> {
-    /// `watch` gets the files that credentials come from.
-    pub(super) fn open(aws: &'a Aws, watch: &'a Watch, deadline: Deadline) -> Result<Session<'a>> {
-        let paths = Profiles::paths(&aws.environment)?;
-        paths.iter().flatten().for_each(|path| watch.note(path));
-        let settings = aws.settings()?;
+    /// Reads the settings. The files that credentials come from are added to `files`.
+    pub(super) fn open(state: &'a AwsState, files: &'a WatchedFiles, deadline: Deadline) -> Result<Session<'a>> {
+        let paths = Profiles::paths(&state.environment)?;
+        paths.iter().flatten().for_each(|path| files.record(path));
+        let settings = state.settings()?;
         for why in &settings.profiles.unreadable {
-            log::emit(Level::Warn, "aws", || format!("a file of the AWS tools counts as empty: {why}"));
+            log::emit(Level::Warn, "aws", || format!("a file of the AWS tools is treated as empty: {why}"));
         }
-        let metadata = Metadata::new(&aws.machine);
+        let metadata = MetadataClient::new(&state.instance);
         let region = match settings.region()? {
             Some(region) => Some(region),
             None => credentials::region_of_instance(&settings, &metadata, deadline)?,
         };
         let region = region.ok_or_else(|| {
-            config(format!(
+            config_error(format!(
                 "there is no AWS region: set AWS_REGION, `aws_region` in the configuration, or `region` in the profile `{}`",
                 settings.profile_name
             ))
         })?;
-        *aws.region.lock() = Some(region.clone());
+        *state.region.lock() = Some(region.clone());
         let disabled = "AWS_DISABLE_CLOCK_SKEW_CORRECTION";
-        let wire = Wire {
-            client: Client::new(settings.http()?),
-            clocks: &aws.clocks,
-            retry: &aws.retry,
+        let client = AwsClient {
+            http: Client::new(settings.http()?),
+            clock_offsets: &state.clock_offsets,
+            retry: &state.retry,
             max_attempts: settings.max_attempts,
-            correct_clocks: !settings.flag(disabled, "disable_clock_skew_correction")?,
+            correct_clock_skew: !settings.flag(disabled, "disable_clock_skew_correction")?,
         };
-        Ok(Session { aws, settings, region, wire, metadata, watch, deadline })
+        Ok(Session { state, settings, region, client, metadata, files, deadline })
     }
 
-    pub(super) fn keys(&self) -> Result<Arc<Lease>> {
-        self.aws.keys.obtain(self.plan(&self.settings)?, &self.context())
+    /// Returns credentials, from the cache while they are valid.
+    pub(super) fn credentials(&self) -> Result<Arc<CachedCredentials>> {
+        self.state.credentials.get(self.resolve(&self.settings)?, &self.context())
     }
 
-    fn plan(&self, settings: &Settings<'_>) -> Result<Plan> {
-        let plan = credentials::plan(settings)?;
-        plan.files().for_each(|path| self.watch.note(path));
-        Ok(plan)
+    fn resolve(&self, settings: &Settings<'_>) -> Result<CredentialProvider> {
+        let provider = credentials::resolve(settings)?;
+        provider.file().into_iter().for_each(|path| self.files.record(path));
+        Ok(provider)
     }
 
-    /// Other keys than those that AWS has refused, as variables and files are now.
-    fn other_keys(&self, refused: &Lease) -> Result<Option<Arc<Lease>>> {
-        // Half of a file may have been read.
-        if Profiles::are_new(&self.aws.environment) {
-            fork::outside(|| thread::sleep(HALF_WRITTEN));
-        }
-        let settings = self.aws.settings()?;
+    /// Reads variables and files again, and fetches credentials to replace those that AWS rejected.
+    fn replace_credentials(&self, rejected: &CachedCredentials) -> Result<Option<Arc<CachedCredentials>>> {
+        // A file may have been read while it was being written.
+        wait_for_writers(&self.state.environment);
+        let settings = self.state.settings()?;
         let context = Context { settings: &settings, ..self.context() };
-        self.aws.keys.renew(refused, self.plan(&settings)?, &context)
+        self.state.credentials.replace(rejected, self.resolve(&settings)?, &context)
     }
 
     fn context(&self) -> Context<'_> {
         Context {
             settings: &self.settings,
             region: &self.region,
-            wire: &self.wire,
+            client: &self.client,
             metadata: &self.metadata,
             deadline: self.deadline,
         }
     }
 
-    /// What AWS says of these secrets of one region. If the keys are refused as stale, once more with others.
-    pub(super) fn secrets(&self, region: &str, names: &[&Name], lease: &mut Arc<Lease>) -> Result<Answers> {
+    /// Reads secrets of one region. If AWS rejects the credentials, tries again with others.
+    fn read(&self, region: &str, ids: &[&SecretId], cached: &mut Arc<CachedCredentials>) -> Result<Results> {
         let endpoint = self.settings.endpoint(Service::SecretsManager, region)?;
-        warn_if_in_clear(&endpoint);
-        let mut answers = self.secrets_with(region, names, &endpoint, lease);
-        let refused = answers.iter_mut().flatten().find_map(|answer| answer.as_mut().err());
-        if let Some(Trouble { error, stale_keys: true }) = refused {
-            log::emit(Level::Info, "aws", || format!("AWS refuses the credentials, others are looked for: {error}"));
-            match self.other_keys(lease) {
+        warn_if_cleartext(&endpoint);
+        let mut results = self.read_with(region, ids, &endpoint, cached);
+        let failed = results.iter_mut().flatten().find_map(|result| result.as_mut().err());
+        if let Some(SecretError { error, credentials_rejected: true }) = failed {
+            log::emit(Level::Info, "aws", || format!("AWS rejects the credentials, trying others: {error}"));
+            match self.replace_credentials(cached) {
                 Ok(Some(other)) => {
-                    *lease = other;
-                    answers = self.secrets_with(region, names, &endpoint, lease);
+                    *cached = other;
+                    results = self.read_with(region, ids, &endpoint, cached);
                 }
                 Ok(None) => {}
                 Err(failure) if failure.is_authoritative() => *error = failure,
-                // AWS's word stands, whatever keeps other credentials away.
+                // The rejection counts, whatever the failure.
                 Err(failure) => {
-                    let message = |refused: &str| format!("{refused}; there are no other credentials: {failure}");
+                    let message = |rejected: &str| format!("{rejected}; there are no other credentials: {failure}");
                     *error = error.clone().map_message(message);
                 }
             }
         }
-        let plain = |answer: Answered| answer.map_err(|trouble| trouble.error);
-        Ok(answers.into_iter().map(|answer| answer.map(plain)).collect())
+        let plain = |result: LookupResult| result.map_err(|failed| failed.error);
+        Ok(results.into_iter().map(|result| result.map(plain)).collect())
     }
 
-    fn secrets_with(&self, region: &str, names: &[&Name], endpoint: &Endpoint, lease: &Lease) -> Vec<Option<Answered>> {
-        let own = &self.aws.own;
+    fn read_with(
+        &self,
+        region: &str,
+        ids: &[&SecretId],
+        endpoint: &Endpoint,
+        cached: &CachedCredentials,
+    ) -> Vec<Option<LookupResult>> {
+        let provider_settings = &self.state.provider_settings;
         let manager = SecretsManager {
-            wire: &self.wire,
+            client: &self.client,
             region,
             endpoint,
-            keys: &lease.keys,
-            holder: lease.place(),
-            version_id: own.version_id.as_deref(),
-            version_stage: own.version_stage.as_deref(),
+            credentials: &cached.credentials,
+            credentials_origin: cached.origin(),
+            version_id: provider_settings.version_id.as_deref(),
+            version_stage: provider_settings.version_stage.as_deref(),
             deadline: self.deadline,
         };
-        let single = &self.aws.single_calls;
-        // The call for many knows the current version alone.
-        let at_once = names.len() > 1 && own.version_stage.is_none() && !single.load(Ordering::Relaxed);
-        let mut answers: Vec<Option<Answered>> = names.iter().map(|_| None).collect();
-        if at_once {
-            match manager.get_many(names) {
-                Ok(Batch::Answered(secrets)) => answers = secrets,
-                Ok(Batch::NotAllowed { why, by_aws }) => {
+        let single_calls = &self.state.single_calls;
+        // BatchGetSecretValue returns only the current version.
+        let is_batch =
+            ids.len() > 1 && provider_settings.version_stage.is_none() && !single_calls.load(Ordering::Relaxed);
+        let mut results: Vec<Option<LookupResult>> = ids.iter().map(|_| None).collect();
+        if is_batch {
+            match manager.get_many(ids) {
+                Ok(Batch::Results(batch)) => results = batch,
+                Ok(Batch::NotAllowed { why, from_aws }) => {
                     log::emit(Level::Info, "aws", || format!("secrets are read one by one: {why}"));
-                    single.fetch_or(by_aws, Ordering::Relaxed);
+                    single_calls.fetch_or(from_aws, Ordering::Relaxed);
                 }
-                Err(trouble) => answers[0] = Some(Err(trouble)),
+                Err(error) => results[0] = Some(Err(error)),
             }
         }
-        for (name, answer) in names.iter().zip(&mut answers) {
-            // What comes after an error is not used.
-            if answer.get_or_insert_with(|| manager.get(name)).is_err() {
+        for (id, result) in ids.iter().zip(&mut results) {
+            // Results after an error are not used.
+            if result.get_or_insert_with(|| manager.get(id)).is_err() {
                 break;
             }
         }
-        answers
+        results
     }
 }
 
-fn warn_if_in_clear(endpoint: &Endpoint) {
-    if is_in_clear(&endpoint.url) {
+fn warn_if_cleartext(endpoint: &Endpoint) {
+    if is_cleartext(&endpoint.url) {
         log::emit(Level::Warn, "aws", || {
-            format!("{} is not encrypted: secrets can be read on their way", endpoint.url)
+            format!("{} is not encrypted: secrets can be read on the network", endpoint.url)
         });
     }
 }
 
-/// All secrets as one document; of two that have one name, the one that comes first in the list counts.
-pub(super) fn load(aws: &Aws, watch: &Watch, deadline: Deadline) -> Result<Document> {
-    let session = Session::open(aws, watch, deadline)?;
-    let mut lease = session.keys()?;
-    let names = &aws.own.names;
-    let region_of = |name: &'_ Name| name.region.clone().unwrap_or_else(|| session.region.clone());
-    let mut answers: Answers = names.iter().map(|_| None).collect();
-    for index in 0..names.len() {
-        match &answers[index] {
+/// Loads all secrets as one document. If several contain a name, the first in the list takes precedence.
+pub(super) fn load(state: &AwsState, files: &WatchedFiles, deadline: Deadline) -> Result<Document> {
+    let session = Session::open(state, files, deadline)?;
+    let mut cached = session.credentials()?;
+    let ids = &state.provider_settings.secret_ids;
+    let region_of = |id: &'_ SecretId| id.region.clone().unwrap_or_else(|| session.region.clone());
+    let mut results: Results = ids.iter().map(|_| None).collect();
+    for index in 0..ids.len() {
+        match &results[index] {
             Some(Ok(_)) => continue,
             Some(Err(_)) => break,
             None => {}
         }
-        let region = region_of(&names[index]);
-        let same: Vec<usize> = (index..names.len()).filter(|other| region_of(&names[*other]) == region).collect();
-        let asked: Vec<&Name> = same.iter().map(|index| &names[*index]).collect();
-        let answered = session.secrets(&region, &asked, &mut lease).unwrap_or_else(|error| vec![Some(Err(error))]);
-        same.into_iter().zip(answered).for_each(|(index, answer)| answers[index] = answer);
-        if answers[index].as_ref().is_some_and(Result::is_err) {
+        let region = region_of(&ids[index]);
+        let same: Vec<usize> = (index..ids.len()).filter(|other| region_of(&ids[*other]) == region).collect();
+        let group: Vec<&SecretId> = same.iter().map(|index| &ids[*index]).collect();
+        let group_results = session.read(&region, &group, &mut cached).unwrap_or_else(|error| vec![Some(Err(error))]);
+        same.into_iter().zip(group_results).for_each(|(index, result)| results[index] = result);
+        if results[index].as_ref().is_some_and(Result::is_err) {
             break;
         }
     }
-    document(names, answers)
+    document(ids, results)
 }
 
-/// An error where nothing is known of any key: of the first secrets none is there, and the next cannot be read.
-fn document(names: &[Name], answers: Answers) -> Result<Document> {
-    let single = answers.len() == 1;
+/// Merges the results. Returns an error if no key is known: the first secrets are missing, and the next cannot be read.
+fn document(ids: &[SecretId], results: Results) -> Result<Document> {
+    let is_single = results.len() == 1;
     let mut document = Document::new(None);
     let (mut found, mut missing) = (0, Vec::new());
-    for (name, answer) in names.iter().zip(answers) {
-        match answer {
-            Some(Ok(Secret::Found(secret))) => {
+    for (id, result) in ids.iter().zip(results) {
+        match result {
+            Some(Ok(Lookup::Found(secret))) => {
                 found += 1;
-                if single {
+                if is_single {
                     document.version.clone_from(&secret.version);
                 }
                 add(&mut document, secret);
             }
-            Some(Ok(Secret::Missing(why))) if single => return Ok(Document::missing(why)),
-            Some(Ok(Secret::Missing(why))) => missing.push(format!("{:?}: {why}", name.text)),
+            Some(Ok(Lookup::Missing(why))) if is_single => return Ok(Document::missing(why)),
+            Some(Ok(Lookup::Missing(why))) => missing.push(format!("{:?}: {why}", id.text)),
             Some(Err(error)) if found == 0 => return Err(error),
             Some(Err(error)) => {
                 log::emit(Level::Warn, "aws", || format!("keys that no earlier secret has cannot be read: {error}"));
@@ -219,16 +223,16 @@ fn document(names: &[Name], answers: Answers) -> Result<Document> {
             None => break,
         }
     }
-    if missing.len() == names.len() {
+    if missing.len() == ids.len() {
         return Ok(Document::missing(missing.join("; ")));
     }
     for why in missing {
-        log::emit(Level::Warn, "aws", || format!("one secret of several is passed over: {why}"));
+        log::emit(Level::Warn, "aws", || format!("one secret of several is skipped: {why}"));
     }
     Ok(document)
 }
 
-fn add(document: &mut Document, secret: Found) {
+fn add(document: &mut Document, secret: SecretDocument) {
     document.add(secret.entries, secret.version);
     for (key, error) in secret.broken {
         log::emit(Level::Warn, "aws", || format!("{key:?} cannot be used: {error}"));
@@ -236,14 +240,14 @@ fn add(document: &mut Document, secret: Found) {
     }
 }
 
-/// An error that a check tells of, with what to do about it where its message does not say so.
+/// Returns what to do about an error of a health check, if its message does not say it.
 pub(super) fn advice(error: &Error) -> Option<&'static str> {
     use crate::error::Status::{AccessDenied, Config, Timeout, Unavailable};
     match error.status() {
         Unavailable | Timeout => {
-            Some("see that the endpoint can be reached from here, through a proxy or VPC endpoint")
+            Some("check that the endpoint can be reached from here, through a proxy or VPC endpoint")
         }
-        AccessDenied => Some("see who is asking with: aws sts get-caller-identity"),
+        AccessDenied => Some("check the identity of the caller with: aws sts get-caller-identity"),
         Config => Some("correct the setting that is named"),
         _ => None,
     }

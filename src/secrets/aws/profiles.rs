@@ -1,27 +1,27 @@
-//! The profiles of the AWS tools: the config file and the credentials file together.
+//! The profiles of the AWS tools, from the config file and the credentials file.
 
 use std::path::{Path, PathBuf};
 
 use super::environment::Environment;
-use super::ini::{Found, Ini, Section, Value};
-use super::names::{config, shown};
+use super::errors::{config_error, excerpt};
+use super::ini::{Ini, ReadResult, Section, Value};
 use crate::error::{Error, Result};
 use crate::{files, paths};
 
-/// Both files, as they are now.
+/// The contents of both files.
 pub(super) struct Profiles {
     config: Option<Ini>,
     credentials: Option<Ini>,
-    /// Where they are, or would be; without a home directory there is no such place.
+    /// Their paths; `None` without a home directory.
     paths: [Option<PathBuf>; 2],
-    /// Why one that is there counts as empty.
+    /// Why an existing file is treated as empty.
     pub(super) unreadable: Vec<String>,
 }
 
-/// How many names of profiles a message lists.
-const LISTED: usize = 20;
+/// How many profiles a message lists.
+const MAX_LISTED: usize = 20;
 
-/// One profile; what the credentials file says goes before what the config file says.
+/// One profile. Values in the credentials file take precedence over those in the config file.
 #[derive(Clone)]
 pub(super) struct Profile<'a> {
     pub(super) name: String,
@@ -37,9 +37,9 @@ impl Profiles {
         let mut read = |path: &Option<PathBuf>| -> Result<Option<Ini>> {
             let Some(path) = path else { return Ok(None) };
             match Ini::read(path)? {
-                Found::File(ini) => return Ok(Some(ini)),
-                Found::Nothing => {}
-                Found::Unreadable(error) => unreadable.push(error.message().to_owned()),
+                ReadResult::File(ini) => return Ok(Some(ini)),
+                ReadResult::Missing => {}
+                ReadResult::Unreadable(error) => unreadable.push(error.message().to_owned()),
             }
             Ok(None)
         };
@@ -47,33 +47,37 @@ impl Profiles {
         Ok(Profiles { config, credentials, paths, unreadable })
     }
 
-    /// The error with the files that could not be read, where what is missing may be in one of them.
+    /// Adds the files that could not be read to an error about something missing, which may be in one of them.
     pub(super) fn explain(&self, error: Error) -> Error {
         if self.unreadable.is_empty() {
             return error;
         }
         error.map_message(|message| {
-            format!("{message}; what is missing may be in a file that counts as empty: {}", self.unreadable.join("; "))
+            format!(
+                "{message}; the missing setting may be in a file that cannot be read: {}",
+                self.unreadable.join("; ")
+            )
         })
     }
 
-    /// Whether one of the files was changed so lately that a writer that does not rename may not be done with it.
-    pub(super) fn are_new(environment: &Environment) -> bool {
+    /// Whether one of the files was changed so recently that its writer may not have finished.
+    pub(super) fn changed_recently(environment: &Environment) -> bool {
         Profiles::paths(environment).is_ok_and(|paths| paths.iter().flatten().any(|path| files::is_new(path)))
     }
 
-    /// The config file and the credentials file.
+    /// Returns the paths of the config file and the credentials file.
     pub(super) fn paths(environment: &Environment) -> Result<[Option<PathBuf>; 2]> {
         let path = |variable, default: &str| -> Result<Option<PathBuf>> {
             Ok(match environment.text(variable)? {
-                Some(path) => Some(paths::expand_home(Path::new(&environment.expanded(&path)))),
+                Some(path) => Some(paths::expand_home(Path::new(&environment.expand(&path)))),
                 None => environment.home().map(|home| home.join(default)),
             })
         };
         Ok([path("AWS_CONFIG_FILE", ".aws/config")?, path("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials")?])
     }
 
-    /// `[profile X]` (`[default]` too may be written so, and then that one counts) and `[X]` in the credentials file.
+    /// Returns the profile: `[profile X]` in the config file and `[X]` in the credentials file. `[default]` in the
+    /// config file counts if there is no `[profile default]`.
     pub(super) fn find(&self, name: &str) -> Option<Profile<'_>> {
         let mut sections = self.config_sections("profile", name);
         if sections.is_empty() && name == "default" {
@@ -88,17 +92,18 @@ impl Profiles {
         (!profile.config.is_empty() || !profile.credentials.is_empty()).then_some(profile)
     }
 
-    /// The value of `key` in the config file's section `[kind name]`.
-    pub(super) fn setting<'a>(&'a self, kind: &str, name: &str, key: &str) -> Option<Value<'a>> {
+    /// Returns the value of `key` in the section `[kind name]` of the config file.
+    pub(super) fn section_value<'a>(&'a self, kind: &str, name: &str, key: &str) -> Option<Value<'a>> {
         self.config.as_ref()?.value(&self.config_sections(kind, name), key)
     }
 
-    /// The value of `key` below `service` in the config file's section `[services name]`.
-    pub(super) fn of_service<'a>(&'a self, name: &str, service: &str, key: &str) -> Option<Value<'a>> {
+    /// Returns the value of `key` under `service` in the section `[services name]` of the config file.
+    pub(super) fn service_value<'a>(&'a self, name: &str, service: &str, key: &str) -> Option<Value<'a>> {
         self.config.as_ref()?.nested(&self.config_sections("services", name), service, key)
     }
 
-    pub(super) fn has(&self, kind: &str, name: &str) -> bool {
+    /// Whether the config file has a section `[kind name]`.
+    pub(super) fn has_section(&self, kind: &str, name: &str) -> bool {
         !self.config_sections(kind, name).is_empty()
     }
 
@@ -109,19 +114,19 @@ impl Profiles {
         })
     }
 
-    /// There is no such profile; `setting` named it.
-    pub(super) fn unknown(&self, name: &str, setting: &str) -> Error {
+    /// Returns the error for a profile that does not exist. `setting` names the setting with its name.
+    pub(super) fn unknown_profile(&self, name: &str, setting: &str) -> Error {
         let places: Vec<String> = self.paths.iter().flatten().map(|path| path.display().to_string()).collect();
         let names = self.names();
         let known = match names.is_empty() {
             true => "there are none".to_owned(),
-            false if names.len() > LISTED => {
-                format!("the profiles are {} and {} more", names[..LISTED].join(", "), names.len() - LISTED)
+            false if names.len() > MAX_LISTED => {
+                format!("the profiles are {} and {} more", names[..MAX_LISTED].join(", "), names.len() - MAX_LISTED)
             }
             false => format!("the profiles are {}", names.join(", ")),
         };
-        let message = format!("{setting}: there is no profile {:?} in {}; {known}", shown(name), places.join(" or "));
-        self.explain(config(message))
+        let message = format!("{setting}: there is no profile {:?} in {}; {known}", excerpt(name), places.join(" or "));
+        self.explain(config_error(message))
     }
 
     fn names(&self) -> Vec<String> {
@@ -145,7 +150,7 @@ fn matching(file: Option<&Ini>, matches: impl Fn(&str) -> bool) -> Vec<&Section>
     file.iter().flat_map(|file| &file.sections).filter(|section| matches(&section.header)).collect()
 }
 
-/// `[profile "a b"]` is the profile `a b`.
+/// Removes quotation marks: `[profile "a b"]` is the profile `a b`.
 fn unquoted(name: &str) -> &str {
     let inner = |quote| name.strip_prefix(quote).and_then(|name| name.strip_suffix(quote));
     inner('"').or_else(|| inner('\'')).unwrap_or(name)
@@ -157,8 +162,8 @@ impl<'a> Profile<'a> {
         in_credentials.or_else(|| self.profiles.config.as_ref().and_then(|file| file.value(&self.config, key)))
     }
 
-    /// The value of `key` in the same file as `other`.
-    pub(super) fn beside(&self, other: Value<'_>, key: &str) -> Option<Value<'a>> {
+    /// Returns the value of `key` in the same file as `other`.
+    pub(super) fn in_same_file(&self, other: Value<'_>, key: &str) -> Option<Value<'a>> {
         let profiles = self.profiles;
         let (file, sections) = match self.is_in_credentials(other) {
             true => (profiles.credentials.as_ref(), &self.credentials),
@@ -167,9 +172,9 @@ impl<'a> Profile<'a> {
         file.and_then(|file| file.value(sections, key))
     }
 
-    /// The value with its place; one without it is an error that says what needs it.
-    pub(super) fn need(&self, key: &str, by: Value<'_>) -> Result<Value<'a>> {
-        self.get(key).ok_or_else(|| config(format!("{}: `{key}` is missing", self.place(by))))
+    /// Returns the value of `key`, or an error that points to the setting that requires it.
+    pub(super) fn require(&self, key: &str, by: Value<'_>) -> Result<Value<'a>> {
+        self.get(key).ok_or_else(|| config_error(format!("{}: `{key}` is missing", self.location(by))))
     }
 
     pub(super) fn text(&self, key: &str) -> Option<String> {
@@ -180,8 +185,8 @@ impl<'a> Profile<'a> {
         self.profiles.credentials.as_ref().is_some_and(|file| file.path == value.path)
     }
 
-    /// ``profile `x` in /path/config, line 3``.
-    pub(super) fn place(&self, value: Value<'_>) -> String {
+    /// Returns ``profile `x` in /path/config, line 3``.
+    pub(super) fn location(&self, value: Value<'_>) -> String {
         format!("profile `{}` in {}, line {}", self.name, value.path.display(), value.line)
     }
 }
@@ -201,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn sections_that_make_a_profile() {
+    fn profile_combines_sections_of_both_files() {
         let config = "[default]\na = plain\n[profile default]\na = prefixed\n[work]\na = ignored\n[profile  home]\na = 1\n\
             b = 1\n[profile home]\nb = 2\n[profile \"two words\"]\na = quoted\n[sso-session s]\nsso_region = r\n";
         let credentials = "[home]\na = credentials\n[profile home]\nb = ignored\n[only]\na = 3\n";
@@ -218,14 +223,14 @@ mod tests {
             ] {
                 assert_eq!(get(profile, key).as_deref(), value, "{profile} {key}");
             }
-            assert_eq!(profiles.setting("sso-session", "s", "sso_region").unwrap().text, "r");
-            let error = profiles.unknown("hom", "AWS_PROFILE");
+            assert_eq!(profiles.section_value("sso-session", "s", "sso_region").unwrap().text, "r");
+            let error = profiles.unknown_profile("hom", "AWS_PROFILE");
             assert!(error.message().ends_with("the profiles are default, home, only, two words"), "{error}");
         });
     }
 
     #[test]
-    fn a_profile_without_the_prefix_is_default_alone() {
+    fn only_the_default_profile_needs_no_prefix() {
         read("[default]\na = plain\n", "", |profiles| {
             assert_eq!(profiles.find("default").unwrap().text("a").as_deref(), Some("plain"));
         });

@@ -1,28 +1,22 @@
-//! The Security Token Service: temporary keys, and who we are.
+//! The Security Token Service: temporary credentials, and the identity of the caller.
 
 use std::time::SystemTime;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use zeroize::Zeroizing;
 
-use super::credentials::Keys;
-use super::endpoint::{Service, place};
+use super::client::{AwsClient, AwsResponse, Call, CallError};
+use super::endpoint::{Endpoint, Service, displayed_origin};
+use super::errors::sanitize;
 use super::fields;
-use super::settings::Endpoint;
-use super::wire::{Answer, Call, Fault, Wire};
+use super::keys::AwsCredentials;
 use super::xml;
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Status};
+use crate::http::url::percent_encode;
 
-/// The longest answer that is parsed.
-const MAX_ANSWER: usize = 64 << 10;
+/// The longest response that is parsed. Responses of STS have a few kilobytes.
+const MAX_RESPONSE: usize = 64 << 10;
 const VERSION: &str = "2011-06-15";
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-/// A value as it stands in a query or a form.
-pub(super) fn encoded(value: &str) -> PercentEncode<'_> {
-    utf8_percent_encode(value, ENCODED)
-}
 
 /// One call of STS: an action with its parameters.
 pub(super) struct StsCall<'a> {
@@ -30,15 +24,19 @@ pub(super) struct StsCall<'a> {
     pub(super) parameters: &'a [(&'a str, &'a str)],
     pub(super) region: &'a str,
     pub(super) endpoint: &'a Endpoint,
-    /// What it is signed with, `None` for calls that are not.
-    pub(super) keys: Option<&'a Keys>,
+    /// What the call is signed with; `None` for unsigned calls.
+    pub(super) credentials: Option<&'a AwsCredentials>,
 }
 
 impl StsCall<'_> {
-    pub(super) fn send(&self, wire: &Wire<'_>, deadline: Deadline) -> std::result::Result<Answer, Fault> {
+    pub(super) fn send(
+        &self,
+        client: &AwsClient<'_>,
+        deadline: Deadline,
+    ) -> std::result::Result<AwsResponse, CallError> {
         let content_type = "application/x-www-form-urlencoded; charset=utf-8";
         let token = self.parameters.iter().filter(|(name, _)| *name == "WebIdentityToken");
-        wire.call(
+        client.call(
             &Call {
                 service: Service::Sts,
                 region: self.region,
@@ -46,17 +44,24 @@ impl StsCall<'_> {
                 url: &self.endpoint.url,
                 headers: &[("content-type", Zeroizing::new(content_type.to_owned()))],
                 body: self.form().as_bytes(),
-                keys: self.keys,
+                credentials: self.credentials,
                 secrets: &token.map(|(_, value)| value.as_bytes()).collect::<Vec<_>>(),
             },
             deadline,
         )
     }
 
-    /// As [`send`](StsCall::send), for new keys. `holder` is whose keys they are, for messages.
-    pub(super) fn keys(&self, wire: &Wire<'_>, holder: &str, deadline: Deadline) -> Result<(Keys, SystemTime)> {
-        let Answer { response, now } = self.send(wire, deadline).map_err(|fault| self.error(fault, holder))?;
-        let malformed = || self.refused(holder, Status::Protocol, "answers without credentials");
+    /// Sends a call that returns temporary credentials. `origin` is where they are from, for messages. The time is the
+    /// server's.
+    pub(super) fn fetch_credentials(
+        &self,
+        client: &AwsClient<'_>,
+        origin: &str,
+        deadline: Deadline,
+    ) -> Result<(AwsCredentials, SystemTime)> {
+        let sent = self.send(client, deadline).map_err(|call_error| self.failed(call_error, origin))?;
+        let AwsResponse { response, server_time } = sent;
+        let malformed = || self.malformed(origin, "responds without credentials");
         let document = document(&response.body).ok_or_else(malformed)?;
         let part = |name| xml::text(document, &["Credentials", name]).filter(|text| !text.trim().is_empty());
         let (Some(id), Some(secret), Some(token)) =
@@ -64,31 +69,32 @@ impl StsCall<'_> {
         else {
             return Err(malformed());
         };
-        let expires = part("Expiration").and_then(|text| fields::time(&text)).ok_or_else(malformed)?;
-        Ok((Keys::new(&id, &secret, Some(&token), Some(expires), holder)?, now))
+        let expires = part("Expiration").and_then(|text| fields::parse_time(&text)).ok_or_else(malformed)?;
+        Ok((AwsCredentials::new(&id, &secret, Some(&token), Some(expires), origin)?, server_time))
     }
 
-    fn error(&self, fault: Fault, holder: &str) -> Error {
-        match fault {
-            Fault::Failed(error) => {
-                error.map_message(|message| format!("no AWS credentials from {holder}: {}: {message}", self.action))
+    fn failed(&self, call_error: CallError, origin: &str) -> Error {
+        match call_error {
+            CallError::Transport(error) => {
+                error.map_message(|message| format!("no AWS credentials from {origin}: {}: {message}", self.action))
             }
-            Fault::Refused(refusal) => {
-                let message = self.message(holder, &format!("answers {}", refusal.words()));
-                refusal.error(refusal.status_without_keys(), message)
+            CallError::Service(service_error) => {
+                let message = self.message(origin, &format!("responds with {}", service_error.describe()));
+                service_error.to_error(service_error.status_for_credentials(), message)
             }
         }
     }
 
-    fn refused(&self, holder: &str, status: Status, what: &str) -> Error {
-        Error::new(status, self.message(holder, what))
+    fn malformed(&self, origin: &str, what: &str) -> Error {
+        Error::new(Status::Protocol, self.message(origin, what))
     }
 
-    fn message(&self, holder: &str, what: &str) -> String {
-        format!("no AWS credentials from {holder}: {} at {} {what}", self.action, place(&self.endpoint.url))
+    fn message(&self, origin: &str, what: &str) -> String {
+        format!("no AWS credentials from {origin}: {} at {} {what}", self.action, displayed_origin(&self.endpoint.url))
     }
 
-    /// The whole form in one block, as it may hold a token.
+    /// Encodes the form. It is allocated at once, because it may contain a token and a buffer that grows leaves copies
+    /// behind.
     fn form(&self) -> Zeroizing<String> {
         let size: usize = self.parameters.iter().map(|(name, value)| name.len() + value.len() * 3 + 2).sum();
         let mut form = Zeroizing::new(String::with_capacity(size + 64));
@@ -99,28 +105,29 @@ impl StsCall<'_> {
             }
             form.push_str(name);
             form.push('=');
-            encoded(value).for_each(|part| form.push_str(part));
+            percent_encode(value).for_each(|part| form.push_str(part));
         }
         form
     }
 }
 
-/// The text of an answer, which has a few kilobytes at most.
+/// Returns the text of a response, unless it is too long.
 fn document(body: &[u8]) -> Option<&str> {
-    std::str::from_utf8(body).ok().filter(|text| text.len() <= MAX_ANSWER)
+    std::str::from_utf8(body).ok().filter(|text| text.len() <= MAX_RESPONSE)
 }
 
-/// The ARN of who holds these keys. Nobody needs a permission to ask.
-pub(super) fn caller(
-    wire: &Wire<'_>,
+/// Returns the ARN of the owner of these credentials. The call needs no permission.
+pub(super) fn caller_identity(
+    client: &AwsClient<'_>,
     region: &str,
     endpoint: &Endpoint,
-    keys: &Keys,
+    credentials: &AwsCredentials,
     deadline: Deadline,
-) -> std::result::Result<String, Fault> {
-    let call = StsCall { action: "GetCallerIdentity", parameters: &[], region, endpoint, keys: Some(keys) };
-    let Answer { response, .. } = call.send(wire, deadline)?;
+) -> std::result::Result<String, CallError> {
+    let credentials = Some(credentials);
+    let call = StsCall { action: "GetCallerIdentity", parameters: &[], region, endpoint, credentials };
+    let AwsResponse { response, .. } = call.send(client, deadline)?;
     let arn = document(&response.body).and_then(|text| xml::text(text, &["GetCallerIdentityResult", "Arn"]));
-    arn.map(|arn| super::refusal::tidy(&arn, &[]))
-        .ok_or_else(|| Fault::Failed(call.refused("the caller's identity", Status::Protocol, "answers without an Arn")))
+    let malformed = || CallError::Transport(Error::new(Status::Protocol, "the response has no Arn"));
+    arn.map(|arn| sanitize(&arn, &[])).ok_or_else(malformed)
 }

@@ -1,16 +1,16 @@
-//! Reads single elements of the small XML answers of AWS, in one pass and without building a tree.
+//! Reads single elements of the small XML responses of AWS, in one pass and without building a tree.
 
 use zeroize::Zeroizing;
 
-/// Deeper than any answer of AWS.
+/// Deeper than any response of AWS.
 const MAX_DEPTH: usize = 16;
 
-/// The text of the first element that is reached by `path`, a chain of element names that may begin anywhere in the
-/// document. `None` where there is none, or the document is not well-formed up to its end tag.
+/// Returns the text of the first element with this path, a chain of element names that may begin anywhere in the
+/// document. `None` if there is none, or the document is not well-formed up to its end tag.
 pub(super) fn text(document: &str, path: &[&str]) -> Option<Zeroizing<String>> {
     let mut rest = document;
     let mut open: Vec<&str> = Vec::new();
-    // What is found is never longer than the document, so the text does not move in memory.
+    // The text is never longer than the document, so the buffer is not reallocated and leaves no copies behind.
     let mut found = Zeroizing::new(String::with_capacity(document.len()));
     loop {
         let here = open.ends_with(path);
@@ -29,7 +29,7 @@ pub(super) fn text(document: &str, path: &[&str]) -> Option<Zeroizing<String>> {
         } else if let Some(instruction) = tag.strip_prefix('?') {
             rest = instruction.split_once("?>")?.1;
         } else if tag.starts_with('!') {
-            // AWS declares no document type, and entities are not wanted.
+            // AWS declares no document type, and entities are not supported.
             return None;
         } else if let Some(end) = tag.strip_prefix('/') {
             let (name, after) = end.split_once('>')?;
@@ -53,12 +53,12 @@ pub(super) fn text(document: &str, path: &[&str]) -> Option<Zeroizing<String>> {
     }
 }
 
-/// The name without its namespace.
+/// Returns the name without its namespace.
 fn local(name: &str) -> &str {
     name.rsplit(':').next().unwrap_or(name)
 }
 
-/// Appends the text with its references resolved; `None` for one that XML does not define.
+/// Appends a text with its references decoded; `None` for a reference that XML does not define.
 fn push_decoded(to: &mut String, text: &str) -> Option<()> {
     let mut parts = text.split('&');
     to.push_str(parts.next()?);
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn elements_are_found_by_their_path() {
+    fn element_is_found_by_its_path() {
         let code = |document: &str| text(document, &["Error", "Code"]).map(|text| text.to_string());
         for (document, found) in [
             ("<ErrorResponse xmlns=\"https://sts/\"><Error><Code>A</Code></Error></ErrorResponse>", Some("A")),

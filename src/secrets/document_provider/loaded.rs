@@ -5,121 +5,119 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use super::super::document::Document;
-use super::super::memory::Times;
-use super::super::provider::{Held, Origin};
-use crate::bytes::SecretBytes;
-use crate::clock::{CoarseAge, Instant, Tick};
+use super::super::document::{Document, Entry};
+use super::super::lookup_cache::CacheTimes;
+use super::super::secret::{Secret, SecretInfo};
+use crate::clock::{CoarseAge, CoarseInstant, Instant};
 use crate::error::Result;
 
-pub(super) struct Loaded {
+pub(super) struct LoadedDocument {
     pub(super) document: Document,
     /// Taken before its load began.
-    pub(super) asked: Instant,
+    pub(super) requested_at: Instant,
     pub(super) ttl: Duration,
     max_stale: Duration,
     /// Values of earlier documents under keys that this one could not read.
-    earlier: HashMap<Box<str>, Held>,
+    earlier: HashMap<Box<str>, Secret>,
     superseded: Arc<AtomicBool>,
     age: CoarseAge,
 }
 
-impl Loaded {
+impl LoadedDocument {
     /// `before` is the document that it replaces.
-    pub(super) fn new(document: Document, asked: Instant, times: &Times, before: Option<&Loaded>) -> Loaded {
-        let wished = document.ttl.unwrap_or(Duration::MAX).min(times.cache_ttl);
-        let ttl = if document.missing.is_some() { times.miss_ttl } else { wished };
+    pub(super) fn new(
+        document: Document,
+        requested_at: Instant,
+        times: &CacheTimes,
+        before: Option<&LoadedDocument>,
+    ) -> LoadedDocument {
+        let own_ttl = document.ttl.unwrap_or(Duration::MAX).min(times.cache_ttl);
+        let ttl = if document.missing.is_some() { times.miss_ttl } else { own_ttl };
         let earlier = before.map_or_else(HashMap::new, |before| before.values_for(&document));
         let (max_stale, superseded, age) = (times.max_stale, Arc::default(), CoarseAge::default());
-        Loaded { document, asked, ttl, max_stale, earlier, superseded, age }
+        LoadedDocument { document, requested_at, ttl, max_stale, earlier, superseded, age }
     }
 
-    /// Its values under the keys that `next` could not read over an outage.
-    fn values_for(&self, next: &Document) -> HashMap<Box<str>, Held> {
+    /// Returns its values under the keys that `next` could not read during an outage.
+    fn values_for(&self, next: &Document) -> HashMap<Box<str>, Secret> {
         if !next.has_gaps() {
             return HashMap::new();
         }
-        let own = self.document.entries().map(|(key, entry)| (key, self.held(entry, true, true)));
-        let earlier = self.earlier.iter().map(|(key, held)| (&**key, held.clone()));
+        let own = self.document.entries().map(|(key, entry)| (key, self.secret(entry, true, true)));
+        let earlier = self.earlier.iter().map(|(key, secret)| (&**key, secret.clone()));
         let is_unread = |key: &str| next.get(key).is_err_and(|error| !error.is_authoritative());
-        own.chain(earlier).filter(|(key, _)| is_unread(key)).map(|(key, held)| (key.into(), held)).collect()
+        own.chain(earlier).filter(|(key, _)| is_unread(key)).map(|(key, secret)| (key.into(), secret)).collect()
     }
 
     pub(super) fn is_fresh(&self) -> bool {
-        self.asked.elapsed() < self.ttl
+        self.requested_at.elapsed() < self.ttl
     }
 
-    /// Whether its values may serve while the source does not answer.
+    /// Whether its values may be used while the source is unavailable.
     pub(super) fn is_usable(&self) -> bool {
-        self.asked.elapsed() < self.ttl.saturating_add(self.max_stale)
+        self.requested_at.elapsed() < self.ttl.saturating_add(self.max_stale)
     }
 
-    /// Whether it counts and nobody has to load it again; `false` also where that is not sure.
+    /// Whether it is fresh and not yet due for a refresh; `false` also if that is not certain.
     #[inline]
-    pub(super) fn is_young(&self, now: Tick) -> bool {
-        self.age.is_below(|| self.soft(), self.asked, now)
+    pub(super) fn is_current(&self, now: CoarseInstant) -> bool {
+        self.age.is_below(|| self.refresh_after(), self.requested_at, now)
     }
 
-    /// From which age on it is loaded again while it still counts.
-    pub(super) fn soft(&self) -> Duration {
-        (self.ttl - self.ttl / 5).min(self.document.soft.unwrap_or(Duration::MAX))
+    /// The age from which it is loaded again while it is still fresh.
+    pub(super) fn refresh_after(&self) -> Duration {
+        (self.ttl - self.ttl / 5).min(self.document.refresh_after.unwrap_or(Duration::MAX))
     }
 
     /// Whether this key could not be read.
-    pub(super) fn lacks(&self, key: &str) -> bool {
+    pub(super) fn is_unreadable(&self, key: &str) -> bool {
         self.document.get(key).is_err()
     }
 
-    /// What it says about `key`: to the call that loaded it, or, `cached`, to a later one.
-    pub(super) fn look_up(&self, key: &str, cached: bool) -> Result<Option<Held>> {
+    /// Returns the value of `key`. `cached` is `false` for the call that loaded the document.
+    pub(super) fn look_up(&self, key: &str, cached: bool) -> Result<Option<Secret>> {
         match self.document.get(key) {
-            Ok(entry) => Ok(entry.map(|entry| self.held(entry, cached && !self.is_fresh(), cached))),
+            Ok(entry) => Ok(entry.map(|entry| self.secret(entry, cached && !self.is_fresh(), cached))),
             Err(error) => {
-                let is_usable =
-                    |origin: &Arc<Origin>| origin.asked.elapsed() < origin.ttl.saturating_add(self.max_stale);
-                match self.earlier.get(key).filter(|held| held.origin.as_ref().is_some_and(is_usable)) {
-                    Some(held) => Ok(Some(held.clone())),
+                let is_usable = |info: &Arc<SecretInfo>| info.age() < info.ttl().saturating_add(self.max_stale);
+                match self.earlier.get(key).filter(|secret| secret.info.as_ref().is_some_and(is_usable)) {
+                    Some(secret) => Ok(Some(secret.clone())),
                     None => Err(error),
                 }
             }
         }
     }
 
-    /// Later calls must not use what was taken from it.
+    /// Keeps later calls from using values of this document from a cache.
     pub(super) fn supersede(&self) {
         self.superseded.store(true, Relaxed);
     }
 
-    pub(super) fn held(&self, (value, version): &(SecretBytes, Option<Arc<str>>), stale: bool, cached: bool) -> Held {
-        Held {
-            value: value.clone(),
-            stale,
-            cached,
-            origin: Some(Arc::new(Origin {
-                version: version.clone(),
-                asked: self.asked,
-                ttl: self.ttl,
-                soft: Some(self.soft()),
-                superseded: Some(self.superseded.clone()),
-            })),
-        }
+    pub(super) fn secret(&self, (value, version): &Entry, stale: bool, cached: bool) -> Secret {
+        let info = SecretInfo {
+            version: version.clone(),
+            requested_at: self.requested_at,
+            ttl: Some(self.ttl),
+            refresh_after: Some(self.refresh_after()),
+            superseded: Some(self.superseded.clone()),
+        };
+        Secret { info: Some(Arc::new(info)), stale, cached, ..Secret::new(value.clone()) }
     }
 
     #[cfg(test)]
-    pub(super) fn aged(&self, time: Duration) -> Loaded {
-        let age = |held: &Held| {
-            let origin = held
-                .origin
-                .as_ref()
-                .map(|origin| Arc::new(Origin { asked: origin.asked.before(time), ..Origin::clone(origin) }));
-            Held { origin, ..held.clone() }
+    pub(super) fn aged(&self, time: Duration) -> LoadedDocument {
+        let age = |secret: &Secret| {
+            let aged = |info: &Arc<SecretInfo>| {
+                Arc::new(SecretInfo { requested_at: info.requested_at.before(time), ..SecretInfo::clone(info) })
+            };
+            Secret { info: secret.info.as_ref().map(aged), ..secret.clone() }
         };
-        Loaded {
+        LoadedDocument {
             document: self.document.clone(),
-            asked: self.asked.before(time),
+            requested_at: self.requested_at.before(time),
             ttl: self.ttl,
             max_stale: self.max_stale,
-            earlier: self.earlier.iter().map(|(key, held)| (key.clone(), age(held))).collect(),
+            earlier: self.earlier.iter().map(|(key, secret)| (key.clone(), age(secret))).collect(),
             superseded: self.superseded.clone(),
             age: CoarseAge::default(),
         }

@@ -1,51 +1,54 @@
-//! A directory of one-secret files, as Kubernetes, Docker and systemd provide them: the file's name is the key, its
-//! contents are the value. It is read-only.
+//! A directory with one file for each secret, as Kubernetes, Docker and systemd provide them: the name of the file is
+//! the key, its contents are the value. It is read-only.
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
+use lru::LruCache;
 use parking_lot::Mutex;
 
-use crate::bytes::SecretBytes;
-use crate::clock::Tick;
+use crate::clock::CoarseInstant;
 use crate::error::{Error, Result, Source};
-use crate::files::{self, Exposure, Fingerprint};
-use crate::fork::{self, Reading};
+use crate::files::{self, Fingerprint, LoosePermissions};
+use crate::fork::{self, ReadGuard};
 use crate::log::{self, Level};
+use crate::secret_memory::SecretBytes;
 use crate::sys::Published;
 
-/// The largest value of one file.
+/// The maximum size of one file.
 const MAX_SIZE: usize = 1 << 20;
-/// Of how many names at most it is remembered that there is no such file.
-const MOST_ABSENT: usize = 1000;
+/// The most files that are cached, including names for which there is no file.
+const MAX_FILES: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
 
 pub(super) struct Directory {
     pub(super) path: PathBuf,
-    /// What is known of the files. A change makes a new map.
-    files: Mutex<Arc<Files>>,
-    /// The same; changed with the lock of `files` held.
-    current: Published<Files>,
+    /// The cached files. A lookup counts as use if it checks the file, which every [`find`](Directory::find) does about
+    /// once a second.
+    files: Mutex<LruCache<Arc<str>, Arc<CachedFile>, RandomState>>,
+    /// A copy for readers, which take no lock; changed with the lock of `files` held.
+    current: Published<FileMap>,
 }
 
-type Files = HashMap<Box<str>, Arc<Remembered>, RandomState>;
+type FileMap = HashMap<Arc<str>, Arc<CachedFile>, RandomState>;
 
-struct Remembered {
-    looked: AtomicU64,
-    /// `None` where there is no such file.
+struct CachedFile {
+    checked_at: AtomicU64,
+    /// `None` if there is no such file.
     file: Option<(Fingerprint, SecretBytes)>,
 }
 
-impl Remembered {
-    fn new(file: Option<(Fingerprint, SecretBytes)>) -> Remembered {
-        Remembered { looked: AtomicU64::new(Tick::now().nanoseconds()), file }
+impl CachedFile {
+    fn new(file: Option<(Fingerprint, SecretBytes)>) -> CachedFile {
+        CachedFile { checked_at: AtomicU64::new(CoarseInstant::now().nanoseconds()), file }
     }
 
-    fn is_new(&self, now: Tick, fresh: Duration) -> bool {
-        now.since(Tick::from_nanoseconds(self.looked.load(Relaxed))) < fresh
+    fn is_fresh(&self, now: CoarseInstant, max_age: Duration) -> bool {
+        now.since(CoarseInstant::from_nanoseconds(self.checked_at.load(Relaxed))) < max_age
     }
 
     fn value(&self) -> Option<&SecretBytes> {
@@ -55,64 +58,54 @@ impl Remembered {
 
 impl Directory {
     pub(super) fn new(path: PathBuf) -> Directory {
-        let files = Arc::<Files>::default();
-        Directory { path, current: Published::new(Some(files.clone())), files: Mutex::new(files) }
+        let files = Mutex::new(LruCache::with_hasher(MAX_FILES, RandomState::default()));
+        Directory { path, files, current: Published::new(Some(Arc::default())) }
     }
 
-    /// A key must not lead out of the directory, nor to what Kubernetes keeps for itself (`..data`).
-    pub(super) fn may_have(key: &str) -> bool {
+    /// Whether a file of this name could be a secret. A key must not lead out of the directory, or to what Kubernetes
+    /// keeps for itself (`..data`).
+    pub(super) fn is_file_name(key: &str) -> bool {
         !key.contains('/') && !key.starts_with("..") && key != "."
     }
 
-    /// What is remembered of the file named `key`, if that is younger than `fresh`: its value, or that there is none.
+    /// The cached value of the file named `key`, or that there is no file; `None` if it was not checked within
+    /// `max_age`.
     pub(super) fn peek<'r>(
         &'r self,
         key: &str,
-        reading: &'r Reading,
-        now: Tick,
-        fresh: Duration,
+        reading: &'r ReadGuard,
+        now: CoarseInstant,
+        max_age: Duration,
     ) -> Option<Option<&'r SecretBytes>> {
-        let file = self.current.get(reading)?.get(key).filter(|file| file.is_new(now, fresh))?;
+        let file = self.current.get(reading)?.get(key).filter(|file| file.is_fresh(now, max_age))?;
         Some(file.value())
     }
 
-    /// The value of the file named `key`; one final newline is not part of it. A file is looked at again once what is
-    /// remembered of it is older than `fresh`.
-    pub(super) fn find(&self, key: &str, fresh: Duration, strict: bool) -> Result<Option<SecretBytes>> {
-        if !Directory::may_have(key) {
+    /// The value of the file named `key`, without one final newline. The file is checked for changes if that was last
+    /// done longer than `max_age` ago.
+    pub(super) fn find(&self, key: &str, max_age: Duration, strict: bool) -> Result<Option<SecretBytes>> {
+        if !Directory::is_file_name(key) {
             return Ok(None);
         }
-        let known = self.files.lock().get(key).cloned();
-        if let Some(known) = known.as_ref().filter(|known| known.is_new(Tick::now(), fresh)) {
-            return Ok(known.value().cloned());
-        }
-        let path = self.path.join(key);
-        let fingerprint = match std::fs::metadata(&path) {
-            Ok(metadata) => (!metadata.is_dir()).then(|| Fingerprint::of(&metadata)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-            Err(error) => return Err(super::view::look_error(&path, &error)),
+        let cached = {
+            let _guard = fork::protect();
+            self.files.lock().get(key).cloned()
         };
-        match (fingerprint, known) {
-            (now, Some(known)) if known.file.as_ref().map(|(before, _)| before) == now.as_ref() => {
-                known.looked.store(Tick::now().nanoseconds(), Relaxed);
-                Ok(known.value().cloned())
-            }
-            (None, _) => {
-                self.remember(key, Remembered::new(None));
-                Ok(None)
-            }
-            (Some(_), _) => fork::outside(|| self.load(key, &path, strict)).map(Some),
+        if let Some(cached) = cached.as_ref().filter(|cached| cached.is_fresh(CoarseInstant::now(), max_age)) {
+            return Ok(cached.value().cloned());
         }
+        fork::unprotected(|| self.check(key, cached.as_deref(), strict))
     }
 
-    /// The names of the files in it. What is hidden, and names that are not UTF-8, do not count.
+    /// The names of the files. Hidden files, directories and names that are not UTF-8 are left out. Called outside the
+    /// fork gate.
     pub(super) fn names(&self) -> Result<Vec<String>> {
         let failed = |error: &std::io::Error| Error::io("list", &self.path, error).with_source(Source::File);
         let mut names = Vec::new();
         for entry in std::fs::read_dir(&self.path).map_err(|error| failed(&error))? {
             let entry = entry.map_err(|error| failed(&error))?;
             let Ok(name) = entry.file_name().into_string() else { continue };
-            // Kubernetes makes the files links to others.
+            // Kubernetes provides links to the files.
             let is_directory = std::fs::metadata(entry.path()).is_ok_and(|metadata| metadata.is_dir());
             if !name.starts_with('.') && !is_directory {
                 names.push(name);
@@ -121,43 +114,93 @@ impl Directory {
         Ok(names)
     }
 
-    pub(super) fn forget(&self) {
-        self.change(|files| files.clear());
+    pub(super) fn clear_cache(&self) {
+        self.change(LruCache::clear);
+    }
+
+    /// Reads the file named `key`, unless it is as in `cached`. Called outside the fork gate.
+    fn check(&self, key: &str, cached: Option<&CachedFile>, strict: bool) -> Result<Option<SecretBytes>> {
+        let path = self.path.join(key);
+        let fingerprint = match std::fs::metadata(&path) {
+            Ok(metadata) => (!metadata.is_dir()).then(|| Fingerprint::of(&metadata)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => return Err(super::state::metadata_error(&path, &error)),
+        };
+        match (fingerprint, cached) {
+            (now, Some(cached)) if cached.file.as_ref().map(|(before, _)| before) == now.as_ref() => {
+                cached.checked_at.store(CoarseInstant::now().nanoseconds(), Relaxed);
+                Ok(cached.value().cloned())
+            }
+            (None, _) => {
+                self.store(key, CachedFile::new(None));
+                Ok(None)
+            }
+            (Some(_), _) => self.load(key, &path, strict).map(Some),
+        }
     }
 
     fn load(&self, key: &str, path: &Path, strict: bool) -> Result<SecretBytes> {
         let mut contents = files::read(path, MAX_SIZE)?;
-        if let Some(exposure) = Exposure::of(path, &contents.metadata) {
+        if let Some(loose_permissions) = LoosePermissions::of(path, &contents.metadata) {
             if strict {
-                return Err(exposure.refusal());
+                return Err(loose_permissions.refusal());
             }
-            log::emit(Level::Warn, "file", || exposure.warning());
+            log::emit(Level::Warn, "file", || loose_permissions.warning());
         }
         let end = contents.bytes.len() - usize::from(contents.bytes.last() == Some(&b'\n'));
         contents.bytes.truncate(end);
         let value = contents.bytes.freeze();
-        self.remember(key, Remembered::new(Some((Fingerprint::of(&contents.metadata), value.clone()))));
+        self.store(key, CachedFile::new(Some((Fingerprint::of(&contents.metadata), value.clone()))));
         Ok(value)
     }
 
-    fn remember(&self, key: &str, file: Remembered) {
+    fn store(&self, key: &str, file: CachedFile) {
         self.change(|files| {
-            if file.file.is_none() && files.values().filter(|file| file.file.is_none()).count() >= MOST_ABSENT {
-                files.retain(|_, file| file.file.is_some());
-            }
-            files.insert(key.into(), Arc::new(file));
+            files.put(key.into(), Arc::new(file));
         });
     }
 
-    fn change(&self, change: impl FnOnce(&mut Files)) {
-        let _inside = fork::enter();
+    fn change(&self, change: impl FnOnce(&mut LruCache<Arc<str>, Arc<CachedFile>, RandomState>)) {
+        let _guard = fork::protect();
         let mut files = self.files.lock();
-        let mut changed = Files::clone(&files);
-        change(&mut changed);
-        let before = std::mem::replace(&mut *files, Arc::new(changed));
-        let current = self.current.replace(Some(files.clone()));
-        // What is replaced is dropped without the lock.
+        change(&mut files);
+        let map: FileMap = files.iter().map(|(key, file)| (key.clone(), file.clone())).collect();
+        let previous = self.current.replace(Some(Arc::new(map)));
+        // The previous map is dropped without the lock.
         drop(files);
-        drop((before, current));
+        drop(previous);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directory_caches_the_most_recently_used_files() {
+        let place = tempfile::tempdir().unwrap();
+        for number in 0..MAX_FILES.get() {
+            std::fs::write(place.path().join(number.to_string()), "value").unwrap();
+        }
+        let directory = Directory::new(place.path().to_owned());
+        let find = |key: &str| directory.find(key, Duration::MAX, false).unwrap();
+        let is_cached = |key: &str| directory.files.lock().contains(key);
+        for number in 0..MAX_FILES.get() {
+            assert_eq!(find(&number.to_string()).as_deref(), Some(&b"value"[..]));
+        }
+        assert!(is_cached("0") && is_cached("1"));
+        // The lookup of "0" makes "1" the least recently used.
+        find("0");
+        assert!(find("missing").is_none());
+        assert_eq!(directory.files.lock().len(), MAX_FILES.get());
+        assert!(is_cached("0") && is_cached("missing") && !is_cached("1"));
+        {
+            let reading = fork::read().unwrap();
+            let map = directory.current.get(&reading).unwrap();
+            assert_eq!((map.len(), map.contains_key("1")), (MAX_FILES.get(), false));
+        }
+        assert_eq!(find("1").as_deref(), Some(&b"value"[..]));
+        directory.clear_cache();
+        assert!(directory.files.lock().is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! A secrets file's contents, whatever its format.
+//! The contents of a secrets file in either format.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -8,18 +8,18 @@ use foldhash::fast::RandomState;
 use zeroize::Zeroizing;
 
 use super::yaml;
-use crate::bytes::SecretBytes;
 use crate::clock::Deadline;
-use crate::secrets::entries::{Entries, Problem, position, refusal};
+use crate::secret_memory::SecretBytes;
+use crate::secrets::entries::{Entries, Position, Problem};
 use crate::secrets::json;
 
-/// The largest secrets file that is read or written.
+/// The maximum size of a secrets file.
 pub(super) const MAX_SIZE: usize = 4 << 20;
 
-/// A text of this size is read in milliseconds.
+/// The size up to which a text is parsed within milliseconds.
 const SMALL: usize = 1 << 16;
 
-/// How a file is written down. Its name decides, as it does for SimpleTuner.
+/// The format of a file, which its name determines as in SimpleTuner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     Json,
@@ -45,9 +45,9 @@ impl Format {
 
     pub(super) fn parse(self, bytes: &[u8], deadline: Deadline) -> Result<Entries, Problem> {
         let text = as_text(bytes)?;
-        // What takes no time is read even where none is left.
+        // A small text is parsed even after the deadline.
         let deadline = if text.len() > SMALL { deadline } else { Deadline::after(Duration::MAX) };
-        Problem::if_late(deadline)?;
+        Problem::check_deadline(deadline)?;
         match self {
             Format::Json => json::parse(text),
             Format::Yaml => yaml::parse(text, deadline),
@@ -62,8 +62,8 @@ pub(super) enum Change<'a> {
 }
 
 impl Change<'_> {
-    /// The changed text of a document, `None` if there is nothing to delete. What is returned was parsed again and
-    /// holds the old entries with this change and nothing else.
+    /// Returns the changed text of a document; `None` if there is nothing to delete. The result has been parsed again:
+    /// it contains the old entries with this change and nothing else.
     pub(super) fn apply(
         &self,
         format: Format,
@@ -80,20 +80,21 @@ impl Change<'_> {
         }?;
         if let Some(changed) = &changed {
             let before = if text.is_empty() { Entries::new() } else { format.parse(bytes, deadline)? };
-            Problem::if_late(deadline)?;
+            Problem::check_deadline(deadline)?;
             let after = match format.parse(changed.as_bytes(), deadline) {
                 Ok(after) => after,
-                Err(_) => return Problem::if_late(deadline).and(Err(refusal(key))),
+                Err(_) => return Problem::check_deadline(deadline).and(Err(Problem::layout(key))),
             };
-            if !self.explains(&before, &after, key) {
-                return Err(refusal(key));
+            if !self.accounts_for(&before, &after, key) {
+                return Err(Problem::layout(key));
             }
         }
         Ok(changed)
     }
 
-    /// Whether `after` is `before` with this change: of a key that stands twice the last one is set, and all are deleted.
-    fn explains(&self, before: &Entries, after: &Entries, key: &str) -> bool {
+    /// Whether `after` is `before` with this change. Of several entries of one key the last is set, and all are
+    /// deleted.
+    fn accounts_for(&self, before: &Entries, after: &Entries, key: &str) -> bool {
         let mut expected: Vec<(&str, Option<&[u8]>)> =
             before.iter().map(|(name, value)| (name.as_str(), value.as_deref())).collect();
         match self {
@@ -107,18 +108,17 @@ impl Change<'_> {
     }
 }
 
-/// Names with their values. Of a name that stands twice the last counts, as for Python.
-pub(super) type ByName = HashMap<String, Option<SecretBytes>, RandomState>;
+/// Values by name. The last of several entries of one name counts, as in Python.
+pub(super) type EntryMap = HashMap<String, Option<SecretBytes>, RandomState>;
 
-pub(super) fn by_name(entries: Entries) -> ByName {
+pub(super) fn entry_map(entries: Entries) -> EntryMap {
     entries.into_iter().collect()
 }
 
 fn as_text(bytes: &[u8]) -> Result<&str, Problem> {
     std::str::from_utf8(bytes).map_err(|error| {
         let valid = std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default();
-        let (line, column) = position(valid, valid.len());
-        Problem { line, column, message: "a byte here is not UTF-8".to_owned() }
+        Problem::at(Position::of(valid, valid.len()), "this byte is not valid UTF-8")
     })
 }
 
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_name_of_a_file_tells_its_format() {
+    fn file_name_determines_the_format() {
         for (name, format) in
             [("a.json", Format::Json), ("a.YAML", Format::Yaml), ("a.yml", Format::Yaml), ("secrets", Format::Json)]
         {
@@ -136,24 +136,25 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_not_text_are_located() {
+    fn invalid_utf_8_is_located() {
         let problem = Format::Json.parse(b"{\n \"A\": \"\xff\"}", Deadline::after(Duration::MAX)).unwrap_err();
-        assert_eq!((problem.line, problem.column), (2, 8));
+        let expected = Position { line: 2, column: 8 };
+        assert!(matches!(problem, Problem::Text { position: Some(at), .. } if at == expected), "{problem:?}");
     }
 
     #[test]
-    fn a_changed_document_must_hold_the_change_and_nothing_else() {
+    fn changed_document_contains_the_change_and_nothing_else() {
         let named = |text: &str| json::parse(text).unwrap();
         let (before, set) = (named(r#"{"A": 1, "B": 2}"#), Change::Set("3"));
-        assert!(set.explains(&before, &named(r#"{"A": 1, "B": "3"}"#), "B"));
-        assert!(!set.explains(&before, &named(r#"{"A": 2, "B": "3"}"#), "B"));
-        assert!(!set.explains(&before, &named(r#"{"B": "3"}"#), "B"));
-        assert!(!set.explains(&before, &named(r#"{"A": 1, "B": 2}"#), "B"));
-        assert!(!set.explains(&before, &named(r#"{"A": 1, "B": "3", "C": 1}"#), "B"));
-        assert!(Change::Delete.explains(&before, &named(r#"{"A": 1}"#), "B"));
+        assert!(set.accounts_for(&before, &named(r#"{"A": 1, "B": "3"}"#), "B"));
+        assert!(!set.accounts_for(&before, &named(r#"{"A": 2, "B": "3"}"#), "B"));
+        assert!(!set.accounts_for(&before, &named(r#"{"B": "3"}"#), "B"));
+        assert!(!set.accounts_for(&before, &named(r#"{"A": 1, "B": 2}"#), "B"));
+        assert!(!set.accounts_for(&before, &named(r#"{"A": 1, "B": "3", "C": 1}"#), "B"));
+        assert!(Change::Delete.accounts_for(&before, &named(r#"{"A": 1}"#), "B"));
     }
 
-    /// JSON documents of every layout, changed in every way: the change is made, and nothing else.
+    /// Random JSON documents with random changes: the change is made, and nothing else.
     #[test]
     fn random_documents_take_random_changes() {
         let mut state = 0x9E37_79B9_7F4A_7C15_u64;
@@ -177,11 +178,11 @@ mod tests {
             text += &format!("{{{}}}{}", entries.join(","), spaces[random(5) as usize]);
             let key = ["A", "B", "a b", "\"", "new"][random(5) as usize];
             let change = if random(2) == 0 { Change::Set("new \"value\"\n") } else { Change::Delete };
-            let known = by_name(json::parse(&text).unwrap()).contains_key(key);
+            let known = entry_map(json::parse(&text).unwrap()).contains_key(key);
             let changed = change
                 .apply(Format::Json, text.as_bytes(), key, Deadline::after(Duration::MAX))
                 .unwrap_or_else(|problem| {
-                    panic!("{text:?} with {key:?}: {}", problem.message);
+                    panic!("{text:?} with {key:?}: {problem:?}");
                 });
             assert_eq!(changed.is_some(), known || matches!(change, Change::Set(_)), "{text:?} with {key:?}");
         }

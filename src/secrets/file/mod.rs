@@ -1,4 +1,4 @@
-//! The file provider: one JSON or YAML file, or a directory of one-secret files.
+//! The file provider: one JSON or YAML file, or a directory with one file for each secret.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,70 +9,72 @@ use serde_json::{Map, Value, json};
 
 use super::names::Names;
 use super::peek::{Known, Peeked};
-use super::provider::{Finding, Held, Provider, Request, State};
-use crate::cache::TtlCache;
-use crate::clock::{Deadline, Tick};
+use super::provider::{Health, HealthState, Request, SecretProvider};
+use super::secret::Secret;
+use super::single_flight::SingleFlight;
+use crate::clock::{CoarseInstant, Deadline};
 use crate::config::Config;
 use crate::error::{Error, Result, Source, Status};
-use crate::fork::{self, Reading};
+use crate::fork::{self, ReadGuard};
 use crate::paths;
 use crate::sys::Published;
 
 mod directory;
 mod document;
 mod save;
-mod view;
+mod state;
 mod yaml;
 
 use directory::Directory;
 use document::Change;
-use view::{Located, NO_HOME, Place, View, no_home};
+use state::{FileLocation, FileState, Located, NO_HOME, no_home};
 
-/// How long the file is taken to be as it was when it was last looked at.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// How long a report waits for a look at the file.
+/// How long a snapshot is used before the file is checked for changes.
+const RECHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a report waits for the file to be read.
 const REPORT_TIME: Duration = Duration::from_secs(10);
 
 pub(crate) struct FileProvider {
-    place: Place,
-    memory: Mutex<Memory>,
-    /// The look that counts; changed with the lock of `memory` held.
-    current: Published<Look>,
-    /// Holds nothing; it lets one caller look at the file for all.
-    looks: TtlCache<Look>,
+    location: FileLocation,
+    snapshots: Mutex<Snapshots>,
+    /// The latest snapshot; changed with the lock of `snapshots` held.
+    current: Published<FileSnapshot>,
+    /// Lets one caller read the file for all.
+    reads: SingleFlight<FileSnapshot>,
 }
 
-/// What is known of the file. Looks are numbered in the order in which they begin.
+/// The latest snapshot. Snapshots are numbered in the order in which they are started.
 #[derive(Default)]
-struct Memory {
-    look: Option<Look>,
-    begun: u64,
-    /// The first look that counts: the file was changed, or forgotten, after the ones before it had begun.
-    oldest: u64,
+struct Snapshots {
+    latest: Option<FileSnapshot>,
+    started: u64,
+    /// The number of the oldest valid snapshot. Those before it were started before a change by this process, or before
+    /// a call to `forget`.
+    oldest_valid: u64,
 }
 
-/// A look at the file, and what it found.
+/// The state of the file at one time.
 #[derive(Clone)]
-struct Look {
+struct FileSnapshot {
     number: u64,
-    begun: Tick,
-    view: Arc<View>,
+    started: CoarseInstant,
+    state: Arc<FileState>,
 }
 
 impl FileProvider {
     pub(crate) fn open(config: &Config) -> Result<FileProvider> {
         Ok(FileProvider {
-            place: Place {
+            location: FileLocation {
                 path: config.text("file_path").map(|path| paths::expand_home(Path::new(path))),
                 strict: config.flag("strict_permissions").unwrap_or(false),
             },
-            memory: Mutex::default(),
+            snapshots: Mutex::default(),
             current: Published::empty(),
-            looks: TtlCache::new(Duration::ZERO, 0, Duration::MAX)?,
+            reads: SingleFlight::new()?,
         })
     }
 
-    /// Writes one entry, creating the file where it is missing.
+    /// Writes one entry. Creates the file if it does not exist.
     pub(crate) fn set(&self, key: &str, value: &str, deadline: Deadline) -> Result<()> {
         self.change(key, &Change::Set(value), deadline).map(drop)
     }
@@ -84,14 +86,14 @@ impl FileProvider {
 
     /// The file or directory that is read, or the file that `set` would create.
     pub(crate) fn file_path(&self) -> Result<PathBuf> {
-        match self.place.locate()? {
+        match fork::unprotected(|| self.location.locate())? {
             Located::File(path, _) | Located::Directory(path) | Located::Missing(path) => Ok(path),
             Located::NoHome(reason) => Err(no_home(reason.as_deref())),
         }
     }
 
     fn change(&self, key: &str, change: &Change<'_>, deadline: Deadline) -> Result<bool> {
-        let path = match self.place.locate()? {
+        let path = match fork::unprotected(|| self.location.locate())? {
             Located::File(path, _) | Located::Missing(path) => path,
             Located::Directory(path) => {
                 let message = format!(
@@ -102,92 +104,98 @@ impl FileProvider {
             }
             Located::NoHome(reason) => return Err(no_home(reason.as_deref())),
         };
-        let changed = fork::outside(|| save::change(&path, key, change, self.place.strict, deadline));
-        self.outdate();
+        let changed = fork::unprotected(|| save::change(&path, key, change, self.location.strict, deadline));
+        self.invalidate();
         changed.map_err(|error| error.with_source(Source::File))
     }
 
-    /// What is there, by a look that is younger than a second; with `refresh`, by one that begins now. While another
-    /// caller looks, what was there before serves, unless this process has changed it.
-    fn view(&self, refresh: bool, deadline: Deadline) -> Result<Arc<View>> {
-        let (oldest, before) = {
-            let memory = self.memory.lock();
-            let look = memory.look.clone().filter(|look| !refresh && look.number >= memory.oldest);
-            if let Some(look) = look.as_ref().filter(|look| look.begun.elapsed() < LOOK_INTERVAL) {
-                return Ok(look.view.clone());
+    /// The state of the file, from a snapshot that is younger than [`RECHECK_INTERVAL`]; with `refresh`, from one that
+    /// starts now. While another caller takes a snapshot, the previous one is used if it is still valid.
+    fn state(&self, refresh: bool, deadline: Deadline) -> Result<Arc<FileState>> {
+        let (oldest, previous) = {
+            let snapshots = self.snapshots.lock();
+            let oldest_valid = snapshots.oldest_valid;
+            let latest = snapshots.latest.clone().filter(|latest| !refresh && latest.number >= oldest_valid);
+            if let Some(latest) = latest.as_ref().filter(|latest| latest.started.elapsed() < RECHECK_INTERVAL) {
+                return Ok(latest.state.clone());
             }
-            (if refresh { memory.begun + 1 } else { memory.oldest }, look)
+            (if refresh { snapshots.started + 1 } else { oldest_valid }, latest)
         };
         loop {
-            let wait = if before.is_some() { Duration::ZERO } else { deadline.wait() };
             let mut new = None;
-            let look = self.looks.get_or_load(b"", wait, |_| {
-                let (look, is_new) = self.look(deadline)?;
-                new = is_new.then(|| look.view.clone());
-                Ok(look)
-            });
-            if let Some(view) = new {
-                view.report();
+            let take = || {
+                let (snapshot, is_new) = self.take_snapshot(deadline)?;
+                new = is_new.then(|| snapshot.state.clone());
+                Ok(snapshot)
+            };
+            let snapshot = match &previous {
+                Some(previous) => match self.reads.try_run(b"", deadline, take) {
+                    Some(result) => result,
+                    None => return Ok(previous.state.clone()),
+                },
+                None => self.reads.run(b"", deadline, |snapshot| snapshot.number >= oldest, take),
+            };
+            if let Some(state) = new {
+                state.report();
             }
-            match look {
-                Ok(look) if look.number >= oldest => return Ok(look.view),
-                // It had begun before this call.
-                Ok(_) => {}
-                Err(error) if error.status() == Status::Busy && before.is_some() => {}
-                // The patience of the caller that looked was shorter.
-                Err(error) if error.status() == Status::Timeout && !deadline.has_passed() => {}
-                Err(error) => return Err(error.with_source(Source::File)),
-            }
-            if let Some(look) = before {
-                return Ok(look.view);
+            match (snapshot, &previous) {
+                (Ok(snapshot), _) => return Ok(snapshot.state),
+                // The caller that read the file had less time than this one.
+                (Err(error), previous) if error.status() == Status::Timeout && !deadline.has_passed() => {
+                    if let Some(previous) = previous {
+                        return Ok(previous.state.clone());
+                    }
+                }
+                (Err(error), _) => return Err(error.with_source(Source::File)),
             }
         }
     }
 
-    /// Looks at the file, and whether that found something new. Called outside the fork gate.
-    fn look(&self, deadline: Deadline) -> Result<(Look, bool)> {
-        let (number, known) = {
-            let _inside = fork::enter();
-            let mut memory = self.memory.lock();
-            memory.begun += 1;
-            // What this process has written since may have the inode, size and time of what was read: where the clock of
-            // the file system is coarse, and inodes are used again at once.
-            let counts = |look: &&Look| look.number >= memory.oldest;
-            (memory.begun, memory.look.as_ref().filter(counts).map(|look| look.view.clone()))
+    /// Takes a snapshot, and returns whether the file has changed since the previous one. The file is read outside the
+    /// fork gate and without a lock.
+    fn take_snapshot(&self, deadline: Deadline) -> Result<(FileSnapshot, bool)> {
+        let (number, previous) = {
+            let _guard = fork::protect();
+            let mut snapshots = self.snapshots.lock();
+            snapshots.started += 1;
+            // A file that this process has changed may have the same inode, size and time as before: file systems reuse
+            // inodes at once, and some have a coarse clock.
+            let is_valid = |latest: &&FileSnapshot| latest.number >= snapshots.oldest_valid;
+            (snapshots.started, snapshots.latest.as_ref().filter(is_valid).map(|latest| latest.state.clone()))
         };
-        let begun = Tick::now();
-        let view = self.place.look(known.clone(), deadline)?;
-        let is_new = known.is_none_or(|known| !Arc::ptr_eq(&known, &view));
-        let look = Look { number, begun, view };
-        let _inside = fork::enter();
-        self.publish(&look);
-        Ok((look, is_new))
+        let started = CoarseInstant::now();
+        let state = fork::unprotected(|| self.location.read(previous.clone(), deadline))?;
+        let is_new = previous.is_none_or(|previous| !Arc::ptr_eq(&previous, &state));
+        let snapshot = FileSnapshot { number, started, state };
+        self.publish(&snapshot);
+        Ok((snapshot, is_new))
     }
 
-    /// Makes this look the current one, unless it is too old to count.
-    fn publish(&self, look: &Look) {
-        let mut memory = self.memory.lock();
-        if look.number >= memory.oldest {
-            let before = memory.look.replace(look.clone());
-            let current = self.current.replace(Some(Arc::new(look.clone())));
-            // What is replaced is dropped without the lock.
-            drop(memory);
-            drop((before, current));
+    /// Makes this snapshot the latest, unless it is no longer valid.
+    fn publish(&self, snapshot: &FileSnapshot) {
+        let _guard = fork::protect();
+        let mut snapshots = self.snapshots.lock();
+        if snapshot.number >= snapshots.oldest_valid {
+            let previous = snapshots.latest.replace(snapshot.clone());
+            let current = self.current.replace(Some(Arc::new(snapshot.clone())));
+            // The replaced snapshot is dropped without the lock.
+            drop(snapshots);
+            drop((previous, current));
         }
     }
 
-    /// The looks that have begun do not count any more.
-    fn outdate(&self) {
-        let _inside = fork::enter();
-        let mut memory = self.memory.lock();
-        memory.oldest = memory.begun + 1;
+    /// Makes all snapshots that have been started invalid.
+    fn invalidate(&self) {
+        let _guard = fork::protect();
+        let mut snapshots = self.snapshots.lock();
+        snapshots.oldest_valid = snapshots.started + 1;
         let current = self.current.replace(None);
-        drop(memory);
+        drop(snapshots);
         drop(current);
     }
 }
 
-impl Provider for FileProvider {
+impl SecretProvider for FileProvider {
     fn name(&self) -> &str {
         "file"
     }
@@ -196,30 +204,30 @@ impl Provider for FileProvider {
         Source::File
     }
 
-    fn find(&self, key: &str, request: &Request) -> Result<Option<Held>> {
-        let fresh = if request.refresh { Duration::ZERO } else { LOOK_INTERVAL };
-        let value = match &*self.view(request.refresh, request.deadline())? {
-            View::NoHome(_) | View::Missing(_) => None,
-            View::Document(document) => document.entries.get(key).cloned().flatten(),
-            View::Directory(directory) => directory.find(key, fresh, self.place.strict)?,
-            View::Failed(_, _, error) => return Err(error.clone()),
+    fn find(&self, key: &str, request: &Request) -> Result<Option<Secret>> {
+        let max_age = if request.refresh { Duration::ZERO } else { RECHECK_INTERVAL };
+        let value = match &*self.state(request.refresh, request.deadline())? {
+            FileState::NoHome(_) | FileState::Missing(_) => None,
+            FileState::Document(document) => document.entries.get(key).cloned().flatten(),
+            FileState::Directory(directory) => directory.find(key, max_age, self.location.strict)?,
+            FileState::Failed(_, _, error) => return Err(error.clone()),
         };
-        Ok(value.map(Held::now))
+        Ok(value.map(Secret::new))
     }
 
-    fn peek(&self, key: &str, reading: &Reading, now: Tick, take: &mut dyn FnMut(Peeked<'_>)) -> Known {
-        let is_new = |look: &&Look| now.since(look.begun) < LOOK_INTERVAL;
-        let Some(look) = self.current.get(reading).filter(is_new) else { return Known::Unknown };
-        match &*look.view {
-            View::NoHome(_) | View::Missing(_) => Known::Absent,
-            View::Document(document) => match document.entries.get(key) {
+    fn peek(&self, key: &str, reading: &ReadGuard, now: CoarseInstant, take: &mut dyn FnMut(Peeked<'_>)) -> Known {
+        let is_recent = |snapshot: &&FileSnapshot| now.since(snapshot.started) < RECHECK_INTERVAL;
+        let Some(snapshot) = self.current.get(reading).filter(is_recent) else { return Known::Unknown };
+        match &*snapshot.state {
+            FileState::NoHome(_) | FileState::Missing(_) => Known::Absent,
+            FileState::Document(document) => match document.entries.get(key) {
                 Some(Some(value)) => {
                     take(Peeked::Local(value));
                     Known::Found
                 }
                 Some(None) | None => Known::Absent,
             },
-            View::Directory(directory) => match directory.peek(key, reading, now, LOOK_INTERVAL) {
+            FileState::Directory(directory) => match directory.peek(key, reading, now, RECHECK_INTERVAL) {
                 Some(Some(value)) => {
                     take(Peeked::Local(value));
                     Known::Found
@@ -227,64 +235,64 @@ impl Provider for FileProvider {
                 Some(None) => Known::Absent,
                 None => Known::Unknown,
             },
-            View::Failed(..) => Known::Unknown,
+            FileState::Failed(..) => Known::Unknown,
         }
     }
 
     fn place(&self, key: &str) -> String {
-        let view = match self.view(false, Deadline::after(REPORT_TIME)) {
-            Ok(view) => view,
+        let state = match self.state(false, Deadline::after(REPORT_TIME)) {
+            Ok(state) => state,
             Err(error) => return error.message().to_owned(),
         };
-        match &*view {
-            View::NoHome(reason) => reason.as_deref().unwrap_or(NO_HOME).to_owned(),
-            View::Missing(path) => format!("{} does not exist", path.display()),
-            View::Directory(directory) if !Directory::may_have(key) => {
-                format!("{} is a directory, in which no such name is looked for", directory.path.display())
+        match &*state {
+            FileState::NoHome(reason) => reason.as_deref().unwrap_or(NO_HOME).to_owned(),
+            FileState::Missing(path) => format!("{} does not exist", path.display()),
+            FileState::Directory(directory) if !Directory::is_file_name(key) => {
+                format!("{} is a directory, and the key is not a valid name of a file in it", directory.path.display())
             }
-            View::Directory(directory) => format!("{} does not exist", directory.path.join(key).display()),
-            View::Document(document) => format!("{} has no such key", document.path.display()),
-            View::Failed(_, _, error) => error.message().to_owned(),
+            FileState::Directory(directory) => format!("{} does not exist", directory.path.join(key).display()),
+            FileState::Document(document) => format!("{} has no such key", document.path.display()),
+            FileState::Failed(_, _, error) => error.message().to_owned(),
         }
     }
 
     fn refresh(&self, request: &Request) -> Result<()> {
-        match &*self.view(true, request.deadline())? {
-            View::Failed(_, _, error) => Err(error.clone()),
-            View::Directory(directory) => {
-                directory.forget();
+        match &*self.state(true, request.deadline())? {
+            FileState::Failed(_, _, error) => Err(error.clone()),
+            FileState::Directory(directory) => {
+                directory.clear_cache();
                 Ok(())
             }
             _ => Ok(()),
         }
     }
 
-    fn forget(&self) {
-        let _inside = fork::enter();
-        self.outdate();
-        let before = self.memory.lock().look.take();
-        drop(before);
+    fn clear_cache(&self) {
+        let _guard = fork::protect();
+        self.invalidate();
+        let latest = self.snapshots.lock().latest.take();
+        drop(latest);
     }
 
     fn describe(&self) -> Map<String, Value> {
-        let fields = match self.view(false, Deadline::after(REPORT_TIME)) {
-            Ok(view) => view.describe(),
+        let fields = match self.state(false, Deadline::after(REPORT_TIME)) {
+            Ok(state) => state.describe(),
             Err(error) => json!({"error": error.message()}),
         };
         let mut fields = match fields {
             Value::Object(fields) => fields,
             _ => Map::new(),
         };
-        fields.insert("strict_permissions".to_owned(), json!(self.place.strict));
+        fields.insert("strict_permissions".to_owned(), json!(self.location.strict));
         fields
     }
 
     fn names(&self, request: &Request) -> Option<Names> {
-        let listed = self.view(request.refresh, request.deadline()).and_then(|view| match &*view {
-            View::NoHome(_) | View::Missing(_) => Ok(Vec::new()),
-            View::Document(document) => Ok(document.names().map(str::to_owned).collect()),
-            View::Directory(directory) => directory.names(),
-            View::Failed(_, _, error) => Err(error.clone()),
+        let listed = self.state(false, request.deadline()).and_then(|state| match &*state {
+            FileState::NoHome(_) | FileState::Missing(_) => Ok(Vec::new()),
+            FileState::Document(document) => Ok(document.names().map(str::to_owned).collect()),
+            FileState::Directory(directory) => fork::unprotected(|| directory.names()),
+            FileState::Failed(_, _, error) => Err(error.clone()),
         });
         Some(match listed {
             Ok(names) => Names { names, error: None },
@@ -292,10 +300,10 @@ impl Provider for FileProvider {
         })
     }
 
-    fn check(&self, request: &Request) -> Finding {
-        match self.view(true, request.deadline()) {
-            Ok(view) => view.check(),
-            Err(error) => Finding::new(State::Failed, error.message()),
+    fn check(&self, request: &Request) -> Health {
+        match self.state(true, request.deadline()) {
+            Ok(state) => state.check(),
+            Err(error) => Health::new(HealthState::Failed, error.message()),
         }
     }
 }
@@ -305,18 +313,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_read_before_a_change_of_this_process_is_read_again() {
+    fn file_is_read_again_after_a_change_by_this_process() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("secrets.json");
         std::fs::write(&path, r#"{"A": "1"}"#).unwrap();
         let mut config = Config::new();
         config.set("file_path", path.to_str().unwrap()).unwrap();
         let provider = FileProvider::open(&config).unwrap();
-        let look = || provider.view(true, Deadline::after(Duration::from_secs(60))).unwrap();
-        let first = look();
-        assert!(Arc::ptr_eq(&first, &look()), "nothing was changed");
-        // The file seems to be as it was.
-        provider.outdate();
-        assert!(!Arc::ptr_eq(&first, &look()));
+        let state = || provider.state(true, Deadline::after(Duration::from_secs(60))).unwrap();
+        let first = state();
+        assert!(Arc::ptr_eq(&first, &state()), "the file has not changed");
+        // The file seems unchanged.
+        provider.invalidate();
+        assert!(!Arc::ptr_eq(&first, &state()));
     }
 }

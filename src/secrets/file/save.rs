@@ -1,4 +1,4 @@
-//! Changing a secrets file: one writer at a time, and either the old file or the new one, whole, at every instant.
+//! Changing a secrets file: one writer at a time, and readers get the whole old file or the whole new one.
 
 use std::fs;
 use std::io;
@@ -8,19 +8,19 @@ use std::path::Path;
 use super::document::{Change, Format, MAX_SIZE};
 use crate::clock::Deadline;
 use crate::error::{Error, Result};
-use crate::files::{self, Exposure};
+use crate::files::{self, LoosePermissions};
 
-/// Makes `change` in the file at `path`, creating it and its directory for a new entry where they are missing. `false`
-/// means that there was nothing to delete. Called outside the fork gate.
+/// Makes `change` in the file at `path`. For a new entry it creates the file and its directory if they do not exist.
+/// Returns `false` if there is nothing to delete. Called outside the fork gate.
 pub(super) fn change(path: &Path, key: &str, change: &Change<'_>, strict: bool, deadline: Deadline) -> Result<bool> {
-    // A link stays a link: what it leads to is changed.
+    // A link stays a link: its target is changed.
     let path = match fs::canonicalize(path) {
         Ok(path) => path,
         Err(error) if error.kind() == io::ErrorKind::NotFound => match change {
             Change::Delete => return Ok(false),
-            Change::Set(_) => files::missing(path)?,
+            Change::Set(_) => files::path_to_create(path)?,
         },
-        Err(error) => return Err(super::view::look_error(path, &error)),
+        Err(error) => return Err(super::state::metadata_error(path, &error)),
     };
     let _lock = files::lock(&path, deadline)?;
     let current = match files::read(&path, MAX_SIZE) {
@@ -29,13 +29,13 @@ pub(super) fn change(path: &Path, key: &str, change: &Change<'_>, strict: bool, 
         Err(error) => return Err(error),
     };
     if let Some(contents) = current.as_ref().filter(|_| strict)
-        && let Some(exposure) = Exposure::of(&path, &contents.metadata)
+        && let Some(loose_permissions) = LoosePermissions::of(&path, &contents.metadata)
     {
-        return Err(exposure.refusal());
+        return Err(loose_permissions.refusal());
     }
     let format = Format::of(&path);
     let before: &[u8] = match &current {
-        // An empty text is a new document; a file that is there and empty is a broken one.
+        // An empty text is a new document, but an existing empty file may be invalid.
         Some(contents) if contents.bytes.is_empty() => {
             format.parse(b"", deadline).map_err(|problem| problem.in_file(&path))?;
             b""

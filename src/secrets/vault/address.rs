@@ -1,23 +1,20 @@
-//! Where requests go: the address of the server, and paths below it. All is checked before a byte is sent.
+//! The address of the server and the paths of its API. Both are checked before anything is sent.
 
 use std::fmt;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use ureq::http::Uri;
 
-use super::variables::{Given, Origin, Refused};
+use super::settings_reader::{InvalidSetting, Setting, SettingOrigin};
+use crate::http::url::{Url, UrlError, is_loopback_host, percent_encode};
 
-/// What stays as it is in a segment of a path: RFC 3986's unreserved characters.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-/// The address of a server: `https://vault.example.com:8200`, maybe with a path in front of `/v1`.
+/// The address of a server: `https://vault.example.com:8200`, optionally with a path before `/v1`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Address {
     pub(super) https: bool,
-    /// As it stands in the URL, brackets around an IPv6 address included.
+    /// As in the URL, with the brackets around an IPv6 address.
     pub(super) host: String,
     pub(super) port: Option<u16>,
-    /// Empty, or `/path` without a slash at its end.
+    /// Empty, or `/path` without a trailing slash.
     base: String,
 }
 
@@ -32,106 +29,97 @@ impl fmt::Display for Address {
 }
 
 impl Address {
-    pub(super) fn parse(given: &Given) -> Result<Address, Refused> {
-        let origin = &given.origin;
-        let text = given.value.as_str();
+    pub(super) fn parse(setting: &Setting) -> Result<Address, InvalidSetting> {
+        let origin = &setting.origin;
+        let text = setting.value.as_str();
         if text.starts_with("unix:") {
-            return Err(origin.refuse(
-                "is a Unix socket, which this library does not speak to; give the agent a TCP listener and its address \
-                 here",
+            return Err(origin.invalid(
+                "is a Unix socket, which is not supported; give the agent a TCP listener and set its address",
             ));
         }
-        let lower = text.get(..8).unwrap_or(text).to_ascii_lowercase();
-        if !lower.starts_with("http://") && !lower.starts_with("https://") {
-            return Err(origin.refuse("must begin with https:// or http://, as in https://vault.example.com:8200"));
+        let Url { uri, origin: server } = Url::parse(text).map_err(|error| {
+            origin.invalid(match error {
+                UrlError::Scheme => "must begin with https:// or http://, as in https://vault.example.com:8200",
+                UrlError::UserInfo => "contains a user or password, which Vault does not accept; remove it",
+                UrlError::Fragment => "contains `?` or `#`; it must end with the host, port or path",
+                UrlError::HostOrPort => "has an invalid host or port",
+                UrlError::Character(_) | UrlError::Malformed => "is not a URL such as https://vault.example.com:8200",
+            })
+        })?;
+        if uri.query().is_some() {
+            return Err(origin.invalid("contains `?` or `#`; it must end with the host, port or path"));
         }
-        // A path with `..` or an empty segment would be cleaned by the server with a redirect.
-        let unusable = || origin.refuse("is not a URL such as https://vault.example.com:8200");
-        let uri: Uri = text.parse().map_err(|_| unusable())?;
-        let authority = uri.authority().ok_or_else(unusable)?;
-        if authority.as_str().contains('@') {
-            return Err(origin.refuse("has a user or password in it, which Vault does not take; remove them"));
-        }
-        if uri.query().is_some() || text.contains('#') {
-            return Err(origin.refuse("has a `?` or `#` in it; it must end with host, port or path"));
-        }
-        let port = match authority.as_str().rsplit_once(':') {
-            Some((_, port)) if !port.ends_with(']') => {
-                Some(port.parse().ok().filter(|port| *port > 0).ok_or_else(|| origin.refuse("has no valid port"))?)
-            }
-            _ => None,
-        };
         let base = uri.path().trim_end_matches('/');
         if base == "/v1" || base.ends_with("/v1") || base.contains("/v1/") {
-            return Err(origin.refuse("must be the address alone: remove /v1 and what follows"));
+            return Err(origin.invalid("must be the address only: remove /v1 and what follows"));
         }
-        check_segments(origin, base.trim_start_matches('/'), true)?;
-        let https = uri.scheme_str() == Some("https");
-        Ok(Address { https, host: authority.host().to_ascii_lowercase(), port, base: base.to_owned() })
+        // The server would answer a path with `..` or an empty segment with a redirect to the normalized one.
+        check_segments(origin, base.trim_start_matches('/'))?;
+        let host = uri.host().unwrap_or_default().to_ascii_lowercase();
+        Ok(Address { https: server.tls, host, port: uri.port_u16(), base: base.to_owned() })
     }
 
-    /// The URL of a path of the API, whose segments are encoded.
+    /// The URL of an API path whose segments are encoded.
     pub(super) fn url(&self, path: &str) -> String {
         format!("{self}/v1/{path}")
     }
 
-    /// Whether what is sent there stays on this machine.
+    /// Whether the host is this machine.
     pub(super) fn is_local(&self) -> bool {
-        let host = self.host.trim_matches(['[', ']']);
-        host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+        is_loopback_host(self.host.trim_matches(['[', ']']))
     }
 
-    /// The URL that a redirect from here leads to, or why it is not followed.
+    /// The target URL of a redirect from this server, or the reason not to follow it.
     pub(super) fn redirect(&self, location: &str) -> Result<String, String> {
         if let Some(path) = location.strip_prefix('/').filter(|path| !path.starts_with('/')) {
             let origin = Address { base: String::new(), ..self.clone() };
             return Ok(format!("{origin}/{path}"));
         }
-        let uri: Uri = location.parse().map_err(|_| "with a Location that is no URL".to_owned())?;
+        let uri: Uri = location.parse().map_err(|_| "with a Location that is not a URL".to_owned())?;
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
-            return Err("with a Location that is no whole URL".to_owned());
+            return Err("with a Location that is not an absolute URL".to_owned());
         };
         let host = authority.host();
         if authority.as_str().contains('@') || !(scheme == "https" || scheme == "http") {
-            return Err(format!("to something other than a Vault server on {host}"));
+            return Err(format!("to a URL on {host} that is not the address of a Vault server"));
         }
         if scheme == "http" && self.https {
-            return Err(format!("from https to http on {host}, where the token could be read by others"));
+            return Err(format!("from https to http on {host}, which would expose the token"));
         }
         if !host.eq_ignore_ascii_case(&self.host) {
             return Err(format!(
-                "to another host, {scheme}://{authority}, where the token is not sent; if that is your active server, \
-                 make it the address"
+                "to another host, {scheme}://{authority}, which must not get the token; if that is the active server, \
+                 set its address"
             ));
         }
         Ok(location.to_owned())
     }
 }
 
-/// A path, mount or namespace without slashes around it; `None` where nothing is left.
-pub(super) fn path(given: &Given) -> Result<Option<String>, Refused> {
-    let text = given.value.trim_matches('/');
-    check_segments(&given.origin, text, text.is_empty())?;
+/// A path, mount or namespace without the slashes around it; `None` if nothing is left.
+pub(super) fn path(setting: &Setting) -> Result<Option<String>, InvalidSetting> {
+    let text = setting.value.trim_matches('/');
+    check_segments(&setting.origin, text)?;
     Ok((!text.is_empty()).then(|| text.to_owned()))
 }
 
-fn check_segments(origin: &Origin, text: &str, may_be_empty: bool) -> Result<(), Refused> {
-    if may_be_empty && text.is_empty() {
+fn check_segments(origin: &SettingOrigin, text: &str) -> Result<(), InvalidSetting> {
+    if text.is_empty() {
         return Ok(());
     }
     for segment in text.split('/') {
         match segment {
-            "" => return Err(origin.refuse("has `//` in it")),
-            "." | ".." => return Err(origin.refuse("has `.` or `..` as a part of the path")),
+            "" => return Err(origin.invalid("contains `//`")),
+            "." | ".." => return Err(origin.invalid("contains `.` or `..` as a path segment")),
             _ => {}
         }
     }
     Ok(())
 }
 
-/// The path with each segment percent-encoded.
+/// The path with its segments percent-encoded.
 pub(super) fn encoded(path: &str) -> String {
-    path.split('/').map(|segment| utf8_percent_encode(segment, SEGMENT).to_string()).collect::<Vec<_>>().join("/")
+    path.split('/').map(|segment| percent_encode(segment).to_string()).collect::<Vec<_>>().join("/")
 }
 
 #[cfg(test)]
@@ -140,20 +128,20 @@ mod tests {
 
     use super::*;
 
-    fn given(text: &str) -> Given {
-        Given { origin: Origin::Config("vault_url"), value: Zeroizing::new(text.to_owned()) }
+    fn setting(text: &str) -> Setting {
+        Setting { origin: SettingOrigin::Config("vault_url"), value: Zeroizing::new(text.to_owned()) }
     }
 
     fn address(text: &str) -> Address {
-        Address::parse(&given(text)).unwrap()
+        Address::parse(&setting(text)).unwrap()
     }
 
-    fn refusal(text: &str) -> String {
-        Address::parse(&given(text)).unwrap_err().error.message().to_owned()
+    fn error(text: &str) -> String {
+        Address::parse(&setting(text)).unwrap_err().error.message().to_owned()
     }
 
     #[test]
-    fn an_address_is_taken_as_people_write_it() {
+    fn address_is_parsed_in_any_usual_form() {
         for (text, shown) in [
             ("https://vault.example.com:8200", "https://vault.example.com:8200"),
             ("https://Vault.Example.com/", "https://vault.example.com"),
@@ -170,23 +158,23 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_refused_with_what_to_do() {
+    fn invalid_address_is_an_error_with_a_remedy() {
         for (text, what) in [
             ("vault.example.com:8200", "must begin with https:// or http://"),
             ("ftp://vault", "must begin with https:// or http://"),
             ("unix:///run/agent.sock", "is a Unix socket"),
             ("https://", "is not a URL"),
             ("https://a b", "is not a URL"),
-            ("https://user:CANARY@vault:8200", "has a user or password in it"),
-            ("https://vault:8200?x=CANARY", "has a `?` or `#` in it"),
+            ("https://user:CANARY@vault:8200", "contains a user or password"),
+            ("https://vault:8200?x=CANARY", "contains `?` or `#`"),
             ("https://vault:8200/v1/secret/data/x", "remove /v1 and what follows"),
             ("https://vault:8200/v1", "remove /v1 and what follows"),
-            ("https://vault:0", "has no valid port"),
-            ("https://vault:99999", "has no valid port"),
-            ("https://vault/a/../b", "has `.` or `..`"),
-            ("https://vault/a//b", "has `//`"),
+            ("https://vault:0", "has an invalid host or port"),
+            ("https://vault:99999", "has an invalid host or port"),
+            ("https://vault/a/../b", "contains `.` or `..`"),
+            ("https://vault/a//b", "contains `//`"),
         ] {
-            let message = refusal(text);
+            let message = error(text);
             assert!(message.contains(what), "{text}: {message}");
             assert!(message.starts_with("the configuration key `vault_url` "), "{message}");
             assert!(!message.contains("CANARY"), "{message}");
@@ -194,29 +182,29 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_bare_and_each_segment_encoded() {
-        assert_eq!(path(&given("/team/app/")).unwrap().as_deref(), Some("team/app"));
-        assert_eq!(path(&given("/")).unwrap(), None);
-        assert!(path(&given("a/../b")).is_err() && path(&given("a//b")).is_err() && path(&given(".")).is_err());
+    fn path_loses_outer_slashes_and_its_segments_are_encoded() {
+        assert_eq!(path(&setting("/team/app/")).unwrap().as_deref(), Some("team/app"));
+        assert_eq!(path(&setting("/")).unwrap(), None);
+        assert!(path(&setting("a/../b")).is_err() && path(&setting("a//b")).is_err() && path(&setting(".")).is_err());
         assert_eq!(encoded("a b/c%2fd/é?#"), "a%20b/c%252fd/%C3%A9%3F%23");
     }
 
     #[test]
-    fn a_redirect_stays_on_its_host() {
+    fn redirect_stays_on_the_host() {
         let https = address("https://vault:8200");
         assert_eq!(https.redirect("https://vault:8300/v1/x").unwrap(), "https://vault:8300/v1/x");
         assert_eq!(https.redirect("/v1/x").unwrap(), "https://vault:8200/v1/x");
         assert_eq!(address("http://vault:8200").redirect("https://VAULT/v1/x").unwrap(), "https://VAULT/v1/x");
         for (location, why) in [
             ("https://other:8200/v1/x", "to another host, https://other:8200,"),
-            ("//other/v1/x", "with a Location that is no"),
+            ("//other/v1/x", "with a Location that is not"),
             ("http://vault:8200/v1/x", "from https to http"),
-            ("https://vault@other/v1/x", "to something other"),
-            ("ftp://vault/v1/x", "to something other"),
-            ("", "with a Location that is no"),
+            ("https://vault@other/v1/x", "to a URL on"),
+            ("ftp://vault/v1/x", "to a URL on"),
+            ("", "with a Location that is not"),
         ] {
-            let refused = https.redirect(location).unwrap_err();
-            assert!(refused.starts_with(why), "{location}: {refused}");
+            let reason = https.redirect(location).unwrap_err();
+            assert!(reason.starts_with(why), "{location}: {reason}");
         }
     }
 }

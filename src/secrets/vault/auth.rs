@@ -1,66 +1,92 @@
-//! The ways to get a token, as the settings have them.
+//! The settings of authentication: which method, and with what credentials.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::address;
-use super::login::{Login, Role, SecretId, Wrapping, printable};
-use super::settings::file;
-use super::variables::{Given, Inputs, Origin, Refused};
-use crate::bytes::SecretBytes;
+use super::secret_file::printable;
+use super::settings_reader::{InvalidSetting, Setting, SettingOrigin, SettingsReader};
 use crate::paths;
+use crate::secret_memory::SecretBytes;
 
 /// Where Kubernetes puts the token of a pod's service account.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 const METHODS: &str = "token, approle, kubernetes, jwt or agent";
-/// Keys that mean nothing without `vault_auth`.
-const OF_LOGINS: [&str; 6] =
+/// Keys that have no meaning without `vault_auth`.
+const LOGIN_KEYS: [&str; 6] =
     ["vault_auth_mount", "vault_jwt_file", "vault_role", "vault_role_id", "vault_secret_id", "vault_secret_id_file"];
 
-/// How a token is had.
+/// How the token is obtained.
 pub(super) enum Auth {
-    /// One that was given.
+    /// A token in the settings.
     Token(SecretBytes),
-    /// One in a file, which may be replaced.
+    /// A token in a file, which may be replaced at any time.
     TokenFile {
         path: PathBuf,
-        is_usual: bool,
+        /// Whether it is the file where `vault login` stores the token.
+        is_default: bool,
     },
-    /// None: the agent at that address adds its own.
+    /// No token: the agent at the address adds its own.
     Agent,
     Login(Login),
 }
 
+/// A login at `auth/{mount}/login`.
+pub(super) struct Login {
+    pub(super) mount: String,
+    pub(super) role: Role,
+}
+
+/// The credentials of a login.
+pub(super) enum Role {
+    AppRole {
+        role_id: SecretBytes,
+        secret_id: SecretId,
+        /// Whether the secret ID is given as a wrapping token.
+        is_wrapped: bool,
+    },
+    /// Sends a JWT that is read from a file.
+    Jwt { kubernetes: bool, role: Option<String>, file: PathBuf },
+}
+
+/// The secret ID of an AppRole. A role may not need one.
+pub(super) enum SecretId {
+    None,
+    Given(SecretBytes),
+    File(PathBuf),
+}
+
 impl Auth {
-    /// `None` where nothing says how to log in.
-    pub(super) fn read(inputs: &Inputs<'_>, at_agent: bool) -> Result<Option<Auth>, Refused> {
-        match inputs.config("vault_auth")? {
+    /// Reads the settings; `None` if none of them says how to authenticate.
+    pub(super) fn read(reader: &SettingsReader<'_>, is_agent: bool) -> Result<Option<Auth>, InvalidSetting> {
+        match reader.config("vault_auth")? {
             None => {
-                for key in OF_LOGINS {
-                    if let Some(given) = inputs.config(key)? {
-                        return Err(given.origin.refuse("is set, but vault_auth, which says how to log in, is not"));
+                for key in LOGIN_KEYS {
+                    if let Some(setting) = reader.config(key)? {
+                        return Err(setting.origin.invalid("is set, but vault_auth, the login method, is not"));
                     }
                 }
-                let token = token(inputs)?;
+                let token = token(reader)?;
                 let is_absent = token.as_ref().is_none_or(Auth::is_absent);
-                Ok(if at_agent && is_absent { Some(Auth::Agent) } else { token })
+                Ok(if is_agent && is_absent { Some(Auth::Agent) } else { token })
             }
-            Some(given) => match given.value.as_str() {
-                "token" => token(inputs),
+            Some(setting) => match setting.value.as_str() {
+                "token" => token(reader),
                 "agent" => Ok(Some(Auth::Agent)),
-                "approle" => app_role(inputs).map(Some),
-                "kubernetes" => jwt(inputs, true).map(Some),
-                "jwt" => jwt(inputs, false).map(Some),
-                _ => Err(given.origin.refuse(format!("must be {METHODS}"))),
+                "approle" => app_role(reader).map(Some),
+                "kubernetes" => jwt(reader, true).map(Some),
+                "jwt" => jwt(reader, false).map(Some),
+                _ => Err(setting.origin.invalid(format!("must be {METHODS}"))),
             },
         }
     }
 
-    /// Whether nobody has logged in yet: the file where `vault login` leaves the token does not exist.
+    /// Whether the user has not logged in yet: the file where `vault login` stores the token does not exist.
     pub(super) fn is_absent(&self) -> bool {
-        matches!(self, Auth::TokenFile { path, is_usual: true } if !path.is_file())
+        matches!(self, Auth::TokenFile { path, is_default: true } if !path.is_file())
     }
 
-    /// The file that holds what the server is shown, if one does.
+    /// The file with the token, secret ID or JWT, if there is one.
     pub(super) fn file(&self) -> Option<&Path> {
         match self {
             Auth::TokenFile { path, .. } => Some(path),
@@ -69,7 +95,7 @@ impl Auth {
         }
     }
 
-    /// The name of the method, as `vault_auth` takes it.
+    /// The name of the method, as in `vault_auth`.
     pub(super) fn name(&self) -> &'static str {
         match self {
             Auth::Token(_) | Auth::TokenFile { .. } => "token",
@@ -79,60 +105,94 @@ impl Auth {
     }
 }
 
+impl fmt::Display for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the {} login at auth/{}", self.role.name(), self.mount)
+    }
+}
+
+impl Role {
+    fn name(&self) -> &'static str {
+        match self {
+            Role::AppRole { .. } => "approle",
+            Role::Jwt { kubernetes: true, .. } => "kubernetes",
+            Role::Jwt { kubernetes: false, .. } => "jwt",
+        }
+    }
+
+    /// The server's identifier of the role.
+    pub(super) fn id(&self) -> &[u8] {
+        match self {
+            Role::AppRole { role_id, .. } => role_id,
+            Role::Jwt { role, .. } => role.as_deref().unwrap_or_default().as_bytes(),
+        }
+    }
+
+    fn file(&self) -> Option<&Path> {
+        match self {
+            Role::AppRole { secret_id: SecretId::File(path), .. } | Role::Jwt { file: path, .. } => Some(path),
+            Role::AppRole { .. } => None,
+        }
+    }
+}
+
 /// A token from the configuration, a variable or a file, in this order.
-fn token(inputs: &Inputs<'_>) -> Result<Option<Auth>, Refused> {
-    if let Some(given) = inputs.config("vault_token")? {
-        return secret(&given).map(|token| Some(Auth::Token(token)));
+fn token(reader: &SettingsReader<'_>) -> Result<Option<Auth>, InvalidSetting> {
+    if let Some(setting) = reader.config("vault_token")? {
+        return secret(&setting).map(|token| Some(Auth::Token(token)));
     }
-    if let Some(given) = inputs.config("vault_token_file")? {
-        return Ok(Some(Auth::TokenFile { path: file(&given), is_usual: false }));
+    if let Some(setting) = reader.config("vault_token_file")? {
+        return Ok(Some(Auth::TokenFile { path: setting.path(), is_default: false }));
     }
-    if let Some(given) = inputs.tool("TOKEN")? {
-        return secret(&given).map(|token| Some(Auth::Token(token)));
+    if let Some(setting) = reader.tool_variable("TOKEN")? {
+        return secret(&setting).map(|token| Some(Auth::Token(token)));
     }
-    if let Some(given) = inputs.tool("TOKEN_PATH")? {
-        return Ok(Some(Auth::TokenFile { path: file(&given), is_usual: false }));
+    if let Some(setting) = reader.tool_variable("TOKEN_PATH")? {
+        return Ok(Some(Auth::TokenFile { path: setting.path(), is_default: false }));
     }
-    let home = match (inputs.variable)("HOME") {
+    let home = match (reader.environment)("HOME") {
         Some(home) if !home.is_empty() => Some(PathBuf::from(home)),
         _ => paths::home(),
     };
-    Ok(home.map(|home| Auth::TokenFile { path: home.join(".vault-token"), is_usual: true }))
+    Ok(home.map(|home| Auth::TokenFile { path: home.join(".vault-token"), is_default: true }))
 }
 
-fn app_role(inputs: &Inputs<'_>) -> Result<Auth, Refused> {
-    let method = Origin::Config("vault_auth");
-    let Some(role_id) = inputs.config("vault_role_id")? else {
-        return Err(method.refuse("is approle, which needs vault_role_id too"));
+fn app_role(reader: &SettingsReader<'_>) -> Result<Auth, InvalidSetting> {
+    let method = SettingOrigin::Config("vault_auth");
+    let Some(role_id) = reader.config("vault_role_id")? else {
+        return Err(method.invalid("is approle, which also needs vault_role_id"));
     };
-    let secret_id = match (inputs.config("vault_secret_id")?, inputs.config("vault_secret_id_file")?) {
-        (Some(_), Some(_)) => return Err(method.refuse("is approle: set vault_secret_id or vault_secret_id_file")),
-        (Some(given), None) => SecretId::Given(secret(&given)?),
-        (None, Some(given)) => SecretId::File(file(&given)),
+    let secret_id = match (reader.config("vault_secret_id")?, reader.config("vault_secret_id_file")?) {
+        (Some(_), Some(_)) => {
+            return Err(method.invalid("is approle: set either vault_secret_id or vault_secret_id_file, not both"));
+        }
+        (Some(setting), None) => SecretId::Given(secret(&setting)?),
+        (None, Some(setting)) => SecretId::File(setting.path()),
         (None, None) => SecretId::None,
     };
-    let wrapped = inputs.config.flag("vault_secret_id_wrapped").unwrap_or(false);
-    let role = Role::AppRole { role_id: secret(&role_id)?, secret_id, wrapping: wrapped.then(Wrapping::default) };
-    Ok(Auth::Login(Login { mount: auth_mount(inputs, "approle")?, role }))
+    let is_wrapped = reader.config.flag("vault_secret_id_wrapped").unwrap_or(false);
+    let role = Role::AppRole { role_id: secret(&role_id)?, secret_id, is_wrapped };
+    Ok(Auth::Login(Login { mount: auth_mount(reader, "approle")?, role }))
 }
 
-fn jwt(inputs: &Inputs<'_>, kubernetes: bool) -> Result<Auth, Refused> {
-    let role = inputs.config("vault_role")?.map(|given| given.value.as_str().to_owned());
+fn jwt(reader: &SettingsReader<'_>, kubernetes: bool) -> Result<Auth, InvalidSetting> {
+    let role = reader.config("vault_role")?.map(|setting| setting.value.as_str().to_owned());
     if kubernetes && role.is_none() {
-        return Err(Origin::Config("vault_auth").refuse("is kubernetes, which needs vault_role too"));
+        return Err(SettingOrigin::Config("vault_auth").invalid("is kubernetes, which also needs vault_role"));
     }
-    let file = inputs.config("vault_jwt_file")?.map_or_else(|| PathBuf::from(SERVICE_ACCOUNT), |given| file(&given));
-    let mount = auth_mount(inputs, if kubernetes { "kubernetes" } else { "jwt" })?;
+    let file =
+        reader.config("vault_jwt_file")?.map_or_else(|| PathBuf::from(SERVICE_ACCOUNT), |setting| setting.path());
+    let mount = auth_mount(reader, if kubernetes { "kubernetes" } else { "jwt" })?;
     Ok(Auth::Login(Login { mount, role: Role::Jwt { kubernetes, role, file } }))
 }
 
-fn auth_mount(inputs: &Inputs<'_>, usual: &str) -> Result<String, Refused> {
-    let Some(given) = inputs.config("vault_auth_mount")? else { return Ok(usual.to_owned()) };
-    let path = address::path(&given)?.unwrap_or_else(|| usual.to_owned());
+fn auth_mount(reader: &SettingsReader<'_>, default: &str) -> Result<String, InvalidSetting> {
+    let Some(setting) = reader.config("vault_auth_mount")? else { return Ok(default.to_owned()) };
+    let path = address::path(&setting)?.unwrap_or_else(|| default.to_owned());
     Ok(path.strip_prefix("auth/").unwrap_or(&path).to_owned())
 }
 
-fn secret(given: &Given) -> Result<SecretBytes, Refused> {
-    let text = printable(given.value.as_bytes()).map_err(|what| given.origin.refuse(what))?;
-    SecretBytes::copy_from(text).map_err(|error| Refused { error, in_config: true })
+fn secret(setting: &Setting) -> Result<SecretBytes, InvalidSetting> {
+    let text = printable(setting.value.as_bytes()).map_err(|what| setting.origin.invalid(what))?;
+    SecretBytes::copy_from(text).map_err(|error| InvalidSetting { error, in_config: true })
 }

@@ -1,30 +1,31 @@
-//! Requests of one load: Vault's headers, what is worth another attempt, and one redirect on the same host.
+//! Requests to the server: Vault's headers, retries, and one redirect on the same host.
 
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use percent_encoding::percent_decode_str;
 use zeroize::Zeroizing;
 
-use super::Vault;
-use super::answer::{Answer, Object};
-use super::place::Place;
-use super::refused::Attempt;
-use crate::bytes::SecretBytes;
+use super::errors::RequestErrors;
+use super::rate_limit::RateLimiter;
+use super::response::{Object, Response};
+use super::settings::Settings;
 use crate::clock::Deadline;
 use crate::error::Result;
-use crate::http::retry::{Again, Failed};
-use crate::http::{self, Client, Request, Response};
+use crate::http::retry::{Backoff, FailedAttempt, Retry, RetryClass};
+use crate::http::{self, Client, Request};
+use crate::secret_memory::SecretBytes;
 
-/// Vault's own is of some 150 bytes.
+/// The longest index that is sent back. Vault's has about 150 bytes.
 const MAX_INDEX: usize = 1 << 10;
-/// The longest time for a request that a document does not depend on.
-const HURRY: Duration = Duration::from_secs(5);
+/// The longest time for requests that reading the secret does not depend on.
+const BEST_EFFORT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A request below `/v1/`.
+/// A request to a path below `/v1/`.
 #[derive(Clone, Copy)]
 pub(super) struct Call<'a> {
     method: &'static str,
-    /// Encoded.
+    /// Percent-encoded.
     path: &'a str,
     token: Option<&'a SecretBytes>,
     body: Option<&'a [u8]>,
@@ -48,121 +49,149 @@ impl<'a> Call<'a> {
     }
 }
 
-/// One load: its connections and its deadline.
+/// What all sessions with a server share.
+pub(super) struct SessionState {
+    retry: Retry,
+    rate_limiter: Option<RateLimiter>,
+    /// The state of the server's storage at its last response.
+    index: Mutex<Option<String>>,
+}
+
+impl SessionState {
+    pub(super) fn new(settings: &Settings) -> SessionState {
+        SessionState {
+            retry: Retry::new(settings.max_attempts, Backoff::Steady),
+            rate_limiter: settings.rate_limit.map(RateLimiter::new),
+            index: Mutex::default(),
+        }
+    }
+}
+
+/// The requests of one load, which share connections and a deadline.
 pub(super) struct Session<'a> {
-    vault: &'a Vault,
+    settings: &'a Settings,
+    state: &'a SessionState,
     http: Client,
     deadline: Deadline,
-    /// Whether what fails is tried again.
-    is_patient: bool,
-    /// Whether a caller asks for what there is now, so that even a login that was refused is tried again.
-    pub(super) is_forced: bool,
+    /// Whether failed requests are retried.
+    retries: bool,
+    is_refresh: bool,
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn new(vault: &'a Vault, deadline: Deadline) -> Session<'a> {
-        let http = Client::new(vault.settings.transport.clone());
-        Session { vault, http, deadline, is_patient: true, is_forced: false }
+    /// A session of a refresh also repeats logins that were rejected.
+    pub(super) fn new(
+        settings: &'a Settings,
+        state: &'a SessionState,
+        deadline: Deadline,
+        is_refresh: bool,
+    ) -> Session<'a> {
+        let http = Client::new(settings.transport.clone());
+        Session { settings, state, http, deadline, retries: true, is_refresh }
+    }
+
+    /// A session for requests that reading the secret does not depend on: each is sent once, and all have half of the
+    /// remaining time, at most some seconds.
+    pub(super) fn best_effort(&self) -> Session<'a> {
+        let deadline = Deadline::after((self.deadline.remaining() / 2).min(BEST_EFFORT_TIMEOUT));
+        Session { retries: false, ..Session::new(self.settings, self.state, deadline, false) }
+    }
+
+    pub(super) fn settings(&self) -> &'a Settings {
+        self.settings
     }
 
     pub(super) fn deadline(&self) -> Deadline {
         self.deadline
     }
 
-    pub(super) fn forced(self, is_forced: bool) -> Session<'a> {
-        Session { is_forced, ..self }
+    pub(super) fn is_refresh(&self) -> bool {
+        self.is_refresh
     }
 
-    /// The same with one attempt and half of the time that is left, at most some seconds, for what a document does not
-    /// depend on.
-    pub(super) fn hurried(self) -> Session<'a> {
-        let deadline = Deadline::after((self.deadline.remaining() / 2).min(HURRY));
-        Session { deadline, is_patient: false, ..self }
+    pub(super) fn errors(&self) -> RequestErrors<'a> {
+        RequestErrors(self.settings)
     }
 
-    /// A login at `path` with these credentials; `locks` says whether the server locks the role after some failures.
-    pub(super) fn attempt(&self, path: &str, role: &[u8], credentials: &[u8], locks: bool) -> Attempt {
-        let settings = &self.vault.settings;
-        let (server, namespace) = (settings.address.to_string(), settings.namespace.as_deref().unwrap_or_default());
-        Attempt::new(&[server.as_bytes(), namespace.as_bytes(), path.as_bytes(), role], credentials, locks)
+    /// The body of a response as an object.
+    pub(super) fn object<'b>(&self, response: &'b Response) -> Result<Object<'b>> {
+        response.object().ok_or_else(|| self.errors().not_vault(response.status))
     }
 
-    pub(super) fn place(&self) -> Place<'a> {
-        self.vault.place()
-    }
-
-    /// The body of an answer as an object.
-    pub(super) fn object<'b>(&self, answer: &'b Answer) -> Result<Object<'b>> {
-        answer.object().ok_or_else(|| self.place().not_vault(answer.status))
-    }
-
-    /// Sends it until there is an answer that no further attempt would change. Its body is an object.
-    pub(super) fn ask(&self, call: &Call<'_>) -> Result<Answer> {
-        if !self.is_patient {
-            return self.classified(call).map_err(|failed| failed.error);
+    /// Sends a request until there is a response that another attempt would not change. Its body is an object.
+    pub(super) fn send(&self, call: &Call<'_>) -> Result<Response> {
+        if !self.retries {
+            return self.attempt(call).map_err(|failed| failed.error);
         }
-        self.vault.retry.run(self.deadline, |_| self.classified(call))
+        self.state.retry.run(self.deadline, |_| self.attempt(call))
     }
 
-    /// Sends it once, and takes whatever comes.
-    pub(super) fn ask_once(&self, call: &Call<'_>) -> Result<Answer> {
-        let response = self.exchange(call).map_err(|failed| failed.error)?;
-        Ok(Answer { status: response.status, body: response.body })
+    /// Sends a request once, and returns any response.
+    pub(super) fn send_once(&self, call: &Call<'_>) -> Result<Response> {
+        let response = self.send_and_redirect(call).map_err(|failed| failed.error)?;
+        Ok(Response { status: response.status, body: response.body })
     }
 
-    /// What the server knows of a token.
-    pub(super) fn look_up<T>(&self, token: Option<&SecretBytes>, read: impl FnOnce(&Object<'_>) -> T) -> Result<T> {
-        let answer = self.ask(&Call::get("auth/token/lookup-self").with_token(token))?;
-        if answer.status != 200 {
-            return Err(self.place().refused(&answer, "a look at the token"));
+    /// Looks a token up, and reads the server's data about it.
+    pub(super) fn look_up_token<T>(
+        &self,
+        token: Option<&SecretBytes>,
+        read: impl FnOnce(&Object<'_>) -> T,
+    ) -> Result<T> {
+        let response = self.send(&Call::get("auth/token/lookup-self").with_token(token))?;
+        if response.status != 200 {
+            return Err(self.errors().rejected(&response, "looking up the token"));
         }
-        let object = self.object(&answer)?;
-        let data = object.object("data").ok_or_else(|| self.place().not_vault(answer.status))?;
+        let object = self.object(&response)?;
+        let data = object.object("data").ok_or_else(|| self.errors().not_vault(response.status))?;
         Ok(read(&data))
     }
 
-    fn classified(&self, call: &Call<'_>) -> std::result::Result<Answer, Failed> {
-        let response = self.exchange(call)?;
-        let after = http::retry_after(&response).filter(|_| matches!(response.status, 429 | 503));
-        let answer = Answer { status: response.status, body: response.body };
-        let again = match answer.status {
-            429 => Again::Throttled,
-            472 | 501 => Again::Never,
-            412 | 500..=599 => Again::Transient,
-            400 if answer.told().says("Upgrading from non-versioned") => Again::Transient,
-            _ if answer.object().is_none() => return Err(Failed::finally(self.place().not_vault(answer.status))),
-            _ => return Ok(answer),
+    /// Sends a request once. Responses that another attempt may change are errors.
+    fn attempt(&self, call: &Call<'_>) -> std::result::Result<Response, FailedAttempt> {
+        let response = self.send_and_redirect(call)?;
+        let retry_after = http::retry_after(&response).filter(|_| matches!(response.status, 429 | 503));
+        let response = Response { status: response.status, body: response.body };
+        let class = match response.status {
+            429 => RetryClass::Throttled,
+            472 | 501 => RetryClass::Never,
+            412 | 500..=599 => RetryClass::Transient,
+            400 if response.messages().contain("Upgrading from non-versioned") => RetryClass::Transient,
+            _ if response.object().is_none() => {
+                return Err(FailedAttempt::permanent(self.errors().not_vault(response.status)));
+            }
+            _ => return Ok(response),
         };
-        Err(Failed { error: self.place().unavailable(&answer), again, after })
+        Err(FailedAttempt { error: self.errors().unavailable(&response), class, retry_after })
     }
 
-    /// One request, and the one redirect that may follow.
-    fn exchange(&self, call: &Call<'_>) -> std::result::Result<Response, Failed> {
-        let settings = &self.vault.settings;
-        let response = self.send(call, &settings.address.url(call.path))?;
+    /// Sends a request and follows at most one redirect.
+    fn send_and_redirect(&self, call: &Call<'_>) -> std::result::Result<http::Response, FailedAttempt> {
+        let response = self.send_to(&self.settings.address.url(call.path), call)?;
         if !is_redirect(response.status) {
             return Ok(response);
         }
-        let refuse = |why: &str| Failed::finally(self.place().redirected(response.status, why));
-        if !settings.follow_redirects {
-            return Err(refuse("and VAULT_DISABLE_REDIRECTS is set: make the active server the address"));
+        let not_followed = |why: &str| FailedAttempt::permanent(self.errors().redirected(response.status, why));
+        if !self.settings.follow_redirects {
+            return Err(not_followed("and VAULT_DISABLE_REDIRECTS is set; set the address of the active server"));
         }
         let location = response.header("location").unwrap_or_default();
-        let url = settings.address.redirect(location).map_err(|why| refuse(&why))?;
-        if !leads_to(&url, call.path) {
-            return Err(refuse("to another path, as no Vault server does: check the address"));
+        let url = self.settings.address.redirect(location).map_err(|why| not_followed(&why))?;
+        if !has_api_path(&url, call.path) {
+            return Err(not_followed("to another path, which Vault never does; check the address"));
         }
-        let response = self.send(call, &url)?;
+        let response = self.send_to(&url, call)?;
         if is_redirect(response.status) {
-            return Err(refuse("to where it redirects again, which is not followed: check the address"));
+            return Err(not_followed("to a server that redirects again; check the address"));
         }
         Ok(response)
     }
 
-    fn send(&self, call: &Call<'_>, url: &str) -> std::result::Result<Response, Failed> {
-        let (vault, settings) = (self.vault, &self.vault.settings);
-        if let Some(pace) = &vault.pace {
-            pace.wait(self.deadline).map_err(|wait| Failed::finally(self.place().held_back(wait)))?;
+    fn send_to(&self, url: &str, call: &Call<'_>) -> std::result::Result<http::Response, FailedAttempt> {
+        if let Some(rate_limiter) = &self.state.rate_limiter {
+            rate_limiter
+                .wait(self.deadline)
+                .map_err(|wait| FailedAttempt::permanent(self.errors().rate_limited(wait)))?;
         }
         let headers = self.headers(call);
         let request = Request {
@@ -172,46 +201,45 @@ impl<'a> Session<'a> {
             body: call.body.unwrap_or_default(),
             connect_timeout: None,
         };
-        let deadline = Deadline::after(self.deadline.remaining().min(settings.request_timeout));
+        let deadline = Deadline::after(self.deadline.remaining().min(self.settings.request_timeout));
         let response = self.http.send(&request, deadline);
-        let response = response.map_err(|error| Failed::as_marked(self.place().unreachable(error)))?;
-        if let Some(index) = response.header("x-vault-index").filter(|index| can_be_sent_back(index)) {
-            vault.memory.lock().index = Some(index.to_owned());
+        let response = response.map_err(|error| FailedAttempt::from_error(self.errors().no_response(error)))?;
+        if let Some(index) = response.header("x-vault-index").filter(|index| is_valid_index(index)) {
+            *self.state.index.lock() = Some(index.to_owned());
         }
         Ok(response)
     }
 
     fn headers(&self, call: &Call<'_>) -> Vec<(&'a str, Zeroizing<String>)> {
-        let settings = &self.vault.settings;
         let text = |text: &str| Zeroizing::new(text.to_owned());
-        // An agent may insist on this one, against requests that a browser was tricked into.
+        // An agent may require this one, as a protection against server-side request forgery.
         let mut headers = vec![("X-Vault-Request", text("true"))];
         if let Some(token) = call.token.and_then(|token| std::str::from_utf8(token).ok()) {
             headers.push(("X-Vault-Token", text(token)));
         }
-        if let Some(namespace) = &settings.namespace {
+        if let Some(namespace) = &self.settings.namespace {
             headers.push(("X-Vault-Namespace", text(namespace)));
         }
-        // What this client has seen, a server that lags behind must not contradict.
-        if let Some(index) = &self.vault.memory.lock().index {
+        // A server whose storage is older than the last response forwards the request to the active node.
+        if let Some(index) = &*self.state.index.lock() {
             headers.push(("X-Vault-Index", text(index)));
             headers.push(("X-Vault-Inconsistent", text("forward-active-node")));
         }
         if call.body.is_some() {
             headers.push(("Content-Type", text("application/json")));
         }
-        headers.extend(settings.headers.iter().map(|(name, value)| (name.as_str(), value.clone())));
+        headers.extend(self.settings.headers.iter().map(|(name, value)| (name.as_str(), value.clone())));
         headers
     }
 }
 
-/// Whether it is like an index, which every later request carries: another could make all of them fail.
-fn can_be_sent_back(index: &str) -> bool {
+/// Whether this can be an index. Every later request carries it, so anything else could make all of them fail.
+fn is_valid_index(index: &str) -> bool {
     !index.is_empty() && index.len() <= MAX_INDEX && index.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// Whether a redirect is for what was asked; servers may encode it in another way.
-fn leads_to(url: &str, path: &str) -> bool {
+/// Whether a redirect target has this API path, however it is encoded.
+fn has_api_path(url: &str, path: &str) -> bool {
     let plain = |text: &str| percent_decode_str(text).collect::<Vec<u8>>();
     let url = url.split('?').next().unwrap_or(url);
     plain(url).ends_with(&plain(&format!("/v1/{path}")))
@@ -226,15 +254,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_redirect_is_for_what_was_asked() {
+    fn redirect_target_has_the_same_api_path() {
         let path = "secret/data/a%20b%252f";
         for url in ["https://v:8200/v1/secret/data/a%20b%252f", "https://v/base/v1/secret/data/%61%20b%252f?x=1"] {
-            assert!(leads_to(url, path), "{url}");
+            assert!(has_api_path(url, path), "{url}");
         }
         for url in
             ["https://v/login", "https://v/v1/secret/data/other", "https://v/", "https://v/v1/secret/data/a%20b%252f/c"]
         {
-            assert!(!leads_to(url, path), "{url}");
+            assert!(!has_api_path(url, path), "{url}");
         }
     }
 }

@@ -1,257 +1,283 @@
 //! Reading the secret from a KV engine of either version.
 //!
-//! Which version a mount has is asked once and remembered. Version 1 is only tried where the mount is, or may be, of
-//! version 1: its path on a mount of version 2 is another secret to policies, and asking for it tells nothing.
+//! The version of a mount is detected once and remembered. Version 1 is tried only on a mount that is, or may be, of
+//! version 1: on a mount of version 2 policies treat its path as another secret, so the response would mean nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Vault;
+use parking_lot::Mutex;
+
 use super::address::encoded;
-use super::answer::{Answer, Object, Told};
 use super::client::{Call, Session};
-use super::settings::Version;
-use super::token::Token;
+use super::response::{Object, Response, ServerMessages};
+use super::settings::{KvVersion, Settings};
 use crate::clock::Instant;
 use crate::error::{Error, Result, Status};
 use crate::fork;
+use crate::secret_memory::SecretBytes;
 use crate::secrets::document::Document;
 use crate::secrets::entries::{Entries, Problem};
 use crate::secrets::json;
 
-/// A mount may be replaced by one of the other version, after which secrets seem to be missing; then it is asked again.
-const CERTAIN_FOR: Duration = Duration::from_secs(60);
+/// How long a mount is trusted although the secret seems to be missing. If the mount was replaced by one of the other
+/// version, every secret seems to be missing, so after this time its version is detected again.
+const TRUST_MISSING: Duration = Duration::from_secs(60);
 
-/// A KV engine, and where the secret is in it.
+/// A KV engine, and the path of the secret in it.
 #[derive(Clone)]
-pub(super) struct Mounted {
+struct KvMount {
     mount: String,
     path: String,
-    pub(super) version: Version,
+    version: KvVersion,
     since: Instant,
 }
 
-/// What one read brought.
-enum Read {
+impl KvMount {
+    fn new(mount: &str, path: &str, version: KvVersion) -> KvMount {
+        KvMount { mount: mount.to_owned(), path: path.to_owned(), version, since: Instant::now() }
+    }
+
+    /// The mount in the settings, with this version.
+    fn configured(settings: &Settings, version: KvVersion) -> KvMount {
+        KvMount::new(&settings.mount, &settings.path, version)
+    }
+}
+
+/// The outcome of one read.
+enum ReadOutcome {
     Document(Document),
-    /// Nothing is there, or the engine has another version: the server's answer is the same.
-    Nothing,
-    /// The path is one of version 1, the mount is not.
+    /// There is no secret, or the engine has another version; the server does not say which.
+    NotFound,
+    /// The path is of version 1, and the mount is not.
     NotVersion1,
 }
 
-impl Vault {
+/// Reads the secret, and remembers the mount.
+#[derive(Default)]
+pub(super) struct KvReader {
+    mount: Mutex<Option<KvMount>>,
+}
+
+impl KvReader {
+    /// The version of the mount, if it has been detected.
+    pub(super) fn detected_version(&self) -> Option<KvVersion> {
+        self.mount.lock().as_ref().map(|mount| mount.version)
+    }
+
+    /// Makes the next read detect the mount again.
+    pub(super) fn forget_mount(&self) {
+        *self.mount.lock() = None;
+    }
+
     /// Reads the secret with this token.
-    pub(super) fn read(&self, session: &Session<'_>, token: &Token) -> Result<Document> {
-        let settings = &self.settings;
-        let as_configured = |version| Mounted {
-            mount: settings.mount.clone(),
-            path: settings.path.clone(),
-            version,
-            since: Instant::now(),
-        };
+    pub(super) fn read(&self, session: &Session<'_>, token: Option<&SecretBytes>) -> Result<Document> {
+        let settings = session.settings();
         let known = match settings.version {
-            Some(version) => Some(as_configured(version)),
-            None => self.memory.lock().mounted.clone(),
+            Some(version) => Some(KvMount::configured(settings, version)),
+            None => self.mount.lock().clone(),
         };
         let known = match known {
             Some(known) => Some(known),
-            None => self.ask_mount(session, token)?,
+            None => self.detect_mount(session, token)?,
         };
         match known {
             Some(known) => self.read_known(session, token, known),
-            None => self.read_unknown(session, token, as_configured),
+            None => self.read_unknown(session, token),
         }
     }
 
-    /// The secret of an engine whose version is known.
-    fn read_known(&self, session: &Session<'_>, token: &Token, mut known: Mounted) -> Result<Document> {
-        let mut read = self.read_as(session, token, &known)?;
-        if matches!(read, Read::NotVersion1) {
-            if self.settings.version.is_some() {
-                return Err(self.wrong_version());
+    /// Reads the secret from a mount of known version.
+    fn read_known(&self, session: &Session<'_>, token: Option<&SecretBytes>, mut mount: KvMount) -> Result<Document> {
+        let mut outcome = read_once(session, token, &mount)?;
+        if matches!(outcome, ReadOutcome::NotVersion1) {
+            if session.settings().version.is_some() {
+                return Err(wrong_version(session));
             }
-            known.version = Version::V2;
-            read = self.read_as(session, token, &known)?;
+            mount.version = KvVersion::V2;
+            outcome = read_once(session, token, &mount)?;
         }
-        let is_certain = !matches!(read, Read::Nothing) || known.since.elapsed() < CERTAIN_FOR;
-        self.memory.lock().mounted = is_certain.then_some(known);
-        Ok(match read {
-            Read::Document(document) => document,
-            Read::Nothing | Read::NotVersion1 => self.nothing(),
+        let is_trusted = !matches!(outcome, ReadOutcome::NotFound) || mount.since.elapsed() < TRUST_MISSING;
+        *self.mount.lock() = is_trusted.then_some(mount);
+        Ok(match outcome {
+            ReadOutcome::Document(document) => document,
+            ReadOutcome::NotFound | ReadOutcome::NotVersion1 => not_found(session.settings()),
         })
     }
 
-    /// The secret of an engine that the token may not ask about: version 2 first, version 1 if nothing at all is there.
-    fn read_unknown(
-        &self,
-        session: &Session<'_>,
-        token: &Token,
-        as_version: impl Fn(Version) -> Mounted,
-    ) -> Result<Document> {
-        for version in [Version::V2, Version::V1] {
-            let mounted = as_version(version);
-            if let Read::Document(document) = self.read_as(session, token, &mounted)? {
-                self.memory.lock().mounted = Some(mounted);
+    /// Reads the secret from a mount whose version the token may not read: version 2 first, version 1 if nothing is
+    /// found.
+    fn read_unknown(&self, session: &Session<'_>, token: Option<&SecretBytes>) -> Result<Document> {
+        for version in [KvVersion::V2, KvVersion::V1] {
+            let mount = KvMount::configured(session.settings(), version);
+            if let ReadOutcome::Document(document) = read_once(session, token, &mount)? {
+                *self.mount.lock() = Some(mount);
                 return Ok(document);
             }
         }
-        Ok(self.nothing())
+        Ok(not_found(session.settings()))
     }
 
-    /// Asks the server where the mount begins and which version it has; `None` where the token may not know.
-    fn ask_mount(&self, session: &Session<'_>, token: &Token) -> Result<Option<Mounted>> {
-        let place = self.place();
-        let path = format!("sys/internal/ui/mounts/{}", encoded(&place.secret()));
-        let answer = session.ask(&Call::get(&path).with_token(token.value.as_ref()))?;
-        let (secret, told) = (place.secret(), error_of(&answer));
-        let mounted = |mount: &str, path: &str, version| {
-            Some(Mounted { mount: mount.to_owned(), path: path.to_owned(), version, since: Instant::now() })
-        };
-        match answer.status {
+    /// Asks the server where the mount begins and which version it has; `None` if the token may not read that.
+    fn detect_mount(&self, session: &Session<'_>, token: Option<&SecretBytes>) -> Result<Option<KvMount>> {
+        let (settings, errors) = (session.settings(), session.errors());
+        let secret = settings.secret_path();
+        let path = format!("sys/internal/ui/mounts/{}", encoded(&secret));
+        let response = session.send(&Call::get(&path).with_token(token))?;
+        let messages = messages_of_error(&response);
+        match response.status {
             200 => {}
-            _ if !told.is_error => return Err(place.not_vault(answer.status)),
+            _ if !messages.is_vault_error => return Err(errors.not_vault(response.status)),
             403 => return Ok(None),
-            404 if told.says("namespace not found") => return Err(place.no_namespace(&answer)),
-            // Servers before version 0.10 do not know the question, nor version 2.
-            404 => return Ok(mounted(&self.settings.mount, &self.settings.path, Version::V1)),
-            _ => return Err(place.refused(&answer, "asking for the version of the mount")),
+            404 if messages.contain("namespace not found") => return Err(errors.no_namespace(&response)),
+            // Servers before version 0.10 have neither this path nor KV version 2.
+            404 => return Ok(Some(KvMount::configured(settings, KvVersion::V1))),
+            _ => return Err(errors.rejected(&response, "reading the version of the mount")),
         }
-        let data = session.object(&answer)?.object("data");
+        let data = session.object(&response)?.object("data");
         let engine = data.as_ref().and_then(|data| data.text("type"));
-        let (Some(data), Some(engine)) = (data, engine) else { return Err(place.not_vault(answer.status)) };
+        let (Some(data), Some(engine)) = (data, engine) else { return Err(errors.not_vault(response.status)) };
         if engine != "kv" && engine != "generic" {
-            let what = format!("the engine at {:?} is {engine:?}, not kv: set vault_mount", self.settings.mount);
-            return Err(place.error(Status::Config, what));
+            let what = format!(
+                "the engine at {:?} is {engine:?}, not kv; set vault_mount to the mount of the KV engine",
+                settings.mount
+            );
+            return Err(errors.error(Status::Config, what));
         }
         let version = data.object("options").and_then(|options| options.text("version"));
-        let version = if version.as_deref() == Some("2") { Version::V2 } else { Version::V1 };
-        // The mount may be longer or shorter than what was taken for it: `kv/team` in `kv/team/app`.
+        let version = if version.as_deref() == Some("2") { KvVersion::V2 } else { KvVersion::V1 };
+        // The mount may be longer or shorter than the configured one: `kv/team` in `kv/team/app`.
         let mount = data.text("path").unwrap_or_default();
         let mount = mount.trim_matches('/');
         let rest = secret.strip_prefix(mount).and_then(|rest| rest.strip_prefix('/'));
-        let found = match rest.filter(|rest| !rest.is_empty() && !mount.is_empty()) {
-            Some(rest) => mounted(mount, rest, version),
-            None => mounted(&self.settings.mount, &self.settings.path, version),
+        let detected = match rest.filter(|rest| !rest.is_empty() && !mount.is_empty()) {
+            Some(rest) => KvMount::new(mount, rest, version),
+            None => KvMount::configured(settings, version),
         };
-        self.memory.lock().mounted = found.clone();
-        Ok(found)
-    }
-
-    fn read_as(&self, session: &Session<'_>, token: &Token, mounted: &Mounted) -> Result<Read> {
-        let data = if mounted.version == Version::V2 { "data/" } else { "" };
-        let path = format!("{}/{data}{}", mounted.mount, mounted.path);
-        let answer = session.ask(&Call::get(&encoded(&path)).with_token(token.value.as_ref()))?;
-        let (place, told) = (self.place(), error_of(&answer));
-        match answer.status {
-            200 => {}
-            404 if told.says("Invalid path for a versioned K/V secrets engine") => return Ok(Read::NotVersion1),
-            404 if told.is_nothing() => return Ok(Read::Nothing),
-            404 if mounted.version == Version::V2 && !told.is_error => {}
-            _ if !told.is_error => return Err(place.not_vault(answer.status)),
-            403 => return Err(place.read_denied(&answer, &path)),
-            404 if told.says("namespace not found") => return Err(place.no_namespace(&answer)),
-            404 if told.says("no handler for route") => return Err(place.no_mount(&answer)),
-            404 if told.says("unsupported path") => return Err(place.not_kv(&answer)),
-            _ => return Err(place.refused(&answer, "reading")),
-        }
-        // A secret may be long, and the gate shut meanwhile.
-        fork::outside(|| {
-            let object = session.object(&answer)?;
-            match mounted.version {
-                Version::V2 => self.version2(session, &answer, &object),
-                Version::V1 => self.version1(session, &answer, &object),
-            }
-        })
-    }
-
-    /// A secret, or with status 404 a version that was deleted or destroyed.
-    fn version2(&self, session: &Session<'_>, answer: &Answer, object: &Object<'_>) -> Result<Read> {
-        let not_vault = || self.place().not_vault(answer.status);
-        let outer = object.object("data").ok_or_else(not_vault)?;
-        let Some(metadata) = outer.object("metadata") else {
-            if answer.status != 200 {
-                return Err(not_vault());
-            }
-            let what = "the answer is not one of a KV engine of version 2: set vault_kv_version to 1, or vault_mount";
-            return Err(self.place().error(Status::Protocol, what).with_detail(answer.status.into()));
-        };
-        let number = metadata.number("version").map(|number| number.to_string());
-        let version: Option<Arc<str>> = number.as_deref().map(Arc::from);
-        if answer.status == 200 {
-            let data = outer.raw("data").ok_or_else(not_vault)?;
-            return self.document(session, data, version).map(Read::Document);
-        }
-        let number = number.filter(|_| !outer.has("data")).ok_or_else(not_vault)?;
-        let time = metadata.text("deletion_time").filter(|time| !time.is_empty());
-        let reason = match time {
-            _ if metadata.flag("destroyed") => format!("version {number} was destroyed"),
-            Some(time) => format!("version {number} was deleted on {time}"),
-            None => return Err(not_vault()),
-        };
-        let mut document = Document::missing(reason);
-        document.version = version;
-        Ok(Read::Document(document))
-    }
-
-    fn version1(&self, session: &Session<'_>, answer: &Answer, object: &Object<'_>) -> Result<Read> {
-        let raw = object.raw("data").ok_or_else(|| self.place().not_vault(answer.status))?;
-        let mut document = self.document(session, raw, None)?;
-        // Without a time of its own the secret has the mount's default, which says nothing about it.
-        let data = object.object("data");
-        if data.is_some_and(|data| data.has("ttl") || data.has("lease")) {
-            let lease = object.number("lease_duration").filter(|seconds| *seconds > 0);
-            document.ttl = lease.map(Duration::from_secs);
-        }
-        Ok(Read::Document(document))
-    }
-
-    /// The entries of a secret. One that cannot be used does not hide the others.
-    fn document(&self, session: &Session<'_>, raw: &str, version: Option<Arc<str>>) -> Result<Document> {
-        let place = self.place();
-        let unusable =
-            |problem: Problem| place.error(Status::Protocol, format!("the secret cannot be read: {}", problem.message));
-        let read = json::parse_each(raw, || session.deadline().has_passed()).map_err(|problem| match problem {
-            Some(problem) => unusable(problem),
-            None => place.error(Status::Timeout, "timed out while parsing the secret").with_retryable(true),
-        })?;
-        let mut document = Document::new(version.clone());
-        let mut entries = Entries::new();
-        for (key, value) in read {
-            match value {
-                Ok(value) => entries.push((key, value)),
-                Err(problem) => document.add_broken(&key, unusable(problem)),
-            }
-        }
-        document.add(entries, version);
-        Ok(document)
-    }
-
-    fn nothing(&self) -> Document {
-        let settings = &self.settings;
-        let hint = match (settings.path.strip_prefix(&settings.mount), settings.version) {
-            (Some(rest), _) if rest.starts_with('/') => {
-                format!("; the path is within the mount {:?}: is it {:?}?", settings.mount, &rest[1..])
-            }
-            (_, Some(version)) => {
-                format!(
-                    "; vault_kv_version is {}: is {:?} the mount of a KV engine of that version? (`auto` asks the server)",
-                    version.number(),
-                    settings.mount
-                )
-            }
-            _ => String::new(),
-        };
-        Document::missing(format!("it does not exist{hint}"))
-    }
-
-    fn wrong_version(&self) -> Error {
-        let what = "the mount is of KV version 2: set vault_kv_version to 2, or leave it out";
-        self.place().error(Status::Config, what)
+        *self.mount.lock() = Some(detected.clone());
+        Ok(Some(detected))
     }
 }
 
-/// What the server says where it did not give what was asked for.
-fn error_of(answer: &Answer) -> Told {
-    if answer.status == 200 { Told::default() } else { answer.told() }
+/// Reads the secret from this mount.
+fn read_once(session: &Session<'_>, token: Option<&SecretBytes>, mount: &KvMount) -> Result<ReadOutcome> {
+    let data = if mount.version == KvVersion::V2 { "data/" } else { "" };
+    let path = format!("{}/{data}{}", mount.mount, mount.path);
+    let response = session.send(&Call::get(&encoded(&path)).with_token(token))?;
+    let (errors, messages) = (session.errors(), messages_of_error(&response));
+    match response.status {
+        200 => {}
+        404 if messages.contain("Invalid path for a versioned K/V secrets engine") => {
+            return Ok(ReadOutcome::NotVersion1);
+        }
+        404 if messages.is_empty_error() => return Ok(ReadOutcome::NotFound),
+        404 if mount.version == KvVersion::V2 && !messages.is_vault_error => {}
+        _ if !messages.is_vault_error => return Err(errors.not_vault(response.status)),
+        403 => return Err(errors.read_denied(&response, &path)),
+        404 if messages.contain("namespace not found") => return Err(errors.no_namespace(&response)),
+        404 if messages.contain("no handler for route") => return Err(errors.no_mount(&response)),
+        404 if messages.contain("unsupported path") => return Err(errors.not_kv(&response)),
+        _ => return Err(errors.rejected(&response, "reading the secret")),
+    }
+    // A large secret is not parsed inside the fork gate.
+    fork::unprotected(|| {
+        let object = session.object(&response)?;
+        match mount.version {
+            KvVersion::V2 => version2(session, &response, &object),
+            KvVersion::V1 => version1(session, &response, &object),
+        }
+    })
+}
+
+/// A secret, or with status 404 a version that was deleted or destroyed.
+fn version2(session: &Session<'_>, response: &Response, object: &Object<'_>) -> Result<ReadOutcome> {
+    let not_vault = || session.errors().not_vault(response.status);
+    let outer = object.object("data").ok_or_else(not_vault)?;
+    let Some(metadata) = outer.object("metadata") else {
+        if response.status != 200 {
+            return Err(not_vault());
+        }
+        let what =
+            "the response is not from a KV engine of version 2; set vault_kv_version to 1, or correct vault_mount";
+        return Err(session.errors().error(Status::Protocol, what).with_detail(response.status.into()));
+    };
+    let number = metadata.number("version").map(|number| number.to_string());
+    let version: Option<Arc<str>> = number.as_deref().map(Arc::from);
+    if response.status == 200 {
+        let data = outer.raw("data").ok_or_else(not_vault)?;
+        return document(session, data, version).map(ReadOutcome::Document);
+    }
+    let number = number.filter(|_| !outer.has("data")).ok_or_else(not_vault)?;
+    let time = metadata.text("deletion_time").filter(|time| !time.is_empty());
+    let reason = match time {
+        _ if metadata.flag("destroyed") => format!("version {number} was destroyed"),
+        Some(time) => format!("version {number} was deleted on {time}"),
+        None => return Err(not_vault()),
+    };
+    let mut document = Document::missing(reason);
+    document.version = version;
+    Ok(ReadOutcome::Document(document))
+}
+
+fn version1(session: &Session<'_>, response: &Response, object: &Object<'_>) -> Result<ReadOutcome> {
+    let raw = object.raw("data").ok_or_else(|| session.errors().not_vault(response.status))?;
+    let mut document = document(session, raw, None)?;
+    // Without a TTL of its own the secret has the default of the mount, which says nothing about the secret.
+    let data = object.object("data");
+    if data.is_some_and(|data| data.has("ttl") || data.has("lease")) {
+        let lease = object.number("lease_duration").filter(|seconds| *seconds > 0);
+        document.ttl = lease.map(Duration::from_secs);
+    }
+    Ok(ReadOutcome::Document(document))
+}
+
+/// The entries of a secret. An unusable entry does not affect the others.
+fn document(session: &Session<'_>, raw: &str, version: Option<Arc<str>>) -> Result<Document> {
+    let errors = session.errors();
+    let unusable = |problem: Problem| match problem {
+        // A position would be one in the response, which users do not see.
+        Problem::Text { message, .. } => {
+            errors.error(Status::Protocol, format!("the secret cannot be read: {message}"))
+        }
+        Problem::TimedOut => errors.error(Status::Timeout, "timed out while parsing the secret").with_retryable(true),
+        Problem::OutOfMemory(error) => error.map_message(|message| format!("{errors}: {message}")),
+    };
+    let read = json::parse_each(raw, || session.deadline().has_passed()).map_err(unusable)?;
+    let mut document = Document::new(version.clone());
+    let mut entries = Entries::new();
+    for (key, value) in read {
+        match value {
+            Ok(value) => entries.push((key, value)),
+            Err(problem) => document.add_broken(&key, unusable(problem)),
+        }
+    }
+    document.add(entries, version);
+    Ok(document)
+}
+
+fn not_found(settings: &Settings) -> Document {
+    let hint = match (settings.path.strip_prefix(&settings.mount), settings.version) {
+        (Some(rest), _) if rest.starts_with('/') => {
+            format!("; vault_path is relative to the mount {:?}: is it {:?}?", settings.mount, &rest[1..])
+        }
+        (_, Some(version)) => {
+            format!(
+                "; vault_kv_version is {}: is {:?} the mount of a KV engine of that version? (`auto` detects it)",
+                version.number(),
+                settings.mount
+            )
+        }
+        _ => String::new(),
+    };
+    Document::missing(format!("it does not exist{hint}"))
+}
+
+fn wrong_version(session: &Session<'_>) -> Error {
+    let what = "the mount is of KV version 2; set vault_kv_version to 2, or leave it out";
+    session.errors().error(Status::Config, what)
+}
+
+/// The server's messages in a response with an error.
+fn messages_of_error(response: &Response) -> ServerMessages {
+    if response.status == 200 { ServerMessages::default() } else { response.messages() }
 }

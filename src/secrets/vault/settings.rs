@@ -1,6 +1,5 @@
-//! What the configuration and the environment say about Vault, checked.
+//! The settings of the provider, read from the configuration and the environment and validated.
 
-use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -8,31 +7,30 @@ use zeroize::Zeroizing;
 
 use super::address::{self, Address};
 use super::auth::Auth;
-use super::pace::Rate;
-use super::variables::{Given, Inputs, Refused};
+use super::rate_limit::RateLimit;
+use super::settings_reader::{InvalidSetting, Setting, SettingsReader};
 use crate::http::{self, Proxy, Roots};
-use crate::paths;
-use crate::secrets::unconfigured::Lack;
+use crate::secrets::not_configured::NotConfigured;
 
 const DEFAULT_PATH: &str = "simpletuner";
 const DEFAULT_MOUNT: &str = "secret";
 const DEFAULT_ATTEMPTS: u32 = 3;
-/// The longest time for one request, whatever the deadline.
+/// The default limit of one request, whatever the deadline of the call.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 const MAX_BODY: usize = 4 << 20;
 
 /// A version of the KV secrets engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Version {
+pub(super) enum KvVersion {
     V1,
     V2,
 }
 
-impl Version {
+impl KvVersion {
     pub(super) fn number(self) -> u8 {
         match self {
-            Version::V1 => 1,
-            Version::V2 => 2,
+            KvVersion::V1 => 1,
+            KvVersion::V2 => 2,
         }
     }
 }
@@ -42,71 +40,78 @@ pub(super) struct Settings {
     pub(super) namespace: Option<String>,
     pub(super) mount: String,
     pub(super) path: String,
-    /// `None`: the server is asked.
-    pub(super) version: Option<Version>,
+    /// `None` to detect it.
+    pub(super) version: Option<KvVersion>,
     pub(super) auth: Auth,
-    /// What to say while nobody has logged in.
+    /// The message while the user has not logged in.
     pub(super) no_login: String,
     pub(super) max_attempts: u32,
     pub(super) request_timeout: Duration,
-    pub(super) rate: Option<Rate>,
+    pub(super) rate_limit: Option<RateLimit>,
     pub(super) follow_redirects: bool,
-    /// Further ones, from `VAULT_HEADERS`.
+    /// Additional headers, from `VAULT_HEADERS`.
     pub(super) headers: Vec<(String, Zeroizing<String>)>,
     pub(super) transport: http::Settings,
 }
 
-/// Why there are no settings.
-pub(super) enum Without {
-    /// Nobody wants this provider, or not enough is known to ask it.
-    NotConfigured(Lack),
-    Refused(Refused),
+/// Why the settings cannot be read.
+pub(super) enum SettingsError {
+    /// The address or the way to log in is not set.
+    NotConfigured(NotConfigured),
+    Invalid(InvalidSetting),
 }
 
-impl From<Refused> for Without {
-    fn from(refused: Refused) -> Without {
-        Without::Refused(refused)
+impl From<InvalidSetting> for SettingsError {
+    fn from(invalid: InvalidSetting) -> SettingsError {
+        SettingsError::Invalid(invalid)
     }
 }
 
 impl Settings {
-    pub(super) fn read(inputs: &Inputs<'_>) -> Result<Settings, Without> {
-        let (given, is_agent) = address(inputs)?;
-        let auth = Auth::read(inputs, is_agent)?;
+    /// The secret as users write it: `secret/simpletuner`.
+    pub(super) fn secret_path(&self) -> String {
+        format!("{}/{}", self.mount, self.path)
+    }
+
+    pub(super) fn read(reader: &SettingsReader<'_>) -> Result<Settings, SettingsError> {
+        let (address, is_agent) = address(reader)?;
+        let auth = Auth::read(reader, is_agent)?;
         let no_login = format!(
             "{} is set, but there is no way to log in: set VAULT_TOKEN, log in with `vault login`, or set vault_auth",
-            given.origin
+            address.origin
         );
-        match (auth, Settings::read_all_but_auth(inputs, &given)) {
+        match (auth, Settings::read_without_auth(reader, &address)) {
             (Some(auth), Ok(with)) => Ok(with(auth, no_login)),
-            // What is wrong in the configuration is reported also where nobody could log in yet.
-            (auth, Err(refused)) if refused.in_config || auth.as_ref().is_some_and(|auth| !auth.is_absent()) => {
-                Err(refused.into())
+            // An invalid configuration is reported even if the user has not logged in yet.
+            (auth, Err(invalid)) if invalid.in_config || auth.as_ref().is_some_and(|auth| !auth.is_absent()) => {
+                Err(invalid.into())
             }
-            _ => Err(Without::NotConfigured(Lack { why: no_login, is_wanted: true })),
+            _ => Err(SettingsError::NotConfigured(NotConfigured { why: no_login, is_wanted: true })),
         }
     }
 
-    fn read_all_but_auth(
-        inputs: &Inputs<'_>,
-        given: &Given,
-    ) -> Result<impl FnOnce(Auth, String) -> Settings + use<>, Refused> {
-        let address = Address::parse(given)?;
-        check_srv_lookup(inputs, &address)?;
-        let mount = location(inputs.config("vault_mount")?)?.unwrap_or_else(|| DEFAULT_MOUNT.to_owned());
-        let path = match inputs.config("vault_path")? {
-            Some(given) => Some(given),
-            None => inputs.variable("SIMPLETUNER_VAULT_PATH")?,
+    /// Reads all settings but those of authentication, with which the returned function completes them.
+    fn read_without_auth(
+        reader: &SettingsReader<'_>,
+        address: &Setting,
+    ) -> Result<impl FnOnce(Auth, String) -> Settings + use<>, InvalidSetting> {
+        let address = Address::parse(address)?;
+        check_srv_lookup(reader, &address)?;
+        let mount = location(reader.config("vault_mount")?)?.unwrap_or_else(|| DEFAULT_MOUNT.to_owned());
+        let path = match reader.config("vault_path")? {
+            Some(setting) => Some(setting),
+            None => reader.variable("SIMPLETUNER_VAULT_PATH")?,
         };
-        let namespace = namespace(inputs)?;
+        let namespace = namespace(reader)?;
         let path = secret_path(path, &mount)?;
-        let version = version(inputs)?;
-        let max_attempts = attempts(inputs)?;
-        let request_timeout = time(inputs, "CLIENT_TIMEOUT")?.unwrap_or(REQUEST_TIMEOUT);
-        let rate = inputs.tool("RATE_LIMIT")?.map(|given| Rate::parse(&given)).transpose()?.flatten();
-        let follow_redirects = !flag(inputs, "DISABLE_REDIRECTS")?;
-        let headers = headers(inputs)?;
-        let transport = transport(inputs)?;
+        let version = version(reader)?;
+        let max_attempts = attempts(reader)?;
+        let request_timeout = duration(reader, "CLIENT_TIMEOUT")?.unwrap_or(REQUEST_TIMEOUT);
+        let rate_limit =
+            reader.tool_variable("RATE_LIMIT")?.map(|setting| RateLimit::parse(&setting)).transpose()?.flatten();
+        let follow_redirects = !flag(reader, "DISABLE_REDIRECTS")?;
+        let headers = headers(reader)?;
+        let transport = transport(reader)?;
         Ok(move |auth, no_login| Settings {
             namespace,
             path,
@@ -115,7 +120,7 @@ impl Settings {
             no_login,
             max_attempts,
             request_timeout,
-            rate,
+            rate_limit,
             follow_redirects,
             headers,
             transport,
@@ -125,142 +130,137 @@ impl Settings {
     }
 }
 
-/// The address as it was given, and whether it is an agent's. The tools would fall back on 127.0.0.1.
-fn address(inputs: &Inputs<'_>) -> Result<(Given, bool), Without> {
-    if let Some(given) = inputs.config("vault_url")? {
-        return Ok((given, false));
+/// The setting of the address, and whether it is an agent's. There is no default, while the tools use 127.0.0.1.
+fn address(reader: &SettingsReader<'_>) -> Result<(Setting, bool), SettingsError> {
+    if let Some(setting) = reader.config("vault_url")? {
+        return Ok((setting, false));
     }
-    if let Some(given) = inputs.tool("AGENT_ADDR")? {
-        return Ok((given, true));
+    if let Some(setting) = reader.tool_variable("AGENT_ADDR")? {
+        return Ok((setting, true));
     }
-    let given = inputs.tool("ADDR")?.map(|given| (given, false));
-    given.ok_or_else(|| {
+    let setting = reader.tool_variable("ADDR")?.map(|setting| (setting, false));
+    setting.ok_or_else(|| {
         let why = "neither vault_url nor VAULT_ADDR is set".to_owned();
-        Without::NotConfigured(Lack { why, is_wanted: false })
+        SettingsError::NotConfigured(NotConfigured { why, is_wanted: false })
     })
 }
 
-/// An address without a port would be looked up in the DNS, as a service.
-fn check_srv_lookup(inputs: &Inputs<'_>, address: &Address) -> Result<(), Refused> {
-    match inputs.tool("SRV_LOOKUP")? {
-        Some(given) if given.flag()? && address.port.is_none() => {
-            Err(given.origin.refuse("asks for SRV records, which this library does not look up; give the port"))
-        }
+/// Refuses a lookup of SRV records, which the tools make for an address without a port.
+fn check_srv_lookup(reader: &SettingsReader<'_>, address: &Address) -> Result<(), InvalidSetting> {
+    match reader.tool_variable("SRV_LOOKUP")? {
+        Some(setting) if setting.flag()? && address.port.is_none() => Err(setting
+            .origin
+            .invalid("requires a lookup of SRV records, which is not supported; set the port in the address")),
         _ => Ok(()),
     }
 }
 
-fn location(given: Option<Given>) -> Result<Option<String>, Refused> {
-    Ok(given.map(|given| address::path(&given)).transpose()?.flatten())
+fn location(setting: Option<Setting>) -> Result<Option<String>, InvalidSetting> {
+    Ok(setting.map(|setting| address::path(&setting)).transpose()?.flatten())
 }
 
-fn namespace(inputs: &Inputs<'_>) -> Result<Option<String>, Refused> {
-    let Some(given) = inputs.either("vault_namespace", "NAMESPACE")? else { return Ok(None) };
-    if !given.value.is_ascii() || given.value.contains(' ') {
-        return Err(given.origin.refuse("must be the path of a namespace: ASCII without spaces"));
+fn namespace(reader: &SettingsReader<'_>) -> Result<Option<String>, InvalidSetting> {
+    let Some(setting) = reader.config_or_variable("vault_namespace", "NAMESPACE")? else { return Ok(None) };
+    if !setting.value.is_ascii() || setting.value.contains(' ') {
+        return Err(setting.origin.invalid("must be a namespace path: ASCII without spaces"));
     }
-    address::path(&given)
+    address::path(&setting)
 }
 
-fn secret_path(given: Option<Given>, mount: &str) -> Result<String, Refused> {
-    let Some(given) = given else { return Ok(DEFAULT_PATH.to_owned()) };
-    let Some(path) = address::path(&given)? else { return Ok(DEFAULT_PATH.to_owned()) };
+fn secret_path(setting: Option<Setting>, mount: &str) -> Result<String, InvalidSetting> {
+    let Some(setting) = setting else { return Ok(DEFAULT_PATH.to_owned()) };
+    let Some(path) = address::path(&setting)? else { return Ok(DEFAULT_PATH.to_owned()) };
     let full = path.strip_prefix("v1/").unwrap_or(&path);
     if let Some(rest) = full.strip_prefix(mount).and_then(|rest| rest.strip_prefix("/data/")) {
-        let origin = &given.origin;
-        return Err(origin.refuse(format!("must be the path within the mount: {rest:?} instead of {path:?}")));
+        let origin = &setting.origin;
+        return Err(origin.invalid(format!("must be the path within the mount: {rest:?} instead of {path:?}")));
     }
     Ok(path)
 }
 
-fn version(inputs: &Inputs<'_>) -> Result<Option<Version>, Refused> {
-    let Some(given) = inputs.config("vault_kv_version")? else { return Ok(None) };
-    match given.value.as_str() {
-        "1" => Ok(Some(Version::V1)),
-        "2" => Ok(Some(Version::V2)),
+fn version(reader: &SettingsReader<'_>) -> Result<Option<KvVersion>, InvalidSetting> {
+    let Some(setting) = reader.config("vault_kv_version")? else { return Ok(None) };
+    match setting.value.as_str() {
+        "1" => Ok(Some(KvVersion::V1)),
+        "2" => Ok(Some(KvVersion::V2)),
         "auto" => Ok(None),
-        _ => Err(given.origin.refuse("must be 1, 2 or auto")),
+        _ => Err(setting.origin.invalid("must be 1, 2 or auto")),
     }
 }
 
-fn attempts(inputs: &Inputs<'_>) -> Result<u32, Refused> {
-    let retries = inputs.tool("MAX_RETRIES")?.map(|given| given.count()).transpose()?;
-    Ok(inputs.config.count("max_attempts", retries.map_or(DEFAULT_ATTEMPTS, |retries| retries.saturating_add(1))))
+fn attempts(reader: &SettingsReader<'_>) -> Result<u32, InvalidSetting> {
+    let retries = reader.tool_variable("MAX_RETRIES")?.map(|setting| setting.count()).transpose()?;
+    Ok(reader.config.count("max_attempts", retries.map_or(DEFAULT_ATTEMPTS, |retries| retries.saturating_add(1))))
 }
 
-/// Zero is no limit.
-fn time(inputs: &Inputs<'_>, name: &str) -> Result<Option<Duration>, Refused> {
-    let time = inputs.tool(name)?.map(|given| given.time()).transpose()?;
-    Ok(time.map(|time| if time.is_zero() { Duration::MAX } else { time }))
+/// Reads a duration. Zero means no limit.
+fn duration(reader: &SettingsReader<'_>, name: &str) -> Result<Option<Duration>, InvalidSetting> {
+    let duration = reader.tool_variable(name)?.map(|setting| setting.duration()).transpose()?;
+    Ok(duration.map(|duration| if duration.is_zero() { Duration::MAX } else { duration }))
 }
 
-fn flag(inputs: &Inputs<'_>, name: &str) -> Result<bool, Refused> {
-    inputs.tool(name)?.map_or(Ok(false), |given| given.flag())
+fn flag(reader: &SettingsReader<'_>, name: &str) -> Result<bool, InvalidSetting> {
+    reader.tool_variable(name)?.map_or(Ok(false), |setting| setting.flag())
 }
 
-/// A JSON object of texts. Those of Vault itself cannot be set, as the tools refuse them too.
-fn headers(inputs: &Inputs<'_>) -> Result<Vec<(String, Zeroizing<String>)>, Refused> {
-    let Some(given) = inputs.tool_text("HEADERS")? else { return Ok(Vec::new()) };
-    let refuse = |what: &str| given.origin.refuse(what);
-    let Ok(Value::Object(members)) = serde_json::from_str(&given.value) else {
-        return Err(refuse("must be a JSON object of names and texts"));
+/// Reads a JSON object of strings. Vault's own headers cannot be set, which the tools do not allow either.
+fn headers(reader: &SettingsReader<'_>) -> Result<Vec<(String, Zeroizing<String>)>, InvalidSetting> {
+    let Some(setting) = reader.raw_tool_variable("HEADERS")? else { return Ok(Vec::new()) };
+    let invalid = |what: &str| setting.origin.invalid(what);
+    let Ok(Value::Object(members)) = serde_json::from_str(&setting.value) else {
+        return Err(invalid("must be a JSON object of strings"));
     };
     let mut headers = Vec::new();
     for (name, value) in members {
-        let Value::String(value) = value else { return Err(refuse("must be a JSON object of names and texts")) };
+        let Value::String(value) = value else { return Err(invalid("must be a JSON object of strings")) };
         let value = Zeroizing::new(value);
         let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
         if name.is_empty() || !name.chars().all(is_token) || !value.chars().all(|c| c == ' ' || c.is_ascii_graphic()) {
-            return Err(refuse(
-                "has a header that cannot be sent: a name is letters, digits and `-`, a value is ASCII",
-            ));
+            return Err(invalid("contains an invalid header: names are letters, digits and `-`, values are ASCII"));
         }
         if name.to_ascii_lowercase().starts_with("x-vault-") {
-            return Err(refuse(&format!("sets {name:?}; headers that begin with X-Vault- are the client's own")));
+            return Err(invalid(&format!("sets {name:?}; the client sets all headers that begin with X-Vault-")));
         }
         headers.push((name, value));
     }
     Ok(headers)
 }
 
-fn transport(inputs: &Inputs<'_>) -> Result<http::Settings, Refused> {
-    let client_certificate = match (inputs.tool("CLIENT_CERT")?, inputs.tool("CLIENT_KEY")?) {
-        (Some(certificate), Some(key)) => Some((file(&certificate), file(&key))),
+fn transport(reader: &SettingsReader<'_>) -> Result<http::Settings, InvalidSetting> {
+    let client_certificate = match (reader.tool_variable("CLIENT_CERT")?, reader.tool_variable("CLIENT_KEY")?) {
+        (Some(certificate), Some(key)) => Some((certificate.path(), key.path())),
         (None, None) => None,
-        (Some(given), None) => return Err(given.origin.refuse("is set, but VAULT_CLIENT_KEY is not; both are needed")),
-        (None, Some(given)) => {
-            return Err(given.origin.refuse("is set, but VAULT_CLIENT_CERT is not; both are needed"));
+        (Some(setting), None) => {
+            return Err(setting.origin.invalid("is set, but VAULT_CLIENT_KEY is not; both are needed"));
+        }
+        (None, Some(setting)) => {
+            return Err(setting.origin.invalid("is set, but VAULT_CLIENT_CERT is not; both are needed"));
         }
     };
-    let proxy = match inputs.tool("PROXY_ADDR")? {
-        Some(given) => Some(given),
-        None => inputs.tool("HTTP_PROXY")?,
+    let proxy = match reader.tool_variable("PROXY_ADDR")? {
+        Some(setting) => Some(setting),
+        None => reader.tool_variable("HTTP_PROXY")?,
     };
     Ok(http::Settings {
-        roots: roots(inputs)?,
+        roots: roots(reader)?,
         client_certificate,
-        server_name: inputs.tool("TLS_SERVER_NAME")?.map(|given| given.value.as_str().to_owned()),
-        skip_verify: flag(inputs, "SKIP_VERIFY")?,
-        proxy: proxy.map_or(Proxy::Environment, |given| Proxy::Always(given.value.as_str().to_owned())),
+        server_name: reader.tool_variable("TLS_SERVER_NAME")?.map(|setting| setting.value.as_str().to_owned()),
+        skip_verify: flag(reader, "SKIP_VERIFY")?,
+        proxy: proxy.map_or(Proxy::Environment, |setting| Proxy::Always(setting.value.as_str().to_owned())),
         max_body: MAX_BODY,
         secret_paths: false,
     })
 }
 
-fn roots(inputs: &Inputs<'_>) -> Result<Roots, Refused> {
-    if let Some(given) = inputs.either("vault_ca_cert", "CACERT")? {
-        return Ok(Roots::File(file(&given)));
+fn roots(reader: &SettingsReader<'_>) -> Result<Roots, InvalidSetting> {
+    if let Some(setting) = reader.config_or_variable("vault_ca_cert", "CACERT")? {
+        return Ok(Roots::File(setting.path()));
     }
-    if let Some(given) = inputs.tool_text("CACERT_BYTES")? {
-        if !given.value.contains("-----BEGIN CERTIFICATE-----") {
-            return Err(given.origin.refuse("must hold certificates in PEM form"));
+    if let Some(setting) = reader.raw_tool_variable("CACERT_BYTES")? {
+        if !setting.value.contains("-----BEGIN CERTIFICATE-----") {
+            return Err(setting.origin.invalid("must contain PEM certificates"));
         }
-        return Ok(Roots::Pem(given.value.as_str().to_owned()));
+        return Ok(Roots::Pem(setting.value.as_str().to_owned()));
     }
-    Ok(inputs.tool("CAPATH")?.map_or(Roots::Platform, |given| Roots::Directory(file(&given))))
-}
-
-/// The path of a file, `~` expanded.
-pub(super) fn file(given: &Given) -> std::path::PathBuf {
-    paths::expand_home(Path::new(given.value.as_str()))
+    Ok(reader.tool_variable("CAPATH")?.map_or(Roots::Platform, |setting| Roots::Directory(setting.path())))
 }

@@ -1,36 +1,42 @@
-//! Settings from the configuration and the environment.
+//! Settings of the configuration and the environment.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::path::Path;
+use std::time::Duration;
 
-use super::settings::{Settings, Version, Without};
-use super::variables::{Inputs, Refused};
-use super::*;
-use crate::error::Status;
+use super::auth::Auth;
+use super::settings::{KvVersion, Settings, SettingsError};
+use super::settings_reader::{InvalidSetting, SettingsReader};
+use super::source::VaultSource;
+use crate::clock::Deadline;
+use crate::config::Config;
+use crate::error::{Source, Status};
 use crate::http::{Proxy, Roots};
+use crate::secrets::document::DocumentSource;
 
-/// Settings in an environment of these variables, with an empty home.
-fn read(config: &[(&str, &str)], variables: &[(&str, &str)]) -> std::result::Result<Settings, Without> {
+/// Reads settings in an environment of these variables, without a home directory.
+fn read(config: &[(&str, &str)], variables: &[(&str, &str)]) -> std::result::Result<Settings, SettingsError> {
     let mut given = Config::new();
     config.iter().for_each(|(key, value)| given.set(key, value).unwrap());
     let mut all: HashMap<&str, &str> = HashMap::from([("HOME", "/nonexistent")]);
     all.extend(variables.iter().copied());
-    Settings::read(&Inputs { config: &given, variable: &|name| all.get(name).map(OsString::from) })
+    Settings::read(&SettingsReader { config: &given, environment: &|name| all.get(name).map(OsString::from) })
 }
 
 fn settings(config: &[(&str, &str)], variables: &[(&str, &str)]) -> Settings {
     match read(config, variables) {
         Ok(settings) => settings,
-        Err(Without::NotConfigured(lack)) => panic!("not configured: {}", lack.why),
-        Err(Without::Refused(refused)) => panic!("{}", refused.error),
+        Err(SettingsError::NotConfigured(reason)) => panic!("not configured: {}", reason.why),
+        Err(SettingsError::Invalid(invalid)) => panic!("{}", invalid.error),
     }
 }
 
-fn refused(config: &[(&str, &str)], variables: &[(&str, &str)]) -> Refused {
+fn invalid(config: &[(&str, &str)], variables: &[(&str, &str)]) -> InvalidSetting {
     match read(config, variables) {
-        Err(Without::Refused(refused)) => refused,
-        Err(Without::NotConfigured(lack)) => panic!("not configured: {}", lack.why),
-        Ok(_) => panic!("{config:?} {variables:?} are taken"),
+        Err(SettingsError::Invalid(invalid)) => invalid,
+        Err(SettingsError::NotConfigured(reason)) => panic!("not configured: {}", reason.why),
+        Ok(_) => panic!("{config:?} {variables:?} are valid"),
     }
 }
 
@@ -39,38 +45,38 @@ fn with(variables: &[(&str, &str)]) -> Settings {
     settings(&[], &[&[("VAULT_ADDR", "https://vault:8200"), ("VAULT_TOKEN", "t")], variables].concat())
 }
 
-fn refused_with(variables: &[(&str, &str)]) -> String {
-    let refused = refused(&[], &[&[("VAULT_ADDR", "https://vault:8200"), ("VAULT_TOKEN", "t")], variables].concat());
-    assert!(!refused.in_config);
-    assert_eq!((refused.error.status(), refused.error.source_provider()), (Status::Config, Source::Vault));
-    refused.error.message().to_owned()
+fn invalid_with(variables: &[(&str, &str)]) -> String {
+    let invalid = invalid(&[], &[&[("VAULT_ADDR", "https://vault:8200"), ("VAULT_TOKEN", "t")], variables].concat());
+    assert!(!invalid.in_config);
+    assert_eq!((invalid.error.status(), invalid.error.source_provider()), (Status::Config, Source::Vault));
+    invalid.error.message().to_owned()
 }
 
 #[test]
-fn an_address_and_a_way_to_log_in_are_needed() {
+fn settings_need_an_address_and_a_way_to_log_in() {
     let without = |config: &[(&str, &str)], variables: &[(&str, &str)]| match read(config, variables) {
-        Err(Without::NotConfigured(lack)) => lack.why,
+        Err(SettingsError::NotConfigured(reason)) => reason.why,
         _ => panic!("{config:?} {variables:?} are configured"),
     };
     assert_eq!(without(&[], &[]), "neither vault_url nor VAULT_ADDR is set");
     assert_eq!(without(&[("vault_token", "t")], &[("VAULT_ADDR", "")]), "neither vault_url nor VAULT_ADDR is set");
-    // `vault login` may come later.
+    // The user may log in later.
     let why = settings(&[], &[("VAULT_ADDR", "https://vault:8200")]).no_login;
     assert!(why.starts_with("the variable VAULT_ADDR is set, but there is no way to log in: set VAULT_TOKEN"), "{why}");
     let waiting = settings(&[("vault_url", "https://vault:8200")], &[("BAO_TOKEN", ""), ("VAULT_TOKEN", "t")]);
     assert!(waiting.no_login.starts_with("the configuration key `vault_url` is set, but"), "{}", waiting.no_login);
     assert!(waiting.auth.is_absent());
-    // What is wrong in the configuration is told all the same.
-    let refused = refused(&[("vault_url", "https://vault:8200"), ("vault_kv_version", "3")], &[]);
-    assert!(refused.in_config && refused.error.message().contains("vault_kv_version"), "{}", refused.error);
+    // An invalid configuration is reported even then.
+    let invalid = invalid(&[("vault_url", "https://vault:8200"), ("vault_kv_version", "3")], &[]);
+    assert!(invalid.in_config && invalid.error.message().contains("vault_kv_version"), "{}", invalid.error);
     without(&[("vault_url", "https://vault:8200")], &[("VAULT_CLIENT_TIMEOUT", "soon")]);
 }
 
 #[test]
-fn what_is_not_given_has_its_default() {
+fn settings_have_defaults() {
     let settings = with(&[]);
     assert_eq!((&*settings.mount, &*settings.path, settings.version), ("secret", "simpletuner", None));
-    assert_eq!((settings.namespace, settings.max_attempts, settings.rate), (None, 3, None));
+    assert_eq!((settings.namespace, settings.max_attempts, settings.rate_limit), (None, 3, None));
     assert_eq!(settings.request_timeout.as_secs(), 60);
     assert!(settings.follow_redirects && !settings.transport.skip_verify);
     assert!(matches!(settings.transport.roots, Roots::Platform));
@@ -79,7 +85,7 @@ fn what_is_not_given_has_its_default() {
 }
 
 #[test]
-fn the_configuration_goes_before_the_environment() {
+fn configuration_takes_precedence_over_the_environment() {
     let settings = settings(
         &[
             ("vault_url", "http://here:1"),
@@ -101,14 +107,14 @@ fn the_configuration_goes_before_the_environment() {
         ],
     );
     assert_eq!(settings.address.to_string(), "http://here:1");
-    assert!(matches!(&settings.auth, auth::Auth::Token(token) if **token == *b"mine"));
+    assert!(matches!(&settings.auth, Auth::Token(token) if **token == *b"mine"));
     assert_eq!((settings.namespace.as_deref(), &*settings.path, &*settings.mount), (Some("a/b"), "own/app", "kv"));
-    assert_eq!((settings.version, settings.max_attempts), (Some(Version::V1), 5));
+    assert_eq!((settings.version, settings.max_attempts), (Some(KvVersion::V1), 5));
     assert!(matches!(&settings.transport.roots, Roots::File(path) if path == Path::new("/ca.pem")));
 }
 
 #[test]
-fn the_variables_of_both_tools_are_read() {
+fn variables_of_both_tools_are_read() {
     let settings = with(&[
         ("BAO_ADDR", "https://bao:8200"),
         ("BAO_NAMESPACE", "team"),
@@ -126,16 +132,16 @@ fn the_variables_of_both_tools_are_read() {
     assert_eq!((settings.address.to_string().as_str(), &*settings.path), ("https://bao:8200", "app"));
     assert_eq!((settings.namespace.as_deref(), settings.max_attempts), (Some("team"), 1));
     assert_eq!(settings.request_timeout.as_secs(), 90);
-    assert!(settings.rate.is_some() && !settings.follow_redirects && settings.transport.skip_verify);
+    assert!(settings.rate_limit.is_some() && !settings.follow_redirects && settings.transport.skip_verify);
     assert_eq!(settings.transport.server_name.as_deref(), Some("vault.internal"));
     assert!(settings.transport.client_certificate.is_some());
     assert_eq!((&*settings.headers[0].0, &**settings.headers[0].1), ("X-Team", "a b"));
     assert_eq!(with(&[("VAULT_AGENT_ADDR", "http://agent:1")]).address.to_string(), "http://agent:1");
-    assert_eq!(with(&[("VAULT_CLIENT_TIMEOUT", "0")]).request_timeout, std::time::Duration::MAX);
+    assert_eq!(with(&[("VAULT_CLIENT_TIMEOUT", "0")]).request_timeout, Duration::MAX);
 }
 
 #[test]
-fn cas_and_proxies_have_an_order() {
+fn ca_and_proxy_variables_have_an_order() {
     let pem = "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n";
     let all = [("VAULT_CACERT", "/file"), ("VAULT_CACERT_BYTES", pem), ("VAULT_CAPATH", "/directory")];
     assert!(matches!(with(&all).transport.roots, Roots::File(path) if path == Path::new("/file")));
@@ -147,13 +153,13 @@ fn cas_and_proxies_have_an_order() {
 }
 
 #[test]
-fn what_the_tools_take_is_taken() {
+fn values_that_the_tools_accept_are_accepted() {
     let taken = with(&[("VAULT_CLIENT_TIMEOUT", "1d"), ("VAULT_RATE_LIMIT", "0")]);
-    assert_eq!((taken.request_timeout.as_secs(), taken.rate), (86_400, None));
+    assert_eq!((taken.request_timeout.as_secs(), taken.rate_limit), (86_400, None));
 }
 
 #[test]
-fn ways_to_log_in_are_chosen() {
+fn auth_method_is_chosen() {
     let url = ("vault_url", "http://vault:8200");
     let role = [url, ("vault_auth", "approle"), ("vault_role_id", "id"), ("vault_secret_id_file", "/s")];
     assert_eq!(settings(&role, &[("VAULT_TOKEN", "t")]).auth.name(), "approle");
@@ -161,32 +167,32 @@ fn ways_to_log_in_are_chosen() {
     assert_eq!(settings(&[url, ("vault_auth", "kubernetes"), ("vault_role", "r")], &[]).auth.name(), "kubernetes");
     assert_eq!(settings(&[url, ("vault_auth", "agent")], &[("VAULT_TOKEN", "t")]).auth.name(), "agent");
     let files = settings(&[url, ("vault_token_file", "/run/token")], &[("VAULT_TOKEN", "t")]);
-    assert!(matches!(&files.auth, auth::Auth::TokenFile { path, .. } if path == Path::new("/run/token")));
+    assert!(matches!(&files.auth, Auth::TokenFile { path, .. } if path == Path::new("/run/token")));
     let files = settings(&[url], &[("BAO_TOKEN_PATH", "/run/token")]);
-    assert!(matches!(files.auth, auth::Auth::TokenFile { is_usual: false, .. }));
+    assert!(matches!(files.auth, Auth::TokenFile { is_default: false, .. }));
     assert_eq!(settings(&[], &[("VAULT_AGENT_ADDR", "http://127.0.0.1:8100")]).auth.name(), "agent");
     let home = tempfile::tempdir().unwrap();
     std::fs::write(home.path().join(".vault-token"), "t").unwrap();
     let files = settings(&[url], &[("HOME", home.path().to_str().unwrap())]);
-    assert!(matches!(&files.auth, auth::Auth::TokenFile { path, .. } if *path == home.path().join(".vault-token")));
+    assert!(matches!(&files.auth, Auth::TokenFile { path, .. } if *path == home.path().join(".vault-token")));
     assert!(!files.auth.is_absent());
     let at_agent = settings(&[], &[("VAULT_AGENT_ADDR", "http://a:1"), ("HOME", home.path().to_str().unwrap())]);
     assert_eq!(at_agent.auth.name(), "token");
     for (more, what) in [
         (&[("vault_auth", "ldap")][..], "must be token, approle, kubernetes, jwt or agent"),
-        (&[("vault_auth", "approle")], "is approle, which needs vault_role_id"),
-        (&[("vault_auth", "kubernetes")], "is kubernetes, which needs vault_role"),
+        (&[("vault_auth", "approle")], "is approle, which also needs vault_role_id"),
+        (&[("vault_auth", "kubernetes")], "is kubernetes, which also needs vault_role"),
         (&[("vault_role", "r")], "is set, but vault_auth"),
-        (&[("vault_auth", "approle"), ("vault_role_id", "r"), ("vault_secret_id", "CANARY CANARY")], "has spaces"),
+        (&[("vault_auth", "approle"), ("vault_role_id", "r"), ("vault_secret_id", "CANARY CANARY")], "contains spaces"),
     ] {
-        let refused = refused(&[&[url], more].concat(), &[]);
-        let message = refused.error.message();
-        assert!(refused.in_config && message.contains(what) && !message.contains("CANARY"), "{message}");
+        let invalid = invalid(&[&[url], more].concat(), &[]);
+        let message = invalid.error.message();
+        assert!(invalid.in_config && message.contains(what) && !message.contains("CANARY"), "{message}");
     }
 }
 
 #[test]
-fn a_setting_that_cannot_be_used_is_named_and_not_shown() {
+fn invalid_setting_is_named_and_not_quoted() {
     for (variable, value, what) in [
         ("VAULT_SKIP_VERIFY", "CANARY", "must be true or false"),
         ("VAULT_DISABLE_REDIRECTS", "yes", "must be true or false"),
@@ -196,32 +202,32 @@ fn a_setting_that_cannot_be_used_is_named_and_not_shown() {
         ("VAULT_RATE_LIMIT", "fast", "must be requests per second"),
         ("VAULT_CLIENT_CERT", "/c.pem", "VAULT_CLIENT_KEY is not"),
         ("VAULT_CLIENT_KEY", "/c.key", "VAULT_CLIENT_CERT is not"),
-        ("VAULT_CACERT_BYTES", "CANARY", "must hold certificates in PEM form"),
+        ("VAULT_CACERT_BYTES", "CANARY", "must contain PEM certificates"),
         ("VAULT_HEADERS", "CANARY", "must be a JSON object"),
         ("VAULT_HEADERS", r#"{"A": 1}"#, "must be a JSON object"),
-        ("VAULT_HEADERS", r#"{"A": "CANARY\r\nX-Vault-Token: x"}"#, "has a header that cannot be sent"),
-        ("VAULT_HEADERS", r#"{"A b": "CANARY"}"#, "has a header that cannot be sent"),
-        ("VAULT_HEADERS", r#"{"X-VAULT-Token": "CANARY"}"#, "are the client's own"),
-        ("VAULT_NAMESPACE", "a/../b", "has `.` or `..`"),
-        ("VAULT_NAMESPACE", "té", "must be the path of a namespace"),
-        ("SIMPLETUNER_VAULT_PATH", "a//b", "has `//`"),
+        ("VAULT_HEADERS", r#"{"A": "CANARY\r\nX-Vault-Token: x"}"#, "contains an invalid header"),
+        ("VAULT_HEADERS", r#"{"A b": "CANARY"}"#, "contains an invalid header"),
+        ("VAULT_HEADERS", r#"{"X-VAULT-Token": "CANARY"}"#, "the client sets all headers"),
+        ("VAULT_NAMESPACE", "a/../b", "contains `.` or `..`"),
+        ("VAULT_NAMESPACE", "té", "must be a namespace path"),
+        ("SIMPLETUNER_VAULT_PATH", "a//b", "contains `//`"),
         ("SIMPLETUNER_VAULT_PATH", "secret/data/app", r#"must be the path within the mount: "app" instead of"#),
         ("SIMPLETUNER_VAULT_PATH", "/v1/secret/data/app", r#"must be the path within the mount: "app" instead of"#),
-        ("VAULT_TOKEN", "CANARY CANARY", "has spaces"),
-        ("VAULT_TOKEN", "CANARYé", "has spaces"),
+        ("VAULT_TOKEN", "CANARY CANARY", "contains spaces"),
+        ("VAULT_TOKEN", "CANARYé", "contains spaces"),
         ("VAULT_ADDR", "unix:///run/vault.sock", "is a Unix socket"),
     ] {
-        let message = refused_with(&[(variable, value)]);
+        let message = invalid_with(&[(variable, value)]);
         assert!(message.starts_with(&format!("the variable {variable} ")), "{message}");
         assert!(message.contains(what) && !message.contains("CANARY"), "{variable}={value}: {message}");
     }
     let address = [("VAULT_ADDR", "https://vault"), ("VAULT_SRV_LOOKUP", "true")];
-    assert!(refused_with(&address).contains("does not look up; give the port"));
+    assert!(invalid_with(&address).contains("is not supported; set the port"));
     assert_eq!(with(&[("VAULT_SRV_LOOKUP", "true")]).address.to_string(), "https://vault:8200");
 }
 
 #[test]
-fn no_setting_can_hold_a_line_break() {
+fn setting_with_a_line_break_is_invalid() {
     for variable in [
         "VAULT_ADDR",
         "VAULT_AGENT_ADDR",
@@ -242,28 +248,28 @@ fn no_setting_can_hold_a_line_break() {
         "VAULT_DISABLE_REDIRECTS",
         "SIMPLETUNER_VAULT_PATH",
     ] {
-        let message = refused_with(&[(variable, "CANARY\r\nX-Vault-Token: CANARY")]);
-        assert_eq!(message, format!("the variable {variable} has a line break or another control character in it"));
+        let message = invalid_with(&[(variable, "CANARY\r\nX-Vault-Token: CANARY")]);
+        assert_eq!(message, format!("the variable {variable} contains a line break or another control character"));
     }
     let mut config = Config::new();
     for key in ["vault_url", "vault_token", "vault_mount", "vault_path", "vault_namespace", "vault_secret_id"] {
         assert!(config.set(key, "a\r\nb").is_err(), "{key}");
-        let refused = refused(&[("vault_url", "http://v:1"), ("vault_token", "t"), (key, "a\u{85}b\u{7f}")], &[]);
-        assert!(refused.in_config, "{key}");
+        let invalid = invalid(&[("vault_url", "http://v:1"), ("vault_token", "t"), (key, "a\u{85}b\u{7f}")], &[]);
+        assert!(invalid.in_config, "{key}");
     }
 }
 
 #[test]
-fn what_is_wrong_in_the_environment_fails_the_provider_and_not_the_chain() {
+fn invalid_variable_fails_the_provider_and_not_the_manager() {
     let variable = |name: &str| match name {
         "VAULT_ADDR" => Some(OsString::from("vault:8200")),
         "VAULT_TOKEN" => Some(OsString::from("t")),
         _ => None,
     };
     let source = VaultSource::open_in(&Config::new(), &variable).unwrap().unwrap();
-    let error = source.load(Deadline::after(std::time::Duration::from_secs(1))).err().unwrap();
+    let error = source.load(Deadline::after(Duration::from_secs(1))).err().unwrap();
     assert_eq!((error.status(), error.source_provider()), (Status::Config, Source::Vault));
-    assert_eq!(source.check(Deadline::after(std::time::Duration::ZERO)).state.name(), "failed");
+    assert_eq!(source.check(Deadline::after(Duration::ZERO)).state.name(), "failed");
     assert!(source.describe()["error"].as_str().unwrap().contains("VAULT_ADDR"));
     let mut config = Config::new();
     config.set("vault_url", "vault:8200").unwrap();

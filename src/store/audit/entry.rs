@@ -1,23 +1,24 @@
-//! What an entry says. It never holds a value: names of what changed, and nothing else.
+//! The contents of an entry. It never contains a value, only the names of what changed.
 
-use crate::store::json::{Object, push_quoted};
+use crate::raw_json::python::push_quoted;
+use crate::store::json::Object;
 
-/// How many names of one kind an entry lists, and how much of each.
+/// The maximum number of names in a list of an entry, and the maximum length of each in bytes.
 const MAX_NAMES: usize = 100;
 const MAX_NAME: usize = 64;
 
-/// An entry to be appended. Who did it, and when, is added then.
+/// An entry to be appended. The actor and the time are added then.
 pub(in crate::store) struct Entry<'a> {
     pub(in crate::store) event_type: &'a str,
     pub(in crate::store) action: &'a str,
     pub(in crate::store) target_type: Option<&'a str>,
     pub(in crate::store) target_id: Option<String>,
-    /// A JSON object as Python writes it.
+    /// A JSON object in Python's format.
     pub(in crate::store) details: String,
 }
 
 impl Entry<'_> {
-    /// The entry that takes this one back, as what it announced did not happen.
+    /// The entry that revokes this one: the announced change failed.
     pub(in crate::store) fn failed(&self, id: i64) -> Entry<'static> {
         Entry {
             event_type: match self.event_type {
@@ -35,7 +36,7 @@ impl Entry<'_> {
     }
 }
 
-/// The details of an entry, put together.
+/// Builds the details of an entry.
 pub(in crate::store) struct Details(String);
 
 impl Details {
@@ -85,8 +86,8 @@ impl Details {
         self
     }
 
-    /// How two states of an object differ: names of members that were added, changed or removed. Of those that look
-    /// like secrets it is told only that they changed.
+    /// Adds the difference between two states of an object: the names of members that were added, changed or removed.
+    /// Names that look like those of secrets are always listed as changed.
     pub(in crate::store) fn difference(self, before: &Object<'_>, after: &Object<'_>) -> Details {
         let (mut added, mut changed, mut removed): (Vec<&str>, Vec<&str>, Vec<&str>) = Default::default();
         for member in after.members() {
@@ -104,13 +105,13 @@ impl Details {
         self.names("added", &added).names("changed", &changed).names("removed", &removed)
     }
 
-    pub(in crate::store) fn end(mut self) -> String {
+    pub(in crate::store) fn finish(mut self) -> String {
         self.0.push('}');
         self.0
     }
 }
 
-/// Whether a member of this name looks like one that holds a secret.
+/// Whether a member of this name probably holds a secret.
 fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     ["secret", "token", "key", "password", "passwd", "credential"].iter().any(|word| name.contains(word))
@@ -121,12 +122,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_difference_names_what_changed_and_shows_no_value() {
+    fn difference_lists_names_and_no_values() {
         let before =
             r#"{"webhook_url": "a", "gone": 1, "api_token": "CANARY", "same": [1], "webhook_secret": "CANARY"}"#;
         let after =
             r#"{"webhook_url": "b", "new": NaN, "same": [1], "webhook_secret": "CANARY2", "x_password": "CANARY"}"#;
-        let details = Details::new().difference(&Object::parse(before).unwrap(), &Object::parse(after).unwrap()).end();
+        let details =
+            Details::new().difference(&Object::parse(before).unwrap(), &Object::parse(after).unwrap()).finish();
         assert_eq!(
             details,
             r#"{"added": ["new"], "changed": ["webhook_url", "webhook_secret", "x_password", "api_token"], "removed": ["gone"]}"#
@@ -134,10 +136,10 @@ mod tests {
     }
 
     #[test]
-    fn long_and_many_names_are_cut() {
+    fn difference_truncates_names_and_lists() {
         let many: Vec<String> = (0..300).map(|n| format!("\"{n}{}\": 1", "ä".repeat(50))).collect();
         let many = format!("{{{}}}", many.join(","));
-        let details = Details::new().difference(&Object::parse("{}").unwrap(), &Object::parse(&many).unwrap()).end();
+        let details = Details::new().difference(&Object::parse("{}").unwrap(), &Object::parse(&many).unwrap()).finish();
         assert!(details.len() < 30_000 && details.contains("\"...\""), "{details}");
         assert!(serde_json::from_str::<serde_json::Value>(&details).is_ok());
     }

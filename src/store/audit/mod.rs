@@ -1,4 +1,4 @@
-//! The audit trail: a chain of entries, each signed together with the signature of the one before it.
+//! The audit trail: a chain of entries, each signed together with the signature of the previous one.
 
 use std::path::PathBuf;
 
@@ -6,98 +6,102 @@ use parking_lot::RwLock;
 use rusqlite::params;
 
 use super::actor::{Actor, check_text};
-use super::database::{Database, Open};
+use super::connection::Connection;
+use super::database::Database;
+use super::pool::FileId;
 use super::schema::AUDIT_LOG;
-use super::slot::Identity;
 use super::time;
 use crate::clock::Deadline;
 use crate::error::Result;
 
-pub(super) mod chain;
+mod change;
 mod entry;
-mod key;
 mod query;
+mod signing;
+mod verify;
 
+pub(super) use change::{ChangeRecord, recorded};
 pub(super) use entry::{Details, Entry};
-use key::{Key, Link};
+pub use verify::{Verification, Violation};
 
-/// What the first entry has in place of a signature before it.
+use signing::{SignedFields, SigningKey};
+
+/// The previous signature of the first entry.
 const GENESIS: &str = "genesis";
 const MAX_NAME: usize = 255;
-/// A credential as a target is its user's number, its provider's name and its own.
+/// A credential as a target consists of the user's number, the provider's name and the credential's name.
 const MAX_TARGET: usize = 3 * MAX_NAME;
 
-pub(super) struct Trail {
+pub(super) struct AuditLog {
     database: Database,
     key_path: PathBuf,
-    /// The key, and the file whose entries it signs.
-    key: RwLock<Option<(Identity, Key)>>,
+    /// The signing key, and the file whose entries it signs.
+    key: RwLock<Option<(FileId, SigningKey)>>,
 }
 
-impl Trail {
-    pub(super) fn new(path: PathBuf) -> Trail {
+impl AuditLog {
+    pub(super) fn new(path: PathBuf) -> AuditLog {
         let key_path = path.with_file_name("audit.key");
-        Trail { database: Database::new(path, &AUDIT_LOG), key_path, key: RwLock::new(None) }
+        AuditLog { database: Database::new(path, &AUDIT_LOG), key_path, key: RwLock::new(None) }
     }
 
     pub(super) fn database(&self) -> &Database {
         &self.database
     }
 
-    /// Appends an entry and commits it; its number.
+    /// Appends an entry and commits it. Returns its number.
     pub(super) fn append(&self, actor: &Actor, entry: &Entry, deadline: Deadline) -> Result<i64> {
-        for (name, text, longest) in [
+        for (name, text, max_len) in [
             ("event_type", Some(entry.event_type), MAX_NAME),
             ("action", Some(entry.action), MAX_NAME),
             ("target_type", entry.target_type, MAX_NAME),
             ("target_id", entry.target_id.as_deref(), MAX_TARGET),
         ] {
-            text.map_or(Ok(()), |text| check_text(name, text, longest))?;
+            text.map_or(Ok(()), |text| check_text(name, text, max_len))?;
         }
-        let open = self.database.write(deadline)?;
-        let key = self.key(&open, deadline)?;
-        open.immediate(|| {
+        let db = self.database.write(deadline)?;
+        let key = self.key(&db, deadline)?;
+        db.immediate(|| {
             let last = "SELECT entry_hash FROM audit_log ORDER BY id DESC LIMIT 1";
-            let previous: Option<String> = open.first(last, [], |row| open.column(row, 0))?;
-            let previous = previous.as_deref().unwrap_or(GENESIS);
-            let link = Link {
+            let previous: Option<String> = db.first(last, [], |row| db.column(row, 0))?;
+            let fields = SignedFields {
                 timestamp: &time::now(),
                 event_type: entry.event_type,
                 actor_id: actor.user_id,
                 action: entry.action,
                 details: &entry.details,
-                previous_hash: previous,
+                previous_hash: previous.as_deref().unwrap_or(GENESIS),
             };
-            open.execute(
+            db.execute(
                 "INSERT INTO audit_log (timestamp, event_type, actor_id, actor_username, actor_ip, target_type, target_id,
                  action, details, previous_hash, entry_hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
                 params![
-                    link.timestamp,
-                    link.event_type,
-                    link.actor_id,
+                    fields.timestamp,
+                    fields.event_type,
+                    fields.actor_id,
                     actor.username,
                     actor.ip,
                     entry.target_type,
                     entry.target_id,
-                    link.action,
-                    link.details,
-                    link.previous_hash,
-                    key.sign(&link),
+                    fields.action,
+                    fields.details,
+                    fields.previous_hash,
+                    key.sign(&fields),
                 ],
             )?;
-            Ok(open.taken.last_insert_rowid())
+            Ok(db.guard.last_insert_rowid())
         })
     }
 
-    /// The key, which is found, or made for a new trail, once for each file: one that was replaced may have come with
-    /// another key, and one that was removed left without its own.
-    fn key(&self, open: &Open<'_>, deadline: Deadline) -> Result<Key> {
-        let file = open.taken.slot.identity;
+    /// The signing key. It is loaded, or generated for an empty trail, once per file: a file that replaced another one
+    /// may have come with a key of its own, and one that was removed may have left its key behind.
+    fn key(&self, db: &Connection<'_>, deadline: Deadline) -> Result<SigningKey> {
+        let file = db.guard.entry.id;
         if let Some((_, key)) = self.key.read().as_ref().filter(|(known, _)| *known == file) {
             return Ok(key.clone());
         }
-        let is_new = || Ok(open.first("SELECT 1 FROM audit_log LIMIT 1", [], |_| Ok(()))?.is_none());
-        let key = Key::find(&self.key_path, is_new, deadline)?;
+        let is_empty = || Ok(db.first("SELECT 1 FROM audit_log LIMIT 1", [], |_| Ok(()))?.is_none());
+        let key = SigningKey::load(&self.key_path, is_empty, deadline)?;
         *self.key.write() = Some((file, key.clone()));
         Ok(key)
     }

@@ -1,4 +1,4 @@
-//! Looking entries up.
+//! Queries of the audit trail.
 
 use std::collections::BTreeMap;
 
@@ -7,13 +7,13 @@ use rusqlite::types::Value;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value as Json, json};
 
-use super::Trail;
+use super::AuditLog;
 use crate::clock::Deadline;
 use crate::config::nearest;
 use crate::error::{Error, Result, Source, Status};
 use crate::raw_json::{self, Pairs};
-use crate::store::database::Open;
-use crate::store::failure::out_of_order;
+use crate::store::connection::Connection;
+use crate::store::error::out_of_order;
 use crate::store::{json, time};
 
 const DEFAULT_LIMIT: i64 = 100;
@@ -31,10 +31,10 @@ const FILTERS: [&str; 10] = [
     "offset",
 ];
 
-/// Which entries are looked for.
+/// The conditions of a query.
 struct Filter {
     conditions: Vec<&'static str>,
-    /// What they compare with.
+    /// The operands of the conditions.
     values: Vec<Value>,
     limit: i64,
     offset: i64,
@@ -57,7 +57,7 @@ impl Filter {
         let text = || value.as_str().map(str::to_owned).ok_or_else(|| wrong("text"));
         let time_of = || {
             let time = value.as_str().and_then(time::normalize);
-            time.ok_or_else(|| wrong("a time such as 2026-08-22T17:32:24Z"))
+            time.ok_or_else(|| wrong("a time like 2026-08-22T17:32:24Z"))
         };
         let number = |most| {
             let number = value.as_i64().filter(|number| (0..=most).contains(number));
@@ -98,38 +98,38 @@ fn unknown(name: &str) -> Error {
     let shown: String = name.chars().take(64).collect();
     Error::invalid_argument(match nearest(name, FILTERS.into_iter()) {
         Some(known) => format!("unknown filter {shown:?}; did you mean `{known}`?"),
-        None => format!("unknown filter {shown:?}; the known ones are {}", FILTERS.join(", ")),
+        None => format!("unknown filter {shown:?}; the known filters are {}", FILTERS.join(", ")),
     })
 }
 
-impl Trail {
-    /// The entries that a filter leaves, newest first, as a JSON array.
+impl AuditLog {
+    /// Returns the entries that match a filter, newest first, as a JSON array.
     pub(in crate::store) fn query(&self, filter: &str, deadline: Deadline) -> Result<String> {
         let filter = Filter::parse(filter)?;
         let (mut entries, mut last): (Vec<Box<RawValue>>, Option<i64>) = (Vec::new(), None);
-        let Some(open) = self.database.read(deadline)? else { return Ok("[]".to_owned()) };
-        let mut statement = open.check(open.taken.prepare_cached(&filter.sql()))?;
+        let Some(db) = self.database.read(deadline)? else { return Ok("[]".to_owned()) };
+        let mut statement = db.check(db.guard.prepare_cached(&filter.sql()))?;
         let values = filter.values.into_iter().chain([filter.limit.into(), filter.offset.into()]);
-        let mut rows = open.check(statement.query(rusqlite::params_from_iter(values)))?;
-        while let Some(row) = open.check(rows.next())? {
-            let id: i64 = open.column(row, 0)?;
+        let mut rows = db.check(statement.query(rusqlite::params_from_iter(values)))?;
+        while let Some(row) = db.check(rows.next())? {
+            let id: i64 = db.column(row, 0)?;
             if last.replace(id).is_some_and(|last| last <= id) {
-                return Err(out_of_order(open.path));
+                return Err(out_of_order(db.path));
             }
-            entries.push(shown(&open, row, id)?);
+            entries.push(entry_json(&db, row, id)?);
         }
-        serde_json::to_string(&entries).map_err(unwritable)
+        serde_json::to_string(&entries).map_err(serialization_bug)
     }
 }
 
 /// An entry as JSON.
-fn shown(open: &Open<'_>, row: &Row<'_>, id: i64) -> Result<Box<RawValue>> {
-    let text = |index| open.column::<Option<String>>(row, index);
+fn entry_json(db: &Connection<'_>, row: &Row<'_>, id: i64) -> Result<Box<RawValue>> {
+    let text = |index| db.column::<Option<String>>(row, index);
     let fields = json!({
         "id": id,
         "timestamp": text(1)?,
         "event_type": text(2)?,
-        "actor_id": open.column::<Option<i64>>(row, 3)?,
+        "actor_id": db.column::<Option<i64>>(row, 3)?,
         "actor_username": text(4)?,
         "actor_ip": text(5)?,
         "target_type": text(6)?,
@@ -140,21 +140,21 @@ fn shown(open: &Open<'_>, row: &Row<'_>, id: i64) -> Result<Box<RawValue>> {
     });
     let mut entry = BTreeMap::from([("details", details(text(9)?.unwrap_or_default())?)]);
     for (name, value) in fields.as_object().into_iter().flatten() {
-        entry.insert(name, to_raw_value(value).map_err(unwritable)?);
+        entry.insert(name, to_raw_value(value).map_err(serialization_bug)?);
     }
-    to_raw_value(&entry).map_err(unwritable)
+    to_raw_value(&entry).map_err(serialization_bug)
 }
 
-/// An object is shown as it was written, half surrogate pairs included; what is not JSON, as the text that it is.
+/// The details as JSON: an object as it was stored, lone surrogates included; text that is not JSON as a string.
 fn details(stored: String) -> Result<Box<RawValue>> {
     let is_object = json::check(&stored).is_ok();
     match serde_json::from_str::<&RawValue>(&stored) {
         Ok(raw) if is_object => Ok(raw.to_owned()),
-        _ => to_raw_value(&serde_json::from_str(&stored).unwrap_or(Json::String(stored))).map_err(unwritable),
+        _ => to_raw_value(&serde_json::from_str(&stored).unwrap_or(Json::String(stored))).map_err(serialization_bug),
     }
 }
 
-/// Texts and numbers can always be written as JSON.
-fn unwritable(error: serde_json::Error) -> Error {
+/// Text and numbers can always be serialized, so this is a bug.
+fn serialization_bug(error: serde_json::Error) -> Error {
     Error::new(Status::Panic, format!("a bug in st_secrets: {error}")).with_source(Source::Store)
 }

@@ -1,6 +1,6 @@
 /*
- * Bad arguments of the functions for bytes, logs, settings and callbacks: each is refused with its status and a message
- * that names it, and all outputs are zero afterwards. The other half is bad_arguments_secrets.c.
+ * Bad arguments of the functions for bytes, logs, settings and callbacks: each is rejected with its status and a
+ * message that names it, and all outputs are zero afterwards. See also bad_arguments_secrets.c.
  */
 #include <math.h>
 
@@ -57,7 +57,7 @@ static void settings(void) {
         BAD(st_config_set(config, "timeout", ST_NUL, "1", len, &error), "`value`");
         BAD(st_config_parse(config, "{}", len, &error), "json");
     }
-    /* Unknown keys and values of the wrong type are the settings' own kind of error. */
+    /* Unknown keys and values of the wrong type have the status of settings. */
     CHECK_FAILS(st_config_set(config, "timeout", 0, "1", ST_NUL, &error), ST_CONFIG, "unknown configuration key");
     CHECK_FAILS(st_config_set(config, "timeouts", ST_NUL, "1", ST_NUL, &error), ST_CONFIG, "`timeout`");
     CHECK_FAILS(st_config_set(config, "timeout", ST_NUL, "1", 0, &error), ST_CONFIG, "`timeout`");
@@ -66,7 +66,7 @@ static void settings(void) {
     st_config_free(config);
 }
 
-/* What a callback does wrong, one mistake per call; the reply itself has no message. */
+/* The mistakes of a callback, one per call; the reply itself has no message. */
 static st_status (*mistake)(st_reply *reply);
 static st_status refused;
 
@@ -76,19 +76,19 @@ static st_status load(void *context, const char *key, size_t key_len, double tim
     return ST_OK;
 }
 
-#define MISTAKE(name, call)                  \
+#define MISTAKE(name, call) \
     static st_status name(st_reply *reply) { \
-        (void)reply;                         \
-        return call;                         \
+        (void)reply; \
+        return call; \
     }
-MISTAKE(bytes_to_nobody, st_reply_bytes(NULL, "CANARY", ST_NUL, 1.0))
+MISTAKE(bytes_without_reply, st_reply_bytes(NULL, "CANARY", ST_NUL, 1.0))
 MISTAKE(null_bytes, st_reply_bytes(reply, NULL, 1, 1.0))
 MISTAKE(null_text, st_reply_bytes(reply, NULL, ST_NUL, 1.0))
 MISTAKE(absurd_bytes, st_reply_bytes(reply, "CANARY", SIZE_MAX - 1, 1.0))
 MISTAKE(more_absurd_bytes, st_reply_bytes(reply, "CANARY", SIZE_MAX / 2 + 1, 1.0))
 MISTAKE(nan_as_time_to_live, st_reply_bytes(reply, "CANARY", ST_NUL, NAN))
 MISTAKE(negative_time_to_live, st_reply_bytes(reply, "CANARY", ST_NUL, -2.0))
-MISTAKE(error_to_nobody, st_reply_error(NULL, ST_IO, "x", ST_NUL))
+MISTAKE(error_without_reply, st_reply_error(NULL, ST_IO, "x", ST_NUL))
 MISTAKE(success_as_error, st_reply_error(reply, ST_OK, "x", ST_NUL))
 MISTAKE(unknown_error, st_reply_error(reply, -77, "x", ST_NUL))
 MISTAKE(null_message, st_reply_error(reply, ST_IO, NULL, 1))
@@ -98,9 +98,20 @@ MISTAKE(absurd_message, st_reply_error(reply, ST_IO, "x", SIZE_MAX - 1))
 
 static void replies(void) {
     static st_status (*const mistakes[])(st_reply *) = {
-        bytes_to_nobody,       null_bytes,      null_text,        absurd_bytes,  more_absurd_bytes, nan_as_time_to_live,
-        negative_time_to_live, error_to_nobody, success_as_error, unknown_error, null_message,      null_message_text,
-        message_that_is_not_text, absurd_message,
+        bytes_without_reply,
+        null_bytes,
+        null_text,
+        absurd_bytes,
+        more_absurd_bytes,
+        nan_as_time_to_live,
+        negative_time_to_live,
+        error_without_reply,
+        success_as_error,
+        unknown_error,
+        null_message,
+        null_message_text,
+        message_that_is_not_text,
+        absurd_message,
     };
     st_secrets *secrets = open_with("providers", "[]");
     CHECK_OK(st_secrets_add_provider(secrets, "clumsy", ST_NUL, ST_LAST, load, NULL, NULL, &error));
@@ -108,7 +119,7 @@ static void replies(void) {
         st_bytes out = {0};
         mistake = mistakes[i];
         refused = ST_OK;
-        /* Nothing was answered, so the callback broke its contract when it returned ST_OK. */
+        /* The callback broke its contract: it returned ST_OK without an answer. */
         CHECK_FAILS(st_secrets_get(secrets, "KEY", ST_NUL, &out, &error), ST_CALLBACK, "clumsy");
         CHECK(refused == ST_INVALID_ARGUMENT);
         CHECK_EMPTY(out);

@@ -1,4 +1,4 @@
-/* Bad arguments of the functions for caches: each is refused with its status and a message that names it. */
+/* Bad arguments of the cache functions: each is rejected with its status and a message that names it. */
 #include <math.h>
 
 #include "check.h"
@@ -87,8 +87,9 @@ static void opening(void) {
     BAD(st_cache_open(NULL, NULL, &error), "`out`");
     st_config *config = st_config_new();
     const char *const wrong[][2] = {
-        {"max_size", "-1"}, {"max_size", "2.5"}, {"default_ttl", "-1"}, {"cleanup_interval", "0"}, {"soft_ttl", "nan"},
-        {"ttl_jitter", "1.5"}, {"ttl_jitter", "-0.1"}, {"ttl_jitter", "nan"}, {"absent_ttl", "soon"},
+        {"max_size", "-1"},        {"max_size", "2.5"},   {"default_ttl", "-1"},
+        {"cleanup_interval", "0"}, {"soft_ttl", "nan"},   {"ttl_jitter", "1.5"},
+        {"ttl_jitter", "-0.1"},    {"ttl_jitter", "nan"}, {"absent_ttl", "soon"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         CHECK_FAILS(st_config_set(config, wrong[i][0], ST_NUL, wrong[i][1], ST_NUL, &error), ST_CONFIG, wrong[i][0]);

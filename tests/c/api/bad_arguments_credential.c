@@ -1,4 +1,4 @@
-/* Bad arguments of the functions for credentials: each is refused with its status and a message that names it. */
+/* Bad arguments of the credential functions: each is rejected with its status and a message that names it. */
 #include "check.h"
 
 static const size_t absurd[] = {SIZE_MAX - 1, SIZE_MAX / 2 + 1};

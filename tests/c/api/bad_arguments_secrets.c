@@ -1,5 +1,5 @@
 /*
- * Bad arguments of the functions for secrets: each is refused with its status and a message that names it, and all
+ * Bad arguments of the functions for secrets: each is rejected with its status and a message that names it, and all
  * outputs are zero afterwards.
  */
 #include <math.h>
@@ -11,11 +11,11 @@ static const size_t absurd[] = {SIZE_MAX - 1, SIZE_MAX / 2 + 1};
 
 #define BAD(call, word) CHECK_FAILS(call, ST_INVALID_ARGUMENT, word)
 
-/* The same, with an output that must be zero afterwards. */
-#define BAD_OUT(out, call, word)            \
-    do {                                    \
-        memset(&(out), 0x5A, sizeof(out));  \
-        BAD(call, word);                    \
+/* As above, with an output that must be zero afterwards. */
+#define BAD_OUT(out, call, word) \
+    do { \
+        memset(&(out), 0x5A, sizeof(out)); \
+        BAD(call, word); \
         CHECK(is_zero(&(out), sizeof(out))); \
     } while (0)
 
@@ -40,11 +40,16 @@ static void names_of_secrets(void) {
         size_t len;
         const char *word;
     } wrong[] = {
-        {NULL, 0, "`key`"},           {NULL, 3, "`key`"},
-        {NULL, ST_NUL, "`key`"},      {"", 0, "name of a secret"},
-        {"", ST_NUL, "name of a secret"}, {"A\0B", 3, "name of a secret"},
-        {"A\xFF", 2, "`key`"},        {"\xED\xA0\x80", 3, "`key`"},
-        {"A", SIZE_MAX - 1, "`key`"}, {"A", SIZE_MAX / 2 + 1, "`key`"},
+        {NULL, 0, "`key`"},
+        {NULL, 3, "`key`"},
+        {NULL, ST_NUL, "`key`"},
+        {"", 0, "name of a secret"},
+        {"", ST_NUL, "name of a secret"},
+        {"A\0B", 3, "name of a secret"},
+        {"A\xFF", 2, "`key`"},
+        {"\xED\xA0\x80", 3, "`key`"},
+        {"A", SIZE_MAX - 1, "`key`"},
+        {"A", SIZE_MAX / 2 + 1, "`key`"},
         {long_key, ST_NUL, "name of a secret"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
@@ -114,9 +119,15 @@ static void several(void) {
         size_t len, count;
         const char *word;
     } wrong[] = {
-        {NULL, 4, 2, "`keys`"},          {NULL, 0, 2, "`keys`"},     {"A\0B", 4, 1, "`count`"},
-        {"A\0B", 3, 2, "`keys`"},        {"A", 2, 2, "`count`"},     {"A\0B", ST_NUL, 2, "`keys`"},
-        {"A\0\xFF", 4, 2, "`keys`"},     {"", 0, 1, "`keys`"},       {"A\0B", SIZE_MAX - 1, 2, "`keys`"},
+        {NULL, 4, 2, "`keys`"},
+        {NULL, 0, 2, "`keys`"},
+        {"A\0B", 4, 1, "`count`"},
+        {"A\0B", 3, 2, "`keys`"},
+        {"A", 2, 2, "`count`"},
+        {"A\0B", ST_NUL, 2, "`keys`"},
+        {"A\0\xFF", 4, 2, "`keys`"},
+        {"", 0, 1, "`keys`"},
+        {"A\0B", SIZE_MAX - 1, 2, "`keys`"},
         {"A\0B", SIZE_MAX / 2 + 1, 2, "`keys`"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
@@ -185,7 +196,7 @@ int main(void) {
     times_and_flags();
     several();
     providers();
-    /* After all that, it works. */
+    /* The manager still works after all that. */
     st_bytes out = {0};
     CHECK_OK(st_secrets_get(secrets, "A", ST_NUL, &out, &error));
     CHECK_TEXT(out, "CANARY");

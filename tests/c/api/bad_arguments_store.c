@@ -1,4 +1,4 @@
-/* Bad arguments of the functions of the store: each is refused with its status and a message that names it. */
+/* Bad arguments of the store functions: each is rejected with its status and a message that names it. */
 #include "check.h"
 
 #define BAD(call, word) CHECK_FAILS(call, ST_INVALID_ARGUMENT, word)
@@ -8,7 +8,8 @@ static st_store *store;
 static st_cipher *cipher;
 
 static const size_t absurd = SIZE_MAX - 1;
-static const char not_utf8[] = "\xFF" "CANARY";
+static const char not_utf8[] = "\xFF"
+                               "CANARY";
 
 static void opening(void) {
     st_store *made = (st_store *)&error;
@@ -100,7 +101,8 @@ static void credentials(void) {
     CHECK_EMPTY(json);
     BAD(st_credential_list(store, 1, NULL, 0, NULL, &error), "`json`");
     memset(&value, 0x5A, sizeof value);
-    BAD(st_credential_resolve(store, cipher, NULL, 1, "p", 1, "n", 1, NULL, 0, &source, &value, &error), "`global_key`");
+    BAD(st_credential_resolve(store, cipher, NULL, 1, "p", 1, "n", 1, NULL, 0, &source, &value, &error),
+        "`global_key`");
     CHECK(source == 0);
     CHECK_EMPTY(value);
     BAD(st_credential_resolve(store, cipher, NULL, 1, "p", 1, "n", 1, "k", 1, NULL, NULL, &error), "`value`");

@@ -1,4 +1,4 @@
-/* Bytes that the library hands out. */
+/* Bytes returned by the library. */
 #include "check.h"
 
 static void references(void) {
@@ -22,7 +22,7 @@ static void references(void) {
     CHECK_TEXT(third, "CANARY-of-bytes");
     st_bytes_free(&third);
 
-    /* Freeing nothing, or again, does nothing. */
+    /* Freeing an empty value, or again, has no effect. */
     st_bytes_free(&third);
     st_bytes_free(&value);
     st_bytes_free(NULL);
@@ -38,7 +38,7 @@ static void clones_of_nothing(void) {
     CHECK_EMPTY(out);
 }
 
-/* Taking a failed result's place: what was there before is not freed by the library, and is zero afterwards. */
+/* A failed call does not free the previous contents of its output, and sets it to zero. */
 static void outputs_of_a_failed_call(void) {
     st_error error = ST_ERROR_INIT;
     st_bytes out;
@@ -47,7 +47,7 @@ static void outputs_of_a_failed_call(void) {
     CHECK_EMPTY(out);
 }
 
-/* The memory for secrets is not part of the heap, where leak checkers look; so this looks at how much there is. */
+/* Secret memory is not on the heap, where leak checkers look, so this measures it. */
 static long mapped(const st_secrets *secrets) {
     st_error error = ST_ERROR_INIT;
     st_bytes json = {0};
@@ -59,7 +59,7 @@ static long mapped(const st_secrets *secrets) {
     return bytes;
 }
 
-static void nothing_leaks_where_leak_checkers_do_not_look(void) {
+static void secret_memory_does_not_leak(void) {
     st_error error = ST_ERROR_INIT;
     static char large[100001];
     memset(large, 'x', sizeof large - 1);
@@ -84,7 +84,7 @@ static void nothing_leaks_where_leak_checkers_do_not_look(void) {
     }
     CHECK(before > 0 && mapped(secrets) == before);
 
-    /* Whereas bytes that are kept show. */
+    /* Bytes that are not freed are detected. */
     static st_bytes kept[4000];
     for (size_t i = 0; i < 4000; i++) {
         CHECK_OK(st_secrets_get(secrets, "SMALL", ST_NUL, &kept[i], &error));
@@ -101,6 +101,6 @@ int main(void) {
     references();
     clones_of_nothing();
     outputs_of_a_failed_call();
-    nothing_leaks_where_leak_checkers_do_not_look();
+    secret_memory_does_not_leak();
     return 0;
 }

@@ -1,4 +1,4 @@
-/* Caches: storing, looking up, expiring, invalidating. */
+/* Caches: set, get, expiry, invalidation. */
 #include <math.h>
 
 #include "check.h"
@@ -26,7 +26,7 @@ static void values(void) {
     put(cache, "key", "value", ST_TTL_DEFAULT);
     CHECK_OK(st_cache_get(cache, "key", ST_NUL, &value, &error));
     CHECK_TEXT(value, "value");
-    /* What was handed out stays, whatever becomes of the entry and the cache. */
+    /* Returned values stay valid when the entry and the cache are gone. */
     put(cache, "key", "another", ST_TTL_DEFAULT);
     st_bytes clone = {0};
     CHECK_OK(st_bytes_clone(&value, &clone, &error));
@@ -34,7 +34,7 @@ static void values(void) {
     st_bytes_free(&value);
     CHECK_EMPTY(value);
 
-    /* Keys and values are any bytes. */
+    /* Keys and values are arbitrary bytes. */
     CHECK_OK(st_cache_set(cache, "a\0b", 3, "x\0y", 3, ST_TTL_DEFAULT, &error));
     CHECK_OK(st_cache_set(cache, NULL, 0, NULL, 0, ST_TTL_DEFAULT, &error));
     char buffer[8] = "-------";
@@ -55,7 +55,7 @@ static void misses_and_sizes(void) {
     strcpy(error.message, "old");
     CHECK(st_cache_get(cache, "none", ST_NUL, &value, &error) == ST_NOT_FOUND);
     CHECK_EMPTY(value);
-    /* For a miss no message is made. */
+    /* A miss does not write a message. */
     CHECK(error.status == ST_NOT_FOUND && error.message[0] == 0);
 
     put(cache, "key", "12345", ST_TTL_DEFAULT);
@@ -145,7 +145,7 @@ static void objects(void) {
     CHECK_FAILS(st_cache_get(cache, "o", ST_NUL, &bytes, &error), ST_WRONG_TYPE, "object");
     size_t len;
     CHECK_FAILS(st_cache_get_into(cache, "o", ST_NUL, NULL, 0, &len, &error), ST_WRONG_TYPE, "object");
-    /* It goes when the last holder lets go. */
+    /* The object is dropped with its last reference. */
     put(cache, "p", "x", ST_TTL_DEFAULT);
     CHECK(drops == 0);
     st_object_free(&object);
@@ -153,7 +153,7 @@ static void objects(void) {
     CHECK(drops == 1 && object.object == NULL);
     CHECK_FAILS(st_cache_get_object(cache, "p", ST_NUL, &object, &error), ST_WRONG_TYPE, "bytes");
     CHECK(st_cache_get_object(cache, "none", ST_NUL, &object, &error) == ST_NOT_FOUND);
-    /* It is taken over also where the call fails, and goes with the cache. */
+    /* Ownership is transferred even if the call fails, and the object is dropped with the cache. */
     CHECK_FAILS(st_cache_set_object(NULL, "o", ST_NUL, &others, count_drop, ST_TTL_DEFAULT, &error),
                 ST_INVALID_ARGUMENT, "`cache`");
     CHECK(others == 1);
@@ -171,7 +171,7 @@ struct user {
     int drops;
 };
 
-/* Uses the cache that it is dropped from, and leaves something there. */
+/* Uses the cache that drops it, and stores an entry. */
 static void use_cache(void *context) {
     struct user *user = context;
     size_t len;
@@ -184,7 +184,7 @@ static void use_cache(void *context) {
     }
 }
 
-static void a_drop_may_use_the_cache_that_is_freed(void) {
+static void drop_may_use_the_cache_that_is_freed(void) {
     struct user user = {open_cache(300.0, 10), 0};
     CHECK_OK(st_cache_set_object(user.cache, "a", 1, &user, use_cache, ST_TTL_DEFAULT, &error));
     CHECK_OK(st_cache_set_object(user.cache, "b", 1, &user, use_cache, 0.0, &error));
@@ -208,7 +208,7 @@ static void built_in(void) {
     CHECK(counts.max_size == 100 && counts.default_ttl == 300.0);
     CHECK_OK(st_cache_stats(users, &counts, &error));
     CHECK(counts.max_size == 500 && counts.default_ttl == 60.0);
-    /* A struct of an older version is written up to its size. */
+    /* A struct of an older version is only written up to its size. */
     memset(&counts, 0x5A, sizeof counts);
     counts.size = 16;
     CHECK_OK(st_cache_stats(users, &counts, &error));
@@ -222,7 +222,7 @@ int main(void) {
     least_recently_used();
     invalidation();
     objects();
-    a_drop_may_use_the_cache_that_is_freed();
+    drop_may_use_the_cache_that_is_freed();
     built_in();
     return 0;
 }

@@ -1,4 +1,4 @@
-/* Loading what a cache has not, once however many ask for it. */
+/* Loads of missing values, one for all callers. */
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -45,17 +45,19 @@ static void one_caller(void) {
         st_bytes_free(&value);
     }
     CHECK(good.calls == 1);
-    /* A failure is not kept. */
+    /* A failure is not stored. */
     for (int i = 0; i < 2; i++) {
-        CHECK_FAILS(st_cache_get_or_load(cache, "none", ST_NUL, 600.0, load, &none, &value, &error), ST_NOT_FOUND, "key");
-        CHECK_FAILS(st_cache_get_or_load(cache, "down", ST_NUL, 600.0, load, &down, &value, &error), ST_UNAVAILABLE, "");
+        CHECK_FAILS(st_cache_get_or_load(cache, "none", ST_NUL, 600.0, load, &none, &value, &error), ST_NOT_FOUND,
+                    "key");
+        CHECK_FAILS(st_cache_get_or_load(cache, "down", ST_NUL, 600.0, load, &down, &value, &error), ST_UNAVAILABLE,
+                    "");
         CHECK_EMPTY(value);
     }
     CHECK(none.calls == 2 && down.calls == 2);
     CHECK_OK(st_cache_get_or_load(cache, "wild", ST_NUL, 600.0, load, &wild, NULL, &error));
 }
 
-static void *ask(void *context) {
+static void *get_slow(void *context) {
     st_error error = ST_ERROR_INIT;
     st_bytes value = {0};
     CHECK_OK(st_cache_get_or_load(cache, "shared", ST_NUL, 600.0, load, context, &value, &error));
@@ -68,7 +70,7 @@ static void many_callers(void) {
     struct source slow = {.value = "loaded", .pause_ms = 50};
     pthread_t threads[32];
     for (int i = 0; i < 32; i++) {
-        CHECK(pthread_create(&threads[i], NULL, ask, &slow) == 0);
+        CHECK(pthread_create(&threads[i], NULL, get_slow, &slow) == 0);
     }
     for (int i = 0; i < 32; i++) {
         CHECK(pthread_join(threads[i], NULL) == 0);
@@ -94,7 +96,8 @@ static void leases(void) {
     CHECK_EMPTY(value);
     CHECK_OK(st_cache_load_begin(cache, "l", ST_NUL, 0.0, INFINITY, &outcome, &value, &again, &error));
     CHECK(outcome == ST_LOAD_BUSY && again == 0);
-    CHECK_FAILS(st_cache_load_begin(cache, "l", ST_NUL, 0.02, INFINITY, &outcome, &value, &again, &error), ST_TIMEOUT, "");
+    CHECK_FAILS(st_cache_load_begin(cache, "l", ST_NUL, 0.02, INFINITY, &outcome, &value, &again, &error), ST_TIMEOUT,
+                "");
     CHECK(outcome == 0);
     CHECK_OK(st_cache_load_finish(cache, lease, "v", ST_NUL, ST_TTL_DEFAULT, &error));
     CHECK_FAILS(st_cache_load_finish(cache, lease, "v", ST_NUL, ST_TTL_DEFAULT, &error), ST_ABANDONED, "lease");
@@ -103,20 +106,20 @@ static void leases(void) {
     CHECK_TEXT(value, "v");
     st_bytes_free(&value);
 
-    /* What is invalidated during its load is not stored. */
+    /* A value invalidated during its load is not stored. */
     CHECK_OK(st_cache_load_begin(cache, "m", ST_NUL, 0.0, INFINITY, &outcome, &value, &lease, &error));
     CHECK_OK(st_cache_invalidate_prefix(cache, "m", 1, NULL, &error));
     CHECK_OK(st_cache_load_finish(cache, lease, "old", ST_NUL, ST_TTL_DEFAULT, &error));
     CHECK(st_cache_get_into(cache, "m", ST_NUL, NULL, 0, &len, NULL) == ST_NOT_FOUND);
 
-    /* A lease that is not ended goes to the next. */
+    /* A lease that has expired passes to the next caller. */
     CHECK_OK(st_cache_load_begin(cache, "n", ST_NUL, 0.0, 0.01, &outcome, &value, &lease, &error));
     CHECK_OK(st_cache_load_begin(cache, "n", ST_NUL, 600.0, INFINITY, &outcome, &value, &again, &error));
     CHECK(outcome == ST_LOAD_LEADER && again != lease);
     CHECK_OK(st_cache_load_abandon(cache, again, ST_UNAVAILABLE, "down", ST_NUL, &error));
     CHECK_FAILS(st_cache_load_abandon(cache, again, ST_UNAVAILABLE, NULL, 0, &error), ST_ABANDONED, "lease");
 
-    /* Nor one whose owner cannot say what went wrong. */
+    /* Likewise for an owner that abandons the lease without a reason. */
     CHECK_OK(st_cache_load_begin(cache, "p", ST_NUL, 0.0, INFINITY, &outcome, &value, &lease, &error));
     CHECK_FAILS(st_cache_load_abandon(cache, lease, ST_IO, "\xFF", 1, &error), ST_INVALID_ARGUMENT, "`message`");
     CHECK_OK(st_cache_load_begin(cache, "p", ST_NUL, 0.0, INFINITY, &outcome, &value, &lease, &error));
@@ -130,7 +133,8 @@ static void leases(void) {
     CHECK_OK(st_cache_load_begin(cache, "o", ST_NUL, 0.0, INFINITY, &outcome, &value, &lease, &error));
     CHECK(outcome == ST_LOAD_HIT);
     CHECK_EMPTY(value);
-    CHECK_FAILS(st_cache_load_finish_object(cache, 12345678, &drops, count_drop, ST_TTL_DEFAULT, &error), ST_ABANDONED, "lease");
+    CHECK_FAILS(st_cache_load_finish_object(cache, 12345678, &drops, count_drop, ST_TTL_DEFAULT, &error), ST_ABANDONED,
+                "lease");
     CHECK(drops == 1);
 }
 
@@ -155,7 +159,8 @@ static void objects(void) {
     CHECK_OK(st_cache_get_object(cache, "object", ST_NUL, &object, &error));
     CHECK(object.object == &drops && drops == 0);
     st_object_free(&object);
-    CHECK_FAILS(st_cache_get_or_load(cache, "object", ST_NUL, 600.0, load_object, &drops, &value, &error), ST_WRONG_TYPE, "");
+    CHECK_FAILS(st_cache_get_or_load(cache, "object", ST_NUL, 600.0, load_object, &drops, &value, &error),
+                ST_WRONG_TYPE, "");
     /* A secret is bytes. */
     st_secrets *secrets = open_with("providers", "[]");
     CHECK_OK(st_secrets_add_provider(secrets, "p", ST_NUL, ST_LAST, load_both, NULL, &drops, &error));
@@ -164,7 +169,7 @@ static void objects(void) {
     st_secrets_free(secrets);
 }
 
-/* In a forked child the parent's leases are void: nobody there would end them. */
+/* In a forked child the parent's leases are void, because nothing there would end them. */
 static void forked_child(void) {
     st_error error = ST_ERROR_INIT;
     int32_t outcome;

@@ -1,4 +1,4 @@
-/* Caches with settings: absent values that are remembered, entries that are loaded anew while the old is still served. */
+/* Caches with settings: cached absence, and reloads while the old value is still served. */
 #include <time.h>
 
 #include "check.h"
@@ -53,7 +53,7 @@ static void defaults(void) {
     st_cache_free(cache);
 }
 
-static void what_is_absent_is_remembered(void) {
+static void absence_is_cached(void) {
     st_error error = ST_ERROR_INIT;
     st_cache *cache = open_cache("{\"absent_ttl\": 3600, \"soft_ttl\": 0}");
     struct source none = {.returned = ST_NOT_FOUND}, down = {.returned = ST_UNAVAILABLE};
@@ -64,15 +64,18 @@ static void what_is_absent_is_remembered(void) {
     size_t len;
     bool existed;
     for (int i = 0; i < 2; i++) {
-        CHECK_FAILS(st_cache_get_or_load(cache, "none", ST_NUL, 600.0, load, &none, &value, &error), ST_NOT_FOUND, "key");
+        CHECK_FAILS(st_cache_get_or_load(cache, "none", ST_NUL, 600.0, load, &none, &value, &error), ST_NOT_FOUND,
+                    "key");
         CHECK_FAILS(st_cache_get_or_load(cache, "none", ST_NUL, 600.0, load, &none, NULL, &error), ST_NOT_FOUND, "key");
-        CHECK_FAILS(st_cache_get_or_load(cache, "down", ST_NUL, 600.0, load, &down, &value, &error), ST_UNAVAILABLE, "");
+        CHECK_FAILS(st_cache_get_or_load(cache, "down", ST_NUL, 600.0, load, &down, &value, &error), ST_UNAVAILABLE,
+                    "");
     }
     CHECK(none.calls == 1 && down.calls == 2);
     CHECK(st_cache_get(cache, "none", ST_NUL, &value, NULL) == ST_NOT_FOUND);
     CHECK(st_cache_get_into(cache, "none", ST_NUL, NULL, 0, &len, NULL) == ST_NOT_FOUND);
     CHECK(st_cache_get_object(cache, "none", ST_NUL, &object, NULL) == ST_NOT_FOUND);
-    CHECK_FAILS(st_cache_load_begin(cache, "none", ST_NUL, 0.0, 600.0, &outcome, &value, &lease, &error), ST_NOT_FOUND, "");
+    CHECK_FAILS(st_cache_load_begin(cache, "none", ST_NUL, 0.0, 600.0, &outcome, &value, &lease, &error), ST_NOT_FOUND,
+                "");
     CHECK(outcome == 0 && lease == 0);
     /* It ends with a value, or when it is deleted. */
     CHECK_OK(st_cache_delete(cache, "none", ST_NUL, &existed, &error));
@@ -80,7 +83,8 @@ static void what_is_absent_is_remembered(void) {
     CHECK_OK(st_cache_load_begin(cache, "none", ST_NUL, 0.0, 600.0, &outcome, &value, &lease, &error));
     CHECK(outcome == ST_LOAD_LEADER);
     CHECK_OK(st_cache_load_abandon(cache, lease, ST_NOT_FOUND, NULL, 0, &error));
-    CHECK_FAILS(st_cache_load_begin(cache, "none", ST_NUL, 0.0, 600.0, &outcome, &value, &lease, &error), ST_NOT_FOUND, "");
+    CHECK_FAILS(st_cache_load_begin(cache, "none", ST_NUL, 0.0, 600.0, &outcome, &value, &lease, &error), ST_NOT_FOUND,
+                "");
     CHECK_OK(st_cache_set(cache, "none", ST_NUL, "some", ST_NUL, ST_TTL_DEFAULT, &error));
     CHECK_OK(st_cache_get(cache, "none", ST_NUL, &value, &error));
     CHECK_TEXT(value, "some");
@@ -88,7 +92,7 @@ static void what_is_absent_is_remembered(void) {
     st_cache_free(cache);
 }
 
-static void an_old_value_is_served_while_one_loads(void) {
+static void stale_value_is_served_during_a_reload(void) {
     st_error error = ST_ERROR_INIT;
     st_cache *cache = open_cache("{\"soft_ttl\": 0.01, \"default_ttl\": 3600}");
     struct source down = {.returned = ST_UNAVAILABLE}, good = {.value = "new"}, gone = {.returned = ST_NOT_FOUND};
@@ -96,7 +100,7 @@ static void an_old_value_is_served_while_one_loads(void) {
     int32_t outcome;
     uint64_t lease, other;
     CHECK_OK(st_cache_set(cache, "k", 1, "old", 3, ST_TTL_DEFAULT, &error));
-    nanosleep(&(struct timespec){0, 200000000}, NULL); /* many times the soft TTL, and the clock may be coarse */
+    nanosleep(&(struct timespec){0, 200000000}, NULL); /* many times the soft TTL, because the clock may be coarse */
     CHECK_OK(st_cache_load_begin(cache, "k", 1, 0.0, 600.0, &outcome, &value, &lease, &error));
     CHECK(outcome == ST_LOAD_LEADER);
     CHECK_TEXT(value, "old");
@@ -106,7 +110,7 @@ static void an_old_value_is_served_while_one_loads(void) {
     CHECK_TEXT(value, "old");
     st_bytes_free(&value);
     CHECK_OK(st_cache_load_abandon(cache, lease, ST_UNAVAILABLE, NULL, 0, &error));
-    /* A failure does not cost the old value, and the next caller to load again comes a second later. */
+    /* A failure keeps the old value, and the next reload is a second later. */
     while (down.calls == 0) {
         CHECK_OK(st_cache_get_or_load(cache, "k", 1, 600.0, load, &down, &value, &error));
         CHECK_TEXT(value, "old");
@@ -120,19 +124,19 @@ static void an_old_value_is_served_while_one_loads(void) {
         nanosleep(&(struct timespec){0, 10000000}, NULL);
     }
     CHECK(down.calls == 1 && good.calls == 1);
-    /* That there is none any more is believed. */
+    /* A load that finds nothing removes the value. */
     nanosleep(&(struct timespec){0, 20000000}, NULL);
     CHECK_FAILS(st_cache_get_or_load(cache, "k", 1, 1.0, load, &gone, &value, &error), ST_NOT_FOUND, "");
     CHECK(gone.calls == 1 && st_cache_get(cache, "k", 1, &value, NULL) == ST_NOT_FOUND);
     st_cache_free(cache);
 }
 
-static void entries_stored_together_do_not_expire_together(void) {
+static void ttl_jitter_spreads_expiry(void) {
     st_error error = ST_ERROR_INIT;
     st_cache_counts counts = ST_CACHE_COUNTS_INIT;
     st_cache *cache = open_cache("{\"ttl_jitter\": 1, \"default_ttl\": 1000000}");
     for (uint32_t i = 0; i < 1000; i++) {
-        /* Of a time that is nearly over at once, some parts are over already. */
+        /* With a jittered TTL, some of the entries have already expired. */
         CHECK_OK(st_cache_set(cache, &i, sizeof i, "v", 1, 0.02, &error));
     }
     nanosleep(&(struct timespec){0, 10000000}, NULL);
@@ -149,8 +153,8 @@ static void entries_stored_together_do_not_expire_together(void) {
 int main(void) {
     begin();
     defaults();
-    what_is_absent_is_remembered();
-    an_old_value_is_served_while_one_loads();
-    entries_stored_together_do_not_expire_together();
+    absence_is_cached();
+    stale_value_is_served_during_a_reload();
+    ttl_jitter_spreads_expiry();
     return 0;
 }

@@ -1,7 +1,7 @@
-/* Settings: from text, from JSON, and what is said about wrong ones. */
+/* Settings: from text and from JSON, and the messages for invalid ones. */
 #include "check.h"
 
-/* Opens and describes a manager, for a look at its settings. */
+/* Opens a manager and returns its description, which contains the settings. */
 static st_bytes described(const st_config *config) {
     st_error error = ST_ERROR_INIT;
     st_secrets *secrets = NULL;
@@ -32,7 +32,7 @@ static void from_text_and_from_json(void) {
     CHECK(strstr((const char *)json.data, "\"file\"") < strstr((const char *)json.data, "\"env\""));
     st_bytes_free(&json);
 
-    /* null gives a key its default again. */
+    /* null restores the default of a key. */
     CHECK_OK(st_config_parse(config, "{\"timeout\": null, \"env_prefix\": null}", ST_NUL, &error));
     json = described(config);
     CHECK_HAS(json, "\"timeout\": 10.0");
@@ -41,7 +41,7 @@ static void from_text_and_from_json(void) {
     st_config_free(config);
 }
 
-static void a_manager_has_a_copy(void) {
+static void manager_copies_the_configuration(void) {
     st_error error = ST_ERROR_INIT;
     st_config *config = st_config_new();
     st_secrets *secrets = NULL;
@@ -56,7 +56,7 @@ static void a_manager_has_a_copy(void) {
     st_secrets_free(secrets);
 }
 
-static void wrong_settings(void) {
+static void invalid_settings(void) {
     st_error error = ST_ERROR_INIT;
     st_config *config = st_config_new();
     static const struct {
@@ -100,7 +100,7 @@ static void wrong_settings(void) {
     for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
         CHECK_FAILS(st_config_parse(config, broken[i].json, ST_NUL, &error), ST_CONFIG, broken[i].word);
     }
-    /* None of them was taken, and of a document with one mistake nothing. */
+    /* None of them was applied, and nothing of a document with one mistake. */
     CHECK_FAILS(st_config_parse(config, "{\"timeout\": 7, \"unknown\": 1}", ST_NUL, &error), ST_CONFIG, "unknown");
     st_bytes json = described(config);
     CHECK_HAS(json, "\"timeout\": 10.0");
@@ -108,8 +108,8 @@ static void wrong_settings(void) {
     st_config_free(config);
 }
 
-/* What only the manager can tell is said when it is opened, and names the setting. */
-static void settings_that_cannot_be_used(void) {
+/* Errors that only the manager can detect are reported when it is opened, and name the setting. */
+static void settings_rejected_by_the_manager(void) {
     st_error error = ST_ERROR_INIT;
     static const struct {
         const char *json, *word;
@@ -132,9 +132,9 @@ static void settings_that_cannot_be_used(void) {
 int main(void) {
     begin();
     from_text_and_from_json();
-    a_manager_has_a_copy();
-    wrong_settings();
-    settings_that_cannot_be_used();
+    manager_copies_the_configuration();
+    invalid_settings();
+    settings_rejected_by_the_manager();
     st_config_free(NULL);
     return 0;
 }

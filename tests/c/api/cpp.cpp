@@ -1,4 +1,4 @@
-// The header from C++: a secret from the environment, and a provider of the program's own that is a lambda.
+// The header in C++: a secret from the environment, and a custom provider that is a lambda.
 #include <memory>
 #include <string>
 
@@ -30,7 +30,7 @@ int main() {
     setenv("HF_TOKEN", "CANARY-env", 1);
     CHECK(get(secrets.get(), "hf-token") == "CANARY-env");
 
-    // Lambdas without captures are C functions, and the context goes through a pointer.
+    // Lambdas without captures are C functions, and the context is a pointer.
     auto *prefix = new std::string("CANARY-of-");
     CHECK_OK(st_secrets_add_provider(
         secrets.get(), "lambda", ST_NUL, ST_LAST,

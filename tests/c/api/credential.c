@@ -16,7 +16,7 @@ static st_cipher *open_cipher(const char *json) {
     return cipher;
 }
 
-static void there_and_back(void) {
+static void encrypt_and_decrypt(void) {
     st_cipher *cipher = open_cipher("{\"key\": \"CANARY secret\"}");
     st_bytes token = {0}, plain = {0};
     CHECK_OK(st_encrypt(cipher, "r8_CANARY", ST_NUL, &token, &error));
@@ -29,7 +29,7 @@ static void there_and_back(void) {
     st_bytes_free(&plain);
     st_bytes_free(&token);
 
-    /* Any bytes, and none. */
+    /* Arbitrary bytes, and none. */
     CHECK_OK(st_encrypt(cipher, "a\0b", 3, &token, &error));
     CHECK_OK(st_decrypt(cipher, (const char *)token.data, token.len, &plain, &error));
     CHECK(plain.len == 3 && memcmp(plain.data, "a\0b", 4) == 0);
@@ -39,7 +39,7 @@ static void there_and_back(void) {
     CHECK_OK(st_decrypt(cipher, (const char *)token.data, token.len, &plain, &error));
     CHECK_TEXT(plain, "");
     st_cipher_free(cipher);
-    /* What was handed out outlives the cipher. */
+    /* Returned values outlive the cipher. */
     CHECK_TEXT(plain, "");
     st_bytes_free(&plain);
     st_bytes_free(&token);
@@ -47,9 +47,9 @@ static void there_and_back(void) {
 }
 
 /* Made by Python from the secret "known secret": the format never changes. */
-static void a_known_token(void) {
+static void known_token(void) {
     st_cipher *cipher = open_cipher("{\"key\": \"known secret\"}");
-    static const char known[] = 
+    static const char known[] =
         "Z0FBQUFBQWR3SjZ3QUFFQ0F3UUZCZ2NJQ1FvTERBME9Eek0zMklKdDBwb0FnRlZ4bHc3N2xkVG9pektfS3NraXZZYjZMeXhMQjds"
         "QWNNWnljdmxlc1FzVTVuNEZCSVIxLWc9PQ==";
     st_bytes plain = {0};
@@ -80,7 +80,7 @@ static void into_buffers(void) {
     st_cipher_free(cipher);
 }
 
-static void bad_tokens_have_one_answer(void) {
+static void bad_tokens_have_the_same_error(void) {
     st_cipher *cipher = open_cipher("{\"key\": \"secret\"}"), *other = open_cipher("{\"key\": \"CANARY\"}");
     char answer[512];
     st_bytes plain, token = {0};
@@ -134,9 +134,9 @@ static void rotation(void) {
     st_cipher_free(oldest);
 }
 
-static void of_the_process(void) {
+static void process_wide(void) {
     st_bytes token = {0}, plain = {0};
-    /* The first use makes a key. */
+    /* The first use creates a key. */
     CHECK_OK(st_encrypt(NULL, "value", 5, &token, &error));
     CHECK(access(path_of(".simpletuner/credential.key"), R_OK) == 0);
     CHECK_OK(st_cipher_reset(NULL, &error));
@@ -183,7 +183,7 @@ static void threads_and_children(void) {
     st_cipher *cipher = open_cipher("{\"key\": \"secret\"}");
     pthread_t threads[4];
     shared = cipher;
-    /* The key is derived here: a thread that waits for it has memory of its own, which a child would count as lost. */
+    /* Derives the key here: a thread that waits for it has its own memory, which a child would count as lost. */
     work(NULL);
     for (int i = 0; i < 4; i++) {
         CHECK(pthread_create(&threads[i], NULL, work, NULL) == 0);
@@ -209,12 +209,12 @@ int main(void) {
     begin();
     unsetenv("SIMPLETUNER_CREDENTIAL_KEY");
     unsetenv("SIMPLETUNER_CREDENTIAL_KEY_PREVIOUS");
-    there_and_back();
-    a_known_token();
+    encrypt_and_decrypt();
+    known_token();
     into_buffers();
-    bad_tokens_have_one_answer();
+    bad_tokens_have_the_same_error();
     rotation();
-    of_the_process();
+    process_wide();
     threads_and_children();
     return 0;
 }

@@ -19,7 +19,7 @@ static void values(const st_secrets *secrets) {
     static const struct {
         const char *key, *value;
     } expected[] = {
-        {"hf-token", "CANARY-linked"}, /* one final newline goes */
+        {"hf-token", "CANARY-linked"}, /* one final newline is removed */
         {"two-lines", "CANARY-a\nCANARY-b\n"},
         {"bare", "CANARY-bare"},
         {"empty", ""},
@@ -31,7 +31,7 @@ static void values(const st_secrets *secrets) {
         CHECK_TEXT(value, expected[i].value);
         st_bytes_free(&value);
     }
-    /* Neither what is missing, nor directories, nor what lies outside. For the environment `.` is `_`, which shells set. */
+    /* Missing files, directories and paths outside are not found. For the environment `.` is `_`, which shells set. */
     unsetenv("_");
     static const char *const none[] = {"missing", "a-directory", "../outside", "..data/hf-token", "..data", ".", ".."};
     for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
@@ -47,7 +47,7 @@ static void is_read_only(const st_secrets *secrets) {
     CHECK(file_is("mount/bare", "CANARY-bare"));
 }
 
-/* Kubernetes renews a mount by turning the link `..data` to another directory. */
+/* Kubernetes updates a mount by pointing the link `..data` to another directory. */
 static void renewal(const st_secrets *secrets) {
     st_error error = ST_ERROR_INIT;
     st_bytes value = {0};

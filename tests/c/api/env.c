@@ -6,7 +6,7 @@ static void names(void) {
     st_bytes value = {0};
     setenv("HF_TOKEN", "CANARY-1", 1);
     setenv("A_B_C", "CANARY-2", 1);
-    /* `-` and `.` are `_`, and letters are upper case. */
+    /* `-` and `.` become `_`, and letters upper case. */
     static const char *const same[] = {"HF_TOKEN", "hf_token", "hf-token", "Hf.Token"};
     for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
         CHECK_OK(st_secrets_get(NULL, same[i], ST_NUL, &value, &error));
@@ -34,7 +34,7 @@ static void prefix(void) {
     st_secrets_free(secrets);
 }
 
-/* What a get into a buffer says; the length, or -1 if there is none. */
+/* Returns the length that a get into a buffer reports, or -1 if there is no value. */
 static int length_of(const st_secrets *secrets, const char *key) {
     char buffer[32];
     size_t len = 0;
@@ -43,8 +43,8 @@ static int length_of(const st_secrets *secrets, const char *key) {
     return status == ST_OK ? (int)len : -1;
 }
 
-/* The same for a value that is copied from where it is; also by name that is not ASCII, or long. */
-static void changes_seen_by_a_copy(void) {
+/* The same for a value copied from its place; also for long names and names that are not ASCII. */
+static void changes_seen_by_get_into(void) {
     char long_key[200];
     memset(long_key, 'A', sizeof long_key - 1);
     long_key[sizeof long_key - 1] = 0;
@@ -58,7 +58,7 @@ static void changes_seen_by_a_copy(void) {
             CHECK(length_of(secrets, keys[i]) == 8);
             setenv(keys[i], "CANARY-\xFF-22", 1);
             CHECK(length_of(secrets, keys[i]) == 11);
-            /* A variable that the program changes where it is. */
+            /* A variable that the program changes in place. */
             static char own_text[256];
             snprintf(own_text, sizeof own_text, "%s=CANARY", keys[i]);
             putenv(own_text);
@@ -75,7 +75,8 @@ static void changes_seen_by_a_copy(void) {
     size_t len = 0;
     st_error error = ST_ERROR_INIT;
     setenv("COPIED", "CANARY", 1);
-    CHECK_FAILS(st_secrets_get_into(own, "COPIED", ST_NUL, buffer, sizeof buffer, &len, &error), ST_BUFFER_TOO_SMALL, "6");
+    CHECK_FAILS(st_secrets_get_into(own, "COPIED", ST_NUL, buffer, sizeof buffer, &len, &error), ST_BUFFER_TOO_SMALL,
+                "6");
     CHECK(len == 6 && strcmp(buffer, "abc") == 0);
     CHECK_OK(st_secrets_get_into(own, "COPIED", ST_NUL, NULL, 0, &len, &error));
     CHECK(len == 6);
@@ -86,7 +87,7 @@ static void changes_seen_by_a_copy(void) {
     st_secrets_free(own);
 }
 
-/* It is asked on every get; an empty variable counts as unset; and it need not be text. */
+/* The environment is read on every get; an empty variable counts as unset; a value need not be text. */
 static void changes(void) {
     st_error error = ST_ERROR_INIT;
     st_bytes value = {0};
@@ -104,7 +105,7 @@ static void changes(void) {
     CHECK_FAILS(st_secrets_get(NULL, "CHANGING", ST_NUL, &value, &error), ST_NOT_FOUND, "is not set");
 }
 
-/* Names that no variable can have. */
+/* Names that a variable cannot have. */
 static void impossible_names(void) {
     st_error error = ST_ERROR_INIT;
     st_bytes value = {0};
@@ -118,7 +119,7 @@ int main(void) {
     names();
     prefix();
     changes();
-    changes_seen_by_a_copy();
+    changes_seen_by_get_into();
     impossible_names();
     return 0;
 }

@@ -1,4 +1,4 @@
-/* The ways to get a secret. */
+/* The functions that get a secret. */
 #include <math.h>
 
 #include "check.h"
@@ -13,7 +13,7 @@ static void into_a_buffer(const st_secrets *secrets) {
     CHECK_OK(st_secrets_get_into(secrets, "HF_TOKEN", ST_NUL, buffer, sizeof buffer, &len, &error));
     CHECK(len == 11 && memcmp(buffer, "CANARY-filexx", 13) == 0);
 
-    /* Exactly enough, and one too few: then nothing is written, and the length is told. */
+    /* Exactly enough room, and one byte too few: then nothing is written, and the length needed is returned. */
     CHECK_OK(st_secrets_get_into(secrets, "HF_TOKEN", ST_NUL, buffer, 11, &len, &error));
     memset(buffer, 'x', sizeof buffer);
     CHECK_FAILS(st_secrets_get_into(secrets, "HF_TOKEN", ST_NUL, buffer, 10, &len, &error), ST_BUFFER_TOO_SMALL, "11");
@@ -47,7 +47,7 @@ static void with_an_account(const st_secrets *secrets) {
     CHECK_OK(st_secrets_get_with(secrets, "HF_TOKEN", ST_NUL, ST_TIMEOUT_DEFAULT, 0, &value, NULL, &error));
     st_bytes_free(&value);
 
-    /* On failure the account is zero. */
+    /* On failure the info is zero. */
     memset((char *)&info + 4, 0x5A, sizeof info - 4);
     CHECK_FAILS(st_secrets_get_with(secrets, "NONE", ST_NUL, 5.0, 0, &value, &info, &error), ST_NOT_FOUND, "NONE");
     static const st_secret_info zero = ST_SECRET_INFO_INIT;
@@ -87,7 +87,7 @@ static void several(const st_secrets *secrets) {
     for (int i = 0; i < 4; i++) {
         st_bytes_free(&values[i]);
     }
-    /* An empty name is one that no secret has; no names at all are fine. */
+    /* No secret has an empty name; an empty list of names is allowed. */
     CHECK_OK(st_secrets_get_many(secrets, "\0HF_TOKEN", 10, 2, values, statuses, &error));
     CHECK(statuses[0] == ST_INVALID_ARGUMENT && statuses[1] == ST_OK);
     st_bytes_free(&values[1]);
@@ -111,7 +111,7 @@ static void well_known(const st_secrets *secrets) {
     st_bytes_free(&value);
 }
 
-/* "Not found" says what was tried, provider by provider. */
+/* "Not found" lists what was tried, provider by provider. */
 static void not_found(const st_secrets *secrets) {
     st_error error = ST_ERROR_INIT;
     st_bytes value = {0};

@@ -1,29 +1,32 @@
 /* Secrets in a JSON file. */
 #include "check.h"
 
-static const char document[] =
-    "{\n"
-    "  \"HF_TOKEN\": \"CANARY-plain\",\n"
-    "  \"ESCAPED\": \"CANARY\\n\\u00e9\\ud83d\\ude00\\\"\",\n"
-    "  \"NUMBER\": 1.50,\n"
-    "  \"LARGE\": 12345678901234567890123,\n"
-    "  \"FLAG\": true,\n"
-    "  \"NOTHING\": null,\n"
-    "  \"EMPTY\": \"\",\n"
-    "  \"NESTED\": { \"a b\" : [1, \"x y\", null] },\n"
-    "  \"NUL\": \"a\\u0000b\",\n"
-    "  \"TWICE\": \"first\",\n"
-    "  \"TWICE\": \"last\"\n"
-    "}\n";
+static const char document[] = "{\n"
+                               "  \"HF_TOKEN\": \"CANARY-plain\",\n"
+                               "  \"ESCAPED\": \"CANARY\\n\\u00e9\\ud83d\\ude00\\\"\",\n"
+                               "  \"NUMBER\": 1.50,\n"
+                               "  \"LARGE\": 12345678901234567890123,\n"
+                               "  \"FLAG\": true,\n"
+                               "  \"NOTHING\": null,\n"
+                               "  \"EMPTY\": \"\",\n"
+                               "  \"NESTED\": { \"a b\" : [1, \"x y\", null] },\n"
+                               "  \"NUL\": \"a\\u0000b\",\n"
+                               "  \"TWICE\": \"first\",\n"
+                               "  \"TWICE\": \"last\"\n"
+                               "}\n";
 
 static void values(void) {
     static const struct {
         const char *key, *value;
     } expected[] = {
-        {"HF_TOKEN", "CANARY-plain"}, {"ESCAPED", "CANARY\n\xC3\xA9\xF0\x9F\x98\x80\""},
-        {"NUMBER", "1.50"},           {"LARGE", "12345678901234567890123"},
-        {"FLAG", "true"},             {"EMPTY", ""},
-        {"TWICE", "last"},            {"NESTED", "{\"a b\":[1,\"x y\",null]}"},
+        {"HF_TOKEN", "CANARY-plain"},
+        {"ESCAPED", "CANARY\n\xC3\xA9\xF0\x9F\x98\x80\""},
+        {"NUMBER", "1.50"},
+        {"LARGE", "12345678901234567890123"},
+        {"FLAG", "true"},
+        {"EMPTY", ""},
+        {"TWICE", "last"},
+        {"NESTED", "{\"a b\":[1,\"x y\",null]}"},
     };
     st_error error = ST_ERROR_INIT;
     st_bytes value = {0};
@@ -36,13 +39,13 @@ static void values(void) {
     CHECK_OK(st_secrets_get(secrets, "NUL", ST_NUL, &value, &error));
     CHECK(value.len == 3 && memcmp(value.data, "a\0b", 4) == 0);
     st_bytes_free(&value);
-    /* null is no value, and names are exact. */
+    /* null counts as missing, and names are exact. */
     CHECK_FAILS(st_secrets_get(secrets, "NOTHING", ST_NUL, &value, &error), ST_NOT_FOUND, "has no such key");
     CHECK_FAILS(st_secrets_get(secrets, "hf_token", ST_NUL, &value, &error), ST_NOT_FOUND, "secrets.json");
     st_secrets_free(secrets);
 }
 
-/* The message names the file, the line and the column, and shows nothing of what stands there. */
+/* The message names the file, the line and the column, and does not quote the file. */
 static void broken_files(void) {
     static const struct {
         const char *text, *place;
@@ -67,7 +70,7 @@ static void broken_files(void) {
         CHECK_FAILS(st_secrets_delete(secrets, "A", ST_NUL, NULL, &error), ST_PROTOCOL, broken[i].place);
         CHECK(file_is("broken.json", broken[i].text));
         CHECK_FAILS(st_secrets_refresh(secrets, ST_TIMEOUT_DEFAULT, &error), ST_PROTOCOL, broken[i].place);
-        /* The environment goes first, and is not disturbed; behind the broken file, the value is flagged. */
+        /* The environment precedes the broken file and is unaffected; a value after the broken file is flagged. */
         setenv("A", "CANARY-env", 1);
         CHECK_OK(st_secrets_get(secrets, "A", ST_NUL, &value, &error));
         st_bytes_free(&value);
@@ -85,7 +88,7 @@ static int value_is(const st_secrets *secrets, const char *expected) {
     return same;
 }
 
-/* It is read again when it changed; looked at once a second, or at once when asked to. */
+/* The file is read again when it has changed; the library checks once a second, or on request. */
 static void changes(void) {
     st_error error = ST_ERROR_INIT;
     st_bytes value = {0};
@@ -107,7 +110,7 @@ static void changes(void) {
     st_bytes_free(&value);
 
     write_file("changing.json", "{\"A\": \"CANARY-4\"}");
-    /* Without being asked to look, the library notices it within a second, or so. */
+    /* Without a request, the library notices the change within about a second. */
     CHECK_SOON(value_is(secrets, "CANARY-4"));
 
     CHECK(remove(path_of("changing.json")) == 0);
@@ -116,7 +119,7 @@ static void changes(void) {
     st_secrets_free(secrets);
 }
 
-/* Without `file_path`: the first that exists of ~/.simpletuner/secrets.json, .yaml, .yml. */
+/* Without `file_path`: the first of ~/.simpletuner/secrets.json, .yaml, .yml that exists. */
 static void default_places(void) {
     st_error error = ST_ERROR_INIT;
     st_bytes value = {0}, path = {0};

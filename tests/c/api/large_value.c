@@ -1,4 +1,4 @@
-/* A value of 1 GiB goes in and comes out whole. */
+/* A value of 1 GiB can be stored and read. */
 #include "check.h"
 
 int main(void) {

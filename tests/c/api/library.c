@@ -10,7 +10,7 @@ static void versions(void) {
     CHECK(major * 1000000 + minor * 1000 + patch == st_version_number());
 }
 
-/* The numbers are part of the binary interface and never change. */
+/* The numbers are part of the ABI and never change. */
 static void status_names(void) {
     static const struct {
         st_status status;
@@ -18,12 +18,12 @@ static void status_names(void) {
         const char *name;
     } known[] = {
 #define STATUS(name, number) {name, number, #name}
-        STATUS(ST_OK, 0),           STATUS(ST_NOT_FOUND, -1),    STATUS(ST_INVALID_ARGUMENT, -2),
-        STATUS(ST_CONFIG, -3),      STATUS(ST_IO, -4),           STATUS(ST_ACCESS_DENIED, -5),
-        STATUS(ST_UNAVAILABLE, -6), STATUS(ST_TIMEOUT, -7),      STATUS(ST_PROTOCOL, -8),
-        STATUS(ST_BAD_TOKEN, -9),   STATUS(ST_BAD_KEY, -10),     STATUS(ST_BUFFER_TOO_SMALL, -11),
-        STATUS(ST_CALLBACK, -12),   STATUS(ST_CORRUPT, -13),     STATUS(ST_BUSY, -14),
-        STATUS(ST_WRONG_TYPE, -15), STATUS(ST_READ_ONLY, -16),   STATUS(ST_NO_MEMORY, -17),
+        STATUS(ST_OK, 0),           STATUS(ST_NOT_FOUND, -1),  STATUS(ST_INVALID_ARGUMENT, -2),
+        STATUS(ST_CONFIG, -3),      STATUS(ST_IO, -4),         STATUS(ST_ACCESS_DENIED, -5),
+        STATUS(ST_UNAVAILABLE, -6), STATUS(ST_TIMEOUT, -7),    STATUS(ST_PROTOCOL, -8),
+        STATUS(ST_BAD_TOKEN, -9),   STATUS(ST_BAD_KEY, -10),   STATUS(ST_BUFFER_TOO_SMALL, -11),
+        STATUS(ST_CALLBACK, -12),   STATUS(ST_CORRUPT, -13),   STATUS(ST_BUSY, -14),
+        STATUS(ST_WRONG_TYPE, -15), STATUS(ST_READ_ONLY, -16), STATUS(ST_NO_MEMORY, -17),
         STATUS(ST_ABANDONED, -18),  STATUS(ST_PANIC, -99),
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
@@ -35,14 +35,14 @@ static void status_names(void) {
     CHECK(strcmp(st_status_name(INT32_MIN), "ST_UNKNOWN") == 0);
 }
 
-/* The layout is part of the binary interface too. */
+/* The layouts are part of the ABI too. */
 static void layouts(void) {
     CHECK(sizeof(st_error) == 532 && offsetof(st_error, message) == 20);
     CHECK(sizeof(st_secret_info) == 128 && offsetof(st_secret_info, provider) == 32);
     CHECK(sizeof(st_bytes) == 24);
 }
 
-/* Nothing is written past the size that an error says it has. */
+/* Nothing is written beyond the size that an error declares. */
 static void sizes_of_errors(void) {
     for (uint32_t size = 0; size <= sizeof(st_error); size++) {
         union {
@@ -72,7 +72,7 @@ static void sizes_of_errors(void) {
     }
 }
 
-/* Success writes the status and the first byte of the message only; failure writes every field. */
+/* Success only writes the status and the first byte of the message; failure writes every field. */
 static void success_and_failure(void) {
     st_error error = ST_ERROR_INIT;
     error.status = error.source = error.detail = 77;
@@ -85,12 +85,12 @@ static void success_and_failure(void) {
     st_bytes value = {0};
     CHECK_FAILS(st_secrets_get(secrets, "NO_SUCH_SECRET", ST_NUL, &value, &error), ST_NOT_FOUND, "NO_SUCH_SECRET");
     CHECK(error.source == ST_SOURCE_NONE && error.detail == 0 && error.flags == 0);
-    /* An error is not needed. */
+    /* The error may be NULL. */
     CHECK(st_secrets_get(secrets, "NO_SUCH_SECRET", ST_NUL, &value, NULL) == ST_NOT_FOUND);
     st_secrets_free(secrets);
 }
 
-/* A message that is too long is cut at a whole character. */
+/* A message that is too long is truncated after a whole character. */
 static void long_messages(void) {
     char key[2001];
     for (size_t i = 0; i < 2000; i += 2) {

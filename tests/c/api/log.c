@@ -1,10 +1,10 @@
-/* The log: levels, what it is told, and when its context is released. */
+/* The log: levels, messages, and when its context is released. */
 #include "check.h"
 
 struct journal {
     int count, drops, most;
     char all[1 << 16];
-    st_secrets *ask; /* the log may call the library */
+    st_secrets *manager; /* the log callback may call the library */
 };
 
 static void note(void *context, int32_t level, const char *target, const char *message, size_t len) {
@@ -16,10 +16,10 @@ static void note(void *context, int32_t level, const char *target, const char *m
     strcat(strcat(journal->all, message), "\n");
     journal->count++;
     journal->most = level > journal->most ? level : journal->most;
-    if (journal->ask != NULL) {
+    if (journal->manager != NULL) {
         st_error error = ST_ERROR_INIT;
         st_bytes value = {0};
-        CHECK_OK(st_secrets_get(journal->ask, "HF_TOKEN", ST_NUL, &value, &error));
+        CHECK_OK(st_secrets_get(journal->manager, "HF_TOKEN", ST_NUL, &value, &error));
         st_bytes_free(&value);
     }
 }
@@ -28,7 +28,7 @@ static void drop(void *context) {
     ((struct journal *)context)->drops++;
 }
 
-/* What makes a message of each kind: a file that others may read, a provider that fails, a value that is found. */
+/* Causes a message of each kind: a file that other users may read, a failing provider, a value that is found. */
 static void make_noise(void) {
     st_error error = ST_ERROR_INIT;
     st_bytes value = {0};
@@ -61,7 +61,7 @@ static void levels(void) {
         CHECK(journal->most <= level && journal->count >= before);
         before = journal->count;
         CHECK(strstr(journal->all, "CANARY") == NULL);
-        /* With nothing to log, the context is given back at once. */
+        /* With the log off, the context is released at once. */
         CHECK(journal->drops == (level == ST_LOG_OFF ? 1 : 0));
         CHECK(level <= ST_LOG_ERROR || journals[level - 1].drops == 1);
     }
@@ -71,7 +71,7 @@ static void levels(void) {
     CHECK(strstr(journals[ST_LOG_INFO].all, "read ") != NULL);
     CHECK(strstr(journals[ST_LOG_DEBUG].all, "LOG_TOKEN") != NULL);
 
-    /* NULL stops logging; the last context is released, and no other a second time. */
+    /* NULL stops the log; the last context is released, and no other one again. */
     CHECK_OK(st_log_set(ST_LOG_TRACE, NULL, NULL, NULL, &error));
     before = journals[ST_LOG_TRACE].count;
     make_noise();
@@ -81,11 +81,11 @@ static void levels(void) {
     }
 }
 
-static void a_log_that_calls_the_library(void) {
+static void log_callback_calls_the_library(void) {
     st_error error = ST_ERROR_INIT;
     setenv("HF_TOKEN", "CANARY-asked-by-the-log", 1);
     struct journal *journal = &journals[6];
-    journal->ask = open_with(NULL, NULL);
+    journal->manager = open_with(NULL, NULL);
     CHECK_OK(st_log_set(ST_LOG_TRACE, note, drop, journal, &error));
     st_bytes value = {0};
     CHECK_OK(st_secrets_get(NULL, "HF_TOKEN", ST_NUL, &value, &error));
@@ -93,11 +93,11 @@ static void a_log_that_calls_the_library(void) {
     CHECK(journal->count == 1);
     CHECK_OK(st_log_set(ST_LOG_OFF, NULL, NULL, NULL, &error));
     CHECK(journal->drops == 1);
-    st_secrets_free(journal->ask);
+    st_secrets_free(journal->manager);
     unsetenv("HF_TOKEN");
 }
 
-static void a_refused_log_is_released_too(void) {
+static void rejected_log_is_released(void) {
     st_error error = ST_ERROR_INIT;
     struct journal *journal = &journals[7];
     CHECK_FAILS(st_log_set(6, note, drop, journal, &error), ST_INVALID_ARGUMENT, "`max_level`");
@@ -107,7 +107,7 @@ static void a_refused_log_is_released_too(void) {
 int main(void) {
     begin();
     levels();
-    a_log_that_calls_the_library();
-    a_refused_log_is_released_too();
+    log_callback_calls_the_library();
+    rejected_log_is_released();
     return 0;
 }

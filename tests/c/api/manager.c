@@ -1,4 +1,4 @@
-/* Managers: the default one and its reset, and what they tell about themselves. */
+/* Managers: the default one and its reset, and their reports. */
 #include "check.h"
 
 static void order_and_subset(void) {
@@ -23,7 +23,7 @@ static void order_and_subset(void) {
 }
 
 /* NULL is the manager of the process. */
-static void the_default_one(void) {
+static void default_manager(void) {
     st_error error = ST_ERROR_INIT;
     st_bytes value = {0}, path = {0};
     CHECK_OK(st_secrets_set(NULL, "HF_TOKEN", ST_NUL, "CANARY-default", ST_NUL, &error));
@@ -43,7 +43,7 @@ static void the_default_one(void) {
     CHECK_TEXT(value, "CANARY-reset");
     st_bytes_free(&value);
 
-    st_secrets_free(NULL); /* leaves it alone */
+    st_secrets_free(NULL); /* has no effect */
     CHECK_OK(st_secrets_get(NULL, "HF_TOKEN", ST_NUL, &value, &error));
     CHECK_TEXT(value, "CANARY-reset");
     st_bytes_free(&value);
@@ -54,7 +54,7 @@ static void the_default_one(void) {
     st_bytes_free(&value);
 }
 
-/* What a caller holds survives; the rest is read anew. */
+/* Values with references survive; others are read again. */
 static void clear_cache(void) {
     st_error error = ST_ERROR_INIT;
     st_bytes before = {0}, after = {0};
@@ -88,7 +88,7 @@ static void reports(void) {
     CHECK(strstr((const char *)json.data, "CANARY") == NULL);
     st_bytes_free(&json);
 
-    /* A broken file is a failed provider of a check that itself succeeds. */
+    /* A broken file is a failed provider in a check, which itself succeeds. */
     write_file("report.json", "{\"A\": CANARY}");
     CHECK_OK(st_secrets_check(secrets, &json, &error));
     CHECK_HAS(json, "\"ok\": false");
@@ -137,7 +137,7 @@ static void any_path(void) {
 int main(void) {
     begin();
     order_and_subset();
-    the_default_one();
+    default_manager();
     clear_cache();
     reports();
     no_file_provider();

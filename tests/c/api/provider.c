@@ -1,14 +1,14 @@
-/* Providers of the program's own. */
+/* Custom providers. */
 #include <math.h>
 
 #include "check.h"
 
 struct provider {
-    const char *value;   /* answered, if not NULL */
-    st_status failure;   /* else failed with, if not 0 */
-    const char *message; /* and with this message, if not NULL */
+    const char *value;   /* the answer, if not NULL */
+    st_status failure;   /* otherwise the failure, if not 0 */
+    const char *message; /* and its message, if not NULL */
     st_status returned;
-    const st_secrets *ask; /* asked for another key on the way, if not NULL */
+    const st_secrets *manager; /* gets another key from it, if not NULL */
     int calls, drops;
     double timeout;
     st_status replied;
@@ -19,10 +19,10 @@ static st_status load(void *context, const char *key, size_t key_len, double tim
     provider->calls++;
     provider->timeout = timeout;
     CHECK(strlen(key) == key_len);
-    if (provider->ask != NULL && strcmp(key, "OTHER") != 0) {
+    if (provider->manager != NULL && strcmp(key, "OTHER") != 0) {
         st_error error = ST_ERROR_INIT;
         st_bytes value = {0};
-        CHECK_OK(st_secrets_get(provider->ask, "OTHER", ST_NUL, &value, &error));
+        CHECK_OK(st_secrets_get(provider->manager, "OTHER", ST_NUL, &value, &error));
         provider->replied = st_reply_bytes(reply, value.data, value.len, 60.0);
         st_bytes_free(&value);
     } else if (provider->value != NULL) {
@@ -37,7 +37,7 @@ static void drop(void *context) {
     ((struct provider *)context)->drops++;
 }
 
-/* A manager with this provider behind an empty environment and no file. */
+/* A manager with this provider after an empty environment and no file. */
 static st_secrets *open_provider(struct provider *provider) {
     st_error error = ST_ERROR_INIT;
     st_secrets *secrets = open_with("file_path", path_of("none.json"));
@@ -53,18 +53,18 @@ static void answers(void) {
     } table[] = {
         {{.value = "CANARY-mine", .returned = ST_OK}, ST_OK, NULL},
         {{.value = "", .returned = ST_OK}, ST_OK, NULL},
-        {{.returned = ST_NOT_FOUND}, ST_NOT_FOUND, "mine (asked, has none)"},
+        {{.returned = ST_NOT_FOUND}, ST_NOT_FOUND, "mine (has no value)"},
         {{.returned = ST_OK}, ST_CALLBACK, "without a value"},
-        {{.returned = 1}, ST_CALLBACK, "1, which is no status"},
-        {{.returned = -12345}, ST_CALLBACK, "-12345, which is no status"},
+        {{.returned = 1}, ST_CALLBACK, "1, which is not a status"},
+        {{.returned = -12345}, ST_CALLBACK, "-12345, which is not a status"},
         {{.returned = ST_UNAVAILABLE}, ST_UNAVAILABLE, "ST_UNAVAILABLE"},
         {{.returned = ST_ACCESS_DENIED}, ST_ACCESS_DENIED, "mine"},
         {{.failure = ST_TIMEOUT, .message = "the vault is asleep", .returned = ST_TIMEOUT}, ST_TIMEOUT, "is asleep"},
         {{.failure = ST_BUSY, .returned = ST_BUSY}, ST_BUSY, "ST_BUSY"},
-        /* A failure that was reported counts, whatever is returned. */
+        /* A reported failure counts, whatever is returned. */
         {{.failure = ST_IO, .message = "no disk", .returned = ST_OK}, ST_IO, "no disk"},
         {{.failure = ST_IO, .message = "no disk", .returned = ST_NOT_FOUND}, ST_IO, "no disk"},
-        /* As does one that is returned behind a value. */
+        /* So does one that is returned after a value. */
         {{.value = "CANARY-mine", .returned = ST_UNAVAILABLE}, ST_UNAVAILABLE, "ST_UNAVAILABLE"},
     };
     st_error error = ST_ERROR_INIT;
@@ -82,7 +82,8 @@ static void answers(void) {
                         table[i].word);
             CHECK_EMPTY(value);
             CHECK(table[i].expected == ST_NOT_FOUND || error.source == ST_SOURCE_CUSTOM);
-            int retry = provider.returned == ST_UNAVAILABLE || provider.returned == ST_TIMEOUT || provider.returned == ST_BUSY;
+            int retry =
+                provider.returned == ST_UNAVAILABLE || provider.returned == ST_TIMEOUT || provider.returned == ST_BUSY;
             CHECK((error.flags & ST_ERROR_RETRYABLE) == (retry ? ST_ERROR_RETRYABLE : 0u));
         }
         CHECK(provider.calls == 1 && provider.drops == 0 && provider.replied == ST_OK);
@@ -93,7 +94,7 @@ static void answers(void) {
     }
 }
 
-static void no_limit_of_time(void) {
+static void no_time_limit(void) {
     st_error error = ST_ERROR_INIT;
     struct provider provider = {.value = "CANARY", .returned = ST_OK};
     st_bytes value = {0};
@@ -102,27 +103,28 @@ static void no_limit_of_time(void) {
     CHECK_OK(st_secrets_get_with(secrets, "KEY", ST_NUL, INFINITY, 0, &value, NULL, &error));
     CHECK(isinf(provider.timeout));
     st_bytes_free(&value);
-    /* What was answered is remembered; what was not takes time. */
+    /* Answers are cached; other keys need a call of the provider. */
     CHECK_OK(st_secrets_get_with(secrets, "KEY", ST_NUL, 0.0, ST_GET_CACHED_ONLY, &value, &info, &error));
     CHECK(info.flags == ST_SECRET_CACHED && info.expires_in > 0.0 && provider.calls == 1);
     st_bytes_free(&value);
     CHECK_FAILS(st_secrets_get_with(secrets, "ANOTHER", ST_NUL, 0.0, 0, &value, NULL, &error), ST_TIMEOUT, "mine");
-    /* Such a provider may take long, so a call that wants what is at hand does not ask it. */
+    /* Such a provider may take long, so a cached-only call does not use it. */
     CHECK_FAILS(st_secrets_get_with(secrets, "ANOTHER", ST_NUL, 3.0, ST_GET_CACHED_ONLY, &value, NULL, &error),
                 ST_UNAVAILABLE, "mine");
     CHECK(provider.calls == 1);
     st_secrets_free(secrets);
 }
 
-/* A provider that fails is passed over and reported, and never turns into "not found". */
-static void a_failing_provider_before_others(void) {
+/* The chain continues after a failing provider, which is reported and never becomes "not found". */
+static void failing_provider_before_others(void) {
     st_error error = ST_ERROR_INIT;
     struct provider broken = {.failure = ST_UNAVAILABLE, .message = "out of order", .returned = ST_UNAVAILABLE};
     struct provider working = {.value = "CANARY-second", .returned = ST_OK};
     st_bytes value = {0};
     st_secret_info info = ST_SECRET_INFO_INIT;
     st_secrets *secrets = open_provider(&broken);
-    CHECK_FAILS(st_secrets_get(secrets, "KEY", ST_NUL, &value, &error), ST_UNAVAILABLE, "the provider mine failed: out of");
+    CHECK_FAILS(st_secrets_get(secrets, "KEY", ST_NUL, &value, &error), ST_UNAVAILABLE,
+                "the provider mine failed: out of");
     CHECK_OK(st_secrets_add_provider(secrets, "second", ST_NUL, ST_LAST, load, drop, &working, &error));
     CHECK_OK(st_secrets_get_with(secrets, "KEY", ST_NUL, 3.0, 0, &value, &info, &error));
     CHECK_TEXT(value, "CANARY-second");
@@ -132,8 +134,8 @@ static void a_failing_provider_before_others(void) {
     CHECK(broken.drops == 1 && working.drops == 1);
 }
 
-/* A value past its time is there for calls that do not ask the provider, and says so. */
-static void a_value_past_its_time(void) {
+/* An expired value is returned, and marked, in calls that do not ask the provider. */
+static void expired_value(void) {
     st_error error = ST_ERROR_INIT;
     struct provider provider = {.value = "CANARY", .returned = ST_OK};
     st_bytes value = {0};
@@ -148,7 +150,7 @@ static void a_value_past_its_time(void) {
     CHECK(info.flags == (ST_SECRET_STALE | ST_SECRET_CACHED) && fpclassify(info.expires_in) == FP_ZERO);
     CHECK(provider.calls == 1);
     st_bytes_free(&value);
-    /* Not after the provider denied it. */
+    /* But not after the provider denied access. */
     provider = (struct provider){.returned = ST_ACCESS_DENIED, .drops = provider.drops};
     CHECK_FAILS(st_secrets_get(secrets, "KEY", ST_NUL, &value, &error), ST_ACCESS_DENIED, "mine");
     CHECK_FAILS(st_secrets_get_with(secrets, "KEY", ST_NUL, 3.0, ST_GET_CACHED_ONLY, &value, &info, &error),
@@ -172,7 +174,7 @@ static void positions(void) {
     st_bytes_free(&json);
     unsetenv("HF_TOKEN");
 
-    /* Whatever is refused is released at once, once. */
+    /* The context of a rejected provider is released at once, and once. */
     static const struct {
         const char *name;
         size_t position;
@@ -188,22 +190,23 @@ static void positions(void) {
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         refused.drops = 0;
-        CHECK_FAILS(st_secrets_add_provider(secrets, wrong[i].name, ST_NUL, wrong[i].position, load, drop, &refused,
-                                            &error),
-                    ST_INVALID_ARGUMENT, wrong[i].word);
+        CHECK_FAILS(
+            st_secrets_add_provider(secrets, wrong[i].name, ST_NUL, wrong[i].position, load, drop, &refused, &error),
+            ST_INVALID_ARGUMENT, wrong[i].word);
         CHECK(refused.drops == 1 && refused.calls == 0);
     }
-    CHECK_OK(st_secrets_add_provider(secrets, "a name of thirty-one bytes, yes", ST_NUL, 2, load, NULL, &first, &error));
+    CHECK_OK(
+        st_secrets_add_provider(secrets, "a name of thirty-one bytes, yes", ST_NUL, 2, load, NULL, &first, &error));
     st_secrets_free(secrets);
     CHECK(first.drops == 1);
 }
 
-static void a_provider_that_asks_the_library(void) {
+static void provider_that_calls_the_library(void) {
     st_error error = ST_ERROR_INIT;
     struct provider provider = {.returned = ST_OK, .value = "CANARY-other"};
     st_bytes value = {0};
     st_secrets *secrets = open_provider(&provider);
-    provider.ask = secrets;
+    provider.manager = secrets;
     CHECK_OK(st_secrets_get(secrets, "KEY", ST_NUL, &value, &error));
     CHECK_TEXT(value, "CANARY-other");
     CHECK(provider.calls == 2);
@@ -211,8 +214,8 @@ static void a_provider_that_asks_the_library(void) {
     st_secrets_free(secrets);
 }
 
-/* A provider of the default manager goes with it. */
-static void a_provider_of_the_default_manager(void) {
+/* A provider of the default manager is released with it. */
+static void provider_of_the_default_manager(void) {
     st_error error = ST_ERROR_INIT;
     struct provider provider = {.returned = ST_OK, .value = "CANARY-default"};
     st_bytes value = {0};
@@ -229,11 +232,11 @@ static void a_provider_of_the_default_manager(void) {
 int main(void) {
     begin();
     answers();
-    no_limit_of_time();
-    a_failing_provider_before_others();
-    a_value_past_its_time();
+    no_time_limit();
+    failing_provider_before_others();
+    expired_value();
     positions();
-    a_provider_that_asks_the_library();
-    a_provider_of_the_default_manager();
+    provider_that_calls_the_library();
+    provider_of_the_default_manager();
     return 0;
 }

@@ -50,11 +50,9 @@ static void providers(void) {
 
     CHECK_OK(st_provider_config_save(store, "replicate", ST_NUL, "{\"a\":1.50, \"n\": NaN}", ST_NUL, &error));
     CHECK(is_config(store, "replicate", "{\"a\":1.50, \"n\": NaN}"));
-    CHECK_OK(st_cache_get(st_cache_provider_config(), "provider:replicate:config", ST_NUL, &json, &error));
-    CHECK_TEXT(json, "{\"a\":1.50, \"n\": NaN}");
-    st_bytes_free(&json);
-    CHECK_OK(st_provider_config_update(store, "replicate!", 9, "{\"b\": \"x\"}!", 10, &error));
+    /* The built-in cache belongs to the store of the process. */
     CHECK(st_cache_get(st_cache_provider_config(), "provider:replicate:config", ST_NUL, &json, NULL) == ST_NOT_FOUND);
+    CHECK_OK(st_provider_config_update(store, "replicate!", 9, "{\"b\": \"x\"}!", 10, &error));
     CHECK(is_config(store, "replicate", "{\"a\": 1.50, \"n\": NaN, \"b\": \"x\"}"));
 
     CHECK_OK(st_provider_config_list(store, &json, &error));
@@ -149,7 +147,7 @@ static void credentials(void) {
     CHECK_TEXT(json, "[]");
     st_bytes_free(&json);
 
-    /* Under a new key: stopped, then whole, then once more. */
+    /* With a new key: a stopped call, a complete one, and another one. */
     st_cipher *newer = open_cipher("{\"key\": \"newer\", \"previous_keys\": [\"CANARY secret\"]}");
     struct seen seen = {9, 9, 1};
     CHECK_FAILS(st_credentials_reencrypt(store, newer, 0, progress, &seen, &json, &error), ST_ABANDONED, "stopped");
@@ -183,8 +181,8 @@ static void audit(void) {
     st_bytes json = {0};
     int64_t id = 0, broken = 9;
     CHECK_OK(st_store_as(store, 7, "ada", ST_NUL, "::1", ST_NUL, &ada, &error));
-    CHECK_OK(st_audit_log(ada, "user.login", ST_NUL, "login", ST_NUL, "user", ST_NUL, "7", ST_NUL, "{\"n\":1}", ST_NUL, &id,
-                          &error));
+    CHECK_OK(st_audit_log(ada, "user.login", ST_NUL, "login", ST_NUL, "user", ST_NUL, "7", ST_NUL, "{\"n\":1}", ST_NUL,
+                          &id, &error));
     CHECK(id > 10);
     CHECK_OK(st_provider_config_save(ada, "by-ada", ST_NUL, "{\"webhook_secret\": \"CANARY\"}", ST_NUL, &error));
     st_store_free(ada);
@@ -206,11 +204,18 @@ static void audit(void) {
     CHECK_OK(st_audit_verify(store, id, id, NULL, NULL, &error));
 }
 
-static void of_the_process(void) {
+static void process_wide(void) {
     st_config *config = st_config_new();
+    st_bytes json = {0};
     setenv("SIMPLETUNER_STATE_DIR", path_of("of the process"), 1);
     CHECK_OK(st_provider_config_save(NULL, "p", ST_NUL, "{\"of\": \"the process\"}", ST_NUL, &error));
     CHECK(exists("of the process/cloud/jobs.db") && exists("of the process/audit.db"));
+    CHECK(is_config(NULL, "p", "{\"of\": \"the process\"}"));
+    CHECK_OK(st_cache_get(st_cache_provider_config(), "provider:p:config", ST_NUL, &json, &error));
+    CHECK_TEXT(json, "{\"of\": \"the process\"}");
+    st_bytes_free(&json);
+    CHECK_OK(st_provider_config_update(NULL, "p", ST_NUL, "{}", ST_NUL, &error));
+    CHECK(st_cache_get(st_cache_provider_config(), "provider:p:config", ST_NUL, &json, NULL) == ST_NOT_FOUND);
     CHECK_OK(st_config_set(config, "database", ST_NUL, path_of("other.db"), ST_NUL, &error));
     CHECK_OK(st_config_set(config, "audit_database", ST_NUL, path_of("log/trail.db"), ST_NUL, &error));
     CHECK_OK(st_store_reset(config, &error));
@@ -223,7 +228,8 @@ static void of_the_process(void) {
 
     pid_t child = fork();
     if (child == 0) {
-        int ok = is_config(NULL, "p", "{\"of\": \"the process\"}") && is_config(store, "p", "{\"webhook_url\": \"https://x\"}") &&
+        int ok = is_config(NULL, "p", "{\"of\": \"the process\"}") &&
+                 is_config(store, "p", "{\"webhook_url\": \"https://x\"}") &&
                  st_provider_config_update(NULL, "p", ST_NUL, "{\"child\": 1}", ST_NUL, NULL) == ST_OK;
         _exit(!ok);
     }
@@ -242,7 +248,7 @@ int main(void) {
     prices();
     credentials();
     audit();
-    of_the_process();
+    process_wide();
     st_cipher_free(cipher);
     st_store_free(store);
     st_store_free(NULL);

@@ -7,7 +7,7 @@ static unsigned mode_of(const char *name) {
     return state.st_mode & 07777;
 }
 
-static void a_new_file(void) {
+static void new_file(void) {
     st_error error = ST_ERROR_INIT;
     st_bytes value = {0}, path = {0};
     st_secrets *secrets = open_with(NULL, NULL);
@@ -22,7 +22,7 @@ static void a_new_file(void) {
     st_bytes_free(&path);
     st_secrets_free(secrets);
 
-    /* Whatever the umask, the owner can read and write it. */
+    /* Whatever the umask is, the owner can read and write the file. */
     umask(0777);
     secrets = open_with("file_path", path_of("umask.json"));
     CHECK_OK(st_secrets_set(secrets, "A", ST_NUL, "CANARY", ST_NUL, &error));
@@ -31,7 +31,7 @@ static void a_new_file(void) {
     st_secrets_free(secrets);
 }
 
-/* Format, order and white space of all other entries stay. */
+/* Format, order and white space of all other entries are preserved. */
 static void edits(void) {
     st_error error = ST_ERROR_INIT;
     bool existed = false;
@@ -51,7 +51,7 @@ static void edits(void) {
     st_secrets_free(secrets);
 }
 
-/* What was written is found at once, by length as by NUL; an empty value is a value. */
+/* A written value is found at once, with a length or NUL; an empty value is a value. */
 static void values(void) {
     st_error error = ST_ERROR_INIT;
     st_bytes value = {0};
@@ -72,7 +72,7 @@ static void values(void) {
     CHECK_OK(st_secrets_get(secrets, "nul", ST_NUL, &value, &error));
     CHECK(value.len == 8 && memcmp(value.data, "CANARY\0x", 9) == 0);
     st_bytes_free(&value);
-    /* A variable of that name still goes before the file. */
+    /* A variable of that name still precedes the file. */
     setenv("REPLICATE_API_TOKEN", "CANARY-env", 1);
     CHECK_OK(st_secrets_set_replicate_token(secrets, "CANARY-r9", ST_NUL, &error));
     CHECK_OK(st_secrets_get_replicate_token(secrets, &value, &error));
@@ -82,7 +82,7 @@ static void values(void) {
     st_secrets_free(secrets);
 }
 
-/* A link stays a link: what it leads to is changed. */
+/* A link stays a link: its target is changed. */
 static void links(void) {
     st_error error = ST_ERROR_INIT;
     struct stat state;
@@ -105,21 +105,21 @@ static void impossible(void) {
     CHECK(!existed);
     st_secrets_free(secrets);
 
-    /* Deleting from a file that does not exist is no failure, and creates none. */
+    /* Deleting from a missing file is not an error, and does not create it. */
     secrets = open_with("file_path", path_of("nowhere/none.json"));
     existed = true;
     CHECK_OK(st_secrets_delete(secrets, "A", ST_NUL, &existed, &error));
     CHECK(!existed && access(path_of("nowhere"), F_OK) != 0);
     st_secrets_free(secrets);
 
-    /* A file in the place of the directory. */
+    /* A file in place of the directory. */
     write_file("blocked", "x");
     secrets = open_with("file_path", path_of("blocked/s.json"));
     CHECK_FAILS(st_secrets_set(secrets, "A", ST_NUL, "CANARY", ST_NUL, &error), ST_IO, "blocked");
     CHECK(error.source == ST_SOURCE_FILE && error.detail != 0);
     st_secrets_free(secrets);
 
-    /* More than a file may hold: 1 MiB for one value. */
+    /* More than the limit of 1 MiB for one value. */
     static char large[(1 << 20) + 1];
     memset(large, 'x', sizeof large);
     secrets = open_with("file_path", path_of("large.json"));
@@ -131,7 +131,7 @@ static void impossible(void) {
 
 int main(void) {
     begin();
-    a_new_file();
+    new_file();
     edits();
     values();
     links();

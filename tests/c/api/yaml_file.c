@@ -1,25 +1,24 @@
 /* Secrets in a YAML file. */
 #include "check.h"
 
-static const char document[] =
-    "# tokens of the training cluster\n"
-    "HF_TOKEN: CANARY-plain   # from the hub\n"
-    "quoted: \"CANARY\\n\\u00e9\"\n"
-    "single: 'CANARY ''x'''\n"
-    "number: 1.50\n"
-    "hex: 0x1F\n"
-    "large: 12345678901234567890123\n"
-    "flag: true\n"
-    "word: yes\n"
-    "nothing: null\n"
-    "tilde: ~\n"
-    "empty: \"\"\n"
-    "block: |\n"
-    "  CANARY one\n"
-    "  CANARY two\n"
-    "nested:\n"
-    "  a: [1, x y]\n"
-    "last: CANARY-end\n";
+static const char document[] = "# tokens of the training cluster\n"
+                               "HF_TOKEN: CANARY-plain   # from the hub\n"
+                               "quoted: \"CANARY\\n\\u00e9\"\n"
+                               "single: 'CANARY ''x'''\n"
+                               "number: 1.50\n"
+                               "hex: 0x1F\n"
+                               "large: 12345678901234567890123\n"
+                               "flag: true\n"
+                               "word: yes\n"
+                               "nothing: null\n"
+                               "tilde: ~\n"
+                               "empty: \"\"\n"
+                               "block: |\n"
+                               "  CANARY one\n"
+                               "  CANARY two\n"
+                               "nested:\n"
+                               "  a: [1, x y]\n"
+                               "last: CANARY-end\n";
 
 static void values(void) {
     static const struct {
@@ -55,12 +54,9 @@ static void broken_files(void) {
     static const struct {
         const char *text, *place;
     } broken[] = {
-        {"A: CANARY\nB: [CANARY\n", "broken.yml, line "},
-        {"A: CANARY\n  B: CANARY: CANARY\n", "broken.yml, line 2"},
-        {"A: 1\nB: \"CANARY\n", "broken.yml, line "},
-        {"- CANARY\n- CANARY\n", "broken.yml, line 1, column 1"},
-        {"CANARY\n", "broken.yml, line 1, column 1"},
-        {"A: 1\nB: \xFF CANARY\n", "broken.yml, line 2, column 4"},
+        {"A: CANARY\nB: [CANARY\n", "broken.yml, line "}, {"A: CANARY\n  B: CANARY: CANARY\n", "broken.yml, line 2"},
+        {"A: 1\nB: \"CANARY\n", "broken.yml, line "},     {"- CANARY\n- CANARY\n", "broken.yml, line 1, column 1"},
+        {"CANARY\n", "broken.yml, line 1, column 1"},     {"A: 1\nB: \xFF CANARY\n", "broken.yml, line 2, column 4"},
     };
     st_error error = ST_ERROR_INIT;
     for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
@@ -74,7 +70,7 @@ static void broken_files(void) {
     }
 }
 
-/* An edit keeps the comments and the order; what was set is found, whatever characters it has. */
+/* An edit preserves comments and order; a written value is found, whatever characters it has. */
 static void edits(void) {
     st_error error = ST_ERROR_INIT;
     st_bytes value = {0};
@@ -96,9 +92,9 @@ static void edits(void) {
         place = next;
     }
     static const char *const hard[] = {
-        "CANARY",      "",       " CANARY ", "# CANARY", "a: b", "- x",  "'\"'",   "yes",    "1.50",     "null", "~",
-        "line\nbreak", "tab\tx", "\xC3\xA9",  "&a *b",    "!tag", "{a}", "[b]",    "%",      "CANARY\n", "\n",   "|",
-        "\\n",         "a #b",   ": ",       "---",      "@x",   "`x`",  "\x7F\x01", "\r\n", "? x",      "...",  "=",
+        "CANARY",      "",       " CANARY ", "# CANARY", "a: b", "- x", "'\"'",     "yes",  "1.50",     "null", "~",
+        "line\nbreak", "tab\tx", "\xC3\xA9", "&a *b",    "!tag", "{a}", "[b]",      "%",    "CANARY\n", "\n",   "|",
+        "\\n",         "a #b",   ": ",       "---",      "@x",   "`x`", "\x7F\x01", "\r\n", "? x",      "...",  "=",
     };
     for (size_t i = 0; i < sizeof hard / sizeof *hard; i++) {
         CHECK_OK(st_secrets_set(secrets, "HARD", ST_NUL, hard[i], ST_NUL, &error));
@@ -116,7 +112,7 @@ static void edits(void) {
     st_secrets_free(secrets);
 }
 
-/* A file that is not there yet is created in the format that its name says. */
+/* A new file has the format of its name. */
 static void new_files(void) {
     st_error error = ST_ERROR_INIT;
     st_bytes value = {0}, json = {0};

@@ -1,6 +1,6 @@
 #!/bin/sh
-# The static archive, made as it is for installing but with st_test_panic, links beside another Rust archive in both
-# orders, and both survive their panics.
+# Checks that the static archive, built as for installation but with st_test_panic, can be linked with another Rust
+# archive in both orders, and that both survive their panics.
 #
 # usage: archives.sh ROOT RAW_ARCHIVE OTHER_ARCHIVE C_COMPILER
 set -eu

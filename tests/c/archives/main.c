@@ -1,4 +1,4 @@
-/* Two Rust archives in one program: both panic, both survive, in turns. */
+/* Two Rust archives in one program: both panic and survive, alternately. */
 #include <pthread.h>
 
 #include "check.h"
@@ -23,7 +23,7 @@ int main(int argc, char **argv) {
     (void)argv;
     begin();
     setenv("HF_TOKEN", "CANARY", 1);
-    CHECK(argc == 1 || other_panic() == 7); /* with an argument, the other one begins */
+    CHECK(argc == 1 || other_panic() == 7); /* with an argument, the other archive begins */
     work(NULL);
     pthread_t thread;
     CHECK(pthread_create(&thread, NULL, work, NULL) == 0);

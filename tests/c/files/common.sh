@@ -1,4 +1,5 @@
-# For the scripts of this directory: a temporary directory, and checks that say what was expected.
+# shellcheck shell=sh
+# Sourced by the scripts of this directory: a temporary directory, and checks that report what they expected.
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -13,12 +14,12 @@ short() {
     printf '%s\n' "$1" | cut -c1-300
 }
 
-# fails STATUS WORD COMMAND…: the command fails, and its output begins so and has this word in it.
+# fails STATUS WORD COMMAND…: checks that the command fails and its output contains STATUS and WORD.
 fails() {
     status=$1 word=$2
     shift 2
     if output=$("$@" 2>&1); then
-        fail "it succeeded: $(short "$*")"
+        fail "unexpected success: $(short "$*")"
     fi
     case $output in
     *" $status "*"$word"*) ;;
@@ -26,15 +27,15 @@ fails() {
     esac
 }
 
-# gives TEXT COMMAND…: the command succeeds and prints this.
+# gives TEXT COMMAND…: checks that the command succeeds and prints TEXT.
 gives() {
     expected=$1
     shift
-    output=$("$@" 2>&1) || fail "it failed: $*: $output"
+    output=$("$@" 2>&1) || fail "failed: $*: $output"
     [ "$output" = "$expected" ] || fail "$*: expected '$expected', got: $output"
 }
 
-# document json|yaml TOKEN: a small secrets file.
+# document json|yaml TOKEN: prints a small secrets file.
 document() {
     case $1 in
     json) printf '{\n  "A": "one",\n  "HF_TOKEN": "%s",\n  "Z": 26\n}\n' "$2" ;;

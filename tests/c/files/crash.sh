@@ -1,19 +1,19 @@
 #!/bin/sh
-# A writer is killed at each of its system calls in turn: the file is the old one or the new one, whole and 0600, and
-# the next writer succeeds.
+# Kills a writer at each of its system calls in turn. The file must be the old or the new one, complete and 0600, and
+# the next writer must succeed.
 #
 # usage: crash.sh SECRET
 set -eu
 secret=$1
 . "$(dirname "$0")/common.sh"
 
-# prepare DIRECTORY: the file as it is before the write, or none.
+# prepare DIRECTORY: creates the file as it is before the write, or none.
 prepare() {
     rm -rf "$1"
     mkdir "$1"
     [ "$before" = none ] || cp -p "$before" "$1/s.$format"
 }
-# write DIRECTORY COMMAND…: the write, run by this command.
+# write DIRECTORY COMMAND…: runs the write with COMMAND.
 write() {
     file=$1/s.$format
     shift
@@ -34,9 +34,10 @@ for format in json yaml; do
         after=$work/whole/s.$format
         first=$(grep -n '^getppid' "$work/calls" | sed -n '1s/:.*//p')
         last=$(grep -n '^getppid' "$work/calls" | sed -n '2s/:.*//p')
-        [ "$((last - first))" -gt 12 ] || { cat "$work/calls" && fail "this is too short to be a write"; }
+        [ "$((last - first))" -gt 12 ] || { cat "$work/calls" && fail "there are too few calls for a write"; }
 
-        # Every call from the first marker to the second, as its name and how often that name was called before it.
+        # Lists every call from the first marker to the second, as its name and the number of earlier calls of that
+        # name.
         awk -v first="$first" -v last="$last" -F'(' '{ n[$1]++ } NR > first && NR <= last { print $1 " " n[$1] }' \
             "$work/calls" >"$work/list"
         old=0 new=0
@@ -65,11 +66,11 @@ for format in json yaml; do
                 [ ! -e "$left" ] || [ "$(mode_of "$left")" = 600 ] || fail "$at: $left has mode $(mode_of "$left")"
             done
             write "$directory" env >"$work/out" 2>&1 || fail "$at: the next write failed: $(cat "$work/out")"
-            cmp -s "$file" "$after" || fail "$at: the next write made: $(cat "$file")"
-            [ "$(mode_of "$file")" = 600 ] || fail "$at: the next write made mode $(mode_of "$file")"
+            cmp -s "$file" "$after" || fail "$at: the next write produced: $(cat "$file")"
+            [ "$(mode_of "$file")" = 600 ] || fail "$at: the next write produced mode $(mode_of "$file")"
             [ ! -e "$directory/.s.$format.tmp" ] || fail "$at: the next write left its temporary file behind"
         done <"$work/list"
-        # Both kinds of outcome were seen, so the kills were where they should be.
+        # Both kinds of outcome occurred, so the kills hit the right calls.
         [ $old -gt 5 ] && [ $new -gt 0 ] || fail "$format, $what: $old times the old file, $new times the new one"
     done
 done

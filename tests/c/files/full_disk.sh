@@ -1,24 +1,24 @@
 #!/bin/sh
-# A disk that is full, or cannot be written to, is an error that leaves the file as it was.
+# A full or unwritable disk is an error that leaves the file unchanged.
 #
 # usage: full_disk.sh SECRET
 set -eu
 secret=$1
 if [ "$(id -u)" -ne 0 ]; then
-    # As root of a namespace of its own, one may mount.
-    [ "${2-}" != again ] || { echo "no small disk can be mounted: run the tests as root" && exit 1; }
+    # Root of its own namespace may mount.
+    [ "${2-}" != again ] || { echo "cannot mount a small disk: run the tests as root" && exit 1; }
     exec unshare --map-root-user --mount sh "$0" "$secret" again
 fi
 . "$(dirname "$0")/common.sh"
 
 disk=$work/disk
 mkdir "$disk"
-mount -t tmpfs -o size=64k,mode=700 tmpfs "$disk" || fail "no small disk can be mounted; this test needs root with" \
+mount -t tmpfs -o size=64k,mode=700 tmpfs "$disk" || fail "cannot mount a small disk; this test needs root with" \
     "CAP_SYS_ADMIN (in a container: --cap-add SYS_ADMIN) or unprivileged user namespaces"
 trap 'umount "$disk"; rm -rf "$work"' EXIT
 
 as_before() {
-    cmp -s "$file" "$work/before" || fail "$format: the file is not as it was: $(head -c 300 "$file")"
+    cmp -s "$file" "$work/before" || fail "$format: the file has changed: $(head -c 300 "$file")"
     [ "$(mode_of "$file")" = 600 ] || fail "$format: the mode is $(mode_of "$file")"
     [ ! -e "$disk/.s.$format.tmp" ] || fail "$format: a temporary file was left behind"
 }
@@ -30,7 +30,7 @@ for format in json yaml; do
     cp "$work/before" "$file"
     chmod 600 "$file"
 
-    # Not enough room for the new file beside the old one.
+    # Not enough room for the new file in addition to the old one.
     fails ST_IO "(28)" "$secret" "$file" set HF_TOKEN "$large"
     as_before
     # No room at all.
@@ -39,13 +39,13 @@ for format in json yaml; do
     as_before
     fails ST_IO "(28)" "$secret" "$file" delete A
     as_before
-    # A new file is not created in half.
+    # A new file is not left incomplete.
     fails ST_IO "(28)" "$secret" "$disk/new.$format" set NEW x
-    [ ! -e "$disk/new.$format" ] || fail "half a file was created"
+    [ ! -e "$disk/new.$format" ] || fail "an incomplete file was created"
     gives one "$secret" "$file" get A
     rm "$disk/filler"
 
-    # A disk that is mounted for reading only.
+    # A disk mounted read-only.
     mount -o remount,ro "$disk"
     fails ST_READ_ONLY "(30)" "$secret" "$file" set NEW x
     fails ST_READ_ONLY "(30)" "$secret" "$file" delete A

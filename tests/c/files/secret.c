@@ -1,14 +1,14 @@
 /*
- * Secrets of one file, for the scripts beside it.
+ * Reads and writes secrets of one file, for the scripts in this directory.
  *
  *   secret FILE get KEY                     prints the value
  *   secret FILE set KEY VALUE               and
  *   secret FILE delete KEY                  between two calls of getppid(), which can be seen from outside
  *   secret FILE set-many PREFIX COUNT       sets PREFIX-0 … to "value of PREFIX-0" …
- *   secret FILE verify-many PREFIX COUNT    looks whether they are there
+ *   secret FILE verify-many PREFIX COUNT    checks that they exist
  *   secret FILE check                       prints the report
  *
- * FILE may be "-": the default. A failure prints its status, its errno and its message, and the exit code is 1.
+ * FILE may be "-" for the default. A failure prints its status, errno and message; the exit code is 1.
  */
 #include <sys/syscall.h>
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Two processes write three hundred secrets each into one file: none is lost.
+# Two processes write three hundred secrets each to the same file: none is lost.
 #
 # usage: two_writers.sh SECRET
 set -eu
@@ -10,7 +10,7 @@ for format in json yaml; do
     file=$work/s.$format
     document $format x >"$file"
     chmod 600 "$file"
-    # Each waits for the other before every write, and gets its turn however long the writes take.
+    # Each waits for the other before every write, and succeeds however long the writes take.
     "$secret" "$file" set-many left 300 &
     left=$!
     "$secret" "$file" set-many right 300 &

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The header compiles alone and twice, in every version of C and C++, with all warnings as errors.
+# Checks that the header compiles alone and twice, in every version of C and C++, with all warnings as errors.
 #
 # usage: header.sh INCLUDE_DIR C_COMPILER C++_COMPILER
 set -eu
@@ -11,6 +11,7 @@ trap 'rm -rf "$work"' EXIT
 failed=0
 
 compile() {
+    # shellcheck disable=SC2086
     "$@" $warnings -I"$include" -c -o "$work/out.o" || {
         echo "failed: $*"
         failed=1
@@ -31,12 +32,13 @@ if command -v clang >/dev/null && command -v clang++ >/dev/null; then
     all clang clang++
 fi
 
-# The check itself notices: a header that does not compile, and a warning.
+# The check itself detects a header that does not compile, and a warning.
 echo 'int st_version(void) { return (char)0 }' >"$work/broken.c"
 printf '#include "st_secrets.h"\nstatic int unused;\n' >"$work/warning.c"
 for source in broken warning; do
+    # shellcheck disable=SC2086
     if "$2" -xc -std=c99 $warnings -I"$include" -c -o "$work/out.o" "$work/$source.c" 2>/dev/null; then
-        echo "$source.c was let pass"
+        echo "$source.c was not rejected"
         failed=1
     fi
 done

@@ -3,7 +3,9 @@
 #include "st_secrets.h"
 
 #ifdef __cplusplus
-#define NONE {}
+#define NONE \
+    { \
+    }
 #else
 #define NONE {0}
 #endif

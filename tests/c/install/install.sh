@@ -1,6 +1,6 @@
 #!/bin/sh
-# `make install` into a directory that is then moved, and the tarball of `make dist`, unpacked into an empty one: they hold what
-# they should, know no path of this machine, and programs build against them.
+# Checks `make install` into a directory that is then moved, and the tarball of `make dist` unpacked elsewhere: both
+# contain the right files and no path of this machine, and programs build with them.
 #
 # usage: install.sh ROOT C_COMPILER C++_COMPILER
 set -eu
@@ -12,17 +12,17 @@ unset MAKEFLAGS MAKELEVEL || true
 umask 022
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$root/Cargo.toml" | head -n 1)
 
-# same_files TREE: besides the parts of the C++ header, of which each is there.
+# same_files TREE: compares the list of files; the parts of the C++ header are checked separately.
 same_files() {
     (cd "$1" && find . \( -type f -o -type l \) ! -path './include/st_secrets/*' | sort) >"$work/files"
-    diff - "$work/files" || { echo "the list of files of $1 is another one" && exit 1; }
+    diff - "$work/files" || { echo "the list of files of $1 differs" && exit 1; }
     diff -r "$root/include/st_secrets" "$1/include/st_secrets"
 }
 
-# What help lists can be made.
+# `make help` lists the targets, and they exist.
 targets=$(make -s -C "$root" help | sed -n 's/^make \([a-z][a-z-]*\).*/\1/p')
 for target in install test wheel header $targets; do
-    case " $(echo $targets) " in *" $target "*) ;; *) echo "make help does not list $target" && exit 1 ;; esac
+    printf '%s\n' "$targets" | grep -qx -- "$target" || { echo "make help does not list $target" && exit 1; }
     make -s -n -C "$root" "$target" >"$work/log" 2>&1 || { cat "$work/log" && exit 1; }
 done
 
@@ -30,9 +30,9 @@ make -s -C "$root" install PREFIX=/opt/st DESTDIR="$work/stage" >"$work/log" 2>&
 mkdir "$work/moved"
 moved=$work/moved/tree
 mv "$work/stage/opt/st" "$moved"
-rmdir "$work/stage/opt" "$work/stage" || { echo "more was installed than the prefix" && exit 1; }
+rmdir "$work/stage/opt" "$work/stage" || { echo "files were installed outside of the prefix" && exit 1; }
 if grep -rIl -e "$work/stage" -e /opt/st -e "$root" -e '@[A-Z_]*@' "$moved"; then
-    echo "these files know where they were installed, or were not filled in" && exit 1
+    echo "these files contain the installation directory or placeholders" && exit 1
 fi
 same_files "$moved" <<'LIST'
 ./include/st_secrets.h
@@ -51,18 +51,36 @@ make -s -C "$root" dist >"$work/log" 2>&1 || { cat "$work/log" && exit 1; }
 name=st_secrets-$version-linux-$(uname -m)
 mkdir "$work/unpacked"
 tar -C "$work/unpacked" -xzf "$root/build/dist/$name.tar.gz"
-[ "$(ls "$work/unpacked")" = "$name" ] || { echo "the tarball holds more than a directory $name" && exit 1; }
+[ "$(ls "$work/unpacked")" = "$name" ] || { echo "the tarball contains more than the directory $name" && exit 1; }
 same_files "$work/unpacked/$name" <<'LIST'
 ./ARCHITECTURE.md
 ./CHANGELOG.md
+./CONTRIBUTING.md
 ./LICENSE-APACHE
 ./LICENSE-MIT
 ./README.md
+./RELEASING.md
+./SECURITY.md
 ./bindings/cpp/README.md
 ./bindings/go/README.md
 ./bindings/node/README.md
 ./bindings/python/README.md
+./docs/audit.md
+./docs/aws.md
 ./docs/bench-cache.svg
+./docs/cache.md
+./docs/dependencies.md
+./docs/deployment.md
+./docs/encryption.md
+./docs/errors.md
+./docs/faq.md
+./docs/linking.md
+./docs/providers.md
+./docs/providers.svg
+./docs/simpletuner.md
+./docs/store.md
+./docs/testing.md
+./docs/vault.md
 ./examples/cpp/service.cpp
 ./examples/launcher.c
 ./include/st_secrets.h
@@ -76,13 +94,16 @@ same_files "$work/unpacked/$name" <<'LIST'
 ./lib/pkgconfig/st_secrets.pc
 LIST
 # Every relative link leads to a file of the tarball.
-for document in $(find "$work/unpacked/$name" -name '*.md'); do
-    for link in $(grep -oE '\]\([^)#: ]+\)' "$document" | sed 's/^](//; s/)$//'); do
-        [ -e "$(dirname "$document")/$link" ] || { echo "${document#"$work/unpacked/"} links to $link, which is missing" && exit 1; }
-    done
+find "$work/unpacked/$name" -name '*.md' | while read -r document; do
+    { grep -oE '\]\([^)#: ]+(#[^) ]*)?\)' "$document" || true; } | sed 's/^](//; s/)$//; s/#.*//' | while read -r link; do
+        [ -e "$(dirname "$document")/$link" ] || {
+            echo "${document#"$work/unpacked/"} links to $link, which is missing"
+            exit 1
+        }
+    done || exit 1
 done
-# In an environment that knows nothing of the directory it was built in.
+# With an environment that does not refer to the build directory.
 env -i PATH="$PATH" HOME="$work" sh "$here/tree.sh" "$work/unpacked/$name" "$version" "$cc" "$cxx"
 cp "$root/build/dist/$name.tar.gz" "$work/first.tar.gz"
 make -s -C "$root" dist >"$work/log" 2>&1 || { cat "$work/log" && exit 1; }
-cmp "$work/first.tar.gz" "$root/build/dist/$name.tar.gz" || { echo "the same files give another tarball" && exit 1; }
+cmp "$work/first.tar.gz" "$root/build/dist/$name.tar.gz" || { echo "the tarball is not reproducible" && exit 1; }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Programs in C and C++ build against an installed tree with pkg-config and with CMake, shared and static, and run.
+# Programs in C and C++ build with an installed tree, with pkg-config and CMake, shared and static, and run.
 #
 # usage: tree.sh TREE VERSION C_COMPILER C++_COMPILER
 set -eu
@@ -7,10 +7,10 @@ tree=$1 version=$2 cc=$3 cxx=$4
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-# What is passed on by a caller could lead outside the tree.
+# Variables of the caller could refer to files outside of the tree.
 unset MAKEFLAGS MAKELEVEL LD_LIBRARY_PATH PKG_CONFIG_PATH CMAKE_PREFIX_PATH CPATH LIBRARY_PATH || true
 
-# runs shared|static PROGRAM: it works, and has the library as it should.
+# runs shared|static PROGRAM: checks that it works and is linked so.
 runs() {
     [ "$("$2")" = 6 ] || { echo "$2 does not work" && exit 1; }
     case $1.$(ldd "$2") in
@@ -32,7 +32,7 @@ built() {
 
 export PKG_CONFIG_LIBDIR="$tree/lib/pkgconfig"
 [ "$(pkg-config --modversion st_secrets)" = "$version" ]
-# With --static, the archive is taken where there is no shared library beside it, or where it is asked for.
+# With --static, the archive is used if there is no shared library next to it, or if it is requested.
 cp -r "$tree" "$work/archive_only"
 rm "$work"/archive_only/lib/libst_secrets.so*
 for language in c cpp; do
@@ -41,7 +41,7 @@ for language in c cpp; do
     export LD_LIBRARY_PATH="$tree/lib"
     runs shared "$work/shared_$language"
     unset LD_LIBRARY_PATH
-    # shellcheck disable=SC2046
+    # shellcheck disable=SC2046,SC2086
     built $language "$work/static_$language" \
         $(PKG_CONFIG_LIBDIR=$work/archive_only/lib/pkgconfig pkg-config --static --cflags --libs st_secrets)
     runs static "$work/static_$language"
@@ -50,7 +50,8 @@ done
 # configured DIRECTORY OPTION…
 configured() {
     cmake -S "$here/consumer" -B "$@" -DCMAKE_PREFIX_PATH="$tree" -DCMAKE_C_COMPILER="$cc" -DCMAKE_CXX_COMPILER="$cxx" \
-        >"$work/log" 2>&1 && cmake --build "$1" >>"$work/log" 2>&1 || { cat "$work/log" && exit 1; }
+        >"$work/log" 2>&1 || { cat "$work/log" && exit 1; }
+    cmake --build "$1" >"$work/log" 2>&1 || { cat "$work/log" && exit 1; }
 }
 configured "$work/build"
 configured "$work/build_static" -DBUILD_SHARED_LIBS=OFF
@@ -61,7 +62,7 @@ for language in c cpp; do
     runs static "$work/build_static/with_default_$language"
 done
 
-# A version that is too new is refused.
+# A version that is too new is rejected.
 cp -r "$here/consumer" "$work/new"
 sed 's/st_secrets 0.1/st_secrets 0.9/' "$here/consumer/CMakeLists.txt" >"$work/new/CMakeLists.txt"
 if cmake -S "$work/new" -B "$work/build_new" -DCMAKE_PREFIX_PATH="$tree" >"$work/log" 2>&1; then

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The launcher of examples/: exit codes, what the command gets, and that no value is shown.
+# The launcher of examples/: exit codes, the command's environment, and that no value is printed.
 #
 # usage: launcher.sh LAUNCHER ROOT
 set -eu
@@ -10,7 +10,7 @@ file=$work/.simpletuner/secrets.json
 printf '{"HF_TOKEN": "CANARY-hf", "REPLICATE_API_TOKEN": "CANARY r8"}\n' >"$file"
 chmod 600 "$file"
 
-# run CODE ARGUMENT…: the exit code is this; the output is in $output.
+# run CODE ARGUMENT…: checks the exit code; the output is in $output.
 run() {
     expected=$1
     shift
@@ -38,7 +38,7 @@ run 3 HF_TOKEN NO_SUCH_TOKEN -- sh -c 'echo started'
 hides_values
 shows NO_SUCH_TOKEN
 shows "$file has no such key"
-case $output in *started*) fail "the command ran in spite of a missing secret" ;; esac
+case $output in *started*) fail "the command ran despite a missing secret" ;; esac
 run 127 HF_TOKEN -- "$work/no-such-command"
 hides_values
 run 126 HF_TOKEN -- "$file"
@@ -72,7 +72,7 @@ hides_values
 shows "line 1, column 14"
 
 
-# Warnings go to stderr and do not stop the command. A file that is not consulted is not mentioned.
+# Warnings go to stderr and do not stop the command. A file that is not read is not mentioned.
 printf '{"HF_TOKEN": "CANARY-hf"}\n' >"$file"
 chmod 666 "$file"
 run 0 HF_TOKEN -- true
@@ -85,13 +85,13 @@ output=$(env -i PATH="$PATH" HOME="$work" "$launcher" HF_TOKEN -- sh -c 'echo "$
 [ "$code.$output" = 0.CANARY-hf ] || fail "stdout has more than the command's output: $output"
 set_also=HF_TOKEN=CANARY-env
 run 0 HF_TOKEN -- true
-[ -z "$output" ] || fail "a file that is not consulted is mentioned: $output"
+[ -z "$output" ] || fail "a file that is not read is mentioned: $output"
 set_also=
 chmod 600 "$file"
 run 0 HF_TOKEN -- true
 [ -z "$output" ] || fail "a warning without a reason: $output"
 
-# Help and version are answers; wrong use is an error on stderr and starts nothing.
+# Help and version succeed; wrong usage is an error on stderr and starts nothing.
 for option in --help -h --version; do
     code=0
     output=$("$launcher" "$option" 2>"$work/stderr") || code=$?
@@ -102,7 +102,7 @@ run 0 --version
 shows "$version"
 run 0 --file "$file" --help
 shows "usage: launcher"
-# wrong TEXT ARGUMENT…: stderr names what is wrong, stdout is empty.
+# wrong TEXT ARGUMENT…: checks that stderr contains TEXT and stdout is empty.
 wrong() {
     expected=$1
     shift
@@ -113,7 +113,7 @@ wrong() {
     shows "$expected"
     shows "usage: launcher"
 }
-wrong "no secret is named"
+wrong "no secret is given"
 wrong "put -- before it" HF_TOKEN
 wrong "no command is given after --" HF_TOKEN --
 wrong "--bogus" --bogus
@@ -126,6 +126,6 @@ wrong "--from takes no command" --from HF_TOKEN -- echo started
 wrong "--bogus" --from --bogus
 wrong "unexpected argument: extra" --check extra
 wrong "unexpected argument: extra" --version extra
-# Options of the command are its own.
+# Options after the command belong to it.
 run 0 HF_TOKEN -- sh -c 'echo "$1"' name --bogus
 [ "$output" = --bogus ] || fail "the command got: $output"

@@ -1,6 +1,6 @@
 #!/bin/sh
-# A core file of a program that holds secrets does not have them in clear, nor any freed copy; a copy that the program
-# itself made is found.
+# A core file of a program that holds secrets contains neither them nor freed copies in clear; a copy that the program
+# itself makes is found.
 #
 # usage: core_file.sh HOLDER FIND_PIECES
 set -eu
@@ -10,7 +10,7 @@ pid=
 trap '[ -z "$pid" ] || kill "$pid"; rm -rf "$work"' EXIT
 umask 077
 
-# 48 random letters, written down for the search.
+# 48 random letters, written to a file for the search.
 random() {
     value=$(head -c 400 /dev/urandom | base64 -w0 | tr -dc 'A-Za-z0-9' | head -c 48)
     echo "$value" >>"$work/values"
@@ -18,7 +18,7 @@ random() {
 document() { # json|yaml
     random && held=$value && random && freed=$value && random && nested=$value && random && escaped=$value
     random && gone=$value
-    # As the file has it: in the middle of the text stands an escape.
+    # As in the file: the text contains an escape.
     raw="$(echo "$escaped" | cut -c1-24)\\u0041$(echo "$escaped" | cut -c25-)"
     case $1 in
     json) printf '{\n"HELD": "%s", "FREED": "%s",\n"NESTED": {"a": ["%s"]}, "ESCAPED": "%s", "GONE": "%s"}\n' \
@@ -49,7 +49,7 @@ core_of() { # FILE ARGUMENT…
     pid=$!
     read -r answer <"$work/say" || answer="nothing"
     rm "$work/say"
-    [ "$answer" = ready ] || { echo "the program said $answer" && exit 1; }
+    [ "$answer" = ready ] || { echo "the program printed $answer" && exit 1; }
     gcore -o "$core" "$pid" >"$work/gcore" 2>&1 || { cat "$work/gcore" && exit 1; }
     kill "$pid"
     wait "$pid" || true
@@ -61,6 +61,6 @@ core_of "$work/core"
 "$find_pieces" "$work/core" "$work/values" || { echo "a secret is in the core file" && exit 1; }
 core_of "$work/core_with_leak" leak
 if "$find_pieces" "$work/core_with_leak" "$work/values" >"$work/found"; then
-    echo "the copy that the program made was not found, so the search is worth nothing" && exit 1
+    echo "the copy that the program made was not found, so the search does not work" && exit 1
 fi
 [ "$(wc -l <"$work/found")" -eq 1 ] || { cat "$work/found" && exit 1; }

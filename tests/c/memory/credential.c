@@ -1,13 +1,13 @@
 /*
- * After a cipher and what it decrypted were freed, no secret, key or plain text is anywhere in the memory of the process;
- * before that, each is in one place alone. The patterns stand here in disguise, each byte XOR 0x5A, as hexadecimal.
+ * After a cipher and its decrypted values are freed, no secret, key or plain text is anywhere in the memory of the
+ * process; before that, each is in one place only. The patterns are encoded here: each byte XOR 0x5A, in hexadecimal.
  */
 #include <fcntl.h>
 
 #include "check.h"
 
 static const char *const patterns[] = {
-    /* The secret, the plain text, and the two halves of the key that follows from the secret. */
+    /* The secret, the plain text, and the two halves of the key derived from the secret. */
     "2e323f7a293f39283f2e7a353c7a2e3233297a2e3f292e7a6b68696e6f6c6d62636a",
     "2a363b33347a2e3f222e7a353c7a3f223b392e36237a2935373f7a3c35282e237a38232e3f297474",
     "30d91a97933b5b74c45c0f257eb332d8",
@@ -50,7 +50,7 @@ static int count_in(size_t len, int pattern) {
     return count;
 }
 
-/* How often a pattern is in memory, apart from the buffer of this search. */
+/* Returns how often a pattern is in memory, not counting the buffer of this search. */
 static int count(int pattern) {
     char line[512];
     int found = 0, memory = open("/proc/self/mem", O_RDONLY);
@@ -64,7 +64,7 @@ static int count(int pattern) {
             continue;
         }
         while (start < end) {
-            /* Steps over the buffer, which would find itself. */
+            /* Skips the buffer, which would find itself. */
             if (start >= own && start < own + PIECE) {
                 start = own + PIECE;
                 continue;

@@ -1,6 +1,6 @@
 /*
- * Looks in a file for lines of another one, and for every piece of 16 bytes of them. Prints what it finds, and exits
- * with 1 if that is anything.
+ * Searches a file for the lines of another one, and for every piece of 16 bytes of them. Prints what it finds, and
+ * exits with 1 if there is anything.
  *
  * usage: find_pieces FILE LINES
  */

@@ -1,8 +1,10 @@
 /*
- * Holds secrets from a JSON file, a YAML file, a directory, a provider of its own and a cipher, frees others, and then waits: a core
- * file of it must not have them in clear. It never knows a value: names and files come from a script.
+ * Holds secrets from a JSON file, a YAML file, a directory, a custom provider and a cipher, frees others, and then
+ * waits: a core file of it must not contain them in clear. It does not contain values itself: names and files come from
+ * a script.
  *
- * usage: holder DIRECTORY [leak]     says "ready" when it is; "leak" copies a secret into ordinary memory, once freed
+ * usage: holder DIRECTORY [leak]
+ * Prints "ready" when it is; "leak" copies a secret to ordinary memory, which is freed.
  */
 #include <fcntl.h>
 
@@ -54,7 +56,7 @@ static void use(const char *directory, const char *file, st_secrets **secrets) {
     keep(*secrets, "ESCAPED", 1);
 }
 
-/* Encrypts what is in a file with a key that is in another, keeps one decrypted copy and frees a second one. */
+/* Encrypts the contents of a file with a key from another, keeps one decrypted copy and frees another. */
 static void use_cipher(const char *directory) {
     static volatile char text[256];
     char path[PATH_MAX];
@@ -93,7 +95,7 @@ int main(int argc, char **argv) {
     keep(json, "OWN", 1);
     keep(json, "OWN", 0);
 
-    /* A file that is changed here, and one that is opened, read and forgotten. */
+    /* One file that is changed here, and one that is opened, read and closed. */
     CHECK_OK(st_secrets_set(json, "ADDED", ST_NUL, "x", ST_NUL, &error));
     CHECK_OK(st_secrets_delete(yaml, "GONE", ST_NUL, NULL, &error));
     CHECK_OK(st_secrets_refresh(yaml, ST_TIMEOUT_DEFAULT, &error));
@@ -105,7 +107,7 @@ int main(int argc, char **argv) {
 
     use_cipher(argv[1]);
 
-    /* A broken file has secrets in it too. */
+    /* A broken file contains secrets too. */
     snprintf(path, sizeof path, "%s/broken.yaml", argv[1]);
     st_secrets *broken = open_with("file_path", path);
     CHECK_FAILS(st_secrets_get(broken, "HELD", ST_NUL, &kept[15], &error), ST_PROTOCOL, "broken.yaml");

@@ -1,5 +1,5 @@
 /*
- * Memory that could not be locked is reported, also in the child of a fork(), which does not inherit locks.
+ * Memory that cannot be locked is reported, also in the child of a fork(), which does not inherit locks.
  *
  * usage: memory_lock usual|refused
  */
@@ -17,7 +17,7 @@ static void keep_a_secret(void) {
     CHECK_OK(st_secrets_get(secrets, "HF_TOKEN", ST_NUL, &kept[count++], &error));
 }
 
-/* The state of the memory is this, and the report has this text. The providers are all fine. */
+/* The report has this state of the memory and this text. All providers are fine. */
 static void memory_is(const char *state, const char *text) {
     st_bytes json = {0};
     CHECK_OK(st_secrets_check(secrets, &json, &error));
@@ -47,7 +47,7 @@ int main(int argc, char **argv) {
     pid_t pid = fork();
     if (pid == 0) {
         alarm(300);
-        /* What was inherited is not locked, until the child stores a secret itself. */
+        /* Inherited memory is not locked until the child stores a secret itself. */
         memory_is("warning", refused ? "ulimit -l" : "not inherited");
         keep_a_secret();
         memory_is(refused ? "warning" : "ok", "mapped_bytes");

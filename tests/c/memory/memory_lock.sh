@@ -1,5 +1,5 @@
 #!/bin/sh
-# Locks on memory where they are allowed, and where they are not.
+# Memory locks, where they are allowed and where they are not.
 #
 # usage: memory_lock.sh MEMORY_LOCK
 set -eu

@@ -1,4 +1,4 @@
-/* Uses the library wrongly in the way that is named, so that a memory tool has something to notice. */
+/* Uses the library wrongly in a chosen way, for a memory tool to detect. */
 #include "check.h"
 
 static st_status answer_too_long(void *context, const char *key, size_t key_len, double timeout, st_reply *reply) {

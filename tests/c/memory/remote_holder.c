@@ -1,8 +1,9 @@
 /*
- * Holds some secrets of AWS and Vault, has freed others, and then waits: a core file of it must not have any of them in
- * clear, nor what it logged in with. Everything it needs is in its environment and in files that that names.
+ * Holds some secrets of AWS and Vault, has freed others, and then waits: a core file of it must contain neither them
+ * nor the login credentials in clear. Its environment, and files named there, configure it.
  *
- * usage: remote_holder SETTINGS [leak]     says "ready" when it is; SETTINGS are JSON; "leak" copies a secret into ordinary memory, once freed
+ * usage: remote_holder SETTINGS [leak]
+ * Prints "ready" when it is; SETTINGS are JSON; "leak" copies a secret to ordinary memory, which is freed.
  */
 #include "check.h"
 
@@ -32,7 +33,7 @@ int main(int argc, char **argv) {
     st_bytes_free(&report);
     CHECK_FAILS(st_secrets_get(secrets, "NOWHERE", ST_NUL, &kept[4], &error), ST_NOT_FOUND, "tried");
 
-    /* Another manager, of which nothing is left but one value. */
+    /* Another manager, of which only one value is left. */
     st_secrets *other;
     CHECK_OK(st_secrets_open(config, &other, &error));
     CHECK_OK(st_secrets_get(other, "VAULT_KEPT", ST_NUL, &kept[5], &error));

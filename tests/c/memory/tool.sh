@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs a program that makes a mistake under a memory tool, which must fail the run and name the mistake.
+# Runs a program with a mistake under a memory tool, which must fail and name the mistake.
 #
 # usage: tool.sh MISTAKE asan|valgrind COMMAND…
 set -u
@@ -21,14 +21,14 @@ valgrind.leak) expected='definitely lost' ;;
 esac
 if [ -z "$expected" ]; then
     [ "$code" -eq 0 ] && [ -z "$output" ] && exit 0
-    echo "a program without mistakes was not left alone (exit code $code):"
+    echo "a correct program failed (exit code $code):"
 elif [ "$code" -eq 0 ]; then
-    echo "$tool did not notice: $mistake"
+    echo "$tool did not detect: $mistake"
 else
     case $output in
     *"$expected"*) exit 0 ;;
     esac
-    echo "exit code $code, but no word of '$expected':"
+    echo "exit code $code, without '$expected':"
 fi
 echo "$output"
 exit 1

@@ -1,6 +1,6 @@
 /*
- * The child of a fork() answers, whatever the parent's other threads were doing: 300 forks while eight threads work.
- * A child that hangs is killed, and ends the test.
+ * The library works in the child of a fork(), whatever the parent's other threads were doing: 300 forks while eight
+ * threads work. A child that hangs is killed, which fails the test.
  *
  * usage: fork get|set|provider
  */
@@ -13,7 +13,7 @@
 
 #include "check.h"
 
-/* SECONDS is far more than a child takes on a machine that is busy with other things too. */
+/* SECONDS is far more than a child takes, even on a busy machine. */
 enum { FORKS = 300, THREADS = 8, SECONDS = 300 };
 
 static st_secrets *secrets;
@@ -21,7 +21,7 @@ static const char *work;
 static atomic_bool stop;
 static atomic_long calls, failures;
 
-/* A provider that takes a moment, is asked from several threads at once, and calls the library. */
+/* A provider that takes a moment, is called from several threads at once, and calls the library. */
 static st_status load(void *context, const char *key, size_t key_len, double timeout, st_reply *reply) {
     (void)context, (void)timeout;
     if (key_len < 5 || memcmp(key, "slow-", 5) != 0) {
@@ -77,7 +77,7 @@ static void *busy(void *argument) {
         } else if (strcmp(work, "provider") == 0 && number % 2 == 0) {
             ok = gets("slow-key", "CANARY-slow");
         } else if (i % 50 == 49) {
-            ok = st_secrets_clear_cache(secrets, NULL) == ST_OK; /* so that the file is read again */
+            ok = st_secrets_clear_cache(secrets, NULL) == ST_OK; /* forces the file to be read again */
         } else {
             ok = gets("IN_FILE", "CANARY-file") && gets("IN_ENV", "CANARY-env");
         }
@@ -100,7 +100,7 @@ static int child(int number) {
     st_bytes json = {0};
     ok = ok && st_secrets_check(secrets, &json, NULL) == ST_OK;
     st_bytes_free(&json);
-    /* A second generation works like the first. */
+    /* A grandchild works like the child. */
     if (number % 10 == 0) {
         pid_t grandchild = fork();
         if (grandchild == 0) {
@@ -138,7 +138,7 @@ int main(int argc, char **argv) {
     CHECK(argc == 2);
     work = argv[1];
     begin();
-    alarm(1500); /* a parent that hangs is killed too */
+    alarm(1500); /* kills a parent that hangs */
     setenv("IN_ENV", "CANARY-env", 1);
     secrets = open_with("file_path", write_file("fork.json", "{\"IN_FILE\": \"CANARY-file\"}"));
     st_error error = ST_ERROR_INIT;
@@ -159,7 +159,7 @@ int main(int argc, char **argv) {
         pid_t pid = fork();
         CHECK(pid >= 0);
         if (pid == 0) {
-            alarm(2 * SECONDS); /* also if the parent is killed */
+            alarm(2 * SECONDS); /* even if the parent is killed */
             int result = child(i) | memcmp(held.data, "CANARY-file", 12);
             st_bytes_free(&held);
             _exit(result != 0);

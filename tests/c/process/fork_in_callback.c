@@ -1,4 +1,4 @@
-/* A provider's callback that forks: the parent and the child both return through the library. */
+/* A provider's callback forks: parent and child both return through the library. */
 #include <sys/wait.h>
 
 #include "check.h"

@@ -1,4 +1,4 @@
-/* A panic inside the library: a status, no output, nothing of the panic's message, and all works on. */
+/* A panic inside the library: it returns a status, prints nothing, hides the panic's message, and remains usable. */
 #include <pthread.h>
 
 #include "check.h"
@@ -37,7 +37,7 @@ static void *work(void *argument) {
 
 int main(void) {
     begin();
-    panics(); /* the first call of all */
+    panics(); /* the very first call */
     st_error error = ST_ERROR_INIT;
     st_secrets *secrets = open_with("file_path", write_file("panic.json", "{\"HF_TOKEN\": \"CANARY-file\"}"));
     CHECK_OK(st_secrets_add_provider(secrets, "panics", ST_NUL, ST_LAST, load, NULL, NULL, &error));

@@ -1,4 +1,4 @@
-/* What the library leaves alone: output, threads, signals, the working directory, and the file descriptors. */
+/* The library does not touch output, threads, signals, the working directory and file descriptors. */
 #include <dirent.h>
 #include <signal.h>
 
@@ -75,9 +75,9 @@ int main(void) {
     for (int signal = 1; signal <= 64; signal++) {
         CHECK(after.actions[signal].sa_handler == before.actions[signal].sa_handler);
         CHECK(after.actions[signal].sa_flags == before.actions[signal].sa_flags);
-        /* 64 bits are the kernel's; what follows them in the struct is not set by sigaction(). */
+        /* The kernel uses 64 bits; sigaction() does not set what follows them in the struct. */
         CHECK(memcmp(&after.actions[signal].sa_mask, &before.actions[signal].sa_mask, 8) == 0);
-        /* Nor was any there before: linking the library alone changes nothing. */
+        /* None was changed before either: linking the library changes nothing. */
         CHECK(signal == 32 || signal == 33 || before.actions[signal].sa_handler == SIG_DFL);
     }
     CHECK(memcmp(&after.blocked, &before.blocked, sizeof(sigset_t)) == 0);

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Runs a program that must succeed without writing anything.
+# Runs a program, which must succeed without output.
 #
 # usage: quiet.sh PROGRAM
 set -u
-# A test runner may ignore signals; what the program inherits is the default for all of them.
+# A test runner may ignore signals; the program inherits the default for all of them.
 output=$(env --default-signal "$1" 2>&1 </dev/null)
 code=$?
 if [ "$code" -ne 0 ] || [ -n "$output" ]; then

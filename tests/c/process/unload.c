@@ -1,6 +1,6 @@
 /*
- * A thousand threads load the library, use it and unload it, as plug-ins and Node workers do. It stays where it is (it
- * is marked so), so that what it leaves behind for the end of a thread or for fork() still leads somewhere.
+ * A thousand threads load the library, use it and unload it, as plug-ins and Node workers do. It stays loaded
+ * (NODELETE), so that its handlers for the end of a thread and for fork() remain valid.
  *
  * usage: unload LIBRARY
  */
@@ -37,13 +37,13 @@ static void *load_use_unload(void *nothing) {
     CHECK_TEXT(value, "CANARY");
     secrets_free(secrets);
     CHECK(dlclose(handle) == 0);
-    /* Nobody has it open now, or just some other threads; bytes are valid all the same. */
+    /* Perhaps no thread has it open now; bytes are valid all the same. */
     CHECK_TEXT(value, "CANARY");
     bytes_free(&value);
     return nothing;
 }
 
-/* CHECK_OK names failures with a function of the library, which is not linked here. */
+/* CHECK_OK uses this function of the library, which is not linked here. */
 const char *st_status_name(st_status status) {
     static char text[16];
     snprintf(text, sizeof text, "%d", status);
@@ -73,7 +73,7 @@ int main(int argc, char **argv) {
     }
     void *handle = dlopen(library, RTLD_NOW | RTLD_NOLOAD);
     CHECK(handle != NULL && dlclose(handle) == 0);
-    /* What it registered for fork() is still there. */
+    /* Its fork() handlers still work. */
     pid_t pid = fork();
     if (pid == 0) {
         alarm(300);

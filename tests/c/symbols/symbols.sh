@@ -1,5 +1,5 @@
 #!/bin/sh
-# What the libraries export, need and are called.
+# Checks the libraries' exports, dependencies and names.
 #
 # usage: symbols.sh ROOT LIB_DIR
 set -eu
@@ -19,7 +19,7 @@ same() {
 }
 
 sort -c "$exports"
-# In the header, a function's name is the first one followed by a parenthesis, outside comments and types.
+# In the header, the name of a function is the first one followed by a parenthesis, outside of comments and types.
 sed -n 's/^[a-z].*[ *]\(st_[a-z_0-9]*\)(.*/\1/p' "$root/include/st_secrets.h" | sort >"$work/header"
 same "$work/header" "the list of functions in the header"
 nm -D --defined-only "$lib/libst_secrets.so" | sed 's/.* //' | sort >"$work/so"
@@ -31,10 +31,10 @@ dynamic=$(readelf -dW "$lib/libst_secrets.so")
 echo "$dynamic" | grep -q 'SONAME.*\[libst_secrets\.so\.0\]' || fail "the soname is not libst_secrets.so.0"
 echo "$dynamic" | grep -q 'FLAGS_1.*NODELETE' || fail "the shared library is not marked NODELETE"
 echo "$dynamic" | grep -q 'FLAGS_1.*NOW' || fail "the shared library is not bound when loaded"
-# The system's own libraries, and no others.
+# Only the system's own libraries.
 others=$(echo "$dynamic" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' |
     grep -Ev '^(libc\.so\.6|libm\.so\.6|libgcc_s\.so\.1|ld-linux.*)$' || true)
-[ -z "$others" ] || fail "the shared library needs" $others
+[ -z "$others" ] || fail "the shared library needs $others"
 
 needed=$(objdump -T "$lib/libst_secrets.so" | sed -n 's/.*(\{0,1\}GLIBC_\([0-9.]*\).*/\1/p' | sort -V | tail -n 1)
 [ -n "$needed" ] || fail "no GLIBC version was found"

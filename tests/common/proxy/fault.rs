@@ -32,14 +32,15 @@ pub enum Fault {
     Answer(Reply),
     /// A redirect (307) to the place itself, with a longer path each time.
     RedirectForever,
-    /// 200 with a body of so many bytes, told beforehand.
+    /// 200 with a body of this many bytes, announced in Content-Length.
     Huge(u64),
     /// 200 with a body that has no end.
     Endless,
     /// The server's answer, with the header Date off by so many seconds.
     Date(i64),
     /// The server's clock is off by so many seconds: a request with an X-Amz-Date more than five minutes from that is
-    /// refused as by AWS (400, InvalidSignatureException, with the header Date), any other passes. Date is that clock's.
+    /// refused as by AWS (400, InvalidSignatureException, with the header Date), any other passes. Date is that
+    /// clock's.
     Clock(i64),
     /// Lines that are not HTTP.
     Garbage,

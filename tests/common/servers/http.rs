@@ -18,7 +18,8 @@ impl Answer {
     }
 }
 
-/// Sends one request to `address` (host:port) and reads the answer; an error for no answer within `patience`, a reset, or half a body.
+/// Sends one request to `address` (host:port) and reads the answer; an error for no answer within `patience`, a reset,
+/// or half a body.
 pub fn request(
     address: &str,
     method: &str,

@@ -1,8 +1,8 @@
 //! AWS, as far as moto is it: Secrets Manager, IAM and STS.
 //!
-//! Set up with [`Moto::secret`], [`Moto::user`], [`Moto::role`]…, or with any operation of boto3 by [`Moto::call`]; ask as a certain
-//! user by [`Moto::call_as`], the other side of a comparison. [`moto()`] checks signatures and permissions always, a private
-//! one after [`Moto::enforce`].
+//! Set up with [`Moto::secret`], [`Moto::user`], [`Moto::role`]…, or with any operation of boto3 by [`Moto::call`]; ask
+//! as a certain user by [`Moto::call_as`], the other side of a comparison. [`moto()`] checks signatures and permissions
+//! always, a private one after [`Moto::enforce`].
 //!
 //! moto is not AWS where statuses are concerned (a missing secret is 404, a bad signature 403 with XML); no test may
 //! take that for AWS's behaviour. What it cannot do (throttle, expire, be late), a proxy in front of it does.
@@ -267,7 +267,7 @@ impl Moto {
         }
     }
 
-    /// The user who sets up: made while nothing is checked yet.
+    /// The user that sets the server up: created before policies are enforced.
     fn admin(&self) -> Key {
         let known = lock(&self.admin).clone();
         known.unwrap_or_else(|| {

@@ -49,7 +49,7 @@ impl Process {
         self.child.id()
     }
 
-    /// Stops the program and what it started; returns when every thread of the program stands still.
+    /// Stops the program and what it started; returns when every thread of the program is stopped.
     pub fn pause(&self) {
         kill_group(&self.child, libc::SIGSTOP);
         // The signal only asks for the stop: until the wait returns, a thread on another processor can still answer.

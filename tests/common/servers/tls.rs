@@ -1,8 +1,8 @@
 //! TLS in front of any plain server, so moto and the proxies of the tests too.
 //!
-//! A client that trusts [`Tls::certificate`]`("ca.pem")` reaches, at [`Tls::url`], what listens at the address given. In front of a
-//! fault proxy the faults happen inside TLS; behind [`super::super::proxy::Proxy::forward`] with a route, a name of AWS
-//! leads here: name it in `names`, so that the certificate has it.
+//! A client that trusts [`Tls::certificate`]`("ca.pem")` reaches, at [`Tls::url`], what listens at the address given.
+//! In front of a fault proxy the faults happen inside TLS; behind [`super::super::proxy::Proxy::forward`] with a route,
+//! a name of AWS leads here: name it in `names`, so that the certificate has it.
 
 use super::process::Process;
 use super::{python, python_script, root};

@@ -6,7 +6,7 @@
 
 using namespace std::chrono_literals;
 
-static void bytes_live_for_a_time() {
+static void bytes_expire() {
     st::Cache cache = st::Cache::open({300s, 3, 60s});
     CHECK(!cache.get("a").has_value());
     FAILS(cache.try_get("a"), st::Status::not_found, "");
@@ -44,7 +44,7 @@ static void entries_are_removed() {
     THROWS(st::Cache::open({-1s, 1, 1s}), st::Status::invalid_argument, "default_ttl");
 }
 
-static void the_caches_of_the_process() {
+static void built_in_caches() {
     st::Cache::provider_config().set("provider:cpp:config", "x");
     CHECK(st::Cache::provider_config().get("provider:cpp:config").has_value());
     CHECK(st::invalidate_provider("cpp") == 1 && st::invalidate_provider("cpp") == 0);
@@ -52,7 +52,7 @@ static void the_caches_of_the_process() {
     CHECK(st::invalidate_user(7) == 1);
 }
 
-static void settings_beyond_times_and_size() {
+static void settings_of_open_with() {
     st::Cache cache = st::Cache::open_with(st::Config().soft_ttl(10ms).absent_ttl(1h).ttl_jitter(0.25).max_size(3));
     CHECK(cache.stats().max_size == 3);
     int loads = 0;
@@ -61,12 +61,12 @@ static void settings_beyond_times_and_size() {
     THROWS(cache.get_or_load("nowhere", none), st::Status::not_found, "");
     CHECK(loads == 1);
 
-    // An old value comes before a failure.
+    // A stale value is preferred to a failure.
     cache.set("a", "old");
     std::this_thread::sleep_for(200ms);
     auto fails = [&](std::string_view) -> std::string { throw std::runtime_error("the database is away"); };
     CHECK(cache.get_or_load("a", fails).view() == "old");
-    // A second later the next caller loads it again.
+    // After a second the next caller reloads it.
     while (cache.get_or_load("a", [](std::string_view) { return std::string("new"); }).view() == "old") {
         std::this_thread::sleep_for(10ms);
     }
@@ -93,7 +93,7 @@ static void objects_of_any_type() {
     cache.set("bytes", "x");
     THROWS(cache.get_object<User>("bytes"), st::Status::wrong_type, "bytes");
 
-    // It lives as long as anybody has it.
+    // The object lives as long as a reference to it.
     std::weak_ptr<const User> watch = user;
     cache.close();
     CHECK(user->name == "CANARY");
@@ -101,7 +101,7 @@ static void objects_of_any_type() {
     CHECK(watch.expired());
 }
 
-static void an_object_of_other_code_is_of_another_type() {
+static void object_of_foreign_code_has_another_type() {
     st::Cache cache = st::Cache::open();
     static char of_c[64] = "not of C++";
     CHECK(st_cache_set_object(cache.raw(), "c", 1, of_c, nullptr, ST_TTL_DEFAULT, nullptr) == ST_OK);
@@ -110,22 +110,25 @@ static void an_object_of_other_code_is_of_another_type() {
     THROWS(cache.get_object<User>("null"), st::Status::wrong_type, "another type");
 }
 
-static void a_missing_value_is_loaded() {
+static void missing_value_is_loaded() {
     st::Cache cache = st::Cache::open();
     int calls = 0;
     auto load = [&](std::string_view key) {
         calls++;
         return "CANARY-" + std::string(key);
     };
-    CHECK(cache.get_or_load("k", load).view() == "CANARY-k" && cache.get_or_load("k", load).view() == "CANARY-k" && calls == 1);
-    CHECK(cache.get_or_load("r", [](std::string_view, st::Reply &reply) { reply.value("CANARY", 0s); }).view() == "CANARY");
+    CHECK(cache.get_or_load("k", load).view() == "CANARY-k" && cache.get_or_load("k", load).view() == "CANARY-k" &&
+          calls == 1);
+    CHECK(cache.get_or_load("r", [](std::string_view, st::Reply &reply) { reply.value("CANARY", 0s); }).view() ==
+          "CANARY");
     CHECK(!cache.get("r").has_value());
     FAILS(cache.try_get_or_load("none", [](std::string_view) { return std::optional<std::string>(); }),
           st::Status::not_found, "");
-    FAILS(cache.try_get_or_load("k2", [&](std::string_view key) { return cache.get_or_load(key, load); }), st::Status::busy, "");
+    FAILS(cache.try_get_or_load("k2", [&](std::string_view key) { return cache.get_or_load(key, load); }),
+          st::Status::busy, "");
 }
 
-static void what_a_loader_throws_goes_to_its_caller() {
+static void loader_exception_is_thrown_to_its_caller() {
     st::Cache cache = st::Cache::open();
     auto throwing = [](std::string_view) -> std::string { throw std::logic_error("CANARY"); };
     try {
@@ -145,21 +148,21 @@ static void what_a_loader_throws_goes_to_its_caller() {
     CHECK(!cache.get("k").has_value() && cache.stats().load_failures == 4);
 }
 
-static void a_missing_object_is_loaded() {
+static void missing_object_is_loaded() {
     st::Cache cache = st::Cache::open();
     int calls = 0;
     auto load = [&] { return User{++calls, "CANARY"}; };
     CHECK(cache.get_or_load_object("u", load)->id == 1 && cache.get_or_load_object("u", load)->id == 1);
     CHECK(cache.get_object<User>("u")->id == 1);
     THROWS(cache.get_or_load_object("u", [] { return 1; }), st::Status::wrong_type, "");
-    // The caller gets it even where the cache does not keep it.
+    // The caller gets the value even if the cache does not store it.
     st::Cache tiny = st::Cache::open({300s, 0, 60s});
     CHECK(tiny.get_or_load_object("u", load)->id == 2 && tiny.get_or_load_object("u", load)->id == 3);
     CHECK(cache.get_or_load_object("v", load, 0s)->id == 4 && cache.get_or_load_object("v", load, 0s)->id == 5);
     FAILS(cache.try_get_or_load_object("w", load, -3s), st::Status::invalid_argument, "");
 }
 
-static void a_load_in_two_halves() {
+static void load_in_two_steps() {
     st::Cache cache = st::Cache::open();
     st::Load mine = cache.begin_load("k");
     CHECK(mine.outcome == st::Load::Outcome::leader && mine.lease && mine.value.empty());
@@ -167,12 +170,13 @@ static void a_load_in_two_halves() {
     CHECK(other.outcome == st::Load::Outcome::busy && !other.lease);
     FAILS(cache.try_begin_load("k", 10ms), st::Status::timeout, "");
     mine.lease.finish("CANARY", 60s);
-    CHECK(!mine.lease && cache.begin_load("k").outcome == st::Load::Outcome::hit && cache.begin_load("k").value.view() == "CANARY");
+    CHECK(!mine.lease && cache.begin_load("k").outcome == st::Load::Outcome::hit &&
+          cache.begin_load("k").value.view() == "CANARY");
     FAILS(mine.lease.try_finish("again"), st::Status::abandoned, "ended");
 
     cache.begin_load("o").lease.finish_object(User{1, "CANARY"});
     CHECK(cache.get_object<User>("o")->id == 1);
-    // A caller that waits gets the reason. One that came too late to wait gets the lease.
+    // A waiting caller gets the failure. One that came too late to wait gets the lease.
     bool reported = false;
     for (std::chrono::milliseconds pause = 20ms; !reported; pause *= 2) {
         CHECK(pause < 60s);
@@ -188,13 +192,15 @@ static void a_load_in_two_halves() {
         failing.lease.abandon(st::Status::unavailable, "it sleeps");
         waiting.join();
     }
-    // A lease that goes is abandoned.
-    { st::Load gone = cache.begin_load("g"); }
+    // The destructor abandons the lease.
+    {
+        st::Load gone = cache.begin_load("g");
+    }
     st::Lease moved = std::move(cache.begin_load("g").lease);
     CHECK(moved);
     moved = st::Lease();
     CHECK(cache.begin_load("g").outcome == st::Load::Outcome::leader);
-    // What cannot end it leaves it.
+    // A failed call does not end the lease.
     st::Load kept = cache.begin_load("h");
     FAILS(kept.lease.try_finish("x", -3s), st::Status::invalid_argument, "");
     CHECK(kept.lease);
@@ -203,15 +209,15 @@ static void a_load_in_two_halves() {
 
 int main() {
     begin();
-    bytes_live_for_a_time();
+    bytes_expire();
     entries_are_removed();
-    the_caches_of_the_process();
-    settings_beyond_times_and_size();
+    built_in_caches();
+    settings_of_open_with();
     objects_of_any_type();
-    an_object_of_other_code_is_of_another_type();
-    a_missing_value_is_loaded();
-    what_a_loader_throws_goes_to_its_caller();
-    a_missing_object_is_loaded();
-    a_load_in_two_halves();
+    object_of_foreign_code_has_another_type();
+    missing_value_is_loaded();
+    loader_exception_is_thrown_to_its_caller();
+    missing_object_is_loaded();
+    load_in_two_steps();
     return 0;
 }

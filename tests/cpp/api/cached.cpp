@@ -15,7 +15,7 @@ struct User {
     std::string name;
 };
 
-static void a_function_is_called_once_for_the_same_arguments() {
+static void function_is_called_once_for_the_same_arguments() {
     int calls = 0;
     auto get_user = st::cached(
         [&](int id, const std::string &realm) {
@@ -35,7 +35,7 @@ static void a_function_is_called_once_for_the_same_arguments() {
 
 static int answer() { return 42; }
 
-static void plain_functions_and_times() {
+static void plain_functions_and_ttl() {
     auto short_lived = st::cached(answer, {"answer", "", 20ms});
     CHECK(short_lived() == 42 && short_lived.key() == "answer");
     std::this_thread::sleep_for(200ms);
@@ -43,13 +43,13 @@ static void plain_functions_and_times() {
     st::CachedOptions options;
     options.name = "answer";
     CHECK(st::cached(&answer, options).cache().stats().default_ttl == 60.0);
-    // "There is none" is a result too.
+    // An empty optional is a result too.
     int calls = 0;
     auto find = st::cached([&](int) -> std::optional<int> { return calls++, std::nullopt; }, {"find"});
     CHECK(!find(1).has_value() && !find(1).has_value() && calls == 1);
 }
 
-static void what_the_function_throws_is_thrown_and_not_kept() {
+static void exception_is_thrown_and_not_stored() {
     int calls = 0;
     auto failing = st::cached(
         [&](int id) {
@@ -67,7 +67,7 @@ static void what_the_function_throws_is_thrown_and_not_kept() {
     CHECK(failing(1) == 1 && failing(1) == 1 && calls == 2);
 }
 
-static void many_threads_cause_one_call() {
+static void threads_share_one_call() {
     std::atomic<int> calls{0};
     auto slow = st::cached(
         [&](int id) {
@@ -84,7 +84,7 @@ static void many_threads_cause_one_call() {
         thread.join();
     }
     CHECK(calls == 1);
-    // Those who do not want to wait so long are told.
+    // A caller with a short timeout gets an error.
     st::CachedOptions options{"hasty", "", 60s, 10, 10ms};
     std::atomic<bool> begun{false}, released{false};
     auto hasty = st::cached(
@@ -106,7 +106,7 @@ static void many_threads_cause_one_call() {
     CHECK(hasty(1) == 1);
 }
 
-static void a_function_may_call_itself_for_other_arguments() {
+static void function_may_call_itself_for_other_arguments() {
     struct Fibonacci {
         st::Cached<std::function<long(int)>> of;
     };
@@ -118,11 +118,13 @@ static void a_function_may_call_itself_for_other_arguments() {
 
 enum class Colour { red = 3 };
 
-static void arguments_of_many_types() {
-    CHECK(st::function_key("m", "f", Colour::red, 1.5f, std::optional<int>(), std::optional<int>(4)) == "m:f:3:1.5e0:null:4");
+static void argument_types() {
+    CHECK(st::function_key("m", "f", Colour::red, 1.5f, std::optional<int>(), std::optional<int>(4)) ==
+          "m:f:3:1.5e0:null:4");
     CHECK(st::function_key("m", "f", std::make_pair(1, "1"), std::make_tuple(), std::array<int, 2>{1, 2}) ==
           "m:f:[1,\"1\"]:[]:[1,2]");
-    CHECK(st::function_key("m", "f", static_cast<const char *>(nullptr), nullptr, std::nullopt) == "m:f:null:null:null");
+    CHECK(st::function_key("m", "f", static_cast<const char *>(nullptr), nullptr, std::nullopt) ==
+          "m:f:null:null:null");
     CHECK(st::function_key("m", "f", std::vector<bool>{true, false}) == "m:f:[true,false]");
     CHECK(st::function_key("m", "f", std::vector<std::byte>{std::byte{0xab}}) == "m:f:x\"ab\"");
     CHECK(st::function_key("m", "f", static_cast<unsigned char>(7), ~0ull) == "m:f:7:18446744073709551615");
@@ -132,11 +134,11 @@ static void arguments_of_many_types() {
 
 int main() {
     begin();
-    a_function_is_called_once_for_the_same_arguments();
-    plain_functions_and_times();
-    what_the_function_throws_is_thrown_and_not_kept();
-    many_threads_cause_one_call();
-    a_function_may_call_itself_for_other_arguments();
-    arguments_of_many_types();
+    function_is_called_once_for_the_same_arguments();
+    plain_functions_and_ttl();
+    exception_is_thrown_and_not_stored();
+    threads_share_one_call();
+    function_may_call_itself_for_other_arguments();
+    argument_types();
     return 0;
 }

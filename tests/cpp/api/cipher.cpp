@@ -1,7 +1,7 @@
 // Encryption of credentials.
 #include "check.hpp"
 
-static void there_and_back() {
+static void encrypt_and_decrypt() {
     st::Cipher cipher = st::Cipher::open(st::Config().key("CANARY key"));
     std::string token = cipher.encrypt("CANARY");
     CHECK(token.find("CANARY") == std::string::npos && token.size() == 136);
@@ -36,7 +36,7 @@ static void a_key_in_a_file() {
     FAILS(cipher.try_reencrypt("no token"), st::Status::bad_token, "");
 }
 
-static void the_cipher_of_the_process() {
+static void process_cipher() {
     st::Cipher::reset(st::Config().key("CANARY process"));
     std::string token = st::Cipher::process().encrypt("CANARY");
     CHECK(st::Cipher::open(st::Config().key("CANARY process")).decrypt(token).view() == "CANARY");
@@ -49,8 +49,8 @@ static void the_cipher_of_the_process() {
 
 int main() {
     begin();
-    there_and_back();
+    encrypt_and_decrypt();
     a_key_in_a_file();
-    the_cipher_of_the_process();
+    process_cipher();
     return 0;
 }

@@ -20,21 +20,22 @@ static void settings_reach_the_library() {
     CHECK(describes(st::Config().set_list("providers", providers), "\"name\": \"file\""));
 }
 
-static void every_typed_setting_is_known() {
+static void every_typed_setting_is_valid() {
     st::Config config;
     config.providers({"env"}).env_prefix("P").file_path("~/s.json").strict_permissions(true).timeout(1s).cache_ttl(2s);
     config.miss_ttl(3s).max_stale(1h).max_backoff(9s).max_attempts(2);
     config.aws_secret_name("a").aws_region("r").aws_profile("p").aws_endpoint_url("http://localhost:1");
     config.set_list("aws_secret_name", {"a", "b"}).aws_version_id("v").aws_version_stage("s");
     config.vault_url("http://localhost:1").vault_mount("m").vault_path("p").vault_kv_version("2").vault_namespace("n");
-    config.vault_ca_cert("/c.pem").vault_token("CANARY").vault_token_file("/t").vault_auth("token").vault_auth_mount("m");
+    config.vault_ca_cert("/c.pem").vault_token("CANARY").vault_token_file("/t").vault_auth("token").vault_auth_mount(
+        "m");
     config.vault_role_id("i").vault_secret_id("CANARY").vault_secret_id_file("/s").vault_secret_id_wrapped(false);
     config.vault_role("r").vault_jwt_file("/j");
     config.key("CANARY").key_file("/k").previous_keys({"CANARY"}).generate(false);
     CHECK(config.error().status() == st::Status::ok);
 }
 
-static void what_is_refused_is_the_failure_of_open() {
+static void invalid_setting_fails_open() {
     st::Config config;
     config.set("filepath", "x").timeout(-1s).strict_permissions(true);
     CHECK(config.error().status() == st::Status::config);
@@ -45,7 +46,7 @@ static void what_is_refused_is_the_failure_of_open() {
     THROWS(st::Secrets::open(st::Config().timeout(st::Seconds(std::nan("")))), st::Status::config, "timeout");
     THROWS(st::Secrets::open(st::Config().parse("{")), st::Status::config, "");
     THROWS(st::Secrets::open(st::Config().providers({"enviroment"})), st::Status::config, "env");
-    // What was moved from is no configuration without settings.
+    // A moved-from configuration is not one without settings.
     st::Config moved = std::move(config);
     // NOLINTNEXTLINE(bugprone-use-after-move)
     FAILS(st::Secrets::try_open(config), st::Status::invalid_argument, "moved from");
@@ -54,7 +55,7 @@ static void what_is_refused_is_the_failure_of_open() {
     FAILS(st::Secrets::try_open(moved), st::Status::config, "file_path");
 }
 
-static void lists_may_hold_anything() {
+static void lists_may_contain_any_text() {
     std::string odd = "CANARY \"\\ \t\x01 größe";
     std::string token = st::Cipher::open(st::Config().key(odd)).encrypt("CANARY");
     st::Cipher cipher = st::Cipher::open(st::Config().key("CANARY new").previous_keys({"CANARY other", odd}));
@@ -65,11 +66,11 @@ static void lists_may_hold_anything() {
     CHECK(st::Cipher::open(made).decrypt(earlier).view() == "CANARY");
 }
 
-static void times_of_any_size() {
+static void durations_of_any_size() {
     CHECK(describes(st::Config().timeout(1250ms), "\"timeout\": 1.25"));
     CHECK(describes(st::Config().timeout(1000h), "\"timeout\": 3600000.0"));
     for (st::Seconds time : {st::Seconds(1e9), st::Seconds(4e17), st::Seconds(1e300), st::forever}) {
-        // Whether it is refused is the library's to say.
+        // The library decides whether the value is valid.
         auto opened = st::Secrets::try_open(st::Config().cache_ttl(time));
         CHECK(opened.ok() || opened.status() == st::Status::config);
     }
@@ -78,9 +79,9 @@ static void times_of_any_size() {
 int main() {
     begin();
     settings_reach_the_library();
-    every_typed_setting_is_known();
-    what_is_refused_is_the_failure_of_open();
-    lists_may_hold_anything();
-    times_of_any_size();
+    every_typed_setting_is_valid();
+    invalid_setting_fails_open();
+    lists_may_contain_any_text();
+    durations_of_any_size();
     return 0;
 }

@@ -1,4 +1,4 @@
-// The library itself, its log, handles that are closed, threads and forks.
+// The library itself, its log, closed handles, threads and forks.
 #include "check.hpp"
 
 #include <atomic>
@@ -14,7 +14,7 @@ static void versions() {
     CHECK(std::string(st::name(st::Status::bad_token)) == "ST_BAD_TOKEN");
 }
 
-static void a_log() {
+static void log_messages() {
     auto lines = std::make_shared<std::vector<std::string>>();
     st::log_to(st::Level::debug, [lines](st::Level level, std::string_view target, std::string_view message) {
         CHECK(level > st::Level::off && level <= st::Level::debug && !target.empty());
@@ -34,7 +34,7 @@ static void a_log() {
     CHECK(lines->size() == count);
 }
 
-// Closed, moved from and never opened handles fail; they are not those of the process.
+// Closed, moved-from and never opened handles fail; they do not fall back to those of the process.
 template <class Handle, class Call>
 static void fails_when_closed(Handle handle, Call call) {
     CHECK(handle.is_open());
@@ -54,7 +54,8 @@ static void closed_handles() {
     fails_when_closed(st::Secrets::open(), [](const st::Secrets &secrets) { return secrets.try_get("HF_TOKEN"); });
     fails_when_closed(st::Secrets::process(), [](const st::Secrets &secrets) { return secrets.try_get("HF_TOKEN"); });
     fails_when_closed(st::Secrets::process(), [](const st::Secrets &secrets) { return secrets.try_describe(); });
-    fails_when_closed(st::Cipher::open(st::Config().key("k")), [](const st::Cipher &cipher) { return cipher.try_encrypt("x"); });
+    fails_when_closed(st::Cipher::open(st::Config().key("k")),
+                      [](const st::Cipher &cipher) { return cipher.try_encrypt("x"); });
     fails_when_closed(st::Cache::open(), [](const st::Cache &cache) { return cache.try_set("k", "x"); });
     fails_when_closed(st::Cache::provider_config(), [](const st::Cache &cache) { return cache.try_set("k", "x"); });
     CHECK(st::Secrets::process().get("HF_TOKEN").view() == "CANARY");
@@ -74,7 +75,7 @@ static void results() {
     CHECK(!none && std::move(none).value_or(7) == 7 && st::Result<int>(3).value_or(7) == 3);
     THROWS(none.value(), st::Status::busy, "later");
 
-    // A message that is too long ends with a whole character.
+    // A message that is too long is truncated after a whole character.
     st::Failure longest(st::Status::io, std::string(510, 'x') + "\u00fc");
     CHECK(std::strlen(longest.message()) == 510);
     st::Failure copy = longest;
@@ -82,11 +83,11 @@ static void results() {
     CHECK(st::Failure(st::Status::io, {}).message()[0] == 0);
 }
 
-static void a_handle_in_many_threads() {
+static void handle_in_many_threads() {
     st::Secrets secrets = st::Secrets::open(st::Config().providers({"env"}));
-    std::atomic<int> asked{0};
+    std::atomic<int> calls{0};
     secrets.add_provider("mine", [&](std::string_view key) {
-        asked++;
+        calls++;
         std::this_thread::sleep_for(20ms);
         return "CANARY-" + std::string(key);
     });
@@ -101,10 +102,10 @@ static void a_handle_in_many_threads() {
     for (std::thread &thread : threads) {
         thread.join();
     }
-    CHECK(asked == 1);
+    CHECK(calls == 1);
 }
 
-static void a_child_uses_what_its_parent_had() {
+static void child_uses_handles_of_its_parent() {
     st::Secrets secrets = st::Secrets::open(st::Config().providers({"env"}));
     st::Cache cache = st::Cache::open();
     cache.set_object("o", std::string("CANARY"));
@@ -115,7 +116,7 @@ static void a_child_uses_what_its_parent_had() {
     if (child == 0) {
         bool good = before.view() == "CANARY" && secrets.get("HF_TOKEN").view() == "CANARY" &&
                     *cache.get_object<std::string>("o") == "CANARY" &&
-                    // The load that the parent has begun is taken over.
+                    // The child takes over the load that the parent has begun.
                     cache.get_or_load("k", [](std::string_view) { return "CANARY"; }).view() == "CANARY" &&
                     load.lease.try_finish("x").status() == st::Status::abandoned;
         _exit(good ? 0 : 1);
@@ -128,10 +129,10 @@ static void a_child_uses_what_its_parent_had() {
 int main() {
     begin();
     versions();
-    a_log();
+    log_messages();
     closed_handles();
     results();
-    a_handle_in_many_threads();
-    a_child_uses_what_its_parent_had();
+    handle_in_many_threads();
+    child_uses_handles_of_its_parent();
     return 0;
 }

@@ -1,4 +1,4 @@
-// A program without exceptions and without type information: -fno-exceptions -fno-rtti.
+// A program without exceptions and RTTI: -fno-exceptions -fno-rtti.
 #include "check.hpp"
 
 #if ST_SECRETS_EXCEPTIONS

@@ -1,4 +1,4 @@
-// Providers of the program's own, as lambdas.
+// Custom providers, as lambdas.
 #include "check.hpp"
 
 #include <stdexcept>
@@ -7,7 +7,7 @@ using namespace std::chrono_literals;
 
 static st::Secrets chain() { return st::Secrets::open(st::Config().providers({"env"})); }
 
-// A chain whose only other provider answers with what this function returns.
+// A chain with a single provider, which returns the result of this function.
 template <class F>
 static st::Secrets with(F &&provider) {
     st::Secrets secrets = chain();
@@ -15,7 +15,7 @@ static st::Secrets with(F &&provider) {
     return secrets;
 }
 
-static void what_a_provider_may_return() {
+static void provider_return_types() {
     CHECK(with([](std::string_view key) { return "CANARY-" + std::string(key); }).get("X").view() == "CANARY-X");
     CHECK(with([](std::string_view) { return "CANARY"; }).get("X").view() == "CANARY");
     CHECK(with([](std::string_view) { return std::string_view("CANARY", 3); }).get("X").view() == "CAN");
@@ -23,7 +23,8 @@ static void what_a_provider_may_return() {
     CHECK(with([](std::string_view) { return std::optional<std::string>("CANARY"); }).get("X").view() == "CANARY");
     setenv("INNER", "CANARY-inner", 1);
     CHECK(with([](std::string_view) { return st::Secrets::process().get("INNER"); }).get("X").view() == "CANARY-inner");
-    CHECK(with([](std::string_view) { return st::Secrets::process().try_get("INNER"); }).get("X").view() == "CANARY-inner");
+    CHECK(with([](std::string_view) { return st::Secrets::process().try_get("INNER"); }).get("X").view() ==
+          "CANARY-inner");
 
     CHECK(!with([](std::string_view) { return std::optional<std::string>(); }).find("X"));
     CHECK(!with([](std::string_view) { return static_cast<const char *>(nullptr); }).find("X"));
@@ -32,7 +33,7 @@ static void what_a_provider_may_return() {
           st::Status::invalid_argument, "name of a secret");
 }
 
-static void a_provider_that_answers_through_a_reply() {
+static void provider_answers_through_a_reply() {
     double timeout = 0;
     st::Secrets secrets = with([&](std::string_view key, st::Reply &reply) {
         timeout = reply.timeout().count();
@@ -52,14 +53,17 @@ static void a_provider_that_answers_through_a_reply() {
     CHECK(!secrets.find("NEITHER"));
 }
 
-static void what_a_provider_throws_is_its_failure() {
-    FAILS(with([](std::string_view) -> std::string { throw st::Error(st::Status::access_denied, "not you"); }).try_get("X"),
+static void provider_exception_is_its_failure() {
+    FAILS(with([](std::string_view) -> std::string {
+              throw st::Error(st::Status::access_denied, "not you");
+          }).try_get("X"),
           st::Status::access_denied, "not you");
-    // The text of an exception may hold anything.
+    // The message of an exception may contain a secret.
     FAILS(with([](std::string_view) -> std::string { throw std::runtime_error("CANARY"); }).try_get("X"),
           st::Status::callback, "threw");
     FAILS(with([](std::string_view) -> std::string { throw 5; }).try_get("X"), st::Status::callback, "threw");
-    FAILS(with([](std::string_view) -> std::string { throw std::bad_alloc(); }).try_get("X"), st::Status::no_memory, "");
+    FAILS(with([](std::string_view) -> std::string { throw std::bad_alloc(); }).try_get("X"), st::Status::no_memory,
+          "");
     FAILS(with([](std::string_view, st::Reply &reply) {
               reply.value("CANARY");
               throw 5;
@@ -67,8 +71,8 @@ static void what_a_provider_throws_is_its_failure() {
           st::Status::callback, "threw");
 }
 
-// A provider with a state that goes with its last owner.
-static void a_provider_is_released_once() {
+// A provider's state is destroyed with its last owner.
+static void provider_is_released_once() {
     auto state = std::make_shared<int>(0);
     auto provider = [state](std::string_view) mutable {
         ++*state;
@@ -95,17 +99,17 @@ struct Functor {
     std::string operator()(std::string_view) const { return "CANARY" + std::to_string(*not_copied); }
 };
 
-static void any_callable_will_do() {
+static void provider_may_be_any_callable() {
     CHECK(with(plain_function).get("F").view() == "CANARY-F");
     CHECK(with(Functor()).get("F").view() == "CANARY1");
 }
 
 int main() {
     begin();
-    what_a_provider_may_return();
-    a_provider_that_answers_through_a_reply();
-    what_a_provider_throws_is_its_failure();
-    a_provider_is_released_once();
-    any_callable_will_do();
+    provider_return_types();
+    provider_answers_through_a_reply();
+    provider_exception_is_its_failure();
+    provider_is_released_once();
+    provider_may_be_any_callable();
     return 0;
 }

@@ -1,11 +1,11 @@
-// Secrets: found, written, looked at.
+// Secrets: lookup, writing, reports.
 #include "check.hpp"
 
 #include <cerrno>
 
 using namespace std::chrono_literals;
 
-static void a_secret_of_the_process() {
+static void process_secret() {
     setenv("HF_TOKEN", "CANARY-env", 1);
     st::Bytes token = st::Secrets::process().get("hf-token");
     CHECK(token.view() == "CANARY-env" && token.size() == 10 && !token.empty() && token.c_str()[10] == 0);
@@ -21,7 +21,7 @@ static void a_secret_of_the_process() {
     THROWS(st::Secrets::process().webhook_secret(), st::Status::not_found, "CLOUD_WEBHOOK_SECRET");
 }
 
-static void a_secret_that_is_nowhere() {
+static void missing_secret() {
     st::Secrets secrets = st::Secrets::process();
     THROWS(secrets.get("NOWHERE"), st::Status::not_found, "NOWHERE is not set");
     CHECK(!secrets.find("NOWHERE").has_value());
@@ -33,7 +33,7 @@ static void a_secret_that_is_nowhere() {
     CHECK((*value).empty() && value.error().source() == st::Source::none && !value.error().retryable());
 }
 
-static void a_file() {
+static void secrets_file() {
     std::string path = write_file("secrets.json", R"({"A": "CANARY-A", "B": "CANARY-B", "HF_TOKEN": "CANARY-file"})");
     st::Secrets secrets = st::Secrets::open(st::Config().file_path(path).providers({"env", "file"}));
     CHECK(secrets.get("A").view() == "CANARY-A");
@@ -75,7 +75,7 @@ static void a_file() {
     CHECK(secrets.describe().find("CANARY") == std::string::npos);
 }
 
-static void a_broken_file() {
+static void broken_file() {
     st::Secrets secrets = st::Secrets::open(st::Config().file_path(write_file("broken.json", "{\"A\": CANARY")));
     try {
         (void)secrets.get("A");
@@ -89,7 +89,7 @@ static void a_broken_file() {
     CHECK(!failed && failed.error().source() == st::Source::file && failed.error().detail() == ENOENT);
 }
 
-static void the_chain_of_the_process_is_replaced() {
+static void process_chain_is_replaced() {
     st::Secrets::reset(st::Config().file_path(write_file("process.json", R"({"A": "CANARY-process"})")));
     CHECK(st::Secrets::process().get("A").view() == "CANARY-process");
     FAILS(st::Secrets::try_reset(st::Config().set("filepath", "x")), st::Status::config, "file_path");
@@ -100,10 +100,10 @@ static void the_chain_of_the_process_is_replaced() {
 
 int main() {
     begin();
-    a_secret_of_the_process();
-    a_secret_that_is_nowhere();
-    a_file();
-    a_broken_file();
-    the_chain_of_the_process_is_replaced();
+    process_secret();
+    missing_secret();
+    secrets_file();
+    broken_file();
+    process_chain_is_replaced();
     return 0;
 }

@@ -1,4 +1,4 @@
-// The store: provider configuration, prices, credentials, the audit trail.
+// The store: provider configuration, hardware prices, credentials, the audit trail.
 #include "check.hpp"
 
 #include <stdexcept>
@@ -47,7 +47,7 @@ static void credentials(const st::Store &store) {
     CHECK(has(store.credential_list(7, "replicate"), "api_token") && has(store.credential_list(), "api_token"));
     CHECK(store.credential_list(8) == "[]" && !has(store.credential_list(), "CANARY"));
 
-    // Nothing that is closed turns into that of the process.
+    // Closed handles do not fall back to those of the process.
     FAILS(store.try_credential_get(token, st::Cipher()), st::Status::invalid_argument, "closed");
     FAILS(store.try_credential_resolve(token, "X", cipher, st::Secrets()), st::Status::invalid_argument, "closed");
 
@@ -63,7 +63,7 @@ static void credentials(const st::Store &store) {
     CHECK(most == 1 && has(report, "\"reencrypted\":1"));
     CHECK(has(store.credentials_reencrypt(cipher), "\"unchanged\":1"));
 
-    // A progress that says no, or throws, stops it.
+    // A progress callback that returns false or throws stops the call.
     cipher.rotate_key();
     THROWS(store.credentials_reencrypt(cipher, false, [](std::uint64_t, std::uint64_t) { return false; }),
            st::Status::abandoned, "");
@@ -90,7 +90,7 @@ static void the_audit_trail(const st::Store &store) {
     CHECK(verdict.broken_id == 0 && has(verdict.report, "\"intact\":true"));
 }
 
-static void the_store_of_the_process() {
+static void process_store() {
     st::Store::reset(st::Config().state_dir(path_of("process")));
     st::Store::process().provider_config_save("x", "{}");
     CHECK(has(st::Store::process().provider_config_list(), "\"x\""));
@@ -110,6 +110,6 @@ int main() {
     prices(store);
     credentials(store);
     the_audit_trail(store);
-    the_store_of_the_process();
+    process_store();
     return 0;
 }

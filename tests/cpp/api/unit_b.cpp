@@ -1,4 +1,4 @@
-// The other unit.
+// The other translation unit.
 #include <st_secrets.hpp>
 
 std::string name_of_the_other_unit(const st::Cache &cache);

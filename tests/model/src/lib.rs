@@ -1,5 +1,5 @@
-//! Every interleaving of readers, writers and forks at the cache's lock: no reader is inside together with a writer that
-//! has drained the readers, and none sees half of what a writer did.
+//! Every interleaving of readers, writers and forks at the cache's lock: no reader is inside together with a writer
+//! that has drained the readers, and none sees half of what a writer did.
 #![cfg(all(test, loom))]
 
 #[path = "../../../src/cache/reader_slots.rs"]

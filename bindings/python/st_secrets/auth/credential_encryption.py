@@ -1,7 +1,7 @@
-"""Encryption of credentials at rest, in the format of SimpleTuner.
+"""Encryption of credentials at rest, in SimpleTuner's format.
 
-The names are those of SimpleTuner's `cloud.auth.credential_encryption`. The key comes from SIMPLETUNER_CREDENTIAL_KEY, or
-`~/.simpletuner/credential.key`, or is made and saved there.
+The names are those of SimpleTuner's `cloud.auth.credential_encryption`. The key comes from SIMPLETUNER_CREDENTIAL_KEY
+or `~/.simpletuner/credential.key`; without either, a new key is written to that file.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ __all__ = ["Cipher", "decrypt_credential", "encrypt_credential", "reencrypt_cred
 
 
 class Cipher(_native.Cipher):
-    """Keys of a program's own; `config` may have `key`, `key_file`, `previous_keys` and `generate`."""
+    """A cipher with its own keys. `config` may contain `key`, `key_file`, `previous_keys` and `generate`."""
 
     def __new__(cls, config: Settings | None = None) -> Cipher:
         try:
@@ -27,7 +27,7 @@ _of_process = _native.Cipher(None, True)
 
 
 def encrypt_credential(plaintext: str) -> str:
-    """Encrypts a credential under the newest key."""
+    """Encrypts a credential under the newest key and returns the token."""
     try:
         return _of_process.encrypt(plaintext)
     finally:
@@ -35,7 +35,7 @@ def encrypt_credential(plaintext: str) -> str:
 
 
 def decrypt_credential(ciphertext: str) -> str:
-    """Decrypts a credential. `BadTokenError`, a ValueError: it is damaged, or its key is not at hand."""
+    """Decrypts a credential. Raises BadTokenError, a ValueError, if it is damaged or its key is not available."""
     try:
         return _of_process.decrypt_text(ciphertext)
     finally:
@@ -43,7 +43,7 @@ def decrypt_credential(ciphertext: str) -> str:
 
 
 def reencrypt_credential(ciphertext: str) -> tuple[str, bool]:
-    """A token of the same under the newest key, and whether it is another one."""
+    """Re-encrypts a token under the newest key. Returns the token and whether it differs from the argument."""
     try:
         return _of_process.reencrypt(ciphertext)
     finally:
@@ -51,12 +51,12 @@ def reencrypt_credential(ciphertext: str) -> tuple[str, bool]:
 
 
 def rotate_key() -> None:
-    """Puts a new key into the key file. What the old one encrypted can still be decrypted."""
+    """Writes a new key to the key file. Tokens of the old key can still be decrypted."""
     _of_process.rotate_key()
 
 
 def reset_cipher(config: Settings | None = None) -> None:
-    """Has the process take its keys from these settings or, with None, from the environment anew."""
+    """Replaces the keys of the process with these settings or, with None, reads them from the environment again."""
     try:
         kept = Kept(config)
     finally:

@@ -1,4 +1,4 @@
-"""SimpleTuner's names for what is stored."""
+"""SimpleTuner's names for the stores."""
 
 from .provider_config_store import ProviderConfigStore, get_provider_config_store
 

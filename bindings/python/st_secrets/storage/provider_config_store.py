@@ -14,14 +14,15 @@ __all__ = ["ProviderConfigStore", "get_provider_config_store"]
 
 
 class ProviderConfigStore:
-    """The configuration of providers, in the database of the state directory or in `db_path`. It is read through the
-    cache of `get_provider_config_cache`. The coroutines do their work on another thread."""
+    """The configuration of providers, in the database of the state directory or in `db_path`. Reads go through the
+    cache of `get_provider_config_cache`. The coroutines run in another thread.
+    """
 
     def __init__(self, db_path: str | Path | None = None) -> None:
         self._store = get_store() if db_path is None else Store({"database": db_path})
 
     def get_sync(self, provider: str) -> dict[str, Any]:
-        """The configuration of a provider, {} if it has none."""
+        """Returns the configuration of a provider, {} if it has none."""
         return self._store.provider_config(provider)
 
     def save_sync(self, provider: str, config: Mapping[str, Any]) -> None:
@@ -32,14 +33,14 @@ class ProviderConfigStore:
             del config
 
     def update_sync(self, provider: str, updates: Mapping[str, Any]) -> None:
-        """Sets some members of the configuration of a provider."""
+        """Merges `updates` into the configuration of a provider, in one transaction."""
         try:
             self._store.update_provider_config(provider, updates)
         finally:
             del updates
 
     async def get(self, provider: str) -> dict[str, Any]:
-        """The configuration of a provider, {} if it has none."""
+        """Returns the configuration of a provider, {} if it has none."""
         return await asyncio.to_thread(self.get_sync, provider)
 
     async def save(self, provider: str, config: Mapping[str, Any]) -> None:
@@ -51,7 +52,7 @@ class ProviderConfigStore:
         await asyncio.to_thread(lambda: self.save_sync(provider, kept.settings))
 
     async def update(self, provider: str, updates: Mapping[str, Any]) -> None:
-        """Sets some members of the configuration of a provider, in one transaction."""
+        """Merges `updates` into the configuration of a provider, in one transaction."""
         try:
             kept = Kept(updates)
         finally:
@@ -59,25 +60,25 @@ class ProviderConfigStore:
         await asyncio.to_thread(lambda: self.update_sync(provider, kept.settings))
 
     async def delete(self, provider: str) -> bool:
-        """Removes the configuration of a provider. Tells whether it had one."""
+        """Removes the configuration of a provider and returns whether it existed."""
         return await asyncio.to_thread(self._store.delete_provider_config, provider)
 
     async def list_providers(self) -> list[str]:
-        """The names of the providers that have a configuration."""
+        """Returns the names of the configured providers."""
         entries = await asyncio.to_thread(self._store.list_provider_configs)
         return [entry["provider"] for entry in entries]
 
     async def get_webhook_config(self, provider: str) -> dict[str, Any]:
-        """The webhook settings of a provider, with defaults."""
+        """Returns the webhook settings of a provider, with defaults."""
         return await asyncio.to_thread(self._store.webhook_config, provider)
 
     async def get_cost_limit_config(self, provider: str) -> dict[str, Any]:
-        """The cost limit of a provider, with defaults: `enabled`, `amount`, `period` and `action`."""
+        """Returns the cost limit of a provider, with defaults: `enabled`, `amount`, `period` and `action`."""
         limit = await asyncio.to_thread(self._store.cost_limit_config, provider)
         return {name.removeprefix("cost_limit_"): value for name, value in limit.items()}
 
     async def get_hardware_info(self, provider: str) -> dict[str, dict[str, Any]] | None:
-        """The prices of hardware in the configuration of a provider, None if it has none."""
+        """Returns the hardware prices in the configuration of a provider, None if it has none."""
         return (await self.get(provider)).get("hardware_info")
 
     get_provider_config = get
@@ -88,7 +89,7 @@ _store: ProviderConfigStore | None = None
 
 
 def get_provider_config_store() -> ProviderConfigStore:
-    """That of the process."""
+    """Returns the store of the process."""
     global _store
     if _store is None:
         _store = ProviderConfigStore()

@@ -1,37 +1,38 @@
-//! The endpoint beside a container: ECS, EKS Pod Identity.
+//! The credentials endpoint of a container: ECS, EKS Pod Identity.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ureq::http::Uri;
 use zeroize::Zeroizing;
 
-use super::{Context, Fetched, Keys, at_most, failed};
+use super::context::{Context, Fetched, failed, limited};
+use super::metadata::{CredentialFields, MAX_BODY, read_token};
 use crate::error::{Error, Result, Status};
-use crate::http::retry::{Backoff, Failed, Retry};
+use crate::http::retry::{Backoff, FailedAttempt, Retry};
+use crate::http::url::{self, Url};
 use crate::http::{self, Client, Proxy, Request};
 use crate::secrets::aws::environment::Environment;
+use crate::secrets::aws::errors::config_error;
 use crate::secrets::aws::fields::Fields;
-use crate::secrets::aws::metadata::{MAX_BODY, Parts, token_file};
-use crate::secrets::aws::names::config;
-use crate::secrets::aws::refusal::{Kind, Refusal};
+use crate::secrets::aws::keys::AwsCredentials;
+use crate::secrets::aws::service_error::{ErrorKind, ServiceError};
 
 const RELATIVE: &str = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
 const FULL: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
 const TOKEN: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN";
 const TOKEN_FILE: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
 const ECS: &str = "http://169.254.170.2";
-const CONNECT: Duration = Duration::from_secs(2);
-const PATIENCE: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 const ATTEMPTS: u32 = 3;
 
-/// An endpoint that variables name.
+/// The endpoint that variables name.
 #[derive(Clone, PartialEq)]
 pub(in crate::secrets::aws) struct Container {
     url: String,
     token: Option<Token>,
-    pub(super) place: String,
+    pub(super) origin: String,
 }
 
 #[derive(Clone, PartialEq)]
@@ -41,10 +42,11 @@ enum Token {
 }
 
 impl Container {
+    /// Reads the variables; `None` if they name no endpoint.
     pub(super) fn from_variables(environment: &Environment) -> Result<Option<Container>> {
         let (url, variable) = match (environment.text(RELATIVE)?, environment.text(FULL)?) {
             (Some(path), _) if path.starts_with('/') => (format!("{ECS}{}", path.as_str()), RELATIVE),
-            (Some(_), _) => return Err(config(format!("the variable {RELATIVE} must begin with /"))),
+            (Some(_), _) => return Err(config_error(format!("the variable {RELATIVE} must begin with /"))),
             (None, Some(url)) => (url.to_string(), FULL),
             (None, None) => return Ok(None),
         };
@@ -53,18 +55,13 @@ impl Container {
             (None, Some(text)) => Some(Token::Text(text)),
             (None, None) => None,
         };
-        let parsed: Uri = url.parse().map_err(|_| config(format!("the variable {variable} is not a URL")))?;
-        let host = parsed.host().unwrap_or_default();
-        if host.is_empty() || !matches!(parsed.scheme_str(), Some("http" | "https")) {
-            return Err(config(format!("the variable {variable} is not a URL that begins with http:// or https://")));
-        }
-        if parsed.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-            return Err(config(format!("the variable {variable} has a user or a password in it")));
-        }
-        let place = format!("the container's endpoint {host} (variable {variable})");
-        Ok(Some(Container { url, token, place }))
+        let parsed = Url::parse(&url);
+        let parsed = parsed.map_err(|error| config_error(format!("the variable {variable}: invalid URL: {error}")))?;
+        let origin = format!("the container endpoint {} (variable {variable})", parsed.origin.host);
+        Ok(Some(Container { url, token, origin }))
     }
 
+    /// Returns the file with the token, if there is one.
     pub(super) fn token_file(&self) -> Option<&Path> {
         match &self.token {
             Some(Token::File(path)) => Some(path),
@@ -75,7 +72,7 @@ impl Container {
     pub(super) fn fetch(&self, context: &Context<'_>) -> Result<Fetched> {
         self.check_host(context)?;
         let token = match &self.token {
-            Some(Token::File(path)) => Some(token_file(path, &format!("the variable {TOKEN_FILE}"))?),
+            Some(Token::File(path)) => Some(read_token(path, &format!("the variable {TOKEN_FILE}"))?),
             Some(Token::Text(text)) => Some(text.clone()),
             None => None,
         };
@@ -83,69 +80,78 @@ impl Container {
             .into_iter()
             .chain(token.map(|token| ("authorization", token)))
             .collect();
-        let request =
-            Request { method: "GET", url: &self.url, headers: &headers, body: &[], connect_timeout: Some(CONNECT) };
+        let request = Request {
+            method: "GET",
+            url: &self.url,
+            headers: &headers,
+            body: &[],
+            connect_timeout: Some(CONNECT_TIMEOUT),
+        };
         let client = client();
         let retry = Retry::new(ATTEMPTS, Backoff::Exponential);
         let response = retry.run(context.deadline, |_| {
-            let response = client.send(&request, at_most(context.deadline, PATIENCE));
+            let response = client.send(&request, limited(context.deadline, ATTEMPT_TIMEOUT));
             let response = response.map_err(|error| self.unreachable(error))?;
             if response.status == 200 {
                 return Ok(response);
             }
             let secrets: Vec<&[u8]> = headers.iter().map(|(_, value)| value.as_bytes()).collect();
-            let refusal = Refusal::of(&response, &secrets);
-            Err(Failed { error: self.refused(&refusal), again: refusal.again(), after: refusal.after })
+            let service_error = ServiceError::parse(&response, &secrets);
+            let (class, retry_after) = (service_error.retry_class(), service_error.retry_after);
+            Err(FailedAttempt { error: self.refused(&service_error), class, retry_after })
         })?;
-        let answer = Fields::parse(&response.body);
-        let Some(parts) = answer.as_ref().and_then(Parts::of) else {
-            return Err(self.error(Status::Protocol, "its answer has no AccessKeyId and SecretAccessKey"));
+        let fields = Fields::parse(&response.body);
+        let Some(parts) = fields.as_ref().and_then(CredentialFields::of) else {
+            return Err(self.error(Status::Protocol, "its response has no AccessKeyId and SecretAccessKey"));
         };
-        let keys = Keys::new(parts.id, parts.secret, parts.token, parts.expires, &self.place)?;
-        Ok(Fetched::new(keys, std::time::SystemTime::now()))
+        let credentials = AwsCredentials::new(parts.id, parts.secret, parts.token, parts.expires, &self.origin)?;
+        Ok(Fetched::new(credentials, std::time::SystemTime::now()))
     }
 
-    /// Keys come over `http` from this machine, or from the addresses that AWS gives to such endpoints, alone.
+    /// Checks that an `http` endpoint is on this machine or has one of the addresses that AWS uses for such endpoints.
     fn check_host(&self, context: &Context<'_>) -> Result<()> {
-        let Ok(url) = self.url.parse::<Uri>() else { return Ok(()) };
-        if url.scheme_str() == Some("https") {
+        let Ok(Url { origin: server, .. }) = Url::parse(&self.url) else { return Ok(()) };
+        if server.tls {
             return Ok(());
         }
-        let host = url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        let host = server.host;
         let addresses = match host.parse::<IpAddr>() {
             Ok(address) => vec![address],
-            Err(_) => http::look_up(&host, at_most(context.deadline, CONNECT))
+            Err(_) => http::look_up(&host, limited(context.deadline, CONNECT_TIMEOUT))
                 .map_err(|error| self.error(error.status(), error.message()))?,
         };
         if addresses.is_empty() || !addresses.iter().all(|address| is_allowed(*address)) {
             return Err(self.error(
                 Status::Config,
-                "http:// is for loopback, 169.254.170.2, 169.254.170.23 and fd00:ec2::23 alone; use https://",
+                "http:// is allowed only for loopback, 169.254.170.2, 169.254.170.23 and fd00:ec2::23; use https://",
             ));
         }
         Ok(())
     }
 
-    fn unreachable(&self, error: Error) -> Failed {
-        Failed::as_marked(error.map_message(|message| format!("no AWS credentials from {}: {message}", self.place)))
+    fn unreachable(&self, error: Error) -> FailedAttempt {
+        FailedAttempt::from_error(
+            error.map_message(|message| format!("no AWS credentials from {}: {message}", self.origin)),
+        )
     }
 
-    fn refused(&self, refusal: &Refusal) -> Error {
-        let advice = match (refusal.kind(), refusal.status) {
-            (Kind::Denied, _) | (_, 401 | 403) => "; check its token",
-            (Kind::Redirect, _) => "; a redirect is not followed",
+    fn refused(&self, service_error: &ServiceError) -> Error {
+        let remedy = match (service_error.kind(), service_error.status) {
+            (ErrorKind::AccessDenied, _) | (_, 401 | 403) => "; check its token",
+            (ErrorKind::Redirect, _) => "; redirects are not followed",
             _ => "",
         };
-        let message = format!("no AWS credentials from {}: it answers {}{advice}", self.place, refusal.words());
-        refusal.error(Status::AccessDenied, message)
+        let message =
+            format!("no AWS credentials from {}: it responds with {}{remedy}", self.origin, service_error.describe());
+        service_error.to_error(Status::AccessDenied, message)
     }
 
     fn error(&self, status: Status, what: impl AsRef<str>) -> Error {
-        failed(status, &self.place, what)
+        failed(status, &self.origin, what)
     }
 }
 
-/// Who knows the path that ECS gives to a task gets the task's keys: no log shows it.
+/// The path that ECS gives to a task is as secret as its keys, so it is not logged.
 fn client() -> Client {
     Client::new(http::Settings {
         proxy: Proxy::None,
@@ -159,7 +165,7 @@ fn is_allowed(address: IpAddr) -> bool {
     const ECS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(169, 254, 170, 2));
     const EKS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(169, 254, 170, 23));
     const EKS_V6: IpAddr = IpAddr::V6(std::net::Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23));
-    address.to_canonical().is_loopback() || [ECS, EKS, EKS_V6].contains(&address)
+    url::is_loopback(address) || [ECS, EKS, EKS_V6].contains(&address)
 }
 
 #[cfg(test)]
@@ -167,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_that_may_answer_in_clear() {
+    fn cleartext_is_allowed_for_local_addresses() {
         for (address, allowed) in [
             ("127.0.0.1", true),
             ("127.9.9.9", true),
@@ -187,18 +193,18 @@ mod tests {
     }
 
     #[test]
-    fn variables_name_the_endpoint() {
+    fn endpoint_is_read_from_variables() {
         let of = |variables: &[(&str, &str)]| Container::from_variables(&Environment::fixed(variables));
         assert!(of(&[]).unwrap().is_none());
         let both = of(&[(RELATIVE, "/v2/x"), (FULL, "https://other/")]).unwrap().unwrap();
         assert_eq!(both.url, "http://169.254.170.2/v2/x");
         for (variables, reason) in [
             ([(RELATIVE, "@evil.org/"), (TOKEN, "t")], "must begin with /"),
-            ([(FULL, "169.254.170.23/v1"), (TOKEN, "t")], "is not a URL"),
-            ([(FULL, "http://user:CANARY@localhost/"), (TOKEN, "t")], "has a user"),
+            ([(FULL, "169.254.170.23/v1"), (TOKEN, "t")], "begins with neither"),
+            ([(FULL, "http://user:CANARY@localhost/"), (TOKEN, "t")], "a user name or password"),
             (
                 [(FULL, "http://localhost/"), (TOKEN, "CAN\r\nARY: x")],
-                "AWS_CONTAINER_AUTHORIZATION_TOKEN holds a line break",
+                "AWS_CONTAINER_AUTHORIZATION_TOKEN contains a line break",
             ),
         ] {
             let error = of(&variables).map(drop).unwrap_err();

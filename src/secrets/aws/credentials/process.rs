@@ -1,4 +1,4 @@
-//! `credential_process`: a program that prints credentials.
+//! Runs a `credential_process`, a program that prints credentials.
 
 use std::fs;
 use std::io::{self, Read};
@@ -7,48 +7,51 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, SystemTime};
 
-use super::{Fetched, Keys, failed};
-use crate::bytes::{SecretBuffer, SecretBytes};
+use super::context::{Fetched, failed};
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Status};
 use crate::log::{self, Level};
+use crate::secret_memory::{SecretBuffer, SecretBytes};
+use crate::secrets::aws::errors::config_error;
 use crate::secrets::aws::fields::Fields;
 use crate::secrets::aws::ini::Value;
-use crate::secrets::aws::names::config;
+use crate::secrets::aws::keys::AwsCredentials;
 use crate::secrets::aws::profiles::Profile;
 use crate::{fork, sys};
 
-/// The most that such a program prints.
+/// The limit of its output.
 const MAX_OUTPUT: usize = 64 << 10;
-/// How many processes that it started are looked for when it is killed.
+/// The limit of descendants that are searched for when it is killed.
 const MAX_DESCENDANTS: usize = 10_000;
 
 /// A program with its arguments.
 #[derive(Clone, PartialEq)]
-pub(in crate::secrets::aws) struct Program {
+pub(in crate::secrets::aws) struct CredentialProcess {
     words: Vec<String>,
-    pub(super) place: String,
+    pub(super) origin: String,
 }
 
-impl Program {
-    /// The command line is split as a shell would, and no shell runs it.
-    pub(super) fn of(profile: &Profile<'_>, command: Value<'_>) -> Result<Program> {
-        let place = format!("{}: `credential_process`", profile.place(command));
+impl CredentialProcess {
+    /// Splits the command line as a shell does. It is run without a shell.
+    pub(super) fn from_profile(profile: &Profile<'_>, command: Value<'_>) -> Result<CredentialProcess> {
+        let origin = format!("{}: `credential_process`", profile.location(command));
         match shlex::split(&command.lines()) {
-            Some(words) if !words.is_empty() => Ok(Program { words, place }),
-            _ => Err(config(format!("{place}: a quotation mark is not closed"))),
+            Some(words) if !words.is_empty() => Ok(CredentialProcess { words, origin }),
+            _ => Err(config_error(format!("{origin}: a quotation mark is not closed"))),
         }
     }
 
-    /// Runs it until it has printed all and ended, at most until the deadline; then it is killed with the processes
-    /// that it started.
+    /// Runs the program until it closes its output and ends. At the deadline it is killed, with the processes that it
+    /// started.
     pub(super) fn fetch(&self, deadline: Deadline) -> Result<Fetched> {
-        let output = fork::outside(|| self.run(deadline))?;
-        self.read(&output)
+        let output = fork::unprotected(|| self.run(deadline))?;
+        self.parse(&output)
     }
 
     fn run(&self, deadline: Deadline) -> Result<SecretBytes> {
-        let [program, arguments @ ..] = self.words.as_slice() else { return Err(self.error(Status::Config, "empty")) };
+        let [program, arguments @ ..] = self.words.as_slice() else {
+            return Err(self.error(Status::Config, "the command is empty"));
+        };
         let child = Command::new(program)
             .args(arguments)
             .stdin(Stdio::null())
@@ -58,31 +61,31 @@ impl Program {
             .spawn()
             .map_err(|error| self.error(Status::Config, format!("cannot start {program}: {error}")))?;
         let mut running = Running { child, ended: false };
-        let (output, complaint) = self.listen(&mut running.child, deadline)?;
-        let status = running.wait(deadline).map_err(|_| self.too_slow())?;
-        if complaint > 0 {
+        let (output, stderr_bytes) = self.read_output(&mut running.child, deadline)?;
+        let status = running.wait(deadline).map_err(|_| self.timed_out())?;
+        if stderr_bytes > 0 {
             log::emit(Level::Debug, "aws", || {
-                format!("{} writes {complaint} bytes to its standard error; keys may be in them", self.place)
+                format!("{} writes {stderr_bytes} bytes to its standard error, which may contain keys", self.origin)
             });
         }
         match status {
             Some(status) if !status.success() => {
-                Err(self.error(Status::Unavailable, format!("{program} ended with {status}; run it to see why")))
+                Err(self.error(Status::Unavailable, format!("{program} failed with {status}; run it to see why")))
             }
-            // Where somebody else took its status, what it printed tells.
+            // Without a status, the output shows whether it succeeded.
             _ => Ok(output),
         }
     }
 
-    /// All that it prints, and how many bytes it complains, which is not kept.
-    fn listen(&self, child: &mut Child, deadline: Deadline) -> Result<(SecretBytes, usize)> {
+    /// Returns the standard output, and the size of the standard error, which is dropped.
+    fn read_output(&self, child: &mut Child, deadline: Deadline) -> Result<(SecretBytes, usize)> {
         let (Some(mut stdout), Some(mut stderr)) = (child.stdout.take(), child.stderr.take()) else {
-            return Err(self.error(Status::Io, "it has no pipes"));
+            return Err(self.error(Status::Io, "its output is not available"));
         };
-        let (mut output, mut passed_over) = (SecretBuffer::with_capacity(4096)?, SecretBuffer::with_capacity(4096)?);
-        let mut complaint = 0;
+        let (mut output, mut dropped) = (SecretBuffer::with_capacity(4096)?, SecretBuffer::with_capacity(4096)?);
+        let mut stderr_bytes = 0;
         let (mut out_open, mut err_open) = (true, true);
-        let broken = |error: io::Error| self.error(Status::Io, format!("its output cannot be read: {error}"));
+        let broken = |error: io::Error| self.error(Status::Io, format!("cannot read its output: {error}"));
         while out_open {
             let pipes = [out_open.then(|| stdout.as_fd()), err_open.then(|| stderr.as_fd())];
             let [out_ready, err_ready] = sys::wait_readable(pipes, deadline.remaining()).map_err(broken)?;
@@ -90,54 +93,56 @@ impl Program {
                 out_open = read_some(&mut stdout, &mut output).map_err(broken)?;
             }
             if err_ready {
-                err_open = read_some(&mut stderr, &mut passed_over).map_err(broken)?;
-                complaint += passed_over.len();
-                passed_over.truncate(0);
+                err_open = read_some(&mut stderr, &mut dropped).map_err(broken)?;
+                stderr_bytes += dropped.len();
+                dropped.truncate(0);
             }
             if output.len() > MAX_OUTPUT {
                 return Err(self.error(Status::Protocol, format!("it prints more than {MAX_OUTPUT} bytes")));
             }
-            // Also where it never stops talking.
+            // The pipes may be ready without end, so the deadline is checked here too.
             if out_open && deadline.has_passed() {
-                return Err(self.too_slow());
+                return Err(self.timed_out());
             }
         }
-        Ok((output.freeze(), complaint))
+        Ok((output.freeze(), stderr_bytes))
     }
 
-    fn read(&self, output: &[u8]) -> Result<Fetched> {
-        let refused = |why: &str| Err(self.error(Status::Protocol, why));
-        let Some(fields) = Fields::parse(output) else { return refused("what it prints is no JSON object") };
+    fn parse(&self, output: &[u8]) -> Result<Fetched> {
+        let invalid = |why: &str| Err(self.error(Status::Protocol, why));
+        let Some(fields) = Fields::parse(output) else { return invalid("its output is not a JSON object") };
         if fields.text("Version") != Some("1") {
-            return refused("what it prints has no `\"Version\": 1`");
+            return invalid("its output has no `\"Version\": 1`");
         }
         let (Some(id), Some(secret)) = (fields.text("AccessKeyId"), fields.text("SecretAccessKey")) else {
-            return refused("what it prints lacks AccessKeyId or SecretAccessKey");
+            return invalid("its output lacks AccessKeyId or SecretAccessKey");
         };
         let expires = match fields.text("Expiration") {
             Some(_) if fields.time("Expiration").is_none() => {
-                return refused("its Expiration must be a time like 2026-11-21T02:49:45Z");
+                return invalid("its Expiration must be a time like 2026-11-21T02:49:45Z");
             }
             _ => fields.time("Expiration"),
         };
-        let fetched =
-            Fetched::new(Keys::new(id, secret, fields.text("SessionToken"), expires, &self.place)?, SystemTime::now());
-        match fetched.life {
-            Some(Duration::ZERO) => Err(self.error(Status::AccessDenied, "what it prints has expired")),
+        let fetched = Fetched::new(
+            AwsCredentials::new(id, secret, fields.text("SessionToken"), expires, &self.origin)?,
+            SystemTime::now(),
+        );
+        match fetched.lifetime {
+            Some(Duration::ZERO) => Err(self.error(Status::AccessDenied, "the credentials in its output have expired")),
             _ => Ok(fetched),
         }
     }
 
-    fn too_slow(&self) -> Error {
-        self.error(Status::Timeout, "it did not end in time and was killed")
+    fn timed_out(&self) -> Error {
+        self.error(Status::Timeout, "it timed out and was killed")
     }
 
     fn error(&self, status: Status, what: impl AsRef<str>) -> Error {
-        failed(status, &self.place, what)
+        failed(status, &self.origin, what)
     }
 }
 
-/// Reads once; `false` at the end.
+/// Reads once. Returns `false` at the end of the stream.
 fn read_some(from: &mut impl Read, into: &mut SecretBuffer) -> io::Result<bool> {
     let mut chunk = zeroize::Zeroizing::new([0_u8; 4096]);
     match from.read(&mut *chunk) {
@@ -148,14 +153,15 @@ fn read_some(from: &mut impl Read, into: &mut SecretBuffer) -> io::Result<bool> 
     }
 }
 
-/// A program that is killed with its group and its descendants, and waited for, when nobody has done so before.
+/// A running program. If it has not ended on drop, it is killed with its process group and its descendants.
 struct Running {
     child: Child,
     ended: bool,
 }
 
 impl Running {
-    /// Its status; `None` where the host program took it first. It has closed its output, so this is short.
+    /// Waits for its status; `None` if the host program took the status first. The program has closed its output, so it
+    /// ends soon.
     fn wait(&mut self, deadline: Deadline) -> std::result::Result<Option<ExitStatus>, ()> {
         let mut pause = Duration::from_micros(200);
         loop {
@@ -179,8 +185,8 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if !self.ended {
-            // Those that left the group for a session of their own. They are looked for first: the end of a parent hides
-            // its children.
+            // Descendants may have left the group for a session of their own. They are searched for first, because the
+            // children of a process that has ended cannot be found.
             let others = descendants(self.child.id());
             sys::kill_group(self.child.id());
             others.into_iter().for_each(sys::kill_process);
@@ -190,7 +196,7 @@ impl Drop for Running {
     }
 }
 
-/// The processes that this one has started, they in turn, and so on. One whose parent has ended before is not found.
+/// Returns the descendants of a process. One whose parent has ended is not found.
 fn descendants(process: u32) -> Vec<u32> {
     let mut found = vec![process];
     let mut next = 0;

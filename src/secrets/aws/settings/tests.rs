@@ -1,6 +1,6 @@
 use super::*;
 
-/// The settings with these own ones, variables and text of the config file.
+/// Calls `test` with the settings of this configuration, these variables and this config file.
 fn with<T>(
     own: &[(&str, &str)],
     variables: &[(&str, &str)],
@@ -13,15 +13,15 @@ fn with<T>(
     let mut variables = variables.to_vec();
     variables.push(("AWS_CONFIG_FILE", path.to_str().unwrap()));
     let environment = Environment::fixed(&variables);
-    let mut given = Config::new();
-    given.set("aws_secret_name", "x").unwrap();
-    own.iter().for_each(|(key, value)| given.set(key, value).unwrap());
-    let own = Own::read(&given, &environment).unwrap().unwrap();
+    let mut config = Config::new();
+    config.set("aws_secret_name", "x").unwrap();
+    own.iter().for_each(|(key, value)| config.set(key, value).unwrap());
+    let own = ProviderSettings::read(&config, &environment).unwrap().unwrap();
     test(Settings::read(&own, &environment))
 }
 
 #[test]
-fn a_region_is_looked_for_in_order() {
+fn region_has_an_order_of_precedence() {
     let file = "[default]\nregion = of-profile-1\n[profile p]\nregion = of-other-1\n";
     let own: &[_] = &[("aws_region", "of-own-1")];
     let arn = "arn:aws:secretsmanager:of-arn-1:123456789012:secret:x";
@@ -44,7 +44,7 @@ fn a_region_is_looked_for_in_order() {
 }
 
 #[test]
-fn an_endpoint_is_looked_for_in_order() {
+fn endpoint_has_an_order_of_precedence() {
     let file = "[default]\nservices = s\nendpoint_url = https://profile\n\
         [services s]\nsecrets_manager =\n  endpoint_url = https://service\n";
     let plain = "[default]\nendpoint_url = https://profile\n";
@@ -71,11 +71,11 @@ fn an_endpoint_is_looked_for_in_order() {
         assert_eq!(found, url, "{own:?} {variables:?}");
     }
     let sts = with(own, &[special], file, |settings| settings.unwrap().endpoint(Service::Sts, "us-east-1"));
-    assert_eq!(sts.unwrap().url, "https://profile/", "that of another service is none");
+    assert_eq!(sts.unwrap().url, "https://profile/", "the endpoint of another service is not used");
 }
 
 #[test]
-fn a_pseudo_region_means_fips_hosts() {
+fn pseudo_region_selects_fips_endpoints() {
     for region in ["fips-us-east-1", "us-east-1-fips"] {
         with(&[], &[("AWS_REGION", region)], "", |settings| {
             let settings = settings.unwrap();
@@ -88,7 +88,7 @@ fn a_pseudo_region_means_fips_hosts() {
 }
 
 #[test]
-fn attempts_are_looked_for_in_order() {
+fn attempts_have_an_order_of_precedence() {
     let file = "[default]\nmax_attempts = 5\n";
     let variable = ("AWS_MAX_ATTEMPTS", "4");
     for (own, variables, text, attempts) in [
@@ -104,13 +104,13 @@ fn attempts_are_looked_for_in_order() {
 }
 
 #[test]
-fn what_contradicts_is_refused_with_its_place() {
+fn contradiction_is_refused_with_its_location() {
     let services = "[default]\nservices = s\n";
     let fips = "[default]\nuse_fips_endpoint = true\nendpoint_url = https://x\n";
     for (text, words) in [
         (services, "config, line 2: there is no section [services s]"),
-        (fips, "config, line 3: `endpoint_url`: an endpoint of your own goes with neither FIPS"),
-        ("[default]\nendpoint_url = x\n", "config, line 2: `endpoint_url`: the URL begins with neither"),
+        (fips, "config, line 3: `endpoint_url`: a custom endpoint cannot be combined with FIPS"),
+        ("[default]\nendpoint_url = x\n", "config, line 2: `endpoint_url`: invalid URL: it begins with neither"),
     ] {
         let error = with(&[], &[], text, |settings| {
             settings.unwrap().endpoint(Service::SecretsManager, "us-east-1").unwrap_err()
@@ -122,11 +122,11 @@ fn what_contradicts_is_refused_with_its_place() {
 }
 
 #[test]
-fn several_secrets_are_named_in_one_variable() {
+fn variable_may_name_several_secrets() {
     let names = |text: &str| -> Result<Vec<String>> {
         let environment = Environment::fixed(&[(SECRET_VARIABLE, text)]);
-        let own = Own::read(&Config::new(), &environment).map_err(|unusable| unusable.error)?;
-        Ok(own.map_or(Vec::new(), |own| own.names.into_iter().map(|name| name.text).collect()))
+        let own = ProviderSettings::read(&Config::new(), &environment).map_err(|invalid| invalid.error)?;
+        Ok(own.map_or(Vec::new(), |own| own.secret_ids.into_iter().map(|id| id.text).collect()))
     };
     assert_eq!(names(r#"["a", "b", "a"]"#).unwrap(), ["a", "b"]);
     assert_eq!(names(" a ").unwrap(), ["a"]);

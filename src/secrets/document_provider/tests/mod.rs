@@ -1,11 +1,11 @@
-//! The memory of remote providers, over a source that does what the test says. Real servers are asked in `tests/aws` and
-//! `tests/vault`. Time passes by [`age`]; nothing sleeps.
+//! The cache of remote providers, with a scripted source. `tests/aws` and `tests/vault` use real servers. Time passes
+//! by [`age`]; nothing sleeps.
 
-mod memory;
+mod backoff;
+mod caching;
 mod names;
 mod partial;
-mod patience;
-mod resting;
+mod time_limits;
 mod waiting;
 
 use std::sync::atomic::AtomicUsize;
@@ -14,26 +14,26 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::super::entries::Entries;
 use super::*;
-use crate::bytes::SecretBytes;
+use crate::secret_memory::SecretBytes;
 
-/// Longer than anything takes; a test that waits this long has failed.
+/// Longer than any step takes; a test that waits this long has failed.
 const LONG: Duration = Duration::from_secs(60);
 
-const TIMES: Times = Times {
+const TIMES: CacheTimes = CacheTimes {
     cache_ttl: Duration::from_secs(300),
     miss_ttl: LONG,
     max_stale: Duration::from_secs(3600),
     max_backoff: Duration::from_secs(15),
 };
 
-/// When a document of [`TIMES`] is loaded early.
-const SOFT: Duration = Duration::from_secs(240);
+/// The age from which a document with [`TIMES`] is refreshed.
+const REFRESH_AFTER: Duration = Duration::from_secs(240);
 
 type Pairs = &'static [(&'static str, &'static str)];
 type Answer = Box<dyn Fn(u32) -> Result<Document> + Send>;
 type Action = Box<dyn FnOnce() + Send>;
 
-/// Answers as scripted, and counts.
+/// A source that answers as scripted, and counts its loads.
 #[derive(Clone, Default)]
 struct Scripted(Arc<Script>);
 
@@ -41,15 +41,15 @@ struct Scripted(Arc<Script>);
 struct Script {
     answer: Mutex<Option<Answer>>,
     asked: AtomicUsize,
-    /// Run in the middle of the next load, and of the next upkeep, outside the gate.
+    /// RemoteGroup in the middle of the next load, and of the next upkeep, outside the gate.
     in_load: Mutex<Option<Action>>,
     in_upkeep: Mutex<Option<Action>>,
     upkeeps: AtomicUsize,
     has_new_credentials: Mutex<bool>,
-    looks: AtomicUsize,
+    credential_checks: AtomicUsize,
 }
 
-/// Keeps the source in the middle of what it does.
+/// Holds the source during a load or upkeep.
 struct Gate {
     entered: Receiver<()>,
     open: Sender<()>,
@@ -99,7 +99,7 @@ impl Scripted {
         self.answers(move |version| document(pairs, version));
     }
 
-    /// A part of the document cannot be read.
+    /// From now on a part of the document cannot be read.
     fn has_part(&self, pairs: Pairs, error: Error) {
         self.answers(move |version| {
             let mut document = document(pairs, version)?;
@@ -120,7 +120,7 @@ impl Scripted {
         self.answers(|_| Ok(Document::missing("it was deleted")));
     }
 
-    /// The next load stays in the middle.
+    /// The next load waits for the gate.
     fn holds_load(&self) -> Gate {
         let (gate, action) = Gate::new();
         *self.0.in_load.lock() = Some(action);
@@ -153,24 +153,24 @@ impl DocumentSource for Scripted {
 
     fn load(&self, _: Deadline) -> Result<Document> {
         let version = self.0.asked.fetch_add(1, SeqCst) + 1;
-        // What was there when it was asked.
+        // The answer is that of the time of the request.
         let answer = match &*self.0.answer.lock() {
             Some(answer) => answer(version as u32),
             None => Ok(Document::missing("it does not exist")),
         };
         let action = self.0.in_load.lock().take();
-        fork::outside(|| action.into_iter().for_each(|action| action()));
+        fork::unprotected(|| action.into_iter().for_each(|action| action()));
         answer
     }
 
     fn upkeep(&self, _: Deadline) {
         self.0.upkeeps.fetch_add(1, SeqCst);
         let action = self.0.in_upkeep.lock().take();
-        fork::outside(|| action.into_iter().for_each(|action| action()));
+        fork::unprotected(|| action.into_iter().for_each(|action| action()));
     }
 
     fn has_new_credentials(&self) -> bool {
-        self.0.looks.fetch_add(1, SeqCst);
+        self.0.credential_checks.fetch_add(1, SeqCst);
         *self.0.has_new_credentials.lock()
     }
 
@@ -178,12 +178,12 @@ impl DocumentSource for Scripted {
         Map::new()
     }
 
-    fn check(&self, _: Deadline) -> Finding {
-        Finding::new(Health::Ok, "scripted")
+    fn check(&self, _: Deadline) -> Health {
+        Health::new(HealthState::Ok, "scripted")
     }
 }
 
-fn provider(times: Times) -> (Scripted, DocumentProvider<Scripted>) {
+fn provider(times: CacheTimes) -> (Scripted, DocumentProvider<Scripted>) {
     let source = Scripted::default();
     (source.clone(), DocumentProvider::new(source, times).unwrap())
 }
@@ -200,30 +200,30 @@ fn within(time: Duration) -> Request {
     Request::new(time, false)
 }
 
-/// What [`Provider::find`] answers. What [`Provider::peek`] knows is the same, and needs nobody to be asked.
-fn ask(provider: &DocumentProvider<Scripted>, key: &str) -> Result<Option<Held>> {
+/// Returns what [`SecretProvider::find`] returns, and checks that [`SecretProvider::peek`] agrees without a query.
+fn ask(provider: &DocumentProvider<Scripted>, key: &str) -> Result<Option<Secret>> {
     let (asked, known) = (provider.source.asked(), peek(provider, key));
     let answer = provider.find(key, &within(LONG));
     if let Some(known) = known {
         let found = answer.as_ref().unwrap().as_ref();
-        assert!(found.is_none_or(|held| !held.stale));
-        assert_eq!(found.map(|held| held.value.to_vec()), known);
+        assert!(found.is_none_or(|secret| !secret.stale));
+        assert_eq!(found.map(|secret| secret.value.to_vec()), known);
         assert_eq!(provider.source.asked(), asked);
     }
     answer
 }
 
-/// What is known without asking: the value, or that there is none.
+/// Returns what is known without a query: the value, or that there is none.
 fn peek(provider: &DocumentProvider<Scripted>, key: &str) -> Option<Option<Vec<u8>>> {
     let (mut value, reading) = (None, fork::read().unwrap());
-    match provider.peek(key, &reading, Tick::now(), &mut |peeked| value = Some(peeked.bytes().to_vec())) {
+    match provider.peek(key, &reading, CoarseInstant::now(), &mut |peeked| value = Some(peeked.bytes().to_vec())) {
         Known::Found => Some(Some(value.unwrap())),
         Known::Absent => Some(None),
         Known::Unknown => None,
     }
 }
 
-fn ask_now(provider: &DocumentProvider<Scripted>, key: &str) -> Result<Option<Held>> {
+fn ask_now(provider: &DocumentProvider<Scripted>, key: &str) -> Result<Option<Secret>> {
     provider.find(key, &Request::new(LONG, true))
 }
 
@@ -231,14 +231,14 @@ fn refresh(provider: &DocumentProvider<Scripted>) -> Result<()> {
     provider.refresh(&Request::new(LONG, true))
 }
 
-fn status(answer: Result<Option<Held>>) -> Status {
+fn status(answer: Result<Option<Secret>>) -> Status {
     answer.err().unwrap().status()
 }
 
 /// The value, and whether it is stale.
-fn text(answer: Result<Option<Held>>) -> (String, bool) {
-    let held = answer.unwrap().unwrap();
-    (String::from_utf8(held.value.to_vec()).unwrap(), held.stale)
+fn text(answer: Result<Option<Secret>>) -> (String, bool) {
+    let secret = answer.unwrap().unwrap();
+    (String::from_utf8(secret.value.to_vec()).unwrap(), secret.stale)
 }
 
 fn fresh(text: &str) -> (String, bool) {
@@ -249,24 +249,24 @@ fn stale(text: &str) -> (String, bool) {
     (text.to_owned(), true)
 }
 
-/// Makes the document older by this much.
+/// Makes the document older by `time`.
 fn age(provider: &DocumentProvider<Scripted>, time: Duration) {
     let mut state = provider.state.lock();
     state.document = state.document.take().map(|loaded| Arc::new(loaded.aged(time)));
-    provider.current.replace(state.document.clone().filter(|_| state.failing.is_none()));
+    provider.current.replace(state.document.clone().filter(|_| state.outage.is_none()));
 }
 
-fn set_rest(provider: &DocumentProvider<Scripted>, rest: Duration, look: Duration) {
+fn set_backoff(provider: &DocumentProvider<Scripted>, backoff: Duration, credential_check: Duration) {
     let mut state = provider.state.lock();
-    state.failing = state.failing.take().map(|failing| Arc::new(failing.with(rest, look)));
+    state.outage = state.outage.take().map(|outage| Arc::new(outage.with(backoff, credential_check)));
 }
 
-/// Lets the rest of a failing source last.
-fn hold_rest(provider: &DocumentProvider<Scripted>) {
-    set_rest(provider, LONG, LONG);
+/// Extends the back-off of a failing source.
+fn hold_backoff(provider: &DocumentProvider<Scripted>) {
+    set_backoff(provider, LONG, LONG);
 }
 
-/// Lets the rest of a failing source end.
-fn end_rest(provider: &DocumentProvider<Scripted>) {
-    set_rest(provider, Duration::ZERO, LONG);
+/// Ends the back-off of a failing source.
+fn end_backoff(provider: &DocumentProvider<Scripted>) {
+    set_backoff(provider, Duration::ZERO, LONG);
 }

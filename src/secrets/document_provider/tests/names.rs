@@ -14,7 +14,7 @@ fn names(names: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn a_document_that_counts_is_not_asked_for_again() {
+fn names_of_a_fresh_document_cause_no_load() {
     let (source, provider) = provider(TIMES);
     source.has(&[("A", "1"), ("B", "2")]);
     assert_eq!(listed(&provider), (names(&["A", "B"]), None));
@@ -27,25 +27,25 @@ fn a_document_that_counts_is_not_asked_for_again() {
 }
 
 #[test]
-fn over_an_outage_the_earlier_names_come_with_the_error() {
+fn names_during_an_outage_are_the_earlier_ones_with_the_error() {
     let (source, provider) = warm(&[("A", "1")]);
     age(&provider, TIMES.cache_ttl);
     source.fails(Status::Unavailable);
     assert_eq!(listed(&provider), (names(&["A"]), Some(Status::Unavailable)));
     source.denies(Status::AccessDenied);
-    end_rest(&provider);
+    end_backoff(&provider);
     assert_eq!(listed(&provider), (Vec::new(), Some(Status::AccessDenied)));
 }
 
 #[test]
-fn a_part_that_could_not_be_read_is_an_error() {
+fn names_of_an_incomplete_document_come_with_the_error() {
     let (source, provider) = provider(TIMES);
     source.has_part(&[("A", "1")], outage(Status::Timeout));
     assert_eq!(listed(&provider), (names(&["A"]), Some(Status::Timeout)));
 }
 
 #[test]
-fn entries_that_cannot_be_used_have_names() {
+fn names_include_unusable_entries() {
     let (source, provider) = provider(TIMES);
     source.answers(|version| {
         let mut document = document(&[("A", "1")], version)?;
@@ -56,7 +56,7 @@ fn entries_that_cannot_be_used_have_names() {
 }
 
 #[test]
-fn without_a_document_there_are_no_names() {
+fn names_are_empty_without_a_document() {
     let (source, provider) = provider(TIMES);
     source.is_deleted();
     assert_eq!(listed(&provider), (Vec::new(), None));

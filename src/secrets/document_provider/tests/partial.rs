@@ -9,28 +9,28 @@ fn denial() -> Error {
 }
 
 #[test]
-fn what_was_read_serves_and_the_rest_is_the_error() {
+fn part_that_was_read_is_used_and_other_keys_are_the_error() {
     let (source, provider) = provider(TIMES);
     source.has_part(&[("A", "1")], outage(Status::Unavailable));
     assert_eq!(refresh(&provider).unwrap_err().status(), Status::Unavailable);
-    hold_rest(&provider);
+    hold_backoff(&provider);
     assert_eq!(text(ask(&provider, "A")), fresh("1"));
     assert_eq!(status(ask(&provider, "B")), Status::Unavailable);
     assert_eq!(source.asked(), 1);
     let fields = provider.describe();
     assert_eq!((&fields["incomplete"], &fields["failing"]), (&json!("it fails"), &json!("it fails")));
-    let finding = provider.check(&within(LONG));
-    assert_eq!(finding.state, Health::Warning);
-    assert!(finding.detail.ends_with("it fails"), "{finding:?}");
+    let health = provider.check(&within(LONG));
+    assert_eq!(health.state, HealthState::Warning);
+    assert!(health.detail.ends_with("it fails"), "{health:?}");
 }
 
 #[test]
-fn only_a_key_that_may_be_missing_has_it_loaded_again() {
+fn only_a_key_of_the_unread_part_causes_a_load() {
     let (source, provider) = provider(TIMES);
     source.has_part(&[("A", "1")], outage(Status::Unavailable));
     assert_eq!(refresh(&provider).unwrap_err().status(), Status::Unavailable);
     source.has(&[("A", "2"), ("B", "3")]);
-    end_rest(&provider);
+    end_backoff(&provider);
     assert_eq!(text(ask(&provider, "A")), fresh("1"));
     assert_eq!(source.asked(), 1);
     let gate = source.holds_load();
@@ -42,32 +42,32 @@ fn only_a_key_that_may_be_missing_has_it_loaded_again() {
         gate.open();
         assert_eq!(text(leader.join().unwrap()), fresh("3"));
     });
-    assert!(provider.state().failing.is_none());
+    assert!(provider.state().outage.is_none());
     assert_eq!((text(ask(&provider, "A")), source.asked()), (fresh("2"), 2));
 }
 
 #[test]
-fn a_part_that_keeps_failing_is_asked_for_less_and_less_often() {
+fn part_that_keeps_failing_is_requested_with_growing_backoff() {
     let (source, provider) = provider(TIMES);
     source.has_part(&[("A", "1")], outage(Status::Unavailable));
     refresh(&provider).unwrap_err();
     for times in 1..5 {
-        hold_rest(&provider);
+        hold_backoff(&provider);
         assert_eq!(status(ask(&provider, "B")), Status::Unavailable);
         assert_eq!(source.asked(), times);
-        assert_eq!(provider.state().failing.unwrap().times() as usize, times);
-        end_rest(&provider);
+        assert_eq!(provider.state().outage.unwrap().failures() as usize, times);
+        end_backoff(&provider);
         assert_eq!(status(ask(&provider, "B")), Status::Unavailable);
     }
 }
 
 #[test]
-fn values_of_the_document_before_serve_for_what_an_outage_hides() {
+fn values_of_earlier_document_are_used_for_the_unread_part() {
     let (source, provider) = warm(&[("A", "1"), ("B", "1")]);
     source.has_part(&[("A", "2")], outage(Status::Unavailable));
     for _ in 0..3 {
         refresh(&provider).unwrap_err();
-        hold_rest(&provider);
+        hold_backoff(&provider);
         assert_eq!((text(ask(&provider, "A")), text(ask(&provider, "B"))), (fresh("2"), stale("1")));
         assert_eq!(status(ask(&provider, "C")), Status::Unavailable);
     }
@@ -81,7 +81,7 @@ fn values_of_the_document_before_serve_for_what_an_outage_hides() {
 }
 
 #[test]
-fn a_part_that_is_denied_has_no_earlier_values() {
+fn denied_part_has_no_earlier_values() {
     let (source, provider) = warm(&[("A", "1"), ("B", "1")]);
     source.has_part(&[("A", "2")], denial());
     refresh(&provider).unwrap_err();
@@ -93,7 +93,7 @@ fn a_part_that_is_denied_has_no_earlier_values() {
 }
 
 #[test]
-fn an_unusable_entry_leaves_the_others_alone() {
+fn unusable_entry_does_not_affect_the_others() {
     let (source, provider) = warm(&[("A", "1"), ("B", "1")]);
     source.answers(|version| {
         let mut document = document(&[("A", "2")], version)?;
@@ -109,6 +109,6 @@ fn an_unusable_entry_leaves_the_others_alone() {
     source.has(&[("A", "3"), ("C", "3")]);
     age(&provider, TIMES.miss_ttl);
     assert_eq!(text(ask(&provider, "A")), fresh("2"));
-    assert_eq!(text(ask(&provider, "C")), fresh("3"), "it is looked at again after `miss_ttl`");
+    assert_eq!(text(ask(&provider, "C")), fresh("3"), "it is requested again after `miss_ttl`");
     assert_eq!(source.asked(), 3);
 }

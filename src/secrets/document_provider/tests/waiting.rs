@@ -1,13 +1,13 @@
-//! Which calls wait for the source, and which do not.
+//! Which calls wait for the source.
 
 use std::thread;
 
 use super::*;
 
 #[test]
-fn one_caller_asks_early_and_the_others_keep_the_old_value() {
+fn one_caller_refreshes_early_and_the_others_get_the_old_value() {
     let (source, provider) = warm(&[("A", "old")]);
-    age(&provider, SOFT);
+    age(&provider, REFRESH_AFTER);
     source.has(&[("A", "new")]);
     let gate = source.holds_load();
     thread::scope(|scope| {
@@ -24,7 +24,7 @@ fn one_caller_asks_early_and_the_others_keep_the_old_value() {
 }
 
 #[test]
-fn a_stale_value_is_not_waited_for_while_another_call_asks() {
+fn stale_value_is_returned_while_another_call_loads() {
     let (source, provider) = warm(&[("A", "old")]);
     source.has(&[("A", "new")]);
     age(&provider, TIMES.cache_ttl);
@@ -33,9 +33,9 @@ fn a_stale_value_is_not_waited_for_while_another_call_asks() {
         let leader = scope.spawn(|| ask(&provider, "A"));
         gate.wait_until_entered();
         for _ in 0..20 {
-            let held = ask(&provider, "A").unwrap().unwrap();
-            assert!(held.stale && held.cached);
-            assert_eq!(&*held.value, b"old");
+            let secret = ask(&provider, "A").unwrap().unwrap();
+            assert!(secret.stale && secret.cached);
+            assert_eq!(&*secret.value, b"old");
         }
         gate.open();
         assert_eq!(text(leader.join().unwrap()), fresh("new"));
@@ -44,7 +44,7 @@ fn a_stale_value_is_not_waited_for_while_another_call_asks() {
 }
 
 #[test]
-fn a_key_that_a_stale_document_lacks_waits_for_the_source() {
+fn key_that_a_stale_document_lacks_waits_for_the_source() {
     let (source, provider) = warm(&[("A", "old")]);
     source.has(&[("B", "new")]);
     age(&provider, TIMES.cache_ttl);
@@ -62,7 +62,7 @@ fn a_key_that_a_stale_document_lacks_waits_for_the_source() {
 
 #[test]
 fn without_a_cache_ttl_every_caller_waits_for_the_source() {
-    let (source, provider) = provider(Times { cache_ttl: Duration::ZERO, ..TIMES });
+    let (source, provider) = provider(CacheTimes { cache_ttl: Duration::ZERO, ..TIMES });
     source.has(&[("A", "old")]);
     assert_eq!(text(ask(&provider, "A")), fresh("old"));
     source.has(&[("A", "new")]);
@@ -73,11 +73,11 @@ fn without_a_cache_ttl_every_caller_waits_for_the_source() {
 }
 
 #[test]
-fn one_call_at_a_time_waits_for_a_source_that_is_known_to_fail() {
+fn one_call_at_a_time_waits_for_a_failing_source() {
     let (source, provider) = provider(TIMES);
     source.fails(Status::Timeout);
     assert_eq!(status(ask(&provider, "A")), Status::Timeout);
-    end_rest(&provider);
+    end_backoff(&provider);
     source.has(&[("A", "back")]);
     let gate = source.holds_load();
     thread::scope(|scope| {
@@ -85,7 +85,7 @@ fn one_call_at_a_time_waits_for_a_source_that_is_known_to_fail() {
         gate.wait_until_entered();
         let error = ask(&provider, "A").err().unwrap();
         assert_eq!(error.status(), Status::Timeout);
-        assert!(error.message().contains("another call asks it again now"), "{error}");
+        assert!(error.message().contains("another call is retrying now"), "{error}");
         gate.open();
         assert_eq!(text(leader.join().unwrap()), fresh("back"));
     });
@@ -93,18 +93,18 @@ fn one_call_at_a_time_waits_for_a_source_that_is_known_to_fail() {
 }
 
 #[test]
-fn a_load_that_asks_its_own_provider_does_not_wait_for_itself() {
+fn load_that_uses_its_own_provider_does_not_wait_for_itself() {
     for is_warm in [false, true] {
         let (source, provider) = warm(&[("A", "1")]);
         let provider = Arc::new(provider);
         match is_warm {
             true => age(&provider, TIMES.cache_ttl),
-            false => provider.forget(),
+            false => provider.clear_cache(),
         }
-        let (inner, (tell, told)) = (provider.clone(), channel());
-        *source.0.in_load.lock() = Some(Box::new(move || tell.send(ask(&inner, "A")).unwrap()));
+        let (inner, (send, receive)) = (provider.clone(), channel());
+        *source.0.in_load.lock() = Some(Box::new(move || send.send(ask(&inner, "A")).unwrap()));
         assert_eq!(text(ask(&provider, "A")), fresh("1"));
-        let answer = told.recv_timeout(LONG).unwrap();
+        let answer = receive.recv_timeout(LONG).unwrap();
         match is_warm {
             true => assert_eq!(text(answer), stale("1")),
             false => assert_eq!(status(answer), Status::Busy),
@@ -134,11 +134,11 @@ fn upkeep_delays_no_caller() {
 }
 
 #[test]
-fn a_panic_of_the_source_reaches_no_caller() {
+fn panic_of_the_source_reaches_no_caller() {
     let (source, provider) = warm(&[("A", "1")]);
     *source.0.in_upkeep.lock() = Some(Box::new(|| panic!("CANARY")));
     assert_eq!(text(ask_now(&provider, "A")), fresh("1"));
-    provider.forget();
+    provider.clear_cache();
     *source.0.in_load.lock() = Some(Box::new(|| panic!("CANARY")));
     let error = ask(&provider, "A").err().unwrap();
     assert_eq!(error.status(), Status::Panic);

@@ -1,8 +1,7 @@
-//! Edits of a YAML text that keep everything else: comments, order, and how other entries are written.
+//! Edits of a YAML text that keep everything else: comments, order, and the layout of other entries.
 //!
-//! YAML has too many layouts to foresee. What is written here is read again and compared by the caller
-//! (`document::Change::apply`), which refuses a layout in which the result is not the old entries with exactly this
-//! change.
+//! YAML has too many layouts to handle each. The caller (`document::Change::apply`) parses the result, and refuses the
+//! edit unless the result is the old entries with exactly this change.
 
 use std::fmt::{self, Write};
 use std::ops::Range;
@@ -13,13 +12,13 @@ use zeroize::Zeroizing;
 use super::node::{Node, Pair};
 use super::{BOM, entries, read};
 use crate::clock::Deadline;
-use crate::secrets::entries::{Problem, refusal};
+use crate::secrets::entries::Problem;
 
-/// What YAML takes for white space; other white space of Unicode is text.
+/// The white space of YAML. Other white space of Unicode is text.
 const SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
 
-/// The text with `key` set to `value`. Of a key that stands twice the last value is replaced, as it is the one that
-/// counts.
+/// Returns the text with `key` set to `value`. If there are several entries of `key`, the last is changed, which is the
+/// effective one.
 pub(in crate::secrets::file) fn set(
     text: &str,
     key: &str,
@@ -31,24 +30,24 @@ pub(in crate::secrets::file) fn set(
     let value = quoted(value);
     let key_text = new_key(key);
     let (bom, text) = split_bom(text);
-    Ok(match (pairs.iter().rposition(|pair| is(pair, key)), provided) {
+    Ok(match (pairs.iter().rposition(|pair| has_key(pair, key)), provided) {
         (Some(index), _) => {
-            let place = place(text, &pairs, index).ok_or_else(|| refusal(key))?;
-            let space = if text[..place.value].ends_with(':') { " " } else { "" };
-            join(&[bom, &text[..place.value], space, &value, &text[place.comment], &text[place.resume..]])
+            let span = entry_span(text, &pairs, index).ok_or_else(|| Problem::layout(key))?;
+            let space = if text[..span.value].ends_with(':') { " " } else { "" };
+            join(&[bom, &text[..span.value], space, &value, &text[span.comment], &text[span.resume..]])
         }
         (None, false) => {
-            let (at, indent) = end_of_entries(text, &pairs).ok_or_else(|| refusal(key))?;
+            let (at, indent) = end_of_entries(text, &pairs).ok_or_else(|| Problem::layout(key))?;
             let line_end = if text.contains("\r\n") { "\r\n" } else { "\n" };
             let break_before = if at == 0 || text[..at].ends_with('\n') { "" } else { line_end };
             join(&[bom, &text[..at], break_before, indent, &key_text, ": ", &value, line_end, &text[at..]])
         }
-        // Only a merge key provides it.
-        (None, true) => return Err(refusal(key)),
+        // The value comes from a merge key.
+        (None, true) => return Err(Problem::layout(key)),
     })
 }
 
-/// The text without the entries of `key`, `None` if it has none.
+/// Returns the text without the entries of `key`; `None` if there are none.
 pub(in crate::secrets::file) fn delete(
     text: &str,
     key: &str,
@@ -61,37 +60,37 @@ pub(in crate::secrets::file) fn delete(
     let (bom, text) = split_bom(text);
     let mut kept = vec![bom];
     let mut copied = 0;
-    for index in (0..pairs.len()).filter(|index| is(&pairs[*index], key)) {
-        // Each of them takes two readings of the text.
-        Problem::if_late(deadline)?;
-        let place = place(text, &pairs, index).ok_or_else(|| refusal(key))?;
-        kept.push(text.get(copied..place.start).ok_or_else(|| refusal(key))?);
-        copied = place.resume;
+    for index in (0..pairs.len()).filter(|index| has_key(&pairs[*index], key)) {
+        // Each entry takes two passes over the text.
+        Problem::check_deadline(deadline)?;
+        let span = entry_span(text, &pairs, index).ok_or_else(|| Problem::layout(key))?;
+        kept.push(text.get(copied..span.start).ok_or_else(|| Problem::layout(key))?);
+        copied = span.resume;
     }
     kept.push(&text[copied..]);
     Ok(Some(join(&kept)))
 }
 
-/// The byte order mark, if there is one, and the rest.
+/// Splits the text after the byte order mark, if it has one.
 fn split_bom(text: &str) -> (&str, &str) {
     text.split_at(if text.starts_with(BOM) { BOM.len_utf8() } else { 0 })
 }
 
-/// The parts in one text that never moved while it grew.
+/// Joins the parts without a reallocation, which would leave a copy.
 fn join(parts: &[&str]) -> Zeroizing<String> {
     let mut text = Zeroizing::new(String::with_capacity(parts.iter().map(|part| part.len()).sum()));
     parts.iter().for_each(|part| text.push_str(part));
     text
 }
 
-fn is(pair: &Pair, key: &str) -> bool {
+fn has_key(pair: &Pair, key: &str) -> bool {
     !pair.key.merge && pair.key.text == key
 }
 
-/// The value as a double-quoted scalar of one line. Escaped is what YAML does not read back as it is: control
-/// characters, the line ends of Unicode, the byte order mark and what is no character.
+/// The value as a double-quoted scalar on one line. Characters that YAML would not read back are escaped: control
+/// characters, the line ends of Unicode, the byte order mark and noncharacters.
 fn quoted(text: &str) -> Zeroizing<String> {
-    // No byte becomes more than four.
+    // One byte becomes at most four, so the buffer is never reallocated.
     let mut quoted = Zeroizing::new(String::with_capacity(text.len() * 4 + 2));
     quoted.push('"');
     for char in text.chars() {
@@ -112,7 +111,7 @@ fn quoted(text: &str) -> Zeroizing<String> {
     quoted
 }
 
-/// A key is written plainly where no reader takes it for anything else.
+/// The key, without quotes if every YAML reader takes it for a string.
 fn new_key(key: &str) -> Zeroizing<String> {
     const WORDS: [&str; 10] = ["null", "true", "false", "yes", "no", "on", "off", "y", "n", "~"];
     let plain = key.starts_with(|char: char| char.is_ascii_alphabetic() || char == '_')
@@ -121,20 +120,20 @@ fn new_key(key: &str) -> Zeroizing<String> {
     if plain { Zeroizing::new(key.to_owned()) } else { quoted(key) }
 }
 
-/// Where an entry stands in the text.
-struct Place {
-    /// The beginning of its first line.
+/// The offsets of an entry in the text.
+struct EntrySpan {
+    /// The start of its first line.
     start: usize,
-    /// Where its value begins, or could begin if it has none.
+    /// The start of its value, or where that would be if it has none.
     value: usize,
-    /// What follows the value, or its header, on the same line, with the line end.
+    /// The rest of the line after the value or its header, with the line end.
     comment: Range<usize>,
-    /// The beginning of the first line that is not its own.
+    /// The start of the first line after the entry.
     resume: usize,
 }
 
-/// `None` for a layout that is not one entry after the other, each beginning on a line of its own.
-fn place(text: &str, pairs: &[Pair], index: usize) -> Option<Place> {
+/// The span of an entry; `None` if the layout is not one entry after the other, each starting on its own line.
+fn entry_span(text: &str, pairs: &[Pair], index: usize) -> Option<EntrySpan> {
     let key = key_offset(text, index)?;
     let start = line_start(text, key);
     let indent = key - start;
@@ -155,24 +154,24 @@ fn place(text: &str, pairs: &[Pair], index: usize) -> Option<Place> {
         Some('"' | '\'') => quoted_len(scalar)?,
         Some('[' | '{') => flow_len(scalar)?,
         None | Some('\r' | '\n' | '#' | '|' | '>') => {
-            let place = block(rest, gap, at, indent, matches!(pairs[index].value, Node::Null));
-            return Some(place.shifted(start, colon));
+            let span = block(rest, gap, at, indent, matches!(pairs[index].value, Node::Null));
+            return Some(span.shifted(start, colon));
         }
         Some(_) => plain_len(scalar),
     };
     let line_end = line_end(rest, at + len);
-    Some(Place { start: 0, value: gap, comment: at + len..line_end, resume: line_end }.shifted(start, colon))
+    Some(EntrySpan { start: 0, value: gap, comment: at + len..line_end, resume: line_end }.shifted(start, colon))
 }
 
-impl Place {
-    fn shifted(self, start: usize, by: usize) -> Place {
+impl EntrySpan {
+    fn shifted(self, start: usize, by: usize) -> EntrySpan {
         let comment = self.comment.start + by..self.comment.end + by;
-        Place { start, value: self.value + by, comment, resume: self.resume + by }
+        EntrySpan { start, value: self.value + by, comment, resume: self.resume + by }
     }
 }
 
-/// The place of a value that is written on the lines after the one of its key. `rest` is what follows the colon.
-fn block(rest: &str, gap: usize, at: usize, indent: usize, is_null: bool) -> Place {
+/// The span of an entry whose value is on the lines after its key. `rest` is the text after the colon.
+fn block(rest: &str, gap: usize, at: usize, indent: usize, is_null: bool) -> EntrySpan {
     let header_end = line_end(rest, at);
     let empty_header = at == gap && !rest[at..].starts_with(['|', '>']);
     let (value, comment) = if empty_header { (0, 0) } else { (gap, gap + plain_len(&rest[gap..header_end])) };
@@ -181,18 +180,18 @@ fn block(rest: &str, gap: usize, at: usize, indent: usize, is_null: bool) -> Pla
     for line in rest[header_end..].split_inclusive('\n') {
         line_start += line.len();
         let content = line.trim_matches(SPACE);
-        // What is indented below the key belongs to it, comments included: left behind they might be the rest of a
-        // secret.
+        // Everything that is indented more than the key belongs to it, including comments: a remaining one could be the
+        // rest of a secret.
         let outside = content.starts_with('#') && leading(line, [' ']) <= indent;
         let nothing = content.is_empty() || outside || (is_null && content.starts_with('#'));
         if !nothing {
             resume = line_start;
         }
     }
-    Place { start: 0, value, comment: comment..header_end, resume }
+    EntrySpan { start: 0, value, comment: comment..header_end, resume }
 }
 
-/// Where a new entry goes, and the indentation that it has to have.
+/// The offset for a new entry, and the indentation that it needs.
 fn end_of_entries<'a>(text: &'a str, pairs: &[Pair]) -> Option<(usize, &'a str)> {
     let Some(last) = pairs.len().checked_sub(1) else { return Some((end_of_document(text, 0), "")) };
     let key = key_offset(text, last)?;
@@ -216,7 +215,7 @@ fn line_start(text: &str, at: usize) -> usize {
     text[..at].rfind('\n').map_or(0, |newline| newline + 1)
 }
 
-/// The beginning of the next line.
+/// The start of the next line.
 fn line_end(text: &str, at: usize) -> usize {
     text[at..].find('\n').map_or(text.len(), |newline| at + newline + 1)
 }
@@ -229,7 +228,7 @@ fn leading<const N: usize>(text: &str, chars: [char; N]) -> usize {
 fn key_len(text: &str) -> Option<usize> {
     let key = match text.chars().next()? {
         '"' | '\'' => quoted_len(text)?,
-        // A key with more than its text: `? key`, an anchor, an alias, a tag, a flow map.
+        // Not a plain key: `? key`, an anchor, an alias, a tag, a flow map.
         '?' | '&' | '*' | '!' | '{' | '[' => return None,
         _ => text.match_indices(':').map(|(at, _)| at).find(|at| ends_at(text, at + 1))?,
     };
@@ -241,7 +240,7 @@ fn ends_at(text: &str, at: usize) -> bool {
     text[at..].is_empty() || text[at..].starts_with(SPACE)
 }
 
-/// Skips anchors and tags: they belong to the value.
+/// Skips anchors and tags, which belong to the value.
 fn after_properties(text: &str, mut at: usize) -> usize {
     while text[at..].starts_with(['&', '!']) {
         at += text[at..].find(SPACE).unwrap_or(text.len() - at);
@@ -250,7 +249,7 @@ fn after_properties(text: &str, mut at: usize) -> usize {
     at
 }
 
-/// The length of a quoted scalar, over several lines if need be.
+/// The length of a quoted scalar, which may have several lines.
 fn quoted_len(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
     let quote = *bytes.first()?;
@@ -265,17 +264,17 @@ fn quoted_len(text: &str) -> Option<usize> {
     }
 }
 
-/// The length of a plain scalar: a comment ends it.
+/// The length of a plain scalar, which ends before a comment.
 fn plain_len(text: &str) -> usize {
     let comment = text.match_indices('#').map(|(at, _)| at).find(|at| text[..*at].ends_with(SPACE));
     text[..comment.unwrap_or(text.len())].trim_end_matches(SPACE).len()
 }
 
-/// The length of `[…]` or `{…}` with nothing but comments after it.
+/// The length of `[…]` or `{…}`, which only comments may follow.
 fn flow_len(text: &str) -> Option<usize> {
     let len = bracketed_len(text)?;
-    // A quote taken for another's end could hide the true end in what looks like a comment, and a part of the secret
-    // with it.
+    // If a quote were taken for the end of another, the true end could look like a comment, which would keep a part of
+    // the secret.
     let certain = !text[..len].contains(['"', '\'']) || !text[len..].contains([']', '}']);
     certain.then_some(len)
 }
@@ -289,7 +288,7 @@ fn bracketed_len(text: &str) -> Option<usize> {
             b'[' | b'{' => depth += 1,
             b']' | b'}' if depth == 1 => return Some(at + 1),
             b']' | b'}' => depth -= 1,
-            // In the middle of a plain scalar a quote is only a character.
+            // Within a plain scalar a quote is an ordinary character.
             b'"' | b'\'' if begins => at += quoted_len(&text[at..])? - 1,
             b'#' if begins => at = line_end(text, at) - 1,
             _ => {}
@@ -298,7 +297,7 @@ fn bracketed_len(text: &str) -> Option<usize> {
     }
 }
 
-/// Where the key of this pair begins. serde does not tell, but the error of a visitor that refuses the key does.
+/// The offset of the key of this pair. serde does not report it, but the error of a visitor that rejects the key does.
 fn key_offset(text: &str, index: usize) -> Option<usize> {
     let error = serde::Deserializer::deserialize_map(serde_yaml::Deserializer::from_str(text), StopAt(index)).err()?;
     let offset = error.location()?.index();
@@ -318,14 +317,14 @@ impl<'de> Visitor<'de> for StopAt {
         for _ in 0..self.0 {
             map.next_entry::<IgnoredAny, IgnoredAny>()?;
         }
-        map.next_key_seed(Refuse).map(|_| ())
+        map.next_key_seed(RejectAll).map(|_| ())
     }
 }
 
-/// Takes nothing, so each value is an error at its place.
-struct Refuse;
+/// Rejects every value, which is an error at the position of the value.
+struct RejectAll;
 
-impl<'de> DeserializeSeed<'de> for Refuse {
+impl<'de> DeserializeSeed<'de> for RejectAll {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -333,7 +332,7 @@ impl<'de> DeserializeSeed<'de> for Refuse {
     }
 }
 
-impl Visitor<'_> for Refuse {
+impl Visitor<'_> for RejectAll {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,4 +1,4 @@
-//! The values of a YAML text: first the shape of each, then, guided by the shapes, the text of each scalar.
+//! The values of a YAML text: first the shape of each, then, with the shapes, the text of each scalar.
 
 use std::cell::Cell;
 use std::fmt;
@@ -10,10 +10,11 @@ use zeroize::Zeroizing;
 
 use crate::clock::Deadline;
 
-// What a visitor of ours may fail with. `problem` in this module's parent looks for these words, as serde adds the place to them.
-pub(super) const CUSTOM_TAG: &str = "a value has a tag of its own, which a secrets file cannot have";
+// The errors of the visitors here. `problem` in the parent module searches for them in the errors of serde, which adds
+// the position.
+pub(super) const CUSTOM_TAG: &str = "a value has a custom tag, which a secrets file must not have";
 pub(super) const BAD_KEY: &str = "a key is a list or a map";
-pub(super) const TOO_LARGE: &str = "its aliases make the document too large";
+pub(super) const TOO_LARGE: &str = "the aliases make the document too large";
 pub(super) const UNSTABLE: &str = "the document cannot be read";
 
 /// A value with the text of its scalars.
@@ -34,11 +35,11 @@ pub(super) struct Pair {
 
 pub(super) struct Key {
     pub(super) text: String,
-    /// `<<` without quotes: the entries of its value are those of the map.
+    /// Whether it is `<<` without quotes, whose value is merged into the map.
     pub(super) merge: bool,
 }
 
-/// How large a document may become, and until when it is read.
+/// The limits of one document: its size with aliases expanded, and the deadline.
 pub(super) struct Budget {
     left: Cell<usize>,
     deadline: Deadline,
@@ -60,14 +61,14 @@ impl Budget {
     }
 }
 
-/// What a value is, without what it says.
+/// The kind of a value without its content.
 pub(super) enum Shape {
     Null,
     Bool,
     Number,
     Text,
     List(Vec<Shape>),
-    /// The shapes of the values; keys are always texts.
+    /// The shapes of the values; keys are always strings.
     Map(Vec<Shape>),
 }
 
@@ -85,7 +86,7 @@ impl<'de> DeserializeSeed<'de> for ShapeSeed<'_> {
     }
 }
 
-/// Takes everything that can come, as the error for what is not taken would quote it.
+/// Accepts every value, as the error for one that is not accepted would quote it.
 impl<'de> Visitor<'de> for ShapeSeed<'_> {
     type Value = Shape;
 
@@ -240,7 +241,7 @@ impl<'de> Visitor<'de> for KeySeed<'_> {
         Ok(Key { text: text.to_owned(), merge: false })
     }
 
-    /// A key that is a part of the source, as each key without quotes is.
+    /// A key that is a slice of the source, as every key without quotes is.
     fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Key, E> {
         let offset = text.as_ptr().addr().wrapping_sub(self.0.source.as_ptr().addr());
         let quoted = self.0.source.get(..offset).is_none_or(|before| before.ends_with(['"', '\'']));

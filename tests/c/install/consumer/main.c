@@ -1,4 +1,4 @@
-/* A program of somebody who has the library installed. */
+/* A program that uses the installed library. */
 #include <st_secrets.h>
 #include <stdio.h>
 #include <stdlib.h>

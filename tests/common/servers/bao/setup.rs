@@ -1,4 +1,4 @@
-//! What a test fills an OpenBao with, and who may read it.
+//! The contents and policies that a test writes into OpenBao.
 
 use std::path::PathBuf;
 
@@ -112,7 +112,8 @@ impl Bao {
         (id["data"]["role_id"].as_str().unwrap().into(), secret["data"]["secret_id"].as_str().unwrap().into())
     }
 
-    /// A new role at `auth/{path}` for tokens of the issuer, with these policies and this life: its name, and the issuer.
+    /// A new role at `auth/{path}` for tokens of the issuer, with these policies and this life: its name, and the
+    /// issuer.
     pub fn jwt(&self, path: &str, policies: &[&str], ttl: &str) -> (String, Issuer) {
         self.auth("jwt", path);
         let key = self.directory.path().join(format!("{}.key", path.replace('/', "-")));

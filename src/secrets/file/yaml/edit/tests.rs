@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use super::super::Entries;
 use super::*;
+use crate::secrets::entries::Position;
 use crate::secrets::file::document::{Change, Format};
 
 const FOREVER: Duration = Duration::MAX;
@@ -10,7 +11,7 @@ fn parse(text: &str) -> Result<Entries, Problem> {
     super::super::parse(text, Deadline::after(FOREVER))
 }
 
-// With the comparison that goes with each change.
+// With the comparison that is part of each change.
 fn set(text: &str, key: &str, value: &str) -> Result<Zeroizing<String>, Problem> {
     Ok(Change::Set(value).apply(Format::Yaml, text.as_bytes(), key, Deadline::after(FOREVER))?.unwrap())
 }
@@ -34,15 +35,15 @@ LAST: {a: [1, 2]}
 ";
 
 fn set_ok(text: &str, key: &str) -> String {
-    set(text, key, "v").unwrap_or_else(|problem| panic!("{text:?}: {}", problem.message)).to_string()
+    set(text, key, "v").unwrap_or_else(|problem| panic!("{text:?}: {problem:?}")).to_string()
 }
 
 fn delete_ok(text: &str, key: &str) -> String {
-    delete(text, key).unwrap_or_else(|problem| panic!("{text:?}: {}", problem.message)).unwrap().to_string()
+    delete(text, key).unwrap_or_else(|problem| panic!("{text:?}: {problem:?}")).unwrap().to_string()
 }
 
 #[test]
-fn setting_changes_one_value_and_nothing_else() {
+fn set_changes_one_value_and_nothing_else() {
     for (key, before, after) in [
         ("HF_TOKEN", "HF_TOKEN: hf_old   #", "HF_TOKEN: \"v\"   #"),
         ("WANDB", "'one'", "\"v\""),
@@ -55,7 +56,7 @@ fn setting_changes_one_value_and_nothing_else() {
 }
 
 #[test]
-fn deleting_takes_the_lines_of_one_entry() {
+fn delete_removes_the_lines_of_one_entry() {
     for (key, lines) in [
         ("HF_TOKEN", "HF_TOKEN: hf_old   # rotate in May\n"),
         ("WANDB", "\"WANDB\": 'one'\n"),
@@ -68,7 +69,7 @@ fn deleting_takes_the_lines_of_one_entry() {
 }
 
 #[test]
-fn every_form_of_a_value_is_replaced() {
+fn value_of_any_form_is_replaced() {
     for (before, after) in [
         ("K: 1", "K: \"v\""),
         ("K:\n", "K: \"v\"\n"),
@@ -99,7 +100,7 @@ fn every_form_of_a_value_is_replaced() {
 }
 
 #[test]
-fn a_new_entry_goes_to_the_end() {
+fn new_entry_goes_to_the_end() {
     for (before, after) in [
         ("", "K: \"v\"\n"),
         ("# note", "# note\nK: \"v\"\n"),
@@ -126,7 +127,7 @@ fn all_of_a_duplicated_key_are_deleted() {
 }
 
 #[test]
-fn keys_are_quoted_where_a_reader_could_take_them_for_something_else() {
+fn key_is_quoted_if_a_reader_could_take_it_for_another_type() {
     for (key, line) in [
         ("A_b-1", "A_b-1: \"v\"\n"),
         ("_x", "_x: \"v\"\n"),
@@ -155,7 +156,7 @@ fn every_character_is_read_back() {
 }
 
 #[test]
-fn a_layout_that_is_not_understood_is_refused() {
+fn unsupported_layout_is_refused() {
     let canary = "CANARY";
     for text in [
         "{K: CANARY}\n",
@@ -170,19 +171,20 @@ fn a_layout_that_is_not_understood_is_refused() {
         "K: 1\rA: CANARY\r",
     ] {
         let problem = set(text, "K", canary).err().unwrap_or_else(|| panic!("not refused: {text:?}"));
-        let message = problem.message;
+        let Problem::Text { message, .. } = problem else { panic!("{text:?}: {problem:?}") };
         assert_eq!(message, "the layout of this file does not allow changing \"K\" in place; edit it by hand");
     }
     // Without its own entry, the key would come from the merge.
     assert!(delete("base: &b {K: 1}\n<<: *b\nK: 2\n", "K").is_err());
     assert!(delete("base: &b {K: 1}\n<<: *b\n", "K").is_err());
     assert!(delete("A: &x 1\nB: *x\n", "A").is_err());
-    // Where the quotes begin and end is not certain.
+    // It is not certain where the quotes begin and end.
     assert!(set("K: [a 'b, 'c] # CANARY']\n", "K", "v").is_err());
-    // The last line would get a line end, which is a part of the value.
+    // The last line would get a line end, which would be part of the value.
     assert!(set("A: |\n  text", "K", "v").is_err());
-    // What does not parse is told as such.
-    assert_eq!(set("A: [\n", "K", "v").unwrap_err().line, 2);
+    // A syntax error is reported as such.
+    let problem = set("A: [\n", "K", "v").unwrap_err();
+    assert!(matches!(problem, Problem::Text { position: Some(Position { line: 2, .. }), .. }), "{problem:?}");
 }
 
 /// xorshift64
@@ -226,7 +228,7 @@ const VALUES: [&str; 22] = [
     " 2026-01-01\n\n\n",
 ];
 
-/// A document of entries, and the texts of which each of the other entries must still hold one.
+/// A random document. Appends the text of each entry, which an edit of another entry must keep.
 fn document(random: &mut Random, entries: &mut Vec<String>) -> String {
     let mut text = random.pick(&["", "", "# head\n", "---\n", "%YAML 1.1\n---\n# head\n"]).to_owned();
     for index in 0..random.below(6) {
@@ -254,7 +256,7 @@ fn random_edits_of_random_documents_change_one_entry() {
     for _ in 0..3000 {
         let mut texts = Vec::new();
         let text = document(&mut random, &mut texts);
-        let before = parse(&text).unwrap_or_else(|problem| panic!("{text:?}: {}", problem.message));
+        let before = parse(&text).unwrap_or_else(|problem| panic!("{text:?}: {problem:?}"));
         let key = random.pick(&["A", "B", "C", "NEW"]);
         let value = random.pick(&["v", "", "a # b", "\n", "\u{85}\"'\\", "r8_😀"]);
         let edited = if random.below(2) == 0 {

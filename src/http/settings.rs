@@ -1,0 +1,46 @@
+//! How a client connects: TLS, proxies and limits.
+
+use std::path::PathBuf;
+
+/// The settings of a client.
+#[derive(Clone, Default)]
+pub(crate) struct Settings {
+    pub(crate) roots: Roots,
+    /// PEM files of the certificate chain and of its key, for servers that request a client certificate.
+    pub(crate) client_certificate: Option<(PathBuf, PathBuf)>,
+    /// The name that the server's certificate must have, if it is not the host of the URL.
+    pub(crate) server_name: Option<String>,
+    /// Accepts any server certificate.
+    pub(crate) skip_verify: bool,
+    pub(crate) proxy: Proxy,
+    /// The longest response body, in bytes.
+    pub(crate) max_body: usize,
+    /// Whether paths are secrets too, and so are not logged.
+    pub(crate) secret_paths: bool,
+}
+
+/// The certificate authorities that are trusted.
+#[derive(Clone, Default)]
+pub(crate) enum Roots {
+    /// Those of the system.
+    #[default]
+    Platform,
+    /// Only the certificates in this PEM file.
+    File(PathBuf),
+    /// Those of all PEM files in this directory and its subdirectories. The path may also be that of a file.
+    Directory(PathBuf),
+    /// These, in PEM.
+    Pem(String),
+}
+
+/// How a proxy is chosen.
+#[derive(Clone, Default)]
+pub(crate) enum Proxy {
+    /// By `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, in upper or lower case.
+    #[default]
+    Environment,
+    /// No proxy is used.
+    None,
+    /// This proxy is used for all requests, whatever `NO_PROXY` says.
+    Always(String),
+}

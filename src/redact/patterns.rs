@@ -1,0 +1,183 @@
+//! The forms in which a value can appear in text: raw, escaped, encoded.
+
+use std::collections::HashSet;
+use std::fmt::Write;
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+
+/// The length of the lines in which MIME and PEM wrap base64 (RFC 2045).
+const BASE64_LINE: usize = 76;
+
+/// The bytes that an encoder writes unchanged, beside letters and digits, and whether it writes a space as `+`.
+const PERCENT_ENCODERS: [(&[u8], bool); 10] = [
+    // RFC 3986: nothing that is reserved; a segment of a path; the name and password of a URL; a query.
+    (b"-._~", false),
+    (b"-._~!$&'()*+,;=:@", false),
+    (b"-._~!$&'()*+,;=", false),
+    (b"-._~!$&'()*+,;=:@/?", false),
+    // `quote` of Python's urllib.parse, and the URLs of `requests`.
+    (b"-._~/", false),
+    (b"-._~!#$%&'()*+,/:;=?@[]", false),
+    // `encodeURIComponent` and `encodeURI` of JavaScript.
+    (b"-._~!'()*", false),
+    (b"-._~!'()*;,/?:@&=+$#", false),
+    // Forms: as the WHATWG's URL standard writes them, and as Go and Python do.
+    (b"-._*", true),
+    (b"-._~", true),
+];
+
+/// Returns the forms of a value, and of each of its lines, that are at least `shortest` bytes long.
+pub(super) fn patterns(value: &[u8], shortest: usize) -> HashSet<Vec<u8>> {
+    let mut forms = HashSet::new();
+    let mut add = |form: Vec<u8>| {
+        if form.len() >= shortest {
+            forms.insert(form);
+        }
+    };
+    let lines = value.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let is_long = |part: &&[u8]| part.len() >= shortest;
+    for part in std::iter::once(value).chain(lines).filter(is_long).collect::<HashSet<_>>() {
+        add(part.to_vec());
+        escaped(part, &mut add);
+        percent_encoded(part, &mut add);
+        for digits in [b"0123456789abcdef", b"0123456789ABCDEF"] {
+            add(part.iter().flat_map(|byte| hexadecimal(*byte, digits)).collect());
+        }
+        base64_encoded(part, shortest, &mut add);
+        if let Ok(text) = std::str::from_utf8(part) {
+            add(text.encode_utf16().flat_map(u16::to_le_bytes).collect());
+        }
+    }
+    forms
+}
+
+fn hexadecimal(byte: u8, digits: &[u8; 16]) -> [u8; 2] {
+    [digits[usize::from(byte >> 4)], digits[usize::from(byte & 15)]]
+}
+
+/// Escapes as JSON encoders, Python's `repr` and shells write them.
+fn escaped(value: &[u8], add: &mut impl FnMut(Vec<u8>)) {
+    if let Ok(text) = std::str::from_utf8(value) {
+        for upper in [false, true] {
+            let unit = move |out: &mut String, unit: u16| {
+                let _ = if upper { write!(out, "\\u{unit:04X}") } else { write!(out, "\\u{unit:04x}") };
+            };
+            for (ascii, slash, html) in [
+                (true, false, false),
+                (false, false, false),
+                (true, true, false),
+                (false, true, false),
+                (false, false, true),
+            ] {
+                add(json(text, ascii, slash, html, unit).into_bytes());
+            }
+        }
+        for quotes in [false, true] {
+            for ascii in [false, true] {
+                add(python(text.chars().map(u32::from), quotes, ascii));
+            }
+        }
+    }
+    for quotes in [false, true] {
+        add(python(value.iter().map(|byte| u32::from(*byte)), quotes, true));
+    }
+    // Within single quotes, and outside of quotes, of a shell.
+    add(replace(value, |byte| if byte == b'\'' { Some(b"'\\''") } else { None }));
+    add(replace(value, |byte| if byte == b'\'' { Some(b"'\"'\"'") } else { None }));
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=@%+,".contains(&byte) || byte >= 0x80;
+    add(value.iter().flat_map(|byte| [Some(b'\\').filter(|_| !is_plain(*byte)), Some(*byte)]).flatten().collect());
+}
+
+fn replace(value: &[u8], with: impl Fn(u8) -> Option<&'static [u8]>) -> Vec<u8> {
+    let mut replaced = Vec::with_capacity(value.len());
+    for byte in value {
+        replaced.extend_from_slice(with(*byte).unwrap_or(std::slice::from_ref(byte)));
+    }
+    replaced
+}
+
+/// The inside of a JSON string. `ascii`: characters beyond ASCII are escaped; `slash`: `/` is; `html`: `<`, `>`, `&`,
+/// U+2028 and U+2029 are, as Go does.
+fn json(text: &str, ascii: bool, slash: bool, html: bool, unit: impl Fn(&mut String, u16)) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '/' if slash => out.push_str("\\/"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{c}' => out.push_str("\\f"),
+            _ if character < ' '
+                || (ascii && !character.is_ascii())
+                || (html && matches!(character, '<' | '>' | '&' | '\u{2028}' | '\u{2029}')) =>
+            {
+                character.encode_utf16(&mut [0; 2]).iter().for_each(|code| unit(&mut out, *code));
+            }
+            _ => out.push(character),
+        }
+    }
+    out
+}
+
+/// The inside of what Python's `repr` writes for a `str`, or, if the characters are bytes, for `bytes`. `quotes`:
+/// single quotes are escaped; `ascii`: characters beyond ASCII are.
+fn python(characters: impl Iterator<Item = u32>, quotes: bool, ascii: bool) -> Vec<u8> {
+    let mut out = String::new();
+    for code in characters {
+        let _ = match (char::from_u32(code), code) {
+            (Some('\\'), _) => write!(out, "\\\\"),
+            (Some('\''), _) if quotes => write!(out, "\\'"),
+            (Some('\n'), _) => write!(out, "\\n"),
+            (Some('\r'), _) => write!(out, "\\r"),
+            (Some('\t'), _) => write!(out, "\\t"),
+            (_, 0..0x20 | 0x7f) => write!(out, "\\x{code:02x}"),
+            (_, 0x80..0x100) if ascii => write!(out, "\\x{code:02x}"),
+            (_, 0x100..0x1_0000) if ascii => write!(out, "\\u{code:04x}"),
+            (_, 0x1_0000..) if ascii => write!(out, "\\U{code:08x}"),
+            (Some(character), _) => write!(out, "{character}"),
+            (None, _) => Ok(()),
+        };
+    }
+    out.into_bytes()
+}
+
+fn percent_encoded(value: &[u8], add: &mut impl FnMut(Vec<u8>)) {
+    for digits in [b"0123456789ABCDEF", b"0123456789abcdef"] {
+        let encoded = |byte: u8| std::iter::once(b'%').chain(hexadecimal(byte, digits));
+        add(value.iter().flat_map(|byte| encoded(*byte)).collect());
+        for (unchanged, is_form) in PERCENT_ENCODERS {
+            let mut out = Vec::with_capacity(value.len());
+            for byte in value {
+                match *byte {
+                    b' ' if is_form => out.push(b'+'),
+                    plain if plain.is_ascii_alphanumeric() || unchanged.contains(&plain) => out.push(plain),
+                    other => out.extend(encoded(other)),
+                }
+            }
+            add(out);
+        }
+    }
+}
+
+/// Base64 of the value behind 0, 1 or 2 other bytes, in which no character depends on what surrounds the value.
+fn base64_encoded(value: &[u8], shortest: usize, add: &mut impl FnMut(Vec<u8>)) {
+    for before in 0..3 {
+        let mut padded = vec![0; before];
+        padded.extend_from_slice(value);
+        for engine in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
+            let encoded = engine.encode(&padded);
+            let whole = &encoded.as_bytes()[(before * 8).div_ceil(6)..padded.len() * 8 / 6];
+            add(whole.to_vec());
+            // Wrapped, if the value is at the beginning of a line.
+            if whole.len() > BASE64_LINE && whole.len() >= shortest {
+                for end in [&b"\n"[..], b"\r\n"] {
+                    add(whole.chunks(BASE64_LINE).collect::<Vec<_>>().join(end));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,157 @@
+use super::*;
+
+fn redactor(values: &[&str]) -> Redactor {
+    let redactor = Redactor::new(Options::default()).unwrap();
+    redactor.add(values.iter().map(|value| value.as_bytes())).unwrap();
+    redactor
+}
+
+fn redacted(values: &[&str], text: &str) -> String {
+    String::from_utf8(redactor(values).redact(text.as_bytes())).unwrap()
+}
+
+#[test]
+fn value_is_replaced_wherever_it_is() {
+    let values = ["hf_abcdefgh", "r8_12345678"];
+    assert_eq!(redacted(&values, "hf_abcdefgh"), "***");
+    assert_eq!(redacted(&values, "a hf_abcdefgh b r8_12345678hf_abcdefgh"), "a *** b ******");
+    assert_eq!(redacted(&values, "hf_abcdefg hf_ABCDEFGH hf_abcdef"), "hf_abcdefg hf_ABCDEFGH hf_abcdef");
+    assert_eq!(redacted(&[], "nothing to replace"), "nothing to replace");
+    assert_eq!(redacted(&values, ""), "");
+}
+
+#[test]
+fn overlapping_values_are_replaced_by_one_mask() {
+    let values = ["abcdefgh1234", "1234ABCDEFGH", "cdefgh12", "abcdefgh1234ABCD-long"];
+    assert_eq!(redacted(&values, "<abcdefgh1234ABCDEFGH>"), "<***>");
+    assert_eq!(redacted(&values, "<abcdefgh1234ABCD-long>"), "<***>");
+    assert_eq!(redacted(&values, "<abcdefgh1234><cdefgh12>"), "<***><***>");
+}
+
+#[test]
+fn short_values_are_not_replaced() {
+    let redactor = Redactor::new(Options::default()).unwrap();
+    assert_eq!(redactor.add([&b"1234567"[..], b"", b"12345678"]).unwrap(), 1);
+    assert_eq!(redactor.redact(b"1234567 12345678"), b"1234567 ***");
+    assert!(Redactor::new(Options { shortest: 3, ..Options::default() }).is_err());
+    let redactor = Redactor::new(Options { shortest: 4, mask: "[gone]".to_owned() }).unwrap();
+    assert_eq!(redactor.add([&b"1234"[..]]).unwrap(), 1);
+    assert_eq!(redactor.redact(b"a 1234 b"), b"a [gone] b");
+}
+
+#[test]
+fn forms_are_replaced() {
+    let value = "p@ss/wörd \"+' 1";
+    for form in [
+        r#"p@ss/w\u00f6rd \"+' 1"#,
+        r#"p@ss\/wörd \"+' 1"#,
+        r#"p@ss/wörd "+\' 1"#,
+        "p%40ss%2Fw%C3%B6rd%20%22%2B%27%201",
+        "p%40ss%2fw%c3%b6rd+%22%2b%27+1",
+        "p%40ss/w%C3%B6rd%20%22%2B%27%201",
+        "704073732f77c3b67264 20222b2720 31".replace(' ', "").as_str(),
+    ] {
+        assert_eq!(redacted(&[value], &format!("<{form}>")), "<***>", "{form}");
+    }
+}
+
+#[test]
+fn base64_is_replaced_at_each_alignment() {
+    for before in 0..7 {
+        for after in 0..7 {
+            let text = format!("{}hf_0123456789{}", "x".repeat(before), "y".repeat(after));
+            let encoded = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, text);
+            let masked = redacted(&["hf_0123456789"], &encoded);
+            assert!(masked.contains("***") && masked.len() < encoded.len() - 10, "{encoded} is {masked}");
+        }
+    }
+}
+
+#[test]
+fn wrapped_base64_is_replaced() {
+    let value: String = (0..200).map(|at| char::from(b'a' + (at * 7 % 26) as u8)).collect();
+    let encoded = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &value);
+    for end in ["\n", "\r\n"] {
+        let lines: Vec<&str> = encoded.as_bytes().chunks(76).map(|line| std::str::from_utf8(line).unwrap()).collect();
+        let masked = redacted(&[&value], &lines.join(end));
+        assert!(masked.len() < 8, "{masked}");
+    }
+}
+
+#[test]
+fn each_line_of_a_value_is_replaced() {
+    let key = "-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG\r\nshort\nw0BAQEFAASCBKcwggSj\n";
+    assert_eq!(redacted(&[key], "line MIIEvQIBADANBgkqhkiG, short, w0BAQEFAASCBKcwggSj"), "line ***, short, ***");
+    assert_eq!(redacted(&[key], &format!("<{key}>")), "<***>");
+}
+
+#[test]
+fn added_values_are_replaced_at_once() {
+    let redactor = Redactor::new(Options::default()).unwrap();
+    let mut stream = redactor.stream();
+    let mut out = Vec::new();
+    for number in 0..200 {
+        let value = format!("value-{number:08}");
+        stream.write(value.as_bytes(), &mut out);
+        stream.end(&mut out);
+        assert_eq!(out, value.as_bytes());
+        out.clear();
+        redactor.add([value.as_bytes()]).unwrap();
+        for known in 0..=number {
+            assert_eq!(redactor.redact(format!("value-{known:08}").as_bytes()), b"***");
+        }
+    }
+    assert!(redactor.automatons().len() <= 10, "{}", redactor.automatons().len());
+}
+
+/// A random number below `limit`.
+fn random(state: &mut u64, limit: usize) -> usize {
+    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    ((*state >> 33) as usize) % limit
+}
+
+#[test]
+fn division_into_pieces_makes_no_difference() {
+    let mut state = 7;
+    for round in 0..2_000 {
+        // Few letters, so that values overlap with others and with themselves.
+        let mut text_of = |len| -> Vec<u8> { (0..len).map(|_| b"ab"[random(&mut state, 2)]).collect() };
+        let (values, text) = ([text_of(4), text_of(5), text_of(9)], text_of(60));
+        let redactor = Redactor::new(Options { shortest: 4, ..Options::default() }).unwrap();
+        redactor.add(values.iter().map(Vec::as_slice)).unwrap();
+        let whole = redactor.redact(&text);
+        let mut stream = redactor.stream();
+        let mut out = Vec::new();
+        let mut rest = &text[..];
+        while !rest.is_empty() {
+            let (piece, after) = rest.split_at(1 + random(&mut state, rest.len()));
+            stream.write(piece, &mut out);
+            rest = after;
+        }
+        stream.end(&mut out);
+        assert_eq!(String::from_utf8(out), String::from_utf8(whole.clone()), "round {round}");
+        // What is left of the text holds no occurrence: each byte of one is masked.
+        let mut masked = vec![false; text.len()];
+        for value in &values {
+            (0..=text.len() - value.len()).filter(|at| text[*at..].starts_with(value)).for_each(|at| {
+                masked[at..at + value.len()].fill(true);
+            });
+        }
+        let kept: Vec<u8> = text.iter().zip(&masked).filter(|(_, masked)| !**masked).map(|(byte, _)| *byte).collect();
+        let shown: Vec<u8> = whole.into_iter().filter(|byte| *byte != b'*').collect();
+        assert_eq!(String::from_utf8(shown), String::from_utf8(kept), "round {round}");
+    }
+}
+
+#[test]
+fn only_a_possible_beginning_is_held_back() {
+    let redactor = redactor(&["hf_abcdefgh"]);
+    let (mut stream, mut out) = (redactor.stream(), Vec::new());
+    stream.write(b"token: hf_ab", &mut out);
+    assert_eq!((out.as_slice(), stream.held()), (&b"token: "[..], 5));
+    stream.write(b"x\n", &mut out);
+    assert_eq!((out.as_slice(), stream.held()), (&b"token: hf_abx\n"[..], 0));
+    stream.write(b"hf_abcd", &mut out);
+    stream.end(&mut out);
+    assert_eq!((out.as_slice(), stream.held()), (&b"token: hf_abx\nhf_abcd"[..], 0));
+}

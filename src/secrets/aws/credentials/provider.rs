@@ -1,0 +1,75 @@
+//! All kinds of credential providers.
+
+use std::path::Path;
+
+use super::container::Container;
+use super::context::{Context, Fetched};
+use super::instance::Instance;
+use super::process::CredentialProcess;
+use super::role::{AssumedRole, WebIdentity};
+use super::sso::SsoLogin;
+use super::static_keys::StaticCredentials;
+use crate::error::Result;
+
+/// Where credentials come from, with all that is needed to fetch them. Credentials of equal providers can replace each
+/// other.
+#[derive(Clone, PartialEq)]
+pub(in crate::secrets::aws) enum CredentialProvider {
+    Static(StaticCredentials),
+    Process(CredentialProcess),
+    WebIdentity(WebIdentity),
+    /// A role that is assumed with the credentials of another provider.
+    AssumedRole {
+        role: AssumedRole,
+        source: Box<CredentialProvider>,
+    },
+    Sso(SsoLogin),
+    Container(Container),
+    Instance(Instance),
+}
+
+impl CredentialProvider {
+    /// Returns where the credentials are from, for messages: ``profile `x` in /path, line 3``.
+    pub(in crate::secrets::aws) fn origin(&self) -> &str {
+        match self {
+            CredentialProvider::Static(keys) => &keys.origin,
+            CredentialProvider::Process(process) => &process.origin,
+            CredentialProvider::WebIdentity(identity) => &identity.origin,
+            CredentialProvider::AssumedRole { role, .. } => &role.origin,
+            CredentialProvider::Sso(login) => &login.origin,
+            CredentialProvider::Container(container) => &container.origin,
+            CredentialProvider::Instance(instance) => &instance.origin,
+        }
+    }
+
+    /// Whether this is the last provider of the chain: the instance metadata service.
+    pub(in crate::secrets::aws) fn is_instance(&self) -> bool {
+        matches!(self, CredentialProvider::Instance(_))
+    }
+
+    /// Returns the file that is read for credentials, besides those of the profiles.
+    pub(in crate::secrets::aws) fn file(&self) -> Option<&Path> {
+        match self {
+            CredentialProvider::AssumedRole { source, .. } => source.file(),
+            CredentialProvider::WebIdentity(identity) => Some(&identity.token_file),
+            CredentialProvider::Sso(login) => Some(login.cache_file()),
+            CredentialProvider::Container(container) => container.token_file(),
+            CredentialProvider::Static(_) | CredentialProvider::Process(_) | CredentialProvider::Instance(_) => None,
+        }
+    }
+
+    /// Fetches new credentials.
+    pub(super) fn fetch(&self, context: &Context<'_>) -> Result<Fetched> {
+        match self {
+            CredentialProvider::Static(keys) => keys.fetch(),
+            CredentialProvider::Process(process) => process.fetch(context.deadline),
+            CredentialProvider::WebIdentity(identity) => identity.fetch(context),
+            CredentialProvider::AssumedRole { role, source } => {
+                role.fetch(&source.fetch(context)?.credentials, context)
+            }
+            CredentialProvider::Sso(login) => login.fetch(context),
+            CredentialProvider::Container(container) => container.fetch(context),
+            CredentialProvider::Instance(instance) => instance.fetch(context),
+        }
+    }
+}

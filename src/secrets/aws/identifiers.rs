@@ -1,0 +1,178 @@
+//! Secret ids and regions, checked before anything is sent.
+
+use super::errors::{config_error, excerpt};
+use crate::error::Result;
+
+/// The id of a secret: its name or its ARN.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SecretId {
+    pub(super) text: String,
+    /// The region in the ARN; `None` for a name.
+    pub(super) region: Option<String>,
+}
+
+const MAX_NAME: usize = 512;
+const MAX_ARN: usize = 2048;
+const ARN_FORM: &str = "arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME";
+
+impl SecretId {
+    /// Parses a name or an ARN. `setting` names the setting for messages.
+    pub(super) fn parse(text: &str, setting: &str) -> Result<SecretId> {
+        let invalid = |why: String| Err(config_error(format!("{setting}: {:?} {why}", excerpt(text))));
+        if text.starts_with("arn:") {
+            return match arn_region(text) {
+                Ok(region) => Ok(SecretId { text: text.to_owned(), region: Some(region.to_owned()) }),
+                Err(why) => invalid(format!("is not the ARN of a secret: {why}; the form is {ARN_FORM}")),
+            };
+        }
+        if text.is_empty() || text.len() > MAX_NAME {
+            return invalid(format!("has {} characters; the name of a secret has 1 to {MAX_NAME}", text.len()));
+        }
+        match text.chars().find(|character| !is_name_character(*character)) {
+            Some(':') => {
+                invalid(format!("is neither the name of a secret, which contains no `:`, nor an ARN, {ARN_FORM}"))
+            }
+            Some(character) => invalid(format!(
+                "contains {character:?}; the name of a secret consists of letters, digits and /_+=.@!-"
+            )),
+            None => Ok(SecretId { text: text.to_owned(), region: None }),
+        }
+    }
+
+    /// Whether this id identifies the secret with this ARN and name. An ARN may lack the hyphen and six characters that
+    /// AWS appends to the name.
+    pub(super) fn matches(&self, arn: &str, name: &str) -> bool {
+        let without_suffix = arn.len().checked_sub(7).and_then(|end| arn.get(..end));
+        match self.region {
+            None => self.text == name,
+            Some(_) => self.text == arn || Some(self.text.as_str()) == without_suffix,
+        }
+    }
+}
+
+/// Other services create secrets with `!` in the name, as in `rds!cluster-…`.
+fn is_name_character(character: char) -> bool {
+    character.is_ascii_alphanumeric() || "/_+=.@!-".contains(character)
+}
+
+fn arn_region(arn: &str) -> std::result::Result<&str, String> {
+    let parts: Vec<&str> = arn.splitn(7, ':').collect();
+    let &[_, partition, service, region, account, kind, name] = parts.as_slice() else {
+        return Err(format!("it has {} of its 7 parts", parts.len()));
+    };
+    if arn.len() > MAX_ARN {
+        return Err(format!("it is longer than {MAX_ARN} characters"));
+    }
+    if !partition.starts_with("aws") || !is_label(partition) {
+        return Err(format!("{:?} is not a partition such as `aws`", excerpt(partition)));
+    }
+    if service != "secretsmanager" || kind != "secret" {
+        return Err(format!("it names a {:?} of {:?}", excerpt(kind), excerpt(service)));
+    }
+    if !is_label(region) {
+        return Err(format!("{:?} is not a region", excerpt(region)));
+    }
+    if account.len() != 12 || !account.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err("an account id has 12 digits".to_owned());
+    }
+    if name.is_empty() || !name.chars().all(is_name_character) {
+        return Err("its name must consist of letters, digits and /_+=.@!-".to_owned());
+    }
+    Ok(region)
+}
+
+/// Checks that a region can be part of a host name. `setting` names the setting for messages.
+pub(super) fn checked_region(text: &str, setting: &str) -> Result<String> {
+    if is_label(text) {
+        return Ok(text.to_owned());
+    }
+    let why = format!("{setting}: {:?} is not a region; a region is like us-east-1", excerpt(text));
+    let corrected = text.trim().to_ascii_lowercase().replace(['_', ' '], "-");
+    Err(config_error(if is_label(&corrected) && is_aws_region(&corrected) {
+        format!("{why}; did you mean {corrected:?}?")
+    } else {
+        why
+    }))
+}
+
+/// Whether a region has the form of AWS regions. Services that are compatible with AWS may use others.
+pub(super) fn is_aws_region(region: &str) -> bool {
+    let parts: Vec<&str> = region.split('-').collect();
+    let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    matches!(parts.as_slice(), [area, .., last] if parts.len() >= 3 && (2..=4).contains(&area.len()) && number(last))
+}
+
+fn is_label(text: &str) -> bool {
+    (1..=63).contains(&text.len())
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Status;
+
+    const ARN: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:myapp/prod-a1B2c3";
+
+    #[test]
+    fn secret_id_is_a_name_or_an_arn_with_a_region() {
+        assert_eq!(SecretId::parse("simpletuner/prod_1.2+x=@", "x").unwrap().region, None);
+        assert_eq!(SecretId::parse("rds!cluster-0", "x").unwrap().region, None);
+        assert_eq!(SecretId::parse(ARN, "x").unwrap().region.as_deref(), Some("eu-west-1"));
+        let china = "arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:x-a1B2c3";
+        assert_eq!(SecretId::parse(china, "x").unwrap().region.as_deref(), Some("cn-north-1"));
+    }
+
+    #[test]
+    fn invalid_secret_id_is_refused_with_the_reason() {
+        for (name, reason) in [
+            ("", "has 0 characters"),
+            ("my secret", "contains ' '"),
+            ("name\r\nX-Evil: 1", "contains '\\r'"),
+            ("nämé", "contains 'ä'"),
+            ("secret:prod", "nor an ARN"),
+            ("arn:aws:secretsmanager:eu-west-1", "it has 4 of its 7 parts"),
+            ("arn:aws:s3:eu-west-1:123456789012:secret:x", "it names a \"secret\" of \"s3\""),
+            ("arn:aws:secretsmanager::123456789012:secret:x", "\"\" is not a region"),
+            ("arn:aws:secretsmanager:eu.evil.org/:123456789012:secret:x", "is not a region"),
+            ("arn:aws:secretsmanager:eu-west-1:12:secret:x", "12 digits"),
+            ("arn:aws:secretsmanager:eu-west-1:123456789012:secret:a b", "its name must have"),
+        ] {
+            let error = SecretId::parse(name, "`aws_secret_name`").unwrap_err();
+            assert_eq!(error.status(), Status::Config);
+            assert!(error.message().starts_with("`aws_secret_name`: "), "{error}");
+            assert!(error.message().contains(reason), "{name:?}: {error}");
+            assert!(!error.message().contains(['\r', '\n']), "{error:?}");
+        }
+        assert!(SecretId::parse(&"x".repeat(513), "x").is_err());
+    }
+
+    #[test]
+    fn region_can_be_part_of_a_host_name() {
+        assert_eq!(checked_region("us-gov-west-1", "x").unwrap(), "us-gov-west-1");
+        for (given, hint) in [
+            ("us_west_2", "did you mean \"us-west-2\"?"),
+            ("US-EAST-1", "did you mean \"us-east-1\"?"),
+            ("us east", "a region is like us-east-1"),
+            ("evil.org/", "a region is like us-east-1"),
+            ("us-east-1\r\nX: y", "a region is like us-east-1"),
+        ] {
+            let error = checked_region(given, "AWS_REGION").unwrap_err();
+            assert!(error.message().starts_with("AWS_REGION: "), "{error}");
+            assert!(error.message().ends_with(hint), "{error}");
+        }
+        assert!(is_aws_region("us-gov-west-1") && is_aws_region("eusc-de-east-1"));
+        assert!(!is_aws_region("useast1") && !is_aws_region("us-wst"));
+    }
+
+    #[test]
+    fn arn_may_lack_the_suffix_of_the_name() {
+        let short = SecretId::parse("arn:aws:secretsmanager:eu-west-1:123456789012:secret:myapp/prod", "x").unwrap();
+        assert!(short.matches(ARN, "myapp/prod"));
+        assert!(SecretId::parse(ARN, "x").unwrap().matches(ARN, "myapp/prod"));
+        assert!(SecretId::parse("myapp/prod", "x").unwrap().matches(ARN, "myapp/prod"));
+        assert!(!SecretId::parse("myapp/pro", "x").unwrap().matches(ARN, "myapp/prod"));
+    }
+}

@@ -1,0 +1,317 @@
+//! AWS Secrets Manager: reads one secret, or many in one call.
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use super::client::{AwsClient, AwsResponse, Call, CallError};
+use super::endpoint::{Endpoint, Service, displayed_origin};
+use super::fields::Fields;
+use super::identifiers::{SecretId, is_aws_region};
+use super::keys::AwsCredentials;
+use super::service_error::{ErrorKind, ServiceError};
+use crate::clock::Deadline;
+use crate::error::{Error, Result, Status};
+use crate::fork;
+use crate::http;
+use crate::secret_memory::SecretBytes;
+use crate::secrets::entries::{Entries, Position, Problem};
+use crate::secrets::json;
+
+/// The limit of secrets in one call.
+const BATCH: usize = 20;
+/// More pages than a response for that many secrets has.
+const MAX_PAGES: usize = 50;
+
+/// Error codes of services that do not support BatchGetSecretValue.
+const NOT_SUPPORTED: [&str; 4] =
+    ["UnknownOperationException", "InvalidAction", "NotImplementedException", "UnsupportedOperation"];
+
+/// Secrets Manager in one region, with these credentials.
+pub(super) struct SecretsManager<'a> {
+    pub(super) client: &'a AwsClient<'a>,
+    pub(super) region: &'a str,
+    pub(super) endpoint: &'a Endpoint,
+    pub(super) credentials: &'a AwsCredentials,
+    /// Where the credentials are from, for messages.
+    pub(super) credentials_origin: &'a str,
+    pub(super) version_id: Option<&'a str>,
+    pub(super) version_stage: Option<&'a str>,
+    pub(super) deadline: Deadline,
+}
+
+/// What Secrets Manager returns for one secret.
+pub(super) enum Lookup {
+    Found(SecretDocument),
+    /// The secret does not exist, for this reason.
+    Missing(String),
+}
+
+/// The entries of a secret, each name once.
+pub(super) struct SecretDocument {
+    pub(super) entries: Entries,
+    /// Entries that cannot be used, each with the reason.
+    pub(super) broken: Vec<(String, Error)>,
+    pub(super) version: Option<Arc<str>>,
+}
+
+/// Why a secret cannot be read.
+pub(super) struct SecretError {
+    pub(super) error: Error,
+    /// AWS rejects the credentials, as expired or unknown, so others may work.
+    pub(super) credentials_rejected: bool,
+}
+
+impl From<Error> for SecretError {
+    fn from(error: Error) -> SecretError {
+        SecretError { error, credentials_rejected: false }
+    }
+}
+
+/// The result for one secret.
+pub(super) type LookupResult = std::result::Result<Lookup, SecretError>;
+
+/// The results of BatchGetSecretValue.
+pub(super) enum Batch {
+    /// In the order of the ids. A secret that the response does not mention is `None`.
+    Results(Vec<Option<LookupResult>>),
+    /// The call is denied or not supported.
+    NotAllowed {
+        why: String,
+        /// Whether this is a response of AWS itself, which will be the same the next time.
+        from_aws: bool,
+    },
+}
+
+impl SecretsManager<'_> {
+    /// Reads one secret with GetSecretValue.
+    pub(super) fn get(&self, id: &SecretId) -> LookupResult {
+        let mut body = json!({"SecretId": id.text});
+        for (key, value) in [("VersionId", self.version_id), ("VersionStage", self.version_stage)] {
+            if let Some(value) = value {
+                body[key] = value.into();
+            }
+        }
+        match self.call("GetSecretValue", &body) {
+            Ok(AwsResponse { response, .. }) => {
+                let fields = self.parse(id, &response.body)?;
+                Ok(self.read(id, &fields)?)
+            }
+            Err(CallError::Transport(error)) => Err(self.unreachable(id, error).into()),
+            Err(CallError::Service(service_error)) => self.failed(id, &service_error),
+        }
+    }
+
+    /// Reads many secrets with as few calls of BatchGetSecretValue as possible.
+    pub(super) fn get_many(&self, ids: &[&SecretId]) -> std::result::Result<Batch, SecretError> {
+        let mut results = Vec::new();
+        for ids in ids.chunks(BATCH) {
+            match self.get_batch(ids)? {
+                Batch::Results(batch) => results.extend(batch),
+                not_allowed => return Ok(not_allowed),
+            }
+        }
+        Ok(Batch::Results(results))
+    }
+
+    fn get_batch(&self, ids: &[&SecretId]) -> std::result::Result<Batch, SecretError> {
+        let texts: Vec<&str> = ids.iter().map(|id| id.text.as_str()).collect();
+        let mut results: Vec<Option<LookupResult>> = ids.iter().map(|_| None).collect();
+        let mut body = json!({"SecretIdList": texts});
+        for _ in 0..MAX_PAGES {
+            let AwsResponse { response, .. } = match self.call("BatchGetSecretValue", &body) {
+                Ok(response) => response,
+                Err(CallError::Transport(error)) => return Err(self.unreachable(ids[0], error).into()),
+                Err(CallError::Service(service_error)) => return self.failed_batch(ids, &service_error),
+            };
+            let page = self.parse(ids[0], &response.body)?;
+            for item in fork::unprotected(|| page.objects("SecretValues")) {
+                let arn = item.text("ARN").unwrap_or_default();
+                let name = item.text("Name").unwrap_or_default();
+                for (index, id) in ids.iter().enumerate().filter(|(_, id)| id.matches(arn, name)) {
+                    results[index] = Some(self.read(id, &item).map_err(SecretError::from));
+                }
+            }
+            for item in fork::unprotected(|| page.objects("Errors")) {
+                let text = item.text("SecretId").unwrap_or_default();
+                let Some(index) = ids.iter().position(|id| id.text == text) else { continue };
+                let service_error = ServiceError::of_batch_item(&item, response.status);
+                results[index] = Some(self.failed(ids[index], &service_error));
+            }
+            match page.text("NextToken") {
+                Some(next) => body["NextToken"] = Value::from(next),
+                None => return Ok(Batch::Results(results)),
+            }
+        }
+        Err(self.malformed(ids[0], &format!("the response has more than {MAX_PAGES} pages")).into())
+    }
+
+    /// Parses a response outside the fork gate, because it may be large.
+    fn parse(&self, id: &SecretId, body: &SecretBytes) -> Result<Fields> {
+        match fork::unprotected(|| Fields::parse_within(body, || self.deadline.has_passed())) {
+            Ok(Some(fields)) => Ok(fields),
+            Ok(None) => {
+                let why = "the response is not a JSON object; check that the endpoint is Secrets Manager";
+                Err(self.malformed(id, why))
+            }
+            Err(()) => Err(self.parse_timeout(id)),
+        }
+    }
+
+    fn call(&self, action: &str, body: &Value) -> std::result::Result<AwsResponse, CallError> {
+        let header = |text: &str| Zeroizing::new(text.to_owned());
+        self.client.call(
+            &Call {
+                service: Service::SecretsManager,
+                region: self.region,
+                method: "POST",
+                url: &self.endpoint.url,
+                headers: &[
+                    ("content-type", header("application/x-amz-json-1.1")),
+                    ("x-amz-target", header(&format!("secretsmanager.{action}"))),
+                ],
+                body: body.to_string().as_bytes(),
+                credentials: Some(self.credentials),
+                secrets: &[],
+            },
+            self.deadline,
+        )
+    }
+
+    /// Reads the document of a secret: a JSON object of names and values, as text or base64.
+    fn read(&self, id: &SecretId, fields: &Fields) -> Result<Lookup> {
+        let version = fields.text("VersionId").map(Arc::from);
+        let decoded: Zeroizing<Vec<u8>>;
+        let bytes: &[u8] = match (fields.get("SecretString"), fields.get("SecretBinary")) {
+            (Some(text), _) => text,
+            (None, Some(encoded)) => {
+                decoded = decode(encoded).ok_or_else(|| self.malformed(id, "its SecretBinary is not base64"))?;
+                &decoded
+            }
+            (None, None) => {
+                let why = "the response has neither SecretString nor SecretBinary; check that the endpoint is Secrets \
+                           Manager";
+                return Err(self.malformed(id, why));
+            }
+        };
+        let text = std::str::from_utf8(bytes).map_err(|_| self.malformed(id, "its value is not text in UTF-8"))?;
+        let parsed = fork::unprotected(|| json::parse_each(text, || self.deadline.has_passed()));
+        let parsed = parsed.map_err(|problem| self.invalid(id, problem))?;
+        let (mut entries, mut broken) = (Entries::new(), Vec::new());
+        for (key, value) in parsed {
+            match value {
+                Ok(value) => entries.push((key, value)),
+                Err(problem) => broken.push((key, self.invalid(id, problem))),
+            }
+        }
+        Ok(Lookup::Found(SecretDocument { entries, broken, version }))
+    }
+
+    /// Interprets an error response. A secret that does not exist is not an error.
+    fn failed(&self, id: &SecretId, service_error: &ServiceError) -> LookupResult {
+        let kind = service_error.kind();
+        if kind == ErrorKind::NotFound {
+            return Ok(Lookup::Missing(match self.version_id.or(self.version_stage) {
+                _ if service_error.code != "ResourceNotFoundException" => "it is marked for deletion".to_owned(),
+                Some(version) => format!("it, or its version {version}, does not exist"),
+                None => "it does not exist".to_owned(),
+            }));
+        }
+        let (what, why) = (self.describe(id), service_error.describe());
+        let error = service_error.to_error(Status::Protocol, format!("{what}: {why}{}", self.remedy(service_error)));
+        // A credentials file may have been read while it was being written, so other keys may also fix a bad signature.
+        let is_rejection = matches!(kind, ErrorKind::ExpiredCredentials | ErrorKind::BadSignature);
+        Err(SecretError { error, credentials_rejected: service_error.from_aws && is_rejection })
+    }
+
+    /// What to do about an error response, as the end of the message.
+    fn remedy(&self, service_error: &ServiceError) -> String {
+        let origin = self.credentials_origin;
+        match service_error.kind() {
+            ErrorKind::AccessDenied => {
+                format!("; allow secretsmanager:GetSecretValue on it to the owner of the credentials of {origin}")
+            }
+            ErrorKind::ExpiredCredentials => {
+                format!("; the credentials of {origin} have expired, or AWS does not know them")
+            }
+            ErrorKind::BadSignature => {
+                format!("; the secret access key of {origin} is wrong, or the clock of this machine is")
+            }
+            ErrorKind::Decryption => format!(
+                "; KMS cannot decrypt it; allow kms:Decrypt on its key to the owner of the credentials of {origin}, and \
+                 check that the key is enabled"
+            ),
+            ErrorKind::Redirect => "; redirects are not followed; correct the endpoint".to_owned(),
+            ErrorKind::Throttled | ErrorKind::Unavailable => {
+                format!("; {} is unavailable or throttling", displayed_origin(&self.endpoint.url))
+            }
+            ErrorKind::Other if !service_error.from_aws => format!(
+                "; check {} and the proxies, firewalls and load balancers on the way",
+                self.endpoint.setting.as_deref().unwrap_or("the region")
+            ),
+            ErrorKind::Other | ErrorKind::NotFound => String::new(),
+        }
+    }
+
+    fn failed_batch(&self, ids: &[&SecretId], service_error: &ServiceError) -> std::result::Result<Batch, SecretError> {
+        let not_allowed = || Batch::NotAllowed { why: service_error.describe(), from_aws: service_error.from_aws };
+        let is_supported = !NOT_SUPPORTED.contains(&service_error.code.as_str());
+        if !is_supported || matches!(service_error.kind(), ErrorKind::AccessDenied | ErrorKind::Other) {
+            return Ok(not_allowed());
+        }
+        self.failed(ids[0], service_error).map(|_| not_allowed())
+    }
+
+    /// The error for a secret without a response, with a remedy.
+    fn unreachable(&self, id: &SecretId, error: Error) -> Error {
+        let hint = if http::is_untrusted_certificate(&error) {
+            "; set AWS_CA_BUNDLE to a file with the authorities to trust".to_owned()
+        } else if error.status() == Status::Timeout {
+            "; check the network path or raise `timeout`".to_owned()
+        } else if let Some(setting) = &self.endpoint.setting {
+            match error.status() {
+                Status::Unavailable => format!(" (the endpoint is set by {setting})"),
+                _ => String::new(),
+            }
+        } else if is_aws_region(self.region) {
+            String::new()
+        } else {
+            format!(" ({:?} does not look like an AWS region)", self.region)
+        };
+        error.map_message(|message| format!("{}: {message}{hint}", self.describe(id)))
+    }
+
+    fn invalid(&self, id: &SecretId, problem: Problem) -> Error {
+        match problem {
+            Problem::Text { position: Some(Position { line, column }), message } => {
+                self.malformed(id, &format!("line {line}, column {column}: {message}"))
+            }
+            Problem::Text { position: None, message } => self.malformed(id, &message),
+            Problem::TimedOut => self.parse_timeout(id),
+            Problem::OutOfMemory(error) => error.map_message(|message| format!("{}: {message}", self.describe(id))),
+        }
+    }
+
+    fn parse_timeout(&self, id: &SecretId) -> Error {
+        let message = format!("{}: timed out while parsing its value", self.describe(id));
+        Error::new(Status::Timeout, message).with_retryable(true)
+    }
+
+    fn malformed(&self, id: &SecretId, what: &str) -> Error {
+        Error::new(Status::Protocol, format!("{}: {what}", self.describe(id)))
+    }
+
+    fn describe(&self, id: &SecretId) -> String {
+        format!("secret {:?} in {}", id.text, self.region)
+    }
+}
+
+fn decode(encoded: &SecretBytes) -> Option<Zeroizing<Vec<u8>>> {
+    let mut decoded = Zeroizing::new(vec![0; base64::decoded_len_estimate(encoded.len())]);
+    let len = STANDARD.decode_slice(&**encoded, &mut decoded).ok()?;
+    decoded.truncate(len);
+    Some(decoded)
+}

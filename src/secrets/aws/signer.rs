@@ -1,0 +1,77 @@
+//! Signs requests with Signature Version 4.
+
+use std::time::SystemTime;
+
+use aws_credential_types::Credentials;
+use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+use aws_sigv4::sign::v4;
+use zeroize::Zeroizing;
+
+use super::endpoint::Service;
+use super::keys::AwsCredentials;
+use crate::error::{Error, Result, Status};
+
+/// What is signed.
+pub(super) struct SigningInput<'a> {
+    pub(super) service: Service,
+    pub(super) region: &'a str,
+    pub(super) method: &'static str,
+    pub(super) url: &'a str,
+    pub(super) headers: &'a [(&'a str, Zeroizing<String>)],
+    pub(super) body: &'a [u8],
+}
+
+/// Returns the headers that sign a request at this time.
+pub(super) fn signature_headers(
+    input: &SigningInput<'_>,
+    credentials: &AwsCredentials,
+    time: SystemTime,
+) -> Result<Vec<(&'static str, Zeroizing<String>)>> {
+    let failed = || Error::new(Status::Config, "cannot sign the request to AWS");
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map_err(|_| failed());
+    let token = credentials.session_token.as_ref().map(|token| text(token)).transpose()?;
+    let (id, secret) = (text(&credentials.access_key_id)?, text(&credentials.secret_access_key)?);
+    let identity = Credentials::new(id, secret, token, None, "st-secrets").into();
+    let params = v4::SigningParams::builder()
+        .identity(&identity)
+        .region(input.region)
+        .name(input.service.signing_name())
+        .time(time)
+        .settings(SigningSettings::default())
+        .build()
+        .map_err(|_| failed())?
+        .into();
+    let headers = input.headers.iter().map(|(name, value)| (*name, value.as_str()));
+    let request = SignableRequest::new(input.method, input.url, headers, SignableBody::Bytes(input.body));
+    let signed = request.and_then(|request| sign(request, &params)).map_err(|_| failed())?;
+    let (headers, _) = signed.into_parts().0.into_parts();
+    Ok(headers.iter().map(|header| (header.name(), Zeroizing::new(header.value().to_owned()))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signature_covers_the_headers_that_secrets_manager_checks() {
+        let credentials = AwsCredentials::new("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG", Some("TOKEN"), None, "a test");
+        let input = SigningInput {
+            service: Service::SecretsManager,
+            region: "us-east-1",
+            method: "POST",
+            url: "https://secretsmanager.us-east-1.amazonaws.com/",
+            headers: &[
+                ("content-type", Zeroizing::new("application/x-amz-json-1.1".to_owned())),
+                ("x-amz-target", Zeroizing::new("secretsmanager.GetSecretValue".to_owned())),
+            ],
+            body: b"{}",
+        };
+        let headers = signature_headers(&input, &credentials.unwrap(), SystemTime::UNIX_EPOCH).unwrap();
+        let get = |name| headers.iter().find(|(other, _)| *other == name).map(|(_, value)| value.as_str()).unwrap();
+        assert_eq!(get("x-amz-date"), "19700101T000000Z");
+        assert_eq!(get("x-amz-security-token"), "TOKEN");
+        let signed = "SignedHeaders=content-type;host;x-amz-date;x-amz-security-token;x-amz-target, ";
+        let scope = "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/19700101/us-east-1/secretsmanager/aws4_request, ";
+        assert!(get("authorization").starts_with(&format!("{scope}{signed}")), "{}", get("authorization"));
+    }
+}

@@ -1,0 +1,130 @@
+//! Secrets Manager as a source of one document.
+
+use serde_json::{Map, Value, json};
+
+use super::environment::Environment;
+use super::settings::ProviderSettings;
+use super::state::AwsState;
+use super::watched_files::WatchedFiles;
+use super::{health, load};
+use crate::clock::Deadline;
+use crate::config::Config;
+use crate::error::{Result, Source};
+use crate::fork;
+use crate::secrets::document::{Document, DocumentSource};
+use crate::secrets::provider::Health;
+
+/// The AWS provider.
+pub(crate) struct AwsSource {
+    /// An error is that of an invalid variable. The provider fails, and the others work.
+    state: Result<AwsState>,
+}
+
+impl AwsSource {
+    /// Reads the provider's own settings, and nothing else. Returns `None` if no secret is named, and an error if the
+    /// configuration is invalid.
+    pub(crate) fn open(config: &Config) -> Result<Option<AwsSource>> {
+        let environment = Environment::Process;
+        let provider_settings = match ProviderSettings::read(config, &environment) {
+            Ok(Some(settings)) => settings,
+            Ok(None) => return Ok(None),
+            Err(invalid) if invalid.in_config => return Err(invalid.error.with_source(Source::Aws)),
+            Err(invalid) => return Ok(Some(AwsSource { state: Err(invalid.error) })),
+        };
+        Ok(Some(AwsSource { state: Ok(AwsState::new(provider_settings, environment)) }))
+    }
+
+    fn state(&self) -> Result<&AwsState> {
+        self.state.as_ref().map_err(|error| error.clone().with_source(Source::Aws))
+    }
+}
+
+impl DocumentSource for AwsSource {
+    fn name(&self) -> &'static str {
+        "aws"
+    }
+
+    fn source(&self) -> Source {
+        Source::Aws
+    }
+
+    fn place(&self) -> String {
+        let _guard = fork::protect();
+        match &self.state {
+            Ok(state) => state.secrets(),
+            Err(_) => "AWS, whose settings are invalid".to_owned(),
+        }
+    }
+
+    fn load(&self, deadline: Deadline) -> Result<Document> {
+        let _guard = fork::protect();
+        let state = self.state()?;
+        let files = WatchedFiles::default();
+        let loaded = load::load(state, &files, deadline).map_err(|error| error.with_source(Source::Aws));
+        let is_complete = loaded.as_ref().is_ok_and(|document| document.incomplete().is_none());
+        *state.files_of_failed_load.lock() = (!is_complete).then_some(files);
+        loaded
+    }
+
+    fn has_new_credentials(&self) -> bool {
+        let _guard = fork::protect();
+        let Ok(state) = &self.state else { return false };
+        state.files_of_failed_load.lock().as_ref().is_some_and(WatchedFiles::have_changed)
+    }
+
+    fn describe(&self) -> Map<String, Value> {
+        let _guard = fork::protect();
+        let mut members = Map::new();
+        if let Err(error) = self.state().and_then(|state| state.describe(&mut members)) {
+            members.insert("problem".to_owned(), json!(error.message()));
+        }
+        members
+    }
+
+    fn check(&self, deadline: Deadline) -> Health {
+        let _guard = fork::protect();
+        match self.state() {
+            Ok(state) => health::check(state, deadline),
+            Err(error) => health::failed(&error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn files_that_change_after_a_failure_are_new_credentials() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("credentials");
+        let token = directory.path().join("token");
+        std::fs::write(&token, "").unwrap();
+        let common = [
+            ("HOME", directory.path().to_str().unwrap()),
+            ("AWS_REGION", "us-east-1"),
+            ("SIMPLETUNER_AWS_SECRET_NAME", "app"),
+        ];
+        let identity = [
+            ("AWS_WEB_IDENTITY_TOKEN_FILE", token.to_str().unwrap()),
+            ("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/r"),
+        ];
+        let file = [("AWS_SHARED_CREDENTIALS_FILE", path.to_str().unwrap()), ("AWS_EC2_METADATA_DISABLED", "true")];
+        for (variables, path) in [(&file, &path), (&identity, &token)] {
+            let environment = Environment::fixed(&[&common[..], &variables[..]].concat());
+            let provider_settings = ProviderSettings::read(&Config::new(), &environment).unwrap().unwrap();
+            let source = AwsSource { state: Ok(AwsState::new(provider_settings, environment)) };
+            assert!(!source.has_new_credentials(), "no load has failed");
+            assert!(source.load(Deadline::after(Duration::from_secs(30))).is_err());
+            assert!(!source.has_new_credentials());
+            source.describe();
+            std::fs::write(path, "[default]\n").unwrap();
+            source.describe();
+            assert!(source.has_new_credentials(), "{path:?}");
+            assert!(source.load(Deadline::after(Duration::from_secs(30))).is_err());
+            assert!(!source.has_new_credentials(), "the new ones were tried");
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! What the provider keeps from load to load.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use parking_lot::Mutex;
+use serde_json::{Map, Value, json};
+
+use super::clock_offsets::ClockOffsets;
+use super::credentials::{self, CredentialCache, InstanceState};
+use super::endpoint::Service;
+use super::environment::Environment;
+use super::profiles::Profiles;
+use super::settings::{ProviderSettings, Settings};
+use super::watched_files::WatchedFiles;
+use crate::error::Result;
+use crate::files;
+use crate::http::retry::{Backoff, Retry};
+use crate::log::{self, Level};
+
+/// The provider's own settings, and what is kept from load to load.
+pub(super) struct AwsState {
+    pub(super) provider_settings: ProviderSettings,
+    pub(super) environment: Environment,
+    pub(super) credentials: CredentialCache,
+    pub(super) instance: InstanceState,
+    pub(super) clock_offsets: ClockOffsets,
+    pub(super) retry: Retry,
+    /// Whether BatchGetSecretValue was denied before.
+    pub(super) single_calls: AtomicBool,
+    /// The region of the last load, for messages.
+    pub(super) region: Mutex<Option<String>>,
+    /// The last profiles with credentials.
+    profiles: Mutex<Option<Arc<Profiles>>>,
+    /// The files of the last load, if it failed.
+    pub(super) files_of_failed_load: Mutex<Option<WatchedFiles>>,
+}
+
+/// Whether the settings select credentials other than those of the instance.
+fn has_credentials(settings: &Result<Settings<'_>>) -> bool {
+    let provider = settings.as_ref().ok().and_then(|settings| credentials::resolve(settings).ok());
+    provider.is_some_and(|provider| !provider.is_instance())
+}
+
+/// If one of the files was changed just now, waits until its writer has probably finished. Returns whether it waited.
+pub(super) fn wait_for_writers(environment: &Environment) -> bool {
+    let is_new = Profiles::changed_recently(environment);
+    if is_new {
+        files::settle();
+    }
+    is_new
+}
+
+impl AwsState {
+    pub(super) fn new(provider_settings: ProviderSettings, environment: Environment) -> AwsState {
+        AwsState {
+            provider_settings,
+            environment,
+            credentials: CredentialCache::default(),
+            instance: InstanceState::default(),
+            clock_offsets: ClockOffsets::default(),
+            retry: Retry::new(1, Backoff::Exponential),
+            single_calls: AtomicBool::new(false),
+            region: Mutex::new(None),
+            profiles: Mutex::new(None),
+            files_of_failed_load: Mutex::new(None),
+        }
+    }
+
+    /// Reads the settings from variables and files. If a file seems to be half-written (a program that does not rename
+    /// empties it first), the earlier contents of the files are used.
+    pub(super) fn settings(&self) -> Result<Settings<'_>> {
+        let read = || Settings::read(&self.provider_settings, &self.environment);
+        let mut settings = read();
+        if has_credentials(&settings) || !wait_for_writers(&self.environment) {
+            return self.remember(settings);
+        }
+        settings = read();
+        let earlier = self.profiles.lock().clone();
+        if let Some(earlier) = earlier.filter(|_| !has_credentials(&settings)) {
+            log::emit(Level::Warn, "aws", || {
+                let why = settings.as_ref().err().map_or("it contains no credentials", |error| error.message());
+                format!("a file that was changed just now is not used yet: {why}")
+            });
+            return Settings::with_profiles(&self.provider_settings, &self.environment, earlier);
+        }
+        self.remember(settings)
+    }
+
+    /// Stores the profiles of settings with credentials.
+    fn remember<'a>(&self, settings: Result<Settings<'a>>) -> Result<Settings<'a>> {
+        if has_credentials(&settings)
+            && let Ok(settings) = &settings
+        {
+            *self.profiles.lock() = Some(settings.profiles.clone());
+        }
+        settings
+    }
+
+    /// Returns `secret "app/prod" in us-east-1`. The region is left out if it is not known yet, or all secrets have
+    /// ARNs.
+    pub(super) fn secrets(&self) -> String {
+        let ids = &self.provider_settings.secret_ids;
+        let texts: Vec<String> = ids.iter().map(|id| format!("{:?}", id.text)).collect();
+        let what = format!("{} {}", if texts.len() == 1 { "secret" } else { "secrets" }, texts.join(", "));
+        match &*self.region.lock() {
+            Some(region) if ids.iter().any(|id| id.region.is_none()) => format!("{what} in {region}"),
+            _ => what,
+        }
+    }
+
+    /// Adds the settings that are not secret.
+    pub(super) fn describe(&self, members: &mut Map<String, Value>) -> Result<()> {
+        let ids: Vec<&str> = self.provider_settings.secret_ids.iter().map(|id| id.text.as_str()).collect();
+        members.insert("secrets".to_owned(), json!(ids));
+        let settings = self.settings()?;
+        members.insert("profile".to_owned(), json!(settings.profile_name));
+        let known = self.region.lock().clone();
+        if let Some(region) = settings.region()?.or(known) {
+            let endpoint = settings.endpoint(Service::SecretsManager, &region)?;
+            members.insert("region".to_owned(), json!(region));
+            members.insert("endpoint".to_owned(), json!(endpoint.url));
+        }
+        members.insert("credentials".to_owned(), json!(credentials::resolve(&settings)?.origin()));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn half_written_file_is_not_used_yet() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("credentials");
+        let environment = Environment::fixed(&[
+            ("HOME", directory.path().to_str().unwrap()),
+            ("AWS_REGION", "us-east-1"),
+            ("SIMPLETUNER_AWS_SECRET_NAME", "app"),
+            ("AWS_SHARED_CREDENTIALS_FILE", path.to_str().unwrap()),
+        ]);
+        let provider_settings = ProviderSettings::read(&Config::new(), &environment).unwrap().unwrap();
+        let state = AwsState::new(provider_settings, environment);
+        let origin = || state.settings().and_then(|settings| Ok(credentials::resolve(&settings)?.origin().to_owned()));
+        let whole = "[default]\naws_access_key_id = AKIA\naws_secret_access_key = x\n";
+        let halves = ["", "[defau", "[default]\n", "[default]\naws_access_key_id = AKIA\naws_secr"];
+        std::fs::write(&path, "[default]\naws_access_key_id = AKIA\n").unwrap();
+        assert!(origin().unwrap_err().message().contains("aws_secret_access_key"), "there are no earlier contents");
+        std::fs::write(&path, whole).unwrap();
+        let good = origin().unwrap();
+        for half in halves {
+            std::fs::write(&path, half).unwrap();
+            assert_eq!(origin().unwrap(), good, "{half:?}");
+        }
+        // After a minute its writer has finished.
+        let earlier = std::time::SystemTime::now() - std::time::Duration::from_secs(60);
+        std::fs::File::options().write(true).open(&path).unwrap().set_modified(earlier).unwrap();
+        assert!(origin().is_err());
+        std::fs::write(&path, "").unwrap();
+        std::fs::File::options().write(true).open(&path).unwrap().set_modified(earlier).unwrap();
+        assert_ne!(origin().unwrap(), good, "the instance is used");
+        std::fs::write(&path, whole).unwrap();
+        assert_eq!(origin().unwrap(), good);
+    }
+}

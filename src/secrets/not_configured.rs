@@ -1,0 +1,66 @@
+//! A remote provider that is not configured. It has no secrets and reports what it needs.
+
+use serde_json::{Map, Value, json};
+
+use super::names::Names;
+use super::peek::{Known, Peeked};
+use super::provider::{Health, HealthState, Request, SecretProvider};
+use super::secret::Secret;
+use crate::clock::CoarseInstant;
+use crate::error::{Result, Source};
+use crate::fork::ReadGuard;
+
+pub(crate) struct NotConfiguredProvider {
+    pub(crate) name: &'static str,
+    pub(crate) source: Source,
+    pub(crate) missing: NotConfigured,
+}
+
+/// The settings that are missing.
+#[derive(Debug)]
+pub(crate) struct NotConfigured {
+    pub(crate) why: String,
+    /// Some of its settings are set, so the provider is wanted: the message for a secret that was not found says why
+    /// this provider was not queried.
+    pub(crate) is_wanted: bool,
+}
+
+impl SecretProvider for NotConfiguredProvider {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn source(&self) -> Source {
+        self.source
+    }
+
+    fn find(&self, _: &str, _: &Request) -> Result<Option<Secret>> {
+        Ok(None)
+    }
+
+    fn peek(&self, _: &str, _: &ReadGuard, _: CoarseInstant, _: &mut dyn FnMut(Peeked<'_>)) -> Known {
+        Known::Absent
+    }
+
+    fn place(&self, _: &str) -> String {
+        if self.missing.is_wanted { self.reason() } else { "not configured".to_owned() }
+    }
+
+    fn describe(&self) -> Map<String, Value> {
+        Map::from_iter([("configured".to_owned(), json!(false))])
+    }
+
+    fn names(&self, _: &Request) -> Option<Names> {
+        Some(Names::default())
+    }
+
+    fn check(&self, _: &Request) -> Health {
+        Health::new(HealthState::Absent, self.reason())
+    }
+}
+
+impl NotConfiguredProvider {
+    fn reason(&self) -> String {
+        format!("not configured: {}", self.missing.why)
+    }
+}

@@ -1,0 +1,67 @@
+//! Secrets that are alone in a file: a token, a secret ID, a JWT.
+
+use std::path::Path;
+
+use super::settings_reader::SettingOrigin;
+use crate::clock::Deadline;
+use crate::error::{Result, Source};
+use crate::files::{self, Fingerprint};
+use crate::fork;
+use crate::secret_memory::SecretBytes;
+
+const MAX_SIZE: usize = 64 << 10;
+
+/// The text without the white space around it, if it can be sent in a header. The error is `is …`, `contains …`.
+pub(super) fn printable(text: &[u8]) -> std::result::Result<&[u8], &'static str> {
+    let text = text.trim_ascii();
+    match text {
+        [] => Err("is empty"),
+        text if text.iter().all(u8::is_ascii_graphic) => Ok(text),
+        _ => Err("contains spaces, line breaks or other characters that are not allowed"),
+    }
+}
+
+/// Reads a secret and the fingerprint of its file. `what` names the secret in the error.
+pub(super) fn read(path: &Path, what: &str) -> Result<(SecretBytes, Fingerprint)> {
+    let cannot_read = |message: &str| format!("cannot read the {what} for Vault: {message}");
+    let contents = fork::unprotected(|| files::read(path, MAX_SIZE))
+        .map_err(|error| error.with_source(Source::Vault).map_message(cannot_read))?;
+    let text = printable(&contents.bytes).map_err(|problem| {
+        let invalid = SettingOrigin::File(path.display().to_string()).invalid(problem);
+        invalid.error.map_message(cannot_read)
+    })?;
+    Ok((SecretBytes::copy_from(text)?, Fingerprint::of(&contents.metadata)))
+}
+
+/// As [`read`], but reads a file that was changed just now until its contents stay the same, so that a part of a secret
+/// is not taken for the whole.
+pub(super) fn read_settled(path: &Path, what: &str, deadline: Deadline) -> Result<(SecretBytes, Fingerprint)> {
+    let mut previous: Option<SecretBytes> = None;
+    let is_same = |read: &Result<(SecretBytes, Fingerprint)>| {
+        let secret = read.as_ref().ok().map(|(secret, _)| secret.clone());
+        let is_same = secret.is_some() && secret.as_deref() == previous.as_deref();
+        previous = secret;
+        is_same
+    };
+    files::read_settled(|| files::is_new(path), deadline, || read(path, what), is_same)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Status;
+
+    #[test]
+    fn secret_in_a_file_loses_the_white_space_around_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("token");
+        std::fs::write(&path, " s.token\r\n").unwrap();
+        assert_eq!(&*read(&path, "token").unwrap().0, b"s.token");
+        for text in ["", " \n", "CANARY one", "CANARY\nX-Other: 1", "CANARY\u{7f}", "CANARYé"] {
+            std::fs::write(&path, text).unwrap();
+            let error = read(&path, "token").unwrap_err();
+            assert_eq!((error.status(), error.source_provider()), (Status::Config, Source::Vault));
+            assert!(error.message().contains("token") && !error.message().contains("CANARY"), "{error}");
+        }
+    }
+}

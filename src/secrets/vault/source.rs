@@ -1,0 +1,201 @@
+//! The provider's [`DocumentSource`].
+
+use std::env;
+use std::ffi::OsString;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+use parking_lot::Mutex;
+use serde_json::{Map, Value, json};
+
+use super::auth::Auth;
+use super::client::{Session, SessionState};
+use super::errors::is_denial;
+use super::health;
+use super::kv::KvReader;
+use super::settings::{Settings, SettingsError};
+use super::settings_reader::SettingsReader;
+use super::token::{self, TokenStore};
+use crate::clock::Deadline;
+use crate::config::Config;
+use crate::error::{Error, Result, Source};
+use crate::files::Fingerprint;
+use crate::fork;
+use crate::secrets::document::{Document, DocumentSource};
+use crate::secrets::not_configured::NotConfigured;
+use crate::secrets::provider::{Health, HealthState};
+
+/// Reads documents from a Vault server.
+pub(crate) struct VaultSource {
+    /// The error is an invalid variable: it makes this provider fail, not the manager.
+    vault: Result<Vault>,
+}
+
+impl VaultSource {
+    /// The source that configuration and environment describe. The inner error says why there is none: no address, or
+    /// no way to log in. The outer error is an invalid setting in the configuration.
+    pub(crate) fn open(config: &Config) -> Result<std::result::Result<VaultSource, NotConfigured>> {
+        VaultSource::open_in(config, &|name| env::var_os(name))
+    }
+
+    /// As [`open`](Self::open), in another environment.
+    pub(super) fn open_in(
+        config: &Config,
+        environment: &dyn Fn(&str) -> Option<OsString>,
+    ) -> Result<std::result::Result<VaultSource, NotConfigured>> {
+        match Settings::read(&SettingsReader { config, environment }) {
+            Ok(settings) => Ok(Ok(VaultSource { vault: Ok(Vault::new(settings)) })),
+            Err(SettingsError::NotConfigured(reason)) => Ok(Err(reason)),
+            Err(SettingsError::Invalid(invalid)) if invalid.in_config => Err(invalid.error),
+            Err(SettingsError::Invalid(invalid)) => Ok(Ok(VaultSource { vault: Err(invalid.error) })),
+        }
+    }
+}
+
+impl DocumentSource for VaultSource {
+    fn name(&self) -> &'static str {
+        "vault"
+    }
+
+    fn source(&self) -> Source {
+        Source::Vault
+    }
+
+    fn place(&self) -> String {
+        match &self.vault {
+            Ok(vault) => format!("secret {:?} at {}", vault.settings.secret_path(), vault.settings.address),
+            Err(_) => "Vault, whose settings are invalid".to_owned(),
+        }
+    }
+
+    fn before_refresh(&self) {
+        if let Ok(vault) = &self.vault {
+            vault.is_refresh.store(true, SeqCst);
+        }
+    }
+
+    fn load(&self, deadline: Deadline) -> Result<Document> {
+        let _guard = fork::protect();
+        let vault = self.vault.as_ref().map_err(Error::clone)?;
+        vault.load(deadline).map_err(|error| error.with_source(Source::Vault))
+    }
+
+    fn upkeep(&self, deadline: Deadline) {
+        let _guard = fork::protect();
+        if let Ok(vault) = &self.vault {
+            vault.tokens.renew_token_if_due(&vault.session(deadline, false));
+        }
+    }
+
+    fn has_new_credentials(&self) -> bool {
+        let _guard = fork::protect();
+        self.vault.as_ref().is_ok_and(Vault::has_new_credentials)
+    }
+
+    fn describe(&self) -> Map<String, Value> {
+        let _guard = fork::protect();
+        match &self.vault {
+            Ok(vault) => vault.describe(),
+            Err(error) => Map::from_iter([("error".to_owned(), Value::from(error.message()))]),
+        }
+    }
+
+    fn check(&self, deadline: Deadline) -> Health {
+        let _guard = fork::protect();
+        match &self.vault {
+            Ok(vault) => vault.check(deadline),
+            Err(error) => health::invalid_settings(error),
+        }
+    }
+}
+
+/// A server and the secret there. No lock is held over a request.
+struct Vault {
+    settings: Settings,
+    sessions: SessionState,
+    tokens: TokenStore,
+    kv: KvReader,
+    /// Whether the next load is that of a refresh.
+    is_refresh: AtomicBool,
+    /// The state of the file with the token, secret ID or JWT when the last load began.
+    credentials: Mutex<Option<Fingerprint>>,
+}
+
+impl Vault {
+    fn new(settings: Settings) -> Vault {
+        Vault {
+            sessions: SessionState::new(&settings),
+            tokens: TokenStore::default(),
+            kv: KvReader::default(),
+            is_refresh: AtomicBool::new(false),
+            credentials: Mutex::default(),
+            settings,
+        }
+    }
+
+    fn session(&self, deadline: Deadline, is_refresh: bool) -> Session<'_> {
+        Session::new(&self.settings, &self.sessions, deadline, is_refresh)
+    }
+
+    fn load(&self, deadline: Deadline) -> Result<Document> {
+        if let Some(reason) = self.not_configured() {
+            return Ok(Document::missing(reason));
+        }
+        let credentials = self.credentials();
+        *self.credentials.lock() = credentials;
+        let session = self.session(deadline, self.is_refresh.swap(false, SeqCst));
+        self.tokens.renew_if_expiring(&session);
+        let mut read = self.tokens.with_token(&session, |token| self.kv.read(&session, token));
+        match &mut read {
+            Ok(document) => document.refresh_after = self.tokens.until_load(&self.settings),
+            // The mount may have been replaced by one of the other version, to which other policies apply.
+            Err(error) if is_denial(error) => self.kv.forget_mount(),
+            Err(_) => {}
+        }
+        read
+    }
+
+    /// Why no request is sent: the user has not logged in yet.
+    fn not_configured(&self) -> Option<String> {
+        let is_absent = self.settings.auth.is_absent() && self.tokens.is_empty();
+        is_absent.then(|| format!("not configured: {}", self.settings.no_login))
+    }
+
+    /// The current state of the file with the token, secret ID or JWT.
+    fn credentials(&self) -> Option<Fingerprint> {
+        token::fingerprint(self.settings.auth.file()?)
+    }
+
+    fn has_new_credentials(&self) -> bool {
+        let current = self.credentials();
+        current.is_some() && current != *self.credentials.lock()
+    }
+
+    fn describe(&self) -> Map<String, Value> {
+        let settings = &self.settings;
+        let version = settings.version.or_else(|| self.kv.detected_version());
+        let mut fields = Map::from_iter([
+            ("url".to_owned(), json!(settings.address.to_string())),
+            ("namespace".to_owned(), json!(settings.namespace)),
+            ("mount".to_owned(), json!(settings.mount)),
+            ("path".to_owned(), json!(settings.path)),
+            ("kv_version".to_owned(), json!(version.map(|version| version.number()))),
+            ("auth".to_owned(), json!(settings.auth.name())),
+        ]);
+        if self.not_configured().is_some() {
+            fields.insert("configured".to_owned(), json!(false));
+        }
+        match &settings.auth {
+            Auth::Login(login) => fields.insert("auth_mount".to_owned(), json!(login.mount)),
+            Auth::TokenFile { path, .. } => fields.insert("token_file".to_owned(), json!(path.to_string_lossy())),
+            Auth::Token(_) | Auth::Agent => None,
+        };
+        fields
+    }
+
+    fn check(&self, deadline: Deadline) -> Health {
+        match self.not_configured() {
+            Some(reason) => Health::new(HealthState::Absent, reason),
+            None => health::check(&self.session(deadline, true), &self.tokens, &self.kv),
+        }
+    }
+}

@@ -1,0 +1,48 @@
+"""Runs all test suites, two at a time, and reports each with its duration. usage: all.py SUITE…
+
+A suite is a target of the Makefile. Its output is in build/test-logs/SUITE.log, and is printed if the suite fails."""
+
+import concurrent.futures
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+LOGS = ROOT / "build" / "test-logs"
+# Most tests wait for servers and for each other, so two suites do not slow each other down much.
+AT_ONCE = 2
+
+
+def run(suite: str) -> tuple[str, int, float]:
+    """Runs a suite, and returns its name, its exit status and its duration in seconds."""
+    # Passes on the variables of the command line (`make test CC=clang`), and no flags: the suites share no job server.
+    variables = os.environ.get("MAKEFLAGS", "").partition("-- ")[2]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    environment["MAKEFLAGS"] = f"-- {variables}" if variables else ""
+    print(f"{suite}: started", flush=True)
+    start = time.monotonic()
+    with open(LOGS / f"{suite}.log", "wb") as log:
+        status = subprocess.run(
+            ["make", "--no-print-directory", suite], cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT, check=False
+        ).returncode
+    duration = time.monotonic() - start
+    print(f"{suite}: {'passed' if status == 0 else 'FAILED'} in {duration:.0f} s", flush=True)
+    return suite, status, duration
+
+
+def main() -> int:
+    LOGS.mkdir(parents=True, exist_ok=True)
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as executor:
+        failed = [suite for suite, status, _ in executor.map(run, sys.argv[1:]) if status != 0]
+    for suite in failed:
+        log = (LOGS / f"{suite}.log").read_text(errors="replace").splitlines()
+        print(f"\n{suite} failed; the end of {LOGS / f'{suite}.log'}:", *log[-200:], sep="\n")
+    if failed:
+        print(f"\nfailed: {', '.join(failed)}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,12 @@
+#!/bin/sh
+# Lints everything but the Rust code: the wording and width of comments, C and C++, shell, Python, JavaScript.
+set -eu
+cd "$(dirname "$0")/.."
+lint=build/lint
+
+python3 tests/words.py
+git ls-files '*.c' '*.h' '*.cpp' '*.hpp' | grep -vx 'include/st_secrets\.h' | xargs "$lint/bin/clang-format" --dry-run -Werror
+git ls-files '*.sh' | xargs "$lint/bin/shellcheck"
+"$lint/bin/ruff" check --quiet .
+"$lint/bin/ruff" format --check --quiet .
+"$lint/node_modules/@biomejs/cli-linux-x64/biome" lint --error-on-warnings .

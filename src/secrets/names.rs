@@ -28,8 +28,8 @@ pub(crate) struct Names {
 }
 
 impl Manager {
-    /// Returns the names of the secrets of each provider, in the order of the providers. Documents of AWS and Vault that
-    /// are cached are used as by [`Manager::get`]. `timeout` is that of the whole call.
+    /// Returns the names of the secrets of each provider, in the order of the providers. Cached documents of AWS and
+    /// Vault are used as by [`Manager::get`]. `timeout` is that of the whole call.
     pub fn names(&self, timeout: Option<Duration>) -> Vec<ProviderNames> {
         let _guard = fork::protect();
         let request = self.request(timeout, false);

@@ -24,7 +24,8 @@ Providers are asked in their order: environment, file, AWS Secrets Manager, Vaul
 /// Gets secrets from the environment, a secrets file, AWS Secrets Manager and Vault, and gives them to a command. It
 /// never prints a value unless that is what it is asked for.
 #[derive(Debug, Parser)]
-#[command(name = "st-secrets", version, after_help = EXAMPLES, after_long_help = long_help(), disable_help_subcommand = true)]
+#[command(name = "st-secrets", version, disable_help_subcommand = true)]
+#[command(after_help = EXAMPLES, after_long_help = long_help())]
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) common: Common,
@@ -130,7 +131,7 @@ pub(crate) struct Selection {
     /// Get every secret that a provider can list: file, AWS, Vault
     #[arg(long)]
     pub(crate) all: bool,
-    /// Of all secrets, get these alone; `*` stands for any text
+    /// Get those of all secrets whose names match; `*` matches any text
     #[arg(long, value_name = "PATTERN", value_delimiter = ',')]
     pub(crate) only: Vec<String>,
     /// Get this secret if there is one
@@ -143,8 +144,8 @@ pub(crate) struct Selection {
 
 /// Start a command with secrets in its environment.
 ///
-/// The program becomes the command: same process id, terminal, signals and exit code. If a secret is missing, the command
-/// is not started.
+/// The program becomes the command: same process id, terminal, signals and exit code. If a secret is missing, the
+/// command is not started.
 #[derive(Args, Debug)]
 #[command(
     override_usage = "st-secrets run [OPTIONS] NAME... -- COMMAND [ARGUMENT]...",
@@ -161,7 +162,7 @@ pub(crate) struct Run {
     /// Pass on, of this environment, only what programs need: PATH, HOME, USER, LANG, TERM and the like
     #[arg(long)]
     pub(crate) clean: bool,
-    /// With --clean, also pass on these variables; `*` stands for any text
+    /// With --clean, also pass on these variables; `*` matches any text
     #[arg(long, value_name = "PATTERN", value_delimiter = ',', requires = "clean")]
     pub(crate) keep: Vec<String>,
     /// Add the variables of a dotenv file; secrets go before them
@@ -174,6 +175,7 @@ pub(crate) struct Run {
 
 #[derive(Args, Debug)]
 pub(crate) struct Get {
+    /// The secret, under any spelling of its name
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
     /// Write the value to a terminal too
@@ -183,10 +185,11 @@ pub(crate) struct Get {
 
 /// Store a secret in the secrets file.
 ///
-/// The value is what stdin holds, without a final line break; on a terminal it is asked for and not shown. It is never an
+/// The value is read from stdin, without a final line break. On a terminal it is typed and not shown. It is never an
 /// argument, which other users and the shell's history would see.
 #[derive(Args, Debug)]
 pub(crate) struct Set {
+    /// The secret, under any spelling of its name
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
     /// Taken so that a value that was given here is not repeated in an error.
@@ -196,6 +199,7 @@ pub(crate) struct Set {
 
 #[derive(Args, Debug)]
 pub(crate) struct Delete {
+    /// The secret, under any spelling of its name
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
 }
@@ -209,6 +213,7 @@ pub(crate) struct List {
 
 #[derive(Args, Debug)]
 pub(crate) struct Where {
+    /// The secrets, under any spelling of their names
     #[arg(value_name = "NAME", required = true)]
     pub(crate) names: Vec<String>,
     /// Write JSON
@@ -218,8 +223,8 @@ pub(crate) struct Where {
 
 /// Check every provider.
 ///
-/// Asks each provider whether it works, as whom it is asked, and whether the memory for secrets is locked. The exit code
-/// is 4 if a provider fails.
+/// Reports whether each provider works, the identity at AWS and Vault, and whether the memory for secrets is locked.
+/// The exit code is 4 if a provider fails.
 #[derive(Args, Debug)]
 pub(crate) struct Check {
     /// Write JSON
@@ -234,7 +239,7 @@ pub(crate) struct Check {
 Examples:
   eval \"$(st-secrets export --format env HF_TOKEN)\"
   st-secrets export --format k8s --secret-name training --all | kubectl apply -f -
-  docker run --env-file <(st-secrets export --format docker HF_TOKEN) IMAGE"
+  st-secrets export --format docker HF_TOKEN | docker run --env-file /dev/stdin IMAGE"
 )]
 pub(crate) struct Export {
     #[command(flatten)]

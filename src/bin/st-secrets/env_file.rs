@@ -1,4 +1,4 @@
-//! Files of variables, as `--env-file` takes them: `NAME=value` lines as python-dotenv reads them, without substitution.
+//! The files of `--env-file`: lines of `NAME=value`, as python-dotenv reads them, without substitution.
 
 use std::path::Path;
 

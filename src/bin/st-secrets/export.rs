@@ -64,8 +64,8 @@ fn json(variables: &[Variable]) -> Result<String, Failure> {
     Ok(format!("{:#}\n", Value::Object(object)))
 }
 
-/// Quoted as python-dotenv reads it. Where the readers of such files differ, the form is one that they agree on if there
-/// is any.
+/// Quotes a value for python-dotenv. Where other readers of such files differ from it, the result is a form on which
+/// they agree, if there is one.
 fn in_dotenv(name: &str, value: &str) -> String {
     if value.contains("${") {
         terminal::warn(&format!("{name} holds `${{`, which python-dotenv replaces unless it gets interpolate=False"));

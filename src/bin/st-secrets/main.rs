@@ -35,7 +35,7 @@ use clap::Parser;
 use failure::Outcome;
 
 fn main() -> ExitCode {
-    // Values are copied on their way out of the program: none of it goes into a core file. The command that `run` starts has its own setting.
+    // Values are copied on their way out of the program, so it writes no core file. The setting ends with `exec`.
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable).ok();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,

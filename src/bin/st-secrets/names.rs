@@ -39,7 +39,7 @@ pub(crate) fn is_pattern(text: &str) -> bool {
     text.contains('*')
 }
 
-/// Whether a pattern, in which `*` stands for any text, is this text.
+/// Whether a pattern, in which `*` matches any text, matches this text.
 pub(crate) fn matches(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_star_stands_for_any_text() {
+    fn a_star_matches_any_text() {
         for (pattern, text, expected) in [
             ("HF_*", "HF_TOKEN", true),
             ("*", "", true),

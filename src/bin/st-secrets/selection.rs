@@ -107,8 +107,8 @@ fn named(selection: &Selection) -> Result<WantedList, Failure> {
     Ok(wanted)
 }
 
-/// Adds the secrets that providers list, of which `--only` leaves some. A provider that cannot be listed is an error, as
-/// a secret of its own would be missing without a word.
+/// Adds the secrets that providers list and that match `--only`. A provider that fails is an error: its secrets would
+/// be missing without notice.
 fn add_all(wanted: &mut WantedList, selection: &Selection, secrets: &Secrets) -> Result<(), Failure> {
     let mut listed = BTreeMap::new();
     let mut failures = Vec::new();

@@ -55,7 +55,8 @@ impl Home {
     pub(crate) fn command<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_st-secrets"));
         command.args(arguments).env_clear().env("PATH", std::env::var_os("PATH").unwrap());
-        command.env("HOME", self.directory.path()).current_dir(self.directory.path()).stdin(Stdio::null());
+        command.env("HOME", self.directory.path()).env("SIMPLETUNER_STATE_DIR", self.path(".simpletuner"));
+        command.current_dir(self.directory.path()).stdin(Stdio::null());
         command
     }
 

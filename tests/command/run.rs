@@ -8,7 +8,8 @@ use crate::home::{Home, answer, set_mode};
 const TWO: &str = r#"{"HF_TOKEN": "CANARY hf", "wandb-api-key": "CANARY-wandb"}"#;
 
 /// Prints the variables of the environment, sorted, without those that shells set themselves.
-const ENVIRONMENT: [&str; 3] = ["sh", "-c", "env | grep -v -e ^_= -e ^PWD= -e ^OLDPWD= -e ^SHLVL= | sort"];
+const ENVIRONMENT: [&str; 3] =
+    ["sh", "-c", "env | grep -v -e ^_= -e ^PWD= -e ^OLDPWD= -e ^SHLVL= -e ^SIMPLETUNER_ | sort"];
 
 fn home_with_two() -> Home {
     Home::with(TWO)

@@ -168,8 +168,7 @@ fn type_value(prompt: &str) -> Result<Vec<u8>, Failure> {
     };
     let mut hidden = Hidden::open().map_err(failed)?;
     write!(hidden.terminal, "{prompt} (not shown): ").map_err(failed)?;
-    // More than anybody types, so that it is not moved, which would leave a copy.
-    let mut value = Vec::with_capacity(64 << 10);
+    let mut value = Vec::new();
     loop {
         let mut byte = [0];
         if hidden.terminal.read(&mut byte).map_err(failed)? == 0 {

@@ -68,6 +68,7 @@ fn help_and_versions_are_answers() {
     for arguments in [&["--help"][..], &["-h"], &["run", "--help"], &["key", "rotate", "-h"]] {
         assert!(home.run(arguments).ok().text().contains("Usage: st-secrets"), "{arguments:?}");
     }
+    assert!(home.run(&["set", "--help"]).ok().text().contains("The value is read from stdin"));
     assert!(home.run(&["--help"]).ok().text().contains("st-secrets run HF_TOKEN"));
     assert!(
         home.run(&["run", "--help"]).ok().text().contains("Examples:\n  st-secrets run HF_TOKEN -- python train.py")

@@ -24,7 +24,7 @@ Providers are asked in their order: environment, file, AWS Secrets Manager, Vaul
 /// Gets secrets from the environment, a secrets file, AWS Secrets Manager and Vault, and gives them to a command. It
 /// never prints a value unless that is what it is asked for.
 #[derive(Debug, Parser)]
-#[command(name = "st-secrets", version, disable_help_subcommand = true)]
+#[command(name = "st-secrets", bin_name = "st-secrets", version, disable_help_subcommand = true)]
 #[command(after_help = EXAMPLES, after_long_help = long_help())]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -85,10 +85,16 @@ fn seconds(text: &str) -> Result<Duration, String> {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Start a command with secrets in its environment
+    ///
+    /// The program becomes the command: same process id, terminal, signals and exit code. If a secret is missing, the
+    /// command is not started.
     Run(Run),
     /// Write the value of a secret to stdout
     Get(Get),
     /// Store a secret in the secrets file
+    ///
+    /// The value is read from stdin, without a final line break. On a terminal it is typed and not shown. It is never
+    /// an argument, which other users and the shell's history would see.
     Set(Set),
     /// Remove a secret from the secrets file
     Delete(Delete),
@@ -97,6 +103,9 @@ pub(crate) enum Command {
     /// Show which provider each secret comes from
     Where(Where),
     /// Check every provider
+    ///
+    /// Reports whether each provider works, the identity at AWS and Vault, and whether the memory for secrets is
+    /// locked. The exit code is 4 if a provider fails.
     Check(Check),
     /// Write secrets as shell, JSON, dotenv, Docker or Kubernetes text
     Export(Export),
@@ -142,10 +151,6 @@ pub(crate) struct Selection {
     pub(crate) rename: Vec<String>,
 }
 
-/// Start a command with secrets in its environment.
-///
-/// The program becomes the command: same process id, terminal, signals and exit code. If a secret is missing, the
-/// command is not started.
 #[derive(Args, Debug)]
 #[command(
     override_usage = "st-secrets run [OPTIONS] NAME... -- COMMAND [ARGUMENT]...",
@@ -183,10 +188,6 @@ pub(crate) struct Get {
     pub(crate) show: bool,
 }
 
-/// Store a secret in the secrets file.
-///
-/// The value is read from stdin, without a final line break. On a terminal it is typed and not shown. It is never an
-/// argument, which other users and the shell's history would see.
 #[derive(Args, Debug)]
 pub(crate) struct Set {
     /// The secret, under any spelling of its name
@@ -221,10 +222,6 @@ pub(crate) struct Where {
     pub(crate) json: bool,
 }
 
-/// Check every provider.
-///
-/// Reports whether each provider works, the identity at AWS and Vault, and whether the memory for secrets is locked.
-/// The exit code is 4 if a provider fails.
 #[derive(Args, Debug)]
 pub(crate) struct Check {
     /// Write JSON

@@ -22,7 +22,7 @@ pub(crate) fn export(common: &Common, export: &Export) -> Outcome {
         Format::Env => lines(&variables, |name, value| Ok(format!("export {name}={}", in_shell(value)))),
         Format::Json => json(&variables),
         Format::Dotenv => lines(&variables, |name, value| Ok(format!("{name}={}", in_dotenv(name, value)))),
-        Format::Docker => lines(&variables, |name, value| in_docker(name, value)),
+        Format::Docker => lines(&variables, in_docker),
         Format::K8s => Ok(in_kubernetes(&variables, &export.secret_name)),
     }?;
     terminal::write_value(text.as_bytes())?;

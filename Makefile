@@ -104,6 +104,7 @@ lint:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --features wiping-allocator,test-panic -- -D warnings
+	$(CARGO) clippy --locked --features command --bin st-secrets --test command -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
 
 # TEST selects tests in the way of each runner, and nothing is packed or installed first:
@@ -116,6 +117,7 @@ lint:
 # One test searches the core file of a C program, which loads the library that `all` builds.
 test-rust: $(if $(TEST),,all)
 	$(CARGO) test --locked $(TEST)
+	$(if $(TEST),,$(CARGO) test --locked --features command --bin st-secrets --test command)
 
 # Checks every interleaving of readers and writers at the lock of a cache.
 test-model:

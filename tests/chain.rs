@@ -241,6 +241,70 @@ fn get_many_has_a_result_for_each_key() {
 }
 
 #[test]
+fn get_any_returns_the_value_of_the_first_provider_with_any_key() {
+    let secrets = empty();
+    let has = |name: &'static str| {
+        move |key: &str, _: Duration| if key == name { found(&format!("value of {name}")) } else { Ok(None) }
+    };
+    let directory = temp();
+    let file = write(&directory.path().join("s.json"), r#"{"hf-token": "1", "hf_token": "2"}"#);
+    let both = open(&[("providers", r#"["file"]"#), ("file_path", file.to_str().unwrap())]).unwrap();
+    both.add_provider("last", None, has("HF_TOKEN")).unwrap();
+    let names = ["HF_TOKEN", "hf_token", "hf-token"];
+    let secret = both.get_any(&names, &Options::default()).unwrap();
+    assert_eq!((&**secret.value(), secret.provider()), (&b"2"[..], "file"));
+    // Without a query to remote providers, the result is the same.
+    let cached = both.get_any(&names, &Options { cached_only: true, ..Options::default() }).unwrap();
+    assert_eq!((&**cached.value(), cached.provider()), (&b"2"[..], "file"));
+
+    assert_eq!(secrets.get_any(&[], &Options::default()).unwrap_err().status(), Status::InvalidArgument);
+    secrets.add_provider("failing", None, failing).unwrap();
+    let error = secrets.get_any(&names, &Options::default()).unwrap_err();
+    assert_eq!(error.status(), Status::Unavailable);
+    assert_eq!(error.message().matches("the server is down").count(), 1, "{error}");
+    secrets.add_provider("last", None, has("hf-token")).unwrap();
+    let secret = secrets.get_any(&names, &Options::default());
+    assert!(secret.is_ok_and(|secret| secret.is_degraded()));
+}
+
+#[test]
+fn names_lists_the_keys_of_each_provider() {
+    let directory = temp();
+    let file = write(&directory.path().join("s.json"), r#"{"B": "1", "A": "2", "GONE": null}"#);
+    let secrets = open(&[("providers", r#"["env", "file", "aws"]"#), ("file_path", file.to_str().unwrap())]).unwrap();
+    secrets.add_provider("own", None, |_, _| Ok(None)).unwrap();
+    let listed = || {
+        let names = secrets.names(None);
+        names.into_iter().map(|listed| (listed.provider, listed.names, listed.error)).collect::<Vec<_>>()
+    };
+    let all = listed();
+    let names: Vec<_> = all.iter().map(|(provider, names, _)| (provider.as_str(), names.clone())).collect();
+    let texts = |names: &[&str]| Some(names.iter().map(|name| name.to_string()).collect::<Vec<_>>());
+    assert_eq!(names, [("env", None), ("file", texts(&["A", "B"])), ("aws", texts(&[])), ("own", None)]);
+    assert!(all.iter().all(|(_, _, error)| error.is_none()));
+    write(&file, "{");
+    secrets.clear_cache();
+    let (_, names, error) = listed().remove(1);
+    assert_eq!((names, error.unwrap().source_provider()), (texts(&[]), Source::File));
+}
+
+#[test]
+fn names_of_a_directory_are_its_files() {
+    let directory = temp();
+    let path = |name: &str| directory.path().join(name);
+    std::fs::create_dir(path("..2026_01")).unwrap();
+    write(&path("..2026_01/hf-token"), "1");
+    std::os::unix::fs::symlink("..2026_01", path("..data")).unwrap();
+    std::os::unix::fs::symlink("..data/hf-token", path("hf-token")).unwrap();
+    std::fs::create_dir(path("directory")).unwrap();
+    write(&path("API_KEY"), "2");
+    write(&path(".hidden"), "3");
+    let listed = with_file(directory.path()).names(None).remove(0);
+    assert_eq!(listed.names.unwrap(), ["API_KEY", "hf-token"]);
+    assert!(listed.error.is_none());
+}
+
+#[test]
 fn provider_that_is_partly_configured_says_what_is_missing() {
     let home = temp();
     let environment =

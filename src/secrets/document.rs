@@ -114,6 +114,11 @@ impl Document {
         self.values.iter().map(|(key, entry)| (&**key, entry))
     }
 
+    /// The keys of all entries, unusable ones included.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.values.keys().chain(self.broken.keys()).map(|key| &**key)
+    }
+
     /// Marks an entry as unusable, unless an earlier part has this key.
     pub(crate) fn add_broken(&mut self, key: &str, error: Error) {
         if !self.values.contains_key(key) && !self.broken.contains_key(key) {

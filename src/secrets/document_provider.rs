@@ -18,6 +18,7 @@ use serde_json::{Map, Value, json};
 
 use super::document::{Document, DocumentSource};
 use super::lookup_cache::CacheTimes;
+use super::names::Names;
 use super::peek::{Known, Peeked};
 use super::provider::{Health, HealthState, Request, SecretProvider};
 use super::secret::Secret;
@@ -338,6 +339,26 @@ impl<S: DocumentSource> SecretProvider for DocumentProvider<S> {
             fields.insert("retry_in".to_owned(), json!(outage.backoff().as_secs_f64()));
         }
         fields
+    }
+
+    fn names(&self, request: &Request) -> Option<Names> {
+        let names_of = |loaded: &LoadedDocument, error: Option<Error>| {
+            let names = loaded.document.names().map(str::to_owned).collect();
+            Names { names, error: error.or_else(|| loaded.document.incomplete().cloned()) }
+        };
+        let is_fresh = |loaded: &Arc<LoadedDocument>| loaded.is_fresh();
+        if let Some(loaded) = self.state().document.filter(is_fresh) {
+            return Some(names_of(&loaded, None));
+        }
+        let deadline = request.deadline();
+        let load = LoadRequest { deadline, remaining: deadline.remaining(), forced: false, accepts: &is_fresh };
+        Some(match self.load(&load) {
+            Ok(loaded) => names_of(&loaded, None),
+            Err(error) => match self.state().document.filter(|loaded| loaded.is_usable()) {
+                Some(loaded) => names_of(&loaded, Some(error)),
+                None => Names { names: Vec::new(), error: Some(error) },
+            },
+        })
     }
 
     fn check(&self, request: &Request) -> Health {

@@ -28,7 +28,13 @@ pub(super) struct RemoteGroup<'a> {
 impl Manager {
     /// Looks `key` up in each provider in turn.
     pub(super) fn look_up(&self, key: &str, options: &Options) -> Result<Secret> {
+        self.look_up_any(&[key], options)
+    }
+
+    /// Looks all keys up in each provider in turn. Messages name the first key.
+    pub(super) fn look_up_any(&self, keys: &[&str], options: &Options) -> Result<Secret> {
         let _guard = fork::protect();
+        let key = keys[0];
         let request = self.request(options.timeout, options.refresh);
         let providers = self.providers();
         let (mut failure, mut not_queried): (Option<Error>, Vec<String>) = (None, Vec::new());
@@ -38,14 +44,14 @@ impl Manager {
             let (part, behind) = rest.split_at(remote.max(1));
             rest = behind;
             let found = if remote == 0 {
-                find(first, key, &request)
+                first_value(keys, |key| find(first, key, &request))
             } else {
                 let others_behind = behind.iter().any(|provider| provider.is_remote());
                 let group = RemoteGroup { providers: part, number: groups, others_behind };
                 groups += 1;
                 match options.cached_only {
-                    true => Ok(self.find_cached(&group, key, &mut not_queried)),
-                    false => self.lookup_cache().find(&group, key, &request),
+                    true => first_value(keys, |key| Ok(self.find_cached(&group, key, &mut not_queried))),
+                    false => first_value(keys, |key| self.lookup_cache().find(&group, key, &request)),
                 }
             };
             match found {
@@ -70,7 +76,11 @@ impl Manager {
             CachedLookup::Found(secret) => Some(secret),
             CachedLookup::Missing => None,
             CachedLookup::Unknown(names) => {
-                not_queried.extend(names);
+                for name in names {
+                    if !not_queried.contains(&name) {
+                        not_queried.push(name);
+                    }
+                }
                 None
             }
         }
@@ -86,6 +96,22 @@ pub(super) fn lookup(group: &RemoteGroup<'_>, key: &str, request: &Request) -> R
             Ok(Some(secret)) => return Ok(Some(Secret { degraded: failure.is_some(), ..secret })),
             Ok(None) => {}
             Err(error) => failure = Some(joined(failure, error)),
+        }
+    }
+    failure.map_or(Ok(None), Err)
+}
+
+/// The value of the first key that has one; if none has, the first failure.
+fn first_value(keys: &[&str], mut find: impl FnMut(&str) -> Result<Option<Secret>>) -> Result<Option<Secret>> {
+    let mut failure = None;
+    for key in keys {
+        match find(key) {
+            Ok(Some(mut secret)) => {
+                secret.degraded |= failure.is_some();
+                return Ok(Some(secret));
+            }
+            Ok(None) => {}
+            Err(error) => failure = failure.or(Some(error)),
         }
     }
     failure.map_or(Ok(None), Err)

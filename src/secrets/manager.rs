@@ -140,6 +140,20 @@ impl Manager {
         }
     }
 
+    /// Returns the value of the first provider that has any of these keys. If a provider has several of them, the
+    /// earlier key counts. `aws`, `vault` and custom providers that follow each other count as one provider.
+    ///
+    /// This is for names that are spelled in several ways, such as `HF_TOKEN` and `hf-token`. Failures are those of
+    /// [`Manager::get_with`]; their messages name the first key.
+    pub fn get_any(&self, keys: &[&str], options: &Options) -> Result<Secret> {
+        keys.iter().try_for_each(|key| check_key(key))?;
+        match keys {
+            [] => Err(Error::invalid_argument("no key is given")),
+            [key] => self.get_with(key, options),
+            _ => self.look_up_any(keys, options),
+        }
+    }
+
     /// Returns the values of several keys, each with its own result, within one timeout.
     pub fn get_many(&self, keys: &[&str]) -> Vec<Result<Secret>> {
         let deadline = Deadline::after(self.timeout);

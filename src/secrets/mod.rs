@@ -37,6 +37,7 @@ mod json;
 mod lookup;
 mod lookup_cache;
 mod manager;
+mod names;
 mod not_configured;
 mod peek;
 mod provider;
@@ -46,5 +47,6 @@ mod single_flight;
 mod vault;
 
 pub use manager::{Manager, Options, WELL_KNOWN, well_known};
+pub use names::ProviderNames;
 pub(crate) use peek::is_plain;
 pub use secret::Secret;

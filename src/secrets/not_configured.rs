@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::names::Names;
 use super::peek::{Known, Peeked};
 use super::provider::{Health, HealthState, Request, SecretProvider};
 use super::secret::Secret;
@@ -47,6 +48,10 @@ impl SecretProvider for NotConfiguredProvider {
 
     fn describe(&self) -> Map<String, Value> {
         Map::from_iter([("configured".to_owned(), json!(false))])
+    }
+
+    fn names(&self, _: &Request) -> Option<Names> {
+        Some(Names::default())
     }
 
     fn check(&self, _: &Request) -> Health {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::names::Names;
 use super::peek::{Known, Peeked};
 use super::secret::Secret;
 use crate::clock::{CoarseInstant, Deadline};
@@ -82,6 +83,11 @@ pub(crate) trait SecretProvider: Send + Sync {
 
     /// Returns its settings and what is known of its source, without a query.
     fn describe(&self) -> Map<String, Value>;
+
+    /// Returns the names of its secrets; `None` if it cannot list them.
+    fn names(&self, _: &Request) -> Option<Names> {
+        None
+    }
 
     /// Checks whether its source works.
     fn check(&self, request: &Request) -> Health;

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
 
 import yaml
@@ -110,6 +111,7 @@ PARSERS = {
     "cmake": cmake,
     "dockerfile": dockerfile,
     "ini": ini,
+    "toml": lambda path, block, work: tomllib.loads(block.text),
     "json": lambda path, block, work: json.loads(block.text),
     "yaml": lambda path, block, work: list(yaml.safe_load_all(block.text)),
     # They run where their package is installed: bindings/python/tests/test_readme.py, tests/documents.rs.

@@ -13,7 +13,7 @@ use lru::LruCache;
 use parking_lot::Mutex;
 
 use crate::clock::CoarseInstant;
-use crate::error::Result;
+use crate::error::{Error, Result, Source};
 use crate::files::{self, Fingerprint, LoosePermissions};
 use crate::fork::{self, ReadGuard};
 use crate::log::{self, Level};
@@ -126,6 +126,23 @@ impl Directory {
             return Ok(cached.value().cloned());
         }
         fork::unprotected(|| self.check(key, cached.as_deref(), strict))
+    }
+
+    /// The names of the files. Hidden files, directories and names that are not UTF-8 are left out. Called outside the
+    /// fork gate.
+    pub(super) fn names(&self) -> Result<Vec<String>> {
+        let failed = |error: &std::io::Error| Error::io("list", &self.path, error).with_source(Source::File);
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(&self.path).map_err(|error| failed(&error))? {
+            let entry = entry.map_err(|error| failed(&error))?;
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            // Kubernetes provides links to the files.
+            let is_directory = std::fs::metadata(entry.path()).is_ok_and(|metadata| metadata.is_dir());
+            if !name.starts_with('.') && !is_directory {
+                names.push(name);
+            }
+        }
+        Ok(names)
     }
 
     pub(super) fn clear_cache(&self) {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
+use super::names::Names;
 use super::peek::{Known, Peeked};
 use super::provider::{Health, HealthState, Request, SecretProvider};
 use super::secret::Secret;
@@ -284,6 +285,19 @@ impl SecretProvider for FileProvider {
         };
         fields.insert("strict_permissions".to_owned(), json!(self.location.strict));
         fields
+    }
+
+    fn names(&self, request: &Request) -> Option<Names> {
+        let listed = self.state(false, request.deadline()).and_then(|state| match &*state {
+            FileState::NoHome(_) | FileState::Missing(_) => Ok(Vec::new()),
+            FileState::Document(document) => Ok(document.names().map(str::to_owned).collect()),
+            FileState::Directory(directory) => fork::unprotected(|| directory.names()),
+            FileState::Failed(_, _, error) => Err(error.clone()),
+        });
+        Some(match listed {
+            Ok(names) => Names { names, error: None },
+            Err(error) => Names { names: Vec::new(), error: Some(error) },
+        })
     }
 
     fn check(&self, request: &Request) -> Health {

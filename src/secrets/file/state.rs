@@ -46,6 +46,13 @@ pub(super) struct Document {
     pub(super) entries: EntryMap,
 }
 
+impl Document {
+    /// The names of the entries that have a value.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().filter(|(_, value)| value.is_some()).map(|(name, _)| name.as_str())
+    }
+}
+
 /// What the path refers to.
 pub(super) enum Located {
     NoHome(Option<String>),

@@ -69,6 +69,7 @@ same_files "$work/unpacked/$name" <<'LIST'
 ./docs/aws.md
 ./docs/bench-cache.svg
 ./docs/cache.md
+./docs/command.md
 ./docs/dependencies.md
 ./docs/deployment.md
 ./docs/encryption.md

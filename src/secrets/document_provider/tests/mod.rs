@@ -3,6 +3,7 @@
 
 mod backoff;
 mod caching;
+mod names;
 mod partial;
 mod time_limits;
 mod waiting;

@@ -1,0 +1,89 @@
+//! Settings of the library: those of a file, then those of the command line.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use st_secrets::Config;
+
+use crate::arguments::Common;
+use crate::failure::Failure;
+use crate::terminal;
+
+/// Settings that are secrets themselves.
+const SECRET_KEYS: [&str; 4] = ["vault_token", "vault_secret_id", "key", "previous_keys"];
+
+/// The settings of a call.
+pub(crate) fn load(common: &Common) -> Result<Config, Failure> {
+    let mut config = Config::new();
+    if let Some(path) = &common.config {
+        read(path, &mut config)?;
+    }
+    if let Some(file) = &common.file {
+        let text = file.to_str().ok_or_else(|| Failure::usage("the path after --file is not UTF-8"))?;
+        config.set("file_path", text)?;
+    }
+    if let Some(timeout) = common.timeout {
+        config.set("timeout", &timeout.as_secs_f64().to_string())?;
+    }
+    Ok(config)
+}
+
+fn read(path: &Path, config: &mut Config) -> Result<(), Failure> {
+    let shown = path.display();
+    let wrong = |what: String| Failure::usage(format!("{shown}: {what}"));
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(format!("cannot read it: {error}")))?;
+    let is_json = path.extension().is_some_and(|extension| extension == "json") || text.trim_start().starts_with('{');
+    let json = if is_json { text } else { from_toml(&text).map_err(wrong)? };
+    config.parse(&json).map_err(|error| wrong(error.message().to_owned()))?;
+    warn_if_exposed(path, &json);
+    Ok(())
+}
+
+/// The same settings as JSON. What is wrong never quotes a line, which may hold a secret.
+fn from_toml(text: &str) -> Result<String, String> {
+    match toml::from_str::<serde_json::Map<String, serde_json::Value>>(text) {
+        Ok(settings) => Ok(serde_json::Value::Object(settings).to_string()),
+        Err(error) => {
+            let start = error.span().map_or(0, |span| span.start.min(text.len()));
+            let line = text.as_bytes()[..start].iter().filter(|byte| **byte == b'\n').count() + 1;
+            let what = match error.message() {
+                message if message.contains(['`', '"']) => "this is not TOML",
+                message => message,
+            };
+            Err(format!("line {line}: {what}; write lines such as file_path = \"~/secrets.json\""))
+        }
+    }
+}
+
+fn warn_if_exposed(path: &Path, json: &str) {
+    let mode = std::fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode());
+    let settings: serde_json::Map<String, serde_json::Value> = serde_json::from_str(json).unwrap_or_default();
+    let holds_secrets = SECRET_KEYS.iter().any(|key| settings.contains_key(*key));
+    let who = match mode {
+        _ if mode & 0o022 != 0 => "changed",
+        _ if mode & 0o044 != 0 && holds_secrets => "read",
+        _ => return,
+    };
+    let shown = path.display();
+    terminal::warn(&format!("{shown} can be {who} by other users: run: chmod 600 {shown}"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn toml_and_json_give_the_same_settings() {
+        let json = from_toml("providers = [\"env\", \"file\"]\ntimeout = 2.5\nstrict_permissions = true\n").unwrap();
+        assert_eq!(json, r#"{"providers":["env","file"],"strict_permissions":true,"timeout":2.5}"#);
+        Config::new().parse(&json).unwrap();
+    }
+
+    #[test]
+    fn an_error_names_the_line_and_not_its_text() {
+        for text in ["timeout = 1\nvault_token = \"CANARY", "timeout = 1\nCANARY CANARY", "timeout = 1\nkey = CANARY"] {
+            let error = from_toml(text).unwrap_err();
+            assert!(error.starts_with("line 2: ") && !error.contains("CANARY"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! The program `st-secrets`: secrets for commands, shells and people.
+//!
+//! | module | does |
+//! |---|---|
+//! | `arguments` | the command line, as clap reads it |
+//! | `usage` | one line for each kind of bad use |
+//! | `config` | settings: `--config`, `--file`, `--timeout` |
+//! | `secrets` | everything that is asked of the library's chain of providers |
+//! | `names` | spellings of names, variables, patterns |
+//! | `selection` | the secrets of `run` and `export` |
+//! | `run`, `export`, `value`, `report`, `cipher`, `store`, `pages` | the commands |
+//! | `env_file`, `terminal`, `failure` | files of variables, the terminal, exit codes |
+
+use std::process::ExitCode;
+
+mod arguments;
+mod cipher;
+mod config;
+mod env_file;
+mod export;
+mod failure;
+mod names;
+mod pages;
+mod report;
+mod run;
+mod secrets;
+mod selection;
+mod store;
+mod terminal;
+mod usage;
+mod value;
+
+use arguments::{Arguments, Command};
+use clap::Parser;
+use failure::Outcome;
+
+fn main() -> ExitCode {
+    // Values are copied on their way out of the program, so it writes no core file. The setting ends with `exec`.
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable).ok();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return usage::answer(&error),
+    };
+    terminal::set_color(arguments.common.color);
+    let outcome = act(&arguments);
+    terminal::flush_warnings(outcome.as_ref().err());
+    match outcome {
+        Ok(code) => code,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn act(arguments: &Arguments) -> Outcome {
+    let common = &arguments.common;
+    terminal::log(common.verbose, matches!(arguments.command, Command::Check(_)));
+    match &arguments.command {
+        Command::Run(run) => run::run(common, run),
+        Command::Get(get) => value::get(common, get),
+        Command::Set(set) => value::set(common, set),
+        Command::Delete(delete) => value::delete(common, delete),
+        Command::List(list) => report::list(common, list),
+        Command::Where(places) => report::places(common, places),
+        Command::Check(check) => report::check(common, check),
+        Command::Export(export) => export::export(common, export),
+        Command::Encrypt(text) => cipher::encrypt(common, text),
+        Command::Decrypt(token) => cipher::decrypt(common, token),
+        Command::Key(key) => cipher::key(common, key),
+        Command::Credentials(credentials) => store::credentials(common, credentials),
+        Command::Provider(provider) => store::provider(common, provider),
+        Command::Hardware(hardware) => store::hardware(common, hardware),
+        Command::Audit(audit) => store::audit(common, audit),
+        Command::Completions(completions) => pages::completions(completions),
+        Command::Man(man) => pages::man(man),
+    }
+}

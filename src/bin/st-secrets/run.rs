@@ -1,0 +1,66 @@
+//! `run`: gets the secrets, then becomes the command.
+
+use std::convert::Infallible;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use crate::arguments::{Common, Run};
+use crate::failure::{CANNOT_RUN, Failure, NO_COMMAND, Outcome};
+use crate::secrets::Secrets;
+use crate::selection::{self, Variable};
+use crate::{env_file, names, terminal};
+
+/// What programs need to work at all.
+const BASIC: [&str; 12] =
+    ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "COLORTERM", "LANG", "LC_*", "TZ", "TMPDIR", "PWD"];
+
+pub(crate) fn run(common: &Common, run: &Run) -> Outcome {
+    let Some((program, arguments)) = run.command.split_first() else {
+        return Err(Failure::usage("no command is given; write: st-secrets run NAME... -- COMMAND"));
+    };
+    let mut variables = Vec::new();
+    for path in &run.env_file {
+        variables.extend(env_file::read(path)?);
+    }
+    let secrets = selection::get(&run.selection, &Secrets::open(common)?)?;
+    check(&secrets)?;
+    let mut command = Command::new(program);
+    command.args(arguments);
+    if run.clean {
+        command.env_clear().envs(kept(&run.keep));
+    }
+    command.envs(variables);
+    command.envs(secrets.iter().map(|secret| (&secret.name, OsStr::from_bytes(&secret.value))));
+    drop(secrets);
+    match become_command(command, program) {
+        Err(failure) => Err(failure),
+    }
+}
+
+/// The variables of this environment that a clean one keeps.
+fn kept(patterns: &[String]) -> impl Iterator<Item = (OsString, OsString)> {
+    let is_kept = |name: &str| {
+        BASIC.into_iter().chain(patterns.iter().map(String::as_str)).any(|pattern| names::matches(pattern, name))
+    };
+    std::env::vars_os().filter(move |(name, _)| name.to_str().is_some_and(is_kept))
+}
+
+/// No variable can hold a NUL.
+fn check(secrets: &[Variable]) -> Result<(), Failure> {
+    let refused = secrets.iter().filter(|secret| secret.value.contains(&0)).map(|secret| {
+        let name = &secret.name;
+        Failure::failed(format!("{name} holds a NUL byte, which no environment variable can"))
+    });
+    Failure::of_all(refused.collect())
+}
+
+/// Replaces this program by the command.
+fn become_command(mut command: Command, program: &OsStr) -> Result<Infallible, Failure> {
+    terminal::flush_warnings(None);
+    let error = command.exec();
+    let code = if error.kind() == io::ErrorKind::NotFound { NO_COMMAND } else { CANNOT_RUN };
+    Err(Failure::new(code, format!("cannot run {}: {error}", program.display())))
+}

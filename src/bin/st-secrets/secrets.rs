@@ -1,0 +1,142 @@
+//! Everything that is asked of the library's chain of providers.
+
+use std::time::{Duration, Instant};
+
+use st_secrets::{Config, Manager, Options, ProviderNames};
+
+pub(crate) use st_secrets::{Secret, SecretBytes};
+
+use crate::arguments::Common;
+use crate::failure::Failure;
+use crate::{config, names, terminal};
+
+/// The chain of providers, for one call of the program.
+pub(crate) struct Secrets {
+    config: Config,
+    manager: Manager,
+    deadline: Option<Instant>,
+}
+
+impl Secrets {
+    pub(crate) fn open(common: &Common) -> Result<Secrets, Failure> {
+        let config = config::load(common)?;
+        let manager = Manager::open(&config)?;
+        // A time limit that is given here is over everything.
+        let deadline = common.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        Ok(Secrets { config, manager, deadline })
+    }
+
+    /// The secret, under any spelling of its name.
+    pub(crate) fn get(&self, name: &str) -> Result<Secret, Failure> {
+        check_name(name)?;
+        Ok(self.look_up(name, false)?)
+    }
+
+    /// The same; `None` if no provider has it.
+    pub(crate) fn find(&self, name: &str) -> Result<Option<Secret>, Failure> {
+        check_name(name)?;
+        match self.look_up(name, false) {
+            Ok(secret) => Ok(Some(secret)),
+            Err(error) if error.status() == st_secrets::Status::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn look_up(&self, name: &str, cached_only: bool) -> st_secrets::Result<Secret> {
+        let spellings = names::spellings(name);
+        let spellings: Vec<&str> = spellings.iter().map(String::as_str).collect();
+        self.manager.get_any(&spellings, &Options { timeout: self.remaining(), cached_only, ..Options::default() })
+    }
+
+    fn remaining(&self) -> Option<Duration> {
+        self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+    }
+
+    /// The names that each provider holds.
+    pub(crate) fn names(&self) -> Vec<ProviderNames> {
+        self.manager.names(self.remaining())
+    }
+
+    /// The environment alone.
+    pub(crate) fn environment(&self) -> Result<Secrets, Failure> {
+        self.alone("env")
+    }
+
+    /// Whether there is such a secret.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.look_up(name, false).is_ok()
+    }
+
+    /// Stores a value under the spelling that the secrets file has already, and warns if another value goes before it.
+    pub(crate) fn set(&self, name: &str, value: &[u8]) -> Result<(), Failure> {
+        check_name(name)?;
+        let key = self.key_in_file(name);
+        self.manager.set(&key, value)?;
+        let path = self.manager.file_path()?;
+        terminal::note(&format!("{key} is set in {}", path.display()));
+        match self.look_up(name, true) {
+            Ok(secret) if secret.provider() != "file" => {
+                let provider = secret.provider();
+                terminal::warn(&format!("{name} still comes from provider {provider}, which goes before the file"));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Removes a secret from the secrets file; `false` if it was not there.
+    pub(crate) fn delete(&self, name: &str) -> Result<bool, Failure> {
+        check_name(name)?;
+        Ok(self.manager.delete(&self.key_in_file(name))?)
+    }
+
+    /// The spelling of this name that the secrets file has; as it is written if it has none.
+    fn key_in_file(&self, name: &str) -> String {
+        let listed = self.alone("file").map(|file| file.manager.names(None)).unwrap_or_default();
+        let keys: Vec<String> = listed.into_iter().filter_map(|provider| provider.names).flatten().collect();
+        let spelling = names::spellings(name).into_iter().find(|spelling| keys.contains(spelling));
+        spelling.unwrap_or_else(|| name.to_owned())
+    }
+
+    /// The chain with this provider alone.
+    fn alone(&self, provider: &str) -> Result<Secrets, Failure> {
+        let mut config = self.config.clone();
+        config.set("providers", &format!("[\"{provider}\"]"))?;
+        let manager = Manager::open(&config)?;
+        Ok(Secrets { config, manager, deadline: self.deadline })
+    }
+
+    /// How every provider is, as JSON.
+    pub(crate) fn check(&self) -> String {
+        self.manager.check()
+    }
+
+    /// The file or directory of the file provider, or that there is none.
+    pub(crate) fn file(&self) -> String {
+        match self.manager.file_path() {
+            Ok(path) => path.display().to_string(),
+            Err(error) => error.message().to_owned(),
+        }
+    }
+}
+
+/// Warns of a value that may not be the current one.
+pub(crate) fn warn_of_doubt(name: &str, secret: &Secret) {
+    let provider = secret.provider();
+    if secret.is_degraded() {
+        terminal::warn(&format!("{name} comes from provider {provider}, but a provider before it failed"));
+    }
+    if secret.is_stale() {
+        terminal::warn(&format!("{name} is the last value of provider {provider}, which does not answer now"));
+    }
+}
+
+/// A name with `=` in it is most likely followed by a value, so it is not repeated.
+pub(crate) fn check_name(name: &str) -> Result<(), Failure> {
+    match name.contains('=') {
+        true => Err(Failure::usage(
+            "the name of a secret has no `=`; a value is never an argument: pipe it into st-secrets set NAME",
+        )),
+        false => Ok(()),
+    }
+}

@@ -1,0 +1,202 @@
+//! The secrets that `run` and `export` are to get, and the variables that they become.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::arguments::Selection;
+use crate::failure::{Failure, MISSING};
+use crate::names;
+use crate::secrets::{SecretBytes, Secrets, warn_of_doubt};
+
+/// A secret as a variable.
+pub(crate) struct Variable {
+    pub(crate) name: String,
+    pub(crate) value: SecretBytes,
+}
+
+/// A secret that is to be found.
+struct Wanted {
+    name: String,
+    /// Empty: that of its name.
+    variables: Vec<String>,
+    required: bool,
+}
+
+impl Wanted {
+    fn variables(&self) -> Vec<String> {
+        match self.variables.is_empty() {
+            true => vec![names::variable(&self.name)],
+            false => self.variables.clone(),
+        }
+    }
+}
+
+/// Secrets in the order in which they were named, each once, however it is spelled.
+#[derive(Default)]
+struct WantedList {
+    all: Vec<Wanted>,
+    /// Where each one is, by its canonical name.
+    places: HashMap<String, usize>,
+}
+
+impl WantedList {
+    /// The entry of this name, which is added if there is none.
+    fn add(&mut self, name: &str, required: bool) -> &mut Wanted {
+        let at = *self.places.entry(names::canonical(name)).or_insert_with(|| {
+            self.all.push(Wanted { name: name.to_owned(), variables: Vec::new(), required });
+            self.all.len() - 1
+        });
+        &mut self.all[at]
+    }
+}
+
+/// Gets all of them, or says of each that is missing or failed why.
+pub(crate) fn get(selection: &Selection, secrets: &Secrets) -> Result<Vec<Variable>, Failure> {
+    let mut wanted = named(selection)?;
+    if selection.all || selection.only.iter().any(|pattern| names::is_pattern(pattern)) {
+        add_all(&mut wanted, selection, secrets)?;
+    }
+    refuse_clashes(&wanted.all)?;
+    let (mut variables, mut failures) = (Vec::new(), Vec::new());
+    for wanted in &wanted.all {
+        let found = match wanted.required {
+            true => secrets.get(&wanted.name).map(Some),
+            false => secrets.find(&wanted.name),
+        };
+        match found {
+            Ok(Some(secret)) => {
+                warn_of_doubt(&wanted.name, &secret);
+                let value = secret.into_value();
+                let names = wanted.variables().into_iter();
+                variables.extend(names.map(|name| Variable { name, value: value.clone() }));
+            }
+            Ok(None) => {}
+            Err(failure) => failures.push(failure),
+        }
+    }
+    Failure::of_all(failures)?;
+    Ok(variables)
+}
+
+/// What the command line names.
+fn named(selection: &Selection) -> Result<WantedList, Failure> {
+    let mut wanted = WantedList::default();
+    for rename in &selection.rename {
+        let (name, variable) = rename.split_once('=').unwrap_or_default();
+        if name.is_empty() || !names::is_variable(variable) {
+            return Err(Failure::usage(
+                "--rename takes NAME=VARIABLE, such as --rename HF_TOKEN=HUGGING_FACE_HUB_TOKEN; a variable has letters, \
+                 digits and _ alone",
+            ));
+        }
+        wanted.add(name, true).variables.push(variable.to_owned());
+    }
+    for name in &selection.names {
+        wanted.add(name, true);
+    }
+    for name in selection.only.iter().filter(|pattern| !names::is_pattern(pattern)) {
+        wanted.add(name, true);
+    }
+    for name in &selection.optional {
+        // That of a rename is optional too.
+        let is_named = selection.names.iter().any(|other| names::canonical(other) == names::canonical(name));
+        wanted.add(name, false).required = is_named;
+    }
+    if wanted.all.is_empty() && selection.only.is_empty() && !selection.all {
+        return Err(Failure::usage("no secret is named; write their names, or --all"));
+    }
+    Ok(wanted)
+}
+
+/// Adds the secrets that providers list and that match `--only`. A provider that fails is an error: its secrets would
+/// be missing without notice.
+fn add_all(wanted: &mut WantedList, selection: &Selection, secrets: &Secrets) -> Result<(), Failure> {
+    let mut listed = BTreeMap::new();
+    let mut failures = Vec::new();
+    for provider in secrets.names() {
+        if let Some(error) = provider.error {
+            failures
+                .push(Failure::failed(format!("the names of provider {} are not known: {error}", provider.provider)));
+        }
+        for name in provider.names.into_iter().flatten() {
+            listed.entry(names::variable(&name)).or_insert(name);
+        }
+    }
+    Failure::of_all(failures)?;
+    let is_wanted =
+        |pattern: &str, variable: &str, name: &str| names::matches(pattern, name) || names::matches(pattern, variable);
+    for pattern in selection.only.iter().filter(|pattern| names::is_pattern(pattern)) {
+        if !listed.iter().any(|(variable, name)| is_wanted(pattern, variable, name)) {
+            let message = format!("no secret is named like {pattern:?}; st-secrets list shows their names");
+            return Err(Failure::new(MISSING, message));
+        }
+    }
+    for (variable, name) in &listed {
+        let only = &selection.only;
+        if only.is_empty() || only.iter().any(|pattern| is_wanted(pattern, variable, name)) {
+            wanted.add(name, true);
+        }
+    }
+    Ok(())
+}
+
+/// Two secrets cannot be one variable.
+fn refuse_clashes(wanted: &[Wanted]) -> Result<(), Failure> {
+    let mut seen: BTreeMap<String, &str> = BTreeMap::new();
+    for wanted in wanted {
+        for variable in wanted.variables() {
+            if let Some(other) = seen.insert(variable.clone(), &wanted.name) {
+                let name = &wanted.name;
+                return Err(Failure::usage(format!(
+                    "{other:?} and {name:?} would both be the variable {variable}; write --rename {name}=OTHER"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn selection(names: &[&str], optional: &[&str], rename: &[&str]) -> Selection {
+        let owned = |texts: &[&str]| texts.iter().map(|text| text.to_string()).collect();
+        Selection {
+            names: owned(names),
+            all: false,
+            only: Vec::new(),
+            optional: owned(optional),
+            rename: owned(rename),
+        }
+    }
+
+    fn summary(selection: &Selection) -> Vec<(String, Vec<String>, bool)> {
+        let wanted = named(selection).unwrap().all;
+        wanted.iter().map(|wanted| (wanted.name.clone(), wanted.variables(), wanted.required)).collect()
+    }
+
+    #[test]
+    fn spellings_of_one_name_are_one_secret() {
+        let expected = vec![("hf-token".to_owned(), vec!["HF_TOKEN".to_owned()], true)];
+        assert_eq!(summary(&selection(&["hf-token", "HF_TOKEN", "hf_token"], &["HF_TOKEN"], &[])), expected);
+    }
+
+    #[test]
+    fn a_rename_names_a_secret_and_replaces_its_variable() {
+        let found = summary(&selection(&["hf-token"], &[], &["HF_TOKEN=A", "HF_TOKEN=B"]));
+        assert_eq!(found, [("HF_TOKEN".to_owned(), vec!["A".to_owned(), "B".to_owned()], true)]);
+        let found = summary(&selection(&[], &["x"], &["x=Y"]));
+        assert_eq!(found, [("x".to_owned(), vec!["Y".to_owned()], false)]);
+        for wrong in ["A", "A=", "=A", "A=B C", "A=B=C"] {
+            assert!(named(&selection(&[], &[], &[wrong])).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn two_secrets_are_not_one_variable() {
+        let wanted = named(&selection(&["a/b", "a_b"], &[], &[])).unwrap().all;
+        let failure = refuse_clashes(&wanted).unwrap_err();
+        assert!(failure.lines[0].contains("would both be the variable A_B"), "{failure:?}");
+        refuse_clashes(&named(&selection(&["a/b", "a_b"], &[], &["a_b=C"])).unwrap().all).unwrap();
+    }
+}

@@ -1,0 +1,205 @@
+//! `credentials`, `provider`, `hardware` and `audit`: the databases.
+
+use std::io::{self, IsTerminal};
+use std::process::ExitCode;
+
+use serde_json::{Map, Value, json};
+use st_secrets::store::{Actor, Reencryption};
+use st_secrets::{Cipher, Store};
+
+use crate::arguments::{
+    Audit, AuditCommand, Common, Credentials, CredentialsCommand, Hardware, Provider, ProviderCommand,
+};
+use crate::failure::{FAILED, Failure, MISSING, Outcome};
+use crate::{cipher, config, terminal, value};
+
+/// Parts of names of members that hold secrets.
+const SECRET_PARTS: [&str; 5] = ["secret", "token", "key", "password", "credential"];
+
+/// The store; what is done is recorded as this user's.
+fn open(common: &Common) -> Result<Store, Failure> {
+    let store = Store::open(&config::load(common)?)?;
+    let username = ["LOGNAME", "USER"].iter().find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));
+    // A user whose name cannot be recorded is recorded without.
+    Ok(store.as_actor(Actor { username, ..Actor::default() }).unwrap_or(store))
+}
+
+pub(crate) fn rotate_key(common: &Common, cipher: &Cipher) -> Outcome {
+    let report = open(common)?.credentials_rotate(cipher)?;
+    terminal::note("there is a new key; the one before stays as an earlier one");
+    summary(&report)
+}
+
+fn summary(report: &Reencryption) -> Outcome {
+    let report: Value = serde_json::from_str(&report.to_json()).unwrap_or_default();
+    terminal::print(&format!("{report:#}"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn credentials(common: &Common, credentials: &Credentials) -> Outcome {
+    let store = open(common)?;
+    match &credentials.command {
+        CredentialsCommand::List { user, provider, json } => {
+            let listed = store.credential_list(*user, provider.as_deref())?;
+            let columns = [
+                ("USER", "user_id"),
+                ("PROVIDER", "provider"),
+                ("NAME", "name"),
+                ("ENCRYPTED", "encrypted"),
+                ("ACTIVE", "is_active"),
+                ("LAST USED", "last_used_at"),
+            ];
+            list(&listed, *json, &columns, "no credential is stored")
+        }
+        CredentialsCommand::Set { which, refused } => {
+            value::refuse_argument(refused, "st-secrets credentials set USER PROVIDER NAME")?;
+            let cipher = cipher::open(common)?;
+            let value = value::read(&format!("Value of {}", which.name))?;
+            store.credential_set(&cipher, which.user, &which.provider, &which.name, &value)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        CredentialsCommand::Delete(which) => {
+            match store.credential_delete(which.user, &which.provider, &which.name)? {
+                true => Ok(ExitCode::SUCCESS),
+                false => {
+                    let message = format!("user {} has no such credential", which.user);
+                    Err(Failure::new(MISSING, message))
+                }
+            }
+        }
+        CredentialsCommand::Reencrypt { plain } => {
+            summary(&store.credentials_reencrypt(&cipher::open(common)?, *plain, |_, _| true)?)
+        }
+    }
+}
+
+pub(crate) fn provider(common: &Common, provider: &Provider) -> Outcome {
+    let store = open(common)?;
+    match &provider.command {
+        ProviderCommand::List { json } => {
+            let columns = [("PROVIDER", "provider"), ("CHANGED", "updated_at")];
+            return list(&store.provider_list()?, *json, &columns, "no cloud provider has a configuration");
+        }
+        ProviderCommand::Show { provider, show } => {
+            let config = store.provider_get(provider)?;
+            let shown = match terminal::stdout_is_terminal() && !show {
+                true => without_secrets(&config)?,
+                false => String::from_utf8_lossy(&config).into_owned(),
+            };
+            terminal::print(&shown)?;
+        }
+        ProviderCommand::Save { provider } => store.provider_save(provider, &document()?)?,
+        ProviderCommand::Update { provider } => store.provider_update(provider, &document()?)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A JSON object from stdin: it may hold secrets, so it is not an argument.
+fn document() -> Result<String, Failure> {
+    if io::stdin().is_terminal() {
+        return Err(Failure::usage("no configuration is given; write: st-secrets provider update PROVIDER < FILE"));
+    }
+    String::from_utf8(terminal::read_stdin()?).map_err(|_| Failure::usage("the configuration on stdin is not UTF-8"))
+}
+
+/// The configuration with text in place of members that look like secrets, as a terminal may show it.
+fn without_secrets(config: &[u8]) -> Result<String, Failure> {
+    let parsed = serde_json::from_slice::<Value>(config);
+    let mut parsed = parsed.map_err(|_| Failure::failed("the configuration is not JSON; add --show to see it"))?;
+    hide(&mut parsed);
+    Ok(format!("{parsed:#}"))
+}
+
+fn hide(value: &mut Value) {
+    match value {
+        Value::Object(members) => members.iter_mut().for_each(|(name, value)| {
+            let name = name.to_lowercase();
+            match SECRET_PARTS.iter().any(|part| name.contains(part)) && !matches!(value, Value::Null | Value::Bool(_))
+            {
+                true => *value = json!("(hidden; add --show)"),
+                false => hide(value),
+            }
+        }),
+        Value::Array(values) => values.iter_mut().for_each(hide),
+        _ => {}
+    }
+}
+
+pub(crate) fn hardware(common: &Common, hardware: &Hardware) -> Outcome {
+    let store = open(common)?;
+    let info = store.hardware_info()?;
+    if hardware.json {
+        terminal::print(&String::from_utf8_lossy(&info))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let devices: Map<String, Value> = serde_json::from_slice(&info).unwrap_or_default();
+    let mut rows = Vec::new();
+    for (id, device) in devices {
+        let price = store.hardware_cost_per_hour(&id)?;
+        rows.push(vec![id, device["name"].as_str().unwrap_or_default().to_owned(), format!("{price:.4}")]);
+    }
+    terminal::table(&["ID", "NAME", "COST PER HOUR"], &rows, None)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn audit(common: &Common, audit: &Audit) -> Outcome {
+    let store = open(common)?;
+    match &audit.command {
+        AuditCommand::List { limit, since, event, json } => {
+            let filter = json!({"limit": limit, "since": since, "event_type": event});
+            let entries = store.audit_query(&filter.to_string())?;
+            let columns = [
+                ("ID", "id"),
+                ("TIME", "timestamp"),
+                ("EVENT", "event_type"),
+                ("ACTION", "action"),
+                ("TARGET", "target_id"),
+                ("ACTOR", "actor_username"),
+            ];
+            list(&entries, *json, &columns, "the audit trail has no such entry")
+        }
+        AuditCommand::Verify { json } => {
+            let verified = store.audit_verify(0, 0)?;
+            if *json {
+                terminal::print(&verified.to_json())?;
+            } else if verified.is_intact() {
+                terminal::print(&format!("{} entries, all intact", verified.checked))?;
+            }
+            match (verified.is_intact(), json) {
+                (true, _) => Ok(ExitCode::SUCCESS),
+                (false, true) => Ok(ExitCode::from(FAILED)),
+                (false, false) => {
+                    let report: Value = serde_json::from_str(&verified.to_json()).unwrap_or_default();
+                    let (id, kind) = (cell(&report, "broken_id"), cell(&report, "kind"));
+                    Err(Failure::failed(format!("the audit trail is not intact: entry {id}: {kind}")))
+                }
+            }
+        }
+    }
+}
+
+/// A JSON array of objects as it is, or as a table of these members.
+fn list(json: &str, as_json: bool, columns: &[(&str, &str)], if_empty: &str) -> Outcome {
+    let entries: Vec<Value> = serde_json::from_str(json).unwrap_or_default();
+    if as_json {
+        terminal::print(json)?;
+    } else if entries.is_empty() {
+        terminal::note(if_empty);
+    } else {
+        let header: Vec<&str> = columns.iter().map(|(header, _)| *header).collect();
+        let row = |entry: &Value| columns.iter().map(|(_, member)| cell(entry, member)).collect();
+        let rows: Vec<Vec<String>> = entries.iter().map(row).collect();
+        terminal::table(&header, &rows, None)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn cell(entry: &Value, member: &str) -> String {
+    match &entry[member] {
+        Value::Null => String::new(),
+        Value::Bool(true) => "yes".to_owned(),
+        Value::Bool(false) => "no".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,72 @@
+//! `list`, `where` and `check`.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::home::{Answer, Home, answer, set_mode};
+
+fn parsed(answer: &Answer) -> Value {
+    serde_json::from_str(answer.text()).unwrap()
+}
+
+/// The words of each line.
+fn lines(answer: &Answer) -> Vec<Vec<&str>> {
+    answer.text().lines().map(|line| line.split_whitespace().collect()).collect()
+}
+
+#[test]
+fn names_are_listed_with_their_providers() {
+    let home = Home::with(r#"{"hf-token": "CANARY", "B": "CANARY"}"#);
+    let list = |arguments: &[&str]| {
+        let mut command = home.command(arguments);
+        command.env("HF_TOKEN", "CANARY");
+        answer(command).ok()
+    };
+    assert_eq!(
+        lines(&list(&["list"])),
+        [vec!["NAME", "PROVIDERS"], vec!["B", "file"], vec!["hf-token", "env,", "file"]]
+    );
+    let expected = json!([{"name": "B", "providers": ["file"]}, {"name": "hf-token", "providers": ["env", "file"]}]);
+    assert_eq!(parsed(&list(&["list", "--json"])), expected);
+    assert_eq!(parsed(&Home::new().run(&["list", "--json"]).ok()), json!([]));
+    Home::with("{").run(&["list"]).fails(4, &["names of provider file may be missing"]);
+}
+
+#[test]
+fn where_shows_the_provider_and_never_the_value() {
+    let home = Home::with(r#"{"A": "CANARY", "hf_token": "CANARY-9"}"#);
+    let found = home.run(&["where", "A", "HF_TOKEN"]).ok();
+    assert_eq!(lines(&found)[1..], [vec!["A", "file", "6"], vec!["HF_TOKEN", "file", "8"]]);
+    assert!(!found.text().contains("CANARY"));
+    let found = home.run(&["where", "NO_1", "A", "NO_2"]);
+    assert_eq!((found.code, lines(&found).len()), (3, 2));
+    let found = found.says(&["\"NO_1\" was not found", "\"NO_2\" was not found"]);
+    assert!(!found.text().contains("CANARY"));
+    let one = json!({"provider": "file", "bytes": 6, "version": null, "degraded": false, "stale": false});
+    assert_eq!(parsed(&home.run(&["where", "A", "--json"]).ok()), json!({"A": one}));
+}
+
+#[test]
+fn check_says_how_each_provider_is_and_what_to_do() {
+    let home = Home::with(r#"{"A": "CANARY"}"#);
+    let healthy = home.run(&["check"]).ok();
+    let states: Vec<Vec<&str>> = lines(&healthy).into_iter().map(|line| line[..2].to_vec()).collect();
+    assert_eq!(states[..3], [["PROVIDER", "STATE"], ["env", "ok"], ["file", "ok"]]);
+    assert_eq!(states[3..5], [["aws", "absent"], ["vault", "absent"]]);
+    assert!(healthy.text().contains("\nmemory "), "{healthy:?}");
+    assert!(!healthy.text().contains('\x1b'));
+
+    set_mode(&home.secrets(), 0o644);
+    let exposed = home.run(&["check"]).ok();
+    assert!(exposed.text().contains("what to do: ") && exposed.text().contains("chmod 600"), "{exposed:?}");
+    assert_eq!(parsed(&home.run(&["check", "--json"]).ok())["providers"][1]["state"], "warning");
+
+    fs::write(home.secrets(), "{\"A\": CANARY}").unwrap();
+    let broken = home.run(&["check"]);
+    assert_eq!(broken.code, 4);
+    assert!(broken.text().contains("file") && broken.text().contains("failed") && broken.text().contains("column 7"));
+    assert!(!broken.text().contains("CANARY"));
+    let broken = home.run(&["check", "--json"]);
+    assert_eq!((broken.code, &parsed(&broken)["ok"]), (4, &json!(false)));
+}

@@ -1,0 +1,73 @@
+//! `credentials`, `provider`, `hardware` and `audit`.
+
+use serde_json::{Value, json};
+
+use crate::home::{Answer, Home, answer};
+
+fn parsed(answer: &Answer) -> Value {
+    serde_json::from_str(answer.text()).unwrap()
+}
+
+#[test]
+fn the_configuration_of_a_provider_is_saved_and_updated() {
+    let home = Home::new();
+    assert_eq!(home.run(&["provider", "list"]).says(&["no cloud provider has a configuration"]).code, 0);
+    home.run_with(&["provider", "save", "replicate"], br#"{"webhook_secret": "CANARY", "cost_limit_amount": 25.0}"#)
+        .ok();
+    home.run_with(&["provider", "update", "replicate"], br#"{"cost_limit_amount": 30}"#).ok();
+    let shown = home.run(&["provider", "show", "replicate"]).ok();
+    assert_eq!(parsed(&shown), json!({"webhook_secret": "CANARY", "cost_limit_amount": 30}));
+    let listed = parsed(&home.run(&["provider", "list", "--json"]).ok());
+    assert_eq!(listed[0]["provider"], "replicate");
+    assert!(home.run(&["provider", "list"]).ok().text().contains("replicate"));
+    home.run_with(&["provider", "save", "replicate"], b"[CANARY]").fails(2, &["st-secrets: error: "]);
+}
+
+#[test]
+fn credentials_are_stored_without_being_shown() {
+    let home = Home::new();
+    home.run_with(&["credentials", "set", "7", "replicate", "api_token"], b"CANARY\n").ok();
+    let listed = home.run(&["credentials", "list"]).ok();
+    assert!(listed.text().contains("api_token") && !listed.text().contains("CANARY"), "{listed:?}");
+    let listed = parsed(&home.run(&["credentials", "list", "--user", "7", "--json"]).ok());
+    assert_eq!((&listed[0]["name"], &listed[0]["encrypted"]), (&json!("api_token"), &json!(true)));
+    assert_eq!(parsed(&home.run(&["credentials", "list", "--user", "8", "--json"]).ok()), json!([]));
+    let rotated = home.run(&["key", "rotate"]);
+    assert_eq!((rotated.code, &parsed(&rotated)["reencrypted"]), (0, &json!(1)), "{rotated:?}");
+    assert_eq!(parsed(&home.run(&["credentials", "reencrypt"]).ok())["unchanged"], 1);
+    home.run(&["credentials", "delete", "7", "replicate", "api_token"]).ok();
+    home.run(&["credentials", "delete", "7", "replicate", "api_token"]).fails(3, &["user 7 has no such credential"]);
+}
+
+#[test]
+fn the_audit_trail_is_listed_and_verified() {
+    let home = Home::new();
+    let mut save = home.command(&["provider", "save", "replicate"]);
+    save.env("LOGNAME", "ada").stdin(std::fs::File::open(home.write("config.json", "{}")).unwrap());
+    answer(save).ok();
+    let entries = parsed(&home.run(&["audit", "list", "--json"]).ok());
+    assert_eq!((&entries[0]["actor_username"], &entries[0]["action"]), (&json!("ada"), &json!("save")));
+    let listed = home.run(&["audit", "list", "--event", "provider.configured", "--limit", "1"]).ok();
+    assert!(listed.text().contains("replicate") && listed.text().contains("ada"), "{listed:?}");
+    assert_eq!(home.run(&["audit", "verify"]).ok().text(), "1 entries, all intact\n");
+    assert_eq!(parsed(&home.run(&["audit", "verify", "--json"]).ok())["intact"], true);
+    let database = walk(&home.path("")).into_iter().find(|path| path.ends_with("audit.db")).unwrap();
+    let connection = rusqlite::Connection::open(database).unwrap();
+    connection.execute("UPDATE audit_log SET action = 'changed'", []).unwrap();
+    drop(connection);
+    home.run(&["audit", "verify"]).fails(4, &["the audit trail is not intact: entry 1: altered"]);
+    assert_eq!(home.run(&["audit", "verify", "--json"]).code, 4);
+}
+
+#[test]
+fn hardware_has_prices() {
+    let home = Home::new();
+    let listed = home.run(&["hardware"]).ok();
+    assert!(listed.text().contains("gpu-l40s") && listed.text().contains("3.5100"), "{listed:?}");
+    assert_eq!(parsed(&home.run(&["hardware", "--json"]).ok())["gpu-l40s"]["name"], "L40S (48GB)");
+}
+
+fn walk(directory: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
+}

@@ -1,0 +1,98 @@
+//! `get`, `set` and `delete` away from a terminal.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use crate::home::{Home, answer};
+
+#[test]
+fn a_value_is_written_as_it_is() {
+    let home = Home::with("{\"A\": \"CANARY\\nline 2\\n\\t\\u001b[31m\"}");
+    assert_eq!(home.run(&["get", "A"]).ok().stdout, b"CANARY\nline 2\n\t\x1b[31m");
+    assert_eq!(home.run(&["get", "A", "--show"]).ok().stdout, b"CANARY\nline 2\n\t\x1b[31m");
+    home.run(&["get", "B"]).fails(3, &["secret \"B\" was not found"]);
+}
+
+#[test]
+fn a_value_comes_from_stdin_without_its_final_line_break() {
+    let home = Home::new();
+    for (input, value) in
+        [("CANARY", "CANARY"), ("a\n", "a"), ("a\r\n", "a"), ("a\n\n", "a\n"), (" a b\nc ", " a b\nc ")]
+    {
+        let answer = home.run_with(&["set", "A"], input.as_bytes());
+        assert_eq!((answer.code, answer.text()), (0, ""), "{answer:?}");
+        assert_eq!(home.run(&["get", "A"]).ok().text(), value);
+    }
+    assert_eq!(fs::metadata(home.secrets()).unwrap().permissions().mode() & 0o777, 0o600);
+    for empty in ["", "\n"] {
+        home.run_with(&["set", "A"], empty.as_bytes()).fails(2, &["the value is empty", "st-secrets delete NAME"]);
+    }
+    assert_eq!(home.run(&["get", "A"]).ok().text(), " a b\nc ");
+}
+
+#[test]
+fn a_variable_that_hides_the_new_value_is_warned_of() {
+    let home = Home::new();
+    assert_eq!(home.run_with(&["set", "hf-token"], b"1").stderr.lines().count(), 1);
+    let mut command = home.command(&["set", "hf-token"]);
+    command.env("HF_TOKEN", "CANARY-env").stdin(fs::File::open(home.write("value", "2")).unwrap());
+    answer(command).says(&["warning: hf-token still comes from provider env"]);
+}
+
+#[test]
+fn what_is_not_there_cannot_be_deleted() {
+    let home = Home::with(r#"{"A": "CANARY", "B": "2"}"#);
+    assert_eq!(home.run(&["delete", "A"]).says(&["A is deleted from "]).code, 0);
+    assert_eq!(fs::read_to_string(home.secrets()).unwrap(), r#"{"B": "2"}"#);
+    home.run(&["delete", "A"]).fails(3, &["secrets.json has no secret \"A\""]);
+    fs::create_dir(home.path("directory")).unwrap();
+    home.run(&["delete", "A", "--file", "directory"]).fails(4, &["read-only", "set file_path to a file"]);
+}
+
+#[test]
+fn settings_come_from_a_file_of_either_kind() {
+    let home = Home::new();
+    let secrets = home.write("own.yaml", "A: CANARY\n");
+    let path = secrets.to_str().unwrap();
+    home.write("c.toml", &format!("# settings\nfile_path = \"{path}\"\nproviders = [\"file\"]\ntimeout = 5\n"));
+    home.write("c.json", &format!("{{\"file_path\": {path:?}, \"providers\": [\"file\"], \"timeout\": 5}}"));
+    for config in ["c.toml", "c.json"] {
+        let mut command = home.command(&["get", "A", "--config", config]);
+        command.env("A", "environment");
+        assert_eq!(answer(command).ok().text(), "CANARY");
+    }
+    home.write("wrong.toml", "file_pat = \"CANARY\"\n");
+    home.run(&["get", "A", "--config", "wrong.toml"]).fails(2, &["wrong.toml: unknown", "did you mean `file_path`?"]);
+    home.write("broken.toml", "timeout = 1\nvault_token = \"CANARY\n");
+    home.run(&["get", "A", "--config", "broken.toml"]).fails(2, &["broken.toml: line 2: "]);
+    home.run(&["get", "A", "--config", "none.toml"]).fails(2, &["none.toml: cannot read it: No such file"]);
+}
+
+#[test]
+fn settings_that_others_can_change_are_warned_of() {
+    let home = Home::with(r#"{"A": "CANARY"}"#);
+    let config = home.write("c.toml", "timeout = 5\n");
+    for (mode, text, warning) in [
+        (0o644, "timeout = 5\n", None),
+        (0o644, "vault_token = \"CANARY\"\n", Some("can be read by other users")),
+        (0o600, "vault_token = \"CANARY\"\n", None),
+        (0o666, "timeout = 5\n", Some("can be changed by other users")),
+    ] {
+        home.write("c.toml", text);
+        crate::home::set_mode(&config, mode);
+        let answer = home.run(&["get", "A", "--config", "c.toml"]);
+        assert_eq!(answer.text(), "CANARY");
+        match warning {
+            Some(warning) => drop(answer.says(&[warning, "chmod 600 c.toml"])),
+            None => assert_eq!(answer.stderr, "", "{mode:o} {text}"),
+        }
+    }
+}
+
+#[test]
+fn the_log_goes_to_stderr() {
+    let home = Home::with(r#"{"A": "CANARY"}"#);
+    home.run(&["get", "A", "-v"]).says(&["file: read ", "(1 entries)"]);
+    let answer = home.run(&["get", "A", "-vv"]).says(&["\"A\" comes from provider file"]);
+    assert_eq!(answer.text(), "CANARY");
+}

@@ -13,9 +13,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import tomllib
 from pathlib import Path
 
+import tomllib
 import yaml
 from documents import ROOT, anchors, blocks, documents, links, prose
 

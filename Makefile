@@ -116,7 +116,7 @@ lint:
 
 # One test searches the core file of a C program, which loads the library that `all` builds.
 test-rust: $(if $(TEST),,all)
-	$(CARGO) test --locked $(TEST)
+	$(CARGO) test --locked $(if $(TEST),$(TEST),--no-fail-fast)
 	$(if $(TEST),,$(CARGO) test --locked --features command --bin st-secrets --test command)
 
 # Checks every interleaving of readers and writers at the lock of a cache.

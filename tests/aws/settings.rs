@@ -207,7 +207,10 @@ fn check_reports_the_caller_and_what_to_do() {
             assert!(denied["detail"].as_str().unwrap().contains("allow secretsmanager:GetSecretValue"), "{denied}");
             set_variables([("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:1")]);
             let unreached = provider(&aws());
-            assert!(unreached["detail"].as_str().unwrap().contains("the call of STS failed: connecting to"), "{unreached}");
+            assert!(
+                unreached["detail"].as_str().unwrap().contains("the call of STS failed: connecting to"),
+                "{unreached}"
+            );
             for text in [good.to_string(), described, denied.to_string()] {
                 assert!(!text.contains("CANARY") && !text.contains(&variable("NOBODY_SECRET")), "{text}");
             }

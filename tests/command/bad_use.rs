@@ -8,7 +8,7 @@ fn bad_use_is_one_line_with_a_remedy() {
     for (arguments, expected) in [
         (&[][..], &["st-secrets --help"][..]),
         (&["--bogus"], &["--bogus", "usage: "]),
-        (&["rum", "HF_TOKEN"], &["'rum'", "a similar subcommand exists: 'run'"]),
+        (&["rum", "HF_TOKEN"], &["unknown command", "a similar command exists: 'run'"]),
         (&["run", "HF_TOKEN"], &["no command is given", "st-secrets run NAME... -- COMMAND"]),
         (&["run", "HF_TOKEN", "--"], &["no command is given"]),
         (&["run", "--", "true"], &["no secret is named", "--all"]),
@@ -20,14 +20,21 @@ fn bad_use_is_one_line_with_a_remedy() {
         (&["get"], &["<NAME>", "usage: st-secrets get"]),
         (&["where"], &["<NAME>"]),
         (&["export", "HF_TOKEN"], &["--format <FORMAT>"]),
-        (&["export", "--format", "xml", "HF_TOKEN"], &["'xml'", "possible values: env, json, dotenv, docker, k8s"]),
+        (
+            &["export", "--format", "xml", "HF_TOKEN"],
+            &["'--format <FORMAT>'", "possible values: env, json, dotenv, docker, k8s"],
+        ),
         (
             &["export", "--format", "k8s", "--secret-name", "A B", "HF_TOKEN"],
             &["--secret-name takes a name of Kubernetes"],
         ),
-        (&["check", "extra"], &["'extra'"]),
-        (&["key"], &["st-secrets"]),
-        (&["get", "HF_TOKEN", "--color", "blue"], &["'blue'", "possible values: auto, always, never"]),
+        (&["check", "extra"], &["one argument too many"]),
+        (&["key"], &["st-secrets key --help"]),
+        (&["run", "HF_TOKEN", "--timeout", "1e-300", "--", "true"], &["--timeout", "a number of seconds above 0"]),
+        (&["credentials", "delete", "alice", "replicate", "x"], &["'<USER>'", "write a whole number"]),
+        (&["get", "HF_TOKEN", "--color"], &["'--color <WHEN>' needs a value", "possible values: auto"]),
+        (&["get", "A", "--file", "a", "--file", "b"], &["'--file <PATH>' is given more than once"]),
+        (&["get", "HF_TOKEN", "--color", "blue"], &["'--color <WHEN>'", "possible values: auto, always, never"]),
     ] {
         let answer = home.run(arguments).fails(2, expected);
         assert_eq!(answer.stderr.lines().count(), 1, "{arguments:?}: {answer:?}");
@@ -57,6 +64,27 @@ fn a_value_among_the_arguments_is_not_repeated() {
         &["encrypt", "--text=CANARY"],
         &["decrypt", "CANARY"],
         &["credentials", "set", "1", "replicate", "api_token", "CANARY"],
+        &["credentials", "set", "CANARY", "replicate", "api_token"],
+        &["credentials", "delete", "1", "replicate", "api_token", "CANARY"],
+        &["provider", "save", "replicate", "{\"api_token\":\"CANARY\"}"],
+        &["get", "HF_TOKEN", "CANARY"],
+        &["get", "HF_TOKEN", "-CANARY"],
+        &["get", "HF_TOKEN", "--CANARY"],
+        &["get", "HF_TOKEN", "--value=CANARY"],
+        &["get", "HF_TOKEN", "--show=CANARY"],
+        &["delete", "HF_TOKEN", "CANARY"],
+        &["key", "rotate", "CANARY"],
+        &["key", "CANARY"],
+        &["list", "CANARY"],
+        &["HF_TOKEN=CANARY"],
+        &["CANARY"],
+        &["run", "--clean=CANARY", "A", "--", "true"],
+        &["get", "HF_TOKEN", "--timeout", "CANARY"],
+        &["get", "HF_TOKEN", "--color", "CANARY"],
+        &["audit", "list", "--limit", "CANARY"],
+        &["run", "--only", "HF_TOKEN=CANARY*", "--", "true"],
+        &["run", "HF_TOKEN=CANARY", "HF_TOKEN-CANARY", "HF.TOKEN-CANARY", "--", "true"],
+        &["run", "HF=CANARY", "HF_CANARY", "--", "true"],
     ] {
         home.run(arguments).fails(2, &["st-secrets: error: "]);
     }
@@ -74,6 +102,19 @@ fn help_and_versions_are_answers() {
         home.run(&["run", "--help"]).ok().text().contains("Examples:\n  st-secrets run HF_TOKEN -- python train.py")
     );
     assert_eq!(home.run(&["--version"]).ok().text(), format!("st-secrets {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn help_that_cannot_be_written_is_a_failure() {
+    let home = Home::new();
+    for arguments in [&["--help"][..], &["--version"], &["run", "--help"]] {
+        let mut command = home.command(arguments);
+        command.stdout(std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap());
+        let output = command.stderr(std::process::Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(4) && stderr.contains("cannot write the output"), "{stderr}");
+    }
+    assert!(home.run(&["--help"]).ok().text().contains("\n  130  Ctrl-C"));
 }
 
 #[test]

@@ -95,10 +95,39 @@ fn python_dotenv_and_run_read_every_value_back() {
     assert_eq!(read_back(command), named);
 }
 
+/// A quoted value that ends in a backslash would take the next one into itself, whichever that is.
+#[test]
+fn no_value_in_dotenv_changes_the_one_after_it() {
+    let values =
+        [r"x y\", r"C:\dir\", r"it's\", r#"say "x"\"#, "a b", "it's", r"it's $5", "two\nlines", "a\r\nb", r"\\"];
+    let mut named = BTreeMap::new();
+    for first in values {
+        for second in values {
+            named.insert(format!("V_{:03}", named.len()), first.to_owned());
+            named.insert(format!("V_{:03}", named.len()), second.to_owned());
+        }
+    }
+    let home = Home::with(&serde_json::to_string(&named).unwrap());
+    home.write("out.env", home.run(&["export", "--format", "dotenv", "--all"]).ok().text());
+    let mut command = python();
+    let script = "import dotenv, json, sys; print(json.dumps(dotenv.dotenv_values(sys.argv[1], interpolate=False)))";
+    command.args(["-c", script]).arg(home.path("out.env"));
+    assert_eq!(read_back(command), named);
+    let arguments = ["run", "--file", "none.json", "--optional", "NO", "--env-file", "out.env", "--"];
+    let command = home.command(&[&arguments[..], &["python3", "-c", PRINT]].concat());
+    assert_eq!(read_back(command), named);
+
+    for value in ["CANARY\n\\", "CANARY \r\\", "'CANARY\\", " CANARY\\", "CANARY #\\"] {
+        let home = Home::with(&serde_json::json!({ "A": value }).to_string());
+        let arguments = ["export", "--format", "dotenv", "A"];
+        home.run(&arguments).fails(4, &["A ends in a backslash", "use: --format json"]);
+    }
+}
+
 #[test]
 fn line_breaks_of_other_systems_are_kept() {
-    let home = Home::with("{\"A\": \"one\\r\\ntwo\\r\\\"\\\\\"}");
-    let value = "one\r\ntwo\r\"\\";
+    let home = Home::with("{\"A\": \"one\\r\\ntwo\\r\\\"\\\\c\"}");
+    let value = "one\r\ntwo\r\"\\c";
     let text = home.run(&["export", "--format", "dotenv", "A"]).ok();
     home.write("out.env", text.text());
     let mut command = python();

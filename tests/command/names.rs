@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::home::Home;
+use crate::home::{Home, answer};
 
 #[test]
 fn every_spelling_finds_a_file_of_docker_or_kubernetes() {
@@ -40,6 +40,60 @@ fn set_and_delete_change_the_spelling_that_is_there() {
     assert_eq!(home.run(&["delete", "HF_TOKEN"]).code, 0);
     assert_eq!(home.run_with(&["set", "hf-token"], b"3").says(&["hf-token is set in "]).code, 0);
     assert_eq!(home.run(&["get", "HF_TOKEN"]).ok().text(), "3");
+}
+
+#[test]
+fn every_spelling_in_the_file_is_deleted() {
+    let home = Home::with(r#"{"HF_TOKEN": "CANARY-1", "hf-token": "CANARY-2", "hf_token": "CANARY-3", "B": "4"}"#);
+    let mut command = home.command(&["delete", "HF_TOKEN"]);
+    command.env("HF_TOKEN", "CANARY-env");
+    let deleted = answer(command).says(&[
+        "HF_TOKEN is deleted from ",
+        "hf-token is deleted from ",
+        "hf_token is deleted from ",
+        "warning: HF_TOKEN still comes from provider env",
+    ]);
+    assert_eq!(deleted.code, 0);
+    assert_eq!(fs::read_to_string(home.secrets()).unwrap(), r#"{"B": "4"}"#);
+    home.run(&["get", "HF_TOKEN"]).fails(3, &["was not found"]);
+}
+
+#[test]
+fn every_listed_name_can_be_looked_up() {
+    let home = Home::with(r#"{"Hf_Token": "1", "tls.key": "2", "tls-key": "3"}"#);
+    let listed = home.run(&["list"]).ok();
+    let names: Vec<&str> = listed.text().lines().skip(1).filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(names, ["Hf_Token", "tls-key", "tls.key"]);
+    for (name, value) in [("Hf_Token", "1"), ("tls.key", "2"), ("tls-key", "3")] {
+        assert_eq!(home.run(&["get", name]).ok().text(), value);
+    }
+}
+
+#[test]
+fn two_secrets_of_one_variable_are_never_one_of_them() {
+    let home = Home::with(r#"{"db/password": "slash", "db_password": "under"}"#);
+    for selection in [&["--all"][..], &["--only", "db_*,db/*"], &["--only", "DB_*"]] {
+        let arguments = [&["run"], selection, &["--", "echo", "started"]].concat();
+        home.run(&arguments).fails(2, &["would both be the variable DB_PASSWORD", "--rename"]);
+    }
+    let script = "echo $DB_PASSWORD";
+    assert_eq!(home.run(&["run", "--only", "db_*", "--", "sh", "-c", script]).ok().text(), "under\n");
+    let script = "echo $DB_PASSWORD $OTHER";
+    let arguments = ["run", "--all", "--rename", "db/password=OTHER", "--", "sh", "-c", script];
+    assert_eq!(home.run(&arguments).ok().text(), "under slash\n");
+    let dots = Home::with(r#"{"tls.key": "dot", "tls-key": "dash"}"#);
+    dots.run(&["run", "--all", "--", "echo", "started"]).fails(2, &["would both be the variable TLS_KEY"]);
+    // A name of the command line is the listed one that it finds.
+    let home = Home::with(r#"{"hf_token": "1"}"#);
+    assert_eq!(home.run(&["run", "--all", "hf.token", "--", "sh", "-c", "echo $HF_TOKEN"]).ok().text(), "1\n");
+}
+
+#[test]
+fn a_listed_name_that_cannot_be_a_variable_is_skipped_with_a_warning() {
+    let home = Home::with("{\"A\": \"1\", \"a=b\": \"CANARY\", \"\": \"CANARY\", \"c\\u0000d\": \"CANARY\"}");
+    let run = home.run(&["run", "--all", "--", "sh", "-c", "echo $A"]);
+    assert_eq!((run.code, run.text()), (0, "1\n"), "{run:?}");
+    run.says(&["provider file lists \"a=b\", which is not a valid name; it is skipped", "\"\"", "\"c\\0d\""]);
 }
 
 #[test]

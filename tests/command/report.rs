@@ -34,6 +34,17 @@ fn names_are_listed_with_their_providers() {
 }
 
 #[test]
+fn a_reader_that_has_read_enough_is_not_a_failure() {
+    let home = Home::with(r#"{"A": "CANARY"}"#);
+    for arguments in [&["list"][..], &["get", "A"], &["--help"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = home.command(arguments).stdout(writer).output().unwrap();
+        assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0), "{arguments:?}");
+    }
+}
+
+#[test]
 fn where_shows_the_provider_and_never_the_value() {
     let home = Home::with(r#"{"A": "CANARY", "hf_token": "CANARY-9"}"#);
     let found = home.run(&["where", "A", "HF_TOKEN"]).ok();

@@ -110,7 +110,7 @@ fn all_secrets_are_given_or_those_like_a_pattern() {
     assert_eq!(given(&["--only", "HF_*"]), ["HF_TOKEN=1", "HF_USER=2"]);
     assert_eq!(given(&["--all", "--only", "hf.*"]), ["HF_USER=2"]);
     assert_eq!(given(&["--only", "*_USER,other"]), ["HF_USER=2", "OTHER=3"]);
-    home.run(&["run", "--only", "NO_*", "--", "echo", "started"]).fails(3, &["no secret is named like \"NO_*\""]);
+    home.run(&["run", "--only", "NO_*", "--", "echo", "started"]).fails(3, &["no secret name matches \"NO_*\""]);
     Home::with("{").run(&["run", "--all", "--", "echo", "started"]).fails(4, &["the names of provider file"]);
 }
 
@@ -154,6 +154,13 @@ fn the_environment_goes_before_the_file() {
 fn a_value_that_no_variable_can_hold_is_an_error() {
     let home = Home::with("{\"A\": \"CANARY\\u0000\"}");
     home.run(&["run", "A", "--", "echo", "started"]).fails(4, &["A holds a NUL byte"]);
+    home.write("nul.env", "B=1\nC='x\0'\n");
+    home.run(&["run", "--optional", "NO", "--env-file", "nul.env", "--", "echo", "started"])
+        .fails(2, &["nul.env, line 2: the value holds a NUL byte"]);
+    let longest = 128 * 1024 - "AB=".len() - 1;
+    let home = Home::with(&serde_json::json!({ "AB": "x".repeat(longest), "CD": "x".repeat(longest + 1) }).to_string());
+    assert_eq!(home.run(&["run", "AB", "--", "sh", "-c", "echo ${#AB}"]).ok().text(), format!("{longest}\n"));
+    home.run(&["run", "CD", "--", "echo", "started"]).fails(4, &["CD has 131069 bytes", "at most 128 KiB"]);
 }
 
 #[test]

@@ -73,9 +73,10 @@ impl Session {
         self.terminal.write_all(keys).unwrap();
     }
 
-    /// The exit code, and all that was seen.
+    /// The exit code, as a shell reports it, and all that was seen.
     fn end(mut self) -> (i32, String) {
-        let code = self.child.wait().unwrap().code().unwrap();
+        let status = self.child.wait().unwrap();
+        let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap());
         let modes = tcgetattr(&self.inner).unwrap().local_modes;
         assert!(modes.contains(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG), "{modes:?}");
         // All that it wrote is there by now.
@@ -148,6 +149,60 @@ fn an_empty_line_is_not_a_value() {
 }
 
 #[test]
+fn a_signal_leaves_the_terminal_as_it_was() {
+    let home = Home::with(r#"{"HF_TOKEN": "before"}"#);
+    for (name, signal) in [("HUP", 1), ("INT", 2), ("QUIT", 3), ("TERM", 15)] {
+        let mut session = Session::start(&home, &["set", "HF_TOKEN"]);
+        session.expect("(not shown): ");
+        session.type_in(b"CANARY");
+        let id = session.child.id().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
+        let (code, seen) = session.end();
+        assert_eq!(code, 128 + signal, "{seen}");
+        assert!(!seen.contains("CANARY"), "{seen}");
+    }
+    assert_eq!(home.run(&["get", "HF_TOKEN"]).ok().text(), "before");
+}
+
+#[test]
+fn control_keys_and_several_lines_are_not_a_value() {
+    let home = Home::with(r#"{"HF_TOKEN": "before"}"#);
+    for (keys, expected) in [
+        (&b"CANARY\x1a\r"[..], "a control key that is not supported was typed"),
+        (b"CANARY\x17", "a control key"),
+        (b"CANARY\x1b[D\r", "a control key"),
+        (b"CANARY\0", "a control key"),
+        (b"CANARY 1\nCANARY 2\n", "several lines were pasted; pipe the value instead"),
+        (b"CANARY 1\r\n\r\nCANARY 2", "several lines were pasted"),
+    ] {
+        let mut session = Session::start(&home, &["set", "HF_TOKEN"]);
+        session.expect("(not shown): ");
+        session.type_in(keys);
+        let (code, seen) = session.end();
+        assert!(code == 2 && seen.contains(expected) && !seen.contains("CANARY"), "{keys:?}: {seen}");
+    }
+    assert_eq!(home.run(&["get", "HF_TOKEN"]).ok().text(), "before");
+    let mut session = Session::start(&home, &["set", "HF_TOKEN"]);
+    session.expect("(not shown): ");
+    session.type_in(b"a\tb\r\n\n");
+    assert_eq!(session.end().0, 0);
+    assert_eq!(home.run(&["get", "HF_TOKEN"]).ok().text(), "a\tb");
+}
+
+#[test]
+fn names_cannot_change_the_terminal() {
+    let home = Home::with("{\"A\\u001b[31m\\u009b\": \"CANARY\"}");
+    let (code, seen) = Session::start(&home, &["list", "--color", "never"]).end();
+    assert!(code == 0 && !seen.contains('\x1b') && seen.contains(r"A\u{1b}[31m\u{9b}"), "{seen:?}");
+    let (_, seen) = Session::start(&home, &["delete", "A\x1b[31m\u{9b}", "--color", "never"]).end();
+    assert!(!seen.contains('\x1b') && seen.contains(r"A\u{1b}[31m\u{9b} is deleted"), "{seen:?}");
+    let mut session = Session::start(&home, &["set", "A\x1b[31m"]);
+    session.expect(r"Value of A\u{1b}[31m (not shown): ");
+    session.type_in(b"\x03");
+    session.end();
+}
+
+#[test]
 fn the_command_of_run_has_the_terminal() {
     let home = Home::with(r#"{"HF_TOKEN": "CANARY"}"#);
     let script = "test -t 0 && test -t 1 && test -t 2 && read line </dev/tty && echo \"got $line $(stty size)\"";
@@ -181,12 +236,16 @@ fn a_table_is_as_wide_as_the_terminal() {
 }
 
 #[test]
-fn members_that_look_like_secrets_are_hidden_on_a_terminal() {
+fn the_values_of_a_configuration_are_hidden_on_a_terminal() {
     let home = Home::new();
-    let config = br#"{"webhook_secret": "CANARY", "deep": [{"api_key": "CANARY"}], "webhook_require_signature": true, "cost": 1}"#;
+    let config =
+        br#"{"webhook_url": "https://u:CANARY@x", "deep": [{"auth": "CANARY"}, 31337], "signed": true, "pin": 31337}"#;
     home.run_with(&["provider", "save", "replicate"], config).ok();
     let (code, seen) = Session::start(&home, &["provider", "show", "replicate"]).end();
-    assert!(code == 0 && !seen.contains("CANARY") && seen.contains("\"cost\": 1"), "{seen}");
+    assert!(code == 0 && !seen.contains("CANARY") && !seen.contains("31337"), "{seen}");
+    for shown in ["\"signed\": true", "\"pin\": \"(number; add --show)\"", "\"webhook_url\": \"(text; add --show)\""] {
+        assert!(seen.contains(shown), "{shown}: {seen}");
+    }
     let (_, seen) = Session::start(&home, &["provider", "show", "replicate", "--show"]).end();
     assert!(seen.contains("CANARY"), "{seen}");
 }

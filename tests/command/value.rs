@@ -45,6 +45,12 @@ fn what_is_not_there_cannot_be_deleted() {
     assert_eq!(home.run(&["delete", "A"]).says(&["A is deleted from "]).code, 0);
     assert_eq!(fs::read_to_string(home.secrets()).unwrap(), r#"{"B": "2"}"#);
     home.run(&["delete", "A"]).fails(3, &["secrets.json has no secret \"A\""]);
+    let env = |arguments: &[&str]| {
+        let mut command = home.command(arguments);
+        command.env("B", "CANARY");
+        answer(command)
+    };
+    env(&["delete", "B"]).says(&["B is deleted from ", "warning: B still comes from provider env"]);
     fs::create_dir(home.path("directory")).unwrap();
     home.run(&["delete", "A", "--file", "directory"]).fails(4, &["read-only", "set file_path to a file"]);
 }

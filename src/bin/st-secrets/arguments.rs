@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-use crate::failure::{BAD_USE, CANNOT_RUN, FAILED, MISSING, NO_COMMAND};
+use crate::failure::{BAD_USE, CANNOT_RUN, FAILED, INTERRUPTED, MISSING, NO_COMMAND};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -43,6 +43,7 @@ Exit codes:
   {FAILED}    a provider, the store or the output failed
   {CANNOT_RUN}  the command of `run` cannot be started
   {NO_COMMAND}  the command of `run` does not exist
+  {INTERRUPTED}  Ctrl-C while a value was typed
   else that of the command of `run`"
     )
 }
@@ -76,10 +77,13 @@ pub(crate) enum Color {
     Never,
 }
 
+/// What `--timeout` takes.
+pub(crate) const SECONDS: &str = "write a number of seconds above 0, such as 30 or 0.5";
+
 fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: Option<f64> = text.parse().ok().filter(|seconds| *seconds > 0.0);
+    let seconds: Option<f64> = text.parse().ok();
     let duration = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    duration.ok_or_else(|| "write a number of seconds above 0, such as 30 or 0.5".to_owned())
+    duration.filter(|duration| !duration.is_zero()).ok_or_else(|| SECONDS.to_owned())
 }
 
 #[derive(Debug, Subcommand)]
@@ -170,7 +174,7 @@ pub(crate) struct Run {
     /// With --clean, also pass on these variables; `*` matches any text
     #[arg(long, value_name = "PATTERN", value_delimiter = ',', requires = "clean")]
     pub(crate) keep: Vec<String>,
-    /// Add the variables of a dotenv file; secrets go before them
+    /// Add the variables of a dotenv file; secrets override them
     #[arg(long, value_name = "FILE")]
     pub(crate) env_file: Vec<PathBuf>,
     /// The command and its arguments
@@ -367,11 +371,11 @@ pub(crate) enum ProviderCommand {
     Show {
         #[arg(value_name = "PROVIDER")]
         provider: String,
-        /// Show members that look like secrets on a terminal too
+        /// Show values on a terminal too
         #[arg(long)]
         show: bool,
     },
-    /// Replace the configuration of a cloud provider by the JSON object on stdin
+    /// Replace the configuration of a cloud provider with the JSON object on stdin
     Save {
         #[arg(value_name = "PROVIDER")]
         provider: String,

@@ -55,6 +55,9 @@ fn parse(text: &str) -> Result<Vec<(String, String)>, Problem> {
                 (bare[..comment.unwrap_or(end)].trim_end().to_owned(), &value[end..])
             }
         };
+        if value.contains('\0') {
+            return Err((line, "the value holds a NUL byte, which no environment variable can"));
+        }
         variables.push((name.to_owned(), value));
         rest = after;
     }
@@ -110,5 +113,6 @@ mod tests {
         assert_eq!(parse("A=1\n\nB='x\n").unwrap_err(), (3, "a quotation mark is not closed"));
         assert_eq!(parse("A='x' y").unwrap_err().0, 1);
         assert_eq!(parse("1A=x").unwrap_err().0, 1);
+        assert_eq!(parse("A=1\nB='x\0'").unwrap_err().0, 2);
     }
 }

@@ -21,7 +21,7 @@ pub(crate) fn export(common: &Common, export: &Export) -> Outcome {
     let text = match export.format {
         Format::Env => lines(&variables, |name, value| Ok(format!("export {name}={}", in_shell(value)))),
         Format::Json => json(&variables),
-        Format::Dotenv => lines(&variables, |name, value| Ok(format!("{name}={}", in_dotenv(name, value)))),
+        Format::Dotenv => lines(&variables, |name, value| Ok(format!("{name}={}", in_dotenv(name, value)?))),
         Format::Docker => lines(&variables, in_docker),
         Format::K8s => Ok(in_kubernetes(&variables, &export.secret_name)),
     }?;
@@ -66,21 +66,30 @@ fn json(variables: &[Variable]) -> Result<String, Failure> {
 
 /// Quotes a value for python-dotenv. Where other readers of such files differ from it, the result is a form on which
 /// they agree, if there is one.
-fn in_dotenv(name: &str, value: &str) -> String {
+fn in_dotenv(name: &str, value: &str) -> Result<String, Failure> {
     if value.contains("${") {
         terminal::warn(&format!("{name} holds `${{`, which python-dotenv replaces unless it gets interpolate=False"));
     }
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./:@%+=,".contains(&byte);
     if !value.is_empty() && value.bytes().all(is_plain) {
-        return value.to_owned();
+        return Ok(value.to_owned());
+    }
+    if value.ends_with('\\') {
+        // python-dotenv takes the closing quotation mark after it as an escaped one if the file has another.
+        return match is_safe_unquoted(value) {
+            true => Ok(value.to_owned()),
+            false => Err(Failure::failed(format!(
+                "{name} ends in a backslash and has to be quoted, which dotenv cannot hold; use: --format json"
+            ))),
+        };
     }
     if value.contains('\r') {
         // Files are read with other line breaks as line feeds.
         let escaped = value.replace('\\', r"\\").replace('"', r#"\""#).replace('\n', r"\n").replace('\r', r"\r");
-        return format!("\"{escaped}\"");
+        return Ok(format!("\"{escaped}\""));
     }
     if value.contains('\'') && !value.contains(['"', '\\', '$', '`']) {
-        return format!("\"{value}\"");
+        return Ok(format!("\"{value}\""));
     }
     let mut quoted = String::from("'");
     let mut characters = value.chars().peekable();
@@ -92,7 +101,17 @@ fn in_dotenv(name: &str, value: &str) -> String {
         quoted.push(character);
     }
     quoted.push('\'');
-    quoted
+    Ok(quoted)
+}
+
+/// Whether a value that does not end in white space is read back from a dotenv file without quotation marks.
+fn is_safe_unquoted(value: &str) -> bool {
+    let is_space = |character: char| character.is_whitespace() || character.is_control();
+    let has_comment = value.match_indices('#').any(|(at, _)| value[..at].ends_with(is_space));
+    !value.starts_with(['\'', '"', '`', '#'])
+        && !value.starts_with(is_space)
+        && !value.contains(['\n', '\r'])
+        && !has_comment
 }
 
 /// Docker takes the rest of the line literally.
@@ -138,15 +157,24 @@ mod tests {
 
     #[test]
     fn a_plain_value_is_not_quoted_in_dotenv() {
+        let in_dotenv = |name: &str, value: &str| super::in_dotenv(name, value).unwrap();
         assert_eq!(in_dotenv("A", "hf_aB3-./:@%+=,"), "hf_aB3-./:@%+=,");
         assert_eq!(in_dotenv("A", ""), "''");
         assert_eq!(in_dotenv("A", "a b#c"), "'a b#c'");
         assert_eq!(in_dotenv("A", "it's"), "\"it's\"");
         assert_eq!(in_dotenv("A", r"C:\path"), r"'C:\path'");
         assert_eq!(in_dotenv("A", r"a\\b"), r"'a\\\b'");
-        assert_eq!(in_dotenv("A", r"end\"), r"'end\\'");
+        assert_eq!(in_dotenv("A", r"the end\"), r"the end\");
         assert_eq!(in_dotenv("A", "it's $5"), r"'it\'s $5'");
-        assert_eq!(in_dotenv("A", "a\r\n\"b\\"), r#""a\r\n\"b\\""#);
+        assert_eq!(in_dotenv("A", "a\r\n\"b\\c"), r#""a\r\n\"b\\c""#);
+    }
+
+    #[test]
+    fn a_backslash_at_the_end_is_not_quoted_in_dotenv() {
+        for value in [r"'\", r#""a\"#, r" a\", r"a #\", r"#\", "a\n\\", "a\r\\", "a\u{1f}#\\"] {
+            let failure = in_dotenv("A", value).unwrap_err();
+            assert!(failure.lines[0].starts_with("A ends in a backslash"), "{failure:?}");
+        }
     }
 
     #[test]

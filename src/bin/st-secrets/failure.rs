@@ -21,6 +21,9 @@ pub(crate) const CANNOT_RUN: u8 = 126;
 /// The command of `run` does not exist.
 pub(crate) const NO_COMMAND: u8 = 127;
 
+/// Ctrl-C while a value was typed.
+pub(crate) const INTERRUPTED: u8 = 130;
+
 /// An exit code, and what is to be said. No line holds a value.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -42,9 +45,11 @@ impl Failure {
         Failure::new(FAILED, line)
     }
 
-    /// One failure of several: a missing secret is the code only where nothing else is wrong.
+    /// One failure of several. A missing secret is the code only where nothing else is wrong.
     pub(crate) fn of_all(failures: Vec<Failure>) -> Result<(), Failure> {
-        let Some(code) = failures.iter().map(|failure| failure.code).max() else { return Ok(()) };
+        let Some(code) = failures.iter().map(|failure| failure.code).max_by_key(|code| rank(*code)) else {
+            return Ok(());
+        };
         let mut lines: Vec<String> = Vec::new();
         for line in failures.into_iter().flat_map(|failure| failure.lines) {
             if !lines.contains(&line) {
@@ -57,6 +62,15 @@ impl Failure {
     pub(crate) fn report(&self) -> ExitCode {
         self.lines.iter().for_each(|line| terminal::error(line));
         ExitCode::from(self.code)
+    }
+}
+
+/// A failure of a provider counts more than bad use, and that more than a missing secret.
+fn rank(code: u8) -> u8 {
+    match code {
+        MISSING => 0,
+        BAD_USE => 1,
+        _ => 2,
     }
 }
 
@@ -75,7 +89,7 @@ impl From<Error> for Failure {
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Failure {
         match error.kind() {
-            io::ErrorKind::BrokenPipe => Failure { code: FAILED, lines: Vec::new() },
+            io::ErrorKind::BrokenPipe => Failure { code: 0, lines: Vec::new() },
             _ => Failure::failed(format!("cannot write the output: {error}")),
         }
     }

@@ -16,17 +16,31 @@ pub(crate) fn is_variable(name: &str) -> bool {
     !name.is_empty() && name.chars().all(is_part) && !name.starts_with(|first: char| first.is_ascii_digit())
 }
 
-/// What all spellings of a name have in common: `HF_TOKEN`.
+/// What the names that find each other have in common: `HF_TOKEN` for `HF_TOKEN`, `hf_token` and `hf-token`. Any other
+/// name, such as `tls.key` or `Hf_Token`, is found only as it is written, and is its own canonical name.
 pub(crate) fn canonical(name: &str) -> String {
+    let upper = upper(name);
+    match forms(&upper).iter().any(|form| form == name) {
+        true => upper,
+        false => name.to_owned(),
+    }
+}
+
+fn upper(name: &str) -> String {
     name.replace(['-', '.'], "_").to_uppercase()
+}
+
+/// `HF_TOKEN`, `hf_token` and `hf-token`.
+fn forms(upper: &str) -> [String; 3] {
+    let lower = upper.to_lowercase();
+    let dashed = lower.replace('_', "-");
+    [upper.to_owned(), lower, dashed]
 }
 
 /// The ways in which a name is looked for: as it is written, then `HF_TOKEN`, `hf_token` and `hf-token`.
 pub(crate) fn spellings(name: &str) -> Vec<String> {
-    let upper = canonical(name);
-    let lower = upper.to_lowercase();
     let mut all = vec![name.to_owned()];
-    for other in [upper, lower.clone(), lower.replace('_', "-")] {
+    for other in forms(&upper(name)) {
         if !all.contains(&other) {
             all.push(other);
         }
@@ -80,9 +94,12 @@ mod tests {
         assert_eq!(spellings("hf-token"), ["hf-token", "HF_TOKEN", "hf_token"]);
         assert_eq!(spellings("HF_TOKEN"), ["HF_TOKEN", "hf_token", "hf-token"]);
         assert_eq!(spellings("Hf.Token"), ["Hf.Token", "HF_TOKEN", "hf_token", "hf-token"]);
-        for name in ["hf-token", "HF_TOKEN", "hf_token", "Hf.Token"] {
+        for name in ["hf-token", "HF_TOKEN", "hf_token"] {
             assert_eq!(canonical(name), "HF_TOKEN");
             assert!(spellings(name).iter().all(|spelling| canonical(spelling) == "HF_TOKEN"));
+        }
+        for name in ["Hf.Token", "Hf_Token", "hf.token", "hf-api_key"] {
+            assert_eq!(canonical(name), name);
         }
     }
 

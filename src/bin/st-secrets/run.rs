@@ -48,13 +48,19 @@ fn kept(patterns: &[String]) -> impl Iterator<Item = (OsString, OsString)> {
     std::env::vars_os().filter(move |(name, _)| name.to_str().is_some_and(is_kept))
 }
 
-/// No variable can hold a NUL.
+/// The longest `NAME=value` that Linux gives to a program, with the NUL at its end.
+const LONGEST: usize = 128 * 1024;
+
+/// No variable can hold a NUL or be longer than [`LONGEST`].
 fn check(secrets: &[Variable]) -> Result<(), Failure> {
-    let refused = secrets.iter().filter(|secret| secret.value.contains(&0)).map(|secret| {
-        let name = &secret.name;
-        Failure::failed(format!("{name} holds a NUL byte, which no environment variable can"))
+    let refused = secrets.iter().filter_map(|Variable { name, value }| match () {
+        () if value.contains(&0) => Some(format!("{name} holds a NUL byte, which no environment variable can")),
+        () if name.len() + value.len() + 2 > LONGEST => {
+            Some(format!("{name} has {} bytes; an environment variable holds at most 128 KiB", value.len()))
+        }
+        () => None,
     });
-    Failure::of_all(refused.collect())
+    Failure::of_all(refused.map(Failure::failed).collect())
 }
 
 /// Replaces this program by the command.

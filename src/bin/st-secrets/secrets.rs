@@ -77,25 +77,43 @@ impl Secrets {
         match self.look_up(name, true) {
             Ok(secret) if secret.provider() != "file" => {
                 let provider = secret.provider();
-                terminal::warn(&format!("{name} still comes from provider {provider}, which goes before the file"));
+                let message =
+                    format!("{name} still comes from provider {provider}, which takes precedence over the file");
+                terminal::warn(&message);
             }
             _ => {}
         }
         Ok(())
     }
 
-    /// Removes a secret from the secrets file; `false` if it was not there.
-    pub(crate) fn delete(&self, name: &str) -> Result<bool, Failure> {
+    /// Removes a secret from the secrets file under every spelling of its name, and warns if another provider still has
+    /// it. Returns the keys that were removed.
+    pub(crate) fn delete(&self, name: &str) -> Result<Vec<String>, Failure> {
         check_name(name)?;
-        Ok(self.manager.delete(&self.key_in_file(name))?)
+        let mut keys = self.keys_in_file(name);
+        if keys.is_empty() && self.manager.delete(name)? {
+            keys.push(name.to_owned());
+        } else {
+            for key in &keys {
+                self.manager.delete(key)?;
+            }
+        }
+        if let (false, Ok(secret)) = (keys.is_empty(), self.look_up(name, true)) {
+            terminal::warn(&format!("{name} still comes from provider {}", secret.provider()));
+        }
+        Ok(keys)
     }
 
     /// The spelling of this name that the secrets file has; as it is written if it has none.
     fn key_in_file(&self, name: &str) -> String {
+        self.keys_in_file(name).into_iter().next().unwrap_or_else(|| name.to_owned())
+    }
+
+    /// The spellings of this name that the secrets file has.
+    fn keys_in_file(&self, name: &str) -> Vec<String> {
         let listed = self.alone("file").map(|file| file.manager.names(None)).unwrap_or_default();
         let keys: Vec<String> = listed.into_iter().filter_map(|provider| provider.names).flatten().collect();
-        let spelling = names::spellings(name).into_iter().find(|spelling| keys.contains(spelling));
-        spelling.unwrap_or_else(|| name.to_owned())
+        names::spellings(name).into_iter().filter(|spelling| keys.contains(spelling)).collect()
     }
 
     /// The chain with this provider alone.

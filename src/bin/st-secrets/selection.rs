@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::arguments::Selection;
 use crate::failure::{Failure, MISSING};
-use crate::names;
-use crate::secrets::{SecretBytes, Secrets, warn_of_doubt};
+use crate::secrets::{SecretBytes, Secrets, check_name, warn_of_doubt};
+use crate::{names, terminal};
 
 /// A secret as a variable.
 pub(crate) struct Variable {
@@ -51,6 +51,7 @@ impl WantedList {
 
 /// Gets all of them, or says of each that is missing or failed why.
 pub(crate) fn get(selection: &Selection, secrets: &Secrets) -> Result<Vec<Variable>, Failure> {
+    check_names(selection)?;
     let mut wanted = named(selection)?;
     if selection.all || selection.only.iter().any(|pattern| names::is_pattern(pattern)) {
         add_all(&mut wanted, selection, secrets)?;
@@ -75,6 +76,13 @@ pub(crate) fn get(selection: &Selection, secrets: &Secrets) -> Result<Vec<Variab
     }
     Failure::of_all(failures)?;
     Ok(variables)
+}
+
+/// A name that holds a value is refused before any other error, which would repeat it.
+fn check_names(selection: &Selection) -> Result<(), Failure> {
+    let renamed = selection.rename.iter().filter_map(|rename| rename.split_once('=')).map(|(name, _)| name);
+    let all = selection.names.iter().chain(&selection.only).chain(&selection.optional).map(String::as_str);
+    all.chain(renamed).try_for_each(check_name)
 }
 
 /// What the command line names.
@@ -110,7 +118,7 @@ fn named(selection: &Selection) -> Result<WantedList, Failure> {
 /// Adds the secrets that providers list and that match `--only`. A provider that fails is an error: its secrets would
 /// be missing without notice.
 fn add_all(wanted: &mut WantedList, selection: &Selection, secrets: &Secrets) -> Result<(), Failure> {
-    let mut listed = BTreeMap::new();
+    let mut listed: BTreeMap<String, String> = BTreeMap::new();
     let mut failures = Vec::new();
     for provider in secrets.names() {
         if let Some(error) = provider.error {
@@ -118,25 +126,45 @@ fn add_all(wanted: &mut WantedList, selection: &Selection, secrets: &Secrets) ->
                 .push(Failure::failed(format!("the names of provider {} are not known: {error}", provider.provider)));
         }
         for name in provider.names.into_iter().flatten() {
-            listed.entry(names::variable(&name)).or_insert(name);
+            if is_usable(&provider.provider, &name) {
+                listed.entry(names::canonical(&name)).or_insert(name);
+            }
         }
     }
     Failure::of_all(failures)?;
     let is_wanted =
-        |pattern: &str, variable: &str, name: &str| names::matches(pattern, name) || names::matches(pattern, variable);
+        |pattern: &str, name: &str| names::matches(pattern, name) || names::matches(pattern, &names::variable(name));
     for pattern in selection.only.iter().filter(|pattern| names::is_pattern(pattern)) {
-        if !listed.iter().any(|(variable, name)| is_wanted(pattern, variable, name)) {
-            let message = format!("no secret is named like {pattern:?}; st-secrets list shows their names");
+        if !listed.values().any(|name| is_wanted(pattern, name)) {
+            let message = format!("no secret name matches {pattern:?}; st-secrets list shows the names");
             return Err(Failure::new(MISSING, message));
         }
     }
-    for (variable, name) in &listed {
+    // What the command line names, as it is listed: hf.token may be the hf_token of the file.
+    let first_listed = |wanted: &Wanted| {
+        let spellings = names::spellings(&wanted.name).into_iter();
+        spellings.map(|spelling| names::canonical(&spelling)).find(|canonical| listed.contains_key(canonical))
+    };
+    let named: Vec<String> = wanted.all.iter().filter_map(first_listed).collect();
+    for (canonical, name) in &listed {
         let only = &selection.only;
-        if only.is_empty() || only.iter().any(|pattern| is_wanted(pattern, variable, name)) {
+        if named.contains(canonical) {
+            continue;
+        }
+        if only.is_empty() || only.iter().any(|pattern| is_wanted(pattern, name)) {
             wanted.add(name, true);
         }
     }
     Ok(())
+}
+
+/// Whether a listed name can be looked up and be a variable. A warning names one that cannot.
+fn is_usable(provider: &str, name: &str) -> bool {
+    let is_usable = !name.is_empty() && !name.contains(['=', '\0']);
+    if !is_usable {
+        terminal::warn(&format!("provider {provider} lists {name:?}, which is not a valid name; it is skipped"));
+    }
+    is_usable
 }
 
 /// Two secrets cannot be one variable.

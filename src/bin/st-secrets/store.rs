@@ -13,9 +13,6 @@ use crate::arguments::{
 use crate::failure::{FAILED, Failure, MISSING, Outcome};
 use crate::{cipher, config, terminal, value};
 
-/// Parts of names of members that hold secrets.
-const SECRET_PARTS: [&str; 5] = ["secret", "token", "key", "password", "credential"];
-
 /// The store; what is done is recorded as this user's.
 fn open(common: &Common) -> Result<Store, Failure> {
     let store = Store::open(&config::load(common)?)?;
@@ -83,7 +80,7 @@ pub(crate) fn provider(common: &Common, provider: &Provider) -> Outcome {
         ProviderCommand::Show { provider, show } => {
             let config = store.provider_get(provider)?;
             let shown = match terminal::stdout_is_terminal() && !show {
-                true => without_secrets(&config)?,
+                true => without_values(&config)?,
                 false => String::from_utf8_lossy(&config).into_owned(),
             };
             terminal::print(&shown)?;
@@ -102,8 +99,8 @@ fn document() -> Result<String, Failure> {
     String::from_utf8(terminal::read_stdin()?).map_err(|_| Failure::usage("the configuration on stdin is not UTF-8"))
 }
 
-/// The configuration with text in place of members that look like secrets, as a terminal may show it.
-fn without_secrets(config: &[u8]) -> Result<String, Failure> {
+/// The configuration with the types of texts and numbers in their place, as a terminal may show it.
+fn without_values(config: &[u8]) -> Result<String, Failure> {
     let parsed = serde_json::from_slice::<Value>(config);
     let mut parsed = parsed.map_err(|_| Failure::failed("the configuration is not JSON; add --show to see it"))?;
     hide(&mut parsed);
@@ -112,16 +109,11 @@ fn without_secrets(config: &[u8]) -> Result<String, Failure> {
 
 fn hide(value: &mut Value) {
     match value {
-        Value::Object(members) => members.iter_mut().for_each(|(name, value)| {
-            let name = name.to_lowercase();
-            match SECRET_PARTS.iter().any(|part| name.contains(part)) && !matches!(value, Value::Null | Value::Bool(_))
-            {
-                true => *value = json!("(hidden; add --show)"),
-                false => hide(value),
-            }
-        }),
+        Value::Object(members) => members.values_mut().for_each(hide),
         Value::Array(values) => values.iter_mut().for_each(hide),
-        _ => {}
+        Value::String(_) => *value = json!("(text; add --show)"),
+        Value::Number(_) => *value = json!("(number; add --show)"),
+        Value::Null | Value::Bool(_) => {}
     }
 }
 

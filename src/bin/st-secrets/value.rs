@@ -46,11 +46,12 @@ pub(crate) fn refuse_argument(refused: &[OsString], command: &str) -> Result<(),
 
 pub(crate) fn delete(common: &Common, delete: &Delete) -> Outcome {
     let secrets = Secrets::open(common)?;
-    match secrets.delete(&delete.name)? {
-        true => {
-            terminal::note(&format!("{} is deleted from {}", delete.name, secrets.file()));
-            Ok(ExitCode::SUCCESS)
-        }
-        false => Err(Failure::new(MISSING, format!("{} has no secret {:?}", secrets.file(), delete.name))),
+    let deleted = secrets.delete(&delete.name)?;
+    if deleted.is_empty() {
+        return Err(Failure::new(MISSING, format!("{} has no secret {:?}", secrets.file(), delete.name)));
     }
+    for key in deleted {
+        terminal::note(&format!("{key} is deleted from {}", secrets.file()));
+    }
+    Ok(ExitCode::SUCCESS)
 }

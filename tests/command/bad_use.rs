@@ -8,7 +8,7 @@ fn bad_use_is_one_line_with_a_remedy() {
     for (arguments, expected) in [
         (&[][..], &["st-secrets --help"][..]),
         (&["--bogus"], &["--bogus", "usage: "]),
-        (&["rum", "HF_TOKEN"], &["unknown command", "a similar command exists: 'run'"]),
+        (&["rum", "HF_TOKEN"], &["unknown command", "similar: 'run'", "see st-secrets --help"]),
         (&["run", "HF_TOKEN"], &["no command is given", "st-secrets run NAME... -- COMMAND"]),
         (&["run", "HF_TOKEN", "--"], &["no command is given"]),
         (&["run", "--", "true"], &["no secret is named", "--all"]),
@@ -26,8 +26,13 @@ fn bad_use_is_one_line_with_a_remedy() {
         ),
         (
             &["export", "--format", "k8s", "--secret-name", "A B", "HF_TOKEN"],
-            &["--secret-name takes a name of Kubernetes"],
+            &["--secret-name takes a Kubernetes name"],
         ),
+        (&["help"], &["unknown command; see st-secrets --help"]),
+        (&["lsit"], &["'list'"]),
+        (&["audit", "list", "--limit", "0"], &["'--limit <COUNT>'", "a whole number above 0"]),
+        (&["run", "A", "--env-file", "/dev/zero", "--", "true"], &["/dev/zero: it is larger than 16 MiB"]),
+        (&["get", "A", "--config", "/dev/zero"], &["/dev/zero: cannot read it: it is larger than 16 MiB"]),
         (&["check", "extra"], &["one argument too many"]),
         (&["key"], &["st-secrets key --help"]),
         (&["run", "HF_TOKEN", "--timeout", "1e-300", "--", "true"], &["--timeout", "a number of seconds above 0"]),

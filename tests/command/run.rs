@@ -143,6 +143,24 @@ fn secrets_go_before_the_variables_of_a_file_and_those_before_the_environment() 
 }
 
 #[test]
+fn a_file_of_variables_is_enough_and_warned_of_if_others_can_change_it() {
+    let home = Home::new();
+    let path = home.write("own vars.env", "A=1\n");
+    let arguments = ["run", "--env-file", "own vars.env", "--", "sh", "-c", "echo $A"];
+    assert_eq!(home.run(&arguments).ok().text(), "1\n");
+    set_mode(&path, 0o666);
+    let warned = home.run(&arguments).says(&["warning: ", "can be changed by other users", "chmod 600 'own vars.env'"]);
+    assert_eq!((warned.code, warned.text()), (0, "1\n"));
+}
+
+#[test]
+fn all_of_nothing_is_warned_of() {
+    let run =
+        Home::new().run(&["run", "--all", "--", "echo", "started"]).says(&["warning: no provider lists a secret"]);
+    assert_eq!((run.code, run.text()), (0, "started\n"));
+}
+
+#[test]
 fn the_environment_goes_before_the_file() {
     let home = home_with_two();
     let mut command = home.command(&["run", "hf-token", "--", "sh", "-c", "echo $HF_TOKEN"]);
@@ -192,5 +210,8 @@ fn a_time_limit_is_over_everything() {
     let arguments = ["run", "--timeout", "0.5", "--config", config.to_str().unwrap(), "NO_1", "NO_2", "--", "true"];
     let begun = std::time::Instant::now();
     home.run(&arguments).fails(4, &["the provider vault failed", "127.0.0.1:1"]);
+    let once = home.run(&["get", "hf-token", "--timeout", "0.5", "--file", "none.json", "--config", "c.toml"]);
+    assert_eq!(once.stderr.lines().count(), 1, "no warning that says it again: {once:?}");
+    once.fails(4, &["error: secret \"hf-token\": the provider vault failed"]);
     assert!(begun.elapsed() < std::time::Duration::from_secs(60));
 }

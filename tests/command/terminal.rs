@@ -210,7 +210,7 @@ fn the_command_of_run_has_the_terminal() {
     session.type_in(b"this\n");
     session.expect("got this 40 200");
     assert_eq!(session.end().0, 0);
-    let mut session = Session::start(&home, &["run", "HF_TOKEN", "--", "sh", "-c", "echo ready; sleep 100"]);
+    let mut session = Session::start(&home, &["run", "HF_TOKEN", "--", "sh", "-c", "echo ready; exec sleep 100"]);
     session.expect("ready");
     session.type_in(b"\x03");
     assert_eq!(session.child.wait().unwrap().signal(), Some(2));

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, value_parser};
 
 use crate::failure::{BAD_USE, CANNOT_RUN, FAILED, INTERRUPTED, MISSING, NO_COMMAND};
 
@@ -297,7 +297,7 @@ pub(crate) struct Key {
 pub(crate) enum KeyCommand {
     /// Make a new key, and bring every stored credential under it
     ///
-    /// The old key stays as an earlier one, so that what it encrypted elsewhere can still be read.
+    /// The old key is kept for decryption of what it encrypted elsewhere.
     Rotate,
 }
 
@@ -405,7 +405,7 @@ pub(crate) enum AuditCommand {
     /// List entries, newest first
     List {
         /// At most this many
-        #[arg(long, value_name = "COUNT", default_value_t = 100)]
+        #[arg(long, value_name = "COUNT", default_value_t = 100, value_parser = value_parser!(u32).range(1..))]
         limit: u32,
         /// Only entries of this time and later, such as 2026-08-22T17:32:24Z
         #[arg(long, value_name = "TIME")]

@@ -1,5 +1,7 @@
 //! Settings of the library: those of a file, then those of the command line.
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -7,10 +9,13 @@ use st_secrets::Config;
 
 use crate::arguments::Common;
 use crate::failure::Failure;
-use crate::terminal;
+use crate::{export, terminal};
 
 /// Settings that are secrets themselves.
 const SECRET_KEYS: [&str; 4] = ["vault_token", "vault_secret_id", "key", "previous_keys"];
+
+/// The largest file of settings or variables.
+const LARGEST: u64 = 16 * 1024 * 1024;
 
 /// The settings of a call.
 pub(crate) fn load(common: &Common) -> Result<Config, Failure> {
@@ -31,12 +36,22 @@ pub(crate) fn load(common: &Common) -> Result<Config, Failure> {
 fn read(path: &Path, config: &mut Config) -> Result<(), Failure> {
     let shown = path.display();
     let wrong = |what: String| Failure::usage(format!("{shown}: {what}"));
-    let text = std::fs::read_to_string(path).map_err(|error| wrong(format!("cannot read it: {error}")))?;
+    let text = read_text(path).map_err(|error| wrong(format!("cannot read it: {error}")))?;
     let is_json = path.extension().is_some_and(|extension| extension == "json") || text.trim_start().starts_with('{');
     let json = if is_json { text } else { from_toml(&text).map_err(wrong)? };
     config.parse(&json).map_err(|error| wrong(error.message().to_owned()))?;
     warn_if_exposed(path, &json);
     Ok(())
+}
+
+/// The text of a file of at most [`LARGEST`] bytes, which may also be a pipe.
+pub(crate) fn read_text(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(LARGEST + 1).read_to_string(&mut text)?;
+    match text.len() as u64 > LARGEST {
+        true => Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 16 MiB")),
+        false => Ok(text),
+    }
 }
 
 /// The same settings as JSON. What is wrong never quotes a line, which may hold a secret.
@@ -56,16 +71,24 @@ fn from_toml(text: &str) -> Result<String, String> {
 }
 
 fn warn_if_exposed(path: &Path, json: &str) {
-    let mode = std::fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode());
     let settings: serde_json::Map<String, serde_json::Value> = serde_json::from_str(json).unwrap_or_default();
     let holds_secrets = SECRET_KEYS.iter().any(|key| settings.contains_key(*key));
-    let who = match mode {
+    warn_of_mode(path, holds_secrets);
+}
+
+/// Warns of a file that other users can change, or read if it holds secrets.
+pub(crate) fn warn_of_mode(path: &Path, holds_secrets: bool) {
+    let metadata = std::fs::metadata(path).ok().filter(|metadata| metadata.is_file());
+    let mode = metadata.map_or(0, |metadata| metadata.permissions().mode());
+    let action = match mode {
         _ if mode & 0o022 != 0 => "changed",
         _ if mode & 0o044 != 0 && holds_secrets => "read",
         _ => return,
     };
-    let shown = path.display();
-    terminal::warn(&format!("{shown} can be {who} by other users: run: chmod 600 {shown}"));
+    let shown = path.display().to_string();
+    let is_plain = shown.chars().all(|character| character.is_alphanumeric() || "/._-".contains(character));
+    let argument = if is_plain { shown.clone() } else { export::in_shell(&shown) };
+    terminal::warn(&format!("{shown} can be {action} by other users: run: chmod 600 {argument}"));
 }
 
 #[cfg(test)]

@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use crate::failure::Failure;
-use crate::names;
+use crate::{config, names};
 
 /// The variables of a file, in its order.
 pub(crate) fn read(path: &Path) -> Result<Vec<(String, String)>, Failure> {
     let shown = path.display();
-    let text =
-        std::fs::read_to_string(path).map_err(|error| Failure::usage(format!("cannot read {shown}: {error}")))?;
+    let text = config::read_text(path).map_err(|error| Failure::usage(format!("cannot read {shown}: {error}")))?;
+    config::warn_of_mode(path, false);
     parse(&text).map_err(|(line, what)| Failure::usage(format!("{shown}, line {line}: {what}")))
 }
 

@@ -52,7 +52,7 @@ fn text(variable: &Variable) -> Result<&str, Failure> {
 }
 
 /// A POSIX shell takes everything between single quotes literally.
-fn in_shell(value: &str) -> String {
+pub(crate) fn in_shell(value: &str) -> String {
     format!("'{}'", value.replace('\'', r"'\''"))
 }
 
@@ -146,7 +146,7 @@ fn check_kubernetes_name(name: &str) -> Result<(), Failure> {
     match name.len() <= 253 && name.split('.').all(is_part) {
         true => Ok(()),
         false => Err(Failure::usage(
-            "--secret-name takes a name of Kubernetes: lower-case letters, digits, `-` and `.`, such as training-secrets",
+            "--secret-name takes a Kubernetes name: lower-case letters, digits, `-` and `.`, such as training-secrets",
         )),
     }
 }

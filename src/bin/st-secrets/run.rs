@@ -25,7 +25,10 @@ pub(crate) fn run(common: &Common, run: &Run) -> Outcome {
     for path in &run.env_file {
         variables.extend(env_file::read(path)?);
     }
-    let secrets = selection::get(&run.selection, &Secrets::open(common)?)?;
+    let secrets = match run.selection.is_empty() && !run.env_file.is_empty() {
+        true => Vec::new(),
+        false => selection::get(&run.selection, &Secrets::open(common)?)?,
+    };
     check(&secrets)?;
     let mut command = Command::new(program);
     command.args(arguments);

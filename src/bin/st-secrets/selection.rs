@@ -7,6 +7,14 @@ use crate::failure::{Failure, MISSING};
 use crate::secrets::{SecretBytes, Secrets, check_name, warn_of_doubt};
 use crate::{names, terminal};
 
+impl Selection {
+    /// Whether the command line selects nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        let lists = [&self.names, &self.only, &self.optional, &self.rename];
+        !self.all && lists.iter().all(|list| list.is_empty())
+    }
+}
+
 /// A secret as a variable.
 pub(crate) struct Variable {
     pub(crate) name: String,
@@ -55,6 +63,9 @@ pub(crate) fn get(selection: &Selection, secrets: &Secrets) -> Result<Vec<Variab
     let mut wanted = named(selection)?;
     if selection.all || selection.only.iter().any(|pattern| names::is_pattern(pattern)) {
         add_all(&mut wanted, selection, secrets)?;
+        if wanted.all.is_empty() {
+            terminal::warn("no provider lists a secret, so --all selects none; st-secrets check shows the providers");
+        }
     }
     refuse_clashes(&wanted.all)?;
     let (mut variables, mut failures) = (Vec::new(), Vec::new());
@@ -109,7 +120,7 @@ fn named(selection: &Selection) -> Result<WantedList, Failure> {
         let is_named = selection.names.iter().any(|other| names::canonical(other) == names::canonical(name));
         wanted.add(name, false).required = is_named;
     }
-    if wanted.all.is_empty() && selection.only.is_empty() && !selection.all {
+    if selection.is_empty() {
         return Err(Failure::usage("no secret is named; write their names, or --all"));
     }
     Ok(wanted)

@@ -23,7 +23,7 @@ fn open(common: &Common) -> Result<Store, Failure> {
 
 pub(crate) fn rotate_key(common: &Common, cipher: &Cipher) -> Outcome {
     let report = open(common)?.credentials_rotate(cipher)?;
-    terminal::note("there is a new key; the one before stays as an earlier one");
+    terminal::note("there is a new key; the old key is kept for decryption");
     summary(&report)
 }
 

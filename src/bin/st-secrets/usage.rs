@@ -36,10 +36,14 @@ fn one_line(error: &clap::Error) -> String {
         parts.push(format!("a similar argument exists: {similar}"));
     }
     if let Some(similar) = similar(ContextKind::SuggestedSubcommand) {
-        parts.push(format!("a similar command exists: {similar}"));
+        parts.push(format!("similar: {similar}"));
     }
     if error.kind() == ErrorKind::InvalidValue {
         parts.push(format!("possible values: {}", texts(error, ContextKind::ValidValue).join(", ")));
+    }
+    if error.kind() == ErrorKind::InvalidSubcommand {
+        parts.push("see st-secrets --help".to_owned());
+        return parts.join("; ");
     }
     let usage = texts(error, ContextKind::Usage).join(" ");
     let usage: Vec<&str> = usage.split_whitespace().collect();
@@ -66,6 +70,9 @@ fn problem(error: &clap::Error) -> String {
         }
         ErrorKind::ValueValidation if argument.contains("--timeout") => {
             format!("invalid value for {argument}: {SECONDS}")
+        }
+        ErrorKind::ValueValidation if argument.contains("--limit") => {
+            format!("invalid value for {argument}: write a whole number above 0")
         }
         ErrorKind::ValueValidation => format!("invalid value for {argument}: write a whole number"),
         ErrorKind::ArgumentConflict => match texts(error, ContextKind::PriorArg) {

@@ -94,3 +94,20 @@ impl From<io::Error> for Failure {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_code_of_several_failures_is_that_of_the_worst() {
+        let code = |codes: &[u8]| {
+            let failures = codes.iter().map(|code| Failure::new(*code, "failed")).collect();
+            Failure::of_all(failures).unwrap_err().code
+        };
+        assert_eq!(code(&[MISSING, BAD_USE]), BAD_USE);
+        assert_eq!(code(&[BAD_USE, MISSING, FAILED, MISSING]), FAILED);
+        assert_eq!(code(&[MISSING]), MISSING);
+        Failure::of_all(Vec::new()).unwrap();
+    }
+}

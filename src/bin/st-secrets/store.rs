@@ -155,7 +155,8 @@ pub(crate) fn audit(common: &Common, audit: &Audit) -> Outcome {
             if *json {
                 terminal::print(&verified.to_json())?;
             } else if verified.is_intact() {
-                terminal::print(&format!("{} entries, all intact", verified.checked))?;
+                let noun = if verified.checked == 1 { "entry" } else { "entries" };
+                terminal::print(&format!("{} {noun}, all intact", verified.checked))?;
             }
             match (verified.is_intact(), json) {
                 (true, _) => Ok(ExitCode::SUCCESS),

@@ -278,7 +278,9 @@ fn read_line(
 ) -> Result<Vec<u8>, Failure> {
     let mut value = Vec::new();
     loop {
-        let Some(byte) = hidden.next(signals).map_err(failed)? else { return Ok(value) };
+        let Some(byte) = hidden.next(signals).map_err(failed)? else {
+            return Err(Failure::failed("the terminal was closed; nothing was changed"));
+        };
         match byte {
             b'\r' | b'\n' => {
                 return match hidden.has_more_lines().map_err(failed)? {

@@ -31,6 +31,17 @@ fn a_value_comes_from_stdin_without_its_final_line_break() {
 }
 
 #[test]
+fn a_file_that_is_written_is_not_warned_of() {
+    let home = Home::with(r#"{"A": "1", "B": "2"}"#);
+    for arguments in [["set", "A"], ["delete", "A"]] {
+        crate::home::set_mode(&home.secrets(), 0o644);
+        let written = home.run_with(&arguments, b"3");
+        assert_eq!((written.code, written.stderr.lines().count()), (0, 1), "{written:?}");
+        assert_eq!(fs::metadata(home.secrets()).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+}
+
+#[test]
 fn a_variable_that_hides_the_new_value_is_warned_of() {
     let home = Home::new();
     assert_eq!(home.run_with(&["set", "hf-token"], b"1").stderr.lines().count(), 1);

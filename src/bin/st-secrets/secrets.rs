@@ -1,5 +1,7 @@
 //! Everything that is asked of the library's chain of providers.
 
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use st_secrets::{Config, Manager, Options, ProviderNames};
@@ -74,6 +76,7 @@ impl Secrets {
         self.manager.set(&key, value)?;
         let path = self.manager.file_path()?;
         terminal::note(&format!("{key} is set in {}", path.display()));
+        withdraw_mode_warning(&path);
         match self.look_up(name, true) {
             Ok(secret) if secret.provider() != "file" => {
                 let provider = secret.provider();
@@ -97,6 +100,9 @@ impl Secrets {
             for key in &keys {
                 self.manager.delete(key)?;
             }
+        }
+        if let (false, Ok(path)) = (keys.is_empty(), self.manager.file_path()) {
+            withdraw_mode_warning(&path);
         }
         if let (false, Ok(secret)) = (keys.is_empty(), self.look_up(name, true)) {
             terminal::warn(&format!("{name} still comes from provider {}", secret.provider()));
@@ -135,6 +141,13 @@ impl Secrets {
             Ok(path) => path.display().to_string(),
             Err(error) => error.message().to_owned(),
         }
+    }
+}
+
+/// A file that is written gets mode 0600, so the warning about its earlier mode does not apply.
+fn withdraw_mode_warning(path: &Path) {
+    if std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 == 0) {
+        terminal::withdraw_warnings(&format!("{} can be read or changed by other users", path.display()));
     }
 }
 

@@ -65,6 +65,13 @@ pub(crate) fn warn(message: &str) {
     }
 }
 
+/// Drops the warnings that begin like this, which no longer apply.
+pub(crate) fn withdraw_warnings(start: &str) {
+    if let Ok(mut warnings) = WARNINGS.lock() {
+        warnings.retain(|warning| !warning.starts_with(start));
+    }
+}
+
 /// Says what was held back, except for what the failure says too.
 pub(crate) fn flush_warnings(failure: Option<&Failure>) {
     let warnings = WARNINGS.lock().map(|mut warnings| std::mem::take(&mut *warnings)).unwrap_or_default();

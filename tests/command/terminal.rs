@@ -42,9 +42,13 @@ impl Session {
         let inner = OpenOptions::new().read(true).write(true).open(path).unwrap();
         let own = |inner: &File| Stdio::from(inner.try_clone().unwrap());
         let program = home.command(arguments);
-        // Makes it the controlling terminal.
-        let mut command = Command::new("setsid");
-        command.args(["--ctty", "--wait"]).arg(program.get_program()).args(program.get_args()).env_clear();
+        // Makes it the controlling terminal. The tests may run where signals of the keyboard are ignored.
+        let mut command = Command::new("env");
+        command
+            .args(["--default-signal", "setsid", "--ctty", "--wait"])
+            .arg(program.get_program())
+            .args(program.get_args())
+            .env_clear();
         command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("TERM", "xterm");
         command.current_dir(home.path("")).stdin(own(&inner)).stdout(own(&inner)).stderr(own(&inner));
         let child = command.spawn().unwrap();

@@ -157,45 +157,51 @@ fn counting(count: &Arc<AtomicUsize>) -> impl Fn(&str, Duration) -> Answer + Sen
 
 #[test]
 fn answers_of_custom_providers_are_cached() {
-    let asked = Arc::new(AtomicUsize::new(0));
-    let secrets = open(&[("providers", "[]"), ("miss_ttl", "600"), ("cache_ttl", "3600")]).unwrap();
-    secrets.add_provider("p", None, counting(&asked)).unwrap();
-    let refresh = Options { refresh: true, ..Options::default() };
-    let cached_only = Options { cached_only: true, ..Options::default() };
+    // In a process of its own: the clock is that of all threads.
+    in_environment("answers_of_custom_providers_are_cached", &[], || {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let secrets = open(&[("providers", "[]"), ("miss_ttl", "600"), ("cache_ttl", "3600")]).unwrap();
+        secrets.add_provider("p", None, counting(&asked)).unwrap();
+        let refresh = Options { refresh: true, ..Options::default() };
+        let cached_only = Options { cached_only: true, ..Options::default() };
 
-    assert!(!secrets.get("A").unwrap().is_cached());
-    let secret = secrets.get_with("A", &cached_only).unwrap();
-    assert!(secret.is_cached());
-    assert!(secret.age() > Duration::ZERO && secret.expires_in() > Duration::from_secs(3000));
-    assert_eq!(asked.load(Ordering::SeqCst), 1);
-    secrets.get_with("A", &refresh).unwrap();
-    assert_eq!(asked.load(Ordering::SeqCst), 2);
-    secrets.clear_cache();
-    secrets.get("A").unwrap();
-    assert_eq!(asked.load(Ordering::SeqCst), 3);
+        assert!(!secrets.get("A").unwrap().is_cached());
+        let secret = secrets.get_with("A", &cached_only).unwrap();
+        assert!(secret.is_cached());
+        assert!(secret.age() > Duration::ZERO && secret.expires_in() > Duration::from_secs(3000));
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
+        secrets.get_with("A", &refresh).unwrap();
+        assert_eq!(asked.load(Ordering::SeqCst), 2);
+        secrets.clear_cache();
+        secrets.get("A").unwrap();
+        assert_eq!(asked.load(Ordering::SeqCst), 3);
 
-    // The absence of a value is cached too, for a shorter time.
-    assert_eq!(secrets.get("B").unwrap_err().status(), Status::NotFound);
-    assert_eq!(secrets.get("B").unwrap_err().status(), Status::NotFound);
-    assert_eq!(asked.load(Ordering::SeqCst), 4);
-    advance(Duration::from_secs(600));
-    assert_eq!(secrets.get("B").unwrap_err().status(), Status::NotFound);
-    assert_eq!(asked.load(Ordering::SeqCst), 5);
-    assert!(secrets.get("A").unwrap().is_cached());
+        // The absence of a value is cached too, for a shorter time.
+        assert_eq!(secrets.get("B").unwrap_err().status(), Status::NotFound);
+        assert_eq!(secrets.get("B").unwrap_err().status(), Status::NotFound);
+        assert_eq!(asked.load(Ordering::SeqCst), 4);
+        advance(Duration::from_secs(600));
+        assert_eq!(secrets.get("B").unwrap_err().status(), Status::NotFound);
+        assert_eq!(asked.load(Ordering::SeqCst), 5);
+        assert!(secrets.get("A").unwrap().is_cached());
+    });
 }
 
 #[test]
 fn secret_of_another_manager_is_cached_for_the_rest_of_its_time() {
-    let inner = Arc::new(open(&[("providers", "[]"), ("cache_ttl", "3600")]).unwrap());
-    inner.add_provider("p", None, |_, _| found("value")).unwrap();
-    let outer = open(&[("providers", "[]"), ("cache_ttl", "3600")]).unwrap();
-    let secrets = inner.clone();
-    outer.add_provider("inner", None, move |key, _| secrets.get(key).map(Some)).unwrap();
+    // In a process of its own: the clock is that of all threads.
+    in_environment("secret_of_another_manager_is_cached_for_the_rest_of_its_time", &[], || {
+        let inner = Arc::new(open(&[("providers", "[]"), ("cache_ttl", "3600")]).unwrap());
+        inner.add_provider("p", None, |_, _| found("value")).unwrap();
+        let outer = open(&[("providers", "[]"), ("cache_ttl", "3600")]).unwrap();
+        let secrets = inner.clone();
+        outer.add_provider("inner", None, move |key, _| secrets.get(key).map(Some)).unwrap();
 
-    inner.get("A").unwrap();
-    advance(Duration::from_secs(2000));
-    let secret = outer.get("A").unwrap();
-    assert!(secret.expires_in() <= Duration::from_secs(1600), "{:?}", secret.expires_in());
+        inner.get("A").unwrap();
+        advance(Duration::from_secs(2000));
+        let secret = outer.get("A").unwrap();
+        assert!(secret.expires_in() <= Duration::from_secs(1600), "{:?}", secret.expires_in());
+    });
 }
 
 #[test]

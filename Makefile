@@ -111,6 +111,7 @@ lint:
 #   make test-rust TEST=cache::             names; also arguments of cargo test: TEST='--test chain'
 #   make test-c TEST=memory                 a regular expression over the names of ctest; test-cpp too
 #   make test-python TEST=test_cache        arguments of unittest: TEST=test_cache.Loads, TEST='-k clear test_cache'
+#                                           (test_example checks the installed wheel: it passes in the whole suite only)
 #   make test-node TEST=cache               test/cache.test.js, or else a pattern over the names of tests
 #   make test-go TEST=TestCache             a regular expression, as of go test -run
 

@@ -1,7 +1,7 @@
 //! Retries of requests: attempts, delays and a quota, within the deadline.
 //!
-//! The constants of [`Backoff::Exponential`] are those of the standard retry mode of the AWS tools, version 2.1 (2026):
-//! the delays begin at milliseconds after a failure of the server, and at seconds after throttling.
+//! The constants of [`RetryDelay::Exponential`] are those of the standard retry mode of the AWS tools, version 2.1
+//! (2026): the delays begin at milliseconds after a failure of the server, and at seconds after throttling.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -23,7 +23,7 @@ const QUOTA: u32 = 500;
 const TRANSIENT_COST: u32 = 14;
 const THROTTLED_COST: u32 = 5;
 
-/// The delay of [`Backoff::Steady`], and the random part that is added to it.
+/// The delay of [`RetryDelay::Steady`], and the random part that is added to it.
 const STEADY_DELAY: Duration = Duration::from_secs(1);
 const STEADY_JITTER: Duration = Duration::from_millis(500);
 
@@ -32,7 +32,7 @@ const MAX_IMMEDIATE: u32 = 8;
 
 /// How the delays between attempts grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Backoff {
+pub(crate) enum RetryDelay {
     /// As the standard retry mode of the AWS tools: a random part of `base · 2^(attempt-1)`, at most 20 s. A longer
     /// `Retry-After` is respected up to 5 s more. Retries have a quota.
     Exponential,
@@ -77,12 +77,12 @@ impl FailedAttempt {
 /// The retry policy of one source. All its loads share the quota, which bounds retries over time.
 pub(crate) struct Retry {
     max_attempts: u32,
-    backoff: Backoff,
+    backoff: RetryDelay,
     quota: AtomicU32,
 }
 
 impl Retry {
-    pub(crate) fn new(max_attempts: u32, backoff: Backoff) -> Retry {
+    pub(crate) fn new(max_attempts: u32, backoff: RetryDelay) -> Retry {
         Retry { max_attempts, backoff, quota: AtomicU32::new(QUOTA) }
     }
 
@@ -154,8 +154,8 @@ impl Retry {
     /// Returns the delay after this many attempts.
     fn delay(&self, tried: u32, failed: &FailedAttempt, random: f64) -> Duration {
         match self.backoff {
-            Backoff::Steady => failed.retry_after.unwrap_or(STEADY_DELAY + STEADY_JITTER.mul_f64(random)),
-            Backoff::Exponential => {
+            RetryDelay::Steady => failed.retry_after.unwrap_or(STEADY_DELAY + STEADY_JITTER.mul_f64(random)),
+            RetryDelay::Exponential => {
                 let base = if failed.class == RetryClass::Throttled { THROTTLED_BASE } else { TRANSIENT_BASE };
                 let most = base.saturating_mul(1 << (tried - 1).min(16)).min(LONGEST_DELAY);
                 let delay = most.mul_f64(random);
@@ -166,7 +166,7 @@ impl Retry {
 
     /// Takes the cost of a retry from the quota and returns it; `None` if the quota is used up.
     fn pay(&self, class: RetryClass) -> Option<u32> {
-        if self.backoff == Backoff::Steady {
+        if self.backoff == RetryDelay::Steady {
             return Some(0);
         }
         let cost = if class == RetryClass::Throttled { THROTTLED_COST } else { TRANSIENT_COST };
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn delays_double_up_to_20_s() {
-        let retry = |attempts| Retry::new(attempts, Backoff::Exponential);
+        let retry = |attempts| Retry::new(attempts, RetryDelay::Exponential);
         assert_eq!(delays(&retry(4), RetryClass::Transient, None), milliseconds([50, 100, 200]));
         assert_eq!(
             delays(&retry(8), RetryClass::Throttled, None),
@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn delay_is_a_random_part_of_the_longest() {
-        let retry = Retry::new(9, Backoff::Exponential);
+        let retry = Retry::new(9, RetryDelay::Exponential);
         let delay = |tried, random| retry.delay(tried, &failed(RetryClass::Transient), random);
         assert_eq!(delay(3, 0.0), Duration::ZERO);
         assert_eq!(delay(3, 0.25), Duration::from_millis(50));
@@ -243,7 +243,7 @@ mod tests {
     fn retry_after_is_respected_within_limits() {
         let asked = |retry_after| {
             delays(
-                &Retry::new(2, Backoff::Exponential),
+                &Retry::new(2, RetryDelay::Exponential),
                 RetryClass::Transient,
                 Some(Duration::from_millis(retry_after)),
             )
@@ -251,14 +251,14 @@ mod tests {
         assert_eq!(asked(10), milliseconds([50]));
         assert_eq!(asked(700), milliseconds([700]));
         assert_eq!(asked(60_000), milliseconds([5_050]));
-        let steady = Retry::new(3, Backoff::Steady);
+        let steady = Retry::new(3, RetryDelay::Steady);
         assert_eq!(delays(&steady, RetryClass::Transient, None), milliseconds([1_500, 1_500]));
         assert_eq!(delays(&steady, RetryClass::Throttled, Some(Duration::from_secs(7))), milliseconds([7_000, 7_000]));
     }
 
     #[test]
     fn success_ends_the_attempts() {
-        let retry = Retry::new(3, Backoff::Exponential);
+        let retry = Retry::new(3, RetryDelay::Exponential);
         let result = retry.run_with(
             retry.max_attempts,
             Deadline::after(Duration::from_secs(3600)),
@@ -273,7 +273,7 @@ mod tests {
 
     #[test]
     fn attempt_after_the_deadline_is_not_waited_for() {
-        let retry = Retry::new(3, Backoff::Steady);
+        let retry = Retry::new(3, RetryDelay::Steady);
         let never = |_: Duration| panic!("waited");
         let result = retry.run_with(
             retry.max_attempts,
@@ -287,7 +287,7 @@ mod tests {
 
     #[test]
     fn immediate_retry_has_no_delay_and_costs_no_attempt() {
-        let retry = Retry::new(2, Backoff::Exponential);
+        let retry = Retry::new(2, RetryDelay::Exponential);
         let never = |_: Duration| panic!("waited");
         let result = retry.run_with(
             retry.max_attempts,
@@ -316,7 +316,7 @@ mod tests {
 
     #[test]
     fn quota_bounds_retries_until_a_success() {
-        let retry = Retry::new(3, Backoff::Exponential);
+        let retry = Retry::new(3, RetryDelay::Exponential);
         let retries = |class| delays(&retry, class, None).len();
         // 500 tokens are enough for 35 retries of 14.
         let paid: usize = (0..30).map(|_| retries(RetryClass::Transient)).sum();
@@ -342,7 +342,7 @@ mod tests {
             );
             result.unwrap();
         }
-        let steady = Retry::new(2, Backoff::Steady);
+        let steady = Retry::new(2, RetryDelay::Steady);
         let paid: usize = (0..100).map(|_| delays(&steady, RetryClass::Transient, None).len()).sum();
         assert_eq!(paid, 100);
     }

@@ -15,7 +15,7 @@ use super::settings::{ProviderSettings, Settings};
 use super::watched_files::WatchedFiles;
 use crate::error::Result;
 use crate::files;
-use crate::http::retry::{Backoff, Retry};
+use crate::http::retry::{Retry, RetryDelay};
 use crate::log::{self, Level};
 
 /// The provider's own settings, and what is kept from load to load.
@@ -59,7 +59,7 @@ impl AwsState {
             credentials: CredentialCache::default(),
             instance: InstanceState::default(),
             clock_offsets: ClockOffsets::default(),
-            retry: Retry::new(1, Backoff::Exponential),
+            retry: Retry::new(1, RetryDelay::Exponential),
             single_calls: AtomicBool::new(false),
             region: Mutex::new(None),
             profiles: Mutex::new(None),

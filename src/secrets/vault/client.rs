@@ -12,7 +12,7 @@ use super::response::{Object, Response};
 use super::settings::Settings;
 use crate::clock::Deadline;
 use crate::error::Result;
-use crate::http::retry::{Backoff, FailedAttempt, Retry, RetryClass};
+use crate::http::retry::{FailedAttempt, Retry, RetryClass, RetryDelay};
 use crate::http::{self, Client, Request};
 use crate::secret_memory::SecretBytes;
 
@@ -60,7 +60,7 @@ pub(super) struct SessionState {
 impl SessionState {
     pub(super) fn new(settings: &Settings) -> SessionState {
         SessionState {
-            retry: Retry::new(settings.max_attempts, Backoff::Steady),
+            retry: Retry::new(settings.max_attempts, RetryDelay::Steady),
             rate_limiter: settings.rate_limit.map(RateLimiter::new),
             index: Mutex::default(),
         }

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::context::{Context, Fetched, failed, limited};
 use super::metadata::{CredentialFields, MAX_BODY, read_token};
 use crate::error::{Error, Result, Status};
-use crate::http::retry::{Backoff, FailedAttempt, Retry};
+use crate::http::retry::{FailedAttempt, Retry, RetryDelay};
 use crate::http::url::{self, Url};
 use crate::http::{self, Client, Proxy, Request};
 use crate::secrets::aws::environment::Environment;
@@ -88,7 +88,7 @@ impl Container {
             connect_timeout: Some(CONNECT_TIMEOUT),
         };
         let client = client();
-        let retry = Retry::new(ATTEMPTS, Backoff::Exponential);
+        let retry = Retry::new(ATTEMPTS, RetryDelay::Exponential);
         let response = retry.run(context.deadline, |_| {
             let response = client.send(&request, limited(context.deadline, ATTEMPT_TIMEOUT));
             let response = response.map_err(|error| self.unreachable(error))?;

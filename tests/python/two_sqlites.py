@@ -47,6 +47,8 @@ def text(value):
 library.st_config_new.restype = ctypes.c_void_p
 config = ctypes.c_void_p(library.st_config_new())
 call("st_config_set", config, *text("state_dir"), *text(directory))
+# Writers wait for each other, for as long as a busy machine takes.
+call("st_config_set", config, *text("timeout"), *text("600"))
 store = ctypes.c_void_p()
 call("st_store_open", config, ctypes.byref(store))
 
@@ -64,7 +66,7 @@ def update(name):
 
 
 def stored():
-    connection = sqlite3.connect(DATABASE, timeout=30)
+    connection = sqlite3.connect(DATABASE, timeout=600)
     value = json.loads(connection.execute("SELECT config FROM provider_config").fetchone()[0])
     connection.close()
     return value
@@ -102,7 +104,7 @@ def transaction_open():
 
 def lock_of_python_stays():
     """This library opens and closes the file without releasing Python's lock."""
-    connection = sqlite3.connect(DATABASE, timeout=30, isolation_level=None)
+    connection = sqlite3.connect(DATABASE, timeout=600, isolation_level=None)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("BEGIN IMMEDIATE")
     other = ctypes.c_void_p()
@@ -135,7 +137,7 @@ def side_by_side():
     def pythons(number):
         try:
             for n in range(100):
-                connection = sqlite3.connect(DATABASE, timeout=30, isolation_level=None)
+                connection = sqlite3.connect(DATABASE, timeout=600, isolation_level=None)
                 connection.execute("PRAGMA journal_mode=WAL")
                 connection.execute("BEGIN IMMEDIATE")
                 value = json.loads(connection.execute("SELECT config FROM provider_config").fetchone()[0])

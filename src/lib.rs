@@ -36,6 +36,7 @@ mod raw_json;
 pub mod redact;
 mod secret_memory;
 pub mod secrets;
+mod settings;
 pub mod store;
 mod sys;
 

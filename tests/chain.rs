@@ -330,9 +330,12 @@ fn provider_that_is_partly_configured_says_what_is_missing() {
 #[test]
 fn providers_are_configured_by_name() {
     let error = open(&[("providers", r#"["env", "fil"]"#)]).err().unwrap();
-    assert_eq!(error.message(), "`providers` lists an unknown provider \"fil\"; did you mean \"file\"?");
+    assert_eq!(
+        error.message(),
+        "the configuration key `providers` lists an unknown provider \"fil\"; did you mean \"file\"?"
+    );
     let error = open(&[("providers", r#"["env", "env"]"#)]).err().unwrap();
-    assert_eq!(error.message(), "`providers` lists \"env\" twice");
+    assert_eq!(error.message(), "the configuration key `providers` lists \"env\" twice");
     let error = open(&[("providers", r#"["env"]"#)]).unwrap().set("A", b"x").unwrap_err();
     assert_eq!(error.status(), Status::Config);
     let secrets = empty();

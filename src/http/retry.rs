@@ -88,11 +88,7 @@ impl Retry {
 
     /// Calls `attempt` with 1, 2, … until it succeeds, is not to be retried, or the next attempt would start after the
     /// deadline; then returns the last error. Waits while forks are allowed.
-    pub(crate) fn run<T>(
-        &self,
-        deadline: Deadline,
-        attempt: impl FnMut(u32) -> std::result::Result<T, FailedAttempt>,
-    ) -> Result<T> {
+    pub(crate) fn run<T>(&self, deadline: Deadline, attempt: impl FnMut(u32) -> Result<T, FailedAttempt>) -> Result<T> {
         self.run_up_to(self.max_attempts, deadline, attempt)
     }
 
@@ -101,7 +97,7 @@ impl Retry {
         &self,
         max_attempts: u32,
         deadline: Deadline,
-        attempt: impl FnMut(u32) -> std::result::Result<T, FailedAttempt>,
+        attempt: impl FnMut(u32) -> Result<T, FailedAttempt>,
     ) -> Result<T> {
         let wait = |delay| fork::unprotected(|| std::thread::sleep(delay));
         self.run_with(max_attempts, deadline, random, wait, attempt)
@@ -114,7 +110,7 @@ impl Retry {
         deadline: Deadline,
         random: impl Fn() -> f64,
         wait: impl Fn(Duration),
-        mut attempt: impl FnMut(u32) -> std::result::Result<T, FailedAttempt>,
+        mut attempt: impl FnMut(u32) -> Result<T, FailedAttempt>,
     ) -> Result<T> {
         let (mut number, mut immediate, mut paid) = (1, 0, 0);
         loop {

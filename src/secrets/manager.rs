@@ -87,7 +87,10 @@ impl Manager {
         let mut file = None;
         for name in names {
             if providers.iter().any(|provider| provider.name() == name) {
-                return Err(Error::new(Status::Config, format!("`providers` lists {name:?} twice")));
+                return Err(Error::new(
+                    Status::Config,
+                    format!("the configuration key `providers` lists {name:?} twice"),
+                ));
             }
             match name.as_str() {
                 "env" => providers.push(Arc::new(EnvProvider::open(config)?)),
@@ -309,7 +312,7 @@ impl Drop for Manager {
 fn remote<S: DocumentSource + 'static>(
     name: &'static str,
     source: Source,
-    opened: std::result::Result<S, NotConfigured>,
+    opened: Result<S, NotConfigured>,
     times: CacheTimes,
 ) -> Result<Arc<dyn SecretProvider>> {
     Ok(match opened {
@@ -338,5 +341,5 @@ fn unknown_provider(name: &str) -> Error {
         Some(known) => format!("did you mean {known:?}?"),
         None => format!("the known ones are {}", known.join(", ")),
     };
-    Error::new(Status::Config, format!("`providers` lists an unknown provider {shown:?}; {hint}"))
+    Error::new(Status::Config, format!("the configuration key `providers` lists an unknown provider {shown:?}; {hint}"))
 }

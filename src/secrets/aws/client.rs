@@ -54,7 +54,7 @@ pub(super) struct AwsClient<'a> {
 
 impl AwsClient<'_> {
     /// Makes a call, with retries.
-    pub(super) fn call(&self, call: &Call<'_>, deadline: Deadline) -> std::result::Result<AwsResponse, CallError> {
+    pub(super) fn call(&self, call: &Call<'_>, deadline: Deadline) -> Result<AwsResponse, CallError> {
         let mut last_error = None;
         let mut corrected = false;
         let result = self.retry.run_up_to(self.max_attempts, deadline, |_| {
@@ -85,12 +85,7 @@ impl AwsClient<'_> {
         result.map_err(|error| last_error.map_or(CallError::Transport(error), CallError::Service))
     }
 
-    fn send(
-        &self,
-        call: &Call<'_>,
-        now: SystemTime,
-        deadline: Deadline,
-    ) -> std::result::Result<Response, FailedAttempt> {
+    fn send(&self, call: &Call<'_>, now: SystemTime, deadline: Deadline) -> Result<Response, FailedAttempt> {
         let &Call { service, region, method, url, headers, body, .. } = call;
         let mut all_headers = headers.to_vec();
         if let Some(credentials) = call.credentials {

@@ -3,7 +3,7 @@
 //! | module | contains |
 //! |---|---|
 //! | `settings`, `identifiers` | settings, secret ids and regions, checked before anything is sent |
-//! | `environment`, `ini`, `profiles` | the variables and files that the AWS tools share |
+//! | `ini`, `profiles` | the files that the AWS tools share |
 //! | `watched_files` | whether those files have changed since a load failed |
 //! | `endpoint` | the hosts of services in each partition |
 //! | `keys` | AWS key pairs |
@@ -19,7 +19,6 @@ mod client;
 mod clock_offsets;
 mod credentials;
 mod endpoint;
-mod environment;
 mod errors;
 mod fields;
 mod health;

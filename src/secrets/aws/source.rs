@@ -2,7 +2,6 @@
 
 use serde_json::{Map, Value, json};
 
-use super::environment::Environment;
 use super::settings::ProviderSettings;
 use super::state::AwsState;
 use super::watched_files::WatchedFiles;
@@ -13,6 +12,7 @@ use crate::error::{Result, Source};
 use crate::fork;
 use crate::secrets::document::{Document, DocumentSource};
 use crate::secrets::provider::Health;
+use crate::settings::Environment;
 
 /// The AWS provider.
 pub(crate) struct AwsSource {

@@ -29,11 +29,7 @@ pub(super) struct StsCall<'a> {
 }
 
 impl StsCall<'_> {
-    pub(super) fn send(
-        &self,
-        client: &AwsClient<'_>,
-        deadline: Deadline,
-    ) -> std::result::Result<AwsResponse, CallError> {
+    pub(super) fn send(&self, client: &AwsClient<'_>, deadline: Deadline) -> Result<AwsResponse, CallError> {
         let content_type = "application/x-www-form-urlencoded; charset=utf-8";
         let token = self.parameters.iter().filter(|(name, _)| *name == "WebIdentityToken");
         client.call(
@@ -123,7 +119,7 @@ pub(super) fn caller_identity(
     endpoint: &Endpoint,
     credentials: &AwsCredentials,
     deadline: Deadline,
-) -> std::result::Result<String, CallError> {
+) -> Result<String, CallError> {
     let credentials = Some(credentials);
     let call = StsCall { action: "GetCallerIdentity", parameters: &[], region, endpoint, credentials };
     let AwsResponse { response, .. } = call.send(client, deadline)?;

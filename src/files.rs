@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use crate::error::{Error, Result, Status};
 use crate::fork;
+use crate::fork_safe::CloseOnForkFile;
 use crate::secret_memory::SecretBuffer;
-use crate::sys::close_on_fork::CloseOnForkFile;
 
 mod lock;
 mod settled;

@@ -28,6 +28,7 @@ mod error;
 pub mod ffi;
 mod files;
 mod fork;
+mod fork_safe;
 mod http;
 pub mod log;
 mod paths;

@@ -37,4 +37,4 @@ mod sts;
 mod watched_files;
 mod xml;
 
-pub(crate) use source::AwsSource;
+pub(crate) use source::{AwsSource, ID};

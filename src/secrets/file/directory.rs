@@ -16,9 +16,9 @@ use crate::clock::CoarseInstant;
 use crate::error::{Error, Result, Source};
 use crate::files::{self, Fingerprint, LoosePermissions};
 use crate::fork::{self, ReadGuard};
+use crate::fork_safe::Published;
 use crate::log::{self, Level};
 use crate::secret_memory::SecretBytes;
-use crate::sys::Published;
 
 /// The maximum size of one file.
 const MAX_SIZE: usize = 1 << 20;

@@ -21,7 +21,10 @@ use crate::fork;
 use crate::secrets::document::{Document, DocumentSource};
 use crate::secrets::not_configured::NotConfigured;
 use crate::secrets::provider::{Health, HealthState};
+use crate::secrets::secret::ProviderId;
 use crate::settings::{Environment, InvalidSetting};
+
+pub(crate) static ID: ProviderId = ProviderId::builtin("vault", Source::Vault);
 
 /// Reads documents from a Vault server.
 pub(crate) struct VaultSource {
@@ -50,12 +53,8 @@ impl VaultSource {
 }
 
 impl DocumentSource for VaultSource {
-    fn name(&self) -> &'static str {
-        "vault"
-    }
-
-    fn source(&self) -> Source {
-        Source::Vault
+    fn id(&self) -> &'static ProviderId {
+        &ID
     }
 
     fn place(&self) -> String {

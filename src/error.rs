@@ -130,7 +130,7 @@ pub enum Source {
     /// The databases of the store.
     Store = 6,
     /// The keys that encrypt credentials.
-    Credential = 7,
+    Encryption = 7,
 }
 
 /// An error: its status, its source, and a message. It never contains a secret value, an encryption key, or

@@ -10,7 +10,7 @@
 //! Each thread marks its state in a slot of its own, on a cache line of its own. So callers do not slow each other
 //! down, and protecting a call takes one atomic exchange. A thread returns its slot when it ends.
 //!
-//! The slot also says whether the thread is reading what [`Published`](crate::fork_safe::Published) holds: see [`read`].
+//! The slot also says whether the thread is reading a [`Published`](crate::fork_safe::Published) value: see [`read`].
 //!
 //! Readers with a lock of their own are registered with [`register_readers`]. They are paused around each fork, when no
 //! thread is protected any more.

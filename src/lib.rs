@@ -38,6 +38,7 @@ pub mod redact;
 mod secret_memory;
 pub mod secrets;
 mod settings;
+mod shell;
 pub mod store;
 mod sys;
 

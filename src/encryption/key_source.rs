@@ -47,7 +47,7 @@ impl KeySources {
             (Some(_), Some(_)) => {
                 let message =
                     "the configuration keys `key` and `key_file` are mutually exclusive; set only one of them";
-                return Err(Error::new(Status::Config, message).with_source(Source::Credential));
+                return Err(Error::new(Status::Config, message).with_source(Source::Encryption));
             }
             (Some(key), None) => (KeySource::Config(SecretBytes::copy_from(key.as_bytes())?), None),
             (None, Some(path)) => {
@@ -117,7 +117,7 @@ impl KeyFile {
         };
         let loose_permissions = LoosePermissions::of(path, &contents.metadata);
         if let Some(loose_permissions) = loose_permissions.as_ref().filter(|_| strict) {
-            return Err(loose_permissions.refusal().with_source(Source::Credential));
+            return Err(loose_permissions.refusal().with_source(Source::Encryption));
         }
         if std::str::from_utf8(&contents.bytes).is_err() {
             return Err(unreadable(&format!("{} is not UTF-8", path.display())));
@@ -193,7 +193,7 @@ fn create(path: &Path, deadline: Deadline) -> Result<()> {
         Ok(())
     };
     create().map_err(|error: Error| {
-        error.with_source(Source::Credential).map_message(|message| {
+        error.with_source(Source::Encryption).map_message(|message| {
             format!("cannot create a credential key: {message}; if none can be stored here, set {KEY_VARIABLE}")
         })
     })
@@ -211,7 +211,7 @@ pub(super) fn generate() -> Result<Zeroizing<[u8; 43]>> {
 }
 
 pub(super) fn bad_key(message: impl Into<String>) -> Error {
-    Error::new(Status::BadKey, message).with_source(Source::Credential)
+    Error::new(Status::BadKey, message).with_source(Source::Encryption)
 }
 
 pub(super) fn missing(path: &Path) -> Error {

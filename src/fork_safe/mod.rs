@@ -1,4 +1,4 @@
-//! Values, files and databases that remain safe to use in a process that forks. They are built on [`fork`](crate::fork).
+//! Values, files and databases that remain safe to use in a process that forks, by means of [`fork`](crate::fork).
 
 mod close_on_fork;
 mod descriptors;

@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
 use super::document::{Document, DocumentSource};
+use super::entries::counted;
 use super::lookup_cache::CacheTimes;
 use super::provider::{Health, HealthState, Known, Names, Peeked, Request, SecretProvider};
 use super::secret::{ProviderId, Secret};
@@ -156,10 +157,11 @@ impl<S: DocumentSource> DocumentProvider<S> {
             log::emit(Level::Warn, "secrets", || format!("{name}: {place}: a part could not be read: {error}"));
         }
         log::emit(Level::Info, "secrets", || {
+            let keys = counted(document.len(), "key", "keys");
             let what = match (&document.missing, &document.version) {
                 (Some(reason), _) => reason.clone(),
-                (None, Some(version)) => format!("{} keys, version {version}", document.len()),
-                (None, None) => format!("{} keys", document.len()),
+                (None, Some(version)) => format!("{keys}, version {version}"),
+                (None, None) => keys,
             };
             format!("{name}: {place}: {what}, in {:.0} ms", time.as_secs_f64() * 1e3)
         });

@@ -8,13 +8,14 @@
 //! | `endpoint` | the hosts of services in each partition |
 //! | `keys` | AWS key pairs |
 //! | `credentials` | credential providers: resolution, caching, refresh |
-//! | `client`, `signer`, `clock_offsets` | signed calls with retries, corrected for clock skew |
+//! | `call`, `client`, `signer`, `clock_offsets` | signed calls with retries, corrected for clock skew |
 //! | `service_error`, `errors` | error responses, error messages |
 //! | `fields`, `xml` | the JSON and XML of responses |
 //! | `secrets_manager`, `sts` | the services |
 //! | `load`, `health` | one load of all secrets, one health check |
 //! | `state`, `source` | what is kept from load to load; the provider itself |
 
+mod call;
 mod client;
 mod clock_offsets;
 mod credentials;

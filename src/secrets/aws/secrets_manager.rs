@@ -7,7 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::client::{AwsClient, AwsResponse, Call, CallError};
+use super::call::Call;
+use super::client::{AwsClient, AwsResponse, CallError};
 use super::endpoint::{Endpoint, Service, displayed_origin};
 use super::fields::Fields;
 use super::identifiers::{SecretId, is_aws_region};

@@ -4,7 +4,8 @@ use std::time::SystemTime;
 
 use zeroize::Zeroizing;
 
-use super::client::{AwsClient, AwsResponse, Call, CallError};
+use super::call::Call;
+use super::client::{AwsClient, AwsResponse, CallError};
 use super::endpoint::{Endpoint, Service, displayed_origin};
 use super::errors::sanitize;
 use super::fields;

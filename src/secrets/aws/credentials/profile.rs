@@ -14,6 +14,7 @@ use crate::secrets::aws::ini::Value;
 use crate::secrets::aws::keys::AwsCredentials;
 use crate::secrets::aws::profiles::Profile;
 use crate::secrets::aws::settings::Settings;
+use crate::shell::quoted;
 
 /// The longest chain of profiles that are sources of each other.
 const MAX_CHAIN: usize = 32;
@@ -142,6 +143,6 @@ fn unsupported(profile: &Profile<'_>, value: Value<'_>, what: &str) -> Error {
         "{}: {what} is not supported; use another profile with `credential_process = aws configure export-credentials \
          --profile {}`",
         profile.location(value),
-        profile.name
+        quoted(&profile.name)
     ))
 }

@@ -14,7 +14,8 @@ use crate::error::{Error, Result, Status};
 use crate::files;
 use crate::http::url::percent_encode;
 use crate::log::{self, Level};
-use crate::secrets::aws::client::{AwsResponse, Call, CallError};
+use crate::secrets::aws::call::Call;
+use crate::secrets::aws::client::{AwsResponse, CallError};
 use crate::secrets::aws::endpoint::Service;
 use crate::secrets::aws::errors::config_error;
 use crate::secrets::aws::fields::Fields;
@@ -24,6 +25,7 @@ use crate::secrets::aws::profiles::Profile;
 use crate::secrets::aws::settings::Settings;
 use crate::secrets::json;
 use crate::settings::excerpt;
+use crate::shell::quoted;
 
 /// The limit of the cache file.
 const MAX_SIZE: usize = 1 << 20;
@@ -227,7 +229,7 @@ impl SsoLogin {
     }
 
     fn remedy(&self) -> String {
-        format!("aws sso login --profile {}", self.profile)
+        format!("aws sso login --profile {}", quoted(&self.profile))
     }
 
     fn error(&self, status: Status, what: impl AsRef<str>) -> Error {

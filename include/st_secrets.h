@@ -103,7 +103,7 @@
 /**
  * In `source`: the keys that encrypt credentials.
  */
-#define ST_SOURCE_CREDENTIAL 7
+#define ST_SOURCE_ENCRYPTION 7
 
 /**
  * In `st_error.flags`: the same call may succeed later without any change by the user.

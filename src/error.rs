@@ -9,7 +9,7 @@ use std::io;
 use std::path::Path;
 
 /// The result of a fallible call of this crate.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// One table for the statuses: the enum, the constants of the C ABI, their names, and the text of the C header.
 macro_rules! statuses {
@@ -130,7 +130,7 @@ pub enum Source {
     /// The databases of the store.
     Store = 6,
     /// The keys that encrypt credentials.
-    Credential = 7,
+    Encryption = 7,
 }
 
 /// An error: its status, its source, and a message. It never contains a secret value, an encryption key, or

@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use crate::error::{Error, Result, Status};
 use crate::fork;
+use crate::fork_safe::CloseOnForkFile;
 use crate::secret_memory::SecretBuffer;
-use crate::sys::close_on_fork::CloseOnForkFile;
+use crate::shell;
 
 mod lock;
 mod settled;
@@ -102,7 +103,7 @@ impl LoosePermissions {
         let mode = metadata.mode() & 0o777;
         (mode & 0o066 != 0).then(|| LoosePermissions {
             detail: format!("{} can be read or changed by other users (mode {mode:04o})", path.display()),
-            remedy: format!("chmod 600 {}", path.display()),
+            remedy: format!("chmod 600 {}", shell::quoted_path(path)),
         })
     }
 

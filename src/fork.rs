@@ -10,7 +10,7 @@
 //! Each thread marks its state in a slot of its own, on a cache line of its own. So callers do not slow each other
 //! down, and protecting a call takes one atomic exchange. A thread returns its slot when it ends.
 //!
-//! The slot also says whether the thread is reading what [`Published`](crate::sys::Published) holds: see [`read`].
+//! The slot also says whether the thread is reading a [`Published`](crate::fork_safe::Published) value: see [`read`].
 //!
 //! Readers with a lock of their own are registered with [`register_readers`]. They are paused around each fork, when no
 //! thread is protected any more.
@@ -113,7 +113,7 @@ impl Drop for ForkGuard {
     }
 }
 
-/// Lets its thread read what is [published](crate::sys::Published), and protects it, until dropped. A thread that
+/// Lets its thread read what is [published](crate::fork_safe::Published), and protects it, until dropped. A thread that
 /// replaces what is published waits for all readers, so reading must be short, and must not wait or replace anything.
 pub(crate) struct ReadGuard(&'static Slot, PhantomData<*const ()>);
 

@@ -28,6 +28,7 @@ mod error;
 pub mod ffi;
 mod files;
 mod fork;
+mod fork_safe;
 mod http;
 pub mod log;
 mod paths;
@@ -36,6 +37,8 @@ mod raw_json;
 pub mod redact;
 mod secret_memory;
 pub mod secrets;
+mod settings;
+mod shell;
 pub mod store;
 mod sys;
 

@@ -6,7 +6,7 @@ use parking_lot::{RwLock, RwLockWriteGuard};
 
 use crate::error::Result;
 use crate::fork::{self, ReadGuard};
-use crate::sys::Published;
+use crate::fork_safe::Published;
 
 /// An instance that is opened on first use and can be replaced. References to the old instance remain valid.
 pub(crate) struct ProcessDefault<T> {

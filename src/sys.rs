@@ -5,16 +5,11 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
-pub(crate) mod close_on_fork;
-mod descriptors;
 mod environment;
-mod published;
 mod registers;
-pub(crate) mod sqlite;
 pub(crate) mod thread_word;
 
 pub(crate) use environment::with_variable;
-pub(crate) use published::Published;
 pub(crate) use registers::clear_vector_registers;
 
 /// The time since the machine started, including time suspended (`CLOCK_BOOTTIME`).

@@ -56,7 +56,7 @@ fn key_variable_takes_precedence_over_the_file() {
             assert_eq!(&*Cipher::default_instance().unwrap().decrypt(&token).unwrap(), b"plain");
         }
         let error = open(&[]).unwrap().rotate_key().unwrap_err();
-        assert_eq!((error.status(), error.source_provider()), (Status::ReadOnly, Source::Credential));
+        assert_eq!((error.status(), error.source_provider()), (Status::ReadOnly, Source::Encryption));
         assert!(error.message().contains(KEY) && error.message().contains(PREVIOUS), "{error}");
     });
 }
@@ -108,7 +108,7 @@ fn unreadable_key_is_an_error_and_is_never_replaced() {
     for bytes in [&b""[..], b" \n\n", b"\xFF\xFE", b"k\xC3"] {
         fs::write(&path, bytes).unwrap();
         let error = with_file(&path).unwrap_err();
-        assert_eq!((error.status(), error.source_provider()), (Status::BadKey, Source::Credential), "{error}");
+        assert_eq!((error.status(), error.source_provider()), (Status::BadKey, Source::Encryption), "{error}");
         assert!(error.message().contains(path.to_str().unwrap()) && error.message().contains("backup"), "{error}");
         assert_eq!(fs::read(&path).unwrap(), bytes);
     }

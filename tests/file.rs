@@ -164,11 +164,12 @@ fn wait_for_another_writer_ends_at_the_timeout() {
 #[test]
 fn strict_permissions_refuses_a_readable_file() {
     let directory = temp();
-    let path = write(&directory.path().join("s.json"), r#"{"A": "1"}"#);
+    let path = write(&directory.path().join("my s.json"), r#"{"A": "1"}"#);
     fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
     let lax = with_file(&path);
     assert_eq!(text(&lax, "A").as_deref(), Some("1"));
-    assert!(lax.check().contains(&format!("\"advice\": \"chmod 600 {}\"", path.display())), "{}", lax.check());
+    let advice = format!("\"advice\": \"chmod 600 '{}'\"", path.display());
+    assert!(lax.check().contains(&advice), "the path is quoted for the shell: {}", lax.check());
     let strict = open(&[("file_path", path.to_str().unwrap()), ("strict_permissions", "true")]).unwrap();
     for error in [strict.get("A").unwrap_err(), strict.set("A", b"2").unwrap_err()] {
         assert_eq!(error.status(), Status::AccessDenied, "{error}");

@@ -114,7 +114,7 @@ const (
 	SourceVault      Source = C.ST_SOURCE_VAULT
 	SourceCustom     Source = C.ST_SOURCE_CUSTOM
 	SourceStore      Source = C.ST_SOURCE_STORE
-	SourceCredential Source = C.ST_SOURCE_CREDENTIAL
+	SourceEncryption Source = C.ST_SOURCE_ENCRYPTION
 )
 
 // Error is a failure of the library. It never contains a value, key or token.

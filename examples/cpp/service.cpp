@@ -26,7 +26,7 @@ void show_secrets(const st::Secrets &secrets) {
     st::Bytes token = secrets.get("HF_TOKEN");
     std::cout << "HF_TOKEN has " << token.size() << " bytes\n";
 
-    st::Found path = secrets.get_with("WEBHOOK_PATH", {2s});
+    st::Secret path = secrets.get_with("WEBHOOK_PATH", {2s});
     std::cout << "WEBHOOK_PATH is " << path.value.view() << ", from provider " << path.provider << "\n";
 
     if (!secrets.find("REPLICATE_API_TOKEN")) {

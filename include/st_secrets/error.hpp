@@ -56,7 +56,7 @@ enum class Source : std::int32_t {
     vault = ST_SOURCE_VAULT,
     custom = ST_SOURCE_CUSTOM,
     store = ST_SOURCE_STORE,
-    credential = ST_SOURCE_CREDENTIAL,
+    encryption = ST_SOURCE_ENCRYPTION,
 };
 
 #if defined(__GNUC__)

@@ -20,7 +20,7 @@ struct GetOptions {
 };
 
 /// A secret and its origin.
-struct Found {
+struct Secret {
     Bytes value;
     /// The provider's name: "env", "file", "aws", "vault", or that of a custom provider.
     std::string provider;
@@ -93,9 +93,9 @@ public:
         });
     }
     /// Returns a secret, looked up with these options, and its origin.
-    Found get_with(std::string_view key, const GetOptions &options) const { return try_get_with(key, options).value(); }
-    Result<Found> try_get_with(std::string_view key, const GetOptions &options) const {
-        return handle_.call<Found>([&](const st_secrets *secrets, Found &found, st_error *error) {
+    Secret get_with(std::string_view key, const GetOptions &options) const { return try_get_with(key, options).value(); }
+    Result<Secret> try_get_with(std::string_view key, const GetOptions &options) const {
+        return handle_.call<Secret>([&](const st_secrets *secrets, Secret &found, st_error *error) {
             st_secret_info info = ST_SECRET_INFO_INIT;
             std::uint32_t flags = (options.refresh ? static_cast<std::uint32_t>(ST_GET_REFRESH) : 0u) |
                                   (options.cached_only ? static_cast<std::uint32_t>(ST_GET_CACHED_ONLY) : 0u);
@@ -211,7 +211,7 @@ private:
             [&](const st_secrets *secrets, Bytes &value, st_error *error) { known(secrets, value.raw(), error); });
     }
 
-    static void fill(Found &found, const st_secret_info &info) {
+    static void fill(Secret &found, const st_secret_info &info) {
         found.provider = info.provider;
         found.version = info.version;
         found.source = static_cast<Source>(info.source);

@@ -203,7 +203,7 @@ impl Cipher {
         let replaced = std::mem::replace(&mut *self.keyring.write(), keyring.clone());
         drop(replaced);
         keyring.warnings.iter().for_each(|warning| warn(warning));
-        log::emit(Level::Info, "credential", || "the credential keys were reloaded".to_owned());
+        log::emit(Level::Info, "encryption", || "the credential keys were reloaded".to_owned());
         Ok(keyring)
     }
 }
@@ -221,7 +221,7 @@ impl std::fmt::Debug for Cipher {
 }
 
 fn warn(message: &str) {
-    log::emit(Level::Warn, "credential", || message.to_owned());
+    log::emit(Level::Warn, "encryption", || message.to_owned());
 }
 
 fn check_len(plaintext_len: usize) -> Result<()> {
@@ -242,7 +242,7 @@ pub(super) fn bad_token(sources: &KeySources) -> Error {
         "cannot decrypt the token: it is damaged or was made with another key; if the key was changed, add the previous \
          key to {place}"
     );
-    Error::new(Status::BadToken, message).with_source(Source::Credential)
+    Error::new(Status::BadToken, message).with_source(Source::Encryption)
 }
 
 fn not_rotatable(place: &str, previous: &str) -> Error {
@@ -250,5 +250,5 @@ fn not_rotatable(place: &str, previous: &str) -> Error {
         "the key comes from {place} and cannot be rotated by this call; move the old key to {previous}, set a new one, \
          then re-encrypt"
     );
-    Error::new(Status::ReadOnly, message).with_source(Source::Credential)
+    Error::new(Status::ReadOnly, message).with_source(Source::Encryption)
 }

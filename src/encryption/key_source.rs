@@ -1,6 +1,5 @@
 //! The sources of the secrets that keys are derived from, and the generation of new secrets.
 
-use std::env;
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
@@ -13,6 +12,7 @@ use crate::error::{Error, Result, Source, Status};
 use crate::files::{self, Fingerprint, LoosePermissions};
 use crate::paths;
 use crate::secret_memory::{SecretBuffer, SecretBytes};
+use crate::settings::{Environment, Setting};
 
 /// The variable with the newest secret.
 pub(super) const KEY_VARIABLE: &str = "SIMPLETUNER_CREDENTIAL_KEY";
@@ -45,8 +45,9 @@ impl KeySources {
         let mut previous = Vec::new();
         let (newest, previous_file) = match (config.text("key"), config.text("key_file")) {
             (Some(_), Some(_)) => {
-                let message = "`key` and `key_file` are mutually exclusive; set only one of them";
-                return Err(Error::new(Status::Config, message).with_source(Source::Credential));
+                let message =
+                    "the configuration keys `key` and `key_file` are mutually exclusive; set only one of them";
+                return Err(Error::new(Status::Config, message).with_source(Source::Encryption));
             }
             (Some(key), None) => (KeySource::Config(SecretBytes::copy_from(key.as_bytes())?), None),
             (None, Some(path)) => {
@@ -56,7 +57,7 @@ impl KeySources {
             }
             (None, None) => {
                 if let Some(text) = variable(PREVIOUS_VARIABLE)? {
-                    previous = parse_lines(&text)?;
+                    previous = parse_lines(text.text())?;
                 }
                 default_source()?
             }
@@ -74,7 +75,7 @@ fn default_source() -> Result<(KeySource, Option<PathBuf>)> {
     let file = paths::home().map(|home| home.join(".simpletuner/credential.key"));
     let previous = file.as_deref().map(previous_file_of);
     match (variable(KEY_VARIABLE)?, file) {
-        (Some(secret), _) => Ok((KeySource::Env(SecretBytes::copy_from(secret.as_bytes())?), previous)),
+        (Some(secret), _) => Ok((KeySource::Env(SecretBytes::copy_from(secret.text().as_bytes())?), previous)),
         (None, Some(file)) => Ok((KeySource::File(file), previous)),
         (None, None) => Err(bad_key(format!(
             "no credential key is set, and there is no home directory to store one in; set {KEY_VARIABLE}, HOME, or \
@@ -90,16 +91,8 @@ fn previous_file_of(path: &Path) -> PathBuf {
     name.into()
 }
 
-/// The value of a variable. An empty variable counts as not set.
-fn variable(name: &str) -> Result<Option<Zeroizing<String>>> {
-    match env::var_os(name).filter(|value| !value.is_empty()).map(|value| value.into_string()) {
-        None => Ok(None),
-        Some(Ok(value)) => Ok(Some(Zeroizing::new(value))),
-        Some(Err(value)) => {
-            drop(Zeroizing::new(value.into_encoded_bytes()));
-            Err(bad_key(format!("the variable {name} is not UTF-8")))
-        }
-    }
+fn variable(name: &str) -> Result<Option<Setting>> {
+    Environment::Process.lines(name).map_err(|invalid| bad_key(invalid.error.message()))
 }
 
 /// The contents of a file of secrets, and its state when it was read.
@@ -124,7 +117,7 @@ impl KeyFile {
         };
         let loose_permissions = LoosePermissions::of(path, &contents.metadata);
         if let Some(loose_permissions) = loose_permissions.as_ref().filter(|_| strict) {
-            return Err(loose_permissions.refusal().with_source(Source::Credential));
+            return Err(loose_permissions.refusal().with_source(Source::Encryption));
         }
         if std::str::from_utf8(&contents.bytes).is_err() {
             return Err(unreadable(&format!("{} is not UTF-8", path.display())));
@@ -200,7 +193,7 @@ fn create(path: &Path, deadline: Deadline) -> Result<()> {
         Ok(())
     };
     create().map_err(|error: Error| {
-        error.with_source(Source::Credential).map_message(|message| {
+        error.with_source(Source::Encryption).map_message(|message| {
             format!("cannot create a credential key: {message}; if none can be stored here, set {KEY_VARIABLE}")
         })
     })
@@ -218,7 +211,7 @@ pub(super) fn generate() -> Result<Zeroizing<[u8; 43]>> {
 }
 
 pub(super) fn bad_key(message: impl Into<String>) -> Error {
-    Error::new(Status::BadKey, message).with_source(Source::Credential)
+    Error::new(Status::BadKey, message).with_source(Source::Encryption)
 }
 
 pub(super) fn missing(path: &Path) -> Error {

@@ -17,7 +17,7 @@ use crate::secret_memory::SecretBuffer;
 /// Adds the secret in `path` to `previous`, then puts a new one into `path`.
 pub(super) fn rotate(path: &Path, previous: &Path, strict: bool, deadline: Deadline) -> Result<()> {
     let write_failed = |error: Error| {
-        error.with_source(Source::Credential).map_message(|message| {
+        error.with_source(Source::Encryption).map_message(|message| {
             format!("the key was not rotated: {message}; tokens made with the current key remain readable")
         })
     };

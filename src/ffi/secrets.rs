@@ -259,7 +259,7 @@ fn split_keys(keys: &[u8], keys_len: usize, count: usize) -> Result<Vec<&str>> {
         None => return Err(Error::invalid_argument("`keys` does not end with a NUL")),
     };
     if keys.len() != count {
-        let message = format!("`keys` has {} names, but `count` is {count}", keys.len());
+        let message = format!("the number of names in `keys` is {}, but `count` is {count}", keys.len());
         return Err(Error::invalid_argument(message));
     }
     Ok(keys)

@@ -28,7 +28,7 @@ pub const ST_SOURCE_CUSTOM: i32 = 5;
 /// In `source`: the databases of a store.
 pub const ST_SOURCE_STORE: i32 = 6;
 /// In `source`: the keys that encrypt credentials.
-pub const ST_SOURCE_CREDENTIAL: i32 = 7;
+pub const ST_SOURCE_ENCRYPTION: i32 = 7;
 
 /// In `st_error.flags`: the same call may succeed later without any change by the user.
 pub const ST_ERROR_RETRYABLE: u32 = 1;
@@ -126,7 +126,7 @@ mod tests {
             (Source::Vault, ST_SOURCE_VAULT),
             (Source::Custom, ST_SOURCE_CUSTOM),
             (Source::Store, ST_SOURCE_STORE),
-            (Source::Credential, ST_SOURCE_CREDENTIAL),
+            (Source::Encryption, ST_SOURCE_ENCRYPTION),
         ];
         assert!(sources.iter().all(|(source, number)| *source as i32 == *number));
     }

@@ -13,7 +13,7 @@ use super::{directory_of, sibling};
 use crate::clock::{Backoff, Deadline};
 use crate::error::{Error, Result, Status};
 use crate::fork;
-use crate::sys::close_on_fork::CloseOnForkFile;
+use crate::fork_safe::CloseOnForkFile;
 
 /// The byte of the queue lock. The lock file is and stays empty.
 const QUEUE: u32 = 1;

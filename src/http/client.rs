@@ -127,9 +127,9 @@ pub(crate) fn look_up(host: &str, deadline: Deadline) -> Result<Vec<IpAddr>> {
 
 fn run<S: AsSendBody>(
     agent: &Agent,
-    request: std::result::Result<ureq::http::Request<S>, ureq::http::Error>,
+    request: Result<ureq::http::Request<S>, ureq::http::Error>,
     (left, connect): (Duration, Option<Duration>),
-) -> std::result::Result<ureq::http::Response<ureq::Body>, ureq::Error> {
+) -> Result<ureq::http::Response<ureq::Body>, ureq::Error> {
     // ureq adds timeouts to the current time, which must not overflow.
     let bounded = |time: Option<Duration>| time.filter(|time| *time < FOREVER);
     let request = agent.configure_request(request?);
@@ -141,12 +141,7 @@ fn run<S: AsSendBody>(
 struct NoResolver;
 
 impl Resolver for NoResolver {
-    fn resolve(
-        &self,
-        _: &Uri,
-        _: &ureq::config::Config,
-        _: NextTimeout,
-    ) -> std::result::Result<ResolvedSocketAddrs, ureq::Error> {
+    fn resolve(&self, _: &Uri, _: &ureq::config::Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
         Ok(self.empty())
     }
 }

@@ -1,17 +1,17 @@
 //! Which proxy a request goes through: the one in the settings, or that of the environment.
 
-use std::env;
 use std::fmt::Write;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-use crate::error::{Error, Result, Status};
+use crate::error::{Error, Result};
 use crate::http::message::USER_AGENT;
 use crate::http::no_proxy::NoProxy;
 use crate::http::settings::Proxy;
 use crate::http::url::{Origin, Url};
+use crate::settings::{Environment, InvalidSetting, Setting};
 
 /// A proxy, and how to authenticate to it.
 pub(super) struct ProxyTarget {
@@ -34,28 +34,20 @@ impl Proxies {
     pub(super) fn new(proxy: &Proxy) -> Proxies {
         match proxy {
             Proxy::None => Proxies { https: Ok(None), http: Ok(None), except: NoProxy::default(), always: false },
-            Proxy::Always(url) => Proxies {
-                https: parse(url, "proxy URL"),
-                http: parse(url, "proxy URL"),
-                except: NoProxy::default(),
-                always: true,
-            },
-            Proxy::Environment => {
-                Proxies::from_environment(|name| env::var_os(name).map(|value| value.to_string_lossy().into_owned()))
+            Proxy::Always(url) => {
+                Proxies { https: target(Some(url)), http: target(Some(url)), except: NoProxy::default(), always: true }
             }
+            Proxy::Environment => Proxies::from_environment(&Environment::Process),
         }
     }
 
-    fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Proxies {
-        let first = |names: &[&'static str]| {
-            names.iter().find_map(|name| variable(name).filter(|value| !value.is_empty()).map(|value| (*name, value)))
-        };
-        let target_in = |names: &[&'static str]| match first(names) {
-            Some((name, url)) => parse(&Zeroizing::new(url), name),
-            None => Ok(None),
-        };
+    fn from_environment(environment: &Environment) -> Proxies {
+        let target_in = |names: &[&str]| target(environment.first(names)?.as_ref());
+        // Entries that are not UTF-8 match no host.
+        let excepted = ["no_proxy", "NO_PROXY"].iter().filter_map(|name| environment.raw(name));
+        let excepted = excepted.into_iter().find(|list| !list.is_empty()).unwrap_or_default();
         // In a CGI program HTTP_PROXY is the header `Proxy` of the request, which its sender controls.
-        let is_cgi = variable("REQUEST_METHOD").is_some();
+        let is_cgi = environment.raw("REQUEST_METHOD").is_some();
         let http: &[_] = if is_cgi {
             &["http_proxy", "all_proxy", "ALL_PROXY"]
         } else {
@@ -64,7 +56,7 @@ impl Proxies {
         Proxies {
             https: target_in(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]),
             http: target_in(http),
-            except: first(&["no_proxy", "NO_PROXY"]).map(|(_, list)| NoProxy::parse(&list)).unwrap_or_default(),
+            except: NoProxy::parse(&excepted.to_string_lossy()),
             always: false,
         }
     }
@@ -79,18 +71,16 @@ impl Proxies {
     }
 }
 
-/// Parses the URL of a proxy. `source` names the setting for messages. The URL may contain a password and is never
-/// shown.
-fn parse(url: &str, source: &str) -> Result<Option<ProxyTarget>> {
-    let invalid = |why: &str| Error::new(Status::Config, format!("invalid {source}: {why}"));
-    let url = url.trim();
-    if url.is_empty() {
-        return Ok(None);
-    }
+fn target(setting: Option<&Setting>) -> Result<Option<ProxyTarget>> {
+    Ok(setting.map(parse).transpose()?)
+}
+
+/// Parses the URL of a proxy, which may contain a password and is never shown.
+fn parse(setting: &Setting) -> Result<ProxyTarget, InvalidSetting> {
     // Without a scheme it is http, as for other tools.
-    let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
+    let (scheme, rest) = setting.text().split_once("://").unwrap_or(("http", setting.text()));
     if !["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
-        return Err(invalid("its scheme is not supported; only http:// and https:// are"));
+        return Err(setting.invalid("has an unsupported scheme; only http:// and https:// are supported"));
     }
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let (user, address) = match authority.rsplit_once('@') {
@@ -98,11 +88,12 @@ fn parse(url: &str, source: &str) -> Result<Option<ProxyTarget>> {
         None => (None, authority),
     };
     let url = Url::parse(&format!("{scheme}://{address}/"));
-    let origin = url.map_err(|_| invalid("it is not of the form http://user:password@host:port"))?.origin;
+    let origin = url.map_err(|_| setting.invalid("must be of the form http://user:password@host:port"))?.origin;
     let authorization = user.map(|user| {
-        authorization(user).ok_or_else(|| invalid("its user or password is not percent-encoded correctly"))
+        let why = "has a user or password that is not percent-encoded correctly";
+        authorization(user).ok_or_else(|| setting.invalid(why))
     });
-    Ok(Some(ProxyTarget { origin, authorization: authorization.transpose()? }))
+    Ok(ProxyTarget { origin, authorization: authorization.transpose()? })
 }
 
 /// Returns the value of `Proxy-Authorization` for the `user:password` part of a URL, which is percent-encoded.
@@ -159,8 +150,7 @@ mod tests {
 
     /// The proxy for a URL with these variables: its origin, `""` for none, or the error.
     fn proxy(variables: &[(&str, &str)], url: &str) -> String {
-        let find = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.to_string());
-        let proxies = Proxies::from_environment(find);
+        let proxies = Proxies::from_environment(&Environment::fixed(variables));
         let (_, server) = url::parse_request_url(url).unwrap();
         match proxies.proxy_for(&server) {
             Ok(target) => target.map(|target| target.origin.to_string()).unwrap_or_default(),
@@ -229,17 +219,17 @@ mod tests {
     #[test]
     fn invalid_proxy_url_is_named_by_its_variable_and_not_shown() {
         for (url, why) in [
-            ("socks5://ann:SECRET@host", "its scheme is not supported; only http:// and https:// are"),
-            ("http://ann:SECRET@", "it is not of the form http://user:password@host:port"),
-            ("http://ann:SECRET@host:SECRET", "it is not of the form http://user:password@host:port"),
-            ("http://ann:SECRET@host:70000", "it is not of the form http://user:password@host:port"),
-            ("http://ann:SECRET%4@host", "its user or password is not percent-encoded correctly"),
-            ("http://ann:SECRET%+4@host", "its user or password is not percent-encoded correctly"),
-            ("http://ho st", "it is not of the form http://user:password@host:port"),
-            ("http://host\r\nX-Evil: 1", "it is not of the form http://user:password@host:port"),
+            ("socks5://ann:SECRET@host", "has an unsupported scheme; only http:// and https:// are supported"),
+            ("http://ann:SECRET@", "must be of the form http://user:password@host:port"),
+            ("http://ann:SECRET@host:SECRET", "must be of the form http://user:password@host:port"),
+            ("http://ann:SECRET@host:70000", "must be of the form http://user:password@host:port"),
+            ("http://ann:SECRET%4@host", "has a user or password that is not percent-encoded correctly"),
+            ("http://ann:SECRET%+4@host", "has a user or password that is not percent-encoded correctly"),
+            ("http://ho st", "must be of the form http://user:password@host:port"),
+            ("http://host\r\nX-Evil: 1", "contains a line break or another control character"),
         ] {
             let shown = proxy(&[("HTTPS_PROXY", url)], "https://example.com");
-            assert_eq!(shown, format!("invalid HTTPS_PROXY: {why}"));
+            assert_eq!(shown, format!("the variable HTTPS_PROXY {why}"));
             // Requests that do not go through it succeed.
             assert_eq!(proxy(&[("HTTPS_PROXY", url)], "http://example.com"), "");
             assert_eq!(proxy(&[("HTTPS_PROXY", url), ("NO_PROXY", "example.com")], "https://example.com"), "");

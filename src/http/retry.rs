@@ -77,22 +77,18 @@ impl FailedAttempt {
 /// The retry policy of one source. All its loads share the quota, which bounds retries over time.
 pub(crate) struct Retry {
     max_attempts: u32,
-    backoff: RetryDelay,
+    delay: RetryDelay,
     quota: AtomicU32,
 }
 
 impl Retry {
-    pub(crate) fn new(max_attempts: u32, backoff: RetryDelay) -> Retry {
-        Retry { max_attempts, backoff, quota: AtomicU32::new(QUOTA) }
+    pub(crate) fn new(max_attempts: u32, delay: RetryDelay) -> Retry {
+        Retry { max_attempts, delay, quota: AtomicU32::new(QUOTA) }
     }
 
     /// Calls `attempt` with 1, 2, … until it succeeds, is not to be retried, or the next attempt would start after the
     /// deadline; then returns the last error. Waits while forks are allowed.
-    pub(crate) fn run<T>(
-        &self,
-        deadline: Deadline,
-        attempt: impl FnMut(u32) -> std::result::Result<T, FailedAttempt>,
-    ) -> Result<T> {
+    pub(crate) fn run<T>(&self, deadline: Deadline, attempt: impl FnMut(u32) -> Result<T, FailedAttempt>) -> Result<T> {
         self.run_up_to(self.max_attempts, deadline, attempt)
     }
 
@@ -101,7 +97,7 @@ impl Retry {
         &self,
         max_attempts: u32,
         deadline: Deadline,
-        attempt: impl FnMut(u32) -> std::result::Result<T, FailedAttempt>,
+        attempt: impl FnMut(u32) -> Result<T, FailedAttempt>,
     ) -> Result<T> {
         let wait = |delay| fork::unprotected(|| std::thread::sleep(delay));
         self.run_with(max_attempts, deadline, random, wait, attempt)
@@ -114,7 +110,7 @@ impl Retry {
         deadline: Deadline,
         random: impl Fn() -> f64,
         wait: impl Fn(Duration),
-        mut attempt: impl FnMut(u32) -> std::result::Result<T, FailedAttempt>,
+        mut attempt: impl FnMut(u32) -> Result<T, FailedAttempt>,
     ) -> Result<T> {
         let (mut number, mut immediate, mut paid) = (1, 0, 0);
         loop {
@@ -153,7 +149,7 @@ impl Retry {
 
     /// Returns the delay after this many attempts.
     fn delay(&self, tried: u32, failed: &FailedAttempt, random: f64) -> Duration {
-        match self.backoff {
+        match self.delay {
             RetryDelay::Steady => failed.retry_after.unwrap_or(STEADY_DELAY + STEADY_JITTER.mul_f64(random)),
             RetryDelay::Exponential => {
                 let base = if failed.class == RetryClass::Throttled { THROTTLED_BASE } else { TRANSIENT_BASE };
@@ -166,7 +162,7 @@ impl Retry {
 
     /// Takes the cost of a retry from the quota and returns it; `None` if the quota is used up.
     fn pay(&self, class: RetryClass) -> Option<u32> {
-        if self.backoff == RetryDelay::Steady {
+        if self.delay == RetryDelay::Steady {
             return Some(0);
         }
         let cost = if class == RetryClass::Throttled { THROTTLED_COST } else { TRANSIENT_COST };

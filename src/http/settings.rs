@@ -1,13 +1,13 @@
 //! How a client connects: TLS, proxies and limits.
 
-use std::path::PathBuf;
+use crate::settings::Setting;
 
 /// The settings of a client.
 #[derive(Clone, Default)]
 pub(crate) struct Settings {
     pub(crate) roots: Roots,
     /// PEM files of the certificate chain and of its key, for servers that request a client certificate.
-    pub(crate) client_certificate: Option<(PathBuf, PathBuf)>,
+    pub(crate) client_certificate: Option<(Setting, Setting)>,
     /// The name that the server's certificate must have, if it is not the host of the URL.
     pub(crate) server_name: Option<String>,
     /// Accepts any server certificate.
@@ -26,11 +26,11 @@ pub(crate) enum Roots {
     #[default]
     Platform,
     /// Only the certificates in this PEM file.
-    File(PathBuf),
+    File(Setting),
     /// Those of all PEM files in this directory and its subdirectories. The path may also be that of a file.
-    Directory(PathBuf),
-    /// These, in PEM.
-    Pem(String),
+    Directory(Setting),
+    /// Those of this text, in PEM.
+    Pem(Setting),
 }
 
 /// How a proxy is chosen.
@@ -42,5 +42,5 @@ pub(crate) enum Proxy {
     /// No proxy is used.
     None,
     /// This proxy is used for all requests, whatever `NO_PROXY` says.
-    Always(String),
+    Always(Setting),
 }

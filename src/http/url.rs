@@ -130,7 +130,7 @@ pub(crate) struct Url {
 
 impl Url {
     /// Parses an absolute URL.
-    pub(crate) fn parse(text: &str) -> std::result::Result<Url, UrlError> {
+    pub(crate) fn parse(text: &str) -> Result<Url, UrlError> {
         if let Some(position) = text.bytes().position(|byte| !byte.is_ascii_graphic()) {
             return Err(UrlError::Character(position + 1));
         }

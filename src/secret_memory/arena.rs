@@ -50,7 +50,7 @@ unsafe impl Send for Mapping {}
 
 impl Mapping {
     /// The error is `errno`.
-    fn lock(&mut self) -> std::result::Result<(), i32> {
+    fn lock(&mut self) -> Result<(), i32> {
         // SAFETY: the range is one of our mappings; locking it does not change its contents.
         self.locked = unsafe { libc::mlock(self.start.as_ptr().cast(), self.size) } == 0;
         if self.locked { Ok(()) } else { Err(std::io::Error::last_os_error().raw_os_error().unwrap_or(0)) }

@@ -9,11 +9,11 @@ use serde_json::{Map, Value};
 
 use super::lookup_cache::{CAPACITY, CLEANUP_INTERVAL, CacheTimes};
 use super::provider::{Health, HealthState, Request, SecretProvider};
-use super::secret::{Secret, SecretInfo};
+use super::secret::{ProviderId, Secret, SecretInfo};
 use super::single_flight::{SingleFlight, catch_panic};
 use crate::cache::TtlCache;
 use crate::clock::{Deadline, Instant};
-use crate::error::{Error, Result, Source, Status};
+use crate::error::{Error, Result, Status};
 use crate::fork;
 
 /// Returns the value of a key, or `None`, within the given time.
@@ -23,7 +23,7 @@ pub(crate) type Callback = Box<dyn Fn(&str, Duration) -> Result<Option<Secret>> 
 /// others get the cached answer without waiting. An answer to which the program gave a TTL is never used after that
 /// TTL.
 pub(crate) struct CustomProvider {
-    name: String,
+    id: ProviderId,
     callback: Callback,
     /// Its answers; `None` if it has no value.
     answers: TtlCache<Option<Secret>>,
@@ -38,7 +38,14 @@ impl CustomProvider {
     pub(super) fn new(name: &str, callback: Callback, times: CacheTimes) -> Result<CustomProvider> {
         let answers = TtlCache::new(times.cache_ttl, CAPACITY, CLEANUP_INTERVAL)?;
         let queries = SingleFlight::new()?;
-        Ok(CustomProvider { name: name.to_owned(), callback, answers, queries, generation: AtomicU64::new(0), times })
+        Ok(CustomProvider {
+            id: ProviderId::custom(name),
+            callback,
+            answers,
+            queries,
+            generation: AtomicU64::new(0),
+            times,
+        })
     }
 
     /// Queries the callback and caches its answer. No other call queries it for this key now.
@@ -105,12 +112,8 @@ impl CustomProvider {
 }
 
 impl SecretProvider for CustomProvider {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn source(&self) -> Source {
-        Source::Custom
+    fn id(&self) -> &ProviderId {
+        &self.id
     }
 
     fn is_remote(&self) -> bool {

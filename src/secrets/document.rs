@@ -9,16 +9,14 @@ use serde_json::{Map, Value};
 
 use super::entries::Entries;
 use super::provider::Health;
+use super::secret::ProviderId;
 use crate::clock::Deadline;
-use crate::error::{Error, Result, Source};
+use crate::error::{Error, Result};
 use crate::secret_memory::SecretBytes;
 
 /// A source of documents. One load is under way at a time.
 pub(crate) trait DocumentSource: Send + Sync {
-    /// The name of the provider: `aws`, `vault`.
-    fn name(&self) -> &'static str;
-
-    fn source(&self) -> Source;
+    fn id(&self) -> &'static ProviderId;
 
     /// What is read, for messages: `secret "myapp/prod" in us-west-2`.
     fn place(&self) -> String;

@@ -17,18 +17,17 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
 use super::document::{Document, DocumentSource};
+use super::entries::counted;
 use super::lookup_cache::CacheTimes;
-use super::names::Names;
-use super::peek::{Known, Peeked};
-use super::provider::{Health, HealthState, Request, SecretProvider};
-use super::secret::Secret;
+use super::provider::{Health, HealthState, Known, Names, Peeked, Request, SecretProvider};
+use super::secret::{ProviderId, Secret};
 use super::single_flight::SingleFlight;
 use crate::clock::{CoarseInstant, Deadline, Instant};
-use crate::error::{Error, Result, Source, Status};
+use crate::error::{Error, Result, Status};
 use crate::fork::{self, ReadGuard};
+use crate::fork_safe::Published;
 use crate::log::{self, Level};
 use crate::secret_memory::wipe_stack_below;
-use crate::sys::Published;
 use loaded::LoadedDocument;
 use outage::Outage;
 use state::State;
@@ -153,15 +152,16 @@ impl<S: DocumentSource> DocumentProvider<S> {
     }
 
     fn log_load(&self, document: &Document, time: Duration) {
-        let (name, place) = (self.source.name(), self.source.place());
+        let (name, place) = (self.source.id().name(), self.source.place());
         if let Some(error) = document.incomplete() {
             log::emit(Level::Warn, "secrets", || format!("{name}: {place}: a part could not be read: {error}"));
         }
         log::emit(Level::Info, "secrets", || {
+            let keys = counted(document.len(), "key", "keys");
             let what = match (&document.missing, &document.version) {
                 (Some(reason), _) => reason.clone(),
-                (None, Some(version)) => format!("{} keys, version {version}", document.len()),
-                (None, None) => format!("{} keys", document.len()),
+                (None, Some(version)) => format!("{keys}, version {version}"),
+                (None, None) => keys,
             };
             format!("{name}: {place}: {what}, in {:.0} ms", time.as_secs_f64() * 1e3)
         });
@@ -173,7 +173,7 @@ impl<S: DocumentSource> DocumentProvider<S> {
         let outage = Outage::after(outage.as_deref(), error.clone(), time_limit, taken, self.times.max_backoff);
         let drop_document = error.is_authoritative();
         if !drop_document && document.is_some_and(|loaded| loaded.is_usable()) {
-            let name = self.source.name();
+            let name = self.source.id().name();
             log::emit(Level::Warn, "secrets", || format!("{name} failed; its last document is still used: {error}"));
         }
         self.change(|state| {
@@ -211,7 +211,7 @@ impl<S: DocumentSource> DocumentProvider<S> {
             Ok(())
         };
         if let Some(Err(error)) = self.upkeeps.try_run(b"", deadline, work) {
-            log::emit(Level::Warn, "secrets", || format!("{}: upkeep failed: {error}", self.source.name()));
+            log::emit(Level::Warn, "secrets", || format!("{}: upkeep failed: {error}", self.source.id().name()));
         }
     }
 
@@ -241,12 +241,8 @@ impl<S: DocumentSource> DocumentProvider<S> {
 }
 
 impl<S: DocumentSource> SecretProvider for DocumentProvider<S> {
-    fn name(&self) -> &str {
-        self.source.name()
-    }
-
-    fn source(&self) -> Source {
-        self.source.source()
+    fn id(&self) -> &ProviderId {
+        self.source.id()
     }
 
     fn is_remote(&self) -> bool {

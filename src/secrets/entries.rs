@@ -10,6 +10,11 @@ use crate::secret_memory::SecretBytes;
 /// Names and values in the order of the document; `None` is null.
 pub(super) type Entries = Vec<(String, Option<SecretBytes>)>;
 
+/// Returns `1 entry`, `2 entries`.
+pub(super) fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
 /// Why a document, or one of its entries, cannot be read or changed.
 #[derive(Debug)]
 pub(super) enum Problem {

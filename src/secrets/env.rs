@@ -4,9 +4,8 @@ use std::ffi::CString;
 
 use serde_json::{Map, Value, json};
 
-use super::peek::{Known, Peeked};
-use super::provider::{Health, HealthState, Request, SecretProvider};
-use super::secret::Secret;
+use super::provider::{Health, HealthState, Known, Peeked, Request, SecretProvider};
+use super::secret::{ProviderId, Secret};
 use crate::clock::CoarseInstant;
 use crate::config::Config;
 use crate::error::{Error, Result, Source, Status};
@@ -102,12 +101,9 @@ impl EnvProvider {
 }
 
 impl SecretProvider for EnvProvider {
-    fn name(&self) -> &str {
-        "env"
-    }
-
-    fn source(&self) -> Source {
-        Source::Env
+    fn id(&self) -> &ProviderId {
+        static ID: ProviderId = ProviderId::builtin("env", Source::Env);
+        &ID
     }
 
     fn find(&self, key: &str, _: &Request) -> Result<Option<Secret>> {

@@ -10,20 +10,12 @@ use std::sync::Arc;
 
 use super::lookup_cache::CachedLookup;
 use super::manager::{Manager, Options};
-use super::provider::{Request, SecretProvider};
+use super::provider::SecretProvider;
+use super::remote_group::{RemoteGroup, find, joined};
 use super::secret::Secret;
 use crate::error::{Error, Result, Status};
 use crate::fork;
 use crate::log::{self, Level};
-
-/// Remote providers that follow each other.
-pub(super) struct RemoteGroup<'a> {
-    pub(super) providers: &'a [Arc<dyn SecretProvider>],
-    /// How many groups precede it.
-    pub(super) number: usize,
-    /// Whether more remote providers follow.
-    pub(super) others_behind: bool,
-}
 
 impl Manager {
     /// Looks `key` up in each provider in turn.
@@ -87,20 +79,6 @@ impl Manager {
     }
 }
 
-/// Looks `key` up in the providers of a group, without the cache.
-pub(super) fn lookup(group: &RemoteGroup<'_>, key: &str, request: &Request) -> Result<Option<Secret>> {
-    let mut failure: Option<Error> = None;
-    for (at, provider) in group.providers.iter().enumerate() {
-        let share = request.share(group.others_behind || at + 1 < group.providers.len());
-        match find(provider, key, &share) {
-            Ok(Some(secret)) => return Ok(Some(Secret { degraded: failure.is_some(), ..secret })),
-            Ok(None) => {}
-            Err(error) => failure = Some(joined(failure, error)),
-        }
-    }
-    failure.map_or(Ok(None), Err)
-}
-
 /// The value of the first key that has one; if none has, the first failure.
 fn first_value(keys: &[&str], mut find: impl FnMut(&str) -> Result<Option<Secret>>) -> Result<Option<Secret>> {
     let mut failure = None;
@@ -115,32 +93,6 @@ fn first_value(keys: &[&str], mut find: impl FnMut(&str) -> Result<Option<Secret
         }
     }
     failure.map_or(Ok(None), Err)
-}
-
-/// The provider's answer. A failure names the provider and is logged.
-fn find(provider: &Arc<dyn SecretProvider>, key: &str, request: &Request) -> Result<Option<Secret>> {
-    match provider.find(key, request) {
-        Ok(secret) => Ok(secret.map(|secret| secret.with_provider(provider))),
-        Err(error) => {
-            log::emit(Level::Warn, "secrets", || format!("{key:?}: the provider {} failed: {error}", provider.name()));
-            Err(at_provider(&**provider, error))
-        }
-    }
-}
-
-/// The same error with the provider's name in its message.
-pub(super) fn at_provider(provider: &dyn SecretProvider, error: Error) -> Error {
-    error
-        .with_source(provider.source())
-        .map_message(|message| format!("the provider {} failed: {message}", provider.name()))
-}
-
-/// The failure of several providers: the first one, with the messages of the others.
-fn joined(first: Option<Error>, next: Error) -> Error {
-    match first {
-        Some(first) => first.map_message(|message| format!("{message}; and {}", next.message())),
-        None => next,
-    }
 }
 
 fn not_cached(key: &str, not_queried: &[String]) -> Error {

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
-use super::lookup::{self, RemoteGroup};
 use super::provider::Request;
+use super::remote_group::RemoteGroup;
 use super::secret::{Secret, SecretInfo};
 use crate::cache::TtlCache;
 use crate::config::Config;
@@ -80,7 +80,7 @@ impl LookupCache {
             return Ok(Some(secret));
         }
         let generation = self.generation.load(SeqCst);
-        let found = lookup::lookup(group, key, request);
+        let found = group.find(key, request);
         match &found {
             Ok(Some(secret)) => self.insert(&entry, secret.clone(), generation)?,
             // The cached value is gone, or came from providers that fail now.
@@ -98,7 +98,7 @@ impl LookupCache {
         for provider in group.providers {
             match provider.cached(key) {
                 Some(Some(secret)) => {
-                    let secret = secret.with_provider(provider);
+                    let secret = secret.with_provider(provider.id());
                     return CachedLookup::Found(Secret { degraded: !unknown.is_empty(), ..secret });
                 }
                 Some(None) => {}

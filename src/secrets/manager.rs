@@ -6,25 +6,25 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 
-use super::aws::AwsSource;
+use super::aws::{self, AwsSource};
 use super::custom::CustomProvider;
 use super::document::DocumentSource;
 use super::document_provider::DocumentProvider;
 use super::env::EnvProvider;
 use super::file::FileProvider;
-use super::lookup::at_provider;
+use super::key::check_key;
 use super::lookup_cache::{CacheTimes, LookupCache};
 use super::not_configured::{NotConfigured, NotConfiguredProvider};
-use super::peek::is_plain;
 use super::provider::{Request, SecretProvider};
-use super::secret::Secret;
-use super::vault::VaultSource;
+use super::remote_group::at_provider;
+use super::secret::{ProviderId, Secret};
+use super::vault::{self, VaultSource};
 use crate::clock::Deadline;
 use crate::config::{Config, nearest};
-use crate::error::{Error, Result, Source, Status};
+use crate::error::{Error, Result, Status};
 use crate::fork;
+use crate::fork_safe::Published;
 use crate::process_default::ProcessDefault;
-use crate::sys::Published;
 
 /// Names of the secrets that SimpleTuner itself uses.
 pub mod well_known {
@@ -42,8 +42,6 @@ pub const WELL_KNOWN: [&str; 3] =
 
 const DEFAULT_PROVIDERS: [&str; 4] = ["env", "file", "aws", "vault"];
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The maximum length of a key, in bytes.
-const MAX_KEY: usize = 2048;
 /// The maximum length of a value that is written, in bytes.
 const MAX_VALUE: usize = 1 << 20;
 /// The maximum length of the name of a provider, in bytes. It must fit into `st_secret_info`.
@@ -87,7 +85,10 @@ impl Manager {
         let mut file = None;
         for name in names {
             if providers.iter().any(|provider| provider.name() == name) {
-                return Err(Error::new(Status::Config, format!("`providers` lists {name:?} twice")));
+                return Err(Error::new(
+                    Status::Config,
+                    format!("the configuration key `providers` lists {name:?} twice"),
+                ));
             }
             match name.as_str() {
                 "env" => providers.push(Arc::new(EnvProvider::open(config)?)),
@@ -99,9 +100,9 @@ impl Manager {
                 "aws" => {
                     let why = "no secret is named; set `aws_secret_name` or SIMPLETUNER_AWS_SECRET_NAME".to_owned();
                     let missing = NotConfigured { why, is_wanted: false };
-                    providers.push(remote("aws", Source::Aws, AwsSource::open(config)?.ok_or(missing), times)?);
+                    providers.push(remote(&aws::ID, AwsSource::open(config)?.ok_or(missing), times)?);
                 }
-                "vault" => providers.push(remote("vault", Source::Vault, VaultSource::open(config)?, times)?),
+                "vault" => providers.push(remote(&vault::ID, VaultSource::open(config)?, times)?),
                 _ => return Err(unknown_provider(name)),
             }
         }
@@ -307,28 +308,14 @@ impl Drop for Manager {
 
 /// Returns a provider over this source or, if it is not configured, one that says why.
 fn remote<S: DocumentSource + 'static>(
-    name: &'static str,
-    source: Source,
-    opened: std::result::Result<S, NotConfigured>,
+    id: &'static ProviderId,
+    opened: Result<S, NotConfigured>,
     times: CacheTimes,
 ) -> Result<Arc<dyn SecretProvider>> {
     Ok(match opened {
         Ok(opened) => Arc::new(DocumentProvider::new(opened, times)?),
-        Err(missing) => Arc::new(NotConfiguredProvider { name, source, missing }),
+        Err(missing) => Arc::new(NotConfiguredProvider { id, missing }),
     })
-}
-
-#[inline]
-pub(super) fn check_key(key: &str) -> Result<()> {
-    if matches!(key.len(), 1..=MAX_KEY) && is_plain(key.as_bytes()) { Ok(()) } else { check_key_exactly(key) }
-}
-
-#[cold]
-fn check_key_exactly(key: &str) -> Result<()> {
-    if key.is_empty() || key.len() > MAX_KEY || key.contains('\0') {
-        return Err(Error::invalid_argument(format!("the name of a secret must have 1 to {MAX_KEY} bytes and no NUL")));
-    }
-    Ok(())
 }
 
 fn unknown_provider(name: &str) -> Error {
@@ -338,5 +325,5 @@ fn unknown_provider(name: &str) -> Error {
         Some(known) => format!("did you mean {known:?}?"),
         None => format!("the known ones are {}", known.join(", ")),
     };
-    Error::new(Status::Config, format!("`providers` lists an unknown provider {shown:?}; {hint}"))
+    Error::new(Status::Config, format!("the configuration key `providers` lists an unknown provider {shown:?}; {hint}"))
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::manager::Manager;
-use super::provider::SecretProvider;
+use super::provider::{Names, SecretProvider};
 use crate::error::Error;
 use crate::fork;
 
@@ -18,13 +18,6 @@ pub struct ProviderNames {
     pub names: Option<Vec<String>>,
     /// Why names may be missing.
     pub error: Option<Error>,
-}
-
-/// The names that a provider returns. With an error, names may be missing.
-#[derive(Default)]
-pub(crate) struct Names {
-    pub(crate) names: Vec<String>,
-    pub(crate) error: Option<Error>,
 }
 
 impl Manager {

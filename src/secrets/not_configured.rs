@@ -2,17 +2,14 @@
 
 use serde_json::{Map, Value, json};
 
-use super::names::Names;
-use super::peek::{Known, Peeked};
-use super::provider::{Health, HealthState, Request, SecretProvider};
-use super::secret::Secret;
+use super::provider::{Health, HealthState, Known, Names, Peeked, Request, SecretProvider};
+use super::secret::{ProviderId, Secret};
 use crate::clock::CoarseInstant;
-use crate::error::{Result, Source};
+use crate::error::Result;
 use crate::fork::ReadGuard;
 
 pub(crate) struct NotConfiguredProvider {
-    pub(crate) name: &'static str,
-    pub(crate) source: Source,
+    pub(crate) id: &'static ProviderId,
     pub(crate) missing: NotConfigured,
 }
 
@@ -26,12 +23,8 @@ pub(crate) struct NotConfigured {
 }
 
 impl SecretProvider for NotConfiguredProvider {
-    fn name(&self) -> &str {
-        self.name
-    }
-
-    fn source(&self) -> Source {
-        self.source
+    fn id(&self) -> &ProviderId {
+        self.id
     }
 
     fn find(&self, _: &str, _: &Request) -> Result<Option<Secret>> {

@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::names::Names;
-use super::peek::{Known, Peeked};
-use super::secret::Secret;
+use super::secret::{ProviderId, Secret};
 use crate::clock::{CoarseInstant, Deadline};
-use crate::error::{Result, Source};
+use crate::error::{Error, Result, Source};
 use crate::fork::ReadGuard;
+use crate::secret_memory::SecretBytes;
 
 /// The limits of one lookup.
 #[derive(Debug)]
@@ -46,9 +45,15 @@ impl Request {
 
 /// A provider of secrets. No method is called with a lock held, and none returns with one.
 pub(crate) trait SecretProvider: Send + Sync {
-    fn name(&self) -> &str;
+    fn id(&self) -> &ProviderId;
 
-    fn source(&self) -> Source;
+    fn name(&self) -> &str {
+        self.id().name()
+    }
+
+    fn source(&self) -> Source {
+        self.id().source()
+    }
 
     /// Whether a query may take long. Answers of such a provider are cached, and a cached-only call does not query it.
     fn is_remote(&self) -> bool {
@@ -91,6 +96,57 @@ pub(crate) trait SecretProvider: Send + Sync {
 
     /// Checks whether its source works.
     fn check(&self, request: &Request) -> Health;
+}
+
+/// What a provider can say about a key without waiting, locking, or a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// It has a value, and has passed it on.
+    Found,
+    /// It has no value.
+    Absent,
+    /// [`SecretProvider::find`] has to be called.
+    Unknown,
+}
+
+/// A value that is passed on in place.
+pub(crate) enum Peeked<'a> {
+    /// It is in memory of the program: the environment.
+    Foreign(&'a [u8]),
+    /// It is from a provider that is read on every get.
+    Local(&'a SecretBytes),
+    /// It is cached. The function returns it with its version and age.
+    Cached(&'a SecretBytes, &'a dyn Fn() -> Secret),
+}
+
+impl Peeked<'_> {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match self {
+            Peeked::Foreign(bytes) => bytes,
+            Peeked::Local(bytes) | Peeked::Cached(bytes, _) => bytes,
+        }
+    }
+
+    pub(super) fn to_bytes(&self) -> Result<SecretBytes> {
+        match *self {
+            Peeked::Foreign(bytes) => SecretBytes::copy_from(bytes),
+            Peeked::Local(bytes) | Peeked::Cached(bytes, _) => Ok(bytes.clone()),
+        }
+    }
+
+    pub(super) fn to_secret(&self) -> Result<Secret> {
+        match *self {
+            Peeked::Cached(_, secret) => Ok(secret()),
+            Peeked::Foreign(_) | Peeked::Local(_) => self.to_bytes().map(Secret::new),
+        }
+    }
+}
+
+/// The names that a provider returns. With an error, names may be missing.
+#[derive(Default)]
+pub(crate) struct Names {
+    pub(crate) names: Vec<String>,
+    pub(crate) error: Option<Error>,
 }
 
 /// The state of a provider, from the best to the worst.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use super::provider::SecretProvider;
 use crate::clock::Instant;
 use crate::error::Source;
 use crate::secret_memory::SecretBytes;
@@ -20,10 +19,44 @@ pub struct Secret {
     /// `None` for providers that are read on every get.
     pub(super) info: Option<Arc<SecretInfo>>,
     /// The provider that returned it. The lookup sets it.
-    pub(super) provider: Option<Arc<dyn SecretProvider>>,
+    pub(super) provider: Option<ProviderId>,
     pub(super) cached: bool,
     pub(super) stale: bool,
     pub(super) degraded: bool,
+}
+
+/// The name and the kind of a provider.
+#[derive(Clone, Debug)]
+pub(crate) struct ProviderId {
+    name: ProviderName,
+    source: Source,
+}
+
+#[derive(Clone, Debug)]
+enum ProviderName {
+    Builtin(&'static str),
+    Custom(Arc<str>),
+}
+
+impl ProviderId {
+    pub(crate) const fn builtin(name: &'static str, source: Source) -> ProviderId {
+        ProviderId { name: ProviderName::Builtin(name), source }
+    }
+
+    pub(crate) fn custom(name: &str) -> ProviderId {
+        ProviderId { name: ProviderName::Custom(name.into()), source: Source::Custom }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        match &self.name {
+            ProviderName::Builtin(name) => name,
+            ProviderName::Custom(name) => name,
+        }
+    }
+
+    pub(crate) fn source(&self) -> Source {
+        self.source
+    }
 }
 
 /// The version of a value, and how long it is valid.
@@ -94,7 +127,7 @@ impl Secret {
     }
 
     /// The same secret, returned by this provider.
-    pub(super) fn with_provider(mut self, provider: &Arc<dyn SecretProvider>) -> Secret {
+    pub(super) fn with_provider(mut self, provider: &ProviderId) -> Secret {
         self.provider = Some(provider.clone());
         self
     }
@@ -111,12 +144,12 @@ impl Secret {
 
     /// The name of the provider that returned it; empty if it did not come from a lookup.
     pub fn provider(&self) -> &str {
-        self.provider.as_ref().map_or("", |provider| provider.name())
+        self.provider.as_ref().map_or("", ProviderId::name)
     }
 
     /// The kind of the provider that returned it.
     pub fn source(&self) -> Source {
-        self.provider.as_ref().map_or(Source::None, |provider| provider.source())
+        self.provider.as_ref().map_or(Source::None, ProviderId::source)
     }
 
     /// The provider's own name of this version of the secret, if it has one.

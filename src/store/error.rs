@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::{Connection, ErrorCode, ffi};
 
 use crate::error::{Error, Result, Source, Status};
-use crate::sys::sqlite;
+use crate::fork_safe::sqlite;
 
 /// An error of the store.
 pub(super) fn error(status: Status, message: impl Into<String>) -> Error {

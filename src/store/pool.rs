@@ -30,7 +30,7 @@ use super::interrupt::{self, busy_handler, ignoring_deadline, progress_handler};
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Source, Status};
 use crate::fork;
-use crate::sys::sqlite::{self, Using};
+use crate::fork_safe::sqlite::{self, Using};
 
 /// The longest wait in one piece: std's clock stops while the machine is suspended.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);

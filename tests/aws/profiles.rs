@@ -101,7 +101,7 @@ fn role_is_assumed_through_other_profiles() {
             set_variables([("AWS_PROFILE", "environment")]);
             refused(
                 Status::Config,
-                &["profile `environment`", "`credential_source`: Environment has no credentials here"],
+                &["profile `environment`", "`credential_source`: \"Environment\" has no credentials here"],
             );
             // Keys in variables take precedence over a profile in a variable, so the configuration names the profile.
             set_variables(user.variables());
@@ -236,7 +236,10 @@ fn invalid_profile_is_refused_with_its_location() {
                 "it has both",
             ),
             (format!("[default]\nrole_arn = {ROLE}\nsource_profile = nobody\n"), "there is no profile \"nobody\""),
-            (format!("[default]\nrole_arn = {ROLE}\nsource_profile = default\n"), "names itself and has no keys"),
+            (
+                format!("[default]\nrole_arn = {ROLE}\nsource_profile = default\n"),
+                "names its own profile, which has no keys",
+            ),
             (
                 format!(
                     "[default]\nrole_arn = {ROLE}\nsource_profile = b\n[profile b]\nrole_arn = {ROLE}\nsource_profile = default\n"
@@ -245,9 +248,12 @@ fn invalid_profile_is_refused_with_its_location() {
             ),
             (
                 format!("[default]\nrole_arn = {ROLE}\nsource_profile = b\n[profile b]\nregion = x\n"),
-                "has no credentials",
+                "\"b\" is a profile without credentials",
             ),
-            (format!("[default]\nrole_arn = {ROLE}\ncredential_source = Nowhere\n"), "is \"Nowhere\"; it must be"),
+            (
+                format!("[default]\nrole_arn = {ROLE}\ncredential_source = Nowhere\n"),
+                "\"Nowhere\" is not one of Environment",
+            ),
             (
                 format!("[default]\nrole_arn = {ROLE}\nmfa_serial = arn:aws:iam::1:mfa/x\nsource_profile = b\n"),
                 "`mfa_serial`",

@@ -97,7 +97,7 @@ fn invalid_setting_is_refused_before_anything_is_sent() {
             ("aws_secret_name", "a\r\nX-Evil: 1", "`aws_secret_name` must be text without NUL, CR or LF"),
             ("aws_secret_name", "arn:aws:secretsmanager:eu-west-1:12:secret:x", "12 digits"),
             ("aws_region", "us_west_2", "did you mean \"us-west-2\"?"),
-            ("aws_endpoint_url", "localhost:5000", "an endpoint is like https://host:port"),
+            ("aws_endpoint_url", "localhost:5000", "is not an endpoint such as https://host:port"),
             ("aws_endpoint_url", "http://user:CANARY@localhost", "a user name or password"),
         ] {
             let error = at_open(&[("providers", r#"["aws"]"#), (key, value)]);

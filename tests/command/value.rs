@@ -109,7 +109,7 @@ fn settings_that_others_can_change_are_warned_of() {
 #[test]
 fn the_log_goes_to_stderr() {
     let home = Home::with(r#"{"A": "CANARY"}"#);
-    home.run(&["get", "A", "-v"]).says(&["file: read ", "(1 entries)"]);
+    home.run(&["get", "A", "-v"]).says(&["file: read ", "(1 entry)"]);
     let answer = home.run(&["get", "A", "-vv"]).says(&["\"A\" comes from provider file"]);
     assert_eq!(answer.text(), "CANARY");
 }

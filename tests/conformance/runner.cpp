@@ -49,7 +49,7 @@ void get_with(Fixture &on, const step &step, outcome &out) {
     int flags = static_cast<int>(number(step, "flags"));
     options.refresh = (flags & ST_GET_REFRESH) != 0;
     options.cached_only = (flags & ST_GET_CACHED_ONLY) != 0;
-    st::Found found = on.secrets.get_with(view(step, "key"), options);
+    st::Secret found = on.secrets.get_with(view(step, "key"), options);
     put(out, found.value.view());
     snprintf(out.provider, sizeof out.provider, "%s", found.provider.c_str());
     add_fact(&out, "source", static_cast<int>(found.source));

@@ -22,7 +22,7 @@ export const WELL_KNOWN: Readonly<
 >;
 
 /** The kind of provider, or the part of the library, that failed or that a value comes from. */
-export type Source = 'none' | 'env' | 'file' | 'aws' | 'vault' | 'custom' | 'store' | 'credential' | (string & {});
+export type Source = 'none' | 'env' | 'file' | 'aws' | 'vault' | 'custom' | 'store' | 'encryption' | (string & {});
 
 /** A failure of the library. It never contains a value, key or token. */
 export class StSecretsError extends Error {

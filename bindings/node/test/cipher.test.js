@@ -21,7 +21,7 @@ test('encrypted values can be decrypted, and are redacted', async (t) => {
 test('a damaged token and a missing key are different errors', async (t) => {
   const { write } = world(t);
   await assert.rejects((await Cipher.open({ key: 'k' })).decrypt('not a token'), status('ST_BAD_TOKEN'));
-  await assert.rejects(Cipher.open({ key_file: write('credential.key', '') }), status('ST_BAD_KEY', { source: 'credential' }));
+  await assert.rejects(Cipher.open({ key_file: write('credential.key', '') }), status('ST_BAD_KEY', { source: 'encryption' }));
   assert.throws(() => new Cipher({ key_file: write('credential.key', '') }), status('ST_BAD_KEY'));
 });
 

@@ -77,7 +77,7 @@ SOURCE_AWS: Final = 3
 SOURCE_VAULT: Final = 4
 SOURCE_CUSTOM: Final = 5
 SOURCE_STORE: Final = 6
-SOURCE_CREDENTIAL: Final = 7
+SOURCE_ENCRYPTION: Final = 7
 
 __all__ = [
     "AWSSecretsManagerProvider",
@@ -103,8 +103,8 @@ __all__ = [
     "ProviderConfigStore",
     "ReadOnlyError",
     "SOURCE_AWS",
-    "SOURCE_CREDENTIAL",
     "SOURCE_CUSTOM",
+    "SOURCE_ENCRYPTION",
     "SOURCE_ENV",
     "SOURCE_FILE",
     "SOURCE_NONE",

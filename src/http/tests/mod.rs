@@ -1,5 +1,6 @@
 //! The client against well-behaved and misbehaving servers.
 
+use std::ffi::OsStr;
 use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
@@ -7,6 +8,7 @@ use zeroize::Zeroizing;
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Status};
 use crate::http::{Client, Proxy, Request, Response, Settings};
+use crate::settings::{Setting, SettingOrigin};
 
 mod authority;
 mod peer;
@@ -19,6 +21,11 @@ pub(super) const MIB: usize = 1 << 20;
 /// Settings without a proxy.
 fn settings() -> Settings {
     Settings { proxy: Proxy::None, max_body: MIB, ..Settings::default() }
+}
+
+/// A setting that messages call `X`.
+fn named(value: impl AsRef<OsStr>) -> Setting {
+    Setting::new(SettingOrigin::Named("X".to_owned()), value.as_ref().to_str().unwrap())
 }
 
 fn client() -> Client {

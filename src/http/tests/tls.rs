@@ -19,7 +19,7 @@ fn trusting(roots: Roots) -> Client {
 
 /// A client that trusts the authority, with further settings.
 fn trusting_with(authority: &Authority, change: impl FnOnce(&mut Settings)) -> Client {
-    let mut settings = Settings { roots: Roots::File(authority.path("ca.pem")), ..settings() };
+    let mut settings = Settings { roots: Roots::File(named(authority.path("ca.pem"))), ..settings() };
     change(&mut settings);
     Client::new(settings)
 }
@@ -38,18 +38,18 @@ fn server_of_a_trusted_authority_is_accepted() {
     fs::write(tree.path().join("team/own/ca.crt"), &pem).unwrap();
     std::os::unix::fs::symlink("..", tree.path().join("team/up")).unwrap();
     for roots in [
-        Roots::File(authority.path("ca.pem")),
-        Roots::Pem(pem),
-        Roots::Directory(directory.path().to_owned()),
-        Roots::Directory(directory.path().join("ca.crt")),
-        Roots::Directory(tree.path().to_owned()),
+        Roots::File(named(authority.path("ca.pem"))),
+        Roots::Pem(named(pem)),
+        Roots::Directory(named(directory.path())),
+        Roots::Directory(named(directory.path().join("ca.crt"))),
+        Roots::Directory(named(tree.path())),
     ] {
         let response = get(&trusting(roots), &server.url()).unwrap();
         assert_eq!(response.status, 200);
         assert!(response.body.starts_with(b"<HTML>"));
     }
     let by_address = format!("https://127.0.0.1:{}/", server.port);
-    get(&trusting(Roots::File(authority.path("ca.pem"))), &by_address).unwrap();
+    get(&trusting(Roots::File(named(authority.path("ca.pem")))), &by_address).unwrap();
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn client_certificate_is_sent_whatever_the_form_of_its_key() {
     authority.openssl("ec -in client.key -aes128 -passout pass:x -out client.locked");
     let shown = |chain: &str, key: &str| {
         trusting_with(&authority, |settings| {
-            settings.client_certificate = Some((authority.path(chain), authority.path(key)));
+            settings.client_certificate = Some((named(authority.path(chain)), named(authority.path(key))));
         })
     };
     for version in ["-tls1_3", "-tls1_2"] {
@@ -140,13 +140,9 @@ fn client_certificate_is_sent_whatever_the_form_of_its_key() {
     }
     let server = authority.serve("server", "");
     for (chain, key, why) in [
-        (
-            "client.pem",
-            "client.locked",
-            "client.locked for a client certificate: it contains no private key in PEM, or an encrypted one",
-        ),
-        ("client.pem", "rsa.key", "it is not the private key of "),
-        ("client.key", "client.key", "client.key for a client certificate: it contains no certificate in PEM"),
+        ("client.pem", "client.locked", "client.locked contains no private key in PEM, or an encrypted one"),
+        ("client.pem", "rsa.key", "rsa.key is not the private key of "),
+        ("client.key", "client.key", "client.key contains no certificate in PEM"),
         ("client.pem", "none.key", "none.key: No such file"),
     ] {
         let error = get(&shown(chain, key), &server.url()).err().unwrap();
@@ -182,7 +178,7 @@ fn invalid_roots_are_refused_before_anything_is_sent() {
     let directory = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &str| {
         fs::write(directory.path().join(name), text).unwrap();
-        directory.path().join(name)
+        named(directory.path().join(name))
     };
     let shown = directory.path().display();
     let damaged = "-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n";
@@ -190,21 +186,21 @@ fn invalid_roots_are_refused_before_anything_is_sent() {
     let empty = tempfile::tempdir().unwrap();
     for (roots, why) in [
         (
-            Roots::File(directory.path().join("none.pem")),
-            format!("cannot read the CA certificates: cannot open {shown}/none.pem: No such file"),
+            Roots::File(named(directory.path().join("none.pem"))),
+            format!("X: cannot open {shown}/none.pem: No such file"),
         ),
-        (Roots::File(file("empty.pem", "")), format!("cannot use {shown}/empty.pem: it contains no certificate")),
-        (Roots::File(file("damaged.pem", damaged)), format!("cannot use {shown}/damaged.pem: it is not valid PEM")),
+        (Roots::File(file("empty.pem", "")), format!("X: {shown}/empty.pem contains no certificate")),
+        (Roots::File(file("damaged.pem", damaged)), format!("X: {shown}/damaged.pem is not valid PEM")),
         (
             Roots::File(file("no.pem", no_certificate)),
-            format!("cannot use {shown}/no.pem: its certificate 1 is invalid"),
+            format!("X: {shown}/no.pem contains an invalid certificate (number 1): "),
         ),
-        (Roots::Directory(empty.path().to_owned()), format!("cannot use {}: it contains no", empty.path().display())),
+        (Roots::Directory(named(empty.path())), format!("X: {} contains no certificate", empty.path().display())),
         (
-            Roots::Directory(directory.path().join("none")),
-            format!("cannot read the directory {shown}/none: No such file"),
+            Roots::Directory(named(directory.path().join("none"))),
+            format!("X: cannot read the directory {shown}/none: No such file"),
         ),
-        (Roots::Pem("x".to_owned()), "cannot use the CA certificates in PEM: it contains no".to_owned()),
+        (Roots::Pem(named("x")), "X contains no certificate".to_owned()),
     ] {
         let error = get(&trusting(roots), &url).err().unwrap();
         assert!(error.message().starts_with(&why), "{error}");

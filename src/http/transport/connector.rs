@@ -93,11 +93,7 @@ impl Connector {
 impl ureq::unversioned::transport::Connector for Connector {
     type Out = Connection;
 
-    fn connect(
-        &self,
-        details: &ConnectionDetails,
-        _: Option<()>,
-    ) -> std::result::Result<Option<Connection>, ureq::Error> {
+    fn connect(&self, details: &ConnectionDetails, _: Option<()>) -> Result<Option<Connection>, ureq::Error> {
         let Some(server) = Origin::of(details.uri) else { return Err(ureq::Error::ConnectionFailed) };
         let limit = details.config.timeouts().connect.filter(|_| details.timeout.reason == Timeout::Connect);
         self.open(server, deadline_of(details.timeout), limit).map(Some).map_err(wrap)
@@ -219,7 +215,7 @@ impl Transport for Connection {
         &mut self.buffers
     }
 
-    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> std::result::Result<(), ureq::Error> {
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
         self.stream.set_deadline(deadline_of(timeout));
         let bytes = &self.buffers.output()[..amount];
         let is_header = std::mem::replace(&mut self.header_is_next, false);
@@ -230,7 +226,7 @@ impl Transport for Connection {
         sent.and_then(|()| self.stream.flush()).map_err(|error| self.failed(error, "sending to", timeout))
     }
 
-    fn await_input(&mut self, timeout: NextTimeout) -> std::result::Result<bool, ureq::Error> {
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
         self.stream.set_deadline(deadline_of(timeout));
         self.header_is_next = true;
         let space = self.buffers.input_append_buf();

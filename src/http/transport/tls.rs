@@ -1,7 +1,6 @@
 //! The TLS configuration: trusted roots, client certificate, TLS 1.2 or newer.
 
 use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::Resumption;
@@ -16,6 +15,7 @@ use crate::error::{Error, Result, Status};
 use crate::files;
 use crate::http::settings::{Roots, Settings};
 use crate::http::transport::insecure::InsecureVerifier;
+use crate::settings::Setting;
 
 /// The longest file of certificates or keys. A file of all public authorities has 0.25 MB.
 const MAX_FILE: usize = 16 << 20;
@@ -47,21 +47,29 @@ pub(super) fn host_name(name: &str) -> Result<ServerName<'static>> {
         .map_err(|_| Error::new(Status::Config, format!("{name:?} is not a valid TLS server name")))
 }
 
-/// Reads a file that the settings name. The error says what the file is for.
-fn read(path: &Path, what: &str) -> Result<files::Contents> {
-    files::read(path, MAX_FILE)
-        .map_err(|error| error.map_message(|message| format!("cannot read the {what}: {message}")))
+/// Reads a file that a setting names.
+fn read(setting: &Setting) -> Result<files::Contents> {
+    files::read(&setting.path(), MAX_FILE).map_err(|error| named(setting, error))
+}
+
+fn named(setting: &Setting, error: Error) -> Error {
+    error.map_message(|message| format!("{}: {message}", setting.origin))
+}
+
+/// The error for a file that a setting names: `why` is `is not …`, `contains …`.
+fn unusable(setting: &Setting, why: &str) -> Error {
+    Error::new(Status::Config, format!("{}: {} {why}", setting.origin, setting.path().display()))
 }
 
 fn roots(roots: &Roots) -> Result<RootCertStore> {
     match roots {
         Roots::Platform => platform_roots(),
-        Roots::File(path) => {
-            let contents = read(path, "CA certificates")?;
-            store(certificates(&contents.bytes), &path.display().to_string())
+        Roots::File(file) => {
+            let contents = read(file)?;
+            store(certificates(&contents.bytes), |why| unusable(file, why))
         }
-        Roots::Directory(path) => directory_roots(path),
-        Roots::Pem(pem) => store(certificates(pem.as_bytes()), "the CA certificates in PEM"),
+        Roots::Directory(directory) => directory_roots(directory),
+        Roots::Pem(pem) => store(certificates(pem.text().as_bytes()), |why| pem.invalid(why).into()),
     }
 }
 
@@ -83,14 +91,15 @@ fn platform_roots() -> Result<RootCertStore> {
 
 /// Reads the certificates in a directory and its subdirectories. Links to directories are not followed: they may form
 /// a loop.
-fn directory_roots(root: &Path) -> Result<RootCertStore> {
+fn directory_roots(setting: &Setting) -> Result<RootCertStore> {
+    let root = setting.path();
     if root.is_file() {
-        return roots(&Roots::File(root.to_owned()));
+        return roots(&Roots::File(setting.clone()));
     }
-    let (mut found, mut directories) = (Vec::new(), vec![root.to_owned()]);
+    let (mut found, mut directories) = (Vec::new(), vec![root]);
     while let Some(directory) = directories.pop() {
-        let failed = |error| Error::io("read the directory", &directory, &error);
-        let entries = fs::read_dir(&directory).map_err(failed)?.collect::<std::result::Result<Vec<_>, _>>();
+        let failed = |error| named(setting, Error::io("read the directory", &directory, &error));
+        let entries = fs::read_dir(&directory).map_err(failed)?.collect::<Result<Vec<_>, _>>();
         let mut entries = entries.map_err(failed)?;
         // OpenSSL's links to the same certificates under other names are harmless: the store then contains a
         // certificate twice.
@@ -100,53 +109,47 @@ fn directory_roots(root: &Path) -> Result<RootCertStore> {
             if entry.file_type().map_err(failed)?.is_dir() {
                 directories.push(path);
             } else if path.is_file() {
-                let contents = files::read(&path, MAX_FILE)?;
+                let contents = files::read(&path, MAX_FILE).map_err(|error| named(setting, error))?;
                 // Files that are not PEM are skipped.
                 found.extend(certificates(&contents.bytes).unwrap_or_default());
             }
         }
     }
-    store(Some(found), &root.display().to_string())
+    store(Some(found), |why| unusable(setting, why))
 }
 
 /// Parses the certificates of a PEM text; `None` if the text is damaged.
 fn certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
-    CertificateDer::pem_slice_iter(pem).collect::<std::result::Result<_, _>>().ok()
+    CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().ok()
 }
 
-/// `source` names the origin of the certificates for messages.
-fn store(found: Option<Vec<CertificateDer<'static>>>, source: &str) -> Result<RootCertStore> {
-    let invalid = |why: &str| Error::new(Status::Config, format!("cannot use {source}: {why}"));
-    let found = found.ok_or_else(|| invalid("it is not valid PEM"))?;
+/// `invalid` makes the error for the certificates: `is not …`, `contains …`.
+fn store(found: Option<Vec<CertificateDer<'static>>>, invalid: impl Fn(&str) -> Error) -> Result<RootCertStore> {
+    let found = found.ok_or_else(|| invalid("is not valid PEM"))?;
     if found.is_empty() {
-        return Err(invalid("it contains no certificate (-----BEGIN CERTIFICATE-----)"));
+        return Err(invalid("contains no certificate (-----BEGIN CERTIFICATE-----)"));
     }
     let mut store = RootCertStore::empty();
     for (index, certificate) in found.into_iter().enumerate() {
         store
             .add(certificate)
-            .map_err(|error| invalid(&format!("its certificate {} is invalid: {error}", index + 1)))?;
+            .map_err(|error| invalid(&format!("contains an invalid certificate (number {}): {error}", index + 1)))?;
     }
     Ok(store)
 }
 
-fn client_certificate(chain: &Path, key: &Path) -> Result<SingleCertAndKey> {
-    let invalid = |path: &Path, why: String| {
-        Error::new(Status::Config, format!("cannot use {} for a client certificate: {why}", path.display()))
-    };
-    let contents = read(chain, "client certificate")?;
-    let certificates = certificates(&contents.bytes).filter(|found| !found.is_empty());
-    let certificates = certificates.ok_or_else(|| invalid(chain, "it contains no certificate in PEM".to_owned()))?;
-    let contents = read(key, "private key of the client certificate")?;
-    let mut der = PrivateKeyDer::from_pem_slice(&contents.bytes)
-        .map_err(|_| invalid(key, "it contains no private key in PEM, or an encrypted one".to_owned()))?;
+fn client_certificate(chain: &Setting, key: &Setting) -> Result<SingleCertAndKey> {
+    let certificates = certificates(&read(chain)?.bytes).filter(|found| !found.is_empty());
+    let certificates = certificates.ok_or_else(|| unusable(chain, "contains no certificate in PEM"))?;
+    let mut der = PrivateKeyDer::from_pem_slice(&read(key)?.bytes)
+        .map_err(|_| unusable(key, "contains no private key in PEM, or an encrypted one"))?;
     let signing_key = ring::sign::any_supported_type(&der);
     der.zeroize();
-    let signing_key = signing_key.map_err(|error| invalid(key, error.to_string()))?;
+    let signing_key = signing_key.map_err(|error| unusable(key, &format!("cannot be used: {error}")))?;
     let certified = CertifiedKey::new(certificates, signing_key);
     match certified.keys_match() {
         Err(rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
-            Err(invalid(key, format!("it is not the private key of {}", chain.display())))
+            Err(unusable(key, &format!("is not the private key of {}", chain.path().display())))
         }
         // If rustls cannot parse the certificate, the server may still accept it.
         _ => Ok(certified.into()),

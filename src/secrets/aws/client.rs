@@ -2,32 +2,15 @@
 
 use std::time::SystemTime;
 
-use zeroize::Zeroizing;
-
+use super::call::Call;
 use super::clock_offsets::{ClockOffset, ClockOffsets};
-use super::endpoint::{Service, displayed_origin};
-use super::keys::AwsCredentials;
+use super::endpoint::displayed_origin;
 use super::service_error::ServiceError;
-use super::signer::{SigningInput, signature_headers};
+use super::signer::signature_headers;
 use crate::clock::{Deadline, Instant};
 use crate::error::{Error, Status};
 use crate::http::retry::{FailedAttempt, Retry, RetryClass};
 use crate::http::{Client, Request, Response};
-
-/// One call.
-pub(super) struct Call<'a> {
-    pub(super) service: Service,
-    pub(super) region: &'a str,
-    pub(super) method: &'static str,
-    /// Absolute.
-    pub(super) url: &'a str,
-    pub(super) headers: &'a [(&'a str, Zeroizing<String>)],
-    pub(super) body: &'a [u8],
-    /// What the call is signed with; `None` for unsigned calls.
-    pub(super) credentials: Option<&'a AwsCredentials>,
-    /// What else must not appear in an error.
-    pub(super) secrets: &'a [&'a [u8]],
-}
 
 /// A successful response, and the time when it came by the server's clock.
 pub(super) struct AwsResponse {
@@ -54,7 +37,7 @@ pub(super) struct AwsClient<'a> {
 
 impl AwsClient<'_> {
     /// Makes a call, with retries.
-    pub(super) fn call(&self, call: &Call<'_>, deadline: Deadline) -> std::result::Result<AwsResponse, CallError> {
+    pub(super) fn call(&self, call: &Call<'_>, deadline: Deadline) -> Result<AwsResponse, CallError> {
         let mut last_error = None;
         let mut corrected = false;
         let result = self.retry.run_up_to(self.max_attempts, deadline, |_| {
@@ -85,27 +68,14 @@ impl AwsClient<'_> {
         result.map_err(|error| last_error.map_or(CallError::Transport(error), CallError::Service))
     }
 
-    fn send(
-        &self,
-        call: &Call<'_>,
-        now: SystemTime,
-        deadline: Deadline,
-    ) -> std::result::Result<Response, FailedAttempt> {
-        let &Call { service, region, method, url, headers, body, .. } = call;
-        let mut all_headers = headers.to_vec();
+    fn send(&self, call: &Call<'_>, now: SystemTime, deadline: Deadline) -> Result<Response, FailedAttempt> {
+        let &Call { method, url, body, .. } = call;
+        let mut headers = call.headers.to_vec();
         if let Some(credentials) = call.credentials {
             let time = self.clock_offsets.get(url).apply(now);
-            let input = SigningInput { service, region, method, url, headers, body };
-            all_headers.extend(signature_headers(&input, credentials, time).map_err(FailedAttempt::permanent)?);
+            headers.extend(signature_headers(call, credentials, time).map_err(FailedAttempt::permanent)?);
         }
-        let request = Request { method, url, headers: &all_headers, body, connect_timeout: None };
+        let request = Request { method, url, headers: &headers, body, connect_timeout: None };
         self.http.send(&request, deadline).map_err(FailedAttempt::from_error)
-    }
-}
-
-impl Call<'_> {
-    /// What must not appear in an error.
-    fn secrets(&self) -> Vec<&[u8]> {
-        self.secrets.iter().copied().chain(self.credentials.iter().flat_map(|keys| keys.parts())).collect()
     }
 }

@@ -1,8 +1,7 @@
 //! Endpoints of AWS services: a host for each region, in partitions with their own domains.
 
-use super::errors::{config_error, excerpt};
-use crate::error::Result;
 use crate::http::url::{Origin, Url};
+use crate::settings::{InvalidSetting, Setting, SettingOrigin, excerpt};
 
 /// The services that this provider calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -106,15 +105,15 @@ pub(super) struct Endpoint {
     /// Ends with `/`.
     pub(super) url: String,
     /// The setting that names it; `None` for the service's default endpoint.
-    pub(super) setting: Option<String>,
+    pub(super) setting: Option<SettingOrigin>,
 }
 
-/// Checks a URL in a setting and returns it with `/` at its end. `setting` names the setting for messages.
-pub(super) fn checked_url(text: &str, setting: &str) -> Result<String> {
-    let invalid = |why: String| config_error(format!("{setting}: {why}; an endpoint is like https://host:port"));
-    let Url { uri, .. } = Url::parse(text.trim()).map_err(|error| invalid(format!("invalid URL: {error}")))?;
+/// Checks the URL in a setting and returns it with `/` at its end.
+pub(super) fn checked_url(setting: &Setting) -> Result<String, InvalidSetting> {
+    let invalid = |why: String| setting.invalid(format!("is not an endpoint such as https://host:port: {why}"));
+    let Url { uri, .. } = Url::parse(setting.text()).map_err(|error| invalid(error.to_string()))?;
     if uri.query().is_some() {
-        return Err(invalid("invalid URL: it has a query (`?`)".to_owned()));
+        return Err(invalid("it has a query (`?`)".to_owned()));
     }
     let (scheme, authority) = (uri.scheme_str().unwrap_or("https"), uri.authority().map_or("", |it| it.as_str()));
     Ok(format!("{scheme}://{authority}{}/", uri.path().trim_end_matches('/')))
@@ -221,6 +220,7 @@ mod tests {
 
     #[test]
     fn endpoint_url_is_checked() {
+        let checked = |text: &str| checked_url(&Setting::new(SettingOrigin::Config("x"), text));
         for (text, url) in [
             ("http://127.0.0.1:5000", "http://127.0.0.1:5000/"),
             (
@@ -229,7 +229,7 @@ mod tests {
             ),
             ("https://proxy.internal/aws", "https://proxy.internal/aws/"),
         ] {
-            assert_eq!(checked_url(text, "x").unwrap(), url);
+            assert_eq!(checked(text).unwrap(), url);
         }
         for text in [
             "",
@@ -244,8 +244,8 @@ mod tests {
             "https://[::1]:0",
             "https://host\r\nX: CANARY",
         ] {
-            let error = checked_url(text, "AWS_ENDPOINT_URL").unwrap_err();
-            assert!(error.message().starts_with("AWS_ENDPOINT_URL: "), "{error}");
+            let error = checked(text).unwrap_err().error;
+            assert!(error.message().starts_with("the configuration key `x` is not an endpoint such as "), "{error}");
             assert!(!error.message().contains("CANARY"), "{error}");
         }
     }

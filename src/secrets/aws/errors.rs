@@ -7,11 +7,6 @@ pub(super) fn config_error(message: impl Into<String>) -> Error {
     Error::new(Status::Config, message)
 }
 
-/// Returns at most 100 characters of a setting, for messages.
-pub(super) fn excerpt(text: &str) -> String {
-    text.chars().take(100).collect()
-}
-
 /// Returns the first line of a server's message, at most 300 characters; nothing if it contains one of `secrets`.
 pub(super) fn sanitize(message: &str, secrets: &[&[u8]]) -> String {
     let contains =

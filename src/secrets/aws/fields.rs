@@ -23,7 +23,7 @@ impl Fields {
     }
 
     /// As [`parse`](Fields::parse), for texts that may be large. `Err` if `is_late` returned true.
-    pub(super) fn parse_within(bytes: &[u8], is_late: impl Fn() -> bool) -> std::result::Result<Option<Fields>, ()> {
+    pub(super) fn parse_within(bytes: &[u8], is_late: impl Fn() -> bool) -> Result<Option<Fields>, ()> {
         let Ok(text) = std::str::from_utf8(bytes) else { return Ok(None) };
         match json::parse_each(text, is_late) {
             Ok(each) => {

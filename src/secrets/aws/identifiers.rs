@@ -1,7 +1,6 @@
 //! Secret ids and regions, checked before anything is sent.
 
-use super::errors::{config_error, excerpt};
-use crate::error::Result;
+use crate::settings::{InvalidSetting, Setting, excerpt};
 
 /// The id of a secret: its name or its ARN.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,9 +15,10 @@ const MAX_ARN: usize = 2048;
 const ARN_FORM: &str = "arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME";
 
 impl SecretId {
-    /// Parses a name or an ARN. `setting` names the setting for messages.
-    pub(super) fn parse(text: &str, setting: &str) -> Result<SecretId> {
-        let invalid = |why: String| Err(config_error(format!("{setting}: {:?} {why}", excerpt(text))));
+    /// Parses a name or an ARN.
+    pub(super) fn parse(setting: &Setting) -> Result<SecretId, InvalidSetting> {
+        let text = setting.text();
+        let invalid = |why: String| Err(setting.invalid_value(why));
         if text.starts_with("arn:") {
             return match arn_region(text) {
                 Ok(region) => Ok(SecretId { text: text.to_owned(), region: Some(region.to_owned()) }),
@@ -55,7 +55,7 @@ fn is_name_character(character: char) -> bool {
     character.is_ascii_alphanumeric() || "/_+=.@!-".contains(character)
 }
 
-fn arn_region(arn: &str) -> std::result::Result<&str, String> {
+fn arn_region(arn: &str) -> Result<&str, String> {
     let parts: Vec<&str> = arn.splitn(7, ':').collect();
     let &[_, partition, service, region, account, kind, name] = parts.as_slice() else {
         return Err(format!("it has {} of its 7 parts", parts.len()));
@@ -82,17 +82,18 @@ fn arn_region(arn: &str) -> std::result::Result<&str, String> {
 }
 
 /// Checks that a region can be part of a host name. `setting` names the setting for messages.
-pub(super) fn checked_region(text: &str, setting: &str) -> Result<String> {
+pub(super) fn checked_region(setting: &Setting) -> Result<String, InvalidSetting> {
+    let text = setting.text();
     if is_label(text) {
         return Ok(text.to_owned());
     }
-    let why = format!("{setting}: {:?} is not a region; a region is like us-east-1", excerpt(text));
-    let corrected = text.trim().to_ascii_lowercase().replace(['_', ' '], "-");
-    Err(config_error(if is_label(&corrected) && is_aws_region(&corrected) {
-        format!("{why}; did you mean {corrected:?}?")
+    let why = "is not a region; a region is like us-east-1";
+    let corrected = text.to_ascii_lowercase().replace(['_', ' '], "-");
+    Err(if is_label(&corrected) && is_aws_region(&corrected) {
+        setting.invalid_value(format!("{why}; did you mean {corrected:?}?"))
     } else {
-        why
-    }))
+        setting.invalid_value(why)
+    })
 }
 
 /// Whether a region has the form of AWS regions. Services that are compatible with AWS may use others.
@@ -112,17 +113,25 @@ fn is_label(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Status;
+    use crate::settings::SettingOrigin;
+
+    fn setting(text: &str) -> Setting {
+        Setting::new(SettingOrigin::Config("x"), text)
+    }
+
+    fn parse(text: &str) -> Result<SecretId, InvalidSetting> {
+        SecretId::parse(&setting(text))
+    }
 
     const ARN: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:myapp/prod-a1B2c3";
 
     #[test]
     fn secret_id_is_a_name_or_an_arn_with_a_region() {
-        assert_eq!(SecretId::parse("simpletuner/prod_1.2+x=@", "x").unwrap().region, None);
-        assert_eq!(SecretId::parse("rds!cluster-0", "x").unwrap().region, None);
-        assert_eq!(SecretId::parse(ARN, "x").unwrap().region.as_deref(), Some("eu-west-1"));
+        assert_eq!(parse("simpletuner/prod_1.2+x=@").unwrap().region, None);
+        assert_eq!(parse("rds!cluster-0").unwrap().region, None);
+        assert_eq!(parse(ARN).unwrap().region.as_deref(), Some("eu-west-1"));
         let china = "arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:x-a1B2c3";
-        assert_eq!(SecretId::parse(china, "x").unwrap().region.as_deref(), Some("cn-north-1"));
+        assert_eq!(parse(china).unwrap().region.as_deref(), Some("cn-north-1"));
     }
 
     #[test]
@@ -140,18 +149,17 @@ mod tests {
             ("arn:aws:secretsmanager:eu-west-1:12:secret:x", "12 digits"),
             ("arn:aws:secretsmanager:eu-west-1:123456789012:secret:a b", "its name must consist of"),
         ] {
-            let error = SecretId::parse(name, "`aws_secret_name`").unwrap_err();
-            assert_eq!(error.status(), Status::Config);
-            assert!(error.message().starts_with("`aws_secret_name`: "), "{error}");
+            let error = parse(name).unwrap_err().error;
+            assert!(error.message().starts_with("the configuration key `x`: "), "{error}");
             assert!(error.message().contains(reason), "{name:?}: {error}");
             assert!(!error.message().contains(['\r', '\n']), "{error:?}");
         }
-        assert!(SecretId::parse(&"x".repeat(513), "x").is_err());
+        assert!(parse(&"x".repeat(513)).is_err());
     }
 
     #[test]
     fn region_can_be_part_of_a_host_name() {
-        assert_eq!(checked_region("us-gov-west-1", "x").unwrap(), "us-gov-west-1");
+        assert_eq!(checked_region(&setting("us-gov-west-1")).unwrap(), "us-gov-west-1");
         for (given, hint) in [
             ("us_west_2", "did you mean \"us-west-2\"?"),
             ("US-EAST-1", "did you mean \"us-east-1\"?"),
@@ -159,8 +167,8 @@ mod tests {
             ("evil.org/", "a region is like us-east-1"),
             ("us-east-1\r\nX: y", "a region is like us-east-1"),
         ] {
-            let error = checked_region(given, "AWS_REGION").unwrap_err();
-            assert!(error.message().starts_with("AWS_REGION: "), "{error}");
+            let error = checked_region(&setting(given)).unwrap_err().error;
+            assert!(error.message().starts_with("the configuration key `x`: "), "{error}");
             assert!(error.message().ends_with(hint), "{error}");
         }
         assert!(is_aws_region("us-gov-west-1") && is_aws_region("eusc-de-east-1"));
@@ -169,10 +177,10 @@ mod tests {
 
     #[test]
     fn arn_may_lack_the_suffix_of_the_name() {
-        let short = SecretId::parse("arn:aws:secretsmanager:eu-west-1:123456789012:secret:myapp/prod", "x").unwrap();
+        let short = parse("arn:aws:secretsmanager:eu-west-1:123456789012:secret:myapp/prod").unwrap();
         assert!(short.matches(ARN, "myapp/prod"));
-        assert!(SecretId::parse(ARN, "x").unwrap().matches(ARN, "myapp/prod"));
-        assert!(SecretId::parse("myapp/prod", "x").unwrap().matches(ARN, "myapp/prod"));
-        assert!(!SecretId::parse("myapp/pro", "x").unwrap().matches(ARN, "myapp/prod"));
+        assert!(parse(ARN).unwrap().matches(ARN, "myapp/prod"));
+        assert!(parse("myapp/prod").unwrap().matches(ARN, "myapp/prod"));
+        assert!(!parse("myapp/pro").unwrap().matches(ARN, "myapp/prod"));
     }
 }

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use crate::error::{Error, Result, Status};
 use crate::files;
 use crate::secret_memory::SecretBytes;
+use crate::settings::{Setting, SettingOrigin};
 
 const MAX_SIZE: usize = 1 << 20;
 
@@ -51,6 +52,16 @@ pub(super) struct Value<'a> {
 }
 
 impl Value<'_> {
+    /// Returns `/path/config, line 3`.
+    pub(super) fn location(&self) -> String {
+        format!("{}, line {}", self.path.display(), self.line)
+    }
+
+    /// Returns the value of `key` as a setting. `location` is that of the value, for messages.
+    pub(super) fn setting(&self, location: &str, key: &str) -> Setting {
+        Setting::new(SettingOrigin::Named(format!("{location}: `{key}`")), self.text)
+    }
+
     /// Returns the value with the lines that continue it.
     pub(super) fn lines(&self) -> Zeroizing<String> {
         let more: Vec<&str> = self.continued.iter().filter_map(|range| text_in(self.bytes, range)).collect();
@@ -131,7 +142,7 @@ fn text_in<'a>(bytes: &'a [u8], range: &Range<usize>) -> Option<&'a str> {
 const BLANK: [char; 2] = [' ', '\t'];
 
 /// Parses the sections. An error is the number of a line and what is wrong with it, without its text.
-fn parse(bytes: &[u8]) -> std::result::Result<Vec<Section>, (usize, &'static str)> {
+fn parse(bytes: &[u8]) -> Result<Vec<Section>, (usize, &'static str)> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
         (line, "this is not UTF-8")

@@ -3,23 +3,23 @@
 //! | module | contains |
 //! |---|---|
 //! | `settings`, `identifiers` | settings, secret ids and regions, checked before anything is sent |
-//! | `environment`, `ini`, `profiles` | the variables and files that the AWS tools share |
+//! | `ini`, `profiles` | the files that the AWS tools share |
 //! | `watched_files` | whether those files have changed since a load failed |
 //! | `endpoint` | the hosts of services in each partition |
 //! | `keys` | AWS key pairs |
 //! | `credentials` | credential providers: resolution, caching, refresh |
-//! | `client`, `signer`, `clock_offsets` | signed calls with retries, corrected for clock skew |
+//! | `call`, `client`, `signer`, `clock_offsets` | signed calls with retries, corrected for clock skew |
 //! | `service_error`, `errors` | error responses, error messages |
 //! | `fields`, `xml` | the JSON and XML of responses |
 //! | `secrets_manager`, `sts` | the services |
 //! | `load`, `health` | one load of all secrets, one health check |
 //! | `state`, `source` | what is kept from load to load; the provider itself |
 
+mod call;
 mod client;
 mod clock_offsets;
 mod credentials;
 mod endpoint;
-mod environment;
 mod errors;
 mod fields;
 mod health;
@@ -38,4 +38,4 @@ mod sts;
 mod watched_files;
 mod xml;
 
-pub(crate) use source::AwsSource;
+pub(crate) use source::{AwsSource, ID};

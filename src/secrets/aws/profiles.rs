@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::environment::Environment;
-use super::errors::{config_error, excerpt};
+use super::errors::config_error;
 use super::ini::{Ini, ReadResult, Section, Value};
 use crate::error::{Error, Result};
+use crate::settings::{Environment, Setting, excerpt};
 use crate::{files, paths};
 
 /// The contents of both files.
@@ -68,8 +68,8 @@ impl Profiles {
     /// Returns the paths of the config file and the credentials file.
     pub(super) fn paths(environment: &Environment) -> Result<[Option<PathBuf>; 2]> {
         let path = |variable, default: &str| -> Result<Option<PathBuf>> {
-            Ok(match environment.text(variable)? {
-                Some(path) => Some(paths::expand_home(Path::new(&environment.expand(&path)))),
+            Ok(match environment.setting(variable)? {
+                Some(path) => Some(paths::expand_home(Path::new(&expand(environment, path.text())))),
                 None => environment.home().map(|home| home.join(default)),
             })
         };
@@ -114,8 +114,8 @@ impl Profiles {
         })
     }
 
-    /// Returns the error for a profile that does not exist. `setting` names the setting with its name.
-    pub(super) fn unknown_profile(&self, name: &str, setting: &str) -> Error {
+    /// Returns the error for a setting that names a profile which does not exist.
+    pub(super) fn unknown_profile(&self, setting: &Setting) -> Error {
         let places: Vec<String> = self.paths.iter().flatten().map(|path| path.display().to_string()).collect();
         let names = self.names();
         let known = match names.is_empty() {
@@ -125,8 +125,8 @@ impl Profiles {
             }
             false => format!("the profiles are {}", names.join(", ")),
         };
-        let message = format!("{setting}: there is no profile {:?} in {}; {known}", excerpt(name), places.join(" or "));
-        self.explain(config_error(message))
+        let (origin, name, places) = (&setting.origin, excerpt(setting.text()), places.join(" or "));
+        self.explain(config_error(format!("{origin}: there is no profile {name:?} in {places}; {known}")))
     }
 
     fn names(&self) -> Vec<String> {
@@ -144,6 +144,27 @@ impl Profiles {
         names.dedup();
         names
     }
+}
+
+/// Replaces `$NAME` and `${NAME}` with the variables. A variable that is not set is left as it is.
+fn expand(environment: &Environment, text: &str) -> String {
+    let mut expanded = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('$') {
+        expanded.push_str(before);
+        let (name, behind) = match after.strip_prefix('{').and_then(|after| after.split_once('}')) {
+            Some(parts) => parts,
+            None => after.split_at(after.find(|one| !is_name_character(one)).unwrap_or(after.len())),
+        };
+        let value = environment.raw(name).filter(|_| !name.is_empty()).and_then(|value| value.into_string().ok());
+        expanded.push_str(value.as_deref().unwrap_or("$"));
+        rest = if value.is_some() { behind } else { after };
+    }
+    expanded + rest
+}
+
+fn is_name_character(character: char) -> bool {
+    character.is_ascii_alphanumeric() || character == '_'
 }
 
 fn matching(file: Option<&Ini>, matches: impl Fn(&str) -> bool) -> Vec<&Section> {
@@ -177,6 +198,16 @@ impl<'a> Profile<'a> {
         self.get(key).ok_or_else(|| config_error(format!("{}: `{key}` is missing", self.location(by))))
     }
 
+    /// Returns the value of `key` as a setting.
+    pub(super) fn setting(&self, key: &str) -> Option<Setting> {
+        self.get(key).map(|value| self.named(key, value))
+    }
+
+    /// Returns this value of `key` as a setting.
+    pub(super) fn named(&self, key: &str, value: Value<'_>) -> Setting {
+        value.setting(&self.location(value), key)
+    }
+
     pub(super) fn text(&self, key: &str) -> Option<String> {
         self.get(key).map(|value| value.text.to_owned())
     }
@@ -187,13 +218,14 @@ impl<'a> Profile<'a> {
 
     /// Returns ``profile `x` in /path/config, line 3``.
     pub(super) fn location(&self, value: Value<'_>) -> String {
-        format!("profile `{}` in {}, line {}", self.name, value.path.display(), value.line)
+        format!("profile `{}` in {}", self.name, value.location())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::SettingOrigin;
 
     fn read(config: &str, credentials: &str, test: impl FnOnce(&Profiles)) {
         let directory = tempfile::tempdir().unwrap();
@@ -224,9 +256,23 @@ mod tests {
                 assert_eq!(get(profile, key).as_deref(), value, "{profile} {key}");
             }
             assert_eq!(profiles.section_value("sso-session", "s", "sso_region").unwrap().text, "r");
-            let error = profiles.unknown_profile("hom", "AWS_PROFILE");
+            let setting = Setting::new(SettingOrigin::Variable("AWS_PROFILE".to_owned()), "hom");
+            let error = profiles.unknown_profile(&setting);
             assert!(error.message().ends_with("the profiles are default, home, only, two words"), "{error}");
         });
+    }
+
+    #[test]
+    fn variables_in_paths_are_replaced() {
+        let environment = Environment::fixed(&[("HOME", "/home/me"), ("A_1", "x")]);
+        for (text, expanded) in [
+            ("$HOME/.aws/config", "/home/me/.aws/config"),
+            ("${HOME}/$A_1.ini", "/home/me/x.ini"),
+            ("/a/$NONE/${NONE}/$/${A_1", "/a/$NONE/${NONE}/$/${A_1"),
+            ("/plain", "/plain"),
+        ] {
+            assert_eq!(expand(&environment, text), expanded);
+        }
     }
 
     #[test]

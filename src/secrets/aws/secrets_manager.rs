@@ -7,7 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::client::{AwsClient, AwsResponse, Call, CallError};
+use super::call::Call;
+use super::client::{AwsClient, AwsResponse, CallError};
 use super::endpoint::{Endpoint, Service, displayed_origin};
 use super::fields::Fields;
 use super::identifiers::{SecretId, is_aws_region};
@@ -72,7 +73,7 @@ impl From<Error> for SecretError {
 }
 
 /// The result for one secret.
-pub(super) type LookupResult = std::result::Result<Lookup, SecretError>;
+pub(super) type LookupResult = Result<Lookup, SecretError>;
 
 /// The results of BatchGetSecretValue.
 pub(super) enum Batch {
@@ -106,7 +107,7 @@ impl SecretsManager<'_> {
     }
 
     /// Reads many secrets with as few calls of BatchGetSecretValue as possible.
-    pub(super) fn get_many(&self, ids: &[&SecretId]) -> std::result::Result<Batch, SecretError> {
+    pub(super) fn get_many(&self, ids: &[&SecretId]) -> Result<Batch, SecretError> {
         let mut results = Vec::new();
         for ids in ids.chunks(BATCH) {
             match self.get_batch(ids)? {
@@ -117,7 +118,7 @@ impl SecretsManager<'_> {
         Ok(Batch::Results(results))
     }
 
-    fn get_batch(&self, ids: &[&SecretId]) -> std::result::Result<Batch, SecretError> {
+    fn get_batch(&self, ids: &[&SecretId]) -> Result<Batch, SecretError> {
         let texts: Vec<&str> = ids.iter().map(|id| id.text.as_str()).collect();
         let mut results: Vec<Option<LookupResult>> = ids.iter().map(|_| None).collect();
         let mut body = json!({"SecretIdList": texts});
@@ -161,7 +162,7 @@ impl SecretsManager<'_> {
         }
     }
 
-    fn call(&self, action: &str, body: &Value) -> std::result::Result<AwsResponse, CallError> {
+    fn call(&self, action: &str, body: &Value) -> Result<AwsResponse, CallError> {
         let header = |text: &str| Zeroizing::new(text.to_owned());
         self.client.call(
             &Call {
@@ -248,15 +249,15 @@ impl SecretsManager<'_> {
             ErrorKind::Throttled | ErrorKind::Unavailable => {
                 format!("; {} is unavailable or throttling", displayed_origin(&self.endpoint.url))
             }
-            ErrorKind::Other if !service_error.from_aws => format!(
-                "; check {} and the proxies, firewalls and load balancers on the way",
-                self.endpoint.setting.as_deref().unwrap_or("the region")
-            ),
+            ErrorKind::Other if !service_error.from_aws => {
+                let setting = self.endpoint.setting.as_ref().map_or("the region".to_owned(), ToString::to_string);
+                format!("; check {setting} and the proxies, firewalls and load balancers on the way")
+            }
             ErrorKind::Other | ErrorKind::NotFound => String::new(),
         }
     }
 
-    fn failed_batch(&self, ids: &[&SecretId], service_error: &ServiceError) -> std::result::Result<Batch, SecretError> {
+    fn failed_batch(&self, ids: &[&SecretId], service_error: &ServiceError) -> Result<Batch, SecretError> {
         let not_allowed = || Batch::NotAllowed { why: service_error.describe(), from_aws: service_error.from_aws };
         let is_supported = !NOT_SUPPORTED.contains(&service_error.code.as_str());
         if !is_supported || matches!(service_error.kind(), ErrorKind::AccessDenied | ErrorKind::Other) {

@@ -3,18 +3,18 @@
 use std::sync::Arc;
 
 use super::endpoint::{Endpoint, Service, Variant, checked_url, default_url};
-use super::environment::{Environment, parse_flag};
-use super::errors::{config_error, excerpt};
+use super::errors::config_error;
 use super::identifiers::{SecretId, checked_region};
-use super::ini::Value;
 use super::profiles::{Profile, Profiles};
 use crate::config::Config;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::http;
+use crate::settings::{Environment, InvalidSetting, Setting, SettingOrigin, excerpt};
 
 const DEFAULT_ATTEMPTS: u32 = 3;
 /// Enough for twenty secrets of 64 KiB, fully escaped.
 const MAX_BODY: usize = 16 << 20;
+const ENDPOINT_KEY: &str = "aws_endpoint_url";
 const SECRET_VARIABLE: &str = "SIMPLETUNER_AWS_SECRET_NAME";
 
 /// The settings of the provider itself, read when the manager is opened.
@@ -24,82 +24,60 @@ pub(super) struct ProviderSettings {
     pub(super) version_id: Option<String>,
     pub(super) version_stage: Option<String>,
     region: Option<String>,
-    pub(super) profile: Option<String>,
+    pub(super) profile: Option<Setting>,
     endpoint: Option<String>,
     max_attempts: Option<u32>,
 }
 
-/// An invalid setting.
-#[derive(Debug)]
-pub(super) struct InvalidSetting {
-    pub(super) error: Error,
-    /// Whether it is in the configuration, not in the environment.
-    pub(super) in_config: bool,
-}
-
-impl From<Error> for InvalidSetting {
-    fn from(error: Error) -> InvalidSetting {
-        InvalidSetting { error, in_config: true }
-    }
-}
-
 impl ProviderSettings {
     /// Reads the settings; `None` if no secret is named.
-    pub(super) fn read(
-        config: &Config,
-        environment: &Environment,
-    ) -> std::result::Result<Option<ProviderSettings>, InvalidSetting> {
-        let in_config = config.list("aws_secret_name").is_some();
-        let secret_ids = secret_ids(config, environment).map_err(|error| InvalidSetting { error, in_config })?;
+    pub(super) fn read(config: &Config, environment: &Environment) -> Result<Option<ProviderSettings>, InvalidSetting> {
+        let secret_ids = secret_ids(config, environment)?;
         if secret_ids.is_empty() {
             return Ok(None);
         }
-        let version_id = config.text("aws_version_id").map(str::to_owned);
-        if version_id.as_ref().is_some_and(|id| !(32..=64).contains(&id.len()) || !id.is_ascii()) {
-            return Err(config_error("`aws_version_id`: a version id has 32 to 64 characters").into());
+        let version_id = config.setting("aws_version_id")?;
+        if let Some(id) = &version_id {
+            if !(32..=64).contains(&id.text().len()) || !id.text().is_ascii() {
+                return Err(id.invalid("must be a version id, which has 32 to 64 characters"));
+            }
+            if secret_ids.len() > 1 {
+                return Err(id.invalid("identifies a version of one secret, but several secrets are named"));
+            }
         }
-        if version_id.is_some() && secret_ids.len() > 1 {
-            return Err(config_error(
-                "`aws_version_id` identifies a version of one secret, but `aws_secret_name` names several",
-            )
-            .into());
+        let version_stage = config.setting("aws_version_stage")?;
+        if let Some(stage) = version_stage.as_ref().filter(|stage| stage.text().len() > 256) {
+            return Err(stage.invalid("must be a stage such as AWSCURRENT, which has at most 256 characters"));
         }
-        let version_stage = config.text("aws_version_stage").map(str::to_owned);
-        if version_stage.as_ref().is_some_and(|stage| stage.len() > 256) {
-            return Err(
-                config_error("`aws_version_stage`: a stage such as AWSCURRENT has at most 256 characters").into()
-            );
-        }
-        let endpoint = config.text("aws_endpoint_url").map(|url| checked_url(url, "`aws_endpoint_url`")).transpose()?;
+        let text = |setting: Option<Setting>| setting.map(|setting| setting.text().to_owned());
         Ok(Some(ProviderSettings {
             secret_ids,
-            version_id,
-            version_stage,
-            region: config.text("aws_region").map(|region| checked_region(region, "`aws_region`")).transpose()?,
-            profile: config.text("aws_profile").map(str::to_owned),
-            endpoint,
+            version_id: text(version_id),
+            version_stage: text(version_stage),
+            region: config.setting("aws_region")?.as_ref().map(checked_region).transpose()?,
+            profile: config.setting("aws_profile")?,
+            endpoint: config.setting(ENDPOINT_KEY)?.as_ref().map(checked_url).transpose()?,
             max_attempts: Some(config.count("max_attempts", 0)).filter(|attempts| *attempts > 0),
         }))
     }
 }
 
-fn secret_ids(config: &Config, environment: &Environment) -> Result<Vec<SecretId>> {
-    let (texts, setting) = match config.list("aws_secret_name") {
-        Some(texts) => (texts.to_vec(), "`aws_secret_name`".to_owned()),
-        None => {
-            let setting = format!("the variable {SECRET_VARIABLE}");
-            let texts = match environment.text(SECRET_VARIABLE)? {
-                Some(text) if text.starts_with('[') => serde_json::from_str(&text)
-                    .map_err(|_| config_error(format!("{setting} must be a name, or a JSON array of names")))?,
-                Some(text) => vec![text.to_string()],
-                None => Vec::new(),
+fn secret_ids(config: &Config, environment: &Environment) -> Result<Vec<SecretId>, InvalidSetting> {
+    let (origin, texts) = match (config.list("aws_secret_name"), environment.setting(SECRET_VARIABLE)) {
+        (Some(texts), _) => (SettingOrigin::Config("aws_secret_name"), texts.to_vec()),
+        (None, Ok(Some(setting))) => {
+            let names = match setting.text() {
+                text if text.starts_with('[') => serde_json::from_str(text)
+                    .map_err(|_| setting.invalid("must be a name, or a JSON array of names"))?,
+                text => vec![text.to_owned()],
             };
-            (texts, setting)
+            (setting.origin, names)
         }
+        (None, none) => return none.map(|_| Vec::new()),
     };
     let mut ids = Vec::new();
     for text in texts {
-        let id = SecretId::parse(&text, &setting)?;
+        let id = SecretId::parse(&Setting::new(origin.clone(), &text))?;
         if !ids.contains(&id) {
             ids.push(id);
         }
@@ -135,25 +113,19 @@ impl<'a> Settings<'a> {
         environment: &'a Environment,
         profiles: Arc<Profiles>,
     ) -> Result<Settings<'a>> {
-        let (name, setting) = match &provider_settings.profile {
-            Some(name) => (name.clone(), Some("`aws_profile`")),
-            None => match (environment.text("AWS_PROFILE")?, environment.text("AWS_DEFAULT_PROFILE")?) {
-                (Some(name), _) => (name.to_string(), Some("the variable AWS_PROFILE")),
-                (None, Some(name)) => (name.to_string(), Some("the variable AWS_DEFAULT_PROFILE")),
-                (None, None) => ("default".to_owned(), None),
-            },
+        let profile = match &provider_settings.profile {
+            Some(profile) => Some(profile.clone()),
+            None => environment.first(&["AWS_PROFILE", "AWS_DEFAULT_PROFILE"])?,
         };
-        if let Some(setting) = setting
-            && profiles.find(&name).is_none()
-        {
-            return Err(profiles.unknown_profile(&name, setting));
+        if let Some(profile) = profile.as_ref().filter(|profile| profiles.find(profile.text()).is_none()) {
+            return Err(profiles.unknown_profile(profile));
         }
         let mut settings = Settings {
             provider_settings,
             environment,
             profiles,
-            profile_name: name,
-            is_profile_named: setting.is_some(),
+            profile_name: profile.as_ref().map_or("default", Setting::text).to_owned(),
+            is_profile_named: profile.is_some(),
             max_attempts: DEFAULT_ATTEMPTS,
             variant: Variant::default(),
             ignore_endpoints: false,
@@ -173,19 +145,15 @@ impl<'a> Settings<'a> {
         self.profiles.find(&self.profile_name)
     }
 
-    fn in_profile(&self, key: &str) -> Option<(Value<'_>, String)> {
-        let profile = self.profile()?;
-        let value = profile.get(key)?;
-        Some((value, format!("{}: `{key}`", profile.location(value))))
+    /// Returns the first of these variables that is set, else the value in the profile.
+    pub(super) fn variable_or_profile(&self, variables: &[&str], key: &str) -> Result<Option<Setting>> {
+        let variable = self.environment.first(variables)?;
+        Ok(variable.or_else(|| self.profile().and_then(|profile| profile.setting(key))))
     }
 
     /// Returns a flag: the variable, else the value in the profile, else false.
     pub(super) fn flag(&self, variable: &str, key: &str) -> Result<bool> {
-        match (self.environment.flag(variable)?, self.in_profile(key)) {
-            (Some(value), _) => Ok(value),
-            (None, Some((value, setting))) => parse_flag(value.text, &setting),
-            (None, None) => Ok(false),
-        }
+        Ok(self.variable_or_profile(&[variable], key)?.map_or(Ok(false), |setting| setting.flag())?)
     }
 
     /// Returns the limit of attempts: the provider's own setting, else the variable, else the value in the profile.
@@ -193,13 +161,10 @@ impl<'a> Settings<'a> {
         if let Some(attempts) = self.provider_settings.max_attempts {
             return Ok(attempts);
         }
-        let text = match self.environment.text("AWS_MAX_ATTEMPTS")? {
-            Some(text) => Some((text.to_string(), "the variable AWS_MAX_ATTEMPTS".to_owned())),
-            None => self.in_profile("max_attempts").map(|(value, setting)| (value.text.to_owned(), setting)),
-        };
-        let Some((text, setting)) = text else { return Ok(DEFAULT_ATTEMPTS) };
-        let attempts = text.parse().ok().filter(|attempts| *attempts > 0);
-        attempts.ok_or_else(|| config_error(format!("{setting} must be a whole number of 1 or more")))
+        match self.variable_or_profile(&["AWS_MAX_ATTEMPTS"], "max_attempts")? {
+            Some(setting) => Ok(setting.number(1.., "a whole number of 1 or more")?),
+            None => Ok(DEFAULT_ATTEMPTS),
+        }
     }
 
     /// Returns the region that is set, else that of the first ARN if all secrets have ARNs. If there is none, the
@@ -212,13 +177,8 @@ impl<'a> Settings<'a> {
         if let Some(region) = &self.provider_settings.region {
             return Ok(Some(region.clone()));
         }
-        for variable in ["AWS_REGION", "AWS_DEFAULT_REGION"] {
-            if let Some(region) = self.environment.text(variable)? {
-                return checked_region(&region, &format!("the variable {variable}")).map(Some);
-            }
-        }
-        if let Some((value, setting)) = self.in_profile("region") {
-            return checked_region(value.text, &setting).map(Some);
+        if let Some(region) = self.variable_or_profile(&["AWS_REGION", "AWS_DEFAULT_REGION"], "region")? {
+            return Ok(Some(checked_region(&region)?));
         }
         let are_arns = self.provider_settings.secret_ids.iter().all(|name| name.region.is_some());
         Ok(self.provider_settings.secret_ids.first().and_then(|name| name.region.clone()).filter(|_| are_arns))
@@ -226,34 +186,31 @@ impl<'a> Settings<'a> {
 
     /// Returns the endpoint of a service: the configured one, else the default.
     pub(super) fn endpoint(&self, service: Service, region: &str) -> Result<Endpoint> {
-        let Some((url, setting)) = self.configured_endpoint(service)? else {
-            return Ok(Endpoint { url: default_url(service, region, self.variant), setting: None });
+        let own = self.provider_settings.endpoint.as_ref().filter(|_| service == Service::SecretsManager);
+        let (url, setting) = match own {
+            Some(url) => (url.clone(), SettingOrigin::Config(ENDPOINT_KEY)),
+            None => match self.configured_endpoint(service)? {
+                Some(setting) => (checked_url(&setting)?, setting.origin),
+                None => return Ok(Endpoint { url: default_url(service, region, self.variant), setting: None }),
+            },
         };
         if self.variant != Variant::default() {
-            return Err(config_error(format!(
-                "{setting}: a custom endpoint cannot be combined with FIPS or dual-stack endpoints; unset \
-                 AWS_USE_FIPS_ENDPOINT, AWS_USE_DUALSTACK_ENDPOINT and their equivalents in the profile, and write the \
-                 region without `fips`"
-            )));
+            let what = "sets a custom endpoint, which cannot be combined with FIPS or dual-stack endpoints; unset \
+                        AWS_USE_FIPS_ENDPOINT, AWS_USE_DUALSTACK_ENDPOINT and their equivalents in the profile, and \
+                        write the region without `fips`";
+            return Err(setting.invalid(what).into());
         }
         Ok(Endpoint { url, setting: Some(setting) })
     }
 
-    fn configured_endpoint(&self, service: Service) -> Result<Option<(String, String)>> {
-        if service == Service::SecretsManager
-            && let Some(url) = &self.provider_settings.endpoint
-        {
-            return Ok(Some((url.clone(), "`aws_endpoint_url`".to_owned())));
-        }
+    /// Returns the endpoint in a variable or in the profile.
+    fn configured_endpoint(&self, service: Service) -> Result<Option<Setting>> {
         if self.ignore_endpoints {
             return Ok(None);
         }
         let service_variable = format!("AWS_ENDPOINT_URL_{}", service.id().to_ascii_uppercase());
-        for variable in [service_variable.as_str(), "AWS_ENDPOINT_URL"] {
-            if let Some(url) = self.environment.text(variable)? {
-                let setting = format!("the variable {variable}");
-                return Ok(Some((checked_url(&url, &setting)?, setting)));
-            }
+        if let Some(url) = self.environment.first(&[&service_variable, "AWS_ENDPOINT_URL"])? {
+            return Ok(Some(url));
         }
         let Some(profile) = self.profile() else { return Ok(None) };
         let key = "endpoint_url";
@@ -268,21 +225,14 @@ impl<'a> Settings<'a> {
             Some(services) => self.profiles.service_value(services.text, service.id(), key),
             None => None,
         };
-        let Some(value) = service_value.or_else(|| profile.get(key)) else { return Ok(None) };
-        let setting = format!("{}, line {}: `{key}`", value.path.display(), value.line);
-        Ok(Some((checked_url(value.text, &setting)?, setting)))
+        let value = service_value.or_else(|| profile.get(key));
+        Ok(value.map(|value| value.setting(&value.location(), key)))
     }
 
     /// Returns the settings of the HTTP client: the trusted certificates.
     pub(super) fn http(&self) -> Result<http::Settings> {
-        let bundle = match self.environment.text("AWS_CA_BUNDLE")? {
-            Some(path) => Some(path.to_string()),
-            None => self.in_profile("ca_bundle").map(|(value, _)| value.text.to_owned()),
-        };
-        let roots = match bundle {
-            Some(path) => http::Roots::File(crate::paths::expand_home(path.as_ref())),
-            None => http::Roots::Platform,
-        };
+        let bundle = self.variable_or_profile(&["AWS_CA_BUNDLE"], "ca_bundle")?;
+        let roots = bundle.map_or(http::Roots::Platform, http::Roots::File);
         Ok(http::Settings { roots, max_body: MAX_BODY, ..http::Settings::default() })
     }
 }

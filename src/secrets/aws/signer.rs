@@ -7,23 +7,13 @@ use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, si
 use aws_sigv4::sign::v4;
 use zeroize::Zeroizing;
 
-use super::endpoint::Service;
+use super::call::Call;
 use super::keys::AwsCredentials;
 use crate::error::{Error, Result, Status};
 
-/// What is signed.
-pub(super) struct SigningInput<'a> {
-    pub(super) service: Service,
-    pub(super) region: &'a str,
-    pub(super) method: &'static str,
-    pub(super) url: &'a str,
-    pub(super) headers: &'a [(&'a str, Zeroizing<String>)],
-    pub(super) body: &'a [u8],
-}
-
-/// Returns the headers that sign a request at this time.
+/// Returns the headers that sign a call with these credentials at this time.
 pub(super) fn signature_headers(
-    input: &SigningInput<'_>,
+    call: &Call<'_>,
     credentials: &AwsCredentials,
     time: SystemTime,
 ) -> Result<Vec<(&'static str, Zeroizing<String>)>> {
@@ -34,15 +24,15 @@ pub(super) fn signature_headers(
     let identity = Credentials::new(id, secret, token, None, "st-secrets").into();
     let params = v4::SigningParams::builder()
         .identity(&identity)
-        .region(input.region)
-        .name(input.service.signing_name())
+        .region(call.region)
+        .name(call.service.signing_name())
         .time(time)
         .settings(SigningSettings::default())
         .build()
         .map_err(|_| failed())?
         .into();
-    let headers = input.headers.iter().map(|(name, value)| (*name, value.as_str()));
-    let request = SignableRequest::new(input.method, input.url, headers, SignableBody::Bytes(input.body));
+    let headers = call.headers.iter().map(|(name, value)| (*name, value.as_str()));
+    let request = SignableRequest::new(call.method, call.url, headers, SignableBody::Bytes(call.body));
     let signed = request.and_then(|request| sign(request, &params)).map_err(|_| failed())?;
     let (headers, _) = signed.into_parts().0.into_parts();
     Ok(headers.iter().map(|header| (header.name(), Zeroizing::new(header.value().to_owned()))).collect())
@@ -51,11 +41,12 @@ pub(super) fn signature_headers(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secrets::aws::endpoint::Service;
 
     #[test]
     fn signature_covers_the_headers_that_secrets_manager_checks() {
         let credentials = AwsCredentials::new("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG", Some("TOKEN"), None, "a test");
-        let input = SigningInput {
+        let call = Call {
             service: Service::SecretsManager,
             region: "us-east-1",
             method: "POST",
@@ -65,8 +56,10 @@ mod tests {
                 ("x-amz-target", Zeroizing::new("secretsmanager.GetSecretValue".to_owned())),
             ],
             body: b"{}",
+            credentials: None,
+            secrets: &[],
         };
-        let headers = signature_headers(&input, &credentials.unwrap(), SystemTime::UNIX_EPOCH).unwrap();
+        let headers = signature_headers(&call, &credentials.unwrap(), SystemTime::UNIX_EPOCH).unwrap();
         let get = |name| headers.iter().find(|(other, _)| *other == name).map(|(_, value)| value.as_str()).unwrap();
         assert_eq!(get("x-amz-date"), "19700101T000000Z");
         assert_eq!(get("x-amz-security-token"), "TOKEN");

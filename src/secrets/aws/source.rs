@@ -2,7 +2,6 @@
 
 use serde_json::{Map, Value, json};
 
-use super::environment::Environment;
 use super::settings::ProviderSettings;
 use super::state::AwsState;
 use super::watched_files::WatchedFiles;
@@ -13,6 +12,10 @@ use crate::error::{Result, Source};
 use crate::fork;
 use crate::secrets::document::{Document, DocumentSource};
 use crate::secrets::provider::Health;
+use crate::secrets::secret::ProviderId;
+use crate::settings::Environment;
+
+pub(crate) static ID: ProviderId = ProviderId::builtin("aws", Source::Aws);
 
 /// The AWS provider.
 pub(crate) struct AwsSource {
@@ -40,12 +43,8 @@ impl AwsSource {
 }
 
 impl DocumentSource for AwsSource {
-    fn name(&self) -> &'static str {
-        "aws"
-    }
-
-    fn source(&self) -> Source {
-        Source::Aws
+    fn id(&self) -> &'static ProviderId {
+        &ID
     }
 
     fn place(&self) -> String {

@@ -9,7 +9,6 @@ use serde_json::{Map, Value, json};
 use super::clock_offsets::ClockOffsets;
 use super::credentials::{self, CredentialCache, InstanceState};
 use super::endpoint::Service;
-use super::environment::Environment;
 use super::profiles::Profiles;
 use super::settings::{ProviderSettings, Settings};
 use super::watched_files::WatchedFiles;
@@ -17,6 +16,7 @@ use crate::error::Result;
 use crate::files;
 use crate::http::retry::{Retry, RetryDelay};
 use crate::log::{self, Level};
+use crate::settings::Environment;
 
 /// The provider's own settings, and what is kept from load to load.
 pub(super) struct AwsState {

@@ -4,7 +4,8 @@ use std::time::SystemTime;
 
 use zeroize::Zeroizing;
 
-use super::client::{AwsClient, AwsResponse, Call, CallError};
+use super::call::Call;
+use super::client::{AwsClient, AwsResponse, CallError};
 use super::endpoint::{Endpoint, Service, displayed_origin};
 use super::errors::sanitize;
 use super::fields;
@@ -29,11 +30,7 @@ pub(super) struct StsCall<'a> {
 }
 
 impl StsCall<'_> {
-    pub(super) fn send(
-        &self,
-        client: &AwsClient<'_>,
-        deadline: Deadline,
-    ) -> std::result::Result<AwsResponse, CallError> {
+    pub(super) fn send(&self, client: &AwsClient<'_>, deadline: Deadline) -> Result<AwsResponse, CallError> {
         let content_type = "application/x-www-form-urlencoded; charset=utf-8";
         let token = self.parameters.iter().filter(|(name, _)| *name == "WebIdentityToken");
         client.call(
@@ -123,7 +120,7 @@ pub(super) fn caller_identity(
     endpoint: &Endpoint,
     credentials: &AwsCredentials,
     deadline: Deadline,
-) -> std::result::Result<String, CallError> {
+) -> Result<String, CallError> {
     let credentials = Some(credentials);
     let call = StsCall { action: "GetCallerIdentity", parameters: &[], region, endpoint, credentials };
     let AwsResponse { response, .. } = call.send(client, deadline)?;

@@ -16,9 +16,9 @@ use crate::clock::CoarseInstant;
 use crate::error::{Error, Result, Source};
 use crate::files::{self, Fingerprint, LoosePermissions};
 use crate::fork::{self, ReadGuard};
+use crate::fork_safe::Published;
 use crate::log::{self, Level};
 use crate::secret_memory::SecretBytes;
-use crate::sys::Published;
 
 /// The maximum size of one file.
 const MAX_SIZE: usize = 1 << 20;
@@ -155,7 +155,7 @@ impl Directory {
         let fingerprint = match std::fs::metadata(&path) {
             Ok(metadata) => (!metadata.is_dir()).then(|| Fingerprint::of(&metadata)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-            Err(error) => return Err(super::state::metadata_error(&path, &error)),
+            Err(error) => return Err(metadata_error(&path, &error)),
         };
         match (fingerprint, cached) {
             (now, Some(cached)) if cached.file.as_ref().map(|(before, _)| before) == now.as_ref() => {
@@ -198,6 +198,11 @@ impl Directory {
         drop(files);
         drop(previous);
     }
+}
+
+/// The error of a path whose metadata cannot be read.
+pub(super) fn metadata_error(path: &Path, error: &std::io::Error) -> Error {
+    Error::io("look at", path, error).with_source(Source::File)
 }
 
 #[cfg(test)]

@@ -7,17 +7,15 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
-use super::names::Names;
-use super::peek::{Known, Peeked};
-use super::provider::{Health, HealthState, Request, SecretProvider};
-use super::secret::Secret;
+use super::provider::{Health, HealthState, Known, Names, Peeked, Request, SecretProvider};
+use super::secret::{ProviderId, Secret};
 use super::single_flight::SingleFlight;
 use crate::clock::{CoarseInstant, Deadline};
 use crate::config::Config;
 use crate::error::{Error, Result, Source, Status};
 use crate::fork::{self, ReadGuard};
+use crate::fork_safe::Published;
 use crate::paths;
-use crate::sys::Published;
 
 mod directory;
 mod document;
@@ -196,12 +194,9 @@ impl FileProvider {
 }
 
 impl SecretProvider for FileProvider {
-    fn name(&self) -> &str {
-        "file"
-    }
-
-    fn source(&self) -> Source {
-        Source::File
+    fn id(&self) -> &ProviderId {
+        static ID: ProviderId = ProviderId::builtin("file", Source::File);
+        &ID
     }
 
     fn find(&self, key: &str, request: &Request) -> Result<Option<Secret>> {

@@ -20,7 +20,7 @@ pub(super) fn change(path: &Path, key: &str, change: &Change<'_>, strict: bool, 
             Change::Delete => return Ok(false),
             Change::Set(_) => files::path_to_create(path)?,
         },
-        Err(error) => return Err(super::state::metadata_error(path, &error)),
+        Err(error) => return Err(super::directory::metadata_error(path, &error)),
     };
     let _lock = files::lock(&path, deadline)?;
     let current = match files::read(&path, MAX_SIZE) {

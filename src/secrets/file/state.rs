@@ -1,5 +1,6 @@
 //! The state of the secrets file: a document, a directory, missing, or unreadable for some reason.
 
+use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,13 +8,14 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::directory::Directory;
+use super::directory::{Directory, metadata_error};
 use super::document::{self, EntryMap, Format};
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Source, Status};
 use crate::files::{self, Fingerprint, LoosePermissions};
 use crate::log::{self, Level};
 use crate::paths;
+use crate::secrets::entries::counted;
 use crate::secrets::provider::{Health, HealthState};
 
 pub(super) const NO_HOME: &str = "there is no home directory";
@@ -44,6 +46,13 @@ pub(super) struct Document {
     fingerprint: Fingerprint,
     pub(super) loose_permissions: Option<LoosePermissions>,
     pub(super) entries: EntryMap,
+}
+
+/// `/home/me/secrets.json (3 entries)`
+impl fmt::Display for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.path.display(), counted(self.entries.len(), "entry", "entries"))
+    }
 }
 
 impl Document {
@@ -142,10 +151,6 @@ fn locate_at(path: &Path) -> Result<Option<Located>> {
     }
 }
 
-pub(super) fn metadata_error(path: &Path, error: &io::Error) -> Error {
-    Error::io("look at", path, error).with_source(Source::File)
-}
-
 pub(super) fn no_home(reason: Option<&str>) -> Error {
     let reason = reason.unwrap_or(NO_HOME);
     let message = format!("{reason}; for the secrets file, set HOME, or file_path in the configuration");
@@ -169,9 +174,7 @@ impl FileState {
     pub(super) fn report(&self) {
         match self {
             FileState::Document(document) => {
-                log::emit(Level::Info, "file", || {
-                    format!("read {} ({} entries)", document.path.display(), document.entries.len())
-                });
+                log::emit(Level::Info, "file", || format!("read {document}"));
                 if let Some(loose_permissions) = &document.loose_permissions {
                     log::emit(Level::Warn, "file", || loose_permissions.warning());
                 }
@@ -218,10 +221,7 @@ impl FileState {
                 Health::new(HealthState::Warning, loose_permissions.detail.clone())
                     .with_advice(loose_permissions.remedy.clone())
             }
-            FileState::Document(document) => Health::new(
-                HealthState::Ok,
-                format!("{} ({} entries)", document.path.display(), document.entries.len()),
-            ),
+            FileState::Document(document) => Health::new(HealthState::Ok, document.to_string()),
             FileState::Failed(_, _, error) => Health::new(HealthState::Failed, error.message()),
         }
     }

@@ -4,8 +4,8 @@ use std::fmt;
 
 use ureq::http::Uri;
 
-use super::settings_reader::{InvalidSetting, Setting, SettingOrigin};
 use crate::http::url::{Url, UrlError, is_loopback_host, percent_encode};
+use crate::settings::{InvalidSetting, Setting};
 
 /// The address of a server: `https://vault.example.com:8200`, optionally with a path before `/v1`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,15 +30,14 @@ impl fmt::Display for Address {
 
 impl Address {
     pub(super) fn parse(setting: &Setting) -> Result<Address, InvalidSetting> {
-        let origin = &setting.origin;
-        let text = setting.value.as_str();
+        let text = setting.text();
         if text.starts_with("unix:") {
-            return Err(origin.invalid(
+            return Err(setting.invalid(
                 "is a Unix socket, which is not supported; give the agent a TCP listener and set its address",
             ));
         }
         let Url { uri, origin: server } = Url::parse(text).map_err(|error| {
-            origin.invalid(match error {
+            setting.invalid(match error {
                 UrlError::Scheme => "must begin with https:// or http://, as in https://vault.example.com:8200",
                 UrlError::UserInfo => "contains a user or password, which Vault does not accept; remove it",
                 UrlError::Fragment => "contains `?` or `#`; it must end with the host, port or path",
@@ -47,14 +46,14 @@ impl Address {
             })
         })?;
         if uri.query().is_some() {
-            return Err(origin.invalid("contains `?` or `#`; it must end with the host, port or path"));
+            return Err(setting.invalid("contains `?` or `#`; it must end with the host, port or path"));
         }
         let base = uri.path().trim_end_matches('/');
         if base == "/v1" || base.ends_with("/v1") || base.contains("/v1/") {
-            return Err(origin.invalid("must be the address only: remove /v1 and what follows"));
+            return Err(setting.invalid("must be the address only: remove /v1 and what follows"));
         }
         // The server would answer a path with `..` or an empty segment with a redirect to the normalized one.
-        check_segments(origin, base.trim_start_matches('/'))?;
+        check_segments(setting, base.trim_start_matches('/'))?;
         let host = uri.host().unwrap_or_default().to_ascii_lowercase();
         Ok(Address { https: server.tls, host, port: uri.port_u16(), base: base.to_owned() })
     }
@@ -98,19 +97,19 @@ impl Address {
 
 /// A path, mount or namespace without the slashes around it; `None` if nothing is left.
 pub(super) fn path(setting: &Setting) -> Result<Option<String>, InvalidSetting> {
-    let text = setting.value.trim_matches('/');
-    check_segments(&setting.origin, text)?;
+    let text = setting.text().trim_matches('/');
+    check_segments(setting, text)?;
     Ok((!text.is_empty()).then(|| text.to_owned()))
 }
 
-fn check_segments(origin: &SettingOrigin, text: &str) -> Result<(), InvalidSetting> {
+fn check_segments(setting: &Setting, text: &str) -> Result<(), InvalidSetting> {
     if text.is_empty() {
         return Ok(());
     }
     for segment in text.split('/') {
         match segment {
-            "" => return Err(origin.invalid("contains `//`")),
-            "." | ".." => return Err(origin.invalid("contains `.` or `..` as a path segment")),
+            "" => return Err(setting.invalid("contains `//`")),
+            "." | ".." => return Err(setting.invalid("contains `.` or `..` as a path segment")),
             _ => {}
         }
     }
@@ -124,12 +123,11 @@ pub(super) fn encoded(path: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use zeroize::Zeroizing;
-
     use super::*;
+    use crate::settings::SettingOrigin;
 
     fn setting(text: &str) -> Setting {
-        Setting { origin: SettingOrigin::Config("vault_url"), value: Zeroizing::new(text.to_owned()) }
+        Setting::new(SettingOrigin::Config("vault_url"), text)
     }
 
     fn address(text: &str) -> Address {

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::address;
 use super::secret_file::printable;
-use super::settings_reader::{InvalidSetting, Setting, SettingOrigin, SettingsReader};
-use crate::paths;
+use super::settings_reader::SettingsReader;
 use crate::secret_memory::SecretBytes;
+use crate::settings::{InvalidSetting, Setting, SettingOrigin};
 
 /// Where Kubernetes puts the token of a pod's service account.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
@@ -59,24 +59,24 @@ pub(super) enum SecretId {
 impl Auth {
     /// Reads the settings; `None` if none of them says how to authenticate.
     pub(super) fn read(reader: &SettingsReader<'_>, is_agent: bool) -> Result<Option<Auth>, InvalidSetting> {
-        match reader.config("vault_auth")? {
+        match reader.config.setting("vault_auth")? {
             None => {
                 for key in LOGIN_KEYS {
-                    if let Some(setting) = reader.config(key)? {
-                        return Err(setting.origin.invalid("is set, but vault_auth, the login method, is not"));
+                    if let Some(setting) = reader.config.setting(key)? {
+                        return Err(setting.invalid("is set, but vault_auth, the login method, is not"));
                     }
                 }
                 let token = token(reader)?;
                 let is_absent = token.as_ref().is_none_or(Auth::is_absent);
                 Ok(if is_agent && is_absent { Some(Auth::Agent) } else { token })
             }
-            Some(setting) => match setting.value.as_str() {
+            Some(setting) => match setting.text() {
                 "token" => token(reader),
                 "agent" => Ok(Some(Auth::Agent)),
                 "approle" => app_role(reader).map(Some),
                 "kubernetes" => jwt(reader, true).map(Some),
                 "jwt" => jwt(reader, false).map(Some),
-                _ => Err(setting.origin.invalid(format!("must be {METHODS}"))),
+                _ => Err(setting.invalid(format!("must be {METHODS}"))),
             },
         }
     }
@@ -138,10 +138,10 @@ impl Role {
 
 /// A token from the configuration, a variable or a file, in this order.
 fn token(reader: &SettingsReader<'_>) -> Result<Option<Auth>, InvalidSetting> {
-    if let Some(setting) = reader.config("vault_token")? {
+    if let Some(setting) = reader.config.setting("vault_token")? {
         return secret(&setting).map(|token| Some(Auth::Token(token)));
     }
-    if let Some(setting) = reader.config("vault_token_file")? {
+    if let Some(setting) = reader.config.setting("vault_token_file")? {
         return Ok(Some(Auth::TokenFile { path: setting.path(), is_default: false }));
     }
     if let Some(setting) = reader.tool_variable("TOKEN")? {
@@ -150,19 +150,16 @@ fn token(reader: &SettingsReader<'_>) -> Result<Option<Auth>, InvalidSetting> {
     if let Some(setting) = reader.tool_variable("TOKEN_PATH")? {
         return Ok(Some(Auth::TokenFile { path: setting.path(), is_default: false }));
     }
-    let home = match (reader.environment)("HOME") {
-        Some(home) if !home.is_empty() => Some(PathBuf::from(home)),
-        _ => paths::home(),
-    };
+    let home = reader.environment.home();
     Ok(home.map(|home| Auth::TokenFile { path: home.join(".vault-token"), is_default: true }))
 }
 
 fn app_role(reader: &SettingsReader<'_>) -> Result<Auth, InvalidSetting> {
     let method = SettingOrigin::Config("vault_auth");
-    let Some(role_id) = reader.config("vault_role_id")? else {
+    let Some(role_id) = reader.config.setting("vault_role_id")? else {
         return Err(method.invalid("is approle, which also needs vault_role_id"));
     };
-    let secret_id = match (reader.config("vault_secret_id")?, reader.config("vault_secret_id_file")?) {
+    let secret_id = match (reader.config.setting("vault_secret_id")?, reader.config.setting("vault_secret_id_file")?) {
         (Some(_), Some(_)) => {
             return Err(method.invalid("is approle: set either vault_secret_id or vault_secret_id_file, not both"));
         }
@@ -176,23 +173,25 @@ fn app_role(reader: &SettingsReader<'_>) -> Result<Auth, InvalidSetting> {
 }
 
 fn jwt(reader: &SettingsReader<'_>, kubernetes: bool) -> Result<Auth, InvalidSetting> {
-    let role = reader.config("vault_role")?.map(|setting| setting.value.as_str().to_owned());
+    let role = reader.config.setting("vault_role")?.map(|setting| setting.text().to_owned());
     if kubernetes && role.is_none() {
         return Err(SettingOrigin::Config("vault_auth").invalid("is kubernetes, which also needs vault_role"));
     }
-    let file =
-        reader.config("vault_jwt_file")?.map_or_else(|| PathBuf::from(SERVICE_ACCOUNT), |setting| setting.path());
+    let file = reader
+        .config
+        .setting("vault_jwt_file")?
+        .map_or_else(|| PathBuf::from(SERVICE_ACCOUNT), |setting| setting.path());
     let mount = auth_mount(reader, if kubernetes { "kubernetes" } else { "jwt" })?;
     Ok(Auth::Login(Login { mount, role: Role::Jwt { kubernetes, role, file } }))
 }
 
 fn auth_mount(reader: &SettingsReader<'_>, default: &str) -> Result<String, InvalidSetting> {
-    let Some(setting) = reader.config("vault_auth_mount")? else { return Ok(default.to_owned()) };
+    let Some(setting) = reader.config.setting("vault_auth_mount")? else { return Ok(default.to_owned()) };
     let path = address::path(&setting)?.unwrap_or_else(|| default.to_owned());
     Ok(path.strip_prefix("auth/").unwrap_or(&path).to_owned())
 }
 
 fn secret(setting: &Setting) -> Result<SecretBytes, InvalidSetting> {
-    let text = printable(setting.value.as_bytes()).map_err(|what| setting.origin.invalid(what))?;
+    let text = printable(setting.text().as_bytes()).map_err(|what| setting.invalid(what))?;
     SecretBytes::copy_from(text).map_err(|error| InvalidSetting { error, in_config: true })
 }

@@ -148,7 +148,7 @@ impl<'a> Session<'a> {
     }
 
     /// Sends a request once. Responses that another attempt may change are errors.
-    fn attempt(&self, call: &Call<'_>) -> std::result::Result<Response, FailedAttempt> {
+    fn attempt(&self, call: &Call<'_>) -> Result<Response, FailedAttempt> {
         let response = self.send_and_redirect(call)?;
         let retry_after = http::retry_after(&response).filter(|_| matches!(response.status, 429 | 503));
         let response = Response { status: response.status, body: response.body };
@@ -166,7 +166,7 @@ impl<'a> Session<'a> {
     }
 
     /// Sends a request and follows at most one redirect.
-    fn send_and_redirect(&self, call: &Call<'_>) -> std::result::Result<http::Response, FailedAttempt> {
+    fn send_and_redirect(&self, call: &Call<'_>) -> Result<http::Response, FailedAttempt> {
         let response = self.send_to(&self.settings.address.url(call.path), call)?;
         if !is_redirect(response.status) {
             return Ok(response);
@@ -187,7 +187,7 @@ impl<'a> Session<'a> {
         Ok(response)
     }
 
-    fn send_to(&self, url: &str, call: &Call<'_>) -> std::result::Result<http::Response, FailedAttempt> {
+    fn send_to(&self, url: &str, call: &Call<'_>) -> Result<http::Response, FailedAttempt> {
         if let Some(rate_limiter) = &self.state.rate_limiter {
             rate_limiter
                 .wait(self.deadline)

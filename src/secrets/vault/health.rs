@@ -12,6 +12,7 @@ use super::token::{TokenStore, can_log_in};
 use crate::error::{Error, Result, Status};
 use crate::secrets::document::Document;
 use crate::secrets::provider::{Health, HealthState};
+use crate::shell::quoted;
 
 /// A token that cannot be renewed and has less than this left, in seconds, is worth a warning.
 const EXPIRES_SOON: u64 = 24 * 3600;
@@ -36,10 +37,12 @@ fn advice(settings: &Settings, error: &Error) -> String {
     match (error.status(), error.detail()) {
         (Status::Unavailable, 503) => "unseal the server, or wait until it is up: vault status".to_owned(),
         (Status::Unavailable | Status::Timeout, _) => {
-            format!("check that the server is reachable from here: curl {}/v1/sys/health", settings.address)
+            let url = settings.address.url("sys/health");
+            format!("check that the server is reachable from here: curl {}", quoted(&url))
         }
         (Status::AccessDenied, 403) if matches!(settings.auth, Auth::Token(_) | Auth::TokenFile { .. }) => {
-            format!("log in again, or check what the token may do: vault token capabilities {}", settings.secret_path())
+            let path = settings.secret_path();
+            format!("log in again, or check what the token may do: vault token capabilities {}", quoted(&path))
         }
         (Status::AccessDenied, 1..) => "correct the role, its credentials or its policies".to_owned(),
         (Status::AccessDenied, _) => "set vault_ca_cert, or VAULT_CACERT, to the CA of the server".to_owned(),
@@ -105,7 +108,8 @@ fn report_document(settings: &Settings, document: &Document, report: &mut Report
     let secret = settings.secret_path();
     match (&document.missing, &document.version) {
         (Some(reason), _) => {
-            let advice = format!("write it: vault kv put -mount={} {} NAME=…", settings.mount, settings.path);
+            let (mount, path) = (quoted(&settings.mount), quoted(&settings.path));
+            let advice = format!("write it: vault kv put -mount={mount} {path} NAME=…");
             report.warn(&format!("there is no secret {secret:?}: {reason}"), &advice);
         }
         (None, Some(version)) => report.add(format!("secret {secret:?} is readable, version {version}")),

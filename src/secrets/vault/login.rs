@@ -103,7 +103,7 @@ fn is_issuer_unreachable(role: &Role, messages: &ServerMessages) -> bool {
 
 /// The JSON of the request. Files are read each time.
 fn request_body(role: &Role, session: &Session<'_>, unwrapped: &UnwrappedSecretId) -> Result<Zeroizing<Vec<u8>>> {
-    let read = |path: &Path, what| Ok(secret_file::read_settled(path, what, session.deadline())?.0);
+    let read = |path: &Path, what| secret_file::read_settled(path, what, session.deadline()).map(|(secret, _)| secret);
     match role {
         Role::AppRole { role_id, secret_id, is_wrapped } => {
             let given = match secret_id {

@@ -32,4 +32,4 @@ mod source;
 mod tests;
 mod token;
 
-pub(crate) use source::VaultSource;
+pub(crate) use source::{ID, VaultSource};

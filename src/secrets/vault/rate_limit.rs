@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::settings_reader::{InvalidSetting, Setting};
 use crate::clock::{Deadline, Instant};
 use crate::fork;
+use crate::settings::{InvalidSetting, Setting};
 
 /// Requests per second, and how many of them may be sent at once.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -20,9 +20,9 @@ impl RateLimit {
     /// Parses `rate` or `rate:burst`. The default burst is the integral part of the rate, as in the tools. A rate of 0
     /// means no limit.
     pub(super) fn parse(setting: &Setting) -> Result<Option<RateLimit>, InvalidSetting> {
-        let (rate, burst) = match setting.value.split_once(':') {
+        let (rate, burst) = match setting.text().split_once(':') {
             Some((rate, burst)) => (rate, Some(burst)),
-            None => (setting.value.as_str(), None),
+            None => (setting.text(), None),
         };
         let per_second = rate.parse().ok().filter(|rate: &f64| rate.is_finite() && *rate >= 0.0);
         let burst = match burst {
@@ -32,7 +32,7 @@ impl RateLimit {
         match (per_second, burst) {
             (Some(0.0), Some(_)) => Ok(None),
             (Some(per_second), Some(burst)) if burst >= 1.0 => Ok(Some(RateLimit { per_second, burst })),
-            _ => Err(setting.origin.invalid("must be requests per second, optionally with a burst: 10 or 10:20")),
+            _ => Err(setting.invalid("must be requests per second, optionally with a burst: 10 or 10:20")),
         }
     }
 }
@@ -81,14 +81,12 @@ impl RateLimiter {
 
 #[cfg(test)]
 mod tests {
-    use zeroize::Zeroizing;
-
     use super::*;
-    use crate::secrets::vault::settings_reader::SettingOrigin;
+    use crate::settings::SettingOrigin;
 
     fn rate(text: &str) -> Option<Option<RateLimit>> {
         let origin = SettingOrigin::Variable("VAULT_RATE_LIMIT".to_owned());
-        RateLimit::parse(&Setting { origin, value: Zeroizing::new(text.to_owned()) }).ok()
+        RateLimit::parse(&Setting::new(origin, text)).ok()
     }
 
     #[test]

@@ -2,17 +2,17 @@
 
 use std::path::Path;
 
-use super::settings_reader::SettingOrigin;
 use crate::clock::Deadline;
-use crate::error::{Result, Source};
+use crate::error::{Error, Result, Source};
 use crate::files::{self, Fingerprint};
 use crate::fork;
 use crate::secret_memory::SecretBytes;
+use crate::settings::SettingOrigin;
 
 const MAX_SIZE: usize = 64 << 10;
 
 /// The text without the white space around it, if it can be sent in a header. The error is `is …`, `contains …`.
-pub(super) fn printable(text: &[u8]) -> std::result::Result<&[u8], &'static str> {
+pub(super) fn printable(text: &[u8]) -> Result<&[u8], &'static str> {
     let text = text.trim_ascii();
     match text {
         [] => Err("is empty"),
@@ -24,12 +24,10 @@ pub(super) fn printable(text: &[u8]) -> std::result::Result<&[u8], &'static str>
 /// Reads a secret and the fingerprint of its file. `what` names the secret in the error.
 pub(super) fn read(path: &Path, what: &str) -> Result<(SecretBytes, Fingerprint)> {
     let cannot_read = |message: &str| format!("cannot read the {what} for Vault: {message}");
-    let contents = fork::unprotected(|| files::read(path, MAX_SIZE))
-        .map_err(|error| error.with_source(Source::Vault).map_message(cannot_read))?;
-    let text = printable(&contents.bytes).map_err(|problem| {
-        let invalid = SettingOrigin::File(path.display().to_string()).invalid(problem);
-        invalid.error.map_message(cannot_read)
-    })?;
+    let named = |error: Error| error.with_source(Source::Vault).map_message(cannot_read);
+    let contents = fork::unprotected(|| files::read(path, MAX_SIZE)).map_err(named)?;
+    let text = printable(&contents.bytes)
+        .map_err(|problem| named(SettingOrigin::Named(path.display().to_string()).invalid(problem).into()))?;
     Ok((SecretBytes::copy_from(text)?, Fingerprint::of(&contents.metadata)))
 }
 

@@ -8,9 +8,10 @@ use zeroize::Zeroizing;
 use super::address::{self, Address};
 use super::auth::Auth;
 use super::rate_limit::RateLimit;
-use super::settings_reader::{InvalidSetting, Setting, SettingsReader};
+use super::settings_reader::SettingsReader;
 use crate::http::{self, Proxy, Roots};
 use crate::secrets::not_configured::NotConfigured;
+use crate::settings::{InvalidSetting, Setting};
 
 const DEFAULT_PATH: &str = "simpletuner";
 const DEFAULT_MOUNT: &str = "secret";
@@ -97,19 +98,23 @@ impl Settings {
     ) -> Result<impl FnOnce(Auth, String) -> Settings + use<>, InvalidSetting> {
         let address = Address::parse(address)?;
         check_srv_lookup(reader, &address)?;
-        let mount = location(reader.config("vault_mount")?)?.unwrap_or_else(|| DEFAULT_MOUNT.to_owned());
-        let path = match reader.config("vault_path")? {
+        let mount = location(reader.config.setting("vault_mount")?)?.unwrap_or_else(|| DEFAULT_MOUNT.to_owned());
+        let path = match reader.config.setting("vault_path")? {
             Some(setting) => Some(setting),
-            None => reader.variable("SIMPLETUNER_VAULT_PATH")?,
+            None => reader.environment.setting("SIMPLETUNER_VAULT_PATH")?,
         };
         let namespace = namespace(reader)?;
         let path = secret_path(path, &mount)?;
         let version = version(reader)?;
         let max_attempts = attempts(reader)?;
-        let request_timeout = duration(reader, "CLIENT_TIMEOUT")?.unwrap_or(REQUEST_TIMEOUT);
+        let request_timeout = match reader.duration("CLIENT_TIMEOUT")? {
+            // No limit.
+            Some(Duration::ZERO) => Duration::MAX,
+            timeout => timeout.unwrap_or(REQUEST_TIMEOUT),
+        };
         let rate_limit =
             reader.tool_variable("RATE_LIMIT")?.map(|setting| RateLimit::parse(&setting)).transpose()?.flatten();
-        let follow_redirects = !flag(reader, "DISABLE_REDIRECTS")?;
+        let follow_redirects = !reader.flag("DISABLE_REDIRECTS")?;
         let headers = headers(reader)?;
         let transport = transport(reader)?;
         Ok(move |auth, no_login| Settings {
@@ -132,7 +137,7 @@ impl Settings {
 
 /// The setting of the address, and whether it is an agent's. There is no default, while the tools use 127.0.0.1.
 fn address(reader: &SettingsReader<'_>) -> Result<(Setting, bool), SettingsError> {
-    if let Some(setting) = reader.config("vault_url")? {
+    if let Some(setting) = reader.config.setting("vault_url")? {
         return Ok((setting, false));
     }
     if let Some(setting) = reader.tool_variable("AGENT_ADDR")? {
@@ -148,9 +153,10 @@ fn address(reader: &SettingsReader<'_>) -> Result<(Setting, bool), SettingsError
 /// Refuses a lookup of SRV records, which the tools make for an address without a port.
 fn check_srv_lookup(reader: &SettingsReader<'_>, address: &Address) -> Result<(), InvalidSetting> {
     match reader.tool_variable("SRV_LOOKUP")? {
-        Some(setting) if setting.flag()? && address.port.is_none() => Err(setting
-            .origin
-            .invalid("requires a lookup of SRV records, which is not supported; set the port in the address")),
+        Some(setting) if reader.flag("SRV_LOOKUP")? && address.port.is_none() => {
+            Err(setting
+                .invalid("requires a lookup of SRV records, which is not supported; set the port in the address"))
+        }
         _ => Ok(()),
     }
 }
@@ -161,8 +167,8 @@ fn location(setting: Option<Setting>) -> Result<Option<String>, InvalidSetting> 
 
 fn namespace(reader: &SettingsReader<'_>) -> Result<Option<String>, InvalidSetting> {
     let Some(setting) = reader.config_or_variable("vault_namespace", "NAMESPACE")? else { return Ok(None) };
-    if !setting.value.is_ascii() || setting.value.contains(' ') {
-        return Err(setting.origin.invalid("must be a namespace path: ASCII without spaces"));
+    if !setting.text().is_ascii() || setting.text().contains(' ') {
+        return Err(setting.invalid("must be a namespace path: ASCII without spaces"));
     }
     address::path(&setting)
 }
@@ -172,42 +178,34 @@ fn secret_path(setting: Option<Setting>, mount: &str) -> Result<String, InvalidS
     let Some(path) = address::path(&setting)? else { return Ok(DEFAULT_PATH.to_owned()) };
     let full = path.strip_prefix("v1/").unwrap_or(&path);
     if let Some(rest) = full.strip_prefix(mount).and_then(|rest| rest.strip_prefix("/data/")) {
-        let origin = &setting.origin;
-        return Err(origin.invalid(format!("must be the path within the mount: {rest:?} instead of {path:?}")));
+        return Err(setting.invalid(format!("must be the path within the mount: {rest:?} instead of {path:?}")));
     }
     Ok(path)
 }
 
 fn version(reader: &SettingsReader<'_>) -> Result<Option<KvVersion>, InvalidSetting> {
-    let Some(setting) = reader.config("vault_kv_version")? else { return Ok(None) };
-    match setting.value.as_str() {
+    let Some(setting) = reader.config.setting("vault_kv_version")? else { return Ok(None) };
+    match setting.text() {
         "1" => Ok(Some(KvVersion::V1)),
         "2" => Ok(Some(KvVersion::V2)),
         "auto" => Ok(None),
-        _ => Err(setting.origin.invalid("must be 1, 2 or auto")),
+        _ => Err(setting.invalid("must be 1, 2 or auto")),
     }
 }
 
 fn attempts(reader: &SettingsReader<'_>) -> Result<u32, InvalidSetting> {
-    let retries = reader.tool_variable("MAX_RETRIES")?.map(|setting| setting.count()).transpose()?;
-    Ok(reader.config.count("max_attempts", retries.map_or(DEFAULT_ATTEMPTS, |retries| retries.saturating_add(1))))
-}
-
-/// Reads a duration. Zero means no limit.
-fn duration(reader: &SettingsReader<'_>, name: &str) -> Result<Option<Duration>, InvalidSetting> {
-    let duration = reader.tool_variable(name)?.map(|setting| setting.duration()).transpose()?;
-    Ok(duration.map(|duration| if duration.is_zero() { Duration::MAX } else { duration }))
-}
-
-fn flag(reader: &SettingsReader<'_>, name: &str) -> Result<bool, InvalidSetting> {
-    reader.tool_variable(name)?.map_or(Ok(false), |setting| setting.flag())
+    let default = match reader.tool_variable("MAX_RETRIES")? {
+        Some(retries) => retries.number(0u32.., "a whole number of 0 or more")?.saturating_add(1),
+        None => DEFAULT_ATTEMPTS,
+    };
+    Ok(reader.config.count("max_attempts", default))
 }
 
 /// Reads a JSON object of strings. Vault's own headers cannot be set, which the tools do not allow either.
 fn headers(reader: &SettingsReader<'_>) -> Result<Vec<(String, Zeroizing<String>)>, InvalidSetting> {
-    let Some(setting) = reader.raw_tool_variable("HEADERS")? else { return Ok(Vec::new()) };
-    let invalid = |what: &str| setting.origin.invalid(what);
-    let Ok(Value::Object(members)) = serde_json::from_str(&setting.value) else {
+    let Some(setting) = reader.tool_variable_lines("HEADERS")? else { return Ok(Vec::new()) };
+    let invalid = |what: &str| setting.invalid(what);
+    let Ok(Value::Object(members)) = serde_json::from_str(setting.text()) else {
         return Err(invalid("must be a JSON object of strings"));
     };
     let mut headers = Vec::new();
@@ -228,13 +226,13 @@ fn headers(reader: &SettingsReader<'_>) -> Result<Vec<(String, Zeroizing<String>
 
 fn transport(reader: &SettingsReader<'_>) -> Result<http::Settings, InvalidSetting> {
     let client_certificate = match (reader.tool_variable("CLIENT_CERT")?, reader.tool_variable("CLIENT_KEY")?) {
-        (Some(certificate), Some(key)) => Some((certificate.path(), key.path())),
+        (Some(certificate), Some(key)) => Some((certificate, key)),
         (None, None) => None,
         (Some(setting), None) => {
-            return Err(setting.origin.invalid("is set, but VAULT_CLIENT_KEY is not; both are needed"));
+            return Err(setting.invalid("is set, but VAULT_CLIENT_KEY is not; both are needed"));
         }
         (None, Some(setting)) => {
-            return Err(setting.origin.invalid("is set, but VAULT_CLIENT_CERT is not; both are needed"));
+            return Err(setting.invalid("is set, but VAULT_CLIENT_CERT is not; both are needed"));
         }
     };
     let proxy = match reader.tool_variable("PROXY_ADDR")? {
@@ -244,9 +242,9 @@ fn transport(reader: &SettingsReader<'_>) -> Result<http::Settings, InvalidSetti
     Ok(http::Settings {
         roots: roots(reader)?,
         client_certificate,
-        server_name: reader.tool_variable("TLS_SERVER_NAME")?.map(|setting| setting.value.as_str().to_owned()),
-        skip_verify: flag(reader, "SKIP_VERIFY")?,
-        proxy: proxy.map_or(Proxy::Environment, |setting| Proxy::Always(setting.value.as_str().to_owned())),
+        server_name: reader.tool_variable("TLS_SERVER_NAME")?.map(|setting| setting.text().to_owned()),
+        skip_verify: reader.flag("SKIP_VERIFY")?,
+        proxy: proxy.map_or(Proxy::Environment, Proxy::Always),
         max_body: MAX_BODY,
         secret_paths: false,
     })
@@ -254,13 +252,13 @@ fn transport(reader: &SettingsReader<'_>) -> Result<http::Settings, InvalidSetti
 
 fn roots(reader: &SettingsReader<'_>) -> Result<Roots, InvalidSetting> {
     if let Some(setting) = reader.config_or_variable("vault_ca_cert", "CACERT")? {
-        return Ok(Roots::File(setting.path()));
+        return Ok(Roots::File(setting));
     }
-    if let Some(setting) = reader.raw_tool_variable("CACERT_BYTES")? {
-        if !setting.value.contains("-----BEGIN CERTIFICATE-----") {
-            return Err(setting.origin.invalid("must contain PEM certificates"));
+    if let Some(setting) = reader.tool_variable_lines("CACERT_BYTES")? {
+        if !setting.text().contains("-----BEGIN CERTIFICATE-----") {
+            return Err(setting.invalid("must contain PEM certificates"));
         }
-        return Ok(Roots::Pem(setting.value.as_str().to_owned()));
+        return Ok(Roots::Pem(setting));
     }
-    Ok(reader.tool_variable("CAPATH")?.map_or(Roots::Platform, |setting| Roots::Directory(setting.path())))
+    Ok(reader.tool_variable("CAPATH")?.map_or(Roots::Platform, Roots::Directory))
 }

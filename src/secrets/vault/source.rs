@@ -1,7 +1,5 @@
 //! The provider's [`DocumentSource`].
 
-use std::env;
-use std::ffi::OsString;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use parking_lot::Mutex;
@@ -23,6 +21,10 @@ use crate::fork;
 use crate::secrets::document::{Document, DocumentSource};
 use crate::secrets::not_configured::NotConfigured;
 use crate::secrets::provider::{Health, HealthState};
+use crate::secrets::secret::ProviderId;
+use crate::settings::{Environment, InvalidSetting};
+
+pub(crate) static ID: ProviderId = ProviderId::builtin("vault", Source::Vault);
 
 /// Reads documents from a Vault server.
 pub(crate) struct VaultSource {
@@ -33,31 +35,26 @@ pub(crate) struct VaultSource {
 impl VaultSource {
     /// The source that configuration and environment describe. The inner error says why there is none: no address, or
     /// no way to log in. The outer error is an invalid setting in the configuration.
-    pub(crate) fn open(config: &Config) -> Result<std::result::Result<VaultSource, NotConfigured>> {
-        VaultSource::open_in(config, &|name| env::var_os(name))
+    pub(crate) fn open(config: &Config) -> Result<Result<VaultSource, NotConfigured>> {
+        VaultSource::open_in(config, &Environment::Process)
     }
 
     /// As [`open`](Self::open), in another environment.
-    pub(super) fn open_in(
-        config: &Config,
-        environment: &dyn Fn(&str) -> Option<OsString>,
-    ) -> Result<std::result::Result<VaultSource, NotConfigured>> {
+    pub(super) fn open_in(config: &Config, environment: &Environment) -> Result<Result<VaultSource, NotConfigured>> {
         match Settings::read(&SettingsReader { config, environment }) {
             Ok(settings) => Ok(Ok(VaultSource { vault: Ok(Vault::new(settings)) })),
             Err(SettingsError::NotConfigured(reason)) => Ok(Err(reason)),
-            Err(SettingsError::Invalid(invalid)) if invalid.in_config => Err(invalid.error),
-            Err(SettingsError::Invalid(invalid)) => Ok(Ok(VaultSource { vault: Err(invalid.error) })),
+            Err(SettingsError::Invalid(InvalidSetting { error, in_config })) => {
+                let error = error.with_source(Source::Vault);
+                if in_config { Err(error) } else { Ok(Ok(VaultSource { vault: Err(error) })) }
+            }
         }
     }
 }
 
 impl DocumentSource for VaultSource {
-    fn name(&self) -> &'static str {
-        "vault"
-    }
-
-    fn source(&self) -> Source {
-        Source::Vault
+    fn id(&self) -> &'static ProviderId {
+        &ID
     }
 
     fn place(&self) -> String {

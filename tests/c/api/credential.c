@@ -88,7 +88,7 @@ static void bad_tokens_have_the_same_error(void) {
     CHECK_OK(st_encrypt(other, "value", 5, &token, &error));
     CHECK_FAILS(st_decrypt(cipher, (const char *)token.data, token.len, &plain, &error), ST_BAD_TOKEN, "another key");
     CHECK_EMPTY(plain);
-    CHECK(error.source == ST_SOURCE_CREDENTIAL && error.detail == 0 && error.flags == 0);
+    CHECK(error.source == ST_SOURCE_ENCRYPTION && error.detail == 0 && error.flags == 0);
     strcpy(answer, error.message);
     const char *const bad[] = {"", "CANARY", "gAAAAA==", "====", "\xFF\xFE", "\x80"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -154,7 +154,7 @@ static void process_wide(void) {
     write_file(".simpletuner/credential.key", " \n");
     CHECK_OK(st_cipher_reset(NULL, &error));
     CHECK_FAILS(st_decrypt(NULL, (const char *)token.data, token.len, &plain, &error), ST_BAD_KEY, "is empty");
-    CHECK(error.source == ST_SOURCE_CREDENTIAL);
+    CHECK(error.source == ST_SOURCE_ENCRYPTION);
     CHECK(file_is(".simpletuner/credential.key", " \n"));
     setenv("SIMPLETUNER_CREDENTIAL_KEY", "CANARY in a variable", 1);
     CHECK_FAILS(st_decrypt(NULL, (const char *)token.data, token.len, &plain, &error), ST_BAD_TOKEN, "another key");

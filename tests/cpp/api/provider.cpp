@@ -43,7 +43,7 @@ static void provider_answers_through_a_reply() {
             reply.fail(st::Status::unavailable, "it sleeps");
         }
     });
-    st::Found found = secrets.get_with("GOOD", {60s, false, false});
+    st::Secret found = secrets.get_with("GOOD", {60s, false, false});
     CHECK(found.value.view() == "CANARY" && found.provider == "mine" && found.source == st::Source::custom);
     CHECK(timeout > 10 && timeout <= 60);
     CHECK(secrets.get_with("GOOD", {0s, false, true}).cached);

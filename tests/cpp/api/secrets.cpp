@@ -39,7 +39,7 @@ static void secrets_file() {
     CHECK(secrets.get("A").view() == "CANARY-A");
     CHECK(secrets.file_path() == path);
 
-    st::Found found = secrets.get_with("A", {});
+    st::Secret found = secrets.get_with("A", {});
     CHECK(found.provider == "file" && found.source == st::Source::file && found.version.empty());
     CHECK(!found.stale && !found.cached && !found.degraded && found.age == 0s && found.expires_in == 0s);
     CHECK(secrets.get_with("A", {60s, true, false}).value.view() == "CANARY-A");

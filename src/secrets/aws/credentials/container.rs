@@ -12,11 +12,10 @@ use crate::error::{Error, Result, Status};
 use crate::http::retry::{FailedAttempt, Retry, RetryDelay};
 use crate::http::url::{self, Url};
 use crate::http::{self, Client, Proxy, Request};
-use crate::secrets::aws::environment::Environment;
-use crate::secrets::aws::errors::config_error;
 use crate::secrets::aws::fields::Fields;
 use crate::secrets::aws::keys::AwsCredentials;
 use crate::secrets::aws::service_error::{ErrorKind, ServiceError};
+use crate::settings::{Environment, SettingOrigin};
 
 const RELATIVE: &str = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
 const FULL: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
@@ -44,20 +43,20 @@ enum Token {
 impl Container {
     /// Reads the variables; `None` if they name no endpoint.
     pub(super) fn from_variables(environment: &Environment) -> Result<Option<Container>> {
-        let (url, variable) = match (environment.text(RELATIVE)?, environment.text(FULL)?) {
-            (Some(path), _) if path.starts_with('/') => (format!("{ECS}{}", path.as_str()), RELATIVE),
-            (Some(_), _) => return Err(config_error(format!("the variable {RELATIVE} must begin with /"))),
-            (None, Some(url)) => (url.to_string(), FULL),
-            (None, None) => return Ok(None),
+        let (setting, url) = match environment.setting(RELATIVE)? {
+            Some(path) if !path.text().starts_with('/') => return Err(path.invalid("must begin with /").into()),
+            Some(path) => (path.origin, format!("{ECS}{}", path.value.as_str())),
+            None => match environment.setting(FULL)? {
+                Some(url) => (url.origin, url.value.to_string()),
+                None => return Ok(None),
+            },
         };
-        let token = match (environment.text(TOKEN_FILE)?, environment.text(TOKEN)?) {
-            (Some(path), _) => Some(Token::File(path.as_str().into())),
-            (None, Some(text)) => Some(Token::Text(text)),
-            (None, None) => None,
+        let token = match environment.setting(TOKEN_FILE)? {
+            Some(path) => Some(Token::File(path.path())),
+            None => environment.setting(TOKEN)?.map(|token| Token::Text(token.value)),
         };
-        let parsed = Url::parse(&url);
-        let parsed = parsed.map_err(|error| config_error(format!("the variable {variable}: invalid URL: {error}")))?;
-        let origin = format!("the container endpoint {} (variable {variable})", parsed.origin.host);
+        let parsed = Url::parse(&url).map_err(|error| setting.invalid(format!("is not a URL: {error}")))?;
+        let origin = format!("the container endpoint {} of {setting}", parsed.origin.host);
         Ok(Some(Container { url, token, origin }))
     }
 
@@ -72,7 +71,9 @@ impl Container {
     pub(super) fn fetch(&self, context: &Context<'_>) -> Result<Fetched> {
         self.check_host(context)?;
         let token = match &self.token {
-            Some(Token::File(path)) => Some(read_token(path, &format!("the variable {TOKEN_FILE}"))?),
+            Some(Token::File(path)) => {
+                Some(read_token(path, &SettingOrigin::Variable(TOKEN_FILE.to_owned()).to_string())?)
+            }
             Some(Token::Text(text)) => Some(text.clone()),
             None => None,
         };

@@ -10,11 +10,12 @@ use crate::clock::Deadline;
 use crate::error::{Error, Result, Status};
 use crate::http::Response;
 use crate::secrets::aws::endpoint::{checked_url, displayed_origin};
-use crate::secrets::aws::errors::{config_error, excerpt, sanitize};
+use crate::secrets::aws::errors::{config_error, sanitize};
 use crate::secrets::aws::fields::Fields;
 use crate::secrets::aws::identifiers::checked_region;
 use crate::secrets::aws::keys::AwsCredentials;
 use crate::secrets::aws::settings::Settings;
+use crate::settings::{Setting, SettingOrigin};
 
 const TOKEN_TTL: &str = "21600";
 const ROLES: &str = "latest/meta-data/iam/security-credentials/";
@@ -37,32 +38,25 @@ pub(in crate::secrets::aws) struct Instance {
 impl Instance {
     /// Reads the settings; `None` if the service is disabled.
     pub(super) fn from_settings(settings: &Settings<'_>) -> Result<Option<Instance>> {
-        let environment = settings.environment;
-        if environment.flag("AWS_EC2_METADATA_DISABLED")?.unwrap_or(false) {
+        if let Some(disabled) = settings.environment.setting("AWS_EC2_METADATA_DISABLED")?
+            && disabled.flag()?
+        {
             return Ok(None);
         }
-        let given = |variable: &str, key: &str| -> Result<Option<(String, String)>> {
-            if let Some(text) = environment.text(variable)? {
-                return Ok(Some((text.to_string(), format!("the variable {variable}"))));
-            }
-            let profile = settings.profile();
-            let value = profile.as_ref().and_then(|profile| Some((profile, profile.get(key)?)));
-            Ok(value.map(|(profile, value)| (value.text.to_owned(), format!("{}: `{key}`", profile.location(value)))))
-        };
-        let endpoint = given("AWS_EC2_METADATA_SERVICE_ENDPOINT", "ec2_metadata_service_endpoint")?;
-        let mode = given("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "ec2_metadata_service_endpoint_mode")?;
+        let read = |variable, key| settings.variable_or_profile(&[variable], key);
+        let endpoint = read("AWS_EC2_METADATA_SERVICE_ENDPOINT", "ec2_metadata_service_endpoint")?;
+        let mode = read("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "ec2_metadata_service_endpoint_mode")?;
         let url = match (endpoint, mode) {
-            (Some((url, setting)), _) => checked_url(&url, &setting)?,
-            (None, Some((mode, _))) if mode.eq_ignore_ascii_case("ipv6") => "http://[fd00:ec2::254]/".to_owned(),
-            (None, Some((mode, setting))) if !mode.eq_ignore_ascii_case("ipv4") => {
-                return Err(config_error(format!("{setting} is {:?}; it must be ipv4 or ipv6", excerpt(&mode))));
+            (Some(url), _) => checked_url(&url)?,
+            (None, Some(mode)) if mode.text().eq_ignore_ascii_case("ipv6") => "http://[fd00:ec2::254]/".to_owned(),
+            (None, Some(mode)) if !mode.text().eq_ignore_ascii_case("ipv4") => {
+                return Err(mode.invalid_value("is neither ipv4 nor ipv6").into());
             }
             _ => "http://169.254.169.254/".to_owned(),
         };
         let number = |variable, key, default: f64| -> Result<f64> {
-            let Some((text, setting)) = given(variable, key)? else { return Ok(default) };
-            let number = text.parse().ok().filter(|number| (0.001..=60.0).contains(number));
-            number.ok_or_else(|| config_error(format!("{setting} must be a number above 0 and up to 60")))
+            let Some(setting) = read(variable, key)? else { return Ok(default) };
+            Ok(setting.number(0.001..=60.0, "a number above 0 and up to 60")?)
         };
         let timeout = number("AWS_METADATA_SERVICE_TIMEOUT", "metadata_service_timeout", 1.0)?;
         let attempts =
@@ -206,7 +200,8 @@ pub(in crate::secrets::aws) fn region(
     let Ok(token) = instance.token(metadata, deadline) else { return Ok(None) };
     let Ok(response) = instance.get(REGION, &token, metadata, deadline) else { return Ok(None) };
     let found = first_line(&response.body).filter(|_| response.status == 200);
-    let region = found.map(|region| checked_region(region, &instance.origin)).transpose()?;
+    let setting = |region| Setting::new(SettingOrigin::Named(instance.origin.clone()), region);
+    let region = found.map(|region| checked_region(&setting(region))).transpose()?;
     metadata.state.region.lock().clone_from(&region);
     Ok(region)
 }

@@ -162,7 +162,7 @@ struct Running {
 impl Running {
     /// Waits for its status; `None` if the host program took the status first. The program has closed its output, so it
     /// ends soon.
-    fn wait(&mut self, deadline: Deadline) -> std::result::Result<Option<ExitStatus>, ()> {
+    fn wait(&mut self, deadline: Deadline) -> Result<Option<ExitStatus>, ()> {
         let mut backoff = Backoff::new(Duration::from_micros(200), Duration::from_millis(5));
         loop {
             match self.child.try_wait() {

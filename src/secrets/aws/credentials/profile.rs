@@ -9,11 +9,12 @@ use super::sso::SsoLogin;
 use super::static_keys::StaticCredentials;
 use super::variables::from_variables;
 use crate::error::{Error, Result};
-use crate::secrets::aws::errors::{config_error, excerpt};
+use crate::secrets::aws::errors::config_error;
 use crate::secrets::aws::ini::Value;
 use crate::secrets::aws::keys::AwsCredentials;
 use crate::secrets::aws::profiles::Profile;
 use crate::secrets::aws::settings::Settings;
+use crate::shell::quoted;
 
 /// The longest chain of profiles that are sources of each other.
 const MAX_CHAIN: usize = 32;
@@ -112,30 +113,29 @@ fn source_profile(
     source: Value<'_>,
     seen: &mut Vec<String>,
 ) -> Result<CredentialProvider> {
-    let setting = format!("{}: `source_profile`", profile.location(source));
+    let setting = profile.named("source_profile", source);
     let Some(named) = settings.profiles.find(source.text) else {
-        return Err(settings.profiles.unknown_profile(source.text, &setting));
+        return Err(settings.profiles.unknown_profile(&setting));
     };
     if named.name == profile.name && named.get("aws_access_key_id").is_none() {
-        return Err(config_error(format!("{setting}: the profile names itself and has no keys of its own")));
+        return Err(setting.invalid("names its own profile, which has no keys").into());
     }
-    resolve(settings, &named, seen)?
-        .ok_or_else(|| config_error(format!("{setting}: the profile {:?} has no credentials", excerpt(source.text))))
+    resolve(settings, &named, seen)?.ok_or_else(|| setting.invalid_value("is a profile without credentials").into())
 }
 
 fn credential_source(settings: &Settings<'_>, profile: &Profile<'_>, source: Value<'_>) -> Result<CredentialProvider> {
     let environment = settings.environment;
-    let setting = format!("{}: `credential_source`", profile.location(source));
+    let setting = profile.named("credential_source", source);
     let provider = match source.text {
         "Environment" => from_variables(environment)?.map(CredentialProvider::Static),
         "EcsContainer" => Container::from_variables(environment)?.map(CredentialProvider::Container),
         "Ec2InstanceMetadata" => Instance::from_settings(settings)?.map(CredentialProvider::Instance),
-        other => {
-            let expected = "Environment, EcsContainer or Ec2InstanceMetadata";
-            return Err(config_error(format!("{setting} is {:?}; it must be {expected}", excerpt(other))));
+        _ => {
+            let why = "is not one of Environment, EcsContainer and Ec2InstanceMetadata";
+            return Err(setting.invalid_value(why).into());
         }
     };
-    provider.ok_or_else(|| config_error(format!("{setting}: {} has no credentials here", source.text)))
+    provider.ok_or_else(|| setting.invalid_value("has no credentials here").into())
 }
 
 fn unsupported(profile: &Profile<'_>, value: Value<'_>, what: &str) -> Error {
@@ -143,6 +143,6 @@ fn unsupported(profile: &Profile<'_>, value: Value<'_>, what: &str) -> Error {
         "{}: {what} is not supported; use another profile with `credential_process = aws configure export-credentials \
          --profile {}`",
         profile.location(value),
-        profile.name
+        quoted(&profile.name)
     ))
 }

@@ -6,14 +6,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::context::{Context, Fetched};
 use super::metadata::read_token;
 use crate::error::Result;
-use crate::paths;
 use crate::secrets::aws::endpoint::Service;
-use crate::secrets::aws::environment::Environment;
-use crate::secrets::aws::errors::{config_error, excerpt};
 use crate::secrets::aws::ini::Value;
 use crate::secrets::aws::keys::AwsCredentials;
 use crate::secrets::aws::profiles::Profile;
 use crate::secrets::aws::sts::StsCall;
+use crate::settings::{Environment, InvalidSetting, Setting};
 
 /// A role that is assumed with other credentials.
 #[derive(Clone, PartialEq)]
@@ -37,24 +35,18 @@ pub(super) struct RoleSession {
     /// If it is `None`, a name is generated.
     session_name: Option<String>,
     external_id: Option<String>,
-    duration: Option<String>,
+    /// In seconds.
+    duration: Option<u32>,
 }
 
 impl RoleSession {
     pub(super) fn from_profile(profile: &Profile<'_>, role: Value<'_>) -> Result<RoleSession> {
-        let setting = |key: &str, value: Value<'_>| format!("{}: `{key}`", profile.location(value));
-        let role_arn = checked_arn(role.text, &setting("role_arn", role))?;
-        let session_name = match profile.get("role_session_name") {
-            Some(name) => Some(checked_session_name(name.text, &setting("role_session_name", name))?),
-            None => None,
-        };
-        let duration = match profile.get("duration_seconds") {
-            Some(value) if !value.text.parse().is_ok_and(|seconds: u32| (900..=43_200).contains(&seconds)) => {
-                let setting = setting("duration_seconds", value);
-                return Err(config_error(format!("{setting} must be a whole number from 900 to 43200")));
-            }
-            value => value.map(|value| value.text.to_owned()),
-        };
+        let role_arn = checked_arn(&profile.named("role_arn", role))?;
+        let session_name = profile.setting("role_session_name");
+        let session_name = session_name.map(|name| checked_session_name(&name)).transpose()?;
+        let duration = profile.setting("duration_seconds");
+        let duration = duration.map(|setting| setting.number(900..=43_200, "a whole number from 900 to 43200"));
+        let duration = duration.transpose()?;
         Ok(RoleSession { role_arn, session_name, external_id: profile.text("external_id"), duration })
     }
 
@@ -73,9 +65,10 @@ impl RoleSession {
         context: &Context<'_>,
     ) -> Result<Fetched> {
         let session_name = self.session_name();
+        let duration = self.duration.map(|seconds| seconds.to_string());
         let mut parameters = vec![("RoleArn", self.role_arn.as_str()), ("RoleSessionName", &session_name)];
         parameters.extend(parameter);
-        parameters.extend(self.duration.as_deref().map(|seconds| ("DurationSeconds", seconds)));
+        parameters.extend(duration.as_deref().map(|seconds| ("DurationSeconds", seconds)));
         let endpoint = context.settings.endpoint(Service::Sts, context.region)?;
         let call =
             StsCall { action, parameters: &parameters, region: context.region, endpoint: &endpoint, credentials };
@@ -85,25 +78,26 @@ impl RoleSession {
     }
 }
 
-fn checked_arn(text: &str, setting: &str) -> Result<String> {
+fn checked_arn(setting: &Setting) -> Result<String, InvalidSetting> {
+    let text = setting.text();
     let is_role = text.starts_with("arn:aws") && text.split(':').count() >= 6 && text.contains(":role/");
     if !is_role || text.len() > 2048 || text.contains(char::is_whitespace) {
-        let form = "arn:aws:iam::ACCOUNT:role/NAME";
-        return Err(config_error(format!("{setting}: {:?} is not the ARN of a role, {form}", excerpt(text))));
+        return Err(setting.invalid_value("is not the ARN of a role, arn:aws:iam::ACCOUNT:role/NAME"));
     }
     Ok(text.to_owned())
 }
 
 fn session_name_from_variable(environment: &Environment) -> Result<Option<String>> {
-    let name = environment.text("AWS_ROLE_SESSION_NAME")?;
-    name.map(|name| checked_session_name(&name, "the variable AWS_ROLE_SESSION_NAME")).transpose()
+    let name = environment.setting("AWS_ROLE_SESSION_NAME")?;
+    Ok(name.map(|name| checked_session_name(&name)).transpose()?)
 }
 
-fn checked_session_name(text: &str, setting: &str) -> Result<String> {
+fn checked_session_name(setting: &Setting) -> Result<String, InvalidSetting> {
+    let text = setting.text();
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_=,.@-+".contains(&byte);
     if !(2..=64).contains(&text.len()) || !text.bytes().all(allowed) {
-        let form = "it has 2 to 64 letters, digits and =,.@+_-";
-        return Err(config_error(format!("{setting}: {:?} is not a valid session name; {form}", excerpt(text))));
+        let why = "is not a valid session name; it has 2 to 64 letters, digits and =,.@+_-";
+        return Err(setting.invalid_value(why));
     }
     Ok(text.to_owned())
 }
@@ -119,15 +113,14 @@ impl AssumedRole {
 impl WebIdentity {
     /// Reads the variables; `None` if `AWS_WEB_IDENTITY_TOKEN_FILE` is not set.
     pub(super) fn from_variables(environment: &Environment) -> Result<Option<WebIdentity>> {
-        let Some(path) = environment.text("AWS_WEB_IDENTITY_TOKEN_FILE")? else { return Ok(None) };
-        let Some(role) = environment.text("AWS_ROLE_ARN")? else {
-            return Err(config_error("the variable AWS_WEB_IDENTITY_TOKEN_FILE is set and AWS_ROLE_ARN is not"));
+        let Some(token_file) = environment.setting("AWS_WEB_IDENTITY_TOKEN_FILE")? else { return Ok(None) };
+        let Some(role) = environment.setting("AWS_ROLE_ARN")? else {
+            return Err(token_file.invalid("is set, but AWS_ROLE_ARN is not").into());
         };
         let session_name = session_name_from_variable(environment)?;
-        let role_arn = checked_arn(&role, "the variable AWS_ROLE_ARN")?;
-        let session = RoleSession { role_arn, session_name, external_id: None, duration: None };
-        let origin = "the web identity of the variable AWS_WEB_IDENTITY_TOKEN_FILE".to_owned();
-        Ok(Some(WebIdentity { token_file: paths::expand_home(path.as_str().as_ref()), session, origin }))
+        let session = RoleSession { role_arn: checked_arn(&role)?, session_name, external_id: None, duration: None };
+        let origin = format!("the web identity of {}", token_file.origin);
+        Ok(Some(WebIdentity { token_file: token_file.path(), session, origin }))
     }
 
     pub(super) fn from_profile(
@@ -140,7 +133,7 @@ impl WebIdentity {
         if session.session_name.is_none() {
             session.session_name = session_name_from_variable(environment)?;
         }
-        let token_file = paths::expand_home(token_file.text.as_ref());
+        let token_file = profile.named("web_identity_token_file", token_file).path();
         Ok(WebIdentity { token_file, session, origin: profile.location(role) })
     }
 
@@ -154,17 +147,22 @@ impl WebIdentity {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::SettingOrigin;
+
+    fn setting(text: &str) -> Setting {
+        Setting::new(SettingOrigin::Config("x"), text)
+    }
 
     #[test]
     fn session_name_is_valid_for_sts() {
         for (name, good) in
             [("ab", true), ("a.b@c=d,e+f-g_h", true), ("a", false), ("a b", false), ("ä-b", false), ("a/b", false)]
         {
-            assert_eq!(checked_session_name(name, "x").is_ok(), good, "{name}");
+            assert_eq!(checked_session_name(&setting(name)).is_ok(), good, "{name}");
         }
-        assert!(checked_session_name(&"x".repeat(65), "x").is_err());
+        assert!(checked_session_name(&setting(&"x".repeat(65))).is_err());
         let session = RoleSession { role_arn: String::new(), session_name: None, external_id: None, duration: None };
-        assert!(checked_session_name(&session.session_name(), "x").is_ok());
+        assert!(checked_session_name(&setting(&session.session_name())).is_ok());
     }
 
     #[test]
@@ -176,7 +174,7 @@ mod tests {
             ("arn:aws:iam::123456789012:user/reader", false),
             ("arn:aws:iam::123456789012:role/a b", false),
         ] {
-            assert_eq!(checked_arn(arn, "x").is_ok(), good, "{arn}");
+            assert_eq!(checked_arn(&setting(arn)).is_ok(), good, "{arn}");
         }
     }
 }

@@ -14,15 +14,18 @@ use crate::error::{Error, Result, Status};
 use crate::files;
 use crate::http::url::percent_encode;
 use crate::log::{self, Level};
-use crate::secrets::aws::client::{AwsResponse, Call, CallError};
+use crate::secrets::aws::call::Call;
+use crate::secrets::aws::client::{AwsResponse, CallError};
 use crate::secrets::aws::endpoint::Service;
-use crate::secrets::aws::errors::{config_error, excerpt};
+use crate::secrets::aws::errors::config_error;
 use crate::secrets::aws::fields::Fields;
 use crate::secrets::aws::identifiers::checked_region;
 use crate::secrets::aws::keys::AwsCredentials;
 use crate::secrets::aws::profiles::Profile;
 use crate::secrets::aws::settings::Settings;
 use crate::secrets::json;
+use crate::settings::excerpt;
+use crate::shell::quoted;
 
 /// The limit of the cache file.
 const MAX_SIZE: usize = 1 << 20;
@@ -82,13 +85,12 @@ impl SsoLogin {
             }
             None => (first.text, profile.require("sso_region", first)?),
         };
-        let setting = format!("{}, line {}: `sso_region`", region.path.display(), region.line);
         let home = settings.environment.home();
         let directory =
             home.ok_or_else(|| config_error(format!("{origin}: there is no home directory for the login")))?;
         let digest = Sha1::digest(start.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         Ok(Some(SsoLogin {
-            region: checked_region(region.text, &setting)?,
+            region: checked_region(&region.setting(&region.location(), "sso_region"))?,
             account: profile.require("sso_account_id", first)?.text.to_owned(),
             role: profile.require("sso_role_name", first)?.text.to_owned(),
             cache_file: directory.join(".aws/sso/cache").join(format!("{digest}.json")),
@@ -227,7 +229,7 @@ impl SsoLogin {
     }
 
     fn remedy(&self) -> String {
-        format!("aws sso login --profile {}", self.profile)
+        format!("aws sso login --profile {}", quoted(&self.profile))
     }
 
     fn error(&self, status: Status, what: impl AsRef<str>) -> Error {

@@ -2,30 +2,28 @@
 
 use super::static_keys::StaticCredentials;
 use crate::error::Result;
-use crate::secrets::aws::environment::Environment;
-use crate::secrets::aws::errors::config_error;
 use crate::secrets::aws::fields;
 use crate::secrets::aws::keys::AwsCredentials;
+use crate::settings::{Environment, Setting};
 
 const ORIGIN: &str = "the variables AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
 
 /// Reads the keys; `None` if `AWS_ACCESS_KEY_ID` is not set.
 pub(super) fn from_variables(environment: &Environment) -> Result<Option<StaticCredentials>> {
-    let Some(id) = environment.text("AWS_ACCESS_KEY_ID")? else { return Ok(None) };
-    let Some(secret) = environment.text("AWS_SECRET_ACCESS_KEY")? else {
-        return Err(config_error("the variable AWS_ACCESS_KEY_ID is set and AWS_SECRET_ACCESS_KEY is not"));
+    let Some(id) = environment.setting("AWS_ACCESS_KEY_ID")? else { return Ok(None) };
+    let Some(secret) = environment.setting("AWS_SECRET_ACCESS_KEY")? else {
+        return Err(id.invalid("is set, but AWS_SECRET_ACCESS_KEY is not").into());
     };
     // The older name takes precedence, as in botocore.
-    let token = match environment.text("AWS_SECURITY_TOKEN")? {
-        Some(token) => Some(token),
-        None => environment.text("AWS_SESSION_TOKEN")?,
-    };
-    let expires = match environment.text("AWS_CREDENTIAL_EXPIRATION")? {
-        Some(text) => Some(fields::parse_time(&text).ok_or_else(|| {
-            config_error("the variable AWS_CREDENTIAL_EXPIRATION must be a time like 2026-11-21T02:49:45Z")
-        })?),
+    let token = environment.first(&["AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN"])?;
+    let expires = match environment.setting("AWS_CREDENTIAL_EXPIRATION")? {
+        Some(setting) => {
+            let time = fields::parse_time(setting.text());
+            Some(time.ok_or_else(|| setting.invalid("must be a time like 2026-11-21T02:49:45Z"))?)
+        }
         None => None,
     };
-    let credentials = AwsCredentials::new(&id, &secret, token.as_ref().map(|token| token.as_str()), expires, ORIGIN)?;
+    let token = token.as_ref().map(Setting::text);
+    let credentials = AwsCredentials::new(id.text(), secret.text(), token, expires, ORIGIN)?;
     Ok(Some(StaticCredentials { credentials, origin: ORIGIN.to_owned() }))
 }

@@ -109,8 +109,11 @@ fn contradiction_is_refused_with_its_location() {
     let fips = "[default]\nuse_fips_endpoint = true\nendpoint_url = https://x\n";
     for (text, words) in [
         (services, "config, line 2: there is no section [services s]"),
-        (fips, "config, line 3: `endpoint_url`: a custom endpoint cannot be combined with FIPS"),
-        ("[default]\nendpoint_url = x\n", "config, line 2: `endpoint_url`: invalid URL: it begins with neither"),
+        (fips, "config, line 3: `endpoint_url` sets a custom endpoint, which cannot be combined with FIPS"),
+        (
+            "[default]\nendpoint_url = x\n",
+            "config, line 2: `endpoint_url` is not an endpoint such as https://host:port: it begins with neither",
+        ),
     ] {
         let error = with(&[], &[], text, |settings| {
             settings.unwrap().endpoint(Service::SecretsManager, "us-east-1").unwrap_err()

@@ -14,6 +14,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::super::entries::Entries;
 use super::*;
+use crate::error::Source;
 use crate::secret_memory::SecretBytes;
 
 /// Longer than any step takes; a test that waits this long has failed.
@@ -139,12 +140,9 @@ impl Scripted {
 }
 
 impl DocumentSource for Scripted {
-    fn name(&self) -> &'static str {
-        "scripted"
-    }
-
-    fn source(&self) -> Source {
-        Source::Aws
+    fn id(&self) -> &'static ProviderId {
+        static ID: ProviderId = ProviderId::builtin("scripted", Source::Aws);
+        &ID
     }
 
     fn place(&self) -> String {

@@ -26,6 +26,7 @@ use rusqlite::{Connection, ffi};
 use super::descriptors::DescriptorSet;
 use crate::error::{Error, Result, Status};
 use crate::fork;
+use crate::sys;
 
 /// The name of the VFS for connections of this library.
 pub(crate) const VFS: &CStr = c"st_secrets";
@@ -149,7 +150,7 @@ unsafe fn install_once() -> bool {
             return false;
         }
     }
-    super::at_fork(nothing, nothing, close_inherited);
+    sys::at_fork(nothing, nothing, close_inherited);
     true
 }
 

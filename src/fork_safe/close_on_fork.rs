@@ -10,6 +10,7 @@ use std::sync::Once;
 
 use super::descriptors::DescriptorSet;
 use crate::fork;
+use crate::sys;
 
 static OPEN: DescriptorSet = DescriptorSet::new();
 
@@ -25,7 +26,7 @@ impl CloseOnForkFile {
         static AT_FORK: Once = Once::new();
         // Fork-protected, so that no fork happens between opening the file and adding its descriptor.
         let _guard = fork::protect();
-        AT_FORK.call_once(|| super::at_fork(nothing, nothing, close_inherited));
+        AT_FORK.call_once(|| sys::at_fork(nothing, nothing, close_inherited));
         let file = options.open(path)?;
         OPEN.add(file.as_raw_fd());
         Ok(CloseOnForkFile { file: ManuallyDrop::new(file), generation: fork::generation() })

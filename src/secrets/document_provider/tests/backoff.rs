@@ -138,6 +138,7 @@ fn refresh_during_a_probe_has_its_whole_time() {
     std::thread::scope(|scope| {
         let probe = scope.spawn(|| ask(&provider, "A"));
         gate.wait_until_entered();
+        assert_eq!(status(ask(&provider, "A")), Status::Timeout, "other calls do not wait for the probe");
         source.has(&[("A", "back")]);
         let refreshed = scope.spawn(|| ask_now(&provider, "A"));
         gate.open();

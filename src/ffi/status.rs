@@ -29,6 +29,8 @@ pub const ST_SOURCE_CUSTOM: i32 = 5;
 pub const ST_SOURCE_STORE: i32 = 6;
 /// In `source`: the keys that encrypt credentials.
 pub const ST_SOURCE_CREDENTIAL: i32 = 7;
+/// In `source`: the variables and the token file of Hugging Face's own tools.
+pub const ST_SOURCE_HUGGINGFACE: i32 = 8;
 
 /// In `st_error.flags`: the same call may succeed later without any change by the user.
 pub const ST_ERROR_RETRYABLE: u32 = 1;
@@ -127,6 +129,7 @@ mod tests {
             (Source::Custom, ST_SOURCE_CUSTOM),
             (Source::Store, ST_SOURCE_STORE),
             (Source::Credential, ST_SOURCE_CREDENTIAL),
+            (Source::HuggingFace, ST_SOURCE_HUGGINGFACE),
         ];
         assert!(sources.iter().all(|(source, number)| *source as i32 == *number));
     }

@@ -12,6 +12,7 @@ use super::document::DocumentSource;
 use super::document_provider::DocumentProvider;
 use super::env::EnvProvider;
 use super::file::FileProvider;
+use super::huggingface::HuggingFaceProvider;
 use super::lookup::at_provider;
 use super::lookup_cache::{CacheTimes, LookupCache};
 use super::not_configured::{NotConfigured, NotConfiguredProvider};
@@ -40,7 +41,7 @@ pub mod well_known {
 pub const WELL_KNOWN: [&str; 3] =
     [well_known::REPLICATE_API_TOKEN, well_known::HF_TOKEN, well_known::CLOUD_WEBHOOK_SECRET];
 
-const DEFAULT_PROVIDERS: [&str; 4] = ["env", "file", "aws", "vault"];
+const DEFAULT_PROVIDERS: [&str; 5] = ["env", "file", "aws", "vault", "huggingface"];
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The maximum length of a key, in bytes.
 const MAX_KEY: usize = 2048;
@@ -102,6 +103,7 @@ impl Manager {
                     providers.push(remote("aws", Source::Aws, AwsSource::open(config)?.ok_or(missing), times)?);
                 }
                 "vault" => providers.push(remote("vault", Source::Vault, VaultSource::open(config)?, times)?),
+                "huggingface" => providers.push(Arc::new(HuggingFaceProvider::open(config))),
                 _ => return Err(unknown_provider(name)),
             }
         }
@@ -183,7 +185,8 @@ impl Manager {
         self.file()?.delete(key, Deadline::after(self.timeout))
     }
 
-    /// Adds a custom provider at this position in the order: 0 is first, `None` is last.
+    /// Adds a custom provider at this position in the order: 0 is first, `None` is last, but before a last provider
+    /// `huggingface`, whose aliases come after the secret `HF_TOKEN` of all others.
     ///
     /// `callback` is called with a key and a time limit, on the thread of the caller, with no lock held. It may use
     /// this manager. It returns `Ok(None)` if it has no value; an error is a failure of the provider.
@@ -215,7 +218,8 @@ impl Manager {
             return Err(Error::invalid_argument(message));
         }
         let mut changed = providers.to_vec();
-        changed.insert(position.unwrap_or(changed.len()), new);
+        let aliases = changed.last().is_some_and(|last| last.source() == Source::HuggingFace);
+        changed.insert(position.unwrap_or(changed.len() - usize::from(aliases)), new);
         *providers = Arc::new(changed);
         let before = self.current.replace(Some(providers.clone()));
         drop(providers);

@@ -41,8 +41,8 @@
 //! | [`Store::provider_update`] | `config.changed` | `update` | `provider`, its name | the same |
 //! | [`Store::provider_delete`] | `config.changed` | `delete` | `provider`, its name | the same |
 //! | [`Store::credential_set`] | `credential.created` | `create` or `replace` | `credential`, `{user}/{provider}/{name}` | `user_id`, `provider`, `name` |
-//! | [`Store::credential_delete`] | `credential.deleted` | `delete` | the same | the same |
-//! | [`Store::credential_get`], [`Store::credential_resolve`] | `credential.used` | `use` | the same | the same |
+//! | [`Store::credential_delete`], [`Store::credential_deactivate`] | `credential.deleted` | `delete`, `deactivate` | the same | the same |
+//! | [`Store::credential_get`], [`Store::credential_resolve`], [`Store::credential_mark_used`] | `credential.used` | `use` | the same | the same |
 //! | [`Store::credentials_reencrypt`] | `config.changed` | `reencrypt` | `credentials` | `plain`: whether plain rows are migrated |
 //! | [`Store::credentials_rotate`] | `config.changed` | `rotate_key` | `credentials` | none |
 //! | [`Store::audit_log`] | as given | as given | as given | as given |
@@ -81,6 +81,7 @@ mod time;
 pub use actor::Actor;
 pub use audit::{Verification, Violation};
 pub use credentials::{CredentialOrigin, Reencryption, ResolvedCredential};
+pub use hardware::DEFAULT_HARDWARE_INFO;
 
 use audit::{AuditLog, ChangeRecord, Entry, recorded};
 use connection::Connection;

@@ -51,26 +51,7 @@ impl Environment {
 
     /// Replaces `$NAME` and `${NAME}` with the variables. A variable that is not set is left as it is.
     pub(super) fn expand(&self, text: &str) -> String {
-        let mut expanded = String::new();
-        let mut rest = text;
-        while let Some((before, after)) = rest.split_once('$') {
-            expanded.push_str(before);
-            let (name, behind) = match after.strip_prefix('{').and_then(|after| after.split_once('}')) {
-                Some(parts) => parts,
-                None => after.split_at(after.find(|one| !is_name_character(one)).unwrap_or(after.len())),
-            };
-            match self.raw(name).filter(|_| !name.is_empty()).and_then(|value| value.into_string().ok()) {
-                Some(value) => {
-                    expanded.push_str(&value);
-                    rest = behind;
-                }
-                None => {
-                    expanded.push('$');
-                    rest = after;
-                }
-            }
-        }
-        expanded + rest
+        paths::expand_variables(text, |name| self.raw(name))
     }
 
     fn raw(&self, name: &str) -> Option<OsString> {
@@ -82,33 +63,11 @@ impl Environment {
     }
 }
 
-fn is_name_character(character: char) -> bool {
-    character.is_ascii_alphanumeric() || character == '_'
-}
-
 /// Parses `true` or `false`, in any case. `setting` names the setting for messages.
 pub(super) fn parse_flag(text: &str, setting: &str) -> Result<bool> {
     match text.to_ascii_lowercase().as_str() {
         "true" => Ok(true),
         "false" => Ok(false),
         _ => Err(config_error(format!("{setting} must be true or false"))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn variables_are_replaced() {
-        let environment = Environment::fixed(&[("HOME", "/home/me"), ("A_1", "x")]);
-        for (text, expanded) in [
-            ("$HOME/.aws/config", "/home/me/.aws/config"),
-            ("${HOME}/$A_1.ini", "/home/me/x.ini"),
-            ("/a/$NONE/${NONE}/$/${A_1", "/a/$NONE/${NONE}/$/${A_1"),
-            ("/plain", "/plain"),
-        ] {
-            assert_eq!(environment.expand(text), expanded);
-        }
     }
 }

@@ -98,15 +98,15 @@ static void cancelled(void) {
 }
 
 /* A callback that begins again, as a caller does when a load was abandoned. */
-static void begin_again(void *context, const st_bytes *value, void *object, const st_error *error) {
+static void begin_again(void *context, const st_bytes *value, void *object, const st_error *why) {
     uint64_t *lease = context;
     uint64_t waiter;
     int32_t outcome;
     st_bytes none;
-    st_error failure = ST_ERROR_INIT;
-    CHECK(value == NULL && object == NULL && error->status == ST_ABANDONED);
+    st_error error = ST_ERROR_INIT;
+    CHECK(value == NULL && object == NULL && why->status == ST_ABANDONED);
     CHECK_OK(st_cache_load_begin_notify(cache, "again", ST_NUL, INFINITY, begin_again, context, &outcome, &none, lease,
-                                        &waiter, &failure));
+                                        &waiter, &error));
     CHECK(outcome == ST_LOAD_LEADER);
 }
 

@@ -81,8 +81,11 @@ class Waiter:
 
     @classmethod
     def of_task(cls, future: asyncio.Future[None]) -> Waiter:
-        loop = future.get_loop()
-        return cls(lambda: loop.call_soon_threadsafe(lambda: future.done() or future.set_result(None)))
+        def settle() -> None:
+            if not future.done():
+                future.set_result(None)
+
+        return cls(lambda: future.get_loop().call_soon_threadsafe(settle))
 
     def __call__(self, value: Any, error: BaseException | None) -> None:
         self._value, self._error = value, error

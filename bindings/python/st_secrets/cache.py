@@ -123,7 +123,8 @@ class TTLCache(_native.Cache[T]):
         own.ended = True
         self._abandon(key, own, lease, error)
         may_serve = self._refreshes and isinstance(error, Exception)
-        return self.get(key, _MISSING) if may_serve else _MISSING
+        old: T = self.get(key, _MISSING) if may_serve else _MISSING
+        return old
 
 
 _provider_config_cache: TTLCache[dict[str, Any]] = TTLCache._built_in(False)

@@ -59,6 +59,20 @@ pub struct st_error {
 
 const MESSAGE: usize = offset_of!(st_error, message);
 
+impl st_error {
+    /// Returns an error of this version of the header, without a failure.
+    pub(super) fn ok() -> st_error {
+        st_error {
+            size: size_of::<st_error>() as u32,
+            status: ST_OK,
+            source: 0,
+            detail: 0,
+            flags: 0,
+            message: [0; 512],
+        }
+    }
+}
+
 /// # Safety
 /// `error` is NULL or points to an `st_error` of which at least `size` bytes are allocated.
 #[inline]

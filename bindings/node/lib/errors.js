@@ -8,6 +8,7 @@ const SOURCES = ['none', 'env', 'file', 'aws', 'vault', 'custom', 'store', 'cred
 const STATUS = {
   OK: 0,
   NOT_FOUND: -1,
+  ACCESS_DENIED: -5,
   INVALID_ARGUMENT: -2,
   UNAVAILABLE: -6,
   TIMEOUT: -7,

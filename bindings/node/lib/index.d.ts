@@ -228,10 +228,27 @@ export interface LoadOptions extends CallOptions {
 /** Computes a missing value of a cache, now or as a promise. */
 export type Load<T> = (key: Key) => T | Promise<T>;
 
+export interface CacheOptions {
+  /** Default: 300. */
+  defaultTtl?: number;
+  /** Default: 1000. */
+  maxSize?: number;
+  /** Default: 60. */
+  cleanupInterval?: number;
+  /**
+   * After this time the first caller of `getOrLoad` reloads a value, while the others still get the old one. So does the
+   * caller whose reload fails, unless with `ST_NOT_FOUND` or `ST_ACCESS_DENIED`. Default: never.
+   */
+  softTtl?: number;
+  /** The fraction of its lifetime, 0 to 1, by which an entry may expire early. Default: 0. */
+  ttlJitter?: number;
+  /** How long the cache remembers that a load found no value. Default: 0, not at all. */
+  absentTtl?: number;
+}
+
 /** A cache whose entries expire. When it is full, it evicts the least recently used entry. Times are in seconds. */
 export class Cache extends Handle {
-  /** Defaults: 300 s, 1000 entries, 60 s. */
-  constructor(options?: { defaultTtl?: number; maxSize?: number; cleanupInterval?: number });
+  constructor(options?: CacheOptions);
   /** The built-in cache for provider configuration, shared by all threads. It only stores strings and bytes. */
   static readonly providerConfig: Cache;
   /** The built-in cache for user permissions, shared by all threads. It only stores strings and bytes. */

@@ -158,14 +158,14 @@ PyObject *secrets_add_provider(secrets_object *self, PyObject *args);
 typedef struct {
     PyObject_HEAD
     const st_cache *cache;
-    bool built_in, initialised, closed;
+    bool built_in, initialised, closed, refreshes;
     held *objects;
-    PyObject *flights; /* dict: key -> the load in progress in this process */
+    PyObject *loads; /* dict: key -> the load in progress in this process */
 } cache_object;
 bool cache_is_open(const cache_object *self);
 /* cache_load.c */
 PyObject *cache_begin(cache_object *self, PyObject *args);
-PyObject *cache_wait(cache_object *self, PyObject *args);
+PyObject *cache_cancel(cache_object *self, PyObject *args);
 PyObject *cache_finish(cache_object *self, PyObject *args);
 PyObject *cache_abandon(cache_object *self, PyObject *args);
 

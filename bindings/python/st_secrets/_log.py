@@ -48,12 +48,17 @@ def _is_repeated(message: str) -> bool:
 
 def forget_logged() -> None:
     """Makes the next failure of each cause be logged again."""
+    with _lock:
+        _logged.clear()
+
+
+def _after_fork() -> None:
+    # Another thread of the parent may have held the lock.
     global _lock
-    _lock = threading.RLock()  # in the child of a fork, another thread of the parent may have held it
-    _logged.clear()
+    _lock = threading.RLock()
 
 
-os.register_at_fork(after_in_child=forget_logged)
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def passed_over(error: Error) -> None:

@@ -282,7 +282,7 @@ for number in (signal.SIGINT, signal.SIGALRM):
             manager.add_provider(provider)
         signals.append(number)
         try:
-            manager.get("A")
+            manager.require("A")
         except (KeyboardInterrupt, Alarm) as interrupt:
             print(type(interrupt).__name__)
         except st_secrets.Error as error:

@@ -66,7 +66,7 @@ PyObject *credential_set(store_object *self, PyObject *args) {
     ST_ERROR(error);
     WITHOUT_GIL(status = st_credential_set(self->handle.pointer, pointer_of(it.cipher), it.user_id, it.provider,
                                            (size_t)it.provider_len, it.name, (size_t)it.name_len, value, (size_t)len,
-                                           &error));
+                                           NULL, &error));
     leave(self, it.cipher, NULL);
     return failed(status, &error) ? NULL : Py_NewRef(Py_None);
 }

@@ -110,8 +110,10 @@ fn only_hf_token_has_aliases() {
             assert_eq!((error.status(), error.message().contains("huggingface")), (Status::NotFound, false), "{error}");
         }
         assert_eq!(text(&secrets, "hf.token").as_deref(), Some("hf_1"));
-        let names = secrets.names(None);
-        assert_eq!(names[0].names.as_deref(), Some(&["HF_TOKEN".to_owned()][..]));
+        assert_eq!(secrets.names(None)[0].names.as_deref(), Some(&["HF_TOKEN".to_owned()][..]));
+        fs::remove_dir_all(hub_cache(home)).unwrap();
+        secrets.clear_cache();
+        assert_eq!(secrets.names(None)[0].names.as_deref(), Some(&[][..]), "variables are not listed");
         // A program that chooses its providers has the aliases only if it names them.
         let file = open(&[("providers", r#"["env", "file"]"#)]).unwrap();
         assert_eq!(file.get("HF_TOKEN").unwrap_err().status(), Status::NotFound);

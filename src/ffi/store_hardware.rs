@@ -91,8 +91,8 @@ pub unsafe extern "C" fn st_hardware_cost_per_hour(
     })
 }
 
-/// Returns in `cost` the hourly price, in US dollars, of the device that SimpleTuner counts with by default: `gpu-l40s`.
-/// Where the prices of `st_hardware_info_get` lack it, or its `cost_per_second`, the price is that of
+/// Returns in `cost` the hourly price, in US dollars, of the device that SimpleTuner counts with by default,
+/// `gpu-l40s`. Where the prices of `st_hardware_info_get` lack it, or its `cost_per_second`, the price is that of
 /// `st_hardware_info_defaults`.
 ///
 /// `ST_WRONG_TYPE`: its price is not a valid number.

@@ -8,8 +8,8 @@
 //!
 //! After a failure the source is not queried for 1 s, then 2 s, 4 s, … up to `max_backoff`, unless a refresh is
 //! requested or the source has new credentials; see [`Outage`]. From the first failure until a load succeeds, at most
-//! one call at a time waits for the source; if it timed out, only briefly: such a load is a probe. Only an authoritative
-//! failure drops the document at once.
+//! one call at a time waits for the source; if it timed out, only briefly: such a load is a probe. Only an
+//! authoritative failure drops the document at once.
 
 use std::sync::Arc;
 use std::time::Duration;

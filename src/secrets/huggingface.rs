@@ -1,9 +1,10 @@
-//! The Hugging Face provider: the secret `HF_TOKEN` under the other names that Hugging Face's tools and SimpleTuner read,
-//! and in the file that `hf auth login` writes.
+//! The Hugging Face provider: the secret `HF_TOKEN` under the other names that Hugging Face's tools and SimpleTuner
+//! read, and in the file that `hf auth login` writes.
 //!
-//! The order of the variables and the path of the file are those of `huggingface_hub` (`utils/_auth.py`, `constants.py`);
-//! the names that it does not read come after its own, in SimpleTuner's order (`job_submission.py`). The provider is the
-//! last of the default chain, so an alias never takes precedence over the secret `HF_TOKEN` of another provider.
+//! The order of the variables and the path of the file are those of `huggingface_hub` (`utils/_auth.py`,
+//! `constants.py`); the names that it does not read come after its own, in SimpleTuner's order (`job_submission.py`).
+//! The provider is the last of the default chain, so an alias never takes precedence over the secret `HF_TOKEN` of
+//! another provider.
 
 use std::env;
 use std::ffi::{CStr, OsString};
@@ -265,12 +266,13 @@ impl SecretProvider for HuggingFaceProvider {
         fields
     }
 
+    /// That of the file: variables are not listed, as by the environment provider.
     fn names(&self, request: &Request) -> Option<Names> {
-        let (has_token, error) = match self.find(HF_TOKEN, request) {
-            Ok(secret) => (secret.is_some(), None),
-            Err(error) => (false, Some(error)),
-        };
-        Some(Names { names: if has_token { vec![HF_TOKEN.to_owned()] } else { Vec::new() }, error })
+        let token = self.file(RECHECK_INTERVAL, request.deadline()).map_or(Ok(None), |file| file.token.clone());
+        Some(match token {
+            Ok(token) => Names { names: token.iter().map(|_| HF_TOKEN.to_owned()).collect(), error: None },
+            Err(error) => Names { names: Vec::new(), error: Some(error) },
+        })
     }
 
     fn check(&self, request: &Request) -> Health {

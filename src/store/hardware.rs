@@ -65,8 +65,8 @@ impl Store {
         self.shared.configs.invalidate(PROVIDER);
     }
 
-    /// The hourly price of the device that SimpleTuner counts with by default, `gpu-l40s`. Where the prices lack it, it is
-    /// that of [`DEFAULT_HARDWARE_INFO`].
+    /// The hourly price of the device that SimpleTuner counts with by default, `gpu-l40s`. Where the prices lack it, it
+    /// is that of [`DEFAULT_HARDWARE_INFO`].
     pub fn hardware_default_cost_per_hour(&self) -> Result<f64> {
         let info = self.hardware_info()?;
         let has_price = |info: &str| {

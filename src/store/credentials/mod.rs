@@ -88,8 +88,8 @@ impl<'a> CredentialName<'a> {
 }
 
 impl Store {
-    /// Stores a credential of a user, encrypted under the newest key, and returns its id. Replaces an existing credential
-    /// of this name, which keeps its id and becomes active.
+    /// Stores a credential of a user, encrypted under the newest key, and returns its id. Replaces an existing
+    /// credential of this name, which keeps its id and becomes active.
     pub fn credential_set(
         &self,
         cipher: &Cipher,

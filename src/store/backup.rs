@@ -139,9 +139,9 @@ impl Temporary {
         let temporary = Temporary { file, path };
         temporary.remove_journals();
         let file = &temporary.file;
-        file.set_permissions(Permissions::from_mode(0o600)).and_then(|()| file.set_len(0)).map_err(|error| {
-            Error::io("write", &temporary.path, &error).with_source(Source::Store)
-        })?;
+        file.set_permissions(Permissions::from_mode(0o600))
+            .and_then(|()| file.set_len(0))
+            .map_err(|error| Error::io("write", &temporary.path, &error).with_source(Source::Store))?;
         Ok(temporary)
     }
 

@@ -249,11 +249,22 @@ mod tests {
             (&used, Reason::Default, Some(&servers), &servers, Reason::InUse, 1),
             (&used, Reason::Default, Some(&other_empty), &used, Reason::Default, 0),
             (&servers, Reason::Default, Some(&servers), &servers, Reason::Default, 0),
-            (&path("used/../servers"), Reason::ConfigVariable, Some(&servers), &path("used/../servers"), Reason::ConfigVariable, 0),
+            (
+                &path("used/../servers"),
+                Reason::ConfigVariable,
+                Some(&servers),
+                &path("used/../servers"),
+                Reason::ConfigVariable,
+                0,
+            ),
         ] {
             let (chosen, origin) = choose((found.clone(), reason), home.cloned());
             let shown = format!("{} {reason:?} {home:?}", found.display());
-            assert_eq!((&chosen, origin.reason, origin.warnings.len()), (expected, expected_reason, warnings), "{shown}");
+            assert_eq!(
+                (&chosen, origin.reason, origin.warnings.len()),
+                (expected, expected_reason, warnings),
+                "{shown}"
+            );
             assert_eq!(origin.explanation.is_some(), warnings > 0, "{shown}");
             assert!(origin.warnings.iter().all(|warning| warning.contains(STATE_VARIABLE)), "{:?}", origin.warnings);
         }

@@ -85,8 +85,7 @@ mod tests {
         values.sort_unstable();
         values.dedup();
         assert_eq!((all.len(), values.len()), (27, 27));
-        let first =
-            json!({"name": "AUTH_LOGIN_SUCCESS", "value": "auth.login.success", "category": "authentication", "security": false});
+        let first = json!({"name": "AUTH_LOGIN_SUCCESS", "value": "auth.login.success", "category": "authentication", "security": false});
         assert_eq!(all[0], first);
     }
 }

@@ -101,7 +101,8 @@ impl Filter {
                 if given.is_empty() {
                     return Ok(());
                 }
-                let time = time::parse(&given).ok_or_else(|| wrong("a time like 2026-08-22 or 2026-08-22T17:32:24Z"))?;
+                let time =
+                    time::parse(&given).ok_or_else(|| wrong("a time like 2026-08-22 or 2026-08-22T17:32:24Z"))?;
                 (if name == "since" { "timestamp >= ?" } else { "timestamp <= ?" }, time.into())
             }
             "after_id" => {

@@ -69,7 +69,8 @@ impl Cut {
     /// Finds the newest record of a removal with a valid signature.
     pub(super) fn find(db: &Connection<'_>, key: &SigningKey) -> Result<Cut> {
         let mut found = None;
-        let sql = "SELECT id, timestamp, event_type, actor_id, action, details, previous_hash, entry_hash FROM audit_log
+        let sql =
+            "SELECT id, timestamp, event_type, actor_id, action, details, previous_hash, entry_hash FROM audit_log
                    WHERE event_type = ?1 AND action = ?2 ORDER BY id DESC";
         db.each(sql, [RETENTION_EVENT, RETENTION_ACTION], |row| {
             if found.is_none()
@@ -178,7 +179,8 @@ fn sign_again(db: &Connection<'_>, key: &SigningKey, mut last: i64) -> Result<()
     loop {
         let mut page: Vec<(i64, String, String)> = Vec::new();
         db.each(sql, [last, PAGE_SIZE], |row| {
-            let fields = SignedFields::of_row(row).ok_or_else(|| corrupt(db.path, "an entry has an unexpected type"))?;
+            let fields =
+                SignedFields::of_row(row).ok_or_else(|| corrupt(db.path, "an entry has an unexpected type"))?;
             let hash = key.sign(&SignedFields { previous_hash: &previous, ..fields });
             page.push((db.column(row, 0)?, std::mem::replace(&mut previous, hash.clone()), hash));
             Ok(())

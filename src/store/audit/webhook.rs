@@ -129,7 +129,9 @@ impl Webhook {
             401 | 403 => (Status::AccessDenied, RetryClass::Never, "rejects the token; correct `token`"),
             429 => (Status::Unavailable, RetryClass::Throttled, "accepts no more entries now; try again later"),
             300..=399 => (Status::Protocol, RetryClass::Never, "redirects; set `url` to the final URL"),
-            code if is_transient_status(code) => (Status::Unavailable, RetryClass::Transient, "failed; try again later"),
+            code if is_transient_status(code) => {
+                (Status::Unavailable, RetryClass::Transient, "failed; try again later")
+            }
             500.. => (Status::Unavailable, RetryClass::Never, "failed; try again later"),
             _ => (Status::Protocol, RetryClass::Never, "does not accept the entries; check `url`"),
         };

@@ -23,6 +23,7 @@ const SOURCES: [&str; 16] = [
     "store_hardware",
     "store_credential",
     "store_audit",
+    "store_backup",
 ];
 
 fn root() -> &'static Path {

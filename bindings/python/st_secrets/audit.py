@@ -102,8 +102,10 @@ class AuditStore(PerPath):
 
         def log() -> int:
             store = self._store.as_actor(actor_id, _cut(actor_username, 255), _cut(actor_ip, 64))
-            kind, what = _text(event_type), _cut(action, 255) or ""
-            return store.audit(kind, what, _cut(target_type, 255), _cut(target_id, 765), details)
+            target = (_cut(target_type, 255), _cut(target_id, 765))
+            if any(part is not None for part in target):
+                target = (target[0] or "", target[1] or "")  # the trail takes both or neither
+            return store.audit(_text(event_type), _cut(action, 255) or "", *target, details)
 
         entry_id = await asyncio.to_thread(log)
         forward(self._store, entry_id)

@@ -81,7 +81,7 @@ class Store(_native.Store):
         """Writes a consistent copy of a database to the file `path` while all programs go on using it. `database` is
         "jobs", "credentials" (where they are in another file) or "audit".
 
-        NotFoundError: the database does not exist yet. InvalidArgumentError: the file exists; `replace` overwrites it.
+        NotFoundError: the database does not exist yet. FileError: the file exists; `replace` overwrites it.
         """
         flags = _BACKUP.get(database)
         if flags is None:

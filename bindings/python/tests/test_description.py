@@ -304,6 +304,7 @@ class CacheSystem(Case):
             {
                 "gpu-l40s": {"name": "L40S (48GB)", "cost_per_second": 0.000975},
                 "gpu-a100-large": {"name": "A100 (80GB)", "cost_per_second": 0.001400},
+                "gpu-h100": {"name": "H100 (80GB)", "cost_per_second": 0.001525},  # only SimpleTuner's code has it
             },
         )
 
@@ -400,6 +401,7 @@ class Troubleshooting(Case):
                 "FileSecretProvider: True",
                 "AWSSecretsManagerProvider: False",
                 "HashiCorpVaultProvider: False",
+                "HuggingFaceProvider: False",
             ],
         )
 

@@ -535,7 +535,7 @@ class Redaction(Case):
             lambda: SecretsManager().set_secret("A", bad),
             lambda: SecretsManager().get(bad),
             lambda: st_secrets.encrypt_credential(bad),
-            lambda: SecretsManager(config={"vault_token": {CANARY}}),
+            lambda: SecretsManager.open(config={"vault_token": {CANARY}}),
         ):
             with self.assertRaises((ValueError, TypeError)) as raised:
                 use()

@@ -97,15 +97,15 @@ class AuditStore(PerPath):
         details: Mapping[str, Any] | None = None,
     ) -> int:
         """Appends an entry and returns its id. Text is cut to what the trail takes, 255 bytes (an address 64, a target's
-        id 765), with "\\ufffd" for control characters. The entry is then sent to the webhook of `set_audit_webhook`.
+        id 765), with "\\ufffd" for control characters, and "-" for what it needs. The entry is then sent to the webhook of `set_audit_webhook`.
         """
 
         def log() -> int:
             store = self._store.as_actor(actor_id, _cut(actor_username, 255), _cut(actor_ip, 64))
-            target = (_cut(target_type, 255), _cut(target_id, 765))
-            if any(part is not None for part in target):
-                target = (target[0] or "", target[1] or "")  # the trail takes both or neither
-            return store.audit(_text(event_type), _cut(action, 255) or "", *target, details)
+            target = (_cut(target_type, 255) or None, _cut(target_id, 765) or None)
+            if target[0] or target[1]:
+                target = (target[0] or "-", target[1] or "-")  # the trail takes both or neither
+            return store.audit(_text(event_type), _cut(action, 255) or "-", *target, details)
 
         entry_id = await asyncio.to_thread(log)
         forward(self._store, entry_id)

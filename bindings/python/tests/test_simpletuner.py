@@ -159,7 +159,7 @@ assert _webhook._settings() == {{"url": "https://siem", "token": "t", "security_
             "try:\n    import simpletuner\nexcept ImportError as error:\n    print(error)\n"
         )
         result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
-        self.assertIn(f"cannot replace the modules of SimpleTuner in {sys.executable}", result.stdout)
+        self.assertIn("st_secrets cannot replace the modules of SimpleTuner in ", result.stdout)
         result = subprocess.run([sys.executable, "-c", "import json"], capture_output=True, text=True, env=environment, check=False)
         self.assertEqual((result.returncode, result.stdout, result.stderr), (0, "", ""))
 

@@ -93,7 +93,7 @@ int main(int argc, char **argv) {
     must(st_secrets_open(config, &secrets, &error));
     save();
     must(st_credential_set(store, cipher, 1, "replicate", 9, "api_token", 9, "r8_0123456789abcdef0123456789abcdef", 35,
-                           &error));
+                           NULL, &error));
     measure("cached_get", cached_get, 100000);
     measure("save", save, 300);
     measure("resolve", resolve, 300);

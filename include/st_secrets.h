@@ -106,6 +106,11 @@
 #define ST_SOURCE_ENCRYPTION 7
 
 /**
+ * In `source`: the variables and the token file of Hugging Face's own tools.
+ */
+#define ST_SOURCE_HUGGINGFACE 8
+
+/**
  * In `st_error.flags`: the same call may succeed later without any change by the user.
  */
 #define ST_ERROR_RETRYABLE 1
@@ -184,6 +189,11 @@
 #define ST_LOAD_BUSY 3
 
 /**
+ * For `st_credential_source`: there is neither.
+ */
+#define ST_CREDENTIAL_NONE 0
+
+/**
  * `st_credential_resolve` found the user's own credential.
  */
 #define ST_CREDENTIAL_USER 1
@@ -197,6 +207,31 @@
  * For `st_credentials_reencrypt`: also encrypts credentials that are stored as plain text.
  */
 #define ST_REENCRYPT_PLAIN 1
+
+/**
+ * For `st_audit_export`: one JSON object per line, with the names of the columns.
+ */
+#define ST_AUDIT_JSON_LINES 1
+
+/**
+ * For `st_audit_export`: comma-separated values as in RFC 4180.
+ */
+#define ST_AUDIT_CSV 2
+
+/**
+ * For `st_store_backup`: overwrites an existing database.
+ */
+#define ST_BACKUP_REPLACE 1
+
+/**
+ * For `st_store_backup`: copies the audit trail.
+ */
+#define ST_BACKUP_AUDIT 2
+
+/**
+ * For `st_store_backup`: copies the database of the credentials, where it is a file of its own.
+ */
+#define ST_BACKUP_CREDENTIALS 4
 
 /**
  * A cache of keys and values with a time to live (TTL). A cache can be used from any number of threads at once, and
@@ -239,7 +274,7 @@ typedef struct st_cipher st_cipher;
  * Keys of the secrets manager:
  *
  * - `providers`: JSON array, the providers in the order in which they are queried; default
- *   `["env","file","aws","vault"]`
+ *   `["env","file","aws","vault","huggingface"]`
  * - `env_prefix`: text; with `MYAPP` the key `hf-token` is the variable `MYAPP_HF_TOKEN`; default none
  * - `file_path`: text, a JSON or YAML file, or a directory with one file per secret; `~` is the home directory;
  *   default the first of `~/.simpletuner/secrets.json`, `.yaml` and `.yml` that exists
@@ -440,7 +475,8 @@ typedef struct st_secret_info {
      */
     double expires_in;
     /**
-     * The name of the provider, NUL-terminated: "env", "file", "aws", "vault", or that of a custom provider.
+     * The name of the provider, NUL-terminated: "env", "file", "aws", "vault", "huggingface", or that of a custom
+     * provider.
      */
     char provider[32];
     /**
@@ -541,6 +577,20 @@ typedef struct st_cache_counts {
      */
     uint64_t load_failures;
 } st_cache_counts;
+
+/**
+ * Reports the end of a load that another caller began. `error` is never NULL; its `status` is `ST_OK` if the load has
+ * a value, which is then in `value`, or in `object` if it is an object (`value` is NULL). All are valid until the
+ * function returns; `st_bytes_clone` keeps the bytes. The value may not have been stored.
+ *
+ * It is called on the thread that ends the load, before the call that ends it returns, with no lock of the library
+ * held. It may call the library, but must not wait for a load. It should only wake its caller, because the thread that
+ * ends the load calls one such function after another.
+ */
+typedef void (*st_load_ended_fn)(void *context,
+                                 const struct st_bytes *value,
+                                 void *object,
+                                 const struct st_error *error);
 
 /**
  * Receives the number of processed credentials and their total. If it returns `false`, the re-encryption stops and
@@ -940,7 +990,8 @@ st_status st_secrets_delete(const struct st_secrets *secrets,
 /**
  * Adds a custom provider, which is the callback `get`. `name` (1 to 31 bytes of UTF-8, no control characters)
  * identifies it in errors, logs and `st_secret_info`. `position` is its place in the order of the providers: 0 is
- * first, `ST_LAST` is last. A provider cannot be removed.
+ * first, `ST_LAST` is last, but before `huggingface` if that is last, whose aliases come after all other providers. A
+ * provider cannot be removed.
  *
  * Its values are cached for `cache_ttl` or the TTL that it set, and the absence of a value for `miss_ttl`. While one
  * call queries it again, other calls get its last value, with `ST_SECRET_STALE` after `cache_ttl`. A value is never
@@ -1240,6 +1291,47 @@ st_status st_cache_load_begin(const struct st_cache *cache,
                               struct st_error *error);
 
 /**
+ * As `st_cache_load_begin`, for callers that cannot block a thread, such as an event loop: it never waits. If another
+ * caller has the lease, the outcome is `ST_LOAD_BUSY`, and `ended` is called with `context` exactly once, when that
+ * load ends: by its value or failure, because its lease expired and another caller asked for the key, or because the
+ * cache is freed (the last two are `ST_ABANDONED`). It may be called before this function returns. `waiter` is a
+ * number for `st_cache_load_notify_cancel`.
+ *
+ * If the status of the load is `ST_ABANDONED`, nobody loads the value any more, and the caller may begin again. With
+ * any other outcome, and if this call fails, `ended` is not called.
+ *
+ * The library has no thread that watches the time. A caller that wants to wait for a limited time uses a timer of its
+ * own, which cancels. So does a caller that waits for a lease that may expire; then it begins again.
+ *
+ * A load and its waiting callers belong to one process: in a forked child `ended` is not called for what the parent
+ * began, and the child begins again.
+ *
+ * `ST_BUSY`: the call comes from a `load` of `st_cache_get_or_load` for this key. Other callers that wait for each
+ * other are not detected. `ST_NOT_FOUND`: the absence of the value is cached.
+ */
+st_status st_cache_load_begin_notify(const struct st_cache *cache,
+                                     const void *key,
+                                     size_t key_len,
+                                     double lease_ttl,
+                                     st_load_ended_fn ended,
+                                     void *context,
+                                     int32_t *outcome,
+                                     struct st_bytes *value,
+                                     uint64_t *lease,
+                                     uint64_t *waiter,
+                                     struct st_error *error);
+
+/**
+ * Cancels the `ended` of `st_cache_load_begin_notify`. `cancelled` reports whether it will not be called. If it is
+ * false, `ended` was called, or another thread is calling it now. So `context` may be freed by `ended`, and by a
+ * caller whose `cancelled` is true.
+ */
+st_status st_cache_load_notify_cancel(const struct st_cache *cache,
+                                      uint64_t waiter,
+                                      bool *cancelled,
+                                      struct st_error *error);
+
+/**
  * Ends a lease with a copy of `len` bytes. They are stored for `ttl` seconds (`ST_TTL_DEFAULT`: the default of the
  * cache) and returned to all callers that wait. If the key was written or invalidated meanwhile, they are returned
  * to these callers but not stored.
@@ -1279,6 +1371,39 @@ st_status st_cache_load_abandon(const struct st_cache *cache,
                                 const char *message,
                                 size_t len,
                                 struct st_error *error);
+
+/**
+ * Writes the key under which the result of a function call is cached to `buffer`, without a terminating NUL, and its
+ * length to `len`: `prefix:function:argument:argument`, such as `mymodule:get_user:123`. The bindings use it for their
+ * cached functions, so all languages have the same key for the same call. Different arguments have different keys.
+ * `(NULL, 0)` as the buffer returns the length only.
+ *
+ * `args` are the arguments, one after another, without separators. Numbers and lengths are decimal:
+ *
+ * - `n`: null; `t` and `f`: true and false
+ * - `i12;`: an integer
+ * - `d1.5;`: a floating-point number, also `inf`, `-inf` and `nan`
+ * - `s3:abc`: text of that many bytes
+ * - `x00ff;`: bytes, as lower-case hexadecimal digits
+ * - `[`, values, `]`: a list
+ * - `{`, named values, `}`: a mapping
+ * - `=4:name` and a value: a named value, as an argument or within a mapping
+ *
+ * Text is UTF-8. Named values may be in any order; as arguments they follow the others in the key. An empty prefix is
+ * omitted together with its `:`.
+ *
+ * `ST_BUFFER_TOO_SMALL`: `len` is the size that is needed; the buffer is unchanged.
+ */
+st_status st_function_key(const char *prefix,
+                          size_t prefix_len,
+                          const char *function,
+                          size_t function_len,
+                          const char *args,
+                          size_t args_len,
+                          void *buffer,
+                          size_t capacity,
+                          size_t *len,
+                          struct st_error *error);
 
 /**
  * Opens a cipher. `config` may be NULL and is copied. Its settings `key`, `key_file`, `previous_keys` and `generate`
@@ -1410,7 +1535,8 @@ st_status st_store_as(const struct st_store *store,
 
 /**
  * Frees a handle. No other thread may be using it. NULL is allowed and does nothing. When the last handle of a store
- * is freed, the write-ahead logs are checkpointed, so that the database files alone are complete.
+ * is freed, the write-ahead logs are checkpointed, so that the database files alone are complete. The same happens when
+ * the process calls `exit` or returns from `main`.
  */
 void st_store_free(struct st_store *store);
 
@@ -1423,6 +1549,22 @@ void st_store_free(struct st_store *store);
  */
 st_status st_store_reset(const struct st_config *config,
                          struct st_error *error);
+
+/**
+ * Returns which databases a store uses, and why. Opens and creates nothing. Free `json`, a JSON object, with
+ * `st_bytes_free`. Its members are
+ *
+ * - `state_dir`: the state directory, or null if the setting `database` names a file elsewhere
+ * - `reason`: what decided: the setting `database` or `state_dir`; `SIMPLETUNER_STATE_DIR` or `SIMPLETUNER_CONFIG_DIR`;
+ *   `in_use` (the directory of SimpleTuner's server, which has a database, while the one that would be used has none);
+ *   or `default`
+ * - `explanation`: a sentence, if there were several directories to choose from, or null
+ * - `database`, `credentials_database`, `audit_database`, `audit_key`: paths
+ * - `warnings`: an array of sentences. They are also logged when the store is opened
+ */
+st_status st_store_describe(const struct st_store *store,
+                            struct st_bytes *json,
+                            struct st_error *error);
 
 /**
  * Reads the configuration of a provider: a JSON object exactly as it was written, including Python's `NaN` and
@@ -1509,12 +1651,19 @@ st_status st_provider_cost_limit_get(const struct st_store *store,
 /**
  * Reads the prices of hardware: a JSON object `{id: {"name": …, "cost_per_second": …}}`, in US dollars. They come from
  * `hardware_info` in the configuration of the provider `replicate`. If that is not an object with members,
- * SimpleTuner's defaults are returned (`gpu-l40s`, `gpu-a100-large`). The prices are cached for 300 s, separately from
+ * the defaults of `st_hardware_info_defaults` are returned. The prices are cached for 300 s, separately from
  * the configuration. No database is created. Free `json` with `st_bytes_free`.
  */
 st_status st_hardware_info_get(const struct st_store *store,
                                struct st_bytes *json,
                                struct st_error *error);
+
+/**
+ * Returns the default prices, in the form of `st_hardware_info_get`: those of SimpleTuner's documentation (`gpu-l40s`,
+ * `gpu-a100-large`), and that of `gpu-h100`, which its code alone has. Free `json` with `st_bytes_free`.
+ */
+st_status st_hardware_info_defaults(struct st_bytes *json,
+                                    struct st_error *error);
 
 /**
  * Replaces the cached prices of this store with a JSON object, for 300 s. Each member needs a `cost_per_second` of 0
@@ -1543,9 +1692,21 @@ st_status st_hardware_cost_per_hour(const struct st_store *store,
                                     struct st_error *error);
 
 /**
+ * Returns in `cost` the hourly price, in US dollars, of the device that SimpleTuner counts with by default,
+ * `gpu-l40s`. Where the prices of `st_hardware_info_get` lack it, or its `cost_per_second`, the price is that of
+ * `st_hardware_info_defaults`.
+ *
+ * `ST_WRONG_TYPE`: its price is not a valid number.
+ */
+st_status st_hardware_default_cost_per_hour(const struct st_store *store,
+                                            double *cost,
+                                            struct st_error *error);
+
+/**
  * Stores a credential of a user, encrypted under the newest key. Replaces an existing credential of this name. If
  * `cipher` is NULL, the cipher of the process is used. `value` has 1 byte to 1 MiB; `provider` and `name` have 1 to
- * 255 bytes and no control characters.
+ * 255 bytes and no control characters. `id` (may be NULL) receives the id of the credential, which it keeps when it is
+ * replaced; an inactive one becomes active.
  *
  * `ST_INVALID_ARGUMENT`: the database has a table of users that does not contain this one. Errors of the cipher are as
  * for `st_encrypt`.
@@ -1559,6 +1720,7 @@ st_status st_credential_set(const struct st_store *store,
                             size_t name_len,
                             const void *value,
                             size_t value_len,
+                            int64_t *id,
                             struct st_error *error);
 
 /**
@@ -1592,6 +1754,47 @@ st_status st_credential_delete(const struct st_store *store,
                                struct st_error *error);
 
 /**
+ * Makes a credential of a user inactive: it remains in the list, and is found again after the next
+ * `st_credential_set`. If there is none, the call succeeds. `existed` (may be NULL) receives whether there was one,
+ * active or not.
+ */
+st_status st_credential_deactivate(const struct st_store *store,
+                                   int64_t user_id,
+                                   const char *provider,
+                                   size_t provider_len,
+                                   const char *name,
+                                   size_t name_len,
+                                   bool *existed,
+                                   struct st_error *error);
+
+/**
+ * Records the use of an active credential whose value the program has from an earlier call, and updates
+ * `last_used_at`. `st_credential_get` and `st_credential_resolve` do this themselves. If there is no active credential
+ * of this name, the call succeeds and changes nothing. `existed` (may be NULL) receives whether there is one.
+ */
+st_status st_credential_mark_used(const struct st_store *store,
+                                  int64_t user_id,
+                                  const char *provider,
+                                  size_t provider_len,
+                                  const char *name,
+                                  size_t name_len,
+                                  bool *existed,
+                                  struct st_error *error);
+
+/**
+ * Returns in `exists` whether a user has an active credential of this name. Its value is not decrypted, nothing is
+ * recorded, and no database is created.
+ */
+st_status st_credential_exists(const struct st_store *store,
+                               int64_t user_id,
+                               const char *provider,
+                               size_t provider_len,
+                               const char *name,
+                               size_t name_len,
+                               bool *exists,
+                               struct st_error *error);
+
+/**
  * Lists credentials without their values: a JSON array of objects with `id`, `user_id`, `provider`, `name`,
  * `created_at`, `updated_at`, `last_used_at`, `is_active` and `encrypted`. A negative `user_id` selects all users;
  * NULL with length 0 as `provider` selects all providers. Free `json` with `st_bytes_free`.
@@ -1605,10 +1808,12 @@ st_status st_credential_list(const struct st_store *store,
 
 /**
  * Finds a credential for a user: the user's own active credential, as `st_credential_get` does, otherwise the secret
- * `global_key` of the manager `secrets` (NULL: the manager of the process). `source` (may be NULL) receives which one
- * it is, `ST_CREDENTIAL_…`. Free `value` with `st_bytes_free`, which wipes it.
+ * `global_key` of the manager `secrets` (NULL: the manager of the process). A negative `user_id` means no user; NULL
+ * with length 0 as `global_key` means that there is no secret that all users share. `source` (may be NULL) receives
+ * which one it is, `ST_CREDENTIAL_…`. Free `value` with `st_bytes_free`, which wipes it.
  *
- * If the user's own credential exists but cannot be decrypted, the call fails; the global secret is not used instead.
+ * `ST_NOT_FOUND`: neither is there. If the user's own credential exists but cannot be decrypted, the call fails; the
+ * global secret is not used instead.
  */
 st_status st_credential_resolve(const struct st_store *store,
                                 const struct st_cipher *cipher,
@@ -1623,6 +1828,24 @@ st_status st_credential_resolve(const struct st_store *store,
                                 int32_t *source,
                                 struct st_bytes *value,
                                 struct st_error *error);
+
+/**
+ * Returns in `source` where `st_credential_resolve` would find a credential: `ST_CREDENTIAL_USER`,
+ * `ST_CREDENTIAL_GLOBAL`, or `ST_CREDENTIAL_NONE`. The arguments are the same. The user's own credential is neither
+ * decrypted nor recorded as used; the secret is looked up as `st_secrets_get` does, whose errors are returned, except
+ * `ST_NOT_FOUND`.
+ */
+st_status st_credential_source(const struct st_store *store,
+                               const struct st_secrets *secrets,
+                               int64_t user_id,
+                               const char *provider,
+                               size_t provider_len,
+                               const char *name,
+                               size_t name_len,
+                               const char *global_key,
+                               size_t global_key_len,
+                               int32_t *source,
+                               struct st_error *error);
 
 /**
  * Generates a new key, as `st_rotate_key` does, and re-encrypts every stored credential under it. If that fails or is
@@ -1653,8 +1876,19 @@ st_status st_credentials_reencrypt(const struct st_store *store,
                                    struct st_error *error);
 
 /**
+ * Returns the event types that SimpleTuner defines, in its order, as a JSON array of objects with `name` (of the
+ * constant there, such as `AUTH_LOGIN_FAILED`), `value` (the text in an entry, `auth.login.failed`), `category`
+ * (`authentication`, `user`, `api_key`, `credential`, `job`, `quota`, `configuration` or `security`) and `security`
+ * (whether it is one of the security events, which `st_audit_send` can select). An entry may have any other type, too.
+ * Free `json` with `st_bytes_free`.
+ */
+st_status st_audit_event_types(struct st_bytes *json,
+                               struct st_error *error);
+
+/**
  * Appends an entry of the program's own to the audit trail, with the actor of `st_store_as`. Changes made by this
- * library are recorded without this call.
+ * library are recorded without this call. `event_type` is one of `st_audit_event_types` or any other text; it and
+ * `action` have 1 to 255 bytes and no control characters.
  *
  * `target_type` and `target_id` are given together, or are both NULL with length 0. `details` is a JSON object, or
  * NULL with length 0 for none; it must not contain a secret. `id` (may be NULL) receives the number of the entry.
@@ -1677,9 +1911,15 @@ st_status st_audit_log(const struct st_store *store,
  * Queries the audit trail. Returns entries, newest first, as a JSON array of objects with the names of the columns.
  * Free `json` with `st_bytes_free`.
  *
- * `filter_json` is a JSON object, or NULL with length 0 for no filter. Its members are `event_type`, `action`,
- * `actor_id`, `actor_username`, `target_type`, `target_id`, `since` (inclusive) and `until` (exclusive), which are
- * times such as `2026-08-22T17:32:24Z`, `limit` (default 100, at most 10000), and `offset`.
+ * `filter_json` is a JSON object, or NULL with length 0 for no filter. Its members are
+ *
+ * - `event_type`, `action`, `actor_id`, `actor_username`, `target_type`, `target_id`: the value that an entry has
+ * - `event_types`: an array of at most 100 types, any of which an entry has; an empty one selects all
+ * - `since`, `until`: the first and the last time, both included: `2026-08-22T17:32:24Z`, `2026-08-22T19:32+02:00`. A
+ *   time without an offset is in UTC, and a date is its midnight, so that `until` excludes that day. An empty text
+ *   selects all
+ * - `after_id`: entries with greater numbers
+ * - `limit` (default 100, at most 10000), and `offset`
  *
  * `ST_INVALID_ARGUMENT`: a filter is unknown, in which case the message suggests the nearest known one, or has an
  * invalid value.
@@ -1691,18 +1931,35 @@ st_status st_audit_query(const struct st_store *store,
                          struct st_error *error);
 
 /**
+ * Returns statistics of the audit trail as a JSON object: `total_entries`, `by_type` (the number of entries of each
+ * event type, the most frequent first), `last_24h` (entries of the last 24 hours), `first_entry` and `last_entry`
+ * (times, or null if there is no entry). Free `json` with `st_bytes_free`.
+ */
+st_status st_audit_stats(const struct st_store *store,
+                         struct st_bytes *json,
+                         struct st_error *error);
+
+/**
  * Verifies the chain of the entries `first` to `last`. 0 means the first entry, or the last. A broken chain is
  * not a failure of this call. `broken_id` (may be NULL) receives the number of the first invalid entry, or 0 if there
  * is none. `report` (may be NULL) receives a JSON object, to be freed with `st_bytes_free`, of
  *
- * - `checked`: how many entries were checked
- * - `intact`: whether all of them are valid
+ * - `valid`: whether all entries are valid
+ * - `entries_checked`: how many entries were checked
+ * - `first_id`, `last_id`: the first and the last of them, or null
+ * - `broken_links`: an array of the places where the chain is broken, at most 1000. Each has the `id` of the entry and
+ *   its `kind`; and `expected_previous` and `actual_previous`, if it does not follow the entry before it; or `error`
+ *   `hash_mismatch` with `actual_hash`, if its signature is wrong (`expected_hash` is null: it would let an attacker
+ *   sign an altered entry); or `error` `entries_removed`, if only its number shows that entries are missing
  * - `broken_id`: the number of the first invalid entry, or null
  * - `kind`: what is wrong with it: `altered` (it was changed after it was signed, or was signed with another key),
  *   `missing` (entries before it were removed), `fork` (it is intact, but two programs appended to the same entry, as
  *   SimpleTuner can)
  * - `tampered_id`: the first entry that is altered or follows removed entries; null if there are only forks
  * - `forks`: an array of the entries at which the chain forks, at most 1000
+ *
+ * The first five are those of SimpleTuner. A range is valid if it follows the entry before it. Entries that
+ * `st_audit_retain` removed are not missing.
  *
  * The signature covers the time, event type, actor id, action, details and the previous signature. It does not cover
  * the actor's name and address, nor the target.
@@ -1712,6 +1969,101 @@ st_status st_audit_verify(const struct st_store *store,
                           int64_t last,
                           int64_t *broken_id,
                           struct st_bytes *report,
+                          struct st_error *error);
+
+/**
+ * Exports entries as text, oldest first, which can be continued: `last_id` (may be NULL) receives the number of the
+ * last entry, or 0 if there is none, and `after_id` of the next call continues there. `filter_json` is as for
+ * `st_audit_query`, except that `limit` is 10000 by default. Free `exported` with `st_bytes_free`.
+ *
+ * `format` is `ST_AUDIT_JSON_LINES` or `ST_AUDIT_CSV`. CSV begins with the names of the columns, unless there is an
+ * `after_id`. A cell that a spreadsheet would evaluate as a formula gets an apostrophe in front.
+ */
+st_status st_audit_export(const struct st_store *store,
+                          const char *filter_json,
+                          size_t filter_json_len,
+                          int32_t format,
+                          struct st_bytes *exported,
+                          int64_t *last_id,
+                          struct st_error *error);
+
+/**
+ * Sends entries to a webhook, oldest first, with HTTP POST, each as the JSON object that SimpleTuner sends:
+ * `@timestamp`, `event` and `simpletuner`, whose `audit_id` is the number of the entry. `filter_json` is as for
+ * `st_audit_export`. `webhook_json` is a JSON object of
+ *
+ * - `url`: `https://…`; required
+ * - `token`: the header `Authorization`, as it is if it begins with `Bearer ` or `ApiKey `, else after `ApiKey `. It is
+ *   not sent to `http://` of another machine
+ * - `security_only`: whether to pass over all but the security events (default false)
+ * - `batch`: how many entries a request has, at most 1000. 1, the default, is `application/json` as SimpleTuner sends
+ *   it; more are `application/x-ndjson`, one object per line
+ * - `timeout`: seconds for a request with its retries (default 5)
+ * - `retries`: how often a request is repeated when the server is busy, fails or cannot be reached (default 2)
+ * - `ca_file`: a PEM file with the certificate authorities to trust, instead of those of the system
+ *
+ * Proxies are those of `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`. The call returns when all entries have
+ * been sent; use a thread that may wait.
+ *
+ * `last_id` (may be NULL) receives the number of the last entry that was delivered or passed over, or 0 if no entry
+ * matches. If a request fails after others were delivered, the call succeeds, and the next one, with `after_id`,
+ * reports the failure if it persists. A receiver may get an entry twice, but never out of order.
+ *
+ * `ST_INVALID_ARGUMENT`: a member of `webhook_json` is invalid. `ST_ACCESS_DENIED`: the server rejects the token, or its
+ * certificate is not trusted. `ST_PROTOCOL`: it does not accept the entries, redirects, or does not speak HTTP.
+ * `ST_UNAVAILABLE`, `ST_TIMEOUT`: try again later. `detail` is the HTTP status, if there is one.
+ */
+st_status st_audit_send(const struct st_store *store,
+                        const char *filter_json,
+                        size_t filter_json_len,
+                        const char *webhook_json,
+                        size_t webhook_json_len,
+                        int64_t *last_id,
+                        struct st_error *error);
+
+/**
+ * Removes the entries at the beginning of the audit trail that are more than `days` days old. 0 means the days of
+ * `SIMPLETUNER_AUDIT_RETENTION_DAYS`, else 90; nothing is removed if that variable is 0 or negative. `report` (may be
+ * NULL) receives a JSON object, to be freed with `st_bytes_free`, of `removed` (the number of entries), `first_id` and
+ * `last_id` (the first and the last of them, or null), `before` (entries from this time on are kept, or null) and
+ * `record_id` (the entry that records the removal, or null).
+ *
+ * The remaining entries are signed again as a chain of their own: only such a chain is valid for SimpleTuner. Entry
+ * `record_id` is part of it and says what was removed, with the signature of the last removed entry and the newest
+ * signature before the removal. Export or back up the trail first if the removed entries may be needed.
+ *
+ * An entry that SimpleTuner appends during the call may fork the chain. Everything is one transaction: a failure
+ * changes nothing. Raise the setting `timeout` for a trail of millions of entries.
+ *
+ * `ST_CORRUPT`: the trail is altered or incomplete; it stays as it is. `ST_INVALID_ARGUMENT`: `days` is negative.
+ * `ST_CONFIG`: the variable is not a number.
+ */
+st_status st_audit_retain(const struct st_store *store,
+                          int32_t days,
+                          struct st_bytes *report,
+                          struct st_error *error);
+
+/**
+ * Writes a copy of a database to the file `path`, while all programs go on using the database. The copy is its state
+ * at one point in time, and complete without other files. It is checked, and has mode 0600. Missing directories are
+ * created; `~` is the home directory.
+ *
+ * Without flags, the database of the provider configuration is copied, which normally contains the credentials too.
+ * With `ST_BACKUP_AUDIT` it is the audit trail: copy it after the other one, since an entry is older than its change.
+ * Keys are not copied.
+ *
+ * The file gets its name when it is complete, so a failure or a killed process leaves no half of it, only a hidden
+ * file beside it, which the next backup uses. An existing database of this name is overwritten with
+ * `ST_BACKUP_REPLACE` only, any other file never. The setting `timeout` limits the call; other calls of this process
+ * that need the database wait meanwhile.
+ *
+ * `ST_NOT_FOUND`: the database does not exist yet. `ST_IO`: the file exists (`detail` is `EEXIST`) or cannot be written.
+ * `ST_CORRUPT`: the database is damaged. `ST_BUSY`: another backup to the same place is in progress.
+ */
+st_status st_store_backup(const struct st_store *store,
+                          const char *path,
+                          size_t path_len,
+                          uint32_t flags,
                           struct st_error *error);
 
 #ifdef __cplusplus

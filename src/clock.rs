@@ -114,6 +114,14 @@ impl Deadline {
         }
     }
 
+    /// The earlier of two deadlines.
+    pub(crate) fn min(self, other: Deadline) -> Deadline {
+        match (self.0, other.0) {
+            (Some(one), Some(another)) => Deadline(Some(one.min(another))),
+            (one, another) => Deadline(one.or(another)),
+        }
+    }
+
     /// The time left to wait for another caller: never zero, which a cache takes as "do not wait".
     pub(crate) fn wait(self) -> Duration {
         self.remaining().max(Duration::from_nanos(1))

@@ -131,6 +131,8 @@ pub enum Source {
     Store = 6,
     /// The keys that encrypt credentials.
     Encryption = 7,
+    /// Hugging Face's own variables and token file.
+    HuggingFace = 8,
 }
 
 /// An error: its status, its source, and a message. It never contains a secret value, an encryption key, or

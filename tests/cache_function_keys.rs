@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use serde_json::Value;
-use st_secrets::cache::{Arg, function_key};
+use st_secrets::cache::{Arg, function_key, packed_function_key};
 
 fn arg(value: &Value) -> Arg<'_> {
     match value {
@@ -34,6 +34,24 @@ fn bytes(text: &str) -> &'static [u8] {
     bytes.collect::<Vec<_>>().leak()
 }
 
+/// Packs an argument, as the bindings do.
+fn packed(arg: &Arg<'_>) -> String {
+    match arg {
+        Arg::Null => "n".to_owned(),
+        Arg::Bool(value) => if *value { "t" } else { "f" }.to_owned(),
+        Arg::Int(value) => format!("i{value};"),
+        Arg::Float(value) => format!("d{value};"),
+        Arg::Text(text) => format!("s{}:{text}", text.len()),
+        Arg::Bytes(bytes) => format!("x{};", bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
+        Arg::List(items) => format!("[{}]", items.iter().map(packed).collect::<String>()),
+        Arg::Map(items) => format!("{{{}}}", packed_named(items)),
+    }
+}
+
+fn packed_named(items: &[(&str, Arg<'_>)]) -> String {
+    items.iter().map(|(name, item)| format!("={}:{name}{}", name.len(), packed(item))).collect()
+}
+
 #[test]
 fn every_vector_gives_its_key() {
     let vectors: Value = serde_json::from_str(include_str!("vectors/function_keys.json")).unwrap();
@@ -46,6 +64,8 @@ fn every_vector_gives_its_key() {
         assert_eq!(function_key(text("prefix"), text("function"), &args, &by_name), text("key"));
         by_name.reverse();
         assert_eq!(function_key(text("prefix"), text("function"), &args, &by_name), text("key"));
+        let packed = args.iter().map(packed).collect::<String>() + &packed_named(&by_name);
+        assert_eq!(packed_function_key(text("prefix"), text("function"), &packed).unwrap(), text("key"));
         assert!(keys.insert(text("key")), "two vectors have the key {}", text("key"));
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use st_secrets::Status;
 
 /// The sources of the header, in its order.
-const SOURCES: [&str; 15] = [
+const SOURCES: [&str; 17] = [
     "status",
     "library",
     "bytes",
@@ -17,11 +17,13 @@ const SOURCES: [&str; 15] = [
     "cache",
     "cache_builtin",
     "cache_load",
+    "cache_function_key",
     "encryption",
     "store",
     "store_hardware",
     "store_credential",
     "store_audit",
+    "store_backup",
 ];
 
 fn root() -> &'static Path {

@@ -21,6 +21,11 @@ fn list(store: &Store) -> Vec<Value> {
     serde_json::from_str(&store.credential_list(None, None).unwrap()).unwrap()
 }
 
+/// The actions of the audit trail.
+fn actions(store: &Store) -> Vec<String> {
+    entries(store).iter().map(|entry| entry["action"].as_str().unwrap().to_owned()).collect()
+}
+
 /// The raw contents of the column.
 fn raw(directory: &std::path::Path, python: &mut Python) -> Vec<String> {
     let sql = "SELECT credential_value FROM provider_credentials ORDER BY id";
@@ -92,8 +97,9 @@ fn credential_resolve_prefers_the_users_own() {
     let store = open(directory.path());
     let key = cipher("a secret", &[]);
     let secrets = with_file(&write(&directory.path().join("secrets.json"), r#"{"REPLICATE_API_TOKEN": "global"}"#));
-    let resolve =
-        |user, key_name: &str| store.credential_resolve(&key, &secrets, user, "replicate", "api_token", key_name);
+    let resolve = |user: i64, key_name: &str| {
+        store.credential_resolve(&key, &secrets, Some(user), "replicate", "api_token", Some(key_name))
+    };
     let resolved = resolve(1, "REPLICATE_API_TOKEN").unwrap();
     assert_eq!((&*resolved.value, resolved.origin), (&b"global"[..], CredentialOrigin::Global));
     assert!(!jobs(directory.path()).exists(), "resolving created a database");
@@ -111,8 +117,168 @@ fn credential_resolve_prefers_the_users_own() {
     assert_eq!(resolve(1, "REPLICATE_API_TOKEN").unwrap().origin, CredentialOrigin::Global);
     store.credential_set(&key, 1, "replicate", "api_token", b"on again").unwrap();
     let other = cipher("another", &[]);
-    let error = store.credential_resolve(&other, &secrets, 1, "replicate", "api_token", "X").unwrap_err();
+    let error = store.credential_resolve(&other, &secrets, Some(1), "replicate", "api_token", Some("X")).unwrap_err();
     assert_eq!(error.status(), Status::BadToken);
+}
+
+#[test]
+fn credential_resolve_works_without_a_user_or_a_shared_secret() {
+    let directory = temp();
+    let store = open(directory.path());
+    let key = cipher("a secret", &[]);
+    let secrets = with_file(&write(&directory.path().join("secrets.json"), r#"{"SHARED": "global"}"#));
+    store.credential_set(&key, 1, "replicate", "api_token", b"own").unwrap();
+    let resolve = |user: Option<i64>, shared: Option<&str>| {
+        store.credential_resolve(&key, &secrets, user, "replicate", "api_token", shared)
+    };
+    for (user, shared, origin) in [
+        (Some(1), None, CredentialOrigin::User),
+        (Some(1), Some("NOT_THERE"), CredentialOrigin::User),
+        (None, Some("SHARED"), CredentialOrigin::Global),
+    ] {
+        assert_eq!(resolve(user, shared).unwrap().origin, origin, "{user:?} {shared:?}");
+    }
+    for (user, shared, words) in [
+        (Some(2), None, ["user 2", "no key of a secret"]),
+        (None, Some("NOT_THERE"), ["NOT_THERE", "was not found"]),
+        (None, None, ["no user is given", "no key of a secret"]),
+    ] {
+        let error = resolve(user, shared).unwrap_err();
+        assert_eq!(error.status(), Status::NotFound);
+        assert!(words.iter().all(|word| error.message().contains(word)), "{error}");
+    }
+    for (user, shared) in [(Some(-1), Some("SHARED")), (Some(-1), None)] {
+        assert_eq!(resolve(user, shared).unwrap_err().status(), Status::InvalidArgument);
+    }
+    assert_eq!(actions(&store), ["create", "use", "use"]);
+}
+
+#[test]
+fn credential_source_reports_what_resolve_would_return() {
+    let directory = temp();
+    let store = open(directory.path());
+    let key = cipher("a secret", &[]);
+    let path = write(&directory.path().join("secrets.json"), r#"{"SHARED": "global"}"#);
+    let secrets = with_file(&path);
+    let source = |user: Option<i64>, shared: Option<&str>| {
+        store.credential_source(&secrets, user, "replicate", "token", shared).unwrap()
+    };
+    assert_eq!((source(Some(1), None), source(None, None)), (None, None));
+    assert!(!store.credential_exists(1, "replicate", "token").unwrap());
+    assert!(!jobs(directory.path()).exists(), "looking for a credential created a database");
+    store.credential_set(&key, 1, "replicate", "token", b"own").unwrap();
+    assert!(store.credential_exists(1, "replicate", "token").unwrap());
+    for (user, shared, expected) in [
+        (Some(1), None, Some(CredentialOrigin::User)),
+        (Some(1), Some("SHARED"), Some(CredentialOrigin::User)),
+        (Some(2), Some("SHARED"), Some(CredentialOrigin::Global)),
+        (None, Some("SHARED"), Some(CredentialOrigin::Global)),
+        (Some(2), Some("NOT_THERE"), None),
+        (Some(2), None, None),
+    ] {
+        assert_eq!(source(user, shared), expected, "{user:?} {shared:?}");
+    }
+    // Nothing was used, and a credential whose key is lost is still the user's.
+    assert_eq!((actions(&store), &list(&store)[0]["last_used_at"]), (vec!["create".to_owned()], &Value::Null));
+    fs::write(&path, "{").unwrap();
+    secrets.clear_cache();
+    let failed = store.credential_source(&secrets, Some(2), "replicate", "token", Some("SHARED")).unwrap_err();
+    assert_eq!(failed.status(), Status::Protocol, "a provider that fails is not the absence of a secret");
+}
+
+#[test]
+fn credential_that_is_deactivated_is_not_found_until_it_is_set_again() {
+    let directory = temp();
+    let store = open(directory.path());
+    let key = cipher("a secret", &[]);
+    assert!(!store.credential_deactivate(1, "replicate", "token").unwrap());
+    assert!(!store.credential_mark_used(1, "replicate", "token").unwrap());
+    assert!(!jobs(directory.path()).exists());
+    let id = store.credential_set(&key, 1, "replicate", "token", b"one").unwrap();
+    let other = store.credential_set(&key, 2, "replicate", "token", b"two").unwrap();
+    assert_ne!(id, other);
+    assert_eq!(list(&store).iter().map(|row| row["id"].as_i64().unwrap()).collect::<Vec<_>>(), [id, other]);
+
+    assert!(store.credential_mark_used(1, "replicate", "token").unwrap());
+    assert!(list(&store)[0]["last_used_at"].is_string() && list(&store)[1]["last_used_at"].is_null());
+    assert!(store.credential_deactivate(1, "replicate", "token").unwrap());
+    let row = &list(&store)[0];
+    assert!(row["is_active"] == false && row["updated_at"].is_string(), "{row}");
+    assert!(!store.credential_exists(1, "replicate", "token").unwrap());
+    assert!(!store.credential_mark_used(1, "replicate", "token").unwrap());
+    assert_eq!(store.credential_get(&key, 1, "replicate", "token").unwrap_err().status(), Status::NotFound);
+    assert_eq!(value(&store, &key, 2, "token"), "two");
+
+    assert_eq!(store.credential_set(&key, 1, "replicate", "token", b"again").unwrap(), id);
+    assert_eq!(
+        (value(&store, &key, 1, "token"), list(&store)[0]["is_active"].clone()),
+        ("again".to_owned(), json!(true))
+    );
+    assert_eq!(actions(&store), ["create", "create", "use", "deactivate", "use", "replace", "use"]);
+    assert!(store.credential_deactivate(1, "", "token").is_err() && store.credential_exists(-1, "p", "n").is_err());
+}
+
+#[test]
+fn empty_value_counts_as_no_credential() {
+    let directory = temp();
+    let store = open(directory.path());
+    let key = cipher("a secret", &[]);
+    let secrets = with_file(&write(&directory.path().join("secrets.json"), r#"{"SHARED": "global"}"#));
+    store.credential_set(&key, 1, "replicate", "token", b"one").unwrap();
+    let mut python = Python::start("simpletuner_store.py", &[]);
+    let empty = "UPDATE provider_credentials SET credential_value = ''";
+    python.ask(&json!({"do": "script", "db": jobs(directory.path()), "sql": empty}));
+    assert!(!store.credential_exists(1, "replicate", "token").unwrap());
+    assert_eq!(store.credential_get(&key, 1, "replicate", "token").unwrap_err().status(), Status::NotFound);
+    let found = store.credential_resolve(&key, &secrets, Some(1), "replicate", "token", Some("SHARED")).unwrap();
+    assert_eq!(found.origin, CredentialOrigin::Global);
+    let report = store.credentials_reencrypt(&key, true, |_, _| true).unwrap();
+    assert_eq!((report.total, report.migrated, report.plain), (1, 0, 1));
+    assert_eq!(raw(directory.path(), &mut python), [""]);
+}
+
+/// A server that runs meanwhile adds and changes rows in plain text, as SimpleTuner does.
+#[test]
+fn plain_rows_are_migrated_beside_a_running_server() {
+    const ROWS: i64 = 200;
+    let directory = temp();
+    let store = open(directory.path());
+    let key = cipher("a secret", &[]);
+    store.credential_set(&key, 0, "replicate", "token", b"r8_0").unwrap();
+    let mut server = Python::start("simpletuner_store.py", &[]);
+    let mut write_row = |user: i64| {
+        let sql = format!(
+            "PRAGMA foreign_keys=OFF; INSERT INTO provider_credentials
+             (user_id, provider, credential_name, credential_value, created_at)
+             VALUES ({user}, 'replicate', 'token', 'r8_{user}', '2026-01-01T00:00:00+00:00')"
+        );
+        server.ask(&json!({"do": "script", "db": jobs(directory.path()), "sql": sql}));
+    };
+    (1..=ROWS / 2).for_each(&mut write_row);
+    let mut migrated = 0;
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(move || (ROWS / 2 + 1..=ROWS).for_each(write_row));
+        while !writer.is_finished() {
+            let mut seen = Vec::new();
+            let report = store.credentials_reencrypt(&key, true, |done, total| {
+                seen.push((done, total));
+                true
+            });
+            let report = report.unwrap();
+            let total = report.total;
+            assert_eq!(seen, (0..=total).map(|done| (done, total)).collect::<Vec<_>>());
+            assert_eq!(report.migrated + report.unchanged, total);
+            assert_eq!(value(&store, &key, ROWS / 4, "token"), format!("r8_{}", ROWS / 4));
+            migrated += report.migrated;
+        }
+        writer.join().unwrap();
+    });
+    migrated += store.credentials_reencrypt(&key, true, |_, _| true).unwrap().migrated;
+    assert_eq!(migrated, ROWS as u64, "each plain row once");
+    for user in 0..=ROWS {
+        assert_eq!(value(&store, &key, user, "token"), format!("r8_{user}"));
+    }
+    assert!(store.audit_verify(0, 0).unwrap().is_intact());
 }
 
 #[test]

@@ -13,6 +13,7 @@ use common::time::soon;
 use common::{mode, temp};
 use rusqlite::Connection;
 use serde_json::{Value, json};
+use st_secrets::store::DEFAULT_HARDWARE_INFO;
 use st_secrets::{Config, SharedBytes, Status, Store, cache};
 
 /// Runs SQL as SimpleTuner does, in a separate process.
@@ -141,6 +142,9 @@ fn prices_come_from_the_configuration_or_the_defaults() {
     assert!((store.hardware_cost_per_hour("gpu-l40s").unwrap() - 3.51).abs() < 1e-9);
     assert!((store.hardware_cost_per_hour("gpu-a100-large").unwrap() - 5.04).abs() < 1e-9);
     assert!(!directory.path().join("cloud").exists(), "reading prices created a database");
+    assert!((store.hardware_cost_per_hour("gpu-h100").unwrap() - 5.49).abs() < 1e-9);
+    assert!((store.hardware_default_cost_per_hour().unwrap() - 3.51).abs() < 1e-9);
+    assert_eq!(&*store.hardware_info().unwrap(), DEFAULT_HARDWARE_INFO.as_bytes());
     let error = store.hardware_cost_per_hour("gpu").unwrap_err();
     assert!(error.status() == Status::NotFound && error.message().contains("gpu-l40s"), "{error}");
 
@@ -148,6 +152,22 @@ fn prices_come_from_the_configuration_or_the_defaults() {
     assert!(store.hardware_cost_per_hour("gpu").is_err(), "the prices are cached separately");
     store.hardware_clear();
     assert!((store.hardware_cost_per_hour("gpu").unwrap() - 3.6).abs() < 1e-9);
+    assert!((store.hardware_default_cost_per_hour().unwrap() - 3.51).abs() < 1e-9, "not configured: the default");
+    for (config, cost) in [
+        (r#"{"hardware_info": {"gpu-l40s": {"name": "L", "cost_per_second": 0.5}}}"#, Some(1800.0)),
+        (r#"{"hardware_info": {"gpu-l40s": {"name": "no price"}}}"#, Some(3.51)),
+        (r#"{"hardware_info": {"gpu-l40s": 5}}"#, Some(3.51)),
+        (r#"{"hardware_info": {"gpu-l40s": {"name": "L", "cost_per_second": "dear"}}}"#, None),
+    ] {
+        store.provider_save("replicate", config).unwrap();
+        store.hardware_clear();
+        match (store.hardware_default_cost_per_hour(), cost) {
+            (Ok(found), Some(cost)) => assert!((found - cost).abs() < 1e-9, "{config}: {found}"),
+            (Err(error), None) => assert_eq!(error.status(), Status::WrongType, "{config}: {error}"),
+            (found, _) => panic!("{config}: {found:?}"),
+        }
+    }
+    store.provider_save("replicate", r#"{"hardware_info": {"gpu": {"name": "G", "cost_per_second": 0.001}}}"#).unwrap();
     store.hardware_set(r#"{"set": {"name": "S", "cost_per_second": 1}}"#).unwrap();
     assert_eq!(store.hardware_cost_per_hour("set").unwrap(), 3600.0);
     store.hardware_clear();

@@ -41,7 +41,8 @@ func (w *world) keep(step object, value string) (object, error) {
 		cost, err := w.store.HardwareCostPerHour(given("hardware_id"))
 		return object{"number": cost}, err
 	case "store.credential_set":
-		return nil, w.store.SetCredential(w.cipher, id, []byte(value))
+		_, err := w.store.SetCredential(w.cipher, id, []byte(value))
+		return nil, err
 	case "store.credential_get":
 		return revealed(w.store.Credential(w.cipher, id))
 	case "store.credential_delete":

@@ -9,7 +9,7 @@ import (
 	"unsafe"
 )
 
-// CredentialID identifies a credential of a user.
+// CredentialID identifies a credential of a user ([Unknown]: no user, where that is allowed).
 type CredentialID struct {
 	UserID         int64
 	Provider, Name string
@@ -35,18 +35,19 @@ func (s *Store) endWith(cipher *Cipher, c *call) {
 	cipher.handle.release()
 }
 
-// SetCredential encrypts a credential with the cipher (nil: that of the process) and stores it.
-func (s *Store) SetCredential(cipher *Cipher, id CredentialID, value []byte) error {
+// SetCredential encrypts a credential with the cipher (nil: that of the process), stores it and returns its row id.
+func (s *Store) SetCredential(cipher *Cipher, id CredentialID, value []byte) (int64, error) {
 	c, err := s.beginWith(&cipher)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer s.endWith(cipher, c)
 	provider, providerLen := text(id.Provider)
 	name, nameLen := text(id.Name)
 	address, size := data(value)
-	return c.error(C.st_credential_set(s.native(), cipher.native(), C.int64_t(id.UserID), provider, providerLen, name, nameLen,
-		address, size, &c.err))
+	err = c.error(C.st_credential_set(s.native(), cipher.native(), C.int64_t(id.UserID), provider, providerLen, name, nameLen,
+		address, size, &c.id, &c.err))
+	return int64(c.id), err
 }
 
 // Credential returns the value of a user's active credential and records its use.
@@ -74,6 +75,43 @@ func (s *Store) DeleteCredential(id CredentialID) (existed bool, err error) {
 	return c.existed(C.st_credential_delete(s.native(), C.int64_t(id.UserID), provider, providerLen, name, nameLen, &c.flag, &c.err))
 }
 
+// DeactivateCredential makes a credential inactive, until it is set again, and reports whether it existed.
+func (s *Store) DeactivateCredential(id CredentialID) (existed bool, err error) {
+	c, err := s.begin()
+	if err != nil {
+		return false, err
+	}
+	defer s.end(c)
+	provider, providerLen := text(id.Provider)
+	name, nameLen := text(id.Name)
+	return c.existed(C.st_credential_deactivate(s.native(), C.int64_t(id.UserID), provider, providerLen, name, nameLen, &c.flag, &c.err))
+}
+
+// MarkCredentialUsed records the use of an active credential that the program has from an earlier call, and reports
+// whether there is one. [Store.Credential] and [Store.ResolveCredential] do this themselves.
+func (s *Store) MarkCredentialUsed(id CredentialID) (existed bool, err error) {
+	c, err := s.begin()
+	if err != nil {
+		return false, err
+	}
+	defer s.end(c)
+	provider, providerLen := text(id.Provider)
+	name, nameLen := text(id.Name)
+	return c.existed(C.st_credential_mark_used(s.native(), C.int64_t(id.UserID), provider, providerLen, name, nameLen, &c.flag, &c.err))
+}
+
+// HasCredential reports whether a user has an active credential of this name.
+func (s *Store) HasCredential(id CredentialID) (bool, error) {
+	c, err := s.begin()
+	if err != nil {
+		return false, err
+	}
+	defer s.end(c)
+	provider, providerLen := text(id.Provider)
+	name, nameLen := text(id.Name)
+	return c.existed(C.st_credential_exists(s.native(), C.int64_t(id.UserID), provider, providerLen, name, nameLen, &c.flag, &c.err))
+}
+
 // Credentials lists credentials without their values, of a user ([Unknown]: all users) and a provider (empty: all).
 func (s *Store) Credentials(userID int64, provider string) (json.RawMessage, error) {
 	c, err := s.begin()
@@ -89,14 +127,16 @@ func (s *Store) Credentials(userID int64, provider string) (json.RawMessage, err
 type Origin int32
 
 const (
+	// OriginNone means that there is no credential.
+	OriginNone Origin = C.ST_CREDENTIAL_NONE
 	// OriginUser is the user's own credential.
 	OriginUser Origin = C.ST_CREDENTIAL_USER
 	// OriginGlobal is the secret shared by all users.
 	OriginGlobal Origin = C.ST_CREDENTIAL_GLOBAL
 )
 
-// ResolveCredential returns the user's own credential, or else the secret globalKey of the manager. A nil cipher or
-// manager is that of the process.
+// ResolveCredential returns the user's own credential, or else the secret globalKey of the manager (empty: there is
+// none). A nil cipher or manager is that of the process.
 func (s *Store) ResolveCredential(cipher *Cipher, secrets *Secrets, id CredentialID, globalKey string) (*Secret, Origin, error) {
 	if secrets == nil {
 		secrets = defaultSecrets
@@ -112,10 +152,32 @@ func (s *Store) ResolveCredential(cipher *Cipher, secrets *Secrets, id Credentia
 	defer s.endWith(cipher, c)
 	provider, providerLen := text(id.Provider)
 	name, nameLen := text(id.Name)
-	global, globalLen := text(globalKey)
+	global, globalLen := optional(globalKey)
 	secret, err := c.secret(C.st_credential_resolve(s.native(), cipher.native(), secrets.native(), C.int64_t(id.UserID),
 		provider, providerLen, name, nameLen, global, globalLen, &c.outcome, &c.bytes, &c.err))
 	return secret, Origin(c.outcome), err
+}
+
+// CredentialOrigin returns where [Store.ResolveCredential] would find a credential, without using it.
+func (s *Store) CredentialOrigin(secrets *Secrets, id CredentialID, globalKey string) (Origin, error) {
+	if secrets == nil {
+		secrets = defaultSecrets
+	}
+	if err := secrets.handle.acquire(); err != nil {
+		return OriginNone, err
+	}
+	defer secrets.handle.release()
+	c, err := s.begin()
+	if err != nil {
+		return OriginNone, err
+	}
+	defer s.end(c)
+	provider, providerLen := text(id.Provider)
+	name, nameLen := text(id.Name)
+	global, globalLen := optional(globalKey)
+	err = c.error(C.st_credential_source(s.native(), secrets.native(), C.int64_t(id.UserID), provider, providerLen, name, nameLen,
+		global, globalLen, &c.outcome, &c.err))
+	return Origin(c.outcome), err
 }
 
 // RotateCredentials creates a new key and re-encrypts every stored credential under it.

@@ -213,6 +213,24 @@ func (s *Store) ClearHardwareInfo() error {
 	return c.error(C.st_hardware_info_clear(s.native(), &c.err))
 }
 
+// DefaultHardwareInfo returns the built-in default prices.
+func DefaultHardwareInfo() (json.RawMessage, error) {
+	c := newCall()
+	defer c.end()
+	return c.copied(C.st_hardware_info_defaults(&c.bytes, &c.err))
+}
+
+// DefaultHardwareCostPerHour returns the hourly price of the default device, gpu-l40s.
+func (s *Store) DefaultHardwareCostPerHour() (float64, error) {
+	c, err := s.begin()
+	if err != nil {
+		return 0, err
+	}
+	defer s.end(c)
+	err = c.error(C.st_hardware_default_cost_per_hour(s.native(), &c.cost, &c.err))
+	return float64(c.cost), err
+}
+
 // HardwareCostPerHour returns the hourly price of a device.
 func (s *Store) HardwareCostPerHour(id string) (float64, error) {
 	c, err := s.begin()

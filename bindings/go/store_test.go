@@ -67,7 +67,8 @@ func TestStoreRecordsTheActor(t *testing.T) {
 func TestStoreCredentialsAndRotation(t *testing.T) {
 	store, cipher, _ := newTestStore(t)
 	for user := range int64(3) {
-		must(t, store.SetCredential(cipher, CredentialID{user, "replicate", "api_token"}, fmt.Appendf(nil, "token of %d", user)))
+		_, err := store.SetCredential(cipher, CredentialID{user, "replicate", "api_token"}, fmt.Appendf(nil, "token of %d", user))
+		must(t, err)
 	}
 	must(t, store.RotateCredentials(cipher))
 	secret, err := store.Credential(cipher, CredentialID{2, "replicate", "api_token"})
@@ -100,6 +101,68 @@ func TestStoreCredentialsAndRotation(t *testing.T) {
 	equal(t, valueOf(t, secret, err), "token of 0")
 }
 
+func TestStoreCredentialStates(t *testing.T) {
+	t.Setenv("SHARED_TOKEN", "shared")
+	store, cipher, _ := newTestStore(t)
+	secrets, err := Open(Settings{"providers": []string{"env"}})
+	must(t, err)
+	defer secrets.Close()
+	id := CredentialID{7, "replicate", "api_token"}
+	nobody := CredentialID{Unknown, "replicate", "api_token"}
+	is := func(expected bool, call func(CredentialID) (bool, error)) {
+		t.Helper()
+		found, err := call(id)
+		must(t, err)
+		equal(t, found, expected)
+	}
+	from := func(id CredentialID, key string, expected Origin) {
+		t.Helper()
+		origin, err := store.CredentialOrigin(secrets, id, key)
+		must(t, err)
+		equal(t, origin, expected)
+	}
+	for _, call := range []func(CredentialID) (bool, error){store.HasCredential, store.MarkCredentialUsed, store.DeactivateCredential} {
+		is(false, call)
+	}
+	from(id, "SHARED_TOKEN", OriginGlobal)
+	from(id, "", OriginNone)
+	first, err := store.SetCredential(cipher, id, []byte("own"))
+	must(t, err)
+	is(true, store.HasCredential)
+	is(true, store.MarkCredentialUsed)
+	from(id, "", OriginUser)
+	from(nobody, "SHARED_TOKEN", OriginGlobal)
+	secret, origin, err := store.ResolveCredential(cipher, secrets, nobody, "SHARED_TOKEN")
+	equal(t, valueOf(t, secret, err), "shared")
+	equal(t, origin, OriginGlobal)
+	_, _, err = store.ResolveCredential(cipher, secrets, nobody, "")
+	expect(t, err, ErrNotFound)
+	is(true, store.DeactivateCredential)
+	is(false, store.HasCredential)
+	is(true, store.DeactivateCredential)
+	again, err := store.SetCredential(cipher, id, []byte("again"))
+	must(t, err)
+	equal(t, again, first)
+	is(true, store.HasCredential)
+	must(t, secrets.Close())
+	_, err = store.CredentialOrigin(secrets, id, "SHARED_TOKEN")
+	expect(t, err, ErrClosed)
+}
+
+func TestStoreDefaultPrices(t *testing.T) {
+	store, _, _ := newTestStore(t)
+	defaults, err := DefaultHardwareInfo()
+	must(t, err)
+	info, err := store.HardwareInfo()
+	must(t, err)
+	equal(t, string(info), string(defaults))
+	equal(t, strings.Contains(string(info), "gpu-h100"), true)
+	must(t, store.SetHardwareInfo([]byte(`{"gpu-l40s": {"cost_per_second": 1}}`)))
+	cost, err := store.DefaultHardwareCostPerHour()
+	must(t, err)
+	equal(t, cost, 3600)
+}
+
 func TestStoreAndCipherDefaults(t *testing.T) {
 	t.Setenv("SHARED_TOKEN", "shared")
 	t.Setenv("HOME", t.TempDir())
@@ -112,7 +175,8 @@ func TestStoreAndCipherDefaults(t *testing.T) {
 	secret, origin, err := DefaultStore().ResolveCredential(nil, nil, id, "SHARED_TOKEN")
 	equal(t, valueOf(t, secret, err), "shared")
 	equal(t, origin, OriginGlobal)
-	must(t, DefaultStore().SetCredential(nil, id, []byte("own")))
+	_, err = DefaultStore().SetCredential(nil, id, []byte("own"))
+	must(t, err)
 	must(t, DefaultStore().Close())
 	must(t, DefaultCipher().Close())
 	secret, origin, err = DefaultStore().ResolveCredential(nil, nil, id, "SHARED_TOKEN")

@@ -57,6 +57,7 @@ enum class Source : std::int32_t {
     custom = ST_SOURCE_CUSTOM,
     store = ST_SOURCE_STORE,
     encryption = ST_SOURCE_ENCRYPTION,
+    huggingface = ST_SOURCE_HUGGINGFACE,
 };
 
 #if defined(__GNUC__)

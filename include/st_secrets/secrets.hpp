@@ -22,7 +22,8 @@ struct GetOptions {
 /// A secret and its origin.
 struct Secret {
     Bytes value;
-    /// The provider's name: "env", "file", "aws", "vault", or that of a custom provider.
+    /// The provider's name: "env", "file", "aws", "vault", "huggingface", or that of a custom
+    /// provider.
     std::string provider;
     /// The provider's identifier of this version; empty if it has none.
     std::string version;
@@ -42,7 +43,7 @@ struct Secret {
 class Secrets {
 public:
     using Names = std::initializer_list<std::string_view>;
-    /// The position after all other providers.
+    /// The position after all other providers, except a last provider "huggingface".
     static constexpr std::size_t last = ST_LAST;
 
     /// A closed handle; see `open` and `process`.

@@ -15,7 +15,7 @@ struct Actor {
     std::string_view ip{};
 };
 
-/// Identifies a credential of a user.
+/// Identifies a credential of a user. A negative `user_id` means no user, where that is allowed.
 struct CredentialName {
     std::int64_t user_id = 0;
     std::string_view provider{};
@@ -25,7 +25,8 @@ struct CredentialName {
 /// A credential for a user, and its origin.
 struct ResolvedCredential {
     enum class Origin : std::int32_t {
-        none = 0,
+        /// There is none.
+        none = ST_CREDENTIAL_NONE,
         /// The user's own credential.
         user = ST_CREDENTIAL_USER,
         /// The secret shared by all users.
@@ -142,6 +143,11 @@ public:
     /// Returns the hardware prices, as a JSON object.
     std::string hardware_info_get() const { return try_hardware_info_get().value(); }
     Result<std::string> try_hardware_info_get() const { return handle_.text(::st_hardware_info_get); }
+    /// Returns the built-in default prices.
+    static std::string hardware_info_defaults() { return try_hardware_info_defaults().value(); }
+    static Result<std::string> try_hardware_info_defaults() {
+        return detail::text_of(::st_hardware_info_defaults);
+    }
     /// Replaces the cached prices with a JSON object.
     void hardware_info_set(std::string_view json) const { try_hardware_info_set(json).value(); }
     Result<void> try_hardware_info_set(std::string_view json) const noexcept {
@@ -161,17 +167,24 @@ public:
             ::st_hardware_cost_per_hour(store, detail::data(hardware_id), hardware_id.size(), &cost, error);
         });
     }
-
-    /// Encrypts and stores a credential of a user.
-    void credential_set(const CredentialName &of, std::string_view value,
-                        const Cipher &cipher = Cipher::process()) const {
-        try_credential_set(of, value, cipher).value();
+    /// Returns the hourly price of the default device, `gpu-l40s`.
+    double hardware_default_cost_per_hour() const { return try_hardware_default_cost_per_hour().value(); }
+    Result<double> try_hardware_default_cost_per_hour() const noexcept {
+        return handle_.call<double>([](const st_store *store, double &cost, st_error *error) {
+            ::st_hardware_default_cost_per_hour(store, &cost, error);
+        });
     }
-    Result<void> try_credential_set(const CredentialName &of, std::string_view value,
-                                    const Cipher &cipher = Cipher::process()) const noexcept {
-        return with<void>(cipher, [&](const st_store *store, st_error *error) {
+
+    /// Encrypts and stores a credential of a user, and returns its id.
+    std::int64_t credential_set(const CredentialName &of, std::string_view value,
+                                const Cipher &cipher = Cipher::process()) const {
+        return try_credential_set(of, value, cipher).value();
+    }
+    Result<std::int64_t> try_credential_set(const CredentialName &of, std::string_view value,
+                                            const Cipher &cipher = Cipher::process()) const noexcept {
+        return with<std::int64_t>(cipher, [&](const st_store *store, std::int64_t &id, st_error *error) {
             ::st_credential_set(store, cipher.raw(), of.user_id, detail::data(of.provider), of.provider.size(),
-                                detail::data(of.name), of.name.size(), detail::data(value), value.size(), error);
+                                detail::data(of.name), of.name.size(), detail::data(value), value.size(), &id, error);
         });
     }
     /// Returns the value of a user's active credential.
@@ -188,10 +201,23 @@ public:
     /// Removes a credential of a user and returns whether it existed.
     bool credential_delete(const CredentialName &of) const { return try_credential_delete(of).value(); }
     Result<bool> try_credential_delete(const CredentialName &of) const noexcept {
-        return handle_.call<bool>([&](const st_store *store, bool &existed, st_error *error) {
-            ::st_credential_delete(store, of.user_id, detail::data(of.provider), of.provider.size(),
-                                   detail::data(of.name), of.name.size(), &existed, error);
-        });
+        return flag_of(::st_credential_delete, of);
+    }
+    /// Makes a credential of a user inactive, until it is set again, and returns whether it existed.
+    bool credential_deactivate(const CredentialName &of) const { return try_credential_deactivate(of).value(); }
+    Result<bool> try_credential_deactivate(const CredentialName &of) const noexcept {
+        return flag_of(::st_credential_deactivate, of);
+    }
+    /// Records the use of an active credential that the program has from an earlier call, and returns whether there is
+    /// one.
+    bool credential_mark_used(const CredentialName &of) const { return try_credential_mark_used(of).value(); }
+    Result<bool> try_credential_mark_used(const CredentialName &of) const noexcept {
+        return flag_of(::st_credential_mark_used, of);
+    }
+    /// Returns whether a user has an active credential of this name.
+    bool credential_exists(const CredentialName &of) const { return try_credential_exists(of).value(); }
+    Result<bool> try_credential_exists(const CredentialName &of) const noexcept {
+        return flag_of(::st_credential_exists, of);
     }
     /// Returns the credentials of a user (negative: all users) and a provider (empty: all providers) as a JSON array,
     /// without their values.
@@ -204,7 +230,7 @@ public:
                                  error);
         });
     }
-    /// Returns the user's own credential, or else the secret `global_key`.
+    /// Returns the user's own credential, or else the secret `global_key`; an empty key means that there is none.
     ResolvedCredential credential_resolve(const CredentialName &of, std::string_view global_key,
                                           const Cipher &cipher = Cipher::process(),
                                           const Secrets &secrets = Secrets::process()) const {
@@ -219,10 +245,32 @@ public:
         return with<ResolvedCredential>(cipher, [&](const st_store *store, ResolvedCredential &found, st_error *error) {
             std::int32_t origin = 0;
             ::st_credential_resolve(store, cipher.raw(), secrets.raw(), of.user_id, detail::data(of.provider),
-                                    of.provider.size(), detail::data(of.name), of.name.size(), detail::data(global_key),
-                                    global_key.size(), &origin, found.value.raw(), error);
+                                    of.provider.size(), detail::data(of.name), of.name.size(),
+                                    global_key.empty() ? nullptr : global_key.data(), global_key.size(), &origin,
+                                    found.value.raw(), error);
             found.origin = static_cast<ResolvedCredential::Origin>(origin);
         });
+    }
+    /// Returns where `credential_resolve` would find the credential, without using it.
+    ResolvedCredential::Origin credential_source(const CredentialName &of, std::string_view global_key,
+                                                 const Secrets &secrets = Secrets::process()) const {
+        return try_credential_source(of, global_key, secrets).value();
+    }
+    Result<ResolvedCredential::Origin> try_credential_source(
+        const CredentialName &of, std::string_view global_key,
+        const Secrets &secrets = Secrets::process()) const noexcept {
+        if (!secrets.is_open()) {
+            return Handle::closed();
+        }
+        return handle_.call<ResolvedCredential::Origin>(
+            [&](const st_store *store, ResolvedCredential::Origin &found, st_error *error) {
+                std::int32_t origin = 0;
+                ::st_credential_source(store, secrets.raw(), of.user_id, detail::data(of.provider), of.provider.size(),
+                                       detail::data(of.name), of.name.size(),
+                                       global_key.empty() ? nullptr : global_key.data(), global_key.size(), &origin,
+                                       error);
+                found = static_cast<ResolvedCredential::Origin>(origin);
+            });
     }
     /// Creates a new key and re-encrypts every stored credential under it.
     void credentials_rotate(const Cipher &cipher = Cipher::process()) const { try_credentials_rotate(cipher).value(); }
@@ -313,6 +361,16 @@ private:
             return Handle::closed();
         }
         return handle_.call<R>(call);
+    }
+
+    /// A call about a credential that reports whether it exists.
+    Result<bool> flag_of(st_status (*function)(const st_store *, std::int64_t, const char *, std::size_t, const char *,
+                                               std::size_t, bool *, st_error *),
+                         const CredentialName &of) const noexcept {
+        return handle_.call<bool>([&](const st_store *store, bool &existed, st_error *error) {
+            function(store, of.user_id, detail::data(of.provider), of.provider.size(), detail::data(of.name),
+                     of.name.size(), &existed, error);
+        });
     }
 
     Result<Bytes> get_by_name(st_status (*get)(const st_store *, const char *, std::size_t, st_bytes *, st_error *),

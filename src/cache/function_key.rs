@@ -19,6 +19,10 @@
 
 use std::fmt::Write;
 
+mod packed;
+
+pub use packed::packed_function_key;
+
 /// One argument of a function call.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Arg<'a> {
@@ -43,11 +47,7 @@ pub enum Arg<'a> {
 /// Returns the key of a call with these positional and named arguments, in the form that the module describes.
 pub fn function_key(prefix: &str, function: &str, positional: &[Arg<'_>], named: &[(&str, Arg<'_>)]) -> String {
     let mut key = String::new();
-    if !prefix.is_empty() {
-        key.push_str(prefix);
-        key.push(':');
-    }
-    key.push_str(function);
+    write_head(&mut key, prefix, function);
     for arg in positional {
         key.push(':');
         write_arg(&mut key, arg, false);
@@ -59,6 +59,14 @@ pub fn function_key(prefix: &str, function: &str, positional: &[Arg<'_>], named:
         write_arg(&mut key, arg, false);
     }
     key
+}
+
+fn write_head(key: &mut String, prefix: &str, function: &str) {
+    if !prefix.is_empty() {
+        key.push_str(prefix);
+        key.push(':');
+    }
+    key.push_str(function);
 }
 
 fn sorted<'b, 'a>(named: &'b [(&'a str, Arg<'a>)]) -> Vec<&'b (&'a str, Arg<'a>)> {

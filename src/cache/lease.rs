@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::thread::ThreadId;
 use std::time::Duration;
 
-use super::load::{Claimed, Load, Waited};
+use super::load::{Claimed, Load, Registered, Waited};
 use super::store::Freshness;
 use super::write::replace;
 use super::{TtlCache, release};
@@ -161,7 +161,57 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         self.acquire_missing(key, Deadline::after(timeout), !timeout.is_zero(), lease_ttl, None)
     }
 
-    /// Does the same with a lease that this thread ends itself: if it asks for the key again before that, it gets an
+    /// Does the same for a caller that does not block its thread. If another caller has the lease, it returns
+    /// [`Acquired::Busy`] and the number of a registration: `notify` is called once when that load ends, on the thread
+    /// that ends it, with no lock held. It gets the result of the load, which may not have been stored. Status
+    /// [`Status::Abandoned`] means that nobody loads the key any more. In all other cases `notify` is dropped.
+    ///
+    /// A load that takes longer than its lease ends when the next caller asks for the key. In a forked child the
+    /// registrations of the parent are void, and their functions are not called.
+    pub fn acquire_or_notify(
+        &self,
+        key: &[u8],
+        lease_ttl: Duration,
+        notify: impl FnOnce(&Result<V>) + Send + 'static,
+    ) -> Result<(Acquired<'_, V>, u64)>
+    where
+        V: 'static,
+    {
+        if let Some((value, Freshness::Fresh)) = self.look_up(key, V::clone) {
+            return Ok((Acquired::Hit(value), 0));
+        }
+        let mut notify: Box<dyn FnOnce(&Result<V>) + Send> = Box::new(notify);
+        loop {
+            let load = match self.loads.claim(key, None, Deadline::after(lease_ttl)) {
+                Claimed::Own(load) => return Ok((self.lead(load), 0)),
+                Claimed::Other(load) => load,
+            };
+            if let Some((old, _)) = self.peek(key) {
+                return Ok((Acquired::Hit(old), 0));
+            }
+            if load.is_own() {
+                return Err(waits_for_itself());
+            }
+            match self.loads.register(&load, notify) {
+                Registered::Yes(number) => return Ok((Acquired::Busy, number)),
+                Registered::Ended(result) => return result.map(|value| (Acquired::Hit(value), 0)),
+                Registered::Again(returned) => notify = returned,
+            }
+        }
+    }
+
+    /// Cancels a registration of [`TtlCache::acquire_or_notify`]. Returns `false` if its function was called, or is
+    /// being called by another thread.
+    pub fn cancel_notify(&self, registration: u64) -> bool {
+        self.loads.cancel(registration)
+    }
+
+    /// Ends the loads that registered functions wait for, because the cache is being freed.
+    pub(crate) fn end_registered_loads(&self) {
+        self.loads.end_registered();
+    }
+
+    /// As [`TtlCache::acquire`], with a lease that this thread ends itself: if it asks for the key again before that, it gets an
     /// error instead of waiting for itself.
     pub(crate) fn acquire_on_this_thread(&self, key: &[u8], timeout: Duration) -> Result<Acquired<'_, V>> {
         let me = std::thread::current().id();
@@ -187,10 +237,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
             if !may_wait && !load.is_own() {
                 return Ok(Acquired::Busy);
             }
-            let Some(waited) = load.wait(deadline) else {
-                let message = "the load of the key waits for this call, which asks for the same key";
-                return Err(Error::new(Status::Busy, message));
-            };
+            let Some(waited) = load.wait(deadline) else { return Err(waits_for_itself()) };
             match waited {
                 Waited::Value(value) => return Ok(Acquired::Hit(value)),
                 Waited::Failed(error) => return Err(error),
@@ -275,6 +322,10 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         drop(locked);
         release(removed);
     }
+}
+
+fn waits_for_itself() -> Error {
+    Error::new(Status::Busy, "the load of the key waits for this call, which asks for the same key")
 }
 
 /// Whether an error is an answer of the source, after which an old value must not be served.

@@ -7,11 +7,15 @@
 //! A load becomes outdated when its key is written or invalidated. The callers that wait for it already get its result,
 //! which is not stored; the next caller starts another load.
 //!
-//! Lock order: the entries of the cache first, then the map of loads.
+//! A caller that does not block a thread registers a function, which is called when the load ends. The functions are
+//! kept with the result, and a child does not call those of its parent.
+//!
+//! Lock order: the entries of the cache first, then the map of loads, then the result of a load.
 
 use std::collections::HashMap;
+use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst, fence};
-use std::sync::{Arc, Condvar, Mutex as StdMutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex as StdMutex, MutexGuard, PoisonError};
 use std::thread::ThreadId;
 use std::time::Duration;
 
@@ -21,6 +25,10 @@ use super::waits::{self, Work};
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Status};
 use crate::fork;
+pub(super) use notify::Registered;
+use notify::{Notifications, Notify};
+
+mod notify;
 
 /// The longest single wait. The clock of std's condition variables stops while the machine is suspended.
 const NAP: Duration = Duration::from_secs(1);
@@ -38,14 +46,19 @@ pub(super) struct Load<V> {
     expires: Deadline,
     /// Set when the key is written or invalidated during the load: the result must not be stored.
     outdated: AtomicBool,
+    /// The number of registered functions.
+    registered: AtomicUsize,
     result: StdMutex<Ending<V>>,
     ended: Condvar,
 }
 
-/// The result, `None` while the load is in progress, and the number of threads that wait for it.
+/// The result, `None` while the load is in progress, the number of threads that wait for it, and the functions to call.
 struct Ending<V> {
     result: Option<Result<V>>,
     waiting: usize,
+    functions: Vec<(u64, Notify<V>)>,
+    /// Another caller has taken the load over.
+    is_closed: bool,
 }
 
 /// The result of waiting for a load.
@@ -71,6 +84,8 @@ struct Map<V> {
     by_key: HashMap<Box<[u8]>, Arc<Load<V>>>,
     /// All of them.
     by_id: HashMap<u64, Arc<Load<V>>>,
+    /// The load of each registration.
+    by_registration: HashMap<u64, Arc<Load<V>>>,
     last_id: u64,
     /// The number of loads at which abandoned ones are searched for.
     sweep_at: usize,
@@ -109,26 +124,35 @@ impl<V> Load<V> {
         !self.is_void() && (!self.is_outdated() || self.is_own())
     }
 
-    fn end(&self, result: Result<V>) {
-        self.work.ended.store(true, SeqCst);
-        if self.generation == fork::generation() {
-            let mut ending = self.result.lock().unwrap_or_else(PoisonError::into_inner);
-            ending.result = Some(result);
-            // Without a waiter this would be a needless system call.
-            if ending.waiting > 0 {
-                self.ended.notify_all();
-            }
-        }
+    fn ending(&self) -> MutexGuard<'_, Ending<V>> {
+        self.result.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<V: Clone> Load<V> {
+    /// Ends it. Returns the functions to call, if there are any.
+    fn end(&self, result: Result<V>) -> Option<Notifications<V>> {
+        self.work.ended.store(true, SeqCst);
+        if self.generation != fork::generation() {
+            return None;
+        }
+        let mut ending = self.ending();
+        let functions = mem::take(&mut ending.functions);
+        let notifications = Notifications::new(functions, || result.clone());
+        ending.result = Some(result);
+        // Without a waiter this would be a needless system call.
+        if ending.waiting > 0 {
+            self.ended.notify_all();
+        }
+        notifications
+    }
+
     /// Waits for its end. `None` if it waits, across any number of threads, for the calling thread. The caller holds
     /// no lock.
     pub(super) fn wait(&self, deadline: Deadline) -> Option<Waited<V>> {
         let _waiting = waits::begin(&self.work)?;
         Some(fork::unprotected(|| {
-            let mut ending = self.result.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut ending = self.ending();
             loop {
                 match &ending.result {
                     Some(Ok(value)) => return Waited::Value(value.clone()),
@@ -155,21 +179,36 @@ impl<V> Map<V> {
         removed
     }
 
-    /// Removes the abandoned loads.
+    /// Removes a load that was abandoned.
+    fn discard(&mut self, load: &Arc<Load<V>>) {
+        load.outdated.store(true, SeqCst);
+        self.remove(load);
+        self.failed += 1;
+    }
+
+    /// Removes the abandoned loads. One with registered functions is left to the next caller that asks for its key,
+    /// because this call may be in the middle of another one, where none can be called.
     fn sweep(&mut self) {
-        let void: Vec<_> = self.by_id.values().filter(|load| load.is_void()).cloned().collect();
+        let is_registered = |load: &Load<V>| load.registered.load(SeqCst) > 0 && load.generation == fork::generation();
+        let void: Vec<_> = self.by_id.values().filter(|load| load.is_void() && !is_registered(load)).cloned().collect();
         for load in void {
-            load.outdated.store(true, SeqCst);
-            self.remove(&load);
-            self.failed += 1;
+            self.discard(&load);
         }
         self.sweep_at = FEW.max(self.by_id.len() * 2);
     }
 }
 
-impl<V> Loads<V> {
+impl<V: Clone> Loads<V> {
     pub(super) fn new() -> Loads<V> {
-        let map = Map { by_key: HashMap::new(), by_id: HashMap::new(), last_id: 0, sweep_at: FEW, begun: 0, failed: 0 };
+        let map = Map {
+            by_key: HashMap::new(),
+            by_id: HashMap::new(),
+            by_registration: HashMap::new(),
+            last_id: 0,
+            sweep_at: FEW,
+            begun: 0,
+            failed: 0,
+        };
         Loads { underway: AtomicUsize::new(0), map: Mutex::new(map) }
     }
 
@@ -180,19 +219,37 @@ impl<V> Loads<V> {
     }
 
     /// Returns the load of this key: the one in progress, or a new one owned by the caller. The owner then checks
-    /// whether a value was stored in the meantime, and calls [`Loads::begin`] or [`Loads::end`].
+    /// whether a value was stored in the meantime, and calls [`Loads::begin`] or [`Loads::end`]. The caller holds no
+    /// lock.
     pub(super) fn claim(&self, key: &[u8], owner: Option<ThreadId>, expires: Deadline) -> Claimed<V> {
+        loop {
+            match self.try_claim(key, owner, expires) {
+                Ok(claimed) => return claimed,
+                Err(discarded) => self.notify(discarded.close()),
+            }
+        }
+    }
+
+    /// Does the same, or discards a load that was abandoned and has registered functions.
+    fn try_claim(
+        &self,
+        key: &[u8],
+        owner: Option<ThreadId>,
+        expires: Deadline,
+    ) -> std::result::Result<Claimed<V>, Arc<Load<V>>> {
         let _guard = fork::protect();
         let mut map = self.map.lock();
         if let Some(load) = map.by_key.get(key) {
             if load.is_open() {
-                return Claimed::Other(load.clone());
+                return Ok(Claimed::Other(load.clone()));
             }
             if load.is_void() {
                 let load = load.clone();
-                load.outdated.store(true, SeqCst);
-                map.remove(&load);
-                map.failed += 1;
+                map.discard(&load);
+                if load.registered.load(SeqCst) > 0 {
+                    self.underway.store(map.by_id.len(), SeqCst);
+                    return Err(load);
+                }
             }
         }
         if map.by_id.len() >= map.sweep_at {
@@ -206,7 +263,8 @@ impl<V> Loads<V> {
             generation: fork::generation(),
             expires,
             outdated: AtomicBool::new(false),
-            result: StdMutex::new(Ending { result: None, waiting: 0 }),
+            registered: AtomicUsize::new(0),
+            result: StdMutex::new(Ending { result: None, waiting: 0, functions: Vec::new(), is_closed: false }),
             ended: Condvar::new(),
         });
         map.by_key.insert(key.into(), load.clone());
@@ -214,7 +272,7 @@ impl<V> Loads<V> {
         self.underway.store(map.by_id.len(), SeqCst);
         // The load reads after this fence: it sees the write of any writer that does not see the load.
         fence(SeqCst);
-        Claimed::Own(load)
+        Ok(Claimed::Own(load))
     }
 
     /// Counts a load that starts.
@@ -247,7 +305,7 @@ impl<V> Loads<V> {
             removed
         };
         if ended {
-            load.end(result);
+            self.notify(load.end(result));
         }
         ended
     }

@@ -37,7 +37,7 @@ mod tests;
 
 pub(crate) use builtin::is_built_in;
 pub use builtin::{for_functions, invalidate_provider, invalidate_user, provider_config, user_permission};
-pub use function_key::{Arg, function_key};
+pub use function_key::{Arg, function_key, packed_function_key};
 pub use lease::{Acquired, Lease, Loaded};
 pub use options::Options;
 pub use stats::Stats;

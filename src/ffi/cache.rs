@@ -6,7 +6,7 @@ use std::ptr;
 use std::time::Duration;
 
 use super::bytes::{copy_if_fits, not_copied};
-use super::callback::Context;
+use super::callback::{Context, pointer_of};
 use super::config::settings;
 use super::{
     Out, guard, guard_look_up, guard_quietly, input, into_handle, null, st_bytes, st_config, st_drop_fn, st_error,
@@ -136,8 +136,10 @@ pub unsafe extern "C" fn st_cache_free(cache: *mut st_cache) {
             return;
         }
         // SAFETY: the caller gives back what `st_cache_new` or `st_cache_open` made; it is live here, and shared with
-        // the objects that are dropped.
-        unsafe { &*cache }.drain();
+        // the callbacks and the objects that are dropped.
+        let live = unsafe { &*cache };
+        live.end_registered_loads();
+        live.drain();
         // SAFETY: as above, and nobody uses it any more.
         drop(unsafe { Box::from_raw(cache) });
     });
@@ -265,8 +267,7 @@ pub unsafe extern "C" fn st_cache_get_object(
         let (cache, key) = unsafe { (live(cache)?, key_of(key, key_len)?) };
         let Some(value) = cache.get(key).filter(Value::is_present) else { return Ok(false) };
         let object = value.into_object()?;
-        let pointer = object.downcast_ref::<Context>().map_or(ptr::null_mut(), Context::pointer);
-        out.set(st_object { object: pointer, owner: Box::into_raw(Box::new(object)).cast() });
+        out.set(st_object { object: pointer_of(&object), owner: Box::into_raw(Box::new(object)).cast() });
         Ok(true)
     })
 }

@@ -1,11 +1,15 @@
 //! Caches: loading what is missing, once however many ask for it.
 
 use std::ffi::{c_char, c_void};
+use std::ptr;
 use std::time::Duration;
 
 use super::cache::{bytes_of, key_of, live};
 use super::callback::{self, Context, Storage, Stored};
-use super::{Out, guard, input, null, st_bytes, st_cache, st_drop_fn, st_error, st_load_fn, st_status, text};
+use super::status::report_failure;
+use super::{
+    Out, guard, guard_quietly, input, null, st_bytes, st_cache, st_drop_fn, st_error, st_load_fn, st_status, text,
+};
 use crate::cache::{Acquired, Loaded, Object, Value, ttl_from_seconds};
 use crate::clock;
 use crate::error::{Error, Result, Status};
@@ -16,6 +20,17 @@ pub const ST_LOAD_HIT: i32 = 1;
 pub const ST_LOAD_LEADER: i32 = 2;
 /// Outcome of `st_cache_load_begin`: another caller is loading the value, and `timeout` is 0.
 pub const ST_LOAD_BUSY: i32 = 3;
+
+/// Reports the end of a load that another caller began. `error` is never NULL; its `status` is `ST_OK` if the load has
+/// a value, which is then in `value`, or in `object` if it is an object (`value` is NULL). All are valid until the
+/// function returns; `st_bytes_clone` keeps the bytes. The value may not have been stored.
+///
+/// It is called on the thread that ends the load, before the call that ends it returns, with no lock of the library
+/// held. It may call the library, but must not wait for a load. It should only wake its caller, because the thread that
+/// ends the load calls one such function after another.
+pub type st_load_ended_fn = Option<
+    unsafe extern "C" fn(context: *mut c_void, value: *const st_bytes, object: *mut c_void, error: *const st_error),
+>;
 
 /// Returns the value under `key`. If there is none, calls `load` and stores the value that it returns. Other callers
 /// that ask for the key meanwhile wait for this load, each for at most `timeout` seconds (`INFINITY`: no limit).
@@ -98,27 +113,74 @@ pub unsafe extern "C" fn st_cache_load_begin(
 ) -> st_status {
     guard(error, || {
         // SAFETY: the caller gives NULL or places of these types.
-        let (outcome, value, lease) =
-            unsafe { (Out::new(outcome, "outcome"), Out::new(value, "value"), Out::new(lease, "lease")) };
-        let (outcome, value, lease) = (outcome?, value?, lease?);
+        let out = unsafe { Begun::new(outcome, value, lease) }?;
         // SAFETY: the caller gives readable bytes of this length, and a live cache.
         let (cache, key) = unsafe { (live(cache)?, key_of(key, key_len)?) };
         let (timeout, lease_ttl) = (clock::seconds("timeout", timeout)?, clock::seconds("lease_ttl", lease_ttl)?);
-        let (result, found) = match cache.acquire(key, timeout, lease_ttl)? {
-            Acquired::Hit(found) => {
-                found.must_be_present()?;
-                (ST_LOAD_HIT, Some(found))
-            }
-            Acquired::Lead(owned, old) => {
-                lease.set(owned.into_number());
-                (ST_LOAD_LEADER, old)
-            }
-            Acquired::Busy => (ST_LOAD_BUSY, None),
-        };
-        if let Some(bytes) = found.and_then(bytes_of) {
-            value.set(bytes.into());
-        }
-        outcome.set(result);
+        out.set(cache.acquire(key, timeout, lease_ttl)?)
+    })
+}
+
+/// As `st_cache_load_begin`, for callers that cannot block a thread, such as an event loop: it never waits. If another
+/// caller has the lease, the outcome is `ST_LOAD_BUSY`, and `ended` is called with `context` exactly once, when that
+/// load ends: by its value or failure, because its lease expired and another caller asked for the key, or because the
+/// cache is freed (the last two are `ST_ABANDONED`). It may be called before this function returns. `waiter` is a
+/// number for `st_cache_load_notify_cancel`.
+///
+/// If the status of the load is `ST_ABANDONED`, nobody loads the value any more, and the caller may begin again. With
+/// any other outcome, and if this call fails, `ended` is not called.
+///
+/// The library has no thread that watches the time. A caller that wants to wait for a limited time uses a timer of its
+/// own, which cancels. So does a caller that waits for a lease that may expire; then it begins again.
+///
+/// A load and its waiting callers belong to one process: in a forked child `ended` is not called for what the parent
+/// began, and the child begins again.
+///
+/// `ST_BUSY`: the call comes from a `load` of `st_cache_get_or_load` for this key. Other callers that wait for each
+/// other are not detected. `ST_NOT_FOUND`: the absence of the value is cached.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn st_cache_load_begin_notify(
+    cache: *const st_cache,
+    key: *const c_void,
+    key_len: usize,
+    lease_ttl: f64,
+    ended: st_load_ended_fn,
+    context: *mut c_void,
+    outcome: *mut i32,
+    value: *mut st_bytes,
+    lease: *mut u64,
+    waiter: *mut u64,
+    error: *mut st_error,
+) -> st_status {
+    guard(error, || {
+        // SAFETY: the caller gives NULL or places of these types.
+        let (out, waiter) = unsafe { (Begun::new(outcome, value, lease), Out::new(waiter, "waiter")) };
+        let (out, waiter) = (out?, waiter?);
+        // SAFETY: the caller gives readable bytes of this length, and a live cache.
+        let (cache, key) = unsafe { (live(cache)?, key_of(key, key_len)?) };
+        let lease_ttl = clock::seconds("lease_ttl", lease_ttl)?;
+        let waiting = Waiting { ended: ended.ok_or_else(|| null("ended"))?, context };
+        let (acquired, number) = cache.acquire_or_notify(key, lease_ttl, move |result| waiting.end(result))?;
+        waiter.set(number);
+        out.set(acquired)
+    })
+}
+
+/// Cancels the `ended` of `st_cache_load_begin_notify`. `cancelled` reports whether it will not be called. If it is
+/// false, `ended` was called, or another thread is calling it now. So `context` may be freed by `ended`, and by a
+/// caller whose `cancelled` is true.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn st_cache_load_notify_cancel(
+    cache: *const st_cache,
+    waiter: u64,
+    cancelled: *mut bool,
+    error: *mut st_error,
+) -> st_status {
+    guard(error, || {
+        // SAFETY: the caller gives NULL or a place for a bool.
+        let cancelled = unsafe { Out::new(cancelled, "cancelled") }?;
+        // SAFETY: the caller gives a live cache.
+        cancelled.set(unsafe { live(cache) }?.cancel_notify(waiter));
         Ok(())
     })
 }
@@ -207,4 +269,76 @@ pub unsafe extern "C" fn st_cache_load_abandon(
 fn loaded(value: Value, ttl: f64) -> Result<Loaded<Value>> {
     let ttl: Option<Duration> = ttl_from_seconds(ttl)?;
     Ok(Loaded { value, ttl, soft: None })
+}
+
+/// The outputs of a call that begins a load.
+struct Begun {
+    outcome: Out<i32>,
+    value: Out<st_bytes>,
+    lease: Out<u64>,
+}
+
+impl Begun {
+    /// # Safety
+    /// As for [`Out::new`].
+    unsafe fn new(outcome: *mut i32, value: *mut st_bytes, lease: *mut u64) -> Result<Begun> {
+        // SAFETY: passed on. All of them are zeroed, even if one is NULL.
+        let (outcome, value, lease) =
+            unsafe { (Out::new(outcome, "outcome"), Out::new(value, "value"), Out::new(lease, "lease")) };
+        Ok(Begun { outcome: outcome?, value: value?, lease: lease? })
+    }
+
+    fn set(&self, acquired: Acquired<'_, Value>) -> Result<()> {
+        let (outcome, found) = match acquired {
+            Acquired::Hit(found) => {
+                found.must_be_present()?;
+                (ST_LOAD_HIT, Some(found))
+            }
+            Acquired::Lead(owned, old) => {
+                self.lease.set(owned.into_number());
+                (ST_LOAD_LEADER, old)
+            }
+            Acquired::Busy => (ST_LOAD_BUSY, None),
+        };
+        if let Some(bytes) = found.and_then(bytes_of) {
+            self.value.set(bytes.into());
+        }
+        self.outcome.set(outcome);
+        Ok(())
+    }
+}
+
+/// A caller that waits for the load of another.
+struct Waiting {
+    ended: unsafe extern "C" fn(*mut c_void, *const st_bytes, *mut c_void, *const st_error),
+    context: *mut c_void,
+}
+
+// SAFETY: the header says that the function is called on any thread.
+unsafe impl Send for Waiting {}
+
+impl Waiting {
+    fn end(self, result: &Result<Value>) {
+        guard_quietly(|| {
+            let present = result.as_ref().map_err(Error::clone);
+            let value = present.and_then(|value| value.must_be_present().map(|()| value.clone()));
+            let mut error = st_error::ok();
+            let (mut bytes, mut object) = (None, ptr::null_mut());
+            match &value {
+                Ok(Value::Object(held)) => object = callback::pointer_of(held),
+                Ok(held) => match held.clone().into_bytes() {
+                    Ok(copy) => bytes = Some(st_bytes::from(copy)),
+                    // SAFETY: the error is complete.
+                    Err(failure) => unsafe { report_failure(&mut error, &failure) },
+                },
+                // SAFETY: the error is complete.
+                Err(failure) => unsafe { report_failure(&mut error, failure) },
+            }
+            let pointer = bytes.as_ref().map_or(ptr::null(), ptr::from_ref);
+            // SAFETY: the function belongs to this context and is called once. Its arguments outlive the call.
+            unsafe { (self.ended)(self.context, pointer, object, &error) };
+            // SAFETY: these bytes were made above, and the function does not free them.
+            bytes.iter_mut().for_each(|bytes| unsafe { super::st_bytes_free(bytes) });
+        });
+    }
 }

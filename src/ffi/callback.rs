@@ -1,6 +1,7 @@
 //! Callbacks: their context and their replies.
 
 use std::ffi::{c_char, c_void};
+use std::ptr;
 use std::time::Duration;
 
 use super::{ST_NOT_FOUND, ST_OK, guard, input, null, st_status, text};
@@ -62,7 +63,7 @@ pub type st_load_fn = Option<
 /// the result.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_reply_bytes(reply: *mut st_reply, data: *const c_void, len: usize, ttl: f64) -> st_status {
-    guard(std::ptr::null_mut(), || {
+    guard(ptr::null_mut(), || {
         // SAFETY: a callback passes the reply that it received, on its own thread.
         let reply = unsafe { reply.as_mut() }.ok_or_else(|| null("reply"))?;
         // SAFETY: the caller passes `len` readable bytes, or a NUL-terminated text with `ST_NUL`.
@@ -90,7 +91,7 @@ pub unsafe extern "C" fn st_reply_object(
     ttl: f64,
 ) -> st_status {
     let object = Context::new(object, drop);
-    guard(std::ptr::null_mut(), || {
+    guard(ptr::null_mut(), || {
         // SAFETY: a callback passes the reply that it received, on its own thread.
         let reply = unsafe { reply.as_mut() }.ok_or_else(|| null("reply"))?;
         let ttl = ttl_from_seconds(ttl)?;
@@ -112,7 +113,7 @@ pub unsafe extern "C" fn st_reply_error(
     message: *const c_char,
     len: usize,
 ) -> st_status {
-    guard(std::ptr::null_mut(), || {
+    guard(ptr::null_mut(), || {
         // SAFETY: a callback passes the reply that it received, on its own thread.
         let reply = unsafe { reply.as_mut() }.ok_or_else(|| null("reply"))?;
         let status = failing(status, "status")?;
@@ -152,6 +153,11 @@ impl Context {
     pub(super) fn pointer(&self) -> *mut c_void {
         self.pointer
     }
+}
+
+/// Returns the pointer that a program stored as an object.
+pub(super) fn pointer_of(object: &Object) -> *mut c_void {
+    object.downcast_ref::<Context>().map_or(ptr::null_mut(), Context::pointer)
 }
 
 impl Drop for Context {

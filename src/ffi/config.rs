@@ -12,7 +12,7 @@ use crate::config::Config;
 /// Keys of the secrets manager:
 ///
 /// - `providers`: JSON array, the providers in the order in which they are queried; default
-///   `["env","file","aws","vault"]`
+///   `["env","file","aws","vault","huggingface"]`
 /// - `env_prefix`: text; with `MYAPP` the key `hf-token` is the variable `MYAPP_HF_TOKEN`; default none
 /// - `file_path`: text, a JSON or YAML file, or a directory with one file per secret; `~` is the home directory;
 ///   default the first of `~/.simpletuner/secrets.json`, `.yaml` and `.yml` that exists

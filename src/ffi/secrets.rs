@@ -47,7 +47,8 @@ pub struct st_secret_info {
     pub age: f64,
     /// Seconds until the value expires; 0 for a stale value, and for a provider that is read on every get.
     pub expires_in: f64,
-    /// The name of the provider, NUL-terminated: "env", "file", "aws", "vault", or that of a custom provider.
+    /// The name of the provider, NUL-terminated: "env", "file", "aws", "vault", "huggingface", or that of a custom
+    /// provider.
     pub provider: [c_char; 32],
     /// The provider's own name of this version of the secret, NUL-terminated and truncated if it is too long; empty if
     /// it has none.

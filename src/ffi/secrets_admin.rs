@@ -80,7 +80,8 @@ pub unsafe extern "C" fn st_secrets_delete(
 
 /// Adds a custom provider, which is the callback `get`. `name` (1 to 31 bytes of UTF-8, no control characters)
 /// identifies it in errors, logs and `st_secret_info`. `position` is its place in the order of the providers: 0 is
-/// first, `ST_LAST` is last. A provider cannot be removed.
+/// first, `ST_LAST` is last, but before `huggingface` if that is last, whose aliases come after all other providers. A
+/// provider cannot be removed.
 ///
 /// Its values are cached for `cache_ttl` or the TTL that it set, and the absence of a value for `miss_ttl`. While one
 /// call queries it again, other calls get its last value, with `ST_SECRET_STALE` after `cache_ttl`. A value is never

@@ -29,6 +29,8 @@ pub const ST_SOURCE_CUSTOM: i32 = 5;
 pub const ST_SOURCE_STORE: i32 = 6;
 /// In `source`: the keys that encrypt credentials.
 pub const ST_SOURCE_ENCRYPTION: i32 = 7;
+/// In `source`: the variables and the token file of Hugging Face's own tools.
+pub const ST_SOURCE_HUGGINGFACE: i32 = 8;
 
 /// In `st_error.flags`: the same call may succeed later without any change by the user.
 pub const ST_ERROR_RETRYABLE: u32 = 1;
@@ -56,6 +58,20 @@ pub struct st_error {
 }
 
 const MESSAGE: usize = offset_of!(st_error, message);
+
+impl st_error {
+    /// Returns an error of this version of the header, without a failure.
+    pub(super) fn ok() -> st_error {
+        st_error {
+            size: size_of::<st_error>() as u32,
+            status: ST_OK,
+            source: 0,
+            detail: 0,
+            flags: 0,
+            message: [0; 512],
+        }
+    }
+}
 
 /// # Safety
 /// `error` is NULL or points to an `st_error` of which at least `size` bytes are allocated.
@@ -127,6 +143,7 @@ mod tests {
             (Source::Custom, ST_SOURCE_CUSTOM),
             (Source::Store, ST_SOURCE_STORE),
             (Source::Encryption, ST_SOURCE_ENCRYPTION),
+            (Source::HuggingFace, ST_SOURCE_HUGGINGFACE),
         ];
         assert!(sources.iter().all(|(source, number)| *source as i32 == *number));
     }

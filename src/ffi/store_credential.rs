@@ -7,7 +7,10 @@ use super::secrets::{manager, st_secrets};
 use super::store::{document, optional_text, st_store, with};
 use super::{Out, guard, input, st_bytes, st_error, st_status, text};
 use crate::error::{Error, Result};
+use crate::store::Store;
 
+/// For `st_credential_source`: there is neither.
+pub const ST_CREDENTIAL_NONE: i32 = 0;
 /// `st_credential_resolve` found the user's own credential.
 pub const ST_CREDENTIAL_USER: i32 = 1;
 /// `st_credential_resolve` found the secret that all users share.
@@ -27,7 +30,8 @@ pub type st_progress_fn = Option<unsafe extern "C-unwind" fn(context: *mut c_voi
 
 /// Stores a credential of a user, encrypted under the newest key. Replaces an existing credential of this name. If
 /// `cipher` is NULL, the cipher of the process is used. `value` has 1 byte to 1 MiB; `provider` and `name` have 1 to
-/// 255 bytes and no control characters.
+/// 255 bytes and no control characters. `id` (may be NULL) receives the id of the credential, which it keeps when it is
+/// replaced; an inactive one becomes active.
 ///
 /// `ST_INVALID_ARGUMENT`: the database has a table of users that does not contain this one. Errors of the cipher are as
 /// for `st_encrypt`.
@@ -42,9 +46,12 @@ pub unsafe extern "C" fn st_credential_set(
     name_len: usize,
     value: *const c_void,
     value_len: usize,
+    id: *mut i64,
     error: *mut st_error,
 ) -> st_status {
     guard(error, || {
+        // SAFETY: the caller gives NULL or a place for a number.
+        let out = unsafe { Out::optional(id) };
         // SAFETY: the caller gives readable text and bytes of these lengths, and NULL or a live cipher.
         let (provider, name, value, cipher) = unsafe {
             (
@@ -55,7 +62,11 @@ pub unsafe extern "C" fn st_credential_set(
             )
         };
         // SAFETY: the caller gives NULL or a live store.
-        unsafe { with(store, |store| store.credential_set(&cipher, user_id, provider, name, value)) }
+        let id = unsafe { with(store, |store| store.credential_set(&cipher, user_id, provider, name, value)) }?;
+        if let Some(out) = out {
+            out.set(id);
+        }
+        Ok(())
     })
 }
 
@@ -102,16 +113,88 @@ pub unsafe extern "C" fn st_credential_delete(
     existed: *mut bool,
     error: *mut st_error,
 ) -> st_status {
+    // SAFETY: the caller gives what this function needs.
+    unsafe {
+        with_name(store, user_id, (provider, provider_len), (name, name_len), existed, error, Store::credential_delete)
+    }
+}
+
+/// Makes a credential of a user inactive: it remains in the list, and is found again after the next
+/// `st_credential_set`. If there is none, the call succeeds. `existed` (may be NULL) receives whether there was one,
+/// active or not.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn st_credential_deactivate(
+    store: *const st_store,
+    user_id: i64,
+    provider: *const c_char,
+    provider_len: usize,
+    name: *const c_char,
+    name_len: usize,
+    existed: *mut bool,
+    error: *mut st_error,
+) -> st_status {
+    // SAFETY: the caller gives what this function needs.
+    unsafe {
+        with_name(
+            store,
+            user_id,
+            (provider, provider_len),
+            (name, name_len),
+            existed,
+            error,
+            Store::credential_deactivate,
+        )
+    }
+}
+
+/// Records the use of an active credential whose value the program has from an earlier call, and updates
+/// `last_used_at`. `st_credential_get` and `st_credential_resolve` do this themselves. If there is no active credential
+/// of this name, the call succeeds and changes nothing. `existed` (may be NULL) receives whether there is one.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn st_credential_mark_used(
+    store: *const st_store,
+    user_id: i64,
+    provider: *const c_char,
+    provider_len: usize,
+    name: *const c_char,
+    name_len: usize,
+    existed: *mut bool,
+    error: *mut st_error,
+) -> st_status {
+    // SAFETY: the caller gives what this function needs.
+    unsafe {
+        with_name(
+            store,
+            user_id,
+            (provider, provider_len),
+            (name, name_len),
+            existed,
+            error,
+            Store::credential_mark_used,
+        )
+    }
+}
+
+/// Returns in `exists` whether a user has an active credential of this name. Its value is not decrypted, nothing is
+/// recorded, and no database is created.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn st_credential_exists(
+    store: *const st_store,
+    user_id: i64,
+    provider: *const c_char,
+    provider_len: usize,
+    name: *const c_char,
+    name_len: usize,
+    exists: *mut bool,
+    error: *mut st_error,
+) -> st_status {
     guard(error, || {
         // SAFETY: the caller gives NULL or a place for a bool.
-        let existed = unsafe { Out::optional(existed) };
+        let out = unsafe { Out::new(exists, "exists") }?;
         // SAFETY: the caller gives readable text of these lengths.
         let (provider, name) = unsafe { (text("provider", provider, provider_len)?, text("name", name, name_len)?) };
         // SAFETY: the caller gives NULL or a live store.
-        let deleted = unsafe { with(store, |store| store.credential_delete(user_id, provider, name)) }?;
-        if let Some(existed) = existed {
-            existed.set(deleted);
-        }
+        out.set(unsafe { with(store, |store| store.credential_exists(user_id, provider, name)) }?);
         Ok(())
     })
 }
@@ -133,7 +216,7 @@ pub unsafe extern "C" fn st_credential_list(
         let out = unsafe { Out::new(json, "json") }?;
         // SAFETY: the caller gives NULL or readable text of this length.
         let provider = unsafe { optional_text("provider", provider, provider_len) }?;
-        let user_id = (user_id >= 0).then_some(user_id);
+        let user_id = user(user_id);
         // SAFETY: the caller gives NULL or a live store.
         out.set(document(&unsafe { with(store, |store| store.credential_list(user_id, provider)) }?)?);
         Ok(())
@@ -141,10 +224,12 @@ pub unsafe extern "C" fn st_credential_list(
 }
 
 /// Finds a credential for a user: the user's own active credential, as `st_credential_get` does, otherwise the secret
-/// `global_key` of the manager `secrets` (NULL: the manager of the process). `source` (may be NULL) receives which one
-/// it is, `ST_CREDENTIAL_…`. Free `value` with `st_bytes_free`, which wipes it.
+/// `global_key` of the manager `secrets` (NULL: the manager of the process). A negative `user_id` means no user; NULL
+/// with length 0 as `global_key` means that there is no secret that all users share. `source` (may be NULL) receives
+/// which one it is, `ST_CREDENTIAL_…`. Free `value` with `st_bytes_free`, which wipes it.
 ///
-/// If the user's own credential exists but cannot be decrypted, the call fails; the global secret is not used instead.
+/// `ST_NOT_FOUND`: neither is there. If the user's own credential exists but cannot be decrypted, the call fails; the
+/// global secret is not used instead.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_credential_resolve(
     store: *const st_store,
@@ -170,11 +255,12 @@ pub unsafe extern "C" fn st_credential_resolve(
             (
                 text("provider", provider, provider_len)?,
                 text("name", name, name_len)?,
-                text("global_key", global_key, global_key_len)?,
+                optional_text("global_key", global_key, global_key_len)?,
                 self::cipher(cipher)?,
                 self::manager(secrets)?,
             )
         };
+        let user_id = user(user_id);
         // SAFETY: the caller gives NULL or a live store.
         let resolved =
             unsafe { with(store, |store| store.credential_resolve(&cipher, &manager, user_id, provider, name, key)) }?;
@@ -182,6 +268,44 @@ pub unsafe extern "C" fn st_credential_resolve(
             source.set(resolved.origin as i32);
         }
         out.set(resolved.value.into());
+        Ok(())
+    })
+}
+
+/// Returns in `source` where `st_credential_resolve` would find a credential: `ST_CREDENTIAL_USER`,
+/// `ST_CREDENTIAL_GLOBAL`, or `ST_CREDENTIAL_NONE`. The arguments are the same. The user's own credential is neither
+/// decrypted nor recorded as used; the secret is looked up as `st_secrets_get` does, whose errors are returned, except
+/// `ST_NOT_FOUND`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn st_credential_source(
+    store: *const st_store,
+    secrets: *const st_secrets,
+    user_id: i64,
+    provider: *const c_char,
+    provider_len: usize,
+    name: *const c_char,
+    name_len: usize,
+    global_key: *const c_char,
+    global_key_len: usize,
+    source: *mut i32,
+    error: *mut st_error,
+) -> st_status {
+    guard(error, || {
+        // SAFETY: the caller gives NULL or a place for a number.
+        let out = unsafe { Out::new(source, "source") }?;
+        // SAFETY: the caller gives readable text of these lengths, and NULL or a live manager.
+        let (provider, name, key, manager) = unsafe {
+            (
+                text("provider", provider, provider_len)?,
+                text("name", name, name_len)?,
+                optional_text("global_key", global_key, global_key_len)?,
+                self::manager(secrets)?,
+            )
+        };
+        let user_id = user(user_id);
+        // SAFETY: the caller gives NULL or a live store.
+        let origin = unsafe { with(store, |store| store.credential_source(&manager, user_id, provider, name, key)) }?;
+        out.set(origin.map_or(ST_CREDENTIAL_NONE, |origin| origin as i32));
         Ok(())
     })
 }
@@ -245,4 +369,37 @@ fn plain(flags: u32) -> Result<bool> {
         return Err(Error::invalid_argument(format!("unknown bits in `flags`: {unknown:#x}")));
     }
     Ok(flags & ST_REENCRYPT_PLAIN != 0)
+}
+
+/// A negative number means none.
+fn user(user_id: i64) -> Option<i64> {
+    (user_id >= 0).then_some(user_id)
+}
+
+/// Calls `body` with the name of a credential, and returns in `existed` whether it existed.
+///
+/// # Safety
+/// `store` is NULL or a live store, the texts are readable up to their lengths, and `existed` and `error` are NULL or
+/// places for a result.
+unsafe fn with_name(
+    store: *const st_store,
+    user_id: i64,
+    provider: (*const c_char, usize),
+    name: (*const c_char, usize),
+    existed: *mut bool,
+    error: *mut st_error,
+    body: impl FnOnce(&Store, i64, &str, &str) -> Result<bool>,
+) -> st_status {
+    guard(error, || {
+        // SAFETY: the caller gives NULL or a place for a bool.
+        let out = unsafe { Out::optional(existed) };
+        // SAFETY: the caller gives readable text of these lengths.
+        let (provider, name) = unsafe { (text("provider", provider.0, provider.1)?, text("name", name.0, name.1)?) };
+        // SAFETY: the caller gives NULL or a live store.
+        let existed = unsafe { with(store, |store| body(store, user_id, provider, name)) }?;
+        if let Some(out) = out {
+            out.set(existed);
+        }
+        Ok(())
+    })
 }

@@ -2,13 +2,13 @@
 
 use std::ffi::c_char;
 
-use super::store::{st_store, with};
+use super::store::{document, st_store, with};
 use super::{Out, guard, st_bytes, st_error, st_status, text};
-use crate::store::Store;
+use crate::store::{DEFAULT_HARDWARE_INFO, Store};
 
 /// Reads the prices of hardware: a JSON object `{id: {"name": …, "cost_per_second": …}}`, in US dollars. They come from
 /// `hardware_info` in the configuration of the provider `replicate`. If that is not an object with members,
-/// SimpleTuner's defaults are returned (`gpu-l40s`, `gpu-a100-large`). The prices are cached for 300 s, separately from
+/// the defaults of `st_hardware_info_defaults` are returned. The prices are cached for 300 s, separately from
 /// the configuration. No database is created. Free `json` with `st_bytes_free`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_hardware_info_get(
@@ -21,6 +21,18 @@ pub unsafe extern "C" fn st_hardware_info_get(
         let out = unsafe { Out::new(json, "json") }?;
         // SAFETY: the caller gives NULL or a live store.
         out.set(unsafe { with(store, Store::hardware_info) }?.into());
+        Ok(())
+    })
+}
+
+/// Returns the default prices, in the form of `st_hardware_info_get`: those of SimpleTuner's documentation (`gpu-l40s`,
+/// `gpu-a100-large`), and that of `gpu-h100`, which its code alone has. Free `json` with `st_bytes_free`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn st_hardware_info_defaults(json: *mut st_bytes, error: *mut st_error) -> st_status {
+    guard(error, || {
+        // SAFETY: the caller gives NULL or a place for an `st_bytes`.
+        let out = unsafe { Out::new(json, "json") }?;
+        out.set(document(DEFAULT_HARDWARE_INFO)?);
         Ok(())
     })
 }
@@ -75,6 +87,26 @@ pub unsafe extern "C" fn st_hardware_cost_per_hour(
         let id = unsafe { text("hardware_id", hardware_id, hardware_id_len) }?;
         // SAFETY: the caller gives NULL or a live store.
         out.set(unsafe { with(store, |store| store.hardware_cost_per_hour(id)) }?);
+        Ok(())
+    })
+}
+
+/// Returns in `cost` the hourly price, in US dollars, of the device that SimpleTuner counts with by default,
+/// `gpu-l40s`. Where the prices of `st_hardware_info_get` lack it, or its `cost_per_second`, the price is that of
+/// `st_hardware_info_defaults`.
+///
+/// `ST_WRONG_TYPE`: its price is not a valid number.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn st_hardware_default_cost_per_hour(
+    store: *const st_store,
+    cost: *mut f64,
+    error: *mut st_error,
+) -> st_status {
+    guard(error, || {
+        // SAFETY: the caller gives NULL or a place for a number.
+        let out = unsafe { Out::new(cost, "cost") }?;
+        // SAFETY: the caller gives NULL or a live store.
+        out.set(unsafe { with(store, Store::hardware_default_cost_per_hour) }?);
         Ok(())
     })
 }

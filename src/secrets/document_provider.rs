@@ -8,7 +8,8 @@
 //!
 //! After a failure the source is not queried for 1 s, then 2 s, 4 s, … up to `max_backoff`, unless a refresh is
 //! requested or the source has new credentials; see [`Outage`]. From the first failure until a load succeeds, at most
-//! one call at a time waits for the source. Only an authoritative failure drops the document at once.
+//! one call at a time waits for the source; if it timed out, only briefly: such a load is a probe. Only an
+//! authoritative failure drops the document at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -117,10 +118,7 @@ impl<S: DocumentSource> DocumentProvider<S> {
         wipe_stack_below::<STACK>();
         match result {
             Ok(document) => Ok(self.publish(document, requested_at, request.remaining)),
-            Err(error) => {
-                self.note_failure(&error, requested_at, request.remaining);
-                Err(error)
-            }
+            Err(error) => Err(self.note_failure(error, requested_at, request)),
         }
     }
 
@@ -142,7 +140,11 @@ impl<S: DocumentSource> DocumentProvider<S> {
             Arc::new(Outage::after(before.outage.as_deref(), error.clone(), time_limit, taken, self.times.max_backoff))
         });
         let loaded = Arc::new(LoadedDocument::new(document, requested_at, &self.times, before.document.as_deref()));
+        let load_time = requested_at.elapsed();
         self.change(|state| {
+            if outage.is_none() {
+                state.load_time = load_time;
+            }
             state.outage = outage;
             if state.may_cache(requested_at) {
                 state.document = Some(loaded.clone());
@@ -167,9 +169,14 @@ impl<S: DocumentSource> DocumentProvider<S> {
         });
     }
 
-    fn note_failure(&self, error: &Error, requested_at: Instant, time_limit: Duration) {
+    /// Records the failure of a load, and returns it for the caller. That of a probe which timed out is the failure of
+    /// the load before, which had the time that the message names.
+    fn note_failure(&self, error: Error, requested_at: Instant, request: &LoadRequest) -> Error {
         let State { document, outage, .. } = self.state();
-        let taken = requested_at.elapsed();
+        let (taken, time_limit) = (requested_at.elapsed(), request.remaining);
+        let is_probe = !request.forced && error.status() == Status::Timeout;
+        let hung = outage.as_ref().filter(|outage| is_probe && outage.is_hung(time_limit));
+        let error = hung.map_or(error, |outage| outage.cause().clone());
         let outage = Outage::after(outage.as_deref(), error.clone(), time_limit, taken, self.times.max_backoff);
         let drop_document = error.is_authoritative();
         if !drop_document && document.is_some_and(|loaded| loaded.is_usable()) {
@@ -182,6 +189,7 @@ impl<S: DocumentSource> DocumentProvider<S> {
                 state.document = None;
             }
         });
+        error
     }
 
     /// Changes the state. Values of the earlier document are dropped after the lock is released.
@@ -259,10 +267,12 @@ impl<S: DocumentSource> SecretProvider for DocumentProvider<S> {
             return known.clone();
         }
         let is_fresh = state.document.as_ref().is_some_and(|loaded| loaded.is_fresh());
+        let remaining = request.deadline().remaining();
+        // While the document is fresh, half of the time is enough for a newer one.
+        let share = request.share(is_fresh).deadline();
         let load = LoadRequest {
-            // While the document is fresh, half of the time is enough for a newer one.
-            deadline: request.share(is_fresh).deadline(),
-            remaining: request.deadline().remaining(),
+            deadline: share.min(Deadline::after(state.time_for_load(remaining))),
+            remaining,
             forced: false,
             accepts: &|loaded| {
                 state.may_cache(loaded.requested_at)
@@ -346,8 +356,9 @@ impl<S: DocumentSource> SecretProvider for DocumentProvider<S> {
         if let Some(loaded) = self.state().document.filter(is_fresh) {
             return Some(names_of(&loaded, None));
         }
-        let deadline = request.deadline();
-        let load = LoadRequest { deadline, remaining: deadline.remaining(), forced: false, accepts: &is_fresh };
+        let remaining = request.deadline().remaining();
+        let deadline = request.deadline().min(Deadline::after(self.state().time_for_load(remaining)));
+        let load = LoadRequest { deadline, remaining, forced: false, accepts: &is_fresh };
         Some(match self.load(&load) {
             Ok(loaded) => names_of(&loaded, None),
             Err(error) => match self.state().document.filter(|loaded| loaded.is_usable()) {

@@ -102,8 +102,8 @@ fn not_cached(key: &str, not_queried: &[String]) -> Error {
 }
 
 fn not_found(key: &str, providers: &[Arc<dyn SecretProvider>]) -> Error {
-    let tried: Vec<String> =
-        providers.iter().map(|provider| format!("{} ({})", provider.name(), provider.place(key))).collect();
+    let serving = providers.iter().filter(|provider| provider.serves(key));
+    let tried: Vec<String> = serving.map(|provider| format!("{} ({})", provider.name(), provider.place(key))).collect();
     let tried = if tried.is_empty() { "no providers".to_owned() } else { tried.join(", ") };
     Error::new(Status::NotFound, format!("secret {key:?} was not found; tried: {tried}"))
 }

@@ -12,6 +12,7 @@ use super::document::DocumentSource;
 use super::document_provider::DocumentProvider;
 use super::env::EnvProvider;
 use super::file::FileProvider;
+use super::huggingface::HuggingFaceProvider;
 use super::key::check_key;
 use super::lookup_cache::{CacheTimes, LookupCache};
 use super::not_configured::{NotConfigured, NotConfiguredProvider};
@@ -21,7 +22,7 @@ use super::secret::{ProviderId, Secret};
 use super::vault::{self, VaultSource};
 use crate::clock::Deadline;
 use crate::config::{Config, nearest};
-use crate::error::{Error, Result, Status};
+use crate::error::{Error, Result, Source, Status};
 use crate::fork;
 use crate::fork_safe::Published;
 use crate::process_default::ProcessDefault;
@@ -40,7 +41,7 @@ pub mod well_known {
 pub const WELL_KNOWN: [&str; 3] =
     [well_known::REPLICATE_API_TOKEN, well_known::HF_TOKEN, well_known::CLOUD_WEBHOOK_SECRET];
 
-const DEFAULT_PROVIDERS: [&str; 4] = ["env", "file", "aws", "vault"];
+const DEFAULT_PROVIDERS: [&str; 5] = ["env", "file", "aws", "vault", "huggingface"];
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The maximum length of a value that is written, in bytes.
 const MAX_VALUE: usize = 1 << 20;
@@ -103,6 +104,7 @@ impl Manager {
                     providers.push(remote(&aws::ID, AwsSource::open(config)?.ok_or(missing), times)?);
                 }
                 "vault" => providers.push(remote(&vault::ID, VaultSource::open(config)?, times)?),
+                "huggingface" => providers.push(Arc::new(HuggingFaceProvider::open(config))),
                 _ => return Err(unknown_provider(name)),
             }
         }
@@ -184,7 +186,8 @@ impl Manager {
         self.file()?.delete(key, Deadline::after(self.timeout))
     }
 
-    /// Adds a custom provider at this position in the order: 0 is first, `None` is last.
+    /// Adds a custom provider at this position in the order: 0 is first, `None` is last, but before a last provider
+    /// `huggingface`, whose aliases come after the secret `HF_TOKEN` of all others.
     ///
     /// `callback` is called with a key and a time limit, on the thread of the caller, with no lock held. It may use
     /// this manager. It returns `Ok(None)` if it has no value; an error is a failure of the provider.
@@ -216,7 +219,8 @@ impl Manager {
             return Err(Error::invalid_argument(message));
         }
         let mut changed = providers.to_vec();
-        changed.insert(position.unwrap_or(changed.len()), new);
+        let aliases = changed.last().is_some_and(|last| last.source() == Source::HuggingFace);
+        changed.insert(position.unwrap_or(changed.len() - usize::from(aliases)), new);
         *providers = Arc::new(changed);
         let before = self.current.replace(Some(providers.clone()));
         drop(providers);

@@ -7,6 +7,7 @@
 //! | `file` | a JSON or YAML file, or a directory of files, checked for changes at most once a second | if it is a file |
 //! | `aws` | AWS Secrets Manager: all keys of a secret at once, cached for `cache_ttl` | no |
 //! | `vault` | HashiCorp Vault or OpenBao, in the same way | no |
+//! | `huggingface` | the secret `HF_TOKEN` under other names, and in the token file of Hugging Face's tools | no |
 //! | custom | a callback of the program, whose answers are cached for `cache_ttl` | no |
 //!
 //! ```
@@ -33,6 +34,7 @@ mod document_provider;
 mod entries;
 mod env;
 mod file;
+mod huggingface;
 mod json;
 mod key;
 mod lookup;

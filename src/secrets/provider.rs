@@ -60,6 +60,11 @@ pub(crate) trait SecretProvider: Send + Sync {
         false
     }
 
+    /// Whether it might have this key.
+    fn serves(&self, _key: &str) -> bool {
+        true
+    }
+
     /// Returns the value of `key`; `None` if the provider works and has no value.
     fn find(&self, key: &str, request: &Request) -> Result<Option<Secret>>;
 

@@ -13,7 +13,10 @@ use crate::secret_memory::SharedBytes;
 /// Where SimpleTuner stores the prices.
 const PROVIDER: &str = "replicate";
 const MEMBER: &str = "hardware_info";
-const DEFAULTS: &str = r#"{"gpu-l40s": {"name": "L40S (48GB)", "cost_per_second": 0.000975}, "gpu-a100-large": {"name": "A100 (80GB)", "cost_per_second": 0.001400}}"#;
+/// The defaults of SimpleTuner's documentation, and the price of `gpu-h100`, which its code alone has.
+pub const DEFAULT_HARDWARE_INFO: &str = r#"{"gpu-l40s": {"name": "L40S (48GB)", "cost_per_second": 0.000975}, "gpu-a100-large": {"name": "A100 (80GB)", "cost_per_second": 0.001400}, "gpu-h100": {"name": "H100 (80GB)", "cost_per_second": 0.001525}}"#;
+/// The device whose price is the default one.
+const DEFAULT_DEVICE: &str = "gpu-l40s";
 
 const TTL: Duration = Duration::from_secs(300);
 const KEY: &[u8] = b"hardware_info";
@@ -29,7 +32,7 @@ impl Prices {
 
 impl Store {
     /// The prices of hardware: a JSON object `{id: {"name": …, "cost_per_second": …}}`, from `hardware_info` in the
-    /// configuration of `replicate`, else SimpleTuner's defaults. Prices are in US dollars. They are cached for 300 s.
+    /// configuration of `replicate`, else [`DEFAULT_HARDWARE_INFO`]. Prices are in US dollars. They are cached for 300 s.
     /// No database is created.
     pub fn hardware_info(&self) -> Result<SharedBytes> {
         let prices = &self.shared.prices.0;
@@ -40,7 +43,7 @@ impl Store {
         prices.get_or_load(KEY, self.shared.timeout, |_| {
             let _guard = fork::protect();
             let config = self.provider_get(PROVIDER)?;
-            let info = std::str::from_utf8(&config).ok().and_then(configured).unwrap_or(DEFAULTS);
+            let info = std::str::from_utf8(&config).ok().and_then(configured).unwrap_or(DEFAULT_HARDWARE_INFO);
             SharedBytes::copy_from(info.as_bytes())
         })
     }
@@ -62,23 +65,41 @@ impl Store {
         self.shared.configs.invalidate(PROVIDER);
     }
 
+    /// The hourly price of the device that SimpleTuner counts with by default, `gpu-l40s`. Where the prices lack it, it
+    /// is that of [`DEFAULT_HARDWARE_INFO`].
+    pub fn hardware_default_cost_per_hour(&self) -> Result<f64> {
+        let info = self.hardware_info()?;
+        let has_price = |info: &str| {
+            let device = Object::parse(info).ok()?;
+            Object::parse(device.get(DEFAULT_DEVICE)?).ok()?.get("cost_per_second").map(drop)
+        };
+        match std::str::from_utf8(&info).ok().and_then(has_price) {
+            Some(()) => cost_per_hour(&info, DEFAULT_DEVICE),
+            None => cost_per_hour(DEFAULT_HARDWARE_INFO.as_bytes(), DEFAULT_DEVICE),
+        }
+    }
+
     /// The hourly price of a device.
     pub fn hardware_cost_per_hour(&self, hardware_id: &str) -> Result<f64> {
-        let info = self.hardware_info()?;
-        let text = std::str::from_utf8(&info).unwrap_or_default();
-        let object = Object::parse(text).map_err(|problem| bad_info(&problem))?;
-        let Some(device) = object.get(hardware_id) else {
-            let known: Vec<&str> = object.members().iter().take(20).map(|member| &*member.name).collect();
-            let shown: String = hardware_id.chars().take(64).collect();
-            let message = format!("no price is known for {shown:?}; known devices: {}", known.join(", "));
-            return Err(error(Status::NotFound, message));
-        };
-        price(device).map(|price| price * 3600.0).ok_or_else(|| {
-            let message =
-                format!("the price of {hardware_id:?} is not a valid number; correct `cost_per_second` in `{MEMBER}`");
-            error(Status::WrongType, message)
-        })
+        cost_per_hour(&*self.hardware_info()?, hardware_id)
     }
+}
+
+/// The hourly price of a device in `info`.
+fn cost_per_hour(info: &[u8], hardware_id: &str) -> Result<f64> {
+    let text = std::str::from_utf8(info).unwrap_or_default();
+    let object = Object::parse(text).map_err(|problem| bad_info(&problem))?;
+    let Some(device) = object.get(hardware_id) else {
+        let known: Vec<&str> = object.members().iter().take(20).map(|member| &*member.name).collect();
+        let shown: String = hardware_id.chars().take(64).collect();
+        let message = format!("no price is known for {shown:?}; known devices: {}", known.join(", "));
+        return Err(error(Status::NotFound, message));
+    };
+    price(device).map(|price| price * 3600.0).ok_or_else(|| {
+        let message =
+            format!("the price of {hardware_id:?} is not a valid number; correct `cost_per_second` in `{MEMBER}`");
+        error(Status::WrongType, message)
+    })
 }
 
 /// The prices in a configuration. `None` unless they are an object with members.

@@ -50,7 +50,7 @@ fn the_audit_trail_is_listed_and_verified() {
     let listed = home.run(&["audit", "list", "--event", "provider.configured", "--limit", "1"]).ok();
     assert!(listed.text().contains("replicate") && listed.text().contains("ada"), "{listed:?}");
     assert_eq!(home.run(&["audit", "verify"]).ok().text(), "1 entry, all intact\n");
-    assert_eq!(parsed(&home.run(&["audit", "verify", "--json"]).ok())["intact"], true);
+    assert_eq!(parsed(&home.run(&["audit", "verify", "--json"]).ok())["valid"], true);
     let database = walk(&home.path("")).into_iter().find(|path| path.ends_with("audit.db")).unwrap();
     let connection = rusqlite::Connection::open(database).unwrap();
     connection.execute("UPDATE audit_log SET action = 'changed'", []).unwrap();

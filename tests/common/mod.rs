@@ -6,6 +6,7 @@ pub mod fork;
 pub mod proxy;
 pub mod python;
 pub mod servers;
+pub mod simpletuner;
 pub mod store;
 pub mod time;
 
@@ -79,7 +80,7 @@ pub fn undisturbed(command: &mut Command) -> &mut Command {
 
 fn disturbs(name: &str) -> bool {
     let upper = name.to_uppercase();
-    ["AWS_", "VAULT_", "BAO_", "SIMPLETUNER_", "BOTO_"].iter().any(|start| upper.starts_with(start))
+    ["AWS_", "VAULT_", "BAO_", "SIMPLETUNER_", "BOTO_", "HF_", "HUGGING"].iter().any(|start| upper.starts_with(start))
         || upper.ends_with("_PROXY")
         || ["SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"].contains(&upper.as_str())
 }

@@ -56,7 +56,7 @@ static int64_t user(const step *step) { return (int64_t)given_number(step, "user
 
 static void store_credential_set(const step *step, outcome *out) {
     out->status =
-        st_credential_set(store, cipher, user(step), GIVEN("provider"), GIVEN("name"), GIVEN("value"), &error);
+        st_credential_set(store, cipher, user(step), GIVEN("provider"), GIVEN("name"), GIVEN("value"), NULL, &error);
 }
 
 static void store_credential_get(const step *step, outcome *out) {

@@ -83,7 +83,7 @@ def transaction_open():
     key = ctypes.c_void_p()
     call("st_config_set", config, *text("key"), *text("a secret"))
     call("st_cipher_open", config, ctypes.byref(key))
-    call("st_credential_set", store, key, ctypes.c_int64(1), *text("replicate"), *text("token"), *text("value"))
+    call("st_credential_set", store, key, ctypes.c_int64(1), *text("replicate"), *text("token"), *text("value"), None)
     progress_type = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint64)
     seen = []
 

@@ -11,7 +11,7 @@ use crate::common::proxy::{BlackHole, Fault, Proxy, Reply, closed_address};
 use crate::common::servers::bao::Bao;
 use crate::common::servers::{bao, set_variables, unique};
 use crate::common::text;
-use crate::common::time::PATIENCE;
+use crate::common::time::{PATIENCE, soon};
 use crate::{alone, at, check, refreshed};
 
 /// A new secret at the shared server, behind a proxy.
@@ -200,6 +200,36 @@ fn network_faults_end_in_time() {
                 });
             }
         });
+    });
+}
+
+#[test]
+fn server_that_hangs_is_probed_briefly_until_it_answers() {
+    alone!(|| {
+        const TIMEOUT: Duration = Duration::from_secs(10);
+        let (proxy, path) = behind_a_proxy();
+        // Without a backoff every call is a probe.
+        let secrets = root(&proxy, &path, &[("timeout", "10"), ("max_backoff", "0"), ("max_attempts", "1")]);
+        let get = || {
+            let (began, connections) = (Instant::now(), proxy.connections());
+            let result = secrets.get("A").map(|secret| secret.value().to_vec());
+            assert_eq!(proxy.connections(), connections + 1, "{result:?}");
+            (result, began.elapsed())
+        };
+        proxy.always(Fault::Hang);
+        let (first, waited) = get();
+        let first = first.unwrap_err();
+        assert!(first.status() == Status::Timeout && waited > TIMEOUT / 2, "{waited:?}: {first}");
+        for _ in 0..3 {
+            let (probed, waited) = get();
+            let probed = probed.unwrap_err();
+            assert!(probed.status() == Status::Timeout && waited < TIMEOUT / 2, "{waited:?}: {probed}");
+            assert_eq!(probed.message(), first.message());
+        }
+        proxy.heal();
+        // The server may take longer than a probe on a busy machine.
+        soon(|| secrets.get("A").is_ok());
+        proxy.wait_until_closed();
     });
 }
 

@@ -4,7 +4,7 @@ const { types } = require('node:util');
 const native = require('./native.js');
 const { isThenable, start, throwIfAborted, waitFor } = require('./call.js');
 const { STATUS, StSecretsError, failure } = require('./errors.js');
-const { Handle, Opened, handleOf } = require('./handle.js');
+const { Handle, Opened, handleOf, jsonText } = require('./handle.js');
 const { input } = require('./secret.js');
 
 const DEFAULT_TTL = -1;
@@ -14,6 +14,7 @@ const DEFAULT_TTL = -1;
 const LEASE_TTL = 60;
 const HIT = 1;
 const LEADER = 2;
+const BUSY = 3;
 const PROVIDER_CONFIG = 0;
 const USER_PERMISSION = 1;
 
@@ -24,7 +25,7 @@ let loadObject;
 /** A cache whose entries expire. When it is full, it evicts the least recently used entry. */
 class Cache extends Handle {
   #external;
-  /** The loads that this thread runs or waits for, by key; null for one that cannot be awaited yet. */
+  /** The promises of the loads that this thread runs, by key; null for one that cannot be awaited yet. */
   #loads = new Map();
   /** The pending promises of cached functions, by key. */
   #pending = new Map();
@@ -32,8 +33,7 @@ class Cache extends Handle {
   #missedTwice = 0;
 
   constructor(options = {}) {
-    const { defaultTtl = 300, maxSize = 1000, cleanupInterval = 60 } = options;
-    super(options, () => native.cacheNew(defaultTtl, maxSize, cleanupInterval));
+    super(options, () => open(options));
     this.#external = handleOf(this);
   }
 
@@ -118,67 +118,53 @@ class Cache extends Handle {
     throwIfAborted(signal);
     checkLoad(load, ttl, timeout);
     const name = nameOf(key);
-    const lead = (lease) => this.#lead(lease, async () => load(key), ttl);
-    const [outcome, lease, value] = native.cacheLoadBeginSync(this.#external, key, 0, LEASE_TTL);
-    if (outcome === HIT) return value ?? this.getBytes(key);
-    if (outcome === LEADER) {
-      this.#loads.set(name, null);
-      this.#remember(name, { promise: lead(lease), callers: 0, controller: null });
-    } else if (!this.#loads.has(name)) {
-      this.#remember(name, this.#waitForOther(key, lead));
-    }
-    return this.#join(name, timeout, signal);
-  }
-
-  /** Waits for the load of another thread; if that is abandoned, loads in this thread. */
-  #waitForOther(key, lead) {
-    const controller = new AbortController();
-    const load = { promise: null, callers: 0, controller };
-    load.promise = (async () => {
-      const begun = start(controller.signal, 'cacheLoadBegin', this.#external, key, Infinity, LEASE_TTL);
-      const [outcome, lease, value] = await begun;
-      load.controller = null;
-      return outcome === HIT ? (value ?? this.getBytes(key)) : lead(lease);
-    })();
-    return load;
-  }
-
-  async #join(name, timeout, signal) {
-    const load = this.#loads.get(name);
-    if (load === null) throw failure(STATUS.BUSY, 'the load requests the value that it loads');
-    load.callers++;
-    try {
-      return await waitFor(load.promise, timeout, signal);
-    } finally {
-      load.callers--;
-      if (load.callers === 0 && load.controller !== null) {
-        // No caller waits for the other thread any more.
-        this.#forget(name, load);
-        load.controller.abort();
+    const begunAt = performance.now();
+    for (let left = timeout; ; left = Math.max(timeout - (performance.now() - begunAt) / 1000, 0)) {
+      let [outcome, lease, value] = native.cacheLoadBegin(this.#external, key, LEASE_TTL);
+      if (outcome === BUSY) {
+        const own = this.#loads.get(name);
+        if (own === null) throw failure(STATUS.BUSY, 'the load requests the value that it loads');
+        if (own) return waitFor(own, left, signal);
+        [outcome, lease, value] = await this.#waitForOther(key, left, signal);
       }
+      if (outcome === HIT) return value ?? this.getBytes(key);
+      if (outcome === LEADER) return waitFor(this.#lead(name, lease, async () => load(key), ttl, value), left, signal);
     }
   }
 
-  async #lead(lease, load, ttl) {
+  /** Waits for the load of another thread. Returns an empty array if that is abandoned, or its lease expires. */
+  async #waitForOther(key, timeout, signal) {
+    const controller = new AbortController();
+    const expiry = setTimeout(() => controller.abort(), LEASE_TTL * 1000);
+    const wait = start(controller.signal, 'cacheLoadWait', this.#external, key, LEASE_TTL).catch((error) => {
+      if (controller.signal.aborted || error.status === STATUS.ABANDONED) return [];
+      throw error;
+    });
+    try {
+      return await waitFor(wait, timeout, signal);
+    } finally {
+      clearTimeout(expiry);
+      controller.abort();
+    }
+  }
+
+  /** Loads the value, and shares the promise with other callers in this thread. */
+  #lead(name, lease, load, ttl, old) {
+    this.#loads.set(name, null);
+    return share(this.#loads, name, this.#loadBytes(lease, load, ttl, old));
+  }
+
+  async #loadBytes(lease, load, ttl, old) {
     try {
       const bytes = toBytes(await load());
       this.#finish(() => native.cacheLoadFinish(this.#external, lease, bytes, ttl));
       return bytes;
     } catch (error) {
       this.#abandon(lease, error);
-      throw error;
+      const isGone = error?.status === STATUS.NOT_FOUND || error?.status === STATUS.ACCESS_DENIED;
+      if (old === undefined || isGone) throw error;
+      return old;
     }
-  }
-
-  /** Registers the load for other callers in this thread. */
-  #remember(name, load) {
-    this.#loads.set(name, load);
-    const end = () => this.#forget(name, load);
-    load.promise.then(end, end);
-  }
-
-  #forget(name, load) {
-    if (this.#loads.get(name) === load) this.#loads.delete(name);
   }
 
   #finish(call) {
@@ -203,7 +189,7 @@ class Cache extends Handle {
     const held = cacheGetObject(this.#external, key);
     if (held) return held[1] ? Promise.resolve(held[0]) : held[0];
     this.#missedTwice++;
-    const [outcome, lease] = native.cacheLoadBeginSync(this.#external, key, 0, Infinity);
+    const [outcome, lease] = native.cacheLoadBegin(this.#external, key, Infinity);
     if (outcome !== LEADER) {
       const pending = this.#pending.get(key);
       if (pending) return pending;
@@ -225,22 +211,33 @@ class Cache extends Handle {
     } catch (error) {
       fail(error);
     }
-    return this.#await(key, Promise.resolve(result).then((value) => (store(value, true), value)).catch(fail));
-  }
-
-  /** Shares a promise with other callers while it is pending. */
-  #await(key, promise) {
-    this.#pending.set(key, promise);
-    const end = () => {
-      if (this.#pending.get(key) === promise) this.#pending.delete(key);
-    };
-    promise.then(end, end);
-    return promise;
+    return share(this.#pending, key, Promise.resolve(result).then((value) => (store(value, true), value)).catch(fail));
   }
 
   static {
     loadObject = (cache, key, load) => cache.#loadObject(key, load);
   }
+}
+
+/** Opens a cache. Only those with settings that `cacheNew` lacks are opened from a configuration. */
+function open({ defaultTtl = 300, maxSize = 1000, cleanupInterval = 60, softTtl, ttlJitter, absentTtl }) {
+  if (softTtl === undefined && ttlJitter === undefined && absentTtl === undefined) {
+    return native.cacheNew(defaultTtl, maxSize, cleanupInterval);
+  }
+  // JSON has no Infinity. Longer than the library can represent is forever.
+  const time = (seconds) => (seconds === Infinity ? Number.MAX_VALUE : seconds);
+  const settings = { default_ttl: time(defaultTtl), max_size: maxSize, cleanup_interval: time(cleanupInterval) };
+  return native.cacheOpen(jsonText({ ...settings, soft_ttl: time(softTtl), ttl_jitter: ttlJitter, absent_ttl: time(absentTtl) }));
+}
+
+/** Shares a promise under a key with other callers while it is pending. */
+function share(promises, key, promise) {
+  promises.set(key, promise);
+  const end = () => {
+    if (promises.get(key) === promise) promises.delete(key);
+  };
+  promise.then(end, end);
+  return promise;
 }
 
 function builtin(which) {

@@ -2,12 +2,13 @@
 
 const native = require('./native.js');
 
-const SOURCES = ['none', 'env', 'file', 'aws', 'vault', 'custom', 'store', 'encryption'];
+const SOURCES = ['none', 'env', 'file', 'aws', 'vault', 'custom', 'store', 'encryption', 'huggingface'];
 
 /** The library's statuses that the binding itself uses. */
 const STATUS = {
   OK: 0,
   NOT_FOUND: -1,
+  ACCESS_DENIED: -5,
   INVALID_ARGUMENT: -2,
   UNAVAILABLE: -6,
   TIMEOUT: -7,

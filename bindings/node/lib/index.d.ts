@@ -22,7 +22,7 @@ export const WELL_KNOWN: Readonly<
 >;
 
 /** The kind of provider, or the part of the library, that failed or that a value comes from. */
-export type Source = 'none' | 'env' | 'file' | 'aws' | 'vault' | 'custom' | 'store' | 'encryption' | (string & {});
+export type Source = 'none' | 'env' | 'file' | 'aws' | 'vault' | 'custom' | 'store' | 'encryption' | 'huggingface' | (string & {});
 
 /** A failure of the library. It never contains a value, key or token. */
 export class StSecretsError extends Error {
@@ -49,7 +49,7 @@ export class AbortError extends Error {
 
 /** The origin of a secret. */
 export interface SecretInfo {
-  /** "env", "file", "aws", "vault", or the name of a custom provider. */
+  /** "env", "file", "aws", "vault", "huggingface", or the name of a custom provider. */
   readonly provider: string;
   /** The provider's identifier of this version of the secret. */
   readonly version: string | null;
@@ -228,10 +228,27 @@ export interface LoadOptions extends CallOptions {
 /** Computes a missing value of a cache, now or as a promise. */
 export type Load<T> = (key: Key) => T | Promise<T>;
 
+export interface CacheOptions {
+  /** Default: 300. */
+  defaultTtl?: number;
+  /** Default: 1000. */
+  maxSize?: number;
+  /** Default: 60. */
+  cleanupInterval?: number;
+  /**
+   * After this time the first caller of `getOrLoad` reloads a value, while the others still get the old one. So does the
+   * caller whose reload fails, unless with `ST_NOT_FOUND` or `ST_ACCESS_DENIED`. Default: never.
+   */
+  softTtl?: number;
+  /** The fraction of its lifetime, 0 to 1, by which an entry may expire early. Default: 0. */
+  ttlJitter?: number;
+  /** How long the cache remembers that a load found no value. Default: 0, not at all. */
+  absentTtl?: number;
+}
+
 /** A cache whose entries expire. When it is full, it evicts the least recently used entry. Times are in seconds. */
 export class Cache extends Handle {
-  /** Defaults: 300 s, 1000 entries, 60 s. */
-  constructor(options?: { defaultTtl?: number; maxSize?: number; cleanupInterval?: number });
+  constructor(options?: CacheOptions);
   /** The built-in cache for provider configuration, shared by all threads. It only stores strings and bytes. */
   static readonly providerConfig: Cache;
   /** The built-in cache for user permissions, shared by all threads. It only stores strings and bytes. */
@@ -302,14 +319,22 @@ export interface CredentialName {
   provider: string;
   name: string;
 }
+/** A credential that a user (null: none), or all users (without a key: none), may have. */
+export interface CredentialQuery {
+  userId: number | bigint | null;
+  provider: string;
+  name: string;
+  globalKey?: string | null;
+}
 export interface CipherOptions extends CallOptions {
   /** Default: the cipher of the process. */
   cipher?: Cipher;
 }
-export interface ResolveOptions extends CipherOptions {
+export interface SourceOptions extends CallOptions {
   /** Default: the manager of the process. */
   secrets?: Secrets;
 }
+export interface ResolveOptions extends CipherOptions, SourceOptions {}
 /** A credential and its origin: the user's own, or the secret shared by all users. */
 export interface Resolved {
   source: 'user' | 'global';
@@ -422,25 +447,42 @@ export class Store extends Handle {
   /** Removes the cached prices. */
   clearHardwareInfo(options?: CallOptions): Promise<void>;
   clearHardwareInfoSync(): void;
+  /** Returns the built-in default prices. */
+  static defaultHardwareInfo(): Json;
+  /** Returns the hourly price of the default device, gpu-l40s. */
+  defaultHardwareCostPerHour(options?: CallOptions): Promise<number>;
+  defaultHardwareCostPerHourSync(): number;
   /** Returns the hourly price of a device. */
   hardwareCostPerHour(hardwareId: string, options?: CallOptions): Promise<number>;
   hardwareCostPerHourSync(hardwareId: string): number;
 
-  /** Encrypts and stores a credential of a user. */
-  setCredential(which: CredentialName, value: Value, options?: CipherOptions): Promise<void>;
-  setCredentialSync(which: CredentialName, value: Value, options?: CipherOptions): void;
+  /** Encrypts and stores a credential of a user, and returns its id. */
+  setCredential(which: CredentialName, value: Value, options?: CipherOptions): Promise<number>;
+  setCredentialSync(which: CredentialName, value: Value, options?: CipherOptions): number;
   /** Returns the value of a user's active credential. */
   getCredential(which: CredentialName, options?: CipherOptions): Promise<Secret>;
   getCredentialSync(which: CredentialName, options?: CipherOptions): Secret;
   /** Removes a credential of a user and returns whether it existed. */
   deleteCredential(which: CredentialName, options?: CallOptions): Promise<boolean>;
   deleteCredentialSync(which: CredentialName): boolean;
+  /** Makes a credential inactive, until it is set again, and returns whether it existed. */
+  deactivateCredential(which: CredentialName, options?: CallOptions): Promise<boolean>;
+  deactivateCredentialSync(which: CredentialName): boolean;
+  /** Records the use of an active credential from an earlier call, and returns whether there is one. */
+  markCredentialUsed(which: CredentialName, options?: CallOptions): Promise<boolean>;
+  markCredentialUsedSync(which: CredentialName): boolean;
+  /** Returns whether a user has an active credential of this name. */
+  hasCredential(which: CredentialName, options?: CallOptions): Promise<boolean>;
+  hasCredentialSync(which: CredentialName): boolean;
   /** Returns credentials without their values, of a user and a provider; default: all. */
   listCredentials(of?: { userId?: number | bigint; provider?: string }, options?: CallOptions): Promise<StoredCredential[]>;
   listCredentialsSync(of?: { userId?: number | bigint; provider?: string }): StoredCredential[];
   /** Returns the user's own credential, or else the secret `globalKey` of a manager. */
-  resolveCredential(which: CredentialName & { globalKey: string }, options?: ResolveOptions): Promise<Resolved>;
-  resolveCredentialSync(which: CredentialName & { globalKey: string }, options?: ResolveOptions): Resolved;
+  resolveCredential(which: CredentialQuery, options?: ResolveOptions): Promise<Resolved>;
+  resolveCredentialSync(which: CredentialQuery, options?: ResolveOptions): Resolved;
+  /** Returns where `resolveCredential` would find the credential, without using it; null if nowhere. */
+  getCredentialSource(which: CredentialQuery, options?: SourceOptions): Promise<Resolved['source'] | null>;
+  getCredentialSourceSync(which: CredentialQuery, options?: SourceOptions): Resolved['source'] | null;
   /** Creates a new key and re-encrypts every stored credential under it. */
   rotateCredentials(options?: CipherOptions): Promise<void>;
   rotateCredentialsSync(options?: CipherOptions): void;

@@ -35,26 +35,61 @@ class Store extends Handle {
     return new Store(new Opened(native.storeAs(handleOf(this), userId, username, ip)));
   }
 
+  /** Returns the built-in default prices. */
+  static defaultHardwareInfo() {
+    return JSON.parse(native.hardwareDefaults());
+  }
+
   /** Returns the user's own credential, or else the secret `globalKey` of a manager. */
   async resolveCredential(which, options = {}) {
-    const { signal } = options;
+    const { cipher, signal } = options;
     throwIfAborted(signal);
-    const answers = await Secrets.answersFor(options.secrets ?? Secrets.default, which.globalKey, signal);
-    return resolved(await start(signal, 'credentialResolve', ...resolveArguments(this, which, options, answers)));
+    const query = queryArguments(which, options, await answersFor(which, options));
+    return resolved(await start(signal, 'credentialResolve', handleOf(this), cipherOf(cipher), ...query));
   }
 
   resolveCredentialSync(which, options = {}) {
-    const answers = Secrets.answersForSync(options.secrets ?? Secrets.default, which.globalKey);
-    return resolved(native.credentialResolveSync(...resolveArguments(this, which, options, answers)));
+    const query = queryArguments(which, options, answersForSync(which, options));
+    return resolved(native.credentialResolveSync(handleOf(this), cipherOf(options.cipher), ...query));
+  }
+
+  /** Returns where `resolveCredential` would find the credential, without using it; null if nowhere. */
+  async getCredentialSource(which, options = {}) {
+    const { signal } = options;
+    throwIfAborted(signal);
+    const query = queryArguments(which, options, await answersFor(which, options));
+    return sourceOf(await start(signal, 'credentialSource', handleOf(this), ...query));
+  }
+
+  getCredentialSourceSync(which, options = {}) {
+    const query = queryArguments(which, options, answersForSync(which, options));
+    return sourceOf(native.credentialSourceSync(handleOf(this), ...query));
   }
 }
 
-function resolveArguments(store, { userId, provider, name, globalKey }, { cipher, secrets }, answers) {
-  return [handleOf(store), cipherOf(cipher), secrets ? handleOf(secrets) : null, userId, provider, name, globalKey, answers];
+function queryArguments({ userId, provider, name, globalKey }, { secrets }, answers) {
+  const user = userId === null ? NOBODY : userId;
+  return [secrets ? handleOf(secrets) : null, user, provider, name, globalKey ?? null, answers];
+}
+
+/** The answers of JavaScript providers about the shared secret, if there is one. */
+async function answersFor({ globalKey }, { secrets, signal }) {
+  return hasKey(globalKey) ? Secrets.answersFor(secrets ?? Secrets.default, globalKey, signal) : [];
+}
+
+function answersForSync({ globalKey }, { secrets }) {
+  return hasKey(globalKey) ? Secrets.answersForSync(secrets ?? Secrets.default, globalKey) : [];
+}
+
+const hasKey = (key) => key !== undefined && key !== null;
+
+/** Null for a credential that does not exist. */
+function sourceOf(number) {
+  return number === 0 ? null : (SOURCES[number] ?? `source ${number}`);
 }
 
 function resolved([source, external]) {
-  return { source: SOURCES[source] ?? `source ${source}`, secret: secretOf(external) };
+  return { source: sourceOf(source), secret: secretOf(external) };
 }
 
 function cipherOf(cipher) {
@@ -98,6 +133,7 @@ method(Store, 'getHardwareInfo', 'hardwareInfo', 0, itself, parse);
 method(Store, 'setHardwareInfo', 'setHardwareInfo', 1, (store, [info]) => [store, json(info)]);
 method(Store, 'clearHardwareInfo', 'clearHardwareInfo', 0, itself);
 method(Store, 'hardwareCostPerHour', 'hardwareCostPerHour', 1, ofProvider);
+method(Store, 'defaultHardwareCostPerHour', 'hardwareDefaultCostPerHour', 0, itself);
 
 method(Store, 'setCredential', 'credentialSet', 2, (store, [which, value], { cipher }) => [
   ...[store, cipherOf(cipher), which.userId, which.provider, which.name],
@@ -108,7 +144,11 @@ method(
   (store, [which], { cipher }) => [store, cipherOf(cipher), which.userId, which.provider, which.name],
   secretOf,
 );
-method(Store, 'deleteCredential', 'credentialDelete', 1, (store, [which]) => [store, which.userId, which.provider, which.name]);
+const withName = (store, [which]) => [store, which.userId, which.provider, which.name];
+method(Store, 'deleteCredential', 'credentialDelete', 1, withName);
+method(Store, 'deactivateCredential', 'credentialDeactivate', 1, withName);
+method(Store, 'markCredentialUsed', 'credentialMarkUsed', 1, withName);
+method(Store, 'hasCredential', 'credentialExists', 1, withName);
 method(
   ...[Store, 'listCredentials', 'credentialList', 1],
   (store, [{ userId = NOBODY, provider = null } = {}]) => [store, userId, provider],

@@ -153,6 +153,8 @@ struct call {
     /* A new handle and the lease of a load, until JavaScript receives them. */
     handle *made;
     uint64_t lease;
+    /* The number under which the call waits for the load of another thread, or 0. */
+    uint64_t waiter;
     st_bytes bytes;
     st_secret_info info;
     bool flag;
@@ -170,10 +172,13 @@ struct call {
     call *next, *previous, *next_queued;
 };
 
-/* What a call may wait for: nothing, so that it has no asynchronous form; the local machine; servers; or a load by
- * another thread's JavaScript. Each of the last three has its own threads. */
-typedef enum { QUICK, LOCAL, REMOTE, WAITS } pace;
-enum { PACES = WAITS + 1 };
+/* What a call may wait for: nothing, so that it has no asynchronous form; the local machine or servers, each with its
+ * own threads; or a load by another thread's JavaScript, of which the library notifies it, so that it has no synchronous
+ * form. */
+typedef enum { QUICK, LOCAL, REMOTE, NOTIFIED } pace;
+enum { PACES = REMOTE + 1 };
+/* `run` of a NOTIFIED call: it is notified later. Until then only the thread that notifies it changes its results. */
+enum { PENDING = 1 };
 
 /* A function of the library as JavaScript sees it: `name` with `Sync` makes the call at once, `name` alone on another
  * thread. Each letter of `types` is a parameter; `names` lists their names:
@@ -193,6 +198,8 @@ bool define_operations(napi_env env, napi_value exports, const operation *operat
 void call_free(call *finished);
 /* The environment ends: cancels its calls that no thread has begun. */
 void withdraw_calls(environment *state);
+/* Cancels the notification of a call. */
+bool cache_withdraw(call *call);
 /* The call that this thread is making. */
 extern _Thread_local call *current_call;
 

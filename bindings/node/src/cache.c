@@ -71,6 +71,16 @@ static st_status open(call *call) {
     return status;
 }
 
+static st_status open_with(call *call) {
+    st_cache *made = NULL;
+    st_config *config;
+    st_status status = config_from(&call->inputs[0], &config, &call->error);
+    if (status == ST_OK) status = st_cache_open(config, &made, &call->error);
+    st_config_free(config);
+    if (status == ST_OK) call->made = new_handle(CACHE, made, false);
+    return status;
+}
+
 /* 0 is the cache for provider configuration, 1 that for user permissions. */
 static st_status builtin(call *call) {
     const st_cache *cache = call->integers[0] == 0 ? st_cache_provider_config() : st_cache_user_permission();
@@ -141,11 +151,45 @@ static napi_value stats(napi_env env, napi_callback_info info) {
 static st_status load_begin(call *call) {
     int32_t outcome = 0;
     uint64_t lease = 0;
-    st_status status = st_cache_load_begin(HANDLE(call, 0, cache), TEXT(call, 0), call->numbers[0], call->numbers[1],
-                                           &outcome, &call->bytes, &lease, &call->error);
+    st_status status = st_cache_load_begin(HANDLE(call, 0, cache), TEXT(call, 0), 0.0, call->numbers[0], &outcome,
+                                           &call->bytes, &lease, &call->error);
     call->integers[0] = outcome;
     call->lease = lease;
     return status;
+}
+
+/* An st_load_ended_fn: returns the result of the load to the environment of the call. An object cannot leave its own
+ * thread; its value is empty. */
+static void load_ended(void *context, const st_bytes *value, void *object, const st_error *error) {
+    call *call = context;
+    (void)object;
+    call->integers[0] = ST_LOAD_HIT;
+    call->error = *error;
+    if (value != NULL) call->error.status = st_bytes_clone(value, &call->bytes, &call->error);
+    call_done(call);
+}
+
+/* Another thread may notify the call before this returns. */
+static st_status load_wait(call *call) {
+    int32_t outcome = 0;
+    uint64_t lease = 0, waiter = 0;
+    st_bytes bytes = {0};
+    st_error error = ST_ERROR_INIT;
+    st_status status = st_cache_load_begin_notify(HANDLE(call, 0, cache), TEXT(call, 0), call->numbers[0], load_ended,
+                                                  call, &outcome, &bytes, &lease, &waiter, &error);
+    call->waiter = waiter;
+    if (outcome == ST_LOAD_BUSY) return PENDING;
+    call->integers[0] = outcome;
+    call->lease = lease;
+    call->bytes = bytes;
+    call->error = error;
+    return status;
+}
+
+bool cache_withdraw(call *call) {
+    bool cancelled = false;
+    st_cache_load_notify_cancel(HANDLE(call, 0, cache), call->waiter, &cancelled, NULL);
+    return cancelled;
 }
 
 /* [outcome, lease, value as bytes or undefined] */
@@ -171,6 +215,7 @@ static st_status load_abandon(call *call) {
 bool define_cache(napi_env env, napi_value exports) {
     static const operation operations[] = {
         {"cacheNew", "ddd", "defaultTtl maxSize cleanupInterval", open, handle_result, QUICK},
+        {"cacheOpen", "s", "settings", open_with, handle_result, QUICK},
         {"cacheBuiltin", "i", "which", builtin, handle_result, QUICK},
         {"cacheSet", "Kbvd", "cache key value ttl", set, nothing_result, QUICK},
         {"cacheDelete", "Kb", "cache key", delete, flag_result, QUICK},
@@ -178,7 +223,8 @@ bool define_cache(napi_env env, napi_value exports) {
         {"cacheInvalidatePrefix", "Kb", "cache prefix", invalidate_prefix, integer_result, QUICK},
         {"cacheInvalidateProvider", "s", "provider", invalidate_provider, integer_result, QUICK},
         {"cacheInvalidateUser", "i", "userId", invalidate_user, integer_result, QUICK},
-        {"cacheLoadBegin", "Kbtd", "cache key timeout leaseTtl", load_begin, load_result, WAITS},
+        {"cacheLoadBegin", "Kbd", "cache key leaseTtl", load_begin, load_result, QUICK},
+        {"cacheLoadWait", "Kbd", "cache key leaseTtl", load_wait, load_result, NOTIFIED},
         {"cacheLoadFinish", "Kibd", "cache lease value ttl", load_finish, nothing_result, QUICK},
         {"cacheLoadAbandon", "Kiio", "cache lease status message", load_abandon, nothing_result, QUICK},
     };

@@ -210,12 +210,23 @@ static napi_value call_later(napi_env env, napi_callback_info info) {
     if (call->next != NULL) call->next->previous = call;
     state->calls = call;
     if (state->awaited++ == 0) napi_ref_threadsafe_function(env, state->wake);
-    if (!pool_submit(call)) {
+    if (call->operation->pace == NOTIFIED) {
+        st_status status = call->operation->run(call);
+        if (status != PENDING) {
+            call->error.status = status;
+            call_done(call);
+        }
+    } else if (!pool_submit(call)) {
         call->error.status = ST_NO_MEMORY;
         strcpy(call->error.message, "cannot start a thread for the call");
         call_done(call);
     }
     return promise;
+}
+
+/* Withdraws a call that no thread has begun, or that no other thread is notifying. */
+static bool withdraw(call *call) {
+    return call->operation->pace == NOTIFIED ? cache_withdraw(call) : pool_withdraw(call);
 }
 
 /* The timeout includes the wait for a thread. */
@@ -311,7 +322,7 @@ static napi_value abandon(napi_env env, napi_callback_info info) {
         /* Settling a promise frees it. */
         napi_resolve_deferred(env, call->deferred, make_undefined(env));
         no_longer_awaited(state);
-        if (pool_withdraw(call)) {
+        if (withdraw(call)) {
             unlist(call);
             call_free(call);
         }
@@ -324,7 +335,7 @@ static napi_value abandon(napi_env env, napi_callback_info info) {
 void withdraw_calls(environment *state) {
     for (call *each = state->calls, *next; each != NULL; each = next) {
         next = each->next;
-        if (!pool_withdraw(each)) continue;
+        if (!withdraw(each)) continue;
         unlist(each);
         call_free(each);
     }
@@ -336,8 +347,9 @@ bool define_operations(napi_env env, napi_value exports, const operation *operat
         napi_value function;
         const operation *each = &operations[at];
         snprintf(name, sizeof name, "%s%s", each->name, each->pace == QUICK ? "" : "Sync");
-        if (napi_create_function(env, name, NAPI_AUTO_LENGTH, call_now, (void *)each, &function) != napi_ok ||
-            napi_set_named_property(env, exports, name, function) != napi_ok) {
+        if (each->pace != NOTIFIED &&
+            (napi_create_function(env, name, NAPI_AUTO_LENGTH, call_now, (void *)each, &function) != napi_ok ||
+             napi_set_named_property(env, exports, name, function) != napi_ok)) {
             return false;
         }
         if (each->pace == QUICK) continue;

@@ -3,8 +3,7 @@
  * would block file access, name resolution and cryptography. These threads start as needed and end after some idle
  * seconds.
  *
- * Local calls do not wait for threads that servers keep busy, and a call that waits for a load by another thread's
- * JavaScript does not block calls that this load needs.
+ * Local calls do not wait for threads that servers keep busy.
  */
 #include <signal.h>
 #include <time.h>
@@ -24,7 +23,6 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pool pools[PACES] = {
     [LOCAL] = {.work = PTHREAD_COND_INITIALIZER},
     [REMOTE] = {.work = PTHREAD_COND_INITIALIZER},
-    [WAITS] = {.work = PTHREAD_COND_INITIALIZER},
 };
 
 static pool *pool_of(const call *call) {

@@ -73,11 +73,19 @@ static st_status hardware_cost(call *call) {
     return st_hardware_cost_per_hour(HANDLE(call, 0, store), TEXT(call, 0), &call->number, &call->error);
 }
 
+static st_status hardware_default_cost(call *call) {
+    return st_hardware_default_cost_per_hour(HANDLE(call, 0, store), &call->number, &call->error);
+}
+
+static st_status hardware_defaults(call *call) {
+    return st_hardware_info_defaults(&call->bytes, &call->error);
+}
+
 /* --- credentials --- */
 
 static st_status credential_set(call *call) {
     return st_credential_set(HANDLE(call, 0, store), HANDLE(call, 1, cipher), call->integers[0], TEXT(call, 0),
-                             TEXT(call, 1), TEXT(call, 2), &call->error);
+                             TEXT(call, 1), TEXT(call, 2), &call->integer, &call->error);
 }
 
 static st_status credential_get(call *call) {
@@ -88,6 +96,29 @@ static st_status credential_get(call *call) {
 static st_status credential_delete(call *call) {
     return st_credential_delete(HANDLE(call, 0, store), call->integers[0], TEXT(call, 0), TEXT(call, 1), &call->flag,
                                 &call->error);
+}
+
+static st_status credential_deactivate(call *call) {
+    return st_credential_deactivate(HANDLE(call, 0, store), call->integers[0], TEXT(call, 0), TEXT(call, 1),
+                                    &call->flag, &call->error);
+}
+
+static st_status credential_mark_used(call *call) {
+    return st_credential_mark_used(HANDLE(call, 0, store), call->integers[0], TEXT(call, 0), TEXT(call, 1), &call->flag,
+                                   &call->error);
+}
+
+static st_status credential_exists(call *call) {
+    return st_credential_exists(HANDLE(call, 0, store), call->integers[0], TEXT(call, 0), TEXT(call, 1), &call->flag,
+                                &call->error);
+}
+
+static st_status credential_source(call *call) {
+    int32_t source = 0;
+    st_status status = st_credential_source(HANDLE(call, 0, store), HANDLE(call, 1, secrets), call->integers[0],
+                                            TEXT(call, 0), TEXT(call, 1), TEXT(call, 2), &source, &call->error);
+    call->integer = source;
+    return status;
 }
 
 static st_status credential_list(call *call) {
@@ -150,11 +181,18 @@ bool define_store(napi_env env, napi_value exports) {
         {"setHardwareInfo", "Ts", "store info", hardware_set, nothing_result, LOCAL},
         {"clearHardwareInfo", "T", "store", hardware_clear, nothing_result, LOCAL},
         {"hardwareCostPerHour", "Ts", "store hardwareId", hardware_cost, number_result, LOCAL},
-        {"credentialSet", "TCissv", "store cipher userId provider name value", credential_set, nothing_result, LOCAL},
+        {"hardwareDefaultCostPerHour", "T", "store", hardware_default_cost, number_result, LOCAL},
+        {"hardwareDefaults", "", "", hardware_defaults, text_result, QUICK},
+        {"credentialSet", "TCissv", "store cipher userId provider name value", credential_set, integer_result, LOCAL},
         {"credentialGet", "TCiss", "store cipher userId provider name", credential_get, secret_result, LOCAL},
         {"credentialDelete", "Tiss", "store userId provider name", credential_delete, flag_result, LOCAL},
+        {"credentialDeactivate", "Tiss", "store userId provider name", credential_deactivate, flag_result, LOCAL},
+        {"credentialMarkUsed", "Tiss", "store userId provider name", credential_mark_used, flag_result, LOCAL},
+        {"credentialExists", "Tiss", "store userId provider name", credential_exists, flag_result, LOCAL},
         {"credentialList", "Tio", "store userId provider", credential_list, text_result, LOCAL},
-        {"credentialResolve", "TCSisssA", "store cipher secrets userId provider name globalKey answers",
+        {"credentialSource", "TSissoA", "store secrets userId provider name globalKey answers", credential_source,
+         integer_result, REMOTE},
+        {"credentialResolve", "TCSissoA", "store cipher secrets userId provider name globalKey answers",
          credential_resolve, resolve_result, REMOTE},
         {"credentialsRotate", "TC", "store cipher", credentials_rotate, nothing_result, LOCAL},
         {"credentialsReencrypt", "TCi", "store cipher flags", credentials_reencrypt, text_result, LOCAL},

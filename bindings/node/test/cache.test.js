@@ -234,18 +234,58 @@ test('bytes and maps of another realm are accepted', async () => {
   assert.equal(secrets.getSync('A').text(), 'AB');
 });
 
-test('the lease of an abandoned load is released', async () => {
+test('the lease of an abandoned load is released', () => {
   const native = require('../lib/native.js');
   const external = native.cacheNew(300, 10, 60);
-  const outcome = () => native.cacheLoadBeginSync(external, 'a', 0, 600)[0];
+  const outcome = (key) => native.cacheLoadBegin(external, key, 600)[0];
   const [LEADER, BUSY] = [2, 3];
-  // A caller takes the lease and does not finish in time; meanwhile a waiting caller gives up.
-  assert.equal(native.cacheLoadBeginSync(external, 'a', 0, 0.1)[0], LEADER);
-  void native.cacheLoadBegin(external, 'a', Infinity, 600);
-  const id = native.lastCall();
-  await sleep(0.02);
-  native.abandon(id);
-  await sleep(0.5);
-  await until(() => outcome() === LEADER);
-  assert.equal(outcome(), BUSY);
+  // A caller gets the lease and gives up before it receives it.
+  void native.cacheLoadWait(external, 'a', 600);
+  native.abandon(native.lastCall());
+  return until(() => outcome('a') === LEADER).then(() => assert.equal(outcome('a'), BUSY));
+});
+
+test('a wait for a load ends once, or is abandoned', async () => {
+  const native = require('../lib/native.js');
+  const external = native.cacheNew(300, 10, 60);
+  const lease = native.cacheLoadBegin(external, 'a', 600)[1];
+  const waits = Array.from({ length: 50 }, () => native.cacheLoadWait(external, 'a', 600));
+  const gone = native.cacheLoadWait(external, 'a', 600);
+  native.abandon(native.lastCall());
+  native.cacheLoadFinish(external, lease, Buffer.from('value'), 60);
+  assert.equal(await gone, undefined);
+  for (const [outcome, , value] of await Promise.all(waits)) assert.deepEqual([outcome, String(value)], [1, 'value']);
+  assert.deepEqual((await native.cacheLoadWait(external, 'a', 600))[0], 1);
+  const [, failing] = native.cacheLoadBegin(external, 'b', 600);
+  const failure = native.cacheLoadWait(external, 'b', 600);
+  native.cacheLoadAbandon(external, failing, -6, 'down');
+  await assert.rejects(failure, { code: 'ST_UNAVAILABLE', message: 'down' });
+});
+
+test('a value is reloaded after softTtl, and an old one replaces a failed load', async () => {
+  const cache = new Cache({ softTtl: 0, defaultTtl: Infinity, maxSize: 5 });
+  assert.deepEqual([cache.stats().defaultTtl, cache.stats().maxSize], [Infinity, 5]);
+  let calls = 0;
+  const load = () => String(++calls);
+  assert.deepEqual([await cache.getOrLoad('a', load), await cache.getOrLoad('a', load)], ['1', '2']);
+  const slow = cache.getOrLoad('a', async () => (await sleep(0.02), 'new'));
+  assert.equal(await cache.getOrLoad('a', load), '2');
+  assert.equal(await slow, 'new');
+  assert.equal(await cache.getOrLoad('a', async () => assert.fail('no')), 'new');
+  await assert.rejects(cache.getOrLoad('b', async () => assert.fail('no')), /no/);
+  const gone = new Cache({ softTtl: 0 });
+  gone.set('a', 'old');
+  await assert.rejects(gone.getOrLoad('a', () => null), status('ST_NOT_FOUND'));
+  assert.equal(gone.get('a'), undefined);
+});
+
+test('absence is cached for absentTtl', async () => {
+  const cache = new Cache({ absentTtl: 3600, ttlJitter: 0.5 });
+  let calls = 0;
+  const load = () => (calls++, null);
+  for (let at = 0; at < 3; at++) await assert.rejects(cache.getOrLoad('a', load), status('ST_NOT_FOUND'));
+  assert.deepEqual([calls, cache.get('a')], [1, undefined]);
+  for (const [name, wrong] of [['ttlJitter', 2], ['absentTtl', -1], ['softTtl', 'x']]) {
+    assert.throws(() => new Cache({ [name]: wrong }), status('ST_CONFIG'));
+  }
 });

@@ -25,8 +25,10 @@ test('hardware prices can be set and cleared', async (t) => {
   const store = new Store({ state_dir: directory });
   assert.equal((await store.getHardwareInfo())['gpu-l40s'].name, 'L40S (48GB)');
   assert.equal(await store.hardwareCostPerHour('gpu-l40s'), 3.51);
+  assert.deepEqual(await store.getHardwareInfo(), Store.defaultHardwareInfo());
   await store.setHardwareInfo({ mine: { name: 'Mine', cost_per_second: 1 } });
   assert.equal(store.hardwareCostPerHourSync('mine'), 3600);
+  assert.equal(await store.defaultHardwareCostPerHour(), 3.51);
   await store.clearHardwareInfo();
   await assert.rejects(store.hardwareCostPerHour('mine'), status('ST_NOT_FOUND'));
 });
@@ -53,6 +55,35 @@ test('a credential is stored encrypted and precedes the shared secret', async (t
   assert.deepEqual([report.total, report.unchanged, report.unreadable], [1, 1, []]);
   assert.equal(await store.deleteCredential(which), true);
   await assert.rejects(store.getCredential(which, { cipher }), status('ST_NOT_FOUND'));
+});
+
+test('a credential can be deactivated and marked as used', async (t) => {
+  const { directory } = world(t, { REPLICATE_API_TOKEN: 'shared' });
+  const store = new Store({ state_dir: directory });
+  const cipher = new Cipher({ key_file: `${directory}/credential.key` });
+  const secrets = new Secrets({ providers: ['env'] });
+  const which = { userId: 7, provider: 'replicate', name: 'api_token' };
+  const shared = { ...which, globalKey: 'REPLICATE_API_TOKEN' };
+  assert.equal(await store.hasCredential(which), false);
+  assert.equal(await store.getCredentialSource(shared, { secrets }), 'global');
+  assert.equal(store.getCredentialSourceSync(which, { secrets }), null);
+  const id = await store.setCredential(which, 'own', { cipher });
+  assert.equal(store.hasCredentialSync(which), true);
+  assert.equal(await store.markCredentialUsed(which), true);
+  assert.equal(store.getCredentialSourceSync(shared, { secrets }), 'user');
+  assert.equal(await store.getCredentialSource({ ...shared, userId: null }, { secrets }), 'global');
+
+  const nobody = await store.resolveCredential({ ...shared, userId: null }, { cipher, secrets });
+  assert.deepEqual([nobody.source, nobody.secret.text()], ['global', 'shared']);
+  assert.equal(store.resolveCredentialSync(which, { cipher, secrets }).source, 'user');
+  await assert.rejects(store.resolveCredential({ ...which, userId: null }, { cipher, secrets }), status('ST_NOT_FOUND'));
+  await assert.rejects(store.resolveCredential({ ...shared, userId: undefined }, { cipher, secrets }), TypeError);
+
+  assert.equal(await store.deactivateCredential(which), true);
+  assert.deepEqual([store.hasCredentialSync(which), store.markCredentialUsedSync(which)], [false, false]);
+  assert.equal((await store.listCredentials())[0].is_active, false);
+  assert.equal(store.setCredentialSync(which, 'again', { cipher }), id);
+  assert.equal(await store.hasCredential(which), true);
 });
 
 test('every change is in the audit trail, with its actor', async (t) => {

@@ -83,22 +83,34 @@ bool bytes_of(PyObject *object, const char *what, const char **data, Py_ssize_t 
     return PyUnicode_Check(object) ? text_of(object, what, data, len) : not_a(what, "a str or bytes", object);
 }
 
+/* The seconds of a timedelta, or of another object that has them. */
+static double total_seconds(PyObject *object) {
+    PyObject *total = PyObject_CallMethod(object, "total_seconds", NULL);
+    double seconds = total == NULL ? -1.0 : PyFloat_AsDouble(total);
+    Py_XDECREF(total);
+    return seconds;
+}
+
 bool seconds_of(PyObject *object, const char *what, double fallback, double *seconds) {
     *seconds = fallback;
     if (object == NULL || object == Py_None) {
         return true;
     }
     *seconds = PyFloat_AsDouble(object);
+    if (*seconds == -1.0 && PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_TypeError)) {
+        PyErr_Clear();
+        *seconds = total_seconds(object);
+    }
     if (*seconds == -1.0 && PyErr_Occurred()) {
-        if (!PyErr_ExceptionMatches(PyExc_TypeError)) {
+        if (!PyErr_ExceptionMatches(PyExc_TypeError) && !PyErr_ExceptionMatches(PyExc_AttributeError)) {
             return false;
         }
         PyErr_Clear();
-        return not_a(what, "a number of seconds", object);
+        return not_a(what, "a number of seconds or a timedelta", object);
     }
     if (*seconds < 0 || isnan(*seconds)) {
         char message[100];
-        snprintf(message, sizeof message, "%s must be a number of seconds, 0 or more", what);
+        snprintf(message, sizeof message, "%s must be a number of seconds or a timedelta, 0 or more", what);
         raise_status(ST_INVALID_ARGUMENT, message);
         return false;
     }

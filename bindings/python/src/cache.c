@@ -1,10 +1,11 @@
 /* Cache: Python objects stored by reference under text keys. cache_load.c loads missing values. */
 #include "native.h"
 
+#include <math.h>
 #include <structmember.h>
 
 static PyObject *cache_type;
-static PyObject *loads; /* json.loads */
+static PyObject *json_loads;
 
 static cache_object *allocate(PyTypeObject *type, const st_cache *cache, bool built_in) {
     cache_object *self = (cache_object *)PyType_GenericAlloc(type, 0);
@@ -16,8 +17,8 @@ static cache_object *allocate(PyTypeObject *type, const st_cache *cache, bool bu
     }
     self->cache = cache;
     self->built_in = self->initialised = built_in;
-    self->flights = PyDict_New();
-    if (self->flights == NULL) {
+    self->loads = PyDict_New();
+    if (self->loads == NULL) {
         Py_CLEAR(self);
     }
     return self;
@@ -32,6 +33,32 @@ static const st_cache *made(double default_ttl, size_t max_size, double cleanup_
     return cache;
 }
 
+static bool set_number(st_config *config, const char *name, double value, st_error *error) {
+    char *text = PyOS_double_to_string(value, 'r', 0, 0, NULL);
+    bool done = text != NULL && st_config_set(config, name, ST_NUL, text, ST_NUL, error) == ST_OK;
+    PyMem_Free(text);
+    if (!done && !PyErr_Occurred()) {
+        raise_error(error);
+    }
+    return done;
+}
+
+/* Opens a cache with these settings: names, and as many values. */
+static const st_cache *opened(const char *const *names, const double *values) {
+    st_cache *cache = NULL;
+    st_config *config = st_config_new();
+    bool done = true;
+    ST_ERROR(error);
+    for (size_t i = 0; done && names[i] != NULL; i++) {
+        done = set_number(config, names[i], values[i], &error);
+    }
+    if (done && st_cache_open(config, &cache, &error) != ST_OK) {
+        raise_error(&error);
+    }
+    st_config_free(config);
+    return cache;
+}
+
 /* A subclass may take its own arguments and pass ours to `__init__`. Until then the cache has the defaults. */
 static PyObject *new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
     (void)args;
@@ -41,11 +68,13 @@ static PyObject *new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
 }
 
 static int init(cache_object *self, PyObject *args, PyObject *keywords) {
-    static char *names[] = {"default_ttl", "max_size", "cleanup_interval", NULL};
-    double default_ttl = 300.0, cleanup_interval = 60.0;
+    static char *names[] = {"default_ttl", "max_size", "cleanup_interval", "soft_ttl", "ttl_jitter", "absent_ttl", NULL};
+    double default_ttl = 300.0, cleanup_interval = 60.0, soft_ttl, jitter = 0.0, absent_ttl = 0.0;
     Py_ssize_t max_size = 1000;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|dnd:TTLCache", names, &default_ttl, &max_size,
-                                     &cleanup_interval)) {
+    PyObject *soft_object = NULL;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|dnd$Odd:TTLCache", names, &default_ttl, &max_size,
+                                     &cleanup_interval, &soft_object, &jitter, &absent_ttl) ||
+        !seconds_of(soft_object, "soft_ttl", INFINITY, &soft_ttl)) {
         return -1;
     }
     if (max_size < 0) {
@@ -56,7 +85,11 @@ static int init(cache_object *self, PyObject *args, PyObject *keywords) {
         PyErr_SetString(PyExc_RuntimeError, "the settings of a cache cannot be changed: create another one");
         return -1;
     }
-    const st_cache *cache = made(default_ttl, (size_t)max_size, cleanup_interval);
+    self->refreshes = !isinf(soft_ttl) || absent_ttl != 0.0;
+    const double values[] = {default_ttl, (double)max_size, cleanup_interval, soft_ttl, jitter, absent_ttl};
+    const st_cache *cache = self->refreshes || jitter != 0.0
+                                ? opened((const char *const *)names, values)
+                                : made(default_ttl, (size_t)max_size, cleanup_interval);
     if (cache == NULL) {
         return -1;
     }
@@ -76,7 +109,7 @@ static PyObject *built_in(PyObject *type, PyObject *user) {
 
 static int traverse(cache_object *self, visitproc visit, void *arg) {
     Py_VISIT(Py_TYPE(self));
-    Py_VISIT(self->flights);
+    Py_VISIT(self->loads);
     return held_visit(self->objects, visit, arg);
 }
 
@@ -85,7 +118,7 @@ static int clear_references(cache_object *self) {
         st_cache_clear(self->cache, NULL, NULL);
         release_dropped();
     }
-    Py_CLEAR(self->flights);
+    Py_CLEAR(self->loads);
     return 0;
 }
 
@@ -97,7 +130,7 @@ static void dealloc(cache_object *self) {
         release_dropped();
     }
     held_leave(&self->objects);
-    Py_CLEAR(self->flights);
+    Py_CLEAR(self->loads);
     ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
     Py_DECREF(type);
 }
@@ -119,7 +152,7 @@ static PyObject *parsed(cache_object *self, const char *key, Py_ssize_t len) {
         return status == ST_NOT_FOUND ? Py_NewRef(missing) : raise_error(&error);
     }
     PyObject *text = str_from(&bytes, "the entry");
-    PyObject *value = text == NULL ? NULL : PyObject_CallFunctionObjArgs(loads, text, NULL);
+    PyObject *value = text == NULL ? NULL : PyObject_CallFunctionObjArgs(json_loads, text, NULL);
     Py_XDECREF(text);
     return value;
 }
@@ -201,7 +234,8 @@ static PyObject *get_or_set(cache_object *self, PyObject *const *args, Py_ssize_
         !seconds_of(out[2], "ttl", ST_TTL_DEFAULT, &ttl)) {
         return NULL;
     }
-    PyObject *value = look_up(self, key, len);
+    /* Only the beginning of a load reports that an entry is to be reloaded, or that its absence is cached. */
+    PyObject *value = self->refreshes ? Py_NewRef(missing) : look_up(self, key, len);
     if (value == missing) {
         Py_DECREF(value);
         return PyObject_CallMethod((PyObject *)self, "_load", "OOO", out[0], out[1], out[2] == NULL ? Py_None : out[2]);
@@ -326,6 +360,11 @@ static PyObject *close_now(cache_object *self, PyObject *unused) {
     Py_RETURN_NONE;
 }
 
+static PyMemberDef members[] = {
+    {"_refreshes", T_BOOL, offsetof(cache_object, refreshes), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
 static PyMethodDef methods[] = {
     {"get", (PyCFunction)(void (*)(void))get, METH_FASTCALL | METH_KEYWORDS,
      "get($self, key, default=None)\n--\n\nReturns the value under `key`, or `default` if there is none or it has expired."},
@@ -347,7 +386,7 @@ static PyMethodDef methods[] = {
     {"close", (PyCFunction)close_now, METH_NOARGS,
      "close($self)\n--\n\nRemoves all entries; further calls raise ValueError. Has no effect on the built-in caches."},
     {"_begin", (PyCFunction)cache_begin, METH_VARARGS, NULL},
-    {"_wait", (PyCFunction)cache_wait, METH_VARARGS, NULL},
+    {"_cancel", (PyCFunction)cache_cancel, METH_VARARGS, NULL},
     {"_finish", (PyCFunction)cache_finish, METH_VARARGS, NULL},
     {"_abandon", (PyCFunction)cache_abandon, METH_VARARGS, NULL},
     {"_built_in", built_in, METH_O | METH_CLASS, NULL},
@@ -358,12 +397,14 @@ static PyMethodDef methods[] = {
 };
 
 static PyType_Slot slots[] = {
-    {Py_tp_doc, "Cache(default_ttl=300.0, max_size=1000, cleanup_interval=60.0)\n--\n\nA cache whose entries expire."},
+    {Py_tp_doc, "Cache(default_ttl=300.0, max_size=1000, cleanup_interval=60.0, *, soft_ttl=None, ttl_jitter=0.0, "
+                "absent_ttl=0.0)\n--\n\nA cache whose entries expire."},
     {Py_tp_new, new},
     {Py_tp_init, init},
     {Py_tp_dealloc, dealloc},
     {Py_tp_traverse, traverse},
     {Py_tp_clear, clear_references},
+    {Py_tp_members, members},
     {Py_tp_methods, methods},
     {Py_tp_repr, show},
     {Py_nb_bool, is_true},
@@ -377,7 +418,7 @@ static PyType_Spec spec = {"st_secrets._native.Cache", sizeof(cache_object), 0,
 
 int cache_init(PyObject *module) {
     PyObject *json = PyImport_ImportModule("json");
-    loads = json == NULL ? NULL : PyObject_GetAttrString(json, "loads");
+    json_loads = json == NULL ? NULL : PyObject_GetAttrString(json, "loads");
     Py_XDECREF(json);
-    return loads == NULL ? -1 : add_type(module, &spec, &cache_type);
+    return json_loads == NULL ? -1 : add_type(module, &spec, &cache_type);
 }

@@ -1,92 +1,129 @@
-/* Cache: the lease to load a missing value. The holder in this process is registered in `flights` under the key, so
- * that waiting callers get its result, which they need if the object is evicted before they look it up. */
+/* Cache: loading missing values once. The library issues a lease for each key and calls `ended` when the load of
+ * another caller ends. `loads` has the loads of this process by key, so that a caller that waits for itself is found. */
 #include "native.h"
 
 #include <math.h>
 
-static st_status begin(cache_object *self, const char *key, Py_ssize_t len, double timeout, int32_t *outcome,
-                       uint64_t *lease, st_error *error) {
-    st_bytes value = {0};
-    st_status status =
-        st_cache_load_begin(self->cache, key, (size_t)len, timeout, INFINITY, outcome, &value, lease, error);
-    st_bytes_free(&value);
-    return status;
+/* The exception of the load that this thread is ending, for the callers of this process that wait for it. */
+static _Thread_local PyObject *failure;
+
+typedef struct {
+    PyObject *wake;
+    const st_bytes *value;
+    void *object;
+    const st_error *error;
+} end;
+
+static PyObject *exception_of(const st_error *error) {
+    PyObject *type, *value, *traceback;
+    raise_error(error);
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    Py_XDECREF(type);
+    Py_XDECREF(traceback);
+    return value;
 }
 
-/* _begin(key, flight): returns the number of the lease and registers `flight`; or the flight of the holder; or None
- * if the value exists; or False if a caller outside of Python holds the lease. Never waits, and keeps the GIL. */
+/* Calls wake(value, exception). If there is neither, the value is `missing`, and the caller looks it up again: it is
+ * JSON of the library itself, or the load was abandoned. */
+static void wake_up(void *context) {
+    end *end = context;
+    PyObject *type, *pending, *traceback, *value = missing, *error = Py_None;
+    PyErr_Fetch(&type, &pending, &traceback);
+    if (end->object != NULL) {
+        value = ((held *)end->object)->object;
+    } else if (failure != NULL) {
+        error = failure;
+    }
+    Py_INCREF(value);
+    Py_INCREF(error);
+    if (error == Py_None && end->error->status != ST_OK && end->error->status != ST_ABANDONED) {
+        Py_DECREF(error);
+        error = exception_of(end->error);
+    }
+    PyObject *done = PyObject_CallFunctionObjArgs(end->wake, value, error, NULL);
+    if (done == NULL) {
+        keep_exception(); /* of a signal handler */
+    }
+    Py_XDECREF(done);
+    Py_DECREF(value);
+    Py_DECREF(error);
+    Py_DECREF(end->wake);
+    PyErr_Restore(type, pending, traceback);
+}
+
+static void ended(void *context, const st_bytes *value, void *object, const st_error *error) {
+    end end = {context, value, object, error};
+    with_gil(wake_up, &end);
+}
+
+/* _begin(key, load, wake): returns (lease, None, None) and registers `load` if the caller is to load the value; (None,
+ * the load of another caller or None, the number of the registration of `wake`) if the value is being loaded; or None
+ * if it exists. Never waits. */
 PyObject *cache_begin(cache_object *self, PyObject *args) {
-    PyObject *key_object, *flight;
+    PyObject *key_object, *load, *wake;
     const char *key;
     Py_ssize_t len;
-    if (!PyArg_ParseTuple(args, "OO:_begin", &key_object, &flight) || !text_of(key_object, "key", &key, &len)) {
-        return NULL;
-    }
-    if (!cache_is_open(self)) {
+    if (!PyArg_ParseTuple(args, "OOO:_begin", &key_object, &load, &wake) || !text_of(key_object, "key", &key, &len) ||
+        !cache_is_open(self)) {
         return NULL;
     }
     int32_t outcome = 0;
-    uint64_t lease = 0;
+    uint64_t lease = 0, waiter = 0;
+    st_bytes value = {0};
     ST_ERROR(error);
-    st_status status = begin(self, key, len, 0.0, &outcome, &lease, &error);
+    Py_INCREF(wake);
+    st_status status = st_cache_load_begin_notify(self->cache, key, (size_t)len, INFINITY, ended, wake, &outcome,
+                                                  &value, &lease, &waiter, &error);
+    st_bytes_free(&value);
     release_dropped();
+    if (outcome != ST_LOAD_BUSY) {
+        Py_DECREF(wake);
+    }
     if (status != ST_OK) {
         return raise_error(&error);
-    }
-    if (outcome == ST_LOAD_LEADER) {
-        if (self->flights == NULL || PyDict_SetItem(self->flights, key_object, flight) != 0) {
-            st_cache_load_abandon(self->cache, lease, ST_ABANDONED, NULL, 0, NULL);
-            return PyErr_Occurred() ? NULL : raise_status(ST_ABANDONED, "the cache is being freed");
-        }
-        return PyLong_FromUnsignedLongLong(lease);
     }
     if (outcome == ST_LOAD_HIT) {
         Py_RETURN_NONE;
     }
-    PyObject *other = self->flights == NULL ? NULL : PyDict_GetItemWithError(self->flights, key_object);
-    if (other == NULL && PyErr_Occurred()) {
-        return NULL;
+    if (outcome == ST_LOAD_BUSY) {
+        PyObject *other = self->loads == NULL ? NULL : PyDict_GetItemWithError(self->loads, key_object);
+        return Py_BuildValue("(OOK)", Py_None, other == NULL ? Py_None : other, (unsigned long long)waiter);
     }
-    return Py_NewRef(other == NULL ? Py_False : other);
+    if (self->loads == NULL || PyDict_SetItem(self->loads, key_object, load) != 0) {
+        st_cache_load_abandon(self->cache, lease, ST_ABANDONED, NULL, 0, NULL);
+        return PyErr_Occurred() ? NULL : raise_status(ST_ABANDONED, "the cache is being freed");
+    }
+    return Py_BuildValue("(KOO)", (unsigned long long)lease, Py_None, Py_None);
 }
 
-/* _wait(key, seconds): waits for a load outside of Python. If this caller gets the lease, it is returned at once. */
-PyObject *cache_wait(cache_object *self, PyObject *args) {
-    PyObject *key_object;
-    const char *key;
-    Py_ssize_t len;
-    double seconds;
-    if (!PyArg_ParseTuple(args, "Od:_wait", &key_object, &seconds) || !text_of(key_object, "key", &key, &len)) {
+/* _cancel(waiter, wake): `wake` will not be called, if it was not. */
+PyObject *cache_cancel(cache_object *self, PyObject *args) {
+    PyObject *wake;
+    unsigned long long waiter;
+    bool cancelled = false;
+    if (!PyArg_ParseTuple(args, "KO:_cancel", &waiter, &wake)) {
         return NULL;
     }
-    int32_t outcome = 0;
-    uint64_t lease = 0;
-    st_status status;
-    ST_ERROR(error);
-    WITHOUT_GIL(status = begin(self, key, len, seconds, &outcome, &lease, &error));
-    if (status == ST_OK && outcome == ST_LOAD_LEADER) {
-        st_cache_load_abandon(self->cache, lease, ST_ABANDONED, NULL, 0, NULL);
-    }
-    release_dropped();
-    if (status != ST_OK && status != ST_TIMEOUT && status != ST_ABANDONED) {
-        return raise_error(&error);
+    st_cache_load_notify_cancel(self->cache, waiter, &cancelled, NULL);
+    if (cancelled) {
+        Py_DECREF(wake);
     }
     Py_RETURN_NONE;
 }
 
-/* Removes the flight of a lease that ends, unless another one has replaced it. */
-static bool leave(cache_object *self, PyObject *key, PyObject *flight) {
-    PyObject *present = self->flights == NULL ? NULL : PyDict_GetItemWithError(self->flights, key);
-    return present == flight ? PyDict_DelItem(self->flights, key) == 0 : !PyErr_Occurred();
+/* Removes a load that has ended, unless another one has replaced it. */
+static bool leave(cache_object *self, PyObject *key, PyObject *load) {
+    PyObject *present = self->loads == NULL ? NULL : PyDict_GetItemWithError(self->loads, key);
+    return present == load ? PyDict_DelItem(self->loads, key) == 0 : !PyErr_Occurred();
 }
 
-/* _finish(key, flight, lease, value, ttl). It is not an error if another caller took the load over, or a fork ended
- * it. */
+/* _finish(key, load, lease, value, ttl). It is not an error if another caller took the load over, or a fork ended it. */
 PyObject *cache_finish(cache_object *self, PyObject *args) {
-    PyObject *key, *flight, *value, *ttl_object;
+    PyObject *key, *load, *value, *ttl_object;
     unsigned long long lease;
     double ttl;
-    if (!PyArg_ParseTuple(args, "OOKOO:_finish", &key, &flight, &lease, &value, &ttl_object) ||
+    if (!PyArg_ParseTuple(args, "OOKOO:_finish", &key, &load, &lease, &value, &ttl_object) ||
         !seconds_of(ttl_object, "ttl", ST_TTL_DEFAULT, &ttl)) {
         return NULL;
     }
@@ -96,23 +133,36 @@ PyObject *cache_finish(cache_object *self, PyObject *args) {
     }
     ST_ERROR(error);
     st_status status = st_cache_load_finish_object(self->cache, lease, held, held_drop, ttl, &error);
-    bool left = status != ST_OK && status != ST_ABANDONED ? false : leave(self, key, flight);
+    bool left = status != ST_OK && status != ST_ABANDONED ? false : leave(self, key, load);
     release_dropped();
+    if (interrupted()) {
+        return NULL;
+    }
     if (status != ST_OK && status != ST_ABANDONED) {
         return raise_error(&error);
     }
     return left ? Py_NewRef(Py_None) : NULL;
 }
 
-/* _abandon(key, flight, lease) */
+/* _abandon(key, load, lease, exception). The callers of this process that wait get the exception, and others its
+ * status. If it is not an `Exception`, such as KeyboardInterrupt, one of them loads the value instead. */
 PyObject *cache_abandon(cache_object *self, PyObject *args) {
-    PyObject *key, *flight;
+    PyObject *key, *load, *exception;
     unsigned long long lease;
-    if (!PyArg_ParseTuple(args, "OOK:_abandon", &key, &flight, &lease)) {
+    st_status status = ST_ABANDONED;
+    char message[200];
+    if (!PyArg_ParseTuple(args, "OOKO:_abandon", &key, &load, &lease, &exception)) {
         return NULL;
     }
-    st_cache_load_abandon(self->cache, lease, ST_ABANDONED, NULL, 0, NULL);
-    bool left = leave(self, key, flight);
+    bool is_failure = PyObject_IsInstance(exception, PyExc_Exception) == 1;
+    if (is_failure) {
+        PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
+        status = status_of_exception(message, sizeof message);
+    }
+    failure = is_failure ? exception : NULL;
+    st_cache_load_abandon(self->cache, lease, status, is_failure ? message : NULL, is_failure ? ST_NUL : 0, NULL);
+    failure = NULL;
+    bool left = leave(self, key, load);
     release_dropped();
-    return left ? Py_NewRef(Py_None) : NULL;
+    return left && !interrupted() ? Py_NewRef(Py_None) : NULL;
 }

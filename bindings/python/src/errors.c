@@ -69,6 +69,26 @@ PyObject *result_of(st_status status, const st_error *error, st_bytes *bytes, Py
     return convert(bytes);
 }
 
+PyObject *passed_over(PyObject *fallback) {
+    if (!PyErr_ExceptionMatches(error)) {
+        return NULL;
+    }
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    PyObject *module = PyImport_ImportModule("st_secrets._log");
+    PyObject *logged = module == NULL ? NULL : PyObject_CallMethod(module, "passed_over", "O", value);
+    Py_XDECREF(module);
+    Py_XDECREF(type);
+    Py_XDECREF(value);
+    Py_XDECREF(traceback);
+    if (logged == NULL) {
+        return NULL;
+    }
+    Py_DECREF(logged);
+    return Py_NewRef(fallback == NULL ? Py_None : fallback);
+}
+
 void keep_exception(void) {
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);

@@ -60,6 +60,8 @@ static PyMethodDef functions[] = {
     {"function_key", (PyCFunction)(void (*)(void))function_key, METH_FASTCALL, "The cache key of a call."},
     {"log_set", log_set, METH_VARARGS, "Has a function called with what the library logs."},
     {"cipher_reset", cipher_reset, METH_O, "Replaces the cipher of the process."},
+    {"hardware_defaults", hardware_defaults, METH_NOARGS, "The built-in prices, as JSON."},
+    {"audit_event_types", audit_event_types, METH_NOARGS, "The event types of the audit trail, as JSON."},
     {"store_reset", store_reset, METH_O, "Replaces the store of the process."},
     {"invalidate_provider", invalidate_provider, METH_O, "Forgets what the built-in cache holds about a provider."},
     {"invalidate_user", invalidate_user, METH_O, "Forgets what the built-in cache holds about a user."},

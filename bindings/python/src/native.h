@@ -36,6 +36,9 @@ void keep_exception(void);
 bool signals_seen(void);
 /* Returns whether an exception was kept for this thread, and sets it. */
 bool interrupted(void);
+/* If the exception that is set is a failure of the library, logs it once per cause and returns `fallback` (NULL: None).
+ * Otherwise leaves it and returns NULL. */
+PyObject *passed_over(PyObject *fallback);
 /* Returns whether a call failed or a callback in it was interrupted, and sets the exception. */
 bool failed(st_status status, const st_error *error);
 
@@ -54,7 +57,7 @@ bool text_of(PyObject *object, const char *what, const char **text, Py_ssize_t *
 bool text_or_none(PyObject *object, const char *what, const char **text, Py_ssize_t *len);
 /* The bytes of a str or bytes. */
 bool bytes_of(PyObject *object, const char *what, const char **data, Py_ssize_t *len);
-/* A number of seconds; `fallback` for NULL and None. Rejects negative numbers. */
+/* A number of seconds or a timedelta; `fallback` for NULL and None. Rejects negative ones. */
 bool seconds_of(PyObject *object, const char *what, double fallback, double *seconds);
 /* The settings of a JSON text; the defaults for NULL and None. */
 st_config *config_of(PyObject *json);
@@ -135,6 +138,8 @@ typedef struct {
         handle_leave(&(self)->handle); \
         release_dropped(); \
     } while (0)
+/* The value of a key, None if no provider has it. Raises if a provider failed. */
+PyObject *secrets_value(secrets_object *self, PyObject *key);
 /* secrets_more.c */
 PyObject *secrets_get_many(secrets_object *self, PyObject *keys);
 PyObject *secrets_set(secrets_object *self, PyObject *const *args, Py_ssize_t given, PyObject *keywords);
@@ -153,14 +158,14 @@ PyObject *secrets_add_provider(secrets_object *self, PyObject *args);
 typedef struct {
     PyObject_HEAD
     const st_cache *cache;
-    bool built_in, initialised, closed;
+    bool built_in, initialised, closed, refreshes;
     held *objects;
-    PyObject *flights; /* dict: key -> the load in progress in this process */
+    PyObject *loads; /* dict: key -> the load in progress in this process */
 } cache_object;
 bool cache_is_open(const cache_object *self);
 /* cache_load.c */
 PyObject *cache_begin(cache_object *self, PyObject *args);
-PyObject *cache_wait(cache_object *self, PyObject *args);
+PyObject *cache_cancel(cache_object *self, PyObject *args);
 PyObject *cache_finish(cache_object *self, PyObject *args);
 PyObject *cache_abandon(cache_object *self, PyObject *args);
 
@@ -189,7 +194,11 @@ PyObject *json_text(st_bytes *bytes);
 PyObject *credential_set(store_object *self, PyObject *args);
 PyObject *credential_get(store_object *self, PyObject *args);
 PyObject *credential_delete(store_object *self, PyObject *args);
+PyObject *credential_deactivate(store_object *self, PyObject *args);
+PyObject *credential_mark_used(store_object *self, PyObject *args);
+PyObject *credential_exists(store_object *self, PyObject *args);
 PyObject *credential_list(store_object *self, PyObject *args);
+PyObject *credential_source(store_object *self, PyObject *args);
 PyObject *credential_resolve(store_object *self, PyObject *args);
 PyObject *credentials_rotate(store_object *self, PyObject *cipher);
 PyObject *credentials_reencrypt(store_object *self, PyObject *args);
@@ -197,9 +206,15 @@ PyObject *credentials_reencrypt(store_object *self, PyObject *args);
 PyObject *audit_log(store_object *self, PyObject *args);
 PyObject *audit_query(store_object *self, PyObject *filter);
 PyObject *audit_verify(store_object *self, PyObject *args);
+PyObject *audit_stats(store_object *self, PyObject *unused);
+PyObject *audit_export(store_object *self, PyObject *args);
+PyObject *audit_send(store_object *self, PyObject *args);
+PyObject *audit_retain(store_object *self, PyObject *days);
 
-/* function_key.c, log.c, cipher.c, store.c: functions of the module */
+/* function_key.c, log.c, cipher.c, store.c, store_audit.c: functions of the module */
 PyObject *store_reset(PyObject *module, PyObject *config);
+PyObject *hardware_defaults(PyObject *module, PyObject *unused);
+PyObject *audit_event_types(PyObject *module, PyObject *unused);
 PyObject *function_key(PyObject *module, PyObject *const *args, Py_ssize_t given);
 PyObject *log_set(PyObject *module, PyObject *args);
 PyObject *cipher_reset(PyObject *module, PyObject *config);

@@ -5,6 +5,7 @@
 
 typedef struct {
     PyObject *get_secret;
+    double timeout;
     const char *key;
     size_t key_len;
     st_reply *reply;
@@ -36,7 +37,7 @@ static void ask(void *context) {
         return;
     }
     PyObject *key = PyUnicode_DecodeUTF8(question->key, (Py_ssize_t)question->key_len, NULL);
-    PyObject *value = key == NULL ? NULL : PyObject_CallFunctionObjArgs(question->get_secret, key, NULL);
+    PyObject *value = key == NULL ? NULL : PyObject_CallFunction(question->get_secret, "Od", key, question->timeout);
     if (value == NULL) {
         char message[200];
         st_status status = status_of_exception(message, sizeof message);
@@ -49,8 +50,7 @@ static void ask(void *context) {
 }
 
 static st_status load(void *context, const char *key, size_t key_len, double timeout, st_reply *reply) {
-    (void)timeout;
-    question question = {((held *)context)->object, key, key_len, reply, ST_PANIC};
+    question question = {((held *)context)->object, timeout, key, key_len, reply, ST_PANIC};
     return with_gil(ask, &question) ? question.answer : reply_failure(reply, ST_UNAVAILABLE, "Python has ended");
 }
 

@@ -51,8 +51,25 @@ static void dealloc(secrets_object *self) {
     Py_DECREF(type);
 }
 
+/* What a lookup without a value does. */
+typedef enum {
+    RAISE,       /* raises, also if no provider has the key */
+    RAISE_FAULT, /* raises if a provider failed, returns the default if no provider has the key */
+    PASS_OVER,   /* logs the failure, returns the default */
+} without_value;
+
+/* Looks up what needs no waiting, with the GIL held. Returns false if the result may be due to a provider that was left
+ * out. Formats no message. */
+static bool at_once(const st_secrets *secrets, const char *key, Py_ssize_t len, st_bytes *value, st_status *status) {
+    st_secret_info info;
+    info.size = sizeof info;
+    *status = st_secrets_get_with(secrets, key, (size_t)len, ST_TIMEOUT_DEFAULT, ST_GET_CACHED_ONLY, value, &info, NULL);
+    return *status == ST_OK ? (info.flags & ST_SECRET_DEGRADED) == 0 : *status == ST_NOT_FOUND;
+}
+
 /* Values that need no waiting are looked up with the GIL held; only the rest releases it. */
-static PyObject *get_as(secrets_object *self, PyObject *key, PyObject *fallback, PyObject *(*convert)(st_bytes *)) {
+static PyObject *get_as(secrets_object *self, PyObject *key, PyObject *fallback, without_value otherwise,
+                        PyObject *(*convert)(st_bytes *)) {
     const char *text;
     Py_ssize_t len;
     if (!text_of(key, "key", &text, &len) || !handle_enter(&self->handle, "SecretsManager")) {
@@ -60,39 +77,71 @@ static PyObject *get_as(secrets_object *self, PyObject *key, PyObject *fallback,
     }
     const st_secrets *secrets = self->handle.pointer;
     st_bytes value = {0};
+    st_status status;
     ST_ERROR(error);
-    st_secret_info info;
-    info.size = sizeof info;
-    st_status status =
-        st_secrets_get_with(secrets, text, (size_t)len, ST_TIMEOUT_DEFAULT, ST_GET_CACHED_ONLY, &value, &info, NULL);
-    /* Any other outcome may be due to a provider that was left out. */
-    if (status == ST_OK ? (info.flags & ST_SECRET_DEGRADED) != 0 : status != ST_NOT_FOUND) {
+    if (!at_once(secrets, text, len, &value, &status) || (status == ST_NOT_FOUND && otherwise == RAISE)) {
         st_bytes_free(&value);
         WITHOUT_GIL(status = st_secrets_get(secrets, text, (size_t)len, &value, &error));
     }
     handle_leave(&self->handle);
-    if (status == ST_NOT_FOUND && !interrupted()) {
+    if (status == ST_NOT_FOUND && otherwise != RAISE && !interrupted()) {
         return Py_NewRef(fallback == NULL ? Py_None : fallback);
     }
-    return PyErr_Occurred() ? NULL : result_of(status, &error, &value, convert);
+    PyObject *result = PyErr_Occurred() ? NULL : result_of(status, &error, &value, convert);
+    return result == NULL && otherwise == PASS_OVER ? passed_over(fallback) : result;
 }
 
 static PyObject *value_as_str(st_bytes *value) {
     return str_from(value, "the value");
 }
 
+PyObject *secrets_value(secrets_object *self, PyObject *key) {
+    return get_as(self, key, NULL, RAISE_FAULT, value_as_str);
+}
+
+/* _peek(key): the value, None if no provider has it, or MISSING if that takes waiting. */
+static PyObject *peek(secrets_object *self, PyObject *key) {
+    const char *text;
+    Py_ssize_t len;
+    if (!text_of(key, "key", &text, &len) || !handle_enter(&self->handle, "SecretsManager")) {
+        return NULL;
+    }
+    st_bytes value = {0};
+    st_status status;
+    bool decided = at_once(self->handle.pointer, text, len, &value, &status);
+    handle_leave(&self->handle);
+    if (interrupted()) {
+        st_bytes_free(&value);
+        return NULL;
+    }
+    if (decided && status == ST_OK) {
+        return value_as_str(&value);
+    }
+    st_bytes_free(&value);
+    return Py_NewRef(decided ? Py_None : missing);
+}
+
 static const char *const get_names[] = {"key", "default", NULL};
 
 static PyObject *get(secrets_object *self, PyObject *const *args, Py_ssize_t given, PyObject *keywords) {
     PyObject *out[2];
-    return arguments("get", get_names, 1, args, given, keywords, out) ? get_as(self, out[0], out[1], value_as_str)
-                                                                      : NULL;
+    return arguments("get", get_names, 1, args, given, keywords, out)
+               ? get_as(self, out[0], out[1], PASS_OVER, value_as_str)
+               : NULL;
 }
 
 static PyObject *get_bytes(secrets_object *self, PyObject *const *args, Py_ssize_t given, PyObject *keywords) {
     PyObject *out[2];
-    return arguments("get_bytes", get_names, 1, args, given, keywords, out) ? get_as(self, out[0], out[1], bytes_from)
-                                                                            : NULL;
+    return arguments("get_bytes", get_names, 1, args, given, keywords, out)
+               ? get_as(self, out[0], out[1], PASS_OVER, bytes_from)
+               : NULL;
+}
+
+static PyObject *require(secrets_object *self, PyObject *const *args, Py_ssize_t given, PyObject *keywords) {
+    static const char *const names[] = {"key", NULL};
+    PyObject *out[1];
+    return arguments("require", names, 1, args, given, keywords, out) ? get_as(self, out[0], NULL, RAISE, value_as_str)
+                                                                      : NULL;
 }
 
 static bool flag_of(PyObject *object, uint32_t flag, uint32_t *flags) {
@@ -136,7 +185,8 @@ static PyObject *find(secrets_object *self, PyObject *const *args, Py_ssize_t gi
         if (status == ST_NOT_FOUND && !interrupted()) { \
             Py_RETURN_NONE; \
         } \
-        return PyErr_Occurred() ? NULL : result_of(status, &error, &value, value_as_str); \
+        PyObject *result = PyErr_Occurred() ? NULL : result_of(status, &error, &value, value_as_str); \
+        return result == NULL ? passed_over(NULL) : result; \
     }
 CONVENIENCE(get_replicate_token, st_secrets_get_replicate_token)
 CONVENIENCE(get_hf_token, st_secrets_get_hf_token)
@@ -164,13 +214,17 @@ bool secrets_of(PyObject *object, handle **out) {
 static PyMethodDef methods[] = {
     {"get", (PyCFunction)(void (*)(void))get, METH_FASTCALL | METH_KEYWORDS,
      "get($self, key, default=None)\n--\n\nReturns the value as str, or `default` if no provider has it.\n\n"
-     "Error: a provider failed and no other has the key. WrongTypeError: the value is not UTF-8."},
+     "A provider that fails is logged, once per cause and minute, and passed over; require() and find() raise instead."},
     {"get_bytes", (PyCFunction)(void (*)(void))get_bytes, METH_FASTCALL | METH_KEYWORDS,
      "get_bytes($self, key, default=None)\n--\n\nAs get(), but returns bytes, which need not be UTF-8."},
+    {"require", (PyCFunction)(void (*)(void))require, METH_FASTCALL | METH_KEYWORDS,
+     "require($self, key)\n--\n\nReturns the value as str.\n\n"
+     "NotFoundError: no provider has the key. Error: a provider failed and no other has the key. WrongTypeError: the value\n"
+     "is not UTF-8."},
     {"find", (PyCFunction)(void (*)(void))find, METH_FASTCALL | METH_KEYWORDS,
      "find($self, key, timeout=None, refresh=False, cached_only=False)\n--\n\n"
      "Returns the value as a Secret with its origin.\n\n"
-     "timeout: seconds; None for the setting `timeout`, math.inf for no limit.\n"
+     "timeout: seconds or a timedelta; None for the setting `timeout`, math.inf for no limit.\n"
      "refresh: bypass all caches and ask every provider.\n"
      "cached_only: do not wait for remote providers; UnavailableError if one of them may have the value.\n\n"
      "NotFoundError: no provider has the key. DeadlineError: the call timed out. Error: a provider failed and no other has\n"
@@ -198,6 +252,8 @@ static PyMethodDef methods[] = {
      "Error: a provider failed; the first failure is raised."},
     {"clear_cache", (PyCFunction)secrets_clear_cache, METH_NOARGS,
      "clear_cache($self)\n--\n\nRemoves all cached values, which wipes them."},
+    {"_peek", (PyCFunction)peek, METH_O, NULL},
+    {"_value", (PyCFunction)secrets_value, METH_O, NULL},
     {"_describe", (PyCFunction)secrets_describe, METH_NOARGS, NULL},
     {"_check", (PyCFunction)secrets_check, METH_NOARGS, NULL},
     {"_file_path", (PyCFunction)secrets_file_path, METH_NOARGS, NULL},

@@ -44,7 +44,7 @@ static PyObject *collected(secrets_object *self, PyObject *keys, Py_ssize_t coun
         if (statuses[i] == ST_OK) {
             value = str_from(&values[i], "a value");
         } else if (statuses[i] != ST_NOT_FOUND) {
-            value = PyObject_CallMethod((PyObject *)self, "get", "O", key);
+            value = secrets_value(self, key);
         } else {
             continue;
         }

@@ -195,6 +195,48 @@ static PyObject *hardware_cost(store_object *self, PyObject *id_object) {
     return failed(status, &error) ? NULL : PyFloat_FromDouble(cost);
 }
 
+static PyObject *hardware_default_cost(store_object *self, PyObject *unused) {
+    (void)unused;
+    double cost = 0.0;
+    st_status status;
+    ST_ERROR(error);
+    STORE_CALL(self, status = st_hardware_default_cost_per_hour(self->handle.pointer, &cost, &error));
+    return failed(status, &error) ? NULL : PyFloat_FromDouble(cost);
+}
+
+PyObject *hardware_defaults(PyObject *module, PyObject *unused) {
+    (void)module;
+    (void)unused;
+    st_bytes json = {0};
+    ST_ERROR(error);
+    st_status status = st_hardware_info_defaults(&json, &error);
+    return result_of(status, &error, &json, json_text);
+}
+
+static PyObject *describe(store_object *self, PyObject *unused) {
+    (void)unused;
+    st_bytes json = {0};
+    st_status status;
+    ST_ERROR(error);
+    STORE_CALL(self, status = st_store_describe(self->handle.pointer, &json, &error));
+    return result_of(status, &error, &json, json_text);
+}
+
+/* _backup(path, flags); the path as bytes. */
+static PyObject *backup(store_object *self, PyObject *args) {
+    PyObject *path_object;
+    unsigned int flags;
+    const char *path;
+    Py_ssize_t len;
+    if (!PyArg_ParseTuple(args, "OI:_backup", &path_object, &flags) || !bytes_of(path_object, "path", &path, &len)) {
+        return NULL;
+    }
+    st_status status;
+    ST_ERROR(error);
+    STORE_CALL(self, status = st_store_backup(self->handle.pointer, path, (size_t)len, flags, &error));
+    return failed(status, &error) ? NULL : Py_NewRef(Py_None);
+}
+
 PyObject *store_reset(PyObject *module, PyObject *json) {
     (void)module;
     st_config *config = json == Py_None ? NULL : config_of(json);
@@ -224,16 +266,27 @@ static PyMethodDef methods[] = {
     {"_hardware_set", (PyCFunction)hardware_set, METH_O, NULL},
     {"_hardware_clear", (PyCFunction)hardware_clear, METH_NOARGS, NULL},
     {"_hardware_cost", (PyCFunction)hardware_cost, METH_O, NULL},
+    {"_hardware_default_cost", (PyCFunction)hardware_default_cost, METH_NOARGS, NULL},
+    {"_describe", (PyCFunction)describe, METH_NOARGS, NULL},
+    {"_backup", (PyCFunction)backup, METH_VARARGS, NULL},
     {"_credential_set", (PyCFunction)credential_set, METH_VARARGS, NULL},
     {"_credential_get", (PyCFunction)credential_get, METH_VARARGS, NULL},
     {"_credential_delete", (PyCFunction)credential_delete, METH_VARARGS, NULL},
+    {"_credential_deactivate", (PyCFunction)credential_deactivate, METH_VARARGS, NULL},
+    {"_credential_mark_used", (PyCFunction)credential_mark_used, METH_VARARGS, NULL},
+    {"_credential_exists", (PyCFunction)credential_exists, METH_VARARGS, NULL},
     {"_credential_list", (PyCFunction)credential_list, METH_VARARGS, NULL},
+    {"_credential_source", (PyCFunction)credential_source, METH_VARARGS, NULL},
     {"_credential_resolve", (PyCFunction)credential_resolve, METH_VARARGS, NULL},
     {"_credentials_rotate", (PyCFunction)credentials_rotate, METH_O, NULL},
     {"_credentials_reencrypt", (PyCFunction)credentials_reencrypt, METH_VARARGS, NULL},
     {"_audit_log", (PyCFunction)audit_log, METH_VARARGS, NULL},
     {"_audit_query", (PyCFunction)audit_query, METH_O, NULL},
     {"_audit_verify", (PyCFunction)audit_verify, METH_VARARGS, NULL},
+    {"_audit_stats", (PyCFunction)audit_stats, METH_NOARGS, NULL},
+    {"_audit_export", (PyCFunction)audit_export, METH_VARARGS, NULL},
+    {"_audit_send", (PyCFunction)audit_send, METH_VARARGS, NULL},
+    {"_audit_retain", (PyCFunction)audit_retain, METH_O, NULL},
     {"__reduce__", refuse_pickling, METH_NOARGS, NULL},
     {"__reduce_ex__", refuse_pickling, METH_O, NULL},
     {NULL, NULL, 0, NULL},

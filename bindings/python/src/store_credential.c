@@ -9,13 +9,18 @@ typedef struct {
     handle *cipher, *secrets;
 } credential;
 
+/* A `user_id` of None is no user. */
+static bool lookup_of(PyObject *user_id, PyObject *provider, PyObject *name, credential *out) {
+    return user_of(user_id, &out->user_id) && text_of(provider, "provider", &out->provider, &out->provider_len) &&
+           text_of(name, "name", &out->name, &out->name_len);
+}
+
 static bool credential_of(PyObject *user_id, PyObject *provider, PyObject *name, credential *out) {
     if (user_id == Py_None) {
         PyErr_SetString(PyExc_TypeError, "user_id must be an int, not None");
         return false;
     }
-    return user_of(user_id, &out->user_id) && text_of(provider, "provider", &out->provider, &out->provider_len) &&
-           text_of(name, "name", &out->name, &out->name_len);
+    return lookup_of(user_id, provider, name, out);
 }
 
 static void *pointer_of(const handle *handle) {
@@ -51,7 +56,7 @@ static void leave(store_object *self, handle *cipher, handle *secrets) {
     release_dropped();
 }
 
-/* _credential_set(cipher, user_id, provider, name, value) */
+/* _credential_set(cipher, user_id, provider, name, value): returns the id of the row. */
 PyObject *credential_set(store_object *self, PyObject *args) {
     PyObject *cipher, *user, *provider, *name, *value_object;
     credential it = {0};
@@ -62,13 +67,14 @@ PyObject *credential_set(store_object *self, PyObject *args) {
         !bytes_of(value_object, "value", &value, &len) || !enter(self, it.cipher, NULL)) {
         return NULL;
     }
+    int64_t id = 0;
     st_status status;
     ST_ERROR(error);
     WITHOUT_GIL(status = st_credential_set(self->handle.pointer, pointer_of(it.cipher), it.user_id, it.provider,
                                            (size_t)it.provider_len, it.name, (size_t)it.name_len, value, (size_t)len,
-                                           &error));
+                                           &id, &error));
     leave(self, it.cipher, NULL);
-    return failed(status, &error) ? NULL : Py_NewRef(Py_None);
+    return failed(status, &error) ? NULL : PyLong_FromLongLong(id);
 }
 
 static PyObject *credential_from(st_bytes *bytes) {
@@ -92,22 +98,26 @@ PyObject *credential_get(store_object *self, PyObject *args) {
     return result_of(status, &error, &value, credential_from);
 }
 
-/* _credential_delete(user_id, provider, name) */
-PyObject *credential_delete(store_object *self, PyObject *args) {
-    PyObject *user, *provider, *name;
-    credential it = {0};
-    if (!PyArg_ParseTuple(args, "OOO:_credential_delete", &user, &provider, &name) ||
-        !credential_of(user, provider, name, &it)) {
-        return NULL;
+/* Methods that take (user_id, provider, name) and return whether there is such a credential. */
+#define FINDS(method, function) \
+    PyObject *method(store_object *self, PyObject *args) { \
+        PyObject *user, *provider, *name; \
+        credential it = {0}; \
+        if (!PyArg_ParseTuple(args, "OOO:_" #method, &user, &provider, &name) || \
+            !credential_of(user, provider, name, &it)) { \
+            return NULL; \
+        } \
+        bool existed = false; \
+        st_status status; \
+        ST_ERROR(error); \
+        STORE_CALL(self, status = function(self->handle.pointer, it.user_id, it.provider, (size_t)it.provider_len, \
+                                           it.name, (size_t)it.name_len, &existed, &error)); \
+        return failed(status, &error) ? NULL : PyBool_FromLong(existed); \
     }
-    bool existed = false;
-    st_status status;
-    ST_ERROR(error);
-    STORE_CALL(self,
-               status = st_credential_delete(self->handle.pointer, it.user_id, it.provider, (size_t)it.provider_len,
-                                             it.name, (size_t)it.name_len, &existed, &error));
-    return failed(status, &error) ? NULL : PyBool_FromLong(existed);
-}
+FINDS(credential_delete, st_credential_delete)
+FINDS(credential_deactivate, st_credential_deactivate)
+FINDS(credential_mark_used, st_credential_mark_used)
+FINDS(credential_exists, st_credential_exists)
 
 /* _credential_list(user_id, provider) */
 PyObject *credential_list(store_object *self, PyObject *args) {
@@ -126,7 +136,8 @@ PyObject *credential_list(store_object *self, PyObject *args) {
     return result_of(status, &error, &json, json_text);
 }
 
-/* _credential_resolve(cipher, secrets, user_id, provider, name, global_key): returns (origin, value). */
+/* _credential_resolve(cipher, secrets, user_id, provider, name, global_key): returns (origin, value). None as user_id is
+ * no user, as global_key no secret shared by all. */
 PyObject *credential_resolve(store_object *self, PyObject *args) {
     PyObject *cipher, *secrets, *user, *provider, *name, *global_object;
     credential it = {0};
@@ -135,7 +146,7 @@ PyObject *credential_resolve(store_object *self, PyObject *args) {
     if (!PyArg_ParseTuple(args, "OOOOOO:_credential_resolve", &cipher, &secrets, &user, &provider, &name,
                           &global_object) ||
         !cipher_of(cipher, &it.cipher) || !secrets_of(secrets, &it.secrets) ||
-        !credential_of(user, provider, name, &it) || !text_of(global_object, "global_key", &global, &len) ||
+        !lookup_of(user, provider, name, &it) || !text_or_none(global_object, "global_key", &global, &len) ||
         !enter(self, it.cipher, it.secrets)) {
         return NULL;
     }
@@ -149,6 +160,27 @@ PyObject *credential_resolve(store_object *self, PyObject *args) {
     leave(self, it.cipher, it.secrets);
     PyObject *text = result_of(status, &error, &value, credential_from);
     return text == NULL ? NULL : Py_BuildValue("(iN)", (int)source, text);
+}
+
+/* _credential_source(secrets, user_id, provider, name, global_key): returns the origin, ST_CREDENTIAL_NONE without one. */
+PyObject *credential_source(store_object *self, PyObject *args) {
+    PyObject *secrets, *user, *provider, *name, *global_object;
+    credential it = {0};
+    const char *global;
+    Py_ssize_t len;
+    if (!PyArg_ParseTuple(args, "OOOOO:_credential_source", &secrets, &user, &provider, &name, &global_object) ||
+        !secrets_of(secrets, &it.secrets) || !lookup_of(user, provider, name, &it) ||
+        !text_or_none(global_object, "global_key", &global, &len) || !enter(self, NULL, it.secrets)) {
+        return NULL;
+    }
+    int32_t source = 0;
+    st_status status;
+    ST_ERROR(error);
+    WITHOUT_GIL(status = st_credential_source(self->handle.pointer, pointer_of(it.secrets), it.user_id, it.provider,
+                                              (size_t)it.provider_len, it.name, (size_t)it.name_len, global, (size_t)len,
+                                              &source, &error));
+    leave(self, NULL, it.secrets);
+    return failed(status, &error) ? NULL : PyLong_FromLong(source);
 }
 
 PyObject *credentials_rotate(store_object *self, PyObject *cipher_object) {

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Final
 
 from . import _native
+from ._cached import cached
 from ._log import set_log_level
 from ._native import Secret
 from .auth.credential_encryption import (
@@ -24,7 +25,6 @@ from .auth.credential_encryption import (
 )
 from .cache import (
     TTLCache,
-    cached,
     get_provider_config_cache,
     get_user_permission_cache,
     invalidate_provider_cache,

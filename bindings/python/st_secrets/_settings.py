@@ -9,9 +9,17 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from datetime import date, timedelta
 from typing import Any
 
 Settings = Mapping[str, Any]
+
+
+def plain(value: Any) -> Any:
+    """Returns a timedelta in seconds, a date or datetime in ISO format, and a path as text; for `json.dumps`."""
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    return value.isoformat() if isinstance(value, date) else os.fspath(value)
 
 
 class Kept:
@@ -29,10 +37,10 @@ class Kept:
     def json(self) -> str | None:
         """Returns the settings as JSON text, with paths as strings. `None` selects a setting's default."""
         try:
-            return json.dumps(self.settings, default=os.fspath, allow_nan=False) if self.settings else None
+            return json.dumps(self.settings, default=plain, allow_nan=False) if self.settings else None
         except (TypeError, ValueError):
             pass  # the exception would contain the value
-        raise TypeError(f"{self._unfit()} must be text, a number, a boolean, None, a path, or a list of these")
+        raise TypeError(f"{self._unfit()} must be text, a number, a boolean, None, a path, a timedelta, or a list of these")
 
     def differing(self, other: Kept, providers: object) -> str:
         """Returns the names of the settings that differ from `other`, as the end of a sentence."""
@@ -46,7 +54,7 @@ class Kept:
         """Returns a description of the setting that cannot be converted to JSON."""
         for name, value in self.settings.items():
             try:
-                json.dumps({name: value}, default=os.fspath, allow_nan=False)
+                json.dumps({name: value}, default=plain, allow_nan=False)
             except (TypeError, ValueError):
                 return f"the setting {name!r}" if isinstance(name, str) else "the name of a setting"
         return "a setting"

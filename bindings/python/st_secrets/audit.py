@@ -3,25 +3,59 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from enum import Enum
-from pathlib import Path
 from typing import Any
 
-from .store import Store, get_store
+from ._per_path import PerPath
+from ._webhook import Webhook, forward, set_audit_webhook
 
-__all__ = ["AuditEntry", "AuditEventType", "AuditStore", "audit_log", "get_audit_store"]
+__all__ = [
+    "AuditEntry",
+    "AuditEventType",
+    "AuditStore",
+    "Webhook",
+    "audit_log",
+    "get_audit_store",
+    "set_audit_webhook",
+]
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
 class AuditEventType(str, Enum):
-    """The event types that this library records. Programs may pass any text or their own enumeration."""
+    """SimpleTuner's event types. An entry may have any other text."""
 
-    PROVIDER_CONFIGURED = "provider.configured"
-    CONFIG_CHANGED = "config.changed"
+    AUTH_LOGIN_SUCCESS = "auth.login.success"
+    AUTH_LOGIN_FAILED = "auth.login.failed"
+    AUTH_LOGOUT = "auth.logout"
+    AUTH_SESSION_EXPIRED = "auth.session.expired"
+    AUTH_API_KEY_USED = "auth.api_key.used"
+    USER_CREATED = "user.created"
+    USER_UPDATED = "user.updated"
+    USER_DELETED = "user.deleted"
+    USER_PASSWORD_CHANGED = "user.password.changed"
+    USER_LEVEL_CHANGED = "user.level.changed"
+    USER_PERMISSION_CHANGED = "user.permission.changed"
+    API_KEY_CREATED = "api_key.created"
+    API_KEY_REVOKED = "api_key.revoked"
     CREDENTIAL_CREATED = "credential.created"
     CREDENTIAL_DELETED = "credential.deleted"
     CREDENTIAL_USED = "credential.used"
+    JOB_SUBMITTED = "job.submitted"
+    JOB_CANCELLED = "job.cancelled"
+    JOB_APPROVED = "job.approved"
+    JOB_REJECTED = "job.rejected"
+    QUOTA_EXCEEDED = "quota.exceeded"
+    QUOTA_CHANGED = "quota.changed"
+    CONFIG_CHANGED = "config.changed"
+    PROVIDER_CONFIGURED = "provider.configured"
+    PERMISSION_DENIED = "security.permission_denied"
+    RATE_LIMITED = "security.rate_limited"
+    SUSPICIOUS_ACTIVITY = "security.suspicious"
 
 
 @dataclass
@@ -42,11 +76,14 @@ class AuditEntry:
     entry_hash: str = ""
 
 
-class AuditStore:
-    """The audit trail of the state directory or of `db_path`. The coroutines run in another thread."""
+class AuditStore(PerPath):
+    """The audit trail of the state directory or of `db_path`. The coroutines run in another thread.
 
-    def __init__(self, db_path: str | Path | None = None) -> None:
-        self._store = get_store() if db_path is None else Store({"audit_database": db_path})
+    There is one object for each database. A path that was given counts for later calls without one, until `reset`.
+    """
+
+    _setting = "audit_database"
+    _described = "audit_database"
 
     async def log(
         self,
@@ -59,13 +96,20 @@ class AuditStore:
         target_id: str | None = None,
         details: Mapping[str, Any] | None = None,
     ) -> int:
-        """Appends an entry and returns its id."""
+        """Appends an entry and returns its id. Text is cut to what the trail takes, 255 bytes (an address 64, a target's
+        id 765), with "\\ufffd" for control characters, and "-" for what it needs. The entry is then sent to the webhook of `set_audit_webhook`.
+        """
 
         def log() -> int:
-            store = self._store.as_actor(actor_id, actor_username, actor_ip)
-            return store.audit(_text(event_type), action, target_type, target_id, details)
+            store = self._store.as_actor(actor_id, _cut(actor_username, 255), _cut(actor_ip, 64))
+            target = (_cut(target_type, 255) or None, _cut(target_id, 765) or None)
+            if target[0] or target[1]:
+                target = (target[0] or "-", target[1] or "-")  # the trail takes both or neither
+            return store.audit(_text(event_type), _cut(action, 255) or "-", *target, details)
 
-        return await asyncio.to_thread(log)
+        entry_id = await asyncio.to_thread(log)
+        forward(self._store, entry_id)
+        return entry_id
 
     async def query(
         self,
@@ -73,54 +117,57 @@ class AuditStore:
         actor_id: int | None = None,
         target_type: str | None = None,
         target_id: str | None = None,
-        since: str | None = None,
-        until: str | None = None,
+        since: str | date | None = None,
+        until: str | date | None = None,
         limit: int = 100,
         offset: int = 0,
     ) -> list[AuditEntry]:
-        """Returns the matching entries, newest first."""
+        """Returns the matching entries, newest first. `since` and `until`, both included, are as in
+        `Store.query_audit`.
+        """
         filters = {
+            "event_types": [_text(kind) for kind in event_types or ()] or None,
             "actor_id": actor_id,
-            "target_type": target_type,
-            "target_id": target_id,
-            "since": since,
-            "until": until,
+            "target_type": target_type or None,
+            "target_id": target_id or None,
+            "since": since or None,
+            "until": until or None,
+            "limit": limit,
+            "offset": offset,
         }
-
-        def query() -> list[AuditEntry]:
-            if not event_types:
-                found = self._store.query_audit(limit=limit, offset=offset, **filters)
-                return [AuditEntry(**entry) for entry in found]
-            # Queries each type up to the limit, then takes the newest entries of all.
-            every = [
-                entry
-                for kind in dict.fromkeys(map(_text, event_types))
-                for entry in self._store.query_audit(event_type=kind, limit=limit + offset, **filters)
-            ]
-            every.sort(key=lambda entry: -int(entry["id"]))
-            return [AuditEntry(**entry) for entry in every[offset : offset + limit]]
-
-        return await asyncio.to_thread(query)
+        given = {name: value for name, value in filters.items() if value is not None}
+        return [AuditEntry(**entry) for entry in await asyncio.to_thread(lambda: self._store.query_audit(**given))]
 
     async def verify_chain(self, start_id: int | None = None, end_id: int | None = None) -> dict[str, Any]:
-        """Verifies the chain. Returns `valid`, `entries_checked` and the report of `Store.verify_audit`."""
-        report = await asyncio.to_thread(self._store.verify_audit, start_id or 0, end_id or 0)
-        return {"valid": report["intact"], "entries_checked": report["checked"], **report}
+        """Verifies the chain. Returns `valid`, `entries_checked`, `broken_links`, `first_id`, `last_id` and the rest of
+        the report of `Store.verify_audit`.
+        """
+        return await asyncio.to_thread(self._store.verify_audit, start_id or 0, end_id or 0)
+
+    async def get_stats(self) -> dict[str, Any]:
+        """Returns `total_entries`, `by_type`, `last_24h`, `first_entry` and `last_entry`."""
+        return await asyncio.to_thread(self._store.audit_stats)
+
+    @classmethod
+    def reset(cls) -> None:
+        """Makes the next call create a new object, and the store of the process read the environment again."""
+        cls.reset_instance()
 
 
 def _text(event_type: str) -> str:
     return str(event_type.value) if isinstance(event_type, Enum) else event_type
 
 
-_store: AuditStore | None = None
+def _cut(text: str | None, size: int) -> str | None:
+    if text is None:
+        return None
+    return _CONTROL.sub("\ufffd", text).encode(errors="replace")[:size].decode(errors="ignore")
 
 
 def get_audit_store() -> AuditStore:
-    """Returns the audit trail of the process."""
-    global _store
-    if _store is None:
-        _store = AuditStore()
-    return _store
+    """Returns the audit trail of the process: `AuditStore()`."""
+    store: AuditStore = AuditStore()
+    return store
 
 
 async def audit_log(event_type: str, action: str, **kwargs: Any) -> int:

@@ -6,13 +6,14 @@ stored. A cache holds at most `max_size` entries and evicts the least recently u
 
 from __future__ import annotations
 
-import functools
-import inspect
+import asyncio
+import threading
 from collections.abc import Awaitable, Callable
-from typing import Any, ParamSpec, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from . import _native
-from ._flight import Flight
+from ._cached import Cached, P, R, cached_function, name_of
+from ._flight import Load, Waiter
 
 __all__ = [
     "TTLCache",
@@ -24,8 +25,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-P = ParamSpec("P")
-R = TypeVar("R", covariant=True)
 _MISSING: Any = _native.MISSING
 
 
@@ -33,6 +32,11 @@ class TTLCache(_native.Cache[T]):
     """A cache whose entries expire after `default_ttl` seconds, unless they are set with another TTL.
 
     It may be used from any number of threads and event loops at once, and in the child of a fork.
+
+    After `soft_ttl` seconds, the first caller of `get_or_set` or `get_or_set_async` reloads a value, while the others
+    still get the old one; so does the caller whose reload fails, unless with NotFoundError or AccessDeniedError. For
+    `absent_ttl` seconds the cache remembers that a load raised NotFoundError. `ttl_jitter` (0 to 1) is the fraction of
+    its lifetime by which an entry may expire early, so that entries stored together do not expire together.
     """
 
     __slots__ = ()
@@ -43,46 +47,84 @@ class TTLCache(_native.Cache[T]):
         It is called once for all tasks and threads that wait for the key. If its task is cancelled, one of the waiting
         callers calls its own factory.
         """
-        value: T = self.get(key, _MISSING)
+        value: T = _MISSING if self._refreshes else self.get(key, _MISSING)
+        return await self._load_async(key, factory, ttl) if value is _MISSING else value
+
+    async def _load_async(
+        self, key: str, factory: Callable[[], Awaitable[T]], ttl: float | None, keeps_none: bool = True
+    ) -> T:
+        """Loads a missing value for `get_or_set_async`. None is stored only if `keeps_none`."""
+        value: T = _MISSING
         while value is _MISSING:
-            flight, lease = Flight.enter(self, key)
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            own, waiter = Load(key), Waiter.of_task(future)
+            begun = self._begin(key, own, waiter)
+            if begun is None:
+                value = self.get(key, _MISSING)
+                continue
+            lease, other, number = begun
             if lease is None:
-                if flight is not None:
-                    await flight.wait_async()
-                    value = flight.result(_MISSING)
-                else:
-                    value = self.get(key, _MISSING)
+                try:
+                    if other is not None:
+                        other.refuse_itself()
+                    await future
+                finally:
+                    self._cancel(number, waiter)
+                value = waiter.take()
                 continue
             try:
                 value = await factory()
-                flight.finish(self, key, lease, value, ttl)
+                self._end(key, own, lease, value, 0.0 if value is None and not keeps_none else ttl)
             except BaseException as error:
-                flight.abandon(self, key, lease, error)
-                flight = None  # avoids a reference cycle through the traceback
-                raise
+                value = self._fail(key, own, lease, error)
+                if value is _MISSING:
+                    raise
         return value
 
-    def _load(self, key: str, factory: Callable[[], T], ttl: float | None) -> T:
-        """Loads a missing value for `get_or_set`."""
+    def _load(self, key: str, factory: Callable[[], T], ttl: float | None, keeps_none: bool = True) -> T:
+        """Loads a missing value for `get_or_set`. None is stored only if `keeps_none`."""
         value: T = _MISSING
         while value is _MISSING:
-            flight, lease = Flight.enter(self, key)
+            lock = threading.Lock()
+            lock.acquire()
+            own, waiter = Load(key), Waiter(lock.release)
+            begun = self._begin(key, own, waiter)
+            if begun is None:
+                value = self.get(key, _MISSING)
+                continue
+            lease, other, number = begun
             if lease is None:
-                if flight is None:
-                    value = self.get(key, _MISSING)
-                elif flight.wait():
-                    value = flight.result(_MISSING)
-                else:
-                    return factory()  # a task of this thread loads it and will store its own result
+                try:
+                    if other is None:
+                        lock.acquire()
+                    elif other.needs_this_thread():
+                        return factory()  # that task will store its own result
+                    else:
+                        other.block(lock)
+                finally:
+                    self._cancel(number, waiter)
+                value = waiter.take()
                 continue
             try:
                 value = factory()
-                flight.finish(self, key, lease, value, ttl)
+                self._end(key, own, lease, value, 0.0 if value is None and not keeps_none else ttl)
             except BaseException as error:
-                flight.abandon(self, key, lease, error)
-                flight = None  # avoids a reference cycle through the traceback
-                raise
+                value = self._fail(key, own, lease, error)
+                if value is _MISSING:
+                    raise
         return value
+
+    def _end(self, key: str, own: Load, lease: int, value: T, ttl: float | None) -> None:
+        own.ended = True
+        self._finish(key, own, lease, value, ttl)
+
+    def _fail(self, key: str, own: Load, lease: int, error: BaseException) -> T:
+        """Ends a load without a value. Returns the old value if it may still be served."""
+        own.ended = True
+        self._abandon(key, own, lease, error)
+        may_serve = self._refreshes and isinstance(error, Exception)
+        old: T = self.get(key, _MISSING) if may_serve else _MISSING
+        return old
 
 
 _provider_config_cache: TTLCache[dict[str, Any]] = TTLCache._built_in(False)
@@ -111,56 +153,20 @@ def invalidate_user_cache(user_id: int) -> int:
     return _native.invalidate_user(user_id)
 
 
-class Cached(Protocol[P, R]):
-    """A function whose results are cached in `_cache`."""
+def cached(ttl: float = 60.0, key_prefix: str = "") -> Callable[[Callable[P, R]], Cached[P, R]]:
+    """Caches the results of a function or coroutine function for `ttl` seconds, as SimpleTuner's `cached` does.
 
-    _cache: TTLCache[Any]
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
-
-
-def cached(
-    ttl: float = 60.0,
-    key_prefix: str = "",
-    *,
-    max_size: int = 1000,
-    key: Callable[..., tuple[Any, ...]] | None = None,
-) -> Callable[[Callable[P, R]], Cached[P, R]]:
-    """Caches the results of a function or coroutine function for `ttl` seconds, in a cache of its own.
-
-    The cache key is `key_prefix:name:argument:…`, such as `mymodule:get_user:123`. Arguments may be None, bool, int,
-    float, str, bytes, and lists, tuples and dicts of these. For other types pass `key`, which receives the arguments of
-    the call and returns a tuple that identifies them: `key=lambda self, user_id: (self.name, user_id)`.
+    The cache key is `key_prefix:name:argument:…:name=argument`, with the `str()` of each argument, so arguments with the
+    same `str()` share a result. None is not cached. `st_secrets.cached` distinguishes them, and caches None.
     """
 
     def decorate(function: Callable[P, R]) -> Cached[P, R]:
-        cache: TTLCache[Any] = TTLCache(default_ttl=ttl, max_size=max_size)
-        name = getattr(function, "__name__", type(function).__name__)
-        head = f"{key_prefix}:{name}" if key_prefix else name
+        head = [key_prefix, name_of(function)]
 
         def key_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-            if key is None:
-                return _native.function_key(head, args, kwargs)
-            return _native.function_key(head, tuple(key(*args, **kwargs)), {})
+            named = (f"{name}={value}" for name, value in sorted(kwargs.items()))
+            return ":".join([*head, *map(str, args), *named])
 
-        @functools.wraps(function)
-        def wrapper(*args: P.args, **kwargs: P.kwargs) -> Any:
-            where = key_of(args, kwargs)
-            value = cache.get(where, _MISSING)
-            if value is _MISSING:
-                value = cache._load(where, functools.partial(function, *args, **kwargs), None)
-            return value
-
-        @functools.wraps(function)
-        async def async_wrapper(*args: P.args, **kwargs: P.kwargs) -> Any:
-            load: Any = functools.partial(function, *args, **kwargs)
-            return await cache.get_or_set_async(key_of(args, kwargs), load)
-
-        # An object whose class defines `async def __call__`.
-        called = getattr(type(function), "__call__", None)  # noqa: B004
-        is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called)
-        result: Any = async_wrapper if is_async else wrapper
-        result._cache = cache
-        return result  # type: ignore[no-any-return]
+        return cached_function(function, TTLCache(default_ttl=ttl), key_of, keeps_none=False)
 
     return decorate

@@ -1,27 +1,40 @@
 """Secrets from the environment, files, AWS Secrets Manager, Vault and custom providers.
 
-The names are those of SimpleTuner's `cloud.secrets`.
+The names are those of SimpleTuner's `cloud.secrets`, and so are the answers: a provider that fails is logged and passed
+over, `get` returns the default, `set_secret` returns False. `require`, `find` and `strict=True` raise the failure instead.
 """
 
 from __future__ import annotations
 
+import functools
 import json
+import logging
 import os
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
-from . import _native
+from . import _async, _native
+from ._log import forget_logged, passed_over
 from ._settings import Kept, Settings
-from .errors import ConfigError
+from .errors import Error, NotFoundError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+D = TypeVar("D")
 
 __all__ = [
     "AWSSecretsManagerProvider",
     "EnvironmentSecretProvider",
     "FileSecretProvider",
     "HashiCorpVaultProvider",
+    "HuggingFaceProvider",
     "SecretProvider",
     "SecretsManager",
     "get_secrets_manager",
@@ -33,14 +46,17 @@ class SecretProvider(ABC):
 
     Custom providers are subclasses, or any object with these methods. If `get_secret` raises, the provider failed: that
     is logged, and the following providers are used.
+
+    Both methods may be coroutines (`async def`). Coroutines of providers run in an event loop of their own, in another
+    thread, and are cancelled when the time limit of the lookup ends.
     """
 
     @abstractmethod
-    def get_secret(self, key: str) -> str | None:
+    def get_secret(self, key: str) -> str | None | Awaitable[str | None]:
         """Returns the value, or None if this provider does not have it."""
 
     @abstractmethod
-    def is_available(self) -> bool:
+    def is_available(self) -> bool | Awaitable[bool]:
         """Returns whether the provider is configured."""
 
 
@@ -54,12 +70,16 @@ class _Provider(SecretProvider):
         self._secrets = _native.Secrets(Kept({**kept.settings, "providers": [self._provider]}).json())
 
     def get_secret(self, key: str) -> str | None:
-        """Returns the value, or None if this provider does not have it. Raises Error if the provider fails."""
+        """Returns the value, or None if this provider does not have it or fails, which is logged."""
         return self._secrets.get(key)
 
     def is_available(self) -> bool:
         """Returns whether the provider is configured and healthy. For AWS and Vault this sends a request."""
-        providers = json.loads(self._secrets._check())["providers"]
+        try:
+            providers = json.loads(self._secrets._check())["providers"]
+        except Error as error:
+            passed_over(error)
+            return False
         return providers[0]["state"] in ("ok", "warning")
 
 
@@ -81,15 +101,15 @@ class FileSecretProvider(_Provider):
         super().__init__(Kept({"file_path": file_path}))
 
     def set_secret(self, key: str, value: str) -> bool:
-        """Writes a secret to the file."""
+        """Writes a secret to the file. Returns False if that fails, which is logged."""
         try:
-            return self._secrets.set_secret(key, value)
+            return _set(self._secrets, key, value, False)
         finally:
             del value
 
     def delete_secret(self, key: str) -> bool:
-        """Removes a secret from the file and returns whether it existed."""
-        return self._secrets.delete_secret(key)
+        """Removes a secret from the file. Returns False if there is no file or that fails, which is logged."""
+        return _delete(self._secrets, key, False)
 
     def get_file_path(self) -> Path:
         """Returns the file or directory, or the file that `set_secret` creates."""
@@ -122,14 +142,33 @@ class HashiCorpVaultProvider(_Provider):
         super().__init__(kept)
 
 
+class HuggingFaceProvider(_Provider):
+    """HF_TOKEN, where Hugging Face's tools have it: under other names of variables, or in the file that `hf auth login`
+    writes.
+    """
+
+    _provider = "huggingface"
+
+    def __init__(self) -> None:
+        super().__init__(Kept(None))
+
+
 _PROVIDERS: dict[str, type[_Provider]] = {
     kind._provider: kind
-    for kind in (EnvironmentSecretProvider, FileSecretProvider, AWSSecretsManagerProvider, HashiCorpVaultProvider)
+    for kind in (
+        EnvironmentSecretProvider,
+        FileSecretProvider,
+        AWSSecretsManagerProvider,
+        HashiCorpVaultProvider,
+        HuggingFaceProvider,
+    )
 }
 
 
 class SecretsManager(_native.Secrets):
-    """The provider chain of the process: every call of the class returns the same object, until `reset`."""
+    """The provider chain of the process: every call of the class returns the same object, until `reset`.
+    `SecretsManager.open` returns further managers.
+    """
 
     REPLICATE_API_TOKEN: ClassVar[str] = "REPLICATE_API_TOKEN"
     HF_TOKEN: ClassVar[str] = "HF_TOKEN"
@@ -141,11 +180,12 @@ class SecretsManager(_native.Secrets):
     _own: dict[str, Any]
 
     def __new__(cls, providers: Sequence[Any] | None = None, config: Settings | None = None) -> SecretsManager:
-        """Creates the manager of the process with the settings in `config`, or returns the existing one.
+        """Creates the manager of the process with the settings in `config`, or returns the existing one, whose settings
+        do not change; if they are others, that is logged.
 
         `providers` are instances such as EnvironmentSecretProvider() or custom ones, in order; the default is
-        environment, file, AWS, Vault. The library itself runs the first one of each kind. A second one, or a subclass
-        that overrides `get_secret`, is called like a custom provider.
+        environment, file, AWS, Vault, Hugging Face. The library itself runs the first one of each kind. A second one,
+        or a subclass that overrides `get_secret`, is called like a custom provider.
         """
         try:
             kept = Kept(config)
@@ -156,17 +196,98 @@ class SecretsManager(_native.Secrets):
             if present is None:
                 present = SecretsManager._instance = _open(cls, list(providers or ()), kept)
             elif providers or (kept.settings and kept.settings != present._kept.settings):
-                raise ConfigError(
-                    f"there is a SecretsManager with other settings{kept.differing(present._kept, providers)}: "
-                    "call SecretsManager.reset() first"
+                logging.getLogger("st_secrets.secrets").warning(
+                    "the SecretsManager of the process keeps its settings, which differ%s: "
+                    "call SecretsManager.reset() first, or SecretsManager.open(…) for another one",
+                    kept.differing(present._kept, providers),
+                    stacklevel=2,
                 )
             return present
+
+    @classmethod
+    def open(cls, providers: Sequence[Any] | None = None, config: Settings | None = None) -> Self:
+        """Returns a manager of its own, with the arguments of the class. Close it, or use it as a context manager."""
+        try:
+            kept = Kept(config)
+        finally:
+            del config
+        return _open(cls, list(providers or ()), kept)
 
     @classmethod
     def reset(cls) -> None:
         """Makes the next call create a new manager. References to the old one remain valid."""
         with SecretsManager._lock:
             SecretsManager._instance = None
+        forget_logged()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @overload
+    async def get_async(self, key: str, default: None = None) -> str | None: ...
+    @overload
+    async def get_async(self, key: str, default: D) -> str | D: ...
+    async def get_async(self, key: str, default: Any = None) -> Any:
+        """As `get`, for coroutines: a lookup that has to wait does so in another thread, without blocking the event
+        loop. If the task is cancelled, the lookup goes on and what it finds is cached.
+        """
+        try:
+            value = self._peek(key)
+            if value is _native.MISSING:
+                value = await _async.call_once((id(self), key), functools.partial(self._value, key))
+        except Error as error:
+            passed_over(error)
+            return default
+        return default if value is None else value
+
+    async def find_async(
+        self, key: str, timeout: float | timedelta | None = None, refresh: bool = False, cached_only: bool = False
+    ) -> _native.Secret:
+        """As `find`, for coroutines, without blocking the event loop."""
+        if not refresh:
+            try:
+                secret = self.find(key, timeout, cached_only=True)
+                if cached_only or not secret.degraded:
+                    return secret
+            except NotFoundError:
+                raise
+            except Error:
+                if cached_only:
+                    raise  # otherwise a provider that has to be waited for may have it
+        return await _async.call(functools.partial(self.find, key, timeout, refresh, cached_only))
+
+    def set_secret(self, key: str, value: str, *, strict: bool = False) -> bool:
+        """Writes a secret to the secrets file, which is created if it does not exist.
+
+        If that fails, returns False and logs the reason; with `strict`, raises it. ProtocolError: the file cannot be
+        parsed. AccessDeniedError, ReadOnlyError: it cannot be written. BusyError: another process holds the lock of the
+        file. ConfigError: there is no file provider.
+        """
+        try:
+            return _set(super(), key, value, strict)
+        finally:
+            del value
+
+    set = set_secret
+
+    def set_replicate_token(self, token: str, *, strict: bool = False) -> bool:
+        """Writes REPLICATE_API_TOKEN to the secrets file, as `set_secret` does."""
+        try:
+            return _set(super(), self.REPLICATE_API_TOKEN, token, strict)
+        finally:
+            del token
+
+    def delete_secret(self, key: str, *, strict: bool = False) -> bool:
+        """Removes a secret from the secrets file. Returns False if there is no file, or if that fails, which is logged;
+        True also if the file did not have it. With `strict`, raises the errors of `set_secret` and returns whether the
+        file had it.
+        """
+        return _delete(super(), key, strict)
 
     @property
     def _providers(self) -> list[Any]:
@@ -184,8 +305,9 @@ class SecretsManager(_native.Secrets):
         super().close()
 
     def add_provider(self, provider: Any, position: int | None = None, name: str | None = None) -> None:
-        """Adds a custom provider: an object with `get_secret` and, optionally, `is_available` and `name`. `position` is
-        its index in the chain, 0 for the first and None for the last. Its answers are cached for `cache_ttl`.
+        """Adds a custom provider: an object with `get_secret` and, optionally, `is_available` and `name`; the methods
+        may be coroutines. `position` is its index in the chain, 0 for the first and None for the last. Its answers are
+        cached for `cache_ttl`.
         """
         getter = _getter(provider)
         name = name or getattr(provider, "name", None) or _free_name(type(provider).__name__, self._names())
@@ -223,7 +345,34 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-def _open(cls: type[SecretsManager], providers: Sequence[Any], kept: Kept) -> SecretsManager:
+def _set(secrets: Any, key: str, value: str, strict: bool) -> bool:
+    try:
+        result: bool = secrets.set_secret(key, value)
+        return result
+    except Error as error:
+        if strict:
+            raise
+        passed_over(error)
+        return False
+    finally:
+        del value
+
+
+def _delete(secrets: Any, key: str, strict: bool) -> bool:
+    try:
+        existed: bool = secrets.delete_secret(key)
+        return existed if strict else existed or Path(secrets._file_path()).exists()
+    except Error as error:
+        if strict:
+            raise
+        passed_over(error)
+        return False
+
+
+M = TypeVar("M", bound=SecretsManager)
+
+
+def _open(cls: type[M], providers: Sequence[Any], kept: Kept) -> M:
     built_in: dict[str, Any] = {}
     for provider in providers:
         if isinstance(provider, _Provider) and type(provider).get_secret is _Provider.get_secret:
@@ -258,18 +407,22 @@ def _provider_of(name: str, kept: Kept) -> _Provider:
     return provider
 
 
-def _getter(provider: Any) -> Callable[[str], str | None]:
+def _getter(provider: Any) -> Callable[[str, float], str | bytes | None]:
+    """Returns the function that the library calls with a key and a time limit."""
     if isinstance(provider, type) or not callable(getattr(provider, "get_secret", None)):
         what = f"the class {provider.__name__}" if isinstance(provider, type) else f"a {type(provider).__name__}"
         raise TypeError(f"a provider must be an object with get_secret(key), not {what}")
+    if isinstance(provider, _Provider) and type(provider).get_secret is _Provider.get_secret:
+        own = provider._secrets
+        return lambda key, timeout: own._value(key)  # unlike get_secret, raises a failure
     is_available = getattr(provider, "is_available", None)
     if isinstance(provider, _Provider) and type(provider).is_available is _Provider.is_available:
         is_available = None  # get_secret reports the same
 
-    def get_secret(key: str) -> str | None:
-        if is_available is not None and not is_available():
+    def get_secret(key: str, timeout: float) -> str | bytes | None:
+        if is_available is not None and not _async.result_of(is_available(), timeout):
             return None
-        value: str | None = provider.get_secret(key)
+        value: str | bytes | None = _async.result_of(provider.get_secret(key), timeout)
         return value
 
     return get_secret

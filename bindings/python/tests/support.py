@@ -10,7 +10,23 @@ from pathlib import Path
 from unittest import mock
 
 import st_secrets
+from st_secrets.audit import AuditStore, set_audit_webhook
+from st_secrets.auth.stores import CredentialStore
+from st_secrets.credential_resolver import reset_credential_resolver
+from st_secrets.replicate_client import clear_hardware_info_cache
 from st_secrets.secrets import SecretsManager
+from st_secrets.storage import ProviderConfigStore
+
+RESETS = (
+    SecretsManager.reset,
+    st_secrets.reset_cipher,
+    ProviderConfigStore.reset_instance,
+    CredentialStore.reset_instance,
+    AuditStore.reset,
+    reset_credential_resolver,
+    clear_hardware_info_cache,
+    lambda: set_audit_webhook(None),
+)
 
 
 class Case(unittest.TestCase):
@@ -25,7 +41,7 @@ class Case(unittest.TestCase):
         patch = mock.patch.dict(os.environ, self.environment, clear=True)
         patch.start()
         self.addCleanup(patch.stop)
-        for reset in (SecretsManager.reset, st_secrets.reset_cipher, st_secrets.reset_store):
+        for reset in RESETS:
             reset()
             self.addCleanup(reset)
         st_secrets.get_provider_config_cache().clear()

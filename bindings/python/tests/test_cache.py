@@ -1,17 +1,22 @@
 """TTLCache and @cached: values by reference, shared loads, garbage collection."""
 
 import asyncio
+import datetime
+import enum
 import gc
 import inspect
 import math
 import operator
+import pathlib
 import threading
 import time
 import unittest
+import uuid
 import weakref
 
 import st_secrets
-from st_secrets import BusyError, InvalidArgumentError, TTLCache, _flight, cached
+from st_secrets import BusyError, ConfigError, InvalidArgumentError, NotFoundError, TTLCache, _flight, cached
+from st_secrets.cache import cached as simpletuner_cached
 from support import Case, until
 
 
@@ -194,7 +199,10 @@ class Values(Case):
         self.assertIsNone(watched())
 
     def test_keyword_arguments(self):
-        self.assertEqual(list(inspect.signature(TTLCache).parameters), ["default_ttl", "max_size", "cleanup_interval"])
+        self.assertEqual(
+            list(inspect.signature(TTLCache).parameters),
+            ["default_ttl", "max_size", "cleanup_interval", "soft_ttl", "ttl_jitter", "absent_ttl"],
+        )
         cache = TTLCache()
         cache.set(key="a", value=1, ttl=5)
         self.assertEqual(cache.get(key="a"), 1)
@@ -307,6 +315,83 @@ class Loads(Case):
             cache.get_or_set("key", compute)
         del compute, thing
         self.assertIsNone(watched())
+
+
+class Settings(Case):
+    def test_value_is_reloaded_after_soft_ttl(self):
+        cache = TTLCache(default_ttl=math.inf, max_size=7, soft_ttl=0)
+        self.assertEqual((cache.stats()["default_ttl"], cache.stats()["max_size"]), (math.inf, 7))
+        numbers = iter(range(100))
+        self.assertEqual([cache.get_or_set("key", lambda: next(numbers)) for _ in range(3)], [0, 1, 2])
+        self.assertEqual(cache.get("key"), 2)
+
+        async def load():
+            return next(numbers)
+
+        self.assertEqual([asyncio.run(cache.get_or_set_async("key", load)) for _ in range(2)], [3, 4])
+        begun, go_on = threading.Event(), threading.Event()
+
+        def slow():
+            begun.set()
+            return go_on.wait(60) and "new"
+
+        thread = threading.Thread(target=cache.get_or_set, args=("key", slow))
+        thread.start()
+        begun.wait()
+        # The others get the old value meanwhile.
+        self.assertEqual(cache.get_or_set("key", self.fail), 4)
+        go_on.set()
+        thread.join()
+        self.assertEqual(cache.get("key"), "new")
+
+    def test_failed_reload(self):
+        cache = TTLCache(soft_ttl=0)
+
+        def fail():
+            raise ZeroDivisionError
+
+        async def fail_async():
+            raise ZeroDivisionError
+
+        for load in (lambda: cache.get_or_set("key", fail), lambda: asyncio.run(cache.get_or_set_async("key", fail_async))):
+            cache.set("key", "old")
+            self.assertEqual(load(), "old")
+            cache.delete("key")
+            with self.assertRaises(ZeroDivisionError):
+                load()
+
+        def gone():
+            raise NotFoundError("it is gone")
+
+        cache.set("key", "old")
+        with self.assertRaises(NotFoundError):
+            cache.get_or_set("key", gone)
+        self.assertNotIn("key", cache)
+
+    def test_absence_is_cached(self):
+        cache, calls = TTLCache(absent_ttl=3600), []
+
+        def load():
+            calls.append(1)
+            raise NotFoundError("no such row")
+
+        for _ in range(3):
+            with self.assertRaises(NotFoundError):
+                cache.get_or_set("key", load)
+        self.assertEqual((len(calls), cache.get("key", "default")), (1, "default"))
+        cache.set("key", "now")
+        self.assertEqual(cache.get_or_set("key", self.fail), "now")
+
+    def test_jitter_shortens_lives(self):
+        cache = TTLCache(default_ttl=1e9, ttl_jitter=1)
+        self.assertEqual(cache.get_or_set("key", lambda: 1), 1)
+        for name, wrong in (("ttl_jitter", 1.5), ("absent_ttl", -1), ("absent_ttl", math.nan)):
+            with self.assertRaisesRegex(ConfigError, name):
+                TTLCache(**{name: wrong})
+        with self.assertRaisesRegex(InvalidArgumentError, "soft_ttl"):
+            TTLCache(soft_ttl=-1)
+        with self.assertRaises(TypeError):
+            TTLCache(300, 10, 60, 5)
 
 
 class AsyncLoads(Case):
@@ -490,6 +575,63 @@ class Decorator(Case):
         asyncio.run(main())
         self.assertEqual(sorted(calls), [0, 1, 2])
         self.assertTrue(asyncio.iscoroutinefunction(load))
+
+
+class Colour(enum.Enum):
+    RED = 1
+
+
+class SimpleTunerDecorator(Case):
+    def test_arguments_of_any_type_have_the_keys_of_simpletuner(self):
+        class Users:
+            def __str__(self):
+                return "users"
+
+            @simpletuner_cached(ttl=5, key_prefix="noprefix")
+            def get(self, user_id):
+                return Thing()
+
+        moment, name = datetime.datetime(2026, 8, 22, 10), uuid.UUID(int=7)
+        given = {
+            "p:f:True:None:a:b": ((True, None, "a:b"), {}),
+            "p:f:1:1.5:z=1": ((1, 1.5), {"z": 1}),
+            "p:f:Colour.RED:2026-08-22 10:00:00": ((Colour.RED, moment), {}),
+            f"p:f:{name}:/tmp:{{1}}:range(0, 2)": ((name, pathlib.Path("/tmp"), {1}, range(2)), {}),
+            "p:f:users:b=2:y={1: 2}": ((Users(),), {"y": {1: 2}, "b": 2}),
+        }
+
+        @simpletuner_cached(key_prefix="p")
+        def f(*args, **kwargs):
+            return Thing()
+
+        for key, (args, kwargs) in given.items():
+            self.assertIs(f(*args, **kwargs), f._cache.get(key))
+
+        @simpletuner_cached()
+        def noprefix(number):
+            return number
+
+        noprefix(1)
+        self.assertIn(":noprefix:1", noprefix._cache)
+        users = Users()
+        self.assertIs(users.get(1), users.get(1))
+        self.assertIs(Users.get(users, 1), Users.get._cache.get("noprefix:get:users:1"))
+
+    def test_none_is_not_cached(self):
+        calls = []
+
+        @simpletuner_cached()
+        def find(name):
+            calls.append(name)
+
+        @simpletuner_cached()
+        async def find_async(name):
+            calls.append(name)
+
+        for _ in range(2):
+            self.assertIsNone(find("a"))
+            self.assertIsNone(asyncio.run(find_async("b")))
+        self.assertEqual(calls, ["a", "b", "a", "b"])
 
 
 def others_wait(count):

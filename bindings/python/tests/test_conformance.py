@@ -11,8 +11,7 @@ from pathlib import Path
 from unittest import mock
 
 import st_secrets
-from st_secrets import Cipher, SecretsManager, Store, TTLCache, _native
-from st_secrets.cache import cached
+from st_secrets import Cipher, SecretsManager, Store, TTLCache, _native, cached
 
 VECTORS = Path(__file__).resolve().parents[3] / "tests" / "vectors"
 
@@ -82,10 +81,11 @@ class World:
         return {"value": value}
 
     def secrets_get(self, step):
-        value = self.secrets.get_bytes(step["key"])
-        if value is not None:
-            assert self.secrets.get(step["key"]).encode() == value
-        return self.value(value)
+        with self.secrets.find(step["key"]) as secret:
+            value = secret.reveal_bytes()
+        assert self.secrets.require(step["key"]).encode() == value
+        assert self.secrets.get_bytes(step["key"]) == value
+        return {"value": value}
 
     def secrets_get_with(self, step):
         with self.secrets.find(step["key"], **dict.fromkeys(step["flags"], True)) as secret:
@@ -98,13 +98,13 @@ class World:
         return {"results": [{"value": found[key]} if key in found else missing for key in step["keys"]]}
 
     def secrets_set(self, step):
-        assert self.secrets.set_secret(step["key"], step["value"]) is True
+        assert self.secrets.set_secret(step["key"], step["value"], strict=True) is True
 
     def secrets_set_replicate_token(self, step):
-        assert self.secrets.set_replicate_token(step["value"]) is True
+        assert self.secrets.set_replicate_token(step["value"], strict=True) is True
 
     def secrets_delete(self, step):
-        return {"existed": self.secrets.delete_secret(step["key"])}
+        return {"existed": self.secrets.delete_secret(step["key"], strict=True)}
 
     def secrets_refresh(self, step):
         self.secrets.refresh()

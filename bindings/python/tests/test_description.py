@@ -58,7 +58,6 @@ class SecretsProviders(Case):
         self.assertIsNone(AWSSecretsManagerProvider().get_secret("HF_TOKEN"))
 
     def test_aws_and_vault_unavailable(self):
-        from st_secrets import Error
         from st_secrets.secrets import AWSSecretsManagerProvider, HashiCorpVaultProvider
 
         os.environ.update(
@@ -71,12 +70,12 @@ class SecretsProviders(Case):
             path="simpletuner",
             mount_point="secret",  # KV mount point (default: "secret")
         )
-        for provider, source in ((aws, 3), (vault, 4)):
+        for provider in (aws, vault):
             self.assertFalse(provider.is_available())
-            with self.assertRaises(Error) as raised:
-                provider.get_secret("HF_TOKEN")
-            self.assertEqual(raised.exception.source, source)
-            self.assertNotIn("s.your_vault_token", f"{raised.exception!r} {vars(provider)} {provider!r}")
+            with self.assertLogs("st_secrets", "WARNING") as logs:
+                self.assertIsNone(provider.get_secret("HF_TOKEN"))
+            self.assertIn(provider._provider, str(logs.output))
+            self.assertNotIn("s.your_vault_token", f"{logs.output} {vars(provider)} {provider!r}")
 
 
 class UsingTheSecretsManager(Case):
@@ -305,6 +304,7 @@ class CacheSystem(Case):
             {
                 "gpu-l40s": {"name": "L40S (48GB)", "cost_per_second": 0.000975},
                 "gpu-a100-large": {"name": "A100 (80GB)", "cost_per_second": 0.001400},
+                "gpu-h100": {"name": "H100 (80GB)", "cost_per_second": 0.001525},  # only SimpleTuner's code has it
             },
         )
 
@@ -401,6 +401,7 @@ class Troubleshooting(Case):
                 "FileSecretProvider: True",
                 "AWSSecretsManagerProvider: False",
                 "HashiCorpVaultProvider: False",
+                "HuggingFaceProvider: False",
             ],
         )
 

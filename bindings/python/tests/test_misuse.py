@@ -74,10 +74,10 @@ class Misuse(Case):
     def test_invalid_values(self):
         manager, cache = SecretsManager(), TTLCache()
         wrong = [
-            lambda: manager.get(""),
-            lambda: manager.get("a\0b"),
+            lambda: manager.require(""),
+            lambda: manager.require("a\0b"),
             lambda: manager.get("\ud800"),
-            lambda: manager.get("x" * 100_000),
+            lambda: manager.require("x" * 100_000),
             lambda: manager.get_many(["a\0b"]),
             lambda: manager.find("A", timeout=-1),
             lambda: manager.find("A", timeout=math.nan),

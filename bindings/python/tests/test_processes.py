@@ -43,7 +43,7 @@ class Forks(Case):
             self.assertEqual(result, ("value", [tag], tag, {"tag": tag}))
         names = {entry["provider"] for entry in st_secrets.get_store().list_provider_configs()}
         self.assertEqual(names, {"parent", *(f"child{number}" for number in range(12))})
-        self.assertTrue(st_secrets.get_store().verify_audit()["intact"])
+        self.assertTrue(st_secrets.get_store().verify_audit()["valid"])
 
     def test_multiprocessing_with_fork(self):
         self.use_in_children("fork")
@@ -282,7 +282,7 @@ for number in (signal.SIGINT, signal.SIGALRM):
             manager.add_provider(provider)
         signals.append(number)
         try:
-            manager.get("A")
+            manager.require("A")
         except (KeyboardInterrupt, Alarm) as interrupt:
             print(type(interrupt).__name__)
         except st_secrets.Error as error:

@@ -15,6 +15,8 @@ import time
 import traceback
 import unittest
 import weakref
+from datetime import timedelta
+from unittest import mock
 
 import st_secrets
 from st_secrets import (
@@ -29,6 +31,7 @@ from st_secrets import (
     SecretsManager,
     UnavailableError,
     WrongTypeError,
+    _log,
 )
 from support import Case
 
@@ -57,7 +60,7 @@ class Errors(Case):
         path = self.write("s.json", '{"A": "' + CANARY + '",,}')
         manager = SecretsManager(config={"file_path": path})
         with self.assertRaises(ProtocolError) as raised:
-            manager.get("A")
+            manager.require("A")
         error = raised.exception
         self.assertEqual((error.status, error.name, error.source), (-8, "ST_PROTOCOL", st_secrets.SOURCE_FILE))
         self.assertFalse(error.retryable)
@@ -71,7 +74,7 @@ class Errors(Case):
         path = self.write("s.json", '{"A": "x"}', 0o644)
         manager = SecretsManager(config={"file_path": path, "strict_permissions": True})
         with self.assertRaises(PermissionError) as raised:
-            manager.get("A")
+            manager.require("A")
         self.assertIsInstance(raised.exception, AccessDeniedError)
         self.assertIn("chmod 600", str(raised.exception))
 
@@ -92,22 +95,30 @@ class Errors(Case):
     def test_settings_that_differ_from_the_existing_manager(self):
         manager = SecretsManager(config={"env_prefix": "MYAPP"})
         self.assertIs(SecretsManager(config={"env_prefix": "MYAPP"}), manager)
-        with self.assertRaisesRegex(ConfigError, "reset"):
-            SecretsManager(config={"env_prefix": "OTHER"})
+        with self.assertLogs("st_secrets.secrets", logging.WARNING) as logs:
+            self.assertIs(SecretsManager(config={"env_prefix": "OTHER"}), manager)
+        self.assertIn("reset", logs.output[0])
+        self.assertEqual(logs.records[0].pathname, __file__)
 
     def test_find_raises_where_get_returns_the_default(self):
         with self.assertRaises(NotFoundError) as raised:
             SecretsManager().find("NOTHING")
         self.assertIsInstance(raised.exception, LookupError)
         self.assertIn("NOTHING", str(raised.exception))
+        with self.assertRaises(NotFoundError) as raised:
+            SecretsManager().require("NOTHING")
+        self.assertIn("NOTHING", str(raised.exception))
+        os.environ["SOMETHING"] = "value"
+        self.assertEqual(SecretsManager().require("SOMETHING"), "value")
 
     def test_value_that_is_not_text(self):
         os.environb[b"BYTES"] = b"\xff\x00"[:1] + b"\xfe"
         manager = SecretsManager()
         self.assertEqual(manager.get_bytes("BYTES"), b"\xff\xfe")
         with self.assertRaises(WrongTypeError) as raised:
-            manager.get("BYTES")
+            manager.require("BYTES")
         self.assertNotIn("ff", repr(vars(raised.exception)))
+        self.assertEqual(manager.get("BYTES", "default"), "default")
 
 
 class Secrets(Case):
@@ -158,16 +169,18 @@ class Secrets(Case):
         with self.assertRaisesRegex(TypeError, "the name of a setting must be"):
             SecretsManager(config={("timeout",): 1})
         SecretsManager(config={"timeout": 5, "env_prefix": "A", "vault_token": CANARY})
-        with self.assertRaisesRegex(ConfigError, r"other settings \(env_prefix, vault_token\)") as raised:
+        with self.assertLogs("st_secrets.secrets", logging.WARNING) as logs:
             SecretsManager(config={"timeout": 5, "env_prefix": "B"})
-        self.assertNotIn(CANARY, str(raised.exception))
-        with self.assertRaisesRegex(ConfigError, r"other settings \(providers\)"):
             SecretsManager([EnvironmentSecretProvider()])
+        self.assertIn("(env_prefix, vault_token)", logs.output[0])
+        self.assertIn("(providers)", logs.output[1])
+        self.assertNotIn(CANARY, str(logs.output))
 
     def test_help_shows_parameters_and_exceptions(self):
         for name, words in {
             "find": ("timeout: seconds", "cached_only: ", "NotFoundError: "),
-            "get": ("Error: ",),
+            "get": ("passed over",),
+            "require": ("NotFoundError: ", "Error: "),
             "set_secret": ("ProtocolError: ",),
             "get_many": ("Error: ",),
             "refresh": ("Error: ",),
@@ -319,13 +332,13 @@ class Providers(Case):
         with self.assertLogs("st_secrets", logging.WARNING) as logs:
             for key, (_, name, kind) in failures.items():
                 with self.assertRaises(Error) as raised:
-                    manager.get(key)
+                    manager.require(key)
                 self.assertEqual((raised.exception.name, raised.exception.source), (name, st_secrets.SOURCE_CUSTOM))
                 self.assertIn(kind, str(raised.exception))
                 self.assertIn("dictionary", str(raised.exception))
                 self.assertNotIn(CANARY, "".join(traceback.format_exception(raised.exception)))
             with self.assertRaisesRegex(Error, "neither text, bytes nor None"):
-                manager.get("TYPE")
+                manager.require("TYPE")
             self.assertTrue(manager.find("BEHIND").degraded)
         self.assertNotIn(CANARY, str(logs.output))
 
@@ -392,6 +405,93 @@ class Providers(Case):
         self.assertIsNone(watched())
 
 
+class PassedOver(Case):
+    """What SimpleTuner's names do about a provider that fails."""
+
+    def test_broken_file_gives_the_default_and_is_logged_once(self):
+        path = self.write(".simpletuner/secrets.json", '{"A": "' + CANARY + '",,}')
+        manager = SecretsManager()
+        with self.assertLogs("st_secrets", logging.WARNING) as logs:
+            answers = [manager.get("A"), manager.get("B", default="d"), manager.get_bytes("C", b"d")]
+            self.assertEqual(answers, [None, "d", b"d"])
+            self.assertEqual([manager.get_hf_token(), manager.get_replicate_token()], [None, None])
+            self.assertIsNone(FileSecretProvider(path).get_secret("A"))
+        self.assertEqual(len(logs.output), 1, logs.output)
+        self.assertIn("secrets.json", logs.output[0])
+        self.assertNotIn(CANARY, logs.output[0])
+        for strict in (manager.require, manager.find, lambda key: manager.get_many([key])):
+            with self.assertRaises(ProtocolError):
+                strict("A")
+        SecretsManager.reset()
+        with self.assertLogs("st_secrets", logging.WARNING):
+            SecretsManager().get("A")
+
+    def test_failure_is_logged_again_after_the_period(self):
+        provider = Dictionary({"A": ValueError(), "B": ValueError()})
+        with mock.patch("st_secrets._log.time") as clock, self.assertLogs("st_secrets", logging.WARNING) as logs:
+            clock.monotonic.return_value = 1000.0
+            manager = SecretsManager([provider])
+            self.assertEqual([manager.get("A", 1), manager.get("B", 2)], [1, 2])
+            self.assertEqual(len(logs.output), 1)
+            clock.monotonic.return_value += _log.PERIOD
+            self.assertEqual(manager.get("A", 3), 3)
+            self.assertEqual(len(logs.output), 2)
+
+    def test_set_secret_that_fails_returns_false(self):
+        path = self.write(".simpletuner/secrets.json", "{broken")
+        manager = SecretsManager()
+        with self.assertLogs("st_secrets", logging.WARNING) as logs:
+            self.assertIs(manager.set_secret("A", CANARY), False)
+            self.assertIs(manager.set("A", CANARY), False)
+            self.assertIs(manager.set_replicate_token(CANARY), False)
+            self.assertIs(manager.delete_secret("A"), False)
+            self.assertIs(FileSecretProvider(path).set_secret("A", CANARY), False)
+        self.assertNotIn(CANARY, str(logs.output))
+        for write in (
+            lambda: manager.set_secret("A", "x", strict=True),
+            lambda: manager.set_replicate_token("x", strict=True),
+            lambda: manager.delete_secret("A", strict=True),
+        ):
+            with self.assertRaises(ProtocolError):
+                write()
+        self.assertEqual(path.read_text(), "{broken")
+
+    def test_delete_secret_that_is_not_there(self):
+        manager = SecretsManager()
+        self.assertIs(manager.delete_secret("A"), False)
+        self.assertIs(manager.set("A", "1"), True)
+        self.assertEqual([manager.delete_secret("A"), manager.delete_secret("A")], [True, True])
+        self.assertIs(manager.delete_secret("A", strict=True), False)
+        provider = FileSecretProvider()
+        self.assertIs(provider.delete_secret("A"), True)
+        provider.get_file_path().unlink()
+        self.assertIs(provider.delete_secret("A"), False)
+
+
+class Managers(Case):
+    def test_several_managers(self):
+        os.environ.update(ONE_A="1", TWO_A="2")
+        shared = SecretsManager()
+        with SecretsManager.open(config={"env_prefix": "ONE"}) as one, SecretsManager.open(
+            [EnvironmentSecretProvider("TWO")]
+        ) as two:
+            self.assertEqual([one.get("A"), two.get("A"), shared.get("A")], ["1", "2", None])
+            self.assertIs(SecretsManager(), shared)
+        with self.assertRaisesRegex(ValueError, "closed"):
+            one.get("A")
+        self.assertIsNone(shared.get("A"))
+
+    def test_timedelta_as_a_time(self):
+        os.environ["A"] = "1"
+        manager = SecretsManager(config={"timeout": timedelta(seconds=3)})
+        self.assertEqual(manager.find("A", timeout=timedelta(milliseconds=500)).reveal(), "1")
+        manager.refresh(timedelta(seconds=5))
+        with self.assertRaises(ValueError):
+            manager.find("A", timeout=timedelta(seconds=-1))
+        with self.assertRaises(TypeError):
+            manager.find("A", timeout="5")
+
+
 class Redaction(Case):
     def test_objects_with_secrets_do_not_show_them(self):
         os.environ["TOKEN"] = CANARY
@@ -435,7 +535,7 @@ class Redaction(Case):
             lambda: SecretsManager().set_secret("A", bad),
             lambda: SecretsManager().get(bad),
             lambda: st_secrets.encrypt_credential(bad),
-            lambda: SecretsManager(config={"vault_token": {CANARY}}),
+            lambda: SecretsManager.open(config={"vault_token": {CANARY}}),
         ):
             with self.assertRaises((ValueError, TypeError)) as raised:
                 use()
@@ -460,7 +560,7 @@ class Redaction(Case):
             lambda: st_secrets.encrypt_credential(bad),
             lambda: st_secrets.decrypt_credential(CANARY),
             lambda: st_secrets.reencrypt_credential(CANARY),
-            lambda: FileSecretProvider().set_secret("", CANARY),
+            lambda: SecretsManager().set_secret("", CANARY, strict=True),
             lambda: st_secrets.Store().set_credential(-1, "p", "n", CANARY),
             lambda: configs.update_sync("", hook),
             lambda: configs.save_sync("p", unwritable),

@@ -3,6 +3,7 @@
 import asyncio
 
 from st_secrets import Secret, SecretsManager, Store, TTLCache, cached, decrypt_credential, get_secrets_manager
+from st_secrets.cache import cached as simpletuner_cached
 from st_secrets.cache import get_provider_config_cache
 from st_secrets.replicate_client import get_hardware_info_async
 from st_secrets.storage import ProviderConfigStore
@@ -18,6 +19,27 @@ async def fetch(path: str) -> list[str]:
     return [path]
 
 
+class Users:
+    @cached(key=lambda self, user_id: (user_id,))
+    def get(self, user_id: int) -> str:
+        return str(user_id)
+
+    @simpletuner_cached(ttl=5)
+    def find(self, name: str) -> int | None:
+        return None
+
+
+def methods() -> None:
+    users = Users()
+    user: str = users.get(1)
+    found: int | None = users.find("a")
+    also: str = Users.get(users, 1)
+    count: int = Users.get._cache.clear()
+    print(user, found, also, count)
+    users.get("1")  # type: ignore[arg-type]
+    users.get(1, 2)  # type: ignore[call-arg]
+
+
 def strings() -> None:
     secrets: SecretsManager = get_secrets_manager()
     absent: str | None = secrets.get("HF_TOKEN")
@@ -29,7 +51,7 @@ def strings() -> None:
 
 
 def caches() -> None:
-    cache = TTLCache[str](default_ttl=300.0)
+    cache = TTLCache[str](default_ttl=300.0, soft_ttl=200.0, ttl_jitter=0.1, absent_ttl=5.0)
     cache.set("a", "b", ttl=60.0)
     text: str | None = cache.get("a")
     loaded: str = cache.get_or_set("a", lambda: "b")

@@ -69,7 +69,9 @@ impl Profiles {
     pub(super) fn paths(environment: &Environment) -> Result<[Option<PathBuf>; 2]> {
         let path = |variable, default: &str| -> Result<Option<PathBuf>> {
             Ok(match environment.setting(variable)? {
-                Some(path) => Some(paths::expand_home(Path::new(&expand(environment, path.text())))),
+                Some(path) => Some(paths::expand_home(Path::new(&paths::expand_variables(path.text(), |name| {
+                    environment.raw(name)
+                })))),
                 None => environment.home().map(|home| home.join(default)),
             })
         };
@@ -144,27 +146,6 @@ impl Profiles {
         names.dedup();
         names
     }
-}
-
-/// Replaces `$NAME` and `${NAME}` with the variables. A variable that is not set is left as it is.
-fn expand(environment: &Environment, text: &str) -> String {
-    let mut expanded = String::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('$') {
-        expanded.push_str(before);
-        let (name, behind) = match after.strip_prefix('{').and_then(|after| after.split_once('}')) {
-            Some(parts) => parts,
-            None => after.split_at(after.find(|one| !is_name_character(one)).unwrap_or(after.len())),
-        };
-        let value = environment.raw(name).filter(|_| !name.is_empty()).and_then(|value| value.into_string().ok());
-        expanded.push_str(value.as_deref().unwrap_or("$"));
-        rest = if value.is_some() { behind } else { after };
-    }
-    expanded + rest
-}
-
-fn is_name_character(character: char) -> bool {
-    character.is_ascii_alphanumeric() || character == '_'
 }
 
 fn matching(file: Option<&Ini>, matches: impl Fn(&str) -> bool) -> Vec<&Section> {
@@ -260,19 +241,6 @@ mod tests {
             let error = profiles.unknown_profile(&setting);
             assert!(error.message().ends_with("the profiles are default, home, only, two words"), "{error}");
         });
-    }
-
-    #[test]
-    fn variables_in_paths_are_replaced() {
-        let environment = Environment::fixed(&[("HOME", "/home/me"), ("A_1", "x")]);
-        for (text, expanded) in [
-            ("$HOME/.aws/config", "/home/me/.aws/config"),
-            ("${HOME}/$A_1.ini", "/home/me/x.ini"),
-            ("/a/$NONE/${NONE}/$/${A_1", "/a/$NONE/${NONE}/$/${A_1"),
-            ("/plain", "/plain"),
-        ] {
-            assert_eq!(expand(&environment, text), expanded);
-        }
     }
 
     #[test]

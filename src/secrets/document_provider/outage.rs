@@ -9,6 +9,10 @@ use crate::error::{Error, Status};
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 /// The longest back-off of a source whose loads time out, in multiples of `max_backoff`.
 const TIMEOUT_FACTOR: u32 = 4;
+/// The least time of a probe: a load from a source that hung before.
+const PROBE_TIME: Duration = Duration::from_secs(1);
+/// Every so many loads that hung, one has the whole time of its call again: the source may have become slow.
+const WHOLE_TIME_EVERY: u32 = 10;
 /// How often a source that is backing off is checked for new credentials.
 const CREDENTIAL_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -20,6 +24,8 @@ pub(super) struct Outage {
     failures: u32,
     /// How much time the call had that failed. The outage does not apply to a call that has much more.
     time_limit: Duration,
+    /// How long the longest load took that timed out.
+    lost: Duration,
     /// When the source is queried again.
     retry_at: Deadline,
     credentials_checked_at: Instant,
@@ -35,13 +41,20 @@ impl Outage {
         max_backoff: Duration,
     ) -> Outage {
         // The failure of a call with little time says nothing about this one.
-        let failures = before.filter(|before| before.applies_to(time_limit)).map_or(0, |before| before.failures);
-        let lost = if error.status() == Status::Timeout { taken } else { Duration::ZERO };
+        let same = before.filter(|before| before.applies_to(time_limit));
+        let failures = same.map_or(0, |before| before.failures);
+        let lost = match same {
+            _ if error.status() != Status::Timeout => Duration::ZERO,
+            // A probe is short so that little time is lost; the backoff stays that of the whole load before it.
+            Some(before) if !taken.is_zero() => before.lost.max(taken),
+            _ => taken,
+        };
         let backoff = backoff_after(failures, lost, max_backoff);
         let new = Outage {
             error,
             failures: failures + 1,
             time_limit,
+            lost,
             retry_at: Deadline::after(backoff),
             credentials_checked_at: Instant::now(),
         };
@@ -65,6 +78,20 @@ impl Outage {
         !self.retry_at.has_passed() && self.applies_to(remaining)
     }
 
+    /// Whether the source hung for a call with this much time.
+    pub(super) fn is_hung(&self, remaining: Duration) -> bool {
+        self.error.status() == Status::Timeout && self.applies_to(remaining)
+    }
+
+    /// How much time the next load has, for a call with this much time left. A source that hung is probed: a load has
+    /// little time, or twice that of the last complete one, `load_time`.
+    pub(super) fn time_for_load(&self, remaining: Duration, load_time: Duration) -> Duration {
+        match self.is_hung(remaining) && !self.failures.is_multiple_of(WHOLE_TIME_EVERY) {
+            true => remaining.min(PROBE_TIME.max(load_time.saturating_mul(2))),
+            false => remaining,
+        }
+    }
+
     pub(super) fn is_credential_check_due(&self) -> bool {
         self.credentials_checked_at.elapsed() >= CREDENTIAL_CHECK_INTERVAL
     }
@@ -76,6 +103,11 @@ impl Outage {
     /// The time until the source is queried again.
     pub(super) fn backoff(&self) -> Duration {
         self.retry_at.remaining()
+    }
+
+    /// The failure of the load.
+    pub(super) fn cause(&self) -> &Error {
+        &self.error
     }
 
     pub(super) fn message(&self) -> &str {
@@ -127,5 +159,33 @@ mod tests {
         assert_eq!(backoffs(10, 15), [10, 20, 40, 60, 60, 60], "at least the time that was lost");
         assert_eq!(backoffs(10, 1), [4; 6]);
         assert_eq!(backoffs(10, 0), [0; 6]);
+    }
+
+    #[test]
+    fn source_that_hung_is_probed() {
+        let seconds = Duration::from_secs;
+        let after = |before: Option<&Outage>, status, taken| {
+            Outage::after(before, Error::new(status, "it fails"), seconds(10), seconds(taken), seconds(15))
+        };
+        let first = after(None, Status::Timeout, 10);
+        let time_for_load = |outage: &Outage, load_time| outage.time_for_load(seconds(10), load_time).as_millis();
+        assert_eq!(time_for_load(&first, Duration::ZERO), 1_000);
+        assert_eq!(time_for_load(&first, Duration::from_millis(700)), 1_400, "twice the last load");
+        assert_eq!(time_for_load(&first, seconds(8)), 10_000);
+        assert_eq!(first.time_for_load(Duration::from_millis(300), Duration::ZERO).as_millis(), 300);
+        assert_eq!(first.time_for_load(seconds(20), Duration::ZERO), seconds(20), "a call with much more time");
+        let mut outage = first;
+        let mut whole = Vec::new();
+        for failures in 1..=30 {
+            assert_eq!((outage.failures, outage.lost), (failures, seconds(10)));
+            if time_for_load(&outage, Duration::ZERO) == 10_000 {
+                whole.push(failures);
+            }
+            outage = after(Some(&outage), Status::Timeout, 1);
+            assert!(outage.backoff() > seconds(19), "the backoff is that of the longest load");
+        }
+        assert_eq!(whole, [10, 20, 30]);
+        let refused = after(Some(&outage), Status::Unavailable, 0);
+        assert_eq!((time_for_load(&refused, Duration::ZERO), refused.lost), (10_000, Duration::ZERO));
     }
 }

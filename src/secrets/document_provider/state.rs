@@ -1,6 +1,7 @@
 //! What a document provider has cached, and which calls query the source.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::super::lookup_cache::CacheTimes;
 use super::super::provider::Request;
@@ -16,6 +17,8 @@ pub(super) struct State {
     pub(super) outage: Option<Arc<Outage>>,
     /// When the cache was last cleared. A document requested before that is not cached.
     pub(super) cleared_at: Option<Instant>,
+    /// How long the last complete load took.
+    pub(super) load_time: Duration,
 }
 
 impl State {
@@ -41,6 +44,11 @@ impl State {
     pub(super) fn known_failure(&self, request: &Request) -> Option<Result<Option<Secret>>> {
         let outage = self.outage.as_ref().filter(|outage| outage.applies_to(request.deadline().remaining()))?;
         Some(Err(outage.error()))
+    }
+
+    /// How much of the time `remaining` a load has.
+    pub(super) fn time_for_load(&self, remaining: Duration) -> Duration {
+        self.outage.as_ref().map_or(remaining, |outage| outage.time_for_load(remaining, self.load_time))
     }
 
     /// Whether this call should query the source for `key`, unless another call does.

@@ -6,7 +6,7 @@ use rusqlite::{Row, params};
 use serde_json::json;
 
 use super::actor::check_text;
-use super::audit::{Details, Entry};
+use super::audit::{ChangeRecord, Details, Entry};
 use super::connection::Connection;
 use super::error::{corrupt, error, out_of_order};
 use super::{Store, time};
@@ -52,7 +52,14 @@ struct CredentialName<'a> {
     name: &'a str,
 }
 
-impl CredentialName<'_> {
+impl<'a> CredentialName<'a> {
+    /// That of a user, if there is one.
+    fn of(user_id: Option<i64>, provider: &'a str, name: &'a str) -> Result<Option<CredentialName<'a>>> {
+        let which = CredentialName { user_id: user_id.unwrap_or_default(), provider, name };
+        which.check()?;
+        Ok(user_id.map(|_| which))
+    }
+
     fn check(self) -> Result<()> {
         if self.user_id < 0 {
             let message =
@@ -81,7 +88,8 @@ impl CredentialName<'_> {
 }
 
 impl Store {
-    /// Stores a credential of a user, encrypted under the newest key. Replaces an existing credential of this name.
+    /// Stores a credential of a user, encrypted under the newest key, and returns its id. Replaces an existing
+    /// credential of this name, which keeps its id and becomes active.
     pub fn credential_set(
         &self,
         cipher: &Cipher,
@@ -89,7 +97,7 @@ impl Store {
         provider: &str,
         name: &str,
         value: &[u8],
-    ) -> Result<()> {
+    ) -> Result<i64> {
         let _guard = fork::protect();
         let which = CredentialName { user_id, provider, name };
         which.check()?;
@@ -109,9 +117,7 @@ impl Store {
             let token = db.guard.unprotected(|| cipher.refresh().and_then(|()| cipher.encrypt(value)))??;
             let token = std::str::from_utf8(&token).unwrap_or_default();
             check_user(&db, user_id)?;
-            let exists = "SELECT 1 FROM provider_credentials
-                WHERE user_id = ?1 AND provider = ?2 AND credential_name = ?3";
-            let before = db.first(exists, params![user_id, provider, name], |_| Ok(()))?;
+            let before = find(&db, which)?;
             record.append(which.entry("credential.created", if before.is_some() { "replace" } else { "create" }))?;
             db.execute(
                 "INSERT INTO provider_credentials (user_id, provider, credential_name, credential_value, created_at)
@@ -119,7 +125,7 @@ impl Store {
                  credential_value = excluded.credential_value, updated_at = excluded.created_at, is_active = 1",
                 params![user_id, provider, name, token, time::now()],
             )?;
-            Ok(())
+            Ok(before.unwrap_or_else(|| db.guard.last_insert_rowid()))
         })
     }
 
@@ -131,26 +137,100 @@ impl Store {
         self.use_credential(cipher, which)?.ok_or_else(|| which.missing())
     }
 
-    /// The user's own active credential, otherwise the secret `global_key` of `secrets`.
+    /// The user's own active credential, otherwise the secret `global_key` of `secrets`. Without a user only the secret
+    /// is looked up, without a key only the credential. A credential whose value is empty, as SimpleTuner can write it,
+    /// counts as none.
     pub fn credential_resolve(
         &self,
         cipher: &Cipher,
         secrets: &Manager,
-        user_id: i64,
+        user_id: Option<i64>,
         provider: &str,
         name: &str,
-        global_key: &str,
+        global_key: Option<&str>,
     ) -> Result<ResolvedCredential> {
+        let _guard = fork::protect();
+        let own = CredentialName::of(user_id, provider, name)?;
+        if let Some(which) = own
+            && let Some(value) = self.use_credential(cipher, which)?
+        {
+            return Ok(ResolvedCredential { value, origin: CredentialOrigin::User });
+        }
+        let missing = || own.map(|which| which.missing().message().to_owned());
+        let Some(key) = global_key else {
+            let why = missing().unwrap_or_else(|| format!("credential {name:?} of {provider:?}: no user is given"));
+            return Err(error(
+                Status::NotFound,
+                format!("{why}, and no key of a secret that all users share is given"),
+            ));
+        };
+        let secret = secrets.get(key).map_err(|error| {
+            error.map_message(|message| match missing() {
+                Some(why) => format!("{why}, and {message}"),
+                None => message.to_owned(),
+            })
+        })?;
+        Ok(ResolvedCredential { value: secret.into_value(), origin: CredentialOrigin::Global })
+    }
+
+    /// Where [`Store::credential_resolve`] would find the credential; `None` if nowhere. The user's own is neither
+    /// decrypted nor recorded as used.
+    pub fn credential_source(
+        &self,
+        secrets: &Manager,
+        user_id: Option<i64>,
+        provider: &str,
+        name: &str,
+        global_key: Option<&str>,
+    ) -> Result<Option<CredentialOrigin>> {
+        let _guard = fork::protect();
+        if let Some(which) = CredentialName::of(user_id, provider, name)?
+            && self.has_active(which)?
+        {
+            return Ok(Some(CredentialOrigin::User));
+        }
+        match global_key.map(|key| secrets.get(key)) {
+            Some(Ok(_)) => Ok(Some(CredentialOrigin::Global)),
+            Some(Err(error)) if error.status() != Status::NotFound => Err(error),
+            Some(Err(_)) | None => Ok(None),
+        }
+    }
+
+    /// Whether a user has an active credential of this name. Its value is not decrypted, and nothing is recorded.
+    pub fn credential_exists(&self, user_id: i64, provider: &str, name: &str) -> Result<bool> {
         let _guard = fork::protect();
         let which = CredentialName { user_id, provider, name };
         which.check()?;
-        if let Some(value) = self.use_credential(cipher, which)? {
-            return Ok(ResolvedCredential { value, origin: CredentialOrigin::User });
-        }
-        let secret = secrets
-            .get(global_key)
-            .map_err(|error| error.map_message(|message| format!("{}, and {message}", which.missing().message())))?;
-        Ok(ResolvedCredential { value: secret.into_value(), origin: CredentialOrigin::Global })
+        self.has_active(which)
+    }
+
+    fn has_active(&self, which: CredentialName<'_>) -> Result<bool> {
+        let Some(db) = self.shared.credentials.read(self.deadline())? else { return Ok(false) };
+        Ok(active(&db, which)?.is_some())
+    }
+
+    /// Records the use of an active credential whose value the caller has from an earlier call, and updates its time.
+    /// Returns whether there is one. [`Store::credential_get`] and [`Store::credential_resolve`] do this themselves.
+    pub fn credential_mark_used(&self, user_id: i64, provider: &str, name: &str) -> Result<bool> {
+        let _guard = fork::protect();
+        let which = CredentialName { user_id, provider, name };
+        which.check()?;
+        let deadline = self.deadline();
+        let Some(db) = self.shared.credentials.change(deadline)? else { return Ok(false) };
+        self.change(&db, deadline, |record| {
+            let Some(id) = active(&db, which)? else { return Ok(false) };
+            mark_used(&db, record, which, id)?;
+            Ok(true)
+        })
+    }
+
+    /// Makes a credential inactive: it remains listed, and is not found any more until it is stored again. Returns
+    /// whether it existed.
+    pub fn credential_deactivate(&self, user_id: i64, provider: &str, name: &str) -> Result<bool> {
+        self.end_credential(CredentialName { user_id, provider, name }, "deactivate", |db, id| {
+            let sql = "UPDATE provider_credentials SET is_active = 0, updated_at = ?1 WHERE id = ?2";
+            db.execute(sql, params![time::now(), id]).map(drop)
+        })
     }
 
     fn use_credential(&self, cipher: &Cipher, which: CredentialName<'_>) -> Result<Option<SecretBytes>> {
@@ -164,27 +244,32 @@ impl Store {
             false => stored,
         };
         let Some(db) = self.shared.credentials.change(deadline)? else { return Ok(None) };
-        self.change(&db, deadline, |record| {
-            record.append(which.entry("credential.used", "use"))?;
-            db.execute("UPDATE provider_credentials SET last_used_at = ?1 WHERE id = ?2", params![time::now(), id])
-        })?;
+        self.change(&db, deadline, |record| mark_used(&db, record, which, id))?;
         Ok(Some(value))
     }
 
     /// Removes a credential. Returns whether it existed.
     pub fn credential_delete(&self, user_id: i64, provider: &str, name: &str) -> Result<bool> {
+        self.end_credential(CredentialName { user_id, provider, name }, "delete", |db, id| {
+            db.execute("DELETE FROM provider_credentials WHERE id = ?1", [id]).map(drop)
+        })
+    }
+
+    /// Ends the use of a credential with `end`, which is recorded as `action`. Returns whether it existed.
+    fn end_credential(
+        &self,
+        which: CredentialName<'_>,
+        action: &'static str,
+        end: impl FnOnce(&Connection<'_>, i64) -> Result<()>,
+    ) -> Result<bool> {
         let _guard = fork::protect();
-        let which = CredentialName { user_id, provider, name };
         which.check()?;
         let deadline = self.deadline();
         let Some(db) = self.shared.credentials.change(deadline)? else { return Ok(false) };
         self.change(&db, deadline, |record| {
-            let find = "SELECT id FROM provider_credentials
-                WHERE user_id = ?1 AND provider = ?2 AND credential_name = ?3";
-            let id: Option<i64> = db.first(find, params![user_id, provider, name], |row| db.column(row, 0))?;
-            let Some(id) = id else { return Ok(false) };
-            record.append(which.entry("credential.deleted", "delete"))?;
-            db.execute("DELETE FROM provider_credentials WHERE id = ?1", [id])?;
+            let Some(id) = find(&db, which)? else { return Ok(false) };
+            record.append(which.entry("credential.deleted", action))?;
+            end(&db, id)?;
             Ok(true)
         })
     }
@@ -228,10 +313,29 @@ pub(super) fn stored<'a>(db: &Connection<'_>, row: &'a Row<'_>, index: usize) ->
     value.ok_or_else(|| corrupt(db.path, "a credential in it is neither text nor bytes"))
 }
 
-/// The id of an active credential, and its stored value: a token or, as written by SimpleTuner, plain text.
+/// The id of a credential, active or not.
+fn find(db: &Connection<'_>, which: CredentialName<'_>) -> Result<Option<i64>> {
+    let sql = "SELECT id FROM provider_credentials WHERE user_id = ?1 AND provider = ?2 AND credential_name = ?3";
+    db.first(sql, params![which.user_id, which.provider, which.name], |row| db.column(row, 0))
+}
+
+/// Called in a transaction.
+fn mark_used(db: &Connection<'_>, record: &mut ChangeRecord<'_>, which: CredentialName<'_>, id: i64) -> Result<()> {
+    record.append(which.entry("credential.used", "use"))?;
+    db.execute("UPDATE provider_credentials SET last_used_at = ?1 WHERE id = ?2", params![time::now(), id]).map(drop)
+}
+
+/// The id of an active credential.
+fn active(db: &Connection<'_>, which: CredentialName<'_>) -> Result<Option<i64>> {
+    let sql = "SELECT id FROM provider_credentials WHERE user_id = ?1 AND provider = ?2 AND credential_name = ?3
+        AND is_active <> 0 AND length(credential_value) > 0";
+    db.first(sql, params![which.user_id, which.provider, which.name], |row| db.column(row, 0))
+}
+
+/// The same with its stored value: a token or, as written by SimpleTuner, plain text.
 fn read(db: &Connection<'_>, which: CredentialName<'_>) -> Result<Option<(i64, SecretBytes)>> {
-    let sql = "SELECT id, credential_value FROM provider_credentials
-        WHERE user_id = ?1 AND provider = ?2 AND credential_name = ?3 AND is_active <> 0";
+    let sql = "SELECT id, credential_value FROM provider_credentials WHERE user_id = ?1 AND provider = ?2
+        AND credential_name = ?3 AND is_active <> 0 AND length(credential_value) > 0";
     db.first(sql, params![which.user_id, which.provider, which.name], |row| {
         Ok((db.column(row, 0)?, SecretBytes::copy_from(stored(db, row, 1)?)?))
     })

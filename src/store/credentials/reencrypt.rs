@@ -30,7 +30,7 @@ pub struct Reencryption {
     pub unchanged: u64,
     /// How many were plain text and are now encrypted.
     pub migrated: u64,
-    /// How many are plain text and were left unchanged.
+    /// How many are plain text, or empty, and were left unchanged.
     pub plain: u64,
     /// The ids of those that no available key decrypts. They were left unchanged.
     pub unreadable: Vec<i64>,
@@ -155,7 +155,8 @@ fn new_token(
     report: &mut Reencryption,
 ) -> Result<Option<SecretBytes>> {
     if !Cipher::is_token(value) {
-        if !plain {
+        // Empty values, which count as no credential, remain.
+        if !plain || value.is_empty() {
             report.plain += 1;
             return Ok(None);
         }

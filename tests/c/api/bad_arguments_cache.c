@@ -121,6 +121,48 @@ static void loading(void) {
     }
 }
 
+static void ended(void *context, const st_bytes *value, void *object, const st_error *failure) {
+    (void)context, (void)value, (void)object, (void)failure;
+    CHECK(!"it is called");
+}
+
+static void notifying(void) {
+    st_bytes bytes;
+    int32_t outcome = 9;
+    uint64_t lease = 9, waiter = 9;
+    bool cancelled = true;
+#define NOTIFY(cache, key, lease_ttl, ended, outcome, value, lease, waiter) \
+    st_cache_load_begin_notify(cache, key, 1, lease_ttl, ended, NULL, outcome, value, lease, waiter, &error)
+    BAD(NOTIFY(NULL, "k", 1.0, ended, &outcome, &bytes, &lease, &waiter), "`cache`");
+    CHECK(outcome == 0 && lease == 0 && waiter == 0);
+    BAD(NOTIFY(cache, NULL, 1.0, ended, &outcome, &bytes, &lease, &waiter), "`key`");
+    BAD(NOTIFY(cache, "k", -1.0, ended, &outcome, &bytes, &lease, &waiter), "`lease_ttl`");
+    BAD(NOTIFY(cache, "k", 1.0, NULL, &outcome, &bytes, &lease, &waiter), "`ended`");
+    BAD(NOTIFY(cache, "k", 1.0, ended, NULL, &bytes, &lease, &waiter), "`outcome`");
+    BAD(NOTIFY(cache, "k", 1.0, ended, &outcome, NULL, &lease, &waiter), "`value`");
+    BAD(NOTIFY(cache, "k", 1.0, ended, &outcome, &bytes, NULL, &waiter), "`lease`");
+    BAD(NOTIFY(cache, "k", 1.0, ended, &outcome, &bytes, &lease, NULL), "`waiter`");
+    BAD(st_cache_load_notify_cancel(NULL, 1, &cancelled, &error), "`cache`");
+    CHECK(!cancelled);
+    BAD(st_cache_load_notify_cancel(cache, 1, NULL, &error), "`cancelled`");
+}
+
+static void keys(void) {
+    char key[8];
+    size_t len = 9;
+    const char *const wrong[] = {"a", "i1", "s9:a", "[", "{n}", "x0;", "]"};
+    BAD(st_function_key(NULL, 0, "f", 1, "", 0, key, sizeof key, &len, &error), "`prefix`");
+    CHECK(len == 0);
+    BAD(st_function_key("\xFF", 1, "f", 1, "", 0, key, sizeof key, &len, &error), "`prefix`");
+    BAD(st_function_key("", 0, NULL, 1, "", 0, key, sizeof key, &len, &error), "`function`");
+    BAD(st_function_key("", 0, "f", 1, NULL, 1, key, sizeof key, &len, &error), "`args`");
+    BAD(st_function_key("", 0, "f", 1, "", 0, NULL, 8, &len, &error), "`buffer`");
+    BAD(st_function_key("", 0, "f", 1, "", 0, key, sizeof key, NULL, &error), "`len`");
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        BAD(st_function_key("", 0, "f", 1, wrong[i], ST_NUL, key, sizeof key, &len, &error), "`args`");
+    }
+}
+
 static void removing(void) {
     size_t count = 9;
     bool existed = true;
@@ -152,6 +194,8 @@ int main(void) {
     looking_up();
     opening();
     loading();
+    notifying();
+    keys();
     removing();
     st_cache_free(cache);
     return 0;

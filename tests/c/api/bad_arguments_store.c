@@ -77,31 +77,52 @@ static void hardware(void) {
     BAD(st_hardware_cost_per_hour(store, NULL, 0, &cost, &error), "`hardware_id`");
     CHECK(cost == 0);
     BAD(st_hardware_cost_per_hour(store, "x", 1, NULL, &error), "`cost`");
+    BAD(st_hardware_default_cost_per_hour(store, NULL, &error), "`cost`");
+    BAD(st_hardware_info_defaults(NULL, &error), "`json`");
 }
 
 static void credentials(void) {
     st_bytes value, json;
     int32_t source = 5;
+    int64_t id = 5;
+    bool exists = true;
     memset(&value, 0x5A, sizeof value);
     memset(&json, 0x5A, sizeof json);
-    BAD(st_credential_set(store, cipher, 1, NULL, 0, "n", 1, "v", 1, &error), "`provider`");
-    BAD(st_credential_set(store, cipher, 1, "p", 1, NULL, 0, "v", 1, &error), "`name`");
-    BAD(st_credential_set(store, cipher, 1, "p", 1, "n", 1, NULL, 1, &error), "`value`");
-    BAD(st_credential_set(store, cipher, 1, "p", 1, "n", 1, NULL, 0, &error), "`value`");
-    BAD(st_credential_set(store, cipher, 1, "p", 1, "a\tb", 3, "v", 1, &error), "`name`");
-    BAD(st_credential_set(store, cipher, -1, "p", 1, "n", 1, "v", 1, &error), "`user_id`");
+    BAD(st_credential_set(store, cipher, 1, NULL, 0, "n", 1, "v", 1, &id, &error), "`provider`");
+    CHECK(id == 0);
+    BAD(st_credential_set(store, cipher, 1, "p", 1, NULL, 0, "v", 1, NULL, &error), "`name`");
+    BAD(st_credential_set(store, cipher, 1, "p", 1, "n", 1, NULL, 1, NULL, &error), "`value`");
+    BAD(st_credential_set(store, cipher, 1, "p", 1, "n", 1, NULL, 0, NULL, &error), "`value`");
+    BAD(st_credential_set(store, cipher, 1, "p", 1, "a\tb", 3, "v", 1, NULL, &error), "`name`");
+    BAD(st_credential_set(store, cipher, -1, "p", 1, "n", 1, "v", 1, NULL, &error), "`user_id`");
     BAD(st_credential_get(store, cipher, -1, "p", 1, "n", 1, &value, &error), "`user_id`");
     BAD(st_credential_delete(store, -1, "p", 1, "n", 1, NULL, &error), "`user_id`");
-    BAD(st_credential_set(store, cipher, 1, "p", 1, "n", 1, "v", absurd, &error), "`value`");
+    BAD(st_credential_set(store, cipher, 1, "p", 1, "n", 1, "v", absurd, NULL, &error), "`value`");
     BAD(st_credential_get(store, cipher, 1, NULL, 0, "n", 1, &value, &error), "`provider`");
     CHECK_EMPTY(value);
     BAD(st_credential_get(store, cipher, 1, "p", 1, "n", 1, NULL, &error), "`value`");
     BAD(st_credential_delete(store, 1, "p", 1, NULL, 1, NULL, &error), "`name`");
+    BAD(st_credential_deactivate(store, -1, "p", 1, "n", 1, &exists, &error), "`user_id`");
+    CHECK(!exists);
+    BAD(st_credential_deactivate(store, 1, NULL, 0, "n", 1, NULL, &error), "`provider`");
+    BAD(st_credential_mark_used(store, -1, "p", 1, "n", 1, NULL, &error), "`user_id`");
+    BAD(st_credential_mark_used(store, 1, "p", 1, NULL, 0, NULL, &error), "`name`");
+    exists = true;
+    BAD(st_credential_exists(store, -1, "p", 1, "n", 1, &exists, &error), "`user_id`");
+    CHECK(!exists);
+    BAD(st_credential_exists(store, 1, "p", 1, "", 0, &exists, &error), "`name`");
+    BAD(st_credential_exists(store, 1, "p", 1, "n", 1, NULL, &error), "`exists`");
+    BAD(st_credential_source(store, NULL, 1, NULL, 0, "n", 1, NULL, 0, &source, &error), "`provider`");
+    CHECK(source == 0);
+    BAD(st_credential_source(store, NULL, -1, "p", 1, "", 0, NULL, 0, &source, &error), "`name`");
+    BAD(st_credential_source(store, NULL, 1, "p", 1, "n", 1, NULL, 3, &source, &error), "`global_key`");
+    BAD(st_credential_source(store, NULL, 1, "p", 1, "n", 1, "k", 1, NULL, &error), "`source`");
+    source = 5;
     BAD(st_credential_list(store, 1, NULL, 1, &json, &error), "`provider`");
     CHECK_EMPTY(json);
     BAD(st_credential_list(store, 1, NULL, 0, NULL, &error), "`json`");
     memset(&value, 0x5A, sizeof value);
-    BAD(st_credential_resolve(store, cipher, NULL, 1, "p", 1, "n", 1, NULL, 0, &source, &value, &error),
+    BAD(st_credential_resolve(store, cipher, NULL, 1, "p", 1, "n", 1, NULL, 1, &source, &value, &error),
         "`global_key`");
     CHECK(source == 0);
     CHECK_EMPTY(value);

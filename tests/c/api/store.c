@@ -86,6 +86,11 @@ static void prices(void) {
     CHECK_OK(st_hardware_info_get(store, &json, &error));
     CHECK_HAS(json, "\"A100 (80GB)\", \"cost_per_second\": 0.001400");
     st_bytes_free(&json);
+    CHECK_OK(st_hardware_info_defaults(&json, &error));
+    CHECK_HAS(json, "\"gpu-h100\"");
+    st_bytes_free(&json);
+    CHECK_OK(st_hardware_default_cost_per_hour(store, &cost, &error));
+    CHECK(fabs(cost - 3.51) < 1e-9);
     CHECK_OK(st_hardware_cost_per_hour(store, "gpu-l40s", ST_NUL, &cost, &error));
     CHECK(fabs(cost - 3.51) < 1e-9);
     CHECK_FAILS(st_hardware_cost_per_hour(store, "gpu-x", ST_NUL, &cost, &error), ST_NOT_FOUND, "gpu-l40s");
@@ -119,8 +124,10 @@ static void credentials(void) {
     st_bytes value = {0}, json = {0};
     bool existed = false;
     int32_t source = 9;
-    CHECK_OK(st_credential_set(store, cipher, 1, "replicate", ST_NUL, "token", ST_NUL, "CANARY one", ST_NUL, &error));
-    CHECK_OK(st_credential_set(store, cipher, 2, "replicate", ST_NUL, "token", ST_NUL, "CANARY two", ST_NUL, &error));
+    CHECK_OK(st_credential_set(store, cipher, 1, "replicate", ST_NUL, "token", ST_NUL, "CANARY one", ST_NUL, NULL,
+                               &error));
+    CHECK_OK(st_credential_set(store, cipher, 2, "replicate", ST_NUL, "token", ST_NUL, "CANARY two", ST_NUL, NULL,
+                               &error));
     is_credential(cipher, 1, "CANARY one");
     CHECK_FAILS(st_credential_get(store, cipher, 3, "replicate", ST_NUL, "token", ST_NUL, &value, &error), ST_NOT_FOUND,
                 "user 3");
@@ -174,6 +181,49 @@ static void credentials(void) {
     CHECK(existed);
     CHECK_OK(st_credential_delete(store, 1, "replicate", ST_NUL, "token", ST_NUL, NULL, &error));
     st_cipher_free(rotated);
+}
+
+static void credential_states(void) {
+    st_bytes value = {0};
+    bool existed = false, exists = true;
+    int32_t source = 9;
+    int64_t id = 0, again = 0;
+    CHECK_OK(st_credential_exists(store, 5, "p", ST_NUL, "n", ST_NUL, &exists, &error));
+    CHECK(!exists);
+    CHECK_OK(st_credential_set(store, cipher, 5, "p", ST_NUL, "n", ST_NUL, "CANARY five", ST_NUL, &id, &error));
+    CHECK(id > 0);
+    CHECK_OK(st_credential_exists(store, 5, "p", ST_NUL, "n", ST_NUL, &exists, &error));
+    CHECK(exists);
+    CHECK_OK(st_credential_mark_used(store, 5, "p", ST_NUL, "n", ST_NUL, &existed, &error));
+    CHECK(existed);
+    CHECK_OK(st_credential_source(store, NULL, 5, "p", ST_NUL, "n", ST_NUL, NULL, 0, &source, &error));
+    CHECK(source == ST_CREDENTIAL_USER);
+
+    CHECK_OK(st_credential_deactivate(store, 5, "p", ST_NUL, "n", ST_NUL, &existed, &error));
+    CHECK(existed);
+    CHECK_OK(st_credential_mark_used(store, 5, "p", ST_NUL, "n", ST_NUL, &existed, &error));
+    CHECK(!existed);
+    CHECK_OK(st_credential_deactivate(store, 6, "p", ST_NUL, "n", ST_NUL, NULL, &error));
+    CHECK_OK(st_credential_mark_used(store, 6, "p", ST_NUL, "n", ST_NUL, NULL, &error));
+    setenv("SHARED_TOKEN", "CANARY global", 1);
+    CHECK_OK(st_credential_source(store, NULL, 5, "p", ST_NUL, "n", ST_NUL, "SHARED_TOKEN", ST_NUL, &source, &error));
+    CHECK(source == ST_CREDENTIAL_GLOBAL);
+    CHECK_OK(st_credential_source(store, NULL, -1, "p", ST_NUL, "n", ST_NUL, NULL, 0, &source, &error));
+    CHECK(source == ST_CREDENTIAL_NONE);
+
+    /* Without a user, and without a shared secret. */
+    CHECK_OK(st_credential_resolve(store, cipher, NULL, -1, "p", ST_NUL, "n", ST_NUL, "SHARED_TOKEN", ST_NUL, &source,
+                                   &value, &error));
+    CHECK_TEXT(value, "CANARY global");
+    st_bytes_free(&value);
+    CHECK_FAILS(st_credential_resolve(store, cipher, NULL, 5, "p", ST_NUL, "n", ST_NUL, NULL, 0, &source, &value,
+                                      &error),
+                ST_NOT_FOUND, "user 5");
+    CHECK(source == ST_CREDENTIAL_NONE);
+    CHECK_EMPTY(value);
+    CHECK_OK(st_credential_set(store, cipher, 5, "p", ST_NUL, "n", ST_NUL, "CANARY again", ST_NUL, &again, &error));
+    CHECK(again == id);
+    CHECK_OK(st_credential_delete(store, 5, "p", ST_NUL, "n", ST_NUL, NULL, &error));
 }
 
 static void audit(void) {
@@ -247,6 +297,7 @@ int main(void) {
     views();
     prices();
     credentials();
+    credential_states();
     audit();
     process_wide();
     st_cipher_free(cipher);

@@ -21,6 +21,8 @@ static void provider_configuration(const st::Store &store) {
 
 static void prices(const st::Store &store) {
     CHECK(has(store.hardware_info_get(), "gpu-l40s"));
+    CHECK(store.hardware_info_get() == st::Store::hardware_info_defaults());
+    CHECK(store.hardware_default_cost_per_hour() > 3.5);
     double cost = store.hardware_cost_per_hour("gpu-l40s");
     CHECK(cost > 3.5 && cost < 3.52);
     store.hardware_info_set(R"({"mine": {"name": "Mine", "cost_per_second": 1}})");
@@ -40,7 +42,19 @@ static void credentials(const st::Store &store) {
     FAILS(store.try_credential_get(token, cipher), st::Status::not_found, "api_token");
     st::ResolvedCredential found = store.credential_resolve(token, "SHARED_TOKEN", cipher, secrets);
     CHECK(found.value.view() == "CANARY-shared" && found.origin == st::ResolvedCredential::Origin::global);
-    store.credential_set(token, "CANARY-own", cipher);
+    using Origin = st::ResolvedCredential::Origin;
+    st::CredentialName nobody{-1, "replicate", "api_token"};
+    CHECK(!store.credential_exists(token) && !store.credential_mark_used(token) && !store.credential_deactivate(token));
+    CHECK(store.credential_source(token, "SHARED_TOKEN", secrets) == Origin::global);
+    CHECK(store.credential_source(token, "", secrets) == Origin::none);
+    std::int64_t id = store.credential_set(token, "CANARY-old", cipher);
+    CHECK(store.credential_source(token, "", secrets) == Origin::user);
+    CHECK(store.credential_resolve(token, "", cipher, secrets).origin == Origin::user);
+    CHECK(store.credential_resolve(nobody, "SHARED_TOKEN", cipher, secrets).origin == Origin::global);
+    FAILS(store.try_credential_resolve(nobody, "", cipher, secrets), st::Status::not_found, "no user");
+    CHECK(store.credential_exists(token) && store.credential_mark_used(token) && store.credential_deactivate(token));
+    CHECK(!store.credential_exists(token));
+    CHECK(store.credential_set(token, "CANARY-own", cipher) == id);
     CHECK(store.credential_get(token, cipher).view() == "CANARY-own");
     found = store.credential_resolve(token, "SHARED_TOKEN", cipher, secrets);
     CHECK(found.value.view() == "CANARY-own" && found.origin == st::ResolvedCredential::Origin::user);
@@ -50,6 +64,7 @@ static void credentials(const st::Store &store) {
     // Closed handles do not fall back to those of the process.
     FAILS(store.try_credential_get(token, st::Cipher()), st::Status::invalid_argument, "closed");
     FAILS(store.try_credential_resolve(token, "X", cipher, st::Secrets()), st::Status::invalid_argument, "closed");
+    FAILS(store.try_credential_source(token, "X", st::Secrets()), st::Status::invalid_argument, "closed");
 
     store.credentials_rotate(cipher);
     CHECK(store.credential_get(token, cipher).view() == "CANARY-own");

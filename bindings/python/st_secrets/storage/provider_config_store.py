@@ -3,27 +3,47 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+import os
+import sqlite3
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any, TypeVar
 
+from .._log import passed_over
+from .._per_path import PerPath
 from .._settings import Kept
-from ..store import Store, get_store
+from ..cache import get_provider_config_cache
+from ..errors import CorruptError
 
 __all__ = ["ProviderConfigStore", "get_provider_config_store"]
 
+T = TypeVar("T")
 
-class ProviderConfigStore:
-    """The configuration of providers, in the database of the state directory or in `db_path`. Reads go through the
-    cache of `get_provider_config_cache`. The coroutines run in another thread.
+# SimpleTuner's table, for a transaction in a database that does not exist yet.
+_TABLE = """CREATE TABLE IF NOT EXISTS provider_config (
+    provider TEXT PRIMARY KEY, config TEXT NOT NULL DEFAULT '{}', updated_at TEXT NOT NULL)"""
+
+
+class ProviderConfigStore(PerPath):
+    """The configuration of providers, in the database of the state directory or in `db_path`.
+
+    There is one object for each database. A path that was given counts for later calls without one, until
+    `reset_instance`. Reads go through the cache of `get_provider_config_cache`. The coroutines run in another thread.
     """
 
-    def __init__(self, db_path: str | Path | None = None) -> None:
-        self._store = get_store() if db_path is None else Store({"database": db_path})
+    _setting = "database"
+    _described = "database"
 
     def get_sync(self, provider: str) -> dict[str, Any]:
-        """Returns the configuration of a provider, {} if it has none."""
-        return self._store.provider_config(provider)
+        """Returns the configuration of a provider, {} if it has none. One that is not a JSON object is {} too, which is
+        logged; it stays as it is until it is saved again.
+        """
+        try:
+            return self._store.provider_config(provider)
+        except CorruptError as error:
+            self._store.list_provider_configs()  # raises if the database itself is damaged
+            passed_over(error)
+            return {}
 
     def save_sync(self, provider: str, config: Mapping[str, Any]) -> None:
         """Replaces the configuration of a provider."""
@@ -33,14 +53,16 @@ class ProviderConfigStore:
             del config
 
     def update_sync(self, provider: str, updates: Mapping[str, Any]) -> None:
-        """Merges `updates` into the configuration of a provider, in one transaction."""
+        """Merges `updates` into the configuration of a provider, in one transaction. Raises CorruptError if it is not a
+        JSON object: `save_sync` replaces it.
+        """
         try:
             self._store.update_provider_config(provider, updates)
         finally:
             del updates
 
     async def get(self, provider: str) -> dict[str, Any]:
-        """Returns the configuration of a provider, {} if it has none."""
+        """Returns the configuration of a provider, as `get_sync` does."""
         return await asyncio.to_thread(self.get_sync, provider)
 
     async def save(self, provider: str, config: Mapping[str, Any]) -> None:
@@ -52,7 +74,7 @@ class ProviderConfigStore:
         await asyncio.to_thread(lambda: self.save_sync(provider, kept.settings))
 
     async def update(self, provider: str, updates: Mapping[str, Any]) -> None:
-        """Merges `updates` into the configuration of a provider, in one transaction."""
+        """Merges `updates` into the configuration of a provider, as `update_sync` does."""
         try:
             kept = Kept(updates)
         finally:
@@ -84,13 +106,66 @@ class ProviderConfigStore:
     get_provider_config = get
     save_provider_config = save
 
+    @contextmanager
+    def transaction(self) -> Generator[sqlite3.Connection, None, None]:
+        """Returns a connection of Python's `sqlite3` to the database, for statements of the program's own. They are
+        committed at the end of the block, or rolled back if it raises. The audit trail does not record them.
+        """
+        connection = self._connect()
+        try:
+            yield connection
+            connection.commit()
+        except BaseException:
+            connection.rollback()
+            raise
+        finally:
+            connection.close()
+            get_provider_config_cache().invalidate_prefix("provider:")
 
-_store: ProviderConfigStore | None = None
+    @asynccontextmanager
+    async def transaction_async(self) -> AsyncGenerator[sqlite3.Connection, None]:
+        """As `transaction`, for coroutines. The statements of the block run in the thread of the event loop; beginning,
+        commit and rollback do not.
+        """
+        transaction = self.transaction()
+        connection = await asyncio.to_thread(transaction.__enter__)
+        try:
+            yield connection
+        except BaseException as error:
+            if not await asyncio.to_thread(transaction.__exit__, type(error), error, error.__traceback__):
+                raise
+        else:
+            await asyncio.to_thread(transaction.__exit__, None, None, None)
+
+    async def execute_in_transaction(self, operations: Iterable[Callable[[sqlite3.Connection], T]]) -> list[T]:
+        """Calls functions with a connection, in one transaction and another thread, and returns their results."""
+
+        def execute() -> list[T]:
+            with self.transaction() as connection:
+                return [operation(connection) for operation in operations]
+
+        return await asyncio.to_thread(execute)
+
+    def _connect(self) -> sqlite3.Connection:
+        path = self.get_database_path()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            # Not otherwise: closing the file would release the locks of its other connections.
+            with suppress(FileExistsError):
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        connection = sqlite3.connect(path, timeout=30.0, isolation_level="IMMEDIATE", check_same_thread=False)
+        try:
+            connection.row_factory = sqlite3.Row
+            connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute(_TABLE)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
 
 def get_provider_config_store() -> ProviderConfigStore:
-    """Returns the store of the process."""
-    global _store
-    if _store is None:
-        _store = ProviderConfigStore()
-    return _store
+    """Returns the store of the process: `ProviderConfigStore()`."""
+    return ProviderConfigStore()

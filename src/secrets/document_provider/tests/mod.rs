@@ -42,6 +42,8 @@ struct Scripted(Arc<Script>);
 struct Script {
     answer: Mutex<Option<Answer>>,
     asked: AtomicUsize,
+    /// How much time each load had.
+    limits: Mutex<Vec<Duration>>,
     /// Called during the next load, and during the next upkeep, while forks are allowed.
     in_load: Mutex<Option<Action>>,
     in_upkeep: Mutex<Option<Action>>,
@@ -137,6 +139,11 @@ impl Scripted {
     fn asked(&self) -> usize {
         self.0.asked.load(SeqCst)
     }
+
+    /// Whether the last load had nearly all of the time of its call, not just that of a probe.
+    fn had_whole_time(&self) -> bool {
+        self.0.limits.lock().last().is_some_and(|limit| *limit > LONG / 2)
+    }
 }
 
 impl DocumentSource for Scripted {
@@ -149,7 +156,8 @@ impl DocumentSource for Scripted {
         "the script".to_owned()
     }
 
-    fn load(&self, _: Deadline) -> Result<Document> {
+    fn load(&self, deadline: Deadline) -> Result<Document> {
+        self.0.limits.lock().push(deadline.remaining());
         let version = self.0.asked.fetch_add(1, SeqCst) + 1;
         // The answer is that of the time of the request.
         let answer = match &*self.0.answer.lock() {

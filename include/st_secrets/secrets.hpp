@@ -94,7 +94,9 @@ public:
         });
     }
     /// Returns a secret, looked up with these options, and its origin.
-    Secret get_with(std::string_view key, const GetOptions &options) const { return try_get_with(key, options).value(); }
+    Secret get_with(std::string_view key, const GetOptions &options) const {
+        return try_get_with(key, options).value();
+    }
     Result<Secret> try_get_with(std::string_view key, const GetOptions &options) const {
         return handle_.call<Secret>([&](const st_secrets *secrets, Secret &found, st_error *error) {
             st_secret_info info = ST_SECRET_INFO_INIT;

@@ -135,7 +135,7 @@ fn invalid_proxy_url_fails_the_requests_that_would_go_there() {
     let client = Client::new(through("socks5://ann:SECRET@10.0.0.1:1080".to_owned()));
     let error = get(&client, "http://vault.example.com/").err().unwrap();
     assert_eq!(error.status(), Status::Config);
-    assert_eq!(error.message(), "invalid proxy URL: its scheme is not supported; only http:// and https:// are");
+    assert_eq!(error.message(), "X has an unsupported scheme; only http:// and https:// are supported");
 }
 
 #[test]

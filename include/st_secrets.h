@@ -106,6 +106,11 @@
 #define ST_SOURCE_CREDENTIAL 7
 
 /**
+ * In `source`: the variables and the token file of Hugging Face's own tools.
+ */
+#define ST_SOURCE_HUGGINGFACE 8
+
+/**
  * In `st_error.flags`: the same call may succeed later without any change by the user.
  */
 #define ST_ERROR_RETRYABLE 1
@@ -184,6 +189,11 @@
 #define ST_LOAD_BUSY 3
 
 /**
+ * For `st_credential_source`: there is neither.
+ */
+#define ST_CREDENTIAL_NONE 0
+
+/**
  * `st_credential_resolve` found the user's own credential.
  */
 #define ST_CREDENTIAL_USER 1
@@ -239,7 +249,7 @@ typedef struct st_cipher st_cipher;
  * Keys of the secrets manager:
  *
  * - `providers`: JSON array, the providers in the order in which they are queried; default
- *   `["env","file","aws","vault"]`
+ *   `["env","file","aws","vault","huggingface"]`
  * - `env_prefix`: text; with `MYAPP` the key `hf-token` is the variable `MYAPP_HF_TOKEN`; default none
  * - `file_path`: text, a JSON or YAML file, or a directory with one file per secret; `~` is the home directory;
  *   default the first of `~/.simpletuner/secrets.json`, `.yaml` and `.yml` that exists
@@ -440,7 +450,8 @@ typedef struct st_secret_info {
      */
     double expires_in;
     /**
-     * The name of the provider, NUL-terminated: "env", "file", "aws", "vault", or that of a custom provider.
+     * The name of the provider, NUL-terminated: "env", "file", "aws", "vault", "huggingface", or that of a custom
+     * provider.
      */
     char provider[32];
     /**
@@ -940,7 +951,8 @@ st_status st_secrets_delete(const struct st_secrets *secrets,
 /**
  * Adds a custom provider, which is the callback `get`. `name` (1 to 31 bytes of UTF-8, no control characters)
  * identifies it in errors, logs and `st_secret_info`. `position` is its place in the order of the providers: 0 is
- * first, `ST_LAST` is last. A provider cannot be removed.
+ * first, `ST_LAST` is last, but before `huggingface` if that is last, whose aliases come after all other providers. A
+ * provider cannot be removed.
  *
  * Its values are cached for `cache_ttl` or the TTL that it set, and the absence of a value for `miss_ttl`. While one
  * call queries it again, other calls get its last value, with `ST_SECRET_STALE` after `cache_ttl`. A value is never
@@ -1509,12 +1521,19 @@ st_status st_provider_cost_limit_get(const struct st_store *store,
 /**
  * Reads the prices of hardware: a JSON object `{id: {"name": …, "cost_per_second": …}}`, in US dollars. They come from
  * `hardware_info` in the configuration of the provider `replicate`. If that is not an object with members,
- * SimpleTuner's defaults are returned (`gpu-l40s`, `gpu-a100-large`). The prices are cached for 300 s, separately from
+ * the defaults of `st_hardware_info_defaults` are returned. The prices are cached for 300 s, separately from
  * the configuration. No database is created. Free `json` with `st_bytes_free`.
  */
 st_status st_hardware_info_get(const struct st_store *store,
                                struct st_bytes *json,
                                struct st_error *error);
+
+/**
+ * Returns the default prices, in the form of `st_hardware_info_get`: those of SimpleTuner's documentation (`gpu-l40s`,
+ * `gpu-a100-large`), and that of `gpu-h100`, which its code alone has. Free `json` with `st_bytes_free`.
+ */
+st_status st_hardware_info_defaults(struct st_bytes *json,
+                                    struct st_error *error);
 
 /**
  * Replaces the cached prices of this store with a JSON object, for 300 s. Each member needs a `cost_per_second` of 0
@@ -1543,9 +1562,21 @@ st_status st_hardware_cost_per_hour(const struct st_store *store,
                                     struct st_error *error);
 
 /**
+ * Returns in `cost` the hourly price, in US dollars, of the device that SimpleTuner counts with by default,
+ * `gpu-l40s`. Where the prices of `st_hardware_info_get` lack it, or its `cost_per_second`, the price is that of
+ * `st_hardware_info_defaults`.
+ *
+ * `ST_WRONG_TYPE`: its price is not a valid number.
+ */
+st_status st_hardware_default_cost_per_hour(const struct st_store *store,
+                                            double *cost,
+                                            struct st_error *error);
+
+/**
  * Stores a credential of a user, encrypted under the newest key. Replaces an existing credential of this name. If
  * `cipher` is NULL, the cipher of the process is used. `value` has 1 byte to 1 MiB; `provider` and `name` have 1 to
- * 255 bytes and no control characters.
+ * 255 bytes and no control characters. `id` (may be NULL) receives the id of the credential, which it keeps when it is
+ * replaced; an inactive one becomes active.
  *
  * `ST_INVALID_ARGUMENT`: the database has a table of users that does not contain this one. Errors of the cipher are as
  * for `st_encrypt`.
@@ -1559,6 +1590,7 @@ st_status st_credential_set(const struct st_store *store,
                             size_t name_len,
                             const void *value,
                             size_t value_len,
+                            int64_t *id,
                             struct st_error *error);
 
 /**
@@ -1592,6 +1624,47 @@ st_status st_credential_delete(const struct st_store *store,
                                struct st_error *error);
 
 /**
+ * Makes a credential of a user inactive: it remains in the list, and is found again after the next
+ * `st_credential_set`. If there is none, the call succeeds. `existed` (may be NULL) receives whether there was one,
+ * active or not.
+ */
+st_status st_credential_deactivate(const struct st_store *store,
+                                   int64_t user_id,
+                                   const char *provider,
+                                   size_t provider_len,
+                                   const char *name,
+                                   size_t name_len,
+                                   bool *existed,
+                                   struct st_error *error);
+
+/**
+ * Records the use of an active credential whose value the program has from an earlier call, and updates
+ * `last_used_at`. `st_credential_get` and `st_credential_resolve` do this themselves. If there is no active credential
+ * of this name, the call succeeds and changes nothing. `existed` (may be NULL) receives whether there is one.
+ */
+st_status st_credential_mark_used(const struct st_store *store,
+                                  int64_t user_id,
+                                  const char *provider,
+                                  size_t provider_len,
+                                  const char *name,
+                                  size_t name_len,
+                                  bool *existed,
+                                  struct st_error *error);
+
+/**
+ * Returns in `exists` whether a user has an active credential of this name. Its value is not decrypted, nothing is
+ * recorded, and no database is created.
+ */
+st_status st_credential_exists(const struct st_store *store,
+                               int64_t user_id,
+                               const char *provider,
+                               size_t provider_len,
+                               const char *name,
+                               size_t name_len,
+                               bool *exists,
+                               struct st_error *error);
+
+/**
  * Lists credentials without their values: a JSON array of objects with `id`, `user_id`, `provider`, `name`,
  * `created_at`, `updated_at`, `last_used_at`, `is_active` and `encrypted`. A negative `user_id` selects all users;
  * NULL with length 0 as `provider` selects all providers. Free `json` with `st_bytes_free`.
@@ -1605,10 +1678,12 @@ st_status st_credential_list(const struct st_store *store,
 
 /**
  * Finds a credential for a user: the user's own active credential, as `st_credential_get` does, otherwise the secret
- * `global_key` of the manager `secrets` (NULL: the manager of the process). `source` (may be NULL) receives which one
- * it is, `ST_CREDENTIAL_…`. Free `value` with `st_bytes_free`, which wipes it.
+ * `global_key` of the manager `secrets` (NULL: the manager of the process). A negative `user_id` means no user; NULL
+ * with length 0 as `global_key` means that there is no secret that all users share. `source` (may be NULL) receives
+ * which one it is, `ST_CREDENTIAL_…`. Free `value` with `st_bytes_free`, which wipes it.
  *
- * If the user's own credential exists but cannot be decrypted, the call fails; the global secret is not used instead.
+ * `ST_NOT_FOUND`: neither is there. If the user's own credential exists but cannot be decrypted, the call fails; the
+ * global secret is not used instead.
  */
 st_status st_credential_resolve(const struct st_store *store,
                                 const struct st_cipher *cipher,
@@ -1625,6 +1700,24 @@ st_status st_credential_resolve(const struct st_store *store,
                                 struct st_error *error);
 
 /**
+ * Returns in `source` where `st_credential_resolve` would find a credential: `ST_CREDENTIAL_USER`,
+ * `ST_CREDENTIAL_GLOBAL`, or `ST_CREDENTIAL_NONE`. The arguments are the same. The user's own credential is neither
+ * decrypted nor recorded as used; the secret is looked up as `st_secrets_get` does, whose errors are returned, except
+ * `ST_NOT_FOUND`.
+ */
+st_status st_credential_source(const struct st_store *store,
+                               const struct st_secrets *secrets,
+                               int64_t user_id,
+                               const char *provider,
+                               size_t provider_len,
+                               const char *name,
+                               size_t name_len,
+                               const char *global_key,
+                               size_t global_key_len,
+                               int32_t *source,
+                               struct st_error *error);
+
+/**
  * Generates a new key, as `st_rotate_key` does, and re-encrypts every stored credential under it. If that fails or is
  * interrupted, all credentials remain readable, and `st_credentials_reencrypt` completes the rotation.
  */
@@ -1639,7 +1732,7 @@ st_status st_credentials_rotate(const struct st_store *store,
  * `flags` is 0 or `ST_REENCRYPT_PLAIN`, with which plain text is encrypted too. SimpleTuner itself, which reads the
  * column verbatim, then finds a token there. `progress` (may be NULL) is called with `context` before each credential
  * and at the end. `report` (may be NULL) receives a JSON object, to be freed with `st_bytes_free`, of `total`,
- * `reencrypted`, `unchanged`, `migrated` (plain text that is now encrypted), `plain` (plain text that was left
+ * `reencrypted`, `unchanged`, `migrated` (plain text that is now encrypted), `plain` (plain text, or empty, left
  * unchanged) and `unreadable` (an array of the ids that no available key decrypts; they were left unchanged).
  *
  * `ST_ABANDONED`: `progress` returned `false`.

@@ -111,6 +111,11 @@
 #define ST_SOURCE_HUGGINGFACE 8
 
 /**
+ * In `source`: the variables and the token file of Hugging Face's own tools.
+ */
+#define ST_SOURCE_HUGGINGFACE 8
+
+/**
  * In `st_error.flags`: the same call may succeed later without any change by the user.
  */
 #define ST_ERROR_RETRYABLE 1
@@ -1862,7 +1867,7 @@ st_status st_credentials_rotate(const struct st_store *store,
  * `flags` is 0 or `ST_REENCRYPT_PLAIN`, with which plain text is encrypted too. SimpleTuner itself, which reads the
  * column verbatim, then finds a token there. `progress` (may be NULL) is called with `context` before each credential
  * and at the end. `report` (may be NULL) receives a JSON object, to be freed with `st_bytes_free`, of `total`,
- * `reencrypted`, `unchanged`, `migrated` (plain text that is now encrypted), `plain` (plain text that was left
+ * `reencrypted`, `unchanged`, `migrated` (plain text that is now encrypted), `plain` (plain text, or empty, left
  * unchanged) and `unreadable` (an array of the ids that no available key decrypts; they were left unchanged).
  *
  * `ST_ABANDONED`: `progress` returned `false`.

@@ -332,7 +332,7 @@ pub unsafe extern "C" fn st_credentials_rotate(
 /// `flags` is 0 or `ST_REENCRYPT_PLAIN`, with which plain text is encrypted too. SimpleTuner itself, which reads the
 /// column verbatim, then finds a token there. `progress` (may be NULL) is called with `context` before each credential
 /// and at the end. `report` (may be NULL) receives a JSON object, to be freed with `st_bytes_free`, of `total`,
-/// `reencrypted`, `unchanged`, `migrated` (plain text that is now encrypted), `plain` (plain text that was left
+/// `reencrypted`, `unchanged`, `migrated` (plain text that is now encrypted), `plain` (plain text, or empty, left
 /// unchanged) and `unreadable` (an array of the ids that no available key decrypts; they were left unchanged).
 ///
 /// `ST_ABANDONED`: `progress` returned `false`.

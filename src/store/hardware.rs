@@ -32,7 +32,7 @@ impl Prices {
 
 impl Store {
     /// The prices of hardware: a JSON object `{id: {"name": …, "cost_per_second": …}}`, from `hardware_info` in the
-    /// configuration of `replicate`, else [`DEFAULT_HARDWARE_INFO`]. Prices are in US dollars. They are cached for 300 s.
+    /// configuration of `replicate`, else [`DEFAULT_HARDWARE_INFO`]. Prices are in US dollars, and cached for 300 s.
     /// No database is created.
     pub fn hardware_info(&self) -> Result<SharedBytes> {
         let prices = &self.shared.prices.0;

@@ -59,12 +59,25 @@ fn where_shows_the_provider_and_never_the_value() {
 }
 
 #[test]
+fn hf_token_is_found_under_its_aliases_and_in_the_token_file() {
+    let home = Home::new();
+    home.write(".cache/huggingface/token", "CANARY_file\n");
+    assert_eq!(lines(&home.run(&["list"]).ok())[1], ["HF_TOKEN", "huggingface"]);
+    assert_eq!(lines(&home.run(&["where", "hf-token"]).ok())[1], ["hf-token", "huggingface", "11"]);
+    let checked = home.run(&["check"]).ok();
+    assert!(checked.text().contains("HF_TOKEN is in ") && !checked.text().contains("CANARY"), "{checked:?}");
+    let mut command = home.command(&["get", "HF_TOKEN"]);
+    command.env("HUGGING_FACE_HUB_TOKEN", "CANARY_variable");
+    assert_eq!(answer(command).ok().stdout, b"CANARY_variable");
+}
+
+#[test]
 fn check_says_how_each_provider_is_and_what_to_do() {
     let home = Home::with(r#"{"A": "CANARY"}"#);
     let healthy = home.run(&["check"]).ok();
     let states: Vec<Vec<&str>> = lines(&healthy).into_iter().map(|line| line[..2].to_vec()).collect();
     assert_eq!(states[..3], [["PROVIDER", "STATE"], ["env", "ok"], ["file", "ok"]]);
-    assert_eq!(states[3..5], [["aws", "absent"], ["vault", "absent"]]);
+    assert_eq!(states[3..6], [["aws", "absent"], ["vault", "absent"], ["huggingface", "absent"]]);
     assert!(healthy.text().contains("\nmemory "), "{healthy:?}");
     assert!(!healthy.text().contains('\x1b'));
 

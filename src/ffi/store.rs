@@ -83,8 +83,8 @@ pub unsafe extern "C" fn st_store_as(
 }
 
 /// Frees a handle. No other thread may be using it. NULL is allowed and does nothing. When the last handle of a store
-/// is freed, the write-ahead logs are checkpointed, so that the database files alone are complete. The same happens when
-/// the process calls `exit` or returns from `main`.
+/// is freed, the write-ahead logs are checkpointed, so that the database files alone are complete. The same happens
+/// when the process calls `exit` or returns from `main`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_store_free(store: *mut st_store) {
     guard_quietly(|| {
@@ -113,9 +113,8 @@ pub unsafe extern "C" fn st_store_reset(config: *const st_config, error: *mut st
 /// `st_bytes_free`. Its members are
 ///
 /// - `state_dir`: the state directory, or null if the setting `database` names a file elsewhere
-/// - `reason`: what decided: the setting `database` or `state_dir`; `SIMPLETUNER_STATE_DIR` or `SIMPLETUNER_CONFIG_DIR`;
-///   `in_use` (the directory of SimpleTuner's server, which has a database, while the one that would be used has none);
-///   or `default`
+/// - `reason`: what decided: the setting `database` or `state_dir`; the variable `SIMPLETUNER_STATE_DIR` or
+///   `SIMPLETUNER_CONFIG_DIR`; `in_use` (SimpleTuner's server uses the directory); or `default`
 /// - `explanation`: a sentence, if there were several directories to choose from, or null
 /// - `database`, `credentials_database`, `audit_database`, `audit_key`: paths
 /// - `warnings`: an array of sentences. They are also logged when the store is opened

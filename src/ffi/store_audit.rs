@@ -222,8 +222,8 @@ pub unsafe extern "C" fn st_audit_export(
 /// `st_audit_export`. `webhook_json` is a JSON object of
 ///
 /// - `url`: `https://…`; required
-/// - `token`: the header `Authorization`, as it is if it begins with `Bearer ` or `ApiKey `, else after `ApiKey `. It is
-///   not sent to `http://` of another machine
+/// - `token`: the header `Authorization`, as it is if it begins with `Bearer ` or `ApiKey `, else after `ApiKey `. It
+///   is not sent to `http://` of another machine
 /// - `security_only`: whether to pass over all but the security events (default false)
 /// - `batch`: how many entries a request has, at most 1000. 1, the default, is `application/json` as SimpleTuner sends
 ///   it; more are `application/x-ndjson`, one object per line
@@ -238,8 +238,8 @@ pub unsafe extern "C" fn st_audit_export(
 /// matches. If a request fails after others were delivered, the call succeeds, and the next one, with `after_id`,
 /// reports the failure if it persists. A receiver may get an entry twice, but never out of order.
 ///
-/// `ST_INVALID_ARGUMENT`: a member of `webhook_json` is invalid. `ST_ACCESS_DENIED`: the server rejects the token, or its
-/// certificate is not trusted. `ST_PROTOCOL`: it does not accept the entries, redirects, or does not speak HTTP.
+/// `ST_INVALID_ARGUMENT`: a member of `webhook_json` is invalid. `ST_ACCESS_DENIED`: the server rejects the token, or
+/// its certificate is not trusted. `ST_PROTOCOL`: it does not accept the entries, redirects, or does not speak HTTP.
 /// `ST_UNAVAILABLE`, `ST_TIMEOUT`: try again later. `detail` is the HTTP status, if there is one.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_audit_send(

@@ -28,8 +28,8 @@ pub const ST_BACKUP_CREDENTIALS: u32 = 4;
 /// `ST_BACKUP_REPLACE` only, any other file never. The setting `timeout` limits the call; other calls of this process
 /// that need the database wait meanwhile.
 ///
-/// `ST_NOT_FOUND`: the database does not exist yet. `ST_IO`: the file exists (`detail` is `EEXIST`) or cannot be written.
-/// `ST_CORRUPT`: the database is damaged. `ST_BUSY`: another backup to the same place is in progress.
+/// `ST_NOT_FOUND`: the database does not exist yet. `ST_IO`: the file exists (`detail` is `EEXIST`) or cannot be
+/// written. `ST_CORRUPT`: the database is damaged. `ST_BUSY`: another backup to the same place is in progress.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_store_backup(
     store: *const st_store,

@@ -256,8 +256,8 @@ impl Store {
         self.shared.audit.export(filter, format, self.deadline())
     }
 
-    /// Sends the entries that match a filter to a webhook, oldest first, at most 10 000. `webhook` is a JSON object with
-    /// `url` and any of `token`, `security_only`, `batch`, `timeout`, `retries` and `ca_file`.
+    /// Sends the entries that match a filter to a webhook, oldest first, at most 10 000. `webhook` is a JSON object
+    /// with `url` and any of `token`, `security_only`, `batch`, `timeout`, `retries` and `ca_file`.
     ///
     /// Returns the number of the last entry that was delivered or, with `security_only`, passed over; 0 if none
     /// matches. If a request fails after others were delivered, the call succeeds: the next call, for the entries

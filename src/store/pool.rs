@@ -237,7 +237,7 @@ pub(super) fn connect(path: &Path, create: bool, longest_value: c_int) -> Result
     Ok(connection)
 }
 
-/// Makes the write-ahead logs be checkpointed when the process exits: many programs never free the store of the process.
+/// Makes the write-ahead logs be checkpointed when the process exits: many programs never free the process's store.
 fn checkpoint_at_exit() {
     static REGISTERED: Once = Once::new();
     REGISTERED.call_once(|| sys::at_exit(checkpoint_idle));

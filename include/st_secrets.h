@@ -543,6 +543,20 @@ typedef struct st_cache_counts {
 } st_cache_counts;
 
 /**
+ * Reports the end of a load that another caller began. `error` is never NULL; its `status` is `ST_OK` if the load has
+ * a value, which is then in `value`, or in `object` if it is an object (`value` is NULL). All are valid until the
+ * function returns; `st_bytes_clone` keeps the bytes. The value may not have been stored.
+ *
+ * It is called on the thread that ends the load, before the call that ends it returns, with no lock of the library
+ * held. It may call the library, but must not wait for a load. It should only wake its caller, because the thread that
+ * ends the load calls one such function after another.
+ */
+typedef void (*st_load_ended_fn)(void *context,
+                                 const struct st_bytes *value,
+                                 void *object,
+                                 const struct st_error *error);
+
+/**
  * Receives the number of processed credentials and their total. If it returns `false`, the re-encryption stops and
  * nothing is changed.
  *
@@ -1240,6 +1254,47 @@ st_status st_cache_load_begin(const struct st_cache *cache,
                               struct st_error *error);
 
 /**
+ * As `st_cache_load_begin`, for callers that cannot block a thread, such as an event loop: it never waits. If another
+ * caller has the lease, the outcome is `ST_LOAD_BUSY`, and `ended` is called with `context` exactly once, when that
+ * load ends: by its value or failure, because its lease expired and another caller asked for the key, or because the
+ * cache is freed (the last two are `ST_ABANDONED`). It may be called before this function returns. `waiter` is a
+ * number for `st_cache_load_notify_cancel`.
+ *
+ * If the status of the load is `ST_ABANDONED`, nobody loads the value any more, and the caller may begin again. With
+ * any other outcome, and if this call fails, `ended` is not called.
+ *
+ * The library has no thread that watches the time. A caller that wants to wait for a limited time uses a timer of its
+ * own, which cancels. So does a caller that waits for a lease that may expire; then it begins again.
+ *
+ * A load and its waiting callers belong to one process: in a forked child `ended` is not called for what the parent
+ * began, and the child begins again.
+ *
+ * `ST_BUSY`: the call comes from a `load` of `st_cache_get_or_load` for this key. Other callers that wait for each
+ * other are not detected. `ST_NOT_FOUND`: the absence of the value is cached.
+ */
+st_status st_cache_load_begin_notify(const struct st_cache *cache,
+                                     const void *key,
+                                     size_t key_len,
+                                     double lease_ttl,
+                                     st_load_ended_fn ended,
+                                     void *context,
+                                     int32_t *outcome,
+                                     struct st_bytes *value,
+                                     uint64_t *lease,
+                                     uint64_t *waiter,
+                                     struct st_error *error);
+
+/**
+ * Cancels the `ended` of `st_cache_load_begin_notify`. `cancelled` reports whether it will not be called. If it is
+ * false, `ended` was called, or another thread is calling it now. So `context` may be freed by `ended`, and by a
+ * caller whose `cancelled` is true.
+ */
+st_status st_cache_load_notify_cancel(const struct st_cache *cache,
+                                      uint64_t waiter,
+                                      bool *cancelled,
+                                      struct st_error *error);
+
+/**
  * Ends a lease with a copy of `len` bytes. They are stored for `ttl` seconds (`ST_TTL_DEFAULT`: the default of the
  * cache) and returned to all callers that wait. If the key was written or invalidated meanwhile, they are returned
  * to these callers but not stored.
@@ -1279,6 +1334,39 @@ st_status st_cache_load_abandon(const struct st_cache *cache,
                                 const char *message,
                                 size_t len,
                                 struct st_error *error);
+
+/**
+ * Writes the key under which the result of a function call is cached to `buffer`, without a terminating NUL, and its
+ * length to `len`: `prefix:function:argument:argument`, such as `mymodule:get_user:123`. The bindings use it for their
+ * cached functions, so all languages have the same key for the same call. Different arguments have different keys.
+ * `(NULL, 0)` as the buffer returns the length only.
+ *
+ * `args` are the arguments, one after another, without separators. Numbers and lengths are decimal:
+ *
+ * - `n`: null; `t` and `f`: true and false
+ * - `i12;`: an integer
+ * - `d1.5;`: a floating-point number, also `inf`, `-inf` and `nan`
+ * - `s3:abc`: text of that many bytes
+ * - `x00ff;`: bytes, as lower-case hexadecimal digits
+ * - `[`, values, `]`: a list
+ * - `{`, named values, `}`: a mapping
+ * - `=4:name` and a value: a named value, as an argument or within a mapping
+ *
+ * Text is UTF-8. Named values may be in any order; as arguments they follow the others in the key. An empty prefix is
+ * omitted together with its `:`.
+ *
+ * `ST_BUFFER_TOO_SMALL`: `len` is the size that is needed; the buffer is unchanged.
+ */
+st_status st_function_key(const char *prefix,
+                          size_t prefix_len,
+                          const char *function,
+                          size_t function_len,
+                          const char *args,
+                          size_t args_len,
+                          void *buffer,
+                          size_t capacity,
+                          size_t *len,
+                          struct st_error *error);
 
 /**
  * Opens a cipher. `config` may be NULL and is copied. Its settings `key`, `key_file`, `previous_keys` and `generate`

@@ -1,126 +1,205 @@
-/* The cache key of a function call: its arguments are packed for st_function_key. */
+/* The cache key of a function call, in the format of src/cache/function_key.rs. */
 #include "native.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 typedef struct {
     char *text;
     size_t len, capacity;
-    char start[256]; /* long enough for most calls */
+    char start[256]; /* long enough for most keys */
 } buffer;
 
-static bool put(buffer *args, const char *text, size_t len) {
-    if (args->len + len > args->capacity) {
-        size_t capacity = (args->len + len) * 2;
-        char *larger = args->text == args->start ? malloc(capacity) : realloc(args->text, capacity);
+static bool put(buffer *key, const char *text, size_t len) {
+    if (key->len + len > key->capacity) {
+        size_t capacity = (key->len + len) * 2;
+        char *larger = key->text == key->start ? malloc(capacity) : realloc(key->text, capacity);
         if (larger == NULL) {
             PyErr_NoMemory();
             return false;
         }
-        if (args->text == args->start) {
-            memcpy(larger, args->start, args->len);
+        if (key->text == key->start) {
+            memcpy(larger, key->start, key->len);
         }
-        args->text = larger;
-        args->capacity = capacity;
+        key->text = larger;
+        key->capacity = capacity;
     }
-    memcpy(args->text + args->len, text, len);
-    args->len += len;
+    memcpy(key->text + key->len, text, len);
+    key->len += len;
     return true;
 }
 
-/* Text or a name: its length, and its bytes. */
-static bool put_str(buffer *args, char kind, PyObject *object) {
+static bool put_text(buffer *key, const char *text) {
+    return put(key, text, strlen(text));
+}
+
+static bool is_word(const char *text, size_t len, const char *word) {
+    return len == strlen(word) && strncasecmp(text, word, len) == 0;
+}
+
+static bool needs_quotes(const char *text, size_t len) {
+    if (len == 0 || strchr("0123456789+-.[{", text[0]) != NULL) {
+        return true;
+    }
+    for (size_t i = 0; i < len; i++) {
+        if (text[i] == ':' || text[i] == '=' || text[i] == '\\' || text[i] == '"') {
+            return true;
+        }
+    }
+    return is_word(text, len, "true") || is_word(text, len, "false") || is_word(text, len, "null") ||
+           is_word(text, len, "nan") || is_word(text, len, "inf");
+}
+
+static bool put_str(buffer *key, PyObject *object, bool within) {
     Py_ssize_t len;
     const char *text;
-    char head[32];
-    return text_of(object, "an argument", &text, &len) &&
-           put(args, head, (size_t)snprintf(head, sizeof head, "%c%zd:", kind, len)) && put(args, text, (size_t)len);
-}
-
-/* Takes ownership of the digits. */
-static bool put_digits(buffer *args, char kind, PyObject *digits) {
-    Py_ssize_t len = 0;
-    const char *text = digits == NULL ? NULL : PyUnicode_AsUTF8AndSize(digits, &len);
-    bool done = text != NULL && put(args, &kind, 1) && put(args, text, (size_t)len) && put(args, ";", 1);
-    Py_XDECREF(digits);
-    return done;
-}
-
-static bool put_int(buffer *args, PyObject *object) {
-    int overflow;
-    char text[32];
-    long long value = PyLong_AsLongLongAndOverflow(object, &overflow);
-    if (overflow != 0) {
-        return put_digits(args, 'i', PyNumber_ToBase(object, 10));
+    if (!text_of(object, "an argument", &text, &len)) {
+        return false;
     }
-    return put(args, text, (size_t)snprintf(text, sizeof text, "i%lld;", value));
+    if (!within && !needs_quotes(text, (size_t)len)) {
+        return put(key, text, (size_t)len);
+    }
+    if (!put(key, "\"", 1)) {
+        return false;
+    }
+    for (Py_ssize_t i = 0; i < len; i++) {
+        if (((text[i] == '\\' || text[i] == '"') && !put(key, "\\", 1)) || !put(key, &text[i], 1)) {
+            return false;
+        }
+    }
+    return put(key, "\"", 1);
 }
 
-static bool put_float(buffer *args, double value) {
-    char *digits = PyOS_double_to_string(value, 'r', 0, 0, NULL);
-    bool done = digits != NULL && put(args, "d", 1) && put(args, digits, strlen(digits)) && put(args, ";", 1);
-    PyMem_Free(digits);
+static bool put_int(buffer *key, PyObject *object) {
+    int overflow;
+    long long value = PyLong_AsLongLongAndOverflow(object, &overflow);
+    if (overflow == 0) {
+        char text[24];
+        snprintf(text, sizeof text, "%lld", value);
+        return put_text(key, text);
+    }
+    PyObject *text = PyNumber_ToBase(object, 10);
+    bool done = text != NULL && put_text(key, PyUnicode_AsUTF8AndSize(text, NULL));
+    Py_XDECREF(text);
     return done;
 }
 
-static bool put_arg(buffer *args, PyObject *arg);
+/* Writes the shortest digits that read back as the same number, as `d.ddde±n`. */
+static bool put_float(buffer *key, double value) {
+    if (isnan(value) || isinf(value)) {
+        return put_text(key, isnan(value) ? "nan" : value > 0 ? "inf" : "-inf");
+    }
+    char *text = PyOS_double_to_string(value, 'r', 0, 0, NULL);
+    if (text == NULL) {
+        return false;
+    }
+    char digits[32], out[48];
+    int count = 0, point = -1, exponent = 0;
+    const char *at = text + (text[0] == '-');
+    for (; *at != 0 && *at != 'e'; at++) {
+        if (*at == '.') {
+            point = count;
+        } else if (count < (int)sizeof digits) {
+            digits[count++] = *at;
+        }
+    }
+    exponent = (*at == 'e' ? atoi(at + 1) : 0) + (point < 0 ? count : point) - 1;
+    int first = 0;
+    while (first < count - 1 && digits[first] == '0') {
+        first++;
+        exponent--;
+    }
+    while (count > first + 1 && digits[count - 1] == '0') {
+        count--;
+    }
+    if (digits[first] == '0') {
+        exponent = 0;
+    }
+    snprintf(out, sizeof out, "%s%c%s%.*se%d", signbit(value) ? "-" : "", digits[first], count > first + 1 ? "." : "",
+             count - first - 1, digits + first + 1, exponent);
+    PyMem_Free(text);
+    return put_text(key, out);
+}
 
-static bool put_sequence(buffer *args, PyObject *sequence) {
+static bool put_bytes(buffer *key, PyObject *object) {
+    static const char hexadecimal[] = "0123456789abcdef";
+    const unsigned char *bytes = (const unsigned char *)PyBytes_AsString(object);
+    Py_ssize_t len = PyBytes_Size(object);
+    bool done = put(key, "x\"", 2);
+    for (Py_ssize_t i = 0; done && i < len; i++) {
+        char pair[2] = {hexadecimal[bytes[i] >> 4], hexadecimal[bytes[i] & 15]};
+        done = put(key, pair, 2);
+    }
+    return done && put(key, "\"", 1);
+}
+
+static bool put_arg(buffer *key, PyObject *arg, bool within);
+
+static bool put_sequence(buffer *key, PyObject *sequence) {
     Py_ssize_t count = PySequence_Size(sequence);
-    bool done = count >= 0 && put(args, "[", 1);
+    bool done = count >= 0 && put(key, "[", 1);
     for (Py_ssize_t i = 0; done && i < count; i++) {
         PyObject *item = PySequence_GetItem(sequence, i);
-        done = item != NULL && put_arg(args, item);
+        done = item != NULL && (i == 0 || put(key, ",", 1)) && put_arg(key, item, true);
         Py_XDECREF(item);
     }
-    return done && put(args, "]", 1);
+    return done && put(key, "]", 1);
 }
 
-static bool put_named(buffer *args, PyObject *map) {
-    PyObject *name, *value;
-    Py_ssize_t at = 0, count = PyDict_Size(map);
-    bool done = true;
-    while (done && PyDict_Next(map, &at, &name, &value)) {
-        Py_INCREF(name);
-        Py_INCREF(value);
-        done = PyUnicode_Check(name);
-        if (!done) {
+/* Sorts names by their bytes, which is the order of Python's str. */
+static PyObject *sorted_names(PyObject *map) {
+    PyObject *names = PyDict_Keys(map);
+    for (Py_ssize_t i = 0; names != NULL && i < PyList_Size(names); i++) {
+        if (!PyUnicode_Check(PyList_GetItem(names, i))) {
             PyErr_SetString(PyExc_TypeError, "a dict in a cache key must have str as keys");
-        }
-        done = done && put_str(args, '=', name) && put_arg(args, value);
-        Py_DECREF(name);
-        Py_DECREF(value);
-        /* A subclass may change it. */
-        if (done && PyDict_Size(map) != count) {
-            PyErr_SetString(PyExc_RuntimeError, "a dict changed while its cache key was made");
-            done = false;
+            Py_CLEAR(names);
         }
     }
-    return done;
+    if (names != NULL && PyList_Sort(names) != 0) {
+        Py_CLEAR(names);
+    }
+    return names;
 }
 
-static bool put_arg(buffer *args, PyObject *arg) {
+static bool put_map(buffer *key, PyObject *map, bool named) {
+    PyObject *names = sorted_names(map);
+    bool done = names != NULL && (named || put(key, "{", 1));
+    for (Py_ssize_t i = 0; done && i < PyList_Size(names); i++) {
+        PyObject *name = PyList_GetItem(names, i);
+        PyObject *value =
+            Py_XNewRef(PyDict_GetItemWithError(map, name)); /* a subclass may change the dict concurrently */
+        if (value == NULL && !PyErr_Occurred()) {
+            PyErr_SetString(PyExc_RuntimeError, "a dict changed while its cache key was made");
+        }
+        done = value != NULL && (named ? put(key, ":", 1) : i == 0 || put(key, ",", 1)) && put_str(key, name, !named) &&
+               put(key, "=", 1) && put_arg(key, value, !named);
+        Py_XDECREF(value);
+    }
+    Py_XDECREF(names);
+    return done && (named || put(key, "}", 1));
+}
+
+static bool put_arg(buffer *key, PyObject *arg, bool within) {
     if (arg == Py_None || PyBool_Check(arg)) {
-        return put(args, arg == Py_None ? "n" : arg == Py_True ? "t" : "f", 1);
+        return put_text(key, arg == Py_None ? "null" : arg == Py_True ? "true" : "false");
     }
     if (PyUnicode_Check(arg)) {
-        return put_str(args, 's', arg);
+        return put_str(key, arg, within);
     }
     if (PyLong_Check(arg)) {
-        return put_int(args, arg);
+        return put_int(key, arg);
     }
     if (PyFloat_Check(arg)) {
-        return put_float(args, PyFloat_AsDouble(arg));
+        return put_float(key, PyFloat_AsDouble(arg));
     }
     if (PyBytes_Check(arg)) {
-        return put_digits(args, 'x', PyObject_CallMethod(arg, "hex", NULL));
+        return put_bytes(key, arg);
     }
     bool done = false;
     if (PyList_Check(arg) || PyTuple_Check(arg) || PyDict_Check(arg)) {
         if (Py_EnterRecursiveCall(" in a cache key") == 0) {
-            done = !PyDict_Check(arg) ? put_sequence(args, arg)
-                                      : put(args, "{", 1) && put_named(args, arg) && put(args, "}", 1);
+            done = PyDict_Check(arg) ? put_map(key, arg, false) : put_sequence(key, arg);
             Py_LeaveRecursiveCall();
         }
         return done;
@@ -132,25 +211,6 @@ static bool put_arg(buffer *args, PyObject *arg) {
         Py_DECREF(name);
     }
     return false;
-}
-
-static PyObject *key_of(const char *head, Py_ssize_t head_len, const buffer *args) {
-    char short_key[256];
-    size_t len = 0;
-    ST_ERROR(error);
-    st_status status = st_function_key("", 0, head, (size_t)head_len, args->text, args->len, short_key,
-                                       sizeof short_key, &len, &error);
-    if (status == ST_OK) {
-        return PyUnicode_DecodeUTF8(short_key, (Py_ssize_t)len, NULL);
-    }
-    char *key = status == ST_BUFFER_TOO_SMALL ? malloc(len) : NULL;
-    if (key == NULL) {
-        return status == ST_BUFFER_TOO_SMALL ? PyErr_NoMemory() : raise_error(&error);
-    }
-    st_function_key("", 0, head, (size_t)head_len, args->text, args->len, key, len, &len, &error);
-    PyObject *text = PyUnicode_DecodeUTF8(key, (Py_ssize_t)len, NULL);
-    free(key);
-    return text;
 }
 
 /* function_key(head, args, kwargs): `head` is the prefix and the name of the function. */
@@ -165,18 +225,21 @@ PyObject *function_key(PyObject *module, PyObject *const *args, Py_ssize_t given
     if (!text_of(args[0], "head", &head, &len)) {
         return NULL;
     }
-    buffer packed;
-    packed.text = packed.start;
-    packed.len = 0;
-    packed.capacity = sizeof packed.start;
-    bool done = true;
+    buffer key;
+    key.text = key.start;
+    key.len = 0;
+    key.capacity = sizeof key.start;
+    bool done = put(&key, head, (size_t)len);
     Py_ssize_t count = PyTuple_Size(args[1]);
     for (Py_ssize_t i = 0; done && i < count; i++) {
-        done = put_arg(&packed, PyTuple_GetItem(args[1], i));
+        done = put(&key, ":", 1) && put_arg(&key, PyTuple_GetItem(args[1], i), false);
     }
-    PyObject *key = done && put_named(&packed, args[2]) ? key_of(head, len, &packed) : NULL;
-    if (packed.text != packed.start) {
-        free(packed.text);
+    if (done && PyDict_Size(args[2]) > 0) {
+        done = put_map(&key, args[2], true);
     }
-    return key;
+    PyObject *text = done ? PyUnicode_DecodeUTF8(key.text, (Py_ssize_t)key.len, NULL) : NULL;
+    if (key.text != key.start) {
+        free(key.text);
+    }
+    return text;
 }

@@ -7,6 +7,8 @@ import (
 	"context"
 	"errors"
 	"math"
+	"runtime"
+	"runtime/cgo"
 	"time"
 	"unsafe"
 )
@@ -44,47 +46,32 @@ type lease struct {
 	isOld bool
 }
 
-// lease returns the value or the lease. With a timeout of 0 it does not wait for the load of another caller.
-func (n *nativeCache) lease(key string, timeout float64) (lease, error) {
+// lease returns the value or the lease, and does not wait for the load of another caller.
+func (n *nativeCache) lease(key string) (lease, error) {
 	call := newCall()
 	defer n.end(call)
 	name, nameLen := text(key)
-	status := C.st_cache_load_begin(n.cache, unsafe.Pointer(name), nameLen, C.double(timeout), C.double(math.Inf(1)),
-		&call.outcome, &call.bytes, &call.number, &call.err)
+	return n.begun(call, C.st_cache_load_begin(n.cache, unsafe.Pointer(name), nameLen, 0, C.double(math.Inf(1)),
+		&call.outcome, &call.bytes, &call.number, &call.err))
+}
+
+func (n *nativeCache) begun(call *call, status C.st_status) (lease, error) {
 	isOld := call.outcome == C.ST_LOAD_LEADER && call.bytes.data != nil
 	value, err := call.copied(status)
 	return lease{n, call.outcome, call.number, value, isOld}, err
 }
 
-// longestWait limits how long a goroutine waits for the load of another caller after its own caller has gone without
-// naming a deadline.
-const longestWait = 10 * time.Second
-
-// begin waits for the value, or for the lease to load it, until ctx is done.
-func (n *nativeCache) begin(ctx context.Context, key string) (lease, error) {
-	given, loaded, err := n.beginOrShare(ctx, key)
-	if bytes, ok := loaded.([]byte); ok {
-		given.value = append(make([]byte, 0, len(bytes)), bytes...)
-	}
-	return given, err
-}
-
-// beginOrShare is begin for values of any type: a value that the load of another goroutine found is returned as it is,
-// with a lease that is a hit.
-func (n *nativeCache) beginOrShare(ctx context.Context, key string) (given lease, loaded any, err error) {
+// begin waits for the value, or for the lease to load it, until ctx is done. The value that the load of another caller
+// found is returned as it is, with a lease that is a hit.
+func (n *nativeCache) begin(ctx context.Context, key string, values *cachedValues) (given lease, loaded any, err error) {
 	for {
-		given, err = n.lease(key, 0)
-		if err == nil && given.outcome == C.ST_LOAD_BUSY {
-			if n.loads(ctx, key) {
-				return lease{}, nil, &Error{Status: ErrBusy, Message: "the load of this key requests the key that it loads"}
-			}
-			if other := n.underWay(key); other != nil {
-				loaded, err = other.wait(ctx)
-				given = lease{owned: n, outcome: C.ST_LOAD_HIT}
-			} else if given, err = n.waitInC(ctx, key); err == nil && given.outcome == C.ST_LOAD_BUSY {
-				continue
-			}
+		if given, err = n.lease(key); err != nil || given.outcome != C.ST_LOAD_BUSY {
+			return given, nil, err
 		}
+		if n.loads(ctx, key) {
+			return lease{}, nil, &Error{Status: ErrBusy, Message: "the load of this key requests the key that it loads"}
+		}
+		given, loaded, err = n.wait(ctx, key, values)
 		// An abandoned load says nothing about the value: another caller has to load it.
 		if !errors.Is(err, ErrAbandoned) {
 			return given, loaded, err
@@ -92,62 +79,89 @@ func (n *nativeCache) beginOrShare(ctx context.Context, key string) (given lease
 	}
 }
 
-// waitInC waits for a load outside of this binding.
-func (n *nativeCache) waitInC(ctx context.Context, key string) (lease, error) {
-	start := time.Now()
-	given, err := within(ctx, func(timeout float64) (lease, error) {
-		if timeout == C.ST_TIMEOUT_DEFAULT {
-			timeout = longestWait.Seconds()
-		}
-		given, err := n.lease(key, timeout)
-		// With no time left the library does not wait, and reports no error.
-		if err == nil && given.outcome == C.ST_LOAD_BUSY {
-			err = &Error{Status: ErrTimeout, Retryable: true, Message: "the context's deadline was exceeded"}
-		}
-		return given, err
-	}, func(late lease) { late.abandon(nil) })
-	if _, limited := ctx.Deadline(); !limited && errors.Is(err, ErrTimeout) && time.Since(start) >= longestWait {
-		return lease{outcome: C.ST_LOAD_BUSY}, nil
-	}
-	return given, err
+// waiter waits for the load of another caller in Go: in C each would occupy a thread, and Go programs are limited to
+// 10 000 threads.
+type waiter struct {
+	ended chan struct{}
+	// The values of a cache of Go values.
+	values *cachedValues
+	// The result, once the load has ended.
+	value any
+	err   error
 }
 
-// abandon ends a lease without a value. Waiting callers get the error that it returns; with nil, one of them loads the
-// value.
-func (l lease) abandon(why error) error {
+//export st_go_load_ended
+func st_go_load_ended(context unsafe.Pointer, value *C.st_bytes, object unsafe.Pointer, failure *C.st_error) {
+	handle := cgo.Handle(uintptr(context))
+	w := handle.Value().(*waiter)
+	handle.Delete()
+	switch {
+	case failure.status != C.ST_OK:
+		w.err = errorOf(failure)
+	case value != nil:
+		w.value = append([]byte{}, viewOf(value)...)
+	case w.values != nil:
+		w.value, _ = w.values.byNumber.Load(uint64((*C.st_go_entry)(object).number))
+	}
+	close(w.ended)
+}
+
+// longestWait is the time after which a waiting caller asks for the lease again, because that of another may have
+// expired.
+const longestWait = 10 * time.Second
+
+func (n *nativeCache) wait(ctx context.Context, key string, values *cachedValues) (lease, any, error) {
+	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
+		return lease{}, nil, &Error{Status: ErrTimeout, Retryable: true, Message: "the context's deadline was exceeded"}
+	}
+	call, w := newCall(), &waiter{ended: make(chan struct{}), values: values}
+	defer n.end(call)
+	handle := cgo.NewHandle(w)
+	name, nameLen := text(key)
+	given, err := n.begun(call, C.st_go_cache_load_begin(n.cache, name, nameLen, C.uintptr_t(handle), &call.outcome,
+		&call.bytes, &call.number, &call.waiter, &call.err))
+	if given.outcome != C.ST_LOAD_BUSY {
+		handle.Delete()
+		return given, nil, err
+	}
+	select {
+	case <-w.ended:
+		return lease{owned: n, outcome: C.ST_LOAD_HIT}, w.value, w.err
+	case <-ctx.Done():
+		err = ended(ctx)
+	case <-time.After(longestWait):
+		err = ErrAbandoned
+	}
+	if C.st_cache_load_notify_cancel(n.cache, call.waiter, &call.flag, nil); call.flag {
+		handle.Delete()
+	}
+	return lease{}, nil, err
+}
+
+// abandon ends a lease without a value. Waiting callers get the error; with nil, one of them loads the value.
+func (l lease) abandon(why error) {
 	status, message := C.st_status(C.ST_ABANDONED), ""
 	if why != nil {
 		status, message = passedOn(why)
 	}
-	if l.outcome != C.ST_LOAD_LEADER {
-		return nil
-	}
-	call := newCall()
-	defer l.owned.end(call)
 	address, size := text(message)
-	if C.st_cache_load_abandon(l.owned.cache, l.number, status, address, size, &call.err) == C.ST_INVALID_ARGUMENT {
-		// The library does not accept this status, and has reported this one to the waiting callers.
-		status = C.ST_CALLBACK
-	}
-	return &Error{Status: Status(status), Message: message}
+	C.st_cache_load_abandon(l.owned.cache, l.number, status, address, size, nil)
+	runtime.KeepAlive(l.owned)
 }
 
-// load calls the function with a context that marks the load, and ends the lease in any case. The function stores the
-// value in the flight for the waiting callers.
-func (l lease) load(ctx context.Context, key string, function func(ctx context.Context, begun *flight) error) error {
+// load calls the function with a context that marks the load, and ends the lease in any case.
+func (l lease) load(ctx context.Context, key string, function func(ctx context.Context) error) error {
 	err := error(&Error{Status: ErrCallback, Message: "the function that loads the value panicked or ended its goroutine"})
-	begun := l.owned.takeOff(key)
 	defer func() {
 		switch {
 		case err == nil:
 		case ctx.Err() != nil:
-			begun.value, begun.err = nil, l.abandon(nil)
+			l.abandon(nil)
 		default:
-			begun.value, begun.err = nil, l.abandon(err)
+			l.abandon(err)
 		}
-		l.owned.land(key, begun)
 	}()
-	err = function(context.WithValue(ctx, loadingKey{}, loading{l.owned, key, ctx}), begun)
+	err = function(context.WithValue(ctx, loadingKey{}, loading{l.owned, key, ctx}))
 	return err
 }
 
@@ -165,15 +179,17 @@ func (c *Cache) GetOrLoad(ctx context.Context, key string, load Load) ([]byte, e
 			return value, err
 		}
 	}
-	given, err := owned.begin(ctx, key)
+	given, loaded, err := owned.begin(ctx, key, nil)
+	if bytes, ok := loaded.([]byte); ok {
+		return bytes, nil
+	}
 	if err != nil || given.outcome == C.ST_LOAD_HIT {
 		return given.value, err
 	}
 	var value []byte
-	err = given.load(ctx, key, func(ctx context.Context, begun *flight) error {
+	err = given.load(ctx, key, func(ctx context.Context) error {
 		loaded, ttl, err := load(ctx, key)
 		if err == nil {
-			begun.value = append(make([]byte, 0, len(loaded)), loaded...) // the caller may change the original
 			err = given.finish(loaded, ttl)
 		}
 		value = loaded

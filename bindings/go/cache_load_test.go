@@ -48,7 +48,7 @@ func (panicking) Is(_ error) bool { panic(hidden) }
 // heldByOthers begins a load outside of this binding, as C code would.
 func heldByOthers(t *testing.T, cache *Cache, key string) lease {
 	t.Helper()
-	given, err := cache.owned.Load().lease(key, 0)
+	given, err := cache.owned.Load().lease(key)
 	must(t, err)
 	return given
 }

@@ -66,7 +66,7 @@ func (c *Cached[K, V]) Get(ctx context.Context, argument K) (V, error) {
 		if found := c.values.get(owned, key); found != nil {
 			return *found.(*V), nil
 		}
-		given, shared, err := owned.beginOrShare(ctx, key)
+		given, shared, err := owned.begin(ctx, key, &c.values)
 		if err != nil {
 			return value, err
 		}
@@ -74,10 +74,9 @@ func (c *Cached[K, V]) Get(ctx context.Context, argument K) (V, error) {
 			return *shared.(*V), nil
 		}
 		if given.outcome == C.ST_LOAD_LEADER {
-			err = given.load(ctx, key, func(ctx context.Context, begun *flight) error {
+			err = given.load(ctx, key, func(ctx context.Context) error {
 				loaded, err := c.load(ctx, argument)
 				if err == nil {
-					begun.value = &loaded
 					value, err = loaded, c.values.finish(given, &loaded)
 				}
 				return err

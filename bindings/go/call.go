@@ -19,6 +19,7 @@ type call struct {
 	size    C.size_t
 	handle  unsafe.Pointer
 	number  C.uint64_t
+	waiter  C.uint64_t
 	id      C.int64_t
 	cost    C.double
 	outcome C.int32_t
@@ -41,12 +42,16 @@ func (c *call) error(status C.st_status) error {
 	if status == C.ST_OK {
 		return nil
 	}
+	return errorOf(&c.err)
+}
+
+func errorOf(failure *C.st_error) error {
 	return &Error{
-		Status:    Status(status),
-		Source:    Source(c.err.source),
-		Detail:    int(c.err.detail),
-		Retryable: c.err.flags&C.ST_ERROR_RETRYABLE != 0,
-		Message:   C.GoString(&c.err.message[0]),
+		Status:    Status(failure.status),
+		Source:    Source(failure.source),
+		Detail:    int(failure.detail),
+		Retryable: failure.flags&C.ST_ERROR_RETRYABLE != 0,
+		Message:   C.GoString(&failure.message[0]),
 	}
 }
 

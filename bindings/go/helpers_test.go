@@ -97,6 +97,6 @@ func othersWait(t testing.TB, count int) {
 	soon(t, "they wait", func() bool {
 		stacks := make([]byte, (256+count)<<12)
 		stacks = stacks[:runtime.Stack(stacks, true)]
-		return bytes.Count(stacks, []byte("(*flight).wait(")) >= count
+		return bytes.Count(stacks, []byte("(*nativeCache).wait(")) >= count
 	})
 }

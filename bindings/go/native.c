@@ -1,3 +1,4 @@
+#include <math.h>
 #include <stdlib.h>
 
 #include "native.h"
@@ -24,6 +25,17 @@ st_status st_go_credentials_reencrypt(const st_store *store, const st_cipher *ci
                                       uintptr_t progress, st_bytes *report, st_error *error) {
     return st_credentials_reencrypt(store, cipher, flags, progress ? st_go_progress : NULL, (void *)progress, report,
                                     error);
+}
+
+static void load_ended(void *context, const st_bytes *value, void *object, const st_error *error) {
+    st_go_load_ended(context, (st_bytes *)value, object, (st_error *)error);
+}
+
+st_status st_go_cache_load_begin(const st_cache *cache, const char *key, size_t key_len, uintptr_t waiting,
+                                 int32_t *outcome, st_bytes *value, uint64_t *lease, uint64_t *waiter,
+                                 st_error *error) {
+    return st_cache_load_begin_notify(cache, key, key_len, INFINITY, load_ended, (void *)waiting, outcome, value, lease,
+                                      waiter, error);
 }
 
 /* An st_drop_fn: adds the entry to the list of dropped ones, from any thread. */

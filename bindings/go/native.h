@@ -21,6 +21,10 @@ st_status st_go_log_set(int32_t max_level, uintptr_t logger, st_error *error);
 st_status st_go_credentials_reencrypt(const st_store *store, const st_cipher *cipher, uint32_t flags,
                                       uintptr_t progress, st_bytes *report, st_error *error);
 
+/* As st_cache_load_begin_notify, with a cgo.Handle of a waiter. */
+st_status st_go_cache_load_begin(const st_cache *cache, const char *key, size_t key_len, uintptr_t waiting,
+                                 int32_t *outcome, st_bytes *value, uint64_t *lease, uint64_t *waiter, st_error *error);
+
 /* Numbers of values that a cache has dropped, for Go to collect: a cache never calls Go. */
 typedef struct st_go_entry {
     struct st_go_entry *next;

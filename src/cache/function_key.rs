@@ -136,8 +136,7 @@ fn write_text(key: &mut String, text: &str, quotes: bool) {
 
 fn needs_quotes(text: &str) -> bool {
     let other_type = |word: &&str| text.eq_ignore_ascii_case(word);
-    text.starts_with(|first: char| first.is_ascii_digit() || "+-.[{".contains(first))
-        || text.is_empty()
-        || text.contains([':', '=', '\\', '"'])
+    matches!(text.as_bytes().first(), None | Some(b'0'..=b'9' | b'+' | b'-' | b'.' | b'[' | b'{'))
+        || text.bytes().any(|byte| matches!(byte, b':' | b'=' | b'\\' | b'"'))
         || ["true", "false", "null", "nan", "inf"].iter().any(other_type)
 }

@@ -211,8 +211,8 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         self.loads.end_registered();
     }
 
-    /// As [`TtlCache::acquire`], with a lease that this thread ends itself: if it asks for the key again before that, it gets an
-    /// error instead of waiting for itself.
+    /// As [`TtlCache::acquire`], with a lease that this thread ends itself: if it asks for the key again before that,
+    /// it gets an error instead of waiting for itself.
     pub(crate) fn acquire_on_this_thread(&self, key: &[u8], timeout: Duration) -> Result<Acquired<'_, V>> {
         let me = std::thread::current().id();
         self.acquire_missing(key, Deadline::after(timeout), !timeout.is_zero(), Duration::MAX, Some(me))

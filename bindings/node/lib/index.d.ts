@@ -236,8 +236,8 @@ export interface CacheOptions {
   /** Default: 60. */
   cleanupInterval?: number;
   /**
-   * After this time the first caller of `getOrLoad` reloads a value, while the others still get the old one. So does the
-   * caller whose reload fails, unless with `ST_NOT_FOUND` or `ST_ACCESS_DENIED`. Default: never.
+   * After this time the first caller of `getOrLoad` reloads a value, while the others still get the old one. So does
+   * the caller whose reload fails, unless with `ST_NOT_FOUND` or `ST_ACCESS_DENIED`. Default: never.
    */
   softTtl?: number;
   /** The fraction of its lifetime, 0 to 1, by which an entry may expire early. Default: 0. */

@@ -173,7 +173,7 @@ struct call {
 };
 
 /* What a call may wait for: nothing, so that it has no asynchronous form; the local machine or servers, each with its
- * own threads; or a load by another thread's JavaScript, of which the library notifies it, so that it has no synchronous
+ * own threads; or a load by another thread's JavaScript, whose end the library reports, so that it has no synchronous
  * form. */
 typedef enum { QUICK, LOCAL, REMOTE, NOTIFIED } pace;
 enum { PACES = REMOTE + 1 };

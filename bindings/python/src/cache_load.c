@@ -1,5 +1,5 @@
 /* Cache: loading missing values once. The library issues a lease for each key and calls `ended` when the load of
- * another caller ends. `loads` has the loads of this process by key, so that a caller that waits for itself is found. */
+ * another caller ends. `loads` has the loads of this process by key, to detect a caller that waits for itself. */
 #include "native.h"
 
 #include <math.h>
@@ -118,7 +118,8 @@ static bool leave(cache_object *self, PyObject *key, PyObject *load) {
     return present == load ? PyDict_DelItem(self->loads, key) == 0 : !PyErr_Occurred();
 }
 
-/* _finish(key, load, lease, value, ttl). It is not an error if another caller took the load over, or a fork ended it. */
+/* _finish(key, load, lease, value, ttl). It is not an error if another caller took the load over, or a fork ended
+ * it. */
 PyObject *cache_finish(cache_object *self, PyObject *args) {
     PyObject *key, *load, *value, *ttl_object;
     unsigned long long lease;

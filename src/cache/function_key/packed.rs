@@ -43,7 +43,7 @@ impl<'a> Packed<'a> {
         if depth > DEEPEST {
             return Err(Error::invalid_argument(format!("`args` is nested more than {DEEPEST} deep")));
         }
-        let Some(kind) = self.rest.chars().next() else { return Err(self.invalid()) };
+        let kind = self.rest.chars().next().ok_or_else(|| self.invalid())?;
         self.rest = &self.rest[kind.len_utf8()..];
         match kind {
             'n' => key.push_str("null"),

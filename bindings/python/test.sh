@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds the wheel, installs it into an empty environment of each Python that is installed, and runs the tests there.
 # Then checks the shared table of cases with AWS and Vault, the types, and the tests under AddressSanitizer. Needs
-# build/lib and build/venv.
+# build/lib, build/bin and build/venv.
 #
 # usage: test.sh [ARGUMENT OF UNITTEST…]
 # With arguments, such as `test_cache` or `-k clear test_cache`, only runs these tests, in build/venv and without a
@@ -49,6 +49,9 @@ for python in $found; do
     echo "Python $version, the wheel in an empty environment:"
     "$python" -m venv "$work/$version"
     "$work/$version/bin/python" -m pip install --quiet --disable-pip-version-check --no-index --no-deps "$root/$wheel"
+    # shellcheck disable=SC2016
+    HF_TOKEN=hf_example "$work/$version/bin/st-secrets" run HF_TOKEN -- sh -c '[ "$HF_TOKEN" = hf_example ]'
+    HF_TOKEN=hf_example "$work/$version/bin/st-secrets" run HF_TOKEN --redact -- sh -c 'echo "$HF_TOKEN"' | grep -qFx '***'
     # shellcheck disable=SC2086
     tests "$work/$version/bin/python" $all
 done

@@ -21,6 +21,9 @@ fn the_configuration_of_a_provider_is_saved_and_updated() {
     assert_eq!(listed[0]["provider"], "replicate");
     assert!(home.run(&["provider", "list"]).ok().text().contains("replicate"));
     home.run_with(&["provider", "save", "replicate"], b"[CANARY]").fails(2, &["st-secrets: error: "]);
+    home.run(&["provider", "delete", "replicate"]).ok();
+    home.run(&["provider", "delete", "replicate"]).fails(3, &["\"replicate\" has no configuration"]);
+    assert_eq!(parsed(&home.run(&["provider", "list", "--json"]).ok()), json!([]));
 }
 
 #[test]

@@ -45,7 +45,7 @@ fn the_environment_is_redacted() {
 fn the_trace_of_a_shell_is_redacted() {
     for shell in ["sh", "bash"] {
         is_redacted(&home(), CANARY, &[shell, "-xc", r#": "--header=$TOKEN""#]);
-        is_redacted(&home(), CANARY, &[shell, "-xc", r#"header="Bearer $TOKEN"; : $header"#]);
+        is_redacted(&home(), CANARY, &[shell, "-xc", r#"header="Bearer $TOKEN"; : "$header""#]);
     }
 }
 

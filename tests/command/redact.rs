@@ -96,7 +96,8 @@ fn text_without_secrets_is_unchanged() {
 
 #[test]
 fn what_may_be_the_beginning_of_a_secret_is_seen_after_a_pause() {
-    let mut filter = spawn(home().command(&["redact"]));
+    let home = home();
+    let mut filter = spawn(home.command(&["redact"]));
     let mut input = filter.stdin.take().unwrap();
     input.write_all(b"CANA").unwrap();
     let mut seen = [0; 4];
@@ -188,8 +189,9 @@ fn signals_are_passed_on_to_a_redacted_command() {
     {
         // Python counts each one; the end of its input shows that no other one came.
         let script = format!(
-            "import signal, sys\nall = []\nsignal.signal({number}, lambda *_: (all.append(1), print('got', flush=True)))\n\
-             print('ready', flush=True)\nsys.stdin.read()\nprint(len(all))\nsys.exit(7)"
+            "import os, signal, sys\nall = []\n\
+             signal.signal({number}, lambda *_: (all.append(1), os.write(1, b'got\\n')))\nos.write(1, b'ready\\n')\n\
+             sys.stdin.read()\nprint(len(all))\nsys.exit(7)"
         );
         let mut command = Command::new("env");
         let program = home.command(&["run", "HF_TOKEN", "--redact", "--", "python3", "-c", &script]);
@@ -216,9 +218,12 @@ fn a_signal_that_the_caller_ignores_stays_ignored() {
         command.args(["--default-signal", "--ignore-signal=HUP,INT,TSTP"]);
         command.arg(program.get_program()).args(program.get_args()).current_dir(home.path(""));
         command.env_clear().envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        answer(command).ok().text().to_owned()
+        let answer = answer(command).ok();
+        // Without those that glibc uses itself.
+        u64::from_str_radix(answer.text().split_whitespace().last().unwrap(), 16).unwrap() & 0x7fff_ffff
     };
     assert_eq!(ignored(&["--redact"]), ignored(&[]));
+    assert!(ignored(&["--redact"]) & 0b11 == 0b11);
 }
 
 #[test]

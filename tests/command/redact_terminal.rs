@@ -55,7 +55,7 @@ fn output_without_a_line_end_is_seen_at_once() {
 #[test]
 fn a_new_size_reaches_the_command() {
     let home = home();
-    let script = "trap 'stty size <&1; test \"$(stty size <&1)\" = \"50 100\" && exit 0' WINCH; echo ready; \
+    let script = "trap 'stty size <&1; test \"$(stty size <&2)\" = \"50 100\" && exit 0' WINCH; echo ready; \
                   while :; do sleep 0.05; done";
     let mut session = start(&home, script);
     session.expect("ready");
@@ -67,7 +67,7 @@ fn a_new_size_reaches_the_command() {
 #[test]
 fn ctrl_c_comes_once_and_ends_both() {
     let home = home();
-    let script = "import signal, sys\ncount = 0\ndef on(*_):\n    global count\n    count += 1\n    print('int', count, flush=True)\n\
+    let script = "import os, signal, sys\ncount = 0\ndef on(*_):\n    global count\n    count += 1\n    os.write(1, b'int %d\\n' % count)\n\
                   signal.signal(signal.SIGINT, on)\nprint('ready', flush=True)\nsys.stdin.readline()\n\
                   print('count', count)\nsignal.signal(signal.SIGINT, signal.SIG_DFL)\nprint('again', flush=True)\n\
                   sys.stdin.readline()";

@@ -102,7 +102,14 @@ impl Session {
 
     /// The exit code, as a shell reports it, and all that was seen.
     pub(crate) fn end(mut self) -> (i32, String) {
-        let status = self.child.wait().unwrap();
+        let deadline = Instant::now() + LONG;
+        let status = loop {
+            match self.child.try_wait().unwrap() {
+                Some(status) => break status,
+                None if Instant::now() > deadline => panic!("it does not end: {:?}", self.seen),
+                None => thread::sleep(Duration::from_millis(5)),
+            }
+        };
         let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap());
         let modes = tcgetattr(&self.inner).unwrap().local_modes;
         assert!(modes.contains(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG), "{modes:?}");

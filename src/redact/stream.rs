@@ -41,11 +41,15 @@ impl<'a> Stream<'a> {
         self.held = Zeroizing::new(joined[end..].to_vec());
     }
 
-    /// Returns how many bytes are held back. A caller whose input pauses may call [`Stream::end`], so that a prompt
-    /// that happens to look like the beginning of a value is seen. A value that is split by such a pause is then not
-    /// replaced.
+    /// Returns how many bytes are held back.
     pub fn held(&self) -> usize {
         self.held.len()
+    }
+
+    /// Appends what was held back to `redacted`. A caller whose input pauses does this, so that a prompt that looks like
+    /// the beginning of a value is seen. A value that is split by such a pause is then not replaced.
+    pub fn flush(&mut self, redacted: &mut Vec<u8>) {
+        self.end(redacted);
     }
 
     /// Ends the text: appends what was held back to `redacted`. The stream can be used for another text.

@@ -140,9 +140,7 @@ pub unsafe extern "C" fn st_redact_copy(
             return Err(Error::invalid_argument(format!("`{name}` is {number}, which is not a file descriptor")));
         }
         // SAFETY: the caller passes NULL or a live redactor, and file descriptors that stay open during the call.
-        unsafe {
-            self::redactor(redactor)?.copy(BorrowedFd::borrow_raw(from), BorrowedFd::borrow_raw(to))
-        }
+        unsafe { self::redactor(redactor)?.copy(BorrowedFd::borrow_raw(from), BorrowedFd::borrow_raw(to)) }
     })
 }
 

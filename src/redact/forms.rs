@@ -19,7 +19,9 @@ const BYTES_OF_LINE: usize = BASE64_LINE / 4 * 3;
 const ANYWHERE_IN_LINE: usize = 256;
 
 /// The bytes that an encoder writes unchanged, beside letters and digits, and whether it writes a space as `+`.
-const PERCENT_ENCODERS: [(&[u8], bool); 10] = [
+const PERCENT_ENCODERS: [(&[u8], bool); 11] = [
+    // `NON_ALPHANUMERIC` of the crate percent-encoding.
+    (b"", false),
     // RFC 3986: nothing that is reserved; a segment of a path; the name and password of a URL; a query.
     (b"-._~", false),
     (b"-._~!$&'()*+,;=:@", false),

@@ -61,7 +61,8 @@ impl Options {
         let default = Options::default();
         let shortest = config.count("redact_min", default.shortest as u32) as usize;
         if shortest < MIN_SHORTEST {
-            let message = format!("the configuration key `redact_min` is {shortest}; it must be at least {MIN_SHORTEST}");
+            let message =
+                format!("the configuration key `redact_min` is {shortest}; it must be at least {MIN_SHORTEST}");
             return Err(Error::new(Status::Config, message));
         }
         let mask = config.text("redact_with").map_or(default.mask, str::to_owned);

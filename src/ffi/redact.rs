@@ -187,10 +187,11 @@ pub unsafe extern "C" fn st_redact_stream_write(
 ) -> st_status {
     guard(error, || {
         // SAFETY: the caller passes NULL or pointers to an `st_bytes` and a number.
-        let (out, held) = unsafe { (Out::new(out, "out")?, Out::optional(held)) };
+        let (out, held) = unsafe { (Out::new(out, "out"), Out::optional(held)) };
+        let out = out?;
         // SAFETY: the caller passes readable bytes of this length, and a stream that no other thread uses now.
         let (text, stream) = unsafe { (input("text", text, len)?, stream.as_mut().ok_or_else(|| null("stream"))?) };
-        let mut redacted = Vec::new();
+        let mut redacted = Vec::with_capacity(text.len());
         stream.0.write(text, &mut redacted);
         out.set(SharedBytes::copy_from(&redacted)?.into());
         if let Some(held) = held {

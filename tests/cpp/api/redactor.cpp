@@ -8,11 +8,10 @@ static void values() {
     CHECK(redactor.add("CANARY-1234") && !redactor.add("CANARY") && redactor.add("CANARY-5678", "NAME"));
     CHECK(redactor.redact("a CANARY-1234 b CANARY-5678") == "a *** b ***");
     CHECK(redactor.redact("").empty() && redactor.redact({}).empty());
-    st::Config config;
-    config.set("redact_with", "<{name}>");
+    st::Config config = st::Config().redact_with("<{name}>");
     st::Redactor named = st::Redactor::open(config);
     CHECK(named.add("CANARY-1234", "NAME") && named.redact("CANARY-1234") == "<NAME>");
-    config.set("redact_min", 1);
+    config.redact_min(1);
     FAILS(st::Redactor::try_open(config), st::Status::config, "`redact_min`");
     THROWS(redactor.copy(-1, 1), st::Status::invalid_argument, "`from`");
     redactor.close();
@@ -56,7 +55,7 @@ static void streams() {
 static void of_process() {
     setenv("REDACTED", "CANARY-process", 1);
     st::Redactor::start();
-    THROWS(st::Redactor::start({{"redact_with", "x"}}), st::Status::config, "already open");
+    THROWS(st::Redactor::start(st::Config().redact_with("x")), st::Status::config, "already open");
     st::Redactor process = st::Redactor::process();
     CHECK(process.redact("CANARY-process") == "CANARY-process");
     st::Bytes value = st::Secrets::process().get("REDACTED");

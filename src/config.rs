@@ -120,8 +120,8 @@ impl Drop for Setting {
     }
 }
 
-/// The settings of a secrets manager, a cipher, a store, a cache, or a redactor. Each has a default, which `docs/providers.md`
-/// lists.
+/// The settings of a secrets manager, a cipher, a store, a cache, or a redactor. Each has a default, which
+/// `docs/providers.md` lists.
 #[derive(Clone, Default)]
 pub struct Config {
     settings: BTreeMap<&'static str, Setting>,

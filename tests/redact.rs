@@ -216,7 +216,7 @@ fn copy_reports_a_reader_that_is_gone() {
 }
 
 #[test]
-fn returned_values_are_known_to_the_redactor_of_the_process() {
+fn redactor_of_the_process_replaces_values_that_were_returned() {
     let directory = common::temp();
     let values: Vec<String> = (0..200).map(|number| format!("file-value-{number:08}")).collect();
     let json: serde_json::Map<_, _> =
@@ -257,7 +257,7 @@ fn returned_values_are_known_to_the_redactor_of_the_process() {
     assert_eq!(redact(b"decrypted-value"), b"decrypted-value");
     assert_eq!(redact(&cipher.decrypt(&token).unwrap()), b"<secret>");
 
-    // A child knows what its parent knew, and records.
+    // A child replaces what its parent did, and records.
     let child = common::fork::fork(|| {
         let new = manager.get("KEY_1").is_ok() && cipher.decrypt_with(&token, |_| ()).is_ok();
         new && redact(b"file-value-00000001") == b"<KEY_1>"

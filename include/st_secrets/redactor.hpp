@@ -15,15 +15,15 @@ public:
     /// A closed handle; see `open` and `process`.
     Redactor() noexcept = default;
 
-    /// Opens a redactor that knows no value yet. Settings: `redact_min`, `redact_with`.
+    /// Opens a redactor that has no value yet. Settings: `redact_min`, `redact_with`.
     static Redactor open(const Config &config = Config()) { return try_open(config).value(); }
     static Result<Redactor> try_open(const Config &config = Config()) {
         auto handle = Handle::open(config, ::st_redactor_open);
         return handle ? Result<Redactor>(Redactor(std::move(*handle))) : Result<Redactor>(handle.error());
     }
-    /// The redactor of the process, which knows the values that the library returns. See `start`.
+    /// The redactor of the process, which has the values that the library returns. See `start`.
     static Redactor process() noexcept { return Redactor(Handle(nullptr)); }
-    /// Opens the redactor of the process: from now on it knows each value that the library returns.
+    /// Opens the redactor of the process: from now on it has each value that the library returns.
     static void start(const Config &config = Config()) { try_start(config).value(); }
     static Result<void> try_start(const Config &config = Config()) {
         return detail::reset(config, ::st_redactor_start);
@@ -72,7 +72,8 @@ private:
 ///     std::streambuf *before = std::cout.rdbuf(&buffer);
 ///
 /// What may be the beginning of a value is held back until more is written; flushing does not release it, because
-/// std::cerr flushes after each operation. `finish` and the destructor write it. The other buffer must outlive this one.
+/// std::cerr flushes after each operation. `finish` and the destructor write it. The other buffer must outlive this
+/// one.
 /// If a call of the library fails, nothing is passed on, and the stream gets `badbit`.
 class RedactingBuffer : public std::streambuf {
 public:

@@ -11,7 +11,7 @@ use crate::redact::{Redactor, Stream};
 use crate::secret_memory::SharedBytes;
 
 /// Replaces values in text. Any number of threads may use it at once, as may the child of a `fork()`. Wherever a
-/// function takes a redactor, NULL means the redactor of the process, which knows the values of secrets, credentials and
+/// function takes a redactor, NULL means the redactor of the process, which has the values of secrets, credentials and
 /// decrypted tokens that the library returns: see `st_redactor_start`.
 ///
 /// A value is found as it is; escaped as in JSON, as Python's `repr` does it, or as for a shell; percent-encoded; in
@@ -25,7 +25,7 @@ pub struct st_redactor(Arc<Redactor>);
 /// Redacts one text, which arrives in pieces. One thread at a time may use it.
 pub struct st_redact_stream(Stream<'static>);
 
-/// Opens a redactor that knows no value yet. `config` may be NULL; its settings are `redact_min` and `redact_with`. The
+/// Opens a redactor that has no value yet. `config` may be NULL; its settings are `redact_min` and `redact_with`. The
 /// caller frees the redactor with `st_redactor_free`.
 ///
 /// `ST_CONFIG`: a setting is invalid.
@@ -57,13 +57,13 @@ pub unsafe extern "C" fn st_redactor_free(redactor: *mut st_redactor) {
     });
 }
 
-/// Opens the redactor of the process. From now on it knows each value that `st_secrets_get` and its variants,
-/// `st_credential_get`, `st_credential_resolve` and `st_decrypt` return, before they return it. A value that it cannot
-/// store for lack of memory does not make these calls fail; the next call that redacts logs an error.
+/// Opens the redactor of the process. From now on, a call that redacts replaces each value that `st_secrets_get`,
+/// `st_credential_get`, `st_credential_resolve`, `st_decrypt` and their variants returned before it. If such a value
+/// cannot be stored for lack of memory, it is returned all the same, and the next call that redacts logs an error.
 ///
 /// `config` is as for `st_redactor_open`. Without this call, the redactor is opened with default settings when NULL is
 /// first passed as a redactor. It remains open until the process ends. Call this at the start of the program: values
-/// that were returned before are not known.
+/// that were returned before are not replaced.
 ///
 /// `ST_CONFIG`: a setting is invalid, or the redactor is open with other settings.
 #[unsafe(no_mangle)]
@@ -123,8 +123,8 @@ pub unsafe extern "C" fn st_redact(
 }
 
 /// Reads from a file descriptor until its end, and writes the text with every value replaced to another one. Text that
-/// may be the beginning of a value is held back until more is read or 50 ms pass; so a value that is written a part at a
-/// time, with longer pauses, is not found. The descriptors may be non-blocking; neither is closed.
+/// may be the beginning of a value is held back until more is read or 50 ms pass, so a value that is written in parts
+/// with longer pauses is not found. The descriptors may be non-blocking; neither is closed.
 ///
 /// `ST_IO`: reading or writing failed; `detail` is `errno`, `EPIPE` if the reader of `to` is gone.
 #[unsafe(no_mangle)]
@@ -144,8 +144,8 @@ pub unsafe extern "C" fn st_redact_copy(
     })
 }
 
-/// Starts the redaction of a text that arrives in pieces. The result is the same however the text is divided. The caller
-/// frees the stream with `st_redact_stream_free`.
+/// Starts the redaction of a text that arrives in pieces. The result is the same however the text is divided. The
+/// caller frees the stream with `st_redact_stream_free`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_redact_stream_open(
     redactor: *const st_redactor,

@@ -17,8 +17,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 const WAIT: Duration = Duration::from_secs(5);
 
 impl Redactor {
-    /// Reads `from` until its end, and writes the redacted text to `to`. What may be the beginning of a value is written
-    /// if 50 ms pass without more input. Both descriptors may be non-blocking.
+    /// Reads `from` until its end, and writes the redacted text to `to`. What may be the beginning of a value is
+    /// written if 50 ms pass without more input. Both descriptors may be non-blocking.
     ///
     /// [`Status::Io`]: reading or writing failed, with `errno` as its detail: `EPIPE` if nothing reads `to` any longer.
     pub fn copy(&self, from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {

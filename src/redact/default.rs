@@ -8,11 +8,11 @@ use super::Redactor;
 use crate::config::Config;
 use crate::error::{Error, Result, Status};
 
-/// It is opened once and never replaced, as it would lose the values that it knows.
+/// It is opened once and never replaced, as it would lose its values.
 static DEFAULT: OnceBox<Arc<Redactor>> = OnceBox::new();
 
 impl Redactor {
-    /// Opens the redactor of the process with these settings. From now on it knows each value that the library returns.
+    /// Opens the redactor of the process with these settings. From now on it has each value that the library returns.
     ///
     /// [`Status::Config`]: it is already open, with other settings.
     pub fn open_default(config: &Config) -> Result<()> {
@@ -33,7 +33,7 @@ impl Redactor {
     }
 }
 
-/// Has the redactor of the process, if it is open, know a value that is about to be returned.
+/// Gives a value that is about to be returned to the redactor of the process, if that is open.
 #[inline]
 pub(crate) fn record(name: Option<&str>, value: &[u8]) {
     if let Some(redactor) = DEFAULT.get() {

@@ -8,12 +8,12 @@
 //! [`Redactor::stream`] redacts text that arrives in pieces, with the same result however the text is divided.
 //! [`Redactor::copy`] redacts what it reads from a file descriptor.
 //!
-//! The redactor of the process, [`Redactor::default_instance`], knows each value that this library returns after it was
+//! The redactor of the process, [`Redactor::default_instance`], has each value that this library returns after it was
 //! opened: secrets, credentials of a store, decrypted tokens.
 //!
 //! Values shorter than [`Options::shortest`] are not replaced: they would match ordinary text. Values cannot be removed
-//! again. All copies of them are in secret memory or wiped; the tables of the search contain hashes of four and of eight
-//! bytes.
+//! again. All copies of them are in secret memory or wiped; the tables of the search have hashes of four and of eight
+//! bytes of them.
 
 use std::sync::Arc;
 

@@ -73,8 +73,8 @@ impl<'a> Stream<'a> {
         self.held.len()
     }
 
-    /// Appends what was held back to `redacted`. A caller whose input pauses does this, so that a prompt that looks like
-    /// the beginning of a value is seen. A value that is split by such a pause is then not replaced.
+    /// Appends what was held back to `redacted`. A caller whose input pauses does this, so that a prompt that looks
+    /// like the beginning of a value is seen. A value that is split by such a pause is then not replaced.
     pub fn flush(&mut self, redacted: &mut Vec<u8>) {
         let held = std::mem::take(&mut self.held);
         if !held.is_empty() {

@@ -8,7 +8,7 @@
     with st_secrets.redacted_output():      # sys.stdout and sys.stderr
         main()
 
-The redactor of the process knows each value that `st_secrets` returns after `start_redaction`, or after the first of
+The redactor of the process replaces each value that `st_secrets` returns after `start_redaction`, or after the first of
 these objects is created.
 """
 
@@ -67,7 +67,7 @@ _of_process = _native.Redactor(None, True)
 
 
 def start_redaction(config: Settings | None = None) -> None:
-    """Opens the redactor of the process: from now on it knows each value that the library returns. Call this at the
+    """Opens the redactor of the process: from now on it has each value that the library returns. Call this at the
     start of the program. Raises ConfigError if it is open with other settings.
     """
     _native.redactor_start(Kept(config).json())

@@ -178,7 +178,7 @@ print("the end, C", end="")
         )
         self.assertEqual(printed, "ConfigError\n<TOKEN>\ntoken <secret>\nTOKthe end, C")
 
-    def test_child_redacts_what_its_parent_knew(self):
+    def test_child_redacts_what_its_parent_did(self):
         below = io.StringIO()
         stream = RedactingStream(below, redactor())
         stream.write("CAN")

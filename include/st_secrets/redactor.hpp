@@ -52,9 +52,8 @@ public:
     /// Copies one file descriptor to another until its end, with every value replaced.
     void copy(int from, int to) const { try_copy(from, to).value(); }
     Result<void> try_copy(int from, int to) const noexcept {
-        return handle_.call<void>([&](const st_redactor *redactor, st_error *error) {
-            ::st_redact_copy(redactor, from, to, error);
-        });
+        return handle_.call<void>(
+            [&](const st_redactor *redactor, st_error *error) { ::st_redact_copy(redactor, from, to, error); });
     }
 
     /// The handle for calls of the C functions; NULL for the redactor of the process and for a closed one.

@@ -76,7 +76,7 @@ class RedactingTransform extends Transform {
     this.#text = new Text(redactor, (bytes) => this.push(bytes));
   }
 
-  _transform(chunk, encoding, callback) {
+  _transform(chunk, _encoding, callback) {
     let redacted;
     try {
       redacted = this.#text.write(chunk);

@@ -18,6 +18,7 @@ import codecs
 import contextlib
 import io
 import logging
+import operator
 import os
 import sys
 import threading
@@ -122,7 +123,10 @@ class RedactingFilter(logging.Filter):
                 # Formatters print `exc_text` where there is no exception that they could format again.
                 record.exc_info, record.exc_text = None, traceback
         for name, value in list(vars(record).items()):
-            new = self._redacted(value)
+            try:
+                new = self._redacted(value)
+            except RecursionError:
+                new = _redacted_text(self._redactor, repr(value))
             if new is not value:
                 setattr(record, name, new)
         return True
@@ -134,14 +138,13 @@ class RedactingFilter(logging.Filter):
         if isinstance(value, bytes):
             redacted = self._redactor._redact(value)
             return value if redacted == value else redacted
-        if type(value) is dict:
-            items = {self._redacted(name): self._redacted(each) for name, each in value.items()}
-            changed = any(new is not old for pair in zip(items.items(), value.items()) for new, old in zip(*pair))
-            return items if changed else value
         if type(value) in (list, tuple):
-            parts = [self._redacted(each) for each in value]
-            changed = any(new is not old for new, old in zip(parts, value))
-            return type(value)(parts) if changed else value
+            parts = [self._redacted(part) for part in value]
+            return type(value)(parts) if any(map(operator.is_not, parts, value)) else value
+        if type(value) is dict:
+            items = tuple(value.items())
+            redacted_items = self._redacted(items)
+            return value if redacted_items is items else dict(redacted_items)
         return value
 
 

@@ -7,9 +7,8 @@ import sys
 import threading
 import unittest
 
-from support import Case, until
-
 from st_secrets import ConfigError, RedactingFilter, RedactingStream, Redactor, redacted_output
+from support import Case, until
 
 VALUE = "CANARY-\u00e41234"
 

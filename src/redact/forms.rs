@@ -18,6 +18,9 @@ const BYTES_OF_LINE: usize = BASE64_LINE / 4 * 3;
 /// value, are found if they are behind at most two bytes.
 const ANYWHERE_IN_LINE: usize = 256;
 
+/// Longer values, in bytes, are only found as they are: their forms would take hundreds of times as much memory.
+const LONGEST_ENCODED: usize = 64 * 1024;
+
 /// The bytes that an encoder writes unchanged, beside letters and digits, and whether it writes a space as `+`.
 const PERCENT_ENCODERS: [(&[u8], bool); 11] = [
     // `NON_ALPHANUMERIC` of the crate percent-encoding.
@@ -47,6 +50,10 @@ pub(super) fn forms(value: &[u8], shortest: usize) -> Vec<Form> {
             forms.push(form);
         }
     };
+    if value.len() > LONGEST_ENCODED {
+        add(value.to_vec());
+        return forms;
+    }
     let lines = value.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     let is_long = |part: &&[u8]| part.len() >= shortest;
     for part in std::iter::once(value).chain(lines).filter(is_long).collect::<HashSet<_>>() {
@@ -179,7 +186,7 @@ fn percent_encoded(value: &[u8], add: &mut impl FnMut(Vec<u8>)) {
 /// Base64 of the value behind other bytes, in which no character depends on what surrounds the value. `most`: the
 /// number of bytes that may be in front on the same line is below this.
 fn base64_encoded(value: &[u8], most: usize, add: &mut impl FnMut(Vec<u8>)) {
-    for engine in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
+    for (engine, most) in [(&STANDARD_NO_PAD, most), (&URL_SAFE_NO_PAD, 3)] {
         for before in 0..most {
             // What is in front decides only which bits of the value share a character, and the column.
             let mut padded = Zeroizing::new(vec![0; before % 3]);

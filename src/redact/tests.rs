@@ -176,6 +176,19 @@ fn each_line_of_a_value_is_replaced() {
 }
 
 #[test]
+fn long_value_is_replaced_as_it_is() {
+    let value: String = (0..80_000).map(|at| char::from(b'a' + (at * at % 26) as u8)).collect();
+    let redactor = redactor(&[&value]);
+    assert_eq!(redactor.redact(format!("<{value}>").as_bytes()), b"<***>");
+    let (mut stream, mut out) = (redactor.stream(), Vec::new());
+    for piece in value.as_bytes().chunks(5_000) {
+        stream.write(piece, &mut out);
+    }
+    stream.end(&mut out);
+    assert_eq!(out, b"***");
+}
+
+#[test]
 fn added_values_are_replaced_at_once() {
     let redactor = Redactor::new(Options::default()).unwrap();
     let mut stream = redactor.stream();

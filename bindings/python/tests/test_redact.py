@@ -1,5 +1,6 @@
 """Redaction: values, log records, streams, the redactor of the process."""
 
+import contextlib
 import io
 import logging
 import os
@@ -88,13 +89,9 @@ class Log(Case):
         self.assertIs(records[0].exc_info[0], ValueError)
 
     def test_arguments_that_do_not_fit_are_reported_by_the_handler(self):
-        with redacted_output(redactor()):
-            errors, sys.stderr = sys.stderr, io.StringIO()
-            try:
-                self.log.info("%d", VALUE)
-                text = sys.stderr.getvalue()
-            finally:
-                sys.stderr = errors
+        with contextlib.redirect_stderr(io.StringIO()) as errors:
+            self.log.info("%d", VALUE)
+        text = errors.getvalue()
         self.assertIn("--- Logging error ---", text)
         self.assertNotIn(VALUE, text)
 

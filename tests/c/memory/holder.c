@@ -1,7 +1,7 @@
 /*
- * Holds secrets from a JSON file, a YAML file, a directory, a custom provider and a cipher, frees others, has a redactor
- * of all of them, and then waits: a core file of it must not contain them in clear. It does not contain values itself: names and files come from
- * a script.
+ * Holds secrets from a JSON file, a YAML file, a directory, a custom provider and a cipher, frees others, has a
+ * redactor of all of them, and then waits: a core file of it must not contain them in clear. It does not contain values
+ * itself: names and files come from a script.
  *
  * usage: holder DIRECTORY [leak]
  * Prints "ready" when it is; "leak" copies a secret to ordinary memory, which is freed.

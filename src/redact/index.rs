@@ -2,7 +2,8 @@
 //!
 //! Nearly all text contains no pattern, so the search skips it: it looks only at every few bytes of the text, at four
 //! bytes each, and in a table whether the first bytes of any pattern contain these four (Wu and Manber, "A fast
-//! algorithm for multi-pattern searching", 1994). Only where they do are the sorted patterns searched.
+//! algorithm for multi-pattern searching", 1994). Where they do, another table shows whether a pattern begins with the
+//! next 8 and 16 bytes. Only then are the sorted patterns searched.
 
 use std::sync::Arc;
 
@@ -13,6 +14,14 @@ const GRAM: usize = 4;
 /// How many bytes at the beginning of a pattern the table covers at most. The distance between two lookups is at most
 /// `MAX_WINDOW - GRAM + 1`, 8, as a byte of the table has 8 bits.
 const MAX_WINDOW: usize = 11;
+/// Patterns of at least this many bytes are in the table with this many, too: many values begin alike, as URLs do.
+const LONG: usize = 16;
+/// In the table of beginnings: a pattern shorter than [`LONG`] begins with these bytes.
+const SHORT_PATTERN: u8 = 1;
+/// In the table of beginnings: a longer pattern begins with these bytes.
+const LONG_PATTERN: u8 = 2;
+/// In the table of beginnings: the first [`LONG`] bytes of a pattern are these.
+const LONG_BEGINNING: u8 = 4;
 /// Places of a table for each of its entries. One in this many lookups finds an entry by chance.
 const PLACES: usize = 32;
 /// The numbers of bits of an index into a table.
@@ -106,11 +115,16 @@ impl Index {
 
     /// Returns what the text begins with. `is_end`: no text follows, so nothing is incomplete.
     pub(super) fn beginning(&self, text: &[u8], is_end: bool) -> Beginning<'_> {
-        if !is_end && self.sets.iter().any(|set| set.is_incomplete(text)) {
-            return Beginning::Incomplete;
+        let mut longest = Beginning::Neither;
+        for set in &self.sets {
+            match (set.beginning(text, is_end), &longest) {
+                (Beginning::Incomplete, _) => return Beginning::Incomplete,
+                (Beginning::Pattern(_, len), Beginning::Pattern(_, longer)) if len <= *longer => {}
+                (Beginning::Neither, _) => {}
+                (found, _) => longest = found,
+            }
         }
-        let longest = self.sets.iter().filter_map(|set| set.longest(text)).max_by_key(|pattern| pattern.text().len());
-        longest.map_or(Beginning::Neither, |pattern| Beginning::Pattern(pattern, pattern.text().len()))
+        longest
     }
 
     #[cfg(test)]
@@ -130,19 +144,23 @@ impl Set {
         self.0.get(next).is_some_and(|pattern| pattern.text().starts_with(text))
     }
 
-    /// Returns the longest pattern that the text begins with.
-    fn longest(&self, mut text: &[u8]) -> Option<&Pattern> {
-        let mut patterns = &self.0[..];
-        loop {
-            patterns = &patterns[..patterns.partition_point(|pattern| pattern.text() <= text)];
-            let last = patterns.last()?;
+    /// As [`Index::beginning`], for these patterns.
+    fn beginning(&self, mut text: &[u8], is_end: bool) -> Beginning<'_> {
+        let next = self.0.partition_point(|pattern| pattern.text() <= text);
+        if !is_end && self.0.get(next).is_some_and(|pattern| pattern.text().starts_with(text)) {
+            return Beginning::Incomplete;
+        }
+        let mut patterns = &self.0[..next];
+        while let Some(last) = patterns.last() {
             let common = common_prefix(last.text(), text);
             if common == last.text().len() {
-                return Some(last);
+                return Beginning::Pattern(last, common);
             }
             // A shorter one is also a beginning of `last`, as it is sorted before it.
             text = &text[..common];
+            patterns = &patterns[..patterns.partition_point(|pattern| pattern.text() <= text)];
         }
+        Beginning::Neither
     }
 }
 
@@ -159,8 +177,8 @@ struct Tables {
     room: usize,
     /// By the hash of four bytes: a bit for each offset from the beginning of a pattern at which they are.
     grams: Vec<u8>,
-    /// By the hash of the first eight bytes: whether a pattern begins with them.
-    beginnings: Vec<bool>,
+    /// By the hash of the first eight or sixteen bytes: a combination of the bits above.
+    beginnings: Vec<u8>,
     /// Whether a pattern begins with this byte.
     first: [bool; 256],
 }
@@ -171,7 +189,7 @@ impl Tables {
             let bits = (entries * PLACES).next_power_of_two().trailing_zeros();
             1_usize << bits.clamp(*TABLE_BITS.start(), *TABLE_BITS.end())
         };
-        let (grams, beginnings) = (vec![0; size(room * (window - GRAM + 1))], vec![false; size(room)]);
+        let (grams, beginnings) = (vec![0; size(room * (window - GRAM + 1))], vec![0; size(2 * room)]);
         Tables { window, room, grams, beginnings, first: [false; 256] }
     }
 
@@ -191,8 +209,15 @@ impl Tables {
                 self.grams[place] |= 1 << offset;
             }
         }
-        let place = self.place_of_beginning(&pattern[..self.window]);
-        self.beginnings[place] = true;
+        let place = self.place_of_beginning(&pattern[..self.window.min(8)]);
+        match pattern.first_chunk::<LONG>() {
+            None => self.beginnings[place] |= SHORT_PATTERN,
+            Some(beginning) => {
+                self.beginnings[place] |= LONG_PATTERN;
+                let place = self.place_of_beginning(beginning);
+                self.beginnings[place] |= LONG_BEGINNING;
+            }
+        }
         self.first[usize::from(pattern[0])] = true;
     }
 
@@ -202,12 +227,26 @@ impl Tables {
         place_of_gram(text, at, self.grams.len()).map_or(0, |place| self.grams[place])
     }
 
-    fn place_of_beginning(&self, window: &[u8]) -> usize {
-        let mut bytes = [0; 8];
-        let len = window.len().min(8);
-        bytes[..len].copy_from_slice(&window[..len]);
-        let hash = u64::from_le_bytes(bytes).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        (hash >> 32) as usize & (self.beginnings.len() - 1)
+    /// Whether a pattern may begin where this text does. It has at least a window of bytes.
+    fn may_begin(&self, text: &[u8]) -> bool {
+        let patterns = self.beginnings[self.place_of_beginning(&text[..self.window.min(8)])];
+        match (patterns & (SHORT_PATTERN | LONG_PATTERN), text.first_chunk::<LONG>()) {
+            (LONG_PATTERN, Some(beginning)) => {
+                self.beginnings[self.place_of_beginning(beginning)] & LONG_BEGINNING != 0
+            }
+            (patterns, _) => patterns != 0,
+        }
+    }
+
+    fn place_of_beginning(&self, beginning: &[u8]) -> usize {
+        let mut hash = 0_u64;
+        for part in beginning.chunks(8) {
+            let mut bytes = [0; 8];
+            bytes[..part.len()].copy_from_slice(part);
+            hash = (hash ^ u64::from_le_bytes(bytes)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            hash ^= hash >> 32;
+        }
+        hash as usize & (self.beginnings.len() - 1)
     }
 }
 
@@ -239,8 +278,8 @@ impl Iterator for Candidates<'_> {
                 let offset = self.offsets.ilog2();
                 self.offsets &= !(1 << offset);
                 let start = self.at - offset as usize;
-                let window = self.text.get(start..start + self.tables.window);
-                if window.is_some_and(|window| self.tables.beginnings[self.tables.place_of_beginning(window)]) {
+                let text = &self.text[start..];
+                if text.len() >= self.tables.window && self.tables.may_begin(text) {
                     return Some(start);
                 }
             }

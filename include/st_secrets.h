@@ -1791,8 +1791,8 @@ st_status st_redact(const struct st_redactor *redactor,
 
 /**
  * Reads from a file descriptor until its end, and writes the text with every value replaced to another one. Text that
- * may be the beginning of a value is held back until more is read or 50 ms pass; so a value that is written a part at a
- * time, with longer pauses, is not found. The descriptors may be non-blocking; neither is closed.
+ * may be the beginning of a value is held back until more is read or 50 ms pass, so a value that is written in parts
+ * with longer pauses is not found. The descriptors may be non-blocking; neither is closed.
  *
  * `ST_IO`: reading or writing failed; `detail` is `errno`, `EPIPE` if the reader of `to` is gone.
  */
@@ -1802,8 +1802,8 @@ st_status st_redact_copy(const struct st_redactor *redactor,
                          struct st_error *error);
 
 /**
- * Starts the redaction of a text that arrives in pieces. The result is the same however the text is divided. The caller
- * frees the stream with `st_redact_stream_free`.
+ * Starts the redaction of a text that arrives in pieces. The result is the same however the text is divided. The
+ * caller frees the stream with `st_redact_stream_free`.
  */
 st_status st_redact_stream_open(const struct st_redactor *redactor,
                                 struct st_redact_stream **out,

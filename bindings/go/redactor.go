@@ -120,6 +120,8 @@ type RedactingWriter struct {
 	to     io.Writer
 	stream *handle
 	timer  *time.Timer
+	// When text was last written.
+	written time.Time
 }
 
 // NewWriter returns a writer that redacts what it passes on to the writer to.
@@ -158,8 +160,9 @@ func (w *RedactingWriter) Write(p []byte) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	w.written = time.Now()
 	if call.size > 0 {
-		w.timer = time.AfterFunc(pause, func() { _ = w.Flush() })
+		w.timer = time.AfterFunc(pause, w.paused)
 	}
 	if len(redacted) > 0 {
 		if _, err := w.to.Write(redacted); err != nil {
@@ -167,6 +170,15 @@ func (w *RedactingWriter) Write(p []byte) (int, error) {
 		}
 	}
 	return len(p), nil
+}
+
+// paused passes on what is held back, unless more was written meanwhile.
+func (w *RedactingWriter) paused() {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	if time.Since(w.written) >= pause {
+		_ = w.flush()
+	}
 }
 
 // Flush passes on what is held back.

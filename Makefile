@@ -191,6 +191,7 @@ test: tools lint coverage all command
 soak: tools
 	$(CARGO) test --locked --test soak -- --nocapture
 	ST_TEST_KILLS=2000 ST_TEST_FORKS=1000 $(CARGO) test --locked --test store_processes --test store_fork
+	ST_TEST_VALUES=1000000 ST_TEST_PYTHON_VALUES=20000 ST_TEST_TEXT=1073741824 $(CARGO) test --release --locked --test redact
 	ST_TEST_OPERATIONS=10000000 $(CARGO) test --release --locked --lib cache::model_tests
 
 # Looks for data races in the cache.

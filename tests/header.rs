@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use st_secrets::Status;
 
 /// The sources of the header, in its order.
-const SOURCES: [&str; 15] = [
+const SOURCES: [&str; 16] = [
     "status",
     "library",
     "bytes",
@@ -22,6 +22,7 @@ const SOURCES: [&str; 15] = [
     "store_hardware",
     "store_credential",
     "store_audit",
+    "redact",
 ];
 
 fn root() -> &'static Path {

@@ -15,6 +15,7 @@ use super::secret::Secret;
 use crate::error::{Error, Result, Status};
 use crate::fork;
 use crate::log::{self, Level};
+use crate::redact;
 
 /// Remote providers that follow each other.
 pub(super) struct RemoteGroup<'a> {
@@ -58,6 +59,7 @@ impl Manager {
                 Ok(Some(mut secret)) => {
                     log::emit(Level::Debug, "secrets", || format!("{key:?} comes from provider {}", secret.provider()));
                     secret.degraded |= failure.is_some() || !not_queried.is_empty();
+                    redact::record(Some(key), &secret.value);
                     return Ok(secret);
                 }
                 Ok(None) => {}

@@ -10,6 +10,7 @@ use crate::clock::CoarseInstant;
 use crate::error::Result;
 use crate::fork::{self, ReadGuard};
 use crate::log::{self, Level};
+use crate::redact;
 use crate::secret_memory::SecretBytes;
 
 /// What a provider can say about a key without waiting, locking, or a query.
@@ -113,7 +114,11 @@ impl Manager {
         }
         let (mut taken, now) = (None, CoarseInstant::now());
         for provider in self.current.get(reading)? {
-            match provider.peek(key, reading, now, &mut |value| taken = Some(take(provider, value))) {
+            let mut pass_on = |value: Peeked<'_>| {
+                redact::record(Some(key), value.bytes());
+                taken = Some(take(provider, value));
+            };
+            match provider.peek(key, reading, now, &mut pass_on) {
                 Known::Found => return taken,
                 Known::Absent => {}
                 Known::Unknown => return None,

@@ -90,7 +90,7 @@ test('every method has types, and every typed method exists', () => {
   const st = require('st-secrets');
   const types = fs.readFileSync(path.join(__dirname, '../lib/index.d.ts'), 'utf8');
   const hidden = ['constructor', 'close', 'answersFor', 'answersForSync', 'length', 'name', 'prototype'];
-  for (const name of ['Secrets', 'Cipher', 'Cache', 'Store', 'Secret']) {
+  for (const name of ['Secrets', 'Cipher', 'Cache', 'Store', 'Secret', 'Redactor']) {
     const [, body] = new RegExp(`export class ${name} [^{]*{\n([^]*?)\n}`).exec(types);
     const declared = new Set([...body.matchAll(/^ {2}(?:static )?(?:readonly )?(\w+)[(<:]/gm)].map(([, member]) => member));
     const members = [...Object.getOwnPropertyNames(st[name].prototype), ...Object.getOwnPropertyNames(st[name])];

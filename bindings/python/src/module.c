@@ -60,6 +60,7 @@ static PyMethodDef functions[] = {
     {"function_key", (PyCFunction)(void (*)(void))function_key, METH_FASTCALL, "The cache key of a call."},
     {"log_set", log_set, METH_VARARGS, "Has a function called with what the library logs."},
     {"cipher_reset", cipher_reset, METH_O, "Replaces the cipher of the process."},
+    {"redactor_start", redactor_start, METH_O, "Opens the redactor of the process."},
     {"store_reset", store_reset, METH_O, "Replaces the store of the process."},
     {"invalidate_provider", invalidate_provider, METH_O, "Forgets what the built-in cache holds about a provider."},
     {"invalidate_user", invalidate_user, METH_O, "Forgets what the built-in cache holds about a user."},
@@ -98,7 +99,7 @@ static int execute(PyObject *module) {
         return -1;
     }
     if (gil_init() != 0 || errors_init() != 0 || secret_init(module) != 0 || secrets_init(module) != 0 ||
-        cache_init(module) != 0 || cipher_init(module) != 0 || store_init(module) != 0) {
+        cache_init(module) != 0 || cipher_init(module) != 0 || store_init(module) != 0 || redactor_init(module) != 0) {
         return -1;
     }
     done = true;

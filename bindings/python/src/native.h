@@ -116,6 +116,7 @@ int secrets_init(PyObject *module);
 int cache_init(PyObject *module);
 int cipher_init(PyObject *module);
 int store_init(PyObject *module);
+int redactor_init(PyObject *module);
 
 /* secret.c: takes ownership of the bytes. */
 PyObject *secret_new(st_bytes *bytes, const st_secret_info *info);
@@ -198,7 +199,8 @@ PyObject *audit_log(store_object *self, PyObject *args);
 PyObject *audit_query(store_object *self, PyObject *filter);
 PyObject *audit_verify(store_object *self, PyObject *args);
 
-/* function_key.c, log.c, cipher.c, store.c: functions of the module */
+/* function_key.c, log.c, cipher.c, redactor.c, store.c: functions of the module */
+PyObject *redactor_start(PyObject *module, PyObject *config);
 PyObject *store_reset(PyObject *module, PyObject *config);
 PyObject *function_key(PyObject *module, PyObject *const *args, Py_ssize_t given);
 PyObject *log_set(PyObject *module, PyObject *args);

@@ -13,6 +13,7 @@ use super::{Store, time};
 use crate::encryption::Cipher;
 use crate::error::{Result, Status};
 use crate::fork;
+use crate::redact;
 use crate::secret_memory::SecretBytes;
 use crate::secrets::Manager;
 
@@ -160,7 +161,7 @@ impl Store {
         // Decryption may load keys, which logs.
         drop(db);
         let value = match Cipher::is_token(&stored) {
-            true => cipher.decrypt(&stored)?,
+            true => cipher.with_plaintext(&stored, SecretBytes::copy_from)??,
             false => stored,
         };
         let Some(db) = self.shared.credentials.change(deadline)? else { return Ok(None) };
@@ -168,6 +169,7 @@ impl Store {
             record.append(which.entry("credential.used", "use"))?;
             db.execute("UPDATE provider_credentials SET last_used_at = ?1 WHERE id = ?2", params![time::now(), id])
         })?;
+        redact::record(Some(which.name), &value);
         Ok(Some(value))
     }
 

@@ -199,6 +199,31 @@
 #define ST_REENCRYPT_PLAIN 1
 
 /**
+ * For `st_audit_export`: one JSON object per line, with the names of the columns.
+ */
+#define ST_AUDIT_JSON_LINES 1
+
+/**
+ * For `st_audit_export`: comma-separated values as in RFC 4180.
+ */
+#define ST_AUDIT_CSV 2
+
+/**
+ * For `st_store_backup`: overwrites an existing database.
+ */
+#define ST_BACKUP_REPLACE 1
+
+/**
+ * For `st_store_backup`: copies the audit trail.
+ */
+#define ST_BACKUP_AUDIT 2
+
+/**
+ * For `st_store_backup`: copies the database of the credentials, where it is a file of its own.
+ */
+#define ST_BACKUP_CREDENTIALS 4
+
+/**
  * A cache of keys and values with a time to live (TTL). A cache can be used from any number of threads at once, and
  * in the child of a `fork()`. The library runs no thread for it.
  *
@@ -1434,7 +1459,8 @@ st_status st_store_as(const struct st_store *store,
 
 /**
  * Frees a handle. No other thread may be using it. NULL is allowed and does nothing. When the last handle of a store
- * is freed, the write-ahead logs are checkpointed, so that the database files alone are complete.
+ * is freed, the write-ahead logs are checkpointed, so that the database files alone are complete. The same happens
+ * when the process calls `exit` or returns from `main`.
  */
 void st_store_free(struct st_store *store);
 
@@ -1447,6 +1473,19 @@ void st_store_free(struct st_store *store);
  */
 st_status st_store_reset(const struct st_config *config,
                          struct st_error *error);
+
+/**
+ * Returns which databases a store uses, and why. Opens and creates nothing. Free `json`, a JSON object, with
+ * `st_bytes_free`. Its members are
+ *
+ * - `state_dir`: the state directory, or null if the setting `database` names a file elsewhere
+ * - `reason`: what decided: the setting `database` or `state_dir`; the variable `SIMPLETUNER_STATE_DIR` or
+ *   `SIMPLETUNER_CONFIG_DIR`; `in_use` (SimpleTuner's server uses the directory); or `default`
+ * - `explanation`: a sentence, if there were several directories to choose from, or null
+ * - `database`, `credentials_database`, `audit_database`, `audit_key`: paths
+ * - `warnings`: an array of sentences. They are also logged when the store is opened
+ */
+st_status st_store_describe(const struct st_store *store, struct st_bytes *json, struct st_error *error);
 
 /**
  * Reads the configuration of a provider: a JSON object exactly as it was written, including Python's `NaN` and
@@ -1677,8 +1716,19 @@ st_status st_credentials_reencrypt(const struct st_store *store,
                                    struct st_error *error);
 
 /**
+ * Returns the event types that SimpleTuner defines, in its order, as a JSON array of objects with `name` (of the
+ * constant there, such as `AUTH_LOGIN_FAILED`), `value` (the text in an entry, `auth.login.failed`), `category`
+ * (`authentication`, `user`, `api_key`, `credential`, `job`, `quota`, `configuration` or `security`) and `security`
+ * (whether it is one of the security events, which `st_audit_send` can select). An entry may have any other type, too.
+ * Free `json` with `st_bytes_free`.
+ */
+st_status st_audit_event_types(struct st_bytes *json,
+                               struct st_error *error);
+
+/**
  * Appends an entry of the program's own to the audit trail, with the actor of `st_store_as`. Changes made by this
- * library are recorded without this call.
+ * library are recorded without this call. `event_type` is one of `st_audit_event_types` or any other text; it and
+ * `action` have 1 to 255 bytes and no control characters.
  *
  * `target_type` and `target_id` are given together, or are both NULL with length 0. `details` is a JSON object, or
  * NULL with length 0 for none; it must not contain a secret. `id` (may be NULL) receives the number of the entry.
@@ -1701,9 +1751,15 @@ st_status st_audit_log(const struct st_store *store,
  * Queries the audit trail. Returns entries, newest first, as a JSON array of objects with the names of the columns.
  * Free `json` with `st_bytes_free`.
  *
- * `filter_json` is a JSON object, or NULL with length 0 for no filter. Its members are `event_type`, `action`,
- * `actor_id`, `actor_username`, `target_type`, `target_id`, `since` (inclusive) and `until` (exclusive), which are
- * times such as `2026-08-22T17:32:24Z`, `limit` (default 100, at most 10000), and `offset`.
+ * `filter_json` is a JSON object, or NULL with length 0 for no filter. Its members are
+ *
+ * - `event_type`, `action`, `actor_id`, `actor_username`, `target_type`, `target_id`: the value that an entry has
+ * - `event_types`: an array of at most 100 types, any of which an entry has; an empty one selects all
+ * - `since`, `until`: the first and the last time, both included: `2026-08-22T17:32:24Z`, `2026-08-22T19:32+02:00`. A
+ *   time without an offset is in UTC, and a date is its midnight, so that `until` excludes that day. An empty text
+ *   selects all
+ * - `after_id`: entries with greater numbers
+ * - `limit` (default 100, at most 10000), and `offset`
  *
  * `ST_INVALID_ARGUMENT`: a filter is unknown, in which case the message suggests the nearest known one, or has an
  * invalid value.
@@ -1715,18 +1771,35 @@ st_status st_audit_query(const struct st_store *store,
                          struct st_error *error);
 
 /**
+ * Returns statistics of the audit trail as a JSON object: `total_entries`, `by_type` (the number of entries of each
+ * event type, the most frequent first), `last_24h` (entries of the last 24 hours), `first_entry` and `last_entry`
+ * (times, or null if there is no entry). Free `json` with `st_bytes_free`.
+ */
+st_status st_audit_stats(const struct st_store *store,
+                         struct st_bytes *json,
+                         struct st_error *error);
+
+/**
  * Verifies the chain of the entries `first` to `last`. 0 means the first entry, or the last. A broken chain is
  * not a failure of this call. `broken_id` (may be NULL) receives the number of the first invalid entry, or 0 if there
  * is none. `report` (may be NULL) receives a JSON object, to be freed with `st_bytes_free`, of
  *
- * - `checked`: how many entries were checked
- * - `intact`: whether all of them are valid
+ * - `valid`: whether all entries are valid
+ * - `entries_checked`: how many entries were checked
+ * - `first_id`, `last_id`: the first and the last of them, or null
+ * - `broken_links`: an array of the places where the chain is broken, at most 1000. Each has the `id` of the entry and
+ *   its `kind`; and `expected_previous` and `actual_previous`, if it does not follow the entry before it; or `error`
+ *   `hash_mismatch` with `actual_hash`, if its signature is wrong (`expected_hash` is null: it would let an attacker
+ *   sign an altered entry); or `error` `entries_removed`, if only its number shows that entries are missing
  * - `broken_id`: the number of the first invalid entry, or null
  * - `kind`: what is wrong with it: `altered` (it was changed after it was signed, or was signed with another key),
  *   `missing` (entries before it were removed), `fork` (it is intact, but two programs appended to the same entry, as
  *   SimpleTuner can)
  * - `tampered_id`: the first entry that is altered or follows removed entries; null if there are only forks
  * - `forks`: an array of the entries at which the chain forks, at most 1000
+ *
+ * The first five are those of SimpleTuner. A range is valid if it follows the entry before it. Entries that
+ * `st_audit_retain` removed are not missing.
  *
  * The signature covers the time, event type, actor id, action, details and the previous signature. It does not cover
  * the actor's name and address, nor the target.
@@ -1833,6 +1906,99 @@ st_status st_redact_stream_write(struct st_redact_stream *stream,
 st_status st_redact_stream_flush(struct st_redact_stream *stream,
                                  struct st_bytes *out,
                                  struct st_error *error);
+ * Exports entries as text, oldest first, which can be continued: `last_id` (may be NULL) receives the number of the
+ * last entry, or 0 if there is none, and `after_id` of the next call continues there. `filter_json` is as for
+ * `st_audit_query`, except that `limit` is 10000 by default. Free `exported` with `st_bytes_free`.
+ *
+ * `format` is `ST_AUDIT_JSON_LINES` or `ST_AUDIT_CSV`. CSV begins with the names of the columns, unless there is an
+ * `after_id`. A cell that a spreadsheet would evaluate as a formula gets an apostrophe in front.
+ */
+st_status st_audit_export(const struct st_store *store,
+                          const char *filter_json,
+                          size_t filter_json_len,
+                          int32_t format,
+                          struct st_bytes *exported,
+                          int64_t *last_id,
+                          struct st_error *error);
+
+/**
+ * Sends entries to a webhook, oldest first, with HTTP POST, each as the JSON object that SimpleTuner sends:
+ * `@timestamp`, `event` and `simpletuner`, whose `audit_id` is the number of the entry. `filter_json` is as for
+ * `st_audit_export`. `webhook_json` is a JSON object of
+ *
+ * - `url`: `https://…`; required
+ * - `token`: the header `Authorization`, as it is if it begins with `Bearer ` or `ApiKey `, else after `ApiKey `. It
+ *   is not sent to `http://` of another machine
+ * - `security_only`: whether to pass over all but the security events (default false)
+ * - `batch`: how many entries a request has, at most 1000. 1, the default, is `application/json` as SimpleTuner sends
+ *   it; more are `application/x-ndjson`, one object per line
+ * - `timeout`: seconds for a request with its retries (default 5)
+ * - `retries`: how often a request is repeated when the server is busy, fails or cannot be reached (default 2)
+ * - `ca_file`: a PEM file with the certificate authorities to trust, instead of those of the system
+ *
+ * Proxies are those of `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`. The call returns when all entries have
+ * been sent; use a thread that may wait.
+ *
+ * `last_id` (may be NULL) receives the number of the last entry that was delivered or passed over, or 0 if no entry
+ * matches. If a request fails after others were delivered, the call succeeds, and the next one, with `after_id`,
+ * reports the failure if it persists. A receiver may get an entry twice, but never out of order.
+ *
+ * `ST_INVALID_ARGUMENT`: a member of `webhook_json` is invalid. `ST_ACCESS_DENIED`: the server rejects the token, or
+ * its certificate is not trusted. `ST_PROTOCOL`: it does not accept the entries, redirects, or does not speak HTTP.
+ * `ST_UNAVAILABLE`, `ST_TIMEOUT`: try again later. `detail` is the HTTP status, if there is one.
+ */
+st_status st_audit_send(const struct st_store *store,
+                        const char *filter_json,
+                        size_t filter_json_len,
+                        const char *webhook_json,
+                        size_t webhook_json_len,
+                        int64_t *last_id,
+                        struct st_error *error);
+
+/**
+ * Removes the entries at the beginning of the audit trail that are more than `days` days old. 0 means the days of
+ * `SIMPLETUNER_AUDIT_RETENTION_DAYS`, else 90; nothing is removed if that variable is 0 or negative. `report` (may be
+ * NULL) receives a JSON object, to be freed with `st_bytes_free`, of `removed` (the number of entries), `first_id` and
+ * `last_id` (the first and the last of them, or null), `before` (entries from this time on are kept, or null) and
+ * `record_id` (the entry that records the removal, or null).
+ *
+ * The remaining entries are signed again as a chain of their own: only such a chain is valid for SimpleTuner. Entry
+ * `record_id` is part of it and says what was removed, with the signature of the last removed entry and the newest
+ * signature before the removal. Export or back up the trail first if the removed entries may be needed.
+ *
+ * An entry that SimpleTuner appends during the call may fork the chain. Everything is one transaction: a failure
+ * changes nothing. Raise the setting `timeout` for a trail of millions of entries.
+ *
+ * `ST_CORRUPT`: the trail is altered or incomplete; it stays as it is. `ST_INVALID_ARGUMENT`: `days` is negative.
+ * `ST_CONFIG`: the variable is not a number.
+ */
+st_status st_audit_retain(const struct st_store *store,
+                          int32_t days,
+                          struct st_bytes *report,
+                          struct st_error *error);
+
+/**
+ * Writes a copy of a database to the file `path`, while all programs go on using the database. The copy is its state
+ * at one point in time, and complete without other files. It is checked, and has mode 0600. Missing directories are
+ * created; `~` is the home directory.
+ *
+ * Without flags, the database of the provider configuration is copied, which normally contains the credentials too.
+ * With `ST_BACKUP_AUDIT` it is the audit trail: copy it after the other one, since an entry is older than its change.
+ * Keys are not copied.
+ *
+ * The file gets its name when it is complete, so a failure or a killed process leaves no half of it, only a hidden
+ * file beside it, which the next backup uses. An existing database of this name is overwritten with
+ * `ST_BACKUP_REPLACE` only, any other file never. The setting `timeout` limits the call; other calls of this process
+ * that need the database wait meanwhile.
+ *
+ * `ST_NOT_FOUND`: the database does not exist yet. `ST_IO`: the file exists (`detail` is `EEXIST`) or cannot be
+ * written. `ST_CORRUPT`: the database is damaged. `ST_BUSY`: another backup to the same place is in progress.
+ */
+st_status st_store_backup(const struct st_store *store,
+                          const char *path,
+                          size_t path_len,
+                          uint32_t flags,
+                          struct st_error *error);
 
 #ifdef __cplusplus
 }  // extern "C"

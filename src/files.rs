@@ -17,7 +17,7 @@ use crate::sys::close_on_fork::CloseOnForkFile;
 mod lock;
 mod settled;
 
-pub(crate) use lock::lock;
+pub(crate) use lock::{is_at, lock};
 pub(crate) use settled::read_settled;
 
 /// Distinguishes one state of a file from another.
@@ -157,26 +157,31 @@ pub(crate) fn replace(path: &Path, contents: &[u8], owner: Option<(u32, u32)>) -
 pub(crate) fn create(path: &Path, contents: &[u8]) -> Result<bool> {
     let mut created = true;
     write_atomically(path, contents, None, |new_path| {
-        let linked = match fs::hard_link(new_path, path) {
-            // On file systems without hard links only the lock excludes other writers.
-            Err(error) if !path.exists() && has_no_links(&error) => return rename(new_path, path),
-            linked => linked,
-        };
-        match linked {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => created = false,
-            linked => linked.map_err(|error| Error::io("create", path, &error))?,
-        }
-        fs::remove_file(new_path).map_err(|error| Error::io("remove", new_path, &error))
+        created = name_new(new_path, path)?;
+        Ok(())
     })?;
     Ok(created)
 }
 
-fn has_no_links(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EPERM | libc::EOPNOTSUPP | libc::ENOSYS))
+/// Gives a temporary file its name. Returns `false`, and removes it, if there is a file of this name.
+pub(crate) fn name_new(new_path: &Path, path: &Path) -> Result<bool> {
+    let created = match fs::hard_link(new_path, path) {
+        Ok(()) => true,
+        // On file systems without hard links only the lock excludes other writers.
+        Err(error) if !path.exists() && has_no_links(&error) => return rename(new_path, path).map(|()| true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
+        Err(error) => return Err(Error::io("create", path, &error)),
+    };
+    fs::remove_file(new_path).map_err(|error| Error::io("remove", new_path, &error))?;
+    Ok(created)
 }
 
 fn rename(from: &Path, to: &Path) -> Result<()> {
     fs::rename(from, to).map_err(|error| Error::io("create", to, &error))
+}
+
+fn has_no_links(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EPERM | libc::EOPNOTSUPP | libc::ENOSYS))
 }
 
 /// Writes a temporary file next to `path`, moves it with `place`, and syncs the file and its directory to disk.
@@ -199,6 +204,11 @@ fn write_atomically(
         let _ = fs::remove_file(&new_path);
         return written;
     }
+    sync_directory(path)
+}
+
+/// Syncs the directory of a file to disk, and with it the file's name.
+pub(crate) fn sync_directory(path: &Path) -> Result<()> {
     let directory = directory_of(path);
     CloseOnForkFile::open(OpenOptions::new().read(true), directory)
         .and_then(|directory| directory.sync_all())
@@ -220,7 +230,7 @@ fn write_new(path: &Path, contents: &[u8], owner: Option<(u32, u32)>) -> io::Res
 }
 
 /// The path `.secrets.json.lock` for `secrets.json`: hidden, in the same directory.
-fn sibling(path: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn sibling(path: &Path, suffix: &str) -> PathBuf {
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
     name.push(suffix);

@@ -123,6 +123,14 @@ pub(crate) fn at_fork(prepare: extern "C" fn(), parent: extern "C" fn(), child: 
     unsafe { libc::pthread_atfork(Some(prepare), Some(parent), Some(child)) };
 }
 
+/// Registers a function that the C library runs when the process exits, in the thread that calls `exit`. Other threads
+/// may still run, and the function must not wait for them.
+pub(crate) fn at_exit(function: extern "C" fn()) {
+    // SAFETY: the function belongs to this library, which is never unloaded, so the pointer stays valid. It takes no
+    // argument and cannot unwind. The call can only fail for lack of memory; then the function does not run.
+    unsafe { libc::atexit(function) };
+}
+
 /// Runs `body` with all signals blocked for this thread, and thus for threads that it starts.
 pub(crate) fn with_signals_blocked<T>(body: impl FnOnce() -> T) -> T {
     struct Restore(libc::sigset_t);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use st_secrets::Status;
 
 /// The sources of the header, in its order.
-const SOURCES: [&str; 16] = [
+const SOURCES: [&str; 17] = [
     "status",
     "library",
     "bytes",
@@ -22,6 +22,7 @@ const SOURCES: [&str; 16] = [
     "store_hardware",
     "store_credential",
     "store_audit",
+    "store_backup",
     "redact",
 ];
 

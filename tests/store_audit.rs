@@ -3,56 +3,13 @@
 mod common;
 
 use std::fs;
-use std::path::Path;
 
-use common::python::Python;
+use common::simpletuner::{Simpletuner, fill};
 use common::store::{entries, open};
 use common::{mode, temp, write};
 use serde_json::{Value, json};
 use st_secrets::Status;
 use st_secrets::store::{Actor, Violation};
-
-struct Simpletuner {
-    python: Python,
-    database: String,
-    key: String,
-}
-
-impl Simpletuner {
-    fn of(directory: &Path) -> Simpletuner {
-        let key: String =
-            fs::read(directory.join("audit.key")).unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
-        let database = directory.join("audit.db").to_str().unwrap().to_owned();
-        Simpletuner { python: Python::start("simpletuner_store.py", &[]), database, key }
-    }
-
-    fn ask(&mut self, mut request: Value) -> Value {
-        request["db"] = json!(self.database);
-        request["key"] = json!(self.key);
-        self.python.ask(&request)
-    }
-
-    fn append(&mut self, parent: Option<&str>) {
-        self.ask(json!({"do": "audit", "event_type": "user.login", "action": "login", "actor_id": 3, "parent": parent,
-            "details": {"ä": "\u{1f600}", "n": [1, 2.5]}}));
-    }
-
-    fn run(&mut self, sql: &str) {
-        self.ask(json!({"do": "script", "sql": sql}));
-    }
-
-    fn bad(&mut self) -> Value {
-        self.ask(json!({"do": "verify"}))["bad"].clone()
-    }
-}
-
-fn fill(directory: &Path, count: usize) -> st_secrets::Store {
-    let store = open(directory);
-    for n in 0..count {
-        store.audit_log("config.changed", "test", Some(("thing", &n.to_string())), "").unwrap();
-    }
-    store
-}
 
 #[test]
 fn simpletuner_and_library_share_one_valid_chain() {
@@ -138,9 +95,83 @@ fn audit_verify_distinguishes_tampering_from_forks() {
     let verified = store.audit_verify(0, 0).unwrap();
     assert_eq!((verified.first, verified.tampered), (Some((4, Violation::Fork)), Some((5, Violation::Altered))));
     let report: Value = serde_json::from_str(&verified.to_json()).unwrap();
-    let expected =
-        json!({"checked": 6, "intact": false, "broken_id": 4, "kind": "fork", "tampered_id": 5, "forks": [4]});
+    let hash = |id: usize| entries(&store)[id - 1]["entry_hash"].clone();
+    let expected = json!({
+        "valid": false,
+        "entries_checked": 6,
+        "first_id": 1,
+        "last_id": 6,
+        "broken_links": [
+            {"id": 4, "kind": "fork", "expected_previous": hash(3), "actual_previous": hash(2)},
+            {"id": 5, "kind": "altered", "expected_previous": hash(4), "actual_previous": "genesis"},
+            {"id": 5, "kind": "altered", "error": "hash_mismatch", "expected_hash": null, "actual_hash": hash(5)},
+        ],
+        "broken_id": 4,
+        "kind": "fork",
+        "tampered_id": 5,
+        "forks": [4],
+    });
     assert_eq!(report, expected);
+}
+
+/// The members of a report that SimpleTuner has too, and what it finds.
+fn common_members(mut report: Value) -> Value {
+    for member in ["broken_id", "kind", "tampered_id", "forks"] {
+        report.as_object_mut().unwrap().remove(member);
+    }
+    let links = report["broken_links"].as_array_mut().unwrap();
+    links.retain(|link| link["error"] != "entries_removed");
+    for link in links {
+        link.as_object_mut().unwrap().remove("kind");
+        if let Some(expected) = link.get_mut("expected_hash") {
+            *expected = Value::Null;
+        }
+    }
+    report
+}
+
+#[test]
+fn audit_verify_report_has_simpletuners_members() {
+    for sql in [
+        "",
+        "UPDATE audit_log SET action = 'other' WHERE id = 4",
+        "UPDATE audit_log SET entry_hash = 'x' WHERE id = 1",
+        "DELETE FROM audit_log WHERE id = 3",
+        "DELETE FROM audit_log WHERE id < 3",
+        "UPDATE audit_log SET details = '{}  ' WHERE id > 4",
+    ] {
+        let directory = temp();
+        let store = fill(directory.path(), 6);
+        let mut other = Simpletuner::of(directory.path());
+        other.run(sql);
+        let ours = serde_json::from_str(&store.audit_verify(0, 0).unwrap().to_json()).unwrap();
+        let theirs = other.ask(json!({"do": "chain"}));
+        assert_eq!(common_members(ours), common_members(theirs), "{sql}");
+    }
+    // A trail without entries, and an end that was removed, which SimpleTuner does not notice.
+    let directory = temp();
+    let report = |store: &st_secrets::Store| -> Value {
+        serde_json::from_str(&store.audit_verify(0, 0).unwrap().to_json()).unwrap()
+    };
+    let empty = report(&open(directory.path()));
+    assert_eq!((&empty["valid"], &empty["first_id"], &empty["broken_links"]), (&json!(true), &json!(null), &json!([])));
+    let store = fill(directory.path(), 3);
+    Simpletuner::of(directory.path()).run("DELETE FROM audit_log WHERE id = 3");
+    let expected = json!([{"id": 3, "kind": "missing", "error": "entries_removed"}]);
+    assert_eq!(report(&store)["broken_links"], expected);
+}
+
+#[test]
+fn audit_verify_limits_the_links_of_a_report() {
+    let directory = temp();
+    let store = fill(directory.path(), 1);
+    let mut other = Simpletuner::of(directory.path());
+    other.run(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2500)
+         INSERT INTO audit_log (timestamp, event_type, action, previous_hash, entry_hash) SELECT '', 'e', 'a', '', 'x' FROM n",
+    );
+    let verified = store.audit_verify(0, 0).unwrap();
+    assert_eq!((verified.checked, verified.broken_links.len()), (2501, 1000));
 }
 
 #[test]
@@ -166,7 +197,10 @@ fn audit_query_filters_entries() {
         (r#"{"action": "none"}"#, vec![]),
         (r#"{"limit": 2, "actor_id": null}"#, vec![5, 4]),
         (&format!("{{\"since\": \"{third}\"}}"), vec![5, 4, 3]),
-        (&format!("{{\"until\": \"{third}\"}}"), vec![2, 1]),
+        (&format!("{{\"until\": \"{third}\"}}"), vec![3, 2, 1]),
+        (r#"{"event_types": ["user.login", "user.logout"]}"#, vec![4, 2]),
+        (r#"{"event_types": ["user.login", "config.changed"], "after_id": 3}"#, vec![5, 4]),
+        (r#"{"event_types": [], "since": "", "until": ""}"#, vec![5, 4, 3, 2, 1]),
         (r#"{"since": "2020-01-01T00:00:00Z", "until": "2020-01-02T00:00:00+01:00"}"#, vec![]),
     ] {
         assert_eq!(ids(filter), expected, "{filter}");
@@ -178,6 +212,10 @@ fn audit_query_filters_entries() {
         (r#"{"limit": 100000}"#, "10000"),
         (r#"{"actor_id": "1"}"#, "actor_id"),
         (r#"{"since": "yesterday"}"#, "2026-08-22T17:32:24Z"),
+        (r#"{"until": 5}"#, "`until` must be text"),
+        (r#"{"event_types": "user.login"}"#, "`event_types` must be an array"),
+        (r#"{"event_types": [1]}"#, "`event_types` must be an array"),
+        (r#"{"after_id": -1}"#, "after_id"),
     ] {
         let error = store.audit_query(filter).unwrap_err();
         assert!(error.status() == Status::InvalidArgument && error.message().contains(word), "{filter}: {error}");

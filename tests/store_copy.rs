@@ -4,8 +4,9 @@
 mod common;
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use common::store::{cipher, jobs, open};
 use common::temp;
@@ -37,7 +38,7 @@ fn write(directory: &Path, count: usize) {
         store.credential_set(&keys, n as i64, "replicate", "token", b"r8_token").unwrap();
     }
     if std::env::var_os(DIRECTORY).is_some() {
-        // As the store of the whole process, which nobody closes.
+        // As the store of the whole process, which most programs never close.
         std::mem::forget(store);
     }
 }
@@ -65,14 +66,75 @@ fn log_left_by_another_process_is_checkpointed() {
 }
 
 #[test]
-fn copy_is_complete_after_a_few_writes() {
-    let name = "copy_is_complete_after_a_few_writes";
+fn copy_is_complete_after_each_of_the_first_writes() {
+    let directory = temp();
+    let (store, keys) = (open(directory.path()), cipher("a secret", &[]));
+    for n in 1..=3 {
+        store.provider_save(&format!("provider-{n}"), "{}").unwrap();
+        store.credential_set(&keys, n as i64, "replicate", "token", b"r8_token").unwrap();
+        assert_eq!(counted(directory.path()), [n, n, 2 * n]);
+    }
+}
+
+/// Runs `body` in a process of its own, which does not close its store and ends with `end`. Returns the directory.
+fn by_another_process(name: &str, body: impl FnOnce(&Path), end: fn()) -> Option<tempfile::TempDir> {
     if let Some(directory) = std::env::var_os(DIRECTORY) {
-        return write(Path::new(&directory), 5);
+        body(Path::new(&directory));
+        end();
+        return None;
     }
     let directory = temp();
     let program = std::env::current_exe().unwrap();
     let output = Command::new(program).args(["--exact", name]).env(DIRECTORY, directory.path()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-    assert_eq!(counted(directory.path()), [5, 5, 10]);
+    Some(directory)
+}
+
+#[test]
+fn copy_is_complete_after_a_few_writes() {
+    let name = "copy_is_complete_after_a_few_writes";
+    // SAFETY: this runs nothing of the library, nor of the test harness, which has nothing to finish.
+    let end = || unsafe { libc::_exit(0) };
+    if let Some(directory) = by_another_process(name, |directory| write(directory, 5), end) {
+        assert_eq!(counted(directory.path()), [5, 5, 10]);
+    }
+}
+
+const READ: &str = "import sqlite3, sys
+connections = [sqlite3.connect(path, isolation_level=None) for path in sys.argv[1:]]
+for connection in connections:
+    connection.execute('BEGIN')
+    connection.execute('SELECT count(*) FROM sqlite_schema').fetchone()
+print('reading', flush=True)
+sys.stdin.read()";
+
+/// Writes while another process reads, which the checkpoints after the writes cannot pass.
+fn write_beside_a_reader(directory: &Path) {
+    write(directory, 1);
+    let mut command = Command::new("python3");
+    command.args(["-c", READ]).args([jobs(directory), directory.join("audit.db")]);
+    let mut reader = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(reader.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "reading\n");
+    write(directory, 5);
+    assert_eq!(counted(directory), [1, 1, 2], "the rest is in the log");
+    drop(reader.stdin.take());
+    assert!(reader.wait().unwrap().success());
+}
+
+#[test]
+fn copy_is_complete_after_returning_from_main() {
+    let name = "copy_is_complete_after_returning_from_main";
+    if let Some(directory) = by_another_process(name, write_beside_a_reader, || ()) {
+        assert_eq!(counted(directory.path()), [5, 5, 12]);
+    }
+}
+
+#[test]
+fn copy_is_complete_after_exit() {
+    let name = "copy_is_complete_after_exit";
+    if let Some(directory) = by_another_process(name, write_beside_a_reader, || std::process::exit(0)) {
+        assert_eq!(counted(directory.path()), [5, 5, 12]);
+    }
 }

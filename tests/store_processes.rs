@@ -11,6 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use common::python::{Python, interpreter};
+use common::simpletuner::Simpletuner;
 use common::store::{cipher, config, entries, jobs, open};
 use common::temp;
 use rusqlite::Connection;
@@ -107,6 +108,62 @@ fn concurrent_updates_with_simpletuner_are_all_kept() {
     });
     assert_eq!(members(&open_config(directory.path())).len(), 800);
     check_integrity(directory.path());
+}
+
+/// SimpleTuner reads the last signature before it locks the database, so its entries may fork the chain; nothing else
+/// happens to the trail.
+#[test]
+fn audit_trail_of_both_programs_at_once_loses_nothing() {
+    let name = "audit_trail_of_both_programs_at_once_loses_nothing";
+    const ENTRIES: usize = 400;
+    if let Some((_, directory)) = task() {
+        let store = open(&directory);
+        for n in 0..ENTRIES {
+            store.audit_log("config.changed", "ours", None, &format!("{{\"n\": {n}}}")).unwrap();
+        }
+        return;
+    }
+    let directory = temp();
+    let store = open(directory.path());
+    store.audit_log("config.changed", "first", None, "").unwrap();
+    let mut workers: Vec<Child> = (0..2).map(|number| worker(name, number, directory.path())).collect();
+    let mut other = Simpletuner::of(directory.path());
+    for _ in 0..ENTRIES {
+        other.append(None);
+    }
+    assert!(workers.iter_mut().all(|worker| worker.wait().unwrap().success()));
+    let trail = entries(&store);
+    let of = |action: &str| trail.iter().filter(|entry| entry["action"] == action).count();
+    assert_eq!((trail.len(), of("ours"), of("login")), (3 * ENTRIES + 1, 2 * ENTRIES, ENTRIES));
+    let verified = store.audit_verify(0, 0).unwrap();
+    assert_eq!((verified.tampered, verified.checked), (None, trail.len() as u64), "{verified:?}");
+    assert_eq!(other.bad(), json!(verified.forks));
+    // An entry of this library follows the last one, so a fork begins or ends with an entry of SimpleTuner's.
+    for fork in &verified.forks {
+        let pair = &trail[*fork as usize - 2..*fork as usize];
+        assert!(pair.iter().any(|entry| entry["action"] == "login"), "{pair:?}");
+    }
+}
+
+#[test]
+fn audit_trail_of_several_processes_is_valid_for_both_programs() {
+    let name = "audit_trail_of_several_processes_is_valid_for_both_programs";
+    const ENTRIES: usize = 400;
+    if let Some((_, directory)) = task() {
+        let store = open(&directory);
+        for n in 0..ENTRIES {
+            store.audit_log("job.submitted", "submit", None, &format!("{{\"n\": {n}}}")).unwrap();
+        }
+        return;
+    }
+    let directory = temp();
+    let workers: Vec<Child> = (0..3).map(|number| worker(name, number, directory.path())).collect();
+    for mut worker in workers {
+        assert!(worker.wait().unwrap().success());
+    }
+    let verified = open(directory.path()).audit_verify(0, 0).unwrap();
+    assert!(verified.is_intact() && verified.checked == 3 * ENTRIES as u64, "{verified:?}");
+    assert_eq!(Simpletuner::of(directory.path()).bad(), json!([]));
 }
 
 /// The stored configuration, bypassing the cache.

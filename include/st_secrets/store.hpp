@@ -52,6 +52,27 @@ struct AuditVerdict {
     std::string report;
 };
 
+/// The format of an export of the audit trail.
+enum class AuditFormat : std::int32_t {
+    json_lines = ST_AUDIT_JSON_LINES,
+    csv = ST_AUDIT_CSV,
+};
+
+/// A part of the audit trail.
+struct AuditExport {
+    std::string text;
+    /// The id of the last entry, after which the next part begins (`after_id` of the filter); 0 if there is none.
+    std::int64_t last_id = 0;
+};
+
+/// A database of a store.
+enum class StoreDatabase : std::uint32_t {
+    /// Provider configuration, and credentials unless they have a file of their own.
+    main = 0,
+    audit = ST_BACKUP_AUDIT,
+    credentials = ST_BACKUP_CREDENTIALS,
+};
+
 /// The databases of a state directory. JSON is passed and returned as text, or as `Bytes` where it may contain a
 /// secret.
 class Store {
@@ -89,6 +110,23 @@ public:
     /// Frees the handle. May be called again.
     void close() noexcept { handle_.close(); }
     [[nodiscard]] bool is_open() const noexcept { return handle_.is_open(); }
+
+    /// Returns which databases the store uses, and why, as a JSON object.
+    std::string describe() const { return try_describe().value(); }
+    Result<std::string> try_describe() const { return handle_.text(::st_store_describe); }
+    /// Writes a complete copy of a database to a file while the database is in use. An existing database of this name
+    /// is overwritten with `replace` only.
+    void backup(std::string_view path, StoreDatabase which = StoreDatabase::main, bool replace = false) const {
+        try_backup(path, which, replace).value();
+    }
+    Result<void> try_backup(std::string_view path, StoreDatabase which = StoreDatabase::main,
+                            bool replace = false) const noexcept {
+        return handle_.call<void>([&](const st_store *store, st_error *error) {
+            const std::uint32_t replacing = replace ? static_cast<std::uint32_t>(ST_BACKUP_REPLACE) : 0u;
+            ::st_store_backup(store, detail::data(path), path.size(), static_cast<std::uint32_t>(which) | replacing,
+                              error);
+        });
+    }
 
     /// Returns the configuration of a provider as it was written; `{}` if it has none.
     Bytes provider_config_get(std::string_view provider) const { return try_provider_config_get(provider).value(); }
@@ -270,6 +308,43 @@ public:
     Result<std::string> try_audit_query(std::string_view filter = {}) const {
         return handle_.text([&](const st_store *store, st_bytes *json, st_error *error) {
             ::st_audit_query(store, filter.data(), filter.size(), json, error);
+        });
+    }
+    /// Returns the event types of SimpleTuner, as a JSON array of objects. An entry may have any other type.
+    static std::string audit_event_types() { return try_audit_event_types().value(); }
+    static Result<std::string> try_audit_event_types() { return detail::text_of(::st_audit_event_types); }
+    /// Returns statistics of the audit trail, as a JSON object.
+    std::string audit_stats() const { return try_audit_stats().value(); }
+    Result<std::string> try_audit_stats() const { return handle_.text(::st_audit_stats); }
+    /// Exports the entries that match the filter as text, oldest first, at most 10 000.
+    AuditExport audit_export(std::string_view filter = {}, AuditFormat format = AuditFormat::json_lines) const {
+        return try_audit_export(filter, format).value();
+    }
+    Result<AuditExport> try_audit_export(std::string_view filter = {},
+                                         AuditFormat format = AuditFormat::json_lines) const {
+        return handle_.call<AuditExport>([&](const st_store *store, AuditExport &part, st_error *error) {
+            Bytes text;
+            ::st_audit_export(store, filter.data(), filter.size(), static_cast<std::int32_t>(format), text.raw(),
+                              &part.last_id, error);
+            part.text.assign(text.view());
+        });
+    }
+    /// Sends the entries that match the filter to a webhook (a JSON object of settings), oldest first. Returns the id
+    /// of the last one that was delivered or passed over, 0 if none matches.
+    std::int64_t audit_send(std::string_view filter, std::string_view webhook) const {
+        return try_audit_send(filter, webhook).value();
+    }
+    Result<std::int64_t> try_audit_send(std::string_view filter, std::string_view webhook) const noexcept {
+        return handle_.call<std::int64_t>([&](const st_store *store, std::int64_t &last, st_error *error) {
+            ::st_audit_send(store, filter.data(), filter.size(), detail::data(webhook), webhook.size(), &last, error);
+        });
+    }
+    /// Removes entries that are more than this many days old (0: as SimpleTuner is configured) and returns a JSON
+    /// report.
+    std::string audit_retain(std::int32_t days = 0) const { return try_audit_retain(days).value(); }
+    Result<std::string> try_audit_retain(std::int32_t days = 0) const {
+        return handle_.text([&](const st_store *store, st_bytes *report, st_error *error) {
+            ::st_audit_retain(store, days, report, error);
         });
     }
     /// Verifies the chain from entry `first` to `last`; 0 is the first or the last entry of the trail.

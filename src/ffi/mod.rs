@@ -32,6 +32,7 @@ mod sized;
 mod status;
 mod store;
 mod store_audit;
+mod store_backup;
 mod store_credential;
 mod store_hardware;
 #[cfg(feature = "test-panic")]
@@ -51,6 +52,7 @@ pub use secrets_admin::*;
 pub use status::*;
 pub use store::*;
 pub use store_audit::*;
+pub use store_backup::*;
 pub use store_credential::*;
 pub use store_hardware::*;
 #[cfg(feature = "test-panic")]

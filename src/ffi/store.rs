@@ -83,7 +83,8 @@ pub unsafe extern "C" fn st_store_as(
 }
 
 /// Frees a handle. No other thread may be using it. NULL is allowed and does nothing. When the last handle of a store
-/// is freed, the write-ahead logs are checkpointed, so that the database files alone are complete.
+/// is freed, the write-ahead logs are checkpointed, so that the database files alone are complete. The same happens
+/// when the process calls `exit` or returns from `main`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_store_free(store: *mut st_store) {
     guard_quietly(|| {
@@ -105,6 +106,30 @@ pub unsafe extern "C" fn st_store_reset(config: *const st_config, error: *mut st
         true => Store::reset_default(None),
         // SAFETY: the caller gives a configuration that no other thread changes now.
         false => Store::reset_default(Some(&unsafe { config::settings(config) })),
+    })
+}
+
+/// Returns which databases a store uses, and why. Opens and creates nothing. Free `json`, a JSON object, with
+/// `st_bytes_free`. Its members are
+///
+/// - `state_dir`: the state directory, or null if the setting `database` names a file elsewhere
+/// - `reason`: what decided: the setting `database` or `state_dir`; the variable `SIMPLETUNER_STATE_DIR` or
+///   `SIMPLETUNER_CONFIG_DIR`; `in_use` (SimpleTuner's server uses the directory); or `default`
+/// - `explanation`: a sentence, if there were several directories to choose from, or null
+/// - `database`, `credentials_database`, `audit_database`, `audit_key`: paths
+/// - `warnings`: an array of sentences. They are also logged when the store is opened
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn st_store_describe(
+    store: *const st_store,
+    json: *mut st_bytes,
+    error: *mut st_error,
+) -> st_status {
+    guard(error, || {
+        // SAFETY: the caller gives NULL or a place for an `st_bytes`.
+        let out = unsafe { Out::new(json, "json") }?;
+        // SAFETY: the caller gives NULL or a live store.
+        out.set(document(&unsafe { with(store, |store| Ok(store.describe())) }?)?);
+        Ok(())
     })
 }
 

@@ -69,7 +69,8 @@ fn wait_turn(file: CloseOnForkFile, lock_path: &Path, deadline: Deadline) -> Res
     }
 }
 
-fn is_at(file: &CloseOnForkFile, path: &Path) -> bool {
+/// Whether this is the file at the path, not one that was there before.
+pub(crate) fn is_at(file: &CloseOnForkFile, path: &Path) -> bool {
     match (file.metadata(), fs::symlink_metadata(path)) {
         (Ok(locked), Ok(there)) => (locked.dev(), locked.ino()) == (there.dev(), there.ino()),
         (_, Err(error)) => error.kind() != io::ErrorKind::NotFound,

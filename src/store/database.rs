@@ -56,6 +56,11 @@ impl Database {
         self.find(sys::coarse_time_awake(), false, deadline)
     }
 
+    /// Opens the database file, whatever it contains. `None` if it does not exist.
+    pub(super) fn existing(&self, deadline: Deadline) -> Result<Option<Connection<'_>>> {
+        self.entry(false, false)?.map(|entry| self.acquire(&entry, deadline)).transpose()
+    }
+
     fn find(&self, now: u64, is_fresh: bool, deadline: Deadline) -> Result<Option<Connection<'_>>> {
         let Some(entry) = self.entry(false, is_fresh)? else { return Ok(None) };
         if !is_fresh {

@@ -9,8 +9,9 @@
 //!
 //! Reading creates nothing; the first write creates what is missing. Other tables are never touched.
 //!
-//! The write-ahead logs are checkpointed when the last handle of a store is dropped, and after each write; in a long
-//! series of writes, only after some of them. After a checkpoint, a copy of the database files alone is complete.
+//! The write-ahead logs are checkpointed when the last handle of a store is dropped, when the process exits, and after
+//! each write; in a long series of writes, only after some of them. After a checkpoint, a copy of the database files
+//! alone is complete. [`Store::backup`] copies a database while it is in use.
 //!
 //! ```
 //! use st_secrets::{Config, Store};
@@ -45,6 +46,7 @@
 //! | [`Store::credential_get`], [`Store::credential_resolve`] | `credential.used` | `use` | the same | the same |
 //! | [`Store::credentials_reencrypt`] | `config.changed` | `reencrypt` | `credentials` | `plain`: whether plain rows are migrated |
 //! | [`Store::credentials_rotate`] | `config.changed` | `rotate_key` | `credentials` | none |
+//! | [`Store::audit_retain`] | `config.changed` | `retention` | `audit_log`, the removed numbers | `before`, `days`, `removed`, `first_id`, `last_id`, `last_hash`, `head_hash`, `forks` |
 //! | [`Store::audit_log`] | as given | as given | as given | as given |
 //!
 //! Members whose names look like those of secrets (`secret`, `token`, `key`, `password`, `credential`) are always
@@ -58,11 +60,13 @@ use crate::clock::Deadline;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::fork;
+use crate::log::Level;
 use crate::process_default::ProcessDefault;
 use crate::raw_json::python;
 
 mod actor;
 mod audit;
+mod backup;
 mod checkpoint;
 mod connection;
 mod credentials;
@@ -79,15 +83,17 @@ mod state_dir;
 mod time;
 
 pub use actor::Actor;
-pub use audit::{Verification, Violation};
+pub use audit::{AuditExport, AuditFormat, BrokenLink, LinkError, Retention, Verification, Violation};
+pub use backup::StoreDatabase;
 pub use credentials::{CredentialOrigin, Reencryption, ResolvedCredential};
 
-use audit::{AuditLog, ChangeRecord, Entry, recorded};
+use audit::{AuditLog, ChangeRecord, Entry, RETENTION_ACTION, RETENTION_EVENT, recorded};
 use connection::Connection;
 use database::Database;
+use deferred_log::log_later;
 use hardware::Prices;
 use provider_config::ProviderCache;
-use state_dir::StorePaths;
+use state_dir::{PathOrigin, StorePaths};
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -105,6 +111,7 @@ struct Shared {
     configs: ProviderCache,
     prices: Prices,
     timeout: Duration,
+    origin: PathOrigin,
 }
 
 /// Checkpoints, so that a copy of the database files alone is complete once the last handle is dropped.
@@ -130,6 +137,9 @@ impl Store {
 
     fn with_cache(config: &Config, configs: ProviderCache) -> Result<Store> {
         let files = StorePaths::find(config)?;
+        for warning in &files.origin.warnings {
+            log_later(Level::Warn, warning.clone());
+        }
         Ok(Store {
             shared: Arc::new(Shared {
                 jobs: Database::new(files.database, &schema::PROVIDER_CONFIG),
@@ -138,6 +148,7 @@ impl Store {
                 configs,
                 prices: Prices::new()?,
                 timeout: config.time("timeout", DEFAULT_TIMEOUT),
+                origin: files.origin,
             }),
             actor: Actor::default(),
         })
@@ -174,8 +185,23 @@ impl Store {
         Ok(Store { shared: self.shared.clone(), actor })
     }
 
-    /// Appends an entry of the program's own to the audit trail. Returns its number. `details` is a JSON object or
-    /// empty; it must not contain a secret.
+    /// Returns which databases the store uses, and why, as a JSON object: `state_dir`, `reason`, `explanation`,
+    /// `database`, `credentials_database`, `audit_database`, `audit_key` and `warnings`. Opens nothing.
+    pub fn describe(&self) -> String {
+        let shared = &self.shared;
+        let audit = &shared.audit;
+        shared.origin.to_json(shared.jobs.path(), shared.credentials.path(), audit.database().path(), audit.key_path())
+    }
+
+    /// The event types of SimpleTuner, as a JSON array of objects with `name` (of the constant there), `value`,
+    /// `category` and `security`. An entry may have any other type, too.
+    pub fn audit_event_types() -> String {
+        audit::event_types()
+    }
+
+    /// Appends an entry of the program's own to the audit trail. Returns its number. `event_type` is one of
+    /// [`Store::audit_event_types`] or any other text, `details` is a JSON object or empty; it must not contain a
+    /// secret.
     pub fn audit_log(
         &self,
         event_type: &str,
@@ -184,6 +210,10 @@ impl Store {
         details: &str,
     ) -> Result<i64> {
         let _guard = fork::protect();
+        if (event_type, action) == (RETENTION_EVENT, RETENTION_ACTION) {
+            let message = format!("only the removal of old entries is recorded as {event_type} {action}");
+            return Err(Error::invalid_argument(message));
+        }
         let details = match details.trim().is_empty() {
             true => "{}".to_owned(),
             false => {
@@ -203,11 +233,55 @@ impl Store {
     }
 
     /// Queries the audit trail. Returns entries, newest first, as a JSON array. `filter` is a JSON object with any of
-    /// `event_type`, `action`, `actor_id`, `actor_username`, `target_type`, `target_id`, `since` (included), `until`
-    /// (excluded), `limit` (100 by default) and `offset`; empty matches everything.
+    /// `event_type`, `event_types` (an array), `action`, `actor_id`, `actor_username`, `target_type`, `target_id`,
+    /// `since` and `until` (both included; a date is its midnight, and a time without an offset is in UTC), `after_id`
+    /// (greater numbers), `limit` (100 by default) and `offset`; empty matches everything.
     pub fn audit_query(&self, filter: &str) -> Result<String> {
         let _guard = fork::protect();
         self.shared.audit.query(filter, self.deadline())
+    }
+
+    /// Returns statistics of the audit trail as a JSON object: `total_entries`, `by_type` (the most frequent first),
+    /// `last_24h`, `first_entry` and `last_entry` (times, or null).
+    pub fn audit_stats(&self) -> Result<String> {
+        let _guard = fork::protect();
+        self.shared.audit.stats(self.deadline())
+    }
+
+    /// Exports entries that match a filter as text, oldest first: at most 10 000 at once, which is also the default
+    /// `limit`. The next part has the filter `after_id` with the number of the last entry.
+    pub fn audit_export(&self, filter: &str, format: AuditFormat) -> Result<AuditExport> {
+        let _guard = fork::protect();
+        self.shared.audit.export(filter, format, self.deadline())
+    }
+
+    /// Sends the entries that match a filter to a webhook, oldest first, at most 10 000. `webhook` is a JSON object
+    /// with `url` and any of `token`, `security_only`, `batch`, `timeout`, `retries` and `ca_file`.
+    ///
+    /// Returns the number of the last entry that was delivered or, with `security_only`, passed over; 0 if none
+    /// matches. If a request fails after others were delivered, the call succeeds: the next call, for the entries
+    /// after that number, reports the failure if it persists. A receiver may get an entry twice, never out of order.
+    pub fn audit_send(&self, filter: &str, webhook: &str) -> Result<i64> {
+        let _guard = fork::protect();
+        self.shared.audit.send(filter, webhook, self.deadline())
+    }
+
+    /// Removes the entries at the beginning of the audit trail that are more than this many days old. With `None`, the
+    /// days are those of `SIMPLETUNER_AUDIT_RETENTION_DAYS`, else 90; nothing is removed if they are 0 or negative.
+    ///
+    /// The remaining entries are signed again as a chain of their own, which is valid for SimpleTuner too, and an entry
+    /// records what was removed. An altered or incomplete trail is an error (`Corrupt`) and stays as it is.
+    pub fn audit_retain(&self, days: Option<u32>) -> Result<Retention> {
+        let _guard = fork::protect();
+        let days = match days {
+            Some(0) => return Err(Error::invalid_argument("`days` must be at least 1")),
+            Some(days) => Some(days),
+            None => audit::days_of_environment()?,
+        };
+        match days {
+            Some(days) => self.shared.audit.retain(&self.actor, days, self.deadline()),
+            None => Ok(Retention::default()),
+        }
     }
 
     /// Verifies the chain of the entries `first` to `last`. 0 means the first, or the last, entry.

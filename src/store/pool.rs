@@ -16,7 +16,7 @@ use std::ops::Deref;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::sync::{Arc, Condvar, Mutex as StdMutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex as StdMutex, Once, PoisonError};
 use std::thread::ThreadId;
 use std::time::Duration;
 
@@ -29,8 +29,8 @@ use super::error::{check, error};
 use super::interrupt::{self, busy_handler, ignoring_deadline, progress_handler};
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Source, Status};
-use crate::fork;
 use crate::sys::sqlite::{self, Using};
+use crate::{fork, sys};
 
 /// The longest wait in one piece: std's clock stops while the machine is suspended.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
@@ -111,7 +111,8 @@ impl PoolEntry {
             None if create => {}
             None => return Ok(None),
         }
-        let connection = connect(path, create)?;
+        let connection = connect(path, create, LONGEST_VALUE)?;
+        checkpoint_at_exit();
         let Some(id) = file_id(path)? else {
             return Err(error(Status::Io, format!("{} was removed while it was being opened", path.display())));
         };
@@ -223,16 +224,36 @@ impl State {
     }
 }
 
-fn connect(path: &Path, create: bool) -> Result<Connection> {
+/// Opens a connection whose statements end by the deadline of the thread, and whose values have at most this length.
+pub(super) fn connect(path: &Path, create: bool, longest_value: c_int) -> Result<Connection> {
     let _using = Using::begin();
     let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     flags.set(OpenFlags::SQLITE_OPEN_CREATE, create);
     sqlite::take_open_error();
     let mut connection = check(path, None, Connection::open_with_flags_and_vfs(path, flags, sqlite::VFS))?;
     check(path, None, connection.busy_handler(Some(busy_handler)))?;
-    sqlite::limit(&connection, LONGEST_VALUE, STEPS, progress_handler);
+    sqlite::limit(&connection, longest_value, STEPS, progress_handler);
     connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
     Ok(connection)
+}
+
+/// Makes the write-ahead logs be checkpointed when the process exits: many programs never free the process's store.
+fn checkpoint_at_exit() {
+    static REGISTERED: Once = Once::new();
+    REGISTERED.call_once(|| sys::at_exit(checkpoint_idle));
+}
+
+/// Checkpoints the logs of connections that no thread uses, as far as other processes allow. Waits for nothing.
+extern "C" fn checkpoint_idle() {
+    let _guard = fork::protect();
+    let Some(pool) = POOL.try_lock() else { return };
+    for entry in pool.entries.iter().filter(|entry| entry.is_own() && entry.has_wal()) {
+        let Ok(state) = entry.state.try_lock() else { continue };
+        if let Some(connection) = &state.connection {
+            let _using = Using::begin();
+            let _ = ignoring_deadline(|| connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())));
+        }
+    }
 }
 
 /// Exclusive use of a connection until it is dropped, which rolls back an open transaction.

@@ -94,6 +94,7 @@ fn a_value_among_the_arguments_is_not_repeated() {
         &["run", "--only", "HF_TOKEN=CANARY*", "--", "true"],
         &["run", "--tmpfs", "HF_TOKEN=CANARY", "--", "true"],
         &["run", "A", "--redact=CANARY", "--", "true"],
+        &["backup", "copy", "CANARY"],
         &["redact", "HF_TOKEN=CANARY"],
         &["redact", "--optional", "HF_TOKEN=CANARY"],
         &["run", "HF_TOKEN=CANARY", "HF_TOKEN-CANARY", "HF.TOKEN-CANARY", "--", "true"],

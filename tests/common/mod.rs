@@ -5,6 +5,7 @@ pub mod fork;
 pub mod proxy;
 pub mod python;
 pub mod servers;
+pub mod simpletuner;
 pub mod store;
 pub mod time;
 

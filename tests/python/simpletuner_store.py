@@ -7,8 +7,11 @@ its own connection, as SimpleTuner does:
   {"do": "script", "db": path, "sql": text}
   {"do": "encrypt" | "decrypt", "secret": text, "text": text}
   {"do": "audit", "db": path, "key": hex, "event_type": …, "action": …, "actor_id": …, "details": object,
-   "parent": hash?}
+   "parent": hash?, "timestamp": text?}
+  {"do": "sign", "db": path, "key": hex}: signs all entries again
   {"do": "verify", "db": path, "key": hex}                   ->  {"bad": [id], "count": n}
+  {"do": "chain", "db": path, "key": hex}                    ->  the report of SimpleTuner's API
+  {"do": "ids", "db": path, "since": text?, "until": text?}  ->  {"ids": [id]}: newest first
 """
 
 import base64
@@ -69,12 +72,23 @@ def audit(connection, key, request):
     last = connection.execute("SELECT entry_hash FROM audit_log ORDER BY id DESC LIMIT 1").fetchone()
     previous = request.get("parent") or (last[0] if last else "genesis")
     details = json.dumps(request.get("details", {}))
-    entry = (now(), request["event_type"], request.get("actor_id"), request["action"], details, previous)
+    time = request.get("timestamp") or now()
+    entry = (time, request["event_type"], request.get("actor_id"), request["action"], details, previous)
     connection.execute(
         "INSERT INTO audit_log (timestamp, event_type, actor_id, action, details, previous_hash, entry_hash)"
         " VALUES (?, ?, ?, ?, ?, ?, ?)",
         entry + (sign(key, entry),),
     )
+
+
+def sign_all(connection, key):
+    previous = "genesis"
+    sql = "SELECT id, timestamp, event_type, actor_id, action, details FROM audit_log ORDER BY id"
+    for row in connection.execute(sql).fetchall():
+        signature = sign(key, (*row[1:], previous))
+        update = "UPDATE audit_log SET previous_hash = ?, entry_hash = ? WHERE id = ?"
+        connection.execute(update, (previous, signature, row[0]))
+        previous = signature
 
 
 def verify(connection, key):
@@ -90,6 +104,35 @@ def verify(connection, key):
             bad.append(row[0])
         previous = row[7]
     return {"bad": bad, "count": count}
+
+
+def chain(connection, key):
+    """The members that SimpleTuner's `/api/audit/verify` returns."""
+    rows = connection.execute(
+        "SELECT id, timestamp, event_type, actor_id, action, details, previous_hash, entry_hash"
+        " FROM audit_log ORDER BY id"
+    ).fetchall()
+    links = []
+    for before, row in zip([None, *rows], rows):
+        previous = before[7] if before else "genesis"
+        if row[6] != previous:
+            links.append({"id": row[0], "expected_previous": previous, "actual_previous": row[6]})
+        signature = sign(key, row[1:7])
+        if signature != row[7]:
+            mismatch = {"error": "hash_mismatch", "expected_hash": signature, "actual_hash": row[7]}
+            links.append({"id": row[0], **mismatch})
+    ids = {"first_id": rows[0][0], "last_id": rows[-1][0]} if rows else {}
+    return {"valid": not links, "entries_checked": len(rows), "broken_links": links, **ids}
+
+
+def ids(connection, request):
+    """SimpleTuner compares times as text."""
+    conditions = [("timestamp >= ?", request.get("since")), ("timestamp <= ?", request.get("until"))]
+    given = [(condition, value) for condition, value in conditions if value]
+    where = " AND ".join(["1", *(condition for condition, _ in given)])
+    values = [value for _, value in given]
+    rows = connection.execute(f"SELECT id FROM audit_log WHERE {where} ORDER BY id DESC", values)
+    return {"ids": [row[0] for row in rows]}
 
 
 def answer(request):
@@ -113,8 +156,14 @@ def answer(request):
             connection.executescript(request["sql"])
         elif do == "audit":
             audit(connection, bytes.fromhex(request["key"]), request)
+        elif do == "sign":
+            sign_all(connection, bytes.fromhex(request["key"]))
         elif do == "verify":
             return verify(connection, bytes.fromhex(request["key"]))
+        elif do == "chain":
+            return chain(connection, bytes.fromhex(request["key"]))
+        elif do == "ids":
+            return ids(connection, request)
         return {}
     finally:
         connection.close()

@@ -374,9 +374,23 @@ export interface AuditEntry {
   targetId?: string;
   details?: Document;
 }
-/** Restricts the entries that `queryAudit` returns; times are ISO 8601. */
+/** An event type of SimpleTuner. */
+export interface AuditEventType {
+  /** The name of SimpleTuner's constant: `AUTH_LOGIN_FAILED`. */
+  name: string;
+  /** The text in an entry: `auth.login.failed`. */
+  value: string;
+  category: string;
+  /** Whether it is one of the security events. */
+  security: boolean;
+}
+/**
+ * Selects entries. Times are ISO 8601, both included; a date is its midnight, and a time without an offset is in UTC.
+ */
 export interface AuditFilter {
   event_type?: string;
+  /** Any of these. */
+  event_types?: string[];
   action?: string;
   actor_id?: number;
   actor_username?: string;
@@ -384,17 +398,87 @@ export interface AuditFilter {
   target_id?: string;
   since?: string;
   until?: string;
+  /** Entries with greater ids. */
+  after_id?: number;
   limit?: number;
   offset?: number;
 }
 /** The result of verifying the audit trail. */
 export interface AuditReport {
-  checked: number;
-  intact: boolean;
+  valid: boolean;
+  entries_checked: number;
+  first_id: number | null;
+  last_id: number | null;
+  /** At most 1000. */
+  broken_links: BrokenLink[];
   broken_id: number | null;
   kind: 'altered' | 'missing' | 'fork' | null;
   tampered_id: number | null;
   forks: number[];
+}
+/** A place where the chain is broken. */
+export interface BrokenLink {
+  id: number;
+  kind: 'altered' | 'missing' | 'fork';
+  /** If the entry does not follow the one before it. */
+  expected_previous?: string;
+  actual_previous?: string;
+  error?: 'hash_mismatch' | 'entries_removed';
+  expected_hash?: null;
+  actual_hash?: string;
+}
+export interface AuditStats {
+  total_entries: number;
+  /** The most frequent first. */
+  by_type: Record<string, number>;
+  last_24h: number;
+  first_entry: string | null;
+  last_entry: string | null;
+}
+/** A part of the audit trail. */
+export interface AuditExport {
+  text: string;
+  /** The id of the last entry, after which the next part begins (`after_id`); 0 if there is none. */
+  lastId: number;
+}
+/** Where entries are sent. */
+export interface AuditWebhook {
+  url: string;
+  /** The header `Authorization`; without `Bearer ` or `ApiKey `, it is an API key. */
+  token?: string;
+  /** Pass over all but the security events. */
+  security_only?: boolean;
+  /** How many entries a request has; default: 1. */
+  batch?: number;
+  /** Seconds for a request with its retries; default: 5. */
+  timeout?: number;
+  /** Default: 2. */
+  retries?: number;
+  ca_file?: string;
+}
+export interface RetentionReport {
+  removed: number;
+  first_id: number | null;
+  last_id: number | null;
+  before: string | null;
+  record_id: number | null;
+}
+/** Which databases a store uses, and why. */
+export interface StoreDescription {
+  state_dir: string | null;
+  reason: 'database' | 'state_dir' | 'SIMPLETUNER_STATE_DIR' | 'SIMPLETUNER_CONFIG_DIR' | 'in_use' | 'default';
+  explanation: string | null;
+  database: string;
+  credentials_database: string;
+  audit_database: string;
+  audit_key: string;
+  warnings: string[];
+}
+export interface BackupOptions extends CallOptions {
+  /** Default: `main`, the provider configuration and, normally, the credentials. */
+  database?: 'main' | 'audit' | 'credentials';
+  /** Overwrite an existing database of this name. */
+  replace?: boolean;
 }
 export type Json = { [name: string]: any };
 /** A JSON object, or its text, which is stored as it is written: `1.50`, `NaN`, integers of any size. */
@@ -487,6 +571,30 @@ export class Store extends Handle {
   /** Verifies the chain from entry `first` to `last`; default: the whole trail. */
   verifyAudit(range?: { first?: number; last?: number }, options?: CallOptions): Promise<AuditReport>;
   verifyAuditSync(range?: { first?: number; last?: number }): AuditReport;
+  /** The event types of SimpleTuner. An entry may have any other type. */
+  static auditEventTypes(): AuditEventType[];
+  /** Returns statistics of the audit trail. */
+  auditStats(options?: CallOptions): Promise<AuditStats>;
+  auditStatsSync(): AuditStats;
+  /** Exports the entries that match the filter as text, oldest first, at most 10 000. */
+  exportAudit(filter?: AuditFilter | string, options?: CallOptions & { format?: 'jsonLines' | 'csv' }): Promise<AuditExport>;
+  exportAuditSync(filter?: AuditFilter | string, options?: { format?: 'jsonLines' | 'csv' }): AuditExport;
+  /**
+   * Sends the entries that match the filter to a webhook, oldest first. Returns the id of the last one that was
+   * delivered or passed over, 0 if none matches. If a request fails after others were delivered, the next call, with
+   * `after_id`, rejects if the failure persists.
+   */
+  sendAudit(filter: AuditFilter | string | undefined, webhook: AuditWebhook | string, options?: CallOptions): Promise<number>;
+  sendAuditSync(filter: AuditFilter | string | undefined, webhook: AuditWebhook | string): number;
+  /** Removes entries that are more than this many days old; default: as SimpleTuner is configured. */
+  retainAudit(days?: number, options?: CallOptions): Promise<RetentionReport>;
+  retainAuditSync(days?: number): RetentionReport;
+
+  /** Returns which databases the store uses, and why. */
+  describe(): StoreDescription;
+  /** Writes a complete copy of a database to a file while the database is in use. */
+  backup(path: string, options?: BackupOptions): Promise<void>;
+  backupSync(path: string, options?: Omit<BackupOptions, 'signal'>): void;
 }
 
 export type LogLevel = 'off' | 'error' | 'warn' | 'info' | 'debug' | 'trace';

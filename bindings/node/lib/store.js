@@ -7,6 +7,9 @@ const { Secrets } = require('./secrets.js');
 const { input, secretOf } = require('./secret.js');
 
 const PLAIN = 1;
+const REPLACE = 1;
+const DATABASES = { main: 0, audit: 2, credentials: 4 };
+const FORMATS = { jsonLines: 1, csv: 2 };
 const SOURCES = { 1: 'user', 2: 'global' };
 /** Stands for an unknown user, or all users. */
 const NOBODY = -1;
@@ -33,6 +36,16 @@ class Store extends Handle {
   /** Returns the same store; its changes are recorded under this actor. */
   as({ userId = NOBODY, username = null, ip = null } = {}) {
     return new Store(new Opened(native.storeAs(handleOf(this), userId, username, ip)));
+  }
+
+  /** The event types of SimpleTuner. An entry may have any other type. */
+  static auditEventTypes() {
+    return JSON.parse(native.auditEventTypes());
+  }
+
+  /** Returns which databases the store uses, and why. */
+  describe() {
+    return JSON.parse(native.storeDescribe(handleOf(this)));
   }
 
   /** Returns the user's own credential, or else the secret `globalKey` of a manager. */
@@ -127,5 +140,24 @@ method(Store, 'logAudit', 'auditLog', 1, (store, [entry]) => [
 ]);
 method(Store, 'queryAudit', 'auditQuery', 1, (store, [filter]) => [store, json(filter)], parse);
 method(Store, 'verifyAudit', 'auditVerify', 1, (store, [{ first = 0, last = 0 } = {}]) => [store, first, last], parse);
+method(Store, 'auditStats', 'auditStats', 0, itself, parse);
+method(
+  ...[Store, 'exportAudit', 'auditExport', 1],
+  (store, [filter], { format = 'jsonLines' }) => [store, json(filter), choice('format', FORMATS, format)],
+  ([exported, lastId]) => ({ text: exported, lastId }),
+);
+method(Store, 'sendAudit', 'auditSend', 2, (store, [filter, webhook]) => [store, json(filter), json(webhook)]);
+method(Store, 'retainAudit', 'auditRetain', 1, (store, [days = 0]) => [store, Math.max(-1, Math.min(days, 0x7fffffff))], parse);
+
+method(Store, 'backup', 'storeBackup', 1, (store, [path], { database = 'main', replace = false }) => [
+  ...[store, path],
+  choice('database', DATABASES, database) | (replace ? REPLACE : 0),
+]);
+
+/** Returns the number of a choice. */
+function choice(name, choices, value) {
+  if (!Object.hasOwn(choices, value)) throw new TypeError(`${name} must be one of ${Object.keys(choices).join(', ')}`);
+  return choices[value];
+}
 
 module.exports = { Store };

@@ -134,6 +134,43 @@ static st_status audit_verify(call *call) {
                            &call->error);
 }
 
+static st_status audit_event_types(call *call) {
+    return st_audit_event_types(&call->bytes, &call->error);
+}
+
+static st_status audit_stats(call *call) {
+    return st_audit_stats(HANDLE(call, 0, store), &call->bytes, &call->error);
+}
+
+static st_status audit_export(call *call) {
+    return st_audit_export(HANDLE(call, 0, store), TEXT(call, 0), (int32_t)call->integers[0], &call->bytes,
+                           &call->integer, &call->error);
+}
+
+/* [text, id of the last entry] */
+static napi_value export_result(napi_env env, call *call) {
+    const napi_value items[] = {text_result(env, call), integer_result(env, call)};
+    return make_array(env, 2, items);
+}
+
+static st_status audit_send(call *call) {
+    return st_audit_send(HANDLE(call, 0, store), TEXT(call, 0), TEXT(call, 1), &call->integer, &call->error);
+}
+
+static st_status audit_retain(call *call) {
+    return st_audit_retain(HANDLE(call, 0, store), (int32_t)call->integers[0], &call->bytes, &call->error);
+}
+
+/* --- the databases themselves --- */
+
+static st_status describe(call *call) {
+    return st_store_describe(HANDLE(call, 0, store), &call->bytes, &call->error);
+}
+
+static st_status backup(call *call) {
+    return st_store_backup(HANDLE(call, 0, store), TEXT(call, 0), (uint32_t)call->integers[0], &call->error);
+}
+
 bool define_store(napi_env env, napi_value exports) {
     static const operation operations[] = {
         {"storeOpen", "o", "config", open, handle_result, QUICK},
@@ -161,6 +198,13 @@ bool define_store(napi_env env, napi_value exports) {
         {"auditLog", "Tssooo", "store eventType action targetType targetId details", audit_log, integer_result, LOCAL},
         {"auditQuery", "To", "store filter", audit_query, text_result, LOCAL},
         {"auditVerify", "Tii", "store first last", audit_verify, text_result, LOCAL},
+        {"auditEventTypes", "", "", audit_event_types, text_result, QUICK},
+        {"auditStats", "T", "store", audit_stats, text_result, LOCAL},
+        {"auditExport", "Toi", "store filter format", audit_export, export_result, LOCAL},
+        {"auditSend", "Tos", "store filter webhook", audit_send, integer_result, REMOTE},
+        {"auditRetain", "Ti", "store days", audit_retain, text_result, LOCAL},
+        {"storeDescribe", "T", "store", describe, text_result, QUICK},
+        {"storeBackup", "Tsi", "store path flags", backup, nothing_result, LOCAL},
     };
     return define_operations(env, exports, operations, sizeof operations / sizeof *operations);
 }

@@ -1,6 +1,8 @@
 'use strict';
 
 const assert = require('node:assert/strict');
+const http = require('node:http');
+const path = require('node:path');
 const test = require('node:test');
 const { st, status, world } = require('./support.js');
 
@@ -64,8 +66,53 @@ test('every change is in the audit trail, with its actor', async (t) => {
   const [last, first] = await store.queryAudit({ actor_username: 'ada' });
   assert.deepEqual([last.id, last.action, first.event_type], [id, 'tested', 'provider.configured']);
   const report = await store.verifyAudit();
-  assert.deepEqual([report.checked, report.intact], [2, true]);
+  assert.deepEqual([report.entries_checked, report.valid, report.first_id, report.last_id], [2, true, 1, 2]);
   await assert.rejects(store.queryAudit({ acton: 'x' }), /action/);
+});
+
+test('the audit trail is counted, exported, sent and cut', async (t) => {
+  const { directory } = world(t);
+  const store = new Store({ state_dir: directory });
+  assert.equal(Store.auditEventTypes().length, 27);
+  await store.logAudit({ eventType: 'auth.login.failed', action: 'login' });
+  await store.logAudit({ eventType: 'job.submitted', action: 'submit' });
+  const stats = await store.auditStats();
+  assert.deepEqual([stats.total_entries, stats.by_type['job.submitted'], stats.last_24h], [2, 1, 2]);
+  const { text, lastId } = await store.exportAudit({ event_types: ['job.submitted'] });
+  assert.deepEqual([JSON.parse(text).action, lastId], ['submit', 2]);
+  assert.match(store.exportAuditSync(undefined, { format: 'csv' }).text, /^id,timestamp,/);
+  assert.throws(() => store.exportAuditSync(undefined, { format: 'xml' }), TypeError);
+
+  const bodies = [];
+  const server = http.createServer(async (request, response) => {
+    let body = '';
+    for await (const part of request) body += part;
+    bodies.push(JSON.parse(body));
+    response.end();
+  });
+  await new Promise((listening) => server.listen(0, '127.0.0.1', listening));
+  t.after(() => server.close());
+  const webhook = { url: `http://127.0.0.1:${server.address().port}/`, token: 'a token', security_only: true, timeout: 60 };
+  assert.equal(await store.sendAudit(undefined, webhook), 2);
+  assert.deepEqual(bodies.map((body) => body.simpletuner.event_type), ['auth.login.failed']);
+
+  assert.equal((await store.retainAudit(30)).removed, 0);
+  await assert.rejects(store.retainAudit(-1), status('ST_INVALID_ARGUMENT'));
+});
+
+test('a backup is a store of its own', async (t) => {
+  const { directory } = world(t);
+  const store = new Store({ state_dir: directory });
+  await store.saveProviderConfig('replicate', { a: 1 });
+  const { reason, database } = store.describe();
+  assert.deepEqual([reason, database], ['state_dir', path.join(directory, 'cloud', 'jobs.db')]);
+  const to = path.join(directory, 'backup.db');
+  await store.backup(to);
+  await assert.rejects(store.backup(to), status('ST_IO'));
+  store.backupSync(to, { replace: true });
+  await store.backup(path.join(directory, 'trail.db'), { database: 'audit' });
+  assert.deepEqual(new Store({ database: to }).getProviderConfigSync('replicate'), { a: 1 });
+  await assert.rejects(store.backup(to, { database: 'jobs' }), TypeError);
 });
 
 test('NaN as written by Python is read, and text is unchanged', async (t) => {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use crate::arguments::{Audit, AuditCommand, Common};
+use crate::arguments::{Audit, AuditCommand, AuditFormat, Common};
 use crate::failure::{FAILED, Failure, Outcome};
 use crate::{store, terminal};
 
@@ -23,6 +23,23 @@ pub(crate) fn audit(common: &Common, audit: &Audit) -> Outcome {
                 ("ACTOR", "actor_username"),
             ];
             store::list(&entries, *json, &columns, "the audit trail has no such entry")
+        }
+        AuditCommand::Export { format, since, until, event } => {
+            let format = match format {
+                AuditFormat::Jsonl => st_secrets::store::AuditFormat::JsonLines,
+                AuditFormat::Csv => st_secrets::store::AuditFormat::Csv,
+            };
+            // The header of CSV is that of the first part.
+            let mut after = None;
+            loop {
+                let filter = json!({"since": since, "until": until, "event_type": event, "after_id": after});
+                let part = store.audit_export(&filter.to_string(), format)?;
+                terminal::write_value(part.text.as_bytes())?;
+                if part.last_id == 0 {
+                    return Ok(ExitCode::SUCCESS);
+                }
+                after = Some(part.last_id);
+            }
         }
         AuditCommand::Verify { json } => {
             let verified = store.audit_verify(0, 0)?;

@@ -80,6 +80,7 @@ fn act(arguments: &Arguments) -> Outcome {
         Command::Provider(provider) => store::provider(common, provider),
         Command::Hardware(hardware) => store::hardware(common, hardware),
         Command::Audit(audit) => audit::audit(common, audit),
+        Command::Backup(backup) => store::backup(common, backup),
         Command::Completions(completions) => pages::completions(completions),
         Command::Man(man) => pages::man(man),
         Command::StartWithFiles(start) => run::start_with_files(start),

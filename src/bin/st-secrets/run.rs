@@ -33,7 +33,7 @@ pub(crate) fn run(common: &Common, run: &Run) -> Outcome {
     };
     let given = get(common, run)?;
     match run.redact {
-        Some(streams) => start_redacted(run, given, streams, program),
+        Some(streams) => start_redacted(common, run, given, streams, program),
         None => {
             let files = given.files.iter().map(OpenFile::link).collect::<Vec<_>>();
             make_links(&files)?;
@@ -94,10 +94,10 @@ fn give(command: &mut Command, given: &Given) {
     command.envs(given.secrets.iter().map(|secret| (&secret.name, OsStr::from_bytes(&secret.value))));
 }
 
-fn start_redacted(run: &Run, given: Given, streams: Streams, program: &OsStr) -> Outcome {
+fn start_redacted(common: &Common, run: &Run, given: Given, streams: Streams, program: &OsStr) -> Outcome {
     let secrets = given.secrets.iter().map(|secret| (secret.name.as_str(), &secret.value));
     let files = given.files.iter().map(|file| (file.name.as_str(), &file.value));
-    let redactor = redact::redactor(secrets.chain(files))?;
+    let redactor = redact::redactor(common, secrets.chain(files))?;
     // A file is found by the process id of the command, which only the command itself has in time.
     let mut words = run.command.clone();
     if !given.files.is_empty() {

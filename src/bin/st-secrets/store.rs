@@ -1,13 +1,16 @@
-//! `credentials`, `provider` and `hardware`: the databases.
+//! `credentials`, `provider`, `hardware` and `backup`: the databases.
 
+use std::fs::DirBuilder;
 use std::io::{self, IsTerminal};
+use std::os::unix::fs::DirBuilderExt;
 use std::process::ExitCode;
 
+use rustix::io::Errno;
 use serde_json::{Map, Value, json};
-use st_secrets::store::{Actor, Reencryption};
-use st_secrets::{Cipher, Store};
+use st_secrets::store::{Actor, Reencryption, StoreDatabase};
+use st_secrets::{Cipher, Status, Store};
 
-use crate::arguments::{Common, Credentials, CredentialsCommand, Hardware, Provider, ProviderCommand};
+use crate::arguments::{Backup, Common, Credentials, CredentialsCommand, Hardware, Provider, ProviderCommand};
 use crate::failure::{Failure, MISSING, Outcome};
 use crate::progress::Progress;
 use crate::{cipher, config, prompt, terminal, value};
@@ -125,6 +128,42 @@ fn hide(value: &mut Value) {
         Value::Number(_) => *value = json!("(number; add --show)"),
         Value::Null | Value::Bool(_) => {}
     }
+}
+
+/// The audit trail is last: its entry of a change is older than the change.
+pub(crate) fn backup(common: &Common, backup: &Backup) -> Outcome {
+    let store = open(common)?;
+    let paths: Value = serde_json::from_str(&store.describe()).unwrap_or_default();
+    let mut databases = vec![
+        (StoreDatabase::Main, "jobs.db"),
+        (StoreDatabase::Credentials, "credentials.db"),
+        (StoreDatabase::Audit, "audit.db"),
+    ];
+    databases.retain(|(database, _)| {
+        *database != StoreDatabase::Credentials || paths["credentials_database"] != paths["database"]
+    });
+    let directory = &backup.directory;
+    DirBuilder::new()
+        .mode(0o700)
+        .recursive(true)
+        .create(directory)
+        .map_err(|error| Failure::failed(format!("cannot create the directory {}: {error}", directory.display())))?;
+    let mut missing = Vec::new();
+    for (database, name) in &databases {
+        let path = directory.join(name);
+        match store.backup(*database, &path, backup.replace) {
+            Ok(()) => terminal::note(&format!("{} is written", path.display())),
+            Err(error) if error.status() == Status::NotFound => missing.push(Failure::from(error)),
+            Err(error) if error.detail() == Errno::EXIST.raw_os_error() => {
+                return Err(Failure::usage(format!("{} exists; add --replace", path.display())));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if missing.len() == databases.len() {
+        Failure::of_all(missing)?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 pub(crate) fn hardware(common: &Common, hardware: &Hardware) -> Outcome {

@@ -1,6 +1,6 @@
 //! The audit trail: a chain of entries, each signed together with the signature of the previous one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use parking_lot::RwLock;
 use rusqlite::params;
@@ -16,13 +16,22 @@ use crate::error::Result;
 
 mod change;
 mod entry;
+mod event_type;
+mod export;
 mod query;
+mod retention;
 mod signing;
+mod stats;
 mod verify;
+mod webhook;
 
 pub(super) use change::{ChangeRecord, recorded};
 pub(super) use entry::{Details, Entry};
-pub use verify::{Verification, Violation};
+pub(super) use event_type::event_types;
+pub use export::{AuditExport, AuditFormat};
+pub use retention::Retention;
+pub(super) use retention::{RETENTION_ACTION, RETENTION_EVENT, days_of_environment};
+pub use verify::{BrokenLink, LinkError, Verification, Violation};
 
 use signing::{SignedFields, SigningKey};
 
@@ -49,6 +58,10 @@ impl AuditLog {
         &self.database
     }
 
+    pub(super) fn key_path(&self) -> &Path {
+        &self.key_path
+    }
+
     /// Appends an entry and commits it. Returns its number.
     pub(super) fn append(&self, actor: &Actor, entry: &Entry, deadline: Deadline) -> Result<i64> {
         for (name, text, max_len) in [
@@ -61,36 +74,7 @@ impl AuditLog {
         }
         let db = self.database.write(deadline)?;
         let key = self.key(&db, deadline)?;
-        db.immediate(|| {
-            let last = "SELECT entry_hash FROM audit_log ORDER BY id DESC LIMIT 1";
-            let previous: Option<String> = db.first(last, [], |row| db.column(row, 0))?;
-            let fields = SignedFields {
-                timestamp: &time::now(),
-                event_type: entry.event_type,
-                actor_id: actor.user_id,
-                action: entry.action,
-                details: &entry.details,
-                previous_hash: previous.as_deref().unwrap_or(GENESIS),
-            };
-            db.execute(
-                "INSERT INTO audit_log (timestamp, event_type, actor_id, actor_username, actor_ip, target_type, target_id,
-                 action, details, previous_hash, entry_hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-                params![
-                    fields.timestamp,
-                    fields.event_type,
-                    fields.actor_id,
-                    actor.username,
-                    actor.ip,
-                    entry.target_type,
-                    entry.target_id,
-                    fields.action,
-                    fields.details,
-                    fields.previous_hash,
-                    key.sign(&fields),
-                ],
-            )?;
-            Ok(db.guard.last_insert_rowid())
-        })
+        db.immediate(|| insert(&db, &key, actor, entry))
     }
 
     /// The signing key. It is loaded, or generated for an empty trail, once per file: a file that replaced another one
@@ -105,4 +89,36 @@ impl AuditLog {
         *self.key.write() = Some((file, key.clone()));
         Ok(key)
     }
+}
+
+/// Inserts an entry after the last one, in the caller's transaction. Returns its number.
+fn insert(db: &Connection<'_>, key: &SigningKey, actor: &Actor, entry: &Entry) -> Result<i64> {
+    let last = "SELECT entry_hash FROM audit_log ORDER BY id DESC LIMIT 1";
+    let previous: Option<String> = db.first(last, [], |row| db.column(row, 0))?;
+    let fields = SignedFields {
+        timestamp: &time::now(),
+        event_type: entry.event_type,
+        actor_id: actor.user_id,
+        action: entry.action,
+        details: &entry.details,
+        previous_hash: previous.as_deref().unwrap_or(GENESIS),
+    };
+    db.execute(
+        "INSERT INTO audit_log (timestamp, event_type, actor_id, actor_username, actor_ip, target_type, target_id,
+         action, details, previous_hash, entry_hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        params![
+            fields.timestamp,
+            fields.event_type,
+            fields.actor_id,
+            actor.username,
+            actor.ip,
+            entry.target_type,
+            entry.target_id,
+            fields.action,
+            fields.details,
+            fields.previous_hash,
+            key.sign(&fields),
+        ],
+    )?;
+    Ok(db.guard.last_insert_rowid())
 }

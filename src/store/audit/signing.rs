@@ -33,6 +33,22 @@ pub(super) struct SignedFields<'a> {
     pub(super) previous_hash: &'a str,
 }
 
+impl<'a> SignedFields<'a> {
+    /// The fields of a row with the columns id, timestamp, event_type, actor_id, action, details, previous_hash. `None`
+    /// if a column has another type, as only an altered entry has.
+    pub(super) fn of_row(row: &'a rusqlite::Row<'_>) -> Option<SignedFields<'a>> {
+        let text = |index| row.get_ref(index).ok()?.as_str().ok();
+        Some(SignedFields {
+            timestamp: text(1)?,
+            event_type: text(2)?,
+            actor_id: row.get(3).ok()?,
+            action: text(4)?,
+            details: text(5)?,
+            previous_hash: text(6)?,
+        })
+    }
+}
+
 impl SigningKey {
     /// Loads the key from the environment, else from the file. If there is neither and `is_empty` says that the trail
     /// has no entries yet, generates one.

@@ -1,7 +1,8 @@
 //! Verification of the chain.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::retention::Cut;
 use super::signing::{SignedFields, SigningKey};
 use super::{AuditLog, GENESIS};
 use crate::clock::Deadline;
@@ -11,8 +12,8 @@ use crate::store::error::out_of_order;
 
 /// How many entries are read at once. Between two pages, other threads get the connection.
 const PAGE_SIZE: i64 = 1000;
-/// The maximum number of forks in a report.
-const MAX_FORKS: usize = 1000;
+/// The maximum number of forks and of broken links in a report.
+const MAX_LINKS: usize = 1000;
 
 /// What is wrong with an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,17 +38,69 @@ impl Violation {
     }
 }
 
+/// What does not fit in the chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LinkError {
+    /// The entry does not follow the one before it.
+    Previous {
+        /// The signature of the entry before it.
+        expected: String,
+        /// The signature that it names.
+        actual: String,
+    },
+    /// The signature is not that of the entry. The right one is not revealed: it would let the author of an altered
+    /// entry sign it.
+    Signature {
+        /// The signature that is stored.
+        actual: String,
+    },
+    /// Entries before this number were removed, although the signatures fit.
+    Removed,
+}
+
+/// A place where the chain is broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokenLink {
+    /// The number of the entry; for entries that were removed at the end, the first of them.
+    pub id: i64,
+    /// What is wrong with the entry.
+    pub violation: Violation,
+    /// What does not fit.
+    pub error: LinkError,
+}
+
+impl BrokenLink {
+    /// As JSON, with the members of SimpleTuner's.
+    fn to_json(&self) -> Value {
+        let (id, kind) = (self.id, self.violation.name());
+        match &self.error {
+            LinkError::Previous { expected, actual } => {
+                json!({"id": id, "kind": kind, "expected_previous": expected, "actual_previous": actual})
+            }
+            LinkError::Signature { actual } => {
+                json!({"id": id, "kind": kind, "error": "hash_mismatch", "expected_hash": null, "actual_hash": actual})
+            }
+            LinkError::Removed => json!({"id": id, "kind": kind, "error": "entries_removed"}),
+        }
+    }
+}
+
 /// The result of [`Store::audit_verify`](crate::Store::audit_verify).
 #[derive(Clone, Debug, Default)]
 pub struct Verification {
     /// How many entries were checked.
     pub checked: u64,
+    /// The first and the last of them.
+    pub range: Option<(i64, i64)>,
     /// The first invalid entry, and what is wrong with it.
     pub first: Option<(i64, Violation)>,
     /// The first entry that was tampered with: altered, or after entries that were removed.
     pub tampered: Option<(i64, Violation)>,
     /// The entries at which the chain forks, at most 1000.
     pub forks: Vec<i64>,
+    /// The places where the chain is broken, at most 1000.
+    pub broken_links: Vec<BrokenLink>,
 }
 
 impl Verification {
@@ -56,11 +109,15 @@ impl Verification {
         self.first.is_none()
     }
 
-    /// As JSON: `{"checked": 3, "intact": false, "broken_id": 2, "kind": "fork", "tampered_id": null, "forks": [2]}`.
+    /// As JSON: `valid`, `entries_checked`, `first_id`, `last_id` and `broken_links`, as SimpleTuner reports them, and
+    /// `broken_id`, `kind`, `tampered_id` and `forks`.
     pub fn to_json(&self) -> String {
         json!({
-            "checked": self.checked,
-            "intact": self.is_intact(),
+            "valid": self.is_intact(),
+            "entries_checked": self.checked,
+            "first_id": self.range.map(|(first, _)| first),
+            "last_id": self.range.map(|(_, last)| last),
+            "broken_links": self.broken_links.iter().map(BrokenLink::to_json).collect::<Vec<_>>(),
             "broken_id": self.first.map(|(id, _)| id),
             "kind": self.first.map(|(_, kind)| kind.name()),
             "tampered_id": self.tampered.map(|(id, _)| id),
@@ -69,21 +126,25 @@ impl Verification {
         .to_string()
     }
 
-    fn add(&mut self, id: i64, kind: Violation) {
-        self.first.get_or_insert((id, kind));
-        match kind {
-            Violation::Fork if self.forks.len() < MAX_FORKS => self.forks.push(id),
+    fn add(&mut self, id: i64, violation: Violation, error: LinkError) {
+        self.first.get_or_insert((id, violation));
+        match violation {
+            Violation::Fork if self.forks.len() < MAX_LINKS => self.forks.push(id),
             Violation::Fork => {}
             Violation::Altered | Violation::Missing => {
-                self.tampered.get_or_insert((id, kind));
+                self.tampered.get_or_insert((id, violation));
             }
+        }
+        if self.broken_links.len() < MAX_LINKS {
+            self.broken_links.push(BrokenLink { id, violation, error });
         }
     }
 }
 
 /// The state of a verification.
-struct Verifier {
+pub(super) struct Verifier {
     key: SigningKey,
+    cut: Cut,
     /// The last checked entry, and its signature.
     last: i64,
     hash: String,
@@ -95,37 +156,45 @@ struct Verifier {
 impl AuditLog {
     /// Verifies the entries with the numbers `first` to `last`.
     pub(in crate::store) fn verify(&self, first: i64, last: i64, deadline: Deadline) -> Result<Verification> {
-        let Some(db) = self.database.read(deadline)? else { return Ok(Verification::default()) };
-        let before = "SELECT id, entry_hash FROM audit_log WHERE id < ?1 ORDER BY id DESC LIMIT 1";
-        let before = db.first(before, [first], |row| Ok((db.column(row, 0)?, db.column(row, 1)?)))?;
-        let (last_seen, hash) = before.unwrap_or((0, GENESIS.to_owned()));
-        // Entries appended from here on are not checked, so that this ends.
-        let newest: Option<i64> = db.first("SELECT max(id) FROM audit_log", [], |row| db.column(row, 0))?.flatten();
-        let Some(newest) = newest else { return self.verify_empty(&db) };
-        let key = self.key(&db, deadline)?;
-        drop(db);
-        let start = last_seen.max(first.saturating_sub(1));
-        let mut verifier = Verifier { key, last: start, hash, end: last.min(newest), report: Verification::default() };
         loop {
-            let Some(db) = self.database.read(deadline)? else { break };
-            if verifier.verify_page(&db)? == 0 {
-                if last >= newest {
-                    verifier.verify_end(&db, newest)?;
-                }
-                break;
+            let Some(db) = self.database.read(deadline)? else { return Ok(Verification::default()) };
+            let oldest = oldest_id(&db)?;
+            if oldest.is_none() {
+                return verify_empty(&db);
+            }
+            let verifier = Verifier::new(&db, self.key(&db, deadline)?, first, last)?;
+            drop(db);
+            let report = self.run(verifier, deadline)?;
+            let Some(db) = self.database.read(deadline)? else { return Ok(report) };
+            // If old entries were removed meanwhile, the others were signed again.
+            if report.is_intact() || oldest_id(&db)? == oldest {
+                return Ok(report);
             }
         }
-        Ok(verifier.report)
     }
 
-    /// The report on a trail without entries: it may have had some.
-    fn verify_empty(&self, db: &Connection<'_>) -> Result<Verification> {
-        let mut report = Verification::default();
-        if highest_id(db)? > 0 {
-            report.add(1, Violation::Missing);
+    fn run(&self, mut verifier: Verifier, deadline: Deadline) -> Result<Verification> {
+        loop {
+            let Some(db) = self.database.read(deadline)? else { return Ok(verifier.report) };
+            if verifier.verify_page(&db)? == 0 {
+                verifier.verify_end(&db)?;
+                return Ok(verifier.report);
+            }
         }
-        Ok(report)
     }
+}
+
+fn oldest_id(db: &Connection<'_>) -> Result<Option<i64>> {
+    Ok(db.first("SELECT min(id) FROM audit_log", [], |row| db.column(row, 0))?.flatten())
+}
+
+/// The report on a trail without entries: it may have had some.
+fn verify_empty(db: &Connection<'_>) -> Result<Verification> {
+    let mut report = Verification::default();
+    if highest_id(db)? > 0 {
+        report.add(1, Violation::Missing, LinkError::Removed);
+    }
+    Ok(report)
 }
 
 /// The highest number that any entry ever had.
@@ -134,24 +203,27 @@ fn highest_id(db: &Connection<'_>) -> Result<i64> {
     Ok(db.first(sequence, [], |row| db.column(row, 0))?.unwrap_or(0))
 }
 
-/// Classifies an intact entry that does not follow the one before it.
-fn classify_unlinked(db: &Connection<'_>, id: i64, previous: &str, hash: &str) -> Result<Violation> {
-    let parent = match previous == GENESIS {
-        true => Some(0),
-        false => db.first(
-            "SELECT id FROM audit_log WHERE id < ?1 AND entry_hash = ?2 ORDER BY id DESC LIMIT 1",
-            (id, previous),
-            |row| db.column(row, 0),
-        )?,
-    };
-    let Some(parent) = parent else { return Ok(Violation::Missing) };
-    // A copy of an earlier entry has a valid signature too, and follows the same entry.
-    let copied = "SELECT 1 FROM audit_log WHERE id > ?1 AND id < ?2 AND entry_hash = ?3 LIMIT 1";
-    let is_copy = db.first(copied, (parent, id, hash), |_| Ok(()))?.is_some();
-    Ok(if is_copy { Violation::Altered } else { Violation::Fork })
-}
-
 impl Verifier {
+    /// Prepares the verification of the entries `first` to `last`. The trail has entries.
+    pub(super) fn new(db: &Connection<'_>, key: SigningKey, first: i64, last: i64) -> Result<Verifier> {
+        let cut = Cut::find(db, &key)?;
+        let before = "SELECT id, entry_hash FROM audit_log WHERE id < ?1 ORDER BY id DESC LIMIT 1";
+        let before = db.first(before, [first], |row| Ok((db.column(row, 0)?, db.column(row, 1)?)))?;
+        let (last_seen, hash) = before.unwrap_or((cut.last_id, GENESIS.to_owned()));
+        // Entries appended from here on are not checked, so that this ends.
+        let newest: Option<i64> = db.first("SELECT max(id) FROM audit_log", [], |row| db.column(row, 0))?.flatten();
+        let start = last_seen.max(first.saturating_sub(1));
+        let end = last.min(newest.unwrap_or(0));
+        Ok(Verifier { key, cut, last: start, hash, end, report: Verification::default() })
+    }
+
+    /// Verifies the rest on this connection, in the caller's transaction.
+    pub(super) fn verify_all(mut self, db: &Connection<'_>) -> Result<Verification> {
+        while self.verify_page(db)? > 0 {}
+        self.verify_end(db)?;
+        Ok(self.report)
+    }
+
     /// Checks the next page of entries. Returns how many there were.
     fn verify_page(&mut self, db: &Connection<'_>) -> Result<u64> {
         let mut count = 0;
@@ -166,46 +238,60 @@ impl Verifier {
     }
 
     fn verify_entry(&mut self, db: &Connection<'_>, row: &rusqlite::Row<'_>) -> Result<()> {
-        let text = |index| row.get_ref(index).ok().and_then(|value| value.as_str().ok()).unwrap_or("");
         let id = db.column(row, 0)?;
         if id <= self.last {
             return Err(out_of_order(db.path));
         }
-        // A column of another type was altered.
-        let actor_id: Option<Option<i64>> = row.get(3).ok();
+        let text = |index| row.get_ref(index).ok().and_then(|value| value.as_str().ok()).unwrap_or("");
         let (previous, hash) = (text(6), text(7));
-        let is_signed = actor_id.is_some_and(|actor_id| {
-            let fields = SignedFields {
-                timestamp: text(1),
-                event_type: text(2),
-                actor_id,
-                action: text(4),
-                details: text(5),
-                previous_hash: previous,
-            };
-            self.key.sign(&fields) == hash
-        });
+        let is_signed = SignedFields::of_row(row).is_some_and(|fields| self.key.sign(&fields) == hash);
         // Numbers are consecutive and are never reused.
-        if id > self.last + 1 {
-            self.report.add(id, Violation::Missing);
+        let follows_gap = id > self.last + 1;
+        if previous != self.hash {
+            let violation = match (follows_gap, is_signed) {
+                (true, _) => Violation::Missing,
+                (false, true) => self.classify_unlinked(db, id, previous, hash)?,
+                (false, false) => Violation::Altered,
+            };
+            let error = LinkError::Previous { expected: self.hash.clone(), actual: previous.to_owned() };
+            self.report.add(id, violation, error);
+        } else if follows_gap {
+            self.report.add(id, Violation::Missing, LinkError::Removed);
         }
         if !is_signed {
-            self.report.add(id, Violation::Altered);
-        } else if previous != self.hash {
-            let kind = classify_unlinked(db, id, previous, hash)?;
-            self.report.add(id, kind);
+            self.report.add(id, Violation::Altered, LinkError::Signature { actual: hash.to_owned() });
         }
         self.report.checked += 1;
+        self.report.range = Some((self.report.range.map_or(id, |(first, _)| first), id));
         self.last = id;
         hash.clone_into(&mut self.hash);
         Ok(())
     }
 
+    /// Classifies an intact entry that does not follow the one before it.
+    fn classify_unlinked(&self, db: &Connection<'_>, id: i64, previous: &str, hash: &str) -> Result<Violation> {
+        let parent = match previous {
+            GENESIS => Some(0),
+            // The other program read this signature before the entries were signed again.
+            previous if self.cut.head_hash.as_deref() == Some(previous) => Some(self.cut.last_id),
+            previous => db.first(
+                "SELECT id FROM audit_log WHERE id < ?1 AND entry_hash = ?2 ORDER BY id DESC LIMIT 1",
+                (id, previous),
+                |row| db.column(row, 0),
+            )?,
+        };
+        let Some(parent) = parent else { return Ok(Violation::Missing) };
+        // A copy of an earlier entry has a valid signature too, and follows the same entry.
+        let copied = "SELECT 1 FROM audit_log WHERE id > ?1 AND id < ?2 AND entry_hash = ?3 LIMIT 1";
+        let is_copy = db.first(copied, (parent, id, hash), |_| Ok(()))?.is_some();
+        Ok(if is_copy { Violation::Altered } else { Violation::Fork })
+    }
+
     /// Checks whether entries were removed at the end: numbers are never reused.
-    fn verify_end(&mut self, db: &Connection<'_>, newest: i64) -> Result<()> {
-        let still_newest = db.first("SELECT max(id) FROM audit_log", [], |row| db.column::<i64>(row, 0))?;
-        if still_newest == Some(newest) && highest_id(db)? > newest {
-            self.report.add(newest + 1, Violation::Missing);
+    fn verify_end(&mut self, db: &Connection<'_>) -> Result<()> {
+        let newest = db.first("SELECT max(id) FROM audit_log", [], |row| db.column::<Option<i64>>(row, 0))?.flatten();
+        if newest == Some(self.end) && highest_id(db)? > self.end {
+            self.report.add(self.end + 1, Violation::Missing, LinkError::Removed);
         }
         Ok(())
     }

@@ -123,8 +123,34 @@ static void audit(void) {
     BAD(st_audit_query(store, "{\"since\": \"CANARY\"}", ST_NUL, &json, &error), "`since`");
     BAD(st_audit_query(store, NULL, 0, NULL, &error), "`json`");
     CHECK_OK(st_audit_verify(store, 9, 3, &id, &json, &error));
-    CHECK_HAS(json, "\"checked\":0");
+    CHECK_HAS(json, "\"entries_checked\":0");
     st_bytes_free(&json);
+    BAD(st_audit_event_types(NULL, &error), "`json`");
+    BAD(st_audit_stats(store, NULL, &error), "`json`");
+    id = 5;
+    memset(&json, 0x5A, sizeof json);
+    BAD(st_audit_export(store, NULL, 0, 3, &json, &id, &error), "`format`");
+    CHECK(id == 0);
+    CHECK_EMPTY(json);
+    BAD(st_audit_export(store, NULL, 0, ST_AUDIT_CSV, NULL, &id, &error), "`exported`");
+    BAD(st_audit_export(store, "{\"after\": 1}", ST_NUL, ST_AUDIT_CSV, &json, &id, &error), "`after_id`");
+    id = 5;
+    BAD(st_audit_send(store, NULL, 0, NULL, 0, &id, &error), "`webhook_json`");
+    CHECK(id == 0);
+    BAD(st_audit_send(store, NULL, 0, "{\"ulr\": \"CANARY\"}", ST_NUL, &id, &error), "`url`");
+    BAD(st_audit_send(store, NULL, 0, "{\"url\": \"CANARY\"}", ST_NUL, &id, &error), "`url`");
+    BAD(st_audit_send(store, "[]", ST_NUL, "{\"url\": \"https://x/\"}", ST_NUL, &id, &error), "`filter_json`");
+    memset(&json, 0x5A, sizeof json);
+    BAD(st_audit_retain(store, -1, &json, &error), "`days`");
+    CHECK_EMPTY(json);
+}
+
+static void backup(void) {
+    BAD(st_store_describe(store, NULL, &error), "`json`");
+    BAD(st_store_backup(store, NULL, 0, 0, &error), "`path`");
+    BAD(st_store_backup(store, "", 0, 0, &error), "`path`");
+    BAD(st_store_backup(store, "x", 1, 8, &error), "`flags`");
+    BAD(st_store_backup(store, "x", 1, ST_BACKUP_AUDIT | ST_BACKUP_CREDENTIALS, &error), "mutually exclusive");
 }
 
 int main(void) {
@@ -140,6 +166,7 @@ int main(void) {
     hardware();
     credentials();
     audit();
+    backup();
     CHECK(access(path_of("state"), F_OK) != 0);
     st_cipher_free(cipher);
     st_store_free(store);

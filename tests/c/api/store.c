@@ -1,4 +1,5 @@
 /* The store: provider configuration, hardware prices, credentials, audit trail. */
+#include <errno.h>
 #include <math.h>
 #include <sys/wait.h>
 
@@ -199,9 +200,63 @@ static void audit(void) {
     st_bytes_free(&json);
     CHECK_OK(st_audit_verify(store, 0, 0, &broken, &json, &error));
     CHECK(broken == 0);
-    CHECK_HAS(json, "\"intact\":true");
+    CHECK_HAS(json, "\"valid\":true");
+    CHECK_HAS(json, "\"broken_links\":[]");
     st_bytes_free(&json);
     CHECK_OK(st_audit_verify(store, id, id, NULL, NULL, &error));
+}
+
+static void export_audit(void) {
+    st_bytes json = {0};
+    int64_t last = -1, next = -1;
+    CHECK_OK(st_audit_event_types(&json, &error));
+    CHECK_HAS(json, "\"value\":\"auth.login.failed\"");
+    st_bytes_free(&json);
+    CHECK_OK(st_audit_stats(store, &json, &error));
+    CHECK_HAS(json, "\"by_type\":{");
+    CHECK_HAS(json, "\"user.login\":2");
+    st_bytes_free(&json);
+    const char *filter = "{\"event_types\": [\"user.login\"], \"since\": \"2020-01-01\"}";
+    CHECK_OK(st_audit_export(store, filter, ST_NUL, ST_AUDIT_JSON_LINES, &json, &last, &error));
+    CHECK_HAS(json, "\"actor_username\":\"ada\"");
+    CHECK(json.data[json.len - 1] == '\n' && last > 0);
+    st_bytes_free(&json);
+    CHECK_OK(st_audit_export(store, NULL, 0, ST_AUDIT_CSV, &json, NULL, &error));
+    CHECK_HAS(json, "id,timestamp,event_type,");
+    CHECK(strstr((const char *)json.data, "CANARY") == NULL);
+    st_bytes_free(&json);
+    CHECK_OK(st_audit_export(store, "{\"after_id\": 1000000}", ST_NUL, ST_AUDIT_CSV, &json, &next, &error));
+    CHECK(json.len == 0 && next == 0);
+    st_bytes_free(&json);
+    /* A port that nobody listens on. */
+    const char *webhook = "{\"url\": \"http://127.0.0.1:9/CANARY\", \"retries\": 0}";
+    CHECK_FAILS(st_audit_send(store, NULL, 0, webhook, ST_NUL, &next, &error), ST_UNAVAILABLE, "http://127.0.0.1:9");
+    CHECK(next == 0 && strstr(error.message, "CANARY") == NULL);
+    CHECK_OK(st_audit_send(store, "{\"action\": \"none\"}", ST_NUL, webhook, ST_NUL, NULL, &error));
+    CHECK_OK(st_audit_retain(store, 36500, &json, &error));
+    CHECK_HAS(json, "\"removed\":0");
+    st_bytes_free(&json);
+    CHECK_OK(st_audit_retain(store, 36500, NULL, &error));
+}
+
+static void backup(void) {
+    st_bytes json = {0};
+    CHECK_OK(st_store_describe(store, &json, &error));
+    CHECK_HAS(json, "\"reason\":\"state_dir\"");
+    CHECK_HAS(json, path_of("state/cloud/jobs.db"));
+    st_bytes_free(&json);
+    CHECK_OK(st_store_backup(store, path_of("backup/jobs.db"), ST_NUL, 0, &error));
+    CHECK_FAILS(st_store_backup(store, path_of("backup/jobs.db"), ST_NUL, 0, &error), ST_IO, "exists");
+    CHECK(error.detail == EEXIST);
+    CHECK_OK(st_store_backup(store, path_of("backup/jobs.db"), ST_NUL, ST_BACKUP_REPLACE, &error));
+    CHECK_OK(st_store_backup(store, path_of("backup/audit.db"), ST_NUL, ST_BACKUP_AUDIT, &error));
+    CHECK_OK(st_store_backup(store, path_of("backup/credentials.db"), ST_NUL, ST_BACKUP_CREDENTIALS, &error));
+    st_store *copy = open_store("database", path_of("backup/jobs.db"));
+    CHECK(is_config(copy, "by-ada", "{\"webhook_secret\": \"CANARY\"}"));
+    st_store_free(copy);
+    st_store *empty = open_store("state_dir", path_of("nothing"));
+    CHECK_FAILS(st_store_backup(empty, path_of("backup/x.db"), ST_NUL, 0, &error), ST_NOT_FOUND, "does not exist");
+    st_store_free(empty);
 }
 
 static void process_wide(void) {
@@ -248,6 +303,8 @@ int main(void) {
     prices();
     credentials();
     audit();
+    export_audit();
+    backup();
     process_wide();
     st_cipher_free(cipher);
     st_store_free(store);

@@ -87,7 +87,26 @@ static void the_audit_trail(const st::Store &store) {
     CHECK(has(store.audit_query(), "credential.created") && !has(store.audit_query(), "CANARY"));
     FAILS(store.try_audit_query(R"({"event_typ": "x"})"), st::Status::invalid_argument, "event_type");
     st::AuditVerdict verdict = store.audit_verify();
-    CHECK(verdict.broken_id == 0 && has(verdict.report, "\"intact\":true"));
+    CHECK(verdict.broken_id == 0 && has(verdict.report, "\"valid\":true"));
+
+    CHECK(has(st::Store::audit_event_types(), "security.suspicious"));
+    CHECK(has(store.audit_stats(), "\"job.submitted\":1"));
+    st::AuditExport part = store.audit_export(R"({"event_type": "job.submitted"})");
+    CHECK(part.last_id == id && has(part.text, "submitted it"));
+    CHECK(has(store.audit_export({}, st::AuditFormat::csv).text, "id,timestamp,"));
+    CHECK(store.audit_send(R"({"after_id": 1000000})", R"({"url": "https://siem.example.com/"})") == 0);
+    FAILS(store.try_audit_send({}, R"({"url": 5})"), st::Status::invalid_argument, "`url`");
+    CHECK(has(store.audit_retain(36500), "\"removed\":0"));
+}
+
+static void files(const st::Store &store) {
+    CHECK(has(store.describe(), "\"reason\":\"state_dir\""));
+    store.backup(path_of("jobs.db"));
+    FAILS(store.try_backup(path_of("jobs.db")), st::Status::io, "exists");
+    store.backup(path_of("jobs.db"), st::StoreDatabase::main, true);
+    store.backup(path_of("audit.db"), st::StoreDatabase::audit);
+    st::Store copy = st::Store::open(st::Config().database(path_of("jobs.db")));
+    CHECK(copy.provider_config_list() == store.provider_config_list());
 }
 
 static void process_store() {
@@ -110,6 +129,7 @@ int main() {
     prices(store);
     credentials(store);
     the_audit_trail(store);
+    files(store);
     process_store();
     return 0;
 }

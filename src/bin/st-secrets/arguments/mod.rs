@@ -14,8 +14,8 @@ pub(crate) use secrets::{
     Check, Delete, Export, Format, Get, List, Redact, Run, Selection, Set, StartWithFiles, Streams, Where,
 };
 pub(crate) use store::{
-    Audit, AuditCommand, Credentials, CredentialsCommand, Decrypt, Encrypt, Hardware, Key, KeyCommand, Provider,
-    ProviderCommand,
+    Audit, AuditCommand, AuditFormat, Backup, Credentials, CredentialsCommand, Decrypt, Encrypt, Hardware, Key,
+    KeyCommand, Provider, ProviderCommand,
 };
 
 const EXAMPLES: &str = "\
@@ -144,8 +144,13 @@ pub(crate) enum Command {
     Provider(Provider),
     /// List the prices of hardware
     Hardware(Hardware),
-    /// Read and verify the audit trail
+    /// Read, verify and export the audit trail
     Audit(Audit),
+    /// Copy the databases into a directory, while programs use them
+    ///
+    /// Writes jobs.db and audit.db, and credentials.db if the credentials have a database of their own. The keys are
+    /// not copied: without them, credentials cannot be decrypted and the audit trail cannot be verified.
+    Backup(Backup),
     /// Write a completion script for a shell
     #[command(hide = true)]
     Completions(Completions),

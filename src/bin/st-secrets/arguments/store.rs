@@ -1,8 +1,9 @@
 //! The arguments of the commands for encryption and the databases.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
-use clap::{Args, Subcommand, value_parser};
+use clap::{Args, Subcommand, ValueEnum, value_parser};
 
 #[derive(Args, Debug)]
 pub(crate) struct Encrypt {
@@ -156,10 +157,43 @@ pub(crate) enum AuditCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Write entries, oldest first, as JSON lines or CSV
+    Export {
+        /// How to write them
+        #[arg(long, value_enum, default_value_t = AuditFormat::Jsonl)]
+        format: AuditFormat,
+        /// Only entries of this time and later, such as 2026-08-22T17:32:24Z
+        #[arg(long, value_name = "TIME")]
+        since: Option<String>,
+        /// Only entries before this time
+        #[arg(long, value_name = "TIME")]
+        until: Option<String>,
+        /// Only entries of this type, such as credential.used
+        #[arg(long, value_name = "TYPE")]
+        event: Option<String>,
+    },
     /// Verify that no entry was changed or removed
     Verify {
         /// Write JSON
         #[arg(long)]
         json: bool,
     },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AuditFormat {
+    /// A JSON object on each line
+    Jsonl,
+    /// A header and a row for each entry, as RFC 4180 describes
+    Csv,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Backup {
+    /// The directory to write into
+    #[arg(value_name = "DIRECTORY")]
+    pub(crate) directory: PathBuf,
+    /// Replace an earlier backup
+    #[arg(long)]
+    pub(crate) replace: bool,
 }

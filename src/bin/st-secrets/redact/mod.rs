@@ -12,12 +12,13 @@ use rustix::event::{PollFd, Timespec, poll};
 use rustix::io::Errno;
 use signal_hook::consts::SIGINT;
 use signal_hook::flag;
-use st_secrets::redact::{Options, Redactor};
+use st_secrets::Error;
+use st_secrets::redact::Redactor;
 
 use crate::arguments::{Common, Redact, Selection};
 use crate::failure::{Failure, MISSING, Outcome};
 use crate::secrets::{SecretBytes, Secrets};
-use crate::{selection, terminal};
+use crate::{config, selection, terminal};
 use pump::Pump;
 
 mod channel;
@@ -41,40 +42,38 @@ pub(crate) fn redact(common: &Common, redact: &Redact) -> Outcome {
         let message = "no provider lists a secret, so there is nothing to replace; name the secrets to replace";
         return Err(Failure::new(MISSING, message));
     }
-    let redactor = redactor(values.iter().map(|(name, value)| (name.as_str(), value)))?;
+    let redactor = redactor(common, values.iter().map(|(name, value)| (name.as_str(), value)))?;
     drop(values);
     terminal::flush_warnings(None);
     // Ctrl-C ends the program that writes the input. What that writes as it ends is copied too.
     flag::register(SIGINT, Arc::new(AtomicBool::new(false)))?;
-    let (input, output) = (own(&io::stdin())?, own(&io::stdout())?);
-    copy(Pump::new(input, output, redactor.stream()))?;
+    redactor.copy(io::stdin().as_fd(), io::stdout().as_fd()).map_err(failed_copy)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn copy(mut pump: Pump<'_>) -> Result<(), Failure> {
-    while !pump.is_done() {
-        wait_for(&[&pump], None)?;
-        pump.advance()?;
+/// A reader of the output that has read enough is not a failure.
+fn failed_copy(error: Error) -> Failure {
+    match Errno::from_raw_os_error(error.detail()) {
+        Errno::PIPE => Failure::from(io::Error::from(Errno::PIPE)),
+        errno => Failure::failed(format!("cannot copy stdin to stdout: {}", io::Error::from(errno))),
     }
-    Ok(())
 }
 
 /// A redactor for these secrets. Names those that are too short for it in a warning.
-pub(crate) fn redactor<'a>(secrets: impl Iterator<Item = (&'a str, &'a SecretBytes)>) -> Result<Redactor, Failure> {
-    let options = Options::default();
-    let shortest = options.shortest;
-    let redactor = Redactor::new(options)?;
-    let mut values: Vec<&[u8]> = Vec::new();
+pub(crate) fn redactor<'a>(
+    common: &Common,
+    secrets: impl Iterator<Item = (&'a str, &'a SecretBytes)>,
+) -> Result<Redactor, Failure> {
+    let redactor = Redactor::open(&config::load(common)?)?;
     for (name, value) in secrets {
-        match value.len() < shortest {
-            true => terminal::warn(&format!(
-                "{name} is not replaced in the output: it has {} bytes, and values below {shortest} match other text",
+        if !redactor.add_named(name, value)? {
+            terminal::warn(&format!(
+                "{name} is not replaced in the output: it has {} bytes, and such a short value matches other text; the \
+                 setting redact_min is the length from which values are replaced",
                 value.len()
-            )),
-            false => values.push(value),
+            ));
         }
     }
-    redactor.add(values)?;
     Ok(redactor)
 }
 

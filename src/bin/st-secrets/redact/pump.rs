@@ -52,11 +52,6 @@ impl<'a> Pump<'a> {
         }
     }
 
-    /// Whether all is copied.
-    pub(super) fn is_done(&self) -> bool {
-        self.input.is_none() && self.pending.is_empty()
-    }
-
     pub(super) fn input(&self) -> Option<&File> {
         self.input.as_ref()
     }
@@ -84,7 +79,7 @@ impl<'a> Pump<'a> {
                 false => return self.write(),
             }
         } else if self.release_at().is_some_and(|at| at <= Instant::now()) {
-            self.stream.end(&mut self.pending);
+            self.stream.flush(&mut self.pending);
         }
         // Most output is ready at once.
         while !self.pending.is_empty() && is_ready(PollFd::new(&self.output, PollFlags::OUT)) {
@@ -147,7 +142,7 @@ impl<'a> Pump<'a> {
             self.read()?;
             left = left.saturating_sub(self.pending.len().max(1));
         }
-        self.stream.end(&mut self.pending);
+        self.stream.flush(&mut self.pending);
         self.flush()
     }
 

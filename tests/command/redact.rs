@@ -136,7 +136,10 @@ fn a_filter_whose_reader_has_read_enough_is_not_a_failure() {
     full.stdout(fs::OpenOptions::new().write(true).open("/dev/full").unwrap());
     let output = full.output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.code() == Some(4) && stderr.contains("cannot copy stdin to stdout: No space left"), "{stderr}");
+    assert!(
+        output.status.code() == Some(4) && stderr.contains("cannot copy stdin to stdout: No space left"),
+        "{stderr}"
+    );
 }
 
 #[test]

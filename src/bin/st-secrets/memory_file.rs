@@ -1,8 +1,8 @@
 //! Secrets as files in memory, for the command of `run`.
 //!
 //! The file has no name in any directory: the command inherits it open (`memfd_create`), and a symbolic link leads to
-//! `/proc/PID/fd/NUMBER`, where PID is the process of the command. So the kernel frees it when the command ends, however
-//! that happens. The link is then left behind, leads nowhere, and is replaced by the next run.
+//! `/proc/PID/fd/NUMBER`, where PID is the process of the command. So the kernel frees it when the command ends,
+//! however that happens. The link is then left behind, leads nowhere, and is replaced by the next run.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};

@@ -87,8 +87,8 @@ impl Store {
     }
 
     /// Generates a new key, keeps the old one as a previous key, and re-encrypts every stored credential. If that
-    /// fails, all credentials remain readable, and [`Store::credentials_reencrypt`] completes the rotation. `progress` is
-    /// that of the re-encryption.
+    /// fails, all credentials remain readable, and [`Store::credentials_reencrypt`] completes the rotation. `progress`
+    /// is that of the re-encryption.
     pub fn credentials_rotate(&self, cipher: &Cipher, progress: impl FnMut(u64, u64) -> bool) -> Result<Reencryption> {
         let _guard = fork::protect();
         recorded(self, self.deadline(), |record| {

@@ -1,9 +1,9 @@
 //! The parent of a command whose output is redacted.
 //!
 //! The command stays in this process group and on this terminal, of which only the output is replaced. So the keyboard,
-//! Ctrl-C, Ctrl-Z, `fg` and `bg` work as for any command; what the terminal sends to the process group, the command gets
-//! without us. Other signals to this process are passed on. When the command stops, this process stops; when it ends,
-//! this process ends in the same way.
+//! Ctrl-C, Ctrl-Z, `fg` and `bg` work as for any command: it gets what the terminal sends to the process group. Other
+//! signals to this process are passed on. When the command stops, this process stops; when it ends, this process ends
+//! in the same way.
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -83,7 +83,7 @@ impl<'a> Parent<'a> {
             }
         };
         self.ending.restore();
-        // What processes that it left behind still write has nobody who reads it, as this process ends with the command.
+        // This process ends with the command, so nothing reads what processes that it left behind still write.
         self.drain();
         match (status.exit_status(), status.terminating_signal()) {
             (Some(code), _) => Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))),
@@ -130,8 +130,8 @@ impl<'a> Parent<'a> {
         }
     }
 
-    /// The state of the command, if it has stopped or ended. As the first process of a container, this one also collects
-    /// those that have lost their parents.
+    /// The state of the command, if it has stopped or ended. As the first process of a container, this one also
+    /// collects those that have lost their parents.
     fn changed_state(&self) -> Option<WaitStatus> {
         while let Ok(Some((process, status))) = wait(WaitOptions::NOHANG | WaitOptions::UNTRACED) {
             if process == self.child {

@@ -1,4 +1,5 @@
 # make                 build the libraries into build/lib
+# make command         build the program st-secrets into build/bin, with man pages and completions in build/share
 # make help            list what make can do
 # make demo            build everything and run the example launcher, offline
 # make demo-servers    the same with AWS Secrets Manager and Vault, on servers it starts
@@ -29,12 +30,30 @@ CARGO ?= cargo
 CFLAGS ?= -O2 -g -Wall -Wextra
 BUILD := build
 CARGO_BUILD := $(CARGO) build --target-dir target --release --locked --features wiping-allocator
+MAN := share/man/man1
+COMPLETIONS := share/bash-completion/completions/st-secrets share/zsh/site-functions/_st-secrets \
+    share/fish/vendor_completions.d/st-secrets.fish
 SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock build.rs
 
-.PHONY: all help demo demo-servers test soak tsan bench install header clean tools test-rust test-model test-c lint test-python wheel test-node dist-node dist test-cpp test-go go-module dist-c coverage
+.PHONY: all command help demo demo-servers test soak tsan bench install header clean tools test-rust test-model test-c lint test-python wheel test-node dist-node dist test-cpp test-go go-module dist-c coverage
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/lib/libst_secrets.so $(BUILD)/lib/libst_secrets.a
+
+# After the library, as both builds are of one package and one directory.
+command: $(BUILD)/bin/st-secrets
+$(BUILD)/bin/st-secrets: $(SOURCES) | all
+	$(CARGO) build --target-dir target --release --locked --features command --bin st-secrets
+	mkdir -p $(BUILD)/bin
+	cp target/release/st-secrets $@.new
+	strip --strip-unneeded $@.new
+	rm -rf $(BUILD)/share
+	mkdir -p $(addprefix $(BUILD)/,$(MAN) $(dir $(COMPLETIONS)))
+	$@.new man $(BUILD)/$(MAN)
+	$@.new completions bash > $(BUILD)/$(word 1,$(COMPLETIONS))
+	$@.new completions zsh > $(BUILD)/$(word 2,$(COMPLETIONS))
+	$@.new completions fish > $(BUILD)/$(word 3,$(COMPLETIONS))
+	mv $@.new $@
 
 # Prints the list at the top of this file.
 help:
@@ -65,7 +84,7 @@ demo-servers: all $(BUILD)/launcher
 	@sh tests/python-tools.sh
 	@sh examples/servers.sh $(BUILD)/launcher
 
-install: all
+install: all command
 	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/lib/cmake/st_secrets
 	install -m 644 include/st_secrets.h include/st_secrets.hpp $(DESTDIR)$(PREFIX)/include/
 	install -d $(DESTDIR)$(PREFIX)/include/st_secrets
@@ -74,6 +93,12 @@ install: all
 	ln -sf libst_secrets.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libst_secrets.so.$(ABI)
 	ln -sf libst_secrets.so.$(ABI) $(DESTDIR)$(PREFIX)/lib/libst_secrets.so
 	install -m 644 $(BUILD)/lib/libst_secrets.a $(DESTDIR)$(PREFIX)/lib/
+	install -D -m 755 $(BUILD)/bin/st-secrets $(DESTDIR)$(PREFIX)/bin/st-secrets
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/$(MAN) $(BUILD)/$(MAN)/*.1
+	@for file in $(COMPLETIONS); do \
+	  echo "install $(DESTDIR)$(PREFIX)/$$file"; \
+	  install -D -m 644 $(BUILD)/$$file $(DESTDIR)$(PREFIX)/$$file || exit 1; \
+	done
 	@for pair in st_secrets.pc:pkgconfig st_secretsConfig.cmake:cmake/st_secrets \
 	    st_secretsConfigVersion.cmake:cmake/st_secrets; do \
 	  file=$${pair%%:*}; directory=$(DESTDIR)$(PREFIX)/lib/$${pair#*:}; \
@@ -82,7 +107,7 @@ install: all
 	    -e 's|@STATIC_LIBS@|$(STATIC_LIBS)|g' packaging/$$file.in > $$directory/$$file && chmod 644 $$directory/$$file || exit 1; \
 	done
 
-dist: all
+dist: all command
 	sh packaging/dist.sh $(VERSION) $(BUILD)/dist
 
 # The documents, the C reference and the Rust reference.
@@ -124,7 +149,7 @@ test-rust: $(if $(TEST),,all)
 test-model:
 	RUSTFLAGS="--cfg loom" $(CARGO) test --release --locked --manifest-path tests/model/Cargo.toml --target-dir $(BUILD)/model
 
-test-c: all $(BUILD)/launcher
+test-c: all $(if $(TEST),,command) $(BUILD)/launcher
 	sh tests/python-tools.sh
 	sh tests/c/run.sh $(if $(TEST),-R '$(TEST)')
 
@@ -132,19 +157,19 @@ test-cpp: all
 	sh tests/python-tools.sh
 	sh tests/cpp/run.sh $(if $(TEST),-R '$(TEST)')
 
-wheel: $(BUILD)/lib/libst_secrets.a
+wheel: $(BUILD)/lib/libst_secrets.a command
 	python3 bindings/python/build.py $(BUILD)/python $(BUILD)/dist
 
-test-python: all
+test-python: all $(if $(TEST),,command)
 	sh tests/python-tools.sh
 	sh bindings/python/test.sh $(TEST)
 
 # Builds the add-on and the npm package (in build/dist), then runs the tests.
-test-node: all
+test-node: all $(if $(TEST),,command)
 	sh tests/python-tools.sh
 	sh bindings/node/test.sh $(if $(TEST),'$(TEST)')
 
-dist-node: all
+dist-node: all command
 	sh bindings/node/pack.sh
 
 test-go: all
@@ -159,13 +184,14 @@ coverage:
 	sh bindings/coverage.sh
 
 # The longest suites first.
-test: tools lint coverage all
+test: tools lint coverage all command
 	@python3 tests/all.py test-rust test-c test-python test-node test-go test-cpp test-model
 
 # Runs the tests that take more than a few minutes.
 soak: tools
 	$(CARGO) test --locked --test soak -- --nocapture
 	ST_TEST_KILLS=2000 ST_TEST_FORKS=1000 $(CARGO) test --locked --test store_processes --test store_fork
+	ST_TEST_VALUES=1000000 ST_TEST_PYTHON_VALUES=20000 ST_TEST_TEXT=1073741824 $(CARGO) test --release --locked --test redact
 	ST_TEST_OPERATIONS=10000000 $(CARGO) test --release --locked --lib cache::model_tests
 
 # Looks for data races in the cache.

@@ -9,7 +9,7 @@ trap 'rm -rf "$work"' EXIT
 unset HF_TOKEN
 sh tests/python-tools.sh
 
-for program in first_secret get credential remote store; do
+for program in first_secret get credential remote store redact; do
     ${CC:-cc} -O2 -Wall -Iinclude -o "$work/$program" "benches/$program.c" -Lbuild/lib -lst_secrets \
         -Wl,-rpath,"$PWD/build/lib" -pthread
 done
@@ -29,6 +29,9 @@ echo "AWS Secrets Manager and Vault:"
 build/venv/bin/python benches/remote.py "$work/remote"
 echo
 build/venv/bin/python benches/store.py "$work/store" "$work/state"
+echo
+build/venv/bin/python benches/redact.py "$work/redact" "$work/log"
+echo
 printf '%-44s %8s KiB\n' "size of the stripped shared library" \
     "$(($(stat -Lc %s build/lib/libst_secrets.so) / 1024))"
 

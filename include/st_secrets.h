@@ -331,8 +331,32 @@ typedef struct st_cipher st_cipher;
  *   directory
  * - `audit_database`: text, a file instead of `audit.db`. The file `audit.key` in the same directory, or
  *   `SIMPLETUNER_AUDIT_KEY`, has the key that signs entries.
+ *
+ * Keys of a redactor:
+ *
+ * - `redact_min`: a whole number of 4 or more, the length in bytes of the shortest value that is replaced; default 8
+ * - `redact_with`: text that replaces a value; default `***`. In it, `{name}` is replaced with the name of the secret.
  */
 typedef struct st_config st_config;
+
+/**
+ * Redacts one text, which arrives in pieces. One thread at a time may use it.
+ */
+typedef struct st_redact_stream st_redact_stream;
+
+/**
+ * Replaces values in text. Any number of threads may use it at once, as may the child of a `fork()`. Wherever a
+ * function takes a redactor, NULL means the redactor of the process, which has the values of secrets, credentials and
+ * decrypted tokens that the library returns: see `st_redactor_start`.
+ *
+ * A value is found as it is; escaped as in JSON, as Python's `repr` does it, or as for a shell; percent-encoded; in
+ * hexadecimal; in base64 and base64url, whatever is encoded in front of it and behind it, also in lines of 76
+ * characters; and in UTF-16LE. Of a value of several lines, each line is found too.
+ *
+ * Not found are: values shorter than `redact_min`; values that are transformed otherwise, such as compressed or
+ * encrypted ones; values with other text in between, such as control codes of a terminal or line breaks.
+ */
+typedef struct st_redactor st_redactor;
 
 /**
  * Receives the result of a callback. It is valid until the callback returns, and only on its thread.
@@ -1977,6 +2001,100 @@ st_status st_audit_verify(const struct st_store *store,
                           struct st_error *error);
 
 /**
+ * Opens a redactor that has no value yet. `config` may be NULL; its settings are `redact_min` and `redact_with`. The
+ * caller frees the redactor with `st_redactor_free`.
+ *
+ * `ST_CONFIG`: a setting is invalid.
+ */
+st_status st_redactor_open(const struct st_config *config,
+                           struct st_redactor **out,
+                           struct st_error *error);
+
+/**
+ * Frees a redactor. No other thread may be using it. Its streams remain valid. Freeing NULL does nothing: the redactor
+ * of the process is not freed.
+ */
+void st_redactor_free(struct st_redactor *redactor);
+
+/**
+ * Opens the redactor of the process. From now on, a call that redacts replaces each value that `st_secrets_get`,
+ * `st_credential_get`, `st_credential_resolve`, `st_decrypt` and their variants returned before it. If such a value
+ * cannot be stored for lack of memory, it is returned all the same, and the next call that redacts logs an error.
+ *
+ * `config` is as for `st_redactor_open`. Without this call, the redactor is opened with default settings when NULL is
+ * first passed as a redactor. It remains open until the process ends. Call this at the start of the program: values
+ * that were returned before are not replaced.
+ *
+ * `ST_CONFIG`: a setting is invalid, or the redactor is open with other settings.
+ */
+st_status st_redactor_start(const struct st_config *config,
+                            struct st_error *error);
+
+/**
+ * Adds a value, which is replaced from now on. `name` is what `redact_with` can show; NULL with length 0 for none.
+ * `added` (may be NULL) receives whether the value has at least `redact_min` bytes; a shorter one is ignored.
+ */
+st_status st_redactor_add(const struct st_redactor *redactor,
+                          const char *name,
+                          size_t name_len,
+                          const void *value,
+                          size_t value_len,
+                          bool *added,
+                          struct st_error *error);
+
+/**
+ * Returns a text with every value replaced. It need not be UTF-8. The caller frees `out` with `st_bytes_free`.
+ */
+st_status st_redact(const struct st_redactor *redactor,
+                    const void *text,
+                    size_t len,
+                    struct st_bytes *out,
+                    struct st_error *error);
+
+/**
+ * Reads from a file descriptor until its end, and writes the text with every value replaced to another one. Text that
+ * may be the beginning of a value is held back until more is read or 50 ms pass, so a value that is written in parts
+ * with longer pauses is not found. The descriptors may be non-blocking; neither is closed.
+ *
+ * `ST_IO`: reading or writing failed; `detail` is `errno`, `EPIPE` if the reader of `to` is gone.
+ */
+st_status st_redact_copy(const struct st_redactor *redactor,
+                         int32_t from,
+                         int32_t to,
+                         struct st_error *error);
+
+/**
+ * Starts the redaction of a text that arrives in pieces. The result is the same however the text is divided. The
+ * caller frees the stream with `st_redact_stream_free`.
+ */
+st_status st_redact_stream_open(const struct st_redactor *redactor,
+                                struct st_redact_stream **out,
+                                struct st_error *error);
+
+/**
+ * Frees a stream, and discards what it holds back: call `st_redact_stream_flush` first. Freeing NULL does nothing.
+ */
+void st_redact_stream_free(struct st_redact_stream *stream);
+
+/**
+ * Takes the next piece of the text. `out` receives the redacted text up to what may be the beginning of a value, which
+ * is held back; it may be empty. The caller frees it with `st_bytes_free`. `held` (may be NULL) receives the number of
+ * bytes that are held back.
+ */
+st_status st_redact_stream_write(struct st_redact_stream *stream,
+                                 const void *text,
+                                 size_t len,
+                                 struct st_bytes *out,
+                                 size_t *held,
+                                 struct st_error *error);
+
+/**
+ * Returns what is held back: at the end of the text, or when no more arrives for a while. A value of which the rest
+ * arrives later is then not found. The stream can be used for more text. The caller frees `out` with `st_bytes_free`.
+ */
+st_status st_redact_stream_flush(struct st_redact_stream *stream,
+                                 struct st_bytes *out,
+                                 struct st_error *error);
  * Exports entries as text, oldest first, which can be continued: `last_id` (may be NULL) receives the number of the
  * last entry, or 0 if there is none, and `after_id` of the next call continues there. `filter_json` is as for
  * `st_audit_query`, except that `limit` is 10000 by default. Free `exported` with `st_bytes_free`.

@@ -10,9 +10,9 @@
  * program without exceptions (-fno-exceptions) the throwing form calls std::terminate instead: use the other one.
  * Compile all parts of a program with the same exception setting.
  *
- * Handles (`Secrets`, `Cache`, `Cipher`, `Store`) are moved, not copied. The destructor or `close()` frees them;
- * `close()` may be called again. A call on a closed or moved-from handle fails with `Status::invalid_argument`. `const`
- * member functions may be called from any number of threads at once.
+ * Handles (`Secrets`, `Cache`, `Cipher`, `Store`, `Redactor`) are moved, not copied. The destructor or `close()` frees
+ * them; `close()` may be called again. A call on a closed or moved-from handle fails with `Status::invalid_argument`.
+ * `const` member functions may be called from any number of threads at once.
  *
  * Text and bytes are passed as std::string_view, times as any std::chrono duration.
  *
@@ -31,6 +31,7 @@
 #include "st_secrets/config.hpp"
 #include "st_secrets/function_key.hpp"
 #include "st_secrets/library.hpp"
+#include "st_secrets/redactor.hpp"
 #include "st_secrets/secrets.hpp"
 #include "st_secrets/store.hpp"
 

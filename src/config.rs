@@ -74,6 +74,8 @@ const KEYS: &[(&str, Kind)] = &[
     ("miss_ttl", Kind::Lifetime),
     ("previous_keys", Kind::List),
     ("providers", Kind::List),
+    ("redact_min", Kind::Count),
+    ("redact_with", Kind::Text),
     ("soft_ttl", Kind::Lifetime),
     ("state_dir", Kind::Text),
     ("strict_permissions", Kind::Flag),
@@ -118,8 +120,8 @@ impl Drop for Setting {
     }
 }
 
-/// The settings of a secrets manager, a cipher, a store, or a cache. Each has a default, which `docs/providers.md`
-/// lists.
+/// The settings of a secrets manager, a cipher, a store, a cache, or a redactor. Each has a default, which
+/// `docs/providers.md` lists.
 #[derive(Clone, Default)]
 pub struct Config {
     settings: BTreeMap<&'static str, Setting>,

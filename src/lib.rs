@@ -14,6 +14,7 @@
 //! | [`secrets`] | secrets and their providers |
 //! | [`encryption`] | encryption of credentials at rest |
 //! | `http` | the HTTP client: deadlines, proxies, TLS, retries |
+//! | [`redact`] | removes secret values from text |
 //! | [`cache`] | the cache: LRU, TTLs, one load per key at a time |
 //! | [`Config`], [`log`], [`SecretBytes`], [`Error`] | settings, logging, secret memory, errors |
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use st_secrets::Status;
 
 /// The sources of the header, in its order.
-const SOURCES: [&str; 17] = [
+const SOURCES: [&str; 18] = [
     "status",
     "library",
     "bytes",
@@ -24,6 +24,7 @@ const SOURCES: [&str; 17] = [
     "store_credential",
     "store_audit",
     "store_backup",
+    "redact",
 ];
 
 fn root() -> &'static Path {

@@ -310,7 +310,7 @@ fn credentials_rotate_reencrypts_every_credential() {
     for user in 0..50 {
         store.credential_set(&first, user, "replicate", "token", format!("CANARY {user}").as_bytes()).unwrap();
     }
-    let report = store.credentials_rotate(&first).unwrap();
+    let report = store.credentials_rotate(&first, |_, _| true).unwrap();
     assert_eq!(report, Reencryption { total: 50, reencrypted: 50, ..Reencryption::default() });
     // The old key is not needed any more.
     fs::remove_file(path.with_file_name("credential.key.previous")).unwrap();
@@ -324,7 +324,7 @@ fn credentials_rotate_reencrypts_every_credential() {
     assert!(trail[50]["action"] == "rotate_key" && trail[51]["action"] == "reencrypt", "{:?}", &trail[50..52]);
 
     // A key that cannot be rotated: the entry is revoked.
-    let error = store.credentials_rotate(&cipher("fixed", &[])).unwrap_err();
+    let error = store.credentials_rotate(&cipher("fixed", &[]), |_, _| true).unwrap_err();
     assert_eq!(error.status(), Status::ReadOnly);
     let trail = entries(&store);
     let (entry, after) = (&trail[trail.len() - 2], &trail[trail.len() - 1]);
@@ -393,7 +393,7 @@ fn no_token_of_an_old_key_is_written_after_a_rotation() {
     let (ours, theirs) = (open_key(), open_key());
     for (round, plain) in [false, true].into_iter().enumerate() {
         store.credential_set(&theirs, 1, "replicate", "token", b"before").unwrap();
-        store.credentials_rotate(&ours).unwrap();
+        store.credentials_rotate(&ours, |_, _| true).unwrap();
         if plain {
             let other = rusqlite::Connection::open(jobs(directory.path())).unwrap();
             other.execute("UPDATE provider_credentials SET credential_value = 'after'", []).unwrap();
@@ -530,7 +530,7 @@ fn logs_and_errors_show_no_value() {
             store.provider_update("p", "{\"CANARY\": CANARY}").unwrap_err(),
             store.credential_get(&other, 1, "p", "token").unwrap_err(),
             store.credential_set(&key, 1, "p", "", b"CANARY").unwrap_err(),
-            store.credentials_rotate(&key).unwrap_err(),
+            store.credentials_rotate(&key, |_, _| true).unwrap_err(),
             store.hardware_set("{\"a\": \"CANARY\"}").unwrap_err(),
             store.audit_log("e", "a", None, "CANARY").unwrap_err(),
             store.audit_query("{\"since\": \"CANARY\"}").unwrap_err(),

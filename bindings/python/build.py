@@ -3,8 +3,8 @@
     python3 build.py ROOT/build/python        builds the package, for PYTHONPATH
     python3 build.py ROOT/build/python WHEELS also builds the wheel in the directory WHEELS
 
-One wheel supports all versions of Python from 3.10 (stable ABI). The build needs a C compiler, Python's headers and
-build/lib/libst_secrets.a, but no Python packages.
+One wheel supports all versions of Python from 3.10 (stable ABI), and has the program st-secrets. The build needs a C
+compiler, Python's headers, build/lib/libst_secrets.a and, for a wheel, build/bin/st-secrets, but no Python packages.
 """
 
 import base64
@@ -22,6 +22,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 LIBRARY = ROOT / "build" / "lib" / "libst_secrets.a"
+COMMAND = ROOT / "build" / "bin" / "st-secrets"
 STATIC_LIBS = "-lgcc_s -lutil -lrt -lpthread -lm -ldl -lc".split()
 FLAGS = "-std=c11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -fPIC -fvisibility=hidden".split()
 # Exports only the module's entry. The module is never unloaded, because it has the library's thread-local destructors.
@@ -90,9 +91,9 @@ def build(directory):
     return package
 
 
-def platform(module):
-    """The tag of the oldest glibc that has what the module needs."""
-    needed = re.findall(r"GLIBC_2\.(\d+)", run(["objdump", "-T", str(module)]))
+def platform(*binaries):
+    """The tag of the oldest glibc that has what the binaries need."""
+    needed = re.findall(r"GLIBC_2\.(\d+)", run(["objdump", "-T", *map(str, binaries)]))
     return f"manylinux_2_{max(map(int, needed))}_{os.uname().machine}"
 
 
@@ -125,12 +126,16 @@ Description-Content-Type: text/markdown
 
 def wheel(package, target):
     """Writes the wheel. The build is reproducible: the same files give the same bytes."""
-    tag = f"cp310-abi3-{platform(package / '_native.abi3.so')}"
+    if not COMMAND.exists():
+        sys.exit(f"{COMMAND} is missing: run make command")
+    tag = f"cp310-abi3-{platform(package / '_native.abi3.so', COMMAND)}"
     info = f"st_secrets-{version()}.dist-info"
     files = {}
     for path in sorted(package.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:
             files[str(Path("st_secrets") / path.relative_to(package))] = path.read_bytes()
+    # pip installs it into the directory of programs.
+    files[f"st_secrets-{version()}.data/scripts/{COMMAND.name}"] = COMMAND.read_bytes()
     for name in ("LICENSE-MIT", "LICENSE-APACHE"):
         files[f"{info}/licenses/{name}"] = (ROOT / name).read_bytes()
     files[f"{info}/METADATA"] = metadata().encode()
@@ -148,7 +153,7 @@ def wheel(package, target):
         for name, data in files.items():
             entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
             entry.compress_type = zipfile.ZIP_DEFLATED
-            entry.external_attr = (0o100755 if name.endswith(".so") else 0o100644) << 16
+            entry.external_attr = (0o100755 if name.endswith((".so", COMMAND.name)) else 0o100644) << 16
             archive.writestr(entry, data)
     return path
 

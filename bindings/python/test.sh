@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds the wheel, installs it into an empty environment of each Python that is installed, and runs the tests there.
 # Then checks the shared table of cases with AWS and Vault, the types, and the tests under AddressSanitizer. Needs
-# build/lib and build/venv.
+# build/lib, build/bin and build/venv.
 #
 # usage: test.sh [ARGUMENT OF UNITTEST…]
 # With arguments, such as `test_cache` or `-k clear test_cache`, only runs these tests, in build/venv and without a
@@ -41,7 +41,7 @@ tests() {
     (cd bindings/python/tests && "$python" -X dev -W error::ResourceWarning -W ignore::DeprecationWarning -m unittest "$@")
 }
 
-all="test_conformance test_description test_cache test_secrets test_store test_processes test_misuse test_example test_readme"
+all="test_conformance test_description test_cache test_secrets test_store test_redact test_processes test_misuse test_example test_readme"
 found=$(interpreters)
 [ -n "$found" ] || { echo "no Python from 3.10 on was found" >&2; exit 1; }
 for python in $found; do
@@ -49,6 +49,9 @@ for python in $found; do
     echo "Python $version, the wheel in an empty environment:"
     "$python" -m venv "$work/$version"
     "$work/$version/bin/python" -m pip install --quiet --disable-pip-version-check --no-index --no-deps "$root/$wheel"
+    # shellcheck disable=SC2016
+    HF_TOKEN=hf_example "$work/$version/bin/st-secrets" run HF_TOKEN -- sh -c '[ "$HF_TOKEN" = hf_example ]'
+    HF_TOKEN=hf_example "$work/$version/bin/st-secrets" run HF_TOKEN --redact -- sh -c 'echo "$HF_TOKEN"' | grep -qFx '***'
     # shellcheck disable=SC2086
     tests "$work/$version/bin/python" $all
 done
@@ -67,4 +70,4 @@ asan=$(${CC:-cc} -print-file-name=libasan.so)
 CFLAGS="-O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer" \
     build/venv/bin/python bindings/python/build.py build/python-asan >"$work/built"
 export LD_PRELOAD="$asan" PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 PYTHONPATH="$root/build/python-asan"
-tests "$root/build/venv/bin/python" test_conformance test_cache test_secrets test_store test_misuse.Misuse
+tests "$root/build/venv/bin/python" test_conformance test_cache test_secrets test_store test_redact test_misuse.Misuse

@@ -11,9 +11,9 @@
 
 namespace st {
 
-/// Settings for `Secrets`, `Cipher`, `Store` and `Cache`: `st::Config().file_path("~/s.json").timeout(5s)`. The README
-/// documents them. The setters do not fail: the first invalid setting is reported by the `open` that receives the
-/// configuration.
+/// Settings for `Secrets`, `Cipher`, `Store`, `Cache` and `Redactor`:
+/// `st::Config().file_path("~/s.json").timeout(5s)`. The README documents them. The setters do not fail: the first
+/// invalid setting is reported by the `open` that receives the configuration.
 class Config {
 public:
     using Texts = std::initializer_list<std::string_view>;
@@ -108,6 +108,10 @@ public:
     ST_SETTING(state_dir, std::string_view, text)
     ST_SETTING(database, std::string_view, text)
     ST_SETTING(audit_database, std::string_view, text)
+
+    // Settings of a redactor.
+    ST_SETTING(redact_min, unsigned, number)
+    ST_SETTING(redact_with, std::string_view, text)
 #undef ST_SETTING
 
     /// The first invalid setting; `Status::ok` if there is none.

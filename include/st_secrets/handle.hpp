@@ -1,4 +1,4 @@
-/* The base of `Secrets`, `Cipher` and `Store`: a handle of their own, or NULL for that of the process. */
+/* The base of `Secrets`, `Cipher`, `Store` and `Redactor`: a handle of their own, or NULL for that of the process. */
 #ifndef ST_SECRETS_HANDLE_HPP
 #define ST_SECRETS_HANDLE_HPP
 
@@ -101,7 +101,7 @@ private:
     bool open_ = false;
 };
 
-/// Replaces the handle of the process with `reset(config, st_error *)`.
+/// Replaces or opens the handle of the process with `reset(config, st_error *)`.
 template <class Reset>
 Result<void> reset(const Config &config, Reset &&reset) {
     if (config.error().status() != Status::ok) {

@@ -16,7 +16,7 @@ use crate::error::{Error, Result, Source, Status};
 use crate::log::{self, Level};
 use crate::process_default::ProcessDefault;
 use crate::secret_memory::SecretBytes;
-use crate::{fork, sys};
+use crate::{fork, redact, sys};
 
 pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the key files are assumed to be unchanged, in nanoseconds.
@@ -103,6 +103,14 @@ impl Cipher {
     /// Like [`Cipher::decrypt`], but lends the plaintext to `take`, so that the caller can write it to its own memory.
     /// The lent copy is wiped afterwards.
     pub fn decrypt_with<T>(&self, token: &[u8], take: impl FnOnce(&[u8]) -> T) -> Result<T> {
+        self.with_plaintext(token, |plaintext| {
+            redact::record(None, plaintext);
+            take(plaintext)
+        })
+    }
+
+    /// As [`Cipher::decrypt_with`], for a value that the redactor of the process gets from the caller, with its name.
+    pub(crate) fn with_plaintext<T>(&self, token: &[u8], take: impl FnOnce(&[u8]) -> T) -> Result<T> {
         let _guard = fork::protect();
         let token = Token::parse(token).ok_or_else(|| bad_token(&self.sources))?;
         Ok(take(&self.decrypt_token(&token)?.plaintext))

@@ -64,6 +64,11 @@ use crate::config::Config;
 ///   directory
 /// - `audit_database`: text, a file instead of `audit.db`. The file `audit.key` in the same directory, or
 ///   `SIMPLETUNER_AUDIT_KEY`, has the key that signs entries.
+///
+/// Keys of a redactor:
+///
+/// - `redact_min`: a whole number of 4 or more, the length in bytes of the shortest value that is replaced; default 8
+/// - `redact_with`: text that replaces a value; default `***`. In it, `{name}` is replaced with the name of the secret.
 pub struct st_config(Config);
 
 /// Creates a configuration in which every setting has its default. The caller frees it with `st_config_free`. Returns

@@ -26,6 +26,7 @@ mod callback;
 mod config;
 mod encryption;
 mod library;
+mod redact;
 mod secrets;
 mod secrets_admin;
 mod sized;
@@ -47,6 +48,7 @@ pub use callback::{st_drop_fn, st_load_fn, st_reply, st_reply_bytes, st_reply_er
 pub use config::{st_config, st_config_free, st_config_new, st_config_parse, st_config_set};
 pub use encryption::*;
 pub use library::*;
+pub use redact::*;
 pub use secrets::*;
 pub use secrets_admin::*;
 pub use status::*;

@@ -322,7 +322,7 @@ pub unsafe extern "C" fn st_credentials_rotate(
         // SAFETY: the caller gives NULL or a live cipher.
         let cipher = unsafe { self::cipher(cipher) }?;
         // SAFETY: the caller gives NULL or a live store.
-        unsafe { with(store, |store| store.credentials_rotate(&cipher).map(drop)) }
+        unsafe { with(store, |store| store.credentials_rotate(&cipher, |_, _| true).map(drop)) }
     })
 }
 

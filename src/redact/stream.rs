@@ -1,34 +1,62 @@
 //! Redaction of a text that arrives in pieces.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::{Automaton, Range, Redactor};
+use super::Redactor;
+use super::index::{Beginning, Index};
 
 /// The redaction of one text, which arrives in pieces.
 ///
 /// A piece of text that may be the beginning of a value is held back until the next call shows whether it is.
 pub struct Stream<'a> {
-    redactor: &'a Redactor,
+    redactor: Reference<'a>,
     /// The end of the text so far that may be the beginning of a value.
     held: Zeroizing<Vec<u8>>,
     /// How many bytes of it belong to an occurrence whose mask was written.
     masked: usize,
 }
 
+enum Reference<'a> {
+    Borrowed(&'a Redactor),
+    Shared(Arc<Redactor>),
+}
+
+impl Deref for Reference<'_> {
+    type Target = Redactor;
+
+    fn deref(&self) -> &Redactor {
+        match self {
+            Reference::Borrowed(redactor) => redactor,
+            Reference::Shared(redactor) => redactor,
+        }
+    }
+}
+
+impl Redactor {
+    /// Starts the redaction of a text that arrives in pieces.
+    pub fn stream(&self) -> Stream<'_> {
+        Stream::new(Reference::Borrowed(self))
+    }
+
+    /// As [`Redactor::stream`]; the stream keeps the redactor.
+    pub fn into_stream(self: Arc<Redactor>) -> Stream<'static> {
+        Stream::new(Reference::Shared(self))
+    }
+}
+
 impl<'a> Stream<'a> {
-    pub(super) fn new(redactor: &'a Redactor) -> Stream<'a> {
+    fn new(redactor: Reference<'a>) -> Stream<'a> {
         Stream { redactor, held: Zeroizing::default(), masked: 0 }
     }
 
     /// Takes the next piece of the text, and appends what is certain to `redacted`.
     pub fn write(&mut self, text: &[u8], redacted: &mut Vec<u8>) {
-        let automatons = self.redactor.automatons();
-        let beginning = |text: &[u8]| automatons.iter().map(|automaton| automaton.sorted.beginning_at_end(text)).min();
+        let index = self.redactor.index();
         if self.held.is_empty() {
-            let end = beginning(text).unwrap_or(text.len());
-            self.pass(&automatons, text, end, redacted);
+            let end = self.pass(&index, text, false, redacted);
             self.held = Zeroizing::new(text[end..].to_vec());
             return;
         }
@@ -36,45 +64,61 @@ impl<'a> Stream<'a> {
         let mut joined = Zeroizing::new(Vec::with_capacity(self.held.len() + text.len()));
         joined.extend_from_slice(&self.held);
         joined.extend_from_slice(text);
-        let end = beginning(&joined).unwrap_or(joined.len());
-        self.pass(&automatons, &joined, end, redacted);
+        let end = self.pass(&index, &joined, false, redacted);
         self.held = Zeroizing::new(joined[end..].to_vec());
     }
 
-    /// Returns how many bytes are held back. A caller whose input pauses may call [`Stream::end`], so that a prompt
-    /// that happens to look like the beginning of a value is seen. A value that is split by such a pause is then not
-    /// replaced.
+    /// Returns how many bytes are held back.
     pub fn held(&self) -> usize {
         self.held.len()
     }
 
-    /// Ends the text: appends what was held back to `redacted`. The stream can be used for another text.
-    pub fn end(&mut self, redacted: &mut Vec<u8>) {
+    /// Appends what was held back to `redacted`. A caller whose input pauses does this, so that a prompt that looks
+    /// like the beginning of a value is seen. A value that is split by such a pause is then not replaced.
+    pub fn flush(&mut self, redacted: &mut Vec<u8>) {
         let held = std::mem::take(&mut self.held);
-        self.pass(&self.redactor.automatons(), &held, held.len(), redacted);
+        if !held.is_empty() {
+            self.pass(&self.redactor.index(), &held, true, redacted);
+        }
     }
 
-    /// Redacts the text up to `end`. No occurrence that is not complete begins before it.
-    fn pass(&mut self, automatons: &Arc<Vec<Automaton>>, text: &[u8], end: usize, redacted: &mut Vec<u8>) {
-        let mut ranges = Vec::new();
-        automatons.iter().for_each(|automaton| automaton.find(text, &mut ranges));
-        ranges.sort_unstable_by_key(|range| range.start);
+    /// Ends the text: appends what was held back to `redacted`. The stream can be used for another text.
+    pub fn end(&mut self, redacted: &mut Vec<u8>) {
+        self.flush(redacted);
+    }
+
+    /// Redacts the text up to where a value begins that is not complete, and returns that position. `is_end`: no text
+    /// follows, so there is none.
+    fn pass(&mut self, index: &Index, text: &[u8], is_end: bool, redacted: &mut Vec<u8>) -> usize {
         // Everything before this position was written, or belongs to an occurrence whose mask was.
         let mut done = std::mem::take(&mut self.masked);
-        for Range { start, end: to } in ranges {
-            if start >= end {
-                break;
+        let mut incomplete = None;
+        for start in index.candidates(text) {
+            match index.beginning(&text[start..], is_end) {
+                Beginning::Neither => {}
+                Beginning::Incomplete => {
+                    incomplete = Some(start);
+                    break;
+                }
+                Beginning::Pattern(pattern, len) => {
+                    if start >= done {
+                        redacted.extend_from_slice(&text[done..start]);
+                        self.redactor.options.write_mask(pattern.value.name.as_deref(), redacted);
+                    }
+                    done = done.max(start + len);
+                }
             }
-            if start >= done {
-                redacted.extend_from_slice(&text[done..start]);
-                redacted.extend_from_slice(self.redactor.options.mask.as_bytes());
-            }
-            done = done.max(to);
         }
+        let end = match incomplete {
+            Some(start) => start,
+            None if is_end => text.len(),
+            None => index.incomplete_end(text),
+        };
         if done < end {
             redacted.extend_from_slice(&text[done..end]);
             done = end;
         }
         self.masked = done - end;
+        end
     }
 }

@@ -16,6 +16,7 @@ use super::secret::Secret;
 use crate::error::{Error, Result, Status};
 use crate::fork;
 use crate::log::{self, Level};
+use crate::redact;
 
 impl Manager {
     /// Looks `key` up in each provider in turn.
@@ -50,6 +51,7 @@ impl Manager {
                 Ok(Some(mut secret)) => {
                     log::emit(Level::Debug, "secrets", || format!("{key:?} comes from provider {}", secret.provider()));
                     secret.degraded |= failure.is_some() || !not_queried.is_empty();
+                    redact::record(Some(key), &secret.value);
                     return Ok(secret);
                 }
                 Ok(None) => {}

@@ -9,6 +9,7 @@ use crate::clock::CoarseInstant;
 use crate::error::Result;
 use crate::fork::{self, ReadGuard};
 use crate::log::{self, Level};
+use crate::redact;
 use crate::secret_memory::SecretBytes;
 
 impl Manager {
@@ -68,7 +69,11 @@ impl Manager {
         }
         let (mut taken, now) = (None, CoarseInstant::now());
         for provider in self.current.get(reading)? {
-            match provider.peek(key, reading, now, &mut |value| taken = Some(take(provider.id(), value))) {
+            let mut pass_on = |value: Peeked<'_>| {
+                redact::record(Some(key), value.bytes());
+                taken = Some(take(provider.id(), value));
+            };
+            match provider.peek(key, reading, now, &mut pass_on) {
                 Known::Found => return taken,
                 Known::Absent => {}
                 Known::Unknown => return None,

@@ -39,6 +39,10 @@ fn bad_use_is_one_line_with_a_remedy() {
         (&["credentials", "delete", "alice", "replicate", "x"], &["'<USER>'", "write a whole number"]),
         (&["get", "HF_TOKEN", "--color"], &["'--color <WHEN>' needs a value", "possible values: auto"]),
         (&["get", "A", "--file", "a", "--file", "b"], &["'--file <PATH>' is given more than once"]),
+        (&["run", "HF_TOKEN", "--redact=both", "--", "true"], &["--redact", "possible values: all, stderr"]),
+        (&["run", "--tmpfs", "HF_TOKEN", "--", "true"], &["--tmpfs takes NAME=PATH", "/tmp/key.json"]),
+        (&["redact", "HF_TOKEN", "extra", "--rename", "A=B"], &["'--rename'"]),
+        (&["start-with-files", "--", "true", "x=y"], &["for st-secrets itself"]),
         (&["get", "HF_TOKEN", "--color", "blue"], &["'--color <WHEN>'", "possible values: auto, always, never"]),
     ] {
         let answer = home.run(arguments).fails(2, expected);
@@ -88,6 +92,11 @@ fn a_value_among_the_arguments_is_not_repeated() {
         &["get", "HF_TOKEN", "--color", "CANARY"],
         &["audit", "list", "--limit", "CANARY"],
         &["run", "--only", "HF_TOKEN=CANARY*", "--", "true"],
+        &["run", "--tmpfs", "HF_TOKEN=CANARY", "--", "true"],
+        &["run", "A", "--redact=CANARY", "--", "true"],
+        &["backup", "copy", "CANARY"],
+        &["redact", "HF_TOKEN=CANARY"],
+        &["redact", "--optional", "HF_TOKEN=CANARY"],
         &["run", "HF_TOKEN=CANARY", "HF_TOKEN-CANARY", "HF.TOKEN-CANARY", "--", "true"],
         &["run", "HF=CANARY", "HF_CANARY", "--", "true"],
     ] {

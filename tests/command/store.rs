@@ -21,6 +21,9 @@ fn the_configuration_of_a_provider_is_saved_and_updated() {
     assert_eq!(listed[0]["provider"], "replicate");
     assert!(home.run(&["provider", "list"]).ok().text().contains("replicate"));
     home.run_with(&["provider", "save", "replicate"], b"[CANARY]").fails(2, &["st-secrets: error: "]);
+    home.run(&["provider", "delete", "replicate"]).ok();
+    home.run(&["provider", "delete", "replicate"]).fails(3, &["\"replicate\" has no configuration"]);
+    assert_eq!(parsed(&home.run(&["provider", "list", "--json"]).ok()), json!([]));
 }
 
 #[test]
@@ -57,6 +60,41 @@ fn the_audit_trail_is_listed_and_verified() {
     drop(connection);
     home.run(&["audit", "verify"]).fails(4, &["the audit trail is not intact: entry 1: altered"]);
     assert_eq!(home.run(&["audit", "verify", "--json"]).code, 4);
+}
+
+#[test]
+fn the_audit_trail_is_exported() {
+    let home = Home::new();
+    assert_eq!(home.run(&["audit", "export"]).ok().text(), "");
+    for provider in ["replicate", "modal"] {
+        home.run_with(&["provider", "save", provider], br#"{"webhook_secret": "CANARY"}"#).ok();
+    }
+    let lines = home.run(&["audit", "export"]).ok();
+    let entries: Vec<Value> = lines.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let targets: Vec<&Value> = entries.iter().map(|entry| &entry["target_id"]).collect();
+    assert_eq!(targets, ["replicate", "modal"]);
+    let rows = home.run(&["audit", "export", "--format", "csv", "--event", "provider.configured"]).ok();
+    let rows: Vec<&str> = rows.text().lines().collect();
+    assert!(rows.len() == 3 && rows[0].starts_with("id,timestamp,") && rows[1].starts_with("1,"), "{rows:?}");
+    assert_eq!(home.run(&["audit", "export", "--until", "2000-01-01T00:00:00Z"]).ok().text(), "");
+    home.run(&["audit", "export", "--since", "CANARY"]).fails(2, &["`since`"]);
+    home.run(&["audit", "export", "--format", "xml"]).fails(2, &["possible values: jsonl, csv"]);
+}
+
+#[test]
+fn the_databases_are_copied() {
+    let home = Home::new();
+    home.run(&["backup", "copy"]).fails(3, &["there is nothing to back up"]);
+    home.run_with(&["provider", "save", "replicate"], br#"{"a": 1}"#).ok();
+    let backup = home.run(&["backup", "copy"]).says(&["copy/jobs.db is written", "copy/audit.db is written"]);
+    assert_eq!((backup.code, backup.text()), (0, ""));
+    home.run(&["backup", "copy"]).fails(2, &["copy/jobs.db exists; add --replace"]);
+    assert_eq!(home.run(&["backup", "copy", "--replace"]).code, 0);
+    let copy = rusqlite::Connection::open(home.path("copy/audit.db")).unwrap();
+    assert_eq!(copy.query_row("SELECT count(*) FROM audit_log", [], |row| row.get::<_, i64>(0)).unwrap(), 1);
+    let config = home.write("c.toml", &format!("database = {:?}\n", home.path("copy/jobs.db")));
+    let restored = home.run(&["provider", "show", "replicate", "--config", config.to_str().unwrap()]).ok();
+    assert_eq!(parsed(&restored), json!({"a": 1}));
 }
 
 #[test]

@@ -1,100 +1,10 @@
 //! What people see and type on a terminal.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::thread;
-use std::time::{Duration, Instant};
-
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
+use std::process::Command;
 
 use crate::home::Home;
-
-/// Longer than anything takes; a test that waits this long has failed.
-const LONG: Duration = Duration::from_secs(60);
-
-/// A program on a terminal of its own.
-struct Session {
-    child: Child,
-    terminal: File,
-    /// The program's side, so that the terminal outlives the program.
-    inner: File,
-    output: Receiver<u8>,
-    seen: String,
-}
-
-impl Session {
-    fn start(home: &Home, arguments: &[&str]) -> Session {
-        Session::wide(home, arguments, 200)
-    }
-
-    fn wide(home: &Home, arguments: &[&str], columns: u16) -> Session {
-        let terminal: OwnedFd = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
-        grantpt(&terminal).unwrap();
-        unlockpt(&terminal).unwrap();
-        let size = Winsize { ws_row: 40, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-        tcsetwinsize(&terminal, size).unwrap();
-        let path = ptsname(&terminal, Vec::new()).unwrap().into_string().unwrap();
-        let inner = OpenOptions::new().read(true).write(true).open(path).unwrap();
-        let own = |inner: &File| Stdio::from(inner.try_clone().unwrap());
-        let program = home.command(arguments);
-        // Makes it the controlling terminal. The tests may run where signals of the keyboard are ignored.
-        let mut command = Command::new("env");
-        command
-            .args(["--default-signal", "setsid", "--ctty", "--wait"])
-            .arg(program.get_program())
-            .args(program.get_args())
-            .env_clear();
-        command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("TERM", "xterm");
-        command.current_dir(home.path("")).stdin(own(&inner)).stdout(own(&inner)).stderr(own(&inner));
-        let child = command.spawn().unwrap();
-        let terminal = File::from(terminal);
-        let (sender, output) = channel();
-        let mut reader = terminal.try_clone().unwrap();
-        thread::spawn(move || {
-            let mut byte = [0];
-            while reader.read(&mut byte).is_ok_and(|count| count == 1) && sender.send(byte[0]).is_ok() {}
-        });
-        Session { child, terminal, inner, output, seen: String::new() }
-    }
-
-    /// Waits until the program has written this.
-    fn expect(&mut self, text: &str) {
-        let deadline = Instant::now() + LONG;
-        while !self.seen.contains(text) {
-            match self.output.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(byte) => self.seen.push(char::from(byte)),
-                Err(error) => panic!("{error}: expected {text:?} in {:?}", self.seen),
-            }
-        }
-    }
-
-    fn type_in(&mut self, keys: &[u8]) {
-        self.terminal.write_all(keys).unwrap();
-    }
-
-    /// The exit code, as a shell reports it, and all that was seen.
-    fn end(mut self) -> (i32, String) {
-        let status = self.child.wait().unwrap();
-        let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap());
-        let modes = tcgetattr(&self.inner).unwrap().local_modes;
-        assert!(modes.contains(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG), "{modes:?}");
-        // All that it wrote is there by now.
-        self.inner.write_all(b"END").unwrap();
-        while !self.seen.ends_with("END") {
-            match self.output.recv_timeout(LONG) {
-                Ok(byte) => self.seen.push(char::from(byte)),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => panic!("{:?}", self.seen),
-            }
-        }
-        self.seen.truncate(self.seen.len() - 3);
-        (code, self.seen)
-    }
-}
+use crate::session::Session;
 
 #[test]
 fn a_value_goes_to_a_terminal_on_request_alone() {
@@ -166,6 +76,50 @@ fn a_signal_leaves_the_terminal_as_it_was() {
         assert!(!seen.contains("CANARY"), "{seen}");
     }
     assert_eq!(home.run(&["get", "HF_TOKEN"]).ok().text(), "before");
+}
+
+#[test]
+fn a_stop_shows_what_is_typed_until_it_is_continued() {
+    let home = Home::with(r#"{"HF_TOKEN": "before"}"#);
+    let mut session = Session::start(&home, &["set", "HF_TOKEN"]);
+    session.expect("(not shown): ");
+    session.type_in(b"wrong");
+    let id = session.child.id().to_string();
+    let kill = |signal: &str| assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+    kill("-TSTP");
+    session.wait_until_stopped();
+    assert!(session.echoes());
+    session.seen.clear();
+    kill("-CONT");
+    session.expect("(not shown): ");
+    assert!(!session.echoes());
+    session.type_in(b"CANARY\r");
+    let (code, seen) = session.end();
+    assert!(code == 0 && !seen.contains("CANARY"), "{seen}");
+    assert_eq!(home.run(&["get", "HF_TOKEN"]).ok().text(), "CANARY");
+}
+
+#[test]
+fn ctrl_z_stops_at_a_prompt_in_a_shell() {
+    let home = Home::new();
+    let program = home.command::<&str>(&[]);
+    let mut shell = Command::new("bash");
+    let script = r#"set -m; "$0" set HF_TOKEN; echo "stopped $?"; read go; fg; echo "ended $?""#;
+    shell.args(["--norc", "-c", script]).arg(program.get_program());
+    shell.env_clear().envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut session = Session::of(&home, &shell, 200);
+    session.expect("(not shown): ");
+    session.type_in(b"wrong\x1a");
+    session.expect("stopped 14");
+    assert!(session.echoes());
+    session.seen.clear();
+    session.type_in(b"\n");
+    session.expect("(not shown): ");
+    session.type_in(b"CANARY\r");
+    session.expect("ended 0");
+    assert!(!session.seen.contains("CANARY"), "{}", session.seen);
+    session.end();
+    assert_eq!(home.run(&["get", "HF_TOKEN"]).ok().text(), "CANARY");
 }
 
 #[test]

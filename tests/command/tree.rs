@@ -13,9 +13,19 @@ fn the_library_has_none_of_the_crates_of_the_program() {
         lines.lines().map(|line| line.split(' ').next().unwrap().to_owned()).collect::<Vec<_>>()
     };
     let (library, program) = (tree(&[]), tree(&["--features", "command"]));
-    for name in
-        ["anstream", "anstyle", "clap", "clap_complete", "clap_mangen", "comfy-table", "rustix", "signal-hook", "toml"]
-    {
+    for name in [
+        "anstream",
+        "anstyle",
+        "clap",
+        "clap_complete",
+        "clap_mangen",
+        "comfy-table",
+        "console",
+        "indicatif",
+        "rustix",
+        "signal-hook",
+        "toml",
+    ] {
         let has = |tree: &[String]| tree.iter().any(|other| other == name);
         assert!(has(&program) && !has(&library), "{name}");
     }

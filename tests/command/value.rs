@@ -113,3 +113,21 @@ fn the_log_goes_to_stderr() {
     let answer = home.run(&["get", "A", "-vv"]).says(&["\"A\" comes from provider file"]);
     assert_eq!(answer.text(), "CANARY");
 }
+
+#[test]
+fn settings_may_come_from_a_pipe_within_the_time_limit() {
+    let home = Home::with(r#"{"A": "CANARY"}"#);
+    let pipe = home.path("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let limited = ["--timeout", "0.2", "--config", "pipe"];
+    home.run(&[&["get", "A"], &limited[..]].concat()).fails(2, &["pipe: cannot read it: timed out", "--timeout"]);
+    let run = ["run", "A", "--timeout", "0.2", "--env-file", "pipe", "--", "echo", "started"];
+    home.run(&run).fails(2, &["cannot read pipe: timed out"]);
+    // One that is opened and says nothing.
+    let silent = fs::OpenOptions::new().read(true).write(true).open(&pipe).unwrap();
+    home.run(&[&["get", "A"], &limited[..]].concat()).fails(2, &["timed out"]);
+    drop(silent);
+    let writer = std::thread::spawn(move || fs::write(pipe, "timeout = 5\nproviders = [\"file\"]\n").unwrap());
+    assert_eq!(home.run(&["get", "A", "--timeout", "60", "--config", "pipe"]).ok().text(), "CANARY");
+    writer.join().unwrap();
+}

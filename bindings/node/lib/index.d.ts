@@ -1,4 +1,5 @@
 /// <reference types="node" />
+import { Transform, type TransformOptions } from 'node:stream';
 
 /** Text or bytes. A `Secret` is passed without a copy in JavaScript. */
 export type Value = string | Uint8Array | Secret;
@@ -204,6 +205,35 @@ export class Cipher extends Handle {
   rotateKey(options?: CallOptions): Promise<void>;
   rotateKeySync(): void;
 }
+
+/** Replaces secret values in text, also where they are escaped or encoded. */
+export class Redactor extends Handle {
+  /** A redactor that has no value yet. Settings: `redact_min`, `redact_with`. */
+  constructor(settings?: Settings);
+  /** The redactor of the whole process, opened on first use. It replaces each value that the library returns later. */
+  static readonly default: Redactor;
+  /** Opens the redactor of the whole process with settings. Throws if it is open with other settings. */
+  static start(settings?: Settings): void;
+
+  /** Adds a value. Returns whether it has at least `redact_min` bytes; a shorter one is ignored. */
+  add(value: Value, options?: { name?: string }): boolean;
+  /** Returns the text with every value replaced. */
+  redact(text: string): string;
+  redact(text: Uint8Array): Buffer;
+}
+export interface RedactOptions {
+  /** Default: the redactor of the process. */
+  redactor?: Redactor;
+}
+/** A stream that passes on what is written to it, with every value replaced. */
+export class RedactingTransform extends Transform {
+  constructor(options?: TransformOptions & RedactOptions);
+}
+/**
+ * Redacts what the program writes to `process.stdout` and `process.stderr`, and so what `console` prints. Returns a
+ * function that ends this. What Node itself prints of an uncaught exception is not redacted.
+ */
+export function redactOutput(options?: RedactOptions & { streams?: readonly NodeJS.WritableStream[] }): () => void;
 
 /** The size of a cache and its counters since it was created. */
 export interface CacheStats {

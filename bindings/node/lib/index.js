@@ -7,6 +7,7 @@ const { cached } = require('./cached.js');
 const { Cipher } = require('./cipher.js');
 const { Float, functionKey } = require('./function_key.js');
 const { setLog } = require('./log.js');
+const { RedactingTransform, Redactor, redactOutput } = require('./redact.js');
 const { Secret } = require('./secret.js');
 const { Secrets, WELL_KNOWN } = require('./secrets.js');
 const { Store } = require('./store.js');
@@ -18,6 +19,8 @@ module.exports = {
   Cache,
   Cipher,
   Float,
+  RedactingTransform,
+  Redactor,
   Secret,
   Secrets,
   StSecretsError,
@@ -25,6 +28,7 @@ module.exports = {
   WELL_KNOWN,
   cached,
   functionKey,
+  redactOutput,
   setLog,
   version,
   versionNumber,

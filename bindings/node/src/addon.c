@@ -115,7 +115,7 @@ NAPI_MODULE_INIT() {
         napi_set_named_property(env, exports, "versionNumber", make_number(env, st_version_number())) == napi_ok &&
         define_handles(env, exports) && define_calls(env, exports) && define_secrets(env, exports) &&
         define_cipher(env, exports) && define_store(env, exports) && define_cache(env, exports) &&
-        define_objects(env, exports) && define_log(env, exports);
+        define_redact(env, exports) && define_objects(env, exports) && define_log(env, exports);
     if (good) return exports;
     napi_throw_error(env, NULL, "cannot initialize st-secrets");
     return NULL;

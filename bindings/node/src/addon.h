@@ -2,9 +2,9 @@
  * The Node-API add-on of st-secrets: shared declarations.
  *
  * `values.c` converts values between JavaScript and C, `handles.c` has the handles that JavaScript holds, `call.c`
- * makes calls of the library, at once or on a thread of `pool.c`; `secrets.c`, `cipher.c`, `store.c` and `cache.c` have
- * the calls; `objects.c` stores JavaScript values in a cache, `log.c` delivers log messages, `addon.c` initializes the
- * add-on.
+ * makes calls of the library, at once or on a thread of `pool.c`; `secrets.c`, `cipher.c`, `store.c`, `cache.c` and
+ * `redact.c` have the calls; `objects.c` stores JavaScript values in a cache, `log.c` delivers log messages, `addon.c`
+ * initializes the add-on.
  *
  * Only the pool and the receiver of the log are global. The state of a thread's JavaScript is in its `environment`,
  * because any number of worker threads may load the add-on.
@@ -61,7 +61,7 @@ void take_dropped_objects(environment *state);
 
 /* --- handles --- */
 
-typedef enum { SECRETS = 1, CIPHER, STORE, CACHE, SECRET } handle_kind;
+typedef enum { SECRETS = 1, CIPHER, STORE, CACHE, SECRET, REDACTOR, STREAM } handle_kind;
 
 /* A value of the library and its origin. */
 typedef struct {
@@ -82,6 +82,8 @@ typedef struct handle {
         st_store *store;
         st_cache *cache;
         secret *secret;
+        st_redactor *redactor;
+        st_redact_stream *stream;
         void *any;
     } is;
 } handle;
@@ -183,9 +185,9 @@ enum { PENDING = 1 };
 /* A function of the library as JavaScript sees it: `name` with `Sync` makes the call at once, `name` alone on another
  * thread. Each letter of `types` is a parameter; `names` lists their names:
  *
- * S, C, T, K: secrets, cipher, store, cache (null for the first three: that of the process); s: text; o: text or
- * null; b: bytes or text; v: these, or a secret; d: number; t: number, a timeout that includes the wait for a
- * thread; i: integer; A: answers */
+ * S, C, T, R, K, W: secrets, cipher, store, redactor, cache, stream (null for the first four: that of the process);
+ * s: text; o: text or null; b: bytes or text; v: these, or a secret; d: number; t: number, a timeout that includes the
+ * wait for a thread; i: integer; A: answers */
 typedef struct operation {
     const char *name;
     const char *types, *names;
@@ -233,6 +235,7 @@ bool define_secrets(napi_env env, napi_value exports);
 bool define_cipher(napi_env env, napi_value exports);
 bool define_store(napi_env env, napi_value exports);
 bool define_cache(napi_env env, napi_value exports);
+bool define_redact(napi_env env, napi_value exports);
 bool define_objects(napi_env env, napi_value exports);
 bool define_log(napi_env env, napi_value exports);
 void objects_free(object *dropped);

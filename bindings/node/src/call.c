@@ -67,7 +67,7 @@ static bool read_answers(napi_env env, napi_value array, call *call) {
 }
 
 static bool read_handle(napi_env env, napi_value value, handle_kind kind, const char *name, const handle **out) {
-    if (kind != CACHE && is_nothing(env, value)) return true;
+    if (kind != CACHE && kind != STREAM && is_nothing(env, value)) return true;
     handle *held = open_handle(env, value, kind, name);
     if (held == NULL) return false;
     atomic_fetch_add(&held->references, 1);
@@ -87,6 +87,8 @@ static bool read_arguments(napi_env env, const napi_value *values, call *call) {
         case 'S': good = read_handle(env, value, SECRETS, name, &call->handles[handles++]); break;
         case 'C': good = read_handle(env, value, CIPHER, name, &call->handles[handles++]); break;
         case 'T': good = read_handle(env, value, STORE, name, &call->handles[handles++]); break;
+        case 'R': good = read_handle(env, value, REDACTOR, name, &call->handles[handles++]); break;
+        case 'W': good = read_handle(env, value, STREAM, name, &call->handles[handles++]); break;
         case 'K': good = read_handle(env, value, CACHE, name, &call->handles[handles++]); break;
         case 'o':
             if (is_nothing(env, value)) {

@@ -16,6 +16,8 @@ void handle_release(handle *held) {
     case CACHE:
         if (!held->builtin) st_cache_free(held->is.cache);
         break;
+    case REDACTOR: st_redactor_free(held->is.redactor); break;
+    case STREAM: st_redact_stream_free(held->is.stream); break;
     case SECRET:
         st_bytes_free(&held->is.secret->bytes);
         free(held->is.secret);

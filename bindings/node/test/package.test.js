@@ -39,11 +39,22 @@ test('the package works from CommonJS and from modules, which share one instance
   assert.equal(run('b.mjs'), `hf_from_the_environment ${version} true\n`);
 });
 
+test('the package has the program st-secrets', (t) => {
+  const { directory } = project(t);
+  const environment = { ...process.env, npm_config_offline: 'true' };
+  const npx = (...args) => execFileSync('npx', ['st-secrets', ...args], { cwd: directory, env: environment, encoding: 'utf8' });
+  assert.equal(npx('--version'), `st-secrets ${version}\n`);
+  const script = 'process.exitCode = process.env.HF_TOKEN === "hf_from_the_environment" ? 0 : 1; console.log(process.env.HF_TOKEN)';
+  assert.equal(npx('run', 'HF_TOKEN', '--redact', '--', process.execPath, '-e', script), '***\n');
+});
+
 test('the package contains the required files and no others', (t) => {
   const { directory } = project(t);
   const root = path.join(directory, 'node_modules/st-secrets');
   assert.deepEqual(fs.readdirSync(root).sort(), ['LICENSE-APACHE', 'LICENSE-MIT', 'README.md', 'lib', 'package.json', 'prebuilt']);
-  assert.deepEqual(fs.readdirSync(path.join(directory, 'node_modules')).filter((name) => name !== '.package-lock.json'), ['st-secrets']);
+  const hidden = ['.package-lock.json', '.bin'];
+  assert.deepEqual(fs.readdirSync(path.join(directory, 'node_modules')).filter((name) => !hidden.includes(name)), ['st-secrets']);
+  assert.deepEqual(fs.readdirSync(path.join(root, 'prebuilt/linux-x64')).sort(), ['st-secrets', 'st_secrets.node']);
   const { dependencies, peerDependenciesMeta, scripts } = require('../package.json');
   assert.deepEqual([dependencies, scripts], [undefined, undefined]);
   // The types refer to Node's, which TypeScript users install themselves.
@@ -79,7 +90,7 @@ test('every method has types, and every typed method exists', () => {
   const st = require('st-secrets');
   const types = fs.readFileSync(path.join(__dirname, '../lib/index.d.ts'), 'utf8');
   const hidden = ['constructor', 'close', 'answersFor', 'answersForSync', 'length', 'name', 'prototype'];
-  for (const name of ['Secrets', 'Cipher', 'Cache', 'Store', 'Secret']) {
+  for (const name of ['Secrets', 'Cipher', 'Cache', 'Store', 'Secret', 'Redactor']) {
     const [, body] = new RegExp(`export class ${name} [^{]*{\n([^]*?)\n}`).exec(types);
     const declared = new Set([...body.matchAll(/^ {2}(?:static )?(?:readonly )?(\w+)[(<:]/gm)].map(([, member]) => member));
     const members = [...Object.getOwnPropertyNames(st[name].prototype), ...Object.getOwnPropertyNames(st[name])];

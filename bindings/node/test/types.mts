@@ -1,5 +1,19 @@
 // Code that the types must accept. Compiled, not run.
-import { Cache, Cipher, type Secret, Secrets, StSecretsError, Store, cached, functionKey, setLog, version } from 'st-secrets';
+import {
+  Cache,
+  Cipher,
+  RedactingTransform,
+  Redactor,
+  type Secret,
+  Secrets,
+  StSecretsError,
+  Store,
+  cached,
+  functionKey,
+  redactOutput,
+  setLog,
+  version,
+} from 'st-secrets';
 
 const secrets = new Secrets({ providers: ['env', 'file'], timeout: 2.5, strict_permissions: true });
 const secret: Secret = await secrets.get('HF_TOKEN', { timeout: 1, signal: AbortSignal.timeout(100) });
@@ -34,10 +48,15 @@ const store = new Store().as({ userId: 7, username: 'ada' });
 const { source } = await store.resolveCredential({ userId: 7, provider: 'p', name: 'n', globalKey: 'K' }, { cipher, secrets });
 const config: string = await store.getProviderConfig('p', { text: true });
 await store.saveProviderConfig('p', { a: (await store.getProviderConfig('p')).a });
+const redactor = new Redactor({ redact_min: 8 });
+const added: boolean = redactor.add(secret, { name: 'HF_TOKEN' });
+const redacted: string = redactor.redact('text');
+const endRedaction: () => void = redactOutput({ redactor });
+process.stdin.pipe(new RedactingTransform({ redactor, highWaterMark: 1024 })).pipe(process.stdout);
 setLog('warn', ({ level, target, message }) => console.error(level, target, message));
 try {
   cipher.decryptSync(token);
 } catch (error) {
   if (error instanceof StSecretsError && error.code === 'ST_BAD_TOKEN' && error.retryable) console.error(error.status);
 }
-export const all = { text, bytes, size, either, provider, hit, object, loaded, user, config, source, version, key: functionKey('p', 'f', [1]) };
+export const all = { added, redacted, endRedaction, text, bytes, size, either, provider, hit, object, loaded, user, config, source, version, key: functionKey('p', 'f', [1]) };

@@ -62,6 +62,7 @@ static PyMethodDef functions[] = {
     {"cipher_reset", cipher_reset, METH_O, "Replaces the cipher of the process."},
     {"hardware_defaults", hardware_defaults, METH_NOARGS, "The built-in prices, as JSON."},
     {"audit_event_types", audit_event_types, METH_NOARGS, "The event types of the audit trail, as JSON."},
+    {"redactor_start", redactor_start, METH_O, "Opens the redactor of the process."},
     {"store_reset", store_reset, METH_O, "Replaces the store of the process."},
     {"invalidate_provider", invalidate_provider, METH_O, "Forgets what the built-in cache holds about a provider."},
     {"invalidate_user", invalidate_user, METH_O, "Forgets what the built-in cache holds about a user."},
@@ -100,7 +101,7 @@ static int execute(PyObject *module) {
         return -1;
     }
     if (gil_init() != 0 || errors_init() != 0 || secret_init(module) != 0 || secrets_init(module) != 0 ||
-        cache_init(module) != 0 || cipher_init(module) != 0 || store_init(module) != 0) {
+        cache_init(module) != 0 || cipher_init(module) != 0 || store_init(module) != 0 || redactor_init(module) != 0) {
         return -1;
     }
     done = true;

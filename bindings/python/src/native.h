@@ -119,6 +119,7 @@ int secrets_init(PyObject *module);
 int cache_init(PyObject *module);
 int cipher_init(PyObject *module);
 int store_init(PyObject *module);
+int redactor_init(PyObject *module);
 
 /* secret.c: takes ownership of the bytes. */
 PyObject *secret_new(st_bytes *bytes, const st_secret_info *info);
@@ -211,7 +212,8 @@ PyObject *audit_export(store_object *self, PyObject *args);
 PyObject *audit_send(store_object *self, PyObject *args);
 PyObject *audit_retain(store_object *self, PyObject *days);
 
-/* function_key.c, log.c, cipher.c, store.c, store_audit.c: functions of the module */
+/* function_key.c, log.c, cipher.c, redactor.c, store.c, store_audit.c: functions of the module */
+PyObject *redactor_start(PyObject *module, PyObject *config);
 PyObject *store_reset(PyObject *module, PyObject *config);
 PyObject *hardware_defaults(PyObject *module, PyObject *unused);
 PyObject *audit_event_types(PyObject *module, PyObject *unused);

@@ -49,6 +49,7 @@ from .errors import (
     UnavailableError,
     WrongTypeError,
 )
+from .redact import RedactingFilter, RedactingStream, Redactor, redacted_output, start_redaction
 from .replicate_client import (
     DEFAULT_HARDWARE_INFO,
     clear_hardware_info_cache,
@@ -102,6 +103,9 @@ __all__ = [
     "ProtocolError",
     "ProviderConfigStore",
     "ReadOnlyError",
+    "RedactingFilter",
+    "RedactingStream",
+    "Redactor",
     "SOURCE_AWS",
     "SOURCE_CUSTOM",
     "SOURCE_ENCRYPTION",
@@ -129,10 +133,12 @@ __all__ = [
     "get_user_permission_cache",
     "invalidate_provider_cache",
     "invalidate_user_cache",
+    "redacted_output",
     "reencrypt_credential",
     "reset_cipher",
     "reset_store",
     "rotate_key",
     "set_hardware_info",
     "set_log_level",
+    "start_redaction",
 ]

@@ -34,7 +34,7 @@ class Readme(Case):
 
         with contextlib.redirect_stdout(io.StringIO()) as printed:
             asyncio.run(run())
-        self.assertEqual(printed.getvalue(), "env False False\n")
+        self.assertEqual(printed.getvalue(), "env False False\n<HF_TOKEN>\n")
 
     def test_every_example_of_the_documents_prints_what_it_should(self):
         count = 0

@@ -1,8 +1,22 @@
 """Typical uses of the package, for `mypy --strict` to check its types. Not run."""
 
 import asyncio
+import logging
+import sys
 
-from st_secrets import Secret, SecretsManager, Store, TTLCache, cached, decrypt_credential, get_secrets_manager
+from st_secrets import (
+    RedactingFilter,
+    RedactingStream,
+    Redactor,
+    Secret,
+    SecretsManager,
+    Store,
+    TTLCache,
+    cached,
+    decrypt_credential,
+    get_secrets_manager,
+    redacted_output,
+)
 from st_secrets.cache import cached as simpletuner_cached
 from st_secrets.cache import get_provider_config_cache
 from st_secrets.replicate_client import get_hardware_info_async
@@ -62,6 +76,15 @@ def caches() -> None:
     print(text, loaded, config, user, count, size)
     cache.set("a", 1)  # type: ignore[arg-type]
     get_user("123")  # type: ignore[arg-type]
+
+
+def redaction() -> None:
+    redactor = Redactor({"redact_with": "<{name}>"})
+    added: bool = redactor.add("value", "NAME")
+    text: str = redactor.redact("text")
+    logging.getLogger().addFilter(RedactingFilter(redactor))
+    with redacted_output():
+        print(added, text, file=RedactingStream(sys.stderr))
 
 
 async def coroutines() -> None:

@@ -7,7 +7,7 @@ use st_secrets::Cipher;
 
 use crate::arguments::{Common, Decrypt, Encrypt, Key, KeyCommand};
 use crate::failure::{Failure, Outcome};
-use crate::{config, store, terminal, value};
+use crate::{config, prompt, store, terminal, value};
 
 pub(crate) fn open(common: &Common) -> Result<Cipher, Failure> {
     Ok(Cipher::open(&config::load(common)?)?)
@@ -17,7 +17,7 @@ pub(crate) fn open(common: &Common) -> Result<Cipher, Failure> {
 pub(crate) fn encrypt(common: &Common, encrypt: &Encrypt) -> Outcome {
     value::refuse_argument(&encrypt.refused, "st-secrets encrypt")?;
     let cipher = open(common)?;
-    let text = terminal::read_value("Text to encrypt")?;
+    let text = prompt::read_value("Text to encrypt")?;
     let mut token = cipher.encrypt(&text)?.to_vec();
     token.push(b'\n');
     terminal::write_value(&token)?;
@@ -31,7 +31,7 @@ pub(crate) fn decrypt(common: &Common, decrypt: &Decrypt) -> Outcome {
         return Err(Failure::usage("no token is given; write: st-secrets decrypt < FILE"));
     }
     let cipher = open(common)?;
-    let text = cipher.decrypt(terminal::read_stdin()?.trim_ascii())?;
+    let text = cipher.decrypt(prompt::read_stdin()?.trim_ascii())?;
     terminal::write_value(&text)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,11 +1,16 @@
 //! Settings of the library: those of a file, then those of the command line.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+use std::time::Instant;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 use st_secrets::Config;
+use zeroize::Zeroizing;
 
 use crate::arguments::Common;
 use crate::failure::Failure;
@@ -15,13 +20,17 @@ use crate::{export, terminal};
 const SECRET_KEYS: [&str; 4] = ["vault_token", "vault_secret_id", "key", "previous_keys"];
 
 /// The largest file of settings or variables.
-const LARGEST: u64 = 16 * 1024 * 1024;
+const LARGEST: usize = 16 * 1024 * 1024;
+
+/// What is said of a pipe.
+const TIMED_OUT: &str = "timed out waiting for the other end of the pipe; check the program that writes it, or raise \
+                         --timeout";
 
 /// The settings of a call.
 pub(crate) fn load(common: &Common) -> Result<Config, Failure> {
     let mut config = Config::new();
     if let Some(path) = &common.config {
-        read(path, &mut config)?;
+        read(path, common.deadline, &mut config)?;
     }
     if let Some(file) = &common.file {
         let text = file.to_str().ok_or_else(|| Failure::usage("the path after --file is not UTF-8"))?;
@@ -33,10 +42,10 @@ pub(crate) fn load(common: &Common) -> Result<Config, Failure> {
     Ok(config)
 }
 
-fn read(path: &Path, config: &mut Config) -> Result<(), Failure> {
+fn read(path: &Path, deadline: Option<Instant>, config: &mut Config) -> Result<(), Failure> {
     let shown = path.display();
     let wrong = |what: String| Failure::usage(format!("{shown}: {what}"));
-    let text = read_text(path).map_err(|error| wrong(format!("cannot read it: {error}")))?;
+    let text = read_text(path, deadline).map_err(|error| wrong(format!("cannot read it: {error}")))?;
     let is_json = path.extension().is_some_and(|extension| extension == "json") || text.trim_start().starts_with('{');
     let json = if is_json { text } else { from_toml(&text).map_err(wrong)? };
     config.parse(&json).map_err(|error| wrong(error.message().to_owned()))?;
@@ -44,13 +53,40 @@ fn read(path: &Path, config: &mut Config) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The text of a file of at most [`LARGEST`] bytes, which may also be a pipe.
-pub(crate) fn read_text(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    File::open(path)?.take(LARGEST + 1).read_to_string(&mut text)?;
-    match text.len() as u64 > LARGEST {
-        true => Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 16 MiB")),
-        false => Ok(text),
+/// The text of a file of at most [`LARGEST`] bytes. It may also be a pipe, which is waited for until the deadline.
+pub(crate) fn read_text(path: &Path, deadline: Option<Instant>) -> io::Result<String> {
+    // Without this flag, the kernel waits until another program opens the pipe too.
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let mut file = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
+    let (mut text, mut piece) = (Zeroizing::new(Vec::new()), Zeroizing::new(vec![0; 64 * 1024]));
+    loop {
+        wait_for_input(&file, deadline)?;
+        match file.read(&mut piece) {
+            Ok(0) => break,
+            Ok(length) => text.extend_from_slice(&piece[..length]),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            Err(error) => return Err(error),
+        }
+        if text.len() > LARGEST {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 16 MiB"));
+        }
+    }
+    match str::from_utf8(&text) {
+        Ok(text) => Ok(text.to_owned()),
+        Err(_) => Err(io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8")),
+    }
+}
+
+fn wait_for_input(file: &File, deadline: Option<Instant>) -> io::Result<()> {
+    loop {
+        let remaining = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let timeout = remaining.and_then(|remaining| Timespec::try_from(remaining).ok());
+        match poll(&mut [PollFd::new(file, PollFlags::IN)], timeout.as_ref()) {
+            Ok(0) => return Err(io::Error::new(io::ErrorKind::TimedOut, TIMED_OUT)),
+            Ok(_) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
 }
 

@@ -1,14 +1,16 @@
 //! The files of `--env-file`: lines of `NAME=value`, as python-dotenv reads them, without substitution.
 
 use std::path::Path;
+use std::time::Instant;
 
 use crate::failure::Failure;
 use crate::{config, names};
 
 /// The variables of a file, in its order.
-pub(crate) fn read(path: &Path) -> Result<Vec<(String, String)>, Failure> {
+pub(crate) fn read(path: &Path, deadline: Option<Instant>) -> Result<Vec<(String, String)>, Failure> {
     let shown = path.display();
-    let text = config::read_text(path).map_err(|error| Failure::usage(format!("cannot read {shown}: {error}")))?;
+    let text =
+        config::read_text(path, deadline).map_err(|error| Failure::usage(format!("cannot read {shown}: {error}")))?;
     config::warn_of_mode(path, false);
     parse(&text).map_err(|(line, what)| Failure::usage(format!("{shown}, line {line}: {what}")))
 }

@@ -8,23 +8,31 @@
 //! | `secrets` | everything that is asked of the library's chain of providers |
 //! | `names` | spellings of names, variables, patterns |
 //! | `selection` | the secrets of `run` and `export` |
-//! | `run`, `export`, `value`, `report`, `cipher`, `store`, `pages` | the commands |
-//! | `env_file`, `terminal`, `failure` | files of variables, the terminal, exit codes |
+//! | `run`, `redact`, `export`, `value`, `report`, `cipher`, `store`, `audit`, `pages` | the commands |
+//! | `env_file`, `memory_file` | variables from files, secrets as files |
+//! | `terminal`, `prompt`, `progress`, `signals`, `failure` | output, typed values, progress bars, signals, exit codes |
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 mod arguments;
+mod audit;
 mod cipher;
 mod config;
 mod env_file;
 mod export;
 mod failure;
+mod memory_file;
 mod names;
 mod pages;
+mod progress;
+mod prompt;
+mod redact;
 mod report;
 mod run;
 mod secrets;
 mod selection;
+mod signals;
 mod store;
 mod terminal;
 mod usage;
@@ -37,10 +45,12 @@ use failure::Outcome;
 fn main() -> ExitCode {
     // Values are copied on their way out of the program, so it writes no core file. The setting ends with `exec`.
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable).ok();
-    let arguments = match Arguments::try_parse() {
+    let mut arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return usage::answer(&error),
     };
+    let common = &mut arguments.common;
+    common.deadline = common.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     terminal::set_color(arguments.common.color);
     let outcome = act(&arguments);
     terminal::flush_warnings(outcome.as_ref().err());
@@ -62,14 +72,17 @@ fn act(arguments: &Arguments) -> Outcome {
         Command::Where(places) => report::places(common, places),
         Command::Check(check) => report::check(common, check),
         Command::Export(export) => export::export(common, export),
+        Command::Redact(redact) => redact::redact(common, redact),
         Command::Encrypt(text) => cipher::encrypt(common, text),
         Command::Decrypt(token) => cipher::decrypt(common, token),
         Command::Key(key) => cipher::key(common, key),
         Command::Credentials(credentials) => store::credentials(common, credentials),
         Command::Provider(provider) => store::provider(common, provider),
         Command::Hardware(hardware) => store::hardware(common, hardware),
-        Command::Audit(audit) => store::audit(common, audit),
+        Command::Audit(audit) => audit::audit(common, audit),
+        Command::Backup(backup) => store::backup(common, backup),
         Command::Completions(completions) => pages::completions(completions),
         Command::Man(man) => pages::man(man),
+        Command::StartWithFiles(start) => run::start_with_files(start),
     }
 }

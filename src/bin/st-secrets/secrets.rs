@@ -23,9 +23,7 @@ impl Secrets {
     pub(crate) fn open(common: &Common) -> Result<Secrets, Failure> {
         let config = config::load(common)?;
         let manager = Manager::open(&config)?;
-        // A time limit that is given here is over everything.
-        let deadline = common.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        Ok(Secrets { config, manager, deadline })
+        Ok(Secrets { config, manager, deadline: common.deadline })
     }
 
     /// The secret, under any spelling of its name.

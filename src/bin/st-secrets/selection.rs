@@ -1,4 +1,4 @@
-//! The secrets that `run` and `export` are to get, and the variables that they become.
+//! The secrets that `run`, `export` and `redact` are to get, and the variables that they become.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -57,8 +57,24 @@ impl WantedList {
     }
 }
 
-/// Gets all of them, or says of each that is missing or failed why.
+/// Gets all of them as variables, or says of each that is missing or failed why.
 pub(crate) fn get(selection: &Selection, secrets: &Secrets) -> Result<Vec<Variable>, Failure> {
+    let wanted = wanted(selection, secrets)?;
+    refuse_clashes(&wanted)?;
+    let variables = find(&wanted, secrets)?.into_iter().flat_map(|(wanted, value)| {
+        let names = wanted.variables().into_iter();
+        names.map(move |name| Variable { name, value: value.clone() })
+    });
+    Ok(variables.collect())
+}
+
+/// Gets all of them, each with its name.
+pub(crate) fn values(selection: &Selection, secrets: &Secrets) -> Result<Vec<(String, SecretBytes)>, Failure> {
+    let wanted = wanted(selection, secrets)?;
+    Ok(find(&wanted, secrets)?.into_iter().map(|(wanted, value)| (wanted.name.clone(), value)).collect())
+}
+
+fn wanted(selection: &Selection, secrets: &Secrets) -> Result<Vec<Wanted>, Failure> {
     check_names(selection)?;
     let mut wanted = named(selection)?;
     if selection.all || selection.only.iter().any(|pattern| names::is_pattern(pattern)) {
@@ -67,9 +83,12 @@ pub(crate) fn get(selection: &Selection, secrets: &Secrets) -> Result<Vec<Variab
             terminal::warn("no provider lists a secret, so --all selects none; st-secrets check shows the providers");
         }
     }
-    refuse_clashes(&wanted.all)?;
-    let (mut variables, mut failures) = (Vec::new(), Vec::new());
-    for wanted in &wanted.all {
+    Ok(wanted.all)
+}
+
+fn find<'w>(wanted: &'w [Wanted], secrets: &Secrets) -> Result<Vec<(&'w Wanted, SecretBytes)>, Failure> {
+    let (mut all, mut failures) = (Vec::new(), Vec::new());
+    for wanted in wanted {
         let found = match wanted.required {
             true => secrets.get(&wanted.name).map(Some),
             false => secrets.find(&wanted.name),
@@ -77,16 +96,14 @@ pub(crate) fn get(selection: &Selection, secrets: &Secrets) -> Result<Vec<Variab
         match found {
             Ok(Some(secret)) => {
                 warn_of_doubt(&wanted.name, &secret);
-                let value = secret.into_value();
-                let names = wanted.variables().into_iter();
-                variables.extend(names.map(|name| Variable { name, value: value.clone() }));
+                all.push((wanted, secret.into_value()));
             }
             Ok(None) => {}
             Err(failure) => failures.push(failure),
         }
     }
     Failure::of_all(failures)?;
-    Ok(variables)
+    Ok(all)
 }
 
 /// A name that holds a value is refused before any other error, which would repeat it.

@@ -1,20 +1,22 @@
-//! `credentials`, `provider`, `hardware` and `audit`: the databases.
+//! `credentials`, `provider`, `hardware` and `backup`: the databases.
 
+use std::fs::DirBuilder;
 use std::io::{self, IsTerminal};
+use std::os::unix::fs::DirBuilderExt;
 use std::process::ExitCode;
 
+use rustix::io::Errno;
 use serde_json::{Map, Value, json};
-use st_secrets::store::{Actor, Reencryption};
-use st_secrets::{Cipher, Store};
+use st_secrets::store::{Actor, Reencryption, StoreDatabase};
+use st_secrets::{Cipher, Status, Store};
 
-use crate::arguments::{
-    Audit, AuditCommand, Common, Credentials, CredentialsCommand, Hardware, Provider, ProviderCommand,
-};
-use crate::failure::{FAILED, Failure, MISSING, Outcome};
-use crate::{cipher, config, terminal, value};
+use crate::arguments::{Backup, Common, Credentials, CredentialsCommand, Hardware, Provider, ProviderCommand};
+use crate::failure::{Failure, MISSING, Outcome};
+use crate::progress::Progress;
+use crate::{cipher, config, prompt, terminal, value};
 
 /// The store; what is done is recorded as this user's.
-fn open(common: &Common) -> Result<Store, Failure> {
+pub(crate) fn open(common: &Common) -> Result<Store, Failure> {
     let store = Store::open(&config::load(common)?)?;
     let username = ["LOGNAME", "USER"].iter().find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));
     // A user whose name cannot be recorded is recorded without.
@@ -22,7 +24,9 @@ fn open(common: &Common) -> Result<Store, Failure> {
 }
 
 pub(crate) fn rotate_key(common: &Common, cipher: &Cipher) -> Outcome {
-    let report = open(common)?.credentials_rotate(cipher)?;
+    let mut progress = Progress::new("credentials");
+    let report = open(common)?.credentials_rotate(cipher, |done, total| progress.update(done, total))?;
+    drop(progress);
     terminal::note("there is a new key; the old key is kept for decryption");
     summary(&report)
 }
@@ -65,7 +69,11 @@ pub(crate) fn credentials(common: &Common, credentials: &Credentials) -> Outcome
             }
         }
         CredentialsCommand::Reencrypt { plain } => {
-            summary(&store.credentials_reencrypt(&cipher::open(common)?, *plain, |_, _| true)?)
+            let mut progress = Progress::new("credentials");
+            let cipher = cipher::open(common)?;
+            let report = store.credentials_reencrypt(&cipher, *plain, |done, total| progress.update(done, total))?;
+            drop(progress);
+            summary(&report)
         }
     }
 }
@@ -87,6 +95,11 @@ pub(crate) fn provider(common: &Common, provider: &Provider) -> Outcome {
         }
         ProviderCommand::Save { provider } => store.provider_save(provider, &document()?)?,
         ProviderCommand::Update { provider } => store.provider_update(provider, &document()?)?,
+        ProviderCommand::Delete { provider } => {
+            if !store.provider_delete(provider)? {
+                return Err(Failure::new(MISSING, format!("{provider:?} has no configuration")));
+            }
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -96,7 +109,7 @@ fn document() -> Result<String, Failure> {
     if io::stdin().is_terminal() {
         return Err(Failure::usage("no configuration is given; write: st-secrets provider update PROVIDER < FILE"));
     }
-    String::from_utf8(terminal::read_stdin()?).map_err(|_| Failure::usage("the configuration on stdin is not UTF-8"))
+    String::from_utf8(prompt::read_stdin()?).map_err(|_| Failure::usage("the configuration on stdin is not UTF-8"))
 }
 
 /// The configuration with the types of texts and numbers in their place, as a terminal may show it.
@@ -117,6 +130,42 @@ fn hide(value: &mut Value) {
     }
 }
 
+/// The audit trail is last: its entry of a change is older than the change.
+pub(crate) fn backup(common: &Common, backup: &Backup) -> Outcome {
+    let store = open(common)?;
+    let paths: Value = serde_json::from_str(&store.describe()).unwrap_or_default();
+    let mut databases = vec![
+        (StoreDatabase::Main, "jobs.db"),
+        (StoreDatabase::Credentials, "credentials.db"),
+        (StoreDatabase::Audit, "audit.db"),
+    ];
+    databases.retain(|(database, _)| {
+        *database != StoreDatabase::Credentials || paths["credentials_database"] != paths["database"]
+    });
+    let directory = &backup.directory;
+    DirBuilder::new()
+        .mode(0o700)
+        .recursive(true)
+        .create(directory)
+        .map_err(|error| Failure::failed(format!("cannot create the directory {}: {error}", directory.display())))?;
+    let mut missing = Vec::new();
+    for (database, name) in &databases {
+        let path = directory.join(name);
+        match store.backup(*database, &path, backup.replace) {
+            Ok(()) => terminal::note(&format!("{} is written", path.display())),
+            Err(error) if error.status() == Status::NotFound => missing.push(Failure::from(error)),
+            Err(error) if error.detail() == Errno::EXIST.raw_os_error() => {
+                return Err(Failure::usage(format!("{} exists; add --replace", path.display())));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if missing.len() == databases.len() {
+        Failure::of_all(missing)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 pub(crate) fn hardware(common: &Common, hardware: &Hardware) -> Outcome {
     let store = open(common)?;
     let info = store.hardware_info()?;
@@ -134,45 +183,8 @@ pub(crate) fn hardware(common: &Common, hardware: &Hardware) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-pub(crate) fn audit(common: &Common, audit: &Audit) -> Outcome {
-    let store = open(common)?;
-    match &audit.command {
-        AuditCommand::List { limit, since, event, json } => {
-            let filter = json!({"limit": limit, "since": since, "event_type": event});
-            let entries = store.audit_query(&filter.to_string())?;
-            let columns = [
-                ("ID", "id"),
-                ("TIME", "timestamp"),
-                ("EVENT", "event_type"),
-                ("ACTION", "action"),
-                ("TARGET", "target_id"),
-                ("ACTOR", "actor_username"),
-            ];
-            list(&entries, *json, &columns, "the audit trail has no such entry")
-        }
-        AuditCommand::Verify { json } => {
-            let verified = store.audit_verify(0, 0)?;
-            if *json {
-                terminal::print(&verified.to_json())?;
-            } else if verified.is_intact() {
-                let noun = if verified.checked == 1 { "entry" } else { "entries" };
-                terminal::print(&format!("{} {noun}, all intact", verified.checked))?;
-            }
-            match (verified.is_intact(), json) {
-                (true, _) => Ok(ExitCode::SUCCESS),
-                (false, true) => Ok(ExitCode::from(FAILED)),
-                (false, false) => {
-                    let report: Value = serde_json::from_str(&verified.to_json()).unwrap_or_default();
-                    let (id, kind) = (cell(&report, "broken_id"), cell(&report, "kind"));
-                    Err(Failure::failed(format!("the audit trail is not intact: entry {id}: {kind}")))
-                }
-            }
-        }
-    }
-}
-
 /// A JSON array of objects as it is, or as a table of these members.
-fn list(json: &str, as_json: bool, columns: &[(&str, &str)], if_empty: &str) -> Outcome {
+pub(crate) fn list(json: &str, as_json: bool, columns: &[(&str, &str)], if_empty: &str) -> Outcome {
     let entries: Vec<Value> = serde_json::from_str(json).unwrap_or_default();
     if as_json {
         terminal::print(json)?;
@@ -187,7 +199,7 @@ fn list(json: &str, as_json: bool, columns: &[(&str, &str)], if_empty: &str) -> 
     Ok(ExitCode::SUCCESS)
 }
 
-fn cell(entry: &Value, member: &str) -> String {
+pub(crate) fn cell(entry: &Value, member: &str) -> String {
     match &entry[member] {
         Value::Null => String::new(),
         Value::Bool(true) => "yes".to_owned(),

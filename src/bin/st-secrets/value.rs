@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use crate::arguments::{Common, Delete, Get, Set};
 use crate::failure::{Failure, MISSING, Outcome};
 use crate::secrets::{Secrets, warn_of_doubt};
-use crate::{secrets, terminal};
+use crate::{prompt, secrets, terminal};
 
 pub(crate) fn get(common: &Common, get: &Get) -> Outcome {
     terminal::refuse_to_show(get.show, "st-secrets get NAME")?;
@@ -27,7 +27,7 @@ pub(crate) fn set(common: &Common, set: &Set) -> Outcome {
 
 /// A value for a secret, which has at least a byte.
 pub(crate) fn read(prompt: &str) -> Result<Vec<u8>, Failure> {
-    let value = terminal::read_value(prompt)?;
+    let value = prompt::read_value(prompt)?;
     match value.is_empty() {
         true => Err(Failure::usage("the value is empty; to remove a secret, write: st-secrets delete NAME")),
         false => Ok(value),

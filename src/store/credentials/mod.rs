@@ -13,6 +13,7 @@ use super::{Store, time};
 use crate::encryption::Cipher;
 use crate::error::{Result, Status};
 use crate::fork;
+use crate::redact;
 use crate::secret_memory::SecretBytes;
 use crate::secrets::Manager;
 
@@ -240,11 +241,12 @@ impl Store {
         // Decryption may load keys, which logs.
         drop(db);
         let value = match Cipher::is_token(&stored) {
-            true => cipher.decrypt(&stored)?,
+            true => cipher.with_plaintext(&stored, SecretBytes::copy_from)??,
             false => stored,
         };
         let Some(db) = self.shared.credentials.change(deadline)? else { return Ok(None) };
         self.change(&db, deadline, |record| mark_used(&db, record, which, id))?;
+        redact::record(Some(which.name), &value);
         Ok(Some(value))
     }
 

@@ -87,14 +87,15 @@ impl Store {
     }
 
     /// Generates a new key, keeps the old one as a previous key, and re-encrypts every stored credential. If that
-    /// fails, all credentials remain readable, and [`Store::credentials_reencrypt`] completes the rotation.
-    pub fn credentials_rotate(&self, cipher: &Cipher) -> Result<Reencryption> {
+    /// fails, all credentials remain readable, and [`Store::credentials_reencrypt`] completes the rotation. `progress`
+    /// is that of the re-encryption.
+    pub fn credentials_rotate(&self, cipher: &Cipher, progress: impl FnMut(u64, u64) -> bool) -> Result<Reencryption> {
         let _guard = fork::protect();
         recorded(self, self.deadline(), |record| {
             record.append(entry("rotate_key", Details::new().finish()))?;
             cipher.rotate_key()
         })?;
-        self.credentials_reencrypt(cipher, false, |_, _| true).map_err(|error| {
+        self.credentials_reencrypt(cipher, false, progress).map_err(|error| {
             error.map_message(|message| {
                 format!("the key was rotated, but the credentials are not re-encrypted yet: {message}; re-encrypt them")
             })

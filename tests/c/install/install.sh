@@ -12,11 +12,15 @@ unset MAKEFLAGS MAKELEVEL || true
 umask 022
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$root/Cargo.toml" | head -n 1)
 
-# same_files TREE: compares the list of files; the parts of the C++ header are checked separately.
+# same_files TREE: compares the list of files; the parts of the C++ header and the man pages are checked separately.
 same_files() {
-    (cd "$1" && find . \( -type f -o -type l \) ! -path './include/st_secrets/*' | sort) >"$work/files"
+    (cd "$1" && find . \( -type f -o -type l \) ! -path './include/st_secrets/*' ! -path './share/man/*' | sort) >"$work/files"
     diff - "$work/files" || { echo "the list of files of $1 differs" && exit 1; }
     diff -r "$root/include/st_secrets" "$1/include/st_secrets"
+    rm -rf "$work/man" && mkdir "$work/man"
+    "$1/bin/st-secrets" man "$work/man"
+    [ -e "$work/man/st-secrets-run.1" ]
+    diff -r "$work/man" "$1/share/man/man1"
 }
 
 # `make help` lists the targets, and they exist.
@@ -35,6 +39,7 @@ if grep -rIl -e "$work/stage" -e /opt/st -e "$root" -e '@[A-Z_]*@' "$moved"; the
     echo "these files contain the installation directory or placeholders" && exit 1
 fi
 same_files "$moved" <<'LIST'
+./bin/st-secrets
 ./include/st_secrets.h
 ./include/st_secrets.hpp
 ./lib/cmake/st_secrets/st_secretsConfig.cmake
@@ -44,6 +49,9 @@ same_files "$moved" <<'LIST'
 ./lib/libst_secrets.so.0
 ./lib/libst_secrets.so.0.1.0
 ./lib/pkgconfig/st_secrets.pc
+./share/bash-completion/completions/st-secrets
+./share/fish/vendor_completions.d/st-secrets.fish
+./share/zsh/site-functions/_st-secrets
 LIST
 sh "$here/tree.sh" "$moved" "$version" "$cc" "$cxx"
 
@@ -61,6 +69,7 @@ same_files "$work/unpacked/$name" <<'LIST'
 ./README.md
 ./RELEASING.md
 ./SECURITY.md
+./bin/st-secrets
 ./bindings/cpp/README.md
 ./bindings/go/README.md
 ./bindings/node/README.md
@@ -93,6 +102,9 @@ same_files "$work/unpacked/$name" <<'LIST'
 ./lib/libst_secrets.so.0
 ./lib/libst_secrets.so.0.1.0
 ./lib/pkgconfig/st_secrets.pc
+./share/bash-completion/completions/st-secrets
+./share/fish/vendor_completions.d/st-secrets.fish
+./share/zsh/site-functions/_st-secrets
 LIST
 # Every relative link leads to a file of the tarball.
 find "$work/unpacked/$name" -name '*.md' | while read -r document; do

@@ -1,7 +1,7 @@
 /*
- * Holds secrets from a JSON file, a YAML file, a directory, a custom provider and a cipher, frees others, and then
- * waits: a core file of it must not contain them in clear. It does not contain values itself: names and files come from
- * a script.
+ * Holds secrets from a JSON file, a YAML file, a directory, a custom provider and a cipher, frees others, has a
+ * redactor of all of them, and then waits: a core file of it must not contain them in clear. It does not contain values
+ * itself: names and files come from a script.
  *
  * usage: holder DIRECTORY [leak]
  * Prints "ready" when it is; "leak" copies a secret to ordinary memory, which is freed.
@@ -87,6 +87,7 @@ int main(int argc, char **argv) {
     static char own[PATH_MAX], path[PATH_MAX];
     st_secrets *json, *yaml, *mount, *forgotten;
     st_bytes report = {0};
+    CHECK_OK(st_redactor_start(NULL, &error));
     use(argv[1], "s.json", &json);
     use(argv[1], "s.yaml", &yaml);
     use(argv[1], "mount", &mount);
@@ -112,6 +113,11 @@ int main(int argc, char **argv) {
     st_secrets *broken = open_with("file_path", path);
     CHECK_FAILS(st_secrets_get(broken, "HELD", ST_NUL, &kept[15], &error), ST_PROTOCOL, "broken.yaml");
     CHECK_OK(st_secrets_check(broken, &report, &error));
+    st_bytes_free(&report);
+
+    /* Computes the forms of all values. */
+    CHECK_OK(st_redact(NULL, "a text", ST_NUL, &report, &error));
+    CHECK_TEXT(report, "a text");
     st_bytes_free(&report);
 
     puts("ready");

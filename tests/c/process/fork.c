@@ -2,7 +2,7 @@
  * The library works in the child of a fork(), whatever the parent's other threads were doing: 300 forks while eight
  * threads work. A child that hangs is killed, which fails the test.
  *
- * usage: fork get|set|provider
+ * usage: fork get|set|provider|redact
  */
 #include <errno.h>
 #include <pthread.h>
@@ -66,6 +66,22 @@ static int sets(const char *key) {
     return status == ST_OK;
 }
 
+/* Adds a value, and redacts it and one that was returned by a get. */
+static int redacts(const char *value) {
+    char text[100];
+    st_error error = ST_ERROR_INIT;
+    st_bytes redacted = {0};
+    snprintf(text, sizeof text, "%s, CANARY-file", value);
+    int ok = st_redactor_add(NULL, NULL, 0, value, ST_NUL, NULL, &error) == ST_OK &&
+             st_redact(NULL, text, ST_NUL, &redacted, &error) == ST_OK && redacted.len == strlen("***, ***") &&
+             memcmp(redacted.data, "***, ***", redacted.len) == 0;
+    if (!ok) {
+        fprintf(stderr, "redact: %s %s\n", (const char *)redacted.data, error.message);
+    }
+    st_bytes_free(&redacted);
+    return ok;
+}
+
 static void *busy(void *argument) {
     size_t number = (size_t)argument;
     char key[32];
@@ -76,6 +92,9 @@ static void *busy(void *argument) {
             ok = sets(key);
         } else if (strcmp(work, "provider") == 0 && number % 2 == 0) {
             ok = gets("slow-key", "CANARY-slow");
+        } else if (strcmp(work, "redact") == 0 && number % 2 == 0) {
+            snprintf(key, sizeof key, "CANARY-%zu-%zu", number, i % 200);
+            ok = redacts(key);
         } else if (i % 50 == 49) {
             ok = st_secrets_clear_cache(secrets, NULL) == ST_OK; /* forces the file to be read again */
         } else {
@@ -96,6 +115,10 @@ static int child(int number) {
     }
     if (strcmp(work, "provider") == 0) {
         ok = ok && gets("slow-child", "CANARY-slow");
+    }
+    if (strcmp(work, "redact") == 0) {
+        snprintf(key, sizeof key, "CANARY-child-%d", number);
+        ok = ok && redacts(key);
     }
     st_bytes json = {0};
     ok = ok && st_secrets_check(secrets, &json, NULL) == ST_OK;
@@ -143,6 +166,9 @@ int main(int argc, char **argv) {
     secrets = open_with("file_path", write_file("fork.json", "{\"IN_FILE\": \"CANARY-file\"}"));
     st_error error = ST_ERROR_INIT;
     CHECK_OK(st_secrets_add_provider(secrets, "slow", ST_NUL, ST_LAST, load, NULL, NULL, &error));
+    if (strcmp(work, "redact") == 0) {
+        CHECK_OK(st_redactor_start(NULL, &error));
+    }
     CHECK(gets("IN_FILE", "CANARY-file"));
 
     /* Bytes from before the fork stay readable in the child. */

@@ -7,13 +7,24 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use zeroize::Zeroizing;
 
-use super::Pattern;
+/// One form of a value.
+pub(super) type Form = Zeroizing<Vec<u8>>;
 
-/// The length of the lines in which MIME and PEM wrap base64 (RFC 2045).
+/// The length of the lines in which MIME, `base64` and YAML wrap base64 (RFC 2045).
 const BASE64_LINE: usize = 76;
+/// How many bytes of a value such a line has.
+const BYTES_OF_LINE: usize = BASE64_LINE / 4 * 3;
+/// Values up to this length are found in wrapped base64 wherever in a line they begin. Longer ones, and the lines of a
+/// value, are found if they are behind at most two bytes.
+const ANYWHERE_IN_LINE: usize = 256;
+
+/// Longer values, in bytes, are only found as they are: their forms would take hundreds of times as much memory.
+const LONGEST_ENCODED: usize = 64 * 1024;
 
 /// The bytes that an encoder writes unchanged, beside letters and digits, and whether it writes a space as `+`.
-const PERCENT_ENCODERS: [(&[u8], bool); 10] = [
+const PERCENT_ENCODERS: [(&[u8], bool); 11] = [
+    // `NON_ALPHANUMERIC` of the crate percent-encoding.
+    (b"", false),
     // RFC 3986: nothing that is reserved; a segment of a path; the name and password of a URL; a query.
     (b"-._~", false),
     (b"-._~!$&'()*+,;=:@", false),
@@ -31,7 +42,7 @@ const PERCENT_ENCODERS: [(&[u8], bool); 10] = [
 ];
 
 /// Returns the forms of a value, and of each of its lines, that are at least `shortest` bytes long. Some are the same.
-pub(super) fn patterns(value: &[u8], shortest: usize) -> Vec<Pattern> {
+pub(super) fn forms(value: &[u8], shortest: usize) -> Vec<Form> {
     let mut forms = Vec::new();
     let mut add = |form: Vec<u8>| {
         let form = Zeroizing::new(form);
@@ -39,6 +50,10 @@ pub(super) fn patterns(value: &[u8], shortest: usize) -> Vec<Pattern> {
             forms.push(form);
         }
     };
+    if value.len() > LONGEST_ENCODED {
+        add(value.to_vec());
+        return forms;
+    }
     let lines = value.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     let is_long = |part: &&[u8]| part.len() >= shortest;
     for part in std::iter::once(value).chain(lines).filter(is_long).collect::<HashSet<_>>() {
@@ -48,7 +63,8 @@ pub(super) fn patterns(value: &[u8], shortest: usize) -> Vec<Pattern> {
         for digits in [b"0123456789abcdef", b"0123456789ABCDEF"] {
             add(part.iter().flat_map(|byte| hexadecimal(*byte, digits)).collect());
         }
-        base64_encoded(part, shortest, &mut add);
+        let anywhere = part.len() == value.len() && part.len() <= ANYWHERE_IN_LINE;
+        base64_encoded(part, if anywhere { BYTES_OF_LINE } else { 3 }, &mut add);
         if let Ok(text) = std::str::from_utf8(part) {
             add(text.encode_utf16().flat_map(u16::to_le_bytes).collect());
         }
@@ -167,21 +183,36 @@ fn percent_encoded(value: &[u8], add: &mut impl FnMut(Vec<u8>)) {
     }
 }
 
-/// Base64 of the value behind 0, 1 or 2 other bytes, in which no character depends on what surrounds the value.
-fn base64_encoded(value: &[u8], shortest: usize, add: &mut impl FnMut(Vec<u8>)) {
-    for before in 0..3 {
-        let mut padded = vec![0; before];
-        padded.extend_from_slice(value);
-        for engine in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
-            let encoded = engine.encode(&padded);
-            let whole = &encoded.as_bytes()[(before * 8).div_ceil(6)..padded.len() * 8 / 6];
-            add(whole.to_vec());
-            // Wrapped, if the value is at the beginning of a line.
-            if whole.len() > BASE64_LINE && whole.len() >= shortest {
+/// Base64 of the value behind other bytes, in which no character depends on what surrounds the value. `most`: the
+/// number of bytes that may be in front on the same line is below this.
+fn base64_encoded(value: &[u8], most: usize, add: &mut impl FnMut(Vec<u8>)) {
+    for (engine, most) in [(&STANDARD_NO_PAD, most), (&URL_SAFE_NO_PAD, 3)] {
+        for before in 0..most {
+            // What is in front decides only which bits of the value share a character, and the column.
+            let mut padded = Zeroizing::new(vec![0; before % 3]);
+            padded.extend_from_slice(value);
+            let encoded = Zeroizing::new(engine.encode(padded.as_slice()).into_bytes());
+            let whole = &encoded[(before % 3 * 8).div_ceil(6)..padded.len() * 8 / 6];
+            if before < 3 {
+                add(whole.to_vec());
+            }
+            let column = (before * 8).div_ceil(6);
+            if column + whole.len() > BASE64_LINE {
                 for end in [&b"\n"[..], b"\r\n"] {
-                    add(whole.chunks(BASE64_LINE).collect::<Vec<_>>().join(end));
+                    add(wrapped(whole, BASE64_LINE - column, end));
                 }
             }
         }
     }
+}
+
+/// The same text with line breaks, of which the first is behind `first` characters.
+fn wrapped(text: &[u8], first: usize, end: &[u8]) -> Vec<u8> {
+    let (first, rest) = text.split_at(first);
+    let mut lines = first.to_vec();
+    for line in rest.chunks(BASE64_LINE) {
+        lines.extend_from_slice(end);
+        lines.extend_from_slice(line);
+    }
+    lines
 }

@@ -1,0 +1,137 @@
+'use strict';
+
+const { Transform } = require('node:stream');
+const native = require('./native.js');
+const { Handle, PROCESS, handleOf, settingsText } = require('./handle.js');
+const { input } = require('./secret.js');
+
+/** Milliseconds after which text that may be the beginning of a value is passed on. */
+const PAUSE = 50;
+
+let ofProcess;
+
+/** Replaces values in text. */
+class Redactor extends Handle {
+  constructor(settings) {
+    super(settings, () => native.redactorOpen(settingsText(settings)));
+  }
+
+  /** The redactor of the whole process, opened on first use. */
+  static get default() {
+    // Opens it: values that are returned before are not known.
+    native.redact(null, '');
+    ofProcess ??= new Redactor(PROCESS);
+    return ofProcess;
+  }
+
+  /** Opens the redactor of the whole process with settings. */
+  static start(settings) {
+    native.redactorStart(settingsText(settings));
+  }
+
+  /** Adds a value. Returns whether it is long enough. */
+  add(value, { name = null } = {}) {
+    return native.redactorAdd(handleOf(this), input(value), name);
+  }
+
+  /** Returns a string for a string, a Buffer for bytes. */
+  redact(text) {
+    const redacted = native.redact(handleOf(this), text);
+    return typeof text === 'string' ? redacted.toString() : redacted;
+  }
+}
+
+/** One text that is redacted as it is written. What may be the beginning of a value is held back for up to 50 ms. */
+class Text {
+  #stream;
+  #put;
+  #timer = null;
+
+  constructor(redactor, put) {
+    this.#stream = native.redactStreamOpen(handleOf(redactor));
+    this.#put = put;
+  }
+
+  /** Returns the redacted bytes. */
+  write(bytes) {
+    const [redacted, held] = native.redactStreamWrite(this.#stream, bytes);
+    clearTimeout(this.#timer);
+    if (held > 0) this.#timer = setTimeout(() => this.#put(this.flush()), PAUSE);
+    return redacted;
+  }
+
+  /** Returns what is held back. */
+  flush() {
+    clearTimeout(this.#timer);
+    return native.redactStreamFlush(this.#stream);
+  }
+}
+
+/** A stream that passes on what is written to it, with every value replaced. */
+class RedactingTransform extends Transform {
+  #text;
+
+  constructor({ redactor = Redactor.default, ...options } = {}) {
+    super({ ...options, decodeStrings: true, writableObjectMode: false });
+    this.#text = new Text(redactor, (bytes) => this.push(bytes));
+  }
+
+  _transform(chunk, _encoding, callback) {
+    let redacted;
+    try {
+      redacted = this.#text.write(chunk);
+    } catch (error) {
+      callback(error);
+      return;
+    }
+    callback(null, redacted.length > 0 ? redacted : undefined);
+  }
+
+  _flush(callback) {
+    callback(null, this.#text.flush());
+  }
+
+  _destroy(error, callback) {
+    // Ends the timer.
+    this.#text.flush();
+    callback(error);
+  }
+}
+
+/**
+ * Redacts what the program writes to `process.stdout` and `process.stderr`, and so what `console` prints. Returns a
+ * function that ends this.
+ */
+function redactOutput({ redactor = Redactor.default, streams = [process.stdout, process.stderr] } = {}) {
+  const restore = streams.map((stream) => hook(stream, redactor));
+  return () => {
+    for (const each of restore) each();
+  };
+}
+
+function hook(stream, redactor) {
+  const { write } = stream;
+  const own = Object.hasOwn(stream, 'write');
+  const text = new Text(redactor, (bytes) => void write.call(stream, bytes));
+  const release = () => {
+    const held = text.flush();
+    if (held.length > 0) write.call(stream, held);
+  };
+  const hooked = function hooked(chunk, encoding, callback) {
+    const done = typeof encoding === 'function' ? encoding : callback;
+    const bytes = typeof chunk === 'string' ? Buffer.from(chunk, typeof encoding === 'string' ? encoding : 'utf8') : chunk;
+    return write.call(stream, text.write(bytes), done);
+  };
+  stream.write = hooked;
+  process.on('exit', release);
+  return () => {
+    release();
+    process.off('exit', release);
+    // Another hook may have been installed over this one; it keeps working.
+    if (stream.write !== hooked) return;
+    if (own) stream.write = write;
+    else delete stream.write;
+  };
+}
+
+module.exports = { RedactingTransform, Redactor, redactOutput };

@@ -1,0 +1,82 @@
+'use strict';
+
+const assert = require('node:assert/strict');
+const { execFileSync } = require('node:child_process');
+const { once } = require('node:events');
+const { PassThrough } = require('node:stream');
+const test = require('node:test');
+const { st, status, world } = require('./support.js');
+
+const { RedactingTransform, Redactor, redactOutput } = st;
+const VALUE = 'CANARY-ä1234';
+
+function redactorWith(settings) {
+  const redactor = new Redactor(settings);
+  redactor.add(VALUE, { name: 'NAME' });
+  return redactor;
+}
+
+test('values and their forms are replaced', () => {
+  const redactor = redactorWith({ redact_with: '<{name}>' });
+  assert.equal(redactor.redact(`a ${VALUE} b ${encodeURIComponent(VALUE)} ${JSON.stringify(VALUE)}`), 'a <NAME> b <NAME> "<NAME>"');
+  assert.deepEqual(redactor.redact(Buffer.from(Buffer.from(VALUE).toString('hex'))), Buffer.from('<NAME>'));
+  assert.deepEqual([redactor.add('short'), redactor.add(Buffer.from('long enough'))], [false, true]);
+  assert.equal(redactor.redact('short, long enough'), 'short, <secret>');
+  assert.throws(() => new Redactor({ redact_min: 1 }), status('ST_CONFIG'));
+  assert.throws(() => redactor.redact(5), TypeError);
+  redactor.close();
+  assert.throws(() => redactor.redact('x'), status('ST_INVALID_ARGUMENT'));
+});
+
+test('a transform redacts over chunks', async () => {
+  const transform = new RedactingTransform({ redactor: redactorWith() });
+  let text = '';
+  transform.setEncoding('utf8').on('data', (chunk) => {
+    text += chunk;
+  });
+  for (const byte of Buffer.from(`a ${VALUE} b\n`)) transform.write(Buffer.of(byte));
+  transform.write('CAN');
+  transform.end();
+  await once(transform, 'end');
+  assert.equal(text, 'a *** b\nCAN');
+});
+
+test('a transform passes on after a pause what may begin a value', async () => {
+  const transform = new RedactingTransform({ redactor: redactorWith() });
+  transform.write('prompt C');
+  let text = '';
+  for await (const chunk of transform) {
+    text += chunk;
+    if (text === 'prompt C') break;
+  }
+});
+
+test('output is redacted until the hook is removed', async () => {
+  const stream = new PassThrough();
+  const end = redactOutput({ redactor: redactorWith(), streams: [stream] });
+  const log = new console.Console(stream);
+  log.log('token', VALUE);
+  log.log({ token: VALUE });
+  await new Promise((resolve) => stream.write(VALUE, 'utf8', resolve));
+  stream.write('CAN');
+  end();
+  assert.equal(Object.hasOwn(stream, 'write'), false);
+  stream.write('X');
+  const text = stream.read().toString();
+  assert.equal(text, "token ***\n{ token: '***' }\n***CANX");
+});
+
+test('the redactor of the process replaces what the library returned', (t) => {
+  world(t, { TOKEN: VALUE });
+  const program = `
+    const { Redactor, Secrets, redactOutput } = require('st-secrets');
+    Redactor.start({ redact_with: '<{name}>' });
+    try { Redactor.start({}); } catch (error) { console.log(error.code); }
+    redactOutput();
+    console.log(Secrets.default.getSync('TOKEN').text());
+    console.error(Redactor.default.redact('x'));
+    process.stdout.write('the end, C');
+    process.exit();`;
+  const printed = execFileSync(process.execPath, ['-e', program], { cwd: __dirname, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+  assert.equal(printed, 'ST_CONFIG\n<TOKEN>\nthe end, C');
+});

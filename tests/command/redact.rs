@@ -1,0 +1,283 @@
+//! `redact`, and `run --redact` away from a terminal.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, Stdio};
+
+use crate::home::{Home, answer};
+
+const TWO: &str = r#"{"HF_TOKEN": "CANARY-1234567", "wandb-api-key": "CANARY wandb/key+"}"#;
+
+fn home() -> Home {
+    Home::with(TWO)
+}
+
+fn spawn(mut command: Command) -> Child {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn kill(signal: &str, process: u32) {
+    assert!(Command::new("kill").args([signal, &process.to_string()]).status().unwrap().success());
+}
+
+/// Waits until this holds.
+fn wait_until(holds: impl Fn() -> bool) {
+    let begun = std::time::Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < crate::session::LONG, "it does not come true");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
+/// `T` if it is stopped.
+fn state(process: u32) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
+}
+
+#[test]
+fn the_filter_replaces_the_secrets_that_are_named() {
+    let home = home();
+    let text = b"a CANARY-1234567 b\nCANARY wandb/key+ CANARY%20wandb%2Fkey%2B\n";
+    let redacted = home.run_with(&["redact", "hf-token", "WANDB_API_KEY"], text).ok();
+    assert_eq!(redacted.text(), "a *** b\n*** ***\n");
+    assert_eq!(
+        home.run_with(&["redact", "HF_TOKEN"], text).ok().text(),
+        "a *** b\nCANARY wandb/key+ CANARY%20wandb%2Fkey%2B\n"
+    );
+    assert_eq!(home.run_with(&["redact", "--optional", "NO,HF_TOKEN"], b"CANARY-1234567").ok().text(), "***");
+    assert_eq!(home.run_with(&["redact", "--only", "WANDB_*"], b"CANARY wandb/key+").ok().text(), "***");
+}
+
+#[test]
+fn the_filter_replaces_every_listed_secret_if_none_is_named() {
+    let redacted = home().run_with(&["redact"], b"CANARY-1234567 CANARY wandb/key+").ok();
+    assert_eq!(redacted.text(), "*** ***");
+    Home::new().run_with(&["redact"], b"text").fails(3, &["no provider lists a secret"]);
+}
+
+#[test]
+fn the_filter_copies_nothing_if_a_secret_is_missing() {
+    home().run_with(&["redact", "NO", "HF_TOKEN"], b"CANARY").fails(3, &["\"NO\" was not found"]);
+    Home::with("{").run_with(&["redact"], b"CANARY").fails(4, &["the names of provider file"]);
+    home().run_with(&["redact", "HF_TOKEN=CANARY"], b"").fails(2, &["has no `=`"]);
+}
+
+#[test]
+fn a_value_that_is_too_short_is_named_in_a_warning() {
+    let home = Home::with(r#"{"PIN": "1234567", "HF_TOKEN": "CANARY-1234567"}"#);
+    let redacted = home.run_with(&["redact"], b"1234567 CANARY-1234567");
+    assert_eq!((redacted.code, redacted.text()), (0, "1234567 ***"));
+    redacted.says(&["warning: PIN is not replaced in the output: it has 7 bytes"]);
+    let run = home.run(&["run", "PIN", "--redact", "--", "sh", "-c", "echo $PIN"]);
+    assert_eq!((run.code, run.text()), (0, "1234567\n"));
+    run.says(&["warning: PIN is not replaced in the output"]);
+}
+
+#[test]
+fn text_without_secrets_is_unchanged() {
+    let home = home();
+    let mut state = 1_u64;
+    let text: Vec<u8> = (0..4_000_000)
+        .map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            state.to_be_bytes()[0]
+        })
+        .collect();
+    let file = home.path("text");
+    fs::write(&file, &text).unwrap();
+    let mut command = home.command(&["redact"]);
+    command.stdin(fs::File::open(&file).unwrap());
+    assert!(answer(command).ok().stdout == text);
+    let run = home.run(&["run", "HF_TOKEN", "--redact", "--", "cat", "text"]).ok();
+    assert!(run.stdout == text);
+}
+
+#[test]
+fn what_may_be_the_beginning_of_a_secret_is_seen_after_a_pause() {
+    let home = home();
+    let mut filter = spawn(home.command(&["redact"]));
+    let mut input = filter.stdin.take().unwrap();
+    input.write_all(b"CANA").unwrap();
+    let mut seen = [0; 4];
+    filter.stdout.as_mut().unwrap().read_exact(&mut seen).unwrap();
+    assert_eq!(&seen, b"CANA");
+    drop(input);
+    assert!(filter.wait().unwrap().success());
+}
+
+#[test]
+fn ctrl_c_does_not_end_the_filter_before_its_input() {
+    let home = home();
+    let mut filter = spawn(home.command(&["redact"]));
+    let mut input = filter.stdin.take().unwrap();
+    let mut lines = BufReader::new(filter.stdout.take().unwrap()).lines();
+    input.write_all(b"ready\n").unwrap();
+    assert_eq!(lines.next().unwrap().unwrap(), "ready");
+    kill("-INT", filter.id());
+    input.write_all(b"KeyboardInterrupt: CANARY-1234567\n").unwrap();
+    assert_eq!(lines.next().unwrap().unwrap(), "KeyboardInterrupt: ***");
+    drop(input);
+    assert!(lines.next().is_none() && filter.wait().unwrap().success());
+}
+
+#[test]
+fn a_filter_whose_reader_has_read_enough_is_not_a_failure() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let home = home();
+    let mut command = home.command(&["redact"]);
+    command.stdin(fs::File::open(home.write("text", "text")).unwrap()).stdout(writer);
+    let output = command.output().unwrap();
+    assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0));
+    let mut full = home.command(&["redact"]);
+    full.stdin(fs::File::open(home.path("text")).unwrap());
+    full.stdout(fs::OpenOptions::new().write(true).open("/dev/full").unwrap());
+    let output = full.output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.code() == Some(4) && stderr.contains("cannot copy stdin to stdout: No space left"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn both_streams_of_a_command_are_redacted_or_one() {
+    let home = home();
+    let script = "echo out $HF_TOKEN; echo err $HF_TOKEN >&2; cat";
+    let run = home.run_with(&["run", "HF_TOKEN", "--redact", "--", "sh", "-c", script], b"in CANARY-1234567\n");
+    assert_eq!((run.code, run.text(), run.stderr.as_str()), (0, "out ***\nin ***\n", "err ***\n"));
+    let run = home.run_with(&["run", "HF_TOKEN", "--redact=stderr", "--", "sh", "-c", script], b"in\n");
+    assert_eq!((run.code, run.text(), run.stderr.as_str()), (0, "out CANARY-1234567\nin\n", "err ***\n"));
+    home.run(&["run", "HF_TOKEN", "--redact=stdin", "--", "true"]).fails(2, &["possible values: all, stderr"]);
+}
+
+#[test]
+fn two_streams_to_one_file_keep_their_order() {
+    let home = home();
+    let expected: String = (0..200).map(|number| format!("{number}\n")).collect();
+    let script = "i=0; while [ $i -lt 200 ]; do echo $i >&$((i % 2 + 1)); i=$((i + 1)); done";
+    let mut command = home.command(&["run", "HF_TOKEN", "--redact", "--", "sh", "-c", script]);
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    command.stdout(writer.try_clone().unwrap()).stderr(writer);
+    let mut child = command.spawn().unwrap();
+    drop(command);
+    let mut text = String::new();
+    reader.read_to_string(&mut text).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn a_redacted_command_ends_like_one_that_is_not() {
+    let home = home();
+    let run = |words: &[&str]| home.command(&[&["run", "HF_TOKEN", "--redact", "--"], words].concat());
+    assert_eq!(run(&["sh", "-c", "exit 42"]).status().unwrap().code(), Some(42));
+    for (name, signal) in [("TERM", 15), ("KILL", 9), ("ABRT", 6), ("HUP", 1), ("SEGV", 11), ("PIPE", 13)] {
+        let status = run(&["sh", "-c", &format!("ulimit -c unlimited; kill -{name} $$")]).status().unwrap();
+        assert_eq!((status.signal(), status.core_dumped()), (Some(signal), false), "{name}");
+    }
+    answer(run(&["no-such-command"])).fails(127, &["cannot run no-such-command"]);
+    answer(run(&[home.secrets().to_str().unwrap()])).fails(126, &["cannot run", "secrets.json"]);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    assert_eq!(run(&["yes"]).stdout(writer).status().unwrap().signal(), Some(13));
+}
+
+#[test]
+fn signals_are_passed_on_to_a_redacted_command() {
+    let home = home();
+    for (name, number) in [("HUP", 1), ("INT", 2), ("QUIT", 3), ("TERM", 15), ("USR1", 10), ("USR2", 12), ("ALRM", 14)]
+    {
+        // Python counts each one; the end of its input shows that no other one came.
+        let script = format!(
+            "import os, signal, sys\nall = []\n\
+             signal.signal({number}, lambda *_: (all.append(1), os.write(1, b'got\\n')))\nos.write(1, b'ready\\n')\n\
+             sys.stdin.read()\nprint(len(all))\nsys.exit(7)"
+        );
+        let mut command = Command::new("env");
+        let program = home.command(&["run", "HF_TOKEN", "--redact", "--", "python3", "-c", &script]);
+        command.arg("--default-signal").arg(program.get_program()).args(program.get_args()).current_dir(home.path(""));
+        command.env_clear().envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let mut child = spawn(command);
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert_eq!(lines.next().unwrap().unwrap(), "ready");
+        kill(&format!("-{name}"), child.id());
+        assert_eq!(lines.next().unwrap().unwrap(), "got", "{name}");
+        drop(child.stdin.take());
+        assert_eq!(lines.next().unwrap().unwrap(), "1", "{name}");
+        assert_eq!(child.wait().unwrap().code(), Some(7), "{name}");
+    }
+}
+
+#[test]
+fn a_signal_that_the_caller_ignores_stays_ignored() {
+    let home = home();
+    let script = "grep SigIgn /proc/self/status";
+    let ignored = |arguments: &[&str]| {
+        let program = home.command(&[&["run", "HF_TOKEN"], arguments, &["--", "sh", "-c", script]].concat());
+        let mut command = Command::new("env");
+        command.args(["--default-signal", "--ignore-signal=HUP,INT,TSTP"]);
+        command.arg(program.get_program()).args(program.get_args()).current_dir(home.path(""));
+        command.env_clear().envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let answer = answer(command).ok();
+        // Without those that glibc uses itself.
+        u64::from_str_radix(answer.text().split_whitespace().last().unwrap(), 16).unwrap() & 0x7fff_ffff
+    };
+    assert_eq!(ignored(&["--redact"]), ignored(&[]));
+    assert!(ignored(&["--redact"]) & 0b11 == 0b11);
+}
+
+#[test]
+fn a_redacted_command_is_stopped_and_continued() {
+    let home = home();
+    let script = "echo $$; read line; echo got $line $HF_TOKEN";
+    let mut child = spawn(home.command(&["run", "HF_TOKEN", "--redact", "--", "sh", "-c", script]));
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let command: u32 = lines.next().unwrap().unwrap().parse().unwrap();
+    kill("-STOP", command);
+    wait_until(|| state(child.id()) == Some('T'));
+    kill("-CONT", child.id());
+    wait_until(|| state(command) != Some('T'));
+    // Stopped together, as by a batch system.
+    kill("-STOP", child.id());
+    kill("-STOP", command);
+    wait_until(|| state(child.id()) == Some('T') && state(command) == Some('T'));
+    kill("-CONT", child.id());
+    child.stdin.take().unwrap().write_all(b"this\n").unwrap();
+    assert_eq!(lines.next().unwrap().unwrap(), "got this ***");
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn what_a_command_leaves_behind_does_not_keep_it() {
+    let home = home();
+    let run = home.run(&["run", "HF_TOKEN", "--redact", "--", "sh", "-c", "sleep 1000 & echo $! $HF_TOKEN"]).ok();
+    let (process, rest) = run.text().split_once(' ').unwrap();
+    assert_eq!(rest, "***\n");
+    kill("-KILL", process.parse().unwrap());
+}
+
+#[test]
+fn all_output_is_there_when_a_redacted_command_has_ended() {
+    let home = home();
+    // More than a pipe holds, from a process that ends at once.
+    let script = "import os; os.write(1, b'x' * 50000 + os.environb[b'HF_TOKEN']); os._exit(3)";
+    for _ in 0..10 {
+        let run = home.run(&["run", "HF_TOKEN", "--redact", "--", "python3", "-c", script]);
+        assert_eq!((run.code, run.stdout.len()), (3, 50003));
+        assert!(run.stdout.ends_with(b"x***"));
+    }
+}
+
+#[test]
+fn a_redacted_command_may_have_variables_of_a_file_alone() {
+    let home = home();
+    home.write("own.env", "A=CANARY-1234567\n");
+    let run = home.run(&["run", "--env-file", "own.env", "--redact", "--", "sh", "-c", "echo $A"]);
+    assert_eq!((run.code, run.text()), (0, "CANARY-1234567\n"), "these are not secrets");
+    let run =
+        home.run(&["run", "HF_TOKEN", "--clean", "--redact", "--", "sh", "-c", "echo ${HF_TOKEN-none} ${X-none}"]);
+    assert_eq!((run.code, run.text()), (0, "*** none\n"));
+}

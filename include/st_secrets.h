@@ -111,11 +111,6 @@
 #define ST_SOURCE_HUGGINGFACE 8
 
 /**
- * In `source`: the variables and the token file of Hugging Face's own tools.
- */
-#define ST_SOURCE_HUGGINGFACE 8
-
-/**
  * In `st_error.flags`: the same call may succeed later without any change by the user.
  */
 #define ST_ERROR_RETRYABLE 1
@@ -1564,8 +1559,8 @@ st_status st_store_as(const struct st_store *store,
 
 /**
  * Frees a handle. No other thread may be using it. NULL is allowed and does nothing. When the last handle of a store
- * is freed, the write-ahead logs are checkpointed, so that the database files alone are complete. The same happens when
- * the process calls `exit` or returns from `main`.
+ * is freed, the write-ahead logs are checkpointed, so that the database files alone are complete. The same happens
+ * when the process calls `exit` or returns from `main`.
  */
 void st_store_free(struct st_store *store);
 
@@ -1584,16 +1579,13 @@ st_status st_store_reset(const struct st_config *config,
  * `st_bytes_free`. Its members are
  *
  * - `state_dir`: the state directory, or null if the setting `database` names a file elsewhere
- * - `reason`: what decided: the setting `database` or `state_dir`; `SIMPLETUNER_STATE_DIR` or `SIMPLETUNER_CONFIG_DIR`;
- *   `in_use` (the directory of SimpleTuner's server, which has a database, while the one that would be used has none);
- *   or `default`
+ * - `reason`: what decided: the setting `database` or `state_dir`; the variable `SIMPLETUNER_STATE_DIR` or
+ *   `SIMPLETUNER_CONFIG_DIR`; `in_use` (SimpleTuner's server uses the directory); or `default`
  * - `explanation`: a sentence, if there were several directories to choose from, or null
  * - `database`, `credentials_database`, `audit_database`, `audit_key`: paths
  * - `warnings`: an array of sentences. They are also logged when the store is opened
  */
-st_status st_store_describe(const struct st_store *store,
-                            struct st_bytes *json,
-                            struct st_error *error);
+st_status st_store_describe(const struct st_store *store, struct st_bytes *json, struct st_error *error);
 
 /**
  * Reads the configuration of a provider: a JSON object exactly as it was written, including Python's `NaN` and
@@ -2001,6 +1993,101 @@ st_status st_audit_verify(const struct st_store *store,
                           struct st_error *error);
 
 /**
+ * Exports entries as text, oldest first, which can be continued: `last_id` (may be NULL) receives the number of the
+ * last entry, or 0 if there is none, and `after_id` of the next call continues there. `filter_json` is as for
+ * `st_audit_query`, except that `limit` is 10000 by default. Free `exported` with `st_bytes_free`.
+ *
+ * `format` is `ST_AUDIT_JSON_LINES` or `ST_AUDIT_CSV`. CSV begins with the names of the columns, unless there is an
+ * `after_id`. A cell that a spreadsheet would evaluate as a formula gets an apostrophe in front.
+ */
+st_status st_audit_export(const struct st_store *store,
+                          const char *filter_json,
+                          size_t filter_json_len,
+                          int32_t format,
+                          struct st_bytes *exported,
+                          int64_t *last_id,
+                          struct st_error *error);
+
+/**
+ * Sends entries to a webhook, oldest first, with HTTP POST, each as the JSON object that SimpleTuner sends:
+ * `@timestamp`, `event` and `simpletuner`, whose `audit_id` is the number of the entry. `filter_json` is as for
+ * `st_audit_export`. `webhook_json` is a JSON object of
+ *
+ * - `url`: `https://…`; required
+ * - `token`: the header `Authorization`, as it is if it begins with `Bearer ` or `ApiKey `, else after `ApiKey `. It
+ *   is not sent to `http://` of another machine
+ * - `security_only`: whether to pass over all but the security events (default false)
+ * - `batch`: how many entries a request has, at most 1000. 1, the default, is `application/json` as SimpleTuner sends
+ *   it; more are `application/x-ndjson`, one object per line
+ * - `timeout`: seconds for a request with its retries (default 5)
+ * - `retries`: how often a request is repeated when the server is busy, fails or cannot be reached (default 2)
+ * - `ca_file`: a PEM file with the certificate authorities to trust, instead of those of the system
+ *
+ * Proxies are those of `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`. The call returns when all entries have
+ * been sent; use a thread that may wait.
+ *
+ * `last_id` (may be NULL) receives the number of the last entry that was delivered or passed over, or 0 if no entry
+ * matches. If a request fails after others were delivered, the call succeeds, and the next one, with `after_id`,
+ * reports the failure if it persists. A receiver may get an entry twice, but never out of order.
+ *
+ * `ST_INVALID_ARGUMENT`: a member of `webhook_json` is invalid. `ST_ACCESS_DENIED`: the server rejects the token, or
+ * its certificate is not trusted. `ST_PROTOCOL`: it does not accept the entries, redirects, or does not speak HTTP.
+ * `ST_UNAVAILABLE`, `ST_TIMEOUT`: try again later. `detail` is the HTTP status, if there is one.
+ */
+st_status st_audit_send(const struct st_store *store,
+                        const char *filter_json,
+                        size_t filter_json_len,
+                        const char *webhook_json,
+                        size_t webhook_json_len,
+                        int64_t *last_id,
+                        struct st_error *error);
+
+/**
+ * Removes the entries at the beginning of the audit trail that are more than `days` days old. 0 means the days of
+ * `SIMPLETUNER_AUDIT_RETENTION_DAYS`, else 90; nothing is removed if that variable is 0 or negative. `report` (may be
+ * NULL) receives a JSON object, to be freed with `st_bytes_free`, of `removed` (the number of entries), `first_id` and
+ * `last_id` (the first and the last of them, or null), `before` (entries from this time on are kept, or null) and
+ * `record_id` (the entry that records the removal, or null).
+ *
+ * The remaining entries are signed again as a chain of their own: only such a chain is valid for SimpleTuner. Entry
+ * `record_id` is part of it and says what was removed, with the signature of the last removed entry and the newest
+ * signature before the removal. Export or back up the trail first if the removed entries may be needed.
+ *
+ * An entry that SimpleTuner appends during the call may fork the chain. Everything is one transaction: a failure
+ * changes nothing. Raise the setting `timeout` for a trail of millions of entries.
+ *
+ * `ST_CORRUPT`: the trail is altered or incomplete; it stays as it is. `ST_INVALID_ARGUMENT`: `days` is negative.
+ * `ST_CONFIG`: the variable is not a number.
+ */
+st_status st_audit_retain(const struct st_store *store,
+                          int32_t days,
+                          struct st_bytes *report,
+                          struct st_error *error);
+
+/**
+ * Writes a copy of a database to the file `path`, while all programs go on using the database. The copy is its state
+ * at one point in time, and complete without other files. It is checked, and has mode 0600. Missing directories are
+ * created; `~` is the home directory.
+ *
+ * Without flags, the database of the provider configuration is copied, which normally contains the credentials too.
+ * With `ST_BACKUP_AUDIT` it is the audit trail: copy it after the other one, since an entry is older than its change.
+ * Keys are not copied.
+ *
+ * The file gets its name when it is complete, so a failure or a killed process leaves no half of it, only a hidden
+ * file beside it, which the next backup uses. An existing database of this name is overwritten with
+ * `ST_BACKUP_REPLACE` only, any other file never. The setting `timeout` limits the call; other calls of this process
+ * that need the database wait meanwhile.
+ *
+ * `ST_NOT_FOUND`: the database does not exist yet. `ST_IO`: the file exists (`detail` is `EEXIST`) or cannot be
+ * written. `ST_CORRUPT`: the database is damaged. `ST_BUSY`: another backup to the same place is in progress.
+ */
+st_status st_store_backup(const struct st_store *store,
+                          const char *path,
+                          size_t path_len,
+                          uint32_t flags,
+                          struct st_error *error);
+
+/**
  * Opens a redactor that has no value yet. `config` may be NULL; its settings are `redact_min` and `redact_with`. The
  * caller frees the redactor with `st_redactor_free`.
  *
@@ -2095,99 +2182,6 @@ st_status st_redact_stream_write(struct st_redact_stream *stream,
 st_status st_redact_stream_flush(struct st_redact_stream *stream,
                                  struct st_bytes *out,
                                  struct st_error *error);
- * Exports entries as text, oldest first, which can be continued: `last_id` (may be NULL) receives the number of the
- * last entry, or 0 if there is none, and `after_id` of the next call continues there. `filter_json` is as for
- * `st_audit_query`, except that `limit` is 10000 by default. Free `exported` with `st_bytes_free`.
- *
- * `format` is `ST_AUDIT_JSON_LINES` or `ST_AUDIT_CSV`. CSV begins with the names of the columns, unless there is an
- * `after_id`. A cell that a spreadsheet would evaluate as a formula gets an apostrophe in front.
- */
-st_status st_audit_export(const struct st_store *store,
-                          const char *filter_json,
-                          size_t filter_json_len,
-                          int32_t format,
-                          struct st_bytes *exported,
-                          int64_t *last_id,
-                          struct st_error *error);
-
-/**
- * Sends entries to a webhook, oldest first, with HTTP POST, each as the JSON object that SimpleTuner sends:
- * `@timestamp`, `event` and `simpletuner`, whose `audit_id` is the number of the entry. `filter_json` is as for
- * `st_audit_export`. `webhook_json` is a JSON object of
- *
- * - `url`: `https://…`; required
- * - `token`: the header `Authorization`, as it is if it begins with `Bearer ` or `ApiKey `, else after `ApiKey `. It is
- *   not sent to `http://` of another machine
- * - `security_only`: whether to pass over all but the security events (default false)
- * - `batch`: how many entries a request has, at most 1000. 1, the default, is `application/json` as SimpleTuner sends
- *   it; more are `application/x-ndjson`, one object per line
- * - `timeout`: seconds for a request with its retries (default 5)
- * - `retries`: how often a request is repeated when the server is busy, fails or cannot be reached (default 2)
- * - `ca_file`: a PEM file with the certificate authorities to trust, instead of those of the system
- *
- * Proxies are those of `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`. The call returns when all entries have
- * been sent; use a thread that may wait.
- *
- * `last_id` (may be NULL) receives the number of the last entry that was delivered or passed over, or 0 if no entry
- * matches. If a request fails after others were delivered, the call succeeds, and the next one, with `after_id`,
- * reports the failure if it persists. A receiver may get an entry twice, but never out of order.
- *
- * `ST_INVALID_ARGUMENT`: a member of `webhook_json` is invalid. `ST_ACCESS_DENIED`: the server rejects the token, or its
- * certificate is not trusted. `ST_PROTOCOL`: it does not accept the entries, redirects, or does not speak HTTP.
- * `ST_UNAVAILABLE`, `ST_TIMEOUT`: try again later. `detail` is the HTTP status, if there is one.
- */
-st_status st_audit_send(const struct st_store *store,
-                        const char *filter_json,
-                        size_t filter_json_len,
-                        const char *webhook_json,
-                        size_t webhook_json_len,
-                        int64_t *last_id,
-                        struct st_error *error);
-
-/**
- * Removes the entries at the beginning of the audit trail that are more than `days` days old. 0 means the days of
- * `SIMPLETUNER_AUDIT_RETENTION_DAYS`, else 90; nothing is removed if that variable is 0 or negative. `report` (may be
- * NULL) receives a JSON object, to be freed with `st_bytes_free`, of `removed` (the number of entries), `first_id` and
- * `last_id` (the first and the last of them, or null), `before` (entries from this time on are kept, or null) and
- * `record_id` (the entry that records the removal, or null).
- *
- * The remaining entries are signed again as a chain of their own: only such a chain is valid for SimpleTuner. Entry
- * `record_id` is part of it and says what was removed, with the signature of the last removed entry and the newest
- * signature before the removal. Export or back up the trail first if the removed entries may be needed.
- *
- * An entry that SimpleTuner appends during the call may fork the chain. Everything is one transaction: a failure
- * changes nothing. Raise the setting `timeout` for a trail of millions of entries.
- *
- * `ST_CORRUPT`: the trail is altered or incomplete; it stays as it is. `ST_INVALID_ARGUMENT`: `days` is negative.
- * `ST_CONFIG`: the variable is not a number.
- */
-st_status st_audit_retain(const struct st_store *store,
-                          int32_t days,
-                          struct st_bytes *report,
-                          struct st_error *error);
-
-/**
- * Writes a copy of a database to the file `path`, while all programs go on using the database. The copy is its state
- * at one point in time, and complete without other files. It is checked, and has mode 0600. Missing directories are
- * created; `~` is the home directory.
- *
- * Without flags, the database of the provider configuration is copied, which normally contains the credentials too.
- * With `ST_BACKUP_AUDIT` it is the audit trail: copy it after the other one, since an entry is older than its change.
- * Keys are not copied.
- *
- * The file gets its name when it is complete, so a failure or a killed process leaves no half of it, only a hidden
- * file beside it, which the next backup uses. An existing database of this name is overwritten with
- * `ST_BACKUP_REPLACE` only, any other file never. The setting `timeout` limits the call; other calls of this process
- * that need the database wait meanwhile.
- *
- * `ST_NOT_FOUND`: the database does not exist yet. `ST_IO`: the file exists (`detail` is `EEXIST`) or cannot be written.
- * `ST_CORRUPT`: the database is damaged. `ST_BUSY`: another backup to the same place is in progress.
- */
-st_status st_store_backup(const struct st_store *store,
-                          const char *path,
-                          size_t path_len,
-                          uint32_t flags,
-                          struct st_error *error);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -67,7 +67,7 @@ pub unsafe extern "C" fn st_audit_log(
         let target = match target {
             (Some(kind), Some(id)) => Some((kind, id)),
             (None, None) => None,
-            _ => return Err(Error::invalid_argument("`target_type` and `target_id` are given together, or neither")),
+            _ => return Err(Error::invalid_argument("`target_type` and `target_id` must be given together")),
         };
         // SAFETY: the caller gives NULL or a live store.
         let number = unsafe { with(store, |store| store.audit_log(event_type, action, target, details)) }?;

@@ -5,7 +5,9 @@ The peers alternate in every round, and the minimum over all rounds counts: abso
 machine, ratios within a run do not. Called by benches/python.sh.
 """
 
+import asyncio
 import os
+import socket
 import sys
 import tempfile
 import threading
@@ -21,6 +23,8 @@ import st_secrets
 from st_secrets import SecretsManager, TTLCache, _native, cached  # noqa: F401 (timed code uses _native)
 
 ROUNDS, NUMBER, ENTRIES = 60, 20_000, 500
+HANG = 10.0  # seconds that a server does not answer
+GAP = 5.0  # the longest gap of an event loop, in milliseconds
 
 
 @dataclass
@@ -92,6 +96,37 @@ def under_load(statement, space):
         thread.join()
 
 
+async def longest_gap(lookup):
+    """The longest time in ms between two turns of a task that sleeps for 1 ms, until `lookup` ends."""
+    task, longest = asyncio.ensure_future(lookup), 0.0
+    before = time.perf_counter()
+    while not task.done():
+        await asyncio.sleep(0.001)
+        now = time.perf_counter()
+        longest, before = max(longest, now - before), now
+    return longest * 1e3
+
+
+def event_loop():
+    """Compares an event loop in which a lookup waits for a server that accepts and never answers with an idle one."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        config = {
+            "providers": ["vault"],
+            "vault_url": f"http://127.0.0.1:{server.getsockname()[1]}",
+            "vault_token": "t",
+            "timeout": HANG,
+        }
+        with SecretsManager.open(config=config) as manager:
+            begun = time.perf_counter()
+            gap = asyncio.run(longest_gap(manager.get_async("A")))
+            took = time.perf_counter() - begun
+    idle = asyncio.run(longest_gap(asyncio.sleep(took)))
+    print(f"  longest gap of an event loop, {took:.1f} s:")
+    print(f"  {'idle':44} {idle:8.2f} ms")
+    verdict = "reached" if gap <= GAP else "MISSED"
+    print(f"  {'while get_async waits for a hung server':44} {gap:8.2f} ms    (bar: at most {GAP:.0f}: {verdict})")
+
+
 def main():
     # The prefix excludes secrets of the user's own environment.
     os.environ["BENCH_TOKEN"] = "r8_0123456789abcdef0123456789abcdef"
@@ -158,6 +193,7 @@ def main():
         ("secrets.find, which lets others run", "secrets.find(name)"),
     ):
         print(f"  {what:44} {under_load(statement, space):8.1f} ns")
+    event_loop()
 
 
 if __name__ == "__main__":

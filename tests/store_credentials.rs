@@ -240,7 +240,7 @@ fn empty_value_counts_as_no_credential() {
 /// A server that runs meanwhile adds and changes rows in plain text, as SimpleTuner does.
 #[test]
 fn plain_rows_are_migrated_beside_a_running_server() {
-    const ROWS: i64 = 200;
+    const ROWS: i64 = 80;
     let directory = temp();
     let store = open(directory.path());
     let key = cipher("a secret", &[]);

@@ -9,7 +9,7 @@ typedef struct {
     handle *cipher, *secrets;
 } credential;
 
-/* A `user_id` of None is no user. */
+/* A `user_id` of None means no user. */
 static bool lookup_of(PyObject *user_id, PyObject *provider, PyObject *name, credential *out) {
     return user_of(user_id, &out->user_id) && text_of(provider, "provider", &out->provider, &out->provider_len) &&
            text_of(name, "name", &out->name, &out->name_len);
@@ -136,8 +136,8 @@ PyObject *credential_list(store_object *self, PyObject *args) {
     return result_of(status, &error, &json, json_text);
 }
 
-/* _credential_resolve(cipher, secrets, user_id, provider, name, global_key): returns (origin, value). None as user_id is
- * no user, as global_key no secret shared by all. */
+/* _credential_resolve(cipher, secrets, user_id, provider, name, global_key): returns (origin, value). The user and the
+ * key may be None. */
 PyObject *credential_resolve(store_object *self, PyObject *args) {
     PyObject *cipher, *secrets, *user, *provider, *name, *global_object;
     credential it = {0};
@@ -162,7 +162,7 @@ PyObject *credential_resolve(store_object *self, PyObject *args) {
     return text == NULL ? NULL : Py_BuildValue("(iN)", (int)source, text);
 }
 
-/* _credential_source(secrets, user_id, provider, name, global_key): returns the origin, ST_CREDENTIAL_NONE without one. */
+/* _credential_source(secrets, user_id, provider, name, global_key): returns the origin. */
 PyObject *credential_source(store_object *self, PyObject *args) {
     PyObject *secrets, *user, *provider, *name, *global_object;
     credential it = {0};

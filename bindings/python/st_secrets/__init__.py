@@ -3,8 +3,9 @@
     from st_secrets import get_secrets_manager
     token = get_secrets_manager().get("HF_TOKEN")
 
-Programs that import SimpleTuner's modules replace `simpletuner.simpletuner_sdk.server.services.cloud` with
-`st_secrets`: `st_secrets.secrets`, `st_secrets.cache`, `st_secrets.auth.credential_encryption` and so on.
+`import st_secrets.simpletuner`, before SimpleTuner, puts this package in the place of SimpleTuner's modules. Programs
+that import these modules can instead replace `simpletuner.simpletuner_sdk.server.services.cloud` with `st_secrets`:
+`st_secrets.secrets`, `st_secrets.cache`, `st_secrets.auth.credential_encryption` and so on.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ from .secrets import (
     EnvironmentSecretProvider,
     FileSecretProvider,
     HashiCorpVaultProvider,
+    HuggingFaceProvider,
     SecretProvider,
     SecretsManager,
     get_secrets_manager,
@@ -79,6 +81,7 @@ SOURCE_VAULT: Final = 4
 SOURCE_CUSTOM: Final = 5
 SOURCE_STORE: Final = 6
 SOURCE_ENCRYPTION: Final = 7
+SOURCE_HUGGINGFACE: Final = 8
 
 __all__ = [
     "AWSSecretsManagerProvider",
@@ -98,6 +101,7 @@ __all__ = [
     "FileError",
     "FileSecretProvider",
     "HashiCorpVaultProvider",
+    "HuggingFaceProvider",
     "InvalidArgumentError",
     "NotFoundError",
     "ProtocolError",
@@ -111,6 +115,7 @@ __all__ = [
     "SOURCE_ENCRYPTION",
     "SOURCE_ENV",
     "SOURCE_FILE",
+    "SOURCE_HUGGINGFACE",
     "SOURCE_NONE",
     "SOURCE_STORE",
     "SOURCE_VAULT",

@@ -12,7 +12,7 @@ import contextvars
 import inspect
 import os
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
@@ -59,9 +59,13 @@ class Call(Awaitable[T]):
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[None] = loop.create_future()
 
+        def end() -> None:
+            if not waiter.done():
+                waiter.set_result(None)
+
         def wake(_: object) -> None:
             try:
-                loop.call_soon_threadsafe(lambda: waiter.done() or waiter.set_result(None))
+                loop.call_soon_threadsafe(end)
             except RuntimeError:
                 pass  # the event loop is closed: no task waits
 
@@ -77,7 +81,7 @@ class Call(Awaitable[T]):
                     self._future.cancel()  # has no effect on a call that runs or is done
         return self._future.result()
 
-    def __await__(self) -> Any:
+    def __await__(self) -> Generator[Any, Any, T]:
         return self.wait().__await__()
 
     def ended(self) -> bool:

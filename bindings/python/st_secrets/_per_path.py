@@ -25,8 +25,8 @@ os.register_at_fork(after_in_child=_after_fork)
 class PerPath:
     """A store with one object for each database.
 
-    The first `db_path` that a program gives is also that of later calls without one, until `reset_instance`. If none was
-    given, these return the object of the state directory, which uses the store of the process.
+    The first `db_path` that a program gives is also that of later calls without one, until `reset_instance`. If none
+    was given, these return the object of the state directory, which uses the store of the process.
     """
 
     _setting: ClassVar[str]

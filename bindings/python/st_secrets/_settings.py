@@ -40,7 +40,9 @@ class Kept:
             return json.dumps(self.settings, default=plain, allow_nan=False) if self.settings else None
         except (TypeError, ValueError):
             pass  # the exception would contain the value
-        raise TypeError(f"{self._unfit()} must be text, a number, a boolean, None, a path, a timedelta, or a list of these")
+        raise TypeError(
+            f"{self._unfit()} must be text, a number, a boolean, None, a path, a timedelta, or a list of these"
+        )
 
     def differing(self, other: Kept, providers: object) -> str:
         """Returns the names of the settings that differ from `other`, as the end of a sentence."""

@@ -47,7 +47,7 @@ os.register_at_fork(after_in_child=_after_fork)
 
 def set_audit_webhook(settings: Webhook | Callable[[], Webhook | None] | None) -> None:
     """Sets the webhook to which `AuditStore.log` sends its entries, or a function that returns it, which is called for
-    each entry; None is no webhook.
+    each entry. None sends nothing.
 
     Entries are sent one after the other in another thread, which the process waits for at exit. If one cannot be sent,
     that is logged, and the entries that wait behind it are not sent; `Store.send_audit` sends them later.

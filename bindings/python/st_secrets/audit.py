@@ -96,8 +96,10 @@ class AuditStore(PerPath):
         target_id: str | None = None,
         details: Mapping[str, Any] | None = None,
     ) -> int:
-        """Appends an entry and returns its id. Text is cut to what the trail takes, 255 bytes (an address 64, a target's
-        id 765), with "\\ufffd" for control characters, and "-" for what it needs. The entry is then sent to the webhook of `set_audit_webhook`.
+        """Appends an entry and returns its id, then sends it to the webhook of `set_audit_webhook`.
+
+        Text is cut to what the trail takes: 255 bytes, an address 64, the id of a target 765. Control characters become
+        "\\ufffd", and "-" stands for a missing action, or for the missing half of a target.
         """
 
         def log() -> int:

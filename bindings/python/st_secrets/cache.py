@@ -13,9 +13,11 @@ from typing import Any, TypeVar
 
 from . import _native
 from ._cached import Cached, P, R, cached_function, name_of
+from ._entry import CacheEntry
 from ._flight import Load, Waiter
 
 __all__ = [
+    "CacheEntry",
     "TTLCache",
     "cached",
     "get_provider_config_cache",

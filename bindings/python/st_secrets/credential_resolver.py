@@ -20,8 +20,8 @@ _logger = logging.getLogger("st_secrets.credential")
 
 
 class CredentialResolver:
-    """Finds a credential for a user: the user's own, otherwise the secret that all users share. A credential that cannot
-    be read is logged and passed over.
+    """Finds a credential for a user: the user's own, otherwise the secret that all users share. One that cannot be read
+    is logged and passed over.
 
     `user_store` is a CredentialStore, or an object with the coroutines of SimpleTuner's UserStore:
     `get_provider_credential`, `mark_credential_used` and `list_provider_credentials`. The default is CredentialStore().
@@ -44,8 +44,8 @@ class CredentialResolver:
     async def get_credential(
         self, provider: str, credential_name: str, user_id: int | None = None, global_key: str | None = None
     ) -> str | None:
-        """Returns a credential of a user, or else the secret `global_key`; None if there is neither. A `user_id` of None
-        is no user, a `global_key` of None no shared secret. The use of a user's credential is recorded.
+        """Returns a credential of a user, or else the secret `global_key`; None if there is neither. Both may be None.
+        The use of a user's credential is recorded.
         """
         if user_id is not None:
             own = await self._own(user_id, provider, credential_name)

@@ -51,7 +51,8 @@ async def get_hardware_info_async(store: Any = None) -> dict[str, dict[str, Any]
     if isinstance(store, ProviderConfigStore):
         store = store._store
     if store is None or isinstance(store, Store):
-        return _prices.get(_KEY) or await asyncio.to_thread((store or get_store()).hardware_info)
+        known = _prices.get(_KEY)
+        return known if known else await asyncio.to_thread((get_store() if store is None else store).hardware_info)
     return await _prices.get_or_set_async(_KEY, lambda: _of_other(store))
 
 

@@ -75,9 +75,7 @@ class Store(_native.Store):
         """
         return _object(self._describe())
 
-    def backup(
-        self, path: str | os.PathLike[str], *, database: str = "jobs", replace: bool = False
-    ) -> None:
+    def backup(self, path: str | os.PathLike[str], *, database: str = "jobs", replace: bool = False) -> None:
         """Writes a consistent copy of a database to the file `path` while all programs go on using it. `database` is
         "jobs", "credentials" (where they are in another file) or "audit".
 
@@ -168,8 +166,8 @@ class Store(_native.Store):
         return self._credential_deactivate(user_id, provider, name)
 
     def mark_credential_used(self, user_id: int, provider: str, name: str) -> bool:
-        """Records the use of an active credential that was read earlier, and returns whether it exists. `credential` and
-        `resolve_credential` record it themselves.
+        """Records the use of an active credential that was read earlier, and returns whether it exists. The methods
+        `credential` and `resolve_credential` record it themselves.
         """
         return self._credential_mark_used(user_id, provider, name)
 
@@ -190,8 +188,8 @@ class Store(_native.Store):
         cipher: _native.Cipher | None = None,
         secrets: _native.Secrets | None = None,
     ) -> Resolved:
-        """Returns the user's own credential, or else the secret `global_key` of `secrets` (None: of the process). A
-        `user_id` of None is no user, a `global_key` of None no secret that all users share.
+        """Returns the user's own credential, or else the secret `global_key` of `secrets` (None: of the process). If
+        `user_id` is None, only the secret is looked up; if `global_key` is, only the credential.
         """
         manager = _manager(secrets)
         return Resolved(*self._credential_resolve(cipher, manager, user_id, provider, name, global_key))

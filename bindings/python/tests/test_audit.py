@@ -112,7 +112,9 @@ class Audit(Case):
                     self.assertEqual(len(found), 1)
                     self.assertEqual(await store.query(since=form(tomorrow)), [])
                     self.assertEqual(await store.query(until=form(yesterday)), [])
-            self.assertEqual(len(await store.query(since="", until="", target_type="", target_id="", event_types=[])), 1)
+            self.assertEqual(
+                len(await store.query(since="", until="", target_type="", target_id="", event_types=[])), 1
+            )
             self.assertEqual(await store.query(since=date(2200, 1, 1)), [])
 
         asyncio.run(main())
@@ -137,7 +139,11 @@ class Audit(Case):
     def test_text_that_the_trail_does_not_take_is_cut(self):
         async def main():
             await audit_log(
-                AuditEventType.AUTH_LOGIN_FAILED, "ö" * 300, actor_username="a\nb", actor_ip="x" * 100, target_id="t" * 2000
+                AuditEventType.AUTH_LOGIN_FAILED,
+                "ö" * 300,
+                actor_username="a\nb",
+                actor_ip="x" * 100,
+                target_id="t" * 2000,
             )
             await audit_log("user.created", "made it", target_type="user")
             _, entry = await get_audit_store().query()

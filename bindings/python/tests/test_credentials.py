@@ -22,7 +22,9 @@ class Stores(Case):
             store = get_credential_store()
             self.assertIs(store, CredentialStore())
             self.assertIsNone(await store.get(*KEY))
-            self.assertEqual([await store.deactivate(*KEY), await store.mark_used(*KEY), await store.delete(*KEY)], [False] * 3)
+            self.assertEqual(
+                [await store.deactivate(*KEY), await store.mark_used(*KEY), await store.delete(*KEY)], [False] * 3
+            )
             first = await store.set(*KEY, CANARY)
             self.assertIsInstance(first, int)
             self.assertEqual(await store.set(7, "huggingface", "api_token", "hf"), first + 1)
@@ -51,7 +53,9 @@ class Stores(Case):
         self.assertEqual(store.get_database_path(), path)
         database = sqlite3.connect(path)
         with database:
-            self.assertNotIn(CANARY, database.execute("SELECT credential_value FROM provider_credentials").fetchone()[0])
+            self.assertNotIn(
+                CANARY, database.execute("SELECT credential_value FROM provider_credentials").fetchone()[0]
+            )
             database.execute("UPDATE provider_credentials SET credential_value = 'r8_plain'")
         database.close()
         self.assertEqual(asyncio.run(store.get(*KEY)), "r8_plain")
@@ -83,7 +87,10 @@ class Resolvers(Case):
             resolver = get_credential_resolver()
             self.assertIs(resolver, get_credential_resolver())
             await get_credential_store().set(*KEY, "r8_own")
-            self.assertEqual([await resolver.get_replicate_token(user) for user in (7, 8, None)], ["r8_own", "r8_shared", "r8_shared"])
+            self.assertEqual(
+                [await resolver.get_replicate_token(user) for user in (7, 8, None)],
+                ["r8_own", "r8_shared", "r8_shared"],
+            )
             self.assertEqual(await resolver.get_hf_token(7), "hf_shared")
             self.assertIsNone(await resolver.get_credential("replicate", "api_token", 8))
             self.assertIsNone(await resolver.get_credential("replicate", "api_token"))
@@ -135,7 +142,9 @@ class Resolvers(Case):
         self.write(".simpletuner/secrets.json", "{broken")
         with self.assertLogs("st_secrets", "WARNING"):
             self.assertIsNone(asyncio.run(CredentialResolver().get_replicate_token()))
-            self.assertIsNone(asyncio.run(CredentialResolver().get_credential_source("replicate", "api_token", None, "A")))
+            self.assertIsNone(
+                asyncio.run(CredentialResolver().get_credential_source("replicate", "api_token", None, "A"))
+            )
         self.assertEqual(get_store().list_credentials(), [])
 
 

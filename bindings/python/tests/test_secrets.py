@@ -472,9 +472,10 @@ class Managers(Case):
     def test_several_managers(self):
         os.environ.update(ONE_A="1", TWO_A="2")
         shared = SecretsManager()
-        with SecretsManager.open(config={"env_prefix": "ONE"}) as one, SecretsManager.open(
-            [EnvironmentSecretProvider("TWO")]
-        ) as two:
+        with (
+            SecretsManager.open(config={"env_prefix": "ONE"}) as one,
+            SecretsManager.open([EnvironmentSecretProvider("TWO")]) as two,
+        ):
             self.assertEqual([one.get("A"), two.get("A"), shared.get("A")], ["1", "2", None])
             self.assertIs(SecretsManager(), shared)
         with self.assertRaisesRegex(ValueError, "closed"):

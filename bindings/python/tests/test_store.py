@@ -72,7 +72,6 @@ class ProviderConfiguration(Case):
         st_secrets.invalidate_provider_cache("replicate")
         self.assertEqual(store.get_sync("replicate"), {"a": 2})
 
-
     def test_one_object_for_each_path(self):
         default, path = ProviderConfigStore(), self.home / "own" / "jobs.db"
         self.assertIs(default, ProviderConfigStore())

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import sys
+from datetime import timedelta
 
 from st_secrets import (
     RedactingFilter,
@@ -16,9 +17,13 @@ from st_secrets import (
     decrypt_credential,
     get_secrets_manager,
     redacted_output,
+    simpletuner,
 )
+from st_secrets.audit import AuditEventType, audit_log, set_audit_webhook
+from st_secrets.auth.stores import CredentialStore
 from st_secrets.cache import cached as simpletuner_cached
 from st_secrets.cache import get_provider_config_cache
+from st_secrets.credential_resolver import get_credential_resolver
 from st_secrets.replicate_client import get_hardware_info_async
 from st_secrets.storage import ProviderConfigStore
 
@@ -61,7 +66,11 @@ def strings() -> None:
     with secrets.find("HF_TOKEN", timeout=1.0) as secret:
         found: Secret = secret
         value: str = found.reveal()
-    print(absent, present, value, decrypt_credential("x"))
+    required: str = secrets.require("HF_TOKEN")
+    saved: bool = secrets.set_secret("A", "b", strict=True)
+    with SecretsManager.open(config={"timeout": timedelta(seconds=5)}) as own:
+        manager: SecretsManager = own
+    print(absent, present, value, required, saved, manager, decrypt_credential("x"))
 
 
 def caches() -> None:
@@ -97,6 +106,18 @@ async def coroutines() -> None:
     config = await store.get("replicate")
     hardware = await get_hardware_info_async(store)
     print(value, lines, config, hardware, Store().as_actor(1).provider_config("x"))
+    secrets = get_secrets_manager()
+    absent: str | None = await secrets.get_async("HF_TOKEN")
+    present: str = await secrets.get_async("HF_TOKEN", "fallback")
+    secret: Secret = await secrets.find_async("HF_TOKEN", timeout=timedelta(seconds=1))
+    entry: int = await audit_log(AuditEventType.USER_CREATED, "created", actor_id=1)
+    set_audit_webhook({"url": "https://siem", "security_only": True})
+    set_audit_webhook({"token": "x"})  # type: ignore[arg-type]
+    credential: str | None = await CredentialStore().get(1, "replicate", "api_token")
+    shared: str | None = await get_credential_resolver().get_replicate_token(None)
+    with Store({"state_dir": "/x"}) as own:
+        own.backup("/backup.db", database="audit")
+    print(absent, present, secret, entry, credential, shared, simpletuner.replaced())
 
 
 asyncio.run(coroutines())

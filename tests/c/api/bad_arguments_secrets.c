@@ -171,7 +171,7 @@ static void providers(void) {
         {"mine", SIZE_MAX - 1, ST_LAST, load, "`name`"},
         {"mine", SIZE_MAX / 2 + 1, ST_LAST, load, "`name`"},
         {"mine", ST_NUL, SIZE_MAX - 1, load, "position"},
-        {"mine", ST_NUL, 5, load, "position"},
+        {"mine", ST_NUL, 6, load, "position"},
         {"mine", ST_NUL, ST_LAST, NULL, "`get`"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {

@@ -18,8 +18,8 @@ from ._replace import MODULES, ours
 
 def check() -> dict[str, Any]:
     """Returns a report: `simpletuner`, its directory or None; `modules`, for each of `MODULES` its `name`, `file` (None
-    if this SimpleTuner does not have it), the names that are `replaced` and those that stay; `changes`, what is different
-    from SimpleTuner here, as sentences. Imports nothing of SimpleTuner and changes nothing.
+    if this SimpleTuner does not have it), and the names that are `replaced` and that `stay`; `changes`, the differences
+    here from SimpleTuner, as sentences. Imports nothing of SimpleTuner and changes nothing.
     """
     root = _directory()
     modules = [_module(name, root) for name in MODULES] if root is not None else []
@@ -42,8 +42,8 @@ def text(report: dict[str, Any]) -> str:
             lines.append(f"  {module['name']}: this SimpleTuner does not have it")
             continue
         lines.append(f"  {module['name']}: {', '.join(module['replaced'])}")
-        if module["stays"]:
-            lines.append(f"    stays SimpleTuner's: {', '.join(module['stays'])}")
+        if module["stay"]:
+            lines.append(f"    stay SimpleTuner's: {', '.join(module['stay'])}")
     lines += ["", "What changes here:"]
     lines += [f"  - {change}" for change in report["changes"]] or ["  nothing"]
     return "\n".join(lines)
@@ -71,7 +71,7 @@ def _module(name: str, root: Path) -> dict[str, Any]:
         "name": name,
         "file": None if file is None else str(file),
         "replaced": [public for public in there if public in own],
-        "stays": [public for public in there if public not in own],
+        "stay": [public for public in there if public not in own],
     }
 
 
@@ -151,6 +151,6 @@ def _different_prices(statement: ast.stmt) -> Iterator[str]:
         price = DEFAULT_HARDWARE_INFO.get(device, {}).get("cost_per_second")
         if price != info.get("cost_per_second"):
             yield (
-                f"the default price of {device} is {price} US dollars a second instead of {info.get('cost_per_second')}: "
-                "set `hardware_info` in the configuration of replicate"
+                f"the default price of {device} is {price} US dollars a second instead of "
+                f"{info.get('cost_per_second')}: set `hardware_info` in the configuration of replicate"
             )

@@ -17,8 +17,7 @@ class CredentialStore(PerPath):
     SimpleTuner stored in plain text are read as well; `Store.reencrypt_credentials` encrypts them.
 
     There is one object for each database. A path that was given counts for later calls without one, until
-    `reset_instance`. The coroutines run in another thread, and the audit trail records each of them that changes or reads
-    a credential.
+    `reset_instance`. The coroutines run in another thread. The audit trail records changes and reads.
     """
 
     _setting = "database"

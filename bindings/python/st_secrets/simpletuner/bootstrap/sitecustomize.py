@@ -11,7 +11,7 @@ import sys
 
 class _Finder:
     @staticmethod
-    def find_spec(name, path=None, target=None):
+    def find_spec(name: str, path: object = None, target: object = None) -> None:
         if name == "simpletuner" and _Finder in sys.meta_path:
             sys.meta_path.remove(_Finder)
             try:
@@ -22,13 +22,13 @@ class _Finder:
         return None
 
 
-def _import_hidden():
+def _import_hidden() -> None:
     """Imports the `sitecustomize` that this file hides."""
     here = os.path.dirname(os.path.abspath(__file__))
     sys.path[:] = [place for place in sys.path if os.path.abspath(place or ".") != here]
     own = sys.modules.pop("sitecustomize", None)
     try:
-        import sitecustomize  # noqa: F401
+        import sitecustomize  # type: ignore[import-not-found]  # noqa: F401
     except ImportError as error:
         if error.name != "sitecustomize":
             raise

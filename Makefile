@@ -198,7 +198,7 @@ soak: tools
 tsan:
 	sh tests/tsan.sh
 
-bench: all
+bench: all command $(BUILD)/launcher
 	sh benches/run.sh
 
 clean:

@@ -20,8 +20,17 @@ done
 }
 JSON
 
-python3 benches/starts.py "$work/first_secret $work/secrets.json HF_TOKEN" \
-    "python3 benches/first_secret.py $work/secrets.json HF_TOKEN"
+python3 benches/starts.py "process start to first secret, C" "$work/first_secret $work/secrets.json HF_TOKEN" \
+    "the same in Python (json, os.environ)" "python3 benches/first_secret.py $work/secrets.json HF_TOKEN"
+echo
+python3 -c 'import json, sys; json.dump({f"S_{n}": f"value {n}" for n in range(1000)}, sys.stdout)' >"$work/many.json"
+chmod 600 "$work/many.json"
+for pair in "a secret:$work/secrets.json:HF_TOKEN" "1000 secrets:$work/many.json:--all"; do
+    label=${pair%%:*} rest=${pair#*:}
+    run="build/bin/st-secrets run --file ${rest%%:*} ${rest#*:} -- /bin/true"
+    python3 benches/starts.py "start of a command, st-secrets run, $label" "$run" \
+        "the same in C (examples/launcher.c), a secret" "build/launcher --file $work/secrets.json HF_TOKEN -- /bin/true"
+done
 build/venv/bin/python benches/get.py "$work/get"
 build/venv/bin/python benches/credential.py "$work/credential"
 echo

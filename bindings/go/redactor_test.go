@@ -42,19 +42,19 @@ func TestRedactReplacesValuesAndTheirForms(t *testing.T) {
 	equal(t, errors.Is(err, ErrClosed), true)
 }
 
-// buffer can be read while it is written.
-type buffer struct {
+// lockedBuffer can be read while it is written.
+type lockedBuffer struct {
 	mutex sync.Mutex
 	bytes bytes.Buffer
 }
 
-func (b *buffer) Write(p []byte) (int, error) {
+func (b *lockedBuffer) Write(p []byte) (int, error) {
 	b.mutex.Lock()
 	defer b.mutex.Unlock()
 	return b.bytes.Write(p)
 }
 
-func (b *buffer) String() string {
+func (b *lockedBuffer) String() string {
 	b.mutex.Lock()
 	defer b.mutex.Unlock()
 	return b.bytes.String()
@@ -62,7 +62,7 @@ func (b *buffer) String() string {
 
 func TestRedactingWriter(t *testing.T) {
 	redactor := redactorWith(t, nil)
-	var to buffer
+	var to lockedBuffer
 	writer, err := redactor.NewWriter(&to)
 	if err != nil {
 		t.Fatal(err)

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
-	"sync"
 	"testing"
 )
 
@@ -40,24 +39,6 @@ func TestRedactReplacesValuesAndTheirForms(t *testing.T) {
 	redactor.Close()
 	_, err = redactor.Redact(nil)
 	equal(t, errors.Is(err, ErrClosed), true)
-}
-
-// lockedBuffer can be read while it is written.
-type lockedBuffer struct {
-	mutex sync.Mutex
-	bytes bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mutex.Lock()
-	defer b.mutex.Unlock()
-	return b.bytes.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mutex.Lock()
-	defer b.mutex.Unlock()
-	return b.bytes.String()
 }
 
 func TestRedactingWriter(t *testing.T) {

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
-	"sync"
 	"testing"
 )
 
@@ -42,27 +41,9 @@ func TestRedactReplacesValuesAndTheirForms(t *testing.T) {
 	equal(t, errors.Is(err, ErrClosed), true)
 }
 
-// buffer can be read while it is written.
-type buffer struct {
-	mutex sync.Mutex
-	bytes bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mutex.Lock()
-	defer b.mutex.Unlock()
-	return b.bytes.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mutex.Lock()
-	defer b.mutex.Unlock()
-	return b.bytes.String()
-}
-
 func TestRedactingWriter(t *testing.T) {
 	redactor := redactorWith(t, nil)
-	var to buffer
+	var to lockedBuffer
 	writer, err := redactor.NewWriter(&to)
 	if err != nil {
 		t.Fatal(err)

@@ -177,7 +177,7 @@ fn each_line_of_a_value_is_replaced() {
 
 #[test]
 fn long_value_is_replaced_as_it_is() {
-    let value: String = (0..80_000).map(|at| char::from(b'a' + (at * at % 26) as u8)).collect();
+    let value: String = (0..80_000_u64).map(|at| char::from(b'a' + (at * at % 26) as u8)).collect();
     let redactor = redactor(&[&value]);
     assert_eq!(redactor.redact(format!("<{value}>").as_bytes()), b"<***>");
     let (mut stream, mut out) = (redactor.stream(), Vec::new());

@@ -11,8 +11,7 @@ from pathlib import Path
 from unittest import mock
 
 import st_secrets
-from st_secrets import Cipher, SecretsManager, Store, TTLCache, _native
-from st_secrets.cache import cached
+from st_secrets import Cipher, SecretsManager, Store, TTLCache, _native, cached
 
 VECTORS = Path(__file__).resolve().parents[3] / "tests" / "vectors"
 

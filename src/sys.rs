@@ -11,7 +11,7 @@ mod environment;
 mod published;
 mod registers;
 pub(crate) mod sqlite;
-pub(crate) mod thread_word;
+pub(crate) mod thread_words;
 
 pub(crate) use environment::with_variable;
 pub(crate) use published::Published;

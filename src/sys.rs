@@ -7,7 +7,7 @@ use std::time::Duration;
 
 mod environment;
 mod registers;
-pub(crate) mod thread_word;
+pub(crate) mod thread_words;
 
 pub(crate) use environment::with_variable;
 pub(crate) use registers::clear_vector_registers;

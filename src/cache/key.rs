@@ -1,6 +1,7 @@
 //! The key of an entry.
 
 use crate::error::{Error, Result, Status};
+use crate::secret_memory::copy_to;
 
 /// The length that makes the header of an entry fill exactly one cache line.
 const SHORT: usize = 38;
@@ -18,6 +19,7 @@ impl Key {
     pub(super) const EMPTY: Key = Key::Short { len: 0, bytes: [0; SHORT] };
 
     /// Replaces this key.
+    #[inline(always)]
     pub(super) fn set(&mut self, new: NewKey<'_>) {
         if let Some(copy) = new.copy {
             *self = Key::Long(copy);
@@ -29,7 +31,7 @@ impl Key {
         // Written in place: a short key that is moved there would be loaded while its stores are still in flight.
         if let Key::Short { len, bytes } = self {
             *len = new.bytes.len() as u8;
-            bytes[..new.bytes.len()].copy_from_slice(new.bytes);
+            copy_to(new.bytes, bytes);
         }
     }
 
@@ -41,10 +43,16 @@ impl Key {
         }
     }
 
-    #[inline]
-    pub(super) fn is(&self, key: &[u8]) -> bool {
-        let own = self.bytes();
-        own.len() == key.len() && same(own, key)
+    /// Whether this is `key`, for which [`is_usual`](super::table::is_usual) holds.
+    #[inline(always)]
+    pub(super) fn is_usual(&self, key: &[u8]) -> bool {
+        match self {
+            Key::Short { len, bytes } if usize::from(*len) == key.len() => {
+                let own = bytes.get(..key.len()).unwrap_or_default();
+                own.first_chunk::<16>() == key.first_chunk() && own.last_chunk::<16>() == key.last_chunk()
+            }
+            _ => false,
+        }
     }
 }
 
@@ -81,28 +89,13 @@ fn copy_of(key: &[u8]) -> Result<Box<[u8]>> {
     Ok(copy.into_boxed_slice())
 }
 
-/// Whether the bytes are equal; both slices have the same length. Keys of the usual lengths are compared as two
-/// halves that may overlap: a few instructions, where `==` would be a call.
-#[inline(always)]
-fn same(some: &[u8], others: &[u8]) -> bool {
-    match some.len() {
-        16..=32 => {
-            some.first_chunk::<16>() == others.first_chunk::<16>()
-                && some.last_chunk::<16>() == others.last_chunk::<16>()
-        }
-        8..=15 => {
-            some.first_chunk::<8>() == others.first_chunk::<8>() && some.last_chunk::<8>() == others.last_chunk::<8>()
-        }
-        _ => some == others,
-    }
-}
-
 fn no_memory(len: usize) -> Error {
     Error::new(Status::NoMemory, format!("no memory for a key of {len} bytes"))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::table::is_usual;
     use super::*;
 
     #[test]
@@ -112,12 +105,15 @@ mod tests {
         for len in (0..=64).chain((0..=64).rev()) {
             let key: Vec<u8> = (0..len).collect();
             kept.set(NewKey::new(&key).unwrap());
-            assert!(kept.is(&key));
-            assert!(!kept.is(&[&key[..], b"\0"].concat()));
-            for place in 0..key.len() {
-                let mut other = key.clone();
-                other[place] ^= 1;
-                assert!(!kept.is(&other), "byte {place} of {len}");
+            assert_eq!(kept.bytes(), key);
+            assert!(!kept.is_usual(&[7; 20]));
+            if is_usual(&key) {
+                assert!(kept.is_usual(&key));
+                for place in 0..key.len() {
+                    let mut other = key.clone();
+                    other[place] ^= 1;
+                    assert!(!kept.is_usual(&other), "byte {place} of {len}");
+                }
             }
         }
     }

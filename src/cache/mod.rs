@@ -41,7 +41,7 @@ pub use function_key::{Arg, function_key, packed_function_key};
 pub use lease::{Acquired, Lease, Loaded};
 pub use options::Options;
 pub use stats::Stats;
-pub use value::{Bytes, Copied, Object, Value};
+pub use value::{Copied, Object, ShortBytes, Value};
 
 use crate::clock;
 use crate::error::{Error, Result};
@@ -72,11 +72,12 @@ pub struct TtlCache<V> {
     clock: Clock,
     /// When expired entries are removed the next time; written with the lock held.
     next_sweep: AtomicU64,
-    default_ttl: Duration,
+    /// In nanoseconds; [`time::NEVER`] for never. So is `soft_ttl`.
+    default_ttl: u64,
+    soft_ttl: u64,
     max_size: usize,
     cleanup_interval: Duration,
     jitter: f64,
-    soft_ttl: Duration,
     absent_ttl: Duration,
     /// Misses of a cache with capacity 0.
     misses: AtomicU64,
@@ -126,11 +127,11 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
             hash: Hash::new(keyed_hash),
             next_sweep: AtomicU64::new(clock.after(cleanup_interval)),
             clock,
-            default_ttl,
+            default_ttl: time::nanoseconds(default_ttl),
+            soft_ttl: time::nanoseconds(soft_ttl),
             max_size,
             cleanup_interval,
             jitter,
-            soft_ttl,
             absent_ttl,
             misses: AtomicU64::new(0),
             loads: Loads::new(),

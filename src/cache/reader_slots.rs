@@ -150,7 +150,7 @@ impl<T> ReaderSlots<T> {
     pub(crate) fn leave(&self, slot: &Slot<T>) {
         slot.state.store(FREE, Release);
         if self.state.load(Relaxed) & DRAINING != 0 {
-            sys::futex_wake(&slot.state, 1, 1);
+            wake_writer(slot);
         }
     }
 
@@ -301,6 +301,11 @@ impl<T> ReaderSlots<T> {
         self.used.fetch_or(1 << number, SeqCst);
         self.slots[number].state.store(READING, SeqCst);
     }
+}
+
+#[cold]
+fn wake_writer<T>(slot: &Slot<T>) {
+    sys::futex_wake(&slot.state, 1, 1);
 }
 
 /// Sets these bits and sleeps while `word` is unchanged. Returns whether the thread was woken; if not, the caller

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::shared::Shared;
 use super::store::{Freshness, Ledger, Store};
+use super::time::NEVER;
 use super::{Locked, TtlCache, release};
 
 /// The number of entries that one call checks when expired entries are due to be removed.
@@ -33,7 +34,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
     pub fn clear(&self) -> usize {
         self.loads.outdate_prefix(b"");
         let Some(shared) = &self.shared else { return 0 };
-        let with_soft = self.soft_ttl < std::time::Duration::MAX;
+        let with_soft = self.soft_ttl < NEVER;
         let Ok((mut store, mut ledger)) = Store::new(self.max_size, with_soft) else {
             // No memory for a second store.
             return self.remove_prefix(shared, b"");

@@ -53,19 +53,20 @@ impl<R, W> Shared<R, W> {
     /// Enters as a reader, for a short time. The thread must not use this data in another way meanwhile.
     #[inline(always)]
     pub(super) fn read(&self) -> ReadGuard<'_, R, W> {
-        let number = thread::slot() as usize & (self.slots.count() - 1);
-        match self.slots.enter(number) {
-            Ok(slot) => ReadGuard { shared: self, slot, number },
-            Err(refused) => self.read_slowly(number, refused),
-        }
+        let number = thread::slot() & (self.slots.count() - 1);
+        let (slot, number) = match self.slots.enter(number) {
+            Ok(slot) => (slot, number),
+            Err(refused) => self.enter_slowly(number, refused),
+        };
+        ReadGuard { shared: self, slot, number }
     }
 
     #[cold]
-    fn read_slowly(&self, number: usize, mut refused: Refused) -> ReadGuard<'_, R, W> {
+    fn enter_slowly(&self, number: usize, mut refused: Refused) -> (&Slot<Reader>, usize) {
         if refused == Refused::Blocked {
             self.slots.wait_until_admitted();
             match self.slots.enter(number) {
-                Ok(slot) => return ReadGuard { shared: self, slot, number },
+                Ok(slot) => return (slot, number),
                 Err(again) => refused = again,
             }
         }
@@ -75,16 +76,16 @@ impl<R, W> Shared<R, W> {
         if refused == Refused::Blocked
             && let Ok(slot) = self.slots.enter(number)
         {
-            return ReadGuard { shared: self, slot, number };
+            return (slot, number);
         }
         loop {
             for step in 1..=self.slots.count() {
                 let next = (number + step) & (self.slots.count() - 1);
                 if let Ok(slot) = self.slots.enter(next) {
-                    thread::use_slot(next as u32);
+                    thread::use_slot(next);
                     // Keeps the order of use within this thread.
                     slot.data.continue_from(&self.slots.slot(number).data);
-                    return ReadGuard { shared: self, slot, number: next };
+                    return (slot, next);
                 }
             }
             self.slots.wait_until_left(number);
@@ -127,7 +128,7 @@ impl<'a, R, W> ReadGuard<'a, R, W> {
 }
 
 impl<R, W> Drop for ReadGuard<'_, R, W> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         self.shared.slots.leave(self.slot);
     }
@@ -172,7 +173,7 @@ impl<'a, R, W> WriteGuard<'a, R, W> {
     #[inline]
     pub(super) fn slot(&self) -> (&'a Reader, usize) {
         let slots = &self.0.slots;
-        let number = thread::slot() as usize & (slots.count() - 1);
+        let number = thread::slot() & (slots.count() - 1);
         (&slots.slot(number).data, number)
     }
 }

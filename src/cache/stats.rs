@@ -7,6 +7,7 @@ use super::TtlCache;
 use super::remove::SCAN;
 use super::shared::Shared;
 use super::store::{Counts, Ledger, Store};
+use super::time;
 use crate::fork;
 
 /// The state of a cache and its counters since it was created.
@@ -47,7 +48,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
             size: 0,
             max_size: self.max_size,
             expired_count: 0,
-            default_ttl: self.default_ttl,
+            default_ttl: time::duration(self.default_ttl),
             hits: 0,
             misses: self.misses.load(Relaxed),
             evictions: 0,

@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::key::{Key, NewKey, PREFIX};
 use super::lru_queue::LruQueue;
 use super::shared::move_out;
-use super::table::Table;
-use super::time::Clock;
+use super::table::{Table, is_usual};
+use super::time::{self, Clock};
 use crate::error::{Error, Result, Status};
 
 /// Indices have 31 bits.
@@ -34,11 +34,18 @@ pub(super) enum Freshness {
     Expired,
 }
 
-/// When an entry becomes stale, and when it expires.
+/// When an entry becomes stale, and when it expires. There is no soft deadline if it is not before the hard one.
 #[derive(Clone, Copy)]
 pub(super) struct Deadlines {
-    pub(super) soft: Option<u64>,
+    pub(super) soft: u64,
     pub(super) hard: u64,
+}
+
+impl Deadlines {
+    #[inline(always)]
+    pub(super) fn has_soft(self) -> bool {
+        self.soft < self.hard
+    }
 }
 
 /// The counters. The names are those of [`Stats`](super::Stats).
@@ -94,7 +101,7 @@ impl<V> Store<V> {
         Ok((store, Ledger { capacity, len: 0, queue, prefixes, tags, counts, newest: 0, swept: 0, helper: usize::MAX }))
     }
 
-    /// Reserves the room that [`Store::put`] needs for soft deadlines.
+    /// Reserves the room that [`Store::put_value`] needs for soft deadlines.
     pub(super) fn reserve_soft(&mut self, capacity: usize) -> Result<()> {
         self.hard.try_reserve_exact(capacity - self.hard.len()).map_err(|_| no_memory(capacity))
     }
@@ -117,10 +124,28 @@ impl<V> Store<V> {
     /// Returns the index and the entry of a key.
     #[inline(always)]
     pub(super) fn find_entry(&self, tag: u32, key: &[u8]) -> Option<(u32, &Entry<V>)> {
-        self.table.find(tag, |index| {
-            let entry = &self.entries[index as usize];
-            entry.key.is(key).then_some((index, entry))
-        })
+        if is_usual(key) { self.find_with(tag, key, Key::is_usual) } else { self.find_unusual(tag, key) }
+    }
+
+    #[inline(never)]
+    fn find_unusual(&self, tag: u32, key: &[u8]) -> Option<(u32, &Entry<V>)> {
+        self.find_with(tag, key, |own, key| own.bytes() == key)
+    }
+
+    /// Searches without a check that could panic, which would make every caller prepare for that.
+    #[inline(always)]
+    fn find_with(&self, tag: u32, key: &[u8], is_equal: impl Fn(&Key, &[u8]) -> bool) -> Option<(u32, &Entry<V>)> {
+        let mut at = self.table.home(tag);
+        loop {
+            let (other, index) = self.table.at(at)?;
+            if other == tag
+                && let Some(entry) = self.entries.get(index as usize)
+                && is_equal(&entry.key, key)
+            {
+                return Some((index, entry));
+            }
+            at = self.table.next(at);
+        }
     }
 
     #[inline]
@@ -149,22 +174,12 @@ impl<V> Store<V> {
         entry.value.is_some().then(|| entry.key.bytes())
     }
 
-    /// Stores a value under a key, at an index that is free or whose entry is evicted. `write` changes the value in
-    /// its place and moves out the value that it displaces, to be dropped outside the lock. If there is a soft
-    /// deadline, room for it was reserved.
-    pub(super) fn put(
-        &mut self,
-        ledger: &mut Ledger,
-        index: u32,
-        (tag, key): (u32, NewKey<'_>),
-        write: impl FnOnce(&mut Option<V>),
-        deadlines: Deadlines,
-        stamp: u64,
-    ) {
+    /// Puts a key at an index that is free or whose entry is evicted. [`Store::put_value`] follows.
+    #[inline(never)]
+    pub(super) fn put_key(&mut self, ledger: &mut Ledger, index: u32, (tag, key): (u32, NewKey<'_>)) {
         let prefix = key.prefix();
         if index as usize == self.entries.len() {
-            let stamp = AtomicU64::new(0);
-            self.entries.push(Entry { deadline: 0, stamp, key: Key::EMPTY, value: None });
+            self.push_entry();
             ledger.prefixes.push(prefix);
             ledger.tags.push(tag);
             ledger.len += 1;
@@ -179,12 +194,17 @@ impl<V> Store<V> {
         }
         self.entries[index as usize].key.set(key);
         self.table.insert(tag, index);
-        self.overwrite(index, write, deadlines, stamp);
     }
 
-    /// Stores another value under the key of an entry, as [`Store::put`] does.
-    #[inline]
-    pub(super) fn overwrite(
+    #[inline(never)]
+    fn push_entry(&mut self) {
+        self.entries.push(Entry { deadline: 0, stamp: AtomicU64::new(0), key: Key::EMPTY, value: None });
+    }
+
+    /// Puts a value under the key of an entry. `write` changes the value in its place and moves out the value that it
+    /// displaces, to be dropped outside the lock. If there is a soft deadline, room for it was reserved.
+    #[inline(always)]
+    pub(super) fn put_value(
         &mut self,
         index: u32,
         write: impl FnOnce(&mut Option<V>),
@@ -194,19 +214,19 @@ impl<V> Store<V> {
         let entry = &mut self.entries[index as usize];
         write(&mut entry.value);
         *entry.stamp.get_mut() = stamp;
-        entry.deadline = deadlines.soft.unwrap_or(deadlines.hard);
-        if deadlines.soft.is_some() || !self.hard.is_empty() {
+        entry.deadline = deadlines.soft.min(deadlines.hard);
+        if deadlines.has_soft() || !self.hard.is_empty() {
             self.set_hard(index, deadlines);
         }
     }
 
     #[cold]
     fn set_hard(&mut self, index: u32, deadlines: Deadlines) {
-        if deadlines.soft.is_some() && self.hard.len() <= index as usize {
+        if deadlines.has_soft() && self.hard.len() <= index as usize {
             self.hard.resize(index as usize + 1, 0);
         }
         if let Some(hard) = self.hard.get_mut(index as usize) {
-            *hard = if deadlines.soft.is_some() { deadlines.hard } else { 0 };
+            *hard = if deadlines.has_soft() { deadlines.hard } else { 0 };
         }
     }
 
@@ -278,6 +298,14 @@ impl<V> Entry<V> {
     /// `index` is that of this entry in `store`.
     #[inline(always)]
     pub(super) fn freshness(&self, store: &Store<V>, index: u32, clock: &Clock, about: u64) -> Freshness {
+        if time::is_far_ahead(self.deadline, about) {
+            return Freshness::Fresh;
+        }
+        self.freshness_near_deadline(store, index, clock, about)
+    }
+
+    #[cold]
+    fn freshness_near_deadline(&self, store: &Store<V>, index: u32, clock: &Clock, about: u64) -> Freshness {
         if clock.is_ahead(self.deadline, about) {
             return Freshness::Fresh;
         }

@@ -34,16 +34,24 @@ impl Hash {
     #[inline(always)]
     pub(super) fn tag(&self, key: &[u8]) -> u32 {
         let hash = match self {
+            Hash::Fast(seed, shared) if is_usual(key) => {
+                let mut hasher = FoldHasher::with_seed(*seed ^ key.len() as u64, shared);
+                hasher.write(&key[..16]);
+                hasher.write(&key[key.len() - 16..]);
+                hasher.finish()
+            }
+            _ => self.hash(key),
+        };
+        (hash >> 32) as u32
+    }
+
+    /// Returns the hash of a key of another length, or the keyed hash.
+    #[inline(never)]
+    fn hash(&self, key: &[u8]) -> u64 {
+        match self {
             Hash::Fast(seed, shared) => {
                 let mut hasher = FoldHasher::with_seed(*seed ^ key.len() as u64, shared);
-                match (key.first_chunk::<16>(), key.last_chunk::<16>()) {
-                    // Two halves that may overlap take a few instructions each, where the whole would be a call.
-                    (Some(first), Some(last)) if (17..=32).contains(&key.len()) => {
-                        hasher.write(first);
-                        hasher.write(last);
-                    }
-                    _ => hasher.write(key),
-                }
+                hasher.write(key);
                 hasher.finish()
             }
             Hash::Keyed(state) => {
@@ -51,9 +59,15 @@ impl Hash {
                 hasher.write(key);
                 hasher.finish()
             }
-        };
-        (hash >> 32) as u32
+        }
     }
+}
+
+/// Whether the key has a usual length: two halves of 16 bytes, which overlap if it is shorter, are hashed and compared
+/// in a few instructions.
+#[inline(always)]
+pub(super) fn is_usual(key: &[u8]) -> bool {
+    (17..=32).contains(&key.len())
 }
 
 /// The tag of the key in the upper half, the index of the entry plus 1 in the lower half; 0 is empty.
@@ -87,32 +101,24 @@ impl Table {
 
     /// Returns the first position for a tag. Tags are uniformly distributed, so it is the tag scaled to the size of
     /// the table. It depends on the tag alone, so a shift needs no keys.
-    #[inline]
-    fn home(&self, tag: u32) -> usize {
+    #[inline(always)]
+    pub(super) fn home(&self, tag: u32) -> usize {
         ((u64::from(tag) * self.buckets.len() as u64) >> 32) as usize
     }
 
-    #[inline]
-    fn next(&self, at: usize) -> usize {
-        if at + 1 == self.buckets.len() { 0 } else { at + 1 }
+    /// Returns the tag and the index at a position, `None` if it is empty. A search for a tag begins at its home and
+    /// ends at an empty position.
+    #[inline(always)]
+    pub(super) fn at(&self, at: usize) -> Option<(u32, u32)> {
+        match self.buckets.get(at) {
+            Some(bucket) if *bucket != 0 => Some((tag_of(*bucket), index_of(*bucket))),
+            _ => None,
+        }
     }
 
-    /// Returns the first result of `is_it` over the indices stored under `tag`.
     #[inline(always)]
-    pub(super) fn find<T>(&self, tag: u32, is_it: impl Fn(u32) -> Option<T>) -> Option<T> {
-        let mut at = self.home(tag);
-        loop {
-            let bucket = self.buckets[at];
-            if bucket == 0 {
-                return None;
-            }
-            if tag_of(bucket) == tag
-                && let Some(found) = is_it(index_of(bucket))
-            {
-                return Some(found);
-            }
-            at = self.next(at);
-        }
+    pub(super) fn next(&self, at: usize) -> usize {
+        if at + 1 == self.buckets.len() { 0 } else { at + 1 }
     }
 
     /// Inserts an index that is not in the table. There is room: the table is at least twice as large as the
@@ -171,8 +177,14 @@ mod tests {
             }
             present[index as usize] ^= true;
             let probe = (random >> 13) % 64;
-            let found = table.find(tag(probe), |index| (index == probe).then_some(()));
-            assert_eq!(found.is_some(), present[probe as usize]);
+            let mut at = table.home(tag(probe));
+            let found = loop {
+                match table.at(at) {
+                    Some((_, index)) if index != probe => at = table.next(at),
+                    found => break found,
+                }
+            };
+            assert_eq!(found, present[probe as usize].then_some((tag(probe), probe)));
         }
     }
 }

@@ -73,7 +73,7 @@ impl Clock {
     /// Whether `deadline` has not passed. `about` is the current value of [`Clock::about`].
     #[inline]
     pub(super) fn is_ahead(&self, deadline: u64, about: u64) -> bool {
-        deadline > about && (deadline - about > MARGIN || deadline > self.exact())
+        is_far_ahead(deadline, about) || (deadline > about && deadline > self.exact())
     }
 
     /// Returns the deadline this far from now; [`NEVER`] if it cannot be represented.
@@ -82,9 +82,22 @@ impl Clock {
     }
 }
 
+/// Whether `deadline` is so far ahead that the coarse time decides.
+#[inline(always)]
+pub(super) fn is_far_ahead(deadline: u64, about: u64) -> bool {
+    // The sum does not overflow within 500 years.
+    deadline > about.wrapping_add(MARGIN)
+}
+
+/// Returns a time in nanoseconds; [`NEVER`] if it cannot be represented.
 #[inline]
 pub(super) fn nanoseconds(time: Duration) -> u64 {
     time.as_secs().saturating_mul(1_000_000_000).saturating_add(time.subsec_nanos().into())
+}
+
+/// Reverts [`nanoseconds`].
+pub(super) fn duration(nanoseconds: u64) -> Duration {
+    if nanoseconds == NEVER { Duration::MAX } else { Duration::from_nanos(nanoseconds) }
 }
 
 #[cold]
@@ -136,6 +149,9 @@ mod tests {
         assert_eq!(clock.after(Duration::MAX), NEVER);
         assert_eq!(clock.after(Duration::from_secs(u64::MAX)), NEVER);
         assert!(clock.is_ahead(NEVER, clock.about()));
+        for time in [Duration::ZERO, Duration::from_secs(300), Duration::MAX] {
+            assert_eq!(duration(nanoseconds(time)), time);
+        }
         assert!(!clock.is_ahead(clock.after(Duration::ZERO), clock.exact()));
     }
 }

@@ -26,49 +26,37 @@ const INLINE: usize = 70;
 /// A cached value. A clone copies short bytes and shares everything else.
 #[derive(Clone)]
 pub enum Value {
-    /// Bytes, wiped when the last reference is dropped.
-    Bytes(Bytes),
+    /// Short bytes, stored inline: the holder must keep copies off the stack.
+    Short(ShortBytes),
+    /// Longer bytes, wiped when the last reference is dropped.
+    Long(SharedBytes),
     /// An object of the program. It is dropped with the last reference, with no lock of the cache held.
     Object(Object),
     /// The cached absence of a value.
     Absent,
 }
 
-/// Immutable bytes. Short ones are stored inline: the holder must keep copies off the stack. Longer ones are shared.
+/// Immutable bytes of up to 70 bytes, wiped on drop.
 #[derive(Clone)]
-pub struct Bytes(Kept);
-
-#[derive(Clone)]
-enum Kept {
-    Inline(Inline),
-    Shared(SharedBytes),
-}
-
-/// Wiped on drop.
-#[derive(Clone)]
-struct Inline {
+pub struct ShortBytes {
     len: u8,
     bytes: [u8; INLINE],
 }
 
-impl Drop for Inline {
+impl Drop for ShortBytes {
     fn drop(&mut self) {
         self.bytes.zeroize();
     }
 }
 
-impl Inline {
-    const EMPTY: Inline = Inline { len: 0, bytes: [0; INLINE] };
-
-    #[inline(always)]
-    fn bytes(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.len)]
-    }
+impl ShortBytes {
+    const EMPTY: ShortBytes = ShortBytes { len: 0, bytes: [0; INLINE] };
 
     /// Puts other bytes, at most [`INLINE`], in place of these.
-    #[inline]
+    #[inline(always)]
     fn set(&mut self, bytes: &[u8]) {
         let before = usize::from(self.len);
+        // Not in parts, which could leave copies on the stack.
         self.bytes[..bytes.len()].copy_from_slice(bytes);
         if before > bytes.len() {
             self.bytes[bytes.len()..before].zeroize();
@@ -77,42 +65,25 @@ impl Inline {
     }
 }
 
-impl Bytes {
-    /// Copies these bytes. The caller wipes the original.
-    pub fn copy_from(bytes: &[u8]) -> Result<Bytes> {
-        if bytes.len() > INLINE {
-            return SharedBytes::copy_from(bytes).map(Bytes::from);
-        }
-        let mut inline = Inline::EMPTY;
-        inline.set(bytes);
-        Ok(Bytes(Kept::Inline(inline)))
-    }
-
-    /// Returns the same bytes for a caller that keeps them.
-    fn to_shared(&self) -> Result<SharedBytes> {
-        match &self.0 {
-            Kept::Shared(bytes) if bytes.len() > COPIED => Ok(bytes.clone()),
-            _ => SharedBytes::copy_from(self),
-        }
-    }
-}
-
-impl From<SharedBytes> for Bytes {
-    fn from(bytes: SharedBytes) -> Bytes {
-        Bytes(Kept::Shared(bytes))
-    }
-}
-
-impl Deref for Bytes {
+impl Deref for ShortBytes {
     type Target = [u8];
 
-    #[inline]
+    #[inline(always)]
     fn deref(&self) -> &[u8] {
-        match &self.0 {
-            Kept::Inline(inline) => inline.bytes(),
-            Kept::Shared(bytes) => bytes,
-        }
+        // A check that could panic would make every caller prepare for that.
+        self.bytes.get(..usize::from(self.len)).unwrap_or_else(none)
     }
+}
+
+#[cold]
+fn none<'a>() -> &'a [u8] {
+    &[]
+}
+
+/// Returns the same bytes for a caller that keeps them.
+#[inline]
+fn shared(bytes: &SharedBytes) -> Result<SharedBytes> {
+    if bytes.len() > COPIED { Ok(bytes.clone()) } else { SharedBytes::copy_from(bytes) }
 }
 
 /// An object with a reference count.
@@ -146,9 +117,14 @@ impl Object {
 }
 
 impl Value {
-    /// Copies these bytes.
+    /// Copies these bytes. The caller wipes the original.
     pub fn copy_from(bytes: &[u8]) -> Result<Value> {
-        Bytes::copy_from(bytes).map(Value::Bytes)
+        if bytes.len() > INLINE {
+            return SharedBytes::copy_from(bytes).map(Value::Long);
+        }
+        let mut short = ShortBytes::EMPTY;
+        short.set(bytes);
+        Ok(Value::Short(short))
     }
 
     /// Whether this is a value, and not the cached absence of one.
@@ -164,8 +140,8 @@ impl Value {
     /// Returns the bytes, or an error if this is an object.
     pub fn into_bytes(self) -> Result<SharedBytes> {
         match self {
-            Value::Bytes(Bytes(Kept::Shared(bytes))) => Ok(bytes),
-            Value::Bytes(bytes) => bytes.to_shared(),
+            Value::Short(bytes) => SharedBytes::copy_from(&bytes),
+            Value::Long(bytes) => Ok(bytes),
             Value::Object(_) => Err(not_bytes()),
             Value::Absent => Err(absent()),
         }
@@ -175,15 +151,23 @@ impl Value {
     pub fn into_object(self) -> Result<Object> {
         match self {
             Value::Object(object) => Ok(object),
-            Value::Bytes(_) => Err(Error::new(Status::WrongType, "the value under this key is bytes, not an object")),
+            Value::Short(_) | Value::Long(_) => {
+                Err(Error::new(Status::WrongType, "the value under this key is bytes, not an object"))
+            }
             Value::Absent => Err(absent()),
         }
     }
 }
 
+impl From<SharedBytes> for Value {
+    fn from(bytes: SharedBytes) -> Value {
+        Value::Long(bytes)
+    }
+}
+
 impl From<Loaded<SharedBytes>> for Loaded<Value> {
     fn from(loaded: Loaded<SharedBytes>) -> Loaded<Value> {
-        Loaded { value: Value::Bytes(loaded.value.into()), ttl: loaded.ttl, soft: loaded.soft }
+        Loaded { value: loaded.value.into(), ttl: loaded.ttl, soft: loaded.soft }
     }
 }
 
@@ -204,11 +188,11 @@ impl TtlCache<Value> {
         }
         // Written in place, so that no copy is left on the stack.
         self.store(key, (ttl, None), None, |place, displaced| {
-            if !matches!(place, Some(Value::Bytes(Bytes(Kept::Inline(_))))) {
-                replace(place, Value::Bytes(Bytes(Kept::Inline(Inline::EMPTY))), displaced);
+            if !matches!(place, Some(Value::Short(_))) {
+                replace(place, Value::Short(ShortBytes::EMPTY), displaced);
             }
-            if let Some(Value::Bytes(Bytes(Kept::Inline(inline)))) = place {
-                inline.set(bytes);
+            if let Some(Value::Short(short)) = place {
+                short.set(bytes);
             }
         })
     }
@@ -217,7 +201,8 @@ impl TtlCache<Value> {
     #[inline]
     pub fn get_bytes(&self, key: &[u8]) -> Result<Option<SharedBytes>> {
         let found = self.look_up(key, |value| match value {
-            Value::Bytes(bytes) => bytes.to_shared().map(Some),
+            Value::Short(bytes) => SharedBytes::copy_from(bytes).map(Some),
+            Value::Long(bytes) => shared(bytes).map(Some),
             Value::Object(_) => Err(not_bytes()),
             Value::Absent => Ok(None),
         });
@@ -233,7 +218,8 @@ impl TtlCache<Value> {
         load: impl FnOnce(Duration) -> Result<Loaded<Value>>,
     ) -> Result<SharedBytes> {
         let found = self.look_up(key, |value| match value {
-            Value::Bytes(bytes) => bytes.to_shared(),
+            Value::Short(bytes) => SharedBytes::copy_from(bytes),
+            Value::Long(bytes) => shared(bytes),
             Value::Object(_) => Err(not_bytes()),
             Value::Absent => Err(absent()),
         });
@@ -257,18 +243,14 @@ impl TtlCache<Value> {
     /// Does the same with a function that copies. It must be short, must not panic and must not use this cache.
     #[inline(always)]
     pub(crate) fn copy_with(&self, key: &[u8], mut copy: impl FnMut(&[u8]) -> Copied) -> Copied {
-        let found = self.look_up(key, |value| {
-            // The usual case first: one comparison.
-            if let Value::Bytes(Bytes(Kept::Inline(inline))) = value {
-                return Found::Copied(copy(inline.bytes()));
-            }
-            match value {
-                Value::Bytes(Bytes(Kept::Shared(bytes))) if bytes.len() > SHORT => Found::Long(bytes.clone()),
-                Value::Bytes(bytes) => Found::Copied(copy(bytes)),
-                Value::Object(_) => Found::Copied(Copied::NotBytes),
-                Value::Absent => Found::Copied(Copied::Missing),
-            }
+        let found = self.look_up(key, |value| match value {
+            Value::Short(bytes) => Found::Copied(copy(bytes)),
+            other => copy_other(other, &mut copy),
         });
+        // The usual case first.
+        if let Some((Found::Copied(copied @ Copied::Whole(_)), _)) = found {
+            return copied;
+        }
         match found {
             Some((Found::Copied(copied), _)) => copied,
             Some((Found::Long(bytes), _)) => copy(&bytes),
@@ -283,6 +265,17 @@ enum Found {
     Long(SharedBytes),
 }
 
+#[inline(never)]
+fn copy_other(value: &Value, copy: &mut impl FnMut(&[u8]) -> Copied) -> Found {
+    match value {
+        Value::Short(bytes) => Found::Copied(copy(bytes)),
+        Value::Long(bytes) if bytes.len() > SHORT => Found::Long(bytes.clone()),
+        Value::Long(bytes) => Found::Copied(copy(bytes)),
+        Value::Object(_) => Found::Copied(Copied::NotBytes),
+        Value::Absent => Found::Copied(Copied::Missing),
+    }
+}
+
 #[cold]
 fn not_bytes() -> Error {
     Error::new(Status::WrongType, "the value under this key is an object, not bytes")
@@ -295,7 +288,8 @@ fn absent() -> Error {
 impl fmt::Debug for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Value::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
+            Value::Short(bytes) => write!(f, "Short({})", bytes.len()),
+            Value::Long(bytes) => write!(f, "Long({})", bytes.len()),
             Value::Object(_) => f.write_str("Object"),
             Value::Absent => f.write_str("Absent"),
         }
@@ -315,11 +309,11 @@ mod tests {
 
     #[test]
     fn shorter_bytes_leave_nothing_of_longer_ones() {
-        let mut inline = Inline::EMPTY;
+        let mut short = ShortBytes::EMPTY;
         for len in [70, 64, 3, 0, 12, 70, 1] {
-            inline.set(&vec![7; len]);
-            assert_eq!(usize::from(inline.len), len);
-            assert!(inline.bytes.iter().enumerate().all(|(at, byte)| *byte == if at < len { 7 } else { 0 }));
+            short.set(&vec![7; len]);
+            assert_eq!(usize::from(short.len), len);
+            assert!(short.bytes.iter().enumerate().all(|(at, byte)| *byte == if at < len { 7 } else { 0 }));
         }
     }
 }

@@ -9,7 +9,7 @@ use super::load::Load;
 use super::lru_queue::Oldest;
 use super::shared::{Shared, move_out};
 use super::store::{Deadlines, Freshness, Ledger, Store};
-use super::time;
+use super::time::{self, NEVER};
 use super::{Locked, TtlCache, release, release_in_place};
 use crate::error::Result;
 use crate::fork;
@@ -24,6 +24,19 @@ enum Place {
     Same(u32),
     /// At an index that is not in the queue.
     New(u32),
+    /// Too many entries have to be moved in the queue first.
+    Unfinished,
+    /// The value comes from an outdated load.
+    Nowhere,
+}
+
+/// What is stored, but for the value.
+struct Item<'a, V> {
+    tag: u32,
+    key: &'a [u8],
+    from: Option<&'a Load<V>>,
+    deadlines: Deadlines,
+    now: u64,
 }
 
 impl<V: Clone + Send + Sync> TtlCache<V> {
@@ -62,27 +75,13 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
             self.sweep(shared);
         }
         let mut locked = self.lock_to_store(shared, key, from);
-        let place = loop {
-            if from.is_some_and(Load::is_outdated) {
-                break Ok(None);
-            }
-            if deadlines.soft.is_some()
-                && !locked.parts().0.has_soft()
-                && let Err(error) = self.reserve_soft(&mut locked)
-            {
-                break Err(error);
-            }
-            match self.place_of(&mut locked, (tag, key), now) {
-                Some(place) => break Ok(Some(place)),
-                // Other writers get the lock, and may change what was seen.
-                None => {
-                    drop(locked);
-                    locked = self.lock_to_store(shared, key, from);
-                }
-            }
-        };
+        let item = Item { tag, key, from, deadlines, now };
+        let mut place = self.place_of(&mut locked, &item);
+        if let Ok(Place::Unfinished) = place {
+            (locked, place) = self.place_of_again(shared, locked, &item);
+        }
         let place = match place {
-            Ok(Some(place)) => place,
+            Ok(place @ (Place::Same(_) | Place::New(_))) => place,
             not_stored => {
                 drop(locked);
                 release(write);
@@ -96,24 +95,23 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn deadlines(&self, tag: u32, now: u64, ttl: Option<Duration>, soft: Option<Duration>) -> Deadlines {
-        let (mut ttl, mut soft) = (ttl.unwrap_or(self.default_ttl), soft.unwrap_or(self.soft_ttl));
+        let mut ttl = ttl.map_or(self.default_ttl, time::nanoseconds);
+        let mut soft = soft.map_or(self.soft_ttl, time::nanoseconds);
         if self.jitter > 0.0 {
             (ttl, soft) = self.jittered(tag, now, ttl, soft);
         }
-        // A deadline that cannot be represented, such as `Duration::MAX` from now, never passes.
-        let hard = now.saturating_add(time::nanoseconds(ttl));
-        let soft = now.saturating_add(time::nanoseconds(soft));
-        Deadlines { soft: (soft < hard).then_some(soft), hard }
+        // A deadline that cannot be represented never passes.
+        Deadlines { soft: now.saturating_add(soft), hard: now.saturating_add(ttl) }
     }
 
     #[cold]
-    fn jittered(&self, tag: u32, now: u64, ttl: Duration, soft: Duration) -> (Duration, Duration) {
+    fn jittered(&self, tag: u32, now: u64, ttl: u64, soft: u64) -> (u64, u64) {
         // It only has to differ between entries and between calls.
         let random = (u64::from(tag) << 32 ^ now).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40;
         let part = 1.0 - self.jitter * (random as f64 / (1u64 << 24) as f64);
-        let shortened = |time: Duration| if time == Duration::MAX { time } else { time.mul_f64(part) };
+        let shortened = |time: u64| if time == NEVER { time } else { time.min((time as f64 * part) as u64) };
         (shortened(ttl), shortened(soft))
     }
 
@@ -122,32 +120,63 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         locked.upgrade().parts().0.reserve_soft(self.max_size)
     }
 
-    /// Returns where a value of this key is stored. `None` if too many entries have to be moved in the queue first.
-    #[inline]
-    fn place_of(&self, locked: &mut Locked<'_, V>, (tag, key): (u32, &[u8]), now: u64) -> Option<Place> {
-        let (store, ledger) = locked.parts();
-        if let Some(index) = store.find(tag, key) {
-            if store.freshness(index, &self.clock, now) == Freshness::Expired {
-                ledger.counts.expirations += 1;
-            }
-            return Some(Place::Same(index));
+    /// Returns where a value of this key is stored.
+    #[inline(always)]
+    fn place_of(&self, locked: &mut Locked<'_, V>, item: &Item<'_, V>) -> Result<Place> {
+        if item.from.is_some_and(Load::is_outdated) {
+            return Ok(Place::Nowhere);
         }
+        if item.deadlines.has_soft() && !locked.parts().0.has_soft() {
+            self.reserve_soft(locked)?;
+        }
+        let (store, ledger) = locked.parts();
+        let Some((index, entry)) = store.find_entry(item.tag, item.key) else {
+            return Ok(self.new_place(store, ledger, item.now));
+        };
+        if entry.freshness(store, index, &self.clock, item.now) == Freshness::Expired {
+            ledger.counts.expirations += 1;
+        }
+        Ok(Place::Same(index))
+    }
+
+    /// Does the same until it is finished. In between, other writers get the lock, and may change what was seen.
+    #[cold]
+    fn place_of_again<'a>(
+        &self,
+        shared: &'a Shared<Store<V>, Ledger>,
+        mut locked: Locked<'a, V>,
+        item: &Item<'_, V>,
+    ) -> (Locked<'a, V>, Result<Place>) {
+        loop {
+            drop(locked);
+            locked = self.lock_to_store(shared, item.key, item.from);
+            match self.place_of(&mut locked, item) {
+                Ok(Place::Unfinished) => {}
+                finished => return (locked, finished),
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn new_place(&self, store: &Store<V>, ledger: &mut Ledger, now: u64) -> Place {
         if !ledger.is_full() {
-            return Some(Place::New(ledger.queue.allocate()));
+            return Place::New(ledger.queue.allocate());
         }
         let mut moves = MOVES;
-        let Oldest::Found(index) = ledger.queue.oldest(&mut moves, |index| store.stamp(index)) else { return None };
+        let Oldest::Found(index) = ledger.queue.oldest(&mut moves, |index| store.stamp(index)) else {
+            return Place::Unfinished;
+        };
         match store.freshness(index, &self.clock, now) {
             Freshness::Expired => ledger.counts.expirations += 1,
             _ => ledger.counts.evictions += 1,
         }
         ledger.queue.remove(index);
-        Some(Place::New(index))
+        Place::New(index)
     }
 
     /// Takes the lock. A value that does not come from a load outdates the load of its key: it is newer than the
     /// result of that load.
-    #[inline]
+    #[inline(always)]
     pub(super) fn lock_to_store<'a>(
         &self,
         shared: &'a Shared<Store<V>, Ledger>,
@@ -160,6 +189,11 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
             return locked;
         }
         drop(locked);
+        self.lock_and_outdate(shared, key)
+    }
+
+    #[cold]
+    fn lock_and_outdate<'a>(&self, shared: &'a Shared<Store<V>, Ledger>, key: &[u8]) -> Locked<'a, V> {
         // The fork guard comes before the lock: a fork waits for the guards, then takes the lock.
         let _guard = fork::protect();
         let locked = shared.lock();
@@ -184,7 +218,7 @@ pub(super) fn replace<V>(place: &mut Option<V>, value: V, displaced: &mut Option
 }
 
 /// Stores a value at its place.
-#[inline]
+#[inline(always)]
 fn put<V>(
     locked: &mut Locked<'_, V>,
     place: Place,
@@ -196,12 +230,20 @@ fn put<V>(
     let (store, ledger) = writer.parts();
     let stamp = reader.stamp(number, about, ledger.newest);
     ledger.newest = stamp;
-    match place {
-        Place::Same(index) => store.overwrite(index, write, deadlines, stamp),
-        Place::New(index) => store.put(ledger, index, key, write, deadlines, stamp),
+    let (index, is_new) = match place {
+        Place::Same(index) => (index, false),
+        Place::New(index) => (index, true),
+        Place::Unfinished | Place::Nowhere => return,
+    };
+    if is_new {
+        if ledger.is_full() {
+            reader.evicted();
+        }
+        store.put_key(ledger, index, key);
     }
+    store.put_value(index, write, deadlines, stamp);
     drop(writer);
-    if let Place::New(index) = place {
+    if is_new {
         locked.parts().1.queue.insert(index, stamp);
     }
 }

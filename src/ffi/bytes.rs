@@ -6,7 +6,7 @@ use std::ptr::{self, NonNull};
 
 use super::{Out, guard, guard_quietly, null, st_error, st_status};
 use crate::error::{Error, Result, Status};
-use crate::secret_memory::{SecretBytes, SharedBytes};
+use crate::secret_memory::{SecretBytes, SharedBytes, copy};
 
 /// Bytes that the library returns: a counted reference to immutable memory, which is excluded from core dumps and wiped
 /// when its last reference is freed. A NUL follows the last byte. The bytes are valid until `st_bytes_free`, even after
@@ -133,37 +133,6 @@ pub(super) unsafe fn copy_if_fits(bytes: &[u8], buffer: *mut c_void, capacity: u
     true
 }
 
-/// Copies bytes, which may overlap with their copy. Bytes of the usual lengths are loaded and then stored in two or
-/// four overlapping parts, which takes a few instructions; a copy of any length would be a call.
-///
-/// # Safety
-/// All bytes fit at `to`.
-#[inline(always)]
-unsafe fn copy(bytes: &[u8], to: *mut u8) {
-    type Part = [u8; 16];
-    let (from, len) = (bytes.as_ptr(), bytes.len());
-    // SAFETY: each part begins and ends within the bytes, and so does its copy. Parts need no alignment.
-    unsafe {
-        let load = |at: usize| from.add(at).cast::<Part>().read_unaligned();
-        let store = |at: usize, part: Part| to.add(at).cast::<Part>().write_unaligned(part);
-        match len {
-            16..=32 => {
-                let (first, last) = (load(0), load(len - 16));
-                store(0, first);
-                store(len - 16, last);
-            }
-            33..=64 => {
-                let parts = (load(0), load(16), load(len - 32), load(len - 16));
-                store(0, parts.0);
-                store(16, parts.1);
-                store(len - 32, parts.2);
-                store(len - 16, parts.3);
-            }
-            _ => ptr::copy(from, to, len),
-        }
-    }
-}
-
 /// The result when bytes do not fit, or only their number is wanted.
 #[cold]
 pub(super) fn not_copied(size: usize, no_buffer: bool, capacity: usize, len: &Out<usize>) -> Result<()> {
@@ -195,17 +164,6 @@ mod tests {
             assert!(buffer[len..].iter().all(|byte| *byte == 0), "{len}");
             // SAFETY: nothing is copied.
             assert!(len == 0 || unsafe { !copy_if_fits(&bytes[..len], buffer.as_mut_ptr().cast(), len - 1) });
-        }
-    }
-
-    #[test]
-    fn copy_allows_overlap() {
-        for (len, shift) in [(16, 3), (20, 7), (40, 1), (64, 63), (100, 50)] {
-            let mut bytes: Vec<u8> = (0..200).collect();
-            let start = bytes.as_mut_ptr();
-            // SAFETY: both ranges are within the vector, which nothing else uses.
-            unsafe { copy(std::slice::from_raw_parts(start, len), start.add(shift)) };
-            assert!((0..len).all(|at| usize::from(bytes[at + shift]) == at), "{len} by {shift}");
         }
     }
 }

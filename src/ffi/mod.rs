@@ -83,10 +83,11 @@ pub(crate) fn guard(error: *mut st_error, body: impl FnOnce() -> Result<()>) -> 
     }
 }
 
-/// As [`guard`], for a lookup in a cache: `false` is a miss, which has no message.
-#[inline]
+/// As [`guard`], for a lookup in a cache: `false` is a miss, which has no message. The call that returned the cache has
+/// silenced panics.
+#[inline(always)]
 pub(crate) fn guard_look_up(error: *mut st_error, body: impl FnOnce() -> Result<bool>) -> st_status {
-    match run_silently(body) {
+    match catch(body) {
         Ok(true) => guard_ended(error, ST_OK),
         Ok(false) => guard_ended(error, ST_NOT_FOUND),
         Err(failure) => {
@@ -118,6 +119,11 @@ fn run_silently<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
     if !HOOK.is_completed() {
         install_hook(&HOOK);
     }
+    catch(body)
+}
+
+#[inline(always)]
+fn catch<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
     if !ALONE {
         GUARDED.set(GUARDED.get() + 1);
     }

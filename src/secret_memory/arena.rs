@@ -24,9 +24,9 @@ const SMALLEST: usize = 64;
 /// 64, 128, … 16384 bytes.
 const CLASSES: usize = 9;
 const LARGEST: usize = SMALLEST << (CLASSES - 1);
-/// How many size classes a thread caches, and how many blocks of each: 3840 bytes at most.
+/// How many size classes a thread caches, and how many blocks of each: 2880 bytes at most.
 const CACHED_CLASSES: usize = 4;
-const CACHED_BLOCKS: usize = 4;
+const CACHED_BLOCKS: usize = 3;
 
 /// The memory of the arena, and why some of it is not locked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -95,7 +95,7 @@ thread_local! {
 /// The wiped blocks cached by one thread.
 struct ThreadCache {
     blocks: [[Option<NonNull<u8>>; CACHED_BLOCKS]; CACHED_CLASSES],
-    counts: [usize; CACHED_CLASSES],
+    counts: [u8; CACHED_CLASSES],
     /// The process in which this thread last made sure that the memory is locked: see [`fork::generation`].
     generation: u32,
 }
@@ -184,13 +184,15 @@ impl ThreadCache {
             relock();
         }
         *count -= 1;
-        self.blocks[class][*count].take()
+        self.blocks[class][usize::from(*count)].take()
     }
 
     /// Returns whether there was room for the block.
     fn put(&mut self, class: usize, block: NonNull<u8>) -> bool {
-        let Some(count) = self.counts.get_mut(class).filter(|count| **count < CACHED_BLOCKS) else { return false };
-        self.blocks[class][*count] = Some(block);
+        let Some(count) = self.counts.get_mut(class).filter(|count| usize::from(**count) < CACHED_BLOCKS) else {
+            return false;
+        };
+        self.blocks[class][usize::from(*count)] = Some(block);
         *count += 1;
         true
     }
@@ -201,7 +203,7 @@ impl Drop for ThreadCache {
         let _guard = fork::protect();
         let mut arena = ARENA.lock();
         for (class, blocks) in self.blocks.iter().enumerate() {
-            for block in blocks[..self.counts[class]].iter().flatten() {
+            for block in blocks[..usize::from(self.counts[class])].iter().flatten() {
                 // SAFETY: `release` wiped the block, which is of this class, and gave it to this thread alone.
                 unsafe { arena.put(class, *block) };
             }

@@ -7,13 +7,16 @@
 mod allocator;
 pub(crate) mod arena;
 mod bytes;
+mod copy;
 mod ref_count;
 mod secret_box;
 mod shared;
+mod spare;
 mod stack;
 
 pub(crate) use bytes::SecretBuffer;
 pub use bytes::SecretBytes;
+pub(crate) use copy::{copy, copy_to};
 pub(crate) use secret_box::SecretBox;
 pub use shared::SharedBytes;
 pub(crate) use stack::{wipe_stack, wipe_stack_below};

@@ -81,12 +81,12 @@ impl Store {
             let _guard = fork::protect();
             let config = self.load(provider, deadline)?;
             match configs.entries() {
-                Some(_) => Ok(Value::Bytes(config.into())),
+                Some(_) => Ok(Value::from(config)),
                 None => Err(error(Status::Abandoned, "the process has another store by now")),
             }
         });
         match loaded {
-            Ok(Value::Bytes(bytes)) => Value::Bytes(bytes).into_bytes(),
+            Ok(value @ (Value::Short(_) | Value::Long(_))) => value.into_bytes(),
             // The program stored a value of its own under this key.
             Ok(Value::Object(_) | Value::Absent) => self.load(provider, deadline),
             Err(error) if error.status() == Status::Abandoned => self.load(provider, deadline),

@@ -31,6 +31,10 @@ dynamic=$(readelf -dW "$lib/libst_secrets.so")
 echo "$dynamic" | grep -q 'SONAME.*\[libst_secrets\.so\.0\]' || fail "the soname is not libst_secrets.so.0"
 echo "$dynamic" | grep -q 'FLAGS_1.*NODELETE' || fail "the shared library is not marked NODELETE"
 echo "$dynamic" | grep -q 'FLAGS_1.*NOW' || fail "the shared library is not bound when loaded"
+# Up to this size, glibc places the thread-local variables of a library that is loaded with dlopen where they are read
+# without a call: see src/sys/thread_words.rs.
+tls=$(readelf -lW "$lib/libst_secrets.so" | awk '$1 == "TLS" { print $6 }')
+[ $((tls)) -le 512 ] || fail "the thread-local variables take $((tls)) bytes; they may take 512 at most"
 # Only the system's own libraries.
 others=$(echo "$dynamic" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' |
     grep -Ev '^(libc\.so\.6|libm\.so\.6|libgcc_s\.so\.1|ld-linux.*)$' || true)

@@ -68,7 +68,8 @@ static PyObject *new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
 }
 
 static int init(cache_object *self, PyObject *args, PyObject *keywords) {
-    static char *names[] = {"default_ttl", "max_size", "cleanup_interval", "soft_ttl", "ttl_jitter", "absent_ttl", NULL};
+    static char *names[] = {"default_ttl", "max_size", "cleanup_interval", "soft_ttl", "ttl_jitter",
+                            "absent_ttl",  NULL};
     double default_ttl = 300.0, cleanup_interval = 60.0, soft_ttl, jitter = 0.0, absent_ttl = 0.0;
     Py_ssize_t max_size = 1000;
     PyObject *soft_object = NULL;
@@ -87,9 +88,8 @@ static int init(cache_object *self, PyObject *args, PyObject *keywords) {
     }
     self->refreshes = !isinf(soft_ttl) || absent_ttl != 0.0;
     const double values[] = {default_ttl, (double)max_size, cleanup_interval, soft_ttl, jitter, absent_ttl};
-    const st_cache *cache = self->refreshes || jitter != 0.0
-                                ? opened((const char *const *)names, values)
-                                : made(default_ttl, (size_t)max_size, cleanup_interval);
+    const st_cache *cache = self->refreshes || jitter != 0.0 ? opened((const char *const *)names, values)
+                                                             : made(default_ttl, (size_t)max_size, cleanup_interval);
     if (cache == NULL) {
         return -1;
     }

@@ -63,7 +63,8 @@ typedef enum {
 static bool at_once(const st_secrets *secrets, const char *key, Py_ssize_t len, st_bytes *value, st_status *status) {
     st_secret_info info;
     info.size = sizeof info;
-    *status = st_secrets_get_with(secrets, key, (size_t)len, ST_TIMEOUT_DEFAULT, ST_GET_CACHED_ONLY, value, &info, NULL);
+    *status =
+        st_secrets_get_with(secrets, key, (size_t)len, ST_TIMEOUT_DEFAULT, ST_GET_CACHED_ONLY, value, &info, NULL);
     return *status == ST_OK ? (info.flags & ST_SECRET_DEGRADED) == 0 : *status == ST_NOT_FOUND;
 }
 

@@ -145,9 +145,8 @@ PyObject *credential_resolve(store_object *self, PyObject *args) {
     Py_ssize_t len;
     if (!PyArg_ParseTuple(args, "OOOOOO:_credential_resolve", &cipher, &secrets, &user, &provider, &name,
                           &global_object) ||
-        !cipher_of(cipher, &it.cipher) || !secrets_of(secrets, &it.secrets) ||
-        !lookup_of(user, provider, name, &it) || !text_or_none(global_object, "global_key", &global, &len) ||
-        !enter(self, it.cipher, it.secrets)) {
+        !cipher_of(cipher, &it.cipher) || !secrets_of(secrets, &it.secrets) || !lookup_of(user, provider, name, &it) ||
+        !text_or_none(global_object, "global_key", &global, &len) || !enter(self, it.cipher, it.secrets)) {
         return NULL;
     }
     st_bytes value = {0};
@@ -177,8 +176,8 @@ PyObject *credential_source(store_object *self, PyObject *args) {
     st_status status;
     ST_ERROR(error);
     WITHOUT_GIL(status = st_credential_source(self->handle.pointer, pointer_of(it.secrets), it.user_id, it.provider,
-                                              (size_t)it.provider_len, it.name, (size_t)it.name_len, global, (size_t)len,
-                                              &source, &error));
+                                              (size_t)it.provider_len, it.name, (size_t)it.name_len, global,
+                                              (size_t)len, &source, &error));
     leave(self, NULL, it.secrets);
     return failed(status, &error) ? NULL : PyLong_FromLong(source);
 }

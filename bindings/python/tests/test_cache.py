@@ -13,9 +13,11 @@ import time
 import unittest
 import uuid
 import weakref
+from unittest import mock
 
 import st_secrets
 from st_secrets import BusyError, ConfigError, InvalidArgumentError, NotFoundError, TTLCache, _flight, cached
+from st_secrets.cache import CacheEntry
 from st_secrets.cache import cached as simpletuner_cached
 from support import Case, until
 
@@ -657,6 +659,15 @@ def run_all(functions):
         raise AssertionError("a thread hangs")
     if errors:
         raise errors[0]
+
+
+class Entries(unittest.TestCase):
+    def test_entry_of_simpletuner(self):
+        with mock.patch("st_secrets._entry.time.time", return_value=100.0):
+            entry = CacheEntry("value", 101.5, created_at=100.0)
+            self.assertEqual((entry.value, entry.expires_at), ("value", 101.5))
+            self.assertEqual((entry.is_expired, entry.ttl_remaining), (False, 1.5))
+        self.assertEqual((entry.is_expired, entry.ttl_remaining), (True, 0.0))
 
 
 if __name__ == "__main__":

@@ -103,19 +103,9 @@ impl Reader {
     /// Sets when this reader helps again: soon if it was needed.
     pub(super) fn helped(&self, was_needed: bool) {
         let before = self.help_every.load(Relaxed);
-        self.help_after(if was_needed { OFTEN } else { (before + OFTEN).min(RARELY) });
-    }
-
-    /// Lets this reader help soon, because the thread in the slot has evicted an entry and may evict others.
-    #[inline]
-    pub(super) fn evicted(&self) {
-        self.help_after(OFTEN);
-    }
-
-    #[inline]
-    fn help_after(&self, hits: u64) {
-        self.help_every.store(hits, Relaxed);
-        self.help_at.store(self.hits.load(Relaxed) + hits, Relaxed);
+        let every = if was_needed { OFTEN } else { (before * 2).clamp(OFTEN, RARELY) };
+        self.help_every.store(every, Relaxed);
+        self.help_at.store(self.hits.load(Relaxed) + every, Relaxed);
     }
 
     /// Makes the stamps of this slot follow those of another one.

@@ -236,9 +236,6 @@ fn put<V>(
         Place::Unfinished | Place::Nowhere => return,
     };
     if is_new {
-        if ledger.is_full() {
-            reader.evicted();
-        }
         store.put_key(ledger, index, key);
     }
     store.put_value(index, write, deadlines, stamp);

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use super::value::Value;
+use super::value::Pattern;
 
 /// How many bytes of the text are looked up in the table at once.
 const GRAM: usize = 4;
@@ -32,21 +32,6 @@ pub(super) struct Index {
     /// From large to small.
     sets: Vec<Arc<Set>>,
     tables: Tables,
-}
-
-/// One form of a value.
-#[derive(Clone)]
-pub(super) struct Pattern {
-    pub(super) value: Arc<Value>,
-    /// Its range in the forms of the value.
-    pub(super) start: u32,
-    pub(super) end: u32,
-}
-
-impl Pattern {
-    fn text(&self) -> &[u8] {
-        &self.value.forms[self.start as usize..self.end as usize]
-    }
 }
 
 /// Patterns, sorted and without duplicates.

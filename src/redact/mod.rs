@@ -34,8 +34,9 @@ mod value;
 pub(crate) use default::record;
 pub use stream::Stream;
 
-use index::{Index, Pattern};
+use index::Index;
 use recorded::Recorded;
+use value::Pattern;
 
 /// The smallest [`Options::shortest`].
 const MIN_SHORTEST: usize = 4;

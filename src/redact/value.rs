@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::forms;
-use super::index::Pattern;
 use crate::error::{Error, Result, Status};
 use crate::secret_memory::{SecretBuffer, SecretBytes};
 
@@ -13,6 +12,21 @@ pub(super) struct Value {
     pub(super) forms: SecretBytes,
     /// The name of the secret.
     pub(super) name: Option<Box<str>>,
+}
+
+/// One form of a value.
+#[derive(Clone)]
+pub(super) struct Pattern {
+    pub(super) value: Arc<Value>,
+    /// Its range in the forms of the value.
+    pub(super) start: u32,
+    pub(super) end: u32,
+}
+
+impl Pattern {
+    pub(super) fn text(&self) -> &[u8] {
+        &self.value.forms[self.start as usize..self.end as usize]
+    }
 }
 
 /// Returns the patterns of a value: those of its forms that are at least `shortest` bytes long.

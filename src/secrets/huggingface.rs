@@ -16,9 +16,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
-use super::manager::well_known::HF_TOKEN;
 use super::provider::{Health, HealthState, Known, Names, Peeked, Request, SecretProvider};
 use super::secret::{ProviderId, Secret};
+use super::well_known::HF_TOKEN;
 use crate::clock::{CoarseInstant, Deadline};
 use crate::config::Config;
 use crate::error::{Error, Result, Source};

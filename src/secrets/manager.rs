@@ -20,26 +20,13 @@ use super::provider::{Request, SecretProvider};
 use super::remote_group::at_provider;
 use super::secret::{ProviderId, Secret};
 use super::vault::{self, VaultSource};
+use super::well_known;
 use crate::clock::Deadline;
 use crate::config::{Config, nearest};
 use crate::error::{Error, Result, Source, Status};
 use crate::fork;
 use crate::fork_safe::Published;
 use crate::process_default::ProcessDefault;
-
-/// Names of the secrets that SimpleTuner itself uses.
-pub mod well_known {
-    /// Replicate API authentication.
-    pub const REPLICATE_API_TOKEN: &str = "REPLICATE_API_TOKEN";
-    /// Hugging Face Hub token.
-    pub const HF_TOKEN: &str = "HF_TOKEN";
-    /// The secret that signs webhooks.
-    pub const CLOUD_WEBHOOK_SECRET: &str = "CLOUD_WEBHOOK_SECRET";
-}
-
-/// All names in [`well_known`].
-pub const WELL_KNOWN: [&str; 3] =
-    [well_known::REPLICATE_API_TOKEN, well_known::HF_TOKEN, well_known::CLOUD_WEBHOOK_SECRET];
 
 const DEFAULT_PROVIDERS: [&str; 5] = ["env", "file", "aws", "vault", "huggingface"];
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);

@@ -49,8 +49,9 @@ mod report;
 mod secret;
 mod single_flight;
 mod vault;
+pub mod well_known;
 
 pub(crate) use key::is_plain;
-pub use manager::{Manager, Options, WELL_KNOWN, well_known};
+pub use manager::{Manager, Options};
 pub use names::ProviderNames;
 pub use secret::Secret;

@@ -15,6 +15,7 @@ use crate::clock::Deadline;
 use crate::error::Result;
 
 mod change;
+mod cut;
 mod entry;
 mod event_type;
 mod export;
@@ -26,11 +27,12 @@ mod verify;
 mod webhook;
 
 pub(super) use change::{ChangeRecord, recorded};
+pub(super) use cut::{RETENTION_ACTION, RETENTION_EVENT};
 pub(super) use entry::{Details, Entry};
 pub(super) use event_type::event_types;
 pub use export::{AuditExport, AuditFormat};
 pub use retention::Retention;
-pub(super) use retention::{RETENTION_ACTION, RETENTION_EVENT, days_of_environment};
+pub(super) use retention::days_of_environment;
 pub use verify::{BrokenLink, LinkError, Verification, Violation};
 
 use signing::{SignedFields, SigningKey};

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::retention::Cut;
+use super::cut::Cut;
 use super::signing::{SignedFields, SigningKey};
 use super::{AuditLog, GENESIS};
 use crate::clock::Deadline;

@@ -183,9 +183,7 @@ public:
     Result<std::string> try_hardware_info_get() const { return handle_.text(::st_hardware_info_get); }
     /// Returns the built-in default prices.
     static std::string hardware_info_defaults() { return try_hardware_info_defaults().value(); }
-    static Result<std::string> try_hardware_info_defaults() {
-        return detail::text_of(::st_hardware_info_defaults);
-    }
+    static Result<std::string> try_hardware_info_defaults() { return detail::text_of(::st_hardware_info_defaults); }
     /// Replaces the cached prices with a JSON object.
     void hardware_info_set(std::string_view json) const { try_hardware_info_set(json).value(); }
     Result<void> try_hardware_info_set(std::string_view json) const noexcept {
@@ -294,21 +292,20 @@ public:
                                                  const Secrets &secrets = Secrets::process()) const {
         return try_credential_source(of, global_key, secrets).value();
     }
-    Result<ResolvedCredential::Origin> try_credential_source(
-        const CredentialName &of, std::string_view global_key,
-        const Secrets &secrets = Secrets::process()) const noexcept {
+    Result<ResolvedCredential::Origin>
+    try_credential_source(const CredentialName &of, std::string_view global_key,
+                          const Secrets &secrets = Secrets::process()) const noexcept {
         if (!secrets.is_open()) {
             return Handle::closed();
         }
-        return handle_.call<ResolvedCredential::Origin>(
-            [&](const st_store *store, ResolvedCredential::Origin &found, st_error *error) {
-                std::int32_t origin = 0;
-                ::st_credential_source(store, secrets.raw(), of.user_id, detail::data(of.provider), of.provider.size(),
-                                       detail::data(of.name), of.name.size(),
-                                       global_key.empty() ? nullptr : global_key.data(), global_key.size(), &origin,
-                                       error);
-                found = static_cast<ResolvedCredential::Origin>(origin);
-            });
+        return handle_.call<ResolvedCredential::Origin>([&](const st_store *store, ResolvedCredential::Origin &found,
+                                                            st_error *error) {
+            std::int32_t origin = 0;
+            ::st_credential_source(store, secrets.raw(), of.user_id, detail::data(of.provider), of.provider.size(),
+                                   detail::data(of.name), of.name.size(),
+                                   global_key.empty() ? nullptr : global_key.data(), global_key.size(), &origin, error);
+            found = static_cast<ResolvedCredential::Origin>(origin);
+        });
     }
     /// Creates a new key and re-encrypts every stored credential under it.
     void credentials_rotate(const Cipher &cipher = Cipher::process()) const { try_credentials_rotate(cipher).value(); }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::thread::ThreadId;
 use std::time::Duration;
 
-use super::load::{Claimed, Load, Registered, Waited};
+use super::load::{Claimed, Load, Notify, Registered, Waited};
 use super::store::Freshness;
 use super::write::replace;
 use super::{TtlCache, release};
@@ -180,7 +180,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         if let Some((value, Freshness::Fresh)) = self.look_up(key, V::clone) {
             return Ok((Acquired::Hit(value), 0));
         }
-        let mut notify: Box<dyn FnOnce(&Result<V>) + Send> = Box::new(notify);
+        let mut notify: Notify<V> = Box::new(notify);
         loop {
             let load = match self.loads.claim(key, None, Deadline::after(lease_ttl)) {
                 Claimed::Own(load) => return Ok((self.lead(load), 0)),

@@ -25,8 +25,8 @@ use super::waits::{self, Work};
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Status};
 use crate::fork;
-pub(super) use notify::Registered;
-use notify::{Notifications, Notify};
+use notify::Notifications;
+pub(super) use notify::{Notify, Registered};
 
 mod notify;
 

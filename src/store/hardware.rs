@@ -81,7 +81,7 @@ impl Store {
 
     /// The hourly price of a device.
     pub fn hardware_cost_per_hour(&self, hardware_id: &str) -> Result<f64> {
-        cost_per_hour(&*self.hardware_info()?, hardware_id)
+        cost_per_hour(&self.hardware_info()?, hardware_id)
     }
 }
 

@@ -113,7 +113,7 @@ def chain(connection, key):
         " FROM audit_log ORDER BY id"
     ).fetchall()
     links = []
-    for before, row in zip([None, *rows], rows):
+    for before, row in zip([None, *rows], rows, strict=False):
         previous = before[7] if before else "genesis"
         if row[6] != previous:
             links.append({"id": row[0], "expected_previous": previous, "actual_previous": row[6]})

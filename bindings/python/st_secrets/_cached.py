@@ -29,9 +29,7 @@ class Cached(Protocol[P, R]):
     @overload
     def __get__(self, instance: None, owner: type, /) -> Cached[P, R]: ...
     @overload
-    def __get__(
-        self: Cached[Concatenate[S, Q], R], instance: S, owner: type | None = None, /
-    ) -> Callable[Q, R]: ...
+    def __get__(self: Cached[Concatenate[S, Q], R], instance: S, owner: type | None = None, /) -> Callable[Q, R]: ...
 
 
 def cached(

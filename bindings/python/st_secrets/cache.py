@@ -158,8 +158,8 @@ def invalidate_user_cache(user_id: int) -> int:
 def cached(ttl: float = 60.0, key_prefix: str = "") -> Callable[[Callable[P, R]], Cached[P, R]]:
     """Caches the results of a function or coroutine function for `ttl` seconds, as SimpleTuner's `cached` does.
 
-    The cache key is `key_prefix:name:argument:…:name=argument`, with the `str()` of each argument, so arguments with the
-    same `str()` share a result. None is not cached. `st_secrets.cached` distinguishes them, and caches None.
+    The cache key is `key_prefix:name:argument:…:name=argument`, with the `str()` of each argument, so arguments with
+    the same `str()` share a result. None is not cached. `st_secrets.cached` distinguishes them, and caches None.
     """
 
     def decorate(function: Callable[P, R]) -> Cached[P, R]:

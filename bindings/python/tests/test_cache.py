@@ -355,7 +355,10 @@ class Settings(Case):
         async def fail_async():
             raise ZeroDivisionError
 
-        for load in (lambda: cache.get_or_set("key", fail), lambda: asyncio.run(cache.get_or_set_async("key", fail_async))):
+        for load in (
+            lambda: cache.get_or_set("key", fail),
+            lambda: asyncio.run(cache.get_or_set_async("key", fail_async)),
+        ):
             cache.set("key", "old")
             self.assertEqual(load(), "old")
             cache.delete("key")

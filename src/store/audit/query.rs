@@ -89,7 +89,8 @@ impl Filter {
             "event_types" => {
                 let types = texts(value).filter(|types| types.len() <= MAX_TYPES);
                 let types = types.ok_or_else(|| wrong(&format!("an array of at most {MAX_TYPES} texts")))?;
-                return Ok(self.add_types(types));
+                self.add_types(types);
+                return Ok(());
             }
             "action" => ("action = ?", text()?.into()),
             "actor_id" => ("actor_id = ?", value.as_i64().ok_or_else(|| wrong("a number"))?.into()),

@@ -125,10 +125,10 @@ static void credentials(void) {
     st_bytes value = {0}, json = {0};
     bool existed = false;
     int32_t source = 9;
-    CHECK_OK(st_credential_set(store, cipher, 1, "replicate", ST_NUL, "token", ST_NUL, "CANARY one", ST_NUL, NULL,
-                               &error));
-    CHECK_OK(st_credential_set(store, cipher, 2, "replicate", ST_NUL, "token", ST_NUL, "CANARY two", ST_NUL, NULL,
-                               &error));
+    CHECK_OK(
+        st_credential_set(store, cipher, 1, "replicate", ST_NUL, "token", ST_NUL, "CANARY one", ST_NUL, NULL, &error));
+    CHECK_OK(
+        st_credential_set(store, cipher, 2, "replicate", ST_NUL, "token", ST_NUL, "CANARY two", ST_NUL, NULL, &error));
     is_credential(cipher, 1, "CANARY one");
     CHECK_FAILS(st_credential_get(store, cipher, 3, "replicate", ST_NUL, "token", ST_NUL, &value, &error), ST_NOT_FOUND,
                 "user 3");
@@ -217,9 +217,9 @@ static void credential_states(void) {
                                    &value, &error));
     CHECK_TEXT(value, "CANARY global");
     st_bytes_free(&value);
-    CHECK_FAILS(st_credential_resolve(store, cipher, NULL, 5, "p", ST_NUL, "n", ST_NUL, NULL, 0, &source, &value,
-                                      &error),
-                ST_NOT_FOUND, "user 5");
+    CHECK_FAILS(
+        st_credential_resolve(store, cipher, NULL, 5, "p", ST_NUL, "n", ST_NUL, NULL, 0, &source, &value, &error),
+        ST_NOT_FOUND, "user 5");
     CHECK(source == ST_CREDENTIAL_NONE);
     CHECK_EMPTY(value);
     CHECK_OK(st_credential_set(store, cipher, 5, "p", ST_NUL, "n", ST_NUL, "CANARY again", ST_NUL, &again, &error));

@@ -15,13 +15,19 @@ LOGS = ROOT / "build" / "test-logs"
 AT_ONCE = 2
 
 
+def report(line: str) -> None:
+    """Prints a line in one piece, as the other suite may print at the same time."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 def run(suite: str) -> tuple[str, int, float]:
     """Runs a suite, and returns its name, its exit status and its duration in seconds."""
     # Passes on the variables of the command line (`make test CC=clang`), and no flags: the suites share no job server.
     variables = os.environ.get("MAKEFLAGS", "").partition("-- ")[2]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     environment["MAKEFLAGS"] = f"-- {variables}" if variables else ""
-    print(f"{suite}: started", flush=True)
+    report(f"{suite}: started")
     start = time.monotonic()
     with open(LOGS / f"{suite}.log", "wb") as log:
         status = subprocess.run(
@@ -33,7 +39,7 @@ def run(suite: str) -> tuple[str, int, float]:
             check=False,
         ).returncode
     duration = time.monotonic() - start
-    print(f"{suite}: {'passed' if status == 0 else 'FAILED'} in {duration:.0f} s", flush=True)
+    report(f"{suite}: {'passed' if status == 0 else 'FAILED'} in {duration:.0f} s")
     return suite, status, duration
 
 

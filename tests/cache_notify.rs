@@ -112,6 +112,32 @@ fn value_that_is_not_stored_reaches_the_callers() {
 }
 
 #[test]
+fn lease_that_expired_after_a_deletion_notifies_when_the_next_caller_asks() {
+    let cache = cache();
+    // The time within which the caller registers and the key is loaded again.
+    let mut lease_ttl = Duration::from_millis(20);
+    loop {
+        let key = format!("{lease_ttl:?}");
+        let expired = lead(&cache, key.as_bytes(), lease_ttl).into_number();
+        let (send, receive) = channel();
+        let busy = cache.acquire_or_notify(key.as_bytes(), LONG, move |result| send.send(result.clone()).unwrap());
+        cache.delete(key.as_bytes());
+        let next = lead(&cache, key.as_bytes(), LONG);
+        if !matches!(busy, Ok((Acquired::Busy, _))) || receive.try_recv().is_ok() {
+            lease_ttl *= 2;
+            continue;
+        }
+        thread::sleep(lease_ttl);
+        // The caller of the newer load asks, and the one of the older is called.
+        assert!(matches!(cache.acquire_or_notify(key.as_bytes(), LONG, |_| {}).unwrap(), (Acquired::Busy, _)));
+        assert_eq!(got(&receive).unwrap_err().status(), Status::Abandoned);
+        assert_eq!(cache.load_finish(expired, 1).unwrap_err().status(), Status::Abandoned);
+        next.finish(2).unwrap();
+        return;
+    }
+}
+
+#[test]
 fn lease_that_expired_notifies_when_the_next_caller_asks() {
     let cache = cache();
     let expired = lead(&cache, b"key", Duration::from_nanos(1)).into_number();

@@ -101,6 +101,37 @@ fn backup_replaces_a_database_only_when_asked_and_other_files_never() {
 }
 
 #[test]
+fn backup_is_not_written_beside_the_changes_of_a_former_database() {
+    let (directory, to) = (temp(), temp());
+    let store = open(directory.path());
+    store.provider_save("p", "{\"a\": 1}").unwrap();
+    let path = to.path().join("jobs.db");
+    // A process that is killed leaves its changes in the write-ahead log.
+    let script = "import os, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1])
+connection.execute('PRAGMA journal_mode = WAL')
+connection.execute('CREATE TABLE former (id INTEGER)')
+connection.commit()
+os._exit(0)";
+    assert!(Command::new("python3").args(["-c", script]).arg(&path).status().unwrap().success());
+    let log = to.path().join("jobs.db-wal");
+    let before = (fs::read(&path).unwrap(), fs::read(&log).unwrap());
+    let refused = |replace| {
+        let error = store.backup(StoreDatabase::Main, &path, replace).unwrap_err();
+        assert_eq!(error.status(), Status::Io, "{error}");
+        assert!(error.message().contains("jobs.db-wal has changes of another database"), "{error}");
+    };
+    refused(true);
+    assert_eq!((fs::read(&path).unwrap(), fs::read(&log).unwrap()), before);
+    fs::remove_file(&path).unwrap();
+    refused(false);
+    assert!(!path.exists());
+    fs::remove_file(&log).unwrap();
+    store.backup(StoreDatabase::Main, &path, false).unwrap();
+    assert_eq!(query(&path, "SELECT provider FROM provider_config"), json!([["p"]]));
+}
+
+#[test]
 fn backup_of_nothing_is_not_found() {
     let (directory, to) = (temp(), temp());
     let store = open(directory.path());

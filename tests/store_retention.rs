@@ -60,6 +60,7 @@ fn audit_retain_leaves_a_chain_that_is_valid_for_both_programs() {
     let expected = json!({
         "before": retention.before, "days": 90, "removed": 4, "first_id": 1, "last_id": 4,
         "last_hash": before[3]["entry_hash"], "head_hash": before[9]["entry_hash"], "forks": 0,
+        "recent_hashes": before.iter().rev().map(|entry| &entry["entry_hash"]).collect::<Vec<_>>(),
     });
     assert_eq!(record["details"], expected);
     // Both programs go on, and ranges are valid too.
@@ -148,12 +149,20 @@ fn removal_without_a_record_is_noticed() {
 fn entry_that_simpletuner_appends_during_the_removal_is_a_fork() {
     let directory = temp();
     let (store, mut other) = aged(directory.path(), 6, 3);
-    let head = entries(&store)[5]["entry_hash"].as_str().unwrap().to_owned();
+    let before = entries(&store);
+    let hash = |number: usize| before[number - 1]["entry_hash"].as_str().unwrap();
     store.audit_retain(Some(90)).unwrap();
-    other.append(Some(&head));
+    // It read the newest signature, or, if yet another program appended, an earlier one.
+    other.append(Some(hash(6)));
+    other.append(Some(hash(5)));
     let verified = store.audit_verify(0, 0).unwrap();
     assert_eq!((verified.first, verified.tampered), (Some((8, Violation::Fork)), None), "{verified:?}");
-    assert_eq!(other.bad(), json!([8]));
+    assert_eq!(verified.forks, [8, 9]);
+    assert_eq!(other.bad(), json!([8, 9]));
+    // The trail can be shortened again.
+    other.run("UPDATE audit_log SET timestamp = '2025-06-01T00:00:00+00:00' WHERE id = 4");
+    other.sign_again();
+    assert_eq!(store.audit_retain(Some(90)).unwrap().removed, 1);
 }
 
 #[test]

@@ -82,6 +82,8 @@ pub(super) enum Claimed<V> {
 struct Map<V> {
     /// Those that a caller may join.
     by_key: HashMap<Box<[u8]>, Arc<Load<V>>>,
+    /// Outdated loads in progress for whose key there is a newer one.
+    displaced: Vec<Arc<Load<V>>>,
     /// All of them.
     by_id: HashMap<u64, Arc<Load<V>>>,
     /// The load of each registration.
@@ -173,6 +175,7 @@ impl<V: Clone> Load<V> {
 impl<V> Map<V> {
     fn remove(&mut self, load: &Arc<Load<V>>) -> bool {
         let removed = self.by_id.remove(&load.id).is_some();
+        self.displaced.retain(|other| !Arc::ptr_eq(other, load));
         if removed && self.by_key.get(&load.key).is_some_and(|other| Arc::ptr_eq(other, load)) {
             self.by_key.remove(&load.key);
         }
@@ -182,6 +185,11 @@ impl<V> Map<V> {
     /// Removes a load that was abandoned.
     fn discard(&mut self, load: &Arc<Load<V>>) {
         load.outdated.store(true, SeqCst);
+        // A caller that has joined it and not registered yet must ask again. In a forked child, a thread of the parent
+        // may hold the lock.
+        if load.generation == fork::generation() {
+            load.ending().is_closed = true;
+        }
         self.remove(load);
         self.failed += 1;
     }
@@ -202,6 +210,7 @@ impl<V: Clone> Loads<V> {
     pub(super) fn new() -> Loads<V> {
         let map = Map {
             by_key: HashMap::new(),
+            displaced: Vec::new(),
             by_id: HashMap::new(),
             by_registration: HashMap::new(),
             last_id: 0,
@@ -230,7 +239,7 @@ impl<V: Clone> Loads<V> {
         }
     }
 
-    /// Does the same, or discards a load that was abandoned and has registered functions.
+    /// Does the same, or discards a load that was abandoned and may have registered functions.
     fn try_claim(
         &self,
         key: &[u8],
@@ -239,6 +248,12 @@ impl<V: Clone> Loads<V> {
     ) -> std::result::Result<Claimed<V>, Arc<Load<V>>> {
         let _guard = fork::protect();
         let mut map = self.map.lock();
+        let late = map.displaced.iter().find(|load| *load.key == *key && load.is_void()).cloned();
+        if let Some(load) = late {
+            map.discard(&load);
+            self.underway.store(map.by_id.len(), SeqCst);
+            return Err(load);
+        }
         if let Some(load) = map.by_key.get(key) {
             if load.is_open() {
                 return Ok(Claimed::Other(load.clone()));
@@ -267,7 +282,9 @@ impl<V: Clone> Loads<V> {
             result: StdMutex::new(Ending { result: None, waiting: 0, functions: Vec::new(), is_closed: false }),
             ended: Condvar::new(),
         });
-        map.by_key.insert(key.into(), load.clone());
+        if let Some(older) = map.by_key.insert(key.into(), load.clone()) {
+            map.displaced.push(older);
+        }
         map.by_id.insert(load.id, load.clone());
         self.underway.store(map.by_id.len(), SeqCst);
         // The load reads after this fence: it sees the write of any writer that does not see the load.

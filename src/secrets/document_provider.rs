@@ -135,9 +135,7 @@ impl<S: DocumentSource> DocumentProvider<S> {
         self.log_load(&document, requested_at.elapsed());
         let before = self.state();
         let outage = document.incomplete().map(|error| {
-            // Only a part failed, so the time of the load was not lost.
-            let taken = Duration::ZERO;
-            Arc::new(Outage::after(before.outage.as_deref(), error.clone(), time_limit, taken, self.times.max_backoff))
+            Arc::new(Outage::after(before.outage.as_deref(), error.clone(), time_limit, None, self.times.max_backoff))
         });
         let loaded = Arc::new(LoadedDocument::new(document, requested_at, &self.times, before.document.as_deref()));
         let load_time = requested_at.elapsed();
@@ -173,7 +171,7 @@ impl<S: DocumentSource> DocumentProvider<S> {
     /// the load before, which had the time that the message names.
     fn note_failure(&self, error: Error, requested_at: Instant, request: &LoadRequest) -> Error {
         let State { document, outage, .. } = self.state();
-        let (taken, time_limit) = (requested_at.elapsed(), request.remaining);
+        let (taken, time_limit) = (Some(requested_at.elapsed()), request.remaining);
         let is_probe = !request.forced && error.status() == Status::Timeout;
         let hung = outage.as_ref().filter(|outage| is_probe && outage.is_hung(time_limit));
         let error = hung.map_or(error, |outage| outage.cause().clone());

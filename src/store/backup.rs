@@ -5,7 +5,7 @@
 //! given its name. A process that is killed leaves at most the hidden file, which the next backup uses.
 
 use std::fs::{self, OpenOptions, Permissions, TryLockError};
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -81,7 +81,7 @@ impl Store {
 
     /// Returns an error unless a backup may be written to this place.
     fn check_place(&self, place: &Path, replace: bool) -> Result<()> {
-        let Some(id) = pool::file_id(place)? else { return Ok(()) };
+        let Some(id) = pool::file_id(place)? else { return check_logs(place) };
         if !replace {
             return Err(exists(place));
         }
@@ -99,13 +99,36 @@ impl Store {
             let message = format!("{} is not a database, so it is not replaced; choose another name", place.display());
             return Err(error(Status::InvalidArgument, message));
         }
-        Ok(())
+        check_logs(place)
     }
 }
 
 fn exists(place: &Path) -> Error {
     let message = format!("{} exists; choose another name, or allow the backup to replace it", place.display());
     error(Status::Io, message).with_detail(libc::EEXIST)
+}
+
+/// Returns an error if a former database of this name left changes: SQLite would apply them to the copy.
+fn check_logs(place: &Path) -> Result<()> {
+    for suffix in ["-wal", "-journal"] {
+        let mut name = place.as_os_str().to_owned();
+        name.push(suffix);
+        let log = PathBuf::from(name);
+        match fs::metadata(&log) {
+            Ok(metadata) if metadata.len() == 0 => {}
+            Ok(_) => {
+                let message = format!(
+                    "{} has changes of another database of this name, which SQLite would apply to the copy; end the \
+                     programs that use that database and remove the file, or choose another name",
+                    log.display()
+                );
+                return Err(error(Status::Io, message));
+            }
+            Err(failure) if failure.kind() == ErrorKind::NotFound => {}
+            Err(failure) => return Err(Error::io("look at", &log, &failure).with_source(Source::Store)),
+        }
+    }
+    Ok(())
 }
 
 /// The hidden file that becomes the copy. Its lock excludes other backups to the same place.
@@ -147,6 +170,7 @@ impl Temporary {
 
     /// Gives the file its name.
     fn name(&self, place: &Path, replace: bool) -> Result<()> {
+        check_logs(place)?;
         let named = match replace {
             true => fs::rename(&self.path, place).map(|()| true).map_err(|error| Error::io("replace", place, &error)),
             false => files::name_new(&self.path, place),

@@ -46,7 +46,7 @@
 //! | [`Store::credential_get`], [`Store::credential_resolve`], [`Store::credential_mark_used`] | `credential.used` | `use` | the same | the same |
 //! | [`Store::credentials_reencrypt`] | `config.changed` | `reencrypt` | `credentials` | `plain`: whether plain rows are migrated |
 //! | [`Store::credentials_rotate`] | `config.changed` | `rotate_key` | `credentials` | none |
-//! | [`Store::audit_retain`] | `config.changed` | `retention` | `audit_log`, the removed numbers | `before`, `days`, `removed`, `first_id`, `last_id`, `last_hash`, `head_hash`, `forks` |
+//! | [`Store::audit_retain`] | `config.changed` | `retention` | `audit_log`, the removed numbers | `before`, `days`, `removed`, `first_id`, `last_id`, `last_hash`, `head_hash`, `forks`, `recent_hashes` |
 //! | [`Store::audit_log`] | as given | as given | as given | as given |
 //!
 //! Members whose names look like those of secrets (`secret`, `token`, `key`, `password`, `credential`) are always

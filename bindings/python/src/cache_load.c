@@ -41,9 +41,13 @@ static void wake_up(void *context) {
         Py_DECREF(error);
         error = exception_of(end->error);
     }
-    PyObject *done = PyObject_CallFunctionObjArgs(end->wake, value, error, NULL);
-    if (done == NULL) {
-        keep_exception(); /* of a signal handler */
+    /* The handler of a signal may raise before the caller is woken. Waking it twice does no harm. */
+    PyObject *done = NULL;
+    for (int tries = 0; done == NULL && tries < 3; tries++) {
+        done = PyObject_CallFunctionObjArgs(end->wake, value, error, NULL);
+        if (done == NULL) {
+            keep_exception();
+        }
     }
     Py_XDECREF(done);
     Py_DECREF(value);
@@ -88,7 +92,12 @@ PyObject *cache_begin(cache_object *self, PyObject *args) {
     }
     if (outcome == ST_LOAD_BUSY) {
         PyObject *other = self->loads == NULL ? NULL : PyDict_GetItemWithError(self->loads, key_object);
-        return Py_BuildValue("(OOK)", Py_None, other == NULL ? Py_None : other, (unsigned long long)waiter);
+        if (other == NULL) {
+            PyErr_Clear();
+            other = Py_None;
+        }
+        Py_INCREF(other);
+        return Py_BuildValue("(ONK)", Py_None, other, (unsigned long long)waiter);
     }
     if (self->loads == NULL || PyDict_SetItem(self->loads, key_object, load) != 0) {
         st_cache_load_abandon(self->cache, lease, ST_ABANDONED, NULL, 0, NULL);

@@ -23,8 +23,8 @@ pub(super) struct Notifications<V> {
 pub(in crate::cache) enum Registered<V> {
     /// It will be called. The number cancels the registration.
     Yes(u64),
-    /// The load has ended, and the function is not called.
-    Ended(Result<V>),
+    /// The load has ended, and the function is not called. The caller drops it, outside of all locks.
+    Ended(Result<V>, Notify<V>),
     /// The owner took too long; the caller should ask for the load again.
     Again(Notify<V>),
 }
@@ -68,7 +68,7 @@ impl<V: Clone> Load<V> {
     fn add(&self, number: u64, notify: Notify<V>) -> Registered<V> {
         let mut ending = self.ending();
         match &ending.result {
-            Some(result) => Registered::Ended(result.clone()),
+            Some(result) => Registered::Ended(result.clone(), notify),
             None if ending.is_closed => Registered::Again(notify),
             None => {
                 ending.functions.push((number, notify));
@@ -130,13 +130,41 @@ impl<V: Clone> Loads<V> {
 
     /// Ends all loads that have registered functions, because the cache is being freed.
     pub(in crate::cache) fn end_registered(&self) {
-        let loads: Vec<_> = {
-            let _guard = fork::protect();
-            let map = self.map.lock();
-            map.by_registration.values().cloned().collect()
-        };
-        for load in loads {
-            self.end(&load, Err(Error::new(Status::Abandoned, "the cache was freed")));
+        // The functions may register others.
+        loop {
+            let loads = self.with_registered();
+            if loads.is_empty() {
+                return;
+            }
+            for load in loads {
+                self.end(&load, Err(Error::new(Status::Abandoned, "the cache was freed")));
+            }
         }
+    }
+
+    /// Returns the loads of this process that have registered functions.
+    fn with_registered(&self) -> Vec<Arc<Load<V>>> {
+        let _guard = fork::protect();
+        let map = self.map.lock();
+        let is_own = |load: &&Arc<Load<V>>| load.generation == fork::generation() && map.by_id.contains_key(&load.id);
+        map.by_registration.values().filter(is_own).cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::cache::load::Claimed;
+    use crate::clock::Deadline;
+
+    #[test]
+    fn load_that_was_discarded_takes_no_more_functions() {
+        let loads = Loads::<u64>::new();
+        let Claimed::Own(old) = loads.claim(b"key", None, Deadline::after(Duration::ZERO)) else { panic!() };
+        // A caller joined the load, and has not registered yet when another one takes the key over.
+        let Claimed::Own(_) = loads.claim(b"key", None, Deadline::after(Duration::MAX)) else { panic!() };
+        assert!(matches!(loads.register(&old, Box::new(|_| ())), Registered::Again(_)));
     }
 }

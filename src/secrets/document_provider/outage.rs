@@ -26,20 +26,24 @@ pub(super) struct Outage {
     time_limit: Duration,
     /// How long the longest load took that timed out.
     lost: Duration,
+    /// Whether only a part of the document failed.
+    is_partial: bool,
     /// When the source is queried again.
     retry_at: Deadline,
     credentials_checked_at: Instant,
 }
 
 impl Outage {
-    /// The outage after a load that took `taken` of the time `time_limit`.
+    /// The outage after a load that took `taken` of the time `time_limit`; `None` if only a part of the document failed,
+    /// so that no time was lost.
     pub(super) fn after(
         before: Option<&Outage>,
         error: Error,
         time_limit: Duration,
-        taken: Duration,
+        taken: Option<Duration>,
         max_backoff: Duration,
     ) -> Outage {
+        let (is_partial, taken) = (taken.is_none(), taken.unwrap_or_default());
         // The failure of a call with little time says nothing about this one.
         let same = before.filter(|before| before.applies_to(time_limit));
         let failures = same.map_or(0, |before| before.failures);
@@ -55,6 +59,7 @@ impl Outage {
             failures: failures + 1,
             time_limit,
             lost,
+            is_partial,
             retry_at: Deadline::after(backoff),
             credentials_checked_at: Instant::now(),
         };
@@ -80,7 +85,7 @@ impl Outage {
 
     /// Whether the source hung for a call with this much time.
     pub(super) fn is_hung(&self, remaining: Duration) -> bool {
-        self.error.status() == Status::Timeout && self.applies_to(remaining)
+        self.error.status() == Status::Timeout && !self.is_partial && self.applies_to(remaining)
     }
 
     /// How much time the next load has, for a call with this much time left. A source that hung is probed: a load has

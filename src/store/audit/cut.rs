@@ -15,8 +15,8 @@ pub(in crate::store) const RETENTION_ACTION: &str = "retention";
 pub(super) struct Cut {
     /// The last removed entry, or 0.
     pub(super) last_id: i64,
-    /// The newest signature before the removal.
-    pub(super) head_hash: Option<String>,
+    /// The newest signatures before the removal.
+    pub(super) recent: Vec<String>,
 }
 
 impl Cut {
@@ -39,6 +39,8 @@ impl Cut {
     }
 
     fn recorded(details: &Value) -> Option<Cut> {
-        Some(Cut { last_id: details["last_id"].as_i64()?, head_hash: details["head_hash"].as_str().map(str::to_owned) })
+        let recent = details["recent_hashes"].as_array().into_iter().flatten().chain([&details["head_hash"]]);
+        let recent = recent.filter_map(|hash| hash.as_str().map(str::to_owned)).collect();
+        Some(Cut { last_id: details["last_id"].as_i64()?, recent })
     }
 }

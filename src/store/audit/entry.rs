@@ -70,7 +70,7 @@ impl Details {
         self
     }
 
-    fn names(mut self, name: &str, names: &[&str]) -> Details {
+    pub(super) fn names(mut self, name: &str, names: &[&str]) -> Details {
         self.name(name);
         self.0.push('[');
         for (index, listed) in names.iter().take(MAX_NAMES).enumerate() {

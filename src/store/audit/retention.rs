@@ -22,6 +22,8 @@ use crate::store::connection::Connection;
 use crate::store::error::corrupt;
 use crate::store::time;
 
+/// How many of the newest signatures are recorded: another program may append to one that it read before the removal.
+const RECENT: i64 = 32;
 /// How many entries are signed again at once.
 const PAGE_SIZE: i64 = 1000;
 const DAY: Duration = Duration::from_secs(86_400);
@@ -64,7 +66,8 @@ impl AuditLog {
         let removed = db.immediate(|| {
             let Some(old) = OldEntries::find(&db, &before)? else { return Ok(None) };
             let forks = check(&db, &key)?;
-            let head_hash = hash_of(&db, "SELECT entry_hash FROM audit_log ORDER BY id DESC LIMIT 1", [])?;
+            let recent = recent_hashes(&db)?;
+            let recent: Vec<&str> = recent.iter().map(String::as_str).collect();
             let last_hash = hash_of(&db, "SELECT entry_hash FROM audit_log WHERE id = ?1", [old.last])?;
             db.execute("DELETE FROM audit_log WHERE id <= ?1", [old.last])?;
             sign_again(&db, &key, old.last)?;
@@ -75,8 +78,9 @@ impl AuditLog {
                 .number("first_id", old.first)
                 .number("last_id", old.last)
                 .text("last_hash", &last_hash)
-                .text("head_hash", &head_hash)
-                .number("forks", forks);
+                .text("head_hash", recent.first().copied().unwrap_or_default())
+                .number("forks", forks)
+                .names("recent_hashes", &recent);
             let record = Entry {
                 event_type: RETENTION_EVENT,
                 action: RETENTION_ACTION,
@@ -133,6 +137,16 @@ fn check(db: &Connection<'_>, key: &SigningKey) -> Result<i64> {
 
 fn hash_of(db: &Connection<'_>, sql: &'static str, parameters: impl rusqlite::Params) -> Result<String> {
     Ok(db.first(sql, parameters, |row| db.column(row, 0))?.unwrap_or_default())
+}
+
+/// Returns the newest signatures, the newest first.
+fn recent_hashes(db: &Connection<'_>) -> Result<Vec<String>> {
+    let mut recent = Vec::new();
+    db.each("SELECT entry_hash FROM audit_log ORDER BY id DESC LIMIT ?1", [RECENT], |row| {
+        recent.push(db.column(row, 0)?);
+        Ok(())
+    })?;
+    Ok(recent)
 }
 
 /// Signs the entries after `last` again, as a chain of their own.

@@ -191,7 +191,8 @@ fn oldest_id(db: &Connection<'_>) -> Result<Option<i64>> {
 /// The report on a trail without entries: it may have had some.
 fn verify_empty(db: &Connection<'_>) -> Result<Verification> {
     let mut report = Verification::default();
-    if highest_id(db)? > 0 {
+    // In this order: an entry that is appended meanwhile is not missing.
+    if highest_id(db)? > 0 && oldest_id(db)?.is_none() {
         report.add(1, Violation::Missing, LinkError::Removed);
     }
     Ok(report)
@@ -273,7 +274,7 @@ impl Verifier {
         let parent = match previous {
             GENESIS => Some(0),
             // The other program read this signature before the entries were signed again.
-            previous if self.cut.head_hash.as_deref() == Some(previous) => Some(self.cut.last_id),
+            previous if self.cut.recent.iter().any(|hash| hash == previous) => Some(self.cut.last_id),
             previous => db.first(
                 "SELECT id FROM audit_log WHERE id < ?1 AND entry_hash = ?2 ORDER BY id DESC LIMIT 1",
                 (id, previous),
@@ -289,8 +290,10 @@ impl Verifier {
 
     /// Checks whether entries were removed at the end: numbers are never reused.
     fn verify_end(&mut self, db: &Connection<'_>) -> Result<()> {
+        // In this order: an entry that is appended meanwhile is not missing.
+        let highest = highest_id(db)?;
         let newest = db.first("SELECT max(id) FROM audit_log", [], |row| db.column::<Option<i64>>(row, 0))?.flatten();
-        if newest == Some(self.end) && highest_id(db)? > self.end {
+        if newest == Some(self.end) && highest > self.end {
             self.report.add(self.end + 1, Violation::Missing, LinkError::Removed);
         }
         Ok(())

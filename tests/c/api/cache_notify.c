@@ -137,6 +137,41 @@ static void freed_cache(void) {
     cache = first;
 }
 
+/* Begins again once: the first caller then leads, the second waits for it and is called again. */
+static void begin_when_freed(void *context, const st_bytes *value, void *object, const st_error *error) {
+    (void)value, (void)object;
+    int *calls = context;
+    CHECK(error->status == ST_ABANDONED);
+    if (++*calls == 1) {
+        st_error failure = ST_ERROR_INIT;
+        int32_t outcome;
+        uint64_t lease, waiter;
+        st_bytes found;
+        CHECK_OK(st_cache_load_begin_notify(cache, "k", ST_NUL, INFINITY, begin_when_freed, calls, &outcome, &found,
+                                            &lease, &waiter, &failure));
+    }
+}
+
+static void freed_cache_with_callers_that_begin_again(void) {
+    st_error error = ST_ERROR_INIT;
+    heard own = {0};
+    int calls[2] = {0};
+    st_cache *first = cache;
+    CHECK_OK(st_cache_new(300.0, 10, 60.0, &cache, &error));
+    begin_load("k", INFINITY, ST_LOAD_LEADER, &own);
+    for (int i = 0; i < 2; i++) {
+        int32_t outcome;
+        uint64_t lease, waiter;
+        st_bytes found;
+        CHECK_OK(st_cache_load_begin_notify(cache, "k", ST_NUL, INFINITY, begin_when_freed, &calls[i], &outcome, &found,
+                                            &lease, &waiter, &error));
+        CHECK(outcome == ST_LOAD_BUSY);
+    }
+    st_cache_free(cache);
+    CHECK(calls[0] + calls[1] == 3);
+    cache = first;
+}
+
 static void *finish(void *lease) {
     st_error error = ST_ERROR_INIT;
     CHECK_OK(st_cache_load_finish(cache, *(uint64_t *)lease, "v", 1, 0.0, &error));
@@ -200,6 +235,7 @@ int main(void) {
     cancelled();
     callback_that_uses_the_cache();
     freed_cache();
+    freed_cache_with_callers_that_begin_again();
     races();
     forked_child();
     keys();

@@ -1318,8 +1318,8 @@ st_status st_cache_load_begin(const struct st_cache *cache,
  * As `st_cache_load_begin`, for callers that cannot block a thread, such as an event loop: it never waits. If another
  * caller has the lease, the outcome is `ST_LOAD_BUSY`, and `ended` is called with `context` exactly once, when that
  * load ends: by its value or failure, because its lease expired and another caller asked for the key, or because the
- * cache is freed (the last two are `ST_ABANDONED`). It may be called before this function returns, so the outputs of this
- * function must not be in memory that `ended` frees. `waiter` is a number for `st_cache_load_notify_cancel`.
+ * cache is freed (the last two are `ST_ABANDONED`). It may be called before this function returns, so the outputs of
+ * this function must not be in memory that `ended` frees. `waiter` is a number for `st_cache_load_notify_cancel`.
  *
  * If the status of the load is `ST_ABANDONED`, nobody loads the value any more, and the caller may begin again. With
  * any other outcome, and if this call fails, `ended` is not called.
@@ -2075,9 +2075,9 @@ st_status st_audit_retain(const struct st_store *store,
  *
  * The file gets its name when it is complete, so a failure or a killed process leaves no half of it, only a hidden
  * file beside it, which the next backup uses. An existing database of this name is overwritten with
- * `ST_BACKUP_REPLACE` only, any other file never. A database that a program has open must not be overwritten, and a file
- * beside the place with changes of a former database, `-wal` or `-journal`, is an error. The setting `timeout` limits the call; other calls of this process
- * that need the database wait meanwhile.
+ * `ST_BACKUP_REPLACE` only, any other file never. A database that a program has open must not be overwritten, and a
+ * file beside the place with changes of a former database, `-wal` or `-journal`, is an error. The setting `timeout`
+ * limits the call; other calls of this process that need the database wait meanwhile.
  *
  * `ST_NOT_FOUND`: the database does not exist yet. `ST_IO`: the file exists (`detail` is `EEXIST`) or cannot be
  * written. `ST_CORRUPT`: the database is damaged. `ST_BUSY`: another backup to the same place is in progress.

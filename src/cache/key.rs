@@ -21,8 +21,8 @@ impl Key {
     /// Replaces this key.
     #[inline(always)]
     pub(super) fn set(&mut self, new: NewKey<'_>) {
-        if let Some(copy) = new.copy {
-            *self = Key::Long(copy);
+        if !new.copy.is_empty() {
+            *self = Key::Long(new.copy.into_boxed_slice());
             return;
         }
         if let Key::Long(_) = self {
@@ -59,14 +59,14 @@ impl Key {
 /// A key to be stored, with the memory that it needs.
 pub(super) struct NewKey<'a> {
     pub(super) bytes: &'a [u8],
-    /// `None` if the key is short.
-    copy: Option<Box<[u8]>>,
+    /// Empty if the key is short.
+    copy: Vec<u8>,
 }
 
 impl<'a> NewKey<'a> {
     #[inline]
     pub(super) fn new(bytes: &'a [u8]) -> Result<NewKey<'a>> {
-        let copy = if bytes.len() <= SHORT { None } else { Some(copy_of(bytes)?) };
+        let copy = if bytes.len() <= SHORT { Vec::new() } else { copy_of(bytes)? };
         Ok(NewKey { bytes, copy })
     }
 
@@ -82,11 +82,11 @@ impl<'a> NewKey<'a> {
     }
 }
 
-fn copy_of(key: &[u8]) -> Result<Box<[u8]>> {
+fn copy_of(key: &[u8]) -> Result<Vec<u8>> {
     let mut copy = Vec::new();
     copy.try_reserve_exact(key.len()).map_err(|_| no_memory(key.len()))?;
     copy.extend_from_slice(key);
-    Ok(copy.into_boxed_slice())
+    Ok(copy)
 }
 
 fn no_memory(len: usize) -> Error {

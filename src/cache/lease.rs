@@ -194,7 +194,11 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
             }
             match self.loads.register(&load, notify) {
                 Registered::Yes(number) => return Ok((Acquired::Busy, number)),
-                Registered::Ended(result, _) => return result.map(|value| (Acquired::Hit(value), 0)),
+                Registered::Ended(result, notify) => {
+                    // It may use the cache.
+                    drop(notify);
+                    return result.map(|value| (Acquired::Hit(value), 0));
+                }
                 Registered::Again(returned) => notify = returned,
             }
         }

@@ -124,8 +124,8 @@ pub unsafe extern "C" fn st_cache_load_begin(
 /// As `st_cache_load_begin`, for callers that cannot block a thread, such as an event loop: it never waits. If another
 /// caller has the lease, the outcome is `ST_LOAD_BUSY`, and `ended` is called with `context` exactly once, when that
 /// load ends: by its value or failure, because its lease expired and another caller asked for the key, or because the
-/// cache is freed (the last two are `ST_ABANDONED`). It may be called before this function returns, so the outputs of this
-/// function must not be in memory that `ended` frees. `waiter` is a number for `st_cache_load_notify_cancel`.
+/// cache is freed (the last two are `ST_ABANDONED`). It may be called before this function returns, so the outputs of
+/// this function must not be in memory that `ended` frees. `waiter` is a number for `st_cache_load_notify_cancel`.
 ///
 /// If the status of the load is `ST_ABANDONED`, nobody loads the value any more, and the caller may begin again. With
 /// any other outcome, and if this call fails, `ended` is not called.

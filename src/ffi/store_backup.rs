@@ -25,9 +25,9 @@ pub const ST_BACKUP_CREDENTIALS: u32 = 4;
 ///
 /// The file gets its name when it is complete, so a failure or a killed process leaves no half of it, only a hidden
 /// file beside it, which the next backup uses. An existing database of this name is overwritten with
-/// `ST_BACKUP_REPLACE` only, any other file never. A database that a program has open must not be overwritten, and a file
-/// beside the place with changes of a former database, `-wal` or `-journal`, is an error. The setting `timeout` limits the call; other calls of this process
-/// that need the database wait meanwhile.
+/// `ST_BACKUP_REPLACE` only, any other file never. A database that a program has open must not be overwritten, and a
+/// file beside the place with changes of a former database, `-wal` or `-journal`, is an error. The setting `timeout`
+/// limits the call; other calls of this process that need the database wait meanwhile.
 ///
 /// `ST_NOT_FOUND`: the database does not exist yet. `ST_IO`: the file exists (`detail` is `EEXIST`) or cannot be
 /// written. `ST_CORRUPT`: the database is damaged. `ST_BUSY`: another backup to the same place is in progress.

@@ -34,8 +34,8 @@ pub(super) struct Outage {
 }
 
 impl Outage {
-    /// The outage after a load that took `taken` of the time `time_limit`; `None` if only a part of the document failed,
-    /// so that no time was lost.
+    /// The outage after a load that took `taken` of the time `time_limit`; `None` if only a part of the document
+    /// failed, so that no time was lost.
     pub(super) fn after(
         before: Option<&Outage>,
         error: Error,
@@ -170,7 +170,7 @@ mod tests {
     fn source_that_hung_is_probed() {
         let seconds = Duration::from_secs;
         let after = |before: Option<&Outage>, status, taken| {
-            Outage::after(before, Error::new(status, "it fails"), seconds(10), seconds(taken), seconds(15))
+            Outage::after(before, Error::new(status, "it fails"), seconds(10), Some(seconds(taken)), seconds(15))
         };
         let first = after(None, Status::Timeout, 10);
         let time_for_load = |outage: &Outage, load_time| outage.time_for_load(seconds(10), load_time).as_millis();
@@ -179,6 +179,8 @@ mod tests {
         assert_eq!(time_for_load(&first, seconds(8)), 10_000);
         assert_eq!(first.time_for_load(Duration::from_millis(300), Duration::ZERO).as_millis(), 300);
         assert_eq!(first.time_for_load(seconds(20), Duration::ZERO), seconds(20), "a call with much more time");
+        let partial = Outage::after(None, Error::new(Status::Timeout, "it fails"), seconds(10), None, seconds(15));
+        assert_eq!(time_for_load(&partial, Duration::ZERO), 10_000, "only a part of the document timed out");
         let mut outage = first;
         let mut whole = Vec::new();
         for failures in 1..=30 {

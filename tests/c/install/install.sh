@@ -87,6 +87,7 @@ same_files "$work/unpacked/$name" <<'LIST'
 ./docs/linking.md
 ./docs/providers.md
 ./docs/providers.svg
+./docs/redaction.md
 ./docs/simpletuner.md
 ./docs/store.md
 ./docs/testing.md

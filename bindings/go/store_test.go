@@ -59,7 +59,9 @@ func TestStoreRecordsTheActor(t *testing.T) {
 	equal(t, len(decoded[[]entry](t, found, err)), 1)
 	broken, report, err := store.VerifyAudit(0, 0)
 	equal(t, broken, 0)
-	equal(t, decoded[struct{ Checked int }](t, report, err).Checked, 2)
+	equal(t, decoded[struct {
+		Checked int `json:"entries_checked"`
+	}](t, report, err).Checked, 2)
 	listed, err := store.ProviderConfigs()
 	equal(t, len(decoded[[]any](t, listed, err)), 1)
 }

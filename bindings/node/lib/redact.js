@@ -45,25 +45,56 @@ class Redactor extends Handle {
 class Text {
   #stream;
   #put;
+  #waits;
   #timer = null;
+  #immediate = null;
 
-  constructor(redactor, put) {
+  /** `waits` returns whether more text waits to be written, or redacted text for its reader. */
+  constructor(redactor, put, waits = () => false) {
     this.#stream = native.redactStreamOpen(handleOf(redactor));
     this.#put = put;
+    this.#waits = waits;
   }
 
   /** Returns the redacted bytes. */
   write(bytes) {
     const [redacted, held] = native.redactStreamWrite(this.#stream, bytes);
-    clearTimeout(this.#timer);
-    if (held > 0) this.#timer = setTimeout(() => this.#put(this.flush()), PAUSE);
+    this.#stop();
+    if (held > 0) this.#start();
     return redacted;
   }
 
   /** Returns what is held back. */
   flush() {
-    clearTimeout(this.#timer);
+    this.#stop();
     return native.redactStreamFlush(this.#stream);
+  }
+
+  /** Lets the process run until what is held back is passed on. */
+  ref() {
+    this.#timer?.ref();
+  }
+
+  #start() {
+    // The event loop runs timers before it reads, and immediates after it.
+    this.#timer = setTimeout(() => {
+      this.#immediate = setImmediate(() => this.#paused());
+    }, PAUSE);
+  }
+
+  #paused() {
+    if (this.#waits()) {
+      this.#start();
+      // A process in which nothing else happens ends.
+      this.#timer.unref();
+    } else {
+      this.#put(this.flush());
+    }
+  }
+
+  #stop() {
+    clearTimeout(this.#timer);
+    clearImmediate(this.#immediate);
   }
 }
 
@@ -73,7 +104,14 @@ class RedactingTransform extends Transform {
 
   constructor({ redactor = Redactor.default, ...options } = {}) {
     super({ ...options, decodeStrings: true, writableObjectMode: false });
-    this.#text = new Text(redactor, (bytes) => this.push(bytes));
+    const waits = () => this.writableLength > 0 || this.readableLength > 0;
+    this.#text = new Text(redactor, (bytes) => this.push(bytes), waits);
+  }
+
+  read(size) {
+    const chunk = super.read(size);
+    if (chunk !== null) this.#text.ref();
+    return chunk;
   }
 
   _transform(chunk, _encoding, callback) {

@@ -148,27 +148,39 @@ function redactOutput({ redactor = Redactor.default, streams = [process.stdout, 
 }
 
 function hook(stream, redactor) {
-  const { write } = stream;
-  const own = Object.hasOwn(stream, 'write');
+  const { write, end } = stream;
+  const own = ['write', 'end'].filter((name) => Object.hasOwn(stream, name));
   const text = new Text(redactor, (bytes) => void write.call(stream, bytes));
   const release = () => {
     const held = text.flush();
     if (held.length > 0) write.call(stream, held);
   };
-  const hooked = function hooked(chunk, encoding, callback) {
-    const done = typeof encoding === 'function' ? encoding : callback;
-    const bytes = typeof chunk === 'string' ? Buffer.from(chunk, typeof encoding === 'string' ? encoding : 'utf8') : chunk;
-    return write.call(stream, text.write(bytes), done);
+  const hooked = {
+    write(chunk, encoding, callback) {
+      const done = typeof encoding === 'function' ? encoding : callback;
+      const bytes = typeof chunk === 'string' ? Buffer.from(chunk, typeof encoding === 'string' ? encoding : 'utf8') : chunk;
+      return write.call(stream, text.write(bytes), done);
+    },
+    // The stream's own `end` does not call `write`.
+    end(chunk, encoding, callback) {
+      const done = [chunk, encoding, callback].find((each) => typeof each === 'function');
+      if (typeof chunk === 'string') hooked.write(chunk, encoding);
+      else if (chunk !== done && chunk != null) hooked.write(chunk);
+      release();
+      return end.call(stream, done);
+    },
   };
-  stream.write = hooked;
+  Object.assign(stream, hooked);
   process.on('exit', release);
   return () => {
     release();
     process.off('exit', release);
     // Another hook may have been installed over this one; it keeps working.
-    if (stream.write !== hooked) return;
-    if (own) stream.write = write;
-    else delete stream.write;
+    if (stream.write !== hooked.write || stream.end !== hooked.end) return;
+    delete stream.write;
+    delete stream.end;
+    if (own.includes('write')) stream.write = write;
+    if (own.includes('end')) stream.end = end;
   };
 }
 

@@ -119,6 +119,40 @@ test('output is redacted until the hook is removed', async () => {
   assert.equal(text, "token ***\n{ token: '***' }\n***CANX");
 });
 
+test('what ends a stream is redacted too', async () => {
+  const ends = [
+    ['held', (stream, done) => stream.write('CAN') && stream.end(done), 'CAN'],
+    ['text', (stream, done) => stream.end(`a ${VALUE} C`, done), 'a *** C'],
+    ['encoded', (stream, done) => stream.end(Buffer.from(VALUE).toString('base64'), 'base64', done), '***'],
+    ['bytes', (stream, done) => stream.end(Buffer.from(VALUE), done), '***'],
+    ['bytes with an encoding', (stream, done) => stream.end(Buffer.from(VALUE), 'hex', done), '***'],
+    ['over writes', (stream, done) => stream.write('CANA') && stream.end(VALUE.slice(4), 'utf8', done), '***'],
+  ];
+  for (const [name, end, expected] of ends) {
+    const stream = new PassThrough();
+    const undo = redactOutput({ redactor: redactorWith(), streams: [stream] });
+    await new Promise((resolve) => end(stream, resolve));
+    assert.equal(stream.read()?.toString(), expected, name);
+    undo();
+    assert.deepEqual([Object.hasOwn(stream, 'write'), Object.hasOwn(stream, 'end')], [false, false]);
+  }
+});
+
+test('a hook below another stays, and own functions are restored', () => {
+  const stream = new PassThrough();
+  const own = { write: stream.write, end: stream.end };
+  Object.assign(stream, own);
+  const undo = redactOutput({ redactor: redactorWith(), streams: [stream] });
+  const hooked = stream.write;
+  const { end } = stream;
+  stream.end = () => {};
+  undo();
+  assert.equal(stream.write, hooked);
+  stream.end = end;
+  undo();
+  assert.deepEqual([stream.write, stream.end], [own.write, own.end]);
+});
+
 test('the redactor of the process replaces what the library returned', (t) => {
   world(t, { TOKEN: VALUE });
   const program = `

@@ -14,6 +14,7 @@ these objects is created.
 
 from __future__ import annotations
 
+import atexit
 import codecs
 import contextlib
 import io
@@ -223,6 +224,17 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
+
+
+def _at_exit() -> None:
+    """Passes on what was written too late for the timers, by other functions that run at exit."""
+    for text in list(_texts):
+        # The stream below may be closed by now.
+        with contextlib.suppress(Exception):
+            text.release()
+
+
+atexit.register(_at_exit)
 
 
 class _RedactingBuffer(io.BufferedIOBase):

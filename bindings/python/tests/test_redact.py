@@ -228,6 +228,23 @@ print("the end, C", end="")
         )
         self.assertEqual(printed, "ConfigError\n<TOKEN>\ntoken <secret>\nTOKthe end, C")
 
+    def test_text_that_is_held_back_at_exit_is_passed_on(self):
+        printed = self.run_python(
+            """
+import atexit, sys, st_secrets
+redactor = st_secrets.Redactor()
+redactor.add("CANARY-1234")
+sys.stdout = st_secrets.RedactingStream(sys.stdout, redactor)
+closed = st_secrets.RedactingStream(open("/dev/null", "w"), redactor)
+def end():
+    closed.write("C")
+    closed._stream.close()
+    print("CANARY-1234, the end, C", end="")
+atexit.register(end)
+"""
+        )
+        self.assertEqual(printed, "***, the end, C")
+
     def test_child_redacts_what_its_parent_did(self):
         below = io.StringIO()
         stream = RedactingStream(below, redactor())

@@ -120,7 +120,7 @@ type RedactingWriter struct {
 	to     io.Writer
 	stream *handle
 	timer  *time.Timer
-	// When text was last written.
+	// When the last call of Write ended.
 	written time.Time
 }
 
@@ -160,10 +160,13 @@ func (w *RedactingWriter) Write(p []byte) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	w.written = time.Now()
-	if call.size > 0 {
-		w.timer = time.AfterFunc(pause, w.paused)
-	}
+	// The pause begins after the writer below has returned: it may be slow.
+	defer func() {
+		w.written = time.Now()
+		if call.size > 0 {
+			w.timer = time.AfterFunc(pause, w.paused)
+		}
+	}()
 	if len(redacted) > 0 {
 		if _, err := w.to.Write(redacted); err != nil {
 			return 0, err

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"testing"
+	"time"
 )
 
 const redactedValue = "CANARY-ä1234"
@@ -73,6 +74,40 @@ func TestRedactingWriter(t *testing.T) {
 	}
 	_, err = writer.Write([]byte("text\n"))
 	equal(t, errors.Is(err, io.ErrClosedPipe), true)
+}
+
+// writerFunc is a writer below.
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+func TestRedactingWriterPausesAfterTheWriterBelow(t *testing.T) {
+	var to lockedBuffer
+	began, goOn := make(chan bool, 8), make(chan bool)
+	writer, err := redactorWith(t, nil).NewWriter(writerFunc(func(p []byte) (int, error) {
+		began <- true
+		<-goOn
+		return to.Write(p)
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan bool)
+	go func() {
+		fmt.Fprint(writer, "a CANA")
+		close(done)
+	}()
+	<-began
+	// The writer below takes longer than the pause.
+	time.Sleep(2 * pause)
+	before := time.Now()
+	close(goOn)
+	<-done
+	writer.mutex.Lock()
+	written := writer.written
+	writer.mutex.Unlock()
+	equal(t, written.After(before), true)
+	soon(t, "what is held back is passed on", func() bool { return to.String() == "a CANA" })
 }
 
 func TestRedactingHandler(t *testing.T) {

@@ -45,25 +45,56 @@ class Redactor extends Handle {
 class Text {
   #stream;
   #put;
+  #waits;
   #timer = null;
+  #immediate = null;
 
-  constructor(redactor, put) {
+  /** `waits` returns whether more text waits to be written, or redacted text for its reader. */
+  constructor(redactor, put, waits = () => false) {
     this.#stream = native.redactStreamOpen(handleOf(redactor));
     this.#put = put;
+    this.#waits = waits;
   }
 
   /** Returns the redacted bytes. */
   write(bytes) {
     const [redacted, held] = native.redactStreamWrite(this.#stream, bytes);
-    clearTimeout(this.#timer);
-    if (held > 0) this.#timer = setTimeout(() => this.#put(this.flush()), PAUSE);
+    this.#stop();
+    if (held > 0) this.#start();
     return redacted;
   }
 
   /** Returns what is held back. */
   flush() {
-    clearTimeout(this.#timer);
+    this.#stop();
     return native.redactStreamFlush(this.#stream);
+  }
+
+  /** Lets the process run until what is held back is passed on. */
+  ref() {
+    this.#timer?.ref();
+  }
+
+  #start() {
+    // The event loop runs timers before it reads, and immediates after it.
+    this.#timer = setTimeout(() => {
+      this.#immediate = setImmediate(() => this.#paused());
+    }, PAUSE);
+  }
+
+  #paused() {
+    if (this.#waits()) {
+      this.#start();
+      // A process in which nothing else happens ends.
+      this.#timer.unref();
+    } else {
+      this.#put(this.flush());
+    }
+  }
+
+  #stop() {
+    clearTimeout(this.#timer);
+    clearImmediate(this.#immediate);
   }
 }
 
@@ -73,7 +104,14 @@ class RedactingTransform extends Transform {
 
   constructor({ redactor = Redactor.default, ...options } = {}) {
     super({ ...options, decodeStrings: true, writableObjectMode: false });
-    this.#text = new Text(redactor, (bytes) => this.push(bytes));
+    const waits = () => this.writableLength > 0 || this.readableLength > 0;
+    this.#text = new Text(redactor, (bytes) => this.push(bytes), waits);
+  }
+
+  read(size) {
+    const chunk = super.read(size);
+    if (chunk !== null) this.#text.ref();
+    return chunk;
   }
 
   _transform(chunk, _encoding, callback) {
@@ -110,27 +148,39 @@ function redactOutput({ redactor = Redactor.default, streams = [process.stdout, 
 }
 
 function hook(stream, redactor) {
-  const { write } = stream;
-  const own = Object.hasOwn(stream, 'write');
+  const { write, end } = stream;
+  const own = ['write', 'end'].filter((name) => Object.hasOwn(stream, name));
   const text = new Text(redactor, (bytes) => void write.call(stream, bytes));
   const release = () => {
     const held = text.flush();
     if (held.length > 0) write.call(stream, held);
   };
-  const hooked = function hooked(chunk, encoding, callback) {
-    const done = typeof encoding === 'function' ? encoding : callback;
-    const bytes = typeof chunk === 'string' ? Buffer.from(chunk, typeof encoding === 'string' ? encoding : 'utf8') : chunk;
-    return write.call(stream, text.write(bytes), done);
+  const hooked = {
+    write(chunk, encoding, callback) {
+      const done = typeof encoding === 'function' ? encoding : callback;
+      const bytes = typeof chunk === 'string' ? Buffer.from(chunk, typeof encoding === 'string' ? encoding : 'utf8') : chunk;
+      return write.call(stream, text.write(bytes), done);
+    },
+    // The stream's own `end` does not call `write`.
+    end(chunk, encoding, callback) {
+      const done = [chunk, encoding, callback].find((each) => typeof each === 'function');
+      if (typeof chunk === 'string') hooked.write(chunk, encoding);
+      else if (chunk !== done && chunk != null) hooked.write(chunk);
+      release();
+      return end.call(stream, done);
+    },
   };
-  stream.write = hooked;
+  Object.assign(stream, hooked);
   process.on('exit', release);
   return () => {
     release();
     process.off('exit', release);
     // Another hook may have been installed over this one; it keeps working.
-    if (stream.write !== hooked) return;
-    if (own) stream.write = write;
-    else delete stream.write;
+    if (stream.write !== hooked.write || stream.end !== hooked.end) return;
+    delete stream.write;
+    delete stream.end;
+    if (own.includes('write')) stream.write = write;
+    if (own.includes('end')) stream.end = end;
   };
 }
 

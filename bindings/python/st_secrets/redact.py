@@ -14,6 +14,7 @@ these objects is created.
 
 from __future__ import annotations
 
+import atexit
 import codecs
 import contextlib
 import io
@@ -101,8 +102,9 @@ class RedactingFilter(logging.Filter):
     """Redacts log records: the message, arguments, attributes of `extra`, tracebacks and stacks. Add it to handlers,
     because a filter of a logger does not see the records of the loggers below it.
 
-    The record itself is changed, so the handlers after this one get it redacted too. It does not see what a handler
-    formats itself, such as local variables in tracebacks: redact the stream that such a handler writes to.
+    The record itself is changed, so the handlers after this one get it redacted too. An object whose `str` or `repr`
+    has a value becomes text. The filter does not see what a handler formats itself, such as local variables in
+    tracebacks: redact the stream that such a handler writes to.
     """
 
     def __init__(self, redactor: Redactor | None = None) -> None:
@@ -116,13 +118,15 @@ class RedactingFilter(logging.Filter):
             redacted = _redacted_text(self._redactor, message)
             if redacted != message:
                 record.msg, record.args = redacted, ()
-        if record.exc_info and not record.exc_text:
+        if record.exc_info:
             given = logging.Formatter().formatException(record.exc_info)
             traceback = _redacted_text(self._redactor, given)
             if traceback != given:
                 # Formatters print `exc_text` where there is no exception that they could format again.
-                record.exc_info, record.exc_text = None, traceback
+                record.exc_info, record.exc_text = None, record.exc_text or traceback
         for name, value in list(vars(record).items()):
+            if name == "exc_info":
+                continue
             try:
                 new = self._redacted(value)
             except RecursionError:
@@ -132,7 +136,9 @@ class RedactingFilter(logging.Filter):
         return True
 
     def _redacted(self, value: Any) -> Any:
-        """Returns the value with its texts redacted; the same object if nothing is to be replaced."""
+        """Returns the value with its texts redacted; the same object if nothing is to be replaced. An object of another
+        type that prints a value becomes text.
+        """
         if isinstance(value, str):
             return _redacted_text(self._redactor, value)
         if isinstance(value, bytes):
@@ -145,6 +151,15 @@ class RedactingFilter(logging.Filter):
             items = tuple(value.items())
             redacted_items = self._redacted(items)
             return value if redacted_items is items else dict(redacted_items)
+        if value is None or type(value) in (bool, int, float, complex):
+            return value
+        for form in (str, repr):
+            # An object that cannot be printed does not show a value.
+            with contextlib.suppress(Exception):
+                printed = form(value)
+                text = _redacted_text(self._redactor, printed)
+                if text != printed:
+                    return text
         return value
 
 
@@ -209,6 +224,17 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
+
+
+def _at_exit() -> None:
+    """Passes on what was written too late for the timers, by other functions that run at exit."""
+    for text in list(_texts):
+        # The stream below may be closed by now.
+        with contextlib.suppress(Exception):
+            text.release()
+
+
+atexit.register(_at_exit)
 
 
 class _RedactingBuffer(io.BufferedIOBase):

@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import unittest
+from collections import OrderedDict
 
 from st_secrets import ConfigError, RedactingFilter, RedactingStream, Redactor, redacted_output
 from support import Case, until
@@ -87,6 +88,59 @@ class Log(Case):
         except ValueError:
             self.log.exception("failed")
         self.assertIs(records[0].exc_info[0], ValueError)
+
+    def test_exception_that_an_earlier_handler_formatted_is_redacted(self):
+        records = []
+        first = logging.StreamHandler(io.StringIO())
+        self.log.handlers.insert(0, first)
+        self.addCleanup(self.log.removeHandler, first)
+        self.log.handlers[1].addFilter(lambda record: records.append(record) or True)
+        try:
+            raise ValueError(f"cannot use {VALUE}")
+        except ValueError:
+            self.log.exception("failed")
+        self.assertIsNone(records[0].exc_info)
+        self.assertIn("ValueError: cannot use ***", records[0].exc_text)
+        self.assertIn("ValueError: cannot use ***", self.printed())
+
+    def test_objects_that_print_a_value_become_text(self):
+        class Printed:
+            def __str__(self):
+                return f"token {VALUE}"
+
+        class Represented:
+            def __str__(self):
+                return "harmless"
+
+            def __repr__(self):
+                return f"<{VALUE}>"
+
+        cases = [
+            (ValueError(VALUE), "***"),
+            (Printed(), "token ***"),
+            (Represented(), "<***>"),
+            (OrderedDict(token=VALUE), str(OrderedDict(token="***"))),
+            ({VALUE}, "{'***'}"),
+            (bytearray(VALUE.encode()), "bytearray(b'***')"),
+            ([ValueError(VALUE)], "['***']"),
+        ]
+        for extra, expected in cases:
+            with self.subTest(type(extra).__name__):
+                self.log.info("x", extra={"extra": extra})
+                self.assertEqual(self.printed(), f"x {expected}\n")
+
+    def test_other_objects_are_left_to_the_handler(self):
+        class Broken:
+            def __str__(self):
+                raise ValueError(VALUE)
+
+            __repr__ = __str__
+
+        records = []
+        self.log.handlers[0].addFilter(lambda record: records.append(record))
+        for extra in [None, True, 5, 1.5, 2j, object(), {1}, Broken()]:
+            self.log.info("x", extra={"extra": extra})
+            self.assertIs(records.pop().extra, extra)
 
     def test_arguments_that_do_not_fit_are_reported_by_the_handler(self):
         with contextlib.redirect_stderr(io.StringIO()) as errors:
@@ -173,6 +227,23 @@ print("the end, C", end="")
 """
         )
         self.assertEqual(printed, "ConfigError\n<TOKEN>\ntoken <secret>\nTOKthe end, C")
+
+    def test_text_that_is_held_back_at_exit_is_passed_on(self):
+        printed = self.run_python(
+            """
+import atexit, sys, st_secrets
+redactor = st_secrets.Redactor()
+redactor.add("CANARY-1234")
+sys.stdout = st_secrets.RedactingStream(sys.stdout, redactor)
+closed = st_secrets.RedactingStream(open("/dev/null", "w"), redactor)
+def end():
+    closed.write("C")
+    closed._stream.close()
+    print("CANARY-1234, the end, C", end="")
+atexit.register(end)
+"""
+        )
+        self.assertEqual(printed, "***, the end, C")
 
     def test_child_redacts_what_its_parent_did(self):
         below = io.StringIO()

@@ -29,8 +29,8 @@ use crate::signals::{self, Restorable};
 /// The signals that are passed on to the command.
 const PASSED_ON: [i32; 10] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGALRM, SIGUSR1, SIGUSR2, SIGTSTP, SIGTTIN, SIGCONT];
 
-/// Those that end this process once the command has ended.
-const ENDING: [i32; 4] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
+/// Those that end or stop this process once the command has ended.
+const ENDING: [i32; 5] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP];
 
 pub(crate) struct Parent<'a> {
     child: Pid,
@@ -71,8 +71,9 @@ impl<'a> Parent<'a> {
             self.pass_on_all();
             match self.changed_state() {
                 Some(status) if status.stopped() => {
-                    // What the command wrote before it stopped is seen before the shell's prompt.
-                    self.drain();
+                    // What the command wrote before it stopped is seen before the shell's prompt. The reader of our
+                    // output may have stopped too, so this does not wait for it.
+                    self.drain_ready();
                     // Others may have stopped both, and continued both by now.
                     if !self.pass_on_all() {
                         signals::stop();
@@ -109,6 +110,12 @@ impl<'a> Parent<'a> {
     fn drain(&mut self) {
         for line in &mut self.lines {
             line.pump.drain().ok();
+        }
+    }
+
+    fn drain_ready(&mut self) {
+        for line in &mut self.lines {
+            line.pump.drain_ready().ok();
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 
 use crate::home::Home;
@@ -66,6 +67,17 @@ fn a_redacted_command_gets_files_too() {
     let arguments = ["run", "--redact", "--tmpfs", "HF_TOKEN=./token", "--", "no-such-command"];
     home.run(&arguments).fails(127, &["cannot run no-such-command"]);
     assert!(fs::symlink_metadata(home.path("token")).is_err(), "the link is removed");
+}
+
+#[test]
+fn the_link_of_a_redacted_command_is_removed_if_a_signal_ends_it() {
+    let home = home();
+    for (name, number) in [("TERM", 15), ("KILL", 9)] {
+        let script = format!("test -L token || exit 1; kill -{name} $$");
+        let arguments = ["run", "--redact", "--tmpfs", "HF_TOKEN=./token", "--", "sh", "-c", &script];
+        assert_eq!(home.command(&arguments).status().unwrap().signal(), Some(number));
+        assert!(fs::symlink_metadata(home.path("token")).is_err(), "the link is removed");
+    }
 }
 
 #[test]

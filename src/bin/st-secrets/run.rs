@@ -112,9 +112,7 @@ fn start_redacted(common: &Common, run: &Run, given: Given, streams: Streams, pr
     give(&mut command, &given);
     terminal::flush_warnings(None);
     let parent = Parent::start(&redactor, command, streams).map_err(|error| cannot_run(program, &error))?;
-    let ended = parent.wait();
-    given.files.iter().for_each(|file| file.link().remove());
-    ended
+    parent.wait(|| given.files.iter().for_each(|file| file.link().remove()))
 }
 
 /// The first half of a command that gets files and is redacted.

@@ -65,9 +65,24 @@ impl<'a> Parent<'a> {
         Ok(Parent { child: Pid::from_child(&child), lines: lines.collect(), signals, ending })
     }
 
-    /// Copies what the command writes until it ends, and ends as it did.
-    pub(crate) fn wait(mut self) -> Outcome {
-        let status = loop {
+    /// Copies what the command writes until it ends, calls `at_end`, and ends as the command did.
+    pub(crate) fn wait(mut self, at_end: impl FnOnce()) -> Outcome {
+        let status = self.copy_until_end();
+        // A signal may end this process from here on.
+        at_end();
+        let status = status?;
+        self.ending.restore();
+        // This process ends with the command, so nothing reads what processes that it left behind still write.
+        self.drain();
+        match (status.exit_status(), status.terminating_signal()) {
+            (Some(code), _) => Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))),
+            (None, Some(signal)) => signals::die_of(signal),
+            (None, None) => Err(Failure::failed("the command ended in an unknown way")),
+        }
+    }
+
+    fn copy_until_end(&mut self) -> Result<WaitStatus, Failure> {
+        loop {
             self.pass_on_all();
             match self.changed_state() {
                 Some(status) if status.stopped() => {
@@ -79,17 +94,9 @@ impl<'a> Parent<'a> {
                         signals::stop();
                     }
                 }
-                Some(status) => break status,
+                Some(status) => return Ok(status),
                 None => self.copy()?,
             }
-        };
-        self.ending.restore();
-        // This process ends with the command, so nothing reads what processes that it left behind still write.
-        self.drain();
-        match (status.exit_status(), status.terminating_signal()) {
-            (Some(code), _) => Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))),
-            (None, Some(signal)) => signals::die_of(signal),
-            (None, None) => Err(Failure::failed("the command ended in an unknown way")),
         }
     }
 

@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 
-use crate::home::Home;
+use crate::home::{Home, answer};
 
 fn home() -> Home {
     Home::with("{\"gcp-key\": \"{\\\"key\\\": \\\"CANARY\\\"}\\n\\u0000\", \"HF_TOKEN\": \"CANARY-1234567\"}")
@@ -66,6 +67,32 @@ fn a_redacted_command_gets_files_too() {
     let arguments = ["run", "--redact", "--tmpfs", "HF_TOKEN=./token", "--", "no-such-command"];
     home.run(&arguments).fails(127, &["cannot run no-such-command"]);
     assert!(fs::symlink_metadata(home.path("token")).is_err(), "the link is removed");
+}
+
+#[test]
+fn the_link_of_a_redacted_command_is_removed_if_a_signal_ends_it() {
+    let home = home();
+    for (name, number) in [("TERM", 15), ("KILL", 9)] {
+        let script = format!("test -L token || exit 1; kill -{name} $$");
+        let arguments = ["run", "--redact", "--tmpfs", "HF_TOKEN=./token", "--", "sh", "-c", &script];
+        assert_eq!(home.command(&arguments).status().unwrap().signal(), Some(number));
+        assert!(fs::symlink_metadata(home.path("token")).is_err(), "the link is removed");
+    }
+}
+
+#[test]
+fn only_the_command_inherits_a_file() {
+    let home = home();
+    let program = "sh -c 'ls -l /proc/self/fd >open-files; exit 1'";
+    home.write(".aws/config", &format!("[default]\nregion = us-east-1\ncredential_process = {program}\n"));
+    for redact in [&[][..], &["--redact"]] {
+        let files = ["--tmpfs", "HF_TOKEN=./token", "--tmpfs", "other=./other", "--", "true"];
+        let mut command = home.command(&[&["run"], redact, &files].concat());
+        command.env("SIMPLETUNER_AWS_SECRET_NAME", "team/secrets");
+        answer(command).fails(4, &["`credential_process`"]);
+        let open = fs::read_to_string(home.path("open-files")).unwrap();
+        assert!(open.contains("/open-files") && !open.contains("memfd"), "{open}");
+    }
 }
 
 #[test]

@@ -251,6 +251,26 @@ fn a_redacted_command_is_stopped_and_continued() {
 }
 
 #[test]
+fn a_parent_that_waits_for_its_reader_can_be_stopped() {
+    let home = home();
+    // More than two pipes hold, so the parent still has a part of it when the command ends.
+    let script = "echo $$ >&2; head -c 131073 /dev/zero";
+    let mut child = spawn(home.command(&["run", "HF_TOKEN", "--redact", "--", "sh", "-c", script]));
+    let mut line = String::new();
+    BufReader::new(child.stderr.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let command: u32 = line.trim_end().parse().unwrap();
+    wait_until(|| state(command).is_none());
+    wait_until(|| {
+        kill("-TSTP", child.id());
+        state(child.id()) == Some('T')
+    });
+    kill("-CONT", child.id());
+    let mut text = Vec::new();
+    child.stdout.take().unwrap().read_to_end(&mut text).unwrap();
+    assert!(text.len() == 131_073 && child.wait().unwrap().success());
+}
+
+#[test]
 fn what_a_command_leaves_behind_does_not_keep_it() {
     let home = home();
     let run = home.run(&["run", "HF_TOKEN", "--redact", "--", "sh", "-c", "sleep 1000 & echo $! $HF_TOKEN"]).ok();

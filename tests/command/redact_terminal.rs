@@ -112,6 +112,26 @@ fn ctrl_z_and_fg_work_as_without() {
 }
 
 #[test]
+fn ctrl_z_stops_a_pipeline_whose_reader_does_not_read() {
+    let home = home();
+    // The first `head` ends when the pipe to the reader is full and more waits for it.
+    let mut session = in_shell(
+        &home,
+        r#""$0" run HF_TOKEN --redact -- sh -c 'head -c 131073 /dev/zero; echo ready >&2; head -c 131073 /dev/zero' |
+           { read line </dev/tty; wc -c; }; echo "stopped $?"; read go; fg; echo "ended $?""#,
+    );
+    session.expect("ready");
+    session.type_in(b"\x1a");
+    session.expect("stopped 14");
+    session.type_in(b"\n");
+    session.expect("sh -c");
+    session.type_in(b"\n");
+    session.expect("262146");
+    session.expect("ended 0");
+    session.end();
+}
+
+#[test]
 fn a_pipeline_ends_with_ctrl_c() {
     let home = home();
     let mut session = in_shell(

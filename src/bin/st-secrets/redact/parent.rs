@@ -29,8 +29,8 @@ use crate::signals::{self, Restorable};
 /// The signals that are passed on to the command.
 const PASSED_ON: [i32; 10] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGALRM, SIGUSR1, SIGUSR2, SIGTSTP, SIGTTIN, SIGCONT];
 
-/// Those that end this process once the command has ended.
-const ENDING: [i32; 4] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
+/// Those that end or stop this process once the command has ended.
+const ENDING: [i32; 5] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP];
 
 pub(crate) struct Parent<'a> {
     child: Pid,
@@ -65,23 +65,12 @@ impl<'a> Parent<'a> {
         Ok(Parent { child: Pid::from_child(&child), lines: lines.collect(), signals, ending })
     }
 
-    /// Copies what the command writes until it ends, and ends as it did.
-    pub(crate) fn wait(mut self) -> Outcome {
-        let status = loop {
-            self.pass_on_all();
-            match self.changed_state() {
-                Some(status) if status.stopped() => {
-                    // What the command wrote before it stopped is seen before the shell's prompt.
-                    self.drain();
-                    // Others may have stopped both, and continued both by now.
-                    if !self.pass_on_all() {
-                        signals::stop();
-                    }
-                }
-                Some(status) => break status,
-                None => self.copy()?,
-            }
-        };
+    /// Copies what the command writes until it ends, calls `at_end`, and ends as the command did.
+    pub(crate) fn wait(mut self, at_end: impl FnOnce()) -> Outcome {
+        let status = self.copy_until_end();
+        // A signal may end this process from here on.
+        at_end();
+        let status = status?;
         self.ending.restore();
         // This process ends with the command, so nothing reads what processes that it left behind still write.
         self.drain();
@@ -89,6 +78,25 @@ impl<'a> Parent<'a> {
             (Some(code), _) => Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))),
             (None, Some(signal)) => signals::die_of(signal),
             (None, None) => Err(Failure::failed("the command ended in an unknown way")),
+        }
+    }
+
+    fn copy_until_end(&mut self) -> Result<WaitStatus, Failure> {
+        loop {
+            self.pass_on_all();
+            match self.changed_state() {
+                Some(status) if status.stopped() => {
+                    // What the command wrote before it stopped is seen before the shell's prompt. The reader of our
+                    // output may have stopped too, so this does not wait for it.
+                    self.drain_ready();
+                    // Others may have stopped both, and continued both by now.
+                    if !self.pass_on_all() {
+                        signals::stop();
+                    }
+                }
+                Some(status) => return Ok(status),
+                None => self.copy()?,
+            }
         }
     }
 
@@ -109,6 +117,12 @@ impl<'a> Parent<'a> {
     fn drain(&mut self) {
         for line in &mut self.lines {
             line.pump.drain().ok();
+        }
+    }
+
+    fn drain_ready(&mut self) {
+        for line in &mut self.lines {
+            line.pump.drain_ready().ok();
         }
     }
 

@@ -82,10 +82,7 @@ impl<'a> Pump<'a> {
             self.stream.flush(&mut self.pending);
         }
         // Most output is ready at once.
-        while !self.pending.is_empty() && is_ready(PollFd::new(&self.output, PollFlags::OUT)) {
-            self.write()?;
-        }
-        Ok(())
+        self.write_ready()
     }
 
     fn read(&mut self) -> io::Result<()> {
@@ -127,6 +124,14 @@ impl<'a> Pump<'a> {
         Ok(())
     }
 
+    /// Writes what the output takes without waiting.
+    fn write_ready(&mut self) -> io::Result<()> {
+        while !self.pending.is_empty() && is_ready(PollFd::new(&self.output, PollFlags::OUT)) {
+            self.write()?;
+        }
+        Ok(())
+    }
+
     /// Ends both sides. The writer of the input then learns of it as it would from the output itself.
     fn close(&mut self) {
         self.input = None;
@@ -137,13 +142,35 @@ impl<'a> Pump<'a> {
     /// Copies what has been written so far and releases what is held back. Waits for the output.
     pub(super) fn drain(&mut self) -> io::Result<()> {
         let mut left = LEFT;
-        while left > 0 && self.input.as_ref().is_some_and(|input| is_ready(PollFd::new(input, PollFlags::IN))) {
+        while left > 0 && self.is_input_ready() {
             self.flush()?;
             self.read()?;
             left = left.saturating_sub(self.pending.len().max(1));
         }
         self.stream.flush(&mut self.pending);
         self.flush()
+    }
+
+    /// The same without waiting: what the output does not take now is written later.
+    pub(super) fn drain_ready(&mut self) -> io::Result<()> {
+        let mut left = LEFT;
+        loop {
+            self.write_ready()?;
+            if !self.pending.is_empty() {
+                return Ok(());
+            }
+            if left == 0 || !self.is_input_ready() {
+                break;
+            }
+            self.read()?;
+            left = left.saturating_sub(self.pending.len().max(1));
+        }
+        self.stream.flush(&mut self.pending);
+        self.write_ready()
+    }
+
+    fn is_input_ready(&self) -> bool {
+        self.input.as_ref().is_some_and(|input| is_ready(PollFd::new(input, PollFlags::IN)))
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -195,8 +195,11 @@ class _Text:
 
     def _release_after(self, seconds: float) -> None:
         # Not a daemon: the end of the program waits until it is passed on.
-        self._timer = threading.Timer(seconds, self._paused)
-        self._timer.start()
+        timer = threading.Timer(seconds, self._paused)
+        # From Python 3.12 on, no thread starts while the interpreter ends. `_at_exit` then passes it on.
+        with contextlib.suppress(RuntimeError):
+            timer.start()
+            self._timer = timer
 
     def _paused(self) -> None:
         with self._lock:

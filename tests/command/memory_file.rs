@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 
-use crate::home::Home;
+use crate::home::{Home, answer};
 
 fn home() -> Home {
     Home::with("{\"gcp-key\": \"{\\\"key\\\": \\\"CANARY\\\"}\\n\\u0000\", \"HF_TOKEN\": \"CANARY-1234567\"}")
@@ -77,6 +77,21 @@ fn the_link_of_a_redacted_command_is_removed_if_a_signal_ends_it() {
         let arguments = ["run", "--redact", "--tmpfs", "HF_TOKEN=./token", "--", "sh", "-c", &script];
         assert_eq!(home.command(&arguments).status().unwrap().signal(), Some(number));
         assert!(fs::symlink_metadata(home.path("token")).is_err(), "the link is removed");
+    }
+}
+
+#[test]
+fn only_the_command_inherits_a_file() {
+    let home = home();
+    let program = "sh -c 'ls -l /proc/self/fd >open-files; exit 1'";
+    home.write(".aws/config", &format!("[default]\nregion = us-east-1\ncredential_process = {program}\n"));
+    for redact in [&[][..], &["--redact"]] {
+        let files = ["--tmpfs", "HF_TOKEN=./token", "--tmpfs", "other=./other", "--", "true"];
+        let mut command = home.command(&[&["run"], redact, &files].concat());
+        command.env("SIMPLETUNER_AWS_SECRET_NAME", "team/secrets");
+        answer(command).fails(4, &["`credential_process`"]);
+        let open = fs::read_to_string(home.path("open-files")).unwrap();
+        assert!(open.contains("/open-files") && !open.contains("memfd"), "{open}");
     }
 }
 

@@ -52,7 +52,7 @@ impl<'a> MemoryFile<'a> {
     }
 }
 
-/// A file in memory that programs started from here inherit.
+/// A file in memory.
 pub(crate) struct OpenFile {
     pub(crate) name: String,
     pub(crate) value: crate::secrets::SecretBytes,
@@ -64,6 +64,12 @@ impl OpenFile {
     pub(crate) fn link(&self) -> Link<'_> {
         Link { number: self.file.as_raw_fd(), path: &self.path }
     }
+
+    /// Lets programs inherit the file. Called when all secrets are there, as a provider may start programs to get them.
+    pub(crate) fn inherit(&self) -> Result<(), Failure> {
+        fcntl_setfd(&self.file, FdFlags::empty())
+            .map_err(|error| Failure::failed(format!("cannot give the command a file for {}: {error}", self.name)))
+    }
 }
 
 /// Nobody can change the file, not even the command.
@@ -72,9 +78,7 @@ fn create(value: &[u8]) -> io::Result<OwnedFd> {
     file.set_permissions(Permissions::from_mode(0o400))?;
     file.write_all(value)?;
     fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE | SealFlags::SEAL)?;
-    let file = fcntl_dupfd_cloexec(&file, FIRST_NUMBER)?;
-    fcntl_setfd(&file, FdFlags::empty())?;
-    Ok(file)
+    Ok(fcntl_dupfd_cloexec(&file, FIRST_NUMBER)?)
 }
 
 /// The link to an open file of this process, and of the command that it becomes.

@@ -36,9 +36,9 @@ pub(crate) fn run(common: &Common, run: &Run) -> Outcome {
         Some(streams) => start_redacted(common, run, given, streams, program),
         None => {
             let files = given.files.iter().map(OpenFile::link).collect::<Vec<_>>();
-            make_links(&files)?;
             let mut command = command(&run.command, run);
-            give(&mut command, &given);
+            give(&mut command, &given)?;
+            make_links(&files)?;
             match become_command(command, program) {
                 Err(failure) => {
                     files.iter().for_each(Link::remove);
@@ -89,9 +89,10 @@ fn command(words: &[OsString], run: &Run) -> Command {
     command
 }
 
-fn give(command: &mut Command, given: &Given) {
+fn give(command: &mut Command, given: &Given) -> Result<(), Failure> {
     command.envs(given.variables.iter().map(|(name, value)| (name, value)));
     command.envs(given.secrets.iter().map(|secret| (&secret.name, OsStr::from_bytes(&secret.value))));
+    given.files.iter().try_for_each(OpenFile::inherit)
 }
 
 fn start_redacted(common: &Common, run: &Run, given: Given, streams: Streams, program: &OsStr) -> Outcome {
@@ -109,7 +110,7 @@ fn start_redacted(common: &Common, run: &Run, given: Given, streams: Streams, pr
         words.splice(0..0, first);
     }
     let mut command = command(&words, run);
-    give(&mut command, &given);
+    give(&mut command, &given)?;
     terminal::flush_warnings(None);
     let parent = Parent::start(&redactor, command, streams).map_err(|error| cannot_run(program, &error))?;
     parent.wait(|| given.files.iter().for_each(|file| file.link().remove()))

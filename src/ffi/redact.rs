@@ -126,7 +126,8 @@ pub unsafe extern "C" fn st_redact(
 /// may be the beginning of a value is held back until more is read or 50 ms pass, so a value that is written in parts
 /// with longer pauses is not found. The descriptors may be non-blocking; neither is closed.
 ///
-/// `ST_IO`: reading or writing failed; `detail` is `errno`, `EPIPE` if the reader of `to` is gone.
+/// `ST_IO`: reading or writing failed; `detail` is `errno`, `EPIPE` if the reader of `to` is gone. The system then also
+/// sends SIGPIPE, which ends a program that does not ignore it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_redact_copy(
     redactor: *const st_redactor,

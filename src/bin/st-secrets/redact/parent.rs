@@ -93,6 +93,7 @@ impl<'a> Parent<'a> {
                     if !self.pass_on_all() {
                         signals::stop();
                     }
+                    self.lines.iter_mut().for_each(|line| line.pump.restart_pause());
                 }
                 Some(status) => return Ok(status),
                 None => self.copy()?,

@@ -151,7 +151,8 @@ impl<'a> Pump<'a> {
         self.flush()
     }
 
-    /// The same without waiting: what the output does not take now is written later.
+    /// Copies what has been written so far, without waiting: what the output does not take now is written later. What
+    /// may be the beginning of a secret stays held back, because the command may have stopped in the middle of a write.
     pub(super) fn drain_ready(&mut self) -> io::Result<()> {
         let mut left = LEFT;
         loop {
@@ -165,8 +166,12 @@ impl<'a> Pump<'a> {
             self.read()?;
             left = left.saturating_sub(self.pending.len().max(1));
         }
-        self.stream.flush(&mut self.pending);
-        self.write_ready()
+        Ok(())
+    }
+
+    /// Starts the pause again after which held text is released, as the command goes on.
+    pub(super) fn restart_pause(&mut self) {
+        self.last_input = Instant::now();
     }
 
     fn is_input_ready(&self) -> bool {

@@ -138,17 +138,17 @@ static void freed_cache(void) {
 }
 
 /* Begins again once: the first caller then leads, the second waits for it and is called again. */
-static void begin_when_freed(void *context, const st_bytes *value, void *object, const st_error *error) {
+static void begin_when_freed(void *context, const st_bytes *value, void *object, const st_error *why) {
     (void)value, (void)object;
     int *calls = context;
-    CHECK(error->status == ST_ABANDONED);
+    CHECK(why->status == ST_ABANDONED);
     if (++*calls == 1) {
-        st_error failure = ST_ERROR_INIT;
+        st_error error = ST_ERROR_INIT;
         int32_t outcome;
         uint64_t lease, waiter;
         st_bytes found;
         CHECK_OK(st_cache_load_begin_notify(cache, "k", ST_NUL, INFINITY, begin_when_freed, calls, &outcome, &found,
-                                            &lease, &waiter, &failure));
+                                            &lease, &waiter, &error));
     }
 }
 

@@ -36,7 +36,8 @@ class Case(unittest.TestCase):
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
         self.home = Path(directory.name).resolve()
-        kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "LD_PRELOAD") if name in os.environ}
+        names = ("PATH", "PYTHONPATH", "LD_PRELOAD", "ASAN_OPTIONS")
+        kept = {name: os.environ[name] for name in names if name in os.environ}
         self.environment = {**kept, "HOME": str(self.home), "SIMPLETUNER_STATE_DIR": str(self.home / "state")}
         patch = mock.patch.dict(os.environ, self.environment, clear=True)
         patch.start()

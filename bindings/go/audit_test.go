@@ -64,6 +64,8 @@ func TestSendAudit(t *testing.T) {
 	last, err := store.SendAudit([]byte(`{"after_id": 1}`), settings)
 	must(t, err)
 	equal(t, last, int64(3))
+	lock.Lock()
+	defer lock.Unlock()
 	equal(t, len(bodies), 1)
 	equal(t, strings.HasPrefix(bodies[0], `ApiKey a token {"@timestamp":`) && strings.Count(bodies[0], "\n") == 2, true)
 	_, err = store.SendAudit(nil, nil)

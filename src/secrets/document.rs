@@ -25,8 +25,8 @@ pub(crate) trait DocumentSource: Send + Sync {
     /// Called before a forced refresh, which may follow a repair. The source drops the failures that it has cached.
     fn before_refresh(&self) {}
 
-    /// Reads the document now. If there is none, the result is [`Document::missing`]. `patience` says whether a load that
-    /// the server throttles waits for its turn.
+    /// Reads the document now. If there is none, the result is [`Document::missing`]. `patience` says whether a load
+    /// that the server throttles waits for its turn.
     ///
     /// After an [authoritative](crate::Error::authoritative) error an earlier document must not be used. Every other
     /// error is an outage, during which it may be.

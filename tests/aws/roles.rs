@@ -119,7 +119,8 @@ fn check_shows_the_identity_of_the_role() {
         for part in [&*format!("assumed-role/{name}/trainer"), "the credentials of `aws_role_arn`", "can be read"] {
             assert!(report.contains(part), "{part}: {report}");
         }
-        assert!(secrets.describe().contains("`aws_role_arn`"), "{}", secrets.describe());
+        let description = secrets.describe();
+        assert!(description.contains("`aws_role_arn`") && description.contains(&role), "{description}");
     });
 }
 

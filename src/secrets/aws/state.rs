@@ -120,6 +120,9 @@ impl AwsState {
             members.insert("region".to_owned(), json!(region));
             members.insert("endpoint".to_owned(), json!(endpoint.url));
         }
+        if let Some(role) = &self.provider_settings.role {
+            members.insert("role".to_owned(), json!(role.arn));
+        }
         members.insert("credentials".to_owned(), json!(credentials::resolve(&settings)?.origin()));
         Ok(())
     }

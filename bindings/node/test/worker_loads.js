@@ -1,6 +1,7 @@
 'use strict';
 
-// A worker thread that loads values for another thread, after removing them if it is to. Its loads make calls themselves.
+// A worker thread that loads values for another thread, after removing them if it is to. Its loads make calls
+// themselves.
 const { parentPort, workerData } = require('node:worker_threads');
 const st = require('st-secrets');
 

@@ -71,15 +71,7 @@ static st_status open(call *call) {
     return status;
 }
 
-static st_status open_with(call *call) {
-    st_cache *made = NULL;
-    st_config *config;
-    st_status status = config_from(&call->inputs[0], &config, &call->error);
-    if (status == ST_OK) status = st_cache_open(config, &made, &call->error);
-    st_config_free(config);
-    if (status == ST_OK) call->made = new_handle(CACHE, made, false);
-    return status;
-}
+OPENS(open_with, st_cache, CACHE, st_cache_open)
 
 /* 0 is the cache for provider configuration, 1 that for user permissions. */
 static st_status builtin(call *call) {

@@ -1295,7 +1295,7 @@ st_status st_cache_get_or_load(const struct st_cache *cache,
  * - `ST_LOAD_LEADER`: the caller must load the value and then end the lease with this number by
  *   `st_cache_load_finish`, `st_cache_load_finish_object` or `st_cache_load_abandon`, from any thread. `value` is
  *   the old value if there is one that may still be served.
- * - `ST_LOAD_BUSY`: another caller has the lease, and `timeout` is 0.
+ * - `ST_LOAD_BUSY`: another caller has the lease with this number, and `timeout` is 0. Only that caller may end it.
  *
  * If another caller has the lease, this call waits for up to `timeout` seconds; with 0 it does not wait. A lease
  * that is not ended within `lease_ttl` seconds (`INFINITY`: no limit) passes to the next caller that asks. If the

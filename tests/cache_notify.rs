@@ -30,7 +30,7 @@ fn lead<'a>(cache: &'a TtlCache<u64>, key: &[u8], lease_ttl: Duration) -> Lease<
 fn register(cache: &TtlCache<u64>, key: &[u8]) -> (u64, Receiver<Result<u64>>) {
     let (send, receive) = channel();
     match cache.acquire_or_notify(key, LONG, move |result| send.send(result.clone()).unwrap()).unwrap() {
-        (Acquired::Busy, number) => (number, receive),
+        (Acquired::Busy(_), number) => (number, receive),
         _ => panic!("another caller loads the key"),
     }
 }
@@ -123,13 +123,13 @@ fn lease_that_expired_after_a_deletion_notifies_when_the_next_caller_asks() {
         let busy = cache.acquire_or_notify(key.as_bytes(), LONG, move |result| send.send(result.clone()).unwrap());
         cache.delete(key.as_bytes());
         let next = lead(&cache, key.as_bytes(), LONG);
-        if !matches!(busy, Ok((Acquired::Busy, _))) || receive.try_recv().is_ok() {
+        if !matches!(busy, Ok((Acquired::Busy(_), _))) || receive.try_recv().is_ok() {
             lease_ttl *= 2;
             continue;
         }
         thread::sleep(lease_ttl);
         // The caller of the newer load asks, and the one of the older is called.
-        assert!(matches!(cache.acquire_or_notify(key.as_bytes(), LONG, |_| {}).unwrap(), (Acquired::Busy, _)));
+        assert!(matches!(cache.acquire_or_notify(key.as_bytes(), LONG, |_| {}).unwrap(), (Acquired::Busy(_), _)));
         assert_eq!(got(&receive).unwrap_err().status(), Status::Abandoned);
         assert_eq!(cache.load_finish(expired, 1).unwrap_err().status(), Status::Abandoned);
         next.finish(2).unwrap();
@@ -142,7 +142,7 @@ fn lease_that_expired_notifies_when_the_next_caller_asks() {
     let cache = cache();
     let expired = lead(&cache, b"key", Duration::from_nanos(1)).into_number();
     // Whether the lease has expired depends on the clock: a caller that registered waits for the first one.
-    while let (Acquired::Busy, _) = cache.acquire_or_notify(b"key", LONG, |_| {}).unwrap() {
+    while let (Acquired::Busy(_), _) = cache.acquire_or_notify(b"key", LONG, |_| {}).unwrap() {
         thread::yield_now();
     }
     assert_eq!(cache.load_finish(expired, 1).unwrap_err().status(), Status::Abandoned);
@@ -158,7 +158,7 @@ fn callers_of_an_expired_lease_are_called_once() {
         let _ = lead(&cache, key.as_bytes(), lease_ttl).into_number();
         let (send, receive) = channel();
         let busy = cache.acquire_or_notify(key.as_bytes(), LONG, move |result| send.send(result.clone()).unwrap());
-        if !matches!(busy, Ok((Acquired::Busy, _))) {
+        if !matches!(busy, Ok((Acquired::Busy(_), _))) {
             lease_ttl *= 2;
             continue;
         }

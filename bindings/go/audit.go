@@ -41,24 +41,14 @@ func AuditEventTypes() (json.RawMessage, error) {
 
 // AuditStats returns the numbers of entries, in total, by type and in the last 24 hours, and the first and last time.
 func (s *Store) AuditStats() (json.RawMessage, error) {
-	c, err := s.begin()
-	if err != nil {
-		return nil, err
-	}
-	defer s.end(c)
-	return c.copied(C.st_audit_stats(s.native(), &c.bytes, &c.err))
+	return s.copied(func(c *call) C.st_status { return C.st_audit_stats(s.native(), &c.bytes, &c.err) })
 }
 
 // AuditEntries returns the entries that match the filter, newest first. The filter is a JSON object, or nil for all
 // entries.
 func (s *Store) AuditEntries(filter []byte) (json.RawMessage, error) {
-	c, err := s.begin()
-	if err != nil {
-		return nil, err
-	}
-	defer s.end(c)
 	address, size := optional(string(filter))
-	return c.copied(C.st_audit_query(s.native(), address, size, &c.bytes, &c.err))
+	return s.copied(func(c *call) C.st_status { return C.st_audit_query(s.native(), address, size, &c.bytes, &c.err) })
 }
 
 // VerifyAudit verifies the chain from entry first to last; 0 is the first or last entry of the trail. It returns the id
@@ -115,10 +105,7 @@ func (s *Store) SendAudit(filter, webhook []byte) (lastID int64, err error) {
 // report. 0 is the number of days for which SimpleTuner is configured. The rest is signed again, as a chain that is
 // valid for SimpleTuner too.
 func (s *Store) RetainAudit(days int32) (report json.RawMessage, err error) {
-	c, err := s.begin()
-	if err != nil {
-		return nil, err
-	}
-	defer s.end(c)
-	return c.copied(C.st_audit_retain(s.native(), C.int32_t(days), &c.bytes, &c.err))
+	return s.copied(func(c *call) C.st_status {
+		return C.st_audit_retain(s.native(), C.int32_t(days), &c.bytes, &c.err)
+	})
 }

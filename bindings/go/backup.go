@@ -35,10 +35,5 @@ func (s *Store) Backup(database Database, path string, replace bool) error {
 
 // Describe returns which databases the store uses, and why: a JSON object with the paths, the reason and warnings.
 func (s *Store) Describe() (json.RawMessage, error) {
-	c, err := s.begin()
-	if err != nil {
-		return nil, err
-	}
-	defer s.end(c)
-	return c.copied(C.st_store_describe(s.native(), &c.bytes, &c.err))
+	return s.copied(func(c *call) C.st_status { return C.st_store_describe(s.native(), &c.bytes, &c.err) })
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // Cipher encrypts and decrypts credentials, in SimpleTuner's format.
-type Cipher struct{ handle *handle }
+type Cipher struct{ *handle }
 
 var defaultCipher = &Cipher{newHandle(nil, func(unsafe.Pointer) {})}
 
@@ -47,19 +47,6 @@ func (c *Cipher) Close() error {
 }
 
 func (c *Cipher) native() *C.st_cipher { return (*C.st_cipher)(c.handle.native) }
-
-// begin keeps the cipher alive until end.
-func (c *Cipher) begin() (*call, error) {
-	if err := c.handle.acquire(); err != nil {
-		return nil, err
-	}
-	return newCall(), nil
-}
-
-func (c *Cipher) end(call *call) {
-	call.end()
-	c.handle.release()
-}
 
 // Encrypt encrypts plaintext under the newest key and returns the token that SimpleTuner stores.
 func (c *Cipher) Encrypt(plaintext []byte) (token string, err error) {
@@ -112,12 +99,7 @@ func (c *Cipher) DecryptInto(token string, buf []byte) (int, error) {
 
 // RotateKey writes a new key to the key file. Tokens of the old key can still be decrypted.
 func (c *Cipher) RotateKey() error {
-	call, err := c.begin()
-	if err != nil {
-		return err
-	}
-	defer c.end(call)
-	return call.error(C.st_rotate_key(c.native(), &call.err))
+	return c.do(func(call *call) C.st_status { return C.st_rotate_key(c.native(), &call.err) })
 }
 
 // Reencrypt re-encrypts a token under the newest key and reports whether the result differs.

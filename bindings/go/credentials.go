@@ -65,62 +65,47 @@ func (s *Store) Credential(cipher *Cipher, id CredentialID) (*Secret, error) {
 
 // DeleteCredential removes a credential and reports whether it existed.
 func (s *Store) DeleteCredential(id CredentialID) (existed bool, err error) {
-	c, err := s.begin()
-	if err != nil {
-		return false, err
-	}
-	defer s.end(c)
 	provider, providerLen := text(id.Provider)
 	name, nameLen := text(id.Name)
-	return c.existed(C.st_credential_delete(s.native(), C.int64_t(id.UserID), provider, providerLen, name, nameLen, &c.flag, &c.err))
+	return s.existed(func(c *call) C.st_status {
+		return C.st_credential_delete(s.native(), C.int64_t(id.UserID), provider, providerLen, name, nameLen, &c.flag, &c.err)
+	})
 }
 
 // DeactivateCredential makes a credential inactive, until it is set again, and reports whether it existed.
 func (s *Store) DeactivateCredential(id CredentialID) (existed bool, err error) {
-	c, err := s.begin()
-	if err != nil {
-		return false, err
-	}
-	defer s.end(c)
 	provider, providerLen := text(id.Provider)
 	name, nameLen := text(id.Name)
-	return c.existed(C.st_credential_deactivate(s.native(), C.int64_t(id.UserID), provider, providerLen, name, nameLen, &c.flag, &c.err))
+	return s.existed(func(c *call) C.st_status {
+		return C.st_credential_deactivate(s.native(), C.int64_t(id.UserID), provider, providerLen, name, nameLen, &c.flag, &c.err)
+	})
 }
 
 // MarkCredentialUsed records the use of an active credential that the program has from an earlier call, and reports
 // whether there is one. [Store.Credential] and [Store.ResolveCredential] do this themselves.
 func (s *Store) MarkCredentialUsed(id CredentialID) (existed bool, err error) {
-	c, err := s.begin()
-	if err != nil {
-		return false, err
-	}
-	defer s.end(c)
 	provider, providerLen := text(id.Provider)
 	name, nameLen := text(id.Name)
-	return c.existed(C.st_credential_mark_used(s.native(), C.int64_t(id.UserID), provider, providerLen, name, nameLen, &c.flag, &c.err))
+	return s.existed(func(c *call) C.st_status {
+		return C.st_credential_mark_used(s.native(), C.int64_t(id.UserID), provider, providerLen, name, nameLen, &c.flag, &c.err)
+	})
 }
 
 // HasCredential reports whether a user has an active credential of this name.
 func (s *Store) HasCredential(id CredentialID) (bool, error) {
-	c, err := s.begin()
-	if err != nil {
-		return false, err
-	}
-	defer s.end(c)
 	provider, providerLen := text(id.Provider)
 	name, nameLen := text(id.Name)
-	return c.existed(C.st_credential_exists(s.native(), C.int64_t(id.UserID), provider, providerLen, name, nameLen, &c.flag, &c.err))
+	return s.existed(func(c *call) C.st_status {
+		return C.st_credential_exists(s.native(), C.int64_t(id.UserID), provider, providerLen, name, nameLen, &c.flag, &c.err)
+	})
 }
 
 // Credentials lists credentials without their values, of a user ([Unknown]: all users) and a provider (empty: all).
 func (s *Store) Credentials(userID int64, provider string) (json.RawMessage, error) {
-	c, err := s.begin()
-	if err != nil {
-		return nil, err
-	}
-	defer s.end(c)
 	name, nameLen := optional(provider)
-	return c.copied(C.st_credential_list(s.native(), C.int64_t(userID), name, nameLen, &c.bytes, &c.err))
+	return s.copied(func(c *call) C.st_status {
+		return C.st_credential_list(s.native(), C.int64_t(userID), name, nameLen, &c.bytes, &c.err)
+	})
 }
 
 // Origin is the origin of a credential that [Store.ResolveCredential] returns.

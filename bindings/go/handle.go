@@ -1,5 +1,8 @@
 package stsecrets
 
+// #include "native.h"
+import "C"
+
 import (
 	"sync/atomic"
 	"unsafe"
@@ -40,4 +43,47 @@ func (h *handle) close() {
 	if h.closed.CompareAndSwap(false, true) {
 		h.release()
 	}
+}
+
+// begin keeps the object alive until end.
+func (h *handle) begin() (*call, error) {
+	if err := h.acquire(); err != nil {
+		return nil, err
+	}
+	return newCall(), nil
+}
+
+func (h *handle) end(c *call) {
+	c.end()
+	h.release()
+}
+
+// do makes a call that has no result.
+func (h *handle) do(run func(c *call) C.st_status) error {
+	c, err := h.begin()
+	if err != nil {
+		return err
+	}
+	defer h.end(c)
+	return c.error(run(c))
+}
+
+// copied returns a copy of the bytes that a call returns.
+func (h *handle) copied(run func(c *call) C.st_status) ([]byte, error) {
+	c, err := h.begin()
+	if err != nil {
+		return nil, err
+	}
+	defer h.end(c)
+	return c.copied(run(c))
+}
+
+// existed returns the result of a call as a bool.
+func (h *handle) existed(run func(c *call) C.st_status) (bool, error) {
+	c, err := h.begin()
+	if err != nil {
+		return false, err
+	}
+	defer h.end(c)
+	return c.existed(run(c))
 }

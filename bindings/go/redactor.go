@@ -15,7 +15,7 @@ import (
 )
 
 // Redactor replaces secret values in text, also where they are escaped or encoded.
-type Redactor struct{ handle *handle }
+type Redactor struct{ *handle }
 
 var defaultRedactor = &Redactor{newHandle(nil, func(unsafe.Pointer) {})}
 
@@ -60,19 +60,6 @@ func (r *Redactor) Close() error {
 
 func (r *Redactor) native() *C.st_redactor { return (*C.st_redactor)(r.handle.native) }
 
-// begin keeps the redactor alive until end.
-func (r *Redactor) begin() (*call, error) {
-	if err := r.handle.acquire(); err != nil {
-		return nil, err
-	}
-	return newCall(), nil
-}
-
-func (r *Redactor) end(call *call) {
-	call.end()
-	r.handle.release()
-}
-
 // Add adds a value, with the name that redact_with can show; it may be empty. Add reports whether the value has at
 // least redact_min bytes; a shorter one is ignored.
 func (r *Redactor) Add(name string, value []byte) (bool, error) {
@@ -92,13 +79,10 @@ func (r *Redactor) Add(name string, value []byte) (bool, error) {
 
 // Redact returns the text with every value replaced.
 func (r *Redactor) Redact(text []byte) ([]byte, error) {
-	call, err := r.begin()
-	if err != nil {
-		return nil, err
-	}
-	defer r.end(call)
 	address, size := data(text)
-	return call.copied(C.st_redact(r.native(), address, size, &call.bytes, &call.err))
+	return r.copied(func(call *call) C.st_status {
+		return C.st_redact(r.native(), address, size, &call.bytes, &call.err)
+	})
 }
 
 // redacted returns the text with every value replaced. Text that cannot be redacted is not shown.

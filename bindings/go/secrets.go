@@ -43,7 +43,7 @@ type Info struct {
 }
 
 // Secrets is a chain of providers.
-type Secrets struct{ handle *handle }
+type Secrets struct{ *handle }
 
 var defaultSecrets = &Secrets{newHandle(nil, func(unsafe.Pointer) {})}
 
@@ -82,19 +82,6 @@ func (s *Secrets) Close() error {
 }
 
 func (s *Secrets) native() *C.st_secrets { return (*C.st_secrets)(s.handle.native) }
-
-// begin keeps the manager alive until end.
-func (s *Secrets) begin() (*call, error) {
-	if err := s.handle.acquire(); err != nil {
-		return nil, err
-	}
-	return newCall(), nil
-}
-
-func (s *Secrets) end(c *call) {
-	c.end()
-	s.handle.release()
-}
 
 // Get returns the value of a key from the first provider that has it. A deadline of ctx replaces the setting timeout.
 // If ctx is cancelled, the lookup continues on a goroutine of its own until the deadline or timeout.

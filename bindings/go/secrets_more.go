@@ -25,14 +25,9 @@ func (s *Secrets) WebhookSecret(ctx context.Context) (*Secret, error) {
 
 // Set writes a secret, which must be UTF-8, to the secrets file.
 func (s *Secrets) Set(key string, value []byte) error {
-	c, err := s.begin()
-	if err != nil {
-		return err
-	}
-	defer s.end(c)
 	name, nameLen := text(key)
 	address, size := data(value)
-	return c.error(C.st_secrets_set(s.native(), name, nameLen, address, size, &c.err))
+	return s.do(func(c *call) C.st_status { return C.st_secrets_set(s.native(), name, nameLen, address, size, &c.err) })
 }
 
 // SetReplicateToken writes REPLICATE_API_TOKEN to the secrets file.
@@ -40,66 +35,40 @@ func (s *Secrets) SetReplicateToken(value []byte) error { return s.Set(KeyReplic
 
 // Delete removes a secret from the secrets file and reports whether it existed.
 func (s *Secrets) Delete(key string) (existed bool, err error) {
-	c, err := s.begin()
-	if err != nil {
-		return false, err
-	}
-	defer s.end(c)
 	name, nameLen := text(key)
-	return c.existed(C.st_secrets_delete(s.native(), name, nameLen, &c.flag, &c.err))
+	return s.existed(func(c *call) C.st_status {
+		return C.st_secrets_delete(s.native(), name, nameLen, &c.flag, &c.err)
+	})
 }
 
 // Refresh reads every provider again. It returns the error of the first provider that failed. ctx is used as in Get.
 func (s *Secrets) Refresh(ctx context.Context) error {
 	_, err := within(ctx, func(timeout float64) (struct{}, error) {
-		c, err := s.begin()
-		if err != nil {
-			return struct{}{}, err
-		}
-		defer s.end(c)
-		return struct{}{}, c.error(C.st_secrets_refresh(s.native(), C.double(timeout), &c.err))
+		return struct{}{}, s.do(func(c *call) C.st_status {
+			return C.st_secrets_refresh(s.native(), C.double(timeout), &c.err)
+		})
 	}, func(struct{}) {})
 	return err
 }
 
 // ClearCache removes all cached values. A value is wiped when its last reference is released.
 func (s *Secrets) ClearCache() error {
-	c, err := s.begin()
-	if err != nil {
-		return err
-	}
-	defer s.end(c)
-	return c.error(C.st_secrets_clear_cache(s.native(), &c.err))
+	return s.do(func(c *call) C.st_status { return C.st_secrets_clear_cache(s.native(), &c.err) })
 }
 
 // Describe returns the settings and the providers in order, without any secret.
 func (s *Secrets) Describe() (json.RawMessage, error) {
-	c, err := s.begin()
-	if err != nil {
-		return nil, err
-	}
-	defer s.end(c)
-	return c.copied(C.st_secrets_describe(s.native(), &c.bytes, &c.err))
+	return s.copied(func(c *call) C.st_status { return C.st_secrets_describe(s.native(), &c.bytes, &c.err) })
 }
 
 // Check returns the health of every provider, with remedies and without any secret.
 func (s *Secrets) Check() (json.RawMessage, error) {
-	c, err := s.begin()
-	if err != nil {
-		return nil, err
-	}
-	defer s.end(c)
-	return c.copied(C.st_secrets_check(s.native(), &c.bytes, &c.err))
+	return s.copied(func(c *call) C.st_status { return C.st_secrets_check(s.native(), &c.bytes, &c.err) })
 }
 
 // FilePath returns the file or directory that the file provider reads, or the file that Set creates.
 func (s *Secrets) FilePath() (string, error) {
-	c, err := s.begin()
-	if err != nil {
-		return "", err
-	}
-	defer s.end(c)
-	path, err := c.copied(C.st_secrets_file_path(s.native(), &c.bytes, &c.err))
+	path, err := s.copied(func(c *call) C.st_status { return C.st_secrets_file_path(s.native(), &c.bytes, &c.err) })
 	return string(path), err
 }
 

@@ -11,7 +11,7 @@ import (
 
 // Store gives access to the databases of a state directory, SimpleTuner's own: provider configuration, hardware prices,
 // stored credentials, and an audit trail of all changes.
-type Store struct{ handle *handle }
+type Store struct{ *handle }
 
 var defaultStore = &Store{newHandle(nil, func(unsafe.Pointer) {})}
 
@@ -83,19 +83,6 @@ func (s *Store) Close() error {
 
 func (s *Store) native() *C.st_store { return (*C.st_store)(s.handle.native) }
 
-// begin keeps the store alive until end.
-func (s *Store) begin() (*call, error) {
-	if err := s.handle.acquire(); err != nil {
-		return nil, err
-	}
-	return newCall(), nil
-}
-
-func (s *Store) end(c *call) {
-	c.end()
-	s.handle.release()
-}
-
 // optional converts a text that may be missing.
 func optional(s string) (*C.char, C.size_t) {
 	if s == "" {
@@ -106,13 +93,8 @@ func optional(s string) (*C.char, C.size_t) {
 
 // json returns the JSON of a call that takes a name.
 func (s *Store) json(name string, get func(*C.st_store, *C.char, C.size_t, *C.st_bytes, *C.st_error) C.st_status) (json.RawMessage, error) {
-	c, err := s.begin()
-	if err != nil {
-		return nil, err
-	}
-	defer s.end(c)
 	address, size := text(name)
-	return c.copied(get(s.native(), address, size, &c.bytes, &c.err))
+	return s.copied(func(c *call) C.st_status { return get(s.native(), address, size, &c.bytes, &c.err) })
 }
 
 // ProviderConfig returns the configuration of a provider: a JSON object as it was written, {} if there is none.
@@ -139,78 +121,51 @@ func (s *Store) CostLimit(provider string) (json.RawMessage, error) {
 
 // SaveProviderConfig replaces the configuration of a provider with a JSON object, which is stored as it is written.
 func (s *Store) SaveProviderConfig(provider string, config []byte) error {
-	c, err := s.begin()
-	if err != nil {
-		return err
-	}
-	defer s.end(c)
 	name, nameLen := text(provider)
 	address, size := data(config)
-	return c.error(C.st_provider_config_save(s.native(), name, nameLen, (*C.char)(address), size, &c.err))
+	return s.do(func(c *call) C.st_status {
+		return C.st_provider_config_save(s.native(), name, nameLen, (*C.char)(address), size, &c.err)
+	})
 }
 
 // UpdateProviderConfig merges the members of a JSON object into the configuration of a provider.
 func (s *Store) UpdateProviderConfig(provider string, members []byte) error {
-	c, err := s.begin()
-	if err != nil {
-		return err
-	}
-	defer s.end(c)
 	name, nameLen := text(provider)
 	address, size := data(members)
-	return c.error(C.st_provider_config_update(s.native(), name, nameLen, (*C.char)(address), size, &c.err))
+	return s.do(func(c *call) C.st_status {
+		return C.st_provider_config_update(s.native(), name, nameLen, (*C.char)(address), size, &c.err)
+	})
 }
 
 // DeleteProviderConfig removes the configuration of a provider and reports whether it existed.
 func (s *Store) DeleteProviderConfig(provider string) (existed bool, err error) {
-	c, err := s.begin()
-	if err != nil {
-		return false, err
-	}
-	defer s.end(c)
 	name, nameLen := text(provider)
-	return c.existed(C.st_provider_config_delete(s.native(), name, nameLen, &c.flag, &c.err))
+	return s.existed(func(c *call) C.st_status {
+		return C.st_provider_config_delete(s.native(), name, nameLen, &c.flag, &c.err)
+	})
 }
 
 // ProviderConfigs lists the configured providers: objects with provider and updated_at.
 func (s *Store) ProviderConfigs() (json.RawMessage, error) {
-	c, err := s.begin()
-	if err != nil {
-		return nil, err
-	}
-	defer s.end(c)
-	return c.copied(C.st_provider_config_list(s.native(), &c.bytes, &c.err))
+	return s.copied(func(c *call) C.st_status { return C.st_provider_config_list(s.native(), &c.bytes, &c.err) })
 }
 
 // HardwareInfo returns the hardware prices: {id: {"name": …, "cost_per_second": …}}.
 func (s *Store) HardwareInfo() (json.RawMessage, error) {
-	c, err := s.begin()
-	if err != nil {
-		return nil, err
-	}
-	defer s.end(c)
-	return c.copied(C.st_hardware_info_get(s.native(), &c.bytes, &c.err))
+	return s.copied(func(c *call) C.st_status { return C.st_hardware_info_get(s.native(), &c.bytes, &c.err) })
 }
 
 // SetHardwareInfo replaces the cached prices with a JSON object for 300 s. Nothing is stored.
 func (s *Store) SetHardwareInfo(info []byte) error {
-	c, err := s.begin()
-	if err != nil {
-		return err
-	}
-	defer s.end(c)
 	address, size := data(info)
-	return c.error(C.st_hardware_info_set(s.native(), (*C.char)(address), size, &c.err))
+	return s.do(func(c *call) C.st_status {
+		return C.st_hardware_info_set(s.native(), (*C.char)(address), size, &c.err)
+	})
 }
 
 // ClearHardwareInfo removes the cached prices, so that the next call reads the configuration again.
 func (s *Store) ClearHardwareInfo() error {
-	c, err := s.begin()
-	if err != nil {
-		return err
-	}
-	defer s.end(c)
-	return c.error(C.st_hardware_info_clear(s.native(), &c.err))
+	return s.do(func(c *call) C.st_status { return C.st_hardware_info_clear(s.native(), &c.err) })
 }
 
 // DefaultHardwareInfo returns the built-in default prices.

@@ -46,8 +46,8 @@ pub enum Acquired<'a, V: Clone + Send + Sync> {
     /// There is no value, or it should be reloaded, and the caller must load it. The old value is included if it may
     /// still be served.
     Lead(Lease<'a, V>, Option<V>),
-    /// Another caller is loading the value, and this caller does not wait.
-    Busy,
+    /// Another caller is loading the value with the lease of this number, and this caller does not wait.
+    Busy(u64),
 }
 
 /// The obligation to load a key. If it is dropped unfinished, the callers that wait get an error of status
@@ -127,7 +127,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         let me = std::thread::current().id();
         match self.acquire_missing(key, deadline, !timeout.is_zero(), Duration::MAX, Some(me))? {
             Acquired::Hit(value) => Ok(value),
-            Acquired::Busy => Err(Error::new(Status::Busy, "another caller is loading the key")),
+            Acquired::Busy(_) => Err(Error::new(Status::Busy, "another caller is loading the key")),
             Acquired::Lead(lease, old) => {
                 let result = fork::unprotected(|| catch_unwind(AssertUnwindSafe(|| load(deadline.remaining()))));
                 let error = match result {
@@ -193,7 +193,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
                 return Err(waits_for_itself());
             }
             match self.loads.register(&load, notify) {
-                Registered::Yes(number) => return Ok((Acquired::Busy, number)),
+                Registered::Yes(number) => return Ok((Acquired::Busy(load.id()), number)),
                 Registered::Ended(result, notify) => {
                     // It may use the cache.
                     drop(notify);
@@ -239,7 +239,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
                 return Ok(Acquired::Hit(old));
             }
             if !may_wait && !load.is_own() {
-                return Ok(Acquired::Busy);
+                return Ok(Acquired::Busy(load.id()));
             }
             let Some(waited) = load.wait(deadline) else { return Err(waits_for_itself()) };
             match waited {

@@ -9,8 +9,8 @@ use super::bytes::{copy_if_fits, not_copied};
 use super::callback::{Context, pointer_of};
 use super::config::settings;
 use super::{
-    Out, guard, guard_look_up, guard_quietly, input, into_handle, null, st_bytes, st_config, st_drop_fn, st_error,
-    st_status,
+    Out, guard, guard_handle, guard_look_up, guard_optional_out, guard_quietly, input, null, st_bytes, st_config,
+    st_drop_fn, st_error, st_status,
 };
 use crate::cache::{self, Copied, Object, TtlCache, Value, ttl_from_seconds};
 use crate::clock;
@@ -90,15 +90,13 @@ pub unsafe extern "C" fn st_cache_new(
     out: *mut *mut st_cache,
     error: *mut st_error,
 ) -> st_status {
-    guard(error, || {
-        // SAFETY: the caller gives NULL or a place for a pointer.
-        let out = unsafe { Out::new(out, "out") }?;
-        let ttl = clock::seconds("default_ttl", default_ttl)?;
-        let interval = clock::seconds("cleanup_interval", cleanup_interval)?;
-        let cache: TtlCache<Value> = TtlCache::new(ttl, max_size, interval)?;
-        out.set(into_handle(cache)?.cast());
-        Ok(())
-    })
+    // SAFETY: the caller gives NULL or a place for a pointer.
+    unsafe {
+        guard_handle(out.cast(), error, || {
+            let ttl = clock::seconds("default_ttl", default_ttl)?;
+            TtlCache::<Value>::new(ttl, max_size, clock::seconds("cleanup_interval", cleanup_interval)?)
+        })
+    }
 }
 
 /// Creates a cache as `st_cache_new` does, from the keys `default_ttl`, `max_size`, `cleanup_interval`, `soft_ttl`,
@@ -114,15 +112,11 @@ pub unsafe extern "C" fn st_cache_open(
     out: *mut *mut st_cache,
     error: *mut st_error,
 ) -> st_status {
-    guard(error, || {
-        // SAFETY: the caller gives NULL or a place for a pointer.
-        let out = unsafe { Out::new(out, "out") }?;
-        // SAFETY: the caller gives NULL or a configuration that no other thread changes now.
-        let options = cache::Options::from(&unsafe { settings(config) });
-        let cache: TtlCache<Value> = TtlCache::with_options(options)?;
-        out.set(into_handle(cache)?.cast());
-        Ok(())
-    })
+    // SAFETY: the caller gives NULL or a place for a pointer, and NULL or a configuration that no other thread changes
+    // now.
+    unsafe {
+        guard_handle(out.cast(), error, || TtlCache::<Value>::with_options(cache::Options::from(&settings(config))))
+    }
 }
 
 /// Frees a cache and its entries. No other thread may be using it. Values that callers hold stay valid. The `drop`
@@ -299,16 +293,8 @@ pub unsafe extern "C" fn st_cache_delete(
     existed: *mut bool,
     error: *mut st_error,
 ) -> st_status {
-    guard(error, || {
-        // SAFETY: the caller gives NULL or a place for a bool.
-        let existed = unsafe { Out::optional(existed) };
-        // SAFETY: the caller gives readable bytes of this length, and a live cache.
-        let deleted = unsafe { live(cache)?.delete(key_of(key, key_len)?) };
-        if let Some(existed) = existed {
-            existed.set(deleted);
-        }
-        Ok(())
-    })
+    // SAFETY: the caller gives NULL or a place for a bool, readable bytes of this length, and a live cache.
+    unsafe { guard_optional_out(existed, error, || Ok(live(cache)?.delete(key_of(key, key_len)?))) }
 }
 
 /// Removes all entries and returns their memory to the system. `count` (may be NULL) is the number of removed entries
@@ -316,7 +302,7 @@ pub unsafe extern "C" fn st_cache_delete(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_cache_clear(cache: *const st_cache, count: *mut usize, error: *mut st_error) -> st_status {
     // SAFETY: the caller gives NULL or a place for a number, and a live cache.
-    guard(error, || unsafe { counted(count, || Ok(live(cache)?.clear())) })
+    unsafe { guard_optional_out(count, error, || Ok(live(cache)?.clear())) }
 }
 
 /// Removes the entries whose keys begin with these bytes. An empty prefix (NULL, 0) is `st_cache_clear`. `count` and
@@ -331,9 +317,9 @@ pub unsafe extern "C" fn st_cache_invalidate_prefix(
     error: *mut st_error,
 ) -> st_status {
     // SAFETY: the caller gives NULL or a place for a number, readable bytes of this length, and a live cache.
-    guard(error, || unsafe {
-        counted(count, || Ok(live(cache)?.invalidate_prefix(input("prefix", prefix, prefix_len)?)))
-    })
+    unsafe {
+        guard_optional_out(count, error, || Ok(live(cache)?.invalidate_prefix(input("prefix", prefix, prefix_len)?)))
+    }
 }
 
 /// Reports the state of a cache. All numbers are from one moment except `expired_count`: expired entries are counted
@@ -371,7 +357,8 @@ pub unsafe extern "C" fn st_cache_stats(
 
 /// Returns the cache behind a handle.
 ///
-/// # Safety `cache` is NULL or a live cache.
+/// # Safety
+/// `cache` is NULL or a live cache.
 #[inline]
 pub(super) unsafe fn live<'a>(cache: *const st_cache) -> Result<&'a TtlCache<Value>> {
     // SAFETY: a handle is a pointer to this type, given out as an opaque one.
@@ -384,18 +371,6 @@ pub(super) unsafe fn live<'a>(cache: *const st_cache) -> Result<&'a TtlCache<Val
 pub(super) unsafe fn key_of<'a>(key: *const c_void, len: usize) -> Result<&'a [u8]> {
     // SAFETY: passed on.
     unsafe { input("key", key, len) }
-}
-
-/// # Safety
-/// `count` is NULL or a place for a number.
-pub(super) unsafe fn counted(count: *mut usize, remove: impl FnOnce() -> Result<usize>) -> Result<()> {
-    // SAFETY: passed on.
-    let count = unsafe { Out::optional(count) };
-    let removed = remove()?;
-    if let Some(count) = count {
-        count.set(removed);
-    }
-    Ok(())
 }
 
 /// Returns the bytes of a value, if it is bytes.

@@ -3,8 +3,7 @@
 use std::ffi::c_char;
 use std::ptr;
 
-use super::cache::counted;
-use super::{guard, guard_quietly, st_cache, st_error, st_status, text};
+use super::{guard_optional_out, guard_quietly, st_cache, st_error, st_status, text};
 use crate::cache::{self, TtlCache, Value};
 use crate::error::Result;
 
@@ -39,7 +38,7 @@ pub unsafe extern "C" fn st_cache_invalidate_provider(
     error: *mut st_error,
 ) -> st_status {
     // SAFETY: the caller gives NULL or a place for a number, and readable text of this length.
-    guard(error, || unsafe { counted(count, || cache::invalidate_provider(text("provider", provider, len)?)) })
+    unsafe { guard_optional_out(count, error, || cache::invalidate_provider(text("provider", provider, len)?)) }
 }
 
 /// Removes everything that the built-in cache holds about a user: the keys that begin with `user:{user_id}:`. `count`
@@ -47,5 +46,5 @@ pub unsafe extern "C" fn st_cache_invalidate_provider(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_cache_invalidate_user(user_id: i64, count: *mut usize, error: *mut st_error) -> st_status {
     // SAFETY: the caller gives NULL or a place for a number.
-    guard(error, || unsafe { counted(count, || cache::invalidate_user(user_id)) })
+    unsafe { guard_optional_out(count, error, || cache::invalidate_user(user_id)) }
 }

@@ -89,7 +89,7 @@ pub unsafe extern "C" fn st_cache_get_or_load(
 /// - `ST_LOAD_LEADER`: the caller must load the value and then end the lease with this number by
 ///   `st_cache_load_finish`, `st_cache_load_finish_object` or `st_cache_load_abandon`, from any thread. `value` is
 ///   the old value if there is one that may still be served.
-/// - `ST_LOAD_BUSY`: another caller has the lease, and `timeout` is 0.
+/// - `ST_LOAD_BUSY`: another caller has the lease with this number, and `timeout` is 0. Only that caller may end it.
 ///
 /// If another caller has the lease, this call waits for up to `timeout` seconds; with 0 it does not wait. A lease
 /// that is not ended within `lease_ttl` seconds (`INFINITY`: no limit) passes to the next caller that asks. If the
@@ -298,7 +298,10 @@ impl Begun {
                 self.lease.set(owned.into_number());
                 (ST_LOAD_LEADER, old)
             }
-            Acquired::Busy => (ST_LOAD_BUSY, None),
+            Acquired::Busy(lease) => {
+                self.lease.set(lease);
+                (ST_LOAD_BUSY, None)
+            }
         };
         if let Some(bytes) = found.and_then(bytes_of) {
             self.value.set(bytes.into());

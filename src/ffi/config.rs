@@ -3,7 +3,7 @@
 use std::ffi::c_char;
 use std::ptr;
 
-use super::{guard, guard_quietly, into_handle, null, st_error, st_status, text};
+use super::{free_handle, guard, guard_quietly, into_handle, null, st_error, st_status, text};
 use crate::config::Config;
 
 /// A configuration: settings by name, each with a default. One thread at a time may use it. Whatever is opened with it
@@ -85,12 +85,8 @@ pub extern "C" fn st_config_new() -> *mut st_config {
 /// Frees a configuration. Freeing NULL does nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_config_free(config: *mut st_config) {
-    guard_quietly(|| {
-        if !config.is_null() {
-            // SAFETY: the caller frees, once, what `st_config_new` returned.
-            drop(unsafe { Box::from_raw(config) });
-        }
-    });
+    // SAFETY: the caller frees, once, what `st_config_new` returned.
+    unsafe { free_handle(config) }
 }
 
 /// Sets a key from text: `true`, `2.5`, `/path/to/file`, `["env","file"]`. Key and value are UTF-8 and are copied. A
@@ -142,5 +138,14 @@ pub unsafe extern "C" fn st_config_parse(
 /// `config` is NULL or a live configuration that no other thread changes during the call.
 pub(super) unsafe fn settings(config: *const st_config) -> Config {
     // SAFETY: the caller's promise.
-    unsafe { config.as_ref() }.map_or_else(Config::new, |config| config.0.clone())
+    unsafe { optional_settings(config) }.unwrap_or_default()
+}
+
+/// As [`settings`], but `None` for NULL.
+///
+/// # Safety
+/// As for [`settings`].
+pub(super) unsafe fn optional_settings(config: *const st_config) -> Option<Config> {
+    // SAFETY: the caller's promise.
+    unsafe { config.as_ref() }.map(|config| config.0.clone())
 }

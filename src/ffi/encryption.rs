@@ -4,7 +4,9 @@ use std::ffi::{c_char, c_void};
 use std::sync::Arc;
 
 use super::bytes::copy_into;
-use super::{Out, config, guard, guard_quietly, input, into_handle, null, st_bytes, st_config, st_error, st_status};
+use super::{
+    Out, config, free_handle, guard, guard_handle, guard_out, input, null, st_bytes, st_config, st_error, st_status,
+};
 use crate::encryption::Cipher;
 use crate::error::Result;
 
@@ -36,36 +38,24 @@ pub unsafe extern "C" fn st_cipher_open(
     out: *mut *mut st_cipher,
     error: *mut st_error,
 ) -> st_status {
-    guard(error, || {
-        // SAFETY: the caller gives NULL or a place for a pointer.
-        let out = unsafe { Out::new(out, "out") }?;
-        // SAFETY: the caller gives NULL or a configuration that no other thread changes now.
-        let cipher = Cipher::open(&unsafe { config::settings(config) })?;
-        out.set(into_handle(st_cipher(Arc::new(cipher)))?);
-        Ok(())
-    })
+    // SAFETY: the caller gives NULL or a place for a pointer, and NULL or a configuration that no other thread changes
+    // now.
+    unsafe { guard_handle(out, error, || Ok(st_cipher(Arc::new(Cipher::open(&config::settings(config))?)))) }
 }
 
 /// Frees a cipher and wipes its keys. No other thread may be using it. NULL is allowed and does nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_cipher_free(cipher: *mut st_cipher) {
-    guard_quietly(|| {
-        if !cipher.is_null() {
-            // SAFETY: the caller gives back what `st_cipher_open` made, once.
-            drop(unsafe { Box::from_raw(cipher) });
-        }
-    });
+    // SAFETY: the caller gives back what `st_cipher_open` made, once.
+    unsafe { free_handle(cipher) }
 }
 
 /// Replaces the cipher of the process with one that has these settings. With NULL, a new one is opened from the
 /// environment on the next use. Calls in progress finish with the cipher that they started with. `config` is copied.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_cipher_reset(config: *const st_config, error: *mut st_error) -> st_status {
-    guard(error, || match config.is_null() {
-        true => Cipher::reset_default(None),
-        // SAFETY: the caller gives a configuration that no other thread changes now.
-        false => Cipher::reset_default(Some(&unsafe { config::settings(config) })),
-    })
+    // SAFETY: the caller gives NULL or a configuration that no other thread changes now.
+    guard(error, || Cipher::reset_default(unsafe { config::optional_settings(config) }.as_ref()))
 }
 
 /// Encrypts up to 16 MiB of bytes under the newest key. `token` receives text in the form in which SimpleTuner stores
@@ -78,14 +68,14 @@ pub unsafe extern "C" fn st_encrypt(
     token: *mut st_bytes,
     error: *mut st_error,
 ) -> st_status {
-    guard(error, || {
-        // SAFETY: the caller gives NULL or a place for an `st_bytes`.
-        let out = unsafe { Out::new(token, "token") }?;
-        // SAFETY: the caller gives readable bytes of this length, and NULL or a live cipher.
-        let (plaintext, cipher) = unsafe { (input("plaintext", plaintext, plaintext_len)?, self::cipher(cipher)?) };
-        out.set(cipher.encrypt(plaintext)?.into());
-        Ok(())
-    })
+    // SAFETY: the caller gives NULL or a place for an `st_bytes`, readable bytes of this length, and NULL or a live
+    // cipher.
+    unsafe {
+        guard_out(token, "token", error, || {
+            let plaintext = input("plaintext", plaintext, plaintext_len)?;
+            self::cipher(cipher)?.encrypt(plaintext)
+        })
+    }
 }
 
 /// Like `st_encrypt`, but copies the token, without a NUL, into the caller's buffer of `capacity` bytes and its length
@@ -130,14 +120,14 @@ pub unsafe extern "C" fn st_decrypt(
     plaintext: *mut st_bytes,
     error: *mut st_error,
 ) -> st_status {
-    guard(error, || {
-        // SAFETY: the caller gives NULL or a place for an `st_bytes`.
-        let out = unsafe { Out::new(plaintext, "plaintext") }?;
-        // SAFETY: the caller gives readable bytes of this length, and NULL or a live cipher.
-        let (token, cipher) = unsafe { (token_bytes("token", token, token_len)?, self::cipher(cipher)?) };
-        out.set(cipher.decrypt(token)?.into());
-        Ok(())
-    })
+    // SAFETY: the caller gives NULL or a place for an `st_bytes`, readable bytes of this length, and NULL or a live
+    // cipher.
+    unsafe {
+        guard_out(plaintext, "plaintext", error, || {
+            let token = token_bytes("token", token, token_len)?;
+            self::cipher(cipher)?.decrypt(token)
+        })
+    }
 }
 
 /// Like `st_decrypt`, but copies the plaintext, without a NUL, into the caller's buffer of `capacity` bytes and its

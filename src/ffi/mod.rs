@@ -113,6 +113,71 @@ pub(crate) fn guard_quietly(body: impl FnOnce()) {
     });
 }
 
+/// As [`guard`], for a function with one result, which is written to `place`.
+///
+/// # Safety
+/// As for [`Out::new`].
+#[inline]
+pub(crate) unsafe fn guard_out<T, V: Into<T>>(
+    place: *mut T,
+    name: &str,
+    error: *mut st_error,
+    body: impl FnOnce() -> Result<V>,
+) -> st_status {
+    guard(error, || {
+        // SAFETY: the caller's promise.
+        let out = unsafe { Out::new(place, name) }?;
+        out.set(body()?.into());
+        Ok(())
+    })
+}
+
+/// As [`guard_out`], for a result that the caller may not need: then `place` is NULL.
+///
+/// # Safety
+/// As for [`Out::new`].
+pub(crate) unsafe fn guard_optional_out<T>(
+    place: *mut T,
+    error: *mut st_error,
+    body: impl FnOnce() -> Result<T>,
+) -> st_status {
+    guard(error, || {
+        // SAFETY: the caller's promise.
+        let out = unsafe { Out::optional(place) };
+        let value = body()?;
+        if let Some(out) = out {
+            out.set(value);
+        }
+        Ok(())
+    })
+}
+
+/// As [`guard_out`], for a function that opens something.
+///
+/// # Safety
+/// As for [`Out::new`].
+pub(crate) unsafe fn guard_handle<T>(
+    out: *mut *mut T,
+    error: *mut st_error,
+    open: impl FnOnce() -> Result<T>,
+) -> st_status {
+    // SAFETY: the caller's promise.
+    unsafe { guard_out(out, "out", error, || into_handle(open()?)) }
+}
+
+/// Frees a handle. NULL does nothing.
+///
+/// # Safety
+/// `handle` is NULL or was made by [`into_handle`], and nothing else uses it.
+pub(crate) unsafe fn free_handle<T>(handle: *mut T) {
+    guard_quietly(|| {
+        if !handle.is_null() {
+            // SAFETY: the caller's promise.
+            drop(unsafe { Box::from_raw(handle) });
+        }
+    });
+}
+
 #[inline]
 fn run_silently<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
     static HOOK: Once = Once::new();

@@ -5,7 +5,10 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use super::store::optional_text;
-use super::{Out, config, guard, guard_quietly, input, into_handle, null, st_bytes, st_config, st_error, st_status};
+use super::{
+    Out, config, free_handle, guard, guard_handle, guard_optional_out, guard_out, input, null, st_bytes, st_config,
+    st_error, st_status,
+};
 use crate::error::{Error, Result};
 use crate::redact::{Redactor, Stream};
 use crate::secret_memory::SharedBytes;
@@ -35,26 +38,17 @@ pub unsafe extern "C" fn st_redactor_open(
     out: *mut *mut st_redactor,
     error: *mut st_error,
 ) -> st_status {
-    guard(error, || {
-        // SAFETY: the caller passes NULL or a pointer to a pointer.
-        let out = unsafe { Out::new(out, "out") }?;
-        // SAFETY: the caller passes NULL or a configuration that no other thread changes now.
-        let redactor = Redactor::open(&unsafe { config::settings(config) })?;
-        out.set(into_handle(st_redactor(Arc::new(redactor)))?);
-        Ok(())
-    })
+    // SAFETY: the caller passes NULL or a pointer to a pointer, and NULL or a configuration that no other thread
+    // changes now.
+    unsafe { guard_handle(out, error, || Ok(st_redactor(Arc::new(Redactor::open(&config::settings(config))?)))) }
 }
 
 /// Frees a redactor. No other thread may be using it. Its streams remain valid. Freeing NULL does nothing: the redactor
 /// of the process is not freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_redactor_free(redactor: *mut st_redactor) {
-    guard_quietly(|| {
-        if !redactor.is_null() {
-            // SAFETY: the caller frees, once, what `st_redactor_open` returned.
-            drop(unsafe { Box::from_raw(redactor) });
-        }
-    });
+    // SAFETY: the caller frees, once, what `st_redactor_open` returned.
+    unsafe { free_handle(redactor) }
 }
 
 /// Opens the redactor of the process. From now on, a call that redacts replaces each value that `st_secrets_get`,
@@ -84,23 +78,18 @@ pub unsafe extern "C" fn st_redactor_add(
     added: *mut bool,
     error: *mut st_error,
 ) -> st_status {
-    guard(error, || {
-        // SAFETY: the caller passes NULL or a pointer to a bool.
-        let added = unsafe { Out::optional(added) };
-        // SAFETY: the caller passes NULL or readable text and bytes of these lengths, and NULL or a live redactor.
-        let (name, value, redactor) = unsafe {
-            let name = optional_text("name", name, name_len)?;
-            (name, input("value", value, value_len)?, self::redactor(redactor)?)
-        };
-        let is_added = match name {
-            Some(name) => redactor.add_named(name, value)?,
-            None => redactor.add([value])? == 1,
-        };
-        if let Some(added) = added {
-            added.set(is_added);
-        }
-        Ok(())
-    })
+    // SAFETY: the caller passes NULL or a pointer to a bool, NULL or readable text and bytes of these lengths, and NULL
+    // or a live redactor.
+    unsafe {
+        guard_optional_out(added, error, || {
+            let (name, value) = (optional_text("name", name, name_len)?, input("value", value, value_len)?);
+            let redactor = self::redactor(redactor)?;
+            match name {
+                Some(name) => redactor.add_named(name, value),
+                None => Ok(redactor.add([value])? == 1),
+            }
+        })
+    }
 }
 
 /// Returns a text with every value replaced. It need not be UTF-8. The caller frees `out` with `st_bytes_free`.
@@ -112,14 +101,14 @@ pub unsafe extern "C" fn st_redact(
     out: *mut st_bytes,
     error: *mut st_error,
 ) -> st_status {
-    guard(error, || {
-        // SAFETY: the caller passes NULL or a pointer to an `st_bytes`.
-        let out = unsafe { Out::new(out, "out") }?;
-        // SAFETY: the caller passes readable bytes of this length, and NULL or a live redactor.
-        let (text, redactor) = unsafe { (input("text", text, len)?, self::redactor(redactor)?) };
-        out.set(SharedBytes::copy_from(&redactor.redact(text))?.into());
-        Ok(())
-    })
+    // SAFETY: the caller passes NULL or a pointer to an `st_bytes`, readable bytes of this length, and NULL or a live
+    // redactor.
+    unsafe {
+        guard_out(out, "out", error, || {
+            let text = input("text", text, len)?;
+            SharedBytes::copy_from(&self::redactor(redactor)?.redact(text))
+        })
+    }
 }
 
 /// Reads from a file descriptor until its end, and writes the text with every value replaced to another one. Text that
@@ -153,25 +142,15 @@ pub unsafe extern "C" fn st_redact_stream_open(
     out: *mut *mut st_redact_stream,
     error: *mut st_error,
 ) -> st_status {
-    guard(error, || {
-        // SAFETY: the caller passes NULL or a pointer to a pointer.
-        let out = unsafe { Out::new(out, "out") }?;
-        // SAFETY: the caller passes NULL or a live redactor.
-        let redactor = unsafe { self::redactor(redactor) }?;
-        out.set(into_handle(st_redact_stream(redactor.into_stream()))?);
-        Ok(())
-    })
+    // SAFETY: the caller passes NULL or a pointer to a pointer, and NULL or a live redactor.
+    unsafe { guard_handle(out, error, || Ok(st_redact_stream(self::redactor(redactor)?.into_stream()))) }
 }
 
 /// Frees a stream, and discards what it holds back: call `st_redact_stream_flush` first. Freeing NULL does nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_redact_stream_free(stream: *mut st_redact_stream) {
-    guard_quietly(|| {
-        if !stream.is_null() {
-            // SAFETY: the caller frees, once, what `st_redact_stream_open` returned.
-            drop(unsafe { Box::from_raw(stream) });
-        }
-    });
+    // SAFETY: the caller frees, once, what `st_redact_stream_open` returned.
+    unsafe { free_handle(stream) }
 }
 
 /// Takes the next piece of the text. `out` receives the redacted text up to what may be the beginning of a value, which
@@ -210,16 +189,15 @@ pub unsafe extern "C" fn st_redact_stream_flush(
     out: *mut st_bytes,
     error: *mut st_error,
 ) -> st_status {
-    guard(error, || {
-        // SAFETY: the caller passes NULL or a pointer to an `st_bytes`.
-        let out = unsafe { Out::new(out, "out") }?;
-        // SAFETY: the caller passes a stream that no other thread uses now.
-        let stream = unsafe { stream.as_mut() }.ok_or_else(|| null("stream"))?;
-        let mut redacted = Vec::new();
-        stream.0.flush(&mut redacted);
-        out.set(SharedBytes::copy_from(&redacted)?.into());
-        Ok(())
-    })
+    // SAFETY: the caller passes NULL or a pointer to an `st_bytes`, and a stream that no other thread uses now.
+    unsafe {
+        guard_out(out, "out", error, || {
+            let stream = stream.as_mut().ok_or_else(|| null("stream"))?;
+            let mut redacted = Vec::new();
+            stream.0.flush(&mut redacted);
+            SharedBytes::copy_from(&redacted)
+        })
+    }
 }
 
 /// Returns the redactor of a handle; that of the process for NULL.

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use super::bytes::copy_into;
 use super::sized::SizedOut;
-use super::{Out, config, guard, guard_quietly, input, into_handle, st_bytes, st_config, st_error, st_status, text};
+use super::{
+    Out, config, free_handle, guard, guard_handle, guard_out, input, st_bytes, st_config, st_error, st_status, text,
+};
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::secrets::{Manager, Options, Secret, is_plain};
@@ -66,26 +68,17 @@ pub unsafe extern "C" fn st_secrets_open(
     out: *mut *mut st_secrets,
     error: *mut st_error,
 ) -> st_status {
-    guard(error, || {
-        // SAFETY: the caller passes NULL or a pointer to a pointer.
-        let out = unsafe { Out::new(out, "out") }?;
-        // SAFETY: the caller passes NULL or a configuration that no other thread changes now.
-        let manager = Manager::open(&unsafe { config::settings(config) })?;
-        out.set(into_handle(st_secrets(Arc::new(manager)))?);
-        Ok(())
-    })
+    // SAFETY: the caller passes NULL or a pointer to a pointer, and NULL or a configuration that no other thread
+    // changes now.
+    unsafe { guard_handle(out, error, || Ok(st_secrets(Arc::new(Manager::open(&config::settings(config))?)))) }
 }
 
 /// Frees a manager. No other thread may be using it. Values that it returned stay valid. Freeing NULL does nothing: the
 /// manager of the process is not freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_secrets_free(secrets: *mut st_secrets) {
-    guard_quietly(|| {
-        if !secrets.is_null() {
-            // SAFETY: the caller frees, once, what `st_secrets_open` returned.
-            drop(unsafe { Box::from_raw(secrets) });
-        }
-    });
+    // SAFETY: the caller frees, once, what `st_secrets_open` returned.
+    unsafe { free_handle(secrets) }
 }
 
 /// Replaces the manager of the process with a new one with these settings. With NULL, a manager with default settings
@@ -94,11 +87,8 @@ pub unsafe extern "C" fn st_secrets_free(secrets: *mut st_secrets) {
 /// `ST_CONFIG`: a setting is invalid; the manager is not replaced.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_secrets_reset(config: *const st_config, error: *mut st_error) -> st_status {
-    guard(error, || match config.is_null() {
-        true => Manager::reset_default(None),
-        // SAFETY: the caller passes a configuration that no other thread changes now.
-        false => Manager::reset_default(Some(&unsafe { config::settings(config) })),
-    })
+    // SAFETY: the caller passes NULL or a configuration that no other thread changes now.
+    guard(error, || Manager::reset_default(unsafe { config::optional_settings(config) }.as_ref()))
 }
 
 /// Returns the value of `key` from the first provider that has it. The key is UTF-8, 1 to 2048 bytes, without a NUL.
@@ -307,13 +297,8 @@ unsafe fn get_well_known(
     out: *mut st_bytes,
     error: *mut st_error,
 ) -> st_status {
-    guard(error, || {
-        // SAFETY: the caller passes NULL or a pointer to an `st_bytes`.
-        let out = unsafe { Out::new(out, "out") }?;
-        // SAFETY: the caller passes NULL or a live manager.
-        out.set(get(&*unsafe { manager(secrets) }?)?.into_value().into());
-        Ok(())
-    })
+    // SAFETY: the caller's promise.
+    unsafe { guard_out(out, "out", error, || Ok(get(&*manager(secrets)?)?.into_value())) }
 }
 
 /// Checks and returns the name of a secret.

@@ -6,7 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 use super::callback::{self, Context, Storage, Stored};
 use super::secrets::{manager, time_limit};
 use super::{
-    NUL_TERMINATED, Out, guard, input, null, st_bytes, st_drop_fn, st_error, st_load_fn, st_secrets, st_status, text,
+    NUL_TERMINATED, guard, guard_optional_out, guard_out, input, null, st_bytes, st_drop_fn, st_error, st_load_fn,
+    st_secrets, st_status, text,
 };
 use crate::error::Result;
 use crate::secret_memory::SecretBytes;
@@ -65,17 +66,8 @@ pub unsafe extern "C" fn st_secrets_delete(
     existed: *mut bool,
     error: *mut st_error,
 ) -> st_status {
-    guard(error, || {
-        // SAFETY: the caller passes NULL or a pointer to a bool.
-        let existed = unsafe { Out::optional(existed) };
-        // SAFETY: the caller passes readable text of this length, and NULL or a live manager.
-        let (manager, key) = unsafe { (manager(secrets)?, text("key", key, key_len)?) };
-        let deleted = manager.delete(key)?;
-        if let Some(existed) = existed {
-            existed.set(deleted);
-        }
-        Ok(())
-    })
+    // SAFETY: the caller passes NULL or a pointer to a bool, readable text of this length, and NULL or a live manager.
+    unsafe { guard_optional_out(existed, error, || manager(secrets)?.delete(text("key", key, key_len)?)) }
 }
 
 /// Adds a custom provider, which is the callback `get`. `name` (1 to 31 bytes of UTF-8, no control characters)
@@ -207,11 +199,6 @@ unsafe fn report(
     error: *mut st_error,
     make: impl FnOnce(&Manager) -> Result<SecretBytes>,
 ) -> st_status {
-    guard(error, || {
-        // SAFETY: the caller's promise.
-        let out = unsafe { Out::new(out, name) }?;
-        // SAFETY: the caller's promise.
-        out.set(make(&*unsafe { manager(secrets) }?)?.into());
-        Ok(())
-    })
+    // SAFETY: the caller's promise.
+    unsafe { guard_out(out, name, error, || make(&*manager(secrets)?)) }
 }

@@ -2,7 +2,10 @@
 
 use std::ffi::c_char;
 
-use super::{Out, config, guard, guard_quietly, into_handle, st_bytes, st_config, st_error, st_status, text};
+use super::{
+    Out, config, free_handle, guard, guard_handle, guard_optional_out, guard_out, st_bytes, st_config, st_error,
+    st_status, text,
+};
 use crate::error::Result;
 use crate::secret_memory::SecretBytes;
 use crate::store::{Actor, Store};
@@ -39,14 +42,9 @@ pub unsafe extern "C" fn st_store_open(
     out: *mut *mut st_store,
     error: *mut st_error,
 ) -> st_status {
-    guard(error, || {
-        // SAFETY: the caller gives NULL or a place for a pointer.
-        let out = unsafe { Out::new(out, "out") }?;
-        // SAFETY: the caller gives NULL or a configuration that no other thread changes now.
-        let store = Store::open(&unsafe { config::settings(config) })?;
-        out.set(into_handle(st_store(store))?);
-        Ok(())
-    })
+    // SAFETY: the caller gives NULL or a place for a pointer, and NULL or a configuration that no other thread changes
+    // now.
+    unsafe { guard_handle(out, error, || Store::open(&config::settings(config)).map(st_store)) }
 }
 
 /// Creates another handle of the same store, whose changes are recorded with this actor. A negative `user_id` means
@@ -64,22 +62,18 @@ pub unsafe extern "C" fn st_store_as(
     out: *mut *mut st_store,
     error: *mut st_error,
 ) -> st_status {
-    guard(error, || {
-        // SAFETY: the caller gives NULL or a place for a pointer.
-        let out = unsafe { Out::new(out, "out") }?;
-        // SAFETY: the caller gives NULL or readable text of these lengths.
-        let (username, ip) =
-            unsafe { (optional_text("username", username, username_len)?, optional_text("ip", ip, ip_len)?) };
-        let actor = Actor {
-            user_id: (user_id >= 0).then_some(user_id),
-            username: username.map(str::to_owned),
-            ip: ip.map(str::to_owned),
-        };
-        // SAFETY: the caller gives NULL or a live store.
-        let store = unsafe { with(store, |store| store.as_actor(actor)) }?;
-        out.set(into_handle(st_store(store))?);
-        Ok(())
-    })
+    // SAFETY: the caller gives NULL or a place for a pointer, NULL or readable text of these lengths, and NULL or a
+    // live store.
+    unsafe {
+        guard_handle(out, error, || {
+            let actor = Actor {
+                user_id: (user_id >= 0).then_some(user_id),
+                username: optional_text("username", username, username_len)?.map(str::to_owned),
+                ip: optional_text("ip", ip, ip_len)?.map(str::to_owned),
+            };
+            with(store, |store| store.as_actor(actor)).map(st_store)
+        })
+    }
 }
 
 /// Frees a handle. No other thread may be using it. NULL is allowed and does nothing. When the last handle of a store
@@ -87,12 +81,8 @@ pub unsafe extern "C" fn st_store_as(
 /// when the process calls `exit` or returns from `main`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_store_free(store: *mut st_store) {
-    guard_quietly(|| {
-        if !store.is_null() {
-            // SAFETY: the caller gives back what `st_store_open` or `st_store_as` made, once.
-            drop(unsafe { Box::from_raw(store) });
-        }
-    });
+    // SAFETY: the caller gives back what `st_store_open` or `st_store_as` made, once.
+    unsafe { free_handle(store) }
 }
 
 /// Replaces the store of the process with one that has these settings. With NULL, a new one is opened from the
@@ -102,11 +92,8 @@ pub unsafe extern "C" fn st_store_free(store: *mut st_store) {
 /// `ST_CONFIG`: as for `st_store_open`; the old store stays.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_store_reset(config: *const st_config, error: *mut st_error) -> st_status {
-    guard(error, || match config.is_null() {
-        true => Store::reset_default(None),
-        // SAFETY: the caller gives a configuration that no other thread changes now.
-        false => Store::reset_default(Some(&unsafe { config::settings(config) })),
-    })
+    // SAFETY: the caller gives NULL or a configuration that no other thread changes now.
+    guard(error, || Store::reset_default(unsafe { config::optional_settings(config) }.as_ref()))
 }
 
 /// Returns which databases a store uses, and why. Opens and creates nothing. Free `json`, a JSON object, with
@@ -124,13 +111,8 @@ pub unsafe extern "C" fn st_store_describe(
     json: *mut st_bytes,
     error: *mut st_error,
 ) -> st_status {
-    guard(error, || {
-        // SAFETY: the caller gives NULL or a place for an `st_bytes`.
-        let out = unsafe { Out::new(json, "json") }?;
-        // SAFETY: the caller gives NULL or a live store.
-        out.set(document(&unsafe { with(store, |store| Ok(store.describe())) }?)?);
-        Ok(())
-    })
+    // SAFETY: the caller gives NULL or a place for an `st_bytes`, and NULL or a live store.
+    unsafe { guard_out(json, "json", error, || document(&with(store, |store| Ok(store.describe()))?)) }
 }
 
 /// Reads the configuration of a provider: a JSON object exactly as it was written, including Python's `NaN` and
@@ -149,19 +131,17 @@ pub unsafe extern "C" fn st_provider_config_get(
     json: *mut st_bytes,
     error: *mut st_error,
 ) -> st_status {
-    guard(error, || {
-        // SAFETY: the caller gives NULL or a place for an `st_bytes`.
-        let out = unsafe { Out::new(json, "json") }?;
-        // SAFETY: the caller gives readable text of this length.
-        let provider = unsafe { text("provider", provider, provider_len) }?;
-        // SAFETY: the caller gives NULL or a live store.
-        let config = match unsafe { store.as_ref() } {
-            Some(store) => store.0.provider_get(provider),
-            None => Store::default_provider_get(provider),
-        };
-        out.set(config?.into());
-        Ok(())
-    })
+    // SAFETY: the caller gives NULL or a place for an `st_bytes`, readable text of this length, and NULL or a live
+    // store.
+    unsafe {
+        guard_out(json, "json", error, || {
+            let provider = text("provider", provider, provider_len)?;
+            match store.as_ref() {
+                Some(store) => store.0.provider_get(provider),
+                None => Store::default_provider_get(provider),
+            }
+        })
+    }
 }
 
 /// Replaces the configuration of a provider with a JSON object, which is stored verbatim. The object has at most 1 MiB
@@ -216,18 +196,13 @@ pub unsafe extern "C" fn st_provider_config_delete(
     existed: *mut bool,
     error: *mut st_error,
 ) -> st_status {
-    guard(error, || {
-        // SAFETY: the caller gives NULL or a place for a bool.
-        let existed = unsafe { Out::optional(existed) };
-        // SAFETY: the caller gives readable text of this length.
-        let provider = unsafe { text("provider", provider, provider_len) }?;
-        // SAFETY: the caller gives NULL or a live store.
-        let deleted = unsafe { with(store, |store| store.provider_delete(provider)) }?;
-        if let Some(existed) = existed {
-            existed.set(deleted);
-        }
-        Ok(())
-    })
+    // SAFETY: the caller gives NULL or a place for a bool, readable text of this length, and NULL or a live store.
+    unsafe {
+        guard_optional_out(existed, error, || {
+            let provider = text("provider", provider, provider_len)?;
+            with(store, |store| store.provider_delete(provider))
+        })
+    }
 }
 
 /// Lists the providers that have a configuration, in alphabetical order: a JSON array of objects with `provider` and
@@ -238,13 +213,8 @@ pub unsafe extern "C" fn st_provider_config_list(
     json: *mut st_bytes,
     error: *mut st_error,
 ) -> st_status {
-    guard(error, || {
-        // SAFETY: the caller gives NULL or a place for an `st_bytes`.
-        let out = unsafe { Out::new(json, "json") }?;
-        // SAFETY: the caller gives NULL or a live store.
-        out.set(document(&unsafe { with(store, Store::provider_list) }?)?);
-        Ok(())
-    })
+    // SAFETY: the caller gives NULL or a place for an `st_bytes`, and NULL or a live store.
+    unsafe { guard_out(json, "json", error, || document(&with(store, Store::provider_list)?)) }
 }
 
 /// Reads the webhook settings of a provider: a JSON object of `webhook_url` (default null), `webhook_secret` (null),
@@ -258,15 +228,14 @@ pub unsafe extern "C" fn st_provider_webhook_get(
     json: *mut st_bytes,
     error: *mut st_error,
 ) -> st_status {
-    guard(error, || {
-        // SAFETY: the caller gives NULL or a place for an `st_bytes`.
-        let out = unsafe { Out::new(json, "json") }?;
-        // SAFETY: the caller gives readable text of this length.
-        let provider = unsafe { text("provider", provider, provider_len) }?;
-        // SAFETY: the caller gives NULL or a live store.
-        out.set(unsafe { with(store, |store| store.provider_webhook(provider)) }?.into());
-        Ok(())
-    })
+    // SAFETY: the caller gives NULL or a place for an `st_bytes`, readable text of this length, and NULL or a live
+    // store.
+    unsafe {
+        guard_out(json, "json", error, || {
+            let provider = text("provider", provider, provider_len)?;
+            with(store, |store| store.provider_webhook(provider))
+        })
+    }
 }
 
 /// Reads the cost limit of a provider: a JSON object of `cost_limit_enabled` (default false), `cost_limit_amount`

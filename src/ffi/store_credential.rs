@@ -5,9 +5,8 @@ use std::ffi::{c_char, c_void};
 use super::encryption::{cipher, st_cipher};
 use super::secrets::{manager, st_secrets};
 use super::store::{document, optional_text, st_store, with};
-use super::{Out, guard, input, st_bytes, st_error, st_status, text};
+use super::{Out, guard, guard_optional_out, guard_out, input, st_bytes, st_error, st_status, text};
 use crate::error::{Error, Result};
-use crate::store::Store;
 
 /// For `st_credential_source`: there is neither.
 pub const ST_CREDENTIAL_NONE: i32 = 0;
@@ -49,25 +48,15 @@ pub unsafe extern "C" fn st_credential_set(
     id: *mut i64,
     error: *mut st_error,
 ) -> st_status {
-    guard(error, || {
-        // SAFETY: the caller gives NULL or a place for a number.
-        let out = unsafe { Out::optional(id) };
-        // SAFETY: the caller gives readable text and bytes of these lengths, and NULL or a live cipher.
-        let (provider, name, value, cipher) = unsafe {
-            (
-                text("provider", provider, provider_len)?,
-                text("name", name, name_len)?,
-                input("value", value, value_len)?,
-                self::cipher(cipher)?,
-            )
-        };
-        // SAFETY: the caller gives NULL or a live store.
-        let id = unsafe { with(store, |store| store.credential_set(&cipher, user_id, provider, name, value)) }?;
-        if let Some(out) = out {
-            out.set(id);
-        }
-        Ok(())
-    })
+    // SAFETY: the caller gives NULL or a place for a number, readable text and bytes of these lengths, and NULL or a
+    // live cipher and store.
+    unsafe {
+        guard_optional_out(id, error, || {
+            let (provider, name) = (text("provider", provider, provider_len)?, text("name", name, name_len)?);
+            let (value, cipher) = (input("value", value, value_len)?, self::cipher(cipher)?);
+            with(store, |store| store.credential_set(&cipher, user_id, provider, name, value))
+        })
+    }
 }
 
 /// Reads the value of a user's active credential, whether it is encrypted or, as SimpleTuner stores it, plain text. The
@@ -87,17 +76,16 @@ pub unsafe extern "C" fn st_credential_get(
     value: *mut st_bytes,
     error: *mut st_error,
 ) -> st_status {
-    guard(error, || {
-        // SAFETY: the caller gives NULL or a place for an `st_bytes`.
-        let out = unsafe { Out::new(value, "value") }?;
-        // SAFETY: the caller gives readable text of these lengths, and NULL or a live cipher.
-        let (provider, name, cipher) = unsafe {
-            (text("provider", provider, provider_len)?, text("name", name, name_len)?, self::cipher(cipher)?)
-        };
-        // SAFETY: the caller gives NULL or a live store.
-        out.set(unsafe { with(store, |store| store.credential_get(&cipher, user_id, provider, name)) }?.into());
-        Ok(())
-    })
+    // SAFETY: the caller gives NULL or a place for an `st_bytes`, readable text of these lengths, and NULL or a live
+    // cipher and
+    // store.
+    unsafe {
+        guard_out(value, "value", error, || {
+            let (provider, name) = (text("provider", provider, provider_len)?, text("name", name, name_len)?);
+            let cipher = self::cipher(cipher)?;
+            with(store, |store| store.credential_get(&cipher, user_id, provider, name))
+        })
+    }
 }
 
 /// Removes a credential of a user. If there is none, the call succeeds. `existed` (may be NULL) receives whether there
@@ -113,9 +101,12 @@ pub unsafe extern "C" fn st_credential_delete(
     existed: *mut bool,
     error: *mut st_error,
 ) -> st_status {
-    // SAFETY: the caller gives what this function needs.
+    // SAFETY: the caller gives NULL or a place for a bool, readable text of these lengths, and NULL or a live store.
     unsafe {
-        with_name(store, user_id, (provider, provider_len), (name, name_len), existed, error, Store::credential_delete)
+        guard_optional_out(existed, error, || {
+            let (provider, name) = (text("provider", provider, provider_len)?, text("name", name, name_len)?);
+            with(store, |store| store.credential_delete(user_id, provider, name))
+        })
     }
 }
 
@@ -133,17 +124,12 @@ pub unsafe extern "C" fn st_credential_deactivate(
     existed: *mut bool,
     error: *mut st_error,
 ) -> st_status {
-    // SAFETY: the caller gives what this function needs.
+    // SAFETY: the caller gives NULL or a place for a bool, readable text of these lengths, and NULL or a live store.
     unsafe {
-        with_name(
-            store,
-            user_id,
-            (provider, provider_len),
-            (name, name_len),
-            existed,
-            error,
-            Store::credential_deactivate,
-        )
+        guard_optional_out(existed, error, || {
+            let (provider, name) = (text("provider", provider, provider_len)?, text("name", name, name_len)?);
+            with(store, |store| store.credential_deactivate(user_id, provider, name))
+        })
     }
 }
 
@@ -161,17 +147,12 @@ pub unsafe extern "C" fn st_credential_mark_used(
     existed: *mut bool,
     error: *mut st_error,
 ) -> st_status {
-    // SAFETY: the caller gives what this function needs.
+    // SAFETY: the caller gives NULL or a place for a bool, readable text of these lengths, and NULL or a live store.
     unsafe {
-        with_name(
-            store,
-            user_id,
-            (provider, provider_len),
-            (name, name_len),
-            existed,
-            error,
-            Store::credential_mark_used,
-        )
+        guard_optional_out(existed, error, || {
+            let (provider, name) = (text("provider", provider, provider_len)?, text("name", name, name_len)?);
+            with(store, |store| store.credential_mark_used(user_id, provider, name))
+        })
     }
 }
 
@@ -188,15 +169,13 @@ pub unsafe extern "C" fn st_credential_exists(
     exists: *mut bool,
     error: *mut st_error,
 ) -> st_status {
-    guard(error, || {
-        // SAFETY: the caller gives NULL or a place for a bool.
-        let out = unsafe { Out::new(exists, "exists") }?;
-        // SAFETY: the caller gives readable text of these lengths.
-        let (provider, name) = unsafe { (text("provider", provider, provider_len)?, text("name", name, name_len)?) };
-        // SAFETY: the caller gives NULL or a live store.
-        out.set(unsafe { with(store, |store| store.credential_exists(user_id, provider, name)) }?);
-        Ok(())
-    })
+    // SAFETY: the caller gives NULL or a place for a bool, readable text of these lengths, and NULL or a live store.
+    unsafe {
+        guard_out(exists, "exists", error, || {
+            let (provider, name) = (text("provider", provider, provider_len)?, text("name", name, name_len)?);
+            with(store, |store| store.credential_exists(user_id, provider, name))
+        })
+    }
 }
 
 /// Lists credentials without their values: a JSON array of objects with `id`, `user_id`, `provider`, `name`,
@@ -211,16 +190,14 @@ pub unsafe extern "C" fn st_credential_list(
     json: *mut st_bytes,
     error: *mut st_error,
 ) -> st_status {
-    guard(error, || {
-        // SAFETY: the caller gives NULL or a place for an `st_bytes`.
-        let out = unsafe { Out::new(json, "json") }?;
-        // SAFETY: the caller gives NULL or readable text of this length.
-        let provider = unsafe { optional_text("provider", provider, provider_len) }?;
-        let user_id = user(user_id);
-        // SAFETY: the caller gives NULL or a live store.
-        out.set(document(&unsafe { with(store, |store| store.credential_list(user_id, provider)) }?)?);
-        Ok(())
-    })
+    // SAFETY: the caller gives NULL or a place for an `st_bytes`, NULL or readable text of this length, and NULL or a
+    // live store.
+    unsafe {
+        guard_out(json, "json", error, || {
+            let provider = optional_text("provider", provider, provider_len)?;
+            document(&with(store, |store| store.credential_list(user(user_id), provider))?)
+        })
+    }
 }
 
 /// Finds a credential for a user: the user's own active credential, as `st_credential_get` does, otherwise the secret
@@ -290,24 +267,18 @@ pub unsafe extern "C" fn st_credential_source(
     source: *mut i32,
     error: *mut st_error,
 ) -> st_status {
-    guard(error, || {
-        // SAFETY: the caller gives NULL or a place for a number.
-        let out = unsafe { Out::new(source, "source") }?;
-        // SAFETY: the caller gives readable text of these lengths, and NULL or a live manager.
-        let (provider, name, key, manager) = unsafe {
-            (
-                text("provider", provider, provider_len)?,
-                text("name", name, name_len)?,
-                optional_text("global_key", global_key, global_key_len)?,
-                self::manager(secrets)?,
-            )
-        };
-        let user_id = user(user_id);
-        // SAFETY: the caller gives NULL or a live store.
-        let origin = unsafe { with(store, |store| store.credential_source(&manager, user_id, provider, name, key)) }?;
-        out.set(origin.map_or(ST_CREDENTIAL_NONE, |origin| origin as i32));
-        Ok(())
-    })
+    // SAFETY: the caller gives NULL or a place for a number, readable text of these lengths, and NULL or a live manager
+    // and
+    // store.
+    unsafe {
+        guard_out(source, "source", error, || {
+            let (provider, name) = (text("provider", provider, provider_len)?, text("name", name, name_len)?);
+            let key = optional_text("global_key", global_key, global_key_len)?;
+            let (manager, user_id) = (self::manager(secrets)?, user(user_id));
+            let origin = with(store, |store| store.credential_source(&manager, user_id, provider, name, key))?;
+            Ok(origin.map_or(ST_CREDENTIAL_NONE, |origin| origin as i32))
+        })
+    }
 }
 
 /// Generates a new key, as `st_rotate_key` does, and re-encrypts every stored credential under it. If that fails or is
@@ -374,32 +345,4 @@ fn plain(flags: u32) -> Result<bool> {
 /// A negative number means none.
 fn user(user_id: i64) -> Option<i64> {
     (user_id >= 0).then_some(user_id)
-}
-
-/// Calls `body` with the name of a credential, and returns in `existed` whether it existed.
-///
-/// # Safety
-/// `store` is NULL or a live store, the texts are readable up to their lengths, and `existed` and `error` are NULL or
-/// places for a result.
-unsafe fn with_name(
-    store: *const st_store,
-    user_id: i64,
-    provider: (*const c_char, usize),
-    name: (*const c_char, usize),
-    existed: *mut bool,
-    error: *mut st_error,
-    body: impl FnOnce(&Store, i64, &str, &str) -> Result<bool>,
-) -> st_status {
-    guard(error, || {
-        // SAFETY: the caller gives NULL or a place for a bool.
-        let out = unsafe { Out::optional(existed) };
-        // SAFETY: the caller gives readable text of these lengths.
-        let (provider, name) = unsafe { (text("provider", provider.0, provider.1)?, text("name", name.0, name.1)?) };
-        // SAFETY: the caller gives NULL or a live store.
-        let existed = unsafe { with(store, |store| body(store, user_id, provider, name)) }?;
-        if let Some(out) = out {
-            out.set(existed);
-        }
-        Ok(())
-    })
 }

@@ -3,7 +3,7 @@
 use std::ffi::c_char;
 
 use super::store::{document, st_store, with};
-use super::{Out, guard, st_bytes, st_error, st_status, text};
+use super::{guard, guard_out, st_bytes, st_error, st_status, text};
 use crate::store::{DEFAULT_HARDWARE_INFO, Store};
 
 /// Reads the prices of hardware: a JSON object `{id: {"name": …, "cost_per_second": …}}`, in US dollars. They come from
@@ -16,25 +16,16 @@ pub unsafe extern "C" fn st_hardware_info_get(
     json: *mut st_bytes,
     error: *mut st_error,
 ) -> st_status {
-    guard(error, || {
-        // SAFETY: the caller gives NULL or a place for an `st_bytes`.
-        let out = unsafe { Out::new(json, "json") }?;
-        // SAFETY: the caller gives NULL or a live store.
-        out.set(unsafe { with(store, Store::hardware_info) }?.into());
-        Ok(())
-    })
+    // SAFETY: the caller gives NULL or a place for an `st_bytes`, and NULL or a live store.
+    unsafe { guard_out(json, "json", error, || with(store, Store::hardware_info)) }
 }
 
 /// Returns the default prices, in the form of `st_hardware_info_get`: those of SimpleTuner's documentation (`gpu-l40s`,
 /// `gpu-a100-large`), and that of `gpu-h100`, which its code alone has. Free `json` with `st_bytes_free`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_hardware_info_defaults(json: *mut st_bytes, error: *mut st_error) -> st_status {
-    guard(error, || {
-        // SAFETY: the caller gives NULL or a place for an `st_bytes`.
-        let out = unsafe { Out::new(json, "json") }?;
-        out.set(document(DEFAULT_HARDWARE_INFO)?);
-        Ok(())
-    })
+    // SAFETY: the caller gives NULL or a place for an `st_bytes`.
+    unsafe { guard_out(json, "json", error, || document(DEFAULT_HARDWARE_INFO)) }
 }
 
 /// Replaces the cached prices of this store with a JSON object, for 300 s. Each member needs a `cost_per_second` of 0
@@ -80,15 +71,13 @@ pub unsafe extern "C" fn st_hardware_cost_per_hour(
     cost: *mut f64,
     error: *mut st_error,
 ) -> st_status {
-    guard(error, || {
-        // SAFETY: the caller gives NULL or a place for a number.
-        let out = unsafe { Out::new(cost, "cost") }?;
-        // SAFETY: the caller gives readable text of this length.
-        let id = unsafe { text("hardware_id", hardware_id, hardware_id_len) }?;
-        // SAFETY: the caller gives NULL or a live store.
-        out.set(unsafe { with(store, |store| store.hardware_cost_per_hour(id)) }?);
-        Ok(())
-    })
+    // SAFETY: the caller gives NULL or a place for a number, readable text of this length, and NULL or a live store.
+    unsafe {
+        guard_out(cost, "cost", error, || {
+            let id = text("hardware_id", hardware_id, hardware_id_len)?;
+            with(store, |store| store.hardware_cost_per_hour(id))
+        })
+    }
 }
 
 /// Returns in `cost` the hourly price, in US dollars, of the device that SimpleTuner counts with by default,
@@ -102,11 +91,6 @@ pub unsafe extern "C" fn st_hardware_default_cost_per_hour(
     cost: *mut f64,
     error: *mut st_error,
 ) -> st_status {
-    guard(error, || {
-        // SAFETY: the caller gives NULL or a place for a number.
-        let out = unsafe { Out::new(cost, "cost") }?;
-        // SAFETY: the caller gives NULL or a live store.
-        out.set(unsafe { with(store, Store::hardware_default_cost_per_hour) }?);
-        Ok(())
-    })
+    // SAFETY: the caller gives NULL or a place for a number, and NULL or a live store.
+    unsafe { guard_out(cost, "cost", error, || with(store, Store::hardware_default_cost_per_hour)) }
 }

@@ -46,7 +46,7 @@ impl<T: Clone + Send + Sync> SingleFlight<T> {
             let outcome = match self.leases.acquire_on_this_thread(key, deadline.wait())? {
                 Acquired::Lead(lease, _) => return lead(lease, deadline, work),
                 Acquired::Hit(outcome) => outcome,
-                Acquired::Busy => return Err(Error::new(Status::Busy, "another call queries it now; try again")),
+                Acquired::Busy(_) => return Err(Error::new(Status::Busy, "another call queries it now; try again")),
             };
             match outcome.result {
                 Ok(value) if accepts(&value) => return Ok(value),
@@ -71,7 +71,7 @@ impl<T: Clone + Send + Sync> SingleFlight<T> {
         match self.leases.acquire_on_this_thread(key, Duration::ZERO) {
             Ok(Acquired::Lead(lease, _)) => Some(lead(lease, deadline, work)),
             // The error means that this very thread is doing it.
-            Ok(Acquired::Hit(_) | Acquired::Busy) | Err(_) => None,
+            Ok(Acquired::Hit(_) | Acquired::Busy(_)) | Err(_) => None,
         }
     }
 }

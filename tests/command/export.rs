@@ -78,6 +78,18 @@ fn a_json_parser_reads_every_value_back() {
     assert_eq!(read_back(command), named);
 }
 
+/// Checks what python-dotenv and `run` read from `out.env`.
+fn assert_dotenv_and_run_read(home: &Home, named: &BTreeMap<String, String>) {
+    let mut command = python();
+    let script = "import dotenv, json, sys; print(json.dumps(dotenv.dotenv_values(sys.argv[1], interpolate=False)))";
+    command.args(["-c", script]).arg(home.path("out.env"));
+    assert_eq!(read_back(command), *named);
+
+    let arguments = ["run", "--file", "none.json", "--optional", "NO", "--env-file", "out.env", "--"];
+    let command = home.command(&[&arguments[..], &["python3", "-c", PRINT]].concat());
+    assert_eq!(read_back(command), *named);
+}
+
 #[test]
 fn python_dotenv_and_run_read_every_value_back() {
     let (home, named) = home();
@@ -85,14 +97,7 @@ fn python_dotenv_and_run_read_every_value_back() {
     let text = text.says(&["warning: V_08 holds `${`, which python-dotenv replaces unless it gets interpolate=False"]);
     assert_eq!(text.stderr.lines().count(), 1, "{text:?}");
     home.write("out.env", text.text());
-    let mut command = python();
-    let script = "import dotenv, json, sys; print(json.dumps(dotenv.dotenv_values(sys.argv[1], interpolate=False)))";
-    command.args(["-c", script]).arg(home.path("out.env"));
-    assert_eq!(read_back(command), named);
-
-    let arguments = ["run", "--file", "none.json", "--optional", "NO", "--env-file", "out.env", "--"];
-    let command = home.command(&[&arguments[..], &["python3", "-c", PRINT]].concat());
-    assert_eq!(read_back(command), named);
+    assert_dotenv_and_run_read(&home, &named);
 }
 
 /// A quoted value that ends in a backslash would take the next one into itself, whichever that is.
@@ -109,13 +114,7 @@ fn no_value_in_dotenv_changes_the_one_after_it() {
     }
     let home = Home::with(&serde_json::to_string(&named).unwrap());
     home.write("out.env", home.run(&["export", "--format", "dotenv", "--all"]).ok().text());
-    let mut command = python();
-    let script = "import dotenv, json, sys; print(json.dumps(dotenv.dotenv_values(sys.argv[1], interpolate=False)))";
-    command.args(["-c", script]).arg(home.path("out.env"));
-    assert_eq!(read_back(command), named);
-    let arguments = ["run", "--file", "none.json", "--optional", "NO", "--env-file", "out.env", "--"];
-    let command = home.command(&[&arguments[..], &["python3", "-c", PRINT]].concat());
-    assert_eq!(read_back(command), named);
+    assert_dotenv_and_run_read(&home, &named);
 
     for value in ["CANARY\n\\", "CANARY \r\\", "'CANARY\\", " CANARY\\", "CANARY #\\"] {
         let home = Home::with(&serde_json::json!({ "A": value }).to_string());

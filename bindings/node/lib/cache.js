@@ -25,7 +25,7 @@ let loadObject;
 /** A cache whose entries expire. When it is full, it evicts the least recently used entry. */
 class Cache extends Handle {
   #external;
-  /** The promises of the loads that this thread runs, by key; null for one that cannot be awaited yet. */
+  /** The loads that this thread runs, by key: the lease, and the promise, which is null while `load` is called. */
   #loads = new Map();
   /** The pending promises of cached functions, by key. */
   #pending = new Map();
@@ -123,8 +123,11 @@ class Cache extends Handle {
       let [outcome, lease, value] = native.cacheLoadBegin(this.#external, key, LEASE_TTL);
       if (outcome === BUSY) {
         const own = this.#loads.get(name);
-        if (own === null) throw failure(STATUS.BUSY, 'the load requests the value that it loads');
-        if (own) return waitFor(own, left, signal);
+        // If it was outdated meanwhile, another thread has the lease.
+        if (own?.lease === lease) {
+          if (own.promise === null) throw failure(STATUS.BUSY, 'the load requests the value that it loads');
+          return waitFor(own.promise, left, signal);
+        }
         [outcome, lease, value] = await this.#waitForOther(key, left, signal);
       }
       if (outcome === HIT) return value ?? this.getBytes(key);
@@ -150,8 +153,10 @@ class Cache extends Handle {
 
   /** Loads the value, and shares the promise with other callers in this thread. */
   #lead(name, lease, load, ttl, old) {
-    this.#loads.set(name, null);
-    return share(this.#loads, name, this.#loadBytes(lease, load, ttl, old));
+    const own = { lease, promise: null };
+    this.#loads.set(name, own);
+    own.promise = this.#loadBytes(lease, load, ttl, old);
+    return removeWhenSettled(this.#loads, name, own, own.promise);
   }
 
   async #loadBytes(lease, load, ttl, old) {
@@ -211,7 +216,9 @@ class Cache extends Handle {
     } catch (error) {
       fail(error);
     }
-    return share(this.#pending, key, Promise.resolve(result).then((value) => (store(value, true), value)).catch(fail));
+    const pending = Promise.resolve(result).then((value) => (store(value, true), value)).catch(fail);
+    this.#pending.set(key, pending);
+    return removeWhenSettled(this.#pending, key, pending, pending);
   }
 
   static {
@@ -230,11 +237,10 @@ function open({ defaultTtl = 300, maxSize = 1000, cleanupInterval = 60, softTtl,
   return native.cacheOpen(jsonText({ ...settings, soft_ttl: time(softTtl), ttl_jitter: ttlJitter, absent_ttl: time(absentTtl) }));
 }
 
-/** Shares a promise under a key with other callers while it is pending. */
-function share(promises, key, promise) {
-  promises.set(key, promise);
+/** Removes an entry when its promise is settled, unless another one has replaced it. Returns the promise. */
+function removeWhenSettled(map, key, entry, promise) {
   const end = () => {
-    if (promises.get(key) === promise) promises.delete(key);
+    if (map.get(key) === entry) map.delete(key);
   };
   promise.then(end, end);
   return promise;

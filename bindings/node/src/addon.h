@@ -244,5 +244,18 @@ void log_closed(environment *state);
 
 /* Parses the JSON settings of JavaScript. `*out` is NULL if there are none. */
 st_status config_from(const input *json, st_config **out, st_error *error);
+/* Makes a call with the settings of the first argument. */
+st_status with_config(call *call, st_status (*make)(const st_config *config, st_error *error));
+/* Defines a call that opens an object with the settings of the first argument. */
+#define OPENS(name, type, kind, open_native) \
+    static st_status name(call *call) { \
+        st_config *config; \
+        type *made = NULL; \
+        st_status status = config_from(&call->inputs[0], &config, &call->error); \
+        if (status == ST_OK) status = open_native(config, &made, &call->error); \
+        st_config_free(config); \
+        if (status == ST_OK) call->made = new_handle(kind, made, false); \
+        return status; \
+    }
 
 #endif

@@ -71,15 +71,7 @@ static st_status open(call *call) {
     return status;
 }
 
-static st_status open_with(call *call) {
-    st_cache *made = NULL;
-    st_config *config;
-    st_status status = config_from(&call->inputs[0], &config, &call->error);
-    if (status == ST_OK) status = st_cache_open(config, &made, &call->error);
-    st_config_free(config);
-    if (status == ST_OK) call->made = new_handle(CACHE, made, false);
-    return status;
-}
+OPENS(open_with, st_cache, CACHE, st_cache_open)
 
 /* 0 is the cache for provider configuration, 1 that for user permissions. */
 static st_status builtin(call *call) {
@@ -148,13 +140,18 @@ static napi_value stats(napi_env env, napi_callback_info info) {
 
 /* --- loads --- */
 
+static void begun(call *call, int32_t outcome, uint64_t lease) {
+    call->integers[0] = outcome;
+    call->integers[1] = (int64_t)lease;
+    if (outcome == ST_LOAD_LEADER) call->lease = lease;
+}
+
 static st_status load_begin(call *call) {
     int32_t outcome = 0;
     uint64_t lease = 0;
     st_status status = st_cache_load_begin(HANDLE(call, 0, cache), TEXT(call, 0), 0.0, call->numbers[0], &outcome,
                                            &call->bytes, &lease, &call->error);
-    call->integers[0] = outcome;
-    call->lease = lease;
+    begun(call, outcome, lease);
     return status;
 }
 
@@ -179,8 +176,7 @@ static st_status load_wait(call *call) {
                                                   call, &outcome, &bytes, &lease, &waiter, &error);
     call->waiter = waiter;
     if (outcome == ST_LOAD_BUSY) return PENDING;
-    call->integers[0] = outcome;
-    call->lease = lease;
+    begun(call, outcome, lease);
     call->bytes = bytes;
     call->error = error;
     return status;
@@ -195,7 +191,7 @@ bool cache_withdraw(call *call) {
 /* [outcome, lease, value as bytes or undefined] */
 static napi_value load_result(napi_env env, call *call) {
     napi_value items[3] = {make_number(env, (double)call->integers[0]), NULL, make_undefined(env)};
-    napi_create_bigint_int64(env, (int64_t)call->lease, &items[1]);
+    napi_create_bigint_int64(env, call->integers[1], &items[1]);
     if (call->bytes.data != NULL) items[2] = copy_result(env, call);
     napi_value result = make_array(env, 3, items);
     if (result != NULL) call->lease = 0;

@@ -1,22 +1,10 @@
 /* Ciphers: encryption of credentials. */
 #include "addon.h"
 
-static st_status open(call *call) {
-    st_config *config;
-    st_cipher *made = NULL;
-    st_status status = config_from(&call->inputs[0], &config, &call->error);
-    if (status == ST_OK) status = st_cipher_open(config, &made, &call->error);
-    st_config_free(config);
-    if (status == ST_OK) call->made = new_handle(CIPHER, made, false);
-    return status;
-}
+OPENS(open, st_cipher, CIPHER, st_cipher_open)
 
 static st_status reset(call *call) {
-    st_config *config;
-    st_status status = config_from(&call->inputs[0], &config, &call->error);
-    if (status == ST_OK) status = st_cipher_reset(config, &call->error);
-    st_config_free(config);
-    return status;
+    return with_config(call, st_cipher_reset);
 }
 
 static st_status encrypt(call *call) {

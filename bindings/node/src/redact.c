@@ -1,22 +1,10 @@
 /* Redaction of text. All calls are made at once: they take as long as copying the text a few times. */
 #include "addon.h"
 
-static st_status open(call *call) {
-    st_config *config;
-    st_redactor *made = NULL;
-    st_status status = config_from(&call->inputs[0], &config, &call->error);
-    if (status == ST_OK) status = st_redactor_open(config, &made, &call->error);
-    st_config_free(config);
-    if (status == ST_OK) call->made = new_handle(REDACTOR, made, false);
-    return status;
-}
+OPENS(open, st_redactor, REDACTOR, st_redactor_open)
 
 static st_status start(call *call) {
-    st_config *config;
-    st_status status = config_from(&call->inputs[0], &config, &call->error);
-    if (status == ST_OK) status = st_redactor_start(config, &call->error);
-    st_config_free(config);
-    return status;
+    return with_config(call, st_redactor_start);
 }
 
 static st_status add(call *call) {

@@ -16,22 +16,18 @@ st_status config_from(const input *json, st_config **out, st_error *error) {
     return status;
 }
 
-static st_status open(call *call) {
+st_status with_config(call *call, st_status (*make)(const st_config *config, st_error *error)) {
     st_config *config;
-    st_secrets *made = NULL;
     st_status status = config_from(&call->inputs[0], &config, &call->error);
-    if (status == ST_OK) status = st_secrets_open(config, &made, &call->error);
+    if (status == ST_OK) status = make(config, &call->error);
     st_config_free(config);
-    if (status == ST_OK) call->made = new_handle(SECRETS, made, false);
     return status;
 }
 
+OPENS(open, st_secrets, SECRETS, st_secrets_open)
+
 static st_status reset(call *call) {
-    st_config *config;
-    st_status status = config_from(&call->inputs[0], &config, &call->error);
-    if (status == ST_OK) status = st_secrets_reset(config, &call->error);
-    st_config_free(config);
-    return status;
+    return with_config(call, st_secrets_reset);
 }
 
 static st_status get(call *call) {

@@ -1,22 +1,10 @@
 /* Stores: SimpleTuner's databases. JSON documents are text here and values in `lib/store.js`. */
 #include "addon.h"
 
-static st_status open(call *call) {
-    st_config *config;
-    st_store *made = NULL;
-    st_status status = config_from(&call->inputs[0], &config, &call->error);
-    if (status == ST_OK) status = st_store_open(config, &made, &call->error);
-    st_config_free(config);
-    if (status == ST_OK) call->made = new_handle(STORE, made, false);
-    return status;
-}
+OPENS(open, st_store, STORE, st_store_open)
 
 static st_status reset(call *call) {
-    st_config *config;
-    st_status status = config_from(&call->inputs[0], &config, &call->error);
-    if (status == ST_OK) status = st_store_reset(config, &call->error);
-    st_config_free(config);
-    return status;
+    return with_config(call, st_store_reset);
 }
 
 static st_status as(call *call) {

@@ -1,6 +1,7 @@
 'use strict';
 
-// A worker thread that loads values for another thread; its loads make calls themselves.
+// A worker thread that loads values for another thread, after removing them if it is to. Its loads make calls
+// themselves.
 const { parentPort, workerData } = require('node:worker_threads');
 const st = require('st-secrets');
 
@@ -11,5 +12,6 @@ const load = async (key) => {
   if (workerData.fails) throw new Error('no');
   return (await secrets.get('NOTHING', { default: null })) ?? `value of ${key}`;
 };
+for (const key of workerData.keys) if (workerData.deletes) st.Cache.providerConfig.delete(key);
 Promise.allSettled(workerData.keys.map((key) => st.Cache.providerConfig.getOrLoad(key, load)));
 parentPort.postMessage('loading');

@@ -145,6 +145,19 @@ test('the failure of a load in another thread rejects waiting callers', async (t
   assert.equal(reported, 'ST_CALLBACK');
 });
 
+test('a caller does not join a load of its thread that another thread has outdated', async (t) => {
+  world(t);
+  const [key] = keysOf('outdated', 1);
+  let end;
+  const first = providerConfig.getOrLoad(key, () => new Promise((resolve) => (end = resolve)));
+  const worker = await loader(t, { keys: [key], deletes: true });
+  const second = providerConfig.getOrLoad(key, () => assert.fail('it is loaded already'));
+  end('from before the deletion');
+  assert.equal(await first, 'from before the deletion');
+  worker.postMessage('go');
+  assert.equal(await second, `value of ${key}`);
+});
+
 test('calls that a terminated thread has not begun are cancelled', async (t) => {
   const { directory } = world(t);
   const file_path = path.join(directory, 's.json');

@@ -133,6 +133,19 @@ st_config *config_of(PyObject *json) {
     return config;
 }
 
+PyObject *with_config(PyObject *json, st_status (*call)(const st_config *config, st_error *error)) {
+    st_config *config = json == Py_None ? NULL : config_of(json);
+    if (config == NULL && json != Py_None) {
+        return NULL;
+    }
+    st_status status;
+    ST_ERROR(error);
+    WITHOUT_GIL(status = call(config, &error));
+    st_config_free(config);
+    release_dropped();
+    return failed(status, &error) ? NULL : Py_NewRef(Py_None);
+}
+
 PyObject *str_from(st_bytes *bytes, const char *what) {
     PyObject *text = PyUnicode_DecodeUTF8((const char *)bytes->data, (Py_ssize_t)bytes->len, NULL);
     st_bytes_free(bytes);

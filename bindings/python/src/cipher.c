@@ -1,11 +1,6 @@
 /* Cipher: encryption of credentials. */
 #include "native.h"
 
-typedef struct {
-    PyObject_HEAD
-    handle handle; /* NULL: the cipher of the process */
-} cipher_object;
-
 static PyObject *cipher_type;
 
 /* Cipher(json), or with json=None the defaults; Cipher.default() is a handle of the cipher of the process. */
@@ -31,36 +26,16 @@ static PyObject *new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
             return NULL;
         }
     }
-    cipher_object *self = (cipher_object *)PyType_GenericAlloc(type, 0);
-    if (self == NULL) {
-        st_cipher_free(cipher);
-        return NULL;
-    }
-    self->handle = (handle){cipher, 0, false, (void (*)(void *))st_cipher_free};
-    return (PyObject *)self;
+    return handle_object_new(type, cipher, (void (*)(void *))st_cipher_free);
 }
 
-static void dealloc(cipher_object *self) {
-    PyTypeObject *type = Py_TYPE(self);
-    handle_close(&self->handle);
-    ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
-    Py_DECREF(type);
-}
-
-#define CIPHER_CALL(self, call) \
-    do { \
-        if (!handle_enter(&(self)->handle, "Cipher")) { \
-            return NULL; \
-        } \
-        WITHOUT_GIL(call); \
-        handle_leave(&(self)->handle); \
-    } while (0)
+#define CIPHER_CALL(self, call) HANDLE_CALL(self, "Cipher", call)
 
 static PyObject *token_from(st_bytes *bytes) {
     return str_from(bytes, "the token");
 }
 
-static PyObject *encrypt(cipher_object *self, PyObject *plaintext) {
+static PyObject *encrypt(handle_object *self, PyObject *plaintext) {
     const char *data;
     Py_ssize_t len;
     if (!bytes_of(plaintext, "plaintext", &data, &len)) {
@@ -73,7 +48,7 @@ static PyObject *encrypt(cipher_object *self, PyObject *plaintext) {
     return result_of(status, &error, &token, token_from);
 }
 
-static PyObject *decrypt_as(cipher_object *self, PyObject *token, PyObject *(*convert)(st_bytes *)) {
+static PyObject *decrypt_as(handle_object *self, PyObject *token, PyObject *(*convert)(st_bytes *)) {
     const char *data;
     Py_ssize_t len;
     if (!bytes_of(token, "token", &data, &len)) {
@@ -86,7 +61,7 @@ static PyObject *decrypt_as(cipher_object *self, PyObject *token, PyObject *(*co
     return result_of(status, &error, &plaintext, convert);
 }
 
-static PyObject *decrypt(cipher_object *self, PyObject *token) {
+static PyObject *decrypt(handle_object *self, PyObject *token) {
     return decrypt_as(self, token, bytes_from);
 }
 
@@ -94,11 +69,11 @@ static PyObject *text_from(st_bytes *bytes) {
     return str_from(bytes, "the plain text");
 }
 
-static PyObject *decrypt_text(cipher_object *self, PyObject *token) {
+static PyObject *decrypt_text(handle_object *self, PyObject *token) {
     return decrypt_as(self, token, text_from);
 }
 
-static PyObject *reencrypt(cipher_object *self, PyObject *token) {
+static PyObject *reencrypt(handle_object *self, PyObject *token) {
     const char *data;
     Py_ssize_t len;
     if (!bytes_of(token, "token", &data, &len)) {
@@ -113,7 +88,7 @@ static PyObject *reencrypt(cipher_object *self, PyObject *token) {
     return text == NULL ? NULL : Py_BuildValue("(NN)", text, PyBool_FromLong(changed));
 }
 
-static PyObject *rotate_key(cipher_object *self, PyObject *unused) {
+static PyObject *rotate_key(handle_object *self, PyObject *unused) {
     (void)unused;
     st_status status;
     ST_ERROR(error);
@@ -121,12 +96,6 @@ static PyObject *rotate_key(cipher_object *self, PyObject *unused) {
     if (failed(status, &error)) {
         return NULL;
     }
-    Py_RETURN_NONE;
-}
-
-static PyObject *close_now(cipher_object *self, PyObject *unused) {
-    (void)unused;
-    handle_close(&self->handle);
     Py_RETURN_NONE;
 }
 
@@ -139,24 +108,13 @@ bool cipher_of(PyObject *object, handle **out) {
         PyErr_SetString(PyExc_TypeError, "cipher must be a Cipher or None");
         return false;
     }
-    *out = &((cipher_object *)object)->handle;
+    *out = &((handle_object *)object)->handle;
     return true;
 }
 
 PyObject *cipher_reset(PyObject *module, PyObject *json) {
     (void)module;
-    st_config *config = json == Py_None ? NULL : config_of(json);
-    if (config == NULL && json != Py_None) {
-        return NULL;
-    }
-    st_status status;
-    ST_ERROR(error);
-    WITHOUT_GIL(status = st_cipher_reset(config, &error));
-    st_config_free(config);
-    if (failed(status, &error)) {
-        return NULL;
-    }
-    Py_RETURN_NONE;
+    return with_config(json, st_cipher_reset);
 }
 
 static PyMethodDef methods[] = {
@@ -169,7 +127,7 @@ static PyMethodDef methods[] = {
      "reencrypt($self, token, /)\n--\n\nRe-encrypts a token under the newest key. Returns (token, whether it changed)."},
     {"rotate_key", (PyCFunction)rotate_key, METH_NOARGS,
      "rotate_key($self)\n--\n\nWrites a new key to the key file. Tokens of the old key can still be decrypted."},
-    {"close", (PyCFunction)close_now, METH_NOARGS,
+    {"close", handle_object_close, METH_NOARGS,
      "close($self)\n--\n\nFrees the cipher and wipes its keys; further calls raise ValueError."},
     {"__reduce__", refuse_pickling, METH_NOARGS, NULL},
     {"__reduce_ex__", refuse_pickling, METH_O, NULL},
@@ -179,12 +137,12 @@ static PyMethodDef methods[] = {
 static PyType_Slot slots[] = {
     {Py_tp_doc, "Keys with which credentials are encrypted. The argument is its settings, as JSON."},
     {Py_tp_new, new},
-    {Py_tp_dealloc, dealloc},
+    {Py_tp_dealloc, handle_object_dealloc},
     {Py_tp_methods, methods},
     {0, NULL},
 };
 
-static PyType_Spec spec = {"st_secrets._native.Cipher", sizeof(cipher_object), 0,
+static PyType_Spec spec = {"st_secrets._native.Cipher", sizeof(handle_object), 0,
                            Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots};
 
 int cipher_init(PyObject *module) {

@@ -133,3 +133,26 @@ void handle_close(handle *handle) {
     handle->closed = true;
     free_unused(handle);
 }
+
+PyObject *handle_object_new(PyTypeObject *type, void *pointer, void (*free)(void *)) {
+    handle_object *self = (handle_object *)PyType_GenericAlloc(type, 0);
+    if (self == NULL) {
+        free(pointer);
+        return NULL;
+    }
+    self->handle = (handle){pointer, 0, false, free};
+    return (PyObject *)self;
+}
+
+void handle_object_dealloc(PyObject *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    handle_close(&((handle_object *)self)->handle);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
+    Py_DECREF(type);
+}
+
+PyObject *handle_object_close(PyObject *self, PyObject *unused) {
+    (void)unused;
+    handle_close(&((handle_object *)self)->handle);
+    Py_RETURN_NONE;
+}

@@ -61,6 +61,8 @@ bool bytes_of(PyObject *object, const char *what, const char **data, Py_ssize_t 
 bool seconds_of(PyObject *object, const char *what, double fallback, double *seconds);
 /* The settings of a JSON text; the defaults for NULL and None. */
 st_config *config_of(PyObject *json);
+/* Makes a call with the settings of a JSON text; NULL for None. Returns None. */
+PyObject *with_config(PyObject *json, st_status (*call)(const st_config *config, st_error *error));
 /* Returns a new str or bytes with the bytes of the library, and frees these. */
 PyObject *str_from(st_bytes *bytes, const char *what);
 PyObject *bytes_from(st_bytes *bytes);
@@ -112,6 +114,26 @@ bool handle_enter(handle *handle, const char *what);
 void handle_leave(handle *handle);
 void handle_close(handle *handle);
 
+/* An object that begins with a handle, and often has nothing else. */
+typedef struct {
+    PyObject_HEAD
+    handle handle; /* NULL: that of the process */
+} handle_object;
+/* Takes ownership of the pointer. */
+PyObject *handle_object_new(PyTypeObject *type, void *pointer, void (*free)(void *));
+void handle_object_dealloc(PyObject *self);
+PyObject *handle_object_close(PyObject *self, PyObject *unused);
+/* Makes a call with the handle of `self`, without the GIL. Returns NULL from the function if it is closed. */
+#define HANDLE_CALL(self, what, call) \
+    do { \
+        if (!handle_enter(&(self)->handle, what)) { \
+            return NULL; \
+        } \
+        WITHOUT_GIL(call); \
+        handle_leave(&(self)->handle); \
+        release_dropped(); \
+    } while (0)
+
 /* The types, one file each. They add themselves to the module; -1 with an exception set. */
 int add_type(PyObject *module, PyType_Spec *spec, PyObject **type);
 int secret_init(PyObject *module);
@@ -130,15 +152,7 @@ typedef struct {
     handle handle;
     held *providers;
 } secrets_object;
-#define SECRETS_CALL(self, call) \
-    do { \
-        if (!handle_enter(&(self)->handle, "SecretsManager")) { \
-            return NULL; \
-        } \
-        WITHOUT_GIL(call); \
-        handle_leave(&(self)->handle); \
-        release_dropped(); \
-    } while (0)
+#define SECRETS_CALL(self, call) HANDLE_CALL(self, "SecretsManager", call)
 /* The value of a key, None if no provider has it. Raises if a provider failed. */
 PyObject *secrets_value(secrets_object *self, PyObject *key);
 /* secrets_more.c */
@@ -175,19 +189,8 @@ bool cipher_of(PyObject *object, handle **out);  /* cipher.c */
 bool secrets_of(PyObject *object, handle **out); /* secrets.c */
 
 /* store.c */
-typedef struct {
-    PyObject_HEAD
-    handle handle; /* NULL: the store of the process */
-} store_object;
-#define STORE_CALL(self, call) \
-    do { \
-        if (!handle_enter(&(self)->handle, "Store")) { \
-            return NULL; \
-        } \
-        WITHOUT_GIL(call); \
-        handle_leave(&(self)->handle); \
-        release_dropped(); \
-    } while (0)
+typedef handle_object store_object;
+#define STORE_CALL(self, call) HANDLE_CALL(self, "Store", call)
 /* The id of a user; -1 for None. */
 bool user_of(PyObject *object, int64_t *user_id);
 PyObject *json_text(st_bytes *bytes);

@@ -1,11 +1,6 @@
 /* Redactor and RedactStream: replace secret values in text. */
 #include "native.h"
 
-typedef struct {
-    PyObject_HEAD
-    handle handle; /* NULL: the redactor of the process */
-} redactor_object;
-
 /* It is used with the GIL only, so by one thread at a time. */
 typedef struct {
     PyObject_HEAD
@@ -37,32 +32,12 @@ static PyObject *redactor_new(PyTypeObject *type, PyObject *args, PyObject *keyw
             return NULL;
         }
     }
-    redactor_object *self = (redactor_object *)PyType_GenericAlloc(type, 0);
-    if (self == NULL) {
-        st_redactor_free(redactor);
-        return NULL;
-    }
-    self->handle = (handle){redactor, 0, false, (void (*)(void *))st_redactor_free};
-    return (PyObject *)self;
+    return handle_object_new(type, redactor, (void (*)(void *))st_redactor_free);
 }
 
-static void redactor_dealloc(redactor_object *self) {
-    PyTypeObject *type = Py_TYPE(self);
-    handle_close(&self->handle);
-    ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
-    Py_DECREF(type);
-}
+#define REDACTOR_CALL(self, call) HANDLE_CALL(self, "Redactor", call)
 
-#define REDACTOR_CALL(self, call) \
-    do { \
-        if (!handle_enter(&(self)->handle, "Redactor")) { \
-            return NULL; \
-        } \
-        WITHOUT_GIL(call); \
-        handle_leave(&(self)->handle); \
-    } while (0)
-
-static PyObject *redactor_add(redactor_object *self, PyObject *args) {
+static PyObject *redactor_add(handle_object *self, PyObject *args) {
     PyObject *value, *name;
     const char *data, *text;
     Py_ssize_t data_len, text_len;
@@ -78,7 +53,7 @@ static PyObject *redactor_add(redactor_object *self, PyObject *args) {
     return failed(status, &error) ? NULL : PyBool_FromLong(added);
 }
 
-static PyObject *redactor_redact(redactor_object *self, PyObject *text) {
+static PyObject *redactor_redact(handle_object *self, PyObject *text) {
     const char *data;
     Py_ssize_t len;
     if (!bytes_of(text, "text", &data, &len)) {
@@ -91,13 +66,7 @@ static PyObject *redactor_redact(redactor_object *self, PyObject *text) {
     return result_of(status, &error, &redacted, bytes_from);
 }
 
-static PyObject *redactor_close(redactor_object *self, PyObject *unused) {
-    (void)unused;
-    handle_close(&self->handle);
-    Py_RETURN_NONE;
-}
-
-static PyObject *redactor_stream(redactor_object *self, PyObject *unused) {
+static PyObject *redactor_stream(handle_object *self, PyObject *unused) {
     (void)unused;
     st_redact_stream *stream = NULL;
     st_status status;
@@ -119,7 +88,7 @@ static PyMethodDef redactor_methods[] = {
     {"_add", (PyCFunction)redactor_add, METH_VARARGS, NULL},
     {"_redact", (PyCFunction)redactor_redact, METH_O, NULL},
     {"_stream", (PyCFunction)redactor_stream, METH_NOARGS, NULL},
-    {"close", (PyCFunction)redactor_close, METH_NOARGS,
+    {"close", handle_object_close, METH_NOARGS,
      "close($self)\n--\n\nFrees the redactor and wipes its values; further calls raise ValueError."},
     {"__reduce__", refuse_pickling, METH_NOARGS, NULL},
     {"__reduce_ex__", refuse_pickling, METH_O, NULL},
@@ -129,27 +98,17 @@ static PyMethodDef redactor_methods[] = {
 static PyType_Slot redactor_slots[] = {
     {Py_tp_doc, "Replaces secret values in text. The argument is its settings, as JSON."},
     {Py_tp_new, redactor_new},
-    {Py_tp_dealloc, redactor_dealloc},
+    {Py_tp_dealloc, handle_object_dealloc},
     {Py_tp_methods, redactor_methods},
     {0, NULL},
 };
 
-static PyType_Spec redactor_spec = {"st_secrets._native.Redactor", sizeof(redactor_object), 0,
+static PyType_Spec redactor_spec = {"st_secrets._native.Redactor", sizeof(handle_object), 0,
                                     Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, redactor_slots};
 
 PyObject *redactor_start(PyObject *module, PyObject *json) {
     (void)module;
-    st_config *config = config_of(json);
-    if (config == NULL) {
-        return NULL;
-    }
-    ST_ERROR(error);
-    st_status status = st_redactor_start(config, &error);
-    st_config_free(config);
-    if (failed(status, &error)) {
-        return NULL;
-    }
-    Py_RETURN_NONE;
+    return with_config(json, st_redactor_start);
 }
 
 /* --- RedactStream --- */

@@ -24,13 +24,7 @@ static PyObject *new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
         st_secrets_free(secrets);
         return NULL;
     }
-    secrets_object *self = (secrets_object *)PyType_GenericAlloc(type, 0);
-    if (self == NULL) {
-        st_secrets_free(secrets);
-        return NULL;
-    }
-    self->handle = (handle){secrets, 0, false, (void (*)(void *))st_secrets_free};
-    return (PyObject *)self;
+    return handle_object_new(type, secrets, (void (*)(void *))st_secrets_free);
 }
 
 static int traverse(secrets_object *self, visitproc visit, void *arg) {
@@ -193,12 +187,6 @@ CONVENIENCE(get_replicate_token, st_secrets_get_replicate_token)
 CONVENIENCE(get_hf_token, st_secrets_get_hf_token)
 CONVENIENCE(get_webhook_secret, st_secrets_get_webhook_secret)
 
-static PyObject *close_now(secrets_object *self, PyObject *unused) {
-    (void)unused;
-    handle_close(&self->handle);
-    Py_RETURN_NONE;
-}
-
 bool secrets_of(PyObject *object, handle **out) {
     *out = NULL;
     if (object == Py_None) {
@@ -259,7 +247,7 @@ static PyMethodDef methods[] = {
     {"_check", (PyCFunction)secrets_check, METH_NOARGS, NULL},
     {"_file_path", (PyCFunction)secrets_file_path, METH_NOARGS, NULL},
     {"_add_provider", (PyCFunction)secrets_add_provider, METH_VARARGS, NULL},
-    {"close", (PyCFunction)close_now, METH_NOARGS,
+    {"close", handle_object_close, METH_NOARGS,
      "close($self)\n--\n\nFrees the manager; further calls raise ValueError."},
     {"__reduce__", refuse_pickling, METH_NOARGS, NULL},
     {"__reduce_ex__", refuse_pickling, METH_O, NULL},

@@ -5,13 +5,7 @@
 static PyObject *store_type;
 
 static PyObject *wrap(PyTypeObject *type, st_store *store) {
-    store_object *self = (store_object *)PyType_GenericAlloc(type, 0);
-    if (self == NULL) {
-        st_store_free(store);
-        return NULL;
-    }
-    self->handle = (handle){store, 0, false, (void (*)(void *))st_store_free};
-    return (PyObject *)self;
+    return handle_object_new(type, store, (void (*)(void *))st_store_free);
 }
 
 /* Store(json, of_process): with `of_process` a handle of the store of the process. */
@@ -38,13 +32,6 @@ static PyObject *new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
         }
     }
     return wrap(type, store);
-}
-
-static void dealloc(store_object *self) {
-    PyTypeObject *type = Py_TYPE(self);
-    handle_close(&self->handle);
-    ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
-    Py_DECREF(type);
 }
 
 static PyObject *close_now(store_object *self, PyObject *unused) {
@@ -239,16 +226,7 @@ static PyObject *backup(store_object *self, PyObject *args) {
 
 PyObject *store_reset(PyObject *module, PyObject *json) {
     (void)module;
-    st_config *config = json == Py_None ? NULL : config_of(json);
-    if (config == NULL && json != Py_None) {
-        return NULL;
-    }
-    st_status status;
-    ST_ERROR(error);
-    WITHOUT_GIL(status = st_store_reset(config, &error));
-    st_config_free(config);
-    release_dropped();
-    return failed(status, &error) ? NULL : Py_NewRef(Py_None);
+    return with_config(json, st_store_reset);
 }
 
 static PyMethodDef methods[] = {
@@ -295,7 +273,7 @@ static PyMethodDef methods[] = {
 static PyType_Slot slots[] = {
     {Py_tp_doc, "The databases of a state directory. The argument is its settings, as JSON."},
     {Py_tp_new, new},
-    {Py_tp_dealloc, dealloc},
+    {Py_tp_dealloc, handle_object_dealloc},
     {Py_tp_methods, methods},
     {0, NULL},
 };

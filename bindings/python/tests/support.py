@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 from pathlib import Path
@@ -17,6 +18,7 @@ from st_secrets.replicate_client import clear_hardware_info_cache
 from st_secrets.secrets import SecretsManager
 from st_secrets.storage import ProviderConfigStore
 
+CANARY = "CANARY-of-the-tests"
 RESETS = (
     SecretsManager.reset,
     st_secrets.reset_cipher,
@@ -79,3 +81,45 @@ def resident():
         if line.startswith("VmRSS:"):
             return int(line.split()[1])
     raise AssertionError("no VmRSS")
+
+
+def run_all(functions):
+    """Runs each function in a thread of its own. Raises the first exception."""
+    errors = []
+
+    def guarded(function):
+        try:
+            function()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=guarded, args=(function,), daemon=True) for function in functions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    if any(thread.is_alive() for thread in threads):
+        raise AssertionError("a thread hangs")
+    if errors:
+        raise errors[0]
+
+
+class Thing:
+    """A value that supports weak references."""
+
+
+class Dictionary(st_secrets.SecretProvider):
+    """A provider in Python that counts its calls."""
+
+    def __init__(self, values, name="dictionary"):
+        self.values, self.name, self.calls = values, name, []
+
+    def is_available(self):
+        return True
+
+    def get_secret(self, key):
+        self.calls.append(key)
+        value = self.values.get(key)
+        if isinstance(value, BaseException):
+            raise value
+        return value

@@ -1,29 +1,20 @@
-"""TTLCache and @cached: values by reference, shared loads, garbage collection."""
+"""TTLCache: values by reference, shared loads, settings, garbage collection."""
 
 import asyncio
-import datetime
-import enum
 import gc
 import inspect
 import math
 import operator
-import pathlib
 import threading
 import time
 import unittest
-import uuid
 import weakref
 from unittest import mock
 
 import st_secrets
-from st_secrets import BusyError, ConfigError, InvalidArgumentError, NotFoundError, TTLCache, _flight, cached
+from st_secrets import BusyError, ConfigError, InvalidArgumentError, NotFoundError, TTLCache, _flight
 from st_secrets.cache import CacheEntry
-from st_secrets.cache import cached as simpletuner_cached
-from support import Case, until
-
-
-class Thing:
-    """A value that supports weak references."""
+from support import Case, Thing, run_all, until
 
 
 class Values(Case):
@@ -318,6 +309,36 @@ class Loads(Case):
         del compute, thing
         self.assertIsNone(watched())
 
+    def test_waiter_is_woken_although_a_signal_handler_raises(self):
+        cache, own, heard = TTLCache(), _flight.Load("key"), []
+
+        def wake(value, error):
+            heard.append(value)
+            if len(heard) == 1:
+                raise KeyboardInterrupt  # from the handler of a signal that came before
+
+        lease, _, _ = cache._begin("key", own, wake)
+        cache._begin("key", _flight.Load("key"), wake)
+        with self.assertRaises(KeyboardInterrupt):
+            cache._finish("key", own, lease, "value", None)
+        self.assertEqual(heard, ["value", "value"])
+
+    def test_waiter_whose_key_cannot_be_compared(self):
+        class Key(str):
+            __hash__ = str.__hash__
+
+            def __eq__(self, other):
+                raise ValueError
+
+        cache, own, heard = TTLCache(), _flight.Load("key"), []
+        wake = lambda *end: heard.append(end)  # noqa: E731
+        lease, _, _ = cache._begin("key", own, wake)
+        lease_of_waiter, load, number = cache._begin(Key("key"), _flight.Load("key"), wake)
+        self.assertEqual((lease_of_waiter, load), (None, None))
+        self.assertGreater(number, 0)
+        cache._finish("key", own, lease, "value", None)
+        self.assertEqual(heard, [("value", None)])
+
 
 class Settings(Case):
     def test_value_is_reloaded_after_soft_ttl(self):
@@ -399,269 +420,9 @@ class Settings(Case):
             TTLCache(300, 10, 60, 5)
 
 
-class AsyncLoads(Case):
-    def test_tasks_of_several_event_loops_share_one_load(self):
-        cache, calls, results = TTLCache(), [], []
-
-        async def compute():
-            calls.append(1)
-            await asyncio.sleep(0.1)
-            return Thing()
-
-        def sync_compute():
-            calls.append(1)
-            time.sleep(0.1)
-            return Thing()
-
-        async def main():
-            results.extend(await asyncio.gather(*[cache.get_or_set_async("key", compute) for _ in range(10)]))
-
-        run_all([lambda: asyncio.run(main())] * 3 + [lambda: results.append(cache.get_or_set("key", sync_compute))] * 3)
-        self.assertEqual(len(calls), 1)
-        self.assertEqual((len(results), len(set(map(id, results)))), (33, 1))
-
-    def test_event_loop_runs_while_a_thread_loads(self):
-        cache, released = TTLCache(), []
-        begun, go_on = threading.Event(), threading.Event()
-
-        def slow():
-            begun.set()
-            released.append(go_on.wait(60))
-            return "from the thread"
-
-        async def main():
-            thread = threading.Thread(target=cache.get_or_set, args=("key", slow))
-            thread.start()
-            begun.wait()
-            waiting = asyncio.create_task(cache.get_or_set_async("key", self.fail))
-            for _ in range(10):
-                await asyncio.sleep(0.001)
-            go_on.set()
-            value = await waiting
-            thread.join()
-            return value
-
-        self.assertEqual(asyncio.run(main()), "from the thread")
-        self.assertEqual(released, [True])
-
-    def test_next_waiter_loads_after_a_cancellation(self):
-        cache = TTLCache()
-
-        async def slow():
-            await asyncio.sleep(60)
-
-        async def quick():
-            return "quick"
-
-        async def main():
-            owner = asyncio.create_task(cache.get_or_set_async("key", slow))
-            await asyncio.sleep(0.01)
-            waiting = asyncio.create_task(cache.get_or_set_async("key", quick))
-            gone = asyncio.create_task(cache.get_or_set_async("key", slow))
-            await asyncio.sleep(0.01)
-            gone.cancel()
-            await asyncio.sleep(0)
-            owner.cancel()
-            return await waiting
-
-        self.assertEqual(asyncio.run(main()), "quick")
-
-    def test_plain_call_does_not_wait_for_a_task_of_its_own_event_loop(self):
-        cache = TTLCache()
-
-        async def slow():
-            await asyncio.sleep(0.01)
-            return "task"
-
-        async def main():
-            task = asyncio.create_task(cache.get_or_set_async("key", slow))
-            await asyncio.sleep(0)
-            return cache.get_or_set("key", lambda: "plain"), await task
-
-        self.assertEqual(asyncio.run(main()), ("plain", "task"))
-        self.assertEqual(cache.get("key"), "task")
-
-    def test_next_waiter_loads_after_the_event_loop_is_closed(self):
-        cache = TTLCache()
-
-        async def forever():
-            await asyncio.Event().wait()
-
-        loop = asyncio.new_event_loop()
-        loop.set_exception_handler(lambda loop, context: None)  # it would report the task
-        task = loop.create_task(cache.get_or_set_async("key", forever))
-        loop.run_until_complete(asyncio.sleep(0))
-        loop.close()
-        del task, loop
-        gc.collect()
-        results = []
-        run_all([lambda: results.append(cache.get_or_set("key", lambda: "next"))])
-        self.assertEqual(results, ["next"])
-
-    def test_task_that_waits_for_itself_raises(self):
-        cache = TTLCache()
-
-        async def nested():
-            return await cache.get_or_set_async("key", nested)
-
-        def blocking():
-            return cache.get_or_set("key", int)
-
-        async def main():
-            with self.assertRaises(BusyError):
-                await cache.get_or_set_async("key", nested)
-
-            async def blocks_the_loop():
-                return blocking()
-
-            with self.assertRaises(BusyError):
-                await cache.get_or_set_async("key", blocks_the_loop)
-
-        asyncio.run(main())
-
-
-class Decorator(Case):
-    def test_similar_arguments_have_different_keys(self):
-        calls = []
-
-        @cached(key_prefix="m")
-        def f(*args, **kwargs):
-            calls.append((args, kwargs))
-            return len(calls)
-
-        given = [
-            ((1,), {}),
-            (("1",), {}),
-            ((True,), {}),
-            ((1.0,), {}),
-            (("a:b",), {}),
-            (("a", "b"), {}),
-            ((None,), {}),
-            (("None",), {}),
-            ((b"a",), {}),
-            (("k=v",), {}),
-            ((), {"k": "v"}),
-            (([1],), {}),
-            (("[1]",), {}),
-        ]
-        for _ in range(2):
-            self.assertEqual([f(*args, **kwargs) for args, kwargs in given], list(range(1, len(given) + 1)))
-        self.assertEqual(f._cache.stats()["size"], len(given))
-
-    def test_other_arguments_need_a_key_function(self):
-        class Users:
-            name = "main"
-
-            @cached(ttl=5)
-            def get(self, user_id):
-                return user_id
-
-            @cached(key=lambda self, user_id: (self.name, user_id))
-            def find(self, user_id):
-                return Thing()
-
-        with self.assertRaisesRegex(TypeError, "type Users has no cache key.*`key`"):
-            Users().get(1)
-        self.assertIs(Users().find(1), Users().find(1))
-        self.assertEqual(Users().find.__name__, "find")
-
-    def test_coroutine_functions_share_one_load(self):
-        calls = []
-
-        @cached(ttl=60, key_prefix="m")
-        async def load(number):
-            calls.append(number)
-            await asyncio.sleep(0.01)
-            return None
-
-        async def main():
-            await asyncio.gather(*[load(number % 3) for number in range(30)])
-
-        asyncio.run(main())
-        self.assertEqual(sorted(calls), [0, 1, 2])
-        self.assertTrue(asyncio.iscoroutinefunction(load))
-
-
-class Colour(enum.Enum):
-    RED = 1
-
-
-class SimpleTunerDecorator(Case):
-    def test_arguments_of_any_type_have_the_keys_of_simpletuner(self):
-        class Users:
-            def __str__(self):
-                return "users"
-
-            @simpletuner_cached(ttl=5, key_prefix="noprefix")
-            def get(self, user_id):
-                return Thing()
-
-        moment, name = datetime.datetime(2026, 8, 22, 10), uuid.UUID(int=7)
-        given = {
-            "p:f:True:None:a:b": ((True, None, "a:b"), {}),
-            "p:f:1:1.5:z=1": ((1, 1.5), {"z": 1}),
-            "p:f:Colour.RED:2026-08-22 10:00:00": ((Colour.RED, moment), {}),
-            f"p:f:{name}:/tmp:{{1}}:range(0, 2)": ((name, pathlib.Path("/tmp"), {1}, range(2)), {}),
-            "p:f:users:b=2:y={1: 2}": ((Users(),), {"y": {1: 2}, "b": 2}),
-        }
-
-        @simpletuner_cached(key_prefix="p")
-        def f(*args, **kwargs):
-            return Thing()
-
-        for key, (args, kwargs) in given.items():
-            self.assertIs(f(*args, **kwargs), f._cache.get(key))
-
-        @simpletuner_cached()
-        def noprefix(number):
-            return number
-
-        noprefix(1)
-        self.assertIn(":noprefix:1", noprefix._cache)
-        users = Users()
-        self.assertIs(users.get(1), users.get(1))
-        self.assertIs(Users.get(users, 1), Users.get._cache.get("noprefix:get:users:1"))
-
-    def test_none_is_not_cached(self):
-        calls = []
-
-        @simpletuner_cached()
-        def find(name):
-            calls.append(name)
-
-        @simpletuner_cached()
-        async def find_async(name):
-            calls.append(name)
-
-        for _ in range(2):
-            self.assertIsNone(find("a"))
-            self.assertIsNone(asyncio.run(find_async("b")))
-        self.assertEqual(calls, ["a", "b", "a", "b"])
-
-
 def others_wait(count):
     """Waits until this many threads wait for the load of another."""
     until(lambda: len(_flight._waiting) >= count)
-
-
-def run_all(functions):
-    errors = []
-
-    def guarded(function):
-        try:
-            function()
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=guarded, args=(function,), daemon=True) for function in functions]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(120)
-    if any(thread.is_alive() for thread in threads):
-        raise AssertionError("a thread hangs")
-    if errors:
-        raise errors[0]
 
 
 class Entries(unittest.TestCase):

@@ -245,6 +245,25 @@ atexit.register(end)
         )
         self.assertEqual(printed, "***, the end, C")
 
+    def test_text_is_passed_on_where_no_thread_starts_any_more(self):
+        # From Python 3.12 on, threads raise this while the interpreter ends.
+        printed = self.run_python(
+            """
+import atexit, sys, threading, st_secrets
+redactor = st_secrets.Redactor()
+redactor.add("CANARY-1234")
+sys.stdout = st_secrets.RedactingStream(sys.stdout, redactor)
+def refuse(thread):
+    raise RuntimeError("can't create new thread at interpreter shutdown")
+def end():
+    threading.Thread.start = refuse
+    print("the end, C", end="")
+    print("ANARY-1234, C", end="")
+atexit.register(end)
+"""
+        )
+        self.assertEqual(printed, "the end, ***, C")
+
     def test_child_redacts_what_its_parent_did(self):
         below = io.StringIO()
         stream = RedactingStream(below, redactor())

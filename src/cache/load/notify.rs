@@ -153,6 +153,7 @@ impl<V: Clone> Loads<V> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
     use std::time::Duration;
 
     use super::*;
@@ -166,5 +167,24 @@ mod tests {
         // A caller joined the load, and has not registered yet when another one takes the key over.
         let Claimed::Own(_) = loads.claim(b"key", None, Deadline::after(Duration::MAX)) else { panic!() };
         assert!(matches!(loads.register(&old, Box::new(|_| ())), Registered::Again(_)));
+    }
+
+    #[test]
+    fn function_of_a_load_that_has_ended_is_dropped_outside_of_all_locks() {
+        struct Captured(Arc<Loads<u64>>, Arc<Load<u64>>, Arc<AtomicBool>);
+        impl Drop for Captured {
+            fn drop(&mut self) {
+                self.2.store(self.0.map.try_lock().is_some() && self.1.result.try_lock().is_ok(), SeqCst);
+            }
+        }
+        let (loads, is_unlocked) = (Arc::new(Loads::<u64>::new()), Arc::new(AtomicBool::new(false)));
+        let Claimed::Own(load) = loads.claim(b"key", None, Deadline::after(Duration::MAX)) else { panic!() };
+        // A caller joined the load, and registers after its end.
+        assert!(loads.end(&load, Ok(1)));
+        let captured = Captured(loads.clone(), load.clone(), is_unlocked.clone());
+        let registered = loads.register(&load, Box::new(move |_| drop(captured)));
+        assert!(matches!(registered, Registered::Ended(..)));
+        drop(registered);
+        assert!(is_unlocked.load(SeqCst));
     }
 }

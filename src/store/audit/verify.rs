@@ -191,17 +191,17 @@ fn oldest_id(db: &Connection<'_>) -> Result<Option<i64>> {
 /// The report on a trail without entries: it may have had some.
 fn verify_empty(db: &Connection<'_>) -> Result<Verification> {
     let mut report = Verification::default();
-    // In this order: an entry that is appended meanwhile is not missing.
-    if highest_id(db)? > 0 && oldest_id(db)?.is_none() {
+    if let (None, Some(1..)) = newest_and_highest_id(db)? {
         report.add(1, Violation::Missing, LinkError::Removed);
     }
     Ok(report)
 }
 
-/// The highest number that any entry ever had.
-fn highest_id(db: &Connection<'_>) -> Result<i64> {
-    let sequence = "SELECT seq FROM sqlite_sequence WHERE name = 'audit_log'";
-    Ok(db.first(sequence, [], |row| db.column(row, 0))?.unwrap_or(0))
+/// The number of the newest entry, and the highest number that any entry ever had. One statement reads both, so an
+/// entry that is appended meanwhile is in both or in neither.
+fn newest_and_highest_id(db: &Connection<'_>) -> Result<(Option<i64>, Option<i64>)> {
+    let sql = "SELECT (SELECT max(id) FROM audit_log), (SELECT seq FROM sqlite_sequence WHERE name = 'audit_log')";
+    Ok(db.first(sql, [], |row| Ok((db.column(row, 0)?, db.column(row, 1)?)))?.unwrap_or_default())
 }
 
 impl Verifier {
@@ -290,10 +290,8 @@ impl Verifier {
 
     /// Checks whether entries were removed at the end: numbers are never reused.
     fn verify_end(&mut self, db: &Connection<'_>) -> Result<()> {
-        // In this order: an entry that is appended meanwhile is not missing.
-        let highest = highest_id(db)?;
-        let newest = db.first("SELECT max(id) FROM audit_log", [], |row| db.column::<Option<i64>>(row, 0))?.flatten();
-        if newest == Some(self.end) && highest > self.end {
+        let (newest, highest) = newest_and_highest_id(db)?;
+        if newest == Some(self.end) && highest > newest {
             self.report.add(self.end + 1, Violation::Missing, LinkError::Removed);
         }
         Ok(())

@@ -1,0 +1,251 @@
+"""Custom providers, and what the manager does about a provider that fails."""
+
+import gc
+import json
+import logging
+import os
+import threading
+import time
+import traceback
+import unittest
+import weakref
+from unittest import mock
+
+import st_secrets
+from st_secrets import (
+    EnvironmentSecretProvider,
+    Error,
+    FileSecretProvider,
+    ProtocolError,
+    SecretsManager,
+    UnavailableError,
+    _log,
+)
+from support import CANARY, Case, Dictionary
+
+
+class Providers(Case):
+    def test_provider_answers_are_cached(self):
+        provider = Dictionary({"A": "mine", "B": b"bytes"})
+        manager = SecretsManager(config={"providers": ["env"]})
+        manager.add_provider(provider)
+        self.assertEqual(
+            [manager.get("A"), manager.get("A"), manager.get("C"), manager.get("C")], ["mine", "mine", None, None]
+        )
+        self.assertEqual(provider.calls, ["A", "C"])
+        self.assertEqual(manager.get_bytes("B"), b"bytes")
+        secret = manager.find("A")
+        self.assertEqual((secret.provider, secret.cached), ("dictionary", True))
+        manager.clear_cache()
+        manager.get("A")
+        self.assertEqual(provider.calls, ["A", "C", "B", "A"])
+        self.assertIs(manager._providers[1], provider)
+
+    def test_providers_are_used_in_order(self):
+        os.environ["MYAPP_A"] = "env"
+        first, last = Dictionary({"A": "first", "B": "first"}, "first"), Dictionary({"C": "last"}, "last")
+        path = self.write("s.json", '{"A": "file", "C": "file"}')
+        manager = SecretsManager([first, EnvironmentSecretProvider("MYAPP"), FileSecretProvider(path), last])
+        self.assertEqual([manager.get(key) for key in "ABC"], ["first", "first", "file"])
+        self.assertEqual(
+            [type(provider).__name__ for provider in manager._providers],
+            ["Dictionary", "EnvironmentSecretProvider", "FileSecretProvider", "Dictionary"],
+        )
+        self.assertEqual(last.calls, [])
+        self.assertEqual(manager._providers[1].get_secret("A"), "env")
+        manager.set_secret("D", "new")
+        self.assertEqual(json.loads(path.read_text())["D"], "new")
+
+    def test_several_providers_of_a_kind(self):
+        paths = [self.write(f"{name}.json", f'{{"{name}": "value of {name}"}}') for name in ("A", "B")]
+        files = [FileSecretProvider(path) for path in paths]
+
+        class KeyringOfTheWholeCompanyAndItsGuests:
+            def __init__(self, key):
+                self.key = key
+
+            def get_secret(self, key):
+                return "guest" if key == self.key else None
+
+        manager = SecretsManager([*files, *map(KeyringOfTheWholeCompanyAndItsGuests, "CD")])
+        self.assertEqual([manager.get(key) for key in "ABCDE"], ["value of A", "value of B", "guest", "guest", None])
+        self.assertEqual([manager._providers[place] for place in (0, 1)], files)
+        providers = [provider["name"] for provider in manager.describe()["providers"]]
+        self.assertEqual(providers[:2], ["file", "FileSecretProvider"])
+        self.assertEqual(providers[2:], ["KeyringOfTheWholeCompanyAndItsG", "KeyringOfTheWholeCompanyAndIt-2"])
+
+    def test_subclass_overrides_get_secret(self):
+        class Loud(EnvironmentSecretProvider):
+            def get_secret(self, key):
+                value = super().get_secret(key)
+                return value and value.upper()
+
+        os.environ["A"] = "value"
+        manager = SecretsManager([Loud()])
+        self.assertEqual(manager.get("A"), "VALUE")
+        self.assertEqual(repr(manager), "<SecretsManager of Loud>")
+
+    def test_empty_list_of_providers_is_the_default(self):
+        os.environ["A"] = "value"
+        self.assertEqual(SecretsManager(providers=[]).get("A"), "value")
+
+    def test_unavailable_provider_is_skipped(self):
+        provider = Dictionary({"A": "x"})
+        provider.is_available = lambda: False
+        manager = SecretsManager([EnvironmentSecretProvider(), provider])
+        self.assertIsNone(manager.get("A"))
+        self.assertEqual(provider.calls, [])
+
+    def test_provider_exception_is_reported_without_its_message(self):
+        failures = {
+            "VALUE": (ValueError(CANARY), "ST_CALLBACK", "ValueError"),
+            "TIME": (TimeoutError(CANARY), "ST_TIMEOUT", "TimeoutError"),
+            "NET": (ConnectionRefusedError(CANARY), "ST_UNAVAILABLE", "ConnectionRefusedError"),
+            "DENIED": (PermissionError(CANARY), "ST_ACCESS_DENIED", "PermissionError"),
+            "OWN": (UnavailableError(CANARY), "ST_UNAVAILABLE", "UnavailableError"),
+        }
+        provider = Dictionary({key: failure[0] for key, failure in failures.items()} | {"TYPE": 5})
+        os.environ["BEHIND"] = "found"
+        provider.values["BEHIND"] = ValueError(CANARY)
+        manager = SecretsManager([provider, EnvironmentSecretProvider()])
+        with self.assertLogs("st_secrets", logging.WARNING) as logs:
+            for key, (_, name, kind) in failures.items():
+                with self.assertRaises(Error) as raised:
+                    manager.require(key)
+                self.assertEqual((raised.exception.name, raised.exception.source), (name, st_secrets.SOURCE_CUSTOM))
+                self.assertIn(kind, str(raised.exception))
+                self.assertIn("dictionary", str(raised.exception))
+                self.assertNotIn(CANARY, "".join(traceback.format_exception(raised.exception)))
+            with self.assertRaisesRegex(Error, "neither text, bytes nor None"):
+                manager.require("TYPE")
+            self.assertTrue(manager.find("BEHIND").degraded)
+        self.assertNotIn(CANARY, str(logs.output))
+
+    def test_interrupt_in_a_provider_reaches_the_caller(self):
+        os.environ["A"] = "behind"
+        manager = SecretsManager([Dictionary({"A": KeyboardInterrupt()}), EnvironmentSecretProvider()])
+        with self.assertRaises(KeyboardInterrupt):
+            manager.get("A")
+        manager.clear_cache()
+        self.assertEqual(SecretsManager().get("PATH"), os.environ["PATH"])
+
+    def test_provider_may_use_the_manager(self):
+        os.environ["REAL"] = "value"
+        manager = SecretsManager(config={"providers": ["env"]})
+
+        class Alias:
+            name = "alias"
+
+            def get_secret(self, key):
+                return manager.get("REAL") if key == "ALIAS" else None
+
+        manager.add_provider(Alias(), 0)
+        self.assertEqual(manager.get("ALIAS"), "value")
+
+    def test_provider_is_called_once_for_many_threads(self):
+        class Slow(Dictionary):
+            def get_secret(self, key):
+                time.sleep(0.05)
+                return super().get_secret(key)
+
+        provider = Slow({"A": "slow"})
+        manager = SecretsManager([provider])
+        results = []
+        threads = [threading.Thread(target=lambda: results.append(manager.get("A"))) for _ in range(10)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        self.assertEqual((results, provider.calls), (["slow"] * 10, ["A"]))
+
+    def test_invalid_names_and_positions(self):
+        manager = SecretsManager(config={"providers": ["env"]})
+        for provider, position in (
+            (Dictionary({}, "env"), None),
+            (Dictionary({}, "x" * 40), None),
+            (Dictionary({}), 9),
+        ):
+            watched = weakref.ref(provider)
+            with self.assertRaises(ValueError):
+                manager.add_provider(provider, position)
+            del provider
+        self.assertEqual(len(manager._providers), 1)
+        gc.collect()
+        self.assertIsNone(watched())
+
+    def test_manager_in_a_reference_cycle_with_its_provider_is_freed(self):
+        provider = Dictionary({})
+        watched = weakref.ref(provider)
+        manager = SecretsManager([provider])
+        provider.manager = manager
+        SecretsManager.reset()
+        del manager, provider
+        gc.collect()
+        self.assertIsNone(watched())
+
+
+class PassedOver(Case):
+    """What SimpleTuner's names do about a provider that fails."""
+
+    def test_broken_file_gives_the_default_and_is_logged_once(self):
+        path = self.write(".simpletuner/secrets.json", '{"A": "' + CANARY + '",,}')
+        manager = SecretsManager()
+        with self.assertLogs("st_secrets", logging.WARNING) as logs:
+            answers = [manager.get("A"), manager.get("B", default="d"), manager.get_bytes("C", b"d")]
+            self.assertEqual(answers, [None, "d", b"d"])
+            self.assertEqual([manager.get_hf_token(), manager.get_replicate_token()], [None, None])
+            self.assertIsNone(FileSecretProvider(path).get_secret("A"))
+        self.assertEqual(len(logs.output), 1, logs.output)
+        self.assertIn("secrets.json", logs.output[0])
+        self.assertNotIn(CANARY, logs.output[0])
+        for strict in (manager.require, manager.find, lambda key: manager.get_many([key])):
+            with self.assertRaises(ProtocolError):
+                strict("A")
+        SecretsManager.reset()
+        with self.assertLogs("st_secrets", logging.WARNING):
+            SecretsManager().get("A")
+
+    def test_failure_is_logged_again_after_the_period(self):
+        provider = Dictionary({"A": ValueError(), "B": ValueError()})
+        with mock.patch("st_secrets._log.time") as clock, self.assertLogs("st_secrets", logging.WARNING) as logs:
+            clock.monotonic.return_value = 1000.0
+            manager = SecretsManager([provider])
+            self.assertEqual([manager.get("A", 1), manager.get("B", 2)], [1, 2])
+            self.assertEqual(len(logs.output), 1)
+            clock.monotonic.return_value += _log.PERIOD
+            self.assertEqual(manager.get("A", 3), 3)
+            self.assertEqual(len(logs.output), 2)
+
+    def test_set_secret_that_fails_returns_false(self):
+        path = self.write(".simpletuner/secrets.json", "{broken")
+        manager = SecretsManager()
+        with self.assertLogs("st_secrets", logging.WARNING) as logs:
+            self.assertIs(manager.set_secret("A", CANARY), False)
+            self.assertIs(manager.set("A", CANARY), False)
+            self.assertIs(manager.set_replicate_token(CANARY), False)
+            self.assertIs(manager.delete_secret("A"), False)
+            self.assertIs(FileSecretProvider(path).set_secret("A", CANARY), False)
+        self.assertNotIn(CANARY, str(logs.output))
+        for write in (
+            lambda: manager.set_secret("A", "x", strict=True),
+            lambda: manager.set_replicate_token("x", strict=True),
+            lambda: manager.delete_secret("A", strict=True),
+        ):
+            with self.assertRaises(ProtocolError):
+                write()
+        self.assertEqual(path.read_text(), "{broken")
+
+    def test_delete_secret_that_is_not_there(self):
+        manager = SecretsManager()
+        self.assertIs(manager.delete_secret("A"), False)
+        self.assertIs(manager.set("A", "1"), True)
+        self.assertEqual([manager.delete_secret("A"), manager.delete_secret("A")], [True, True])
+        self.assertIs(manager.delete_secret("A", strict=True), False)
+        provider = FileSecretProvider()
+        self.assertIs(provider.delete_secret("A"), True)
+        provider.get_file_path().unlink()
+        self.assertIs(provider.delete_secret("A"), False)
+
+
+if __name__ == "__main__":
+    unittest.main()

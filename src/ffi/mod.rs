@@ -299,6 +299,14 @@ fn too_long(name: &str, len: usize) -> Error {
     Error::invalid_argument(format!("the length of `{name}` is {len}, more than the address space"))
 }
 
+/// Returns an error if `flags` has other bits than `known`.
+pub(crate) fn check_flags(flags: u32, known: u32) -> Result<()> {
+    match flags & !known {
+        0 => Ok(()),
+        unknown => Err(Error::invalid_argument(format!("unknown bits in `flags`: {unknown:#x}"))),
+    }
+}
+
 #[cold]
 pub(crate) fn null(name: &str) -> Error {
     Error::invalid_argument(format!("`{name}` is NULL"))

@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::bytes::copy_into;
 use super::sized::SizedOut;
 use super::{
-    Out, config, free_handle, guard, guard_handle, guard_out, input, st_bytes, st_config, st_error, st_status, text,
+    Out, check_flags, config, free_handle, guard, guard_handle, guard_out, input, st_bytes, st_config, st_error,
+    st_status, text,
 };
 use crate::clock;
 use crate::error::{Error, Result};
@@ -337,10 +338,7 @@ pub(super) fn time_limit(timeout: f64) -> Result<Option<Duration>> {
 }
 
 fn options(timeout: f64, flags: u32) -> Result<Options> {
-    let unknown = flags & !(ST_GET_REFRESH | ST_GET_CACHED_ONLY);
-    if unknown != 0 {
-        return Err(Error::invalid_argument(format!("unknown bits in `flags`: {unknown:#x}")));
-    }
+    check_flags(flags, ST_GET_REFRESH | ST_GET_CACHED_ONLY)?;
     if flags == ST_GET_REFRESH | ST_GET_CACHED_ONLY {
         return Err(Error::invalid_argument("`flags`: ST_GET_REFRESH and ST_GET_CACHED_ONLY are mutually exclusive"));
     }

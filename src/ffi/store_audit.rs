@@ -3,7 +3,7 @@
 use std::ffi::c_char;
 
 use super::store::{document, optional_text, st_store, with};
-use super::{Out, guard, st_bytes, st_error, st_status, text};
+use super::{Out, guard, guard_optional_out, guard_out, st_bytes, st_error, st_status, text};
 use crate::error::{Error, Result};
 use crate::store::{AuditFormat, Store};
 
@@ -19,12 +19,8 @@ pub const ST_AUDIT_CSV: i32 = 2;
 /// Free `json` with `st_bytes_free`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_audit_event_types(json: *mut st_bytes, error: *mut st_error) -> st_status {
-    guard(error, || {
-        // SAFETY: the caller gives NULL or a place for an `st_bytes`.
-        let out = unsafe { Out::new(json, "json") }?;
-        out.set(document(&Store::audit_event_types())?);
-        Ok(())
-    })
+    // SAFETY: the caller gives NULL or a place for an `st_bytes`.
+    unsafe { guard_out(json, "json", error, || document(&Store::audit_event_types())) }
 }
 
 /// Appends an entry of the program's own to the audit trail, with the actor of `st_store_as`. Changes made by this
@@ -49,33 +45,22 @@ pub unsafe extern "C" fn st_audit_log(
     id: *mut i64,
     error: *mut st_error,
 ) -> st_status {
-    guard(error, || {
-        // SAFETY: the caller gives NULL or a place for a number.
-        let id = unsafe { Out::optional(id) };
-        // SAFETY: the caller gives readable text of these lengths, or NULL where that is allowed.
-        let (event_type, action, target, details) = unsafe {
-            (
-                text("event_type", event_type, event_type_len)?,
-                text("action", action, action_len)?,
-                (
-                    optional_text("target_type", target_type, target_type_len)?,
-                    optional_text("target_id", target_id, target_id_len)?,
-                ),
-                optional_text("details", details, details_len)?.unwrap_or_default(),
-            )
-        };
-        let target = match target {
-            (Some(kind), Some(id)) => Some((kind, id)),
-            (None, None) => None,
-            _ => return Err(Error::invalid_argument("`target_type` and `target_id` must be given together")),
-        };
-        // SAFETY: the caller gives NULL or a live store.
-        let number = unsafe { with(store, |store| store.audit_log(event_type, action, target, details)) }?;
-        if let Some(id) = id {
-            id.set(number);
-        }
-        Ok(())
-    })
+    // SAFETY: the caller gives NULL or a place for a number, readable text of these lengths, or NULL where that is
+    // allowed, and NULL or a live store.
+    unsafe {
+        guard_optional_out(id, error, || {
+            let event_type = text("event_type", event_type, event_type_len)?;
+            let action = text("action", action, action_len)?;
+            let target_type = optional_text("target_type", target_type, target_type_len)?;
+            let target_id = optional_text("target_id", target_id, target_id_len)?;
+            let details = optional_text("details", details, details_len)?.unwrap_or_default();
+            if target_type.is_some() != target_id.is_some() {
+                return Err(Error::invalid_argument("`target_type` and `target_id` must be given together"));
+            }
+            let target = target_type.zip(target_id);
+            with(store, |store| store.audit_log(event_type, action, target, details))
+        })
+    }
 }
 
 /// Queries the audit trail. Returns entries, newest first, as a JSON array of objects with the names of the columns.
@@ -101,15 +86,14 @@ pub unsafe extern "C" fn st_audit_query(
     json: *mut st_bytes,
     error: *mut st_error,
 ) -> st_status {
-    guard(error, || {
-        // SAFETY: the caller gives NULL or a place for an `st_bytes`.
-        let out = unsafe { Out::new(json, "json") }?;
-        // SAFETY: the caller gives NULL or readable text of this length.
-        let filter = unsafe { optional_text("filter_json", filter_json, filter_json_len) }?.unwrap_or_default();
-        // SAFETY: the caller gives NULL or a live store.
-        out.set(document(&unsafe { with(store, |store| store.audit_query(filter)) }?)?);
-        Ok(())
-    })
+    // SAFETY: the caller gives NULL or a place for an `st_bytes`, NULL or readable text of this length, and NULL or a
+    // live store.
+    unsafe {
+        guard_out(json, "json", error, || {
+            let filter = optional_text("filter_json", filter_json, filter_json_len)?.unwrap_or_default();
+            document(&with(store, |store| store.audit_query(filter))?)
+        })
+    }
 }
 
 /// Returns statistics of the audit trail as a JSON object: `total_entries`, `by_type` (the number of entries of each
@@ -121,13 +105,8 @@ pub unsafe extern "C" fn st_audit_stats(
     json: *mut st_bytes,
     error: *mut st_error,
 ) -> st_status {
-    guard(error, || {
-        // SAFETY: the caller gives NULL or a place for an `st_bytes`.
-        let out = unsafe { Out::new(json, "json") }?;
-        // SAFETY: the caller gives NULL or a live store.
-        out.set(document(&unsafe { with(store, Store::audit_stats) }?)?);
-        Ok(())
-    })
+    // SAFETY: the caller gives NULL or a place for an `st_bytes`, and NULL or a live store.
+    unsafe { guard_out(json, "json", error, || document(&with(store, Store::audit_stats)?)) }
 }
 
 /// Verifies the chain of the entries `first` to `last`. 0 means the first entry, or the last. A broken chain is
@@ -251,23 +230,15 @@ pub unsafe extern "C" fn st_audit_send(
     last_id: *mut i64,
     error: *mut st_error,
 ) -> st_status {
-    guard(error, || {
-        // SAFETY: the caller gives NULL or a place for a number.
-        let last_id = unsafe { Out::optional(last_id) };
-        // SAFETY: the caller gives readable text of these lengths, or NULL where that is allowed.
-        let (filter, webhook) = unsafe {
-            (
-                optional_text("filter_json", filter_json, filter_json_len)?.unwrap_or_default(),
-                text("webhook_json", webhook_json, webhook_json_len)?,
-            )
-        };
-        // SAFETY: the caller gives NULL or a live store.
-        let last = unsafe { with(store, |store| store.audit_send(filter, webhook)) }?;
-        if let Some(last_id) = last_id {
-            last_id.set(last);
-        }
-        Ok(())
-    })
+    // SAFETY: the caller gives NULL or a place for a number, readable text of these lengths, or NULL where that is
+    // allowed, and NULL or a live store.
+    unsafe {
+        guard_optional_out(last_id, error, || {
+            let filter = optional_text("filter_json", filter_json, filter_json_len)?.unwrap_or_default();
+            let webhook = text("webhook_json", webhook_json, webhook_json_len)?;
+            with(store, |store| store.audit_send(filter, webhook))
+        })
+    }
 }
 
 /// Removes the entries at the beginning of the audit trail that are more than `days` days old. 0 means the days of

@@ -4,7 +4,7 @@ use std::ffi::c_char;
 use std::path::Path;
 
 use super::store::{st_store, with};
-use super::{guard, st_error, st_status, text};
+use super::{check_flags, guard, st_error, st_status, text};
 use crate::error::{Error, Result};
 use crate::store::StoreDatabase;
 
@@ -53,10 +53,7 @@ pub unsafe extern "C" fn st_store_backup(
 }
 
 fn database(flags: u32) -> Result<StoreDatabase> {
-    let unknown = flags & !(ST_BACKUP_REPLACE | ST_BACKUP_AUDIT | ST_BACKUP_CREDENTIALS);
-    if unknown != 0 {
-        return Err(Error::invalid_argument(format!("unknown bits in `flags`: {unknown:#x}")));
-    }
+    check_flags(flags, ST_BACKUP_REPLACE | ST_BACKUP_AUDIT | ST_BACKUP_CREDENTIALS)?;
     match (flags & ST_BACKUP_AUDIT != 0, flags & ST_BACKUP_CREDENTIALS != 0) {
         (false, false) => Ok(StoreDatabase::Main),
         (true, false) => Ok(StoreDatabase::Audit),

@@ -5,8 +5,8 @@ use std::ffi::{c_char, c_void};
 use super::encryption::{cipher, st_cipher};
 use super::secrets::{manager, st_secrets};
 use super::store::{document, optional_text, st_store, with};
-use super::{Out, guard, guard_optional_out, guard_out, input, st_bytes, st_error, st_status, text};
-use crate::error::{Error, Result};
+use super::{Out, check_flags, guard, guard_optional_out, guard_out, input, st_bytes, st_error, st_status, text};
+use crate::error::Result;
 
 /// For `st_credential_source`: there is neither.
 pub const ST_CREDENTIAL_NONE: i32 = 0;
@@ -335,10 +335,7 @@ pub unsafe extern "C" fn st_credentials_reencrypt(
 }
 
 fn plain(flags: u32) -> Result<bool> {
-    let unknown = flags & !ST_REENCRYPT_PLAIN;
-    if unknown != 0 {
-        return Err(Error::invalid_argument(format!("unknown bits in `flags`: {unknown:#x}")));
-    }
+    check_flags(flags, ST_REENCRYPT_PLAIN)?;
     Ok(flags & ST_REENCRYPT_PLAIN != 0)
 }
 

@@ -209,6 +209,19 @@ fn signals_are_passed_on_to_a_redacted_command() {
 }
 
 #[test]
+fn a_container_whose_session_began_outside_passes_signals_on() {
+    let home = home();
+    let script = "trap 'echo got; exit 7' HUP; kill -HUP $PPID; while :; do sleep 0.05; done";
+    // As the first process of the container, and as another.
+    for before in [&[][..], &["sh", "-c", r#""$@"; exit $?"#, "sh"]] {
+        let program = home.command(&["run", "HF_TOKEN", "--redact", "--", "sh", "-c", script]);
+        let container = home.in_container(before, &program);
+        let answer = answer(container);
+        assert_eq!((answer.code, answer.text(), answer.stderr.as_str()), (7, "got\n", ""));
+    }
+}
+
+#[test]
 fn a_signal_that_the_caller_ignores_stays_ignored() {
     let home = home();
     let script = "grep SigIgn /proc/self/status";

@@ -259,6 +259,54 @@ fn a_redacted_command_is_stopped_and_continued() {
     assert!(child.end().success());
 }
 
+/// A command that writes this and stops, and whose parent has read it and has stopped too. The parent was stopped in
+/// between, and does not pass on that it is continued: so what each of them does is in order.
+fn stopped_after(home: &Home, written: &str, then: &str) -> (Piped, u32) {
+    let script = format!(
+        "import os, signal, sys\nprint(os.getpid(), flush=True)\nsys.stdin.readline()\n\
+         os.write(1, b'{written}')\nos.kill(os.getpid(), signal.SIGSTOP)\nos.write(1, b'{then}')"
+    );
+    let program = home.command(&["run", "--all", "--redact", "--", "python3", "-c", &script]);
+    let mut command = Command::new("env");
+    command.arg("--ignore-signal=CONT").arg(program.get_program()).args(program.get_args());
+    command.env_clear().envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut child = Piped::start(command);
+    let command = child.line().parse().unwrap();
+    kill("-STOP", child.id());
+    wait_until(|| state(child.id()) == Some('T'));
+    child.write(b"\n");
+    wait_until(|| state(command) == Some('T'));
+    kill("-CONT", child.id());
+    wait_until(|| state(child.id()) == Some('T'));
+    (child, command)
+}
+
+#[test]
+fn the_beginning_of_a_secret_is_held_back_while_a_command_is_stopped() {
+    let home = home();
+    let (mut child, command) = stopped_after(&home, "CANARY-1", "234567\\n");
+    kill("-CONT", command);
+    wait_until(|| state(command) == Some('Z'));
+    kill("-CONT", child.id());
+    assert_eq!(child.line(), "***");
+    assert!(child.end().success());
+}
+
+#[test]
+fn the_time_while_a_command_is_stopped_is_not_a_pause_of_its_output() {
+    // A part of a value that is a line.
+    let home = Home::with(r#"{"KEY": "part\nCANARY-1234567"}"#);
+    let (mut child, command) = stopped_after(&home, "part\\n", "end\\n");
+    std::thread::sleep(std::time::Duration::from_millis(60));
+    let continued = std::time::Instant::now();
+    kill("-CONT", child.id());
+    assert_eq!(child.line(), "part");
+    let pause = continued.elapsed();
+    kill("-CONT", command);
+    assert_eq!(child.line(), "end");
+    assert!(child.end().success() && pause.as_millis() >= 50, "{pause:?}");
+}
+
 #[test]
 fn a_parent_that_waits_for_its_reader_can_be_stopped() {
     let home = home();

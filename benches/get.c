@@ -189,5 +189,9 @@ int main(int argc, char **argv) {
     measure("get from AWS, remembered, as st_bytes", get_bytes, argv[4]);
     measure("get from AWS, remembered, into a buffer", get_into, argv[4]);
     measure("a key that is nowhere", miss, "NOWHERE");
+    if (st_redactor_start(NULL, NULL) != ST_OK) {
+        return 1;
+    }
+    measure("get from the loaded file, with a redactor", get_bytes, argv[2]);
     return 0;
 }

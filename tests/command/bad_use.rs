@@ -43,7 +43,12 @@ fn bad_use_is_one_line_with_a_remedy() {
         (&["run", "--tmpfs", "HF_TOKEN", "--", "true"], &["--tmpfs takes NAME=PATH", "/tmp/key.json"]),
         (&["redact", "HF_TOKEN", "extra", "--rename", "A=B"], &["'--rename'"]),
         (&["start-with-files", "--", "true", "x=y"], &["for st-secrets itself"]),
-        (&["get", "HF_TOKEN", "--color", "blue"], &["'--color <WHEN>'", "possible values: auto, always, never"]),
+        (
+            &["get", "HF_TOKEN", "--color", "blue"],
+            &["invalid value for '--color <WHEN>'; possible values: auto, always, never\n"],
+        ),
+        (&["run", "A", "--timeout", "-1", "--", "true"], &["--timeout", "a number of seconds above 0"]),
+        (&["audit", "list", "--limit", "-1"], &["'--limit <COUNT>'", "a whole number above 0"]),
     ] {
         let answer = home.run(arguments).fails(2, expected);
         assert_eq!(answer.stderr.lines().count(), 1, "{arguments:?}: {answer:?}");

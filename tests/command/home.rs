@@ -60,6 +60,15 @@ impl Home {
         command
     }
 
+    /// The same in process numbers of its own, which do not have that of the session; `before` is in front of it.
+    pub(crate) fn in_container(&self, before: &[&str], program: &Command) -> Command {
+        let mut command = Command::new("unshare");
+        command.args(["--map-root-user", "--pid", "--fork"]).args(before);
+        command.arg(program.get_program()).args(program.get_args()).current_dir(self.path("")).stdin(Stdio::null());
+        command.env_clear().envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command
+    }
+
     pub(crate) fn run(&self, arguments: &[&str]) -> Answer {
         answer(self.command(arguments))
     }

@@ -6,6 +6,7 @@ mod export;
 mod home;
 mod memory_file;
 mod names;
+mod piped;
 mod programs;
 mod redact;
 mod redact_terminal;

@@ -85,6 +85,15 @@ fn pip_with_a_credential_in_its_index_is_redacted() {
 }
 
 #[test]
+fn wandb_offline_is_redacted() {
+    let python = python();
+    let script = "import os, wandb\ntoken = os.environ['TOKEN']\n\
+                  run = wandb.init(project='p', mode='offline', config={'token': token})\n\
+                  print(dict(run.config))\nwandb.termlog(token)\nrun.log({'loss': 0.5})\nrun.finish()";
+    is_redacted(&home(), CANARY, &[python.get_program().to_str().unwrap(), "-c", script]);
+}
+
+#[test]
 fn a_progress_bar_is_live_and_redacted() {
     let home = home();
     let script =

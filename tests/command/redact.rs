@@ -6,6 +6,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
 
 use crate::home::{Home, answer};
+use crate::piped::Piped;
 
 const TWO: &str = r#"{"HF_TOKEN": "CANARY-1234567", "wandb-api-key": "CANARY wandb/key+"}"#;
 
@@ -110,16 +111,13 @@ fn what_may_be_the_beginning_of_a_secret_is_seen_after_a_pause() {
 #[test]
 fn ctrl_c_does_not_end_the_filter_before_its_input() {
     let home = home();
-    let mut filter = spawn(home.command(&["redact"]));
-    let mut input = filter.stdin.take().unwrap();
-    let mut lines = BufReader::new(filter.stdout.take().unwrap()).lines();
-    input.write_all(b"ready\n").unwrap();
-    assert_eq!(lines.next().unwrap().unwrap(), "ready");
+    let mut filter = Piped::start(home.command(&["redact"]));
+    filter.write(b"ready\n");
+    assert_eq!(filter.line(), "ready");
     kill("-INT", filter.id());
-    input.write_all(b"KeyboardInterrupt: CANARY-1234567\n").unwrap();
-    assert_eq!(lines.next().unwrap().unwrap(), "KeyboardInterrupt: ***");
-    drop(input);
-    assert!(lines.next().is_none() && filter.wait().unwrap().success());
+    filter.write(b"KeyboardInterrupt: CANARY-1234567\n");
+    assert_eq!(filter.line(), "KeyboardInterrupt: ***");
+    assert!(filter.end().success());
 }
 
 #[test]
@@ -190,24 +188,36 @@ fn signals_are_passed_on_to_a_redacted_command() {
     let home = home();
     for (name, number) in [("HUP", 1), ("INT", 2), ("QUIT", 3), ("TERM", 15), ("USR1", 10), ("USR2", 12), ("ALRM", 14)]
     {
-        // Python counts each one; the end of its input shows that no other one came.
+        // Python takes one; the end of its input shows that no other one came.
         let script = format!(
-            "import os, signal, sys\nall = []\n\
-             signal.signal({number}, lambda *_: (all.append(1), os.write(1, b'got\\n')))\nos.write(1, b'ready\\n')\n\
-             sys.stdin.read()\nprint(len(all))\nsys.exit(7)"
+            "import os, signal, sys\nsignal.pthread_sigmask(signal.SIG_BLOCK, [{number}])\nos.write(1, b'ready\\n')\n\
+             signal.sigwait([{number}])\nos.write(1, b'got\\n')\nsys.stdin.read()\n\
+             print(len(signal.sigpending()), 'more')\nsys.stdout.flush()\nos._exit(7)"
         );
         let mut command = Command::new("env");
         let program = home.command(&["run", "HF_TOKEN", "--redact", "--", "python3", "-c", &script]);
         command.arg("--default-signal").arg(program.get_program()).args(program.get_args()).current_dir(home.path(""));
         command.env_clear().envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        let mut child = spawn(command);
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        assert_eq!(lines.next().unwrap().unwrap(), "ready");
+        let mut child = Piped::start(command);
+        assert_eq!(child.line(), "ready", "{name}");
         kill(&format!("-{name}"), child.id());
-        assert_eq!(lines.next().unwrap().unwrap(), "got", "{name}");
-        drop(child.stdin.take());
-        assert_eq!(lines.next().unwrap().unwrap(), "1", "{name}");
-        assert_eq!(child.wait().unwrap().code(), Some(7), "{name}");
+        assert_eq!(child.line(), "got", "{name}");
+        child.end_input();
+        assert_eq!(child.line(), "0 more", "{name}");
+        assert_eq!(child.end().code(), Some(7), "{name}");
+    }
+}
+
+#[test]
+fn a_container_whose_session_began_outside_passes_signals_on() {
+    let home = home();
+    let script = "trap 'echo got; exit 7' HUP; kill -HUP $PPID; while :; do sleep 0.05; done";
+    // As the first process of the container, and as another.
+    for before in [&[][..], &["sh", "-c", r#""$@"; exit $?"#, "sh"]] {
+        let program = home.command(&["run", "HF_TOKEN", "--redact", "--", "sh", "-c", script]);
+        let container = home.in_container(before, &program);
+        let answer = answer(container);
+        assert_eq!((answer.code, answer.text(), answer.stderr.as_str()), (7, "got\n", ""));
     }
 }
 
@@ -233,9 +243,8 @@ fn a_signal_that_the_caller_ignores_stays_ignored() {
 fn a_redacted_command_is_stopped_and_continued() {
     let home = home();
     let script = "echo $$; read line; echo got $line $HF_TOKEN";
-    let mut child = spawn(home.command(&["run", "HF_TOKEN", "--redact", "--", "sh", "-c", script]));
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let command: u32 = lines.next().unwrap().unwrap().parse().unwrap();
+    let mut child = Piped::start(home.command(&["run", "HF_TOKEN", "--redact", "--", "sh", "-c", script]));
+    let command: u32 = child.line().parse().unwrap();
     kill("-STOP", command);
     wait_until(|| state(child.id()) == Some('T'));
     kill("-CONT", child.id());
@@ -245,9 +254,57 @@ fn a_redacted_command_is_stopped_and_continued() {
     kill("-STOP", command);
     wait_until(|| state(child.id()) == Some('T') && state(command) == Some('T'));
     kill("-CONT", child.id());
-    child.stdin.take().unwrap().write_all(b"this\n").unwrap();
-    assert_eq!(lines.next().unwrap().unwrap(), "got this ***");
-    assert!(child.wait().unwrap().success());
+    child.write(b"this\n");
+    assert_eq!(child.line(), "got this ***");
+    assert!(child.end().success());
+}
+
+/// A command that writes this and stops, and whose parent has read it and has stopped too. The parent was stopped in
+/// between, and does not pass on that it is continued: so what each of them does is in order.
+fn stopped_after(home: &Home, written: &str, then: &str) -> (Piped, u32) {
+    let script = format!(
+        "import os, signal, sys\nprint(os.getpid(), flush=True)\nsys.stdin.readline()\n\
+         os.write(1, b'{written}')\nos.kill(os.getpid(), signal.SIGSTOP)\nos.write(1, b'{then}')"
+    );
+    let program = home.command(&["run", "--all", "--redact", "--", "python3", "-c", &script]);
+    let mut command = Command::new("env");
+    command.arg("--ignore-signal=CONT").arg(program.get_program()).args(program.get_args());
+    command.env_clear().envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut child = Piped::start(command);
+    let command = child.line().parse().unwrap();
+    kill("-STOP", child.id());
+    wait_until(|| state(child.id()) == Some('T'));
+    child.write(b"\n");
+    wait_until(|| state(command) == Some('T'));
+    kill("-CONT", child.id());
+    wait_until(|| state(child.id()) == Some('T'));
+    (child, command)
+}
+
+#[test]
+fn the_beginning_of_a_secret_is_held_back_while_a_command_is_stopped() {
+    let home = home();
+    let (mut child, command) = stopped_after(&home, "CANARY-1", "234567\\n");
+    kill("-CONT", command);
+    wait_until(|| state(command) == Some('Z'));
+    kill("-CONT", child.id());
+    assert_eq!(child.line(), "***");
+    assert!(child.end().success());
+}
+
+#[test]
+fn the_time_while_a_command_is_stopped_is_not_a_pause_of_its_output() {
+    // A part of a value that is a line.
+    let home = Home::with(r#"{"KEY": "part\nCANARY-1234567"}"#);
+    let (mut child, command) = stopped_after(&home, "part\\n", "end\\n");
+    std::thread::sleep(std::time::Duration::from_millis(60));
+    let continued = std::time::Instant::now();
+    kill("-CONT", child.id());
+    assert_eq!(child.line(), "part");
+    let pause = continued.elapsed();
+    kill("-CONT", command);
+    assert_eq!(child.line(), "end");
+    assert!(child.end().success() && pause.as_millis() >= 50, "{pause:?}");
 }
 
 #[test]

@@ -20,7 +20,12 @@ fn the_configuration_of_a_provider_is_saved_and_updated() {
     let listed = parsed(&home.run(&["provider", "list", "--json"]).ok());
     assert_eq!(listed[0]["provider"], "replicate");
     assert!(home.run(&["provider", "list"]).ok().text().contains("replicate"));
-    home.run_with(&["provider", "save", "replicate"], b"[CANARY]").fails(2, &["st-secrets: error: "]);
+    for (command, input) in
+        [("save", &b"[CANARY]"[..]), ("save", b"\"CANARY\""), ("update", b""), ("save", b"{\"CANARY\": 1")]
+    {
+        let answer = home.run_with(&["provider", command, "replicate"], input);
+        answer.fails(2, &["st-secrets: error: the configuration on stdin is not a JSON object (line 1, column"]);
+    }
     home.run(&["provider", "delete", "replicate"]).ok();
     home.run(&["provider", "delete", "replicate"]).fails(3, &["\"replicate\" has no configuration"]);
     assert_eq!(parsed(&home.run(&["provider", "list", "--json"]).ok()), json!([]));

@@ -100,6 +100,21 @@ fn a_stop_shows_what_is_typed_until_it_is_continued() {
 }
 
 #[test]
+fn a_value_is_typed_in_a_container_whose_session_began_outside() {
+    let home = Home::new();
+    let program = home.in_container(&[], &home.command(&["set", "HF_TOKEN"]));
+    let mut session = Session::of(&home, &program, 200);
+    session.expect("(not shown): ");
+    // No shell would continue the program, so the system does not stop it.
+    session.type_in(b"wrong\x1a");
+    session.seen.clear();
+    session.expect("(not shown): ");
+    session.type_in(b"CANARY\r");
+    assert_eq!(session.end().0, 0);
+    assert_eq!(home.run(&["get", "HF_TOKEN"]).ok().text(), "CANARY");
+}
+
+#[test]
 fn ctrl_z_stops_at_a_prompt_in_a_shell() {
     let home = Home::new();
     let program = home.command::<&str>(&[]);

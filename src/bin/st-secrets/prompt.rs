@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Signal, getpid, getsid, kill_current_process_group};
+use rustix::process::{Signal, kill_current_process_group};
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
 use signal_hook::flag;
@@ -74,7 +74,7 @@ impl Signals {
 
     /// Whether Ctrl-Z may stop the program. A session leader has no shell that would continue it.
     fn can_stop(&self) -> bool {
-        self.handled.contains(&SIGTSTP) && getsid(None).is_ok_and(|leader| leader != getpid())
+        self.handled.contains(&SIGTSTP) && !signals::is_session_leader()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Signals: which ones the caller ignores, and what a signal does when it is not handled.
+//! Signals: which ones the caller ignores, and what a signal does when it is not handled; the session.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,10 +11,22 @@ use crate::failure::Outcome;
 
 /// The signals of this list that the caller does not ignore. Those that it ignores, as nohup does, stay ignored.
 pub(crate) fn not_ignored(signals: &[i32]) -> Vec<i32> {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    let ignored = status("SigIgn:").and_then(|mask| u64::from_str_radix(&mask, 16).ok()).unwrap_or_default();
     signals.iter().copied().filter(|signal| ignored & (1 << (signal - 1)) == 0).collect()
+}
+
+/// Whether this process leads its session. `getsid` is 0 in a container whose session began outside, which `rustix` takes
+/// for impossible.
+pub(crate) fn is_session_leader() -> bool {
+    // One number for each PID namespace, ours last.
+    let session = status("NSsid:").and_then(|numbers| numbers.split_whitespace().last()?.parse().ok());
+    session == Some(getpid().as_raw_pid())
+}
+
+/// A line of the status of this process, without its name.
+fn status(name: &str) -> Option<String> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    Some(status.lines().find_map(|line| line.strip_prefix(name))?.trim().to_owned())
 }
 
 /// Lets signals that are handled do again what they do by default.

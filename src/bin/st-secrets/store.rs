@@ -1,11 +1,13 @@
 //! `credentials`, `provider`, `hardware` and `backup`: the databases.
 
+use std::collections::HashMap;
 use std::fs::DirBuilder;
 use std::io::{self, IsTerminal};
 use std::os::unix::fs::DirBuilderExt;
 use std::process::ExitCode;
 
 use rustix::io::Errno;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 use st_secrets::store::{Actor, Reencryption, StoreDatabase};
 use st_secrets::{Cipher, Status, Store};
@@ -109,7 +111,14 @@ fn document() -> Result<String, Failure> {
     if io::stdin().is_terminal() {
         return Err(Failure::usage("no configuration is given; write: st-secrets provider update PROVIDER < FILE"));
     }
-    String::from_utf8(prompt::read_stdin()?).map_err(|_| Failure::usage("the configuration on stdin is not UTF-8"))
+    let text = String::from_utf8(prompt::read_stdin()?);
+    let text = text.map_err(|_| Failure::usage("the configuration on stdin is not UTF-8"))?;
+    // The message of the parser may repeat a value.
+    serde_json::from_str::<HashMap<String, IgnoredAny>>(&text).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        Failure::usage(format!("the configuration on stdin is not a JSON object (line {line}, column {column})"))
+    })?;
+    Ok(text)
 }
 
 /// The configuration with the types of texts and numbers in their place, as a terminal may show it.

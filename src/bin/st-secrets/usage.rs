@@ -40,6 +40,7 @@ fn one_line(error: &clap::Error) -> String {
     }
     if error.kind() == ErrorKind::InvalidValue {
         parts.push(format!("possible values: {}", texts(error, ContextKind::ValidValue).join(", ")));
+        return parts.join("; ");
     }
     if error.kind() == ErrorKind::InvalidSubcommand {
         parts.push("see st-secrets --help".to_owned());
@@ -68,6 +69,7 @@ fn problem(error: &clap::Error) -> String {
         ErrorKind::InvalidValue if texts(error, ContextKind::InvalidValue).concat().is_empty() => {
             format!("{argument} needs a value")
         }
+        ErrorKind::InvalidValue => format!("invalid value for {argument}"),
         ErrorKind::ValueValidation if argument.contains("--timeout") => {
             format!("invalid value for {argument}: {SECONDS}")
         }

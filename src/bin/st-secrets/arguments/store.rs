@@ -145,7 +145,10 @@ pub(crate) enum AuditCommand {
     /// List entries, newest first
     List {
         /// At most this many
-        #[arg(long, value_name = "COUNT", default_value_t = 100, value_parser = value_parser!(u32).range(1..))]
+        #[arg(
+            long, value_name = "COUNT", default_value_t = 100, value_parser = value_parser!(u32).range(1..),
+            allow_negative_numbers = true,
+        )]
         limit: u32,
         /// Only entries of this time and later, such as 2026-08-22T17:32:24Z
         #[arg(long, value_name = "TIME")]

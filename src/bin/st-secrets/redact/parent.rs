@@ -10,7 +10,7 @@ use std::os::unix::net::UnixStream;
 use std::process::{Command, ExitCode};
 
 use rustix::event::{PollFd, PollFlags};
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getpid, getsid, kill_process, wait};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait};
 use signal_hook::consts::{
     SIGALRM, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN, SIGUSR1, SIGUSR2, SIGWINCH,
 };
@@ -139,7 +139,7 @@ impl<'a> Parent<'a> {
         // The keyboard and the terminal send signals to the whole process group, so the command has got them. Only a
         // hang-up goes to the leader of the session alone.
         let is_for_all = origin.cause == Cause::Kernel;
-        let is_hang_up = signal == Signal::HUP && getsid(None).is_ok_and(|leader| leader == getpid());
+        let is_hang_up = signal == Signal::HUP && signals::is_session_leader();
         if PASSED_ON.contains(&origin.signal) && (!is_for_all || is_hang_up || signal == Signal::CONT) {
             kill_process(self.child, signal).ok();
         }

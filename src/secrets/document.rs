@@ -27,8 +27,8 @@ pub(crate) trait DocumentSource: Send + Sync {
     /// Reads the document now. If there is none, the result is [`Document::missing`].
     ///
     /// After an [authoritative](crate::Error::authoritative) error an earlier document must not be used. Every other
-    /// error is an outage, during which it may be.
-    fn load(&self, deadline: Deadline) -> Result<Document>;
+    /// error is an outage, during which it may be. `retries`: whether failed requests are repeated.
+    fn load(&self, deadline: Deadline, retries: bool) -> Result<Document>;
 
     /// Does work that must not delay readers, such as renewing a token. The loading thread calls it when the document
     /// is published and no caller waits for it any more. Its failures are logged, not returned. One call is under way

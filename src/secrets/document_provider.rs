@@ -8,8 +8,8 @@
 //!
 //! After a failure the source is not queried for 1 s, then 2 s, 4 s, … up to `max_backoff`, unless a refresh is
 //! requested or the source has new credentials; see [`Outage`]. From the first failure until a load succeeds, at most
-//! one call at a time waits for the source; if it timed out, only briefly: such a load is a probe. Only an
-//! authoritative failure drops the document at once.
+//! one call at a time waits for the source, which does not repeat failed requests; if it timed out, only briefly: such
+//! a load is a probe. Only an authoritative failure drops the document at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -105,7 +105,9 @@ impl<S: DocumentSource> DocumentProvider<S> {
     /// Queries the source, except during its back-off. No other call does so now.
     fn load_now(&self, request: &LoadRequest) -> Result<Arc<LoadedDocument>> {
         let _guard = fork::protect();
-        match self.state().outage.filter(|outage| outage.is_backing_off(request.remaining)) {
+        let outage = self.state().outage.filter(|outage| outage.applies_to(request.remaining));
+        let retries = request.forced || outage.is_none();
+        match outage.filter(|outage| outage.is_backing_off(request.remaining)) {
             _ if request.forced => self.source.before_refresh(),
             Some(outage) if !self.has_new_credentials(&outage) => return Err(outage.error()),
             _ => {}
@@ -114,7 +116,7 @@ impl<S: DocumentSource> DocumentProvider<S> {
             return Err(Error::new(Status::Timeout, "no time was left to query it").with_retryable(true));
         }
         let requested_at = Instant::now();
-        let result = self.source.load(request.deadline);
+        let result = self.source.load(request.deadline, retries);
         wipe_stack_below::<STACK>();
         match result {
             Ok(document) => Ok(self.publish(document, requested_at, request.remaining)),

@@ -138,6 +138,24 @@ class ProviderConfiguration(Case):
         with self.assertLogs("st_secrets", "WARNING") as logs:
             self.assertEqual(store.get_sync("bad"), {})
             self.assertEqual(asyncio.run(store.get("bad")), {})
+            self.assertEqual(
+                asyncio.run(store.get_webhook_config("bad")),
+                {
+                    "webhook_url": None,
+                    "webhook_secret": None,
+                    "webhook_require_signature": True,
+                    "webhook_allowed_ips": [],
+                },
+            )
+            self.assertEqual(
+                asyncio.run(store.get_cost_limit_config("bad")),
+                {"enabled": False, "amount": 0.0, "period": "daily", "action": "warn"},
+            )
+            self.assertIsNone(asyncio.run(store.get_hardware_info("bad")))
+        self.assertEqual(asyncio.run(store.get_webhook_config("none")), asyncio.run(store.get_webhook_config("good")))
+        for native in (get_store().webhook_config, get_store().cost_limit_config):
+            with self.assertRaises(CorruptError):
+                native("bad")
         self.assertIn("'bad'" if "'bad'" in logs.output[0] else '"bad"', logs.output[0])
         self.assertEqual(store.get_sync("good"), {"a": 1})
         with self.assertRaises(CorruptError):

@@ -18,7 +18,7 @@ const STS_TIMEOUT: Duration = Duration::from_secs(3);
 /// Checks the provider.
 pub(super) fn check(state: &AwsState, deadline: Deadline) -> Health {
     let files = WatchedFiles::default();
-    let session = match Session::open(state, &files, deadline) {
+    let session = match Session::open(state, &files, deadline, true) {
         Ok(session) => session,
         Err(error) => return failed(&error),
     };
@@ -30,7 +30,7 @@ pub(super) fn check(state: &AwsState, deadline: Deadline) -> Health {
         Ok(endpoint) => is_cleartext(&endpoint.url).then_some(endpoint.url),
         Err(error) => return failed(&error),
     };
-    let document = match load::load(state, &files, deadline) {
+    let document = match load::load(state, &files, deadline, true) {
         Ok(document) => document,
         Err(error) => return with_advice(&error, format!("{error} ({caller})"), HealthState::Failed),
     };

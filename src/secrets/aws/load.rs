@@ -36,7 +36,12 @@ type Results = Vec<Option<Result<Lookup>>>;
 
 impl<'a> Session<'a> {
     /// Reads the settings. The files that credentials come from are added to `files`.
-    pub(super) fn open(state: &'a AwsState, files: &'a WatchedFiles, deadline: Deadline) -> Result<Session<'a>> {
+    pub(super) fn open(
+        state: &'a AwsState,
+        files: &'a WatchedFiles,
+        deadline: Deadline,
+        retries: bool,
+    ) -> Result<Session<'a>> {
         let paths = Profiles::paths(&state.environment)?;
         paths.iter().flatten().for_each(|path| files.record(path));
         let settings = state.settings()?;
@@ -60,7 +65,7 @@ impl<'a> Session<'a> {
             http: Client::new(settings.http()?),
             clock_offsets: &state.clock_offsets,
             retry: &state.retry,
-            max_attempts: settings.max_attempts,
+            max_attempts: if retries { settings.max_attempts } else { 1 },
             correct_clock_skew: !settings.flag(disabled, "disable_clock_skew_correction")?,
         };
         Ok(Session { state, settings, region, client, metadata, files, deadline })
@@ -174,8 +179,8 @@ fn warn_if_cleartext(endpoint: &Endpoint) {
 }
 
 /// Loads all secrets as one document. If several contain a name, the first in the list takes precedence.
-pub(super) fn load(state: &AwsState, files: &WatchedFiles, deadline: Deadline) -> Result<Document> {
-    let session = Session::open(state, files, deadline)?;
+pub(super) fn load(state: &AwsState, files: &WatchedFiles, deadline: Deadline, retries: bool) -> Result<Document> {
+    let session = Session::open(state, files, deadline, retries)?;
     let mut cached = session.credentials()?;
     let ids = &state.provider_settings.secret_ids;
     let region_of = |id: &'_ SecretId| id.region.clone().unwrap_or_else(|| session.region.clone());

@@ -90,6 +90,11 @@ impl<'a> Session<'a> {
         Session { settings, state, http, deadline, retries: true, is_refresh }
     }
 
+    /// The same, in which failed requests are repeated or not.
+    pub(super) fn with_retries(self, retries: bool) -> Session<'a> {
+        Session { retries, ..self }
+    }
+
     /// A session for requests that reading the secret does not depend on: each is sent once, and all have half of the
     /// remaining time, at most some seconds.
     pub(super) fn best_effort(&self) -> Session<'a> {

@@ -70,10 +70,10 @@ impl DocumentSource for VaultSource {
         }
     }
 
-    fn load(&self, deadline: Deadline) -> Result<Document> {
+    fn load(&self, deadline: Deadline, retries: bool) -> Result<Document> {
         let _guard = fork::protect();
         let vault = self.vault.as_ref().map_err(Error::clone)?;
-        vault.load(deadline).map_err(|error| error.with_source(Source::Vault))
+        vault.load(deadline, retries).map_err(|error| error.with_source(Source::Vault))
     }
 
     fn upkeep(&self, deadline: Deadline) {
@@ -133,13 +133,13 @@ impl Vault {
         Session::new(&self.settings, &self.sessions, deadline, is_refresh)
     }
 
-    fn load(&self, deadline: Deadline) -> Result<Document> {
+    fn load(&self, deadline: Deadline, retries: bool) -> Result<Document> {
         if let Some(reason) = self.not_configured() {
             return Ok(Document::missing(reason));
         }
         let credentials = self.credentials();
         *self.credentials.lock() = credentials;
-        let session = self.session(deadline, self.is_refresh.swap(false, SeqCst));
+        let session = self.session(deadline, self.is_refresh.swap(false, SeqCst)).with_retries(retries);
         self.tokens.renew_if_expiring(&session);
         let mut read = self.tokens.with_token(&session, |token| self.kv.read(&session, token));
         match &mut read {

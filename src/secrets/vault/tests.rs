@@ -261,7 +261,7 @@ fn setting_with_a_line_break_is_invalid() {
 fn invalid_variable_fails_the_provider_and_not_the_manager() {
     let environment = Environment::fixed(&[("VAULT_ADDR", "vault:8200"), ("VAULT_TOKEN", "t")]);
     let source = VaultSource::open_in(&Config::new(), &environment).unwrap().unwrap();
-    let error = source.load(Deadline::after(Duration::from_secs(1))).err().unwrap();
+    let error = source.load(Deadline::after(Duration::from_secs(1)), true).err().unwrap();
     assert_eq!((error.status(), error.source_provider()), (Status::Config, Source::Vault));
     assert_eq!(source.check(Deadline::after(Duration::ZERO)).state.name(), "failed");
     assert!(source.describe()["error"].as_str().unwrap().contains("VAULT_ADDR"));

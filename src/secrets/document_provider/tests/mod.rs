@@ -42,8 +42,8 @@ struct Scripted(Arc<Script>);
 struct Script {
     answer: Mutex<Option<Answer>>,
     asked: AtomicUsize,
-    /// How much time each load had.
-    limits: Mutex<Vec<Duration>>,
+    /// How much time each load had, and whether it repeats failed requests.
+    limits: Mutex<Vec<(Duration, bool)>>,
     /// Called during the next load, and during the next upkeep, while forks are allowed.
     in_load: Mutex<Option<Action>>,
     in_upkeep: Mutex<Option<Action>>,
@@ -142,7 +142,12 @@ impl Scripted {
 
     /// Whether the last load had nearly all of the time of its call, not just that of a probe.
     fn had_whole_time(&self) -> bool {
-        self.0.limits.lock().last().is_some_and(|limit| *limit > LONG / 2)
+        self.0.limits.lock().last().is_some_and(|(limit, _)| *limit > LONG / 2)
+    }
+
+    /// Whether the last load repeated failed requests.
+    fn had_retries(&self) -> bool {
+        self.0.limits.lock().last().is_some_and(|(_, retries)| *retries)
     }
 }
 
@@ -156,8 +161,8 @@ impl DocumentSource for Scripted {
         "the script".to_owned()
     }
 
-    fn load(&self, deadline: Deadline) -> Result<Document> {
-        self.0.limits.lock().push(deadline.remaining());
+    fn load(&self, deadline: Deadline, retries: bool) -> Result<Document> {
+        self.0.limits.lock().push((deadline.remaining(), retries));
         let version = self.0.asked.fetch_add(1, SeqCst) + 1;
         // The answer is that of the time of the request.
         let answer = match &*self.0.answer.lock() {

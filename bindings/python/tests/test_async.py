@@ -256,6 +256,34 @@ class AsyncProviders(Case):
         manager = SecretsManager([EnvironmentSecretProvider(), Alias({})])
         self.assertEqual(manager.get("ALIAS"), "value")
 
+    def test_providers_that_use_the_manager_do_not_wait_for_each_other(self):
+        waiting = []
+
+        class Plain:
+            def get_secret(self, key):
+                return f"value of {key}" if key.startswith("REAL") else None
+
+        class Alias(AsyncProvider):
+            async def get_secret(self, key):
+                if not key.startswith("ALIAS"):
+                    return None
+                waiting.append(key)
+                while len(waiting) < _async.THREADS:
+                    await asyncio.sleep(0.001)  # until every thread waits for this provider
+                return await manager.get_async(f"REAL{key}")
+
+        manager = SecretsManager.open([Plain(), Alias({})], {"timeout": 120})
+        self.addCleanup(manager.close)
+
+        async def main():
+            keys = [f"ALIAS{number}" for number in range(3 * _async.THREADS)]
+            # These wait for a thread when the providers ask for the same keys.
+            lookups = [manager.get_async(key) for key in (*keys, *(f"REAL{key}" for key in keys))]
+            values = await asyncio.wait_for(asyncio.gather(*lookups), 60)
+            self.assertEqual(values, [f"value of REAL{key}" for key in (*keys, *keys)])
+
+        asyncio.run(main())
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -111,6 +111,10 @@ class Call(Awaitable[T]):
         """Returns whether the call is done or was dropped."""
         return self._future.done()
 
+    def when_ended(self, function: Callable[[], object]) -> None:
+        """Calls a function when the call is done or was dropped, whether a task waits for it or not."""
+        self._future.add_done_callback(lambda _: function())
+
 
 async def call(function: Callable[[], T]) -> T:
     """Calls a function in one of the threads."""
@@ -125,15 +129,18 @@ async def call_once(key: Any, function: Callable[[], T]) -> T:
             current = _shared.get(key)
             if current is None or current.ended():
                 current = _shared[key] = Call(function)
+                current.when_ended(functools.partial(_forget, key, current))
         try:
             result: T = await current
             return result
         except concurrent.futures.CancelledError:
             pass  # the last waiting task of another event loop dropped it
-        finally:
-            with _lock:
-                if current.ended() and _shared.get(key) is current:
-                    del _shared[key]
+
+
+def _forget(key: Any, ended: Call[Any]) -> None:
+    with _lock:
+        if _shared.get(key) is ended:
+            del _shared[key]
 
 
 def _provider_loop() -> asyncio.AbstractEventLoop:
@@ -160,14 +167,26 @@ def result_of(answer: Any, timeout: float) -> Any:
         raise RuntimeError("an asynchronous provider waits for itself: use get_async in it")
     future = asyncio.run_coroutine_threadsafe(_awaited(answer), _provider_loop())
     try:
-        return future.result(min(timeout, threading.TIMEOUT_MAX))
+        result, error = future.result(min(timeout, threading.TIMEOUT_MAX))
     except concurrent.futures.TimeoutError:
         raise TimeoutError from None
     except concurrent.futures.CancelledError:
         raise RuntimeError("the provider was cancelled") from None
     finally:
         future.cancel()  # has no effect if it is done
+    if error is None:
+        return result
+    try:
+        raise error
+    finally:
+        del error
 
 
-async def _awaited(answer: Awaitable[T]) -> T:
-    return await answer
+async def _awaited(answer: Awaitable[T]) -> tuple[T | None, BaseException | None]:
+    """Returns the result or the exception of an awaitable. SystemExit and KeyboardInterrupt would end the event loop."""
+    try:
+        return await answer, None
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:
+        return None, error

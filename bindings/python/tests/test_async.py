@@ -7,7 +7,7 @@ import threading
 import unittest
 
 from st_secrets import EnvironmentSecretProvider, Error, NotFoundError, SecretsManager, UnavailableError, _async
-from support import Case
+from support import Case, until
 
 
 class Hanging:
@@ -130,6 +130,22 @@ class Lookups(Case):
             provider.release.set()
             self.assertEqual(manager.get("A"), "value of A")
 
+    def test_call_that_no_task_waits_for_is_forgotten_when_it_ends(self):
+        provider = self.hanging()
+        manager = self.manager(provider)
+
+        async def main():
+            task = asyncio.create_task(manager.get_async("A"))
+            await begun(provider)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+        asyncio.run(main())
+        self.assertEqual(len(_async._shared), 1)
+        provider.release.set()
+        until(lambda: not _async._shared)
+        self.assertEqual(manager.get("A"), "value of A")
+
     def test_values_that_need_no_waiting(self):
         os.environ.update(A="env", HYPHENATED_KEY="env too")
         manager = self.manager(EnvironmentSecretProvider(), self.hanging())
@@ -212,6 +228,25 @@ class AsyncProviders(Case):
         self.assertEqual(len(provider.loops), 1)
         with self.assertRaisesRegex(UnavailableError, "ConnectionRefusedError"):
             manager.require("FAILS")
+
+    def test_exit_of_a_coroutine_is_that_of_the_caller(self):
+        for kind in (SystemExit, KeyboardInterrupt, GeneratorExit):
+            with self.subTest(kind):
+                manager = SecretsManager.open([AsyncProvider({"A": "a", "B": "b"}), self.exiting(kind)])
+                self.addCleanup(manager.close)
+                with self.assertRaises(kind):
+                    manager.get("EXIT")
+                self.assertEqual((manager.get("A"), asyncio.run(manager.get_async("B"))), ("a", "b"))
+
+    def exiting(self, kind):
+        class Exiting(AsyncProvider):
+            name = "exiting"
+
+            async def get_secret(self, key):
+                await asyncio.sleep(0)
+                raise kind
+
+        return Exiting({})
 
     def test_unavailable(self):
         class Unavailable(AsyncProvider):

@@ -235,9 +235,9 @@ impl Store {
 
     /// Queries the audit trail. Returns entries, newest first, as a JSON array. `filter` is a JSON object with any of
     /// `event_type`, `event_types` (an array), `action`, `actor_id`, `actor_username`, `target_type`, `target_id`,
-    /// `since` and `until` (both included; a date is its midnight, and a time without an offset is in UTC), `since_text`
-    /// and `until_text` (any text, compared with the stored times as text), `after_id` (greater numbers), `limit` (100 by
-    /// default) and `offset`; empty matches everything.
+    /// `since` and `until` (both included; a date is its midnight, and a time without an offset is in UTC),
+    /// `since_text` and `until_text` (any text, compared with the stored times as text), `after_id` (greater numbers),
+    /// `limit` (100 by default) and `offset`; empty matches everything.
     pub fn audit_query(&self, filter: &str) -> Result<String> {
         let _guard = fork::protect();
         self.shared.audit.query(filter, self.deadline())

@@ -63,7 +63,7 @@ bool other_key(cache_object *self, PyObject *object, bool make, cache_key *out) 
     return true;
 }
 
-/* _key(object): the key to pass to `_begin`, `_finish` and `_abandon`, which keeps that of an object alive meanwhile. */
+/* _key(object): the key to pass to `_begin`, `_finish` and `_abandon`. The reference keeps that of an object alive. */
 PyObject *cache_key_of(cache_object *self, PyObject *object) {
     cache_key key;
     if (!key_of(self, object, true, &key)) {

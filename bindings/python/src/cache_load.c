@@ -61,9 +61,9 @@ static void ended(void *context, const st_bytes *value, void *object, const st_e
     with_gil(wake_up, &end);
 }
 
-/* Keys are those of `_key`. _begin(key, load, wake): returns (lease, None, None) and registers `load` if the caller is to load the value; (None,
- * the load of another caller or None, the number of the registration of `wake`) if the value is being loaded; or None
- * if it exists. Never waits. */
+/* _begin(key, load, wake), with a key of `_key`: returns (lease, None, None) and registers `load` if the caller is to
+ * load the value; (None, the load of another caller or None, the number of the registration of `wake`) if the value is
+ * being loaded; or None if it exists. Never waits. */
 PyObject *cache_begin(cache_object *self, PyObject *args) {
     PyObject *key_object, *load, *wake;
     cache_key key;

@@ -183,7 +183,7 @@ def result_of(answer: Any, timeout: float) -> Any:
 
 
 async def _awaited(answer: Awaitable[T]) -> tuple[T | None, BaseException | None]:
-    """Returns the result or the exception of an awaitable. SystemExit and KeyboardInterrupt would end the event loop."""
+    """Returns the result or the exception of an awaitable. A SystemExit in a task would end the event loop."""
     try:
         return await answer, None
     except asyncio.CancelledError:

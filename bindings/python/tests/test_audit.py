@@ -119,7 +119,7 @@ class Audit(Case):
 
         asyncio.run(main())
 
-    def test_filters_that_are_no_times_are_compared_as_text(self):
+    def test_filter_that_is_not_a_time_is_compared_as_text(self):
         async def main():
             await audit_log("user.created", "made it")
             await audit_log("user.deleted", "removed it")

@@ -176,7 +176,7 @@ impl AuditLog {
         }
     }
 
-    /// Opens the database for statements that have the time `timeout`, which begins when this thread has the connection.
+    /// Opens the database for statements that have the time `timeout` after this thread has acquired the connection.
     fn read(&self, timeout: Duration) -> Result<Option<Connection<'_>>> {
         let db = self.database.read(Deadline::after(timeout))?;
         db.iter().for_each(|db| db.limit(Deadline::after(timeout)));

@@ -1964,8 +1964,10 @@ st_status st_audit_stats(const struct st_store *store,
 
 /**
  * Verifies the chain of the entries `first` to `last`. 0 means the first entry, or the last. A broken chain is
- * not a failure of this call. The `timeout` of the store limits the time for each 1000 entries, not the whole call. `broken_id` (may be NULL) receives the number of the first invalid entry, or 0 if there
- * is none. `report` (may be NULL) receives a JSON object, to be freed with `st_bytes_free`, of
+ * not a failure of this call. The `timeout` of the store limits the time for each 1000 entries, not the whole call.
+ *
+ * `broken_id` (may be NULL) receives the number of the first invalid entry, or 0 if there is none. `report` (may be
+ * NULL) receives a JSON object, to be freed with `st_bytes_free`, of
  *
  * - `valid`: whether all entries are valid
  * - `entries_checked`: how many entries were checked

@@ -127,13 +127,13 @@ class Audit(Case):
             last, first = (entry.timestamp for entry in await store.query())
             texts = ["x", "yesterday", "22.11.2026", "-5", "2", "2026", "2026-13-45", " ", "\0", "9999", "0", last[:23]]
             for since in (*texts, "", None, "2000-01-01"):
-                for until in (*texts, "", None):
-                    with self.subTest(since=since, until=until):
-                        found = [entry.timestamp for entry in await store.query(since=since, until=until)]
+                for before in (*texts, "", None):
+                    with self.subTest(since=since, until=before):
+                        found = [entry.timestamp for entry in await store.query(since=since, until=before)]
                         expected = [
                             time
                             for time in (last, first)
-                            if (not since or time >= since) and (not until or time <= until)
+                            if (not since or time >= since) and (not before or time <= before)
                         ]
                         self.assertEqual(found, expected)
             found = await store.query(["user.created"], since="2", until="x", limit=1)

@@ -423,7 +423,7 @@ class Keys(Case):
     EQUAL = (
         ["1"],
         [1, 1.0, True, 1 + 0j, decimal.Decimal(1), fractions.Fraction(1)],
-        [b"1", bytes(b"1")],
+        [b"1", b"".join([b"1"])],
         [Colour.RED],
         [Colour.ALSO_TEXT],
         [None],

@@ -72,7 +72,7 @@ class Misuse(Case):
                 use()
 
     def test_invalid_values(self):
-        manager, cache = SecretsManager(), TTLCache()
+        manager = SecretsManager()
         wrong = [
             lambda: manager.require(""),
             lambda: manager.require("a\0b"),

@@ -188,7 +188,7 @@ static PyObject *look_up(cache_object *self, PyObject *object) {
     if (!cache_is_open(self) || !key_of(self, object, false, &key)) {
         return NULL;
     }
-    PyObject *value = key.text == NULL ? Py_NewRef(missing) : stored(self, &key);
+    PyObject *value = stored(self, &key);
     Py_XDECREF(key.object);
     return value;
 }
@@ -256,9 +256,6 @@ static PyObject *delete(cache_object *self, PyObject *const *args, Py_ssize_t gi
     if (!arguments("delete", names, 1, args, given, keywords, out) || !cache_is_open(self) ||
         !key_of(self, out[0], false, &key)) {
         return NULL;
-    }
-    if (key.text == NULL) {
-        Py_RETURN_FALSE;
     }
     bool existed = false;
     ST_ERROR(error);

@@ -5,7 +5,7 @@ static PyObject *module; /* st_secrets._keys */
 static PyObject *key_type;
 
 static bool import(void) {
-    if (module == NULL) {
+    if (key_type == NULL) {
         module = PyImport_ImportModule("st_secrets._keys");
         key_type = module == NULL ? NULL : PyObject_GetAttrString(module, "Key");
     }
@@ -47,8 +47,8 @@ bool other_key(cache_object *self, PyObject *object, bool make, cache_key *out) 
         }
         PyErr_Clear(); /* a str with a lone surrogate, which is not text */
     }
-    *out = (cache_key){NULL, NULL, 0};
-    out->object = find(self, object, make);
+    /* An object without a key has no entry, and nothing has this one. */
+    *out = (cache_key){find(self, object, make), "\xff", 1};
     if (out->object == NULL) {
         return !PyErr_Occurred();
     }

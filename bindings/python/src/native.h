@@ -169,7 +169,7 @@ bool cache_is_open(const cache_object *self);
 /* cache_key.c */
 typedef struct {
     PyObject *object; /* a reference to the `Key`; NULL for text, and for an object without a key */
-    const char *text; /* NULL for an object without a key */
+    const char *text;
     Py_ssize_t len;
 } cache_key;
 bool other_key(cache_object *self, PyObject *object, bool make, cache_key *out);

@@ -461,6 +461,9 @@ class Keys(Case):
             self.assertIsNone(cache.get(objects[0]))
             self.assertNotIn(objects[0], cache)
         self.assertEqual(len(cache), 0)
+        misses = cache.stats()["misses"]
+        self.assertIsNone(cache.get(1))
+        self.assertEqual(cache.stats()["misses"], misses + 1)
         for use in (cache.get, cache.delete, cache.__contains__, lambda key: cache.set(key, 1)):
             with self.assertRaisesRegex(TypeError, "unhashable type: 'list'"):
                 use([])

@@ -129,13 +129,16 @@ fn store(common: &Common) -> Value {
         Err(failure) => return json!({"state": "absent", "detail": failure.lines.join("; "), "advice": null}),
     };
     let place = if store["state_dir"].is_null() { text(&store, "database") } else { text(&store, "state_dir") };
-    let reason = match text(&store, "reason") {
-        "default" => "the default".to_owned(),
-        "in_use" => text(&store, "explanation").to_owned(),
-        name => format!("from {name}"),
+    let reason = match (store["explanation"].as_str(), text(&store, "reason")) {
+        (Some(explanation), _) => explanation.to_owned(),
+        (None, "default") => "the default".to_owned(),
+        (None, name) => format!("from {name}"),
     };
     let detail = format!("{place}: {reason}");
-    let warnings: Vec<&str> = store["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    // Their beginning is in the detail already.
+    let known = format!("using {place}: {}; ", text(&store, "explanation"));
+    let warnings = store["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let warnings: Vec<&str> = warnings.map(|warning| warning.strip_prefix(&known).unwrap_or(warning)).collect();
     let (state, advice) = match warnings.is_empty() {
         true => ("ok", Value::Null),
         false => ("warning", json!(warnings.join("; "))),

@@ -34,7 +34,7 @@ use outage::Outage;
 use state::State;
 
 mod loaded;
-mod outage;
+pub(super) mod outage;
 mod state;
 
 /// The depth of stack that is wiped after a load: a source may leave credentials there.

@@ -271,6 +271,28 @@ class AsyncProviders(Case):
             manager.require("A")
         self.assertTrue(cancelled.wait(60))
 
+    def test_provider_that_hung_is_not_waited_for_again(self):
+        answers, calls = threading.Event(), []
+
+        class Endless(AsyncProvider):
+            async def get_secret(self, key):
+                calls.append(key)
+                if not answers.is_set():
+                    await asyncio.Event().wait()
+                return f"value of {key}"
+
+        manager = SecretsManager.open([Endless({})], {"timeout": 30})
+        self.addCleanup(manager.close)
+        with self.assertRaisesRegex(Error, "coroutines"):
+            manager.find("A", timeout=0.05)
+        for key in ("A", "B", "C"):
+            with self.assertRaisesRegex(Error, "next attempt in"):
+                manager.find(key, timeout=0.05)
+        self.assertEqual(calls, ["A"])
+        answers.set()
+        self.assertEqual(manager.find("A", refresh=True).reveal(), "value of A")
+        self.assertEqual(manager.get("B"), "value of B")
+
     def test_provider_that_waits_for_itself(self):
         class Circular(AsyncProvider):
             async def get_secret(self, key):

@@ -18,6 +18,9 @@ use crate::clock::{Deadline, Instant};
 use crate::error::{Error, Result, Status};
 use crate::fork;
 
+/// A query that takes this long, or all of its time, and then times out has hung. One that fails sooner delays nobody.
+const HANG: Duration = Duration::from_secs(1);
+
 /// Returns the value of a key, or `None`, within the given time.
 pub(crate) type Callback = Box<dyn Fn(&str, Duration) -> Result<Option<Secret>> + Send + Sync>;
 
@@ -25,7 +28,7 @@ pub(crate) type Callback = Box<dyn Fn(&str, Duration) -> Result<Option<Secret>> 
 /// others get the cached answer without waiting. An answer to which the program gave a TTL is never used after that
 /// TTL.
 ///
-/// After a query that timed out, the callback is not called for a while, and then by one call at a time with little time,
+/// After a query that hung, the callback is not called for a while, and then by one call at a time with little time,
 /// until it answers; see [`Outage`].
 pub(crate) struct CustomProvider {
     id: ProviderId,
@@ -79,7 +82,9 @@ impl CustomProvider {
     fn query_now(&self, key: &str, time: Duration, remaining: Duration) -> Result<(Instant, Option<Secret>)> {
         let (requested_at, generation) = (Instant::now(), self.generation.load(SeqCst));
         let answer = fork::unprotected(|| catch_panic("its callback panicked", || (self.callback)(key, time)));
-        self.note_outage(answer.as_ref().err(), requested_at.elapsed(), remaining);
+        let taken = requested_at.elapsed();
+        let hung = |error: &&Error| error.status() == Status::Timeout && taken >= time.min(HANG);
+        self.note_outage(answer.as_ref().err().filter(hung), taken, remaining);
         let answer = answer.map_err(|error| match error.status() {
             Status::AccessDenied | Status::NotFound => {
                 self.supersede(key);
@@ -114,9 +119,8 @@ impl CustomProvider {
         Ok((requested_at, secret))
     }
 
-    fn note_outage(&self, error: Option<&Error>, taken: Duration, time_limit: Duration) {
+    fn note_outage(&self, timeout: Option<&Error>, taken: Duration, time_limit: Duration) {
         let before = self.outage.lock().clone();
-        let timeout = error.filter(|error| error.status() == Status::Timeout);
         let outage = timeout.map(|error| {
             let max_backoff = self.times.max_backoff;
             Arc::new(Outage::after(before.as_deref(), error.clone(), time_limit, Some(taken), max_backoff))
@@ -251,10 +255,11 @@ mod tests {
         let (called_with, works) = (times.clone(), answers.clone());
         let callback: Callback = Box::new(move |_, time| {
             called_with.lock().push(time);
-            match *works.lock() {
-                true => Ok(None),
-                false => Err(Error::new(Status::Timeout, "it hangs")),
+            if *works.lock() {
+                return Ok(None);
             }
+            std::thread::sleep(time.min(HANG));
+            Err(Error::new(Status::Timeout, "it hangs"))
         });
         let provider = CustomProvider::new("mine", callback, CacheTimes::of(&Config::new())).unwrap();
         let find = |key: &str, refresh| provider.find(key, &Request::new(LONG, refresh)).map(drop);

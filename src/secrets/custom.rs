@@ -198,6 +198,7 @@ impl SecretProvider for CustomProvider {
     }
 
     fn refresh(&self, _: &Request) -> Result<()> {
+        *self.outage.lock() = None;
         self.clear_cache();
         Ok(())
     }
@@ -278,6 +279,10 @@ mod tests {
         assert!(called().is_empty());
         assert!(find("A", true).is_err());
         assert!(called()[0] > LONG / 2, "a refresh");
+        set_backoff(LONG);
+        provider.refresh(&Request::new(LONG, true)).unwrap();
+        assert!(find("A", false).is_err());
+        assert!(called()[0] > LONG / 2, "after a refresh of all keys");
         for key in ["A", "B"] {
             set_backoff(Duration::ZERO);
             assert!(find(key, false).is_err());

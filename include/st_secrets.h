@@ -1023,6 +1023,9 @@ st_status st_secrets_delete(const struct st_secrets *secrets,
  * call queries it again, other calls get its last value, with `ST_SECRET_STALE` after `cache_ttl`. A value is never
  * used after the TTL that the provider set, nor after the provider returned `ST_ACCESS_DENIED` for its key.
  *
+ * If `get` returns `ST_TIMEOUT` after all of its time, or after more than a second, it is not called for a while, and
+ * then by one call at a time with at most a second, until it answers. A refresh calls it at once.
+ *
  * The library takes ownership of `context`, even if the call fails. It calls `drop` (may be NULL) with it exactly
  * once: when the manager is freed, or when this call fails.
  *
@@ -1941,6 +1944,8 @@ st_status st_audit_log(const struct st_store *store,
  * - `since`, `until`: the first and the last time, both included: `2026-08-22T17:32:24Z`, `2026-08-22T19:32+02:00`. A
  *   time without an offset is in UTC, and a date is its midnight, so that `until` excludes that day. An empty text
  *   selects all
+ * - `since_text`, `until_text`: the same with any text, which is compared with the stored times
+ *   (`2026-08-22T17:32:24.123456+00:00`) as text, as SimpleTuner does
  * - `after_id`: entries with greater numbers
  * - `limit` (default 100, at most 10000), and `offset`
  *
@@ -1964,8 +1969,10 @@ st_status st_audit_stats(const struct st_store *store,
 
 /**
  * Verifies the chain of the entries `first` to `last`. 0 means the first entry, or the last. A broken chain is
- * not a failure of this call. `broken_id` (may be NULL) receives the number of the first invalid entry, or 0 if there
- * is none. `report` (may be NULL) receives a JSON object, to be freed with `st_bytes_free`, of
+ * not a failure of this call. The `timeout` of the store limits the time for each 1000 entries, not the whole call.
+ *
+ * `broken_id` (may be NULL) receives the number of the first invalid entry, or 0 if there is none. `report` (may be
+ * NULL) receives a JSON object, to be freed with `st_bytes_free`, of
  *
  * - `valid`: whether all entries are valid
  * - `entries_checked`: how many entries were checked

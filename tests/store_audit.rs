@@ -201,6 +201,11 @@ fn audit_query_filters_entries() {
         (r#"{"event_types": ["user.login", "user.logout"]}"#, vec![4, 2]),
         (r#"{"event_types": ["user.login", "config.changed"], "after_id": 3}"#, vec![5, 4]),
         (r#"{"event_types": [], "since": "", "until": ""}"#, vec![5, 4, 3, 2, 1]),
+        (&format!("{{\"since_text\": \"{third}\"}}"), vec![5, 4, 3]),
+        (&format!("{{\"until_text\": \"{third}\"}}"), vec![3, 2, 1]),
+        (r#"{"since_text": "yesterday"}"#, vec![]),
+        (r#"{"until_text": "yesterday", "limit": 2}"#, vec![5, 4]),
+        (r#"{"since_text": "20", "until_text": ""}"#, vec![]),
         (r#"{"since": "2020-01-01T00:00:00Z", "until": "2020-01-02T00:00:00+01:00"}"#, vec![]),
     ] {
         assert_eq!(ids(filter), expected, "{filter}");
@@ -213,6 +218,7 @@ fn audit_query_filters_entries() {
         (r#"{"actor_id": "1"}"#, "actor_id"),
         (r#"{"since": "yesterday"}"#, "2026-08-22T17:32:24Z"),
         (r#"{"until": 5}"#, "`until` must be text"),
+        (r#"{"since_text": 5}"#, "`since_text` must be text"),
         (r#"{"event_types": "user.login"}"#, "`event_types` must be an array"),
         (r#"{"event_types": [1]}"#, "`event_types` must be an array"),
         (r#"{"after_id": -1}"#, "after_id"),

@@ -79,6 +79,9 @@ pub unsafe extern "C" fn st_secrets_delete(
 /// call queries it again, other calls get its last value, with `ST_SECRET_STALE` after `cache_ttl`. A value is never
 /// used after the TTL that the provider set, nor after the provider returned `ST_ACCESS_DENIED` for its key.
 ///
+/// If `get` returns `ST_TIMEOUT` after all of its time, or after more than a second, it is not called for a while, and
+/// then by one call at a time with at most a second, until it answers. A refresh calls it at once.
+///
 /// The library takes ownership of `context`, even if the call fails. It calls `drop` (may be NULL) with it exactly
 /// once: when the manager is freed, or when this call fails.
 ///

@@ -73,6 +73,8 @@ pub unsafe extern "C" fn st_audit_log(
 /// - `since`, `until`: the first and the last time, both included: `2026-08-22T17:32:24Z`, `2026-08-22T19:32+02:00`. A
 ///   time without an offset is in UTC, and a date is its midnight, so that `until` excludes that day. An empty text
 ///   selects all
+/// - `since_text`, `until_text`: the same with any text, which is compared with the stored times
+///   (`2026-08-22T17:32:24.123456+00:00`) as text, as SimpleTuner does
 /// - `after_id`: entries with greater numbers
 /// - `limit` (default 100, at most 10000), and `offset`
 ///
@@ -110,8 +112,10 @@ pub unsafe extern "C" fn st_audit_stats(
 }
 
 /// Verifies the chain of the entries `first` to `last`. 0 means the first entry, or the last. A broken chain is
-/// not a failure of this call. `broken_id` (may be NULL) receives the number of the first invalid entry, or 0 if there
-/// is none. `report` (may be NULL) receives a JSON object, to be freed with `st_bytes_free`, of
+/// not a failure of this call. The `timeout` of the store limits the time for each 1000 entries, not the whole call.
+///
+/// `broken_id` (may be NULL) receives the number of the first invalid entry, or 0 if there is none. `report` (may be
+/// NULL) receives a JSON object, to be freed with `st_bytes_free`, of
 ///
 /// - `valid`: whether all entries are valid
 /// - `entries_checked`: how many entries were checked

@@ -58,6 +58,8 @@ pub(crate) enum Patience {
     UntilDeadline,
     /// As long as after other failures: the caller has a cached value.
     Brief,
+    /// As long, and no request that failed for another reason is repeated: the source failed before.
+    Probing,
 }
 
 /// How often a request is sent at most.
@@ -79,6 +81,7 @@ impl Attempts {
     /// deadline.
     pub(crate) fn of_setting(setting: Option<u32>, patience: Patience) -> Attempts {
         match (setting, patience) {
+            (total, Patience::Probing) => Attempts { total: total.unwrap_or(DEFAULT_ATTEMPTS), transient: 1 },
             (Some(total), _) => Attempts::at_most(total),
             (None, Patience::Brief) => Attempts::at_most(DEFAULT_ATTEMPTS),
             (None, Patience::UntilDeadline) => Attempts { total: u32::MAX, transient: DEFAULT_ATTEMPTS },

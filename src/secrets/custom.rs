@@ -5,8 +5,10 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde_json::{Map, Value};
 
+use super::document_provider::outage::Outage;
 use super::lookup_cache::{CAPACITY, CLEANUP_INTERVAL, CacheTimes};
 use super::provider::{Health, HealthState, Request, SecretProvider};
 use super::secret::{ProviderId, Secret, SecretInfo};
@@ -17,12 +19,18 @@ use crate::error::{Error, Result, Status};
 use crate::fork;
 use crate::jitter;
 
+/// A query that takes this long, or all of its time, and then times out has hung. One that fails sooner delays nobody.
+const HANG: Duration = Duration::from_secs(1);
+
 /// Returns the value of a key, or `None`, within the given time.
 pub(crate) type Callback = Box<dyn Fn(&str, Duration) -> Result<Option<Secret>> + Send + Sync>;
 
 /// From a random point between 0.7 and 0.95 of an answer's TTL, and for `max_stale` after it, one call queries the
 /// callback again while the others get the cached answer without waiting. An answer to which the program gave a TTL is
 /// never used after that TTL.
+///
+/// After a query that hung, the callback is not called for a while, and then by one call at a time with little time,
+/// until it answers; see [`Outage`].
 pub(crate) struct CustomProvider {
     id: ProviderId,
     callback: Callback,
@@ -30,6 +38,10 @@ pub(crate) struct CustomProvider {
     answers: TtlCache<Option<Secret>>,
     /// One query per key at a time, however many callers want it. Each answer has the time of its query.
     queries: SingleFlight<(Instant, Option<Secret>)>,
+    /// The query of a callback that timed out before.
+    probes: SingleFlight<(Instant, Option<Secret>)>,
+    /// The last query, if it timed out.
+    outage: Mutex<Option<Arc<Outage>>>,
     /// How often the cached answers were dropped.
     generation: AtomicU64,
     times: CacheTimes,
@@ -38,25 +50,42 @@ pub(crate) struct CustomProvider {
 impl CustomProvider {
     pub(super) fn new(name: &str, callback: Callback, times: CacheTimes) -> Result<CustomProvider> {
         let answers = TtlCache::new(times.cache_ttl, CAPACITY, CLEANUP_INTERVAL)?;
-        let queries = SingleFlight::new()?;
+        let (queries, probes) = (SingleFlight::new()?, SingleFlight::new()?);
         Ok(CustomProvider {
             id: ProviderId::custom(name),
             callback,
             answers,
             queries,
+            probes,
+            outage: Mutex::default(),
             generation: AtomicU64::new(0),
             times,
         })
     }
 
-    /// Queries the callback and caches its answer. No other call queries it for this key now.
-    fn query(&self, key: &str, deadline: Deadline) -> Result<(Instant, Option<Secret>)> {
+    /// Queries the callback, except during its back-off. No other call queries it for this key now.
+    fn query(&self, key: &str, deadline: Deadline, is_refresh: bool) -> Result<(Instant, Option<Secret>)> {
         let remaining = deadline.remaining();
         if remaining.is_zero() {
             return Err(Error::new(Status::Timeout, "no time was left to query it").with_retryable(true));
         }
+        let outage = self.outage.lock().clone().filter(|outage| !is_refresh && outage.applies_to(remaining));
+        let Some(outage) = outage else { return self.query_now(key, remaining, remaining) };
+        if outage.is_backing_off(remaining) {
+            return Err(outage.error());
+        }
+        let time = outage.time_for_load(remaining, Duration::ZERO);
+        let probed = self.probes.try_run(b"", deadline, || self.query_now(key, time, remaining));
+        probed.unwrap_or_else(|| Err(outage.error()))
+    }
+
+    /// Queries the callback, which has the time `time`, and caches its answer. The call has the time `remaining`.
+    fn query_now(&self, key: &str, time: Duration, remaining: Duration) -> Result<(Instant, Option<Secret>)> {
         let (requested_at, generation) = (Instant::now(), self.generation.load(SeqCst));
-        let answer = fork::unprotected(|| catch_panic("its callback panicked", || (self.callback)(key, remaining)));
+        let answer = fork::unprotected(|| catch_panic("its callback panicked", || (self.callback)(key, time)));
+        let taken = requested_at.elapsed();
+        let hung = |error: &&Error| error.status() == Status::Timeout && taken >= time.min(HANG);
+        self.note_outage(answer.as_ref().err().filter(hung), taken, remaining);
         let answer = answer.map_err(|error| match error.status() {
             Status::AccessDenied | Status::NotFound => {
                 self.supersede(key);
@@ -89,6 +118,15 @@ impl CustomProvider {
             self.answers.delete(key.as_bytes());
         }
         Ok((requested_at, secret))
+    }
+
+    fn note_outage(&self, timeout: Option<&Error>, taken: Duration, time_limit: Duration) {
+        let before = self.outage.lock().clone();
+        let outage = timeout.map(|error| {
+            let max_backoff = self.times.max_backoff;
+            Arc::new(Outage::after(before.as_deref(), error.clone(), time_limit, Some(taken), max_backoff))
+        });
+        *self.outage.lock() = outage;
     }
 
     /// Callers that got the last answer during this query must not cache it.
@@ -134,7 +172,7 @@ impl SecretProvider for CustomProvider {
         let work = || match self.answers.get_fresh(entry).filter(|_| !request.refresh) {
             // Another call queried it before this call's turn.
             Some(answer) => Ok((since, answer)),
-            None => self.query(key, deadline),
+            None => self.query(key, deadline, request.refresh),
         };
         let Some(cached) = cached else {
             let is_new = |(requested_at, _): &(Instant, _)| !request.refresh || *requested_at >= since;
@@ -161,6 +199,7 @@ impl SecretProvider for CustomProvider {
     }
 
     fn refresh(&self, _: &Request) -> Result<()> {
+        *self.outage.lock() = None;
         self.clear_cache();
         Ok(())
     }
@@ -210,6 +249,51 @@ mod tests {
         assert!(&*secret.value == b"old" && !secret.stale);
         assert!(provider.cached("A").is_some());
         assert!(!secret.info.unwrap().is_superseded());
+    }
+
+    #[test]
+    fn callback_that_timed_out_is_probed_by_one_call_at_a_time_until_it_answers() {
+        let (times, answers) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(false)));
+        let (called_with, works) = (times.clone(), answers.clone());
+        let callback: Callback = Box::new(move |_, time| {
+            called_with.lock().push(time);
+            if *works.lock() {
+                return Ok(None);
+            }
+            std::thread::sleep(time.min(HANG));
+            Err(Error::new(Status::Timeout, "it hangs"))
+        });
+        let provider = CustomProvider::new("mine", callback, CacheTimes::of(&Config::new())).unwrap();
+        let find = |key: &str, refresh| provider.find(key, &Request::new(LONG, refresh)).map(drop);
+        let called = || std::mem::take(&mut *times.lock());
+        let set_backoff = |backoff| {
+            let mut outage = provider.outage.lock();
+            *outage = outage.take().map(|outage| Arc::new(outage.with(backoff, LONG)));
+        };
+        assert_eq!(find("A", false).unwrap_err().message(), "it hangs");
+        assert!(called()[0] > LONG / 2);
+        set_backoff(LONG);
+        for key in ["A", "B"] {
+            let error = find(key, false).unwrap_err();
+            assert!(error.message().starts_with("it hangs (next attempt in "), "{error}");
+        }
+        assert!(called().is_empty());
+        assert!(find("A", true).is_err());
+        assert!(called()[0] > LONG / 2, "a refresh");
+        set_backoff(LONG);
+        provider.refresh(&Request::new(LONG, true)).unwrap();
+        assert!(find("A", false).is_err());
+        assert!(called()[0] > LONG / 2, "after a refresh of all keys");
+        for key in ["A", "B"] {
+            set_backoff(Duration::ZERO);
+            assert!(find(key, false).is_err());
+            assert!(called()[0] <= Duration::from_secs(1), "a probe");
+        }
+        set_backoff(Duration::ZERO);
+        *answers.lock() = true;
+        assert_eq!([find("A", false), find("B", false)].map(|found| found.is_ok()), [true; 2]);
+        let limits = called();
+        assert!(limits[0] <= Duration::from_secs(1) && limits[1] > LONG / 2, "{limits:?}");
     }
 
     #[test]

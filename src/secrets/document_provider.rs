@@ -8,8 +8,8 @@
 //!
 //! After a failure the source is not queried for a random time, which grows from 1 s up to `max_backoff`, unless a
 //! refresh is requested or the source has new credentials; see [`Outage`]. From the first failure until a load
-//! succeeds, at most one call at a time waits for the source; if it timed out, only briefly: such a load is a probe.
-//! Only an authoritative failure drops the document at once.
+//! succeeds, at most one call at a time waits for the source, which does not repeat failed requests; if it timed out,
+//! only briefly: such a load is a probe. Only an authoritative failure drops the document at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +35,7 @@ use outage::Outage;
 use state::State;
 
 mod loaded;
-mod outage;
+pub(super) mod outage;
 mod state;
 
 /// The depth of stack that is wiped after a load: a source may leave credentials there.
@@ -106,7 +106,9 @@ impl<S: DocumentSource> DocumentProvider<S> {
     /// Queries the source, except during its back-off. No other call does so now.
     fn load_now(&self, request: &LoadRequest) -> Result<Arc<LoadedDocument>> {
         let _guard = fork::protect();
-        match self.state().outage.filter(|outage| outage.is_backing_off(request.remaining)) {
+        let outage = self.state().outage.filter(|outage| outage.applies_to(request.remaining));
+        let has_failed = outage.is_some();
+        match outage.filter(|outage| outage.is_backing_off(request.remaining)) {
             _ if request.forced => self.source.before_refresh(),
             Some(outage) if !self.has_new_credentials(&outage) => return Err(outage.error()),
             _ => {}
@@ -116,7 +118,11 @@ impl<S: DocumentSource> DocumentProvider<S> {
         }
         let requested_at = Instant::now();
         let has_value = self.state().document.is_some_and(|loaded| loaded.is_usable());
-        let patience = if has_value { Patience::Brief } else { Patience::UntilDeadline };
+        let patience = match has_value {
+            _ if has_failed && !request.forced => Patience::Probing,
+            true => Patience::Brief,
+            false => Patience::UntilDeadline,
+        };
         let result = self.source.load(request.deadline, patience);
         wipe_stack_below::<STACK>();
         match result {

@@ -5,9 +5,9 @@ use std::path::Path;
 use rusqlite::{CachedStatement, Params};
 
 use super::error::{check, damaged};
-use super::interrupt::ignoring_deadline;
+use super::interrupt::{ignoring_deadline, set_deadline};
 use super::pool::ConnectionGuard;
-use crate::clock::Instant;
+use crate::clock::{Deadline, Instant};
 use crate::error::Result;
 
 /// A database with the connection that this thread holds.
@@ -20,6 +20,11 @@ impl Connection<'_> {
     /// Converts SQLite's error into this crate's.
     pub(super) fn check<T>(&self, result: rusqlite::Result<T>) -> Result<T> {
         check(self.path, Some(&self.guard), result)
+    }
+
+    /// Sets another deadline for statements of this connection from here on.
+    pub(super) fn limit(&self, deadline: Deadline) {
+        set_deadline(Some(deadline));
     }
 
     /// Prepares a statement, once per connection.

@@ -235,8 +235,9 @@ impl Store {
 
     /// Queries the audit trail. Returns entries, newest first, as a JSON array. `filter` is a JSON object with any of
     /// `event_type`, `event_types` (an array), `action`, `actor_id`, `actor_username`, `target_type`, `target_id`,
-    /// `since` and `until` (both included; a date is its midnight, and a time without an offset is in UTC), `after_id`
-    /// (greater numbers), `limit` (100 by default) and `offset`; empty matches everything.
+    /// `since` and `until` (both included; a date is its midnight, and a time without an offset is in UTC),
+    /// `since_text` and `until_text` (any text, compared with the stored times as text), `after_id` (greater numbers),
+    /// `limit` (100 by default) and `offset`; empty matches everything.
     pub fn audit_query(&self, filter: &str) -> Result<String> {
         let _guard = fork::protect();
         self.shared.audit.query(filter, self.deadline())
@@ -285,11 +286,12 @@ impl Store {
         }
     }
 
-    /// Verifies the chain of the entries `first` to `last`. 0 means the first, or the last, entry.
+    /// Verifies the chain of the entries `first` to `last`. 0 means the first, or the last, entry. `timeout` limits the
+    /// time for each 1000 entries; entries that are appended during the call are not verified.
     pub fn audit_verify(&self, first: i64, last: i64) -> Result<Verification> {
         let _guard = fork::protect();
         let last = if last <= 0 { i64::MAX } else { last };
-        self.shared.audit.verify(first.max(1), last, self.deadline())
+        self.shared.audit.verify(first.max(1), last, self.shared.timeout)
     }
 
     fn deadline(&self) -> Deadline {

@@ -119,6 +119,15 @@ fn transient_failure_is_retried() {
         let own = [("providers", r#"["aws"]"#), ("aws_endpoint_url", &*proxy.url()), ("max_attempts", "1")];
         assert!(open(&own).unwrap().get("A").is_err());
         assert_eq!(proxy.requests().len(), 3);
+        proxy.forget();
+        // Without a backoff every call queries AWS.
+        let secrets = open(&[("providers", r#"["aws"]"#), ("aws_endpoint_url", &*proxy.url()), ("max_backoff", "0")]);
+        let attempts = [(); 3].map(|()| {
+            proxy.forget();
+            assert!(secrets.as_ref().unwrap().get("A").is_err());
+            proxy.requests().len()
+        });
+        assert_eq!(attempts, [2, 1, 1], "requests are repeated until a load has failed");
     });
 }
 

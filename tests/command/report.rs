@@ -94,3 +94,43 @@ fn check_says_how_each_provider_is_and_what_to_do() {
     let broken = home.run(&["check", "--json"]);
     assert_eq!((broken.code, &parsed(&broken)["ok"]), (4, &json!(false)));
 }
+
+#[test]
+fn check_says_which_store_is_used_and_why() {
+    let home = Home::new();
+    let state = |name: &str| home.path(name).to_str().unwrap().to_owned();
+    let check = |variables: &[(&str, &str)], arguments: &[&str]| {
+        let mut command = home.command(&[&["check"], arguments].concat());
+        command.env_remove("SIMPLETUNER_STATE_DIR").envs(variables.iter().copied());
+        answer(command).ok()
+    };
+    let row = |answer: &Answer| {
+        let store = answer.text().lines().skip_while(|line| !line.starts_with("store ")).collect::<Vec<_>>().join(" ");
+        store.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let named = state("named");
+    let variable = [("SIMPLETUNER_STATE_DIR", &*named)];
+    assert_eq!(row(&check(&variable, &[])), format!("store ok {named}: from SIMPLETUNER_STATE_DIR"));
+    let store = &parsed(&check(&variable, &["--json"]))["store"];
+    assert_eq!((&store["state"], &store["reason"]), (&json!("ok"), &json!("SIMPLETUNER_STATE_DIR")));
+    assert_eq!(store["database"], json!(format!("{named}/cloud/jobs.db")));
+    assert!(!home.path("named").exists(), "nothing is created");
+
+    // The server beside it has another directory.
+    home.write(".simpletuner/cloud/jobs.db", "");
+    let variable = [("SIMPLETUNER_CONFIG_DIR", &*named)];
+    let (table, servers) = (row(&check(&variable, &[])), state(".simpletuner"));
+    let why = format!("SIMPLETUNER_CONFIG_DIR is {named}, which has no cloud/jobs.db");
+    assert!(table.starts_with(&format!("store warning {servers}: {why}, and {servers}")), "{table}");
+    assert!(table.ends_with("what to do: to choose for certain, set SIMPLETUNER_STATE_DIR"), "{table}");
+    let store = &parsed(&check(&variable, &["--json"]))["store"];
+    assert_eq!((&store["state"], &store["reason"]), (&json!("warning"), &json!("in_use")));
+    assert_eq!(store["state_dir"], json!(servers));
+
+    home.write("named/cloud/jobs.db", "");
+    let table = row(&check(&variable, &[]));
+    assert!(
+        table.starts_with(&format!("store warning {named}: both {named} and {servers} have a cloud/jobs.db")),
+        "{table}"
+    );
+}

@@ -234,6 +234,32 @@ fn server_that_hangs_is_probed_briefly_until_it_answers() {
 }
 
 #[test]
+fn failed_requests_are_not_repeated_until_the_server_answers_again() {
+    alone!(|| {
+        for fault in [Fault::Refuse, Fault::status(503)] {
+            let (proxy, path) = behind_a_proxy();
+            // Without a backoff every call queries the server.
+            let secrets = root(&proxy, &path, &[("timeout", "120"), ("max_backoff", "0"), ("vault_kv_version", "2")]);
+            let attempts = || {
+                let before = proxy.connections();
+                proxy.forget();
+                let is_ok = secrets.get("A").is_ok();
+                // A connection that is refused has no request, and one that is not may have several.
+                (is_ok, (proxy.connections() - before).max(proxy.requests().len()))
+            };
+            proxy.always(fault.clone());
+            assert_eq!(attempts(), (false, 3), "{fault:?}");
+            assert_eq!([attempts(), attempts()], [(false, 1); 2], "{fault:?}");
+            assert!(refreshed(&secrets, "A").is_err());
+            assert_eq!(attempts(), (false, 1), "{fault:?}");
+            proxy.heal();
+            soon(|| secrets.get("A").is_ok());
+            proxy.wait_until_closed();
+        }
+    });
+}
+
+#[test]
 fn address_without_a_server_ends_in_time() {
     alone!(|| {
         let hole = BlackHole::open();

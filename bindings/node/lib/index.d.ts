@@ -423,6 +423,9 @@ export interface AuditFilter {
   target_id?: string;
   since?: string;
   until?: string;
+  /** Any text, compared with the stored times as text. */
+  since_text?: string;
+  until_text?: string;
   /** Entries with greater ids. */
   after_id?: number;
   limit?: number;

@@ -1,4 +1,4 @@
-/* Cache: Python objects stored by reference under text keys. cache_load.c loads missing values. */
+/* Cache: Python objects stored by reference. cache_load.c loads missing values. */
 #include "native.h"
 
 #include <math.h>
@@ -110,6 +110,7 @@ static PyObject *built_in(PyObject *type, PyObject *user) {
 static int traverse(cache_object *self, visitproc visit, void *arg) {
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->loads);
+    Py_VISIT(self->keys);
     return held_visit(self->objects, visit, arg);
 }
 
@@ -119,6 +120,7 @@ static int clear_references(cache_object *self) {
         release_dropped();
     }
     Py_CLEAR(self->loads);
+    Py_CLEAR(self->keys);
     return 0;
 }
 
@@ -131,6 +133,7 @@ static void dealloc(cache_object *self) {
     }
     held_leave(&self->objects);
     Py_CLEAR(self->loads);
+    Py_CLEAR(self->keys);
     ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
     Py_DECREF(type);
 }
@@ -157,13 +160,10 @@ static PyObject *parsed(cache_object *self, const char *key, Py_ssize_t len) {
     return value;
 }
 
-/* Returns a new reference: the value, or `missing`. A hit does not release the GIL. */
-static PyObject *look_up(cache_object *self, const char *key, Py_ssize_t len) {
-    if (!cache_is_open(self)) {
-        return NULL;
-    }
+/* Returns a new reference: the value, or `missing`. */
+static PyObject *stored(cache_object *self, const cache_key *key) {
     st_object object = {0};
-    st_status status = st_cache_get_object(self->cache, key, (size_t)len, &object, NULL);
+    st_status status = st_cache_get_object(self->cache, key->text, (size_t)key->len, &object, NULL);
     if (status == ST_OK) {
         PyObject *value = Py_NewRef(((held *)object.object)->object);
         st_object_free(&object);
@@ -175,25 +175,31 @@ static PyObject *look_up(cache_object *self, const char *key, Py_ssize_t len) {
         return Py_NewRef(missing);
     }
     if (status == ST_WRONG_TYPE) {
-        return parsed(self, key, len);
+        return parsed(self, key->text, key->len);
     }
     ST_ERROR(error);
-    error.status = st_cache_get_object(self->cache, key, (size_t)len, &object, &error);
+    error.status = st_cache_get_object(self->cache, key->text, (size_t)key->len, &object, &error);
     return raise_error(&error);
+}
+
+/* Returns a new reference: the value under a key, or `missing`. A hit does not release the GIL. */
+static PyObject *look_up(cache_object *self, PyObject *object) {
+    cache_key key;
+    if (!cache_is_open(self) || !key_of(self, object, false, &key)) {
+        return NULL;
+    }
+    PyObject *value = stored(self, &key);
+    Py_XDECREF(key.object);
+    return value;
 }
 
 static PyObject *get(cache_object *self, PyObject *const *args, Py_ssize_t given, PyObject *keywords) {
     static const char *const names[] = {"key", "default", NULL};
     PyObject *out[2] = {args[0], NULL};
-    const char *key;
-    Py_ssize_t len;
     if ((given != 1 || keywords != NULL) && !arguments("get", names, 1, args, given, keywords, out)) {
         return NULL;
     }
-    if (!text_of(out[0], "key", &key, &len)) {
-        return NULL;
-    }
-    PyObject *value = look_up(self, key, len);
+    PyObject *value = look_up(self, out[0]);
     if (value == missing) {
         Py_DECREF(value);
         return Py_NewRef(out[1] == NULL ? Py_None : out[1]);
@@ -204,20 +210,22 @@ static PyObject *get(cache_object *self, PyObject *const *args, Py_ssize_t given
 static PyObject *set(cache_object *self, PyObject *const *args, Py_ssize_t given, PyObject *keywords) {
     static const char *const names[] = {"key", "value", "ttl", NULL};
     PyObject *out[3];
-    const char *key;
-    Py_ssize_t len;
+    cache_key key;
     double ttl;
-    if (!arguments("set", names, 2, args, given, keywords, out) || !text_of(out[0], "key", &key, &len) ||
-        !seconds_of(out[2], "ttl", ST_TTL_DEFAULT, &ttl)) {
+    if (!arguments("set", names, 2, args, given, keywords, out) || !seconds_of(out[2], "ttl", ST_TTL_DEFAULT, &ttl) ||
+        !cache_is_open(self) || !key_of(self, out[0], true, &key)) {
         return NULL;
     }
-    held *held = cache_is_open(self) ? held_new(&self->objects, out[1]) : NULL;
+    held *held = held_new(&self->objects, out[1]);
     if (held == NULL) {
+        Py_XDECREF(key.object);
         return NULL;
     }
+    held->key = Py_XNewRef(key.object);
     ST_ERROR(error);
-    st_status status = st_cache_set_object(self->cache, key, (size_t)len, held, held_drop, ttl, &error);
+    st_status status = st_cache_set_object(self->cache, key.text, (size_t)key.len, held, held_drop, ttl, &error);
     release_dropped();
+    Py_XDECREF(key.object);
     if (status != ST_OK) {
         return raise_error(&error);
     }
@@ -227,15 +235,13 @@ static PyObject *set(cache_object *self, PyObject *const *args, Py_ssize_t given
 static PyObject *get_or_set(cache_object *self, PyObject *const *args, Py_ssize_t given, PyObject *keywords) {
     static const char *const names[] = {"key", "factory", "ttl", NULL};
     PyObject *out[3];
-    const char *key;
-    Py_ssize_t len;
     double ttl;
-    if (!arguments("get_or_set", names, 2, args, given, keywords, out) || !text_of(out[0], "key", &key, &len) ||
+    if (!arguments("get_or_set", names, 2, args, given, keywords, out) ||
         !seconds_of(out[2], "ttl", ST_TTL_DEFAULT, &ttl)) {
         return NULL;
     }
     /* Only the beginning of a load reports that an entry is to be reloaded, or that its absence is cached. */
-    PyObject *value = self->refreshes ? Py_NewRef(missing) : look_up(self, key, len);
+    PyObject *value = self->refreshes ? Py_NewRef(missing) : look_up(self, out[0]);
     if (value == missing) {
         Py_DECREF(value);
         return PyObject_CallMethod((PyObject *)self, "_load", "OOO", out[0], out[1], out[2] == NULL ? Py_None : out[2]);
@@ -246,16 +252,16 @@ static PyObject *get_or_set(cache_object *self, PyObject *const *args, Py_ssize_
 static PyObject *delete(cache_object *self, PyObject *const *args, Py_ssize_t given, PyObject *keywords) {
     static const char *const names[] = {"key", NULL};
     PyObject *out[1];
-    const char *key;
-    Py_ssize_t len;
-    if (!arguments("delete", names, 1, args, given, keywords, out) || !text_of(out[0], "key", &key, &len) ||
-        !cache_is_open(self)) {
+    cache_key key;
+    if (!arguments("delete", names, 1, args, given, keywords, out) || !cache_is_open(self) ||
+        !key_of(self, out[0], false, &key)) {
         return NULL;
     }
     bool existed = false;
     ST_ERROR(error);
-    st_status status = st_cache_delete(self->cache, key, (size_t)len, &existed, &error);
+    st_status status = st_cache_delete(self->cache, key.text, (size_t)key.len, &existed, &error);
     release_dropped();
+    Py_XDECREF(key.object);
     return status == ST_OK ? PyBool_FromLong(existed) : raise_error(&error);
 }
 
@@ -323,13 +329,8 @@ static int is_true(cache_object *self) {
 }
 
 /* The library counts this as a read of the entry. */
-static int contains(cache_object *self, PyObject *key_object) {
-    const char *key;
-    Py_ssize_t len;
-    if (!text_of(key_object, "key", &key, &len)) {
-        return -1;
-    }
-    PyObject *value = look_up(self, key, len);
+static int contains(cache_object *self, PyObject *key) {
+    PyObject *value = look_up(self, key);
     int found = value == NULL ? -1 : value != missing;
     Py_XDECREF(value);
     return found;
@@ -385,6 +386,7 @@ static PyMethodDef methods[] = {
      "stats($self)\n--\n\nReturns the size of the cache and its counters since it was created."},
     {"close", (PyCFunction)close_now, METH_NOARGS,
      "close($self)\n--\n\nRemoves all entries; further calls raise ValueError. Has no effect on the built-in caches."},
+    {"_key", (PyCFunction)cache_key_of, METH_O, NULL},
     {"_begin", (PyCFunction)cache_begin, METH_VARARGS, NULL},
     {"_cancel", (PyCFunction)cache_cancel, METH_VARARGS, NULL},
     {"_finish", (PyCFunction)cache_finish, METH_VARARGS, NULL},

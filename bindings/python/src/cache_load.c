@@ -61,15 +61,14 @@ static void ended(void *context, const st_bytes *value, void *object, const st_e
     with_gil(wake_up, &end);
 }
 
-/* _begin(key, load, wake): returns (lease, None, None) and registers `load` if the caller is to load the value; (None,
- * the load of another caller or None, the number of the registration of `wake`) if the value is being loaded; or None
- * if it exists. Never waits. */
+/* _begin(key, load, wake), with a key of `_key`: returns (lease, None, None) and registers `load` if the caller is to
+ * load the value; (None, the load of another caller or None, the number of the registration of `wake`) if the value is
+ * being loaded; or None if it exists. Never waits. */
 PyObject *cache_begin(cache_object *self, PyObject *args) {
     PyObject *key_object, *load, *wake;
-    const char *key;
-    Py_ssize_t len;
-    if (!PyArg_ParseTuple(args, "OOO:_begin", &key_object, &load, &wake) || !text_of(key_object, "key", &key, &len) ||
-        !cache_is_open(self)) {
+    cache_key key;
+    if (!PyArg_ParseTuple(args, "OOO:_begin", &key_object, &load, &wake) || !cache_is_open(self) ||
+        !key_of(self, key_object, true, &key)) {
         return NULL;
     }
     int32_t outcome = 0;
@@ -77,8 +76,9 @@ PyObject *cache_begin(cache_object *self, PyObject *args) {
     st_bytes value = {0};
     ST_ERROR(error);
     Py_INCREF(wake);
-    st_status status = st_cache_load_begin_notify(self->cache, key, (size_t)len, INFINITY, ended, wake, &outcome,
-                                                  &value, &lease, &waiter, &error);
+    st_status status = st_cache_load_begin_notify(self->cache, key.text, (size_t)key.len, INFINITY, ended, wake,
+                                                  &outcome, &value, &lease, &waiter, &error);
+    Py_XDECREF(key.object);
     st_bytes_free(&value);
     release_dropped();
     if (outcome != ST_LOAD_BUSY) {
@@ -137,10 +137,16 @@ PyObject *cache_finish(cache_object *self, PyObject *args) {
         !seconds_of(ttl_object, "ttl", ST_TTL_DEFAULT, &ttl)) {
         return NULL;
     }
-    held *held = held_new(&self->objects, value);
-    if (held == NULL) {
+    cache_key used;
+    if (!key_of(self, key, true, &used)) {
         return NULL;
     }
+    held *held = held_new(&self->objects, value);
+    if (held == NULL) {
+        Py_XDECREF(used.object);
+        return NULL;
+    }
+    held->key = used.object;
     ST_ERROR(error);
     st_status status = st_cache_load_finish_object(self->cache, lease, held, held_drop, ttl, &error);
     bool left = status != ST_OK && status != ST_ABANDONED ? false : leave(self, key, load);

@@ -49,7 +49,7 @@ held *held_new(held **list, PyObject *object) {
         PyErr_NoMemory();
         return NULL;
     }
-    *new = (held){Py_NewRef(object), *list, list, NULL};
+    *new = (held){Py_NewRef(object), NULL, *list, list, NULL};
     if (*list != NULL) {
         (*list)->link = &new->next;
     }
@@ -79,6 +79,7 @@ void release_dropped_now(void) {
         held *this = first;
         first = this->next_dropped;
         Py_DECREF(this->object);
+        Py_XDECREF(this->key);
         free(this);
     }
     PyErr_Restore(type, value, traceback);
@@ -102,6 +103,7 @@ void held_leave(held **list) {
 int held_visit(held *list, visitproc visit, void *arg) {
     for (; list != NULL; list = list->next) {
         Py_VISIT(list->object);
+        Py_VISIT(list->key);
     }
     return 0;
 }

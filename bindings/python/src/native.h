@@ -84,6 +84,7 @@ bool with_gil(void (*work)(void *), void *context);
  * it. References that the library drops are set aside and released when no frame of the library is on the stack. */
 typedef struct held {
     PyObject *object;
+    PyObject *key; /* the `Key` of an entry of a cache, or NULL */
     struct held *next, **link;
     struct held *next_dropped;
 } held;
@@ -176,8 +177,28 @@ typedef struct {
     bool built_in, initialised, closed, refreshes;
     held *objects;
     PyObject *loads; /* dict: key -> the load in progress in this process */
+    PyObject *keys;  /* `_keys.Keys`, or NULL as long as all keys are text */
 } cache_object;
 bool cache_is_open(const cache_object *self);
+/* cache_key.c */
+typedef struct {
+    PyObject *object; /* a reference to the `Key`; NULL for text, and for an object without a key */
+    const char *text;
+    Py_ssize_t len;
+} cache_key;
+bool other_key(cache_object *self, PyObject *object, bool make, cache_key *out);
+PyObject *cache_key_of(cache_object *self, PyObject *object);
+/* The key of a str, or of another hashable object, which gets one only if `make`. Release `object` after use. */
+static inline bool key_of(cache_object *self, PyObject *object, bool make, cache_key *out) {
+    if (PyUnicode_Check(object)) {
+        out->object = NULL;
+        out->text = PyUnicode_AsUTF8AndSize(object, &out->len);
+        if (out->text != NULL) {
+            return true;
+        }
+    }
+    return other_key(self, object, make, out);
+}
 /* cache_load.c */
 PyObject *cache_begin(cache_object *self, PyObject *args);
 PyObject *cache_cancel(cache_object *self, PyObject *args);

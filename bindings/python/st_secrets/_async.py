@@ -1,7 +1,8 @@
 """Lookups for coroutines, and providers that are coroutines.
 
 A lookup that has to wait for a server runs in one of a few threads, so that neither the event loop waits nor each call
-has a thread of its own. The coroutines of asynchronous providers run in one event loop, in a thread of its own.
+has a thread of its own. The coroutines of asynchronous providers run in one event loop, in a thread of its own. A
+lookup of such a coroutine has a thread of its own, because lookups in all other threads may wait for that coroutine.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextvars
+import functools
 import inspect
 import os
 import threading
@@ -44,6 +46,26 @@ def _pool() -> concurrent.futures.ThreadPoolExecutor:
         return _threads
 
 
+def _is_of_provider() -> bool:
+    """Returns whether a coroutine of a provider is running."""
+    return _loop is not None and asyncio.get_running_loop() is _loop
+
+
+def _start(function: Callable[[], T]) -> concurrent.futures.Future[T]:
+    """Calls a function in a thread of its own."""
+    future: concurrent.futures.Future[T] = concurrent.futures.Future()
+
+    def run() -> None:
+        if future.set_running_or_notify_cancel():
+            try:
+                future.set_result(function())
+            except BaseException as error:
+                future.set_exception(error)
+
+    threading.Thread(target=run, name="st_secrets-nested", daemon=True).start()
+    return future
+
+
 class Call(Awaitable[T]):
     """A call in one of the threads, and the tasks of any event loop that wait for it.
 
@@ -52,7 +74,8 @@ class Call(Awaitable[T]):
 
     def __init__(self, function: Callable[[], T]) -> None:
         self._waiting = 0
-        self._future: concurrent.futures.Future[T] = _pool().submit(contextvars.copy_context().run, function)
+        submit = _start if _is_of_provider() else _pool().submit
+        self._future = submit(functools.partial(contextvars.copy_context().run, function))
 
     async def wait(self) -> T:
         """Returns the result of the call or raises its exception."""
@@ -88,6 +111,10 @@ class Call(Awaitable[T]):
         """Returns whether the call is done or was dropped."""
         return self._future.done()
 
+    def when_ended(self, function: Callable[[], object]) -> None:
+        """Calls a function when the call is done or was dropped, whether a task waits for it or not."""
+        self._future.add_done_callback(lambda _: function())
+
 
 async def call(function: Callable[[], T]) -> T:
     """Calls a function in one of the threads."""
@@ -96,20 +123,24 @@ async def call(function: Callable[[], T]) -> T:
 
 async def call_once(key: Any, function: Callable[[], T]) -> T:
     """As `call`; calls under the same key that overlap are one call."""
+    key = (key, _is_of_provider())  # a coroutine of a provider waits for no call that may wait for a thread
     while True:
         with _lock:
             current = _shared.get(key)
             if current is None or current.ended():
                 current = _shared[key] = Call(function)
+                current.when_ended(functools.partial(_forget, key, current))
         try:
             result: T = await current
             return result
         except concurrent.futures.CancelledError:
             pass  # the last waiting task of another event loop dropped it
-        finally:
-            with _lock:
-                if current.ended() and _shared.get(key) is current:
-                    del _shared[key]
+
+
+def _forget(key: Any, ended: Call[Any]) -> None:
+    with _lock:
+        if _shared.get(key) is ended:
+            del _shared[key]
 
 
 def _provider_loop() -> asyncio.AbstractEventLoop:
@@ -136,14 +167,26 @@ def result_of(answer: Any, timeout: float) -> Any:
         raise RuntimeError("an asynchronous provider waits for itself: use get_async in it")
     future = asyncio.run_coroutine_threadsafe(_awaited(answer), _provider_loop())
     try:
-        return future.result(min(timeout, threading.TIMEOUT_MAX))
+        result, error = future.result(min(timeout, threading.TIMEOUT_MAX))
     except concurrent.futures.TimeoutError:
         raise TimeoutError from None
     except concurrent.futures.CancelledError:
         raise RuntimeError("the provider was cancelled") from None
     finally:
         future.cancel()  # has no effect if it is done
+    if error is None:
+        return result
+    try:
+        raise error
+    finally:
+        del error
 
 
-async def _awaited(answer: Awaitable[T]) -> T:
-    return await answer
+async def _awaited(answer: Awaitable[T]) -> tuple[T | None, BaseException | None]:
+    """Returns the result or the exception of an awaitable. A SystemExit in a task would end the event loop."""
+    try:
+        return await answer, None
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:
+        return None, error

@@ -9,7 +9,7 @@ import asyncio
 import os
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 from .errors import BusyError
@@ -24,7 +24,7 @@ class Load:
 
     __slots__ = ("_key", "_task", "_thread", "ended")
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: Hashable) -> None:
         self._key = key
         self._thread = threading.get_ident()
         task = _current_task()

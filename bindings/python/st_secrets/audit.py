@@ -12,6 +12,7 @@ from typing import Any
 
 from ._per_path import PerPath
 from ._webhook import Webhook, forward, set_audit_webhook
+from .errors import InvalidArgumentError
 
 __all__ = [
     "AuditEntry",
@@ -24,6 +25,15 @@ __all__ = [
 ]
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+_NO_ENTRIES = {
+    "valid": True,
+    "entries_checked": 0,
+    "first_id": None,
+    "last_id": None,
+    "broken_id": None,
+    "kind": None,
+    "tampered_id": None,
+}
 
 
 class AuditEventType(str, Enum):
@@ -125,7 +135,7 @@ class AuditStore(PerPath):
         offset: int = 0,
     ) -> list[AuditEntry]:
         """Returns the matching entries, newest first. `since` and `until`, both included, are as in
-        `Store.query_audit`.
+        `Store.query_audit`. If one of them is neither a date nor a time, both are compared as text.
         """
         filters = {
             "event_types": [_text(kind) for kind in event_types or ()] or None,
@@ -138,12 +148,22 @@ class AuditStore(PerPath):
             "offset": offset,
         }
         given = {name: value for name, value in filters.items() if value is not None}
-        return [AuditEntry(**entry) for entry in await asyncio.to_thread(lambda: self._store.query_audit(**given))]
+
+        def select() -> list[dict[str, Any]]:
+            try:
+                return self._store.query_audit(**given)
+            except InvalidArgumentError:
+                as_text = {f"{name}_text" if name in ("since", "until") else name: given[name] for name in given}
+                return self._store.query_audit(**as_text)
+
+        return [AuditEntry(**entry) for entry in await asyncio.to_thread(select)]
 
     async def verify_chain(self, start_id: int | None = None, end_id: int | None = None) -> dict[str, Any]:
-        """Verifies the chain. Returns `valid`, `entries_checked`, `broken_links`, `first_id`, `last_id` and the rest of
-        the report of `Store.verify_audit`.
+        """Verifies the chain from `start_id` to `end_id` (None: the first or last entry). Returns `valid`,
+        `entries_checked`, `broken_links`, `first_id`, `last_id` and the rest of the report of `Store.verify_audit`.
         """
+        if end_id is not None and end_id < 1:
+            return {**_NO_ENTRIES, "broken_links": [], "forks": []}
         return await asyncio.to_thread(self._store.verify_audit, start_id or 0, end_id or 0)
 
     async def get_stats(self) -> dict[str, Any]:

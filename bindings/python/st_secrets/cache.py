@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, TypeVar
 
 from . import _native
@@ -33,6 +33,8 @@ _MISSING: Any = _native.MISSING
 class TTLCache(_native.Cache[T]):
     """A cache whose entries expire after `default_ttl` seconds, unless they are set with another TTL.
 
+    A key is any hashable object, as in a dict; text is the fastest. `invalidate_prefix` applies to text alone.
+
     It may be used from any number of threads and event loops at once, and in the child of a fork.
 
     After `soft_ttl` seconds, the first caller of `get_or_set` or `get_or_set_async` reloads a value, while the others
@@ -43,7 +45,7 @@ class TTLCache(_native.Cache[T]):
 
     __slots__ = ()
 
-    async def get_or_set_async(self, key: str, factory: Callable[[], Awaitable[T]], ttl: float | None = None) -> T:
+    async def get_or_set_async(self, key: Hashable, factory: Callable[[], Awaitable[T]], ttl: float | None = None) -> T:
         """Returns the value under `key`, or stores and returns the result of `await factory()`.
 
         It is called once for all tasks and threads that wait for the key. If its task is cancelled, one of the waiting
@@ -53,13 +55,14 @@ class TTLCache(_native.Cache[T]):
         return await self._load_async(key, factory, ttl) if value is _MISSING else value
 
     async def _load_async(
-        self, key: str, factory: Callable[[], Awaitable[T]], ttl: float | None, keeps_none: bool = True
+        self, key: Hashable, factory: Callable[[], Awaitable[T]], ttl: float | None, keeps_none: bool = True
     ) -> T:
         """Loads a missing value for `get_or_set_async`. None is stored only if `keeps_none`."""
         value: T = _MISSING
+        shown, key = key, self._key(key)
         while value is _MISSING:
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            own, waiter = Load(key), Waiter.of_task(future)
+            own, waiter = Load(shown), Waiter.of_task(future)
             begun = self._begin(key, own, waiter)
             if begun is None:
                 value = self.get(key, _MISSING)
@@ -83,13 +86,14 @@ class TTLCache(_native.Cache[T]):
                     raise
         return value
 
-    def _load(self, key: str, factory: Callable[[], T], ttl: float | None, keeps_none: bool = True) -> T:
+    def _load(self, key: Hashable, factory: Callable[[], T], ttl: float | None, keeps_none: bool = True) -> T:
         """Loads a missing value for `get_or_set`. None is stored only if `keeps_none`."""
         value: T = _MISSING
+        shown, key = key, self._key(key)
         while value is _MISSING:
             lock = threading.Lock()
             lock.acquire()
-            own, waiter = Load(key), Waiter(lock.release)
+            own, waiter = Load(shown), Waiter(lock.release)
             begun = self._begin(key, own, waiter)
             if begun is None:
                 value = self.get(key, _MISSING)
@@ -116,11 +120,11 @@ class TTLCache(_native.Cache[T]):
                     raise
         return value
 
-    def _end(self, key: str, own: Load, lease: int, value: T, ttl: float | None) -> None:
+    def _end(self, key: Hashable, own: Load, lease: int, value: T, ttl: float | None) -> None:
         own.ended = True
         self._finish(key, own, lease, value, ttl)
 
-    def _fail(self, key: str, own: Load, lease: int, error: BaseException) -> T:
+    def _fail(self, key: Hashable, own: Load, lease: int, error: BaseException) -> T:
         """Ends a load without a value. Returns the old value if it may still be served."""
         own.ended = True
         self._abandon(key, own, lease, error)

@@ -86,7 +86,11 @@ def clear_hardware_info_cache() -> None:
 
 
 def get_hardware_cost_per_hour(hardware_id: str) -> float:
-    """Returns the hourly price of a device."""
+    """Returns the hourly price of a device, with the prices of `get_hardware_info`."""
+    device: Any = (_prices.get(_KEY) or {}).get(hardware_id)
+    price = device.get("cost_per_second") if isinstance(device, dict) else None
+    if isinstance(price, (int, float)):
+        return price * 3600.0
     return get_store().hardware_cost_per_hour(hardware_id)
 
 

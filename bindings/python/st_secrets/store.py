@@ -240,13 +240,15 @@ class Store(_native.Store):
         `actor_id`, `actor_username`, `target_type`, `target_id`, `since`, `until`, `after_id`, `limit` and `offset`.
 
         `since` and `until` are dates or times (`datetime`, or text such as 2026-08-22 or 2026-08-22T10:00:00); those
-        without a zone are UTC, and a date is its midnight. Both are included.
+        without a zone are UTC, and a date is its midnight. Both are included. `since_text` and `until_text` are any
+        text, which is compared with the stored times as text.
         """
         return _array(self._audit_query(_filter(filters)))
 
     def verify_audit(self, first: int = 0, last: int = 0) -> dict[str, Any]:
         """Verifies the chain from entry `first` to `last` (0: the first or last of the trail) and returns a report:
-        `valid`, `entries_checked`, `first_id`, `last_id`, `broken_links` and more.
+        `valid`, `entries_checked`, `first_id`, `last_id`, `broken_links` and more. The store's `timeout` limits the
+        time for each 1000 entries.
         """
         return _object(self._audit_verify(first, last))
 

@@ -7,7 +7,7 @@ import threading
 import unittest
 
 from st_secrets import EnvironmentSecretProvider, Error, NotFoundError, SecretsManager, UnavailableError, _async
-from support import Case
+from support import Case, until
 
 
 class Hanging:
@@ -130,6 +130,22 @@ class Lookups(Case):
             provider.release.set()
             self.assertEqual(manager.get("A"), "value of A")
 
+    def test_call_that_no_task_waits_for_is_forgotten_when_it_ends(self):
+        provider = self.hanging()
+        manager = self.manager(provider)
+
+        async def main():
+            task = asyncio.create_task(manager.get_async("A"))
+            await begun(provider)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+        asyncio.run(main())
+        self.assertEqual(len(_async._shared), 1)
+        provider.release.set()
+        until(lambda: not _async._shared)
+        self.assertEqual(manager.get("A"), "value of A")
+
     def test_values_that_need_no_waiting(self):
         os.environ.update(A="env", HYPHENATED_KEY="env too")
         manager = self.manager(EnvironmentSecretProvider(), self.hanging())
@@ -213,6 +229,25 @@ class AsyncProviders(Case):
         with self.assertRaisesRegex(UnavailableError, "ConnectionRefusedError"):
             manager.require("FAILS")
 
+    def test_exit_of_a_coroutine_is_that_of_the_caller(self):
+        for kind in (SystemExit, KeyboardInterrupt, GeneratorExit):
+            with self.subTest(kind):
+                manager = SecretsManager.open([AsyncProvider({"A": "a", "B": "b"}), self.exiting(kind)])
+                self.addCleanup(manager.close)
+                with self.assertRaises(kind):
+                    manager.get("EXIT")
+                self.assertEqual((manager.get("A"), asyncio.run(manager.get_async("B"))), ("a", "b"))
+
+    def exiting(self, kind):
+        class Exiting(AsyncProvider):
+            name = "exiting"
+
+            async def get_secret(self, key):
+                await asyncio.sleep(0)
+                raise kind
+
+        return Exiting({})
+
     def test_unavailable(self):
         class Unavailable(AsyncProvider):
             async def is_available(self):
@@ -236,6 +271,28 @@ class AsyncProviders(Case):
             manager.require("A")
         self.assertTrue(cancelled.wait(60))
 
+    def test_provider_that_hung_is_not_waited_for_again(self):
+        answers, calls = threading.Event(), []
+
+        class Endless(AsyncProvider):
+            async def get_secret(self, key):
+                calls.append(key)
+                if not answers.is_set():
+                    await asyncio.Event().wait()
+                return f"value of {key}"
+
+        manager = SecretsManager.open([Endless({})], {"timeout": 30})
+        self.addCleanup(manager.close)
+        with self.assertRaisesRegex(Error, "coroutines"):
+            manager.find("A", timeout=0.05)
+        for key in ("A", "B", "C"):
+            with self.assertRaisesRegex(Error, "next attempt in"):
+                manager.find(key, timeout=0.05)
+        self.assertEqual(calls, ["A"])
+        answers.set()
+        self.assertEqual(manager.find("A", refresh=True).reveal(), "value of A")
+        self.assertEqual(manager.get("B"), "value of B")
+
     def test_provider_that_waits_for_itself(self):
         class Circular(AsyncProvider):
             async def get_secret(self, key):
@@ -255,6 +312,34 @@ class AsyncProviders(Case):
 
         manager = SecretsManager([EnvironmentSecretProvider(), Alias({})])
         self.assertEqual(manager.get("ALIAS"), "value")
+
+    def test_providers_that_use_the_manager_do_not_wait_for_each_other(self):
+        waiting = []
+
+        class Plain:
+            def get_secret(self, key):
+                return f"value of {key}" if key.startswith("REAL") else None
+
+        class Alias(AsyncProvider):
+            async def get_secret(self, key):
+                if not key.startswith("ALIAS"):
+                    return None
+                waiting.append(key)
+                while len(waiting) < _async.THREADS:
+                    await asyncio.sleep(0.001)  # until every thread waits for this provider
+                return await manager.get_async(f"REAL{key}")
+
+        manager = SecretsManager.open([Plain(), Alias({})], {"timeout": 120})
+        self.addCleanup(manager.close)
+
+        async def main():
+            keys = [f"ALIAS{number}" for number in range(3 * _async.THREADS)]
+            # These wait for a thread when the providers ask for the same keys.
+            lookups = [manager.get_async(key) for key in (*keys, *(f"REAL{key}" for key in keys))]
+            values = await asyncio.wait_for(asyncio.gather(*lookups), 60)
+            self.assertEqual(values, [f"value of REAL{key}" for key in (*keys, *keys)])
+
+        asyncio.run(main())
 
 
 if __name__ == "__main__":

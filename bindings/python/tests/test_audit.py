@@ -12,7 +12,7 @@ import threading
 import unittest
 from datetime import date, datetime, timedelta, timezone
 
-from st_secrets import Error, Store, _native, get_store
+from st_secrets import Error, InvalidArgumentError, Store, _native, get_store
 from st_secrets.audit import AuditEventType, AuditStore, audit_log, get_audit_store, set_audit_webhook
 from support import Case, until
 
@@ -116,6 +116,57 @@ class Audit(Case):
                 len(await store.query(since="", until="", target_type="", target_id="", event_types=[])), 1
             )
             self.assertEqual(await store.query(since=date(2200, 1, 1)), [])
+
+        asyncio.run(main())
+
+    def test_filter_that_is_not_a_time_is_compared_as_text(self):
+        async def main():
+            await audit_log("user.created", "made it")
+            await audit_log("user.deleted", "removed it")
+            store = get_audit_store()
+            last, first = (entry.timestamp for entry in await store.query())
+            texts = ["x", "yesterday", "22.11.2026", "-5", "2", "2026", "2026-13-45", " ", "\0", "9999", "0", last[:23]]
+            for since in (*texts, "", None, "2000-01-01"):
+                for before in (*texts, "", None):
+                    with self.subTest(since=since, until=before):
+                        found = [entry.timestamp for entry in await store.query(since=since, until=before)]
+                        expected = [
+                            time
+                            for time in (last, first)
+                            if (not since or time >= since) and (not before or time <= before)
+                        ]
+                        self.assertEqual(found, expected)
+            found = await store.query(["user.created"], since="2", until="x", limit=1)
+            self.assertEqual([entry.event_type for entry in found], ["user.created"])
+            with self.assertRaises(InvalidArgumentError):
+                get_store().query_audit(since="x")
+            with self.assertRaises(InvalidArgumentError):
+                await store.query(since="x", limit=-1)
+
+        asyncio.run(main())
+
+    def test_range_of_a_verification_is_as_in_simpletuner(self):
+        async def main():
+            for number in range(3):
+                await audit_log("user.created", str(number))
+            store = get_audit_store()
+            for start, end, checked in (
+                (None, None, 3),
+                (0, None, 3),
+                (-5, None, 3),
+                (2, None, 2),
+                (None, 2, 2),
+                (None, 0, 0),
+                (1, 0, 0),
+                (None, -1, 0),
+                (3, 1, 0),
+                (9, None, 0),
+                (2, 99, 2),
+            ):
+                report = await store.verify_chain(start, end)
+                self.assertEqual((report["valid"], report["entries_checked"]), (True, checked), (start, end))
+                self.assertEqual((report["broken_links"], report["first_id"] is None), ([], checked == 0))
+            self.assertEqual(set(await store.verify_chain(end_id=0)), set(await store.verify_chain()))
 
         asyncio.run(main())
 

@@ -16,19 +16,19 @@ class Misuse(Case):
         os.environ["A"] = "x"
         cache, manager, cipher, store = TTLCache(), SecretsManager(), Cipher({"key": "k"}), Store()
         wrong = [
-            lambda: cache.get(1),
-            lambda: cache.get(b"a"),
-            lambda: cache.get(None),
+            lambda: cache.get([]),
+            lambda: cache.get({}),
+            lambda: cache.get({"a"}),
             lambda: cache.get(),
             lambda: cache.get("a", 1, 2),
             lambda: cache.get(kei="a"),
             lambda: cache.get("a", key="a"),
             lambda: cache.set("a"),
-            lambda: cache.set(1, 2),
+            lambda: cache.set([], 2),
             lambda: cache.set("a", 1, ttl="soon"),
             lambda: cache.get_or_set("a"),
             lambda: cache.get_or_set("a", 5),
-            lambda: cache.delete(1),
+            lambda: cache.delete([]),
             lambda: cache.invalidate_prefix(None),
             lambda: TTLCache("x"),
             lambda: TTLCache(1, 2.5),
@@ -72,7 +72,7 @@ class Misuse(Case):
                 use()
 
     def test_invalid_values(self):
-        manager, cache = SecretsManager(), TTLCache()
+        manager = SecretsManager()
         wrong = [
             lambda: manager.require(""),
             lambda: manager.require("a\0b"),
@@ -82,7 +82,6 @@ class Misuse(Case):
             lambda: manager.find("A", timeout=-1),
             lambda: manager.find("A", timeout=math.nan),
             lambda: manager.find("A", refresh=True, cached_only=True),
-            lambda: cache.get("\udfff"),
             lambda: TTLCache(max_size=-1),
             lambda: TTLCache(default_ttl=math.nan),
             lambda: TTLCache(-1),

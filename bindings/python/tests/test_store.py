@@ -15,6 +15,7 @@ from st_secrets.replicate_client import (
     DEFAULT_HARDWARE_INFO,
     clear_hardware_info_cache,
     get_default_hardware_cost_per_hour,
+    get_hardware_cost_per_hour,
     get_hardware_info,
     get_hardware_info_async,
     update_hardware_info_cache,
@@ -138,6 +139,24 @@ class ProviderConfiguration(Case):
         with self.assertLogs("st_secrets", "WARNING") as logs:
             self.assertEqual(store.get_sync("bad"), {})
             self.assertEqual(asyncio.run(store.get("bad")), {})
+            self.assertEqual(
+                asyncio.run(store.get_webhook_config("bad")),
+                {
+                    "webhook_url": None,
+                    "webhook_secret": None,
+                    "webhook_require_signature": True,
+                    "webhook_allowed_ips": [],
+                },
+            )
+            self.assertEqual(
+                asyncio.run(store.get_cost_limit_config("bad")),
+                {"enabled": False, "amount": 0.0, "period": "daily", "action": "warn"},
+            )
+            self.assertIsNone(asyncio.run(store.get_hardware_info("bad")))
+        self.assertEqual(asyncio.run(store.get_webhook_config("none")), asyncio.run(store.get_webhook_config("good")))
+        for native in (get_store().webhook_config, get_store().cost_limit_config):
+            with self.assertRaises(CorruptError):
+                native("bad")
         self.assertIn("'bad'" if "'bad'" in logs.output[0] else '"bad"', logs.output[0])
         self.assertEqual(store.get_sync("good"), {"a": 1})
         with self.assertRaises(CorruptError):
@@ -177,7 +196,13 @@ class Hardware(Case):
                 self.assertEqual(await get_hardware_info_async(store), prices)
                 self.assertIn(getattr(store, "calls", 1), (1,))
                 self.assertEqual(get_hardware_info(), prices)
+                self.assertAlmostEqual(get_hardware_cost_per_hour("gpu-l40s"), 3.6)
                 clear_hardware_info_cache()
+            odd = Plain({"hardware_info": {"gpu-l40s": 5, "gpu-h100": {"cost_per_second": "x"}}})
+            await get_hardware_info_async(odd)
+            self.assertAlmostEqual(get_hardware_cost_per_hour("gpu-l40s"), 3.51)
+            self.assertAlmostEqual(get_hardware_cost_per_hour("gpu-h100"), 5.49)
+            clear_hardware_info_cache()
             for store in (Plain({}), Plain({"hardware_info": []}), Coroutine({"hardware_info": {}})):
                 self.assertEqual(await get_hardware_info_async(store), DEFAULT_HARDWARE_INFO)
                 clear_hardware_info_cache()

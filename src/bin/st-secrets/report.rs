@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use serde_json::{Map, Value, json};
+use st_secrets::Store;
 
 use crate::arguments::{Check, Common, List, Where};
 use crate::failure::{FAILED, Failure, Outcome};
 use crate::secrets::{Secret, Secrets};
-use crate::{names, terminal};
+use crate::{config, names, terminal};
 
 /// A name, and the providers that have it, in their order.
 type Listed = (String, Vec<String>);
@@ -106,17 +107,46 @@ fn notes(secret: &Secret) -> String {
 
 pub(crate) fn check(common: &Common, check: &Check) -> Outcome {
     let report = Secrets::open(common)?.check();
-    let parsed: Value = serde_json::from_str(&report).unwrap_or_default();
+    let mut parsed: Value = serde_json::from_str(&report).unwrap_or_default();
+    parsed["store"] = store(common);
     if check.json {
-        terminal::print(&report)?;
+        terminal::print(&format!("{parsed:#}"))?;
     } else {
         let of_providers = parsed["providers"].as_array().into_iter().flatten();
         let named = of_providers.map(|provider| (text(provider, "name"), provider));
-        let all = named.chain([("memory", &parsed["memory"])]);
+        let all = named.chain(["memory", "store"].map(|name| (name, &parsed[name])));
         let rows: Vec<Vec<String>> = all.flat_map(|(name, health)| rows(name, health)).collect();
         terminal::table(&["PROVIDER", "STATE", "DETAIL"], &rows, Some(1))?;
     }
     Ok(if parsed["ok"] == true { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+}
+
+/// Which databases are used, and why. Opens none of them.
+fn store(common: &Common) -> Value {
+    let described = config::load(common).and_then(|config| Ok(Store::open(&config)?.describe()));
+    let mut store: Value = match described {
+        Ok(described) => serde_json::from_str(&described).unwrap_or_default(),
+        Err(failure) => return json!({"state": "absent", "detail": failure.lines.join("; "), "advice": null}),
+    };
+    let place = if store["state_dir"].is_null() { text(&store, "database") } else { text(&store, "state_dir") };
+    let reason = match (store["explanation"].as_str(), text(&store, "reason")) {
+        (Some(explanation), _) => explanation.to_owned(),
+        (None, "default") => "the default".to_owned(),
+        (None, name) => format!("from {name}"),
+    };
+    let detail = format!("{place}: {reason}");
+    // Their beginning is in the detail already.
+    let known = format!("using {place}: {}; ", text(&store, "explanation"));
+    let warnings = store["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let warnings: Vec<&str> = warnings.map(|warning| warning.strip_prefix(&known).unwrap_or(warning)).collect();
+    let (state, advice) = match warnings.is_empty() {
+        true => ("ok", Value::Null),
+        false => ("warning", json!(warnings.join("; "))),
+    };
+    store["state"] = json!(state);
+    store["detail"] = json!(detail);
+    store["advice"] = advice;
+    store
 }
 
 /// How a provider is and why, then what to do about it.

@@ -1,4 +1,4 @@
-//! A source that fails, and its back-off.
+//! A source or provider that fails, and its back-off.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ const CREDENTIAL_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How the last load failed, in whole or in part.
 #[derive(Clone)]
-pub(super) struct Outage {
+pub(in crate::secrets) struct Outage {
     error: Error,
     /// The number of consecutive loads that failed.
     failures: u32,
@@ -39,7 +39,7 @@ pub(super) struct Outage {
 impl Outage {
     /// The outage after a load that took `taken` of the time `time_limit`; `None` if only a part of the document
     /// failed, so that no time was lost.
-    pub(super) fn after(
+    pub(in crate::secrets) fn after(
         before: Option<&Outage>,
         error: Error,
         time_limit: Duration,
@@ -78,12 +78,12 @@ impl Outage {
     }
 
     /// Whether a call with this much time left would fail in the same way.
-    pub(super) fn applies_to(&self, remaining: Duration) -> bool {
+    pub(in crate::secrets) fn applies_to(&self, remaining: Duration) -> bool {
         self.error.is_authoritative() || !has_much_more_time(remaining, self.time_limit)
     }
 
     /// Whether a call with this much time left must not query the source.
-    pub(super) fn is_backing_off(&self, remaining: Duration) -> bool {
+    pub(in crate::secrets) fn is_backing_off(&self, remaining: Duration) -> bool {
         !self.retry_at.has_passed() && self.applies_to(remaining)
     }
 
@@ -94,7 +94,7 @@ impl Outage {
 
     /// How much time the next load has, for a call with this much time left. A source that hung is probed: a load has
     /// little time, or twice that of the last complete one, `load_time`.
-    pub(super) fn time_for_load(&self, remaining: Duration, load_time: Duration) -> Duration {
+    pub(in crate::secrets) fn time_for_load(&self, remaining: Duration, load_time: Duration) -> Duration {
         match self.is_hung(remaining) && !self.failures.is_multiple_of(WHOLE_TIME_EVERY) {
             true => remaining.min(PROBE_TIME.max(load_time.saturating_mul(2))),
             false => remaining,
@@ -124,7 +124,7 @@ impl Outage {
     }
 
     /// The error of a call that does not query the source.
-    pub(super) fn error(&self) -> Error {
+    pub(in crate::secrets) fn error(&self) -> Error {
         let backoff = self.backoff();
         self.error.clone().map_message(|message| match backoff.is_zero() {
             true => format!("{message} (another call is retrying now)"),
@@ -139,7 +139,7 @@ impl Outage {
 
     /// The same with these times until the next attempt and the next check for credentials.
     #[cfg(test)]
-    pub(super) fn with(&self, backoff: Duration, credential_check: Duration) -> Outage {
+    pub(in crate::secrets) fn with(&self, backoff: Duration, credential_check: Duration) -> Outage {
         let credentials_checked_at = Instant::now().before(CREDENTIAL_CHECK_INTERVAL).after(credential_check);
         Outage { retry_at: Deadline::after(backoff), credentials_checked_at, ..self.clone() }
     }

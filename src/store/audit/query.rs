@@ -20,7 +20,7 @@ const DEFAULT_LIMIT: i64 = 100;
 const MAX_LIMIT: i64 = 10_000;
 /// The maximum number of event types in a filter.
 const MAX_TYPES: usize = 100;
-const FILTERS: [&str; 12] = [
+const FILTERS: [&str; 14] = [
     "event_type",
     "event_types",
     "action",
@@ -30,6 +30,8 @@ const FILTERS: [&str; 12] = [
     "target_id",
     "since",
     "until",
+    "since_text",
+    "until_text",
     "after_id",
     "limit",
     "offset",
@@ -106,6 +108,8 @@ impl Filter {
                     time::parse(&given).ok_or_else(|| wrong("a time like 2026-08-22 or 2026-08-22T17:32:24Z"))?;
                 (if name == "since" { "timestamp >= ?" } else { "timestamp <= ?" }, time.into())
             }
+            "since_text" => ("timestamp >= ?", text()?.into()),
+            "until_text" => ("timestamp <= ?", text()?.into()),
             "after_id" => {
                 self.after = number(i64::MAX)?;
                 ("id > ?", self.after.into())

@@ -1,5 +1,7 @@
 //! Verification of the chain.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::cut::Cut;
@@ -154,18 +156,19 @@ pub(super) struct Verifier {
 }
 
 impl AuditLog {
-    /// Verifies the entries with the numbers `first` to `last`.
-    pub(in crate::store) fn verify(&self, first: i64, last: i64, deadline: Deadline) -> Result<Verification> {
+    /// Verifies the entries with the numbers `first` to `last`. Each page has the time `timeout`: a long trail takes
+    /// long, and every page brings the end nearer.
+    pub(in crate::store) fn verify(&self, first: i64, last: i64, timeout: Duration) -> Result<Verification> {
         loop {
-            let Some(db) = self.database.read(deadline)? else { return Ok(Verification::default()) };
+            let Some(db) = self.read(timeout)? else { return Ok(Verification::default()) };
             let oldest = oldest_id(&db)?;
             if oldest.is_none() {
                 return verify_empty(&db);
             }
-            let verifier = Verifier::new(&db, self.key(&db, deadline)?, first, last)?;
+            let verifier = Verifier::new(&db, self.key(&db, Deadline::after(timeout))?, first, last)?;
             drop(db);
-            let report = self.run(verifier, deadline)?;
-            let Some(db) = self.database.read(deadline)? else { return Ok(report) };
+            let report = self.run(verifier, timeout)?;
+            let Some(db) = self.read(timeout)? else { return Ok(report) };
             // If old entries were removed meanwhile, the others were signed again.
             if report.is_intact() || oldest_id(&db)? == oldest {
                 return Ok(report);
@@ -173,9 +176,18 @@ impl AuditLog {
         }
     }
 
-    fn run(&self, mut verifier: Verifier, deadline: Deadline) -> Result<Verification> {
+    /// Opens the database for statements that have the time `timeout` after this thread has acquired the connection.
+    fn read(&self, timeout: Duration) -> Result<Option<Connection<'_>>> {
+        let db = self.database.read(Deadline::after(timeout))?;
+        db.iter().for_each(|db| db.limit(Deadline::after(timeout)));
+        Ok(db)
+    }
+
+    fn run(&self, mut verifier: Verifier, timeout: Duration) -> Result<Verification> {
         loop {
-            let Some(db) = self.database.read(deadline)? else { return Ok(verifier.report) };
+            #[cfg(test)]
+            tests::between_pages();
+            let Some(db) = self.read(timeout)? else { return Ok(verifier.report) };
             if verifier.verify_page(&db)? == 0 {
                 verifier.verify_end(&db)?;
                 return Ok(verifier.report);
@@ -295,5 +307,44 @@ impl Verifier {
             self.report.add(self.end + 1, Violation::Missing, LinkError::Removed);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::thread::sleep;
+
+    use super::*;
+    use crate::{Config, Store};
+
+    thread_local! {
+        static PAUSE: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+        static PAGES: Cell<u32> = const { Cell::new(0) };
+    }
+
+    /// Takes time in which this thread does not have the connection, as other threads may.
+    pub(super) fn between_pages() {
+        PAGES.set(PAGES.get() + 1);
+        sleep(PAUSE.get());
+    }
+
+    #[test]
+    fn verification_may_take_longer_than_the_timeout_of_a_page() {
+        const TIMEOUT: Duration = Duration::from_secs(2);
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = Config::new();
+        config.set("state_dir", directory.path().to_str().unwrap()).unwrap();
+        config.set("timeout", &TIMEOUT.as_secs().to_string()).unwrap();
+        let store = Store::open(&config).unwrap();
+        let entries = PAGE_SIZE + 1;
+        for _ in 0..entries {
+            store.audit_log("test", "test", None, "").unwrap();
+        }
+
+        PAUSE.set(TIMEOUT + TIMEOUT / 10);
+        let report = store.audit_verify(0, 0).unwrap();
+        assert!(report.is_intact() && report.checked == entries as u64, "{report:?}");
+        assert_eq!(PAGES.get(), 3, "two pages, and an empty one");
     }
 }

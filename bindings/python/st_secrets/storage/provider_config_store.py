@@ -91,13 +91,26 @@ class ProviderConfigStore(PerPath):
         return [entry["provider"] for entry in entries]
 
     async def get_webhook_config(self, provider: str) -> dict[str, Any]:
-        """Returns the webhook settings of a provider, with defaults."""
-        return await asyncio.to_thread(self._store.webhook_config, provider)
+        """Returns the webhook settings of a provider, with defaults; those alone for one that is not a JSON object."""
+        config = await self.get(provider)
+        return {
+            "webhook_url": config.get("webhook_url"),
+            "webhook_secret": config.get("webhook_secret"),
+            "webhook_require_signature": config.get("webhook_require_signature", True),
+            "webhook_allowed_ips": config.get("webhook_allowed_ips", []),
+        }
 
     async def get_cost_limit_config(self, provider: str) -> dict[str, Any]:
-        """Returns the cost limit of a provider, with defaults: `enabled`, `amount`, `period` and `action`."""
-        limit = await asyncio.to_thread(self._store.cost_limit_config, provider)
-        return {name.removeprefix("cost_limit_"): value for name, value in limit.items()}
+        """Returns the cost limit of a provider, with defaults: `enabled`, `amount`, `period` and `action`. For a
+        configuration that is not a JSON object, these are the defaults alone.
+        """
+        config = await self.get(provider)
+        return {
+            "enabled": config.get("cost_limit_enabled", False),
+            "amount": config.get("cost_limit_amount", 0.0),
+            "period": config.get("cost_limit_period", "daily"),
+            "action": config.get("cost_limit_action", "warn"),
+        }
 
     async def get_hardware_info(self, provider: str) -> dict[str, dict[str, Any]] | None:
         """Returns the hardware prices in the configuration of a provider, None if it has none."""

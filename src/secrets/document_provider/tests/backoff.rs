@@ -116,6 +116,42 @@ fn source_that_answers_with_a_failure_is_not_probed() {
 }
 
 #[test]
+fn load_after_a_failure_has_no_retries() {
+    for status in [Status::Unavailable, Status::Timeout, Status::Protocol] {
+        for is_warm in [false, true] {
+            let (source, provider) = if is_warm { warm(&[("A", "1")]) } else { provider(TIMES) };
+            age(&provider, TIMES.cache_ttl);
+            source.fails(status);
+            assert_eq!(ask(&provider, "A").is_ok(), is_warm);
+            assert!(source.had_retries());
+            for _ in 0..12 {
+                end_backoff(&provider);
+                let asked = source.asked();
+                assert_eq!(ask(&provider, "A").is_ok(), is_warm);
+                assert_eq!((source.asked(), source.had_retries()), (asked + 1, false));
+            }
+            end_backoff(&provider);
+            provider.names(&within(LONG)).unwrap();
+            assert!(!source.had_retries());
+
+            refresh(&provider).unwrap_err();
+            assert!(source.had_retries(), "a refresh");
+            hold_backoff(&provider);
+            assert_eq!(provider.find("A", &within(LONG * 4)).is_ok(), is_warm);
+            assert!(source.had_retries(), "a call with much more time than those that failed");
+
+            source.has(&[("A", "back")]);
+            end_backoff(&provider);
+            assert_eq!(text(ask(&provider, "A")), fresh("back"));
+            assert!(!source.had_retries());
+            age(&provider, TIMES.cache_ttl);
+            ask(&provider, "A").unwrap();
+            assert!(source.had_retries());
+        }
+    }
+}
+
+#[test]
 fn probe_that_times_out_reports_the_failure_of_the_whole_load() {
     let (source, provider) = provider(TIMES);
     source.answers(|version| Err(Error::new(Status::Timeout, format!("load {version} timed out"))));

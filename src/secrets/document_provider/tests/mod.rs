@@ -148,6 +148,11 @@ impl Scripted {
     fn had_whole_time(&self) -> bool {
         self.0.limits.lock().last().is_some_and(|limit| *limit > LONG / 2)
     }
+
+    /// Whether the last load repeated failed requests.
+    fn had_retries(&self) -> bool {
+        self.0.patience.lock().last().is_some_and(|patience| *patience != Patience::Probing)
+    }
 }
 
 impl DocumentSource for Scripted {

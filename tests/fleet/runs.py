@@ -1,0 +1,234 @@
+"""The runs of the fleet, each with what it must reach."""
+
+import time
+
+# A deadline that even 10 000 ranks behind AWS's quota of logins meet.
+PATIENT = {"timeout": 60}
+# The directory of a host, in memory of its own where mounting is allowed.
+MOUNT = ["--tmpfs", 1024]
+LOGIN = {"aws": "AssumeRoleWithWebIdentity", "vault": "login"}
+READS = {"aws": ("GetSecretValue", "BatchGetSecretValue"), "vault": ("read",)}
+
+
+class Result:
+    """What a run counted, and which of its bars it missed."""
+
+    def __init__(self, fleet, backend, report, counts):
+        self.name, self.kind, self.hosts, self.ranks = "", backend.kind, fleet.hosts, fleet.ranks
+        self.report, self.step, self.most_connections = report, counts["step"], counts["most_connections"]
+        self.by_host = counts["hosts"]
+        self.actions = counts["actions"]
+        self.scale, self.problems, self.notes = fleet.scale, [], []
+
+    def requests(self, *actions):
+        return sum(self.actions.get(action, {}).get("requests", 0) for action in actions or self.actions)
+
+    def throttled(self):
+        return sum(action["throttled"] for action in self.actions.values())
+
+    def most_per_host(self, without=()):
+        """The largest number of requests of one host for one action and document."""
+        hosts = (names for host, names in self.by_host.items() if int(host) not in without)
+        return max((number for names in hosts for number in names.values()), default=0)
+
+    def must(self, condition, text):
+        if not condition:
+            self.problems.append(text)
+
+    def must_succeed(self):
+        failed = self.report["failed"]
+        self.must(failed == 0, f"{failed} ranks failed: {self.report['statuses']}")
+        self.must(self.report["wrong"] == 0, f"{self.report['wrong']} wrong values")
+
+    def must_load_once_per_host(self, without=()):
+        most = self.most_per_host(without)
+        self.must(most <= 1, f"a host sent {most} equal requests")
+        self.must(self.throttled() == 0, f"{self.throttled()} requests were throttled")
+
+    def summary(self):
+        report = self.report
+        requests = ", ".join(f"{action} {counts['requests']}" for action, counts in sorted(self.actions.items()))
+        load = report["since_signal"] or {"p50": 0, "max": 0}
+        span = report["first_to_last_of_host"] or {"p50": 0, "max": 0}
+        return (
+            f"{report['ranks']} ranks, {report['failed']} failed, {report['wrong']} wrong, "
+            f"{self.requests()} requests ({requests}), {self.throttled()} throttled, "
+            f"last rank after {load['max']:.2f} s, first to last of a host {span['p50'] * 1e3:.1f} ms "
+            f"(most {span['max'] * 1e3:.1f})" + "".join(f"; {note}" for note in self.notes)
+        )
+
+
+def one_round(fleet, backend, share=False, options=(), **config):
+    with backend, fleet.start(backend, share, options, **config) as ranks:
+        backend.gate.reset()
+        report = ranks.round()
+        return Result(fleet, backend, report, backend.gate.counts())
+
+
+def control(fleet, backend):
+    """Each rank alone, with the default settings: the quotas bite."""
+    result = one_round(fleet, backend)
+    result.must(result.throttled() > 0, "no request was throttled: the gate enforces nothing")
+    result.must(result.report["failed"] > 0, "no rank failed: the quotas are too large for this control")
+    result.must(result.report["wrong"] == 0, "wrong values")
+    return result
+
+
+def manners(fleet):
+    """Each rank alone, with a deadline that allows for the quota of logins."""
+    result = one_round(fleet, fleet.aws(), **PATIENT)
+    result.must_succeed()
+    if fleet.timing:
+        last = result.report["since_signal"]["max"]
+        result.must(last <= 30, f"the last rank has its secrets after {last:.1f} s")
+    return result
+
+
+def share(fleet, backend):
+    result = one_round(fleet, backend, True, MOUNT)
+    result.must_succeed()
+    result.must_load_once_per_host()
+    result.must(result.requests(LOGIN[backend.kind]) <= fleet.hosts, "more logins than hosts")
+    result.must(result.report["shared"] > 0, "no value is flagged as shared")
+    if fleet.timing:
+        span = result.report["first_to_last_of_host"]["p50"]
+        result.must(span <= 0.02, f"the last rank of a host is {span * 1e3:.1f} ms after its first")
+    return result
+
+
+def warmed(fleet):
+    """A process of each host gets the secrets before the ranks start."""
+    result = one_round(fleet, fleet.aws(), True, [*MOUNT, "--warm"])
+    result.must_succeed()
+    result.must(result.requests() == 0, f"the ranks sent {result.requests()} requests")
+    return result
+
+
+def victims(fleet, how):
+    """Some loaders are killed or stopped in the middle of a load: of each host, one rank at most."""
+    percent = max(1, 200 / fleet.hosts)
+    result = one_round(fleet, fleet.aws(), True, [*MOUNT, f"--{how}", percent])
+    killed = result.report["killed_hosts"]
+    result.must(len(killed) > 0, "no loader was found in the middle of a load")
+    result.must_succeed()
+    result.must_load_once_per_host(without=killed)
+    most = result.most_per_host()
+    result.must(most <= 2, f"the host of a victim sent {most} equal requests")
+    result.notes.append(f"{len(killed)} loaders {how}ped" if how == "stop" else f"{len(killed)} loaders killed")
+    return result
+
+
+def damage(fleet, kind):
+    """The directory of some hosts cannot be used: their ranks load for themselves, the others are as before."""
+    percent, config = max(1, 200 / fleet.hosts), dict(PATIENT)
+    damaged = [host for host in range(fleet.hosts) if int(percent / 100 * (host + 1)) > int(percent / 100 * host)]
+    options = ["--damage", kind, "--damaged", percent]
+    # A small file system is soon full.
+    options += ["--tmpfs", 16] if kind == "full" else MOUNT
+    backend = fleet.aws()
+    if kind != "page":
+        result = one_round(fleet, backend, True, options, **config)
+        result.must_succeed()
+        result.must_load_once_per_host(without=damaged)
+        if kind == "full" and not result.report["private_mounts"]:
+            result.notes.append("not run: mounting is not allowed")
+        else:
+            result.must(any(str(host) in result.by_host for host in damaged), "no request of a damaged host")
+        return result
+    with backend, fleet.start(backend, True, [*options, "--rounds", 2], **config, cache_ttl=2) as ranks:
+        first = ranks.round()
+        time.sleep(3)
+        backend.gate.reset()
+        result = Result(fleet, backend, ranks.round(), backend.gate.counts())
+    result.must(first["failed"] == 0, "ranks failed before the damage")
+    result.must_succeed()
+    result.must_load_once_per_host(without=damaged)
+    most = result.most_per_host()
+    result.must(most <= 2, f"a damaged host sent {most} equal requests")
+    return result
+
+
+def intruder_of_other_user(fleet):
+    """Another user on the directory of each host loads for itself."""
+    result = one_round(fleet, fleet.aws(), True, [*MOUNT, "--intruder", "user"])
+    result.must_succeed()
+    intruders = result.report["intruders"]
+    result.must(intruders["failed"] == 0, f"intruders failed: {intruders['statuses']}")
+    result.must(intruders["shared"] == 0, "another user got a shared document")
+    most = result.most_per_host()
+    result.must(most <= 2, f"a host with an intruder sent {most} equal requests")
+    return result
+
+
+def intruder_of_other_role(fleet):
+    """A role without permission, on the same directory: AWS denies, and the share does not help."""
+    backend = fleet.aws()
+    role = ["--intruder", "settings", "--intruder-env", f"AWS_ROLE_ARN={backend.server.stranger}"]
+    result = one_round(fleet, backend, True, [*MOUNT, *role])
+    result.must_succeed()
+    intruders = result.report["intruders"]
+    result.must(intruders["failed"] == intruders["ranks"], "a role without permission got a secret")
+    result.must(list(intruders["statuses"]) == ["ST_ACCESS_DENIED"], f"{intruders['statuses']}")
+    return result
+
+
+def intruder_of_other_key(fleet):
+    """The same identity with another key: it cannot open the document, and loads for itself."""
+    key = ["--intruder", "settings", "--intruder-config", "share_key=" + "A" * 43 + "="]
+    result = one_round(fleet, fleet.aws(), True, [*MOUNT, *key])
+    result.must_succeed()
+    intruders = result.report["intruders"]
+    result.must(intruders["failed"] == 0, f"intruders failed: {intruders['statuses']}")
+    result.must(intruders["shared"] == 0, "a process with another key got a shared document")
+    return result
+
+
+def outage(fleet, backend, kind="503"):
+    """The back end fails for 5 s after the first load: old values, and at most one probe per host and second."""
+    options = [*MOUNT, "--rounds", 2, "--repeat", 5, "--interval", 0.5]
+    settings = {"cache_ttl": 1, "max_attempts": 1, **PATIENT}
+    if kind == "hang":
+        settings["timeout"] = 2
+    with backend, fleet.start(backend, True, [*options[:4], *options[4:]], **settings) as ranks:
+        first = ranks.round()
+        # Everything has expired, whatever was drawn.
+        time.sleep(1.5)
+        backend.gate.outage(60, kind)
+        backend.gate.reset()
+        report = ranks.round()
+        result = Result(fleet, backend, report, backend.gate.counts())
+    result.must(first["failed"] == 0, f"ranks failed before the outage: {first['statuses']}")
+    result.must_succeed()
+    result.must(report["stale"] == report["gets"], f"{report['stale']} of {report['gets']} values are flagged as stale")
+    most = max((sum(names.values()) for names in result.by_host.values()), default=0)
+    result.must(most <= 6, f"a host sent {most} requests in 5 s of outage")
+    result.notes.append(f"{report['stale']} of {report['gets']} values stale, at most {most} probes of a host")
+    return result
+
+
+def vault_rate(fleet):
+    """Requests a second of OpenBao's quota: the share needs four for each host, the control four for each rank."""
+    return max(5 * fleet.hosts, 100)
+
+
+RUNS = {
+    "aws-control": lambda fleet: control(fleet, fleet.aws()),
+    "aws-manners": manners,
+    "aws-share": lambda fleet: share(fleet, fleet.aws(replay=0)),
+    "aws-warmed": warmed,
+    "aws-killed": lambda fleet: victims(fleet, "kill"),
+    "aws-stopped": lambda fleet: victims(fleet, "stop"),
+    "aws-full": lambda fleet: damage(fleet, "full"),
+    "aws-page": lambda fleet: damage(fleet, "page"),
+    "aws-owner": lambda fleet: damage(fleet, "owner"),
+    "aws-symlink": lambda fleet: damage(fleet, "symlink"),
+    "aws-mode": lambda fleet: damage(fleet, "mode"),
+    "aws-other-user": intruder_of_other_user,
+    "aws-other-role": intruder_of_other_role,
+    "aws-other-key": intruder_of_other_key,
+    "aws-outage": lambda fleet: outage(fleet, fleet.aws()),
+    "aws-hang": lambda fleet: outage(fleet, fleet.aws(), "hang"),
+    "vault-control": lambda fleet: control(fleet, fleet.vault(vault_rate(fleet))),
+    "vault-share": lambda fleet: share(fleet, fleet.vault(vault_rate(fleet))),
+    "vault-outage": lambda fleet: outage(fleet, fleet.vault()),
+}

@@ -91,16 +91,19 @@ static void print_failures(int first, int last) {
 }
 
 static void print_times(void) {
-    size_t count = 0, hosts = 0;
+    size_t started = 0, count = 0, hosts = 0;
     double *all = calloc((size_t)options.hosts * (size_t)options.ranks, sizeof *all);
+    double *starts = calloc((size_t)options.hosts * (size_t)options.ranks, sizeof *starts);
     double *since_signal = calloc((size_t)options.hosts * (size_t)options.ranks, sizeof *all);
     double *spans = calloc((size_t)options.hosts, sizeof *spans);
-    if (!all || !since_signal || !spans) die("calloc");
+    if (!all || !starts || !since_signal || !spans) die("calloc");
     for (int host = 0; host < options.hosts; host++) {
         int64_t first = INT64_MAX, last = 0;
         for (int i = 0; i < options.ranks; i++) {
             const struct rank *rank = rank_of(host, i);
-            if (rank->dead || rank->victim || rank->failures) continue;
+            if (rank->dead || rank->victim) continue;
+            starts[started++] = (double)(rank->began - fleet->round_began) / 1e9;
+            if (rank->failures) continue;
             all[count] = (double)(rank->ended - rank->began) / 1e9;
             since_signal[count++] = (double)(rank->ended - fleet->round_began) / 1e9;
             if (rank->ended < first) first = rank->ended;
@@ -108,9 +111,11 @@ static void print_times(void) {
         }
         if (last) spans[hosts++] = (double)(last - first) / 1e9;
     }
+    print_percentiles("start", starts, started);
     print_percentiles("load", all, count);
     print_percentiles("since_signal", since_signal, count);
     print_percentiles("first_to_last_of_host", spans, hosts);
+    free(starts);
     free(all);
     free(since_signal);
     free(spans);

@@ -11,7 +11,6 @@ use crate::error::Result;
 use crate::http;
 use crate::settings::{Environment, InvalidSetting, Setting, SettingOrigin, excerpt};
 
-const DEFAULT_ATTEMPTS: u32 = 3;
 /// Enough for twenty secrets of 64 KiB, fully escaped.
 const MAX_BODY: usize = 16 << 20;
 const ENDPOINT_KEY: &str = "aws_endpoint_url";
@@ -94,8 +93,8 @@ pub(super) struct Settings<'a> {
     pub(super) profile_name: String,
     /// Whether a setting names the profile.
     pub(super) is_profile_named: bool,
-    /// The limit of attempts for one request.
-    pub(super) max_attempts: u32,
+    /// The limit of attempts for one request, if one is set.
+    pub(super) max_attempts: Option<u32>,
     variant: Variant,
     /// Whether endpoints in variables and files are ignored.
     ignore_endpoints: bool,
@@ -126,7 +125,7 @@ impl<'a> Settings<'a> {
             profiles,
             profile_name: profile.as_ref().map_or("default", Setting::text).to_owned(),
             is_profile_named: profile.is_some(),
-            max_attempts: DEFAULT_ATTEMPTS,
+            max_attempts: None,
             variant: Variant::default(),
             ignore_endpoints: false,
         };
@@ -157,14 +156,12 @@ impl<'a> Settings<'a> {
     }
 
     /// Returns the limit of attempts: the provider's own setting, else the variable, else the value in the profile.
-    fn attempts(&self) -> Result<u32> {
-        if let Some(attempts) = self.provider_settings.max_attempts {
-            return Ok(attempts);
+    fn attempts(&self) -> Result<Option<u32>> {
+        if self.provider_settings.max_attempts.is_some() {
+            return Ok(self.provider_settings.max_attempts);
         }
-        match self.variable_or_profile(&["AWS_MAX_ATTEMPTS"], "max_attempts")? {
-            Some(setting) => Ok(setting.number(1.., "a whole number of 1 or more")?),
-            None => Ok(DEFAULT_ATTEMPTS),
-        }
+        let setting = self.variable_or_profile(&["AWS_MAX_ATTEMPTS"], "max_attempts")?;
+        Ok(setting.map(|setting| setting.number(1.., "a whole number of 1 or more")).transpose()?)
     }
 
     /// Returns the region that is set, else that of the first ARN if all secrets have ARNs. If there is none, the

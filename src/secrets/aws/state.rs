@@ -1,11 +1,11 @@
 //! What the provider keeps from load to load.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
+use super::batch_calls::BatchCalls;
 use super::clock_offsets::ClockOffsets;
 use super::credentials::{self, CredentialCache, InstanceState};
 use super::endpoint::Service;
@@ -26,8 +26,7 @@ pub(super) struct AwsState {
     pub(super) instance: InstanceState,
     pub(super) clock_offsets: ClockOffsets,
     pub(super) retry: Retry,
-    /// Whether BatchGetSecretValue was denied before.
-    pub(super) single_calls: AtomicBool,
+    pub(super) batch_calls: BatchCalls,
     /// The region of the last load, for messages.
     pub(super) region: Mutex<Option<String>>,
     /// The last profiles with credentials.
@@ -59,8 +58,8 @@ impl AwsState {
             credentials: CredentialCache::default(),
             instance: InstanceState::default(),
             clock_offsets: ClockOffsets::default(),
-            retry: Retry::new(1, RetryDelay::Exponential),
-            single_calls: AtomicBool::new(false),
+            retry: Retry::new(RetryDelay::Decorrelated),
+            batch_calls: BatchCalls::default(),
             region: Mutex::new(None),
             profiles: Mutex::new(None),
             files_of_failed_load: Mutex::new(None),

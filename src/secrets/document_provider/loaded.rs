@@ -10,12 +10,15 @@ use super::super::lookup_cache::CacheTimes;
 use super::super::secret::{Secret, SecretInfo};
 use crate::clock::{CoarseAge, CoarseInstant, Instant};
 use crate::error::Result;
+use crate::jitter;
 
 pub(super) struct LoadedDocument {
     pub(super) document: Document,
     /// Taken before its load began.
     pub(super) requested_at: Instant,
     pub(super) ttl: Duration,
+    /// The age from which it is loaded again while it is still fresh.
+    pub(super) refresh_after: Duration,
     max_stale: Duration,
     /// Values of earlier documents under keys that this one could not read.
     earlier: HashMap<Box<str>, Secret>,
@@ -33,9 +36,11 @@ impl LoadedDocument {
     ) -> LoadedDocument {
         let own_ttl = document.ttl.unwrap_or(Duration::MAX).min(times.cache_ttl);
         let ttl = if document.missing.is_some() { times.miss_ttl } else { own_ttl };
+        // Processes that load at the same time do not refresh at the same time.
+        let refresh_after = jitter::refresh_age(ttl).min(document.refresh_after.unwrap_or(Duration::MAX));
         let earlier = before.map_or_else(HashMap::new, |before| before.values_for(&document));
         let (max_stale, superseded, age) = (times.max_stale, Arc::default(), CoarseAge::default());
-        LoadedDocument { document, requested_at, ttl, max_stale, earlier, superseded, age }
+        LoadedDocument { document, requested_at, ttl, refresh_after, max_stale, earlier, superseded, age }
     }
 
     /// Returns its values under the keys that `next` could not read during an outage.
@@ -61,12 +66,7 @@ impl LoadedDocument {
     /// Whether it is fresh and not yet due for a refresh; `false` also if that is not certain.
     #[inline]
     pub(super) fn is_current(&self, now: CoarseInstant) -> bool {
-        self.age.is_below(|| self.refresh_after(), self.requested_at, now)
-    }
-
-    /// The age from which it is loaded again while it is still fresh.
-    pub(super) fn refresh_after(&self) -> Duration {
-        (self.ttl - self.ttl / 5).min(self.document.refresh_after.unwrap_or(Duration::MAX))
+        self.age.is_below(|| self.refresh_after, self.requested_at, now)
     }
 
     /// Whether this key could not be read.
@@ -98,7 +98,7 @@ impl LoadedDocument {
             version: version.clone(),
             requested_at: self.requested_at,
             ttl: Some(self.ttl),
-            refresh_after: Some(self.refresh_after()),
+            refresh_after: Some(self.refresh_after),
             superseded: Some(self.superseded.clone()),
         };
         Secret { info: Some(Arc::new(info)), stale, cached, ..Secret::new(value.clone()) }
@@ -116,6 +116,7 @@ impl LoadedDocument {
             document: self.document.clone(),
             requested_at: self.requested_at.before(time),
             ttl: self.ttl,
+            refresh_after: self.refresh_after,
             max_stale: self.max_stale,
             earlier: self.earlier.iter().map(|(key, secret)| (key.clone(), age(secret))).collect(),
             superseded: self.superseded.clone(),

@@ -56,7 +56,7 @@ impl State {
         let wanted = self.document.as_ref().is_none_or(|loaded| {
             let age = loaded.requested_at.elapsed();
             let is_retry_due = self.outage.is_some() || age >= times.miss_ttl;
-            age >= loaded.refresh_after() || (loaded.is_unreadable(key) && is_retry_due)
+            age >= loaded.refresh_after || (loaded.is_unreadable(key) && is_retry_due)
         });
         let may_query = |outage: &Arc<Outage>| {
             !outage.is_backing_off(request.deadline().remaining()) || outage.is_credential_check_due()

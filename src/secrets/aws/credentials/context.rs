@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use super::metadata::MetadataClient;
 use crate::clock::Deadline;
 use crate::error::{Error, Status};
+use crate::http::retry::Patience;
 use crate::secrets::aws::client::AwsClient;
 use crate::secrets::aws::keys::AwsCredentials;
 use crate::secrets::aws::settings::Settings;
@@ -17,6 +18,7 @@ pub(in crate::secrets::aws) struct Context<'a> {
     pub(in crate::secrets::aws) client: &'a AwsClient<'a>,
     pub(in crate::secrets::aws) metadata: &'a MetadataClient<'a>,
     pub(in crate::secrets::aws) deadline: Deadline,
+    pub(in crate::secrets::aws) patience: Patience,
 }
 
 /// Credentials that were just fetched.

@@ -25,7 +25,7 @@ struct setting {
 
 struct options {
     int hosts, ranks, rounds;
-    /* In seconds: the time over which the ranks start; for how long and how often each repeats its gets. */
+    /* In seconds: the time over which the hosts start; for how long and how often each repeats its gets. */
     double spread, repeat, interval;
     const char *config;
     const char *share_base;

@@ -22,6 +22,8 @@ from report import write
 from servers import Bao, Gate, Moto
 
 FULL_SIZE = 10_000
+# Seconds over which the hosts of a large fleet start. Those of a small one start at once.
+SPREAD = 3
 # Of files and processes.
 LIMIT = 50_000
 
@@ -39,25 +41,28 @@ class Fleet:
         return self.hosts * self.ranks
 
     @property
-    def scale(self):
-        """The factor of AWS's quotas; twice in proportion, as small fleets have no time to spread."""
-        return min(1.0, 2 * self.size / FULL_SIZE)
+    def is_large(self):
+        return self.size > 1000
 
-    def aws(self, replay=None, scale=None):
-        """moto behind a gate. With thousands of ranks the gate repeats moto's responses for a second."""
-        return Backend(Moto, "aws", self, self.scale if scale is None else scale, self.replay(replay))
+    def aws(self, replay=None, proportion=2):
+        """moto behind a gate with `proportion` of AWS's quotas per rank, at most those of one account.
+
+        2 admits the logins of all hosts of a small fleet at once, whatever the speed of the machine. With thousands of
+        ranks the gate repeats moto's responses for a second.
+        """
+        if replay is None:
+            replay = 1.0 if self.is_large else 0.0
+        return Backend(Moto, "aws", self, min(1.0, proportion * self.size / FULL_SIZE), replay)
 
     def vault(self, rate=None):
         return Backend(Bao, "vault", self, 1, 0, rate)
-
-    def replay(self, replay):
-        return (1.0 if self.size > 1000 else 0.0) if replay is None else replay
 
     def start(self, backend, share=False, options=(), hosts=None, ranks=None, launcher=(), **config):
         hosts, ranks = hosts or self.hosts, ranks or self.ranks
         given = {**backend.server.config(), **config}
         variables = backend.server.variables(backend.gate)
         program = self.programs / "ranks"
+        options = ["--spread", SPREAD if self.is_large else 0, *options]
         return Ranks(program, self.home, given, variables, hosts, ranks, share, options, launcher)
 
 
@@ -65,7 +70,7 @@ class Backend:
     """A server and its gate."""
 
     def __init__(self, server, kind, fleet, scale, replay, rate=None):
-        self.server, self.kind, self.fleet, self.rate = server(fleet.home), kind, fleet, rate
+        self.server, self.kind, self.scale = server(fleet.home), kind, scale
         program = fleet.programs / "gate"
         self.gate = Gate(program, kind, self.server.address, fleet.home, scale, replay=replay)
         if rate is not None:

@@ -18,7 +18,7 @@ static const char usage[] =
     "  --share BASE            share_dir is BASE/host-N\n"
     "  --tmpfs KIB             each host mounts its directory, where that is allowed\n"
     "  --env NAME=VALUE        variable of the hosts\n"
-    "  --spread SECONDS        time over which the ranks start\n"
+    "  --spread SECONDS        time over which the hosts start; the ranks of a host start at once\n"
     "  --repeat SECONDS        repeat the gets for so long, every --interval SECONDS\n"
     "  --warm                  a process of the host gets the secrets first\n"
     "  --kill PERCENT          in so many hosts, kill a rank in the middle of a load\n"

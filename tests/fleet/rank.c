@@ -102,8 +102,8 @@ void rank_main(int host, int index, bool is_intruder) {
     if (is_intruder) become_intruder(host);
     fleet->ready++;
     st_secrets *secrets = NULL;
-    /* A different start for each rank, the same ones in each run. */
-    srand48(host * 1000 + index);
+    /* A different start for each host, the same ones in each run. */
+    srand48(host);
     for (int round = 1; round <= options.rounds; round++) {
         wait_for_round((uint32_t)round);
         if (round == 1) sleep_seconds(options.spread * drand48());

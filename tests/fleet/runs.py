@@ -18,7 +18,7 @@ class Result:
         self.report, self.step, self.most_connections = report, counts["step"], counts["most_connections"]
         self.by_host = counts["hosts"]
         self.actions = counts["actions"]
-        self.scale, self.problems, self.notes = fleet.scale, [], []
+        self.scale, self.problems, self.notes = backend.scale, [], []
 
     def requests(self, *actions):
         return sum(self.actions.get(action, {}).get("requests", 0) for action in actions or self.actions)
@@ -189,7 +189,7 @@ def outage(fleet, backend, kind="503"):
     settings = {"cache_ttl": 1, "max_attempts": 1, **PATIENT}
     if kind == "hang":
         settings["timeout"] = 2
-    with backend, fleet.start(backend, True, [*options[:4], *options[4:]], **settings) as ranks:
+    with backend, fleet.start(backend, True, options, **settings) as ranks:
         first = ranks.round()
         # Everything has expired, whatever was drawn.
         time.sleep(1.5)
@@ -206,13 +206,11 @@ def outage(fleet, backend, kind="503"):
     return result
 
 
-def vault_rate(fleet):
-    """Requests a second of OpenBao's quota: the share needs four for each host, the control four for each rank."""
-    return max(5 * fleet.hosts, 100)
-
+# Requests a second of OpenBao's quota for each host. A host needs four, and in the control each of its ranks.
+VAULT_RATE, VAULT_CONTROL_RATE = 5, 2
 
 RUNS = {
-    "aws-control": lambda fleet: control(fleet, fleet.aws()),
+    "aws-control": lambda fleet: control(fleet, fleet.aws(proportion=1)),
     "aws-manners": manners,
     "aws-share": lambda fleet: share(fleet, fleet.aws(replay=0)),
     "aws-warmed": warmed,
@@ -228,7 +226,7 @@ RUNS = {
     "aws-other-key": intruder_of_other_key,
     "aws-outage": lambda fleet: outage(fleet, fleet.aws()),
     "aws-hang": lambda fleet: outage(fleet, fleet.aws(), "hang"),
-    "vault-control": lambda fleet: control(fleet, fleet.vault(vault_rate(fleet))),
-    "vault-share": lambda fleet: share(fleet, fleet.vault(vault_rate(fleet))),
+    "vault-control": lambda fleet: control(fleet, fleet.vault(VAULT_CONTROL_RATE * fleet.hosts)),
+    "vault-share": lambda fleet: share(fleet, fleet.vault(VAULT_RATE * fleet.hosts)),
     "vault-outage": lambda fleet: outage(fleet, fleet.vault()),
 }

@@ -16,7 +16,7 @@ pub(crate) struct Identity {
     /// Names and values, each after its length.
     list: Vec<u8>,
     /// What the process logs in with; it makes the key.
-    secrets: Option<SecretBuffer>,
+    secrets: Option<SecretBytes>,
 }
 
 impl Identity {
@@ -54,13 +54,11 @@ impl Identity {
 
     /// Adds what the process logs in with. A process without it cannot read the slot.
     pub(crate) fn add_secret(&mut self, value: &[u8]) -> Result<()> {
-        let mut secrets = match self.secrets.take() {
-            Some(secrets) => secrets,
-            None => SecretBuffer::with_capacity(256)?,
-        };
+        let mut secrets = SecretBuffer::with_capacity(256)?;
+        secrets.push(self.secrets.as_deref().unwrap_or_default())?;
         secrets.push(&(value.len() as u32).to_le_bytes())?;
         secrets.push(value)?;
-        self.secrets = Some(secrets);
+        self.secrets = Some(secrets.freeze());
         Ok(())
     }
 
@@ -68,8 +66,8 @@ impl Identity {
         &self.list
     }
 
-    pub(super) fn secrets(&self) -> Option<Result<SecretBytes>> {
-        self.secrets.as_ref().map(|secrets| SecretBytes::copy_from(secrets))
+    pub(super) fn secrets(&self) -> Option<&SecretBytes> {
+        self.secrets.as_ref()
     }
 
     /// The name of its files: the first 32 hex digits of the hash of the list.

@@ -1,5 +1,6 @@
 //! The page of a slot: what changes in it is seen by all processes at once.
 
+use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -145,28 +146,67 @@ impl Page {
 }
 
 /// The state of a page under which something was taken from it.
-#[derive(Clone)]
 pub(crate) struct Stamp {
-    pub(super) page: Arc<Page>,
-    pub(super) generation: u32,
-    pub(super) revision: u64,
+    page: Arc<Page>,
+    /// The generation, or [`DETACHED`].
+    generation: AtomicU64,
+    revision: u64,
 }
+
+/// What was taken counts whatever happens to the page.
+const DETACHED: u64 = u64::MAX;
 
 impl Stamp {
     pub(super) fn of(page: &Arc<Page>) -> Stamp {
-        Stamp { generation: page.generation(), revision: page.revision(), page: page.clone() }
+        Stamp::new(page, page.generation(), page.revision())
+    }
+
+    pub(super) fn new(page: &Arc<Page>, generation: u32, revision: u64) -> Stamp {
+        Stamp { page: page.clone(), generation: AtomicU64::new(generation.into()), revision }
     }
 
     /// Whether nothing was published or invalidated since.
     #[inline]
     pub(crate) fn is_current(&self, now: CoarseInstant) -> bool {
-        let page = &self.page;
-        page.generation() == self.generation && page.revision() == self.revision && page.has_name(now)
+        let (page, generation) = (&self.page, self.generation.load(Relaxed));
+        (generation == u64::from(page.generation()) && page.revision() == self.revision && page.has_name(now))
+            || generation == DETACHED
     }
 
-    /// Whether what was requested then still counts.
+    /// Whether nothing was invalidated since.
     pub(crate) fn is_valid(&self) -> bool {
         self.page.revision() == self.revision
+    }
+
+    /// Keeps what was taken, although something was published since.
+    pub(crate) fn follow(&self, newer: &Stamp) {
+        match Arc::ptr_eq(&self.page, &newer.page) {
+            true => self.generation.store(newer.generation.load(Relaxed), Relaxed),
+            false => self.detach(),
+        }
+    }
+
+    /// Keeps what was taken whatever happens to the page: it is not that of other processes any more.
+    pub(crate) fn detach(&self) {
+        self.generation.store(DETACHED, Relaxed);
+    }
+
+    pub(super) fn is_of(&self, page: &Arc<Page>) -> bool {
+        Arc::ptr_eq(&self.page, page)
+    }
+
+    pub(super) fn generation(&self) -> u32 {
+        self.generation.load(Relaxed) as u32
+    }
+
+    pub(super) fn revision(&self) -> u64 {
+        self.revision
+    }
+}
+
+impl fmt::Debug for Stamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stamp").field("generation", &self.generation).field("revision", &self.revision).finish()
     }
 }
 

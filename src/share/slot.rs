@@ -92,10 +92,9 @@ impl Slot {
     /// Opens the slot of this identity. `key` is the setting `share_key`.
     pub(super) fn open(path: PathBuf, key: Option<&SecretBytes>, identity: Identity) -> Result<Slot> {
         let directory = Directory::open(&path)?;
-        let material = match (key, identity.secrets()) {
-            (Some(key), _) => key.clone(),
-            (None, Some(secrets)) => secrets?,
-            (None, None) => directory.key()?.freeze(),
+        let material = match key.or(identity.secrets()) {
+            Some(material) => material.clone(),
+            None => directory.key()?.freeze(),
         };
         let id = identity.id();
         let page = match Page::open(&directory, &path, &format!("{id}.page")) {
@@ -114,6 +113,11 @@ impl Slot {
     /// Whether its page is still that of all processes.
     pub(crate) fn has_name(&self) -> bool {
         self.page.has_name(CoarseInstant::now())
+    }
+
+    /// Whether the stamp is of this slot.
+    pub(crate) fn is_of(&self, stamp: &Stamp) -> bool {
+        stamp.is_of(&self.page)
     }
 
     pub(crate) fn id(&self) -> &str {
@@ -141,8 +145,8 @@ impl Slot {
         loop {
             let stamp = self.stamp();
             let Ok(directory) = Directory::open(&self.directory) else { return Turn::LoadUnshared(stamp) };
-            if looked_at != Some(stamp.generation) {
-                looked_at = Some(stamp.generation);
+            if looked_at != Some(stamp.generation()) {
+                looked_at = Some(stamp.generation());
                 if let Some(turn) = self.look(&directory, &mut take, &is_resting) {
                     return turn;
                 }
@@ -169,7 +173,7 @@ impl Slot {
             match end {
                 None => return Turn::Busy,
                 Some(end) if end.has_passed() => return Turn::LoadUnshared(stamp),
-                Some(end) => fork::unprotected(|| self.page.wait(stamp.generation, WAIT.min(end.remaining()))),
+                Some(end) => fork::unprotected(|| self.page.wait(stamp.generation(), WAIT.min(end.remaining()))),
             }
         }
     }
@@ -196,7 +200,7 @@ impl Slot {
         let stamp = self.stamp();
         let (header, payload) = self.open_file(directory, Kind::Document)?;
         let requested_at = Instant::after_boot(Duration::from_nanos(header.requested_at));
-        let is_valid = header.revision == stamp.revision && requested_at <= Instant::now();
+        let is_valid = header.revision == stamp.revision() && requested_at <= Instant::now();
         let (ttl, refresh_after) = (duration(header.ttl), duration(header.refresh_after));
         is_valid.then_some(Record { requested_at, ttl, refresh_after, payload, stamp })
     }
@@ -264,14 +268,15 @@ impl Loading<'_> {
     }
 
     /// Shares a document. If that is impossible, all processes load for themselves for a while.
-    pub(crate) fn publish(self, record: NewRecord) -> Stamp {
-        let header = Header {
-            requested_at: nanoseconds(Some(record.requested_at.since_boot())),
-            ttl: nanoseconds(record.ttl),
-            refresh_after: nanoseconds(record.refresh_after),
-            ..self.header(Kind::Document)
-        };
-        self.write(&header, Ok(record.payload))
+    pub(crate) fn publish(self, record: Result<NewRecord>) -> Stamp {
+        let mut header = self.header(Kind::Document);
+        let payload = record.map(|record| {
+            header.requested_at = nanoseconds(Some(record.requested_at.since_boot()));
+            header.ttl = nanoseconds(record.ttl);
+            header.refresh_after = nanoseconds(record.refresh_after);
+            record.payload
+        });
+        self.write(&header, payload)
     }
 
     /// Shares a failure. An authoritative one invalidates the document, unless that is of a process with other secrets.
@@ -284,7 +289,7 @@ impl Loading<'_> {
     }
 
     fn header(&self, kind: Kind) -> Header {
-        let (revision, boot) = (self.stamp.revision, self.slot.page.boot);
+        let (revision, boot) = (self.stamp.revision(), self.slot.page.boot);
         Header { kind, revision, requested_at: 0, ttl: 0, refresh_after: 0, boot }
     }
 
@@ -300,7 +305,7 @@ impl Loading<'_> {
     fn write(self, header: &Header, entries: Result<SecretBuffer>) -> Stamp {
         // A log sink may have forked during the load. The lock is the parent's.
         if !self.lock.is_open() {
-            return self.stamp.clone();
+            return Stamp::of(&self.slot.page);
         }
         let slot = self.slot;
         match entries.and_then(|entries| slot.write(header.kind, header, entries)) {
@@ -315,7 +320,7 @@ impl Loading<'_> {
                 log::emit(Level::Warn, "share", || format!("a load is not shared: {error}"));
             }
         }
-        Stamp { generation: slot.page.next_generation(), ..self.stamp.clone() }
+        Stamp::new(&slot.page, slot.page.next_generation(), self.stamp.revision())
     }
 }
 

@@ -30,12 +30,16 @@ use crate::fork_safe::Published;
 use crate::http::retry::Patience;
 use crate::log::{self, Level};
 use crate::secret_memory::wipe_stack_below;
+use crate::share::Share;
 use loaded::LoadedDocument;
 use outage::Outage;
+use shared::{SharedSlot, Sharing};
 use state::State;
 
 mod loaded;
 mod outage;
+mod payload;
+mod shared;
 mod state;
 
 /// The depth of stack that is wiped after a load: a source may leave credentials there.
@@ -44,11 +48,14 @@ const STACK: usize = 16 << 10;
 pub(super) struct DocumentProvider<S> {
     source: S,
     times: CacheTimes,
-    loads: SingleFlight<Arc<LoadedDocument>>,
+    /// Its results are `None` if another process is loading the document.
+    loads: SingleFlight<Option<Arc<LoadedDocument>>>,
     upkeeps: SingleFlight<()>,
     state: Mutex<State>,
     /// The document, unless its source fails.
     current: Published<LoadedDocument>,
+    /// What it shares with other processes of this host.
+    shared: Option<SharedSlot>,
 }
 
 /// The need of one call for a newer document.
@@ -58,15 +65,17 @@ struct LoadRequest<'a> {
     remaining: Duration,
     /// Query the source even during its back-off.
     forced: bool,
+    /// Wait for another process that is loading the document.
+    waits: bool,
     /// Whether this document is new enough.
     accepts: &'a dyn Fn(&Arc<LoadedDocument>) -> bool,
 }
 
 impl<S: DocumentSource> DocumentProvider<S> {
-    pub(super) fn new(source: S, times: CacheTimes) -> Result<DocumentProvider<S>> {
+    pub(super) fn new(source: S, times: CacheTimes, share: Option<Arc<Share>>) -> Result<DocumentProvider<S>> {
         let (loads, upkeeps) = (SingleFlight::new()?, SingleFlight::new()?);
         let (state, current) = (Mutex::default(), Published::empty());
-        Ok(DocumentProvider { source, times, loads, upkeeps, state, current })
+        Ok(DocumentProvider { source, times, loads, upkeeps, state, current, shared: share.map(SharedSlot::new) })
     }
 
     fn state(&self) -> State {
@@ -78,33 +87,33 @@ impl<S: DocumentSource> DocumentProvider<S> {
     fn load(&self, request: &LoadRequest) -> Result<Arc<LoadedDocument>> {
         let mut own = false;
         let work = || self.load_unless_done(request, &mut own);
-        let result = self.loads.run(b"", request.deadline, request.accepts, work);
+        // A call that does not wait for another process has no result for one that does.
+        let accepts = |loaded: &Option<Arc<LoadedDocument>>| loaded.as_ref().is_some_and(request.accepts);
+        let result = self.loads.run(b"", request.deadline, accepts, work);
         self.run_upkeep(own && result.is_ok(), request.deadline);
-        result
+        result?.ok_or_else(|| Error::new(Status::Busy, "another process queries it now; try again"))
     }
 
-    /// Loads a new document; `None` if another call is loading one.
+    /// Loads a new document; `None` if another call or process is loading one.
     fn try_load(&self, request: &LoadRequest) -> Option<Result<Arc<LoadedDocument>>> {
         let mut own = false;
         let work = || self.load_unless_done(request, &mut own);
         let result = self.loads.try_run(b"", request.deadline, work)?;
         self.run_upkeep(own && result.is_ok(), request.deadline);
-        Some(result)
+        result.transpose()
     }
 
     /// Loads a new document, unless another call did before this call's turn.
-    fn load_unless_done(&self, request: &LoadRequest, own: &mut bool) -> Result<Arc<LoadedDocument>> {
+    fn load_unless_done(&self, request: &LoadRequest, own: &mut bool) -> Result<Option<Arc<LoadedDocument>>> {
         match self.state().document.filter(request.accepts) {
-            Some(loaded) => Ok(loaded),
-            None => {
-                *own = true;
-                self.load_now(request)
-            }
+            Some(loaded) => Ok(Some(loaded)),
+            None => self.load_now(request, own),
         }
     }
 
-    /// Queries the source, except during its back-off. No other call does so now.
-    fn load_now(&self, request: &LoadRequest) -> Result<Arc<LoadedDocument>> {
+    /// Queries the source, except during its back-off, or takes what another process has loaded. No other call does so
+    /// now. `own` is set if the source is queried.
+    fn load_now(&self, request: &LoadRequest, own: &mut bool) -> Result<Option<Arc<LoadedDocument>>> {
         let _guard = fork::protect();
         match self.state().outage.filter(|outage| outage.is_backing_off(request.remaining)) {
             _ if request.forced => self.source.before_refresh(),
@@ -114,14 +123,25 @@ impl<S: DocumentSource> DocumentProvider<S> {
         if request.deadline.has_passed() {
             return Err(Error::new(Status::Timeout, "no time was left to query it").with_retryable(true));
         }
+        match self.slot() {
+            Some(slot) => self.load_shared(&slot, request, own),
+            None => {
+                *own = true;
+                self.query(request, Sharing::Off).map(Some)
+            }
+        }
+    }
+
+    /// Queries the source.
+    fn query(&self, request: &LoadRequest, sharing: Sharing<'_>) -> Result<Arc<LoadedDocument>> {
         let requested_at = Instant::now();
         let has_value = self.state().document.is_some_and(|loaded| loaded.is_usable());
         let patience = if has_value { Patience::Brief } else { Patience::UntilDeadline };
         let result = self.source.load(request.deadline, patience);
         wipe_stack_below::<STACK>();
         match result {
-            Ok(document) => Ok(self.publish(document, requested_at, request.remaining)),
-            Err(error) => Err(self.note_failure(error, requested_at, request)),
+            Ok(document) => Ok(self.publish(document, requested_at, request.remaining, sharing)),
+            Err(error) => Err(self.note_failure(error, requested_at, request, sharing)),
         }
     }
 
@@ -134,13 +154,19 @@ impl<S: DocumentSource> DocumentProvider<S> {
         self.source.has_new_credentials()
     }
 
-    fn publish(&self, document: Document, requested_at: Instant, time_limit: Duration) -> Arc<LoadedDocument> {
+    fn publish(
+        &self,
+        document: Document,
+        requested_at: Instant,
+        time_limit: Duration,
+        sharing: Sharing<'_>,
+    ) -> Arc<LoadedDocument> {
         self.log_load(&document, requested_at.elapsed());
         let before = self.state();
-        let outage = document.incomplete().map(|error| {
-            Arc::new(Outage::after(before.outage.as_deref(), error.clone(), time_limit, None, self.times.max_backoff))
-        });
-        let loaded = Arc::new(LoadedDocument::new(document, requested_at, &self.times, before.document.as_deref()));
+        let outage = self.partial_outage(&document, before.outage.as_deref(), time_limit);
+        let loaded = LoadedDocument::new(document, requested_at, &self.times, before.document.as_deref());
+        let stamp = sharing.publish(&loaded);
+        let loaded = Arc::new(loaded.with_stamp(stamp));
         let load_time = requested_at.elapsed();
         self.change(|state| {
             if outage.is_none() {
@@ -148,10 +174,21 @@ impl<S: DocumentSource> DocumentProvider<S> {
             }
             state.outage = outage;
             if state.may_cache(requested_at) {
-                state.document = Some(loaded.clone());
+                (state.document, state.stamp) = (Some(loaded.clone()), loaded.stamp.clone());
             }
         });
         loaded
+    }
+
+    /// The outage of a document of which a part could not be read.
+    fn partial_outage(
+        &self,
+        document: &Document,
+        before: Option<&Outage>,
+        time_limit: Duration,
+    ) -> Option<Arc<Outage>> {
+        let error = document.incomplete()?.clone();
+        Some(Arc::new(Outage::after(before, error, time_limit, None, self.times.max_backoff)))
     }
 
     fn log_load(&self, document: &Document, time: Duration) {
@@ -172,7 +209,7 @@ impl<S: DocumentSource> DocumentProvider<S> {
 
     /// Records the failure of a load, and returns it for the caller. That of a probe which timed out is the failure of
     /// the load before, which had the time that the message names.
-    fn note_failure(&self, error: Error, requested_at: Instant, request: &LoadRequest) -> Error {
+    fn note_failure(&self, error: Error, requested_at: Instant, request: &LoadRequest, sharing: Sharing<'_>) -> Error {
         let State { document, outage, .. } = self.state();
         let (taken, time_limit) = (Some(requested_at.elapsed()), request.remaining);
         let is_probe = !request.forced && error.status() == Status::Timeout;
@@ -184,10 +221,14 @@ impl<S: DocumentSource> DocumentProvider<S> {
             let name = self.source.id().name();
             log::emit(Level::Warn, "secrets", || format!("{name} failed; its last document is still used: {error}"));
         }
+        let stamp = sharing.fail(&outage);
         self.change(|state| {
             state.outage = Some(Arc::new(outage));
             if drop_document {
                 state.document = None;
+            }
+            if let Some(stamp) = stamp {
+                state.set_stamp(stamp);
             }
         });
         error
@@ -241,11 +282,24 @@ impl<S: DocumentSource> DocumentProvider<S> {
         }
     }
 
+    /// Returns a fresh document, cached or loaded now.
+    fn fresh(&self, request: &Request) -> Result<Arc<LoadedDocument>> {
+        let is_fresh = |loaded: &Arc<LoadedDocument>| loaded.is_fresh();
+        let state = self.followed_state();
+        if let Some(loaded) = state.document.as_ref().filter(|loaded| is_fresh(loaded)) {
+            return Ok(loaded.clone());
+        }
+        let remaining = request.deadline().remaining();
+        let deadline = request.deadline().min(Deadline::after(state.time_for_load(remaining)));
+        self.load(&LoadRequest { deadline, remaining, forced: false, waits: true, accepts: &is_fresh })
+    }
+
     /// Returns a document whose load began after this call.
     fn refreshed(&self, request: &Request) -> Result<Arc<LoadedDocument>> {
         let (since, deadline) = (Instant::now(), request.deadline());
         let accepts = |loaded: &Arc<LoadedDocument>| loaded.requested_at >= since;
-        self.load(&LoadRequest { deadline, remaining: deadline.remaining(), forced: true, accepts: &accepts })
+        let remaining = deadline.remaining();
+        self.load(&LoadRequest { deadline, remaining, forced: true, waits: true, accepts: &accepts })
     }
 }
 
@@ -262,7 +316,7 @@ impl<S: DocumentSource> SecretProvider for DocumentProvider<S> {
         if request.refresh {
             return self.answer(key, self.refreshed(request), true);
         }
-        let state = self.state();
+        let state = self.followed_state();
         let known = state.cached(key).or_else(|| state.known_failure(request));
         if let Some(known) = known.as_ref().filter(|_| !state.is_due(key, request, &self.times)) {
             return known.clone();
@@ -275,6 +329,7 @@ impl<S: DocumentSource> SecretProvider for DocumentProvider<S> {
             deadline: share.min(Deadline::after(state.time_for_load(remaining))),
             remaining,
             forced: false,
+            waits: known.is_none(),
             accepts: &|loaded| {
                 state.may_cache(loaded.requested_at)
                     && !state.document.as_ref().is_some_and(|old| Arc::ptr_eq(old, loaded))
@@ -301,7 +356,7 @@ impl<S: DocumentSource> SecretProvider for DocumentProvider<S> {
     }
 
     fn cached(&self, key: &str) -> Option<Option<Secret>> {
-        self.state().cached(key)?.ok()
+        self.followed_state().cached(key)?.ok()
     }
 
     fn place(&self, _: &str) -> String {
@@ -321,9 +376,21 @@ impl<S: DocumentSource> SecretProvider for DocumentProvider<S> {
 
     fn clear_cache(&self) {
         self.change(|state| {
-            state.document = None;
+            (state.document, state.stamp) = (None, None);
             state.cleared_at = Some(Instant::now());
         });
+        self.invalidate_shared();
+    }
+
+    fn prefetch(&self, request: &Request) -> Result<()> {
+        match self.fresh(request)?.document.incomplete() {
+            Some(error) => Err(error.clone()),
+            None => Ok(()),
+        }
+    }
+
+    fn describe_share(&self) -> Option<Map<String, Value>> {
+        self.describe_slot()
     }
 
     fn describe(&self) -> Map<String, Value> {
@@ -353,14 +420,7 @@ impl<S: DocumentSource> SecretProvider for DocumentProvider<S> {
             let names = loaded.document.names().map(str::to_owned).collect();
             Names { names, error: error.or_else(|| loaded.document.incomplete().cloned()) }
         };
-        let is_fresh = |loaded: &Arc<LoadedDocument>| loaded.is_fresh();
-        if let Some(loaded) = self.state().document.filter(is_fresh) {
-            return Some(names_of(&loaded, None));
-        }
-        let remaining = request.deadline().remaining();
-        let deadline = request.deadline().min(Deadline::after(self.state().time_for_load(remaining)));
-        let load = LoadRequest { deadline, remaining, forced: false, accepts: &is_fresh };
-        Some(match self.load(&load) {
+        Some(match self.fresh(request) {
             Ok(loaded) => names_of(&loaded, None),
             Err(error) => match self.state().document.filter(|loaded| loaded.is_usable()) {
                 Some(loaded) => names_of(&loaded, Some(error)),

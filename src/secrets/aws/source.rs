@@ -15,6 +15,7 @@ use crate::secrets::document::{Document, DocumentSource};
 use crate::secrets::provider::Health;
 use crate::secrets::secret::ProviderId;
 use crate::settings::Environment;
+use crate::share::Identity;
 
 pub(crate) static ID: ProviderId = ProviderId::builtin("aws", Source::Aws);
 
@@ -54,6 +55,12 @@ impl DocumentSource for AwsSource {
             Ok(state) => state.secrets(),
             Err(_) => "AWS, whose settings are invalid".to_owned(),
         }
+    }
+
+    fn identity(&self) -> Option<Identity> {
+        let _guard = fork::protect();
+        // The load has the same failure, and returns it.
+        self.state.as_ref().ok()?.identity().ok()
     }
 
     fn load(&self, deadline: Deadline, patience: Patience) -> Result<Document> {

@@ -17,6 +17,7 @@ use crate::files;
 use crate::http::retry::{Retry, RetryDelay};
 use crate::log::{self, Level};
 use crate::settings::Environment;
+use crate::share::Identity;
 
 /// The provider's own settings, and what is kept from load to load.
 pub(super) struct AwsState {
@@ -94,6 +95,26 @@ impl AwsState {
             *self.profiles.lock() = Some(settings.profiles.clone());
         }
         settings
+    }
+
+    /// Returns who would request which secrets.
+    pub(super) fn identity(&self) -> Result<Identity> {
+        let settings = self.settings()?;
+        // A process on an instance does not know its region before the first load. All processes there have the same.
+        let region = settings.region()?.unwrap_or_else(|| "that of the instance".to_owned());
+        let mut identity = Identity::new("aws");
+        identity.add("region", &region);
+        identity.add("sts", settings.endpoint(Service::Sts, &region)?.url);
+        for id in &self.provider_settings.secret_ids {
+            identity.add("secret", &id.text);
+            let region = id.region.as_ref().unwrap_or(&region);
+            identity.add("endpoint", settings.endpoint(Service::SecretsManager, region)?.url);
+        }
+        identity.add_optional("version id", self.provider_settings.version_id.as_ref());
+        identity.add_optional("version stage", self.provider_settings.version_stage.as_ref());
+        settings.http()?.trust().into_iter().for_each(|(name, value)| identity.add(name, value));
+        credentials::resolve(&settings)?.identify(&mut identity)?;
+        Ok(identity)
     }
 
     /// Returns `secret "app/prod" in us-east-1`. The region is left out if it is not known yet, or all secrets have

@@ -2,15 +2,15 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::super::document::{Document, Entry};
 use super::super::lookup_cache::CacheTimes;
-use super::super::secret::{Secret, SecretInfo};
+use super::super::secret::{Secret, SecretInfo, Superseded};
 use crate::clock::{CoarseAge, CoarseInstant, Instant};
 use crate::error::Result;
 use crate::jitter;
+use crate::share::Stamp;
 
 pub(super) struct LoadedDocument {
     pub(super) document: Document,
@@ -22,8 +22,12 @@ pub(super) struct LoadedDocument {
     max_stale: Duration,
     /// Values of earlier documents under keys that this one could not read.
     earlier: HashMap<Box<str>, Secret>,
-    superseded: Arc<AtomicBool>,
+    superseded: Arc<Superseded>,
     age: CoarseAge,
+    /// The state of the share under which it was taken or published.
+    pub(super) stamp: Option<Arc<Stamp>>,
+    /// Whether another process loaded it.
+    pub(super) from_share: bool,
 }
 
 impl LoadedDocument {
@@ -40,7 +44,31 @@ impl LoadedDocument {
         let refresh_after = jitter::refresh_age(ttl).min(document.refresh_after.unwrap_or(Duration::MAX));
         let earlier = before.map_or_else(HashMap::new, |before| before.values_for(&document));
         let (max_stale, superseded, age) = (times.max_stale, Arc::default(), CoarseAge::default());
-        LoadedDocument { document, requested_at, ttl, refresh_after, max_stale, earlier, superseded, age }
+        let (stamp, from_share) = (None, false);
+        LoadedDocument {
+            document,
+            requested_at,
+            ttl,
+            refresh_after,
+            max_stale,
+            earlier,
+            superseded,
+            age,
+            stamp,
+            from_share,
+        }
+    }
+
+    /// The same, valid while nothing newer is in the share.
+    pub(super) fn with_stamp(self, stamp: Option<Arc<Stamp>>) -> LoadedDocument {
+        LoadedDocument { superseded: Arc::new(Superseded::new(stamp.clone())), stamp, ..self }
+    }
+
+    /// The same, loaded by another process, which also chose when it is loaded again.
+    pub(super) fn by_another_process(self) -> LoadedDocument {
+        let refresh_after = self.document.refresh_after.unwrap_or(Duration::MAX);
+        let refresh_after = refresh_after.min(self.ttl.mul_f64(jitter::REFRESH_TO));
+        LoadedDocument { from_share: true, refresh_after, ..self }
     }
 
     /// Returns its values under the keys that `next` could not read during an outage.
@@ -66,7 +94,13 @@ impl LoadedDocument {
     /// Whether it is fresh and not yet due for a refresh; `false` also if that is not certain.
     #[inline]
     pub(super) fn is_current(&self, now: CoarseInstant) -> bool {
-        self.age.is_below(|| self.refresh_after, self.requested_at, now)
+        self.stamp.as_ref().is_none_or(|stamp| stamp.is_current(now))
+            && self.age.is_below(|| self.refresh_after, self.requested_at, now)
+    }
+
+    /// Whether one call should load it again now.
+    pub(super) fn is_due(&self) -> bool {
+        self.requested_at.elapsed() >= self.refresh_after
     }
 
     /// Whether this key could not be read.
@@ -90,7 +124,7 @@ impl LoadedDocument {
 
     /// Keeps later calls from using values of this document from a cache.
     pub(super) fn supersede(&self) {
-        self.superseded.store(true, Relaxed);
+        self.superseded.set();
     }
 
     pub(super) fn secret(&self, (value, version): &Entry, stale: bool, cached: bool) -> Secret {
@@ -101,7 +135,8 @@ impl LoadedDocument {
             refresh_after: Some(self.refresh_after),
             superseded: Some(self.superseded.clone()),
         };
-        Secret { info: Some(Arc::new(info)), stale, cached, ..Secret::new(value.clone()) }
+        let shared = self.from_share;
+        Secret { info: Some(Arc::new(info)), stale, cached: cached || shared, shared, ..Secret::new(value.clone()) }
     }
 
     #[cfg(test)]
@@ -121,6 +156,8 @@ impl LoadedDocument {
             earlier: self.earlier.iter().map(|(key, secret)| (key.clone(), age(secret))).collect(),
             superseded: self.superseded.clone(),
             age: CoarseAge::default(),
+            stamp: self.stamp.clone(),
+            from_share: self.from_share,
         }
     }
 }

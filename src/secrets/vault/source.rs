@@ -24,6 +24,7 @@ use crate::secrets::not_configured::NotConfigured;
 use crate::secrets::provider::{Health, HealthState};
 use crate::secrets::secret::ProviderId;
 use crate::settings::{Environment, InvalidSetting};
+use crate::share::Identity;
 
 pub(crate) static ID: ProviderId = ProviderId::builtin("vault", Source::Vault);
 
@@ -63,6 +64,12 @@ impl DocumentSource for VaultSource {
             Ok(vault) => format!("secret {:?} at {}", vault.settings.secret_path(), vault.settings.address),
             Err(_) => "Vault, whose settings are invalid".to_owned(),
         }
+    }
+
+    fn identity(&self) -> Option<Identity> {
+        let _guard = fork::protect();
+        // The load has the same failure, and returns it.
+        self.vault.as_ref().ok()?.identity().ok()
     }
 
     fn before_refresh(&self) {
@@ -132,6 +139,20 @@ impl Vault {
 
     fn session(&self, deadline: Deadline, patience: Patience, is_refresh: bool) -> Session<'_> {
         Session::new(&self.settings, &self.sessions, deadline, patience, is_refresh)
+    }
+
+    fn identity(&self) -> Result<Identity> {
+        let settings = &self.settings;
+        let mut identity = Identity::new("vault");
+        identity.add("address", settings.address.to_string());
+        identity.add_optional("namespace", settings.namespace.as_ref());
+        identity.add("mount", &settings.mount);
+        identity.add("path", &settings.path);
+        identity.add_optional("version", settings.version.map(|version| [version.number()]));
+        settings.headers.iter().for_each(|(name, value)| identity.add_hash(name, value.as_bytes()));
+        settings.transport.trust().into_iter().for_each(|(name, value)| identity.add(name, value));
+        settings.auth.identify(&mut identity)?;
+        Ok(identity)
     }
 
     fn load(&self, deadline: Deadline, patience: Patience) -> Result<Document> {

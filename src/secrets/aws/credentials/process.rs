@@ -17,6 +17,7 @@ use crate::secrets::aws::fields::Fields;
 use crate::secrets::aws::ini::Value;
 use crate::secrets::aws::keys::AwsCredentials;
 use crate::secrets::aws::profiles::Profile;
+use crate::share::Identity;
 use crate::{fork, sys};
 
 /// The limit of its output.
@@ -39,6 +40,11 @@ impl CredentialProcess {
             Some(words) if !words.is_empty() => Ok(CredentialProcess { words, origin }),
             _ => Err(config_error(format!("{origin}: a quotation mark is not closed"))),
         }
+    }
+
+    /// Adds the command to the identity of a process.
+    pub(super) fn identify(&self, identity: &mut Identity) {
+        self.words.iter().for_each(|word| identity.add("credential process", word));
     }
 
     /// Runs the program until it closes its output and ends. At the deadline it is killed, with the processes that it

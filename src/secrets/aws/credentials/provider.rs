@@ -10,6 +10,7 @@ use super::role::{AssumedRole, WebIdentity};
 use super::sso::SsoLogin;
 use super::static_keys::StaticCredentials;
 use crate::error::Result;
+use crate::share::Identity;
 
 /// Where credentials come from, with all that is needed to fetch them. Credentials of equal providers can replace each
 /// other.
@@ -55,6 +56,31 @@ impl CredentialProvider {
             CredentialProvider::Sso(login) => Some(login.cache_file()),
             CredentialProvider::Container(container) => container.token_file(),
             CredentialProvider::Static(_) | CredentialProvider::Process(_) | CredentialProvider::Instance(_) => None,
+        }
+    }
+
+    /// Adds where the credentials come from, and what they are fetched with.
+    pub(in crate::secrets::aws) fn identify(&self, identity: &mut Identity) -> Result<()> {
+        match self {
+            CredentialProvider::Static(keys) => keys.credentials.identify(identity),
+            CredentialProvider::Process(process) => {
+                process.identify(identity);
+                Ok(())
+            }
+            CredentialProvider::WebIdentity(web_identity) => web_identity.identify(identity),
+            CredentialProvider::AssumedRole { role, source } => {
+                role.session.identify(identity);
+                source.identify(identity)
+            }
+            CredentialProvider::Sso(login) => {
+                login.identify(identity);
+                Ok(())
+            }
+            CredentialProvider::Container(container) => container.identify(identity),
+            CredentialProvider::Instance(instance) => {
+                instance.identify(identity);
+                Ok(())
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::endpoint::{Endpoint, Service, Variant, checked_url, default_url};
 use super::errors::config_error;
-use super::identifiers::{SecretId, checked_region};
+use super::identifiers::{SecretId, checked_external_id, checked_region, checked_role_arn, checked_session_name};
 use super::profiles::{Profile, Profiles};
 use crate::config::Config;
 use crate::error::Result;
@@ -25,7 +25,33 @@ pub(super) struct ProviderSettings {
     region: Option<String>,
     pub(super) profile: Option<Setting>,
     endpoint: Option<String>,
+    pub(super) role: Option<RoleSettings>,
     max_attempts: Option<u32>,
+}
+
+/// A role that is assumed with the credentials that are found.
+pub(super) struct RoleSettings {
+    pub(super) arn: String,
+    pub(super) session_name: Option<String>,
+    pub(super) external_id: Option<String>,
+}
+
+impl RoleSettings {
+    fn read(config: &Config) -> Result<Option<RoleSettings>, InvalidSetting> {
+        let [session_name, external_id] =
+            [config.setting("aws_role_session_name")?, config.setting("aws_external_id")?];
+        let Some(arn) = config.setting("aws_role_arn")? else {
+            return match session_name.or(external_id) {
+                Some(setting) => Err(setting.invalid("needs `aws_role_arn`, the role that is assumed with it")),
+                None => Ok(None),
+            };
+        };
+        Ok(Some(RoleSettings {
+            arn: checked_role_arn(&arn)?,
+            session_name: session_name.as_ref().map(checked_session_name).transpose()?,
+            external_id: external_id.as_ref().map(checked_external_id).transpose()?,
+        }))
+    }
 }
 
 impl ProviderSettings {
@@ -56,6 +82,7 @@ impl ProviderSettings {
             region: config.setting("aws_region")?.as_ref().map(checked_region).transpose()?,
             profile: config.setting("aws_profile")?,
             endpoint: config.setting(ENDPOINT_KEY)?.as_ref().map(checked_url).transpose()?,
+            role: RoleSettings::read(config)?,
             max_attempts: Some(config.count("max_attempts", 0)).filter(|attempts| *attempts > 0),
         }))
     }

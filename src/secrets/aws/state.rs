@@ -38,7 +38,7 @@ pub(super) struct AwsState {
 
 /// Whether the settings select credentials other than those of the instance.
 fn has_credentials(settings: &Result<Settings<'_>>) -> bool {
-    let provider = settings.as_ref().ok().and_then(|settings| credentials::resolve(settings).ok());
+    let provider = settings.as_ref().ok().and_then(|settings| credentials::source(settings).ok());
     provider.is_some_and(|provider| !provider.is_instance())
 }
 

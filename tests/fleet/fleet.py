@@ -44,7 +44,7 @@ class Fleet:
     def is_large(self):
         return self.size > 1000
 
-    def aws(self, replay=None, proportion=2):
+    def aws(self, replay=None, proportion=2, latency=0.02):
         """moto behind a gate with `proportion` of AWS's quotas per rank, at most those of one account.
 
         2 admits the logins of all hosts of a small fleet at once, whatever the speed of the machine. With thousands of
@@ -52,10 +52,10 @@ class Fleet:
         """
         if replay is None:
             replay = 1.0 if self.is_large else 0.0
-        return Backend(Moto, "aws", self, min(1.0, proportion * self.size / FULL_SIZE), replay)
+        return Backend(Moto, "aws", self, min(1.0, proportion * self.size / FULL_SIZE), replay, latency)
 
     def vault(self, rate=None):
-        return Backend(Bao, "vault", self, 1, 0, rate)
+        return Backend(Bao, "vault", self, 1, 0, 0.02, rate)
 
     def start(self, backend, share=False, options=(), hosts=None, ranks=None, launcher=(), **config):
         hosts, ranks = hosts or self.hosts, ranks or self.ranks
@@ -69,10 +69,10 @@ class Fleet:
 class Backend:
     """A server and its gate."""
 
-    def __init__(self, server, kind, fleet, scale, replay, rate=None):
+    def __init__(self, server, kind, fleet, scale, replay, latency, rate=None):
         self.server, self.kind, self.scale = server(fleet.home), kind, scale
         program = fleet.programs / "gate"
-        self.gate = Gate(program, kind, self.server.address, fleet.home, scale, replay=replay)
+        self.gate = Gate(program, kind, self.server.address, fleet.home, scale, latency, replay)
         if rate is not None:
             self.server.quota(rate)
 

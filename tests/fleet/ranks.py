@@ -16,7 +16,7 @@ class Ranks:
     """A fleet whose ranks wait for their first round. For use in a `with` block."""
 
     def __init__(self, program, home, config, variables, hosts, ranks, share=False, options=(), launcher=()):
-        command = [*launcher, program, "--hosts", str(hosts), "--ranks", str(ranks)]
+        command = ["setpriv", "--pdeathsig", "KILL", *launcher, program, "--hosts", str(hosts), "--ranks", str(ranks)]
         self.base = None
         if share:
             self.base = tempfile.TemporaryDirectory(prefix="fleet-", dir=MEMORY)
@@ -29,7 +29,7 @@ class Ranks:
             command += ["--env", f"{name}={value}"]
         command += [str(option) for option in options]
         command += [f"{name}={value}" for name, value in SECRETS.items()]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "start_new_session": True}
         self.process = subprocess.Popen(command, env=environment(home), **pipes)
         self.ready = self.report()
 

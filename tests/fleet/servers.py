@@ -50,9 +50,13 @@ class Server:
 
     def __init__(self, command, log, home, sign=None):
         self.log = log
+        # Killed when this process ends. In a session of its own, the scheduler gives it as much time as all ranks
+        # together: on a real host they would not compete.
+        command = ["setpriv", "--pdeathsig", "KILL", *command]
         with open(log, "wb") as file:
             output = subprocess.PIPE if sign is None else file
-            self.process = subprocess.Popen(command, stdout=output, stderr=file, env=environment(home))
+            settings = {"env": environment(home), "start_new_session": True}
+            self.process = subprocess.Popen(command, stdout=output, stderr=file, **settings)
         end = time.monotonic() + 60
         while sign is not None and sign not in log.read_bytes():
             if self.process.poll() is not None or time.monotonic() > end:

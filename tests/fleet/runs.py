@@ -88,7 +88,7 @@ def manners(fleet):
 
 
 def share(fleet, backend):
-    result = one_round(fleet, backend, True, MOUNT)
+    result = one_round(fleet, backend, True, MOUNT, **PATIENT)
     result.must_succeed()
     result.must_load_once_per_host()
     result.must(result.requests(LOGIN[backend.kind]) <= fleet.hosts, "more logins than hosts")

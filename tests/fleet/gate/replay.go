@@ -16,37 +16,55 @@ type replays struct {
 }
 
 type replay struct {
-	done   chan struct{}
-	answer *response
-	end    time.Time
+	// Closed when there is an answer.
+	done    chan struct{}
+	answer  *response
+	end     time.Time
+	renewed bool
 }
 
 func newReplays(lifetime time.Duration) *replays {
 	return &replays{lifetime: lifetime, known: map[string]*replay{}}
 }
 
-// get returns a response that is young enough, or calls forward. Equal requests wait for the first one.
+// get returns a response of the backend. Equal requests wait for the first one; later, one of them renews the response
+// while the others get the last one.
 func (r *replays) get(key string, forward func() *response) *response {
 	if r.lifetime == 0 {
 		return forward()
 	}
 	r.mutex.Lock()
 	known := r.known[key]
-	if known != nil && (known.end.IsZero() || time.Now().Before(known.end)) {
+	if known == nil {
+		known = &replay{done: make(chan struct{})}
+		r.known[key] = known
 		r.mutex.Unlock()
-		<-known.done
+		r.store(key, known, forward())
+		close(known.done)
 		return known.answer
 	}
-	first := &replay{done: make(chan struct{})}
-	r.known[key] = first
+	renews := known.answer != nil && !known.renewed && time.Now().After(known.end)
+	if renews {
+		known.renewed = true
+	}
 	r.mutex.Unlock()
-	answer := forward()
+	if renews {
+		next := &replay{done: known.done}
+		r.store(key, next, forward())
+		return next.answer
+	}
+	<-known.done
+	return known.answer
+}
+
+// store keeps a response if it is a success.
+func (r *replays) store(key string, entry *replay, answer *response) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	first.answer, first.end = answer, time.Now()
+	entry.answer, entry.end = answer, time.Now().Add(r.lifetime)
 	if answer.status == http.StatusOK {
-		first.end = first.end.Add(r.lifetime)
+		r.known[key] = entry
+	} else {
+		delete(r.known, key)
 	}
-	close(first.done)
-	return answer
 }

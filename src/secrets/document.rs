@@ -32,8 +32,8 @@ pub(crate) trait DocumentSource: Send + Sync {
         None
     }
 
-    /// Reads the document now. If there is none, the result is [`Document::missing`]. `patience` says whether a load that
-    /// the server throttles waits for its turn.
+    /// Reads the document now. If there is none, the result is [`Document::missing`]. `patience` says whether a load
+    /// that the server throttles waits for its turn.
     ///
     /// After an [authoritative](crate::Error::authoritative) error an earlier document must not be used. Every other
     /// error is an outage, during which it may be.

@@ -7,9 +7,9 @@
 //! flagged as stale. A call waits only for a key of which nothing is cached.
 //!
 //! After a failure the source is not queried for a random time, which grows from 1 s up to `max_backoff`, unless a
-//! refresh is requested or the source has new credentials; see [`Outage`]. From the first failure until a load succeeds, at most
-//! one call at a time waits for the source; if it timed out, only briefly: such a load is a probe. Only an
-//! authoritative failure drops the document at once.
+//! refresh is requested or the source has new credentials; see [`Outage`]. From the first failure until a load
+//! succeeds, at most one call at a time waits for the source; if it timed out, only briefly: such a load is a probe.
+//! Only an authoritative failure drops the document at once.
 
 use std::sync::Arc;
 use std::time::Duration;

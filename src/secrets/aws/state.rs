@@ -141,6 +141,9 @@ impl AwsState {
             members.insert("region".to_owned(), json!(region));
             members.insert("endpoint".to_owned(), json!(endpoint.url));
         }
+        if let Some(role) = &self.provider_settings.role {
+            members.insert("role".to_owned(), json!(role.arn));
+        }
         members.insert("credentials".to_owned(), json!(credentials::resolve(&settings)?.origin()));
         Ok(())
     }
@@ -153,6 +156,14 @@ mod tests {
 
     #[test]
     fn half_written_file_is_not_used_yet() {
+        let mut with_role = Config::new();
+        with_role.set("aws_role_arn", "arn:aws:iam::123456789012:role/reader").unwrap();
+        for config in [Config::new(), with_role] {
+            half_written_file_is_not_used_with(&config);
+        }
+    }
+
+    fn half_written_file_is_not_used_with(config: &Config) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("credentials");
         let environment = Environment::fixed(&[
@@ -161,7 +172,7 @@ mod tests {
             ("SIMPLETUNER_AWS_SECRET_NAME", "app"),
             ("AWS_SHARED_CREDENTIALS_FILE", path.to_str().unwrap()),
         ]);
-        let provider_settings = ProviderSettings::read(&Config::new(), &environment).unwrap().unwrap();
+        let provider_settings = ProviderSettings::read(config, &environment).unwrap().unwrap();
         let state = AwsState::new(provider_settings, environment);
         let origin = || state.settings().and_then(|settings| Ok(credentials::resolve(&settings)?.origin().to_owned()));
         let whole = "[default]\naws_access_key_id = AKIA\naws_secret_access_key = x\n";

@@ -1,4 +1,4 @@
-//! The token: obtained once, renewed at two thirds of its TTL, replaced when the server denies it.
+//! The token: obtained once, renewed before two thirds of its TTL are over, replaced when the server denies it.
 //!
 //! There is no thread for this. The caller that loads the document renews the token after the document is published,
 //! and the document says when the token needs the next load.
@@ -237,7 +237,7 @@ impl TokenStore {
         let lifetime = match session.look_up_token(Some(value), |data| Lifetime::parse(data, "ttl", began)) {
             Ok(lifetime) => Some(lifetime),
             // A token without the right to look itself up has no right to renew itself either.
-            Err(error) if is_denial(&error) => Some(Lifetime { start: began, ttl: None, renewable: false }),
+            Err(error) if is_denial(&error) => Some(Lifetime::new(began, None, false)),
             Err(error) => {
                 log::emit(Level::Warn, "vault", || format!("cannot look up the TTL of the token: {error}"));
                 None
@@ -316,6 +316,7 @@ fn renew(session: &Session<'_>, token: &SecretBytes) -> Result<Option<Lifetime>>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::jitter::tests::with_random;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -328,7 +329,7 @@ mod tests {
         let start = Instant::now();
         for seconds in [9, 30, 300, 480, 3600, 32 * 86_400] {
             let ttl = seconds * SECOND;
-            let lifetime = Lifetime { start, ttl: Some(ttl), renewable: true };
+            let lifetime = with_random(0.0, || Lifetime::new(start, Some(ttl), true));
             let until_load = |age: Duration| token(Some(lifetime)).until_load(false, start.after(age));
             assert_eq!(
                 (until_load(Duration::ZERO), until_load(ttl / 3)),
@@ -344,9 +345,9 @@ mod tests {
     #[test]
     fn token_is_due_only_if_it_can_be_renewed_or_replaced() {
         let now = Instant::now();
-        let fixed = token(Some(Lifetime { start: now, ttl: Some(60 * SECOND), renewable: false }));
+        let fixed = token(Some(with_random(0.0, || Lifetime::new(now, Some(60 * SECOND), false))));
         assert_eq!((fixed.until_load(false, now), fixed.until_load(true, now)), (None, Some(40 * SECOND)));
-        let root = token(Some(Lifetime { start: now, ttl: None, renewable: false }));
+        let root = token(Some(Lifetime::new(now, None, false)));
         assert_eq!((root.until_load(true, now), Token::of_agent().until_load(false, now)), (None, None));
         let mut unknown = token(None);
         assert_eq!(unknown.until_load(false, now), Some(LOOKUP_DELAY));

@@ -22,6 +22,8 @@ from report import write
 from servers import Bao, Gate, Moto
 
 FULL_SIZE = 10_000
+# More ranks than this make a large fleet.
+LARGE = 1000
 # Seconds over which the hosts of a large fleet start. Those of a small one start at once.
 SPREAD = 3
 # Of files and processes.
@@ -42,7 +44,7 @@ class Fleet:
 
     @property
     def is_large(self):
-        return self.size > 1000
+        return self.size > LARGE
 
     def aws(self, replay=None, proportion=2, latency=0.02):
         """moto behind a gate with `proportion` of AWS's quotas per rank, at most those of one account.
@@ -104,7 +106,10 @@ def main():
     parser.add_argument("--docs", action="store_true")
     arguments = parser.parse_args()
     raise_limits()
-    names = arguments.runs.split(",") if arguments.runs else list(runs.RUNS)
+    is_large = arguments.hosts * arguments.ranks > LARGE
+    names = [name for name in runs.RUNS if is_large or name not in runs.LARGE_ONLY]
+    if arguments.runs:
+        names = arguments.runs.split(",")
     results, failed = [], []
     for name in names:
         start = time.monotonic()

@@ -137,6 +137,7 @@ void print_report(int round) {
         print_failures(options.ranks, options.ranks + 1);
         printf("}");
     }
+    printf(", \"last_get\": %.6f", (double)(now_ns() - fleet->round_began) / 1e9);
     printf(", \"killed_hosts\": [");
     const char *separator = "";
     for (int host = 0; host < options.hosts; host++)

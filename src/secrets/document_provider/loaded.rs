@@ -19,6 +19,8 @@ pub(super) struct LoadedDocument {
     pub(super) ttl: Duration,
     /// The age from which it is loaded again while it is still fresh.
     pub(super) refresh_after: Duration,
+    /// The same, whatever its source says: that of all processes that share it.
+    pub(super) soft_ttl: Duration,
     max_stale: Duration,
     /// Values of earlier documents under keys that this one could not read.
     earlier: HashMap<Box<str>, Secret>,
@@ -41,7 +43,8 @@ impl LoadedDocument {
         let own_ttl = document.ttl.unwrap_or(Duration::MAX).min(times.cache_ttl);
         let ttl = if document.missing.is_some() { times.miss_ttl } else { own_ttl };
         // Processes that load at the same time do not refresh at the same time.
-        let refresh_after = jitter::refresh_age(ttl).min(document.refresh_after.unwrap_or(Duration::MAX));
+        let soft_ttl = jitter::refresh_age(ttl);
+        let refresh_after = soft_ttl.min(document.refresh_after.unwrap_or(Duration::MAX));
         let earlier = before.map_or_else(HashMap::new, |before| before.values_for(&document));
         let (max_stale, superseded, age) = (times.max_stale, Arc::default(), CoarseAge::default());
         let (stamp, from_share) = (None, false);
@@ -50,6 +53,7 @@ impl LoadedDocument {
             requested_at,
             ttl,
             refresh_after,
+            soft_ttl,
             max_stale,
             earlier,
             superseded,
@@ -64,11 +68,11 @@ impl LoadedDocument {
         LoadedDocument { superseded: Arc::new(Superseded::new(stamp.clone())), stamp, ..self }
     }
 
-    /// The same, loaded by another process, which also chose when it is loaded again.
-    pub(super) fn by_another_process(self) -> LoadedDocument {
-        let refresh_after = self.document.refresh_after.unwrap_or(Duration::MAX);
-        let refresh_after = refresh_after.min(self.ttl.mul_f64(jitter::REFRESH_TO));
-        LoadedDocument { from_share: true, refresh_after, ..self }
+    /// The same, loaded by another process, which chose when it is loaded again.
+    pub(super) fn by_another_process(self, soft_ttl: Option<Duration>) -> LoadedDocument {
+        // This process may have a shorter `cache_ttl`.
+        let soft_ttl = soft_ttl.map_or(self.soft_ttl, |time| time.min(self.ttl.mul_f64(jitter::REFRESH_TO)));
+        LoadedDocument { from_share: true, refresh_after: soft_ttl, soft_ttl, ..self }
     }
 
     /// Returns its values under the keys that `next` could not read during an outage.
@@ -152,6 +156,7 @@ impl LoadedDocument {
             requested_at: self.requested_at.before(time),
             ttl: self.ttl,
             refresh_after: self.refresh_after,
+            soft_ttl: self.soft_ttl,
             max_stale: self.max_stale,
             earlier: self.earlier.iter().map(|(key, secret)| (key.clone(), age(secret))).collect(),
             superseded: self.superseded.clone(),

@@ -1,6 +1,8 @@
 //! Delays and limits, with random numbers and a clock of the tests.
 
 use std::cell::{Cell, RefCell};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 
 use super::*;
 use crate::error::Status;
@@ -183,4 +185,90 @@ fn quota_bounds_retries_until_a_success() {
     }
     let paid: usize = (0..100).map(|_| delays(&steady(), 2, RetryClass::Transient, None).len()).sum();
     assert_eq!(paid, 100);
+}
+
+/// Numbers from 0 to 1 that are the same in each run (SplitMix64).
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+    }
+}
+
+/// The bucket of tokens with which AWS limits calls: refilled at a rate, with room for those of one second.
+struct Bucket {
+    per_second: f64,
+    tokens: f64,
+    updated: Duration,
+}
+
+impl Bucket {
+    fn take(&mut self, now: Duration) -> bool {
+        let refill = (now - self.updated).as_secs_f64() * self.per_second;
+        (self.tokens, self.updated) = ((self.tokens + refill).min(self.per_second), now);
+        let is_left = self.tokens >= 1.0;
+        self.tokens -= if is_left { 1.0 } else { 0.0 };
+        is_left
+    }
+}
+
+/// What becomes of a crowd.
+struct Crowd {
+    failed: usize,
+    attempts: usize,
+    /// When the last process succeeds.
+    last: Duration,
+}
+
+/// Processes that start within 50 ms and make one call each, at a server that allows 600 calls a second.
+fn crowd(processes: usize, timeout: Duration, delay: RetryDelay, retry_after: Option<Duration>) -> Crowd {
+    let (mut numbers, retry) = (Numbers(processes as u64), Retry::new(delay));
+    let mut bucket = Bucket { per_second: 600.0, tokens: 600.0, updated: Duration::ZERO };
+    let throttled = FailedAttempt { retry_after, ..failed(RetryClass::Throttled) };
+    let attempts = Attempts::of_setting(None, Patience::UntilDeadline);
+    let new = || Progress { number: 1, immediate: 0, transient: 0, previous_delay: Duration::ZERO, paid: 0 };
+    let mut all: Vec<(Duration, Progress)> =
+        (0..processes).map(|_| (Duration::from_millis(50).mul_f64(numbers.next()), new())).collect();
+    let mut calls: BinaryHeap<_> =
+        all.iter().enumerate().map(|(process, (start, _))| Reverse((*start, process))).collect();
+    let mut crowd = Crowd { failed: 0, attempts: 0, last: Duration::ZERO };
+    while let Some(Reverse((now, process))) = calls.pop() {
+        crowd.attempts += 1;
+        if bucket.take(now) {
+            crowd.last = now;
+            continue;
+        }
+        let (start, progress) = &mut all[process];
+        let remaining = (*start + timeout).saturating_sub(now);
+        match with_random(numbers.next(), || retry.next(progress, attempts, &throttled, remaining)) {
+            Some(delay) => calls.push(Reverse((now + delay, process))),
+            None => crowd.failed += 1,
+        }
+        progress.number += 1;
+    }
+    crowd
+}
+
+#[test]
+fn crowd_gets_through_the_quota_of_a_server() {
+    let second = Duration::from_secs(1);
+    for (processes, timeout, least_possible, attempts) in
+        [(700, 10, 1, 2), (4_000, 10, 6, 4), (10_000, 30, 16, 5), (17_000, 43, 28, 6), (60_000, 300, 99, 10)]
+    {
+        for (delay, retry_after) in [
+            (RetryDelay::Decorrelated, None),
+            (RetryDelay::Decorrelated, Some(second)),
+            (RetryDelay::Steady, Some(second)),
+        ] {
+            let crowd = crowd(processes, timeout * second, delay, retry_after);
+            let what = format!("{processes} {delay:?} {retry_after:?}: {:?}, {} attempts", crowd.last, crowd.attempts);
+            assert_eq!(crowd.failed, 0, "{what}");
+            assert!(crowd.last <= least_possible * second * 5 / 4 + 3 * second, "{what}");
+            assert!(crowd.attempts <= attempts * processes, "{what}");
+        }
+    }
 }

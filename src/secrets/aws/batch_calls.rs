@@ -12,8 +12,8 @@ use crate::clock::Instant;
 /// Up to this number of secrets are read one by one.
 const MAX_SINGLE: usize = 5;
 /// How long batch calls are not tried after one was throttled: the crowd may last as long as its job, but a process
-/// that outlives it should not make many times as many requests for days. If all processes of a crowd of 10 000 try
-/// again after this time, that is 3 calls a second.
+/// that outlives it should not make many times as many requests for days. A crowd of 10 000 processes tries again with
+/// its next refresh, within some four minutes: 40 calls a second.
 const THROTTLED_PAUSE: Duration = Duration::from_secs(3600);
 
 /// What earlier batch calls of a source have shown.

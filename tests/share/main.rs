@@ -1,0 +1,11 @@
+//! Processes of one host share what one of them has loaded: from OpenBao and moto, behind proxies that count requests.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod directory;
+mod failures;
+mod format;
+mod kills;
+mod loads;
+mod sources;
+mod worker;

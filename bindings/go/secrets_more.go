@@ -62,8 +62,9 @@ func (s *Secrets) Refresh(ctx context.Context) error {
 	return err
 }
 
-// Prefetch loads the documents of AWS and Vault now, unless they are cached. With the setting share, the other processes
-// of this host then use them too. It returns the error of the first provider that failed. ctx is used as in Get.
+// Prefetch loads the documents of AWS and Vault now, unless they are cached. With the setting share, the other
+// processes of this host then use them too. It returns the error of the first provider that failed. ctx is used as in
+// Get.
 func (s *Secrets) Prefetch(ctx context.Context) error {
 	_, err := within(ctx, func(timeout float64) (struct{}, error) {
 		c, err := s.begin()

@@ -188,8 +188,9 @@ public:
     /// of this host then use them too.
     void prefetch(Seconds timeout = default_timeout) const { try_prefetch(timeout).value(); }
     Result<void> try_prefetch(Seconds timeout = default_timeout) const noexcept {
-        return handle_.call<void>(
-            [&](const st_secrets *secrets, st_error *error) { ::st_secrets_prefetch(secrets, timeout.count(), error); });
+        return handle_.call<void>([&](const st_secrets *secrets, st_error *error) {
+            ::st_secrets_prefetch(secrets, timeout.count(), error);
+        });
     }
     /// Removes all cached values. A value is wiped when its last reference is released.
     void clear_cache() const { try_clear_cache().value(); }

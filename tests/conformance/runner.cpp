@@ -243,13 +243,11 @@ const std::map<std::string, Action> &actions() {
              on.store.credential_set(credential(step), view(step, "value"), on.cipher);
          }},
         {"store.credential_get",
-         [](auto &on, auto &step, auto &out) {
-             put(out, on.store.credential_get(credential(step), on.cipher).view());
-         }},
+         [](auto &on, auto &step,
+            auto &out) { put(out, on.store.credential_get(credential(step), on.cipher).view()); }},
         {"store.credential_delete",
-         [](auto &on, auto &step, auto &out) {
-             add_fact(&out, "existed", on.store.credential_delete(credential(step)));
-         }},
+         [](auto &on, auto &step,
+            auto &out) { add_fact(&out, "existed", on.store.credential_delete(credential(step))); }},
         {"store.credential_resolve", credential_resolve},
         {"store.audit_log", audit_log},
         {"store.audit_query",

@@ -63,4 +63,4 @@ try {
 } catch (error) {
   if (error instanceof StSecretsError && error.code === 'ST_BAD_TOKEN' && error.retryable) console.error(error.status);
 }
-export const all = { added, redacted, endRedaction, text, bytes, size, either, provider, hit, object, loaded, user, config, source, version, key: functionKey('p', 'f', [1]) };
+export const all = { added, redacted, endRedaction, text, bytes, size, either, provider, shared, ages, state, hit, object, loaded, user, config, source, version, key: functionKey('p', 'f', [1]) };

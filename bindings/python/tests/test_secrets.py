@@ -140,7 +140,9 @@ class Share(Case):
         self.home.chmod(0o755)
         with SecretsManager.open(config={"share": "host", "share_dir": self.home}) as manager:
             share = manager.share()
-            self.assertEqual((share["share"], share["directory"], share["owner"]), ("host", str(self.home), os.geteuid()))
+            self.assertEqual(
+                (share["share"], share["directory"], share["owner"]), ("host", str(self.home), os.geteuid())
+            )
             self.assertIn("chmod 700", share["refused"])
             self.assertEqual(manager.check()["share"]["state"], "warning")
 

@@ -92,6 +92,7 @@ fn as_json(secret: &Secret) -> Value {
         "version": secret.version(),
         "degraded": secret.is_degraded(),
         "stale": secret.is_stale(),
+        "shared": secret.is_shared(),
     })
 }
 

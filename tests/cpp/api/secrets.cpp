@@ -41,7 +41,8 @@ static void secrets_file() {
 
     st::Secret found = secrets.get_with("A", {});
     CHECK(found.provider == "file" && found.source == st::Source::file && found.version.empty());
-    CHECK(!found.stale && !found.cached && !found.degraded && !found.shared && found.age == 0s && found.expires_in == 0s);
+    CHECK(!found.stale && !found.cached && !found.degraded && !found.shared && found.age == 0s &&
+          found.expires_in == 0s);
     CHECK(secrets.get_with("A", {60s, true, false}).value.view() == "CANARY-A");
     FAILS(secrets.try_get_with("X", {}), st::Status::not_found, "X");
 

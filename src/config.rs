@@ -198,7 +198,7 @@ impl Config {
     }
 
     /// Returns the text of this key. An empty text counts as not set.
-    pub(crate) fn text(&self, key: &str) -> Option<&str> {
+    pub fn text(&self, key: &str) -> Option<&str> {
         match self.settings.get(key) {
             Some(Setting::Text(text)) if !text.is_empty() => Some(text),
             _ => None,

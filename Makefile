@@ -178,7 +178,7 @@ test-go: all
 	sh bindings/go/test.sh $(if $(TEST),'$(TEST)')
 
 # Real processes on hosts of their own, behind a gate that counts their requests and enforces AWS's quotas.
-test-fleet: all
+test-fleet: all command
 	sh tests/python-tools.sh
 	sh tests/fleet/run.sh
 
@@ -194,7 +194,7 @@ test: tools lint coverage all command
 	@python3 tests/all.py test-rust test-c test-python test-node test-go test-cpp test-fleet test-model
 
 # Runs the tests that take more than a few minutes.
-soak: tools all
+soak: tools all command
 	sh tests/fleet/run.sh --hosts 1250 --ranks 8 --timing
 	$(CARGO) test --locked --test soak -- --nocapture
 	ST_TEST_KILLS=2000 ST_TEST_FORKS=1000 $(CARGO) test --locked --test store_processes --test store_fork

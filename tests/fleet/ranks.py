@@ -15,7 +15,9 @@ MEMORY = Path("/dev/shm")
 class Ranks:
     """A fleet whose ranks wait for their first round. For use in a `with` block."""
 
-    def __init__(self, program, home, config, variables, hosts, ranks, share=False, options=(), launcher=()):
+    def __init__(
+        self, program, home, config, variables, hosts, ranks, share=False, options=(), launcher=(), given=None
+    ):
         command = ["setpriv", "--pdeathsig", "KILL", *launcher, program, "--hosts", str(hosts), "--ranks", str(ranks)]
         self.base = None
         if share:
@@ -30,7 +32,7 @@ class Ranks:
         command += [str(option) for option in options]
         command += [f"{name}={value}" for name, value in SECRETS.items()]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "start_new_session": True}
-        self.process = subprocess.Popen(command, env=environment(home), **pipes)
+        self.process = subprocess.Popen(command, env=environment(home) | (given or {}), **pipes)
         self.ready = self.report()
 
     def report(self):

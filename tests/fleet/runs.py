@@ -2,10 +2,12 @@
 
 import base64
 import math
+import tempfile
 import time
 from pathlib import Path
 
-from servers import SECRETS
+from ranks import Ranks
+from servers import SECRETS, WHOLE
 
 # A deadline that even 10 000 ranks behind AWS's quota of logins meet.
 PATIENT = {"timeout": 60}
@@ -136,6 +138,26 @@ def warmed(fleet):
     return result
 
 
+def launched(fleet):
+    """`st-secrets run --share` starts the ranks of one host, and has loaded their document."""
+    with fleet.aws(replay=0) as backend, tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
+        variables = backend.server.variables(backend.gate)
+        given = {name: value.replace("%h", "127.77.0.1") for name, value in variables.items()}
+        given |= {"SIMPLETUNER_AWS_SECRET_NAME": WHOLE, "ST_SECRETS_SHARE_DIR": f"{directory}/share"}
+        launcher = [fleet.programs.parent / "bin" / "st-secrets", "run", "--share", "--"]
+        program, config = fleet.programs / "ranks", {"providers": ["aws"]}
+        with Ranks(program, fleet.home, config, {}, 1, fleet.ranks, launcher=launcher, given=given) as ranks:
+            before = backend.gate.counts()["actions"]
+            backend.gate.reset()
+            result = Result(fleet, backend, ranks.round(), backend.gate.counts())
+    result.hosts = 1
+    result.must_succeed()
+    result.must(before["GetSecretValue"]["requests"] == 1, f"the launcher sent {before}")
+    result.must(result.requests() == 0, f"the ranks sent {result.requests()} requests")
+    result.must(result.report["shared"] == result.report["gets"], "values are not flagged as shared")
+    return result
+
+
 def victims(fleet, how):
     """Some loaders are killed or stopped in the middle of a load: of each host, one rank at most."""
     percent = max(1, 200 / fleet.hosts)
@@ -250,6 +272,7 @@ RUNS = {
     "aws-share": lambda fleet: share(fleet, fleet.aws()),
     "aws-slow": slow,
     "aws-warmed": warmed,
+    "aws-launched": launched,
     "aws-canaries": canaries,
     "aws-killed": lambda fleet: victims(fleet, "kill"),
     "aws-stopped": lambda fleet: victims(fleet, "stop"),

@@ -15,8 +15,9 @@ from botocore.config import Config
 
 HERE = Path(__file__).resolve().parent
 SECRETS = {"HF_TOKEN": "hf_0123456789abcdef0123456789abcdef", "REPLICATE_API_TOKEN": "r8_0123456789abcdef"}
-# Two documents with a secret each.
-DOCUMENTS = {"fleet/one": "HF_TOKEN", "fleet/two": "REPLICATE_API_TOKEN"}
+# Two documents with a secret each, which the ranks read, and one with both.
+DOCUMENTS = {"fleet/one": ["HF_TOKEN"], "fleet/two": ["REPLICATE_API_TOKEN"]}
+WHOLE = "fleet/both"
 ACTIONS = ["secretsmanager:GetSecretValue", "secretsmanager:BatchGetSecretValue"]
 REGION = "us-east-1"
 # Variables of these names would redirect the servers or their clients.
@@ -106,8 +107,8 @@ class Moto(Server):
         super().__init__(command, home / "moto.log", home, b"Running on http")
         self.reader = self.role("reader", ACTIONS)
         self.stranger = self.role("stranger", ["s3:GetObject"])
-        for name, key in DOCUMENTS.items():
-            document = json.dumps({key: SECRETS[key]})
+        for name, keys in {**DOCUMENTS, WHOLE: list(SECRETS)}.items():
+            document = json.dumps({key: SECRETS[key] for key in keys})
             self.client("secretsmanager").create_secret(Name=name, SecretString=document)
         http("POST", f"http://{self.address}/moto-api/reset-auth", b"0", {"content-type": "text/plain"})
         self.token_file = home / "web-identity"

@@ -87,8 +87,8 @@ class Client:
     def delay_after_throttling(self, now, policy, dice):
         if policy == "alone":
             return None if self.attempt >= 3 else dice.uniform(0, 2 ** (self.attempt - 1))
-        most = min(20, max(1, 3 * self.delay), max(0.0, self.deadline - now) / 4)
-        self.delay = dice.uniform(min(1, most), most)
+        most = min(20, 3 * max(1, self.delay), max(0.0, self.deadline - now) / 4)
+        self.delay = dice.uniform(min(1, most / 2), most)
         return self.delay
 
 

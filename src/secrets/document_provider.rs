@@ -31,7 +31,7 @@ use crate::log::{self, Level};
 use crate::secret_memory::wipe_stack_below;
 use crate::share::Share;
 use loaded::LoadedDocument;
-use outage::Outage;
+pub(super) use outage::Outage;
 use shared::{SharedSlot, Sharing};
 use state::State;
 

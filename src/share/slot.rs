@@ -267,6 +267,14 @@ impl Loading<'_> {
         self.failure.as_ref()
     }
 
+    /// Invalidates the document in the share, which the source does not accept any more. Others wait for the next one.
+    pub(crate) fn invalidate(&mut self) {
+        if self.lock.is_open() {
+            self.slot.invalidate();
+            self.stamp = self.slot.stamp();
+        }
+    }
+
     /// Shares a document. If that is impossible, all processes load for themselves for a while.
     pub(crate) fn publish(self, record: Result<NewRecord>) -> Stamp {
         let mut header = self.header(Kind::Document);

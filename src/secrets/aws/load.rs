@@ -93,6 +93,7 @@ impl<'a> Session<'a> {
             client: &self.client,
             metadata: &self.metadata,
             deadline: self.deadline,
+            forced: self.state.is_refresh.load(Ordering::Relaxed),
         }
     }
 
@@ -134,7 +135,7 @@ impl<'a> Session<'a> {
             client: &self.client,
             region,
             endpoint,
-            credentials: &cached.credentials,
+            credentials: cached.credentials(),
             credentials_origin: cached.origin(),
             version_id: provider_settings.version_id.as_deref(),
             version_stage: provider_settings.version_stage.as_deref(),

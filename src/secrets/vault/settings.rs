@@ -74,6 +74,17 @@ impl Settings {
         format!("{}/{}", self.mount, self.path)
     }
 
+    /// Returns who logs in where, as an identity of this kind.
+    pub(super) fn login_identity(&self, kind: &str) -> Result<Identity> {
+        let mut identity = Identity::new(kind);
+        identity.add("address", self.address.to_string());
+        identity.add_optional("namespace", self.namespace.as_ref());
+        self.headers.iter().for_each(|(name, value)| identity.add_hash(name, value.as_bytes()));
+        self.transport.trust().into_iter().for_each(|(name, value)| identity.add(name, value));
+        self.auth.identify(&mut identity)?;
+        Ok(identity)
+    }
+
     pub(super) fn read(reader: &SettingsReader<'_>) -> Result<Settings, SettingsError> {
         let (address, is_agent) = address(reader)?;
         let auth = Auth::read(reader, is_agent)?;

@@ -12,7 +12,7 @@ pub(crate) mod thread_words;
 
 pub(crate) use environment::with_variable;
 pub(crate) use registers::clear_vector_registers;
-pub(crate) use shared_page::{PAGE_SIZE, PageFields, SharedPage, effective_user, is_in_memory, name_file};
+pub(crate) use shared_page::{PAGE_SIZE, SharedPage, effective_user, is_in_memory, name_file};
 
 /// The time since the machine started, including time suspended (`CLOCK_BOOTTIME`).
 pub(crate) fn time_since_boot() -> Duration {

@@ -40,7 +40,7 @@ mod slot;
 pub(crate) use failure::Failure;
 pub(crate) use identity::Identity;
 pub(crate) use page::Stamp;
-pub(crate) use slot::{Loading, NewRecord, Record, Slot, SlotState, Turn};
+pub(crate) use slot::{Loading, NewRecord, Record, Slot, Turn};
 
 /// The settings of the share of a process.
 pub(crate) struct Share {

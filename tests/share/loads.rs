@@ -125,7 +125,8 @@ fn share_reports_the_documents_and_the_process_that_loads() {
     soon(|| other.ask("share")["documents"][0]["loader_pid"] == json!(one.id()));
     assert_eq!(other.ask("share")["documents"][0]["loading"], true);
     host.vault.heal();
-    one.answer();
+    one.signal(libc::SIGKILL);
+    other.get("A");
     let after = other.ask("share");
     let document = &after["documents"][0];
     assert_eq!((&document["loading"], &document["loader_pid"]), (&json!(false), &json!(null)), "{after}");

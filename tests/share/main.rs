@@ -4,6 +4,7 @@
 mod common;
 mod directory;
 mod failures;
+mod format;
 mod kills;
 mod loads;
 mod sources;

@@ -210,6 +210,7 @@ fn run(secrets: &Manager, command: &str, argument: &str) -> Value {
             mark();
             shown(secret)
         }
+        "thread" => json!(crate::common::time::thread_number()),
         // Another manager with the same settings.
         "get-again" => shown(open().get(argument)),
         // Fills a file system.

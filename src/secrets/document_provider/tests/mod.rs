@@ -191,7 +191,7 @@ impl DocumentSource for Scripted {
 
 fn provider(times: CacheTimes) -> (Scripted, DocumentProvider<Scripted>) {
     let source = Scripted::default();
-    (source.clone(), DocumentProvider::new(source, times).unwrap())
+    (source.clone(), DocumentProvider::new(source, times, None).unwrap())
 }
 
 /// A provider that has loaded this document.

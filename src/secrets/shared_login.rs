@@ -117,7 +117,8 @@ impl SharedLogin {
             Err(error) => {
                 let taken = Some(began.elapsed());
                 let outage = Outage::after(before.as_ref(), error.clone(), time_limit, taken, self.max_backoff);
-                loading.fail(&outage.to_share());
+                // What an earlier login returned is valid as long as the server accepts it.
+                loading.note_failure(&outage.to_share());
             }
         }
         result

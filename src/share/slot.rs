@@ -267,9 +267,10 @@ impl Loading<'_> {
         self.failure.as_ref()
     }
 
-    /// Invalidates the document in the share, which the source does not accept any more. Others wait for the next one.
+    /// Invalidates the document in the share, which the source does not accept any more, unless that is of a process with
+    /// other secrets. The others wait for the next one.
     pub(crate) fn invalidate(&mut self) {
-        if self.lock.is_open() {
+        if self.lock.is_open() && self.is_document_own() {
             self.slot.invalidate();
             self.stamp = self.slot.stamp();
         }
@@ -292,6 +293,11 @@ impl Loading<'_> {
         if failure.error.is_authoritative() && self.lock.is_open() && self.is_document_own() {
             self.slot.invalidate();
         }
+        self.note_failure(failure)
+    }
+
+    /// As [`fail`](Self::fail), but the document stays valid.
+    pub(crate) fn note_failure(self, failure: &Failure) -> Stamp {
         let header = self.header(Kind::Failure);
         self.write(&header, failure.write())
     }

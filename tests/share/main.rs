@@ -8,4 +8,5 @@ mod format;
 mod kills;
 mod loads;
 mod sources;
+mod vault_logins;
 mod worker;

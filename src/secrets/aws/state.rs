@@ -56,11 +56,7 @@ pub(super) fn wait_for_writers(environment: &Environment) -> bool {
 }
 
 impl AwsState {
-    pub(super) fn new(
-        provider_settings: ProviderSettings,
-        environment: Environment,
-        logins: SharedLogins,
-    ) -> AwsState {
+    pub(super) fn new(provider_settings: ProviderSettings, environment: Environment, logins: SharedLogins) -> AwsState {
         AwsState {
             provider_settings,
             environment,

@@ -9,9 +9,11 @@ use super::address::{self, Address};
 use super::auth::Auth;
 use super::rate_limit::RateLimit;
 use super::settings_reader::SettingsReader;
+use crate::error::Result;
 use crate::http::{self, Proxy, Roots};
 use crate::secrets::not_configured::NotConfigured;
 use crate::settings::{InvalidSetting, Setting};
+use crate::share::Identity;
 
 const DEFAULT_PATH: &str = "simpletuner";
 const DEFAULT_MOUNT: &str = "secret";

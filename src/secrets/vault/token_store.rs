@@ -125,8 +125,7 @@ impl TokenStore {
         replaces: bool,
         accepts: &dyn Fn(&Token) -> bool,
     ) -> Result<Token> {
-        let request =
-            LoginRequest { deadline: session.deadline(), forced: session.is_refresh(), replaces, accepts };
+        let request = LoginRequest { deadline: session.deadline(), forced: session.is_refresh(), replaces, accepts };
         let token = self.shared(session).obtain(&request, || {
             let (value, lifetime) = login::log_in(login, session, &self.unwrapped, &self.logins)?;
             log::emit(Level::Info, "vault", || format!("{login} succeeded"));
@@ -151,7 +150,11 @@ impl TokenStore {
             }
             Auth::Login(_) => {
                 let is_known = denied.denied_at_once && denied.obtained.elapsed() < DENIED_LOGIN_DELAY;
-                if denied.obtained >= began || is_known { Ok(None) } else { self.obtain(session, Some(denied)).map(Some) }
+                if denied.obtained >= began || is_known {
+                    Ok(None)
+                } else {
+                    self.obtain(session, Some(denied)).map(Some)
+                }
             }
         }
     }

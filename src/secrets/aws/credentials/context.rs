@@ -30,7 +30,7 @@ pub(super) struct Fetched {
     pub(super) credentials: AwsCredentials,
     /// How long they are valid; `None` if they do not expire.
     pub(super) lifetime: Option<Duration>,
-    at: Instant,
+    pub(super) at: Instant,
 }
 
 impl Fetched {

@@ -48,9 +48,8 @@ impl CredentialProcess {
     /// variables that select the program, its files and its profile. Other variables may differ.
     pub(super) fn identify(&self, identity: &mut Identity) -> Result<()> {
         self.words.iter().for_each(|word| identity.add("credential process", word));
-        let directory = std::env::current_dir().map_err(|error| {
-            self.error(Status::Io, format!("cannot find the current directory: {error}"))
-        })?;
+        let directory = std::env::current_dir()
+            .map_err(|error| self.error(Status::Io, format!("cannot find the current directory: {error}")))?;
         identity.add("directory", directory.as_os_str().as_encoded_bytes());
         let mut variables: Vec<_> = std::env::vars_os()
             .map(|(name, value)| (name.into_encoded_bytes(), Zeroizing::new(value.into_encoded_bytes())))

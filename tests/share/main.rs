@@ -1,5 +1,6 @@
 //! Processes of one host share what one of them has loaded: from OpenBao and moto, behind proxies that count requests.
 
+mod aws_logins;
 #[path = "../common/mod.rs"]
 mod common;
 mod directory;

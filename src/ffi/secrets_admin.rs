@@ -199,8 +199,8 @@ pub unsafe extern "C" fn st_secrets_check(
     unsafe { report(secrets, "json", json, error, |manager| SecretBytes::copy_from(manager.check().as_bytes())) }
 }
 
-/// Returns what is shared with other processes of this host, as JSON; see the setting `share`. It contains no value of a
-/// secret, and no source is queried. The caller frees `json` with `st_bytes_free`. An example:
+/// Returns what is shared with other processes of this host, as JSON; see the setting `share`. It contains no value of
+/// a secret, and no source is queried. The caller frees `json` with `st_bytes_free`. An example:
 /// `{"share": "host", "directory": "/dev/shm/st-secrets-1000", "owner": 1000, "refused": null, "documents": [{"id": …,
 /// "provider": "aws", "place": …, "age": 12.5, "expires_in": 287.5, "loading": false, "loader_pid": null,
 /// "failing": null, "retry_in": null}]}`.

@@ -107,7 +107,7 @@ impl Drop for CloseOnForkFile {
 extern "C" fn nothing() {}
 
 extern "C" fn close_inherited() {
-    // SAFETY: only the forking thread exists here, and it holds no `CloseOnForkFile`: none is held while a callback of
-    // the program runs.
+    // SAFETY: only the forking thread exists here. It may hold a `CloseOnForkFile` only if a log sink of the program
+    // forks; code that logs while it holds one checks `is_open` before it uses it again.
     unsafe { OPEN.close_all() };
 }

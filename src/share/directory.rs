@@ -48,7 +48,11 @@ impl Directory {
 
     /// Returns a path to a file of this name that leads through the open directory.
     pub(super) fn file(&self, name: &str) -> PathBuf {
-        PathBuf::from(format!("/proc/self/fd/{}/{name}", self.file.as_raw_fd()))
+        match self.file.is_open() {
+            true => PathBuf::from(format!("/proc/self/fd/{}/{name}", self.file.as_raw_fd())),
+            // This is a child: a log sink has forked.
+            false => self.path.join(name),
+        }
     }
 
     /// The error of an action on a file.

@@ -3,7 +3,7 @@
 //! | file | content |
 //! |---|---|
 //! | `<id>.page` | the [page](super::page): generation, revision, loading process |
-//! | `<id>.lock` | empty; the process that loads holds an OFD lock on its first byte |
+//! | `<id>.lock` | empty; the process that loads holds an OFD lock on a byte of it, usually the first |
 //! | `<id>.doc` | the document, [sealed](super::sealed), replaced by rename |
 //! | `<id>.fail` | the last failure, sealed in the same way, until a load succeeds |
 
@@ -30,10 +30,11 @@ use crate::secret_memory::{SecretBuffer, SecretBytes};
 
 /// How often a process that waits checks whether the loading process was killed.
 const WAIT: Duration = Duration::from_millis(250);
-/// The longest wait for a process that is loading, which may be stopped.
+/// The longest time after which one more process loads, whatever the deadline of its call.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// The byte of the lock file that the loading process locks.
-const LOADING: u32 = 0;
+/// How many processes may load at the same time. The second one may after half of its time, the third one after half of
+/// the rest, and so on: those before them may be stopped. Each has a byte of the lock file.
+const LOADERS: u32 = 8;
 
 /// What one identity shares.
 pub(crate) struct Slot {
@@ -72,10 +73,9 @@ pub(crate) enum Turn<'a, T> {
     Resting(Failure),
     /// It queries the source, and publishes the result.
     Load(Loading<'a>),
-    /// It queries the source, and publishes nothing: the process that is loading does not go on, or nothing can be
-    /// written.
+    /// It queries the source, and publishes nothing, because nothing can be written.
     LoadUnshared(Stamp),
-    /// Another process is loading, and this call does not wait.
+    /// Another process is loading, and this call does not wait, or has no time left.
     Busy,
 }
 
@@ -129,8 +129,8 @@ impl Slot {
         Stamp::of(&self.page)
     }
 
-    /// Decides what a call does that needs a document, after waiting for another process that is loading. It waits
-    /// until half of the time to `deadline` is over; with `None` it does not wait.
+    /// Decides what a call does that needs a document, after waiting for another process that is loading. If that does
+    /// not go on, one of those that wait loads after half of the time to `deadline`. With `None` it does not wait.
     ///
     /// `take` gets each document that is in the share. What it returns is the result. `is_resting` decides whether a
     /// failure applies to this call.
@@ -140,7 +140,8 @@ impl Slot {
         mut take: impl FnMut(Record) -> Option<T>,
         is_resting: impl Fn(&Failure) -> bool,
     ) -> Turn<'_, T> {
-        let end = deadline.map(|deadline| Deadline::after((deadline.remaining() / 2).min(LONGEST_WAIT)));
+        let begun = Instant::now();
+        let time = deadline.map(|deadline| deadline.remaining().min(LONGEST_WAIT));
         let mut looked_at = None;
         loop {
             let stamp = self.stamp();
@@ -154,7 +155,12 @@ impl Slot {
             if self.page.is_unshared() {
                 return Turn::LoadUnshared(stamp);
             }
-            match lock(&directory, &self.id) {
+            if deadline.is_some_and(Deadline::has_passed) {
+                return Turn::Busy;
+            }
+            let left = time.map_or(Duration::ZERO, |time| time.saturating_sub(begun.elapsed()));
+            let loaders = time.map_or(1, |time| loaders(time, left));
+            match lock(&directory, &self.id, loaders) {
                 // What another process published just before is used.
                 Ok(Some(lock)) => {
                     return self.look(&directory, &mut take, &is_resting).unwrap_or_else(|| {
@@ -170,11 +176,9 @@ impl Slot {
                 }
             }
             drop(directory);
-            match end {
-                None => return Turn::Busy,
-                Some(end) if end.has_passed() => return Turn::LoadUnshared(stamp),
-                Some(end) => fork::unprotected(|| self.page.wait(stamp.generation(), WAIT.min(end.remaining()))),
-            }
+            let Some(deadline) = deadline else { return Turn::Busy };
+            let pause = WAIT.min(left / 2).max(Duration::from_millis(1)).min(deadline.remaining());
+            fork::unprotected(|| self.page.wait(stamp.generation(), pause));
         }
     }
 
@@ -199,7 +203,7 @@ impl Slot {
         // Before the file is read: what is published meanwhile has another stamp.
         let stamp = self.stamp();
         let (header, payload) = self.open_file(directory, Kind::Document)?;
-        let requested_at = Instant::after_boot(Duration::from_nanos(header.requested_at));
+        let requested_at = requested_at(&header);
         let is_valid = header.revision == stamp.revision() && requested_at <= Instant::now();
         let (ttl, refresh_after) = (duration(header.ttl), duration(header.refresh_after));
         is_valid.then_some(Record { requested_at, ttl, refresh_after, payload, stamp })
@@ -240,7 +244,7 @@ impl Slot {
     pub(crate) fn state(&self) -> Result<SlotState> {
         let directory = Directory::open(&self.directory)?;
         let file = directory.open_file(&lock_name(&self.id), OpenOptions::new().read(true).write(true))?;
-        let is_loading = file.is_some_and(|file| file.is_byte_locked(LOADING).unwrap_or(false));
+        let is_loading = file.is_some_and(|file| file.is_byte_locked(0).unwrap_or(false));
         let loader = Some(self.page.loader().load(Relaxed)).filter(|loader| is_loading && *loader != 0);
         Ok(SlotState { record: self.record(&directory), failure: self.failure(&directory), is_loading, loader })
     }
@@ -255,7 +259,7 @@ impl Slot {
 /// The right to load. It holds the lock of its slot until it is dropped.
 pub(crate) struct Loading<'a> {
     slot: &'a Slot,
-    lock: CloseOnForkFile,
+    lock: Lock,
     failure: Option<Failure>,
     /// Taken before the source is queried.
     stamp: Stamp,
@@ -322,6 +326,10 @@ impl Loading<'_> {
             return Stamp::of(&self.slot.page);
         }
         let slot = self.slot;
+        // This process may have been stopped while another one loaded.
+        if header.kind == Kind::Document && slot.read().is_some_and(|newer| newer.requested_at > requested_at(header)) {
+            return Stamp::of(&slot.page);
+        }
         match entries.and_then(|entries| slot.write(header.kind, header, entries)) {
             Ok(()) if header.kind == Kind::Document => {
                 if let Ok(directory) = Directory::open(&slot.directory) {
@@ -342,31 +350,66 @@ impl Drop for Loading<'_> {
     fn drop(&mut self) {
         if self.lock.is_open() {
             self.slot.page.loader().store(0, Relaxed);
-            self.lock.unlock_byte(LOADING);
+            self.lock.unlock();
             self.slot.page.wake();
         }
     }
+}
+
+fn requested_at(header: &Header) -> Instant {
+    Instant::after_boot(Duration::from_nanos(header.requested_at))
 }
 
 fn lock_name(id: &str) -> String {
     format!("{id}.lock")
 }
 
-/// Takes the lock of a slot; `None` if another process has it.
-fn lock(directory: &Directory, id: &str) -> Result<Option<CloseOnForkFile>> {
+/// A lock on one byte of the lock file.
+struct Lock {
+    file: CloseOnForkFile,
+    byte: u32,
+}
+
+impl Lock {
+    fn is_open(&self) -> bool {
+        self.file.is_open()
+    }
+
+    fn unlock(&self) {
+        self.file.unlock_byte(self.byte);
+    }
+}
+
+/// Takes one of the first locks of a slot; `None` if other processes have them.
+fn lock(directory: &Directory, id: &str, loaders: u32) -> Result<Option<Lock>> {
     let name = lock_name(id);
     let path = directory.file(&name);
+    let failed = |action, error| directory.error(action, &name, &error);
     let mut options = OpenOptions::new();
     options.create(true).write(true).truncate(false).mode(0o600).custom_flags(libc::O_NOFOLLOW);
     loop {
-        let file = CloseOnForkFile::open(&options, &path).map_err(|error| directory.error("open", &name, &error))?;
-        match file.try_lock_byte(LOADING) {
-            Ok(false) => return Ok(None),
-            // If the lock file was removed meanwhile, other processes lock a new one.
-            Ok(true) if files::is_at(&file, &path) => return Ok(Some(file)),
-            Ok(true) => {}
-            Err(error) => return Err(directory.error("lock", &name, &error)),
+        let file = CloseOnForkFile::open(&options, &path).map_err(|error| failed("open", error))?;
+        let mut free = None;
+        for byte in 0..loaders {
+            if file.try_lock_byte(byte).map_err(|error| failed("lock", error))? {
+                free = Some(byte);
+                break;
+            }
         }
+        match free {
+            None => return Ok(None),
+            // If the lock file was removed meanwhile, other processes lock a new one.
+            Some(byte) if files::is_at(&file, &path) => return Ok(Some(Lock { file, byte })),
+            Some(_) => {}
+        }
+    }
+}
+
+/// How many processes may load when this much of the time of a call is left: one more after each half of the rest.
+fn loaders(time: Duration, left: Duration) -> u32 {
+    match time.as_nanos().checked_div(left.as_nanos()) {
+        Some(ratio) => (1 + ratio.max(1).ilog2()).min(LOADERS),
+        None => LOADERS,
     }
 }
 
@@ -374,7 +417,7 @@ fn lock(directory: &Directory, id: &str) -> Result<Option<CloseOnForkFile>> {
 fn replace_page(directory: &Directory, path: &Path, id: &str, why: &str) -> Result<Page> {
     let refused = |why: &str| Error::new(Status::Corrupt, format!("{why}; remove the file"));
     let name = format!("{id}.page");
-    let Some(_lock) = lock(directory, id)? else { return Err(refused(why)) };
+    let Some(_lock) = lock(directory, id, 1)? else { return Err(refused(why)) };
     // Another process may have replaced it before this one had the lock.
     for _ in 0..2 {
         match Page::open(directory, path, &name) {

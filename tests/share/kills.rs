@@ -35,7 +35,8 @@ fn stopped_loader_does_not_stop_the_others() {
     others.iter_mut().for_each(|worker| worker.send("get A"));
     let answers: Vec<_> = others.iter_mut().map(|worker| worker.answer().unwrap()).collect();
     assert!(answers.iter().all(|answer| answer["value"] == canary("first")), "{answers:?}");
-    assert!(host.loads() <= 4, "one more request for each");
+    // One of the others loads after half of its time, and perhaps a second one, if that takes long.
+    assert!((2..=3).contains(&host.loads()), "{}", host.loads());
     loader.signal(libc::SIGCONT);
 }
 

@@ -16,6 +16,10 @@ pub(super) struct LoadedDocument {
     /// Taken before its load began.
     pub(super) requested_at: Instant,
     pub(super) ttl: Duration,
+    /// The age from which it is loaded again while it is still fresh.
+    pub(super) refresh_after: Duration,
+    /// The same, whatever its source says: that of all processes that share it.
+    pub(super) soft_ttl: Duration,
     max_stale: Duration,
     /// Values of earlier documents under keys that this one could not read.
     earlier: HashMap<Box<str>, Secret>,
@@ -37,10 +41,24 @@ impl LoadedDocument {
     ) -> LoadedDocument {
         let own_ttl = document.ttl.unwrap_or(Duration::MAX).min(times.cache_ttl);
         let ttl = if document.missing.is_some() { times.miss_ttl } else { own_ttl };
+        let soft_ttl = ttl - ttl / 5;
+        let refresh_after = soft_ttl.min(document.refresh_after.unwrap_or(Duration::MAX));
         let earlier = before.map_or_else(HashMap::new, |before| before.values_for(&document));
         let (max_stale, superseded, age) = (times.max_stale, Arc::default(), CoarseAge::default());
         let (stamp, from_share) = (None, false);
-        LoadedDocument { document, requested_at, ttl, max_stale, earlier, superseded, age, stamp, from_share }
+        LoadedDocument {
+            document,
+            requested_at,
+            ttl,
+            refresh_after,
+            soft_ttl,
+            max_stale,
+            earlier,
+            superseded,
+            age,
+            stamp,
+            from_share,
+        }
     }
 
     /// The same, valid while nothing newer is in the share.
@@ -48,9 +66,11 @@ impl LoadedDocument {
         LoadedDocument { superseded: Arc::new(Superseded::new(stamp.clone())), stamp, ..self }
     }
 
-    /// The same, loaded by another process, which also chose when it is loaded again.
-    pub(super) fn by_another_process(self) -> LoadedDocument {
-        LoadedDocument { from_share: true, ..self }
+    /// The same, loaded by another process, which chose when it is loaded again.
+    pub(super) fn by_another_process(self, soft_ttl: Option<Duration>) -> LoadedDocument {
+        // This process may have a shorter `cache_ttl`.
+        let soft_ttl = soft_ttl.map_or(self.soft_ttl, |time| time.min(self.ttl - self.ttl / 20));
+        LoadedDocument { from_share: true, refresh_after: soft_ttl, soft_ttl, ..self }
     }
 
     /// Returns its values under the keys that `next` could not read during an outage.
@@ -77,18 +97,12 @@ impl LoadedDocument {
     #[inline]
     pub(super) fn is_current(&self, now: CoarseInstant) -> bool {
         self.stamp.as_ref().is_none_or(|stamp| stamp.is_current(now))
-            && self.age.is_below(|| self.refresh_after(), self.requested_at, now)
-    }
-
-    /// The age from which it is loaded again while it is still fresh.
-    pub(super) fn refresh_after(&self) -> Duration {
-        let latest = self.ttl - self.ttl / if self.from_share { 20 } else { 5 };
-        latest.min(self.document.refresh_after.unwrap_or(Duration::MAX))
+            && self.age.is_below(|| self.refresh_after, self.requested_at, now)
     }
 
     /// Whether one call should load it again now.
     pub(super) fn is_due(&self) -> bool {
-        self.requested_at.elapsed() >= self.refresh_after()
+        self.requested_at.elapsed() >= self.refresh_after
     }
 
     /// Whether this key could not be read.
@@ -120,7 +134,7 @@ impl LoadedDocument {
             version: version.clone(),
             requested_at: self.requested_at,
             ttl: Some(self.ttl),
-            refresh_after: Some(self.refresh_after()),
+            refresh_after: Some(self.refresh_after),
             superseded: Some(self.superseded.clone()),
         };
         let shared = self.from_share;
@@ -139,6 +153,8 @@ impl LoadedDocument {
             document: self.document.clone(),
             requested_at: self.requested_at.before(time),
             ttl: self.ttl,
+            refresh_after: self.refresh_after,
+            soft_ttl: self.soft_ttl,
             max_stale: self.max_stale,
             earlier: self.earlier.iter().map(|(key, secret)| (key.clone(), age(secret))).collect(),
             superseded: self.superseded.clone(),

@@ -61,7 +61,7 @@ impl Sharing<'_> {
             Sharing::Observe(stamp) => stamp,
             Sharing::Publish(loading) => {
                 let (requested_at, ttl) = (loaded.requested_at, loaded.document.ttl);
-                let refresh_after = Some(loaded.refresh_after());
+                let refresh_after = Some(loaded.soft_ttl);
                 let payload = payload::encode(&loaded.document);
                 loading.publish(payload.map(|payload| NewRecord { requested_at, ttl, refresh_after, payload }))
             }
@@ -127,9 +127,9 @@ impl<S: DocumentSource> DocumentProvider<S> {
             return before;
         }
         let mut document = payload::decode(&record.payload)?;
-        (document.ttl, document.refresh_after) = (record.ttl, record.refresh_after);
+        document.ttl = record.ttl;
         let loaded = LoadedDocument::new(document, record.requested_at, &self.times, before.as_deref());
-        let loaded = loaded.with_stamp(Some(Arc::new(record.stamp))).by_another_process();
+        let loaded = loaded.with_stamp(Some(Arc::new(record.stamp))).by_another_process(record.refresh_after);
         let loaded = Some(Arc::new(loaded)).filter(|loaded| loaded.is_usable())?;
         log::emit(Level::Info, "secrets", || {
             let (name, place) = (self.source.id().name(), self.source.place());
@@ -139,7 +139,8 @@ impl<S: DocumentSource> DocumentProvider<S> {
             )
         });
         self.change(|state| {
-            if state.may_cache(loaded.requested_at) {
+            let is_newer = |old: &Arc<LoadedDocument>| old.requested_at < loaded.requested_at;
+            if state.may_cache(loaded.requested_at) && state.document.as_ref().is_none_or(is_newer) {
                 (state.document, state.stamp) = (Some(loaded.clone()), loaded.stamp.clone());
                 if loaded.is_fresh() {
                     state.outage = self.partial_outage(&loaded.document, None, self.times.max_backoff);

@@ -101,16 +101,23 @@ fn waiting_callers_get_what_is_published() {
 }
 
 #[test]
-fn caller_waits_for_half_of_its_time_for_a_loader_that_does_not_go_on() {
+fn one_more_process_loads_after_each_half_of_the_time() {
+    let seconds = Duration::from_secs;
+    let after = |left| loaders(seconds(64), seconds(left));
+    assert_eq!([64, 33, 32, 17, 16, 8, 1, 0].map(after), [1, 1, 2, 2, 3, 4, 7, LOADERS]);
     let directory = directory();
-    let (one, other) = (open(&directory, None), open(&directory, None));
-    let _loading = load(&one);
-    let deadline = Deadline::after(Duration::from_secs(30));
-    assert!(matches!(
-        other.turn(Some(Deadline::after(Duration::from_millis(50))), |_| Some(()), |_| true),
-        Turn::LoadUnshared(_)
-    ));
-    assert!(deadline.remaining() > Duration::from_secs(1));
+    let [one, other, third] = [(); 3].map(|()| open(&directory, None));
+    let first = load(&one);
+    let brief = |slot| Slot::turn(slot, Some(Deadline::after(Duration::from_millis(400))), |_| None::<()>, |_| true);
+    let Turn::Load(second) = brief(&other) else { panic!("a second process loads") };
+    let waits = Instant::now();
+    assert!(matches!(brief(&third), Turn::Load(_)));
+    assert!(waits.elapsed() >= Duration::from_millis(300), "the third one has a quarter of its time left");
+    // The first one goes on at last. What the second one published is newer.
+    let old = record(b"first");
+    second.publish(record(b"second"));
+    first.publish(old.map(|old| NewRecord { requested_at: waits, ..old }));
+    assert_eq!(taken(&one), b"second");
 }
 
 #[test]
@@ -212,11 +219,8 @@ fn each_document_is_looked_at_once_while_waiting() {
         looks.set(looks.get() + 1);
         None::<()>
     };
-    assert!(matches!(
-        other.turn(Some(Deadline::after(Duration::from_millis(100))), look, |_| true),
-        Turn::LoadUnshared(_)
-    ));
-    assert_eq!(looks.get(), 1);
+    assert!(matches!(other.turn(Some(Deadline::after(Duration::from_millis(100))), look, |_| true), Turn::Load(_)));
+    assert_eq!(looks.get(), 2, "once at the beginning, and once under the lock");
 }
 
 #[test]

@@ -32,6 +32,7 @@ mod files;
 mod fork;
 mod fork_safe;
 mod http;
+mod jitter;
 pub mod log;
 mod paths;
 mod process_default;

@@ -26,9 +26,11 @@ use crate::config::Config;
 ///   default 3600
 /// - `max_backoff`: seconds, the longest back-off from AWS or Vault after a failure; after a timeout, up to four times
 ///   as long; default 15
-/// - `max_attempts`: whole number, how often a request is sent at most; default 3
-/// - `aws_secret_name`, `aws_region`, `aws_profile`, `aws_endpoint_url`, `aws_version_id`, `aws_version_stage`: AWS
-///   Secrets Manager; text, `aws_secret_name` also a JSON array of texts
+/// - `max_attempts`: whole number, how often a request is sent at most; default 3, and a request that the server
+///   throttles is repeated until the deadline while nothing is cached
+/// - `aws_secret_name`, `aws_region`, `aws_profile`, `aws_role_arn`, `aws_external_id`, `aws_role_session_name`,
+///   `aws_endpoint_url`, `aws_version_id`, `aws_version_stage`: AWS Secrets Manager; text, described in `docs/aws.md`;
+///   `aws_secret_name` also a JSON array of texts
 /// - `vault_url`, `vault_mount`, `vault_path`, `vault_kv_version` (`"1"`, `"2"` or `"auto"`), `vault_namespace`,
 ///   `vault_ca_cert`, `vault_token`, `vault_token_file`, `vault_auth`, `vault_auth_mount`, `vault_role_id`,
 ///   `vault_secret_id`, `vault_secret_id_file`, `vault_secret_id_wrapped` (true or false), `vault_role`,

@@ -15,13 +15,14 @@ use crate::cache::TtlCache;
 use crate::clock::{Deadline, Instant};
 use crate::error::{Error, Result, Status};
 use crate::fork;
+use crate::jitter;
 
 /// Returns the value of a key, or `None`, within the given time.
 pub(crate) type Callback = Box<dyn Fn(&str, Duration) -> Result<Option<Secret>> + Send + Sync>;
 
-/// In the last fifth of an answer's TTL, and for `max_stale` after it, one call queries the callback again while the
-/// others get the cached answer without waiting. An answer to which the program gave a TTL is never used after that
-/// TTL.
+/// From a random point between 0.7 and 0.95 of an answer's TTL, and for `max_stale` after it, one call queries the
+/// callback again while the others get the cached answer without waiting. An answer to which the program gave a TTL is
+/// never used after that TTL.
 pub(crate) struct CustomProvider {
     id: ProviderId,
     callback: Callback,
@@ -76,7 +77,7 @@ impl CustomProvider {
                 version: secret.info.and_then(|info| info.version.clone()),
                 requested_at,
                 ttl: Some(ttl),
-                refresh_after: Some(ttl - ttl / 5),
+                refresh_after: Some(jitter::refresh_age(ttl)),
                 superseded: Some(Arc::default()),
             };
             Secret { info: Some(Arc::new(info)), degraded: secret.degraded, ..Secret::new(secret.value) }

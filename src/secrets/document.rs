@@ -12,6 +12,7 @@ use super::provider::Health;
 use super::secret::ProviderId;
 use crate::clock::Deadline;
 use crate::error::{Error, Result};
+use crate::http::retry::Patience;
 use crate::secret_memory::SecretBytes;
 use crate::share::Identity;
 
@@ -31,11 +32,12 @@ pub(crate) trait DocumentSource: Send + Sync {
         None
     }
 
-    /// Reads the document now. If there is none, the result is [`Document::missing`].
+    /// Reads the document now. If there is none, the result is [`Document::missing`]. `patience` says whether a load
+    /// that the server throttles waits for its turn.
     ///
     /// After an [authoritative](crate::Error::authoritative) error an earlier document must not be used. Every other
     /// error is an outage, during which it may be.
-    fn load(&self, deadline: Deadline) -> Result<Document>;
+    fn load(&self, deadline: Deadline, patience: Patience) -> Result<Document>;
 
     /// Does work that must not delay readers, such as renewing a token. The loading thread calls it when the document
     /// is published and no caller waits for it any more. Its failures are logged, not returned. One call is under way

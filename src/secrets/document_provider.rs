@@ -2,14 +2,14 @@
 //! failing source, and uses an earlier document during an outage.
 //!
 //! A document is fresh for `cache_ttl`: its values, and the absence of all other keys. The absence of the document
-//! itself is cached for `miss_ttl`. In the last fifth of that time one call loads the document again while the others
-//! get the cached values without waiting. An expired value is returned for another `max_stale`, flagged as stale. A
-//! call waits only for a key of which nothing is cached.
+//! itself is cached for `miss_ttl`. From a random point between 0.7 and 0.95 of that time, one call loads the document
+//! again while the others get the cached values without waiting. An expired value is returned for another `max_stale`,
+//! flagged as stale. A call waits only for a key of which nothing is cached.
 //!
-//! After a failure the source is not queried for 1 s, then 2 s, 4 s, … up to `max_backoff`, unless a refresh is
-//! requested or the source has new credentials; see [`Outage`]. From the first failure until a load succeeds, at most
-//! one call at a time waits for the source; if it timed out, only briefly: such a load is a probe. Only an
-//! authoritative failure drops the document at once.
+//! After a failure the source is not queried for a random time, which grows from 1 s up to `max_backoff`, unless a
+//! refresh is requested or the source has new credentials; see [`Outage`]. From the first failure until a load
+//! succeeds, at most one call at a time waits for the source; if it timed out, only briefly: such a load is a probe.
+//! Only an authoritative failure drops the document at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +27,7 @@ use crate::clock::{CoarseInstant, Deadline, Instant};
 use crate::error::{Error, Result, Status};
 use crate::fork::{self, ReadGuard};
 use crate::fork_safe::Published;
+use crate::http::retry::Patience;
 use crate::log::{self, Level};
 use crate::secret_memory::wipe_stack_below;
 use crate::share::Share;
@@ -134,7 +135,9 @@ impl<S: DocumentSource> DocumentProvider<S> {
     /// Queries the source.
     fn query(&self, request: &LoadRequest, sharing: Sharing<'_>) -> Result<Arc<LoadedDocument>> {
         let requested_at = Instant::now();
-        let result = self.source.load(request.deadline);
+        let has_value = self.state().document.is_some_and(|loaded| loaded.is_usable());
+        let patience = if has_value { Patience::Brief } else { Patience::UntilDeadline };
+        let result = self.source.load(request.deadline, patience);
         wipe_stack_below::<STACK>();
         match result {
             Ok(document) => Ok(self.publish(document, requested_at, request.remaining, sharing)),

@@ -17,6 +17,8 @@ pub(crate) struct Failure {
     pub(crate) time_limit: Duration,
     /// How long the longest load took that timed out.
     pub(crate) lost: Duration,
+    /// The back-off after it.
+    pub(crate) pause: Duration,
     /// When the source is queried again.
     pub(crate) retry_at: Instant,
 }
@@ -27,6 +29,7 @@ impl Failure {
         fields.number(self.failures)?;
         fields.time(self.time_limit)?;
         fields.time(self.lost)?;
+        fields.time(self.pause)?;
         fields.time(self.retry_at.since_boot())?;
         fields.error(&self.error)?;
         Ok(fields.into_buffer())
@@ -34,8 +37,9 @@ impl Failure {
 
     pub(super) fn read(bytes: &[u8]) -> Option<Failure> {
         let mut fields = Reader::new(bytes);
-        let (failures, time_limit, lost) = (fields.number()?, fields.time()?, fields.time()?);
+        let failures = fields.number()?;
+        let (time_limit, lost, pause) = (fields.time()?, fields.time()?, fields.time()?);
         let retry_at = Instant::after_boot(fields.time()?);
-        Some(Failure { error: fields.error()?, failures, time_limit, lost, retry_at })
+        Some(Failure { error: fields.error()?, failures, time_limit, lost, pause, retry_at })
     }
 }

@@ -18,6 +18,12 @@ fn behind(proxy: &Proxy, timeout: &str) -> Manager {
     open(&[("providers", r#"["aws"]"#), ("aws_endpoint_url", &proxy.url()), ("timeout", timeout)]).unwrap()
 }
 
+fn is_throttling(fault: &Fault) -> bool {
+    let Fault::Answer(reply) = fault else { return false };
+    let body = String::from_utf8_lossy(&reply.body);
+    reply.status == 429 || ["Throttl", "SlowDown"].iter().any(|word| body.contains(word))
+}
+
 #[test]
 fn fault_is_reported_in_time_with_its_status() {
     alone!(prepare, || {
@@ -55,7 +61,12 @@ fn fault_is_reported_in_time_with_its_status() {
         ] {
             proxy.always(fault.clone());
             // A fault that ends with the timeout would otherwise last longer than the test waits.
-            let timeout = if status == Status::Timeout { short } else { PATIENCE };
+            // One that is throttled is repeated until the timeout.
+            let timeout = match status {
+                Status::Timeout => short,
+                _ if is_throttling(&fault) => Duration::from_secs(5),
+                _ => PATIENCE,
+            };
             let secrets = behind(&proxy, &timeout.as_secs_f64().to_string());
             let start = Instant::now();
             let error = secrets.get("A").unwrap_err();
@@ -265,7 +276,7 @@ fn only_a_decision_of_aws_ends_the_use_of_a_value() {
 fn batch_call_denied_by_a_gateway_is_tried_again() {
     alone!(
         || {
-            let names = ["first", "second"].map(unique);
+            let names: Vec<String> = (0..6).map(|_| unique("secret")).collect();
             names.iter().for_each(|name| drop(moto().secret(name, r#"{"A": "1"}"#)));
             let user = moto().user(&["secretsmanager:GetSecretValue", "secretsmanager:BatchGetSecretValue"]);
             let mut variables = moto().variables(&user);
@@ -278,9 +289,9 @@ fn batch_call_denied_by_a_gateway_is_tried_again() {
             let target = |index: usize| proxy.requests()[index].header("x-amz-target").unwrap().to_owned();
             proxy.next(1, Fault::status(403));
             assert!(secrets.get("A").is_ok(), "one by one");
-            assert_eq!(proxy.requests().len(), 3);
+            assert_eq!(proxy.requests().len(), 7);
             secrets.refresh(None).unwrap();
-            assert_eq!((proxy.requests().len(), &*target(3)), (4, "secretsmanager.BatchGetSecretValue"));
+            assert_eq!((proxy.requests().len(), &*target(7)), (8, "secretsmanager.BatchGetSecretValue"));
         },
     );
 }

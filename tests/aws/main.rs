@@ -9,7 +9,9 @@ mod oracle;
 mod profiles;
 mod programs;
 mod renewal;
+mod roles;
 mod settings;
+mod throttling;
 mod values;
 
 use std::fs;

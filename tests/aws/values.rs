@@ -8,6 +8,9 @@ use crate::common::servers::{Key, moto, peers, set_variables, unique};
 use crate::common::{open, text};
 use crate::{READ, REFRESH, alone, aws, refused_by, user_and_secret, variable};
 
+/// Names of secrets, more than are read one by one.
+const SIX: &str = r#"["one", "two", "3", "4", "5", "6"]"#;
+
 fn own_key() -> Key {
     Key::new(&variable("AWS_ACCESS_KEY_ID"), &variable("AWS_SECRET_ACCESS_KEY"), None)
 }
@@ -50,10 +53,10 @@ fn secret_has_the_values_that_boto3_reads() {
 fn several_secrets_are_read_in_one_call_if_allowed() {
     alone!(
         || {
-            let names = ["first", "second", "third"].map(unique);
+            let names: Vec<String> = (0..6).map(|_| unique("several")).collect();
             moto().secret(&names[0], r#"{"A": "first", "B": null}"#);
-            moto().binary_secret(&names[1], br#"{"A": "second", "B": "second"}"#);
-            let all = json!([names[0], names[2], names[1]]).to_string();
+            moto().binary_secret(&names[5], br#"{"A": "second", "B": "second"}"#);
+            let all = json!(names).to_string();
             let both = moto().user(&["secretsmanager:GetSecretValue", "secretsmanager:BatchGetSecretValue"]);
             let single = moto().user(READ);
             let mut variables = moto().variables(&both);
@@ -83,7 +86,7 @@ fn several_secrets_are_read_in_one_call_if_allowed() {
             ]);
             let secrets = open(&settings).unwrap();
             check(&secrets);
-            let one_by_one = ["GetSecretValue"; 3];
+            let one_by_one = ["GetSecretValue"; 6];
             assert_eq!(actions(), [&["BatchGetSecretValue"][..], &one_by_one].concat());
             proxy.forget();
             secrets.refresh(None).unwrap();
@@ -115,7 +118,7 @@ fn one_call_reads_twenty_secrets_in_pages() {
                 assert_eq!(text(&secrets, &format!("KEY_{index}")), Some(index.to_string()));
             }
             assert_eq!(proxy.requests().len(), 2);
-            let two = open(&[("providers", r#"["aws"]"#), ("aws_secret_name", r#"["one", "two"]"#)]).unwrap();
+            let two = open(&[("providers", r#"["aws"]"#), ("aws_secret_name", SIX)]).unwrap();
             let value =
                 |name: &str| json!({"ARN": "arn", "Name": name, "SecretString": format!(r#"{{"A": "{name}"}}"#)});
             let error = |code: &str| json!({"SecretId": "one", "ErrorCode": code, "Message": "denied by policy"});
@@ -130,7 +133,7 @@ fn one_call_reads_twenty_secrets_in_pages() {
             ]);
             assert_eq!(&**two.get_with("A", &REFRESH).unwrap().value(), b"one");
             let asked: Value = serde_json::from_slice(&proxy.requests()[2].body).unwrap();
-            assert_eq!(asked, json!({"SecretIdList": ["one", "two"], "NextToken": "second"}));
+            assert_eq!(asked, json!({"SecretIdList": ["one", "two", "3", "4", "5", "6"], "NextToken": "second"}));
             pages(&[json!({"SecretValues": [value("two")], "Errors": [error("ResourceNotFoundException")]})]);
             assert_eq!(&**two.get_with("A", &REFRESH).unwrap().value(), b"two", "a missing secret is skipped");
             pages(&[json!({"SecretValues": [value("two")], "Errors": [error("AccessDeniedException")]})]);
@@ -268,7 +271,7 @@ fn secret_that_is_not_a_json_object_is_located_and_not_quoted() {
 fn broken_secret_of_several_fails_only_the_keys_that_may_be_in_it() {
     alone!(
         || {
-            let names = ["good", "broken", "last"].map(unique);
+            let names = ["good", "broken", "last", "4", "5", "6"].map(unique);
             moto().secret(&names[0], r#"{"A": "1", "B": null}"#);
             moto().secret(&names[1], "CANARY");
             moto().secret(&names[2], r#"{"B": "2", "C": "3"}"#);
@@ -277,7 +280,7 @@ fn broken_secret_of_several_fails_only_the_keys_that_may_be_in_it() {
             let mut variables = moto().variables(&both);
             variables.push(("SIMPLETUNER_AWS_SECRET_NAME".into(), json!(names).to_string()));
             variables.push(("BROKEN".into(), names[1].clone()));
-            variables.push(("REVERSED".into(), json!([names[1], names[0]]).to_string()));
+            variables.push(("REVERSED".into(), json!([&names[1..], &names[..1]].concat()).to_string()));
             variables.extend([("SINGLE_ID".into(), single.id), ("SINGLE_SECRET".into(), single.secret)]);
             variables
         },
@@ -303,7 +306,7 @@ fn broken_secret_of_several_fails_only_the_keys_that_may_be_in_it() {
                 ]);
             }
             let proxy = Proxy::to(moto().address());
-            let settings = [("aws_endpoint_url", &*proxy.url()), ("aws_secret_name", r#"["one", "two"]"#)];
+            let settings = [("aws_endpoint_url", &*proxy.url()), ("aws_secret_name", SIX)];
             let two = open(&[&[("providers", r#"["aws"]"#)], &settings[..]].concat()).unwrap();
             let one = json!({"ARN": "arn", "Name": "one", "SecretString": r#"{"A": "1"}"#});
             let denied =

@@ -45,7 +45,8 @@ impl Cloud {
     }
 
     fn profile(&self, source: &Key, role: &str, more: &str) {
-        let source = format!("[profile base]\naws_access_key_id = {}\naws_secret_access_key = {}\n", source.id, source.secret);
+        let source =
+            format!("[profile base]\naws_access_key_id = {}\naws_secret_access_key = {}\n", source.id, source.secret);
         self.config(&format!("[default]\nrole_arn = {role}\nsource_profile = base\n{more}\n{source}"));
     }
 

@@ -1,12 +1,53 @@
-//! `VAULT_RATE_LIMIT`: the client's own limit of requests.
+//! Limits of requests: the server's, and the client's own, `VAULT_RATE_LIMIT`.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use st_secrets::{Options, Status};
 
+use crate::common::proxy::{Fault, Proxy};
+use crate::common::servers::bao::Bao;
 use crate::common::servers::set_variables;
 use crate::faults::{behind_a_proxy, fails, root};
-use crate::{alone, refreshed};
+use crate::{alone, at, refreshed};
+
+#[test]
+fn crowd_gets_through_a_quota_of_the_server() {
+    alone!(|| {
+        let bao = Bao::start();
+        bao.put("secret", "simpletuner", &json!({"A": "value"}));
+        bao.quota("secret/", Some(2.0));
+        let proxy = Proxy::to(bao.address());
+        let (url, root) = (proxy.url(), bao.root());
+        // With three attempts each, in about three seconds, half of them would fail.
+        let settings = [("vault_token", root), ("vault_kv_version", "2"), ("timeout", "120")];
+        thread::scope(|scope| {
+            let read = || {
+                let got = at(&url, &settings).get("A");
+                assert!(got.is_ok(), "{}", got.unwrap_err());
+            };
+            (0..16).for_each(|_| drop(scope.spawn(read)));
+        });
+        let sent = proxy.requests().iter().filter(|request| request.path == "/v1/secret/data/simpletuner").count();
+        assert!(sent > 16, "none was throttled");
+    });
+}
+
+#[test]
+fn limit_of_attempts_counts_throttled_ones() {
+    alone!(|| {
+        let (proxy, path) = behind_a_proxy();
+        proxy.always(Fault::retry_after(429, "0"));
+        set_variables([("VAULT_MAX_RETRIES", "1")]);
+        for (settings, attempts) in [(&[][..], 2), (&[("max_attempts", "1")][..], 1)] {
+            let error = root(&proxy, &path, settings).get("A").unwrap_err();
+            assert_eq!((error.status(), error.detail()), (Status::Unavailable, 429), "{error}");
+            assert_eq!(proxy.requests().len(), attempts);
+            proxy.forget();
+        }
+    });
+}
 
 #[test]
 fn requests_are_limited_to_the_rate() {

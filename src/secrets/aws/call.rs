@@ -18,6 +18,8 @@ pub(super) struct Call<'a> {
     pub(super) credentials: Option<&'a AwsCredentials>,
     /// What else must not appear in an error.
     pub(super) secrets: &'a [&'a [u8]],
+    /// Whether it is repeated if AWS throttles it. A call that has an alternative is not.
+    pub(super) waits_if_throttled: bool,
 }
 
 impl Call<'_> {

@@ -9,7 +9,7 @@ use super::service_error::ServiceError;
 use super::signer::signature_headers;
 use crate::clock::{Deadline, Instant};
 use crate::error::{Error, Status};
-use crate::http::retry::{FailedAttempt, Retry, RetryClass};
+use crate::http::retry::{Attempts, FailedAttempt, Retry, RetryClass};
 use crate::http::{Client, Request, Response};
 
 /// A successful response, and the time when it came by the server's clock.
@@ -31,7 +31,7 @@ pub(super) struct AwsClient<'a> {
     pub(super) http: Client,
     pub(super) clock_offsets: &'a ClockOffsets,
     pub(super) retry: &'a Retry,
-    pub(super) max_attempts: u32,
+    pub(super) attempts: Attempts,
     pub(super) correct_clock_skew: bool,
 }
 
@@ -40,7 +40,7 @@ impl AwsClient<'_> {
     pub(super) fn call(&self, call: &Call<'_>, deadline: Deadline) -> Result<AwsResponse, CallError> {
         let mut last_error = None;
         let mut corrected = false;
-        let result = self.retry.run_up_to(self.max_attempts, deadline, |_| {
+        let result = self.retry.run(self.attempts, deadline, |_| {
             last_error = None;
             let sent = SystemTime::now();
             let start = Instant::now();
@@ -58,6 +58,9 @@ impl AwsClient<'_> {
                 if corrected {
                     class = RetryClass::Immediate;
                 }
+            }
+            if class == RetryClass::Throttled && !call.waits_if_throttled {
+                class = RetryClass::Never;
             }
             let message = format!("{} responds with {}", displayed_origin(call.url), service_error.describe());
             let error = service_error.to_error(Status::Protocol, message);

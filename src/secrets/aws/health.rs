@@ -10,6 +10,7 @@ use super::sts;
 use super::watched_files::WatchedFiles;
 use crate::clock::Deadline;
 use crate::error::{Error, Result};
+use crate::http::retry::Patience;
 use crate::secrets::provider::{Health, HealthState};
 
 /// Behind a VPC endpoint, STS may be unreachable although Secrets Manager is not.
@@ -18,7 +19,7 @@ const STS_TIMEOUT: Duration = Duration::from_secs(3);
 /// Checks the provider.
 pub(super) fn check(state: &AwsState, deadline: Deadline) -> Health {
     let files = WatchedFiles::default();
-    let session = match Session::open(state, &files, deadline) {
+    let session = match Session::open(state, &files, deadline, Patience::Brief) {
         Ok(session) => session,
         Err(error) => return failed(&error),
     };
@@ -30,7 +31,7 @@ pub(super) fn check(state: &AwsState, deadline: Deadline) -> Health {
         Ok(endpoint) => is_cleartext(&endpoint.url).then_some(endpoint.url),
         Err(error) => return failed(&error),
     };
-    let document = match load::load(state, &files, deadline) {
+    let document = match load::load(state, &files, deadline, Patience::Brief) {
         Ok(document) => document,
         Err(error) => return with_advice(&error, format!("{error} ({caller})"), HealthState::Failed),
     };

@@ -1,4 +1,4 @@
-//! Secret ids and regions, checked before anything is sent.
+//! Secret ids, regions and parameters of roles, checked before anything is sent.
 
 use crate::settings::{InvalidSetting, Setting, excerpt};
 
@@ -110,6 +110,38 @@ fn is_label(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
+/// Checks the ARN of a role.
+pub(super) fn checked_role_arn(setting: &Setting) -> Result<String, InvalidSetting> {
+    let text = setting.text();
+    let is_role = text.starts_with("arn:aws") && text.split(':').count() >= 6 && text.contains(":role/");
+    if !is_role || text.len() > 2048 || text.contains(char::is_whitespace) {
+        return Err(setting.invalid_value("is not the ARN of a role, arn:aws:iam::ACCOUNT:role/NAME"));
+    }
+    Ok(text.to_owned())
+}
+
+/// Checks the name of a session of a role.
+pub(super) fn checked_session_name(setting: &Setting) -> Result<String, InvalidSetting> {
+    let text = setting.text();
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_=,.@-+".contains(&byte);
+    if !(2..=64).contains(&text.len()) || !text.bytes().all(allowed) {
+        let why = "is not a valid session name; it has 2 to 64 letters, digits and =,.@+_-";
+        return Err(setting.invalid_value(why));
+    }
+    Ok(text.to_owned())
+}
+
+/// Checks an external id, which the owner of a role requires of those who assume it. It is not quoted, because some
+/// treat it as a secret.
+pub(super) fn checked_external_id(setting: &Setting) -> Result<String, InvalidSetting> {
+    let text = setting.text();
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_+=,.@:/-".contains(&byte);
+    if !(2..=1224).contains(&text.len()) || !text.bytes().all(allowed) {
+        return Err(setting.invalid("must be an external id, which has 2 to 1224 letters, digits and _+=,.@:/-"));
+    }
+    Ok(text.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,5 +214,38 @@ mod tests {
         assert!(parse(ARN).unwrap().matches(ARN, "myapp/prod"));
         assert!(parse("myapp/prod").unwrap().matches(ARN, "myapp/prod"));
         assert!(!parse("myapp/pro").unwrap().matches(ARN, "myapp/prod"));
+    }
+
+    #[test]
+    fn session_name_and_external_id_are_valid_for_sts() {
+        let setting = |text: &str| Setting::new(SettingOrigin::Config("x"), text);
+        for (text, is_name, is_external_id) in [
+            ("ab", true, true),
+            ("a.b@c=d,e+f-g_h", true, true),
+            ("a", false, false),
+            ("a b", false, false),
+            ("ä-b", false, false),
+            ("a/b:c", false, true),
+        ] {
+            assert_eq!(checked_session_name(&setting(text)).is_ok(), is_name, "{text}");
+            assert_eq!(checked_external_id(&setting(text)).is_ok(), is_external_id, "{text}");
+        }
+        assert!(checked_session_name(&setting(&"x".repeat(65))).is_err());
+        assert!(checked_external_id(&setting(&"x".repeat(1224))).is_ok());
+        let error = checked_external_id(&setting(&"x".repeat(1225))).unwrap_err().error;
+        assert!(!error.message().contains("xxx"), "{error}");
+    }
+
+    #[test]
+    fn role_arn_is_checked() {
+        for (arn, good) in [
+            ("arn:aws:iam::123456789012:role/reader", true),
+            ("arn:aws-cn:iam::123456789012:role/path/reader", true),
+            ("reader", false),
+            ("arn:aws:iam::123456789012:user/reader", false),
+            ("arn:aws:iam::123456789012:role/a b", false),
+        ] {
+            assert_eq!(checked_role_arn(&Setting::new(SettingOrigin::Config("x"), arn)).is_ok(), good, "{arn}");
+        }
     }
 }

@@ -16,6 +16,7 @@ use super::watched_files::WatchedFiles;
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Source};
 use crate::http::Client;
+use crate::http::retry::{Attempts, Patience};
 use crate::log::{self, Level};
 use crate::secrets::document::Document;
 
@@ -29,6 +30,7 @@ pub(super) struct Session<'a> {
     metadata: MetadataClient<'a>,
     files: &'a WatchedFiles,
     deadline: Deadline,
+    patience: Patience,
 }
 
 /// The results in the order of the secret ids, up to the first error. What comes after it is `None`.
@@ -36,7 +38,12 @@ type Results = Vec<Option<Result<Lookup>>>;
 
 impl<'a> Session<'a> {
     /// Reads the settings. The files that credentials come from are added to `files`.
-    pub(super) fn open(state: &'a AwsState, files: &'a WatchedFiles, deadline: Deadline) -> Result<Session<'a>> {
+    pub(super) fn open(
+        state: &'a AwsState,
+        files: &'a WatchedFiles,
+        deadline: Deadline,
+        patience: Patience,
+    ) -> Result<Session<'a>> {
         let paths = Profiles::paths(&state.environment)?;
         paths.iter().flatten().for_each(|path| files.record(path));
         let settings = state.settings()?;
@@ -60,10 +67,10 @@ impl<'a> Session<'a> {
             http: Client::new(settings.http()?),
             clock_offsets: &state.clock_offsets,
             retry: &state.retry,
-            max_attempts: settings.max_attempts,
+            attempts: Attempts::of_setting(settings.max_attempts, patience),
             correct_clock_skew: !settings.flag(disabled, "disable_clock_skew_correction")?,
         };
-        Ok(Session { state, settings, region, client, metadata, files, deadline })
+        Ok(Session { state, settings, region, client, metadata, files, deadline, patience })
     }
 
     /// Returns credentials, from the cache while they are valid.
@@ -94,6 +101,7 @@ impl<'a> Session<'a> {
             metadata: &self.metadata,
             deadline: self.deadline,
             forced: self.state.is_refresh.load(Ordering::Relaxed),
+            patience: self.patience,
         }
     }
 
@@ -141,17 +149,20 @@ impl<'a> Session<'a> {
             version_stage: provider_settings.version_stage.as_deref(),
             deadline: self.deadline,
         };
-        let single_calls = &self.state.single_calls;
+        let batch_calls = &self.state.batch_calls;
         // BatchGetSecretValue returns only the current version.
-        let is_batch =
-            ids.len() > 1 && provider_settings.version_stage.is_none() && !single_calls.load(Ordering::Relaxed);
+        let is_batch = provider_settings.version_stage.is_none() && batch_calls.are_useful(ids.len());
         let mut results: Vec<Option<LookupResult>> = ids.iter().map(|_| None).collect();
         if is_batch {
             match manager.get_many(ids) {
                 Ok(Batch::Results(batch)) => results = batch,
-                Ok(Batch::NotAllowed { why, from_aws }) => {
+                Ok(Batch::Unusable { why, throttled, from_aws }) => {
                     log::emit(Level::Info, "aws", || format!("secrets are read one by one: {why}"));
-                    single_calls.fetch_or(from_aws, Ordering::Relaxed);
+                    match throttled {
+                        _ if !from_aws => {}
+                        true => batch_calls.throttle(),
+                        false => batch_calls.deny(),
+                    }
                 }
                 Err(error) => results[0] = Some(Err(error)),
             }
@@ -175,8 +186,8 @@ fn warn_if_cleartext(endpoint: &Endpoint) {
 }
 
 /// Loads all secrets as one document. If several contain a name, the first in the list takes precedence.
-pub(super) fn load(state: &AwsState, files: &WatchedFiles, deadline: Deadline) -> Result<Document> {
-    let session = Session::open(state, files, deadline)?;
+pub(super) fn load(state: &AwsState, files: &WatchedFiles, deadline: Deadline, patience: Patience) -> Result<Document> {
+    let session = Session::open(state, files, deadline, patience)?;
     let mut cached = session.credentials()?;
     let ids = &state.provider_settings.secret_ids;
     let region_of = |id: &'_ SecretId| id.region.clone().unwrap_or_else(|| session.region.clone());

@@ -12,9 +12,11 @@
 //! | `service_error`, `errors` | error responses, error messages |
 //! | `fields`, `xml` | the JSON and XML of responses |
 //! | `secrets_manager`, `sts` | the services |
+//! | `batch_calls` | whether secrets are read in one call or one by one |
 //! | `load`, `health` | one load of all secrets, one health check |
 //! | `state`, `source` | what is kept from load to load; the provider itself |
 
+mod batch_calls;
 mod call;
 mod client;
 mod clock_offsets;

@@ -18,10 +18,12 @@ use crate::clock::Deadline;
 use crate::error::{Error, Result, Status};
 use crate::fork;
 use crate::http;
+use crate::http::retry::RetryClass;
 use crate::secret_memory::SecretBytes;
 use crate::secrets::entries::{Entries, Position, Problem};
 use crate::secrets::json;
 
+const SINGLE_ACTION: &str = "GetSecretValue";
 /// The limit of secrets in one call.
 const BATCH: usize = 20;
 /// More pages than a response for that many secrets has.
@@ -79,9 +81,10 @@ pub(super) type LookupResult = Result<Lookup, SecretError>;
 pub(super) enum Batch {
     /// In the order of the ids. A secret that the response does not mention is `None`.
     Results(Vec<Option<LookupResult>>),
-    /// The call is denied or not supported.
-    NotAllowed {
+    /// The call is denied, not supported or throttled.
+    Unusable {
         why: String,
+        throttled: bool,
         /// Whether this is a response of AWS itself, which will be the same the next time.
         from_aws: bool,
     },
@@ -96,7 +99,7 @@ impl SecretsManager<'_> {
                 body[key] = value.into();
             }
         }
-        match self.call("GetSecretValue", &body) {
+        match self.call(SINGLE_ACTION, &body) {
             Ok(AwsResponse { response, .. }) => {
                 let fields = self.parse(id, &response.body)?;
                 Ok(self.read(id, &fields)?)
@@ -112,7 +115,7 @@ impl SecretsManager<'_> {
         for ids in ids.chunks(BATCH) {
             match self.get_batch(ids)? {
                 Batch::Results(batch) => results.extend(batch),
-                not_allowed => return Ok(not_allowed),
+                other => return Ok(other),
             }
         }
         Ok(Batch::Results(results))
@@ -140,6 +143,10 @@ impl SecretsManager<'_> {
                 let text = item.text("SecretId").unwrap_or_default();
                 let Some(index) = ids.iter().position(|id| id.text == text) else { continue };
                 let service_error = ServiceError::of_batch_item(&item, response.status);
+                if service_error.retry_class() != RetryClass::Never {
+                    // A single call is retried.
+                    continue;
+                }
                 results[index] = Some(self.failed(ids[index], &service_error));
             }
             match page.text("NextToken") {
@@ -177,6 +184,7 @@ impl SecretsManager<'_> {
                 body: body.to_string().as_bytes(),
                 credentials: Some(self.credentials),
                 secrets: &[],
+                waits_if_throttled: action == SINGLE_ACTION,
             },
             self.deadline,
         )
@@ -258,12 +266,14 @@ impl SecretsManager<'_> {
     }
 
     fn failed_batch(&self, ids: &[&SecretId], service_error: &ServiceError) -> Result<Batch, SecretError> {
-        let not_allowed = || Batch::NotAllowed { why: service_error.describe(), from_aws: service_error.from_aws };
+        let kind = service_error.kind();
+        let (throttled, from_aws) = (kind == ErrorKind::Throttled, service_error.from_aws);
+        let unusable = || Batch::Unusable { why: service_error.describe(), throttled, from_aws };
         let is_supported = !NOT_SUPPORTED.contains(&service_error.code.as_str());
-        if !is_supported || matches!(service_error.kind(), ErrorKind::AccessDenied | ErrorKind::Other) {
-            return Ok(not_allowed());
+        if throttled || !is_supported || matches!(kind, ErrorKind::AccessDenied | ErrorKind::Other) {
+            return Ok(unusable());
         }
-        self.failed(ids[0], service_error).map(|_| not_allowed())
+        self.failed(ids[0], service_error).map(|_| unusable())
     }
 
     /// The error for a secret without a response, with a remedy.

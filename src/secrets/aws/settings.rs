@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::endpoint::{Endpoint, Service, Variant, checked_url, default_url};
 use super::errors::config_error;
-use super::identifiers::{SecretId, checked_region};
+use super::identifiers::{SecretId, checked_external_id, checked_region, checked_role_arn, checked_session_name};
 use super::profiles::{Profile, Profiles};
 use crate::config::Config;
 use crate::error::Result;
@@ -12,7 +12,6 @@ use crate::http;
 use crate::settings::{Environment, InvalidSetting, Setting, SettingOrigin, excerpt};
 use crate::share::Identity;
 
-const DEFAULT_ATTEMPTS: u32 = 3;
 /// Enough for twenty secrets of 64 KiB, fully escaped.
 const MAX_BODY: usize = 16 << 20;
 const ENDPOINT_KEY: &str = "aws_endpoint_url";
@@ -27,7 +26,33 @@ pub(super) struct ProviderSettings {
     region: Option<String>,
     pub(super) profile: Option<Setting>,
     endpoint: Option<String>,
+    pub(super) role: Option<RoleSettings>,
     max_attempts: Option<u32>,
+}
+
+/// A role that is assumed with the credentials that are found.
+pub(super) struct RoleSettings {
+    pub(super) arn: String,
+    pub(super) session_name: Option<String>,
+    pub(super) external_id: Option<String>,
+}
+
+impl RoleSettings {
+    fn read(config: &Config) -> Result<Option<RoleSettings>, InvalidSetting> {
+        let [session_name, external_id] =
+            [config.setting("aws_role_session_name")?, config.setting("aws_external_id")?];
+        let Some(arn) = config.setting("aws_role_arn")? else {
+            return match session_name.or(external_id) {
+                Some(setting) => Err(setting.invalid("needs `aws_role_arn`, the role that is assumed with it")),
+                None => Ok(None),
+            };
+        };
+        Ok(Some(RoleSettings {
+            arn: checked_role_arn(&arn)?,
+            session_name: session_name.as_ref().map(checked_session_name).transpose()?,
+            external_id: external_id.as_ref().map(checked_external_id).transpose()?,
+        }))
+    }
 }
 
 impl ProviderSettings {
@@ -58,6 +83,7 @@ impl ProviderSettings {
             region: config.setting("aws_region")?.as_ref().map(checked_region).transpose()?,
             profile: config.setting("aws_profile")?,
             endpoint: config.setting(ENDPOINT_KEY)?.as_ref().map(checked_url).transpose()?,
+            role: RoleSettings::read(config)?,
             max_attempts: Some(config.count("max_attempts", 0)).filter(|attempts| *attempts > 0),
         }))
     }
@@ -95,8 +121,8 @@ pub(super) struct Settings<'a> {
     pub(super) profile_name: String,
     /// Whether a setting names the profile.
     pub(super) is_profile_named: bool,
-    /// The limit of attempts for one request.
-    pub(super) max_attempts: u32,
+    /// The limit of attempts for one request, if one is set.
+    pub(super) max_attempts: Option<u32>,
     variant: Variant,
     /// Whether endpoints in variables and files are ignored.
     ignore_endpoints: bool,
@@ -127,7 +153,7 @@ impl<'a> Settings<'a> {
             profiles,
             profile_name: profile.as_ref().map_or("default", Setting::text).to_owned(),
             is_profile_named: profile.is_some(),
-            max_attempts: DEFAULT_ATTEMPTS,
+            max_attempts: None,
             variant: Variant::default(),
             ignore_endpoints: false,
         };
@@ -158,14 +184,12 @@ impl<'a> Settings<'a> {
     }
 
     /// Returns the limit of attempts: the provider's own setting, else the variable, else the value in the profile.
-    fn attempts(&self) -> Result<u32> {
-        if let Some(attempts) = self.provider_settings.max_attempts {
-            return Ok(attempts);
+    fn attempts(&self) -> Result<Option<u32>> {
+        if self.provider_settings.max_attempts.is_some() {
+            return Ok(self.provider_settings.max_attempts);
         }
-        match self.variable_or_profile(&["AWS_MAX_ATTEMPTS"], "max_attempts")? {
-            Some(setting) => Ok(setting.number(1.., "a whole number of 1 or more")?),
-            None => Ok(DEFAULT_ATTEMPTS),
-        }
+        let setting = self.variable_or_profile(&["AWS_MAX_ATTEMPTS"], "max_attempts")?;
+        Ok(setting.map(|setting| setting.number(1.., "a whole number of 1 or more")).transpose()?)
     }
 
     /// Returns the region that is set, else that of the first ARN if all secrets have ARNs. If there is none, the

@@ -58,6 +58,7 @@ mod tests {
             body: b"{}",
             credentials: None,
             secrets: &[],
+            waits_if_throttled: true,
         };
         let headers = signature_headers(&call, &credentials.unwrap(), SystemTime::UNIX_EPOCH).unwrap();
         let get = |name| headers.iter().find(|(other, _)| *other == name).map(|(_, value)| value.as_str()).unwrap();

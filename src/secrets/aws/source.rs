@@ -12,6 +12,7 @@ use crate::clock::Deadline;
 use crate::config::Config;
 use crate::error::{Result, Source};
 use crate::fork;
+use crate::http::retry::Patience;
 use crate::secrets::document::{Document, DocumentSource};
 use crate::secrets::provider::Health;
 use crate::secrets::secret::ProviderId;
@@ -71,11 +72,11 @@ impl DocumentSource for AwsSource {
         }
     }
 
-    fn load(&self, deadline: Deadline) -> Result<Document> {
+    fn load(&self, deadline: Deadline, patience: Patience) -> Result<Document> {
         let _guard = fork::protect();
         let state = self.state()?;
         let files = WatchedFiles::default();
-        let loaded = load::load(state, &files, deadline).map_err(|error| error.with_source(Source::Aws));
+        let loaded = load::load(state, &files, deadline, patience).map_err(|error| error.with_source(Source::Aws));
         state.is_refresh.store(false, Relaxed);
         let is_complete = loaded.as_ref().is_ok_and(|document| document.incomplete().is_none());
         *state.files_of_failed_load.lock() = (!is_complete).then_some(files);
@@ -135,13 +136,13 @@ mod tests {
             let state = AwsState::new(provider_settings, environment, SharedLogins::default());
             let source = AwsSource { state: Ok(state) };
             assert!(!source.has_new_credentials(), "no load has failed");
-            assert!(source.load(Deadline::after(Duration::from_secs(30))).is_err());
+            assert!(source.load(Deadline::after(Duration::from_secs(30)), Patience::Brief).is_err());
             assert!(!source.has_new_credentials());
             source.describe();
             std::fs::write(path, "[default]\n").unwrap();
             source.describe();
             assert!(source.has_new_credentials(), "{path:?}");
-            assert!(source.load(Deadline::after(Duration::from_secs(30))).is_err());
+            assert!(source.load(Deadline::after(Duration::from_secs(30)), Patience::Brief).is_err());
             assert!(!source.has_new_credentials(), "the new ones were tried");
         }
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
+use super::batch_calls::BatchCalls;
 use super::clock_offsets::ClockOffsets;
 use super::credentials::{self, CredentialCache, InstanceState};
 use super::endpoint::Service;
@@ -28,8 +29,7 @@ pub(super) struct AwsState {
     pub(super) instance: InstanceState,
     pub(super) clock_offsets: ClockOffsets,
     pub(super) retry: Retry,
-    /// Whether BatchGetSecretValue was denied before.
-    pub(super) single_calls: AtomicBool,
+    pub(super) batch_calls: BatchCalls,
     /// The region of the last load, for messages.
     pub(super) region: Mutex<Option<String>>,
     /// The last profiles with credentials.
@@ -42,7 +42,7 @@ pub(super) struct AwsState {
 
 /// Whether the settings select credentials other than those of the instance.
 fn has_credentials(settings: &Result<Settings<'_>>) -> bool {
-    let provider = settings.as_ref().ok().and_then(|settings| credentials::resolve(settings).ok());
+    let provider = settings.as_ref().ok().and_then(|settings| credentials::source(settings).ok());
     provider.is_some_and(|provider| !provider.is_instance())
 }
 
@@ -63,8 +63,8 @@ impl AwsState {
             credentials: CredentialCache::new(logins),
             instance: InstanceState::default(),
             clock_offsets: ClockOffsets::default(),
-            retry: Retry::new(1, RetryDelay::Exponential),
-            single_calls: AtomicBool::new(false),
+            retry: Retry::new(RetryDelay::Decorrelated),
+            batch_calls: BatchCalls::default(),
             region: Mutex::new(None),
             profiles: Mutex::new(None),
             is_refresh: AtomicBool::new(false),
@@ -144,6 +144,9 @@ impl AwsState {
             members.insert("region".to_owned(), json!(region));
             members.insert("endpoint".to_owned(), json!(endpoint.url));
         }
+        if let Some(role) = &self.provider_settings.role {
+            members.insert("role".to_owned(), json!(role.arn));
+        }
         members.insert("credentials".to_owned(), json!(credentials::resolve(&settings)?.origin()));
         Ok(())
     }
@@ -156,6 +159,14 @@ mod tests {
 
     #[test]
     fn half_written_file_is_not_used_yet() {
+        let mut with_role = Config::new();
+        with_role.set("aws_role_arn", "arn:aws:iam::123456789012:role/reader").unwrap();
+        for config in [Config::new(), with_role] {
+            half_written_file_is_not_used_with(&config);
+        }
+    }
+
+    fn half_written_file_is_not_used_with(config: &Config) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("credentials");
         let environment = Environment::fixed(&[
@@ -164,7 +175,7 @@ mod tests {
             ("SIMPLETUNER_AWS_SECRET_NAME", "app"),
             ("AWS_SHARED_CREDENTIALS_FILE", path.to_str().unwrap()),
         ]);
-        let provider_settings = ProviderSettings::read(&Config::new(), &environment).unwrap().unwrap();
+        let provider_settings = ProviderSettings::read(config, &environment).unwrap().unwrap();
         let state = AwsState::new(provider_settings, environment, SharedLogins::default());
         let origin = || state.settings().and_then(|settings| Ok(credentials::resolve(&settings)?.origin().to_owned()));
         let whole = "[default]\naws_access_key_id = AKIA\naws_secret_access_key = x\n";

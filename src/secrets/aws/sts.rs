@@ -43,6 +43,7 @@ impl StsCall<'_> {
                 body: self.form().as_bytes(),
                 credentials: self.credentials,
                 secrets: &token.map(|(_, value)| value.as_bytes()).collect::<Vec<_>>(),
+                waits_if_throttled: true,
             },
             deadline,
         )

@@ -9,6 +9,7 @@ use super::super::lookup_cache::CacheTimes;
 use super::super::secret::{Secret, SecretInfo, Superseded};
 use crate::clock::{CoarseAge, CoarseInstant, Instant};
 use crate::error::Result;
+use crate::jitter;
 use crate::share::Stamp;
 
 pub(super) struct LoadedDocument {
@@ -41,7 +42,8 @@ impl LoadedDocument {
     ) -> LoadedDocument {
         let own_ttl = document.ttl.unwrap_or(Duration::MAX).min(times.cache_ttl);
         let ttl = if document.missing.is_some() { times.miss_ttl } else { own_ttl };
-        let soft_ttl = ttl - ttl / 5;
+        // Processes that load at the same time do not refresh at the same time.
+        let soft_ttl = jitter::refresh_age(ttl);
         let refresh_after = soft_ttl.min(document.refresh_after.unwrap_or(Duration::MAX));
         let earlier = before.map_or_else(HashMap::new, |before| before.values_for(&document));
         let (max_stale, superseded, age) = (times.max_stale, Arc::default(), CoarseAge::default());
@@ -69,7 +71,7 @@ impl LoadedDocument {
     /// The same, loaded by another process, which chose when it is loaded again.
     pub(super) fn by_another_process(self, soft_ttl: Option<Duration>) -> LoadedDocument {
         // This process may have a shorter `cache_ttl`.
-        let soft_ttl = soft_ttl.map_or(self.soft_ttl, |time| time.min(self.ttl - self.ttl / 20));
+        let soft_ttl = soft_ttl.map_or(self.soft_ttl, |time| time.min(self.ttl.mul_f64(jitter::REFRESH_TO)));
         LoadedDocument { from_share: true, refresh_after: soft_ttl, soft_ttl, ..self }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::super::single_flight::has_much_more_time;
 use crate::clock::{Deadline, Instant};
 use crate::error::{Error, Status};
+use crate::jitter;
 use crate::share::Failure;
 
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
@@ -29,6 +30,8 @@ pub(in crate::secrets) struct Outage {
     lost: Duration,
     /// Whether only a part of the document failed.
     is_partial: bool,
+    /// The back-off after the load, without what is left of an earlier one.
+    pause: Duration,
     /// When the source is queried again.
     retry_at: Deadline,
     credentials_checked_at: Instant,
@@ -54,13 +57,14 @@ impl Outage {
             Some(before) if !taken.is_zero() => before.lost.max(taken),
             _ => taken,
         };
-        let backoff = backoff_after(failures, lost, max_backoff);
+        let backoff = next_backoff(same.map(|before| before.pause), lost, max_backoff);
         let new = Outage {
             error,
             failures: failures + 1,
             time_limit,
             lost,
             is_partial,
+            pause: backoff,
             retry_at: Deadline::after(backoff),
             credentials_checked_at: Instant::now(),
         };
@@ -76,16 +80,16 @@ impl Outage {
 
     /// The outage that another process shares.
     pub(in crate::secrets) fn from_share(failure: &Failure) -> Outage {
-        let Failure { error, failures, time_limit, lost, retry_at } = failure.clone();
+        let Failure { error, failures, time_limit, lost, pause, retry_at } = failure.clone();
         let retry_at = Deadline::after(retry_at.since(Instant::now()));
         let credentials_checked_at = Instant::now();
-        Outage { error, failures, time_limit, lost, is_partial: false, retry_at, credentials_checked_at }
+        Outage { error, failures, time_limit, lost, is_partial: false, pause, retry_at, credentials_checked_at }
     }
 
     /// The same for other processes.
     pub(in crate::secrets) fn to_share(&self) -> Failure {
-        let Outage { error, failures, time_limit, lost, .. } = self.clone();
-        Failure { error, failures, time_limit, lost, retry_at: Instant::now().after(self.backoff()) }
+        let Outage { error, failures, time_limit, lost, pause, .. } = self.clone();
+        Failure { error, failures, time_limit, lost, pause, retry_at: Instant::now().after(self.backoff()) }
     }
 
     /// Whether a call with this much time left would fail in the same way.
@@ -156,29 +160,54 @@ impl Outage {
     }
 }
 
-/// The back-off after `failures` earlier failures: 1 s, 2 s, 4 s, … up to `max_backoff`. A load that times out costs
-/// its caller the time `lost`, so the back-off after it begins with that and goes up to four times `max_backoff`.
-fn backoff_after(failures: u32, lost: Duration, max_backoff: Duration) -> Duration {
-    let doubled = |first: Duration| first.saturating_mul(1 << failures.min(16));
-    let usual = doubled(FIRST_BACKOFF).min(max_backoff);
-    usual.max(doubled(lost).min(max_backoff.saturating_mul(TIMEOUT_FACTOR)))
+/// The next back-off after the previous one: random from 1 s to three times the previous, at most `max_backoff`. So
+/// processes whose loads failed together do not load together again. A load that times out costs its caller the time
+/// `lost`, so the back-off after it begins with that and goes up to four times `max_backoff`.
+fn next_backoff(previous: Option<Duration>, lost: Duration, max_backoff: Duration) -> Duration {
+    let limit = if lost.is_zero() { max_backoff } else { max_backoff.saturating_mul(TIMEOUT_FACTOR) };
+    jitter::decorrelated(FIRST_BACKOFF.max(lost), previous.unwrap_or_default(), limit)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::jitter::tests::with_random;
+
+    /// The shortest and the longest of six consecutive back-offs, in seconds.
+    fn backoffs(lost: u64, max_backoff: u64) -> [[f64; 6]; 2] {
+        [0.0, 1.0].map(|number| {
+            let mut previous = None;
+            [(); 6].map(|()| {
+                let seconds = Duration::from_secs;
+                let next = with_random(number, || next_backoff(previous, seconds(lost), seconds(max_backoff)));
+                previous = Some(next);
+                next.as_secs_f64()
+            })
+        })
+    }
 
     #[test]
-    fn backoff_doubles_up_to_a_limit() {
-        let seconds = Duration::from_secs;
-        let backoffs = |lost, max_backoff| {
-            let backoff = |failures| backoff_after(failures, seconds(lost), seconds(max_backoff)).as_secs();
-            [0, 1, 2, 3, 4, 100].map(backoff)
-        };
-        assert_eq!(backoffs(0, 15), [1, 2, 4, 8, 15, 15]);
-        assert_eq!(backoffs(10, 15), [10, 20, 40, 60, 60, 60], "at least the time that was lost");
-        assert_eq!(backoffs(10, 1), [4; 6]);
-        assert_eq!(backoffs(10, 0), [0; 6]);
+    fn backoff_grows_up_to_a_limit() {
+        assert_eq!(backoffs(0, 15), [[1.0; 6], [3.0, 9.0, 15.0, 15.0, 15.0, 15.0]]);
+        let after_timeout = [[10.0; 6], [30.0, 60.0, 60.0, 60.0, 60.0, 60.0]];
+        assert_eq!(backoffs(10, 15), after_timeout, "at least the time that was lost");
+        assert_eq!(backoffs(10, 1), [[2.0; 6], [4.0; 6]]);
+        assert_eq!(backoffs(0, 1), [[0.5; 6], [1.0; 6]]);
+        assert_eq!(backoffs(10, 0), [[0.0; 6]; 2]);
+    }
+
+    #[test]
+    fn sources_that_fail_together_are_not_queried_together() {
+        for (status, failures) in [(Status::Unavailable, 1), (Status::Unavailable, 9), (Status::Timeout, 9)] {
+            let fail = |before: Option<Outage>| {
+                let (limit, taken) = (Duration::from_secs(10), Duration::from_secs(10));
+                let error = Error::new(status, "it fails");
+                Outage::after(before.as_ref(), error, limit, Some(taken), Duration::from_secs(15))
+            };
+            let pause = |_| (0..failures).fold(None, |before, _| Some(fail(before))).unwrap().pause;
+            let pauses: std::collections::HashSet<Duration> = (0..100).map(pause).collect();
+            assert!(pauses.len() > 90, "{status:?} {failures}: {pauses:?}");
+        }
     }
 
     #[test]
@@ -204,7 +233,7 @@ mod tests {
                 whole.push(failures);
             }
             outage = after(Some(&outage), Status::Timeout, 1);
-            assert!(outage.backoff() > seconds(19), "the backoff is that of the longest load");
+            assert!(outage.pause >= seconds(10), "the backoff is that of the longest load");
         }
         assert_eq!(whole, [10, 20, 30]);
         let refused = after(Some(&outage), Status::Unavailable, 0);

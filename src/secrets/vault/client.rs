@@ -12,7 +12,7 @@ use super::response::{Object, Response};
 use super::settings::Settings;
 use crate::clock::Deadline;
 use crate::error::Result;
-use crate::http::retry::{FailedAttempt, Retry, RetryClass, RetryDelay};
+use crate::http::retry::{Attempts, FailedAttempt, Patience, Retry, RetryClass, RetryDelay};
 use crate::http::{self, Client, Request};
 use crate::secret_memory::SecretBytes;
 
@@ -60,7 +60,7 @@ pub(super) struct SessionState {
 impl SessionState {
     pub(super) fn new(settings: &Settings) -> SessionState {
         SessionState {
-            retry: Retry::new(settings.max_attempts, RetryDelay::Steady),
+            retry: Retry::new(RetryDelay::Steady),
             rate_limiter: settings.rate_limit.map(RateLimiter::new),
             index: Mutex::default(),
         }
@@ -73,8 +73,8 @@ pub(super) struct Session<'a> {
     state: &'a SessionState,
     http: Client,
     deadline: Deadline,
-    /// Whether failed requests are retried.
-    retries: bool,
+    /// `None` if each request is sent once.
+    attempts: Option<Attempts>,
     is_refresh: bool,
 }
 
@@ -84,17 +84,19 @@ impl<'a> Session<'a> {
         settings: &'a Settings,
         state: &'a SessionState,
         deadline: Deadline,
+        patience: Patience,
         is_refresh: bool,
     ) -> Session<'a> {
         let http = Client::new(settings.transport.clone());
-        Session { settings, state, http, deadline, retries: true, is_refresh }
+        let attempts = Some(Attempts::of_setting(settings.max_attempts, patience));
+        Session { settings, state, http, deadline, attempts, is_refresh }
     }
 
     /// A session for requests that reading the secret does not depend on: each is sent once, and all have half of the
     /// remaining time, at most some seconds.
     pub(super) fn best_effort(&self) -> Session<'a> {
         let deadline = Deadline::after((self.deadline.remaining() / 2).min(BEST_EFFORT_TIMEOUT));
-        Session { retries: false, ..Session::new(self.settings, self.state, deadline, false) }
+        Session { attempts: None, ..Session::new(self.settings, self.state, deadline, Patience::Brief, false) }
     }
 
     pub(super) fn settings(&self) -> &'a Settings {
@@ -120,10 +122,10 @@ impl<'a> Session<'a> {
 
     /// Sends a request until there is a response that another attempt would not change. Its body is an object.
     pub(super) fn send(&self, call: &Call<'_>) -> Result<Response> {
-        if !self.retries {
-            return self.attempt(call).map_err(|failed| failed.error);
+        match self.attempts {
+            Some(attempts) => self.state.retry.run(attempts, self.deadline, |_| self.attempt(call)),
+            None => self.attempt(call).map_err(|failed| failed.error),
         }
-        self.state.retry.run(self.deadline, |_| self.attempt(call))
     }
 
     /// Sends a request once, and returns any response.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::response::Object;
 use crate::clock::Instant;
+use crate::jitter;
 
 /// A token with less than this left, and less than an eighth of its TTL, could expire during a load and is renewed
 /// before it.
@@ -19,13 +20,22 @@ pub(super) struct Lifetime {
     pub(super) ttl: Option<Duration>,
     /// Whether a renewal may extend it.
     pub(super) renewable: bool,
+    /// The age from which it should be renewed, between five ninths and two thirds of the TTL: processes that log in
+    /// together do not renew together.
+    pub(super) renew_at: Duration,
 }
 
 impl Lifetime {
+    /// A lifetime with a random age for the renewal.
+    pub(super) fn new(start: Instant, ttl: Option<Duration>, renewable: bool) -> Lifetime {
+        let renew_at = ttl.map_or(Duration::MAX, |ttl| ttl / 3 * 2 - (ttl / 9).mul_f64(jitter::random()));
+        Lifetime { start, ttl, renewable, renew_at }
+    }
+
     /// The lifetime from `start` on that a response gives in the member `name`, in seconds; 0 is unlimited.
     pub(super) fn parse(object: &Object<'_>, name: &str, start: Instant) -> Lifetime {
         let ttl = object.number(name).filter(|ttl| *ttl > 0).map(Duration::from_secs);
-        Lifetime { start, ttl, renewable: object.flag("renewable") }
+        Lifetime::new(start, ttl, object.flag("renewable"))
     }
 
     /// The time until the token expires.
@@ -33,9 +43,9 @@ impl Lifetime {
         self.ttl.map_or(Duration::MAX, |ttl| ttl.saturating_sub(now.since(self.start)))
     }
 
-    /// The time until the token should be renewed, at two thirds of its TTL.
+    /// The time until the token should be renewed.
     pub(super) fn until_renewal(&self, now: Instant) -> Duration {
-        self.ttl.map_or(Duration::MAX, |ttl| (ttl / 3 * 2).saturating_sub(now.since(self.start)))
+        if self.ttl.is_none() { Duration::MAX } else { self.renew_at.saturating_sub(now.since(self.start)) }
     }
 
     /// Whether the token could expire while it is used.
@@ -59,7 +69,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn lifetime(start: Instant, seconds: u32) -> Lifetime {
-        Lifetime { start, ttl: Some(seconds * SECOND), renewable: true }
+        Lifetime::new(start, Some(seconds * SECOND), true)
     }
 
     #[test]
@@ -70,6 +80,17 @@ mod tests {
         assert!(!renewed(30, 20, 10) && !renewed(30, 20, 9) && !renewed(30, 20, 11));
         let unlimited = Lifetime { ttl: None, ..lifetime(start, 1) };
         assert!(lifetime(start, 30).renewed(unlimited).renewable);
+    }
+
+    #[test]
+    fn tokens_of_the_same_age_are_not_renewed_together() {
+        let start = Instant::now();
+        let until = |_| lifetime(start, 3600).until_renewal(start);
+        let times: std::collections::HashSet<Duration> = (0..100).map(until).collect();
+        assert!(
+            times.len() > 90 && times.iter().all(|time| (2000 * SECOND..=2400 * SECOND).contains(time)),
+            "{times:?}"
+        );
     }
 
     #[test]

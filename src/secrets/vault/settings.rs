@@ -17,7 +17,6 @@ use crate::share::Identity;
 
 const DEFAULT_PATH: &str = "simpletuner";
 const DEFAULT_MOUNT: &str = "secret";
-const DEFAULT_ATTEMPTS: u32 = 3;
 /// The default limit of one request, whatever the deadline of the call.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 const MAX_BODY: usize = 4 << 20;
@@ -48,7 +47,7 @@ pub(super) struct Settings {
     pub(super) auth: Auth,
     /// The message while the user has not logged in.
     pub(super) no_login: String,
-    pub(super) max_attempts: u32,
+    pub(super) max_attempts: Option<u32>,
     pub(super) request_timeout: Duration,
     pub(super) rate_limit: Option<RateLimit>,
     pub(super) follow_redirects: bool,
@@ -206,12 +205,11 @@ fn version(reader: &SettingsReader<'_>) -> Result<Option<KvVersion>, InvalidSett
     }
 }
 
-fn attempts(reader: &SettingsReader<'_>) -> Result<u32, InvalidSetting> {
-    let default = match reader.tool_variable("MAX_RETRIES")? {
-        Some(retries) => retries.number(0u32.., "a whole number of 0 or more")?.saturating_add(1),
-        None => DEFAULT_ATTEMPTS,
-    };
-    Ok(reader.config.count("max_attempts", default))
+fn attempts(reader: &SettingsReader<'_>) -> Result<Option<u32>, InvalidSetting> {
+    let retries = reader.tool_variable("MAX_RETRIES")?;
+    let retries = retries.map(|setting| setting.number(0u32.., "a whole number of 0 or more")).transpose()?;
+    let own = Some(reader.config.count("max_attempts", 0)).filter(|attempts| *attempts > 0);
+    Ok(own.or(retries.map(|retries| retries.saturating_add(1))))
 }
 
 /// Reads a JSON object of strings. Vault's own headers cannot be set, which the tools do not allow either.

@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::error::{Error, Result, Source};
 use crate::files::Fingerprint;
 use crate::fork;
+use crate::http::retry::Patience;
 use crate::secrets::document::{Document, DocumentSource};
 use crate::secrets::not_configured::NotConfigured;
 use crate::secrets::provider::{Health, HealthState};
@@ -82,16 +83,16 @@ impl DocumentSource for VaultSource {
         }
     }
 
-    fn load(&self, deadline: Deadline) -> Result<Document> {
+    fn load(&self, deadline: Deadline, patience: Patience) -> Result<Document> {
         let _guard = fork::protect();
         let vault = self.vault.as_ref().map_err(Error::clone)?;
-        vault.load(deadline).map_err(|error| error.with_source(Source::Vault))
+        vault.load(deadline, patience).map_err(|error| error.with_source(Source::Vault))
     }
 
     fn upkeep(&self, deadline: Deadline) {
         let _guard = fork::protect();
         if let Ok(vault) = &self.vault {
-            vault.tokens.renew_token_if_due(&vault.session(deadline, false));
+            vault.tokens.renew_token_if_due(&vault.session(deadline, Patience::Brief, false));
         }
     }
 
@@ -141,8 +142,8 @@ impl Vault {
         }
     }
 
-    fn session(&self, deadline: Deadline, is_refresh: bool) -> Session<'_> {
-        Session::new(&self.settings, &self.sessions, deadline, is_refresh)
+    fn session(&self, deadline: Deadline, patience: Patience, is_refresh: bool) -> Session<'_> {
+        Session::new(&self.settings, &self.sessions, deadline, patience, is_refresh)
     }
 
     fn identity(&self) -> Result<Identity> {
@@ -154,13 +155,13 @@ impl Vault {
         Ok(identity)
     }
 
-    fn load(&self, deadline: Deadline) -> Result<Document> {
+    fn load(&self, deadline: Deadline, patience: Patience) -> Result<Document> {
         if let Some(reason) = self.not_configured() {
             return Ok(Document::missing(reason));
         }
         let credentials = self.credentials();
         *self.credentials.lock() = credentials;
-        let session = self.session(deadline, self.is_refresh.swap(false, SeqCst));
+        let session = self.session(deadline, patience, self.is_refresh.swap(false, SeqCst));
         self.tokens.renew_if_expiring(&session);
         let mut read = self.tokens.with_token(&session, |token| self.kv.read(&session, token));
         match &mut read {
@@ -213,7 +214,7 @@ impl Vault {
     fn check(&self, deadline: Deadline) -> Health {
         match self.not_configured() {
             Some(reason) => Health::new(HealthState::Absent, reason),
-            None => health::check(&self.session(deadline, true), &self.tokens, &self.kv),
+            None => health::check(&self.session(deadline, Patience::Brief, true), &self.tokens, &self.kv),
         }
     }
 }

@@ -10,6 +10,7 @@ use super::source::VaultSource;
 use crate::clock::Deadline;
 use crate::config::Config;
 use crate::error::{Source, Status};
+use crate::http::retry::Patience;
 use crate::http::{Proxy, Roots};
 use crate::secrets::document::DocumentSource;
 use crate::secrets::shared_login::SharedLogins;
@@ -75,7 +76,7 @@ fn settings_need_an_address_and_a_way_to_log_in() {
 fn settings_have_defaults() {
     let settings = with(&[]);
     assert_eq!((&*settings.mount, &*settings.path, settings.version), ("secret", "simpletuner", None));
-    assert_eq!((settings.namespace, settings.max_attempts, settings.rate_limit), (None, 3, None));
+    assert_eq!((settings.namespace, settings.max_attempts, settings.rate_limit), (None, None, None));
     assert_eq!(settings.request_timeout.as_secs(), 60);
     assert!(settings.follow_redirects && !settings.transport.skip_verify);
     assert!(matches!(settings.transport.roots, Roots::Platform));
@@ -108,7 +109,7 @@ fn configuration_takes_precedence_over_the_environment() {
     assert_eq!(settings.address.to_string(), "http://here:1");
     assert!(matches!(&settings.auth, Auth::Token(token) if **token == *b"mine"));
     assert_eq!((settings.namespace.as_deref(), &*settings.path, &*settings.mount), (Some("a/b"), "own/app", "kv"));
-    assert_eq!((settings.version, settings.max_attempts), (Some(KvVersion::V1), 5));
+    assert_eq!((settings.version, settings.max_attempts), (Some(KvVersion::V1), Some(5)));
     assert!(matches!(&settings.transport.roots, Roots::File(path) if path.text() == "/ca.pem"));
 }
 
@@ -129,7 +130,7 @@ fn variables_of_both_tools_are_read() {
         ("VAULT_HEADERS", r#"{"X-Team": "a b"}"#),
     ]);
     assert_eq!((settings.address.to_string().as_str(), &*settings.path), ("https://bao:8200", "app"));
-    assert_eq!((settings.namespace.as_deref(), settings.max_attempts), (Some("team"), 1));
+    assert_eq!((settings.namespace.as_deref(), settings.max_attempts), (Some("team"), Some(1)));
     assert_eq!(settings.request_timeout.as_secs(), 90);
     assert!(settings.rate_limit.is_some() && !settings.follow_redirects && settings.transport.skip_verify);
     assert_eq!(settings.transport.server_name.as_deref(), Some("vault.internal"));
@@ -262,7 +263,7 @@ fn setting_with_a_line_break_is_invalid() {
 fn invalid_variable_fails_the_provider_and_not_the_manager() {
     let environment = Environment::fixed(&[("VAULT_ADDR", "vault:8200"), ("VAULT_TOKEN", "t")]);
     let source = VaultSource::open_in(&Config::new(), &environment, SharedLogins::default()).unwrap().unwrap();
-    let error = source.load(Deadline::after(Duration::from_secs(1))).err().unwrap();
+    let error = source.load(Deadline::after(Duration::from_secs(1)), Patience::Brief).err().unwrap();
     assert_eq!((error.status(), error.source_provider()), (Status::Config, Source::Vault));
     assert_eq!(source.check(Deadline::after(Duration::ZERO)).state.name(), "failed");
     assert!(source.describe()["error"].as_str().unwrap().contains("VAULT_ADDR"));

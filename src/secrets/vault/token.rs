@@ -1,4 +1,4 @@
-//! A token, and when it is renewed: at two thirds of its TTL.
+//! A token, and when it is renewed: before two thirds of its TTL are over.
 
 use std::time::Duration;
 
@@ -117,8 +117,8 @@ impl LoginResult for Token {
         fields.time(self.obtained.since_boot())?;
         fields.number(u32::from(lifetime.renewable))?;
         fields.number(u32::from(self.denied_at_once))?;
-        let (requested_at, ttl) = (lifetime.start, lifetime.ttl);
-        Ok(NewRecord { requested_at, ttl, refresh_after: None, payload: fields.into_buffer() })
+        let Lifetime { start: requested_at, ttl, renew_at, .. } = lifetime;
+        Ok(NewRecord { requested_at, ttl, refresh_after: Some(renew_at), payload: fields.into_buffer() })
     }
 
     fn decode(record: &Record) -> Option<Token> {
@@ -126,7 +126,8 @@ impl LoginResult for Token {
         let value = SecretBytes::copy_from(fields.bytes()?).ok()?;
         let obtained = Instant::after_boot(fields.time()?);
         let renewable = fields.number()? != 0;
-        let lifetime = Lifetime { start: record.requested_at, ttl: record.ttl, renewable };
+        let renew_at = record.refresh_after.unwrap_or(Duration::MAX);
+        let lifetime = Lifetime { start: record.requested_at, ttl: record.ttl, renewable, renew_at };
         let denied_at_once = fields.number()? != 0;
         Some(Token { obtained, denied_at_once, ..Token::new(value, Some(lifetime), None) })
     }
@@ -157,6 +158,7 @@ fn renew(session: &Session<'_>, token: &SecretBytes) -> Result<Option<Lifetime>>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::jitter::tests::with_random;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -169,7 +171,7 @@ mod tests {
         let start = Instant::now();
         for seconds in [9, 30, 300, 480, 3600, 32 * 86_400] {
             let ttl = seconds * SECOND;
-            let lifetime = Lifetime { start, ttl: Some(ttl), renewable: true };
+            let lifetime = with_random(0.0, || Lifetime::new(start, Some(ttl), true));
             let until_load = |age: Duration| token(Some(lifetime)).until_load(false, start.after(age));
             assert_eq!(
                 (until_load(Duration::ZERO), until_load(ttl / 3)),
@@ -185,9 +187,9 @@ mod tests {
     #[test]
     fn token_is_due_only_if_it_can_be_renewed_or_replaced() {
         let now = Instant::now();
-        let fixed = token(Some(Lifetime { start: now, ttl: Some(60 * SECOND), renewable: false }));
+        let fixed = token(Some(with_random(0.0, || Lifetime::new(now, Some(60 * SECOND), false))));
         assert_eq!((fixed.until_load(false, now), fixed.until_load(true, now)), (None, Some(40 * SECOND)));
-        let root = token(Some(Lifetime { start: now, ttl: None, renewable: false }));
+        let root = token(Some(Lifetime::new(now, None, false)));
         assert_eq!((root.until_load(true, now), Token::of_agent().until_load(false, now)), (None, None));
         let mut unknown = token(None);
         assert_eq!(unknown.until_load(false, now), Some(LOOKUP_DELAY));

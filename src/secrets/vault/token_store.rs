@@ -220,7 +220,7 @@ impl TokenStore {
         let lifetime = match session.look_up_token(Some(value), |data| Lifetime::parse(data, "ttl", began)) {
             Ok(lifetime) => Some(lifetime),
             // A token without the right to look itself up has no right to renew itself either.
-            Err(error) if is_denial(&error) => Some(Lifetime { start: began, ttl: None, renewable: false }),
+            Err(error) if is_denial(&error) => Some(Lifetime::new(began, None, false)),
             Err(error) => {
                 log::emit(Level::Warn, "vault", || format!("cannot look up the TTL of the token: {error}"));
                 None

@@ -30,7 +30,7 @@ fn record(text: &[u8]) -> Result<NewRecord> {
 
 fn failure(error: Error) -> Failure {
     let (time_limit, lost, retry_at) = (LONG, Duration::ZERO, Instant::now().after(LONG));
-    Failure { error, failures: 3, time_limit, lost, retry_at }
+    Failure { error, failures: 3, time_limit, lost, pause: lost, retry_at }
 }
 
 fn outage() -> Failure {

@@ -11,7 +11,7 @@ use super::query::{Filter, StoredEntry, serialization_bug};
 use crate::clock::Deadline;
 use crate::config::nearest;
 use crate::error::{Error, Result, Source, Status};
-use crate::http::retry::{FailedAttempt, Retry, RetryClass, RetryDelay};
+use crate::http::retry::{Attempts, FailedAttempt, Retry, RetryClass, RetryDelay};
 use crate::http::url::{Origin, Url};
 use crate::http::{Client, Request, Response, Roots, Settings, is_transient_status, retry_after};
 use crate::raw_json::{self, RawPairs};
@@ -108,7 +108,7 @@ impl Webhook {
         let mut headers = vec![("Content-Type", Zeroizing::new(kind.to_owned()))];
         headers.extend(self.authorization.clone().map(|value| ("Authorization", value)));
         let deadline = Deadline::after(self.timeout);
-        let sent = retry.run(deadline, |_| {
+        let sent = retry.run(Attempts::at_most(self.retries + 1), deadline, |_| {
             let request = Request {
                 method: "POST",
                 url: &self.url,
@@ -208,7 +208,7 @@ impl AuditLog {
             secret_paths: true,
             ..Settings::default()
         });
-        let retry = Retry::new(webhook.retries + 1, RetryDelay::Exponential);
+        let retry = Retry::new(RetryDelay::Decorrelated);
         let is_selected = |entry: &&StoredEntry| {
             !webhook.security_only || is_security(entry.event_type.as_deref().unwrap_or_default())
         };

@@ -78,6 +78,7 @@ same_files "$work/unpacked/$name" <<'LIST'
 ./docs/aws.md
 ./docs/bench-cache.svg
 ./docs/cache.md
+./docs/cluster.md
 ./docs/command.md
 ./docs/dependencies.md
 ./docs/deployment.md

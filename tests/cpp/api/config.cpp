@@ -25,6 +25,7 @@ static void every_typed_setting_is_valid() {
     config.providers({"env"}).env_prefix("P").file_path("~/s.json").strict_permissions(true).timeout(1s).cache_ttl(2s);
     config.miss_ttl(3s).max_stale(1h).max_backoff(9s).max_attempts(2);
     config.aws_secret_name("a").aws_region("r").aws_profile("p").aws_endpoint_url("http://localhost:1");
+    config.aws_role_arn("a").aws_external_id("CANARY").aws_role_session_name("n");
     config.set_list("aws_secret_name", {"a", "b"}).aws_version_id("v").aws_version_stage("s");
     config.vault_url("http://localhost:1").vault_mount("m").vault_path("p").vault_kv_version("2").vault_namespace("n");
     config.vault_ca_cert("/c.pem").vault_token("CANARY").vault_token_file("/t").vault_auth("token").vault_auth_mount(

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::context::{Context, Fetched, failed, limited};
 use super::metadata::{CredentialFields, MAX_BODY, read_token};
 use crate::error::{Error, Result, Status};
-use crate::http::retry::{FailedAttempt, Retry, RetryDelay};
+use crate::http::retry::{Attempts, FailedAttempt, Retry, RetryDelay};
 use crate::http::url::{self, Url};
 use crate::http::{self, Client, Proxy, Request};
 use crate::secrets::aws::fields::Fields;
@@ -25,7 +25,6 @@ const TOKEN_FILE: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
 const ECS: &str = "http://169.254.170.2";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
-const ATTEMPTS: u32 = 3;
 
 /// The endpoint that variables name.
 #[derive(Clone, PartialEq)]
@@ -104,8 +103,8 @@ impl Container {
             connect_timeout: Some(CONNECT_TIMEOUT),
         };
         let client = client();
-        let retry = Retry::new(ATTEMPTS, RetryDelay::Exponential);
-        let response = retry.run(context.deadline, |_| {
+        let attempts = Attempts::of_setting(None, context.patience);
+        let response = Retry::new(RetryDelay::Decorrelated).run(attempts, context.deadline, |_| {
             let response = client.send(&request, limited(context.deadline, ATTEMPT_TIMEOUT));
             let response = response.map_err(|error| self.unreachable(error))?;
             if response.status == 200 {

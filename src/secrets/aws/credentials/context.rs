@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::metadata::MetadataClient;
 use crate::clock::{Deadline, Instant};
 use crate::error::{Error, Result, Status};
+use crate::http::retry::Patience;
 use crate::secret_memory::SecretBytes;
 use crate::secrets::aws::client::AwsClient;
 use crate::secrets::aws::keys::AwsCredentials;
@@ -23,6 +24,7 @@ pub(in crate::secrets::aws) struct Context<'a> {
     pub(in crate::secrets::aws) deadline: Deadline,
     /// Whether credentials are fetched although that failed a moment ago.
     pub(in crate::secrets::aws) forced: bool,
+    pub(in crate::secrets::aws) patience: Patience,
 }
 
 /// Credentials with their lifetime.

@@ -26,7 +26,7 @@ mod static_keys;
 mod variables;
 
 pub(super) use cache::{CachedCredentials, CredentialCache};
-pub(super) use chain::resolve;
+pub(super) use chain::{resolve, source};
 pub(super) use context::Context;
 pub(super) use instance::region as region_of_instance;
 pub(super) use metadata::{InstanceState, MetadataClient};

@@ -9,11 +9,13 @@ use super::context::{Context, Fetched};
 use super::metadata::read_token;
 use crate::error::Result;
 use crate::secrets::aws::endpoint::Service;
+use crate::secrets::aws::identifiers::{checked_role_arn, checked_session_name};
 use crate::secrets::aws::ini::Value;
 use crate::secrets::aws::keys::AwsCredentials;
 use crate::secrets::aws::profiles::Profile;
+use crate::secrets::aws::settings::RoleSettings;
 use crate::secrets::aws::sts::StsCall;
-use crate::settings::{Environment, InvalidSetting, Setting};
+use crate::settings::Environment;
 use crate::share::Identity;
 
 /// A role that is assumed with other credentials.
@@ -44,7 +46,7 @@ pub(super) struct RoleSession {
 
 impl RoleSession {
     pub(super) fn from_profile(profile: &Profile<'_>, role: Value<'_>) -> Result<RoleSession> {
-        let role_arn = checked_arn(&profile.named("role_arn", role))?;
+        let role_arn = checked_role_arn(&profile.named("role_arn", role))?;
         let session_name = profile.setting("role_session_name");
         let session_name = session_name.map(|name| checked_session_name(&name)).transpose()?;
         let duration = profile.setting("duration_seconds");
@@ -91,31 +93,23 @@ impl RoleSession {
     }
 }
 
-fn checked_arn(setting: &Setting) -> Result<String, InvalidSetting> {
-    let text = setting.text();
-    let is_role = text.starts_with("arn:aws") && text.split(':').count() >= 6 && text.contains(":role/");
-    if !is_role || text.len() > 2048 || text.contains(char::is_whitespace) {
-        return Err(setting.invalid_value("is not the ARN of a role, arn:aws:iam::ACCOUNT:role/NAME"));
-    }
-    Ok(text.to_owned())
-}
-
 fn session_name_from_variable(environment: &Environment) -> Result<Option<String>> {
     let name = environment.setting("AWS_ROLE_SESSION_NAME")?;
     Ok(name.map(|name| checked_session_name(&name)).transpose()?)
 }
 
-fn checked_session_name(setting: &Setting) -> Result<String, InvalidSetting> {
-    let text = setting.text();
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_=,.@-+".contains(&byte);
-    if !(2..=64).contains(&text.len()) || !text.bytes().all(allowed) {
-        let why = "is not a valid session name; it has 2 to 64 letters, digits and =,.@+_-";
-        return Err(setting.invalid_value(why));
-    }
-    Ok(text.to_owned())
-}
-
 impl AssumedRole {
+    /// The role of the provider's own settings, which is assumed with the credentials of `source`.
+    pub(super) fn from_settings(role: &RoleSettings, environment: &Environment, source: &str) -> Result<AssumedRole> {
+        let session_name = match &role.session_name {
+            Some(name) => Some(name.clone()),
+            None => session_name_from_variable(environment)?,
+        };
+        let (role_arn, external_id) = (role.arn.clone(), role.external_id.clone());
+        let session = RoleSession { role_arn, session_name, external_id, duration: None };
+        Ok(AssumedRole { session, origin: format!("`aws_role_arn`, assumed with the credentials of {source}") })
+    }
+
     /// Assumes the role with these credentials.
     pub(super) fn fetch(&self, source: &AwsCredentials, context: &Context<'_>) -> Result<Fetched> {
         let external_id = self.session.external_id.as_deref().map(|id| ("ExternalId", id));
@@ -131,7 +125,8 @@ impl WebIdentity {
             return Err(token_file.invalid("is set, but AWS_ROLE_ARN is not").into());
         };
         let session_name = session_name_from_variable(environment)?;
-        let session = RoleSession { role_arn: checked_arn(&role)?, session_name, external_id: None, duration: None };
+        let session =
+            RoleSession { role_arn: checked_role_arn(&role)?, session_name, external_id: None, duration: None };
         let origin = format!("the web identity of {}", token_file.origin);
         Ok(Some(WebIdentity { token_file: token_file.path(), session, origin }))
     }
@@ -171,34 +166,12 @@ impl WebIdentity {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::SettingOrigin;
-
-    fn setting(text: &str) -> Setting {
-        Setting::new(SettingOrigin::Config("x"), text)
-    }
+    use crate::settings::{Setting, SettingOrigin};
 
     #[test]
-    fn session_name_is_valid_for_sts() {
-        for (name, good) in
-            [("ab", true), ("a.b@c=d,e+f-g_h", true), ("a", false), ("a b", false), ("ä-b", false), ("a/b", false)]
-        {
-            assert_eq!(checked_session_name(&setting(name)).is_ok(), good, "{name}");
-        }
-        assert!(checked_session_name(&setting(&"x".repeat(65))).is_err());
+    fn generated_session_name_is_valid_for_sts() {
         let session = RoleSession { role_arn: String::new(), session_name: None, external_id: None, duration: None };
-        assert!(checked_session_name(&setting(&session.session_name())).is_ok());
-    }
-
-    #[test]
-    fn role_arn_is_checked() {
-        for (arn, good) in [
-            ("arn:aws:iam::123456789012:role/reader", true),
-            ("arn:aws-cn:iam::123456789012:role/path/reader", true),
-            ("reader", false),
-            ("arn:aws:iam::123456789012:user/reader", false),
-            ("arn:aws:iam::123456789012:role/a b", false),
-        ] {
-            assert_eq!(checked_arn(&setting(arn)).is_ok(), good, "{arn}");
-        }
+        let name = Setting::new(SettingOrigin::Config("x"), &session.session_name());
+        assert!(checked_session_name(&name).is_ok());
     }
 }

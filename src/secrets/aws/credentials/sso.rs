@@ -211,8 +211,17 @@ impl SsoLogin {
     }
 
     fn call(&self, service: Service) -> Call<'_> {
-        let region = &self.region;
-        Call { service, region, method: "POST", url: "", headers: &[], body: &[], credentials: None, secrets: &[] }
+        Call {
+            service,
+            region: &self.region,
+            method: "POST",
+            url: "",
+            headers: &[],
+            body: &[],
+            credentials: None,
+            secrets: &[],
+            waits_if_throttled: true,
+        }
     }
 
     fn failed(&self, call_error: CallError) -> Error {

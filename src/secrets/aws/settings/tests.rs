@@ -92,10 +92,10 @@ fn attempts_have_an_order_of_precedence() {
     let file = "[default]\nmax_attempts = 5\n";
     let variable = ("AWS_MAX_ATTEMPTS", "4");
     for (own, variables, text, attempts) in [
-        (&[("max_attempts", "2")][..], &[variable][..], file, 2),
-        (&[], &[variable], file, 4),
-        (&[], &[], file, 5),
-        (&[], &[], "", 3),
+        (&[("max_attempts", "2")][..], &[variable][..], file, Some(2)),
+        (&[], &[variable], file, Some(4)),
+        (&[], &[], file, Some(5)),
+        (&[], &[], "", None),
     ] {
         assert_eq!(with(own, variables, text, |settings| settings.unwrap().max_attempts), attempts);
     }

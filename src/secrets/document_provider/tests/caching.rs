@@ -8,7 +8,7 @@ use super::*;
 fn document_answers_every_key_until_it_expires() {
     let (source, provider) = warm(&[("A", "1"), ("B", "2")]);
     assert_eq!((text(ask(&provider, "A")), text(ask(&provider, "B"))), (fresh("1"), fresh("2")));
-    age(&provider, REFRESH_AFTER - LONG);
+    age(&provider, CURRENT_UNTIL - LONG);
     assert_eq!(text(ask(&provider, "A")), fresh("1"));
     assert_eq!(source.asked(), 1);
     age(&provider, TIMES.cache_ttl);
@@ -60,7 +60,7 @@ fn peek_does_not_answer_for_unusable_entries() {
 fn fresh_document_answers_for_keys_that_it_lacks() {
     let (source, provider) = warm(&[("A", "1")]);
     source.has(&[("A", "1"), ("B", "2")]);
-    age(&provider, REFRESH_AFTER - LONG);
+    age(&provider, CURRENT_UNTIL - LONG);
     assert!(ask(&provider, "B").unwrap().is_none());
     assert!(provider.cached("B").unwrap().is_none());
     assert_eq!(source.asked(), 1);
@@ -203,4 +203,46 @@ fn refresh_during_an_outage_returns_the_old_value_as_stale() {
     assert_eq!(text(ask(&provider, "A")), fresh("1"), "it is younger than `cache_ttl`");
     provider.clear_cache();
     assert_eq!(status(ask_now(&provider, "A")), Status::Unavailable);
+}
+
+#[test]
+fn document_is_refreshed_from_a_random_age() {
+    let second = Duration::from_secs(1);
+    for (number, refresh_after) in [(0.0, CURRENT_UNTIL), (0.4, TIMES.cache_ttl * 4 / 5), (1.0, REFRESH_AFTER)] {
+        let (source, provider) = with_random(number, || warm(&[("A", "1")]));
+        age(&provider, refresh_after - LONG);
+        assert_eq!(peek(&provider, "A"), Some(Some(b"1".to_vec())));
+        age(&provider, LONG + second);
+        assert_eq!(text(ask(&provider, "A")), fresh("1"));
+        assert_eq!(source.asked(), 2, "after {refresh_after:?}");
+    }
+    // Each load draws its own age, also if there is no document.
+    for document in [Some(&[("A", "1")][..]), None] {
+        let (source, provider) = provider(TIMES);
+        document.into_iter().for_each(|pairs| source.has(pairs));
+        let ages = (0..50).map(|_| {
+            refresh(&provider).unwrap();
+            provider.state().document.unwrap().refresh_after
+        });
+        let ages: std::collections::HashSet<Duration> = ages.collect();
+        assert!(ages.len() > 45, "{ages:?}");
+        let ttl = if document.is_some() { TIMES.cache_ttl } else { TIMES.miss_ttl };
+        assert!(ages.iter().all(|age| (ttl * 7 / 10..=ttl * 95 / 100).contains(age)), "{ages:?}");
+    }
+}
+
+#[test]
+fn load_waits_out_throttling_only_while_nothing_is_cached() {
+    let (source, provider) = provider(TIMES);
+    source.fails(Status::Unavailable);
+    ask(&provider, "A").unwrap_err();
+    source.has(&[("A", "1")]);
+    refresh(&provider).unwrap();
+    refresh(&provider).unwrap();
+    age(&provider, TIMES.cache_ttl);
+    ask(&provider, "A").unwrap();
+    age(&provider, TIMES.cache_ttl + TIMES.max_stale);
+    ask(&provider, "A").unwrap();
+    let (patient, brief) = (Patience::UntilDeadline, Patience::Brief);
+    assert_eq!(*source.0.patience.lock(), [patient, patient, brief, brief, patient]);
 }

@@ -15,6 +15,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use super::super::entries::Entries;
 use super::*;
 use crate::error::Source;
+use crate::jitter::tests::with_random;
 use crate::secret_memory::SecretBytes;
 
 /// Longer than any step takes; a test that waits this long has failed.
@@ -27,8 +28,10 @@ const TIMES: CacheTimes = CacheTimes {
     max_backoff: Duration::from_secs(15),
 };
 
-/// The age from which a document with [`TIMES`] is refreshed.
-const REFRESH_AFTER: Duration = Duration::from_secs(240);
+/// Until this age a document with [`TIMES`] is not refreshed; a random age after it begins the refreshes.
+const CURRENT_UNTIL: Duration = Duration::from_secs(210);
+/// The latest age from which it is refreshed.
+const REFRESH_AFTER: Duration = Duration::from_secs(285);
 
 type Pairs = &'static [(&'static str, &'static str)];
 type Answer = Box<dyn Fn(u32) -> Result<Document> + Send>;
@@ -44,6 +47,7 @@ struct Script {
     asked: AtomicUsize,
     /// How much time each load had.
     limits: Mutex<Vec<Duration>>,
+    patience: Mutex<Vec<Patience>>,
     /// Called during the next load, and during the next upkeep, while forks are allowed.
     in_load: Mutex<Option<Action>>,
     in_upkeep: Mutex<Option<Action>>,
@@ -156,7 +160,8 @@ impl DocumentSource for Scripted {
         "the script".to_owned()
     }
 
-    fn load(&self, deadline: Deadline) -> Result<Document> {
+    fn load(&self, deadline: Deadline, patience: Patience) -> Result<Document> {
+        self.0.patience.lock().push(patience);
         self.0.limits.lock().push(deadline.remaining());
         let version = self.0.asked.fetch_add(1, SeqCst) + 1;
         // The answer is that of the time of the request.

@@ -244,6 +244,12 @@ fn role_is_not_shared_with_who_could_assume_another() {
         cloud.profile(source, role, more);
         tries(what, &[], json!({}));
     }
+    // The role of the settings, on top of what the profile has.
+    cloud.config(&format!("[default]\naws_access_key_id = {}\naws_secret_access_key = {}\n", source.id, source.secret));
+    let settings = json!({"aws_role_arn": role, "aws_role_session_name": "settings"});
+    tries("a role in the settings", &[], settings.clone());
+    tries("another role in the settings", &[], merged(settings.clone(), json!({"aws_role_arn": other_role})));
+    tries("an external id in the settings", &[], merged(settings, json!({"aws_external_id": "outside"})));
     cloud.profile(&source, &role, "");
     let key = format!("{}=", "0".repeat(43));
     tries("another key", &[], json!({"share_key": key}));

@@ -329,6 +329,36 @@ mod tests {
     }
 
     #[test]
+    fn rejections_of_other_processes_count() {
+        let (now, attempts) = (Instant::now(), ["a", "b", "c", "d"].map(|text| attempt(text, true)));
+        let of_others = |count: usize, times| -> Vec<Failure> {
+            let failure = |attempt: &LoginAttempt| {
+                let (credentials, quoted) = (attempt.credentials, String::new());
+                Failure { credentials, times, last: now, status: 400, quoted }
+            };
+            attempts[..count].iter().map(failure).collect()
+        };
+        let mut rejected = RejectedLogins::default();
+        rejected.add(attempts[0].role, of_others(1, 1), now);
+        assert_eq!(rejected.blocked_by(&attempts[0], false, now).unwrap().block, Block::CredentialsUnlessRefreshed);
+        assert!(rejected.blocked_by(&attempts[1], false, now).is_none());
+        // The same ones again are no more, unless they were sent once more.
+        rejected.add(attempts[0].role, of_others(1, 1), now);
+        assert_eq!(rejected.roles[0].failures[0].times, 1);
+        rejected.add(attempts[0].role, of_others(1, 2), now);
+        assert_eq!(rejected.blocked_by(&attempts[0], true, now.after(MINUTE)).unwrap().block, Block::Credentials);
+        rejected.add(attempts[0].role, of_others(4, 1), now);
+        assert_eq!(rejected.blocked_by(&attempt("e", true), true, now.after(MINUTE)).unwrap().block, Block::Role);
+        // A login of another process succeeded; what this one sent later counts.
+        rejected.record(&attempts[3], 400, "", now.after(2 * SECOND));
+        rejected.add(attempts[0].role, Vec::new(), now.after(SECOND));
+        assert!(rejected.blocked_by(&attempts[0], false, now.after(MINUTE)).is_none());
+        assert!(rejected.blocked_by(&attempts[3], false, now.after(MINUTE)).is_some());
+        rejected.add(attempts[0].role, Vec::new(), now.after(MINUTE));
+        assert!(rejected.roles.is_empty());
+    }
+
+    #[test]
     fn success_clears_the_record_which_is_bounded() {
         let unique = LoginAttempt::new(&[b"a role of this test"], b"bad", true);
         assert!(unique.blocked_by(true).is_none());

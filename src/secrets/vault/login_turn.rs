@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use super::lockout::{Failure, LoginAttempt};
 use crate::clock::{Deadline, Instant};
 use crate::error::{Result, Status};
+use crate::secret_memory::SecretBuffer;
 use crate::secrets::shared_login::SharedLogins;
 use crate::secrets::single_flight::SingleFlight;
 use crate::share::fields::{Reader, Writer};
@@ -36,14 +37,14 @@ impl LoginAttempt {
             deadline,
             |()| false,
             || {
-                outcome = Some(self.in_turn_of_host(deadline, logins, login));
+                outcome = self.in_turn_of_host(deadline, logins, login);
                 Ok(())
             },
         );
         match (outcome, turn) {
             (Some(outcome), _) => outcome.map(Some),
-            (None, Err(error)) if error.status() == Status::Busy => Ok(None),
-            (None, turn) => turn.map(|()| None),
+            (None, Err(error)) if error.status() != Status::Busy => Err(error),
+            (None, _) => Ok(None),
         }
     }
 
@@ -52,22 +53,26 @@ impl LoginAttempt {
         deadline: Deadline,
         logins: &SharedLogins,
         login: impl FnOnce() -> Result<T>,
-    ) -> Result<T> {
-        let Some(slot) = logins.slot(|| Some(self.identity())) else { return login() };
+    ) -> Option<Result<T>> {
+        let Some(slot) = logins.slot(|| Some(self.identity())) else { return Some(login()) };
         let learn = |record: Record| {
-            self.add_failures(decode(&record)?, record.requested_at);
+            self.add_failures(decode(&record.payload)?, record.requested_at);
             None::<()>
         };
-        let turn = slot.turn(Some(deadline), learn, |_| false);
+        let loading = match slot.turn(Some(deadline), learn, |_| false) {
+            Turn::Busy => return None,
+            Turn::Load(loading) => Some(loading),
+            _ => None,
+        };
         let before = self.failures();
         let result = login();
         let after = self.failures();
-        if let Turn::Load(loading) = turn
-            && before != after
-        {
-            loading.publish(encode(&after));
+        if let Some(loading) = loading.filter(|_| before != after) {
+            let payload = encode(&after);
+            let requested_at = Instant::now();
+            loading.publish(payload.map(|payload| NewRecord { requested_at, ttl: None, refresh_after: None, payload }));
         }
-        result
+        Some(result)
     }
 
     fn identity(&self) -> Identity {
@@ -77,7 +82,7 @@ impl LoginAttempt {
     }
 }
 
-fn encode(failures: &[Failure]) -> Result<NewRecord> {
+fn encode(failures: &[Failure]) -> Result<SecretBuffer> {
     let mut fields = Writer::new()?;
     fields.number(failures.len() as u32)?;
     for failure in failures {
@@ -87,12 +92,11 @@ fn encode(failures: &[Failure]) -> Result<NewRecord> {
         fields.number(failure.status.into())?;
         fields.bytes(failure.quoted.as_bytes())?;
     }
-    let payload = fields.into_buffer();
-    Ok(NewRecord { requested_at: Instant::now(), ttl: None, refresh_after: None, payload })
+    Ok(fields.into_buffer())
 }
 
-fn decode(record: &Record) -> Option<Vec<Failure>> {
-    let mut fields = Reader::new(&record.payload);
+fn decode(bytes: &[u8]) -> Option<Vec<Failure>> {
+    let mut fields = Reader::new(bytes);
     let count = fields.number()?;
     let mut failures = Vec::new();
     for _ in 0..count {
@@ -102,4 +106,27 @@ fn decode(record: &Record) -> Option<Vec<Failure>> {
         failures.push(Failure { credentials, times, last, status, quoted });
     }
     Some(failures)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn record_is_decoded_as_it_was_encoded() {
+        let last = Instant::after_boot(Duration::from_secs(7));
+        let failure = |credentials, quoted: &str| {
+            let (times, status, quoted) = (2, 403, quoted.to_owned());
+            Failure { credentials, times, last, status, quoted }
+        };
+        let failures = vec![failure([1; 32], ""), failure([2; 32], " (the server says: é)")];
+        let bytes = encode(&failures).unwrap();
+        assert!(decode(&bytes).unwrap() == failures);
+        assert!(decode(&encode(&[]).unwrap()).unwrap().is_empty());
+        for len in 0..bytes.len() {
+            assert!(decode(&bytes[..len]).is_none(), "{len}");
+        }
+    }
 }

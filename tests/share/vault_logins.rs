@@ -137,19 +137,36 @@ fn stopped_login_does_not_stop_the_others() {
 
 #[test]
 fn token_is_renewed_by_one_process_for_all() {
-    let login = Login::start(json!({"token_ttl": "12s", "token_max_ttl": "1h"}));
-    let mut workers = login.workers(&json!({"cache_ttl": 0.5}));
-    let begin = Instant::now();
-    while begin.elapsed() < Duration::from_secs(26) {
-        let answers = ask_all(&mut workers, "get A");
-        assert_values(&answers);
-        assert!(answers.iter().all(|answer| answer["stale"] == false), "{answers:?}");
-        std::thread::sleep(Duration::from_millis(200));
+    let login = Login::start(json!({"token_ttl": "1h", "token_max_ttl": "24h"}));
+    let mut workers = login.workers(&json!({}));
+    assert_values(&ask_all(&mut workers, "get A"));
+    for round in 1..=3 {
+        // It is due after at most two thirds of its TTL.
+        ask_all(&mut workers, "advance 2500");
+        for _ in 0..2 {
+            let answers = ask_all(&mut workers, "refresh A");
+            assert_values(&answers);
+            assert!(answers.iter().all(|answer| answer["stale"] == false), "{answers:?}");
+            assert_eq!(login.count("/renew-self"), round);
+        }
     }
-    // It is due after at least five ninths of its TTL.
-    let renewals = login.count("/renew-self");
-    assert!((2..=1 + begin.elapsed().as_secs() as usize / 6).contains(&renewals), "{renewals} renewals");
     assert_eq!((login.logins(), login.tokens().len()), (1, 1));
+}
+
+#[test]
+fn login_that_fails_does_not_end_the_use_of_the_last_token() {
+    let login = Login::start(json!({"token_type": "batch", "secret_id_num_uses": 1}));
+    let mut worker = login.worker(json!({}));
+    assert_values(&[worker.ask("get A")]);
+    worker.ask("advance 2500");
+    // The token, which cannot be renewed, is due, and the secret ID is used up.
+    assert_values(&[worker.ask("refresh A")]);
+    assert_eq!(login.logins(), 2);
+    let mut late = login.worker(json!({}));
+    late.ask("advance 2500");
+    let answer = late.ask("get A");
+    assert_values(&[answer]);
+    assert_eq!((login.logins(), login.tokens().len()), (2, 1));
 }
 
 #[test]

@@ -110,7 +110,8 @@ impl TokenStore {
             Auth::Agent => Token::of_agent(),
             Auth::TokenFile { path, .. } => from_file(path, secret_file::read(path, "token"))?,
             Auth::Login(login) => {
-                let accepts = |token: &Token| token.is_usable() && denied.is_none_or(|denied| !token.is_same(denied));
+                let replaces = |old: &Token, token: &Token| !token.is_same(old) && token.obtained >= old.obtained;
+                let accepts = |token: &Token| token.is_usable() && denied.is_none_or(|denied| replaces(denied, token));
                 return self.log_in(login, session, denied.is_some(), &accepts);
             }
         };

@@ -126,8 +126,11 @@ impl CredentialCache {
         context: &Context<'_>,
         rejected: Option<&CachedCredentials>,
     ) -> Result<Arc<CachedCredentials>> {
-        let is_other = |fetched: &Fetched| rejected.is_none_or(|old| fetched.credentials != *old.credentials());
-        let accepts = |fetched: &Fetched| is_fresh(fetched) && is_other(fetched);
+        let replaces = |old: &CachedCredentials, fetched: &Fetched| {
+            fetched.credentials != *old.credentials() && fetched.age() <= old.fetched.age()
+        };
+        let accepts =
+            |fetched: &Fetched| is_fresh(fetched) && rejected.is_none_or(|rejected| replaces(rejected, fetched));
         let fetched = shared.obtain(&request(context, rejected, &accepts), || provider.fetch(context))?;
         Ok(self.store(provider, fetched))
     }

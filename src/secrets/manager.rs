@@ -19,6 +19,7 @@ use super::not_configured::{NotConfigured, NotConfiguredProvider};
 use super::provider::{Request, SecretProvider};
 use super::remote_group::at_provider;
 use super::secret::{ProviderId, Secret};
+use super::shared_login::SharedLogins;
 use super::vault::{self, VaultSource};
 use super::well_known;
 use crate::clock::Deadline;
@@ -75,6 +76,7 @@ impl Manager {
         let times = CacheTimes::of(config);
         let share = Share::open(config, &Environment::Process)?;
         let remote = Remote { times, share: share.clone() };
+        let logins = SharedLogins::new(share.clone(), times.max_backoff);
         let mut providers = Providers::new();
         let mut file = None;
         for name in names {
@@ -94,9 +96,9 @@ impl Manager {
                 "aws" => {
                     let why = "no secret is named; set `aws_secret_name` or SIMPLETUNER_AWS_SECRET_NAME".to_owned();
                     let missing = NotConfigured { why, is_wanted: false };
-                    providers.push(remote.provider(&aws::ID, AwsSource::open(config)?.ok_or(missing))?);
+                    providers.push(remote.provider(&aws::ID, AwsSource::open(config, logins.clone())?.ok_or(missing))?);
                 }
-                "vault" => providers.push(remote.provider(&vault::ID, VaultSource::open(config)?)?),
+                "vault" => providers.push(remote.provider(&vault::ID, VaultSource::open(config, logins.clone())?)?),
                 "huggingface" => providers.push(Arc::new(HuggingFaceProvider::open(config))),
                 _ => return Err(unknown_provider(name)),
             }

@@ -25,9 +25,11 @@ impl Identity {
         let mut identity = Identity { list: Vec::new(), secrets: None };
         identity.add("format", FORMAT);
         identity.add("kind", kind);
-        // Times since the start of the machine differ between time namespaces.
-        if let Ok(namespace) = fs::read_link("/proc/self/ns/time") {
-            identity.add("time namespace", namespace.as_os_str().as_encoded_bytes());
+        // Between namespaces, times since the start of the machine differ, and what is at a local address.
+        for name in ["time", "net"] {
+            if let Ok(namespace) = fs::read_link(format!("/proc/self/ns/{name}")) {
+                identity.add(name, namespace.as_os_str().as_encoded_bytes());
+            }
         }
         identity
     }

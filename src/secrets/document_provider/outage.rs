@@ -20,7 +20,7 @@ const CREDENTIAL_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How the last load failed, in whole or in part.
 #[derive(Clone)]
-pub(super) struct Outage {
+pub(in crate::secrets) struct Outage {
     error: Error,
     /// The number of consecutive loads that failed.
     failures: u32,
@@ -40,7 +40,7 @@ pub(super) struct Outage {
 impl Outage {
     /// The outage after a load that took `taken` of the time `time_limit`; `None` if only a part of the document
     /// failed, so that no time was lost.
-    pub(super) fn after(
+    pub(in crate::secrets) fn after(
         before: Option<&Outage>,
         error: Error,
         time_limit: Duration,
@@ -79,7 +79,7 @@ impl Outage {
     }
 
     /// The outage that another process shares.
-    pub(super) fn from_share(failure: &Failure) -> Outage {
+    pub(in crate::secrets) fn from_share(failure: &Failure) -> Outage {
         let Failure { error, failures, time_limit, lost, pause, retry_at } = failure.clone();
         let retry_at = Deadline::after(retry_at.since(Instant::now()));
         let credentials_checked_at = Instant::now();
@@ -87,7 +87,7 @@ impl Outage {
     }
 
     /// The same for other processes.
-    pub(super) fn to_share(&self) -> Failure {
+    pub(in crate::secrets) fn to_share(&self) -> Failure {
         let Outage { error, failures, time_limit, lost, pause, .. } = self.clone();
         Failure { error, failures, time_limit, lost, pause, retry_at: Instant::now().after(self.backoff()) }
     }
@@ -98,7 +98,7 @@ impl Outage {
     }
 
     /// Whether a call with this much time left must not query the source.
-    pub(super) fn is_backing_off(&self, remaining: Duration) -> bool {
+    pub(in crate::secrets) fn is_backing_off(&self, remaining: Duration) -> bool {
         !self.retry_at.has_passed() && self.applies_to(remaining)
     }
 

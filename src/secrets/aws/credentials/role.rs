@@ -62,6 +62,7 @@ impl RoleSession {
         if let Some(external_id) = &self.external_id {
             identity.add_hash("external id", external_id.as_bytes());
         }
+        identity.add_optional("role duration", self.duration.map(u32::to_le_bytes));
     }
 
     fn session_name(&self) -> String {

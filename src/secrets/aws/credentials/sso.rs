@@ -60,12 +60,14 @@ fn parse(body: &[u8]) -> Option<Fields> {
 }
 
 impl SsoLogin {
-    /// Adds the login to the identity of a process.
-    pub(super) fn identify(&self, identity: &mut Identity) {
+    /// Adds the login, and its token, to the identity of a process.
+    pub(super) fn identify(&self, settings: &Settings<'_>, identity: &mut Identity) -> Result<()> {
         for (name, value) in [("sso region", &self.region), ("sso account", &self.account), ("sso role", &self.role)] {
             identity.add(name, value);
         }
+        identity.add("sso endpoint", settings.endpoint(Service::Sso, &self.region)?.url);
         identity.add("sso cache file", self.cache_file.as_os_str().as_encoded_bytes());
+        identity.add_secret(self.cached()?.access.as_bytes())
     }
 
     /// Returns the login of a profile; `None` if it has none.

@@ -6,6 +6,7 @@
 # make test            install what the tests need, run all of them, two suites side by side
 # make lint            check formatting, wording and common mistakes in all languages
 # make test-c          test one language: also -rust, -cpp, -python, -node, -go; TEST=… selects tests, see below
+# make test-fleet      start 500 processes at once against moto and OpenBao with quotas
 # make soak            run the tests that take ten minutes and more
 # make tsan            run the thread tests of the cache under ThreadSanitizer, with a nightly compiler
 # make bench           measure, next to other libraries
@@ -35,7 +36,7 @@ COMPLETIONS := share/bash-completion/completions/st-secrets share/zsh/site-funct
     share/fish/vendor_completions.d/st-secrets.fish
 SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock build.rs
 
-.PHONY: all command help demo demo-servers test soak tsan bench install header clean tools test-rust test-model test-c lint test-python wheel test-node dist-node dist test-cpp test-go go-module dist-c coverage
+.PHONY: all command help demo demo-servers test soak tsan bench install header clean tools test-rust test-model test-c lint test-python wheel test-node dist-node dist test-cpp test-go test-fleet go-module dist-c coverage
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/lib/libst_secrets.so $(BUILD)/lib/libst_secrets.a
@@ -176,6 +177,11 @@ test-go: all
 	sh tests/python-tools.sh
 	sh bindings/go/test.sh $(if $(TEST),'$(TEST)')
 
+# Real processes on hosts of their own, behind a gate that counts their requests and enforces AWS's quotas.
+test-fleet: all command
+	sh tests/python-tools.sh
+	sh tests/fleet/run.sh
+
 go-module:
 	cd bindings/go && go run package.go $(VERSION) $(CURDIR)/$(BUILD)/dist/go
 
@@ -185,10 +191,11 @@ coverage:
 
 # The longest suites first.
 test: tools lint coverage all command
-	@python3 tests/all.py test-rust test-c test-python test-node test-go test-cpp test-model
+	@python3 tests/all.py test-rust test-c test-python test-node test-go test-cpp test-fleet test-model
 
 # Runs the tests that take more than a few minutes.
-soak: tools
+soak: tools all command
+	sh tests/fleet/run.sh --hosts 1250 --ranks 8 --timing
 	$(CARGO) test --locked --test soak -- --nocapture
 	ST_TEST_KILLS=2000 ST_TEST_FORKS=1000 $(CARGO) test --locked --test store_processes --test store_fork
 	ST_TEST_VALUES=1000000 ST_TEST_PYTHON_VALUES=20000 ST_TEST_TEXT=1073741824 $(CARGO) test --release --locked --test redact

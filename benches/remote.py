@@ -1,6 +1,6 @@
 """Compares secrets of AWS (moto) and Vault (OpenBao) with boto3, hvac and aws-secretsmanager-caching on the same
-servers: from process start to the first secret, 16 processes at once, cached lookups, and the resources of an idle
-process.
+servers: from process start to the first secret, 16 processes at once, cached lookups, documents shared by processes,
+and the resources of an idle process.
 
 usage: remote.py PROGRAM (benches/remote.c)
 """
@@ -33,7 +33,7 @@ print(len(secret["data"]["data"]["HF_TOKEN"]))"""
 
 
 def clean_environment(home):
-    starts = ("AWS_", "VAULT_", "BAO_", "SIMPLETUNER_")
+    starts = ("AWS_", "VAULT_", "BAO_", "SIMPLETUNER_", "ST_SECRETS_")
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -102,6 +102,19 @@ def cached(environment, client):
     report("cached get of a key from AWS", "aws-secretsmanager-caching", pairs, 1e9, "ns")
 
 
+def shared(environment, directory):
+    """Cached gets with the setting `share` and without, and a process that finds the document of another one."""
+    share = {**environment, "ST_SECRETS_SHARE": "host", "ST_SECRETS_SHARE_DIR": directory}
+    command = [PROGRAM, "cached", "HF_TOKEN"]
+    times = [
+        [float(subprocess.check_output(command, env=one, text=True).split()[0]) / 1e9 for one in (share, environment)]
+        for _ in range(CACHED_ROUNDS)
+    ]
+    report("cached get of a key from AWS, shared", "without share", times, 1e9, "ns")
+    first = [PROGRAM, "first", "HF_TOKEN"]
+    compare("process start to first secret, shared, C", (first, share), (first, environment), "without share", ROUNDS)
+
+
 def idle(text, environment):
     memory, threads, sockets = subprocess.check_output(
         [PROGRAM, "idle", "HF_TOKEN"], env=environment, text=True
@@ -137,6 +150,8 @@ def measure(environment, aws_url, vault_url):
     compare("process start to first secret, Vault, C", (ours, vault), (hvac_command, vault), "hvac", ROUNDS)
     compare(f"{AT_ONCE} processes at once, AWS, C", (ours, aws), (boto, aws), "boto3", AT_ONCE_ROUNDS, AT_ONCE)
     cached(aws, client)
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
+        shared(aws, f"{directory}/share")
     idle("waiting with a secret from AWS", aws)
     idle("waiting with a secret from Vault", vault)
 

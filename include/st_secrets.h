@@ -174,6 +174,11 @@
 #define ST_SECRET_DEGRADED 4
 
 /**
+ * In `st_secret_info.flags`: another process of this host loaded the value. See the setting `share`.
+ */
+#define ST_SECRET_SHARED 8
+
+/**
  * Outcome of `st_cache_load_begin`: the value is cached.
  */
 #define ST_LOAD_HIT 1
@@ -297,6 +302,8 @@ typedef struct st_cipher st_cipher;
  *   `vault_ca_cert`, `vault_token`, `vault_token_file`, `vault_auth`, `vault_auth_mount`, `vault_role_id`,
  *   `vault_secret_id`, `vault_secret_id_file`, `vault_secret_id_wrapped` (true or false), `vault_role`,
  *   `vault_jwt_file`: HashiCorp Vault or OpenBao; text, described in `docs/vault.md`
+ * - `share` (`"off"` or `"host"`), `share_dir`, `share_key`: whether the processes of this user on this host share
+ *   what one of them has loaded from AWS or Vault; text, described in `docs/share.md`; default `"off"`
  *
  * Keys of a cache (`st_cache_open`):
  *
@@ -1052,8 +1059,19 @@ st_status st_secrets_refresh(const struct st_secrets *secrets,
                              struct st_error *error);
 
 /**
+ * Loads the documents of AWS and Vault now, unless they are cached. With the setting `share`, the other processes of
+ * this host then use them too. The call takes at most `timeout` seconds (`ST_TIMEOUT_DEFAULT`: that of the
+ * configuration; `INFINITY`: no limit).
+ *
+ * The error is that of the first provider that failed, in whole or in part. The other documents are loaded even then.
+ */
+st_status st_secrets_prefetch(const struct st_secrets *secrets,
+                              double timeout,
+                              struct st_error *error);
+
+/**
  * Drops all values that the manager has cached, and wipes those that no caller holds. The next get queries the
- * sources.
+ * sources. With the setting `share`, the other processes of this host drop them too.
  */
 st_status st_secrets_clear_cache(const struct st_secrets *secrets,
                                  struct st_error *error);
@@ -1068,15 +1086,31 @@ st_status st_secrets_describe(const struct st_secrets *secrets,
                               struct st_error *error);
 
 /**
- * Checks all providers, and the memory that holds secrets, and returns the result as JSON. It contains no value of a
- * secret. The caller frees `json` with `st_bytes_free`. An example:
- * `{"ok": true, "providers": [{"name": "env", "state": "ok", "detail": …}], "memory": {"state": "ok", …}}`.
+ * Checks all providers, the memory that holds secrets, and the directory that is shared with other processes, and
+ * returns the result as JSON. It contains no value of a secret. The caller frees `json` with `st_bytes_free`. An
+ * example: `{"ok": true, "providers": [{"name": "env", "state": "ok", "detail": …}], "memory": {"state": "ok", …},
+ * "share": {"state": "absent", …}}`.
  *
  * A state is `ok`, `absent` (not configured, or no file), `warning` or `failed`. `advice`, where present, says what to
  * do. `ok` is false if a provider failed; the call itself succeeds. It takes at most the `timeout` of the
  * configuration.
  */
 st_status st_secrets_check(const struct st_secrets *secrets,
+                           struct st_bytes *json,
+                           struct st_error *error);
+
+/**
+ * Returns what is shared with other processes of this host, as JSON; see the setting `share`. It contains no value of
+ * a secret, and no source is queried. The caller frees `json` with `st_bytes_free`. An example:
+ * `{"share": "host", "directory": "/dev/shm/st-secrets-1000", "owner": 1000, "refused": null, "documents": [{"id": …,
+ * "provider": "aws", "place": …, "age": 12.5, "expires_in": 287.5, "loading": false, "loader_pid": null,
+ * "failing": null, "retry_in": null}]}`.
+ *
+ * `share` is `host` or `off`. `refused` is the reason why nothing is shared, or `null`. The times of a document are in
+ * seconds; they are `null` if the document was not loaded, or if this process cannot decrypt it. `failing` is the
+ * message of the last load, if it failed, and `retry_in` the time until the next one.
+ */
+st_status st_secrets_share(const struct st_secrets *secrets,
                            struct st_bytes *json,
                            struct st_error *error);
 

@@ -25,9 +25,18 @@ impl Instant {
     }
 
     /// The point in time this much later.
-    #[cfg(test)]
     pub(crate) fn after(self, time: Duration) -> Instant {
         Instant(self.0.saturating_add(time))
+    }
+
+    /// The point in time this long after the start of the machine. All processes agree on it.
+    pub(crate) fn after_boot(time: Duration) -> Instant {
+        Instant(time.saturating_add(ORIGIN))
+    }
+
+    /// The time from the start of the machine to this point.
+    pub(crate) fn since_boot(self) -> Duration {
+        self.0.saturating_sub(ORIGIN)
     }
 
     pub(crate) fn elapsed(self) -> Duration {

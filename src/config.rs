@@ -79,6 +79,9 @@ const KEYS: &[(&str, Kind)] = &[
     ("providers", Kind::List),
     ("redact_min", Kind::Count),
     ("redact_with", Kind::Text),
+    ("share", Kind::Text),
+    ("share_dir", Kind::Text),
+    ("share_key", Kind::Text),
     ("soft_ttl", Kind::Lifetime),
     ("state_dir", Kind::Text),
     ("strict_permissions", Kind::Flag),
@@ -195,7 +198,7 @@ impl Config {
     }
 
     /// Returns the text of this key. An empty text counts as not set.
-    pub(crate) fn text(&self, key: &str) -> Option<&str> {
+    pub fn text(&self, key: &str) -> Option<&str> {
         match self.settings.get(key) {
             Some(Setting::Text(text)) if !text.is_empty() => Some(text),
             _ => None,

@@ -135,6 +135,15 @@ pub enum Source {
     HuggingFace = 8,
 }
 
+impl Source {
+    /// Returns the source with this number, if there is one.
+    pub(crate) fn from_code(code: i32) -> Option<Source> {
+        use Source::{Aws, Custom, Encryption, Env, File, HuggingFace, None as Nowhere, Store, Vault};
+        let all = [Nowhere, Env, File, Aws, Vault, Custom, Store, Encryption, HuggingFace];
+        all.into_iter().find(|source| *source as i32 == code)
+    }
+}
+
 /// An error: its status, its source, and a message. It never contains a secret value, an encryption key, or
 /// a token.
 #[derive(Clone)]

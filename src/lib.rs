@@ -13,6 +13,7 @@
 //! | [`store`] | SQLite databases: provider configuration, hardware prices, stored credentials, audit log |
 //! | [`secrets`] | secrets and their providers |
 //! | [`encryption`] | encryption of credentials at rest |
+//! | `share` | one load for all processes of a host |
 //! | `http` | the HTTP client: deadlines, proxies, TLS, retries |
 //! | [`redact`] | removes secret values from text |
 //! | [`cache`] | the cache: LRU, TTLs, one load per key at a time |
@@ -40,6 +41,7 @@ pub mod redact;
 mod secret_memory;
 pub mod secrets;
 mod settings;
+mod share;
 mod shell;
 pub mod store;
 mod sys;

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 mod environment;
 mod registers;
+mod shared_page;
 pub(crate) mod thread_words;
 
 pub(crate) use environment::with_variable;
 pub(crate) use registers::clear_vector_registers;
+pub(crate) use shared_page::{PAGE_SIZE, SharedPage, effective_user, is_in_memory, name_file};
 
 /// The time since the machine started, including time suspended (`CLOCK_BOOTTIME`).
 pub(crate) fn time_since_boot() -> Duration {
@@ -149,25 +151,38 @@ pub(crate) fn with_signals_blocked<T>(body: impl FnOnce() -> T) -> T {
 /// Sleeps while `word` is `expected`, until [`futex_wake`] wakes a class that shares a bit with this one. Returns
 /// whether the thread was woken: `false` if the word differs, or on a signal.
 pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, class: u32) -> bool {
-    futex(word, libc::FUTEX_WAIT_BITSET, expected, class, std::ptr::null()) == 0
+    futex(word, libc::FUTEX_WAIT_BITSET | libc::FUTEX_PRIVATE_FLAG, expected, class, None) == 0
 }
 
 /// Like [`futex_wait`], but at most for this time.
 pub(crate) fn futex_wait_for(word: &AtomicU32, expected: u32, class: u32, time: Duration) {
-    let end = Duration::from_nanos(time_awake()).saturating_add(time);
-    let end = libc::timespec { tv_sec: end.as_secs() as libc::time_t, tv_nsec: end.subsec_nanos() as libc::c_long };
-    futex(word, libc::FUTEX_WAIT_BITSET, expected, class, &end);
+    futex(word, libc::FUTEX_WAIT_BITSET | libc::FUTEX_PRIVATE_FLAG, expected, class, Some(time));
 }
 
 /// Wakes up to `count` threads of these classes that sleep on `word`, in the order in which they went to sleep. Returns
 /// how many it woke.
 pub(crate) fn futex_wake(word: &AtomicU32, class: u32, count: u32) -> usize {
     let count = count.min(i32::MAX as u32);
-    usize::try_from(futex(word, libc::FUTEX_WAKE_BITSET, count, class, std::ptr::null())).unwrap_or(0)
+    let woken = futex(word, libc::FUTEX_WAKE_BITSET | libc::FUTEX_PRIVATE_FLAG, count, class, None);
+    usize::try_from(woken).unwrap_or(0)
 }
 
-fn futex(word: &AtomicU32, operation: libc::c_int, value: u32, class: u32, end: *const libc::timespec) -> libc::c_long {
-    let operation = operation | libc::FUTEX_PRIVATE_FLAG;
+/// Like [`futex_wait_for`], for a word in a [`SharedPage`], until [`futex_wake_shared`].
+pub(crate) fn futex_wait_shared(word: &AtomicU32, expected: u32, time: Duration) {
+    futex(word, libc::FUTEX_WAIT_BITSET, expected, u32::MAX, Some(time));
+}
+
+/// Wakes all threads of all processes that sleep on a word in a [`SharedPage`].
+pub(crate) fn futex_wake_shared(word: &AtomicU32) {
+    futex(word, libc::FUTEX_WAKE_BITSET, i32::MAX as u32, u32::MAX, None);
+}
+
+fn futex(word: &AtomicU32, operation: libc::c_int, value: u32, class: u32, time: Option<Duration>) -> libc::c_long {
+    let end = time.map(|time| {
+        let end = Duration::from_nanos(time_awake()).saturating_add(time);
+        libc::timespec { tv_sec: end.as_secs() as libc::time_t, tv_nsec: end.subsec_nanos() as libc::c_long }
+    });
+    let end = end.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
     // SAFETY: `word` is a valid, aligned 32-bit word for the duration of the call, which the kernel reads atomically;
     // `end` is NULL or a valid time. Neither operation uses the second word.
     unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), operation, value, end, std::ptr::null::<u32>(), class) }

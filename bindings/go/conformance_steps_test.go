@@ -100,6 +100,15 @@ func revealed(secret *Secret, err error) (object, error) {
 	return object{"value": string(value)}, err
 }
 
+// described returns the value and the origin of a secret, and closes it.
+func described(secret *Secret, info Info, err error) (object, error) {
+	answer, err := revealed(secret, err)
+	if err == nil {
+		answer["provider"], answer["source"], answer["info"] = info.Provider, info.Source, names(info)
+	}
+	return answer, err
+}
+
 func (w *world) find(step object, key, text string) (object, error) {
 	ctx := context.Background()
 	switch step["do"] {
@@ -116,12 +125,7 @@ func (w *world) find(step object, key, text string) (object, error) {
 		for _, flag := range step["flags"].([]any) {
 			flags |= map[any]GetFlags{"refresh": Refresh, "cached_only": CachedOnly}[flag]
 		}
-		secret, info, err := w.secrets.GetWith(ctx, key, flags)
-		answer, err := revealed(secret, err)
-		if err == nil {
-			answer["provider"], answer["source"], answer["info"] = info.Provider, info.Source, names(info)
-		}
-		return answer, err
+		return described(w.secrets.GetWith(ctx, key, flags))
 	case "secrets.get_many":
 		var keys []string
 		for _, key := range step["keys"].([]any) {
@@ -146,6 +150,17 @@ func (w *world) find(step object, key, text string) (object, error) {
 		return object{"existed": existed}, err
 	case "secrets.refresh":
 		return nil, w.secrets.Refresh(ctx)
+	case "secrets.prefetch":
+		return nil, w.secrets.Prefetch(ctx)
+	case "secrets.clear_cache":
+		return nil, w.secrets.ClearCache()
+	case "secrets.share":
+		sharing, err := w.secrets.Share()
+		return object{"value": sharing.Share, "count": len(sharing.Documents)}, err
+	case "process.get_with":
+		return w.findInProcess(key)
+	case "aws.requests":
+		return object{"count": w.awsRequests()}, nil
 	case "secrets.file_path":
 		path, err := w.secrets.FilePath()
 		return object{"value": path}, err
@@ -166,8 +181,9 @@ func (w *world) find(step object, key, text string) (object, error) {
 
 func names(info Info) []string {
 	flags := []string{}
-	for name, set := range map[string]bool{"stale": info.Stale, "cached": info.Cached, "degraded": info.Degraded} {
-		if set {
+	sets := []bool{info.Stale, info.Cached, info.Degraded, info.Shared}
+	for i, name := range []string{"stale", "cached", "degraded", "shared"} {
+		if sets[i] {
 			flags = append(flags, name)
 		}
 	}

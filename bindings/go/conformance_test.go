@@ -29,6 +29,10 @@ type world struct {
 	cache     *Cache
 	cipher    *Cipher
 	store     *Store
+	// settings are those of the manager.
+	settings Settings
+	// requests is the number of requests that AWS had logged at the last step that counts them.
+	requests int
 }
 
 // servers returns the variables of tests/python/conformance_servers.py.
@@ -106,6 +110,7 @@ func (w *world) open(settings object) (err error) {
 		}
 		switch kind {
 		case "secrets":
+			w.settings = settings
 			w.secrets, err = Open(settings)
 		case "cipher":
 			w.cipher, err = OpenCipher(settings)

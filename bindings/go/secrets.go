@@ -38,8 +38,8 @@ type Info struct {
 	// not cached.
 	Age, ExpiresIn time.Duration
 	// Stale: the value is older than cache_ttl, or a requested refresh failed. Cached: the value comes from a cache.
-	// Degraded: an earlier provider failed.
-	Stale, Cached, Degraded bool
+	// Degraded: an earlier provider failed. Shared: another process of this host loaded the value; see the setting share.
+	Stale, Cached, Degraded, Shared bool
 }
 
 // Secrets is a chain of providers.
@@ -130,6 +130,7 @@ func (c *call) account() Info {
 		Stale:     info.flags&C.ST_SECRET_STALE != 0,
 		Cached:    info.flags&C.ST_SECRET_CACHED != 0,
 		Degraded:  info.flags&C.ST_SECRET_DEGRADED != 0,
+		Shared:    info.flags&C.ST_SECRET_SHARED != 0,
 	}
 }
 

@@ -51,6 +51,21 @@ func (s *Secrets) Refresh(ctx context.Context) error {
 	return err
 }
 
+// Prefetch loads the documents of AWS and Vault now, unless they are cached. With the setting share, the other
+// processes of this host then use them too. It returns the error of the first provider that failed. ctx is used as in
+// Get.
+func (s *Secrets) Prefetch(ctx context.Context) error {
+	_, err := within(ctx, func(timeout float64) (struct{}, error) {
+		c, err := s.begin()
+		if err != nil {
+			return struct{}{}, err
+		}
+		defer s.end(c)
+		return struct{}{}, c.error(C.st_secrets_prefetch(s.native(), C.double(timeout), &c.err))
+	}, func(struct{}) {})
+	return err
+}
+
 // ClearCache removes all cached values. A value is wiped when its last reference is released.
 func (s *Secrets) ClearCache() error {
 	return s.do(func(c *call) C.st_status { return C.st_secrets_clear_cache(s.native(), &c.err) })

@@ -93,6 +93,11 @@ public:
     ST_SETTING(vault_role, std::string_view, text)
     ST_SETTING(vault_jwt_file, std::string_view, text)
 
+    // What processes of this host share.
+    ST_SETTING(share, std::string_view, text)
+    ST_SETTING(share_dir, std::string_view, text)
+    ST_SETTING(share_key, std::string_view, text)
+
     // Settings of a cipher.
     ST_SETTING(key, std::string_view, text)
     ST_SETTING(key_file, std::string_view, text)

@@ -34,6 +34,8 @@ struct Secret {
     bool cached = false;
     /// An earlier provider failed; it might have returned another value.
     bool degraded = false;
+    /// Another process of this host loaded the value; see the setting `share`.
+    bool shared = false;
     /// The time since the value was fetched, and until it is fetched again; zero for providers that are not cached.
     Seconds age{};
     Seconds expires_in{};
@@ -182,6 +184,14 @@ public:
         return handle_.call<void>(
             [&](const st_secrets *secrets, st_error *error) { ::st_secrets_refresh(secrets, timeout.count(), error); });
     }
+    /// Loads the documents of AWS and Vault now, unless they are cached. With the setting `share`, the other processes
+    /// of this host then use them too.
+    void prefetch(Seconds timeout = default_timeout) const { try_prefetch(timeout).value(); }
+    Result<void> try_prefetch(Seconds timeout = default_timeout) const noexcept {
+        return handle_.call<void>([&](const st_secrets *secrets, st_error *error) {
+            ::st_secrets_prefetch(secrets, timeout.count(), error);
+        });
+    }
     /// Removes all cached values. A value is wiped when its last reference is released.
     void clear_cache() const { try_clear_cache().value(); }
     Result<void> try_clear_cache() const noexcept { return handle_.call<void>(::st_secrets_clear_cache); }
@@ -191,6 +201,9 @@ public:
     /// Returns the health of every provider, as JSON without any secret.
     std::string check() const { return try_check().value(); }
     Result<std::string> try_check() const { return handle_.text(::st_secrets_check); }
+    /// Returns what is shared with other processes of this host, as JSON without any secret.
+    std::string share() const { return try_share().value(); }
+    Result<std::string> try_share() const { return handle_.text(::st_secrets_share); }
     /// Returns the path of the file or directory that the file provider reads, or of the file that `set` creates.
     std::string file_path() const { return try_file_path().value(); }
     Result<std::string> try_file_path() const { return handle_.text(::st_secrets_file_path); }
@@ -221,6 +234,7 @@ private:
         found.stale = (info.flags & ST_SECRET_STALE) != 0;
         found.cached = (info.flags & ST_SECRET_CACHED) != 0;
         found.degraded = (info.flags & ST_SECRET_DEGRADED) != 0;
+        found.shared = (info.flags & ST_SECRET_SHARED) != 0;
         found.age = Seconds(info.age);
         found.expires_in = Seconds(info.expires_in);
     }

@@ -35,6 +35,8 @@ use crate::config::Config;
 ///   `vault_ca_cert`, `vault_token`, `vault_token_file`, `vault_auth`, `vault_auth_mount`, `vault_role_id`,
 ///   `vault_secret_id`, `vault_secret_id_file`, `vault_secret_id_wrapped` (true or false), `vault_role`,
 ///   `vault_jwt_file`: HashiCorp Vault or OpenBao; text, described in `docs/vault.md`
+/// - `share` (`"off"` or `"host"`), `share_dir`, `share_key`: whether the processes of this user on this host share
+///   what one of them has loaded from AWS or Vault; text, described in `docs/share.md`; default `"off"`
 ///
 /// Keys of a cache (`st_cache_open`):
 ///

@@ -33,6 +33,8 @@ pub const ST_SECRET_STALE: u32 = 1;
 pub const ST_SECRET_CACHED: u32 = 2;
 /// In `st_secret_info.flags`: a provider of higher precedence failed, so it may have another value.
 pub const ST_SECRET_DEGRADED: u32 = 4;
+/// In `st_secret_info.flags`: another process of this host loaded the value. See the setting `share`.
+pub const ST_SECRET_SHARED: u32 = 8;
 
 /// Where a value came from, and its age. The caller allocates the struct and initializes it with `ST_SECRET_INFO_INIT`.
 #[repr(C)]
@@ -364,6 +366,7 @@ fn describe(secret: &Secret) -> st_secret_info {
         (secret.is_stale(), ST_SECRET_STALE),
         (secret.is_cached(), ST_SECRET_CACHED),
         (secret.is_degraded(), ST_SECRET_DEGRADED),
+        (secret.is_shared(), ST_SECRET_SHARED),
     ];
     for (is_so, flag) in flags {
         info.flags |= if is_so { flag } else { 0 };

@@ -134,8 +134,26 @@ pub unsafe extern "C" fn st_secrets_refresh(
     })
 }
 
+/// Loads the documents of AWS and Vault now, unless they are cached. With the setting `share`, the other processes of
+/// this host then use them too. The call takes at most `timeout` seconds (`ST_TIMEOUT_DEFAULT`: that of the
+/// configuration; `INFINITY`: no limit).
+///
+/// The error is that of the first provider that failed, in whole or in part. The other documents are loaded even then.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn st_secrets_prefetch(
+    secrets: *const st_secrets,
+    timeout: f64,
+    error: *mut st_error,
+) -> st_status {
+    guard(error, || {
+        let timeout = time_limit(timeout)?;
+        // SAFETY: the caller passes NULL or a live manager.
+        unsafe { manager(secrets) }?.prefetch(timeout)
+    })
+}
+
 /// Drops all values that the manager has cached, and wipes those that no caller holds. The next get queries the
-/// sources.
+/// sources. With the setting `share`, the other processes of this host drop them too.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_secrets_clear_cache(secrets: *const st_secrets, error: *mut st_error) -> st_status {
     guard(error, || {
@@ -158,9 +176,10 @@ pub unsafe extern "C" fn st_secrets_describe(
     unsafe { report(secrets, "json", json, error, |manager| SecretBytes::copy_from(manager.describe().as_bytes())) }
 }
 
-/// Checks all providers, and the memory that holds secrets, and returns the result as JSON. It contains no value of a
-/// secret. The caller frees `json` with `st_bytes_free`. An example:
-/// `{"ok": true, "providers": [{"name": "env", "state": "ok", "detail": …}], "memory": {"state": "ok", …}}`.
+/// Checks all providers, the memory that holds secrets, and the directory that is shared with other processes, and
+/// returns the result as JSON. It contains no value of a secret. The caller frees `json` with `st_bytes_free`. An
+/// example: `{"ok": true, "providers": [{"name": "env", "state": "ok", "detail": …}], "memory": {"state": "ok", …},
+/// "share": {"state": "absent", …}}`.
 ///
 /// A state is `ok`, `absent` (not configured, or no file), `warning` or `failed`. `advice`, where present, says what to
 /// do. `ok` is false if a provider failed; the call itself succeeds. It takes at most the `timeout` of the
@@ -173,6 +192,25 @@ pub unsafe extern "C" fn st_secrets_check(
 ) -> st_status {
     // SAFETY: the same arguments, under the same conditions.
     unsafe { report(secrets, "json", json, error, |manager| SecretBytes::copy_from(manager.check().as_bytes())) }
+}
+
+/// Returns what is shared with other processes of this host, as JSON; see the setting `share`. It contains no value of
+/// a secret, and no source is queried. The caller frees `json` with `st_bytes_free`. An example:
+/// `{"share": "host", "directory": "/dev/shm/st-secrets-1000", "owner": 1000, "refused": null, "documents": [{"id": …,
+/// "provider": "aws", "place": …, "age": 12.5, "expires_in": 287.5, "loading": false, "loader_pid": null,
+/// "failing": null, "retry_in": null}]}`.
+///
+/// `share` is `host` or `off`. `refused` is the reason why nothing is shared, or `null`. The times of a document are in
+/// seconds; they are `null` if the document was not loaded, or if this process cannot decrypt it. `failing` is the
+/// message of the last load, if it failed, and `retry_in` the time until the next one.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn st_secrets_share(
+    secrets: *const st_secrets,
+    json: *mut st_bytes,
+    error: *mut st_error,
+) -> st_status {
+    // SAFETY: the same arguments, under the same conditions.
+    unsafe { report(secrets, "json", json, error, |manager| SecretBytes::copy_from(manager.share().as_bytes())) }
 }
 
 /// Returns the path of the file or directory that the file provider reads; if there is none, the path of the file that

@@ -42,24 +42,45 @@ impl CloseOnForkFile {
         }
     }
 
+    /// Whether another open file has locked this byte.
+    pub(crate) fn is_byte_locked(&self, at: u32) -> io::Result<bool> {
+        let mut lock = byte_lock(libc::F_WRLCK, at);
+        // SAFETY: the descriptor is open, and `lock` is writable during the call.
+        match unsafe { libc::fcntl(self.file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut lock) } {
+            0 => Ok(lock.l_type != libc::F_UNLCK as libc::c_short),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    /// Whether this process opened it: a forked child has closed its copy.
+    pub(crate) fn is_open(&self) -> bool {
+        self.generation == fork::generation()
+    }
+
     pub(crate) fn unlock_byte(&self, at: u32) {
         // If this fails, closing the file unlocks it.
         let _ = self.set_lock(libc::F_UNLCK, at);
     }
 
     fn set_lock(&self, kind: libc::c_int, at: u32) -> io::Result<()> {
-        // SAFETY: the struct consists of integers, for which zero is valid; the system requires 0 as the process id.
-        let mut lock: libc::flock = unsafe { std::mem::zeroed() };
-        lock.l_type = kind as libc::c_short;
-        lock.l_whence = libc::SEEK_SET as libc::c_short;
-        lock.l_start = libc::off_t::from(at);
-        lock.l_len = 1;
+        let lock = byte_lock(kind, at);
         // SAFETY: the descriptor is open, and the system only reads the lock during the call.
         match unsafe { libc::fcntl(self.file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) } {
             0 => Ok(()),
             _ => Err(io::Error::last_os_error()),
         }
     }
+}
+
+/// A lock on one byte, as `fcntl` takes it.
+fn byte_lock(kind: libc::c_int, at: u32) -> libc::flock {
+    // SAFETY: the struct consists of integers, for which zero is valid; the system requires 0 as the process id.
+    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+    lock.l_type = kind as libc::c_short;
+    lock.l_whence = libc::SEEK_SET as libc::c_short;
+    lock.l_start = libc::off_t::from(at);
+    lock.l_len = 1;
+    lock
 }
 
 impl Deref for CloseOnForkFile {
@@ -73,7 +94,7 @@ impl Deref for CloseOnForkFile {
 impl Drop for CloseOnForkFile {
     fn drop(&mut self) {
         let _guard = fork::protect();
-        if self.generation != fork::generation() {
+        if !self.is_open() {
             // This is a child, which has already closed the file.
             return;
         }
@@ -86,7 +107,7 @@ impl Drop for CloseOnForkFile {
 extern "C" fn nothing() {}
 
 extern "C" fn close_inherited() {
-    // SAFETY: only the forking thread exists here, and it holds no `CloseOnForkFile`: none is held while a callback of
-    // the program runs.
+    // SAFETY: only the forking thread exists here. It may hold a `CloseOnForkFile` only if a log sink of the program
+    // forks; code that logs while it holds one checks `is_open` before it uses it again.
     unsafe { OPEN.close_all() };
 }

@@ -19,6 +19,28 @@ pub(crate) struct Settings {
     pub(crate) secret_paths: bool,
 }
 
+impl Settings {
+    /// The settings on which it depends which server answers, by name.
+    pub(crate) fn trust(&self) -> Vec<(&'static str, &str)> {
+        let mut trust = Vec::new();
+        match &self.roots {
+            Roots::Platform => {}
+            Roots::File(setting) => trust.push(("roots file", setting.text())),
+            Roots::Directory(setting) => trust.push(("roots directory", setting.text())),
+            Roots::Pem(setting) => trust.push(("roots", setting.text())),
+        }
+        if let Some((certificate, key)) = &self.client_certificate {
+            trust.extend([("client certificate", certificate.text()), ("client key", key.text())]);
+        }
+        trust.extend(self.server_name.as_deref().map(|name| ("server name", name)));
+        trust.extend(self.skip_verify.then_some(("skip verify", "")));
+        if let Proxy::Always(setting) = &self.proxy {
+            trust.push(("proxy", setting.text()));
+        }
+        trust
+    }
+}
+
 /// The certificate authorities that are trusted.
 #[derive(Clone, Default)]
 pub(crate) enum Roots {

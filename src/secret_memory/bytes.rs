@@ -136,6 +136,13 @@ impl SecretBuffer {
         unsafe { self.0.as_mut() }.len = len;
     }
 
+    /// The bytes, to change them in place.
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        let len = self.len();
+        // SAFETY: `len` initialized bytes follow the header, and the buffer is exclusively ours.
+        unsafe { std::slice::from_raw_parts_mut(self.0.as_ptr().cast::<u8>().add(HEADER), len) }
+    }
+
     /// Converts the buffer into immutable, shareable bytes.
     pub(crate) fn freeze(mut self) -> SecretBytes {
         let len = self.len();

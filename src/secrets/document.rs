@@ -14,6 +14,7 @@ use crate::clock::Deadline;
 use crate::error::{Error, Result};
 use crate::http::retry::Patience;
 use crate::secret_memory::SecretBytes;
+use crate::share::Identity;
 
 /// A source of documents. One load is under way at a time.
 pub(crate) trait DocumentSource: Send + Sync {
@@ -24,6 +25,12 @@ pub(crate) trait DocumentSource: Send + Sync {
 
     /// Called before a forced refresh, which may follow a repair. The source drops the failures that it has cached.
     fn before_refresh(&self) {}
+
+    /// Returns who would request what, for the processes of this host that share the document; `None` if it is not
+    /// shared. It reads at most local files.
+    fn identity(&self) -> Option<Identity> {
+        None
+    }
 
     /// Reads the document now. If there is none, the result is [`Document::missing`]. `patience` says whether a load
     /// that the server throttles waits for its turn.
@@ -104,6 +111,11 @@ impl Document {
         }
     }
 
+    /// Adds one entry. Entries of earlier calls take precedence.
+    pub(crate) fn add_entry(&mut self, key: &str, value: SecretBytes, version: Option<Arc<str>>) {
+        self.values.entry(key.into()).or_insert((value, version));
+    }
+
     /// Returns the number of keys that have a value.
     pub(crate) fn len(&self) -> usize {
         self.values.len()
@@ -112,6 +124,11 @@ impl Document {
     /// Returns the keys that have a value.
     pub(crate) fn entries(&self) -> impl Iterator<Item = (&str, &Entry)> {
         self.values.iter().map(|(key, entry)| (&**key, entry))
+    }
+
+    /// Returns the entries that are unusable, with the reasons.
+    pub(crate) fn broken(&self) -> impl Iterator<Item = (&str, &Error)> {
+        self.broken.iter().map(|(key, error)| (&**key, error))
     }
 
     /// The keys of all entries, unusable ones included.

@@ -7,7 +7,7 @@
 //! flagged as stale. A call waits only for a key of which nothing is cached.
 //!
 //! After a failure the source is not queried for a random time, which grows from 1 s up to `max_backoff`, unless a
-//! refresh is requested or the source has new credentials; see [`Outage`]. From the first failure until a load
+//! refresh is requested or the source has new credentials; see [`outage`]. From the first failure until a load
 //! succeeds, at most one call at a time waits for the source, which does not repeat failed requests; if it timed out,
 //! only briefly: such a load is a probe. Only an authoritative failure drops the document at once.
 
@@ -17,25 +17,26 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
-use super::document::{Document, DocumentSource};
-use super::entries::counted;
+use super::document::DocumentSource;
 use super::lookup_cache::CacheTimes;
 use super::provider::{Health, HealthState, Known, Names, Peeked, Request, SecretProvider};
 use super::secret::{ProviderId, Secret};
 use super::single_flight::SingleFlight;
 use crate::clock::{CoarseInstant, Deadline, Instant};
-use crate::error::{Error, Result, Status};
+use crate::error::{Error, Result};
 use crate::fork::{self, ReadGuard};
 use crate::fork_safe::Published;
-use crate::http::retry::Patience;
-use crate::log::{self, Level};
 use crate::secret_memory::wipe_stack_below;
+use crate::share::Share;
 use loaded::LoadedDocument;
-use outage::Outage;
+use shared::SharedSlot;
 use state::State;
 
+mod load;
 mod loaded;
 pub(super) mod outage;
+mod payload;
+mod shared;
 mod state;
 
 /// The depth of stack that is wiped after a load: a source may leave credentials there.
@@ -44,11 +45,14 @@ const STACK: usize = 16 << 10;
 pub(super) struct DocumentProvider<S> {
     source: S,
     times: CacheTimes,
-    loads: SingleFlight<Arc<LoadedDocument>>,
+    /// Its results are `None` if another process is loading the document.
+    loads: SingleFlight<Option<Arc<LoadedDocument>>>,
     upkeeps: SingleFlight<()>,
     state: Mutex<State>,
     /// The document, unless its source fails.
     current: Published<LoadedDocument>,
+    /// What it shares with other processes of this host.
+    shared: Option<SharedSlot>,
 }
 
 /// The need of one call for a newer document.
@@ -58,145 +62,22 @@ struct LoadRequest<'a> {
     remaining: Duration,
     /// Query the source even during its back-off.
     forced: bool,
+    /// Wait for another process that is loading the document.
+    waits: bool,
     /// Whether this document is new enough.
     accepts: &'a dyn Fn(&Arc<LoadedDocument>) -> bool,
 }
 
 impl<S: DocumentSource> DocumentProvider<S> {
-    pub(super) fn new(source: S, times: CacheTimes) -> Result<DocumentProvider<S>> {
+    pub(super) fn new(source: S, times: CacheTimes, share: Option<Arc<Share>>) -> Result<DocumentProvider<S>> {
         let (loads, upkeeps) = (SingleFlight::new()?, SingleFlight::new()?);
         let (state, current) = (Mutex::default(), Published::empty());
-        Ok(DocumentProvider { source, times, loads, upkeeps, state, current })
+        Ok(DocumentProvider { source, times, loads, upkeeps, state, current, shared: share.map(SharedSlot::new) })
     }
 
     fn state(&self) -> State {
         let _guard = fork::protect();
         self.state.lock().clone()
-    }
-
-    /// Loads a new document, or waits for the call that is loading one.
-    fn load(&self, request: &LoadRequest) -> Result<Arc<LoadedDocument>> {
-        let mut own = false;
-        let work = || self.load_unless_done(request, &mut own);
-        let result = self.loads.run(b"", request.deadline, request.accepts, work);
-        self.run_upkeep(own && result.is_ok(), request.deadline);
-        result
-    }
-
-    /// Loads a new document; `None` if another call is loading one.
-    fn try_load(&self, request: &LoadRequest) -> Option<Result<Arc<LoadedDocument>>> {
-        let mut own = false;
-        let work = || self.load_unless_done(request, &mut own);
-        let result = self.loads.try_run(b"", request.deadline, work)?;
-        self.run_upkeep(own && result.is_ok(), request.deadline);
-        Some(result)
-    }
-
-    /// Loads a new document, unless another call did before this call's turn.
-    fn load_unless_done(&self, request: &LoadRequest, own: &mut bool) -> Result<Arc<LoadedDocument>> {
-        match self.state().document.filter(request.accepts) {
-            Some(loaded) => Ok(loaded),
-            None => {
-                *own = true;
-                self.load_now(request)
-            }
-        }
-    }
-
-    /// Queries the source, except during its back-off. No other call does so now.
-    fn load_now(&self, request: &LoadRequest) -> Result<Arc<LoadedDocument>> {
-        let _guard = fork::protect();
-        let outage = self.state().outage.filter(|outage| outage.applies_to(request.remaining));
-        let has_failed = outage.is_some();
-        match outage.filter(|outage| outage.is_backing_off(request.remaining)) {
-            _ if request.forced => self.source.before_refresh(),
-            Some(outage) if !self.has_new_credentials(&outage) => return Err(outage.error()),
-            _ => {}
-        }
-        if request.deadline.has_passed() {
-            return Err(Error::new(Status::Timeout, "no time was left to query it").with_retryable(true));
-        }
-        let requested_at = Instant::now();
-        let has_value = self.state().document.is_some_and(|loaded| loaded.is_usable());
-        let patience = match has_value {
-            _ if has_failed && !request.forced => Patience::Probing,
-            true => Patience::Brief,
-            false => Patience::UntilDeadline,
-        };
-        let result = self.source.load(request.deadline, patience);
-        wipe_stack_below::<STACK>();
-        match result {
-            Ok(document) => Ok(self.publish(document, requested_at, request.remaining)),
-            Err(error) => Err(self.note_failure(error, requested_at, request)),
-        }
-    }
-
-    /// Checks, about once a second, whether a source that is backing off has new credentials.
-    fn has_new_credentials(&self, outage: &Outage) -> bool {
-        if !outage.is_credential_check_due() {
-            return false;
-        }
-        self.change(|state| state.outage = Some(Arc::new(outage.with_credentials_checked_now())));
-        self.source.has_new_credentials()
-    }
-
-    fn publish(&self, document: Document, requested_at: Instant, time_limit: Duration) -> Arc<LoadedDocument> {
-        self.log_load(&document, requested_at.elapsed());
-        let before = self.state();
-        let outage = document.incomplete().map(|error| {
-            Arc::new(Outage::after(before.outage.as_deref(), error.clone(), time_limit, None, self.times.max_backoff))
-        });
-        let loaded = Arc::new(LoadedDocument::new(document, requested_at, &self.times, before.document.as_deref()));
-        let load_time = requested_at.elapsed();
-        self.change(|state| {
-            if outage.is_none() {
-                state.load_time = load_time;
-            }
-            state.outage = outage;
-            if state.may_cache(requested_at) {
-                state.document = Some(loaded.clone());
-            }
-        });
-        loaded
-    }
-
-    fn log_load(&self, document: &Document, time: Duration) {
-        let (name, place) = (self.source.id().name(), self.source.place());
-        if let Some(error) = document.incomplete() {
-            log::emit(Level::Warn, "secrets", || format!("{name}: {place}: a part could not be read: {error}"));
-        }
-        log::emit(Level::Info, "secrets", || {
-            let keys = counted(document.len(), "key", "keys");
-            let what = match (&document.missing, &document.version) {
-                (Some(reason), _) => reason.clone(),
-                (None, Some(version)) => format!("{keys}, version {version}"),
-                (None, None) => keys,
-            };
-            format!("{name}: {place}: {what}, in {:.0} ms", time.as_secs_f64() * 1e3)
-        });
-    }
-
-    /// Records the failure of a load, and returns it for the caller. That of a probe which timed out is the failure of
-    /// the load before, which had the time that the message names.
-    fn note_failure(&self, error: Error, requested_at: Instant, request: &LoadRequest) -> Error {
-        let State { document, outage, .. } = self.state();
-        let (taken, time_limit) = (Some(requested_at.elapsed()), request.remaining);
-        let is_probe = !request.forced && error.status() == Status::Timeout;
-        let hung = outage.as_ref().filter(|outage| is_probe && outage.is_hung(time_limit));
-        let error = hung.map_or(error, |outage| outage.cause().clone());
-        let outage = Outage::after(outage.as_deref(), error.clone(), time_limit, taken, self.times.max_backoff);
-        let drop_document = error.is_authoritative();
-        if !drop_document && document.is_some_and(|loaded| loaded.is_usable()) {
-            let name = self.source.id().name();
-            log::emit(Level::Warn, "secrets", || format!("{name} failed; its last document is still used: {error}"));
-        }
-        self.change(|state| {
-            state.outage = Some(Arc::new(outage));
-            if drop_document {
-                state.document = None;
-            }
-        });
-        error
     }
 
     /// Changes the state. Values of the earlier document are dropped after the lock is released.
@@ -213,21 +94,6 @@ impl<S: DocumentSource> DocumentProvider<S> {
         let current = self.current.replace(state.document.clone().filter(|_| state.outage.is_none()));
         drop(state);
         drop((before, current));
-    }
-
-    /// Runs the source's upkeep after a load that this call made. No other call waits for it.
-    fn run_upkeep(&self, wanted: bool, deadline: Deadline) {
-        if !wanted || deadline.has_passed() {
-            return;
-        }
-        let work = || {
-            self.source.upkeep(deadline);
-            wipe_stack_below::<STACK>();
-            Ok(())
-        };
-        if let Some(Err(error)) = self.upkeeps.try_run(b"", deadline, work) {
-            log::emit(Level::Warn, "secrets", || format!("{}: upkeep failed: {error}", self.source.id().name()));
-        }
     }
 
     /// The cached answer after a load that failed, or the failure.
@@ -247,11 +113,24 @@ impl<S: DocumentSource> DocumentProvider<S> {
         }
     }
 
+    /// Returns a fresh document, cached or loaded now.
+    fn fresh(&self, request: &Request) -> Result<Arc<LoadedDocument>> {
+        let is_fresh = |loaded: &Arc<LoadedDocument>| loaded.is_fresh();
+        let state = self.followed_state();
+        if let Some(loaded) = state.document.as_ref().filter(|loaded| is_fresh(loaded)) {
+            return Ok(loaded.clone());
+        }
+        let remaining = request.deadline().remaining();
+        let deadline = request.deadline().min(Deadline::after(state.time_for_load(remaining)));
+        self.load(&LoadRequest { deadline, remaining, forced: false, waits: true, accepts: &is_fresh })
+    }
+
     /// Returns a document whose load began after this call.
     fn refreshed(&self, request: &Request) -> Result<Arc<LoadedDocument>> {
         let (since, deadline) = (Instant::now(), request.deadline());
         let accepts = |loaded: &Arc<LoadedDocument>| loaded.requested_at >= since;
-        self.load(&LoadRequest { deadline, remaining: deadline.remaining(), forced: true, accepts: &accepts })
+        let remaining = deadline.remaining();
+        self.load(&LoadRequest { deadline, remaining, forced: true, waits: true, accepts: &accepts })
     }
 }
 
@@ -268,7 +147,7 @@ impl<S: DocumentSource> SecretProvider for DocumentProvider<S> {
         if request.refresh {
             return self.answer(key, self.refreshed(request), true);
         }
-        let state = self.state();
+        let state = self.followed_state();
         let known = state.cached(key).or_else(|| state.known_failure(request));
         if let Some(known) = known.as_ref().filter(|_| !state.is_due(key, request, &self.times)) {
             return known.clone();
@@ -281,6 +160,7 @@ impl<S: DocumentSource> SecretProvider for DocumentProvider<S> {
             deadline: share.min(Deadline::after(state.time_for_load(remaining))),
             remaining,
             forced: false,
+            waits: known.is_none(),
             accepts: &|loaded| {
                 state.may_cache(loaded.requested_at)
                     && !state.document.as_ref().is_some_and(|old| Arc::ptr_eq(old, loaded))
@@ -307,7 +187,9 @@ impl<S: DocumentSource> SecretProvider for DocumentProvider<S> {
     }
 
     fn cached(&self, key: &str) -> Option<Option<Secret>> {
-        self.state().cached(key)?.ok()
+        let state = self.followed_state();
+        let state = if state.document.is_none() { self.state_from_share() } else { state };
+        state.cached(key)?.ok()
     }
 
     fn place(&self, _: &str) -> String {
@@ -327,9 +209,21 @@ impl<S: DocumentSource> SecretProvider for DocumentProvider<S> {
 
     fn clear_cache(&self) {
         self.change(|state| {
-            state.document = None;
+            (state.document, state.stamp) = (None, None);
             state.cleared_at = Some(Instant::now());
         });
+        self.invalidate_shared();
+    }
+
+    fn prefetch(&self, request: &Request) -> Result<()> {
+        match self.fresh(request)?.document.incomplete() {
+            Some(error) => Err(error.clone()),
+            None => Ok(()),
+        }
+    }
+
+    fn describe_share(&self) -> Option<Map<String, Value>> {
+        self.describe_slot()
     }
 
     fn describe(&self) -> Map<String, Value> {
@@ -359,14 +253,7 @@ impl<S: DocumentSource> SecretProvider for DocumentProvider<S> {
             let names = loaded.document.names().map(str::to_owned).collect();
             Names { names, error: error.or_else(|| loaded.document.incomplete().cloned()) }
         };
-        let is_fresh = |loaded: &Arc<LoadedDocument>| loaded.is_fresh();
-        if let Some(loaded) = self.state().document.filter(is_fresh) {
-            return Some(names_of(&loaded, None));
-        }
-        let remaining = request.deadline().remaining();
-        let deadline = request.deadline().min(Deadline::after(self.state().time_for_load(remaining)));
-        let load = LoadRequest { deadline, remaining, forced: false, accepts: &is_fresh };
-        Some(match self.load(&load) {
+        Some(match self.fresh(request) {
             Ok(loaded) => names_of(&loaded, None),
             Err(error) => match self.state().document.filter(|loaded| loaded.is_usable()) {
                 Some(loaded) => names_of(&loaded, Some(error)),

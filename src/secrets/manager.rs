@@ -19,6 +19,7 @@ use super::not_configured::{NotConfigured, NotConfiguredProvider};
 use super::provider::{Request, SecretProvider};
 use super::remote_group::at_provider;
 use super::secret::{ProviderId, Secret};
+use super::shared_login::SharedLogins;
 use super::vault::{self, VaultSource};
 use super::well_known;
 use crate::clock::Deadline;
@@ -27,6 +28,8 @@ use crate::error::{Error, Result, Source, Status};
 use crate::fork;
 use crate::fork_safe::Published;
 use crate::process_default::ProcessDefault;
+use crate::settings::Environment;
+use crate::share::Share;
 
 const DEFAULT_PROVIDERS: [&str; 5] = ["env", "file", "aws", "vault", "huggingface"];
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -43,6 +46,8 @@ pub struct Manager {
     file: Option<Arc<FileProvider>>,
     lookup_cache: LookupCache,
     timeout: Duration,
+    /// `None` if nothing is shared with other processes.
+    share: Option<Arc<Share>>,
 }
 
 pub(super) type Providers = Vec<Arc<dyn SecretProvider>>;
@@ -69,6 +74,9 @@ impl Manager {
         let names = config.list("providers").unwrap_or(&default);
         let timeout = config.time("timeout", DEFAULT_TIMEOUT);
         let times = CacheTimes::of(config);
+        let share = Share::open(config, &Environment::Process)?;
+        let remote = Remote { times, share: share.clone() };
+        let logins = SharedLogins::new(share.clone(), times.max_backoff);
         let mut providers = Providers::new();
         let mut file = None;
         for name in names {
@@ -88,16 +96,16 @@ impl Manager {
                 "aws" => {
                     let why = "no secret is named; set `aws_secret_name` or SIMPLETUNER_AWS_SECRET_NAME".to_owned();
                     let missing = NotConfigured { why, is_wanted: false };
-                    providers.push(remote(&aws::ID, AwsSource::open(config)?.ok_or(missing), times)?);
+                    providers.push(remote.provider(&aws::ID, AwsSource::open(config, logins.clone())?.ok_or(missing))?);
                 }
-                "vault" => providers.push(remote(&vault::ID, VaultSource::open(config)?, times)?),
+                "vault" => providers.push(remote.provider(&vault::ID, VaultSource::open(config, logins.clone())?)?),
                 "huggingface" => providers.push(Arc::new(HuggingFaceProvider::open(config))),
                 _ => return Err(unknown_provider(name)),
             }
         }
         let (lookup_cache, providers) = (LookupCache::new(times)?, Arc::new(providers));
         let current = Published::new(Some(providers.clone()));
-        Ok(Manager { providers: RwLock::new(providers), current, file, lookup_cache, timeout })
+        Ok(Manager { providers: RwLock::new(providers), current, file, lookup_cache, timeout, share })
     }
 
     /// Returns the manager of the process, which is opened with default settings on first use.
@@ -220,15 +228,27 @@ impl Manager {
     /// Refreshes all providers now. The error is that of the first provider that failed.
     pub fn refresh(&self, timeout: Option<Duration>) -> Result<()> {
         let _guard = fork::protect();
-        let request = self.request(timeout, true);
-        let mut result = Ok(());
-        let providers = self.providers();
-        for (at, provider) in providers.iter().enumerate() {
-            let share = request.share(providers[at + 1..].iter().any(|other| other.is_remote()));
-            result = result.and(provider.refresh(&share).map_err(|error| at_provider(&**provider, error)));
-        }
+        let result = self.for_each(&self.request(timeout, true), |provider, request| provider.refresh(request));
         // Last, because other calls may have cached old values meanwhile.
         self.lookup_cache.clear();
+        result
+    }
+
+    /// Loads the documents of AWS and Vault now, unless they are cached. With the setting `share`, other processes of
+    /// this host then use them too. The error is that of the first provider that failed; the others are loaded even
+    /// then.
+    pub fn prefetch(&self, timeout: Option<Duration>) -> Result<()> {
+        let _guard = fork::protect();
+        self.for_each(&self.request(timeout, false), |provider, request| provider.prefetch(request))
+    }
+
+    /// Calls `action` with each provider and its share of the time. Returns the first failure.
+    fn for_each(&self, request: &Request, action: impl Fn(&dyn SecretProvider, &Request) -> Result<()>) -> Result<()> {
+        let (mut result, providers) = (Ok(()), self.providers());
+        for (at, provider) in providers.iter().enumerate() {
+            let share = request.share(providers[at + 1..].iter().any(|other| other.is_remote()));
+            result = result.and(action(&**provider, &share).map_err(|error| at_provider(&**provider, error)));
+        }
         result
     }
 
@@ -282,6 +302,10 @@ impl Manager {
         &self.lookup_cache
     }
 
+    pub(super) fn shared(&self) -> Option<&Share> {
+        self.share.as_deref()
+    }
+
     fn file(&self) -> Result<&FileProvider> {
         self.file.as_deref().ok_or_else(|| {
             Error::new(Status::Config, "there is no file provider; add \"file\" to `providers` in the configuration")
@@ -297,16 +321,24 @@ impl Drop for Manager {
     }
 }
 
-/// Returns a provider over this source or, if it is not configured, one that says why.
-fn remote<S: DocumentSource + 'static>(
-    id: &'static ProviderId,
-    opened: Result<S, NotConfigured>,
+/// What remote providers are opened with.
+struct Remote {
     times: CacheTimes,
-) -> Result<Arc<dyn SecretProvider>> {
-    Ok(match opened {
-        Ok(opened) => Arc::new(DocumentProvider::new(opened, times)?),
-        Err(missing) => Arc::new(NotConfiguredProvider { id, missing }),
-    })
+    share: Option<Arc<Share>>,
+}
+
+impl Remote {
+    /// Returns a provider over this source or, if it is not configured, one that says why.
+    fn provider<S: DocumentSource + 'static>(
+        &self,
+        id: &'static ProviderId,
+        opened: Result<S, NotConfigured>,
+    ) -> Result<Arc<dyn SecretProvider>> {
+        Ok(match opened {
+            Ok(opened) => Arc::new(DocumentProvider::new(opened, self.times, self.share.clone())?),
+            Err(missing) => Arc::new(NotConfiguredProvider { id, missing }),
+        })
+    }
 }
 
 fn unknown_provider(name: &str) -> Error {

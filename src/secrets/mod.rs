@@ -47,6 +47,7 @@ mod provider;
 mod remote_group;
 mod report;
 mod secret;
+mod shared_login;
 mod single_flight;
 mod vault;
 pub mod well_known;

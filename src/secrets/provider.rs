@@ -88,6 +88,16 @@ pub(crate) trait SecretProvider: Send + Sync {
         Ok(())
     }
 
+    /// Loads what it would load for a get, unless that is cached.
+    fn prefetch(&self, _: &Request) -> Result<()> {
+        Ok(())
+    }
+
+    /// Returns what it shares with other processes of this host, without a query; `None` if that is nothing.
+    fn describe_share(&self) -> Option<Map<String, Value>> {
+        None
+    }
+
     /// Drops, and so wipes, the values that the provider itself has cached.
     fn clear_cache(&self) {}
 

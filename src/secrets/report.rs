@@ -6,6 +6,7 @@ use super::manager::Manager;
 use super::provider::{Health, HealthState};
 use crate::fork;
 use crate::secret_memory::arena;
+use crate::sys;
 
 impl Manager {
     /// Returns the settings, and the providers in their order, as JSON, without a query to a remote source.
@@ -34,9 +35,11 @@ impl Manager {
         }))
     }
 
-    /// Checks every provider, and the memory that holds secrets, and returns the result as JSON.
+    /// Checks every provider, the memory that holds secrets, and the directory that is shared with other processes, and
+    /// returns the result as JSON.
     ///
-    /// `{"ok": true, "providers": [{"name": "env", "state": "ok", "detail": …}], "memory": {"state": "ok", …}}`. A
+    /// `{"ok": true, "providers": [{"name": "env", "state": "ok", "detail": …}], "memory": {"state": "ok", …}, "share":
+    /// {"state": "absent", …}}`. A
     /// state is `ok`, `absent` (not configured, or no file), `warning` or `failed`. `advice`, where present, says what
     /// to do. `ok` is false if any provider failed.
     pub fn check(&self) -> String {
@@ -52,7 +55,41 @@ impl Manager {
             fields.extend(as_fields(&health));
             providers.push(Value::Object(fields));
         }
-        pretty(&json!({"ok": worst != HealthState::Failed, "providers": providers, "memory": memory()}))
+        pretty(
+            &json!({"ok": worst != HealthState::Failed, "providers": providers, "memory": memory(), "share": self.share_health()}),
+        )
+    }
+
+    /// Returns what is shared with other processes of this host, as JSON, without a query to a remote source.
+    ///
+    /// `{"share": "host", "directory": "/dev/shm/st-secrets-1000", "owner": 1000, "refused": null, "documents": [{"id":
+    /// …, "provider": "aws", "place": …, "age": 12.5, "expires_in": 287.5, "loading": false, "loader_pid": null,
+    /// "failing": null, "retry_in": null}]}`. `refused` is the reason why nothing is shared. What is not known is
+    /// `null`.
+    pub fn share(&self) -> String {
+        let _guard = fork::protect();
+        let documents: Vec<_> = self.providers().iter().filter_map(|provider| provider.describe_share()).collect();
+        let share = self.shared();
+        let directory = share.and_then(|share| share.directory());
+        pretty(&json!({
+            "share": if share.is_some() { "host" } else { "off" },
+            "directory": directory.map(|path| path.to_string_lossy()),
+            "owner": directory.map(|_| sys::effective_user()),
+            "refused": share.and_then(|share| share.refusal()).map(|error| error.message().to_owned()),
+            "documents": documents,
+        }))
+    }
+
+    fn share_health(&self) -> Map<String, Value> {
+        let Some(share) = self.shared() else { return as_fields(&Health::new(HealthState::Absent, "it is off")) };
+        as_fields(&match share.refusal() {
+            None => {
+                let directory = share.directory().map_or_else(String::new, |path| path.display().to_string());
+                Health::new(HealthState::Ok, format!("documents are shared in {directory}"))
+            }
+            Some(error) => Health::new(HealthState::Warning, format!("nothing is shared: {error}"))
+                .with_advice("correct what is named; until then each process loads for itself"),
+        })
     }
 }
 

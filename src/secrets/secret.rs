@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use crate::clock::Instant;
+use crate::clock::{CoarseInstant, Instant};
 use crate::error::Source;
 use crate::secret_memory::SecretBytes;
+use crate::share::Stamp;
 
 /// A secret, with the provider it came from and its age.
 ///
@@ -23,6 +24,8 @@ pub struct Secret {
     pub(super) cached: bool,
     pub(super) stale: bool,
     pub(super) degraded: bool,
+    /// Whether another process loaded it.
+    pub(super) shared: bool,
 }
 
 /// The name and the kind of a provider.
@@ -70,8 +73,31 @@ pub(super) struct SecretInfo {
     pub(super) ttl: Option<Duration>,
     /// The age from which one caller refreshes it while the others still get it.
     pub(super) refresh_after: Option<Duration>,
-    /// Set when a newer answer of the provider has replaced it.
-    pub(super) superseded: Option<Arc<AtomicBool>>,
+    /// Whether a newer answer of the provider has replaced it.
+    pub(super) superseded: Option<Arc<Superseded>>,
+}
+
+/// Whether a newer answer has replaced one.
+#[derive(Debug, Default)]
+pub(super) struct Superseded {
+    is_set: AtomicBool,
+    /// If it is shared with other processes, which may have a newer one.
+    stamp: Option<Arc<Stamp>>,
+}
+
+impl Superseded {
+    pub(super) fn new(stamp: Option<Arc<Stamp>>) -> Superseded {
+        Superseded { is_set: AtomicBool::new(false), stamp }
+    }
+
+    pub(super) fn set(&self) {
+        self.is_set.store(true, Relaxed);
+    }
+
+    fn get(&self) -> bool {
+        let is_outdated = |stamp: &Arc<Stamp>| !stamp.is_current(CoarseInstant::now());
+        self.is_set.load(Relaxed) || self.stamp.as_ref().is_some_and(is_outdated)
+    }
 }
 
 impl SecretInfo {
@@ -93,13 +119,13 @@ impl SecretInfo {
     }
 
     pub(super) fn is_superseded(&self) -> bool {
-        self.superseded.as_ref().is_some_and(|superseded| superseded.load(Relaxed))
+        self.superseded.as_ref().is_some_and(|superseded| superseded.get())
     }
 
     /// Keeps later calls from using the value from a cache.
     pub(super) fn supersede(&self) {
         if let Some(superseded) = &self.superseded {
-            superseded.store(true, Relaxed);
+            superseded.set();
         }
     }
 }
@@ -107,7 +133,7 @@ impl SecretInfo {
 impl Secret {
     /// A value without version or TTL.
     pub fn new(value: SecretBytes) -> Secret {
-        Secret { value, info: None, provider: None, cached: false, stale: false, degraded: false }
+        Secret { value, info: None, provider: None, cached: false, stale: false, degraded: false, shared: false }
     }
 
     /// The same secret with the provider's own name of its version.
@@ -177,6 +203,11 @@ impl Secret {
     pub fn expires_in(&self) -> Duration {
         let remaining = |info: &Arc<SecretInfo>| info.ttl().saturating_sub(info.age());
         self.info.as_ref().filter(|_| !self.stale).map_or(Duration::ZERO, remaining)
+    }
+
+    /// Whether another process of this host loaded the value; see the setting `share`.
+    pub fn is_shared(&self) -> bool {
+        self.shared
     }
 
     /// Whether a provider of higher precedence failed, so that it may have another value.

@@ -2,6 +2,8 @@
 
 mod bad_use;
 mod cipher;
+#[path = "../common/mod.rs"]
+mod common;
 mod export;
 mod home;
 mod memory_file;
@@ -13,6 +15,7 @@ mod redact_terminal;
 mod report;
 mod run;
 mod session;
+mod share;
 mod store;
 mod terminal;
 mod tree;

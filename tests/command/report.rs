@@ -54,7 +54,9 @@ fn where_shows_the_provider_and_never_the_value() {
     assert_eq!((found.code, lines(&found).len()), (3, 2));
     let found = found.says(&["\"NO_1\" was not found", "\"NO_2\" was not found"]);
     assert!(!found.text().contains("CANARY"));
-    let one = json!({"provider": "file", "bytes": 6, "version": null, "degraded": false, "stale": false});
+    let flags = [("degraded", false), ("stale", false), ("shared", false)];
+    let mut one = json!({"provider": "file", "bytes": 6, "version": null});
+    flags.into_iter().for_each(|(flag, is_so)| one[flag] = json!(is_so));
     assert_eq!(parsed(&home.run(&["where", "A", "--json"]).ok()), json!({"A": one}));
 }
 
@@ -78,7 +80,7 @@ fn check_says_how_each_provider_is_and_what_to_do() {
     let states: Vec<Vec<&str>> = lines(&healthy).into_iter().map(|line| line[..2].to_vec()).collect();
     assert_eq!(states[..3], [["PROVIDER", "STATE"], ["env", "ok"], ["file", "ok"]]);
     assert_eq!(states[3..6], [["aws", "absent"], ["vault", "absent"], ["huggingface", "absent"]]);
-    assert!(healthy.text().contains("\nmemory "), "{healthy:?}");
+    assert!(healthy.text().contains("\nmemory ") && healthy.text().contains("\nshare "), "{healthy:?}");
     assert!(!healthy.text().contains('\x1b'));
 
     set_mode(&home.secrets(), 0o644);

@@ -23,6 +23,11 @@ pub fn temp() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
 }
 
+/// A directory in memory that goes when the test ends.
+pub fn temp_in_memory() -> tempfile::TempDir {
+    tempfile::Builder::new().prefix("st-secrets-test-").tempdir_in("/dev/shm").unwrap()
+}
+
 /// A manager that asks nothing but this file or directory.
 pub fn with_file(path: &Path) -> Manager {
     open(&[("providers", r#"["file"]"#), ("file_path", path.to_str().unwrap())]).unwrap()
@@ -80,7 +85,9 @@ pub fn undisturbed(command: &mut Command) -> &mut Command {
 
 fn disturbs(name: &str) -> bool {
     let upper = name.to_uppercase();
-    ["AWS_", "VAULT_", "BAO_", "SIMPLETUNER_", "BOTO_", "HF_", "HUGGING"].iter().any(|start| upper.starts_with(start))
+    ["AWS_", "VAULT_", "BAO_", "SIMPLETUNER_", "ST_SECRETS_SHARE", "BOTO_", "HF_", "HUGGING"]
+        .iter()
+        .any(|start| upper.starts_with(start))
         || upper.ends_with("_PROXY")
         || ["SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"].contains(&upper.as_str())
 }

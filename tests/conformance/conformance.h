@@ -8,6 +8,7 @@
 #define CONFORMANCE_H
 
 #include <math.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 
 #include "../c/check.h"
@@ -178,6 +179,35 @@ static inline void write_case_file(const char *name, text content, unsigned mode
     CHECK(fwrite(content.data, 1, content.len, opened) == content.len && fclose(opened) == 0);
 }
 
+/* Returns how many requests AWS has logged since the last call. */
+static inline size_t aws_requests(void) {
+    static size_t before;
+    size_t all = 0;
+    char line[1024];
+    FILE *log = fopen(getenv("CONFORMANCE_AWS_LOG"), "r");
+    CHECK(log != NULL);
+    while (fgets(line, sizeof line, log) != NULL) {
+        all += strstr(line, "\"POST / HTTP/1.1\"") != NULL;
+    }
+    fclose(log);
+    size_t since = all - before;
+    before = all;
+    return since;
+}
+
+/* Writes the setting `share` and the number of documents that are shared. */
+static inline void put_share(outcome *out, const char *json) {
+    const char *share = strstr(json, "\"share\": \"");
+    size_t count = 0;
+    CHECK(share != NULL);
+    share += strlen("\"share\": \"");
+    put_value(out, share, strcspn(share, "\""));
+    for (const char *id = strstr(json, "\"id\":"); id != NULL; id = strstr(id + 1, "\"id\":")) {
+        count++;
+    }
+    add_fact(out, "count", (double)count);
+}
+
 /* Steps that do not use the library; 0 if this is not one of them. */
 static inline int plain_step(const step *step, outcome *out) {
     if (strcmp(step->action, "env.set") == 0) {
@@ -197,6 +227,8 @@ static inline int plain_step(const step *step, outcome *out) {
         struct stat state;
         CHECK(stat(located(given(step, "path")), &state) == 0);
         out->len = (size_t)snprintf(out->value, sizeof out->value, "%o", (unsigned)state.st_mode & 0777u);
+    } else if (strcmp(step->action, "aws.requests") == 0) {
+        add_fact(out, "count", (double)aws_requests());
     } else {
         return 0;
     }
@@ -229,6 +261,23 @@ static inline void check_outcome(const char *where, const char *action, const ex
                      expect->provider.data);
     }
     check_facts(where, action, expect->facts, out);
+}
+
+/* Runs a step in another process: a forked one, which opens a manager of its own. */
+static inline void in_another_process(void (*run)(void *context, const step *step, outcome *out), void *context,
+                                      const step *step, outcome *out) {
+    void *shared = mmap(NULL, sizeof *out, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(shared != MAP_FAILED);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        run(context, step, (outcome *)shared);
+        _exit(0);
+    }
+    int status = 0;
+    CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    memcpy(out, shared, sizeof *out);
+    munmap(shared, sizeof *out);
 }
 
 static inline void prepare_case(const example *example) {

@@ -95,6 +95,41 @@ static void secrets_refresh(const step *step, outcome *out) {
     out->status = st_secrets_refresh(secrets, ST_TIMEOUT_DEFAULT, &error);
 }
 
+static void secrets_prefetch(const step *step, outcome *out) {
+    (void)step;
+    out->status = st_secrets_prefetch(secrets, ST_TIMEOUT_DEFAULT, &error);
+}
+
+static void secrets_clear_cache(const step *step, outcome *out) {
+    (void)step;
+    out->status = st_secrets_clear_cache(secrets, &error);
+}
+
+static void secrets_share(const step *step, outcome *out) {
+    st_bytes json = {0};
+    (void)step;
+    out->status = st_secrets_share(secrets, &json, &error);
+    if (out->status == ST_OK) {
+        put_share(out, (const char *)json.data);
+    }
+    st_bytes_free(&json);
+}
+
+static st_status opened(const opening *opening);
+
+static void get_with_own_manager(void *context, const step *step, outcome *out) {
+    const example *example = context;
+    CHECK(opened(&example->open[0]) == ST_OK);
+    secrets_get_with(step, out);
+    st_secrets_free(secrets);
+}
+
+static const example *current;
+
+static void process_get_with(const step *step, outcome *out) {
+    in_another_process(get_with_own_manager, (void *)current, step, out);
+}
+
 static void secrets_file_path(const step *step, outcome *out) {
     st_bytes path = {0};
     (void)step;
@@ -260,6 +295,10 @@ static const struct {
     {"secrets.set_replicate_token", set_replicate_token},
     {"secrets.delete", secrets_delete},
     {"secrets.refresh", secrets_refresh},
+    {"secrets.prefetch", secrets_prefetch},
+    {"secrets.clear_cache", secrets_clear_cache},
+    {"secrets.share", secrets_share},
+    {"process.get_with", process_get_with},
     {"secrets.file_path", secrets_file_path},
     {"secrets.add_provider", add_provider},
     {"cache.set", cache_set},
@@ -342,6 +381,7 @@ static void check_against(const char *where, const char *action, const expectati
 
 static void run_case(const example *example) {
     static outcome out;
+    current = example;
     clear_outcome(&out);
     for (size_t i = 0; i < example->open_count && out.status == ST_OK; i++) {
         out.status = opened(&example->open[i]);

@@ -9,6 +9,7 @@
 namespace {
 
 struct Fixture {
+    const example *current = nullptr;
     st::Secrets secrets;
     st::Cipher cipher;
     st::Cache cache;
@@ -55,7 +56,18 @@ void get_with(Fixture &on, const step &step, outcome &out) {
     add_fact(&out, "source", static_cast<int>(found.source));
     add_fact(&out, "info",
              (found.stale ? ST_SECRET_STALE : 0) + (found.cached ? ST_SECRET_CACHED : 0) +
-                 (found.degraded ? ST_SECRET_DEGRADED : 0));
+                 (found.degraded ? ST_SECRET_DEGRADED : 0) + (found.shared ? ST_SECRET_SHARED : 0));
+}
+
+void open(Fixture &on, const opening &opening);
+
+void process_get_with(Fixture &on, const step &step, outcome &out) {
+    auto get_with_own_manager = [](void *context, const struct step *step, outcome *out) {
+        Fixture own;
+        open(own, static_cast<const example *>(context)->open[0]);
+        get_with(own, *step, *out);
+    };
+    in_another_process(get_with_own_manager, const_cast<example *>(on.current), &step, &out);
 }
 
 void get_many(Fixture &on, const step &step, outcome &) {
@@ -144,6 +156,10 @@ const std::map<std::string, Action> &actions() {
         {"secrets.delete",
          [](auto &on, auto &step, auto &out) { add_fact(&out, "existed", on.secrets.remove(view(step, "key"))); }},
         {"secrets.refresh", [](auto &on, auto &, auto &) { on.secrets.refresh(); }},
+        {"secrets.prefetch", [](auto &on, auto &, auto &) { on.secrets.prefetch(); }},
+        {"secrets.clear_cache", [](auto &on, auto &, auto &) { on.secrets.clear_cache(); }},
+        {"secrets.share", [](auto &on, auto &, auto &out) { put_share(&out, on.secrets.share().c_str()); }},
+        {"process.get_with", process_get_with},
         {"secrets.file_path", [](auto &on, auto &, auto &out) { put(out, on.secrets.file_path()); }},
         {"secrets.add_provider",
          [](auto &on, auto &step, auto &) {
@@ -227,13 +243,11 @@ const std::map<std::string, Action> &actions() {
              on.store.credential_set(credential(step), view(step, "value"), on.cipher);
          }},
         {"store.credential_get",
-         [](auto &on, auto &step, auto &out) {
-             put(out, on.store.credential_get(credential(step), on.cipher).view());
-         }},
+         [](auto &on, auto &step,
+            auto &out) { put(out, on.store.credential_get(credential(step), on.cipher).view()); }},
         {"store.credential_delete",
-         [](auto &on, auto &step, auto &out) {
-             add_fact(&out, "existed", on.store.credential_delete(credential(step)));
-         }},
+         [](auto &on, auto &step,
+            auto &out) { add_fact(&out, "existed", on.store.credential_delete(credential(step))); }},
         {"store.credential_resolve", credential_resolve},
         {"store.audit_log", audit_log},
         {"store.audit_query",
@@ -282,6 +296,7 @@ void noting(outcome &out, Body &&body) {
 static void run_case(const example *example) {
     static outcome out;
     Fixture on;
+    on.current = example;
     noting(out, [&] {
         for (std::size_t i = 0; i < example->open_count; i++) {
             open(on, example->open[i]);

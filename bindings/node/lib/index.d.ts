@@ -62,6 +62,8 @@ export interface SecretInfo {
   readonly cached: boolean;
   /** An earlier provider failed; it might have returned another value. */
   readonly degraded: boolean;
+  /** Another process of this host loaded the value; see the setting `share`. */
+  readonly shared: boolean;
   /** Seconds since the value was fetched, and until it is fetched again. */
   readonly age: number;
   readonly expiresIn: number;
@@ -126,6 +128,34 @@ export interface Check {
   ok: boolean;
   providers: { name: string; state: 'ok' | 'absent' | 'warning' | 'failed'; detail: string; advice?: string }[];
   memory: { state: string; [detail: string]: unknown };
+  share: { state: 'ok' | 'absent' | 'warning'; detail: string; advice?: string };
+}
+/** What a manager shares with other processes of this host, without any secret. Times are in seconds. */
+export interface Sharing {
+  /** The setting `share`. */
+  share: 'host' | 'off';
+  /** Where the documents are, and the user that the directory belongs to. */
+  directory: string | null;
+  owner: number | null;
+  /** Why nothing is shared. */
+  refused: string | null;
+  documents: {
+    /** Part of the names of its files. */
+    id: string;
+    provider: string;
+    /** The secret or path. */
+    place: string;
+    /** Null if no process has loaded the document, or if this one cannot decrypt it. */
+    age: number | null;
+    expires_in: number | null;
+    /** Whether a process is loading it, and which, in its own PID namespace. */
+    loading: boolean;
+    loader_pid: number | null;
+    /** The message of the last load if it failed, and the time until the next one. */
+    failing: string | null;
+    retry_in: number | null;
+    [detail: string]: unknown;
+  }[];
 }
 
 /** A chain of providers. */
@@ -168,6 +198,12 @@ export class Secrets extends Handle {
   /** Reads every provider again. */
   refresh(options?: CallOptions & { timeout?: number }): Promise<void>;
   refreshSync(options?: { timeout?: number }): void;
+  /**
+   * Loads the documents of AWS and Vault now, unless they are cached. With the setting `share`, the other processes of
+   * this host then use them too.
+   */
+  prefetch(options?: CallOptions & { timeout?: number }): Promise<void>;
+  prefetchSync(options?: { timeout?: number }): void;
   /** Removes all cached values. A value is wiped when its last reference is released. */
   clearCache(): void;
   /** Returns the settings and the providers in order, without any secret. */
@@ -176,6 +212,9 @@ export class Secrets extends Handle {
   /** Returns the health of every provider, with remedies. */
   check(options?: CallOptions): Promise<Check>;
   checkSync(): Check;
+  /** Returns what is shared with other processes of this host, without a query. */
+  share(options?: CallOptions): Promise<Sharing>;
+  shareSync(): Sharing;
   /** Returns the path of the file or directory that the file provider reads, or of the file that `set` creates. */
   filePath(options?: CallOptions): Promise<string>;
   filePathSync(): string;

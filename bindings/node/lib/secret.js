@@ -4,7 +4,7 @@ const { inspect, types } = require('node:util');
 const native = require('./native.js');
 
 const REDACTED = 'Secret(redacted)';
-const FLAGS = { STALE: 1, CACHED: 2, DEGRADED: 4 };
+const FLAGS = { STALE: 1, CACHED: 2, DEGRADED: 4, SHARED: 8 };
 const SOURCES = ['none', 'env', 'file', 'aws', 'vault', 'custom', 'store', 'encryption', 'huggingface'];
 
 /** Required by the constructor, so that users cannot call it: any other `External` would be misread as a value. */
@@ -85,6 +85,7 @@ function infoOf(provider, version, source, flags, age, expiresIn) {
     stale: (flags & FLAGS.STALE) !== 0,
     cached: (flags & FLAGS.CACHED) !== 0,
     degraded: (flags & FLAGS.DEGRADED) !== 0,
+    shared: (flags & FLAGS.SHARED) !== 0,
     age,
     expiresIn,
   };

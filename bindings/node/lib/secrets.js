@@ -169,8 +169,10 @@ const parse = (text) => JSON.parse(text);
 method(Secrets, 'set', 'secretsSet', 2, (secrets, [key, value]) => [secrets, key, input(value)]);
 method(Secrets, 'delete', 'secretsDelete', 1, (secrets, [key]) => [secrets, key]);
 method(Secrets, 'refresh', 'secretsRefresh', 0, (secrets, _, { timeout = DEFAULT_TIMEOUT }) => [secrets, timeout]);
+method(Secrets, 'prefetch', 'secretsPrefetch', 0, (secrets, _, { timeout = DEFAULT_TIMEOUT }) => [secrets, timeout]);
 method(Secrets, 'describe', 'secretsDescribe', 0, (secrets) => [secrets], parse);
 method(Secrets, 'check', 'secretsCheck', 0, (secrets) => [secrets], parse);
+method(Secrets, 'share', 'secretsShare', 0, (secrets) => [secrets], parse);
 method(Secrets, 'filePath', 'secretsFilePath', 0, (secrets) => [secrets]);
 
 function flagsOf({ refresh, cachedOnly }) {

@@ -89,6 +89,10 @@ static st_status refresh(call *call) {
     return st_secrets_refresh(HANDLE(call, 0, secrets), call->numbers[0], &call->error);
 }
 
+static st_status prefetch(call *call) {
+    return st_secrets_prefetch(HANDLE(call, 0, secrets), call->numbers[0], &call->error);
+}
+
 static st_status clear_cache(call *call) {
     return st_secrets_clear_cache(HANDLE(call, 0, secrets), &call->error);
 }
@@ -99,6 +103,10 @@ static st_status describe(call *call) {
 
 static st_status check(call *call) {
     return st_secrets_check(HANDLE(call, 0, secrets), &call->bytes, &call->error);
+}
+
+static st_status share(call *call) {
+    return st_secrets_share(HANDLE(call, 0, secrets), &call->bytes, &call->error);
 }
 
 static st_status file_path(call *call) {
@@ -142,9 +150,11 @@ bool define_secrets(napi_env env, napi_value exports) {
         {"secretsSet", "Ssv", "secrets key value", set, nothing_result, LOCAL},
         {"secretsDelete", "Ss", "secrets key", delete, flag_result, LOCAL},
         {"secretsRefresh", "St", "secrets timeout", refresh, nothing_result, REMOTE},
+        {"secretsPrefetch", "St", "secrets timeout", prefetch, nothing_result, REMOTE},
         {"secretsClearCache", "S", "secrets", clear_cache, nothing_result, QUICK},
         {"secretsDescribe", "S", "secrets", describe, text_result, LOCAL},
         {"secretsCheck", "S", "secrets", check, text_result, REMOTE},
+        {"secretsShare", "S", "secrets", share, text_result, LOCAL},
         {"secretsFilePath", "S", "secrets", file_path, text_result, LOCAL},
         {"secretsAddProvider", "Ssii", "secrets name position provider", add_provider, nothing_result, QUICK},
     };

@@ -3,6 +3,7 @@
 // The results that every binding must return: tests/vectors/conformance.json, with and without promises.
 
 const assert = require('node:assert/strict');
+const { execFileSync } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
 const test = require('node:test');
@@ -20,6 +21,10 @@ const SERVERS = Object.fromEntries(
 );
 
 const errorWith = (code) => new st.StSecretsError(-1 - STATUSES.indexOf(code), code, 'an answer of the test');
+const origin = ({ provider, source, ...flags }) => {
+  const info = ['stale', 'cached', 'degraded', 'shared'].filter((name) => flags[name]);
+  return { provider, source: SOURCES.indexOf(source), info };
+};
 const orNotFound = (value) => {
   if (value === undefined) throw errorWith('ST_NOT_FOUND');
   return { value };
@@ -35,6 +40,7 @@ class World {
   }
 
   async open({ secrets, cache, cipher, store }) {
+    this.opened = secrets;
     const settings = (of) => Object.fromEntries(Object.entries(of).map(([name, value]) => [name, this.place(value)]));
     if (secrets) this.secrets = new st.Secrets(settings(secrets));
     if (cache) this.cache = new st.Cache({ defaultTtl: cache.default_ttl, maxSize: cache.max_size, cleanupInterval: cache.cleanup_interval });
@@ -66,9 +72,27 @@ class World {
 
   async secret(method, ...args) {
     const secret = await this.call(this.secrets, method, ...args);
-    const { provider, source, ...flags } = secret.info;
-    const info = ['stale', 'cached', 'degraded'].filter((name) => flags[name]);
-    return { value: secret.bytes(), provider, source: SOURCES.indexOf(source), info };
+    return { value: secret.bytes(), ...origin(secret.info) };
+  }
+
+  /** Gets a secret in another process, which opens a manager of its own. */
+  secretOfProcess(key) {
+    const script = `
+      const { Secrets } = require('st-secrets');
+      const secret = new Secrets(JSON.parse(process.argv[1])).getSync(process.argv[2]);
+      console.log(JSON.stringify({ value: secret.text(), info: secret.info }));`;
+    const settings = Object.fromEntries(Object.entries(this.opened).map(([name, value]) => [name, this.place(value)]));
+    const answer = execFileSync(process.execPath, ['-e', script, JSON.stringify(settings), key], { cwd: __dirname });
+    const { value, info } = JSON.parse(answer);
+    return { value, ...origin(info) };
+  }
+
+  /** Returns how many requests AWS has logged since the last call. */
+  awsRequests() {
+    const all = fs.readFileSync(SERVERS.AWS_LOG, 'utf8').split('"POST / HTTP/1.1"').length - 1;
+    const since = all - (this.requestsBefore ?? 0);
+    this.requestsBefore = all;
+    return since;
   }
 
   async doInStore(step) {
@@ -125,6 +149,14 @@ class World {
       case 'secrets.set_replicate_token': return secrets.setReplicateToken(step.value);
       case 'secrets.delete': return { existed: await this.call(secrets, 'delete', step.key) };
       case 'secrets.refresh': return this.call(secrets, 'refresh');
+      case 'secrets.prefetch': return this.call(secrets, 'prefetch');
+      case 'secrets.clear_cache': return secrets.clearCache();
+      case 'secrets.share': {
+        const { share, documents } = await this.call(secrets, 'share');
+        return { value: share, count: documents.length };
+      }
+      case 'process.get_with': return this.secretOfProcess(step.key);
+      case 'aws.requests': return { count: this.awsRequests() };
       case 'secrets.file_path': return { value: await this.call(secrets, 'filePath') };
       case 'secrets.get_replicate_token': return { value: (await secrets.getReplicateToken()).bytes() };
       case 'secrets.get_hf_token': return { value: (await secrets.getHfToken()).bytes() };

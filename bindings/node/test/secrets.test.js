@@ -4,6 +4,7 @@ const assert = require('node:assert/strict');
 const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const test = require('node:test');
+const { inspect } = require('node:util');
 const { st, status, until, world } = require('./support.js');
 
 const { Secrets } = st;
@@ -17,7 +18,7 @@ test('the environment precedes the file, synchronously and asynchronously', asyn
   assert.equal(secrets.getSync('hf-token').text(), 'from the environment');
   const other = await secrets.get('OTHER');
   assert.deepEqual([other.text(), other.byteLength, other.info.provider, other.info.source], ['other', 5, 'file', 'file']);
-  assert.equal(other.info.degraded, false);
+  assert.deepEqual([other.info.degraded, other.info.shared], [false, false]);
 });
 
 test('a missing secret is an error that lists the providers, or the default', async (t) => {
@@ -160,4 +161,33 @@ test('a log function that causes messages does not block the event loop', (t) =>
     setTimeout(() => (console.log('it goes on'), process.exit()), 20);`;
   const { stdout } = spawnSync(process.execPath, ['-e', code], { cwd: __dirname, encoding: 'utf8', timeout: 120_000 });
   assert.equal(stdout, 'it goes on\n');
+});
+
+test('the share is off unless it is set', async (t) => {
+  world(t);
+  const secrets = new Secrets({ providers: ['env'] });
+  await secrets.prefetch();
+  secrets.prefetchSync({ timeout: 60 });
+  const nothing = { share: 'off', directory: null, owner: null, refused: null, documents: [] };
+  assert.deepEqual(await secrets.share(), nothing);
+  assert.deepEqual(secrets.shareSync(), nothing);
+  assert.equal((await secrets.check()).share.state, 'absent');
+  await assert.rejects(secrets.prefetch({ timeout: -2 }), status('ST_INVALID_ARGUMENT'));
+  await assert.rejects(secrets.prefetch({ signal: AbortSignal.abort() }), { name: 'AbortError' });
+});
+
+test('a directory that cannot be shared is refused with the reason', async (t) => {
+  const { directory } = world(t);
+  fs.chmodSync(directory, 0o755);
+  const secrets = new Secrets({ share: 'host', share_dir: directory });
+  const { refused, ...share } = await secrets.share();
+  assert.deepEqual(share, { share: 'host', directory, owner: process.geteuid(), documents: [] });
+  assert.match(refused, /chmod 700/);
+  assert.equal(secrets.checkSync().share.state, 'warning');
+});
+
+test('no error shows the key of the share', (t) => {
+  world(t);
+  const isSafe = (error) => error.code === 'ST_CONFIG' && /share_key/.test(error.message) && !/CANARY/.test(inspect(error));
+  assert.throws(() => new Secrets({ share: 'host', share_key: 'CANARY' }), isSafe);
 });

@@ -22,6 +22,10 @@ const bytes: Buffer = secret.bytes();
 const size: number = secret.byteLength;
 const either: Secret | null = await secrets.get('HF_TOKEN', { default: null });
 const provider: string | undefined = secret.info?.provider;
+const shared: boolean | undefined = secret.info?.shared;
+await secrets.prefetch({ timeout: 1, signal: AbortSignal.timeout(100) });
+const ages: (number | null)[] = (await secrets.share()).documents.map((document) => document.age);
+const state: 'ok' | 'absent' | 'warning' = secrets.checkSync().share.state;
 secrets.addProvider('mine', async (key, { timeout, signal }) => (!signal?.aborted && key === 'A' ? { value: `${timeout}`, ttl: 1 } : null));
 for (const result of await secrets.getMany(['A', 'B'])) {
   if (result.status === 'fulfilled') result.value.dispose();
@@ -59,4 +63,4 @@ try {
 } catch (error) {
   if (error instanceof StSecretsError && error.code === 'ST_BAD_TOKEN' && error.retryable) console.error(error.status);
 }
-export const all = { added, redacted, endRedaction, text, bytes, size, either, provider, hit, object, loaded, user, config, source, version, key: functionKey('p', 'f', [1]) };
+export const all = { added, redacted, endRedaction, text, bytes, size, either, provider, shared, ages, state, hit, object, loaded, user, config, source, version, key: functionKey('p', 'f', [1]) };

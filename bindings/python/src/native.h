@@ -163,9 +163,11 @@ PyObject *secrets_set_replicate_token(secrets_object *self, PyObject *const *arg
                                       PyObject *keywords);
 PyObject *secrets_delete(secrets_object *self, PyObject *const *args, Py_ssize_t given, PyObject *keywords);
 PyObject *secrets_refresh(secrets_object *self, PyObject *const *args, Py_ssize_t given, PyObject *keywords);
+PyObject *secrets_prefetch(secrets_object *self, PyObject *const *args, Py_ssize_t given, PyObject *keywords);
 PyObject *secrets_clear_cache(secrets_object *self, PyObject *unused);
 PyObject *secrets_describe(secrets_object *self, PyObject *unused);
 PyObject *secrets_check(secrets_object *self, PyObject *unused);
+PyObject *secrets_share(secrets_object *self, PyObject *unused);
 PyObject *secrets_file_path(secrets_object *self, PyObject *unused);
 /* provider.c */
 PyObject *secrets_add_provider(secrets_object *self, PyObject *args);

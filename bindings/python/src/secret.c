@@ -149,6 +149,8 @@ static PyGetSetDef properties[] = {
     {"cached", (getter)flag, NULL, "The value comes from a cache.", (void *)(uintptr_t)ST_SECRET_CACHED},
     {"degraded", (getter)flag, NULL, "An earlier provider failed; it might have returned another value.",
      (void *)(uintptr_t)ST_SECRET_DEGRADED},
+    {"shared", (getter)flag, NULL, "Another process of this host loaded the value; see the setting `share`.",
+     (void *)(uintptr_t)ST_SECRET_SHARED},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -239,12 +239,18 @@ static PyMethodDef methods[] = {
     {"refresh", (PyCFunction)(void (*)(void))secrets_refresh, METH_FASTCALL | METH_KEYWORDS,
      "refresh($self, timeout=None)\n--\n\nReads every provider again, within `timeout` seconds (None: the setting).\n\n"
      "Error: a provider failed; the first failure is raised."},
+    {"prefetch", (PyCFunction)(void (*)(void))secrets_prefetch, METH_FASTCALL | METH_KEYWORDS,
+     "prefetch($self, timeout=None)\n--\n\n"
+     "Loads the documents of AWS and Vault now, unless they are cached, within `timeout` seconds (None: the setting).\n"
+     "With the setting `share`, the other processes of this host then use them too.\n\n"
+     "Error: a provider failed; the first failure is raised, and the other documents are loaded."},
     {"clear_cache", (PyCFunction)secrets_clear_cache, METH_NOARGS,
      "clear_cache($self)\n--\n\nRemoves all cached values, which wipes them."},
     {"_peek", (PyCFunction)peek, METH_O, NULL},
     {"_value", (PyCFunction)secrets_value, METH_O, NULL},
     {"_describe", (PyCFunction)secrets_describe, METH_NOARGS, NULL},
     {"_check", (PyCFunction)secrets_check, METH_NOARGS, NULL},
+    {"_share", (PyCFunction)secrets_share, METH_NOARGS, NULL},
     {"_file_path", (PyCFunction)secrets_file_path, METH_NOARGS, NULL},
     {"_add_provider", (PyCFunction)secrets_add_provider, METH_VARARGS, NULL},
     {"close", handle_object_close, METH_NOARGS,

@@ -144,21 +144,31 @@ PyObject *secrets_delete(secrets_object *self, PyObject *const *args, Py_ssize_t
     return failed(status, &error) ? NULL : PyBool_FromLong(existed);
 }
 
-PyObject *secrets_refresh(secrets_object *self, PyObject *const *args, Py_ssize_t given, PyObject *keywords) {
+/* Calls a function that reads remote providers within a time limit. */
+static PyObject *within(secrets_object *self, const char *method, PyObject *const *args, Py_ssize_t given,
+                        PyObject *keywords, st_status (*function)(const st_secrets *, double, st_error *)) {
     static const char *const names[] = {"timeout", NULL};
     PyObject *out[1];
     double timeout;
-    if (!arguments("refresh", names, 0, args, given, keywords, out) ||
+    if (!arguments(method, names, 0, args, given, keywords, out) ||
         !seconds_of(out[0], "timeout", ST_TIMEOUT_DEFAULT, &timeout)) {
         return NULL;
     }
     st_status status;
     ST_ERROR(error);
-    SECRETS_CALL(self, status = st_secrets_refresh(self->handle.pointer, timeout, &error));
+    SECRETS_CALL(self, status = function(self->handle.pointer, timeout, &error));
     if (failed(status, &error)) {
         return NULL;
     }
     Py_RETURN_NONE;
+}
+
+PyObject *secrets_refresh(secrets_object *self, PyObject *const *args, Py_ssize_t given, PyObject *keywords) {
+    return within(self, "refresh", args, given, keywords, st_secrets_refresh);
+}
+
+PyObject *secrets_prefetch(secrets_object *self, PyObject *const *args, Py_ssize_t given, PyObject *keywords) {
+    return within(self, "prefetch", args, given, keywords, st_secrets_prefetch);
 }
 
 PyObject *secrets_clear_cache(secrets_object *self, PyObject *unused) {
@@ -195,4 +205,5 @@ static PyObject *path_from(st_bytes *bytes) {
 
 RETURNS_BYTES(secrets_describe, st_secrets_describe, json_from)
 RETURNS_BYTES(secrets_check, st_secrets_check, json_from)
+RETURNS_BYTES(secrets_share, st_secrets_share, json_from)
 RETURNS_BYTES(secrets_file_path, st_secrets_file_path, path_from)

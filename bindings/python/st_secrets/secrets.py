@@ -324,6 +324,15 @@ class SecretsManager(_native.Secrets):
         report: dict[str, Any] = json.loads(self._check())
         return report
 
+    def share(self) -> dict[str, Any]:
+        """Returns what is shared with other processes of this host, without any secret and without a query."""
+        report: dict[str, Any] = json.loads(self._share())
+        return report
+
+    async def prefetch_async(self, timeout: float | timedelta | None = None) -> None:
+        """As `prefetch`, for coroutines, without blocking the event loop."""
+        await _async.call(functools.partial(self.prefetch, timeout))
+
     def get_secrets_file_path(self) -> Path:
         """Returns the file or directory of the file provider, or the file that `set_secret` creates."""
         return Path(self._file_path())

@@ -1,7 +1,9 @@
 """The results that every binding must return: tests/vectors/conformance.json, and the keys of function calls."""
 
+import concurrent.futures
 import json
 import math
+import multiprocessing
 import os
 import stat
 import tempfile
@@ -46,11 +48,13 @@ class World:
 
     def __init__(self, directory, opened):
         self.directory = directory
+        self.requests = 0
         for kind, settings in opened.items():
             settings = (
                 {key: self.place(value) for key, value in settings.items()} if isinstance(settings, dict) else None
             )
             if kind == "secrets":
+                self.settings = settings
                 SecretsManager.reset()
                 self.secrets = SecretsManager(config=settings)
             elif kind == "cache":
@@ -89,8 +93,28 @@ class World:
 
     def secrets_get_with(self, step):
         with self.secrets.find(step["key"], **dict.fromkeys(step["flags"], True)) as secret:
-            info = [flag for flag in ("stale", "cached", "degraded") if getattr(secret, flag)]
-            return {"value": secret.reveal(), "provider": secret.provider, "source": secret.source, "info": info}
+            return origin(secret)
+
+    def process_get_with(self, step):
+        """Gets a secret in another process, which opens a manager of its own."""
+        spawn = multiprocessing.get_context("spawn")
+        with concurrent.futures.ProcessPoolExecutor(1, spawn) as process:
+            return process.submit(origin_in_process, self.settings, step["key"]).result()
+
+    def secrets_prefetch(self, step):
+        self.secrets.prefetch()
+
+    def secrets_clear_cache(self, step):
+        self.secrets.clear_cache()
+
+    def secrets_share(self, step):
+        share = self.secrets.share()
+        return {"value": share["share"], "count": len(share["documents"])}
+
+    def aws_requests(self, step):
+        """Returns how many requests AWS has logged since the last call."""
+        before, self.requests = self.requests, Path(SERVERS["AWS_LOG"]).read_text().count('"POST / HTTP/1.1"')
+        return {"count": self.requests - before}
 
     def secrets_get_many(self, step):
         found = self.secrets.get_many(step["keys"])
@@ -264,6 +288,16 @@ class World:
 
     def store_audit_verify(self, step):
         return {"broken_id": self.store.verify_audit(step["first"], step["last"])["broken_id"] or 0}
+
+
+def origin(secret):
+    info = [flag for flag in ("stale", "cached", "degraded", "shared") if getattr(secret, flag)]
+    return {"value": secret.reveal(), "provider": secret.provider, "source": secret.source, "info": info}
+
+
+def origin_in_process(settings, key):
+    with SecretsManager.open(config=settings) as manager, manager.find(key) as secret:
+        return origin(secret)
 
 
 def credential(step):

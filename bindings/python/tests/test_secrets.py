@@ -1,6 +1,7 @@
 """The manager beyond SimpleTuner's documentation: errors, Secret, redaction."""
 
 import asyncio
+import base64
 import copy
 import inspect
 import json
@@ -94,12 +95,47 @@ class Errors(Case):
         self.assertEqual(manager.get("BYTES", "default"), "default")
 
 
+class Share(Case):
+    def test_share_is_off(self):
+        with SecretsManager.open(config={"providers": ["env"]}) as manager:
+            manager.prefetch()
+            manager.prefetch(timeout=timedelta(seconds=60))
+            asyncio.run(manager.prefetch_async(60))
+            nothing = {"share": "off", "directory": None, "owner": None, "refused": None, "documents": []}
+            self.assertEqual(manager.share(), nothing)
+            self.assertEqual(manager.check()["share"]["state"], "absent")
+            with self.assertRaises(st_secrets.errors.InvalidArgumentError):
+                manager.prefetch(-2)
+        for closed in (manager.prefetch, manager.share):
+            self.assertRaises(ValueError, closed)
+
+    def test_share_is_refused(self):
+        self.home.chmod(0o755)
+        with SecretsManager.open(config={"share": "host", "share_dir": self.home}) as manager:
+            share = manager.share()
+            self.assertEqual(
+                (share["share"], share["directory"], share["owner"]), ("host", str(self.home), os.geteuid())
+            )
+            self.assertIn("chmod 700", share["refused"])
+            self.assertEqual(manager.check()["share"]["state"], "warning")
+
+    def test_key_of_the_share_is_not_shown(self):
+        with self.assertRaises(ConfigError) as raised:
+            SecretsManager.open(config={"share": "host", "share_key": CANARY})
+        self.assertIn("share_key", str(raised.exception))
+        self.assertNotIn(CANARY, "".join(traceback.format_exception(raised.exception)))
+        key = base64.b64encode(CANARY.encode().ljust(32)[:32]).decode()
+        with SecretsManager.open(config={"share": "off", "share_key": key}) as manager:
+            self.assertNotIn(key, f"{manager!r} {manager.describe()} {manager._kept!r}")
+
+
 class Secrets(Case):
     def test_secret_has_its_origin(self):
         os.environ["TOKEN"] = CANARY
         secret = SecretsManager().find("TOKEN")
         self.assertEqual((secret.provider, secret.source, secret.version), ("env", st_secrets.SOURCE_ENV, ""))
         self.assertEqual((secret.stale, secret.cached, secret.degraded, secret.age), (False, False, False, 0.0))
+        self.assertIs(secret.shared, False)
         self.assertEqual((secret.reveal(), secret.reveal_bytes()), (CANARY, CANARY.encode()))
 
     def test_secrets_are_equal_if_their_values_are(self):

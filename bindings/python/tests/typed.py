@@ -66,11 +66,14 @@ def strings() -> None:
     with secrets.find("HF_TOKEN", timeout=1.0) as secret:
         found: Secret = secret
         value: str = found.reveal()
+        shared: bool = found.shared
     required: str = secrets.require("HF_TOKEN")
+    secrets.prefetch(timeout=1.0)
+    owner: int | None = secrets.share()["owner"]
     saved: bool = secrets.set_secret("A", "b", strict=True)
     with SecretsManager.open(config={"timeout": timedelta(seconds=5)}) as own:
         manager: SecretsManager = own
-    print(absent, present, value, required, saved, manager, decrypt_credential("x"))
+    print(absent, present, value, shared, owner, required, saved, manager, decrypt_credential("x"))
 
 
 def caches() -> None:
@@ -110,6 +113,7 @@ async def coroutines() -> None:
     absent: str | None = await secrets.get_async("HF_TOKEN")
     present: str = await secrets.get_async("HF_TOKEN", "fallback")
     secret: Secret = await secrets.find_async("HF_TOKEN", timeout=timedelta(seconds=1))
+    await secrets.prefetch_async(timedelta(seconds=1))
     entry: int = await audit_log(AuditEventType.USER_CREATED, "created", actor_id=1)
     set_audit_webhook({"url": "https://siem", "security_only": True})
     set_audit_webhook({"token": "x"})  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ use crate::failure::Failure;
 use crate::{export, terminal};
 
 /// Settings that are secrets themselves.
-const SECRET_KEYS: [&str; 4] = ["vault_token", "vault_secret_id", "key", "previous_keys"];
+const SECRET_KEYS: [&str; 5] = ["vault_token", "vault_secret_id", "key", "previous_keys", "share_key"];
 
 /// The largest file of settings or variables.
 const LARGEST: usize = 16 * 1024 * 1024;

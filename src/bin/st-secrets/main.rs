@@ -8,7 +8,7 @@
 //! | `secrets` | everything that is asked of the library's chain of providers |
 //! | `names` | spellings of names, variables, patterns |
 //! | `selection` | the secrets of `run` and `export` |
-//! | `run`, `redact`, `export`, `value`, `report`, `cipher`, `store`, `audit`, `pages` | the commands |
+//! | `run`, `redact`, `export`, `value`, `report`, `share`, `cipher`, `store`, `audit`, `pages` | the commands |
 //! | `env_file`, `memory_file` | variables from files, secrets as files |
 //! | `terminal`, `prompt`, `progress`, `signals`, `failure` | output, typed values, progress bars, signals, exit codes |
 
@@ -32,6 +32,7 @@ mod report;
 mod run;
 mod secrets;
 mod selection;
+mod share;
 mod signals;
 mod store;
 mod terminal;
@@ -71,6 +72,8 @@ fn act(arguments: &Arguments) -> Outcome {
         Command::List(list) => report::list(common, list),
         Command::Where(places) => report::places(common, places),
         Command::Check(check) => report::check(common, check),
+        Command::Share(share) => share::share(common, share),
+        Command::Prefetch => share::prefetch(common),
         Command::Export(export) => export::export(common, export),
         Command::Redact(redact) => redact::redact(common, redact),
         Command::Encrypt(text) => cipher::encrypt(common, text),

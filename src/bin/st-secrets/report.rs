@@ -93,6 +93,7 @@ fn as_json(secret: &Secret) -> Value {
         "version": secret.version(),
         "degraded": secret.is_degraded(),
         "stale": secret.is_stale(),
+        "shared": secret.is_shared(),
     })
 }
 
@@ -114,7 +115,7 @@ pub(crate) fn check(common: &Common, check: &Check) -> Outcome {
     } else {
         let of_providers = parsed["providers"].as_array().into_iter().flatten();
         let named = of_providers.map(|provider| (text(provider, "name"), provider));
-        let all = named.chain(["memory", "store"].map(|name| (name, &parsed[name])));
+        let all = named.chain(["memory", "share", "store"].map(|name| (name, &parsed[name])));
         let rows: Vec<Vec<String>> = all.flat_map(|(name, health)| rows(name, health)).collect();
         terminal::table(&["PROVIDER", "STATE", "DETAIL"], &rows, Some(1))?;
     }

@@ -13,18 +13,24 @@ use crate::memory_file::{Link, MemoryFile, OpenFile, make_links};
 use crate::redact::{self, Parent};
 use crate::secrets::Secrets;
 use crate::selection::{self, Variable};
-use crate::{env_file, names, terminal};
+use crate::{env_file, names, share, terminal};
 
 /// What programs need to work at all.
 const BASIC: [&str; 12] =
     ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "COLORTERM", "LANG", "LC_*", "TZ", "TMPDIR", "PWD"];
 
+/// Where the share of this host may be: what a clean environment keeps with `--share`.
+const OF_SHARE: &str = "XDG_RUNTIME_DIR";
+
 /// What the command gets.
+#[derive(Default)]
 struct Given {
     secrets: Vec<Variable>,
     files: Vec<OpenFile>,
     /// Those of the files of variables.
     variables: Vec<(String, String)>,
+    /// Those of the share.
+    share: Vec<Variable>,
 }
 
 pub(crate) fn run(common: &Common, run: &Run) -> Outcome {
@@ -56,12 +62,16 @@ fn get(common: &Common, run: &Run) -> Result<Given, Failure> {
     }
     let files: Vec<MemoryFile<'_>> = run.tmpfs.iter().map(|file| MemoryFile::parse(file)).collect::<Result<_, _>>()?;
     // A selection of nothing is an error where nothing else is given.
-    let has_selection = !run.selection.is_empty() || (files.is_empty() && run.env_file.is_empty());
-    if !has_selection && files.is_empty() {
-        return Ok(Given { secrets: Vec::new(), files: Vec::new(), variables });
+    let is_enough = !files.is_empty() || !run.env_file.is_empty() || run.share;
+    let has_selection = !run.selection.is_empty() || !is_enough;
+    let (mut failures, mut given) = (Vec::new(), Given { variables, ..Given::default() });
+    if !has_selection && files.is_empty() && !run.share {
+        return Ok(given);
     }
-    let secrets = Secrets::open(common)?;
-    let (mut failures, mut given) = (Vec::new(), Given { secrets: Vec::new(), files: Vec::new(), variables });
+    let secrets = open(common, run.share)?;
+    if run.share {
+        given.share = share::variables(&secrets)?;
+    }
     if has_selection {
         match selection::get(&run.selection, &secrets) {
             Ok(found) => given.secrets = found,
@@ -79,24 +89,39 @@ fn get(common: &Common, run: &Run) -> Result<Given, Failure> {
     Ok(given)
 }
 
+/// Opens the providers. Those that share load their documents now.
+fn open(common: &Common, is_shared: bool) -> Result<Secrets, Failure> {
+    if !is_shared {
+        return Secrets::open(common);
+    }
+    let secrets = Secrets::open_shared(common)?;
+    // A secret that is missing for this reason is an error. Else the command can try for itself.
+    if let Err(failure) = secrets.prefetch() {
+        failure.lines.iter().for_each(|line| terminal::warn(line));
+    }
+    Ok(secrets)
+}
+
 /// The command, with its environment but for what it is given.
 fn command(words: &[OsString], run: &Run) -> Command {
     let mut command = Command::new(&words[0]);
     command.args(&words[1..]);
     if run.clean {
-        command.env_clear().envs(kept(&run.keep));
+        command.env_clear().envs(kept(&run.keep, run.share));
     }
     command
 }
 
 fn give(command: &mut Command, given: &Given) -> Result<(), Failure> {
     command.envs(given.variables.iter().map(|(name, value)| (name, value)));
-    command.envs(given.secrets.iter().map(|secret| (&secret.name, OsStr::from_bytes(&secret.value))));
+    let secrets = given.share.iter().chain(&given.secrets);
+    command.envs(secrets.map(|secret| (&secret.name, OsStr::from_bytes(&secret.value))));
     given.files.iter().try_for_each(OpenFile::inherit)
 }
 
 fn start_redacted(common: &Common, run: &Run, given: Given, streams: Streams, program: &OsStr) -> Outcome {
-    let secrets = given.secrets.iter().map(|secret| (secret.name.as_str(), &secret.value));
+    let key = given.share.iter().filter(|variable| variable.name == share::KEY);
+    let secrets = given.secrets.iter().chain(key).map(|secret| (secret.name.as_str(), &secret.value));
     let files = given.files.iter().map(|file| (file.name.as_str(), &file.value));
     let redactor = redact::redactor(common, secrets.chain(files))?;
     // A file is found by the process id of the command, which only the command itself has in time.
@@ -132,9 +157,11 @@ pub(crate) fn start_with_files(start: &StartWithFiles) -> Outcome {
 }
 
 /// The variables of this environment that a clean one keeps.
-fn kept(patterns: &[String]) -> impl Iterator<Item = (OsString, OsString)> {
-    let is_kept = |name: &str| {
-        BASIC.into_iter().chain(patterns.iter().map(String::as_str)).any(|pattern| names::matches(pattern, name))
+fn kept(patterns: &[String], is_shared: bool) -> impl Iterator<Item = (OsString, OsString)> {
+    let of_share = is_shared.then_some(OF_SHARE);
+    let is_kept = move |name: &str| {
+        let all = BASIC.into_iter().chain(of_share).chain(patterns.iter().map(String::as_str));
+        all.into_iter().any(|pattern| names::matches(pattern, name))
     };
     std::env::vars_os().filter(move |(name, _)| name.to_str().is_some_and(is_kept))
 }

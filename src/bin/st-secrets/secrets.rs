@@ -21,9 +21,34 @@ pub(crate) struct Secrets {
 
 impl Secrets {
     pub(crate) fn open(common: &Common) -> Result<Secrets, Failure> {
-        let config = config::load(common)?;
+        Secrets::with(config::load(common)?, common)
+    }
+
+    /// The same, which shares what it loads with other processes of this host.
+    pub(crate) fn open_shared(common: &Common) -> Result<Secrets, Failure> {
+        let mut config = config::load(common)?;
+        config.set("share", "host")?;
+        Secrets::with(config, common)
+    }
+
+    fn with(config: Config, common: &Common) -> Result<Secrets, Failure> {
         let manager = Manager::open(&config)?;
         Ok(Secrets { config, manager, deadline: common.deadline })
+    }
+
+    /// Loads what AWS and Vault have, unless it is shared.
+    pub(crate) fn prefetch(&self) -> Result<(), Failure> {
+        Ok(self.manager.prefetch(self.remaining())?)
+    }
+
+    /// What is shared with other processes, as JSON.
+    pub(crate) fn share(&self) -> String {
+        self.manager.share()
+    }
+
+    /// The text of a setting of the configuration.
+    pub(crate) fn setting(&self, key: &str) -> Option<&str> {
+        self.config.text(key)
     }
 
     /// The secret, under any spelling of its name.

@@ -73,7 +73,7 @@ fn describe_caller(session: &Session<'_>, deadline: Deadline) -> Result<String> 
     let origin = cached.origin();
     let endpoint = session.settings.endpoint(Service::Sts, &session.region)?;
     let timeout = Deadline::after(STS_TIMEOUT.min(deadline.remaining() / 3));
-    let caller = sts::caller_identity(&session.client, &session.region, &endpoint, &cached.credentials, timeout);
+    let caller = sts::caller_identity(&session.client, &session.region, &endpoint, cached.credentials(), timeout);
     Ok(match caller {
         Ok(arn) => format!("as {arn}, with the credentials of {origin}"),
         Err(CallError::Service(service_error)) => {

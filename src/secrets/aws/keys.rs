@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use super::errors::config_error;
 use crate::error::Result;
 use crate::secret_memory::SecretBytes;
+use crate::share::Identity;
 
 /// The access key that requests are signed with.
 #[derive(Clone)]
@@ -39,6 +40,13 @@ impl AwsCredentials {
             session_token: session_token.map(|token| checked("session token", token)).transpose()?,
             expires,
         })
+    }
+
+    /// Adds the key to the identity of a process.
+    pub(super) fn identify(&self, identity: &mut Identity) -> Result<()> {
+        identity.add("access key id", &*self.access_key_id);
+        identity.add_secret(&self.secret_access_key)?;
+        self.session_token.as_ref().map_or(Ok(()), |token| identity.add_secret(token))
     }
 
     /// The parts, none of which may be in a message.

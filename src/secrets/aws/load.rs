@@ -1,6 +1,7 @@
 //! One load: all secrets, each in its region, as one document.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::client::AwsClient;
 use super::credentials::{self, CachedCredentials, Context, CredentialProvider, MetadataClient};
@@ -99,6 +100,7 @@ impl<'a> Session<'a> {
             client: &self.client,
             metadata: &self.metadata,
             deadline: self.deadline,
+            forced: self.state.is_refresh.load(Ordering::Relaxed),
             patience: self.patience,
         }
     }
@@ -141,7 +143,7 @@ impl<'a> Session<'a> {
             client: &self.client,
             region,
             endpoint,
-            credentials: &cached.credentials,
+            credentials: cached.credentials(),
             credentials_origin: cached.origin(),
             version_id: provider_settings.version_id.as_deref(),
             version_stage: provider_settings.version_stage.as_deref(),

@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::error::Result;
 use crate::http;
 use crate::settings::{Environment, InvalidSetting, Setting, SettingOrigin, excerpt};
+use crate::share::Identity;
 
 /// Enough for twenty secrets of 64 KiB, fully escaped.
 const MAX_BODY: usize = 16 << 20;
@@ -251,6 +252,14 @@ impl<'a> Settings<'a> {
         };
         let value = service_value.or_else(|| profile.get(key));
         Ok(value.map(|value| value.setting(&value.location(), key)))
+    }
+
+    /// Adds which servers are called, and whom the client trusts, to the identity of a process.
+    pub(super) fn identify(&self, region: &str, identity: &mut Identity) -> Result<()> {
+        identity.add("region", region);
+        identity.add("sts", self.endpoint(Service::Sts, region)?.url);
+        self.http()?.trust().into_iter().for_each(|(name, value)| identity.add(name, value));
+        Ok(())
     }
 
     /// Returns the settings of the HTTP client: the trusted certificates.

@@ -1,5 +1,7 @@
 //! Secrets Manager as a source of one document.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use serde_json::{Map, Value, json};
 
 use super::settings::ProviderSettings;
@@ -14,7 +16,9 @@ use crate::http::retry::Patience;
 use crate::secrets::document::{Document, DocumentSource};
 use crate::secrets::provider::Health;
 use crate::secrets::secret::ProviderId;
+use crate::secrets::shared_login::SharedLogins;
 use crate::settings::Environment;
+use crate::share::Identity;
 
 pub(crate) static ID: ProviderId = ProviderId::builtin("aws", Source::Aws);
 
@@ -27,7 +31,7 @@ pub(crate) struct AwsSource {
 impl AwsSource {
     /// Reads the provider's own settings, and nothing else. Returns `None` if no secret is named, and an error if the
     /// configuration is invalid.
-    pub(crate) fn open(config: &Config) -> Result<Option<AwsSource>> {
+    pub(crate) fn open(config: &Config, logins: SharedLogins) -> Result<Option<AwsSource>> {
         let environment = Environment::Process;
         let provider_settings = match ProviderSettings::read(config, &environment) {
             Ok(Some(settings)) => settings,
@@ -35,7 +39,7 @@ impl AwsSource {
             Err(invalid) if invalid.in_config => return Err(invalid.error.with_source(Source::Aws)),
             Err(invalid) => return Ok(Some(AwsSource { state: Err(invalid.error) })),
         };
-        Ok(Some(AwsSource { state: Ok(AwsState::new(provider_settings, environment)) }))
+        Ok(Some(AwsSource { state: Ok(AwsState::new(provider_settings, environment, logins)) }))
     }
 
     fn state(&self) -> Result<&AwsState> {
@@ -56,11 +60,24 @@ impl DocumentSource for AwsSource {
         }
     }
 
+    fn identity(&self) -> Option<Identity> {
+        let _guard = fork::protect();
+        // The load has the same failure, and returns it.
+        self.state.as_ref().ok()?.identity().ok()
+    }
+
+    fn before_refresh(&self) {
+        if let Ok(state) = &self.state {
+            state.is_refresh.store(true, Relaxed);
+        }
+    }
+
     fn load(&self, deadline: Deadline, patience: Patience) -> Result<Document> {
         let _guard = fork::protect();
         let state = self.state()?;
         let files = WatchedFiles::default();
         let loaded = load::load(state, &files, deadline, patience).map_err(|error| error.with_source(Source::Aws));
+        state.is_refresh.store(false, Relaxed);
         let is_complete = loaded.as_ref().is_ok_and(|document| document.incomplete().is_none());
         *state.files_of_failed_load.lock() = (!is_complete).then_some(files);
         loaded
@@ -83,6 +100,7 @@ impl DocumentSource for AwsSource {
 
     fn check(&self, deadline: Deadline) -> Health {
         let _guard = fork::protect();
+        self.before_refresh();
         match self.state() {
             Ok(state) => health::check(state, deadline),
             Err(error) => health::failed(&error),
@@ -115,7 +133,8 @@ mod tests {
         for (variables, path) in [(&file, &path), (&identity, &token)] {
             let environment = Environment::fixed(&[&common[..], &variables[..]].concat());
             let provider_settings = ProviderSettings::read(&Config::new(), &environment).unwrap().unwrap();
-            let source = AwsSource { state: Ok(AwsState::new(provider_settings, environment)) };
+            let state = AwsState::new(provider_settings, environment, SharedLogins::default());
+            let source = AwsSource { state: Ok(state) };
             assert!(!source.has_new_credentials(), "no load has failed");
             assert!(source.load(Deadline::after(Duration::from_secs(30)), Patience::Brief).is_err());
             assert!(!source.has_new_credentials());

@@ -1,6 +1,7 @@
 //! What the provider keeps from load to load.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
@@ -16,7 +17,9 @@ use crate::error::Result;
 use crate::files;
 use crate::http::retry::{Retry, RetryDelay};
 use crate::log::{self, Level};
+use crate::secrets::shared_login::SharedLogins;
 use crate::settings::Environment;
+use crate::share::Identity;
 
 /// The provider's own settings, and what is kept from load to load.
 pub(super) struct AwsState {
@@ -31,6 +34,8 @@ pub(super) struct AwsState {
     pub(super) region: Mutex<Option<String>>,
     /// The last profiles with credentials.
     profiles: Mutex<Option<Arc<Profiles>>>,
+    /// Whether the next load is that of a refresh.
+    pub(super) is_refresh: AtomicBool,
     /// The files of the last load, if it failed.
     pub(super) files_of_failed_load: Mutex<Option<WatchedFiles>>,
 }
@@ -51,17 +56,18 @@ pub(super) fn wait_for_writers(environment: &Environment) -> bool {
 }
 
 impl AwsState {
-    pub(super) fn new(provider_settings: ProviderSettings, environment: Environment) -> AwsState {
+    pub(super) fn new(provider_settings: ProviderSettings, environment: Environment, logins: SharedLogins) -> AwsState {
         AwsState {
             provider_settings,
             environment,
-            credentials: CredentialCache::default(),
+            credentials: CredentialCache::new(logins),
             instance: InstanceState::default(),
             clock_offsets: ClockOffsets::default(),
             retry: Retry::new(RetryDelay::Decorrelated),
             batch_calls: BatchCalls::default(),
             region: Mutex::new(None),
             profiles: Mutex::new(None),
+            is_refresh: AtomicBool::new(false),
             files_of_failed_load: Mutex::new(None),
         }
     }
@@ -94,6 +100,24 @@ impl AwsState {
             *self.profiles.lock() = Some(settings.profiles.clone());
         }
         settings
+    }
+
+    /// Returns who would request which secrets.
+    pub(super) fn identity(&self) -> Result<Identity> {
+        let settings = self.settings()?;
+        // A process on an instance does not know its region before the first load. All processes there have the same.
+        let region = settings.region()?.unwrap_or_else(|| "that of the instance".to_owned());
+        let mut identity = Identity::new("aws");
+        settings.identify(&region, &mut identity)?;
+        for id in &self.provider_settings.secret_ids {
+            identity.add("secret", &id.text);
+            let region = id.region.as_ref().unwrap_or(&region);
+            identity.add("endpoint", settings.endpoint(Service::SecretsManager, region)?.url);
+        }
+        identity.add_optional("version id", self.provider_settings.version_id.as_ref());
+        identity.add_optional("version stage", self.provider_settings.version_stage.as_ref());
+        credentials::resolve(&settings)?.identify(&settings, &mut identity)?;
+        Ok(identity)
     }
 
     /// Returns `secret "app/prod" in us-east-1`. The region is left out if it is not known yet, or all secrets have
@@ -152,7 +176,7 @@ mod tests {
             ("AWS_SHARED_CREDENTIALS_FILE", path.to_str().unwrap()),
         ]);
         let provider_settings = ProviderSettings::read(config, &environment).unwrap().unwrap();
-        let state = AwsState::new(provider_settings, environment);
+        let state = AwsState::new(provider_settings, environment, SharedLogins::default());
         let origin = || state.settings().and_then(|settings| Ok(credentials::resolve(&settings)?.origin().to_owned()));
         let whole = "[default]\naws_access_key_id = AKIA\naws_secret_access_key = x\n";
         let halves = ["", "[defau", "[default]\n", "[default]\naws_access_key_id = AKIA\naws_secr"];

@@ -2,15 +2,15 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::super::document::{Document, Entry};
 use super::super::lookup_cache::CacheTimes;
-use super::super::secret::{Secret, SecretInfo};
+use super::super::secret::{Secret, SecretInfo, Superseded};
 use crate::clock::{CoarseAge, CoarseInstant, Instant};
 use crate::error::Result;
 use crate::jitter;
+use crate::share::Stamp;
 
 pub(super) struct LoadedDocument {
     pub(super) document: Document,
@@ -19,11 +19,17 @@ pub(super) struct LoadedDocument {
     pub(super) ttl: Duration,
     /// The age from which it is loaded again while it is still fresh.
     pub(super) refresh_after: Duration,
+    /// The same, whatever its source says: that of all processes that share it.
+    pub(super) soft_ttl: Duration,
     max_stale: Duration,
     /// Values of earlier documents under keys that this one could not read.
     earlier: HashMap<Box<str>, Secret>,
-    superseded: Arc<AtomicBool>,
+    superseded: Arc<Superseded>,
     age: CoarseAge,
+    /// The state of the share under which it was taken or published.
+    pub(super) stamp: Option<Arc<Stamp>>,
+    /// Whether another process loaded it.
+    pub(super) from_share: bool,
 }
 
 impl LoadedDocument {
@@ -37,10 +43,36 @@ impl LoadedDocument {
         let own_ttl = document.ttl.unwrap_or(Duration::MAX).min(times.cache_ttl);
         let ttl = if document.missing.is_some() { times.miss_ttl } else { own_ttl };
         // Processes that load at the same time do not refresh at the same time.
-        let refresh_after = jitter::refresh_age(ttl).min(document.refresh_after.unwrap_or(Duration::MAX));
+        let soft_ttl = jitter::refresh_age(ttl);
+        let refresh_after = soft_ttl.min(document.refresh_after.unwrap_or(Duration::MAX));
         let earlier = before.map_or_else(HashMap::new, |before| before.values_for(&document));
         let (max_stale, superseded, age) = (times.max_stale, Arc::default(), CoarseAge::default());
-        LoadedDocument { document, requested_at, ttl, refresh_after, max_stale, earlier, superseded, age }
+        let (stamp, from_share) = (None, false);
+        LoadedDocument {
+            document,
+            requested_at,
+            ttl,
+            refresh_after,
+            soft_ttl,
+            max_stale,
+            earlier,
+            superseded,
+            age,
+            stamp,
+            from_share,
+        }
+    }
+
+    /// The same, valid while nothing newer is in the share.
+    pub(super) fn with_stamp(self, stamp: Option<Arc<Stamp>>) -> LoadedDocument {
+        LoadedDocument { superseded: Arc::new(Superseded::new(stamp.clone())), stamp, ..self }
+    }
+
+    /// The same, loaded by another process, which chose when it is loaded again.
+    pub(super) fn by_another_process(self, soft_ttl: Option<Duration>) -> LoadedDocument {
+        // This process may have a shorter `cache_ttl`.
+        let soft_ttl = soft_ttl.map_or(self.soft_ttl, |time| time.min(self.ttl.mul_f64(jitter::REFRESH_TO)));
+        LoadedDocument { from_share: true, refresh_after: soft_ttl, soft_ttl, ..self }
     }
 
     /// Returns its values under the keys that `next` could not read during an outage.
@@ -66,7 +98,13 @@ impl LoadedDocument {
     /// Whether it is fresh and not yet due for a refresh; `false` also if that is not certain.
     #[inline]
     pub(super) fn is_current(&self, now: CoarseInstant) -> bool {
-        self.age.is_below(|| self.refresh_after, self.requested_at, now)
+        self.stamp.as_ref().is_none_or(|stamp| stamp.is_current(now))
+            && self.age.is_below(|| self.refresh_after, self.requested_at, now)
+    }
+
+    /// Whether one call should load it again now.
+    pub(super) fn is_due(&self) -> bool {
+        self.requested_at.elapsed() >= self.refresh_after
     }
 
     /// Whether this key could not be read.
@@ -90,7 +128,7 @@ impl LoadedDocument {
 
     /// Keeps later calls from using values of this document from a cache.
     pub(super) fn supersede(&self) {
-        self.superseded.store(true, Relaxed);
+        self.superseded.set();
     }
 
     pub(super) fn secret(&self, (value, version): &Entry, stale: bool, cached: bool) -> Secret {
@@ -101,7 +139,8 @@ impl LoadedDocument {
             refresh_after: Some(self.refresh_after),
             superseded: Some(self.superseded.clone()),
         };
-        Secret { info: Some(Arc::new(info)), stale, cached, ..Secret::new(value.clone()) }
+        let shared = self.from_share;
+        Secret { info: Some(Arc::new(info)), stale, cached: cached || shared, shared, ..Secret::new(value.clone()) }
     }
 
     #[cfg(test)]
@@ -117,10 +156,13 @@ impl LoadedDocument {
             requested_at: self.requested_at.before(time),
             ttl: self.ttl,
             refresh_after: self.refresh_after,
+            soft_ttl: self.soft_ttl,
             max_stale: self.max_stale,
             earlier: self.earlier.iter().map(|(key, secret)| (key.clone(), age(secret))).collect(),
             superseded: self.superseded.clone(),
             age: CoarseAge::default(),
+            stamp: self.stamp.clone(),
+            from_share: self.from_share,
         }
     }
 }

@@ -6,6 +6,7 @@ use super::super::single_flight::has_much_more_time;
 use crate::clock::{Deadline, Instant};
 use crate::error::{Error, Status};
 use crate::jitter;
+use crate::share::Failure;
 
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 /// The longest back-off of a source whose loads time out, in multiples of `max_backoff`.
@@ -75,6 +76,20 @@ impl Outage {
             Some(before) => Outage { time_limit: before.time_limit, ..new },
             None => new,
         }
+    }
+
+    /// The outage that another process shares.
+    pub(in crate::secrets) fn from_share(failure: &Failure) -> Outage {
+        let Failure { error, failures, time_limit, lost, pause, retry_at } = failure.clone();
+        let retry_at = Deadline::after(retry_at.since(Instant::now()));
+        let credentials_checked_at = Instant::now();
+        Outage { error, failures, time_limit, lost, is_partial: false, pause, retry_at, credentials_checked_at }
+    }
+
+    /// The same for other processes.
+    pub(in crate::secrets) fn to_share(&self) -> Failure {
+        let Outage { error, failures, time_limit, lost, pause, .. } = self.clone();
+        Failure { error, failures, time_limit, lost, pause, retry_at: Instant::now().after(self.backoff()) }
     }
 
     /// Whether a call with this much time left would fail in the same way.

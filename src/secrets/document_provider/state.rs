@@ -10,6 +10,7 @@ use super::loaded::LoadedDocument;
 use super::outage::Outage;
 use crate::clock::Instant;
 use crate::error::Result;
+use crate::share::Stamp;
 
 #[derive(Clone, Default)]
 pub(super) struct State {
@@ -19,9 +20,19 @@ pub(super) struct State {
     pub(super) cleared_at: Option<Instant>,
     /// How long the last complete load took.
     pub(super) load_time: Duration,
+    /// The state of the share under which the document or the outage was taken from it, or published.
+    pub(super) stamp: Option<Arc<Stamp>>,
 }
 
 impl State {
+    /// Records the state of the share under which a load failed. The document remains.
+    pub(super) fn set_stamp(&mut self, stamp: Stamp) {
+        match self.document.as_ref().and_then(|loaded| loaded.stamp.as_ref()) {
+            Some(own) => own.follow(&stamp),
+            None => self.stamp = Some(Arc::new(stamp)),
+        }
+    }
+
     /// Whether a document requested then may be cached.
     pub(super) fn may_cache(&self, requested_at: Instant) -> bool {
         self.cleared_at.is_none_or(|cleared_at| requested_at >= cleared_at)
@@ -56,7 +67,7 @@ impl State {
         let wanted = self.document.as_ref().is_none_or(|loaded| {
             let age = loaded.requested_at.elapsed();
             let is_retry_due = self.outage.is_some() || age >= times.miss_ttl;
-            age >= loaded.refresh_after || (loaded.is_unreadable(key) && is_retry_due)
+            loaded.is_due() || (loaded.is_unreadable(key) && is_retry_due)
         });
         let may_query = |outage: &Arc<Outage>| {
             !outage.is_backing_off(request.deadline().remaining()) || outage.is_credential_check_due()

@@ -4,10 +4,12 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::address;
-use super::secret_file::printable;
+use super::secret_file::{self, printable};
 use super::settings_reader::SettingsReader;
+use crate::error::Result;
 use crate::secret_memory::SecretBytes;
 use crate::settings::{InvalidSetting, Setting, SettingOrigin};
+use crate::share::Identity;
 
 /// Where Kubernetes puts the token of a pod's service account.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
@@ -95,6 +97,20 @@ impl Auth {
         }
     }
 
+    /// Adds the method, and what the process logs in with, to the identity of a process.
+    pub(super) fn identify(&self, identity: &mut Identity) -> Result<()> {
+        identity.add("auth", self.name());
+        match self {
+            Auth::Token(token) => identity.add_secret(token),
+            Auth::TokenFile { path, .. } => add_file(identity, path, "token"),
+            Auth::Agent => Ok(()),
+            Auth::Login(login) => {
+                identity.add("auth mount", &login.mount);
+                login.role.identify(identity)
+            }
+        }
+    }
+
     /// The name of the method, as in `vault_auth`.
     pub(super) fn name(&self) -> &'static str {
         match self {
@@ -128,12 +144,33 @@ impl Role {
         }
     }
 
+    fn identify(&self, identity: &mut Identity) -> Result<()> {
+        identity.add_hash("role", self.id());
+        match self {
+            Role::AppRole { role_id, secret_id, .. } => {
+                identity.add_secret(role_id)?;
+                match secret_id {
+                    SecretId::None => Ok(()),
+                    SecretId::Given(secret_id) => identity.add_secret(secret_id),
+                    SecretId::File(path) => add_file(identity, path, "secret ID"),
+                }
+            }
+            Role::Jwt { file, .. } => add_file(identity, file, "JWT"),
+        }
+    }
+
     fn file(&self) -> Option<&Path> {
         match self {
             Role::AppRole { secret_id: SecretId::File(path), .. } | Role::Jwt { file: path, .. } => Some(path),
             Role::AppRole { .. } => None,
         }
     }
+}
+
+/// Adds the path of a file, and the secret in it.
+fn add_file(identity: &mut Identity, path: &Path, what: &str) -> Result<()> {
+    identity.add("file", path.as_os_str().as_encoded_bytes());
+    identity.add_secret(&secret_file::read(path, what)?.0)
 }
 
 /// A token from the configuration, a variable or a file, in this order.

@@ -148,6 +148,12 @@ impl RequestErrors<'_> {
         self.with_http_status(Status::Config, response, what)
     }
 
+    /// Another login of this process was not finished in time.
+    pub(super) fn no_turn(&self, action: impl fmt::Display) -> Error {
+        let what = format!("timed out waiting for another login of this process before {action}; try again");
+        self.error(Status::Timeout, what).with_retryable(true)
+    }
+
     /// The server rejects the login, or has done so recently.
     pub(super) fn login_rejected(&self, login: &Login, rejection: &Rejection) -> Error {
         let mut advice = login_advice(&login.role);

@@ -8,7 +8,7 @@ use super::errors::is_denial;
 use super::kv::KvReader;
 use super::response::Object;
 use super::settings::Settings;
-use super::token::{TokenStore, can_log_in};
+use super::token_store::{TokenStore, can_log_in};
 use crate::error::{Error, Result, Status};
 use crate::secrets::document::Document;
 use crate::secrets::provider::{Health, HealthState};

@@ -5,19 +5,17 @@
 //! rejections of a role nothing is sent for it until the server has reset its count. Other methods have no lockout;
 //! their credentials are sent again after some minutes.
 //!
-//! The record is that of the process, whatever the number of managers, and consists of keyed hashes.
+//! The record is that of the process, whatever the number of managers, or of the host; see [`super::login_turn`]. It
+//! consists of hashes.
 
 use std::fmt;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
-use crate::clock::{Deadline, Instant};
-use crate::error::{Result, Status};
+use crate::clock::Instant;
 use crate::secret_memory::wipe_stack;
-use crate::secrets::single_flight::SingleFlight;
 
 /// Time without a failure after which the server has reset its count; its default is 15 minutes.
 const COUNT_RESET: Duration = Duration::from_secs(16 * 60);
@@ -33,14 +31,15 @@ const NO_LOCKOUT_DELAY: Duration = Duration::from_secs(8 * 60);
 const MAX_ROLES: usize = 64;
 const MAX_CREDENTIALS: usize = 8;
 
-type Hash = [u8; 32];
+pub(super) type Hash = [u8; 32];
 
 static REJECTED_LOGINS: Mutex<RejectedLogins> = Mutex::new(RejectedLogins { roles: Vec::new() });
 
 /// A login that the server may reject.
 #[derive(Clone, Copy)]
 pub(super) struct LoginAttempt {
-    role: Hash,
+    /// Also identifies the server and the method.
+    pub(super) role: Hash,
     credentials: Hash,
     /// Whether the server locks the role after some failures.
     has_lockout: bool,
@@ -84,34 +83,6 @@ impl LoginAttempt {
         REJECTED_LOGINS.lock().blocked_by(self, is_refresh, Instant::now())
     }
 
-    /// Runs `login` while no other thread of the process logs in with this role: concurrent logins would all be sent
-    /// before the first is rejected. Returns `None` if the deadline passes before its turn.
-    pub(super) fn in_turn<T>(&self, deadline: Deadline, login: impl FnOnce() -> Result<T>) -> Result<Option<T>> {
-        static TURNS: OnceLock<SingleFlight<()>> = OnceLock::new();
-        let turns = match TURNS.get() {
-            Some(turns) => turns,
-            None => {
-                let new = SingleFlight::new()?;
-                TURNS.get_or_init(|| new)
-            }
-        };
-        let mut outcome = None;
-        let turn = turns.run(
-            &self.role,
-            deadline,
-            |()| false,
-            || {
-                outcome = Some(login());
-                Ok(())
-            },
-        );
-        match (outcome, turn) {
-            (Some(outcome), _) => outcome.map(Some),
-            (None, Err(error)) if error.status() == Status::Busy => Ok(None),
-            (None, turn) => turn.map(|()| None),
-        }
-    }
-
     /// Records that the server rejected it.
     pub(super) fn record_rejection(&self, status: u16, quoted: String) -> Rejection {
         let (mut rejected, now) = (REJECTED_LOGINS.lock(), Instant::now());
@@ -119,6 +90,18 @@ impl LoginAttempt {
         let (age, wait, block) = (Duration::ZERO, Duration::ZERO, Block::Credentials);
         let is_own = true;
         rejected.blocked_by(self, false, now).unwrap_or(Rejection { status, quoted, age, wait, block, is_own })
+    }
+
+    /// Returns the rejections of its role.
+    pub(super) fn failures(&self) -> Vec<Failure> {
+        let rejected = REJECTED_LOGINS.lock();
+        let role = rejected.roles.iter().find(|role| role.role == self.role);
+        role.map(|role| role.failures.clone()).unwrap_or_default()
+    }
+
+    /// Adds those that other processes had recorded at this time. If there are none, a login has succeeded.
+    pub(super) fn add_failures(&self, failures: Vec<Failure>, time: Instant) {
+        REJECTED_LOGINS.lock().add(self.role, failures, time);
     }
 
     /// Records that it succeeded, after which the server counts from 0 again.
@@ -138,12 +121,14 @@ struct RejectedRole {
     failures: Vec<Failure>,
 }
 
-struct Failure {
-    credentials: Hash,
-    times: u32,
-    last: Instant,
-    status: u16,
-    quoted: String,
+/// A rejection of the same credentials, once or more.
+#[derive(Clone, PartialEq)]
+pub(super) struct Failure {
+    pub(super) credentials: Hash,
+    pub(super) times: u32,
+    pub(super) last: Instant,
+    pub(super) status: u16,
+    pub(super) quoted: String,
 }
 
 impl RejectedRole {
@@ -191,20 +176,35 @@ impl RejectedLogins {
     }
 }
 
+impl RejectedLogins {
+    fn add(&mut self, role: Hash, failures: Vec<Failure>, time: Instant) {
+        let index = self.roles.iter().position(|one| one.role == role);
+        let mut known = index.map_or_else(Vec::new, |index| self.roles.remove(index).failures);
+        if failures.is_empty() {
+            known.retain(|failure| failure.last > time);
+        }
+        for other in failures {
+            match known.iter_mut().find(|failure| failure.credentials == other.credentials) {
+                Some(same) if (same.times, same.last) >= (other.times, other.last) => {}
+                Some(same) => *same = other,
+                None => known.push(other),
+            }
+        }
+        known.sort_by_key(|failure| failure.last);
+        drop_oldest(&mut known, MAX_CREDENTIALS);
+        if !known.is_empty() {
+            self.roles.push(RejectedRole { role, failures: known });
+            drop_oldest(&mut self.roles, MAX_ROLES);
+        }
+    }
+}
+
 fn drop_oldest<T>(list: &mut Vec<T>, max: usize) {
     list.drain(..list.len().saturating_sub(max));
 }
 
-/// A hash under a key of this process, so that it reveals nothing about its input.
 fn hash(parts: &[&[u8]]) -> Hash {
-    static KEY: OnceLock<Hash> = OnceLock::new();
-    let key = KEY.get_or_init(|| {
-        let mut key = Hash::default();
-        // Without random numbers it is a plain hash.
-        let _ = getrandom::fill(&mut key);
-        key
-    });
-    let mut hash = Sha256::new_with_prefix(key);
+    let mut hash = Sha256::new();
     for part in parts {
         hash.update(part.len().to_le_bytes());
         hash.update(part);
@@ -326,6 +326,36 @@ mod tests {
             (rejection.block, rejection.is_own)
         };
         assert_eq!((of_role("bad"), of_role("good")), ((Block::Role, true), (Block::Role, false)));
+    }
+
+    #[test]
+    fn rejections_of_other_processes_count() {
+        let (now, attempts) = (Instant::now(), ["a", "b", "c", "d"].map(|text| attempt(text, true)));
+        let of_others = |count: usize, times| -> Vec<Failure> {
+            let failure = |attempt: &LoginAttempt| {
+                let (credentials, quoted) = (attempt.credentials, String::new());
+                Failure { credentials, times, last: now, status: 400, quoted }
+            };
+            attempts[..count].iter().map(failure).collect()
+        };
+        let mut rejected = RejectedLogins::default();
+        rejected.add(attempts[0].role, of_others(1, 1), now);
+        assert_eq!(rejected.blocked_by(&attempts[0], false, now).unwrap().block, Block::CredentialsUnlessRefreshed);
+        assert!(rejected.blocked_by(&attempts[1], false, now).is_none());
+        // The same ones again are no more, unless they were sent once more.
+        rejected.add(attempts[0].role, of_others(1, 1), now);
+        assert_eq!(rejected.roles[0].failures[0].times, 1);
+        rejected.add(attempts[0].role, of_others(1, 2), now);
+        assert_eq!(rejected.blocked_by(&attempts[0], true, now.after(MINUTE)).unwrap().block, Block::Credentials);
+        rejected.add(attempts[0].role, of_others(4, 1), now);
+        assert_eq!(rejected.blocked_by(&attempt("e", true), true, now.after(MINUTE)).unwrap().block, Block::Role);
+        // A login of another process succeeded; what this one sent later counts.
+        rejected.record(&attempts[3], 400, "", now.after(2 * SECOND));
+        rejected.add(attempts[0].role, Vec::new(), now.after(SECOND));
+        assert!(rejected.blocked_by(&attempts[0], false, now.after(MINUTE)).is_none());
+        assert!(rejected.blocked_by(&attempts[3], false, now.after(MINUTE)).is_some());
+        rejected.add(attempts[0].role, Vec::new(), now.after(MINUTE));
+        assert!(rejected.roles.is_empty());
     }
 
     #[test]

@@ -15,7 +15,11 @@ use super::secret_file::{self, printable};
 use crate::clock::Instant;
 use crate::error::{Result, Status};
 use crate::secret_memory::SecretBytes;
+use crate::secrets::shared_login::{LoginRequest, LoginResult, SharedLogins};
+use crate::share::fields::{Reader, Writer};
+use crate::share::{NewRecord, Record};
 
+const UNWRAP: &str = "sys/wrapping/unwrap";
 /// Messages of a server that could not reach the issuer of a JWT. It rejects the login as it does for an invalid JWT.
 const ISSUER_UNREACHABLE: [&str; 5] =
     ["fetching keys", "dial tcp", "connection refused", "i/o timeout", "context deadline exceeded"];
@@ -33,21 +37,22 @@ struct Unwrapped {
     secret_id: SecretBytes,
 }
 
+/// A secret ID that was in a wrapping token.
+struct SharedSecretId(SecretBytes);
+
 /// Logs in, unless the server rejected these credentials before. Returns the token.
 pub(super) fn log_in(
     login: &Login,
     session: &Session<'_>,
     unwrapped: &UnwrappedSecretId,
+    logins: &SharedLogins,
 ) -> Result<(SecretBytes, Lifetime)> {
     let path = format!("auth/{}/login", address::encoded(&login.mount));
-    let body = request_body(&login.role, session, unwrapped)?;
+    let body = request_body(&login.role, session, unwrapped, logins)?;
     let has_lockout = matches!(login.role, Role::AppRole { .. });
     let attempt = attempt(session, &path, login.role.id(), &body, has_lockout);
-    let token = attempt.in_turn(session.deadline(), || send(login, session, &path, &body, &attempt))?;
-    token.ok_or_else(|| {
-        let what = format!("timed out waiting for another login of this process before {login}; try again");
-        session.errors().error(Status::Timeout, what).with_retryable(true)
-    })
+    let token = attempt.in_turn(session.deadline(), logins, || send(login, session, &path, &body, &attempt))?;
+    token.ok_or_else(|| session.errors().no_turn(login))
 }
 
 /// The attempt to send these credentials to the server, for the record of rejected ones.
@@ -102,7 +107,12 @@ fn is_issuer_unreachable(role: &Role, messages: &ServerMessages) -> bool {
 }
 
 /// The JSON of the request. Files are read each time.
-fn request_body(role: &Role, session: &Session<'_>, unwrapped: &UnwrappedSecretId) -> Result<Zeroizing<Vec<u8>>> {
+fn request_body(
+    role: &Role,
+    session: &Session<'_>,
+    unwrapped: &UnwrappedSecretId,
+    logins: &SharedLogins,
+) -> Result<Zeroizing<Vec<u8>>> {
     let read = |path: &Path, what| secret_file::read_settled(path, what, session.deadline()).map(|(secret, _)| secret);
     match role {
         Role::AppRole { role_id, secret_id, is_wrapped } => {
@@ -112,7 +122,7 @@ fn request_body(role: &Role, session: &Session<'_>, unwrapped: &UnwrappedSecretI
                 SecretId::File(path) => Some(read(path, "secret ID")?),
             };
             let secret_id = match given {
-                Some(given) if *is_wrapped => Some(unwrap(session, given, unwrapped)?),
+                Some(given) if *is_wrapped => Some(unwrap(session, given, unwrapped, logins)?),
                 given => given,
             };
             Ok(json(&[("role_id", Some(role_id)), ("secret_id", secret_id.as_deref())]))
@@ -124,20 +134,41 @@ fn request_body(role: &Role, session: &Session<'_>, unwrapped: &UnwrappedSecretI
     }
 }
 
-/// The secret ID in a wrapping token.
-fn unwrap(session: &Session<'_>, wrapping_token: SecretBytes, unwrapped: &UnwrappedSecretId) -> Result<SecretBytes> {
+/// The secret ID in a wrapping token, which one process of the host unwraps for all.
+fn unwrap(
+    session: &Session<'_>,
+    wrapping_token: SecretBytes,
+    unwrapped: &UnwrappedSecretId,
+    logins: &SharedLogins,
+) -> Result<SecretBytes> {
     let last = unwrapped.last.lock().clone();
     if let Some(last) = last
         && *last.wrapping_token == *wrapping_token
     {
         return Ok(last.secret_id);
     }
-    let (errors, path) = (session.errors(), "sys/wrapping/unwrap");
-    let attempt = attempt(session, path, &[], &wrapping_token, false);
+    let shared = logins.open(|| session.settings().login_identity("vault secret id").ok());
+    let request = LoginRequest {
+        deadline: session.deadline(),
+        forced: session.is_refresh(),
+        replaces: false,
+        accepts: &|_: &SharedSecretId| true,
+    };
+    let attempt = attempt(session, UNWRAP, &[], &wrapping_token, false);
+    let SharedSecretId(secret_id) = shared.obtain(&request, || {
+        let turn = attempt.in_turn(session.deadline(), logins, || send_unwrap(session, &wrapping_token, &attempt))?;
+        turn.map(SharedSecretId).ok_or_else(|| session.errors().no_turn("unwrapping the secret ID"))
+    })?;
+    *unwrapped.last.lock() = Some(Unwrapped { wrapping_token, secret_id: secret_id.clone() });
+    Ok(secret_id)
+}
+
+fn send_unwrap(session: &Session<'_>, wrapping_token: &SecretBytes, attempt: &LoginAttempt) -> Result<SecretBytes> {
+    let errors = session.errors();
     if let Some(rejection) = attempt.blocked_by(session.is_refresh()) {
         return Err(errors.unwrapping_rejected(&rejection));
     }
-    let response = session.send(&Call::post(path).with_token(Some(&wrapping_token)))?;
+    let response = session.send(&Call::post(UNWRAP).with_token(Some(wrapping_token)))?;
     match (response.status, response.messages()) {
         (200, _) => {}
         (status @ (400 | 403), messages) if messages.is_vault_error => {
@@ -150,9 +181,22 @@ fn unwrap(session: &Session<'_>, wrapping_token: SecretBytes, unwrapped: &Unwrap
         let what = "the wrapping token does not contain a secret ID; wrap the response of auth/…/role/…/secret-id";
         errors.error(Status::Config, what)
     })?;
-    let secret_id = SecretBytes::copy_from(secret_id.as_bytes())?;
-    *unwrapped.last.lock() = Some(Unwrapped { wrapping_token, secret_id: secret_id.clone() });
-    Ok(secret_id)
+    SecretBytes::copy_from(secret_id.as_bytes())
+}
+
+impl LoginResult for SharedSecretId {
+    const NAME: &'static str = "the secret ID in a wrapping token";
+
+    fn encode(&self) -> Result<NewRecord> {
+        let mut fields = Writer::new()?;
+        fields.bytes(&self.0)?;
+        let payload = fields.into_buffer();
+        Ok(NewRecord { requested_at: Instant::now(), ttl: None, refresh_after: None, payload })
+    }
+
+    fn decode(record: &Record) -> Option<SharedSecretId> {
+        SecretBytes::copy_from(Reader::new(&record.payload).bytes()?).ok().map(SharedSecretId)
+    }
 }
 
 /// A JSON object of these strings.

@@ -5,10 +5,10 @@
 //! | module | content |
 //! |---|---|
 //! | `settings_reader`, `address`, `secret_file`, `auth`, `rate_limit`, `settings` | the settings |
-//! | `response`, `lifetime`, `lockout` | responses of the server, and what follows from them |
+//! | `response`, `lifetime`, `lockout`, `login_turn` | responses of the server, and what follows from them |
 //! | `errors` | error messages |
 //! | `client` | requests |
-//! | `login`, `token` | obtaining and renewing the token |
+//! | `login`, `token`, `token_store` | obtaining and renewing the token |
 //! | `kv` | reading the secret |
 //! | `health` | the check |
 //! | `source` | the provider |
@@ -22,6 +22,7 @@ mod kv;
 mod lifetime;
 mod lockout;
 mod login;
+mod login_turn;
 mod rate_limit;
 mod response;
 mod secret_file;
@@ -31,5 +32,6 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod token;
+mod token_store;
 
 pub(crate) use source::{ID, VaultSource};

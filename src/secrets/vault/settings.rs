@@ -9,9 +9,11 @@ use super::address::{self, Address};
 use super::auth::Auth;
 use super::rate_limit::RateLimit;
 use super::settings_reader::SettingsReader;
+use crate::error::Result;
 use crate::http::{self, Proxy, Roots};
 use crate::secrets::not_configured::NotConfigured;
 use crate::settings::{InvalidSetting, Setting};
+use crate::share::Identity;
 
 const DEFAULT_PATH: &str = "simpletuner";
 const DEFAULT_MOUNT: &str = "secret";
@@ -71,6 +73,17 @@ impl Settings {
     /// The secret as users write it: `secret/simpletuner`.
     pub(super) fn secret_path(&self) -> String {
         format!("{}/{}", self.mount, self.path)
+    }
+
+    /// Returns who logs in where, as an identity of this kind.
+    pub(super) fn login_identity(&self, kind: &str) -> Result<Identity> {
+        let mut identity = Identity::new(kind);
+        identity.add("address", self.address.to_string());
+        identity.add_optional("namespace", self.namespace.as_ref());
+        self.headers.iter().for_each(|(name, value)| identity.add_hash(name, value.as_bytes()));
+        self.transport.trust().into_iter().for_each(|(name, value)| identity.add(name, value));
+        self.auth.identify(&mut identity)?;
+        Ok(identity)
     }
 
     pub(super) fn read(reader: &SettingsReader<'_>) -> Result<Settings, SettingsError> {

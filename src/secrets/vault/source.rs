@@ -12,7 +12,7 @@ use super::health;
 use super::kv::KvReader;
 use super::settings::{Settings, SettingsError};
 use super::settings_reader::SettingsReader;
-use super::token::{self, TokenStore};
+use super::token_store::{self, TokenStore};
 use crate::clock::Deadline;
 use crate::config::Config;
 use crate::error::{Error, Result, Source};
@@ -23,7 +23,9 @@ use crate::secrets::document::{Document, DocumentSource};
 use crate::secrets::not_configured::NotConfigured;
 use crate::secrets::provider::{Health, HealthState};
 use crate::secrets::secret::ProviderId;
+use crate::secrets::shared_login::SharedLogins;
 use crate::settings::{Environment, InvalidSetting};
+use crate::share::Identity;
 
 pub(crate) static ID: ProviderId = ProviderId::builtin("vault", Source::Vault);
 
@@ -36,14 +38,18 @@ pub(crate) struct VaultSource {
 impl VaultSource {
     /// The source that configuration and environment describe. The inner error says why there is none: no address, or
     /// no way to log in. The outer error is an invalid setting in the configuration.
-    pub(crate) fn open(config: &Config) -> Result<Result<VaultSource, NotConfigured>> {
-        VaultSource::open_in(config, &Environment::Process)
+    pub(crate) fn open(config: &Config, logins: SharedLogins) -> Result<Result<VaultSource, NotConfigured>> {
+        VaultSource::open_in(config, &Environment::Process, logins)
     }
 
     /// As [`open`](Self::open), in another environment.
-    pub(super) fn open_in(config: &Config, environment: &Environment) -> Result<Result<VaultSource, NotConfigured>> {
+    pub(super) fn open_in(
+        config: &Config,
+        environment: &Environment,
+        logins: SharedLogins,
+    ) -> Result<Result<VaultSource, NotConfigured>> {
         match Settings::read(&SettingsReader { config, environment }) {
-            Ok(settings) => Ok(Ok(VaultSource { vault: Ok(Vault::new(settings)) })),
+            Ok(settings) => Ok(Ok(VaultSource { vault: Ok(Vault::new(settings, logins)) })),
             Err(SettingsError::NotConfigured(reason)) => Ok(Err(reason)),
             Err(SettingsError::Invalid(InvalidSetting { error, in_config })) => {
                 let error = error.with_source(Source::Vault);
@@ -63,6 +69,12 @@ impl DocumentSource for VaultSource {
             Ok(vault) => format!("secret {:?} at {}", vault.settings.secret_path(), vault.settings.address),
             Err(_) => "Vault, whose settings are invalid".to_owned(),
         }
+    }
+
+    fn identity(&self) -> Option<Identity> {
+        let _guard = fork::protect();
+        // The load has the same failure, and returns it.
+        self.vault.as_ref().ok()?.identity().ok()
     }
 
     fn before_refresh(&self) {
@@ -119,10 +131,10 @@ struct Vault {
 }
 
 impl Vault {
-    fn new(settings: Settings) -> Vault {
+    fn new(settings: Settings, logins: SharedLogins) -> Vault {
         Vault {
             sessions: SessionState::new(&settings),
-            tokens: TokenStore::default(),
+            tokens: TokenStore::new(logins),
             kv: KvReader::default(),
             is_refresh: AtomicBool::new(false),
             credentials: Mutex::default(),
@@ -132,6 +144,15 @@ impl Vault {
 
     fn session(&self, deadline: Deadline, patience: Patience, is_refresh: bool) -> Session<'_> {
         Session::new(&self.settings, &self.sessions, deadline, patience, is_refresh)
+    }
+
+    fn identity(&self) -> Result<Identity> {
+        let settings = &self.settings;
+        let mut identity = settings.login_identity("vault")?;
+        identity.add("mount", &settings.mount);
+        identity.add("path", &settings.path);
+        identity.add_optional("version", settings.version.map(|version| [version.number()]));
+        Ok(identity)
     }
 
     fn load(&self, deadline: Deadline, patience: Patience) -> Result<Document> {
@@ -160,7 +181,7 @@ impl Vault {
 
     /// The current state of the file with the token, secret ID or JWT.
     fn credentials(&self) -> Option<Fingerprint> {
-        token::fingerprint(self.settings.auth.file()?)
+        token_store::fingerprint(self.settings.auth.file()?)
     }
 
     fn has_new_credentials(&self) -> bool {

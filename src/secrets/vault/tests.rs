@@ -13,6 +13,7 @@ use crate::error::{Source, Status};
 use crate::http::retry::Patience;
 use crate::http::{Proxy, Roots};
 use crate::secrets::document::DocumentSource;
+use crate::secrets::shared_login::SharedLogins;
 use crate::settings::{Environment, InvalidSetting};
 
 /// Reads settings in an environment of these variables, without a home directory.
@@ -261,12 +262,12 @@ fn setting_with_a_line_break_is_invalid() {
 #[test]
 fn invalid_variable_fails_the_provider_and_not_the_manager() {
     let environment = Environment::fixed(&[("VAULT_ADDR", "vault:8200"), ("VAULT_TOKEN", "t")]);
-    let source = VaultSource::open_in(&Config::new(), &environment).unwrap().unwrap();
+    let source = VaultSource::open_in(&Config::new(), &environment, SharedLogins::default()).unwrap().unwrap();
     let error = source.load(Deadline::after(Duration::from_secs(1)), Patience::Brief).err().unwrap();
     assert_eq!((error.status(), error.source_provider()), (Status::Config, Source::Vault));
     assert_eq!(source.check(Deadline::after(Duration::ZERO)).state.name(), "failed");
     assert!(source.describe()["error"].as_str().unwrap().contains("VAULT_ADDR"));
     let mut config = Config::new();
     config.set("vault_url", "vault:8200").unwrap();
-    assert!(VaultSource::open_in(&config, &environment).is_err());
+    assert!(VaultSource::open_in(&config, &environment, SharedLogins::default()).is_err());
 }

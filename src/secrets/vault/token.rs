@@ -1,29 +1,18 @@
-//! The token: obtained once, renewed before two thirds of its TTL are over, replaced when the server denies it.
-//!
-//! There is no thread for this. The caller that loads the document renews the token after the document is published,
-//! and the document says when the token needs the next load.
+//! A token, and when it is renewed: before two thirds of its TTL are over.
 
-use std::path::Path;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
-use super::auth::Auth;
 use super::client::{Call, Session};
-use super::errors::is_denial;
 use super::lifetime::Lifetime;
-use super::login::{self, UnwrappedSecretId};
-use super::secret_file;
-use super::settings::Settings;
 use crate::clock::Instant;
-use crate::error::Result;
+use crate::error::{Error, Result, Status};
 use crate::files::Fingerprint;
 use crate::log::{self, Level};
 use crate::secret_memory::SecretBytes;
+use crate::secrets::shared_login::LoginResult;
+use crate::share::fields::{Reader, Writer};
+use crate::share::{NewRecord, Record};
 
-/// How long a new token that the server denies at once is not replaced: the role lacks a policy, and each login would
-/// leave another token at the server.
-const DENIED_LOGIN_DELAY: Duration = Duration::from_secs(60);
 /// How long a token of unknown TTL is used before it is looked up again; longer after each failed lookup.
 const LOOKUP_DELAY: Duration = Duration::from_secs(5);
 /// The shortest time until a failed renewal is repeated.
@@ -34,23 +23,23 @@ const MIN_RENEWAL_DELAY: Duration = Duration::from_secs(1);
 pub(super) struct Token {
     /// `None` if an agent adds its own.
     pub(super) value: Option<SecretBytes>,
-    obtained: Instant,
+    pub(super) obtained: Instant,
     /// `None` if it is not known yet.
-    lifetime: Option<Lifetime>,
-    failed_lookups: u32,
+    pub(super) lifetime: Option<Lifetime>,
+    pub(super) failed_lookups: u32,
     /// The file that it was read from, in the state at that time.
-    file: Option<Fingerprint>,
+    pub(super) file: Option<Fingerprint>,
     /// Whether the server denied its first use.
-    denied_at_once: bool,
+    pub(super) denied_at_once: bool,
 }
 
 impl Token {
-    fn new(value: SecretBytes, lifetime: Option<Lifetime>, file: Option<Fingerprint>) -> Token {
+    pub(super) fn new(value: SecretBytes, lifetime: Option<Lifetime>, file: Option<Fingerprint>) -> Token {
         Token { value: Some(value), lifetime, file, ..Token::of_agent() }
     }
 
     /// No token: an agent adds its own.
-    fn of_agent() -> Token {
+    pub(super) fn of_agent() -> Token {
         Token {
             value: None,
             obtained: Instant::now(),
@@ -61,12 +50,47 @@ impl Token {
         }
     }
 
-    fn has_expired(&self) -> bool {
+    pub(super) fn has_expired(&self) -> bool {
         self.lifetime.is_some_and(|lifetime| lifetime.remaining(Instant::now()).is_zero())
     }
 
+    /// Whether the token is good for a load that begins now.
+    pub(super) fn is_usable(&self) -> bool {
+        let now = Instant::now();
+        self.lifetime.is_none_or(|lifetime| !lifetime.remaining(now).is_zero() && !lifetime.is_expiring(now))
+    }
+
+    /// Whether it is time to renew or replace the token.
+    pub(super) fn is_due(&self) -> bool {
+        self.lifetime.is_some_and(|lifetime| lifetime.until_renewal(Instant::now()).is_zero())
+    }
+
+    pub(super) fn is_renewable(&self) -> bool {
+        self.lifetime.is_some_and(|lifetime| lifetime.renewable)
+    }
+
+    pub(super) fn is_same(&self, other: &Token) -> bool {
+        self.value.as_deref() == other.value.as_deref()
+    }
+
+    /// Renews the token. The result is not renewable if the server does not extend it any more; `None` if there was no
+    /// answer.
+    pub(super) fn renewed(&self, session: &Session<'_>) -> Option<Token> {
+        let (value, lifetime) = (self.value.as_ref()?, self.lifetime?);
+        let new = match renew(session, value) {
+            Ok(Some(new)) => lifetime.renewed(new),
+            Ok(None) => Lifetime { renewable: false, ..lifetime },
+            // The next load tries again.
+            Err(error) => {
+                log::emit(Level::Warn, "vault", || format!("cannot renew the token: {error}"));
+                return None;
+            }
+        };
+        Some(Token { lifetime: Some(new), ..self.clone() })
+    }
+
     /// The time until the token needs a load; `None` if no load can renew or replace it.
-    fn until_load(&self, can_log_in: bool, now: Instant) -> Option<Duration> {
+    pub(super) fn until_load(&self, can_log_in: bool, now: Instant) -> Option<Duration> {
         self.value.as_ref()?;
         let Some(lifetime) = self.lifetime else {
             return Some(LOOKUP_DELAY.saturating_mul(1 << self.failed_lookups.min(6)));
@@ -81,214 +105,32 @@ impl Token {
     }
 }
 
-/// The current token of a source. Its lock is never held over a request.
-#[derive(Default)]
-pub(super) struct TokenStore {
-    token: Mutex<Option<Token>>,
-    unwrapped: UnwrappedSecretId,
-}
+impl LoginResult for Token {
+    const NAME: &'static str = "a token of Vault";
 
-impl TokenStore {
-    pub(super) fn is_empty(&self) -> bool {
-        self.token.lock().is_none()
-    }
-
-    /// Calls `read` with a token. If the server denies it, calls `read` once more with another token, if there is one.
-    pub(super) fn with_token<T>(
-        &self,
-        session: &Session<'_>,
-        read: impl Fn(Option<&SecretBytes>) -> Result<T>,
-    ) -> Result<T> {
-        let began = Instant::now();
-        let token = self.get(session)?;
-        let denial = match read(token.value.as_ref()) {
-            Err(error) if is_denial(&error) => error,
-            other => return other,
+    fn encode(&self) -> Result<NewRecord> {
+        let (Some(value), Some(lifetime)) = (&self.value, self.lifetime) else {
+            return Err(Error::new(Status::Config, "a token without a TTL is not shared"));
         };
-        let other = match self.another(session, &token, began) {
-            Ok(other) => other,
-            Err(error) if error.is_authoritative() => return Err(error),
-            // The server has denied the request, whatever the reason that there is no other token.
-            Err(error) => {
-                return Err(denial.map_message(|text| format!("{text}; no other token is available: {error}")));
-            }
-        };
-        let Some(other) = other else {
-            self.record_denial(&token, began);
-            return Err(denial);
-        };
-        let result = read(other.value.as_ref());
-        if result.as_ref().is_err_and(is_denial) {
-            self.record_denial(&other, began);
-        }
-        result
+        let mut fields = Writer::new()?;
+        fields.bytes(value)?;
+        fields.time(self.obtained.since_boot())?;
+        fields.number(u32::from(lifetime.renewable))?;
+        fields.number(u32::from(self.denied_at_once))?;
+        let Lifetime { start: requested_at, ttl, renew_at, .. } = lifetime;
+        Ok(NewRecord { requested_at, ttl, refresh_after: Some(renew_at), payload: fields.into_buffer() })
     }
 
-    /// The current token, or a new one.
-    pub(super) fn get(&self, session: &Session<'_>) -> Result<Token> {
-        let current = self.token.lock().clone();
-        match (&session.settings().auth, current) {
-            (Auth::TokenFile { path, .. }, Some(token)) => {
-                let file = fingerprint(path);
-                if file.is_some() && token.file == file {
-                    return Ok(token);
-                }
-                // The file may be half written. If the server denies the earlier token, the file is read again.
-                Ok(self.obtain(session).unwrap_or_else(|error| {
-                    log::emit(Level::Warn, "vault", || format!("the earlier token is kept: {error}"));
-                    token
-                }))
-            }
-            (auth, Some(token)) if !token.has_expired() || !can_log_in(auth) => Ok(token),
-            _ => self.obtain(session),
-        }
+    fn decode(record: &Record) -> Option<Token> {
+        let mut fields = Reader::new(&record.payload);
+        let value = SecretBytes::copy_from(fields.bytes()?).ok()?;
+        let obtained = Instant::after_boot(fields.time()?);
+        let renewable = fields.number()? != 0;
+        let renew_at = record.refresh_after.unwrap_or(Duration::MAX);
+        let lifetime = Lifetime { start: record.requested_at, ttl: record.ttl, renewable, renew_at };
+        let denied_at_once = fields.number()? != 0;
+        Some(Token { obtained, denied_at_once, ..Token::new(value, Some(lifetime), None) })
     }
-
-    /// Obtains a new token and stores it.
-    fn obtain(&self, session: &Session<'_>) -> Result<Token> {
-        let token = match &session.settings().auth {
-            Auth::Token(value) => Token::new(value.clone(), None, None),
-            Auth::Agent => Token::of_agent(),
-            Auth::TokenFile { path, .. } => from_file(path, secret_file::read(path, "token"))?,
-            Auth::Login(login) => {
-                let (value, lifetime) = login::log_in(login, session, &self.unwrapped)?;
-                log::emit(Level::Info, "vault", || format!("{login} succeeded"));
-                Token::new(value, Some(lifetime), None)
-            }
-        };
-        Ok(self.store(token))
-    }
-
-    fn store(&self, token: Token) -> Token {
-        *self.token.lock() = Some(token.clone());
-        token
-    }
-
-    /// Another token than the one that the server denied, if one can be obtained.
-    fn another(&self, session: &Session<'_>, denied: &Token, began: Instant) -> Result<Option<Token>> {
-        match &session.settings().auth {
-            Auth::Token(_) | Auth::Agent => Ok(None),
-            Auth::TokenFile { path, .. } => {
-                let read = secret_file::read_settled(path, "token", session.deadline());
-                let token = self.store(from_file(path, read)?);
-                Ok((token.value.as_deref() != denied.value.as_deref()).then_some(token))
-            }
-            Auth::Login(_) => {
-                let is_known = denied.denied_at_once && denied.obtained.elapsed() < DENIED_LOGIN_DELAY;
-                if denied.obtained >= began || is_known { Ok(None) } else { self.obtain(session).map(Some) }
-            }
-        }
-    }
-
-    fn record_denial(&self, token: &Token, began: Instant) {
-        if token.obtained >= began
-            && let Some(current) = &mut *self.token.lock()
-        {
-            current.denied_at_once = true;
-        }
-    }
-
-    /// The time until the document should be loaded again for the token.
-    pub(super) fn until_load(&self, settings: &Settings) -> Option<Duration> {
-        self.token.lock().as_ref()?.until_load(can_log_in(&settings.auth), Instant::now())
-    }
-
-    /// Renews a token that could expire during the load.
-    pub(super) fn renew_if_expiring(&self, session: &Session<'_>) {
-        let Some(token) = self.token.lock().clone() else { return };
-        if let Some(lifetime) =
-            token.lifetime.filter(|lifetime| lifetime.renewable && lifetime.is_expiring(Instant::now()))
-        {
-            self.renew(&session.best_effort(), &token, lifetime);
-        }
-    }
-
-    /// Looks up a token of unknown TTL, and renews or replaces a token that is due. Called after the document is
-    /// published, so no failure of this fails a load.
-    pub(super) fn renew_token_if_due(&self, session: &Session<'_>) {
-        let Some(token) = self.token.lock().clone() else { return };
-        let (began, can_log_in) = (Instant::now(), can_log_in(&session.settings().auth));
-        let (Some(value), until_load) = (&token.value, token.until_load(can_log_in, began)) else { return };
-        if token.lifetime.is_some_and(|lifetime| !lifetime.until_renewal(began).is_zero() || until_load.is_none()) {
-            return;
-        }
-        let session = session.best_effort();
-        let lifetime = match token.lifetime {
-            Some(lifetime) => lifetime,
-            None => match self.look_up(&session, value) {
-                // The next load may come too late.
-                Some(lifetime) if until_load.is_some_and(|until| lifetime.until_renewal(began) <= until) => lifetime,
-                _ => return,
-            },
-        };
-        let can_wait = lifetime.renewable && self.renew(&session, &token, lifetime);
-        if !can_wait
-            && can_log_in
-            && lifetime.until_renewal(began).is_zero()
-            && let Err(error) = self.obtain(&session)
-        {
-            log::emit(Level::Warn, "vault", || format!("no new token before the old one expires: {error}"));
-        }
-    }
-
-    /// Asks the server for the lifetime of the token, and stores it.
-    fn look_up(&self, session: &Session<'_>, value: &SecretBytes) -> Option<Lifetime> {
-        let began = Instant::now();
-        let lifetime = match session.look_up_token(Some(value), |data| Lifetime::parse(data, "ttl", began)) {
-            Ok(lifetime) => Some(lifetime),
-            // A token without the right to look itself up has no right to renew itself either.
-            Err(error) if is_denial(&error) => Some(Lifetime::new(began, None, false)),
-            Err(error) => {
-                log::emit(Level::Warn, "vault", || format!("cannot look up the TTL of the token: {error}"));
-                None
-            }
-        };
-        self.update(value, |token| match lifetime {
-            Some(lifetime) => token.lifetime = Some(lifetime),
-            None => token.failed_lookups += 1,
-        });
-        lifetime
-    }
-
-    /// Renews the token; `false` if the server does not extend it any more.
-    fn renew(&self, session: &Session<'_>, token: &Token, lifetime: Lifetime) -> bool {
-        let Some(value) = &token.value else { return true };
-        let new = match renew(session, value) {
-            Ok(Some(new)) => lifetime.renewed(new),
-            Ok(None) => Lifetime { renewable: false, ..lifetime },
-            // The next load tries again.
-            Err(error) => {
-                log::emit(Level::Warn, "vault", || format!("cannot renew the token: {error}"));
-                return true;
-            }
-        };
-        self.update(value, |token| token.lifetime = Some(new));
-        new.renewable
-    }
-
-    /// Updates the current token, unless another has replaced it.
-    fn update(&self, value: &SecretBytes, update: impl FnOnce(&mut Token)) {
-        if let Some(current) = &mut *self.token.lock()
-            && current.value.as_deref() == Some(&**value)
-        {
-            update(current);
-        }
-    }
-}
-
-pub(super) fn can_log_in(auth: &Auth) -> bool {
-    matches!(auth, Auth::Login(_))
-}
-
-/// The state of a file; `None` if there is no such file.
-pub(super) fn fingerprint(path: &Path) -> Option<Fingerprint> {
-    std::fs::metadata(path).ok().map(|metadata| Fingerprint::of(&metadata))
-}
-
-fn from_file(path: &Path, read: Result<(SecretBytes, Fingerprint)>) -> Result<Token> {
-    let (value, file) = read?;
-    log::emit(Level::Info, "vault", || format!("read the token in {}", path.display()));
-    Ok(Token::new(value, None, Some(file)))
 }
 
 /// The lifetime after a renewal; `None` if the server does not extend this token any more.

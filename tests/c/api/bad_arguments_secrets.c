@@ -89,6 +89,7 @@ static void outputs(void) {
     BAD(st_secrets_get_webhook_secret(secrets, NULL, &error), "`out`");
     BAD(st_secrets_describe(secrets, NULL, &error), "`json`");
     BAD(st_secrets_check(secrets, NULL, &error), "`json`");
+    BAD(st_secrets_share(secrets, NULL, &error), "`json`");
     BAD(st_secrets_file_path(secrets, NULL, &error), "`path`");
 }
 
@@ -99,6 +100,7 @@ static void times_and_flags(void) {
     for (int i = 0; i < 4; i++) {
         BAD_OUT(out, st_secrets_get_with(secrets, "A", ST_NUL, wrong[i], 0, &out, NULL, &error), "`timeout`");
         BAD(st_secrets_refresh(secrets, wrong[i], &error), "`timeout`");
+        BAD(st_secrets_prefetch(secrets, wrong[i], &error), "`timeout`");
     }
     static const uint32_t flags[] = {4, 8, 0x80000000, UINT32_MAX, ST_GET_REFRESH | ST_GET_CACHED_ONLY};
     for (int i = 0; i < 5; i++) {

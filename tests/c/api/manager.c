@@ -106,6 +106,50 @@ static void reports(void) {
     st_secrets_free(secrets);
 }
 
+static void share(void) {
+    st_error error = ST_ERROR_INIT;
+    st_bytes json = {0};
+    st_secrets *secrets = open_with("providers", "[\"env\"]");
+    CHECK_OK(st_secrets_share(secrets, &json, &error));
+    CHECK_HAS(json, "\"share\": \"off\"");
+    CHECK_HAS(json, "\"documents\": []");
+    CHECK(json.data[json.len] == 0);
+    st_bytes_free(&json);
+    CHECK_OK(st_secrets_prefetch(secrets, ST_TIMEOUT_DEFAULT, &error));
+    CHECK_OK(st_secrets_check(secrets, &json, &error));
+    CHECK_HAS(json, "\"detail\": \"it is off\"");
+    st_bytes_free(&json);
+    st_secrets_free(secrets);
+
+    /* A directory that cannot be used is named, and fails nothing. */
+    setenv("ST_SECRETS_SHARE", "host", 1);
+    setenv("ST_SECRETS_SHARE_DIR", write_file("not-a-directory", ""), 1);
+    secrets = open_with("providers", "[\"env\"]");
+    CHECK_OK(st_secrets_share(secrets, &json, &error));
+    CHECK_HAS(json, "\"share\": \"host\"");
+    CHECK_HAS(json, path_of("not-a-directory"));
+    CHECK_HAS(json, "is not a directory");
+    st_bytes_free(&json);
+    CHECK_OK(st_secrets_check(secrets, &json, &error));
+    CHECK_HAS(json, "\"ok\": true");
+    CHECK_HAS(json, "\"state\": \"warning\"");
+    st_bytes_free(&json);
+    st_secrets_free(secrets);
+    unsetenv("ST_SECRETS_SHARE");
+    unsetenv("ST_SECRETS_SHARE_DIR");
+
+    /* A provider that is not reached fails the call, and the others are loaded even then. */
+    st_config *config = st_config_new();
+    CHECK_OK(st_config_parse(config,
+                             "{\"providers\": [\"vault\"], \"vault_url\": \"http://127.0.0.1:9\","
+                             " \"vault_token\": \"CANARY\", \"max_attempts\": 1}",
+                             ST_NUL, &error));
+    CHECK_OK(st_secrets_open(config, &secrets, &error));
+    st_config_free(config);
+    CHECK_FAILS(st_secrets_prefetch(secrets, 30.0, &error), ST_UNAVAILABLE, "the provider vault failed");
+    st_secrets_free(secrets);
+}
+
 static void no_file_provider(void) {
     st_error error = ST_ERROR_INIT;
     st_bytes path;
@@ -140,6 +184,7 @@ int main(void) {
     default_manager();
     clear_cache();
     reports();
+    share();
     no_file_provider();
     any_path();
     return 0;

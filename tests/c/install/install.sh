@@ -85,10 +85,13 @@ same_files "$work/unpacked/$name" <<'LIST'
 ./docs/encryption.md
 ./docs/errors.md
 ./docs/faq.md
+./docs/fleet.md
+./docs/fleet.svg
 ./docs/linking.md
 ./docs/providers.md
 ./docs/providers.svg
 ./docs/redaction.md
+./docs/share.md
 ./docs/simpletuner.md
 ./docs/store.md
 ./docs/testing.md

@@ -32,6 +32,7 @@ static void every_typed_setting_is_valid() {
         "m");
     config.vault_role_id("i").vault_secret_id("CANARY").vault_secret_id_file("/s").vault_secret_id_wrapped(false);
     config.vault_role("r").vault_jwt_file("/j");
+    config.share("off").share_dir("/dev/shm/s").share_key("CANARY");
     config.key("CANARY").key_file("/k").previous_keys({"CANARY"}).generate(false);
     CHECK(config.error().status() == st::Status::ok);
 }

@@ -41,7 +41,8 @@ static void secrets_file() {
 
     st::Secret found = secrets.get_with("A", {});
     CHECK(found.provider == "file" && found.source == st::Source::file && found.version.empty());
-    CHECK(!found.stale && !found.cached && !found.degraded && found.age == 0s && found.expires_in == 0s);
+    CHECK(!found.stale && !found.cached && !found.degraded && !found.shared && found.age == 0s &&
+          found.expires_in == 0s);
     CHECK(secrets.get_with("A", {60s, true, false}).value.view() == "CANARY-A");
     FAILS(secrets.try_get_with("X", {}), st::Status::not_found, "X");
 
@@ -89,6 +90,20 @@ static void broken_file() {
     CHECK(!failed && failed.error().source() == st::Source::file && failed.error().detail() == ENOENT);
 }
 
+static void share_is_off_or_refused() {
+    st::Secrets secrets = st::Secrets::open(st::Config().providers({"env"}));
+    secrets.prefetch();
+    CHECK(secrets.try_prefetch(60s));
+    FAILS(secrets.try_prefetch(-2s), st::Status::invalid_argument, "`timeout`");
+    CHECK(secrets.share().find("\"share\": \"off\"") != std::string::npos);
+    std::string directory = path_of("open");
+    CHECK(mkdir(directory.c_str(), 0700) == 0 && chmod(directory.c_str(), 0755) == 0);
+    st::Secrets refused = st::Secrets::open(st::Config().share("host").share_dir(directory));
+    CHECK(refused.share().find("chmod 700") != std::string::npos);
+    auto wrong = st::Secrets::try_open(st::Config().share("host").share_key("CANARY"));
+    FAILS(wrong, st::Status::config, "share_key");
+}
+
 static void process_chain_is_replaced() {
     st::Secrets::reset(st::Config().file_path(write_file("process.json", R"({"A": "CANARY-process"})")));
     CHECK(st::Secrets::process().get("A").view() == "CANARY-process");
@@ -104,6 +119,7 @@ int main() {
     missing_secret();
     secrets_file();
     broken_file();
+    share_is_off_or_refused();
     process_chain_is_replaced();
     return 0;
 }

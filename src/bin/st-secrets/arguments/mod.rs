@@ -11,7 +11,7 @@ mod secrets;
 mod store;
 
 pub(crate) use secrets::{
-    Check, Delete, Export, Format, Get, List, Redact, Run, Selection, Set, StartWithFiles, Streams, Where,
+    Check, Delete, Export, Format, Get, List, Redact, Run, Selection, Set, Share, StartWithFiles, Streams, Where,
 };
 pub(crate) use store::{
     Audit, AuditCommand, AuditFormat, Backup, Credentials, CredentialsCommand, Decrypt, Encrypt, Hardware, Key,
@@ -125,6 +125,15 @@ pub(crate) enum Command {
     /// Reports whether each provider works, the identity at AWS and Vault, and whether the memory for secrets is
     /// locked. The exit code is 4 if a provider fails.
     Check(Check),
+    /// Show what the processes of this host share
+    ///
+    /// Lists the documents of AWS and Vault that these settings name, and asks no server. The exit code is 4 if the
+    /// directory of the share cannot be used. The setting `share` need not be on.
+    Share(Share),
+    /// Load the documents of AWS and Vault, for the processes of this host that share them
+    ///
+    /// Documents that are shared and fresh are not loaded again. The setting `share` need not be on.
+    Prefetch,
     /// Write secrets as shell, JSON, dotenv, Docker or Kubernetes text
     Export(Export),
     /// Copy stdin to stdout, with secrets replaced by ***

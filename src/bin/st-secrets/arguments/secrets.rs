@@ -34,6 +34,7 @@ Examples:
   st-secrets run --all --clean --keep 'CUDA_*' -- python train.py
   st-secrets run HF_TOKEN --rename HF_TOKEN=HUGGING_FACE_HUB_TOKEN --optional WANDB_API_KEY -- torchrun train.py
   st-secrets run HF_TOKEN --redact -- python train.py
+  st-secrets run --share -- torchrun --nproc-per-node=8 train.py
   GOOGLE_APPLICATION_CREDENTIALS=/tmp/key.json st-secrets run --tmpfs gcp-key=/tmp/key.json -- python train.py
   st-secrets run --file /run/secrets --all -- ./serve"
 )]
@@ -58,6 +59,9 @@ pub(crate) struct Run {
     /// Give the secret NAME as a file in memory, to which PATH becomes a link, and not as a variable
     #[arg(long, value_name = "NAME=PATH")]
     pub(crate) tmpfs: Vec<String>,
+    /// Load what AWS and Vault have once for this host, and let the programs of the command use it
+    #[arg(long)]
+    pub(crate) share: bool,
     /// The command and its arguments
     #[arg(last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
@@ -142,6 +146,17 @@ pub(crate) struct Where {
 
 #[derive(Args, Debug)]
 pub(crate) struct Check {
+    /// Write JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  st-secrets share           which documents are shared, how old they are, and which process loads
+  st-secrets share --json    the same for programs")]
+pub(crate) struct Share {
     /// Write JSON
     #[arg(long)]
     pub(crate) json: bool,

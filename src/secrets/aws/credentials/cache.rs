@@ -7,20 +7,23 @@ use parking_lot::Mutex;
 
 use super::context::{Context, Fetched};
 use super::provider::CredentialProvider;
-use crate::clock::{Deadline, Instant};
+use crate::clock::Deadline;
 use crate::error::{Error, Result};
 use crate::log::{self, Level};
 use crate::secrets::aws::keys::AwsCredentials;
+use crate::secrets::shared_login::{LoginRequest, SharedLogin, SharedLogins};
 
-/// Credentials with their lifetime.
+/// Credentials, and where they are from.
 pub(in crate::secrets::aws) struct CachedCredentials {
     provider: CredentialProvider,
-    pub(in crate::secrets::aws) credentials: AwsCredentials,
-    fetched_at: Instant,
-    lifetime: Option<Duration>,
+    fetched: Fetched,
 }
 
 impl CachedCredentials {
+    pub(in crate::secrets::aws) fn credentials(&self) -> &AwsCredentials {
+        &self.fetched.credentials
+    }
+
     /// Returns where the credentials are from, for messages.
     pub(in crate::secrets::aws) fn origin(&self) -> &str {
         self.provider.origin()
@@ -38,6 +41,10 @@ enum Refresh {
 }
 
 impl Refresh {
+    fn of(fetched: &Fetched) -> Refresh {
+        Refresh::state(fetched.lifetime, fetched.age())
+    }
+
     /// Returns the state of credentials with this lifetime at this age.
     fn state(lifetime: Option<Duration>, age: Duration) -> Refresh {
         let Some(lifetime) = lifetime else { return Refresh::NotNeeded };
@@ -52,30 +59,50 @@ impl Refresh {
     }
 }
 
-/// The current credentials of a source.
-#[derive(Default)]
-pub(in crate::secrets::aws) struct CredentialCache(Mutex<Option<Arc<CachedCredentials>>>);
+/// The current credentials of a source. Those that are fetched are shared with other processes of this host.
+pub(in crate::secrets::aws) struct CredentialCache {
+    current: Mutex<Option<Arc<CachedCredentials>>>,
+    logins: SharedLogins,
+}
 
 impl CredentialCache {
-    /// Returns the cached credentials of this provider while they are valid, else fetches new ones.
+    pub(in crate::secrets::aws) fn new(logins: SharedLogins) -> CredentialCache {
+        CredentialCache { current: Mutex::new(None), logins }
+    }
+
+    /// Returns the cached credentials of this provider while they are valid, else those of another process, else fetches
+    /// new ones.
     pub(in crate::secrets::aws) fn get(
         &self,
         provider: CredentialProvider,
         context: &Context<'_>,
     ) -> Result<Arc<CachedCredentials>> {
-        let cached = self.0.lock().clone().filter(|cached| cached.provider == provider);
-        let Some(cached) = cached else { return self.fetch(provider, context) };
-        match Refresh::state(cached.lifetime, cached.fetched_at.elapsed()) {
-            Refresh::NotNeeded => Ok(cached),
-            Refresh::Advisory => {
-                let half = Deadline::after(context.deadline.remaining() / 2);
-                let fetched = self.fetch(provider, &Context { deadline: half, ..*context });
-                Ok(fetched.unwrap_or_else(|error| keep(cached, &error)))
+        let own = self.current.lock().clone().filter(|cached| cached.provider == provider);
+        if let Some(own) = own.as_ref().filter(|own| is_fresh(&own.fetched)) {
+            return Ok(own.clone());
+        }
+        let shared = self.logins.open(|| provider.identity(context));
+        let is_newer = |other: &Fetched| own.as_ref().is_none_or(|own| other.age() < own.fetched.age());
+        let cached = match shared.read().filter(is_newer) {
+            Some(other) => Some(self.store(provider.clone(), other)),
+            None => own,
+        };
+        let state = cached.as_ref().map_or(Refresh::Mandatory, |cached| Refresh::of(&cached.fetched));
+        match (state, cached) {
+            (Refresh::NotNeeded, Some(cached)) => Ok(cached),
+            (Refresh::Advisory, Some(cached)) => {
+                let context = Context { deadline: Deadline::after(context.deadline.remaining() / 2), ..*context };
+                let request = request(&context, None, &is_fresh);
+                let fetched = shared.try_obtain(&request, || provider.fetch(&context).map(Some));
+                Ok(match fetched {
+                    Ok(fetched) => fetched.map_or(cached, |fetched| self.store(provider, fetched)),
+                    Err(error) => keep(cached, &error),
+                })
             }
-            Refresh::Mandatory => match self.fetch(provider, context) {
+            (_, cached) => match (self.fetch(&shared, provider, context, None), cached) {
                 // If the metadata service of an instance fails, AWS extends the validity of its credentials.
-                Err(error) if cached.provider.is_instance() => Ok(keep(cached, &error)),
-                fetched => fetched,
+                (Err(error), Some(cached)) if cached.provider.is_instance() => Ok(keep(cached, &error)),
+                (fetched, _) => fetched,
             },
         }
     }
@@ -87,17 +114,45 @@ impl CredentialCache {
         provider: CredentialProvider,
         context: &Context<'_>,
     ) -> Result<Option<Arc<CachedCredentials>>> {
-        let fetched = self.fetch(provider, context)?;
-        Ok((fetched.credentials != rejected.credentials).then_some(fetched))
+        let shared = self.logins.open(|| provider.identity(context));
+        let fetched = self.fetch(&shared, provider, context, Some(rejected))?;
+        Ok((fetched.credentials() != rejected.credentials()).then_some(fetched))
     }
 
-    fn fetch(&self, provider: CredentialProvider, context: &Context<'_>) -> Result<Arc<CachedCredentials>> {
-        let Fetched { credentials, lifetime } = provider.fetch(context)?;
-        log::emit(Level::Debug, "aws", || format!("credentials come from {}", provider.origin()));
-        let cached = Arc::new(CachedCredentials { provider, credentials, fetched_at: Instant::now(), lifetime });
-        *self.0.lock() = Some(cached.clone());
-        Ok(cached)
+    fn fetch(
+        &self,
+        shared: &SharedLogin,
+        provider: CredentialProvider,
+        context: &Context<'_>,
+        rejected: Option<&CachedCredentials>,
+    ) -> Result<Arc<CachedCredentials>> {
+        let replaces = |old: &CachedCredentials, fetched: &Fetched| {
+            fetched.credentials != *old.credentials() && fetched.age() <= old.fetched.age()
+        };
+        let accepts =
+            |fetched: &Fetched| is_fresh(fetched) && rejected.is_none_or(|rejected| replaces(rejected, fetched));
+        let fetched = shared.obtain(&request(context, rejected, &accepts), || provider.fetch(context))?;
+        Ok(self.store(provider, fetched))
     }
+
+    fn store(&self, provider: CredentialProvider, fetched: Fetched) -> Arc<CachedCredentials> {
+        log::emit(Level::Debug, "aws", || format!("credentials come from {}", provider.origin()));
+        let cached = Arc::new(CachedCredentials { provider, fetched });
+        *self.current.lock() = Some(cached.clone());
+        cached
+    }
+}
+
+fn is_fresh(fetched: &Fetched) -> bool {
+    Refresh::of(fetched) == Refresh::NotNeeded
+}
+
+fn request<'a>(
+    context: &Context<'_>,
+    rejected: Option<&CachedCredentials>,
+    accepts: &'a dyn Fn(&Fetched) -> bool,
+) -> LoginRequest<'a, Fetched> {
+    LoginRequest { deadline: context.deadline, forced: context.forced, replaces: rejected.is_some(), accepts }
 }
 
 fn keep(cached: Arc<CachedCredentials>, error: &Error) -> Arc<CachedCredentials> {

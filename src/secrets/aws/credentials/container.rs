@@ -16,6 +16,7 @@ use crate::secrets::aws::fields::Fields;
 use crate::secrets::aws::keys::AwsCredentials;
 use crate::secrets::aws::service_error::{ErrorKind, ServiceError};
 use crate::settings::{Environment, SettingOrigin};
+use crate::share::Identity;
 
 const RELATIVE: &str = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
 const FULL: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
@@ -67,15 +68,29 @@ impl Container {
         }
     }
 
-    pub(super) fn fetch(&self, context: &Context<'_>) -> Result<Fetched> {
-        self.check_host(context)?;
-        let token = match &self.token {
+    /// Adds the endpoint to the identity of a process. Its path may be what identifies a task of ECS.
+    pub(super) fn identify(&self, identity: &mut Identity) -> Result<()> {
+        identity.add_hash("container endpoint", self.url.as_bytes());
+        identity.add_secret(self.url.as_bytes())?;
+        match self.token()? {
+            Some(token) => identity.add_secret(token.as_bytes()),
+            None => Ok(()),
+        }
+    }
+
+    fn token(&self) -> Result<Option<Zeroizing<String>>> {
+        Ok(match &self.token {
             Some(Token::File(path)) => {
                 Some(read_token(path, &SettingOrigin::Variable(TOKEN_FILE.to_owned()).to_string())?)
             }
             Some(Token::Text(text)) => Some(text.clone()),
             None => None,
-        };
+        })
+    }
+
+    pub(super) fn fetch(&self, context: &Context<'_>) -> Result<Fetched> {
+        self.check_host(context)?;
+        let token = self.token()?;
         let headers: Vec<(&str, Zeroizing<String>)> = [("accept", Zeroizing::new("application/json".to_owned()))]
             .into_iter()
             .chain(token.map(|token| ("authorization", token)))

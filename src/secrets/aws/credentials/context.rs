@@ -1,14 +1,18 @@
 //! What fetching credentials needs and returns.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::metadata::MetadataClient;
-use crate::clock::Deadline;
-use crate::error::{Error, Status};
+use crate::clock::{Deadline, Instant};
+use crate::error::{Error, Result, Status};
 use crate::http::retry::Patience;
+use crate::secret_memory::SecretBytes;
 use crate::secrets::aws::client::AwsClient;
 use crate::secrets::aws::keys::AwsCredentials;
 use crate::secrets::aws::settings::Settings;
+use crate::secrets::shared_login::LoginResult;
+use crate::share::fields::{Reader, Writer};
+use crate::share::{NewRecord, Record};
 
 /// What fetching needs.
 pub(in crate::secrets::aws) struct Context<'a> {
@@ -18,21 +22,56 @@ pub(in crate::secrets::aws) struct Context<'a> {
     pub(in crate::secrets::aws) client: &'a AwsClient<'a>,
     pub(in crate::secrets::aws) metadata: &'a MetadataClient<'a>,
     pub(in crate::secrets::aws) deadline: Deadline,
+    /// Whether credentials are fetched although that failed a moment ago.
+    pub(in crate::secrets::aws) forced: bool,
     pub(in crate::secrets::aws) patience: Patience,
 }
 
-/// Credentials that were just fetched.
+/// Credentials with their lifetime.
 pub(super) struct Fetched {
     pub(super) credentials: AwsCredentials,
     /// How long they are valid; `None` if they do not expire.
     pub(super) lifetime: Option<Duration>,
+    pub(super) at: Instant,
 }
 
 impl Fetched {
     /// `now` is the time by the clock of the server that issued them.
     pub(super) fn new(credentials: AwsCredentials, now: SystemTime) -> Fetched {
         let lifetime = credentials.expires.map(|expires| expires.duration_since(now).unwrap_or_default());
-        Fetched { credentials, lifetime }
+        Fetched { credentials, lifetime, at: Instant::now() }
+    }
+
+    pub(super) fn age(&self) -> Duration {
+        self.at.elapsed()
+    }
+}
+
+impl LoginResult for Fetched {
+    const NAME: &'static str = "AWS credentials";
+
+    fn encode(&self) -> Result<NewRecord> {
+        let AwsCredentials { access_key_id, secret_access_key, session_token, expires } = &self.credentials;
+        let mut fields = Writer::new()?;
+        fields.bytes(access_key_id)?;
+        fields.bytes(secret_access_key)?;
+        fields.optional(session_token.as_deref())?;
+        fields.time(expires.map_or(Duration::MAX, |time| time.duration_since(UNIX_EPOCH).unwrap_or_default()))?;
+        let payload = fields.into_buffer();
+        Ok(NewRecord { requested_at: self.at, ttl: self.lifetime, refresh_after: None, payload })
+    }
+
+    fn decode(record: &Record) -> Option<Fetched> {
+        let copy = |bytes: &[u8]| SecretBytes::copy_from(bytes).ok();
+        let mut fields = Reader::new(&record.payload);
+        let (access_key_id, secret_access_key) = (copy(fields.bytes()?)?, copy(fields.bytes()?)?);
+        let session_token = match fields.optional()? {
+            Some(token) => Some(copy(token)?),
+            None => None,
+        };
+        let expires = Some(fields.time()?).filter(|time| *time != Duration::MAX).map(|time| UNIX_EPOCH + time);
+        let credentials = AwsCredentials { access_key_id, secret_access_key, session_token, expires };
+        Some(Fetched { credentials, lifetime: record.ttl, at: record.requested_at })
     }
 }
 

@@ -16,6 +16,7 @@ use crate::secrets::aws::identifiers::checked_region;
 use crate::secrets::aws::keys::AwsCredentials;
 use crate::secrets::aws::settings::Settings;
 use crate::settings::{Setting, SettingOrigin};
+use crate::share::Identity;
 
 const TOKEN_TTL: &str = "21600";
 const ROLES: &str = "latest/meta-data/iam/security-credentials/";
@@ -36,6 +37,11 @@ pub(in crate::secrets::aws) struct Instance {
 }
 
 impl Instance {
+    /// Adds the endpoint to the identity of a process.
+    pub(super) fn identify(&self, identity: &mut Identity) {
+        identity.add("instance endpoint", &self.url);
+    }
+
     /// Reads the settings; `None` if the service is disabled.
     pub(super) fn from_settings(settings: &Settings<'_>) -> Result<Option<Instance>> {
         if let Some(disabled) = settings.environment.setting("AWS_EC2_METADATA_DISABLED")?

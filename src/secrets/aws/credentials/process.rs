@@ -7,6 +7,8 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, SystemTime};
 
+use zeroize::Zeroizing;
+
 use super::context::{Fetched, failed};
 use crate::clock::{Backoff, Deadline};
 use crate::error::{Error, Result, Status};
@@ -17,6 +19,7 @@ use crate::secrets::aws::fields::Fields;
 use crate::secrets::aws::ini::Value;
 use crate::secrets::aws::keys::AwsCredentials;
 use crate::secrets::aws::profiles::Profile;
+use crate::share::Identity;
 use crate::{fork, sys};
 
 /// The limit of its output.
@@ -39,6 +42,24 @@ impl CredentialProcess {
             Some(words) if !words.is_empty() => Ok(CredentialProcess { words, origin }),
             _ => Err(config_error(format!("{origin}: a quotation mark is not closed"))),
         }
+    }
+
+    /// Adds the command, and what its result may depend on, to the identity of a process: the directory, and the
+    /// variables that select the program, its files and its profile. Other variables may differ.
+    pub(super) fn identify(&self, identity: &mut Identity) -> Result<()> {
+        self.words.iter().for_each(|word| identity.add("credential process", word));
+        let directory = std::env::current_dir()
+            .map_err(|error| self.error(Status::Io, format!("cannot find the current directory: {error}")))?;
+        identity.add("directory", directory.as_os_str().as_encoded_bytes());
+        let mut variables: Vec<_> = std::env::vars_os()
+            .map(|(name, value)| (name.into_encoded_bytes(), Zeroizing::new(value.into_encoded_bytes())))
+            .filter(|(name, _)| matches!(&**name, b"PATH" | b"HOME") || name.starts_with(b"AWS_"))
+            .collect();
+        variables.sort_by(|(one, _), (other, _)| one.cmp(other));
+        for (name, value) in variables {
+            identity.add_hash(&String::from_utf8_lossy(&name), &value);
+        }
+        Ok(())
     }
 
     /// Runs the program until it closes its output and ends. At the deadline it is killed, with the processes that it

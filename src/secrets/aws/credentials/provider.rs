@@ -10,6 +10,8 @@ use super::role::{AssumedRole, WebIdentity};
 use super::sso::SsoLogin;
 use super::static_keys::StaticCredentials;
 use crate::error::Result;
+use crate::secrets::aws::settings::Settings;
+use crate::share::Identity;
 
 /// Where credentials come from, with all that is needed to fetch them. Credentials of equal providers can replace each
 /// other.
@@ -55,6 +57,37 @@ impl CredentialProvider {
             CredentialProvider::Sso(login) => Some(login.cache_file()),
             CredentialProvider::Container(container) => container.token_file(),
             CredentialProvider::Static(_) | CredentialProvider::Process(_) | CredentialProvider::Instance(_) => None,
+        }
+    }
+
+    /// Returns who would fetch the credentials; `None` if that needs no request and no program.
+    pub(super) fn identity(&self, context: &Context<'_>) -> Option<Identity> {
+        if matches!(self, CredentialProvider::Static(_)) {
+            return None;
+        }
+        let mut identity = Identity::new("aws credentials");
+        // The fetch has the same failure, and returns it.
+        context.settings.identify(context.region, &mut identity).ok()?;
+        self.identify(context.settings, &mut identity).ok()?;
+        Some(identity)
+    }
+
+    /// Adds where the credentials come from, and what they are fetched with.
+    pub(in crate::secrets::aws) fn identify(&self, settings: &Settings<'_>, identity: &mut Identity) -> Result<()> {
+        match self {
+            CredentialProvider::Static(keys) => keys.credentials.identify(identity),
+            CredentialProvider::Process(process) => process.identify(identity),
+            CredentialProvider::WebIdentity(web_identity) => web_identity.identify(identity),
+            CredentialProvider::AssumedRole { role, source } => {
+                role.session.identify(identity);
+                source.identify(settings, identity)
+            }
+            CredentialProvider::Sso(login) => login.identify(settings, identity),
+            CredentialProvider::Container(container) => container.identify(identity),
+            CredentialProvider::Instance(instance) => {
+                instance.identify(identity);
+                Ok(())
+            }
         }
     }
 

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use zeroize::Zeroizing;
+
 use super::context::{Context, Fetched};
 use super::metadata::read_token;
 use crate::error::Result;
@@ -14,6 +16,7 @@ use crate::secrets::aws::profiles::Profile;
 use crate::secrets::aws::settings::RoleSettings;
 use crate::secrets::aws::sts::StsCall;
 use crate::settings::Environment;
+use crate::share::Identity;
 
 /// A role that is assumed with other credentials.
 #[derive(Clone, PartialEq)]
@@ -50,6 +53,16 @@ impl RoleSession {
         let duration = duration.map(|setting| setting.number(900..=43_200, "a whole number from 900 to 43200"));
         let duration = duration.transpose()?;
         Ok(RoleSession { role_arn, session_name, external_id: profile.text("external_id"), duration })
+    }
+
+    /// Adds the role to the identity of a process.
+    pub(super) fn identify(&self, identity: &mut Identity) {
+        identity.add("role", &self.role_arn);
+        identity.add_optional("role session", self.session_name.as_deref());
+        if let Some(external_id) = &self.external_id {
+            identity.add_hash("external id", external_id.as_bytes());
+        }
+        identity.add_optional("role duration", self.duration.map(u32::to_le_bytes));
     }
 
     fn session_name(&self) -> String {
@@ -132,8 +145,19 @@ impl WebIdentity {
         Ok(WebIdentity { token_file, session, origin: profile.location(role) })
     }
 
+    /// Adds the role, and the token in the file, to the identity of a process.
+    pub(super) fn identify(&self, identity: &mut Identity) -> Result<()> {
+        self.session.identify(identity);
+        identity.add("token file", self.token_file.as_os_str().as_encoded_bytes());
+        identity.add_secret(self.token()?.as_bytes())
+    }
+
+    fn token(&self) -> Result<Zeroizing<String>> {
+        read_token(&self.token_file, &self.origin)
+    }
+
     pub(super) fn fetch(&self, context: &Context<'_>) -> Result<Fetched> {
-        let token = read_token(&self.token_file, &self.origin)?;
+        let token = self.token()?;
         let parameter = Some(("WebIdentityToken", token.as_str()));
         self.session.fetch("AssumeRoleWithWebIdentity", parameter, None, &self.origin, context)
     }

@@ -25,6 +25,7 @@ use crate::secrets::aws::profiles::Profile;
 use crate::secrets::aws::settings::Settings;
 use crate::secrets::json;
 use crate::settings::excerpt;
+use crate::share::Identity;
 use crate::shell::quoted;
 
 /// The limit of the cache file.
@@ -59,6 +60,16 @@ fn parse(body: &[u8]) -> Option<Fields> {
 }
 
 impl SsoLogin {
+    /// Adds the login, and its token, to the identity of a process.
+    pub(super) fn identify(&self, settings: &Settings<'_>, identity: &mut Identity) -> Result<()> {
+        for (name, value) in [("sso region", &self.region), ("sso account", &self.account), ("sso role", &self.role)] {
+            identity.add(name, value);
+        }
+        identity.add("sso endpoint", settings.endpoint(Service::Sso, &self.region)?.url);
+        identity.add("sso cache file", self.cache_file.as_os_str().as_encoded_bytes());
+        identity.add_secret(self.cached()?.access.as_bytes())
+    }
+
     /// Returns the login of a profile; `None` if it has none.
     pub(super) fn from_profile(settings: &Settings<'_>, profile: &Profile<'_>) -> Result<Option<SsoLogin>> {
         let session = profile.get("sso_session");

@@ -12,9 +12,11 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
+use super::super::document::Document;
 use super::super::entries::Entries;
 use super::*;
-use crate::error::Source;
+use crate::error::{Source, Status};
+use crate::http::retry::Patience;
 use crate::jitter::tests::with_random;
 use crate::secret_memory::SecretBytes;
 
@@ -201,7 +203,7 @@ impl DocumentSource for Scripted {
 
 fn provider(times: CacheTimes) -> (Scripted, DocumentProvider<Scripted>) {
     let source = Scripted::default();
-    (source.clone(), DocumentProvider::new(source, times).unwrap())
+    (source.clone(), DocumentProvider::new(source, times, None).unwrap())
 }
 
 /// A provider that has loaded this document.

@@ -1,0 +1,80 @@
+package stsecrets
+
+// #include "native.h"
+import "C"
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Sharing is what a manager shares with other processes of this host.
+type Sharing struct {
+	// Share is the setting share: "host" or "off".
+	Share string
+	// Directory is where the documents are, and Owner the user that it belongs to.
+	Directory string
+	Owner     int
+	// Refused is the reason why nothing is shared; empty if there is none.
+	Refused   string
+	Documents []SharedDocument
+}
+
+// SharedDocument is a document of AWS or Vault that processes share.
+type SharedDocument struct {
+	// ID is part of the names of its files.
+	ID       string
+	Provider string
+	// Place is the secret or path.
+	Place string
+	// Loaded: a process has loaded the document, and this one can decrypt it.
+	Loaded bool
+	// Age is the time since it was requested, and ExpiresIn that until it is loaded again; 0 unless Loaded.
+	Age, ExpiresIn time.Duration
+	// Loading: a process is loading it. LoaderPID is that process, in its own PID namespace.
+	Loading   bool
+	LoaderPID int
+	// Failing is the message of the last load if it failed, and RetryIn the time until the next one.
+	Failing string
+	RetryIn time.Duration
+}
+
+// Share returns what is shared with other processes of this host, without any secret and without a query.
+func (s *Secrets) Share() (Sharing, error) {
+	c, err := s.begin()
+	if err != nil {
+		return Sharing{}, err
+	}
+	defer s.end(c)
+	text, err := c.copied(C.st_secrets_share(s.native(), &c.bytes, &c.err))
+	if err != nil {
+		return Sharing{}, err
+	}
+	var sharing Sharing
+	return sharing, json.Unmarshal(text, &sharing)
+}
+
+// UnmarshalJSON reads a document as the library describes it: times in seconds, and null for what is missing.
+func (d *SharedDocument) UnmarshalJSON(text []byte) error {
+	var read struct {
+		ID, Provider, Place string
+		Age                 *float64
+		ExpiresIn           float64 `json:"expires_in"`
+		Loading             bool
+		LoaderPID           int `json:"loader_pid"`
+		Failing             string
+		RetryIn             float64 `json:"retry_in"`
+	}
+	if err := json.Unmarshal(text, &read); err != nil {
+		return err
+	}
+	*d = SharedDocument{
+		ID: read.ID, Provider: read.Provider, Place: read.Place, Loaded: read.Age != nil,
+		ExpiresIn: duration(C.double(read.ExpiresIn)), Loading: read.Loading, LoaderPID: read.LoaderPID,
+		Failing: read.Failing, RetryIn: duration(C.double(read.RetryIn)),
+	}
+	if d.Loaded {
+		d.Age = duration(C.double(*read.Age))
+	}
+	return nil
+}

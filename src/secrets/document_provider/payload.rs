@@ -1,0 +1,78 @@
+//! A document as processes share it.
+
+use std::sync::Arc;
+
+use super::super::document::Document;
+use crate::error::Result;
+use crate::secret_memory::{SecretBuffer, SecretBytes};
+use crate::share::fields::{Reader, Writer};
+
+/// Writes the entries of a document, and what is known of the rest. Its times are those of the record.
+pub(super) fn encode(document: &Document) -> Result<SecretBuffer> {
+    let mut fields = Writer::new()?;
+    fields.optional(document.version.as_deref().map(str::as_bytes))?;
+    fields.optional(document.missing.as_deref().map(str::as_bytes))?;
+    fields.number(document.len() as u32)?;
+    for (key, (value, version)) in document.entries() {
+        fields.bytes(key.as_bytes())?;
+        fields.optional(version.as_deref().map(str::as_bytes))?;
+        fields.bytes(value)?;
+    }
+    fields.number(document.broken().count() as u32)?;
+    for (key, error) in document.broken() {
+        fields.bytes(key.as_bytes())?;
+        fields.error(error)?;
+    }
+    fields.number(u32::from(document.incomplete().is_some()))?;
+    document.incomplete().map_or(Ok(()), |error| fields.error(error))?;
+    Ok(fields.into_buffer())
+}
+
+/// Reads what [`encode`] has written; `None` if it is malformed.
+pub(super) fn decode(bytes: &[u8]) -> Option<Document> {
+    let mut fields = Reader::new(bytes);
+    let mut document = Document::new(fields.optional_text()?.map(Arc::from));
+    document.missing = fields.optional_text()?.map(str::to_owned);
+    for _ in 0..fields.number()? {
+        let (key, version) = (fields.text()?, fields.optional_text()?.map(Arc::from));
+        document.add_entry(key, SecretBytes::copy_from(fields.bytes()?).ok()?, version);
+    }
+    for _ in 0..fields.number()? {
+        let key = fields.text()?;
+        document.add_broken(key, fields.error()?);
+    }
+    if fields.number()? != 0 {
+        document.set_incomplete(fields.error()?);
+    }
+    Some(document)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{Error, Status};
+
+    #[test]
+    fn document_is_decoded_as_it_was() {
+        let value = |text: &str| SecretBytes::copy_from(text.as_bytes()).unwrap();
+        let mut document = Document::new(Some("v1".into()));
+        document.add_entry("A", value("a"), Some("v1".into()));
+        document.add_entry("B", value(""), None);
+        document.add_broken("C", Error::new(Status::WrongType, "it is a list"));
+        document.set_incomplete(Error::new(Status::Unavailable, "it is throttled").with_retryable(true));
+        for missing in [None, Some("it was deleted".to_owned())] {
+            document.missing = missing;
+            let bytes = encode(&document).unwrap();
+            let again = decode(&bytes).unwrap();
+            let shown = |document: &Document| {
+                let mut names: Vec<_> = document.names().map(|name| (name.to_owned(), document.get(name))).collect();
+                names.sort_by(|one, other| one.0.cmp(&other.0));
+                let values: Vec<_> = names.iter().map(|(name, got)| format!("{name} {got:?}")).collect();
+                format!("{values:?} {:?} {:?} {:?}", document.version, document.missing, document.incomplete())
+            };
+            assert_eq!(shown(&again), shown(&document));
+            assert_eq!(&*again.get("A").unwrap().unwrap().0, b"a");
+            assert!((0..bytes.len()).all(|len| decode(&bytes[..len]).is_none()));
+        }
+    }
+}

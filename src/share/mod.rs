@@ -1,0 +1,154 @@
+//! One load per host: processes of one user share what one of them has loaded, without a daemon.
+//!
+//! Each [`Slot`] has files in a directory in memory. One process loads, holding a lock that ends with it; the others
+//! wait on a word of shared memory, and then read the document that it wrote. The document is encrypted with a key from
+//! what the process logs in with, so a process reads only what it could have requested.
+//!
+//! | module | contents |
+//! |---|---|
+//! | `slot` | [`Slot`]: reading, locking, publishing, invalidating |
+//! | `sealed` | the format of a file, and its encryption |
+//! | `lock` | which process loads |
+//! | `page` | the shared memory of a slot |
+//! | `directory` | opening and checking the directory, and its files |
+//! | `identity` | [`Identity`]: which process would ask for what |
+//! | `failure`, `fields` | what the files contain |
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use parking_lot::Mutex;
+use zeroize::Zeroizing;
+
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::log::{self, Level};
+use crate::secret_memory::SecretBytes;
+use crate::settings::{Environment, InvalidSetting, Setting};
+use crate::sys;
+use directory::{Directory, KEY_LEN};
+
+mod directory;
+mod failure;
+pub(crate) mod fields;
+mod identity;
+mod lock;
+mod page;
+mod sealed;
+mod slot;
+
+pub(crate) use failure::Failure;
+pub(crate) use identity::Identity;
+pub(crate) use page::Stamp;
+pub(crate) use slot::{Loading, NewRecord, Record, Slot, Turn};
+
+/// The settings of the share of a process.
+pub(crate) struct Share {
+    /// An error is that of an invalid variable. Nothing is shared then.
+    settings: Result<ShareSettings>,
+    /// Why the last slot could not be opened, to log each reason once.
+    refusal: Mutex<Option<String>>,
+}
+
+struct ShareSettings {
+    directory: PathBuf,
+    key: Option<SecretBytes>,
+}
+
+impl Share {
+    /// Reads the settings; `None` if the share is off. The error is an invalid setting in the configuration.
+    pub(crate) fn open(config: &Config, environment: &Environment) -> Result<Option<Arc<Share>>> {
+        let settings = match ShareSettings::read(config, environment) {
+            Ok(None) => return Ok(None),
+            Ok(Some(settings)) => Ok(settings),
+            Err(invalid) if invalid.in_config => return Err(invalid.error),
+            Err(invalid) => Err(invalid.error),
+        };
+        Ok(Some(Arc::new(Share { settings, refusal: Mutex::new(None) })))
+    }
+
+    /// Opens the slot of this identity; `None` if it cannot be shared, which is logged.
+    pub(crate) fn slot(&self, identity: Identity) -> Option<Slot> {
+        let opened = match &self.settings {
+            Ok(settings) => Slot::open(settings.directory.clone(), settings.key.as_ref(), identity),
+            Err(error) => Err(error.clone()),
+        };
+        let reason = opened.as_ref().err().map(Error::to_string);
+        if *self.refusal.lock() != reason {
+            self.refusal.lock().clone_from(&reason);
+            if let Some(reason) = reason {
+                log::emit(Level::Warn, "share", || format!("nothing is shared with other processes: {reason}"));
+            }
+        }
+        opened.ok()
+    }
+
+    /// The directory, if the settings are valid.
+    pub(crate) fn directory(&self) -> Option<&Path> {
+        self.settings.as_ref().ok().map(|settings| settings.directory.as_path())
+    }
+
+    /// Why nothing can be shared.
+    pub(crate) fn refusal(&self) -> Option<Error> {
+        match &self.settings {
+            Ok(settings) => Directory::open(&settings.directory).err(),
+            Err(error) => Some(error.clone()),
+        }
+    }
+}
+
+impl ShareSettings {
+    fn read(config: &Config, environment: &Environment) -> Result<Option<ShareSettings>, InvalidSetting> {
+        let setting = |key: &'static str, variable: &str| match config.setting(key)? {
+            Some(setting) => Ok(Some(setting)),
+            None => environment.setting(variable),
+        };
+        match setting("share", "ST_SECRETS_SHARE")? {
+            None => return Ok(None),
+            Some(setting) => match setting.text() {
+                "off" => return Ok(None),
+                "host" => {}
+                _ => return Err(setting.invalid("must be off or host")),
+            },
+        }
+        let directory = match setting("share_dir", "ST_SECRETS_SHARE_DIR")? {
+            Some(setting) => checked_directory(&setting)?,
+            None => default_directory(environment),
+        };
+        let key = setting("share_key", "ST_SECRETS_SHARE_KEY")?.map(|setting| key(&setting)).transpose()?;
+        Ok(Some(ShareSettings { directory, key }))
+    }
+}
+
+fn checked_directory(setting: &Setting) -> Result<PathBuf, InvalidSetting> {
+    let path = setting.path();
+    match path.is_absolute() {
+        true => Ok(path),
+        false => Err(setting.invalid_value("is not an absolute path")),
+    }
+}
+
+fn key(setting: &Setting) -> Result<SecretBytes, InvalidSetting> {
+    let decoded = STANDARD.decode(setting.text()).map(Zeroizing::new).ok().filter(|key| key.len() == KEY_LEN);
+    let key =
+        decoded.ok_or_else(|| setting.invalid("must be 32 bytes in base64; make one with: openssl rand -base64 32"))?;
+    SecretBytes::copy_from(&key).map_err(|error| InvalidSetting { error, in_config: true })
+}
+
+/// The user's directory for files of running programs, which is in memory, else one in `/dev/shm`.
+fn default_directory(environment: &Environment) -> PathBuf {
+    use std::os::unix::fs::MetadataExt;
+    let user = sys::effective_user();
+    // A program that changed its user may have the variable of the user before.
+    let is_own = |path: &PathBuf| path.metadata().is_ok_and(|metadata| metadata.uid() == user);
+    let runtime = environment.raw("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
+    match runtime.filter(is_own) {
+        Some(directory) => directory.join("st-secrets"),
+        None => PathBuf::from(format!("/dev/shm/st-secrets-{user}")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

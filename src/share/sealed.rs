@@ -1,0 +1,136 @@
+//! The format of a shared file: a header, then its entries, encrypted.
+//!
+//! | bytes | content |
+//! |---|---|
+//! | 8 | `STDOC001`, or `STFAIL01` for a failure |
+//! | 8 | the revision of the page when the source was queried |
+//! | 8 | when it was queried, in nanoseconds of `CLOCK_BOOTTIME` |
+//! | 8 | the time to live, in nanoseconds; the highest number stands for none |
+//! | 8 | the age from which it is loaded again, likewise |
+//! | 16 | the boot id of the machine |
+//! | 32 | salt |
+//! | 12 | nonce |
+//! | 4 | the length of the ciphertext without the tag |
+//! | | ciphertext, and the tag of 16 bytes |
+//!
+//! Numbers are little endian. The cipher is AES-256-GCM. The key is HKDF-SHA256 (RFC 5869) of the secret material with
+//! the salt, and `st-secrets share 1` followed by the identity as info. The header is the associated data.
+
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::hkdf::{HKDF_SHA256, Salt};
+
+use super::fields::Reader;
+use crate::error::{Error, Result, Status};
+use crate::secret_memory::{SecretBuffer, SecretBytes, wipe_stack_below};
+
+/// The largest file, in bytes.
+pub(super) const MAX_SIZE: usize = 4 << 20;
+const INFO: &[u8] = b"st-secrets share 1";
+const SALT_LEN: usize = 32;
+const TAG_LEN: usize = 16;
+/// The length of the header before the salt.
+const FIXED_LEN: usize = 56;
+const HEADER_LEN: usize = FIXED_LEN + SALT_LEN + NONCE_LEN + 4;
+/// The depth of stack that is wiped after a key was used.
+const STACK: usize = 8 << 10;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Document,
+    Failure,
+}
+
+impl Kind {
+    fn magic(self) -> &'static [u8; 8] {
+        match self {
+            Kind::Document => b"STDOC001",
+            Kind::Failure => b"STFAIL01",
+        }
+    }
+}
+
+/// What precedes the entries. Times are in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Header {
+    pub(super) kind: Kind,
+    pub(super) revision: u64,
+    pub(super) requested_at: u64,
+    pub(super) ttl: u64,
+    pub(super) refresh_after: u64,
+    pub(super) boot: [u8; 16],
+}
+
+/// What the key is derived from.
+pub(super) struct KeySource<'a> {
+    pub(super) material: &'a [u8],
+    pub(super) identity: &'a [u8],
+}
+
+impl KeySource<'_> {
+    fn key(&self, salt: &[u8]) -> Option<LessSafeKey> {
+        let info = [INFO, self.identity];
+        let extracted = Salt::new(HKDF_SHA256, salt).extract(self.material);
+        let key = extracted.expand(&info, &AES_256_GCM).ok()?;
+        Some(LessSafeKey::new(UnboundKey::from(key)))
+    }
+}
+
+/// Encrypts the entries, and returns the file.
+pub(super) fn seal(header: &Header, mut entries: SecretBuffer, source: &KeySource<'_>) -> Result<Vec<u8>> {
+    let size = HEADER_LEN + entries.len() + TAG_LEN;
+    if size > MAX_SIZE {
+        return Err(Error::new(Status::Io, format!("a document of {size} bytes is too large to be shared")));
+    }
+    let (mut salt, mut nonce) = ([0; SALT_LEN], [0; NONCE_LEN]);
+    if getrandom::fill(&mut salt).and_then(|()| getrandom::fill(&mut nonce)).is_err() {
+        return Err(Error::new(Status::Unavailable, "the system has no random bytes"));
+    }
+    let mut file = Vec::with_capacity(size);
+    file.extend(header.kind.magic());
+    for number in [header.revision, header.requested_at, header.ttl, header.refresh_after] {
+        file.extend(number.to_le_bytes());
+    }
+    file.extend(header.boot);
+    file.extend(salt);
+    file.extend(nonce);
+    file.extend((entries.len() as u32).to_le_bytes());
+    let tag = source.key(&salt).and_then(|key| {
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        key.seal_in_place_separate_tag(nonce, Aad::from(&file), entries.bytes_mut()).ok()
+    });
+    wipe_stack_below::<STACK>();
+    let tag = tag.ok_or_else(|| Error::new(Status::Io, "a document cannot be encrypted"))?;
+    file.extend(&*entries);
+    file.extend(tag.as_ref());
+    Ok(file)
+}
+
+/// Returns the header of a file, without checking that it is authentic.
+fn header(kind: Kind, file: &[u8]) -> Option<Header> {
+    let mut reader = Reader::new(file);
+    let is_kind = reader.array::<8>()? == *kind.magic();
+    let mut number = || reader.array().map(u64::from_le_bytes);
+    let (revision, requested_at, ttl, refresh_after) = (number()?, number()?, number()?, number()?);
+    let boot = reader.array()?;
+    is_kind.then_some(Header { kind, revision, requested_at, ttl, refresh_after, boot })
+}
+
+/// Decrypts a file in place. Returns `None` if it is damaged or was encrypted with another key.
+pub(super) fn open(kind: Kind, mut file: SecretBuffer, source: &KeySource<'_>) -> Option<(Header, SecretBytes)> {
+    let header = header(kind, &file)?;
+    let (before, sealed) = file.bytes_mut().split_at_mut_checked(HEADER_LEN)?;
+    let mut rest = Reader::new(&before[FIXED_LEN..]);
+    let (salt, nonce) = (rest.array::<SALT_LEN>()?, rest.array::<NONCE_LEN>()?);
+    if usize::try_from(rest.number()?).ok()?.checked_add(TAG_LEN) != Some(sealed.len()) {
+        return None;
+    }
+    let opened = source.key(&salt).and_then(|key| {
+        let entries = key.open_in_place(Nonce::assume_unique_for_key(nonce), Aad::from(&*before), sealed).ok()?;
+        SecretBytes::copy_from(entries).ok()
+    });
+    wipe_stack_below::<STACK>();
+    Some((header, opened?))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,373 @@
+//! A slot: the document that all processes of one identity share.
+//!
+//! | file | content |
+//! |---|---|
+//! | `<id>.page` | the [page](super::page): generation, revision, loading process |
+//! | `<id>.lock` | empty; the process that loads holds an OFD lock on a byte of it, usually the first |
+//! | `<id>.doc` | the document, [sealed](super::sealed), replaced by rename |
+//! | `<id>.fail` | the last failure, sealed in the same way, until a load succeeds |
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use super::directory::Directory;
+use super::failure::Failure;
+use super::fields::{duration, nanoseconds};
+use super::identity::Identity;
+use super::lock::{self, Lock};
+use super::page::{Page, PageError, Stamp};
+use super::sealed::{self, Header, KeySource, Kind};
+use crate::clock::{CoarseInstant, Deadline, Instant};
+use crate::error::{Error, Result, Status};
+use crate::fork;
+use crate::log::{self, Level};
+use crate::secret_memory::{SecretBuffer, SecretBytes};
+
+/// How often a process that waits checks whether the loading process was killed.
+const WAIT: Duration = Duration::from_millis(250);
+/// The longest time after which one more process loads, whatever the deadline of its call.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// What one identity shares.
+pub(crate) struct Slot {
+    directory: PathBuf,
+    identity: Identity,
+    id: String,
+    material: SecretBytes,
+    page: Arc<Page>,
+}
+
+/// A document in the share.
+pub(crate) struct Record {
+    /// Taken before its load began.
+    pub(crate) requested_at: Instant,
+    /// How long it may be used, if the source says so.
+    pub(crate) ttl: Option<Duration>,
+    /// The age from which it is loaded again.
+    pub(crate) refresh_after: Option<Duration>,
+    pub(crate) payload: SecretBytes,
+    pub(crate) stamp: Stamp,
+}
+
+/// A document to be shared.
+pub(crate) struct NewRecord {
+    pub(crate) requested_at: Instant,
+    pub(crate) ttl: Option<Duration>,
+    pub(crate) refresh_after: Option<Duration>,
+    pub(crate) payload: SecretBuffer,
+}
+
+/// What a call that needs a document does.
+pub(crate) enum Turn<'a, T> {
+    /// The call took a document of the share.
+    Taken(T),
+    /// The source has failed, and is not queried yet.
+    Resting(Failure),
+    /// It queries the source, and publishes the result.
+    Load(Loading<'a>),
+    /// It queries the source, and publishes nothing, because nothing can be written.
+    LoadUnshared(Stamp),
+    /// Another process is loading, and this call does not wait, or has no time left.
+    Busy,
+}
+
+/// What is in a slot, for reports.
+pub(crate) struct SlotState {
+    pub(crate) record: Option<Record>,
+    pub(crate) failure: Option<Failure>,
+    pub(crate) is_loading: bool,
+    /// The process that is loading, if it is known.
+    pub(crate) loader: Option<u32>,
+}
+
+impl Slot {
+    /// Opens the slot of this identity. `key` is the setting `share_key`.
+    pub(super) fn open(path: PathBuf, key: Option<&SecretBytes>, identity: Identity) -> Result<Slot> {
+        let directory = Directory::open(&path)?;
+        let material = match key.or(identity.secrets()) {
+            Some(material) => material.clone(),
+            None => directory.key()?.freeze(),
+        };
+        let id = identity.id();
+        let page = match Page::open(&directory, &path, &format!("{id}.page")) {
+            Err(PageError::Invalid(why)) => replace_page(&directory, &path, &id, &why)?,
+            Err(PageError::Failed(error)) => return Err(error),
+            Ok(page) => page,
+        };
+        Ok(Slot { directory: path, identity, id, material, page: Arc::new(page) })
+    }
+
+    /// Whether it is the slot of this identity with these secrets, and its page has its name.
+    pub(crate) fn is_for(&self, identity: &Identity) -> bool {
+        self.identity == *identity && self.has_name()
+    }
+
+    /// Whether its page is still that of all processes.
+    pub(crate) fn has_name(&self) -> bool {
+        self.page.has_name(CoarseInstant::now())
+    }
+
+    /// Whether the stamp is of this slot.
+    pub(crate) fn is_of(&self, stamp: &Stamp) -> bool {
+        stamp.is_of(&self.page)
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The generation and revision now.
+    pub(crate) fn stamp(&self) -> Stamp {
+        Stamp::of(&self.page)
+    }
+
+    /// Decides what a call does that needs a document, after waiting for another process that is loading. If that does
+    /// not go on, one of those that wait loads after half of the time to `deadline`. With `None` it does not wait.
+    ///
+    /// `take` gets each document that is in the share. What it returns is the result. `is_resting` decides whether a
+    /// failure applies to this call.
+    pub(crate) fn turn<T>(
+        &self,
+        deadline: Option<Deadline>,
+        mut take: impl FnMut(Record) -> Option<T>,
+        is_resting: impl Fn(&Failure) -> bool,
+    ) -> Turn<'_, T> {
+        let begun = Instant::now();
+        let time = deadline.map(|deadline| deadline.remaining().min(LONGEST_WAIT));
+        let mut looked_at = None;
+        loop {
+            let stamp = self.stamp();
+            let Ok(directory) = Directory::open(&self.directory) else { return Turn::LoadUnshared(stamp) };
+            if looked_at != Some(stamp.generation()) {
+                looked_at = Some(stamp.generation());
+                if let Some(turn) = self.look(&directory, &mut take, &is_resting) {
+                    return turn;
+                }
+            }
+            if self.page.is_unshared() {
+                return Turn::LoadUnshared(stamp);
+            }
+            if deadline.is_some_and(Deadline::has_passed) {
+                return Turn::Busy;
+            }
+            let left = time.map_or(Duration::ZERO, |time| time.saturating_sub(begun.elapsed()));
+            let loaders = time.map_or(1, |time| lock::loaders(time, left));
+            match lock::take(&directory, &self.id, loaders) {
+                // What another process published just before is used.
+                Ok(Some(lock)) => {
+                    return self.look(&directory, &mut take, &is_resting).unwrap_or_else(|| {
+                        self.page.loader().store(std::process::id(), Relaxed);
+                        let failure = self.failure(&directory);
+                        Turn::Load(Loading { slot: self, lock, failure, stamp: self.stamp() })
+                    });
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    log::emit(Level::Warn, "share", || format!("not shared: {error}"));
+                    return Turn::LoadUnshared(stamp);
+                }
+            }
+            drop(directory);
+            let Some(deadline) = deadline else { return Turn::Busy };
+            let pause = WAIT.min(left / 2).max(Duration::from_millis(1)).min(deadline.remaining());
+            fork::unprotected(|| self.page.wait(stamp.generation(), pause));
+        }
+    }
+
+    fn look<T>(
+        &self,
+        directory: &Directory,
+        take: &mut impl FnMut(Record) -> Option<T>,
+        is_resting: &impl Fn(&Failure) -> bool,
+    ) -> Option<Turn<'_, T>> {
+        match self.record(directory).and_then(take) {
+            Some(taken) => Some(Turn::Taken(taken)),
+            None => self.failure(directory).filter(is_resting).map(Turn::Resting),
+        }
+    }
+
+    /// Returns the document in the share, if it is valid and this process can decrypt it.
+    pub(crate) fn read(&self) -> Option<Record> {
+        self.record(&Directory::open(&self.directory).ok()?)
+    }
+
+    fn record(&self, directory: &Directory) -> Option<Record> {
+        // Before the file is read: what is published meanwhile has another stamp.
+        let stamp = self.stamp();
+        let (header, payload) = self.open_file(directory, Kind::Document)?;
+        let requested_at = requested_at(&header);
+        let is_valid = header.revision == stamp.revision() && requested_at <= Instant::now();
+        let (ttl, refresh_after) = (duration(header.ttl), duration(header.refresh_after));
+        is_valid.then_some(Record { requested_at, ttl, refresh_after, payload, stamp })
+    }
+
+    fn failure(&self, directory: &Directory) -> Option<Failure> {
+        let (_, fields) = self.open_file(directory, Kind::Failure)?;
+        Failure::read(&fields)
+    }
+
+    fn open_file(&self, directory: &Directory, kind: Kind) -> Option<(Header, SecretBytes)> {
+        let file = directory.read(&self.name(kind), sealed::MAX_SIZE).ok()??;
+        let opened = sealed::open(kind, file, &self.key_source())?;
+        Some(opened).filter(|(header, _)| header.boot == self.page.boot)
+    }
+
+    fn name(&self, kind: Kind) -> String {
+        match kind {
+            Kind::Document => format!("{}.doc", self.id),
+            Kind::Failure => format!("{}.fail", self.id),
+        }
+    }
+
+    fn key_source(&self) -> KeySource<'_> {
+        KeySource { material: &self.material, identity: self.identity.list() }
+    }
+
+    /// Invalidates what all processes have of this slot.
+    pub(crate) fn invalidate(&self) {
+        if let Ok(directory) = Directory::open(&self.directory) {
+            directory.remove(&self.name(Kind::Document));
+        }
+        self.page.next_revision();
+        self.page.next_generation();
+    }
+
+    /// Returns what is in the slot.
+    pub(crate) fn state(&self) -> Result<SlotState> {
+        let directory = Directory::open(&self.directory)?;
+        let is_loading = lock::is_taken(&directory, &self.id);
+        let loader = Some(self.page.loader().load(Relaxed)).filter(|loader| is_loading && *loader != 0);
+        Ok(SlotState { record: self.record(&directory), failure: self.failure(&directory), is_loading, loader })
+    }
+
+    /// Encrypts a file and writes it.
+    fn write(&self, kind: Kind, header: &Header, entries: SecretBuffer) -> Result<()> {
+        let directory = Directory::open(&self.directory)?;
+        directory.replace(&self.name(kind), &sealed::seal(header, entries, &self.key_source())?)
+    }
+}
+
+/// The right to load. It holds the lock of its slot until it is dropped.
+pub(crate) struct Loading<'a> {
+    slot: &'a Slot,
+    lock: Lock,
+    failure: Option<Failure>,
+    /// Taken before the source is queried.
+    stamp: Stamp,
+}
+
+impl Loading<'_> {
+    /// How the last load of any process failed.
+    pub(crate) fn failure(&self) -> Option<&Failure> {
+        self.failure.as_ref()
+    }
+
+    /// Invalidates the document in the share, which the source does not accept any more, unless that is of a process with
+    /// other secrets. The others wait for the next one.
+    pub(crate) fn invalidate(&mut self) {
+        if self.lock.is_open() && self.is_document_own() {
+            self.slot.invalidate();
+            self.stamp = self.slot.stamp();
+        }
+    }
+
+    /// Shares a document. If that is impossible, all processes load for themselves for a while.
+    pub(crate) fn publish(self, record: Result<NewRecord>) -> Stamp {
+        let mut header = self.header(Kind::Document);
+        let payload = record.map(|record| {
+            header.requested_at = nanoseconds(Some(record.requested_at.since_boot()));
+            header.ttl = nanoseconds(record.ttl);
+            header.refresh_after = nanoseconds(record.refresh_after);
+            record.payload
+        });
+        self.write(&header, payload)
+    }
+
+    /// Shares a failure. An authoritative one invalidates the document, unless that is of a process with other secrets.
+    pub(crate) fn fail(self, failure: &Failure) -> Stamp {
+        if failure.error.is_authoritative() && self.lock.is_open() && self.is_document_own() {
+            self.slot.invalidate();
+        }
+        self.note_failure(failure)
+    }
+
+    /// As [`fail`](Self::fail), but the document stays valid.
+    pub(crate) fn note_failure(self, failure: &Failure) -> Stamp {
+        let header = self.header(Kind::Failure);
+        self.write(&header, failure.write())
+    }
+
+    fn header(&self, kind: Kind) -> Header {
+        let (revision, boot) = (self.stamp.revision(), self.slot.page.boot);
+        Header { kind, revision, requested_at: 0, ttl: 0, refresh_after: 0, boot }
+    }
+
+    /// Whether there is no document, or one that this process can decrypt.
+    fn is_document_own(&self) -> bool {
+        let Ok(directory) = Directory::open(&self.slot.directory) else { return false };
+        let name = self.slot.name(Kind::Document);
+        matches!(directory.read(&name, sealed::MAX_SIZE), Ok(None))
+            || self.slot.open_file(&directory, Kind::Document).is_some()
+    }
+
+    /// Writes a file, and reports it to all processes.
+    fn write(self, header: &Header, entries: Result<SecretBuffer>) -> Stamp {
+        // A log sink may have forked during the load. The lock is the parent's.
+        if !self.lock.is_open() {
+            return Stamp::of(&self.slot.page);
+        }
+        let slot = self.slot;
+        // This process may have been stopped while another one loaded.
+        if header.kind == Kind::Document && slot.read().is_some_and(|newer| newer.requested_at > requested_at(header)) {
+            return Stamp::of(&slot.page);
+        }
+        match entries.and_then(|entries| slot.write(header.kind, header, entries)) {
+            Ok(()) if header.kind == Kind::Document => {
+                if let Ok(directory) = Directory::open(&slot.directory) {
+                    directory.remove(&slot.name(Kind::Failure));
+                }
+            }
+            Ok(()) => {}
+            Err(error) => {
+                slot.page.set_unshared();
+                log::emit(Level::Warn, "share", || format!("a load is not shared: {error}"));
+            }
+        }
+        Stamp::new(&slot.page, slot.page.next_generation(), self.stamp.revision())
+    }
+}
+
+impl Drop for Loading<'_> {
+    fn drop(&mut self) {
+        if self.lock.is_open() {
+            self.slot.page.loader().store(0, Relaxed);
+            self.lock.unlock();
+            self.slot.page.wake();
+        }
+    }
+}
+
+fn requested_at(header: &Header) -> Instant {
+    Instant::after_boot(Duration::from_nanos(header.requested_at))
+}
+
+/// Replaces a page that cannot be used, for this reason.
+fn replace_page(directory: &Directory, path: &Path, id: &str, why: &str) -> Result<Page> {
+    let refused = |why: &str| Error::new(Status::Corrupt, format!("{why}; remove the file"));
+    let name = format!("{id}.page");
+    let Some(_lock) = lock::take(directory, id, 1)? else { return Err(refused(why)) };
+    // Another process may have replaced it before this one had the lock.
+    for _ in 0..2 {
+        match Page::open(directory, path, &name) {
+            Err(PageError::Invalid(_)) => directory.remove(&name),
+            Err(PageError::Failed(error)) => return Err(error),
+            Ok(page) => return Ok(page),
+        }
+    }
+    Err(refused(why))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,3 @@
+module fleet.test/gate
+
+go 1.24

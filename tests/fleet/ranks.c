@@ -1,0 +1,98 @@
+/* Starts a fleet on this machine. The usage is in options.c. */
+
+#define _GNU_SOURCE
+#include "fleet.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct fleet *fleet;
+static int *host_pids;
+
+static void start_hosts(void) {
+    host_pids = calloc((size_t)options.hosts, sizeof *host_pids);
+    if (!host_pids) die("calloc");
+    int parent = getpid();
+    for (int host = 0; host < options.hosts; host++) {
+        int pid = fork();
+        if (pid < 0) die("fork");
+        if (pid == 0) {
+            /* If the parent ended before this call, it is not reported. */
+            if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != parent) _exit(2);
+            host_main(host);
+        }
+        host_pids[host] = pid;
+    }
+}
+
+static void wait_until_ready(void) {
+    uint32_t wanted = (uint32_t)options.hosts * (uint32_t)(options.ranks + (options.intruder != INTRUDER_NONE));
+    while (fleet->ready < wanted) {
+        int status;
+        if (waitpid(-1, &status, WNOHANG) > 0) {
+            fprintf(stderr, "ranks: a host ended before the start, status %d\n", status);
+            exit(2);
+        }
+        sleep_seconds(0.01);
+    }
+    printf("{\"ready\": %u, \"private_mounts\": %d}\n", wanted, fleet->private_mounts);
+    fflush(stdout);
+}
+
+static bool all_finished(int round) {
+    for (int host = 0; host < options.hosts; host++)
+        for (int i = 0; i < options.ranks + (options.intruder != INTRUDER_NONE); i++)
+            if (rank_of(host, i)->finished < round && !rank_of(host, i)->dead) return false;
+    return true;
+}
+
+/* Overwrites the shared pages of some hosts with noise; their sizes stay. */
+static void damage_pages(void) {
+    char pattern[PATH_MAX + 64], noise[4096];
+    for (size_t i = 0; i < sizeof noise; i++) noise[i] = (char)(i * 167 + 13);
+    for (int host = 0; host < options.hosts; host++) {
+        if (!is_chosen(host, options.damaged, 0)) continue;
+        snprintf(pattern, sizeof pattern, "/proc/%d/root%s/*.page", host_pids[host], share_directory(host));
+        glob_t found = {0};
+        if (glob(pattern, 0, NULL, &found) != 0) fprintf(stderr, "ranks: host %d has no page\n", host);
+        for (size_t i = 0; i < found.gl_pathc; i++) {
+            int file = open(found.gl_pathv[i], O_WRONLY | O_CLOEXEC);
+            if (file < 0 || pwrite(file, noise, sizeof noise, 0) != sizeof noise) die(found.gl_pathv[i]);
+            close(file);
+        }
+        globfree(&found);
+    }
+}
+
+int main(int argc, char **argv) {
+    parse_options(argc, argv);
+    size_t ranks = (size_t)options.hosts * (size_t)(options.ranks + 1);
+    fleet = mmap(NULL, sizeof *fleet + ranks * sizeof(struct rank), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                 -1, 0);
+    if (fleet == MAP_FAILED) die("mmap");
+    start_hosts();
+    wait_until_ready();
+    char line[16];
+    for (int round = 1; round <= options.rounds; round++) {
+        if (!fgets(line, sizeof line, stdin)) return 2;
+        if (round > 1 && options.sabotage == SABOTAGE_PAGE) damage_pages();
+        fleet->round_began = now_ns();
+        fleet->round = (uint32_t)round;
+        syscall(SYS_futex, &fleet->round, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+        while (!all_finished(round)) sleep_seconds(0.02);
+        print_report(round);
+    }
+    while (wait(NULL) > 0 || errno == EINTR) continue;
+}

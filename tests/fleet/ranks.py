@@ -1,0 +1,65 @@
+"""Runs the program `ranks` (ranks.c) and returns its reports."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from servers import SECRETS, environment
+
+# Directories of hosts have to be in memory.
+MEMORY = Path("/dev/shm")
+
+
+class Ranks:
+    """A fleet whose ranks wait for their first round. For use in a `with` block."""
+
+    def __init__(
+        self, program, home, config, variables, hosts, ranks, share=False, options=(), launcher=(), given=None
+    ):
+        command = ["setpriv", "--pdeathsig", "KILL", *launcher, program, "--hosts", str(hosts), "--ranks", str(ranks)]
+        self.base = None
+        if share:
+            self.base = tempfile.TemporaryDirectory(prefix="fleet-", dir=MEMORY)
+            # Another user has to get as far as the directories of the hosts.
+            Path(self.base.name).chmod(0o755)
+            config = {**config, "share": "host"}
+            command += ["--share", self.base.name]
+        command += ["--config", json.dumps(config)]
+        for name, value in variables.items():
+            command += ["--env", f"{name}={value}"]
+        command += [str(option) for option in options]
+        command += [f"{name}={value}" for name, value in SECRETS.items()]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "start_new_session": True}
+        self.process = subprocess.Popen(command, env=environment(home) | (given or {}), **pipes)
+        self.ready = self.report()
+
+    def report(self):
+        line = self.process.stdout.readline()
+        if not line:
+            sys.exit(f"ranks ended with status {self.process.wait()}")
+        return json.loads(line)
+
+    def round(self):
+        """Runs the next round and returns its report."""
+        self.start_round()
+        return self.report()
+
+    def start_round(self):
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()
+        if self.process.poll() is None:
+            try:
+                self.process.wait(timeout=30)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        if self.base:
+            self.base.cleanup()

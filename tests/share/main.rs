@@ -1,0 +1,13 @@
+//! Processes of one host share what one of them has loaded: from OpenBao and moto, behind proxies that count requests.
+
+mod aws_logins;
+#[path = "../common/mod.rs"]
+mod common;
+mod directory;
+mod failures;
+mod format;
+mod kills;
+mod loads;
+mod sources;
+mod vault_logins;
+mod worker;

@@ -15,8 +15,8 @@ pub(crate) fn not_ignored(signals: &[i32]) -> Vec<i32> {
     signals.iter().copied().filter(|signal| ignored & (1 << (signal - 1)) == 0).collect()
 }
 
-/// Whether this process leads its session. `getsid` is 0 in a container whose session began outside, which `rustix` takes
-/// for impossible.
+/// Whether this process leads its session. In a container whose session began outside, `getsid` is 0, which `rustix`
+/// takes for impossible.
 pub(crate) fn is_session_leader() -> bool {
     // One number for each PID namespace, ours last.
     let session = status("NSsid:").and_then(|numbers| numbers.split_whitespace().last()?.parse().ok());

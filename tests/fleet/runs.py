@@ -12,8 +12,8 @@ from servers import SECRETS, WHOLE
 
 # A deadline that even 10 000 ranks behind AWS's quota of logins meet.
 PATIENT = {"timeout": 60}
-# The part of the quotas for runs in which more than one process of a host loads.
-AMPLE = 6
+# For runs in which more than one process of a host loads: no quotas.
+NO_QUOTAS = {"proportion": 0}
 # The directory of a host, in memory of its own where mounting is allowed.
 MOUNT = ["--tmpfs", 1024]
 LOGIN = {"aws": "AssumeRoleWithWebIdentity", "vault": "login"}
@@ -109,7 +109,7 @@ def share(fleet, backend):
 def host(fleet):
     """One host with eight ranks: how long after the first one the last one has its secrets."""
     spans = []
-    with fleet.aws(proportion=AMPLE, replay=60) as backend:
+    with fleet.aws(**NO_QUOTAS, replay=60) as backend:
         for _ in range(9):
             with fleet.start(backend, True, MOUNT, 1, 8) as ranks:
                 backend.gate.reset()
@@ -183,7 +183,7 @@ def launched(fleet):
 def victims(fleet, how):
     """Some loaders are killed or stopped in the middle of a load: of each host, one rank at most."""
     percent = max(1, 200 / fleet.hosts)
-    result = one_round(fleet, fleet.aws(), True, [*MOUNT, f"--{how}", percent])
+    result = one_round(fleet, fleet.aws(**NO_QUOTAS), True, [*MOUNT, f"--{how}", percent])
     killed = result.report["killed_hosts"]
     result.must(len(killed) > 0, "no loader was found in the middle of a load")
     result.must_succeed()
@@ -201,7 +201,7 @@ def damage(fleet, kind):
     options = ["--damage", kind, "--damaged", percent]
     # A small file system is soon full.
     options += ["--tmpfs", 16] if kind == "full" else MOUNT
-    backend = fleet.aws(proportion=AMPLE)
+    backend = fleet.aws(**NO_QUOTAS)
     if kind != "page":
         result = one_round(fleet, backend, True, options, **config)
         result.must_succeed()
@@ -226,7 +226,7 @@ def damage(fleet, kind):
 
 def intruder_of_other_user(fleet):
     """Another user on the directory of each host loads for itself."""
-    result = one_round(fleet, fleet.aws(proportion=AMPLE), True, [*MOUNT, "--intruder", "user"])
+    result = one_round(fleet, fleet.aws(**NO_QUOTAS), True, [*MOUNT, "--intruder", "user"])
     result.must_succeed()
     intruders = result.report["intruders"]
     result.must(intruders["failed"] == 0, f"intruders failed: {intruders['statuses']}")
@@ -238,7 +238,7 @@ def intruder_of_other_user(fleet):
 
 def intruder_of_other_role(fleet):
     """A role without permission, on the same directory: AWS denies, and the share does not help."""
-    backend = fleet.aws(proportion=AMPLE)
+    backend = fleet.aws(**NO_QUOTAS)
     role = ["--intruder", "settings", "--intruder-env", f"AWS_ROLE_ARN={backend.server.stranger}"]
     result = one_round(fleet, backend, True, [*MOUNT, *role])
     result.must_succeed()
@@ -251,7 +251,7 @@ def intruder_of_other_role(fleet):
 def intruder_of_other_key(fleet):
     """The same identity with another key: it cannot open the document, and loads for itself."""
     key = ["--intruder", "settings", "--intruder-config", "share_key=" + "A" * 43 + "="]
-    result = one_round(fleet, fleet.aws(proportion=AMPLE), True, [*MOUNT, *key])
+    result = one_round(fleet, fleet.aws(**NO_QUOTAS), True, [*MOUNT, *key])
     result.must_succeed()
     intruders = result.report["intruders"]
     result.must(intruders["failed"] == 0, f"intruders failed: {intruders['statuses']}")

@@ -7,7 +7,7 @@
 //! call waits only for a key of which nothing is cached.
 //!
 //! After a failure the source is not queried for 1 s, then 2 s, 4 s, … up to `max_backoff`, unless a refresh is
-//! requested or the source has new credentials; see [`Outage`]. From the first failure until a load succeeds, at most
+//! requested or the source has new credentials; see [`outage`]. From the first failure until a load succeeds, at most
 //! one call at a time waits for the source; if it timed out, only briefly: such a load is a probe. Only an
 //! authoritative failure drops the document at once.
 
@@ -17,24 +17,22 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
-use super::document::{Document, DocumentSource};
-use super::entries::counted;
+use super::document::DocumentSource;
 use super::lookup_cache::CacheTimes;
 use super::provider::{Health, HealthState, Known, Names, Peeked, Request, SecretProvider};
 use super::secret::{ProviderId, Secret};
 use super::single_flight::SingleFlight;
 use crate::clock::{CoarseInstant, Deadline, Instant};
-use crate::error::{Error, Result, Status};
+use crate::error::{Error, Result};
 use crate::fork::{self, ReadGuard};
 use crate::fork_safe::Published;
-use crate::log::{self, Level};
 use crate::secret_memory::wipe_stack_below;
 use crate::share::Share;
 use loaded::LoadedDocument;
-use outage::Outage;
-use shared::{SharedSlot, Sharing};
+use shared::SharedSlot;
 use state::State;
 
+mod load;
 mod loaded;
 mod outage;
 mod payload;
@@ -82,155 +80,6 @@ impl<S: DocumentSource> DocumentProvider<S> {
         self.state.lock().clone()
     }
 
-    /// Loads a new document, or waits for the call that is loading one.
-    fn load(&self, request: &LoadRequest) -> Result<Arc<LoadedDocument>> {
-        let mut own = false;
-        let work = || self.load_unless_done(request, &mut own);
-        // A call that does not wait for another process has no result for one that does.
-        let accepts = |loaded: &Option<Arc<LoadedDocument>>| loaded.as_ref().is_some_and(request.accepts);
-        let result = self.loads.run(b"", request.deadline, accepts, work);
-        self.run_upkeep(own && result.is_ok(), request.deadline);
-        result?.ok_or_else(|| Error::new(Status::Busy, "another process queries it now; try again"))
-    }
-
-    /// Loads a new document; `None` if another call or process is loading one.
-    fn try_load(&self, request: &LoadRequest) -> Option<Result<Arc<LoadedDocument>>> {
-        let mut own = false;
-        let work = || self.load_unless_done(request, &mut own);
-        let result = self.loads.try_run(b"", request.deadline, work)?;
-        self.run_upkeep(own && result.is_ok(), request.deadline);
-        result.transpose()
-    }
-
-    /// Loads a new document, unless another call did before this call's turn.
-    fn load_unless_done(&self, request: &LoadRequest, own: &mut bool) -> Result<Option<Arc<LoadedDocument>>> {
-        match self.state().document.filter(request.accepts) {
-            Some(loaded) => Ok(Some(loaded)),
-            None => self.load_now(request, own),
-        }
-    }
-
-    /// Queries the source, except during its back-off, or takes what another process has loaded. No other call does so
-    /// now. `own` is set if the source is queried.
-    fn load_now(&self, request: &LoadRequest, own: &mut bool) -> Result<Option<Arc<LoadedDocument>>> {
-        let _guard = fork::protect();
-        match self.state().outage.filter(|outage| outage.is_backing_off(request.remaining)) {
-            _ if request.forced => self.source.before_refresh(),
-            Some(outage) if !self.has_new_credentials(&outage) => return Err(outage.error()),
-            _ => {}
-        }
-        if request.deadline.has_passed() {
-            return Err(Error::new(Status::Timeout, "no time was left to query it").with_retryable(true));
-        }
-        match self.slot() {
-            Some(slot) => self.load_shared(&slot, request, own),
-            None => {
-                *own = true;
-                self.query(request, Sharing::Off).map(Some)
-            }
-        }
-    }
-
-    /// Queries the source.
-    fn query(&self, request: &LoadRequest, sharing: Sharing<'_>) -> Result<Arc<LoadedDocument>> {
-        let requested_at = Instant::now();
-        let result = self.source.load(request.deadline);
-        wipe_stack_below::<STACK>();
-        match result {
-            Ok(document) => Ok(self.publish(document, requested_at, request.remaining, sharing)),
-            Err(error) => Err(self.note_failure(error, requested_at, request, sharing)),
-        }
-    }
-
-    /// Checks, about once a second, whether a source that is backing off has new credentials.
-    fn has_new_credentials(&self, outage: &Outage) -> bool {
-        if !outage.is_credential_check_due() {
-            return false;
-        }
-        self.change(|state| state.outage = Some(Arc::new(outage.with_credentials_checked_now())));
-        self.source.has_new_credentials()
-    }
-
-    fn publish(
-        &self,
-        document: Document,
-        requested_at: Instant,
-        time_limit: Duration,
-        sharing: Sharing<'_>,
-    ) -> Arc<LoadedDocument> {
-        self.log_load(&document, requested_at.elapsed());
-        let before = self.state();
-        let outage = self.partial_outage(&document, before.outage.as_deref(), time_limit);
-        let loaded = LoadedDocument::new(document, requested_at, &self.times, before.document.as_deref());
-        let stamp = sharing.publish(&loaded);
-        let loaded = Arc::new(loaded.with_stamp(stamp));
-        let load_time = requested_at.elapsed();
-        self.change(|state| {
-            if outage.is_none() {
-                state.load_time = load_time;
-            }
-            state.outage = outage;
-            if state.may_cache(requested_at) {
-                (state.document, state.stamp) = (Some(loaded.clone()), loaded.stamp.clone());
-            }
-        });
-        loaded
-    }
-
-    /// The outage of a document of which a part could not be read.
-    fn partial_outage(
-        &self,
-        document: &Document,
-        before: Option<&Outage>,
-        time_limit: Duration,
-    ) -> Option<Arc<Outage>> {
-        let error = document.incomplete()?.clone();
-        Some(Arc::new(Outage::after(before, error, time_limit, None, self.times.max_backoff)))
-    }
-
-    fn log_load(&self, document: &Document, time: Duration) {
-        let (name, place) = (self.source.id().name(), self.source.place());
-        if let Some(error) = document.incomplete() {
-            log::emit(Level::Warn, "secrets", || format!("{name}: {place}: a part could not be read: {error}"));
-        }
-        log::emit(Level::Info, "secrets", || {
-            let keys = counted(document.len(), "key", "keys");
-            let what = match (&document.missing, &document.version) {
-                (Some(reason), _) => reason.clone(),
-                (None, Some(version)) => format!("{keys}, version {version}"),
-                (None, None) => keys,
-            };
-            format!("{name}: {place}: {what}, in {:.0} ms", time.as_secs_f64() * 1e3)
-        });
-    }
-
-    /// Records the failure of a load, and returns it for the caller. That of a probe which timed out is the failure of
-    /// the load before, which had the time that the message names.
-    fn note_failure(&self, error: Error, requested_at: Instant, request: &LoadRequest, sharing: Sharing<'_>) -> Error {
-        let State { document, outage, .. } = self.state();
-        let (taken, time_limit) = (Some(requested_at.elapsed()), request.remaining);
-        let is_probe = !request.forced && error.status() == Status::Timeout;
-        let hung = outage.as_ref().filter(|outage| is_probe && outage.is_hung(time_limit));
-        let error = hung.map_or(error, |outage| outage.cause().clone());
-        let outage = Outage::after(outage.as_deref(), error.clone(), time_limit, taken, self.times.max_backoff);
-        let drop_document = error.is_authoritative();
-        if !drop_document && document.is_some_and(|loaded| loaded.is_usable()) {
-            let name = self.source.id().name();
-            log::emit(Level::Warn, "secrets", || format!("{name} failed; its last document is still used: {error}"));
-        }
-        let stamp = sharing.fail(&outage);
-        self.change(|state| {
-            state.outage = Some(Arc::new(outage));
-            if drop_document {
-                state.document = None;
-            }
-            if let Some(stamp) = stamp {
-                state.set_stamp(stamp);
-            }
-        });
-        error
-    }
-
     /// Changes the state. Values of the earlier document are dropped after the lock is released.
     fn change(&self, change: impl FnOnce(&mut State)) {
         let _guard = fork::protect();
@@ -245,21 +94,6 @@ impl<S: DocumentSource> DocumentProvider<S> {
         let current = self.current.replace(state.document.clone().filter(|_| state.outage.is_none()));
         drop(state);
         drop((before, current));
-    }
-
-    /// Runs the source's upkeep after a load that this call made. No other call waits for it.
-    fn run_upkeep(&self, wanted: bool, deadline: Deadline) {
-        if !wanted || deadline.has_passed() {
-            return;
-        }
-        let work = || {
-            self.source.upkeep(deadline);
-            wipe_stack_below::<STACK>();
-            Ok(())
-        };
-        if let Some(Err(error)) = self.upkeeps.try_run(b"", deadline, work) {
-            log::emit(Level::Warn, "secrets", || format!("{}: upkeep failed: {error}", self.source.id().name()));
-        }
     }
 
     /// The cached answer after a load that failed, or the failure.
@@ -353,7 +187,9 @@ impl<S: DocumentSource> SecretProvider for DocumentProvider<S> {
     }
 
     fn cached(&self, key: &str) -> Option<Option<Secret>> {
-        self.followed_state().cached(key)?.ok()
+        let state = self.followed_state();
+        let state = if state.document.is_none() { self.state_from_share() } else { state };
+        state.cached(key)?.ok()
     }
 
     fn place(&self, _: &str) -> String {

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `slot` | [`Slot`]: reading, locking, publishing, invalidating |
 //! | `sealed` | the format of a file, and its encryption |
+//! | `lock` | which process loads |
 //! | `page` | the shared memory of a slot |
 //! | `directory` | opening and checking the directory, and its files |
 //! | `identity` | [`Identity`]: which process would ask for what |
@@ -33,6 +34,7 @@ mod directory;
 mod failure;
 pub(crate) mod fields;
 mod identity;
+mod lock;
 mod page;
 mod sealed;
 mod slot;

@@ -7,8 +7,6 @@
 //! | `<id>.doc` | the document, [sealed](super::sealed), replaced by rename |
 //! | `<id>.fail` | the last failure, sealed in the same way, until a load succeeds |
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -18,13 +16,12 @@ use super::directory::Directory;
 use super::failure::Failure;
 use super::fields::{duration, nanoseconds};
 use super::identity::Identity;
+use super::lock::{self, Lock};
 use super::page::{Page, PageError, Stamp};
 use super::sealed::{self, Header, KeySource, Kind};
 use crate::clock::{CoarseInstant, Deadline, Instant};
 use crate::error::{Error, Result, Status};
-use crate::files;
 use crate::fork;
-use crate::fork_safe::CloseOnForkFile;
 use crate::log::{self, Level};
 use crate::secret_memory::{SecretBuffer, SecretBytes};
 
@@ -32,10 +29,6 @@ use crate::secret_memory::{SecretBuffer, SecretBytes};
 const WAIT: Duration = Duration::from_millis(250);
 /// The longest time after which one more process loads, whatever the deadline of its call.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// How many processes may load at the same time. The second one may after half of its time, the third one after half of
-/// the rest, and so on: those before them may be stopped. Each has a byte of the lock file.
-const LOADERS: u32 = 8;
-
 /// What one identity shares.
 pub(crate) struct Slot {
     directory: PathBuf,
@@ -159,8 +152,8 @@ impl Slot {
                 return Turn::Busy;
             }
             let left = time.map_or(Duration::ZERO, |time| time.saturating_sub(begun.elapsed()));
-            let loaders = time.map_or(1, |time| loaders(time, left));
-            match lock(&directory, &self.id, loaders) {
+            let loaders = time.map_or(1, |time| lock::loaders(time, left));
+            match lock::take(&directory, &self.id, loaders) {
                 // What another process published just before is used.
                 Ok(Some(lock)) => {
                     return self.look(&directory, &mut take, &is_resting).unwrap_or_else(|| {
@@ -243,8 +236,7 @@ impl Slot {
     /// Returns what is in the slot.
     pub(crate) fn state(&self) -> Result<SlotState> {
         let directory = Directory::open(&self.directory)?;
-        let file = directory.open_file(&lock_name(&self.id), OpenOptions::new().read(true).write(true))?;
-        let is_loading = file.is_some_and(|file| file.is_byte_locked(0).unwrap_or(false));
+        let is_loading = lock::is_taken(&directory, &self.id);
         let loader = Some(self.page.loader().load(Relaxed)).filter(|loader| is_loading && *loader != 0);
         Ok(SlotState { record: self.record(&directory), failure: self.failure(&directory), is_loading, loader })
     }
@@ -346,64 +338,11 @@ fn requested_at(header: &Header) -> Instant {
     Instant::after_boot(Duration::from_nanos(header.requested_at))
 }
 
-fn lock_name(id: &str) -> String {
-    format!("{id}.lock")
-}
-
-/// A lock on one byte of the lock file.
-struct Lock {
-    file: CloseOnForkFile,
-    byte: u32,
-}
-
-impl Lock {
-    fn is_open(&self) -> bool {
-        self.file.is_open()
-    }
-
-    fn unlock(&self) {
-        self.file.unlock_byte(self.byte);
-    }
-}
-
-/// Takes one of the first locks of a slot; `None` if other processes have them.
-fn lock(directory: &Directory, id: &str, loaders: u32) -> Result<Option<Lock>> {
-    let name = lock_name(id);
-    let path = directory.file(&name);
-    let failed = |action, error| directory.error(action, &name, &error);
-    let mut options = OpenOptions::new();
-    options.create(true).write(true).truncate(false).mode(0o600).custom_flags(libc::O_NOFOLLOW);
-    loop {
-        let file = CloseOnForkFile::open(&options, &path).map_err(|error| failed("open", error))?;
-        let mut free = None;
-        for byte in 0..loaders {
-            if file.try_lock_byte(byte).map_err(|error| failed("lock", error))? {
-                free = Some(byte);
-                break;
-            }
-        }
-        match free {
-            None => return Ok(None),
-            // If the lock file was removed meanwhile, other processes lock a new one.
-            Some(byte) if files::is_at(&file, &path) => return Ok(Some(Lock { file, byte })),
-            Some(_) => {}
-        }
-    }
-}
-
-/// How many processes may load when this much of the time of a call is left: one more after each half of the rest.
-fn loaders(time: Duration, left: Duration) -> u32 {
-    match time.as_nanos().checked_div(left.as_nanos()) {
-        Some(ratio) => (1 + ratio.max(1).ilog2()).min(LOADERS),
-        None => LOADERS,
-    }
-}
-
 /// Replaces a page that cannot be used, for this reason.
 fn replace_page(directory: &Directory, path: &Path, id: &str, why: &str) -> Result<Page> {
     let refused = |why: &str| Error::new(Status::Corrupt, format!("{why}; remove the file"));
     let name = format!("{id}.page");
-    let Some(_lock) = lock(directory, id, 1)? else { return Err(refused(why)) };
+    let Some(_lock) = lock::take(directory, id, 1)? else { return Err(refused(why)) };
     // Another process may have replaced it before this one had the lock.
     for _ in 0..2 {
         match Page::open(directory, path, &name) {

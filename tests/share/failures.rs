@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::common::proxy::Fault;
 use crate::common::servers::bao;
+use crate::common::time::soon;
 use crate::worker::{Host, Worker, canary};
 
 /// Longer than the documents of these tests are fresh.
@@ -86,4 +87,32 @@ fn deletion_seen_by_one_process_is_seen_by_all() {
         assert_eq!(worker.ask("get A")["status"], "ST_NOT_FOUND");
     }
     assert_eq!(host.loads(), loads);
+}
+
+#[test]
+fn source_that_hangs_is_queried_by_few_processes() {
+    let host = Host::start();
+    host.vault.always(Fault::Hang);
+    let settings = json!({"timeout": 4, "max_attempts": 1});
+    let mut workers: Vec<Worker> = (0..16).map(|_| host.worker_with(settings.clone())).collect();
+    workers.iter_mut().for_each(|worker| worker.send("get A"));
+    for worker in &mut workers {
+        let answer = worker.answer().unwrap();
+        assert!(answer["error"].is_string(), "{answer}");
+    }
+    assert!(host.loads() <= 8, "{}", host.loads());
+}
+
+#[test]
+fn new_credentials_end_the_pause_of_a_process_that_has_not_failed_itself() {
+    let host = Host::start();
+    let directory = crate::common::temp();
+    let file = crate::common::write(&directory.path().join("token"), "s.unknown");
+    let settings = json!({"vault_token": null, "vault_token_file": file, "max_backoff": 600});
+    let (mut one, mut other) = (host.worker_with(settings.clone()), host.worker_with(settings));
+    assert_eq!(one.ask("get A")["status"], "ST_ACCESS_DENIED");
+    assert_eq!(other.ask("get A")["status"], "ST_ACCESS_DENIED");
+    crate::common::write(&file, &host.token);
+    soon(|| other.ask("get A")["value"] == canary("first"));
+    soon(|| one.ask("get A")["value"] == canary("first"));
 }

@@ -21,6 +21,32 @@ fn processes_that_start_at_once_make_one_request() {
 }
 
 #[test]
+fn thousand_processes_make_one_request() {
+    let host = Host::start();
+    assert_eq!(host.worker().ask("processes 1000"), 1000);
+    assert_eq!(host.loads(), 1);
+}
+
+#[test]
+fn cached_only_get_uses_what_another_process_has_loaded() {
+    let host = Host::start();
+    let mut worker = host.worker();
+    assert_eq!(worker.ask("cached A")["status"], "ST_UNAVAILABLE");
+    host.worker().get("A");
+    assert_eq!(worker.ask("cached A")["value"], canary("first"));
+    assert_eq!(host.loads(), 1);
+}
+
+#[test]
+fn no_file_of_the_share_stays_open() {
+    let host = Host::start();
+    let mut worker = host.worker();
+    worker.get("A");
+    let files = worker.ask("files").to_string();
+    assert!(!files.contains(host.directory.path().to_str().unwrap()), "{files}");
+}
+
+#[test]
 fn later_process_uses_the_document_with_its_age_and_version() {
     let host = Host::start();
     let first = host.worker().ask("get A");

@@ -211,6 +211,18 @@ fn run(secrets: &Manager, command: &str, argument: &str) -> Value {
             shown(secret)
         }
         "thread" => json!(crate::common::time::thread_number()),
+        "cached" => shown(secrets.get_with(argument, &Options { cached_only: true, ..Options::default() })),
+        // What is open besides the standard streams.
+        "files" => {
+            let links = std::fs::read_dir("/proc/self/fd").unwrap().flatten().map(|entry| entry.path());
+            json!(links.filter_map(|link| std::fs::read_link(link).ok()).collect::<Vec<_>>())
+        }
+        // Gets a value in many processes, each with a manager of its own, at once.
+        "processes" => {
+            let is_right = || open().get("A").is_ok_and(|secret| secret.value().starts_with(b"canary-"));
+            let children: Vec<_> = (0..argument.parse().unwrap()).map(|_| fork(is_right)).collect();
+            json!(children.into_iter().filter(|child| said_yes(*child)).count())
+        }
         // Another manager with the same settings.
         "get-again" => shown(open().get(argument)),
         // Fills a file system.

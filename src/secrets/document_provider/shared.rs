@@ -1,6 +1,8 @@
 //! Sharing a document with other processes of this host.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
@@ -21,6 +23,9 @@ use crate::share::{Failure, Loading, NewRecord, Record, Share, Slot, Stamp, Turn
 pub(super) struct SharedSlot {
     share: Arc<Share>,
     current: Mutex<Option<Arc<Slot>>>,
+    /// Until when a call that does not wait assumes that another process is still loading, in nanoseconds of
+    /// [`CoarseInstant`].
+    busy_until: AtomicU64,
 }
 
 /// How a load is shared.
@@ -34,7 +39,7 @@ pub(super) enum Sharing<'a> {
 
 impl SharedSlot {
     pub(super) fn new(share: Arc<Share>) -> SharedSlot {
-        SharedSlot { share, current: Mutex::new(None) }
+        SharedSlot { share, current: Mutex::new(None), busy_until: AtomicU64::new(0) }
     }
 
     fn current(&self) -> Option<Arc<Slot>> {
@@ -53,6 +58,9 @@ impl SharedSlot {
         }
     }
 }
+
+/// How often calls that do not wait check whether another process is still loading. What it publishes is seen at once.
+const BUSY_INTERVAL: Duration = Duration::from_millis(250);
 
 impl Sharing<'_> {
     pub(super) fn publish(self, loaded: &LoadedDocument) -> Option<Arc<Stamp>> {
@@ -167,7 +175,10 @@ impl<S: DocumentSource> DocumentProvider<S> {
             |failure: &Failure| !request.forced && Outage::from_share(failure).is_backing_off(request.remaining);
         let sharing = match slot.turn(request.waits.then_some(request.deadline), take, is_resting) {
             Turn::Taken(loaded) => return Ok(Some(loaded)),
-            Turn::Busy => return Ok(None),
+            Turn::Busy => {
+                self.note_loaded_elsewhere();
+                return Ok(None);
+            }
             Turn::Resting(failure) => return Err(self.rest(&failure, slot.stamp())),
             Turn::LoadUnshared(stamp) => Sharing::Observe(stamp),
             Turn::Load(loading) => {
@@ -179,6 +190,33 @@ impl<S: DocumentSource> DocumentProvider<S> {
         };
         *own = true;
         self.query(request, sharing).map(Some)
+    }
+
+    /// Whether another process was loading a moment ago.
+    pub(super) fn is_loaded_elsewhere(&self) -> bool {
+        let now = CoarseInstant::now().nanoseconds();
+        self.shared.as_ref().is_some_and(|shared| now < shared.busy_until.load(Relaxed))
+    }
+
+    fn note_loaded_elsewhere(&self) {
+        if let Some(shared) = &self.shared {
+            let until = CoarseInstant::now().nanoseconds() + BUSY_INTERVAL.as_nanos() as u64;
+            shared.busy_until.store(until, Relaxed);
+        }
+    }
+
+    /// Whether the process would log in with other secrets than before.
+    pub(super) fn has_new_identity(&self) -> bool {
+        let slot = self.shared.as_ref().and_then(SharedSlot::current);
+        slot.is_some_and(|slot| self.source.identity().is_some_and(|identity| !slot.is_for(&identity)))
+    }
+
+    /// The state, after looking for the document of another process.
+    pub(super) fn state_from_share(&self) -> State {
+        if let Some(record) = self.slot().and_then(|slot| slot.read()) {
+            self.take(record);
+        }
+        self.state()
     }
 
     /// Records the failure of another process, and returns it for the caller.

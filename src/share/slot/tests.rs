@@ -102,9 +102,6 @@ fn waiting_callers_get_what_is_published() {
 
 #[test]
 fn one_more_process_loads_after_each_half_of_the_time() {
-    let seconds = Duration::from_secs;
-    let after = |left| loaders(seconds(64), seconds(left));
-    assert_eq!([64, 33, 32, 17, 16, 8, 1, 0].map(after), [1, 1, 2, 2, 3, 4, 7, LOADERS]);
     let directory = directory();
     let [one, other, third] = [(); 3].map(|()| open(&directory, None));
     let first = load(&one);

@@ -12,9 +12,10 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
+use super::super::document::Document;
 use super::super::entries::Entries;
 use super::*;
-use crate::error::Source;
+use crate::error::{Source, Status};
 use crate::secret_memory::SecretBytes;
 
 /// Longer than any step takes; a test that waits this long has failed.

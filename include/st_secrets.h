@@ -300,8 +300,8 @@ typedef struct st_cipher st_cipher;
  *   `vault_ca_cert`, `vault_token`, `vault_token_file`, `vault_auth`, `vault_auth_mount`, `vault_role_id`,
  *   `vault_secret_id`, `vault_secret_id_file`, `vault_secret_id_wrapped` (true or false), `vault_role`,
  *   `vault_jwt_file`: HashiCorp Vault or OpenBao; text, described in `docs/vault.md`
- * - `share` (`"off"` or `"host"`), `share_dir`, `share_key`: whether the processes of this user on this host share what
- *   one of them has loaded from AWS or Vault; text, described in `docs/share.md`; default `"off"`
+ * - `share` (`"off"` or `"host"`), `share_dir`, `share_key`: whether the processes of this user on this host share
+ *   what one of them has loaded from AWS or Vault; text, described in `docs/share.md`; default `"off"`
  *
  * Keys of a cache (`st_cache_open`):
  *
@@ -1095,8 +1095,8 @@ st_status st_secrets_check(const struct st_secrets *secrets,
                            struct st_error *error);
 
 /**
- * Returns what is shared with other processes of this host, as JSON; see the setting `share`. It contains no value of a
- * secret, and no source is queried. The caller frees `json` with `st_bytes_free`. An example:
+ * Returns what is shared with other processes of this host, as JSON; see the setting `share`. It contains no value of
+ * a secret, and no source is queried. The caller frees `json` with `st_bytes_free`. An example:
  * `{"share": "host", "directory": "/dev/shm/st-secrets-1000", "owner": 1000, "refused": null, "documents": [{"id": …,
  * "provider": "aws", "place": …, "age": 12.5, "expires_in": 287.5, "loading": false, "loader_pid": null,
  * "failing": null, "retry_in": null}]}`.

@@ -28,7 +28,8 @@ fn directory_is_that_of_the_user() {
     let own = tempfile::tempdir().unwrap();
     let runtime = ("XDG_RUNTIME_DIR", own.path().to_str().unwrap());
     assert_eq!(directory(&[], &[runtime]), own.path().join("st-secrets"));
-    assert_eq!(directory(&[], &[("XDG_RUNTIME_DIR", "/nonexistent")]), default);
+    let none = own.path().join("none");
+    assert_eq!(directory(&[], &[("XDG_RUNTIME_DIR", none.to_str().unwrap())]), default);
     assert_eq!(directory(&[], &[("XDG_RUNTIME_DIR", "relative")]), default);
     assert_eq!(directory(&[], &[("ST_SECRETS_SHARE_DIR", "/a"), runtime]), Path::new("/a"));
     assert_eq!(directory(&[("share_dir", "/b")], &[("ST_SECRETS_SHARE_DIR", "/a")]), Path::new("/b"));

@@ -29,6 +29,7 @@ use crate::secret_memory::{SecretBuffer, SecretBytes};
 const WAIT: Duration = Duration::from_millis(250);
 /// The longest time after which one more process loads, whatever the deadline of its call.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
 /// What one identity shares.
 pub(crate) struct Slot {
     directory: PathBuf,

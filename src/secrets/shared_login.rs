@@ -76,8 +76,8 @@ impl SharedLogin {
         result.ok_or_else(|| Error::new(Status::Busy, "another process logs in now; try again").with_retryable(true))
     }
 
-    /// As [`obtain`](Self::obtain), but returns `None` if another process is logging in, or `log_in` does: then there is
-    /// nothing new to share.
+    /// As [`obtain`](Self::obtain), but returns `None` if another process is logging in, or if `log_in` does because
+    /// there is nothing new to share.
     pub(super) fn try_obtain<T: LoginResult>(
         &self,
         request: &LoginRequest<'_, T>,

@@ -264,8 +264,8 @@ impl Loading<'_> {
         self.failure.as_ref()
     }
 
-    /// Invalidates the document in the share, which the source does not accept any more, unless that is of a process with
-    /// other secrets. The others wait for the next one.
+    /// Invalidates the document in the share, which the source does not accept any more, unless that is of a process
+    /// with other secrets. The others wait for the next one.
     pub(crate) fn invalidate(&mut self) {
         if self.lock.is_open() && self.is_document_own() {
             self.slot.invalidate();

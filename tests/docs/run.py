@@ -162,7 +162,7 @@ def check_links(path):
 
 
 def check_names(path):
-    """Files, functions and constants that the text names exist."""
+    """Files, functions, constants and variables that the text names exist."""
     for line, text in prose(path):
         for code in re.findall(r"`([^`]+)`", text):
             if re.fullmatch(r"(src|tests|bindings|include|packaging|examples|benches)/[\w./*-]*", code):
@@ -171,7 +171,7 @@ def check_names(path):
             for name in re.findall(r"\b(?:st_[a-z]\w*|ST_[A-Z]\w*)\b(?![*…])", code):
                 whole = name.rstrip("_")
                 if whole == name and name not in NAMES:
-                    problem(path, line, f"the header has no {name}")
+                    problem(path, line, f"neither the header nor a variable is {name}")
 
 
 def check_tables():
@@ -180,15 +180,14 @@ def check_tables():
     for status in re.findall(r"^#define (ST_[A-Z_]+) -\d+$", HEADER, re.MULTILINE):
         if f"`{status}`" not in errors:
             problem(ROOT / "docs/errors.md", 1, f"{status} is missing")
-    source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.rs"))
-    settings = re.findall(r'^    \("([a-z_]+)", Kind::', source, re.MULTILINE)
+    settings = re.findall(r'^    \("([a-z_]+)", Kind::', SOURCE, re.MULTILINE)
     assert len(settings) > 40, "the table of settings was not found"
     pages = "".join(path.read_text(encoding="utf-8") for path in OURS if path.parent.name == "docs")
     for setting in settings:
         if f"`{setting}`" not in pages:
             problem(ROOT / "docs/providers.md", 1, f"the setting {setting} is documented nowhere")
     check_dependencies()
-    check_messages(source)
+    check_messages()
 
 
 def check_dependencies():
@@ -205,19 +204,21 @@ def check_dependencies():
         problem(path, 1, f"{name} is in this table or in Cargo.toml, but not in both")
 
 
-def check_messages(source):
+def check_messages():
     """Messages that a table quotes are written somewhere in the sources."""
     for path in OURS:
         for line, text in prose(path):
             cell = text.split(" | ")[0]
             for message in re.findall(r'"([^"…]+)[^"]*"', cell) if cell.startswith("| `ST_") else []:
-                if message.strip() not in source and not re.search(r"\d", message):
+                if message.strip() not in SOURCE and not re.search(r"\d", message):
                     problem(path, line, f"no message has {message!r}")
 
 
 HEADER = (ROOT / "include/st_secrets.h").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
-NAMES = set(re.findall(r"\b(?:st_\w+|ST_\w+)\b", HEADER)) | {"st_secrets"}
+SOURCE = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.rs"))
+VARIABLES = set(re.findall(r'"(ST_SECRETS_[A-Z_]+)"', SOURCE))
+NAMES = set(re.findall(r"\b(?:st_\w+|ST_\w+)\b", HEADER)) | VARIABLES | {"st_secrets"}
 
 
 def main():

@@ -45,7 +45,7 @@ def write(arguments, results):
     if drawn:
         (build / "fleet.svg").write_text(picture(drawn))
     if arguments.docs:
-        replace(f"{results[0].hosts * results[0].ranks} ranks", text)
+        replace(f"{arguments.hosts * arguments.ranks} ranks", text)
         if drawn:
             DOCUMENT.with_suffix(".svg").write_text(picture(drawn))
 
@@ -58,14 +58,30 @@ def replace(name, text):
 
 
 def table(results):
-    heads = ("run", "logins", "reads", "throttled", "ranks failed", "wrong values", "most equal requests of a host")
+    heads = (
+        "run",
+        "ranks",
+        "logins",
+        "reads",
+        "throttled",
+        "ranks failed",
+        "wrong values",
+        "most equal requests of a host",
+    )
     heads += ("last rank", "first to last of a host")
     rows = [heads, ["---"] + ["---:"] * (len(heads) - 1)]
     for result in results:
         report = result.report
         times = [report["since_signal"], report["first_to_last_of_host"]]
         logins = result.requests("AssumeRoleWithWebIdentity", "login")
-        counted = [logins, result.requests() - logins, result.throttled(), report["failed"], report["wrong"]]
+        counted = [
+            report["ranks"],
+            logins,
+            result.requests() - logins,
+            result.throttled(),
+            report["failed"],
+            report["wrong"],
+        ]
         counted.append(result.most_per_host())
         last = f"{times[0]['max']:.1f} s" if times[0] else "–"
         span = f"{times[1]['p50'] * 1e3:.1f} ms" if times[1] else "–"

@@ -12,8 +12,8 @@ from servers import SECRETS, WHOLE
 
 # A deadline that even 10 000 ranks behind AWS's quota of logins meet.
 PATIENT = {"timeout": 60}
-# The part of the quotas for runs in which more than one process of a host loads.
-AMPLE = 6
+# For runs in which more than one process of a host loads: no quotas.
+NO_QUOTAS = {"proportion": 0}
 # The directory of a host, in memory of its own where mounting is allowed.
 MOUNT = ["--tmpfs", 1024]
 LOGIN = {"aws": "AssumeRoleWithWebIdentity", "vault": "login"}
@@ -69,6 +69,9 @@ class Result:
 
 
 def one_round(fleet, backend, share=False, options=(), **config):
+    if share and fleet.is_large:
+        # The processors are the limit then: thousands of processes share them with the servers.
+        config = {**PATIENT, **config}
     with backend, fleet.start(backend, share, options, **config) as ranks:
         backend.gate.reset()
         report = ranks.round()
@@ -95,7 +98,7 @@ def manners(fleet):
 
 
 def share(fleet, backend):
-    result = one_round(fleet, backend, True, MOUNT, **PATIENT)
+    result = one_round(fleet, backend, True, MOUNT)
     result.must_succeed()
     result.must_load_once_per_host()
     result.must(result.requests(LOGIN[backend.kind]) <= fleet.hosts, "more logins than hosts")
@@ -106,7 +109,7 @@ def share(fleet, backend):
 def host(fleet):
     """One host with eight ranks: how long after the first one the last one has its secrets."""
     spans = []
-    with fleet.aws(proportion=AMPLE, replay=60) as backend:
+    with fleet.aws(**NO_QUOTAS, replay=60) as backend:
         for _ in range(9):
             with fleet.start(backend, True, MOUNT, 1, 8) as ranks:
                 backend.gate.reset()
@@ -180,7 +183,7 @@ def launched(fleet):
 def victims(fleet, how):
     """Some loaders are killed or stopped in the middle of a load: of each host, one rank at most."""
     percent = max(1, 200 / fleet.hosts)
-    result = one_round(fleet, fleet.aws(), True, [*MOUNT, f"--{how}", percent])
+    result = one_round(fleet, fleet.aws(**NO_QUOTAS), True, [*MOUNT, f"--{how}", percent])
     killed = result.report["killed_hosts"]
     result.must(len(killed) > 0, "no loader was found in the middle of a load")
     result.must_succeed()
@@ -198,7 +201,7 @@ def damage(fleet, kind):
     options = ["--damage", kind, "--damaged", percent]
     # A small file system is soon full.
     options += ["--tmpfs", 16] if kind == "full" else MOUNT
-    backend = fleet.aws(proportion=AMPLE)
+    backend = fleet.aws(**NO_QUOTAS)
     if kind != "page":
         result = one_round(fleet, backend, True, options, **config)
         result.must_succeed()
@@ -223,7 +226,7 @@ def damage(fleet, kind):
 
 def intruder_of_other_user(fleet):
     """Another user on the directory of each host loads for itself."""
-    result = one_round(fleet, fleet.aws(proportion=AMPLE), True, [*MOUNT, "--intruder", "user"])
+    result = one_round(fleet, fleet.aws(**NO_QUOTAS), True, [*MOUNT, "--intruder", "user"])
     result.must_succeed()
     intruders = result.report["intruders"]
     result.must(intruders["failed"] == 0, f"intruders failed: {intruders['statuses']}")
@@ -235,7 +238,7 @@ def intruder_of_other_user(fleet):
 
 def intruder_of_other_role(fleet):
     """A role without permission, on the same directory: AWS denies, and the share does not help."""
-    backend = fleet.aws(proportion=AMPLE)
+    backend = fleet.aws(**NO_QUOTAS)
     role = ["--intruder", "settings", "--intruder-env", f"AWS_ROLE_ARN={backend.server.stranger}"]
     result = one_round(fleet, backend, True, [*MOUNT, *role])
     result.must_succeed()
@@ -248,7 +251,7 @@ def intruder_of_other_role(fleet):
 def intruder_of_other_key(fleet):
     """The same identity with another key: it cannot open the document, and loads for itself."""
     key = ["--intruder", "settings", "--intruder-config", "share_key=" + "A" * 43 + "="]
-    result = one_round(fleet, fleet.aws(proportion=AMPLE), True, [*MOUNT, *key])
+    result = one_round(fleet, fleet.aws(**NO_QUOTAS), True, [*MOUNT, *key])
     result.must_succeed()
     intruders = result.report["intruders"]
     result.must(intruders["failed"] == 0, f"intruders failed: {intruders['statuses']}")
@@ -259,13 +262,14 @@ def intruder_of_other_key(fleet):
 def outage(fleet, backend, kind="503"):
     """The back end fails for 5 s after the first load: old values, and at most one probe per host and second."""
     options = [*MOUNT, "--rounds", 2, "--repeat", 5, "--interval", 0.5]
-    settings = {"cache_ttl": 1, "max_attempts": 1, **PATIENT}
+    ttl = 10 if fleet.is_large else 1
+    settings = {"cache_ttl": ttl, "max_attempts": 1, **PATIENT}
     if kind == "hang":
         settings["timeout"] = 20
     with backend, fleet.start(backend, True, options, **settings) as ranks:
         first = ranks.round()
-        # Everything has expired, whatever was drawn.
-        time.sleep(1.5)
+        # Everything has expired.
+        time.sleep(ttl + 0.5)
         backend.gate.outage(600, kind)
         backend.gate.reset()
         report = ranks.round()
@@ -281,9 +285,16 @@ def outage(fleet, backend, kind="503"):
 
 
 # Requests a second of OpenBao's quota for each host. A host needs four, and in the control each of its ranks.
-VAULT_RATE, VAULT_CONTROL_RATE = 5, 1
+VAULT_RATE, VAULT_CONTROL_RATE, VAULT_HOSTS = 5, 1, 200
 # What takes as long as its timeouts.
 LARGE_ONLY = {"aws-hang"}
+
+
+def with_vault(fleet, run, rate):
+    """OpenBao serves some hundred logins a second here: a large fleet has fewer hosts."""
+    fleet.hosts = min(fleet.hosts, VAULT_HOSTS)
+    return run(fleet, fleet.vault(rate and rate * fleet.hosts))
+
 
 RUNS = {
     "aws-control": lambda fleet: control(fleet, fleet.aws(proportion=1 if fleet.is_large else 0.5)),
@@ -306,7 +317,7 @@ RUNS = {
     "aws-other-key": intruder_of_other_key,
     "aws-outage": lambda fleet: outage(fleet, fleet.aws()),
     "aws-hang": lambda fleet: outage(fleet, fleet.aws(), "hang"),
-    "vault-control": lambda fleet: control(fleet, fleet.vault(VAULT_CONTROL_RATE * fleet.hosts)),
-    "vault-share": lambda fleet: share(fleet, fleet.vault(VAULT_RATE * fleet.hosts)),
-    "vault-outage": lambda fleet: outage(fleet, fleet.vault()),
+    "vault-control": lambda fleet: with_vault(fleet, control, VAULT_CONTROL_RATE),
+    "vault-share": lambda fleet: with_vault(fleet, share, VAULT_RATE),
+    "vault-outage": lambda fleet: with_vault(fleet, outage, None),
 }

@@ -203,7 +203,7 @@ fn rejected_credentials_are_replaced_by_one_process() {
     assert_values(&[cloud.worker().ask("get A")]);
     let tokens: Vec<_> =
         cloud.secrets.requests().iter().map(|one| one.header("x-amz-security-token").map(str::to_owned)).collect();
-    assert_eq!(tokens, [second.token.clone()]);
+    assert_eq!(tokens, vec![second.token]);
 }
 
 #[test]

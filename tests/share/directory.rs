@@ -63,6 +63,22 @@ fn directory_of_another_user_is_refused() {
 }
 
 #[test]
+fn another_user_cannot_use_the_directory() {
+    let host = Host::start();
+    host.worker().get("A");
+    let user = ["setpriv", "--reuid=54321", "--regid=54321", "--clear-groups"];
+    if !std::process::Command::new(user[0]).args(&user[1..]).arg("true").status().is_ok_and(|status| status.success()) {
+        // Only root can become another user. The modes are checked by `files_are_private_and_have_no_value`.
+        return;
+    }
+    let mut worker = Worker::start_under(&user, &host.settings());
+    let answer = worker.ask("get A");
+    assert_eq!((&answer["value"], &answer["shared"], host.loads()), (&json!(canary("first")), &json!(false), 2));
+    let report = worker.ask("share");
+    assert!(report["refused"].as_str().unwrap().contains("Permission denied"), "{report}");
+}
+
+#[test]
 fn files_are_private_and_have_no_value() {
     let host = Host::start();
     // With the token as the key, and with a key in the directory.

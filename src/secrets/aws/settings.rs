@@ -254,7 +254,7 @@ impl<'a> Settings<'a> {
         Ok(value.map(|value| value.setting(&value.location(), key)))
     }
 
-    /// Adds which servers are called, and whom the client trusts, to the identity of a process.
+    /// Adds which servers are called, and which certificates are trusted, to the identity of a process.
     pub(super) fn identify(&self, region: &str, identity: &mut Identity) -> Result<()> {
         identity.add("region", region);
         identity.add("sts", self.endpoint(Service::Sts, region)?.url);

@@ -342,7 +342,7 @@ mod tests {
         rejected.add(attempts[0].role, of_others(1, 1), now);
         assert_eq!(rejected.blocked_by(&attempts[0], false, now).unwrap().block, Block::CredentialsUnlessRefreshed);
         assert!(rejected.blocked_by(&attempts[1], false, now).is_none());
-        // The same ones again are no more, unless they were sent once more.
+        // The same ones again do not count, unless they were sent once more.
         rejected.add(attempts[0].role, of_others(1, 1), now);
         assert_eq!(rejected.roles[0].failures[0].times, 1);
         rejected.add(attempts[0].role, of_others(1, 2), now);

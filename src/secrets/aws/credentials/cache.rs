@@ -70,8 +70,8 @@ impl CredentialCache {
         CredentialCache { current: Mutex::new(None), logins }
     }
 
-    /// Returns the cached credentials of this provider while they are valid, else those of another process, else fetches
-    /// new ones.
+    /// Returns the cached credentials of this provider while they are valid, else those of another process, else
+    /// fetches new ones.
     pub(in crate::secrets::aws) fn get(
         &self,
         provider: CredentialProvider,

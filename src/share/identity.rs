@@ -28,7 +28,7 @@ impl Identity {
         // Between namespaces, times since the start of the machine differ, and what is at a local address.
         for name in ["time", "net"] {
             if let Ok(namespace) = fs::read_link(format!("/proc/self/ns/{name}")) {
-                identity.add(name, namespace.as_os_str().as_encoded_bytes());
+                identity.add(&format!("{name} namespace"), namespace.as_os_str().as_encoded_bytes());
             }
         }
         identity

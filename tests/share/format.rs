@@ -14,11 +14,12 @@ fn python_opens_a_document_and_seals_another() {
     let material: String = b"0123456789abcdef0123456789abcdef".iter().map(|byte| format!("{byte:02x}")).collect();
     host.worker_with(json!({"share_key": key})).get("A");
     let file = host.files(".doc").remove(0);
-    let namespace = fs::read_link("/proc/self/ns/time").unwrap();
+    let namespace = |name: &str| fs::read_link(format!("/proc/self/ns/{name}")).unwrap();
     let identity = json!([
         ["format", "1"],
         ["kind", "vault"],
-        ["time namespace", namespace],
+        ["time namespace", namespace("time")],
+        ["net namespace", namespace("net")],
         ["address", host.vault.url()],
         ["mount", "secret"],
         ["path", host.path],

@@ -5,7 +5,7 @@ usage: model.py [--seed 1] [--measured build/fleet/results.json …]
 Hosts and ranks, the spread of their start, the latency and the quotas of AWS as token buckets, and three policies:
 
 - alone: every rank logs in and reads both secrets in one BatchGetSecretValue; three attempts, with a random part of
-  1 s and 2 s between them. This is what the AWS tools do.
+  1 s and 2 s between them, as in the standard retry mode of the AWS tools.
 - patient: every rank logs in and reads each secret; after throttling it waits between 1 s and three times its last
   delay, at most 20 s and a quarter of the time that is left, until its deadline.
 - share: the first rank of each host does as the patient one, the others wait for it.

@@ -59,6 +59,7 @@ fn loader_that_is_stopped_for_a_moment_is_waited_for() {
 #[test]
 fn forked_children_use_the_share() {
     let host = Host::start();
+    host.worker().get("A");
     let mut parent = host.worker();
     parent.get("A");
     assert_eq!(parent.ask("forks 50"), 50);

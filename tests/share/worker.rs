@@ -45,11 +45,13 @@ impl Host {
         Host { vault: Proxy::to(bao().address()), path, token, directory: temp_in_memory() }
     }
 
-    /// The settings of its processes.
+    /// The settings of its processes. A process that has loaded with a token loads again after 5 s, when it has looked
+    /// the token up. So where requests are counted, it gets nothing later than that.
     pub(crate) fn settings(&self) -> Value {
         json!({
             "providers": ["vault"], "vault_url": self.vault.url(), "vault_path": self.path, "vault_token": self.token,
             "vault_kv_version": "2", "share": "host", "share_dir": self.directory.path().join("share"), "timeout": 60,
+            "cache_ttl": 30_000,
         })
     }
 

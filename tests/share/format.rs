@@ -21,10 +21,10 @@ fn python_opens_a_document_and_seals_another() {
         ["time namespace", namespace("time")],
         ["net namespace", namespace("net")],
         ["address", host.vault.url()],
+        ["auth", "token"],
         ["mount", "secret"],
         ["path", host.path],
         ["version", "\u{2}"],
-        ["auth", "token"],
     ]);
     let mut python = Python::start("shared_file.py", &[]);
     let opened = python.ask(&json!({"do": "open", "file": file, "material": material, "identity": identity}));

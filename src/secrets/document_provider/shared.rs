@@ -189,17 +189,7 @@ impl<S: DocumentSource> DocumentProvider<S> {
             }
         };
         *own = true;
-        match self.query(request, sharing) {
-            // A process that steps in has little time left. The first one may have succeeded meanwhile.
-            Err(error) if !error.is_authoritative() && !request.forced => match slot.read().and_then(take) {
-                Some(loaded) => {
-                    *own = false;
-                    Ok(Some(loaded))
-                }
-                None => Err(error),
-            },
-            result => result.map(Some),
-        }
+        self.query(request, sharing).map(Some)
     }
 
     /// Whether another process was loading a moment ago.

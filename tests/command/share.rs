@@ -163,7 +163,9 @@ fn share_and_prefetch_show_and_load_the_documents() {
     let row: Vec<&str> = share.text().lines().nth(2).unwrap().split("  ").filter(|cell| !cell.is_empty()).collect();
     assert!(row[2].trim().ends_with(" s") && row[3].trim().ends_with(" s") && row[4].trim() == "loaded", "{row:?}");
     assert!(!share.text().contains("CANARY"));
-    Home::new().run(&["share"]).says(&["neither AWS nor Vault has a document to share"]);
+    let mut unconfigured = host.home.command(&["share"]);
+    unconfigured.env("ST_SECRETS_SHARE_DIR", host.directory());
+    answer(unconfigured).says(&["neither AWS nor Vault has a document to share"]);
 }
 
 #[test]

@@ -77,6 +77,9 @@ impl<S: DocumentSource> DocumentProvider<S> {
         let patience = self.patience(request);
         let result = self.source.load(request.deadline, patience);
         wipe_stack_below::<STACK>();
+        if let Some(loaded) = self.published_meanwhile(&result, request) {
+            return Ok(loaded);
+        }
         match result {
             Ok(document) => Ok(self.publish(document, requested_at, request.remaining, sharing)),
             Err(error) => Err(self.note_failure(error, requested_at, request, sharing)),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
-use super::super::document::DocumentSource;
+use super::super::document::{Document, DocumentSource};
 use super::loaded::LoadedDocument;
 use super::outage::Outage;
 use super::payload;
@@ -158,6 +158,29 @@ impl<S: DocumentSource> DocumentProvider<S> {
         Some(loaded)
     }
 
+    /// Takes the document of another process if it serves this call.
+    fn take_for(&self, record: Record, request: &LoadRequest) -> Option<Arc<LoadedDocument>> {
+        let loaded = self.take(record)?;
+        let is_wanted = loaded.is_fresh() && (request.waits || !loaded.is_due());
+        Some(loaded).filter(|loaded| is_wanted && (request.accepts)(loaded))
+    }
+
+    /// The document that another process has published since this call began to load, if this load has failed in whole
+    /// or in part.
+    pub(super) fn published_meanwhile(
+        &self,
+        result: &Result<Document>,
+        request: &LoadRequest,
+    ) -> Option<Arc<LoadedDocument>> {
+        let has_failed = match result {
+            Ok(document) => document.incomplete().is_some(),
+            Err(error) => !error.is_authoritative(),
+        };
+        let slot = self.shared.as_ref().filter(|_| has_failed)?.current()?;
+        let loaded = self.take_for(slot.read()?, request)?;
+        Some(loaded).filter(|loaded| loaded.document.incomplete().is_none())
+    }
+
     /// Takes the document of another process, or loads it and shares it. `Ok(None)`: another process is loading it, and
     /// the call does not wait.
     pub(super) fn load_shared(
@@ -166,11 +189,7 @@ impl<S: DocumentSource> DocumentProvider<S> {
         request: &LoadRequest,
         own: &mut bool,
     ) -> Result<Option<Arc<LoadedDocument>>> {
-        let take = |record| {
-            let loaded = self.take(record)?;
-            let is_wanted = loaded.is_fresh() && (request.waits || !loaded.is_due());
-            Some(loaded).filter(|loaded| is_wanted && (request.accepts)(loaded))
-        };
+        let take = |record| self.take_for(record, request);
         let is_resting =
             |failure: &Failure| !request.forced && Outage::from_share(failure).is_backing_off(request.remaining);
         let sharing = match slot.turn(request.waits.then_some(request.deadline), take, is_resting) {

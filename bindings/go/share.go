@@ -51,7 +51,8 @@ func (s *Secrets) Share() (Sharing, error) {
 		return Sharing{}, err
 	}
 	var sharing Sharing
-	return sharing, json.Unmarshal(text, &sharing)
+	err = json.Unmarshal(text, &sharing)
+	return sharing, err
 }
 
 // UnmarshalJSON reads a document as the library describes it: times in seconds, and null for what is missing.

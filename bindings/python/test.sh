@@ -41,8 +41,8 @@ tests() {
     (cd bindings/python/tests && "$python" -X dev -W error::ResourceWarning -W ignore::DeprecationWarning -m unittest "$@")
 }
 
-all="test_conformance test_description test_cache test_cache_async test_cached test_secrets test_providers test_async \
-    test_store test_credentials test_audit test_simpletuner test_redact test_processes test_misuse test_example \
+all="test_conformance test_description test_cache test_cache_async test_cache_keys test_cached test_secrets \
+    test_providers test_async test_store test_credentials test_audit test_simpletuner test_redact test_processes test_misuse test_example \
     test_readme"
 found=$(interpreters)
 [ -n "$found" ] || { echo "no Python from 3.10 on was found" >&2; exit 1; }
@@ -72,5 +72,5 @@ asan=$(${CC:-cc} -print-file-name=libasan.so)
 CFLAGS="-O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer" \
     build/venv/bin/python bindings/python/build.py build/python-asan >"$work/built"
 export LD_PRELOAD="$asan" PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 PYTHONPATH="$root/build/python-asan"
-tests "$root/build/venv/bin/python" test_conformance test_cache test_cache_async test_cached test_secrets \
-    test_providers test_async test_store test_credentials test_redact test_misuse.Misuse
+tests "$root/build/venv/bin/python" test_conformance test_cache test_cache_async test_cache_keys test_cached \
+    test_secrets test_providers test_async test_store test_credentials test_redact test_misuse.Misuse

@@ -102,7 +102,11 @@ impl DocumentSource for AwsSource {
         let _guard = fork::protect();
         self.before_refresh();
         match self.state() {
-            Ok(state) => health::check(state, deadline),
+            Ok(state) => {
+                let health = health::check(state, deadline);
+                state.is_refresh.store(false, Relaxed);
+                health
+            }
             Err(error) => health::failed(&error),
         }
     }

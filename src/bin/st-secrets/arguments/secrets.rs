@@ -34,7 +34,7 @@ Examples:
   st-secrets run --all --clean --keep 'CUDA_*' -- python train.py
   st-secrets run HF_TOKEN --rename HF_TOKEN=HUGGING_FACE_HUB_TOKEN --optional WANDB_API_KEY -- torchrun train.py
   st-secrets run HF_TOKEN --redact -- python train.py
-  st-secrets run --share -- torchrun --nproc-per-node=8 train.py
+  st-secrets run --share -- torchrun --nproc_per_node=8 train.py
   GOOGLE_APPLICATION_CREDENTIALS=/tmp/key.json st-secrets run --tmpfs gcp-key=/tmp/key.json -- python train.py
   st-secrets run --file /run/secrets --all -- ./serve"
 )]

@@ -26,6 +26,11 @@ fn the_configuration_of_a_provider_is_saved_and_updated() {
         let answer = home.run_with(&["provider", command, "replicate"], input);
         answer.fails(2, &["st-secrets: error: the configuration on stdin is not a JSON object (line 1, column"]);
     }
+    // SimpleTuner writes numbers of Python that JSON does not have.
+    home.run_with(&["provider", "save", "replicate"], br#"{"cost_limit_amount": Infinity}"#).ok();
+    let infinite = home.run(&["provider", "show", "replicate"]).ok().text().to_owned();
+    home.run_with(&["provider", "save", "replicate"], infinite.as_bytes()).ok();
+    assert_eq!(home.run(&["provider", "show", "replicate"]).ok().text(), infinite);
     home.run(&["provider", "delete", "replicate"]).ok();
     home.run(&["provider", "delete", "replicate"]).fails(3, &["\"replicate\" has no configuration"]);
     assert_eq!(parsed(&home.run(&["provider", "list", "--json"]).ok()), json!([]));

@@ -284,13 +284,19 @@ fn wrapping_token_is_unwrapped_once_for_the_host() {
     let login = Login::start(json!({"token_ttl": "2s", "token_max_ttl": "2s"}));
     let headers = [("x-vault-token", bao().root()), ("x-vault-wrap-ttl", "1h")];
     let path = format!("/v1/{}/secret-id", login.role);
-    let wrapped = http::request(bao().address(), "POST", &path, &headers, b"{}", PATIENCE).unwrap();
-    let wrapped: Value = serde_json::from_slice(&wrapped.body).unwrap();
-    let file = write(&login.host.directory.path().join("wrapped"), wrapped["wrap_info"]["token"].as_str().unwrap());
+    let target = login.host.directory.path().join("wrapped");
+    let wrap = || {
+        let wrapped = http::request(bao().address(), "POST", &path, &headers, b"{}", PATIENCE).unwrap();
+        let wrapped: Value = serde_json::from_slice(&wrapped.body).unwrap();
+        write(&target, wrapped["wrap_info"]["token"].as_str().unwrap())
+    };
+    let file = wrap();
     let mut settings = login.settings.clone();
     settings.as_object_mut().unwrap().remove("vault_secret_id");
     let login = Login { settings, ..login };
-    let more = json!({"vault_secret_id_file": file, "vault_secret_id_wrapped": true});
+    // The key is not derived from the wrapping token.
+    let share_key = "c2hhcmVfa2V5c2hhcmVfa2V5c2hhcmVfa2V5c2hhcmU=";
+    let more = json!({"vault_secret_id_file": file, "vault_secret_id_wrapped": true, "share_key": share_key});
     let mut workers = login.workers(&more);
     assert_values(&ask_all(&mut workers, "get A"));
     drop(workers);
@@ -298,6 +304,10 @@ fn wrapping_token_is_unwrapped_once_for_the_host() {
     // Its token has expired. A process that has not unwrapped the secret ID logs in with it.
     assert_values(&ask_all(&mut login.workers(&more), "get A"));
     assert_eq!(login.count("/unwrap"), 1);
+    wrap();
+    std::thread::sleep(Duration::from_secs(3));
+    assert_values(&ask_all(&mut login.workers(&more), "get A"));
+    assert_eq!(login.count("/unwrap"), 2, "another wrapping token has another secret ID");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 use st_secrets::store::{Actor, Reencryption, StoreDatabase};
-use st_secrets::{Cipher, Status, Store};
+use st_secrets::{Cipher, Error, Status, Store};
 
 use crate::arguments::{Backup, Common, Credentials, CredentialsCommand, Hardware, Provider, ProviderCommand};
 use crate::failure::{Failure, MISSING, Outcome};
@@ -95,8 +95,14 @@ pub(crate) fn provider(common: &Common, provider: &Provider) -> Outcome {
             };
             terminal::print(&shown)?;
         }
-        ProviderCommand::Save { provider } => store.provider_save(provider, &document()?)?,
-        ProviderCommand::Update { provider } => store.provider_update(provider, &document()?)?,
+        ProviderCommand::Save { provider } => {
+            let config = document()?;
+            store.provider_save(provider, &config).map_err(|error| rejected(&config, error))?;
+        }
+        ProviderCommand::Update { provider } => {
+            let changes = document()?;
+            store.provider_update(provider, &changes).map_err(|error| rejected(&changes, error))?;
+        }
         ProviderCommand::Delete { provider } => {
             if !store.provider_delete(provider)? {
                 return Err(Failure::new(MISSING, format!("{provider:?} has no configuration")));
@@ -111,14 +117,20 @@ fn document() -> Result<String, Failure> {
     if io::stdin().is_terminal() {
         return Err(Failure::usage("no configuration is given; write: st-secrets provider update PROVIDER < FILE"));
     }
-    let text = String::from_utf8(prompt::read_stdin()?);
-    let text = text.map_err(|_| Failure::usage("the configuration on stdin is not UTF-8"))?;
+    String::from_utf8(prompt::read_stdin()?).map_err(|_| Failure::usage("the configuration on stdin is not UTF-8"))
+}
+
+/// The failure of a write. The library names its argument, which is the text on stdin here.
+fn rejected(text: &str, error: Error) -> Failure {
     // The message of the parser may repeat a value.
-    serde_json::from_str::<HashMap<String, IgnoredAny>>(&text).map_err(|error| {
-        let (line, column) = (error.line(), error.column());
-        Failure::usage(format!("the configuration on stdin is not a JSON object (line {line}, column {column})"))
-    })?;
-    Ok(text)
+    match serde_json::from_str::<HashMap<String, IgnoredAny>>(text) {
+        Err(at) if error.status() == Status::InvalidArgument => Failure::usage(format!(
+            "the configuration on stdin is not a JSON object (line {}, column {})",
+            at.line(),
+            at.column()
+        )),
+        _ => error.into(),
+    }
 }
 
 /// The configuration with the types of texts and numbers in their place, as a terminal may show it.

@@ -147,7 +147,11 @@ fn unwrap(
     {
         return Ok(last.secret_id);
     }
-    let shared = logins.open(|| session.settings().login_identity("vault secret id").ok());
+    let shared = logins.open(|| {
+        let mut identity = session.settings().login_identity("vault secret id").ok()?;
+        identity.add_hash("wrapping token", &wrapping_token);
+        Some(identity)
+    });
     let request = LoginRequest {
         deadline: session.deadline(),
         forced: session.is_refresh(),

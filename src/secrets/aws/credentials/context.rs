@@ -57,8 +57,8 @@ impl LoginResult for Fetched {
         fields.bytes(secret_access_key)?;
         fields.optional(session_token.as_deref())?;
         fields.time(expires.map_or(Duration::MAX, |time| time.duration_since(UNIX_EPOCH).unwrap_or_default()))?;
-        let payload = fields.into_buffer();
-        Ok(NewRecord { requested_at: self.at, ttl: self.lifetime, refresh_after: None, payload })
+        let (payload, ttl) = (fields.into_buffer(), Some(self.lifetime.unwrap_or(UNLIMITED)));
+        Ok(NewRecord { requested_at: self.at, ttl, refresh_after: None, payload })
     }
 
     fn decode(record: &Record) -> Option<Fetched> {
@@ -75,6 +75,9 @@ impl LoginResult for Fetched {
     }
 }
 
+/// How long other processes use credentials that do not expire. Only a new fetch notices that they were replaced.
+const UNLIMITED: Duration = Duration::from_secs(15 * 60);
+
 /// Returns the earlier one of this deadline and the end of this time.
 pub(super) fn limited(deadline: Deadline, time: Duration) -> Deadline {
     Deadline::after(deadline.remaining().min(time))
@@ -84,4 +87,23 @@ pub(super) fn limited(deadline: Deadline, time: Duration) -> Deadline {
 pub(super) fn failed(status: Status, origin: &str, what: impl AsRef<str>) -> Error {
     Error::new(status, format!("no AWS credentials from {origin}: {}", what.as_ref()))
         .with_retryable(matches!(status, Status::Unavailable | Status::Timeout))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_that_do_not_expire_are_shared_for_a_while() {
+        let text = |text: &str| SecretBytes::copy_from(text.as_bytes()).unwrap();
+        let credentials = AwsCredentials {
+            access_key_id: text("id"),
+            secret_access_key: text("key"),
+            session_token: None,
+            expires: None,
+        };
+        let fetched = Fetched::new(credentials, SystemTime::now());
+        assert_eq!(fetched.lifetime, None);
+        assert_eq!(fetched.encode().unwrap().ttl, Some(UNLIMITED));
+    }
 }

@@ -51,6 +51,9 @@ impl CredentialProcess {
         let directory = std::env::current_dir()
             .map_err(|error| self.error(Status::Io, format!("cannot find the current directory: {error}")))?;
         identity.add("directory", directory.as_os_str().as_encoded_bytes());
+        // Containers that share may have different programs and files of the same name.
+        let namespace = std::fs::read_link("/proc/self/ns/mnt").ok();
+        identity.add_optional("mount namespace", namespace.as_ref().map(|name| name.as_os_str().as_encoded_bytes()));
         let mut variables: Vec<_> = std::env::vars_os()
             .map(|(name, value)| (name.into_encoded_bytes(), Zeroizing::new(value.into_encoded_bytes())))
             .filter(|(name, _)| matches!(&**name, b"PATH" | b"HOME") || name.starts_with(b"AWS_"))

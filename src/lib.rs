@@ -24,6 +24,7 @@ compile_error!("st-secrets is built and tested on Linux with glibc; on Windows u
 pub mod cache;
 mod clock;
 mod config;
+mod dotenv;
 pub mod encryption;
 mod error;
 pub mod ffi;
@@ -34,6 +35,7 @@ mod http;
 mod jitter;
 pub mod log;
 mod paths;
+mod process;
 mod process_default;
 mod raw_json;
 pub mod redact;

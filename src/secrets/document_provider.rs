@@ -121,7 +121,7 @@ impl<S: DocumentSource> DocumentProvider<S> {
         wipe_stack_below::<STACK>();
         match result {
             Ok(document) => Ok(self.publish(document, requested_at, request.remaining)),
-            Err(error) => Err(self.note_failure(error, requested_at, request)),
+            Err(error) => Err(self.note_failure(self.redacted(error), requested_at, request)),
         }
     }
 
@@ -168,6 +168,14 @@ impl<S: DocumentSource> DocumentProvider<S> {
             };
             format!("{name}: {place}: {what}, in {:.0} ms", time.as_secs_f64() * 1e3)
         });
+    }
+
+    /// The same error without the values of the cached document.
+    fn redacted(&self, error: Error) -> Error {
+        match self.state().document {
+            Some(loaded) => error.map_message(|message| self.source.redact(message.to_owned(), &loaded.document)),
+            None => error,
+        }
     }
 
     /// Records the failure of a load, and returns it for the caller. That of a probe which timed out is the failure of
@@ -370,9 +378,12 @@ impl<S: DocumentSource> SecretProvider for DocumentProvider<S> {
     }
 
     fn check(&self, request: &Request) -> Health {
-        let health = self.source.check(request.deadline());
+        let mut health = self.source.check(request.deadline());
         wipe_stack_below::<STACK>();
         let state = self.state();
+        if let Some(loaded) = &state.document {
+            health.detail = self.source.redact(health.detail, &loaded.document);
+        }
         match state.document.as_ref().and_then(|loaded| loaded.document.incomplete()) {
             Some(error) if health.state == HealthState::Ok => {
                 let detail = format!("{}; a part of the cached document is missing: {error}", health.detail);

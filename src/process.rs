@@ -17,8 +17,8 @@ use crate::{fork, sys};
 
 /// How often a program that writes nothing is checked for its end: another process may keep its output open.
 const CHECK_INTERVAL: Duration = Duration::from_millis(20);
-/// How often its standard error is read after its end, 4 KiB each time: what fits into a pipe. Another process may go on
-/// writing.
+/// How often its standard error is read after its end, 4 KiB each time: what fits into a pipe. Another process may
+/// continue to write.
 const MAX_ROUNDS_AFTER_END: u32 = 16;
 /// The limit of descendants that are searched for when it is killed.
 const MAX_DESCENDANTS: usize = 10_000;

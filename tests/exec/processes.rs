@@ -84,7 +84,7 @@ fn large_output_is_complete() {
     let directory = temp();
     let secrets = with_program(
         directory.path(),
-        "printf 'A='; head -c 4000000 /dev/zero | tr '\\0' a; echo; yes >&2 | head -c 200000 >&2",
+        "printf 'A='; head -c 4000000 /dev/zero | tr '\\0' a; echo; yes | head -c 200000 >&2",
     );
     assert_eq!(secrets.get("A").unwrap().value().len(), 4_000_000);
 }

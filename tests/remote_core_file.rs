@@ -1,6 +1,6 @@
-//! The core file of a C program with secrets of AWS, Vault and programs contains neither the secrets nor the credentials
-//! of the logins in plain text. The program is linked with the shared library in `build/lib`, which wipes memory that
-//! it frees.
+//! The core file of a C program with secrets of AWS, Vault and programs contains neither the secrets nor the
+//! credentials of the logins in plain text. The program is linked with the shared library in `build/lib`, which wipes
+//! memory that it frees.
 
 mod common;
 

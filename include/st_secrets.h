@@ -111,6 +111,11 @@
 #define ST_SOURCE_HUGGINGFACE 8
 
 /**
+ * In `source`: a program that `providers` of the configuration names.
+ */
+#define ST_SOURCE_EXEC 9
+
+/**
  * In `st_error.flags`: the same call may succeed later without any change by the user.
  */
 #define ST_ERROR_RETRYABLE 1
@@ -152,8 +157,9 @@
 #define ST_GET_REFRESH 1
 
 /**
- * For `st_secrets_get_with`: do not query AWS, Vault, or custom providers, but use what they have cached, possibly
- * with `ST_SECRET_STALE`. If the value is not cached and one of them may have it, the result is `ST_UNAVAILABLE`.
+ * For `st_secrets_get_with`: do not query AWS, Vault, programs, or custom providers, but use what they have cached,
+ * possibly with `ST_SECRET_STALE`. If the value is not cached and one of them may have it, the result is
+ * `ST_UNAVAILABLE`.
  */
 #define ST_GET_CACHED_ONLY 2
 
@@ -279,14 +285,15 @@ typedef struct st_cipher st_cipher;
  * Keys of the secrets manager:
  *
  * - `providers`: JSON array, the providers in the order in which they are queried; default
- *   `["env","file","aws","vault","huggingface"]`
+ *   `["env","file","aws","vault","huggingface"]`. An element may also be an object that names a program whose output
+ *   has secrets, such as `{"exec": ["sops", "-d", "secrets.json"], "name": "sops"}`, described in `docs/exec.md`.
  * - `env_prefix`: text; with `MYAPP` the key `hf-token` is the variable `MYAPP_HF_TOKEN`; default none
  * - `file_path`: text, a JSON or YAML file, or a directory with one file per secret; `~` is the home directory;
  *   default the first of `~/.simpletuner/secrets.json`, `.yaml` and `.yml` that exists
  * - `strict_permissions`: true or false, reject a file that other users can read or change; default false
  * - `timeout`: seconds above 0 for one call; default 10
- * - `cache_ttl`: seconds for which a document of AWS or Vault, or an answer of a custom provider, is cached; default
- *   300. The environment and the file are read on every get.
+ * - `cache_ttl`: seconds for which a document of AWS or Vault, the output of a program, or an answer of a custom
+ *   provider, is cached; default 300. The environment and the file are read on every get.
  * - `miss_ttl`: seconds for which it is cached that AWS or Vault has no document, or that a custom provider has no
  *   value; default 5
  * - `max_stale`: seconds after `cache_ttl` for which the last document of AWS or Vault is used during an outage;
@@ -508,8 +515,8 @@ typedef struct st_secret_info {
      */
     double expires_in;
     /**
-     * The name of the provider, NUL-terminated: "env", "file", "aws", "vault", "huggingface", or that of a custom
-     * provider.
+     * The name of the provider, NUL-terminated: "env", "file", "aws", "vault", "huggingface", or that of a program or
+     * of a custom provider.
      */
     char provider[32];
     /**
@@ -1048,8 +1055,9 @@ st_status st_secrets_add_provider(const struct st_secrets *secrets,
                                   struct st_error *error);
 
 /**
- * Refreshes all providers: reads the file, AWS and Vault now, and drops the cached values of custom providers. The
- * call takes at most `timeout` seconds (`ST_TIMEOUT_DEFAULT`: that of the configuration; `INFINITY`: no limit).
+ * Refreshes all providers: reads the file, AWS and Vault now, runs the programs, and drops the cached values of custom
+ * providers. The call takes at most `timeout` seconds (`ST_TIMEOUT_DEFAULT`: that of the configuration; `INFINITY`: no
+ * limit).
  *
  * The error is that of the first provider that failed, in whole or in part. The other providers are refreshed even
  * then.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use zeroize::Zeroize;
 
 use crate::error::{Error, Result, Status};
@@ -24,6 +24,8 @@ enum Kind {
     List,
     /// A text or a list of texts.
     Texts,
+    /// A list of texts and objects.
+    Providers,
     Count,
     /// A count, or 0.
     Size,
@@ -40,6 +42,7 @@ impl Kind {
             Kind::Lifetime => "a number of seconds, 0 or more",
             Kind::List => "a JSON array of texts",
             Kind::Texts => "text without NUL, CR or LF, or a JSON array of such texts",
+            Kind::Providers => "a JSON array of names and objects, such as [\"env\", {\"exec\": [\"program\"]}]",
             Kind::Count => "a whole number of 1 or more",
             Kind::Size => "a whole number, 0 or more",
             Kind::Fraction => "a number between 0 and 1",
@@ -76,7 +79,7 @@ const KEYS: &[(&str, Kind)] = &[
     ("max_stale", Kind::Lifetime),
     ("miss_ttl", Kind::Lifetime),
     ("previous_keys", Kind::List),
-    ("providers", Kind::List),
+    ("providers", Kind::Providers),
     ("redact_min", Kind::Count),
     ("redact_with", Kind::Text),
     ("share", Kind::Text),
@@ -111,8 +114,18 @@ enum Setting {
     Flag(bool),
     Seconds(f64),
     List(Vec<String>),
+    Providers(Vec<ProviderSetting>),
     Count(u32),
     Fraction(f64),
+}
+
+/// An element of `providers`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum ProviderSetting {
+    /// The name of a built-in provider.
+    Name(String),
+    /// A provider with settings of its own.
+    Table(Map<String, Value>),
 }
 
 /// Wipes the value: some settings are secrets.
@@ -121,7 +134,11 @@ impl Drop for Setting {
         match self {
             Setting::Text(text) => text.zeroize(),
             Setting::List(list) => list.zeroize(),
-            Setting::Flag(_) | Setting::Seconds(_) | Setting::Count(_) | Setting::Fraction(_) => {}
+            Setting::Providers(_)
+            | Setting::Flag(_)
+            | Setting::Seconds(_)
+            | Setting::Count(_)
+            | Setting::Fraction(_) => {}
         }
     }
 }
@@ -149,6 +166,7 @@ impl Config {
             Kind::Seconds => value.trim().parse().ok().and_then(seconds_setting),
             Kind::Lifetime => value.trim().parse().ok().and_then(lifetime_setting),
             Kind::List => serde_json::from_str(value).ok().map(Setting::List),
+            Kind::Providers => serde_json::from_str(value).ok().and_then(providers_setting),
             Kind::Texts if value.trim_start().starts_with('[') => {
                 serde_json::from_str(value).ok().and_then(texts_setting)
             }
@@ -184,6 +202,7 @@ impl Config {
                 (Kind::Seconds, Value::Number(number)) => number.as_f64().and_then(seconds_setting),
                 (Kind::Lifetime, Value::Number(number)) => number.as_f64().and_then(lifetime_setting),
                 (Kind::List, value @ Value::Array(_)) => serde_json::from_value(value).ok().map(Setting::List),
+                (Kind::Providers, Value::Array(elements)) => providers_setting(elements),
                 (Kind::Texts, Value::String(text)) => texts_setting(vec![text]),
                 (Kind::Texts, value @ Value::Array(_)) => serde_json::from_value(value).ok().and_then(texts_setting),
                 (Kind::Count, Value::Number(number)) => number.as_u64().and_then(count_setting),
@@ -231,6 +250,14 @@ impl Config {
         match self.settings.get(key) {
             Some(Setting::Fraction(fraction)) => *fraction,
             _ => default,
+        }
+    }
+
+    /// Returns the elements of `providers`.
+    pub(crate) fn providers(&self) -> Option<&[ProviderSetting]> {
+        match self.settings.get("providers") {
+            Some(Setting::Providers(elements)) => Some(elements),
+            _ => None,
         }
     }
 
@@ -284,6 +311,15 @@ fn texts_setting(mut texts: Vec<String>) -> Option<Setting> {
     (!texts.iter().any(|text| text.contains(['\0', '\r', '\n']))).then_some(Setting::List(texts))
 }
 
+fn providers_setting(elements: Vec<Value>) -> Option<Setting> {
+    let element = |element: Value| match element {
+        Value::String(name) => Some(ProviderSetting::Name(name)),
+        Value::Object(table) => Some(ProviderSetting::Table(table)),
+        _ => None,
+    };
+    elements.into_iter().map(element).collect::<Option<_>>().map(Setting::Providers)
+}
+
 fn count_setting(count: u64) -> Option<Setting> {
     u32::try_from(count).ok().filter(|count| *count > 0).map(Setting::Count)
 }
@@ -328,7 +364,13 @@ mod tests {
         assert_eq!(config.time("timeout", Duration::ZERO), Duration::from_secs(3));
         assert_eq!(config.flag("strict_permissions"), Some(true));
         assert_eq!(config.text("file_path"), Some("~/s.yaml"));
-        assert_eq!(config.list("providers"), Some(&["env".to_owned()][..]));
+        assert_eq!(config.providers(), Some(&[ProviderSetting::Name("env".to_owned())][..]));
+        let providers = r#"["env", {"exec": ["sops"]}]"#;
+        let mut parsed = Config::new();
+        parsed.parse(&format!("{{\"providers\": {providers}}}")).unwrap();
+        config.set("providers", providers).unwrap();
+        assert_eq!(config.providers(), parsed.providers());
+        assert!(matches!(config.providers().unwrap()[1], ProviderSetting::Table(_)));
         config.parse(r#"{"timeout": null}"#).unwrap();
         assert_eq!(config.time("timeout", Duration::ZERO), Duration::ZERO);
     }

@@ -133,6 +133,8 @@ pub enum Source {
     Encryption = 7,
     /// Hugging Face's own variables and token file.
     HuggingFace = 8,
+    /// A program that the configuration names.
+    Exec = 9,
 }
 
 impl Source {

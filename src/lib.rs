@@ -25,6 +25,7 @@ compile_error!("st-secrets is built and tested on Linux with glibc; on Windows u
 pub mod cache;
 mod clock;
 mod config;
+mod dotenv;
 pub mod encryption;
 mod error;
 pub mod ffi;
@@ -35,6 +36,7 @@ mod http;
 mod jitter;
 pub mod log;
 mod paths;
+mod process;
 mod process_default;
 mod raw_json;
 pub mod redact;

@@ -67,11 +67,14 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// Waits until the file is ready or closed, or until the timeout. May return early, for example on a signal: callers
 /// try again and then wait for the remaining time.
 pub(crate) fn wait(file: BorrowedFd<'_>, until: Until, timeout: Duration) -> io::Result<()> {
-    poll([Some(file)], until, timeout).map(|_| ())
+    match poll([Some(file)], until, timeout) {
+        Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
+        _ => Ok(()),
+    }
 }
 
-/// Waits until one of the pipes is readable or closed, or until the timeout. May return early, like [`wait`]. Returns
-/// which pipes are ready.
+/// Waits until one of the pipes is readable or closed, or until the timeout; a long one may end early. Returns which
+/// pipes are ready. A signal is the error [`io::ErrorKind::Interrupted`].
 pub(crate) fn wait_readable(pipes: [Option<BorrowedFd<'_>>; 2], timeout: Duration) -> io::Result<[bool; 2]> {
     poll(pipes, Until::Readable, timeout)
 }
@@ -89,8 +92,7 @@ fn poll<const N: usize>(files: [Option<BorrowedFd<'_>>; N], until: Until, timeou
     // open.
     let ready = unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, milliseconds) };
     if ready < 0 {
-        let error = io::Error::last_os_error();
-        return if error.kind() == io::ErrorKind::Interrupted { Ok([false; N]) } else { Err(error) };
+        return Err(io::Error::last_os_error());
     }
     Ok(polled.map(|one| one.revents != 0))
 }

@@ -1,6 +1,6 @@
-//! The core file of a C program with secrets of AWS and Vault contains neither the secrets nor the credentials of the
-//! logins in plain text. The program is linked with the shared library in `build/lib`, which wipes memory that it
-//! frees.
+//! The core file of a C program with secrets of AWS, Vault and programs contains neither the secrets nor the
+//! credentials of the logins in plain text. The program is linked with the shared library in `build/lib`, which wipes
+//! memory that it frees.
 
 mod common;
 
@@ -109,4 +109,24 @@ fn core_file_contains_no_remote_secret_and_no_credential() {
         let core = core_of(&program, &variables, &["{}", "leak"], directory.path());
         assert_eq!(found_in(&core, &secrets), ["AWS_KEPT"], "a copy that the program itself made must be found");
     });
+}
+
+#[test]
+fn core_file_contains_no_value_that_a_program_prints() {
+    let directory = temp();
+    let program = compiled(directory.path());
+    let values = [random(), random(), random(), random()];
+    let variables = json!({"AWS_KEPT": values[0], "AWS_FREED": format!("{}\n", values[1])});
+    let printed = write(&directory.path().join("printed.json"), &variables.to_string());
+    let lines = format!("export VAULT_KEPT={}\nVAULT_FREED=\"{}\\n\"\n", values[2], values[3]);
+    let quoted = write(&directory.path().join("quoted.env"), &lines);
+    let providers = json!([{"exec": ["cat", printed]}, {"exec": ["cat", quoted], "name": "dotenv"}]);
+    let variables = [("PATH", std::env::var("PATH").unwrap())];
+    let names = ["AWS_KEPT", "AWS_FREED", "VAULT_KEPT", "VAULT_FREED"];
+    let secrets: Vec<_> = names.into_iter().zip(values).collect();
+    let settings = json!({"providers": providers}).to_string();
+    let core = core_of(&program, &variables, &[&settings], directory.path());
+    assert_eq!(found_in(&core, &secrets), [""; 0]);
+    let core = core_of(&program, &variables, &[&settings, "leak"], directory.path());
+    assert_eq!(found_in(&core, &secrets), ["AWS_KEPT"], "a copy that the program itself made must be found");
 }

@@ -27,6 +27,9 @@ need setpriv util-linux
 need flock util-linux
 need unshare util-linux
 need openssl openssl
+need age age
+need gpg gnupg
+need pass pass
 [ -n "$missing" ] || exit 0
 
 case $missing in

@@ -16,6 +16,10 @@ import (
 // a time.Duration or a number of seconds, a list is a slice of strings; nil selects the default:
 //
 //	stsecrets.Settings{"file_path": "~/secrets.json", "timeout": 5 * time.Second, "providers": []string{"env", "file"}}
+//
+// A provider with settings of its own is a map in a slice:
+//
+//	stsecrets.Settings{"providers": []any{"env", map[string]any{"exec": []string{"sops", "-d", "secrets.json"}}}}
 type Settings map[string]any
 
 // open calls the function with a configuration of these settings, or nil for nil settings.

@@ -116,6 +116,7 @@ const (
 	SourceStore       Source = C.ST_SOURCE_STORE
 	SourceEncryption  Source = C.ST_SOURCE_ENCRYPTION
 	SourceHuggingFace Source = C.ST_SOURCE_HUGGINGFACE
+	SourceExec        Source = C.ST_SOURCE_EXEC
 )
 
 // Error is a failure of the library. It never contains a value, key or token.

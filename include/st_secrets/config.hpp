@@ -52,7 +52,8 @@ public:
     Config &key(Type value) & { return kind(#key, value), *this; } \
     Config &&key(Type value) && { return kind(#key, value), std::move(*this); }
 
-    // The order of the providers, and settings common to all of them.
+    // The order of the providers, and settings common to all of them. Providers with settings of their own, such as
+    // `exec`, are given as JSON: `set("providers", R"(["env", {"exec": ["sops", "-d", "secrets.json"]}])")`.
     ST_SETTING(providers, Texts, list)
     ST_SETTING(env_prefix, std::string_view, text)
     ST_SETTING(file_path, std::string_view, text)

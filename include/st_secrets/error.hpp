@@ -58,6 +58,7 @@ enum class Source : std::int32_t {
     store = ST_SOURCE_STORE,
     encryption = ST_SOURCE_ENCRYPTION,
     huggingface = ST_SOURCE_HUGGINGFACE,
+    exec = ST_SOURCE_EXEC,
 };
 
 #if defined(__GNUC__)

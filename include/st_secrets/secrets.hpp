@@ -22,7 +22,7 @@ struct GetOptions {
 /// A secret and its origin.
 struct Secret {
     Bytes value;
-    /// The provider's name: "env", "file", "aws", "vault", "huggingface", or that of a custom
+    /// The provider's name: "env", "file", "aws", "vault", "huggingface", "exec", or that of a custom
     /// provider.
     std::string provider;
     /// The provider's identifier of this version; empty if it has none.

@@ -12,14 +12,15 @@ use crate::config::Config;
 /// Keys of the secrets manager:
 ///
 /// - `providers`: JSON array, the providers in the order in which they are queried; default
-///   `["env","file","aws","vault","huggingface"]`
+///   `["env","file","aws","vault","huggingface"]`. An element may also be an object that names a program whose output
+///   has secrets, such as `{"exec": ["sops", "-d", "secrets.json"], "name": "sops"}`, described in `docs/exec.md`.
 /// - `env_prefix`: text; with `MYAPP` the key `hf-token` is the variable `MYAPP_HF_TOKEN`; default none
 /// - `file_path`: text, a JSON or YAML file, or a directory with one file per secret; `~` is the home directory;
 ///   default the first of `~/.simpletuner/secrets.json`, `.yaml` and `.yml` that exists
 /// - `strict_permissions`: true or false, reject a file that other users can read or change; default false
 /// - `timeout`: seconds above 0 for one call; default 10
-/// - `cache_ttl`: seconds for which a document of AWS or Vault, or an answer of a custom provider, is cached; default
-///   300. The environment and the file are read on every get.
+/// - `cache_ttl`: seconds for which a document of AWS or Vault, the output of a program, or an answer of a custom
+///   provider, is cached; default 300. The environment and the file are read on every get.
 /// - `miss_ttl`: seconds for which it is cached that AWS or Vault has no document, or that a custom provider has no
 ///   value; default 5
 /// - `max_stale`: seconds after `cache_ttl` for which the last document of AWS or Vault is used during an outage;

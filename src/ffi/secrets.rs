@@ -22,8 +22,9 @@ pub struct st_secrets(Arc<Manager>);
 /// For `st_secrets_get_with`: query each source now, whatever is cached. If AWS or Vault is unavailable, the result is
 /// the last value, flagged with `ST_SECRET_STALE` even if it is younger than `cache_ttl`.
 pub const ST_GET_REFRESH: u32 = 1;
-/// For `st_secrets_get_with`: do not query AWS, Vault, or custom providers, but use what they have cached, possibly
-/// with `ST_SECRET_STALE`. If the value is not cached and one of them may have it, the result is `ST_UNAVAILABLE`.
+/// For `st_secrets_get_with`: do not query AWS, Vault, programs, or custom providers, but use what they have cached,
+/// possibly with `ST_SECRET_STALE`. If the value is not cached and one of them may have it, the result is
+/// `ST_UNAVAILABLE`.
 pub const ST_GET_CACHED_ONLY: u32 = 2;
 
 /// In `st_secret_info.flags`: the value is older than `cache_ttl`, or the refresh that was requested failed. The
@@ -52,8 +53,8 @@ pub struct st_secret_info {
     pub age: f64,
     /// Seconds until the value expires; 0 for a stale value, and for a provider that is read on every get.
     pub expires_in: f64,
-    /// The name of the provider, NUL-terminated: "env", "file", "aws", "vault", "huggingface", or that of a custom
-    /// provider.
+    /// The name of the provider, NUL-terminated: "env", "file", "aws", "vault", "huggingface", or that of a program or
+    /// of a custom provider.
     pub provider: [c_char; 32],
     /// The provider's own name of this version of the secret, NUL-terminated and truncated if it is too long; empty if
     /// it has none.

@@ -116,8 +116,9 @@ pub unsafe extern "C" fn st_secrets_add_provider(
     })
 }
 
-/// Refreshes all providers: reads the file, AWS and Vault now, and drops the cached values of custom providers. The
-/// call takes at most `timeout` seconds (`ST_TIMEOUT_DEFAULT`: that of the configuration; `INFINITY`: no limit).
+/// Refreshes all providers: reads the file, AWS and Vault now, runs the programs, and drops the cached values of custom
+/// providers. The call takes at most `timeout` seconds (`ST_TIMEOUT_DEFAULT`: that of the configuration; `INFINITY`: no
+/// limit).
 ///
 /// The error is that of the first provider that failed, in whole or in part. The other providers are refreshed even
 /// then.

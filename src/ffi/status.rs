@@ -31,6 +31,8 @@ pub const ST_SOURCE_STORE: i32 = 6;
 pub const ST_SOURCE_ENCRYPTION: i32 = 7;
 /// In `source`: the variables and the token file of Hugging Face's own tools.
 pub const ST_SOURCE_HUGGINGFACE: i32 = 8;
+/// In `source`: a program that `providers` of the configuration names.
+pub const ST_SOURCE_EXEC: i32 = 9;
 
 /// In `st_error.flags`: the same call may succeed later without any change by the user.
 pub const ST_ERROR_RETRYABLE: u32 = 1;
@@ -144,6 +146,7 @@ mod tests {
             (Source::Store, ST_SOURCE_STORE),
             (Source::Encryption, ST_SOURCE_ENCRYPTION),
             (Source::HuggingFace, ST_SOURCE_HUGGINGFACE),
+            (Source::Exec, ST_SOURCE_EXEC),
         ];
         assert!(sources.iter().all(|(source, number)| *source as i32 == *number));
     }

@@ -15,7 +15,7 @@ use super::secret::{ProviderId, Secret, SecretInfo};
 use super::single_flight::{SingleFlight, catch_panic};
 use crate::cache::TtlCache;
 use crate::clock::{Deadline, Instant};
-use crate::error::{Error, Result, Status};
+use crate::error::{Error, Result, Source, Status};
 use crate::fork;
 use crate::jitter;
 
@@ -52,7 +52,7 @@ impl CustomProvider {
         let answers = TtlCache::new(times.cache_ttl, CAPACITY, CLEANUP_INTERVAL)?;
         let (queries, probes) = (SingleFlight::new()?, SingleFlight::new()?);
         Ok(CustomProvider {
-            id: ProviderId::custom(name),
+            id: ProviderId::named(name, Source::Custom),
             callback,
             answers,
             queries,

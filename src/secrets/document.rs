@@ -18,7 +18,7 @@ use crate::share::Identity;
 
 /// A source of documents. One load is under way at a time.
 pub(crate) trait DocumentSource: Send + Sync {
-    fn id(&self) -> &'static ProviderId;
+    fn id(&self) -> &ProviderId;
 
     /// What is read, for messages: `secret "myapp/prod" in us-west-2`.
     fn place(&self) -> String;
@@ -38,6 +38,12 @@ pub(crate) trait DocumentSource: Send + Sync {
     /// After an [authoritative](crate::Error::authoritative) error an earlier document must not be used. Every other
     /// error is an outage, during which it may be.
     fn load(&self, deadline: Deadline, patience: Patience) -> Result<Document>;
+
+    /// Removes the values of an earlier document from a message of an error or a health check. For sources whose
+    /// messages quote text from outside, in which values may occur.
+    fn redact(&self, message: String, _earlier: &Document) -> String {
+        message
+    }
 
     /// Does work that must not delay readers, such as renewing a token. The loading thread calls it when the document
     /// is published and no caller waits for it any more. Its failures are logged, not returned. One call is under way

@@ -263,9 +263,12 @@ impl<S: DocumentSource> SecretProvider for DocumentProvider<S> {
     }
 
     fn check(&self, request: &Request) -> Health {
-        let health = self.source.check(request.deadline());
+        let mut health = self.source.check(request.deadline());
         wipe_stack_below::<STACK>();
         let state = self.state();
+        if let Some(loaded) = &state.document {
+            health.detail = self.source.redact(health.detail, &loaded.document);
+        }
         match state.document.as_ref().and_then(|loaded| loaded.document.incomplete()) {
             Some(error) if health.state == HealthState::Ok => {
                 let detail = format!("{}; a part of the cached document is missing: {error}", health.detail);

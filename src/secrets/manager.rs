@@ -11,6 +11,7 @@ use super::custom::CustomProvider;
 use super::document::DocumentSource;
 use super::document_provider::DocumentProvider;
 use super::env::EnvProvider;
+use super::exec::ExecSource;
 use super::file::FileProvider;
 use super::huggingface::HuggingFaceProvider;
 use super::key::check_key;
@@ -23,7 +24,7 @@ use super::shared_login::SharedLogins;
 use super::vault::{self, VaultSource};
 use super::well_known;
 use crate::clock::Deadline;
-use crate::config::{Config, nearest};
+use crate::config::{Config, ProviderSetting, nearest};
 use crate::error::{Error, Result, Source, Status};
 use crate::fork;
 use crate::fork_safe::Published;
@@ -70,8 +71,7 @@ impl Manager {
     /// Opens a manager with these settings. It reads no file and sends no request yet.
     pub fn open(config: &Config) -> Result<Manager> {
         let _guard = fork::protect();
-        let default: Vec<String> = DEFAULT_PROVIDERS.map(str::to_owned).to_vec();
-        let names = config.list("providers").unwrap_or(&default);
+        let default = DEFAULT_PROVIDERS.map(|name| ProviderSetting::Name(name.to_owned()));
         let timeout = config.time("timeout", DEFAULT_TIMEOUT);
         let times = CacheTimes::of(config);
         let share = Share::open(config, &Environment::Process)?;
@@ -79,29 +79,30 @@ impl Manager {
         let logins = SharedLogins::new(share.clone(), times.max_backoff);
         let mut providers = Providers::new();
         let mut file = None;
-        for name in names {
-            if providers.iter().any(|provider| provider.name() == name) {
-                return Err(Error::new(
-                    Status::Config,
-                    format!("the configuration key `providers` lists {name:?} twice"),
-                ));
-            }
-            match name.as_str() {
-                "env" => providers.push(Arc::new(EnvProvider::open(config)?)),
-                "file" => {
-                    let provider = Arc::new(FileProvider::open(config)?);
-                    file = Some(provider.clone());
-                    providers.push(provider);
+        for setting in config.providers().unwrap_or(&default) {
+            let provider: Arc<dyn SecretProvider> = match setting {
+                ProviderSetting::Table(table) => {
+                    let source = ExecSource::open(table)?;
+                    check_exec_name(source.id().name())?;
+                    Arc::new(DocumentProvider::new(source, times, None)?)
                 }
-                "aws" => {
-                    let why = "no secret is named; set `aws_secret_name` or SIMPLETUNER_AWS_SECRET_NAME".to_owned();
-                    let missing = NotConfigured { why, is_wanted: false };
-                    providers.push(remote.provider(&aws::ID, AwsSource::open(config, logins.clone())?.ok_or(missing))?);
-                }
-                "vault" => providers.push(remote.provider(&vault::ID, VaultSource::open(config, logins.clone())?)?),
-                "huggingface" => providers.push(Arc::new(HuggingFaceProvider::open(config))),
-                _ => return Err(unknown_provider(name)),
+                ProviderSetting::Name(name) => match name.as_str() {
+                    "env" => Arc::new(EnvProvider::open(config)?),
+                    "file" => file.insert(Arc::new(FileProvider::open(config)?)).clone(),
+                    "aws" => {
+                        let why = "no secret is named; set `aws_secret_name` or SIMPLETUNER_AWS_SECRET_NAME".to_owned();
+                        let missing = NotConfigured { why, is_wanted: false };
+                        remote.provider(&aws::ID, AwsSource::open(config, logins.clone())?.ok_or(missing))?
+                    }
+                    "vault" => remote.provider(&vault::ID, VaultSource::open(config, logins.clone())?)?,
+                    "huggingface" => Arc::new(HuggingFaceProvider::open(config)),
+                    _ => return Err(unknown_provider(name)),
+                },
+            };
+            if providers.iter().any(|other| other.name() == provider.name()) {
+                return Err(listed_twice(&*provider));
             }
+            providers.push(provider);
         }
         let (lookup_cache, providers) = (LookupCache::new(times)?, Arc::new(providers));
         let current = Published::new(Some(providers.clone()));
@@ -193,7 +194,7 @@ impl Manager {
         callback: impl Fn(&str, Duration) -> Result<Option<Secret>> + Send + Sync + 'static,
     ) -> Result<()> {
         let _guard = fork::protect();
-        if name.is_empty() || name.len() > MAX_NAME || name.contains(char::is_control) {
+        if !is_valid_name(name) {
             let message = format!("the name of a provider must have 1 to {MAX_NAME} bytes and no control characters");
             return Err(Error::invalid_argument(message));
         }
@@ -341,10 +342,37 @@ impl Remote {
     }
 }
 
+fn is_valid_name(name: &str) -> bool {
+    (1..=MAX_NAME).contains(&name.len()) && !name.contains(char::is_control)
+}
+
+fn check_exec_name(name: &str) -> Result<()> {
+    let what = if !is_valid_name(name) {
+        format!("must have 1 to {MAX_NAME} bytes and no control characters")
+    } else if DEFAULT_PROVIDERS.contains(&name) {
+        format!("is {name:?}, which is a built-in provider; choose another name")
+    } else {
+        return Ok(());
+    };
+    Err(Error::new(Status::Config, format!("the configuration key `providers`: the \"name\" of an \"exec\" {what}")))
+}
+
+fn listed_twice(provider: &dyn SecretProvider) -> Error {
+    let name = provider.name();
+    let remedy = match provider.source() {
+        Source::Exec => "; give each \"exec\" a \"name\" of its own",
+        _ => "",
+    };
+    Error::new(Status::Config, format!("the configuration key `providers` lists {name:?} twice{remedy}"))
+}
+
 fn unknown_provider(name: &str) -> Error {
     let shown: String = name.chars().take(64).collect();
     let known = DEFAULT_PROVIDERS;
     let hint = match nearest(name, known.into_iter()) {
+        _ if name == "exec" => {
+            "write the program and its arguments: {\"exec\": [\"program\", \"argument\"]}".to_owned()
+        }
         Some(known) => format!("did you mean {known:?}?"),
         None => format!("the known ones are {}", known.join(", ")),
     };

@@ -8,6 +8,7 @@
 //! | `aws` | AWS Secrets Manager: all keys of a secret at once, cached for `cache_ttl` | no |
 //! | `vault` | HashiCorp Vault or OpenBao, in the same way | no |
 //! | `huggingface` | the secret `HF_TOKEN` under other names, and in the token file of Hugging Face's tools | no |
+//! | `exec` | the output of a program that the configuration names, cached in the same way | no |
 //! | custom | a callback of the program, whose answers are cached for `cache_ttl` | no |
 //!
 //! ```
@@ -33,6 +34,7 @@ mod document;
 mod document_provider;
 mod entries;
 mod env;
+mod exec;
 mod file;
 mod huggingface;
 mod json;

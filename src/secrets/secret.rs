@@ -38,7 +38,7 @@ pub(crate) struct ProviderId {
 #[derive(Clone, Debug)]
 enum ProviderName {
     Builtin(&'static str),
-    Custom(Arc<str>),
+    Configured(Arc<str>),
 }
 
 impl ProviderId {
@@ -46,14 +46,15 @@ impl ProviderId {
         ProviderId { name: ProviderName::Builtin(name), source }
     }
 
-    pub(crate) fn custom(name: &str) -> ProviderId {
-        ProviderId { name: ProviderName::Custom(name.into()), source: Source::Custom }
+    /// That of a provider whose name the program chooses.
+    pub(crate) fn named(name: &str, source: Source) -> ProviderId {
+        ProviderId { name: ProviderName::Configured(name.into()), source }
     }
 
     pub(crate) fn name(&self) -> &str {
         match &self.name {
             ProviderName::Builtin(name) => name,
-            ProviderName::Custom(name) => name,
+            ProviderName::Configured(name) => name,
         }
     }
 

@@ -2,7 +2,7 @@
 
 const native = require('./native.js');
 
-const SOURCES = ['none', 'env', 'file', 'aws', 'vault', 'custom', 'store', 'encryption', 'huggingface'];
+const SOURCES = ['none', 'env', 'file', 'aws', 'vault', 'custom', 'store', 'encryption', 'huggingface', 'exec'];
 
 /** The library's statuses that the binding itself uses. */
 const STATUS = {

@@ -6,7 +6,21 @@ export type Value = string | Uint8Array | Secret;
 /** A cache key: text or arbitrary bytes. */
 export type Key = string | Uint8Array;
 /** The library's settings by name: `file_path`, `vault_url`, `cache_ttl`. Times are in seconds. */
-export type Settings = { readonly [name: string]: string | number | boolean | readonly string[] | null | undefined };
+export type Settings = {
+  readonly [name: string]: string | number | boolean | readonly (string | ExecProvider)[] | null | undefined;
+};
+
+/** An element of `providers`: the output of a program, which is run without a shell. */
+export interface ExecProvider {
+  /** The program and its arguments. */
+  readonly exec: readonly string[];
+  /** Identifies the provider in errors, and differs between several of them; default "exec". */
+  readonly name?: string;
+  /** Detected by default. */
+  readonly format?: 'json' | 'dotenv' | 'value';
+  /** The key of the value, if the whole output is one. */
+  readonly as?: string;
+}
 
 export interface CallOptions {
   /** Rejects the promise at once with an `AbortError`. */
@@ -23,7 +37,7 @@ export const WELL_KNOWN: Readonly<
 >;
 
 /** The kind of provider, or the part of the library, that failed or that a value comes from. */
-export type Source = 'none' | 'env' | 'file' | 'aws' | 'vault' | 'custom' | 'store' | 'encryption' | 'huggingface' | (string & {});
+export type Source = 'none' | 'env' | 'file' | 'aws' | 'vault' | 'custom' | 'store' | 'encryption' | 'huggingface' | 'exec' | (string & {});
 
 /** A failure of the library. It never contains a value, key or token. */
 export class StSecretsError extends Error {
@@ -50,7 +64,7 @@ export class AbortError extends Error {
 
 /** The origin of a secret. */
 export interface SecretInfo {
-  /** "env", "file", "aws", "vault", "huggingface", or the name of a custom provider. */
+  /** "env", "file", "aws", "vault", "huggingface", "exec", or the name of a custom provider. */
   readonly provider: string;
   /** The provider's identifier of this version of the secret. */
   readonly version: string | null;

@@ -15,7 +15,7 @@ import {
   version,
 } from 'st-secrets';
 
-const secrets = new Secrets({ providers: ['env', 'file'], timeout: 2.5, strict_permissions: true });
+const secrets = new Secrets({ providers: ['env', { exec: ['sops', '-d', 's.json'], as: 'A' }], timeout: 2.5, strict_permissions: true });
 const secret: Secret = await secrets.get('HF_TOKEN', { timeout: 1, signal: AbortSignal.timeout(100) });
 const text: string = secret.text();
 const bytes: Buffer = secret.bytes();

@@ -61,6 +61,7 @@ from .replicate_client import (
 from .secrets import (
     AWSSecretsManagerProvider,
     EnvironmentSecretProvider,
+    ExecProvider,
     FileSecretProvider,
     HashiCorpVaultProvider,
     HuggingFaceProvider,
@@ -82,6 +83,7 @@ SOURCE_CUSTOM: Final = 5
 SOURCE_STORE: Final = 6
 SOURCE_ENCRYPTION: Final = 7
 SOURCE_HUGGINGFACE: Final = 8
+SOURCE_EXEC: Final = 9
 
 __all__ = [
     "AWSSecretsManagerProvider",
@@ -98,6 +100,7 @@ __all__ = [
     "DeadlineError",
     "EnvironmentSecretProvider",
     "Error",
+    "ExecProvider",
     "FileError",
     "FileSecretProvider",
     "HashiCorpVaultProvider",
@@ -114,6 +117,7 @@ __all__ = [
     "SOURCE_CUSTOM",
     "SOURCE_ENCRYPTION",
     "SOURCE_ENV",
+    "SOURCE_EXEC",
     "SOURCE_FILE",
     "SOURCE_HUGGINGFACE",
     "SOURCE_NONE",

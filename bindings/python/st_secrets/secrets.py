@@ -32,6 +32,7 @@ D = TypeVar("D")
 __all__ = [
     "AWSSecretsManagerProvider",
     "EnvironmentSecretProvider",
+    "ExecProvider",
     "FileSecretProvider",
     "HashiCorpVaultProvider",
     "HuggingFaceProvider",
@@ -63,15 +64,19 @@ class SecretProvider(ABC):
 class _Provider(SecretProvider):
     """One of the library's own providers, used alone."""
 
-    _provider: ClassVar[str]
+    _provider: str
 
     def __init__(self, kept: Kept) -> None:
         self._kept = Kept({key: value for key, value in kept.settings.items() if value is not None})
-        self._secrets = _native.Secrets(Kept({**kept.settings, "providers": [self._provider]}).json())
+        self._secrets = _native.Secrets(Kept({**kept.settings, "providers": [self._setting()]}).json())
 
     def get_secret(self, key: str) -> str | None:
         """Returns the value, or None if this provider does not have it or fails, which is logged."""
         return self._secrets.get(key)
+
+    def _setting(self) -> str | dict[str, Any]:
+        """Returns the element of the setting `providers`."""
+        return self._provider
 
     def is_available(self) -> bool:
         """Returns whether the provider is configured and healthy. For AWS and Vault this sends a request."""
@@ -151,6 +156,28 @@ class HuggingFaceProvider(_Provider):
 
     def __init__(self) -> None:
         super().__init__(Kept(None))
+
+
+class ExecProvider(_Provider):
+    """The output of a program, which is run without a shell: a JSON object or a dotenv file, or with `key` one value.
+
+    `command` is the program and its arguments. `name` identifies the provider in errors, and differs between several
+    of them. `format` is "json", "dotenv" or "value"; None detects it.
+    """
+
+    def __init__(
+        self, command: Sequence[str | Path], name: str = "exec", format: str | None = None, key: str | None = None
+    ) -> None:
+        words = command if isinstance(command, str) else [os.fspath(word) for word in command]  # a str is refused below
+        settings = {"exec": words, "name": name, "format": format, "as": key}
+        self._use({member: value for member, value in settings.items() if value is not None})
+        super().__init__(Kept(None))
+
+    def _use(self, setting: dict[str, Any]) -> None:
+        self._provider, self._exec = setting.get("name", "exec"), setting
+
+    def _setting(self) -> str | dict[str, Any]:
+        return self._exec
 
 
 _PROVIDERS: dict[str, type[_Provider]] = {
@@ -342,7 +369,7 @@ class SecretsManager(_native.Secrets):
             names = self._names()
         except ValueError:
             return "<SecretsManager, closed>"
-        kinds = (type(self._own[name]) if name in self._own else _PROVIDERS[name] for name in names)
+        kinds = (type(self._own[name]) if name in self._own else _kind_of(name) for name in names)
         return f"<SecretsManager of {', '.join(kind.__name__ for kind in kinds)}>"
 
 
@@ -389,7 +416,7 @@ def _open(cls: type[M], providers: Sequence[Any], kept: Kept) -> M:
     for provider in built_in.values():
         kept.settings.update(provider._kept.settings)
     if providers:
-        kept.settings["providers"] = list(built_in)
+        kept.settings["providers"] = [provider._setting() for provider in built_in.values()]
     manager = _native.Secrets.__new__(cls, kept.json())
     manager._kept = kept
     manager._own = built_in
@@ -411,9 +438,18 @@ def _free_name(kind: str, taken: list[str]) -> str:
 
 def _provider_of(name: str, kept: Kept) -> _Provider:
     """Returns the library's provider of this name, with the settings of a manager."""
-    provider = _PROVIDERS[name].__new__(_PROVIDERS[name])
+    kind = _kind_of(name)
+    provider = kind.__new__(kind)
+    if isinstance(provider, ExecProvider):
+        settings = [setting for setting in kept.settings["providers"] if isinstance(setting, dict)]
+        provider._use(next(setting for setting in settings if setting.get("name", "exec") == name))
     _Provider.__init__(provider, kept)
     return provider
+
+
+def _kind_of(name: str) -> type[_Provider]:
+    """Returns the class of the library's provider of this name."""
+    return _PROVIDERS.get(name, ExecProvider)
 
 
 def _getter(provider: Any) -> Callable[[str, float], str | bytes | None]:

@@ -15,6 +15,7 @@ import st_secrets
 from st_secrets import (
     EnvironmentSecretProvider,
     Error,
+    ExecProvider,
     FileSecretProvider,
     ProtocolError,
     SecretsManager,
@@ -84,6 +85,23 @@ class Providers(Case):
         manager = SecretsManager([Loud()])
         self.assertEqual(manager.get("A"), "VALUE")
         self.assertEqual(repr(manager), "<SecretsManager of Loud>")
+
+    def test_programs_are_providers(self):
+        first = ExecProvider(["printf", "A=1"])
+        second = ExecProvider(["printf", "two"], name="second", key="B")
+        self.assertEqual((first.get_secret("A"), second.get_secret("B")), ("1", "two"))
+        self.assertTrue(first.is_available())
+        self.assertFalse(ExecProvider(["false"]).is_available())
+        with SecretsManager.open([first, second]) as secrets:
+            self.assertEqual((secrets.get("A"), secrets.get("B")), ("1", "two"))
+            self.assertEqual(secrets.find("B").provider, "second")
+            self.assertEqual(repr(secrets), "<SecretsManager of ExecProvider, ExecProvider>")
+            self.assertEqual([provider.get_secret("B") for provider in secrets._providers], [None, "two"])
+        with SecretsManager.open(config={"providers": ["env", {"exec": ["printf", "A=1"], "name": "own"}]}) as secrets:
+            self.assertEqual(secrets.find("A").source, st_secrets.SOURCE_EXEC)
+            self.assertEqual(secrets._providers[1].get_secret("A"), "1")
+        with self.assertRaisesRegex(st_secrets.ConfigError, "array of texts"):
+            ExecProvider("printf A=1")
 
     def test_empty_list_of_providers_is_the_default(self):
         os.environ["A"] = "value"

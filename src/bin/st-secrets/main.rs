@@ -9,7 +9,7 @@
 //! | `names` | spellings of names, variables, patterns |
 //! | `selection` | the secrets of `run` and `export` |
 //! | `run`, `redact`, `export`, `value`, `report`, `share`, `cipher`, `store`, `audit`, `pages` | the commands |
-//! | `env_file`, `memory_file` | variables from files, secrets as files |
+//! | `dotenv`, `env_file`, `memory_file` | variables from files, secrets as files |
 //! | `terminal`, `prompt`, `progress`, `signals`, `failure` | output, typed values, progress bars, signals, exit codes |
 
 use std::process::ExitCode;
@@ -19,6 +19,8 @@ mod arguments;
 mod audit;
 mod cipher;
 mod config;
+#[path = "../../dotenv.rs"]
+mod dotenv;
 mod env_file;
 mod export;
 mod failure;

@@ -10,11 +10,7 @@ pub(crate) fn variable(name: &str) -> String {
     start.chars().chain(rest).collect()
 }
 
-/// Whether a shell can name a variable so.
-pub(crate) fn is_variable(name: &str) -> bool {
-    let is_part = |character: char| character.is_ascii_alphanumeric() || character == '_';
-    !name.is_empty() && name.chars().all(is_part) && !name.starts_with(|first: char| first.is_ascii_digit())
-}
+pub(crate) use crate::dotenv::is_variable;
 
 /// What the names that find each other have in common: `HF_TOKEN` for `HF_TOKEN`, `hf_token` and `hf-token`. Any other
 /// name, such as `tls.key` or `Hf_Token`, is found only as it is written, and is its own canonical name.

@@ -82,7 +82,7 @@ impl<S: DocumentSource> DocumentProvider<S> {
         }
         match result {
             Ok(document) => Ok(self.publish(document, requested_at, request.remaining, sharing)),
-            Err(error) => Err(self.note_failure(error, requested_at, request, sharing)),
+            Err(error) => Err(self.note_failure(self.redacted(error), requested_at, request, sharing)),
         }
     }
 
@@ -156,6 +156,14 @@ impl<S: DocumentSource> DocumentProvider<S> {
             };
             format!("{name}: {place}: {what}, in {:.0} ms", time.as_secs_f64() * 1e3)
         });
+    }
+
+    /// The same error without the values of the cached document.
+    fn redacted(&self, error: Error) -> Error {
+        match self.state().document {
+            Some(loaded) => error.map_message(|message| self.source.redact(message.to_owned(), &loaded.document)),
+            None => error,
+        }
     }
 
     /// Records the failure of a load, and returns it for the caller. That of a probe which timed out is the failure of

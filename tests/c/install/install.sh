@@ -84,6 +84,7 @@ same_files "$work/unpacked/$name" <<'LIST'
 ./docs/deployment.md
 ./docs/encryption.md
 ./docs/errors.md
+./docs/exec.md
 ./docs/faq.md
 ./docs/fleet.md
 ./docs/fleet.svg

@@ -1,6 +1,6 @@
 /*
- * Holds some secrets of AWS and Vault, has freed others, and then waits: a core file of it must contain neither them
- * nor the login credentials in clear. Its environment, and files named there, configure it.
+ * Holds some secrets of AWS, Vault or programs, has freed others, and then waits: a core file of it must contain
+ * neither them nor the login credentials in clear. Its environment, and files named there, configure it.
  *
  * usage: remote_holder SETTINGS [leak]
  * Prints "ready" when it is; SETTINGS are JSON; "leak" copies a secret to ordinary memory, which is freed.

@@ -1,35 +1,28 @@
 //! Runs a `credential_process`, a program that prints credentials.
 
-use std::fs;
-use std::io::{self, Read};
-use std::os::fd::AsFd;
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, SystemTime};
 
 use zeroize::Zeroizing;
 
 use super::context::{Fetched, failed};
-use crate::clock::{Backoff, Deadline};
+use crate::clock::Deadline;
 use crate::error::{Error, Result, Status};
 use crate::log::{self, Level};
-use crate::secret_memory::{SecretBuffer, SecretBytes};
+use crate::process::{self, Failure, Limits};
 use crate::secrets::aws::errors::config_error;
 use crate::secrets::aws::fields::Fields;
 use crate::secrets::aws::ini::Value;
 use crate::secrets::aws::keys::AwsCredentials;
 use crate::secrets::aws::profiles::Profile;
 use crate::share::Identity;
-use crate::{fork, sys};
 
-/// The limit of its output.
-const MAX_OUTPUT: usize = 64 << 10;
-/// The limit of descendants that are searched for when it is killed.
-const MAX_DESCENDANTS: usize = 10_000;
+/// The limits of its output. Its standard error may contain keys, so it is dropped.
+const LIMITS: Limits = Limits { stdout: 64 << 10, stderr: 0 };
 
 /// A program with its arguments.
 #[derive(Clone, PartialEq)]
 pub(in crate::secrets::aws) struct CredentialProcess {
+    /// At least one.
     words: Vec<String>,
     pub(super) origin: String,
 }
@@ -65,71 +58,28 @@ impl CredentialProcess {
         Ok(())
     }
 
-    /// Runs the program until it closes its output and ends. At the deadline it is killed, with the processes that it
-    /// started.
+    /// Runs the program. At the deadline it is killed, with the processes that it started.
     pub(super) fn fetch(&self, deadline: Deadline) -> Result<Fetched> {
-        let output = fork::unprotected(|| self.run(deadline))?;
-        self.parse(&output)
-    }
-
-    fn run(&self, deadline: Deadline) -> Result<SecretBytes> {
-        let [program, arguments @ ..] = self.words.as_slice() else {
-            return Err(self.error(Status::Config, "the command is empty"));
-        };
-        let child = Command::new(program)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .spawn()
-            .map_err(|error| self.error(Status::Config, format!("cannot start {program}: {error}")))?;
-        let mut running = Running { child, ended: false };
-        let (output, stderr_bytes) = self.read_output(&mut running.child, deadline)?;
-        let status = running.wait(deadline).map_err(|_| self.timed_out())?;
-        if stderr_bytes > 0 {
+        let program = &self.words[0];
+        let output = process::run(&self.words, &LIMITS, deadline).map_err(|failure| match failure {
+            Failure::Start(error) => self.error(Status::Config, format!("cannot start {program}: {error}")),
+            Failure::Read(error) => self.error(Status::Io, format!("cannot read its output: {error}")),
+            Failure::TooMuch => self.error(Status::Protocol, format!("it prints more than {} bytes", LIMITS.stdout)),
+            Failure::TimedOut => self.error(Status::Timeout, "it timed out and was killed"),
+            Failure::OutOfMemory(error) => error,
+        })?;
+        if output.stderr_len > 0 {
             log::emit(Level::Debug, "aws", || {
-                format!("{} writes {stderr_bytes} bytes to its standard error, which may contain keys", self.origin)
+                let size = output.stderr_len;
+                format!("{} writes {size} bytes to its standard error, which may contain keys", self.origin)
             });
         }
-        match status {
+        match output.status {
             Some(status) if !status.success() => {
                 Err(self.error(Status::Unavailable, format!("{program} failed with {status}; run it to see why")))
             }
-            // Without a status, the output shows whether it succeeded.
-            _ => Ok(output),
+            _ => self.parse(&output.stdout),
         }
-    }
-
-    /// Returns the standard output, and the size of the standard error, which is dropped.
-    fn read_output(&self, child: &mut Child, deadline: Deadline) -> Result<(SecretBytes, usize)> {
-        let (Some(mut stdout), Some(mut stderr)) = (child.stdout.take(), child.stderr.take()) else {
-            return Err(self.error(Status::Io, "its output is not available"));
-        };
-        let (mut output, mut dropped) = (SecretBuffer::with_capacity(4096)?, SecretBuffer::with_capacity(4096)?);
-        let mut stderr_bytes = 0;
-        let (mut out_open, mut err_open) = (true, true);
-        let broken = |error: io::Error| self.error(Status::Io, format!("cannot read its output: {error}"));
-        while out_open {
-            let pipes = [out_open.then(|| stdout.as_fd()), err_open.then(|| stderr.as_fd())];
-            let [out_ready, err_ready] = sys::wait_readable(pipes, deadline.remaining()).map_err(broken)?;
-            if out_ready {
-                out_open = read_some(&mut stdout, &mut output).map_err(broken)?;
-            }
-            if err_ready {
-                err_open = read_some(&mut stderr, &mut dropped).map_err(broken)?;
-                stderr_bytes += dropped.len();
-                dropped.truncate(0);
-            }
-            if output.len() > MAX_OUTPUT {
-                return Err(self.error(Status::Protocol, format!("it prints more than {MAX_OUTPUT} bytes")));
-            }
-            // The pipes may be ready without end, so the deadline is checked here too.
-            if out_open && deadline.has_passed() {
-                return Err(self.timed_out());
-            }
-        }
-        Ok((output.freeze(), stderr_bytes))
     }
 
     fn parse(&self, output: &[u8]) -> Result<Fetched> {
@@ -157,79 +107,7 @@ impl CredentialProcess {
         }
     }
 
-    fn timed_out(&self) -> Error {
-        self.error(Status::Timeout, "it timed out and was killed")
-    }
-
     fn error(&self, status: Status, what: impl AsRef<str>) -> Error {
         failed(status, &self.origin, what)
     }
-}
-
-/// Reads once. Returns `false` at the end of the stream.
-fn read_some(from: &mut impl Read, into: &mut SecretBuffer) -> io::Result<bool> {
-    let mut chunk = zeroize::Zeroizing::new([0_u8; 4096]);
-    match from.read(&mut *chunk) {
-        Ok(0) => Ok(false),
-        Ok(count) => into.push(&chunk[..count]).map(|()| true).map_err(io::Error::other),
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(true),
-        Err(error) => Err(error),
-    }
-}
-
-/// A running program. If it has not ended on drop, it is killed with its process group and its descendants.
-struct Running {
-    child: Child,
-    ended: bool,
-}
-
-impl Running {
-    /// Waits for its status; `None` if the host program took the status first. The program has closed its output, so it
-    /// ends soon.
-    fn wait(&mut self, deadline: Deadline) -> Result<Option<ExitStatus>, ()> {
-        let mut backoff = Backoff::new(Duration::from_micros(200), Duration::from_millis(5));
-        loop {
-            match self.child.try_wait() {
-                Ok(Some(status)) => {
-                    self.ended = true;
-                    return Ok(Some(status));
-                }
-                Ok(None) if deadline.has_passed() => return Err(()),
-                Ok(None) => backoff.wait(deadline.remaining()),
-                Err(_) => {
-                    self.ended = true;
-                    return Ok(None);
-                }
-            }
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if !self.ended {
-            // Descendants may have left the group for a session of their own. They are searched for first, because the
-            // children of a process that has ended cannot be found.
-            let others = descendants(self.child.id());
-            sys::kill_group(self.child.id());
-            others.into_iter().for_each(sys::kill_process);
-            let _ = self.child.kill();
-            let _ = self.child.wait();
-        }
-    }
-}
-
-/// Returns the descendants of a process. One whose parent has ended is not found.
-fn descendants(process: u32) -> Vec<u32> {
-    let mut found = vec![process];
-    let mut next = 0;
-    while next < found.len() && found.len() <= MAX_DESCENDANTS {
-        let threads = fs::read_dir(format!("/proc/{}/task", found[next]));
-        for thread in threads.into_iter().flatten().flatten() {
-            let children = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
-            found.extend(children.split_whitespace().filter_map(|child| child.parse::<u32>().ok()));
-        }
-        next += 1;
-    }
-    found.split_off(1)
 }

@@ -1,0 +1,126 @@
+//! The settings of one program: `{"exec": ["sops", "-d", "secrets.json"], "name": "sops"}`.
+
+use serde_json::{Map, Value};
+
+use crate::config::nearest;
+use crate::error::{Error, Result, Status};
+use crate::settings::excerpt;
+
+const MEMBERS: [&str; 4] = ["exec", "name", "format", "as"];
+
+/// How the output is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    /// JSON if it begins with `{`, dotenv otherwise.
+    Detected,
+    Json,
+    Dotenv,
+    /// The whole output is the value of this key.
+    Value(String),
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ExecSettings {
+    pub(super) name: String,
+    /// The program and its arguments; at least one.
+    pub(super) words: Vec<String>,
+    pub(super) format: Format,
+}
+
+impl ExecSettings {
+    pub(super) fn read(table: &Map<String, Value>) -> Result<ExecSettings> {
+        if let Some(unknown) = table.keys().find(|name| !MEMBERS.contains(&name.as_str())) {
+            let hint = match nearest(unknown, MEMBERS.into_iter()) {
+                Some(known) => format!("did you mean {known:?}?"),
+                None => format!("the known ones are {}", MEMBERS.join(", ")),
+            };
+            return Err(invalid(format!("unknown member {:?} of a provider; {hint}", excerpt(unknown))));
+        }
+        let text = |name: &str| match table.get(name) {
+            None => Ok(None),
+            Some(Value::String(text)) if !text.is_empty() => Ok(Some(text.as_str())),
+            Some(_) => Err(invalid(format!("{name:?} must be a text that is not empty"))),
+        };
+        let key = text("as")?.map(str::to_owned);
+        let format = match (text("format")?, key) {
+            (None, None) => Format::Detected,
+            (Some("json"), None) => Format::Json,
+            (Some("dotenv"), None) => Format::Dotenv,
+            (None | Some("value"), Some(key)) => Format::Value(key),
+            (Some("value"), None) => {
+                return Err(invalid("the format \"value\" needs the key of the value, such as \"as\": \"HF_TOKEN\""));
+            }
+            (Some(format @ ("json" | "dotenv")), Some(_)) => {
+                return Err(invalid(format!("the format {format:?} has keys of its own; remove \"as\"")));
+            }
+            (Some(_), _) => return Err(invalid("\"format\" must be \"json\", \"dotenv\" or \"value\"")),
+        };
+        let name = text("name")?.unwrap_or("exec").to_owned();
+        Ok(ExecSettings { name, words: words(table.get("exec"))?, format })
+    }
+}
+
+fn words(setting: Option<&Value>) -> Result<Vec<String>> {
+    let Some(setting) = setting else {
+        return Err(invalid("an object needs the member \"exec\": [\"program\", \"argument\"]"));
+    };
+    let word = |word: &Value| word.as_str().filter(|word| !word.contains('\0')).map(str::to_owned);
+    let words: Option<Vec<String>> = setting.as_array().and_then(|words| words.iter().map(word).collect());
+    words.filter(|words| words.first().is_some_and(|program| !program.is_empty())).ok_or_else(|| {
+        invalid("\"exec\" must be an array of texts without NUL, the program and its arguments; there is no shell")
+    })
+}
+
+fn invalid(what: impl AsRef<str>) -> Error {
+    Error::new(Status::Config, format!("the configuration key `providers`: {}", what.as_ref()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(setting: Value) -> Result<ExecSettings> {
+        ExecSettings::read(setting.as_object().unwrap())
+    }
+
+    #[test]
+    fn defaults_are_found_from_the_command() {
+        let settings = read(json!({"exec": ["sops", "-d", ""]})).unwrap();
+        assert_eq!(settings.words, ["sops", "-d", ""]);
+        assert_eq!((settings.name.as_str(), settings.format), ("exec", Format::Detected));
+        let settings = read(json!({"exec": ["pass"], "as": "A", "name": "pass"})).unwrap();
+        assert_eq!((settings.name.as_str(), settings.format), ("pass", Format::Value("A".to_owned())));
+        let format = |format: &str| read(json!({"exec": ["x"], "format": format})).map(|settings| settings.format);
+        assert_eq!((format("json").unwrap(), format("dotenv").unwrap()), (Format::Json, Format::Dotenv));
+        let value = read(json!({"exec": ["x"], "format": "value", "as": "A"})).unwrap();
+        assert_eq!(value.format, Format::Value("A".to_owned()));
+    }
+
+    #[test]
+    fn invalid_settings_are_named_and_not_quoted() {
+        for (setting, words) in [
+            (json!({}), "needs the member \"exec\""),
+            (json!({"exec": "sops -d CANARY"}), "\"exec\" must be an array of texts"),
+            (json!({"exec": []}), "\"exec\" must be an array of texts"),
+            (json!({"exec": ["", "CANARY"]}), "\"exec\" must be an array of texts"),
+            (json!({"exec": ["sops", 3]}), "\"exec\" must be an array of texts"),
+            (json!({"exec": ["sops", "CANARY\0"]}), "\"exec\" must be an array of texts"),
+            (
+                json!({"exec": ["sops"], "fromat": "CANARY"}),
+                "unknown member \"fromat\" of a provider; did you mean \"format\"?",
+            ),
+            (json!({"exec": ["sops"], "format": "CANARY"}), "\"format\" must be \"json\", \"dotenv\" or \"value\""),
+            (json!({"exec": ["sops"], "format": "value"}), "needs the key"),
+            (json!({"exec": ["sops"], "format": "json", "as": "CANARY"}), "remove \"as\""),
+            (json!({"exec": ["sops"], "name": ""}), "\"name\" must be a text"),
+            (json!({"exec": ["sops"], "as": 1}), "\"as\" must be a text"),
+        ] {
+            let error = read(setting).unwrap_err();
+            assert_eq!(error.status(), Status::Config);
+            assert!(error.message().starts_with("the configuration key `providers`: "), "{error}");
+            assert!(error.message().contains(words) && !error.message().contains("CANARY"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! The provider's [`DocumentSource`].
+
+use std::io;
+use std::process::ExitStatus;
+
+use serde_json::{Map, Value, json};
+
+use super::output;
+use super::quote;
+use super::settings::{ExecSettings, Format};
+use crate::clock::{Deadline, Instant};
+use crate::error::{Error, Result, Source, Status};
+use crate::http::retry::Patience;
+use crate::log::{self, Level};
+use crate::process::{self, Failure, Limits, Output};
+use crate::secrets::document::{Document, DocumentSource};
+use crate::secrets::entries::counted;
+use crate::secrets::provider::{Health, HealthState};
+use crate::secrets::secret::ProviderId;
+
+/// The limit of its output, and how much of its standard error is kept.
+const LIMITS: Limits = Limits { stdout: 4 << 20, stderr: 4 << 10 };
+/// The shortest word of an output that is masked in messages if the output cannot be parsed.
+const SHORTEST_WORD: usize = 8;
+
+/// Reads documents from the output of a program.
+pub(crate) struct ExecSource {
+    id: ProviderId,
+    settings: ExecSettings,
+}
+
+impl ExecSource {
+    /// The source that an element of `providers` describes. Nothing is run yet.
+    pub(crate) fn open(table: &Map<String, Value>) -> Result<ExecSource> {
+        let settings = ExecSettings::read(table)?;
+        Ok(ExecSource { id: ProviderId::named(&settings.name, Source::Exec), settings })
+    }
+
+    fn program(&self) -> &str {
+        &self.settings.words[0]
+    }
+
+    fn read(&self, deadline: Deadline) -> Result<Document> {
+        let output = process::run(&self.settings.words, &LIMITS, deadline).map_err(|failure| self.not_run(failure))?;
+        let parsed = output::parse(&output.stdout, &self.settings.format, self.program(), deadline);
+        match output.status {
+            Some(status) if !status.success() => Err(self.failed(status, &output, parsed.ok().as_ref())),
+            _ => {
+                self.log_stderr(&output);
+                parsed
+            }
+        }
+    }
+
+    fn not_run(&self, failure: Failure) -> Error {
+        let program = self.program();
+        let error = |status, what: String| Error::new(status, format!("{program}: {what}"));
+        match failure {
+            Failure::Start(cause) => {
+                let (status, remedy) = match cause.kind() {
+                    io::ErrorKind::NotFound => (Status::Config, "; install it, or name its path"),
+                    io::ErrorKind::PermissionDenied => (Status::AccessDenied, "; make it executable"),
+                    _ => (Status::Unavailable, ""),
+                };
+                error(status, format!("it cannot be started: {cause}{remedy}"))
+                    .with_detail(cause.raw_os_error().unwrap_or(0))
+            }
+            Failure::Read(cause) => error(Status::Io, format!("its output cannot be read: {cause}"))
+                .with_detail(cause.raw_os_error().unwrap_or(0)),
+            Failure::TooMuch => {
+                error(Status::Protocol, format!("it prints more than {} MiB, and was killed", LIMITS.stdout >> 20))
+            }
+            Failure::TimedOut => {
+                let what =
+                    "it did not end in time, and was killed; check whether it waits for input, or raise \"timeout\"";
+                error(Status::Timeout, what.to_owned()).with_retryable(true)
+            }
+            Failure::OutOfMemory(cause) => cause.map_message(|message| format!("{program}: {message}")),
+        }
+    }
+
+    /// The error of a program that ended with this status. Its standard error is quoted without the values that it
+    /// printed.
+    fn failed(&self, status: ExitStatus, output: &Output, document: Option<&Document>) -> Error {
+        let is_cut = output.stderr_len > output.stderr.len();
+        let line = match document {
+            Some(document) => quote::first_line(&output.stderr, is_cut, values(document)),
+            None => {
+                let is_between = |byte: &u8| byte.is_ascii_whitespace() || b"\"'`=,{}[]".contains(byte);
+                let words = output.stdout.split(is_between).filter(|word| word.len() >= SHORTEST_WORD);
+                quote::first_line(&output.stderr, is_cut, words.chain([&output.stdout[..]]))
+            }
+        };
+        let message = format!("{} failed with {status}{line}", self.program());
+        Error::new(Status::Unavailable, message).with_retryable(true)
+    }
+
+    fn log_stderr(&self, output: &Output) {
+        if output.stderr_len > 0 {
+            log::emit(Level::Debug, "exec", || {
+                let size = output.stderr_len;
+                format!("{}: {} writes {size} bytes to its standard error", self.settings.name, self.program())
+            });
+        }
+    }
+}
+
+impl DocumentSource for ExecSource {
+    fn id(&self) -> &ProviderId {
+        &self.id
+    }
+
+    fn place(&self) -> String {
+        format!("the output of {}", self.program())
+    }
+
+    fn redact(&self, message: String, earlier: &Document) -> String {
+        quote::without(message, values(earlier))
+    }
+
+    fn load(&self, deadline: Deadline, _: Patience) -> Result<Document> {
+        self.read(deadline).map_err(|error| error.with_source(Source::Exec))
+    }
+
+    fn describe(&self) -> Map<String, Value> {
+        let (format, key) = match &self.settings.format {
+            Format::Detected => (None, None),
+            Format::Json => (Some("json"), None),
+            Format::Dotenv => (Some("dotenv"), None),
+            Format::Value(key) => (Some("value"), Some(key)),
+        };
+        // Arguments may be more than others should see.
+        Map::from_iter([
+            ("program".to_owned(), json!(self.program())),
+            ("format".to_owned(), json!(format)),
+            ("as".to_owned(), json!(key)),
+        ])
+    }
+
+    fn check(&self, deadline: Deadline) -> Health {
+        let start = Instant::now();
+        match self.read(deadline) {
+            Ok(document) => {
+                let keys = counted(document.len(), "key", "keys");
+                let detail = format!("{} prints {keys}, in {:.1} s", self.program(), start.elapsed().as_secs_f64());
+                Health::new(HealthState::Ok, detail)
+            }
+            Err(error) => Health::new(HealthState::Failed, error.message())
+                .with_advice("run the command by hand, in the same directory and environment"),
+        }
+    }
+}
+
+fn values(document: &Document) -> impl Iterator<Item = &[u8]> {
+    document.entries().map(|(_, (value, _))| &value[..])
+}

@@ -113,8 +113,8 @@ impl Page {
     }
 
     /// Invalidates everything that was requested before.
-    pub(super) fn next_revision(&self) {
-        self.memory.revision.fetch_add(1, Release);
+    pub(super) fn next_revision(&self) -> u64 {
+        self.memory.revision.fetch_add(1, Release).wrapping_add(1)
     }
 
     pub(super) fn wake(&self) {

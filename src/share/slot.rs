@@ -63,8 +63,8 @@ pub(crate) struct NewRecord {
 pub(crate) enum Turn<'a, T> {
     /// The call took a document of the share.
     Taken(T),
-    /// The source has failed, and is not queried yet.
-    Resting(Failure),
+    /// The source has failed, and is not queried yet. The stamp was taken before.
+    Resting(Failure, Stamp),
     /// It queries the source, and publishes the result.
     Load(Loading<'a>),
     /// It queries the source, and publishes nothing, because nothing can be written.
@@ -160,7 +160,7 @@ impl Slot {
                     return self.look(&directory, &mut take, &is_resting).unwrap_or_else(|| {
                         self.page.loader().store(std::process::id(), Relaxed);
                         let failure = self.failure(&directory);
-                        Turn::Load(Loading { slot: self, lock, failure, stamp: self.stamp() })
+                        Turn::Load(Loading { slot: self, lock, failure, begun: Instant::now(), stamp: self.stamp() })
                     });
                 }
                 Ok(None) => {}
@@ -182,9 +182,10 @@ impl Slot {
         take: &mut impl FnMut(Record) -> Option<T>,
         is_resting: &impl Fn(&Failure) -> bool,
     ) -> Option<Turn<'_, T>> {
+        let stamp = self.stamp();
         match self.record(directory).and_then(take) {
             Some(taken) => Some(Turn::Taken(taken)),
-            None => self.failure(directory).filter(is_resting).map(Turn::Resting),
+            None => self.failure(directory).filter(is_resting).map(|failure| Turn::Resting(failure, stamp)),
         }
     }
 
@@ -225,13 +226,13 @@ impl Slot {
         KeySource { material: &self.material, identity: self.identity.list() }
     }
 
-    /// Invalidates what all processes have of this slot.
-    pub(crate) fn invalidate(&self) {
+    /// Invalidates what all processes have of this slot. Returns the state after that.
+    pub(crate) fn invalidate(&self) -> Stamp {
         if let Ok(directory) = Directory::open(&self.directory) {
             directory.remove(&self.name(Kind::Document));
         }
-        self.page.next_revision();
-        self.page.next_generation();
+        let revision = self.page.next_revision();
+        Stamp::new(&self.page, self.page.next_generation(), revision)
     }
 
     /// Returns what is in the slot.
@@ -254,6 +255,8 @@ pub(crate) struct Loading<'a> {
     slot: &'a Slot,
     lock: Lock,
     failure: Option<Failure>,
+    /// When it got the lock.
+    begun: Instant,
     /// Taken before the source is queried.
     stamp: Stamp,
 }
@@ -268,12 +271,14 @@ impl Loading<'_> {
     /// with other secrets. The others wait for the next one.
     pub(crate) fn invalidate(&mut self) {
         if self.lock.is_open() && self.is_document_own() {
-            self.slot.invalidate();
-            self.stamp = self.slot.stamp();
+            self.stamp = self.slot.invalidate();
         }
     }
 
-    /// Shares a document. If that is impossible, all processes load for themselves for a while.
+    /// Shares a document, unless another process has shared one that was requested later. If that is impossible, all
+    /// processes load for themselves for a while.
+    ///
+    /// The stamp that this and the other methods return is current only if no other process has published meanwhile.
     pub(crate) fn publish(self, record: Result<NewRecord>) -> Stamp {
         let mut header = self.header(Kind::Document);
         let payload = record.map(|record| {
@@ -285,10 +290,12 @@ impl Loading<'_> {
         self.write(&header, payload)
     }
 
-    /// Shares a failure. An authoritative one invalidates the document, unless that is of a process with other secrets.
-    pub(crate) fn fail(self, failure: &Failure) -> Stamp {
-        if failure.error.is_authoritative() && self.lock.is_open() && self.is_document_own() {
-            self.slot.invalidate();
+    /// Shares a failure, unless another process has shared a document that was requested after this load began. An
+    /// authoritative failure invalidates the document, unless that is of a process with other secrets.
+    pub(crate) fn fail(mut self, failure: &Failure) -> Stamp {
+        let is_open = self.lock.is_open();
+        if failure.error.is_authoritative() && is_open && !self.is_overtaken(self.begun) && self.is_document_own() {
+            self.stamp = self.slot.invalidate();
         }
         self.note_failure(failure)
     }
@@ -312,16 +319,23 @@ impl Loading<'_> {
             || self.slot.open_file(&directory, Kind::Document).is_some()
     }
 
+    /// Whether there is a document that was requested after this: this process may have been stopped while another one
+    /// loaded.
+    fn is_overtaken(&self, requested_at: Instant) -> bool {
+        self.slot.read().is_some_and(|newer| newer.requested_at > requested_at)
+    }
+
     /// Writes a file, and reports it to all processes.
     fn write(self, header: &Header, entries: Result<SecretBuffer>) -> Stamp {
-        // A log sink may have forked during the load. The lock is the parent's.
-        if !self.lock.is_open() {
-            return Stamp::of(&self.slot.page);
-        }
         let slot = self.slot;
-        // This process may have been stopped while another one loaded.
-        if header.kind == Kind::Document && slot.read().is_some_and(|newer| newer.requested_at > requested_at(header)) {
-            return Stamp::of(&slot.page);
+        let requested_at = match header.kind {
+            Kind::Document => requested_at(header),
+            Kind::Failure => self.begun,
+        };
+        // A log sink may have forked during the load. The lock is the parent's.
+        if !self.lock.is_open() || self.is_overtaken(requested_at) {
+            // Not the state now: the next get looks for what was published.
+            return Stamp::new(&slot.page, self.stamp.generation(), self.stamp.revision());
         }
         match entries.and_then(|entries| slot.write(header.kind, header, entries)) {
             Ok(()) if header.kind == Kind::Document => {

@@ -198,7 +198,7 @@ impl<S: DocumentSource> DocumentProvider<S> {
                 self.note_loaded_elsewhere();
                 return Ok(None);
             }
-            Turn::Resting(failure) => return Err(self.rest(&failure, slot.stamp())),
+            Turn::Resting(failure, stamp) => return Err(self.rest(&failure, stamp)),
             Turn::LoadUnshared(stamp) => Sharing::Observe(stamp),
             Turn::Load(loading) => {
                 if let Some(failure) = loading.failure() {

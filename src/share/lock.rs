@@ -42,7 +42,7 @@ pub(super) fn take(directory: &Directory, id: &str, loaders: u32) -> Result<Opti
     loop {
         let file = CloseOnForkFile::open(&options, &path).map_err(|error| failed("open", error))?;
         let mut free = None;
-        for byte in 0..loaders {
+        for byte in 0..loaders.min(LOADERS) {
             if file.try_lock_byte(byte).map_err(|error| failed("lock", error))? {
                 free = Some(byte);
                 break;

@@ -131,6 +131,26 @@ impl Slot {
     pub(crate) fn turn<T>(
         &self,
         deadline: Option<Deadline>,
+        take: impl FnMut(Record) -> Option<T>,
+        is_resting: impl Fn(&Failure) -> bool,
+    ) -> Turn<'_, T> {
+        self.turn_among(deadline, 1, take, is_resting)
+    }
+
+    /// As [`turn`](Self::turn) without waiting. It loads if fewer than `loaders` processes do.
+    pub(crate) fn turn_now<T>(
+        &self,
+        loaders: u32,
+        take: impl FnMut(Record) -> Option<T>,
+        is_resting: impl Fn(&Failure) -> bool,
+    ) -> Turn<'_, T> {
+        self.turn_among(None, loaders, take, is_resting)
+    }
+
+    fn turn_among<T>(
+        &self,
+        deadline: Option<Deadline>,
+        loaders: u32,
         mut take: impl FnMut(Record) -> Option<T>,
         is_resting: impl Fn(&Failure) -> bool,
     ) -> Turn<'_, T> {
@@ -153,7 +173,7 @@ impl Slot {
                 return Turn::Busy;
             }
             let left = time.map_or(Duration::ZERO, |time| time.saturating_sub(begun.elapsed()));
-            let loaders = time.map_or(1, |time| lock::loaders(time, left));
+            let loaders = time.map_or(loaders, |time| lock::loaders(time, left));
             match lock::take(&directory, &self.id, loaders) {
                 // What another process published just before is used.
                 Ok(Some(lock)) => {

@@ -192,7 +192,11 @@ impl<S: DocumentSource> DocumentProvider<S> {
         let take = |record| self.take_for(record, request);
         let is_resting =
             |failure: &Failure| !request.forced && Outage::from_share(failure).is_backing_off(request.remaining);
-        let sharing = match slot.turn(request.waits.then_some(request.deadline), take, is_resting) {
+        let turn = match request.waits {
+            true => slot.turn(Some(request.deadline), take, is_resting),
+            false => slot.turn_now(self.loaders(), take, is_resting),
+        };
+        let sharing = match turn {
             Turn::Taken(loaded) => return Ok(Some(loaded)),
             Turn::Busy => {
                 self.note_loaded_elsewhere();
@@ -209,6 +213,16 @@ impl<S: DocumentSource> DocumentProvider<S> {
         };
         *own = true;
         self.query(request, sharing).map(Some)
+    }
+
+    /// How many processes may load while this one has a document: one, and one more for each time to live that the
+    /// document is old. Those before them may be stopped.
+    fn loaders(&self) -> u32 {
+        let periods = |loaded: Arc<LoadedDocument>| {
+            loaded.requested_at.elapsed().as_nanos().checked_div(loaded.ttl.as_nanos()).unwrap_or(0)
+        };
+        let more = self.state().document.map_or(0, periods);
+        u32::try_from(more).unwrap_or(u32::MAX).saturating_add(1)
     }
 
     /// Whether another process was loading a moment ago.

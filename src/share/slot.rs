@@ -191,7 +191,8 @@ impl Slot {
             }
             drop(directory);
             let Some(deadline) = deadline else { return Turn::Busy };
-            let pause = WAIT.min(left / 2).max(Duration::from_millis(1)).min(deadline.remaining());
+            let next_loader = if left.is_zero() { WAIT } else { (left / 2).max(Duration::from_millis(1)) };
+            let pause = WAIT.min(next_loader).min(deadline.remaining());
             fork::unprotected(|| self.page.wait(stamp.generation(), pause));
         }
     }

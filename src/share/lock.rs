@@ -18,7 +18,7 @@ const LOADERS: u32 = 8;
 /// A lock on one byte of the lock file.
 pub(super) struct Lock {
     file: CloseOnForkFile,
-    byte: u32,
+    pub(super) byte: u32,
 }
 
 impl Lock {

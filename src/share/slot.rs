@@ -265,9 +265,9 @@ impl Slot {
     }
 
     /// Encrypts a file and writes it.
-    fn write(&self, kind: Kind, header: &Header, entries: SecretBuffer) -> Result<()> {
+    fn write(&self, header: &Header, entries: SecretBuffer, lock: &Lock) -> Result<()> {
         let directory = Directory::open(&self.directory)?;
-        directory.replace(&self.name(kind), &sealed::seal(header, entries, &self.key_source())?)
+        directory.replace(&self.name(header.kind), &sealed::seal(header, entries, &self.key_source())?, lock.byte)
     }
 }
 
@@ -354,11 +354,13 @@ impl Loading<'_> {
             Kind::Failure => self.begun,
         };
         // A log sink may have forked during the load. The lock is the parent's.
+        // What another process publishes after this check and before the rename is replaced: processes that took it
+        // keep it, since it is newer, and others use this document for its time to live at most.
         if !self.lock.is_open() || self.is_overtaken(requested_at) {
             // Not the state now: the next get looks for what was published.
             return Stamp::new(&slot.page, self.stamp.generation(), self.stamp.revision());
         }
-        match entries.and_then(|entries| slot.write(header.kind, header, entries)) {
+        match entries.and_then(|entries| slot.write(header, entries, &self.lock)) {
             Ok(()) if header.kind == Kind::Document => {
                 if let Ok(directory) = Directory::open(&slot.directory) {
                     directory.remove(&slot.name(Kind::Failure));

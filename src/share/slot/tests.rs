@@ -156,6 +156,20 @@ fn late_failure_does_not_replace_a_newer_document() {
 }
 
 #[test]
+fn loaders_write_to_files_of_their_own() {
+    let directory = directory();
+    let (one, other) = (open(&directory, None), open(&directory, None));
+    let (first, second) = load_both(&one, &other);
+    // What the first one has written so far.
+    let unfinished = ["", "0"].map(|end| directory.path().join("share").join(format!("{}.doc.tmp{end}", one.id())));
+    unfinished.iter().for_each(|path| fs::write(path, b"STDOC").unwrap());
+    second.publish(record(b"second"));
+    assert!(unfinished.iter().all(|path| fs::read(path).unwrap() == b"STDOC"));
+    first.publish(record(b"first"));
+    assert_eq!(taken(&other), b"first");
+}
+
+#[test]
 fn process_that_is_denied_sees_the_next_document() {
     let directory = directory();
     let (one, other) = (open(&directory, None), open(&directory, None));

@@ -151,7 +151,7 @@ impl<S: DocumentSource> DocumentProvider<S> {
             if state.may_cache(loaded.requested_at) && state.document.as_ref().is_none_or(is_newer) {
                 (state.document, state.stamp) = (Some(loaded.clone()), loaded.stamp.clone());
                 if loaded.is_fresh() {
-                    state.outage = self.partial_outage(&loaded.document, None, Duration::MAX);
+                    state.outage = self.partial_outage(&loaded.document, state.outage.as_deref(), Duration::MAX);
                 }
             }
         });

@@ -57,3 +57,16 @@ fn expired_document_is_loaded_although_a_loader_is_stopped() {
     assert_eq!((text(ask(&provider, "A")), source.asked()), (fresh("2"), 2), "it is still fresh");
     drop(stopped);
 }
+
+#[test]
+fn backoff_grows_with_each_partial_document_of_another_process() {
+    let host = Host::new();
+    let ((source, one), (_, other)) = (host.provider(), host.provider());
+    source.has_part(&[("A", "1")], outage(Status::Unavailable));
+    for failures in 1..=3 {
+        assert_eq!(refresh(&one).unwrap_err().status(), Status::Unavailable);
+        assert_eq!(text(ask(&other, "A")), fresh("1"));
+        assert_eq!(other.state().outage.unwrap().failures(), failures);
+    }
+    assert_eq!(other.source.asked(), 0);
+}

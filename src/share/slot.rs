@@ -283,6 +283,11 @@ pub(crate) struct Loading<'a> {
 }
 
 impl Loading<'_> {
+    /// Whether it is a load of this identity with these secrets.
+    pub(crate) fn is_for(&self, identity: &Identity) -> bool {
+        self.slot.is_for(identity)
+    }
+
     /// How the last load of any process failed.
     pub(crate) fn failure(&self) -> Option<&Failure> {
         self.failure.as_ref()

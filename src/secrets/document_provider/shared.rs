@@ -215,6 +215,16 @@ impl<S: DocumentSource> DocumentProvider<S> {
         self.query(request, sharing).map(Some)
     }
 
+    /// How a load that has ended is shared: not at all if its settings or secrets may have changed since its slot was
+    /// opened.
+    pub(super) fn after_load<'a>(&self, sharing: Sharing<'a>) -> Sharing<'a> {
+        let is_same = |loading: &Loading<'_>| self.source.identity().is_some_and(|identity| loading.is_for(&identity));
+        match sharing {
+            Sharing::Publish(loading) if !is_same(&loading) => Sharing::Off,
+            other => other,
+        }
+    }
+
     /// How many processes may load while this one has a document: one, and one more for each time to live that the
     /// document is old. Those before them may be stopped.
     fn loaders(&self) -> u32 {

@@ -70,3 +70,19 @@ fn backoff_grows_with_each_partial_document_of_another_process() {
     }
     assert_eq!(other.source.asked(), 0);
 }
+
+#[test]
+fn document_is_not_shared_if_the_login_changed_during_its_load() {
+    let host = Host::new();
+    let ((source, provider), (_, other)) = (host.provider(), host.provider());
+    source.has(&[("A", "1")]);
+    let script = source.0.clone();
+    *source.0.in_load.lock() = Some(Box::new(move || *script.login.lock() = Some("second")));
+    assert_eq!(text(ask_now(&provider, "A")), fresh("1"));
+    assert!(host.files(".doc").is_empty());
+    other.source.has(&[("A", "2")]);
+    assert_eq!((text(ask(&other, "A")), other.source.asked()), (fresh("2"), 1));
+    assert_eq!(text(ask(&provider, "A")), fresh("1"));
+    assert_eq!(text(ask_now(&provider, "A")), fresh("1"));
+    assert_eq!((host.files(".doc").len(), source.asked()), (2, 2), "the next one is");
+}

@@ -3,11 +3,11 @@
 //! | file | content |
 //! |---|---|
 //! | `<id>.page` | the [page](super::page): generation, revision, loading process |
-//! | `<id>.lock` | empty; the process that loads holds an OFD lock on a byte of it, usually the first |
+//! | `<id>.lock` | empty; the process that loads holds an OFD lock on a byte of it, the first of those for its key, or one of the next |
 //! | `<id>.doc` | the document, [sealed](super::sealed), replaced by rename |
 //! | `<id>.fail` | the last failure, sealed in the same way, until a load succeeds |
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -17,10 +17,10 @@ use super::failure::Failure;
 use super::fields::{duration, nanoseconds};
 use super::identity::Identity;
 use super::lock::{self, Lock};
-use super::page::{Page, PageError, Stamp};
+use super::page::{Page, Stamp};
 use super::sealed::{self, Header, KeySource, Kind};
 use crate::clock::{CoarseInstant, Deadline, Instant};
-use crate::error::{Error, Result, Status};
+use crate::error::Result;
 use crate::fork;
 use crate::log::{self, Level};
 use crate::secret_memory::{SecretBuffer, SecretBytes};
@@ -36,6 +36,8 @@ pub(crate) struct Slot {
     identity: Identity,
     id: String,
     material: SecretBytes,
+    /// The first byte of its locks.
+    lock: u32,
     page: Arc<Page>,
 }
 
@@ -91,12 +93,9 @@ impl Slot {
             None => directory.key()?.freeze(),
         };
         let id = identity.id();
-        let page = match Page::open(&directory, &path, &format!("{id}.page")) {
-            Err(PageError::Invalid(why)) => replace_page(&directory, &path, &id, &why)?,
-            Err(PageError::Failed(error)) => return Err(error),
-            Ok(page) => page,
-        };
-        Ok(Slot { directory: path, identity, id, material, page: Arc::new(page) })
+        let lock = lock::first_byte(&material);
+        let page = Page::open_or_replace(&directory, &path, &id, lock)?;
+        Ok(Slot { directory: path, identity, id, material, lock, page: Arc::new(page) })
     }
 
     /// Whether it is the slot of this identity with these secrets, and its page has its name.
@@ -174,7 +173,7 @@ impl Slot {
             }
             let left = time.map_or(Duration::ZERO, |time| time.saturating_sub(begun.elapsed()));
             let loaders = time.map_or(loaders, |time| lock::loaders(time, left));
-            match lock::take(&directory, &self.id, loaders) {
+            match lock::take(&directory, &self.id, self.lock, loaders) {
                 // What another process published just before is used.
                 Ok(Some(lock)) => {
                     return self.look(&directory, &mut take, &is_resting).unwrap_or_else(|| {
@@ -259,7 +258,7 @@ impl Slot {
     /// Returns what is in the slot.
     pub(crate) fn state(&self) -> Result<SlotState> {
         let directory = Directory::open(&self.directory)?;
-        let is_loading = lock::is_taken(&directory, &self.id);
+        let is_loading = lock::is_taken(&directory, &self.id, self.lock);
         let loader = Some(self.page.loader().load(Relaxed)).filter(|loader| is_loading && *loader != 0);
         Ok(SlotState { record: self.record(&directory), failure: self.failure(&directory), is_loading, loader })
     }
@@ -367,7 +366,8 @@ impl Loading<'_> {
         }
         match entries.and_then(|entries| slot.write(header, entries, &self.lock)) {
             Ok(()) if header.kind == Kind::Document => {
-                if let Ok(directory) = Directory::open(&slot.directory) {
+                // That of a process with other secrets remains.
+                if let Some(directory) = Directory::open(&slot.directory).ok().filter(|at| slot.failure(at).is_some()) {
                     directory.remove(&slot.name(Kind::Failure));
                 }
             }
@@ -393,22 +393,6 @@ impl Drop for Loading<'_> {
 
 fn requested_at(header: &Header) -> Instant {
     Instant::after_boot(Duration::from_nanos(header.requested_at))
-}
-
-/// Replaces a page that cannot be used, for this reason.
-fn replace_page(directory: &Directory, path: &Path, id: &str, why: &str) -> Result<Page> {
-    let refused = |why: &str| Error::new(Status::Corrupt, format!("{why}; remove the file"));
-    let name = format!("{id}.page");
-    let Some(_lock) = lock::take(directory, id, 1)? else { return Err(refused(why)) };
-    // Another process may have replaced it before this one had the lock.
-    for _ in 0..2 {
-        match Page::open(directory, path, &name) {
-            Err(PageError::Invalid(_)) => directory.remove(&name),
-            Err(PageError::Failed(error)) => return Err(error),
-            Ok(page) => return Ok(page),
-        }
-    }
-    Err(refused(why))
 }
 
 #[cfg(test)]

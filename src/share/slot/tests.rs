@@ -5,6 +5,7 @@ use std::fs;
 use std::thread;
 
 use super::*;
+use crate::error::{Error, Status};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -236,6 +237,26 @@ fn process_with_other_secrets_neither_reads_nor_ends_a_document() {
     let keyed = |secret| Slot::open(directory.path().join("share"), Some(&key), identity(Some(secret))).unwrap();
     load(&keyed(b"one")).publish(record(b"second"));
     assert_eq!(taken(&keyed(b"other")), b"second");
+}
+
+#[test]
+fn process_with_other_secrets_neither_waits_for_a_load_nor_ends_a_failure() {
+    let directory = directory();
+    let [one, same, other] = [b"one", b"one", b"two"].map(|secret| open(&directory, Some(secret)));
+    let loading = load(&one);
+    assert!(matches!(same.turn(None, |_| Some(()), |_| true), Turn::Busy));
+    load(&other).publish(record(b"other"));
+    loading.fail(&outage());
+    match other.turn(None, |_| None::<()>, |_| false) {
+        Turn::Load(loading) => drop(loading.publish(record(b"newer"))),
+        _ => panic!("it is not this call's turn"),
+    }
+    assert!(matches!(turn(&same), Turn::Resting(..)));
+    match same.turn(None, |_| Some(()), |_| false) {
+        Turn::Load(loading) => drop(loading.publish(record(b"first"))),
+        _ => panic!("it is not this call's turn"),
+    }
+    assert!(one.state().unwrap().failure.is_none());
 }
 
 #[test]

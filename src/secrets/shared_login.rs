@@ -101,7 +101,7 @@ impl SharedLogin {
                 log::emit(Level::Info, "secrets", || format!("{} come from another process of this host", T::NAME));
                 return Ok(Some(result));
             }
-            Turn::Resting(failure) => return Err(failure.error),
+            Turn::Resting(failure, _) => return Err(failure.error),
             Turn::Busy => return Ok(None),
             Turn::LoadUnshared(_) => return log_in(),
             Turn::Load(loading) => loading,

@@ -101,9 +101,9 @@ impl Directory {
         }
     }
 
-    /// Replaces a file. The caller holds the lock of its slot.
-    pub(super) fn replace(&self, name: &str, contents: &[u8]) -> Result<()> {
-        let new_name = format!("{name}.tmp");
+    /// Replaces a file. The caller holds this byte of the lock of its slot.
+    pub(super) fn replace(&self, name: &str, contents: &[u8], lock_byte: u32) -> Result<()> {
+        let new_name = format!("{name}.tmp{lock_byte}");
         // A process that was killed may have left one.
         self.remove(&new_name);
         let mut options = OpenOptions::new();

@@ -1,24 +1,30 @@
 //! The lock of a slot, which the process holds that loads.
 //!
-//! It is an OFD lock on a byte of a file that is and stays empty. The system releases it when the process ends.
+//! It is an OFD lock on a byte of a file that is and stays empty. The system releases it when the process ends. Processes
+//! with different keys lock different bytes, so that they do not wait for what they cannot read.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::time::Duration;
 
+use ring::hmac;
+
 use super::directory::Directory;
 use crate::error::Result;
 use crate::files;
 use crate::fork_safe::CloseOnForkFile;
+use crate::secret_memory::wipe_stack_below;
 
 /// How many processes may load at the same time. The second one may after half of its time, the third one after half of
 /// the rest, and so on: those before them may be stopped. Each has a byte of the lock file.
 const LOADERS: u32 = 8;
+/// The depth of stack that is wiped after a key was used.
+const STACK: usize = 8 << 10;
 
 /// A lock on one byte of the lock file.
 pub(super) struct Lock {
     file: CloseOnForkFile,
-    byte: u32,
+    pub(super) byte: u32,
 }
 
 impl Lock {
@@ -32,8 +38,16 @@ impl Lock {
     }
 }
 
-/// Takes one of the first locks of a slot; `None` if other processes have them.
-pub(super) fn take(directory: &Directory, id: &str, loaders: u32) -> Result<Option<Lock>> {
+/// Returns the first byte for processes whose keys are made from this. All users can see which bytes are locked, so it
+/// says little about the secret.
+pub(super) fn first_byte(material: &[u8]) -> u32 {
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, material), b"st-secrets share lock");
+    wipe_stack_below::<STACK>();
+    u32::from(u16::from_le_bytes([tag.as_ref()[0], tag.as_ref()[1]])) * LOADERS
+}
+
+/// Takes one of this many locks from the first byte on; `None` if other processes have them.
+pub(super) fn take(directory: &Directory, id: &str, first: u32, loaders: u32) -> Result<Option<Lock>> {
     let name = name(id);
     let path = directory.file(&name);
     let failed = |action, error| directory.error(action, &name, &error);
@@ -42,7 +56,7 @@ pub(super) fn take(directory: &Directory, id: &str, loaders: u32) -> Result<Opti
     loop {
         let file = CloseOnForkFile::open(&options, &path).map_err(|error| failed("open", error))?;
         let mut free = None;
-        for byte in 0..loaders {
+        for byte in first..first + loaders.min(LOADERS) {
             if file.try_lock_byte(byte).map_err(|error| failed("lock", error))? {
                 free = Some(byte);
                 break;
@@ -66,9 +80,9 @@ pub(super) fn loaders(time: Duration, left: Duration) -> u32 {
 }
 
 /// Whether a process has the first lock.
-pub(super) fn is_taken(directory: &Directory, id: &str) -> bool {
+pub(super) fn is_taken(directory: &Directory, id: &str, first: u32) -> bool {
     let file = directory.open_file(&name(id), OpenOptions::new().read(true).write(true));
-    file.is_ok_and(|file| file.is_some_and(|file| file.is_byte_locked(0).unwrap_or(false)))
+    file.is_ok_and(|file| file.is_some_and(|file| file.is_byte_locked(first).unwrap_or(false)))
 }
 
 fn name(id: &str) -> String {

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Acquire, Ord
 use std::time::Duration;
 
 use super::directory::Directory;
+use super::lock;
 use crate::clock::{CoarseInstant, Instant};
 use crate::error::{Error, Result, Status};
 use crate::sys::{self, PAGE_SIZE, SharedPage};
@@ -34,7 +35,7 @@ pub(super) struct Page {
 }
 
 /// Why a page cannot be used.
-pub(super) enum PageError {
+enum PageError {
     /// It is damaged, or of another boot. It can be replaced.
     Invalid(String),
     Failed(Error),
@@ -47,8 +48,30 @@ impl From<Error> for PageError {
 }
 
 impl Page {
-    /// Opens the page of this name, and creates it if there is none. `path` is that of the directory.
-    pub(super) fn open(directory: &Directory, path: &Path, name: &str) -> Result<Page, PageError> {
+    /// Opens the page of a slot, and creates or replaces it if there is none that can be used. `path` is that of the
+    /// directory, and `lock` the first byte of the slot's locks.
+    pub(super) fn open_or_replace(directory: &Directory, path: &Path, id: &str, lock: u32) -> Result<Page> {
+        let name = format!("{id}.page");
+        let why = match Page::open(directory, path, &name) {
+            Ok(page) => return Ok(page),
+            Err(PageError::Failed(error)) => return Err(error),
+            Err(PageError::Invalid(why)) => why,
+        };
+        let refused = |why: &str| Error::new(Status::Corrupt, format!("{why}; remove the file"));
+        let Some(_lock) = lock::take(directory, id, lock, 1)? else { return Err(refused(&why)) };
+        // Another process may have replaced it before this one had the lock.
+        for _ in 0..2 {
+            match Page::open(directory, path, &name) {
+                Err(PageError::Invalid(_)) => directory.remove(&name),
+                Err(PageError::Failed(error)) => return Err(error),
+                Ok(page) => return Ok(page),
+            }
+        }
+        Err(refused(&why))
+    }
+
+    /// Opens the page of this name, and creates it if there is none.
+    fn open(directory: &Directory, path: &Path, name: &str) -> Result<Page, PageError> {
         let boot = boot_id()?;
         let mut contents = [0; PAGE_SIZE];
         contents[..8].copy_from_slice(MAGIC);
@@ -113,8 +136,8 @@ impl Page {
     }
 
     /// Invalidates everything that was requested before.
-    pub(super) fn next_revision(&self) {
-        self.memory.revision.fetch_add(1, Release);
+    pub(super) fn next_revision(&self) -> u64 {
+        self.memory.revision.fetch_add(1, Release).wrapping_add(1)
     }
 
     pub(super) fn wake(&self) {

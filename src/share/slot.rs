@@ -3,11 +3,11 @@
 //! | file | content |
 //! |---|---|
 //! | `<id>.page` | the [page](super::page): generation, revision, loading process |
-//! | `<id>.lock` | empty; the process that loads holds an OFD lock on a byte of it, usually the first |
+//! | `<id>.lock` | empty; the process that loads holds an OFD lock on a byte of it, the first of those for its key, or one of the next |
 //! | `<id>.doc` | the document, [sealed](super::sealed), replaced by rename |
 //! | `<id>.fail` | the last failure, sealed in the same way, until a load succeeds |
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -17,10 +17,10 @@ use super::failure::Failure;
 use super::fields::{duration, nanoseconds};
 use super::identity::Identity;
 use super::lock::{self, Lock};
-use super::page::{Page, PageError, Stamp};
+use super::page::{Page, Stamp};
 use super::sealed::{self, Header, KeySource, Kind};
 use crate::clock::{CoarseInstant, Deadline, Instant};
-use crate::error::{Error, Result, Status};
+use crate::error::Result;
 use crate::fork;
 use crate::log::{self, Level};
 use crate::secret_memory::{SecretBuffer, SecretBytes};
@@ -36,6 +36,8 @@ pub(crate) struct Slot {
     identity: Identity,
     id: String,
     material: SecretBytes,
+    /// The first byte of its locks.
+    lock: u32,
     page: Arc<Page>,
 }
 
@@ -63,8 +65,8 @@ pub(crate) struct NewRecord {
 pub(crate) enum Turn<'a, T> {
     /// The call took a document of the share.
     Taken(T),
-    /// The source has failed, and is not queried yet.
-    Resting(Failure),
+    /// The source has failed, and is not queried yet. The stamp was taken before.
+    Resting(Failure, Stamp),
     /// It queries the source, and publishes the result.
     Load(Loading<'a>),
     /// It queries the source, and publishes nothing, because nothing can be written.
@@ -91,12 +93,9 @@ impl Slot {
             None => directory.key()?.freeze(),
         };
         let id = identity.id();
-        let page = match Page::open(&directory, &path, &format!("{id}.page")) {
-            Err(PageError::Invalid(why)) => replace_page(&directory, &path, &id, &why)?,
-            Err(PageError::Failed(error)) => return Err(error),
-            Ok(page) => page,
-        };
-        Ok(Slot { directory: path, identity, id, material, page: Arc::new(page) })
+        let lock = lock::first_byte(&material);
+        let page = Page::open_or_replace(&directory, &path, &id, lock)?;
+        Ok(Slot { directory: path, identity, id, material, lock, page: Arc::new(page) })
     }
 
     /// Whether it is the slot of this identity with these secrets, and its page has its name.
@@ -131,6 +130,26 @@ impl Slot {
     pub(crate) fn turn<T>(
         &self,
         deadline: Option<Deadline>,
+        take: impl FnMut(Record) -> Option<T>,
+        is_resting: impl Fn(&Failure) -> bool,
+    ) -> Turn<'_, T> {
+        self.turn_among(deadline, 1, take, is_resting)
+    }
+
+    /// As [`turn`](Self::turn) without waiting. It loads if fewer than `loaders` processes do.
+    pub(crate) fn turn_now<T>(
+        &self,
+        loaders: u32,
+        take: impl FnMut(Record) -> Option<T>,
+        is_resting: impl Fn(&Failure) -> bool,
+    ) -> Turn<'_, T> {
+        self.turn_among(None, loaders, take, is_resting)
+    }
+
+    fn turn_among<T>(
+        &self,
+        deadline: Option<Deadline>,
+        loaders: u32,
         mut take: impl FnMut(Record) -> Option<T>,
         is_resting: impl Fn(&Failure) -> bool,
     ) -> Turn<'_, T> {
@@ -153,14 +172,14 @@ impl Slot {
                 return Turn::Busy;
             }
             let left = time.map_or(Duration::ZERO, |time| time.saturating_sub(begun.elapsed()));
-            let loaders = time.map_or(1, |time| lock::loaders(time, left));
-            match lock::take(&directory, &self.id, loaders) {
+            let loaders = time.map_or(loaders, |time| lock::loaders(time, left));
+            match lock::take(&directory, &self.id, self.lock, loaders) {
                 // What another process published just before is used.
                 Ok(Some(lock)) => {
                     return self.look(&directory, &mut take, &is_resting).unwrap_or_else(|| {
                         self.page.loader().store(std::process::id(), Relaxed);
                         let failure = self.failure(&directory);
-                        Turn::Load(Loading { slot: self, lock, failure, stamp: self.stamp() })
+                        Turn::Load(Loading { slot: self, lock, failure, begun: Instant::now(), stamp: self.stamp() })
                     });
                 }
                 Ok(None) => {}
@@ -171,7 +190,8 @@ impl Slot {
             }
             drop(directory);
             let Some(deadline) = deadline else { return Turn::Busy };
-            let pause = WAIT.min(left / 2).max(Duration::from_millis(1)).min(deadline.remaining());
+            let next_loader = if left.is_zero() { WAIT } else { (left / 2).max(Duration::from_millis(1)) };
+            let pause = WAIT.min(next_loader).min(deadline.remaining());
             fork::unprotected(|| self.page.wait(stamp.generation(), pause));
         }
     }
@@ -182,9 +202,10 @@ impl Slot {
         take: &mut impl FnMut(Record) -> Option<T>,
         is_resting: &impl Fn(&Failure) -> bool,
     ) -> Option<Turn<'_, T>> {
+        let stamp = self.stamp();
         match self.record(directory).and_then(take) {
             Some(taken) => Some(Turn::Taken(taken)),
-            None => self.failure(directory).filter(is_resting).map(Turn::Resting),
+            None => self.failure(directory).filter(is_resting).map(|failure| Turn::Resting(failure, stamp)),
         }
     }
 
@@ -225,27 +246,27 @@ impl Slot {
         KeySource { material: &self.material, identity: self.identity.list() }
     }
 
-    /// Invalidates what all processes have of this slot.
-    pub(crate) fn invalidate(&self) {
+    /// Invalidates what all processes have of this slot. Returns the state after that.
+    pub(crate) fn invalidate(&self) -> Stamp {
         if let Ok(directory) = Directory::open(&self.directory) {
             directory.remove(&self.name(Kind::Document));
         }
-        self.page.next_revision();
-        self.page.next_generation();
+        let revision = self.page.next_revision();
+        Stamp::new(&self.page, self.page.next_generation(), revision)
     }
 
     /// Returns what is in the slot.
     pub(crate) fn state(&self) -> Result<SlotState> {
         let directory = Directory::open(&self.directory)?;
-        let is_loading = lock::is_taken(&directory, &self.id);
+        let is_loading = lock::is_taken(&directory, &self.id, self.lock);
         let loader = Some(self.page.loader().load(Relaxed)).filter(|loader| is_loading && *loader != 0);
         Ok(SlotState { record: self.record(&directory), failure: self.failure(&directory), is_loading, loader })
     }
 
     /// Encrypts a file and writes it.
-    fn write(&self, kind: Kind, header: &Header, entries: SecretBuffer) -> Result<()> {
+    fn write(&self, header: &Header, entries: SecretBuffer, lock: &Lock) -> Result<()> {
         let directory = Directory::open(&self.directory)?;
-        directory.replace(&self.name(kind), &sealed::seal(header, entries, &self.key_source())?)
+        directory.replace(&self.name(header.kind), &sealed::seal(header, entries, &self.key_source())?, lock.byte)
     }
 }
 
@@ -254,11 +275,18 @@ pub(crate) struct Loading<'a> {
     slot: &'a Slot,
     lock: Lock,
     failure: Option<Failure>,
+    /// When it got the lock.
+    begun: Instant,
     /// Taken before the source is queried.
     stamp: Stamp,
 }
 
 impl Loading<'_> {
+    /// Whether it is a load of this identity with these secrets.
+    pub(crate) fn is_for(&self, identity: &Identity) -> bool {
+        self.slot.is_for(identity)
+    }
+
     /// How the last load of any process failed.
     pub(crate) fn failure(&self) -> Option<&Failure> {
         self.failure.as_ref()
@@ -268,12 +296,14 @@ impl Loading<'_> {
     /// with other secrets. The others wait for the next one.
     pub(crate) fn invalidate(&mut self) {
         if self.lock.is_open() && self.is_document_own() {
-            self.slot.invalidate();
-            self.stamp = self.slot.stamp();
+            self.stamp = self.slot.invalidate();
         }
     }
 
-    /// Shares a document. If that is impossible, all processes load for themselves for a while.
+    /// Shares a document, unless another process has shared one that was requested later. If that is impossible, all
+    /// processes load for themselves for a while.
+    ///
+    /// The stamp that this and the other methods return is current only if no other process has published meanwhile.
     pub(crate) fn publish(self, record: Result<NewRecord>) -> Stamp {
         let mut header = self.header(Kind::Document);
         let payload = record.map(|record| {
@@ -285,10 +315,12 @@ impl Loading<'_> {
         self.write(&header, payload)
     }
 
-    /// Shares a failure. An authoritative one invalidates the document, unless that is of a process with other secrets.
-    pub(crate) fn fail(self, failure: &Failure) -> Stamp {
-        if failure.error.is_authoritative() && self.lock.is_open() && self.is_document_own() {
-            self.slot.invalidate();
+    /// Shares a failure, unless another process has shared a document that was requested after this load began. An
+    /// authoritative failure invalidates the document, unless that is of a process with other secrets.
+    pub(crate) fn fail(mut self, failure: &Failure) -> Stamp {
+        let is_open = self.lock.is_open();
+        if failure.error.is_authoritative() && is_open && !self.is_overtaken(self.begun) && self.is_document_own() {
+            self.stamp = self.slot.invalidate();
         }
         self.note_failure(failure)
     }
@@ -312,20 +344,30 @@ impl Loading<'_> {
             || self.slot.open_file(&directory, Kind::Document).is_some()
     }
 
+    /// Whether there is a document that was requested after this: this process may have been stopped while another one
+    /// loaded.
+    fn is_overtaken(&self, requested_at: Instant) -> bool {
+        self.slot.read().is_some_and(|newer| newer.requested_at > requested_at)
+    }
+
     /// Writes a file, and reports it to all processes.
     fn write(self, header: &Header, entries: Result<SecretBuffer>) -> Stamp {
-        // A log sink may have forked during the load. The lock is the parent's.
-        if !self.lock.is_open() {
-            return Stamp::of(&self.slot.page);
-        }
         let slot = self.slot;
-        // This process may have been stopped while another one loaded.
-        if header.kind == Kind::Document && slot.read().is_some_and(|newer| newer.requested_at > requested_at(header)) {
-            return Stamp::of(&slot.page);
+        let requested_at = match header.kind {
+            Kind::Document => requested_at(header),
+            Kind::Failure => self.begun,
+        };
+        // A log sink may have forked during the load. The lock is the parent's.
+        // What another process publishes after this check and before the rename is replaced: processes that took it
+        // keep it, since it is newer, and others use this document for its time to live at most.
+        if !self.lock.is_open() || self.is_overtaken(requested_at) {
+            // Not the state now: the next get looks for what was published.
+            return Stamp::new(&slot.page, self.stamp.generation(), self.stamp.revision());
         }
-        match entries.and_then(|entries| slot.write(header.kind, header, entries)) {
+        match entries.and_then(|entries| slot.write(header, entries, &self.lock)) {
             Ok(()) if header.kind == Kind::Document => {
-                if let Ok(directory) = Directory::open(&slot.directory) {
+                // That of a process with other secrets remains.
+                if let Some(directory) = Directory::open(&slot.directory).ok().filter(|at| slot.failure(at).is_some()) {
                     directory.remove(&slot.name(Kind::Failure));
                 }
             }
@@ -351,22 +393,6 @@ impl Drop for Loading<'_> {
 
 fn requested_at(header: &Header) -> Instant {
     Instant::after_boot(Duration::from_nanos(header.requested_at))
-}
-
-/// Replaces a page that cannot be used, for this reason.
-fn replace_page(directory: &Directory, path: &Path, id: &str, why: &str) -> Result<Page> {
-    let refused = |why: &str| Error::new(Status::Corrupt, format!("{why}; remove the file"));
-    let name = format!("{id}.page");
-    let Some(_lock) = lock::take(directory, id, 1)? else { return Err(refused(why)) };
-    // Another process may have replaced it before this one had the lock.
-    for _ in 0..2 {
-        match Page::open(directory, path, &name) {
-            Err(PageError::Invalid(_)) => directory.remove(&name),
-            Err(PageError::Failed(error)) => return Err(error),
-            Ok(page) => return Ok(page),
-        }
-    }
-    Err(refused(why))
 }
 
 #[cfg(test)]

@@ -80,6 +80,7 @@ impl<S: DocumentSource> DocumentProvider<S> {
         if let Some(loaded) = self.published_meanwhile(&result, request) {
             return Ok(loaded);
         }
+        let sharing = self.after_load(sharing);
         match result {
             Ok(document) => Ok(self.publish(document, requested_at, request.remaining, sharing)),
             Err(error) => Err(self.note_failure(self.redacted(error), requested_at, request, sharing)),

@@ -151,7 +151,7 @@ impl<S: DocumentSource> DocumentProvider<S> {
             if state.may_cache(loaded.requested_at) && state.document.as_ref().is_none_or(is_newer) {
                 (state.document, state.stamp) = (Some(loaded.clone()), loaded.stamp.clone());
                 if loaded.is_fresh() {
-                    state.outage = self.partial_outage(&loaded.document, None, Duration::MAX);
+                    state.outage = self.partial_outage(&loaded.document, state.outage.as_deref(), Duration::MAX);
                 }
             }
         });
@@ -192,13 +192,17 @@ impl<S: DocumentSource> DocumentProvider<S> {
         let take = |record| self.take_for(record, request);
         let is_resting =
             |failure: &Failure| !request.forced && Outage::from_share(failure).is_backing_off(request.remaining);
-        let sharing = match slot.turn(request.waits.then_some(request.deadline), take, is_resting) {
+        let turn = match request.waits {
+            true => slot.turn(Some(request.deadline), take, is_resting),
+            false => slot.turn_now(self.loaders(), take, is_resting),
+        };
+        let sharing = match turn {
             Turn::Taken(loaded) => return Ok(Some(loaded)),
             Turn::Busy => {
                 self.note_loaded_elsewhere();
                 return Ok(None);
             }
-            Turn::Resting(failure) => return Err(self.rest(&failure, slot.stamp())),
+            Turn::Resting(failure, stamp) => return Err(self.rest(&failure, stamp)),
             Turn::LoadUnshared(stamp) => Sharing::Observe(stamp),
             Turn::Load(loading) => {
                 if let Some(failure) = loading.failure() {
@@ -209,6 +213,26 @@ impl<S: DocumentSource> DocumentProvider<S> {
         };
         *own = true;
         self.query(request, sharing).map(Some)
+    }
+
+    /// How a load that has ended is shared: not at all if its settings or secrets may have changed since its slot was
+    /// opened.
+    pub(super) fn after_load<'a>(&self, sharing: Sharing<'a>) -> Sharing<'a> {
+        let is_same = |loading: &Loading<'_>| self.source.identity().is_some_and(|identity| loading.is_for(&identity));
+        match sharing {
+            Sharing::Publish(loading) if !is_same(&loading) => Sharing::Off,
+            other => other,
+        }
+    }
+
+    /// How many processes may load while this one has a document: one, and one more for each time to live that the
+    /// document is old. Those before them may be stopped.
+    fn loaders(&self) -> u32 {
+        let periods = |loaded: Arc<LoadedDocument>| {
+            loaded.requested_at.elapsed().as_nanos().checked_div(loaded.ttl.as_nanos()).unwrap_or(0)
+        };
+        let more = self.state().document.map_or(0, periods);
+        u32::try_from(more).unwrap_or(u32::MAX).saturating_add(1)
     }
 
     /// Whether another process was loading a moment ago.

@@ -18,7 +18,7 @@ fn directory_is_created_for_this_user_only() {
     directory.create("a", b"first").unwrap();
     directory.create("a", b"second").unwrap();
     assert_eq!(&*directory.read("a", 10).unwrap().unwrap(), b"first");
-    directory.replace("a", b"third").unwrap();
+    directory.replace("a", b"third", 0).unwrap();
     assert_eq!(&*directory.read("a", 10).unwrap().unwrap(), b"third");
     assert!(directory.read("a", 4).is_err() && directory.read("b", 4).unwrap().is_none());
     let names: Vec<_> = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -37,7 +37,7 @@ fn error_names_the_file_as_users_know_it() {
         let error = directory.read(name, 10).map(drop).unwrap_err();
         assert!(error.message().contains(path.join(name).to_str().unwrap()), "{error}");
     }
-    let error = directory.replace("a", b"").unwrap_err();
+    let error = directory.replace("a", b"", 0).unwrap_err();
     assert!(error.message().starts_with(&format!("cannot write {}/a: ", path.display())), "{error}");
 }
 

@@ -5,6 +5,7 @@ use std::fs;
 use std::thread;
 
 use super::*;
+use crate::error::{Error, Status};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -117,13 +118,78 @@ fn one_more_process_loads_after_each_half_of_the_time() {
     assert_eq!(taken(&one), b"second");
 }
 
+/// Two processes that load at the same time.
+fn load_both<'a>(one: &'a Slot, other: &'a Slot) -> (Loading<'a>, Loading<'a>) {
+    let first = load(one);
+    let soon = Some(Deadline::after(Duration::from_millis(10)));
+    match other.turn(soon, |_| None::<()>, |_| true) {
+        Turn::Load(second) => (first, second),
+        _ => panic!("a second process loads"),
+    }
+}
+
+#[test]
+fn late_document_does_not_hide_a_newer_one() {
+    let directory = directory();
+    let (one, other) = (open(&directory, None), open(&directory, None));
+    let (first, second) = load_both(&one, &other);
+    let old = record(b"first");
+    let newer = second.publish(record(b"second"));
+    let stamp = first.publish(old);
+    assert!(!stamp.is_current(CoarseInstant::now()), "the process looks for the newer one");
+    assert!(newer.is_current(CoarseInstant::now()));
+    assert_eq!(taken(&one), b"second");
+}
+
+#[test]
+fn late_failure_does_not_replace_a_newer_document() {
+    for error in [Error::new(Status::Timeout, "it hung"), Error::new(Status::AccessDenied, "no").authoritative()] {
+        let directory = directory();
+        let (one, other) = (open(&directory, None), open(&directory, None));
+        let (first, second) = load_both(&one, &other);
+        let newer = second.publish(record(b"second"));
+        let stamp = first.fail(&failure(error));
+        assert!(!stamp.is_current(CoarseInstant::now()), "the process looks for the document");
+        assert!(newer.is_current(CoarseInstant::now()));
+        assert_eq!(taken(&one), b"second");
+        assert!(one.state().unwrap().failure.is_none());
+    }
+}
+
+#[test]
+fn loaders_write_to_files_of_their_own() {
+    let directory = directory();
+    let (one, other) = (open(&directory, None), open(&directory, None));
+    let (first, second) = load_both(&one, &other);
+    // What the first one has written so far.
+    let unfinished = ["", "0"].map(|end| directory.path().join("share").join(format!("{}.doc.tmp{end}", one.id())));
+    unfinished.iter().for_each(|path| fs::write(path, b"STDOC").unwrap());
+    second.publish(record(b"second"));
+    assert!(unfinished.iter().all(|path| fs::read(path).unwrap() == b"STDOC"));
+    first.publish(record(b"first"));
+    assert_eq!(taken(&other), b"first");
+}
+
+#[test]
+fn process_that_is_denied_sees_the_next_document() {
+    let directory = directory();
+    let (one, other) = (open(&directory, None), open(&directory, None));
+    let stamp = load(&one).fail(&failure(Error::new(Status::AccessDenied, "it is denied").authoritative()));
+    assert!(stamp.is_valid() && stamp.is_current(CoarseInstant::now()));
+    match other.turn(None, |_| None::<()>, |_| false) {
+        Turn::Load(loading) => drop(loading.publish(record(b"first"))),
+        _ => panic!("it is not this call's turn"),
+    }
+    assert!(stamp.is_valid() && !stamp.is_current(CoarseInstant::now()));
+}
+
 #[test]
 fn failure_applies_to_all_until_a_load_succeeds() {
     let directory = directory();
     let (one, other) = (open(&directory, None), open(&directory, None));
     load(&one).fail(&outage());
     match turn(&other) {
-        Turn::Resting(failure) => {
+        Turn::Resting(failure, _) => {
             assert_eq!((failure.error.message(), failure.failures), ("it fails", 3));
             assert!(failure.retry_at.since(Instant::now()) > LONG / 2);
         }
@@ -171,6 +237,26 @@ fn process_with_other_secrets_neither_reads_nor_ends_a_document() {
     let keyed = |secret| Slot::open(directory.path().join("share"), Some(&key), identity(Some(secret))).unwrap();
     load(&keyed(b"one")).publish(record(b"second"));
     assert_eq!(taken(&keyed(b"other")), b"second");
+}
+
+#[test]
+fn process_with_other_secrets_neither_waits_for_a_load_nor_ends_a_failure() {
+    let directory = directory();
+    let [one, same, other] = [b"one", b"one", b"two"].map(|secret| open(&directory, Some(secret)));
+    let loading = load(&one);
+    assert!(matches!(same.turn(None, |_| Some(()), |_| true), Turn::Busy));
+    load(&other).publish(record(b"other"));
+    loading.fail(&outage());
+    match other.turn(None, |_| None::<()>, |_| false) {
+        Turn::Load(loading) => drop(loading.publish(record(b"newer"))),
+        _ => panic!("it is not this call's turn"),
+    }
+    assert!(matches!(turn(&same), Turn::Resting(..)));
+    match same.turn(None, |_| Some(()), |_| false) {
+        Turn::Load(loading) => drop(loading.publish(record(b"first"))),
+        _ => panic!("it is not this call's turn"),
+    }
+    assert!(one.state().unwrap().failure.is_none());
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod backoff;
 mod caching;
 mod names;
 mod partial;
+mod sharing;
 mod time_limits;
 mod waiting;
 
@@ -19,6 +20,7 @@ use crate::error::{Source, Status};
 use crate::http::retry::Patience;
 use crate::jitter::tests::with_random;
 use crate::secret_memory::SecretBytes;
+use crate::share::Identity;
 
 /// Longer than any step takes; a test that waits this long has failed.
 const LONG: Duration = Duration::from_secs(60);
@@ -56,6 +58,8 @@ struct Script {
     upkeeps: AtomicUsize,
     has_new_credentials: Mutex<bool>,
     credential_checks: AtomicUsize,
+    /// With which login it shares its documents.
+    login: Mutex<Option<&'static str>>,
 }
 
 /// Holds the source during a load or upkeep.
@@ -179,6 +183,12 @@ impl DocumentSource for Scripted {
         let action = self.0.in_load.lock().take();
         fork::unprotected(|| action.into_iter().for_each(|action| action()));
         answer
+    }
+
+    fn identity(&self) -> Option<Identity> {
+        let mut identity = Identity::new("scripted");
+        identity.add("login", (*self.0.login.lock())?);
+        Some(identity)
     }
 
     fn upkeep(&self, _: Deadline) {

@@ -28,8 +28,8 @@ from servers import Bao, Gate, Moto
 LARGE = 1000
 # Seconds over which the hosts of a large fleet start. Those of a small one start at once.
 SPREAD = 3
-# In the directory of a host.
-HOST_BYTES, RANK_BYTES = 64 << 10, 4 << 10
+# In the directory of a host: twice what six small files need.
+HOST_BYTES = 32 << 10
 # Of files and processes.
 LIMIT = 50_000
 
@@ -100,12 +100,12 @@ def raise_limits():
                 resource.setrlimit(limit, (LIMIT, LIMIT))
 
 
-def check_memory(hosts, ranks):
+def check_memory(hosts):
     """Ends the program if the directories of the hosts would not fit where they cannot be mounted one by one."""
-    needed = hosts * (HOST_BYTES + ranks * RANK_BYTES)
+    needed = hosts * HOST_BYTES
     free = shutil.disk_usage(MEMORY).free
     if free < needed:
-        sys.exit(f"{MEMORY} has {free >> 20} MiB left, and the fleet needs {needed >> 20}: in a container, set --shm-size")
+        sys.exit(f"{MEMORY} has {free >> 10} KiB left, the fleet needs {needed >> 10}: with Docker, set --shm-size")
 
 
 def main():
@@ -118,7 +118,7 @@ def main():
     parser.add_argument("--docs", action="store_true")
     arguments = parser.parse_args()
     raise_limits()
-    check_memory(arguments.hosts, arguments.ranks)
+    check_memory(arguments.hosts)
     # The directories of the hosts are removed then, too.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: sys.exit(128 + number))

@@ -90,7 +90,7 @@ def needs_other_users(fleet):
     try:
         os.chown(probe, NOBODY, NOBODY)
     except OSError:
-        raise Skipped("it needs the rights of root, for another user") from None
+        raise Skipped("this user may not act as another one") from None
 
 
 def one_round(fleet, backend, share=False, options=(), needs_mounts=False, **config):
@@ -99,7 +99,7 @@ def one_round(fleet, backend, share=False, options=(), needs_mounts=False, **con
         config = {**PATIENT, **config}
     with backend, fleet.start(backend, share, options, **config) as ranks:
         if needs_mounts and ranks.ready["private_mounts"] < fleet.hosts:
-            raise Skipped("it needs the rights of root, to mount a file system")
+            raise Skipped("this user may not mount file systems")
         backend.gate.reset()
         report = ranks.round()
         return Result(fleet, backend, report, backend.gate.counts())

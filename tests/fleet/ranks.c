@@ -83,7 +83,10 @@ static void damage_pages(void) {
         if (!is_chosen(host, options.damaged, 0)) continue;
         snprintf(pattern, sizeof pattern, "/proc/%d/root%s/*.page", host_pids[host], share_directory(host));
         glob_t found = {0};
-        if (glob(pattern, 0, NULL, &found) != 0) fprintf(stderr, "ranks: host %d has no page\n", host);
+        if (glob(pattern, 0, NULL, &found) != 0) {
+            fprintf(stderr, "ranks: host %d has no page\n", host);
+            exit(2);
+        }
         for (size_t i = 0; i < found.gl_pathc; i++) {
             int file = open(found.gl_pathv[i], O_WRONLY | O_CLOEXEC);
             if (file < 0 || pwrite(file, noise, sizeof noise, 0) != sizeof noise) die(found.gl_pathv[i]);

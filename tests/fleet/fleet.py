@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 import runs
-from ranks import MEMORY, Ranks
+from ranks import MEMORY, Ranks, RanksError
 from report import FULL_SIZE, write, write_docs
 from servers import Bao, Gate, Moto
 
@@ -100,6 +100,13 @@ def raise_limits():
                 resource.setrlimit(limit, (LIMIT, LIMIT))
 
 
+def exit_on_signals():
+    """As on the signal of Ctrl-C, the directories of the hosts are removed."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
+
+
 def check_memory(hosts):
     """Ends the program if the directories of the hosts would not fit where they cannot be mounted one by one."""
     needed = hosts * HOST_BYTES
@@ -119,9 +126,7 @@ def main():
     arguments = parser.parse_args()
     raise_limits()
     check_memory(arguments.hosts)
-    # The directories of the hosts are removed then, too.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, _: sys.exit(128 + number))
+    exit_on_signals()
     is_large = arguments.hosts * arguments.ranks > LARGE
     names = [name for name in runs.RUNS if is_large or name not in runs.LARGE_ONLY]
     if arguments.runs:
@@ -136,6 +141,10 @@ def main():
             except runs.Skipped as reason:
                 skipped.append(name)
                 print(f"{name}: skipped: {reason}", flush=True)
+                continue
+            except RanksError as error:
+                failed.append(f"{name}: {error}")
+                print(f"{name}: FAILED: {error}", flush=True)
                 continue
         result.name = name
         results.append(result)

@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -13,6 +12,10 @@ from servers import SECRETS, environment
 
 # Directories of hosts have to be in memory.
 MEMORY = Path("/dev/shm")
+
+
+class RanksError(Exception):
+    """The program has failed, and has printed why."""
 
 
 class Ranks:
@@ -45,7 +48,7 @@ class Ranks:
     def report(self):
         line = self.process.stdout.readline()
         if not line:
-            sys.exit(f"ranks ended with status {self.process.wait()}")
+            raise RanksError(f"the program ranks ended with status {self.process.wait()}")
         return json.loads(line)
 
     def round(self):
@@ -61,7 +64,8 @@ class Ranks:
         return self
 
     def __exit__(self, error, *_):
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
         if error is None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(timeout=30)

@@ -46,6 +46,7 @@ def write(arguments, results):
     if drawn:
         (build / "fleet.svg").write_text(picture(drawn))
 
+
 def write_docs(arguments, results):
     size = arguments.hosts * arguments.ranks
     replace(f"{size} ranks", table(results))

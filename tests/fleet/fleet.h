@@ -75,6 +75,8 @@ bool is_chosen(int host, double percent, int offset);
 const char *share_directory(int host);
 /* Replaces %h with the address of the host, 127.77.X.Y, and %d with its directory. */
 const char *expand(const char *text, int host);
+/* Forks a process that ends with this one, and returns 0 in it. */
+int start_child(void);
 _Noreturn void host_main(int host);
 _Noreturn void die(const char *what);
 

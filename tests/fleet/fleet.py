@@ -4,28 +4,32 @@ usage: fleet.py BUILD [--hosts 50] [--ranks 10] [--runs NAME,…] [--timing] [--
 
 BUILD contains the programs `gate` and `ranks`, and receives results.json, fleet.md and fleet.svg. The quotas are those
 of AWS, in proportion to the number of ranks: 10 000 ranks face the quotas of an account. --timing also checks
-durations, which need a machine without other work. --docs also replaces the tables and the picture in docs.
+durations, which need a machine without other work. --docs also replaces the table of this size in docs, and with 10 000
+ranks the picture, if no run missed a bar or was skipped.
 """
 
 import argparse
 import contextlib
 import json
 import resource
+import shutil
+import signal
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 import runs
-from ranks import Ranks
-from report import write
+from ranks import MEMORY, Ranks, RanksError
+from report import FULL_SIZE, write, write_docs
 from servers import Bao, Gate, Moto
 
-FULL_SIZE = 10_000
 # More ranks than this make a large fleet.
 LARGE = 1000
 # Seconds over which the hosts of a large fleet start. Those of a small one start at once.
 SPREAD = 3
+# In the directory of a host: twice what six small files need.
+HOST_BYTES = 32 << 10
 # Of files and processes.
 LIMIT = 50_000
 
@@ -96,6 +100,21 @@ def raise_limits():
                 resource.setrlimit(limit, (LIMIT, LIMIT))
 
 
+def exit_on_signals():
+    """As on the signal of Ctrl-C, the directories of the hosts are removed."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
+
+
+def check_memory(hosts):
+    """Ends the program if the directories of the hosts would not fit where they cannot be mounted one by one."""
+    needed = hosts * HOST_BYTES
+    free = shutil.disk_usage(MEMORY).free
+    if free < needed:
+        sys.exit(f"{MEMORY} has {free >> 10} KiB left, the fleet needs {needed >> 10}: with Docker, set --shm-size")
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("build")
@@ -106,16 +125,27 @@ def main():
     parser.add_argument("--docs", action="store_true")
     arguments = parser.parse_args()
     raise_limits()
+    check_memory(arguments.hosts)
+    exit_on_signals()
     is_large = arguments.hosts * arguments.ranks > LARGE
     names = [name for name in runs.RUNS if is_large or name not in runs.LARGE_ONLY]
     if arguments.runs:
         names = arguments.runs.split(",")
-    results, failed = [], []
+    results, failed, skipped = [], [], []
     for name in names:
         start = time.monotonic()
         with tempfile.TemporaryDirectory() as home:
             Path(home).chmod(0o755)
-            result = runs.RUNS[name](Fleet(arguments, Path(home)))
+            try:
+                result = runs.RUNS[name](Fleet(arguments, Path(home)))
+            except runs.Skipped as reason:
+                skipped.append(name)
+                print(f"{name}: skipped: {reason}", flush=True)
+                continue
+            except RanksError as error:
+                failed.append(f"{name}: {error}")
+                print(f"{name}: FAILED: {error}", flush=True)
+                continue
         result.name = name
         results.append(result)
         failed += [f"{name}: {problem}" for problem in result.problems]
@@ -125,7 +155,12 @@ def main():
     write(arguments, results)
     if failed:
         print(json.dumps([vars(result) for result in results if result.problems])[:20_000], file=sys.stderr)
+        failed += ["the documents are unchanged"] if arguments.docs else []
         sys.exit("\n".join(failed))
+    if arguments.docs:
+        if skipped:
+            sys.exit(f"the documents are unchanged, without {', '.join(skipped)}")
+        write_docs(arguments, results)
 
 
 if __name__ == "__main__":

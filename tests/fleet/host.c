@@ -100,9 +100,11 @@ static void prepare_directory(int host) {
         return;
     }
     if (mkdir(path, 0700) && errno != EEXIST) die(path);
-    if (options.tmpfs_kib && mount_privately(path)) fleet->private_mounts++;
+    bool mounted = options.tmpfs_kib && mount_privately(path);
+    fleet->private_mounts += mounted;
     if (!damaged) return;
-    if (options.sabotage == SABOTAGE_FULL) fill(path);
+    /* Without a mount, this would fill the file system of the whole machine. */
+    if (options.sabotage == SABOTAGE_FULL && mounted) fill(path);
     if (options.sabotage == SABOTAGE_OWNER && chown(path, 65534, 65534)) die("chown");
     if (options.sabotage == SABOTAGE_MODE && chmod(path, 0755)) die("chmod");
 }
@@ -128,8 +130,8 @@ static void disturb_a_loader(int host, enum victim how) {
         int finished = 0;
         for (int i = 0; i < options.ranks; i++) {
             struct rank *rank = rank_of(host, i);
-            finished += rank->finished >= 1;
-            if (rank->finished >= 1 || !has_socket(rank->pid)) continue;
+            finished += rank->finished >= 1 || rank->dead;
+            if (rank->finished >= 1 || rank->dead || !has_socket(rank->pid)) continue;
             rank->victim = how;
             kill(rank->pid, how == VICTIM_KILLED ? SIGKILL : SIGSTOP);
             if (how == VICTIM_KILLED) return;
@@ -142,21 +144,30 @@ static void disturb_a_loader(int host, enum victim how) {
     }
 }
 
-static int start_rank(int host, int index, bool is_intruder) {
-    int pid = fork();
+int start_child(void) {
+    int parent = getpid(), pid = fork();
     if (pid < 0) die("fork");
-    if (pid == 0) {
-        if (prctl(PR_SET_PDEATHSIG, SIGKILL)) die("prctl");
-        rank_main(host, index, is_intruder);
-    }
-    rank_of(host, index)->pid = pid;
+    /* If the parent ended before this call, it is not reported. */
+    if (pid == 0 && (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != parent)) _exit(2);
     return pid;
+}
+
+static void start_rank(int host, int index, bool is_intruder) {
+    int pid = start_child();
+    if (pid == 0) rank_main(host, index, is_intruder);
+    rank_of(host, index)->pid = pid;
+}
+
+/* Disturbs a loader from a process of its own: the host waits for its ranks meanwhile. */
+static void start_disturbance(int host, enum victim how) {
+    if (start_child() != 0) return;
+    disturb_a_loader(host, how);
+    _exit(0);
 }
 
 /* Fills the share of the host before its ranks start, as a launcher does. */
 static void warm_host(int host) {
-    int pid = fork(), status;
-    if (pid < 0) die("fork");
+    int pid = start_child(), status;
     if (pid == 0) _exit(warm_up(host) == ST_OK ? 0 : 1);
     if (waitpid(pid, &status, 0) != pid || status != 0) fprintf(stderr, "host %d is not warm\n", host);
 }
@@ -168,8 +179,8 @@ void host_main(int host) {
     if (options.warm) warm_host(host);
     for (int i = 0; i < options.ranks; i++) start_rank(host, i, false);
     if (options.intruder != INTRUDER_NONE) start_rank(host, options.ranks, true);
-    if (is_chosen(host, options.kill, 0)) disturb_a_loader(host, VICTIM_KILLED);
-    if (is_chosen(host, options.stop, 1)) disturb_a_loader(host, VICTIM_STOPPED);
+    if (is_chosen(host, options.kill, 0)) start_disturbance(host, VICTIM_KILLED);
+    if (is_chosen(host, options.stop, 1)) start_disturbance(host, VICTIM_STOPPED);
     int status;
     for (int pid; (pid = wait(&status)) > 0;)
         for (int i = 0; i <= options.ranks; i++)

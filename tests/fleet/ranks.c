@@ -8,12 +8,10 @@
 #include <glob.h>
 #include <limits.h>
 #include <linux/futex.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -24,27 +22,46 @@ static int *host_pids;
 static void start_hosts(void) {
     host_pids = calloc((size_t)options.hosts, sizeof *host_pids);
     if (!host_pids) die("calloc");
-    int parent = getpid();
     for (int host = 0; host < options.hosts; host++) {
-        int pid = fork();
-        if (pid < 0) die("fork");
-        if (pid == 0) {
-            /* If the parent ended before this call, it is not reported. */
-            if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != parent) _exit(2);
-            host_main(host);
-        }
+        int pid = start_child();
+        if (pid == 0) host_main(host);
         host_pids[host] = pid;
     }
 }
 
-static void wait_until_ready(void) {
-    uint32_t wanted = (uint32_t)options.hosts * (uint32_t)(options.ranks + (options.intruder != INTRUDER_NONE));
-    while (fleet->ready < wanted) {
-        int status;
-        if (waitpid(-1, &status, WNOHANG) > 0) {
-            fprintf(stderr, "ranks: a host ended before the start, status %d\n", status);
+/* The processes of a host that get secrets. */
+static int processes_of_host(void) {
+    return options.ranks + (options.intruder != INTRUDER_NONE);
+}
+
+/* Ends the program if a host has failed: nobody would report the end of its ranks. */
+static void check_hosts(void) {
+    int status;
+    while (waitpid(-1, &status, WNOHANG) > 0) {
+        if (status == 0) continue;
+        fprintf(stderr, "ranks: a host failed with status %d\n", status);
+        exit(2);
+    }
+}
+
+/* Ends the program if a rank ended before the first round. */
+static void check_ranks(void) {
+    for (int host = 0; host < options.hosts; host++) {
+        for (int i = 0; i < processes_of_host(); i++) {
+            int status = rank_of(host, i)->dead;
+            if (!status) continue;
+            fprintf(stderr, "ranks: %s of host %d ended before the start with status %d\n",
+                    i < options.ranks ? "a rank" : "the intruder", host, status);
             exit(2);
         }
+    }
+}
+
+static void wait_until_ready(void) {
+    uint32_t wanted = (uint32_t)options.hosts * (uint32_t)processes_of_host();
+    while (fleet->ready < wanted) {
+        check_hosts();
+        check_ranks();
         sleep_seconds(0.01);
     }
     printf("{\"ready\": %u, \"private_mounts\": %d}\n", wanted, fleet->private_mounts);
@@ -53,7 +70,7 @@ static void wait_until_ready(void) {
 
 static bool all_finished(int round) {
     for (int host = 0; host < options.hosts; host++)
-        for (int i = 0; i < options.ranks + (options.intruder != INTRUDER_NONE); i++)
+        for (int i = 0; i < processes_of_host(); i++)
             if (rank_of(host, i)->finished < round && !rank_of(host, i)->dead) return false;
     return true;
 }
@@ -66,7 +83,10 @@ static void damage_pages(void) {
         if (!is_chosen(host, options.damaged, 0)) continue;
         snprintf(pattern, sizeof pattern, "/proc/%d/root%s/*.page", host_pids[host], share_directory(host));
         glob_t found = {0};
-        if (glob(pattern, 0, NULL, &found) != 0) fprintf(stderr, "ranks: host %d has no page\n", host);
+        if (glob(pattern, 0, NULL, &found) != 0) {
+            fprintf(stderr, "ranks: host %d has no page\n", host);
+            exit(2);
+        }
         for (size_t i = 0; i < found.gl_pathc; i++) {
             int file = open(found.gl_pathv[i], O_WRONLY | O_CLOEXEC);
             if (file < 0 || pwrite(file, noise, sizeof noise, 0) != sizeof noise) die(found.gl_pathv[i]);
@@ -91,7 +111,10 @@ int main(int argc, char **argv) {
         fleet->round_began = now_ns();
         fleet->round = (uint32_t)round;
         syscall(SYS_futex, &fleet->round, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
-        while (!all_finished(round)) sleep_seconds(0.02);
+        while (!all_finished(round)) {
+            check_hosts();
+            sleep_seconds(0.02);
+        }
         print_report(round);
     }
     while (wait(NULL) > 0 || errno == EINTR) continue;

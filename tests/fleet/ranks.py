@@ -1,8 +1,10 @@
 """Runs the program `ranks` (ranks.c) and returns its reports."""
 
+import contextlib
 import json
+import os
+import signal
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -10,6 +12,10 @@ from servers import SECRETS, environment
 
 # Directories of hosts have to be in memory.
 MEMORY = Path("/dev/shm")
+
+
+class RanksError(Exception):
+    """The program has failed, and has printed why."""
 
 
 class Ranks:
@@ -33,12 +39,16 @@ class Ranks:
         command += [f"{name}={value}" for name, value in SECRETS.items()]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "start_new_session": True}
         self.process = subprocess.Popen(command, env=environment(home) | (given or {}), **pipes)
-        self.ready = self.report()
+        try:
+            self.ready = self.report()
+        except BaseException:
+            self.kill()
+            raise
 
     def report(self):
         line = self.process.stdout.readline()
         if not line:
-            sys.exit(f"ranks ended with status {self.process.wait()}")
+            raise RanksError(f"the program ranks ended with status {self.process.wait()}")
         return json.loads(line)
 
     def round(self):
@@ -53,13 +63,20 @@ class Ranks:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
-        self.process.stdin.close()
-        if self.process.poll() is None:
-            try:
+    def __exit__(self, error, *_):
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+        if error is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(timeout=30)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+        self.kill()
+
+    def kill(self):
+        """Ends all processes that are left, and removes their directories."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        # Every process of the fleet has the pipe open: its end is the end of the last one, which writes no more.
+        self.process.stdout.read()
+        self.process.wait()
         if self.base:
             self.base.cleanup()

@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 
 DOCUMENT = Path(__file__).resolve().parent.parent.parent / "docs" / "fleet.md"
+# Ranks of a fleet that faces the quotas of an account. The picture shows one.
+FULL_SIZE = 10_000
 WIDTH, HEIGHT, HEAD = 880, 330, 96
 # The panels of the picture, and their titles.
 PANELS = {
@@ -39,15 +41,18 @@ STYLE = """
 def write(arguments, results):
     build = Path(arguments.build)
     (build / "results.json").write_text(json.dumps([vars(result) for result in results], indent=1) + "\n")
-    text = table(results)
-    (build / "fleet.md").write_text(text)
+    (build / "fleet.md").write_text(table(results))
     drawn = [result for result in results if result.name in PANELS]
     if drawn:
         (build / "fleet.svg").write_text(picture(drawn))
-    if arguments.docs:
-        replace(f"{arguments.hosts * arguments.ranks} ranks", text)
-        if drawn:
-            DOCUMENT.with_suffix(".svg").write_text(picture(drawn))
+
+
+def write_docs(arguments, results):
+    size = arguments.hosts * arguments.ranks
+    replace(f"{size} ranks", table(results))
+    drawn = [result for result in results if result.name in PANELS]
+    if size >= FULL_SIZE and len(drawn) == len(PANELS):
+        DOCUMENT.with_suffix(".svg").write_text(picture(drawn))
 
 
 def replace(name, text):

@@ -2,12 +2,13 @@
 
 import base64
 import math
+import os
 import statistics
 import tempfile
 import time
 from pathlib import Path
 
-from ranks import Ranks
+from ranks import MEMORY, Ranks
 from servers import SECRETS, WHOLE
 
 # A deadline that even 10 000 ranks behind AWS's quota of logins meet.
@@ -16,8 +17,13 @@ PATIENT = {"timeout": 60}
 NO_QUOTAS = {"proportion": 0}
 # The directory of a host, in memory of its own where mounting is allowed.
 MOUNT = ["--tmpfs", 1024]
+NOBODY = 65534
 LOGIN = {"aws": "AssumeRoleWithWebIdentity", "vault": "login"}
 READS = {"aws": ("GetSecretValue", "BatchGetSecretValue"), "vault": ("read",)}
+
+
+class Skipped(Exception):
+    """A run is impossible on this machine."""
 
 
 class Result:
@@ -48,7 +54,16 @@ class Result:
     def must_succeed(self):
         failed = self.report["failed"]
         self.must(failed == 0, f"{failed} ranks failed: {self.report['statuses']}")
-        self.must(self.report["wrong"] == 0, f"{self.report['wrong']} wrong values")
+        self.must_end_well(self.report, "ranks")
+        if "intruders" in self.report:
+            self.must_end_well(self.report["intruders"], "intruders")
+
+    def must_end_well(self, report, name):
+        dead, killed = report["dead"], report["killed"]
+        self.must(dead == killed, f"{dead} {name} ended early, {killed} were killed")
+        least = len(SECRETS) * (report["ranks"] - killed)
+        self.must(report["gets"] >= least, f"{name} got {report['gets']} values, not {least}")
+        self.must(report["wrong"] == 0, f"{report['wrong']} wrong values")
 
     def must_load_once_per_host(self, without=()):
         most = self.most_per_host(without)
@@ -68,11 +83,23 @@ class Result:
         )
 
 
-def one_round(fleet, backend, share=False, options=(), **config):
+def needs_other_users(fleet):
+    """Skips a run that changes the owner of a directory or the user of a process, where that is not allowed."""
+    probe = fleet.home / "owner"
+    probe.touch()
+    try:
+        os.chown(probe, NOBODY, NOBODY)
+    except OSError:
+        raise Skipped("this user may not act as another one") from None
+
+
+def one_round(fleet, backend, share=False, options=(), needs_mounts=False, **config):
     if share and fleet.is_large:
         # The processors are the limit then: thousands of processes share them with the servers.
         config = {**PATIENT, **config}
     with backend, fleet.start(backend, share, options, **config) as ranks:
+        if needs_mounts and ranks.ready["private_mounts"] < fleet.hosts:
+            raise Skipped("this user may not mount file systems")
         backend.gate.reset()
         report = ranks.round()
         return Result(fleet, backend, report, backend.gate.counts())
@@ -83,7 +110,7 @@ def control(fleet, backend):
     result = one_round(fleet, backend)
     result.must(result.throttled() > 0, "no request was throttled: the gate enforces nothing")
     result.must(result.report["failed"] > 0, "no rank failed: the quotas are too large for this control")
-    result.must(result.report["wrong"] == 0, "wrong values")
+    result.must_end_well(result.report, "ranks")
     return result
 
 
@@ -163,7 +190,7 @@ def warmed(fleet):
 
 def launched(fleet):
     """`st-secrets run --share` starts the ranks of one host, and has loaded their document."""
-    with fleet.aws(replay=0) as backend, tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
+    with fleet.aws(replay=0) as backend, tempfile.TemporaryDirectory(prefix="fleet-", dir=MEMORY) as directory:
         variables = backend.server.variables(backend.gate)
         given = {name: value.replace("%h", "127.77.0.1") for name, value in variables.items()}
         given |= {"SIMPLETUNER_AWS_SECRET_NAME": WHOLE, "ST_SECRETS_SHARE_DIR": f"{directory}/share"}
@@ -202,15 +229,17 @@ def damage(fleet, kind):
     options = ["--damage", kind, "--damaged", percent]
     # A small file system is soon full.
     options += ["--tmpfs", 16] if kind == "full" else MOUNT
+    if kind == "owner":
+        needs_other_users(fleet)
     backend = fleet.aws(**NO_QUOTAS)
     if kind != "page":
-        result = one_round(fleet, backend, True, options, **config)
+        result = one_round(fleet, backend, True, options, needs_mounts=kind == "full", **config)
         result.must_succeed()
         result.must_load_once_per_host(without=damaged)
-        if kind == "full" and not result.report["private_mounts"]:
-            result.notes.append("not run: mounting is not allowed")
-        else:
-            result.must(any(str(host) in result.by_host for host in damaged), "no request of a damaged host")
+        for host in damaged:
+            counts = result.by_host.get(str(host), {})
+            alone = bool(counts) and all(number == fleet.ranks for number in counts.values())
+            result.must(alone, f"of the {fleet.ranks} ranks of the damaged host {host}, not each loaded: {counts}")
         return result
     with backend, fleet.start(backend, True, [*options, "--rounds", 2], **config, cache_ttl=2) as ranks:
         first = ranks.round()
@@ -227,6 +256,7 @@ def damage(fleet, kind):
 
 def intruder_of_other_user(fleet):
     """Another user on the directory of each host loads for itself."""
+    needs_other_users(fleet)
     result = one_round(fleet, fleet.aws(**NO_QUOTAS), True, [*MOUNT, "--intruder", "user"])
     result.must_succeed()
     intruders = result.report["intruders"]

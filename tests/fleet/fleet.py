@@ -154,7 +154,9 @@ def main():
             print(f"  FAILED: {problem}", flush=True)
     write(arguments, results)
     if failed:
-        print(json.dumps([vars(result) for result in results if result.problems])[:20_000], file=sys.stderr)
+        for result in results:
+            if result.problems:
+                print(json.dumps(vars(result))[:20_000], file=sys.stderr)
         failed += ["the documents are unchanged"] if arguments.docs else []
         sys.exit("\n".join(failed))
     if arguments.docs:

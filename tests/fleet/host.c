@@ -182,8 +182,13 @@ void host_main(int host) {
     if (is_chosen(host, options.kill, 0)) start_disturbance(host, VICTIM_KILLED);
     if (is_chosen(host, options.stop, 1)) start_disturbance(host, VICTIM_STOPPED);
     int status;
-    for (int pid; (pid = wait(&status)) > 0;)
-        for (int i = 0; i <= options.ranks; i++)
-            if (status != 0 && rank_of(host, i)->pid == pid) rank_of(host, i)->dead = status;
+    for (int pid; (pid = wait(&status)) > 0;) {
+        for (int i = 0; i <= options.ranks; i++) {
+            struct rank *rank = rank_of(host, i);
+            if (rank->pid != pid) continue;
+            /* A rank that ends early by itself has failed, too. */
+            rank->dead = status == 0 && rank->finished < options.rounds ? -1 : status;
+        }
+    }
     _exit(0);
 }

@@ -284,7 +284,7 @@ pub(crate) struct Loading<'a> {
 impl Loading<'_> {
     /// Whether it is a load of this identity with these secrets.
     pub(crate) fn is_for(&self, identity: &Identity) -> bool {
-        self.slot.is_for(identity)
+        self.slot.identity == *identity
     }
 
     /// How the last load of any process failed.

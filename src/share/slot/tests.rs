@@ -51,6 +51,15 @@ fn load(slot: &Slot) -> Loading<'_> {
     }
 }
 
+/// The load of a call that neither waits nor takes anything.
+#[track_caller]
+fn load_now(slot: &Slot) -> Loading<'_> {
+    match slot.turn(None, |_| None::<()>, |_| false) {
+        Turn::Load(loading) => loading,
+        _ => panic!("it is not this call's turn"),
+    }
+}
+
 #[track_caller]
 fn taken(slot: &Slot) -> Vec<u8> {
     match turn(slot) {
@@ -176,10 +185,7 @@ fn process_that_is_denied_sees_the_next_document() {
     let (one, other) = (open(&directory, None), open(&directory, None));
     let stamp = load(&one).fail(&failure(Error::new(Status::AccessDenied, "it is denied").authoritative()));
     assert!(stamp.is_valid() && stamp.is_current(CoarseInstant::now()));
-    match other.turn(None, |_| None::<()>, |_| false) {
-        Turn::Load(loading) => drop(loading.publish(record(b"first"))),
-        _ => panic!("it is not this call's turn"),
-    }
+    load_now(&other).publish(record(b"first"));
     assert!(stamp.is_valid() && !stamp.is_current(CoarseInstant::now()));
 }
 
@@ -245,17 +251,11 @@ fn process_with_other_secrets_neither_waits_for_a_load_nor_ends_a_failure() {
     let [one, same, other] = [b"one", b"one", b"two"].map(|secret| open(&directory, Some(secret)));
     let loading = load(&one);
     assert!(matches!(same.turn(None, |_| Some(()), |_| true), Turn::Busy));
-    load(&other).publish(record(b"other"));
+    load_now(&other).publish(record(b"other"));
     loading.fail(&outage());
-    match other.turn(None, |_| None::<()>, |_| false) {
-        Turn::Load(loading) => drop(loading.publish(record(b"newer"))),
-        _ => panic!("it is not this call's turn"),
-    }
+    load_now(&other).publish(record(b"newer"));
     assert!(matches!(turn(&same), Turn::Resting(..)));
-    match same.turn(None, |_| Some(()), |_| false) {
-        Turn::Load(loading) => drop(loading.publish(record(b"first"))),
-        _ => panic!("it is not this call's turn"),
-    }
+    load_now(&same).publish(record(b"first"));
     assert!(one.state().unwrap().failure.is_none());
 }
 

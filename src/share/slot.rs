@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `<id>.page` | the [page](super::page): generation, revision, loading process |
 //! | `<id>.lock` | empty; the process that loads holds an OFD lock on a byte of it, the first of those for its key, or one of the next |
-//! | `<id>.doc` | the document, [sealed](super::sealed), replaced by rename |
+//! | `<id>.doc` | the document, [sealed], replaced by rename |
 //! | `<id>.fail` | the last failure, sealed in the same way, until a load succeeds |
 
 use std::path::PathBuf;

@@ -117,7 +117,11 @@ fn document() -> Result<String, Failure> {
     if io::stdin().is_terminal() {
         return Err(Failure::usage("no configuration is given; write: st-secrets provider update PROVIDER < FILE"));
     }
-    String::from_utf8(prompt::read_stdin()?).map_err(|_| Failure::usage("the configuration on stdin is not UTF-8"))
+    let text = String::from_utf8(prompt::read_stdin()?);
+    let mut text = text.map_err(|_| Failure::usage("the configuration on stdin is not UTF-8"))?;
+    // The line break at the end is that of the file, not of the configuration.
+    text.truncate(text.trim_end().len());
+    Ok(text)
 }
 
 /// The failure of a write. The library names its argument, which is the text on stdin here.

@@ -26,6 +26,8 @@ pub(super) struct SharedSlot {
     /// Until when a call that does not wait assumes that another process is still loading, in nanoseconds of
     /// [`CoarseInstant`].
     busy_until: AtomicU64,
+    /// The document that a call had when another process was first found loading a newer one, and when that was.
+    busy_since: Mutex<Option<(Instant, Instant)>>,
 }
 
 /// How a load is shared.
@@ -39,7 +41,7 @@ pub(super) enum Sharing<'a> {
 
 impl SharedSlot {
     pub(super) fn new(share: Arc<Share>) -> SharedSlot {
-        SharedSlot { share, current: Mutex::new(None), busy_until: AtomicU64::new(0) }
+        SharedSlot { share, current: Mutex::new(None), busy_until: AtomicU64::new(0), busy_since: Mutex::new(None) }
     }
 
     fn current(&self) -> Option<Arc<Slot>> {
@@ -194,7 +196,7 @@ impl<S: DocumentSource> DocumentProvider<S> {
             |failure: &Failure| !request.forced && Outage::from_share(failure).is_backing_off(request.remaining);
         let turn = match request.waits {
             true => slot.turn(Some(request.deadline), take, is_resting),
-            false => slot.turn_now(self.loaders(), take, is_resting),
+            false => slot.turn_now(self.loaders(request.remaining), take, is_resting),
         };
         let sharing = match turn {
             Turn::Taken(loaded) => return Ok(Some(loaded)),
@@ -225,14 +227,18 @@ impl<S: DocumentSource> DocumentProvider<S> {
         }
     }
 
-    /// How many processes may load while this one has a document: one, and one more for each time to live that the
-    /// document is old. Those before them may be stopped.
-    fn loaders(&self) -> u32 {
-        let periods = |loaded: Arc<LoadedDocument>| {
-            loaded.requested_at.elapsed().as_nanos().checked_div(loaded.ttl.as_nanos()).unwrap_or(0)
+    /// How many processes may load while this one has a document, for a call with this much time: one. If the document
+    /// has expired, one more for each such time that others have been loading without a result: they may be stopped.
+    fn loaders(&self, time: Duration) -> u32 {
+        let Some(document) = self.state().document.filter(|document| !document.is_fresh()) else { return 1 };
+        let _guard = fork::protect();
+        let busy_since = self.shared.as_ref().and_then(|shared| *shared.busy_since.lock());
+        let busy_for = match busy_since {
+            Some((requested_at, since)) if requested_at == document.requested_at => since.elapsed(),
+            _ => Duration::ZERO,
         };
-        let more = self.state().document.map_or(0, periods);
-        u32::try_from(more).unwrap_or(u32::MAX).saturating_add(1)
+        let periods = busy_for.as_nanos().checked_div(time.as_nanos()).unwrap_or(0);
+        u32::try_from(periods).unwrap_or(u32::MAX).saturating_add(1)
     }
 
     /// Whether another process was loading a moment ago.
@@ -242,9 +248,26 @@ impl<S: DocumentSource> DocumentProvider<S> {
     }
 
     fn note_loaded_elsewhere(&self) {
+        let document = self.state().document;
+        let _guard = fork::protect();
         if let Some(shared) = &self.shared {
             let until = CoarseInstant::now().nanoseconds() + BUSY_INTERVAL.as_nanos() as u64;
             shared.busy_until.store(until, Relaxed);
+            let mut busy_since = shared.busy_since.lock();
+            let requested_at = document.map(|document| document.requested_at);
+            if busy_since.map(|(requested_at, _)| requested_at) != requested_at {
+                *busy_since = requested_at.map(|requested_at| (requested_at, Instant::now()));
+            }
+        }
+    }
+
+    /// Others have been loading for this much longer.
+    #[cfg(test)]
+    pub(super) fn age_other_loaders(&self, time: Duration) {
+        let shared = self.shared.as_ref().unwrap();
+        shared.busy_until.store(0, Relaxed);
+        if let Some((_, since)) = &mut *shared.busy_since.lock() {
+            *since = since.before(time);
         }
     }
 

@@ -51,11 +51,34 @@ fn expired_document_is_loaded_although_a_loader_is_stopped() {
     source.has(&[("A", "2")]);
     let slot = host.share.slot(source.identity().unwrap()).unwrap();
     let Turn::Load(stopped) = slot.turn(None, |_| None::<()>, |_| false) else { panic!("nothing loads") };
-    host.age(&provider, TIMES.cache_ttl);
+    host.age(&provider, TIMES.cache_ttl * 3);
+    assert!(ask(&provider, "A").unwrap().unwrap().is_stale());
+    provider.age_other_loaders(LONG / 2);
+    assert!(ask(&provider, "A").unwrap().unwrap().is_stale());
+    assert_eq!(source.asked(), 1, "the other process has the time of a call");
+    provider.age_other_loaders(LONG);
     assert_eq!((text(ask(&provider, "A")), source.asked()), (fresh("2"), 2));
     host.age(&provider, REFRESH_AFTER);
     assert_eq!((text(ask(&provider, "A")), source.asked()), (fresh("2"), 2), "it is still fresh");
     drop(stopped);
+}
+
+#[test]
+fn one_process_at_a_time_queries_a_source_that_fails() {
+    let host = Host::new();
+    let (source, provider) = host.provider();
+    source.has(&[("A", "1")]);
+    refresh(&provider).unwrap();
+    source.fails(Status::Unavailable);
+    host.age(&provider, TIMES.cache_ttl * 3);
+    assert!(ask(&provider, "A").unwrap().unwrap().is_stale());
+    assert_eq!(source.asked(), 2);
+    let slot = host.share.slot(source.identity().unwrap()).unwrap();
+    let Turn::Load(other) = slot.turn(None, |_| None::<()>, |_| false) else { panic!("nothing loads") };
+    end_backoff(&provider);
+    assert!(ask(&provider, "A").unwrap().unwrap().is_stale());
+    assert_eq!(source.asked(), 2, "another process is querying it");
+    drop(other);
 }
 
 #[test]

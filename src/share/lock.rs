@@ -1,6 +1,6 @@
-//! The lock of a slot, which the process holds that loads.
+//! The lock of a slot, held by the process that loads.
 //!
-//! It is an OFD lock on a byte of a file that is and stays empty. The system releases it when the process ends.
+//! It is an OFD lock on a byte of a file that stays empty. The system releases it when the process ends.
 //! Processes with different keys lock different bytes, so that they do not wait for what they cannot read.
 
 use std::fs::OpenOptions;

@@ -136,8 +136,8 @@ pub unsafe extern "C" fn st_secrets_refresh(
 }
 
 /// Loads the documents of AWS, Vault and programs now, unless they are cached. With the setting `share`, the other
-/// processes of this host then use those of AWS and Vault too. The call takes at most `timeout` seconds (`ST_TIMEOUT_DEFAULT`: that of the
-/// configuration; `INFINITY`: no limit).
+/// processes of this host then use those of AWS and Vault too. The call takes at most `timeout` seconds
+/// (`ST_TIMEOUT_DEFAULT`: that of the configuration; `INFINITY`: no limit).
 ///
 /// The error is that of the first provider that failed, in whole or in part. The other documents are loaded even then.
 #[unsafe(no_mangle)]

@@ -81,6 +81,14 @@ pub(crate) fn run(words: &[String], limits: &Limits, deadline: Deadline) -> Resu
     })
 }
 
+/// Whether a file with this name is found in the directories that [`run`] searches.
+pub(crate) fn is_found(program: &str) -> bool {
+    // A name with a slash is not searched for: its own file was refused.
+    program.contains('/')
+        || std::env::var_os("PATH")
+            .is_some_and(|path| std::env::split_paths(&path).any(|directory| directory.join(program).exists()))
+}
+
 /// Reads until both pipes are closed, or the program has ended and its standard output has nothing more.
 fn read_output(running: &mut Running, limits: &Limits, deadline: Deadline) -> Result<Output, Failure> {
     let (Some(mut stdout), Some(mut stderr)) = (running.child.stdout.take(), running.child.stderr.take()) else {
@@ -181,15 +189,26 @@ impl Drop for Running {
 
 /// Returns the descendants of a process. One whose parent has ended is not found.
 fn descendants(process: u32) -> Vec<u32> {
+    let parents = parents();
     let mut found = vec![process];
     let mut next = 0;
     while next < found.len() && found.len() <= MAX_DESCENDANTS {
-        let threads = fs::read_dir(format!("/proc/{}/task", found[next]));
-        for thread in threads.into_iter().flatten().flatten() {
-            let children = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
-            found.extend(children.split_whitespace().filter_map(|child| child.parse::<u32>().ok()));
-        }
+        let parent = found[next];
+        found.extend(parents.iter().filter(|entry| entry.1 == parent).map(|entry| entry.0));
         next += 1;
     }
     found.split_off(1)
+}
+
+/// Returns each process of the system with its parent. The file `children` of a process would be faster, but not every
+/// kernel has it.
+fn parents() -> Vec<(u32, u32)> {
+    let parent = |entry: fs::DirEntry| {
+        let process = entry.file_name().to_str()?.parse().ok()?;
+        let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+        // "PID (NAME) STATE PARENT …", where the name may contain anything.
+        let parent = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()?;
+        Some((process, parent))
+    };
+    fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(parent).collect()
 }

@@ -5,6 +5,7 @@ A suite is a target of the Makefile. Its output is in build/test-logs/SUITE.log,
 import concurrent.futures
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import time
@@ -13,6 +14,10 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 LOGS = ROOT / "build" / "test-logs"
 # Most tests wait for servers and for each other, so two suites do not slow each other down much.
 AT_ONCE = 2
+# The lines by which the runners of the languages name a failed test, and what a Rust test says of the cause.
+FAILURE = re.compile(
+    r"^test .* FAILED$|panicked at |\*\*\*(Failed|Timeout|Exception)|^\s*(FAIL|ERROR): |--- FAIL:|^\s*not ok |✖"
+)
 
 
 def report(line: str) -> None:
@@ -50,6 +55,11 @@ def main() -> int:
     for suite in failed:
         log = (LOGS / f"{suite}.log").read_text(errors="replace").splitlines()
         print(f"\n{suite} failed; the end of {LOGS / f'{suite}.log'}:", *log[-200:], sep="\n")
+    for suite in failed:
+        lines = (LOGS / f"{suite}.log").read_text(errors="replace").splitlines()
+        found = [index for index, line in enumerate(lines) if FAILURE.search(line)][:20]
+        # The line after it often has the reason.
+        print(f"\n{suite} failed:", *(line[:400] for index in found for line in lines[index : index + 2]), sep="\n  ")
     if failed:
         print(f"\nfailed: {', '.join(failed)}")
     return 1 if failed else 0

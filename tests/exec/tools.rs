@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::json;
 
+use crate::common::time::soon;
 use crate::common::{in_environment, temp, text, write};
 use crate::with_providers;
 
@@ -45,13 +46,18 @@ fn age_decrypts_a_dotenv_file() {
 
 /// Runs `body` in a process of its own with a new key `test@example.com` in `GNUPGHOME`.
 fn with_gpg(name: &str, body: impl FnOnce(&Path)) {
-    let home = temp();
+    // The socket of gpg's agent is in this directory, and its path must fit into 107 bytes.
+    let home = tempfile::Builder::new().prefix("gpg").tempdir_in("/tmp").unwrap();
     let directory = home.path().to_str().unwrap().to_owned();
     let store = format!("{directory}/store");
     let variables = [("GNUPGHOME", Some(&*directory)), ("PASSWORD_STORE_DIR", Some(&*store))];
     in_environment(name, &variables, || {
         let home = std::env::var("GNUPGHOME").unwrap();
         fs::set_permissions(&home, fs::Permissions::from_mode(0o700)).unwrap();
+        // gpg starts its agent itself, but waits for it only for five seconds.
+        let agent = || Command::new("gpg-connect-agent").args(["--no-autostart", "/bye"]).output().unwrap();
+        Command::new("gpg-agent").args(["--daemon", "--quiet"]).output().unwrap();
+        soon(|| agent().stderr.is_empty());
         let key = ["--batch", "--passphrase", "", "--quick-gen-key", "test@example.com", "rsa2048", "encr"];
         run("gpg", &key, "");
         body(Path::new(&home));
@@ -66,8 +72,6 @@ fn gpg_decrypts_a_json_file() {
         let file = home.join("secrets.json.gpg").to_str().unwrap().to_owned();
         let encrypt = ["--batch", "--trust-model", "always", "-r", "test@example.com", "-o", &file, "-e"];
         run("gpg", &[&encrypt[..], &[plain.to_str().unwrap()]].concat(), "");
-        // The agent that gpg starts keeps running, and is not waited for.
-        run("gpgconf", &["--kill", "all"], "");
         let secrets = with_providers(&json!([{"name": "gpg", "exec": ["gpg", "--batch", "--quiet", "-d", file]}]));
         assert_eq!(text(&secrets, "B").as_deref(), Some("two\nlines"));
         let missing = json!([{"exec": ["gpg", "--batch", "--quiet", "-d", "/no/such/file"]}]);

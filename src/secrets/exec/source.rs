@@ -57,6 +57,13 @@ impl ExecSource {
         let error = |status, what: String| Error::new(status, format!("{program}: {what}"));
         match failure {
             Failure::Start(cause) => {
+                // The search in `PATH` reports a directory that may not be read as a refused permission.
+                let cause = match cause.kind() {
+                    io::ErrorKind::PermissionDenied if !process::is_found(program) => {
+                        io::Error::from_raw_os_error(libc::ENOENT)
+                    }
+                    _ => cause,
+                };
                 let (status, remedy) = match cause.kind() {
                     io::ErrorKind::NotFound => (Status::Config, "; install it, or name its path"),
                     io::ErrorKind::PermissionDenied => (Status::AccessDenied, "; make it executable"),

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use serde_json::json;
 use st_secrets::{Error, Source, Status};
 
-use crate::common::temp;
+use crate::common::{temp, without_home};
 use crate::{program, with_program, with_providers};
 
 fn failure(script: &str) -> Error {
@@ -80,6 +80,19 @@ fn program_that_cannot_be_started_is_named() {
         assert_eq!((error.status(), error.detail()), (status, detail), "{error}");
         assert!(error.message().contains(what) && error.message().contains("the provider sops failed"), "{error}");
     }
+}
+
+#[test]
+fn directory_of_path_that_may_not_be_read_is_passed_over() {
+    let directory = temp();
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let path = format!("{}:/usr/bin:/bin", directory.path().display());
+    let name = "faults::directory_of_path_that_may_not_be_read_is_passed_over";
+    without_home(name, &[("PATH", Some(&path))], || {
+        let error = with_providers(&json!([{"exec": ["no-such-program-in-path"]}])).get("A").unwrap_err();
+        assert_eq!((error.status(), error.detail()), (Status::Config, libc::ENOENT), "{error}");
+        assert!(error.message().contains("install it, or name its path"), "{error}");
+    });
 }
 
 #[test]

@@ -9,7 +9,7 @@ use parking_lot::RwLock;
 use super::key_source::{self, KeySource, KeySources};
 use super::keyring::{Decrypted, FileStates, Keyring, LoadOptions};
 use super::rotate;
-use super::token::{self, Token};
+use super::token::{self, FernetToken};
 use crate::clock::Deadline;
 use crate::config::Config;
 use crate::error::{Error, Result, Source, Status};
@@ -112,7 +112,7 @@ impl Cipher {
     /// As [`Cipher::decrypt_with`], for a value that the redactor of the process gets from the caller, with its name.
     pub(crate) fn with_plaintext<T>(&self, token: &[u8], take: impl FnOnce(&[u8]) -> T) -> Result<T> {
         let _guard = fork::protect();
-        let token = Token::parse(token).ok_or_else(|| bad_token(&self.sources))?;
+        let token = FernetToken::parse(token).ok_or_else(|| bad_token(&self.sources))?;
         Ok(take(&self.decrypt_token(&token)?.plaintext))
     }
 
@@ -124,7 +124,7 @@ impl Cipher {
     /// Re-encrypts a token under the newest key. Returns the same token if it is already under that key.
     pub fn reencrypt(&self, token: &[u8]) -> Result<Reencrypted> {
         let _guard = fork::protect();
-        let parsed = Token::parse(token).ok_or_else(|| bad_token(&self.sources))?;
+        let parsed = FernetToken::parse(token).ok_or_else(|| bad_token(&self.sources))?;
         // Checks first which key is the newest.
         self.current()?;
         let decrypted = self.decrypt_token(&parsed)?;
@@ -179,7 +179,7 @@ impl Cipher {
         Ok(())
     }
 
-    fn decrypt_token(&self, token: &Token<'_>) -> Result<Decrypted> {
+    fn decrypt_token(&self, token: &FernetToken<'_>) -> Result<Decrypted> {
         let keyring = self.keyring.read().clone();
         if let Some(decrypted) = keyring.decrypt(token)? {
             return Ok(decrypted);

@@ -8,19 +8,19 @@ use once_cell::sync::OnceCell;
 use zeroize::Zeroizing;
 
 use super::key_source::{self, KeyFile, KeySource, KeySources};
-use super::token::{self, Token};
+use super::token::{self, FernetToken};
 use crate::clock::Deadline;
 use crate::error::Result;
 use crate::files::Fingerprint;
 use crate::secret_memory::{SecretBox, SecretBytes};
 
 /// A secret and its derived key. The key is derived once, when it is first needed.
-pub(super) struct Key {
+pub(super) struct FernetKey {
     secret: SecretBytes,
     fernet: OnceCell<SecretBox<Fernet>>,
 }
 
-impl Key {
+impl FernetKey {
     /// The caller holds the fork guard: no thread forks while another one derives the key.
     pub(super) fn fernet(&self) -> Result<&Fernet> {
         self.fernet.get_or_try_init(|| token::derive(&self.secret)).map(|fernet| &**fernet)
@@ -53,8 +53,8 @@ pub(super) struct LoadOptions {
 }
 
 pub(super) struct Keyring {
-    newest: Arc<Key>,
-    previous: Vec<Arc<Key>>,
+    newest: Arc<FernetKey>,
+    previous: Vec<Arc<FernetKey>>,
     /// The files as they were read.
     pub(super) files: FileStates,
     /// Warnings about the files, for the log.
@@ -92,9 +92,9 @@ impl Keyring {
             secrets.extend(key_source::parse_lines(file.text())?);
         }
         let newest = reuse_or_new(newest, old);
-        let mut previous: Vec<Arc<Key>> = Vec::new();
+        let mut previous: Vec<Arc<FernetKey>> = Vec::new();
         for secret in secrets {
-            let is_same = |key: &Arc<Key>| *key.secret == *secret;
+            let is_same = |key: &Arc<FernetKey>| *key.secret == *secret;
             if !is_same(&newest) && !previous.iter().any(is_same) {
                 previous.push(reuse_or_new(secret, old));
             }
@@ -102,16 +102,16 @@ impl Keyring {
         Ok(Keyring { newest, previous, files, warnings })
     }
 
-    pub(super) fn newest(&self) -> &Key {
+    pub(super) fn newest(&self) -> &FernetKey {
         &self.newest
     }
 
-    fn keys(&self) -> impl Iterator<Item = &Arc<Key>> {
+    fn keys(&self) -> impl Iterator<Item = &Arc<FernetKey>> {
         std::iter::once(&self.newest).chain(&self.previous)
     }
 
     /// Tries every key. `None` if none of them decrypts the token.
-    pub(super) fn decrypt(&self, token: &Token<'_>) -> Result<Option<Decrypted>> {
+    pub(super) fn decrypt(&self, token: &FernetToken<'_>) -> Result<Option<Decrypted>> {
         if let Some(decrypted) = self.decrypt_bare(token.bare())? {
             return Ok(Some(decrypted));
         }
@@ -131,7 +131,7 @@ impl Keyring {
     }
 }
 
-fn reuse_or_new(secret: SecretBytes, old: Option<&Keyring>) -> Arc<Key> {
+fn reuse_or_new(secret: SecretBytes, old: Option<&Keyring>) -> Arc<FernetKey> {
     let found = old.and_then(|keyring| keyring.keys().find(|key| *key.secret == *secret));
-    found.cloned().unwrap_or_else(|| Arc::new(Key { secret, fernet: OnceCell::new() }))
+    found.cloned().unwrap_or_else(|| Arc::new(FernetKey { secret, fernet: OnceCell::new() }))
 }

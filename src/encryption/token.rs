@@ -50,7 +50,7 @@ pub(super) fn encrypt(fernet: &Fernet, plaintext: &[u8]) -> String {
 }
 
 /// Whether this looks like a token, stored or bare, intact or damaged: until the year 2106 all tokens have the same
-/// first characters. Skips the characters that [`Token::parse`] skips.
+/// first characters. Skips the characters that [`FernetToken::parse`] skips.
 pub(super) fn looks_like_token(text: &[u8]) -> bool {
     let starts_with = |prefix: &[u8]| {
         let kept = text.iter().filter(|byte| !byte.is_ascii() || in_alphabet(**byte).is_some());
@@ -84,15 +84,15 @@ pub(super) fn decrypt_at(fernet: &Fernet, token: &str, ttl: Option<u64>, now: u6
 }
 
 /// A parsed token.
-pub(super) struct Token<'a> {
+pub(super) struct FernetToken<'a> {
     bare: Cow<'a, str>,
     /// Whether it had the form in which SimpleTuner stores it.
     pub(super) stored: bool,
 }
 
-impl<'a> Token<'a> {
+impl<'a> FernetToken<'a> {
     /// `None` if the text cannot be a token.
-    pub(super) fn parse(text: &'a [u8]) -> Option<Token<'a>> {
+    pub(super) fn parse(text: &'a [u8]) -> Option<FernetToken<'a>> {
         let (clean, decoded) = match URL_SAFE.decode(text) {
             Ok(decoded) => (Cow::Borrowed(text), decoded),
             Err(_) => {
@@ -107,7 +107,7 @@ impl<'a> Token<'a> {
             Cow::Borrowed(bytes) => Cow::Borrowed(std::str::from_utf8(bytes).ok()?),
             Cow::Owned(bytes) => Cow::Owned(String::from_utf8(bytes).ok()?),
         };
-        Some(Token { bare, stored })
+        Some(FernetToken { bare, stored })
     }
 
     /// The bare token as text.

@@ -58,11 +58,11 @@ pub(super) struct PoolEntry {
     pub(super) checkpoints: Mutex<CheckpointThrottle>,
     /// The WAL index. Like the connection, and for the same reason, it stays open.
     wal_index: Mutex<Option<File>>,
-    state: StdMutex<State>,
+    state: StdMutex<PoolState>,
     released: Condvar,
 }
 
-struct State {
+struct PoolState {
     /// `None` while a thread uses it.
     connection: Option<Connection>,
     holder: Option<ThreadId>,
@@ -125,7 +125,7 @@ impl PoolEntry {
             flags: AtomicU32::new(0),
             checkpoints: Mutex::new(CheckpointThrottle::new()),
             wal_index: Mutex::new(None),
-            state: StdMutex::new(State { connection: Some(connection), holder: None, waiting: 0 }),
+            state: StdMutex::new(PoolState { connection: Some(connection), holder: None, waiting: 0 }),
             released: Condvar::new(),
         });
         pool.entries.push(entry.clone());
@@ -214,7 +214,7 @@ impl PoolEntry {
     }
 }
 
-impl State {
+impl PoolState {
     fn take(&mut self, thread: ThreadId) -> Option<Connection> {
         let connection = self.connection.take();
         if connection.is_some() {

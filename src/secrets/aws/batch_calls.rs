@@ -18,10 +18,10 @@ const THROTTLED_PAUSE: Duration = Duration::from_secs(3600);
 
 /// What earlier batch calls of a source have shown.
 #[derive(Default)]
-pub(super) struct BatchCalls(Mutex<State>);
+pub(super) struct BatchCalls(Mutex<BatchState>);
 
 #[derive(Clone, Copy, Default)]
-enum State {
+enum BatchState {
     #[default]
     Allowed,
     /// AWS denies them, or does not support them.
@@ -34,20 +34,20 @@ impl BatchCalls {
     pub(super) fn are_useful(&self, count: usize) -> bool {
         count > MAX_SINGLE
             && match *self.0.lock() {
-                State::Allowed => true,
-                State::Denied => false,
-                State::Throttled(at) => at.elapsed() >= THROTTLED_PAUSE,
+                BatchState::Allowed => true,
+                BatchState::Denied => false,
+                BatchState::Throttled(at) => at.elapsed() >= THROTTLED_PAUSE,
             }
     }
 
     /// Records that AWS denies or does not support them.
     pub(super) fn deny(&self) {
-        *self.0.lock() = State::Denied;
+        *self.0.lock() = BatchState::Denied;
     }
 
     /// Records that one was throttled.
     pub(super) fn throttle(&self) {
-        *self.0.lock() = State::Throttled(Instant::now());
+        *self.0.lock() = BatchState::Throttled(Instant::now());
     }
 }
 
@@ -66,7 +66,7 @@ mod tests {
         let calls = BatchCalls::default();
         calls.throttle();
         assert!(!calls.are_useful(20));
-        *calls.0.lock() = State::Throttled(Instant::now().before(THROTTLED_PAUSE));
+        *calls.0.lock() = BatchState::Throttled(Instant::now().before(THROTTLED_PAUSE));
         assert!(calls.are_useful(20));
         calls.deny();
         assert!(!calls.are_useful(20));

@@ -43,7 +43,7 @@ struct Property {
 
 /// A value and its location.
 #[derive(Clone, Copy)]
-pub(super) struct Value<'a> {
+pub(super) struct IniValue<'a> {
     pub(super) text: &'a str,
     pub(super) path: &'a Path,
     pub(super) line: usize,
@@ -51,7 +51,7 @@ pub(super) struct Value<'a> {
     bytes: &'a [u8],
 }
 
-impl Value<'_> {
+impl IniValue<'_> {
     /// Returns `/path/config, line 3`.
     pub(super) fn location(&self) -> String {
         format!("{}, line {}", self.path.display(), self.line)
@@ -108,23 +108,23 @@ impl Ini {
     }
 
     /// Returns the last value with this name in these sections; `None` if it is empty.
-    pub(super) fn value<'a>(&'a self, sections: &[&'a Section], name: &str) -> Option<Value<'a>> {
+    pub(super) fn value<'a>(&'a self, sections: &[&'a Section], name: &str) -> Option<IniValue<'a>> {
         let properties = sections.iter().rev().flat_map(|section| section.properties.iter().rev());
         properties.filter(|property| property.name == name).find_map(|property| self.to_value(property))
     }
 
     /// Returns the value with this name that is nested in the property `parent`.
-    pub(super) fn nested<'a>(&'a self, sections: &[&'a Section], parent: &str, name: &str) -> Option<Value<'a>> {
+    pub(super) fn nested<'a>(&'a self, sections: &[&'a Section], parent: &str, name: &str) -> Option<IniValue<'a>> {
         let properties = sections.iter().rev().flat_map(|section| section.properties.iter().rev());
         let nested =
             properties.filter(|property| property.name == parent).flat_map(|parent| parent.nested.iter().rev());
         nested.filter(|property| property.name == name).find_map(|property| self.to_value(property))
     }
 
-    fn to_value<'a>(&'a self, property: &'a Property) -> Option<Value<'a>> {
+    fn to_value<'a>(&'a self, property: &'a Property) -> Option<IniValue<'a>> {
         let text = text_in(&self.bytes, &property.value)?;
         let (continued, bytes) = (&*property.continued, &*self.bytes);
-        (!text.is_empty()).then_some(Value { text, path: &self.path, line: property.line, continued, bytes })
+        (!text.is_empty()).then_some(IniValue { text, path: &self.path, line: property.line, continued, bytes })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::errors::config_error;
-use super::ini::{Ini, ReadResult, Section, Value};
+use super::ini::{Ini, IniValue, ReadResult, Section};
 use crate::error::{Error, Result};
 use crate::settings::{Environment, Setting, excerpt};
 use crate::{files, paths};
@@ -95,12 +95,12 @@ impl Profiles {
     }
 
     /// Returns the value of `key` in the section `[kind name]` of the config file.
-    pub(super) fn section_value<'a>(&'a self, kind: &str, name: &str, key: &str) -> Option<Value<'a>> {
+    pub(super) fn section_value<'a>(&'a self, kind: &str, name: &str, key: &str) -> Option<IniValue<'a>> {
         self.config.as_ref()?.value(&self.config_sections(kind, name), key)
     }
 
     /// Returns the value of `key` under `service` in the section `[services name]` of the config file.
-    pub(super) fn service_value<'a>(&'a self, name: &str, service: &str, key: &str) -> Option<Value<'a>> {
+    pub(super) fn service_value<'a>(&'a self, name: &str, service: &str, key: &str) -> Option<IniValue<'a>> {
         self.config.as_ref()?.nested(&self.config_sections("services", name), service, key)
     }
 
@@ -159,13 +159,13 @@ fn unquoted(name: &str) -> &str {
 }
 
 impl<'a> Profile<'a> {
-    pub(super) fn get(&self, key: &str) -> Option<Value<'a>> {
+    pub(super) fn get(&self, key: &str) -> Option<IniValue<'a>> {
         let in_credentials = self.profiles.credentials.as_ref().and_then(|file| file.value(&self.credentials, key));
         in_credentials.or_else(|| self.profiles.config.as_ref().and_then(|file| file.value(&self.config, key)))
     }
 
     /// Returns the value of `key` in the same file as `other`.
-    pub(super) fn in_same_file(&self, other: Value<'_>, key: &str) -> Option<Value<'a>> {
+    pub(super) fn in_same_file(&self, other: IniValue<'_>, key: &str) -> Option<IniValue<'a>> {
         let profiles = self.profiles;
         let (file, sections) = match self.is_in_credentials(other) {
             true => (profiles.credentials.as_ref(), &self.credentials),
@@ -175,7 +175,7 @@ impl<'a> Profile<'a> {
     }
 
     /// Returns the value of `key`, or an error that points to the setting that requires it.
-    pub(super) fn require(&self, key: &str, by: Value<'_>) -> Result<Value<'a>> {
+    pub(super) fn require(&self, key: &str, by: IniValue<'_>) -> Result<IniValue<'a>> {
         self.get(key).ok_or_else(|| config_error(format!("{}: `{key}` is missing", self.location(by))))
     }
 
@@ -185,7 +185,7 @@ impl<'a> Profile<'a> {
     }
 
     /// Returns this value of `key` as a setting.
-    pub(super) fn named(&self, key: &str, value: Value<'_>) -> Setting {
+    pub(super) fn named(&self, key: &str, value: IniValue<'_>) -> Setting {
         value.setting(&self.location(value), key)
     }
 
@@ -193,12 +193,12 @@ impl<'a> Profile<'a> {
         self.get(key).map(|value| value.text.to_owned())
     }
 
-    pub(super) fn is_in_credentials(&self, value: Value<'_>) -> bool {
+    pub(super) fn is_in_credentials(&self, value: IniValue<'_>) -> bool {
         self.profiles.credentials.as_ref().is_some_and(|file| file.path == value.path)
     }
 
     /// Returns ``profile `x` in /path/config, line 3``.
-    pub(super) fn location(&self, value: Value<'_>) -> String {
+    pub(super) fn location(&self, value: IniValue<'_>) -> String {
         format!("profile `{}` in {}", self.name, value.location())
     }
 }

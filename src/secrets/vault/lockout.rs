@@ -93,14 +93,14 @@ impl LoginAttempt {
     }
 
     /// Returns the rejections of its role.
-    pub(super) fn failures(&self) -> Vec<Failure> {
+    pub(super) fn failures(&self) -> Vec<RejectedLogin> {
         let rejected = REJECTED_LOGINS.lock();
         let role = rejected.roles.iter().find(|role| role.role == self.role);
         role.map(|role| role.failures.clone()).unwrap_or_default()
     }
 
     /// Adds those that other processes had recorded at this time. If there are none, a login has succeeded.
-    pub(super) fn add_failures(&self, failures: Vec<Failure>, time: Instant) {
+    pub(super) fn add_failures(&self, failures: Vec<RejectedLogin>, time: Instant) {
         REJECTED_LOGINS.lock().add(self.role, failures, time);
     }
 
@@ -118,12 +118,12 @@ struct RejectedLogins {
 /// The failures of one role since the server last reset its count, the latest last.
 struct RejectedRole {
     role: Hash,
-    failures: Vec<Failure>,
+    failures: Vec<RejectedLogin>,
 }
 
 /// A rejection of the same credentials, once or more.
 #[derive(Clone, PartialEq)]
-pub(super) struct Failure {
+pub(super) struct RejectedLogin {
     pub(super) credentials: Hash,
     pub(super) times: u32,
     pub(super) last: Instant,
@@ -169,7 +169,7 @@ impl RejectedLogins {
         let same = role.failures.iter().position(|failure| failure.credentials == attempt.credentials);
         let times = same.map_or(0, |index| role.failures.remove(index).times);
         let (credentials, quoted) = (attempt.credentials, quoted.to_owned());
-        role.failures.push(Failure { credentials, times: times + 1, last: now, status, quoted });
+        role.failures.push(RejectedLogin { credentials, times: times + 1, last: now, status, quoted });
         drop_oldest(&mut role.failures, MAX_CREDENTIALS);
         self.roles.push(role);
         drop_oldest(&mut self.roles, MAX_ROLES);
@@ -177,7 +177,7 @@ impl RejectedLogins {
 }
 
 impl RejectedLogins {
-    fn add(&mut self, role: Hash, failures: Vec<Failure>, time: Instant) {
+    fn add(&mut self, role: Hash, failures: Vec<RejectedLogin>, time: Instant) {
         let index = self.roles.iter().position(|one| one.role == role);
         let mut known = index.map_or_else(Vec::new, |index| self.roles.remove(index).failures);
         if failures.is_empty() {
@@ -331,10 +331,10 @@ mod tests {
     #[test]
     fn rejections_of_other_processes_count() {
         let (now, attempts) = (Instant::now(), ["a", "b", "c", "d"].map(|text| attempt(text, true)));
-        let of_others = |count: usize, times| -> Vec<Failure> {
+        let of_others = |count: usize, times| -> Vec<RejectedLogin> {
             let failure = |attempt: &LoginAttempt| {
                 let (credentials, quoted) = (attempt.credentials, String::new());
-                Failure { credentials, times, last: now, status: 400, quoted }
+                RejectedLogin { credentials, times, last: now, status: 400, quoted }
             };
             attempts[..count].iter().map(failure).collect()
         };

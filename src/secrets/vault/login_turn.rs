@@ -5,7 +5,7 @@
 
 use std::sync::OnceLock;
 
-use super::lockout::{Failure, LoginAttempt};
+use super::lockout::{LoginAttempt, RejectedLogin};
 use crate::clock::{Deadline, Instant};
 use crate::error::{Result, Status};
 use crate::secret_memory::SecretBuffer;
@@ -82,7 +82,7 @@ impl LoginAttempt {
     }
 }
 
-fn encode(failures: &[Failure]) -> Result<SecretBuffer> {
+fn encode(failures: &[RejectedLogin]) -> Result<SecretBuffer> {
     let mut fields = Writer::new()?;
     fields.number(failures.len() as u32)?;
     for failure in failures {
@@ -95,7 +95,7 @@ fn encode(failures: &[Failure]) -> Result<SecretBuffer> {
     Ok(fields.into_buffer())
 }
 
-fn decode(bytes: &[u8]) -> Option<Vec<Failure>> {
+fn decode(bytes: &[u8]) -> Option<Vec<RejectedLogin>> {
     let mut fields = Reader::new(bytes);
     let count = fields.number()?;
     let mut failures = Vec::new();
@@ -103,7 +103,7 @@ fn decode(bytes: &[u8]) -> Option<Vec<Failure>> {
         let credentials = fields.bytes()?.try_into().ok()?;
         let (times, last) = (fields.number()?, Instant::after_boot(fields.time()?));
         let (status, quoted) = (fields.number()?.try_into().ok()?, fields.text()?.to_owned());
-        failures.push(Failure { credentials, times, last, status, quoted });
+        failures.push(RejectedLogin { credentials, times, last, status, quoted });
     }
     Some(failures)
 }
@@ -119,7 +119,7 @@ mod tests {
         let last = Instant::after_boot(Duration::from_secs(7));
         let failure = |credentials, quoted: &str| {
             let (times, status, quoted) = (2, 403, quoted.to_owned());
-            Failure { credentials, times, last, status, quoted }
+            RejectedLogin { credentials, times, last, status, quoted }
         };
         let failures = vec![failure([1; 32], ""), failure([2; 32], " (the server says: é)")];
         let bytes = encode(&failures).unwrap();

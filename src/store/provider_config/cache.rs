@@ -42,16 +42,16 @@ const MAX_KEY: usize = PREFIX.len() + MAX_NAME + SUFFIX.len();
 static LOCAL_WRITES: AtomicU64 = AtomicU64::new(0);
 
 /// The cache key of a provider's configuration, on the stack.
-pub(super) struct Key {
+pub(super) struct ConfigKey {
     bytes: [u8; MAX_KEY],
     len: usize,
 }
 
-impl Key {
+impl ConfigKey {
     /// The key of this provider. Empty if the name is too long.
     #[inline]
-    pub(super) fn of(provider: &str) -> Key {
-        let mut key = Key { bytes: [0; MAX_KEY], len: 0 };
+    pub(super) fn of(provider: &str) -> ConfigKey {
+        let mut key = ConfigKey { bytes: [0; MAX_KEY], len: 0 };
         if provider.len() <= MAX_NAME {
             for part in [PREFIX, provider.as_bytes(), SUFFIX] {
                 key.bytes[key.len..key.len + part.len()].copy_from_slice(part);
@@ -62,7 +62,7 @@ impl Key {
     }
 }
 
-impl Deref for Key {
+impl Deref for ConfigKey {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
@@ -149,7 +149,7 @@ impl ProviderCache {
 
     /// The cached configuration, unless the database has to be checked first.
     #[inline]
-    pub(super) fn get(&self, key: &Key) -> Option<SharedBytes> {
+    pub(super) fn get(&self, key: &ConfigKey) -> Option<SharedBytes> {
         if !self.is_fresh() {
             return None;
         }

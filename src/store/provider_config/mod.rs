@@ -18,7 +18,7 @@ use crate::secret_memory::SharedBytes;
 mod cache;
 
 pub(super) use cache::ProviderCache;
-use cache::{Key, MAX_NAME};
+use cache::{ConfigKey, MAX_NAME};
 
 const SELECT: &str = "SELECT config FROM provider_config WHERE provider = ?1";
 const UPSERT: &str = "INSERT INTO provider_config (provider, config, updated_at) VALUES (?1, ?2, ?3)
@@ -51,7 +51,9 @@ impl Store {
         let is_fresh = fork::read()
             .is_some_and(|reading| super::DEFAULT.peek(&reading).is_some_and(|store| store.shared.configs.is_fresh()));
         // The built-in cache belongs to the store of the process, also if that was replaced in the meantime.
-        if is_fresh && let Ok(Some(config)) = provider_config().and_then(|cache| cache.get_bytes(&Key::of(provider))) {
+        if is_fresh
+            && let Ok(Some(config)) = provider_config().and_then(|cache| cache.get_bytes(&ConfigKey::of(provider)))
+        {
             return Ok(config);
         }
         Store::default_instance()?.provider_get(provider)
@@ -62,7 +64,7 @@ impl Store {
     /// [`cache::provider_config`](crate::cache::provider_config()), every other store in a cache of its own.
     #[inline]
     pub fn provider_get(&self, provider: &str) -> Result<SharedBytes> {
-        let key = Key::of(provider);
+        let key = ConfigKey::of(provider);
         match self.shared.configs.get(&key) {
             Some(config) => Ok(config),
             None => self.provider_load(provider, &key),
@@ -70,7 +72,7 @@ impl Store {
     }
 
     #[cold]
-    fn provider_load(&self, provider: &str, key: &Key) -> Result<SharedBytes> {
+    fn provider_load(&self, provider: &str, key: &ConfigKey) -> Result<SharedBytes> {
         let _guard = fork::protect();
         check_name(provider)?;
         let deadline = self.deadline();

@@ -30,12 +30,12 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone, PartialEq)]
 pub(in crate::secrets::aws) struct Container {
     url: String,
-    token: Option<Token>,
+    token: Option<AuthorizationToken>,
     pub(super) origin: String,
 }
 
 #[derive(Clone, PartialEq)]
-enum Token {
+enum AuthorizationToken {
     File(PathBuf),
     Text(Zeroizing<String>),
 }
@@ -52,8 +52,8 @@ impl Container {
             },
         };
         let token = match environment.setting(TOKEN_FILE)? {
-            Some(path) => Some(Token::File(path.path())),
-            None => environment.setting(TOKEN)?.map(|token| Token::Text(token.value)),
+            Some(path) => Some(AuthorizationToken::File(path.path())),
+            None => environment.setting(TOKEN)?.map(|token| AuthorizationToken::Text(token.value)),
         };
         let parsed = Url::parse(&url).map_err(|error| setting.invalid(format!("is not a URL: {error}")))?;
         let origin = format!("the container endpoint {} of {setting}", parsed.origin.host);
@@ -63,8 +63,8 @@ impl Container {
     /// Returns the file with the token, if there is one.
     pub(super) fn token_file(&self) -> Option<&Path> {
         match &self.token {
-            Some(Token::File(path)) => Some(path),
-            Some(Token::Text(_)) | None => None,
+            Some(AuthorizationToken::File(path)) => Some(path),
+            Some(AuthorizationToken::Text(_)) | None => None,
         }
     }
 
@@ -80,10 +80,10 @@ impl Container {
 
     fn token(&self) -> Result<Option<Zeroizing<String>>> {
         Ok(match &self.token {
-            Some(Token::File(path)) => {
+            Some(AuthorizationToken::File(path)) => {
                 Some(read_token(path, &SettingOrigin::Variable(TOKEN_FILE.to_owned()).to_string())?)
             }
-            Some(Token::Text(text)) => Some(text.clone()),
+            Some(AuthorizationToken::Text(text)) => Some(text.clone()),
             None => None,
         })
     }

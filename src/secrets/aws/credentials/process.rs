@@ -11,7 +11,7 @@ use crate::log::{self, Level};
 use crate::process::{self, Failure, Limits};
 use crate::secrets::aws::errors::config_error;
 use crate::secrets::aws::fields::Fields;
-use crate::secrets::aws::ini::Value;
+use crate::secrets::aws::ini::IniValue;
 use crate::secrets::aws::keys::AwsCredentials;
 use crate::secrets::aws::profiles::Profile;
 use crate::share::Identity;
@@ -29,7 +29,7 @@ pub(in crate::secrets::aws) struct CredentialProcess {
 
 impl CredentialProcess {
     /// Splits the command line as a shell does. It is run without a shell.
-    pub(super) fn from_profile(profile: &Profile<'_>, command: Value<'_>) -> Result<CredentialProcess> {
+    pub(super) fn from_profile(profile: &Profile<'_>, command: IniValue<'_>) -> Result<CredentialProcess> {
         let origin = format!("{}: `credential_process`", profile.location(command));
         match shlex::split(&command.lines()) {
             Some(words) if !words.is_empty() => Ok(CredentialProcess { words, origin }),

@@ -10,7 +10,7 @@ use super::static_keys::StaticCredentials;
 use super::variables::from_variables;
 use crate::error::{Error, Result};
 use crate::secrets::aws::errors::config_error;
-use crate::secrets::aws::ini::Value;
+use crate::secrets::aws::ini::IniValue;
 use crate::secrets::aws::keys::AwsCredentials;
 use crate::secrets::aws::profiles::Profile;
 use crate::secrets::aws::settings::Settings;
@@ -62,7 +62,7 @@ pub(super) fn resolve(
     }
 }
 
-fn static_keys(profile: &Profile<'_>, id: Value<'_>) -> Result<CredentialProvider> {
+fn static_keys(profile: &Profile<'_>, id: IniValue<'_>) -> Result<CredentialProvider> {
     let origin = profile.location(id);
     // A secret in the other file may belong to another key.
     let Some(secret) = profile.in_same_file(id, "aws_secret_access_key") else {
@@ -78,7 +78,7 @@ fn static_keys(profile: &Profile<'_>, id: Value<'_>) -> Result<CredentialProvide
 fn resolve_role(
     settings: &Settings<'_>,
     profile: &Profile<'_>,
-    role: Value<'_>,
+    role: IniValue<'_>,
     seen: &mut Vec<String>,
 ) -> Result<CredentialProvider> {
     let origin = profile.location(role);
@@ -110,7 +110,7 @@ fn resolve_role(
 fn source_profile(
     settings: &Settings<'_>,
     profile: &Profile<'_>,
-    source: Value<'_>,
+    source: IniValue<'_>,
     seen: &mut Vec<String>,
 ) -> Result<CredentialProvider> {
     let setting = profile.named("source_profile", source);
@@ -123,7 +123,11 @@ fn source_profile(
     resolve(settings, &named, seen)?.ok_or_else(|| setting.invalid_value("is a profile without credentials").into())
 }
 
-fn credential_source(settings: &Settings<'_>, profile: &Profile<'_>, source: Value<'_>) -> Result<CredentialProvider> {
+fn credential_source(
+    settings: &Settings<'_>,
+    profile: &Profile<'_>,
+    source: IniValue<'_>,
+) -> Result<CredentialProvider> {
     let environment = settings.environment;
     let setting = profile.named("credential_source", source);
     let provider = match source.text {
@@ -138,7 +142,7 @@ fn credential_source(settings: &Settings<'_>, profile: &Profile<'_>, source: Val
     provider.ok_or_else(|| setting.invalid_value("has no credentials here").into())
 }
 
-fn unsupported(profile: &Profile<'_>, value: Value<'_>, what: &str) -> Error {
+fn unsupported(profile: &Profile<'_>, value: IniValue<'_>, what: &str) -> Error {
     config_error(format!(
         "{}: {what} is not supported; use another profile with `credential_process = aws configure export-credentials \
          --profile {}`",

@@ -10,7 +10,7 @@ use super::metadata::read_token;
 use crate::error::Result;
 use crate::secrets::aws::endpoint::Service;
 use crate::secrets::aws::identifiers::{checked_role_arn, checked_session_name};
-use crate::secrets::aws::ini::Value;
+use crate::secrets::aws::ini::IniValue;
 use crate::secrets::aws::keys::AwsCredentials;
 use crate::secrets::aws::profiles::Profile;
 use crate::secrets::aws::settings::RoleSettings;
@@ -45,7 +45,7 @@ pub(super) struct RoleSession {
 }
 
 impl RoleSession {
-    pub(super) fn from_profile(profile: &Profile<'_>, role: Value<'_>) -> Result<RoleSession> {
+    pub(super) fn from_profile(profile: &Profile<'_>, role: IniValue<'_>) -> Result<RoleSession> {
         let role_arn = checked_role_arn(&profile.named("role_arn", role))?;
         let session_name = profile.setting("role_session_name");
         let session_name = session_name.map(|name| checked_session_name(&name)).transpose()?;
@@ -134,8 +134,8 @@ impl WebIdentity {
     pub(super) fn from_profile(
         environment: &Environment,
         profile: &Profile<'_>,
-        role: Value<'_>,
-        token_file: Value<'_>,
+        role: IniValue<'_>,
+        token_file: IniValue<'_>,
     ) -> Result<WebIdentity> {
         let mut session = RoleSession::from_profile(profile, role)?;
         if session.session_name.is_none() {

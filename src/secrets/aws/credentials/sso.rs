@@ -48,7 +48,7 @@ pub(in crate::secrets::aws) struct SsoLogin {
 }
 
 /// The contents of the cache file.
-struct Token {
+struct SsoToken {
     access: Zeroizing<String>,
     /// The whole file, for the refresh.
     text: Zeroizing<String>,
@@ -135,7 +135,7 @@ impl SsoLogin {
     }
 
     /// Returns the token of the login, refreshed if it expires soon and can be refreshed.
-    fn token(&self, context: &Context<'_>) -> Result<Token> {
+    fn token(&self, context: &Context<'_>) -> Result<SsoToken> {
         let token = self.cached()?;
         let fields = Fields::parse(token.text.as_bytes());
         let Some(expires) = fields.as_ref().and_then(|fields| fields.time("expiresAt")) else {
@@ -153,7 +153,7 @@ impl SsoLogin {
         }
     }
 
-    fn cached(&self) -> Result<Token> {
+    fn cached(&self) -> Result<SsoToken> {
         if !self.cache_file.exists() {
             return Err(self.error(Status::AccessDenied, format!("there is no login; run: {}", self.remedy())));
         }
@@ -162,12 +162,12 @@ impl SsoLogin {
         let text = std::str::from_utf8(&contents.bytes).map_err(|_| malformed())?;
         let fields = Fields::parse(text.as_bytes()).ok_or_else(malformed)?;
         let access = Zeroizing::new(fields.text("accessToken").ok_or_else(malformed)?.to_owned());
-        Ok(Token { access, text: Zeroizing::new(text.to_owned()) })
+        Ok(SsoToken { access, text: Zeroizing::new(text.to_owned()) })
     }
 
     /// Refreshes the login; `None` if it has no refresh token. The file is updated, because a refresh token may be
     /// valid for one use only.
-    fn refresh(&self, fields: &Fields, token: &Token, context: &Context<'_>) -> Result<Option<Token>> {
+    fn refresh(&self, fields: &Fields, token: &SsoToken, context: &Context<'_>) -> Result<Option<SsoToken>> {
         let [Some(id), Some(secret), Some(refresh)] =
             ["clientId", "clientSecret", "refreshToken"].map(|name| fields.text(name))
         else {
@@ -207,7 +207,7 @@ impl SsoLogin {
         if let Err(error) = files::replace(&self.cache_file, text.as_bytes(), None) {
             log::emit(Level::Warn, "aws", || format!("cannot store the refreshed login of {}: {error}", self.origin));
         }
-        Ok(Some(Token { access: Zeroizing::new(access.to_owned()), text }))
+        Ok(Some(SsoToken { access: Zeroizing::new(access.to_owned()), text }))
     }
 
     fn call(&self, service: Service) -> Call<'_> {

@@ -39,7 +39,7 @@ const COUNT: u64 = 4;
 const SLOTS: usize = 64;
 
 #[repr(align(128))]
-struct Slot {
+struct ThreadSlot {
     /// Written by its thread alone.
     word: AtomicU64,
     is_taken: AtomicBool,
@@ -48,7 +48,7 @@ struct Slot {
 }
 
 struct Slots {
-    slots: [Slot; SLOTS],
+    slots: [ThreadSlot; SLOTS],
     more: OnceBox<Slots>,
 }
 
@@ -74,7 +74,7 @@ static PAUSING: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
     /// The slot of this thread; `None` before its first call, and between calls when the thread is ending.
-    static SLOT: Cell<Option<&'static Slot>> = const { Cell::new(None) };
+    static SLOT: Cell<Option<&'static ThreadSlot>> = const { Cell::new(None) };
     static AT_EXIT: ReturnSlot = const { ReturnSlot };
     /// Whether this thread has paused the readers.
     static PAUSED: Cell<bool> = const { Cell::new(false) };
@@ -88,7 +88,7 @@ extern "C" fn at_load() {
 }
 
 /// Protects its thread until it is dropped. Does nothing if the thread was protected already.
-pub(crate) struct ForkGuard(Option<&'static Slot>);
+pub(crate) struct ForkGuard(Option<&'static ThreadSlot>);
 
 /// Waits for a `fork()` under way, then blocks forks until the guard is dropped. Calls may nest.
 #[inline]
@@ -115,7 +115,7 @@ impl Drop for ForkGuard {
 
 /// Lets its thread read what is [published](crate::fork_safe::Published), and protects it, until dropped. A thread that
 /// replaces what is published waits for all readers, so reading must be short, and must not wait or replace anything.
-pub(crate) struct ReadGuard(&'static Slot, PhantomData<*const ()>);
+pub(crate) struct ReadGuard(&'static ThreadSlot, PhantomData<*const ()>);
 
 /// Begins to read. Returns `None` if this thread is protected or reading already.
 #[inline]
@@ -152,7 +152,7 @@ pub(crate) fn wait_for_readers() {
 
 /// Runs `body` unprotected, because it may take long or call into the library. The caller holds no lock.
 pub(crate) fn unprotected<T>(body: impl FnOnce() -> T) -> T {
-    struct Reenter(&'static Slot, bool);
+    struct Reenter(&'static ThreadSlot, bool);
     impl Drop for Reenter {
         fn drop(&mut self) {
             self.0.is_for_one_call.store(self.1, Relaxed);
@@ -184,9 +184,13 @@ pub(crate) fn generation() -> u32 {
     GENERATION.load(SeqCst)
 }
 
-impl Slot {
-    const fn new() -> Slot {
-        Slot { word: AtomicU64::new(IDLE), is_taken: AtomicBool::new(false), is_for_one_call: AtomicBool::new(false) }
+impl ThreadSlot {
+    const fn new() -> ThreadSlot {
+        ThreadSlot {
+            word: AtomicU64::new(IDLE),
+            is_taken: AtomicBool::new(false),
+            is_for_one_call: AtomicBool::new(false),
+        }
     }
 
     #[inline]
@@ -238,16 +242,16 @@ impl Slot {
 
 impl Slots {
     const fn new() -> Slots {
-        Slots { slots: [const { Slot::new() }; SLOTS], more: OnceBox::new() }
+        Slots { slots: [const { ThreadSlot::new() }; SLOTS], more: OnceBox::new() }
     }
 
-    fn iter(&self) -> impl Iterator<Item = &Slot> {
+    fn iter(&self) -> impl Iterator<Item = &ThreadSlot> {
         std::iter::successors(Some(self), |slots| slots.more.get()).flat_map(|slots| &slots.slots)
     }
 }
 
 #[inline]
-fn own_slot() -> &'static Slot {
+fn own_slot() -> &'static ThreadSlot {
     match SLOT.get() {
         Some(slot) => slot,
         None => take_slot(),
@@ -255,8 +259,8 @@ fn own_slot() -> &'static Slot {
 }
 
 #[cold]
-fn take_slot() -> &'static Slot {
-    let is_free = |slot: &&Slot| !slot.is_taken.load(Relaxed) && !slot.is_taken.swap(true, Acquire);
+fn take_slot() -> &'static ThreadSlot {
+    let is_free = |slot: &&ThreadSlot| !slot.is_taken.load(Relaxed) && !slot.is_taken.swap(true, Acquire);
     let mut slots = &ALL;
     let slot = loop {
         if let Some(slot) = slots.slots.iter().find(is_free) {
@@ -295,7 +299,7 @@ fn wait_until(done: impl Fn() -> bool) {
 }
 
 /// Returns the slots of other threads.
-fn others() -> impl Iterator<Item = &'static Slot> {
+fn others() -> impl Iterator<Item = &'static ThreadSlot> {
     let own = SLOT.get().map(std::ptr::from_ref);
     ALL.iter().filter(move |slot| own != Some(std::ptr::from_ref(*slot)))
 }

@@ -35,7 +35,7 @@ pub(crate) struct Output {
 }
 
 /// Why a program has no output.
-pub(crate) enum Failure {
+pub(crate) enum RunFailure {
     Start(io::Error),
     Read(io::Error),
     /// It wrote more than the limit, and was killed.
@@ -45,9 +45,9 @@ pub(crate) enum Failure {
     OutOfMemory(Error),
 }
 
-impl From<Error> for Failure {
-    fn from(error: Error) -> Failure {
-        Failure::OutOfMemory(error)
+impl From<Error> for RunFailure {
+    fn from(error: Error) -> RunFailure {
+        RunFailure::OutOfMemory(error)
     }
 }
 
@@ -62,10 +62,10 @@ pub(crate) struct Limits {
 /// Runs the program `words[0]`, which is searched for in `PATH`, until it ends. At the deadline it is killed, with its
 /// process group and its descendants. Its standard input is `/dev/null`; environment and working directory are those
 /// of the host program. What it leaves running after a normal end continues to run.
-pub(crate) fn run(words: &[String], limits: &Limits, deadline: Deadline) -> Result<Output, Failure> {
+pub(crate) fn run(words: &[String], limits: &Limits, deadline: Deadline) -> Result<Output, RunFailure> {
     fork::unprotected(|| {
         let [program, arguments @ ..] = words else {
-            return Err(Failure::Start(io::Error::from(io::ErrorKind::InvalidInput)));
+            return Err(RunFailure::Start(io::Error::from(io::ErrorKind::InvalidInput)));
         };
         let child = Command::new(program)
             .args(arguments)
@@ -74,7 +74,7 @@ pub(crate) fn run(words: &[String], limits: &Limits, deadline: Deadline) -> Resu
             .stderr(Stdio::piped())
             .process_group(0)
             .spawn()
-            .map_err(Failure::Start)?;
+            .map_err(RunFailure::Start)?;
         let mut running = Running { child, end: None };
         let output = read_output(&mut running, limits, deadline)?;
         Ok(Output { status: running.wait(deadline)?, ..output })
@@ -90,9 +90,9 @@ pub(crate) fn is_found(program: &str) -> bool {
 }
 
 /// Reads until both pipes are closed, or the program has ended and its standard output has nothing more.
-fn read_output(running: &mut Running, limits: &Limits, deadline: Deadline) -> Result<Output, Failure> {
+fn read_output(running: &mut Running, limits: &Limits, deadline: Deadline) -> Result<Output, RunFailure> {
     let (Some(mut stdout), Some(mut stderr)) = (running.child.stdout.take(), running.child.stderr.take()) else {
-        return Err(Failure::Read(io::Error::from(io::ErrorKind::BrokenPipe)));
+        return Err(RunFailure::Read(io::Error::from(io::ErrorKind::BrokenPipe)));
     };
     let (mut output, mut errors) = (SecretBuffer::with_capacity(4096)?, SecretBuffer::with_capacity(4096)?);
     let mut stderr_len = 0;
@@ -105,7 +105,7 @@ fn read_output(running: &mut Running, limits: &Limits, deadline: Deadline) -> Re
         let pause = if has_ended { Duration::ZERO } else { CHECK_INTERVAL.min(deadline.remaining()) };
         let [out_ready, err_ready] = match sys::wait_readable(pipes, pause) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            ready => ready.map_err(Failure::Read)?,
+            ready => ready.map_err(RunFailure::Read)?,
         };
         if out_ready {
             out_open = read_some(&mut stdout, &mut output, limits.stdout + 1)? > 0;
@@ -116,7 +116,7 @@ fn read_output(running: &mut Running, limits: &Limits, deadline: Deadline) -> Re
             stderr_len += count;
         }
         if output.len() > limits.stdout {
-            return Err(Failure::TooMuch);
+            return Err(RunFailure::TooMuch);
         }
         rounds_after_end += u32::from(has_ended);
         if has_ended && !out_ready && (!err_ready || rounds_after_end > MAX_ROUNDS_AFTER_END) {
@@ -124,14 +124,14 @@ fn read_output(running: &mut Running, limits: &Limits, deadline: Deadline) -> Re
         }
         // The pipes may be ready without end, so the deadline is checked here too.
         if deadline.has_passed() && !running.has_ended() {
-            return Err(Failure::TimedOut);
+            return Err(RunFailure::TimedOut);
         }
     }
     Ok(Output { stdout: output.freeze(), stderr: errors.freeze(), stderr_len, status: None })
 }
 
 /// Reads once, and keeps no more than the limit in all. Returns how many bytes were read; 0 at the end of the stream.
-fn read_some(from: &mut impl Read, into: &mut SecretBuffer, limit: usize) -> Result<usize, Failure> {
+fn read_some(from: &mut impl Read, into: &mut SecretBuffer, limit: usize) -> Result<usize, RunFailure> {
     let mut chunk = zeroize::Zeroizing::new([0_u8; 4096]);
     loop {
         match from.read(&mut *chunk) {
@@ -140,7 +140,7 @@ fn read_some(from: &mut impl Read, into: &mut SecretBuffer, limit: usize) -> Res
                 return Ok(count);
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(Failure::Read(error)),
+            Err(error) => return Err(RunFailure::Read(error)),
         }
     }
 }
@@ -161,11 +161,11 @@ impl Running {
     }
 
     /// Waits for its status. The program has closed its output, so it ends soon.
-    fn wait(&mut self, deadline: Deadline) -> Result<Option<ExitStatus>, Failure> {
+    fn wait(&mut self, deadline: Deadline) -> Result<Option<ExitStatus>, RunFailure> {
         let mut backoff = Backoff::new(Duration::from_micros(200), Duration::from_millis(5));
         while !self.has_ended() {
             if deadline.has_passed() {
-                return Err(Failure::TimedOut);
+                return Err(RunFailure::TimedOut);
             }
             backoff.wait(deadline.remaining());
         }

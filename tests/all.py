@@ -6,9 +6,11 @@ import concurrent.futures
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import time
+import types
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LOGS = ROOT / "build" / "test-logs"
@@ -18,6 +20,10 @@ AT_ONCE = 2
 FAILURE = re.compile(
     r"^test .* FAILED$|panicked at |\*\*\*(Failed|Timeout|Exception)|^\s*(FAIL|ERROR): |--- FAIL:|^\s*not ok |✖"
 )
+
+
+# The suites that are running.
+running: set[str] = set()
 
 
 def report(line: str) -> None:
@@ -33,6 +39,7 @@ def run(suite: str) -> tuple[str, int, float]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     environment["MAKEFLAGS"] = f"-- {variables}" if variables else ""
     report(f"{suite}: started")
+    running.add(suite)
     start = time.monotonic()
     with open(LOGS / f"{suite}.log", "wb") as log:
         status = subprocess.run(
@@ -44,11 +51,21 @@ def run(suite: str) -> tuple[str, int, float]:
             check=False,
         ).returncode
     duration = time.monotonic() - start
+    running.discard(suite)
     report(f"{suite}: {'passed' if status == 0 else 'FAILED'} in {duration:.0f} s")
     return suite, status, duration
 
 
+def stopped(number: int, _frame: types.FrameType | None) -> None:
+    """Prints what was running when the time of the caller was over."""
+    for suite in sorted(running):
+        lines = (LOGS / f"{suite}.log").read_text(errors="replace").splitlines()
+        print(f"\nstopped in {suite}; the end of its log:", *lines[-60:], sep="\n  ", flush=True)
+    os._exit(128 + number)
+
+
 def main() -> int:
+    signal.signal(signal.SIGTERM, stopped)
     LOGS.mkdir(parents=True, exist_ok=True)
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as executor:
         failed = [suite for suite, status, _ in executor.map(run, sys.argv[1:]) if status != 0]

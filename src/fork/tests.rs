@@ -6,7 +6,7 @@ use std::thread;
 use super::*;
 
 fn state() -> u64 {
-    SLOT.get().map_or(IDLE, Slot::state)
+    SLOT.get().map_or(IDLE, ThreadSlot::state)
 }
 
 fn address_of_slot() -> usize {

@@ -7,7 +7,7 @@ use crate::error::{Error, Result, Status};
 use crate::secret_memory::{SecretBuffer, SecretBytes};
 
 /// All forms of one value.
-pub(super) struct Value {
+pub(super) struct RecordedValue {
     /// The forms, one behind the other.
     pub(super) forms: SecretBytes,
     /// The name of the secret.
@@ -17,7 +17,7 @@ pub(super) struct Value {
 /// One form of a value.
 #[derive(Clone)]
 pub(super) struct Pattern {
-    pub(super) value: Arc<Value>,
+    pub(super) value: Arc<RecordedValue>,
     /// Its range in the forms of the value.
     pub(super) start: u32,
     pub(super) end: u32,
@@ -41,7 +41,7 @@ pub(super) fn patterns(name: Option<&str>, value: &[u8], shortest: usize) -> Res
     }
     let mut buffer = SecretBuffer::with_capacity(size)?;
     forms.iter().try_for_each(|form| buffer.push(form))?;
-    let value = Arc::new(Value { forms: buffer.freeze(), name: name.map(Into::into) });
+    let value = Arc::new(RecordedValue { forms: buffer.freeze(), name: name.map(Into::into) });
     let mut end = 0;
     let pattern = |form: &forms::Form| {
         let start = end;

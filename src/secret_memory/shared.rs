@@ -14,18 +14,18 @@ use crate::error::{Error, Result, Status};
 /// The header of each block, in front of the bytes. A block has exactly the required length, except that all blocks for
 /// up to [`SHORT`] bytes have the same.
 #[repr(C)]
-struct Header {
+struct SharedHeader {
     references: RefCount,
     len: usize,
 }
 
-const HEADER: usize = size_of::<Header>();
+const HEADER: usize = size_of::<SharedHeader>();
 /// The bytes, between a header and a NUL, that fit into a block which a thread keeps.
 const SHORT: usize = spare::LAYOUT.size() - HEADER - 1;
 
 /// Immutable bytes, shared by reference counting and wiped when the last reference is dropped. A NUL follows the last
 /// byte, for C. `Debug` shows only the length.
-pub struct SharedBytes(NonNull<Header>);
+pub struct SharedBytes(NonNull<SharedHeader>);
 
 // SAFETY: the bytes are never written while there is a reference, and the reference count is atomic.
 unsafe impl Send for SharedBytes {}
@@ -40,7 +40,7 @@ impl SharedBytes {
         // SAFETY: the block is exclusively ours, aligned for the header, and has room for it, the bytes and a NUL after
         // them.
         unsafe {
-            block.write(Header { references: RefCount::one(), len: bytes.len() });
+            block.write(SharedHeader { references: RefCount::one(), len: bytes.len() });
             let start = block.cast::<u8>().add(HEADER);
             copy(bytes, start.as_ptr());
             start.add(bytes.len()).write(0);
@@ -64,7 +64,7 @@ impl SharedBytes {
     }
 
     #[inline]
-    fn header(&self) -> &Header {
+    fn header(&self) -> &SharedHeader {
         // SAFETY: the block lives as long as any reference to it, and its header is only read.
         unsafe { self.0.as_ref() }
     }
@@ -109,11 +109,11 @@ fn layout(len: usize) -> Option<Layout> {
     if len <= SHORT {
         return Some(spare::LAYOUT);
     }
-    Layout::from_size_align(len.checked_add(HEADER + 1)?, align_of::<Header>()).ok()
+    Layout::from_size_align(len.checked_add(HEADER + 1)?, align_of::<SharedHeader>()).ok()
 }
 
 #[inline(always)]
-fn allocate(len: usize) -> Option<NonNull<Header>> {
+fn allocate(len: usize) -> Option<NonNull<SharedHeader>> {
     if len <= SHORT
         && let Some(block) = spare::take()
     {
@@ -123,7 +123,7 @@ fn allocate(len: usize) -> Option<NonNull<Header>> {
 }
 
 #[inline(never)]
-fn allocate_new(len: usize) -> Option<NonNull<Header>> {
+fn allocate_new(len: usize) -> Option<NonNull<SharedHeader>> {
     // SAFETY: the layout includes the header, so its size is not zero.
     NonNull::new(unsafe { alloc(layout(len)?) }).map(NonNull::cast)
 }
@@ -136,7 +136,7 @@ fn no_memory(len: usize) -> Error {
 /// # Safety
 /// `block` was allocated by [`SharedBytes::copy_from`] and is no longer used.
 #[inline(always)]
-unsafe fn free(block: NonNull<Header>) {
+unsafe fn free(block: NonNull<SharedHeader>) {
     // SAFETY: the header is intact until the block is freed.
     let len = unsafe { block.as_ref() }.len;
     if len <= SHORT {
@@ -155,7 +155,7 @@ unsafe fn free(block: NonNull<Header>) {
 /// # Safety
 /// As for [`free`]; `len` is the length in the header.
 #[inline(never)]
-unsafe fn free_block(block: NonNull<Header>, len: usize) {
+unsafe fn free_block(block: NonNull<SharedHeader>, len: usize) {
     let Some(layout) = layout(len) else { return };
     // SAFETY: `len` bytes that are exclusively ours follow the header, and the block was allocated with this layout,
     // which depends only on the length.

@@ -12,7 +12,7 @@ use crate::clock::{Deadline, Instant};
 use crate::error::{Error, Result, Source, Status};
 use crate::http::retry::Patience;
 use crate::log::{self, Level};
-use crate::process::{self, Failure, Limits, Output};
+use crate::process::{self, Limits, Output, RunFailure};
 use crate::secrets::document::{Document, DocumentSource};
 use crate::secrets::entries::counted;
 use crate::secrets::provider::{Health, HealthState};
@@ -52,11 +52,11 @@ impl ExecSource {
         }
     }
 
-    fn not_run(&self, failure: Failure) -> Error {
+    fn not_run(&self, failure: RunFailure) -> Error {
         let program = self.program();
         let error = |status, what: String| Error::new(status, format!("{program}: {what}"));
         match failure {
-            Failure::Start(cause) => {
+            RunFailure::Start(cause) => {
                 // The search in `PATH` reports a directory that may not be read as a refused permission.
                 let cause = match cause.kind() {
                     io::ErrorKind::PermissionDenied if !process::is_found(program) => {
@@ -72,17 +72,17 @@ impl ExecSource {
                 error(status, format!("it cannot be started: {cause}{remedy}"))
                     .with_detail(cause.raw_os_error().unwrap_or(0))
             }
-            Failure::Read(cause) => error(Status::Io, format!("its output cannot be read: {cause}"))
+            RunFailure::Read(cause) => error(Status::Io, format!("its output cannot be read: {cause}"))
                 .with_detail(cause.raw_os_error().unwrap_or(0)),
-            Failure::TooMuch => {
+            RunFailure::TooMuch => {
                 error(Status::Protocol, format!("it prints more than {} MiB, and was killed", LIMITS.stdout >> 20))
             }
-            Failure::TimedOut => {
+            RunFailure::TimedOut => {
                 let what =
                     "it did not end in time, and was killed; check whether it waits for input, or raise \"timeout\"";
                 error(Status::Timeout, what.to_owned()).with_retryable(true)
             }
-            Failure::OutOfMemory(cause) => cause.map_message(|message| format!("{program}: {message}")),
+            RunFailure::OutOfMemory(cause) => cause.map_message(|message| format!("{program}: {message}")),
         }
     }
 

@@ -8,7 +8,7 @@ use super::context::{Fetched, failed};
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Status};
 use crate::log::{self, Level};
-use crate::process::{self, Failure, Limits};
+use crate::process::{self, Limits, RunFailure};
 use crate::secrets::aws::errors::config_error;
 use crate::secrets::aws::fields::Fields;
 use crate::secrets::aws::ini::IniValue;
@@ -62,11 +62,11 @@ impl CredentialProcess {
     pub(super) fn fetch(&self, deadline: Deadline) -> Result<Fetched> {
         let program = &self.words[0];
         let output = process::run(&self.words, &LIMITS, deadline).map_err(|failure| match failure {
-            Failure::Start(error) => self.error(Status::Config, format!("cannot start {program}: {error}")),
-            Failure::Read(error) => self.error(Status::Io, format!("cannot read its output: {error}")),
-            Failure::TooMuch => self.error(Status::Protocol, format!("it prints more than {} bytes", LIMITS.stdout)),
-            Failure::TimedOut => self.error(Status::Timeout, "it timed out and was killed"),
-            Failure::OutOfMemory(error) => error,
+            RunFailure::Start(error) => self.error(Status::Config, format!("cannot start {program}: {error}")),
+            RunFailure::Read(error) => self.error(Status::Io, format!("cannot read its output: {error}")),
+            RunFailure::TooMuch => self.error(Status::Protocol, format!("it prints more than {} bytes", LIMITS.stdout)),
+            RunFailure::TimedOut => self.error(Status::Timeout, "it timed out and was killed"),
+            RunFailure::OutOfMemory(error) => error,
         })?;
         if output.stderr_len > 0 {
             log::emit(Level::Debug, "aws", || {

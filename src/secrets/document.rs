@@ -20,6 +20,11 @@ use crate::share::Identity;
 pub(crate) trait DocumentSource: Send + Sync {
     fn id(&self) -> &ProviderId;
 
+    /// Whether the document might have this key, as far as that is known without loading it. Other keys do not load it.
+    fn serves(&self, _key: &str) -> bool {
+        true
+    }
+
     /// What is read, for messages: `secret "myapp/prod" in us-west-2`.
     fn place(&self) -> String;
 

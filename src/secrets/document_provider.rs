@@ -143,7 +143,14 @@ impl<S: DocumentSource> SecretProvider for DocumentProvider<S> {
         true
     }
 
+    fn serves(&self, key: &str) -> bool {
+        self.source.serves(key)
+    }
+
     fn find(&self, key: &str, request: &Request) -> Result<Option<Secret>> {
+        if !self.source.serves(key) {
+            return Ok(None);
+        }
         if request.refresh {
             return self.answer(key, self.refreshed(request), true);
         }
@@ -173,6 +180,9 @@ impl<S: DocumentSource> SecretProvider for DocumentProvider<S> {
     }
 
     fn peek(&self, key: &str, reading: &ReadGuard, now: CoarseInstant, take: &mut dyn FnMut(Peeked<'_>)) -> Known {
+        if !self.source.serves(key) {
+            return Known::Absent;
+        }
         let Some(loaded) = self.current.get(reading).filter(|loaded| loaded.is_current(now)) else {
             return Known::Unknown;
         };
@@ -187,6 +197,9 @@ impl<S: DocumentSource> SecretProvider for DocumentProvider<S> {
     }
 
     fn cached(&self, key: &str) -> Option<Option<Secret>> {
+        if !self.source.serves(key) {
+            return Some(None);
+        }
         let state = self.followed_state();
         let state = if state.document.is_none() { self.state_from_share() } else { state };
         state.cached(key)?.ok()

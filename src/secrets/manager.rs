@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 
-use super::aws::{self, AwsSource};
+use super::aws::{self, AwsCommon, AwsSource};
 use super::custom::CustomProvider;
 use super::document::DocumentSource;
 use super::document_provider::DocumentProvider;
@@ -18,6 +18,7 @@ use super::key::check_key;
 use super::lookup_cache::{CacheTimes, LookupCache};
 use super::not_configured::{NotConfigured, NotConfiguredProvider};
 use super::provider::{Request, SecretProvider};
+use super::provider_table::{self, MAX_NAME};
 use super::remote_group::at_provider;
 use super::secret::{ProviderId, Secret};
 use super::shared_login::SharedLogins;
@@ -36,8 +37,6 @@ const DEFAULT_PROVIDERS: [&str; 5] = ["env", "file", "aws", "vault", "huggingfac
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The maximum length of a value that is written, in bytes.
 const MAX_VALUE: usize = 1 << 20;
-/// The maximum length of the name of a provider, in bytes. It must fit into `st_secret_info`.
-const MAX_NAME: usize = 31;
 
 /// A secrets manager. Any number of threads may share it.
 pub struct Manager {
@@ -77,22 +76,23 @@ impl Manager {
         let share = Share::open(config, &Environment::Process)?;
         let remote = Remote { times, share: share.clone() };
         let logins = SharedLogins::new(share.clone(), times.max_backoff);
+        let aws = Arc::new(AwsCommon::new(logins.clone()));
         let mut providers = Providers::new();
         let mut file = None;
         for setting in config.providers().unwrap_or(&default) {
             let provider: Arc<dyn SecretProvider> = match setting {
-                ProviderSetting::Table(table) => {
-                    let source = ExecSource::open(table)?;
-                    check_exec_name(source.id().name())?;
-                    Arc::new(DocumentProvider::new(source, times, None)?)
-                }
+                ProviderSetting::Table(table) => match provider_table::kind(table) {
+                    Some("aws_secret") => remote.own(AwsSource::open_table(table, config, &aws)?)?,
+                    Some(_) => Remote { share: None, ..remote }.own(ExecSource::open(table)?)?,
+                    None => return Err(provider_table::unknown_kind(table)),
+                },
                 ProviderSetting::Name(name) => match name.as_str() {
                     "env" => Arc::new(EnvProvider::open(config)?),
                     "file" => file.insert(Arc::new(FileProvider::open(config)?)).clone(),
                     "aws" => {
                         let why = "no secret is named; set `aws_secret_name` or SIMPLETUNER_AWS_SECRET_NAME".to_owned();
                         let missing = NotConfigured { why, is_wanted: false };
-                        remote.provider(&aws::ID, AwsSource::open(config, logins.clone())?.ok_or(missing))?
+                        remote.provider(&aws::ID, AwsSource::open(config, &aws)?.ok_or(missing))?
                     }
                     "vault" => remote.provider(&vault::ID, VaultSource::open(config, logins.clone())?)?,
                     "huggingface" => Arc::new(HuggingFaceProvider::open(config)),
@@ -329,6 +329,12 @@ struct Remote {
 }
 
 impl Remote {
+    /// Returns a provider over a source with settings of its own.
+    fn own<S: DocumentSource + 'static>(&self, source: S) -> Result<Arc<dyn SecretProvider>> {
+        check_own_name(source.id().name())?;
+        Ok(Arc::new(DocumentProvider::new(source, self.times, self.share.clone())?))
+    }
+
     /// Returns a provider over this source or, if it is not configured, one that says why.
     fn provider<S: DocumentSource + 'static>(
         &self,
@@ -346,7 +352,7 @@ fn is_valid_name(name: &str) -> bool {
     (1..=MAX_NAME).contains(&name.len()) && !name.contains(char::is_control)
 }
 
-fn check_exec_name(name: &str) -> Result<()> {
+fn check_own_name(name: &str) -> Result<()> {
     let what = if !is_valid_name(name) {
         format!("must have 1 to {MAX_NAME} bytes and no control characters")
     } else if DEFAULT_PROVIDERS.contains(&name) {
@@ -354,13 +360,14 @@ fn check_exec_name(name: &str) -> Result<()> {
     } else {
         return Ok(());
     };
-    Err(Error::new(Status::Config, format!("the configuration key `providers`: the \"name\" of an \"exec\" {what}")))
+    Err(provider_table::invalid(format!("the \"name\" of a provider {what}")))
 }
 
 fn listed_twice(provider: &dyn SecretProvider) -> Error {
     let name = provider.name();
     let remedy = match provider.source() {
         Source::Exec => "; give each \"exec\" a \"name\" of its own",
+        Source::Aws if name != aws::ID.name() => "; give each \"aws_secret\" a \"name\" of its own",
         _ => "",
     };
     Error::new(Status::Config, format!("the configuration key `providers` lists {name:?} twice{remedy}"))

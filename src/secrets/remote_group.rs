@@ -21,7 +21,11 @@ impl RemoteGroup<'_> {
     pub(super) fn find(&self, key: &str, request: &Request) -> Result<Option<Secret>> {
         let mut failure: Option<Error> = None;
         for (at, provider) in self.providers.iter().enumerate() {
-            let share = request.share(self.others_behind || at + 1 < self.providers.len());
+            if !provider.serves(key) {
+                continue;
+            }
+            let others_behind = self.providers[at + 1..].iter().any(|other| other.serves(key));
+            let share = request.share(self.others_behind || others_behind);
             match find(provider, key, &share) {
                 Ok(Some(secret)) => return Ok(Some(Secret { degraded: failure.is_some(), ..secret })),
                 Ok(None) => {}

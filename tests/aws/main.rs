@@ -5,6 +5,7 @@ mod common;
 mod endpoints;
 mod faults;
 mod logins;
+mod one_value;
 mod oracle;
 mod profiles;
 mod programs;

@@ -50,7 +50,7 @@ impl<'a> Session<'a> {
         for why in &settings.profiles.unreadable {
             log::emit(Level::Warn, "aws", || format!("a file of the AWS tools is treated as empty: {why}"));
         }
-        let metadata = MetadataClient::new(&state.instance);
+        let metadata = MetadataClient::new(&state.common.instance);
         let region = match settings.region()? {
             Some(region) => Some(region),
             None => credentials::region_of_instance(&settings, &metadata, deadline)?,
@@ -65,8 +65,8 @@ impl<'a> Session<'a> {
         let disabled = "AWS_DISABLE_CLOCK_SKEW_CORRECTION";
         let client = AwsClient {
             http: Client::new(settings.http()?),
-            clock_offsets: &state.clock_offsets,
-            retry: &state.retry,
+            clock_offsets: &state.common.clock_offsets,
+            retry: &state.common.retry,
             attempts: Attempts::of_setting(settings.max_attempts, patience),
             correct_clock_skew: !settings.flag(disabled, "disable_clock_skew_correction")?,
         };
@@ -75,7 +75,7 @@ impl<'a> Session<'a> {
 
     /// Returns credentials, from the cache while they are valid.
     pub(super) fn credentials(&self) -> Result<Arc<CachedCredentials>> {
-        self.state.credentials.get(self.resolve(&self.settings)?, &self.context())
+        self.state.common.credentials.get(self.resolve(&self.settings)?, &self.context())
     }
 
     fn resolve(&self, settings: &Settings<'_>) -> Result<CredentialProvider> {
@@ -90,7 +90,7 @@ impl<'a> Session<'a> {
         wait_for_writers(&self.state.environment);
         let settings = self.state.settings()?;
         let context = Context { settings: &settings, ..self.context() };
-        self.state.credentials.replace(rejected, self.resolve(&settings)?, &context)
+        self.state.common.credentials.replace(rejected, self.resolve(&settings)?, &context)
     }
 
     fn context(&self) -> Context<'_> {
@@ -138,20 +138,19 @@ impl<'a> Session<'a> {
         endpoint: &Endpoint,
         cached: &CachedCredentials,
     ) -> Vec<Option<LookupResult>> {
-        let provider_settings = &self.state.provider_settings;
+        let selection = &self.state.provider_settings.selection;
         let manager = SecretsManager {
             client: &self.client,
             region,
             endpoint,
             credentials: cached.credentials(),
             credentials_origin: cached.origin(),
-            version_id: provider_settings.version_id.as_deref(),
-            version_stage: provider_settings.version_stage.as_deref(),
+            selection,
             deadline: self.deadline,
         };
         let batch_calls = &self.state.batch_calls;
         // BatchGetSecretValue returns only the current version.
-        let is_batch = provider_settings.version_stage.is_none() && batch_calls.are_useful(ids.len());
+        let is_batch = selection.version_stage.is_none() && batch_calls.are_useful(ids.len());
         let mut results: Vec<Option<LookupResult>> = ids.iter().map(|_| None).collect();
         if is_batch {
             match manager.get_many(ids) {
@@ -189,7 +188,7 @@ fn warn_if_cleartext(endpoint: &Endpoint) {
 pub(super) fn load(state: &AwsState, files: &WatchedFiles, deadline: Deadline, patience: Patience) -> Result<Document> {
     let session = Session::open(state, files, deadline, patience)?;
     let mut cached = session.credentials()?;
-    let ids = &state.provider_settings.secret_ids;
+    let ids = &state.provider_settings.selection.secret_ids;
     let region_of = |id: &'_ SecretId| id.region.clone().unwrap_or_else(|| session.region.clone());
     let mut results: Results = ids.iter().map(|_| None).collect();
     for index in 0..ids.len() {

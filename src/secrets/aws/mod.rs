@@ -1,8 +1,9 @@
-//! The AWS provider: secrets of AWS Secrets Manager, each a JSON object of names and values.
+//! The AWS providers: secrets of AWS Secrets Manager, each a JSON object of names and values, or one value.
 //!
 //! | module | contains |
 //! |---|---|
 //! | `settings`, `identifiers` | settings, secret ids and regions, checked before anything is sent |
+//! | `selection` | which secrets are read, and what their values are |
 //! | `ini`, `profiles` | the files that the AWS tools share |
 //! | `watched_files` | whether those files have changed since a load failed |
 //! | `endpoint` | the hosts of services in each partition |
@@ -31,6 +32,7 @@ mod keys;
 mod load;
 mod profiles;
 mod secrets_manager;
+mod selection;
 mod service_error;
 mod settings;
 mod signer;
@@ -41,3 +43,4 @@ mod watched_files;
 mod xml;
 
 pub(crate) use source::{AwsSource, ID};
+pub(crate) use state::AwsCommon;

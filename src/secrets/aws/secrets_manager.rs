@@ -13,6 +13,7 @@ use super::endpoint::{Endpoint, Service, displayed_origin};
 use super::fields::Fields;
 use super::identifiers::{SecretId, is_aws_region};
 use super::keys::AwsCredentials;
+use super::selection::{Form, Selection};
 use super::service_error::{ErrorKind, ServiceError};
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Status};
@@ -29,6 +30,10 @@ const BATCH: usize = 20;
 /// More pages than a response for that many secrets has.
 const MAX_PAGES: usize = 50;
 
+/// What to do about a secret that is not a JSON object.
+const ONE_VALUE: &str =
+    "; name a secret that is one value in `providers`: {\"aws_secret\": \"its name\", \"as\": \"KEY\"}";
+
 /// Error codes of services that do not support BatchGetSecretValue.
 const NOT_SUPPORTED: [&str; 4] =
     ["UnknownOperationException", "InvalidAction", "NotImplementedException", "UnsupportedOperation"];
@@ -41,8 +46,7 @@ pub(super) struct SecretsManager<'a> {
     pub(super) credentials: &'a AwsCredentials,
     /// Where the credentials are from, for messages.
     pub(super) credentials_origin: &'a str,
-    pub(super) version_id: Option<&'a str>,
-    pub(super) version_stage: Option<&'a str>,
+    pub(super) selection: &'a Selection,
     pub(super) deadline: Deadline,
 }
 
@@ -94,9 +98,10 @@ impl SecretsManager<'_> {
     /// Reads one secret with GetSecretValue.
     pub(super) fn get(&self, id: &SecretId) -> LookupResult {
         let mut body = json!({"SecretId": id.text});
-        for (key, value) in [("VersionId", self.version_id), ("VersionStage", self.version_stage)] {
+        let Selection { version_id, version_stage, .. } = self.selection;
+        for (key, value) in [("VersionId", version_id), ("VersionStage", version_stage)] {
             if let Some(value) = value {
-                body[key] = value.into();
+                body[key] = value.as_str().into();
             }
         }
         match self.call(SINGLE_ACTION, &body) {
@@ -190,7 +195,7 @@ impl SecretsManager<'_> {
         )
     }
 
-    /// Reads the document of a secret: a JSON object of names and values, as text or base64.
+    /// Reads the entries of a secret: one value, or a JSON object of names and values; as text or base64.
     fn read(&self, id: &SecretId, fields: &Fields) -> Result<Lookup> {
         let version = fields.text("VersionId").map(Arc::from);
         let decoded: Zeroizing<Vec<u8>>;
@@ -206,8 +211,20 @@ impl SecretsManager<'_> {
                 return Err(self.malformed(id, why));
             }
         };
-        let text = std::str::from_utf8(bytes).map_err(|_| self.malformed(id, "its value is not text in UTF-8"))?;
+        if let Form::Value(key) = &self.selection.form {
+            let key = key.as_deref().or(fields.text("Name")).unwrap_or(&id.text).to_owned();
+            let entries = vec![(key, Some(SecretBytes::copy_from(bytes)?))];
+            return Ok(Lookup::Found(SecretDocument { entries, broken: Vec::new(), version }));
+        }
+        let text = std::str::from_utf8(bytes)
+            .map_err(|_| self.malformed(id, &format!("its value is not text in UTF-8{ONE_VALUE}")))?;
         let parsed = fork::unprotected(|| json::parse_each(text, || self.deadline.has_passed()));
+        let parsed = parsed.map_err(|problem| match problem {
+            Problem::Text { position: Some(Position::START), message } => {
+                Problem::at(Position::START, format!("{message}{ONE_VALUE}"))
+            }
+            other => other,
+        });
         let parsed = parsed.map_err(|problem| self.invalid(id, problem))?;
         let (mut entries, mut broken) = (Entries::new(), Vec::new());
         for (key, value) in parsed {
@@ -223,7 +240,8 @@ impl SecretsManager<'_> {
     fn failed(&self, id: &SecretId, service_error: &ServiceError) -> LookupResult {
         let kind = service_error.kind();
         if kind == ErrorKind::NotFound {
-            return Ok(Lookup::Missing(match self.version_id.or(self.version_stage) {
+            let Selection { version_id, version_stage, .. } = self.selection;
+            return Ok(Lookup::Missing(match version_id.as_ref().or(version_stage.as_ref()) {
                 _ if service_error.code != "ResourceNotFoundException" => "it is marked for deletion".to_owned(),
                 Some(version) => format!("it, or its version {version}, does not exist"),
                 None => "it does not exist".to_owned(),

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::endpoint::{Endpoint, Service, Variant, checked_url, default_url};
 use super::errors::config_error;
-use super::identifiers::{SecretId, checked_external_id, checked_region, checked_role_arn, checked_session_name};
+use super::identifiers::{checked_external_id, checked_region, checked_role_arn, checked_session_name};
 use super::profiles::{Profile, Profiles};
+use super::selection::Selection;
 use crate::config::Config;
 use crate::error::Result;
 use crate::http;
@@ -15,14 +16,10 @@ use crate::share::Identity;
 /// Enough for twenty secrets of 64 KiB, fully escaped.
 const MAX_BODY: usize = 16 << 20;
 const ENDPOINT_KEY: &str = "aws_endpoint_url";
-const SECRET_VARIABLE: &str = "SIMPLETUNER_AWS_SECRET_NAME";
 
 /// The settings of the provider itself, read when the manager is opened.
 pub(super) struct ProviderSettings {
-    /// Each secret once, in order of precedence.
-    pub(super) secret_ids: Vec<SecretId>,
-    pub(super) version_id: Option<String>,
-    pub(super) version_stage: Option<String>,
+    pub(super) selection: Selection,
     region: Option<String>,
     pub(super) profile: Option<Setting>,
     endpoint: Option<String>,
@@ -56,60 +53,17 @@ impl RoleSettings {
 }
 
 impl ProviderSettings {
-    /// Reads the settings; `None` if no secret is named.
-    pub(super) fn read(config: &Config, environment: &Environment) -> Result<Option<ProviderSettings>, InvalidSetting> {
-        let secret_ids = secret_ids(config, environment)?;
-        if secret_ids.is_empty() {
-            return Ok(None);
-        }
-        let version_id = config.setting("aws_version_id")?;
-        if let Some(id) = &version_id {
-            if !(32..=64).contains(&id.text().len()) || !id.text().is_ascii() {
-                return Err(id.invalid("must be a version id, which has 32 to 64 characters"));
-            }
-            if secret_ids.len() > 1 {
-                return Err(id.invalid("identifies a version of one secret, but several secrets are named"));
-            }
-        }
-        let version_stage = config.setting("aws_version_stage")?;
-        if let Some(stage) = version_stage.as_ref().filter(|stage| stage.text().len() > 256) {
-            return Err(stage.invalid("must be a stage such as AWSCURRENT, which has at most 256 characters"));
-        }
-        let text = |setting: Option<Setting>| setting.map(|setting| setting.text().to_owned());
-        Ok(Some(ProviderSettings {
-            secret_ids,
-            version_id: text(version_id),
-            version_stage: text(version_stage),
+    /// Reads the settings of a provider that reads these secrets.
+    pub(super) fn read(config: &Config, selection: Selection) -> Result<ProviderSettings, InvalidSetting> {
+        Ok(ProviderSettings {
+            selection,
             region: config.setting("aws_region")?.as_ref().map(checked_region).transpose()?,
             profile: config.setting("aws_profile")?,
             endpoint: config.setting(ENDPOINT_KEY)?.as_ref().map(checked_url).transpose()?,
             role: RoleSettings::read(config)?,
             max_attempts: Some(config.count("max_attempts", 0)).filter(|attempts| *attempts > 0),
-        }))
+        })
     }
-}
-
-fn secret_ids(config: &Config, environment: &Environment) -> Result<Vec<SecretId>, InvalidSetting> {
-    let (origin, texts) = match (config.list("aws_secret_name"), environment.setting(SECRET_VARIABLE)) {
-        (Some(texts), _) => (SettingOrigin::Config("aws_secret_name"), texts.to_vec()),
-        (None, Ok(Some(setting))) => {
-            let names = match setting.text() {
-                text if text.starts_with('[') => serde_json::from_str(text)
-                    .map_err(|_| setting.invalid("must be a name, or a JSON array of names"))?,
-                text => vec![text.to_owned()],
-            };
-            (setting.origin, names)
-        }
-        (None, none) => return none.map(|_| Vec::new()),
-    };
-    let mut ids = Vec::new();
-    for text in texts {
-        let id = SecretId::parse(&Setting::new(origin.clone(), &text))?;
-        if !ids.contains(&id) {
-            ids.push(id);
-        }
-    }
-    Ok(ids)
 }
 
 /// All settings, as they are during one load.
@@ -205,8 +159,9 @@ impl<'a> Settings<'a> {
         if let Some(region) = self.variable_or_profile(&["AWS_REGION", "AWS_DEFAULT_REGION"], "region")? {
             return Ok(Some(checked_region(&region)?));
         }
-        let are_arns = self.provider_settings.secret_ids.iter().all(|name| name.region.is_some());
-        Ok(self.provider_settings.secret_ids.first().and_then(|name| name.region.clone()).filter(|_| are_arns))
+        let ids = &self.provider_settings.selection.secret_ids;
+        let are_arns = ids.iter().all(|name| name.region.is_some());
+        Ok(ids.first().and_then(|name| name.region.clone()).filter(|_| are_arns))
     }
 
     /// Returns the endpoint of a service: the configured one, else the default.

@@ -1,11 +1,13 @@
 //! Secrets Manager as a source of one document.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use serde_json::{Map, Value, json};
 
+use super::selection::Selection;
 use super::settings::ProviderSettings;
-use super::state::AwsState;
+use super::state::{AwsCommon, AwsState};
 use super::watched_files::WatchedFiles;
 use super::{health, load};
 use crate::clock::Deadline;
@@ -16,14 +18,14 @@ use crate::http::retry::Patience;
 use crate::secrets::document::{Document, DocumentSource};
 use crate::secrets::provider::Health;
 use crate::secrets::secret::ProviderId;
-use crate::secrets::shared_login::SharedLogins;
 use crate::settings::Environment;
 use crate::share::Identity;
 
 pub(crate) static ID: ProviderId = ProviderId::builtin("aws", Source::Aws);
 
-/// The AWS provider.
+/// An AWS provider.
 pub(crate) struct AwsSource {
+    id: ProviderId,
     /// An error is that of an invalid variable. The provider fails, and the others work.
     state: Result<AwsState>,
 }
@@ -31,15 +33,30 @@ pub(crate) struct AwsSource {
 impl AwsSource {
     /// Reads the provider's own settings, and nothing else. Returns `None` if no secret is named, and an error if the
     /// configuration is invalid.
-    pub(crate) fn open(config: &Config, logins: SharedLogins) -> Result<Option<AwsSource>> {
-        let environment = Environment::Process;
-        let provider_settings = match ProviderSettings::read(config, &environment) {
-            Ok(Some(settings)) => settings,
+    pub(crate) fn open(config: &Config, common: &Arc<AwsCommon>) -> Result<Option<AwsSource>> {
+        let selection = match Selection::of_config(config, &Environment::Process) {
+            Ok(Some(selection)) => selection,
             Ok(None) => return Ok(None),
             Err(invalid) if invalid.in_config => return Err(invalid.error.with_source(Source::Aws)),
-            Err(invalid) => return Ok(Some(AwsSource { state: Err(invalid.error) })),
+            Err(invalid) => return Ok(Some(AwsSource { id: ID.clone(), state: Err(invalid.error) })),
         };
-        Ok(Some(AwsSource { state: Ok(AwsState::new(provider_settings, environment, logins)) }))
+        AwsSource::with(ID.clone(), config, selection, common).map(Some)
+    }
+
+    /// The provider that an element of `providers` describes: `{"aws_secret": "prod/tls", "as": "TLS_KEY"}`.
+    pub(crate) fn open_table(
+        table: &Map<String, Value>,
+        config: &Config,
+        common: &Arc<AwsCommon>,
+    ) -> Result<AwsSource> {
+        let (selection, name) = Selection::of_table(table)?;
+        AwsSource::with(ProviderId::named(&name, Source::Aws), config, selection, common)
+    }
+
+    fn with(id: ProviderId, config: &Config, selection: Selection, common: &Arc<AwsCommon>) -> Result<AwsSource> {
+        let provider_settings =
+            ProviderSettings::read(config, selection).map_err(|invalid| invalid.error.with_source(Source::Aws))?;
+        Ok(AwsSource { id, state: Ok(AwsState::new(provider_settings, Environment::Process, common.clone())) })
     }
 
     fn state(&self) -> Result<&AwsState> {
@@ -48,8 +65,13 @@ impl AwsSource {
 }
 
 impl DocumentSource for AwsSource {
-    fn id(&self) -> &'static ProviderId {
-        &ID
+    fn id(&self) -> &ProviderId {
+        &self.id
+    }
+
+    fn serves(&self, key: &str) -> bool {
+        let only = self.state.as_ref().ok().and_then(|state| state.provider_settings.selection.only_key());
+        only.is_none_or(|only| only == key)
     }
 
     fn place(&self) -> String {
@@ -136,9 +158,8 @@ mod tests {
         let file = [("AWS_SHARED_CREDENTIALS_FILE", path.to_str().unwrap()), ("AWS_EC2_METADATA_DISABLED", "true")];
         for (variables, path) in [(&file, &path), (&identity, &token)] {
             let environment = Environment::fixed(&[&common[..], &variables[..]].concat());
-            let provider_settings = ProviderSettings::read(&Config::new(), &environment).unwrap().unwrap();
-            let state = AwsState::new(provider_settings, environment, SharedLogins::default());
-            let source = AwsSource { state: Ok(state) };
+            let state = AwsState::of_config(&Config::new(), environment);
+            let source = AwsSource { id: ID.clone(), state: Ok(state) };
             assert!(!source.has_new_credentials(), "no load has failed");
             assert!(source.load(Deadline::after(Duration::from_secs(30)), Patience::Brief).is_err());
             assert!(!source.has_new_credentials());

@@ -21,19 +21,37 @@ use crate::secrets::shared_login::SharedLogins;
 use crate::settings::Environment;
 use crate::share::Identity;
 
-/// The provider's own settings, and what is kept from load to load.
-pub(super) struct AwsState {
-    pub(super) provider_settings: ProviderSettings,
-    pub(super) environment: Environment,
+/// What the AWS providers of a manager have in common from load to load: credentials, and what is known of the clock
+/// and the servers.
+pub(crate) struct AwsCommon {
     pub(super) credentials: CredentialCache,
     pub(super) instance: InstanceState,
     pub(super) clock_offsets: ClockOffsets,
     pub(super) retry: Retry,
+    /// The last profiles with credentials.
+    profiles: Mutex<Option<Arc<Profiles>>>,
+}
+
+impl AwsCommon {
+    pub(crate) fn new(logins: SharedLogins) -> AwsCommon {
+        AwsCommon {
+            credentials: CredentialCache::new(logins),
+            instance: InstanceState::default(),
+            clock_offsets: ClockOffsets::default(),
+            retry: Retry::new(RetryDelay::Decorrelated),
+            profiles: Mutex::new(None),
+        }
+    }
+}
+
+/// The settings of one provider, and what it keeps from load to load.
+pub(super) struct AwsState {
+    pub(super) provider_settings: ProviderSettings,
+    pub(super) environment: Environment,
+    pub(super) common: Arc<AwsCommon>,
     pub(super) batch_calls: BatchCalls,
     /// The region of the last load, for messages.
     pub(super) region: Mutex<Option<String>>,
-    /// The last profiles with credentials.
-    profiles: Mutex<Option<Arc<Profiles>>>,
     /// Whether the next load is that of a refresh.
     pub(super) is_refresh: AtomicBool,
     /// The files of the last load, if it failed.
@@ -56,20 +74,28 @@ pub(super) fn wait_for_writers(environment: &Environment) -> bool {
 }
 
 impl AwsState {
-    pub(super) fn new(provider_settings: ProviderSettings, environment: Environment, logins: SharedLogins) -> AwsState {
+    pub(super) fn new(
+        provider_settings: ProviderSettings,
+        environment: Environment,
+        common: Arc<AwsCommon>,
+    ) -> AwsState {
         AwsState {
             provider_settings,
             environment,
-            credentials: CredentialCache::new(logins),
-            instance: InstanceState::default(),
-            clock_offsets: ClockOffsets::default(),
-            retry: Retry::new(RetryDelay::Decorrelated),
+            common,
             batch_calls: BatchCalls::default(),
             region: Mutex::new(None),
-            profiles: Mutex::new(None),
             is_refresh: AtomicBool::new(false),
             files_of_failed_load: Mutex::new(None),
         }
+    }
+
+    /// That of the provider `aws`, with valid settings that name a secret.
+    #[cfg(test)]
+    pub(super) fn of_config(config: &crate::config::Config, environment: Environment) -> AwsState {
+        let selection = super::selection::Selection::of_config(config, &environment).unwrap().unwrap();
+        let provider_settings = ProviderSettings::read(config, selection).unwrap();
+        AwsState::new(provider_settings, environment, AwsCommon::new(SharedLogins::default()).into())
     }
 
     /// Reads the settings from variables and files. If a file seems to be half-written (a program that does not rename
@@ -81,7 +107,7 @@ impl AwsState {
             return self.remember(settings);
         }
         settings = read();
-        let earlier = self.profiles.lock().clone();
+        let earlier = self.common.profiles.lock().clone();
         if let Some(earlier) = earlier.filter(|_| !has_credentials(&settings)) {
             log::emit(Level::Warn, "aws", || {
                 let why = settings.as_ref().err().map_or("it contains no credentials", |error| error.message());
@@ -97,7 +123,7 @@ impl AwsState {
         if has_credentials(&settings)
             && let Ok(settings) = &settings
         {
-            *self.profiles.lock() = Some(settings.profiles.clone());
+            *self.common.profiles.lock() = Some(settings.profiles.clone());
         }
         settings
     }
@@ -109,13 +135,13 @@ impl AwsState {
         let region = settings.region()?.unwrap_or_else(|| "that of the instance".to_owned());
         let mut identity = Identity::new("aws");
         settings.identify(&region, &mut identity)?;
-        for id in &self.provider_settings.secret_ids {
+        let selection = &self.provider_settings.selection;
+        for id in &selection.secret_ids {
             identity.add("secret", &id.text);
             let region = id.region.as_ref().unwrap_or(&region);
             identity.add("endpoint", settings.endpoint(Service::SecretsManager, region)?.url);
         }
-        identity.add_optional("version id", self.provider_settings.version_id.as_ref());
-        identity.add_optional("version stage", self.provider_settings.version_stage.as_ref());
+        selection.identify(&mut identity);
         credentials::resolve(&settings)?.identify(&settings, &mut identity)?;
         Ok(identity)
     }
@@ -123,7 +149,7 @@ impl AwsState {
     /// Returns `secret "app/prod" in us-east-1`. The region is left out if it is not known yet, or all secrets have
     /// ARNs.
     pub(super) fn secrets(&self) -> String {
-        let ids = &self.provider_settings.secret_ids;
+        let ids = &self.provider_settings.selection.secret_ids;
         let texts: Vec<String> = ids.iter().map(|id| format!("{:?}", id.text)).collect();
         let what = format!("{} {}", if texts.len() == 1 { "secret" } else { "secrets" }, texts.join(", "));
         match &*self.region.lock() {
@@ -134,8 +160,7 @@ impl AwsState {
 
     /// Adds the settings that are not secret.
     pub(super) fn describe(&self, members: &mut Map<String, Value>) -> Result<()> {
-        let ids: Vec<&str> = self.provider_settings.secret_ids.iter().map(|id| id.text.as_str()).collect();
-        members.insert("secrets".to_owned(), json!(ids));
+        self.provider_settings.selection.describe(members);
         let settings = self.settings()?;
         members.insert("profile".to_owned(), json!(settings.profile_name));
         let known = self.region.lock().clone();
@@ -175,8 +200,7 @@ mod tests {
             ("SIMPLETUNER_AWS_SECRET_NAME", "app"),
             ("AWS_SHARED_CREDENTIALS_FILE", path.to_str().unwrap()),
         ]);
-        let provider_settings = ProviderSettings::read(config, &environment).unwrap().unwrap();
-        let state = AwsState::new(provider_settings, environment, SharedLogins::default());
+        let state = AwsState::of_config(config, environment);
         let origin = || state.settings().and_then(|settings| Ok(credentials::resolve(&settings)?.origin().to_owned()));
         let whole = "[default]\naws_access_key_id = AKIA\naws_secret_access_key = x\n";
         let halves = ["", "[defau", "[default]\n", "[default]\naws_access_key_id = AKIA\naws_secr"];

@@ -2,9 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use crate::config::nearest;
-use crate::error::{Error, Result, Status};
-use crate::settings::excerpt;
+use crate::error::Result;
+use crate::secrets::provider_table::{ProviderTable, invalid};
 
 const MEMBERS: [&str; 4] = ["exec", "name", "format", "as"];
 
@@ -29,18 +28,8 @@ pub(super) struct ExecSettings {
 
 impl ExecSettings {
     pub(super) fn read(table: &Map<String, Value>) -> Result<ExecSettings> {
-        if let Some(unknown) = table.keys().find(|name| !MEMBERS.contains(&name.as_str())) {
-            let hint = match nearest(unknown, MEMBERS.into_iter()) {
-                Some(known) => format!("did you mean {known:?}?"),
-                None => format!("the known ones are {}", MEMBERS.join(", ")),
-            };
-            return Err(invalid(format!("unknown member {:?} of a provider; {hint}", excerpt(unknown))));
-        }
-        let text = |name: &str| match table.get(name) {
-            None => Ok(None),
-            Some(Value::String(text)) if !text.is_empty() => Ok(Some(text.as_str())),
-            Some(_) => Err(invalid(format!("{name:?} must be a text that is not empty"))),
-        };
+        let table = ProviderTable::new(table, &MEMBERS)?;
+        let text = |name: &str| table.text(name);
         let key = text("as")?.map(str::to_owned);
         let format = match (text("format")?, key) {
             (None, None) => Format::Detected,
@@ -61,18 +50,12 @@ impl ExecSettings {
 }
 
 fn words(setting: Option<&Value>) -> Result<Vec<String>> {
-    let Some(setting) = setting else {
-        return Err(invalid("an object needs the member \"exec\": [\"program\", \"argument\"]"));
-    };
     let word = |word: &Value| word.as_str().filter(|word| !word.contains('\0')).map(str::to_owned);
-    let words: Option<Vec<String>> = setting.as_array().and_then(|words| words.iter().map(word).collect());
+    let words: Option<Vec<String>> =
+        setting.and_then(Value::as_array).and_then(|words| words.iter().map(word).collect());
     words.filter(|words| words.first().is_some_and(|program| !program.is_empty())).ok_or_else(|| {
         invalid("\"exec\" must be an array of texts without NUL, the program and its arguments; there is no shell")
     })
-}
-
-fn invalid(what: impl AsRef<str>) -> Error {
-    Error::new(Status::Config, format!("the configuration key `providers`: {}", what.as_ref()))
 }
 
 #[cfg(test)]
@@ -80,6 +63,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::error::Status;
 
     fn read(setting: Value) -> Result<ExecSettings> {
         ExecSettings::read(setting.as_object().unwrap())
@@ -101,7 +85,7 @@ mod tests {
     #[test]
     fn invalid_settings_are_named_and_not_quoted() {
         for (setting, words) in [
-            (json!({}), "needs the member \"exec\""),
+            (json!({}), "\"exec\" must be an array of texts"),
             (json!({"exec": "sops -d CANARY"}), "\"exec\" must be an array of texts"),
             (json!({"exec": []}), "\"exec\" must be an array of texts"),
             (json!({"exec": ["", "CANARY"]}), "\"exec\" must be an array of texts"),

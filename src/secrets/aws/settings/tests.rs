@@ -16,7 +16,8 @@ fn with<T>(
     let mut config = Config::new();
     config.set("aws_secret_name", "x").unwrap();
     own.iter().for_each(|(key, value)| config.set(key, value).unwrap());
-    let own = ProviderSettings::read(&config, &environment).unwrap().unwrap();
+    let selection = Selection::of_config(&config, &environment).unwrap().unwrap();
+    let own = ProviderSettings::read(&config, selection).unwrap();
     test(Settings::read(&own, &environment))
 }
 
@@ -122,19 +123,4 @@ fn contradiction_is_refused_with_its_location() {
     }
     let error = with(&[], &[], "[default]\nuse_fips_endpoint = yes\n", |settings| settings.map(drop).unwrap_err());
     assert!(error.message().ends_with("`use_fips_endpoint` must be true or false"), "{error}");
-}
-
-#[test]
-fn variable_may_name_several_secrets() {
-    let names = |text: &str| -> Result<Vec<String>> {
-        let environment = Environment::fixed(&[(SECRET_VARIABLE, text)]);
-        let own = ProviderSettings::read(&Config::new(), &environment).map_err(|invalid| invalid.error)?;
-        Ok(own.map_or(Vec::new(), |own| own.secret_ids.into_iter().map(|id| id.text).collect()))
-    };
-    assert_eq!(names(r#"["a", "b", "a"]"#).unwrap(), ["a", "b"]);
-    assert_eq!(names(" a ").unwrap(), ["a"]);
-    assert!(names("").unwrap().is_empty() && names("[]").unwrap().is_empty());
-    for text in ["[\"a\"", "[1]", "[\"a b\"]", "a\r\nb"] {
-        assert!(names(text).unwrap_err().message().contains(SECRET_VARIABLE), "{text}");
-    }
 }

@@ -116,6 +116,11 @@
 #define ST_SOURCE_EXEC 9
 
 /**
+ * In `source`: parameters of AWS Systems Manager.
+ */
+#define ST_SOURCE_AWS_PARAMETERS 15
+
+/**
  * In `st_error.flags`: the same call may succeed later without any change by the user.
  */
 #define ST_ERROR_RETRYABLE 1
@@ -307,6 +312,9 @@ typedef struct st_cipher st_cipher;
  * - `aws_secret_name`, `aws_region`, `aws_profile`, `aws_role_arn`, `aws_external_id`, `aws_role_session_name`,
  *   `aws_endpoint_url`, `aws_version_id`, `aws_version_stage`: AWS Secrets Manager; text, described in `docs/aws.md`;
  *   `aws_secret_name` also a JSON array of texts
+ * - `aws_parameters_path` (text or a JSON array of texts), `aws_parameters_endpoint_url`: the provider
+ *   `aws_parameters`, which `providers` has to list: parameters of AWS Systems Manager below a path; described in
+ *   `docs/aws.md`
  * - `vault_url`, `vault_mount`, `vault_path`, `vault_kv_version` (`"1"`, `"2"` or `"auto"`), `vault_namespace`,
  *   `vault_ca_cert`, `vault_token`, `vault_token_file`, `vault_auth`, `vault_auth_mount`, `vault_role_id`,
  *   `vault_secret_id`, `vault_secret_id_file`, `vault_secret_id_wrapped` (true or false), `vault_role`,

@@ -56,6 +56,8 @@ const KEYS: &[(&str, Kind)] = &[
     ("audit_database", Kind::Text),
     ("aws_endpoint_url", Kind::Text),
     ("aws_external_id", Kind::Text),
+    ("aws_parameters_endpoint_url", Kind::Text),
+    ("aws_parameters_path", Kind::Texts),
     ("aws_profile", Kind::Text),
     ("aws_region", Kind::Text),
     ("aws_role_arn", Kind::Text),

@@ -135,13 +135,15 @@ pub enum Source {
     HuggingFace = 8,
     /// A program that the configuration names.
     Exec = 9,
+    /// Parameters of AWS Systems Manager.
+    AwsParameters = 15,
 }
 
 impl Source {
     /// Returns the source with this number, if there is one.
     pub(crate) fn from_code(code: i32) -> Option<Source> {
-        use Source::{Aws, Custom, Encryption, Env, File, HuggingFace, None as Nowhere, Store, Vault};
-        let all = [Nowhere, Env, File, Aws, Vault, Custom, Store, Encryption, HuggingFace];
+        use Source::{Aws, AwsParameters, Custom, Encryption, Env, File, HuggingFace, None as Nowhere, Store, Vault};
+        let all = [Nowhere, Env, File, Aws, Vault, Custom, Store, Encryption, HuggingFace, AwsParameters];
         all.into_iter().find(|source| *source as i32 == code)
     }
 }

@@ -107,16 +107,17 @@ type Source int32
 
 // The sources.
 const (
-	SourceNone        Source = C.ST_SOURCE_NONE
-	SourceEnv         Source = C.ST_SOURCE_ENV
-	SourceFile        Source = C.ST_SOURCE_FILE
-	SourceAWS         Source = C.ST_SOURCE_AWS
-	SourceVault       Source = C.ST_SOURCE_VAULT
-	SourceCustom      Source = C.ST_SOURCE_CUSTOM
-	SourceStore       Source = C.ST_SOURCE_STORE
-	SourceEncryption  Source = C.ST_SOURCE_ENCRYPTION
-	SourceHuggingFace Source = C.ST_SOURCE_HUGGINGFACE
-	SourceExec        Source = C.ST_SOURCE_EXEC
+	SourceNone          Source = C.ST_SOURCE_NONE
+	SourceEnv           Source = C.ST_SOURCE_ENV
+	SourceFile          Source = C.ST_SOURCE_FILE
+	SourceAWS           Source = C.ST_SOURCE_AWS
+	SourceVault         Source = C.ST_SOURCE_VAULT
+	SourceCustom        Source = C.ST_SOURCE_CUSTOM
+	SourceStore         Source = C.ST_SOURCE_STORE
+	SourceEncryption    Source = C.ST_SOURCE_ENCRYPTION
+	SourceHuggingFace   Source = C.ST_SOURCE_HUGGINGFACE
+	SourceExec          Source = C.ST_SOURCE_EXEC
+	SourceAWSParameters Source = C.ST_SOURCE_AWS_PARAMETERS
 )
 
 // Error is a failure of the library. It never contains a value, key or token.

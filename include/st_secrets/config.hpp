@@ -75,6 +75,9 @@ public:
     ST_SETTING(aws_endpoint_url, std::string_view, text)
     ST_SETTING(aws_version_id, std::string_view, text)
     ST_SETTING(aws_version_stage, std::string_view, text)
+    // Parameters of AWS Systems Manager. For several paths: `set_list("aws_parameters_path", {…})`.
+    ST_SETTING(aws_parameters_path, std::string_view, text)
+    ST_SETTING(aws_parameters_endpoint_url, std::string_view, text)
 
     // HashiCorp Vault and OpenBao.
     ST_SETTING(vault_url, std::string_view, text)

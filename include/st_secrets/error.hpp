@@ -59,6 +59,7 @@ enum class Source : std::int32_t {
     encryption = ST_SOURCE_ENCRYPTION,
     huggingface = ST_SOURCE_HUGGINGFACE,
     exec = ST_SOURCE_EXEC,
+    aws_parameters = ST_SOURCE_AWS_PARAMETERS,
 };
 
 #if defined(__GNUC__)

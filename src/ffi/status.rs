@@ -33,6 +33,8 @@ pub const ST_SOURCE_ENCRYPTION: i32 = 7;
 pub const ST_SOURCE_HUGGINGFACE: i32 = 8;
 /// In `source`: a program that `providers` of the configuration names.
 pub const ST_SOURCE_EXEC: i32 = 9;
+/// In `source`: parameters of AWS Systems Manager.
+pub const ST_SOURCE_AWS_PARAMETERS: i32 = 15;
 
 /// In `st_error.flags`: the same call may succeed later without any change by the user.
 pub const ST_ERROR_RETRYABLE: u32 = 1;
@@ -147,6 +149,7 @@ mod tests {
             (Source::Encryption, ST_SOURCE_ENCRYPTION),
             (Source::HuggingFace, ST_SOURCE_HUGGINGFACE),
             (Source::Exec, ST_SOURCE_EXEC),
+            (Source::AwsParameters, ST_SOURCE_AWS_PARAMETERS),
         ];
         assert!(sources.iter().all(|(source, number)| *source as i32 == *number));
     }

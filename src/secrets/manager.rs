@@ -34,6 +34,8 @@ use crate::settings::Environment;
 use crate::share::Share;
 
 const DEFAULT_PROVIDERS: [&str; 5] = ["env", "file", "aws", "vault", "huggingface"];
+/// Built-in providers that `providers` has to list.
+const OTHER_PROVIDERS: [&str; 1] = ["aws_parameters"];
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The maximum length of a value that is written, in bytes.
 const MAX_VALUE: usize = 1 << 20;
@@ -93,6 +95,12 @@ impl Manager {
                         let why = "no secret is named; set `aws_secret_name` or SIMPLETUNER_AWS_SECRET_NAME".to_owned();
                         let missing = NotConfigured { why, is_wanted: false };
                         remote.provider(&aws::ID, AwsSource::open(config, &aws)?.ok_or(missing))?
+                    }
+                    "aws_parameters" => {
+                        let why = "no path is set; set `aws_parameters_path`".to_owned();
+                        let missing = NotConfigured { why, is_wanted: false };
+                        let opened = AwsSource::open_parameters(config, &aws)?.ok_or(missing);
+                        remote.provider(&aws::PARAMETERS_ID, opened)?
                     }
                     "vault" => remote.provider(&vault::ID, VaultSource::open(config, logins.clone())?)?,
                     "huggingface" => Arc::new(HuggingFaceProvider::open(config)),
@@ -355,7 +363,7 @@ fn is_valid_name(name: &str) -> bool {
 fn check_own_name(name: &str) -> Result<()> {
     let what = if !is_valid_name(name) {
         format!("must have 1 to {MAX_NAME} bytes and no control characters")
-    } else if DEFAULT_PROVIDERS.contains(&name) {
+    } else if DEFAULT_PROVIDERS.contains(&name) || OTHER_PROVIDERS.contains(&name) {
         format!("is {name:?}, which is a built-in provider; choose another name")
     } else {
         return Ok(());
@@ -375,8 +383,8 @@ fn listed_twice(provider: &dyn SecretProvider) -> Error {
 
 fn unknown_provider(name: &str) -> Error {
     let shown: String = name.chars().take(64).collect();
-    let known = DEFAULT_PROVIDERS;
-    let hint = match nearest(name, known.into_iter()) {
+    let known = [&DEFAULT_PROVIDERS[..], &OTHER_PROVIDERS].concat();
+    let hint = match nearest(name, known.iter().copied()) {
         _ if name == "exec" => {
             "write the program and its arguments: {\"exec\": [\"program\", \"argument\"]}".to_owned()
         }

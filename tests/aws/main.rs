@@ -7,6 +7,7 @@ mod faults;
 mod logins;
 mod one_value;
 mod oracle;
+mod parameters;
 mod profiles;
 mod programs;
 mod renewal;

@@ -31,19 +31,24 @@ fn arn_is_read_in_its_own_region() {
 #[test]
 fn endpoint_is_the_one_that_botocore_chooses() {
     alone!(Vec::new, || {
-        let theirs = python_script("endpoints.py", &[]);
-        let theirs = theirs.as_object().unwrap();
-        assert!(theirs.len() >= 60, "{theirs:?}");
-        for (asked, url) in theirs {
+        let of = |service: &str| {
+            let theirs = python_script("endpoints.py", &[service]);
+            let theirs = theirs.as_object().unwrap().clone();
+            assert!(theirs.len() >= 60, "{theirs:?}");
+            theirs.into_iter().map(|(asked, url)| (asked, url.as_str().unwrap().to_owned())).collect::<Vec<_>>()
+        };
+        for ((asked, url), (_, ssm_url)) in of("secretsmanager").into_iter().zip(of("ssm")) {
             let words: Vec<&str> = asked.split(' ').collect();
             set_variables([
                 ("AWS_REGION", words[0]),
                 ("AWS_USE_FIPS_ENDPOINT", words[1]),
                 ("AWS_USE_DUALSTACK_ENDPOINT", words[2]),
             ]);
-            let secrets = open(&[("providers", r#"["aws"]"#), ("aws_secret_name", "x")]).unwrap();
+            let providers = ("providers", r#"["aws", "aws_parameters"]"#);
+            let secrets = open(&[providers, ("aws_secret_name", "x"), ("aws_parameters_path", "/x")]).unwrap();
             let described: Value = serde_json::from_str(&secrets.describe()).unwrap();
-            assert_eq!(described["providers"][0]["endpoint"], format!("{}/", url.as_str().unwrap()), "{asked}");
+            assert_eq!(described["providers"][0]["endpoint"], format!("{url}/"), "{asked}");
+            assert_eq!(described["providers"][1]["endpoint"], format!("{ssm_url}/"), "{asked}");
         }
     });
 }

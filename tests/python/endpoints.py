@@ -1,13 +1,14 @@
-"""Prints the hosts of Secrets Manager by botocore's rules, one region per partition: {"region fips dual": url}."""
+"""Prints the hosts of a service by botocore's rules: {"region fips dual": url}. usage: endpoints.py SERVICE"""
 
 import json
+import sys
 
 import botocore.session
 from botocore.endpoint_provider import EndpointProvider
 
 loader = botocore.session.get_session().get_component("data_loader")
 partitions = loader.load_data("partitions")
-provider = EndpointProvider(loader.load_service_model("secretsmanager", "endpoint-rule-set-1"), partitions)
+provider = EndpointProvider(loader.load_service_model(sys.argv[1], "endpoint-rule-set-1"), partitions)
 answers = {}
 for partition in partitions["partitions"]:
     for region in [name for name in partition["regions"] if not name.endswith("-global")][:3]:

@@ -3,6 +3,7 @@
 const native = require('./native.js');
 
 const SOURCES = ['none', 'env', 'file', 'aws', 'vault', 'custom', 'store', 'encryption', 'huggingface', 'exec'];
+SOURCES[15] = 'aws_parameters';
 
 /** The library's statuses that the binding itself uses. */
 const STATUS = {

@@ -7,7 +7,7 @@ export type Value = string | Uint8Array | Secret;
 export type Key = string | Uint8Array;
 /** The library's settings by name: `file_path`, `vault_url`, `cache_ttl`. Times are in seconds. */
 export type Settings = {
-  readonly [name: string]: string | number | boolean | readonly (string | ExecProvider)[] | null | undefined;
+  readonly [name: string]: string | number | boolean | readonly (string | ExecProvider | AwsSecretProvider)[] | null | undefined;
 };
 
 /** An element of `providers`: the output of a program, which is run without a shell. */
@@ -20,6 +20,16 @@ export interface ExecProvider {
   readonly format?: 'json' | 'dotenv' | 'value';
   /** The key of the value, if the whole output is one. */
   readonly as?: string;
+}
+
+/** An element of `providers`: a secret of AWS Secrets Manager that is one value. */
+export interface AwsSecretProvider {
+  /** The name or ARN of the secret. */
+  readonly aws_secret: string;
+  /** The key of its value; default the name of the secret. */
+  readonly as?: string;
+  /** Identifies the provider in errors; default "aws:" and the key. */
+  readonly name?: string;
 }
 
 export interface CallOptions {
@@ -37,7 +47,7 @@ export const WELL_KNOWN: Readonly<
 >;
 
 /** The kind of provider, or the part of the library, that failed or that a value comes from. */
-export type Source = 'none' | 'env' | 'file' | 'aws' | 'vault' | 'custom' | 'store' | 'encryption' | 'huggingface' | 'exec' | (string & {});
+export type Source = 'none' | 'env' | 'file' | 'aws' | 'vault' | 'custom' | 'store' | 'encryption' | 'huggingface' | 'exec' | 'aws_parameters' | (string & {});
 
 /** A failure of the library. It never contains a value, key or token. */
 export class StSecretsError extends Error {
@@ -64,7 +74,7 @@ export class AbortError extends Error {
 
 /** The origin of a secret. */
 export interface SecretInfo {
-  /** "env", "file", "aws", "vault", "huggingface", "exec", or the name of a custom provider. */
+  /** "env", "file", "aws", "vault", "huggingface", "exec", "aws_parameters", or the name of a custom provider. */
   readonly provider: string;
   /** The provider's identifier of this version of the secret. */
   readonly version: string | null;

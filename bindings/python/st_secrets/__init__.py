@@ -59,6 +59,8 @@ from .replicate_client import (
     set_hardware_info,
 )
 from .secrets import (
+    AWSParametersProvider,
+    AWSSecretProvider,
     AWSSecretsManagerProvider,
     EnvironmentSecretProvider,
     ExecProvider,
@@ -84,8 +86,11 @@ SOURCE_STORE: Final = 6
 SOURCE_ENCRYPTION: Final = 7
 SOURCE_HUGGINGFACE: Final = 8
 SOURCE_EXEC: Final = 9
+SOURCE_AWS_PARAMETERS: Final = 15
 
 __all__ = [
+    "AWSParametersProvider",
+    "AWSSecretProvider",
     "AWSSecretsManagerProvider",
     "AbandonedError",
     "AccessDeniedError",
@@ -114,6 +119,7 @@ __all__ = [
     "RedactingStream",
     "Redactor",
     "SOURCE_AWS",
+    "SOURCE_AWS_PARAMETERS",
     "SOURCE_CUSTOM",
     "SOURCE_ENCRYPTION",
     "SOURCE_ENV",

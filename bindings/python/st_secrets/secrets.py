@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 D = TypeVar("D")
 
 __all__ = [
+    "AWSParametersProvider",
+    "AWSSecretProvider",
     "AWSSecretsManagerProvider",
     "EnvironmentSecretProvider",
     "ExecProvider",
@@ -130,6 +132,15 @@ class AWSSecretsManagerProvider(_Provider):
         super().__init__(Kept({"aws_secret_name": secret_name, "aws_region": region_name}))
 
 
+class AWSParametersProvider(_Provider):
+    """Parameters of AWS Systems Manager below a path: each is found by its name below it."""
+
+    _provider = "aws_parameters"
+
+    def __init__(self, path: str | None = None, region_name: str | None = None) -> None:
+        super().__init__(Kept({"aws_parameters_path": path, "aws_region": region_name}))
+
+
 class HashiCorpVaultProvider(_Provider):
     """HashiCorp Vault or OpenBao."""
 
@@ -158,7 +169,34 @@ class HuggingFaceProvider(_Provider):
         super().__init__(Kept(None))
 
 
-class ExecProvider(_Provider):
+class _TableProvider(_Provider):
+    """A provider that is an object in the setting `providers`."""
+
+    _table: dict[str, Any]
+
+    def _use(self, table: dict[str, Any]) -> None:
+        self._provider, self._table = _name_of(table), table
+
+    def _setting(self) -> str | dict[str, Any]:
+        return self._table
+
+
+class AWSSecretProvider(_TableProvider):
+    """A secret of AWS Secrets Manager that is one value: a password, a PEM file.
+
+    `secret_name` is its name or ARN, `key` the key of its value; None uses the name of the secret. `name` identifies
+    the provider in errors.
+    """
+
+    def __init__(
+        self, secret_name: str, key: str | None = None, name: str | None = None, region_name: str | None = None
+    ) -> None:
+        settings = {"aws_secret": secret_name, "as": key, "name": name}
+        self._use({member: value for member, value in settings.items() if value is not None})
+        super().__init__(Kept({"aws_region": region_name}))
+
+
+class ExecProvider(_TableProvider):
     """The output of a program, which is run without a shell: a JSON object or a dotenv file, or with `key` one value.
 
     `command` is the program and its arguments. `name` identifies the provider in errors, and differs between several
@@ -173,11 +211,13 @@ class ExecProvider(_Provider):
         self._use({member: value for member, value in settings.items() if value is not None})
         super().__init__(Kept(None))
 
-    def _use(self, setting: dict[str, Any]) -> None:
-        self._provider, self._exec = setting.get("name", "exec"), setting
 
-    def _setting(self) -> str | dict[str, Any]:
-        return self._exec
+def _name_of(table: dict[str, Any]) -> str:
+    """Returns the name of a provider that is an object, which is that of the library."""
+    if "name" in table or "aws_secret" not in table:
+        return str(table.get("name", "exec"))
+    key = str(table.get("as") or table["aws_secret"].rsplit(":", 1)[-1])
+    return "aws:" + key.encode()[-27:].decode(errors="ignore")
 
 
 _PROVIDERS: dict[str, type[_Provider]] = {
@@ -186,6 +226,7 @@ _PROVIDERS: dict[str, type[_Provider]] = {
         EnvironmentSecretProvider,
         FileSecretProvider,
         AWSSecretsManagerProvider,
+        AWSParametersProvider,
         HashiCorpVaultProvider,
         HuggingFaceProvider,
     )
@@ -369,7 +410,7 @@ class SecretsManager(_native.Secrets):
             names = self._names()
         except ValueError:
             return "<SecretsManager, closed>"
-        kinds = (type(self._own[name]) if name in self._own else _kind_of(name) for name in names)
+        kinds = (type(self._own[name]) if name in self._own else _kind_of(name, self._kept) for name in names)
         return f"<SecretsManager of {', '.join(kind.__name__ for kind in kinds)}>"
 
 
@@ -438,18 +479,23 @@ def _free_name(kind: str, taken: list[str]) -> str:
 
 def _provider_of(name: str, kept: Kept) -> _Provider:
     """Returns the library's provider of this name, with the settings of a manager."""
-    kind = _kind_of(name)
+    kind = _kind_of(name, kept)
     provider = kind.__new__(kind)
-    if isinstance(provider, ExecProvider):
-        settings = [setting for setting in kept.settings["providers"] if isinstance(setting, dict)]
-        provider._use(next(setting for setting in settings if setting.get("name", "exec") == name))
+    if isinstance(provider, _TableProvider):
+        provider._use(next(table for table in _tables(kept) if _name_of(table) == name))
     _Provider.__init__(provider, kept)
     return provider
 
 
-def _kind_of(name: str) -> type[_Provider]:
+def _tables(kept: Kept) -> list[dict[str, Any]]:
+    """Returns the elements of `providers` that are objects."""
+    return [table for table in kept.settings.get("providers") or () if isinstance(table, dict)]
+
+
+def _kind_of(name: str, kept: Kept) -> type[_Provider]:
     """Returns the class of the library's provider of this name."""
-    return _PROVIDERS.get(name, ExecProvider)
+    is_aws = any("aws_secret" in table for table in _tables(kept) if _name_of(table) == name)
+    return _PROVIDERS.get(name, AWSSecretProvider if is_aws else ExecProvider)
 
 
 def _getter(provider: Any) -> Callable[[str, float], str | bytes | None]:

@@ -13,6 +13,8 @@ from unittest import mock
 
 import st_secrets
 from st_secrets import (
+    AWSParametersProvider,
+    AWSSecretProvider,
     EnvironmentSecretProvider,
     Error,
     ExecProvider,
@@ -102,6 +104,22 @@ class Providers(Case):
             self.assertEqual(secrets._providers[1].get_secret("A"), "1")
         with self.assertRaisesRegex(st_secrets.ConfigError, "array of texts"):
             ExecProvider("printf A=1")
+
+    def test_secrets_of_aws_that_are_one_value_are_providers(self):
+        os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+        tls, password = AWSSecretProvider("prod/tls", key="TLS_KEY"), AWSSecretProvider("prod/password", name="second")
+        with SecretsManager.open([tls, password]) as secrets:
+            self.assertIsNone(secrets.get("OTHER"))  # neither has this key, so no request is sent
+            self.assertEqual(repr(secrets), "<SecretsManager of AWSSecretProvider, AWSSecretProvider>")
+        long = "a-secret-with-a-very-long-name/tls"
+        tables = [{"aws_secret": "prod/tls", "as": "TLS_KEY"}, {"aws_secret": long}, "aws_parameters"]
+        with SecretsManager.open(config={"providers": tables, "aws_region": "us-east-1"}) as secrets:
+            names = [type(provider).__name__ for provider in secrets._providers]
+            self.assertEqual(names, ["AWSSecretProvider", "AWSSecretProvider", "AWSParametersProvider"])
+            self.assertEqual(secrets._providers[0]._setting(), tables[0])
+        self.assertFalse(AWSParametersProvider().is_available())
+        with self.assertRaisesRegex(st_secrets.ConfigError, "a path begins with"):
+            AWSParametersProvider("app/prod")
 
     def test_empty_list_of_providers_is_the_default(self):
         os.environ["A"] = "value"

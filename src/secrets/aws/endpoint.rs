@@ -10,6 +10,8 @@ pub(super) enum Service {
     Sts,
     /// Returns the credentials of a role for a login.
     Sso,
+    /// Has the parameters of Systems Manager.
+    Ssm,
     /// Renews a login.
     SsoOidc,
 }
@@ -22,6 +24,7 @@ impl Service {
             Service::Sts => "sts",
             Service::Sso => "portal.sso",
             Service::SsoOidc => "oidc",
+            Service::Ssm => "ssm",
         }
     }
 
@@ -32,6 +35,7 @@ impl Service {
             Service::Sts => "sts",
             Service::Sso => "awsssoportal",
             Service::SsoOidc => "sso-oauth",
+            Service::Ssm => "ssm",
         }
     }
 
@@ -42,6 +46,23 @@ impl Service {
             Service::Sts => "sts",
             Service::Sso => "sso",
             Service::SsoOidc => "sso_oidc",
+            Service::Ssm => "ssm",
+        }
+    }
+
+    /// What the header `X-Amz-Target` begins with, in a JSON service.
+    pub(super) fn target(self) -> &'static str {
+        match self {
+            Service::Ssm => "AmazonSSM",
+            _ => "secretsmanager",
+        }
+    }
+
+    /// The name of a JSON service, for messages.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Service::Ssm => "Systems Manager",
+            _ => "Secrets Manager",
         }
     }
 }

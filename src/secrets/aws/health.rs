@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::client::CallError;
 use super::endpoint::{Service, is_cleartext};
-use super::load::{self, Session};
+use super::load;
+use super::session::Session;
 use super::state::AwsState;
 use super::sts;
 use super::watched_files::WatchedFiles;
@@ -27,7 +28,7 @@ pub(super) fn check(state: &AwsState, deadline: Deadline) -> Health {
         Ok(caller) => caller,
         Err(error) => return failed(&error),
     };
-    let cleartext = match session.settings.endpoint(Service::SecretsManager, &session.region) {
+    let cleartext = match session.settings.endpoint(state.provider_settings.target.service(), &session.region) {
         Ok(endpoint) => is_cleartext(&endpoint.url).then_some(endpoint.url),
         Err(error) => return failed(&error),
     };
@@ -40,13 +41,17 @@ pub(super) fn check(state: &AwsState, deadline: Deadline) -> Health {
         return with_advice(error, format!("some keys cannot be read: {error} ({caller})"), HealthState::Warning);
     }
     if let Some(why) = &document.missing {
-        return warning(format!("{}: {why}", state.secrets()))
-            .with_advice("create it with: aws secretsmanager create-secret; or correct its name or region");
+        return warning(format!("{}: {why}", state.place())).with_advice(
+            match state.provider_settings.target.service() {
+                Service::Ssm => "create one with: aws ssm put-parameter; or correct the path or region",
+                _ => "create it with: aws secretsmanager create-secret; or correct its name or region",
+            },
+        );
     }
     if let Some(url) = cleartext {
         return warning(format!("{url} is not encrypted")).with_advice("use an https:// endpoint");
     }
-    let readable = format!("{} can be read", state.secrets());
+    let readable = format!("{} can be read", state.place());
     match session.settings.profiles.unreadable.first() {
         Some(why) => warning(format!("{readable}, but a file of the AWS tools is treated as empty: {why}"))
             .with_advice("make the file readable, or name another with AWS_CONFIG_FILE or AWS_SHARED_CREDENTIALS_FILE"),

@@ -1,9 +1,10 @@
-//! The AWS providers: secrets of AWS Secrets Manager, each a JSON object of names and values, or one value.
+//! The AWS providers: secrets of AWS Secrets Manager, each a JSON object of names and values, or one value; parameters
+//! of Systems Manager, by path.
 //!
 //! | module | contains |
 //! |---|---|
 //! | `settings`, `identifiers` | settings, secret ids and regions, checked before anything is sent |
-//! | `selection` | which secrets are read, and what their values are |
+//! | `target`, `selection`, `parameter_paths` | what is read: which secrets, and what their values are; parameters |
 //! | `ini`, `profiles` | the files that the AWS tools share |
 //! | `watched_files` | whether those files have changed since a load failed |
 //! | `endpoint` | the hosts of services in each partition |
@@ -12,9 +13,9 @@
 //! | `call`, `client`, `signer`, `clock_offsets` | signed calls with retries, corrected for clock skew |
 //! | `service_error`, `errors` | error responses, error messages |
 //! | `fields`, `xml` | the JSON and XML of responses |
-//! | `secrets_manager`, `sts` | the services |
+//! | `json_service`, `secrets_manager`, `parameters`, `sts` | the services |
 //! | `batch_calls` | whether secrets are read in one call or one by one |
-//! | `load`, `health` | one load of all secrets, one health check |
+//! | `session`, `load`, `health` | one load of everything, one health check |
 //! | `state`, `source` | what is kept from load to load; the provider itself |
 
 mod batch_calls;
@@ -28,19 +29,24 @@ mod fields;
 mod health;
 mod identifiers;
 mod ini;
+mod json_service;
 mod keys;
 mod load;
+mod parameter_paths;
+mod parameters;
 mod profiles;
 mod secrets_manager;
 mod selection;
 mod service_error;
+mod session;
 mod settings;
 mod signer;
 mod source;
 mod state;
 mod sts;
+mod target;
 mod watched_files;
 mod xml;
 
-pub(crate) use source::{AwsSource, ID};
+pub(crate) use source::{AwsSource, ID, PARAMETERS_ID};
 pub(crate) use state::AwsCommon;

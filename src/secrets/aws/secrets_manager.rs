@@ -7,18 +7,14 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::call::Call;
-use super::client::{AwsClient, AwsResponse, CallError};
-use super::endpoint::{Endpoint, Service, displayed_origin};
+use super::client::{AwsResponse, CallError};
 use super::fields::Fields;
-use super::identifiers::{SecretId, is_aws_region};
-use super::keys::AwsCredentials;
+use super::identifiers::SecretId;
+use super::json_service::{JsonService, ReadError};
 use super::selection::{Form, Selection};
 use super::service_error::{ErrorKind, ServiceError};
-use crate::clock::Deadline;
-use crate::error::{Error, Result, Status};
+use crate::error::{Error, Result};
 use crate::fork;
-use crate::http;
 use crate::http::retry::RetryClass;
 use crate::secret_memory::SecretBytes;
 use crate::secrets::entries::{Entries, Position, Problem};
@@ -38,16 +34,10 @@ const ONE_VALUE: &str =
 const NOT_SUPPORTED: [&str; 4] =
     ["UnknownOperationException", "InvalidAction", "NotImplementedException", "UnsupportedOperation"];
 
-/// Secrets Manager in one region, with these credentials.
+/// Secrets Manager, and what is read of it.
 pub(super) struct SecretsManager<'a> {
-    pub(super) client: &'a AwsClient<'a>,
-    pub(super) region: &'a str,
-    pub(super) endpoint: &'a Endpoint,
-    pub(super) credentials: &'a AwsCredentials,
-    /// Where the credentials are from, for messages.
-    pub(super) credentials_origin: &'a str,
+    pub(super) service: JsonService<'a>,
     pub(super) selection: &'a Selection,
-    pub(super) deadline: Deadline,
 }
 
 /// What Secrets Manager returns for one secret.
@@ -65,21 +55,8 @@ pub(super) struct SecretDocument {
     pub(super) version: Option<Arc<str>>,
 }
 
-/// Why a secret cannot be read.
-pub(super) struct SecretError {
-    pub(super) error: Error,
-    /// AWS rejects the credentials, as expired or unknown, so others may work.
-    pub(super) credentials_rejected: bool,
-}
-
-impl From<Error> for SecretError {
-    fn from(error: Error) -> SecretError {
-        SecretError { error, credentials_rejected: false }
-    }
-}
-
 /// The result for one secret.
-pub(super) type LookupResult = Result<Lookup, SecretError>;
+pub(super) type LookupResult = Result<Lookup, ReadError>;
 
 /// The results of BatchGetSecretValue.
 pub(super) enum Batch {
@@ -104,18 +81,18 @@ impl SecretsManager<'_> {
                 body[key] = value.as_str().into();
             }
         }
-        match self.call(SINGLE_ACTION, &body) {
+        match self.service.call(SINGLE_ACTION, &body, true) {
             Ok(AwsResponse { response, .. }) => {
-                let fields = self.parse(id, &response.body)?;
+                let fields = self.service.parse(&named(id), &response.body)?;
                 Ok(self.read(id, &fields)?)
             }
-            Err(CallError::Transport(error)) => Err(self.unreachable(id, error).into()),
+            Err(CallError::Transport(error)) => Err(self.service.unreachable(&named(id), error).into()),
             Err(CallError::Service(service_error)) => self.failed(id, &service_error),
         }
     }
 
     /// Reads many secrets with as few calls of BatchGetSecretValue as possible.
-    pub(super) fn get_many(&self, ids: &[&SecretId]) -> Result<Batch, SecretError> {
+    pub(super) fn get_many(&self, ids: &[&SecretId]) -> Result<Batch, ReadError> {
         let mut results = Vec::new();
         for ids in ids.chunks(BATCH) {
             match self.get_batch(ids)? {
@@ -126,22 +103,24 @@ impl SecretsManager<'_> {
         Ok(Batch::Results(results))
     }
 
-    fn get_batch(&self, ids: &[&SecretId]) -> Result<Batch, SecretError> {
+    fn get_batch(&self, ids: &[&SecretId]) -> Result<Batch, ReadError> {
         let texts: Vec<&str> = ids.iter().map(|id| id.text.as_str()).collect();
         let mut results: Vec<Option<LookupResult>> = ids.iter().map(|_| None).collect();
         let mut body = json!({"SecretIdList": texts});
         for _ in 0..MAX_PAGES {
-            let AwsResponse { response, .. } = match self.call("BatchGetSecretValue", &body) {
+            let AwsResponse { response, .. } = match self.service.call("BatchGetSecretValue", &body, false) {
                 Ok(response) => response,
-                Err(CallError::Transport(error)) => return Err(self.unreachable(ids[0], error).into()),
+                Err(CallError::Transport(error)) => {
+                    return Err(self.service.unreachable(&named(ids[0]), error).into());
+                }
                 Err(CallError::Service(service_error)) => return self.failed_batch(ids, &service_error),
             };
-            let page = self.parse(ids[0], &response.body)?;
+            let page = self.service.parse(&named(ids[0]), &response.body)?;
             for item in fork::unprotected(|| page.objects("SecretValues")) {
                 let arn = item.text("ARN").unwrap_or_default();
                 let name = item.text("Name").unwrap_or_default();
                 for (index, id) in ids.iter().enumerate().filter(|(_, id)| id.matches(arn, name)) {
-                    results[index] = Some(self.read(id, &item).map_err(SecretError::from));
+                    results[index] = Some(self.read(id, &item).map_err(ReadError::from));
                 }
             }
             for item in fork::unprotected(|| page.objects("Errors")) {
@@ -160,39 +139,6 @@ impl SecretsManager<'_> {
             }
         }
         Err(self.malformed(ids[0], &format!("the response has more than {MAX_PAGES} pages")).into())
-    }
-
-    /// Parses a response while forks are allowed, because it may be large.
-    fn parse(&self, id: &SecretId, body: &SecretBytes) -> Result<Fields> {
-        match fork::unprotected(|| Fields::parse_within(body, || self.deadline.has_passed())) {
-            Ok(Some(fields)) => Ok(fields),
-            Ok(None) => {
-                let why = "the response is not a JSON object; check that the endpoint is Secrets Manager";
-                Err(self.malformed(id, why))
-            }
-            Err(()) => Err(self.parse_timeout(id)),
-        }
-    }
-
-    fn call(&self, action: &str, body: &Value) -> Result<AwsResponse, CallError> {
-        let header = |text: &str| Zeroizing::new(text.to_owned());
-        self.client.call(
-            &Call {
-                service: Service::SecretsManager,
-                region: self.region,
-                method: "POST",
-                url: &self.endpoint.url,
-                headers: &[
-                    ("content-type", header("application/x-amz-json-1.1")),
-                    ("x-amz-target", header(&format!("secretsmanager.{action}"))),
-                ],
-                body: body.to_string().as_bytes(),
-                credentials: Some(self.credentials),
-                secrets: &[],
-                waits_if_throttled: action == SINGLE_ACTION,
-            },
-            self.deadline,
-        )
     }
 
     /// Reads the entries of a secret: one value, or a JSON object of names and values; as text or base64.
@@ -218,7 +164,7 @@ impl SecretsManager<'_> {
         }
         let text = std::str::from_utf8(bytes)
             .map_err(|_| self.malformed(id, &format!("its value is not text in UTF-8{ONE_VALUE}")))?;
-        let parsed = fork::unprotected(|| json::parse_each(text, || self.deadline.has_passed()));
+        let parsed = fork::unprotected(|| json::parse_each(text, || self.service.deadline.has_passed()));
         let parsed = parsed.map_err(|problem| match problem {
             Problem::Text { position: Some(Position::START), message } => {
                 Problem::at(Position::START, format!("{message}{ONE_VALUE}"))
@@ -247,43 +193,10 @@ impl SecretsManager<'_> {
                 None => "it does not exist".to_owned(),
             }));
         }
-        let (what, why) = (self.describe(id), service_error.describe());
-        let error = service_error.to_error(Status::Protocol, format!("{what}: {why}{}", self.remedy(service_error)));
-        // A credentials file may have been read while it was being written, so other keys may also fix a bad signature.
-        let is_rejection = matches!(kind, ErrorKind::ExpiredCredentials | ErrorKind::BadSignature);
-        Err(SecretError { error, credentials_rejected: service_error.from_aws && is_rejection })
+        Err(self.service.refused(&named(id), SINGLE_ACTION, service_error))
     }
 
-    /// What to do about an error response, as the end of the message.
-    fn remedy(&self, service_error: &ServiceError) -> String {
-        let origin = self.credentials_origin;
-        match service_error.kind() {
-            ErrorKind::AccessDenied => {
-                format!("; allow secretsmanager:GetSecretValue on it to the owner of the credentials of {origin}")
-            }
-            ErrorKind::ExpiredCredentials => {
-                format!("; the credentials of {origin} have expired, or AWS does not know them")
-            }
-            ErrorKind::BadSignature => {
-                format!("; the secret access key of {origin} is wrong, or the clock of this machine is")
-            }
-            ErrorKind::Decryption => format!(
-                "; KMS cannot decrypt it; allow kms:Decrypt on its key to the owner of the credentials of {origin}, and \
-                 check that the key is enabled"
-            ),
-            ErrorKind::Redirect => "; redirects are not followed; correct the endpoint".to_owned(),
-            ErrorKind::Throttled | ErrorKind::Unavailable => {
-                format!("; {} is unavailable or throttling", displayed_origin(&self.endpoint.url))
-            }
-            ErrorKind::Other if !service_error.from_aws => {
-                let setting = self.endpoint.setting.as_ref().map_or("the region".to_owned(), ToString::to_string);
-                format!("; check {setting} and the proxies, firewalls and load balancers on the way")
-            }
-            ErrorKind::Other | ErrorKind::NotFound => String::new(),
-        }
-    }
-
-    fn failed_batch(&self, ids: &[&SecretId], service_error: &ServiceError) -> Result<Batch, SecretError> {
+    fn failed_batch(&self, ids: &[&SecretId], service_error: &ServiceError) -> Result<Batch, ReadError> {
         let kind = service_error.kind();
         let (throttled, from_aws) = (kind == ErrorKind::Throttled, service_error.from_aws);
         let unusable = || Batch::Unusable { why: service_error.describe(), throttled, from_aws };
@@ -294,46 +207,28 @@ impl SecretsManager<'_> {
         self.failed(ids[0], service_error).map(|_| unusable())
     }
 
-    /// The error for a secret without a response, with a remedy.
-    fn unreachable(&self, id: &SecretId, error: Error) -> Error {
-        let mut hint = match &self.endpoint.setting {
-            Some(setting) if matches!(error.status(), Status::Unavailable | Status::Timeout) => {
-                format!(" (the endpoint is set by {setting})")
-            }
-            None if !is_aws_region(self.region) => format!(" ({:?} does not look like an AWS region)", self.region),
-            _ => String::new(),
-        };
-        if http::is_untrusted_certificate(&error) {
-            hint = "; set AWS_CA_BUNDLE to a file with the authorities to trust".to_owned();
-        } else if error.status() == Status::Timeout {
-            hint.push_str("; check the network path or raise `timeout`");
-        }
-        error.map_message(|message| format!("{}: {message}{hint}", self.describe(id)))
-    }
-
     fn invalid(&self, id: &SecretId, problem: Problem) -> Error {
         match problem {
             Problem::Text { position: Some(Position { line, column }), message } => {
                 self.malformed(id, &format!("line {line}, column {column}: {message}"))
             }
             Problem::Text { position: None, message } => self.malformed(id, &message),
-            Problem::TimedOut => self.parse_timeout(id),
-            Problem::OutOfMemory(error) => error.map_message(|message| format!("{}: {message}", self.describe(id))),
+            Problem::TimedOut => self.service.parse_timeout(&named(id)),
+            Problem::OutOfMemory(error) => {
+                let what = self.service.describe(&named(id));
+                error.map_message(|message| format!("{what}: {message}"))
+            }
         }
     }
 
-    fn parse_timeout(&self, id: &SecretId) -> Error {
-        let message = format!("{}: timed out while parsing its value", self.describe(id));
-        Error::new(Status::Timeout, message).with_retryable(true)
+    fn malformed(&self, id: &SecretId, why: &str) -> Error {
+        self.service.malformed(&named(id), why)
     }
+}
 
-    fn malformed(&self, id: &SecretId, what: &str) -> Error {
-        Error::new(Status::Protocol, format!("{}: {what}", self.describe(id)))
-    }
-
-    fn describe(&self, id: &SecretId) -> String {
-        format!("secret {:?} in {}", id.text, self.region)
-    }
+/// A secret, for messages.
+fn named(id: &SecretId) -> String {
+    format!("secret {:?}", id.text)
 }
 
 fn decode(encoded: &SecretBytes) -> Option<Zeroizing<Vec<u8>>> {

@@ -6,7 +6,7 @@ use super::endpoint::{Endpoint, Service, Variant, checked_url, default_url};
 use super::errors::config_error;
 use super::identifiers::{checked_external_id, checked_region, checked_role_arn, checked_session_name};
 use super::profiles::{Profile, Profiles};
-use super::selection::Selection;
+use super::target::Target;
 use crate::config::Config;
 use crate::error::Result;
 use crate::http;
@@ -16,13 +16,15 @@ use crate::share::Identity;
 /// Enough for twenty secrets of 64 KiB, fully escaped.
 const MAX_BODY: usize = 16 << 20;
 const ENDPOINT_KEY: &str = "aws_endpoint_url";
+const PARAMETERS_ENDPOINT_KEY: &str = "aws_parameters_endpoint_url";
 
 /// The settings of the provider itself, read when the manager is opened.
 pub(super) struct ProviderSettings {
-    pub(super) selection: Selection,
+    pub(super) target: Target,
     region: Option<String>,
     pub(super) profile: Option<Setting>,
     endpoint: Option<String>,
+    parameters_endpoint: Option<String>,
     pub(super) role: Option<RoleSettings>,
     max_attempts: Option<u32>,
 }
@@ -53,13 +55,14 @@ impl RoleSettings {
 }
 
 impl ProviderSettings {
-    /// Reads the settings of a provider that reads these secrets.
-    pub(super) fn read(config: &Config, selection: Selection) -> Result<ProviderSettings, InvalidSetting> {
+    /// Reads the settings of a provider that reads this.
+    pub(super) fn read(config: &Config, target: Target) -> Result<ProviderSettings, InvalidSetting> {
         Ok(ProviderSettings {
-            selection,
+            target,
             region: config.setting("aws_region")?.as_ref().map(checked_region).transpose()?,
             profile: config.setting("aws_profile")?,
             endpoint: config.setting(ENDPOINT_KEY)?.as_ref().map(checked_url).transpose()?,
+            parameters_endpoint: config.setting(PARAMETERS_ENDPOINT_KEY)?.as_ref().map(checked_url).transpose()?,
             role: RoleSettings::read(config)?,
             max_attempts: Some(config.count("max_attempts", 0)).filter(|attempts| *attempts > 0),
         })
@@ -159,16 +162,18 @@ impl<'a> Settings<'a> {
         if let Some(region) = self.variable_or_profile(&["AWS_REGION", "AWS_DEFAULT_REGION"], "region")? {
             return Ok(Some(checked_region(&region)?));
         }
-        let ids = &self.provider_settings.selection.secret_ids;
-        let are_arns = ids.iter().all(|name| name.region.is_some());
-        Ok(ids.first().and_then(|name| name.region.clone()).filter(|_| are_arns))
+        Ok(self.provider_settings.target.region().map(str::to_owned))
     }
 
     /// Returns the endpoint of a service: the configured one, else the default.
     pub(super) fn endpoint(&self, service: Service, region: &str) -> Result<Endpoint> {
-        let own = self.provider_settings.endpoint.as_ref().filter(|_| service == Service::SecretsManager);
+        let (own, key) = match service {
+            Service::SecretsManager => (self.provider_settings.endpoint.as_ref(), ENDPOINT_KEY),
+            Service::Ssm => (self.provider_settings.parameters_endpoint.as_ref(), PARAMETERS_ENDPOINT_KEY),
+            _ => (None, ENDPOINT_KEY),
+        };
         let (url, setting) = match own {
-            Some(url) => (url.clone(), SettingOrigin::Config(ENDPOINT_KEY)),
+            Some(url) => (url.clone(), SettingOrigin::Config(key)),
             None => match self.configured_endpoint(service)? {
                 Some(setting) => (checked_url(&setting)?, setting.origin),
                 None => return Ok(Endpoint { url: default_url(service, region, self.variant), setting: None }),

@@ -5,9 +5,11 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use serde_json::{Map, Value, json};
 
+use super::parameter_paths::ParameterPaths;
 use super::selection::Selection;
 use super::settings::ProviderSettings;
 use super::state::{AwsCommon, AwsState};
+use super::target::Target;
 use super::watched_files::WatchedFiles;
 use super::{health, load};
 use crate::clock::Deadline;
@@ -22,6 +24,7 @@ use crate::settings::Environment;
 use crate::share::Identity;
 
 pub(crate) static ID: ProviderId = ProviderId::builtin("aws", Source::Aws);
+pub(crate) static PARAMETERS_ID: ProviderId = ProviderId::builtin("aws_parameters", Source::AwsParameters);
 
 /// An AWS provider.
 pub(crate) struct AwsSource {
@@ -40,7 +43,16 @@ impl AwsSource {
             Err(invalid) if invalid.in_config => return Err(invalid.error.with_source(Source::Aws)),
             Err(invalid) => return Ok(Some(AwsSource { id: ID.clone(), state: Err(invalid.error) })),
         };
-        AwsSource::with(ID.clone(), config, selection, common).map(Some)
+        AwsSource::with(ID.clone(), config, Target::Secrets(selection), common).map(Some)
+    }
+
+    /// The provider of parameters; `None` if no path is named.
+    pub(crate) fn open_parameters(config: &Config, common: &Arc<AwsCommon>) -> Result<Option<AwsSource>> {
+        let id = PARAMETERS_ID.clone();
+        match ParameterPaths::read(config).map_err(|invalid| invalid.error.with_source(id.source()))? {
+            Some(paths) => AwsSource::with(id, config, Target::Parameters(paths), common).map(Some),
+            None => Ok(None),
+        }
     }
 
     /// The provider that an element of `providers` describes: `{"aws_secret": "prod/tls", "as": "TLS_KEY"}`.
@@ -50,17 +62,17 @@ impl AwsSource {
         common: &Arc<AwsCommon>,
     ) -> Result<AwsSource> {
         let (selection, name) = Selection::of_table(table)?;
-        AwsSource::with(ProviderId::named(&name, Source::Aws), config, selection, common)
+        AwsSource::with(ProviderId::named(&name, Source::Aws), config, Target::Secrets(selection), common)
     }
 
-    fn with(id: ProviderId, config: &Config, selection: Selection, common: &Arc<AwsCommon>) -> Result<AwsSource> {
+    fn with(id: ProviderId, config: &Config, target: Target, common: &Arc<AwsCommon>) -> Result<AwsSource> {
         let provider_settings =
-            ProviderSettings::read(config, selection).map_err(|invalid| invalid.error.with_source(Source::Aws))?;
+            ProviderSettings::read(config, target).map_err(|invalid| invalid.error.with_source(id.source()))?;
         Ok(AwsSource { id, state: Ok(AwsState::new(provider_settings, Environment::Process, common.clone())) })
     }
 
     fn state(&self) -> Result<&AwsState> {
-        self.state.as_ref().map_err(|error| error.clone().with_source(Source::Aws))
+        self.state.as_ref().map_err(|error| error.clone().with_source(self.id.source()))
     }
 }
 
@@ -70,14 +82,14 @@ impl DocumentSource for AwsSource {
     }
 
     fn serves(&self, key: &str) -> bool {
-        let only = self.state.as_ref().ok().and_then(|state| state.provider_settings.selection.only_key());
+        let only = self.state.as_ref().ok().and_then(|state| state.provider_settings.target.only_key());
         only.is_none_or(|only| only == key)
     }
 
     fn place(&self) -> String {
         let _guard = fork::protect();
         match &self.state {
-            Ok(state) => state.secrets(),
+            Ok(state) => state.place(),
             Err(_) => "AWS, whose settings are invalid".to_owned(),
         }
     }
@@ -98,7 +110,8 @@ impl DocumentSource for AwsSource {
         let _guard = fork::protect();
         let state = self.state()?;
         let files = WatchedFiles::default();
-        let loaded = load::load(state, &files, deadline, patience).map_err(|error| error.with_source(Source::Aws));
+        let loaded = load::load(state, &files, deadline, patience);
+        let loaded = loaded.map_err(|error| error.with_source(self.id.source()));
         state.is_refresh.store(false, Relaxed);
         let is_complete = loaded.as_ref().is_ok_and(|document| document.incomplete().is_none());
         *state.files_of_failed_load.lock() = (!is_complete).then_some(files);

@@ -9,7 +9,6 @@ use serde_json::{Map, Value, json};
 use super::batch_calls::BatchCalls;
 use super::clock_offsets::ClockOffsets;
 use super::credentials::{self, CredentialCache, InstanceState};
-use super::endpoint::Service;
 use super::profiles::Profiles;
 use super::settings::{ProviderSettings, Settings};
 use super::watched_files::WatchedFiles;
@@ -94,7 +93,8 @@ impl AwsState {
     #[cfg(test)]
     pub(super) fn of_config(config: &crate::config::Config, environment: Environment) -> AwsState {
         let selection = super::selection::Selection::of_config(config, &environment).unwrap().unwrap();
-        let provider_settings = ProviderSettings::read(config, selection).unwrap();
+        let target = super::target::Target::Secrets(selection);
+        let provider_settings = ProviderSettings::read(config, target).unwrap();
         AwsState::new(provider_settings, environment, AwsCommon::new(SharedLogins::default()).into())
     }
 
@@ -135,37 +135,26 @@ impl AwsState {
         let region = settings.region()?.unwrap_or_else(|| "that of the instance".to_owned());
         let mut identity = Identity::new("aws");
         settings.identify(&region, &mut identity)?;
-        let selection = &self.provider_settings.selection;
-        for id in &selection.secret_ids {
-            identity.add("secret", &id.text);
-            let region = id.region.as_ref().unwrap_or(&region);
-            identity.add("endpoint", settings.endpoint(Service::SecretsManager, region)?.url);
-        }
-        selection.identify(&mut identity);
+        let endpoint = |service, region: &str| Ok(settings.endpoint(service, region)?.url);
+        self.provider_settings.target.identify(&region, &mut identity, &endpoint)?;
         credentials::resolve(&settings)?.identify(&settings, &mut identity)?;
         Ok(identity)
     }
 
-    /// Returns `secret "app/prod" in us-east-1`. The region is left out if it is not known yet, or all secrets have
-    /// ARNs.
-    pub(super) fn secrets(&self) -> String {
-        let ids = &self.provider_settings.selection.secret_ids;
-        let texts: Vec<String> = ids.iter().map(|id| format!("{:?}", id.text)).collect();
-        let what = format!("{} {}", if texts.len() == 1 { "secret" } else { "secrets" }, texts.join(", "));
-        match &*self.region.lock() {
-            Some(region) if ids.iter().any(|id| id.region.is_none()) => format!("{what} in {region}"),
-            _ => what,
-        }
+    /// What is read, for messages.
+    pub(super) fn place(&self) -> String {
+        let region = self.region.lock();
+        self.provider_settings.target.place(region.as_deref())
     }
 
     /// Adds the settings that are not secret.
     pub(super) fn describe(&self, members: &mut Map<String, Value>) -> Result<()> {
-        self.provider_settings.selection.describe(members);
+        self.provider_settings.target.describe(members);
         let settings = self.settings()?;
         members.insert("profile".to_owned(), json!(settings.profile_name));
         let known = self.region.lock().clone();
         if let Some(region) = settings.region()?.or(known) {
-            let endpoint = settings.endpoint(Service::SecretsManager, &region)?;
+            let endpoint = settings.endpoint(self.provider_settings.target.service(), &region)?;
             members.insert("region".to_owned(), json!(region));
             members.insert("endpoint".to_owned(), json!(endpoint.url));
         }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::secrets::aws::selection::Selection;
 
 /// Calls `test` with the settings of this configuration, these variables and this config file.
 fn with<T>(
@@ -17,7 +18,7 @@ fn with<T>(
     config.set("aws_secret_name", "x").unwrap();
     own.iter().for_each(|(key, value)| config.set(key, value).unwrap());
     let selection = Selection::of_config(&config, &environment).unwrap().unwrap();
-    let own = ProviderSettings::read(&config, selection).unwrap();
+    let own = ProviderSettings::read(&config, Target::Secrets(selection)).unwrap();
     test(Settings::read(&own, &environment))
 }
 

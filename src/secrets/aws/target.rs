@@ -1,0 +1,97 @@
+//! What a provider reads: secrets of Secrets Manager, or parameters of Systems Manager.
+
+use serde_json::{Map, Value, json};
+
+use super::endpoint::Service;
+use super::parameter_paths::ParameterPaths;
+use super::selection::Selection;
+use crate::error::Result;
+use crate::share::Identity;
+
+/// What a provider reads.
+pub(super) enum Target {
+    Secrets(Selection),
+    Parameters(ParameterPaths),
+}
+
+impl Target {
+    pub(super) fn service(&self) -> Service {
+        match self {
+            Target::Secrets(_) => Service::SecretsManager,
+            Target::Parameters(_) => Service::Ssm,
+        }
+    }
+
+    /// The only key that there can be, if that is known without a request.
+    pub(super) fn only_key(&self) -> Option<&str> {
+        match self {
+            Target::Secrets(selection) => selection.only_key(),
+            Target::Parameters(_) => None,
+        }
+    }
+
+    /// The region of the first ARN, if all secrets have ARNs.
+    pub(super) fn region(&self) -> Option<&str> {
+        match self {
+            Target::Secrets(Selection { secret_ids, .. }) => {
+                let are_arns = secret_ids.iter().all(|id| id.region.is_some());
+                secret_ids.first().filter(|_| are_arns)?.region.as_deref()
+            }
+            Target::Parameters(_) => None,
+        }
+    }
+
+    /// Adds what is read, and where, to the identity of a process. `endpoint` returns the URL of a service in a region.
+    pub(super) fn identify(
+        &self,
+        region: &str,
+        identity: &mut Identity,
+        endpoint: &dyn Fn(Service, &str) -> Result<String>,
+    ) -> Result<()> {
+        match self {
+            Target::Secrets(selection) => {
+                for id in &selection.secret_ids {
+                    identity.add("secret", &id.text);
+                    let region = id.region.as_deref().unwrap_or(region);
+                    identity.add("endpoint", endpoint(Service::SecretsManager, region)?);
+                }
+                selection.identify(identity);
+            }
+            Target::Parameters(paths) => {
+                paths.0.iter().for_each(|path| identity.add("path", path));
+                identity.add("endpoint", endpoint(Service::Ssm, region)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns `secret "app/prod" in us-east-1`. The region is left out if it is not known yet, or all secrets have
+    /// ARNs.
+    pub(super) fn place(&self, region: Option<&str>) -> String {
+        let quoted = |texts: &mut dyn Iterator<Item = &String>| -> String {
+            texts.map(|text| format!("{text:?}")).collect::<Vec<_>>().join(", ")
+        };
+        let what = match self {
+            Target::Secrets(Selection { secret_ids: ids, .. }) => {
+                let kind = if ids.len() == 1 { "secret" } else { "secrets" };
+                format!("{kind} {}", quoted(&mut ids.iter().map(|id| &id.text)))
+            }
+            Target::Parameters(paths) => format!("parameters below {}", quoted(&mut paths.0.iter())),
+        };
+        let region = match self {
+            Target::Secrets(Selection { secret_ids, .. }) if secret_ids.iter().all(|id| id.region.is_some()) => None,
+            _ => region,
+        };
+        region.map_or(what.clone(), |region| format!("{what} in {region}"))
+    }
+
+    /// Adds the settings to a description.
+    pub(super) fn describe(&self, members: &mut Map<String, Value>) {
+        match self {
+            Target::Secrets(selection) => selection.describe(members),
+            Target::Parameters(paths) => {
+                members.insert("paths".to_owned(), json!(paths.0));
+            }
+        }
+    }
+}

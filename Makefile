@@ -8,6 +8,7 @@
 # make test-c          test one language: also -rust, -cpp, -python, -node, -go; TEST=… selects tests, see below
 # make test-fleet      start 500 processes at once against moto and OpenBao with quotas
 # make soak            run the tests that take ten minutes and more
+# make fuzz            run each fuzzer for SECONDS=60; TARGET=… selects one
 # make tsan            run the thread tests of the cache under ThreadSanitizer, with a nightly compiler
 # make bench           measure, next to other libraries
 # make install         install into PREFIX, under DESTDIR
@@ -131,6 +132,7 @@ lint:
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --features wiping-allocator,test-panic -- -D warnings
 	$(CARGO) clippy --locked --features command --bin st-secrets --test command -- -D warnings
+	$(CARGO) clippy --locked --lib -- -D warnings --cfg fuzzing
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
 
 # TEST selects tests in the way of each runner, and nothing is packed or installed first:
@@ -200,6 +202,12 @@ soak: tools all command
 	ST_TEST_KILLS=2000 ST_TEST_FORKS=1000 $(CARGO) test --locked --test store_processes --test store_fork
 	ST_TEST_VALUES=1000000 ST_TEST_PYTHON_VALUES=20000 ST_TEST_TEXT=1073741824 $(CARGO) test --release --locked --test redact
 	ST_TEST_OPERATIONS=10000000 $(CARGO) test --release --locked --lib cache::model_tests
+	sh tests/fuzz.sh 60
+
+SECONDS ?= 60
+.PHONY: fuzz
+fuzz:
+	sh tests/fuzz.sh $(SECONDS) $(TARGET)
 
 # Looks for data races in the cache.
 tsan:

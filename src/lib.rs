@@ -32,6 +32,10 @@ pub mod ffi;
 mod files;
 mod fork;
 mod fork_safe;
+#[cfg(fuzzing)]
+mod fuzz_input;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod http;
 mod jitter;
 pub mod log;

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 mod builtin;
 mod function_key;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod key;
 mod lease;
 mod load;

@@ -29,6 +29,11 @@ pub(crate) struct Response {
 }
 
 impl Response {
+    #[cfg(fuzzing)]
+    pub(crate) fn new(status: u16, headers: Vec<(String, String)>, body: SecretBytes) -> Response {
+        Response { status, headers, body }
+    }
+
     /// Returns the first header with this name, whatever its case.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())

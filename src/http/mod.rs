@@ -20,6 +20,8 @@
 
 mod client;
 mod error;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod headers;
 mod limits;
 mod message;

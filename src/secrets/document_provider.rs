@@ -32,6 +32,8 @@ use loaded::LoadedDocument;
 use shared::SharedSlot;
 use state::State;
 
+#[cfg(fuzzing)]
+pub(super) mod fuzzing;
 mod load;
 mod loaded;
 pub(super) mod outage;

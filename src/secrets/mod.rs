@@ -37,6 +37,8 @@ mod entries;
 mod env;
 mod exec;
 mod file;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod huggingface;
 mod json;
 mod key;

@@ -33,6 +33,8 @@ use directory::{Directory, KEY_LEN};
 mod directory;
 mod failure;
 pub(crate) mod fields;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod identity;
 mod lock;
 mod page;

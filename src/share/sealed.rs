@@ -134,3 +134,25 @@ pub(super) fn open(kind: Kind, mut file: SecretBuffer, source: &KeySource<'_>) -
 
 #[cfg(test)]
 mod tests;
+
+/// Opens any file, which is never authentic; and seals a text, which is opened as it was, and not after a change.
+#[cfg(fuzzing)]
+pub(super) fn fuzz(data: &[u8]) {
+    let source = KeySource { material: b"material", identity: b"identity" };
+    let buffer = |bytes: &[u8]| {
+        let mut buffer = SecretBuffer::with_capacity(bytes.len()).ok()?;
+        buffer.push(bytes).ok()?;
+        Some(buffer)
+    };
+    for kind in [Kind::Document, Kind::Failure] {
+        let Some(file) = buffer(data) else { return };
+        assert!(open(kind, file, &source).is_none());
+    }
+    let header = Header { kind: Kind::Document, revision: 1, requested_at: 2, ttl: 3, refresh_after: 4, boot: [5; 16] };
+    let Some(Ok(mut file)) = buffer(data).map(|entries| seal(&header, entries, &source)) else { return };
+    let opened = buffer(&file).and_then(|file| open(Kind::Document, file, &source));
+    assert!(opened.is_some_and(|(read, entries)| read == header && *entries == *data));
+    let at = data.first().map_or(0, |byte| usize::from(*byte)) % file.len();
+    file[at] ^= 1;
+    assert!(buffer(&file).and_then(|file| open(Kind::Document, file, &source)).is_none());
+}

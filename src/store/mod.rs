@@ -73,6 +73,8 @@ mod credentials;
 mod database;
 mod deferred_log;
 mod error;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod hardware;
 mod interrupt;
 mod json;

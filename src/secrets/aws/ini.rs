@@ -330,3 +330,25 @@ mod tests {
         assert!(file("").unwrap().sections.is_empty());
     }
 }
+
+/// Parses a file, and reads all that it contains.
+#[cfg(fuzzing)]
+pub(super) fn fuzz(data: &[u8]) {
+    let Ok(bytes) = SecretBytes::copy_from(data) else { return };
+    match parse(&bytes) {
+        Ok(sections) => {
+            let ini = Ini { path: PathBuf::new(), bytes, sections };
+            for section in &ini.sections {
+                for property in &section.properties {
+                    if let Some(value) = ini.value(&[section], &property.name) {
+                        let _ = value.lines();
+                    }
+                    for nested in &property.nested {
+                        let _ = ini.nested(&[section], &property.name, &nested.name);
+                    }
+                }
+            }
+        }
+        Err((line, _)) => assert!(line >= 1 && line <= data.split(|byte| *byte == b'\n').count(), "line {line}"),
+    }
+}

@@ -26,6 +26,8 @@ mod credentials;
 mod endpoint;
 mod errors;
 mod fields;
+#[cfg(fuzzing)]
+pub(super) mod fuzzing;
 mod health;
 mod identifiers;
 mod ini;

@@ -76,3 +76,16 @@ mod tests {
         }
     }
 }
+
+/// Decodes a document. What is decoded is encoded and decoded to the same.
+#[cfg(fuzzing)]
+pub(super) fn fuzz(data: &[u8]) {
+    let Some(document) = decode(data) else { return };
+    let names = |document: &Document| document.names().map(str::to_owned).collect::<std::collections::BTreeSet<_>>();
+    if let Ok(bytes) = encode(&document) {
+        let again = decode(&bytes).expect("an encoded document can be decoded");
+        assert_eq!(names(&again), names(&document));
+        assert_eq!(again.version, document.version);
+        assert_eq!(again.missing, document.missing);
+    }
+}

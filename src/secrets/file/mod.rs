@@ -19,6 +19,8 @@ use crate::paths;
 
 mod directory;
 mod document;
+#[cfg(fuzzing)]
+pub(super) mod fuzzing;
 mod save;
 mod state;
 mod yaml;

@@ -17,6 +17,8 @@ mod address;
 mod auth;
 mod client;
 mod errors;
+#[cfg(fuzzing)]
+pub(super) mod fuzzing;
 mod health;
 mod kv;
 mod lifetime;

@@ -59,7 +59,7 @@ const KEYS: &[(&str, Kind)] = &[
     ("aws_parameters_endpoint_url", Kind::Text),
     ("aws_parameters_path", Kind::Texts),
     ("aws_profile", Kind::Text),
-    ("aws_region", Kind::Text),
+    ("aws_region", Kind::Texts),
     ("aws_role_arn", Kind::Text),
     ("aws_role_session_name", Kind::Text),
     ("aws_secret_name", Kind::Texts),

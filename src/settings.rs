@@ -223,11 +223,14 @@ mod tests {
     #[test]
     fn invalid_setting_is_named_by_its_origin() {
         let mut config = Config::new();
-        config.set("aws_region", " us east ").unwrap();
-        let setting = config.setting("aws_region").unwrap().unwrap();
-        let invalid = setting.invalid_value("is not a region");
+        config.set("aws_role_arn", " us east ").unwrap();
+        let setting = config.setting("aws_role_arn").unwrap().unwrap();
+        let invalid = setting.invalid_value("is not the ARN of a role");
         assert!(invalid.in_config);
-        assert_eq!(invalid.error.message(), "the configuration key `aws_region`: \"us east\" is not a region");
+        assert_eq!(
+            invalid.error.message(),
+            "the configuration key `aws_role_arn`: \"us east\" is not the ARN of a role"
+        );
         let setting = Setting::new(SettingOrigin::Variable("A".to_owned()), "5");
         assert_eq!((setting.number(1..=5, "").unwrap(), setting.number(0.5.., "").unwrap()), (5, 5.0));
         let invalid = setting.number(6u32.., "a whole number of 6 or more").unwrap_err();

@@ -65,7 +65,7 @@ public:
     ST_SETTING(max_backoff, Seconds, time)
     ST_SETTING(max_attempts, unsigned, number)
 
-    // AWS Secrets Manager. For several names: `set_list("aws_secret_name", {…})`.
+    // AWS Secrets Manager. For several names or regions: `set_list("aws_secret_name", {…})`.
     ST_SETTING(aws_secret_name, std::string_view, text)
     ST_SETTING(aws_region, std::string_view, text)
     ST_SETTING(aws_profile, std::string_view, text)

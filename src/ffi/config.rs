@@ -14,8 +14,8 @@ use crate::config::Config;
 /// - `providers`: JSON array, the providers in the order in which they are queried; default
 ///   `["env","file","aws","vault","huggingface"]`. An element may also be an object that names a program whose output
 ///   has secrets, such as `{"exec": ["sops", "-d", "secrets.json"], "name": "sops"}`, described in `docs/exec.md`, or
-///   a secret of AWS that is one value, such as `{"aws_secret": "prod/tls", "as": "TLS_KEY"}`, described in
-///   `docs/aws.md`.
+///   a secret of AWS that is one value, such as `{"aws_secret": "prod/tls", "as": "TLS_KEY"}`, or all
+///   with a prefix or tags, such as `{"aws_secrets": {"prefix": "prod/"}}`, described in `docs/aws.md`.
 /// - `env_prefix`: text; with `MYAPP` the key `hf-token` is the variable `MYAPP_HF_TOKEN`; default none
 /// - `file_path`: text, a JSON or YAML file, or a directory with one file per secret; `~` is the home directory;
 ///   default the first of `~/.simpletuner/secrets.json`, `.yaml` and `.yml` that exists
@@ -33,7 +33,7 @@ use crate::config::Config;
 ///   throttles is repeated until the deadline while nothing is cached
 /// - `aws_secret_name`, `aws_region`, `aws_profile`, `aws_role_arn`, `aws_external_id`, `aws_role_session_name`,
 ///   `aws_endpoint_url`, `aws_version_id`, `aws_version_stage`: AWS Secrets Manager; text, described in `docs/aws.md`;
-///   `aws_secret_name` also a JSON array of texts
+///   `aws_secret_name` and `aws_region` also a JSON array of texts
 /// - `aws_parameters_path` (text or a JSON array of texts), `aws_parameters_endpoint_url`: the provider
 ///   `aws_parameters`, which `providers` has to list: parameters of AWS Systems Manager below a path; described in
 ///   `docs/aws.md`

@@ -84,7 +84,7 @@ impl Manager {
         for setting in config.providers().unwrap_or(&default) {
             let provider: Arc<dyn SecretProvider> = match setting {
                 ProviderSetting::Table(table) => match provider_table::kind(table) {
-                    Some("aws_secret") => remote.own(AwsSource::open_table(table, config, &aws)?)?,
+                    Some("aws_secret" | "aws_secrets") => remote.own(AwsSource::open_table(table, config, &aws)?)?,
                     Some(_) => Remote { share: None, ..remote }.own(ExecSource::open(table)?)?,
                     None => return Err(provider_table::unknown_kind(table)),
                 },

@@ -4,12 +4,14 @@
 mod common;
 mod endpoints;
 mod faults;
+mod listed;
 mod logins;
 mod one_value;
 mod oracle;
 mod parameters;
 mod profiles;
 mod programs;
+mod regions;
 mod renewal;
 mod roles;
 mod settings;

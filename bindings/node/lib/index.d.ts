@@ -7,7 +7,7 @@ export type Value = string | Uint8Array | Secret;
 export type Key = string | Uint8Array;
 /** The library's settings by name: `file_path`, `vault_url`, `cache_ttl`. Times are in seconds. */
 export type Settings = {
-  readonly [name: string]: string | number | boolean | readonly (string | ExecProvider | AwsSecretProvider)[] | null | undefined;
+  readonly [name: string]: string | number | boolean | readonly (string | ExecProvider | AwsSecretProvider | AwsSecretsProvider)[] | null | undefined;
 };
 
 /** An element of `providers`: the output of a program, which is run without a shell. */
@@ -29,6 +29,20 @@ export interface AwsSecretProvider {
   /** The key of its value; default the name of the secret. */
   readonly as?: string;
   /** Identifies the provider in errors; default "aws:" and the key. */
+  readonly name?: string;
+}
+
+/** An element of `providers`: all secrets of AWS Secrets Manager that meet conditions. */
+export interface AwsSecretsProvider {
+  readonly aws_secrets: {
+    /** What the name begins with. */
+    readonly prefix?: string;
+    /** Tags that the secret has, with these values exactly. */
+    readonly tags?: Readonly<Record<string, string>>;
+  };
+  /** "value", the default: each secret is one value, found by its name below the prefix. "json": each is an object. */
+  readonly format?: 'value' | 'json';
+  /** Identifies the provider in errors; default "aws:" and the prefix or the first tag. */
   readonly name?: string;
 }
 

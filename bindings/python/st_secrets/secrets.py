@@ -33,6 +33,7 @@ __all__ = [
     "AWSParametersProvider",
     "AWSSecretProvider",
     "AWSSecretsManagerProvider",
+    "AWSSecretsProvider",
     "EnvironmentSecretProvider",
     "ExecProvider",
     "FileSecretProvider",
@@ -196,6 +197,28 @@ class AWSSecretProvider(_TableProvider):
         super().__init__(Kept({"aws_region": region_name}))
 
 
+class AWSSecretsProvider(_TableProvider):
+    """All secrets of AWS Secrets Manager whose names begin with `prefix` and that have these `tags`.
+
+    `format` is "value" (each secret is one value, found by its name below the prefix) or "json" (each is an object of
+    keys and values). `name` identifies the provider in errors.
+    """
+
+    def __init__(
+        self,
+        prefix: str | None = None,
+        tags: dict[str, str] | None = None,
+        format: str | None = None,
+        name: str | None = None,
+        region_name: str | None = None,
+    ) -> None:
+        conditions = {"prefix": prefix, "tags": tags}
+        given = {member: value for member, value in conditions.items() if value is not None}
+        settings = {"aws_secrets": given, "format": format, "name": name}
+        self._use({member: value for member, value in settings.items() if value is not None})
+        super().__init__(Kept({"aws_region": region_name}))
+
+
 class ExecProvider(_TableProvider):
     """The output of a program, which is run without a shell: a JSON object or a dotenv file, or with `key` one value.
 
@@ -212,11 +235,22 @@ class ExecProvider(_TableProvider):
         super().__init__(Kept(None))
 
 
+def _kind_of_table(table: dict[str, Any]) -> type[_TableProvider]:
+    """Returns the class of a provider that is an object."""
+    kinds: dict[str, type[_TableProvider]] = {"aws_secret": AWSSecretProvider, "aws_secrets": AWSSecretsProvider}
+    return next((kind for member, kind in kinds.items() if member in table), ExecProvider)
+
+
 def _name_of(table: dict[str, Any]) -> str:
     """Returns the name of a provider that is an object, which is that of the library."""
-    if "name" in table or "aws_secret" not in table:
+    if "name" in table or _kind_of_table(table) is ExecProvider:
         return str(table.get("name", "exec"))
-    key = str(table.get("as") or table["aws_secret"].rsplit(":", 1)[-1])
+    if "aws_secret" in table:
+        key = str(table.get("as") or table["aws_secret"].rsplit(":", 1)[-1])
+    else:
+        conditions = table["aws_secrets"]
+        tag = next(iter(sorted((conditions.get("tags") or {}).items())), ("", ""))
+        key = conditions.get("prefix") or "=".join(tag)
     return "aws:" + key.encode()[-27:].decode(errors="ignore")
 
 
@@ -494,8 +528,8 @@ def _tables(kept: Kept) -> list[dict[str, Any]]:
 
 def _kind_of(name: str, kept: Kept) -> type[_Provider]:
     """Returns the class of the library's provider of this name."""
-    is_aws = any("aws_secret" in table for table in _tables(kept) if _name_of(table) == name)
-    return _PROVIDERS.get(name, AWSSecretProvider if is_aws else ExecProvider)
+    tables = (table for table in _tables(kept) if name not in _PROVIDERS and _name_of(table) == name)
+    return next((_kind_of_table(table) for table in tables), _PROVIDERS.get(name, ExecProvider))
 
 
 def _getter(provider: Any) -> Callable[[str, float], str | bytes | None]:

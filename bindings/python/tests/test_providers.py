@@ -15,6 +15,7 @@ import st_secrets
 from st_secrets import (
     AWSParametersProvider,
     AWSSecretProvider,
+    AWSSecretsProvider,
     EnvironmentSecretProvider,
     Error,
     ExecProvider,
@@ -117,6 +118,12 @@ class Providers(Case):
             names = [type(provider).__name__ for provider in secrets._providers]
             self.assertEqual(names, ["AWSSecretProvider", "AWSSecretProvider", "AWSParametersProvider"])
             self.assertEqual(secrets._providers[0]._setting(), tables[0])
+        all_of_them = AWSSecretsProvider("prod/", tags={"app": "x"}, region_name="us-east-1")
+        self.assertEqual(all_of_them._provider, "aws:prod/")
+        tables = [{"aws_secrets": {"tags": {"b": "2", "a": "1"}}}, {"exec": ["printf", "A=1"]}]
+        with SecretsManager.open(config={"providers": tables}) as secrets:
+            names = [(type(provider).__name__, provider._provider) for provider in secrets._providers]
+            self.assertEqual(names, [("AWSSecretsProvider", "aws:a=1"), ("ExecProvider", "exec")])
         self.assertFalse(AWSParametersProvider().is_available())
         with self.assertRaisesRegex(st_secrets.ConfigError, "a path begins with"):
             AWSParametersProvider("app/prod")

@@ -20,7 +20,7 @@ const STS_TIMEOUT: Duration = Duration::from_secs(3);
 /// Checks the provider.
 pub(super) fn check(state: &AwsState, deadline: Deadline) -> Health {
     let files = WatchedFiles::default();
-    let session = match Session::open(state, &files, deadline, Patience::Brief) {
+    let session = match Session::open(state, None, &files, deadline, Patience::Brief) {
         Ok(session) => session,
         Err(error) => return failed(&error),
     };

@@ -39,6 +39,11 @@ impl SecretId {
         }
     }
 
+    /// That of a secret with this name, which AWS returned.
+    pub(super) fn of_name(name: String) -> SecretId {
+        SecretId { text: name, region: None }
+    }
+
     /// Whether this id identifies the secret with this ARN and name. An ARN may lack the hyphen and six characters that
     /// AWS appends to the name.
     pub(super) fn matches(&self, arn: &str, name: &str) -> bool {

@@ -1,146 +1,59 @@
-//! One load of everything that a provider reads, as one document; of secrets, each in its region.
+//! One load of everything that a provider reads, as one document.
 
-use std::sync::Arc;
-
-use super::credentials::CachedCredentials;
-use super::endpoint::Service;
-use super::identifiers::SecretId;
-use super::json_service::{JsonService, ReadError};
-use super::parameters;
-use super::secrets_manager::{Batch, Lookup, LookupResult, SecretDocument, SecretsManager};
-use super::selection::Selection;
 use super::session::Session;
 use super::state::AwsState;
 use super::target::Target;
 use super::watched_files::WatchedFiles;
+use super::{listed, parameters, secrets};
 use crate::clock::Deadline;
-use crate::error::{Error, Result, Source};
+use crate::error::{Error, Result, Status};
 use crate::http::retry::Patience;
 use crate::log::{self, Level};
 use crate::secrets::document::Document;
 
-/// The results in the order of the secret ids, up to the first error. What comes after it is `None`.
-type Results = Vec<Option<Result<Lookup>>>;
-
-/// Loads everything that the provider reads as one document.
+/// Loads everything that the provider reads. If a region is unavailable, those with replicas are asked in their order,
+/// each with its part of the time.
 pub(super) fn load(state: &AwsState, files: &WatchedFiles, deadline: Deadline, patience: Patience) -> Result<Document> {
-    let session = Session::open(state, files, deadline, patience)?;
+    let replicas = state.provider_settings.replicas();
+    let part = |regions: usize| deadline.min(Deadline::after(deadline.remaining() / regions as u32));
+    let first = load_in(state, None, files, part(replicas.len() + 1), patience);
+    let Some(mut why) = outage(&first) else { return first };
+    for (at, region) in replicas.iter().enumerate() {
+        log::emit(Level::Warn, "aws", || format!("region {region} is asked instead: {why}"));
+        let other = load_in(state, Some(region), files, part(replicas.len() - at), patience);
+        let problem = match &other {
+            Ok(document) => document.missing.clone().or(outage(&other).map(|error| error.message().to_owned())),
+            Err(error) => Some(error.message().to_owned()),
+        };
+        // What a replica does not have may be in the region that is unavailable.
+        let Some(problem) = problem else { return other };
+        why = why.map_message(|message| format!("{message}; and in {region}: {problem}"));
+    }
+    first.map_err(|_| why)
+}
+
+/// Why the region is unavailable; `None` if it answered, whatever that is.
+fn outage(loaded: &Result<Document>) -> Option<Error> {
+    let error = match loaded {
+        Ok(document) => document.incomplete()?,
+        Err(error) => error,
+    };
+    let is_outage = matches!(error.status(), Status::Unavailable | Status::Timeout) && !error.is_authoritative();
+    is_outage.then(|| error.clone())
+}
+
+fn load_in(
+    state: &AwsState,
+    replica: Option<&str>,
+    files: &WatchedFiles,
+    deadline: Deadline,
+    patience: Patience,
+) -> Result<Document> {
+    let session = Session::open(state, replica, files, deadline, patience)?;
     match &state.provider_settings.target {
-        Target::Secrets(selection) => load_secrets(&session, selection),
+        Target::Secrets(selection) => secrets::load(&session, selection),
+        Target::Listed(filter) => listed::load(&session, filter),
         Target::Parameters(paths) => parameters::load(&session, paths),
-    }
-}
-
-/// Loads secrets as one document. If several contain a name, the first in the list takes precedence.
-fn load_secrets(session: &Session<'_>, selection: &Selection) -> Result<Document> {
-    let mut cached = session.credentials()?;
-    let ids = &selection.secret_ids;
-    let region_of = |id: &'_ SecretId| id.region.clone().unwrap_or_else(|| session.region.clone());
-    let mut results: Results = ids.iter().map(|_| None).collect();
-    for index in 0..ids.len() {
-        match &results[index] {
-            Some(Ok(_)) => continue,
-            Some(Err(_)) => break,
-            None => {}
-        }
-        let region = region_of(&ids[index]);
-        let same: Vec<usize> = (index..ids.len()).filter(|other| region_of(&ids[*other]) == region).collect();
-        let group: Vec<&SecretId> = same.iter().map(|index| &ids[*index]).collect();
-        let group_results =
-            read(session, &region, selection, &group, &mut cached).unwrap_or_else(|error| vec![Some(Err(error))]);
-        same.into_iter().zip(group_results).for_each(|(index, result)| results[index] = result);
-        if results[index].as_ref().is_some_and(Result::is_err) {
-            break;
-        }
-    }
-    document(ids, results)
-}
-
-/// Reads secrets of one region. If AWS rejects the credentials, tries again with others.
-fn read(
-    session: &Session<'_>,
-    region: &str,
-    selection: &Selection,
-    ids: &[&SecretId],
-    cached: &mut Arc<CachedCredentials>,
-) -> Result<Results> {
-    let read = |service: JsonService<'_>| read_with(session, &SecretsManager { service, selection }, ids);
-    let results = session.ask(Service::SecretsManager, region, cached, read, |results| first_failure(results))?;
-    let plain = |result: LookupResult| result.map_err(|failed| failed.error);
-    Ok(results.into_iter().map(|result| result.map(plain)).collect())
-}
-
-fn read_with(session: &Session<'_>, manager: &SecretsManager<'_>, ids: &[&SecretId]) -> Vec<Option<LookupResult>> {
-    let batch_calls = &session.state.batch_calls;
-    // BatchGetSecretValue returns only the current version.
-    let is_batch = manager.selection.version_stage.is_none() && batch_calls.are_useful(ids.len());
-    let mut results: Vec<Option<LookupResult>> = ids.iter().map(|_| None).collect();
-    if is_batch {
-        match manager.get_many(ids) {
-            Ok(Batch::Results(batch)) => results = batch,
-            Ok(Batch::Unusable { why, throttled, from_aws }) => {
-                log::emit(Level::Info, "aws", || format!("secrets are read one by one: {why}"));
-                match throttled {
-                    _ if !from_aws => {}
-                    true => batch_calls.throttle(),
-                    false => batch_calls.deny(),
-                }
-            }
-            Err(error) => results[0] = Some(Err(error)),
-        }
-    }
-    for (id, result) in ids.iter().zip(&mut results) {
-        // Results after an error are not used.
-        if result.get_or_insert_with(|| manager.get(id)).is_err() {
-            break;
-        }
-    }
-    results
-}
-
-fn first_failure(results: &mut [Option<LookupResult>]) -> Option<&mut ReadError> {
-    results.iter_mut().flatten().find_map(|result| result.as_mut().err())
-}
-
-/// Merges the results. Returns an error if no key is known: the first secrets are missing, and the next cannot be read.
-fn document(ids: &[SecretId], results: Results) -> Result<Document> {
-    let is_single = results.len() == 1;
-    let mut document = Document::new(None);
-    let (mut found, mut missing) = (0, Vec::new());
-    for (id, result) in ids.iter().zip(results) {
-        match result {
-            Some(Ok(Lookup::Found(secret))) => {
-                found += 1;
-                if is_single {
-                    document.version.clone_from(&secret.version);
-                }
-                add(&mut document, secret);
-            }
-            Some(Ok(Lookup::Missing(why))) if is_single => return Ok(Document::missing(why)),
-            Some(Ok(Lookup::Missing(why))) => missing.push(format!("{:?}: {why}", id.text)),
-            Some(Err(error)) if found == 0 => return Err(error),
-            Some(Err(error)) => {
-                log::emit(Level::Warn, "aws", || format!("keys that no earlier secret has cannot be read: {error}"));
-                document.set_incomplete(error.with_source(Source::Aws));
-                break;
-            }
-            None => break,
-        }
-    }
-    if missing.len() == ids.len() {
-        return Ok(Document::missing(missing.join("; ")));
-    }
-    for why in missing {
-        log::emit(Level::Warn, "aws", || format!("one secret of several is skipped: {why}"));
-    }
-    Ok(document)
-}
-
-fn add(document: &mut Document, secret: SecretDocument) {
-    document.add(secret.entries, secret.version);
-    for (key, error) in secret.broken {
-        log::emit(Level::Warn, "aws", || format!("{key:?} cannot be used: {error}"));
-        document.add_broken(&key, error.with_source(Source::Aws));
     }
 }
 

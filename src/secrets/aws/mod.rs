@@ -4,7 +4,7 @@
 //! | module | contains |
 //! |---|---|
 //! | `settings`, `identifiers` | settings, secret ids and regions, checked before anything is sent |
-//! | `target`, `selection`, `parameter_paths` | what is read: which secrets, and what their values are; parameters |
+//! | `target`, `selection`, `filter`, `parameter_paths` | what is read: which secrets and parameters |
 //! | `ini`, `profiles` | the files that the AWS tools share |
 //! | `watched_files` | whether those files have changed since a load failed |
 //! | `endpoint` | the hosts of services in each partition |
@@ -13,8 +13,9 @@
 //! | `call`, `client`, `signer`, `clock_offsets` | signed calls with retries, corrected for clock skew |
 //! | `service_error`, `errors` | error responses, error messages |
 //! | `fields`, `xml` | the JSON and XML of responses |
-//! | `json_service`, `secrets_manager`, `parameters`, `sts` | the services |
+//! | `json_service`, `secrets_manager`, `sts` | the services |
 //! | `batch_calls` | whether secrets are read in one call or one by one |
+//! | `secrets`, `listed`, `parameters` | documents of each kind of target |
 //! | `session`, `load`, `health` | one load of everything, one health check |
 //! | `state`, `source` | what is kept from load to load; the provider itself |
 
@@ -26,6 +27,7 @@ mod credentials;
 mod endpoint;
 mod errors;
 mod fields;
+mod filter;
 #[cfg(fuzzing)]
 pub(super) mod fuzzing;
 mod health;
@@ -33,10 +35,12 @@ mod identifiers;
 mod ini;
 mod json_service;
 mod keys;
+mod listed;
 mod load;
 mod parameter_paths;
 mod parameters;
 mod profiles;
+mod secrets;
 mod secrets_manager;
 mod selection;
 mod service_error;

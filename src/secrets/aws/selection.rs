@@ -98,7 +98,7 @@ impl Selection {
 }
 
 /// The name of a provider without one: its key, or as much of the end of it as fits.
-fn default_name(key: &str) -> String {
+pub(super) fn default_name(key: &str) -> String {
     const PREFIX: &str = "aws:";
     let start = key.len().saturating_sub(MAX_NAME - PREFIX.len());
     let start = (start..=key.len()).find(|at| key.is_char_boundary(*at)).unwrap_or(key.len());

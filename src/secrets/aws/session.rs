@@ -32,9 +32,11 @@ pub(super) struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// Reads the settings. The files that credentials come from are added to `files`.
+    /// Reads the settings. The region is that of the settings, or this `replica`. The files that credentials come from
+    /// are added to `files`.
     pub(super) fn open(
         state: &'a AwsState,
+        replica: Option<&str>,
         files: &'a WatchedFiles,
         deadline: Deadline,
         patience: Patience,
@@ -46,7 +48,7 @@ impl<'a> Session<'a> {
             log::emit(Level::Warn, "aws", || format!("a file of the AWS tools is treated as empty: {why}"));
         }
         let metadata = MetadataClient::new(&state.common.instance);
-        let region = match settings.region()? {
+        let region = match replica.map(str::to_owned).or(settings.region()?) {
             Some(region) => Some(region),
             None => credentials::region_of_instance(&settings, &metadata, deadline)?,
         };

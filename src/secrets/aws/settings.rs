@@ -15,13 +15,15 @@ use crate::share::Identity;
 
 /// Enough for twenty secrets of 64 KiB, fully escaped.
 const MAX_BODY: usize = 16 << 20;
+const REGION_KEY: &str = "aws_region";
 const ENDPOINT_KEY: &str = "aws_endpoint_url";
 const PARAMETERS_ENDPOINT_KEY: &str = "aws_parameters_endpoint_url";
 
 /// The settings of the provider itself, read when the manager is opened.
 pub(super) struct ProviderSettings {
     pub(super) target: Target,
-    region: Option<String>,
+    /// The region, and those with replicas, in order.
+    regions: Vec<String>,
     pub(super) profile: Option<Setting>,
     endpoint: Option<String>,
     parameters_endpoint: Option<String>,
@@ -55,11 +57,19 @@ impl RoleSettings {
 }
 
 impl ProviderSettings {
+    /// The regions that are asked if the first one is unavailable. An ARN is read in its own region alone.
+    pub(super) fn replicas(&self) -> &[String] {
+        match (self.regions.as_slice(), &self.target) {
+            ([_, replicas @ ..], target) if !target.has_only_arns() => replicas,
+            _ => &[],
+        }
+    }
+
     /// Reads the settings of a provider that reads this.
     pub(super) fn read(config: &Config, target: Target) -> Result<ProviderSettings, InvalidSetting> {
         Ok(ProviderSettings {
             target,
-            region: config.setting("aws_region")?.as_ref().map(checked_region).transpose()?,
+            regions: regions(config)?,
             profile: config.setting("aws_profile")?,
             endpoint: config.setting(ENDPOINT_KEY)?.as_ref().map(checked_url).transpose()?,
             parameters_endpoint: config.setting(PARAMETERS_ENDPOINT_KEY)?.as_ref().map(checked_url).transpose()?,
@@ -67,6 +77,11 @@ impl ProviderSettings {
             max_attempts: Some(config.count("max_attempts", 0)).filter(|attempts| *attempts > 0),
         })
     }
+}
+
+fn regions(config: &Config) -> Result<Vec<String>, InvalidSetting> {
+    let texts = config.list(REGION_KEY).unwrap_or_default();
+    texts.iter().map(|text| checked_region(&Setting::new(SettingOrigin::Config(REGION_KEY), text.trim()))).collect()
 }
 
 /// All settings, as they are during one load.
@@ -156,7 +171,7 @@ impl<'a> Settings<'a> {
     }
 
     fn configured_region(&self) -> Result<Option<String>> {
-        if let Some(region) = &self.provider_settings.region {
+        if let Some(region) = self.provider_settings.regions.first() {
             return Ok(Some(region.clone()));
         }
         if let Some(region) = self.variable_or_profile(&["AWS_REGION", "AWS_DEFAULT_REGION"], "region")? {

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use serde_json::{Map, Value, json};
 
+use super::filter::Filter;
 use super::parameter_paths::ParameterPaths;
 use super::selection::Selection;
 use super::settings::ProviderSettings;
@@ -55,14 +56,19 @@ impl AwsSource {
         }
     }
 
-    /// The provider that an element of `providers` describes: `{"aws_secret": "prod/tls", "as": "TLS_KEY"}`.
+    /// The provider that an element of `providers` describes: `{"aws_secret": "prod/tls", "as": "TLS_KEY"}`, or
+    /// `{"aws_secrets": {"prefix": "prod/"}}`.
     pub(crate) fn open_table(
         table: &Map<String, Value>,
         config: &Config,
         common: &Arc<AwsCommon>,
     ) -> Result<AwsSource> {
-        let (selection, name) = Selection::of_table(table)?;
-        AwsSource::with(ProviderId::named(&name, Source::Aws), config, Target::Secrets(selection), common)
+        let (target, name) = if table.contains_key("aws_secrets") {
+            Filter::of_table(table).map(|(filter, name)| (Target::Listed(filter), name))?
+        } else {
+            Selection::of_table(table).map(|(selection, name)| (Target::Secrets(selection), name))?
+        };
+        AwsSource::with(ProviderId::named(&name, Source::Aws), config, target, common)
     }
 
     fn with(id: ProviderId, config: &Config, target: Target, common: &Arc<AwsCommon>) -> Result<AwsSource> {

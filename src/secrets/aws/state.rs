@@ -136,6 +136,7 @@ impl AwsState {
         let mut identity = Identity::new("aws");
         settings.identify(&region, &mut identity)?;
         let endpoint = |service, region: &str| Ok(settings.endpoint(service, region)?.url);
+        self.provider_settings.replicas().iter().for_each(|region| identity.add("replica", region));
         self.provider_settings.target.identify(&region, &mut identity, &endpoint)?;
         credentials::resolve(&settings)?.identify(&settings, &mut identity)?;
         Ok(identity)

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::endpoint::Service;
+use super::filter::Filter;
 use super::parameter_paths::ParameterPaths;
 use super::selection::Selection;
 use crate::error::Result;
@@ -11,13 +12,15 @@ use crate::share::Identity;
 /// What a provider reads.
 pub(super) enum Target {
     Secrets(Selection),
+    /// The secrets that meet conditions.
+    Listed(Filter),
     Parameters(ParameterPaths),
 }
 
 impl Target {
     pub(super) fn service(&self) -> Service {
         match self {
-            Target::Secrets(_) => Service::SecretsManager,
+            Target::Secrets(_) | Target::Listed(_) => Service::SecretsManager,
             Target::Parameters(_) => Service::Ssm,
         }
     }
@@ -26,7 +29,7 @@ impl Target {
     pub(super) fn only_key(&self) -> Option<&str> {
         match self {
             Target::Secrets(selection) => selection.only_key(),
-            Target::Parameters(_) => None,
+            Target::Listed(_) | Target::Parameters(_) => None,
         }
     }
 
@@ -34,10 +37,17 @@ impl Target {
     pub(super) fn region(&self) -> Option<&str> {
         match self {
             Target::Secrets(Selection { secret_ids, .. }) => {
-                let are_arns = secret_ids.iter().all(|id| id.region.is_some());
-                secret_ids.first().filter(|_| are_arns)?.region.as_deref()
+                secret_ids.first().filter(|_| self.has_only_arns())?.region.as_deref()
             }
-            Target::Parameters(_) => None,
+            Target::Listed(_) | Target::Parameters(_) => None,
+        }
+    }
+
+    /// Whether all secrets have ARNs, and so their own regions.
+    pub(super) fn has_only_arns(&self) -> bool {
+        match self {
+            Target::Secrets(Selection { secret_ids, .. }) => secret_ids.iter().all(|id| id.region.is_some()),
+            Target::Listed(_) | Target::Parameters(_) => false,
         }
     }
 
@@ -56,6 +66,10 @@ impl Target {
                     identity.add("endpoint", endpoint(Service::SecretsManager, region)?);
                 }
                 selection.identify(identity);
+            }
+            Target::Listed(filter) => {
+                filter.identify(identity);
+                identity.add("endpoint", endpoint(Service::SecretsManager, region)?);
             }
             Target::Parameters(paths) => {
                 paths.0.iter().for_each(|path| identity.add("path", path));
@@ -76,19 +90,19 @@ impl Target {
                 let kind = if ids.len() == 1 { "secret" } else { "secrets" };
                 format!("{kind} {}", quoted(&mut ids.iter().map(|id| &id.text)))
             }
+            Target::Listed(filter) => filter.describe(),
             Target::Parameters(paths) => format!("parameters below {}", quoted(&mut paths.0.iter())),
         };
-        let region = match self {
-            Target::Secrets(Selection { secret_ids, .. }) if secret_ids.iter().all(|id| id.region.is_some()) => None,
-            _ => region,
-        };
-        region.map_or(what.clone(), |region| format!("{what} in {region}"))
+        region.filter(|_| !self.has_only_arns()).map_or(what.clone(), |region| format!("{what} in {region}"))
     }
 
     /// Adds the settings to a description.
     pub(super) fn describe(&self, members: &mut Map<String, Value>) {
         match self {
             Target::Secrets(selection) => selection.describe(members),
+            Target::Listed(filter) => {
+                members.insert("secrets".to_owned(), json!(filter.describe()));
+            }
             Target::Parameters(paths) => {
                 members.insert("paths".to_owned(), json!(paths.0));
             }

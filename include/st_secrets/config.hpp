@@ -51,12 +51,23 @@ public:
 #define ST_SETTING(key, Type, kind) \
     Config &key(Type value) & { return kind(#key, value), *this; } \
     Config &&key(Type value) && { return kind(#key, value), std::move(*this); }
+// The path of a file or directory, as text or as `std::filesystem::path`, which this does not include.
+#define ST_PATH_SETTING(key) \
+    ST_SETTING(key, std::string_view, text) \
+    template <class Path, class = decltype(Path::preferred_separator)> \
+    Config &key(const Path &value) & { \
+        return text(#key, value.native()), *this; \
+    } \
+    template <class Path, class = decltype(Path::preferred_separator)> \
+    Config &&key(const Path &value) && { \
+        return text(#key, value.native()), std::move(*this); \
+    }
 
     // The order of the providers, and settings common to all of them. Providers with settings of their own, such as
     // `exec`, are given as JSON: `set("providers", R"(["env", {"exec": ["sops", "-d", "secrets.json"]}])")`.
     ST_SETTING(providers, Texts, list)
     ST_SETTING(env_prefix, std::string_view, text)
-    ST_SETTING(file_path, std::string_view, text)
+    ST_PATH_SETTING(file_path)
     ST_SETTING(strict_permissions, bool, flag)
     ST_SETTING(timeout, Seconds, time)
     ST_SETTING(cache_ttl, Seconds, time)
@@ -85,26 +96,26 @@ public:
     ST_SETTING(vault_path, std::string_view, text)
     ST_SETTING(vault_kv_version, std::string_view, text)
     ST_SETTING(vault_namespace, std::string_view, text)
-    ST_SETTING(vault_ca_cert, std::string_view, text)
+    ST_PATH_SETTING(vault_ca_cert)
     ST_SETTING(vault_token, std::string_view, text)
-    ST_SETTING(vault_token_file, std::string_view, text)
+    ST_PATH_SETTING(vault_token_file)
     ST_SETTING(vault_auth, std::string_view, text)
     ST_SETTING(vault_auth_mount, std::string_view, text)
     ST_SETTING(vault_role_id, std::string_view, text)
     ST_SETTING(vault_secret_id, std::string_view, text)
-    ST_SETTING(vault_secret_id_file, std::string_view, text)
+    ST_PATH_SETTING(vault_secret_id_file)
     ST_SETTING(vault_secret_id_wrapped, bool, flag)
     ST_SETTING(vault_role, std::string_view, text)
-    ST_SETTING(vault_jwt_file, std::string_view, text)
+    ST_PATH_SETTING(vault_jwt_file)
 
     // What processes of this host share.
     ST_SETTING(share, std::string_view, text)
-    ST_SETTING(share_dir, std::string_view, text)
+    ST_PATH_SETTING(share_dir)
     ST_SETTING(share_key, std::string_view, text)
 
     // Settings of a cipher.
     ST_SETTING(key, std::string_view, text)
-    ST_SETTING(key_file, std::string_view, text)
+    ST_PATH_SETTING(key_file)
     ST_SETTING(previous_keys, Texts, list)
     ST_SETTING(generate, bool, flag)
 
@@ -117,13 +128,14 @@ public:
     ST_SETTING(absent_ttl, Seconds, time)
 
     // Settings of a store.
-    ST_SETTING(state_dir, std::string_view, text)
-    ST_SETTING(database, std::string_view, text)
-    ST_SETTING(audit_database, std::string_view, text)
+    ST_PATH_SETTING(state_dir)
+    ST_PATH_SETTING(database)
+    ST_PATH_SETTING(audit_database)
 
     // Settings of a redactor.
     ST_SETTING(redact_min, unsigned, number)
     ST_SETTING(redact_with, std::string_view, text)
+#undef ST_PATH_SETTING
 #undef ST_SETTING
 
     /// The first invalid setting; `Status::ok` if there is none.

@@ -2,6 +2,10 @@
 #ifndef ST_SECRETS_ERROR_HPP
 #define ST_SECRETS_ERROR_HPP
 
+#if __cplusplus < 201703L
+#error "st_secrets.hpp needs C++17 or later: compile with -std=c++17, or set CMAKE_CXX_STANDARD to 17"
+#endif
+
 #include "../st_secrets.h"
 
 #include <cstring>
@@ -11,6 +15,9 @@
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#if __cplusplus > 202002L && __has_include(<expected>)
+#include <expected>
+#endif
 
 #if defined(__cpp_exceptions) || defined(__EXCEPTIONS)
 #define ST_SECRETS_EXCEPTIONS 1
@@ -182,11 +189,12 @@ public:
     /// The failure; `Status::ok` if there is none.
     [[nodiscard]] const Failure &error() const noexcept { return failure_; }
 
-    /// The value, or an empty one after a failure.
-    T &operator*() noexcept { return value_; }
-    const T &operator*() const noexcept { return value_; }
-    T *operator->() noexcept { return &value_; }
-    const T *operator->() const noexcept { return &value_; }
+    /// Returns the value, or throws the failure, as `value()` does: no empty value takes its place.
+    T &operator*() & { return value(); }
+    const T &operator*() const & { return value(); }
+    T operator*() && { return std::move(*this).value(); }
+    T *operator->() { return &value(); }
+    const T *operator->() const { return &value(); }
 
     /// Returns the value, or throws the failure.
     T &value() & {
@@ -201,11 +209,23 @@ public:
         check();
         return std::move(value_);
     }
+    /// Returns what the call wrote, also after a failure: the size that is needed after `Status::buffer_too_small`,
+    /// otherwise an empty value.
+    [[nodiscard]] const T &output() const noexcept { return value_; }
     /// Returns the value, or `other` after a failure.
     template <class U>
     T value_or(U &&other) && {
         return ok() ? std::move(value_) : static_cast<T>(std::forward<U>(other));
     }
+#ifdef __cpp_lib_expected
+    /// Returns the result as the type of C++23, for `and_then`, `transform` and `or_else`.
+    std::expected<T, Failure> expected() && {
+        if (!ok()) {
+            return std::unexpected(failure_);
+        }
+        return std::move(value_);
+    }
+#endif
 
 private:
     friend struct detail::Access;
@@ -235,6 +255,15 @@ public:
             detail::raise(failure_);
         }
     }
+#ifdef __cpp_lib_expected
+    /// Returns the result as the type of C++23.
+    std::expected<void, Failure> expected() const {
+        if (!ok()) {
+            return std::unexpected(failure_);
+        }
+        return {};
+    }
+#endif
 
 private:
     friend struct detail::Access;

@@ -32,6 +32,27 @@ for part in "$include"/st_secrets/*.hpp; do
     }
 done
 
+printf '#include <st_secrets.hpp>\n' >"$work/old.cpp"
+if compile -std=c++14 "$work/old.cpp" 2>"$work/log" || ! grep -q 'needs C++17 or later' "$work/log"; then
+    echo "C++14 is not refused with the remedy"
+    failed=1
+fi
+# Where the standard library has std::expected.
+cat >"$work/expected.cpp" <<'CODE'
+#include <st_secrets.hpp>
+#ifdef __cpp_lib_expected
+std::string f(st::Secrets &secrets) {
+    std::expected<st::Bytes, st::Failure> value = secrets.try_get("A").expected();
+    return value ? std::string(value->view()) : value.error().message();
+}
+bool g(st::Secrets &secrets) { return secrets.try_set("A", "x").expected().has_value(); }
+#endif
+CODE
+compile -std=c++2b "$work/expected.cpp" || {
+    echo "failed: $cxx with std::expected"
+    failed=1
+}
+
 # program CODE: compiles a function that contains CODE.
 program() {
     printf '#include <st_secrets.hpp>\n#include <iostream>\nstruct Own {};\nvoid f(st::Secrets &secrets, st::Cache &cache);\n' >"$work/it.cpp"

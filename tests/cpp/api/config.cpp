@@ -2,6 +2,7 @@
 #include "check.hpp"
 
 #include <cmath>
+#include <filesystem>
 
 using namespace std::chrono_literals;
 
@@ -34,6 +35,15 @@ static void every_typed_setting_is_valid() {
     config.vault_role("r").vault_jwt_file("/j");
     config.share("off").share_dir("/dev/shm/s").share_key("CANARY");
     config.key("CANARY").key_file("/k").previous_keys({"CANARY"}).generate(false);
+    CHECK(config.error().status() == st::Status::ok);
+}
+
+static void paths_may_be_those_of_the_standard_library() {
+    std::filesystem::path path = std::filesystem::path("/nowhere") / "secrets.json";
+    CHECK(describes(st::Config().file_path(path), "/nowhere/secrets.json"));
+    st::Config config;
+    config.file_path(path).vault_ca_cert(path).vault_token_file(path).vault_secret_id_file(path).vault_jwt_file(path);
+    config.share_dir(path).key_file(path).state_dir(path).database(path).audit_database(path);
     CHECK(config.error().status() == st::Status::ok);
 }
 
@@ -82,6 +92,7 @@ int main() {
     begin();
     settings_reach_the_library();
     every_typed_setting_is_valid();
+    paths_may_be_those_of_the_standard_library();
     invalid_setting_fails_open();
     lists_may_contain_any_text();
     durations_of_any_size();

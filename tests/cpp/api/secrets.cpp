@@ -30,7 +30,13 @@ static void missing_secret() {
     THROWS(secrets.get(std::string_view("a\0b", 3)), st::Status::invalid_argument, "NUL");
     auto value = secrets.try_get("NOWHERE");
     FAILS(value, st::Status::not_found, "NOWHERE");
-    CHECK((*value).empty() && value.error().source() == st::Source::none && !value.error().retryable());
+    CHECK(value.error().source() == st::Source::none && !value.error().retryable());
+    // No empty value takes the place of the missing one.
+    THROWS(*value, st::Status::not_found, "NOWHERE");
+    THROWS(value->view(), st::Status::not_found, "NOWHERE");
+    THROWS(*secrets.try_get("NOWHERE"), st::Status::not_found, "NOWHERE");
+    THROWS(std::as_const(value)->view(), st::Status::not_found, "NOWHERE");
+    CHECK(value.output().empty());
 }
 
 static void secrets_file() {
@@ -60,7 +66,7 @@ static void secrets_file() {
     CHECK(len && *len == 8);
     auto small = secrets.try_get_into("A", buffer, 3);
     FAILS(small, st::Status::buffer_too_small, "8");
-    CHECK(*small == 8);
+    CHECK(small.output() == 8);
     THROWS(secrets.get_into("A", buffer, 3), st::Status::buffer_too_small, "8");
 
     secrets.set("A", "CANARY-new");

@@ -11,7 +11,8 @@
 # make fuzz            run each fuzzer for SECONDS=60; TARGET=… selects one
 # make tsan            run the thread tests of the cache under ThreadSanitizer, with a nightly compiler
 # make bench           measure, next to other libraries
-# make install         install into PREFIX, under DESTDIR
+# make install         install into PREFIX, under DESTDIR; the libraries into LIBDIR
+# make uninstall       remove what was installed, with the same PREFIX, LIBDIR and DESTDIR
 # make dist            pack the C and C++ library into build/dist, as a tarball to unpack anywhere
 # make wheel           build the Python package into build/dist
 # make dist-node       pack the Node package into build/dist
@@ -23,9 +24,16 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 MAJOR := $(word 1,$(subst ., ,$(VERSION)))
 MINOR := $(word 2,$(subst ., ,$(VERSION)))
 ABI := 0
-STATIC_LIBS := -lgcc_s -lutil -lrt -lpthread -lm -ldl -lc
+empty :=
+space := $(empty) $(empty)
+STATIC_LIBS := -lutil -lrt -lpthread -lm -ldl -lc
 
 PREFIX ?= /usr/local
+# Below PREFIX, or an absolute directory in it: lib64, lib/x86_64-linux-gnu.
+LIBDIR ?= lib
+LIB := $(patsubst $(PREFIX)/%,%,$(LIBDIR))
+# The way back from a directory below LIB.
+up = $(shell echo $(LIB)/$(1) | sed 's|[^/][^/]*|..|g')
 DESTDIR ?=
 CC ?= cc
 CARGO ?= cargo
@@ -37,7 +45,7 @@ COMPLETIONS := share/bash-completion/completions/st-secrets share/zsh/site-funct
     share/fish/vendor_completions.d/st-secrets.fish
 SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock build.rs
 
-.PHONY: all command help demo demo-servers test soak tsan bench install header clean tools test-rust test-model test-c lint test-python wheel test-node dist-node dist test-cpp test-go test-fleet go-module dist-c coverage
+.PHONY: all command help demo demo-servers test soak tsan bench install uninstall header clean tools test-rust test-model test-c lint test-python wheel test-node dist-node dist test-cpp test-go test-fleet go-module dist-c coverage
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/lib/libst_secrets.so $(BUILD)/lib/libst_secrets.a
@@ -87,27 +95,43 @@ demo-servers: all $(BUILD)/launcher
 	@sh examples/servers.sh $(BUILD)/launcher
 
 install: all command
-	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/lib/cmake/st_secrets
+	@case "$(LIB)" in /*) echo "LIBDIR=$(LIBDIR) is not below PREFIX=$(PREFIX)" >&2; exit 1;; esac
+	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/$(LIB)/pkgconfig $(DESTDIR)$(PREFIX)/$(LIB)/cmake/st_secrets
 	install -m 644 include/st_secrets.h include/st_secrets.hpp $(DESTDIR)$(PREFIX)/include/
 	install -d $(DESTDIR)$(PREFIX)/include/st_secrets
 	install -m 644 include/st_secrets/*.hpp $(DESTDIR)$(PREFIX)/include/st_secrets/
-	install -m 755 $(BUILD)/lib/libst_secrets.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/
-	ln -sf libst_secrets.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libst_secrets.so.$(ABI)
-	ln -sf libst_secrets.so.$(ABI) $(DESTDIR)$(PREFIX)/lib/libst_secrets.so
-	install -m 644 $(BUILD)/lib/libst_secrets.a $(DESTDIR)$(PREFIX)/lib/
+	install -m 755 $(BUILD)/lib/libst_secrets.so.$(VERSION) $(DESTDIR)$(PREFIX)/$(LIB)/
+	ln -sf libst_secrets.so.$(VERSION) $(DESTDIR)$(PREFIX)/$(LIB)/libst_secrets.so.$(ABI)
+	ln -sf libst_secrets.so.$(ABI) $(DESTDIR)$(PREFIX)/$(LIB)/libst_secrets.so
+	install -m 644 $(BUILD)/lib/libst_secrets.a $(DESTDIR)$(PREFIX)/$(LIB)/
 	install -D -m 755 $(BUILD)/bin/st-secrets $(DESTDIR)$(PREFIX)/bin/st-secrets
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/$(MAN) $(BUILD)/$(MAN)/*.1
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/licenses/st-secrets LICENSE-MIT LICENSE-APACHE
 	@for file in $(COMPLETIONS); do \
 	  echo "install $(DESTDIR)$(PREFIX)/$$file"; \
 	  install -D -m 644 $(BUILD)/$$file $(DESTDIR)$(PREFIX)/$$file || exit 1; \
 	done
 	@for pair in st_secrets.pc:pkgconfig st_secretsConfig.cmake:cmake/st_secrets \
 	    st_secretsConfigVersion.cmake:cmake/st_secrets; do \
-	  file=$${pair%%:*}; directory=$(DESTDIR)$(PREFIX)/lib/$${pair#*:}; \
+	  file=$${pair%%:*}; directory=$(DESTDIR)$(PREFIX)/$(LIB)/$${pair#*:}; \
 	  echo "install $$directory/$$file"; \
 	  sed -e 's|@VERSION@|$(VERSION)|g' -e 's|@ABI@|$(ABI)|g' -e 's|@MAJOR@|$(MAJOR)|g' -e 's|@MINOR@|$(MINOR)|g' \
-	    -e 's|@STATIC_LIBS@|$(STATIC_LIBS)|g' packaging/$$file.in > $$directory/$$file && chmod 644 $$directory/$$file || exit 1; \
+	    -e 's|@LIBDIR@|$(LIB)|g' -e 's|@PREFIX_OF_PC@|$(call up,pkgconfig)|g' \
+	    -e 's|@PREFIX_OF_CMAKE@|$(call up,cmake/st_secrets)|g' -e 's|@STATIC_LIBS@|$(STATIC_LIBS)|g' \
+	    -e 's|@STATIC_LIBS_LIST@|$(subst $(space),;,$(STATIC_LIBS))|g' \
+	    packaging/$$file.in > $$directory/$$file && chmod 644 $$directory/$$file || exit 1; \
 	done
+	@[ -n "$(DESTDIR)" ] || echo "If programs do not find libst_secrets.so.$(ABI): run ldconfig as root, after adding\
+	 $(PREFIX)/$(LIB) to /etc/ld.so.conf.d if it is not a directory of the system; or link with -Wl,-rpath,$(PREFIX)/$(LIB)"
+
+uninstall:
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/$(LIB)/,libst_secrets.so libst_secrets.so.$(ABI) libst_secrets.so.$(VERSION) \
+	  libst_secrets.a pkgconfig/st_secrets.pc)
+	rm -rf $(DESTDIR)$(PREFIX)/$(LIB)/cmake/st_secrets
+	rm -f $(DESTDIR)$(PREFIX)/include/st_secrets.h $(DESTDIR)$(PREFIX)/include/st_secrets.hpp
+	rm -rf $(DESTDIR)$(PREFIX)/include/st_secrets $(DESTDIR)$(PREFIX)/share/licenses/st-secrets
+	rm -f $(DESTDIR)$(PREFIX)/bin/st-secrets $(DESTDIR)$(PREFIX)/$(MAN)/st-secrets*.1
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/,$(COMPLETIONS))
 
 dist: all command
 	sh packaging/dist.sh $(VERSION) $(BUILD)/dist

@@ -5,6 +5,7 @@
 # usage: static-archive.sh FROM.a TO.a EXPORTS.txt
 #
 # Without --force-group-allocation, the unwind tables of two such archives are mixed up, and a panic crashes.
+# Without --strip-debug, the debug data of the standard library is more than a third of the archive.
 # .llvmbc and .llvmcmd contain bitcode, which the link-time optimization of another compiler version rejects.
 set -eu
 from=$1 to=$2 exports=$3
@@ -14,6 +15,6 @@ trap 'rm -rf "$work"' EXIT
 undefined=$(sed 's/^/-u /' "$exports")
 # shellcheck disable=SC2086
 ld -r --gc-sections --force-group-allocation $undefined -o "$work/st_secrets.o" "$from"
-objcopy --keep-global-symbols="$exports" -R .llvmbc -R .llvmcmd "$work/st_secrets.o"
+objcopy --strip-debug --keep-global-symbols="$exports" -R .llvmbc -R .llvmcmd "$work/st_secrets.o"
 rm -f "$to"
 ar rcsD "$to" "$work/st_secrets.o"

@@ -5,5 +5,5 @@
 package stsecrets
 
 // #cgo pkg-config: st_secrets
-// #cgo LDFLAGS: -Wl,--as-needed -l:libst_secrets.a -lgcc_s -lutil -lrt -lpthread -lm -ldl
+// #cgo LDFLAGS: -Wl,--as-needed -l:libst_secrets.a -lutil -lrt -lpthread -lm -ldl
 import "C"

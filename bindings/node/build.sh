@@ -21,4 +21,4 @@ mkdir -p "$(dirname "$out")"
 ${CC:-cc} -std=gnu11 -D_GNU_SOURCE -O3 -g0 -Wall -Wextra -Werror -fPIC -shared -fvisibility=hidden -fno-plt \
     -I"$include" -I"$node_include" -o "$out" src/*.c "$lib/libst_secrets.a" \
     -Wl,--exclude-libs,ALL -Wl,-z,nodelete -Wl,-z,now -Wl,-z,relro -Wl,--gc-sections -Wl,-s \
-    -lgcc_s -lutil -lrt -lpthread -lm -ldl -lc
+    -lutil -lrt -lpthread -lm -ldl -lc

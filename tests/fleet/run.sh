@@ -12,5 +12,5 @@ unformatted=$(gofmt -l tests/fleet/gate)
 [ -z "$unformatted" ] || { echo "these files need gofmt: $unformatted" >&2 && exit 1; }
 (cd tests/fleet/gate && GOTOOLCHAIN=local GOPROXY=off CGO_ENABLED=0 go build -o "$build/gate" . && go vet .)
 "${CC:-cc}" -O2 -g -Wall -Wextra -Iinclude -o "$build/ranks" tests/fleet/*.c build/lib/libst_secrets.a \
-    -lgcc_s -lutil -lrt -lpthread -lm -ldl -lc
+    -lutil -lrt -lpthread -lm -ldl -lc
 exec build/venv/bin/python tests/fleet/fleet.py "$build" "$@"

@@ -51,9 +51,26 @@ same_files "$moved" <<'LIST'
 ./lib/pkgconfig/st_secrets.pc
 ./share/bash-completion/completions/st-secrets
 ./share/fish/vendor_completions.d/st-secrets.fish
+./share/licenses/st-secrets/LICENSE-APACHE
+./share/licenses/st-secrets/LICENSE-MIT
 ./share/zsh/site-functions/_st-secrets
 LIST
 sh "$here/tree.sh" "$moved" "$version" "$cc" "$cxx"
+
+# Another directory for the libraries, which may be absolute; and everything is removed again.
+for libdir in lib/multi/arch /opt/st/lib/multi/arch; do
+    make -s -C "$root" install PREFIX=/opt/st LIBDIR=$libdir DESTDIR="$work/other" >"$work/log" 2>&1 ||
+        { cat "$work/log" && exit 1; }
+    [ "$(PKG_CONFIG_LIBDIR=$work/other/opt/st/lib/multi/arch/pkgconfig pkg-config --variable=libdir st_secrets |
+        xargs realpath)" = "$(realpath "$work/other/opt/st/lib/multi/arch")" ]
+    sh "$here/cmake.sh" "$work/other/opt/st" "$cc" "$cxx"
+    make -s -C "$root" uninstall PREFIX=/opt/st LIBDIR=$libdir DESTDIR="$work/other" >"$work/log" 2>&1
+    if find "$work/other" ! -type d | grep .; then echo "make uninstall has left these files" && exit 1; fi
+done
+if make -s -C "$root" install PREFIX=/opt/st LIBDIR=/usr/lib DESTDIR="$work/other" >"$work/log" 2>&1 ||
+    ! grep -q 'LIBDIR=/usr/lib is not below PREFIX=/opt/st' "$work/log"; then
+    cat "$work/log" && echo "a LIBDIR outside of the prefix was accepted" && exit 1
+fi
 
 make -s -C "$root" dist >"$work/log" 2>&1 || { cat "$work/log" && exit 1; }
 name=st_secrets-$version-linux-$(uname -m)
@@ -110,6 +127,8 @@ same_files "$work/unpacked/$name" <<'LIST'
 ./lib/pkgconfig/st_secrets.pc
 ./share/bash-completion/completions/st-secrets
 ./share/fish/vendor_completions.d/st-secrets.fish
+./share/licenses/st-secrets/LICENSE-APACHE
+./share/licenses/st-secrets/LICENSE-MIT
 ./share/zsh/site-functions/_st-secrets
 LIST
 # Every relative link leads to a file of the tarball.

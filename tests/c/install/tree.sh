@@ -47,6 +47,12 @@ for language in c cpp; do
     runs static "$work/static_$language"
 done
 
+# Without any shared library.
+built c "$work/alone" -I"$tree/include" "$tree/lib/libst_secrets.a" -static -Wl,--gc-sections -lutil -lrt -lpthread -lm \
+    -ldl -lc 2>"$work/log" || { cat "$work/log" && exit 1; }
+[ "$("$work/alone")" = 6 ] || { echo "the program that is linked with -static does not work" && exit 1; }
+if ldd "$work/alone" >/dev/null 2>&1; then echo "the program that is linked with -static is not static" && exit 1; fi
+
 # configured DIRECTORY OPTION…
 configured() {
     cmake -S "$here/consumer" -B "$@" -DCMAKE_PREFIX_PATH="$tree" -DCMAKE_C_COMPILER="$cc" -DCMAKE_CXX_COMPILER="$cxx" \

@@ -40,8 +40,8 @@ func (n nativeCache) free() {
 	C.st_go_dropped_free(n.dropped)
 }
 
-// NewCache returns a cache of at most maxSize entries (0 stores nothing) that expire after defaultTTL ([Forever]:
-// never; 0: at once). Every cleanupInterval it removes expired entries, a few in each of the following calls.
+// NewCache returns a cache of at most maxSize entries (0 stores nothing) that expire after defaultTTL ([DefaultTTL]: 5
+// minutes; [Forever]: never; [NoTTL]: at once). Every cleanupInterval it removes expired entries, a few in each of the following calls.
 func NewCache(defaultTTL time.Duration, maxSize int, cleanupInterval time.Duration) (*Cache, error) {
 	return newCache(defaultTTL, maxSize, cleanupInterval, false)
 }
@@ -53,7 +53,10 @@ func newCache(defaultTTL time.Duration, maxSize int, cleanupInterval time.Durati
 	c := newCall()
 	defer c.end()
 	out := (**C.st_cache)(unsafe.Pointer(&c.handle))
-	status := C.st_cache_new(seconds(defaultTTL), C.size_t(maxSize), seconds(cleanupInterval), out, &c.err)
+	if defaultTTL == DefaultTTL {
+		defaultTTL = 5 * time.Minute
+	}
+	status := C.st_cache_new(ttlSeconds(defaultTTL), C.size_t(maxSize), seconds(cleanupInterval), out, &c.err)
 	if status != C.ST_OK {
 		return nil, c.error(status)
 	}
@@ -186,7 +189,7 @@ func (c *Cache) GetSecret(key string) (*Secret, error) {
 	return call.secret(C.st_cache_get(owned.cache, unsafe.Pointer(name), nameLen, &call.bytes, &call.err))
 }
 
-// Set stores a copy of value for ttl: [DefaultTTL] is the cache's default, [Forever] never expires, 0 expires at once.
+// Set stores a copy of value for ttl: [DefaultTTL] is the cache's default, [Forever] never expires, [NoTTL] expires at once.
 func (c *Cache) Set(key string, value []byte, ttl time.Duration) error {
 	owned, call, err := c.begin()
 	if err != nil {
@@ -195,7 +198,7 @@ func (c *Cache) Set(key string, value []byte, ttl time.Duration) error {
 	defer owned.end(call)
 	name, nameLen := text(key)
 	address, size := data(value)
-	return call.error(C.st_cache_set(owned.cache, unsafe.Pointer(name), nameLen, address, size, seconds(ttl), &call.err))
+	return call.error(C.st_cache_set(owned.cache, unsafe.Pointer(name), nameLen, address, size, ttlSeconds(ttl), &call.err))
 }
 
 // Delete removes an entry and reports whether it existed and had not expired.

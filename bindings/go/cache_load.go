@@ -209,7 +209,7 @@ func (l lease) finish(value []byte, ttl time.Duration) error {
 	call := newCall()
 	defer l.owned.end(call)
 	address, size := data(value)
-	status := C.st_cache_load_finish(l.owned.cache, l.number, address, size, seconds(ttl), &call.err)
+	status := C.st_cache_load_finish(l.owned.cache, l.number, address, size, ttlSeconds(ttl), &call.err)
 	if status == C.ST_ABANDONED {
 		return nil
 	}

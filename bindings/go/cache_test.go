@@ -52,6 +52,32 @@ func TestCacheReadsInThreeWays(t *testing.T) {
 	equal(t, err.Error(), "not found (ST_NOT_FOUND)")
 }
 
+func TestTimeToLiveOfZeroIsTheDefault(t *testing.T) {
+	cache, err := NewCache(0, 10, time.Minute)
+	must(t, err)
+	defer cache.Close()
+	stats, err := cache.Stats()
+	must(t, err)
+	equal(t, stats.DefaultTTL, 5*time.Minute)
+	must(t, cache.Set("a", []byte("x"), 0))
+	value, err := cache.Get("a")
+	must(t, err)
+	equal(t, string(value), "x")
+	must(t, cache.Set("a", []byte("x"), NoTTL))
+	_, err = cache.Get("a")
+	expect(t, err, ErrNotFound)
+	loads := 0
+	for range 3 {
+		_, err = cache.GetOrLoad(background, "b", func(context.Context, string) ([]byte, time.Duration, error) {
+			loads++
+			return []byte("y"), 0, nil
+		})
+		must(t, err)
+	}
+	equal(t, loads, 1)
+	expect(t, cache.Set("a", nil, -2), ErrInvalidArgument)
+}
+
 func TestSecretOutlivesItsCache(t *testing.T) {
 	cache := newTestCache(t, 10)
 	must(t, cache.Set("a", []byte(hidden), DefaultTTL))

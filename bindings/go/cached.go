@@ -36,9 +36,6 @@ type CachedOptions struct {
 
 // NewCached returns a cached version of a function.
 func NewCached[K comparable, V any](load func(ctx context.Context, argument K) (V, error), options CachedOptions) (*Cached[K, V], error) {
-	if options.TTL == 0 {
-		options.TTL = 5 * time.Minute
-	}
 	if options.MaxSize == 0 {
 		options.MaxSize = 1000
 	}

@@ -110,21 +110,31 @@ func buffer(b []byte) (unsafe.Pointer, C.size_t) {
 }
 
 const (
-	// DefaultTTL, as a time to live, is the default of the cache or of the configuration.
-	DefaultTTL time.Duration = -1
+	// DefaultTTL, as a time to live, is the default of the cache or of the configuration. It is the zero value.
+	DefaultTTL time.Duration = 0
+	// NoTTL, as a time to live, is none: what is stored has expired at once.
+	NoTTL time.Duration = -1
 	// Forever, as a duration, is unlimited.
 	Forever time.Duration = math.MaxInt64
 )
 
-// seconds converts a duration for the library.
-func seconds(d time.Duration) C.double {
-	switch d {
+// ttlSeconds converts a time to live for the library.
+func ttlSeconds(ttl time.Duration) C.double {
+	switch ttl {
 	case DefaultTTL:
 		return C.ST_TTL_DEFAULT
-	case Forever:
-		return C.double(math.Inf(1))
+	case NoTTL:
+		return 0
 	}
-	if d < 0 {
+	return seconds(ttl)
+}
+
+// seconds converts a duration for the library.
+func seconds(d time.Duration) C.double {
+	switch {
+	case d == Forever:
+		return C.double(math.Inf(1))
+	case d < 0:
 		return -2 // rejected by the library with a message
 	}
 	return C.double(d.Seconds())

@@ -18,7 +18,7 @@ func (w *world) do(step object) (object, error) {
 		}
 		return nil, os.Setenv(step["name"].(string), text)
 	case "sleep":
-		time.Sleep(ttl(step["seconds"]))
+		time.Sleep(timeOf(step["seconds"]))
 		return nil, nil
 	case "file.read":
 		content, err := os.ReadFile(w.path(step["path"]))

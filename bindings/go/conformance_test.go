@@ -117,7 +117,7 @@ func (w *world) open(settings object) (err error) {
 		case "store":
 			w.store, err = OpenStore(settings)
 		case "cache":
-			w.cache, err = NewCache(ttl(settings["default_ttl"]), int(settings["max_size"].(float64)), ttl(settings["cleanup_interval"]))
+			w.cache, err = NewCache(ttl(settings["default_ttl"]), int(settings["max_size"].(float64)), timeOf(settings["cleanup_interval"]))
 		}
 	}
 	return err
@@ -169,6 +169,13 @@ func (w *world) write(name any, file object) {
 }
 
 func ttl(value any) time.Duration {
+	if value == 0.0 {
+		return NoTTL
+	}
+	return timeOf(value)
+}
+
+func timeOf(value any) time.Duration {
 	switch value := value.(type) {
 	case float64:
 		return time.Duration(value * float64(time.Second))

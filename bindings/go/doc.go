@@ -1,3 +1,5 @@
+//go:build cgo
+
 // Package stsecrets reads the secrets of training stacks from the environment, a secrets file, AWS Secrets Manager and
 // Vault, encrypts credentials in SimpleTuner's format, and has a cache whose entries expire. It is a thin binding of
 // the C library st_secrets, whose header documents each call.
@@ -10,6 +12,6 @@
 // All types may be used from any number of goroutines at once. Close may be called at any time and more than once:
 // calls in progress finish normally, later ones return [ErrClosed].
 //
-// pkg-config locates the library. The build tag st_secrets_static links its static archive instead of the shared
+// The package needs cgo: CGO_ENABLED=1, and a C compiler. pkg-config locates the library. The build tag st_secrets_static links its static archive instead of the shared
 // library.
 package stsecrets

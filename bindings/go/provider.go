@@ -87,7 +87,7 @@ func st_go_provider(context_ unsafe.Pointer, key *C.char, keyLen C.size_t, timeo
 		return status
 	}
 	address, size := data(result.value)
-	return C.st_reply_bytes(reply, address, size, seconds(result.ttl))
+	return C.st_reply_bytes(reply, address, size, ttlSeconds(result.ttl))
 }
 
 //export st_go_drop

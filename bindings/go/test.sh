@@ -39,6 +39,11 @@ unformatted=$(gofmt -l . ../../examples/go ../../benches/go)
 [ -z "$unformatted" ] || { echo "these files need gofmt: $unformatted" >&2 && exit 1; }
 go vet ./...
 go vet -tags st_secrets_static ./...
+echo "without cgo, one error says what is missing:"
+if CGO_ENABLED=0 go build . 2>"$work/log" || ! grep -q 'needs_cgo.*CGO_ENABLED' "$work/log" ||
+    [ "$(grep -c 'go:[0-9]' "$work/log")" != 1 ]; then
+    cat "$work/log" && exit 1
+fi
 echo "with AWS and Vault:"
 "$root/build/venv/bin/python" ../../tests/python/conformance_servers.py go test -count=1 .
 echo "with the race detector:"

@@ -117,7 +117,7 @@ install: all command
 	  echo "install $$directory/$$file"; \
 	  sed -e 's|@VERSION@|$(VERSION)|g' -e 's|@ABI@|$(ABI)|g' -e 's|@MAJOR@|$(MAJOR)|g' -e 's|@MINOR@|$(MINOR)|g' \
 	    -e 's|@LIBDIR@|$(LIB)|g' -e 's|@PREFIX_OF_PC@|$(call up,pkgconfig)|g' \
-	    -e 's|@PREFIX_OF_CMAKE@|$(call up,cmake/st_secrets)|g' -e 's|@STATIC_LIBS@|$(STATIC_LIBS)|g' \
+	    -e 's|@PREFIX_OF_CMAKE@|$(call up,cmake/st_secrets)|g' -e 's| @IMPORTED_SCOPE@||g' -e 's|@STATIC_LIBS@|$(STATIC_LIBS)|g' \
 	    -e 's|@STATIC_LIBS_LIST@|$(subst $(space),;,$(STATIC_LIBS))|g' \
 	    packaging/$$file.in > $$directory/$$file && chmod 644 $$directory/$$file || exit 1; \
 	done

@@ -189,7 +189,8 @@ func (c *Cache) GetSecret(key string) (*Secret, error) {
 	return call.secret(C.st_cache_get(owned.cache, unsafe.Pointer(name), nameLen, &call.bytes, &call.err))
 }
 
-// Set stores a copy of value for ttl: [DefaultTTL] is the cache's default, [Forever] never expires, [NoTTL] expires at once.
+// Set stores a copy of value for ttl: [DefaultTTL] is the cache's default, [Forever] never expires, [NoTTL] expires at
+// once.
 func (c *Cache) Set(key string, value []byte, ttl time.Duration) error {
 	owned, call, err := c.begin()
 	if err != nil {

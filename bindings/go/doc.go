@@ -12,6 +12,6 @@
 // All types may be used from any number of goroutines at once. Close may be called at any time and more than once:
 // calls in progress finish normally, later ones return [ErrClosed].
 //
-// The package needs cgo: CGO_ENABLED=1, and a C compiler. pkg-config locates the library. The build tag st_secrets_static links its static archive instead of the shared
-// library.
+// The package needs cgo: CGO_ENABLED=1, and a C compiler. pkg-config locates the library. The build tag
+// st_secrets_static links its static archive instead of the shared library.
 package stsecrets

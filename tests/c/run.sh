@@ -27,5 +27,6 @@ ln -sf libst_secrets.so build/test-panic/release/libst_secrets.so.0
 
 cmake -S tests/c -B "$build" -DASAN_LIB="$root/build/asan/$target/debug/libst_secrets.so" >"$build/configure.log" ||
     { cat "$build/configure.log" && exit 1; }
+! grep "not tested" "$build/configure.log" || exit 1
 cmake --build "$build" -j "$jobs" >"$build/build.log" || { cat "$build/build.log" && exit 1; }
 ctest --test-dir "$build" --output-on-failure --no-tests=error -j "$jobs" "$@"

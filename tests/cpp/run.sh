@@ -16,6 +16,7 @@ run() {
     echo "$2, C++$3:"
     cmake -S tests/cpp -B "$build" -DCMAKE_C_COMPILER="$1" -DCMAKE_CXX_COMPILER="$2" -DCMAKE_CXX_STANDARD="$3" \
         -DVARIANTS="$4" >"$build/configure.log" || { cat "$build/configure.log" && exit 1; }
+    ! grep "not tested" "$build/configure.log" || exit 1
     cmake --build "$build" -j "$jobs" >"$build/build.log" 2>&1 || { cat "$build/build.log" && exit 1; }
     shift 4
     ctest --test-dir "$build" --output-on-failure --no-tests=error -j "$jobs" "$@"

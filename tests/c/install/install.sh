@@ -72,6 +72,8 @@ if make -s -C "$root" install PREFIX=/opt/st LIBDIR=/usr/lib DESTDIR="$work/othe
     cat "$work/log" && echo "a LIBDIR outside of the prefix was accepted" && exit 1
 fi
 
+sh "$here/subdirectory.sh" "$root" "$cc" "$cxx"
+
 make -s -C "$root" dist >"$work/log" 2>&1 || { cat "$work/log" && exit 1; }
 name=st_secrets-$version-linux-$(uname -m)
 mkdir "$work/unpacked"

@@ -41,7 +41,8 @@ func (n nativeCache) free() {
 }
 
 // NewCache returns a cache of at most maxSize entries (0 stores nothing) that expire after defaultTTL ([DefaultTTL]: 5
-// minutes; [Forever]: never; [NoTTL]: at once). Every cleanupInterval it removes expired entries, a few in each of the following calls.
+// minutes; [Forever]: never; [NoTTL]: at once). Every cleanupInterval it removes expired entries, a few in each of
+// the following calls.
 func NewCache(defaultTTL time.Duration, maxSize int, cleanupInterval time.Duration) (*Cache, error) {
 	return newCache(defaultTTL, maxSize, cleanupInterval, false)
 }

@@ -70,10 +70,11 @@ def shell(path, block, work):
 
 
 def cmake(path, block, work):
-    """Configures and builds the project against an installed library."""
-    source, build, prefix = work / "cmake", work / "cmake-build", work / "prefix"
+    """Configures and builds the project against an installed library, or against this repository if it fetches it."""
+    source, build, prefix = work / f"cmake-{block.line}", work / f"cmake-build-{block.line}", work / "prefix"
     source.mkdir()
-    (source / "CMakeLists.txt").write_text(block.text, encoding="utf-8")
+    text = re.sub(r"GIT_REPOSITORY \S+/st-secrets\b", f"SOURCE_DIR {ROOT}", block.text)
+    (source / "CMakeLists.txt").write_text(text, encoding="utf-8")
     for name in block.marks.get("cmake", []):
         (source / name).write_text(
             "#include <st_secrets.h>\nint main(void) { return st_abi_version() != ST_ABI_VERSION; }\n"

@@ -80,7 +80,7 @@ void get_many(Fixture &on, const step &step, outcome &) {
         static outcome one;
         clear_outcome(&one);
         one.status = static_cast<st_status>(values[i].status());
-        put(one, values[i]->view());
+        put(one, values[i].output().view());
         check_outcome("each of several", step.keys[i].data, &step.results[i], &one);
     }
 }

@@ -38,6 +38,65 @@ fn empty_variable_counts_as_not_set() {
 }
 
 #[test]
+fn variable_may_name_a_file_with_the_value() {
+    let place = common::temp();
+    let path = |name: &str| place.path().join(name).to_str().unwrap().to_owned();
+    common::write(&place.path().join("hf"), "hf_1\n");
+    common::write(&place.path().join("two"), "two\n\n");
+    common::write(&place.path().join("empty"), "");
+    let (hf, two, empty, missing) = (path("hf"), path("two"), path("empty"), path("missing"));
+    let long = "L".repeat(200);
+    let long_file = format!("{long}_FILE");
+    let variables = [
+        ("MY_HF_TOKEN_FILE", Some(&*hf)),
+        ("APP_MY_HF_TOKEN_FILE", Some(&*two)),
+        ("BOTH", Some("the variable")),
+        ("BOTH_FILE", Some(&*missing)),
+        ("UNSET", Some("")),
+        ("UNSET_FILE", Some(&*two)),
+        ("EMPTY_FILE", Some(&*empty)),
+        ("NONE_FILE", Some("")),
+        ("GONE_FILE", Some(&*missing)),
+        ("DIRECTORY_FILE", place.path().to_str()),
+        (&*long_file, Some(&*hf)),
+    ];
+    in_environment("variable_may_name_a_file_with_the_value", &variables, || {
+        let secrets = open(&[ENV_ONLY]).unwrap();
+        for key in ["MY_HF_TOKEN", "my-hf-token", &long.to_lowercase()] {
+            // Also from memory.
+            for _ in 0..2 {
+                let secret = secrets.get(key).unwrap();
+                assert_eq!(&**secret.value(), b"hf_1", "{key}");
+                assert_eq!((secret.provider(), secret.source()), ("env", Source::Env));
+            }
+        }
+        let prefixed = open(&[ENV_ONLY, ("env_prefix", "APP")]).unwrap();
+        assert_eq!(text(&prefixed, "my-hf-token").as_deref(), Some("two\n"));
+        assert_eq!(text(&secrets, "both").as_deref(), Some("the variable"));
+        assert_eq!(text(&secrets, "unset").as_deref(), Some("two\n"));
+        for key in ["empty", "none"] {
+            assert_eq!(secrets.get(key).unwrap_err().status(), Status::NotFound, "{key}");
+        }
+        for (key, what) in [("gone", "missing; create it, or unset"), ("directory", "there is no file")] {
+            let error = secrets.get(key).unwrap_err();
+            assert_eq!((error.status(), error.source_provider()), (Status::Io, Source::Env), "{error}");
+            let variable = format!("the variable {}_FILE names a file", key.to_uppercase());
+            assert!(error.message().contains(&variable) && error.message().contains(what), "{error}");
+        }
+        // A change of the file is seen, at once after a refresh.
+        let hf = std::env::var("MY_HF_TOKEN_FILE").unwrap();
+        common::write(std::path::Path::new(&hf), "hf_2 is longer\n");
+        secrets.refresh(None).unwrap();
+        assert_eq!(text(&secrets, "my-hf-token").as_deref(), Some("hf_2 is longer"));
+        let strict = open(&[ENV_ONLY, ("strict_permissions", "true")]).unwrap();
+        assert_eq!(text(&strict, "my-hf-token").as_deref(), Some("hf_2 is longer"));
+        std::fs::set_permissions(&hf, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+        strict.refresh(None).unwrap();
+        assert_eq!(strict.get("my-hf-token").unwrap_err().status(), Status::AccessDenied);
+    });
+}
+
+#[test]
 fn default_files_are_in_the_home_directory() {
     let home = common::temp();
     let directory = home.path().join(".simpletuner");

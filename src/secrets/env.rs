@@ -1,9 +1,13 @@
-//! The environment provider. The key `hf-token` is the variable `HF_TOKEN`, with an optional prefix.
+//! The environment provider. The key `hf-token` is the variable `HF_TOKEN`, with an optional prefix, or the file that
+//! the variable `HF_TOKEN_FILE` names, as in the images of Docker.
 
 use std::ffi::CString;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use super::file::{Directory, RECHECK_INTERVAL};
 use super::provider::{Health, HealthState, Known, Peeked, Request, SecretProvider};
 use super::secret::{ProviderId, Secret};
 use crate::clock::CoarseInstant;
@@ -17,6 +21,9 @@ use crate::sys;
 const SHORT: usize = 128;
 const WORD: usize = size_of::<u64>();
 type Buffer = [u8; SHORT + WORD];
+
+/// What follows the name of a variable in the name of the one with its file.
+const FILE: &[u8; 6] = b"_FILE\0";
 
 /// The highest bit of each byte of a word.
 const HIGHEST: u64 = repeated(0x80);
@@ -37,6 +44,16 @@ fn in_name(word: u64) -> u64 {
 
 pub(crate) struct EnvProvider {
     prefix: Option<String>,
+    /// The files that variables name, by their paths.
+    files: Directory,
+    strict: bool,
+}
+
+/// A variable that is set.
+enum Variable<'a> {
+    Value(&'a [u8]),
+    /// The path of the file with the value.
+    Path(&'a str),
 }
 
 impl EnvProvider {
@@ -45,7 +62,11 @@ impl EnvProvider {
         if prefix.as_deref().is_some_and(|prefix| prefix.contains('=')) {
             return Err(Error::new(Status::Config, "the configuration key `env_prefix` must not contain `=`"));
         }
-        Ok(EnvProvider { prefix })
+        Ok(EnvProvider::new(prefix, config.flag("strict_permissions").unwrap_or(false)))
+    }
+
+    fn new(prefix: Option<String>, strict: bool) -> EnvProvider {
+        EnvProvider { prefix, files: Directory::new(PathBuf::new()), strict }
     }
 
     /// Returns the name of the variable: `PREFIX_` and the key in upper case, with `-` and `.` as `_`.
@@ -65,8 +86,9 @@ impl EnvProvider {
         name
     }
 
-    /// Builds the same name in `buffer`, followed by a NUL. Returns `None` if the key is not ASCII or too long.
-    fn short_variable<'p>(&self, key: &str, buffer: &'p mut Buffer) -> Option<&'p [u8]> {
+    /// Builds the same name in `buffer`, followed by a NUL, and returns its length. `None` if the key is not ASCII or
+    /// too long: there is room for [`FILE`] in place of the NUL.
+    fn short_variable(&self, key: &str, buffer: &mut Buffer) -> Option<usize> {
         let prefix = self.prefix.as_deref().unwrap_or_default();
         let start = if prefix.is_empty() { 0 } else { prefix.len() + 1 };
         let end = start + key.len();
@@ -85,19 +107,56 @@ impl EnvProvider {
             all |= word;
             *to = in_name(word).to_le_bytes();
         }
-        (all & HIGHEST == 0).then(|| &buffer[..=end])
+        buffer[end] = 0;
+        (all & HIGHEST == 0).then_some(end)
     }
 
-    /// Passes the value to `take`, unless it is empty.
-    fn look_up<R>(&self, key: &str, take: impl FnOnce(&[u8]) -> R) -> Option<R> {
+    /// Passes the variable of the key to `take`, or else that with the path of a file. An empty one counts as not set.
+    fn look_up<R>(&self, key: &str, take: impl FnOnce(Variable<'_>) -> R) -> Option<R> {
         let mut buffer: Buffer = [0; SHORT + WORD];
-        let take = |value: &[u8]| (!value.is_empty()).then(|| take(value));
         match self.short_variable(key, &mut buffer) {
-            Some(name) => sys::with_variable(name, take),
-            None => sys::with_variable(CString::new(self.variable(key)).ok()?.as_bytes_with_nul(), take),
+            Some(end) => look_up_named(&mut buffer[..end + FILE.len()], end, take),
+            None => {
+                let mut name = CString::new(self.variable(key)).ok()?.into_bytes();
+                let end = name.len();
+                name.resize(end + FILE.len(), 0);
+                look_up_named(&mut name, end, take)
+            }
         }
-        .flatten()
     }
+
+    /// The value in the file that a variable names, without one final newline; `None` if the file is empty.
+    fn file(&self, key: &str, path: &str, max_age: Duration) -> Result<Option<SecretBytes>> {
+        let failed = |error: Error| {
+            let message = format!(
+                "the variable {}_FILE names a file that cannot be used: {}",
+                self.variable(key),
+                error.message()
+            );
+            Error::new(error.status(), message).with_detail(error.detail()).with_source(Source::Env)
+        };
+        let missing = || Error::new(Status::Io, format!("there is no file {path}; create it, or unset the variable"));
+        let value =
+            self.files.read(path, max_age, self.strict).and_then(|value| value.ok_or_else(missing)).map_err(failed)?;
+        Ok((!value.is_empty()).then_some(value))
+    }
+}
+
+/// Looks for the variable whose name is in the first `end` bytes, which a NUL and room for [`FILE`] follow.
+fn look_up_named<R>(name: &mut [u8], end: usize, take: impl FnOnce(Variable<'_>) -> R) -> Option<R> {
+    let mut take = Some(take);
+    let mut taken = |is_path: bool, value: &[u8]| {
+        let variable = match is_path {
+            true => Variable::Path(std::str::from_utf8(value).ok()?),
+            false => Variable::Value(value),
+        };
+        Some(take.take_if(|_| !value.is_empty())?(variable))
+    };
+    if let Some(result) = sys::with_variable(&name[..=end], |value| taken(false, value)).flatten() {
+        return Some(result);
+    }
+    name[end..end + FILE.len()].copy_from_slice(FILE);
+    sys::with_variable(&name[..end + FILE.len()], |path| taken(true, path)).flatten()
 }
 
 impl SecretProvider for EnvProvider {
@@ -106,16 +165,45 @@ impl SecretProvider for EnvProvider {
         &ID
     }
 
-    fn find(&self, key: &str, _: &Request) -> Result<Option<Secret>> {
-        let value = self.look_up(key, SecretBytes::copy_from).transpose()?;
+    fn find(&self, key: &str, request: &Request) -> Result<Option<Secret>> {
+        let max_age = if request.refresh { Duration::ZERO } else { RECHECK_INTERVAL };
+        // The file is read after the look at the environment, which is short.
+        let found = self.look_up(key, |variable| match variable {
+            Variable::Value(value) => SecretBytes::copy_from(value).map(Ok),
+            Variable::Path(path) => Ok(Err(path.to_owned())),
+        });
+        let value = match found.transpose()? {
+            None => None,
+            Some(Ok(value)) => Some(value),
+            Some(Err(path)) => self.file(key, &path, max_age)?,
+        };
         Ok(value.map(Secret::new))
     }
 
-    fn peek(&self, key: &str, _: &ReadGuard, _: CoarseInstant, take: &mut dyn FnMut(Peeked<'_>)) -> Known {
-        match self.look_up(key, |value| take(Peeked::Foreign(value))) {
-            Some(()) => Known::Found,
-            None => Known::Absent,
-        }
+    fn peek(&self, key: &str, reading: &ReadGuard, now: CoarseInstant, take: &mut dyn FnMut(Peeked<'_>)) -> Known {
+        let known = self.look_up(key, |variable| match variable {
+            Variable::Value(value) => {
+                take(Peeked::Foreign(value));
+                Known::Found
+            }
+            Variable::Path(path) => match self.files.peek(path, reading, now, RECHECK_INTERVAL).flatten() {
+                Some(value) if !value.is_empty() => {
+                    take(Peeked::Local(value));
+                    Known::Found
+                }
+                _ => Known::Unknown,
+            },
+        });
+        known.unwrap_or(Known::Absent)
+    }
+
+    fn refresh(&self, _: &Request) -> Result<()> {
+        self.files.clear_cache();
+        Ok(())
+    }
+
+    fn clear_cache(&self) {
+        self.files.clear_cache();
     }
 
     fn place(&self, key: &str) -> String {
@@ -143,23 +231,23 @@ mod tests {
 
     #[test]
     fn short_variable_agrees_with_variable() {
-        let provider = EnvProvider { prefix: None };
+        let provider = EnvProvider::new(None, false);
         for byte in 1..128 {
             for len in 1..20 {
                 let key: String = (0..len).map(|at| char::from(if at % 3 == 0 { byte } else { b'z' })).collect();
                 let mut buffer: Buffer = [0; SHORT + WORD];
-                let name = provider.short_variable(&key, &mut buffer).unwrap();
-                assert_eq!(name, format!("{}\0", provider.variable(&key)).as_bytes());
+                let end = provider.short_variable(&key, &mut buffer).unwrap();
+                assert_eq!(&buffer[..=end], format!("{}\0", provider.variable(&key)).as_bytes());
             }
         }
     }
 
     #[test]
     fn variable_normalizes_keys() {
-        let plain = EnvProvider { prefix: None };
+        let plain = EnvProvider::new(None, false);
         assert_eq!(plain.variable("replicate-api-token"), "REPLICATE_API_TOKEN");
         assert_eq!(plain.variable("a.b-c_d"), "A_B_C_D");
-        let prefixed = EnvProvider { prefix: Some("SIMPLETUNER".to_owned()) };
+        let prefixed = EnvProvider::new(Some("SIMPLETUNER".to_owned()), false);
         assert_eq!(prefixed.variable("replicate-api-token"), "SIMPLETUNER_REPLICATE_API_TOKEN");
         for (provider, key) in [
             (&plain, "a.b-c_d"),
@@ -169,8 +257,8 @@ mod tests {
             (&prefixed, &"x".repeat(200)),
         ] {
             let mut buffer: Buffer = [0; SHORT + WORD];
-            if let Some(name) = provider.short_variable(key, &mut buffer) {
-                assert_eq!(name, format!("{}\0", provider.variable(key)).as_bytes());
+            if let Some(end) = provider.short_variable(key, &mut buffer) {
+                assert_eq!(&buffer[..=end], format!("{}\0", provider.variable(key)).as_bytes());
             } else {
                 assert!(!key.is_ascii() || key.len() > 100);
             }

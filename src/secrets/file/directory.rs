@@ -1,5 +1,6 @@
 //! A directory with one file for each secret, as Kubernetes, Docker and systemd provide them: the name of the file is
-//! the key, its contents are the value. It is read-only.
+//! the key, its contents are the value. It is read-only. The environment provider reads the files that variables name
+//! in the same way.
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
@@ -25,7 +26,7 @@ const MAX_SIZE: usize = 1 << 20;
 /// The most names for which it is cached that there is no file. Files that exist are as many as the directory has.
 const MAX_ABSENT: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
 
-pub(super) struct Directory {
+pub(in crate::secrets) struct Directory {
     pub(super) path: PathBuf,
     files: Mutex<CachedFiles>,
     /// A copy for readers, which take no lock; changed with the lock of `files` held.
@@ -87,7 +88,7 @@ impl CachedFile {
 }
 
 impl Directory {
-    pub(super) fn new(path: PathBuf) -> Directory {
+    pub(in crate::secrets) fn new(path: PathBuf) -> Directory {
         let absent = LruCache::with_hasher(MAX_ABSENT, RandomState::default());
         let files = Mutex::new(CachedFiles { present: FileMap::default(), absent });
         Directory { path, files, current: Published::new(Some(Arc::default())) }
@@ -101,7 +102,7 @@ impl Directory {
 
     /// The cached value of the file named `key`, or that there is no file; `None` if it was not checked within
     /// `max_age`.
-    pub(super) fn peek<'r>(
+    pub(in crate::secrets) fn peek<'r>(
         &'r self,
         key: &str,
         reading: &'r ReadGuard,
@@ -115,9 +116,14 @@ impl Directory {
     /// The value of the file named `key`, without one final newline. The file is checked for changes if that was last
     /// done longer than `max_age` ago.
     pub(super) fn find(&self, key: &str, max_age: Duration, strict: bool) -> Result<Option<SecretBytes>> {
-        if !Directory::is_file_name(key) {
-            return Ok(None);
+        match Directory::is_file_name(key) {
+            true => self.read(key, max_age, strict),
+            false => Ok(None),
         }
+    }
+
+    /// As [`find`](Directory::find), for any path relative to the directory.
+    pub(in crate::secrets) fn read(&self, key: &str, max_age: Duration, strict: bool) -> Result<Option<SecretBytes>> {
         let cached = {
             let _guard = fork::protect();
             self.files.lock().get(key)
@@ -145,7 +151,7 @@ impl Directory {
         Ok(names)
     }
 
-    pub(super) fn clear_cache(&self) {
+    pub(in crate::secrets) fn clear_cache(&self) {
         self.change(CachedFiles::clear);
     }
 

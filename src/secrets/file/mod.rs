@@ -25,12 +25,12 @@ mod save;
 mod state;
 mod yaml;
 
-use directory::Directory;
+pub(super) use directory::Directory;
 use document::Change;
 use state::{FileLocation, FileState, Located, NO_HOME, no_home};
 
 /// How long a snapshot is used before the file is checked for changes.
-const RECHECK_INTERVAL: Duration = Duration::from_secs(1);
+pub(super) const RECHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a report waits for the file to be read.
 const REPORT_TIME: Duration = Duration::from_secs(10);
 

@@ -315,6 +315,8 @@ typedef struct st_cipher st_cipher;
  * - `aws_parameters_path` (text or a JSON array of texts), `aws_parameters_endpoint_url`: the provider
  *   `aws_parameters`, which `providers` has to list: parameters of AWS Systems Manager below a path; described in
  *   `docs/aws.md`
+ * - `set_provider`: `"file"` or `"aws"`, the provider that `st_secrets_set` and `st_secrets_delete` write to;
+ *   default `"file"`; described in `docs/aws.md`
  * - `vault_url`, `vault_mount`, `vault_path`, `vault_kv_version` (`"1"`, `"2"` or `"auto"`), `vault_namespace`,
  *   `vault_ca_cert`, `vault_token`, `vault_token_file`, `vault_auth`, `vault_auth_mount`, `vault_role_id`,
  *   `vault_secret_id`, `vault_secret_id_file`, `vault_secret_id_wrapped` (true or false), `vault_role`,
@@ -1007,6 +1009,9 @@ st_status st_secrets_get_webhook_secret(const struct st_secrets *secrets,
  * start. Writers in several processes wait for each other. The next get still queries the providers in order: an
  * environment variable of the same name takes precedence over the file.
  *
+ * With the setting `set_provider`, the secret is written to that provider instead; errors are those of the provider,
+ * and `ST_BUSY`: others wrote to it all the time.
+ *
  * If the call fails, the file is unchanged. `ST_PROTOCOL`: the file cannot be parsed, or its layout cannot be changed
  * safely. `ST_READ_ONLY`: the path is a directory of secrets. `ST_BUSY`: another process did not finish within the
  * `timeout` of the configuration. `ST_CONFIG`: there is no file provider, or no home directory. `ST_IO` or
@@ -1028,8 +1033,8 @@ st_status st_secrets_set_replicate_token(const struct st_secrets *secrets,
                                          struct st_error *error);
 
 /**
- * Removes a secret from the secrets file. `existed` (may be NULL) receives whether the file had it; if it did not, the
- * call succeeds too. Errors are those of `st_secrets_set`.
+ * Removes a secret from the secrets file, or from the provider of `set_provider`. `existed` (may be NULL) receives
+ * whether it was there; if it was not, the call succeeds too. Errors are those of `st_secrets_set`.
  */
 st_status st_secrets_delete(const struct st_secrets *secrets,
                             const char *key,

@@ -84,6 +84,7 @@ const KEYS: &[(&str, Kind)] = &[
     ("providers", Kind::Providers),
     ("redact_min", Kind::Count),
     ("redact_with", Kind::Text),
+    ("set_provider", Kind::Text),
     ("share", Kind::Text),
     ("share_dir", Kind::Text),
     ("share_key", Kind::Text),
@@ -128,6 +129,26 @@ pub(crate) enum ProviderSetting {
     Name(String),
     /// A provider with settings of its own.
     Table(Map<String, Value>),
+}
+
+/// The provider that values are written to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum SetProvider {
+    #[default]
+    File,
+    Aws,
+}
+
+impl SetProvider {
+    const ALL: [SetProvider; 2] = [SetProvider::File, SetProvider::Aws];
+
+    /// The name of the provider.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            SetProvider::File => "file",
+            SetProvider::Aws => "aws",
+        }
+    }
 }
 
 /// Wipes the value: some settings are secrets.
@@ -253,6 +274,15 @@ impl Config {
             Some(Setting::Fraction(fraction)) => *fraction,
             _ => default,
         }
+    }
+
+    /// Returns the provider that values are written to.
+    pub(crate) fn set_provider(&self) -> Result<SetProvider> {
+        let Some(name) = self.text("set_provider") else { return Ok(SetProvider::default()) };
+        SetProvider::ALL.into_iter().find(|provider| provider.name() == name).ok_or_else(|| {
+            let names = SetProvider::ALL.map(|provider| format!("{:?}", provider.name())).join(" or ");
+            Error::new(Status::Config, format!("the configuration key `set_provider` must be {names}"))
+        })
     }
 
     /// Returns the elements of `providers`.

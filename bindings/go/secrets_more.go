@@ -23,7 +23,7 @@ func (s *Secrets) WebhookSecret(ctx context.Context) (*Secret, error) {
 	return s.Get(ctx, KeyCloudWebhookSecret)
 }
 
-// Set writes a secret, which must be UTF-8, to the secrets file.
+// Set writes a secret, which must be UTF-8, to the secrets file, or to the provider of the setting `set_provider`.
 func (s *Secrets) Set(key string, value []byte) error {
 	name, nameLen := text(key)
 	address, size := data(value)
@@ -33,7 +33,7 @@ func (s *Secrets) Set(key string, value []byte) error {
 // SetReplicateToken writes REPLICATE_API_TOKEN to the secrets file.
 func (s *Secrets) SetReplicateToken(value []byte) error { return s.Set(KeyReplicateAPIToken, value) }
 
-// Delete removes a secret from the secrets file and reports whether it existed.
+// Delete removes a secret from there and reports whether it existed.
 func (s *Secrets) Delete(key string) (existed bool, err error) {
 	name, nameLen := text(key)
 	return s.existed(func(c *call) C.st_status {

@@ -69,6 +69,7 @@ public:
     ST_SETTING(env_prefix, std::string_view, text)
     ST_PATH_SETTING(file_path)
     ST_SETTING(strict_permissions, bool, flag)
+    ST_SETTING(set_provider, std::string_view, text)
     ST_SETTING(timeout, Seconds, time)
     ST_SETTING(cache_ttl, Seconds, time)
     ST_SETTING(miss_ttl, Seconds, time)

@@ -140,7 +140,7 @@ public:
     Result<Bytes> try_hf_token() const noexcept { return get_known(::st_secrets_get_hf_token); }
     Result<Bytes> try_webhook_secret() const noexcept { return get_known(::st_secrets_get_webhook_secret); }
 
-    /// Writes a secret to the secrets file.
+    /// Writes a secret to the secrets file, or to the provider of the setting `set_provider`.
     void set(std::string_view key, std::string_view value) const { try_set(key, value).value(); }
     Result<void> try_set(std::string_view key, std::string_view value) const noexcept {
         return handle_.call<void>([&](const st_secrets *secrets, st_error *error) {
@@ -153,7 +153,7 @@ public:
             ::st_secrets_set_replicate_token(secrets, detail::data(value), value.size(), error);
         });
     }
-    /// Removes a secret from the secrets file and returns whether it existed.
+    /// Removes it from there and returns whether it existed.
     bool remove(std::string_view key) const { return try_remove(key).value(); }
     Result<bool> try_remove(std::string_view key) const noexcept {
         return handle_.call<bool>([&](const st_secrets *secrets, bool &existed, st_error *error) {

@@ -20,6 +20,9 @@ use crate::secrets::{Manager, Secret};
 /// start. Writers in several processes wait for each other. The next get still queries the providers in order: an
 /// environment variable of the same name takes precedence over the file.
 ///
+/// With the setting `set_provider`, the secret is written to that provider instead; errors are those of the provider,
+/// and `ST_BUSY`: others wrote to it all the time.
+///
 /// If the call fails, the file is unchanged. `ST_PROTOCOL`: the file cannot be parsed, or its layout cannot be changed
 /// safely. `ST_READ_ONLY`: the path is a directory of secrets. `ST_BUSY`: another process did not finish within the
 /// `timeout` of the configuration. `ST_CONFIG`: there is no file provider, or no home directory. `ST_IO` or
@@ -56,8 +59,8 @@ pub unsafe extern "C" fn st_secrets_set_replicate_token(
     })
 }
 
-/// Removes a secret from the secrets file. `existed` (may be NULL) receives whether the file had it; if it did not, the
-/// call succeeds too. Errors are those of `st_secrets_set`.
+/// Removes a secret from the secrets file, or from the provider of `set_provider`. `existed` (may be NULL) receives
+/// whether it was there; if it was not, the call succeeds too. Errors are those of `st_secrets_set`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_secrets_delete(
     secrets: *const st_secrets,

@@ -11,7 +11,7 @@ use super::entries::Entries;
 use super::provider::Health;
 use super::secret::ProviderId;
 use crate::clock::Deadline;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Status};
 use crate::http::retry::Patience;
 use crate::secret_memory::SecretBytes;
 use crate::share::Identity;
@@ -48,6 +48,11 @@ pub(crate) trait DocumentSource: Send + Sync {
     /// messages quote text from outside, in which values may occur.
     fn redact(&self, message: String, _earlier: &Document) -> String {
         message
+    }
+
+    /// Gives a key a new value, or removes it, in the source. Returns whether it had one.
+    fn write(&self, _key: &str, _value: Option<&str>, _deadline: Deadline) -> Result<bool> {
+        Err(Error::new(Status::ReadOnly, format!("the provider {} is read-only", self.id().name())))
     }
 
     /// Does work that must not delay readers, such as renewing a token. The loading thread calls it when the document

@@ -26,6 +26,7 @@ use crate::clock::{CoarseInstant, Deadline, Instant};
 use crate::error::{Error, Result};
 use crate::fork::{self, ReadGuard};
 use crate::fork_safe::Published;
+use crate::log::{self, Level};
 use crate::secret_memory::wipe_stack_below;
 use crate::share::Share;
 use loaded::LoadedDocument;
@@ -220,6 +221,18 @@ impl<S: DocumentSource> SecretProvider for DocumentProvider<S> {
             Some(error) => Err(error.clone()),
             None => Ok(()),
         }
+    }
+
+    fn write(&self, key: &str, value: Option<&str>, request: &Request) -> Result<bool> {
+        let existed = self.source.write(key, value, request.deadline());
+        wipe_stack_below::<STACK>();
+        let existed = existed?;
+        // The earlier document has the earlier value.
+        if let Err(error) = self.refreshed(request) {
+            log::emit(Level::Warn, "secrets", || format!("the document that was written cannot be loaded: {error}"));
+            self.clear_cache();
+        }
+        Ok(existed)
     }
 
     fn clear_cache(&self) {

@@ -155,7 +155,7 @@ fn offset(text: &str, part: &str) -> usize {
     part.as_ptr().addr() - text.as_ptr().addr()
 }
 
-fn quote(text: &str) -> Zeroizing<String> {
+pub(super) fn quote(text: &str) -> Zeroizing<String> {
     // One byte becomes at most six (`\u0001`), so the buffer is never reallocated, which would leave a copy.
     let mut quoted = Vec::with_capacity(text.len() * 6 + 2);
     // Writing a string to memory cannot fail.

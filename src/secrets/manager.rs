@@ -25,7 +25,7 @@ use super::shared_login::SharedLogins;
 use super::vault::{self, VaultSource};
 use super::well_known;
 use crate::clock::Deadline;
-use crate::config::{Config, ProviderSetting, nearest};
+use crate::config::{Config, ProviderSetting, SetProvider, nearest};
 use crate::error::{Error, Result, Source, Status};
 use crate::fork;
 use crate::fork_safe::Published;
@@ -46,6 +46,8 @@ pub struct Manager {
     /// The same, readable without a lock. It is replaced with the lock of `providers` held.
     pub(super) current: Published<Providers>,
     file: Option<Arc<FileProvider>>,
+    /// The provider that values are written to.
+    set_provider: SetProvider,
     lookup_cache: LookupCache,
     timeout: Duration,
     /// `None` if nothing is shared with other processes.
@@ -114,7 +116,8 @@ impl Manager {
         }
         let (lookup_cache, providers) = (LookupCache::new(times)?, Arc::new(providers));
         let current = Published::new(Some(providers.clone()));
-        Ok(Manager { providers: RwLock::new(providers), current, file, lookup_cache, timeout, share })
+        let set_provider = config.set_provider()?;
+        Ok(Manager { providers: RwLock::new(providers), current, file, set_provider, lookup_cache, timeout, share })
     }
 
     /// Returns the manager of the process, which is opened with default settings on first use.
@@ -169,8 +172,9 @@ impl Manager {
         keys.iter().map(get).collect()
     }
 
-    /// Writes a secret to the secrets file, and creates the file if it does not exist. The next get still queries the
-    /// providers in order: an environment variable of the same name takes precedence over the file.
+    /// Writes a secret to the secrets file, and creates the file if it does not exist. With the setting `set_provider`,
+    /// writes it to that provider. The next get still queries the providers in order: an environment variable of the
+    /// same name takes precedence over the file.
     pub fn set(&self, key: &str, value: &[u8]) -> Result<()> {
         let _guard = fork::protect();
         check_key(key)?;
@@ -180,14 +184,34 @@ impl Manager {
         let value = std::str::from_utf8(value).map_err(|_| {
             Error::invalid_argument(format!("the value of {key:?} is not UTF-8, which a secrets file requires"))
         })?;
-        self.file()?.set(key, value, Deadline::after(self.timeout))
+        match self.set_provider {
+            SetProvider::File => self.file()?.set(key, value, Deadline::after(self.timeout)),
+            other => self.write(other, key, Some(value)).map(drop),
+        }
     }
 
-    /// Removes a secret from the secrets file. Returns whether the file had it.
+    /// Removes a secret from the secrets file, or from the provider of the setting `set_provider`. Returns whether it
+    /// was there.
     pub fn delete(&self, key: &str) -> Result<bool> {
         let _guard = fork::protect();
         check_key(key)?;
-        self.file()?.delete(key, Deadline::after(self.timeout))
+        match self.set_provider {
+            SetProvider::File => self.file()?.delete(key, Deadline::after(self.timeout)),
+            other => self.write(other, key, None),
+        }
+    }
+
+    fn write(&self, to: SetProvider, key: &str, value: Option<&str>) -> Result<bool> {
+        let (name, providers) = (to.name(), self.providers());
+        let provider = providers.iter().find(|provider| provider.name() == name).ok_or_else(|| {
+            let what = format!("`set_provider` is {name:?}, which `providers` does not list; add it there");
+            Error::new(Status::Config, what)
+        })?;
+        let existed = provider.write(key, value, &self.request(None, false));
+        let existed = existed.map_err(|error| at_provider(&**provider, error))?;
+        // Last, because other calls may have cached old values meanwhile.
+        self.lookup_cache.clear();
+        Ok(existed)
     }
 
     /// Adds a custom provider at this position in the order: 0 is first, `None` is last, but before a last provider

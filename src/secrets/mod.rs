@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | `env` | environment variables, on every get | no |
 //! | `file` | a JSON or YAML file, or a directory of files, checked for changes at most once a second | if it is a file |
-//! | `aws` | AWS Secrets Manager: all keys of a secret at once, or one value, cached for `cache_ttl` | no |
+//! | `aws` | AWS Secrets Manager: all keys of a secret at once, or one value, cached for `cache_ttl` | with `set_provider` |
 //! | `aws_parameters` | parameters of AWS Systems Manager below a path, in the same way | no |
 //! | `vault` | HashiCorp Vault or OpenBao, in the same way | no |
 //! | `huggingface` | the secret `HF_TOKEN` under other names, and in the token file of Hugging Face's tools | no |

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::provider::{Health, HealthState, Known, Names, Peeked, Request, SecretProvider};
 use super::secret::{ProviderId, Secret};
 use crate::clock::CoarseInstant;
-use crate::error::Result;
+use crate::error::{Error, Result, Status};
 use crate::fork::ReadGuard;
 
 pub(crate) struct NotConfiguredProvider {
@@ -45,6 +45,10 @@ impl SecretProvider for NotConfiguredProvider {
 
     fn names(&self, _: &Request) -> Option<Names> {
         Some(Names::default())
+    }
+
+    fn write(&self, _: &str, _: Option<&str>, _: &Request) -> Result<bool> {
+        Err(Error::new(Status::Config, self.reason()))
     }
 
     fn check(&self, _: &Request) -> Health {

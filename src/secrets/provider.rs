@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::secret::{ProviderId, Secret};
 use crate::clock::{CoarseInstant, Deadline};
-use crate::error::{Error, Result, Source};
+use crate::error::{Error, Result, Source, Status};
 use crate::fork::ReadGuard;
 use crate::secret_memory::SecretBytes;
 
@@ -96,6 +96,11 @@ pub(crate) trait SecretProvider: Send + Sync {
     /// Returns what it shares with other processes of this host, without a query; `None` if that is nothing.
     fn describe_share(&self) -> Option<Map<String, Value>> {
         None
+    }
+
+    /// Gives a key a new value, or removes it, in the source. Returns whether it had one. What is cached is replaced.
+    fn write(&self, _key: &str, _value: Option<&str>, _: &Request) -> Result<bool> {
+        Err(Error::new(Status::ReadOnly, format!("the provider {} is read-only", self.name())))
     }
 
     /// Drops, and so wipes, the values that the provider itself has cached.

@@ -17,6 +17,7 @@ mod roles;
 mod settings;
 mod throttling;
 mod values;
+mod writes;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -222,12 +222,12 @@ export class Secrets extends Handle {
   /** As `get('CLOUD_WEBHOOK_SECRET')`. */
   getWebhookSecret(options?: GetOptions): Promise<Secret>;
 
-  /** Writes a secret to the secrets file. */
+  /** Writes a secret to the secrets file, or to the provider of the setting `set_provider`. */
   set(key: string, value: Value, options?: CallOptions): Promise<void>;
   setSync(key: string, value: Value): void;
   /** As `set('REPLICATE_API_TOKEN', value)`. */
   setReplicateToken(value: Value, options?: CallOptions): Promise<void>;
-  /** Removes a secret from the secrets file; returns whether it existed. */
+  /** Removes a secret from there; returns whether it existed. */
   delete(key: string, options?: CallOptions): Promise<boolean>;
   deleteSync(key: string): boolean;
 

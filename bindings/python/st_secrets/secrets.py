@@ -364,7 +364,8 @@ class SecretsManager(_native.Secrets):
         return await _async.call(functools.partial(self.find, key, timeout, refresh, cached_only))
 
     def set_secret(self, key: str, value: str, *, strict: bool = False) -> bool:
-        """Writes a secret to the secrets file, which is created if it does not exist.
+        """Writes a secret to the secrets file, which is created if it does not exist, or to the provider of the setting
+        `set_provider`.
 
         If that fails, returns False and logs the reason; with `strict`, raises it. ProtocolError: the file cannot be
         parsed. AccessDeniedError, ReadOnlyError: it cannot be written. BusyError: another process holds the lock of the

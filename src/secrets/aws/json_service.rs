@@ -44,6 +44,17 @@ impl From<Error> for ReadError {
 /// `what` is what is read, for messages: `secret "app/prod"`.
 impl JsonService<'_> {
     pub(super) fn call(&self, action: &str, body: &Value, waits_if_throttled: bool) -> Result<AwsResponse, CallError> {
+        self.call_with(action, body.to_string().as_bytes(), &[], waits_if_throttled)
+    }
+
+    /// As [`call`](JsonService::call), with a body that has `secrets`.
+    pub(super) fn call_with(
+        &self,
+        action: &str,
+        body: &[u8],
+        secrets: &[&[u8]],
+        waits_if_throttled: bool,
+    ) -> Result<AwsResponse, CallError> {
         let header = |text: &str| Zeroizing::new(text.to_owned());
         self.client.call(
             &Call {
@@ -55,9 +66,9 @@ impl JsonService<'_> {
                     ("content-type", header("application/x-amz-json-1.1")),
                     ("x-amz-target", header(&format!("{}.{action}", self.service.target()))),
                 ],
-                body: body.to_string().as_bytes(),
+                body,
                 credentials: Some(self.credentials),
-                secrets: &[],
+                secrets,
                 waits_if_throttled,
             },
             self.deadline,

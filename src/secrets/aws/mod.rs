@@ -17,6 +17,7 @@
 //! | `batch_calls` | whether secrets are read in one call or one by one |
 //! | `secrets`, `listed`, `parameters` | documents of each kind of target |
 //! | `session`, `load`, `health` | one load of everything, one health check |
+//! | `write` | a change of one key of a secret |
 //! | `state`, `source` | what is kept from load to load; the provider itself |
 
 mod batch_calls;
@@ -52,6 +53,7 @@ mod state;
 mod sts;
 mod target;
 mod watched_files;
+mod write;
 mod xml;
 
 pub(crate) use source::{AwsSource, ID, PARAMETERS_ID};

@@ -231,7 +231,7 @@ fn named(id: &SecretId) -> String {
     format!("secret {:?}", id.text)
 }
 
-fn decode(encoded: &SecretBytes) -> Option<Zeroizing<Vec<u8>>> {
+pub(super) fn decode(encoded: &SecretBytes) -> Option<Zeroizing<Vec<u8>>> {
     let mut decoded = Zeroizing::new(vec![0; base64::decoded_len_estimate(encoded.len())]);
     let len = STANDARD.decode_slice(&**encoded, &mut decoded).ok()?;
     decoded.truncate(len);

@@ -8,14 +8,16 @@ use serde_json::{Map, Value, json};
 use super::filter::Filter;
 use super::parameter_paths::ParameterPaths;
 use super::selection::Selection;
+use super::session::Session;
 use super::settings::ProviderSettings;
 use super::state::{AwsCommon, AwsState};
 use super::target::Target;
 use super::watched_files::WatchedFiles;
-use super::{health, load};
+use super::write::Change;
+use super::{health, load, write};
 use crate::clock::Deadline;
 use crate::config::Config;
-use crate::error::{Result, Source};
+use crate::error::{Error, Result, Source, Status};
 use crate::fork;
 use crate::http::retry::Patience;
 use crate::secrets::document::{Document, DocumentSource};
@@ -122,6 +124,19 @@ impl DocumentSource for AwsSource {
         let is_complete = loaded.as_ref().is_ok_and(|document| document.incomplete().is_none());
         *state.files_of_failed_load.lock() = (!is_complete).then_some(files);
         loaded
+    }
+
+    fn write(&self, key: &str, value: Option<&str>, deadline: Deadline) -> Result<bool> {
+        let _guard = fork::protect();
+        let write = |state: &AwsState| {
+            let Target::Secrets(selection) = &state.provider_settings.target else {
+                return Err(Error::new(Status::ReadOnly, format!("the provider {} is read-only", self.id.name())));
+            };
+            let files = WatchedFiles::default();
+            let session = Session::open(state, None, &files, deadline, Patience::UntilDeadline)?;
+            write::write(&session, selection, &Change { key, value })
+        };
+        self.state().and_then(write).map_err(|error| error.with_source(self.id.source()))
     }
 
     fn has_new_credentials(&self) -> bool {

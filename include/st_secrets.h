@@ -121,6 +121,11 @@
 #define ST_SOURCE_AWS_PARAMETERS 15
 
 /**
+ * In `source`: the credentials that systemd passes to a service.
+ */
+#define ST_SOURCE_CREDENTIALS 16
+
+/**
  * In `st_error.flags`: the same call may succeed later without any change by the user.
  */
 #define ST_ERROR_RETRYABLE 1
@@ -290,10 +295,11 @@ typedef struct st_cipher st_cipher;
  * Keys of the secrets manager:
  *
  * - `providers`: JSON array, the providers in the order in which they are queried; default
- *   `["env","file","aws","vault","huggingface"]`. An element may also be an object that names a program whose output
- *   has secrets, such as `{"exec": ["sops", "-d", "secrets.json"], "name": "sops"}`, described in `docs/exec.md`, or
- *   a secret of AWS that is one value, such as `{"aws_secret": "prod/tls", "as": "TLS_KEY"}`, or all
- *   with a prefix or tags, such as `{"aws_secrets": {"prefix": "prod/"}}`, described in `docs/aws.md`.
+ *   `["env","file","aws","vault","huggingface"]`, with `credentials` after `env` in a service of systemd that has
+ *   some. An element may also be an object that names a program whose output has secrets, such as
+ *   `{"exec": ["sops", "-d", "secrets.json"], "name": "sops"}`, described in `docs/exec.md`, or a secret of AWS that
+ *   is one value, such as `{"aws_secret": "prod/tls", "as": "TLS_KEY"}`, or all with a prefix or tags, such as
+ *   `{"aws_secrets": {"prefix": "prod/"}}`, described in `docs/aws.md`.
  * - `env_prefix`: text; with `MYAPP` the key `hf-token` is the variable `MYAPP_HF_TOKEN`; default none
  * - `file_path`: text, a JSON or YAML file, or a directory with one file per secret; `~` is the home directory;
  *   default the first of `~/.simpletuner/secrets.json`, `.yaml` and `.yml` that exists

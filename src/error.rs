@@ -137,13 +137,28 @@ pub enum Source {
     Exec = 9,
     /// Parameters of AWS Systems Manager.
     AwsParameters = 15,
+    /// The credentials that systemd passes to a service.
+    Credentials = 16,
 }
 
 impl Source {
     /// Returns the source with this number, if there is one.
     pub(crate) fn from_code(code: i32) -> Option<Source> {
-        use Source::{Aws, AwsParameters, Custom, Encryption, Env, File, HuggingFace, None as Nowhere, Store, Vault};
-        let all = [Nowhere, Env, File, Aws, Vault, Custom, Store, Encryption, HuggingFace, AwsParameters];
+        use Source::{Aws, AwsParameters, Credentials, Custom, Encryption, Env, Exec, File, HuggingFace, Store, Vault};
+        let all = [
+            Source::None,
+            Env,
+            File,
+            Aws,
+            Vault,
+            Custom,
+            Store,
+            Encryption,
+            HuggingFace,
+            Exec,
+            AwsParameters,
+            Credentials,
+        ];
         all.into_iter().find(|source| *source as i32 == code)
     }
 }

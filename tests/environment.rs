@@ -145,3 +145,50 @@ fn set_creates_the_default_file() {
         assert_eq!(&**secrets.replicate_token().unwrap().value(), b"r8_new");
     });
 }
+
+#[test]
+fn credentials_of_a_service_are_found() {
+    let place = common::temp();
+    common::write(&place.path().join("HF_TOKEN"), "hf_1\n");
+    common::write(&place.path().join("BOTH"), "the credential");
+    let (path, home) = (place.path().to_str(), common::temp());
+    let variables = [
+        ("CREDENTIALS_DIRECTORY", path),
+        ("BOTH", Some("the variable")),
+        ("HOME", home.path().to_str()),
+        ("HF_TOKEN", None),
+    ];
+    in_environment("credentials_of_a_service_are_found", &variables, || {
+        let secrets = open(&[]).unwrap();
+        for _ in 0..2 {
+            let secret = secrets.get("HF_TOKEN").unwrap();
+            assert_eq!(&**secret.value(), b"hf_1");
+            assert_eq!((secret.provider(), secret.source()), ("credentials", Source::Credentials));
+        }
+        assert_eq!(text(&secrets, "BOTH").as_deref(), Some("the variable"));
+        let only = open(&[("providers", r#"["credentials"]"#)]).unwrap();
+        assert_eq!(text(&only, "BOTH").as_deref(), Some("the credential"));
+        assert!(only.get("OTHER").unwrap_err().message().contains("/OTHER does not exist"));
+        assert!(only.get("../HF_TOKEN").unwrap_err().message().contains("not a valid name of a file"));
+        let names = only.names(None).remove(0);
+        assert_eq!((&*names.provider, names.names.unwrap().len()), ("credentials", 2));
+        assert!(only.check().contains("(2 credentials)"));
+        // Only what `providers` lists is used.
+        assert_eq!(open(&[ENV_ONLY]).unwrap().get("HF_TOKEN").unwrap_err().status(), Status::NotFound);
+        let path = std::env::var("CREDENTIALS_DIRECTORY").unwrap();
+        std::fs::remove_dir_all(path).unwrap();
+        only.refresh(None).unwrap();
+        assert_eq!(only.get("BOTH").unwrap_err().status(), Status::NotFound);
+        assert!(only.check().contains("failed"));
+    });
+}
+
+#[test]
+fn without_credentials_the_provider_has_none() {
+    in_environment("without_credentials_the_provider_has_none", &[("CREDENTIALS_DIRECTORY", Some(""))], || {
+        assert!(!open(&[]).unwrap().describe().contains("credentials"));
+        let only = open(&[("providers", r#"["credentials"]"#)]).unwrap();
+        assert!(only.get("A").unwrap_err().message().contains("CREDENTIALS_DIRECTORY is not set"));
+        assert_eq!(only.names(None)[0].names.as_deref(), Some(&[][..]));
+    });
+}

@@ -118,6 +118,7 @@ const (
 	SourceHuggingFace   Source = C.ST_SOURCE_HUGGINGFACE
 	SourceExec          Source = C.ST_SOURCE_EXEC
 	SourceAWSParameters Source = C.ST_SOURCE_AWS_PARAMETERS
+	SourceCredentials   Source = C.ST_SOURCE_CREDENTIALS
 )
 
 // Error is a failure of the library. It never contains a value, key or token.

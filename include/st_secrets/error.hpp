@@ -67,6 +67,7 @@ enum class Source : std::int32_t {
     huggingface = ST_SOURCE_HUGGINGFACE,
     exec = ST_SOURCE_EXEC,
     aws_parameters = ST_SOURCE_AWS_PARAMETERS,
+    credentials = ST_SOURCE_CREDENTIALS,
 };
 
 #if defined(__GNUC__)

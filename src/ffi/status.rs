@@ -35,6 +35,8 @@ pub const ST_SOURCE_HUGGINGFACE: i32 = 8;
 pub const ST_SOURCE_EXEC: i32 = 9;
 /// In `source`: parameters of AWS Systems Manager.
 pub const ST_SOURCE_AWS_PARAMETERS: i32 = 15;
+/// In `source`: the credentials that systemd passes to a service.
+pub const ST_SOURCE_CREDENTIALS: i32 = 16;
 
 /// In `st_error.flags`: the same call may succeed later without any change by the user.
 pub const ST_ERROR_RETRYABLE: u32 = 1;
@@ -150,6 +152,7 @@ mod tests {
             (Source::HuggingFace, ST_SOURCE_HUGGINGFACE),
             (Source::Exec, ST_SOURCE_EXEC),
             (Source::AwsParameters, ST_SOURCE_AWS_PARAMETERS),
+            (Source::Credentials, ST_SOURCE_CREDENTIALS),
         ];
         assert!(sources.iter().all(|(source, number)| *source as i32 == *number));
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use parking_lot::RwLock;
 
 use super::aws::{self, AwsCommon, AwsSource};
+use super::credentials::CredentialsProvider;
 use super::custom::CustomProvider;
 use super::document::DocumentSource;
 use super::document_provider::DocumentProvider;
@@ -34,8 +35,8 @@ use crate::settings::Environment;
 use crate::share::Share;
 
 const DEFAULT_PROVIDERS: [&str; 5] = ["env", "file", "aws", "vault", "huggingface"];
-/// Built-in providers that `providers` has to list.
-const OTHER_PROVIDERS: [&str; 1] = ["aws_parameters"];
+/// Built-in providers that `providers` has to list; `credentials` only if there are none.
+const OTHER_PROVIDERS: [&str; 2] = ["aws_parameters", "credentials"];
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The maximum length of a value that is written, in bytes.
 const MAX_VALUE: usize = 1 << 20;
@@ -74,7 +75,7 @@ impl Manager {
     /// Opens a manager with these settings. It reads no file and sends no request yet.
     pub fn open(config: &Config) -> Result<Manager> {
         let _guard = fork::protect();
-        let default = DEFAULT_PROVIDERS.map(|name| ProviderSetting::Name(name.to_owned()));
+        let default = default_providers();
         let timeout = config.time("timeout", DEFAULT_TIMEOUT);
         let times = CacheTimes::of(config);
         let share = Share::open(config, &Environment::Process)?;
@@ -92,6 +93,7 @@ impl Manager {
                 },
                 ProviderSetting::Name(name) => match name.as_str() {
                     "env" => Arc::new(EnvProvider::open(config)?),
+                    "credentials" => Arc::new(CredentialsProvider::open(config)),
                     "file" => file.insert(Arc::new(FileProvider::open(config)?)).clone(),
                     "aws" => {
                         let why = "no secret is named; set `aws_secret_name` or SIMPLETUNER_AWS_SECRET_NAME".to_owned();
@@ -403,6 +405,15 @@ fn listed_twice(provider: &dyn SecretProvider) -> Error {
         _ => "",
     };
     Error::new(Status::Config, format!("the configuration key `providers` lists {name:?} twice{remedy}"))
+}
+
+/// The chain without `providers`. A service with credentials has them after its variables.
+fn default_providers() -> Vec<ProviderSetting> {
+    let mut names = DEFAULT_PROVIDERS.to_vec();
+    if CredentialsProvider::is_available() {
+        names.insert(1, "credentials");
+    }
+    names.into_iter().map(|name| ProviderSetting::Name(name.to_owned())).collect()
 }
 
 fn unknown_provider(name: &str) -> Error {

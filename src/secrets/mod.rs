@@ -4,6 +4,7 @@
 //! | provider | reads | writable |
 //! |---|---|---|
 //! | `env` | environment variables, on every get | no |
+//! | `credentials` | the credentials that systemd passes to a service | no |
 //! | `file` | a JSON or YAML file, or a directory of files, checked for changes at most once a second | if it is a file |
 //! | `aws` | AWS Secrets Manager: all keys of a secret at once, or one value, cached for `cache_ttl` | with `set_provider` |
 //! | `aws_parameters` | parameters of AWS Systems Manager below a path, in the same way | no |
@@ -30,6 +31,7 @@
 //! ```
 
 mod aws;
+mod credentials;
 mod custom;
 mod document;
 mod document_provider;

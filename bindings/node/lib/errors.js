@@ -4,6 +4,7 @@ const native = require('./native.js');
 
 const SOURCES = ['none', 'env', 'file', 'aws', 'vault', 'custom', 'store', 'encryption', 'huggingface', 'exec'];
 SOURCES[15] = 'aws_parameters';
+SOURCES[16] = 'credentials';
 
 /** The library's statuses that the binding itself uses. */
 const STATUS = {

@@ -7,6 +7,7 @@ const REDACTED = 'Secret(redacted)';
 const FLAGS = { STALE: 1, CACHED: 2, DEGRADED: 4, SHARED: 8 };
 const SOURCES = ['none', 'env', 'file', 'aws', 'vault', 'custom', 'store', 'encryption', 'huggingface', 'exec'];
 SOURCES[15] = 'aws_parameters';
+SOURCES[16] = 'credentials';
 
 /** Required by the constructor, so that users cannot call it: any other `External` would be misread as a value. */
 const OWN = Symbol('own');

@@ -63,6 +63,7 @@ from .secrets import (
     AWSSecretProvider,
     AWSSecretsManagerProvider,
     AWSSecretsProvider,
+    CredentialsProvider,
     EnvironmentSecretProvider,
     ExecProvider,
     FileSecretProvider,
@@ -88,6 +89,7 @@ SOURCE_ENCRYPTION: Final = 7
 SOURCE_HUGGINGFACE: Final = 8
 SOURCE_EXEC: Final = 9
 SOURCE_AWS_PARAMETERS: Final = 15
+SOURCE_CREDENTIALS: Final = 16
 
 __all__ = [
     "AWSParametersProvider",
@@ -105,6 +107,7 @@ __all__ = [
     "CorruptError",
     "DEFAULT_HARDWARE_INFO",
     "DeadlineError",
+    "CredentialsProvider",
     "EnvironmentSecretProvider",
     "Error",
     "ExecProvider",
@@ -122,6 +125,7 @@ __all__ = [
     "Redactor",
     "SOURCE_AWS",
     "SOURCE_AWS_PARAMETERS",
+    "SOURCE_CREDENTIALS",
     "SOURCE_CUSTOM",
     "SOURCE_ENCRYPTION",
     "SOURCE_ENV",

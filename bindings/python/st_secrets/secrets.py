@@ -34,6 +34,7 @@ __all__ = [
     "AWSSecretProvider",
     "AWSSecretsManagerProvider",
     "AWSSecretsProvider",
+    "CredentialsProvider",
     "EnvironmentSecretProvider",
     "ExecProvider",
     "FileSecretProvider",
@@ -159,6 +160,15 @@ class HashiCorpVaultProvider(_Provider):
         super().__init__(kept)
 
 
+class CredentialsProvider(_Provider):
+    """The credentials that systemd passes to a service in $CREDENTIALS_DIRECTORY."""
+
+    _provider = "credentials"
+
+    def __init__(self) -> None:
+        super().__init__(Kept(None))
+
+
 class HuggingFaceProvider(_Provider):
     """HF_TOKEN, where Hugging Face's tools have it: under other names of variables, or in the file that `hf auth login`
     writes.
@@ -263,6 +273,7 @@ _PROVIDERS: dict[str, type[_Provider]] = {
         AWSParametersProvider,
         HashiCorpVaultProvider,
         HuggingFaceProvider,
+        CredentialsProvider,
     )
 }
 

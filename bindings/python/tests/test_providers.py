@@ -125,6 +125,7 @@ class Providers(Case):
             names = [(type(provider).__name__, provider._provider) for provider in secrets._providers]
             self.assertEqual(names, [("AWSSecretsProvider", "aws:a=1"), ("ExecProvider", "exec")])
         self.assertFalse(AWSParametersProvider().is_available())
+        self.assertFalse(st_secrets.CredentialsProvider().is_available())
         with self.assertRaisesRegex(st_secrets.ConfigError, "a path begins with"):
             AWSParametersProvider("app/prod")
 

@@ -27,7 +27,7 @@ const MAX_SIZE: usize = 1 << 20;
 const MAX_ABSENT: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
 
 pub(in crate::secrets) struct Directory {
-    pub(super) path: PathBuf,
+    pub(in crate::secrets) path: PathBuf,
     files: Mutex<CachedFiles>,
     /// A copy for readers, which take no lock; changed with the lock of `files` held.
     current: Published<FileMap>,
@@ -96,7 +96,7 @@ impl Directory {
 
     /// Whether a file of this name could be a secret. A key must not lead out of the directory, or to what Kubernetes
     /// keeps for itself (`..data`).
-    pub(super) fn is_file_name(key: &str) -> bool {
+    fn is_file_name(key: &str) -> bool {
         !key.contains('/') && !key.starts_with("..") && key != "."
     }
 
@@ -115,7 +115,7 @@ impl Directory {
 
     /// The value of the file named `key`, without one final newline. The file is checked for changes if that was last
     /// done longer than `max_age` ago.
-    pub(super) fn find(&self, key: &str, max_age: Duration, strict: bool) -> Result<Option<SecretBytes>> {
+    pub(in crate::secrets) fn find(&self, key: &str, max_age: Duration, strict: bool) -> Result<Option<SecretBytes>> {
         match Directory::is_file_name(key) {
             true => self.read(key, max_age, strict),
             false => Ok(None),
@@ -136,7 +136,7 @@ impl Directory {
 
     /// The names of the files. Hidden files, directories and names that are not UTF-8 are left out. Called outside the
     /// fork gate.
-    pub(super) fn names(&self) -> Result<Vec<String>> {
+    pub(in crate::secrets) fn names(&self) -> Result<Vec<String>> {
         let failed = |error: &std::io::Error| Error::io("list", &self.path, error).with_source(Source::File);
         let mut names = Vec::new();
         for entry in std::fs::read_dir(&self.path).map_err(|error| failed(&error))? {
@@ -149,6 +149,16 @@ impl Directory {
             }
         }
         Ok(names)
+    }
+
+    /// Where `find` looks for this key.
+    pub(in crate::secrets) fn place(&self, key: &str) -> String {
+        match Directory::is_file_name(key) {
+            true => format!("{} does not exist", self.path.join(key).display()),
+            false => {
+                format!("{} is a directory, and the key is not a valid name of a file in it", self.path.display())
+            }
+        }
     }
 
     pub(in crate::secrets) fn clear_cache(&self) {

@@ -244,10 +244,7 @@ impl SecretProvider for FileProvider {
         match &*state {
             FileState::NoHome(reason) => reason.as_deref().unwrap_or(NO_HOME).to_owned(),
             FileState::Missing(path) => format!("{} does not exist", path.display()),
-            FileState::Directory(directory) if !Directory::is_file_name(key) => {
-                format!("{} is a directory, and the key is not a valid name of a file in it", directory.path.display())
-            }
-            FileState::Directory(directory) => format!("{} does not exist", directory.path.join(key).display()),
+            FileState::Directory(directory) => directory.place(key),
             FileState::Document(document) => format!("{} has no such key", document.path.display()),
             FileState::Failed(_, _, error) => error.message().to_owned(),
         }

@@ -321,6 +321,8 @@ typedef struct st_cipher st_cipher;
  * - `aws_parameters_path` (text or a JSON array of texts), `aws_parameters_endpoint_url`: the provider
  *   `aws_parameters`, which `providers` has to list: parameters of AWS Systems Manager below a path; described in
  *   `docs/aws.md`
+ * - `aws_agent_url`, `aws_agent_token_file`: AWS's agent or Lambda extension, which secrets are read from instead;
+ *   text, described in `docs/aws.md`
  * - `set_provider`: `"file"` or `"aws"`, the provider that `st_secrets_set` and `st_secrets_delete` write to;
  *   default `"file"`; described in `docs/aws.md`
  * - `vault_url`, `vault_mount`, `vault_path`, `vault_kv_version` (`"1"`, `"2"` or `"auto"`), `vault_namespace`,

@@ -54,6 +54,8 @@ impl Kind {
 const KEYS: &[(&str, Kind)] = &[
     ("absent_ttl", Kind::Lifetime),
     ("audit_database", Kind::Text),
+    ("aws_agent_token_file", Kind::Text),
+    ("aws_agent_url", Kind::Text),
     ("aws_endpoint_url", Kind::Text),
     ("aws_external_id", Kind::Text),
     ("aws_parameters_endpoint_url", Kind::Text),

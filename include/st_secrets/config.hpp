@@ -87,6 +87,8 @@ public:
     ST_SETTING(aws_endpoint_url, std::string_view, text)
     ST_SETTING(aws_version_id, std::string_view, text)
     ST_SETTING(aws_version_stage, std::string_view, text)
+    ST_SETTING(aws_agent_url, std::string_view, text)
+    ST_SETTING(aws_agent_token_file, std::string_view, text)
     // Parameters of AWS Systems Manager. For several paths: `set_list("aws_parameters_path", {…})`.
     ST_SETTING(aws_parameters_path, std::string_view, text)
     ST_SETTING(aws_parameters_endpoint_url, std::string_view, text)

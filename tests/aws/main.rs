@@ -1,5 +1,6 @@
 //! The AWS provider against moto, which checks signatures and permissions.
 
+mod agent;
 #[path = "../common/mod.rs"]
 mod common;
 mod endpoints;

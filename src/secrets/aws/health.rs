@@ -19,6 +19,9 @@ const STS_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Checks the provider.
 pub(super) fn check(state: &AwsState, deadline: Deadline) -> Health {
+    if let Some((agent, _)) = state.provider_settings.agent() {
+        return check_agent(state, &agent.url, deadline);
+    }
     let files = WatchedFiles::default();
     let session = match Session::open(state, None, &files, deadline, Patience::Brief) {
         Ok(session) => session,
@@ -56,6 +59,20 @@ pub(super) fn check(state: &AwsState, deadline: Deadline) -> Health {
         Some(why) => warning(format!("{readable}, but a file of the AWS tools is treated as empty: {why}"))
             .with_advice("make the file readable, or name another with AWS_CONFIG_FILE or AWS_SHARED_CREDENTIALS_FILE"),
         None => Health::new(HealthState::Ok, format!("{readable} ({caller})")),
+    }
+}
+
+fn check_agent(state: &AwsState, url: &str, deadline: Deadline) -> Health {
+    let from = format!("{} from the agent at {url}", state.place());
+    match load::load(state, &WatchedFiles::default(), deadline, Patience::Brief) {
+        Err(error) => Health::new(HealthState::Failed, error.message())
+            .with_advice("check that the agent runs, and its own log: it has credentials of its own"),
+        Ok(document) => {
+            match document.missing.clone().or(document.incomplete().map(|error| error.message().to_owned())) {
+                Some(why) => Health::new(HealthState::Warning, format!("{from}: {why}")),
+                None => Health::new(HealthState::Ok, format!("{from} can be read")),
+            }
+        }
     }
 }
 

@@ -22,7 +22,8 @@ pub(super) struct JsonService<'a> {
     pub(super) service: Service,
     pub(super) region: &'a str,
     pub(super) endpoint: &'a Endpoint,
-    pub(super) credentials: &'a AwsCredentials,
+    /// `None` for the agent, which has its own.
+    pub(super) credentials: Option<&'a AwsCredentials>,
     /// Where the credentials are from, for messages.
     pub(super) credentials_origin: &'a str,
     pub(super) deadline: Deadline,
@@ -67,7 +68,7 @@ impl JsonService<'_> {
                     ("x-amz-target", header(&format!("{}.{action}", self.service.target()))),
                 ],
                 body,
-                credentials: Some(self.credentials),
+                credentials: self.credentials,
                 secrets,
                 waits_if_throttled,
             },

@@ -4,7 +4,7 @@ use super::session::Session;
 use super::state::AwsState;
 use super::target::Target;
 use super::watched_files::WatchedFiles;
-use super::{listed, parameters, secrets};
+use super::{agent_load, listed, parameters, secrets};
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Status};
 use crate::http::retry::Patience;
@@ -14,6 +14,9 @@ use crate::secrets::document::Document;
 /// Loads everything that the provider reads. If a region is unavailable, those with replicas are asked in their order,
 /// each with its part of the time.
 pub(super) fn load(state: &AwsState, files: &WatchedFiles, deadline: Deadline, patience: Patience) -> Result<Document> {
+    if let Some((agent, selection)) = state.provider_settings.agent() {
+        return agent_load::load(state, agent, selection, deadline, patience);
+    }
     let replicas = state.provider_settings.replicas();
     let part = |regions: usize| deadline.min(Deadline::after(deadline.remaining() / regions as u32));
     let first = load_in(state, None, files, part(replicas.len() + 1), patience);

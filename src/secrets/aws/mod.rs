@@ -16,10 +16,14 @@
 //! | `json_service`, `secrets_manager`, `sts` | the services |
 //! | `batch_calls` | whether secrets are read in one call or one by one |
 //! | `secrets`, `listed`, `parameters` | documents of each kind of target |
+//! | `agent`, `agent_token`, `agent_load` | the same secrets from AWS's agent on this machine |
 //! | `session`, `load`, `health` | one load of everything, one health check |
 //! | `write` | a change of one key of a secret |
 //! | `state`, `source` | what is kept from load to load; the provider itself |
 
+mod agent;
+mod agent_load;
+mod agent_token;
 mod batch_calls;
 mod call;
 mod client;

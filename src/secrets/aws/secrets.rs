@@ -97,7 +97,7 @@ fn rejection(results: &mut [Option<LookupResult>]) -> Option<&mut ReadError> {
 }
 
 /// Merges the results. Returns an error if no key is known: the first secrets are missing, and the next cannot be read.
-fn document(ids: &[SecretId], results: Results) -> Result<Document> {
+pub(super) fn document(ids: &[SecretId], results: Results) -> Result<Document> {
     let is_single = results.len() == 1;
     let mut document = Document::new(None);
     let (mut found, mut missing) = (0, Vec::new());

@@ -82,13 +82,16 @@ impl SecretsManager<'_> {
             }
         }
         match self.service.call(SINGLE_ACTION, &body, true) {
-            Ok(AwsResponse { response, .. }) => {
-                let fields = self.service.parse(&named(id), &response.body)?;
-                Ok(self.read(id, &fields)?)
-            }
+            Ok(AwsResponse { response, .. }) => self.parse(id, &response.body),
             Err(CallError::Transport(error)) => Err(self.service.unreachable(&named(id), error).into()),
             Err(CallError::Service(service_error)) => self.failed(id, &service_error),
         }
+    }
+
+    /// Reads the response to GetSecretValue.
+    pub(super) fn parse(&self, id: &SecretId, body: &SecretBytes) -> LookupResult {
+        let fields = self.service.parse(&named(id), body)?;
+        Ok(self.read(id, &fields)?)
     }
 
     /// Reads many secrets with as few calls of BatchGetSecretValue as possible.
@@ -183,7 +186,7 @@ impl SecretsManager<'_> {
     }
 
     /// Interprets an error response. A secret that does not exist is not an error.
-    fn failed(&self, id: &SecretId, service_error: &ServiceError) -> LookupResult {
+    pub(super) fn failed(&self, id: &SecretId, service_error: &ServiceError) -> LookupResult {
         let kind = service_error.kind();
         if kind == ErrorKind::NotFound {
             let Selection { version_id, version_stage, .. } = self.selection;
@@ -227,7 +230,7 @@ impl SecretsManager<'_> {
 }
 
 /// A secret, for messages.
-fn named(id: &SecretId) -> String {
+pub(super) fn named(id: &SecretId) -> String {
     format!("secret {:?}", id.text)
 }
 

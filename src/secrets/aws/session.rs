@@ -119,7 +119,7 @@ impl<'a> Session<'a> {
                 service,
                 region,
                 endpoint: &endpoint,
-                credentials: cached.credentials(),
+                credentials: Some(cached.credentials()),
                 credentials_origin: cached.origin(),
                 deadline: self.deadline,
             })

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use super::agent::Agent;
 use super::endpoint::{Endpoint, Service, Variant, checked_url, default_url};
 use super::errors::config_error;
 use super::identifiers::{checked_external_id, checked_region, checked_role_arn, checked_session_name};
 use super::profiles::{Profile, Profiles};
+use super::selection::Selection;
 use super::target::Target;
 use crate::config::Config;
 use crate::error::Result;
@@ -14,7 +16,7 @@ use crate::settings::{Environment, InvalidSetting, Setting, SettingOrigin, excer
 use crate::share::Identity;
 
 /// Enough for twenty secrets of 64 KiB, fully escaped.
-const MAX_BODY: usize = 16 << 20;
+pub(super) const MAX_BODY: usize = 16 << 20;
 const REGION_KEY: &str = "aws_region";
 const ENDPOINT_KEY: &str = "aws_endpoint_url";
 const PARAMETERS_ENDPOINT_KEY: &str = "aws_parameters_endpoint_url";
@@ -29,6 +31,7 @@ pub(super) struct ProviderSettings {
     parameters_endpoint: Option<String>,
     pub(super) role: Option<RoleSettings>,
     max_attempts: Option<u32>,
+    agent: Option<Agent>,
 }
 
 /// A role that is assumed with the credentials that are found.
@@ -57,6 +60,18 @@ impl RoleSettings {
 }
 
 impl ProviderSettings {
+    /// The agent that is asked for these secrets, and nothing else.
+    pub(super) fn agent(&self) -> Option<(&Agent, &Selection)> {
+        match &self.target {
+            Target::Secrets(selection) => self.agent.as_ref().map(|agent| (agent, selection)),
+            Target::Listed(_) | Target::Parameters(_) => None,
+        }
+    }
+
+    pub(super) fn max_attempts(&self) -> Option<u32> {
+        self.max_attempts
+    }
+
     /// The regions that are asked if the first one is unavailable. An ARN is read in its own region alone.
     pub(super) fn replicas(&self) -> &[String] {
         match (self.regions.as_slice(), &self.target) {
@@ -74,6 +89,7 @@ impl ProviderSettings {
             endpoint: config.setting(ENDPOINT_KEY)?.as_ref().map(checked_url).transpose()?,
             parameters_endpoint: config.setting(PARAMETERS_ENDPOINT_KEY)?.as_ref().map(checked_url).transpose()?,
             role: RoleSettings::read(config)?,
+            agent: Agent::read(config)?,
             max_attempts: Some(config.count("max_attempts", 0)).filter(|attempts| *attempts > 0),
         })
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
+use super::agent_token;
 use super::batch_calls::BatchCalls;
 use super::clock_offsets::ClockOffsets;
 use super::credentials::{self, CredentialCache, InstanceState};
@@ -130,6 +131,14 @@ impl AwsState {
 
     /// Returns who would request which secrets.
     pub(super) fn identity(&self) -> Result<Identity> {
+        if let Some((agent, selection)) = self.provider_settings.agent() {
+            let mut identity = Identity::new("aws");
+            identity.add("agent", &agent.url);
+            selection.secret_ids.iter().for_each(|id| identity.add("secret", &id.text));
+            selection.identify(&mut identity);
+            identity.add_secret(agent_token::token(agent, &self.environment)?.0.as_bytes())?;
+            return Ok(identity);
+        }
         let settings = self.settings()?;
         // A process on an instance does not know its region before the first load. All processes there have the same.
         let region = settings.region()?.unwrap_or_else(|| "that of the instance".to_owned());
@@ -151,6 +160,10 @@ impl AwsState {
     /// Adds the settings that are not secret.
     pub(super) fn describe(&self, members: &mut Map<String, Value>) -> Result<()> {
         self.provider_settings.target.describe(members);
+        if let Some((agent, _)) = self.provider_settings.agent() {
+            members.insert("agent".to_owned(), json!(agent.url));
+            return Ok(());
+        }
         let settings = self.settings()?;
         members.insert("profile".to_owned(), json!(settings.profile_name));
         let known = self.region.lock().clone();

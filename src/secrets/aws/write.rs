@@ -62,6 +62,9 @@ impl Version {
 
 /// Makes a change in the first secret that has the key; if none has it, in the first one. Returns whether it was there.
 pub(super) fn write(session: &Session<'_>, selection: &Selection, change: &Change<'_>) -> Result<bool> {
+    if session.state.provider_settings.agent().is_some() {
+        return Err(config_error("`set_provider` is \"aws\", but the agent of `aws_agent_url` only reads; unset one"));
+    }
     let is_current = selection.version_stage.as_deref().is_none_or(|stage| stage == CURRENT);
     if !matches!(selection.form, Form::Object) || selection.version_id.is_some() || !is_current {
         let what = "`set_provider` is \"aws\", which changes the current version; unset `aws_version_id` and \

@@ -67,7 +67,7 @@ impl<'a> MetadataClient<'a> {
 }
 
 /// Reads a token from a file, without the white space around it. `origin` names the setting for messages.
-pub(super) fn read_token(path: &Path, origin: &str) -> Result<Zeroizing<String>> {
+pub(in crate::secrets::aws) fn read_token(path: &Path, origin: &str) -> Result<Zeroizing<String>> {
     let named = |error: Error| error.map_message(|message| format!("{origin}: {message}"));
     let contents = files::read(path, MAX_BODY).map_err(named)?;
     let text = std::str::from_utf8(&contents.bytes).map(str::trim).unwrap_or_default();

@@ -29,5 +29,5 @@ pub(super) use cache::{CachedCredentials, CredentialCache};
 pub(super) use chain::{resolve, source};
 pub(super) use context::Context;
 pub(super) use instance::region as region_of_instance;
-pub(super) use metadata::{InstanceState, MetadataClient};
+pub(super) use metadata::{InstanceState, MetadataClient, read_token};
 pub(super) use provider::CredentialProvider;

@@ -1,5 +1,4 @@
 use super::*;
-use crate::secrets::aws::selection::Selection;
 
 /// Calls `test` with the settings of this configuration, these variables and this config file.
 fn with<T>(

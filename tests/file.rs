@@ -41,6 +41,35 @@ fn json_and_yaml_give_the_same_values() {
 }
 
 #[test]
+fn dotenv_file_is_read_and_never_changed() {
+    let directory = temp();
+    let content = "# tokens\nexport HF_TOKEN=hf_1 # mine\nTWO='a b'\nEMPTY=\nHF_TOKEN=\"hf_2\\n\"\n";
+    let path = write(&directory.path().join(".env"), content);
+    let secrets = with_file(&path);
+    for (key, value) in [("HF_TOKEN", "hf_2\n"), ("TWO", "a b"), ("EMPTY", "")] {
+        assert_eq!(text(&secrets, key).as_deref(), Some(value), "{key}");
+    }
+    assert!(secrets.describe().contains("\"format\": \"dotenv\""));
+    for error in [secrets.set("HF_TOKEN", b"x").unwrap_err(), secrets.delete("HF_TOKEN").unwrap_err()] {
+        assert_eq!((error.status(), error.source_provider()), (Status::ReadOnly, Source::File), "{error}");
+        assert!(error.message().contains(".env is a dotenv file"), "{error}");
+    }
+    assert_eq!(fs::read_to_string(&path).unwrap(), content);
+    let missing = with_file(&directory.path().join("new.env"));
+    assert_eq!(missing.set("A", b"x").unwrap_err().status(), Status::ReadOnly);
+    assert!(!directory.path().join("new.env").exists());
+
+    let broken = write(&directory.path().join("broken.env"), "A=1\nCANARY\n");
+    let error = with_file(&broken).get("A").unwrap_err();
+    assert_eq!(error.status(), Status::Protocol);
+    assert!(error.message().contains("broken.env, line 2, column 1: not a dotenv file: write NAME=value"), "{error}");
+    assert!(!error.message().contains("CANARY"), "{error}");
+    // SimpleTuner reads a file of this name as JSON.
+    let json = write(&directory.path().join("json.env"), "{\"A\": \"1\"}");
+    assert_eq!(text(&with_file(&json), "A").as_deref(), Some("1"));
+}
+
+#[test]
 fn file_change_is_noticed_soon_and_by_a_refresh_at_once() {
     let directory = temp();
     let path = write(&directory.path().join("s.json"), r#"{"A": "1"}"#);

@@ -1,4 +1,4 @@
-//! The contents of a secrets file in either format.
+//! The contents of a secrets file in each format.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use super::yaml;
 use crate::clock::Deadline;
+use crate::dotenv;
 use crate::secret_memory::SecretBytes;
 use crate::secrets::entries::{Entries, Position, Problem};
 use crate::secrets::json;
@@ -19,20 +20,24 @@ pub(super) const MAX_SIZE: usize = 4 << 20;
 /// The size up to which a text is parsed within milliseconds.
 const SMALL: usize = 1 << 16;
 
-/// The format of a file, which its name determines as in SimpleTuner.
+/// The format of a file, which its name determines: JSON and YAML as in SimpleTuner, which has no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     Json,
     Yaml,
+    /// It is never changed here.
+    Dotenv,
 }
 
 impl Format {
     pub(super) fn of(path: &Path) -> Format {
-        let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
-        if extension.is_some_and(|extension| extension == "yaml" || extension == "yml") {
-            Format::Yaml
-        } else {
-            Format::Json
+        let name = path.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+        // `.env` and `.env.production` too.
+        match name.rsplit_once('.') {
+            Some((_, "yaml" | "yml")) => Format::Yaml,
+            Some((_, "env")) => Format::Dotenv,
+            Some((_, extension)) if extension != "json" && name.starts_with(".env.") => Format::Dotenv,
+            _ => Format::Json,
         }
     }
 
@@ -40,6 +45,7 @@ impl Format {
         match self {
             Format::Json => "json",
             Format::Yaml => "yaml",
+            Format::Dotenv => "dotenv",
         }
     }
 
@@ -51,8 +57,21 @@ impl Format {
         match self {
             Format::Json => json::parse(text),
             Format::Yaml => yaml::parse(text, deadline),
+            // SimpleTuner reads a file of any other name as JSON.
+            Format::Dotenv if text.trim_start().starts_with('{') => json::parse(text),
+            Format::Dotenv => parse_dotenv(text),
         }
     }
+}
+
+fn parse_dotenv(text: &str) -> Result<Entries, Problem> {
+    let variables = dotenv::parse(text)
+        .map_err(|(line, what)| Problem::at(Position { line, column: 1 }, format!("not a dotenv file: {what}")))?;
+    let entries = variables.into_iter().map(|(name, value)| {
+        let value = SecretBytes::copy_from(value.as_bytes()).map_err(Problem::OutOfMemory)?;
+        Ok((name, Some(value)))
+    });
+    entries.collect()
 }
 
 /// A change of one entry.
@@ -77,6 +96,7 @@ impl Change<'_> {
             (Change::Set(value), Format::Yaml) => yaml::set(text, key, value, deadline).map(Some),
             (Change::Delete, Format::Json) => json::delete(text, key),
             (Change::Delete, Format::Yaml) => yaml::delete(text, key, deadline),
+            (_, Format::Dotenv) => Err(Problem::layout(key)),
         }?;
         if let Some(changed) = &changed {
             let before = if text.is_empty() { Entries::new() } else { format.parse(bytes, deadline)? };
@@ -128,9 +148,18 @@ mod tests {
 
     #[test]
     fn file_name_determines_the_format() {
-        for (name, format) in
-            [("a.json", Format::Json), ("a.YAML", Format::Yaml), ("a.yml", Format::Yaml), ("secrets", Format::Json)]
-        {
+        for (name, format) in [
+            ("a.json", Format::Json),
+            ("a.YAML", Format::Yaml),
+            ("a.yml", Format::Yaml),
+            ("secrets", Format::Json),
+            (".env", Format::Dotenv),
+            ("app.env", Format::Dotenv),
+            (".env.production", Format::Dotenv),
+            (".env.json", Format::Json),
+            ("env", Format::Json),
+            ("", Format::Json),
+        ] {
             assert_eq!(Format::of(Path::new(name)), format, "{name}");
         }
     }

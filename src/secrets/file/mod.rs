@@ -26,7 +26,7 @@ mod state;
 mod yaml;
 
 pub(super) use directory::Directory;
-use document::Change;
+use document::{Change, Format};
 use state::{FileLocation, FileState, Located, NO_HOME, no_home};
 
 /// How long a snapshot is used before the file is checked for changes.
@@ -94,6 +94,13 @@ impl FileProvider {
 
     fn change(&self, key: &str, change: &Change<'_>, deadline: Deadline) -> Result<bool> {
         let path = match fork::unprotected(|| self.location.locate())? {
+            Located::File(path, _) | Located::Missing(path) if Format::of(&path) == Format::Dotenv => {
+                let message = format!(
+                    "{} is a dotenv file, which is read-only; edit it by hand, or set file_path to a JSON or YAML file",
+                    path.display()
+                );
+                return Err(Error::new(Status::ReadOnly, message).with_source(Source::File));
+            }
             Located::File(path, _) | Located::Missing(path) => path,
             Located::Directory(path) => {
                 let message = format!(

@@ -88,6 +88,14 @@ fn without_nan(text: &str) -> (Option<Zeroizing<String>>, Vec<usize>) {
     (Some(edited).filter(|_| !replaced.is_empty()), replaced)
 }
 
+/// Returns where in the text the value of this key is; `None` if the text has none.
+pub(super) fn raw_value(text: &str, key: &str) -> Option<std::ops::Range<usize>> {
+    let entries = entries(text).ok()?;
+    let raw = entries.iter().rfind(|entry| entry.key == key)?.raw_value;
+    let start = offset(text, raw);
+    Some(start..start + raw.len())
+}
+
 /// Returns the text with `key` set to `value` and every other byte kept. An empty text becomes a new document.
 pub(super) fn set(text: &str, key: &str, value: &str) -> Result<Zeroizing<String>, Problem> {
     let new_key = quote(key);

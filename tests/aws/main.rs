@@ -1,6 +1,7 @@
 //! The AWS provider against moto, which checks signatures and permissions.
 
 mod agent;
+mod aws_login;
 #[path = "../common/mod.rs"]
 mod common;
 mod endpoints;

@@ -279,7 +279,6 @@ fn invalid_profile_is_refused_with_its_location() {
             ),
             ("[default]\nweb_identity_token_file = /token\n".to_owned(), "`web_identity_token_file` needs `role_arn`"),
             (chain(6000), "the chain of source profiles is longer than 32"),
-            ("[default]\nlogin_session = arn:aws:iam::1:user/x\n".to_owned(), "`login_session`"),
             ("[default]\ncredential_process = \"/bin/x\n".to_owned(), "a quotation mark is not closed"),
             ("[default]\nservices = s\naws_access_key_id = AKIA\n".to_owned(), "`aws_secret_access_key` is missing"),
             ("[default\naws_access_key_id = CANARY\n".to_owned(), "config, line 1: the section name has no closing"),

@@ -14,6 +14,8 @@ pub(super) enum Service {
     Ssm,
     /// Renews a login.
     SsoOidc,
+    /// Renews a login of `aws login`.
+    Signin,
 }
 
 impl Service {
@@ -25,6 +27,7 @@ impl Service {
             Service::Sso => "portal.sso",
             Service::SsoOidc => "oidc",
             Service::Ssm => "ssm",
+            Service::Signin => "signin",
         }
     }
 
@@ -36,6 +39,7 @@ impl Service {
             Service::Sso => "awsssoportal",
             Service::SsoOidc => "sso-oauth",
             Service::Ssm => "ssm",
+            Service::Signin => "signin",
         }
     }
 
@@ -47,6 +51,7 @@ impl Service {
             Service::Sso => "sso",
             Service::SsoOidc => "sso_oidc",
             Service::Ssm => "ssm",
+            Service::Signin => "signin",
         }
     }
 
@@ -106,6 +111,9 @@ const PARTITIONS: [Partition; 8] = [
 pub(super) fn default_url(service: Service, region: &str, variant: Variant) -> String {
     let [.., fallback] = &PARTITIONS;
     let partition = PARTITIONS.iter().find(|one| region.starts_with(one.region_prefix)).unwrap_or(fallback);
+    if let Some(host) = signin_host(service, partition.name, region, variant) {
+        return format!("https://{host}/");
+    }
     // In these partitions the usual host of Secrets Manager is dual-stack. In the second one, the usual host of the
     // other services is their FIPS host.
     let usual_is_dual = match partition.name {
@@ -118,6 +126,21 @@ pub(super) fn default_url(service: Service, region: &str, variant: Variant) -> S
     let dual_stack = variant.dual_stack && !usual_is_dual;
     let domain = if dual_stack { partition.dual_stack_domain } else { partition.domain };
     format!("https://{}{fips}.{region}.{domain}/", service.host())
+}
+
+/// The host of Sign-In, where it has not the form of the other services.
+fn signin_host(service: Service, partition: &str, region: &str, variant: Variant) -> Option<String> {
+    let domain = match partition {
+        _ if service != Service::Signin || variant.dual_stack => return None,
+        "aws-us-gov" if variant.fips => return Some("signin-fips.amazonaws-us-gov.com".to_owned()),
+        _ if variant.fips => return None,
+        "aws" => "aws.amazon.com",
+        "aws-us-gov" => "amazonaws-us-gov.com",
+        "aws-cn" => "amazonaws.cn",
+        "aws-eusc" => "amazonaws-eusc.eu",
+        _ => return None,
+    };
+    Some(format!("{region}.signin.{domain}"))
 }
 
 /// Where a service is called.
@@ -234,6 +257,14 @@ mod tests {
             (Service::Sso, "us-east-1", fips, "portal.sso-fips.us-east-1.amazonaws.com"),
             (Service::Sso, "eu-west-1", usual, "portal.sso.eu-west-1.amazonaws.com"),
             (Service::SsoOidc, "cn-north-1", usual, "oidc.cn-north-1.amazonaws.com.cn"),
+            (Service::Signin, "eu-west-1", usual, "eu-west-1.signin.aws.amazon.com"),
+            (Service::Signin, "eu-west-1", fips, "signin-fips.eu-west-1.amazonaws.com"),
+            (Service::Signin, "eu-west-1", dual_stack, "signin.eu-west-1.api.aws"),
+            (Service::Signin, "us-gov-west-1", usual, "us-gov-west-1.signin.amazonaws-us-gov.com"),
+            (Service::Signin, "us-gov-west-1", fips, "signin-fips.amazonaws-us-gov.com"),
+            (Service::Signin, "cn-north-1", usual, "cn-north-1.signin.amazonaws.cn"),
+            (Service::Signin, "cn-north-1", fips, "signin-fips.cn-north-1.amazonaws.com.cn"),
+            (Service::Signin, "eusc-de-east-1", usual, "eusc-de-east-1.signin.amazonaws-eusc.eu"),
         ] {
             assert_eq!(default_url(service, region, variant), format!("https://{host}/"));
         }

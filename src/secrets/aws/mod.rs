@@ -18,7 +18,7 @@
 //! | `secrets`, `listed`, `parameters` | documents of each kind of target |
 //! | `agent`, `agent_token`, `agent_load` | the same secrets from AWS's agent on this machine |
 //! | `session`, `load`, `health` | one load of everything, one health check |
-//! | `write` | a change of one key of a secret |
+//! | `write`, `uuid` | a change of one key of a secret; random identifiers |
 //! | `state`, `source` | what is kept from load to load; the provider itself |
 
 mod agent;
@@ -56,6 +56,7 @@ mod source;
 mod state;
 mod sts;
 mod target;
+mod uuid;
 mod watched_files;
 mod write;
 mod xml;

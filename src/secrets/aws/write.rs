@@ -18,6 +18,7 @@ use super::secrets_manager::decode;
 use super::selection::{Form, Selection};
 use super::service_error::ErrorKind;
 use super::session::Session;
+use super::uuid::random_uuid;
 use crate::error::{Error, Result, Status};
 use crate::secret_memory::SecretBytes;
 use crate::secrets::entries::{Position, Problem};
@@ -138,7 +139,8 @@ impl Writer<'_> {
 
     /// Stores a new version, which is not the current one yet. Returns its id.
     fn put(&self, text: &Zeroizing<String>, is_binary: bool) -> Result<String, ReadError> {
-        let own = new_version_id()?;
+        // AWS uses it as the id of the new version. A request that is sent again with it makes no second version.
+        let own = random_uuid()?;
         let head = json!({"SecretId": self.id.text, "ClientRequestToken": own, "VersionStages": [PENDING]}).to_string();
         let (name, value) = match is_binary {
             true => ("SecretBinary", document::quote(&Zeroizing::new(STANDARD.encode(text.as_bytes())))),
@@ -216,32 +218,5 @@ impl Writer<'_> {
 
     fn what(&self) -> String {
         format!("secret {:?}", self.id.text)
-    }
-}
-
-/// A random UUID, version 4, which AWS uses as the id of the new version. A request that is sent again with it makes no
-/// second version.
-fn new_version_id() -> Result<String> {
-    let mut bytes = [0u8; 16];
-    getrandom::fill(&mut bytes).map_err(|_| Error::new(Status::Unavailable, "there are no random bytes"))?;
-    bytes[6] = bytes[6] & 0x0f | 0x40;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
-    let number = u128::from_be_bytes(bytes);
-    let part = |shift: u32, bits: u32| number >> shift & ((1 << bits) - 1);
-    let [a, b, c, d, e] = [part(96, 32), part(80, 16), part(64, 16), part(48, 16), part(0, 48)];
-    Ok(format!("{a:08x}-{b:04x}-{c:04x}-{d:04x}-{e:012x}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn version_id_is_a_random_uuid() {
-        let (one, other) = (new_version_id().unwrap(), new_version_id().unwrap());
-        assert_ne!(one, other);
-        let parts: Vec<usize> = one.split('-').map(str::len).collect();
-        assert_eq!(parts, [8, 4, 4, 4, 12]);
-        assert!(one[14..].starts_with('4') && "89ab".contains(&one[19..20]), "{one}");
     }
 }

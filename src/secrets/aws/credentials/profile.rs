@@ -2,6 +2,7 @@
 
 use super::container::Container;
 use super::instance::Instance;
+use super::login::Login;
 use super::process::CredentialProcess;
 use super::provider::CredentialProvider;
 use super::role::{AssumedRole, RoleSession, WebIdentity};
@@ -49,7 +50,7 @@ pub(super) fn resolve(
     let keys = profile.get("aws_access_key_id");
     let program = profile.get("credential_process");
     if let Some(login) = profile.get("login_session").filter(|_| keys.is_none() && program.is_none()) {
-        return Err(unsupported(profile, login, "`login_session` (a login with `aws login`)"));
+        return Login::from_profile(settings, profile, login).map(CredentialProvider::Login).map(Some);
     }
     // Keys in the credentials file take precedence over a program, and a program over keys in the config file.
     match (keys, program) {

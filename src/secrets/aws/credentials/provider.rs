@@ -5,6 +5,7 @@ use std::path::Path;
 use super::container::Container;
 use super::context::{Context, Fetched};
 use super::instance::Instance;
+use super::login::Login;
 use super::process::CredentialProcess;
 use super::role::{AssumedRole, WebIdentity};
 use super::sso::SsoLogin;
@@ -26,6 +27,7 @@ pub(in crate::secrets::aws) enum CredentialProvider {
         source: Box<CredentialProvider>,
     },
     Sso(SsoLogin),
+    Login(Login),
     Container(Container),
     Instance(Instance),
 }
@@ -39,6 +41,7 @@ impl CredentialProvider {
             CredentialProvider::WebIdentity(identity) => &identity.origin,
             CredentialProvider::AssumedRole { role, .. } => &role.origin,
             CredentialProvider::Sso(login) => &login.origin,
+            CredentialProvider::Login(login) => &login.origin,
             CredentialProvider::Container(container) => &container.origin,
             CredentialProvider::Instance(instance) => &instance.origin,
         }
@@ -55,6 +58,7 @@ impl CredentialProvider {
             CredentialProvider::AssumedRole { source, .. } => source.file(),
             CredentialProvider::WebIdentity(identity) => Some(&identity.token_file),
             CredentialProvider::Sso(login) => Some(login.cache_file()),
+            CredentialProvider::Login(login) => Some(login.cache_file()),
             CredentialProvider::Container(container) => container.token_file(),
             CredentialProvider::Static(_) | CredentialProvider::Process(_) | CredentialProvider::Instance(_) => None,
         }
@@ -83,6 +87,7 @@ impl CredentialProvider {
                 source.identify(settings, identity)
             }
             CredentialProvider::Sso(login) => login.identify(settings, identity),
+            CredentialProvider::Login(login) => login.identify(identity),
             CredentialProvider::Container(container) => container.identify(identity),
             CredentialProvider::Instance(instance) => {
                 instance.identify(identity);
@@ -101,6 +106,7 @@ impl CredentialProvider {
                 role.fetch(&source.fetch(context)?.credentials, context)
             }
             CredentialProvider::Sso(login) => login.fetch(context),
+            CredentialProvider::Login(login) => login.fetch(context),
             CredentialProvider::Container(container) => container.fetch(context),
             CredentialProvider::Instance(instance) => instance.fetch(context),
         }

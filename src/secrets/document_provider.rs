@@ -45,8 +45,9 @@ mod state;
 /// The depth of stack that is wiped after a load: a source may leave credentials there.
 const STACK: usize = 16 << 10;
 
-pub(super) struct DocumentProvider<S> {
-    source: S,
+/// `S` is a concrete type in tests alone: this code is large, and there once for all sources.
+pub(super) struct DocumentProvider<S: ?Sized = dyn DocumentSource> {
+    source: Box<S>,
     times: CacheTimes,
     /// Its results are `None` if another process is loading the document.
     loads: SingleFlight<Option<Arc<LoadedDocument>>>,
@@ -71,8 +72,8 @@ struct LoadRequest<'a> {
     accepts: &'a dyn Fn(&Arc<LoadedDocument>) -> bool,
 }
 
-impl<S: DocumentSource> DocumentProvider<S> {
-    pub(super) fn new(source: S, times: CacheTimes, share: Option<Arc<Share>>) -> Result<DocumentProvider<S>> {
+impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
+    pub(super) fn new(source: Box<S>, times: CacheTimes, share: Option<Arc<Share>>) -> Result<DocumentProvider<S>> {
         let (loads, upkeeps) = (SingleFlight::new()?, SingleFlight::new()?);
         let (state, current) = (Mutex::default(), Published::empty());
         Ok(DocumentProvider { source, times, loads, upkeeps, state, current, shared: share.map(SharedSlot::new) })
@@ -137,7 +138,7 @@ impl<S: DocumentSource> DocumentProvider<S> {
     }
 }
 
-impl<S: DocumentSource> SecretProvider for DocumentProvider<S> {
+impl<S: DocumentSource + ?Sized> SecretProvider for DocumentProvider<S> {
     fn id(&self) -> &ProviderId {
         self.source.id()
     }

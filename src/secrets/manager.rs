@@ -364,21 +364,25 @@ struct Remote {
 
 impl Remote {
     /// Returns a provider over a source with settings of its own.
-    fn own<S: DocumentSource + 'static>(&self, source: S) -> Result<Arc<dyn SecretProvider>> {
+    fn own(&self, source: impl DocumentSource + 'static) -> Result<Arc<dyn SecretProvider>> {
         check_own_name(source.id().name())?;
-        Ok(Arc::new(DocumentProvider::new(source, self.times, self.share.clone())?))
+        self.over(Box::new(source))
     }
 
     /// Returns a provider over this source or, if it is not configured, one that says why.
-    fn provider<S: DocumentSource + 'static>(
+    fn provider(
         &self,
         id: &'static ProviderId,
-        opened: Result<S, NotConfigured>,
+        opened: Result<impl DocumentSource + 'static, NotConfigured>,
     ) -> Result<Arc<dyn SecretProvider>> {
-        Ok(match opened {
-            Ok(opened) => Arc::new(DocumentProvider::new(opened, self.times, self.share.clone())?),
-            Err(missing) => Arc::new(NotConfiguredProvider { id, missing }),
-        })
+        match opened {
+            Ok(opened) => self.over(Box::new(opened)),
+            Err(missing) => Ok(Arc::new(NotConfiguredProvider { id, missing })),
+        }
+    }
+
+    fn over(&self, source: Box<dyn DocumentSource>) -> Result<Arc<dyn SecretProvider>> {
+        Ok(Arc::new(DocumentProvider::new(source, self.times, self.share.clone())?))
     }
 }
 

@@ -17,7 +17,7 @@ use crate::http::retry::Patience;
 use crate::log::{self, Level};
 use crate::secret_memory::wipe_stack_below;
 
-impl<S: DocumentSource> DocumentProvider<S> {
+impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
     /// Loads a new document, or waits for the call that is loading one.
     pub(super) fn load(&self, request: &LoadRequest) -> Result<Arc<LoadedDocument>> {
         let mut own = false;

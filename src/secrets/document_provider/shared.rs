@@ -48,7 +48,7 @@ impl SharedSlot {
         self.current.lock().clone()
     }
 
-    fn open(&self, source: &impl DocumentSource) -> Option<Arc<Slot>> {
+    fn open(&self, source: &(impl DocumentSource + ?Sized)) -> Option<Arc<Slot>> {
         let identity = source.identity()?;
         match self.current().filter(|slot| slot.is_for(&identity)) {
             Some(slot) => Some(slot),
@@ -88,13 +88,13 @@ impl Sharing<'_> {
     }
 }
 
-impl<S: DocumentSource> DocumentProvider<S> {
+impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
     /// The slot of this process now; `None` if nothing is shared.
     pub(super) fn slot(&self) -> Option<Arc<Slot>> {
         // A document that is never fresh is loaded by each call.
         let shared = self.shared.as_ref().filter(|_| !self.times.cache_ttl.is_zero())?;
         let _guard = fork::protect();
-        shared.open(&self.source)
+        shared.open(&*self.source)
     }
 
     /// The state, after taking over what other processes have published or invalidated.

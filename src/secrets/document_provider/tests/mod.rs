@@ -213,7 +213,7 @@ impl DocumentSource for Scripted {
 
 fn provider(times: CacheTimes) -> (Scripted, DocumentProvider<Scripted>) {
     let source = Scripted::default();
-    (source.clone(), DocumentProvider::new(source, times, None).unwrap())
+    (source.clone(), DocumentProvider::new(Box::new(source), times, None).unwrap())
 }
 
 /// A provider that has loaded this document.

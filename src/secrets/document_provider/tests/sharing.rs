@@ -26,7 +26,7 @@ impl Host {
     fn provider(&self) -> (Scripted, DocumentProvider<Scripted>) {
         let source = Scripted::default();
         *source.0.login.lock() = Some("first");
-        (source.clone(), DocumentProvider::new(source, TIMES, Some(self.share.clone())).unwrap())
+        (source.clone(), DocumentProvider::new(Box::new(source), TIMES, Some(self.share.clone())).unwrap())
     }
 
     /// The files whose names end like this.

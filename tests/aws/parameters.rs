@@ -1,12 +1,14 @@
 //! Parameters of Systems Manager, read by path.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
-use st_secrets::{Manager, Source, Status};
+use st_secrets::{Manager, Options, Source, Status};
 
 use crate::common::proxy::{Fault, Proxy, Reply};
 use crate::common::servers::{Key, Variables, moto, set_variables, unique};
 use crate::common::{open, text};
-use crate::{REFRESH, alone, variable};
+use crate::{REFRESH, alone, logged, variable};
 
 const READ_PARAMETERS: &[&str] = &["ssm:GetParametersByPath"];
 
@@ -171,6 +173,37 @@ fn failures_of_parameters_are_those_of_aws() {
             refused(Status::AccessDenied, "; allow ssm:GetParametersByPath on it to the owner of the credentials of");
             let error = secrets.get_with("A", &REFRESH).unwrap_err();
             assert_eq!(error.status(), Status::AccessDenied, "a denial ends the use of the last value");
+        },
+    );
+}
+
+#[test]
+fn request_for_parameters_ends_in_time_and_values_are_in_no_report() {
+    alone!(
+        || {
+            let variables = user_and_path(READ_PARAMETERS);
+            put(&format!("{}/A", variables.last().unwrap().1), "CANARY-CANARY", "SecureString");
+            variables
+        },
+        || {
+            let proxy = Proxy::to(moto().address());
+            set_variables([("AWS_ENDPOINT_URL", proxy.url())]);
+            let lines = logged();
+            let secrets = parameters(&variable("PATH_OF_PARAMETERS"));
+            let brief = Options { timeout: Some(Duration::from_secs(1)), ..REFRESH };
+            for fault in [Fault::Hang, Fault::Slow, Fault::SlowBody] {
+                proxy.next(1, fault.clone());
+                let error = secrets.get_with("A", &brief).unwrap_err();
+                assert_eq!(error.status(), Status::Timeout, "{fault:?}: {error}");
+                assert!(error.is_retryable() && error.message().contains("parameters below"), "{fault:?}: {error}");
+            }
+            secrets.refresh(None).unwrap();
+            assert_eq!(text(&secrets, "A").as_deref(), Some("CANARY-CANARY"));
+            proxy.next(1, Fault::Hang);
+            assert!(secrets.get_with("A", &brief).unwrap().is_stale(), "the last value is used during an outage");
+            for report in [secrets.describe(), secrets.check(), lines.lock().unwrap().clone()] {
+                assert!(report.contains("aws") && !report.contains("CANARY"), "{report}");
+            }
         },
     );
 }

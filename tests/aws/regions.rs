@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use st_secrets::{Manager, Status};
 
-use crate::common::proxy::{Proxy, Reply};
+use crate::common::proxy::{Fault, Proxy, Reply};
 use crate::common::servers::{moto, set_variables, unique};
 use crate::common::{open, text};
 use crate::{READ, REFRESH, alone, variable};
@@ -57,6 +57,18 @@ fn replica_is_read_while_its_region_is_unavailable() {
         for words in ["in us-east-1: HTTP status 503", "; and in eu-west-1: secret"] {
             assert!(error.message().contains(words), "{error}");
         }
+    });
+}
+
+#[test]
+fn replica_is_read_if_its_region_does_not_answer() {
+    alone!(replicated, || {
+        let proxy = Proxy::to(moto().address());
+        set_variables([("AWS_ENDPOINT_URL", proxy.url())]);
+        let secrets = in_regions(&json!(["us-east-1", "eu-west-1"]), &[("timeout", "16")]);
+        proxy.next(1, Fault::Hang);
+        assert_eq!(text(&secrets, "A").as_deref(), Some("1"), "the first region has half of the time");
+        assert_eq!(asked(&proxy), ["us-east-1", "eu-west-1"]);
     });
 }
 

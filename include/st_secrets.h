@@ -301,7 +301,7 @@ typedef struct st_cipher st_cipher;
  *   is one value, such as `{"aws_secret": "prod/tls", "as": "TLS_KEY"}`, or all with a prefix or tags, such as
  *   `{"aws_secrets": {"prefix": "prod/"}}`, described in `docs/aws.md`.
  * - `env_prefix`: text; with `MYAPP` the key `hf-token` is the variable `MYAPP_HF_TOKEN`; default none
- * - `file_path`: text, a JSON, YAML or dotenv file, or a directory with one file per secret; `~` is the home
+ * - `file_path`: text, a JSON, YAML, dotenv or TOML file, or a directory with one file per secret; `~` is the home
  *   directory; default the first of `~/.simpletuner/secrets.json`, `.yaml` and `.yml` that exists
  * - `strict_permissions`: true or false, reject a file that other users can read or change; default false
  * - `timeout`: seconds above 0 for one call; default 10

@@ -70,6 +70,20 @@ fn dotenv_file_is_read_and_never_changed() {
 }
 
 #[test]
+fn toml_file_is_read_and_never_changed() {
+    let directory = temp();
+    let content = "HF_TOKEN = \"hf_1\" # mine\nN = 1.50\n[db]\npassword = 'x'\n";
+    let path = write(&directory.path().join("s.toml"), content);
+    let secrets = with_file(&path);
+    for (key, value) in [("HF_TOKEN", "hf_1"), ("N", "1.50"), ("db", "{\"password\":\"x\"}")] {
+        assert_eq!(text(&secrets, key).as_deref(), Some(value), "{key}");
+    }
+    let error = secrets.set("HF_TOKEN", b"x").unwrap_err();
+    assert_eq!((error.status(), error.source_provider()), (Status::ReadOnly, Source::File), "{error}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), content);
+}
+
+#[test]
 fn file_change_is_noticed_soon_and_by_a_refresh_at_once() {
     let directory = temp();
     let path = write(&directory.path().join("s.json"), r#"{"A": "1"}"#);

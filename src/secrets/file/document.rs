@@ -7,7 +7,7 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 use zeroize::Zeroizing;
 
-use super::yaml;
+use super::{toml, yaml};
 use crate::clock::Deadline;
 use crate::dotenv;
 use crate::secret_memory::SecretBytes;
@@ -25,8 +25,14 @@ const SMALL: usize = 1 << 16;
 pub(super) enum Format {
     Json,
     Yaml,
-    /// It is never changed here.
+    /// It is never changed here, as TOML is not.
     Dotenv,
+    Toml,
+}
+
+/// Returns the name of a format that is never changed here.
+pub(super) fn read_only_format(path: &Path) -> Option<&'static str> {
+    Some(Format::of(path)).filter(|format| matches!(format, Format::Dotenv | Format::Toml)).map(Format::name)
 }
 
 impl Format {
@@ -36,6 +42,7 @@ impl Format {
         match name.rsplit_once('.') {
             Some((_, "yaml" | "yml")) => Format::Yaml,
             Some((_, "env")) => Format::Dotenv,
+            Some((_, "toml")) => Format::Toml,
             Some((_, extension)) if extension != "json" && name.starts_with(".env.") => Format::Dotenv,
             _ => Format::Json,
         }
@@ -46,6 +53,7 @@ impl Format {
             Format::Json => "json",
             Format::Yaml => "yaml",
             Format::Dotenv => "dotenv",
+            Format::Toml => "toml",
         }
     }
 
@@ -58,8 +66,9 @@ impl Format {
             Format::Json => json::parse(text),
             Format::Yaml => yaml::parse(text, deadline),
             // SimpleTuner reads a file of any other name as JSON.
-            Format::Dotenv if text.trim_start().starts_with('{') => json::parse(text),
+            Format::Dotenv | Format::Toml if text.trim_start().starts_with('{') => json::parse(text),
             Format::Dotenv => parse_dotenv(text),
+            Format::Toml => toml::parse(text),
         }
     }
 }
@@ -96,7 +105,7 @@ impl Change<'_> {
             (Change::Set(value), Format::Yaml) => yaml::set(text, key, value, deadline).map(Some),
             (Change::Delete, Format::Json) => json::delete(text, key),
             (Change::Delete, Format::Yaml) => yaml::delete(text, key, deadline),
-            (_, Format::Dotenv) => Err(Problem::layout(key)),
+            (_, Format::Dotenv | Format::Toml) => Err(Problem::layout(key)),
         }?;
         if let Some(changed) = &changed {
             let before = if text.is_empty() { Entries::new() } else { format.parse(bytes, deadline)? };
@@ -158,6 +167,7 @@ mod tests {
             (".env.production", Format::Dotenv),
             (".env.json", Format::Json),
             ("env", Format::Json),
+            ("secrets.TOML", Format::Toml),
             ("", Format::Json),
         ] {
             assert_eq!(Format::of(Path::new(name)), format, "{name}");

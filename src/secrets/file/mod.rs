@@ -23,10 +23,11 @@ mod document;
 pub(super) mod fuzzing;
 mod save;
 mod state;
+mod toml;
 mod yaml;
 
 pub(super) use directory::Directory;
-use document::{Change, Format};
+use document::{Change, read_only_format};
 use state::{FileLocation, FileState, Located, NO_HOME, no_home};
 
 /// How long a snapshot is used before the file is checked for changes.
@@ -94,14 +95,16 @@ impl FileProvider {
 
     fn change(&self, key: &str, change: &Change<'_>, deadline: Deadline) -> Result<bool> {
         let path = match fork::unprotected(|| self.location.locate())? {
-            Located::File(path, _) | Located::Missing(path) if Format::of(&path) == Format::Dotenv => {
-                let message = format!(
-                    "{} is a dotenv file, which is read-only; edit it by hand, or set file_path to a JSON or YAML file",
-                    path.display()
-                );
-                return Err(Error::new(Status::ReadOnly, message).with_source(Source::File));
-            }
-            Located::File(path, _) | Located::Missing(path) => path,
+            Located::File(path, _) | Located::Missing(path) => match read_only_format(&path) {
+                None => path,
+                Some(format) => {
+                    let path = path.display();
+                    let message = format!(
+                        "{path} is a {format} file, which is read-only; edit it, or set file_path to a JSON or YAML file"
+                    );
+                    return Err(Error::new(Status::ReadOnly, message).with_source(Source::File));
+                }
+            },
             Located::Directory(path) => {
                 let message = format!(
                     "{} is a directory of secrets, which is read-only; set file_path to a file",

@@ -18,7 +18,8 @@ mod edit;
 mod node;
 
 pub(super) use edit::{delete, set};
-use node::{BAD_KEY, Budget, CUSTOM_TAG, Node, NodeSeed, Pair, Shape, ShapeSeed, TOO_LARGE, UNSTABLE};
+use node::{BAD_KEY, Budget, CUSTOM_TAG, NodeSeed, Shape, ShapeSeed, TOO_LARGE, UNSTABLE};
+pub(super) use node::{Key, Node, Pair};
 
 const BOM: char = '\u{feff}';
 /// The most brackets that may be open. serde allows 128 levels, but brackets in scalars are counted too.
@@ -77,7 +78,8 @@ fn check_nesting(text: &str) -> Result<(), Problem> {
     Ok(())
 }
 
-fn entries(pairs: &[Pair]) -> Result<Entries, Problem> {
+/// The entries of a map, lists and maps as compact JSON.
+pub(super) fn entries(pairs: &[Pair]) -> Result<Entries, Problem> {
     let text_of = |node: &Node| match node {
         Node::Null => Ok(None),
         Node::Bool(text) | Node::Number(text) | Node::Text(text) => {

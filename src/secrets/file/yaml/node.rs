@@ -18,7 +18,7 @@ pub(super) const TOO_LARGE: &str = "the aliases make the document too large";
 pub(super) const UNSTABLE: &str = "the document cannot be read";
 
 /// A value with the text of its scalars.
-pub(super) enum Node {
+pub(in crate::secrets::file) enum Node {
     Null,
     Bool(Zeroizing<String>),
     Number(Zeroizing<String>),
@@ -28,15 +28,15 @@ pub(super) enum Node {
 }
 
 /// An entry of a map, in the order of the file.
-pub(super) struct Pair {
-    pub(super) key: Key,
-    pub(super) value: Node,
+pub(in crate::secrets::file) struct Pair {
+    pub(in crate::secrets::file) key: Key,
+    pub(in crate::secrets::file) value: Node,
 }
 
-pub(super) struct Key {
-    pub(super) text: String,
+pub(in crate::secrets::file) struct Key {
+    pub(in crate::secrets::file) text: String,
     /// Whether it is `<<` without quotes, whose value is merged into the map.
-    pub(super) merge: bool,
+    pub(in crate::secrets::file) merge: bool,
 }
 
 /// The limits of one document: its size with aliases expanded, and the deadline.

@@ -195,6 +195,16 @@
 #define ST_SECRET_SHARED 8
 
 /**
+ * For `st_secrets_invalidate`: all processes of this host that share. See the setting `share`.
+ */
+#define ST_SCOPE_HOST 1
+
+/**
+ * For `st_secrets_invalidate`: all hosts of a cluster. This version has no cluster tier, so it is an error.
+ */
+#define ST_SCOPE_CLUSTER 2
+
+/**
  * Outcome of `st_cache_load_begin`: the value is cached.
  */
 #define ST_LOAD_HIT 1
@@ -563,6 +573,15 @@ typedef st_status (*st_load_fn)(void *context,
                                 size_t key_len,
                                 double timeout,
                                 struct st_reply *reply);
+
+/**
+ * Called when something changed, with the generation (see `st_secrets_generation`). `key` has `key_len` bytes,
+ * followed by a NUL; for a watch of all keys it is NULL. It is valid until the callback returns.
+ *
+ * It is called on a thread of the program, within a get or `st_secrets_listen`, one call at a time, with no lock of
+ * the library held. It may call the library. It must return, and must not throw.
+ */
+typedef void (*st_change_fn)(void *context, const char *key, size_t key_len, uint64_t generation);
 
 /**
  * A counted reference to an object in a cache. Free it with `st_object_free`. The caller owns the struct and must
@@ -1154,6 +1173,88 @@ st_status st_secrets_share(const struct st_secrets *secrets,
 st_status st_secrets_file_path(const struct st_secrets *secrets,
                                struct st_bytes *path,
                                struct st_error *error);
+
+/**
+ * Writes to `generation` a number that increases when anything that this manager serves changed: a document was loaded
+ * with other contents or dropped, a file changed, another process invalidated something. It never decreases,
+ * and may increase more than once for one change. If it is still the same, nothing changed that a get of this
+ * process has noticed.
+ *
+ * With the setting `share`, the changes that other processes of the host publish count as soon as they do so, without
+ * a get. The call reads memory only, except the first one.
+ */
+st_status st_secrets_generation(const struct st_secrets *secrets,
+                                uint64_t *generation,
+                                struct st_error *error);
+
+/**
+ * Calls `changed` when the value of `key` changed; with NULL as the key, when anything changed. The callback is called
+ * on a thread of the program: within a get that found a change, or within `st_secrets_listen`. The library has no
+ * thread that would call it. `id` (may be NULL) receives the number for `st_secrets_unwatch`.
+ *
+ * The first value is the one that is cached now; if none is, the one that the next check finds. A key that gets or
+ * loses its value has changed. Variables and the values of custom providers are compared by `st_secrets_listen` only.
+ *
+ * The library takes ownership of `context`, even if the call fails. It calls `drop` (may be NULL) with it exactly
+ * once: after `st_secrets_unwatch`, when the manager is freed, or when this call fails.
+ */
+st_status st_secrets_watch(const struct st_secrets *secrets,
+                           const char *key,
+                           size_t key_len,
+                           st_change_fn changed,
+                           st_drop_fn drop,
+                           void *context,
+                           uint64_t *id,
+                           struct st_error *error);
+
+/**
+ * Ends a watch. When the call returns, no new call of its callback begins; one that another thread has begun may still
+ * be under way, and `drop` is called after it.
+ *
+ * `ST_NOT_FOUND`: there is no watch of this number.
+ */
+st_status st_secrets_unwatch(const struct st_secrets *secrets,
+                             uint64_t id,
+                             struct st_error *error);
+
+/**
+ * Waits until the generation is another one than `since`, or `timeout` seconds have passed (0: does not wait;
+ * `INFINITY`: no limit), and writes it to `generation`: if that is `since`, nothing changed. So a program loops with
+ * the result of the last call, and misses nothing in between.
+ *
+ * The call occupies the thread of the caller, and does there what watches need: it looks at files and watched keys
+ * once a second, and loads documents again that are due. Of the processes that share a document, one does that; the
+ * others wait, and are woken by what it publishes. Callbacks of watches are called before the call returns. A signal
+ * does not end the wait: use a short `timeout` where one must.
+ */
+st_status st_secrets_listen(const struct st_secrets *secrets,
+                            uint64_t since,
+                            double timeout,
+                            uint64_t *generation,
+                            struct st_error *error);
+
+/**
+ * Makes all processes in `scope` drop what they have cached, and returns when all have confirmed that, or after
+ * `timeout` seconds (`INFINITY`: no limit). `key` is the key that changed, or NULL for all. At present everything is
+ * dropped in both cases, because documents are loaded as a whole.
+ *
+ * `report` receives the result as JSON, which the caller frees with `st_bytes_free`: `{"scope": "host", "confirmed":
+ * [1201, 1202], "silent": [1203], "complete": true}`, with process IDs. In a process that confirmed, no get that
+ * begins after this call returns an older value. A process that makes no call confirms too: its next one begins with a
+ * look at the memory that all share. A silent process is stopped, possibly in the middle of a get, which would return
+ * what it has read. The call succeeds even if processes are silent: check `silent`. `complete` is false if the host
+ * has had more processes than the list has places (4092).
+ *
+ * `ST_CONFIG`: with `ST_SCOPE_HOST`, the setting `share` is off; with `ST_SCOPE_CLUSTER`, there is no cluster tier.
+ * `ST_ACCESS_DENIED` or `ST_IO`: the directory of the share cannot be used.
+ */
+st_status st_secrets_invalidate(const struct st_secrets *secrets,
+                                const char *key,
+                                size_t key_len,
+                                uint32_t scope,
+                                double timeout,
+                                struct st_bytes *report,
+                                struct st_error *error);
 
 /**
  * Creates a cache of at most `max_size` entries. A cache of size 0 stores nothing, but concurrent loads of one key

@@ -56,5 +56,5 @@ pub use config::Config;
 pub use encryption::Cipher;
 pub use error::{Error, Result, Source, Status};
 pub use secret_memory::{SecretBytes, SharedBytes};
-pub use secrets::{Manager, Options, ProviderNames, Secret, well_known};
+pub use secrets::{Manager, Options, ProviderNames, Scope, Secret, well_known};
 pub use store::Store;

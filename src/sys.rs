@@ -12,7 +12,10 @@ pub(crate) mod thread_words;
 
 pub(crate) use environment::with_variable;
 pub(crate) use registers::clear_vector_registers;
-pub(crate) use shared_page::{PAGE_SIZE, SharedPage, effective_user, is_in_memory, name_file};
+pub(crate) use shared_page::{
+    FileHeader, HostFields, MEMBERS, Member, PageFields, SharedFields, SharedMemory, effective_user, is_in_memory,
+    name_file,
+};
 
 /// The time since the machine started, including time suspended (`CLOCK_BOOTTIME`).
 pub(crate) fn time_since_boot() -> Duration {
@@ -169,12 +172,12 @@ pub(crate) fn futex_wake(word: &AtomicU32, class: u32, count: u32) -> usize {
     usize::try_from(woken).unwrap_or(0)
 }
 
-/// Like [`futex_wait_for`], for a word in a [`SharedPage`], until [`futex_wake_shared`].
+/// Like [`futex_wait_for`], for a word in [`SharedMemory`], until [`futex_wake_shared`].
 pub(crate) fn futex_wait_shared(word: &AtomicU32, expected: u32, time: Duration) {
     futex(word, libc::FUTEX_WAIT_BITSET, expected, u32::MAX, Some(time));
 }
 
-/// Wakes all threads of all processes that sleep on a word in a [`SharedPage`].
+/// Wakes all threads of all processes that sleep on a word in [`SharedMemory`].
 pub(crate) fn futex_wake_shared(word: &AtomicU32) {
     futex(word, libc::FUTEX_WAKE_BITSET, i32::MAX as u32, u32::MAX, None);
 }

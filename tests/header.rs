@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use st_secrets::Status;
 
 /// The sources of the header, in its order.
-const SOURCES: [&str; 18] = [
+const SOURCES: [&str; 19] = [
     "status",
     "library",
     "bytes",
@@ -14,6 +14,7 @@ const SOURCES: [&str; 18] = [
     "callback",
     "secrets",
     "secrets_admin",
+    "secrets_changes",
     "cache",
     "cache_builtin",
     "cache_load",

@@ -129,6 +129,12 @@ st_status provider(void *context, const char *key, std::size_t len, double timeo
     return reply.status();
 }
 
+/// The C callback of a watch; its context is an F.
+template <class F>
+void changed(void *context, const char *key, std::size_t len, std::uint64_t generation) noexcept {
+    (*static_cast<F *>(context))(std::string_view(key == nullptr ? "" : key, len), generation);
+}
+
 template <class T>
 void drop(void *object) noexcept {
     delete static_cast<T *>(object);

@@ -195,6 +195,55 @@ public:
     /// Removes all cached values. A value is wiped when its last reference is released.
     void clear_cache() const { try_clear_cache().value(); }
     Result<void> try_clear_cache() const noexcept { return handle_.call<void>(::st_secrets_clear_cache); }
+    /// Returns a number that increases when anything changed; see `listen`.
+    std::uint64_t generation() const { return try_generation().value(); }
+    Result<std::uint64_t> try_generation() const noexcept {
+        return handle_.call<std::uint64_t>([&](const st_secrets *secrets, std::uint64_t &generation, st_error *error) {
+            ::st_secrets_generation(secrets, &generation, error);
+        });
+    }
+    /// Calls `changed(key, generation)` when the value of `key` changed: within a get that found the change, or within
+    /// `listen`. For the empty key it is called when anything changed. It must not throw, and is destroyed with the
+    /// chain or by `unwatch`. Returns the number for `unwatch`.
+    template <class F>
+    std::uint64_t watch(std::string_view key, F &&changed) const {
+        return try_watch(key, std::forward<F>(changed)).value();
+    }
+    template <class F>
+    Result<std::uint64_t> try_watch(std::string_view key, F &&changed) const {
+        using Watch = std::decay_t<F>;
+        return handle_.call<std::uint64_t>([&](const st_secrets *secrets, std::uint64_t &id, st_error *error) {
+            auto watch = std::make_unique<Watch>(std::forward<F>(changed));
+            ::st_secrets_watch(secrets, key.empty() ? nullptr : key.data(), key.size(), detail::changed<Watch>,
+                               detail::drop<Watch>, watch.release(), &id, error);
+        });
+    }
+    /// Ends a watch. A call that another thread has begun may still be under way.
+    void unwatch(std::uint64_t id) const { try_unwatch(id).value(); }
+    Result<void> try_unwatch(std::uint64_t id) const noexcept {
+        return handle_.call<void>(
+            [&](const st_secrets *secrets, st_error *error) { ::st_secrets_unwatch(secrets, id, error); });
+    }
+    /// Waits until the generation is another one than `since`, or for `timeout`, and returns it. Looks for changes
+    /// meanwhile, in this thread.
+    std::uint64_t listen(std::uint64_t since, Seconds timeout) const { return try_listen(since, timeout).value(); }
+    Result<std::uint64_t> try_listen(std::uint64_t since, Seconds timeout) const noexcept {
+        return handle_.call<std::uint64_t>([&](const st_secrets *secrets, std::uint64_t &generation, st_error *error) {
+            ::st_secrets_listen(secrets, since, timeout.count(), &generation, error);
+        });
+    }
+    /// Makes all processes of this host drop what they have cached, and returns as JSON which have confirmed that and
+    /// which are silent, within `timeout`. `scope` is ST_SCOPE_HOST.
+    std::string invalidate(std::string_view key, Seconds timeout, std::uint32_t scope = ST_SCOPE_HOST) const {
+        return try_invalidate(key, timeout, scope).value();
+    }
+    Result<std::string> try_invalidate(std::string_view key, Seconds timeout,
+                                       std::uint32_t scope = ST_SCOPE_HOST) const {
+        return handle_.text([&](const st_secrets *secrets, st_bytes *report, st_error *error) {
+            ::st_secrets_invalidate(secrets, key.empty() ? nullptr : key.data(), key.size(), scope, timeout.count(),
+                                    report, error);
+        });
+    }
     /// Returns the settings and the providers in order, as JSON without any secret.
     std::string describe() const { return try_describe().value(); }
     Result<std::string> try_describe() const { return handle_.text(::st_secrets_describe); }

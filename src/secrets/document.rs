@@ -1,6 +1,7 @@
 //! Sources that are read as a whole: one document has the values of all keys.
 
 use std::collections::HashMap;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -140,6 +141,12 @@ impl Document {
     /// Returns the keys that have a value.
     pub(crate) fn entries(&self) -> impl Iterator<Item = (&str, &Entry)> {
         self.values.iter().map(|(key, entry)| (&**key, entry))
+    }
+
+    /// A hash of all keys and values.
+    pub(crate) fn fingerprint(&self, hasher: &impl BuildHasher) -> u64 {
+        let hash = |(key, (value, _)): (&str, &Entry)| hasher.hash_one((key, &value[..]));
+        self.entries().map(hash).fold(0, u64::wrapping_add)
     }
 
     /// Returns the entries that are unusable, with the reasons.

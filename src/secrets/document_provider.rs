@@ -12,11 +12,14 @@
 //! only briefly: such a load is a probe. Only an authoritative failure drops the document at once.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use foldhash::quality::RandomState;
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
+use super::changes::Changes;
 use super::document::DocumentSource;
 use super::lookup_cache::CacheTimes;
 use super::provider::{Health, HealthState, Known, Names, Peeked, Request, SecretProvider};
@@ -57,6 +60,11 @@ pub(super) struct DocumentProvider<S: ?Sized = dyn DocumentSource> {
     current: Published<LoadedDocument>,
     /// What it shares with other processes of this host.
     shared: Option<SharedSlot>,
+    changes: Arc<Changes>,
+    /// Hashes documents, to see whether one differs from the one before.
+    hasher: RandomState,
+    /// When this process last looked for changes, in nanoseconds of [`CoarseInstant`].
+    watched_at: AtomicU64,
 }
 
 /// The need of one call for a newer document.
@@ -76,7 +84,23 @@ impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
     pub(super) fn new(source: Box<S>, times: CacheTimes, share: Option<Arc<Share>>) -> Result<DocumentProvider<S>> {
         let (loads, upkeeps) = (SingleFlight::new()?, SingleFlight::new()?);
         let (state, current) = (Mutex::default(), Published::empty());
-        Ok(DocumentProvider { source, times, loads, upkeeps, state, current, shared: share.map(SharedSlot::new) })
+        Ok(DocumentProvider {
+            source,
+            times,
+            loads,
+            upkeeps,
+            state,
+            current,
+            shared: share.map(SharedSlot::new),
+            changes: Arc::new(Changes::new(None)),
+            hasher: RandomState::default(),
+            watched_at: AtomicU64::new(0),
+        })
+    }
+
+    /// The same, which notes its changes there.
+    pub(super) fn with_changes(self, changes: Arc<Changes>) -> DocumentProvider<S> {
+        DocumentProvider { changes, ..self }
     }
 
     fn state(&self) -> State {
@@ -84,8 +108,9 @@ impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
         self.state.lock().clone()
     }
 
-    /// Changes the state. Values of the earlier document are dropped after the lock is released.
-    fn change(&self, change: impl FnOnce(&mut State)) {
+    /// Changes the state, and notes whether that is a change for callers: the document has other contents than the last
+    /// one, or was dropped. Values of the earlier document are dropped after the lock is released.
+    fn change(&self, change: impl FnOnce(&mut State)) -> bool {
         let _guard = fork::protect();
         let mut state = self.state.lock();
         let before = state.clone();
@@ -95,9 +120,23 @@ impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
         {
             old.supersede();
         }
+        let is_dropped = before.document.is_some() && state.document.is_none();
+        let is_changed = self.update_fingerprint(&mut state) || is_dropped;
         let current = self.current.replace(state.document.clone().filter(|_| state.outage.is_none()));
         drop(state);
         drop((before, current));
+        if is_changed {
+            self.changes.note();
+        }
+        is_changed
+    }
+
+    /// Whether the document has other contents than the last complete one.
+    fn update_fingerprint(&self, state: &mut State) -> bool {
+        let loaded = state.document.as_ref().filter(|loaded| loaded.document.incomplete().is_none());
+        let Some(loaded) = loaded else { return false };
+        let now = loaded.fingerprint(&self.hasher);
+        state.fingerprint.replace(now).is_some_and(|before| before != now)
     }
 
     /// The cached answer after a load that failed, or the failure.
@@ -119,8 +158,8 @@ impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
 
     /// Returns a fresh document, cached or loaded now.
     fn fresh(&self, request: &Request) -> Result<Arc<LoadedDocument>> {
-        let is_fresh = |loaded: &Arc<LoadedDocument>| loaded.is_fresh();
         let state = self.followed_state();
+        let is_fresh = |loaded: &Arc<LoadedDocument>| loaded.is_fresh() && state.may_cache(loaded.requested_at);
         if let Some(loaded) = state.document.as_ref().filter(|loaded| is_fresh(loaded)) {
             return Ok(loaded.clone());
         }
@@ -242,6 +281,25 @@ impl<S: DocumentSource + ?Sized> SecretProvider for DocumentProvider<S> {
             state.cleared_at = Some(Instant::now());
         });
         self.invalidate_shared();
+        self.changes.note_to_all();
+    }
+
+    fn drop_older(&self, time: Instant) {
+        self.change(|state| {
+            state.cleared_at = state.cleared_at.max(Some(time));
+            if state.document.as_ref().is_some_and(|loaded| loaded.requested_at < time) {
+                (state.document, state.stamp) = (None, None);
+            }
+        });
+    }
+
+    fn look(&self, request: &Request) {
+        let state = self.followed_state();
+        // What nobody has asked for is not loaded.
+        let Some(loaded) = state.document.filter(|loaded| loaded.is_due() && self.take_watch()) else { return };
+        let key = loaded.document.names().next().unwrap_or_default().to_owned();
+        // As a get of any key, which loads the document if it is this process's turn.
+        let _ = self.find(&key, request);
     }
 
     fn prefetch(&self, request: &Request) -> Result<()> {

@@ -27,6 +27,13 @@ impl Manager {
     /// Looks all keys up in each provider in turn. Messages name the first key.
     pub(super) fn look_up_any(&self, keys: &[&str], options: &Options) -> Result<Secret> {
         let _guard = fork::protect();
+        self.follow_host();
+        let found = self.look_up_followed(keys, options);
+        self.notify_watches();
+        found
+    }
+
+    fn look_up_followed(&self, keys: &[&str], options: &Options) -> Result<Secret> {
         let key = keys[0];
         let request = self.request(options.timeout, options.refresh);
         let providers = self.providers();

@@ -7,6 +7,7 @@ use std::time::Duration;
 use parking_lot::RwLock;
 
 use super::aws::{self, AwsCommon, AwsSource};
+use super::changes::Changes;
 use super::credentials::CredentialsProvider;
 use super::custom::CustomProvider;
 use super::document::DocumentSource;
@@ -24,6 +25,7 @@ use super::remote_group::at_provider;
 use super::secret::{ProviderId, Secret};
 use super::shared_login::SharedLogins;
 use super::vault::{self, VaultSource};
+use super::watches::Watches;
 use super::well_known;
 use crate::clock::Deadline;
 use crate::config::{Config, ProviderSetting, SetProvider, nearest};
@@ -53,6 +55,8 @@ pub struct Manager {
     timeout: Duration,
     /// `None` if nothing is shared with other processes.
     share: Option<Arc<Share>>,
+    pub(super) changes: Arc<Changes>,
+    pub(super) watches: Watches,
 }
 
 pub(super) type Providers = Vec<Arc<dyn SecretProvider>>;
@@ -79,7 +83,8 @@ impl Manager {
         let timeout = config.time("timeout", DEFAULT_TIMEOUT);
         let times = CacheTimes::of(config);
         let share = Share::open(config, &Environment::Process)?;
-        let remote = Remote { times, share: share.clone() };
+        let changes = Arc::new(Changes::new(share.clone()));
+        let remote = Remote { times, share: share.clone(), changes: changes.clone() };
         let logins = SharedLogins::new(share.clone(), times.max_backoff);
         let aws = Arc::new(AwsCommon::new(logins.clone()));
         let mut providers = Providers::new();
@@ -88,13 +93,13 @@ impl Manager {
             let provider: Arc<dyn SecretProvider> = match setting {
                 ProviderSetting::Table(table) => match provider_table::kind(table) {
                     Some("aws_secret" | "aws_secrets") => remote.own(AwsSource::open_table(table, config, &aws)?)?,
-                    Some(_) => Remote { share: None, ..remote }.own(ExecSource::open(table)?)?,
+                    Some(_) => Remote { share: None, ..remote.clone() }.own(ExecSource::open(table)?)?,
                     None => return Err(provider_table::unknown_kind(table)),
                 },
                 ProviderSetting::Name(name) => match name.as_str() {
                     "env" => Arc::new(EnvProvider::open(config)?),
                     "credentials" => Arc::new(CredentialsProvider::open(config)),
-                    "file" => file.insert(Arc::new(FileProvider::open(config)?)).clone(),
+                    "file" => file.insert(Arc::new(FileProvider::open(config, changes.clone())?)).clone(),
                     "aws" => {
                         let why = "no secret is named; set `aws_secret_name` or SIMPLETUNER_AWS_SECRET_NAME".to_owned();
                         let missing = NotConfigured { why, is_wanted: false };
@@ -119,7 +124,17 @@ impl Manager {
         let (lookup_cache, providers) = (LookupCache::new(times)?, Arc::new(providers));
         let current = Published::new(Some(providers.clone()));
         let set_provider = config.set_provider()?;
-        Ok(Manager { providers: RwLock::new(providers), current, file, set_provider, lookup_cache, timeout, share })
+        Ok(Manager {
+            providers: RwLock::new(providers),
+            current,
+            file,
+            set_provider,
+            lookup_cache,
+            timeout,
+            share,
+            changes,
+            watches: Watches::new(),
+        })
     }
 
     /// Returns the manager of the process, which is opened with default settings on first use.
@@ -351,15 +366,18 @@ impl Manager {
 impl Drop for Manager {
     fn drop(&mut self) {
         let providers = (std::mem::take(self.providers.get_mut()), self.current.replace(None));
-        // The destructors of custom providers may use the library.
-        fork::unprotected(|| drop(providers));
+        let watches = std::mem::take(&mut *self.watches.list.lock());
+        // The destructors of custom providers and watches may use the library.
+        fork::unprotected(|| drop((providers, watches)));
     }
 }
 
 /// What remote providers are opened with.
+#[derive(Clone)]
 struct Remote {
     times: CacheTimes,
     share: Option<Arc<Share>>,
+    changes: Arc<Changes>,
 }
 
 impl Remote {
@@ -382,7 +400,8 @@ impl Remote {
     }
 
     fn over(&self, source: Box<dyn DocumentSource>) -> Result<Arc<dyn SecretProvider>> {
-        Ok(Arc::new(DocumentProvider::new(source, self.times, self.share.clone())?))
+        let provider = DocumentProvider::new(source, self.times, self.share.clone())?;
+        Ok(Arc::new(provider.with_changes(self.changes.clone())))
     }
 }
 

@@ -31,6 +31,7 @@
 //! ```
 
 mod aws;
+mod changes;
 mod credentials;
 mod custom;
 mod document;
@@ -44,6 +45,7 @@ pub(crate) mod fuzzing;
 mod huggingface;
 mod json;
 mod key;
+mod listen;
 mod lookup;
 mod lookup_cache;
 mod manager;
@@ -58,9 +60,11 @@ mod secret;
 mod shared_login;
 mod single_flight;
 mod vault;
+mod watches;
 pub mod well_known;
 
 pub(crate) use key::is_plain;
+pub use listen::Scope;
 pub use manager::{Manager, Options};
 pub use names::ProviderNames;
 pub use secret::Secret;

@@ -67,6 +67,9 @@ impl Manager {
             // Each lookup is logged, which must not happen while reading.
             return None;
         }
+        if !self.changes.has_followed(reading) {
+            return None;
+        }
         let (mut taken, now) = (None, CoarseInstant::now());
         for provider in self.current.get(reading)? {
             let mut pass_on = |value: Peeked<'_>| {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::secret::{ProviderId, Secret};
-use crate::clock::{CoarseInstant, Deadline};
+use crate::clock::{CoarseInstant, Deadline, Instant};
 use crate::error::{Error, Result, Source, Status};
 use crate::fork::ReadGuard;
 use crate::secret_memory::SecretBytes;
@@ -105,6 +105,15 @@ pub(crate) trait SecretProvider: Send + Sync {
 
     /// Drops, and so wipes, the values that the provider itself has cached.
     fn clear_cache(&self) {}
+
+    /// Drops what was requested before this time: another process has invalidated it.
+    fn drop_older(&self, _time: Instant) {
+        self.clear_cache();
+    }
+
+    /// Looks for changes of its source, for a call that listens. What it finds is noted. It is called about once a
+    /// second.
+    fn look(&self, _: &Request) {}
 
     /// Returns its settings and what is known of its source, without a query.
     fn describe(&self) -> Map<String, Value>;

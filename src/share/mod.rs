@@ -10,6 +10,8 @@
 //! | `sealed` | the format of a file, and its encryption |
 //! | `lock` | which process loads |
 //! | `page` | the shared memory of a slot |
+//! | `host` | [`HostPage`]: the memory that all slots of a directory share: changes, invalidations, processes |
+//! | `mapped` | files that are mapped into memory |
 //! | `directory` | opening and checking the directory, and its files |
 //! | `identity` | [`Identity`]: which process would ask for what |
 //! | `failure`, `fields` | what the files contain |
@@ -35,13 +37,16 @@ mod failure;
 pub(crate) mod fields;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
+mod host;
 mod identity;
 mod lock;
+mod mapped;
 mod page;
 mod sealed;
 mod slot;
 
 pub(crate) use failure::Failure;
+pub(crate) use host::{HostPage, Membership};
 pub(crate) use identity::Identity;
 pub(crate) use page::Stamp;
 pub(crate) use slot::{Loading, NewRecord, Record, Slot, Turn};
@@ -85,6 +90,12 @@ impl Share {
             }
         }
         opened.ok()
+    }
+
+    /// Opens the memory that all processes of this directory share.
+    pub(crate) fn host_page(&self) -> Result<HostPage> {
+        let settings = self.settings.as_ref().map_err(Error::clone)?;
+        HostPage::open(&settings.directory)
     }
 
     /// The directory, if the settings are valid.

@@ -1,170 +1,97 @@
 //! The page of a slot: what changes in it is seen by all processes at once.
 
 use std::fmt;
-use std::fs::{self, OpenOptions};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 use std::time::Duration;
 
 use super::directory::Directory;
-use super::lock;
+use super::mapped::Mapped;
 use crate::clock::{CoarseInstant, Instant};
-use crate::error::{Error, Result, Status};
-use crate::sys::{self, PAGE_SIZE, SharedPage};
+use crate::error::Result;
+use crate::sys::{self, PageFields};
 
 const MAGIC: &[u8; 8] = b"STPAGE01";
-const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
-/// How often a process checks that the page still has its name.
-const NAME_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long all processes load for themselves after a document could not be written.
 const UNSHARED_TIME: Duration = Duration::from_secs(1);
 
 /// The mapped page. It is never changed but through its fields.
 pub(super) struct Page {
-    memory: SharedPage,
-    pub(super) boot: [u8; 16],
-    path: PathBuf,
-    /// Device and inode.
-    file: (u64, u64),
-    /// Until when its name need not be checked, in nanoseconds of [`CoarseInstant`].
-    checked_until: AtomicU64,
-    has_lost_name: AtomicBool,
-}
-
-/// Why a page cannot be used.
-enum PageError {
-    /// It is damaged, or of another boot. It can be replaced.
-    Invalid(String),
-    Failed(Error),
-}
-
-impl From<Error> for PageError {
-    fn from(error: Error) -> PageError {
-        PageError::Failed(error)
-    }
+    file: Mapped<PageFields>,
 }
 
 impl Page {
     /// Opens the page of a slot, and creates or replaces it if there is none that can be used. `path` is that of the
     /// directory, and `lock` the first byte of the slot's locks.
     pub(super) fn open_or_replace(directory: &Directory, path: &Path, id: &str, lock: u32) -> Result<Page> {
-        let name = format!("{id}.page");
-        let why = match Page::open(directory, path, &name) {
-            Ok(page) => return Ok(page),
-            Err(PageError::Failed(error)) => return Err(error),
-            Err(PageError::Invalid(why)) => why,
-        };
-        let refused = |why: &str| Error::new(Status::Corrupt, format!("{why}; remove the file"));
-        let Some(_lock) = lock::take(directory, id, lock, 1)? else { return Err(refused(&why)) };
-        // Another process may have replaced it before this one had the lock.
-        for _ in 0..2 {
-            match Page::open(directory, path, &name) {
-                Err(PageError::Invalid(_)) => directory.remove(&name),
-                Err(PageError::Failed(error)) => return Err(error),
-                Ok(page) => return Ok(page),
-            }
-        }
-        Err(refused(&why))
+        Mapped::open_or_replace(directory, path, (id, "page"), MAGIC, lock).map(|file| Page { file })
     }
 
-    /// Opens the page of this name, and creates it if there is none.
-    fn open(directory: &Directory, path: &Path, name: &str) -> Result<Page, PageError> {
-        let boot = boot_id()?;
-        let mut contents = [0; PAGE_SIZE];
-        contents[..8].copy_from_slice(MAGIC);
-        contents[8..24].copy_from_slice(&boot);
-        let mut options = OpenOptions::new();
-        let file = match directory.open_file(name, options.read(true).write(true))? {
-            Some(file) => file,
-            None => {
-                // Its memory is allocated now: a hole in a full file system would be a SIGBUS later.
-                directory.create(name, &contents)?;
-                directory.open_file(name, &mut options)?.ok_or_else(|| vanished(path, name))?
-            }
-        };
-        let path = path.join(name);
-        let invalid = |why: &str| PageError::Invalid(format!("{} {why}", path.display()));
-        let metadata = file.metadata().map_err(|error| Error::io("read the metadata of", &path, &error))?;
-        if metadata.size() != PAGE_SIZE as u64 || metadata.blocks() * 512 < PAGE_SIZE as u64 {
-            return Err(invalid("is damaged: it has another size"));
-        }
-        let memory = SharedPage::map(&file).map_err(|error| Error::io("map", &path, &error))?;
-        let found = [&memory.magic, &memory.boot[0], &memory.boot[1]].map(|word| word.load(Relaxed).to_ne_bytes());
-        if found.as_flattened() != &contents[..24] {
-            return Err(invalid("is damaged or from an earlier boot"));
-        }
-        let file = (metadata.dev(), metadata.ino());
-        let (checked_until, has_lost_name) = (AtomicU64::new(0), AtomicBool::new(false));
-        Ok(Page { memory, boot, path, file, checked_until, has_lost_name })
+    pub(super) fn boot(&self) -> [u8; 16] {
+        self.file.boot
     }
 
     /// Whether the file still has its name; checked once a second.
     #[inline]
     pub(super) fn has_name(&self, now: CoarseInstant) -> bool {
-        now.nanoseconds() < self.checked_until.load(Relaxed) || self.check_name(now)
-    }
-
-    #[cold]
-    fn check_name(&self, now: CoarseInstant) -> bool {
-        let there = fs::symlink_metadata(&self.path).map(|metadata| (metadata.dev(), metadata.ino()));
-        if there.is_ok_and(|there| there == self.file) && !self.has_lost_name.load(Relaxed) {
-            let until = now.nanoseconds() + NAME_CHECK_INTERVAL.as_nanos() as u64;
-            self.checked_until.store(until, Relaxed);
-            return true;
-        }
-        self.has_lost_name.store(true, Relaxed);
-        self.checked_until.store(0, Relaxed);
-        false
+        self.file.has_name(now)
     }
 
     pub(super) fn generation(&self) -> u32 {
-        self.memory.generation.load(Acquire)
+        self.file.generation.load(Acquire)
     }
 
     pub(super) fn revision(&self) -> u64 {
-        self.memory.revision.load(Acquire)
+        self.file.revision.load(Acquire)
     }
 
     /// Reports new files to all processes, and wakes those that wait.
     pub(super) fn next_generation(&self) -> u32 {
-        let before = self.memory.generation.fetch_add(1, Release);
+        let before = self.file.generation.fetch_add(1, Release);
         self.wake();
         before.wrapping_add(1)
     }
 
     /// Invalidates everything that was requested before.
     pub(super) fn next_revision(&self) -> u64 {
-        self.memory.revision.fetch_add(1, Release).wrapping_add(1)
+        self.file.revision.fetch_add(1, Release).wrapping_add(1)
     }
 
     pub(super) fn wake(&self) {
-        sys::futex_wake_shared(&self.memory.generation);
+        sys::futex_wake_shared(&self.file.generation);
     }
 
     /// Waits until the generation is another one, or this time is over.
     pub(super) fn wait(&self, generation: u32, time: Duration) {
-        sys::futex_wait_shared(&self.memory.generation, generation, time);
+        sys::futex_wait_shared(&self.file.generation, generation, time);
     }
 
     /// The process that loads; 0 if there is none, or it was killed before it loaded something.
     pub(super) fn loader(&self) -> &AtomicU32 {
-        &self.memory.loader
+        &self.file.loader
     }
 
     /// Whether what was loaded could not be written a moment ago, so that all processes load without waiting.
     pub(super) fn is_unshared(&self) -> bool {
-        let until = Instant::after_boot(Duration::from_nanos(self.memory.unshared_until.load(Relaxed)));
+        let until = Instant::after_boot(Duration::from_nanos(self.file.unshared_until.load(Relaxed)));
         let left = until.since(Instant::now());
         // A longer time is that of a damaged page.
         !left.is_zero() && left <= UNSHARED_TIME
     }
 
+    /// Whether this process looks for changes at the source now: one does in each interval.
+    pub(super) fn take_watch(&self, interval: Duration) -> bool {
+        let (last, now) = (self.file.watched_at.load(Relaxed), Instant::now().since_boot().as_nanos() as u64);
+        // A time in the future is that of a damaged page.
+        let is_due = now.checked_sub(last).is_none_or(|age| u128::from(age) >= interval.as_nanos());
+        is_due && self.file.watched_at.compare_exchange(last, now, Relaxed, Relaxed).is_ok()
+    }
+
     pub(super) fn set_unshared(&self) {
         let until = Instant::now().after(UNSHARED_TIME);
-        self.memory.unshared_until.store(until.since_boot().as_nanos() as u64, Relaxed);
+        self.file.unshared_until.store(until.since_boot().as_nanos() as u64, Relaxed);
     }
 }
 
@@ -231,16 +158,4 @@ impl fmt::Debug for Stamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stamp").field("generation", &self.generation).field("revision", &self.revision).finish()
     }
-}
-
-fn vanished(path: &Path, name: &str) -> Error {
-    Error::new(Status::Io, format!("{} was removed while it was created", path.join(name).display()))
-}
-
-/// Returns the boot id of the machine.
-fn boot_id() -> Result<[u8; 16]> {
-    let text = fs::read_to_string(BOOT_ID).map_err(|error| Error::io("read", Path::new(BOOT_ID), &error))?;
-    let digits: Vec<u8> = text.bytes().filter_map(|byte| char::from(byte).to_digit(16)).map(|one| one as u8).collect();
-    let bytes: Vec<u8> = digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
-    bytes.try_into().map_err(|_| Error::new(Status::Io, format!("{BOOT_ID} does not have a boot id")))
 }

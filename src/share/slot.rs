@@ -232,7 +232,7 @@ impl Slot {
     fn open_file(&self, directory: &Directory, kind: Kind) -> Option<(Header, SecretBytes)> {
         let file = directory.read(&self.name(kind), sealed::MAX_SIZE).ok()??;
         let opened = sealed::open(kind, file, &self.key_source())?;
-        Some(opened).filter(|(header, _)| header.boot == self.page.boot)
+        Some(opened).filter(|(header, _)| header.boot == self.page.boot())
     }
 
     fn name(&self, kind: Kind) -> String {
@@ -253,6 +253,12 @@ impl Slot {
         }
         let revision = self.page.next_revision();
         Stamp::new(&self.page, self.page.next_generation(), revision)
+    }
+
+    /// Whether this process looks for changes at the source now: of all processes of the slot, one does in each
+    /// interval.
+    pub(crate) fn take_watch(&self, interval: Duration) -> bool {
+        self.page.take_watch(interval)
     }
 
     /// Returns what is in the slot.
@@ -332,7 +338,7 @@ impl Loading<'_> {
     }
 
     fn header(&self, kind: Kind) -> Header {
-        let (revision, boot) = (self.stamp.revision(), self.slot.page.boot);
+        let (revision, boot) = (self.stamp.revision(), self.slot.page.boot());
         Header { kind, revision, requested_at: 0, ttl: 0, refresh_after: 0, boot }
     }
 

@@ -1,4 +1,4 @@
-//! A page of memory that processes share through a file in memory.
+//! Memory that processes share through a file in memory.
 
 use std::fs::File;
 use std::io;
@@ -9,62 +9,125 @@ use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
-/// The size of the file, in bytes.
-pub(crate) const PAGE_SIZE: usize = 4096;
 const TMPFS: u64 = 0x0102_1994;
 const RAMFS: u64 = 0x8584_58f6;
 
-/// The fields at the beginning of the page, all in one cache line. Every bit pattern is a valid value.
+/// What a file that is mapped begins with.
 #[repr(C)]
-pub(crate) struct PageFields {
+pub(crate) struct FileHeader {
     pub(crate) magic: AtomicU64,
     pub(crate) boot: [AtomicU64; 2],
+}
+
+/// The contents of a mapped file.
+///
+/// # Safety
+/// The type is `repr(C)`, begins with a [`FileHeader`], consists of atomics, is not longer than [`SharedFields::SIZE`],
+/// and is aligned to at most a page.
+pub(crate) unsafe trait SharedFields {
+    /// The size of the file, in bytes.
+    const SIZE: usize;
+}
+
+/// The fields of the page of a slot, all in one cache line. Every bit pattern is a valid value.
+#[repr(C)]
+pub(crate) struct PageFields {
+    pub(crate) header: FileHeader,
     pub(crate) generation: AtomicU32,
     pub(crate) loader: AtomicU32,
     pub(crate) revision: AtomicU64,
     pub(crate) unshared_until: AtomicU64,
+    pub(crate) watched_at: AtomicU64,
 }
 
-/// A mapped page. A forked child keeps the mapping.
-pub(crate) struct SharedPage(NonNull<PageFields>);
+// SAFETY: the header is followed by atomics, with 64 bytes in all.
+unsafe impl SharedFields for PageFields {
+    const SIZE: usize = 4096;
+}
+
+/// How many managers the processes of a host can list.
+pub(crate) const MEMBERS: usize = 4092;
+
+/// The fields that all processes of a directory share. Every bit pattern is a valid value.
+#[repr(C)]
+pub(crate) struct HostFields {
+    pub(crate) header: FileHeader,
+    pub(crate) changes: AtomicU64,
+    pub(crate) revision: AtomicU64,
+    pub(crate) revised_at: AtomicU64,
+    /// Changes with each change, for those that wait.
+    pub(crate) word: AtomicU32,
+    /// How many managers found no place in the list.
+    pub(crate) unlisted: AtomicU32,
+    pub(crate) reserved: AtomicU64,
+    pub(crate) members: [Member; MEMBERS],
+}
+
+/// One manager of a process.
+#[repr(C)]
+pub(crate) struct Member {
+    /// The process, and above it the lower half of its start time; 0 if the place is free.
+    pub(crate) process: AtomicU64,
+    /// The revision that it has followed.
+    pub(crate) followed: AtomicU64,
+}
+
+// SAFETY: the header is followed by atomics: 64 bytes, and 16 for each member.
+unsafe impl SharedFields for HostFields {
+    const SIZE: usize = 64 + 16 * MEMBERS;
+}
+
+const _: () = assert!(size_of::<HostFields>() == HostFields::SIZE && size_of::<PageFields>() <= PageFields::SIZE);
+
+/// The mapped contents of a file. A forked child keeps the mapping.
+pub(crate) struct SharedMemory<T: SharedFields>(NonNull<T>);
 
 // SAFETY: all fields are atomics, and the mapping may be used and removed by any thread.
-unsafe impl Send for SharedPage {}
+unsafe impl<T: SharedFields> Send for SharedMemory<T> {}
 // SAFETY: as above.
-unsafe impl Sync for SharedPage {}
+unsafe impl<T: SharedFields> Sync for SharedMemory<T> {}
 
-impl SharedPage {
+impl<T: SharedFields> SharedMemory<T> {
     /// Maps the file. Its pages are allocated. If another program truncates the file later, an access ends with
     /// SIGBUS, as with any shared memory.
-    pub(crate) fn map(file: &File) -> io::Result<SharedPage> {
-        if file.metadata()?.len() != PAGE_SIZE as u64 {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("it does not have {PAGE_SIZE} bytes")));
+    pub(crate) fn map(file: &File) -> io::Result<SharedMemory<T>> {
+        let size = T::SIZE;
+        if file.metadata()?.len() != size as u64 {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("it does not have {size} bytes")));
         }
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         // SAFETY: this is a new mapping at an address that the system chooses; the descriptor is open.
         let address =
-            unsafe { libc::mmap(std::ptr::null_mut(), PAGE_SIZE, protection, libc::MAP_SHARED, file.as_raw_fd(), 0) };
+            unsafe { libc::mmap(std::ptr::null_mut(), size, protection, libc::MAP_SHARED, file.as_raw_fd(), 0) };
         match NonNull::new(address.cast()) {
-            Some(fields) if address != libc::MAP_FAILED => Ok(SharedPage(fields)),
+            Some(fields) if address != libc::MAP_FAILED => Ok(SharedMemory(fields)),
             _ => Err(io::Error::last_os_error()),
         }
     }
+
+    /// What the file begins with.
+    pub(crate) fn header(&self) -> &FileHeader {
+        // SAFETY: every implementation of the trait begins with a header, in the layout of C, and the memory is mapped
+        // as long as this object lives.
+        unsafe { self.0.cast().as_ref() }
+    }
 }
 
-impl Deref for SharedPage {
-    type Target = PageFields;
+impl<T: SharedFields> Deref for SharedMemory<T> {
+    type Target = T;
 
-    fn deref(&self) -> &PageFields {
-        // SAFETY: the page is mapped as long as this object lives, is aligned, and is longer than the fields, which are
-        // atomics, so other threads and processes may write to them.
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: the memory is mapped as long as this object lives, is aligned, and is not shorter than the fields,
+        // which are atomics, so other threads and processes may write to them.
         unsafe { self.0.as_ref() }
     }
 }
 
-impl Drop for SharedPage {
+impl<T: SharedFields> Drop for SharedMemory<T> {
     fn drop(&mut self) {
         // SAFETY: the mapping is this object's, and no reference to it is left.
-        unsafe { libc::munmap(self.0.as_ptr().cast(), PAGE_SIZE) };
+        unsafe { libc::munmap(self.0.as_ptr().cast(), T::SIZE) };
     }
 }
 

@@ -106,7 +106,7 @@ fn loader_killed_at_any_system_call_harms_no_other() {
         assert_eq!(other.ask("refresh A")["value"], canary("first"), "{at}");
         let directory = host.directory.path().join((index + 1).to_string());
         let names: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        assert_eq!(names.len(), 3, "{at}: {names:?}");
+        assert_eq!(names.len(), 4, "{at}: {names:?}");
     }
     assert!(kills * 4 > calls.len() * 3, "{kills} of {}", calls.len());
 }

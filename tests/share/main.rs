@@ -1,6 +1,7 @@
 //! Processes of one host share what one of them has loaded: from OpenBao and moto, behind proxies that count requests.
 
 mod aws_logins;
+mod changes;
 #[path = "../common/mod.rs"]
 mod common;
 mod directory;

@@ -9,12 +9,12 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use st_secrets::{Config, Manager, Options, Secret};
+use st_secrets::{Config, Manager, Options, Scope, Secret};
 
 use crate::common::fork::{fork, said_yes};
 use crate::common::proxy::Proxy;
 use crate::common::servers::{bao, unique};
-use crate::common::time::advance;
+use crate::common::time::{PATIENCE, advance};
 use crate::common::{temp_in_memory, undisturbed};
 
 const SETTINGS: &str = "ST_SECRETS_TEST_SETTINGS";
@@ -233,9 +233,54 @@ fn run(secrets: &Manager, command: &str, argument: &str) -> Value {
             while file.write(&[0; 4096]).is_ok_and(|count| count > 0) {}
             json!({})
         }
+        "generation" => json!(secrets.generation()),
+        "listen" => json!(secrets.listen(argument.parse().unwrap(), PATIENCE).unwrap()),
+        "listen-briefly" => json!(secrets.listen(argument.parse().unwrap(), Duration::from_millis(1)).unwrap()),
+        "watch" => {
+            let key = Some(argument).filter(|key| !key.is_empty());
+            let called = |key: Option<&str>, generation| CALLED.lock().unwrap().push(json!([key, generation]));
+            json!(secrets.watch(key, called).unwrap())
+        }
+        "unwatch" => json!(secrets.unwatch(argument.parse().unwrap())),
+        "called" => json!(*CALLED.lock().unwrap()),
+        "set" => secrets.set(argument, b"own").map_or_else(|error| json!({"error": error.message()}), |()| json!({})),
+        "invalidate" => invalidate(secrets, Scope::Host, Duration::from_millis(300)),
+        "invalidate-patiently" => invalidate(secrets, Scope::Host, PATIENCE),
+        "invalidate-cluster" => invalidate(secrets, Scope::Cluster, PATIENCE),
+        "fork-readers" => fork_readers(secrets, argument.parse().unwrap()),
         "exit" => std::process::exit(0),
         _ => panic!("unknown command {command}"),
     }
+}
+
+/// What watches were called with.
+static CALLED: std::sync::Mutex<Vec<Value>> = std::sync::Mutex::new(Vec::new());
+
+fn invalidate(secrets: &Manager, scope: Scope, timeout: Duration) -> Value {
+    match secrets.invalidate(Some("A"), scope, timeout) {
+        Ok(report) => serde_json::from_str(&report).unwrap(),
+        Err(error) => json!({"error": error.message()}),
+    }
+}
+
+/// Children that get values until the file `floor` says so. How many got nothing older than the number in it.
+fn fork_readers(secrets: &Manager, count: usize) -> Value {
+    let settings: Value = serde_json::from_str(&std::env::var(SETTINGS).unwrap()).unwrap();
+    let floor = Path::new(settings["share_dir"].as_str().unwrap()).with_file_name("floor");
+    let read = || loop {
+        let floor = std::fs::read_to_string(&floor).unwrap_or_default();
+        if floor == "end" {
+            return true;
+        }
+        let Ok(secret) = secrets.get("A") else { return false };
+        let value = String::from_utf8_lossy(secret.value()).into_owned();
+        let number = value.split('-').nth(1).and_then(|text| text.parse().ok()).unwrap_or(0);
+        if floor.parse().is_ok_and(|floor: u64| number < floor) {
+            return false;
+        }
+    };
+    let children: Vec<_> = (0..count).map(|_| fork(read)).collect();
+    json!(children.into_iter().filter(|child| said_yes(*child)).count())
 }
 
 /// A system call that a trace shows.

@@ -120,7 +120,7 @@ impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
         let stamp = sharing.publish(&loaded);
         let loaded = Arc::new(loaded.with_stamp(stamp));
         let load_time = requested_at.elapsed();
-        self.change(|state| {
+        let is_changed = self.change(|state| {
             if outage.is_none() {
                 state.load_time = load_time;
             }
@@ -129,6 +129,9 @@ impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
                 (state.document, state.stamp) = (Some(loaded.clone()), loaded.stamp.clone());
             }
         });
+        if is_changed && loaded.stamp.is_some() {
+            self.changes.note_to_all();
+        }
         loaded
     }
 
@@ -191,6 +194,9 @@ impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
                 state.set_stamp(stamp);
             }
         });
+        if drop_document && self.shared.is_some() {
+            self.changes.note_to_all();
+        }
         error
     }
 

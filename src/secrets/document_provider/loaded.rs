@@ -1,8 +1,10 @@
 //! A document in memory.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+
+use foldhash::quality::RandomState;
 
 use super::super::document::{Document, Entry};
 use super::super::lookup_cache::CacheTimes;
@@ -26,6 +28,7 @@ pub(super) struct LoadedDocument {
     earlier: HashMap<Box<str>, Secret>,
     superseded: Arc<Superseded>,
     age: CoarseAge,
+    fingerprint: OnceLock<u64>,
     /// The state of the share under which it was taken or published.
     pub(super) stamp: Option<Arc<Stamp>>,
     /// Whether another process loaded it.
@@ -47,7 +50,7 @@ impl LoadedDocument {
         let refresh_after = soft_ttl.min(document.refresh_after.unwrap_or(Duration::MAX));
         let earlier = before.map_or_else(HashMap::new, |before| before.values_for(&document));
         let (max_stale, superseded, age) = (times.max_stale, Arc::default(), CoarseAge::default());
-        let (stamp, from_share) = (None, false);
+        let (stamp, from_share, fingerprint) = (None, false, OnceLock::new());
         LoadedDocument {
             document,
             requested_at,
@@ -58,6 +61,7 @@ impl LoadedDocument {
             earlier,
             superseded,
             age,
+            fingerprint,
             stamp,
             from_share,
         }
@@ -84,6 +88,11 @@ impl LoadedDocument {
         let earlier = self.earlier.iter().map(|(key, secret)| (&**key, secret.clone()));
         let is_unread = |key: &str| next.get(key).is_err_and(|error| !error.is_authoritative());
         own.chain(earlier).filter(|(key, _)| is_unread(key)).map(|(key, secret)| (key.into(), secret)).collect()
+    }
+
+    /// A hash of its values.
+    pub(super) fn fingerprint(&self, hasher: &RandomState) -> u64 {
+        *self.fingerprint.get_or_init(|| self.document.fingerprint(hasher))
     }
 
     pub(super) fn is_fresh(&self) -> bool {
@@ -161,6 +170,7 @@ impl LoadedDocument {
             earlier: self.earlier.iter().map(|(key, secret)| (key.clone(), age(secret))).collect(),
             superseded: self.superseded.clone(),
             age: CoarseAge::default(),
+            fingerprint: OnceLock::new(),
             stamp: self.stamp.clone(),
             from_share: self.from_share,
         }

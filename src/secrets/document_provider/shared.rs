@@ -61,6 +61,8 @@ impl SharedSlot {
     }
 }
 
+/// How often calls that listen look for changes.
+const WATCH_INTERVAL: Duration = Duration::from_millis(900);
 /// How often calls that do not wait check whether another process is still loading. What it publishes is seen at once.
 const BUSY_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -136,6 +138,9 @@ impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
         if before.as_ref().is_some_and(|before| before.requested_at >= record.requested_at) {
             return before;
         }
+        if !self.state().may_cache(record.requested_at) {
+            return None;
+        }
         let mut document = payload::decode(&record.payload)?;
         document.ttl = record.ttl;
         let loaded = LoadedDocument::new(document, record.requested_at, &self.times, before.as_deref());
@@ -207,6 +212,7 @@ impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
             Turn::Resting(failure, stamp) => return Err(self.rest(&failure, stamp)),
             Turn::LoadUnshared(stamp) => Sharing::Observe(stamp),
             Turn::Load(loading) => {
+                self.remember_contents(slot);
                 if let Some(failure) = loading.failure() {
                     self.change(|state| state.outage = Some(Arc::new(Outage::from_share(failure))));
                 }
@@ -215,6 +221,27 @@ impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
         };
         *own = true;
         self.query(request, sharing).map(Some)
+    }
+
+    /// Remembers what the share had before a load, so that a process that never had a document notices a change too.
+    fn remember_contents(&self, slot: &Slot) {
+        if self.state().fingerprint.is_none()
+            && let Some(document) = slot.read().and_then(|record| payload::decode(&record.payload))
+        {
+            let fingerprint = document.fingerprint(&self.hasher);
+            self.change(|state| state.fingerprint = Some(fingerprint));
+        }
+    }
+
+    /// Whether this process looks for changes of the source now: of those that share the document, one does about once
+    /// a second.
+    pub(super) fn take_watch(&self) -> bool {
+        if let Some(slot) = self.slot() {
+            return slot.take_watch(WATCH_INTERVAL);
+        }
+        let (last, now) = (self.watched_at.load(Relaxed), CoarseInstant::now());
+        let is_due = now.since(CoarseInstant::from_nanoseconds(last)) >= WATCH_INTERVAL;
+        is_due && self.watched_at.compare_exchange(last, now.nanoseconds(), Relaxed, Relaxed).is_ok()
     }
 
     /// How a load that has ended is shared: not at all if its settings or secrets may have changed since its slot was

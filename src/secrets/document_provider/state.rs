@@ -22,6 +22,8 @@ pub(super) struct State {
     pub(super) load_time: Duration,
     /// The state of the share under which the document or the outage was taken from it, or published.
     pub(super) stamp: Option<Arc<Stamp>>,
+    /// The hash of the last complete document, which may have been dropped since.
+    pub(super) fingerprint: Option<u64>,
 }
 
 impl State {

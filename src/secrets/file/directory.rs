@@ -31,6 +31,8 @@ pub(in crate::secrets) struct Directory {
     files: Mutex<CachedFiles>,
     /// A copy for readers, which take no lock; changed with the lock of `files` held.
     current: Published<FileMap>,
+    /// How often a file that was cached had changed.
+    replaced: AtomicU64,
 }
 
 type FileMap = HashMap<Arc<str>, Arc<CachedFile>, RandomState>;
@@ -91,7 +93,7 @@ impl Directory {
     pub(in crate::secrets) fn new(path: PathBuf) -> Directory {
         let absent = LruCache::with_hasher(MAX_ABSENT, RandomState::default());
         let files = Mutex::new(CachedFiles { present: FileMap::default(), absent });
-        Directory { path, files, current: Published::new(Some(Arc::default())) }
+        Directory { path, files, current: Published::new(Some(Arc::default())), replaced: AtomicU64::new(0) }
     }
 
     /// Whether a file of this name could be a secret. A key must not lead out of the directory, or to what Kubernetes
@@ -132,6 +134,11 @@ impl Directory {
             return Ok(cached.value().cloned());
         }
         fork::unprotected(|| self.check(key, cached.as_deref(), strict))
+    }
+
+    /// How often a file that was cached had changed.
+    pub(super) fn replaced(&self) -> u64 {
+        self.replaced.load(Relaxed)
     }
 
     /// The names of the files. Hidden files, directories and names that are not UTF-8 are left out. Called outside the
@@ -179,10 +186,15 @@ impl Directory {
                 Ok(cached.value().cloned())
             }
             (None, _) => {
+                self.replaced.fetch_add(cached.is_some().into(), Relaxed);
                 self.store(key, CachedFile::new(None));
                 Ok(None)
             }
-            (Some(_), _) => self.load(key, &path, strict).map(Some),
+            (Some(_), _) => {
+                let loaded = self.load(key, &path, strict)?;
+                self.replaced.fetch_add(cached.is_some().into(), Relaxed);
+                Ok(Some(loaded))
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
+use super::changes::Changes;
 use super::provider::{Health, HealthState, Known, Names, Peeked, Request, SecretProvider};
 use super::secret::{ProviderId, Secret};
 use super::single_flight::SingleFlight;
@@ -42,6 +43,7 @@ pub(crate) struct FileProvider {
     current: Published<FileSnapshot>,
     /// Lets one caller read the file for all.
     reads: SingleFlight<FileSnapshot>,
+    changes: Arc<Changes>,
 }
 
 /// The latest snapshot. Snapshots are numbered in the order in which they are started.
@@ -63,7 +65,7 @@ struct FileSnapshot {
 }
 
 impl FileProvider {
-    pub(crate) fn open(config: &Config) -> Result<FileProvider> {
+    pub(super) fn open(config: &Config, changes: Arc<Changes>) -> Result<FileProvider> {
         Ok(FileProvider {
             location: FileLocation {
                 path: config.text("file_path").map(|path| paths::expand_home(Path::new(path))),
@@ -72,6 +74,7 @@ impl FileProvider {
             snapshots: Mutex::default(),
             current: Published::empty(),
             reads: SingleFlight::new()?,
+            changes,
         })
     }
 
@@ -116,6 +119,9 @@ impl FileProvider {
         };
         let changed = fork::unprotected(|| save::change(&path, key, change, self.location.strict, deadline));
         self.invalidate();
+        if changed.is_ok() {
+            self.changes.note();
+        }
         changed.map_err(|error| error.with_source(Source::File))
     }
 
@@ -164,20 +170,24 @@ impl FileProvider {
     /// Takes a snapshot, and returns whether the file has changed since the previous one. The file is read while forks
     /// are allowed, without a lock.
     fn take_snapshot(&self, deadline: Deadline) -> Result<(FileSnapshot, bool)> {
-        let (number, previous) = {
+        let (number, previous, is_first) = {
             let _guard = fork::protect();
             let mut snapshots = self.snapshots.lock();
             snapshots.started += 1;
             // A file that this process has changed may have the same inode, size and time as before: file systems reuse
             // inodes at once, and some have a coarse clock.
             let is_valid = |latest: &&FileSnapshot| latest.number >= snapshots.oldest_valid;
-            (snapshots.started, snapshots.latest.as_ref().filter(is_valid).map(|latest| latest.state.clone()))
+            let previous = snapshots.latest.as_ref().filter(is_valid).map(|latest| latest.state.clone());
+            (snapshots.started, previous, snapshots.latest.is_none())
         };
         let started = CoarseInstant::now();
         let state = fork::unprotected(|| self.location.read(previous.clone(), deadline))?;
         let is_new = previous.is_none_or(|previous| !Arc::ptr_eq(&previous, &state));
         let snapshot = FileSnapshot { number, started, state };
         self.publish(&snapshot);
+        if is_new && !is_first {
+            self.changes.note();
+        }
         Ok((snapshot, is_new))
     }
 
@@ -216,7 +226,14 @@ impl SecretProvider for FileProvider {
         let value = match &*self.state(request.refresh, request.deadline())? {
             FileState::NoHome(_) | FileState::Missing(_) => None,
             FileState::Document(document) => document.entries.get(key).cloned().flatten(),
-            FileState::Directory(directory) => directory.find(key, max_age, self.location.strict)?,
+            FileState::Directory(directory) => {
+                let before = directory.replaced();
+                let value = directory.find(key, max_age, self.location.strict)?;
+                if directory.replaced() != before {
+                    self.changes.note();
+                }
+                value
+            }
             FileState::Failed(_, _, error) => return Err(error.clone()),
         };
         Ok(value.map(Secret::new))
@@ -278,6 +295,11 @@ impl SecretProvider for FileProvider {
         drop(latest);
     }
 
+    fn look(&self, request: &Request) {
+        // A failure is that of the next get.
+        let _ = self.state(false, request.deadline());
+    }
+
     fn describe(&self) -> Map<String, Value> {
         let fields = match self.state(false, Deadline::after(REPORT_TIME)) {
             Ok(state) => state.describe(),
@@ -323,7 +345,7 @@ mod tests {
         std::fs::write(&path, r#"{"A": "1"}"#).unwrap();
         let mut config = Config::new();
         config.set("file_path", path.to_str().unwrap()).unwrap();
-        let provider = FileProvider::open(&config).unwrap();
+        let provider = FileProvider::open(&config, Arc::new(Changes::new(None))).unwrap();
         let state = || provider.state(true, Deadline::after(Duration::from_secs(60))).unwrap();
         let first = state();
         assert!(Arc::ptr_eq(&first, &state()), "the file has not changed");

@@ -278,8 +278,14 @@ fn document_of_another_boot_or_from_the_future_is_not_used() {
         fs::write(directory.path().join("share").join(format!("{}.doc", one.id())), file).unwrap();
     };
     let now = nanoseconds(Some(Instant::now().since_boot()));
-    let header =
-        Header { kind: Kind::Document, revision: 0, requested_at: now, ttl: 0, refresh_after: 0, boot: one.page.boot };
+    let header = Header {
+        kind: Kind::Document,
+        revision: 0,
+        requested_at: now,
+        ttl: 0,
+        refresh_after: 0,
+        boot: one.page.boot(),
+    };
     seal(header);
     assert!(one.read().is_some());
     seal(Header { boot: [0; 16], ..header });

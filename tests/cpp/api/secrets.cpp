@@ -96,6 +96,22 @@ static void broken_file() {
     CHECK(!failed && failed.error().source() == st::Source::file && failed.error().detail() == ENOENT);
 }
 
+static void changes() {
+    st::Secrets secrets = st::Secrets::open(st::Config().file_path(write_file("changes.json", "{}")));
+    std::uint64_t before = secrets.generation(), seen = 0;
+    std::string changed;
+    const std::uint64_t id = secrets.watch("", [&](std::string_view key, std::uint64_t generation) {
+        changed = "all" + std::string(key);
+        seen = generation;
+    });
+    CHECK(secrets.listen(before, 0s) == before);
+    secrets.set("WATCHED", "1");
+    CHECK(secrets.listen(before, 60s) > before && changed == "all" && seen > before);
+    secrets.unwatch(id);
+    FAILS(secrets.try_unwatch(id), st::Status::not_found, "no watch");
+    FAILS(secrets.try_invalidate("A", 1s), st::Status::config, "`share`");
+}
+
 static void share_is_off_or_refused() {
     st::Secrets secrets = st::Secrets::open(st::Config().providers({"env"}));
     secrets.prefetch();
@@ -125,6 +141,7 @@ int main() {
     missing_secret();
     secrets_file();
     broken_file();
+    changes();
     share_is_off_or_refused();
     process_chain_is_replaced();
     return 0;

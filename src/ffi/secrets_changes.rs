@@ -1,0 +1,167 @@
+//! Live changes: the generation, watches, listening, invalidation.
+
+use std::ffi::{c_char, c_void};
+
+use super::callback::Context;
+use super::secrets::manager;
+use super::{guard, guard_optional_out, guard_out, null, st_bytes, st_drop_fn, st_error, st_secrets, st_status, text};
+use crate::clock;
+use crate::error::{Error, Result};
+use crate::secret_memory::SecretBytes;
+use crate::secrets::Scope;
+
+/// For `st_secrets_invalidate`: all processes of this host that share. See the setting `share`.
+pub const ST_SCOPE_HOST: u32 = 1;
+/// For `st_secrets_invalidate`: all hosts of a cluster. This version has no cluster tier, so it is an error.
+pub const ST_SCOPE_CLUSTER: u32 = 2;
+
+/// Called when something changed, with the generation (see `st_secrets_generation`). `key` has `key_len` bytes,
+/// followed by a NUL; for a watch of all keys it is NULL. It is valid until the callback returns.
+///
+/// It is called on a thread of the program, within a get or `st_secrets_listen`, one call at a time, with no lock of
+/// the library held. It may call the library. It must return, and must not throw.
+pub type st_change_fn =
+    Option<unsafe extern "C-unwind" fn(context: *mut c_void, key: *const c_char, key_len: usize, generation: u64)>;
+
+/// Writes to `generation` a number that increases when anything that this manager serves changed: a document was loaded
+/// with other contents or dropped, a file changed, another process invalidated something. It never decreases,
+/// and may increase more than once for one change. If it is still the same, nothing changed that a get of this
+/// process has noticed.
+///
+/// With the setting `share`, the changes that other processes of the host publish count as soon as they do so, without
+/// a get. The call reads memory only, except the first one.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn st_secrets_generation(
+    secrets: *const st_secrets,
+    generation: *mut u64,
+    error: *mut st_error,
+) -> st_status {
+    // SAFETY: the caller passes NULL or a pointer to a number, and NULL or a live manager.
+    unsafe { guard_out(generation, "generation", error, || Ok(manager(secrets)?.generation())) }
+}
+
+/// Calls `changed` when the value of `key` changed; with NULL as the key, when anything changed. The callback is called
+/// on a thread of the program: within a get that found a change, or within `st_secrets_listen`. The library has no
+/// thread that would call it. `id` (may be NULL) receives the number for `st_secrets_unwatch`.
+///
+/// The first value is the one that is cached now; if none is, the one that the next check finds. A key that gets or
+/// loses its value has changed. Variables and the values of custom providers are compared by `st_secrets_listen` only.
+///
+/// The library takes ownership of `context`, even if the call fails. It calls `drop` (may be NULL) with it exactly
+/// once: after `st_secrets_unwatch`, when the manager is freed, or when this call fails.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn st_secrets_watch(
+    secrets: *const st_secrets,
+    key: *const c_char,
+    key_len: usize,
+    changed: st_change_fn,
+    drop: st_drop_fn,
+    context: *mut c_void,
+    id: *mut u64,
+    error: *mut st_error,
+) -> st_status {
+    let context = Context::new(context, drop);
+    let watch = || {
+        let changed = changed.ok_or_else(|| null("changed"))?;
+        // SAFETY: the caller passes NULL or readable text of this length, and NULL or a live manager.
+        let (manager, key) = unsafe { (manager(secrets)?, optional_key(key, key_len)?) };
+        manager.watch(key, move |key, generation| {
+            let text = key.map(|key| [key.as_bytes(), b"\0"].concat());
+            let pointer = text.as_ref().map_or(std::ptr::null(), |text| text.as_ptr().cast());
+            // SAFETY: the function belongs to this context and may be called on any thread, as the header says. The key
+            // ends with a NUL and outlives the call.
+            unsafe { changed(context.pointer(), pointer, key.map_or(0, str::len), generation) };
+        })
+    };
+    // SAFETY: the caller passes NULL or a pointer to a number.
+    unsafe { guard_optional_out(id, error, watch) }
+}
+
+/// Ends a watch. When the call returns, no new call of its callback begins; one that another thread has begun may still
+/// be under way, and `drop` is called after it.
+///
+/// `ST_NOT_FOUND`: there is no watch of this number.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn st_secrets_unwatch(secrets: *const st_secrets, id: u64, error: *mut st_error) -> st_status {
+    guard(error, || {
+        // SAFETY: the caller passes NULL or a live manager.
+        let existed = unsafe { manager(secrets) }?.unwatch(id);
+        let missing = || Error::new(crate::error::Status::NotFound, format!("there is no watch {id}"));
+        existed.then_some(()).ok_or_else(missing)
+    })
+}
+
+/// Waits until the generation is another one than `since`, or `timeout` seconds have passed (0: does not wait;
+/// `INFINITY`: no limit), and writes it to `generation`: if that is `since`, nothing changed. So a program loops with
+/// the result of the last call, and misses nothing in between.
+///
+/// The call occupies the thread of the caller, and does there what watches need: it looks at files and watched keys
+/// once a second, and loads documents again that are due. Of the processes that share a document, one does that; the
+/// others wait, and are woken by what it publishes. Callbacks of watches are called before the call returns. A signal
+/// does not end the wait: use a short `timeout` where one must.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn st_secrets_listen(
+    secrets: *const st_secrets,
+    since: u64,
+    timeout: f64,
+    generation: *mut u64,
+    error: *mut st_error,
+) -> st_status {
+    let listen = || {
+        let timeout = clock::seconds("timeout", timeout)?;
+        // SAFETY: the caller passes NULL or a live manager.
+        unsafe { manager(secrets) }?.listen(since, timeout)
+    };
+    // SAFETY: the caller passes NULL or a pointer to a number.
+    unsafe { guard_out(generation, "generation", error, listen) }
+}
+
+/// Makes all processes in `scope` drop what they have cached, and returns when all have confirmed that, or after
+/// `timeout` seconds (`INFINITY`: no limit). `key` is the key that changed, or NULL for all. At present everything is
+/// dropped in both cases, because documents are loaded as a whole.
+///
+/// `report` receives the result as JSON, which the caller frees with `st_bytes_free`: `{"scope": "host", "confirmed":
+/// [1201, 1202], "silent": [1203], "complete": true}`, with process IDs. In a process that confirmed, no get that
+/// begins after this call returns an older value. A process that makes no call confirms too: its next one begins with a
+/// look at the memory that all share. A silent process is stopped, possibly in the middle of a get, which would return
+/// what it has read. The call succeeds even if processes are silent: check `silent`. `complete` is false if the host
+/// has had more processes than the list has places (4092).
+///
+/// `ST_CONFIG`: with `ST_SCOPE_HOST`, the setting `share` is off; with `ST_SCOPE_CLUSTER`, there is no cluster tier.
+/// `ST_ACCESS_DENIED` or `ST_IO`: the directory of the share cannot be used.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn st_secrets_invalidate(
+    secrets: *const st_secrets,
+    key: *const c_char,
+    key_len: usize,
+    scope: u32,
+    timeout: f64,
+    report: *mut st_bytes,
+    error: *mut st_error,
+) -> st_status {
+    let invalidate = || {
+        let (scope, timeout) = (scope_of(scope)?, clock::seconds("timeout", timeout)?);
+        // SAFETY: the caller passes NULL or readable text of this length, and NULL or a live manager.
+        let (manager, key) = unsafe { (manager(secrets)?, optional_key(key, key_len)?) };
+        SecretBytes::copy_from(manager.invalidate(key, scope, timeout)?.as_bytes())
+    };
+    // SAFETY: the caller passes NULL or a pointer to an `st_bytes`.
+    unsafe { guard_out(report, "report", error, invalidate) }
+}
+
+fn scope_of(scope: u32) -> Result<Scope> {
+    match scope {
+        ST_SCOPE_HOST => Ok(Scope::Host),
+        ST_SCOPE_CLUSTER => Ok(Scope::Cluster),
+        _ => Err(Error::invalid_argument(format!("`scope` is {scope}; it must be one of ST_SCOPE_…"))),
+    }
+}
+
+/// Returns a key; `None` for NULL.
+///
+/// # Safety
+/// As for `text`.
+unsafe fn optional_key<'a>(key: *const c_char, key_len: usize) -> Result<Option<&'a str>> {
+    // SAFETY: the caller's promise.
+    (!key.is_null()).then(|| unsafe { text("key", key, key_len) }).transpose()
+}

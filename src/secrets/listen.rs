@@ -1,0 +1,208 @@
+//! Changes that a program waits for: callbacks, and calls that listen. All work is done in threads of the program.
+
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use serde_json::json;
+
+use super::key::check_key;
+use super::manager::{Manager, Options};
+use super::watches::{Seen, Watch};
+use crate::clock::{Backoff, Deadline};
+use crate::error::{Error, Result, Status};
+use crate::fork;
+
+/// How often a call that listens looks at files and watched keys. What other processes report wakes it at once.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// The pauses of a call that waits for stopped processes.
+const CONFIRMATION: Backoff = Backoff::new(Duration::from_millis(1), Duration::from_millis(50));
+
+/// Who drops what is cached; see [`Manager::invalidate`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// All processes of this host that share: see the setting `share`.
+    Host,
+    /// All hosts of a cluster.
+    Cluster,
+}
+
+impl Manager {
+    /// Returns a number that increases when anything that this manager serves changed: a document was loaded with other
+    /// contents, a file changed, something was invalidated. With the setting `share`, changes that other processes of
+    /// the host publish count too. It may increase more than once for one change.
+    pub fn generation(&self) -> u64 {
+        self.changes.generation()
+    }
+
+    /// Calls `callback` when the value of `key` changed, or with `None` when anything changed, with the key and the
+    /// generation. It is called within a get that found a change, or within [`Manager::listen`], with no lock held.
+    /// Returns a number for [`Manager::unwatch`].
+    pub fn watch(
+        &self,
+        key: Option<&str>,
+        callback: impl Fn(Option<&str>, u64) + Send + Sync + 'static,
+    ) -> Result<u64> {
+        key.map_or(Ok(()), check_key)?;
+        let _guard = fork::protect();
+        let seen = match key {
+            Some(key) => self.seen(key, &Options { cached_only: true, ..Options::default() }),
+            None => Seen::Generation(self.generation()),
+        };
+        let id = self.watches.last_id.fetch_add(1, Relaxed) + 1;
+        let watch = Watch { id, key: key.map(Into::into), callback: Box::new(callback), seen: Mutex::new(seen) };
+        let mut list = self.watches.list.lock();
+        if list.is_empty() {
+            self.watches.checked.store(self.generation(), Relaxed);
+        }
+        list.push(Arc::new(watch));
+        self.watches.count.store(list.len(), Release);
+        Ok(id)
+    }
+
+    /// Ends a watch; `false` if there is none of this number. A call of its callback that another thread has begun may
+    /// still be under way.
+    pub fn unwatch(&self, id: u64) -> bool {
+        let _guard = fork::protect();
+        let mut list = self.watches.list.lock();
+        let removed = list.iter().position(|watch| watch.id == id).map(|at| list.remove(at));
+        self.watches.count.store(list.len(), Release);
+        drop(list);
+        let existed = removed.is_some();
+        // The destructor of the callback may use this manager.
+        fork::unprotected(|| drop(removed));
+        existed
+    }
+
+    /// Waits until the generation is another one than `since`, or this time is over, and returns it. Meanwhile it looks
+    /// for changes, in the thread of the caller: of files and watched keys once a second, and of documents when they
+    /// are due. Of the processes that share a document, one does that.
+    pub fn listen(&self, since: u64, timeout: Duration) -> Result<u64> {
+        let _guard = fork::protect();
+        let deadline = Deadline::after(timeout);
+        loop {
+            let word = self.changes.word();
+            self.follow_host();
+            self.look(deadline);
+            let time = deadline.remaining().min(self.timeout());
+            self.check_watches(&Options { timeout: Some(time), ..Options::default() });
+            let generation = self.generation();
+            if generation != since || deadline.has_passed() {
+                return Ok(generation);
+            }
+            self.changes.wait(word, deadline.remaining().min(LOOK_INTERVAL));
+        }
+    }
+
+    /// Drops what all processes in `scope` have cached, and returns as JSON which of them have confirmed it, when all
+    /// have or this time is over.
+    ///
+    /// `{"scope": "host", "confirmed": [1201, 1202], "silent": [1203], "complete": true}`. No get that begins after
+    /// that returns an older value, in a process that confirmed. A silent process is stopped, and may be in the middle
+    /// of a get. `complete` is false if the host has more processes than the list.
+    ///
+    /// `key` is the key that changed, or `None` for all. At present everything is dropped in both cases, because
+    /// documents are loaded as a whole.
+    pub fn invalidate(&self, key: Option<&str>, scope: Scope, timeout: Duration) -> Result<String> {
+        let _guard = fork::protect();
+        key.map_or(Ok(()), check_key)?;
+        if scope == Scope::Cluster {
+            let message = "there is no cluster tier: this version has no setting share_url; use the scope of the host";
+            return Err(Error::new(Status::Config, message));
+        }
+        let Some(attached) = self.changes.page()? else {
+            let message = "no other process shares with this one: set `share` to \"host\" or ST_SECRETS_SHARE=host, \
+                           or clear the cache of this process alone";
+            return Err(Error::new(Status::Config, message));
+        };
+        let deadline = Deadline::after(timeout);
+        self.clear_cache();
+        let revision = attached.page.revise();
+        self.follow_host();
+        attached.page.note_change();
+        let mut pauses = CONFIRMATION;
+        let members = loop {
+            let members = attached.page.members(revision);
+            if members.silent.is_empty() || deadline.has_passed() {
+                break members;
+            }
+            fork::unprotected(|| pauses.wait(deadline.remaining()));
+        };
+        Ok(json!({
+            "scope": "host", "confirmed": members.confirmed, "silent": members.silent,
+            "complete": attached.page.lists_all(),
+        })
+        .to_string())
+    }
+
+    /// Follows invalidations by other processes.
+    pub(super) fn follow_host(&self) {
+        self.changes.follow(|time| {
+            self.providers().iter().for_each(|provider| provider.drop_older(time));
+            self.lookup_cache().clear();
+        });
+    }
+
+    /// Looks for changes at all sources.
+    fn look(&self, deadline: Deadline) {
+        let request = self.request(Some(deadline.remaining().min(self.timeout())), false);
+        let providers = self.providers();
+        for (at, provider) in providers.iter().enumerate() {
+            provider.look(&request.share(providers[at + 1..].iter().any(|other| other.is_remote())));
+        }
+    }
+
+    /// Calls the callbacks of what changed since the last check, if anything did.
+    #[inline]
+    pub(super) fn notify_watches(&self) {
+        if self.watches.count.load(Acquire) > 0 && self.generation() != self.watches.checked.load(Relaxed) {
+            self.check_watches(&Options { cached_only: true, ..Options::default() });
+        }
+    }
+
+    /// Compares all watched keys with what was last seen, and calls the callbacks of those that changed.
+    fn check_watches(&self, how: &Options) {
+        let _guard = fork::protect();
+        let watches = &self.watches;
+        if watches.count.load(Acquire) == 0 {
+            return;
+        }
+        let Some(_checking) = watches.begin() else { return };
+        let mut generation = self.generation();
+        let list = watches.list.lock().clone();
+        // All keys last: a key that changed increases the generation.
+        let (keys, all): (Vec<_>, Vec<_>) = list.into_iter().partition(|watch| watch.key.is_some());
+        for watch in keys.into_iter().chain(all) {
+            let now = match &watch.key {
+                Some(key) => self.seen(key, how),
+                None => Seen::Generation(self.generation()),
+            };
+            if now == Seen::Unknown {
+                continue;
+            }
+            let before = std::mem::replace(&mut *watch.seen.lock(), now);
+            if before == now || before == Seen::Unknown {
+                continue;
+            }
+            if watch.key.is_some() && generation == watches.checked.load(Relaxed) {
+                // No provider noticed it: a variable, or a provider of the program.
+                self.changes.note();
+                generation = self.generation();
+            }
+            fork::unprotected(|| (watch.callback)(watch.key.as_deref(), generation));
+            // It may have been unwatched meanwhile, and its destructor may use this manager.
+            fork::unprotected(|| drop(watch));
+        }
+        watches.checked.store(generation, Relaxed);
+    }
+
+    fn seen(&self, key: &str, how: &Options) -> Seen {
+        match self.get_with(key, how) {
+            Ok(secret) => Seen::Value(self.watches.hasher.hash_one(&secret.value()[..])),
+            Err(error) if error.status() == Status::NotFound => Seen::Absent,
+            Err(_) => Seen::Unknown,
+        }
+    }
+}

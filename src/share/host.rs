@@ -1,0 +1,250 @@
+//! What all processes of a directory share, whatever they load: how often something changed, what was invalidated, and
+//! who is there.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::time::Duration;
+
+use super::directory::Directory;
+use super::identity::Identity;
+use super::mapped::Mapped;
+use crate::clock::{CoarseInstant, Instant};
+use crate::error::Result;
+use crate::fork;
+use crate::sys::{self, HostFields, MEMBERS, Member};
+
+const MAGIC: &[u8; 8] = b"STHOST01";
+
+/// The page. Processes in different PID, network or time namespaces have different ones.
+pub(crate) struct HostPage(Mapped<HostFields>);
+
+/// The processes that have followed an invalidation, and those that may still return older values.
+#[derive(Default)]
+pub(crate) struct Members {
+    pub(crate) confirmed: Vec<u32>,
+    pub(crate) silent: Vec<u32>,
+}
+
+impl HostPage {
+    pub(super) fn open(path: &Path) -> Result<HostPage> {
+        let directory = Directory::open(path)?;
+        let mut identity = Identity::new("host");
+        let namespace = fs::read_link("/proc/self/ns/pid").ok();
+        identity.add_optional("pid namespace", namespace.as_ref().map(|name| name.as_os_str().as_encoded_bytes()));
+        Mapped::open_or_replace(&directory, path, (&identity.id(), "host"), MAGIC, 0).map(HostPage)
+    }
+
+    /// Whether the file still has its name; checked once a second.
+    pub(crate) fn has_name(&self) -> bool {
+        self.0.has_name(CoarseInstant::now())
+    }
+
+    /// How often a process published or invalidated something.
+    #[inline]
+    pub(crate) fn changes(&self) -> u64 {
+        self.0.changes.load(Acquire)
+    }
+
+    pub(crate) fn note_change(&self) {
+        self.0.changes.fetch_add(1, Release);
+        self.wake();
+    }
+
+    /// Wakes all that [wait](HostPage::wait).
+    pub(crate) fn wake(&self) {
+        self.0.word.fetch_add(1, Release);
+        sys::futex_wake_shared(&self.0.word);
+    }
+
+    /// What [`HostPage::wait`] waits for a change of.
+    pub(crate) fn word(&self) -> u32 {
+        self.0.word.load(Acquire)
+    }
+
+    /// Waits until the word is another one, or this time is over.
+    pub(crate) fn wait(&self, word: u32, time: Duration) {
+        sys::futex_wait_shared(&self.0.word, word, time);
+    }
+
+    /// How often all processes had to drop what they have cached.
+    #[inline]
+    pub(crate) fn revision(&self) -> u64 {
+        self.0.revision.load(Acquire)
+    }
+
+    /// When the last invalidation was: what was requested before it does not count.
+    pub(crate) fn revised_at(&self) -> Instant {
+        Instant::after_boot(Duration::from_nanos(self.0.revised_at.load(Acquire))).min(Instant::now())
+    }
+
+    /// Makes all processes drop what they have cached. Returns the new revision.
+    pub(crate) fn revise(&self) -> u64 {
+        // First, so that a process that sees the revision sees the time.
+        self.0.revised_at.fetch_max(Instant::now().since_boot().as_nanos() as u64, AcqRel);
+        self.0.revision.fetch_add(1, AcqRel).wrapping_add(1)
+    }
+
+    /// Lists a manager of this process.
+    pub(crate) fn join(page: &Arc<HostPage>) -> Membership {
+        let place = page.free_place().or_else(|| {
+            page.remove_ended();
+            page.free_place()
+        });
+        if place.is_none() {
+            page.0.unlisted.fetch_add(1, Relaxed);
+        }
+        Membership { page: page.clone(), place, fork: fork::generation() }
+    }
+
+    fn free_place(&self) -> Option<usize> {
+        let process = std::process::id();
+        let own = u64::from(process) | started(process)?.1 << 32;
+        // Processes begin at different places, so that few compete for one.
+        (0..MEMBERS).map(|step| (process as usize + step) % MEMBERS).find(|place| {
+            let member = &self.0.members[*place];
+            let is_free = member.process.compare_exchange(0, own, AcqRel, Relaxed).is_ok();
+            if is_free {
+                member.followed.store(0, Release);
+            }
+            is_free
+        })
+    }
+
+    fn remove_ended(&self) {
+        for (member, process) in self.listed() {
+            present(member, process);
+        }
+    }
+
+    fn listed(&self) -> impl Iterator<Item = (&Member, u64)> {
+        let listed = |member| (member, Member::process(member));
+        self.0.members.iter().map(listed).filter(|(_, process)| *process != 0)
+    }
+
+    /// Which processes have followed this revision. One that makes no call has followed it too: its next call begins
+    /// with a look at this page. One that is stopped may be in the middle of a call, which returns what it has read.
+    pub(crate) fn members(&self, revision: u64) -> Members {
+        let mut members = Members::default();
+        for (member, process) in self.listed() {
+            let Some(state) = present(member, process) else { continue };
+            let is_silent = member.followed.load(Acquire) < revision && matches!(state, 'T' | 't');
+            let list = if is_silent { &mut members.silent } else { &mut members.confirmed };
+            list.push(process as u32);
+        }
+        for list in [&mut members.confirmed, &mut members.silent] {
+            list.sort_unstable();
+            list.dedup();
+        }
+        members.confirmed.retain(|process| members.silent.binary_search(process).is_err());
+        members
+    }
+
+    /// Whether all managers of the host are listed.
+    pub(crate) fn lists_all(&self) -> bool {
+        self.0.unlisted.load(Relaxed) == 0
+    }
+}
+
+impl Member {
+    fn process(&self) -> u64 {
+        self.process.load(Acquire)
+    }
+}
+
+/// The state of a listed process. One that has ended is removed from the list.
+fn present(member: &Member, process: u64) -> Option<char> {
+    let state = started(process as u32).filter(|(_, started)| *started == process >> 32).map(|(state, _)| state);
+    if state.is_none_or(|state| matches!(state, 'Z' | 'X')) {
+        // The place may have been taken by another process meanwhile.
+        let _ = member.process.compare_exchange(process, 0, AcqRel, Relaxed);
+        return None;
+    }
+    state
+}
+
+/// The state of a process and the lower half of its start time; `None` if there is no such process.
+fn started(process: u32) -> Option<(char, u64)> {
+    let text = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The name of the program may contain anything.
+    let mut fields = text.get(text.rfind(')')? + 1..)?.split_ascii_whitespace();
+    let state = fields.next()?.chars().next()?;
+    let started: u64 = fields.nth(18)?.parse().ok()?;
+    Some((state, started & u64::from(u32::MAX)))
+}
+
+/// The place of a manager in the list of processes.
+pub(crate) struct Membership {
+    page: Arc<HostPage>,
+    /// `None` if the list was full.
+    place: Option<usize>,
+    fork: u32,
+}
+
+impl Membership {
+    /// Whether it is that of this process, not of a parent that forked.
+    pub(crate) fn is_own(&self) -> bool {
+        self.fork == fork::generation()
+    }
+
+    /// Confirms that nothing older than this revision is used any more.
+    pub(crate) fn confirm(&self, revision: u64) {
+        if let Some(place) = self.place {
+            self.page.0.members[place].followed.fetch_max(revision, Release);
+        }
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        if let Some(place) = self.place.filter(|_| self.is_own()) {
+            self.page.0.members[place].process.store(0, Release);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open() -> (tempfile::TempDir, Arc<HostPage>) {
+        let place = tempfile::Builder::new().prefix("st-secrets-test-").tempdir_in("/dev/shm").unwrap();
+        let page = Arc::new(HostPage::open(&place.path().join("share")).unwrap());
+        (place, page)
+    }
+
+    #[test]
+    fn processes_are_listed_until_they_leave_or_end() {
+        let (_place, page) = open();
+        let (one, two) = (HostPage::join(&page), HostPage::join(&page));
+        assert!(one.is_own() && one.place != two.place);
+        assert_eq!(page.members(0).confirmed, [std::process::id()]);
+        // A process that has ended, and one whose number another process has now.
+        for process in [u64::from(u32::MAX / 2), u64::from(std::process::id()) | 1 << 32] {
+            page.0.members[0].process.store(process, Relaxed);
+            assert_eq!(page.members(0).confirmed, [std::process::id()]);
+            assert_eq!(page.0.members[0].process.load(Relaxed), 0);
+        }
+        drop((one, two));
+        assert!(page.members(0).confirmed.is_empty());
+    }
+
+    #[test]
+    fn full_list_is_noticed_and_ended_processes_make_room() {
+        let (_place, page) = open();
+        let own = u64::from(std::process::id()) | started(std::process::id()).unwrap().1 << 32;
+        page.0.members.iter().for_each(|member| member.process.store(own, Relaxed));
+        assert!(HostPage::join(&page).place.is_none() && !page.lists_all());
+        page.0.members[7].process.store(u64::from(u32::MAX / 2), Relaxed);
+        assert_eq!(HostPage::join(&page).place, Some(7));
+    }
+
+    #[test]
+    fn revision_is_seen_with_its_time() {
+        let (_place, page) = open();
+        let (again, before) = (HostPage::open(page.0.path().parent().unwrap()).unwrap(), Instant::now());
+        assert_eq!((page.revise(), again.revision()), (1, 1));
+        assert!(again.revised_at() >= before && again.revised_at() <= Instant::now());
+    }
+}

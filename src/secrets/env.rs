@@ -1,7 +1,6 @@
 //! The environment provider. The key `hf-token` is the variable `HF_TOKEN`, with an optional prefix, or the file that
 //! the variable `HF_TOKEN_FILE` names, as in the images of Docker.
 
-use std::ffi::CString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,9 +20,6 @@ use crate::sys;
 const SHORT: usize = 128;
 const WORD: usize = size_of::<u64>();
 type Buffer = [u8; SHORT + WORD];
-
-/// What follows the name of a variable in the name of the one with its file.
-const FILE: &[u8; 6] = b"_FILE\0";
 
 /// The highest bit of each byte of a word.
 const HIGHEST: u64 = repeated(0x80);
@@ -86,9 +82,8 @@ impl EnvProvider {
         name
     }
 
-    /// Builds the same name in `buffer`, followed by a NUL, and returns its length. `None` if the key is not ASCII or
-    /// too long: there is room for [`FILE`] in place of the NUL.
-    fn short_variable(&self, key: &str, buffer: &mut Buffer) -> Option<usize> {
+    /// Builds the same name in `buffer`. Returns `None` if the key is not ASCII or too long.
+    fn short_variable<'p>(&self, key: &str, buffer: &'p mut Buffer) -> Option<&'p [u8]> {
         let prefix = self.prefix.as_deref().unwrap_or_default();
         let start = if prefix.is_empty() { 0 } else { prefix.len() + 1 };
         let end = start + key.len();
@@ -107,22 +102,21 @@ impl EnvProvider {
             all |= word;
             *to = in_name(word).to_le_bytes();
         }
-        buffer[end] = 0;
-        (all & HIGHEST == 0).then_some(end)
+        (all & HIGHEST == 0).then(|| &buffer[..end])
     }
 
     /// Passes the variable of the key to `take`, or else that with the path of a file. An empty one counts as not set.
     fn look_up<R>(&self, key: &str, take: impl FnOnce(Variable<'_>) -> R) -> Option<R> {
         let mut buffer: Buffer = [0; SHORT + WORD];
+        let take = |is_file: bool, value: &[u8]| match is_file {
+            true => std::str::from_utf8(value).ok().map(|path| take(Variable::Path(path))),
+            false => Some(take(Variable::Value(value))),
+        };
         match self.short_variable(key, &mut buffer) {
-            Some(end) => look_up_named(&mut buffer[..end + FILE.len()], end, take),
-            None => {
-                let mut name = CString::new(self.variable(key)).ok()?.into_bytes();
-                let end = name.len();
-                name.resize(end + FILE.len(), 0);
-                look_up_named(&mut name, end, take)
-            }
+            Some(name) => sys::with_variable_or_file(name, take),
+            None => sys::with_variable_or_file(self.variable(key).as_bytes(), take),
         }
+        .flatten()
     }
 
     /// The value in the file that a variable names, without one final newline; `None` if the file is empty.
@@ -140,23 +134,6 @@ impl EnvProvider {
             self.files.read(path, max_age, self.strict).and_then(|value| value.ok_or_else(missing)).map_err(failed)?;
         Ok((!value.is_empty()).then_some(value))
     }
-}
-
-/// Looks for the variable whose name is in the first `end` bytes, which a NUL and room for [`FILE`] follow.
-fn look_up_named<R>(name: &mut [u8], end: usize, take: impl FnOnce(Variable<'_>) -> R) -> Option<R> {
-    let mut take = Some(take);
-    let mut taken = |is_path: bool, value: &[u8]| {
-        let variable = match is_path {
-            true => Variable::Path(std::str::from_utf8(value).ok()?),
-            false => Variable::Value(value),
-        };
-        Some(take.take_if(|_| !value.is_empty())?(variable))
-    };
-    if let Some(result) = sys::with_variable(&name[..=end], |value| taken(false, value)).flatten() {
-        return Some(result);
-    }
-    name[end..end + FILE.len()].copy_from_slice(FILE);
-    sys::with_variable(&name[..end + FILE.len()], |path| taken(true, path)).flatten()
 }
 
 impl SecretProvider for EnvProvider {
@@ -236,8 +213,8 @@ mod tests {
             for len in 1..20 {
                 let key: String = (0..len).map(|at| char::from(if at % 3 == 0 { byte } else { b'z' })).collect();
                 let mut buffer: Buffer = [0; SHORT + WORD];
-                let end = provider.short_variable(&key, &mut buffer).unwrap();
-                assert_eq!(&buffer[..=end], format!("{}\0", provider.variable(&key)).as_bytes());
+                let name = provider.short_variable(&key, &mut buffer).unwrap();
+                assert_eq!(name, provider.variable(&key).as_bytes());
             }
         }
     }
@@ -257,8 +234,8 @@ mod tests {
             (&prefixed, &"x".repeat(200)),
         ] {
             let mut buffer: Buffer = [0; SHORT + WORD];
-            if let Some(end) = provider.short_variable(key, &mut buffer) {
-                assert_eq!(&buffer[..=end], format!("{}\0", provider.variable(key)).as_bytes());
+            if let Some(name) = provider.short_variable(key, &mut buffer) {
+                assert_eq!(name, provider.variable(key).as_bytes());
             } else {
                 assert!(!key.is_ascii() || key.len() > 100);
             }

@@ -101,7 +101,7 @@ public:
             [&](Bytes &value, st_error *error) { ::st_cache_get(raw_, key.data(), key.size(), value.raw(), error); });
     }
     /// Copies the value to `buffer` and returns its length, or nothing if there is no entry. If the buffer is too
-    /// small, the call fails with `Status::buffer_too_small` and the result's value is the length needed; `(nullptr,
+    /// small, the call fails with `Status::buffer_too_small` and `Result::output` is the length needed; `(nullptr,
     /// 0)` queries it.
     std::optional<std::size_t> get_into(std::string_view key, char *buffer, std::size_t capacity) const {
         Result<std::size_t> len = try_get_into(key, buffer, capacity);

@@ -48,7 +48,7 @@ public:
         });
     }
     /// Writes the token to `buffer`, without a NUL, and returns its length. If the buffer is too small, the call fails
-    /// with `Status::buffer_too_small` and the result's value is the length needed; `(nullptr, 0)` queries it.
+    /// with `Status::buffer_too_small` and `Result::output` is the length needed; `(nullptr, 0)` queries it.
     std::size_t encrypt_into(std::string_view plaintext, char *buffer, std::size_t capacity) const {
         return try_encrypt_into(plaintext, buffer, capacity).value();
     }

@@ -85,7 +85,7 @@ public:
         return std::move(value).value();
     }
     /// Copies the value to `buffer`, without a NUL, and returns its length. If the buffer is too small, the call fails
-    /// with `Status::buffer_too_small` and the result's value is the length needed; `(nullptr, 0)` queries it. The
+    /// with `Status::buffer_too_small` and `Result::output` is the length needed; `(nullptr, 0)` queries it. The
     /// caller wipes the copy.
     std::size_t get_into(std::string_view key, char *buffer, std::size_t capacity) const {
         return try_get_into(key, buffer, capacity).value();

@@ -97,6 +97,7 @@ same_files "$work/unpacked/$name" <<'LIST'
 ./docs/aws.md
 ./docs/bench-cache.svg
 ./docs/cache.md
+./docs/changes.md
 ./docs/cluster.md
 ./docs/command.md
 ./docs/dependencies.md

@@ -98,10 +98,14 @@ const KEYS: &[(&str, Kind)] = &[
     ("vault_auth", Kind::Text),
     ("vault_auth_mount", Kind::Text),
     ("vault_ca_cert", Kind::Text),
+    ("vault_client_cert", Kind::Text),
+    ("vault_client_key", Kind::Text),
     ("vault_jwt_file", Kind::Text),
     ("vault_kv_version", Kind::Text),
     ("vault_mount", Kind::Text),
     ("vault_namespace", Kind::Text),
+    ("vault_password", Kind::Text),
+    ("vault_password_file", Kind::Text),
     ("vault_path", Kind::Text),
     ("vault_role", Kind::Text),
     ("vault_role_id", Kind::Text),
@@ -111,6 +115,7 @@ const KEYS: &[(&str, Kind)] = &[
     ("vault_token", Kind::Text),
     ("vault_token_file", Kind::Text),
     ("vault_url", Kind::Text),
+    ("vault_username", Kind::Text),
 ];
 
 #[derive(Clone, Debug, PartialEq)]

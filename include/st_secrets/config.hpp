@@ -110,6 +110,11 @@ public:
     ST_SETTING(vault_secret_id_wrapped, bool, flag)
     ST_SETTING(vault_role, std::string_view, text)
     ST_PATH_SETTING(vault_jwt_file)
+    ST_SETTING(vault_username, std::string_view, text)
+    ST_SETTING(vault_password, std::string_view, text)
+    ST_PATH_SETTING(vault_password_file)
+    ST_PATH_SETTING(vault_client_cert)
+    ST_PATH_SETTING(vault_client_key)
 
     // What processes of this host share.
     ST_SETTING(share, std::string_view, text)

@@ -45,7 +45,8 @@ use crate::config::Config;
 /// - `vault_url`, `vault_mount`, `vault_path`, `vault_kv_version` (`"1"`, `"2"` or `"auto"`), `vault_namespace`,
 ///   `vault_ca_cert`, `vault_token`, `vault_token_file`, `vault_auth`, `vault_auth_mount`, `vault_role_id`,
 ///   `vault_secret_id`, `vault_secret_id_file`, `vault_secret_id_wrapped` (true or false), `vault_role`,
-///   `vault_jwt_file`: HashiCorp Vault or OpenBao; text, described in `docs/vault.md`
+///   `vault_jwt_file`, `vault_username`, `vault_password`, `vault_password_file`, `vault_client_cert`,
+///   `vault_client_key`: HashiCorp Vault or OpenBao; text, described in `docs/vault.md`
 /// - `share` (`"off"` or `"host"`), `share_dir`, `share_key`: whether the processes of this user on this host share
 ///   what one of them has loaded from AWS or Vault; text, described in `docs/share.md`; default `"off"`
 ///

@@ -1,8 +1,8 @@
 """Creates certificates for tests of TLS. usage: certificates.py DIRECTORY [NAME…]
 
 Writes, as PEM, ca.pem and other-ca.pem (which signed none of the others), and with a .key each: server (127.0.0.1,
-localhost and the given names), elsewhere (elsewhere.test only), expired (as server, until yesterday), client (a client
-certificate).
+localhost and the given names), elsewhere (elsewhere.test only), expired (as server, until yesterday), client and
+stranger (client certificates).
 """
 
 import datetime
@@ -69,4 +69,5 @@ SERVER = ExtendedKeyUsageOID.SERVER_AUTH
 pair("server", "server", names=HERE, usage=SERVER)
 pair("elsewhere", "elsewhere", names=[x509.DNSName("elsewhere.test")], usage=SERVER)
 pair("expired", "expired", names=HERE, usage=SERVER, until=NOW - DAY)
-pair("client", "client", usage=ExtendedKeyUsageOID.CLIENT_AUTH)
+for client in ("client", "stranger"):
+    pair(client, client, usage=ExtendedKeyUsageOID.CLIENT_AUTH)

@@ -5,6 +5,7 @@ mod common;
 mod faults;
 mod foreign_responses;
 mod lockout;
+mod logins;
 mod rate_limit;
 mod reads;
 mod renewal;

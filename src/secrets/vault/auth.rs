@@ -13,10 +13,19 @@ use crate::share::Identity;
 
 /// Where Kubernetes puts the token of a pod's service account.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
-const METHODS: &str = "token, approle, kubernetes, jwt or agent";
+const METHODS: &str = "token, approle, userpass, ldap, cert, kubernetes, jwt or agent";
 /// Keys that have no meaning without `vault_auth`.
-const LOGIN_KEYS: [&str; 6] =
-    ["vault_auth_mount", "vault_jwt_file", "vault_role", "vault_role_id", "vault_secret_id", "vault_secret_id_file"];
+const LOGIN_KEYS: [&str; 9] = [
+    "vault_auth_mount",
+    "vault_jwt_file",
+    "vault_password",
+    "vault_password_file",
+    "vault_role",
+    "vault_role_id",
+    "vault_secret_id",
+    "vault_secret_id_file",
+    "vault_username",
+];
 
 /// How the token is obtained.
 pub(super) enum Auth {
@@ -33,29 +42,48 @@ pub(super) enum Auth {
     Login(Login),
 }
 
-/// A login at `auth/{mount}/login`.
+/// A login at `auth/{mount}/login`, or below it.
 pub(super) struct Login {
     pub(super) mount: String,
-    pub(super) role: Role,
+    pub(super) credentials: Credentials,
 }
 
 /// The credentials of a login.
-pub(super) enum Role {
+pub(super) enum Credentials {
     AppRole {
         role_id: SecretBytes,
-        secret_id: SecretId,
+        /// A role may not need one.
+        secret_id: Option<GivenSecret>,
         /// Whether the secret ID is given as a wrapping token.
         is_wrapped: bool,
     },
     /// Sends a JWT that is read from a file.
     Jwt { kubernetes: bool, role: Option<String>, file: PathBuf },
+    /// Sends a password, and the user in the path.
+    Password { method: PasswordMethod, user: String, password: GivenSecret },
+    /// Sends nothing but the role: the server has seen the client certificate of the connection.
+    Certificate { role: Option<String>, certificate: PathBuf, key: PathBuf },
 }
 
-/// The secret ID of an AppRole. A role may not need one.
-pub(super) enum SecretId {
-    None,
-    Given(SecretBytes),
+/// A secret in the settings, or in a file.
+pub(super) enum GivenSecret {
+    Text(SecretBytes),
     File(PathBuf),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum PasswordMethod {
+    UserPass,
+    Ldap,
+}
+
+impl PasswordMethod {
+    fn name(self) -> &'static str {
+        match self {
+            PasswordMethod::UserPass => "userpass",
+            PasswordMethod::Ldap => "ldap",
+        }
+    }
 }
 
 impl Auth {
@@ -78,6 +106,9 @@ impl Auth {
                 "approle" => app_role(reader).map(Some),
                 "kubernetes" => jwt(reader, true).map(Some),
                 "jwt" => jwt(reader, false).map(Some),
+                "userpass" => password(reader, PasswordMethod::UserPass).map(Some),
+                "ldap" => password(reader, PasswordMethod::Ldap).map(Some),
+                "cert" => certificate(reader).map(Some),
                 _ => Err(setting.invalid(format!("must be {METHODS}"))),
             },
         }
@@ -88,11 +119,11 @@ impl Auth {
         matches!(self, Auth::TokenFile { path, is_default: true } if !path.is_file())
     }
 
-    /// The file with the token, secret ID or JWT, if there is one.
+    /// The file with the token, secret ID, JWT, password or client certificate, if there is one.
     pub(super) fn file(&self) -> Option<&Path> {
         match self {
             Auth::TokenFile { path, .. } => Some(path),
-            Auth::Login(login) => login.role.file(),
+            Auth::Login(login) => login.credentials.file(),
             Auth::Token(_) | Auth::Agent => None,
         }
     }
@@ -106,7 +137,7 @@ impl Auth {
             Auth::Agent => Ok(()),
             Auth::Login(login) => {
                 identity.add("auth mount", &login.mount);
-                login.role.identify(identity)
+                login.credentials.identify(identity)
             }
         }
     }
@@ -116,53 +147,73 @@ impl Auth {
         match self {
             Auth::Token(_) | Auth::TokenFile { .. } => "token",
             Auth::Agent => "agent",
-            Auth::Login(login) => login.role.name(),
+            Auth::Login(login) => login.credentials.name(),
         }
     }
 }
 
 impl fmt::Display for Login {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the {} login at auth/{}", self.role.name(), self.mount)
+        write!(f, "the {} login at auth/{}", self.credentials.name(), self.mount)
     }
 }
 
-impl Role {
+impl Credentials {
     fn name(&self) -> &'static str {
         match self {
-            Role::AppRole { .. } => "approle",
-            Role::Jwt { kubernetes: true, .. } => "kubernetes",
-            Role::Jwt { kubernetes: false, .. } => "jwt",
+            Credentials::AppRole { .. } => "approle",
+            Credentials::Jwt { kubernetes: true, .. } => "kubernetes",
+            Credentials::Jwt { kubernetes: false, .. } => "jwt",
+            Credentials::Password { method, .. } => method.name(),
+            Credentials::Certificate { .. } => "cert",
         }
     }
 
     /// The server's identifier of the role.
     pub(super) fn id(&self) -> &[u8] {
         match self {
-            Role::AppRole { role_id, .. } => role_id,
-            Role::Jwt { role, .. } => role.as_deref().unwrap_or_default().as_bytes(),
+            Credentials::AppRole { role_id, .. } => role_id,
+            Credentials::Jwt { role, .. } | Credentials::Certificate { role, .. } => {
+                role.as_deref().unwrap_or_default().as_bytes()
+            }
+            Credentials::Password { user, .. } => user.as_bytes(),
         }
+    }
+
+    /// Whether the server locks the role or user after some failed logins.
+    pub(super) fn has_lockout(&self) -> bool {
+        matches!(self, Credentials::AppRole { .. } | Credentials::Password { .. })
     }
 
     fn identify(&self, identity: &mut Identity) -> Result<()> {
         identity.add_hash("role", self.id());
         match self {
-            Role::AppRole { role_id, secret_id, .. } => {
+            Credentials::AppRole { role_id, secret_id, .. } => {
                 identity.add_secret(role_id)?;
                 match secret_id {
-                    SecretId::None => Ok(()),
-                    SecretId::Given(secret_id) => identity.add_secret(secret_id),
-                    SecretId::File(path) => add_file(identity, path, "secret ID"),
+                    None => Ok(()),
+                    Some(GivenSecret::Text(secret_id)) => identity.add_secret(secret_id),
+                    Some(GivenSecret::File(path)) => add_file(identity, path, "secret ID"),
                 }
             }
-            Role::Jwt { file, .. } => add_file(identity, file, "JWT"),
+            Credentials::Jwt { file, .. } => add_file(identity, file, "JWT"),
+            Credentials::Password { password: GivenSecret::Text(password), .. } => identity.add_secret(password),
+            Credentials::Password { password: GivenSecret::File(path), .. } => {
+                identity.add("file", path.as_os_str().as_encoded_bytes());
+                identity.add_secret(&secret_file::read_line(path, "password")?.0)
+            }
+            // The paths of both files are part of how the server is reached.
+            Credentials::Certificate { key, .. } => identity.add_secret(&secret_file::read_pem(key, "client key")?.0),
         }
     }
 
     fn file(&self) -> Option<&Path> {
         match self {
-            Role::AppRole { secret_id: SecretId::File(path), .. } | Role::Jwt { file: path, .. } => Some(path),
-            Role::AppRole { .. } => None,
+            Credentials::AppRole { secret_id: Some(GivenSecret::File(path)), .. }
+            | Credentials::Jwt { file: path, .. }
+            | Credentials::Password { password: GivenSecret::File(path), .. }
+            | Credentials::Certificate { certificate: path, .. } => Some(path),
+            Credentials::AppRole { .. } | Credentials::Password { .. } => None,
         }
     }
 }
@@ -196,17 +247,10 @@ fn app_role(reader: &SettingsReader<'_>) -> Result<Auth, InvalidSetting> {
     let Some(role_id) = reader.config.setting("vault_role_id")? else {
         return Err(method.invalid("is approle, which also needs vault_role_id"));
     };
-    let secret_id = match (reader.config.setting("vault_secret_id")?, reader.config.setting("vault_secret_id_file")?) {
-        (Some(_), Some(_)) => {
-            return Err(method.invalid("is approle: set either vault_secret_id or vault_secret_id_file, not both"));
-        }
-        (Some(setting), None) => SecretId::Given(secret(&setting)?),
-        (None, Some(setting)) => SecretId::File(setting.path()),
-        (None, None) => SecretId::None,
-    };
+    let secret_id = given(reader, "approle", ["vault_secret_id", "vault_secret_id_file"], secret)?;
     let is_wrapped = reader.config.flag("vault_secret_id_wrapped").unwrap_or(false);
-    let role = Role::AppRole { role_id: secret(&role_id)?, secret_id, is_wrapped };
-    Ok(Auth::Login(Login { mount: auth_mount(reader, "approle")?, role }))
+    let credentials = Credentials::AppRole { role_id: secret(&role_id)?, secret_id, is_wrapped };
+    Ok(Auth::Login(Login { mount: auth_mount(reader, "approle")?, credentials }))
 }
 
 fn jwt(reader: &SettingsReader<'_>, kubernetes: bool) -> Result<Auth, InvalidSetting> {
@@ -219,7 +263,55 @@ fn jwt(reader: &SettingsReader<'_>, kubernetes: bool) -> Result<Auth, InvalidSet
         .setting("vault_jwt_file")?
         .map_or_else(|| PathBuf::from(SERVICE_ACCOUNT), |setting| setting.path());
     let mount = auth_mount(reader, if kubernetes { "kubernetes" } else { "jwt" })?;
-    Ok(Auth::Login(Login { mount, role: Role::Jwt { kubernetes, role, file } }))
+    Ok(Auth::Login(Login { mount, credentials: Credentials::Jwt { kubernetes, role, file } }))
+}
+
+fn password(reader: &SettingsReader<'_>, method: PasswordMethod) -> Result<Auth, InvalidSetting> {
+    let (name, setting) = (method.name(), SettingOrigin::Config("vault_auth"));
+    let Some(user) = reader.config.setting("vault_username")? else {
+        return Err(setting.invalid(format!("is {name}, which also needs vault_username")));
+    };
+    // The user is one segment of the path.
+    if matches!(user.text(), "." | "..") || user.text().contains('/') {
+        return Err(user.invalid("must be the name of a user: not `.` or `..`, and without `/`"));
+    }
+    let text = |setting: &Setting| {
+        SecretBytes::copy_from(setting.text().as_bytes()).map_err(|error| InvalidSetting { error, in_config: true })
+    };
+    let Some(password) = given(reader, name, ["vault_password", "vault_password_file"], text)? else {
+        return Err(setting.invalid(format!("is {name}, which also needs vault_password or vault_password_file")));
+    };
+    let credentials = Credentials::Password { method, user: user.text().to_owned(), password };
+    Ok(Auth::Login(Login { mount: auth_mount(reader, name)?, credentials }))
+}
+
+fn certificate(reader: &SettingsReader<'_>) -> Result<Auth, InvalidSetting> {
+    let Some((certificate, key)) = reader.client_certificate()? else {
+        let what = "is cert, which also needs vault_client_cert and vault_client_key (or VAULT_CLIENT_CERT and \
+                    VAULT_CLIENT_KEY)";
+        return Err(SettingOrigin::Config("vault_auth").invalid(what));
+    };
+    let role = reader.config.setting("vault_role")?.map(|setting| setting.text().to_owned());
+    let credentials = Credentials::Certificate { role, certificate: certificate.path(), key: key.path() };
+    Ok(Auth::Login(Login { mount: auth_mount(reader, "cert")?, credentials }))
+}
+
+/// The secret of a method, which one of two keys sets: the first has the secret, the second a file.
+fn given(
+    reader: &SettingsReader<'_>,
+    method: &str,
+    [text, file]: [&'static str; 2],
+    secret: impl Fn(&Setting) -> Result<SecretBytes, InvalidSetting>,
+) -> Result<Option<GivenSecret>, InvalidSetting> {
+    match (reader.config.setting(text)?, reader.config.setting(file)?) {
+        (Some(_), Some(_)) => {
+            let what = format!("is {method}: set either {text} or {file}, not both");
+            Err(SettingOrigin::Config("vault_auth").invalid(what))
+        }
+        (Some(setting), None) => Ok(Some(GivenSecret::Text(secret(&setting)?))),
+        (None, Some(setting)) => Ok(Some(GivenSecret::File(setting.path()))),
+        (None, None) => Ok(None),
+    }
 }
 
 fn auth_mount(reader: &SettingsReader<'_>, default: &str) -> Result<String, InvalidSetting> {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::auth::{Auth, Login, Role, SecretId};
+use super::auth::{Auth, Credentials, GivenSecret, Login};
 use super::lockout::{Block, Rejection, RoundedDuration};
 use super::response::Response;
 use super::settings::Settings;
@@ -45,7 +45,7 @@ impl RequestErrors<'_> {
         let advice = match error.status() {
             Status::AccessDenied => {
                 "; vault_ca_cert or VAULT_CACERT sets the trusted CA, VAULT_TLS_SERVER_NAME the expected name, \
-                 VAULT_CLIENT_CERT and VAULT_CLIENT_KEY the client certificate"
+                 vault_client_cert or VAULT_CLIENT_CERT and its key the client certificate"
             }
             Status::Unavailable | Status::Timeout => "; check that the server is running and that its address is right",
             _ => "",
@@ -156,26 +156,28 @@ impl RequestErrors<'_> {
 
     /// The server rejects the login, or has done so recently.
     pub(super) fn login_rejected(&self, login: &Login, rejection: &Rejection) -> Error {
-        let mut advice = login_advice(&login.role);
+        let mut advice = login_advice(&login.credentials);
         // For a mount that does not exist the server only reports that access is denied.
         if rejection.status == 403 {
             advice += "; check that the method is mounted there (`vault auth list`), else set vault_auth_mount";
         }
-        if matches!(login.role, Role::AppRole { .. }) {
-            advice += if rejection.status == 403 {
-                "; or the server has locked the role for some minutes after failed logins"
+        if login.credentials.has_lockout() {
+            let who = if matches!(login.credentials, Credentials::Password { .. }) { "user" } else { "role" };
+            advice += &if rejection.status == 403 {
+                format!("; or the server has locked the {who} for some minutes after failed logins")
             } else {
-                "; repeated failures would lock the role for every client"
+                format!("; repeated failures would lock the {who} for every client")
             };
             advice += " (user_lockout, `vault read sys/locked-users`)";
         }
         self.blocked(rejection, &login.to_string(), &advice)
     }
 
-    /// The server could not verify a JWT, which it reports like a rejected login.
+    /// The server could not reach what verifies the credentials, which it reports like a rejected login.
     pub(super) fn issuer_unreachable(&self, login: &Login, response: &Response) -> Error {
         let what = format!(
-            "{login} failed, as the server cannot verify the JWT now{}; look at its log",
+            "{login} failed, as the server cannot verify the {} now{}; look at its log",
+            if matches!(login.credentials, Credentials::Jwt { .. }) { "JWT" } else { "password with its LDAP server" },
             response.messages().quoted()
         );
         self.with_http_status(Status::Unavailable, response, what).with_retryable(true)
@@ -209,19 +211,31 @@ impl RequestErrors<'_> {
 }
 
 /// What to check if a login is rejected.
-fn login_advice(role: &Role) -> String {
+fn login_advice(role: &Credentials) -> String {
     match role {
-        Role::AppRole { secret_id: SecretId::None, .. } => {
+        Credentials::AppRole { secret_id: None, .. } => {
             "check vault_role_id, and whether the role needs a secret ID (vault_secret_id)".to_owned()
         }
-        Role::AppRole { secret_id: SecretId::Given(_), .. } => {
+        Credentials::AppRole { secret_id: Some(GivenSecret::Text(_)), .. } => {
             "check vault_role_id and vault_secret_id: a secret ID can expire or be used up".to_owned()
         }
-        Role::AppRole { secret_id: SecretId::File(path), .. } => {
+        Credentials::AppRole { secret_id: Some(GivenSecret::File(path)), .. } => {
             format!("check vault_role_id and {}: a secret ID can expire or be used up", path.display())
         }
-        Role::Jwt { file, .. } => {
+        Credentials::Jwt { file, .. } => {
             format!("check vault_role and the issuer, audience and expiry of the token in {}", file.display())
+        }
+        Credentials::Password { password: GivenSecret::Text(_), .. } => {
+            "check vault_username and vault_password".to_owned()
+        }
+        Credentials::Password { password: GivenSecret::File(path), .. } => {
+            format!("check vault_username and the password in {}", path.display())
+        }
+        Credentials::Certificate { role: None, certificate, .. } => {
+            format!("check that a role of the method accepts the certificate in {}", certificate.display())
+        }
+        Credentials::Certificate { certificate, .. } => {
+            format!("check that the role of vault_role accepts the certificate in {}", certificate.display())
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Logging in with an AppRole or a JWT.
+//! Logging in with an AppRole, a JWT, a password or a client certificate.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use zeroize::Zeroizing;
 
 use super::address;
-use super::auth::{Login, Role, SecretId};
+use super::auth::{Credentials, GivenSecret, Login, PasswordMethod};
 use super::client::{Call, Session};
 use super::lifetime::Lifetime;
 use super::lockout::LoginAttempt;
@@ -14,15 +14,24 @@ use super::response::ServerMessages;
 use super::secret_file::{self, printable};
 use crate::clock::Instant;
 use crate::error::{Result, Status};
+use crate::files::Fingerprint;
+use crate::http::url::percent_encode;
 use crate::secret_memory::SecretBytes;
 use crate::secrets::shared_login::{LoginRequest, LoginResult, SharedLogins};
 use crate::share::fields::{Reader, Writer};
 use crate::share::{NewRecord, Record};
 
 const UNWRAP: &str = "sys/wrapping/unwrap";
-/// Messages of a server that could not reach the issuer of a JWT. It rejects the login as it does for an invalid JWT.
-const ISSUER_UNREACHABLE: [&str; 5] =
-    ["fetching keys", "dial tcp", "connection refused", "i/o timeout", "context deadline exceeded"];
+/// Messages of a server that could not reach the issuer of a JWT, or the LDAP server. It rejects the login as it does
+/// for invalid credentials.
+const ISSUER_UNREACHABLE: [&str; 6] = [
+    "fetching keys",
+    "dial tcp",
+    "connection refused",
+    "i/o timeout",
+    "context deadline exceeded",
+    "error connecting to host",
+];
 
 /// The secret ID from the last wrapping token. The server unwraps a token only once, so the secret ID is kept for later
 /// logins.
@@ -47,10 +56,19 @@ pub(super) fn log_in(
     unwrapped: &UnwrappedSecretId,
     logins: &SharedLogins,
 ) -> Result<(SecretBytes, Lifetime)> {
-    let path = format!("auth/{}/login", address::encoded(&login.mount));
-    let body = request_body(&login.role, session, unwrapped, logins)?;
-    let has_lockout = matches!(login.role, Role::AppRole { .. });
-    let attempt = attempt(session, &path, login.role.id(), &body, has_lockout);
+    let mut path = format!("auth/{}/login", address::encoded(&login.mount));
+    if let Credentials::Password { user, .. } = &login.credentials {
+        path = format!("{path}/{}", percent_encode(user));
+    }
+    let body = request_body(&login.credentials, session, unwrapped, logins)?;
+    let attempt = match &login.credentials {
+        // The certificate is not in the body.
+        Credentials::Certificate { certificate, .. } => {
+            let (certificate, _) = secret_file::read_pem(certificate, "client certificate")?;
+            attempt(session, &path, login.credentials.id(), &certificate, false)
+        }
+        credentials => attempt(session, &path, credentials.id(), &body, credentials.has_lockout()),
+    };
     let token = attempt.in_turn(session.deadline(), logins, || send(login, session, &path, &body, &attempt))?;
     token.ok_or_else(|| session.errors().no_turn(login))
 }
@@ -80,7 +98,7 @@ fn send(
         (200, _) => {}
         (status, messages) if !messages.is_vault_error => return Err(errors.not_vault(status)),
         (404, messages) if messages.contain("namespace not found") => return Err(errors.no_namespace(&response)),
-        (400 | 403, messages) if is_issuer_unreachable(&login.role, &messages) => {
+        (400 | 403, messages) if is_issuer_unreachable(&login.credentials, &messages) => {
             return Err(errors.issuer_unreachable(login, &response));
         }
         (status @ (400 | 403), messages) => {
@@ -102,24 +120,29 @@ fn send(
     Ok((SecretBytes::copy_from(token)?, Lifetime::parse(&auth, "lease_duration", began)))
 }
 
-fn is_issuer_unreachable(role: &Role, messages: &ServerMessages) -> bool {
-    matches!(role, Role::Jwt { .. }) && ISSUER_UNREACHABLE.iter().any(|part| messages.contain(part))
+fn is_issuer_unreachable(credentials: &Credentials, messages: &ServerMessages) -> bool {
+    matches!(credentials, Credentials::Jwt { .. } | Credentials::Password { method: PasswordMethod::Ldap, .. })
+        && ISSUER_UNREACHABLE.iter().any(|part| messages.contain(part))
 }
 
 /// The JSON of the request. Files are read each time.
 fn request_body(
-    role: &Role,
+    credentials: &Credentials,
     session: &Session<'_>,
     unwrapped: &UnwrappedSecretId,
     logins: &SharedLogins,
 ) -> Result<Zeroizing<Vec<u8>>> {
-    let read = |path: &Path, what| secret_file::read_settled(path, what, session.deadline()).map(|(secret, _)| secret);
-    match role {
-        Role::AppRole { role_id, secret_id, is_wrapped } => {
+    let settled = |path: &Path, read: &dyn Fn(&Path) -> Result<(SecretBytes, Fingerprint)>| {
+        secret_file::read_settled(path, session.deadline(), read).map(|(secret, _)| secret)
+    };
+    match credentials {
+        Credentials::AppRole { role_id, secret_id, is_wrapped } => {
             let given = match secret_id {
-                SecretId::None => None,
-                SecretId::Given(secret_id) => Some(secret_id.clone()),
-                SecretId::File(path) => Some(read(path, "secret ID")?),
+                None => None,
+                Some(GivenSecret::Text(secret_id)) => Some(secret_id.clone()),
+                Some(GivenSecret::File(path)) => {
+                    Some(settled(path, &|path: &Path| secret_file::read(path, "secret ID"))?)
+                }
             };
             let secret_id = match given {
                 Some(given) if *is_wrapped => Some(unwrap(session, given, unwrapped, logins)?),
@@ -127,10 +150,18 @@ fn request_body(
             };
             Ok(json(&[("role_id", Some(role_id)), ("secret_id", secret_id.as_deref())]))
         }
-        Role::Jwt { role, file, .. } => {
-            let jwt = read(file, "JWT")?;
+        Credentials::Jwt { role, file, .. } => {
+            let jwt = settled(file, &|path: &Path| secret_file::read(path, "JWT"))?;
             Ok(json(&[("role", role.as_ref().map(String::as_bytes)), ("jwt", Some(&jwt))]))
         }
+        Credentials::Password { password, .. } => {
+            let password = match password {
+                GivenSecret::Text(password) => password.clone(),
+                GivenSecret::File(path) => settled(path, &|path: &Path| secret_file::read_line(path, "password"))?,
+            };
+            Ok(json(&[("password", Some(&password))]))
+        }
+        Credentials::Certificate { role, .. } => Ok(json(&[("name", role.as_ref().map(String::as_bytes))])),
     }
 }
 
@@ -217,6 +248,9 @@ fn json(members: &[(&str, Option<&[u8]>)]) -> Zeroizing<Vec<u8>> {
         json.push(b':');
         let _ = serde_json::to_writer(&mut *json, text);
     }
+    if json.is_empty() {
+        json.push(b'{');
+    }
     json.push(b'}');
     json
 }
@@ -229,5 +263,6 @@ mod tests {
     fn request_body_is_json_whatever_the_texts_contain() {
         let body = json(&[("role_id", Some(b"a\"b")), ("secret_id", None), ("jwt", Some("é\\".as_bytes()))]);
         assert_eq!(std::str::from_utf8(&body).unwrap(), r#"{"role_id":"a\"b","jwt":"é\\"}"#);
+        assert_eq!(*json(&[("name", None)]), *b"{}");
     }
 }

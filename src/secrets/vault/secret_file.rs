@@ -1,4 +1,4 @@
-//! Secrets that are alone in a file: a token, a secret ID, a JWT.
+//! Secrets that are alone in a file: a token, a secret ID, a JWT, a password, a private key.
 
 use std::path::Path;
 
@@ -21,19 +21,53 @@ pub(super) fn printable(text: &[u8]) -> Result<&[u8], &'static str> {
     }
 }
 
-/// Reads a secret and the fingerprint of its file. `what` names the secret in the error.
+/// The text without a line break at its end, if it is one line. The error is `is …`, `contains …`.
+fn line(text: &[u8]) -> Result<&[u8], &'static str> {
+    let text = text.strip_suffix(b"\n").unwrap_or(text);
+    let text = text.strip_suffix(b"\r").unwrap_or(text);
+    match std::str::from_utf8(text) {
+        Ok("") => Err("is empty"),
+        Ok(line) if !line.contains(char::is_control) => Ok(text),
+        Ok(_) => Err("contains more than one line, or a control character"),
+        Err(_) => Err("is not UTF-8 text"),
+    }
+}
+
+/// Reads a secret that is sent in a header, and the fingerprint of its file. `what` names the secret in the error.
 pub(super) fn read(path: &Path, what: &str) -> Result<(SecretBytes, Fingerprint)> {
+    read_as(path, what, printable)
+}
+
+/// As [`read`], for one line of any text.
+pub(super) fn read_line(path: &Path, what: &str) -> Result<(SecretBytes, Fingerprint)> {
+    read_as(path, what, line)
+}
+
+/// As [`read`], for certificates and keys, whose form is not checked.
+pub(super) fn read_pem(path: &Path, what: &str) -> Result<(SecretBytes, Fingerprint)> {
+    read_as(path, what, |text| if text.is_empty() { Err("is empty") } else { Ok(text) })
+}
+
+fn read_as(
+    path: &Path,
+    what: &str,
+    text: impl Fn(&[u8]) -> Result<&[u8], &'static str>,
+) -> Result<(SecretBytes, Fingerprint)> {
     let cannot_read = |message: &str| format!("cannot read the {what} for Vault: {message}");
     let named = |error: Error| error.with_source(Source::Vault).map_message(cannot_read);
     let contents = fork::unprotected(|| files::read(path, MAX_SIZE)).map_err(named)?;
-    let text = printable(&contents.bytes)
+    let text = text(&contents.bytes)
         .map_err(|problem| named(SettingOrigin::Named(path.display().to_string()).invalid(problem).into()))?;
     Ok((SecretBytes::copy_from(text)?, Fingerprint::of(&contents.metadata)))
 }
 
-/// As [`read`], but reads a file that was changed just now until its contents stay the same, so that a part of a secret
-/// is not taken for the whole.
-pub(super) fn read_settled(path: &Path, what: &str, deadline: Deadline) -> Result<(SecretBytes, Fingerprint)> {
+/// Calls `read` for a file, again if that was changed just now until its contents stay the same, so that a part of a
+/// secret is not taken for the whole.
+pub(super) fn read_settled(
+    path: &Path,
+    deadline: Deadline,
+    read: impl Fn(&Path) -> Result<(SecretBytes, Fingerprint)>,
+) -> Result<(SecretBytes, Fingerprint)> {
     let mut previous: Option<SecretBytes> = None;
     let is_same = |read: &Result<(SecretBytes, Fingerprint)>| {
         let secret = read.as_ref().ok().map(|(secret, _)| secret.clone());
@@ -41,7 +75,7 @@ pub(super) fn read_settled(path: &Path, what: &str, deadline: Deadline) -> Resul
         previous = secret;
         is_same
     };
-    files::read_settled(|| files::is_new(path), deadline, || read(path, what), is_same)
+    files::read_settled(|| files::is_new(path), deadline, || read(path), is_same)
 }
 
 #[cfg(test)]
@@ -60,6 +94,22 @@ mod tests {
             let error = read(&path, "token").unwrap_err();
             assert_eq!((error.status(), error.source_provider()), (Status::Config, Source::Vault));
             assert!(error.message().contains("token") && !error.message().contains("CANARY"), "{error}");
+        }
+    }
+
+    #[test]
+    fn password_in_a_file_is_one_line_with_its_white_space() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("password");
+        for (text, password) in [(" a b é \n", " a b é "), ("x\r\n", "x"), ("x", "x")] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(&*read_line(&path, "password").unwrap().0, password.as_bytes());
+        }
+        for text in [&b""[..], b"\n", b"CANARY\n\n", b"CANARY\nb", b"CANARY\xff"] {
+            std::fs::write(&path, text).unwrap();
+            let error = read_line(&path, "password").unwrap_err();
+            assert_eq!(error.status(), Status::Config);
+            assert!(error.message().contains("password") && !error.message().contains("CANARY"), "{error}");
         }
     }
 }

@@ -108,7 +108,12 @@ impl Settings {
         reader: &SettingsReader<'_>,
         address: &Setting,
     ) -> Result<impl FnOnce(Auth, String) -> Settings + use<>, InvalidSetting> {
+        let origin = &address.origin;
         let address = Address::parse(address)?;
+        let method = reader.config.setting("vault_auth")?;
+        if !address.https && method.is_some_and(|method| method.text() == "cert") {
+            return Err(origin.invalid("must begin with https://, as vault_auth is cert, a client certificate of TLS"));
+        }
         check_srv_lookup(reader, &address)?;
         let mount = location(reader.config.setting("vault_mount")?)?.unwrap_or_else(|| DEFAULT_MOUNT.to_owned());
         let path = match reader.config.setting("vault_path")? {
@@ -236,23 +241,13 @@ fn headers(reader: &SettingsReader<'_>) -> Result<Vec<(String, Zeroizing<String>
 }
 
 fn transport(reader: &SettingsReader<'_>) -> Result<http::Settings, InvalidSetting> {
-    let client_certificate = match (reader.tool_variable("CLIENT_CERT")?, reader.tool_variable("CLIENT_KEY")?) {
-        (Some(certificate), Some(key)) => Some((certificate, key)),
-        (None, None) => None,
-        (Some(setting), None) => {
-            return Err(setting.invalid("is set, but VAULT_CLIENT_KEY is not; both are needed"));
-        }
-        (None, Some(setting)) => {
-            return Err(setting.invalid("is set, but VAULT_CLIENT_CERT is not; both are needed"));
-        }
-    };
     let proxy = match reader.tool_variable("PROXY_ADDR")? {
         Some(setting) => Some(setting),
         None => reader.tool_variable("HTTP_PROXY")?,
     };
     Ok(http::Settings {
         roots: roots(reader)?,
-        client_certificate,
+        client_certificate: reader.client_certificate()?,
         server_name: reader.tool_variable("TLS_SERVER_NAME")?.map(|setting| setting.text().to_owned()),
         skip_verify: reader.flag("SKIP_VERIFY")?,
         proxy: proxy.map_or(Proxy::Environment, Proxy::Always),

@@ -36,6 +36,21 @@ impl SettingsReader<'_> {
         }
     }
 
+    /// The files of the client certificate and its key. Both are set, or none.
+    pub(super) fn client_certificate(&self) -> Result<Option<(Setting, Setting)>, InvalidSetting> {
+        let certificate = self.config_or_variable("vault_client_cert", "CLIENT_CERT")?;
+        match (certificate, self.config_or_variable("vault_client_key", "CLIENT_KEY")?) {
+            (Some(certificate), Some(key)) => Ok(Some((certificate, key))),
+            (None, None) => Ok(None),
+            (Some(setting), None) => Err(setting.invalid(
+                "is set, but neither vault_client_key nor VAULT_CLIENT_KEY is; certificate and key are needed",
+            )),
+            (None, Some(setting)) => Err(setting.invalid(
+                "is set, but neither vault_client_cert nor VAULT_CLIENT_CERT is; certificate and key are needed",
+            )),
+        }
+    }
+
     /// The value of the tools' variable as a flag: `true` or `false`, or `1`, `t`, `0`, `f`. The default is `false`.
     pub(super) fn flag(&self, name: &str) -> Result<bool, InvalidSetting> {
         let Some(setting) = self.tool_variable(name)? else { return Ok(false) };

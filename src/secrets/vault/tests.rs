@@ -165,6 +165,15 @@ fn auth_method_is_chosen() {
     assert_eq!(settings(&role, &[("VAULT_TOKEN", "t")]).auth.name(), "approle");
     assert_eq!(settings(&[url, ("vault_auth", "jwt")], &[]).auth.name(), "jwt");
     assert_eq!(settings(&[url, ("vault_auth", "kubernetes"), ("vault_role", "r")], &[]).auth.name(), "kubernetes");
+    let user = [("vault_username", "u"), ("vault_password", "p q")];
+    for method in ["userpass", "ldap"] {
+        assert_eq!(settings(&[&[url, ("vault_auth", method)], &user[..]].concat(), &[]).auth.name(), method);
+    }
+    let own = [("vault_url", "https://vault:8200"), ("vault_auth", "cert"), ("vault_client_cert", "/own.pem")];
+    let variables = [("VAULT_CLIENT_CERT", "/c.pem"), ("VAULT_CLIENT_KEY", "/c.key")];
+    let cert = settings(&own, &variables);
+    assert_eq!((cert.auth.name(), cert.auth.file()), ("cert", Some(Path::new("/own.pem"))));
+    assert!(matches!(&cert.transport.client_certificate, Some((_, key)) if key.text() == "/c.key"));
     assert_eq!(settings(&[url, ("vault_auth", "agent")], &[("VAULT_TOKEN", "t")]).auth.name(), "agent");
     let files = settings(&[url, ("vault_token_file", "/run/token")], &[("VAULT_TOKEN", "t")]);
     assert!(matches!(&files.auth, Auth::TokenFile { path, .. } if path == Path::new("/run/token")));
@@ -179,7 +188,7 @@ fn auth_method_is_chosen() {
     let at_agent = settings(&[], &[("VAULT_AGENT_ADDR", "http://a:1"), ("HOME", home.path().to_str().unwrap())]);
     assert_eq!(at_agent.auth.name(), "token");
     for (more, what) in [
-        (&[("vault_auth", "ldap")][..], "must be token, approle, kubernetes, jwt or agent"),
+        (&[("vault_auth", "oidc")][..], "must be token, approle, userpass, ldap, cert, kubernetes, jwt or agent"),
         (&[("vault_auth", "approle")], "is approle, which also needs vault_role_id"),
         (&[("vault_auth", "kubernetes")], "is kubernetes, which also needs vault_role"),
         (&[("vault_role", "r")], "is set, but vault_auth"),
@@ -200,8 +209,8 @@ fn invalid_setting_is_named_and_not_quoted() {
         ("VAULT_CLIENT_TIMEOUT", "1w", "must be seconds"),
         ("VAULT_MAX_RETRIES", "-1", "must be a whole number"),
         ("VAULT_RATE_LIMIT", "fast", "must be requests per second"),
-        ("VAULT_CLIENT_CERT", "/c.pem", "VAULT_CLIENT_KEY is not"),
-        ("VAULT_CLIENT_KEY", "/c.key", "VAULT_CLIENT_CERT is not"),
+        ("VAULT_CLIENT_CERT", "/c.pem", "neither vault_client_key nor VAULT_CLIENT_KEY is"),
+        ("VAULT_CLIENT_KEY", "/c.key", "neither vault_client_cert nor VAULT_CLIENT_CERT is"),
         ("VAULT_CACERT_BYTES", "CANARY", "must contain PEM certificates"),
         ("VAULT_HEADERS", "CANARY", "must be a JSON object"),
         ("VAULT_HEADERS", r#"{"A": 1}"#, "must be a JSON object"),

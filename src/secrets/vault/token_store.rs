@@ -145,7 +145,7 @@ impl TokenStore {
         match &session.settings().auth {
             Auth::Token(_) | Auth::Agent => Ok(None),
             Auth::TokenFile { path, .. } => {
-                let read = secret_file::read_settled(path, "token", session.deadline());
+                let read = secret_file::read_settled(path, session.deadline(), |path| secret_file::read(path, "token"));
                 let token = self.store(from_file(path, read)?);
                 Ok((token.value.as_deref() != denied.value.as_deref()).then_some(token))
             }

@@ -3,6 +3,9 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use serde_json::json;
+
+use crate::common::servers::{moto, unique};
 use crate::home::{Home, answer};
 
 #[test]
@@ -130,4 +133,33 @@ fn settings_may_come_from_a_pipe_within_the_time_limit() {
     let writer = std::thread::spawn(move || fs::write(pipe, "timeout = 5\nproviders = [\"file\"]\n").unwrap());
     assert_eq!(home.run(&["get", "A", "--timeout", "60", "--config", "pipe"]).ok().text(), "CANARY");
     writer.join().unwrap();
+}
+
+#[test]
+fn a_value_is_written_to_the_provider_of_the_setting() {
+    let name = unique("command");
+    moto().secret(&name, r#"{"hf-token": "old"}"#);
+    let key = moto().user(&[
+        "secretsmanager:GetSecretValue",
+        "secretsmanager:PutSecretValue",
+        "secretsmanager:UpdateSecretVersionStage",
+    ]);
+    let home = Home::new();
+    let settings = json!({"providers": ["env", "aws"], "set_provider": "aws", "aws_secret_name": name,
+        "aws_version_stage": "AWSCURRENT", "timeout": 120});
+    let config = home.write("config.json", &settings.to_string());
+    let run = |arguments: &[&str], input: &str| {
+        let mut command = home.command(&[arguments, &["--config", config.to_str().unwrap()]].concat());
+        command.envs(moto().variables(&key)).stdin(fs::File::open(home.write("value", input)).unwrap());
+        answer(command)
+    };
+    assert_eq!(run(&["set", "HF_TOKEN"], "CANARY-new").says(&["hf-token is set in provider aws"]).code, 0);
+    let current = || {
+        let asked = json!({"SecretId": name, "VersionStage": "AWSCURRENT"});
+        moto().call("secretsmanager", "get_secret_value", asked)["SecretString"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(current(), r#"{"hf-token": "CANARY-new"}"#);
+    assert_eq!(run(&["delete", "hf-token"], "").says(&["hf-token is deleted from provider aws"]).code, 0);
+    assert_eq!(current(), "{}");
+    assert!(!home.secrets().exists());
 }

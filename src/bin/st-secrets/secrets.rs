@@ -12,6 +12,9 @@ use crate::arguments::Common;
 use crate::failure::Failure;
 use crate::{config, names, terminal};
 
+/// The provider that values are written to by default.
+const FILE: &str = "file";
+
 /// The chain of providers, for one call of the program.
 pub(crate) struct Secrets {
     config: Config,
@@ -92,19 +95,27 @@ impl Secrets {
         self.look_up(name, false).is_ok()
     }
 
-    /// Stores a value under the spelling that the secrets file has already, and warns if another value goes before it.
+    /// Stores a value under the spelling that the place of writes has already, and warns if another value goes before
+    /// it.
     pub(crate) fn set(&self, name: &str, value: &[u8]) -> Result<(), Failure> {
         check_name(name)?;
-        let key = self.key_in_file(name);
+        let key = self.stored_keys(name).into_iter().next().unwrap_or_else(|| name.to_owned());
         self.manager.set(&key, value)?;
-        let path = self.manager.file_path()?;
-        terminal::note(&format!("{key} is set in {}", path.display()));
-        withdraw_mode_warning(&path);
+        let writer = self.writer();
+        let place = if writer == FILE {
+            let path = self.manager.file_path()?;
+            terminal::note(&format!("{key} is set in {}", path.display()));
+            withdraw_mode_warning(&path);
+            "the file".to_owned()
+        } else {
+            terminal::note(&format!("{key} is set in provider {writer}"));
+            format!("provider {writer}")
+        };
         match self.look_up(name, true) {
-            Ok(secret) if secret.provider() != "file" => {
+            Ok(secret) if secret.provider() != writer => {
                 let provider = secret.provider();
                 let message =
-                    format!("{name} still comes from provider {provider}, which takes precedence over the file");
+                    format!("{name} still comes from provider {provider}, which takes precedence over {place}");
                 terminal::warn(&message);
             }
             _ => {}
@@ -112,11 +123,16 @@ impl Secrets {
         Ok(())
     }
 
-    /// Removes a secret from the secrets file under every spelling of its name, and warns if another provider still has
-    /// it. Returns the keys that were removed.
+    /// The provider that values are written to.
+    fn writer(&self) -> &str {
+        self.config.text("set_provider").unwrap_or(FILE)
+    }
+
+    /// Removes a secret from the place of writes under every spelling of its name, and warns if another provider still
+    /// has it. Returns the keys that were removed.
     pub(crate) fn delete(&self, name: &str) -> Result<Vec<String>, Failure> {
         check_name(name)?;
-        let mut keys = self.keys_in_file(name);
+        let mut keys = self.stored_keys(name);
         if keys.is_empty() && self.manager.delete(name)? {
             keys.push(name.to_owned());
         } else {
@@ -124,7 +140,7 @@ impl Secrets {
                 self.manager.delete(key)?;
             }
         }
-        if let (false, Ok(path)) = (keys.is_empty(), self.manager.file_path()) {
+        if let (false, Ok(path)) = (keys.is_empty() || self.writer() != FILE, self.manager.file_path()) {
             withdraw_mode_warning(&path);
         }
         if let (false, Ok(secret)) = (keys.is_empty(), self.look_up(name, true)) {
@@ -133,14 +149,9 @@ impl Secrets {
         Ok(keys)
     }
 
-    /// The spelling of this name that the secrets file has; as it is written if it has none.
-    fn key_in_file(&self, name: &str) -> String {
-        self.keys_in_file(name).into_iter().next().unwrap_or_else(|| name.to_owned())
-    }
-
-    /// The spellings of this name that the secrets file has.
-    fn keys_in_file(&self, name: &str) -> Vec<String> {
-        let listed = self.alone("file").map(|file| file.manager.names(None)).unwrap_or_default();
+    /// The spellings of this name that the secrets file, or the other place of writes, has.
+    fn stored_keys(&self, name: &str) -> Vec<String> {
+        let listed = self.alone(self.writer()).map(|place| place.manager.names(None)).unwrap_or_default();
         let keys: Vec<String> = listed.into_iter().filter_map(|provider| provider.names).flatten().collect();
         names::spellings(name).into_iter().filter(|spelling| keys.contains(spelling)).collect()
     }
@@ -158,8 +169,11 @@ impl Secrets {
         self.manager.check()
     }
 
-    /// The file or directory of the file provider, or that there is none.
+    /// Where values are written to: the file or directory of the file provider, that there is none, or a provider.
     pub(crate) fn file(&self) -> String {
+        if self.writer() != FILE {
+            return format!("provider {}", self.writer());
+        }
         match self.manager.file_path() {
             Ok(path) => path.display().to_string(),
             Err(error) => error.message().to_owned(),

@@ -1,4 +1,5 @@
 # make                 build the libraries into build/lib
+#                      (PROVIDERS=none BUILD=build/small: without remote providers, see docs/linking.md)
 # make command         build the program st-secrets into build/bin, with man pages and completions in build/share
 # make help            list what make can do
 # make demo            build everything and run the example launcher, offline
@@ -39,7 +40,11 @@ CC ?= cc
 CARGO ?= cargo
 CFLAGS ?= -O2 -g -Wall -Wextra
 BUILD := build
-CARGO_BUILD := $(CARGO) build --target-dir target --release --locked --features wiping-allocator
+# Which remote providers the libraries have: all, none, or some, such as PROVIDERS='aws exec'.
+PROVIDERS ?= all
+FEATURES := $(if $(filter all,$(PROVIDERS)),,--no-default-features) \
+    --features 'wiping-allocator $(filter-out all none,$(PROVIDERS))'
+CARGO_BUILD := $(CARGO) build --target-dir target --release --locked $(FEATURES)
 MAN := share/man/man1
 COMPLETIONS := share/bash-completion/completions/st-secrets share/zsh/site-functions/_st-secrets \
     share/fish/vendor_completions.d/st-secrets.fish
@@ -155,6 +160,8 @@ lint:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --features wiping-allocator,test-panic -- -D warnings
+	$(CARGO) clippy --locked --lib --no-default-features -- -D warnings
+	$(CARGO) clippy --locked --lib --no-default-features --features vault -- -D warnings
 	$(CARGO) clippy --locked --features command --bin st-secrets --test command -- -D warnings
 	$(CARGO) clippy --locked --lib -- -D warnings --cfg fuzzing
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use zeroize::Zeroize;
 
 use crate::error::{Error, Result, Status};
+use crate::features;
 use crate::raw_json::{self, Pairs};
 
 /// The type of a setting.
@@ -286,6 +287,7 @@ impl Config {
     /// Returns the provider that values are written to.
     pub(crate) fn set_provider(&self) -> Result<SetProvider> {
         let Some(name) = self.text("set_provider") else { return Ok(SetProvider::default()) };
+        features::check(name)?;
         SetProvider::ALL.into_iter().find(|provider| provider.name() == name).ok_or_else(|| {
             let names = SetProvider::ALL.map(|provider| format!("{:?}", provider.name())).join(" or ");
             Error::new(Status::Config, format!("the configuration key `set_provider` must be {names}"))
@@ -324,6 +326,7 @@ pub(crate) fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> 
 
 fn known_key(key: &str) -> Result<(&'static str, Kind)> {
     if let Some(known) = KEYS.iter().find(|(name, _)| *name == key) {
+        features::check(known.0)?;
         return Ok(*known);
     }
     let names = KEYS.iter().map(|(name, _)| *name);

@@ -19,6 +19,9 @@
 //! | [`cache`] | the cache: LRU, TTLs, one load per key at a time |
 //! | [`Config`], [`log`], [`SecretBytes`], [`Error`] | settings, logging, secret memory, errors |
 
+// What a provider alone uses remains without that provider; the linker leaves it out.
+#![cfg_attr(not(all(feature = "aws", feature = "exec", feature = "vault")), allow(dead_code, unused_imports))]
+
 #[cfg(not(target_os = "linux"))]
 compile_error!("st-secrets is built and tested on Linux with glibc; on Windows use it inside WSL");
 
@@ -28,6 +31,7 @@ mod config;
 mod dotenv;
 pub mod encryption;
 mod error;
+mod features;
 pub mod ffi;
 mod files;
 mod fork;

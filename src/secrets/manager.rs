@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 
+#[cfg(feature = "aws")]
 use super::aws::{self, AwsCommon, AwsSource};
 use super::changes::Changes;
 use super::credentials::CredentialsProvider;
@@ -13,6 +14,7 @@ use super::custom::CustomProvider;
 use super::document::DocumentSource;
 use super::document_provider::DocumentProvider;
 use super::env::EnvProvider;
+#[cfg(feature = "exec")]
 use super::exec::ExecSource;
 use super::file::FileProvider;
 use super::huggingface::HuggingFaceProvider;
@@ -23,13 +25,16 @@ use super::provider::{Request, SecretProvider};
 use super::provider_table::{self, MAX_NAME};
 use super::remote_group::at_provider;
 use super::secret::{ProviderId, Secret};
+#[cfg(any(feature = "aws", feature = "vault"))]
 use super::shared_login::SharedLogins;
+#[cfg(feature = "vault")]
 use super::vault::{self, VaultSource};
 use super::watches::Watches;
 use super::well_known;
 use crate::clock::Deadline;
 use crate::config::{Config, ProviderSetting, SetProvider, nearest};
 use crate::error::{Error, Result, Source, Status};
+use crate::features;
 use crate::fork;
 use crate::fork_safe::Published;
 use crate::process_default::ProcessDefault;
@@ -84,33 +89,42 @@ impl Manager {
         let times = CacheTimes::of(config);
         let share = Share::open(config, &Environment::Process)?;
         let changes = Arc::new(Changes::new(share.clone()));
+        #[cfg(any(feature = "aws", feature = "exec", feature = "vault"))]
         let remote = Remote { times, share: share.clone(), changes: changes.clone() };
+        #[cfg(any(feature = "aws", feature = "vault"))]
         let logins = SharedLogins::new(share.clone(), times.max_backoff);
+        #[cfg(feature = "aws")]
         let aws = Arc::new(AwsCommon::new(logins.clone()));
         let mut providers = Providers::new();
         let mut file = None;
         for setting in config.providers().unwrap_or(&default) {
+            check_compiled(setting)?;
             let provider: Arc<dyn SecretProvider> = match setting {
                 ProviderSetting::Table(table) => match provider_table::kind(table) {
+                    #[cfg(feature = "aws")]
                     Some("aws_secret" | "aws_secrets") => remote.own(AwsSource::open_table(table, config, &aws)?)?,
-                    Some(_) => Remote { share: None, ..remote.clone() }.own(ExecSource::open(table)?)?,
-                    None => return Err(provider_table::unknown_kind(table)),
+                    #[cfg(feature = "exec")]
+                    Some("exec") => Remote { share: None, ..remote.clone() }.own(ExecSource::open(table)?)?,
+                    _ => return Err(provider_table::unknown_kind(table)),
                 },
                 ProviderSetting::Name(name) => match name.as_str() {
                     "env" => Arc::new(EnvProvider::open(config)?),
                     "credentials" => Arc::new(CredentialsProvider::open(config)),
                     "file" => file.insert(Arc::new(FileProvider::open(config, changes.clone())?)).clone(),
+                    #[cfg(feature = "aws")]
                     "aws" => {
                         let why = "no secret is named; set `aws_secret_name` or SIMPLETUNER_AWS_SECRET_NAME".to_owned();
                         let missing = NotConfigured { why, is_wanted: false };
                         remote.provider(&aws::ID, AwsSource::open(config, &aws)?.ok_or(missing))?
                     }
+                    #[cfg(feature = "aws")]
                     "aws_parameters" => {
                         let why = "no path is set; set `aws_parameters_path`".to_owned();
                         let missing = NotConfigured { why, is_wanted: false };
                         let opened = AwsSource::open_parameters(config, &aws)?.ok_or(missing);
                         remote.provider(&aws::PARAMETERS_ID, opened)?
                     }
+                    #[cfg(feature = "vault")]
                     "vault" => remote.provider(&vault::ID, VaultSource::open(config, logins.clone())?)?,
                     "huggingface" => Arc::new(HuggingFaceProvider::open(config)),
                     _ => return Err(unknown_provider(name)),
@@ -424,15 +438,23 @@ fn listed_twice(provider: &dyn SecretProvider) -> Error {
     let name = provider.name();
     let remedy = match provider.source() {
         Source::Exec => "; give each \"exec\" a \"name\" of its own",
-        Source::Aws if name != aws::ID.name() => "; give each \"aws_secret\" a \"name\" of its own",
+        Source::Aws if name != "aws" => "; give each \"aws_secret\" a \"name\" of its own",
         _ => "",
     };
     Error::new(Status::Config, format!("the configuration key `providers` lists {name:?} twice{remedy}"))
 }
 
+fn check_compiled(setting: &ProviderSetting) -> Result<()> {
+    let name = match setting {
+        ProviderSetting::Name(name) => Some(name.as_str()),
+        ProviderSetting::Table(table) => provider_table::kind(table),
+    };
+    name.map_or(Ok(()), features::check)
+}
+
 /// The chain without `providers`. A service with credentials has them after its variables.
 fn default_providers() -> Vec<ProviderSetting> {
-    let mut names = DEFAULT_PROVIDERS.to_vec();
+    let mut names: Vec<&str> = DEFAULT_PROVIDERS.into_iter().filter(|name| features::is_compiled(name)).collect();
     if CredentialsProvider::is_available() {
         names.insert(1, "credentials");
     }

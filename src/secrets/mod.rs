@@ -30,6 +30,7 @@
 //! # }
 //! ```
 
+#[cfg(feature = "aws")]
 mod aws;
 mod changes;
 mod credentials;
@@ -38,6 +39,7 @@ mod document;
 mod document_provider;
 mod entries;
 mod env;
+#[cfg(feature = "exec")]
 mod exec;
 mod file;
 #[cfg(fuzzing)]
@@ -59,6 +61,7 @@ mod report;
 mod secret;
 mod shared_login;
 mod single_flight;
+#[cfg(feature = "vault")]
 mod vault;
 mod watches;
 pub mod well_known;

@@ -1,5 +1,6 @@
 # make                 build the libraries into build/lib
-#                      (PROVIDERS=none BUILD=build/small: without remote providers, see docs/linking.md)
+# make PROVIDERS=none BUILD=build/small
+#                      the same without remote providers, in build/small; see docs/linking.md
 # make command         build the program st-secrets into build/bin, with man pages and completions in build/share
 # make help            list what make can do
 # make demo            build everything and run the example launcher, offline
@@ -72,7 +73,7 @@ $(BUILD)/bin/st-secrets: $(SOURCES) | all
 
 # Prints the list at the top of this file.
 help:
-	@sed -n '/^# make/s/^# //p' $(firstword $(MAKEFILE_LIST))
+	@sed -n '/^# make/,/^$$/s/^# //p' $(firstword $(MAKEFILE_LIST))
 
 $(BUILD)/lib/libst_secrets.so.$(VERSION) $(BUILD)/st_secrets_raw.a &: $(SOURCES)
 	@command -v $(CARGO) >/dev/null || { echo "cargo is missing: install Rust from https://rustup.rs" >&2; exit 1; }

@@ -74,7 +74,8 @@ def compile_module(target, work):
             run(["strip", "--strip-unneeded", str(target)])
 
 
-def build(directory):
+def build(directory, place=shutil.copyfile):
+    """Builds the package in a directory. `place(source, target)` puts a Python file there."""
     package = directory / "st_secrets"
     package.mkdir(parents=True, exist_ok=True)
     present = set()
@@ -82,7 +83,8 @@ def build(directory):
         if source.suffix in (".py", ".pyi", ".typed"):
             target = package / source.relative_to(HERE / "st_secrets")
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, target)
+            target.unlink(missing_ok=True)
+            place(source, target)
             present.add(target)
     for old in package.rglob("*.py*"):
         if old not in present and "__pycache__" not in old.parts:
@@ -125,15 +127,21 @@ Description-Content-Type: text/markdown
 
 
 def wheel(package, target):
-    """Writes the wheel. The build is reproducible: the same files give the same bytes."""
+    """Writes the wheel of a package."""
+    files = {
+        str(Path("st_secrets") / path.relative_to(package)): path.read_bytes()
+        for path in sorted(package.rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    return write_wheel(files, package, target)
+
+
+def write_wheel(files, package, target):
+    """Writes a wheel of these files, and of the program. The build is reproducible: equal files give equal bytes."""
     if not COMMAND.exists():
         sys.exit(f"{COMMAND} is missing: run make command")
     tag = f"cp310-abi3-{platform(package / '_native.abi3.so', COMMAND)}"
     info = f"st_secrets-{version()}.dist-info"
-    files = {}
-    for path in sorted(package.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
-            files[str(Path("st_secrets") / path.relative_to(package))] = path.read_bytes()
     # pip installs it into the directory of programs.
     files[f"st_secrets-{version()}.data/scripts/{COMMAND.name}"] = COMMAND.read_bytes()
     for name in ("LICENSE-MIT", "LICENSE-APACHE"):

@@ -58,6 +58,9 @@ for python in $found; do
     tests "$work/$version/bin/python" $all
 done
 
+echo "Installed by pip from the sources:"
+sh bindings/python/test_pip.sh build/venv/bin/python
+
 echo "The shared table of cases, with AWS and Vault:"
 PYTHONPATH="$root/build/python:$root/bindings/python/tests" build/venv/bin/python tests/python/conformance_servers.py \
     build/venv/bin/python -m unittest test_conformance

@@ -49,7 +49,7 @@ CARGO_BUILD := $(CARGO) build --target-dir target --release --locked $(FEATURES)
 MAN := share/man/man1
 COMPLETIONS := share/bash-completion/completions/st-secrets share/zsh/site-functions/_st-secrets \
     share/fish/vendor_completions.d/st-secrets.fish
-SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock build.rs
+SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock build.rs .cargo/config.toml
 
 .PHONY: all command help demo demo-servers test soak tsan bench install uninstall header clean tools test-rust test-model test-c lint test-python wheel test-node dist-node dist test-cpp test-go test-fleet go-module dist-c coverage
 .DELETE_ON_ERROR:

@@ -36,7 +36,7 @@ cmp "$work/first/$archive" "$work/second/$archive" || { echo "two source distrib
 tar -xzf "$work/first/$archive" -C "$work"
 sources=$work/${archive%.tar.gz}
 (cd "$sources" && find . -type f | sed 's|^\./||' | grep -v '^PKG-INFO$' | sort) >"$work/packed"
-git ls-files --cached --others --exclude-standard src include examples packaging 'docs/*.md' 'docs/*.svg' build.rs \
+git ls-files --cached --others --exclude-standard src include examples packaging 'docs/*.md' 'docs/*.svg' build.rs .cargo \
     cbindgen.toml Makefile Cargo.toml Cargo.lock README.md ARCHITECTURE.md CHANGELOG.md CONTRIBUTING.md RELEASING.md SECURITY.md 'LICENSE-*' \
     pyproject.toml bindings/python/README.md bindings/python/backend.py bindings/python/build.py bindings/python/src \
     bindings/python/st_secrets | grep -v '^docs/.*/' | sort | diff - "$work/packed" ||

@@ -27,6 +27,8 @@ same "$work/so" "the list of symbols of the shared library"
 nm -g --defined-only "$lib/libst_secrets.a" | sed -n 's/^[0-9a-f]* [A-Z] //p' | sort >"$work/a"
 same "$work/a" "the list of global symbols of the static archive"
 
+size=$(stat -L -c %s "$lib/libst_secrets.so.0")
+[ "$size" -le 7340032 ] || fail "the shared library has $size bytes; it may have 7 MiB"
 dynamic=$(readelf -dW "$lib/libst_secrets.so")
 echo "$dynamic" | grep -q 'SONAME.*\[libst_secrets\.so\.0\]' || fail "the soname is not libst_secrets.so.0"
 echo "$dynamic" | grep -q 'FLAGS_1.*NODELETE' || fail "the shared library is not marked NODELETE"

@@ -1,6 +1,8 @@
 # make                 build the libraries into build/lib
 # make PROVIDERS=none BUILD=build/small
 #                      the same without remote providers, in build/small; see docs/linking.md
+# make TARGET=aarch64-unknown-linux-gnu
+#                      the same for another machine or an older glibc, in build/TARGET; see docs/linking.md
 # make command         build the program st-secrets into build/bin, with man pages and completions in build/share
 # make help            list what make can do
 # make demo            build everything and run the example launcher, offline
@@ -8,9 +10,10 @@
 # make test            install what the tests need, run all of them, two suites side by side
 # make lint            check formatting, wording and common mistakes in all languages
 # make test-c          test one language: also -rust, -cpp, -python, -node, -go; TEST=… selects tests, see below
+# make test-target     test what TARGET=… builds, with QEMU if it is another machine
 # make test-fleet      start 500 processes at once against moto and OpenBao with quotas
 # make soak            run the tests that take ten minutes and more
-# make fuzz            run each fuzzer for SECONDS=60; TARGET=… selects one
+# make fuzz            run each fuzzer for SECONDS=60; FUZZER=… selects one
 # make tsan            run the thread tests of the cache under ThreadSanitizer, with a nightly compiler
 # make bench           measure, next to other libraries
 # make install         install into PREFIX, under DESTDIR; the libraries into LIBDIR
@@ -40,18 +43,25 @@ DESTDIR ?=
 CC ?= cc
 CARGO ?= cargo
 CFLAGS ?= -O2 -g -Wall -Wextra
-BUILD := build
+# The target of Rust to build for, with Zig; without it, this machine. A variable of the environment does not count.
+TARGET :=
+BUILD := build$(if $(TARGET),/$(TARGET))
+OUTPUT := target/$(if $(TARGET),$(TARGET)/)release
+CARGO_BUILD := $(CARGO) build
+ifneq ($(TARGET),)
+include packaging/target.mk
+endif
 # Which remote providers the libraries have: all, none, or some, such as PROVIDERS='aws exec'.
 PROVIDERS ?= all
 FEATURES := $(if $(filter all,$(PROVIDERS)),,--no-default-features) \
     --features 'wiping-allocator $(filter-out all none,$(PROVIDERS))'
-CARGO_BUILD := $(CARGO) build --target-dir target --release --locked $(FEATURES)
+CARGO_FLAGS := --target-dir target --release --locked
 MAN := share/man/man1
 COMPLETIONS := share/bash-completion/completions/st-secrets share/zsh/site-functions/_st-secrets \
     share/fish/vendor_completions.d/st-secrets.fish
 SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock build.rs .cargo/config.toml
 
-.PHONY: all command help demo demo-servers test soak tsan bench install uninstall header clean tools test-rust test-model test-c lint test-python wheel test-node dist-node dist test-cpp test-go test-fleet go-module dist-c coverage
+.PHONY: all command help demo demo-servers test soak tsan bench install uninstall header clean tools test-rust test-model test-c lint test-python wheel test-node dist-node dist test-cpp test-go test-fleet test-target go-module dist-c coverage
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/lib/libst_secrets.so $(BUILD)/lib/libst_secrets.a
@@ -59,16 +69,16 @@ all: $(BUILD)/lib/libst_secrets.so $(BUILD)/lib/libst_secrets.a
 # After the library, as both builds are of one package and one directory.
 command: $(BUILD)/bin/st-secrets
 $(BUILD)/bin/st-secrets: $(SOURCES) | all
-	$(CARGO) build --target-dir target --release --locked --features command --bin st-secrets
+	$(CARGO_BUILD) $(CARGO_FLAGS) --features command --bin st-secrets
 	mkdir -p $(BUILD)/bin
-	cp target/release/st-secrets $@.new
-	strip --strip-unneeded $@.new
+	cp $(OUTPUT)/st-secrets $@.new
+	$(BINUTILS)strip --strip-unneeded $@.new
 	rm -rf $(BUILD)/share
 	mkdir -p $(addprefix $(BUILD)/,$(MAN) $(dir $(COMPLETIONS)))
-	$@.new man $(BUILD)/$(MAN)
-	$@.new completions bash > $(BUILD)/$(word 1,$(COMPLETIONS))
-	$@.new completions zsh > $(BUILD)/$(word 2,$(COMPLETIONS))
-	$@.new completions fish > $(BUILD)/$(word 3,$(COMPLETIONS))
+	$(EMULATOR) $@.new man $(BUILD)/$(MAN)
+	$(EMULATOR) $@.new completions bash > $(BUILD)/$(word 1,$(COMPLETIONS))
+	$(EMULATOR) $@.new completions zsh > $(BUILD)/$(word 2,$(COMPLETIONS))
+	$(EMULATOR) $@.new completions fish > $(BUILD)/$(word 3,$(COMPLETIONS))
 	mv $@.new $@
 
 # Prints the list at the top of this file.
@@ -78,17 +88,17 @@ help:
 $(BUILD)/lib/libst_secrets.so.$(VERSION) $(BUILD)/st_secrets_raw.a &: $(SOURCES)
 	@command -v $(CARGO) >/dev/null || { echo "cargo is missing: install Rust from https://rustup.rs" >&2; exit 1; }
 	mkdir -p $(BUILD)/lib
-	$(CARGO_BUILD)
-	cp target/release/libst_secrets.so $(BUILD)/lib/libst_secrets.so.$(VERSION)
-	strip --strip-unneeded $(BUILD)/lib/libst_secrets.so.$(VERSION)
-	cp target/release/libst_secrets.a $(BUILD)/st_secrets_raw.a
+	$(CARGO_BUILD) $(CARGO_FLAGS) $(FEATURES)
+	cp $(OUTPUT)/libst_secrets.so $(BUILD)/lib/libst_secrets.so.$(VERSION)
+	$(BINUTILS)strip --strip-unneeded $(BUILD)/lib/libst_secrets.so.$(VERSION)
+	cp $(OUTPUT)/libst_secrets.a $(BUILD)/st_secrets_raw.a
 
 $(BUILD)/lib/libst_secrets.so: $(BUILD)/lib/libst_secrets.so.$(VERSION)
 	ln -sf libst_secrets.so.$(VERSION) $(BUILD)/lib/libst_secrets.so.$(ABI)
 	ln -sf libst_secrets.so.$(ABI) $@
 
 $(BUILD)/lib/libst_secrets.a: $(BUILD)/st_secrets_raw.a packaging/static-archive.sh packaging/exports.txt
-	packaging/static-archive.sh $< $@ packaging/exports.txt
+	BINUTILS=$(BINUTILS) packaging/static-archive.sh $< $@ packaging/exports.txt
 
 $(BUILD)/launcher: examples/launcher.c include/st_secrets.h $(BUILD)/lib/libst_secrets.a
 	$(CC) $(CFLAGS) -Iinclude -o $@ examples/launcher.c $(BUILD)/lib/libst_secrets.a $(STATIC_LIBS)
@@ -140,7 +150,7 @@ uninstall:
 	rm -f $(addprefix $(DESTDIR)$(PREFIX)/,$(COMPLETIONS))
 
 dist: all command
-	sh packaging/dist.sh $(VERSION) $(BUILD)/dist
+	sh packaging/dist.sh $(VERSION) $(BUILD)/dist $(or $(ARCH),$(shell uname -m))
 
 # The documents, the C reference and the Rust reference.
 .PHONY: docs
@@ -193,7 +203,7 @@ test-cpp: all
 	sh tests/cpp/run.sh $(if $(TEST),-R '$(TEST)')
 
 wheel: $(BUILD)/lib/libst_secrets.a command
-	python3 bindings/python/build.py $(BUILD)/python $(BUILD)/dist
+	$(if $(TARGET),BUILD=$(BUILD) CC="$(CC)" ARCH=$(ARCH) BINUTILS=$(BINUTILS)) python3 bindings/python/build.py $(BUILD)/python $(BUILD)/dist
 
 test-python: all $(if $(TEST),,command)
 	sh tests/python-tools.sh
@@ -210,6 +220,9 @@ dist-node: all command
 test-go: all
 	sh tests/python-tools.sh
 	sh bindings/go/test.sh $(if $(TEST),'$(TEST)')
+
+test-target: all command $(BUILD)/launcher
+	sh tests/target.sh "$(TARGET)" "$(ARCH)" "$(CC)" "$(CXX)" "$(EMULATOR)"
 
 # Real processes on hosts of their own, behind a gate that counts their requests and enforces AWS's quotas.
 test-fleet: all command
@@ -239,7 +252,7 @@ soak: tools all command
 SECONDS ?= 60
 .PHONY: fuzz
 fuzz:
-	sh tests/fuzz.sh $(SECONDS) $(TARGET)
+	sh tests/fuzz.sh $(SECONDS) $(FUZZER)
 
 # Looks for data races in the cache.
 tsan:

@@ -5,6 +5,8 @@
 
 One wheel supports all versions of Python from 3.10 (stable ABI), and has the program st-secrets. The build needs a C
 compiler, Python's headers, build/lib/libst_secrets.a and, for a wheel, build/bin/st-secrets, but no Python packages.
+For another machine, `make wheel TARGET=…` sets CC, and BUILD, ARCH and BINUTILS: where the library is, the machine, and
+the prefix of its tools.
 """
 
 import base64
@@ -21,8 +23,9 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-LIBRARY = ROOT / "build" / "lib" / "libst_secrets.a"
-COMMAND = ROOT / "build" / "bin" / "st-secrets"
+BUILD = ROOT / os.environ.get("BUILD", "build")
+LIBRARY = BUILD / "lib" / "libst_secrets.a"
+COMMAND = BUILD / "bin" / "st-secrets"
 STATIC_LIBS = "-lutil -lrt -lpthread -lm -ldl -lc".split()
 FLAGS = "-std=c11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -fPIC -fvisibility=hidden".split()
 # Exports only the module's entry. The module is never unloaded, because it has the library's thread-local destructors.
@@ -71,7 +74,7 @@ def compile_module(target, work):
         flags = [*LINK_FLAGS, f"-Wl,--version-script={script}", *extra]
         run([*compiler, *flags, "-o", str(target), *map(str, objects), str(LIBRARY), *STATIC_LIBS])
         if not os.environ.get("CFLAGS"):
-            run(["strip", "--strip-unneeded", str(target)])
+            run([os.environ.get("BINUTILS", "") + "strip", "--strip-unneeded", str(target)])
 
 
 def build(directory, place=shutil.copyfile):
@@ -95,8 +98,9 @@ def build(directory, place=shutil.copyfile):
 
 def platform(*binaries):
     """The tag of the oldest glibc that has what the binaries need."""
-    needed = re.findall(r"GLIBC_2\.(\d+)", run(["objdump", "-T", *map(str, binaries)]))
-    return f"manylinux_2_{max(map(int, needed))}_{os.uname().machine}"
+    needed = re.findall(r"GLIBC_2\.(\d+)", run(["readelf", "--version-info", "--wide", *map(str, binaries)]))
+    machine = os.environ.get("ARCH") or os.uname().machine
+    return f"manylinux_2_{max(map(int, needed))}_{machine}"
 
 
 def metadata():

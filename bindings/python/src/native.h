@@ -165,6 +165,9 @@ PyObject *secrets_delete(secrets_object *self, PyObject *const *args, Py_ssize_t
 PyObject *secrets_refresh(secrets_object *self, PyObject *const *args, Py_ssize_t given, PyObject *keywords);
 PyObject *secrets_prefetch(secrets_object *self, PyObject *const *args, Py_ssize_t given, PyObject *keywords);
 PyObject *secrets_clear_cache(secrets_object *self, PyObject *unused);
+PyObject *secrets_generation(secrets_object *self, PyObject *unused);
+PyObject *secrets_listen(secrets_object *self, PyObject *args);
+PyObject *secrets_invalidate(secrets_object *self, PyObject *args);
 PyObject *secrets_describe(secrets_object *self, PyObject *unused);
 PyObject *secrets_check(secrets_object *self, PyObject *unused);
 PyObject *secrets_share(secrets_object *self, PyObject *unused);

@@ -246,6 +246,12 @@ static PyMethodDef methods[] = {
      "Error: a provider failed; the first failure is raised, and the other documents are loaded."},
     {"clear_cache", (PyCFunction)secrets_clear_cache, METH_NOARGS,
      "clear_cache($self)\n--\n\nRemoves all cached values, which wipes them."},
+    {"generation", (PyCFunction)secrets_generation, METH_NOARGS,
+     "generation($self)\n--\n\n"
+     "Returns a number that increases when anything that the manager serves changed: a document, a file, or what another\n"
+     "process of this host published or invalidated."},
+    {"_listen", (PyCFunction)secrets_listen, METH_VARARGS, NULL},
+    {"_invalidate", (PyCFunction)secrets_invalidate, METH_VARARGS, NULL},
     {"_peek", (PyCFunction)peek, METH_O, NULL},
     {"_value", (PyCFunction)secrets_value, METH_O, NULL},
     {"_describe", (PyCFunction)secrets_describe, METH_NOARGS, NULL},

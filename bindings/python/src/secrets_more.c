@@ -182,6 +182,52 @@ PyObject *secrets_clear_cache(secrets_object *self, PyObject *unused) {
     Py_RETURN_NONE;
 }
 
+static PyObject *json_from(st_bytes *bytes) {
+    return str_from(bytes, "the answer");
+}
+
+PyObject *secrets_generation(secrets_object *self, PyObject *unused) {
+    (void)unused;
+    uint64_t generation = 0;
+    st_status status;
+    ST_ERROR(error);
+    SECRETS_CALL(self, status = st_secrets_generation(self->handle.pointer, &generation, &error));
+    return failed(status, &error) ? NULL : PyLong_FromUnsignedLongLong(generation);
+}
+
+PyObject *secrets_listen(secrets_object *self, PyObject *args) {
+    PyObject *number;
+    double timeout;
+    if (!PyArg_ParseTuple(args, "O!d", &PyLong_Type, &number, &timeout)) {
+        return NULL;
+    }
+    unsigned long long since = PyLong_AsUnsignedLongLong(number);
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    uint64_t generation = 0;
+    st_status status;
+    ST_ERROR(error);
+    SECRETS_CALL(self, status = st_secrets_listen(self->handle.pointer, since, timeout, &generation, &error));
+    return failed(status, &error) ? NULL : PyLong_FromUnsignedLongLong(generation);
+}
+
+PyObject *secrets_invalidate(secrets_object *self, PyObject *args) {
+    const char *key;
+    Py_ssize_t len;
+    PyObject *seconds;
+    double timeout;
+    if (!PyArg_ParseTuple(args, "z#O", &key, &len, &seconds) || !seconds_of(seconds, "timeout", 10.0, &timeout)) {
+        return NULL;
+    }
+    st_bytes bytes = {0};
+    st_status status;
+    ST_ERROR(error);
+    SECRETS_CALL(self, status = st_secrets_invalidate(self->handle.pointer, key, (size_t)len, ST_SCOPE_HOST, timeout,
+                                                      &bytes, &error));
+    return result_of(status, &error, &bytes, json_from);
+}
+
 #define RETURNS_BYTES(name, function, convert) \
     PyObject *name(secrets_object *self, PyObject *unused) { \
         (void)unused; \
@@ -191,10 +237,6 @@ PyObject *secrets_clear_cache(secrets_object *self, PyObject *unused) {
         SECRETS_CALL(self, status = function(self->handle.pointer, &bytes, &error)); \
         return result_of(status, &error, &bytes, convert); \
     }
-
-static PyObject *json_from(st_bytes *bytes) {
-    return str_from(bytes, "the answer");
-}
 
 /* A path need not be UTF-8; it is decoded as Python decodes paths. */
 static PyObject *path_from(st_bytes *bytes) {

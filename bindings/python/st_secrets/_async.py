@@ -62,7 +62,7 @@ def _start(function: Callable[[], T]) -> concurrent.futures.Future[T]:
             except BaseException as error:
                 future.set_exception(error)
 
-    threading.Thread(target=run, name="st_secrets-nested", daemon=True).start()
+    threading.Thread(target=run, name="st_secrets-alone", daemon=True).start()
     return future
 
 
@@ -72,9 +72,9 @@ class Call(Awaitable[T]):
     If the last waiting task is cancelled before a thread begins the call, the call is dropped.
     """
 
-    def __init__(self, function: Callable[[], T]) -> None:
+    def __init__(self, function: Callable[[], T], alone: bool = False) -> None:
         self._waiting = 0
-        submit = _start if _is_of_provider() else _pool().submit
+        submit = _start if alone or _is_of_provider() else _pool().submit
         self._future = submit(functools.partial(contextvars.copy_context().run, function))
 
     async def wait(self) -> T:
@@ -119,6 +119,11 @@ class Call(Awaitable[T]):
 async def call(function: Callable[[], T]) -> T:
     """Calls a function in one of the threads."""
     return await Call(function)
+
+
+async def call_alone(function: Callable[[], T]) -> T:
+    """Calls a function, which may take long, in a thread of its own."""
+    return await Call(function, alone=True)
 
 
 async def call_once(key: Any, function: Callable[[], T]) -> T:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import functools
 import json
 import logging
+import math
 import os
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
@@ -441,6 +443,39 @@ class SecretsManager(_native.Secrets):
     def share(self) -> dict[str, Any]:
         """Returns what is shared with other processes of this host, without any secret and without a query."""
         report: dict[str, Any] = json.loads(self._share())
+        return report
+
+    def listen(self, since: int, timeout: float | timedelta | None = None) -> int:
+        """Waits until the generation is another one than `since`, at most for `timeout` seconds, and returns it.
+
+        While it waits, it looks for changes: of files once a second, and of documents when they are due.
+        """
+        return self._listening(since, timeout, threading.Event())
+
+    async def listen_async(self, since: int, timeout: float | timedelta | None = None) -> int:
+        """As `listen`, for coroutines, in a thread of its own, which ends soon after the task is cancelled."""
+        cancelled = threading.Event()
+        try:
+            return await _async.call_alone(functools.partial(self._listening, since, timeout, cancelled))
+        finally:
+            cancelled.set()
+
+    def _listening(self, since: int, timeout: float | timedelta | None, cancelled: threading.Event) -> int:
+        left = math.inf if timeout is None else timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+        end = time.monotonic() + left
+        while True:
+            # In short waits, between which Python handles Ctrl-C.
+            generation = self._listen(since, min(left, 0.5))
+            left = max(end - time.monotonic(), 0.0)
+            if generation != since or left == 0.0 or cancelled.is_set():
+                return generation
+
+    def invalidate(self, key: str | None = None, timeout: float | timedelta = 10.0) -> dict[str, Any]:
+        """Makes all processes of this host drop what they have cached, and returns when all have confirmed that, or
+        after `timeout` seconds: `{"scope": "host", "confirmed": [1201], "silent": [], "complete": True}`, with process
+        IDs. The setting `share` must be `host`. At present everything is dropped, whatever the key.
+        """
+        report: dict[str, Any] = json.loads(self._invalidate(key, timeout))
         return report
 
     async def prefetch_async(self, timeout: float | timedelta | None = None) -> None:

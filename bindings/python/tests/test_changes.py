@@ -1,0 +1,96 @@
+"""Live changes: the generation, listening, invalidation."""
+
+import asyncio
+import json
+import os
+import shutil
+import tempfile
+import threading
+import unittest
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+from st_secrets import SecretsManager
+from st_secrets.errors import ConfigError, InvalidArgumentError
+from support import Case
+
+
+class Changes(Case):
+    def setUp(self):
+        super().setUp()
+        self.path = self.home / "secrets.json"
+        self.write("1")
+        self.manager = SecretsManager.open(config={"file_path": self.path})
+        self.addCleanup(self.manager.close)
+        self.assertEqual(self.manager.get("A"), "1")
+        self.generation = self.manager.generation()
+
+    def write(self, value):
+        new = self.home / "new.json"
+        new.write_text(json.dumps({"A": value}))
+        new.chmod(0o600)
+        new.rename(self.path)
+
+    def test_listen_returns_when_a_file_has_changed(self):
+        with ThreadPoolExecutor() as pool:
+            listening = pool.submit(self.manager.listen, self.generation)
+            self.write("2")
+            now = listening.result(120)
+        self.assertGreater(now, self.generation)
+        self.assertEqual(self.manager.get("A"), "2")
+        self.assertEqual(self.manager.generation(), now)
+
+    def test_listen_returns_at_its_timeout(self):
+        for timeout in (0, 0.01, timedelta(milliseconds=700)):
+            self.assertEqual(self.manager.listen(self.generation, timeout), self.generation)
+        self.assertEqual(asyncio.run(self.manager.listen_async(self.generation, 0.01)), self.generation)
+        for wrong in (-1, float("nan")):
+            self.assertRaises(InvalidArgumentError, self.manager.listen, self.generation, wrong)
+        self.assertRaises(OverflowError, self.manager.listen, -1)
+        self.assertRaises(TypeError, self.manager.listen, None)
+
+    def test_coroutines_listen_in_threads_of_their_own(self):
+        before = threading.active_count()
+
+        async def main():
+            listening = [asyncio.create_task(self.manager.listen_async(self.generation)) for _ in range(20)]
+            # Lookups have the threads that all coroutines share.
+            await self.manager.prefetch_async()
+            listening[0].cancel()
+            await asyncio.wait(listening[:1])
+            self.assertTrue(listening[0].cancelled())
+            self.write("2")
+            return await asyncio.gather(*listening[1:])
+
+        self.assertGreater(min(asyncio.run(main())), self.generation)
+        # The threads end, that of the cancelled task too.
+        for thread in threading.enumerate():
+            if thread.name == "st_secrets-alone":
+                thread.join(120)
+        self.assertLessEqual(threading.active_count(), before + 8)
+
+    def test_closing_a_manager_while_it_listens(self):
+        with ThreadPoolExecutor() as pool:
+            listening = pool.submit(self.manager.listen, self.generation)
+            self.manager.close()
+            self.assertRaises(ValueError, listening.result, 120)
+        for call in (self.manager.generation, self.manager.invalidate, lambda: self.manager.listen(0)):
+            self.assertRaises(ValueError, call)
+
+    def test_invalidate(self):
+        self.assertRaises(ConfigError, self.manager.invalidate)
+        self.assertRaises(InvalidArgumentError, self.manager.invalidate, "A", -1)
+        self.assertRaises(TypeError, self.manager.invalidate, 1)
+        # In memory, where the share is.
+        directory = tempfile.mkdtemp(dir="/dev/shm")
+        self.addCleanup(shutil.rmtree, directory)
+        report = {"scope": "host", "confirmed": [os.getpid()], "silent": [], "complete": True}
+        with SecretsManager.open(config={"share": "host", "share_dir": directory}) as manager:
+            before = manager.generation()
+            self.assertEqual(manager.invalidate(), report)
+            self.assertEqual(manager.invalidate("A", timedelta(seconds=60)), report)
+            self.assertGreater(manager.listen(before), before)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,77 @@
+package stsecrets
+
+// #include "native.h"
+import "C"
+
+import (
+	"context"
+	"encoding/json"
+	"math"
+	"time"
+)
+
+// listenSlice is how long Listen waits in C at a time, so that a thread is free soon after the context is done.
+const listenSlice = time.Second
+
+// Generation returns a number that increases when anything that the manager serves changed: a document, a file, or what
+// another process of this host published or invalidated. It reads memory only.
+func (s *Secrets) Generation() (uint64, error) {
+	c, err := s.begin()
+	if err != nil {
+		return 0, err
+	}
+	defer s.end(c)
+	err = c.error(C.st_secrets_generation(s.native(), &c.number, &c.err))
+	return uint64(c.number), err
+}
+
+// Listen waits until the generation is another one than since, and returns it. While it waits, it looks for changes: of
+// files once a second, and of documents when they are due. It returns an error when ctx is done.
+func (s *Secrets) Listen(ctx context.Context, since uint64) (uint64, error) {
+	for {
+		generation, err := within(ctx, func(float64) (uint64, error) {
+			c, err := s.begin()
+			if err != nil {
+				return 0, err
+			}
+			defer s.end(c)
+			status := C.st_secrets_listen(s.native(), C.uint64_t(since), C.double(listenSlice.Seconds()), &c.number, &c.err)
+			return uint64(c.number), c.error(status)
+		}, func(uint64) {})
+		if err != nil || generation != since {
+			return generation, err
+		}
+	}
+}
+
+// Confirmation says which processes have dropped what they had cached.
+type Confirmation struct {
+	// Confirmed has the processes in which no get that begins now returns an older value.
+	Confirmed []int
+	// Silent has those that are stopped, possibly in the middle of a get.
+	Silent []int
+	// Complete: the host has no more processes than the library lists.
+	Complete bool
+}
+
+// Invalidate makes all processes of this host drop what they have cached, and returns when all have confirmed that, or
+// after timeout. The setting share must be host. key is the key that changed, or empty for all; at present everything
+// is dropped in both cases.
+func (s *Secrets) Invalidate(key string, timeout time.Duration) (Confirmation, error) {
+	var confirmation Confirmation
+	name, nameLen := text(key)
+	if key == "" {
+		name = nil
+	}
+	seconds := timeout.Seconds()
+	if timeout == Forever {
+		seconds = math.Inf(1)
+	}
+	report, err := s.copied(func(c *call) C.st_status {
+		return C.st_secrets_invalidate(s.native(), name, nameLen, C.ST_SCOPE_HOST, C.double(seconds), &c.bytes, &c.err)
+	})
+	if err == nil {
+		err = json.Unmarshal(report, &confirmation)
+	}
+	return confirmation, err
+}

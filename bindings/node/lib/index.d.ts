@@ -245,6 +245,22 @@ export class Secrets extends Handle {
    */
   prefetch(options?: CallOptions & { timeout?: number }): Promise<void>;
   prefetchSync(options?: { timeout?: number }): void;
+  /**
+   * A number that increases when anything that the manager serves changed: a document, a file, or what another process
+   * of this host published or invalidated.
+   */
+  readonly generation: number;
+  /**
+   * Waits until the generation is another one than `since` (now), at most for `timeout` seconds (no limit), and returns
+   * it. While it waits, a thread looks for changes: of files once a second, and of documents when they are due.
+   */
+  listen(since?: number, options?: CallOptions & { timeout?: number }): Promise<number>;
+  /**
+   * Makes all processes of this host drop what they have cached, and returns when all have confirmed that, or after
+   * `timeout` seconds (10). The setting `share` must be `host`. At present everything is dropped, whatever the key.
+   */
+  invalidate(key?: string | null, options?: CallOptions & { timeout?: number }): Promise<Confirmation>;
+  invalidateSync(key?: string | null, options?: { timeout?: number }): Confirmation;
   /** Removes all cached values. A value is wiped when its last reference is released. */
   clearCache(): void;
   /** Returns the settings and the providers in order, without any secret. */
@@ -259,6 +275,17 @@ export class Secrets extends Handle {
   /** Returns the path of the file or directory that the file provider reads, or of the file that `set` creates. */
   filePath(options?: CallOptions): Promise<string>;
   filePathSync(): string;
+}
+
+/** Which processes have dropped what they had cached. */
+export interface Confirmation {
+  scope: 'host';
+  /** Those in which no get that begins now returns an older value. */
+  confirmed: number[];
+  /** Those that are stopped, possibly in the middle of a get. */
+  silent: number[];
+  /** The host has no more processes than the library lists. */
+  complete: boolean;
 }
 
 /** Encrypts and decrypts credentials, in SimpleTuner's format. */

@@ -10,6 +10,8 @@ const { input, secretOf } = require('./secret.js');
 const REFRESH = 1;
 const CACHED_ONLY = 2;
 const DEFAULT_TIMEOUT = -1;
+/** How long a thread listens at a time, in seconds, so that it is free soon after a signal. */
+const LISTEN_SLICE = 1;
 
 /** The names of the secrets that SimpleTuner itself uses. */
 const WELL_KNOWN = Object.freeze({
@@ -118,6 +120,26 @@ class Secrets extends Handle {
     this.#providers.add(get, timeout, (id) => native.secretsAddProvider(handleOf(this), name, position, id));
   }
 
+  /**
+   * Returns a number that increases when anything that the manager serves changed: a document, a file, or what another
+   * process of this host published or invalidated.
+   */
+  get generation() {
+    return native.secretsGeneration(handleOf(this));
+  }
+
+  /**
+   * Waits until the generation is another one than `since`, at most for `timeout` seconds, and returns it. While it
+   * waits, a thread looks for changes.
+   */
+  async listen(since = this.generation, { timeout = Number.POSITIVE_INFINITY, signal } = {}) {
+    const end = performance.now() + timeout * 1000;
+    for (let left = timeout; ; left = Math.max((end - performance.now()) / 1000, 0)) {
+      const generation = await start(signal, 'secretsListen', handleOf(this), since, Math.min(left, LISTEN_SLICE));
+      if (generation !== since || !(left > LISTEN_SLICE)) return generation;
+    }
+  }
+
   /** Removes all cached values of the manager. */
   clearCache() {
     native.secretsClearCache(handleOf(this));
@@ -173,6 +195,14 @@ method(Secrets, 'prefetch', 'secretsPrefetch', 0, (secrets, _, { timeout = DEFAU
 method(Secrets, 'describe', 'secretsDescribe', 0, (secrets) => [secrets], parse);
 method(Secrets, 'check', 'secretsCheck', 0, (secrets) => [secrets], parse);
 method(Secrets, 'share', 'secretsShare', 0, (secrets) => [secrets], parse);
+method(
+  Secrets,
+  'invalidate',
+  'secretsInvalidate',
+  1,
+  (secrets, [key], { timeout = 10 }) => [secrets, key, timeout],
+  parse,
+);
 method(Secrets, 'filePath', 'secretsFilePath', 0, (secrets) => [secrets]);
 
 function flagsOf({ refresh, cachedOnly }) {

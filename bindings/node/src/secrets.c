@@ -113,6 +113,26 @@ static st_status file_path(call *call) {
     return st_secrets_file_path(HANDLE(call, 0, secrets), &call->bytes, &call->error);
 }
 
+static st_status generation(call *call) {
+    uint64_t generation = 0;
+    st_status status = st_secrets_generation(HANDLE(call, 0, secrets), &generation, &call->error);
+    call->integer = (int64_t)generation;
+    return status;
+}
+
+static st_status listen(call *call) {
+    uint64_t generation = 0;
+    st_status status = st_secrets_listen(HANDLE(call, 0, secrets), (uint64_t)call->integers[0], call->numbers[0],
+                                         &generation, &call->error);
+    call->integer = (int64_t)generation;
+    return status;
+}
+
+static st_status invalidate(call *call) {
+    return st_secrets_invalidate(HANDLE(call, 0, secrets), TEXT(call, 0), ST_SCOPE_HOST, call->numbers[0], &call->bytes,
+                                 &call->error);
+}
+
 /* --- providers in JavaScript --- */
 
 /* A JavaScript provider is called before the call of the library, by JavaScript itself, and its answers are passed
@@ -155,6 +175,9 @@ bool define_secrets(napi_env env, napi_value exports) {
         {"secretsDescribe", "S", "secrets", describe, text_result, LOCAL},
         {"secretsCheck", "S", "secrets", check, text_result, REMOTE},
         {"secretsShare", "S", "secrets", share, text_result, LOCAL},
+        {"secretsGeneration", "S", "secrets", generation, integer_result, QUICK},
+        {"secretsListen", "Sid", "secrets since timeout", listen, integer_result, REMOTE},
+        {"secretsInvalidate", "Sod", "secrets key timeout", invalidate, text_result, REMOTE},
         {"secretsFilePath", "S", "secrets", file_path, text_result, LOCAL},
         {"secretsAddProvider", "Ssii", "secrets name position provider", add_provider, nothing_result, QUICK},
     };

@@ -176,6 +176,40 @@ test('the share is off unless it is set', async (t) => {
   await assert.rejects(secrets.prefetch({ signal: AbortSignal.abort() }), { name: 'AbortError' });
 });
 
+test('listen returns the generation when a file has changed', async (t) => {
+  const { directory } = world(t);
+  const secrets = new Secrets({ file_path: `${directory}/listen.json` });
+  const before = secrets.generation;
+  assert.equal(await secrets.listen(before, { timeout: 0 }), before);
+  await secrets.set('A', '1');
+  assert.ok((await secrets.listen(before)) > before);
+  const aborted = new AbortController();
+  const listening = secrets.listen(secrets.generation, { signal: aborted.signal });
+  aborted.abort();
+  await assert.rejects(listening, { name: 'AbortError' });
+  for (const timeout of [-1, Number.NaN]) {
+    await assert.rejects(secrets.listen(secrets.generation, { timeout }), status('ST_INVALID_ARGUMENT'));
+  }
+  const closed = secrets.listen();
+  secrets.close();
+  await assert.rejects(closed);
+  assert.throws(() => secrets.generation);
+});
+
+test('invalidate names the processes that have confirmed', async (t) => {
+  const off = new Secrets({ providers: ['env'] });
+  await assert.rejects(off.invalidate('A'), status('ST_CONFIG'));
+  assert.throws(() => off.invalidateSync(), status('ST_CONFIG'));
+  const directory = fs.mkdtempSync('/dev/shm/st-secrets-test-');
+  t.after(() => fs.rmSync(directory, { recursive: true }));
+  const secrets = new Secrets({ share: 'host', share_dir: directory });
+  const report = { scope: 'host', confirmed: [process.pid], silent: [], complete: true };
+  const before = secrets.generation;
+  assert.deepEqual(await secrets.invalidate('A'), report);
+  assert.deepEqual(secrets.invalidateSync(null, { timeout: 60 }), report);
+  assert.ok((await secrets.listen(before)) > before);
+});
+
 test('a directory that cannot be shared is refused with the reason', async (t) => {
   const { directory } = world(t);
   fs.chmodSync(directory, 0o755);
